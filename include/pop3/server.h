@@ -1,0 +1,189 @@
+/*
+ * The server's side of a POP3 session without I/O: octets in, events out, replies in, octets out
+ * (RFC 1939, 2449, 2595, 3206, 5034). No socket, no clock, no allocation.
+ *
+ * The program asks pop3_server_want() what comes next and does it:
+ *   WANT_INPUT   give received octets to pop3_server_next(); it may return an event
+ *   WANT_REPLY   an event was returned that the program still owes a reply (one of
+ * pop3_server_reply_*) WANT_OUTPUT  pull octets with pop3_server_pull() and send them WANT_LINES a
+ * listing is open: add its lines with pop3_server_line_list/_uidl, then pop3_server_lines_end
+ *   WANT_BODY    a message is open: pop3_server_body() with stored octets
+ *   WANT_TLS     the reply to STLS is out: start the handshake, then pop3_server_tls_started()
+ *   WANT_CLOSE   everything is out: close the connection
+ * One command is worked on at a time, so replies keep the order of pipelined commands (RFC
+ * 2449 6.6) and a client that does not read is not read from.
+ */
+#ifndef POP3_SERVER_H
+#define POP3_SERVER_H
+
+#include <pop3/message.h>
+#include <pop3/span.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define POP3_COMMAND_MAX 255 /* octets of a command line with CRLF, RFC 2449 section 4 */
+#define POP3_REPLY_MAX 512   /* octets of a reply's first line with CRLF, RFC 1939 section 3 */
+#define POP3_SASL_LINE_MAX 16384
+
+enum pop3_want {
+	POP3_WANT_INPUT,
+	POP3_WANT_REPLY,
+	POP3_WANT_OUTPUT,
+	POP3_WANT_LINES,
+	POP3_WANT_BODY,
+	POP3_WANT_TLS,
+	POP3_WANT_CLOSE,
+};
+
+enum pop3_state { POP3_AUTHORIZATION, POP3_TRANSACTION, POP3_UPDATE };
+
+/* RFC 2449 section 8, RFC 3206 */
+enum pop3_code {
+	POP3_CODE_NONE,
+	POP3_CODE_AUTH,
+	POP3_CODE_IN_USE,
+	POP3_CODE_LOGIN_DELAY,
+	POP3_CODE_SYS_TEMP,
+	POP3_CODE_SYS_PERM,
+	POP3_CODE_COUNT
+};
+
+enum pop3_event_type {
+	POP3_EVENT_NONE,       /* all input taken, or the machine wants something else now */
+	POP3_EVENT_PASS,       /* USER + PASS: user, secret */
+	POP3_EVENT_APOP,       /* user, secret = 32 hex digits */
+	POP3_EVENT_SASL_START, /* mechanism (upper case), secret = initial response as base64 ("="
+				  is empty), has_initial */
+	POP3_EVENT_SASL_RESPONSE, /* secret = base64 */
+	POP3_EVENT_SASL_CANCEL,   /* the client sent "*", or a line that cannot be base64 or is too
+				     long; no reply is owed: the machine has replied */
+	POP3_EVENT_LIST,          /* number, 0 = all */
+	POP3_EVENT_UIDL,          /* number, 0 = all */
+	POP3_EVENT_RETR,          /* number */
+	POP3_EVENT_TOP,           /* number, lines */
+	POP3_EVENT_DELE,          /* number; answer with pop3_server_mark */
+	POP3_EVENT_QUIT, /* in TRANSACTION: carry out the marked deletions, then reply_ok or
+			    reply_err; the machine closes after it */
+	POP3_EVENT_COUNT
+};
+
+/* The spans live until the next call that takes the machine. Numbers are checked: in range and not
+ * marked. */
+struct pop3_event {
+	enum pop3_event_type type;
+	pop3_span user;
+	pop3_span secret;
+	pop3_span mechanism;
+	uint64_t lines;
+	uint32_t number;
+	bool has_initial;
+};
+
+/* What a site offers. Must outlive the machine; may be shared by all. Texts are static. */
+struct pop3_server_settings {
+	const char *implementation; /* CAPA IMPLEMENTATION, NULL: none */
+	const char *mechanisms; /* "SCRAM-SHA-256 PLAIN" offered in clear text, NULL or "": none */
+	const char *mechanisms_tls; /* offered under TLS */
+	bool plain_login;           /* USER/PASS allowed without TLS */
+	bool plain_login_tls;       /* USER/PASS allowed under TLS */
+	bool stls;                  /* STLS offered when not under TLS */
+	uint16_t max_bad_commands;  /* close after so many in a row of refused lines; 0: never */
+	int32_t expire_days;        /* CAPA EXPIRE: -1 = NEVER, < -1: not announced */
+	int32_t login_delay;        /* seconds, CAPA LOGIN-DELAY; -1: not announced */
+};
+
+/* Embedded by the caller; every member is private. */
+struct pop3_server {
+	const struct pop3_server_settings *settings;
+	uint64_t octets, deleted_octets;
+	uint32_t count, deleted;
+	uint8_t *marks;
+	char *lent;
+	uint32_t lent_size;
+	uint32_t line_size;
+	struct pop3_encoder encoder;
+	uint8_t state, want, command, reply, step, phase;
+	bool tls, apop, user_given, discard, closing, in_sasl, last_cr;
+	uint16_t bad_commands;
+	uint16_t user_size, text_size;
+	uint64_t reply_number, reply_octets;
+	char line[POP3_COMMAND_MAX +
+		  1]; /* a partial command; holds the reply's text while one goes out */
+	char user[POP3_COMMAND_MAX + 1 - 5];
+};
+
+/* tls: the connection is under TLS already (POP3S). stamp: the APOP stamp "<...>" for the greeting,
+ * empty: no APOP. host: named in the greeting, may be empty. Queues the greeting. */
+void pop3_server_init(struct pop3_server *server, const struct pop3_server_settings *settings,
+		      bool tls, pop3_span host, pop3_span stamp);
+/* Instead of a greeting "+OK": "-ERR [code] text" and close (too many connections). text as in
+ * reply_err. */
+void pop3_server_init_refused(struct pop3_server *server,
+			      const struct pop3_server_settings *settings, enum pop3_code code,
+			      const char *text);
+
+enum pop3_want pop3_server_want(const struct pop3_server *server);
+enum pop3_state pop3_server_state(const struct pop3_server *server);
+
+/* Takes octets from the front of *in until an event or until the machine wants something else than
+ * input. */
+enum pop3_event_type pop3_server_next(struct pop3_server *server, pop3_span *in,
+				      struct pop3_event *ret_event);
+
+/* Storage for a SASL response of up to size octets, for the time of one exchange. Lend at
+ * SASL_START; without it lines are bounded by POP3_COMMAND_MAX. pop3_server_take_back returns it
+ * (NULL: none lent). */
+void pop3_server_lend(struct pop3_server *server, char *buffer, uint32_t size);
+char *pop3_server_take_back(struct pop3_server *server);
+
+/* Replies to the login events. text is copied (cut at POP3_REPLY_MAX, control characters replaced).
+ */
+void pop3_server_reply_challenge(struct pop3_server *server,
+				 pop3_span base64); /* "+ ..."; span must live until pulled */
+/* Enters TRANSACTION with count messages of octets in all. The program keeps the lock for it. */
+void pop3_server_reply_logged_in(struct pop3_server *server, uint32_t count, uint64_t octets);
+void pop3_server_reply_err(struct pop3_server *server, enum pop3_code code, const char *text);
+void pop3_server_reply_ok(struct pop3_server *server, const char *text);
+
+/* Deletion marks: (count + 7) / 8 zeroed octets, the caller's, lent before the first
+ * pop3_server_mark. */
+bool pop3_server_has_marks(const struct pop3_server *server);
+void pop3_server_lend_marks(struct pop3_server *server, uint8_t *marks);
+bool pop3_server_marked(const struct pop3_server *server, uint32_t number);
+uint32_t pop3_server_marked_count(const struct pop3_server *server);
+/* Reply to DELE: marks the message, whose size is octets. */
+void pop3_server_mark(struct pop3_server *server, uint32_t number, uint64_t octets);
+
+/* Reply to LIST n / UIDL n: one line. */
+void pop3_server_reply_list_one(struct pop3_server *server, uint32_t number, uint64_t octets);
+void pop3_server_reply_uidl_one(struct pop3_server *server, uint32_t number, pop3_span unique_id);
+/* Reply to LIST / UIDL: opens a listing. Then WANT_OUTPUT (the first line), WANT_LINES, … */
+void pop3_server_reply_listing(struct pop3_server *server);
+/* Render one line into out (needs up to 96 octets of cap); returns octets written, 0 when cap is
+ * too small. Marked messages are the caller's to leave out (pop3_server_marked). */
+size_t pop3_server_line_list(char *out, size_t cap, uint32_t number, uint64_t octets);
+size_t pop3_server_line_uidl(char *out, size_t cap, uint32_t number, pop3_span unique_id);
+void pop3_server_lines_end(struct pop3_server *server);
+
+/* Reply to RETR / TOP: opens the message, whose size is octets. Then WANT_OUTPUT, WANT_BODY, … */
+void pop3_server_reply_message(struct pop3_server *server, uint64_t octets);
+/*
+ * In WANT_BODY: takes stored octets from *in (advanced), writes wire octets to out. last: nothing
+ * follows *in; when *in is then used up the end is queued (WANT_OUTPUT) by itself. A TOP whose
+ * lines are out stops taking input: the want changes, the rest of *in is not needed.
+ */
+size_t pop3_server_body(struct pop3_server *server, pop3_span *in, bool last, char *out,
+			size_t cap);
+/* The message cannot be completed: the only honest end is to cut the connection. Goes to
+ * WANT_CLOSE. */
+void pop3_server_body_failed(struct pop3_server *server);
+
+/* Writes pending octets of a reply. Returns how many; 0 when nothing is pending. cap >= 64. */
+size_t pop3_server_pull(struct pop3_server *server, char *out, size_t cap);
+
+/* In WANT_TLS: forgets everything sent or half-made before the handshake (RFC 2595 section 4). The
+ * caller throws away its own unread input with pop3_server_next never seeing it. */
+void pop3_server_tls_started(struct pop3_server *server);
+
+#endif

@@ -1,0 +1,32 @@
+/* Helpers over spans of text from outside. No allocation, no I/O. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include <pop3/span.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SPAN_LITERAL(s) ((pop3_span){(s), sizeof(s) - 1})
+
+pop3_span span_of(const char *text);
+bool span_equal(pop3_span a, pop3_span b);
+bool span_equal_nocase(pop3_span a, pop3_span b); /* ASCII */
+/* Copies into a NUL-terminated buffer. -1 if it does not fit or holds a NUL: nothing is written
+ * then. */
+int span_copy(pop3_span text, char *buf, size_t size);
+/* A decimal number, digits only, no sign, no overflow beyond max. -1 otherwise. */
+int span_number(pop3_span text, uint64_t max, uint64_t *ret);
+
+/* Makes text harmless for logs and terminals: everything outside 0x20–0x7E and "\" as \xHH. Writes
+ * at most cap octets and a NUL (buf has cap + 1), cuts with "..." Returns octets written without
+ * the NUL. */
+size_t text_escape(char *buf, size_t cap, pop3_span text);
+
+/* Standard base64 (RFC 4648 section 4) with padding, nothing else tolerated. Return octets written,
+ * -1: does not fit or invalid. */
+int base64_encode(pop3_span in, char *buf, size_t size); /* adds a NUL */
+int base64_decode(pop3_span in, char *buf, size_t size);
+void hex_encode(const unsigned char *in, size_t n, char *buf); /* 2n digits and a NUL */
+
+#endif
