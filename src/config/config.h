@@ -1,0 +1,109 @@
+/*
+ * valija.conf: parsed once, checked once, immutable after. The monitor (and the command line
+ * programs) parse it with libconfuse; children get the same bytes as a sealed memory file and map
+ * them read-only, so `struct config` holds no pointer. Every message about a setting names file and
+ * line. Sizes take K M G, times take s m h d; both are plain numbers here.
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CONFIG_LISTENERS_MAX 16
+#define CONFIG_CERTIFICATES_MAX 64
+#define CONFIG_NETWORKS_MAX 32
+#define CONFIG_PATH_MAX 512
+#define CONFIG_NAME_MAX 256
+
+enum config_service { SERVICE_POP3, SERVICE_POP3S, SERVICE_LMTP };
+
+struct config_listener {
+	enum config_service service;
+	char address[CONFIG_PATH_MAX]; /* "127.0.0.1", "::", "localhost" or a path for a Unix socket
+					  (LMTP) */
+	uint16_t port;                 /* 0 with a path */
+	uint32_t line;                 /* in the configuration file */
+};
+
+struct config_certificate {
+	char certificate[CONFIG_PATH_MAX]; /* PEM, chain; relative paths are relative to the
+					      configuration file */
+	char key[CONFIG_PATH_MAX];
+	uint32_t line;
+};
+
+struct config_network { /* address/prefix */
+	uint8_t family; /* 4 or 6 */
+	uint8_t prefix;
+	uint8_t address[16];
+};
+
+struct config {
+	uint32_t magic, size;            /* checked by config_map */
+	char file[CONFIG_PATH_MAX];      /* absolute */
+	char directory[CONFIG_PATH_MAX]; /* of the file */
+	char host_name[CONFIG_NAME_MAX];
+	uint32_t log_level; /* enum log_level */
+
+	struct config_listener listeners[CONFIG_LISTENERS_MAX];
+	uint32_t listener_count;
+	struct config_certificate
+		certificates[CONFIG_CERTIFICATES_MAX]; /* the first is the default */
+	uint32_t certificate_count;
+
+	char mail[CONFIG_PATH_MAX];  /* root of the maildrops */
+	char users[CONFIG_PATH_MAX]; /* passwd-file */
+	char user_net[64],
+		user_auth[64]; /* system users the processes drop to: valija-net, valija-auth */
+	bool store_crlf;
+
+	uint32_t fronts;         /* 0: one a core */
+	uint32_t keepers;        /* 0: one a core, at most 4 */
+	uint32_t keeper_threads; /* per keeper */
+	uint32_t auth_workers;   /* 0: one a core */
+
+	bool plain_without_tls; /* credentials in clear text on any network; always allowed on
+				   loopback unless plain_on_loopback is off */
+	bool plain_on_loopback;
+	bool apop;
+	char mechanisms[CONFIG_NAME_MAX]; /* SASL, allowed */
+	uint32_t auth_cache_entries, auth_cache_seconds;
+	uint32_t failure_delay_ms; /* after the first failure; doubles up to max */
+	uint32_t failure_delay_max_ms;
+	uint32_t max_failures; /* per connection, then it is closed */
+
+	uint32_t handshake_seconds, login_seconds, idle_seconds /* >= 600 */, write_seconds;
+	uint32_t max_connections;             /* all fronts together */
+	uint32_t max_connections_per_address; /* 0: no limit */
+	uint32_t max_sessions_per_user;
+	uint32_t max_bad_commands;
+
+	int32_t expire_days;    /* CAPA EXPIRE: -1 NEVER, -2 not announced */
+	uint32_t drain_seconds; /* SIGTERM, SIGHUP: old sessions may go on that long */
+
+	uint64_t lmtp_max_size;          /* octets of a message */
+	uint32_t lmtp_max_recipients;    /* per transaction */
+	char recipient_delimiter[4];     /* sub-addressing, "" none */
+	char aliases[CONFIG_PATH_MAX];   /* "" none */
+	char catch_all[CONFIG_NAME_MAX]; /* user, "" none */
+	char domains[CONFIG_PATH_MAX]; /* local domains separated by spaces; "": any domain is ours
+					  and is cut off when the full address is no user */
+	uint64_t quota_messages, quota_octets; /* default per user, 0 none */
+	bool quota_permanent;                  /* over quota: true 552 5.2.2, false 452 4.2.2 */
+};
+
+/* Reads and checks file. Fills err with "file:line: …" on the first error. Warnings go to the log.
+ */
+int config_load(const char *file, struct config *ret, struct err *err);
+void config_defaults(struct config *ret);
+/* "name = value" lines of what differs from the defaults, on stdout (`valijad -n`). */
+void config_print_changed(const struct config *config);
+/* A sealed memory file with the configuration / a read-only mapping of one (for the life of the
+ * process). Return fd or -1 / NULL. */
+int config_seal(const struct config *config, struct err *err);
+const struct config *config_map(int fd, struct err *err);
+
+#endif

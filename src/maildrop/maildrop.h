@@ -1,0 +1,120 @@
+/*
+ * A maildrop as its keeper sees it: open it for a session (lock, index made current), lend
+ * messages, commit deletions, deliver into it. Runs in a keeper's worker threads, as the uid that
+ * owns the mail, and in `valija deliver`; may block on the disk. One maildrop is worked on by one
+ * thread at a time (the keeper sees to it); different ones concurrently.
+ *
+ * Files beside new/ cur/ tmp/ in a Maildir: valija-lock (session lock), valija-base and
+ * valija-delta (the index), valija-uidl (unique ids that are data: ids brought from another server,
+ * resolved collisions).
+ */
+#ifndef MAILDROP_MAILDROP_H
+#define MAILDROP_MAILDROP_H
+
+#include "base/err.h"
+
+#include <pop3/span.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What a person or client must be told apart; details are in struct err. */
+enum maildrop_status {
+	MAILDROP_OK = 0,
+	MAILDROP_IN_USE = -1,     /* another session holds the lock: [IN-USE] */
+	MAILDROP_TEMP = -2,       /* cannot be read or written now: [SYS/TEMP], 451 */
+	MAILDROP_PERM = -3,       /* needs a person (wrong owner, not a Maildir): [SYS/PERM] */
+	MAILDROP_GONE = -4,       /* that message vanished or is not what the index says */
+	MAILDROP_OVER_QUOTA = -5, /* 452 4.2.2 or 552 5.2.2 */
+	MAILDROP_FULL = -6,       /* no space on the filesystem: 452 4.3.1 */
+};
+
+struct maildrop_driver; /* maildir, memory; later mbox, rados */
+extern const struct maildrop_driver maildir_driver;
+extern const struct maildrop_driver memory_driver; /* for tests: lives in the process */
+
+struct maildrop_settings {
+	const struct maildrop_driver *driver;
+	bool store_crlf;       /* deliveries are stored with CRLF line ends; else LF */
+	const char *host_name; /* in names of delivered files */
+};
+
+struct maildrop_quota {
+	uint64_t max_messages; /* 0: no limit */
+	uint64_t max_octets;   /* of the stored form, 0: no limit */
+};
+
+struct maildrop;
+
+/*
+ * Opens home (a path below the directory root_fd: no leading "/", no "..", no empty or dot
+ * component; checked here again) for one session: takes the session lock, makes the index current,
+ * fixes the message numbers. A maildrop that does not exist yet is an empty one and is made
+ * (directories 0700). maildrop_close releases it.
+ */
+enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int root_fd,
+				   const char *home, struct maildrop **ret, struct err *err);
+void maildrop_close(struct maildrop *maildrop);
+
+/* The session's prefix of the log. Descriptors are read-only, the maildrop's own: dup or send them,
+ * don't close them. */
+struct maildrop_snapshot {
+	int base_fd;
+	int delta_fd; /* octets beyond delta_size are not this session's */
+	uint64_t delta_size;
+	uint32_t count;
+	uint64_t octets;
+};
+void maildrop_snapshot(const struct maildrop *maildrop, struct maildrop_snapshot *ret);
+
+/* One message, opened read-only, checked to be the regular file of the announced size. The caller
+ * closes fd. */
+struct maildrop_body {
+	int fd;
+	uint64_t offset; /* where the message begins in fd */
+	uint64_t stored; /* octets in the store */
+	uint64_t octets; /* on the wire, as announced */
+	bool wire_form;  /* already CRLF, complete and without a line that begins with ".": may go
+			    out as it is */
+};
+enum maildrop_status maildrop_body(struct maildrop *maildrop, uint32_t number,
+				   struct maildrop_body *ret, struct err *err);
+/* A message that turned out not to have the announced octets when it was read: the record is mended
+ * for later sessions. */
+void maildrop_body_wrong(struct maildrop *maildrop, uint32_t number);
+
+/*
+ * QUIT: deletes exactly these messages (numbers of this session, ascending, each once): DEL
+ * records, one flush. On success they are gone for good, whatever crashes afterwards, although the
+ * files are unlinked only by maildrop_sweep (to be called next, after the reply went out; it also
+ * retires DEL records, compacts, verifies assumed directory times; safe to skip or kill).
+ */
+enum maildrop_status maildrop_commit(struct maildrop *maildrop, const uint32_t *numbers,
+				     uint32_t count, struct err *err);
+void maildrop_sweep(struct maildrop *maildrop);
+
+/* Usage as of the index; makes the index current. Takes no session lock. */
+struct maildrop_usage {
+	uint64_t messages;
+	uint64_t octets; /* stored */
+};
+enum maildrop_status maildrop_usage(const struct maildrop_settings *settings, int root_fd,
+				    const char *home, struct maildrop_usage *ret, struct err *err);
+
+/*
+ * Delivers one message; MAILDROP_OK means: it is on disk under its name in new/ (unnamed file in
+ * the mail's own filesystem, fsync, link with ,S=,W=, fsync directory, ADD record). Works while a
+ * session is open (no session lock). message_fd is read with pread from 0, its octets are the
+ * message as received (CRLF); headers (CRLF-ended lines: Return-Path and so on) are put in front.
+ */
+struct maildrop_delivery {
+	int message_fd;
+	uint64_t message_size;
+	pop3_span headers;
+	struct maildrop_quota quota;
+};
+enum maildrop_status maildrop_deliver(const struct maildrop_settings *settings, int root_fd,
+				      const char *home, const struct maildrop_delivery *delivery,
+				      struct err *err);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * One login attempt, with whatever mechanism: PASS, APOP and every SASL mechanism come out as the
+ * same verdict. Runs in auth's worker threads: login_step may block for as long as a hash takes;
+ * one attempt is in one thread at a time.
+ *
+ * Verified passwords are remembered as digests under a key of this process, bound to user and
+ * stored entry, until the entry changes, so that the next login with it costs microseconds
+ * (thread-safe, bounded). login_step_fast answers such a login (and cheap PLAIN-scheme ones) on the
+ * loop without a worker.
+ */
+#ifndef USERS_LOGIN_H
+#define USERS_LOGIN_H
+
+#include "users/users.h"
+
+enum login_verdict {
+	LOGIN_MORE,    /* challenge is to be sent */
+	LOGIN_GRANTED, /* user is who he says; his entry is in user */
+	LOGIN_DENIED,  /* wrong credentials, unknown user, nologin: [AUTH], the same words */
+	LOGIN_TEMP,    /* the database is down: [SYS/TEMP] */
+	LOGIN_PERM,    /* the entry or the mechanism can't be used: [SYS/PERM] */
+	LOGIN_SLOW,    /* login_step_fast only: needs a worker */
+};
+
+/* What the front says about the connection. */
+struct login_channel {
+	bool tls;
+	bool loopback;
+	pop3_span exporter;  /* tls-exporter (RFC 9266) data, TLS 1.3; empty: none */
+	pop3_span end_point; /* tls-server-end-point (RFC 5929) data */
+	pop3_span stamp;     /* APOP */
+};
+
+struct login_service; /* shared by all attempts: users, cache, gsasl context */
+struct login;
+
+struct login_settings {
+	const char *host_name;  /* SASL, realm of CRAM-MD5 */
+	const char *mechanisms; /* allowed: "SCRAM-SHA-256-PLUS SCRAM-SHA-256 … PLAIN LOGIN" */
+	uint32_t cache_entries; /* remembered digests, 0: none */
+	uint32_t cache_seconds;
+};
+
+int login_service_create(struct users *users, const struct login_settings *settings,
+			 struct login_service **ret, struct err *err);
+void login_service_destroy(struct login_service *service);
+/* The mechanisms that at least one user can use and the settings allow, for CAPA; separated by
+ * spaces. PLUS forms only with tls. */
+void login_mechanisms(struct login_service *service, bool tls, char *buf, size_t size);
+
+/* Start an attempt. channel is copied. NULL: out of memory or too many. */
+struct login *login_pass(struct login_service *service, pop3_span user, pop3_span password);
+struct login *login_apop(struct login_service *service, pop3_span user, pop3_span digest,
+			 pop3_span stamp);
+struct login *login_sasl(struct login_service *service, pop3_span mechanism,
+			 const struct login_channel *channel);
+void login_destroy(struct login *login);
+
+/* response: base64 of the client's response (SASL only; has_response false: no initial response was
+ * given). For PASS and APOP call once. The challenge (base64) lives until the next step. A SCRAM
+ * final message comes as LOGIN_MORE, its empty answer then as LOGIN_GRANTED. */
+enum login_verdict login_step(struct login *login, pop3_span response, bool has_response);
+enum login_verdict login_step_fast(struct login *login, pop3_span response, bool has_response);
+pop3_span login_challenge(const struct login *login);
+const struct user *login_user(const struct login *login); /* after LOGIN_GRANTED */
+const char *login_reason(const struct login *login);      /* for the log, without secrets */
+pop3_span login_claimed_name(const struct login *login);  /* for limits and the log; may be empty */
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * Password schemes: "{SCHEME}secret" as Dovecot writes them. Verifying may take tens of
+ * milliseconds on purpose. Thread-safe.
+ */
+#ifndef USERS_SCHEMES_H
+#define USERS_SCHEMES_H
+
+#include "base/err.h"
+#include "base/secret.h"
+
+#include <stdbool.h>
+
+enum scheme_verdict {
+	SCHEME_MATCH,
+	SCHEME_MISMATCH,
+	SCHEME_BROKEN /* unknown scheme or damaged: [SYS/PERM], log it */
+};
+
+/* stored: NUL-terminated, with {SCHEME}. Constant-time comparison. err says what is broken. */
+enum scheme_verdict scheme_verify(const char *stored, const struct secret *password,
+				  struct err *err);
+/* The same work for a user who does not exist as for like (an entry of the site's usual scheme;
+ * NULL: yescrypt). Always a mismatch. */
+void scheme_verify_dummy(const char *like, const struct secret *password);
+/* Makes a stored form: name is PLAIN, YESCRYPT (default), BLF-CRYPT, SHA512-CRYPT, SHA256-CRYPT,
+ * ARGON2ID, SCRAM-SHA-1, SCRAM-SHA-256, CRAM-MD5. */
+int scheme_make(const char *name, const struct secret *password, char *buf, size_t size,
+		struct err *err);
+/* NULL-terminated list for messages and man pages. */
+const char *const *scheme_names(void);
+
+#endif
