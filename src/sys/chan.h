@@ -1,0 +1,55 @@
+/*
+ * A channel between two processes: SOCK_SEQPACKET with descriptors (SCM_RIGHTS), non-blocking, on
+ * the loop. What the packets mean is ipc's business. Sent packets keep their order; those that the
+ * socket does not take at once are queued up to a limit. A peer that dies or sends a truncated
+ * packet breaks the channel: broken() once, at the end of the turn.
+ */
+#ifndef SYS_CHAN_H
+#define SYS_CHAN_H
+
+#include "sys/loop.h"
+
+#include <stddef.h>
+#include <sys/uio.h>
+
+#define CHAN_PACKET_MAX (96 * 1024)
+#define CHAN_FDS_MAX 4
+
+struct chan;
+struct chan_handler {
+	/* Descriptors not taken out of fds (set to -1) are closed after the call. data is aligned
+	 * for any type and lives during the call. */
+	void (*packet)(struct chan *chan, const void *data, size_t size, int *fds,
+		       unsigned fd_count);
+	void (*broken)(struct chan *chan, const char *why); /* finish and free it here */
+};
+
+struct chan {
+	struct loop_watch watch;
+	struct loop_later later;
+	const struct chan_handler *handler;
+	void *context;
+	struct chan_packet *head, **tail; /* queued */
+	size_t queued, queue_max;         /* octets */
+	int fd;
+	bool broken, receiving, finished;
+	const char *why;
+};
+
+int chan_pair(int ret_fds[2], struct err *err); /* close-on-exec, non-blocking, large buffers */
+/* Takes fd. queue_max: octets that may wait in this process. */
+void chan_init(struct chan *chan, struct loop *loop, int *fd, const struct chan_handler *handler,
+	       void *context, size_t queue_max);
+void chan_finish(struct chan *chan);
+/* Sends one packet. The descriptors stay the caller's (queued packets hold duplicates). -1: the
+ * queue is over its limit or the channel is broken; nothing was sent. */
+int chan_send(struct chan *chan, const struct iovec *parts, unsigned count, const int *fds,
+	      unsigned fd_count);
+size_t chan_queued(const struct chan *chan);
+/* Stop / go on receiving (back-pressure). */
+void chan_pause(struct chan *chan, bool paused);
+/* Breaks it because the peer misbehaved; broken() follows at the end of this turn. why is static.
+ */
+void chan_break(struct chan *chan, const char *why);
+
+#endif

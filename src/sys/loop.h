@@ -1,0 +1,101 @@
+/*
+ * The event loop of a process: descriptors, timers, signals, and things to do once after this turn.
+ * libevent (core) behind one file. One loop a process, used by one thread; workers come back
+ * through workers.h.
+ */
+#ifndef SYS_LOOP_H
+#define SYS_LOOP_H
+
+#include "base/err.h"
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop;
+
+struct loop *loop_create(struct err *err);
+void loop_destroy(struct loop *loop);
+void loop_run(struct loop *loop); /* until loop_stop */
+void loop_stop(struct loop *loop);
+uint64_t loop_now(const struct loop *loop); /* milliseconds, monotonic, as of this turn */
+
+/* One descriptor. Embedded; fires as long as it is wanted and ready. The descriptor stays the
+ * caller's. */
+enum { LOOP_READ = 1, LOOP_WRITE = 2 };
+struct loop_watch {
+	struct event event;
+	struct loop *loop;
+	void (*ready)(struct loop_watch *watch, int what);
+	void *context;
+	int fd;
+	uint8_t wanted;
+	bool added;
+};
+void loop_watch_init(struct loop_watch *watch, struct loop *loop, int fd,
+		     void (*ready)(struct loop_watch *, int what), void *context);
+int loop_watch_want(struct loop_watch *watch,
+		    int what); /* 0: nothing; a system call only on change */
+void loop_watch_finish(struct loop_watch *watch);
+
+/* A timer, fires once. Embedded. */
+struct loop_timer {
+	struct event event;
+	struct loop *loop;
+	void (*fired)(struct loop_timer *timer);
+	void *context;
+};
+void loop_timer_init(struct loop_timer *timer, struct loop *loop,
+		     void (*fired)(struct loop_timer *), void *context);
+void loop_timer_set(struct loop_timer *timer, uint64_t ms);
+void loop_timer_cancel(struct loop_timer *timer); /* also finishes it */
+
+/* Signals of the process, delivered in the loop. */
+struct loop_signal {
+	struct event event;
+	struct loop *loop;
+	void (*caught)(struct loop_signal *sig, int number);
+	void *context;
+};
+void loop_signal_init(struct loop_signal *sig, struct loop *loop, int number,
+		      void (*caught)(struct loop_signal *, int number), void *context);
+void loop_signal_finish(struct loop_signal *sig);
+
+/* Runs at the end of this turn (before the loop waits again), once. Embedded, intrusive; adding
+ * twice is once. */
+struct loop_later {
+	struct loop_later *next;
+	void (*run)(struct loop_later *later);
+	void *context;
+	bool queued;
+};
+void loop_later_add(struct loop *loop, struct loop_later *later);
+void loop_later_cancel(struct loop *loop, struct loop_later *later);
+
+/*
+ * Deadlines of many things with the same duration: a list in order of expiry, one timer for all,
+ * O(1) to renew.
+ */
+struct loop_deadline {
+	struct loop_deadline *prev, *next;
+	uint64_t at;
+};
+struct loop_deadlines {
+	struct loop_deadline head;
+	struct loop_timer timer;
+	struct loop *loop;
+	uint64_t duration; /* ms */
+	void (*expired)(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
+	void *context;
+};
+void loop_deadlines_init(struct loop_deadlines *deadlines, struct loop *loop, uint64_t ms,
+			 void (*expired)(struct loop_deadlines *, struct loop_deadline *),
+			 void *context);
+void loop_deadlines_finish(struct loop_deadlines *deadlines);
+void loop_deadline_init(struct loop_deadline *deadline); /* in no list */
+void loop_deadline_renew(
+	struct loop_deadlines *deadlines,
+	struct loop_deadline *deadline); /* moves from any list to this one's end */
+void loop_deadline_cancel(struct loop_deadline *deadline);
+
+#endif

@@ -1,0 +1,23 @@
+/*
+ * Children of the monitor: fork + exec of the descriptor that was opened at start (an upgrade on
+ * disk changes nothing until asked), with exactly the descriptors given, a clean environment and
+ * signal mask. Runs in the monitor, as root.
+ */
+#ifndef SYS_PROCESS_H
+#define SYS_PROCESS_H
+
+#include "base/err.h"
+
+#include <sys/types.h>
+
+/* Opens the running program (/proc/self/exe), close-on-exec. */
+int process_self(struct err *err);
+/* argv[0] is what ps shows. fds[i] becomes descriptor 3 + i in the child; stderr is kept, stdin and
+ * stdout become /dev/null. PDEATHSIG = SIGKILL. Returns the pid or -1. */
+pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_count,
+		    struct err *err);
+/* Raises the soft descriptor limit to the hard one, and as root the hard one up to want. Returns
+ * what is allowed now. */
+unsigned long process_raise_nofile(unsigned long want);
+
+#endif

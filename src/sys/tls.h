@@ -1,0 +1,65 @@
+/*
+ * TLS of a server: contexts from certificates that somebody else opened, sessions on descriptors.
+ * OpenSSL 3 behind this file. TLS 1.2 and 1.3 only, no renegotiation, no compression; certificate
+ * by SNI (first one is the default); ALPN; tickets under keys that are given, so that they outlive
+ * a process. Buffers are released while a session is idle.
+ */
+#ifndef SYS_TLS_H
+#define SYS_TLS_H
+
+#include "base/err.h"
+
+#include <pop3/span.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tls_server;
+struct tls_session;
+
+#define TLS_TICKET_KEY_SIZE 80 /* name 16, AES-256 key 32, HMAC key 32 */
+#define TLS_TICKET_KEYS 3
+
+struct tls_certificate {
+	pop3_span certificate; /* PEM, with its chain */
+	pop3_span key;         /* PEM, not encrypted */
+	const char *name;      /* file name, for messages */
+};
+
+/* alpn: "pop3" (a client that offers ALPN without it is refused with no_application_protocol). */
+int tls_server_create(const struct tls_certificate *certificates, unsigned count, const char *alpn,
+		      struct tls_server **ret, struct err *err);
+void tls_server_destroy(struct tls_server *server); /* counted: sessions keep it alive */
+/* keys[0] makes tickets, all are accepted. */
+void tls_server_ticket_keys(struct tls_server *server,
+			    const unsigned char (*keys)[TLS_TICKET_KEY_SIZE], unsigned count);
+
+enum tls_status {
+	TLS_OK = 0,
+	TLS_WANT_READ = -1,
+	TLS_WANT_WRITE = -2,
+	TLS_CLOSED = -3 /* close_notify */,
+	TLS_FAILED = -4,
+	TLS_CUT = -5 /* EOF without close_notify */
+};
+
+struct tls_session *tls_session_create(struct tls_server *server, int fd);
+void tls_session_destroy(
+	struct tls_session *session); /* sends close_notify if it can; doesn't close fd */
+enum tls_status tls_session_handshake(struct tls_session *session);
+/* Return octets > 0 or a tls_status. */
+int tls_session_read(struct tls_session *session, char *buf, uint32_t size);
+int tls_session_write(struct tls_session *session, const char *buf,
+		      uint32_t size);                        /* may write part of it */
+bool tls_session_pending(const struct tls_session *session); /* decrypted octets wait inside */
+const char *tls_session_version(const struct tls_session *session);
+const char *tls_session_cipher(const struct tls_session *session);
+bool tls_session_resumed(const struct tls_session *session);
+/* Channel bindings; return octets written (≤ 64), 0: not available. */
+unsigned tls_session_exporter(struct tls_session *session, unsigned char *buf,
+			      unsigned size); /* RFC 9266, 32 octets */
+unsigned tls_session_end_point(struct tls_session *session, unsigned char *buf,
+			       unsigned size);                    /* RFC 5929 */
+const char *tls_session_error(const struct tls_session *session); /* words for the log */
+
+#endif

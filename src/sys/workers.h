@@ -1,0 +1,36 @@
+/*
+ * Blocking work off the loop: a pool of threads, a bounded queue, lanes. Jobs of one lane run one
+ * after another, in the order they were added; jobs without a lane whenever a thread is free.
+ */
+#ifndef SYS_WORKERS_H
+#define SYS_WORKERS_H
+
+#include "sys/loop.h"
+
+struct workers;
+
+struct job {
+	struct job *next;
+	struct job_lane *lane;         /* may be NULL */
+	void (*run)(struct job *job);  /* in a worker thread */
+	void (*done)(struct job *job); /* in the loop, afterwards; may free the job */
+};
+
+/* Embedded; must outlive its jobs. */
+struct job_lane {
+	struct job *head, *tail; /* waiting; private */
+	bool busy;
+};
+void job_lane_init(struct job_lane *lane);
+bool job_lane_idle(const struct job_lane *lane);
+
+struct workers *workers_create(struct loop *loop, unsigned threads, unsigned queue_max,
+			       struct err *err);
+/* Waits for running jobs; waiting ones are run too. */
+void workers_destroy(struct workers *workers);
+/* -1: the queue is full (the caller says [SYS/TEMP] or holds back). A job with a lane is never
+ * refused when force is set. */
+int workers_add(struct workers *workers, struct job *job, bool force);
+unsigned workers_waiting(const struct workers *workers);
+
+#endif
