@@ -1,0 +1,71 @@
+"""Fixtures of the system tests: the programs must be built; an office a module or one of your own."""
+import pathlib
+import shutil
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / 'corpus')]
+
+import office as post  # noqa: E402
+from pop import Pop, client_context  # noqa: E402
+
+
+def pytest_configure(config):
+    missing = [name for name in ('valijad', 'valija') if not post.program(name).exists()]
+    if missing:
+        pytest.exit(f'{" and ".join(missing)} not built in {post.build_dir()}', 4)
+
+
+@pytest.fixture
+def make_office():
+    """make_office(settings=…, users=…): started offices that end with the test."""
+    made = []
+
+    def make(start=True, **more):
+        made.append(post.Office(**more))
+        return made[-1].start() if start else made[-1]
+
+    yield make
+    failures = []
+    for office in made:
+        try:
+            office.stop()
+        except AssertionError as failure:
+            failures.append(str(failure))
+        office.remove()
+    assert not failures, '\n'.join(failures)
+
+
+@pytest.fixture
+def office(make_office):
+    """An office of the test's own with the user demo."""
+    return make_office()
+
+
+@pytest.fixture
+def connect():
+    """connect(office, tls=…): clients that are closed when the test ends. tls: None, True (the
+    certificate is checked) or a context."""
+    clients = []
+
+    def make(office, tls=None, **more):
+        context = client_context(str(office.cert)) if tls is True else tls
+        clients.append(Pop(office.pop3s if tls else office.pop3, context, **more))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def tool():
+    """tool(NAME): path of a client program, or the test is skipped."""
+    def find(name):
+        path = shutil.which(name)
+        if not path:
+            pytest.skip(f'{name} is not installed')
+        return path
+    return find

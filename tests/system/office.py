@@ -1,0 +1,282 @@
+"""A post office in a scratch folder for tests and the demo: made by `valija init`, served by valijad.
+
+Programs come from $VALIJA_BUILD. Works as root (the server then drops to the system users of
+dist/sysusers.d) and without; runas=UID runs everything as that user, which needs root. Everything
+ends with stop(), which also looks through the log for what must never be there.
+"""
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PASSWORD = 'correct horse'
+READY_SECONDS = 30
+SANITIZER = re.compile(r'AddressSanitizer|UndefinedBehaviorSanitizer|LeakSanitizer|runtime error:')
+
+
+def build_dir():
+    return (ROOT / os.environ.get('VALIJA_BUILD', 'build-test')).resolve()
+
+
+def program(name):
+    return build_dir() / name
+
+
+def sanitized():
+    return (build_dir() / 'meson-info/intro-buildoptions.json').read_text().find(
+        '"value": "address,undefined"') >= 0
+
+
+def environment():
+    """For every program of ours: reports end the program; children that nobody may trace can't
+    be searched for leaks."""
+    return {**os.environ,
+            'ASAN_OPTIONS': 'detect_leaks=0:abort_on_error=0:exitcode=99:handle_abort=1',
+            'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1:exitcode=99'}
+
+
+def free_port():
+    """A port nobody listens on, from below the range the kernel gives out to others."""
+    while True:
+        port = random.SystemRandom().randrange(10000, 32000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(('127.0.0.1', port))
+                return port
+            except OSError:
+                continue
+
+
+class Office:
+    def __init__(self, settings=None, users=('demo',), hostname='office.test', runas=None,
+                 folder=None, ports=None):
+        self.scratch = pathlib.Path(folder or tempfile.mkdtemp(prefix='valija-test-'))
+        self.scratch.chmod(0o755)
+        self.runas = runas
+        self.bin = build_dir()
+        self.process = None
+        self.log = []
+        self.allowed = []
+        self.news = threading.Condition()
+        self.delivered = 0
+        if runas is not None:
+            self._lend_programs()
+        self.dir = self.scratch / 'office'
+        self.conf = self.dir / 'valija.conf'
+        self.pop3, self.pop3s, self.lmtp = ports or (free_port(), free_port(), free_port())
+        self.valija('init', self.dir, '--hostname', hostname,
+                    *(f'--{service}=127.0.0.1:{port}' for service, port in
+                      (('pop3', self.pop3), ('pop3s', self.pop3s), ('lmtp', self.lmtp))))
+        self.cert = self.dir / 'tls/cert.pem'
+        self.mail = self.dir / 'mail'
+        for name, value in (settings or {}).items():
+            self.set(name, value)
+        for user in users:
+            self.add_user(user)
+
+    def __enter__(self):
+        if not self.process:
+            self.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.stop(check=kind is None)
+        self.remove()
+
+    # the programs
+
+    def _lend_programs(self):
+        """Copies the programs to where the unprivileged user can read them."""
+        self.bin = self.scratch / 'bin'
+        self.bin.mkdir()
+        for name in ('valijad', 'valija'):
+            shutil.copy(program(name), self.bin / name)
+        os.chown(self.scratch, self.runas, self.runas)
+
+    def _command(self, *args):
+        prefix = []
+        if self.runas is not None and os.geteuid() == 0:
+            prefix = ['setpriv', f'--reuid={self.runas}', f'--regid={self.runas}', '--clear-groups']
+        return [*prefix, *map(str, args)]
+
+    def valija(self, *args, stdin='', check=True, timeout=60):
+        done = subprocess.run(self._command(self.bin / 'valija', *args), input=stdin, text=True,
+                              capture_output=True, env=environment(), timeout=timeout, cwd='/')
+        assert not SANITIZER.search(done.stderr), done.stderr
+        if check and done.returncode:
+            raise AssertionError(f'valija {" ".join(map(str, args))}: exit {done.returncode}\n'
+                                 f'{done.stdout}{done.stderr}')
+        return done
+
+    def valijad(self, *args, timeout=60):
+        """valijad run to its end: -t, -n, refusals."""
+        return subprocess.run(self._command(self.bin / 'valijad', *args), text=True,
+                              capture_output=True, env=environment(), timeout=timeout, cwd='/')
+
+    # what it is made of
+
+    def set(self, name, value):
+        """A setting of the configuration at top level; takes effect at the next start or reload."""
+        text = self.conf.read_text()
+        line = f'{name} = {value}'
+        pattern = re.compile(rf'^#?[ \t]*{re.escape(name)}[ \t]*=.*$', re.M)
+        text = pattern.sub(lambda _: line, text, 1) if pattern.search(text) else f'{line}\n{text}'
+        self.conf.write_text(text)
+
+    def add_user(self, name, password=PASSWORD, scheme='PLAIN'):
+        self.valija('user', 'add', '-c', self.conf, name, '--scheme', scheme,
+                    stdin=password + '\n')
+
+    def maildir(self, user):
+        """The user's Maildir, made if it is not there, owned by the owner of DIR/mail."""
+        maildir = self.mail / user
+        owner = self.mail.stat()
+        for folder in (maildir, *(maildir / name for name in ('new', 'cur', 'tmp'))):
+            if not folder.exists():
+                folder.mkdir(mode=0o700)
+                os.chown(folder, owner.st_uid, owner.st_gid)
+        return maildir
+
+    def put(self, user, octets, name=None, folder='new', flags=None):
+        """Delivers as an MDA would: written in tmp, renamed into place. Returns the path."""
+        maildir = self.maildir(user)
+        owner = self.mail.stat()
+        self.delivered += 1
+        name = name or f'{1700000000 + self.delivered}.M{self.delivered}P{os.getpid()}.test'
+        if folder == 'cur':
+            name += f':2,{flags or ""}'
+        staged, path = maildir / 'tmp' / 'being-written', maildir / folder / name
+        staged.write_bytes(octets)
+        os.chown(staged, owner.st_uid, owner.st_gid)
+        os.rename(staged, path)
+        return path
+
+    def put_many(self, user, messages):
+        return [self.put(user, octets) for octets in messages]
+
+    def files(self, user):
+        """The message files of the user's Maildir."""
+        maildir = self.mail / user
+        return sorted(path for name in ('new', 'cur') for path in (maildir / name).iterdir())
+
+    # running it
+
+    def start(self, wait=True):
+        assert not self.process
+        self.log = []
+        self.process = subprocess.Popen(
+            self._command(self.bin / 'valijad', '-c', self.conf), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
+            env=environment(), cwd='/')
+        self.reader = threading.Thread(target=self._read_log, args=(self.process.stdout,),
+                                       daemon=True)
+        self.reader.start()
+        if wait:
+            self.wait_log(r'\bready\b', READY_SECONDS)
+        return self
+
+    def _read_log(self, stream):
+        for line in stream:
+            with self.news:
+                self.log.append(line.rstrip('\n'))
+                self.news.notify_all()
+        with self.news:
+            self.log.append(None)  # the end
+            self.news.notify_all()
+
+    def wait_log(self, pattern, seconds=15, since=0):
+        """Waits for a log line; returns the line's number + 1, to go on from."""
+        deadline = time.monotonic() + seconds
+        with self.news:
+            at = since
+            while True:
+                while at < len(self.log):
+                    line = self.log[at]
+                    at += 1
+                    if line is None:
+                        raise AssertionError(f'valijad ended, no "{pattern}":\n{self.log_text()}')
+                    if re.search(pattern, line):
+                        return at
+                left = deadline - time.monotonic()
+                if left <= 0 or not self.news.wait(left):
+                    if time.monotonic() >= deadline:
+                        raise AssertionError(
+                            f'no "{pattern}" within {seconds} s:\n{self.log_text()}')
+
+    def log_text(self):
+        return '\n'.join(line for line in self.log if line is not None)
+
+    def mark(self):
+        """Where the log ends now, for wait_log(since=…)."""
+        with self.news:
+            return len(self.log)
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    def allow(self, *patterns):
+        """Error lines that this test brings about."""
+        self.allowed += patterns
+
+    def children(self):
+        """{pid: command line} of the server's processes, without the monitor."""
+        result, todo = {}, [self.process.pid]
+        while todo:
+            pid = todo.pop()
+            try:
+                for task in pathlib.Path(f'/proc/{pid}/task').iterdir():
+                    todo += map(int, (task / 'children').read_text().split())
+                if pid != self.process.pid:
+                    line = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()
+                    result[pid] = line.replace(b'\0', b' ').decode('latin-1').strip()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        return result
+
+    def stop(self, check=True, seconds=20):
+        if not self.process:
+            return
+        children = self.children()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            status = 'killed: it did not end by itself'
+        self.reader.join(5)
+        self.process = None
+        if check:
+            assert status == 0, f'valijad ended with {status}\n{self.log_text()}'
+            assert not [pid for pid in children if _alive(pid)], 'children outlived the monitor'
+            self.check_log()
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def check_log(self):
+        text = self.log_text()
+        assert not SANITIZER.search(text), text
+        bad = [line for line in text.split('\n') if re.search(r'\]: error: ', line) and
+               not any(re.search(pattern, line) for pattern in self.allowed)]
+        assert not bad, 'unexpected errors in the log:\n' + '\n'.join(bad)
+
+    def remove(self):
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def _alive(pid):
+    try:
+        return pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] != 'Z'
+    except (FileNotFoundError, ProcessLookupError):
+        return False
