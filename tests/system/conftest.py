@@ -1,4 +1,5 @@
-"""Fixtures of the system tests: the programs must be built; an office a module or one of your own."""
+"""Fixtures of the system tests: the programs must be built; an office a worker, or one of your own."""
+import itertools
 import pathlib
 import shutil
 import sys
@@ -44,6 +45,33 @@ def office(make_office):
     return make_office()
 
 
+@pytest.fixture(scope='session')
+def session_office():
+    """One office for all tests of this worker that neither stop nor change it."""
+    with post.Office(users=()) as office:
+        yield office
+
+
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def shared(session_office):
+    """The worker's office; what the test made it say is looked at when the test ends."""
+    mark, session_office.allowed = session_office.mark(), []
+    yield session_office
+    session_office.check_log(mark)
+    session_office.allowed = []
+
+
+@pytest.fixture
+def user(shared):
+    """The name of a new user of the shared office (password: office.PASSWORD)."""
+    name = f'user{next(NUMBERS)}'
+    shared.add_user(name)
+    return name
+
+
 @pytest.fixture
 def connect():
     """connect(office, tls=…): clients that are closed when the test ends. tls: None, True (the
@@ -69,3 +97,9 @@ def tool():
             pytest.skip(f'{name} is not installed')
         return path
     return find
+
+
+@pytest.fixture
+def need_root():
+    if post.os.geteuid() != 0:
+        pytest.skip('needs root')
