@@ -55,7 +55,9 @@ struct pop3_client_event {
 	enum pop3_command command; /* which command this answers */
 	uint32_t number;           /* the message number asked for or listed */
 	bool ok;
-	bool malformed; /* LINE: cannot be parsed, number/octets/text are not to be used */
+	bool malformed; /* LINE, and "+OK" to STAT, LIST n, UIDL n: cannot be parsed; octets, count
+			   and text are not to be used; a LINE's number is what could be read, or 0
+			 */
 	enum pop3_code code;
 	uint64_t octets; /* STAT: of all; LIST: of the message; RETR reply: what the server
 			    announced, 0 if nothing; END: received */
@@ -78,8 +80,10 @@ struct pop3_client {
 	enum pop3_line_ends line_ends;
 	uint32_t head, pending;
 	uint32_t line_size;
+	uint32_t discarded;
 	uint8_t phase;
 	bool bad;
+	bool last_cr;
 	bool discard;
 	const char *why;
 	char line[POP3_CLIENT_LINE_MAX + 2];
@@ -92,8 +96,10 @@ void pop3_client_init(struct pop3_client *client, enum pop3_line_ends line_ends,
 
 /*
  * Renders a command into out. Returns octets written; -1 when cap is too small, -2 when the window
- * is full, -3 when text holds CR, LF or NUL or the line would exceed its limit (255 octets; AUTH
- * and SASL lines 16 KiB): nothing is sent then.
+ * is full or an unanswered AUTH, SASL or STLS forbids a command behind it (STLS itself wants every
+ * reply in), -3 when text holds CR, LF or NUL or is empty where it must not be, a number is 0 where
+ * it must not be, or the line would exceed its limit (255 octets; AUTH and SASL lines 16 KiB):
+ * nothing is sent then.
  */
 int pop3_client_command(struct pop3_client *client, enum pop3_command command, uint32_t number,
 			uint64_t lines, pop3_span text, char *out, size_t cap);
@@ -107,9 +113,14 @@ uint32_t pop3_client_unanswered(const struct pop3_client *client);
 enum pop3_client_event_type pop3_client_next(struct pop3_client *client, pop3_span *in,
 					     char *scratch, size_t scratch_size,
 					     struct pop3_client_event *ret_event);
-/* After the reply to STLS: true if the server sent octets behind it that must not be believed (they
- * are in in). The caller must stop or drop them before the handshake. */
-bool pop3_client_clean(const struct pop3_client *client, pop3_span in);
+/*
+ * After "+OK" to STLS the machine believes nothing more: any octet given to pop3_client_next() is
+ * POP3_CLIENT_BAD (an answer injected before the handshake) until this call opens the second half
+ * of the session. in: what the caller has received and not yet given. Returns false, and the
+ * session is over, if STLS was not just accepted or the server sent anything behind its reply (RFC
+ * 2595 section 4).
+ */
+bool pop3_client_tls_started(struct pop3_client *client, pop3_span in);
 
 /* The well-formed APOP stamp of a greeting's text ("<...@...>", RFC 5322 msg-id), an empty span if
  * there is none. */

@@ -53,8 +53,9 @@ enum pop3_event_type {
 	POP3_EVENT_NONE,       /* all input taken, or the machine wants something else now */
 	POP3_EVENT_PASS,       /* USER + PASS: user, secret */
 	POP3_EVENT_APOP,       /* user, secret = 32 hex digits */
-	POP3_EVENT_SASL_START, /* mechanism (upper case), secret = initial response as base64 ("="
-				  is empty), has_initial */
+	POP3_EVENT_SASL_START, /* mechanism (upper case; one of those offered), has_initial, secret
+				  = initial response as base64 ("=" of the client arrives as an
+				  empty span) */
 	POP3_EVENT_SASL_RESPONSE, /* secret = base64 */
 	POP3_EVENT_SASL_CANCEL,   /* the client sent "*", or a line that cannot be base64 or is too
 				     long; no reply is owed: the machine has replied */
