@@ -1,8 +1,9 @@
 /*
  * valija.conf: parsed once, checked once, immutable after. The monitor (and the command line
  * programs) parse it with libconfuse; children get the same bytes as a sealed memory file and map
- * them read-only, so `struct config` holds no pointer. Every message about a setting names file and
- * line. Sizes take K M G, times take s m h d; both are plain numbers here.
+ * them read-only, so `struct config` holds no pointer; paths in it are absolute. Every message
+ * about a setting names file and line. Sizes take K M G, times take s m h d; both are plain numbers
+ * here.
  */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
@@ -11,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define CONFIG_LISTENERS_MAX 16
 #define CONFIG_CERTIFICATES_MAX 64
@@ -99,6 +101,10 @@ struct config {
  */
 int config_load(const char *file, struct config *ret, struct err *err);
 void config_defaults(struct config *ret);
+/* A whole commented configuration file: host name, mail, users, listeners and certificates as in
+ * config, every other setting as a comment with its default. Paths below config->directory are
+ * written relative to it. */
+int config_write_file(const struct config *config, FILE *out, struct err *err);
 /* "name = value" lines of what differs from the defaults, on stdout (`valijad -n`). */
 void config_print_changed(const struct config *config);
 /* A sealed memory file with the configuration / a read-only mapping of one (for the life of the

@@ -36,19 +36,32 @@ enum users_status { USERS_FOUND = 0, USERS_UNKNOWN = -1, USERS_DOWN = -2 /* [SYS
 
 struct users;
 
-/* A passwd-file named file_name in the directory dir_fd (borrowed; must stay open). A file that
- * can't be read or has a bad line is an error with file and line ("users:3: …") at open; later,
- * when a changed file is bad, the old entries stay in force and the error is logged once. */
-int users_open_passwd_file(int dir_fd, const char *file_name, struct users **ret, struct err *err);
+/* A passwd-file named file_name in the directory dir_fd (borrowed, O_PATH will do; must stay open).
+ * A file that can't be read or has a bad line is an error with file and line ("users:3: …") at
+ * open; later, when a changed file is bad, half-written (empty, or its last line not ended) or
+ * gone, the old entries stay in force and the error is logged once. mail_root: the absolute path of
+ * the mail directory; an absolute home must be below it and is made relative to it, any other is a
+ * bad line (NULL: absolute homes are bad lines). */
+int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_root,
+			   struct users **ret, struct err *err);
 void users_close(struct users *users);
-/* User names are normalized to what is looked up: at most USER_NAME_MAX octets, no NUL or control
- * characters, no "/", not "." or "..", no leading "-" or "." (any of these: USERS_UNKNOWN).
- * Thread-safe. Reads the file again when its identity, size or time changed. */
+/* Looks name up as it is, then, if nobody has it, with ASCII letters in lower case; ret_user->name
+ * is the entry's own spelling. Names that user_name_valid refuses are USERS_UNKNOWN before any file
+ * is touched. Thread-safe. Reads the file again when its identity, size or time changed. */
 enum users_status users_find(struct users *users, pop3_span name, struct user *ret_user,
 			     struct err *err);
 /* Whether any entry could be used with APOP, CRAM-MD5, SCRAM-SHA-1 …: what to offer. */
 bool users_any_with_plain_secret(struct users *users);
-bool users_any_with_scram(struct users *users, const char *mechanism);
+bool users_any_with_cram_md5(struct users *users);
+bool users_any_with_scram(struct users *users, const char *mechanism); /* "SCRAM-SHA-256" */
+/* The stored secret of one user whose scheme is the site's most common one: what an unknown user's
+ * password is "verified" against. Returns -1 when there is nobody. */
+int users_usual_secret(struct users *users, char *buf, size_t size);
+/* The first stored secret with this "{SCHEME}", or -1: parameters that unknown users' answers copy.
+ */
+int users_first_secret(struct users *users, const char *scheme, char *buf, size_t size);
+/* 1 to USER_NAME_MAX octets of 0x21–0x7E or above 0x7F, no "/" or ":", no leading "-", "." or "#".
+ */
 bool user_name_valid(pop3_span name);
 
 #endif
