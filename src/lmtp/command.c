@@ -1,0 +1,234 @@
+/* See command.h. */
+#include "lmtp/command.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+#define REFUSE(...)                  \
+	return (struct lmtp_refusal) \
+	{                            \
+		__VA_ARGS__          \
+	}
+static const struct lmtp_refusal fine = {0, NULL, NULL};
+
+static pop3_span skip(pop3_span text, size_t n)
+{
+	return (pop3_span){text.data + n, text.size - n};
+}
+
+enum lmtp_verb lmtp_verb_parse(pop3_span line, pop3_span *ret_args)
+{
+	static const struct {
+		const char *name;
+		enum lmtp_verb verb;
+	} verbs[] = {
+		{"LHLO", LMTP_LHLO},     {"MAIL", LMTP_MAIL},         {"RCPT", LMTP_RCPT},
+		{"DATA", LMTP_DATA},     {"RSET", LMTP_RSET},         {"NOOP", LMTP_NOOP},
+		{"QUIT", LMTP_QUIT},     {"VRFY", LMTP_VRFY},         {"HELP", LMTP_HELP},
+		{"HELO", LMTP_HELO},     {"EHLO", LMTP_HELO},         {"STARTTLS", LMTP_NOT_HERE},
+		{"AUTH", LMTP_NOT_HERE}, {"BDAT", LMTP_NOT_HERE},     {"EXPN", LMTP_NOT_HERE},
+		{"ETRN", LMTP_NOT_HERE}, {"XFORWARD", LMTP_NOT_HERE}, {"TURN", LMTP_NOT_HERE},
+	};
+	pop3_span verb = {line.data, 0};
+
+	while (line.size && line.data[line.size - 1] == ' ')
+		line.size--;
+	while (verb.size < line.size && line.data[verb.size] != ' ')
+		verb.size++;
+	*ret_args = skip(line, verb.size < line.size ? verb.size + 1 : verb.size);
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+		if (span_equal_nocase(verb, span_of(verbs[i].name)))
+			return verbs[i].verb;
+	return LMTP_UNKNOWN;
+}
+
+/* "<…>" at the front of *args, taken off; the inside without source route to *ret_path. */
+static bool take_path(pop3_span *args, pop3_span *ret_path)
+{
+	pop3_span inside;
+	size_t end = 1;
+	bool quoted = false;
+
+	if (args->size < 2 || args->data[0] != '<')
+		return false;
+	for (; end < args->size && (quoted || args->data[end] != '>'); end++) {
+		if (args->data[end] == '"')
+			quoted = !quoted;
+		else if (quoted && args->data[end] == '\\')
+			end++;
+	}
+	if (end >= args->size || (end + 1 < args->size && args->data[end + 1] != ' '))
+		return false;
+	inside = (pop3_span){args->data + 1, end - 1};
+	if (inside.size && inside.data[0] == '@') {
+		/* a route is read and ignored (RFC 5321 appendix C) */
+		const char *colon = memchr(inside.data, ':', inside.size);
+
+		if (!colon)
+			return false;
+		inside = skip(inside, (size_t)(colon - inside.data) + 1);
+		if (inside.size == 0)
+			return false;
+	}
+	*args = skip(*args, end + 1);
+	*ret_path = inside;
+	return true;
+}
+
+/* The next " keyword[=value]" of *args, taken off. 0: there is none, -1: malformed. */
+static int take_parameter(pop3_span *args, pop3_span *ret_keyword, pop3_span *ret_value)
+{
+	pop3_span whole;
+	const char *equals;
+
+	while (args->size && args->data[0] == ' ')
+		*args = skip(*args, 1);
+	if (args->size == 0)
+		return 0;
+	whole = (pop3_span){args->data, 0};
+	while (whole.size < args->size && args->data[whole.size] != ' ')
+		whole.size++;
+	*args = skip(*args, whole.size);
+	equals = memchr(whole.data, '=', whole.size);
+	*ret_keyword = whole;
+	*ret_value = (pop3_span){whole.data + whole.size, 0};
+	if (equals) {
+		ret_keyword->size = (size_t)(equals - whole.data);
+		*ret_value = skip(whole, ret_keyword->size + 1);
+		if (ret_value->size == 0)
+			return -1;
+	}
+	for (size_t i = 0; i < ret_keyword->size; i++) {
+		char c = ret_keyword->data[i];
+
+		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		      (i && c == '-')))
+			return -1;
+	}
+	return ret_keyword->size ? 1 : -1;
+}
+
+struct mail_parameters {
+	bool size, body, utf8; /* seen */
+};
+
+static struct lmtp_refusal mail_parameter(pop3_span keyword, pop3_span value,
+					  const struct lmtp_server_settings *settings,
+					  struct mail_parameters *seen, struct lmtp_event *event)
+{
+	if (span_equal_nocase(keyword, SPAN_LITERAL("SIZE"))) {
+		/* RFC 1870: at most 20 digits */
+		if (seen->size || value.size > 20 ||
+		    span_number(value, UINT64_MAX, &event->size) < 0)
+			REFUSE(501, "5.5.4", "SIZE wants one number of octets");
+		seen->size = true;
+		if (settings->max_size && event->size > settings->max_size)
+			REFUSE(552, "5.3.4", "Message is larger than this server takes");
+		return fine;
+	}
+	if (span_equal_nocase(keyword, SPAN_LITERAL("BODY"))) {
+		if (!seen->body && span_equal_nocase(value, SPAN_LITERAL("8BITMIME")))
+			event->body = LMTP_BODY_8BITMIME;
+		else if (seen->body || !span_equal_nocase(value, SPAN_LITERAL("7BIT")))
+			REFUSE(501, "5.5.4", "BODY wants 7BIT or 8BITMIME");
+		seen->body = true;
+		return fine;
+	}
+	if (settings->smtputf8 && span_equal_nocase(keyword, SPAN_LITERAL("SMTPUTF8"))) {
+		if (seen->utf8 || value.size)
+			REFUSE(501, "5.5.4", "SMTPUTF8 stands alone");
+		seen->utf8 = event->utf8 = true;
+		return fine;
+	}
+	REFUSE(555, "5.5.4", "MAIL parameter is not known here");
+}
+
+struct lmtp_refusal lmtp_mail_parse(pop3_span args, const struct lmtp_server_settings *settings,
+				    struct lmtp_event *event, struct lmtp_address *ret_address)
+{
+	struct mail_parameters seen = {false, false, false};
+	pop3_span path, keyword, value;
+	int more;
+
+	event->size = 0;
+	event->utf8 = false;
+	event->body = LMTP_BODY_7BIT;
+	if (args.size < 5 || !span_equal_nocase((pop3_span){args.data, 5}, SPAN_LITERAL("FROM:")))
+		REFUSE(501, "5.5.4", "Syntax: MAIL FROM:<address>");
+	args = skip(args, 5);
+	if (!take_path(&args, &path))
+		REFUSE(501, "5.5.4", "Syntax: MAIL FROM:<address>");
+	while ((more = take_parameter(&args, &keyword, &value)) > 0) {
+		struct lmtp_refusal refusal =
+			mail_parameter(keyword, value, settings, &seen, event);
+
+		if (refusal.code)
+			return refusal;
+	}
+	if (more < 0)
+		REFUSE(501, "5.5.4", "MAIL parameter is malformed");
+	event->path = path;
+	if (path.size == 0) {
+		*ret_address = (struct lmtp_address){path, path};
+		return fine;
+	}
+	switch (lmtp_address_check(path, false, event->utf8, ret_address)) {
+	case LMTP_ADDRESS_OK:
+		return fine;
+	case LMTP_ADDRESS_NOT_ASCII:
+		REFUSE(553, "5.6.7", "Sender address is not ASCII and SMTPUTF8 was not given");
+	case LMTP_ADDRESS_LONG:
+		REFUSE(501, "5.1.7", "Sender address is too long");
+	case LMTP_ADDRESS_BAD:
+		break;
+	}
+	REFUSE(501, "5.1.7", "Sender address is malformed");
+}
+
+struct lmtp_refusal lmtp_rcpt_parse(pop3_span args, bool utf8, struct lmtp_event *event,
+				    struct lmtp_address *ret_address)
+{
+	pop3_span path, keyword, value;
+
+	if (args.size < 3 || !span_equal_nocase((pop3_span){args.data, 3}, SPAN_LITERAL("TO:")))
+		REFUSE(501, "5.5.4", "Syntax: RCPT TO:<address>");
+	args = skip(args, 3);
+	if (!take_path(&args, &path))
+		REFUSE(501, "5.5.4", "Syntax: RCPT TO:<address>");
+	switch (take_parameter(&args, &keyword, &value)) {
+	case 0:
+		break;
+	case -1:
+		REFUSE(501, "5.5.4", "RCPT parameter is malformed");
+	default:
+		REFUSE(555, "5.5.4", "RCPT parameter is not known here");
+	}
+	event->path = path;
+	/* without a domain: Postmaster (RFC 5321 4.1.1.3), and for LMTP any local name */
+	switch (lmtp_address_check(path, true, utf8, ret_address)) {
+	case LMTP_ADDRESS_OK:
+		return fine;
+	case LMTP_ADDRESS_NOT_ASCII:
+		REFUSE(553, "5.6.7", "Recipient address is not ASCII and SMTPUTF8 was not given");
+	case LMTP_ADDRESS_LONG:
+		REFUSE(501, "5.1.3", "Recipient address is too long");
+	case LMTP_ADDRESS_BAD:
+		break;
+	}
+	REFUSE(501, "5.1.3", "Recipient address is malformed");
+}
+
+bool lmtp_peer_name_valid(pop3_span name)
+{
+	if (name.size == 0 || name.size > LMTP_PEER_NAME_MAX)
+		return false;
+	for (size_t i = 0; i < name.size; i++) {
+		char c = name.data[i];
+
+		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		      (c && strchr(".-_:[]", c))))
+			return false;
+	}
+	return true;
+}
