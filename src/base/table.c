@@ -1,0 +1,124 @@
+/* See table.h. Any process. */
+#include "base/table.h"
+
+#include <stdlib.h>
+
+static uint64_t mix(uint64_t x)
+{
+	x ^= x >> 32;
+	x *= 0x9e3779b97f4a7c15u;
+	x ^= x >> 29;
+	return x;
+}
+
+static struct table_node **bucket(const struct table *table, uint64_t key)
+{
+	return &table->buckets[mix(key) & table->mask];
+}
+
+void table_init(struct table *table)
+{
+	table->buckets = NULL;
+	table->single = NULL;
+	table->mask = 0;
+	table->count = 0;
+}
+
+void table_finish(struct table *table)
+{
+	free(table->buckets);
+	table_init(table);
+}
+
+static void grow(struct table *table)
+{
+	size_t size = table->buckets ? (table->mask + 1) * 2 : 16;
+	struct table_node **fresh = calloc(size, sizeof(struct table_node *)), **old = table->buckets;
+	size_t old_size = old ? table->mask + 1 : 1;
+
+	if (!fresh)
+		return;
+	table->buckets = fresh;
+	table->mask = size - 1;
+	for (size_t i = 0; i < old_size; i++) {
+		struct table_node *node = old ? old[i] : table->single, *next;
+
+		for (; node; node = next) {
+			struct table_node **at = bucket(table, node->key);
+
+			next = node->next;
+			node->next = *at;
+			*at = node;
+		}
+	}
+	table->single = NULL;
+	free(old);
+}
+
+void table_add(struct table *table, struct table_node *node, uint64_t key)
+{
+	struct table_node **at;
+
+	if (!table->buckets || table->count > table->mask)
+		grow(table);
+	at = table->buckets ? bucket(table, key) : &table->single;
+	node->key = key;
+	node->next = *at;
+	*at = node;
+	table->count++;
+}
+
+void table_remove(struct table *table, struct table_node *node)
+{
+	struct table_node **at = table->buckets ? bucket(table, node->key) : &table->single;
+
+	for (; *at; at = &(*at)->next) {
+		if (*at != node)
+			continue;
+		*at = node->next;
+		node->next = NULL;
+		table->count--;
+		return;
+	}
+}
+
+static struct table_node *with_key(struct table_node *node, uint64_t key)
+{
+	while (node && node->key != key)
+		node = node->next;
+	return node;
+}
+
+struct table_node *table_find(const struct table *table, uint64_t key)
+{
+	return with_key(table->buckets ? *bucket(table, key) : table->single, key);
+}
+
+struct table_node *table_next(const struct table_node *node)
+{
+	return with_key(node->next, node->key);
+}
+
+void table_each(struct table *table, void (*visit)(struct table_node *, void *), void *context)
+{
+	size_t size = table->buckets ? table->mask + 1 : 1;
+
+	for (size_t i = 0; i < size; i++) {
+		struct table_node *node = table->buckets ? table->buckets[i] : table->single, *next;
+
+		for (; node; node = next) {
+			next = node->next;
+			visit(node, context);
+		}
+	}
+}
+
+uint64_t hash_octets(const void *data, size_t size, uint64_t seed)
+{
+	const unsigned char *p = data;
+	uint64_t h = seed ^ 0xcbf29ce484222325u;
+
+	while (size--)
+		h = (h ^ *p++) * 0x100000001b3u;
+	return mix(h);
+}

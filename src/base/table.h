@@ -1,0 +1,34 @@
+/*
+ * A hash table of 64-bit keys, intrusive: the caller's structs embed the node and own the memory. Grows by doubling;
+ * when there is no memory for that it only gets slower. Several nodes may have one key (table_next).
+ */
+#ifndef BASE_TABLE_H
+#define BASE_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct table_node {
+	struct table_node *next;
+	uint64_t key;
+};
+
+struct table {
+	struct table_node **buckets;
+	size_t mask, count;
+	struct table_node *single; /* the one bucket of a table that has not grown */
+};
+
+#define CONTAINER(node, type, member) ((type *)(void *)((char *)(node)-offsetof(type, member)))
+
+void table_init(struct table *table);
+void table_finish(struct table *table); /* the nodes stay the caller's */
+void table_add(struct table *table, struct table_node *node, uint64_t key);
+void table_remove(struct table *table, struct table_node *node);
+struct table_node *table_find(const struct table *table, uint64_t key);
+struct table_node *table_next(const struct table_node *node); /* with the same key */
+/* Calls visit for every node; visit may remove the node it is given. */
+void table_each(struct table *table, void (*visit)(struct table_node *node, void *context), void *context);
+uint64_t hash_octets(const void *data, size_t size, uint64_t seed); /* not for secrets */
+
+#endif

@@ -1,0 +1,209 @@
+/* See child.h. */
+#include "server/child.h"
+
+#include "base/log.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define PEER_QUEUE_MAX (8u << 20) /* octets waiting for a peer that does not read */
+
+static const struct child_role *const roles[ROLE_COUNT] = {
+	[ROLE_FRONT] = &front_role,
+	[ROLE_LMTP] = &lmtp_role,
+	[ROLE_AUTH] = &auth_role,
+	[ROLE_KEEPER] = &keeper_role,
+};
+
+struct peer *child_peer(const struct child *child, enum ipc_role role, uint64_t instance)
+{
+	struct peer *peer = child->peers;
+
+	while (peer && (peer->role != role || peer->instance != instance))
+		peer = peer->next;
+	return peer;
+}
+
+void peer_break(struct peer *peer, const char *why)
+{
+	chan_break(&peer->chan, why);
+}
+
+void child_exit(struct child *child)
+{
+	loop_stop(child->loop);
+}
+
+void child_sandbox(const struct child *child, enum sandbox_role role, struct sandbox *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->role = role;
+	ret->change_ids = child->change_ids;
+	ret->uid = child->uid;
+	ret->gid = child->gid;
+	ret->empty_root = child->change_ids;
+}
+
+static void peer_packet(struct chan *chan, const void *data, size_t size, int *fds, unsigned fd_count)
+{
+	struct peer *peer = chan->context;
+	const char *why;
+	enum ipc_type type = ipc_check(data, size, fd_count, peer->role, peer->child->role->role, &why);
+
+	if (type == IPC_NONE)
+		chan_break(chan, why);
+	else
+		peer->child->role->peer_message(peer, type, data, fds);
+}
+
+static void peer_broken(struct chan *chan, const char *why)
+{
+	struct peer *peer = chan->context, **at = &peer->child->peers;
+
+	if (!peer->child->draining)
+		log_info("channel to %s %u is gone: %s", ipc_role_name(peer->role), peer->index, why);
+	while (*at != peer)
+		at = &(*at)->next;
+	*at = peer->next;
+	if (peer->child->started)
+		peer->child->role->peer_gone(peer);
+	chan_finish(chan);
+	free(peer);
+}
+
+static const struct chan_handler peer_handler = {.packet = peer_packet, .broken = peer_broken};
+
+static void add_peer(struct child *child, const struct ipc_peer *message, int *fd)
+{
+	struct peer *peer = calloc(1, sizeof(*peer));
+
+	if (!peer || message->role >= ROLE_COUNT) {
+		free(peer);
+		log_error("cannot take a channel to a peer: out of memory");
+		return;
+	}
+	peer->child = child;
+	peer->instance = message->instance;
+	peer->role = (enum ipc_role)message->role;
+	peer->index = message->index;
+	peer->uid = message->uid;
+	peer->group_size = message->group_size;
+	peer->next = child->peers;
+	child->peers = peer;
+	chan_init(&peer->chan, child->loop, fd, &peer_handler, peer, PEER_QUEUE_MAX);
+	if (child->started)
+		child->role->peer_up(peer);
+}
+
+static void take_config(struct child *child, const struct ipc_config *message, int *fd)
+{
+	char name[32];
+	struct err err;
+
+	child->config = config_map(*fd, &err);
+	if (!child->config || message->role >= ROLE_COUNT || !roles[message->role]) {
+		log_error("no configuration from the monitor: %s", child->config ? "no such role" : err.text);
+		exit(EX_SOFTWARE);
+	}
+	child->role = roles[message->role];
+	child->instance = message->instance;
+	child->index = message->index;
+	child->generation = message->generation;
+	child->uid = message->uid;
+	child->gid = message->gid;
+	child->change_ids = message->change_ids;
+	snprintf(name, sizeof(name), "%s%u", ipc_role_name(child->role->role), child->index);
+	log_open(name, (enum log_level)child->config->log_level);
+	prctl(PR_SET_NAME, name);
+}
+
+static void fail(struct child *child, struct err *err)
+{
+	struct ipc_simple message = {.value = (uint64_t)err->code};
+	struct iovec tail = {err->text, strnlen(err->text, IPC_TEXT_MAX)};
+
+	ipc_send(&child->monitor, IPC_FAILED, &message, &tail, 1, NULL, 0);
+	exit(err->code ? err->code : EX_SOFTWARE);
+}
+
+static void start(struct child *child)
+{
+	struct ipc_simple ready = {.value = 0};
+	struct err err = {.code = EX_SOFTWARE};
+
+	assert(child->role);
+	if (child->role->start(child, &err) < 0)
+		fail(child, &err);
+	child->started = true;
+	for (struct peer *peer = child->peers; peer; peer = peer->next)
+		child->role->peer_up(peer);
+	ipc_send(&child->monitor, IPC_READY, &ready, NULL, 0, NULL, 0);
+}
+
+static void monitor_packet(struct chan *chan, const void *data, size_t size, int *fds, unsigned fd_count)
+{
+	struct child *child = chan->context;
+	const char *why;
+	enum ipc_role role = child->role ? child->role->role : ROLE_FRONT;
+	enum ipc_type type = ipc_check(data, size, fd_count, ROLE_MONITOR, role, &why);
+
+	if (type == IPC_NONE || (!child->role && type != IPC_CONFIG)) {
+		chan_break(chan, type ? "the first message is not the configuration" : why);
+		return;
+	}
+	switch (type) {
+	case IPC_CONFIG:
+		take_config(child, data, &fds[0]);
+		break;
+	case IPC_PEER:
+		add_peer(child, data, &fds[0]);
+		break;
+	case IPC_START:
+		if (!child->started)
+			start(child);
+		break;
+	case IPC_DRAIN:
+		child->draining = true;
+		child->role->drain(child, ((const struct ipc_simple *)data)->value);
+		break;
+	default:
+		child->role->monitor_message(child, type, data, fds);
+	}
+}
+
+static void monitor_broken(struct chan *chan, const char *why)
+{
+	struct child *child = chan->context;
+
+	log_error("the monitor is gone: %s", why);
+	chan_finish(chan);
+	child_exit(child);
+}
+
+static const struct chan_handler monitor_handler = {.packet = monitor_packet, .broken = monitor_broken};
+
+int child_main(int fd)
+{
+	struct child child = {.role = NULL};
+	struct err err;
+
+	log_open("child", LOG_LEVEL_INFO);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the monitor says when to end */
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	child.loop = loop_create(&err);
+	if (!child.loop) {
+		log_error("%s", err.text);
+		return EX_OSERR;
+	}
+	chan_init(&child.monitor, child.loop, &fd, &monitor_handler, &child, PEER_QUEUE_MAX);
+	loop_run(child.loop);
+	return EX_OK;
+}

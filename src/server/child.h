@@ -1,0 +1,69 @@
+/*
+ * What all child processes of valijad share: the channel to the monitor, the configuration, channels to peers, START and
+ * DRAIN. A role (front, lmtp, auth, keeper) fills in struct child_role; child_main runs the loop.
+ * Runs in every child. Before START as root (if the monitor is), after it as what the role's sandbox leaves.
+ */
+#ifndef SERVER_CHILD_H
+#define SERVER_CHILD_H
+
+#include "config/config.h"
+#include "ipc/messages.h"
+#include "sys/loop.h"
+#include "sys/sandbox.h"
+
+#include <stdbool.h>
+
+struct child;
+
+/* A channel to another child. */
+struct peer {
+	struct peer *next;
+	struct child *child;
+	struct chan chan;
+	uint64_t instance;
+	enum ipc_role role;
+	uint32_t index, uid, group_size;
+	uint32_t unanswered;  /* requests of the less privileged side in flight: its credits used */
+	void *data;           /* the role's */
+};
+
+struct child_role {
+	enum ipc_role role;
+	/* A message of the monitor that child.c does not handle itself (DIRECTORY, LISTENER, …). Takes descriptors out of fds. */
+	void (*monitor_message)(struct child *child, enum ipc_type type, const void *message, int *fds);
+	/* START: make what must exist before the sandbox, enter it, begin. Failing ends the process with err's text in the monitor's log. */
+	int (*start)(struct child *child, struct err *err);
+	void (*peer_up)(struct peer *peer);   /* after START, or at once for those given before */
+	void (*peer_gone)(struct peer *peer); /* freed after the call */
+	void (*peer_message)(struct peer *peer, enum ipc_type type, const void *message, int *fds);
+	void (*drain)(struct child *child, uint64_t ms); /* end what can be ended; child_exit when nothing is left */
+};
+
+struct child {
+	const struct child_role *role;
+	struct loop *loop;
+	const struct config *config;
+	struct chan monitor;
+	struct peer *peers;
+	uint64_t instance;
+	uint32_t index, generation;
+	uid_t uid;
+	gid_t gid;
+	bool change_ids, started, draining;
+	void *state; /* the role's root struct */
+};
+
+/* The life of a child whose channel to the monitor is descriptor fd. Returns an exit code. */
+int child_main(int fd);
+
+struct peer *child_peer(const struct child *child, enum ipc_role role, uint64_t instance);
+/* Asks a peer's channel to break (it misbehaved). */
+void peer_break(struct peer *peer, const char *why);
+/* Ends the loop: everything is drained. */
+void child_exit(struct child *child);
+/* Fills in uid, gid, role of *ret as the monitor said; the role adds paths. */
+void child_sandbox(const struct child *child, enum sandbox_role role, struct sandbox *ret);
+
+extern const struct child_role front_role, lmtp_role, auth_role, keeper_role;
+
+#endif
