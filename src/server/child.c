@@ -50,11 +50,13 @@ void child_sandbox(const struct child *child, enum sandbox_role role, struct san
 	ret->empty_root = child->change_ids;
 }
 
-static void peer_packet(struct chan *chan, const void *data, size_t size, int *fds, unsigned fd_count)
+static void peer_packet(struct chan *chan, const void *data, size_t size, int *fds,
+			unsigned fd_count)
 {
 	struct peer *peer = chan->context;
 	const char *why;
-	enum ipc_type type = ipc_check(data, size, fd_count, peer->role, peer->child->role->role, &why);
+	enum ipc_type type =
+		ipc_check(data, size, fd_count, peer->role, peer->child->role->role, &why);
 
 	if (type == IPC_NONE)
 		chan_break(chan, why);
@@ -67,7 +69,8 @@ static void peer_broken(struct chan *chan, const char *why)
 	struct peer *peer = chan->context, **at = &peer->child->peers;
 
 	if (!peer->child->draining)
-		log_info("channel to %s %u is gone: %s", ipc_role_name(peer->role), peer->index, why);
+		log_info("channel to %s %u is gone: %s", ipc_role_name(peer->role), peer->index,
+			 why);
 	while (*at != peer)
 		at = &(*at)->next;
 	*at = peer->next;
@@ -108,7 +111,8 @@ static void take_config(struct child *child, const struct ipc_config *message, i
 
 	child->config = config_map(*fd, &err);
 	if (!child->config || message->role >= ROLE_COUNT || !roles[message->role]) {
-		log_error("no configuration from the monitor: %s", child->config ? "no such role" : err.text);
+		log_error("no configuration from the monitor: %s",
+			  child->config ? "no such role" : err.text);
 		exit(EX_SOFTWARE);
 	}
 	child->role = roles[message->role];
@@ -146,7 +150,8 @@ static void start(struct child *child)
 	ipc_send(&child->monitor, IPC_READY, &ready, NULL, 0, NULL, 0);
 }
 
-static void monitor_packet(struct chan *chan, const void *data, size_t size, int *fds, unsigned fd_count)
+static void monitor_packet(struct chan *chan, const void *data, size_t size, int *fds,
+			   unsigned fd_count)
 {
 	struct child *child = chan->context;
 	const char *why;
@@ -186,7 +191,8 @@ static void monitor_broken(struct chan *chan, const char *why)
 	child_exit(child);
 }
 
-static const struct chan_handler monitor_handler = {.packet = monitor_packet, .broken = monitor_broken};
+static const struct chan_handler monitor_handler = {.packet = monitor_packet,
+						    .broken = monitor_broken};
 
 int child_main(int fd)
 {

@@ -1,7 +1,8 @@
 /*
- * What all child processes of valijad share: the channel to the monitor, the configuration, channels to peers, START and
- * DRAIN. A role (front, lmtp, auth, keeper) fills in struct child_role; child_main runs the loop.
- * Runs in every child. Before START as root (if the monitor is), after it as what the role's sandbox leaves.
+ * What all child processes of valijad share: the channel to the monitor, the configuration,
+ * channels to peers, START and DRAIN. A role (front, lmtp, auth, keeper) fills in struct
+ * child_role; child_main runs the loop. Runs in every child. Before START as root (if the monitor
+ * is), after it as what the role's sandbox leaves.
  */
 #ifndef SERVER_CHILD_H
 #define SERVER_CHILD_H
@@ -23,20 +24,24 @@ struct peer {
 	uint64_t instance;
 	enum ipc_role role;
 	uint32_t index, uid, group_size;
-	uint32_t unanswered;  /* requests of the less privileged side in flight: its credits used */
-	void *data;           /* the role's */
+	uint32_t unanswered; /* requests of the less privileged side in flight: its credits used */
+	void *data;          /* the role's */
 };
 
 struct child_role {
 	enum ipc_role role;
-	/* A message of the monitor that child.c does not handle itself (DIRECTORY, LISTENER, …). Takes descriptors out of fds. */
-	void (*monitor_message)(struct child *child, enum ipc_type type, const void *message, int *fds);
-	/* START: make what must exist before the sandbox, enter it, begin. Failing ends the process with err's text in the monitor's log. */
+	/* A message of the monitor that child.c does not handle itself (DIRECTORY, LISTENER, …).
+	 * Takes descriptors out of fds. */
+	void (*monitor_message)(struct child *child, enum ipc_type type, const void *message,
+				int *fds);
+	/* START: make what must exist before the sandbox, enter it, begin. Failing ends the process
+	 * with err's text in the monitor's log. */
 	int (*start)(struct child *child, struct err *err);
 	void (*peer_up)(struct peer *peer);   /* after START, or at once for those given before */
 	void (*peer_gone)(struct peer *peer); /* freed after the call */
 	void (*peer_message)(struct peer *peer, enum ipc_type type, const void *message, int *fds);
-	void (*drain)(struct child *child, uint64_t ms); /* end what can be ended; child_exit when nothing is left */
+	void (*drain)(struct child *child,
+		      uint64_t ms); /* end what can be ended; child_exit when nothing is left */
 };
 
 struct child {
