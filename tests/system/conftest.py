@@ -47,9 +47,11 @@ def office(make_office):
 
 @pytest.fixture(scope='session')
 def session_office():
-    """One office for all tests of this worker that neither stop nor change it."""
-    with post.Office(users=()) as office:
-        yield office
+    """One office for all tests of this worker that neither stop nor change it. Wrong passwords are
+    many here; what they cost is tested elsewhere."""
+    settings = {'login.failure_delay': '1ms', 'login.failure_delay_max': '1ms'}
+    with post.Office(users=(), settings=settings) as opened:
+        yield opened
 
 
 NUMBERS = itertools.count(1)

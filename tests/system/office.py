@@ -65,6 +65,7 @@ class Office:
         self.process = None
         self.log = []
         self.allowed = []
+        self.limit_files = None
         self.news = threading.Condition()
         self.delivered = 0
         if runas is not None:
@@ -105,6 +106,8 @@ class Office:
         prefix = []
         if self.runas is not None and os.geteuid() == 0:
             prefix = ['setpriv', f'--reuid={self.runas}', f'--regid={self.runas}', '--clear-groups']
+        if self.limit_files:
+            prefix += ['prlimit', f'--nofile={self.limit_files}']
         return [*prefix, *map(str, args)]
 
     def valija(self, *args, stdin='', check=True, timeout=60):
@@ -124,12 +127,26 @@ class Office:
     # what it is made of
 
     def set(self, name, value):
-        """A setting of the configuration at top level; takes effect at the next start or reload."""
+        """A setting, "name" or "section.name"; takes effect at the next start or reload."""
+        section, _, key = name.rpartition('.')
         text = self.conf.read_text()
-        line = f'{name} = {value}'
-        pattern = re.compile(rf'^#?[ \t]*{re.escape(name)}[ \t]*=.*$', re.M)
-        text = pattern.sub(lambda _: line, text, 1) if pattern.search(text) else f'{line}\n{text}'
-        self.conf.write_text(text)
+        begin, end = 0, len(text)
+        if section:
+            found = re.search(rf'^{section} {{\n(.*?)^}}', text, re.M | re.S)
+            assert found, f'{self.conf} has no section {section}'
+            begin, end = found.span(1)
+        lines, count = re.subn(rf'^(\s*)#?{key} = .*$', lambda m: f'{m[1]}{key} = {value}',
+                               text[begin:end], 1, re.M)
+        assert count, f'{self.conf} has no setting {name}'
+        self.conf.write_text(text[:begin] + lines + text[end:])
+
+    def add_certificate(self, certificate, key):
+        """Another certificate, served to clients that ask for its name."""
+        for path in (certificate, key):
+            os.chown(path, *owner_of(self.dir))
+        title = pathlib.Path(certificate).stem
+        with self.conf.open('a') as file:
+            file.write(f'\ntls "{title}" {{\n\tcertificate = "{certificate}"\n\tkey = "{key}"\n}}\n')
 
     def add_user(self, name, password=PASSWORD, scheme='PLAIN'):
         self.valija('user', 'add', '-c', self.conf, name, '--scheme', scheme,
@@ -138,24 +155,26 @@ class Office:
     def maildir(self, user):
         """The user's Maildir, made if it is not there, owned by the owner of DIR/mail."""
         maildir = self.mail / user
-        owner = self.mail.stat()
         for folder in (maildir, *(maildir / name for name in ('new', 'cur', 'tmp'))):
             if not folder.exists():
                 folder.mkdir(mode=0o700)
-                os.chown(folder, owner.st_uid, owner.st_gid)
+                self.own(folder)
         return maildir
+
+    def own(self, path):
+        """What root makes in the mail would be root's: gives it to the owner of the mail."""
+        os.chown(path, *owner_of(self.mail), follow_symlinks=False)
 
     def put(self, user, octets, name=None, folder='new', flags=None):
         """Delivers as an MDA would: written in tmp, renamed into place. Returns the path."""
         maildir = self.maildir(user)
-        owner = self.mail.stat()
         self.delivered += 1
         name = name or f'{1700000000 + self.delivered}.M{self.delivered}P{os.getpid()}.test'
         if folder == 'cur':
             name += f':2,{flags or ""}'
         staged, path = maildir / 'tmp' / 'being-written', maildir / folder / name
         staged.write_bytes(octets)
-        os.chown(staged, owner.st_uid, owner.st_gid)
+        self.own(staged)
         os.rename(staged, path)
         return path
 
@@ -273,6 +292,11 @@ class Office:
 
     def remove(self):
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def owner_of(path):
+    status = path.stat()
+    return status.st_uid, status.st_gid
 
 
 def _alive(pid):

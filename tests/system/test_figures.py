@@ -1,0 +1,97 @@
+"""Figures of the release build that must be seen, not only believed: idle sessions, a large maildrop.
+
+Bounds here are wide: they catch what grows with the wrong thing. The budgets are the bench's.
+"""
+import os
+import pathlib
+import re
+import time
+
+import office as post
+import pytest
+from office import PASSWORD
+from pop import Pop, client_context
+
+pytestmark = pytest.mark.figures
+
+SESSIONS = 1000
+MESSAGES = 100_000
+
+
+def pss(office):
+    """KiB of all the server's processes, shared pages divided."""
+    total = 0
+    for pid in [office.process.pid, *office.children()]:
+        text = pathlib.Path(f'/proc/{pid}/smaps_rollup').read_text()
+        total += int(re.search(r'^Pss:\s*(\d+)', text, re.M).group(1))
+    return total
+
+
+@pytest.mark.parametrize('kind', ['plain', 'tls', 'logged-in'])
+def test_a_thousand_idle_sessions(make_office, kind):
+    users = [f'user{n}' for n in range(SESSIONS)] if kind == 'logged-in' else []
+    office = make_office(start=False, users=(), settings={'limits.connections_per_address': 0})
+    with (office.dir / 'users').open('a') as file:
+        file.writelines(f'{name}:{{PLAIN}}{PASSWORD}\n' for name in users)
+    office.start()
+    context = client_context()
+    before = pss(office)
+    clients = []
+    try:
+        for n in range(SESSIONS):
+            client = Pop(office.pop3s if kind == 'tls' else office.pop3,
+                         context if kind == 'tls' else None)
+            clients.append(client)
+            if users:
+                client.login(users[n], PASSWORD)
+        grown = pss(office) - before
+        print(f'\n{SESSIONS} idle sessions, {kind}: {grown / SESSIONS:.1f} KiB each (PSS of all '
+              f'processes), {before} KiB before')
+        assert grown / SESSIONS < 64
+        clients[0].ask('NOOP')
+        clients[-1].ask('NOOP')
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_a_maildrop_of_a_hundred_thousand_messages(make_office):
+    office = make_office(users=('demo',))
+    maildir = office.maildir('demo')
+    owner = post.owner_of(office.mail)
+    octets = b'Subject: one of many\n\nbody\n'
+    for n in range(MESSAGES):
+        path = maildir / 'cur' / f'{1700000000 + n}.M{n}.test:2,S'
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(fd, octets)
+        os.fchown(fd, *owner)
+        os.close(fd)
+
+    def session():
+        begin = time.monotonic()
+        with Pop(office.pop3, timeout=120) as client:
+            client.login('demo', PASSWORD)
+            login = time.monotonic() - begin
+            count, _ = client.stat()
+            assert count == MESSAGES
+            assert len(client.uidl()) == len(client.list()) == MESSAGES
+            client.quit()
+        return login, time.monotonic() - begin
+    first, again = session(), session()
+    print(f'\n{MESSAGES} messages: first login (index made) {first[0]:.3f} s; again: login '
+          f'{again[0] * 1000:.1f} ms, login+STAT+UIDL+LIST+QUIT {again[1] * 1000:.0f} ms '
+          '(with the time of this Python client)')
+    assert again[0] < first[0] / 2 and again[0] < 0.5
+    with Pop(office.pop3, timeout=120) as client:
+        client.login('demo', PASSWORD)
+        client.send(b''.join(b'DELE %d\r\n' % n for n in range(1, 1001)))
+        for _ in range(1000):
+            assert client.line().startswith('+OK')
+        client.quit()
+    with Pop(office.pop3, timeout=120) as client:
+        begin = time.monotonic()
+        client.ok('USER demo')
+        while client.ask(f'PASS {PASSWORD}').startswith('-ERR [IN-USE]'):
+            assert time.monotonic() < begin + 30
+            client.ok('USER demo')
+        assert client.stat()[0] == MESSAGES - 1000
