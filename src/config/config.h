@@ -10,6 +10,8 @@
 
 #include "base/err.h"
 
+#include <pop3/span.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -100,6 +102,9 @@ struct config {
 /* Reads and checks file. Fills err with "file:line: …" on the first error. Warnings go to the log.
  */
 int config_load(const char *file, struct config *ret, struct err *err);
+/* The same with the text of a file at hand; file (absolute) is what errors and relative paths refer
+ * to. */
+int config_parse(pop3_span text, const char *file, struct config *ret, struct err *err);
 void config_defaults(struct config *ret);
 /* A whole commented configuration file: host name, mail, users, listeners and certificates as in
  * config, every other setting as a comment with its default. Paths below config->directory are

@@ -1,0 +1,136 @@
+/* The table of settings; see keys.h. */
+#include "config/keys.h"
+
+#include <string.h>
+
+static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
+static const char *const line_ends[] = {"lf", "crlf", NULL};
+static const char *const over_quota[] = {"temporary", "permanent", NULL};
+
+#define AT(member) \
+	.offset = offsetof(struct config, member), .size = sizeof(((struct config *)0)->member)
+#define DAY (24 * 3600u)
+
+static const struct config_key keys[] = {
+	{"", "hostname", KEY_HOST, AT(host_name), .standard = "",
+	 .help = "The name in greetings, in Received: lines and in the certificate.\n"
+		 "Default: the name of the machine."},
+	{"", "mail", KEY_PATH, AT(mail), .standard = "mail",
+	 .help = "Where the maildrops are: a user's mail is the Maildir NAME below it.\n"
+		 "Relative paths are relative to this file."},
+	{"", "users", KEY_PATH, AT(users), .standard = "users",
+	 .help = "Who may log in: a passwd-file, see `valija user` and valija-users(5)."},
+	{"", "line_ends", KEY_FLAG_CHOICE, AT(store_crlf), .standard = "lf", .choices = line_ends,
+	 .help = "How delivered messages are stored: \"lf\", as other Maildir programs expect,\n"
+		 "or \"crlf\", which is served a little faster."},
+	{"", "log_level", KEY_CHOICE, AT(log_level), .standard = "info", .choices = log_levels,
+	 .help = "\"error\", \"warning\", \"info\" or \"debug\"."},
+
+	{"pop3", "listen", KEY_LISTEN, .service = SERVICE_POP3, .standard = "",
+	 .help = "POP3 with STLS. \"ADDRESS:PORT\", any number of them."},
+	{"pop3", "expire", KEY_EXPIRE, AT(expire_days), .max = 36500, .standard = "never",
+	 .help = "What CAPA says about mail left on the server: \"never\", days, \"unannounced\"."},
+	{"pop3s", "listen", KEY_LISTEN, .service = SERVICE_POP3S, .standard = "",
+	 .help = "POP3 under TLS from the first octet."},
+
+	{"lmtp", "listen", KEY_LISTEN, .service = SERVICE_LMTP, .standard = "",
+	 .help = "Mail from the MTA. \"ADDRESS:PORT\" or the path of a Unix socket. Not port 25."},
+	{"lmtp", "max_size", KEY_SIZE, AT(lmtp_max_size), .min = 1024, .max = 1ull << 40,
+	 .standard = "50M", .help = "Octets of a message."},
+	{"lmtp", "max_recipients", KEY_NUMBER, AT(lmtp_max_recipients), .min = 1, .max = 10000,
+	 .standard = "1000", .help = "Recipients of one message."},
+	{"lmtp", "recipient_delimiter", KEY_TEXT, AT(recipient_delimiter), .standard = "+",
+	 .help = "anna+lists@example.org is delivered to anna. \"\": off."},
+	{"lmtp", "domains", KEY_WORDS, AT(domains), .standard = "",
+	 .help = "Domains that are ours. None named: any domain is, and is cut off when the full\n"
+		 "address is no user."},
+	{"lmtp", "aliases", KEY_PATH, AT(aliases), .standard = "",
+	 .help = "A file of lines \"alias: user\". \"\": none."},
+	{"lmtp", "catch_all", KEY_TEXT, AT(catch_all), .standard = "",
+	 .help = "The user who gets mail for recipients nobody knows. \"\": it is refused."},
+
+	{"quota", "messages", KEY_SIZE, AT(quota_messages), .max = 1ull << 40, .standard = "0",
+	 .help = "Messages a user may have, where the users file says nothing else. 0: no limit."},
+	{"quota", "octets", KEY_SIZE, AT(quota_octets), .max = 1ull << 60, .standard = "0",
+	 .help = "Octets a user may have. 0: no limit."},
+	{"quota", "over", KEY_FLAG_CHOICE, AT(quota_permanent), .standard = "temporary",
+	 .choices = over_quota,
+	 .help = "What the MTA hears: \"temporary\" (452 4.2.2, it tries again) or \"permanent\"\n"
+		 "(552 5.2.2, the sender gets the mail back)."},
+
+	{"login", "plain_without_tls", KEY_BOOL, AT(plain_without_tls), .standard = "no",
+	 .help = "Passwords in clear text from any network, without TLS. Leave it off."},
+	{"login", "plain_on_loopback", KEY_BOOL, AT(plain_on_loopback), .standard = "yes",
+	 .help = "The same from this machine."},
+	{"login", "apop", KEY_BOOL, AT(apop), .standard = "no",
+	 .help = "APOP, for users whose scheme is PLAIN. MD5: only where a client knows no "
+		 "better."},
+	{"login", "mechanisms", KEY_MECHANISMS, AT(mechanisms),
+	 .standard = "SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS SCRAM-SHA-1 PLAIN LOGIN",
+	 .help = "SASL mechanisms that are allowed. Known besides these: \"CRAM-MD5\"."},
+	{"login", "cache_entries", KEY_NUMBER, AT(auth_cache_entries), .max = 10000000,
+	 .standard = "50000",
+	 .help = "Logins that are remembered (as keyed digests), so that a slow password hash is\n"
+		 "computed once. 0: none."},
+	{"login", "cache_time", KEY_SECONDS, AT(auth_cache_seconds), .max = 30 * DAY,
+	 .standard = "1h", .help = "For how long. A changed entry is forgotten at once."},
+	{"login", "failure_delay", KEY_MILLISECONDS, AT(failure_delay_ms), .max = 60000,
+	 .standard = "1s", .help = "The wait after a first wrong password; doubles with each."},
+	{"login", "failure_delay_max", KEY_MILLISECONDS, AT(failure_delay_max_ms), .max = 300000,
+	 .standard = "15s", .help = "What it doubles up to."},
+	{"login", "max_failures", KEY_NUMBER, AT(max_failures), .min = 1, .max = 1000,
+	 .standard = "3", .help = "Wrong passwords before the connection is closed."},
+
+	{"timeouts", "handshake", KEY_SECONDS, AT(handshake_seconds), .min = 1, .max = 3600,
+	 .standard = "30s", .help = "A TLS handshake."},
+	{"timeouts", "login", KEY_SECONDS, AT(login_seconds), .min = 1, .max = 3600,
+	 .standard = "1m", .help = "From connection to login."},
+	{"timeouts", "idle", KEY_SECONDS, AT(idle_seconds), .min = 600, .max = 7 * DAY,
+	 .standard = "10m", .reason = "RFC 1939 section 3 asks for at least ten minutes",
+	 .help = "A session without a command. At least 10m (RFC 1939)."},
+	{"timeouts", "write", KEY_SECONDS, AT(write_seconds), .min = 1, .max = 3600,
+	 .standard = "2m", .help = "A client that takes nothing of what is sent."},
+	{"timeouts", "drain", KEY_SECONDS, AT(drain_seconds), .max = DAY, .standard = "30s",
+	 .help = "How long sessions may go on after SIGTERM, and old ones after SIGHUP."},
+
+	{"limits", "connections", KEY_NUMBER, AT(max_connections), .min = 1, .max = 10000000,
+	 .standard = "100000", .help = "Connections in all."},
+	{"limits", "connections_per_address", KEY_NUMBER, AT(max_connections_per_address),
+	 .max = 10000000, .standard = "100",
+	 .help = "From one address (IPv6: one /64), before and after login. 0: no limit."},
+	{"limits", "sessions_per_user", KEY_NUMBER, AT(max_sessions_per_user), .max = 1000000,
+	 .standard = "10", .help = "Logins of one user at a time. 0: no limit."},
+	{"limits", "bad_commands", KEY_NUMBER, AT(max_bad_commands), .max = 1000, .standard = "10",
+	 .help = "Refused lines in a row before the connection is closed. 0: never."},
+
+	{"processes", "fronts", KEY_NUMBER, AT(fronts), .max = 256, .standard = "0",
+	 .help = "Processes that face the network. 0: one a core."},
+	{"processes", "keepers", KEY_NUMBER, AT(keepers), .max = 64, .standard = "0",
+	 .help = "Processes that touch mail. 0: one a core, at most 4."},
+	{"processes", "keeper_threads", KEY_NUMBER, AT(keeper_threads), .min = 1, .max = 256,
+	 .standard = "16", .help = "Maildrops one keeper works on at the same time."},
+	{"processes", "auth_workers", KEY_NUMBER, AT(auth_workers), .max = 256, .standard = "0",
+	 .help = "Threads that compute password hashes. 0: one a core."},
+	{"processes", "net_user", KEY_TEXT, AT(user_net), .standard = "valija-net",
+	 .help = "System user of the fronts, when started as root."},
+	{"processes", "auth_user", KEY_TEXT, AT(user_auth), .standard = "valija-auth",
+	 .help = "System user of the process that checks passwords."},
+};
+
+size_t config_key_count(void)
+{
+	return sizeof(keys) / sizeof(keys[0]);
+}
+
+const struct config_key *config_key(size_t index)
+{
+	return &keys[index];
+}
+
+int config_key_find(const char *section, const char *name)
+{
+	for (size_t i = 0; i < config_key_count(); i++)
+		if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}

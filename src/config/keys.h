@@ -1,0 +1,69 @@
+/*
+ * The settings of valija.conf as one table: section, name, kind, place in struct config, range,
+ * default and a line of help. Parsing, printing and the commented file of `valija init` all walk
+ * it, so that a new setting is one new row (and its entry in valija.conf(5)). Used within config
+ * only.
+ */
+#ifndef CONFIG_KEYS_H
+#define CONFIG_KEYS_H
+
+#include "config/config.h"
+
+#include <stddef.h>
+
+enum key_kind {
+	KEY_TEXT,         /* char[] */
+	KEY_HOST,         /* char[], a domain name */
+	KEY_PATH,         /* char[], made absolute */
+	KEY_WORDS,        /* char[], a list in the file, separated by spaces here */
+	KEY_MECHANISMS,   /* the same, of known SASL mechanisms */
+	KEY_BOOL,         /* bool */
+	KEY_CHOICE,       /* uint32_t, index into choices */
+	KEY_FLAG_CHOICE,  /* bool, index into two choices */
+	KEY_NUMBER,       /* uint32_t */
+	KEY_SIZE,         /* uint64_t; K M G */
+	KEY_SECONDS,      /* uint32_t; s m h d */
+	KEY_MILLISECONDS, /* uint32_t; ms s m h d, seconds when there is no unit */
+	KEY_EXPIRE,       /* int32_t: "never" -1, "unannounced" -2, or days */
+	KEY_LISTEN,       /* a list; config->listeners */
+};
+
+struct config_key {
+	const char *section; /* "": outside all sections */
+	const char *name;
+	enum key_kind kind;
+	size_t offset, size; /* in struct config */
+	uint64_t min, max;   /* of numbers, in the member's unit */
+	const char *standard;
+	const char *const *choices; /* NULL-terminated */
+	enum config_service service;
+	const char *reason; /* why min is min, for the message */
+	const char *help;
+};
+
+size_t config_key_count(void);
+const struct config_key *config_key(size_t index);
+/* -1: there is none. */
+int config_key_find(const char *section, const char *name);
+
+/* Sets one value, or adds one to a list. err gets the words without file and line. directory makes
+ * paths absolute (NULL: they stay as they are). */
+int config_key_set(const struct config_key *key, const char *value, const char *directory,
+		   uint32_t line, struct config *config, struct err *err);
+/* Empties a list before its first value. */
+void config_key_clear(const struct config_key *key, struct config *config);
+/* The value as the file writes it. Paths below directory (may be "") are written relative to it. */
+void config_key_print(const struct config_key *key, const struct config *config,
+		      const char *directory, FILE *out);
+
+/* Makes path absolute. -1: too long. */
+int config_resolve(const char *directory, const char *path, char *buf, size_t size,
+		   struct err *err);
+bool config_host_valid(const char *name);
+/* "ADDR:PORT", "[V6]:PORT" or, for LMTP, a path. */
+int config_listener_parse(const char *value, enum config_service service, const char *directory,
+			  struct config_listener *ret, struct err *err);
+/* As the file writes it: "127.0.0.1:1110", "[::1]:1110", "/run/valija/lmtp". */
+void config_listener_print(const struct config_listener *listener, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * Addresses to listen on: "ADDRESS:PORT" or a path, into struct config_listener and back. Used by
+ * the configuration and by `valija init`. No name is looked up.
+ */
+#include "config/keys.h"
+
+#include "base/text.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <sysexits.h>
+
+static int parse_path(const char *value, const char *directory, struct config_listener *ret,
+		      struct err *err)
+{
+	if (config_resolve(directory, value, ret->address, sizeof(ret->address), err) < 0)
+		return -1;
+	if (strlen(ret->address) > 107) /* sun_path */
+		return err_set(
+			err, EX_CONFIG,
+			"listen: the path \"%s\" is too long for a socket: at most 107 octets",
+			ret->address);
+	return 0;
+}
+
+/* Addresses are literals: a name would have to be looked up, and might mean something else
+ * tomorrow. */
+static int parse_address(const char *host, struct config_listener *ret)
+{
+	unsigned char raw[16];
+
+	if (strcmp(host, "localhost") == 0)
+		return snprintf(ret->address, sizeof(ret->address), "%s", host);
+	if (inet_pton(AF_INET, host, raw) == 1)
+		return inet_ntop(AF_INET, raw, ret->address, sizeof(ret->address)) ? 0 : -1;
+	if (inet_pton(AF_INET6, host, raw) == 1)
+		return inet_ntop(AF_INET6, raw, ret->address, sizeof(ret->address)) ? 0 : -1;
+	return -1;
+}
+
+int config_listener_parse(const char *value, enum config_service service, const char *directory,
+			  struct config_listener *ret, struct err *err)
+{
+	struct config_listener listener = {.service = service};
+	const char *colon = strrchr(value, ':'), *from = value;
+	char host[80];
+	uint64_t port;
+	size_t n;
+
+	if (strchr(value, '/')) {
+		if (service != SERVICE_LMTP)
+			return err_set(
+				err, EX_CONFIG,
+				"listen = \"%s\": a path is for lmtp only; write \"ADDRESS:PORT\"",
+				value);
+		if (parse_path(value, directory, &listener, err) < 0)
+			return -1;
+		*ret = listener;
+		return 0;
+	}
+	n = colon ? (size_t)(colon - value) : 0;
+	if (n >= 2 && value[0] == '[' && value[n - 1] == ']') {
+		from++;
+		n -= 2;
+	}
+	if (n == 0 || n >= sizeof(host) || span_number(span_of(colon + 1), 65535, &port) < 0 ||
+	    port == 0)
+		return err_set(
+			err, EX_CONFIG,
+			"listen = \"%s\": write \"ADDRESS:PORT\", such as \"127.0.0.1:1110\" or "
+			"\"[::]:110\"",
+			value);
+	memcpy(host, from, n);
+	host[n] = '\0';
+	if (parse_address(host, &listener) < 0 ||
+	    (from == value) != (strchr(listener.address, ':') == NULL))
+		return err_set(
+			err, EX_CONFIG,
+			"listen = \"%s\": \"%s\" is not an address: write an IPv4 address, an "
+			"IPv6 address in brackets or localhost; \"[::]\" is every address",
+			value, host);
+	if (service == SERVICE_LMTP && port == 25)
+		return err_set(err, EX_CONFIG,
+			       "listen = \"%s\": LMTP must not be on port 25 (RFC 2033 section 5); "
+			       "port 24 is its own",
+			       value);
+	listener.port = (uint16_t)port;
+	*ret = listener;
+	return 0;
+}
+
+void config_listener_print(const struct config_listener *listener, char *buf, size_t size)
+{
+	if (listener->port == 0)
+		snprintf(buf, size, "%s", listener->address);
+	else
+		snprintf(buf, size, strchr(listener->address, ':') ? "[%s]:%u" : "%s:%u",
+			 listener->address, (unsigned)listener->port);
+}

@@ -1,0 +1,416 @@
+/*
+ * valija.conf to struct config; the one file that knows libconfuse. Values are taken as text and
+ * converted by the table of keys.h while libconfuse stands at their line, so that every message has
+ * one. Runs in the monitor and in the command line programs; see config.h.
+ */
+#include "config/keys.h"
+#include "config/scan.h"
+
+#include "base/text.h"
+
+#include <confuse.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define KEYS_MAX 96
+#define SECTIONS_MAX 16
+
+/* One run of the parser. libconfuse's callbacks take no pointer of ours, hence the variable. */
+struct reader {
+	struct config *config;
+	struct err *err;
+	bool failed;
+	uint32_t lines[KEYS_MAX]; /* where each key was set, 0: not */
+	const cfg_t *tls;         /* the certificate section that is being read */
+	bool has_certificate, has_key;
+};
+static _Thread_local struct reader *reader;
+
+struct grammar {
+	cfg_opt_t root[KEYS_MAX + SECTIONS_MAX];
+	cfg_opt_t sections[SECTIONS_MAX][KEYS_MAX];
+	cfg_opt_t tls[3];
+};
+
+static void fail(int line, const char *words)
+{
+	if (reader->failed)
+		return;
+	reader->failed = true;
+	err_set(reader->err, EX_CONFIG, "%s:%d: %s", reader->config->file, line, words);
+}
+
+/* The section another of whose keys has that name: the usual slip. */
+static void hint(const char *section, const char *name, char *buf, size_t size)
+{
+	bool root = strcmp(section, "root") == 0;
+
+	for (size_t i = 0; i < config_key_count(); i++) {
+		const struct config_key *key = config_key(i);
+
+		if (strcmp(key->name, name) != 0)
+			continue;
+		if (*key->section)
+			snprintf(buf, size, "; it belongs into %s { }", key->section);
+		else
+			snprintf(buf, size, "; it belongs outside of the sections");
+		return;
+	}
+	if (root && (strcmp(name, "certificate") == 0 || strcmp(name, "key") == 0))
+		snprintf(buf, size, "; it belongs into tls \"NAME\" { }");
+	else
+		snprintf(buf, size, "; valija.conf(5) lists them all");
+}
+
+static void on_error(cfg_t *cfg, const char *format, va_list ap)
+{
+	char words[256], name[64], more[80] = "", text[300];
+	va_list copy;
+
+	if (!format)
+		return;
+	va_copy(copy, ap);
+	vsnprintf(words, sizeof(words), format, ap);
+	if (strstr(format, "no such option")) {
+		snprintf(name, sizeof(name), "%s", va_arg(copy, const char *));
+		hint(cfg->name ? cfg->name : "root", name, more, sizeof(more));
+		snprintf(words, sizeof(words), "there is no setting \"%s\"%s", name,
+			 cfg->name && strcmp(cfg->name, "root") != 0 ? " in this section" : "");
+	}
+	va_end(copy);
+	snprintf(text, sizeof(text), "%s%s", words, more);
+	fail(cfg->line, text);
+}
+
+static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+	const char *section = strcmp(cfg->name, "root") == 0 ? "" : cfg->name;
+	int index = config_key_find(section, opt->name);
+	const struct config_key *key;
+	struct err err = {0};
+	char words[96];
+
+	*(const char **)result = value;
+	if (index < 0 || reader->failed)
+		return -1;
+	key = config_key((size_t)index);
+	if (opt->nvalues <= 1) { /* the first value of an assignment */
+		if (reader->lines[index]) {
+			snprintf(words, sizeof(words), "%s is set in line %" PRIu32 " already",
+				 key->name, reader->lines[index]);
+			fail(cfg->line, words);
+			return -1;
+		}
+		reader->lines[index] = (uint32_t)cfg->line;
+		config_key_clear(key, reader->config);
+	}
+	if (config_key_set(key, value, reader->config->directory, (uint32_t)cfg->line,
+			   reader->config, &err) < 0) {
+		fail(cfg->line, err.text);
+		return -1;
+	}
+	return 0;
+}
+
+/* certificate or key of a tls section. */
+static int on_tls_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+	struct config *config = reader->config;
+	bool is_key = strcmp(opt->name, "key") == 0;
+	struct config_certificate *entry;
+	struct err err = {0};
+
+	*(const char **)result = value;
+	if (reader->tls != cfg) {
+		if (config->certificate_count == CONFIG_CERTIFICATES_MAX) {
+			fail(cfg->line, "too many tls sections: at most 64");
+			return -1;
+		}
+		reader->tls = cfg;
+		reader->has_certificate = reader->has_key = false;
+		config->certificates[config->certificate_count++].line = (uint32_t)cfg->line;
+	}
+	if (is_key ? reader->has_key : reader->has_certificate) {
+		fail(cfg->line, is_key ? "key is set twice" : "certificate is set twice");
+		return -1;
+	}
+	*(is_key ? &reader->has_key : &reader->has_certificate) = true;
+	entry = &config->certificates[config->certificate_count - 1];
+	if (!*value || strpbrk(value, "\n\r\t")) {
+		fail(cfg->line, "write the path of a PEM file");
+		return -1;
+	}
+	if (config_resolve(config->directory, value, is_key ? entry->key : entry->certificate,
+			   CONFIG_PATH_MAX, &err) < 0) {
+		fail(cfg->line, err.text);
+		return -1;
+	}
+	return 0;
+}
+
+static int on_tls_end(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+
+	if (reader->tls == section && reader->has_certificate && reader->has_key)
+		return 0;
+	fail(cfg->line, "a tls section needs both certificate and key");
+	return -1;
+}
+
+static void add_option(cfg_opt_t *options, const char *name, bool list,
+		       int (*parse)(cfg_t *, cfg_opt_t *, const char *, void *))
+{
+	while (options->name)
+		options++;
+	options->name = name;
+	options->type = CFGT_STR;
+	options->flags = CFGF_NODEFAULT | (list ? CFGF_LIST : CFGF_NONE);
+	options->parsecb = parse;
+}
+
+static void add_section(cfg_opt_t *options, const char *name, cfg_opt_t *inside, cfg_flag_t flags)
+{
+	while (options->name)
+		options++;
+	options->name = name;
+	options->type = CFGT_SEC;
+	options->flags = flags;
+	options->subopts = inside;
+}
+
+/* The table of keys as libconfuse wants it. */
+static void grammar_init(struct grammar *grammar)
+{
+	size_t sections = 0;
+
+	memset(grammar, 0, sizeof(*grammar));
+	for (size_t i = 0; i < config_key_count(); i++) {
+		const struct config_key *key = config_key(i);
+		bool list = key->kind == KEY_LISTEN || key->kind == KEY_WORDS ||
+			    key->kind == KEY_MECHANISMS;
+
+		if (!*key->section) {
+			add_option(grammar->root, key->name, list, on_value);
+			continue;
+		}
+		if (i == 0 || strcmp(config_key(i - 1)->section, key->section) != 0)
+			add_section(grammar->root, key->section, grammar->sections[sections++],
+				    CFGF_NONE);
+		add_option(grammar->sections[sections - 1], key->name, list, on_value);
+	}
+	add_option(grammar->tls, "certificate", false, on_tls_value);
+	add_option(grammar->tls, "key", false, on_tls_value);
+	add_section(grammar->root, "tls", grammar->tls,
+		    CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+}
+
+static int run_parser(char *text, size_t size, struct err *err)
+{
+	struct grammar *grammar = malloc(sizeof(*grammar));
+	FILE *file = fmemopen(text, size, "r");
+	cfg_t *cfg = NULL;
+	int status = -1;
+
+	if (!grammar || !file) {
+		err_set(err, EX_OSERR, "out of memory");
+		goto out;
+	}
+	grammar_init(grammar);
+	cfg = cfg_init(grammar->root, CFGF_NONE);
+	if (!cfg) {
+		err_set(err, EX_OSERR, "out of memory");
+		goto out;
+	}
+	cfg_set_error_function(cfg, on_error);
+	cfg_set_validate_func(cfg, "tls", on_tls_end);
+	if (cfg_parse_fp(cfg, file) == CFG_SUCCESS && !reader->failed)
+		status = 0;
+	else if (!reader->failed)
+		fail(cfg->line, "not understood");
+out:
+	if (cfg)
+		cfg_free(cfg);
+	if (file)
+		fclose(file);
+	free(grammar);
+	return status;
+}
+
+static uint32_t line_of(const char *section, const char *name)
+{
+	int index = config_key_find(section, name);
+
+	return index < 0 ? 0 : reader->lines[index];
+}
+
+/* What depends on more than one setting. */
+static int check(const struct config *config, struct err *err)
+{
+	if (config->listener_count == 0)
+		return err_set(err, EX_CONFIG,
+			       "%s: nothing to listen on: write for example pop3s { listen = "
+			       "{\"127.0.0.1:1995\"} }",
+			       config->file);
+	for (uint32_t i = 0; i < config->listener_count; i++)
+		if (config->listeners[i].service == SERVICE_POP3S && config->certificate_count == 0)
+			return err_set(err, EX_CONFIG,
+				       "%s:%" PRIu32 ": pop3s needs a certificate: write tls "
+				       "\"default\" { certificate = \"…\" key = \"…\" }",
+				       config->file, config->listeners[i].line);
+	if (config->failure_delay_max_ms < config->failure_delay_ms)
+		return err_set(err, EX_CONFIG,
+			       "%s:%" PRIu32 ": failure_delay_max is less than failure_delay",
+			       config->file,
+			       line_of("login", "failure_delay_max")
+				       ? line_of("login", "failure_delay_max")
+				       : line_of("login", "failure_delay"));
+	if (*config->catch_all && strpbrk(config->catch_all, "/ "))
+		return err_set(err, EX_CONFIG, "%s:%" PRIu32 ": catch_all is not a user name",
+			       config->file, line_of("lmtp", "catch_all"));
+	if (strpbrk(config->recipient_delimiter, "@ /\""))
+		return err_set(err, EX_CONFIG,
+			       "%s:%" PRIu32
+			       ": recipient_delimiter can't be one of @ / \" or a blank",
+			       config->file, line_of("lmtp", "recipient_delimiter"));
+	return 0;
+}
+
+void config_defaults(struct config *ret)
+{
+	struct err err = {0};
+
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 0; i < config_key_count(); i++) {
+		const struct config_key *key = config_key(i);
+
+		if (key->kind != KEY_LISTEN &&
+		    config_key_set(key, key->standard, NULL, 0, ret, &err) < 0)
+			abort(); /* a bad row of the table: every test would meet it */
+	}
+	if (gethostname(ret->host_name, sizeof(ret->host_name) - 1) < 0 ||
+	    !config_host_valid(ret->host_name))
+		snprintf(ret->host_name, sizeof(ret->host_name), "localhost");
+}
+
+static int defaults_for(const char *file, struct config *config, struct err *err)
+{
+	const char *slash = strrchr(file, '/');
+
+	config_defaults(config);
+	if (!slash || file[0] != '/' || strlen(file) >= sizeof(config->file))
+		return err_set(err, EX_CONFIG, "%s: not an absolute path of less than %d octets",
+			       file, CONFIG_PATH_MAX);
+	memcpy(config->file, file, strlen(file) + 1);
+	memcpy(config->directory, file, slash == file ? 1 : (size_t)(slash - file));
+	if (config_resolve(config->directory, "mail", config->mail, sizeof(config->mail), err) < 0)
+		return -1;
+	return config_resolve(config->directory, "users", config->users, sizeof(config->users),
+			      err);
+}
+
+int config_parse(pop3_span text, const char *file, struct config *ret, struct err *err)
+{
+	struct config *config = malloc(sizeof(*config));
+	struct reader run = {.config = config, .err = err};
+	char *copy = malloc(text.size + 2);
+	int status = -1;
+
+	if (!config || !copy) {
+		err_set(err, EX_OSERR, "out of memory");
+		goto out;
+	}
+	if (defaults_for(file, config, err) < 0)
+		goto out;
+	if (text.size)
+		memcpy(copy, text.data, text.size);
+	if (config_scan(copy, text.size, file, err) < 0)
+		goto out;
+	copy[text.size] = '\n'; /* a last word without a line end, and an empty text for fmemopen */
+	copy[text.size + 1] = '\0';
+	reader = &run;
+	status = run_parser(copy, text.size + 1, err);
+	if (status == 0)
+		status = check(config, err);
+	reader = NULL;
+	if (status == 0)
+		*ret = *config;
+out:
+	free(copy);
+	free(config);
+	return status;
+}
+
+static int read_text(int fd, const char *file, char **ret, size_t *ret_size, struct err *err)
+{
+	size_t cap = CONFIG_TEXT_MAX + 1, used = 0;
+	char *text;
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return err_set(err, EX_NOINPUT, "%s: not a regular file", file);
+	text = malloc(cap);
+	if (!text)
+		return err_set(err, EX_OSERR, "out of memory");
+	while (used < cap && (n = read(fd, text + used, cap - used)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			err_sys(err, EX_IOERR, errno, "%s", file);
+			free(text);
+			return -1;
+		}
+		used += (size_t)n;
+	}
+	*ret = text;
+	*ret_size = used;
+	return 0;
+}
+
+/* Absolute, without following a link at its end: relative paths are relative to where the name is.
+ */
+static int absolute(const char *file, char *buf, size_t size, struct err *err)
+{
+	char copy[PATH_MAX], real[PATH_MAX];
+	const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
+	int n;
+
+	if (!*name || strlen(file) >= sizeof(copy))
+		return err_set(err, EX_NOINPUT, "%s: not a file name", file);
+	snprintf(copy, sizeof(copy), "%.*s", slash ? (int)(slash - file + 1) : 1,
+		 slash ? file : ".");
+	if (!realpath(copy, real))
+		return err_sys(err, EX_NOINPUT, errno, "%s", file);
+	n = snprintf(buf, size, "%s/%s", strcmp(real, "/") == 0 ? "" : real, name);
+	if (n < 0 || (size_t)n >= size)
+		return err_set(err, EX_CONFIG, "%s: the path is too long", file);
+	return 0;
+}
+
+int config_load(const char *file, struct config *ret, struct err *err)
+{
+	char path[CONFIG_PATH_MAX], *text = NULL;
+	size_t size = 0;
+	int fd, status;
+
+	if (absolute(file, path, sizeof(path), err) < 0)
+		return -1;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0)
+		return err_sys(err, errno == ENOENT ? EX_NOINPUT : EX_NOPERM, errno, "%s", path);
+	status = read_text(fd, path, &text, &size, err);
+	close(fd);
+	if (status < 0)
+		return -1;
+	status = config_parse((pop3_span){text, size}, path, ret, err);
+	free(text);
+	return status;
+}
