@@ -1,4 +1,4 @@
-"""`./dev demo`: a post office in a scratch folder, filled, collected over TLS, compared octet by octet.
+"""`./dev demo`: a post office in a scratch folder, filled, collected over TLS, compared.
 
 On a terminal it then serves until Ctrl-C and says what to try; otherwise it ends by itself, exit
 status 0 only if every octet of every message arrived. Nothing is left behind.

@@ -98,7 +98,7 @@ def small():
     yield 'dot-last', text(9, 'a dot is all of the last line', b'text\n.\n')
     yield 'dot-last-unfinished', text(10, 'a dot and no line break', b'text\n.')
     yield 'dot-first-octet', b'.X-Odd: the first octet is a dot\n' + text(11, 'odd', b'body\n')
-    yield 'dots-behind-bare-cr', text(12, 'a dot behind a bare CR starts no line', b'a\r.b\r..\nc\n')
+    yield 'dots-behind-bare-cr', text(12, 'a dot behind a bare CR is no first', b'a\r.b\r..\nc\n')
     yield 'long-line', text(13, 'one line of 6,000', b'x' * 6000 + LF + b'after\n')
     yield 'long-line-dots', text(14, 'one line of 5,001 dots', b'.' * 5001 + LF)
     yield 'long-header', text(15, 'a header of 8,000 in one line', b'body\n',

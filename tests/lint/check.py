@@ -16,7 +16,7 @@ import layers
 
 
 def tracked(root):
-    """The files of the tree as git sees them, with new ones not yet added; generated ones left out."""
+    """The files of the tree as git sees them, new ones too; generated ones left out."""
     out = subprocess.run(['git', '-c', 'safe.directory=*', 'ls-files', '-z', '--cached', '--others',
                           '--exclude-standard'], cwd=root, capture_output=True)
     if out.returncode:  # not a git checkout: a tarball
@@ -66,16 +66,22 @@ def check_format(root):
                              capture_output=True, text=True)
         first = [line for line in out.stderr.splitlines() if 'error:' in line][:1]
         yield path.relative_to(root), first if out.returncode else []
+    for path in tracked(root):
+        if path.suffix == '.py':
+            yield path.relative_to(root), [
+                f'{path.relative_to(root)}:{number}: {len(line)} characters, more than 100'
+                for number, line in enumerate(path.read_text().splitlines(), 1) if len(line) > 100]
 
 
 def check_paths(root):
-    """No file names a path of the machine it was written on: a checkout, a home, a build directory."""
+    """No file names a path of the machine it was written on: a checkout, a home, a build."""
     places = {str(root.resolve())}
     home = os.environ.get('HOME', '/')
     if home.count('/') > 1:
         places.add(home)
     pattern = re.compile('|'.join(re.escape(p) + r'(?![\w-])' for p in sorted(places)) +
-                         r'|(?<![\w./$}])/(?:work|workspace|builds)/\w|/tmp/b-|/home/(?!user\b|NAME\b)\w')
+                         r'|(?<![\w./$}])/(?:work|workspace|builds)/\w|/tmp/b-'
+                         r'|/home/(?!user\b|NAME\b)\w')
     for path in tracked(root):
         try:
             lines = path.read_text().splitlines()

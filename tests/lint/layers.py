@@ -104,7 +104,7 @@ def check(root):
             complaints = result.setdefault(file, [])
             folder = folder_of(file)
             if folder.startswith('src/') and folder.removeprefix('src/') not in ALLOWED:
-                complaints.append(f'{file}: {folder} has no layer; give it one in tests/lint/layers.py')
+                complaints.append(f'{file}: {folder} has no layer; tests/lint/layers.py gives it')
             for kind, name in INCLUDE.findall(path.read_text(errors='replace')):
                 target = resolve(root, path, kind, name)
                 if target is None:

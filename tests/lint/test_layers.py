@@ -47,7 +47,8 @@ def test_each_fault_is_found(tmp_path, name, text, words):
 
 
 def test_a_cycle_is_found(tmp_path):
-    complaints = tree(tmp_path, {'src/sys/a.h': '#include "b.h"\n', 'src/sys/b.h': '#include "a.h"\n'})
+    complaints = tree(tmp_path, {'src/sys/a.h': '#include "b.h"\n',
+                                 'src/sys/b.h': '#include "a.h"\n'})
     assert [c.split(':')[0] for c in complaints] == ['src/sys/a.h', 'src/sys/b.h']
 
 

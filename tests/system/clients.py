@@ -31,7 +31,7 @@ class Client:
     def run(self, *command, good=(0,), env=None, text=True):
         done = subprocess.run([str(part) for part in command], capture_output=True, text=text,
                               timeout=120, env=env or self.env, stdin=subprocess.DEVNULL)
-        assert done.returncode in good, f'{command}: exit {done.returncode}\n{done.stdout}{done.stderr}'
+        assert done.returncode in good, (command, done.returncode, done.stdout, done.stderr)
         return done
 
     def write(self, name, text):

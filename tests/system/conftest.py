@@ -1,4 +1,4 @@
-"""Fixtures of the system tests: the programs must be built; an office a worker, or one of your own."""
+"""Fixtures of the system tests: the programs must be built; an office a worker, or your own."""
 import itertools
 import pathlib
 import shutil

@@ -1,4 +1,4 @@
-"""A post office in a scratch folder for tests and the demo: made by `valija init`, served by valijad.
+"""A post office in a scratch folder for tests and the demo: `valija init` makes it, valijad serves.
 
 Programs come from $VALIJA_BUILD. Works as root (the server then drops to the system users of
 dist/sysusers.d) and without; runas=UID runs everything as that user, which needs root. Everything
@@ -146,7 +146,8 @@ class Office:
             os.chown(path, *owner_of(self.dir))
         title = pathlib.Path(certificate).stem
         with self.conf.open('a') as file:
-            file.write(f'\ntls "{title}" {{\n\tcertificate = "{certificate}"\n\tkey = "{key}"\n}}\n')
+            file.write(f'\ntls "{title}" {{\n\tcertificate = "{certificate}"\n'
+                       f'\tkey = "{key}"\n}}\n')
 
     def add_user(self, name, password=PASSWORD, scheme='PLAIN'):
         self.valija('user', 'add', '-c', self.conf, name, '--scheme', scheme,

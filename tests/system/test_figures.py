@@ -1,4 +1,4 @@
-"""Figures of the release build that must be seen, not only believed: idle sessions, a large maildrop.
+"""Figures of the release build that must be seen: idle sessions, a large maildrop.
 
 Bounds here are wide: they catch what grows with the wrong thing. The budgets are the bench's.
 """

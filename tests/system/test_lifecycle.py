@@ -86,7 +86,8 @@ def test_service_is_back_within_a_second(make_office):
         os.kill(pid, signal.SIGKILL)
         figures[kind] = serves_within(office, 3)[1]
         wait_until(lambda: pid not in office.children())
-        print('\nback in service after a kill, seconds:', {k: round(v, 3) for k, v in figures.items()})
+    rounded = {kind: round(seconds, 3) for kind, seconds in figures.items()}
+    print('\nback in service after a kill, seconds:', rounded)
     assert max(figures.values()) <= 1
 
 
@@ -175,7 +176,8 @@ def test_reload_keeps_open_sessions_and_starts_new_ones(make_office, connect):
     wait_until(lambda: not before & set(office.children()), 20)
 
 
-@pytest.mark.parametrize('fault', ['nonsense = {', 'no_such_setting = 1', 'timeouts {\n idle = 60\n}'])
+@pytest.mark.parametrize('fault', ['nonsense = {', 'no_such_setting = 1',
+                                   'timeouts {\n idle = 60\n}'])
 def test_a_bad_configuration_changes_nothing_and_says_why(make_office, connect, fault):
     office = make_office()
     good = office.conf.read_text()

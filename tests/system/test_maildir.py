@@ -218,7 +218,9 @@ def test_threat_41_a_maildir_that_is_a_link_elsewhere(shared, user, connect, fol
 ODD_NAMES = [
     b'1.plain', b'2.newline\nname', b'3.two:2,S:2,F', b'4.' + b'n' * 240, b'5.\xff\xfe\x80',
     b'6.space in it', b'7.esc\x1b[2J', b'8.S,S=5', b'9.lie,S=99999,W=1',
-    b'10.lie,W=18446744073709551616', b'11.comma,,S=', b'12.\xc3\xbc', b'13.%n%s', b'14.:2,', b'15.-dash', b'-16', b'17.quote"\'',
+    b'10.lie,W=18446744073709551616', b'11.comma,,S=',
+    b'12.\xc3\xbc', b'13.%n%s', b'14.:2,', b'15.-dash', b'-16',
+    b'17.quote"\'',
 ]
 
 

@@ -148,7 +148,8 @@ def test_transaction_commands_need_a_login(shared, connect, command):
     connect(shared).err(command)
 
 
-@pytest.mark.parametrize('command', ['USER x', 'PASS x', 'AUTH PLAIN', 'STLS', 'APOP x ' + '0' * 32])
+@pytest.mark.parametrize('command', ['USER x', 'PASS x', 'AUTH PLAIN', 'STLS',
+                                     'APOP x ' + '0' * 32])
 def test_authorization_commands_end_with_the_login(three, command):
     three.err(command)
     assert three.stat()[0] == 3
@@ -323,7 +324,8 @@ def test_every_scheme_serves_a_login(shared, connect, scheme):
 def test_capabilities_before_and_after_login_and_tls(shared, user, connect):
     client = connect(shared)
     before = {line.split()[0]: line for line in client.lines('CAPA')}
-    assert {'TOP', 'UIDL', 'RESP-CODES', 'AUTH-RESP-CODE', 'PIPELINING', 'USER', 'STLS'} <= set(before)
+    assert {'TOP', 'UIDL', 'RESP-CODES', 'AUTH-RESP-CODE', 'PIPELINING', 'USER',
+            'STLS'} <= set(before)
     client.login(user, PASSWORD)
     after = {line.split()[0] for line in client.lines('CAPA')}
     assert {'TOP', 'UIDL', 'RESP-CODES', 'PIPELINING'} <= after

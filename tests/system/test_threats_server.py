@@ -59,7 +59,8 @@ def denied(client, name, password):
 def test_threat_04_silence_or_garbage_instead_of_a_handshake(make_office, connect, service):
     office = make_office(settings={'timeouts.handshake': '1s'})
     clients = []
-    for octets in (b'', b'GET / HTTP/1.0\r\n\r\n', b'CAPA\r\n', b'\x16\x03', bytes(range(256)) * 64):
+    for octets in (b'', b'GET / HTTP/1.0\r\n\r\n', b'CAPA\r\n', b'\x16\x03',
+                   bytes(range(256)) * 64):
         client = Pop(office.pop3s if service == 'pop3s' else office.pop3, greet=service == 'stls')
         if service == 'stls':
             client.ok('STLS')
@@ -99,7 +100,8 @@ def test_threat_08_an_endless_line_takes_no_memory(shared, user, connect):
     login_within(connect, shared, user).quit()
 
 
-@pytest.mark.parametrize('line', [b'NOOP\0', b'NO\0OP', b'\0', b'NO\xffOP', b'NOOP\x7f', b'NOOP\x1b[2J',
+@pytest.mark.parametrize('line', [b'NOOP\0', b'NO\0OP', b'\0', b'NO\xffOP', b'NOOP\x7f',
+                                  b'NOOP\x1b[2J',
                                   b'NOOP\rNOOP', b'NOOP\nNOOP', b'NOOP\n', b'NOOP\r', b'\r', b'\t',
                                   b'USER a\nPASS b', b'NOOP\x0b', b'RETR 1\n'])
 def test_threat_10_only_crlf_ends_a_command_and_only_text_is_one(shared, user, connect, line):
@@ -113,9 +115,11 @@ def test_threat_10_only_crlf_ends_a_command_and_only_text_is_one(shared, user, c
 
 FORMATS = ['%n%n%n%n', '%s' * 30, '%99999d', '{0}', '%%']
 TEMPLATES = ['%u', '%{home}', '${HOME}', '%d/%n', '$(id)', '`id`', '~root']
-PATHS = ['../{user}', '..', '.', '/', '/etc', 'a/../{user}', '{user}/', '{user}/.', './{user}', '-{user}',
+PATHS = ['../{user}', '..', '.', '/', '/etc', 'a/../{user}', '{user}/', '{user}/.', './{user}',
+         '-{user}',
          '--help', '.{user}', '{user}\\', '{user}%00', '~{user}']
-QUERIES = ["' OR '1'='1", "'; DROP TABLE users; --", '*)(uid=*', '*', '{user}*', '{user}:', ':', '#',
+QUERIES = ["' OR '1'='1", "'; DROP TABLE users; --", '*)(uid=*', '*', '{user}*', '{user}:', ':',
+           '#',
            '{user}:{{PLAIN}}x']
 
 
@@ -185,7 +189,8 @@ def test_threat_16_cancelled_exchanges_leave_nothing_behind(make_office, connect
     client.login('demo', PASSWORD)
 
 
-@pytest.mark.parametrize('octets', [b'', b'demo', b'\0', b'\0\0', b'\0{u}', b'{u}\0{p}', b'\0{u}\0{p}\0',
+@pytest.mark.parametrize('octets', [b'', b'demo', b'\0', b'\0\0', b'\0{u}', b'{u}\0{p}',
+                                    b'\0{u}\0{p}\0',
                                     b'\0{u}\0', b'\0\0{p}', b'other\0{u}\0{p}', b'\0{u}\0{p}\0x',
                                     b'{u}x\0{u}\0{p}', b'\xff\0\xff\0\xff'])
 def test_threat_17_malformed_plain_and_foreign_identities(shared, user, connect, octets):
@@ -213,7 +218,8 @@ def test_threat_18_a_huge_sasl_response(shared, user, connect, size):
 @pytest.mark.parametrize('scheme', ['YESCRYPT', 'SHA512-CRYPT'])
 def test_threat_20_an_unknown_user_costs_the_work_of_a_known_one(make_office, connect, scheme):
     """Work is measured as processor time of auth, which a busy machine does not change."""
-    office = make_office(settings={'login.failure_delay': '1ms', 'login.max_failures': 100}, users=())
+    office = make_office(users=(), settings={'login.failure_delay': '1ms',
+                                             'login.max_failures': 100})
     for n in range(3):
         office.add_user(f'known{n}', scheme=scheme)
     spent = {}
@@ -236,7 +242,8 @@ def test_threat_22_a_remembered_password_is_one_users_and_one_entrys(make_office
             client = connect(office)
             client.login(name, password)
             client.quit()
-    for name, password in (('anna', 'berts secret'), ('bert', 'annas secret'), ('ann', 'aannas secret')):
+    for name, password in (('anna', 'berts secret'), ('bert', 'annas secret'),
+                           ('ann', 'aannas secret')):
         assert denied(connect(office), name, password).startswith('-ERR [AUTH]')
     office.valija('user', 'passwd', '-c', office.conf, 'anna', stdin='fresh secret\n')
     assert denied(connect(office), 'anna', 'annas secret').startswith('-ERR [AUTH]')
@@ -274,7 +281,8 @@ def test_threat_23_apop_stamps_are_fresh_and_answers_good_once(make_office, conn
 
 
 def test_threat_25_guessing_gets_slower_and_ends_the_connection(make_office, connect):
-    office = make_office(settings={'login.failure_delay': '100ms', 'login.failure_delay_max': '400ms',
+    office = make_office(settings={'login.failure_delay': '100ms',
+                                   'login.failure_delay_max': '400ms',
                                    'login.max_failures': 3})
     client = connect(office, source='127.0.0.2')
     begin = time.monotonic()
@@ -408,7 +416,8 @@ def test_threat_27_no_descriptors_left_and_back_again(make_office, connect):
     assert office.process.poll() is None
 
 
-@pytest.mark.parametrize('name', ['x\x1b[2Jx', 'x\x07', 'x\u202ex', 'x\xa0y', 'x' * 240, 'x error: y',
+@pytest.mark.parametrize('name', ['x\x1b[2Jx', 'x\x07', 'x\u202ex', 'x\xa0y', 'x' * 240,
+                                  'x error: y',
                                   'x\\x0ay'])
 def test_threat_28_nothing_from_outside_forges_the_log(shared, user, connect, name):
     mark = shared.mark()
@@ -443,7 +452,8 @@ def test_threat_33_34_ends_and_dots_at_buffer_edges(shared, user, connect):
 
 
 def test_threat_32_a_huge_header_is_only_octets(shared, user, connect):
-    header = b'Cc: ' + b',\n '.join(b'<a%d@example.com>' % n for n in range(100_000)) + b'\n\nbody\n'
+    people = b',\n '.join(b'<a%d@example.com>' % n for n in range(100_000))
+    header = b'Cc: ' + people + b'\n\nbody\n'
     nested = b''.join(b'Content-Type: multipart/mixed; boundary=%d\n\n--%d\n' % (n, n)
                       for n in range(20_000))
     shared.put_many(user, [header, nested])
