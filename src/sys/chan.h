@@ -2,7 +2,9 @@
  * A channel between two processes: SOCK_SEQPACKET with descriptors (SCM_RIGHTS), non-blocking, on
  * the loop. What the packets mean is ipc's business. Sent packets keep their order; those that the
  * socket does not take at once are queued up to a limit. A peer that dies or sends a truncated
- * packet breaks the channel: broken() once, at the end of the turn.
+ * packet breaks the channel: broken() once, at the end of the turn, after every packet that the
+ * peer had sent whole. The receiver needs CHAN_FDS_MAX descriptors to spare: one that the kernel
+ * can't deliver breaks the channel too.
  */
 #ifndef SYS_CHAN_H
 #define SYS_CHAN_H
@@ -18,7 +20,7 @@
 struct chan;
 struct chan_handler {
 	/* Descriptors not taken out of fds (set to -1) are closed after the call. data is aligned
-	 * for any type and lives during the call. */
+	 * for any type and lives during the call. chan_finish is allowed in here. */
 	void (*packet)(struct chan *chan, const void *data, size_t size, int *fds,
 		       unsigned fd_count);
 	void (*broken)(struct chan *chan, const char *why); /* finish and free it here */
@@ -31,8 +33,11 @@ struct chan {
 	void *context;
 	struct chan_packet *head, **tail; /* queued */
 	size_t queued, queue_max;         /* octets */
+	struct loop_timer retry;          /* the kernel is short of something: no event will tell */
+	struct loop *loop;
+	bool *gone; /* finished from inside packet() */
 	int fd;
-	bool broken, receiving, finished;
+	bool broken, paused, waiting, write_closed;
 	const char *why;
 };
 
@@ -42,7 +47,8 @@ void chan_init(struct chan *chan, struct loop *loop, int *fd, const struct chan_
 	       void *context, size_t queue_max);
 void chan_finish(struct chan *chan);
 /* Sends one packet. The descriptors stay the caller's (queued packets hold duplicates). -1: the
- * queue is over its limit or the channel is broken; nothing was sent. */
+ * queue is over its limit, the packet is empty or over CHAN_PACKET_MAX, or the channel is broken;
+ * nothing was sent. */
 int chan_send(struct chan *chan, const struct iovec *parts, unsigned count, const int *fds,
 	      unsigned fd_count);
 size_t chan_queued(const struct chan *chan);

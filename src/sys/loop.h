@@ -10,6 +10,7 @@
 
 #include <event2/event_struct.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct loop;
@@ -20,9 +21,15 @@ void loop_run(struct loop *loop); /* until loop_stop */
 void loop_stop(struct loop *loop);
 uint64_t loop_now(const struct loop *loop); /* milliseconds, monotonic, as of this turn */
 
-/* One descriptor. Embedded; fires as long as it is wanted and ready. The descriptor stays the
- * caller's. */
-enum { LOOP_READ = 1, LOOP_WRITE = 2 };
+/* Storage that all users on this loop share, each for the time of one call: nothing survives a
+ * return to the loop. Allocated at first use, aligned for any type; NULL: out of memory. */
+enum loop_scratch { LOOP_SCRATCH_OUTPUT, LOOP_SCRATCH_INPUT, LOOP_SCRATCH_PACKET, LOOP_SCRATCHES };
+void *loop_scratch(struct loop *loop, enum loop_scratch which, size_t size);
+
+/* One descriptor. Embedded; fires as long as it is wanted and ready (level). The descriptor stays
+ * the caller's. LOOP_HANGUP is wanted alone: ready() is then called with it now and then (edge),
+ * always after the peer hung up, but also when octets came in: look with poll(2). */
+enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 };
 struct loop_watch {
 	struct event event;
 	struct loop *loop;
@@ -62,9 +69,10 @@ void loop_signal_init(struct loop_signal *sig, struct loop *loop, int number,
 void loop_signal_finish(struct loop_signal *sig);
 
 /* Runs at the end of this turn (before the loop waits again), once. Embedded, intrusive; adding
- * twice is once. */
+ * twice is once. Added from inside a run: it runs after the loop looked at the descriptors again.
+ */
 struct loop_later {
-	struct loop_later *next;
+	struct loop_later *next, **link;
 	void (*run)(struct loop_later *later);
 	void *context;
 	bool queued;
@@ -74,7 +82,7 @@ void loop_later_cancel(struct loop *loop, struct loop_later *later);
 
 /*
  * Deadlines of many things with the same duration: a list in order of expiry, one timer for all,
- * O(1) to renew.
+ * O(1) to renew. A duration of 0 means never. expired() is called with the deadline in no list.
  */
 struct loop_deadline {
 	struct loop_deadline *prev, *next;

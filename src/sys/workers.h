@@ -18,15 +18,18 @@ struct job {
 
 /* Embedded; must outlive its jobs. */
 struct job_lane {
-	struct job *head, *tail; /* waiting; private */
+	struct job *head, *tail; /* waiting; private, as the rest */
 	bool busy;
+	unsigned pending; /* added, done() not yet called; the loop's thread only */
 };
 void job_lane_init(struct job_lane *lane);
+/* No job of it is waiting, running or not yet done: it may be freed. */
 bool job_lane_idle(const struct job_lane *lane);
 
 struct workers *workers_create(struct loop *loop, unsigned threads, unsigned queue_max,
 			       struct err *err);
-/* Waits for running jobs; waiting ones are run too. */
+/* Waits for running jobs; waiting ones are run too, then done() of all is called. Nothing can be
+ * added any more. */
 void workers_destroy(struct workers *workers);
 /* -1: the queue is full (the caller says [SYS/TEMP] or holds back). A job with a lane is never
  * refused when force is set. */

@@ -1,0 +1,334 @@
+/* See loop.h. Every process; one thread. libevent's epoll backend does the waiting; what it has no
+ * word for (the end of a turn, deadlines by the thousand) is done here. */
+#include "sys/loop.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+
+struct clock {
+	uint64_t now;
+	bool known;
+};
+
+struct loop {
+	struct event_base *base;
+	struct clock *clock; /* behind a pointer: asking for the time does not change the loop */
+	struct clock clock_storage;
+	struct loop_later *laters, **laters_end; /* for the end of this turn */
+	struct loop_later *running;              /* being run now */
+	void *scratch[LOOP_SCRATCHES];
+	size_t scratch_size[LOOP_SCRATCHES];
+	bool stopped;
+};
+
+struct loop *loop_create(struct err *err)
+{
+	struct event_config *config = event_config_new();
+	struct loop *loop = calloc(1, sizeof(*loop));
+
+	if (!config || !loop)
+		goto fail;
+	/* no locks: one thread, workers come back through an eventfd */
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+	event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
+	event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1);
+	loop->base = event_base_new_with_config(config);
+	if (!loop->base)
+		goto fail;
+	event_config_free(config);
+	loop->clock = &loop->clock_storage;
+	loop->laters_end = &loop->laters;
+	return loop;
+fail:
+	if (config)
+		event_config_free(config);
+	free(loop);
+	err_set(err, EX_OSERR, "can't make an event loop");
+	return NULL;
+}
+
+void loop_destroy(struct loop *loop)
+{
+	if (!loop)
+		return;
+	event_base_free(loop->base);
+	for (int i = 0; i < LOOP_SCRATCHES; i++)
+		free(loop->scratch[i]);
+	free(loop);
+}
+
+static void run_laters(struct loop *loop)
+{
+	struct loop_later *later;
+
+	/* what they add waits for the next turn, so that a busy one can't keep the loop from the
+	 * descriptors */
+	loop->running = loop->laters;
+	if (loop->running)
+		loop->running->link = &loop->running;
+	loop->laters = NULL;
+	loop->laters_end = &loop->laters;
+	while ((later = loop->running) != NULL) {
+		loop_later_cancel(loop, later);
+		later->run(later);
+	}
+}
+
+void loop_run(struct loop *loop)
+{
+	loop->stopped = false;
+	run_laters(loop); /* added before the first turn */
+	while (!loop->stopped) {
+		int flags = loop->laters ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE;
+
+		loop->clock->known = false;
+		if (event_base_loop(loop->base, flags) != 0 && !loop->laters)
+			break; /* nothing is left that could ever happen */
+		run_laters(loop);
+	}
+}
+
+void loop_stop(struct loop *loop)
+{
+	loop->stopped = true;
+}
+
+uint64_t loop_now(const struct loop *loop)
+{
+	struct clock *clock = loop->clock;
+	struct timespec ts;
+
+	if (!clock->known) {
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+		clock->now = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+		clock->known = true;
+	}
+	return clock->now;
+}
+
+void *loop_scratch(struct loop *loop, enum loop_scratch which, size_t size)
+{
+	if (loop->scratch_size[which] < size) {
+		void *fresh = malloc(size);
+
+		if (!fresh)
+			return NULL;
+		free(loop->scratch[which]);
+		loop->scratch[which] = fresh;
+		loop->scratch_size[which] = size;
+	}
+	return loop->scratch[which];
+}
+
+static void watch_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_watch *watch = arg;
+	int ready = 0;
+
+	(void)fd;
+	if (watch->wanted & LOOP_HANGUP) {
+		ready = LOOP_HANGUP;
+	} else {
+		if (what & EV_READ)
+			ready |= LOOP_READ;
+		if (what & EV_WRITE)
+			ready |= LOOP_WRITE;
+	}
+	if (ready)
+		watch->ready(watch, ready);
+}
+
+void loop_watch_init(struct loop_watch *watch, struct loop *loop, int fd,
+		     void (*ready)(struct loop_watch *, int what), void *context)
+{
+	memset(watch, 0, sizeof(*watch));
+	watch->loop = loop;
+	watch->fd = fd;
+	watch->ready = ready;
+	watch->context = context;
+}
+
+int loop_watch_want(struct loop_watch *watch, int what)
+{
+	short events = EV_PERSIST;
+
+	if (watch->wanted == what)
+		return 0;
+	if (watch->added)
+		event_del(&watch->event);
+	watch->added = false;
+	watch->wanted = 0;
+	if (!what)
+		return 0;
+	if (what & LOOP_READ)
+		events |= EV_READ;
+	if (what & LOOP_WRITE)
+		events |= EV_WRITE;
+	/* libevent reports an error or a reset as readable and writable, never as EV_CLOSED, so
+	 * only an edge of EV_READ is sure to come and does not come again and again */
+	if (what & LOOP_HANGUP)
+		events = EV_PERSIST | EV_READ | EV_CLOSED | EV_ET;
+	event_assign(&watch->event, watch->loop->base, watch->fd, events, watch_event, watch);
+	if (event_add(&watch->event, NULL) < 0)
+		return -1;
+	watch->added = true;
+	watch->wanted = (uint8_t)what;
+	return 0;
+}
+
+void loop_watch_finish(struct loop_watch *watch)
+{
+	if (watch->added)
+		event_del(&watch->event);
+	watch->added = false;
+	watch->wanted = 0;
+}
+
+static void timer_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop_timer *timer = arg;
+
+	(void)fd;
+	(void)what;
+	timer->fired(timer);
+}
+
+void loop_timer_init(struct loop_timer *timer, struct loop *loop,
+		     void (*fired)(struct loop_timer *), void *context)
+{
+	timer->loop = loop;
+	timer->fired = fired;
+	timer->context = context;
+	event_assign(&timer->event, loop->base, -1, 0, timer_event, timer);
+}
+
+void loop_timer_set(struct loop_timer *timer, uint64_t ms)
+{
+	struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (long)(ms % 1000) * 1000};
+
+	event_add(&timer->event, &tv);
+}
+
+void loop_timer_cancel(struct loop_timer *timer)
+{
+	event_del(&timer->event);
+}
+
+static void signal_event(evutil_socket_t number, short what, void *arg)
+{
+	struct loop_signal *sig = arg;
+
+	(void)what;
+	sig->caught(sig, (int)number);
+}
+
+void loop_signal_init(struct loop_signal *sig, struct loop *loop, int number,
+		      void (*caught)(struct loop_signal *, int number), void *context)
+{
+	sig->loop = loop;
+	sig->caught = caught;
+	sig->context = context;
+	event_assign(&sig->event, loop->base, number, EV_SIGNAL | EV_PERSIST, signal_event, sig);
+	event_add(&sig->event, NULL);
+}
+
+void loop_signal_finish(struct loop_signal *sig)
+{
+	event_del(&sig->event);
+}
+
+void loop_later_add(struct loop *loop, struct loop_later *later)
+{
+	if (later->queued)
+		return;
+	later->queued = true;
+	later->next = NULL;
+	later->link = loop->laters_end;
+	*loop->laters_end = later;
+	loop->laters_end = &later->next;
+}
+
+void loop_later_cancel(struct loop *loop, struct loop_later *later)
+{
+	if (!later->queued)
+		return;
+	*later->link = later->next;
+	if (later->next)
+		later->next->link = later->link;
+	else if (loop->laters_end == &later->next)
+		loop->laters_end = later->link;
+	later->queued = false;
+}
+
+static void deadline_unlink(struct loop_deadline *deadline)
+{
+	if (!deadline->next)
+		return;
+	deadline->prev->next = deadline->next;
+	deadline->next->prev = deadline->prev;
+	deadline->prev = deadline->next = NULL;
+}
+
+static void deadlines_fired(struct loop_timer *timer)
+{
+	struct loop_deadlines *deadlines = timer->context;
+	struct loop_deadline *head = &deadlines->head, *first;
+	uint64_t now = loop_now(timer->loop);
+
+	/* expired() may renew or cancel any of them, but not finish the whole */
+	while ((first = head->next) != head && first->at <= now) {
+		deadline_unlink(first);
+		deadlines->expired(deadlines, first);
+	}
+	if (head->next != head)
+		loop_timer_set(timer, head->next->at - now);
+}
+
+void loop_deadlines_init(struct loop_deadlines *deadlines, struct loop *loop, uint64_t ms,
+			 void (*expired)(struct loop_deadlines *, struct loop_deadline *),
+			 void *context)
+{
+	deadlines->head.prev = deadlines->head.next = &deadlines->head;
+	deadlines->loop = loop;
+	deadlines->duration = ms;
+	deadlines->expired = expired;
+	deadlines->context = context;
+	loop_timer_init(&deadlines->timer, loop, deadlines_fired, deadlines);
+}
+
+void loop_deadlines_finish(struct loop_deadlines *deadlines)
+{
+	while (deadlines->head.next != &deadlines->head)
+		deadline_unlink(deadlines->head.next);
+	loop_timer_cancel(&deadlines->timer);
+}
+
+void loop_deadline_init(struct loop_deadline *deadline)
+{
+	memset(deadline, 0, sizeof(*deadline));
+}
+
+void loop_deadline_renew(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
+{
+	struct loop_deadline *head = &deadlines->head;
+
+	deadline_unlink(deadline);
+	if (!deadlines->duration)
+		return;
+	deadline->at = loop_now(deadlines->loop) + deadlines->duration;
+	deadline->prev = head->prev;
+	deadline->next = head;
+	head->prev->next = deadline;
+	head->prev = deadline;
+	/* renewing others leaves the timer alone: it fires early at worst and is set again */
+	if (!event_pending(&deadlines->timer.event, EV_TIMEOUT, NULL))
+		loop_timer_set(&deadlines->timer, deadlines->duration);
+}
+
+void loop_deadline_cancel(struct loop_deadline *deadline)
+{
+	deadline_unlink(deadline);
+}

@@ -1,0 +1,170 @@
+/* See process.h. Between fork and exec the child makes system calls only, so it does not matter
+ * what the parent's other threads (there are none in the monitor) were doing. */
+#include "sys/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { FIRST_FD = 3, FDS_MAX = 64 };
+
+int process_self(struct err *err)
+{
+	int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+
+	return fd < 0 ? err_sys(err, EX_OSERR, errno, "can't open /proc/self/exe") : fd;
+}
+
+/* Nothing of the parent's environment but what a sanitizer and the journal need. */
+static void make_environment(char *environment[8])
+{
+	static const char *const passed[] = {"ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS=",
+					     "TSAN_OPTIONS=", "JOURNAL_STREAM="};
+	static char lang[] = "LANG=C";
+	unsigned count = 0;
+
+	environment[count++] = lang;
+	for (unsigned i = 0; i < sizeof(passed) / sizeof(*passed); i++)
+		for (char **entry = environ; entry && *entry; entry++)
+			if (strncmp(*entry, passed[i], strlen(passed[i])) == 0) {
+				environment[count++] = *entry;
+				break;
+			}
+	environment[count] = NULL;
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL); /* those that can't be changed are as they should be */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* fds[i] → 3 + i, then the program, then the pipe, then nothing more. First all are moved above
+ * that, so that none overwrites another. Returns the pipe. */
+static int place_fds(const int *fds, unsigned fd_count, int *exe_fd, int pipe_fd)
+{
+	int above = FIRST_FD + (int)fd_count + 2, moved[FDS_MAX + 2];
+	unsigned count = 0;
+
+	for (; count < fd_count; count++)
+		moved[count] = fcntl(fds[count], F_DUPFD_CLOEXEC, above);
+	moved[count++] = fcntl(*exe_fd, F_DUPFD_CLOEXEC, above);
+	moved[count++] = fcntl(pipe_fd, F_DUPFD_CLOEXEC, above);
+	for (unsigned i = 0; i < count; i++)
+		if (moved[i] < 0 ||
+		    dup3(moved[i], FIRST_FD + (int)i, i < fd_count ? 0 : O_CLOEXEC) < 0)
+			return -1;
+	*exe_fd = FIRST_FD + (int)fd_count;
+	if (close_range((unsigned)above, ~0U, 0) < 0)
+		return -1;
+	return *exe_fd + 1;
+}
+
+static int place_standard(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+		return -1;
+	if (fcntl(2, F_GETFD) < 0 && dup2(null, 2) < 0)
+		return -1;
+	return null > 2 ? close(null) : 0;
+}
+
+static void run_child(int exe_fd, char *const argv[], const int *fds, unsigned fd_count,
+		      char *environment[], pid_t parent, int pipe_fd)
+{
+	int errnum, report = pipe_fd;
+
+	/* a parent that died before the prctl would never send the signal */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		goto fail;
+	reset_signals();
+	report = place_fds(fds, fd_count, &exe_fd, pipe_fd);
+	if (report < 0) {
+		report = pipe_fd;
+		goto fail;
+	}
+	if (place_standard() < 0)
+		goto fail;
+	execveat(exe_fd, "", argv, environment, AT_EMPTY_PATH);
+fail:
+	errnum = errno;
+	(void)!write(report, &errnum, sizeof(errnum));
+	_exit(EX_OSERR);
+}
+
+pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_count,
+		    struct err *err)
+{
+	char *environment[8];
+	int pipe_fds[2], errnum = 0;
+	pid_t parent = getpid(), pid;
+	ssize_t got;
+
+	if (fd_count > FDS_MAX)
+		return err_set(err, EX_SOFTWARE, "too many descriptors for %s", argv[0]);
+	make_environment(environment);
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return err_sys(err, EX_OSERR, errno, "can't start %s", argv[0]);
+	pid = fork();
+	if (pid == 0)
+		run_child(exe_fd, argv, fds, fd_count, environment, parent, pipe_fds[1]);
+	errnum = pid < 0 ? errno : 0;
+	close(pipe_fds[1]);
+	/* the pipe closes when the exec is done; a number means that it was not */
+	while (pid > 0 && (got = read(pipe_fds[0], &errnum, sizeof(errnum))) < 0 && errno == EINTR)
+		;
+	close(pipe_fds[0]);
+	if (!errnum)
+		return pid;
+	if (pid > 0)
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	return err_sys(err, EX_OSERR, errnum, "can't start %s", argv[0]);
+}
+
+static rlim_t most_files(void)
+{
+	FILE *file = fopen("/proc/sys/fs/nr_open", "re");
+	unsigned long most = 0;
+
+	if (file) {
+		if (fscanf(file, "%lu", &most) != 1)
+			most = 0;
+		fclose(file);
+	}
+	return most ? most : 1024 * 1024;
+}
+
+unsigned long process_raise_nofile(unsigned long want)
+{
+	struct rlimit limit, raised;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 1024;
+	if (limit.rlim_max < want) {
+		rlim_t most = most_files();
+
+		raised.rlim_cur = raised.rlim_max = want < most ? want : most;
+		if (raised.rlim_max > limit.rlim_max && setrlimit(RLIMIT_NOFILE, &raised) == 0)
+			return raised.rlim_cur;
+	}
+	raised = limit;
+	raised.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+		return raised.rlim_cur;
+	return limit.rlim_cur;
+}

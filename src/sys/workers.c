@@ -1,0 +1,264 @@
+/*
+ * See workers.h. auth and keepers, after the sandbox is entered. The mutex guards every queue and
+ * the lanes' lists; `pending` of a lane belongs to the loop's thread, so that a lane that looks
+ * idle there is out of the workers' hands and may be freed.
+ */
+#include "sys/workers.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { STACK_SIZE = 2 * 1024 * 1024 };
+
+struct job_queue {
+	struct job *head, **tail;
+};
+
+struct workers {
+	struct loop *loop;
+	struct loop_watch watch;
+	pthread_mutex_t mutex;
+	pthread_cond_t wanted;
+	struct job_queue ready, done;
+	atomic_uint waiting; /* ready or in a lane behind another; changed with the mutex held */
+	unsigned idle;       /* threads without work */
+	unsigned queue_max;
+	unsigned thread_count;
+	bool stopping;
+	int event_fd;
+	pthread_t threads[];
+};
+
+static void queue_init(struct job_queue *queue)
+{
+	queue->head = NULL;
+	queue->tail = &queue->head;
+}
+
+static void queue_put(struct job_queue *queue, struct job *job)
+{
+	job->next = NULL;
+	*queue->tail = job;
+	queue->tail = &job->next;
+}
+
+static struct job *queue_take(struct job_queue *queue)
+{
+	struct job *job = queue->head;
+
+	if (job) {
+		queue->head = job->next;
+		if (!queue->head)
+			queue->tail = &queue->head;
+	}
+	return job;
+}
+
+static void put_ready(struct workers *workers, struct job *job)
+{
+	queue_put(&workers->ready, job);
+	if (workers->idle)
+		pthread_cond_signal(&workers->wanted);
+}
+
+/* With the mutex. The lane's next job goes to the end of the line: no lane keeps a thread. */
+static void next_of_lane(struct workers *workers, struct job_lane *lane)
+{
+	struct job *next = lane->head;
+
+	if (!next) {
+		lane->busy = false;
+		return;
+	}
+	lane->head = next->next;
+	if (!lane->head)
+		lane->tail = NULL;
+	put_ready(workers, next);
+}
+
+static void *work(void *arg)
+{
+	struct workers *workers = arg;
+
+	pthread_mutex_lock(&workers->mutex);
+	for (;;) {
+		struct job *job = queue_take(&workers->ready);
+		bool first;
+
+		if (!job) {
+			if (workers->stopping && !workers->waiting)
+				break;
+			workers->idle++;
+			pthread_cond_wait(&workers->wanted, &workers->mutex);
+			workers->idle--;
+			continue;
+		}
+		workers->waiting--;
+		pthread_mutex_unlock(&workers->mutex);
+		job->run(job);
+		pthread_mutex_lock(&workers->mutex);
+		if (job->lane)
+			next_of_lane(workers, job->lane);
+		first = !workers->done.head;
+		queue_put(&workers->done, job);
+		/* one wake-up for all that are done before the loop comes to look */
+		if (first) {
+			pthread_mutex_unlock(&workers->mutex);
+			eventfd_write(workers->event_fd, 1);
+			pthread_mutex_lock(&workers->mutex);
+		}
+		if (workers->stopping && !workers->waiting)
+			pthread_cond_broadcast(&workers->wanted);
+	}
+	pthread_mutex_unlock(&workers->mutex);
+	return NULL;
+}
+
+static void run_done(struct workers *workers)
+{
+	struct job *job;
+
+	pthread_mutex_lock(&workers->mutex);
+	job = workers->done.head;
+	queue_init(&workers->done);
+	pthread_mutex_unlock(&workers->mutex);
+	while (job) {
+		struct job *next = job->next;
+
+		if (job->lane)
+			job->lane->pending--;
+		job->done(job);
+		job = next;
+	}
+}
+
+static void done_ready(struct loop_watch *watch, int what)
+{
+	struct workers *workers = watch->context;
+	eventfd_t count;
+
+	(void)what;
+	eventfd_read(workers->event_fd, &count);
+	run_done(workers);
+}
+
+/* Signals are the loop's: no worker thread takes one. */
+static int start_threads(struct workers *workers, unsigned threads)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	int errnum = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	while (workers->thread_count < threads && !errnum) {
+		errnum = pthread_create(&workers->threads[workers->thread_count], &attr, work,
+					workers);
+		workers->thread_count += !errnum;
+	}
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return errnum;
+}
+
+struct workers *workers_create(struct loop *loop, unsigned threads, unsigned queue_max,
+			       struct err *err)
+{
+	struct workers *workers = calloc(1, sizeof(*workers) + threads * sizeof(pthread_t));
+	int errnum;
+
+	if (!workers) {
+		err_set(err, EX_OSERR, "out of memory");
+		return NULL;
+	}
+	workers->loop = loop;
+	workers->queue_max = queue_max;
+	queue_init(&workers->ready);
+	queue_init(&workers->done);
+	pthread_mutex_init(&workers->mutex, NULL);
+	pthread_cond_init(&workers->wanted, NULL);
+	workers->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	errnum = workers->event_fd < 0 ? errno : 0;
+	loop_watch_init(&workers->watch, loop, workers->event_fd, done_ready, workers);
+	if (!errnum && loop_watch_want(&workers->watch, LOOP_READ) < 0)
+		errnum = errno;
+	if (!errnum)
+		errnum = start_threads(workers, threads);
+	if (errnum) {
+		err_sys(err, EX_OSERR, errnum, "can't start worker threads");
+		workers_destroy(workers);
+		return NULL;
+	}
+	return workers;
+}
+
+void workers_destroy(struct workers *workers)
+{
+	if (!workers)
+		return;
+	pthread_mutex_lock(&workers->mutex);
+	workers->stopping = true;
+	pthread_cond_broadcast(&workers->wanted);
+	pthread_mutex_unlock(&workers->mutex);
+	for (unsigned i = 0; i < workers->thread_count; i++)
+		pthread_join(workers->threads[i], NULL);
+	run_done(workers);
+	loop_watch_finish(&workers->watch);
+	if (workers->event_fd >= 0)
+		close(workers->event_fd);
+	pthread_cond_destroy(&workers->wanted);
+	pthread_mutex_destroy(&workers->mutex);
+	free(workers);
+}
+
+void job_lane_init(struct job_lane *lane)
+{
+	*lane = (struct job_lane){0};
+}
+
+bool job_lane_idle(const struct job_lane *lane)
+{
+	return lane->pending == 0;
+}
+
+int workers_add(struct workers *workers, struct job *job, bool force)
+{
+	struct job_lane *lane = job->lane;
+	int result = -1;
+
+	pthread_mutex_lock(&workers->mutex);
+	if (workers->stopping || (workers->waiting >= workers->queue_max && !(force && lane)))
+		goto out;
+	workers->waiting++;
+	if (lane)
+		lane->pending++;
+	if (lane && lane->busy) {
+		job->next = NULL;
+		if (lane->tail)
+			lane->tail->next = job;
+		else
+			lane->head = job;
+		lane->tail = job;
+	} else {
+		if (lane)
+			lane->busy = true;
+		put_ready(workers, job);
+	}
+	result = 0;
+out:
+	pthread_mutex_unlock(&workers->mutex);
+	return result;
+}
+
+unsigned workers_waiting(const struct workers *workers)
+{
+	return atomic_load_explicit(&workers->waiting, memory_order_relaxed);
+}
