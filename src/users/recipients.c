@@ -1,0 +1,273 @@
+/* See recipients.h. */
+#include "users/recipients.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "users/aliases.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#define ADDRESS_MAX 511
+#define STEPS_MAX 256 /* names looked at for one address: no file of aliases costs more */
+
+struct recipients {
+	pthread_mutex_t lock; /* aliases may be read again by any look-up */
+	struct users *users;
+	struct aliases *aliases;
+	char *delimiters, *domains, *catch_all;
+};
+
+/* One address being resolved. */
+struct search {
+	struct recipients *recipients;
+	struct user *users;
+	size_t count, max;
+	const struct alias *followed[STEPS_MAX];
+	size_t followed_count;
+	struct step {
+		const char *name;
+		const struct alias *from;
+	} steps[STEPS_MAX]; /* targets still to be looked at, in order */
+	size_t step_count;
+	struct err *err;
+};
+
+enum found { FOUND, NOBODY, FAILED };
+
+static bool is_ours(const struct recipients *recipients, pop3_span domain)
+{
+	const char *rest = recipients->domains;
+	bool any = false;
+
+	while (rest[0]) {
+		pop3_span one;
+
+		rest += strspn(rest, " \t");
+		one = (pop3_span){rest, strcspn(rest, " \t")};
+		rest += one.size;
+		any = any || one.size;
+		if (one.size && span_equal_nocase(one, domain))
+			return true;
+	}
+	return !any;
+}
+
+static enum found add_user(struct search *search, const struct user *user)
+{
+	for (size_t i = 0; i < search->count; i++)
+		if (strcmp(search->users[i].name, user->name) == 0)
+			return FOUND;
+	if (search->count == search->max) {
+		err_set(search->err, EX_CONFIG, "the address leads to more than %zu users",
+			search->max);
+		return FAILED;
+	}
+	search->users[search->count++] = *user;
+	return FOUND;
+}
+
+/* Notes an alias's targets to be looked at. NOBODY: they are noted already, this is a circle. */
+static enum found follow(struct search *search, const struct alias *alias)
+{
+	const char *target = alias->targets;
+
+	for (size_t i = 0; i < search->followed_count; i++)
+		if (search->followed[i] == alias)
+			return NOBODY;
+	if (search->followed_count == STEPS_MAX || alias->count > STEPS_MAX - search->step_count) {
+		err_set(search->err, EX_CONFIG, "%s:%u: %s leads to more than %u names",
+			aliases_file_name(search->recipients->aliases), alias->line, alias->name,
+			STEPS_MAX);
+		return FAILED;
+	}
+	search->followed[search->followed_count++] = alias;
+	for (uint32_t i = 0; i < alias->count; i++) {
+		search->steps[search->step_count++] = (struct step){target, alias};
+		target += strlen(target) + 1;
+	}
+	return FOUND;
+}
+
+static enum found look_up(struct search *search, pop3_span name)
+{
+	const struct alias *alias = NULL;
+	struct user user;
+	enum found found;
+
+	if (search->recipients->aliases)
+		alias = aliases_find(search->recipients->aliases, name);
+	if (alias && (found = follow(search, alias)) != NOBODY)
+		return found;
+	switch (users_find(search->recipients->users, name, &user, search->err)) {
+	case USERS_FOUND:
+		return add_user(search, &user);
+	case USERS_DOWN:
+		return FAILED;
+	case USERS_UNKNOWN:
+		break;
+	}
+	return NOBODY;
+}
+
+/* name with and without its sub-address, which ends where the local part (local octets) does. */
+static enum found look_up_sub(struct search *search, pop3_span name, size_t local)
+{
+	char shorter[ADDRESS_MAX];
+	const char *delimiters = search->recipients->delimiters;
+	enum found found = look_up(search, name);
+	size_t at = 1;
+
+	if (found != NOBODY)
+		return found;
+	while (at < local && !strchr(delimiters, name.data[at]))
+		at++;
+	if (at >= local || !delimiters[0])
+		return NOBODY;
+	memcpy(shorter, name.data, at);
+	memcpy(shorter + at, name.data + local, name.size - local);
+	return look_up(search, (pop3_span){shorter, at + name.size - local});
+}
+
+static enum found look_up_address(struct search *search, pop3_span address)
+{
+	const char *at = address.size ? memrchr(address.data, '@', address.size) : NULL;
+	size_t local = at ? (size_t)(at - address.data) : address.size;
+	enum found found;
+
+	if (local == 0 || address.size > ADDRESS_MAX || memchr(address.data, 0, address.size))
+		return NOBODY;
+	if (at) {
+		pop3_span domain = {at + 1, address.size - local - 1};
+
+		found = look_up_sub(search, address, local);
+		if (found != NOBODY || !is_ours(search->recipients, domain))
+			return found;
+	}
+	/* "ceo@example.com"@example.org is not ceo@example.com */
+	if (at && memchr(address.data, '@', local))
+		return NOBODY;
+	return look_up_sub(search, (pop3_span){address.data, local}, local);
+}
+
+/* The targets of aliases, and theirs. A target that is nobody hurts only if it is the only one. */
+static enum found follow_steps(struct search *search)
+{
+	for (size_t i = 0; i < search->step_count; i++) {
+		const struct step *step = &search->steps[i];
+		enum found found = look_up_address(search, span_of(step->name));
+
+		if (found == FAILED)
+			return FAILED;
+		if (found == NOBODY && strcmp(step->name, step->from->name) != 0)
+			log_warning("%s:%u: %s, a target of %s, is no user and no alias",
+				    aliases_file_name(search->recipients->aliases),
+				    step->from->line, step->name, step->from->name);
+	}
+	if (search->count)
+		return FOUND;
+	err_set(search->err, EX_CONFIG, "%s:%u: %s leads to no user",
+		aliases_file_name(search->recipients->aliases), search->followed[0]->line,
+		search->followed[0]->name);
+	return FAILED;
+}
+
+static enum found catch_all(struct search *search, pop3_span address)
+{
+	const char *name = search->recipients->catch_all;
+	const char *at = address.size ? memrchr(address.data, '@', address.size) : NULL;
+	enum found found;
+
+	if (!name[0])
+		return NOBODY;
+	if (at && !is_ours(search->recipients,
+			   (pop3_span){at + 1, address.size - (size_t)(at + 1 - address.data)}))
+		return NOBODY;
+	found = look_up(search, span_of(name));
+	if (found != NOBODY)
+		return found;
+	err_set(search->err, EX_CONFIG, "catch_all: there is no user %s", name);
+	return FAILED;
+}
+
+enum recipient_status recipients_find(struct recipients *recipients, pop3_span address,
+				      struct user *ret_users, size_t max, size_t *ret_count,
+				      struct err *err)
+{
+	struct search *search = calloc(1, sizeof(*search));
+	enum recipient_status status = RECIPIENT_DOWN;
+	enum found found;
+
+	if (!search) {
+		err_sys(err, EX_OSERR, ENOMEM, "recipient look-up");
+		return RECIPIENT_DOWN;
+	}
+	search->recipients = recipients;
+	search->users = ret_users;
+	search->max = max;
+	search->err = err;
+	pthread_mutex_lock(&recipients->lock);
+	if (recipients->aliases)
+		aliases_refresh(recipients->aliases);
+	found = look_up_address(search, address);
+	if (found == NOBODY)
+		found = catch_all(search, address);
+	if (found == FOUND && search->step_count)
+		found = follow_steps(search);
+	pthread_mutex_unlock(&recipients->lock);
+	if (found == FOUND) {
+		*ret_count = search->count;
+		status = RECIPIENT_FOUND;
+	} else if (found == NOBODY) {
+		status = RECIPIENT_UNKNOWN;
+	}
+	free(search);
+	return status;
+}
+
+static char *copy(const char *text)
+{
+	return strdup(text ? text : "");
+}
+
+int recipients_open(const struct recipients_settings *settings, struct users *users,
+		    struct recipients **ret, struct err *err)
+{
+	struct recipients *recipients = calloc(1, sizeof(*recipients));
+
+	if (!recipients)
+		return err_sys(err, EX_OSERR, ENOMEM, "recipients");
+	pthread_mutex_init(&recipients->lock, NULL);
+	recipients->users = users;
+	recipients->delimiters = copy(settings->delimiters);
+	recipients->domains = copy(settings->domains);
+	recipients->catch_all = copy(settings->catch_all);
+	if (!recipients->delimiters || !recipients->domains || !recipients->catch_all) {
+		err_sys(err, EX_OSERR, ENOMEM, "recipients");
+		goto fail;
+	}
+	if (settings->aliases_file && settings->aliases_file[0] &&
+	    aliases_open(settings->aliases_dir_fd, settings->aliases_file, &recipients->aliases,
+			 err) < 0)
+		goto fail;
+	*ret = recipients;
+	return 0;
+fail:
+	recipients_close(recipients);
+	return -1;
+}
+
+void recipients_close(struct recipients *recipients)
+{
+	if (!recipients)
+		return;
+	aliases_close(recipients->aliases);
+	free(recipients->delimiters);
+	free(recipients->domains);
+	free(recipients->catch_all);
+	pthread_mutex_destroy(&recipients->lock);
+	free(recipients);
+}

@@ -1,0 +1,51 @@
+/*
+ * Whose mail is it? From a recipient's address to the users who get it: the full address, then its
+ * local part (if the domain is ours), each as an alias, then as a user, each with and without its
+ * sub-address (user+tag); at last the catch-all user. Runs in auth for LMTP and in `valija
+ * deliver`. Thread-safe.
+ */
+#ifndef USERS_RECIPIENTS_H
+#define USERS_RECIPIENTS_H
+
+#include "base/err.h"
+#include "users/users.h"
+
+#include <pop3/span.h>
+
+#include <stddef.h>
+
+#define RECIPIENT_USERS_MAX 64 /* that one address may lead to */
+
+enum recipient_status {
+	RECIPIENT_FOUND = 0,
+	RECIPIENT_UNKNOWN = -1, /* 550 5.1.1 */
+	RECIPIENT_DOWN = -2, /* 451 4.3.0: the database, or an alias that leads nowhere: see err */
+};
+
+/* Texts are copied. Empty or NULL: not used. */
+struct recipients_settings {
+	const char *delimiters; /* any of these begins a sub-address */
+	const char *domains;    /* ours, separated by blanks; none: every domain is */
+	const char *catch_all;  /* user */
+	int aliases_dir_fd;     /* borrowed */
+	const char *aliases_file;
+};
+
+struct recipients;
+
+/* users is borrowed. Fails when the aliases file is bad ("aliases:3: …"). */
+int recipients_open(const struct recipients_settings *settings, struct users *users,
+		    struct recipients **ret, struct err *err);
+void recipients_close(struct recipients *recipients);
+
+/*
+ * address: unquoted, local part "@" domain (the last "@" counts) or a local part alone. On
+ * RECIPIENT_FOUND ret_users[0 … *ret_count - 1] are the users, each once, at most max (of
+ * RECIPIENT_USERS_MAX; more is RECIPIENT_DOWN). Aliases may lead to aliases; a circle ends where it
+ * closes, and a name that its own alias leads to means the user of that name.
+ */
+enum recipient_status recipients_find(struct recipients *recipients, pop3_span address,
+				      struct user *ret_users, size_t max, size_t *ret_count,
+				      struct err *err);
+
+#endif
