@@ -25,6 +25,7 @@
 #define POP3_COMMAND_MAX 255 /* octets of a command line with CRLF, RFC 2449 section 4 */
 #define POP3_REPLY_MAX 512   /* octets of a reply's first line with CRLF, RFC 1939 section 3 */
 #define POP3_SASL_LINE_MAX 16384
+#define POP3_DISCARD_MAX 65536 /* of a refused line's rest that is read away; more: WANT_CLOSE */
 
 enum pop3_want {
 	POP3_WANT_INPUT,
@@ -97,20 +98,22 @@ struct pop3_server_settings {
 /* Embedded by the caller; every member is private. */
 struct pop3_server {
 	const struct pop3_server_settings *settings;
-	uint64_t octets, deleted_octets;
+	uint64_t octets, deleted_octets, announced, lines;
 	uint32_t count, deleted;
 	uint8_t *marks;
 	char *lent;
 	uint32_t lent_size;
-	uint32_t line_size;
+	uint32_t line_size; /* of the partial command in line or lent */
+	uint32_t discarded;
 	struct pop3_encoder encoder;
-	uint8_t state, want, command, reply, step, phase;
-	bool tls, apop, user_given, discard, closing, in_sasl, last_cr;
+	pop3_span tail; /* what follows the head of a piece of output */
+	uint16_t head_at, head_size;
+	uint16_t step;
 	uint16_t bad_commands;
-	uint16_t user_size, text_size;
-	uint64_t reply_number, reply_octets;
-	char line[POP3_COMMAND_MAX +
-		  1]; /* a partial command; holds the reply's text while one goes out */
+	uint8_t user_size;
+	uint8_t state, want, after, output, owed;
+	bool tls, apop, user_given, discard, closing, in_sasl, last_cr, crlf;
+	char line[POP3_COMMAND_MAX + 1]; /* a partial command; then the head of the reply */
 	char user[POP3_COMMAND_MAX + 1 - 5];
 };
 
@@ -133,13 +136,13 @@ enum pop3_event_type pop3_server_next(struct pop3_server *server, pop3_span *in,
 				      struct pop3_event *ret_event);
 
 /* Storage for a SASL response of up to size octets, for the time of one exchange. Lend at
- * SASL_START; without it lines are bounded by POP3_COMMAND_MAX. pop3_server_take_back returns it
- * (NULL: none lent). */
+ * SASL_START (the event's spans stay); without it lines are bounded by POP3_COMMAND_MAX.
+ * pop3_server_take_back returns it, secrets and all, for the caller to wipe (NULL: none lent). */
 void pop3_server_lend(struct pop3_server *server, char *buffer, uint32_t size);
 char *pop3_server_take_back(struct pop3_server *server);
 
-/* Replies to the login events. text is copied (cut at POP3_REPLY_MAX, control characters replaced).
- */
+/* Replies to the login events. text is copied (cut at about 200 octets; what is not printable ASCII
+ * is replaced). */
 void pop3_server_reply_challenge(struct pop3_server *server,
 				 pop3_span base64); /* "+ ..."; span must live until pulled */
 /* Enters TRANSACTION with count messages of octets in all. The program keeps the lock for it. */
@@ -156,7 +159,8 @@ uint32_t pop3_server_marked_count(const struct pop3_server *server);
 /* Reply to DELE: marks the message, whose size is octets. */
 void pop3_server_mark(struct pop3_server *server, uint32_t number, uint64_t octets);
 
-/* Reply to LIST n / UIDL n: one line. */
+/* Reply to LIST n / UIDL n: one line. Here and below a unique id is 1-70 octets of 0x21-0x7E: the
+ * caller has checked it. */
 void pop3_server_reply_list_one(struct pop3_server *server, uint32_t number, uint64_t octets);
 void pop3_server_reply_uidl_one(struct pop3_server *server, uint32_t number, pop3_span unique_id);
 /* Reply to LIST / UIDL: opens a listing. Then WANT_OUTPUT (the first line), WANT_LINES, … */
@@ -172,7 +176,8 @@ void pop3_server_reply_message(struct pop3_server *server, uint64_t octets);
 /*
  * In WANT_BODY: takes stored octets from *in (advanced), writes wire octets to out. last: nothing
  * follows *in; when *in is then used up the end is queued (WANT_OUTPUT) by itself. A TOP whose
- * lines are out stops taking input: the want changes, the rest of *in is not needed.
+ * lines are out stops taking input: the want changes, the rest of *in is not needed. A RETR whose
+ * octets turn out to be others than announced is not ended: WANT_CLOSE, as after _body_failed.
  */
 size_t pop3_server_body(struct pop3_server *server, pop3_span *in, bool last, char *out,
 			size_t cap);
@@ -183,8 +188,12 @@ void pop3_server_body_failed(struct pop3_server *server);
 /* Writes pending octets of a reply. Returns how many; 0 when nothing is pending. cap >= 64. */
 size_t pop3_server_pull(struct pop3_server *server, char *out, size_t cap);
 
-/* In WANT_TLS: forgets everything sent or half-made before the handshake (RFC 2595 section 4). The
- * caller throws away its own unread input with pop3_server_next never seeing it. */
+/*
+ * In WANT_TLS: the handshake is done. Forgets everything half-made before it (RFC 2595 section 4).
+ * Octets received behind STLS must not outlive it: pop3_server_next() takes away whatever is in *in
+ * at the moment it accepts STLS and whatever it is given until this call, so a caller that always
+ * offers what it has received can't keep any.
+ */
 void pop3_server_tls_started(struct pop3_server *server);
 
 #endif

@@ -1,0 +1,251 @@
+/*
+ * The client machine's ear: received octets in, one event at a time out (see pop3/client.h).
+ * Everything the server sends is hostile: lines and listings are bounded, and an answer that
+ * nobody asked for, or that breaks the protocol, ends the session for good.
+ */
+#include "pop3/client_private.h"
+#include "pop3/grammar.h"
+#include "pop3/line.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define CONTENT_MAX (POP3_CLIENT_LINE_MAX - 2)
+#define CAPABILITIES_MAX 256
+
+void pop3_client_init(struct pop3_client *client, enum pop3_line_ends line_ends, uint64_t max_lines)
+{
+	memset(client, 0, sizeof(*client));
+	client->line_ends = line_ends;
+	client->max_lines = max_lines;
+	client->window[0].command = POP3_GREETING;
+	client->pending = 1;
+}
+
+static enum pop3_client_event_type bad(struct pop3_client *client, const char *why,
+				       struct pop3_client_event *event)
+{
+	if (!client->bad)
+		client->why = why;
+	client->bad = true;
+	event->ok = false;
+	event->text = (pop3_span){client->why, strlen(client->why)};
+	return POP3_CLIENT_BAD;
+}
+
+static void answered(struct pop3_client *client)
+{
+	client->head = (client->head + 1) % POP3_CLIENT_WINDOW;
+	client->pending--;
+	client->phase = P3_CLIENT_FIRST;
+}
+
+static bool starts(pop3_span line, const char *word, size_t size)
+{
+	return line.size >= size && memcmp(line.data, word, size) == 0 &&
+	       (line.size == size || line.data[size] == ' ');
+}
+
+static pop3_span behind(pop3_span line, size_t size)
+{
+	size_t n = line.size > size ? size + 1 : line.size;
+
+	return (pop3_span){line.data + n, line.size - n};
+}
+
+/* "+OK": what comes behind it, by command. */
+static void accepted(struct pop3_client *client, struct pop3_client_event *event)
+{
+	bool all = client->window[client->head].all;
+
+	p3_client_parse_reply(event->text, event, all);
+	switch (event->command) {
+	case POP3_CAPA:
+		client->phase = P3_CLIENT_LISTING;
+		break;
+	case POP3_LIST:
+	case POP3_UIDL:
+		if (all)
+			client->phase = P3_CLIENT_LISTING;
+		else
+			answered(client);
+		break;
+	case POP3_RETR:
+	case POP3_TOP:
+		client->phase = P3_CLIENT_BODY;
+		pop3_decoder_init(&client->decoder, client->line_ends);
+		break;
+	case POP3_STLS:
+		answered(client);
+		client->phase = P3_CLIENT_TLS;
+		break;
+	default:
+		answered(client);
+	}
+	client->lines = 0;
+}
+
+static enum pop3_client_event_type first_line(struct pop3_client *client, pop3_span line,
+					      struct pop3_client_event *event)
+{
+	bool in_sasl = event->command == POP3_AUTH || event->command == POP3_SASL;
+
+	if (starts(line, "+OK", 3)) {
+		event->ok = true;
+		event->text = behind(line, 3);
+		event->code = p3_take_code(&event->text);
+		accepted(client, event);
+		return POP3_CLIENT_REPLY;
+	}
+	if (starts(line, "-ERR", 4)) {
+		event->text = behind(line, 4);
+		event->code = p3_take_code(&event->text);
+		answered(client);
+		return POP3_CLIENT_REPLY;
+	}
+	if (in_sasl && starts(line, "+", 1)) {
+		event->ok = true;
+		event->text = behind(line, 1);
+		answered(client);
+		return POP3_CLIENT_CHALLENGE;
+	}
+	return bad(client, "the reply begins with neither +OK nor -ERR", event);
+}
+
+static enum pop3_client_event_type listing_line(struct pop3_client *client, pop3_span line,
+						struct pop3_client_event *event, bool cut)
+{
+	uint64_t max = client->max_lines;
+
+	if (event->command == POP3_CAPA && max > CAPABILITIES_MAX)
+		max = CAPABILITIES_MAX;
+	event->ok = true;
+	if (line.size != 0 && line.data[0] == '.') {
+		if (line.size == 1 && !cut) {
+			answered(client);
+			return POP3_CLIENT_END;
+		}
+		line.data++;
+		line.size--;
+	}
+	if (++client->lines > max)
+		return bad(client, "the listing is longer than can be believed", event);
+	event->number = 0;
+	event->text = line;
+	if (event->command != POP3_CAPA)
+		p3_client_parse_item(line, event);
+	if (cut) {
+		event->malformed = true;
+		event->octets = 0;
+		event->text.size = 0;
+	}
+	return POP3_CLIENT_LINE;
+}
+
+static enum pop3_client_event_type whole_line(struct pop3_client *client,
+					      struct pop3_client_event *event, bool cut)
+{
+	pop3_span line = {client->line, client->line_size};
+
+	client->line_size = 0;
+	if (client->phase == P3_CLIENT_FIRST)
+		return first_line(client, line, event);
+	return listing_line(client, line, event, cut);
+}
+
+/* A listing's line that is too long is flagged, not believed, and its rest read away; a first line
+ * that is too long is no reply. */
+static enum pop3_client_event_type next_line(struct pop3_client *client, pop3_span *in,
+					     struct pop3_client_event *event)
+{
+	struct p3_line line = {client->line, CONTENT_MAX, &client->line_size, &client->last_cr};
+	enum p3_line_result result;
+
+	if (!client->discard) {
+		result = p3_take_line(&line, in);
+		if (result == P3_LINE_MORE)
+			return POP3_CLIENT_MORE;
+		if (result == P3_LINE_BARE_LF)
+			return bad(client, "a line ends without CRLF", event);
+		if (result == P3_LINE_OK)
+			return whole_line(client, event, false);
+		if (client->phase == P3_CLIENT_FIRST)
+			return bad(client, "the reply's first line is too long", event);
+		client->discard = true;
+		client->discarded = 0;
+	}
+	result = p3_discard_line(in, &client->last_cr, &client->discarded, POP3_DISCARD_MAX);
+	if (result == P3_LINE_LONG)
+		return bad(client, "a line without end", event);
+	if (result == P3_LINE_MORE)
+		return POP3_CLIENT_MORE;
+	client->discard = false;
+	return whole_line(client, event, true);
+}
+
+static enum pop3_client_event_type next_body(struct pop3_client *client, pop3_span *in,
+					     char *scratch, size_t size,
+					     struct pop3_client_event *event)
+{
+	event->ok = true;
+	if (!client->decoder.done) {
+		size_t n = pop3_decoder_run(&client->decoder, in, scratch, size);
+
+		if (n != 0) {
+			event->text = (pop3_span){scratch, n};
+			return POP3_CLIENT_BODY;
+		}
+		if (!client->decoder.done)
+			return POP3_CLIENT_MORE;
+	}
+	event->octets = client->decoder.octets;
+	answered(client);
+	return POP3_CLIENT_END;
+}
+
+static enum pop3_client_event_type next_event(struct pop3_client *client, pop3_span *in,
+					      char *scratch, size_t size,
+					      struct pop3_client_event *event)
+{
+	if (client->bad)
+		return bad(client, client->why, event);
+	if (client->phase == P3_CLIENT_TLS) {
+		event->command = POP3_STLS;
+		if (in->size != 0)
+			return bad(client, "an answer in the clear before the TLS handshake",
+				   event);
+		return POP3_CLIENT_MORE;
+	}
+	if (client->pending == 0) {
+		if (in->size != 0)
+			return bad(client, "an answer to nothing that was asked", event);
+		return POP3_CLIENT_MORE;
+	}
+	event->command = (enum pop3_command)client->window[client->head].command;
+	event->number = client->window[client->head].number;
+	if (client->phase == P3_CLIENT_BODY)
+		return next_body(client, in, scratch, size, event);
+	return next_line(client, in, event);
+}
+
+enum pop3_client_event_type pop3_client_next(struct pop3_client *client, pop3_span *in,
+					     char *scratch, size_t scratch_size,
+					     struct pop3_client_event *ret_event)
+{
+	assert(scratch_size >= 64);
+	*ret_event = (struct pop3_client_event){.text = {client->line, 0}};
+	ret_event->type = next_event(client, in, scratch, scratch_size, ret_event);
+	return ret_event->type;
+}
+
+bool pop3_client_tls_started(struct pop3_client *client, pop3_span in)
+{
+	struct pop3_client_event unused = {.ok = false};
+
+	if (client->bad || client->phase != P3_CLIENT_TLS || in.size != 0) {
+		bad(client, "an answer in the clear before the TLS handshake", &unused);
+		return false;
+	}
+	client->phase = P3_CLIENT_FIRST;
+	return true;
+}

@@ -1,0 +1,155 @@
+/*
+ * What a server says in numbers: the replies to STAT, LIST, UIDL, RETR and the lines of listings
+ * (RFC 1939), and the stamp of a greeting. Hostile text in, checked values out; what does not fit
+ * is flagged and its values stay 0.
+ */
+#include "pop3/client_private.h"
+#include "pop3/grammar.h"
+
+#include <string.h>
+
+/* The word in front of the first space; *text keeps what is behind it, *ret_more: a space was
+ * there.
+ */
+static pop3_span take_word(pop3_span *text, bool *ret_more)
+{
+	const char *space = text->size != 0 ? memchr(text->data, ' ', text->size) : NULL;
+	pop3_span word = {text->data, space != NULL ? (size_t)(space - text->data) : text->size};
+
+	*ret_more = space != NULL;
+	if (space != NULL) {
+		text->size -= word.size + 1;
+		text->data = space + 1;
+	} else {
+		text->size = 0;
+	}
+	return word;
+}
+
+/* "number octets"; what follows behind another space is the server's own (RFC 1939 section 5). */
+static bool parse_pair(pop3_span text, uint64_t *ret_first, uint64_t *ret_second)
+{
+	bool more;
+	pop3_span first = take_word(&text, &more);
+
+	if (!more || !p3_number(first, UINT32_MAX, ret_first))
+		return false;
+	pop3_span second = take_word(&text, &more);
+
+	return p3_number(second, INT64_MAX, ret_second);
+}
+
+static void parse_item(pop3_span line, bool uidl, struct pop3_client_event *event)
+{
+	uint64_t number = 0, octets = 0;
+	bool good, more;
+
+	event->text = (pop3_span){line.data, 0};
+	if (uidl) {
+		pop3_span id = line, word = take_word(&id, &more);
+
+		good = more && p3_number(word, UINT32_MAX, &number) && p3_unique_id(id);
+		if (good)
+			event->text = id;
+	} else {
+		good = parse_pair(line, &number, &octets);
+		if (good)
+			event->octets = octets;
+	}
+	event->malformed = !good || number == 0;
+	event->number = (uint32_t)number;
+	if (event->malformed) {
+		event->octets = 0;
+		event->text.size = 0;
+	}
+}
+
+void p3_client_parse_item(pop3_span line, struct pop3_client_event *event)
+{
+	parse_item(line, event->command == POP3_UIDL, event);
+}
+
+void p3_client_parse_reply(pop3_span text, struct pop3_client_event *event, bool all)
+{
+	uint32_t asked = event->number;
+	uint64_t first = 0, second = 0;
+	bool more;
+
+	if (event->command == POP3_STAT) {
+		event->malformed = !parse_pair(text, &first, &second);
+		if (!event->malformed) {
+			event->count = (uint32_t)first;
+			event->octets = second;
+		}
+	} else if ((event->command == POP3_LIST || event->command == POP3_UIDL) && !all) {
+		parse_item(text, event->command == POP3_UIDL, event);
+		event->malformed = event->malformed || event->number != asked;
+		if (event->malformed) {
+			event->octets = 0;
+			event->text.size = 0;
+		}
+		event->number = asked;
+	} else if (event->command == POP3_RETR) {
+		pop3_span word = take_word(&text, &more);
+
+		if (p3_number(word, INT64_MAX, &second))
+			event->octets = second;
+	}
+}
+
+static bool is_atext(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	       (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+}
+
+/* dot-atom-text of RFC 5322 section 3.2.3 */
+static bool is_dot_atom(const char *p, size_t n)
+{
+	bool atom = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] == '.' && !atom)
+			return false;
+		if (p[i] != '.' && !is_atext(p[i]))
+			return false;
+		atom = p[i] != '.';
+	}
+	return atom;
+}
+
+/* no-fold-literal of section 3.6.4 */
+static bool is_literal(const char *p, size_t n)
+{
+	if (n < 2 || p[0] != '[' || p[n - 1] != ']')
+		return false;
+	for (size_t i = 1; i < n - 1; i++) {
+		if (p[i] < 0x21 || p[i] > 0x7e || strchr("[]\\", p[i]) != NULL)
+			return false;
+	}
+	return true;
+}
+
+pop3_span pop3_greeting_stamp(pop3_span text)
+{
+	const pop3_span none = {text.data, 0};
+	const char *open = text.size != 0 ? memchr(text.data, '<', text.size) : NULL;
+
+	if (open == NULL)
+		return none;
+	size_t rest = text.size - (size_t)(open - text.data);
+	const char *close = memchr(open, '>', rest);
+
+	if (close == NULL)
+		return none;
+	const char *left = open + 1;
+	const char *at = memchr(left, '@', (size_t)(close - left));
+
+	if (at == NULL || !is_dot_atom(left, (size_t)(at - left)))
+		return none;
+	size_t right = (size_t)(close - at) - 1;
+
+	if (!is_dot_atom(at + 1, right) && !is_literal(at + 1, right))
+		return none;
+	return (pop3_span){open, (size_t)(close - open) + 1};
+}

@@ -1,0 +1,182 @@
+/*
+ * Numbers, base64, unique ids and response codes (RFC 1939, 2449 section 8, 3206, 4648): see
+ * grammar.h. No state, no allocation; input is hostile.
+ */
+#include "pop3/grammar.h"
+
+#include <pop3/client.h>
+
+#include <string.h>
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+bool p3_digits(pop3_span text)
+{
+	for (size_t i = 0; i < text.size; i++) {
+		if (!is_digit(text.data[i]))
+			return false;
+	}
+	return text.size != 0;
+}
+
+bool p3_number(pop3_span text, uint64_t max, uint64_t *ret_number)
+{
+	uint64_t number = 0;
+
+	if (text.size > P3_NUMBER_MAX || !p3_digits(text))
+		return false;
+	if (text.data[0] == '0' && text.size > 1)
+		return false;
+	for (size_t i = 0; i < text.size; i++) {
+		uint64_t digit = (uint64_t)(text.data[i] - '0');
+
+		if (number > (UINT64_MAX - digit) / 10)
+			return false;
+		number = number * 10 + digit;
+	}
+	if (number > max)
+		return false;
+	*ret_number = number;
+	return true;
+}
+
+size_t p3_put_number(char *out, uint64_t number)
+{
+	static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930"
+				    "31323334353637383940414243444546474849505152535455565758596061"
+				    "62636465666768697071727374757677787980818283848586878889909192"
+				    "93949596979899";
+	char digits[P3_NUMBER_MAX];
+	size_t at = sizeof(digits);
+
+	while (number >= 100) {
+		at -= 2;
+		memcpy(digits + at, pairs + number % 100 * 2, 2);
+		number /= 100;
+	}
+	if (number >= 10) {
+		at -= 2;
+		memcpy(digits + at, pairs + number * 2, 2);
+	} else {
+		digits[--at] = (char)('0' + number);
+	}
+	memcpy(out, digits + at, sizeof(digits) - at);
+	return sizeof(digits) - at;
+}
+
+static bool is_base64(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || is_digit(c) || c == '+' ||
+	       c == '/';
+}
+
+bool p3_base64(pop3_span text)
+{
+	size_t n = text.size;
+
+	if (n % 4 != 0)
+		return false;
+	if (n != 0 && text.data[n - 1] == '=')
+		n -= text.data[n - 2] == '=' ? 2 : 1;
+	for (size_t i = 0; i < n; i++) {
+		if (!is_base64(text.data[i]))
+			return false;
+	}
+	return true;
+}
+
+bool p3_unique_id(pop3_span text)
+{
+	if (text.size < 1 || text.size > POP3_UNIQUE_ID_MAX)
+		return false;
+	for (size_t i = 0; i < text.size; i++) {
+		if (text.data[i] < 0x21 || text.data[i] > 0x7e)
+			return false;
+	}
+	return true;
+}
+
+static char upper(char c)
+{
+	return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+static bool starts_nocase(pop3_span text, const char *word, size_t size)
+{
+	if (text.size < size)
+		return false;
+	for (size_t i = 0; i < size; i++) {
+		if (upper(text.data[i]) != word[i])
+			return false;
+	}
+	return true;
+}
+
+bool p3_equal_nocase(pop3_span text, const char *word)
+{
+	size_t size = strlen(word);
+
+	return text.size == size && starts_nocase(text, word, size);
+}
+
+bool p3_in_list(const char *list, pop3_span word)
+{
+	if (list == NULL || word.size == 0)
+		return false;
+	for (const char *p = list; *p != '\0';) {
+		size_t n = strcspn(p, " ");
+
+		if (n == word.size && memcmp(p, word.data, n) == 0)
+			return true;
+		p += n;
+		p += *p == ' ';
+	}
+	return false;
+}
+
+static const char *const code_names[] = {
+	[POP3_CODE_NONE] = "",
+	[POP3_CODE_AUTH] = "AUTH",
+	[POP3_CODE_IN_USE] = "IN-USE",
+	[POP3_CODE_LOGIN_DELAY] = "LOGIN-DELAY",
+	[POP3_CODE_SYS_TEMP] = "SYS/TEMP",
+	[POP3_CODE_SYS_PERM] = "SYS/PERM",
+};
+_Static_assert(sizeof(code_names) / sizeof(code_names[0]) == POP3_CODE_COUNT,
+	       "every response code has a name");
+
+const char *p3_code_name(enum pop3_code code)
+{
+	return code_names[code];
+}
+
+enum pop3_code p3_take_code(pop3_span *text)
+{
+	if (text->size < 2 || text->data[0] != '[')
+		return POP3_CODE_NONE;
+	const char *close = memchr(text->data, ']', text->size);
+
+	if (close == NULL)
+		return POP3_CODE_NONE;
+	pop3_span inner = {text->data + 1, (size_t)(close - text->data) - 1};
+
+	for (unsigned code = POP3_CODE_NONE + 1; code < POP3_CODE_COUNT; code++) {
+		size_t n = strlen(code_names[code]);
+
+		/* RFC 2449 section 8: a level behind "/" that we don't know leaves the known one */
+		if (!starts_nocase(inner, code_names[code], n) ||
+		    (inner.size != n && inner.data[n] != '/'))
+			continue;
+		text->size -= (size_t)(close + 1 - text->data);
+		text->data = close + 1;
+		if (text->size != 0 && text->data[0] == ' ') {
+			text->data++;
+			text->size--;
+		}
+		return (enum pop3_code)code;
+	}
+	return POP3_CODE_NONE;
+}

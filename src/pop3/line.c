@@ -1,0 +1,79 @@
+/* Collecting and discarding lines: see line.h. Input is hostile; storage is the machines'. */
+#include "pop3/line.h"
+
+#include <string.h>
+
+static void skip(pop3_span *in, size_t n)
+{
+	in->data += n;
+	in->size -= n;
+}
+
+/* Appends content; the CR in front of it, held back so far, was no line end and counts too. */
+static enum p3_line_result append(const struct p3_line *line, pop3_span *in, size_t n)
+{
+	if (*line->last_cr) {
+		if (*line->size >= line->max)
+			return P3_LINE_LONG;
+		line->buffer[(*line->size)++] = '\r';
+		*line->last_cr = false;
+	}
+	size_t room = line->max - *line->size;
+	size_t fits = n < room ? n : room;
+
+	if (fits != 0)
+		memcpy(line->buffer + *line->size, in->data, fits);
+	*line->size += (uint32_t)fits;
+	skip(in, fits);
+	return fits < n ? P3_LINE_LONG : P3_LINE_MORE;
+}
+
+enum p3_line_result p3_take_line(const struct p3_line *line, pop3_span *in)
+{
+	if (in->size == 0)
+		return P3_LINE_MORE;
+	const char *lf = memchr(in->data, '\n', in->size);
+	size_t n = lf != NULL ? (size_t)(lf - in->data) : in->size;
+
+	if (n != 0) {
+		bool ends_in_cr = in->data[n - 1] == '\r';
+
+		if (n > 1 || !ends_in_cr || *line->last_cr) {
+			if (append(line, in, n - ends_in_cr) == P3_LINE_LONG)
+				return P3_LINE_LONG;
+		}
+		skip(in, ends_in_cr);
+		*line->last_cr = ends_in_cr;
+	}
+	if (lf == NULL)
+		return P3_LINE_MORE;
+	skip(in, 1);
+	if (!*line->last_cr)
+		return P3_LINE_BARE_LF;
+	*line->last_cr = false;
+	return P3_LINE_OK;
+}
+
+enum p3_line_result p3_discard_line(pop3_span *in, bool *last_cr, uint32_t *discarded, uint32_t max)
+{
+	while (in->size != 0) {
+		const char *lf = memchr(in->data, '\n', in->size);
+		size_t n = lf != NULL ? (size_t)(lf - in->data) : in->size;
+		bool ended = false;
+
+		if (n + 1 > max - *discarded)
+			return P3_LINE_LONG;
+		if (n != 0)
+			*last_cr = in->data[n - 1] == '\r';
+		if (lf != NULL) {
+			ended = *last_cr;
+			*last_cr = false;
+			n++;
+		}
+		*discarded += (uint32_t)n;
+		skip(in, n);
+		if (ended)
+			return P3_LINE_OK;
+	}
+	return P3_LINE_MORE;
+}

@@ -1,0 +1,269 @@
+/*
+ * The message on its way between store and wire: counter, encoder, decoder (see pop3/message.h).
+ * Pure functions on their structs; they run on whatever process holds the octets. Text is moved a
+ * line at a time (memchr, memcpy), never an octet at a time, and every state can be left and
+ * entered again at any octet of input and any octet of output.
+ */
+#include <pop3/message.h>
+
+#include <assert.h>
+#include <string.h>
+
+static size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static void advance(pop3_span *in, const char *to)
+{
+	in->size -= (size_t)(to - in->data);
+	in->data = to;
+}
+
+void pop3_counter_init(struct pop3_counter *counter)
+{
+	*counter = (struct pop3_counter){.wire_form = true, .at_line_start = true};
+}
+
+void pop3_counter_feed(struct pop3_counter *counter, pop3_span stored)
+{
+	if (stored.size == 0)
+		return;
+	const char *p = stored.data, *end = p + stored.size;
+	uint64_t bare = 0;
+
+	while (p < end) {
+		if (counter->at_line_start && *p == '.')
+			counter->dots = true;
+		const char *lf = memchr(p, '\n', (size_t)(end - p));
+		const char *stop = lf != NULL ? lf : end;
+
+		if (stop > p)
+			counter->last_cr = stop[-1] == '\r';
+		counter->at_line_start = lf != NULL;
+		if (lf == NULL)
+			break;
+		bare += !counter->last_cr;
+		counter->last_cr = false;
+		p = lf + 1;
+	}
+	counter->stored += stored.size;
+	counter->octets += stored.size + bare;
+	if (bare != 0)
+		counter->wire_form = false;
+}
+
+void pop3_counter_finish(struct pop3_counter *counter)
+{
+	if (counter->at_line_start)
+		return;
+	counter->octets += 2;
+	counter->wire_form = false;
+	counter->at_line_start = true;
+	counter->last_cr = false;
+}
+
+/* Where in a line the encoder stands. The CR states have emitted the CR already: it is content
+ * until an LF follows, and then it is the first half of that line break. */
+enum { ENC_START, ENC_START_CR, ENC_LINE, ENC_LINE_CR };
+
+void pop3_encoder_init(struct pop3_encoder *encoder, uint64_t body_lines)
+{
+	*encoder = (struct pop3_encoder){.body_lines = body_lines, .state = ENC_START};
+}
+
+/* State behind n > 0 octets without LF, the last of which is last. */
+static uint8_t after_content(uint8_t state, size_t n, char last)
+{
+	if (last != '\r')
+		return ENC_LINE;
+	return state == ENC_START && n == 1 ? ENC_START_CR : ENC_LINE_CR;
+}
+
+/* A line of a TOP is out: the blank line opens the body, the last body line ends the message. */
+static void count_line(struct pop3_encoder *encoder, bool blank)
+{
+	if (encoder->in_body) {
+		if (encoder->body_lines != POP3_ALL_LINES)
+			encoder->body_lines--;
+	} else {
+		encoder->in_body = blank;
+	}
+	encoder->done = encoder->in_body && encoder->body_lines == 0;
+}
+
+size_t pop3_encoder_run(struct pop3_encoder *encoder, pop3_span *in, char *out, size_t cap)
+{
+	if (in->size == 0)
+		return 0;
+	const char *p = in->data, *end = p + in->size;
+	char *o = out, *limit = out + cap;
+	uint8_t state = encoder->state;
+	uint64_t stuffed = 0;
+
+	while (p < end && !encoder->done) {
+		if (state == ENC_START && *p == '.') {
+			if (limit - o < 2)
+				break;
+			*o++ = '.';
+			*o++ = '.';
+			p++;
+			stuffed++;
+			state = ENC_LINE;
+			continue;
+		}
+		size_t n = min_size((size_t)(end - p), (size_t)(limit - o));
+		const char *lf = n != 0 ? memchr(p, '\n', n) : NULL;
+
+		if (lf != NULL)
+			n = (size_t)(lf - p);
+		if (n != 0) {
+			memcpy(o, p, n);
+			p += n;
+			o += n;
+			state = after_content(state, n, p[-1]);
+		}
+		if (lf == NULL) {
+			if (o == limit)
+				break;
+			continue;
+		}
+		bool has_cr = state == ENC_START_CR || state == ENC_LINE_CR;
+
+		if (limit - o < (has_cr ? 1 : 2))
+			break;
+		if (!has_cr)
+			*o++ = '\r';
+		*o++ = '\n';
+		p++;
+		count_line(encoder, state == ENC_START || state == ENC_START_CR);
+		state = ENC_START;
+	}
+	encoder->state = state;
+	advance(in, p);
+	encoder->octets += (uint64_t)(o - out) - stuffed;
+	return (size_t)(o - out);
+}
+
+size_t pop3_encoder_finish(struct pop3_encoder *encoder, char *out, size_t cap)
+{
+	assert(cap >= 6);
+	size_t n = 0;
+
+	if (encoder->state != ENC_START) {
+		memcpy(out, "\r\n", 2);
+		n = 2;
+		encoder->octets += 2;
+		encoder->state = ENC_START;
+	}
+	memcpy(out + n, ".\r\n", 3);
+	encoder->done = true;
+	return n + 3;
+}
+
+/* DEC_CR and DEC_DOT_CR hold a CR back that is not written yet; DEC_DOT holds the dot back. */
+enum { DEC_START, DEC_DOT, DEC_DOT_CR, DEC_LINE, DEC_CR };
+
+void pop3_decoder_init(struct pop3_decoder *decoder, enum pop3_line_ends line_ends)
+{
+	*decoder = (struct pop3_decoder){.line_ends = line_ends, .state = DEC_START};
+}
+
+/* Copies up to the next CR; says in *ret_state whether one was taken. Returns octets copied. */
+static size_t take_run(struct pop3_decoder *decoder, const char *p, size_t available, size_t room,
+		       char *o, uint8_t *ret_state)
+{
+	size_t n = min_size(available, room);
+	const char *cr = n != 0 ? memchr(p, '\r', n) : NULL;
+
+	if (cr != NULL)
+		n = (size_t)(cr - p);
+	if (n != 0) {
+		if (!decoder->bare_lf && memchr(p, '\n', n) != NULL)
+			decoder->bare_lf = true;
+		memcpy(o, p, n);
+		decoder->octets += n;
+	}
+	*ret_state = cr != NULL ? DEC_CR : DEC_LINE;
+	return n;
+}
+
+/* The octet behind a held CR makes it a line break or content. Returns octets written, -1 when
+ * there is no room; takes *p only if it is the LF. */
+static int settle_cr(struct pop3_decoder *decoder, const char **p, char *o, size_t room,
+		     uint8_t *ret_state)
+{
+	size_t n = 0;
+
+	if (**p != '\n') {
+		if (room < 1)
+			return -1;
+		o[n++] = '\r';
+		decoder->bare_cr = true;
+		decoder->octets++;
+		*ret_state = DEC_LINE;
+		return 1;
+	}
+	if (room < 2)
+		return -1;
+	if (decoder->line_ends == POP3_KEEP_CRLF)
+		o[n++] = '\r';
+	o[n++] = '\n';
+	++*p;
+	decoder->octets += 2;
+	*ret_state = DEC_START;
+	return (int)n;
+}
+
+size_t pop3_decoder_run(struct pop3_decoder *decoder, pop3_span *in, char *out, size_t cap)
+{
+	if (in->size == 0)
+		return 0;
+	const char *p = in->data, *end = p + in->size;
+	char *o = out, *limit = out + cap;
+	uint8_t state = decoder->state;
+
+	while (p < end && !decoder->done) {
+		size_t n;
+		int written;
+
+		switch (state) {
+		case DEC_START:
+			state = *p == '.' ? DEC_DOT : DEC_LINE;
+			p += *p == '.';
+			continue;
+		case DEC_DOT:
+			/* the dot was stuffing, whatever follows it, unless it is the end */
+			state = *p == '\r' ? DEC_DOT_CR : DEC_LINE;
+			p += *p == '\r';
+			continue;
+		case DEC_DOT_CR:
+			if (*p == '\n') {
+				p++;
+				decoder->done = true;
+			} else {
+				state = DEC_CR;
+			}
+			continue;
+		case DEC_LINE:
+			n = take_run(decoder, p, (size_t)(end - p), (size_t)(limit - o), o, &state);
+			p += n;
+			o += n;
+			if (state == DEC_CR)
+				p++;
+			else if (o == limit)
+				break;
+			continue;
+		case DEC_CR:
+			written = settle_cr(decoder, &p, o, (size_t)(limit - o), &state);
+			if (written < 0)
+				break;
+			o += written;
+			continue;
+		}
+		break;
+	}
+	decoder->state = state;
+	advance(in, p);
+	return (size_t)(o - out);
+}

@@ -1,0 +1,162 @@
+/*
+ * The server machine's front half: life, lines, loans (see pop3/server.h). Octets are collected
+ * until CRLF into the machine's own line or, during SASL, the program's lent buffer; what cannot
+ * be a command is refused without being stored. Runs in an unprivileged process; input is hostile.
+ */
+#include "pop3/line.h"
+#include "pop3/server_private.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define CONTENT_MAX (POP3_COMMAND_MAX - 2) /* octets of a line without its CRLF */
+
+enum pop3_want pop3_server_want(const struct pop3_server *server)
+{
+	return (enum pop3_want)server->want;
+}
+
+enum pop3_state pop3_server_state(const struct pop3_server *server)
+{
+	return (enum pop3_state)server->state;
+}
+
+void pop3_server_lend(struct pop3_server *server, char *buffer, uint32_t size)
+{
+	assert(buffer != NULL && server->lent == NULL && server->line_size == 0);
+	server->lent = buffer;
+	server->lent_size = size < POP3_SASL_LINE_MAX ? size : POP3_SASL_LINE_MAX;
+}
+
+char *pop3_server_take_back(struct pop3_server *server)
+{
+	char *buffer = server->lent;
+
+	if (buffer != NULL && server->in_sasl) {
+		/* the exchange, if one is open, goes on in the machine's own line */
+		server->line_size = 0;
+	}
+	server->lent = NULL;
+	server->lent_size = 0;
+	return buffer;
+}
+
+bool pop3_server_has_marks(const struct pop3_server *server)
+{
+	return server->marks != NULL;
+}
+
+void pop3_server_lend_marks(struct pop3_server *server, uint8_t *marks)
+{
+	assert(server->marks == NULL);
+	server->marks = marks;
+}
+
+bool pop3_server_marked(const struct pop3_server *server, uint32_t number)
+{
+	if (server->marks == NULL || number < 1 || number > server->count)
+		return false;
+	return server->marks[(number - 1) / 8] >> ((number - 1) % 8) & 1;
+}
+
+uint32_t pop3_server_marked_count(const struct pop3_server *server)
+{
+	return server->deleted;
+}
+
+/* Where the line in hand is kept, and how much may be. */
+static struct p3_line line_of(struct pop3_server *server)
+{
+	bool lent = server->in_sasl && server->lent != NULL;
+
+	return (struct p3_line){
+		.buffer = lent ? server->lent : server->line,
+		.max = lent ? server->lent_size : CONTENT_MAX,
+		.size = &server->line_size,
+		.last_cr = &server->last_cr,
+	};
+}
+
+static enum pop3_event_type refuse_line(struct pop3_server *server, enum p3_line_result why)
+{
+	bool sasl = server->in_sasl;
+
+	server->discard = true;
+	server->discarded = 0;
+	server->line_size = 0;
+	server->user_size = 0;
+	server->in_sasl = false;
+	p3_refuse(server, why == P3_LINE_LONG ? "line too long" : "only CRLF ends a line");
+	return sasl ? POP3_EVENT_SASL_CANCEL : POP3_EVENT_NONE;
+}
+
+static enum pop3_event_type one_line(struct pop3_server *server, pop3_span *in,
+				     struct pop3_event *event)
+{
+	struct p3_line line = line_of(server);
+	enum p3_line_result result = p3_take_line(&line, in);
+	enum pop3_event_type type;
+
+	if (result == P3_LINE_MORE)
+		return POP3_EVENT_NONE;
+	if (result != P3_LINE_OK)
+		return refuse_line(server, result);
+	pop3_span text = {line.buffer, server->line_size};
+
+	type = server->in_sasl ? p3_sasl_line(server, text, event)
+			       : p3_command(server, text, event);
+	server->line_size = 0;
+	server->owed = (uint8_t)type;
+	server->lines = event->lines;
+	if (type != POP3_EVENT_NONE && type != POP3_EVENT_SASL_CANCEL)
+		server->want = POP3_WANT_REPLY;
+	return type;
+}
+
+enum pop3_event_type pop3_server_next(struct pop3_server *server, pop3_span *in,
+				      struct pop3_event *ret_event)
+{
+	*ret_event = (struct pop3_event){.type = POP3_EVENT_NONE};
+	while (server->want == POP3_WANT_INPUT && in->size != 0) {
+		if (!server->discard) {
+			ret_event->type = one_line(server, in, ret_event);
+			if (ret_event->type != POP3_EVENT_NONE)
+				break;
+			continue;
+		}
+		switch (p3_discard_line(in, &server->last_cr, &server->discarded,
+					POP3_DISCARD_MAX)) {
+		case P3_LINE_OK:
+			server->discard = false;
+			break;
+		case P3_LINE_MORE:
+		case P3_LINE_BARE_LF:
+			break;
+		case P3_LINE_LONG:
+			server->want = POP3_WANT_CLOSE;
+			break;
+		}
+	}
+	if (server->after == POP3_WANT_TLS) {
+		/* what came in the clear behind STLS */
+		in->data += in->size;
+		in->size = 0;
+	}
+	return ret_event->type;
+}
+
+void pop3_server_tls_started(struct pop3_server *server)
+{
+	assert(server->want == POP3_WANT_TLS);
+	server->tls = true;
+	server->want = POP3_WANT_INPUT;
+	server->after = POP3_WANT_INPUT;
+	server->line_size = 0;
+	server->user_size = 0;
+	server->bad_commands = 0;
+	server->in_sasl = false;
+	server->discard = false;
+	server->last_cr = false;
+	memset(server->line, 0, sizeof(server->line));
+	memset(server->user, 0, sizeof(server->user));
+}

@@ -1,0 +1,422 @@
+/*
+ * The server machine's understanding: one table of commands, one short handler a command
+ * (RFC 1939, 2449, 2595, 5034). A handler either replies by itself or fills the event that the
+ * program must answer. Lines are whole, at most 253 octets, and hostile.
+ */
+#include "pop3/grammar.h"
+#include "pop3/server_private.h"
+
+#include <string.h>
+
+/* Bits of enum pop3_state. */
+enum { IN_AUTHORIZATION = 1 << POP3_AUTHORIZATION, IN_TRANSACTION = 1 << POP3_TRANSACTION };
+/* arg.data is NULL when the keyword stands alone, so that "USER" and "USER " differ. */
+enum arguments { ARG_NONE, ARG_OPTIONAL, ARG_NEEDED };
+
+struct command {
+	char name[5];
+	uint8_t states;
+	uint8_t arguments;
+	enum pop3_event_type (*run)(struct pop3_server *server, pop3_span arg,
+				    struct pop3_event *event);
+};
+
+const char *p3_mechanisms(const struct pop3_server *server)
+{
+	const char *list =
+		server->tls ? server->settings->mechanisms_tls : server->settings->mechanisms;
+
+	return list != NULL ? list : "";
+}
+
+bool p3_plain_login(const struct pop3_server *server)
+{
+	return server->tls ? server->settings->plain_login_tls : server->settings->plain_login;
+}
+
+void p3_refuse(struct pop3_server *server, const char *text)
+{
+	uint16_t max = server->settings->max_bad_commands;
+
+	server->bad_commands++;
+	if (max != 0 && server->bad_commands >= max) {
+		server->closing = true;
+		text = "too many bad commands";
+	}
+	p3_reply(server, "-ERR", text, POP3_WANT_INPUT);
+}
+
+static enum pop3_event_type refuse(struct pop3_server *server, const char *text)
+{
+	p3_refuse(server, text);
+	return POP3_EVENT_NONE;
+}
+
+/* Well-formed, only not to be had: not counted as a bad command. */
+static enum pop3_event_type deny(struct pop3_server *server, const char *text)
+{
+	p3_reply(server, "-ERR", text, POP3_WANT_INPUT);
+	return POP3_EVENT_NONE;
+}
+
+static enum pop3_event_type ok(struct pop3_server *server, const char *text)
+{
+	p3_reply(server, "+OK", text, POP3_WANT_INPUT);
+	return POP3_EVENT_NONE;
+}
+
+/* Cuts the first word off *text; false unless there is one and exactly one space behind it. */
+static bool first_word(pop3_span *text, pop3_span *ret_word)
+{
+	const char *space = text->size != 0 ? memchr(text->data, ' ', text->size) : NULL;
+
+	if (space == NULL || space == text->data)
+		return false;
+	*ret_word = (pop3_span){text->data, (size_t)(space - text->data)};
+	text->size -= ret_word->size + 1;
+	text->data = space + 1;
+	return true;
+}
+
+static bool one_word(pop3_span text)
+{
+	return text.size != 0 && memchr(text.data, ' ', text.size) == NULL;
+}
+
+/* The machine's own line is the only place a keyword or a mechanism's name points to. */
+static void to_upper(struct pop3_server *server, size_t at, size_t size)
+{
+	for (char *p = server->line + at; p < server->line + at + size; p++) {
+		if (*p >= 'a' && *p <= 'z')
+			*p = (char)(*p - 'a' + 'A');
+	}
+}
+
+static enum pop3_event_type no_plain_login(struct pop3_server *server)
+{
+	if (server->tls)
+		return refuse(server, "USER and PASS are off here, use AUTH");
+	if (server->settings->stls)
+		return refuse(server, "no login in clear text, use STLS first");
+	return refuse(server, "no login in clear text, use the TLS port");
+}
+
+static enum pop3_event_type run_capa(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	p3_reply_list(server, P3_OUTPUT_CAPABILITIES);
+	return POP3_EVENT_NONE;
+}
+
+static enum pop3_event_type run_stls(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	if (server->tls)
+		return refuse(server, "TLS is on already");
+	if (!server->settings->stls)
+		return refuse(server, "TLS is not available");
+	p3_reply(server, "+OK", "begin the TLS handshake", POP3_WANT_TLS);
+	return POP3_EVENT_NONE;
+}
+
+static enum pop3_event_type run_user(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	if (!p3_plain_login(server))
+		return no_plain_login(server);
+	if (!one_word(arg) || arg.size > sizeof(server->user))
+		return refuse(server, "USER takes one name");
+	memcpy(server->user, arg.data, arg.size);
+	server->user_size = (uint8_t)arg.size;
+	server->user_given = true;
+	return ok(server, "now PASS");
+}
+
+static enum pop3_event_type run_pass(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	if (!p3_plain_login(server))
+		return no_plain_login(server);
+	if (server->user_size == 0)
+		return refuse(server, "USER comes first");
+	event->user = (pop3_span){server->user, server->user_size};
+	event->secret = arg;
+	return POP3_EVENT_PASS;
+}
+
+static enum pop3_event_type run_apop(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	pop3_span name;
+
+	if (!server->apop)
+		return refuse(server, "APOP is not available");
+	if (!first_word(&arg, &name) || arg.size != 32)
+		return refuse(server, "APOP takes a name and a digest");
+	for (size_t i = 0; i < arg.size; i++) {
+		if (strchr("0123456789abcdefABCDEF", arg.data[i]) == NULL)
+			return refuse(server, "the digest is 32 hexadecimal digits");
+	}
+	event->user = name;
+	event->secret = arg;
+	return POP3_EVENT_APOP;
+}
+
+static enum pop3_event_type no_mechanism(struct pop3_server *server, pop3_span name)
+{
+	const struct pop3_server_settings *settings = server->settings;
+	bool under_tls = name.size != 0 ? p3_in_list(settings->mechanisms_tls, name)
+					: settings->mechanisms_tls != NULL;
+
+	if (!server->tls && under_tls)
+		return refuse(server, settings->stls ? "not in clear text, use STLS first"
+						     : "not in clear text, use the TLS port");
+	return refuse(server, "no such mechanism here");
+}
+
+static enum pop3_event_type run_auth(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	pop3_span name = arg, initial = arg;
+
+	if (arg.data == NULL) {
+		if (*p3_mechanisms(server) == '\0')
+			return no_mechanism(server, (pop3_span){NULL, 0});
+		p3_reply_list(server, P3_OUTPUT_MECHANISMS);
+		return POP3_EVENT_NONE;
+	}
+	event->has_initial = first_word(&initial, &name);
+	if (!event->has_initial && !one_word(arg))
+		return refuse(server, "AUTH takes a mechanism and perhaps a response");
+	to_upper(server, (size_t)(name.data - server->line), name.size);
+	if (!p3_in_list(p3_mechanisms(server), name))
+		return no_mechanism(server, name);
+	if (event->has_initial) {
+		if (initial.size == 1 && initial.data[0] == '=')
+			initial.size = 0; /* RFC 5034 section 4: an empty one, but there */
+		else if (initial.size == 0 || !p3_base64(initial))
+			return refuse(server, "the initial response is not base64");
+		event->secret = initial;
+	}
+	event->mechanism = name;
+	return POP3_EVENT_SASL_START;
+}
+
+static enum pop3_event_type run_stat(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	p3_reply_stat(server);
+	return POP3_EVENT_NONE;
+}
+
+/* A message number: in range and not marked, or the reply is out and false comes back. */
+static bool message_number(struct pop3_server *server, pop3_span text, struct pop3_event *event)
+{
+	uint64_t number;
+
+	if (!p3_number(text, UINT64_MAX, &number)) {
+		/* digits without end are a number nobody has; anything else is no number */
+		if (p3_digits(text) && text.data[0] != '0')
+			deny(server, "no such message");
+		else
+			refuse(server, "that is no message number");
+		return false;
+	}
+	if (number < 1 || number > server->count) {
+		deny(server, "no such message");
+		return false;
+	}
+	if (pop3_server_marked(server, (uint32_t)number)) {
+		deny(server, "message is marked as deleted");
+		return false;
+	}
+	event->number = (uint32_t)number;
+	return true;
+}
+
+static enum pop3_event_type numbered(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event, enum pop3_event_type type)
+{
+	if (arg.data != NULL && !message_number(server, arg, event))
+		return POP3_EVENT_NONE;
+	return type;
+}
+
+static enum pop3_event_type run_list(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	return numbered(server, arg, event, POP3_EVENT_LIST);
+}
+
+static enum pop3_event_type run_uidl(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	return numbered(server, arg, event, POP3_EVENT_UIDL);
+}
+
+static enum pop3_event_type run_retr(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	return numbered(server, arg, event, POP3_EVENT_RETR);
+}
+
+static enum pop3_event_type run_dele(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	return numbered(server, arg, event, POP3_EVENT_DELE);
+}
+
+static enum pop3_event_type run_top(struct pop3_server *server, pop3_span arg,
+				    struct pop3_event *event)
+{
+	pop3_span number;
+
+	if (!first_word(&arg, &number) || !p3_digits(arg) || (arg.size > 1 && arg.data[0] == '0'))
+		return refuse(server, "TOP takes a message number and a count of lines");
+	if (!p3_number(arg, POP3_ALL_LINES, &event->lines))
+		event->lines = POP3_ALL_LINES; /* more than can be counted is all of them */
+	return numbered(server, number, event, POP3_EVENT_TOP);
+}
+
+static enum pop3_event_type run_rset(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	if (server->deleted != 0)
+		memset(server->marks, 0, ((size_t)server->count + 7) / 8);
+	server->deleted = 0;
+	server->deleted_octets = 0;
+	p3_reply_totals(server, POP3_WANT_INPUT);
+	return POP3_EVENT_NONE;
+}
+
+static enum pop3_event_type run_noop(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	return ok(server, "");
+}
+
+static enum pop3_event_type run_quit(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	if (server->state == POP3_TRANSACTION) {
+		server->state = POP3_UPDATE;
+		return POP3_EVENT_QUIT;
+	}
+	server->closing = true;
+	return ok(server, "bye");
+}
+
+static const struct command commands[] = {
+	{"RETR", IN_TRANSACTION, ARG_NEEDED, run_retr},
+	{"DELE", IN_TRANSACTION, ARG_NEEDED, run_dele},
+	{"TOP", IN_TRANSACTION, ARG_NEEDED, run_top},
+	{"STAT", IN_TRANSACTION, ARG_NONE, run_stat},
+	{"LIST", IN_TRANSACTION, ARG_OPTIONAL, run_list},
+	{"UIDL", IN_TRANSACTION, ARG_OPTIONAL, run_uidl},
+	{"QUIT", IN_AUTHORIZATION | IN_TRANSACTION, ARG_NONE, run_quit},
+	{"CAPA", IN_AUTHORIZATION | IN_TRANSACTION, ARG_NONE, run_capa},
+	{"USER", IN_AUTHORIZATION, ARG_NEEDED, run_user},
+	{"PASS", IN_AUTHORIZATION, ARG_NEEDED, run_pass},
+	{"AUTH", IN_AUTHORIZATION, ARG_OPTIONAL, run_auth},
+	{"STLS", IN_AUTHORIZATION, ARG_NONE, run_stls},
+	{"APOP", IN_AUTHORIZATION, ARG_NEEDED, run_apop},
+	{"NOOP", IN_TRANSACTION, ARG_NONE, run_noop},
+	{"RSET", IN_TRANSACTION, ARG_NONE, run_rset},
+};
+
+static const struct command *find_command(pop3_span keyword)
+{
+	if (keyword.size < 3 || keyword.size > 4)
+		return NULL;
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (p3_equal_nocase(keyword, commands[i].name))
+			return &commands[i];
+	}
+	return NULL;
+}
+
+/* Printable ASCII; a password alone may hold octets above 0x7F. */
+static bool printable(pop3_span line)
+{
+	pop3_span keyword = {line.data, line.size < 5 ? line.size : 5};
+	bool eight_bit = p3_equal_nocase(keyword, "PASS ");
+
+	for (size_t i = 0; i < line.size; i++) {
+		unsigned char c = (unsigned char)line.data[i];
+
+		if (c < 0x20 || c == 0x7f || (c > 0x7f && !eight_bit))
+			return false;
+	}
+	return true;
+}
+
+static bool arguments_fit(const struct command *command, pop3_span arg)
+{
+	switch ((enum arguments)command->arguments) {
+	case ARG_NONE:
+		return arg.data == NULL;
+	case ARG_OPTIONAL:
+		return arg.data == NULL || arg.size != 0;
+	case ARG_NEEDED:
+		return arg.size != 0;
+	}
+	return false;
+}
+
+static enum pop3_event_type understand(struct pop3_server *server, pop3_span line,
+				       struct pop3_event *event)
+{
+	pop3_span keyword = line, arg = {NULL, 0};
+	const char *space = line.size != 0 ? memchr(line.data, ' ', line.size) : NULL;
+
+	if (!printable(line))
+		return refuse(server, "a command is printable ASCII");
+	if (space != NULL) {
+		keyword.size = (size_t)(space - line.data);
+		arg = (pop3_span){space + 1, line.size - keyword.size - 1};
+	}
+	const struct command *command = find_command(keyword);
+
+	if (command == NULL)
+		return refuse(server, "unknown command");
+	if ((command->states & 1 << server->state) == 0)
+		return refuse(server, server->state == POP3_AUTHORIZATION ? "log in first"
+									  : "not after login");
+	if (!arguments_fit(command, arg))
+		return refuse(server, command->arguments == ARG_NONE ? "no argument is taken"
+								     : "an argument is missing");
+	return command->run(server, arg, event);
+}
+
+enum pop3_event_type p3_command(struct pop3_server *server, pop3_span line,
+				struct pop3_event *event)
+{
+	uint16_t bad = server->bad_commands;
+
+	/* PASS only directly behind a good USER: every other line forgets the name */
+	server->user_given = false;
+	enum pop3_event_type type = understand(server, line, event);
+
+	if (!server->user_given)
+		server->user_size = 0;
+	if (server->bad_commands == bad)
+		server->bad_commands = 0;
+	return type;
+}
+
+enum pop3_event_type p3_sasl_line(struct pop3_server *server, pop3_span line,
+				  struct pop3_event *event)
+{
+	if (line.size == 1 && line.data[0] == '*') {
+		server->in_sasl = false;
+		deny(server, "cancelled");
+		return POP3_EVENT_SASL_CANCEL;
+	}
+	if (!p3_base64(line)) {
+		server->in_sasl = false;
+		p3_refuse(server, "that is not base64");
+		return POP3_EVENT_SASL_CANCEL;
+	}
+	event->secret = line;
+	return POP3_EVENT_SASL_RESPONSE;
+}

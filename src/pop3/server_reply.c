@@ -1,0 +1,444 @@
+/*
+ * The server machine's answers: every reply is queued as pieces (a head in the machine's line, a
+ * tail that lies elsewhere) that pop3_server_pull() gives out as the connection takes them, so
+ * nothing is buffered beyond one line. Listings and bodies are rendered straight into the caller's
+ * buffer. Runs in an unprivileged process.
+ */
+#include "pop3/grammar.h"
+#include "pop3/server_private.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Room for a head: the line, less a CRLF. */
+#define HEAD_MAX (POP3_COMMAND_MAX + 1 - 2)
+
+static void begin(struct pop3_server *server, enum pop3_want after)
+{
+	/* a password may still lie there */
+	memset(server->line, 0, sizeof(server->line));
+	server->head_at = 0;
+	server->head_size = 0;
+	server->tail = (pop3_span){NULL, 0};
+	server->crlf = false;
+	server->output = P3_OUTPUT_LINE;
+	server->want = POP3_WANT_OUTPUT;
+	server->after = (uint8_t)after;
+}
+
+static void put(struct pop3_server *server, const char *text, size_t size)
+{
+	size_t room = HEAD_MAX - server->head_size;
+	size_t n = size < room ? size : room;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		server->line[server->head_size + i] = (char)(c < 0x20 || c > 0x7e ? '?' : c);
+	}
+	server->head_size = (uint16_t)(server->head_size + n);
+}
+
+static void put_text(struct pop3_server *server, const char *text)
+{
+	put(server, text, strlen(text));
+}
+
+static void put_number(struct pop3_server *server, uint64_t number)
+{
+	char digits[P3_NUMBER_MAX];
+
+	put(server, digits, p3_put_number(digits, number));
+}
+
+static void end_line(struct pop3_server *server)
+{
+	memcpy(server->line + server->head_size, "\r\n", 2);
+	server->head_size = (uint16_t)(server->head_size + 2);
+}
+
+void p3_reply(struct pop3_server *server, const char *status, const char *text,
+	      enum pop3_want after)
+{
+	begin(server, after);
+	put_text(server, status);
+	if (*text != '\0') {
+		put_text(server, " ");
+		put_text(server, text);
+	}
+	end_line(server);
+}
+
+static void put_totals(struct pop3_server *server)
+{
+	put_number(server, server->count - server->deleted);
+	put_text(server, " messages (");
+	put_number(server, server->octets - server->deleted_octets);
+	put_text(server, " octets)");
+	end_line(server);
+}
+
+void p3_reply_totals(struct pop3_server *server, enum pop3_want after)
+{
+	begin(server, after);
+	put_text(server, "+OK ");
+	put_totals(server);
+}
+
+static void reply_pair(struct pop3_server *server, uint64_t first, uint64_t second)
+{
+	begin(server, POP3_WANT_INPUT);
+	put_text(server, "+OK ");
+	put_number(server, first);
+	put_text(server, " ");
+	put_number(server, second);
+	end_line(server);
+}
+
+void p3_reply_stat(struct pop3_server *server)
+{
+	reply_pair(server, server->count - server->deleted,
+		   server->octets - server->deleted_octets);
+}
+
+void p3_reply_list(struct pop3_server *server, enum p3_output list)
+{
+	p3_reply(server, "+OK", "the list follows", POP3_WANT_INPUT);
+	server->output = (uint8_t)list;
+	server->step = 0;
+}
+
+/* Greeting: the stamp goes in whole or not at all, the host only if there is room left. */
+void pop3_server_init(struct pop3_server *server, const struct pop3_server_settings *settings,
+		      bool tls, pop3_span host, pop3_span stamp)
+{
+	static const char words[] = "POP3 server ready";
+
+	memset(server, 0, sizeof(*server));
+	server->settings = settings;
+	server->tls = tls;
+	server->apop = stamp.size != 0 && stamp.size <= 128;
+	begin(server, POP3_WANT_INPUT);
+	put_text(server, "+OK ");
+	if (host.size != 0 &&
+	    host.size + (server->apop ? stamp.size : 0) + sizeof(words) + 6 <= HEAD_MAX) {
+		put(server, host.data, host.size);
+		put_text(server, " ");
+	}
+	put_text(server, words);
+	if (server->apop) {
+		put_text(server, " ");
+		put(server, stamp.data, stamp.size);
+	}
+	end_line(server);
+}
+
+static void reply_code(struct pop3_server *server, enum pop3_code code, const char *text)
+{
+	begin(server, POP3_WANT_INPUT);
+	put_text(server, "-ERR ");
+	if (code != POP3_CODE_NONE) {
+		put_text(server, "[");
+		put_text(server, p3_code_name(code));
+		put_text(server, "] ");
+	}
+	put_text(server, text);
+	end_line(server);
+}
+
+void pop3_server_init_refused(struct pop3_server *server,
+			      const struct pop3_server_settings *settings, enum pop3_code code,
+			      const char *text)
+{
+	memset(server, 0, sizeof(*server));
+	server->settings = settings;
+	server->closing = true;
+	reply_code(server, code, text);
+}
+
+static bool is_login(uint8_t owed)
+{
+	return owed == POP3_EVENT_PASS || owed == POP3_EVENT_APOP ||
+	       owed == POP3_EVENT_SASL_START || owed == POP3_EVENT_SASL_RESPONSE;
+}
+
+void pop3_server_reply_challenge(struct pop3_server *server, pop3_span base64)
+{
+	assert(server->want == POP3_WANT_REPLY);
+	assert(server->owed == POP3_EVENT_SASL_START || server->owed == POP3_EVENT_SASL_RESPONSE);
+	begin(server, POP3_WANT_INPUT);
+	put_text(server, "+ ");
+	server->tail = base64;
+	server->crlf = true;
+	server->in_sasl = true;
+}
+
+void pop3_server_reply_logged_in(struct pop3_server *server, uint32_t count, uint64_t octets)
+{
+	assert(server->want == POP3_WANT_REPLY && is_login(server->owed));
+	server->in_sasl = false;
+	server->state = POP3_TRANSACTION;
+	server->count = count;
+	server->octets = octets;
+	p3_reply_totals(server, POP3_WANT_INPUT);
+}
+
+void pop3_server_reply_err(struct pop3_server *server, enum pop3_code code, const char *text)
+{
+	assert(server->want == POP3_WANT_REPLY);
+	server->in_sasl = false;
+	server->closing = server->closing || server->owed == POP3_EVENT_QUIT;
+	reply_code(server, code, text);
+}
+
+void pop3_server_reply_ok(struct pop3_server *server, const char *text)
+{
+	assert(server->want == POP3_WANT_REPLY && !is_login(server->owed));
+	server->closing = server->closing || server->owed == POP3_EVENT_QUIT;
+	p3_reply(server, "+OK", text, POP3_WANT_INPUT);
+}
+
+void pop3_server_mark(struct pop3_server *server, uint32_t number, uint64_t octets)
+{
+	assert(server->want == POP3_WANT_REPLY && server->owed == POP3_EVENT_DELE);
+	assert(server->marks != NULL && number >= 1 && number <= server->count);
+	assert(!pop3_server_marked(server, number));
+	server->marks[(number - 1) / 8] |= (uint8_t)(1u << ((number - 1) % 8));
+	server->deleted++;
+	server->deleted_octets += octets;
+	begin(server, POP3_WANT_INPUT);
+	put_text(server, "+OK message ");
+	put_number(server, number);
+	put_text(server, " is marked");
+	end_line(server);
+}
+
+void pop3_server_reply_list_one(struct pop3_server *server, uint32_t number, uint64_t octets)
+{
+	assert(server->want == POP3_WANT_REPLY);
+	reply_pair(server, number, octets);
+}
+
+void pop3_server_reply_uidl_one(struct pop3_server *server, uint32_t number, pop3_span unique_id)
+{
+	assert(server->want == POP3_WANT_REPLY);
+	begin(server, POP3_WANT_INPUT);
+	put_text(server, "+OK ");
+	put_number(server, number);
+	put_text(server, " ");
+	put(server, unique_id.data, unique_id.size);
+	end_line(server);
+}
+
+void pop3_server_reply_listing(struct pop3_server *server)
+{
+	assert(server->want == POP3_WANT_REPLY);
+	p3_reply_totals(server, POP3_WANT_LINES);
+}
+
+static size_t end_item(char *out, size_t n)
+{
+	out[n] = '\r';
+	out[n + 1] = '\n';
+	return n + 2;
+}
+
+size_t pop3_server_line_list(char *out, size_t cap, uint32_t number, uint64_t octets)
+{
+	if (cap < 2 * P3_NUMBER_MAX + 3)
+		return 0;
+	size_t n = p3_put_number(out, number);
+
+	out[n++] = ' ';
+	n += p3_put_number(out + n, octets);
+	return end_item(out, n);
+}
+
+size_t pop3_server_line_uidl(char *out, size_t cap, uint32_t number, pop3_span unique_id)
+{
+	if (cap < P3_NUMBER_MAX + 3 + unique_id.size)
+		return 0;
+	size_t n = p3_put_number(out, number);
+
+	out[n++] = ' ';
+	memcpy(out + n, unique_id.data, unique_id.size);
+	return end_item(out, n + unique_id.size);
+}
+
+void pop3_server_lines_end(struct pop3_server *server)
+{
+	assert(server->want == POP3_WANT_LINES);
+	p3_reply(server, ".", "", POP3_WANT_INPUT);
+}
+
+void pop3_server_reply_message(struct pop3_server *server, uint64_t octets)
+{
+	assert(server->want == POP3_WANT_REPLY);
+	assert(server->owed == POP3_EVENT_RETR || server->owed == POP3_EVENT_TOP);
+	bool top = server->owed == POP3_EVENT_TOP;
+
+	server->announced = octets;
+	pop3_encoder_init(&server->encoder, top ? server->lines : POP3_ALL_LINES);
+	begin(server, POP3_WANT_BODY);
+	put_text(server, "+OK ");
+	if (!top) {
+		put_number(server, octets);
+		put_text(server, " octets");
+	} else {
+		put_text(server, "the top follows");
+	}
+	end_line(server);
+}
+
+size_t pop3_server_body(struct pop3_server *server, pop3_span *in, bool last, char *out, size_t cap)
+{
+	assert(server->want == POP3_WANT_BODY);
+	struct pop3_encoder *encoder = &server->encoder;
+	bool top = server->owed == POP3_EVENT_TOP;
+	size_t n = pop3_encoder_run(encoder, in, out, cap);
+
+	if (encoder->octets > server->announced && !top) {
+		pop3_server_body_failed(server);
+		return 0;
+	}
+	if (!encoder->done && !(last && in->size == 0))
+		return n;
+	begin(server, POP3_WANT_INPUT);
+	server->head_size = (uint16_t)pop3_encoder_finish(encoder, server->line, HEAD_MAX);
+	if (encoder->octets != server->announced && !top)
+		pop3_server_body_failed(server);
+	return n;
+}
+
+void pop3_server_body_failed(struct pop3_server *server)
+{
+	server->want = POP3_WANT_CLOSE;
+}
+
+/* One line of CAPA's reply (RFC 2449 section 6, 3206, 2595); false: this one is not offered. */
+static bool put_capability(struct pop3_server *server, unsigned step)
+{
+	static const char *const always[] = {"TOP", "UIDL", "PIPELINING", "RESP-CODES",
+					     "AUTH-RESP-CODE"};
+	const unsigned fixed = sizeof(always) / sizeof(always[0]);
+	const struct pop3_server_settings *settings = server->settings;
+	const char *list;
+
+	if (step < fixed) {
+		put_text(server, always[step]);
+		return true;
+	}
+	switch (step - fixed) {
+	case 0:
+		put_text(server, "USER");
+		return p3_plain_login(server);
+	case 1:
+		list = p3_mechanisms(server);
+		put_text(server, "SASL ");
+		server->tail = (pop3_span){list, strlen(list)};
+		return *list != '\0';
+	case 2:
+		put_text(server, "STLS");
+		return settings->stls && !server->tls;
+	case 3:
+		if (settings->expire_days < -1)
+			return false;
+		put_text(server, "EXPIRE ");
+		if (settings->expire_days == -1)
+			put_text(server, "NEVER");
+		else
+			put_number(server, (uint64_t)settings->expire_days);
+		return true;
+	case 4:
+		if (settings->login_delay < 0)
+			return false;
+		put_text(server, "LOGIN-DELAY ");
+		put_number(server, (uint64_t)settings->login_delay);
+		return true;
+	case 5:
+		put_text(server, "IMPLEMENTATION ");
+		list = settings->implementation != NULL ? settings->implementation : "";
+		server->tail = (pop3_span){list, strlen(list)};
+		return *list != '\0';
+	}
+	put_text(server, ".");
+	server->output = P3_OUTPUT_LINE;
+	return true;
+}
+
+/* The next word of the list of mechanisms; step is where in the list it begins. */
+static void put_mechanism(struct pop3_server *server)
+{
+	const char *rest = p3_mechanisms(server) + server->step;
+	size_t n = strcspn(rest, " ");
+
+	if (n == 0) {
+		put_text(server, ".");
+		server->output = P3_OUTPUT_LINE;
+		return;
+	}
+	server->tail = (pop3_span){rest, n};
+	server->step = (uint16_t)(server->step + n + (rest[n] == ' '));
+}
+
+/* Makes the next piece of what is going out; at its end the want moves on. */
+static bool next_piece(struct pop3_server *server)
+{
+	server->head_at = 0;
+	server->head_size = 0;
+	if (server->crlf) {
+		server->crlf = false;
+		end_line(server);
+		return true;
+	}
+	switch ((enum p3_output)server->output) {
+	case P3_OUTPUT_LINE:
+		server->want = server->closing ? POP3_WANT_CLOSE : server->after;
+		return false;
+	case P3_OUTPUT_CAPABILITIES:
+		while (!put_capability(server, server->step++)) {
+			server->head_size = 0;
+			server->tail = (pop3_span){NULL, 0};
+		}
+		break;
+	case P3_OUTPUT_MECHANISMS:
+		put_mechanism(server);
+		break;
+	}
+	server->crlf = true;
+	return true;
+}
+
+size_t pop3_server_pull(struct pop3_server *server, char *out, size_t cap)
+{
+	size_t n = 0;
+
+	if (server->want != POP3_WANT_OUTPUT)
+		return 0;
+	while (n < cap) {
+		size_t head = (size_t)server->head_size - server->head_at;
+		size_t room = cap - n;
+
+		if (head != 0) {
+			size_t take = head < room ? head : room;
+
+			memcpy(out + n, server->line + server->head_at, take);
+			server->head_at = (uint16_t)(server->head_at + take);
+			n += take;
+		} else if (server->tail.size != 0) {
+			size_t take = server->tail.size < room ? server->tail.size : room;
+
+			memcpy(out + n, server->tail.data, take);
+			server->tail.data += take;
+			server->tail.size -= take;
+			n += take;
+		} else if (!next_piece(server)) {
+			break;
+		}
+	}
+	/* nothing left: say so now, the caller should not have to ask once more */
+	if (n == cap && server->head_at == server->head_size && server->tail.size == 0 &&
+	    !server->crlf && server->output == P3_OUTPUT_LINE)
+		next_piece(server);
+	return n;
+}
