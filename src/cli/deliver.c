@@ -1,0 +1,395 @@
+/*
+ * valija deliver: the message on standard input goes into the maildrops of the users named, with
+ * the same resolution, quota and durability as over LMTP. For MTAs' pipes and for filters; exit
+ * codes are those of sysexits, and whatever another try may mend is EX_TEMPFAIL. Started as root it
+ * reads configuration and user database as root and becomes the owner of the mail before it reads
+ * the message; otherwise it runs as who it is. See valija-deliver(1).
+ */
+#include "cli/deliver.h"
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/deliver_input.h"
+#include "config/config.h"
+#include "lmtp/headers.h"
+#include "maildrop/maildrop.h"
+#include "users/recipients.h"
+#include "users/users.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+/* One maildrop that the message goes to. */
+struct target {
+	struct user user;
+	const char *address; /* as named on the command line */
+	uid_t uid;
+	gid_t gid;
+};
+
+struct deliver {
+	struct config config;
+	int users_dir_fd, aliases_dir_fd, mail_fd;
+	struct users *users;
+	struct recipients *recipients;
+	struct target *targets;
+	size_t count;
+	uid_t mail_uid;
+	gid_t mail_gid;
+	bool has_sender;
+	char sender[LMTP_ADDRESS_MAX + 1];
+	char id[17];
+	int status; /* what to exit with so far */
+	struct deliver_input input;
+};
+
+static void complain(const char *about, const char *what)
+{
+	char subject[256], text[512];
+
+	text_escape(subject, sizeof(subject) - 1, span_of(about));
+	text_escape(text, sizeof(text) - 1, span_of(what));
+	fprintf(stderr, "valija deliver: %s%s%s\n", subject, subject[0] ? ": " : "", text);
+}
+
+/* Several recipients, one exit code: if any may be mended by another try, that is what is said;
+ * else the first permanent failure. */
+static void note_status(struct deliver *deliver, int status)
+{
+	if (status == EX_TEMPFAIL || deliver->status == EX_OK)
+		deliver->status = status;
+}
+
+/* --- what is needed to deliver --- */
+
+static int open_directory(const char *path, int *ret, struct err *err)
+{
+	*ret = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return *ret < 0 ? err_sys(err, EX_TEMPFAIL, errno, "cannot open the directory %s", path)
+			: 0;
+}
+
+static int open_parent(const char *path, int *ret, struct err *err)
+{
+	char copy[CONFIG_PATH_MAX];
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	return open_directory(dirname(copy), ret, err);
+}
+
+static const char *name_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static int open_databases(struct deliver *deliver, struct err *err)
+{
+	const struct config *config = &deliver->config;
+	struct recipients_settings settings = {.delimiters = config->recipient_delimiter,
+					       .domains = config->domains,
+					       .catch_all = config->catch_all,
+					       .aliases_file = name_of(config->aliases)};
+	struct stat st;
+
+	if (open_directory(config->mail, &deliver->mail_fd, err) < 0 ||
+	    open_parent(config->users, &deliver->users_dir_fd, err) < 0 ||
+	    users_open_passwd_file(deliver->users_dir_fd, name_of(config->users), config->mail,
+				   &deliver->users, err) < 0)
+		return -1;
+	if (config->aliases[0] && open_parent(config->aliases, &deliver->aliases_dir_fd, err) < 0)
+		return -1;
+	settings.aliases_dir_fd = deliver->aliases_dir_fd;
+	if (recipients_open(&settings, deliver->users, &deliver->recipients, err) < 0)
+		return -1;
+	if (fstat(deliver->mail_fd, &st) < 0)
+		return err_sys(err, EX_TEMPFAIL, errno, "cannot look at %s", config->mail);
+	deliver->mail_uid = st.st_uid;
+	deliver->mail_gid = st.st_gid;
+	return 0;
+}
+
+/* --- recipients --- */
+
+static const char *home_of(const struct user *user)
+{
+	return user->home[0] ? user->home : user->name;
+}
+
+/* Whose files these are: the maildrop's owner, if it is there, else that of all mail. */
+static int find_owner(const struct deliver *deliver, struct target *target)
+{
+	struct stat st;
+
+	target->uid = deliver->mail_uid;
+	target->gid = deliver->mail_gid;
+	if (fstatat(deliver->mail_fd, home_of(&target->user), &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    !S_ISDIR(st.st_mode))
+		return 0;
+	if (st.st_uid == 0 && deliver->mail_uid != 0)
+		return -1;
+	target->uid = st.st_uid;
+	target->gid = st.st_gid;
+	return 0;
+}
+
+static int add_target(struct deliver *deliver, const struct user *user, const char *address)
+{
+	struct target *target;
+	struct target *grown;
+
+	for (size_t i = 0; i < deliver->count; i++)
+		if (strcmp(deliver->targets[i].user.name, user->name) == 0)
+			return 0;
+	grown = reallocarray(deliver->targets, deliver->count + 1, sizeof(*grown));
+	if (!grown)
+		return -1;
+	deliver->targets = grown;
+	target = &grown[deliver->count];
+	target->user = *user;
+	target->address = address;
+	explicit_bzero(target->user.secret, sizeof(target->user.secret));
+	if (geteuid() == 0 && find_owner(deliver, target) < 0) {
+		complain(address, "the maildrop belongs to root, but the mail does not");
+		note_status(deliver, EX_TEMPFAIL);
+		return 0;
+	}
+	deliver->count++;
+	return 0;
+}
+
+static void resolve(struct deliver *deliver, const char *address)
+{
+	struct user *users = calloc(RECIPIENT_USERS_MAX, sizeof(*users));
+	struct err err = {.text = "out of memory"};
+	enum recipient_status status = RECIPIENT_DOWN;
+	size_t count = 0;
+
+	if (users)
+		status = recipients_find(deliver->recipients, span_of(address), users,
+					 RECIPIENT_USERS_MAX, &count, &err);
+	for (size_t i = 0; i < count && status == RECIPIENT_FOUND; i++)
+		if (add_target(deliver, &users[i], address) < 0)
+			status = RECIPIENT_DOWN;
+	if (status == RECIPIENT_UNKNOWN) {
+		complain(address, "no such user");
+		note_status(deliver, EX_NOUSER);
+	} else if (status == RECIPIENT_DOWN) {
+		complain(address, err.text);
+		note_status(deliver, EX_TEMPFAIL);
+	}
+	if (users)
+		explicit_bzero(users, RECIPIENT_USERS_MAX * sizeof(*users));
+	free(users);
+}
+
+/* --- one delivery --- */
+
+static int status_of(const struct deliver *deliver, enum maildrop_status status)
+{
+	switch (status) {
+	case MAILDROP_OK:
+		return EX_OK;
+	case MAILDROP_OVER_QUOTA:
+		return deliver->config.quota_permanent ? EX_CANTCREAT : EX_TEMPFAIL;
+	case MAILDROP_IN_USE:
+	case MAILDROP_TEMP:
+	case MAILDROP_PERM: /* a person must see to it; until then the mail waits in the queue */
+	case MAILDROP_GONE:
+	case MAILDROP_FULL:
+		break;
+	}
+	return EX_TEMPFAIL;
+}
+
+static int deliver_one(const struct deliver *deliver, const struct target *target)
+{
+	const struct config *config = &deliver->config;
+	const struct user *user = &target->user;
+	struct maildrop_settings settings = {.driver = &maildir_driver,
+					     .store_crlf = config->store_crlf,
+					     .host_name = config->host_name};
+	struct lmtp_trace trace = {.sender = span_of(deliver->sender),
+				   .recipient = span_of(target->address),
+				   .host_name = span_of(config->host_name),
+				   .protocol = SPAN_LITERAL("local"),
+				   .id = span_of(deliver->id),
+				   .time = time(NULL)};
+	char headers[LMTP_HEADERS_MAX];
+	struct maildrop_delivery delivery = {
+		.message_fd = deliver->input.fd,
+		.message_size = deliver->input.size,
+		.headers = {headers, lmtp_headers_render(&trace, headers, sizeof(headers))},
+		.quota = {user->quota_messages ? user->quota_messages : config->quota_messages,
+			  user->quota_octets ? user->quota_octets : config->quota_octets}};
+	struct err err = {0};
+	enum maildrop_status status =
+		maildrop_deliver(&settings, deliver->mail_fd, home_of(user), &delivery, &err);
+
+	if (status != MAILDROP_OK)
+		complain(user->name, err.text[0] ? err.text : "cannot be delivered");
+	return status_of(deliver, status);
+}
+
+/* As root: a child becomes the owner for good, so nothing of root's is at hand. */
+static int deliver_as_owner(const struct deliver *deliver, const struct target *target)
+{
+	pid_t pid = fork(), ended;
+	int status = 0;
+
+	if (pid < 0) {
+		complain("fork", strerror(errno));
+		return EX_TEMPFAIL;
+	}
+	if (pid == 0) {
+		if (seteuid(0) < 0 || setgroups(0, NULL) < 0 ||
+		    setresgid(target->gid, target->gid, target->gid) < 0 ||
+		    setresuid(target->uid, target->uid, target->uid) < 0) {
+			complain("cannot become the owner of the mail", strerror(errno));
+			_exit(EX_TEMPFAIL);
+		}
+		_exit(deliver_one(deliver, target));
+	}
+	do
+		ended = waitpid(pid, &status, 0);
+	while (ended < 0 && errno == EINTR);
+	if (ended == pid && WIFEXITED(status))
+		return WEXITSTATUS(status);
+	complain(target->user.name, "the delivering process died");
+	return EX_TEMPFAIL;
+}
+
+/* The message comes from outside: it is read with the rights of the mail's owner, not root's. */
+static int read_message(struct deliver *deliver, struct err *err)
+{
+	bool root = geteuid() == 0;
+	int rc;
+
+	if (root && (setgroups(0, NULL) < 0 || setegid(deliver->mail_gid) < 0 ||
+		     seteuid(deliver->mail_uid) < 0))
+		return err_sys(err, EX_TEMPFAIL, errno, "cannot become the owner of the mail");
+	rc = deliver_input_read(STDIN_FILENO, deliver->config.lmtp_max_size, &deliver->input, err);
+	if (root && (seteuid(0) < 0 || setegid(0) < 0))
+		return err_sys(err, EX_TEMPFAIL, errno, "cannot be root again");
+	return rc;
+}
+
+static void choose_sender(struct deliver *deliver, const char *option)
+{
+	const char *environment = getenv("SENDER");
+
+	if (option) {
+		/* an odd address is no reason to send mail back: it arrives as from nobody */
+		if (!deliver_sender(option, strlen(option), deliver->sender))
+			complain(option, "not an address, taken as the null sender");
+	} else if (deliver->input.has_sender) {
+		memcpy(deliver->sender, deliver->input.sender, sizeof(deliver->sender));
+	} else if (environment) {
+		deliver_sender(environment, strlen(environment), deliver->sender);
+	}
+}
+
+static void make_id(char id[17])
+{
+	unsigned char octets[8] = {0};
+
+	if (getrandom(octets, sizeof(octets), GRND_NONBLOCK) < 0)
+		octets[0] = (unsigned char)getpid();
+	hex_encode(octets, sizeof(octets), id);
+}
+
+/* --- the command --- */
+
+struct options {
+	const char *config, *sender;
+};
+
+static int usage(FILE *out, int status)
+{
+	fputs("usage: valija deliver [-c CONF] [-f SENDER] USER...\n"
+	      "       the message is read from standard input; see valija-deliver(1)\n",
+	      out);
+	return status;
+}
+
+static int run(struct deliver *deliver, const struct options *options, char **addresses,
+	       struct err *err)
+{
+	if (config_load(options->config, &deliver->config, err) < 0 ||
+	    open_databases(deliver, err) < 0)
+		return EX_TEMPFAIL; /* of configuration as well: mail must not bounce for it */
+	for (; *addresses; addresses++)
+		resolve(deliver, *addresses);
+	if (deliver->count == 0)
+		return EX_OK;
+	if (read_message(deliver, err) < 0)
+		return err->code;
+	choose_sender(deliver, options->sender);
+	make_id(deliver->id);
+	for (size_t i = 0; i < deliver->count; i++) {
+		const struct target *target = &deliver->targets[i];
+
+		note_status(deliver, geteuid() == 0 ? deliver_as_owner(deliver, target)
+						    : deliver_one(deliver, target));
+	}
+	return EX_OK;
+}
+
+static void finish(struct deliver *deliver)
+{
+	int fds[] = {deliver->users_dir_fd, deliver->aliases_dir_fd, deliver->mail_fd};
+
+	recipients_close(deliver->recipients);
+	users_close(deliver->users);
+	deliver_input_finish(&deliver->input);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	free(deliver->targets);
+	free(deliver);
+}
+
+int deliver_main(int argc, char **argv)
+{
+	struct options options = {DELIVER_CONFIG, NULL};
+	struct deliver *deliver;
+	struct err err = {0};
+	int option, failed;
+
+	while ((option = getopt(argc, argv, "+c:f:h")) != -1) {
+		if (option == 'c')
+			options.config = optarg;
+		else if (option == 'f')
+			options.sender = optarg;
+		else
+			return option == 'h' ? usage(stdout, EX_OK) : usage(stderr, EX_USAGE);
+	}
+	if (optind == argc)
+		return usage(stderr, EX_USAGE);
+	deliver = calloc(1, sizeof(*deliver));
+	if (!deliver)
+		return EX_TEMPFAIL;
+	deliver->users_dir_fd = deliver->aliases_dir_fd = deliver->mail_fd = -1;
+	deliver->input.fd = -1;
+	failed = run(deliver, &options, argv + optind, &err);
+	if (failed != EX_OK) {
+		complain("", err.text);
+		note_status(deliver, failed);
+	}
+	failed = deliver->status;
+	finish(deliver);
+	return failed;
+}
