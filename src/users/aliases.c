@@ -12,7 +12,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
+
+/* A file changed less than this before it was read may change again within the same tick of the
+ * clock that stamps it: it is read once more. */
+#define SETTLED_NS 50000000
 
 struct content {
 	char *text;
@@ -25,7 +30,7 @@ struct aliases {
 	char *file_name;
 	struct content content;
 	struct stat seen; /* of the file last looked at, good or bad */
-	bool complained;
+	bool settled, complained;
 };
 
 static void content_finish(struct content *content)
@@ -209,6 +214,15 @@ static ssize_t read_all(int fd, char *out, size_t size)
 	return (ssize_t)done;
 }
 
+static bool is_settled(const struct timespec *changed)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (now.tv_sec - changed->tv_sec) * 1000000000 + now.tv_nsec - changed->tv_nsec >
+	       SETTLED_NS;
+}
+
 /* Opens, checks and reads. *ret_seen is filled in as soon as the file is open. */
 static int read_file(const struct aliases *aliases, struct content *ret, struct stat *ret_seen,
 		     struct err *err)
@@ -291,6 +305,7 @@ void aliases_refresh(struct aliases *aliases)
 	struct content content;
 	struct stat now;
 	struct err err = {0};
+	bool same;
 
 	if (fstatat(aliases->dir_fd, aliases->file_name, &now, 0) < 0) {
 		if (!aliases->complained)
@@ -300,11 +315,14 @@ void aliases_refresh(struct aliases *aliases)
 		aliases->seen = (struct stat){0}; /* when it is back it is read */
 		return;
 	}
-	if (same_file(&now, &aliases->seen))
+	if (same_file(&now, &aliases->seen) && aliases->settled)
 		return;
+	aliases->settled = is_settled(&now.st_ctim);
+	same = same_file(&now, &aliases->seen);
 	aliases->seen = now;
 	if (read_file(aliases, &content, &aliases->seen, &err) < 0) {
-		log_error("%s; the aliases read before stay in force", err.text);
+		if (!same || !aliases->complained)
+			log_error("%s; the aliases read before stay in force", err.text);
 		aliases->complained = true;
 		return;
 	}
