@@ -132,9 +132,8 @@ static void take_from_line(struct reader *reader)
 
 	while (start < end && *start == ' ')
 		start++;
-	space = memchr(start, ' ', (size_t)(end - start));
-	if (!space)
-		space = end;
+	for (space = start; space < end && *space != ' ';)
+		space++;
 	if (space > start)
 		reader->input.has_sender =
 			deliver_sender(start, (size_t)(space - start), reader->input.sender);
