@@ -84,7 +84,7 @@ def small():
                                        '<p>Gr=C3=BC=C3=9Fe\n'.encode(),
                                        Content_Transfer_Encoding='quoted-printable'),
                                   kind='alternative')
-    kind, body = multipart('=_outer', part(inner_kind, inner),
+    kind, body = multipart('=_outer', part(inner_kind, inner + LF),
                            attachment(4, 300, 'notes.pdf', 'application/pdf'))
     yield 'multipart-nested', crlf(mime(4, 'nested parts', kind, body))
     yield 'eight-bit', text(5, '8-bit body in Latin 1', 'Señor, mañana llegará el año.\n'

@@ -10,7 +10,7 @@ import shutil
 import ssl
 import subprocess
 
-from office import PASSWORD, build_dir, environment
+from office import NOBODY, PASSWORD, build_dir, environment
 
 
 class Client:
@@ -22,10 +22,10 @@ class Client:
         self.office, self.user, self.folder, self.mode = office, user, folder, mode
         self.password = password
         self.port = office.pop3s if mode == 'implicit' else office.pop3
-        self.ca = str(office.cert)
         self.maildir = folder / 'Maildir'
         for name in ('new', 'cur', 'tmp'):
             (self.maildir / name).mkdir(parents=True)
+        self.ca = str(shutil.copy(office.cert, folder / 'ca.pem'))
         self.env = {**os.environ, 'HOME': str(folder), 'LC_ALL': 'C.UTF-8'}
 
     def run(self, *command, good=(0,), env=None, text=True):
@@ -158,7 +158,7 @@ class Fetchmail(Client):
 
 
 class Getmail(Client):
-    """Knows no STLS."""
+    """Knows no STLS; refuses to deliver as root."""
     needs = 'getmail'
     modes = ('implicit',)
 
@@ -180,7 +180,12 @@ delivered_to = false
 received = false
 verbose = 1
 ''')
-        self.run('getmail', '--getmaildir', self.folder, '--rcfile', rc)
+        prefix = []
+        if os.geteuid() == 0:
+            for path in (self.folder, *self.folder.rglob('*')):
+                os.chown(path, NOBODY, NOBODY)
+            prefix = ['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups']
+        self.run(*prefix, 'getmail', '--getmaildir', self.folder, '--rcfile', rc)
         return self.collected()
 
 

@@ -19,6 +19,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = 'correct horse'
 READY_SECONDS = 30
+NOBODY = 65534
 SANITIZER = re.compile(r'AddressSanitizer|UndefinedBehaviorSanitizer|LeakSanitizer|runtime error:')
 
 

@@ -18,11 +18,13 @@ pytestmark = pytest.mark.release
 
 
 @pytest.fixture
-def client(shared, user, kind, mode, tmp_path):
+def client(shared, user, kind, mode):
     if not clients.installed(kind):
         pytest.skip(f'{kind.needs} is not installed')
     shared.put_many(user, [octets for _, octets in MAIL])
-    return kind(shared, user, tmp_path, mode)
+    folder = shared.scratch / f'client-{user}'
+    folder.mkdir()
+    return kind(shared, user, folder, mode)
 
 
 def body_of(octets):

@@ -7,12 +7,11 @@ import time
 
 import office as post
 import pytest
-from office import PASSWORD
+from office import NOBODY, PASSWORD
 from pop import Closed, Pop, login_within
 from wire import wire_form
 
 MAIL = [b'Subject: %d\n\nbody %d\n' % (n, n) for n in range(1, 4)]
-NOBODY = 65534
 
 
 def wait_until(condition, seconds=10):
