@@ -1,0 +1,106 @@
+"""valija init and valija user: what they make, what they refuse, exit codes of sysexits."""
+import pytest
+from office import PASSWORD
+from pop import login_within
+
+EX_USAGE, EX_DATAERR, EX_NOUSER, EX_CANTCREAT, EX_CONFIG = 64, 65, 67, 73, 78
+
+
+@pytest.fixture
+def still(make_office):
+    """An office that is not started."""
+    return make_office(start=False, users=())
+
+
+def names(office):
+    return office.valija('user', 'list', '-c', office.conf).stdout.split()
+
+
+def user(office, *args, stdin=PASSWORD + '\n', check=False):
+    return office.valija('user', args[0], '-c', office.conf, *args[1:], stdin=stdin, check=check)
+
+
+def test_init_makes_what_it_says(still):
+    assert {path.name for path in still.dir.iterdir()} == {'valija.conf', 'users', 'tls', 'mail'}
+    assert {path.name for path in (still.dir / 'tls').iterdir()} == {'cert.pem', 'key.pem'}
+    assert still.valijad('-t', '-c', still.conf).returncode == 0
+
+
+def test_users_come_and_go(still):
+    for name in ('anna', 'bert', 'carla@example.org'):
+        assert user(still, 'add', name).returncode == 0
+    assert names(still) == ['anna', 'bert', 'carla@example.org']
+    assert user(still, 'del', 'bert').returncode == 0
+    assert names(still) == ['anna', 'carla@example.org']
+
+
+def test_a_user_is_added_once(still):
+    user(still, 'add', 'anna', check=True)
+    before = (still.dir / 'users').read_bytes()
+    done = user(still, 'add', 'anna', stdin='other\n')
+    assert done.returncode == EX_CANTCREAT and 'anna' in done.stderr
+    assert (still.dir / 'users').read_bytes() == before
+
+
+@pytest.mark.parametrize('command', ['del', 'passwd'])
+def test_an_unknown_user_is_named(still, command):
+    done = user(still, command, 'nobody-here')
+    assert done.returncode == EX_NOUSER and 'nobody-here' in done.stderr
+
+
+@pytest.mark.parametrize('name', ['', '.', '..', 'a/b', '../x', '-x', 'a:b', 'a\nb', 'x' * 300, '.x',
+                                  '#x'])
+def test_names_that_cannot_be_are_refused(still, name):
+    before = (still.dir / 'users').read_bytes()
+    assert user(still, 'add', '--', name).returncode in (EX_USAGE, EX_DATAERR)
+    assert (still.dir / 'users').read_bytes() == before
+
+
+def test_an_unknown_scheme_is_refused_and_the_known_are_named(still):
+    done = user(still, 'add', 'anna', '--scheme', 'ROT13')
+    assert done.returncode == EX_USAGE and 'YESCRYPT' in done.stderr
+    assert names(still) == []
+
+
+def test_no_password_is_no_user(still):
+    assert user(still, 'add', 'anna', stdin='').returncode
+    assert names(still) == []
+
+
+def test_the_usual_scheme_is_slow_to_guess_and_the_file_is_private(still):
+    user(still, 'add', 'anna', check=True)
+    path = still.dir / 'users'
+    line = path.read_text()
+    assert line.startswith('anna:{YESCRYPT}$y$') or line.startswith('anna:{CRYPT}$y$')
+    assert PASSWORD not in line
+    assert path.stat().st_mode & 0o007 == 0
+
+
+def test_comments_and_other_lines_stay_as_they_are(still):
+    path = still.dir / 'users'
+    path.write_text('# ours\n\nanna:{PLAIN}x::::::quota_octets=5M\n# end\n')
+    user(still, 'add', 'bert', '--scheme', 'PLAIN', check=True)
+    user(still, 'passwd', 'anna', '--scheme', 'PLAIN', check=True)
+    user(still, 'del', 'bert', check=True)
+    assert path.read_text() == ('# ours\n\nanna:{PLAIN}' + PASSWORD +
+                                '::::::quota_octets=5M\n# end\n')
+
+
+def test_a_line_brought_from_dovecot_serves(make_office, connect):
+    office = make_office(users=())
+    with (office.dir / 'users').open('a') as file:
+        file.write(f'dora:{{PLAIN}}{PASSWORD}:5000:5000::/var/mail/dora::userdb_quota=x\n'
+                   f'emil:{{PLAIN}}{PASSWORD}:::Emil Example::\n')
+    login_within(connect, office, 'emil').quit()
+
+
+@pytest.mark.parametrize('args', [(), ('nonsense',), ('user',), ('user', 'nonsense'), ('init',),
+                                  ('fetch', '--nonsense')])
+def test_wrong_usage_is_64(still, args):
+    done = still.valija(*args, check=False)
+    assert done.returncode == EX_USAGE and done.stderr
+
+
+def test_a_configuration_that_is_not_there(still):
+    done = still.valija('user', 'list', '-c', still.dir / 'absent.conf', check=False)
+    assert done.returncode in (66, EX_CONFIG) and 'absent.conf' in done.stderr
