@@ -27,7 +27,8 @@ struct conn_handler {
 	 * Take what can be used from the front of *in (advance it) and render what is due into out
 	 * (cap octets). Returns octets written. Called again as long as it makes progress (takes or
 	 * writes something). What is left of *in is kept, at most CONN_INPUT_MAX octets, and
-	 * nothing more is read until it is used up.
+	 * nothing more is read until it is used up. A call that got 4 KiB of cap or more and makes
+	 * no progress is the last one until something happens.
 	 */
 	size_t (*exchange)(struct conn *conn, pop3_span *in, char *out, size_t cap);
 	void (*secured)(struct conn *conn); /* the handshake is complete */
@@ -37,6 +38,12 @@ struct conn_handler {
 	/* The connection is over and has been finished; free it here. Called exactly once, never
 	 * from inside conn_init or conn_wake. */
 	void (*closed)(struct conn *conn, enum conn_end why);
+	/*
+	 * Whether the peer is still owed something that the session waits for (a reply of auth or a
+	 * keeper): then the peer's EOF does not end the connection yet. Asked only after EOF. NULL:
+	 * as long as it is paused or input is left untaken.
+	 */
+	bool (*busy)(struct conn *conn);
 };
 
 #define CONN_INPUT_MAX 4096
@@ -55,9 +62,11 @@ struct conn {
 	int file_fd;
 	int fd;
 	uint8_t phase;
-	bool closing, want_tls, eof, in_exchange, paused, discard;
-	void *tls_server;
-	uint64_t octets_in, octets_out;
+	uint8_t why;
+	bool closing, want_tls, eof, paused, blocked, reset;
+	struct tls_server *tls_server; /* of a handshake to come */
+	struct conn_linger *linger;
+	uint64_t octets_in, octets_out; /* inside TLS */
 };
 
 /* Takes the (non-blocking) descriptor. tls: POP3S, handshake first; NULL: plain. The session's
@@ -70,20 +79,22 @@ void conn_wake(struct conn *conn);
 /* After what has been rendered is sent: throw away unread input, start the handshake. Call from
  * inside exchange or anywhere. */
 void conn_start_tls(struct conn *conn, struct tls_server *tls);
-/* After what has been rendered is sent: close (TLS: close_notify). */
+/* After what has been rendered is sent: close (TLS: close_notify). What the peer went on to send is
+ * read and thrown away for a moment, so that it does not cost it our last reply. */
 void conn_close(struct conn *conn);
 /* Close now, unsent output is lost (deadlines, a peer that doesn't read). closed() is called at the
  * end of this turn. */
 void conn_abort(struct conn *conn);
 /* While paused nothing is read from the socket (the session waits for somebody and has input
- * enough). EOF is still noticed (EPOLLRDHUP). */
+ * enough). A reset is still noticed, and EOF when nothing is unread before it. */
 void conn_pause(struct conn *conn, bool paused);
 bool conn_blocked(const struct conn *conn); /* output waits for the peer to read */
 /* sendfile is possible (no TLS). Then: send this slice of fd next; exchange is not called until it
  * is out. fd stays the caller's. */
 bool conn_can_send_file(const struct conn *conn);
 void conn_send_file(struct conn *conn, int fd, uint64_t offset, uint64_t size);
-struct tls_session *conn_tls(const struct conn *conn);
-const char *conn_tls_error(const struct conn *conn);
+/* Both still work inside closed(). */
+struct tls_session *conn_tls(const struct conn *conn); /* NULL: plain */
+const char *conn_tls_error(const struct conn *conn);   /* static words, "": none */
 
 #endif

@@ -3,6 +3,7 @@
 #include "sys/loop.h"
 
 #include <event2/event.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -41,6 +42,7 @@ struct loop *loop_create(struct err *err)
 	event_config_free(config);
 	loop->clock = &loop->clock_storage;
 	loop->laters_end = &loop->laters;
+	signal(SIGPIPE, SIG_IGN); /* sendfile has no flag for it */
 	return loop;
 fail:
 	if (config)

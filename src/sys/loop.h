@@ -15,7 +15,7 @@
 
 struct loop;
 
-struct loop *loop_create(struct err *err);
+struct loop *loop_create(struct err *err); /* SIGPIPE is ignored from here on */
 void loop_destroy(struct loop *loop);
 void loop_run(struct loop *loop); /* until loop_stop */
 void loop_stop(struct loop *loop);

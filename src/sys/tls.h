@@ -29,7 +29,8 @@ struct tls_certificate {
 /* alpn: "pop3" (a client that offers ALPN without it is refused with no_application_protocol). */
 int tls_server_create(const struct tls_certificate *certificates, unsigned count, const char *alpn,
 		      struct tls_server **ret, struct err *err);
-void tls_server_destroy(struct tls_server *server); /* counted: sessions keep it alive */
+void tls_server_destroy(struct tls_server *server);            /* counted: sessions keep it alive */
+struct tls_server *tls_server_keep(struct tls_server *server); /* one more to destroy */
 /* keys[0] makes tickets, all are accepted. */
 void tls_server_ticket_keys(struct tls_server *server,
 			    const unsigned char (*keys)[TLS_TICKET_KEY_SIZE], unsigned count);
@@ -49,8 +50,15 @@ void tls_session_destroy(
 enum tls_status tls_session_handshake(struct tls_session *session);
 /* Return octets > 0 or a tls_status. */
 int tls_session_read(struct tls_session *session, char *buf, uint32_t size);
-int tls_session_write(struct tls_session *session, const char *buf,
-		      uint32_t size);                        /* may write part of it */
+/* Takes at most 64 KiB at once; what the socket does not take waits in the session, encrypted, and
+ * until that is out TLS_WANT_WRITE is returned. */
+int tls_session_write(struct tls_session *session, const char *buf, uint32_t size);
+/* Sends what waits. The last records of a handshake wait, too, so that the first octets written can
+ * go with them: call this when nothing is to be written. TLS_OK: nothing waits any more. */
+enum tls_status tls_session_flush(struct tls_session *session);
+bool tls_session_blocked(const struct tls_session *session); /* the socket refused what waits */
+/* Says close_notify, if that does not block; once. Nothing can be written afterwards. */
+void tls_session_shutdown(struct tls_session *session);
 bool tls_session_pending(const struct tls_session *session); /* decrypted octets wait inside */
 const char *tls_session_version(const struct tls_session *session);
 const char *tls_session_cipher(const struct tls_session *session);
