@@ -5,9 +5,9 @@
  *   C: text            the client sends text CRLF       c: text   the same without CRLF
  *   S: text            the server's next reply line
  *   E: text            the next event the program sees (all or none are written down)
- * In C: lines \r \n \0 \xHH \\ stand for octets. A dialogue is run in step (a reply must be there
- * where it is written, not later), then with the client's octets at once, one by one and split at
- * every place, with replies pulled in bits: the same replies and events must come.
+ * In C: lines \r \n \t \0 \xHH \\ stand for octets. A dialogue is run in step (a reply must be
+ * there where it is written, not later), then with the client's octets at once, one by one and
+ * split at every place, with replies pulled in bits: the same replies and events must come.
  *
  * The program behind the machine is made up: local parts say what becomes of them (see below).
  */
@@ -328,7 +328,7 @@ static void add_unescaped(struct text *text, const char *line)
 				c = (char)strtoul(digits, NULL, 16);
 				line += 2;
 			} else if (c != '\\') {
-				c = c == 'r' ? '\r' : c == 'n' ? '\n' : '\0';
+				c = c == 'r' ? '\r' : c == 'n' ? '\n' : c == 't' ? '\t' : '\0';
 			}
 		}
 		add(text, &c, 1);
