@@ -1,0 +1,174 @@
+/* See cache.h. Sets of eight; the one that ends first makes room. */
+#include "users/cache.h"
+
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+
+#define WAYS 8
+#define PASSWORD_MAX 512
+
+struct slot {
+	unsigned char digest[CACHE_DIGEST];
+	int64_t ends; /* monotonic seconds; 0: free */
+};
+
+struct cache {
+	EVP_MAC_CTX *keyed; /* HMAC-SHA-256 with the key taken in; copied for each digest */
+	pthread_mutex_t lock;
+	struct slot *slots;
+	size_t sets; /* power of two, 0: none */
+	uint32_t seconds;
+};
+
+static EVP_MAC_CTX *keyed_context(void)
+{
+	unsigned char key[32];
+	char name[] = "SHA256";
+	OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+			       OSSL_PARAM_construct_end()};
+	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	EVP_MAC_CTX *context = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
+
+	if (context && (RAND_bytes(key, sizeof(key)) != 1 ||
+			EVP_MAC_init(context, key, sizeof(key), params) != 1)) {
+		EVP_MAC_CTX_free(context);
+		context = NULL;
+	}
+	EVP_MAC_free(hmac);
+	wipe(key, sizeof(key));
+	return context;
+}
+
+int cache_create(uint32_t entries, uint32_t seconds, struct cache **ret, struct err *err)
+{
+	struct cache *cache = calloc(1, sizeof(*cache));
+	size_t sets = 1;
+
+	if (!cache)
+		return err_set(err, EX_OSERR, "out of memory");
+	pthread_mutex_init(&cache->lock, NULL);
+	cache->seconds = seconds;
+	while (sets * WAYS < entries)
+		sets *= 2;
+	if (entries && seconds) {
+		cache->sets = sets;
+		cache->slots = calloc(sets * WAYS, sizeof(*cache->slots));
+	}
+	cache->keyed = keyed_context();
+	if (!cache->keyed || (cache->sets && !cache->slots)) {
+		cache_destroy(cache);
+		return err_set(err, EX_OSERR, "out of memory for remembered logins");
+	}
+	*ret = cache;
+	return 0;
+}
+
+void cache_destroy(struct cache *cache)
+{
+	if (!cache)
+		return;
+	EVP_MAC_CTX_free(cache->keyed);
+	pthread_mutex_destroy(&cache->lock);
+	free(cache->slots);
+	free(cache);
+}
+
+/* Length, then octets: no two sequences of parts look the same. */
+static size_t add_part(unsigned char *buf, size_t used, const void *part, size_t size)
+{
+	buf[used++] = (unsigned char)(size >> 8);
+	buf[used++] = (unsigned char)size;
+	memcpy(buf + used, part, size);
+	return used + size;
+}
+
+bool cache_digest(struct cache *cache, const char *user, const char *stored,
+		  const struct secret *password, unsigned char digest[CACHE_DIGEST])
+{
+	static const char service[] = "pop";
+	size_t users = strlen(user), secrets = strlen(stored), used = 0, size = 0;
+	unsigned char buf[4 + 8 + 256 + 1024 + PASSWORD_MAX];
+	EVP_MAC_CTX *context;
+	bool good;
+
+	if (users > 255 || secrets > 1023 || password->size > PASSWORD_MAX)
+		return false;
+	context = EVP_MAC_CTX_dup(cache->keyed);
+	used = add_part(buf, used, service, sizeof(service) - 1);
+	used = add_part(buf, used, user, users);
+	used = add_part(buf, used, stored, secrets);
+	used = add_part(buf, used, password->bytes, password->size);
+	good = context && EVP_MAC_update(context, buf, used) == 1 &&
+	       EVP_MAC_final(context, digest, &size, CACHE_DIGEST) == 1;
+	EVP_MAC_CTX_free(context);
+	wipe(buf, used);
+	return good;
+}
+
+static int64_t now_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec;
+}
+
+static struct slot *set_of(const struct cache *cache, const unsigned char digest[CACHE_DIGEST])
+{
+	uint64_t index;
+
+	memcpy(&index, digest, sizeof(index));
+	return cache->slots + (index & (cache->sets - 1)) * WAYS;
+}
+
+static bool same(const unsigned char *a, const unsigned char *b)
+{
+	return secret_equal((pop3_span){(const char *)a, CACHE_DIGEST},
+			    (pop3_span){(const char *)b, CACHE_DIGEST});
+}
+
+bool cache_has(struct cache *cache, const unsigned char digest[CACHE_DIGEST])
+{
+	int64_t now = now_seconds();
+	struct slot *set;
+	bool found = false;
+
+	if (!cache->sets)
+		return false;
+	set = set_of(cache, digest);
+	pthread_mutex_lock(&cache->lock);
+	for (size_t i = 0; i < WAYS; i++)
+		if (set[i].ends > now && same(set[i].digest, digest))
+			found = true;
+	pthread_mutex_unlock(&cache->lock);
+	return found;
+}
+
+void cache_put(struct cache *cache, const unsigned char digest[CACHE_DIGEST])
+{
+	int64_t ends = now_seconds() + cache->seconds;
+	struct slot *set, *place;
+
+	if (!cache->sets)
+		return;
+	place = set = set_of(cache, digest);
+	pthread_mutex_lock(&cache->lock);
+	for (size_t i = 0; i < WAYS; i++) {
+		if (set[i].ends && same(set[i].digest, digest)) {
+			place = &set[i];
+			break;
+		}
+		if (set[i].ends < place->ends)
+			place = &set[i];
+	}
+	memcpy(place->digest, digest, CACHE_DIGEST);
+	place->ends = ends;
+	pthread_mutex_unlock(&cache->lock);
+}

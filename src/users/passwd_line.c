@@ -1,0 +1,215 @@
+/* See passwd_line.h. Every line is hostile until checked here: nothing else of users looks at one.
+ */
+#include "users/passwd_line.h"
+
+#include "base/text.h"
+
+#include <string.h>
+#include <sysexits.h>
+
+bool user_name_valid(pop3_span name)
+{
+	if (name.size == 0 || name.size > USER_NAME_MAX || strchr("-.#", name.data[0]))
+		return false;
+	for (size_t i = 0; i < name.size; i++) {
+		unsigned char c = (unsigned char)name.data[i];
+
+		if (c <= 0x20 || c == 0x7f || c == '/' || c == ':')
+			return false;
+	}
+	return true;
+}
+
+/* A path below the mail root, as maildrop_open takes it: no empty, "." or ".." component, no
+ * component that begins with ".". */
+static bool home_valid(pop3_span home)
+{
+	bool start = true;
+
+	for (size_t i = 0; i < home.size; i++) {
+		unsigned char c = (unsigned char)home.data[i];
+
+		if (c < 0x20 || c == 0x7f || (start && (c == '.' || c == '/')))
+			return false;
+		start = c == '/';
+	}
+	return home.size > 0 && !start;
+}
+
+static int set_home(pop3_span home, const char *mail_root, struct user *user, struct err *err)
+{
+	char shown[128];
+	size_t n = mail_root ? strlen(mail_root) : 0;
+
+	while (home.size > 1 && home.data[home.size - 1] == '/')
+		home.size--;
+	text_escape(shown, sizeof(shown) - 1, home);
+	if (home.size && home.data[0] == '/') {
+		if (n == 0 || home.size <= n + 1 || memcmp(home.data, mail_root, n) != 0 ||
+		    home.data[n] != '/')
+			return err_set(
+				err, EX_CONFIG,
+				"the home %s is not below the mail directory %s: move the mail "
+				"there, or leave the field empty",
+				shown, mail_root ? mail_root : "");
+		home.data += n + 1;
+		home.size -= n + 1;
+	}
+	if (home.size && !home_valid(home))
+		return err_set(err, EX_CONFIG,
+			       "the home %s has an empty component or one with a dot "
+			       "at its start",
+			       shown);
+	if (span_copy(home, user->home, sizeof(user->home)) < 0)
+		return err_set(err, EX_CONFIG, "the home is longer than %d octets", USER_HOME_MAX);
+	return 0;
+}
+
+static int set_ids(pop3_span uid, pop3_span gid, struct user *user, struct err *err)
+{
+	uint64_t number[2];
+
+	if (uid.size == 0 && gid.size == 0)
+		return 0;
+	if (span_number(uid, UINT32_MAX - 1, &number[0]) < 0 ||
+	    span_number(gid, UINT32_MAX - 1, &number[1]) < 0)
+		return err_set(err, EX_CONFIG, "uid and gid have to be numbers, or both empty");
+	if (number[0] == 0)
+		return err_set(err, EX_CONFIG, "uid 0 can't own mail");
+	user->uid = (uint32_t)number[0];
+	user->gid = (uint32_t)number[1];
+	user->has_ids = true;
+	return 0;
+}
+
+/* "500", "20K", "1G" */
+static int parse_size(pop3_span text, uint64_t *ret)
+{
+	static const char units[] = "KMGT";
+	uint64_t number, factor = 1;
+	const char *unit;
+
+	if (text.size && (unit = memchr(units, text.data[text.size - 1] & ~0x20, 4)) &&
+	    text.data[text.size - 1] > '9') {
+		factor = 1ull << 10 * (unit - units + 1);
+		text.size--;
+	}
+	if (span_number(text, (1ull << 60) / factor, &number) < 0)
+		return -1;
+	*ret = number * factor;
+	return 0;
+}
+
+static bool take_prefix(pop3_span *word, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	if (word->size < n || memcmp(word->data, prefix, n) != 0)
+		return false;
+	word->data += n;
+	word->size -= n;
+	return true;
+}
+
+/* Extra fields: what restricts a login must not be passed over; what another program wants is. */
+static int set_extra(pop3_span word, struct user *user, struct err *err)
+{
+	bool good = true;
+
+	(void)take_prefix(&word, "userdb_");
+	if (take_prefix(&word, "quota_messages="))
+		good = parse_size(word, &user->quota_messages) == 0;
+	else if (take_prefix(&word, "quota_octets="))
+		good = parse_size(word, &user->quota_octets) == 0;
+	else if (span_equal(word, SPAN_LITERAL("nologin")) || take_prefix(&word, "nologin="))
+		user->nologin = true;
+	else if (take_prefix(&word, "allow_nets="))
+		return err_set(
+			err, EX_CONFIG,
+			"allow_nets restricts logins in a way that is not known here; take it "
+			"out, or put nologin in its place");
+	if (!good)
+		return err_set(err, EX_CONFIG,
+			       "a quota has to be a number, perhaps with K, M or G");
+	return 0;
+}
+
+static pop3_span take_until(pop3_span *rest, char separator)
+{
+	const char *end = rest->size ? memchr(rest->data, separator, rest->size) : NULL;
+	pop3_span part = {rest->data, end ? (size_t)(end - rest->data) : rest->size};
+
+	rest->data += part.size + (end ? 1 : 0);
+	rest->size -= part.size + (end ? 1 : 0);
+	return part;
+}
+
+pop3_span passwd_line_name(pop3_span line)
+{
+	return take_until(&line, ':');
+}
+
+static bool blank(pop3_span line)
+{
+	for (size_t i = 0; i < line.size; i++)
+		if (line.data[i] != ' ' && line.data[i] != '\t')
+			return false;
+	return true;
+}
+
+enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct user *ret,
+				   struct err *err)
+{
+	pop3_span rest = line, field[7]; /* name secret uid gid gecos home shell; rest: extra */
+
+	if (line.size == 0 || line.data[0] == '#' || blank(line))
+		return PASSWD_LINE_EMPTY;
+	for (size_t i = 0; i < line.size; i++)
+		if ((unsigned char)line.data[i] < 0x20 && line.data[i] != '\t') {
+			err_set(err, EX_CONFIG, "a control character");
+			return PASSWD_LINE_BAD;
+		}
+	if (!memchr(line.data, ':', line.size)) {
+		err_set(err, EX_CONFIG, "no colon: write NAME:{SCHEME}SECRET");
+		return PASSWD_LINE_BAD;
+	}
+	for (size_t i = 0; i < 7; i++)
+		field[i] = take_until(&rest, ':');
+	ret->has_ids = ret->nologin = false;
+	ret->uid = ret->gid = 0;
+	ret->quota_messages = ret->quota_octets = 0;
+	if (!user_name_valid(field[0]) || span_copy(field[0], ret->name, sizeof(ret->name)) < 0) {
+		err_set(err, EX_CONFIG,
+			"not a user name: 1 to %d octets, no blank, no \"/\", not beginning with "
+			"\"-\" "
+			"or \".\"",
+			USER_NAME_MAX);
+		return PASSWD_LINE_BAD;
+	}
+	if (span_copy(field[1], ret->secret, sizeof(ret->secret)) < 0) {
+		err_set(err, EX_CONFIG, "the password field is longer than %d octets",
+			USER_SECRET_MAX);
+		return PASSWD_LINE_BAD;
+	}
+	if (set_ids(field[2], field[3], ret, err) < 0 ||
+	    set_home(field[5], mail_root, ret, err) < 0)
+		return PASSWD_LINE_BAD;
+	while (rest.size)
+		if (set_extra(take_until(&rest, ' '), ret, err) < 0)
+			return PASSWD_LINE_BAD;
+	return PASSWD_LINE_ENTRY;
+}
+
+bool passwd_line_next(pop3_span *text, pop3_span *ret_line, bool *ret_ended)
+{
+	const char *end;
+
+	if (text->size == 0)
+		return false;
+	end = memchr(text->data, '\n', text->size);
+	*ret_ended = end != NULL;
+	*ret_line = take_until(text, '\n');
+	if (ret_line->size && ret_line->data[ret_line->size - 1] == '\r')
+		ret_line->size--;
+	return true;
+}

@@ -1,0 +1,49 @@
+/*
+ * GNU SASL's server side, the one door to it: an exchange takes the client's octets and gives ours;
+ * what it needs to know of a user it asks through a struct of callbacks. Synchronous; one exchange
+ * is in one thread at a time. Used within users only.
+ */
+#ifndef USERS_SASL_H
+#define USERS_SASL_H
+
+#include "base/err.h"
+#include "base/secret.h"
+#include "users/scram.h"
+
+#include <stdbool.h>
+
+struct sasl_context; /* one a process */
+struct sasl_exchange;
+
+enum sasl_status {
+	SASL_MORE,    /* output is the challenge */
+	SASL_DONE,    /* the mechanism is content; output may hold its last word (SCRAM) */
+	SASL_DENIED,  /* malformed, wrong proof, unknown */
+	SASL_FAILURE, /* ours: no memory */
+};
+
+struct sasl_callbacks {
+	void *argument;
+	/* PLAIN, LOGIN: the credentials as given; what they are worth is decided afterwards. */
+	void (*simple)(void *argument, pop3_span authid, pop3_span authzid, pop3_span password);
+	/* SCRAM: the keys of authid; never fails (unknown users get keys that no proof fits). */
+	void (*scram)(void *argument, const struct scram_hash *hash, pop3_span authid,
+		      pop3_span authzid, struct scram_keys *ret);
+};
+
+int sasl_context_create(struct sasl_context **ret, struct err *err);
+void sasl_context_destroy(struct sasl_context *context);
+
+/* mechanism: PLAIN, LOGIN, SCRAM-SHA-…[-PLUS]. exporter: tls-exporter data, empty when there is
+ * none or when PLUS is not offered. callbacks must outlive the exchange. NULL: unknown or no
+ * memory. */
+struct sasl_exchange *sasl_start(struct sasl_context *context, const char *mechanism,
+				 pop3_span exporter, const struct sasl_callbacks *callbacks);
+/* The output lives until the next step. */
+enum sasl_status sasl_step(struct sasl_exchange *exchange, pop3_span input, pop3_span *ret_output);
+void sasl_finish(struct sasl_exchange *exchange);
+
+/* SASLprep (RFC 4013) as SCRAM asks for; what it refuses is copied as it is. */
+void sasl_prepare(const struct secret *password, struct secret *ret);
+
+#endif
