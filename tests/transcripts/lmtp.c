@@ -1,13 +1,11 @@
 /*
- * Runs the dialogues tests/transcripts/lmtp_*.txt against the LMTP machine:  lmtp FILE…
+ * Plays the dialogues tests/transcripts/lmtp_*.txt against the LMTP machine:  play_lmtp FILE...
+ * The format is that of README.md beside this file: C:, C-, S:, E:, escapes; settings max-size,
+ * max-recipients, max-bad-commands, no-smtputf8, refused.
  *
- *   # comment          = max_size 100      a setting, before the first line of dialogue
- *   C: text            the client sends text CRLF       c: text   the same without CRLF
- *   S: text            the server's next reply line
- *   E: text            the next event the program sees (all or none are written down)
- * In C: lines \r \n \t \0 \xHH \\ stand for octets. A dialogue is run in step (a reply must be
- * there where it is written, not later), then with the client's octets at once, one by one and
- * split at every place, with replies pulled in bits: the same replies and events must come.
+ * A dialogue is played in step (a reply must be there where it is written, not later), then with
+ * the client's octets at once, one by one and split at every place, with replies pulled in bits:
+ * the same replies and events must come. E: lines name all events or are left out.
  *
  * The program behind the machine is made up: local parts say what becomes of them (see below).
  */
@@ -340,37 +338,38 @@ static bool read_setting(struct dialogue *dialogue, const char *line)
 	struct lmtp_server_settings *settings = &dialogue->settings;
 	unsigned long number = 0;
 
-	if (sscanf(line, "max_size %lu", &number) == 1)
+	if (sscanf(line, "max-size: %lu", &number) == 1)
 		settings->max_size = number;
-	else if (sscanf(line, "max_recipients %lu", &number) == 1)
+	else if (sscanf(line, "max-recipients: %lu", &number) == 1)
 		settings->max_recipients = (uint32_t)number;
-	else if (sscanf(line, "max_bad_commands %lu", &number) == 1)
+	else if (sscanf(line, "max-bad-commands: %lu", &number) == 1)
 		settings->max_bad_commands = (uint32_t)number;
-	else if (strcmp(line, "no_smtputf8") == 0)
+	else if (strcmp(line, "no-smtputf8: yes") == 0)
 		settings->smtputf8 = false;
-	else if (strncmp(line, "refused ", 8) == 0)
-		add_string(&dialogue->refused, line + 8);
+	else if (strncmp(line, "refused: ", 9) == 0)
+		add_string(&dialogue->refused, line + 9);
 	else
 		return false;
 	return true;
 }
 
-/* "C: {x*510}" would be unreadable otherwise: REPEAT(c,n) in a line is n times c. */
+/* {TEXT*COUNT} is TEXT so many times; everything else is as add_unescaped takes it. */
 static void expand(struct text *text, const char *line)
 {
-	const char *found;
+	const char *open;
 	struct text piece = {NULL, 0};
 
-	while ((found = strstr(line, "REPEAT(")) != NULL) {
-		char c = found[7];
-		long n = strtol(found + 9, NULL, 10);
+	while ((open = strchr(line, '{')) != NULL) {
+		const char *star = strchr(open, '*'), *close = strchr(open, '}');
 
+		if (!star || !close)
+			break;
 		piece.size = 0;
-		add(&piece, line, (size_t)(found - line));
+		add(&piece, line, (size_t)(open - line));
 		add_unescaped(text, piece.data);
-		while (n-- > 0)
-			add(text, &c, 1);
-		line = strchr(found, ')') + 1;
+		for (long n = strtol(star + 1, NULL, 10); n > 0; n--)
+			add(text, open + 1, (size_t)(star - open - 1));
+		line = close + 1;
 	}
 	add_unescaped(text, line);
 	free(piece.data);
@@ -380,11 +379,9 @@ static bool read_line(struct dialogue *dialogue, const char *line)
 {
 	if (line[0] == '\0' || line[0] == '#')
 		return true;
-	if (strncmp(line, "= ", 2) == 0)
-		return read_setting(dialogue, line + 2);
-	if (strncmp(line, "C: ", 3) == 0 || strncmp(line, "c: ", 3) == 0) {
+	if (strncmp(line, "C: ", 3) == 0 || strncmp(line, "C- ", 3) == 0) {
 		expand(&dialogue->client, line + 3);
-		add_string(&dialogue->client, line[0] == 'C' ? "\r\n" : "");
+		add_string(&dialogue->client, line[1] == ':' ? "\r\n" : "");
 		return true;
 	}
 	if (strcmp(line, "C:") == 0) {
@@ -405,7 +402,7 @@ static bool read_line(struct dialogue *dialogue, const char *line)
 		add_string(&dialogue->events, "\n");
 		return true;
 	}
-	return false;
+	return read_setting(dialogue, line);
 }
 
 static bool read_dialogue(const char *file, struct dialogue *dialogue)
