@@ -110,7 +110,7 @@ static enum found look_up(struct search *search, pop3_span name)
 	case USERS_UNKNOWN:
 		break;
 	}
-	return NOBODY;
+	return alias ? FOUND : NOBODY; /* an alias that has been followed adds nobody more */
 }
 
 /* name with and without its sub-address, which ends where the local part (local octets) does. */
@@ -162,7 +162,7 @@ static enum found follow_steps(struct search *search)
 
 		if (found == FAILED)
 			return FAILED;
-		if (found == NOBODY && strcmp(step->name, step->from->name) != 0)
+		if (found == NOBODY)
 			log_warning("%s:%u: %s, a target of %s, is no user and no alias",
 				    aliases_file_name(search->recipients->aliases),
 				    step->from->line, step->name, step->from->name);
