@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/command.h"
 #include "cli/deliver_input.h"
 #include "config/config.h"
 #include "lmtp/headers.h"
@@ -328,7 +329,7 @@ static int usage(FILE *out, int status)
 static int run(struct deliver *deliver, const struct options *options, char **addresses,
 	       struct err *err)
 {
-	if (config_load(options->config, &deliver->config, err) < 0 ||
+	if (config_load(command_config(options->config), &deliver->config, err) < 0 ||
 	    open_databases(deliver, err) < 0)
 		return EX_TEMPFAIL; /* of configuration as well: mail must not bounce for it */
 	for (; *addresses; addresses++)
@@ -364,7 +365,7 @@ static void finish(struct deliver *deliver)
 
 int deliver_main(int argc, char **argv)
 {
-	struct options options = {DELIVER_CONFIG, NULL};
+	struct options options = {NULL, NULL};
 	struct deliver *deliver;
 	struct err err = {0};
 	int option, failed;
@@ -379,6 +380,7 @@ int deliver_main(int argc, char **argv)
 	}
 	if (optind == argc)
 		return usage(stderr, EX_USAGE);
+	log_open("valija deliver", LOG_LEVEL_WARNING);
 	deliver = calloc(1, sizeof(*deliver));
 	if (!deliver)
 		return EX_TEMPFAIL;

@@ -2,9 +2,6 @@
 #ifndef CLI_DELIVER_H
 #define CLI_DELIVER_H
 
-/* read when -c does not name another */
-#define DELIVER_CONFIG "/etc/valija/valija.conf"
-
 int deliver_main(int argc, char **argv);
 
 #endif
