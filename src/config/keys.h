@@ -8,6 +8,7 @@
 #define CONFIG_KEYS_H
 
 #include "config/config.h"
+#include "config/listener.h"
 
 #include <stddef.h>
 
@@ -59,11 +60,5 @@ void config_key_print(const struct config_key *key, const struct config *config,
 /* Makes path absolute. -1: too long. */
 int config_resolve(const char *directory, const char *path, char *buf, size_t size,
 		   struct err *err);
-bool config_host_valid(const char *name);
-/* "ADDR:PORT", "[V6]:PORT" or, for LMTP, a path. */
-int config_listener_parse(const char *value, enum config_service service, const char *directory,
-			  struct config_listener *ret, struct err *err);
-/* As the file writes it: "127.0.0.1:1110", "[::1]:1110", "/run/valija/lmtp". */
-void config_listener_print(const struct config_listener *listener, char *buf, size_t size);
 
 #endif

@@ -1,0 +1,11 @@
+/* A self-signed certificate, good enough to begin with. */
+#ifndef CLI_CERTIFICATE_H
+#define CLI_CERTIFICATE_H
+
+#include "base/err.h"
+
+/* Writes a new P-256 key (PEM, PKCS #8) and a certificate for localhost, the loopback addresses and
+ * host_name, ten years long, into the two descriptors. */
+int certificate_make(const char *host_name, int certificate_fd, int key_fd, struct err *err);
+
+#endif

@@ -1,0 +1,328 @@
+/*
+ * `valija init`: a post office in a directory: configuration, users, certificate, mail. It
+ * overwrites nothing: when any of them is there it stops before it makes the first, and what it
+ * made is taken away again when a later step fails.
+ */
+#include "cli/command.h"
+
+#include "cli/certificate.h"
+#include "config/config.h"
+#include "config/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define SYSUSERS "systemd-sysusers dist/sysusers.d/valija.conf"
+
+/* In the order they are made. */
+enum part { PART_TLS, PART_KEY, PART_CERTIFICATE, PART_MAIL, PART_USERS, PART_CONFIG, PART_COUNT };
+
+static const char *const names[PART_COUNT] = {"tls",  "tls/key.pem", "tls/cert.pem",
+					      "mail", "users",       "valija.conf"};
+
+struct office {
+	struct config config;
+	const char *directory;
+	int fd;
+	bool made_directory;
+	bool made[PART_COUNT];
+	const char *hints[2];
+};
+
+static int usage(void)
+{
+	fputs("usage: valija init DIR [--hostname NAME] [--pop3 ADDR:PORT] [--pop3s ADDR:PORT]\n"
+	      "                   [--lmtp ADDR:PORT|PATH]\n",
+	      stderr);
+	return EX_USAGE;
+}
+
+static int add_listener(struct office *office, const char *value, enum config_service service,
+			struct err *err)
+{
+	struct config_listener *listener = &office->config.listeners[service];
+
+	/* a path stays as it was given: it is relative to the configuration file */
+	if (config_listener_parse(value, service, NULL, listener, err) < 0)
+		return -1;
+	for (int i = 0; i < (int)service; i++)
+		if (listener->port && listener->port == office->config.listeners[i].port &&
+		    strcmp(listener->address, office->config.listeners[i].address) == 0)
+			return err_set(err, EX_USAGE, "%s is given twice", value);
+	office->config.listener_count = service + 1u;
+	return 0;
+}
+
+static int parse(int argc, char **argv, struct office *office, struct err *err)
+{
+	static const struct option options[] = {
+		{"hostname", required_argument, NULL, 'n'}, {"pop3", required_argument, NULL, 'p'},
+		{"pop3s", required_argument, NULL, 's'},    {"lmtp", required_argument, NULL, 'l'},
+		{"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
+	const char *listen[] = {"127.0.0.1:1110", "127.0.0.1:1995", "127.0.0.1:1124"};
+	int c;
+
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'n' && !config_host_valid(optarg))
+			return err_set(err, EX_USAGE, "\"%s\" is not a host name", optarg);
+		if (c == 'n')
+			snprintf(office->config.host_name, sizeof(office->config.host_name), "%s",
+				 optarg);
+		else if (c == 'p')
+			listen[SERVICE_POP3] = optarg;
+		else if (c == 's')
+			listen[SERVICE_POP3S] = optarg;
+		else if (c == 'l')
+			listen[SERVICE_LMTP] = optarg;
+		else
+			return -1;
+	}
+	if (optind != argc - 1 || !*argv[optind])
+		return -1;
+	office->directory = argv[optind];
+	for (int i = SERVICE_POP3; i <= SERVICE_LMTP; i++)
+		if (add_listener(office, listen[i], (enum config_service)i, err) < 0) {
+			err->code = EX_USAGE;
+			return -1;
+		}
+	return 0;
+}
+
+static int open_directory(struct office *office, struct err *err)
+{
+	if (mkdir(office->directory, 0755) == 0)
+		office->made_directory = true;
+	else if (errno != EEXIST)
+		return err_sys(err, EX_CANTCREAT, errno, "%s", office->directory);
+	office->fd = open(office->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (office->fd < 0)
+		return err_sys(err, EX_CANTCREAT, errno, "%s", office->directory);
+	for (int i = 0; i < PART_COUNT; i++) {
+		struct stat st;
+
+		if (fstatat(office->fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+			return err_set(err, EX_CANTCREAT,
+				       "%s/%s is there already; nothing was changed. Take another "
+				       "directory, or move it away",
+				       office->directory, names[i]);
+		if (errno != ENOENT)
+			return err_sys(err, EX_CANTCREAT, errno, "%s/%s", office->directory,
+				       names[i]);
+	}
+	return 0;
+}
+
+static int make_directory(struct office *office, enum part part, mode_t mode, struct err *err)
+{
+	if (mkdirat(office->fd, names[part], mode) < 0)
+		return err_sys(err, EX_CANTCREAT, errno, "%s/%s", office->directory, names[part]);
+	office->made[part] = true;
+	/* whatever the umask says: these are part of who may read what */
+	if (fchmodat(office->fd, names[part], mode, 0) < 0)
+		return err_sys(err, EX_CANTCREAT, errno, "%s/%s", office->directory, names[part]);
+	return 0;
+}
+
+static int make_file(struct office *office, enum part part, mode_t mode, struct err *err)
+{
+	int fd = openat(office->fd, names[part], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+
+	if (fd < 0)
+		return err_sys(err, EX_CANTCREAT, errno, "%s/%s", office->directory, names[part]);
+	office->made[part] = true;
+	if (fchmod(fd, mode) < 0) {
+		err_sys(err, EX_CANTCREAT, errno, "%s/%s", office->directory, names[part]);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static int finish_file(const struct office *office, enum part part, int fd, struct err *err)
+{
+	int status = fsync(fd) < 0 ? err_sys(err, EX_IOERR, errno, "%s/%s", office->directory,
+					     names[part])
+				   : 0;
+
+	close(fd);
+	return status;
+}
+
+static int make_certificate(struct office *office, struct err *err)
+{
+	int key, certificate, status;
+
+	if (make_directory(office, PART_TLS, 0755, err) < 0)
+		return -1;
+	key = make_file(office, PART_KEY, 0600, err);
+	if (key < 0)
+		return -1;
+	certificate = make_file(office, PART_CERTIFICATE, 0644, err);
+	if (certificate < 0) {
+		close(key);
+		return -1;
+	}
+	status = certificate_make(office->config.host_name, certificate, key, err);
+	if (finish_file(office, PART_CERTIFICATE, certificate, status < 0 ? NULL : err) < 0 ||
+	    finish_file(office, PART_KEY, key, status < 0 ? NULL : err) < 0)
+		status = -1;
+	return status;
+}
+
+/* As root, mail belongs to vmail; started by somebody else it belongs to them. */
+static int make_mail(struct office *office, struct err *err)
+{
+	const struct passwd *owner;
+
+	if (make_directory(office, PART_MAIL, 0711, err) < 0)
+		return -1;
+	if (geteuid() != 0)
+		return 0;
+	owner = getpwnam("vmail");
+	if (!owner) {
+		office->hints[0] = "The system user vmail, who is to own the mail, does not exist.";
+		return 0;
+	}
+	if (fchownat(office->fd, names[PART_MAIL], owner->pw_uid, owner->pw_gid, 0) < 0)
+		return err_sys(err, EX_CANTCREAT, errno, "%s/mail", office->directory);
+	return 0;
+}
+
+static int make_users(struct office *office, struct err *err)
+{
+	static const char text[] =
+		"# Users: NAME:{SCHEME}SECRET[:uid:gid:gecos:home:shell:extra]\n"
+		"# `valija user` changes this file; editors may, too. See valija-users(5).\n";
+	const struct group *group;
+	int fd = make_file(office, PART_USERS, 0640, err);
+
+	if (fd < 0)
+		return -1;
+	if (geteuid() == 0) {
+		group = getgrnam(office->config.user_auth);
+		if (!group)
+			office->hints[1] = "The system user valija-auth, who is to read the users, "
+					   "does not exist.";
+		else if (fchown(fd, 0, group->gr_gid) < 0)
+			goto fail;
+	}
+	if (write(fd, text, sizeof(text) - 1) != (ssize_t)sizeof(text) - 1)
+		goto fail;
+	return finish_file(office, PART_USERS, fd, err);
+fail:
+	err_sys(err, EX_IOERR, errno, "%s/users", office->directory);
+	close(fd);
+	return -1;
+}
+
+static int make_config(struct office *office, struct err *err)
+{
+	struct config_certificate *entry = &office->config.certificates[0];
+	FILE *out;
+	int fd, copy, status;
+
+	snprintf(entry->certificate, sizeof(entry->certificate), "%s", names[PART_CERTIFICATE]);
+	snprintf(entry->key, sizeof(entry->key), "%s", names[PART_KEY]);
+	office->config.certificate_count = 1;
+	fd = make_file(office, PART_CONFIG, 0644, err);
+	if (fd < 0)
+		return -1;
+	copy = dup(fd);
+	out = copy < 0 ? NULL : fdopen(copy, "w");
+	if (!out) {
+		err_sys(err, EX_OSERR, errno, "%s/valija.conf", office->directory);
+		if (copy >= 0)
+			close(copy);
+		close(fd);
+		return -1;
+	}
+	status = config_write_file(&office->config, out, err);
+	if (fclose(out) != 0 && status == 0)
+		status = err_sys(err, EX_IOERR, errno, "%s/valija.conf", office->directory);
+	if (finish_file(office, PART_CONFIG, fd, status < 0 ? NULL : err) < 0)
+		status = -1;
+	return status;
+}
+
+static void undo(const struct office *office)
+{
+	for (int i = PART_COUNT - 1; i >= 0; i--)
+		if (office->made[i])
+			unlinkat(office->fd, names[i],
+				 i == PART_TLS || i == PART_MAIL ? AT_REMOVEDIR : 0);
+	if (office->made_directory)
+		rmdir(office->directory);
+}
+
+/* As a person would type it: relative names stay relative. */
+static void report(const struct office *office)
+{
+	char listen[3][CONFIG_PATH_MAX + 16];
+
+	for (int i = 0; i < 3; i++)
+		config_listener_print(&office->config.listeners[i], listen[i], sizeof(listen[i]));
+	printf("A post office is in %s: POP3 on %s, POP3S on %s, LMTP on %s.\n", office->directory,
+	       listen[0], listen[1], listen[2]);
+	if (office->hints[0] || office->hints[1]) {
+		for (int i = 0; i < 2; i++)
+			if (office->hints[i])
+				printf("%s\n", office->hints[i]);
+		printf("Make the system users, then give the files to them:\n\n"
+		       "    " SYSUSERS "\n"
+		       "    chown vmail: %s/mail && chgrp valija-auth %s/users\n",
+		       office->directory, office->directory);
+	}
+	printf("\nNext:\n\n"
+	       "    valija user add -c %s/valija.conf NAME\n"
+	       "    valijad -c %s/valija.conf\n\n",
+	       office->directory, office->directory);
+}
+
+static int make_all(struct office *office, struct err *err)
+{
+	if (open_directory(office, err) < 0)
+		return -1;
+	if (make_certificate(office, err) < 0 || make_mail(office, err) < 0 ||
+	    make_users(office, err) < 0 || make_config(office, err) < 0)
+		return -1;
+	if (fsync(office->fd) < 0)
+		return err_sys(err, EX_IOERR, errno, "%s", office->directory);
+	return 0;
+}
+
+int init_main(int argc, char **argv)
+{
+	struct office *office = calloc(1, sizeof(*office));
+	struct err err = {0};
+	int code = EX_OK;
+
+	if (!office)
+		return EX_OSERR;
+	office->fd = -1;
+	config_defaults(&office->config);
+	if (parse(argc, argv, office, &err) < 0) {
+		code = err.code ? command_failed("init", &err) : usage();
+	} else if (make_all(office, &err) < 0) {
+		undo(office);
+		code = command_failed("init", &err);
+	} else {
+		report(office);
+		if (fflush(stdout) != 0)
+			code = EX_IOERR;
+	}
+	if (office->fd >= 0)
+		close(office->fd);
+	free(office);
+	return code;
+}

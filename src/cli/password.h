@@ -1,0 +1,11 @@
+/* A new password from whoever sits there, or from a script. */
+#ifndef CLI_PASSWORD_H
+#define CLI_PASSWORD_H
+
+#include "base/err.h"
+#include "base/secret.h"
+
+/* From the terminal: twice, without echo. When standard input is none: its first line. */
+int password_read(struct secret *ret, struct err *err);
+
+#endif

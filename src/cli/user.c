@@ -1,0 +1,208 @@
+/*
+ * `valija user`: users of the passwd-file that the configuration names. valijad sees a change at
+ * the next login; nobody has to tell it.
+ */
+#include "cli/command.h"
+
+#include "base/secret.h"
+#include "base/text.h"
+#include "cli/password.h"
+#include "config/config.h"
+#include "users/edit.h"
+#include "users/schemes.h"
+#include "users/users.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum verb { VERB_ADD, VERB_PASSWD, VERB_DEL, VERB_LIST, VERB_COUNT };
+
+static const char *const verbs[VERB_COUNT] = {"add", "passwd", "del", "list"};
+
+struct arguments {
+	enum verb verb;
+	const char *config, *name, *scheme;
+};
+
+static int usage(void)
+{
+	fputs("usage: valija user add|passwd [-c CONF] NAME [--scheme SCHEME]\n"
+	      "       valija user del [-c CONF] NAME\n"
+	      "       valija user list [-c CONF]\n"
+	      "The password is asked for, or is the first line of standard input.\nSchemes:",
+	      stderr);
+	for (const char *const *name = scheme_names(); *name; name++)
+		fprintf(stderr, " %s", *name);
+	fputs(".\n", stderr);
+	return EX_USAGE;
+}
+
+static int parse(int argc, char **argv, struct arguments *ret)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+						{"scheme", required_argument, NULL, 's'},
+						{"help", no_argument, NULL, 'h'},
+						{NULL, 0, NULL, 0}};
+	int c;
+
+	ret->verb = VERB_COUNT;
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "c:s:h", options, NULL)) != -1) {
+		if (c == 'c')
+			ret->config = optarg;
+		else if (c == 's')
+			ret->scheme = optarg;
+		else
+			return -1;
+	}
+	if (optind == argc)
+		return -1;
+	for (int i = 0; i < VERB_COUNT; i++)
+		if (strcmp(argv[optind], verbs[i]) == 0)
+			ret->verb = (enum verb)i;
+	if (ret->verb == VERB_COUNT) {
+		fprintf(stderr, "valija user: there is no \"%s\"\n", argv[optind]);
+		return -1;
+	}
+	optind++;
+	if (ret->verb != VERB_LIST) {
+		if (optind == argc)
+			return -1;
+		ret->name = argv[optind++];
+	}
+	if (ret->scheme && (ret->verb == VERB_LIST || ret->verb == VERB_DEL))
+		return -1;
+	return optind == argc ? 0 : -1;
+}
+
+static void print_name(void *argument, pop3_span name)
+{
+	FILE *out = argument;
+	char text[4 * USER_NAME_MAX + 1];
+
+	/* names in UTF-8 stay as they are for scripts; a terminal gets nothing it could obey */
+	if (isatty(STDOUT_FILENO)) {
+		text_escape(text, sizeof(text) - 1, name);
+		fprintf(out, "%s\n", text);
+	} else {
+		fprintf(out, "%.*s\n", (int)name.size, name.data);
+	}
+}
+
+struct search {
+	pop3_span name;
+	bool found;
+};
+
+static void compare(void *argument, pop3_span name)
+{
+	struct search *search = argument;
+
+	search->found |= span_equal(name, search->name);
+}
+
+/* What can be said before a password is asked for. edit_users checks again under its lock. */
+static int check(const struct arguments *arguments, const struct config *config, struct err *err)
+{
+	struct search search = {.name = span_of(arguments->name)};
+	bool known = !arguments->scheme;
+
+	for (const char *const *name = scheme_names(); *name && !known; name++)
+		known = strcasecmp(*name, arguments->scheme) == 0;
+	if (!known)
+		return err_set(err, EX_USAGE,
+			       "passwords are not stored as \"%s\" here; `valija user` alone lists "
+			       "the schemes",
+			       arguments->scheme);
+	if (!user_name_valid(search.name))
+		return err_set(err, EX_DATAERR, "%s", edit_bad_name);
+	if (edit_list(config->users, compare, &search, NULL) < 0)
+		return 0;
+	if (arguments->verb == VERB_PASSWD && !search.found)
+		return err_set(err, EX_NOUSER, "there is no user %s in %s", arguments->name,
+			       config->users);
+	if (arguments->verb == VERB_ADD && search.found)
+		return err_set(
+			err, EX_CANTCREAT,
+			"the user %s is there already; change the password with `valija user "
+			"passwd`",
+			arguments->name);
+	return 0;
+}
+
+static int set_password(const struct arguments *arguments, const struct config *config,
+			struct err *err)
+{
+	const char *scheme = arguments->scheme ? arguments->scheme : "YESCRYPT";
+	pop3_span name = span_of(arguments->name);
+	struct secret password;
+	char stored[USER_SECRET_MAX + 1];
+	int status;
+
+	if (check(arguments, config, err) < 0 || password_read(&password, err) < 0)
+		return -1;
+	status = scheme_make(scheme, &password, stored, sizeof(stored), err);
+	secret_finish(&password);
+	if (status == 0)
+		status = edit_users(config->users,
+				    arguments->verb == VERB_ADD ? EDIT_ADD : EDIT_CHANGE, name,
+				    stored, err);
+	wipe(stored, sizeof(stored));
+	return status;
+}
+
+static int run(const struct arguments *arguments, const struct config *config, struct err *err)
+{
+	switch (arguments->verb) {
+	case VERB_ADD:
+	case VERB_PASSWD:
+		return set_password(arguments, config, err);
+	case VERB_DEL:
+		return edit_users(config->users, EDIT_DELETE, span_of(arguments->name), NULL, err);
+	case VERB_LIST:
+		return edit_list(config->users, print_name, stdout, err);
+	case VERB_COUNT:
+		break;
+	}
+	return -1;
+}
+
+static void report(const struct arguments *arguments, const struct config *config)
+{
+	if (arguments->verb == VERB_ADD)
+		printf("%s may log in; new mail is put into %s/%s\n", arguments->name, config->mail,
+		       arguments->name);
+	else if (arguments->verb == VERB_PASSWD)
+		printf("%s has a new password\n", arguments->name);
+	else if (arguments->verb == VERB_DEL)
+		printf("%s can't log in any more; mail in %s/%s is still there\n", arguments->name,
+		       config->mail, arguments->name);
+}
+
+int user_main(int argc, char **argv)
+{
+	struct arguments arguments = {0};
+	struct config *config;
+	struct err err = {0};
+	int status;
+
+	if (parse(argc, argv, &arguments) < 0)
+		return usage();
+	config = malloc(sizeof(*config));
+	if (!config)
+		return EX_OSERR;
+	status = config_load(command_config(arguments.config), config, &err);
+	if (status == 0)
+		status = run(&arguments, config, &err);
+	if (status == 0)
+		report(&arguments, config);
+	free(config);
+	if (status < 0)
+		return command_failed("user", &err);
+	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
+}

@@ -1,0 +1,275 @@
+/* See edit.h. Runs as whoever calls `valija user`. */
+#include "users/edit.h"
+
+#include "base/secret.h"
+#include "base/text.h"
+#include "users/passwd_line.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+const char edit_bad_name[] =
+	"not a user name: 1 to 255 octets, no blank, no \"/\" or \":\", not beginning with \"-\", "
+	"\".\" or \"#\"";
+
+#define FILE_MAX (512u << 20)
+
+struct old_file {
+	int fd; /* locked */
+	struct stat st;
+	char *text;
+	size_t size;
+};
+
+static void old_file_close(struct old_file *old)
+{
+	if (old->text) {
+		wipe(old->text, old->size);
+		free(old->text);
+	}
+	if (old->fd >= 0)
+		close(old->fd);
+}
+
+/* Opens and locks what path names now: the one that was opened may have been replaced while we
+ * waited for its lock. */
+static int open_locked(const char *path, bool make, struct old_file *old, struct err *err)
+{
+	struct stat now;
+
+	for (;;) {
+		old->fd =
+			open(path,
+			     (make ? O_RDWR | O_CREAT : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW,
+			     0640);
+		if (old->fd < 0)
+			return err_sys(err, errno == ENOENT ? EX_NOINPUT : EX_NOPERM, errno, "%s",
+				       path);
+		if (flock(old->fd, LOCK_EX) < 0)
+			return err_sys(err, EX_OSERR, errno, "locking %s", path);
+		if (fstat(old->fd, &old->st) < 0 || !S_ISREG(old->st.st_mode))
+			return err_set(err, EX_NOINPUT, "%s: not a regular file", path);
+		if (lstat(path, &now) == 0 && now.st_ino == old->st.st_ino &&
+		    now.st_dev == old->st.st_dev)
+			return 0;
+		close(old->fd);
+		old->fd = -1;
+	}
+}
+
+static int read_old(const char *path, struct old_file *old, struct err *err)
+{
+	size_t want = (size_t)old->st.st_size;
+
+	if (old->st.st_size > FILE_MAX)
+		return err_set(err, EX_DATAERR, "%s: more than 512 MiB", path);
+	old->text = malloc(want + 1);
+	if (!old->text)
+		return err_set(err, EX_OSERR, "out of memory");
+	while (old->size < want) {
+		ssize_t n =
+			pread(old->fd, old->text + old->size, want - old->size, (off_t)old->size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(err, EX_IOERR, errno, "%s", path);
+		if (n == 0)
+			break;
+		old->size += (size_t)n;
+	}
+	return 0;
+}
+
+/* Comments and bad lines belong to nobody: they are kept. */
+static bool is_of(pop3_span line, pop3_span name)
+{
+	return memchr(line.data ? line.data : "", ':', line.size) &&
+	       span_equal(passwd_line_name(line), name);
+}
+
+/* The line with another secret; the fields behind it stay. */
+static void write_changed(FILE *out, pop3_span line, pop3_span name, const char *stored)
+{
+	pop3_span rest = {line.data + name.size + 1, line.size - name.size - 1};
+	const char *colon = rest.size ? memchr(rest.data, ':', rest.size) : NULL;
+
+	fwrite(name.data, 1, name.size, out);
+	fprintf(out, ":%s", stored);
+	if (colon)
+		fwrite(colon, 1, rest.size - (size_t)(colon - rest.data), out);
+	fputc('\n', out);
+}
+
+static int write_new(FILE *out, const struct old_file *old, enum edit edit, pop3_span name,
+		     const char *stored, struct err *err)
+{
+	pop3_span text = {old->text, old->size}, line;
+	bool found = false, ended;
+	const char *start = text.data;
+
+	while (passwd_line_next(&text, &line, &ended)) {
+		if (!is_of(line, name)) {
+			fwrite(start, 1, (size_t)(text.data - start), out);
+			if (!ended)
+				fputc('\n', out);
+		} else {
+			found = true;
+			if (edit == EDIT_CHANGE)
+				write_changed(out, line, name, stored);
+		}
+		start = text.data;
+	}
+	if (edit == EDIT_ADD && found)
+		return err_set(
+			err, EX_CANTCREAT,
+			"the user %.*s is there already; change the password with `valija user "
+			"passwd`",
+			(int)name.size, name.data);
+	if (edit != EDIT_ADD && !found)
+		return err_set(err, EX_NOUSER, "there is no user %.*s", (int)name.size, name.data);
+	if (edit == EDIT_ADD)
+		fprintf(out, "%.*s:%s\n", (int)name.size, name.data, stored);
+	return 0;
+}
+
+static int flush_directory(const char *path, struct err *err)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int fd, status;
+
+	snprintf(directory, sizeof(directory), "%.*s", slash == path ? 1 : (int)(slash - path),
+		 path);
+	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	status = fd < 0 ? -1 : fsync(fd);
+	if (status < 0)
+		err_sys(err, EX_IOERR, errno, "flushing %s", directory);
+	if (fd >= 0)
+		close(fd);
+	return status;
+}
+
+static int keep_owner(int fd, const struct old_file *old, const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, EX_OSERR, errno, "%s", path);
+	if ((st.st_uid != old->st.st_uid || st.st_gid != old->st.st_gid) &&
+	    fchown(fd, old->st.st_uid, old->st.st_gid) < 0)
+		return err_sys(
+			err, EX_NOPERM, errno,
+			"%s: its owner and group can't be kept; try again as its owner or as "
+			"root",
+			path);
+	if (fchmod(fd, old->st.st_mode & 07777) < 0)
+		return err_sys(err, EX_NOPERM, errno, "%s", path);
+	return 0;
+}
+
+static int replace(const char *path, const struct old_file *old, enum edit edit, pop3_span name,
+		   const char *stored, struct err *err)
+{
+	char temporary[PATH_MAX];
+	int fd, status = -1;
+	FILE *out;
+
+	if ((size_t)snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= sizeof(temporary))
+		return err_set(err, EX_DATAERR, "%s: the path is too long", path);
+	fd = mkostemp(temporary, O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(err, EX_CANTCREAT, errno, "%s", temporary);
+	out = fdopen(fd, "w");
+	if (!out) {
+		close(fd);
+		err_set(err, EX_OSERR, "out of memory");
+		goto drop;
+	}
+	if (write_new(out, old, edit, name, stored, err) < 0 ||
+	    keep_owner(fd, old, path, err) < 0) {
+		fclose(out);
+		goto drop;
+	}
+	if (fflush(out) != 0 || ferror(out) || fsync(fd) < 0) {
+		err_sys(err, EX_IOERR, errno, "writing %s", temporary);
+		fclose(out);
+		goto drop;
+	}
+	if (fclose(out) != 0 || rename(temporary, path) < 0) {
+		err_sys(err, EX_IOERR, errno, "%s", path);
+		goto drop;
+	}
+	return flush_directory(path, err);
+drop:
+	unlink(temporary);
+	return status;
+}
+
+/* Where the file is, with links followed, so that a link stays one. */
+static int real_path(const char *path, char real[PATH_MAX], struct err *err)
+{
+	char directory[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+
+	if (realpath(path, real))
+		return 0;
+	if (errno != ENOENT || strlen(path) >= sizeof(directory))
+		return err_sys(err, EX_NOINPUT, errno, "%s", path);
+	snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - path + 1) : 1,
+		 slash ? path : ".");
+	if (!realpath(directory, real) ||
+	    strlen(real) + strlen(slash ? slash : path) + 2 > PATH_MAX)
+		return err_sys(err, EX_NOINPUT, errno, "%s", path);
+	strncat(real, "/", PATH_MAX - strlen(real) - 1);
+	strncat(real, slash ? slash + 1 : path, PATH_MAX - strlen(real) - 1);
+	return 0;
+}
+
+int edit_users(const char *path, enum edit edit, pop3_span name, const char *stored,
+	       struct err *err)
+{
+	struct old_file old = {.fd = -1};
+	char real[PATH_MAX];
+	int status = -1;
+
+	if (!user_name_valid(name))
+		return err_set(err, EX_DATAERR, "%s", edit_bad_name);
+	if (real_path(path, real, err) < 0)
+		return -1;
+	if (open_locked(real, edit == EDIT_ADD, &old, err) == 0 && read_old(real, &old, err) == 0)
+		status = replace(real, &old, edit, name, stored, err);
+	old_file_close(&old);
+	return status;
+}
+
+int edit_list(const char *path, void (*each)(void *argument, pop3_span name), void *argument,
+	      struct err *err)
+{
+	struct old_file old = {.fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
+	pop3_span text, line;
+	bool ended;
+	int status = -1;
+
+	if (old.fd < 0)
+		return err_sys(err, errno == ENOENT ? EX_NOINPUT : EX_NOPERM, errno, "%s", path);
+	if (fstat(old.fd, &old.st) < 0 || !S_ISREG(old.st.st_mode)) {
+		err_set(err, EX_NOINPUT, "%s: not a regular file", path);
+	} else if (read_old(path, &old, err) == 0) {
+		text = (pop3_span){old.text, old.size};
+		while (passwd_line_next(&text, &line, &ended))
+			if (line.size && line.data[0] != '#' && memchr(line.data, ':', line.size))
+				each(argument, passwd_line_name(line));
+		status = 0;
+	}
+	old_file_close(&old);
+	return status;
+}
