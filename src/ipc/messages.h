@@ -13,6 +13,8 @@
 
 #include "sys/chan.h"
 
+#include <pop3/server.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -134,6 +136,8 @@ struct ipc_recipient_answer { /* RCPT_REFUSED, RCPT_READY, DELIVERED; tail: text
 	uint32_t transaction, index;
 	uint16_t code; /* 250, 452, 550 … */
 	uint16_t enhanced[3];
+	uint32_t parts; /* an alias leads to so many maildrops; each answers for itself */
+	uint32_t unused;
 };
 
 /* auth → keeper */
@@ -147,7 +151,8 @@ struct ipc_recipient_open { /* tail: user, home, address */
 	uint64_t front, session;
 	uint32_t transaction, index;
 	uint64_t quota_messages, quota_octets;
-	uint32_t user_size, home_size, address_size, unused;
+	uint32_t user_size, home_size, address_size;
+	uint32_t parts; /* maildrops that this recipient leads to */
 };
 
 /* keeper → front */

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
-#if HAVE_SYSTEMD
+#ifdef HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
 #endif
 
@@ -43,7 +43,7 @@ struct monitor {
 
 static void notify(const char *state)
 {
-#if HAVE_SYSTEMD
+#ifdef HAVE_SYSTEMD
 	sd_notify(0, state);
 #else
 	(void)state;
@@ -246,7 +246,7 @@ static void pat_watchdog(struct loop_timer *timer)
 
 static void start_watchdog(struct monitor *m)
 {
-#if HAVE_SYSTEMD
+#ifdef HAVE_SYSTEMD
 	uint64_t usec;
 
 	if (sd_watchdog_enabled(0, &usec) > 0)

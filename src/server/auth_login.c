@@ -1,0 +1,315 @@
+/*
+ * Login attempts in auth: what a front sends becomes a struct login, worked on at once when that is
+ * cheap and in a worker when it is not; the verdict goes back to the front (challenge, denial) or
+ * on to a keeper (grant). See auth.h.
+ */
+#include "server/auth.h"
+
+#include "base/log.h"
+#include "base/secret.h"
+#include "base/text.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+static const char wrong[] = "wrong user name or password";
+static const char busy[] = "logins cannot be checked now, try again later";
+
+struct login_job {
+	struct job job;
+	struct auth *auth;
+	struct auth_session *session; /* NULL: it went away meanwhile */
+	struct peer *front;
+	struct login *login;
+	enum login_verdict verdict;
+	bool has_response;
+	size_t size;
+	char response[];
+};
+
+const char *auth_address_text(const uint8_t ip[16], char *buf)
+{
+	static const uint8_t none[16];
+	const struct in6_addr *six = (const struct in6_addr *)(const void *)ip;
+
+	if (memcmp(ip, none, sizeof(none)) == 0)
+		return "a local socket";
+	if (IN6_IS_ADDR_V4MAPPED(six))
+		inet_ntop(AF_INET, ip + 12, buf, INET_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, ip, buf, INET6_ADDRSTRLEN);
+	return buf;
+}
+
+void auth_new_stamp(struct auth *auth, struct auth_session *session)
+{
+	unsigned char random[16];
+	char hex[33], stamp[CONFIG_NAME_MAX + 80];
+
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return;
+	hex_encode(random, sizeof(random), hex);
+	snprintf(stamp, sizeof(stamp), "<%s.%lld@%s>", hex, (long long)time(NULL),
+		 auth->child->config->host_name);
+	session->stamp = strdup(stamp);
+}
+
+void auth_logout(struct auth_session *session)
+{
+	struct auth *auth = session->front->child->state;
+
+	session->granted = false;
+	if (session->user)
+		limits_logout(&auth->limits, session->user);
+	session->user = NULL;
+}
+
+void auth_deny(struct auth_session *session, enum pop3_code code, const char *text, uint32_t delay)
+{
+	const struct config *config = session->front->child->config;
+	struct ipc_answer message = {.session = session->node.key, .code = code, .delay = delay};
+	struct iovec tail;
+
+	message.close = code == POP3_CODE_AUTH && config->max_failures &&
+			session->failures >= config->max_failures;
+	memcpy(&tail.iov_base, &text, sizeof(text));
+	tail.iov_len = strlen(text);
+	ipc_send(&session->front->chan, IPC_DENIED, &message, &tail, 1, NULL, 0);
+}
+
+static void say(const struct auth_session *session, const struct login *login, const char *outcome,
+		const char *why)
+{
+	pop3_span name = login_claimed_name(login);
+	char address[64];
+
+	log_info("%s: user=<%.*s> from=%s%s%s%s", outcome, (int)name.size,
+		 name.data ? name.data : "", auth_address_text(session->ip, address),
+		 session->secured ? " tls" : "", why[0] ? ": " : "", why);
+}
+
+static void denied(struct auth *auth, struct auth_session *session)
+{
+	uint32_t delay;
+
+	session->failures++;
+	delay = limits_failed(&auth->limits, session->address, session->failures,
+			      loop_now(auth->child->loop));
+	say(session, session->login, "login refused", login_reason(session->login));
+	auth_deny(session, POP3_CODE_AUTH, wrong, delay);
+}
+
+static void granted(struct auth *auth, struct auth_session *session)
+{
+	const struct user *user = login_user(session->login);
+
+	session->user = limits_login(&auth->limits, span_of(user->name));
+	if (!session->user) {
+		say(session, session->login, "login refused", "too many sessions of this user");
+		auth_deny(session, POP3_CODE_IN_USE, "too many sessions of this user", 0);
+		return;
+	}
+	session->granted = true;
+	say(session, session->login, "login", "");
+	auth_open(session, user);
+}
+
+static void challenge(struct auth_session *session)
+{
+	pop3_span text = login_challenge(session->login);
+	struct ipc_answer message = {.session = session->node.key};
+	struct iovec tail;
+
+	memcpy(&tail.iov_base, &text.data, sizeof(text.data));
+	tail.iov_len = text.size;
+	ipc_send(&session->front->chan, IPC_CHALLENGE, &message, &tail, 1, NULL, 0);
+}
+
+static void conclude(struct auth *auth, struct auth_session *session, enum login_verdict verdict)
+{
+	switch (verdict) {
+	case LOGIN_MORE:
+		challenge(session);
+		return;
+	case LOGIN_GRANTED:
+		granted(auth, session);
+		break;
+	case LOGIN_DENIED:
+		denied(auth, session);
+		break;
+	case LOGIN_PERM:
+		say(session, session->login, "login failed", login_reason(session->login));
+		auth_deny(session, POP3_CODE_SYS_PERM,
+			  "this login cannot be checked, ask the postmaster", 0);
+		break;
+	case LOGIN_TEMP:
+	case LOGIN_SLOW:
+		say(session, session->login, "login failed", login_reason(session->login));
+		auth_deny(session, POP3_CODE_SYS_TEMP, busy, 0);
+		break;
+	}
+	login_destroy(session->login);
+	session->login = NULL;
+}
+
+/* -- in a worker -- */
+
+static void job_run(struct job *base)
+{
+	struct login_job *job = (struct login_job *)base;
+
+	job->verdict =
+		login_step(job->login, (pop3_span){job->response, job->size}, job->has_response);
+}
+
+static void job_done(struct job *base)
+{
+	struct login_job *job = (struct login_job *)base;
+
+	if (job->session) {
+		job->session->job = NULL;
+		job->front->unanswered--;
+		conclude(job->auth, job->session, job->verdict);
+	} else {
+		login_destroy(job->login);
+	}
+	wipe(job->response, job->size);
+	free(job);
+}
+
+static int add_job(struct auth *auth, struct auth_session *session, pop3_span response,
+		   bool has_response)
+{
+	struct login_job *job = calloc(1, sizeof(*job) + response.size);
+
+	if (!job)
+		return -1;
+	job->job.run = job_run;
+	job->job.done = job_done;
+	job->auth = auth;
+	job->session = session;
+	job->front = session->front;
+	job->login = session->login;
+	job->has_response = has_response;
+	job->size = response.size;
+	if (response.size)
+		memcpy(job->response, response.data, response.size);
+	if (workers_add(auth->workers, &job->job, false) < 0) {
+		wipe(job->response, job->size);
+		free(job);
+		return -1;
+	}
+	session->job = job;
+	session->front->unanswered++;
+	return 0;
+}
+
+void auth_login_cancel(struct auth_session *session)
+{
+	if (session->job) {
+		session->job->session = NULL; /* the job owns the login now */
+		session->front->unanswered--;
+		session->job = NULL;
+	} else {
+		login_destroy(session->login);
+	}
+	session->login = NULL;
+}
+
+/* -- what fronts send -- */
+
+static void step(struct auth_session *session, pop3_span response, bool has_response)
+{
+	struct auth *auth = session->front->child->state;
+	enum login_verdict verdict = login_step_fast(session->login, response, has_response);
+
+	if (verdict != LOGIN_SLOW)
+		conclude(auth, session, verdict);
+	else if (add_job(auth, session, response, has_response) < 0)
+		conclude(auth, session, LOGIN_TEMP);
+}
+
+static struct login *start_sasl(struct auth *auth, struct auth_session *session,
+				pop3_span mechanism)
+{
+	const struct ipc_secured *secured = session->secured;
+	struct login_channel channel = {.tls = secured != NULL, .loopback = session->loopback};
+
+	if (secured) {
+		channel.exporter =
+			(pop3_span){(const char *)secured->exporter, secured->exporter_size};
+		channel.end_point =
+			(pop3_span){(const char *)secured->end_point, secured->end_point_size};
+	}
+	return login_sasl(auth->service, mechanism, &channel);
+}
+
+static struct login *start_attempt(struct auth_session *session, enum ipc_type type, pop3_span user,
+				   pop3_span secret)
+{
+	struct auth *auth = session->front->child->state;
+	struct login *login;
+	char *stamp;
+
+	if (type == IPC_PASS)
+		return login_pass(auth->service, user, secret);
+	if (type == IPC_SASL_START)
+		return start_sasl(auth, session, user);
+	stamp = session->stamp; /* good for one attempt only */
+	session->stamp = NULL;
+	login = login_apop(auth->service, user, secret, stamp ? span_of(stamp) : SPAN_LITERAL(""));
+	free(stamp);
+	return login;
+}
+
+/* What a front offered must be allowed here too: it may have been taken over. */
+static bool allowed(const struct auth_session *session, enum ipc_type type, pop3_span mechanism)
+{
+	const struct config *config = session->front->child->config;
+	bool in_clear = type == IPC_PASS ||
+			(type == IPC_SASL_START && (span_equal(mechanism, SPAN_LITERAL("PLAIN")) ||
+						    span_equal(mechanism, SPAN_LITERAL("LOGIN"))));
+
+	if (session->secured || !in_clear)
+		return true;
+	return config->plain_without_tls || (session->loopback && config->plain_on_loopback);
+}
+
+void auth_login_message(struct auth_session *session, enum ipc_type type,
+			const struct ipc_credentials *message)
+{
+	const char *tail = ipc_tail(message);
+	pop3_span user = {tail, message->user_size}, secret;
+
+	if ((uint64_t)message->user_size + message->secret_size != message->head.tail) {
+		peer_break(session->front, "credentials whose sizes do not add up");
+		return;
+	}
+	secret = (pop3_span){tail + message->user_size, message->secret_size};
+	if (session->granted || session->job ||
+	    (type == IPC_SASL_RESPONSE) != (session->login != NULL))
+		return; /* out of order: a front that does this loses its client, nothing more */
+	if (session->front->unanswered >= IPC_AUTH_CREDITS) {
+		peer_break(session->front, "more logins at once than it has credits for");
+		return;
+	}
+	if (!allowed(session, type, user)) {
+		auth_deny(session, POP3_CODE_NONE, "not in clear text: use TLS", 0);
+		return;
+	}
+	if (type != IPC_SASL_RESPONSE)
+		session->login = start_attempt(session, type, user, secret);
+	if (!session->login) {
+		auth_deny(session, POP3_CODE_SYS_TEMP, busy, 0);
+		return;
+	}
+	if (type == IPC_PASS || type == IPC_APOP)
+		step(session, SPAN_LITERAL(""), false);
+	else
+		step(session, secret, message->has_secret);
+}

@@ -1,0 +1,368 @@
+/* See front.h. */
+#include "server/front.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "build-config.h"
+#include "server/certificates.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define ACCEPTS 64          /* a turn */
+#define ACCEPT_PAUSE_MS 100 /* when descriptors are short */
+#define SPARE_MS 5000       /* an idle session's memory is given back after so long */
+
+/* -- peers -- */
+
+static void peer_up(struct peer *peer)
+{
+	struct front *front = peer->child->state;
+	struct link *link = calloc(1, sizeof(*link));
+
+	if (!link) {
+		peer_break(peer, "out of memory");
+		return;
+	}
+	link->peer = peer;
+	link->waiting_tail = &link->waiting;
+	peer->data = link;
+	if (peer->role != ROLE_AUTH)
+		return;
+	front->auth = link;
+}
+
+static void resume_one(struct table_node *node, void *context)
+{
+	(void)context;
+	login_resume(CONTAINER(node, struct session, node));
+}
+
+static void lose_auth(struct table_node *node, void *context)
+{
+	(void)context;
+	login_auth_lost(CONTAINER(node, struct session, node));
+}
+
+static void peer_gone(struct peer *peer)
+{
+	struct front *front = peer->child->state;
+	struct link *link = peer->data;
+
+	if (!link)
+		return;
+	if (link == front->auth) {
+		front->auth = NULL;
+		table_each(&front->sessions, lose_auth, NULL);
+	}
+	while (link->sessions) {
+		struct session *session = link->sessions;
+
+		link->sessions = session->next;
+		session->link = NULL;
+		session->at = NULL;
+		session_abort(
+			session); /* its keeper is gone, the lock with it: nothing was deleted */
+	}
+	free(link);
+}
+
+/* Clear-text mechanisms without those that show the password. */
+static void strict_mechanisms(const char *all, char *ret, size_t size)
+{
+	char copy[CONFIG_NAME_MAX], *rest = copy, *word;
+	size_t used = 0;
+
+	snprintf(copy, sizeof(copy), "%s", all);
+	ret[0] = '\0';
+	while ((word = strtok_r(rest, " ", &rest))) {
+		if (strcmp(word, "PLAIN") == 0 || strcmp(word, "LOGIN") == 0)
+			continue;
+		used += (size_t)snprintf(ret + used, size - used, "%s%s", used ? " " : "", word);
+	}
+}
+
+static void take_offer(struct front *front, const struct ipc_offer *message)
+{
+	const char *tail = ipc_tail(message);
+	pop3_span plain = {tail, message->mechanisms_size};
+
+	if ((uint64_t)message->mechanisms_size + message->mechanisms_tls_size !=
+		    message->head.tail ||
+	    span_copy(plain, front->mechanisms, sizeof(front->mechanisms)) < 0 ||
+	    span_copy((pop3_span){tail + plain.size, message->mechanisms_tls_size},
+		      front->mechanisms_tls, sizeof(front->mechanisms_tls)) < 0)
+		return;
+	strict_mechanisms(front->mechanisms, front->mechanisms_strict,
+			  sizeof(front->mechanisms_strict));
+	front->apop = message->apop;
+}
+
+static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
+{
+	struct front *front = peer->child->state;
+
+	if (!peer->data)
+		return;
+	if (peer->role == ROLE_KEEPER)
+		mail_message(peer->data, type, message, fds);
+	else if (type == IPC_OFFER)
+		take_offer(front, message);
+	else
+		login_message(front, type, message);
+	if (type == IPC_OFFER)
+		table_each(&front->sessions, resume_one, NULL);
+}
+
+/* -- accepting -- */
+
+static void watch_listeners(struct front *front, int what)
+{
+	for (unsigned i = 0; i < front->listener_count; i++)
+		loop_watch_want(&front->listeners[i].watch, what);
+}
+
+static void accept_again(struct loop_timer *timer)
+{
+	struct front *front = timer->context;
+
+	if (!front->child->draining)
+		watch_listeners(front, LOOP_READ);
+}
+
+static bool peer_address(const struct sockaddr_storage *from, uint8_t address[16], uint16_t *port)
+{
+	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+
+	if (from->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)from;
+
+		memcpy(address, &six->sin6_addr, 16);
+		*port = ntohs(six->sin6_port);
+	} else {
+		const struct sockaddr_in *four = (const struct sockaddr_in *)from;
+
+		memcpy(address, mapped, sizeof(mapped));
+		memcpy(address + 12, &four->sin_addr, 4);
+		*port = ntohs(four->sin_port);
+	}
+	if (memcmp(address, mapped, sizeof(mapped)) == 0)
+		return address[12] == 127;
+	return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)address);
+}
+
+static void accept_ready(struct loop_watch *watch, int what)
+{
+	struct listener *listener = watch->context;
+	struct front *front = listener->front;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS; i++) {
+		struct sockaddr_storage from;
+		socklen_t size = sizeof(from);
+		uint8_t address[16];
+		uint16_t port;
+		bool loopback;
+		int fd = accept4(watch->fd, (struct sockaddr *)&from, &size,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0) {
+			if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS &&
+			    errno != ENOMEM)
+				return;
+			log_warning("cannot take more connections: %s", strerror(errno));
+			watch_listeners(front, 0);
+			loop_timer_set(&front->accept_again, ACCEPT_PAUSE_MS);
+			return;
+		}
+		loopback = peer_address(&from, address, &port);
+		session_start(front, &fd, listener->tls, address, port, loopback);
+	}
+}
+
+static void add_listener(struct front *front, const struct ipc_listener *message, int *fd)
+{
+	struct listener *listener;
+
+	if (front->listener_count == CONFIG_LISTENERS_MAX)
+		return;
+	listener = &front->listeners[front->listener_count++];
+	listener->front = front;
+	listener->tls = message->service == SERVICE_POP3S;
+	loop_watch_init(&listener->watch, front->child->loop, *fd, accept_ready, listener);
+	*fd = -1;
+}
+
+/* -- the process -- */
+
+static struct front *root_struct(struct child *child)
+{
+	struct front *front = child->state;
+
+	if (front)
+		return front;
+	front = calloc(1, sizeof(*front));
+	if (!front)
+		abort();
+	front->child = child;
+	table_init(&front->sessions);
+	child->state = front;
+	return front;
+}
+
+static void take_certificates(struct front *front, const struct ipc_certificates *message, int fd)
+{
+	struct err err;
+
+	if (certificates_unpack(fd, message->size, front->child->config, &front->tls, &err) < 0)
+		log_error("no TLS: %s", err.text);
+}
+
+static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
+{
+	struct front *front = root_struct(child);
+
+	if (type == IPC_LISTENER)
+		add_listener(front, message, &fds[0]);
+	else if (type == IPC_CERTIFICATES)
+		take_certificates(front, message, fds[0]);
+	else if (type == IPC_TICKET_KEYS && front->tls)
+		tls_server_ticket_keys(front->tls, ((const struct ipc_ticket_keys *)message)->keys,
+				       TLS_TICKET_KEYS);
+}
+
+/* A reply is going out or a command is being worked on: has the client read anything since? */
+static void write_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
+{
+	struct session *session = CONTAINER(deadline, struct session, deadline);
+
+	if (conn_blocked(&session->conn) && session->conn.octets_out == session->progress) {
+		session_abort(session);
+		return;
+	}
+	session->progress = session->conn.octets_out;
+	loop_deadline_renew(deadlines, deadline);
+}
+
+/* Too slow, or idle too long: closed without a word (RFC 1939 section 3). */
+static void expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
+{
+	(void)deadlines;
+	session_abort(CONTAINER(deadline, struct session, deadline));
+}
+
+static void spare_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
+{
+	(void)deadlines;
+	mail_give_back(CONTAINER(deadline, struct session, spare));
+}
+
+static void init_settings(struct front *front)
+{
+	const struct config *config = front->child->config;
+	struct pop3_server_settings *s = &front->strict;
+
+	s->implementation = "Valija";
+	s->mechanisms = front->mechanisms_strict;
+	s->mechanisms_tls = front->mechanisms_tls;
+	s->plain_login = config->plain_without_tls;
+	s->plain_login_tls = true;
+	s->stls = front->tls != NULL;
+	s->max_bad_commands = (uint16_t)config->max_bad_commands;
+	s->expire_days = config->expire_days;
+	s->login_delay = -1;
+	if (config->plain_without_tls)
+		s->mechanisms = front->mechanisms;
+	front->open = *s;
+	if (config->plain_on_loopback) {
+		front->open.plain_login = true;
+		front->open.mechanisms = front->mechanisms;
+	}
+}
+
+static void drain_over(struct loop_timer *timer);
+
+static int start(struct child *child, struct err *err)
+{
+	struct front *front = root_struct(child);
+	const struct config *config = child->config;
+	struct sandbox sandbox;
+
+	if (config->certificate_count && !front->tls)
+		return err_set(err, EX_CONFIG, "the certificates cannot be used");
+	init_settings(front);
+	loop_deadlines_init(&front->handshake, child->loop, config->handshake_seconds * 1000u,
+			    expired, front);
+	loop_deadlines_init(&front->login, child->loop, config->login_seconds * 1000u, expired,
+			    front);
+	loop_deadlines_init(&front->idle, child->loop, config->idle_seconds * 1000u, expired,
+			    front);
+	loop_deadlines_init(&front->write, child->loop, config->write_seconds * 1000u,
+			    write_expired, front);
+	loop_deadlines_init(&front->spare, child->loop, SPARE_MS, spare_expired, front);
+	loop_timer_init(&front->accept_again, child->loop, accept_again, front);
+	loop_timer_init(&front->drain_over, child->loop, drain_over, front);
+	child_sandbox(child, SANDBOX_FRONT, &sandbox);
+	if (sandbox_enter(&sandbox, err) < 0)
+		return -1;
+	watch_listeners(front, LOOP_READ);
+	return 0;
+}
+
+/* -- the end -- */
+
+static void abort_one(struct table_node *node, void *context)
+{
+	(void)context;
+	session_abort(CONTAINER(node, struct session, node));
+}
+
+static void drain_over(struct loop_timer *timer)
+{
+	struct front *front = timer->context;
+
+	table_each(&front->sessions, abort_one, NULL);
+}
+
+static void abort_idle(struct table_node *node, void *context)
+{
+	struct session *session = CONTAINER(node, struct session, node);
+
+	(void)context;
+	if (session->stage != STAGE_MAIL && session_idle(session))
+		session_abort(session);
+}
+
+static void drain(struct child *child, uint64_t ms)
+{
+	struct front *front = root_struct(child);
+
+	for (unsigned i = 0; i < front->listener_count; i++) {
+		loop_watch_finish(&front->listeners[i].watch);
+		close(front->listeners[i].watch.fd);
+	}
+	front->listener_count = 0;
+	loop_timer_cancel(&front->accept_again);
+	table_each(&front->sessions, abort_idle, NULL);
+	if (!front->sessions.count)
+		child_exit(child);
+	else
+		loop_timer_set(&front->drain_over, ms);
+}
+
+const struct child_role front_role = {
+	.role = ROLE_FRONT,
+	.monitor_message = monitor_message,
+	.start = start,
+	.peer_up = peer_up,
+	.peer_gone = peer_gone,
+	.peer_message = peer_message,
+	.drain = drain,
+};

@@ -1,0 +1,152 @@
+/*
+ * A POP3 front, inside: root struct, sessions, and what its files share. front.c: process,
+ * listeners, peers; front_session.c: the dialogue with a client; front_login.c: with auth;
+ * front_mail.c: with keepers. Unprivileged, without files; reads the network: everything from
+ * clients is hostile, and what keepers lend is checked too.
+ */
+#ifndef SERVER_FRONT_H
+#define SERVER_FRONT_H
+
+#include "base/table.h"
+#include "maildrop/index_view.h"
+#include "server/child.h"
+#include "sys/conn.h"
+
+#include <pop3/server.h>
+
+struct session;
+
+/* The front's side of a channel to auth or a keeper: sessions that wait for a credit, sessions that
+ * depend on it. */
+struct link {
+	struct peer *peer;
+	struct session *waiting, **waiting_tail;
+	struct session *sessions; /* keepers: those whose maildrop it holds */
+	unsigned unanswered;
+};
+
+struct listener {
+	struct loop_watch watch;
+	struct front *front;
+	bool tls;
+};
+
+struct front {
+	struct child *child;
+	struct tls_server *tls;
+	struct link *auth; /* NULL: being restarted */
+	struct table sessions;
+	uint64_t last_session;
+	struct listener listeners[CONFIG_LISTENERS_MAX];
+	unsigned listener_count;
+	struct loop_timer accept_again; /* no descriptors: try later */
+	struct loop_deadlines handshake, login, idle, write, spare;
+	struct loop_timer drain_over;
+	struct pop3_server_settings strict,
+		open; /* open: credentials in clear text are allowed (loopback) */
+	char mechanisms[CONFIG_NAME_MAX], mechanisms_strict[CONFIG_NAME_MAX],
+		mechanisms_tls[CONFIG_NAME_MAX];
+	bool apop;
+	char scratch[CONN_SCRATCH];
+	uint32_t numbers[IPC_NUMBERS_MAX];
+};
+
+/* Bodies that the keeper gave by value, ahead of the question. */
+struct batch {
+	uint32_t count, next; /* next: index of the first one not asked for yet */
+	uint32_t offset;      /* of that one's octets */
+	char *octets;
+	struct ipc_body bodies[];
+};
+
+/* An opened maildrop. */
+struct mail {
+	int base_fd, delta_fd;
+	uint64_t delta_size, octets;
+	uint32_t count;
+	uint32_t last;  /* the last message asked for: reading ahead pays when they come in order */
+	uint32_t ahead; /* how many to ask for at once */
+	struct index_entry *entries; /* a piece of a listing, while one goes out */
+	struct index_view *view;     /* NULL: not looked at yet, or put away while idle */
+	struct batch *batch;
+	uint8_t *marks;
+	/* the listing or the message that is going out */
+	uint32_t listing_next;
+	bool listing_uidl;
+	uint64_t body_offset, body_left,
+		body_window; /* in the lent file: window: up to here it is in memory */
+	uint64_t file_size;  /* of a slice that goes out by sendfile */
+	const char *body;    /* by value */
+	int body_fd;
+	uint32_t body_number;
+	bool body_wire_form, body_lines, slice_asked; /* body_lines: TOP, not all of it */
+};
+
+enum session_stage {
+	STAGE_NEW,   /* auth has not said yet whether this connection is welcome */
+	STAGE_LOGIN, /* AUTHORIZATION */
+	STAGE_MAIL,  /* TRANSACTION */
+	STAGE_OVER,  /* nothing more is owed to anybody */
+};
+
+struct session {
+	struct table_node node; /* key: number */
+	struct conn conn;
+	struct pop3_server pop3;
+	struct front *front;
+	struct loop_deadline deadline;
+	struct loop_deadline spare; /* logged in: memory that can be given back */
+	uint64_t progress;          /* octets out when the write deadline was set */
+	struct link *link;          /* the keeper that holds the maildrop */
+	struct session *next, **at; /* in link->sessions */
+	struct session *next_waiting;
+	struct pop3_event *parked; /* an event that waits for a credit */
+	struct delayed *delayed;   /* a denial that waits */
+	char *challenge;           /* on its way out */
+	struct mail *mail;
+	uint8_t address[16];
+	uint8_t stage;
+	uint16_t port;
+	bool loopback;
+	bool known;                      /* auth was told of it */
+	bool credit_auth, credit_keeper; /* an answer is due */
+	bool tls_asked, opening;         /* opening: a login was sent, the maildrop may come */
+};
+
+/* front_session.c */
+void session_start(struct front *front, int *fd, bool tls, const uint8_t address[16], uint16_t port,
+		   bool loopback);
+void session_greet(struct session *session, bool refused, pop3_span text);
+void session_wake(struct session *session);
+void session_abort(struct session *session);
+bool session_idle(const struct session *session);
+
+/* front_login.c */
+void login_event(struct session *session, const struct pop3_event *event);
+void login_send(struct session *session, const struct pop3_event *event);
+void login_message(struct front *front, enum ipc_type type, const void *message);
+void login_connect(struct session *session);
+void login_secured(struct session *session);
+void login_gone(struct session *session);      /* the connection is over */
+void login_auth_lost(struct session *session); /* auth died */
+void login_credit_back(struct session *session);
+void login_forget(struct session *session); /* what a SASL exchange needed */
+void login_resume(struct session *session); /* tells a new auth of a session that it never saw */
+
+/* front_mail.c */
+void mail_opened(struct link *keeper, const struct ipc_opened *message, int *fds);
+void mail_message(struct link *keeper, enum ipc_type type, const void *message, int *fds);
+void mail_event(struct session *session, const struct pop3_event *event);
+void mail_go_on(struct session *session, const struct pop3_event *event); /* a credit is free */
+size_t mail_lines(struct session *session, char *out, size_t cap);
+size_t mail_body(struct session *session, char *out, size_t cap);
+void mail_file_sent(struct session *session, bool failed);
+void mail_close(struct session *session); /* frees everything, tells the keeper */
+void mail_give_back(struct session *session);
+
+/* front_link.c */
+void link_wait(struct link *link, struct session *session, const struct pop3_event *event);
+void link_leave(struct link *link, struct session *session);
+void link_credit(struct link *link); /* one is free: the next that waits goes on */
+
+#endif

@@ -1,0 +1,378 @@
+/*
+ * POP3 sessions at a keeper: open, delete and close. A session exists only because auth said so for
+ * this session of this front (keeper_open); what fronts ask about other numbers is ignored. See
+ * keeper.h for who runs where.
+ */
+#include "server/keeper_session.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_MS 50 /* a lock may be about to be freed: a cut connection, an old generation */
+#define RETRIES 10
+
+struct parked {
+	struct loop_timer timer;
+	struct keeper_session *session;
+	unsigned tries;
+};
+
+enum work { WORK_OPEN, WORK_COMMIT, WORK_CLOSE };
+
+struct session_job {
+	struct job job;
+	struct keeper_session *session;
+	enum work work;
+	enum maildrop_status status;
+	struct err err;
+};
+
+static void add_work(struct keeper_session *session, enum work work);
+
+struct peer *keeper_session_front(const struct keeper_session *session)
+{
+	return session->front ? child_peer(session->keeper->child, ROLE_FRONT, session->front)
+			      : NULL;
+}
+
+static struct table *table_of(const struct keeper_session *session)
+{
+	struct peer *front = keeper_session_front(session);
+
+	return front ? &((struct keeper_front *)front->data)->sessions : NULL;
+}
+
+static void answer(struct keeper_session *session, enum ipc_type type, enum maildrop_status status,
+		   const char *text)
+{
+	static const enum pop3_code codes[] = {
+		POP3_CODE_NONE,     POP3_CODE_IN_USE,   POP3_CODE_SYS_TEMP, POP3_CODE_SYS_PERM,
+		POP3_CODE_SYS_TEMP, POP3_CODE_SYS_TEMP, POP3_CODE_SYS_TEMP,
+	};
+	struct ipc_answer message = {.session = session->node.key, .code = codes[-(int)status]};
+	struct iovec tail = {.iov_len = strnlen(text, IPC_TEXT_MAX)};
+	struct peer *front = keeper_session_front(session);
+
+	memcpy(&tail.iov_base, &text, sizeof(text));
+	if (front)
+		ipc_send(&front->chan, type, &message, &tail, 1, NULL, 0);
+}
+
+/* -- the lock is taken: wait a little -- */
+
+static void unpark(struct keeper_session *session)
+{
+	struct keeper_session **at = &session->home->waiting;
+
+	if (!session->parked)
+		return;
+	while (*at && *at != session)
+		at = &(*at)->next_waiting;
+	if (*at)
+		*at = session->next_waiting;
+	loop_timer_cancel(&session->parked->timer);
+}
+
+static void retry(struct loop_timer *timer)
+{
+	struct parked *parked = timer->context;
+
+	unpark(parked->session);
+	add_work(parked->session, WORK_OPEN);
+}
+
+static bool park(struct keeper_session *session)
+{
+	struct parked *parked = session->parked;
+
+	if (!parked) {
+		parked = calloc(1, sizeof(*parked));
+		if (!parked)
+			return false;
+		parked->session = session;
+		loop_timer_init(&parked->timer, session->keeper->child->loop, retry, parked);
+		session->parked = parked;
+	}
+	if (++parked->tries > RETRIES)
+		return false;
+	session->next_waiting = session->home->waiting;
+	session->home->waiting = session;
+	loop_timer_set(&parked->timer, RETRY_MS);
+	return true;
+}
+
+/* -- ends -- */
+
+static void leave_table(struct keeper_session *session)
+{
+	struct table *table = table_of(session);
+
+	if (table)
+		table_remove(table, &session->node);
+	session->front = 0;
+}
+
+static void free_session(struct keeper_session *session)
+{
+	struct home *home = session->home;
+
+	leave_table(session);
+	unpark(session);
+	free(session->parked);
+	free(session->deletions);
+	if (home->waiting)
+		loop_timer_set(&home->waiting->parked->timer, 0); /* its lock may be free now */
+	keeper_home_release(session->keeper, home);
+	free(session);
+}
+
+void keeper_session_job_over(struct keeper_session *session)
+{
+	struct keeper *keeper = session->keeper;
+
+	if (--session->jobs == 0 && session->closing && !session->maildrop)
+		free_session(session);
+	keeper_job_over(keeper);
+}
+
+/* Nothing more is expected from the front. The maildrop is closed behind the jobs that are under
+ * way. */
+static void close_session(struct keeper_session *session)
+{
+	if (session->closing)
+		return;
+	session->closing = true;
+	leave_table(session);
+	unpark(session);
+	if (session->maildrop)
+		add_work(session, WORK_CLOSE);
+	else if (!session->jobs)
+		free_session(session);
+}
+
+/* -- jobs -- */
+
+static void job_run(struct job *base)
+{
+	struct session_job *job = (struct session_job *)base;
+	struct keeper_session *s = job->session;
+
+	switch (job->work) {
+	case WORK_OPEN:
+		job->status = maildrop_open(&s->keeper->settings, s->keeper->mail_fd, s->home->path,
+					    &s->maildrop, &job->err);
+		break;
+	case WORK_COMMIT:
+		job->status =
+			maildrop_commit(s->maildrop, s->deletions, s->deletion_count, &job->err);
+		break;
+	case WORK_CLOSE:
+		maildrop_sweep(s->maildrop);
+		maildrop_close(s->maildrop);
+		s->maildrop = NULL;
+		break;
+	}
+}
+
+static void opened(struct keeper_session *session)
+{
+	struct peer *front = keeper_session_front(session);
+	struct maildrop_snapshot snapshot;
+	struct ipc_opened message = {.session = session->node.key};
+	int fds[2];
+
+	maildrop_snapshot(session->maildrop, &snapshot);
+	message.count = snapshot.count;
+	message.octets = snapshot.octets;
+	message.delta_size = snapshot.delta_size;
+	fds[0] = snapshot.base_fd;
+	fds[1] = snapshot.delta_fd;
+	session->open = true;
+	if (!front || ipc_send(&front->chan, IPC_OPENED, &message, NULL, 0, fds, 2) < 0)
+		close_session(session);
+}
+
+static void open_done(struct session_job *job)
+{
+	struct keeper_session *session = job->session;
+
+	if (job->status == MAILDROP_OK) {
+		if (session->closing)
+			add_work(session, WORK_CLOSE);
+		else
+			opened(session);
+		return;
+	}
+	session->maildrop = NULL;
+	if (session->closing || (job->status == MAILDROP_IN_USE && park(session)))
+		return;
+	if (job->status != MAILDROP_IN_USE)
+		log_error("%s: %s", session->home->path, job->err.text);
+	answer(session, IPC_OPEN_FAILED, job->status,
+	       job->status == MAILDROP_IN_USE ? "another session has this maildrop open"
+					      : "the maildrop cannot be opened");
+	close_session(session);
+}
+
+static void commit_done(struct session_job *job)
+{
+	struct keeper_session *session = job->session;
+
+	if (job->status != MAILDROP_OK)
+		log_error("%s: deletions failed: %s", session->home->path, job->err.text);
+	answer(session, IPC_COMMITTED, job->status,
+	       job->status == MAILDROP_OK ? "" : "some messages were not deleted");
+	keeper_credit_back(session->keeper, session->front, ROLE_FRONT);
+	close_session(session);
+}
+
+static void job_done(struct job *base)
+{
+	struct session_job *job = (struct session_job *)base;
+	struct keeper_session *session = job->session;
+
+	switch (job->work) {
+	case WORK_OPEN:
+		open_done(job);
+		break;
+	case WORK_COMMIT:
+		commit_done(job);
+		break;
+	case WORK_CLOSE:
+		break;
+	}
+	free(job);
+	keeper_session_job_over(session);
+}
+
+static void add_work(struct keeper_session *session, enum work work)
+{
+	struct session_job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		abort(); /* better a keeper started anew than a lock that is never freed */
+	job->job.run = job_run;
+	job->job.done = job_done;
+	job->session = session;
+	job->work = work;
+	session->jobs++;
+	keeper_add_job(session->keeper, session->home, &job->job);
+}
+
+/* -- messages -- */
+
+void keeper_open(struct peer *auth, const struct ipc_open *message)
+{
+	struct keeper *keeper = auth->child->state;
+	struct peer *front = child_peer(auth->child, ROLE_FRONT, message->front);
+	const char *tail = ipc_tail(message);
+	struct keeper_session *session;
+
+	if ((uint64_t)message->user_size + message->home_size != message->head.tail) {
+		peer_break(auth, "texts whose sizes do not add up");
+		return;
+	}
+	if (!front || table_find(&((struct keeper_front *)front->data)->sessions, message->session))
+		return; /* the front died meanwhile: its sessions are over */
+	session = calloc(1, sizeof(*session));
+	if (session)
+		session->home = keeper_home(
+			keeper, (pop3_span){tail + message->user_size, message->home_size});
+	if (!session || !session->home) {
+		free(session);
+		peer_break(front, "out of memory");
+		return;
+	}
+	session->keeper = keeper;
+	session->front = message->front;
+	table_add(&((struct keeper_front *)front->data)->sessions, &session->node,
+		  message->session);
+	add_work(session, WORK_OPEN);
+}
+
+static void take_deletions(struct keeper_session *session, const struct ipc_delete *message)
+{
+	uint32_t need = session->deletion_count + message->count, last = 0, number, *room;
+	struct maildrop_snapshot snapshot;
+
+	maildrop_snapshot(session->maildrop, &snapshot);
+	if (message->head.tail != message->count * sizeof(uint32_t) || need > snapshot.count)
+		goto bad;
+	if (need > session->deletion_room) {
+		room = realloc(session->deletions, need * sizeof(*room));
+		if (!room)
+			goto bad;
+		session->deletions = room;
+		session->deletion_room = need;
+	}
+	if (session->deletion_count)
+		last = session->deletions[session->deletion_count - 1];
+	for (uint32_t i = 0; i < message->count; i++, last = number) {
+		memcpy(&number, ipc_tail(message) + i * sizeof(number), sizeof(number));
+		if (number <= last || number > snapshot.count)
+			goto bad;
+		session->deletions[session->deletion_count++] = number;
+	}
+	return;
+bad:
+	peer_break(keeper_session_front(session), "deletions that are not a session's");
+}
+
+static void take_commit(struct keeper_session *session, const struct ipc_commit *message)
+{
+	struct peer *front = keeper_session_front(session);
+
+	if (message->total != session->deletion_count) {
+		peer_break(front, "deletions that do not add up");
+		return;
+	}
+	if (keeper_credit(front))
+		add_work(session, WORK_COMMIT);
+}
+
+void keeper_session_message(struct peer *front, enum ipc_type type, const void *message)
+{
+	struct table *sessions = &((struct keeper_front *)front->data)->sessions;
+	struct table_node *node =
+		table_find(sessions, ((const struct ipc_session *)message)->session);
+	struct keeper_session *session = node ? CONTAINER(node, struct keeper_session, node) : NULL;
+
+	if (!session)
+		return;
+	if (type == IPC_CLOSE) {
+		close_session(session);
+		return;
+	}
+	if (!session->open)
+		return; /* a front that asks before it was told is answered nothing */
+	switch (type) {
+	case IPC_FETCH:
+		keeper_fetch(session, message);
+		break;
+	case IPC_READ_SLICE:
+		keeper_slice(session, message);
+		break;
+	case IPC_DELETE:
+		take_deletions(session, message);
+		break;
+	case IPC_COMMIT:
+		take_commit(session, message);
+		break;
+	default:
+		break;
+	}
+}
+
+static void end_one(struct table_node *node, void *context)
+{
+	(void)context;
+	close_session(CONTAINER(node, struct keeper_session, node));
+}
+
+void keeper_sessions_end(struct peer *front)
+{
+	table_each(&((struct keeper_front *)front->data)->sessions, end_one, NULL);
+}

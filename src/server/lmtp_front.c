@@ -1,0 +1,262 @@
+/* See lmtp_front.h. */
+#include "server/lmtp_front.h"
+
+#include "base/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define ACCEPTS 64
+#define ACCEPT_PAUSE_MS 100
+#define SESSIONS_MAX 2000
+#define IDLE_MS (300u * 1000)    /* RFC 5321 section 4.5.3.2.7 */
+#define SPOOL_MIN (256ull << 20) /* octets of messages in memory at once, or four of the largest \
+				  */
+
+static void peer_up(struct peer *peer)
+{
+	struct lmtp_front *front = peer->child->state;
+
+	if (peer->role == ROLE_AUTH) {
+		front->auth = peer;
+		return;
+	}
+	for (unsigned slot = 0; slot < LMTP_KEEPERS_MAX; slot++) {
+		if (front->keepers[slot])
+			continue;
+		front->keepers[slot] = peer;
+		return;
+	}
+	log_error("more keepers than an LMTP front can talk to");
+}
+
+static void auth_gone(struct table_node *node, void *context)
+{
+	(void)context;
+	letter_auth_gone(CONTAINER(node, struct lmtp_session, node));
+}
+
+static void keeper_gone(struct table_node *node, void *context)
+{
+	letter_keeper_gone(CONTAINER(node, struct lmtp_session, node), *(unsigned *)context);
+}
+
+static void peer_gone(struct peer *peer)
+{
+	struct lmtp_front *front = peer->child->state;
+
+	if (peer == front->auth) {
+		front->auth = NULL;
+		table_each(&front->sessions, auth_gone, NULL);
+	}
+	for (unsigned slot = 0; slot < LMTP_KEEPERS_MAX; slot++) {
+		if (front->keepers[slot] != peer)
+			continue;
+		front->keepers[slot] = NULL;
+		table_each(&front->sessions, keeper_gone, &slot);
+	}
+}
+
+static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
+{
+	(void)fds;
+	if (type != IPC_CONNECTED) /* sent to POP3 fronts only in practice */
+		letter_message(peer->child->state, peer, type, message);
+}
+
+/* -- accepting -- */
+
+static void watch_listeners(struct lmtp_front *front, int what)
+{
+	for (unsigned i = 0; i < front->listener_count; i++)
+		loop_watch_want(&front->listeners[i].watch, what);
+}
+
+static void accept_again(struct loop_timer *timer)
+{
+	struct lmtp_front *front = timer->context;
+
+	if (!front->child->draining)
+		watch_listeners(front, LOOP_READ);
+}
+
+static void pause_accepting(struct lmtp_front *front)
+{
+	watch_listeners(front, 0);
+	loop_timer_set(&front->accept_again, ACCEPT_PAUSE_MS);
+}
+
+static const char *address_text(const struct sockaddr_storage *from, char *buf)
+{
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)from;
+	const struct sockaddr_in *four = (const struct sockaddr_in *)from;
+
+	buf[0] = '\0';
+	if (from->ss_family == AF_INET6)
+		inet_ntop(AF_INET6, &six->sin6_addr, buf, INET6_ADDRSTRLEN);
+	else if (from->ss_family == AF_INET)
+		inet_ntop(AF_INET, &four->sin_addr, buf, INET_ADDRSTRLEN);
+	return buf;
+}
+
+static void accept_ready(struct loop_watch *watch, int what)
+{
+	struct lmtp_listener *listener = watch->context;
+	struct lmtp_front *front = listener->front;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS; i++) {
+		struct sockaddr_storage from;
+		socklen_t size = sizeof(from);
+		char text[INET6_ADDRSTRLEN];
+		int fd;
+
+		if (front->sessions.count >= SESSIONS_MAX) {
+			pause_accepting(front);
+			return;
+		}
+		fd = accept4(watch->fd, (struct sockaddr *)&from, &size,
+			     SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+			    errno == ENOMEM)
+				pause_accepting(front);
+			return;
+		}
+		lmtp_session_start(front, &fd, address_text(&from, text));
+	}
+}
+
+/* -- the process -- */
+
+static struct lmtp_front *root_struct(struct child *child)
+{
+	struct lmtp_front *front = child->state;
+
+	if (front)
+		return front;
+	front = calloc(1, sizeof(*front));
+	if (!front)
+		abort();
+	front->child = child;
+	table_init(&front->sessions);
+	child->state = front;
+	return front;
+}
+
+static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
+{
+	struct lmtp_front *front = root_struct(child);
+	struct lmtp_listener *listener;
+
+	(void)message;
+	if (type != IPC_LISTENER || front->listener_count == CONFIG_LISTENERS_MAX)
+		return;
+	listener = &front->listeners[front->listener_count++];
+	listener->front = front;
+	loop_watch_init(&listener->watch, child->loop, fds[0], accept_ready, listener);
+	fds[0] = -1;
+}
+
+static void expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
+{
+	struct lmtp_session *session = CONTAINER(deadline, struct lmtp_session, deadline);
+
+	if (session->delivering &&
+	    !conn_blocked(&session->conn)) { /* it waits for us, not we for it */
+		loop_deadline_renew(deadlines, deadline);
+		return;
+	}
+	if (lmtp_server_want(&session->lmtp) == LMTP_WANT_INPUT && !conn_blocked(&session->conn)) {
+		lmtp_server_end(&session->lmtp, "4.4.2", "idle too long");
+		conn_wake(&session->conn);
+		loop_deadline_renew(deadlines, deadline);
+		return;
+	}
+	conn_abort(&session->conn);
+}
+
+static void abort_one(struct table_node *node, void *context)
+{
+	(void)context;
+	conn_abort(&CONTAINER(node, struct lmtp_session, node)->conn);
+}
+
+static void drain_over(struct loop_timer *timer)
+{
+	struct lmtp_front *front = timer->context;
+
+	table_each(&front->sessions, abort_one, NULL);
+}
+
+static int start(struct child *child, struct err *err)
+{
+	struct lmtp_front *front = root_struct(child);
+	const struct config *config = child->config;
+	struct sandbox sandbox;
+
+	front->settings =
+		(struct lmtp_server_settings){.host_name = config->host_name,
+					      .max_size = config->lmtp_max_size,
+					      .max_recipients = config->lmtp_max_recipients,
+					      .max_bad_commands = config->max_bad_commands,
+					      .smtputf8 = true};
+	if (!front->settings.max_recipients || front->settings.max_recipients > IPC_RECIPIENTS_MAX)
+		front->settings.max_recipients = IPC_RECIPIENTS_MAX;
+	front->spool_max =
+		4 * config->lmtp_max_size > SPOOL_MIN ? 4 * config->lmtp_max_size : SPOOL_MIN;
+	loop_deadlines_init(&front->idle, child->loop, IDLE_MS, expired, front);
+	loop_timer_init(&front->accept_again, child->loop, accept_again, front);
+	loop_timer_init(&front->drain_over, child->loop, drain_over, front);
+	tzset();
+	child_sandbox(child, SANDBOX_FRONT, &sandbox);
+	if (sandbox_enter(&sandbox, err) < 0)
+		return -1;
+	watch_listeners(front, LOOP_READ);
+	return 0;
+}
+
+static void end_idle(struct table_node *node, void *context)
+{
+	struct lmtp_session *session = CONTAINER(node, struct lmtp_session, node);
+
+	(void)context;
+	if (!lmtp_server_idle(&session->lmtp) ||
+	    lmtp_server_want(&session->lmtp) != LMTP_WANT_INPUT)
+		return;
+	lmtp_server_end(&session->lmtp, "4.3.2", "shutting down");
+	conn_wake(&session->conn);
+}
+
+static void drain(struct child *child, uint64_t ms)
+{
+	struct lmtp_front *front = root_struct(child);
+
+	for (unsigned i = 0; i < front->listener_count; i++) {
+		loop_watch_finish(&front->listeners[i].watch);
+		close(front->listeners[i].watch.fd);
+	}
+	front->listener_count = 0;
+	loop_timer_cancel(&front->accept_again);
+	table_each(&front->sessions, end_idle, NULL);
+	if (!front->sessions.count)
+		child_exit(child);
+	else
+		loop_timer_set(&front->drain_over, ms);
+}
+
+const struct child_role lmtp_role = {
+	.role = ROLE_LMTP,
+	.monitor_message = monitor_message,
+	.start = start,
+	.peer_up = peer_up,
+	.peer_gone = peer_gone,
+	.peer_message = peer_message,
+	.drain = drain,
+};

@@ -1,0 +1,84 @@
+/*
+ * The front for LMTP, inside. lmtp_front.c: process, listeners, peers; lmtp_session.c: the
+ * dialogue; lmtp_letter.c: recipients and the message on its way to keepers. A process of its own,
+ * so that a broken POP3 front sees no incoming mail. Unprivileged, without files; everything from
+ * clients is hostile.
+ */
+#ifndef SERVER_LMTP_FRONT_H
+#define SERVER_LMTP_FRONT_H
+
+#include "base/table.h"
+#include "lmtp/lmtp.h"
+#include "server/child.h"
+#include "sys/conn.h"
+
+#define LMTP_KEEPERS_MAX 64
+
+struct lmtp_front;
+
+struct lmtp_listener {
+	struct loop_watch watch;
+	struct lmtp_front *front;
+};
+
+struct lmtp_front {
+	struct child *child;
+	struct peer *auth;
+	struct peer *keepers[LMTP_KEEPERS_MAX]; /* slots; NULL: none */
+	struct table sessions;
+	uint64_t last_session;
+	uint64_t spooled, spool_max; /* octets of messages in memory now */
+	struct lmtp_listener listeners[CONFIG_LISTENERS_MAX];
+	unsigned listener_count;
+	struct loop_deadlines idle;
+	struct loop_timer drain_over, accept_again;
+	struct lmtp_server_settings settings;
+	char scratch[CONN_SCRATCH];
+};
+
+/* A recipient: one address, one or more maildrops (parts), each at a keeper that says when it is
+ * ready and what came of it. */
+struct lmtp_recipient {
+	uint64_t keepers; /* slots of those that have a part */
+	uint32_t serial;  /* of the session: its name towards auth and keepers */
+	uint32_t parts, ready, done;
+	uint16_t code, enhanced[3]; /* the worst so far */
+	bool answered;
+	char text[96];
+};
+
+struct lmtp_session {
+	struct table_node node; /* key: number */
+	struct conn conn;
+	struct lmtp_server lmtp;
+	struct lmtp_front *front;
+	struct loop_deadline deadline;
+	struct lmtp_recipient *recipients; /* accepted, then the one that is being asked about */
+	struct lmtp_outcome *outcomes;
+	uint32_t count, room, serials, transaction;
+	uint64_t keepers; /* that have something of this transaction */
+	uint64_t size;    /* octets in the memory file */
+	int letter_fd;    /* -1: none */
+	bool asking;      /* a RCPT is under way */
+	bool delivering;
+	char sender[LMTP_ADDRESS_MAX + 1];
+	bool utf8;
+	char peer_address[64]; /* "": a Unix socket */
+};
+
+/* lmtp_session.c */
+void lmtp_session_start(struct lmtp_front *front, int *fd, const char *peer_address);
+
+/* lmtp_letter.c */
+void letter_begin(struct lmtp_session *session, const struct lmtp_event *event);
+void letter_recipient(struct lmtp_session *session, const struct lmtp_event *event);
+void letter_data(struct lmtp_session *session);
+void letter_content(struct lmtp_session *session, pop3_span text);
+void letter_send(struct lmtp_session *session);
+void letter_forget(struct lmtp_session *session);
+void letter_message(struct lmtp_front *front, struct peer *peer, enum ipc_type type,
+		    const void *message);
+void letter_keeper_gone(struct lmtp_session *session, unsigned slot);
+void letter_auth_gone(struct lmtp_session *session);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * valijad: what it does is chosen by its arguments. Started by a person or a service manager it
+ * becomes the monitor; started by the monitor ("--child", descriptor 3) one of its children.
+ */
+#include "build-config.h"
+#include "config/config.h"
+#include "server/child.h"
+#include "server/monitor.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#define CHILD_FD 3
+
+static const char usage[] =
+	"usage: valijad [-c CONF] [-t | -n]\n"
+	"  -c CONF  the configuration file (default: $VALIJA_CONF, /etc/valija/valija.conf)\n"
+	"  -t       check CONF, users, certificates and directories, and end\n"
+	"  -n       print the settings that differ from the defaults, and end\n"
+	"  --version, --help\n"
+	"Serves POP3 and LMTP in the foreground, logs on standard error. SIGHUP: read CONF again;\n"
+	"SIGTERM: finish what is under way and end. `valija init DIR` makes a CONF to start "
+	"with.\n";
+
+static int print_changed(const char *file)
+{
+	struct config config;
+	struct err err;
+
+	if (config_load(file, &config, &err) < 0) {
+		fprintf(stderr, "valijad: %s\n", err.text);
+		return err.code;
+	}
+	config_print_changed(&config);
+	return EX_OK;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {{"help", no_argument, NULL, 'h'},
+						{"version", no_argument, NULL, 'v'},
+						{NULL, 0, NULL, 0}};
+	const char *file = getenv("VALIJA_CONF");
+	int option, mode = 0;
+
+	if (argc == 2 && strcmp(argv[1], "--child") == 0)
+		return child_main(CHILD_FD);
+	while ((option = getopt_long(argc, argv, "c:tnh", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			file = optarg;
+			break;
+		case 't':
+		case 'n':
+			mode = option;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return EX_OK;
+		case 'v':
+			puts("valijad " VALIJA_VERSION);
+			return EX_OK;
+		default:
+			fputs(usage, stderr);
+			return EX_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fputs(usage, stderr);
+		return EX_USAGE;
+	}
+	if (!file)
+		file = "/etc/valija/valija.conf";
+	if (mode == 't')
+		return monitor_check(file);
+	return mode == 'n' ? print_changed(file) : monitor_run(file);
+}
