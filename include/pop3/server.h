@@ -149,6 +149,8 @@ void pop3_server_reply_challenge(struct pop3_server *server,
 void pop3_server_reply_logged_in(struct pop3_server *server, uint32_t count, uint64_t octets);
 void pop3_server_reply_err(struct pop3_server *server, enum pop3_code code, const char *text);
 void pop3_server_reply_ok(struct pop3_server *server, const char *text);
+/* After a reply_*: when it is out the machine wants to close (too many failed logins). */
+void pop3_server_close_after(struct pop3_server *server);
 
 /* Deletion marks: (count + 7) / 8 zeroed octets, the caller's, lent before the first
  * pop3_server_mark. */

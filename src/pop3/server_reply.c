@@ -173,6 +173,11 @@ void pop3_server_reply_challenge(struct pop3_server *server, pop3_span base64)
 	server->in_sasl = true;
 }
 
+void pop3_server_close_after(struct pop3_server *server)
+{
+	server->closing = true;
+}
+
 void pop3_server_reply_logged_in(struct pop3_server *server, uint32_t count, uint64_t octets)
 {
 	assert(server->want == POP3_WANT_REPLY && is_login(server->owed));
