@@ -201,9 +201,6 @@ static int make_mail(struct office *office, struct err *err)
 
 static int make_users(struct office *office, struct err *err)
 {
-	static const char text[] =
-		"# Users: NAME:{SCHEME}SECRET[:uid:gid:gecos:home:shell:extra]\n"
-		"# `valija user` changes this file; editors may, too. See valija-users(5).\n";
 	const struct group *group;
 	int fd = make_file(office, PART_USERS, 0640, err);
 
@@ -217,8 +214,6 @@ static int make_users(struct office *office, struct err *err)
 		else if (fchown(fd, 0, group->gr_gid) < 0)
 			goto fail;
 	}
-	if (write(fd, text, sizeof(text) - 1) != (ssize_t)sizeof(text) - 1)
-		goto fail;
 	return finish_file(office, PART_USERS, fd, err);
 fail:
 	err_sys(err, EX_IOERR, errno, "%s/users", office->directory);

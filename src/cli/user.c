@@ -106,19 +106,28 @@ static void compare(void *argument, pop3_span name)
 	search->found |= span_equal(name, search->name);
 }
 
+static int check_scheme(const char *scheme, struct err *err)
+{
+	char all[160] = "";
+
+	for (const char *const *name = scheme_names(); *name; name++) {
+		size_t used = strlen(all);
+
+		if (strcasecmp(*name, scheme) == 0)
+			return 0;
+		snprintf(all + used, sizeof(all) - used, " %s", *name);
+	}
+	return err_set(err, EX_USAGE, "passwords can't be stored as \"%s\"; these are known:%s",
+		       scheme, all);
+}
+
 /* What can be said before a password is asked for. edit_users checks again under its lock. */
 static int check(const struct arguments *arguments, const struct config *config, struct err *err)
 {
 	struct search search = {.name = span_of(arguments->name)};
-	bool known = !arguments->scheme;
 
-	for (const char *const *name = scheme_names(); *name && !known; name++)
-		known = strcasecmp(*name, arguments->scheme) == 0;
-	if (!known)
-		return err_set(err, EX_USAGE,
-			       "passwords are not stored as \"%s\" here; `valija user` alone lists "
-			       "the schemes",
-			       arguments->scheme);
+	if (arguments->scheme && check_scheme(arguments->scheme, err) < 0)
+		return -1;
 	if (!user_name_valid(search.name))
 		return err_set(err, EX_DATAERR, "%s", edit_bad_name);
 	if (edit_list(config->users, compare, &search, NULL) < 0)

@@ -24,6 +24,7 @@
 
 #define FILE_MAX (512u << 20)
 #define CLASSES_MAX 16
+#define NOTES_MAX 20 /* warnings about one reading of the file */
 /* A file changed less than this before it was read may change again within the same tick of the
  * clock of the filesystem: it is read once more. */
 #define SETTLED_NS 50000000
@@ -162,7 +163,7 @@ static int table_fill(struct table *table, const char *file, const char *mail_ro
 {
 	pop3_span text = {table->text, table->size}, line;
 	struct user *user = malloc(sizeof(*user));
-	uint32_t number = 0;
+	uint32_t number = 0, notes = 0;
 	struct err why = {0};
 	int status = -1;
 
@@ -175,6 +176,9 @@ static int table_fill(struct table *table, const char *file, const char *mail_ro
 		case PASSWD_LINE_EMPTY:
 			continue;
 		case PASSWD_LINE_ENTRY:
+		case PASSWD_LINE_UNSERVED:
+			if (why.text[0] && notes++ < NOTES_MAX)
+				log_warning("%s:%u: %s", file, number, why.text);
 			if (table_add(table, line, number, user, file, err) < 0)
 				goto out;
 			continue;
@@ -405,10 +409,18 @@ void users_close(struct users *users)
 static enum users_status copy_entry(const struct users *users, const struct entry *entry,
 				    struct user *ret, struct err *err)
 {
-	return passwd_line_parse(entry_line(users->table, entry), users->mail_root, ret, err) ==
-			       PASSWD_LINE_ENTRY
-		       ? USERS_FOUND
-		       : USERS_DOWN;
+	struct err why;
+
+	switch (passwd_line_parse(entry_line(users->table, entry), users->mail_root, ret, &why)) {
+	case PASSWD_LINE_ENTRY:
+		return USERS_FOUND;
+	case PASSWD_LINE_UNSERVED:
+	case PASSWD_LINE_EMPTY:
+	case PASSWD_LINE_BAD:
+		break;
+	}
+	err_set(err, EX_CONFIG, "%s:%u: %s", users->file_name, entry->number, why.text);
+	return USERS_DOWN;
 }
 
 enum users_status users_find(struct users *users, pop3_span name, struct user *ret_user,
@@ -469,10 +481,13 @@ bool users_any_with_scram(struct users *users, const char *mechanism)
 /* The lock is held. */
 static int copy_secret(const struct users *users, uint32_t index, char *buf, size_t size)
 {
-	struct user user;
+	const struct entry *entry = &users->table->entries[index];
+	struct user user = {0};
+	struct err err;
 	int status = -1;
 
-	if (copy_entry(users, &users->table->entries[index], &user, NULL) == USERS_FOUND)
+	if (passwd_line_parse(entry_line(users->table, entry), users->mail_root, &user, &err) !=
+	    PASSWD_LINE_BAD)
 		status = span_copy(span_of(user.secret), buf, size);
 	wipe(&user, sizeof(user));
 	return status;

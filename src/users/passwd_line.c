@@ -36,7 +36,10 @@ static bool home_valid(pop3_span home)
 	return home.size > 0 && !start;
 }
 
-static int set_home(pop3_span home, const char *mail_root, struct user *user, struct err *err)
+/* An absolute home is one that another server wrote: it means the same when it is below our mail
+ * root. Elsewhere the user must not be shown an empty maildrop in its stead. */
+static enum passwd_line set_home(pop3_span home, const char *mail_root, struct user *user,
+				 struct err *err)
 {
 	char shown[128];
 	size_t n = mail_root ? strlen(mail_root) : 0;
@@ -46,23 +49,27 @@ static int set_home(pop3_span home, const char *mail_root, struct user *user, st
 	text_escape(shown, sizeof(shown) - 1, home);
 	if (home.size && home.data[0] == '/') {
 		if (n == 0 || home.size <= n + 1 || memcmp(home.data, mail_root, n) != 0 ||
-		    home.data[n] != '/')
-			return err_set(
-				err, EX_CONFIG,
-				"the home %s is not below the mail directory %s: move the mail "
+		    home.data[n] != '/') {
+			err_set(err, EX_CONFIG,
+				"the home %s of %s is not below the mail directory %s: move the "
+				"mail "
 				"there, or leave the field empty",
-				shown, mail_root ? mail_root : "");
+				shown, user->name, mail_root ? mail_root : "");
+			return PASSWD_LINE_UNSERVED;
+		}
 		home.data += n + 1;
 		home.size -= n + 1;
 	}
-	if (home.size && !home_valid(home))
-		return err_set(err, EX_CONFIG,
-			       "the home %s has an empty component or one with a dot "
-			       "at its start",
-			       shown);
-	if (span_copy(home, user->home, sizeof(user->home)) < 0)
-		return err_set(err, EX_CONFIG, "the home is longer than %d octets", USER_HOME_MAX);
-	return 0;
+	if ((home.size && !home_valid(home)) ||
+	    span_copy(home, user->home, sizeof(user->home)) < 0) {
+		err_set(err, EX_CONFIG,
+			"the home %s has an empty component, one with a dot at its start, or more "
+			"than "
+			"%d octets",
+			shown, USER_HOME_MAX);
+		return PASSWD_LINE_BAD;
+	}
+	return PASSWD_LINE_ENTRY;
 }
 
 static int set_ids(pop3_span uid, pop3_span gid, struct user *user, struct err *err)
@@ -72,8 +79,11 @@ static int set_ids(pop3_span uid, pop3_span gid, struct user *user, struct err *
 	if (uid.size == 0 && gid.size == 0)
 		return 0;
 	if (span_number(uid, UINT32_MAX - 1, &number[0]) < 0 ||
-	    span_number(gid, UINT32_MAX - 1, &number[1]) < 0)
-		return err_set(err, EX_CONFIG, "uid and gid have to be numbers, or both empty");
+	    span_number(gid, UINT32_MAX - 1, &number[1]) < 0) {
+		err_set(err, EX_CONFIG, "uid and gid of %s are not both numbers: not used",
+			user->name);
+		return 0;
+	}
 	if (number[0] == 0)
 		return err_set(err, EX_CONFIG, "uid 0 can't own mail");
 	user->uid = (uint32_t)number[0];
@@ -111,7 +121,7 @@ static bool take_prefix(pop3_span *word, const char *prefix)
 	return true;
 }
 
-/* Extra fields: what restricts a login must not be passed over; what another program wants is. */
+/* Extra fields: what restricts a login is not passed over; what another program wants is. */
 static int set_extra(pop3_span word, struct user *user, struct err *err)
 {
 	bool good = true;
@@ -123,11 +133,14 @@ static int set_extra(pop3_span word, struct user *user, struct err *err)
 		good = parse_size(word, &user->quota_octets) == 0;
 	else if (span_equal(word, SPAN_LITERAL("nologin")) || take_prefix(&word, "nologin="))
 		user->nologin = true;
-	else if (take_prefix(&word, "allow_nets="))
-		return err_set(
-			err, EX_CONFIG,
-			"allow_nets restricts logins in a way that is not known here; take it "
-			"out, or put nologin in its place");
+	else if (take_prefix(&word, "allow_nets=")) {
+		user->nologin = true;
+		err_set(err, EX_CONFIG,
+			"allow_nets of %s is not known here: no login for this user until it is "
+			"taken "
+			"out",
+			user->name);
+	}
 	if (!good)
 		return err_set(err, EX_CONFIG,
 			       "a quota has to be a number, perhaps with K, M or G");
@@ -162,6 +175,7 @@ enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct
 {
 	pop3_span rest = line, field[7]; /* name secret uid gid gecos home shell; rest: extra */
 
+	err->text[0] = '\0';
 	if (line.size == 0 || line.data[0] == '#' || blank(line))
 		return PASSWD_LINE_EMPTY;
 	for (size_t i = 0; i < line.size; i++)
@@ -180,9 +194,8 @@ enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct
 	ret->quota_messages = ret->quota_octets = 0;
 	if (!user_name_valid(field[0]) || span_copy(field[0], ret->name, sizeof(ret->name)) < 0) {
 		err_set(err, EX_CONFIG,
-			"not a user name: 1 to %d octets, no blank, no \"/\", not beginning with "
-			"\"-\" "
-			"or \".\"",
+			"not a user name: 1 to %d octets, no blank, no \"/\", not beginning "
+			"with \"-\" or \".\"",
 			USER_NAME_MAX);
 		return PASSWD_LINE_BAD;
 	}
@@ -191,13 +204,12 @@ enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct
 			USER_SECRET_MAX);
 		return PASSWD_LINE_BAD;
 	}
-	if (set_ids(field[2], field[3], ret, err) < 0 ||
-	    set_home(field[5], mail_root, ret, err) < 0)
+	if (set_ids(field[2], field[3], ret, err) < 0)
 		return PASSWD_LINE_BAD;
 	while (rest.size)
 		if (set_extra(take_until(&rest, ' '), ret, err) < 0)
 			return PASSWD_LINE_BAD;
-	return PASSWD_LINE_ENTRY;
+	return set_home(field[5], mail_root, ret, err);
 }
 
 bool passwd_line_next(pop3_span *text, pop3_span *ret_line, bool *ret_ended)

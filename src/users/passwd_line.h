@@ -7,9 +7,15 @@
 
 #include "users/users.h"
 
-enum passwd_line { PASSWD_LINE_ENTRY, PASSWD_LINE_EMPTY, PASSWD_LINE_BAD };
+enum passwd_line {
+	PASSWD_LINE_ENTRY,    /* err may hold a note about a field that is not used */
+	PASSWD_LINE_UNSERVED, /* a user whose mail is where we can't serve it; err says where */
+	PASSWD_LINE_EMPTY,
+	PASSWD_LINE_BAD,
+};
 
-/* line: without its line end. mail_root: see users_open_passwd_file. err has no file and line. */
+/* line: without its line end. mail_root: see users_open_passwd_file. err (not NULL) has no file and
+ * line, and is empty when there is nothing to say. */
 enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct user *ret,
 				   struct err *err);
 /* Takes the next line (without LF or CRLF) from the front of *text; *ret_ended: it had its end.
