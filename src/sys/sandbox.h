@@ -3,6 +3,12 @@
  * new privileges, not dumpable, rlimits, Landlock, seccomp. After sandbox_enter nothing can be got
  * back. Without root everything but the uid change and the empty root is done all the same. What
  * the kernel lacks (Landlock, seccomp) is said in the log once, not fatal.
+ *
+ * Enter before any thread is started. Whatever a library opens lazily must have been opened before:
+ * in fronts TLS contexts, in auth the SASL library and the first password hash of each kind (no
+ * code can be mapped afterwards but in fetch), in all of them the loop and /dev/null. A keeper that
+ * links unnamed files takes a descriptor of /proc/self/fd along: with an empty root there is no
+ * /proc. Exceeding RLIMIT_FSIZE is an error (EFBIG), not a signal.
  */
 #ifndef SYS_SANDBOX_H
 #define SYS_SANDBOX_H

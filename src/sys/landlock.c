@@ -1,0 +1,128 @@
+/*
+ * Landlock for sandbox_enter: only beneath the given paths, no TCP, no signals and no abstract
+ * sockets beyond this process, as far as the kernel knows how. By system call: the C library has no
+ * wrappers, and the constants of later versions are not in older headers.
+ */
+#include "sys/sandbox_internal.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* linux/landlock.h as of ABI 6; the kernel takes the shorter forms of older ones */
+struct ruleset {
+	uint64_t fs, net, scoped;
+};
+
+struct __attribute__((packed)) beneath {
+	uint64_t access;
+	int32_t fd;
+};
+
+enum { RULE_PATH_BENEATH = 1, CREATE_RULESET_VERSION = 1 };
+
+#define FS_WRITE_FILE (1ULL << 1)
+#define FS_READ_FILE (1ULL << 2)
+#define FS_READ_DIR (1ULL << 3)
+#define FS_REMOVE_DIR (1ULL << 4)
+#define FS_REMOVE_FILE (1ULL << 5)
+#define FS_MAKE_DIR (1ULL << 7)
+#define FS_MAKE_REG (1ULL << 8)
+#define FS_REFER (1ULL << 13)
+#define FS_TRUNCATE (1ULL << 14)
+#define FS_FIRST ((1ULL << 13) - 1) /* ABI 1 */
+#define FS_IOCTL_DEV (1ULL << 15)   /* ABI 5 */
+#define NET_BIND_TCP (1ULL << 0)    /* ABI 4 */
+#define NET_CONNECT_TCP (1ULL << 1) /* ABI 4 */
+#define SCOPE_ABSTRACT (1ULL << 0)  /* ABI 6 */
+#define SCOPE_SIGNAL (1ULL << 1)    /* ABI 6 */
+
+#define READ_ACCESS (FS_READ_FILE | FS_READ_DIR)
+#define WRITE_ACCESS                                                                             \
+	(FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_REFER | \
+	 FS_TRUNCATE)
+#define FILE_ACCESS (FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE)
+
+static size_t fill_ruleset(const struct sandbox *sandbox, long abi, struct ruleset *ret)
+{
+	*ret = (struct ruleset){.fs = FS_FIRST};
+	if (abi >= 2)
+		ret->fs |= FS_REFER;
+	if (abi >= 3)
+		ret->fs |= FS_TRUNCATE;
+	if (abi >= 5)
+		ret->fs |= FS_IOCTL_DEV;
+	if (abi >= 4)
+		ret->net = sandbox->allow_connect ? NET_BIND_TCP : NET_BIND_TCP | NET_CONNECT_TCP;
+	if (abi >= 6)
+		ret->scoped = SCOPE_ABSTRACT | SCOPE_SIGNAL;
+	return abi >= 6 ? sizeof(*ret) : abi >= 4 ? 16 : 8;
+}
+
+static int add_path(int ruleset_fd, const struct ruleset *ruleset, const struct sandbox_path *path,
+		    struct err *err)
+{
+	struct beneath rule = {.fd = path->fd};
+	struct stat st;
+
+	if (fstat(path->fd, &st) < 0)
+		return err_sys(err, EX_OSERR, errno, "Landlock: a path that is allowed");
+	if (path->access & SANDBOX_READ)
+		rule.access |= READ_ACCESS;
+	if (path->access & SANDBOX_WRITE)
+		rule.access |= WRITE_ACCESS;
+	if (!S_ISDIR(st.st_mode))
+		rule.access &= FILE_ACCESS;
+	rule.access &= ruleset->fs;
+	if (rule.access &&
+	    syscall(SYS_landlock_add_rule, ruleset_fd, RULE_PATH_BENEATH, &rule, 0) < 0)
+		return err_sys(err, EX_OSERR, errno, "Landlock: can't add a path");
+	return 0;
+}
+
+static bool writes(const struct sandbox *sandbox)
+{
+	for (unsigned i = 0; i < sandbox->path_count; i++)
+		if (sandbox->paths[i].access & SANDBOX_WRITE)
+			return true;
+	return false;
+}
+
+int sandbox_landlock(const struct sandbox *sandbox, struct err *err)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
+	struct ruleset ruleset;
+	size_t size;
+	int fd;
+
+	if (abi < 1) {
+		log_warning("no Landlock in this kernel: files are confined by seccomp and "
+			    "permissions only");
+		return 1;
+	}
+	if (abi < 2 && writes(sandbox)) {
+		log_warning("Landlock of this kernel would forbid to link and rename between "
+			    "folders (needs Linux 5.19): left out");
+		return 1;
+	}
+	size = fill_ruleset(sandbox, abi, &ruleset);
+	fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
+	if (fd < 0)
+		return err_sys(err, EX_OSERR, errno, "Landlock: can't make a rule set");
+	for (unsigned i = 0; i < sandbox->path_count; i++)
+		if (add_path(fd, &ruleset, &sandbox->paths[i], err) < 0) {
+			close(fd);
+			return -1;
+		}
+	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0) {
+		err_sys(err, EX_OSERR, errno, "Landlock: can't enter");
+		close(fd);
+		return -1;
+	}
+	close(fd);
+	return 0;
+}

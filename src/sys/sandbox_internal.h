@@ -1,0 +1,22 @@
+/* The parts of sandbox_enter. Nobody else includes this. */
+#ifndef SYS_SANDBOX_INTERNAL_H
+#define SYS_SANDBOX_INTERNAL_H
+
+#include "sys/sandbox.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANDBOX_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANDBOX_SANITIZED 1
+#endif
+#endif
+#ifndef SANDBOX_SANITIZED
+#define SANDBOX_SANITIZED 0
+#endif
+
+/* 0: done, 1: this kernel can't (said in the log), -1: failed. */
+int sandbox_landlock(const struct sandbox *sandbox, struct err *err);
+int sandbox_seccomp(const struct sandbox *sandbox, struct err *err);
+
+#endif

@@ -1,0 +1,510 @@
+/* What a sandboxed process can still do, and what ends it. Each case runs in a child of its own;
+ * as root also the change of uid and the empty root. */
+#include "sys/sandbox.h"
+
+#include "base/log.h"
+#include "sys/loop.h"
+#include "sys/workers.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifdef __SANITIZE_ADDRESS__
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
+struct place {
+	char path[64];
+	int fd;
+};
+
+/* Exit codes of a child: 0 all as it should be, else the line of the expectation. */
+#define EXPECT(condition)                                                                   \
+	do {                                                                                \
+		if (!(condition)) {                                                         \
+			dprintf(2, "line %d: %s, errno %d\n", __LINE__, #condition, errno); \
+			_exit(1);                                                           \
+		}                                                                           \
+	} while (0)
+
+static void enter(const struct sandbox *sandbox)
+{
+	struct err err;
+
+	if (sandbox_enter(sandbox, &err) < 0) {
+		dprintf(2, "%s\n", err.text);
+		_exit(1);
+	}
+}
+
+static int run(void (*body)(struct place *), struct place *place)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		body(place);
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+static void assert_fine(int status)
+{
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* Killed at the forbidden call; a sanitized build is told EPERM instead and exits with 77. */
+static void assert_deadly(int status)
+{
+	if (SANITIZED) {
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 77);
+	} else {
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), SIGSYS);
+	}
+}
+
+static int set_up(void **state)
+{
+	static struct place place;
+
+	snprintf(place.path, sizeof(place.path), "/tmp/test-sandbox-XXXXXX");
+	assert_non_null(mkdtemp(place.path));
+	chmod(place.path, 0777);
+	place.fd = open(place.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(place.fd >= 0);
+	assert_int_equal(mkdirat(place.fd, "tmp", 0777), 0);
+	assert_int_equal(mkdirat(place.fd, "new", 0777), 0);
+	assert_int_equal(fchmodat(place.fd, "tmp", 0777, 0), 0);
+	assert_int_equal(fchmodat(place.fd, "new", 0777, 0), 0);
+	*state = &place;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *place = *state;
+	char command[96];
+
+	close(place->fd);
+	snprintf(command, sizeof(command), "rm -rf '%s'", place->path);
+	return system(command) == 0 ? 0 : -1;
+}
+
+/* ---- front ---- */
+
+static const struct sandbox front = {.role = SANDBOX_FRONT};
+
+static void front_works(struct place *place)
+{
+	struct rlimit limit;
+	int pair[2], memory;
+	char octet = 0;
+
+	EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	enter(&front);
+	EXPECT(send(pair[0], "x", 1, MSG_NOSIGNAL) == 1);
+	EXPECT(recv(pair[1], &octet, 1, 0) == 1 && octet == 'x');
+	memory = memfd_create("message", MFD_CLOEXEC);
+	EXPECT(memory >= 0 && write(memory, "abc", 3) == 3);
+	EXPECT(pread(memory, &octet, 1, 1) == 1 && octet == 'b');
+	EXPECT(fcntl(pair[0], F_SETFL, O_NONBLOCK) == 0);
+	EXPECT(fcntl(pair[0], F_SETOWN, getpid()) < 0);
+	free(malloc(1000000));
+	EXPECT(getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0);
+	EXPECT(prctl(PR_GET_DUMPABLE) == 0);
+	log_error("the log still works");
+}
+
+static void front_opens_nothing(struct place *place)
+{
+	enter(&front);
+	EXPECT(open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES);
+	EXPECT(openat(place->fd, "tmp", O_RDONLY | O_DIRECTORY) < 0 && errno == EACCES);
+	EXPECT(openat(place->fd, "x", O_RDWR | O_CREAT, 0600) < 0 && errno == EACCES);
+	EXPECT(access("/etc/passwd", R_OK) < 0);
+	EXPECT(unlinkat(place->fd, "tmp", AT_REMOVEDIR) < 0);
+	EXPECT(rename(place->path, "/tmp/elsewhere") < 0);
+	EXPECT(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+	       MAP_FAILED);
+	EXPECT(kill(getppid(), 0) < 0);
+	EXPECT(syscall(SYS_tgkill, getppid(), getppid(), 0) < 0);
+	EXPECT(syscall(SYS_clone3, NULL, 0) < 0 && errno == ENOSYS);
+}
+
+static void front_executes(struct place *place)
+{
+	char name[] = "/bin/true", *argv[] = {name, NULL};
+
+	enter(&front);
+	execv(name, argv);
+	_exit(errno == EPERM ? 77 : 1);
+}
+
+static void front_forks(struct place *place)
+{
+	enter(&front);
+	_exit(fork() < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void front_makes_socket(struct place *place)
+{
+	enter(&front);
+	_exit(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void front_traces(struct place *place)
+{
+	enter(&front);
+	_exit(syscall(SYS_ptrace, 16, getppid(), 0, 0) < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void front_becomes_root(struct place *place)
+{
+	enter(&front);
+	_exit(setuid(0) < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void test_front(void **state)
+{
+	assert_fine(run(front_works, *state));
+	assert_fine(run(front_opens_nothing, *state));
+}
+
+static void test_front_deadly(void **state)
+{
+	assert_deadly(run(front_executes, *state));
+	assert_deadly(run(front_forks, *state));
+	assert_deadly(run(front_makes_socket, *state));
+	assert_deadly(run(front_traces, *state));
+	assert_deadly(run(front_becomes_root, *state));
+}
+
+/* ---- auth ---- */
+
+struct counted {
+	struct job job;
+	struct loop *loop;
+	int *left;
+};
+
+static void job_run(struct job *job)
+{
+	free(malloc(100));
+}
+
+static void job_done(struct job *job)
+{
+	struct counted *counted = (struct counted *)job;
+
+	if (--*counted->left == 0)
+		loop_stop(counted->loop);
+}
+
+static void auth_works(struct place *place)
+{
+	struct sandbox auth = {.role = SANDBOX_AUTH, .path_count = 1};
+	int fd;
+
+	fd = openat(place->fd, "users", O_RDWR | O_CREAT | O_TRUNC, 0644);
+	EXPECT(fd >= 0 && write(fd, "a:b\n", 4) == 4 && close(fd) == 0);
+	auth.paths[0] = (struct sandbox_path){place->fd, SANDBOX_READ};
+	enter(&auth);
+	EXPECT((fd = openat(place->fd, "users", O_RDONLY)) >= 0);
+	EXPECT(openat(place->fd, "users", O_RDWR) < 0);
+	EXPECT(openat(place->fd, "users", O_RDONLY | O_TRUNC) < 0);
+	EXPECT(openat(place->fd, "other", O_WRONLY | O_CREAT, 0600) < 0);
+	EXPECT(unlinkat(place->fd, "users", 0) < 0);
+}
+
+/* Threads start and end inside the sandbox. */
+static void auth_has_threads(struct place *place)
+{
+	struct sandbox auth = {.role = SANDBOX_AUTH};
+	struct loop *loop = loop_create(NULL);
+	struct workers *workers;
+	struct counted jobs[20];
+	int left = 20;
+
+	EXPECT(loop);
+	enter(&auth);
+	workers = workers_create(loop, 3, 100, NULL);
+	EXPECT(workers);
+	for (int i = 0; i < 20; i++) {
+		jobs[i] = (struct counted){
+			.job = {.run = job_run, .done = job_done}, .loop = loop, .left = &left};
+		EXPECT(workers_add(workers, &jobs[i].job, false) == 0);
+	}
+	loop_run(loop);
+	EXPECT(left == 0);
+	workers_destroy(workers);
+	loop_destroy(loop);
+}
+
+static void test_auth(void **state)
+{
+	assert_fine(run(auth_works, *state));
+	assert_fine(run(auth_has_threads, *state));
+}
+
+/* ---- keeper ---- */
+
+static int own_descriptors(void)
+{
+	int fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	EXPECT(fd >= 0);
+	return fd;
+}
+
+static void keeper_steps(struct place *place, int proc_fd)
+{
+	char number[32];
+	int fd, outside;
+
+	fd = openat(place->fd, "tmp", O_TMPFILE | O_RDWR, 0600);
+	if (fd >= 0) { /* not every filesystem has unnamed files */
+		EXPECT(write(fd, "mail", 4) == 4 && fsync(fd) == 0);
+		snprintf(number, sizeof(number), "%d", fd);
+		EXPECT(linkat(proc_fd, number, place->fd, "new/1", AT_SYMLINK_FOLLOW) == 0);
+		EXPECT(unlinkat(place->fd, "new/1", 0) == 0);
+	}
+	fd = openat(place->fd, "tmp/2", O_CREAT | O_EXCL | O_WRONLY, 0600);
+	EXPECT(fd >= 0 && write(fd, "mail", 4) == 4 && fdatasync(fd) == 0);
+	EXPECT(linkat(place->fd, "tmp/2", place->fd, "new/2", 0) == 0);
+	EXPECT(renameat2(place->fd, "tmp/2", place->fd, "new/3", RENAME_NOREPLACE) == 0);
+	EXPECT(mkdirat(place->fd, "cur", 0700) == 0);
+	EXPECT(unlinkat(place->fd, "cur", AT_REMOVEDIR) == 0);
+	outside = open("/usr", O_RDONLY | O_DIRECTORY);
+	EXPECT(outside < 0);
+	EXPECT(openat(place->fd, "../..", O_RDONLY | O_DIRECTORY) < 0);
+}
+
+static void keeper_works(struct place *place)
+{
+	struct sandbox keeper = {.role = SANDBOX_KEEPER, .path_count = 1};
+	int proc_fd = own_descriptors();
+
+	keeper.paths[0] = (struct sandbox_path){place->fd, SANDBOX_READ | SANDBOX_WRITE};
+	enter(&keeper);
+	keeper_steps(place, proc_fd);
+}
+
+static void keeper_dials(struct place *place)
+{
+	struct sandbox keeper = {.role = SANDBOX_KEEPER};
+
+	enter(&keeper);
+	_exit(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void keeper_writes_too_much(struct place *place)
+{
+	struct sandbox keeper = {.role = SANDBOX_KEEPER, .path_count = 1, .max_files = 1000};
+	char octets[1001] = {0};
+	int fd;
+
+	keeper.paths[0] = (struct sandbox_path){place->fd, SANDBOX_READ | SANDBOX_WRITE};
+	enter(&keeper);
+	fd = openat(place->fd, "large", O_CREAT | O_WRONLY, 0600);
+	EXPECT(fd >= 0 && write(fd, octets, sizeof(octets)) == 1000);
+	EXPECT(write(fd, octets, 1) < 0 && errno == EFBIG);
+}
+
+/* Landlock is what keeps it in; without it (an old kernel) only permissions do. */
+static bool has_landlock(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 2;
+}
+
+static void test_keeper(void **state)
+{
+	if (!has_landlock())
+		skip();
+	assert_fine(run(keeper_works, *state));
+	assert_fine(run(keeper_writes_too_much, *state));
+	assert_deadly(run(keeper_dials, *state));
+}
+
+/* ---- fetch ---- */
+
+static void fetch_dials(struct place *place)
+{
+	struct sandbox fetch = {.role = SANDBOX_FETCH, .path_count = 2, .allow_connect = true};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), etc = open("/etc", O_PATH), fd;
+	int proc_fd = own_descriptors();
+
+	EXPECT(listener >= 0 && bind(listener, (struct sockaddr *)&address, size) == 0);
+	EXPECT(listen(listener, 5) == 0);
+	EXPECT(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
+	fetch.paths[0] = (struct sandbox_path){place->fd, SANDBOX_READ | SANDBOX_WRITE};
+	fetch.paths[1] = (struct sandbox_path){etc, SANDBOX_READ};
+	enter(&fetch);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	EXPECT(fd >= 0 && connect(fd, (struct sockaddr *)&address, size) == 0);
+	EXPECT(open("/etc/hosts", O_RDONLY) >= 0 || errno == ENOENT);
+	EXPECT(open("/etc/hosts", O_RDWR) < 0);
+	EXPECT(open("/proc/self/status", O_RDONLY) < 0);
+	keeper_steps(place, proc_fd);
+}
+
+static void fetch_is_cut_off(struct place *place)
+{
+	struct sandbox fetch = {.role = SANDBOX_FETCH};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_port = htons(9),
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd;
+
+	enter(&fetch);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	EXPECT(fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0);
+	EXPECT(errno == EACCES);
+}
+
+static void test_fetch(void **state)
+{
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 4)
+		skip();
+	assert_fine(run(fetch_dials, *state));
+	assert_fine(run(fetch_is_cut_off, *state));
+}
+
+/* ---- as root ---- */
+
+static void root_is_left(struct place *place)
+{
+	struct sandbox keeper = {.role = SANDBOX_KEEPER,
+				 .change_ids = true,
+				 .uid = 65534,
+				 .gid = 65534,
+				 .empty_root = true,
+				 .path_count = 1};
+	struct stat st;
+	int fd;
+	int proc_fd = own_descriptors();
+
+	EXPECT(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+	keeper.paths[0] = (struct sandbox_path){place->fd, SANDBOX_READ | SANDBOX_WRITE};
+	enter(&keeper);
+	EXPECT(getuid() == 65534 && geteuid() == 65534 && getgid() == 65534);
+	EXPECT(getgroups(0, NULL) == 0);
+	EXPECT(stat("/", &st) == 0 && st.st_nlink == 0 && st.st_uid == 0);
+	EXPECT((st.st_mode & 07777) == 0555);
+	EXPECT(stat("/etc", &st) < 0 && stat("/..", &st) == 0 && st.st_nlink == 0);
+	fd = open("/x", O_CREAT | O_WRONLY, 0600);
+	EXPECT(fd < 0);
+	keeper_steps(place, proc_fd);
+}
+
+static void root_keeps_uid(struct place *place)
+{
+	struct sandbox keeper = {.role = SANDBOX_KEEPER,
+				 .change_ids = true,
+				 .path_count = 1,
+				 .paths = {{place->fd, SANDBOX_READ | SANDBOX_WRITE}}};
+	int fd = openat(place->fd, "foreign", O_CREAT | O_WRONLY, 0600);
+
+	EXPECT(fd >= 0 && fchown(fd, 65534, 65534) == 0);
+	enter(&keeper);
+	EXPECT(getuid() == 0);
+	EXPECT(openat(place->fd, "foreign", O_RDONLY) < 0 && errno == EACCES);
+	EXPECT(unlinkat(place->fd, "foreign", 0) == 0);
+}
+
+/* The grandchild must die with its parent although it changed its uid in between. */
+static void parent_dies(struct place *place)
+{
+	struct sandbox keeper = {
+		.role = SANDBOX_KEEPER, .change_ids = true, .uid = 65534, .gid = 65534};
+	int pipe_fds[2];
+	char octet;
+	pid_t pid;
+
+	EXPECT(pipe(pipe_fds) == 0);
+	pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		enter(&keeper);
+		EXPECT(write(pipe_fds[1], "x", 1) == 1);
+		for (;;)
+			pause();
+	}
+	EXPECT(pid > 0 && read(pipe_fds[0], &octet, 1) == 1);
+}
+
+static void test_root(void **state)
+{
+	struct place *place = *state;
+	int alive[2], status;
+	char octet;
+
+	if (geteuid() != 0)
+		skip();
+	assert_fine(run(root_is_left, place));
+	assert_fine(run(root_keeps_uid, place));
+	/* the pipe's end is held by the grandchild: it reads as closed when that is gone */
+	assert_int_equal(pipe(alive), 0);
+	status = run(parent_dies, place);
+	assert_fine(status);
+	close(alive[1]);
+	assert_int_equal(read(alive[0], &octet, 1), 0);
+	close(alive[0]);
+}
+
+static void test_user(void **state)
+{
+	struct err err;
+	uid_t uid;
+	gid_t gid;
+
+	(void)state;
+	assert_int_equal(sandbox_user("root", &uid, &gid, &err), 0);
+	assert_int_equal(uid, 0);
+	assert_int_equal(sandbox_user("no-such-user-here", &uid, &gid, &err), -1);
+	assert_string_equal(err.text, "there is no user no-such-user-here");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_front, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_front_deadly, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_auth, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_keeper, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_fetch, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_root, set_up, tear_down),
+		cmocka_unit_test(test_user),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
