@@ -1,0 +1,79 @@
+"""One bad client, everybody else's latency: p99 of a steady load while someone misbehaves."""
+
+import time
+
+from . import load
+from .peers import Dovecot
+from .servers import Valija, settle
+
+USERS = 200
+GIANT = 900  # user number of the giant maildrop
+STALLER, DRIPPER = 901, 902
+WRONG = 1000  # from here on: users for wrong passwords
+
+
+def disturbed(bench):
+    kinds = [Valija] if bench.have_valija() else []
+    if not bench.quick or not kinds:
+        kinds.append(Dovecot)
+    for kind in kinds:
+        _one_server(bench, kind(bench))
+
+
+def _one_server(bench, server):
+    giant = 100_000 if bench.quick else 1_000_000
+    server.make_mail(0, USERS, 10, 4096)
+    server.make_mail(GIANT, 1, giant, 512, names="plain")
+    for user in (STALLER, DRIPPER):
+        server.make_mail(user, 1, 200, 65536)
+    with server.start(WRONG + 2000):
+        _steady(bench, server)
+        for _ in range(bench.rounds):
+            for name, disturb in (("nobody", None), ("never reads", _stall), ("drips", _drip),
+                                  ("giant index", _giant), ("wrong passwords", _wrong)):
+                settle()
+                report = _with(bench, server, disturb)
+                bench.add("disturbed.p99_ms", f"{server.name}: {name}", report["session"]["p99"])
+                bench.add("disturbed.p50_ms", f"{server.name}: {name}", report["session"]["p50"])
+    bench.forget(server.root)
+
+
+def _steady(bench, server):
+    """200 sessions a second, each ten messages of 4 KB; latency counts from when each was due."""
+    return load.pop3(bench, server, "login,stat,list,retr,quit", conns=USERS, rate=200, laps=1,
+                     window=4, seconds=max(2, bench.seconds * 1.5))
+
+
+def _with(bench, server, disturb):
+    if disturb is None:
+        return _steady(bench, server)
+    with disturb(bench, server):
+        return _steady(bench, server)
+
+
+def _deaf(bench, server, script, user):
+    held = load.Gated(bench, server, script, core=bench.cores.other, first=user, window=200)
+    held.wait()
+    return held
+
+
+def _stall(bench, server):
+    return _deaf(bench, server, "login,stat,stall", STALLER)
+
+
+def _drip(bench, server):
+    return _deaf(bench, server, "login,stat,drip", DRIPPER)
+
+
+def _giant(bench, server):
+    server.forget_index(GIANT)
+    return load.Gated(bench, server, "login,stat,gate,close", core=bench.cores.other, first=GIANT,
+                      timeout=600)
+
+
+def _wrong(bench, server):
+    attack = load.Gated(bench, server, "badlogin,gate,close", core=bench.cores.other, first=WRONG,
+                        conns=int(1000 * max(2, bench.seconds * 1.5)), rate=1000, sources=8,
+                        ramp=100000, timeout=600)
+    time.sleep(0.2)
+    return attack

@@ -1,0 +1,67 @@
+"""Memory of idle connections: before login, under TLS, logged in; and how many at once."""
+
+import time
+
+from . import load, machine
+from .areas_login import subjects
+from .servers import Valija
+
+
+def _hold(bench, server, metric, script, count, tls=False, curve=False):
+    sources = 1 + count // 20000
+    before, kernel = server.pss(), machine.kernel_memory()
+    with load.Gated(bench, server, script, tls=tls, conns=count, sources=sources, ramp=128,
+                    timeout=120) as held:
+        arrived = held.wait()
+        time.sleep(1)
+        after, kernel_after = server.pss(), machine.kernel_memory()
+        processes = server.processes()
+        held.go()
+        held.end()
+    if not curve:
+        bench.add(f"{metric}.kib", server.name, (after - before) / arrived / 1024)
+        bench.add(f"{metric}.kernel_kib", server.name, (kernel_after - kernel) / arrived / 1024)
+        bench.add(f"{metric}.processes", server.name, processes)
+    return arrived, after - before
+
+
+def memory(bench):
+    count = 1000 if bench.quick else 5000
+    kinds = {"idle": ("gate,close", False), "idle_tls": ("gate,close", True),
+             "session": ("login,gate,close", False), "session_tls": ("login,gate,close", True)}
+    for server in subjects(bench):
+        server.make_mail(0, count, 1, 1024)
+        for metric, (script, tls) in kinds.items():
+            # a fresh server for each: what one kind of connection leaves behind is not the next's
+            for _ in range(1 if bench.quick else 3):
+                with server.start(count):
+                    _hold(bench, server, metric, "gate,close", 16, tls, curve=True)
+                    _hold(bench, server, metric, script, count, tls)
+        points = [0, 250, 500, 1000] if bench.quick else [0, 500, 1000, 2000, 3500, 5000]
+        for metric, (script, tls) in kinds.items():
+            curve = [(0, 0)]
+            with server.start(count):
+                for held in points[1:]:
+                    curve.append(_hold(bench, server, metric, script, held, tls, curve=True))
+            bench.keep("memory", f"{server.name} {metric}", curve)
+        bench.forget(server.root)
+
+
+def held(bench):
+    """How many logged-in sessions at once, each another user."""
+    if not bench.have_valija():
+        return
+    count = 5_000 if bench.quick else 100_000
+    server = Valija(bench)
+    server.make_mail(0, count, 0, 0)
+    with server.start(count):
+        before = server.pss()
+        with load.Gated(bench, server, "login,gate,noop,quit", conns=count,
+                        sources=1 + count // 20000, ramp=128, timeout=180) as sessions:
+            arrived = sessions.wait()
+            bench.add("held.sessions", server.name, arrived)
+            bench.add("held.kib", server.name, (server.pss() - before) / arrived / 1024)
+            sessions.go()
+            report = sessions.end()
+            bench.add("held.noop_p99_ms", server.name, report["noop"]["p99"])
+    bench.forget(server.root)

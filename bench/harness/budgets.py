@@ -1,0 +1,148 @@
+"""The budgets: what each line asks, and whether the samples of this run meet it.
+
+A line's test takes get(metric, subject) → median and returns (measured, limit): both in the line's
+unit, `least` when measured has to be at least the limit. Its ratio is measured / limit, turned over
+for `least`, so that ≤ 1 is met.
+"""
+
+OURS = "valija"
+
+
+class Budget:
+    def __init__(self, name, area, text, seen, asks, unit, test, least=False):
+        self.name, self.area, self.text, self.seen = name, area, text, seen
+        self.asks, self.unit, self.test, self.least = asks, unit, test, least
+
+    def judge(self, get):
+        try:
+            measured, limit = self.test(get)
+        except TypeError:  # a sample is missing
+            return None
+        if not measured or not limit:
+            return None
+        ratio = limit / measured if self.least else measured / limit
+        return {"name": self.name, "area": self.area, "text": self.text, "asks": self.asks,
+                "seen": self.seen, "unit": self.unit, "measured": measured, "limit": limit,
+                "ratio": ratio, "met": ratio <= 1}
+
+
+def _disturbed(kind):
+    def test(get):
+        return (get("disturbed.p99_ms", f"{OURS}: {kind}"),
+                get("disturbed.p99_ms", f"{OURS}: nobody") * 1.5)
+    return test
+
+
+BUDGETS = [
+    Budget("login/dovecot", "login", "login+STAT+QUIT, 64 connections: server CPU a session",
+           "Dovecot 0.71 ms", "≤ 1/5 of Dovecot", "ms",
+           lambda get: (get("login.cpu_ms", OURS), get("login.cpu_ms", "dovecot") / 5)),
+    Budget("login/bare", "login", "login+STAT+QUIT, 64 connections: server CPU a session",
+           "bare 0.044 ms", "≤ 3 × bare", "ms",
+           lambda get: (get("login.cpu_ms", OURS), get("login.cpu_ms", "bare") * 3)),
+    Budget("hashed", "hashed", "the same with yescrypt passwords, seen before", "20 ms a hash",
+           "≤ 1.2 × {PLAIN}", "ms",
+           lambda get: (get("hashed.cpu_ms", "valija-yescrypt"),
+                        get("hashed.cpu_ms", OURS) * 1.2)),
+    Budget("tls/dovecot", "tls", "the same, TLS 1.3 full handshakes: server CPU a session",
+           "Dovecot 1.55 ms", "≤ 1/4 of Dovecot", "ms",
+           lambda get: (get("tls.cpu_ms", OURS), get("tls.cpu_ms", "dovecot") / 4)),
+    Budget("tls/bare", "tls", "the same, TLS 1.3 full handshakes: server CPU a session",
+           "in memory 0.23–0.25 ms", "≤ 1.2 × (handshake in memory, server's side + plain login)",
+           "ms",
+           lambda get: (get("tls.cpu_ms", OURS),
+                        (get("handshake.server_ms", "bare") + get("login.cpu_ms", OURS)) * 1.2)),
+    Budget("p99", "login", "login+STAT+QUIT, 64 connections: p99", "Dovecot 56 ms",
+           "≤ 1/4 of Dovecot", "ms",
+           lambda get: (get("login.p99_ms", OURS), get("login.p99_ms", "dovecot") / 4)),
+    Budget("p99/tls", "tls", "the same under TLS: p99", "Dovecot 86 ms", "≤ 1/4 of Dovecot", "ms",
+           lambda get: (get("tls.p99_ms", OURS), get("tls.p99_ms", "dovecot") / 4)),
+    Budget("retr", "retr", "RETR 4 KB, 1 connection lock-step", "bare TCP echo 15,000/s",
+           "≥ 0.85 × bare", "/s",
+           lambda get: (get("retr.rate", OURS), get("retr.rate", "echo") * 0.85), least=True),
+    Budget("pipelined", "pipelined", "RETR 4 KB, 16 connections, pipelined 32: CPU a message",
+           "Dovecot 26 µs", "≤ 0.4 × Dovecot", "µs",
+           lambda get: (get("pipelined.cpu_us", OURS), get("pipelined.cpu_us", "dovecot") * 0.4)),
+    Budget("pipelined/tls", "pipelined_tls", "RETR 4 KB, 16 connections, TLS: CPU a message",
+           "Dovecot 133 µs", "≤ 1/4 of Dovecot", "µs",
+           lambda get: (get("pipelined_tls.cpu_us", OURS),
+                        get("pipelined_tls.cpu_us", "dovecot") / 4)),
+    Budget("lockstep/tls", "pipelined_tls", "the same, lock-step: CPU a message", "–",
+           "≤ 1/4 of Dovecot", "µs",
+           lambda get: (get("lockstep_tls.cpu_us", OURS),
+                        get("lockstep_tls.cpu_us", "dovecot") / 4)),
+    Budget("large/lf", "large", "RETR 5 MB, CPU a GB: LF-stored", "bare 0.62 s, Dovecot 2.2",
+           "≤ 1.25 × bare", "s",
+           lambda get: (get("large_lf.cpu_s_gb", OURS),
+                        get("large_lf.cpu_s_gb", "convert") * 1.25)),
+    Budget("large/crlf", "large_crlf", "the same, CRLF-stored", "sendfile 0.25–0.39 s",
+           "≤ 1.3 × sendfile", "s",
+           lambda get: (get("large_crlf.cpu_s_gb", OURS),
+                        get("large_crlf.cpu_s_gb", "sendfile") * 1.3)),
+    Budget("large/tls", "large_tls", "the same, TLS", "bare 0.80 s, Dovecot 6.9", "≤ 1.25 × bare",
+           "s",
+           lambda get: (get("large_tls.cpu_s_gb", OURS),
+                        get("large_tls.cpu_s_gb", "tls") * 1.25)),
+    Budget("warm", "warm", "maildrop of 100,000: login+STAT+UIDL+LIST+QUIT, warm",
+           "Dovecot 261–283 ms", "≤ 15 ms", "ms", lambda get: (get("warm.all_ms", OURS), 15)),
+    Budget("new/own", "warm", "the same after one new message of our own delivery: login",
+           "Dovecot 358–424 ms", "≤ 5 ms", "ms",
+           lambda get: (get("own_new.login_ms", OURS), 5)),
+    Budget("new/foreign", "warm", "the same after one of somebody else's: login", "–", "≤ 10 ms",
+           "ms", lambda get: (get("foreign_new.login_ms", OURS), 10)),
+    Budget("index/names", "no_index", "the same, no index yet, names with S=,W=: login",
+           "readdir alone 32–85 ms, Dovecot 495", "≤ 2 × readdir + 30 ms", "ms",
+           lambda get: (get("no_index.login_ms", OURS),
+                        get("no_index.login_ms", "readdir") * 2 + 30)),
+    Budget("index/plain", "no_index_plain", "the same, no index yet, plain names: login",
+           "Dovecot 2,600–13,200 ms", "≤ 1/4 of Dovecot", "ms",
+           lambda get: (get("no_index_plain.login_ms", OURS),
+                        get("no_index_plain.login_ms", "dovecot") / 4)),
+    Budget("million", "million", "maildrop of 1,000,000, warm: login+STAT", "–", "≤ 5 ms", "ms",
+           lambda get: (get("million.login_stat_ms", OURS), 5)),
+    Budget("memory/idle", "memory", "memory an idle connection before login, plain",
+           "Dovecot 4.4–9.9 KiB", "≤ 2 KiB", "KiB", lambda get: (get("idle.kib", OURS), 2)),
+    Budget("memory/tls", "memory", "memory an idle connection before login, TLS",
+           "Dovecot 16.6 KiB", "≤ 16 KiB", "KiB", lambda get: (get("idle_tls.kib", OURS), 16)),
+    Budget("memory/session", "memory", "memory an idle session after login, plain",
+           "Dovecot 108–519 KiB", "≤ 3 KiB", "KiB", lambda get: (get("session.kib", OURS), 3)),
+    Budget("held", "held", "idle sessions held at once, logged in, each another user", "–",
+           "100,000", "", lambda get: (get("held.sessions", OURS), 100000), least=True),
+    Budget("quit", "quit", "10,000 messages RETR+DELE, time of QUIT",
+           "popa3d 17 ms, Dovecot 1,251 ms", "≤ one flush + 5 ms", "ms",
+           lambda get: (get("quit.ms", OURS), get("quit.ms", "one flush") + 5)),
+    Budget("disturbed/stall", "disturbed", "one client that never reads: p99 of the others", "–",
+           "≤ 1.5 × undisturbed", "ms", _disturbed("never reads")),
+    Budget("disturbed/drip", "disturbed", "one client on a 1-octet-a-second link: p99", "–",
+           "≤ 1.5 × undisturbed", "ms", _disturbed("drips")),
+    Budget("disturbed/giant", "disturbed", "one maildrop of a million being indexed: p99", "–",
+           "≤ 1.5 × undisturbed", "ms", _disturbed("giant index")),
+    Budget("disturbed/wrong", "disturbed", "1,000 wrong passwords a second: p99", "–",
+           "≤ 1.5 × undisturbed", "ms", _disturbed("wrong passwords")),
+    Budget("lmtp", "lmtp", "LMTP, 4 KB, 16 connections, durable", "Dovecot in the same run",
+           "≥ 2 × Dovecot", "/s",
+           lambda get: (get("lmtp.rate", OURS), get("lmtp.rate", "dovecot") * 2), least=True),
+    # the fetcher's targets
+    Budget("fetch/slow", "fetch", "fetch 2,000 × 4 KB, delete, 100 ms round trip: time",
+           "mpop 8.0 s", "≤ 3 s", "s",
+           lambda get: (get("fetch_slow.s", OURS), 3)),
+    Budget("fetch/turns", "fetch", "the same: turns", "mpop 57", "≤ 12", "",
+           lambda get: (get("fetch_slow.turns", OURS), 12)),
+    Budget("fetch/fast", "fetch", "the same at 0 ms: time", "–", "≤ 0.55 × mpop", "s",
+           lambda get: (get("fetch_fast.s", OURS), get("fetch_fast.s", "mpop") * 0.55)),
+    Budget("fetch/large", "fetch", "fetch 20 × 5 MB: time", "–", "≤ mpop", "s",
+           lambda get: (get("fetch_large.s", OURS), get("fetch_large.s", "mpop"))),
+    Budget("fetch/memory", "fetch", "the same: peak memory, plain", "–", "≤ 6 MB", "MB",
+           lambda get: (get("fetch_large.peak_mb", OURS), 6)),
+    Budget("fetch/memory/tls", "fetch", "the same: peak memory, TLS", "–", "≤ 10 MB", "MB",
+           lambda get: (get("fetch_large_tls.peak_mb", OURS), 10)),
+    Budget("fetch/kept/turns", "fetch", "10,000 kept and nothing new, 100 ms: turns", "–", "≤ 5",
+           "", lambda get: (get("fetch_kept.turns", OURS), 5)),
+    Budget("fetch/kept/cpu", "fetch", "the same: CPU", "–", "≤ 0.02 s", "s",
+           lambda get: (get("fetch_kept.cpu_s", OURS), 0.02)),
+]
+
+
+def judge(bench):
+    verdicts = [budget.judge(bench.median) for budget in BUDGETS]
+    return [verdict for verdict in verdicts if verdict]

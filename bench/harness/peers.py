@@ -1,0 +1,202 @@
+"""The servers that ours is measured against, each at its best configuration that we know.
+
+Dovecot comes from its Debian packages. popa3d, Courier and Cyrus would conflict with it there: their
+packages are fetched and unpacked into a folder, not installed, and run in namespaces of their own
+(mounts for their fixed paths, a network for their fixed ports), which needs root.
+"""
+
+import glob
+import os
+import shutil
+import subprocess
+import textwrap
+
+from . import machine
+from .servers import Server
+
+
+class Dovecot(Server):
+    """High-performance login service, many clients a process, a passwd-file with its cache on,
+    sizes from the file names, no flag updates, deletions durable."""
+
+    name = "dovecot"
+
+    def configure(self, accounts):
+        self.pop3, self.pop3s, self.lmtp = (machine.free_port() for _ in range(3))
+        with open(f"{self.root}/users", "w") as file:
+            for number in range(accounts):
+                secret = self.settings.get("secret", "{PLAIN}secret")
+                file.write(f"{self.users}{number:06d}:{secret}\n")
+        root = os.getuid() == 0
+        me = "" if root else textwrap.dedent(f"""\
+            default_internal_user = {os.environ.get("USER", "nobody")}
+            default_login_user = {os.environ.get("USER", "nobody")}
+            service pop3-login {{ chroot = }}
+            service anvil {{ chroot = }}
+            """)
+        clients = self.settings.get("clients", 50)
+        minimum = self.settings.get("processes", len(self.cores))
+        with open(f"{self.root}/dovecot.conf", "w") as file:
+            file.write(me + textwrap.dedent(f"""\
+                base_dir = {self.root}/run
+                state_dir = {self.root}/state
+                log_path = {self.root}/log
+                protocols = pop3 lmtp
+                listen = 127.0.0.1
+                ssl = yes
+                ssl_cert = <{self.bench.scratch}/cert.pem
+                ssl_key = <{self.bench.scratch}/key.pem
+                ssl_min_protocol = TLSv1.2
+                disable_plaintext_auth = no
+                auth_cache_size = 100M
+                auth_cache_ttl = 1 hour
+                auth_mechanisms = plain
+                mail_location = maildir:{self.mail}/%u
+                mail_fsync = optimized
+                maildir_very_dirty_syncs = yes
+                pop3_no_flag_updates = yes
+                pop3_fast_size_lookups = yes
+                pop3_uidl_format = %f
+                pop3_lock_session = yes
+                mail_max_userip_connections = 0
+                default_vsz_limit = 0
+                default_process_limit = 10000
+                default_client_limit = 200000
+                first_valid_uid = 1
+                passdb {{
+                  driver = passwd-file
+                  args = {self.root}/users
+                }}
+                userdb {{
+                  driver = static
+                  args = uid={self.owner} gid={self.owner} home={self.mail}/%u allow_all_users=yes
+                }}
+                service pop3-login {{
+                  service_count = 0
+                  process_min_avail = {len(self.cores)}
+                  client_limit = 20000
+                  inet_listener pop3 {{
+                    port = {self.pop3}
+                  }}
+                  inet_listener pop3s {{
+                    port = {self.pop3s}
+                    ssl = yes
+                  }}
+                }}
+                service pop3 {{
+                  service_count = 0
+                  process_min_avail = {minimum}
+                  client_limit = {clients}
+                  process_limit = 10000
+                }}
+                service lmtp {{
+                  service_count = 0
+                  process_min_avail = {self.settings.get("lmtp_processes", 16)}
+                  inet_listener lmtp {{
+                    port = {self.lmtp}
+                  }}
+                }}
+                """))
+
+    def command(self):
+        return ["/usr/sbin/dovecot", "-F", "-c", f"{self.root}/dovecot.conf"]
+
+    def forget_index(self, user):
+        for path in glob.glob(f"{self.maildir(user)}/dovecot*"):
+            os.unlink(path)
+
+
+class Unpacked(Server):
+    """A server from a package that is unpacked, not installed, in namespaces of its own."""
+
+    packages = ()
+    speaks_tls = has_lmtp = False
+
+    @classmethod
+    def unpack(cls, folder):
+        """Fetches and unpacks; returns the folder, None if that cannot be."""
+        if os.path.exists(f"{folder}/done"):
+            return folder
+        if os.getuid() != 0:
+            return None
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(f"{folder}/deb")
+        got = subprocess.run(["apt-get", "download", *cls.packages], cwd=f"{folder}/deb",
+                             capture_output=True)
+        if got.returncode != 0:
+            return None
+        for deb in glob.glob(f"{folder}/deb/*.deb"):
+            if subprocess.run(["dpkg", "-x", deb, folder]).returncode != 0:
+                return None
+        open(f"{folder}/done", "w").close()
+        return folder
+
+    def tree(self):
+        return f"{self.bench.peers}/{self.name}"
+
+    def command(self):
+        return ["unshare", "--mount", "--net", "--propagation", "private", "sh", "-euc",
+                "ip link set lo up 2>/dev/null || true\n" + self.script()]
+
+    def script(self):
+        raise NotImplementedError
+
+    def wait_ready(self):
+        pid = self.process.pid
+        self.netns = f"/proc/{pid}/ns/net"
+        probe = ["nsenter", f"--net={self.netns}", "bash", "-c",
+                 f"for i in $(seq 200); do exec 3<>/dev/tcp/127.0.0.1/{self.pop3} && exit 0; "
+                 "sleep 0.1; done 2>/dev/null; exit 1"]
+        if subprocess.run(probe, stderr=subprocess.DEVNULL).returncode != 0:
+            raise RuntimeError(f"{self.name} did not start: {self.last_words()}")
+
+
+class Popa3d(Unpacked):
+    """mbox, a process a session, system users: accounts and spool are bound over the machine's."""
+
+    name = "popa3d"
+    packages = ("popa3d",)
+    maildirs = False
+    pop3 = 110
+
+    def configure(self, accounts):
+        secret = subprocess.run(["openssl", "passwd", "-1", "-salt", "bench", self.password],
+                                capture_output=True, text=True, check=True).stdout.strip()
+        for name in ("passwd", "shadow", "group"):
+            shutil.copy(f"/etc/{name}", f"{self.root}/{name}")
+        with open(f"{self.root}/passwd", "a") as users, open(f"{self.root}/shadow", "a") as hashes:
+            users.write("popa3d:x:19999:19999::/nonexistent:/bin/false\n")
+            for number in range(accounts):
+                name = f"{self.users}{number:06d}"
+                users.write(f"{name}:x:{self.owner + number}:{self.owner}::/nonexistent:/bin/sh\n")
+                hashes.write(f"{name}:{secret}:19000:0:99999:7:::\n")
+        with open(f"{self.root}/group", "a") as groups:
+            groups.write(f"popa3d:x:19999:\nbench:x:{self.owner}:\n")
+        os.makedirs(f"{self.root}/pam.d", exist_ok=True)
+        with open(f"{self.root}/pam.d/popa3d", "w") as file:
+            file.write("auth required pam_unix.so\naccount required pam_unix.so\n"
+                       "session required pam_permit.so\n")
+        os.chmod(self.mail, 0o1777)
+
+    def make_mail(self, first, users, count, octets, names="sw", ends="lf", folder="cur"):
+        for number in range(first, first + users):
+            self.bench.makemail(mbox=f"{self.mail}/{self.users}{number:06d}", count=count,
+                                octets=octets,
+                                owner=f"{self.owner + number}:{self.owner}")
+
+    def drop_mail(self, number):
+        if os.path.exists(self.maildir(number)):
+            os.unlink(self.maildir(number))
+
+    def script(self):
+        return textwrap.dedent(f"""\
+            for name in passwd shadow group; do
+                mount --bind {self.root}/$name /etc/$name
+            done
+            mount --bind {self.root}/pam.d /etc/pam.d
+            mount --bind {self.mail} /var/mail
+            mount -t tmpfs -o mode=755 tmpfs /var/lib
+            mkdir /var/lib/popa3d
+            {self.tree()}/usr/sbin/popa3d -D
+            exec sleep infinity
+            """)
