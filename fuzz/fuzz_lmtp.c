@@ -139,13 +139,13 @@ static void feed(struct run *run, pop3_span in)
 			continue;
 		case LMTP_WANT_INPUT:
 			lmtp_server_take_back(&run->server);
+			if (in.size == 0)
+				return;
 			lmtp_server_next(&run->server, &in, scratch, sizeof(scratch), &event);
 			on_event(run, &event);
-			if (event.type != LMTP_EVENT_NONE ||
-			    lmtp_server_want(&run->server) != LMTP_WANT_INPUT)
-				continue;
-			assert(in.size == 0);
-			return;
+			assert(event.type != LMTP_EVENT_NONE || in.size == 0 ||
+			       lmtp_server_want(&run->server) != LMTP_WANT_INPUT);
+			continue;
 		case LMTP_WANT_CLOSE:
 			return;
 		case LMTP_WANT_REPLY:

@@ -398,27 +398,37 @@ static void fail_content(struct lmtp_server *server, uint16_t code, const char *
 		set_outcome(&server->all, code, enhanced, text);
 }
 
+/* The end of the message was found behind octets that are handed over first: its LF goes back to
+ * the input, so that a program that has an event also has input left, and calls again. */
+static void put_end_back(const struct lmtp_server *server, pop3_span *in)
+{
+	if (server->decoder.done)
+		*in = (pop3_span){in->data - 1, in->size + 1};
+}
+
 static enum lmtp_event_type content(struct lmtp_server *server, pop3_span *in, char *scratch,
 				    size_t scratch_size, struct lmtp_event *event)
 {
 	uint64_t max_size = server->settings->max_size;
 	bool failed = server->all.code != 0;
-	size_t n;
+	size_t n = 0;
 
-	if (!server->decoder.done) {
+	if (server->decoder.done)
+		*in = (pop3_span){in->data + 1, in->size - 1};
+	else
 		n = pop3_decoder_run(&server->decoder, in, scratch, scratch_size);
-		if (!failed && max_size && server->decoder.octets > max_size) {
-			fail_content(server, 552, "5.3.4",
-				     "Message is larger than this server takes");
-			return LMTP_EVENT_RESET;
-		}
-		if (n && !failed) {
-			event->text = (pop3_span){scratch, n};
-			return LMTP_EVENT_CONTENT;
-		}
-		if (!server->decoder.done)
-			return LMTP_EVENT_NONE;
+	if (!failed && max_size && server->decoder.octets > max_size) {
+		fail_content(server, 552, "5.3.4", "Message is larger than this server takes");
+		put_end_back(server, in);
+		return LMTP_EVENT_RESET;
 	}
+	if (n && !failed) {
+		event->text = (pop3_span){scratch, n};
+		put_end_back(server, in);
+		return LMTP_EVENT_CONTENT;
+	}
+	if (!server->decoder.done)
+		return LMTP_EVENT_NONE;
 	server->phase = PHASE_REPLIES;
 	event->size = server->decoder.octets;
 	return failed ? LMTP_EVENT_NONE : LMTP_EVENT_END;

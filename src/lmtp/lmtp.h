@@ -114,9 +114,9 @@ enum lmtp_want lmtp_server_want(const struct lmtp_server *server);
 
 /*
  * Takes octets from the front of *in until an event or until the machine wants something else than
- * input. Call it until it returns NONE, with no input left as well: END comes by itself behind the
- * last CONTENT. scratch receives the message's octets (CONTENT points into it), at least
- * LMTP_SCRATCH_MIN; one CONTENT is never larger than it.
+ * input. scratch receives the message's octets (CONTENT points into it), at least LMTP_SCRATCH_MIN;
+ * one CONTENT is never larger than it. When NONE is returned and input is still wanted, *in is
+ * empty; when *in is empty, nothing is to be had by calling.
  */
 enum lmtp_event_type lmtp_server_next(struct lmtp_server *server, pop3_span *in, char *scratch,
 				      size_t scratch_size, struct lmtp_event *ret_event);

@@ -207,11 +207,10 @@ static void feed(struct run *run, pop3_span in)
 			continue;
 		case LMTP_WANT_INPUT:
 			lmtp_server_take_back(&run->server);
+			if (in.size == 0)
+				return;
 			lmtp_server_next(&run->server, &in, scratch, sizeof(scratch), &event);
 			on_event(run, &event);
-			if (event.type == LMTP_EVENT_NONE &&
-			    lmtp_server_want(&run->server) == LMTP_WANT_INPUT)
-				return;
 			continue;
 		case LMTP_WANT_CLOSE:
 			run->ended = true;
