@@ -40,8 +40,9 @@ struct users;
  * A file that can't be read or has a bad line is an error with file and line ("users:3: …") at
  * open; later, when a changed file is bad, half-written (empty, or its last line not ended) or
  * gone, the old entries stay in force and the error is logged once. mail_root: the absolute path of
- * the mail directory; an absolute home must be below it and is made relative to it, any other is a
- * bad line (NULL: absolute homes are bad lines). */
+ * the mail directory; an absolute home below it is made relative to it. A user whose home is
+ * elsewhere is warned about when the file is read, and is USERS_DOWN: neither mail nor an empty
+ * maildrop in its stead is shown. */
 int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_root,
 			   struct users **ret, struct err *err);
 void users_close(struct users *users);
