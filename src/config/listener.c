@@ -38,6 +38,12 @@ static int parse_address(const char *host, struct config_listener *ret)
 	return -1;
 }
 
+/* "lmtp.sock", but not a port that lost its address. */
+static bool is_file_name(const char *value)
+{
+	return *value && !strchr(value, ':') && value[strspn(value, "0123456789")];
+}
+
 int config_listener_parse(const char *value, enum config_service service, const char *directory,
 			  struct config_listener *ret, struct err *err)
 {
@@ -47,7 +53,7 @@ int config_listener_parse(const char *value, enum config_service service, const 
 	uint64_t port;
 	size_t n;
 
-	if (strchr(value, '/')) {
+	if (strchr(value, '/') || (service == SERVICE_LMTP && is_file_name(value))) {
 		if (service != SERVICE_LMTP)
 			return err_set(
 				err, EX_CONFIG,

@@ -1,0 +1,441 @@
+/* valija.conf: what is understood, what is refused and with which words, and what comes back out.
+ */
+#include "config/config.h"
+#include "config/keys.h"
+
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define OFFICE "pop3 { listen = \"127.0.0.1:1110\" }\n"
+
+static struct config config;
+static struct err err;
+
+static int parse(const char *text)
+{
+	memset(&err, 0, sizeof(err));
+	memset(&config, 0xee, sizeof(config));
+	return config_parse(span_of(text), "/etc/valija/valija.conf", &config, &err);
+}
+
+static void good(const char *text)
+{
+	if (parse(text) != 0)
+		fail_msg("refused: %s", err.text);
+}
+
+/* Refused in that line with words that hold all of the given ones; nothing is returned. */
+static void bad(const char *text, const char *line, const char *words)
+{
+	char where[80];
+
+	if (parse(text) == 0)
+		fail_msg("taken: %s", text);
+	assert_int_equal(err.code, EX_CONFIG);
+	snprintf(where, sizeof(where), "/etc/valija/valija.conf:%s: ", line);
+	if (*line && strncmp(err.text, where, strlen(where)) != 0)
+		fail_msg("not in line %s: %s", line, err.text);
+	if (!strstr(err.text, words))
+		fail_msg("not \"%s\": %s", words, err.text);
+	assert_int_equal((unsigned char)config.host_name[0], 0xee);
+}
+
+static void test_defaults(void **state)
+{
+	(void)state;
+	good(OFFICE);
+	assert_string_equal(config.mail, "/etc/valija/mail");
+	assert_string_equal(config.users, "/etc/valija/users");
+	assert_string_equal(config.directory, "/etc/valija");
+	assert_string_equal(config.aliases, "");
+	assert_true(config_host_valid(config.host_name));
+	assert_int_equal(config.idle_seconds, 600);
+	assert_int_equal(config.failure_delay_ms, 1000);
+	assert_int_equal(config.failure_delay_max_ms, 15000);
+	assert_int_equal(config.lmtp_max_size, 50 << 20);
+	assert_int_equal(config.expire_days, -1);
+	assert_true(config.plain_on_loopback);
+	assert_false(config.plain_without_tls);
+	assert_false(config.apop);
+	assert_null(strstr(config.mechanisms, "CRAM-MD5"));
+}
+
+static void test_every_kind_of_value(void **state)
+{
+	(void)state;
+	good("# office\n"
+	     "hostname = mail.example.org # no quotes needed\n"
+	     "mail = '/srv/mail'\n"
+	     "users = \"etc/users \\\"x\\\"\"\n"
+	     "line_ends = crlf\n"
+	     "log_level = \"debug\"\n"
+	     "pop3 { listen = {\"127.0.0.1:1110\", # one\n"
+	     "  \"[::1]:1110\", localhost:111} expire = 30 }\n"
+	     "lmtp { listen = \"run/lmtp\" max_size = 1G domains = {\"Example.org\", "
+	     "\"b.example\"}\n"
+	     "  recipient_delimiter = \"\" catch_all = \"post\" aliases = \"aliases\" }\n"
+	     "quota { messages = 10K octets = 2G over = permanent }\n"
+	     "login { plain_without_tls = yes plain_on_loopback = off apop = true\n"
+	     "  mechanisms = {plain, \"cram-md5\"} failure_delay = 250ms failure_delay_max = 2m\n"
+	     "  cache_time = 2d }\n"
+	     "/* a longer\n comment */ timeouts { idle = 1h write = 5 drain = 0 }\n"
+	     "limits { connections_per_address = 0 }\n"
+	     "processes { fronts = 3 net_user = \"nobody\" }\n");
+	assert_string_equal(config.host_name, "mail.example.org");
+	assert_string_equal(config.mail, "/srv/mail");
+	assert_string_equal(config.users, "/etc/valija/etc/users \"x\"");
+	assert_true(config.store_crlf);
+	assert_int_equal(config.log_level, 3);
+	assert_int_equal(config.listener_count, 4);
+	assert_string_equal(config.listeners[0].address, "127.0.0.1");
+	assert_int_equal(config.listeners[0].port, 1110);
+	assert_int_equal(config.listeners[0].line, 7);
+	assert_string_equal(config.listeners[1].address, "::1");
+	assert_int_equal(config.listeners[1].line, 8);
+	assert_string_equal(config.listeners[2].address, "localhost");
+	assert_int_equal(config.listeners[3].service, SERVICE_LMTP);
+	assert_string_equal(config.listeners[3].address, "/etc/valija/run/lmtp");
+	assert_int_equal(config.listeners[3].port, 0);
+	assert_int_equal(config.expire_days, 30);
+	assert_int_equal(config.lmtp_max_size, 1 << 30);
+	assert_string_equal(config.domains, "example.org b.example");
+	assert_string_equal(config.recipient_delimiter, "");
+	assert_string_equal(config.aliases, "/etc/valija/aliases");
+	assert_int_equal(config.quota_messages, 10240);
+	assert_true(config.quota_octets == 2ull << 30);
+	assert_true(config.quota_permanent);
+	assert_true(config.plain_without_tls);
+	assert_false(config.plain_on_loopback);
+	assert_string_equal(config.mechanisms, "PLAIN CRAM-MD5");
+	assert_int_equal(config.failure_delay_ms, 250);
+	assert_int_equal(config.failure_delay_max_ms, 120000);
+	assert_int_equal(config.auth_cache_seconds, 172800);
+	assert_int_equal(config.idle_seconds, 3600);
+	assert_int_equal(config.write_seconds, 5);
+	assert_int_equal(config.drain_seconds, 0);
+	assert_int_equal(config.max_connections_per_address, 0);
+	assert_string_equal(config.user_net, "nobody");
+}
+
+static void test_certificates_in_order(void **state)
+{
+	(void)state;
+	good("pop3s { listen = \"[::]:995\" }\n"
+	     "tls \"default\" { certificate = \"tls/cert.pem\" key = \"/k\" }\n"
+	     "tls \"other\" {\n key = \"b.key\"\n certificate = \"b.pem\"\n}\n");
+	assert_int_equal(config.certificate_count, 2);
+	assert_string_equal(config.certificates[0].certificate, "/etc/valija/tls/cert.pem");
+	assert_string_equal(config.certificates[0].key, "/k");
+	assert_string_equal(config.certificates[1].certificate, "/etc/valija/b.pem");
+	assert_string_equal(config.certificates[1].key, "/etc/valija/b.key");
+	assert_int_equal(config.certificates[1].line, 4);
+}
+
+static void test_slips_are_told_with_their_line(void **state)
+{
+	(void)state;
+	bad("", "", "nothing to listen on");
+	bad(OFFICE "\n# c\n# c\nfoo = 1\n", "5", "no setting \"foo\"");
+	bad("idle = 10m\n" OFFICE, "1", "belongs into timeouts { }");
+	bad("pop3 {\n mail = x\n}\n", "2", "outside of the sections");
+	bad("certificate = x\n", "1", "tls \"NAME\" { }");
+	bad("mail = a\nmail = b\n", "2", "line 1 already");
+	bad("pop3 { listen = \"127.0.0.1:1\"\n listen = \"127.0.0.1:2\" }", "2", "line 1 already");
+	bad("mail =\n", "", "");
+	bad("mail \"x\"\n", "1", "equal sign");
+	bad("pop3 listen = 5\n", "1", "brace");
+	bad("pop3 {\n\n", "", "");
+	bad("}\n", "1", "brace");
+	bad(OFFICE "mail = \"x\n", "2", "quote is missing");
+	bad(OFFICE "mail = 'x", "2", "quote is missing");
+	bad(OFFICE "\n/* x\n\n", "3", "comment is not ended");
+	bad(OFFICE "mail = \"${HOME}/x\"\n", "2", "environment");
+	bad(OFFICE "mail = ${HOME}\n", "2", "environment");
+	bad(OFFICE "mail = a*b\n", "2", "double quotes");
+	bad(OFFICE "mail = \"a\x01\"\n", "2", "control character");
+	bad(OFFICE "\x7f", "2", "control character");
+	bad(OFFICE "mail = \"\"\n", "2", "empty");
+}
+
+static void test_numbers_and_their_units(void **state)
+{
+	(void)state;
+	bad(OFFICE "timeouts { idle = 599s }", "2", "RFC 1939");
+	bad(OFFICE "timeouts { idle = 5m }", "2", "at least 10m");
+	bad(OFFICE "timeouts { idle = 9d }", "2", "at most 7d");
+	bad(OFFICE "timeouts { login = -1 }", "2", "not a number");
+	bad(OFFICE "timeouts { login = 1.5m }", "2", "not a number");
+	bad(OFFICE "timeouts { login = 10 m }", "2", "");
+	bad(OFFICE "timeouts { login = 10x }", "2", "s, m, h or d");
+	bad(OFFICE "timeouts { login = \"\" }", "2", "not a number");
+	bad(OFFICE "timeouts { login = 0 }", "2", "at least 1s");
+	bad(OFFICE "lmtp { max_size = 18446744073709551615 }", "2", "too much");
+	bad(OFFICE "lmtp { max_size = 18446744073709551616 }", "2", "not a number");
+	bad(OFFICE "lmtp { max_size = 17179869184G }", "2", "too much");
+	bad(OFFICE "lmtp { max_size = 10 }", "2", "at least 1K");
+	bad(OFFICE "limits { connections = 1e3 }", "2", "digits");
+	bad(OFFICE "limits { connections = 4294967296 }", "2", "too much");
+	bad(OFFICE "login { failure_delay = 20s }", "2", "failure_delay_max");
+	bad(OFFICE "pop3 { expire = soon }", "2", "never");
+	bad(OFFICE "login { apop = maybe }", "2", "yes or no");
+	bad(OFFICE "log_level = loud\n", "2", "\"warning\"");
+	bad(OFFICE "login { mechanisms = {PLAIN, FOO} }", "2", "\"FOO\"");
+	bad(OFFICE "hostname = \"-x-\"\n", "2", "host name");
+	bad(OFFICE "hostname = \"a..b\"\n", "2", "host name");
+	bad(OFFICE "lmtp { domains = \"a b_c\" }", "2", "b_c");
+	bad(OFFICE "lmtp { recipient_delimiter = \"++++\" }", "2", "too long");
+	bad(OFFICE "lmtp { recipient_delimiter = \"@\" }", "2", "recipient_delimiter");
+	bad(OFFICE "lmtp { catch_all = \"a/b\" }", "2", "user name");
+}
+
+static void test_listeners(void **state)
+{
+	(void)state;
+	bad("pop3 { listen = \"1110\" }", "1", "ADDRESS:PORT");
+	bad("pop3 { listen = \":1110\" }", "1", "ADDRESS:PORT");
+	bad("pop3 { listen = \"127.0.0.1:0\" }", "1", "ADDRESS:PORT");
+	bad("pop3 { listen = \"127.0.0.1:65536\" }", "1", "ADDRESS:PORT");
+	bad("pop3 { listen = \"127.0.0.1:+1\" }", "1", "ADDRESS:PORT");
+	bad("pop3 { listen = \"mail.example.org:110\" }", "1", "not an address");
+	bad("pop3 { listen = \"*:110\" }", "1", "\"[::]\" is every address");
+	bad("pop3 { listen = \"::1:110\" }", "1", "not an address");
+	bad("pop3 { listen = \"[127.0.0.1]:110\" }", "1", "not an address");
+	bad("pop3 { listen = \"/run/pop\" }", "1", "lmtp only");
+	bad("lmtp { listen = \"24\" }", "1", "ADDRESS:PORT");
+	bad("lmtp { listen = \"\" }", "1", "ADDRESS:PORT");
+	bad("pop3s { listen = \"127.0.0.1:995\" }", "1", "needs a certificate");
+	bad("lmtp { listen = \"127.0.0.1:25\" }", "1", "RFC 2033");
+	bad("lmtp { listen = \"[::]:25\" }", "1", "port 25");
+	bad("pop3 {\n listen = {\"127.0.0.1:1\",\n\"127.0.0.1:1\"} }", "3", "line 2");
+	bad("pop3 {\n listen = \"[::1]:1\" }\nlmtp { listen = \"[0:0::1]:1\" }", "3", "line 2");
+	bad("tls \"a\" { key = \"k\" }", "1", "both");
+	bad("tls \"a\" { }", "1", "both");
+	bad("tls \"a\" { key = \"k\" certificate = \"c\" key = \"l\" }", "1", "twice");
+	bad("tls \"a\" { key = \"k\" certificate = \"c\" }\ntls \"a\" { key = \"k\" }", "2", "");
+}
+
+static void test_lists_and_paths_are_bounded(void **state)
+{
+	char text[4096] = "pop3 { listen = {", path[600];
+	size_t used = strlen(text);
+
+	(void)state;
+	for (int i = 1; i <= CONFIG_LISTENERS_MAX + 1; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s\"127.0.0.1:%d\"",
+					 i > 1 ? ", " : "", i);
+	snprintf(text + used, sizeof(text) - used, "} }");
+	bad(text, "1", "at most 16");
+	memset(path, 'x', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	snprintf(text, sizeof(text), OFFICE "mail = \"%s\"\n", path);
+	bad(text, "2", "too long");
+	path[120] = '\0';
+	snprintf(text, sizeof(text), "lmtp { listen = \"/%s\" }\n", path);
+	bad(text, "1", "too long for a socket");
+}
+
+/* A text with something unended must not change how the next one is read: a daemon reads again. */
+static void test_after_a_bad_text_a_good_one_is_good(void **state)
+{
+	static const char *const broken[] = {
+		"mail = \"x",   "mail = 'x",        "/* x",   "pop3 {",    "pop3 { listen = {",
+		"mail = \"\\9", "mail = \"\\777\"", "tls \"", "tls \"a\"", "a b c { } \"",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+		assert_int_equal(parse(broken[i]), -1);
+		good(OFFICE);
+	}
+}
+
+/* What -n or init prints says the same when it is read again. */
+static char *printed(void (*print)(FILE *), const char *name)
+{
+	static char text[1 << 16];
+	FILE *out = fopen(name, "w+");
+	size_t n;
+
+	assert_non_null(out);
+	print(out);
+	rewind(out);
+	n = fread(text, 1, sizeof(text) - 1, out);
+	text[n] = '\0';
+	fclose(out);
+	unlink(name);
+	return text;
+}
+
+static void print_whole(FILE *out)
+{
+	assert_int_equal(config_write_file(&config, out, &err), 0);
+}
+
+static void print_changed(FILE *out)
+{
+	int saved = dup(STDOUT_FILENO);
+
+	fflush(stdout);
+	dup2(fileno(out), STDOUT_FILENO);
+	config_print_changed(&config);
+	fflush(stdout);
+	dup2(saved, STDOUT_FILENO);
+	close(saved);
+}
+
+static const char odd[] =
+	"hostname = a.example\nmail = \"/m a\\\\i\\\"l\\$\"\nusers = \"u\"\n"
+	"pop3 { listen = {\"127.0.0.1:1110\", \"[::1]:1110\"} expire = unannounced }\n"
+	"tls \"x\" { certificate = \"c\" key = \"/k\" }\n"
+	"lmtp { listen = \"s\" max_size = 3M }\nquota { over = permanent }\n"
+	"login { failure_delay = 1500ms mechanisms = \"PLAIN\" cache_time = 90m }\n"
+	"processes { fronts = 2 }\n";
+
+static void test_printed_changes_read_the_same(void **state)
+{
+	struct config *before = malloc(sizeof(*before));
+	char *text;
+
+	(void)state;
+	good(odd);
+	*before = config;
+	text = printed(print_changed, "test-config-changed");
+	assert_non_null(strstr(text, "failure_delay = 1500ms\n"));
+	assert_non_null(strstr(text, "cache_time = 90m\n"));
+	assert_null(strstr(text, "idle"));
+	assert_null(strstr(text, "failure_delay_max"));
+	good(text);
+	for (uint32_t i = 0; i < config.listener_count; i++)
+		config.listeners[i].line = before->listeners[i].line;
+	config.certificates[0].line = before->certificates[0].line;
+	assert_memory_equal(before, &config, sizeof(config));
+	good(OFFICE "hostname = x\n");
+	text = printed(print_changed, "test-config-changed");
+	assert_string_equal(text, "hostname = \"x\"\npop3 {\n\tlisten = {\"127.0.0.1:1110\"}\n}\n");
+	free(before);
+}
+
+static void test_the_written_file_shows_every_default(void **state)
+{
+	char *text, *hash;
+	struct config *before = malloc(sizeof(*before));
+
+	(void)state;
+	good(OFFICE "hostname = x.example\ntls \"a\" { certificate = c key = k }\n");
+	*before = config;
+	text = printed(print_whole, "test-config-whole");
+	for (size_t i = 0; i < config_key_count(); i++) {
+		char line[80];
+
+		snprintf(line, sizeof(line), "%s = ", config_key(i)->name);
+		if (!strstr(text, line))
+			fail_msg("%s is not in the file", config_key(i)->name);
+	}
+	good(text);
+	assert_string_equal(config.mail, before->mail);
+	assert_int_equal(config.listener_count, 1);
+	/* with every default in force it still says the same */
+	while ((hash = strstr(text, "#listen = {}")))
+		memcpy(hash, "            ", 12);
+	for (size_t i = 0; i < config_key_count(); i++) {
+		char line[80];
+
+		snprintf(line, sizeof(line), "#%s = ", config_key(i)->name);
+		for (hash = text; (hash = strstr(hash, line));)
+			*hash = ' ';
+	}
+	good(text);
+	for (uint32_t i = 0; i < config.listener_count; i++)
+		config.listeners[i].line = before->listeners[i].line;
+	config.certificates[0].line = before->certificates[0].line;
+	assert_memory_equal(before, &config, sizeof(config));
+	free(before);
+}
+
+static void test_files(void **state)
+{
+	char name[] = "test-config-XXXXXX", path[64];
+	int fd = mkstemp(name);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, OFFICE, sizeof(OFFICE) - 1), sizeof(OFFICE) - 1);
+	assert_int_equal(config_load(name, &config, &err), 0);
+	assert_int_equal(config.file[0], '/');
+	assert_int_equal(ftruncate(fd, (2 << 20)), 0);
+	assert_int_equal(config_load(name, &config, &err), -1);
+	assert_non_null(strstr(err.text, name));
+	assert_int_equal(ftruncate(fd, sizeof(OFFICE)), 0); /* ends in a NUL */
+	assert_int_equal(config_load(name, &config, &err), -1);
+	assert_non_null(strstr(err.text, "NUL"));
+	close(fd);
+	unlink(name);
+	assert_int_equal(config_load(name, &config, &err), -1);
+	assert_int_equal(err.code, EX_NOINPUT);
+	assert_non_null(strstr(err.text, name));
+	assert_int_equal(config_load("/", &config, &err), -1);
+	assert_int_equal(config_load(".", &config, &err), -1);
+	assert_non_null(strstr(err.text, "not a regular file"));
+	snprintf(path, sizeof(path), "%s/none", name);
+	assert_int_equal(config_load(path, &config, &err), -1);
+	assert_int_equal(err.code, EX_NOINPUT);
+}
+
+static void test_sealed_and_mapped(void **state)
+{
+	const struct config *mapped;
+	int fd, plain;
+
+	(void)state;
+	good(odd);
+	fd = config_seal(&config, &err);
+	assert_true(fd >= 0);
+	mapped = config_map(fd, &err);
+	assert_non_null(mapped);
+	assert_string_equal(mapped->mail, config.mail);
+	assert_int_equal(mapped->listener_count, 3);
+	assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+	assert_int_equal(ftruncate(fd, 0), -1);
+	munmap((void *)(uintptr_t)mapped, sizeof(*mapped));
+	close(fd);
+	plain = memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(ftruncate(plain, sizeof(config)), 0);
+	assert_null(config_map(plain, &err)); /* not sealed */
+	assert_int_equal(
+		fcntl(plain, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE),
+		0);
+	assert_null(config_map(plain, &err)); /* sealed, but somebody else's */
+	assert_null(config_map(-1, &err));
+	close(plain);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_every_kind_of_value),
+		cmocka_unit_test(test_certificates_in_order),
+		cmocka_unit_test(test_slips_are_told_with_their_line),
+		cmocka_unit_test(test_numbers_and_their_units),
+		cmocka_unit_test(test_listeners),
+		cmocka_unit_test(test_lists_and_paths_are_bounded),
+		cmocka_unit_test(test_after_a_bad_text_a_good_one_is_good),
+		cmocka_unit_test(test_printed_changes_read_the_same),
+		cmocka_unit_test(test_the_written_file_shows_every_default),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_sealed_and_mapped),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
