@@ -218,8 +218,17 @@ static void closed(struct conn *conn, enum conn_end why)
 		child_exit(front->child);
 }
 
+/* A client that has sent its last command (half-closed) still gets the replies to all of them. */
+static bool busy(struct conn *conn)
+{
+	struct session *session = session_of(conn);
+
+	return session->stage == STAGE_NEW || pop3_server_want(&session->pop3) != POP3_WANT_INPUT;
+}
+
 static const struct conn_handler handler = {
 	.exchange = exchange,
+	.busy = busy,
 	.secured = secured,
 	.file_sent = file_sent,
 	.closed = closed,

@@ -15,9 +15,10 @@
 #define ACCEPTS 64
 #define ACCEPT_PAUSE_MS 100
 #define SESSIONS_MAX 2000
-#define IDLE_MS (300u * 1000)    /* RFC 5321 section 4.5.3.2.7 */
-#define SPOOL_MIN (256ull << 20) /* octets of messages in memory at once, or four of the largest \
-				  */
+#define IDLE_MS (300u * 1000) /* RFC 5321 section 4.5.3.2.7 */
+#define SPOOL_MIN                                                                      \
+	(256ull << 20) /* octets of messages in memory at once, or four of the largest \
+			*/
 
 static void peer_up(struct peer *peer)
 {

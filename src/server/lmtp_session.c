@@ -114,4 +114,10 @@ static void closed(struct conn *conn, enum conn_end why)
 		child_exit(front->child);
 }
 
-static const struct conn_handler handler = {.exchange = exchange, .closed = closed};
+/* A client that has sent its last command (half-closed) still gets the replies to all of them. */
+static bool busy(struct conn *conn)
+{
+	return lmtp_server_want(&session_of(conn)->lmtp) != LMTP_WANT_INPUT;
+}
+
+static const struct conn_handler handler = {.exchange = exchange, .busy = busy, .closed = closed};
