@@ -27,7 +27,8 @@ int secret_set(struct secret *secret, pop3_span bytes)
 
 void secret_finish(struct secret *secret)
 {
-	wipe(secret->bytes, secret->size + 1);
+	/* all of it: a longer secret may have been set before */
+	wipe(secret->bytes, sizeof(secret->bytes));
 	secret->size = 0;
 }
 

@@ -48,7 +48,7 @@ int span_number(pop3_span text, uint64_t max, uint64_t *ret)
 	for (size_t i = 0; i < text.size; i++) {
 		unsigned digit = (unsigned)(unsigned char)text.data[i] - '0';
 
-		if (digit > 9 || value > max / 10 || value * 10 > max - digit)
+		if (digit > 9 || digit > max || value > (max - digit) / 10)
 			return -1;
 		value = value * 10 + digit;
 	}
