@@ -1,0 +1,133 @@
+/* Spans, numbers, escapes and encodings of src/base/text.c: exact results and what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/text.h"
+
+static void test_number(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t max;
+		int result;
+		uint64_t value;
+	} cases[] = {
+		{"0", 0, 0, 0},
+		{"5", 3, -1, 0},
+		{"9", 9, 0, 9},
+		{"10", 9, -1, 0},
+		{"18446744073709551615", UINT64_MAX, 0, UINT64_MAX},
+		{"18446744073709551616", UINT64_MAX, -1, 0},
+		{"99999999999999999999999", UINT64_MAX, -1, 0},
+		{"256", 255, -1, 0},
+		{"255", 255, 0, 255},
+		{"007", 10, 0, 7},
+		{"", 10, -1, 0},
+		{"-1", 10, -1, 0},
+		{"+1", 10, -1, 0},
+		{" 1", 10, -1, 0},
+		{"1x", 10, -1, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t value = 77;
+
+		assert_int_equal(span_number(span_of(cases[i].text), cases[i].max, &value),
+				 cases[i].result);
+		assert_int_equal(value, cases[i].result == 0 ? cases[i].value : 77);
+	}
+}
+
+static void test_equal(void **state)
+{
+	assert_true(span_equal(SPAN_LITERAL("abc"), span_of("abc")));
+	assert_false(span_equal(SPAN_LITERAL("abc"), span_of("abC")));
+	assert_false(span_equal(SPAN_LITERAL("abc"), span_of("ab")));
+	assert_true(span_equal((pop3_span){NULL, 0}, span_of("")));
+	assert_true(span_equal_nocase(span_of("Retr[`"), span_of("rETR[`")));
+	assert_false(span_equal_nocase(span_of("a{"), span_of("a[")));
+}
+
+static void test_copy(void **state)
+{
+	char buf[4] = "xyz";
+
+	assert_int_equal(span_copy(span_of("abcd"), buf, sizeof(buf)), -1);
+	assert_int_equal(span_copy((pop3_span){"a\0b", 3}, buf, sizeof(buf)), -1);
+	assert_string_equal(buf, "xyz");
+	assert_int_equal(span_copy(span_of("abc"), buf, sizeof(buf)), 0);
+	assert_string_equal(buf, "abc");
+	assert_int_equal(span_copy((pop3_span){NULL, 0}, buf, sizeof(buf)), 0);
+	assert_string_equal(buf, "");
+}
+
+/* Threats 28 and 58: no control character survives, and what is cut is seen to be. */
+static void test_threat_28_escape(void **state)
+{
+	char buf[65];
+
+	assert_int_equal(text_escape(buf, 64, (pop3_span){"a\r\n\x1b[1m\xc3\\\0~", 11}), 29);
+	assert_string_equal(buf, "a\\x0d\\x0a\\x1b[1m\\xc3\\x5c\\x00~");
+	for (size_t cap = 0; cap < 40; cap++) {
+		memset(buf, '!', sizeof(buf));
+		size_t n = text_escape(buf, cap, (pop3_span){"a\r\n\x1b[1m\xc3\\\0~", 11});
+
+		assert_true(n <= cap);
+		assert_int_equal(buf[n], '\0');
+		assert_int_equal(buf[cap + 1], '!');
+		if (cap >= 4 && cap < 29)
+			assert_string_equal(buf + n - 3, "...");
+	}
+}
+
+static void test_base64(void **state)
+{
+	static const struct {
+		const char *plain, *encoded;
+	} good[] = {{"", ""},        {"f", "Zg=="},        {"fo", "Zm8="},
+		    {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"\xff\xfe\xfd", "//79"}};
+	static const char *const bad[] = {"Z",    "Zg",   "Zg=",    "Z===", "====", "Zg==Zg==",
+					  "Zh==", "Zm9=", "Zm9v\n", " Zm9", "Zm-v", "Zm_v"};
+	char buf[16];
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(base64_encode(span_of(good[i].plain), buf, sizeof(buf)),
+				 strlen(good[i].encoded));
+		assert_string_equal(buf, good[i].encoded);
+		assert_int_equal(base64_decode(span_of(good[i].encoded), buf, sizeof(buf)),
+				 strlen(good[i].plain));
+		assert_memory_equal(buf, good[i].plain, strlen(good[i].plain));
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(base64_decode(span_of(bad[i]), buf, sizeof(buf)), -1);
+	assert_int_equal(base64_encode(span_of("foo"), buf, 4), -1);
+	assert_int_equal(base64_encode(span_of("foo"), buf, 5), 4);
+	assert_int_equal(base64_decode(span_of("Zm9v"), buf, 2), -1);
+	assert_int_equal(base64_decode(span_of("Zm9v"), buf, 3), 3);
+}
+
+static void test_hex(void **state)
+{
+	char buf[9];
+
+	hex_encode((const unsigned char *)"\x00\x7f\x80\xff", 4, buf);
+	assert_string_equal(buf, "007f80ff");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_number), cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_copy),   cmocka_unit_test(test_threat_28_escape),
+		cmocka_unit_test(test_base64), cmocka_unit_test(test_hex),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
