@@ -6,19 +6,13 @@
 #include "build-config.h"
 #include "server/certificates.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#define ACCEPTS 64          /* a turn */
-#define ACCEPT_PAUSE_MS 100 /* when descriptors are short */
-#define SPARE_MS 5000       /* an idle session's memory is given back after so long */
+#define SPARE_MS 5000 /* an idle session's memory is given back after so long */
 
 /* -- peers -- */
 
@@ -121,83 +115,10 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 		table_each(&front->sessions, resume_one, NULL);
 }
 
-/* -- accepting -- */
-
-static void watch_listeners(struct front *front, int what)
+static bool take_connection(struct acceptor *acceptor, int *fd, const struct accepted *from)
 {
-	for (unsigned i = 0; i < front->listener_count; i++)
-		loop_watch_want(&front->listeners[i].watch, what);
-}
-
-static void accept_again(struct loop_timer *timer)
-{
-	struct front *front = timer->context;
-
-	if (!front->child->draining)
-		watch_listeners(front, LOOP_READ);
-}
-
-static bool peer_address(const struct sockaddr_storage *from, uint8_t address[16], uint16_t *port)
-{
-	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-	if (from->ss_family == AF_INET6) {
-		const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)from;
-
-		memcpy(address, &six->sin6_addr, 16);
-		*port = ntohs(six->sin6_port);
-	} else {
-		const struct sockaddr_in *four = (const struct sockaddr_in *)from;
-
-		memcpy(address, mapped, sizeof(mapped));
-		memcpy(address + 12, &four->sin_addr, 4);
-		*port = ntohs(four->sin_port);
-	}
-	if (memcmp(address, mapped, sizeof(mapped)) == 0)
-		return address[12] == 127;
-	return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)address);
-}
-
-static void accept_ready(struct loop_watch *watch, int what)
-{
-	struct listener *listener = watch->context;
-	struct front *front = listener->front;
-
-	(void)what;
-	for (int i = 0; i < ACCEPTS; i++) {
-		struct sockaddr_storage from;
-		socklen_t size = sizeof(from);
-		uint8_t address[16];
-		uint16_t port;
-		bool loopback;
-		int fd = accept4(watch->fd, (struct sockaddr *)&from, &size,
-				 SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd < 0) {
-			if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS &&
-			    errno != ENOMEM)
-				return;
-			log_warning("cannot take more connections: %s", strerror(errno));
-			watch_listeners(front, 0);
-			loop_timer_set(&front->accept_again, ACCEPT_PAUSE_MS);
-			return;
-		}
-		loopback = peer_address(&from, address, &port);
-		session_start(front, &fd, listener->tls, address, port, loopback);
-	}
-}
-
-static void add_listener(struct front *front, const struct ipc_listener *message, int *fd)
-{
-	struct listener *listener;
-
-	if (front->listener_count == CONFIG_LISTENERS_MAX)
-		return;
-	listener = &front->listeners[front->listener_count++];
-	listener->front = front;
-	listener->tls = message->service == SERVICE_POP3S;
-	loop_watch_init(&listener->watch, front->child->loop, *fd, accept_ready, listener);
-	*fd = -1;
+	session_start(acceptor->context, fd, from);
+	return true;
 }
 
 /* -- the process -- */
@@ -212,6 +133,7 @@ static struct front *root_struct(struct child *child)
 	if (!front)
 		abort();
 	front->child = child;
+	acceptor_init(&front->acceptor, child->loop, take_connection, front);
 	table_init(&front->sessions);
 	child->state = front;
 	return front;
@@ -230,7 +152,9 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	struct front *front = root_struct(child);
 
 	if (type == IPC_LISTENER)
-		add_listener(front, message, &fds[0]);
+		acceptor_add(&front->acceptor,
+			     (enum config_service)((const struct ipc_listener *)message)->service,
+			     &fds[0]);
 	else if (type == IPC_CERTIFICATES)
 		take_certificates(front, message, fds[0]);
 	else if (type == IPC_TICKET_KEYS && front->tls)
@@ -307,12 +231,11 @@ static int start(struct child *child, struct err *err)
 	loop_deadlines_init(&front->write, child->loop, config->write_seconds * 1000u,
 			    write_expired, front);
 	loop_deadlines_init(&front->spare, child->loop, SPARE_MS, spare_expired, front);
-	loop_timer_init(&front->accept_again, child->loop, accept_again, front);
 	loop_timer_init(&front->drain_over, child->loop, drain_over, front);
 	child_sandbox(child, SANDBOX_FRONT, &sandbox);
 	if (sandbox_enter(&sandbox, err) < 0)
 		return -1;
-	watch_listeners(front, LOOP_READ);
+	acceptor_start(&front->acceptor);
 	return 0;
 }
 
@@ -344,12 +267,7 @@ static void drain(struct child *child, uint64_t ms)
 {
 	struct front *front = root_struct(child);
 
-	for (unsigned i = 0; i < front->listener_count; i++) {
-		loop_watch_finish(&front->listeners[i].watch);
-		close(front->listeners[i].watch.fd);
-	}
-	front->listener_count = 0;
-	loop_timer_cancel(&front->accept_again);
+	acceptor_stop(&front->acceptor);
 	table_each(&front->sessions, abort_idle, NULL);
 	if (!front->sessions.count)
 		child_exit(child);

@@ -9,6 +9,7 @@
 
 #include "base/table.h"
 #include "maildrop/index_view.h"
+#include "server/accept.h"
 #include "server/child.h"
 #include "sys/conn.h"
 
@@ -25,21 +26,13 @@ struct link {
 	unsigned unanswered;
 };
 
-struct listener {
-	struct loop_watch watch;
-	struct front *front;
-	bool tls;
-};
-
 struct front {
 	struct child *child;
 	struct tls_server *tls;
 	struct link *auth; /* NULL: being restarted */
 	struct table sessions;
 	uint64_t last_session;
-	struct listener listeners[CONFIG_LISTENERS_MAX];
-	unsigned listener_count;
-	struct loop_timer accept_again; /* no descriptors: try later */
+	struct acceptor acceptor;
 	struct loop_deadlines handshake, login, idle, write, spare;
 	struct loop_timer drain_over;
 	struct pop3_server_settings strict,
@@ -114,8 +107,7 @@ struct session {
 };
 
 /* front_session.c */
-void session_start(struct front *front, int *fd, bool tls, const uint8_t address[16], uint16_t port,
-		   bool loopback);
+void session_start(struct front *front, int *fd, const struct accepted *from); /* takes *fd */
 void session_greet(struct session *session, bool refused, pop3_span text);
 void session_wake(struct session *session);
 void session_abort(struct session *session);

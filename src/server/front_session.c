@@ -19,21 +19,19 @@ static struct session *session_of(struct conn *conn)
 	return CONTAINER(conn, struct session, conn);
 }
 
-void session_start(struct front *front, int *fd, bool tls, const uint8_t address[16], uint16_t port,
-		   bool loopback)
+void session_start(struct front *front, int *fd, const struct accepted *from)
 {
+	bool tls = from->service == SERVICE_POP3S;
 	struct session *session = calloc(1, sizeof(*session));
 
 	if (!session || (tls && !front->tls)) {
 		free(session);
-		close(*fd);
-		*fd = -1;
 		return;
 	}
 	session->front = front;
-	session->port = port;
-	session->loopback = loopback;
-	memcpy(session->address, address, sizeof(session->address));
+	session->port = from->port;
+	session->loopback = from->loopback;
+	memcpy(session->address, from->address, sizeof(session->address));
 	loop_deadline_init(&session->deadline);
 	loop_deadline_init(&session->spare);
 	table_add(&front->sessions, &session->node, ++front->last_session);

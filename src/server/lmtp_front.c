@@ -3,17 +3,9 @@
 
 #include "base/log.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#define ACCEPTS 64
-#define ACCEPT_PAUSE_MS 100
 #define SESSIONS_MAX 2000
 #define IDLE_MS (300u * 1000) /* RFC 5321 section 4.5.3.2.7 */
 #define SPOOL_MIN                                                                      \
@@ -71,67 +63,12 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 		letter_message(peer->child->state, peer, type, message);
 }
 
-/* -- accepting -- */
-
-static void watch_listeners(struct lmtp_front *front, int what)
+static bool take_connection(struct acceptor *acceptor, int *fd, const struct accepted *from)
 {
-	for (unsigned i = 0; i < front->listener_count; i++)
-		loop_watch_want(&front->listeners[i].watch, what);
-}
+	struct lmtp_front *front = acceptor->context;
 
-static void accept_again(struct loop_timer *timer)
-{
-	struct lmtp_front *front = timer->context;
-
-	if (!front->child->draining)
-		watch_listeners(front, LOOP_READ);
-}
-
-static void pause_accepting(struct lmtp_front *front)
-{
-	watch_listeners(front, 0);
-	loop_timer_set(&front->accept_again, ACCEPT_PAUSE_MS);
-}
-
-static const char *address_text(const struct sockaddr_storage *from, char *buf)
-{
-	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)from;
-	const struct sockaddr_in *four = (const struct sockaddr_in *)from;
-
-	buf[0] = '\0';
-	if (from->ss_family == AF_INET6)
-		inet_ntop(AF_INET6, &six->sin6_addr, buf, INET6_ADDRSTRLEN);
-	else if (from->ss_family == AF_INET)
-		inet_ntop(AF_INET, &four->sin_addr, buf, INET_ADDRSTRLEN);
-	return buf;
-}
-
-static void accept_ready(struct loop_watch *watch, int what)
-{
-	struct lmtp_listener *listener = watch->context;
-	struct lmtp_front *front = listener->front;
-
-	(void)what;
-	for (int i = 0; i < ACCEPTS; i++) {
-		struct sockaddr_storage from;
-		socklen_t size = sizeof(from);
-		char text[INET6_ADDRSTRLEN];
-		int fd;
-
-		if (front->sessions.count >= SESSIONS_MAX) {
-			pause_accepting(front);
-			return;
-		}
-		fd = accept4(watch->fd, (struct sockaddr *)&from, &size,
-			     SOCK_NONBLOCK | SOCK_CLOEXEC);
-		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-			    errno == ENOMEM)
-				pause_accepting(front);
-			return;
-		}
-		lmtp_session_start(front, &fd, address_text(&from, text));
-	}
+	lmtp_session_start(front, fd, from->text);
+	return front->sessions.count < SESSIONS_MAX;
 }
 
 /* -- the process -- */
@@ -146,6 +83,7 @@ static struct lmtp_front *root_struct(struct child *child)
 	if (!front)
 		abort();
 	front->child = child;
+	acceptor_init(&front->acceptor, child->loop, take_connection, front);
 	table_init(&front->sessions);
 	child->state = front;
 	return front;
@@ -154,15 +92,10 @@ static struct lmtp_front *root_struct(struct child *child)
 static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
 {
 	struct lmtp_front *front = root_struct(child);
-	struct lmtp_listener *listener;
 
+	if (type == IPC_LISTENER)
+		acceptor_add(&front->acceptor, SERVICE_LMTP, &fds[0]);
 	(void)message;
-	if (type != IPC_LISTENER || front->listener_count == CONFIG_LISTENERS_MAX)
-		return;
-	listener = &front->listeners[front->listener_count++];
-	listener->front = front;
-	loop_watch_init(&listener->watch, child->loop, fds[0], accept_ready, listener);
-	fds[0] = -1;
 }
 
 static void expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
@@ -213,13 +146,12 @@ static int start(struct child *child, struct err *err)
 	front->spool_max =
 		4 * config->lmtp_max_size > SPOOL_MIN ? 4 * config->lmtp_max_size : SPOOL_MIN;
 	loop_deadlines_init(&front->idle, child->loop, IDLE_MS, expired, front);
-	loop_timer_init(&front->accept_again, child->loop, accept_again, front);
 	loop_timer_init(&front->drain_over, child->loop, drain_over, front);
 	tzset();
 	child_sandbox(child, SANDBOX_FRONT, &sandbox);
 	if (sandbox_enter(&sandbox, err) < 0)
 		return -1;
-	watch_listeners(front, LOOP_READ);
+	acceptor_start(&front->acceptor);
 	return 0;
 }
 
@@ -239,12 +171,7 @@ static void drain(struct child *child, uint64_t ms)
 {
 	struct lmtp_front *front = root_struct(child);
 
-	for (unsigned i = 0; i < front->listener_count; i++) {
-		loop_watch_finish(&front->listeners[i].watch);
-		close(front->listeners[i].watch.fd);
-	}
-	front->listener_count = 0;
-	loop_timer_cancel(&front->accept_again);
+	acceptor_stop(&front->acceptor);
 	table_each(&front->sessions, end_idle, NULL);
 	if (!front->sessions.count)
 		child_exit(child);

@@ -9,17 +9,13 @@
 
 #include "base/table.h"
 #include "lmtp/lmtp.h"
+#include "server/accept.h"
 #include "server/child.h"
 #include "sys/conn.h"
 
 #define LMTP_KEEPERS_MAX 64
 
 struct lmtp_front;
-
-struct lmtp_listener {
-	struct loop_watch watch;
-	struct lmtp_front *front;
-};
 
 struct lmtp_front {
 	struct child *child;
@@ -28,10 +24,9 @@ struct lmtp_front {
 	struct table sessions;
 	uint64_t last_session;
 	uint64_t spooled, spool_max; /* octets of messages in memory now */
-	struct lmtp_listener listeners[CONFIG_LISTENERS_MAX];
-	unsigned listener_count;
+	struct acceptor acceptor;
 	struct loop_deadlines idle;
-	struct loop_timer drain_over, accept_again;
+	struct loop_timer drain_over;
 	struct lmtp_server_settings settings;
 	char scratch[CONN_SCRATCH];
 };

@@ -20,11 +20,8 @@ void lmtp_session_start(struct lmtp_front *front, int *fd, const char *peer_addr
 {
 	struct lmtp_session *session = calloc(1, sizeof(*session));
 
-	if (!session) {
-		close(*fd);
-		*fd = -1;
+	if (!session)
 		return;
-	}
 	session->front = front;
 	session->letter_fd = -1;
 	snprintf(session->peer_address, sizeof(session->peer_address), "%s", peer_address);

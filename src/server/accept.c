@@ -1,0 +1,124 @@
+/* See accept.h. */
+#include "server/accept.h"
+
+#include "base/log.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPTS 64   /* a turn */
+#define PAUSE_MS 100 /* when descriptors are short */
+
+static void want(struct acceptor *acceptor, int what)
+{
+	for (unsigned i = 0; i < acceptor->count; i++)
+		loop_watch_want(&acceptor->listeners[i].watch, what);
+}
+
+static void again(struct loop_timer *timer)
+{
+	want(timer->context, LOOP_READ);
+}
+
+static void pause_accepting(struct acceptor *acceptor)
+{
+	want(acceptor, 0);
+	loop_timer_set(&acceptor->again, PAUSE_MS);
+}
+
+static void describe(const struct sockaddr_storage *from, struct accepted *ret)
+{
+	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)from;
+	const struct sockaddr_in *four = (const struct sockaddr_in *)from;
+
+	if (from->ss_family == AF_INET6) {
+		memcpy(ret->address, &six->sin6_addr, 16);
+		ret->port = ntohs(six->sin6_port);
+		ret->loopback = IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
+		inet_ntop(AF_INET6, &six->sin6_addr, ret->text, sizeof(ret->text));
+	} else if (from->ss_family == AF_INET) {
+		memcpy(ret->address, mapped, sizeof(mapped));
+		memcpy(ret->address + sizeof(mapped), &four->sin_addr, 4);
+		ret->port = ntohs(four->sin_port);
+		ret->loopback = ret->address[12] == 127;
+		inet_ntop(AF_INET, &four->sin_addr, ret->text, sizeof(ret->text));
+	} else {
+		ret->loopback = true;
+	}
+}
+
+static void ready(struct loop_watch *watch, int what)
+{
+	struct accept_listener *listener = watch->context;
+	struct acceptor *acceptor = listener->acceptor;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS; i++) {
+		struct accepted from = {.service = listener->service};
+		struct sockaddr_storage address;
+		socklen_t size = sizeof(address);
+		int fd = accept4(watch->fd, (struct sockaddr *)&address, &size,
+				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		bool more;
+
+		if (fd < 0) {
+			if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS &&
+			    errno != ENOMEM)
+				return;
+			log_warning("cannot take more connections: %s", strerror(errno));
+			pause_accepting(acceptor);
+			return;
+		}
+		describe(&address, &from);
+		more = acceptor->take(acceptor, &fd, &from);
+		if (fd >= 0)
+			close(fd);
+		if (!more) {
+			pause_accepting(acceptor);
+			return;
+		}
+	}
+}
+
+void acceptor_init(struct acceptor *acceptor, struct loop *loop,
+		   bool (*take)(struct acceptor *, int *, const struct accepted *), void *context)
+{
+	acceptor->loop = loop;
+	acceptor->take = take;
+	acceptor->context = context;
+	acceptor->count = 0;
+	loop_timer_init(&acceptor->again, loop, again, acceptor);
+}
+
+void acceptor_add(struct acceptor *acceptor, enum config_service service, int *fd)
+{
+	struct accept_listener *listener;
+
+	if (acceptor->count == CONFIG_LISTENERS_MAX)
+		return;
+	listener = &acceptor->listeners[acceptor->count++];
+	listener->acceptor = acceptor;
+	listener->service = service;
+	loop_watch_init(&listener->watch, acceptor->loop, *fd, ready, listener);
+	*fd = -1;
+}
+
+void acceptor_start(struct acceptor *acceptor)
+{
+	want(acceptor, LOOP_READ);
+}
+
+void acceptor_stop(struct acceptor *acceptor)
+{
+	loop_timer_cancel(&acceptor->again);
+	for (unsigned i = 0; i < acceptor->count; i++) {
+		loop_watch_finish(&acceptor->listeners[i].watch);
+		close(acceptor->listeners[i].watch.fd);
+	}
+	acceptor->count = 0;
+}

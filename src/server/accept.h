@@ -1,0 +1,48 @@
+/*
+ * Taking connections from the listening sockets that the monitor gave: what POP3 and LMTP fronts
+ * share. Runs in fronts. When descriptors are short it pauses, so that those who are connected go
+ * on.
+ */
+#ifndef SERVER_ACCEPT_H
+#define SERVER_ACCEPT_H
+
+#include "config/config.h"
+#include "sys/loop.h"
+
+#include <stdint.h>
+
+struct acceptor;
+
+struct accepted {
+	enum config_service service;
+	uint8_t address[16]; /* IPv4 mapped; all zero: a Unix socket */
+	char text[64];       /* the same for people, "": a Unix socket */
+	uint16_t port;
+	bool loopback; /* also a Unix socket */
+};
+
+struct accept_listener {
+	struct loop_watch watch;
+	struct acceptor *acceptor;
+	enum config_service service;
+};
+
+struct acceptor {
+	struct loop *loop;
+	/* Takes *fd (sets it to -1), else it is closed. Returns false: no more for a while. */
+	bool (*take)(struct acceptor *acceptor, int *fd, const struct accepted *from);
+	void *context;
+	struct accept_listener listeners[CONFIG_LISTENERS_MAX];
+	unsigned count;
+	struct loop_timer again;
+	bool stopped;
+};
+
+void acceptor_init(struct acceptor *acceptor, struct loop *loop,
+		   bool (*take)(struct acceptor *, int *, const struct accepted *), void *context);
+void acceptor_add(struct acceptor *acceptor, enum config_service service, int *fd);
+void acceptor_start(struct acceptor *acceptor);
+/* Closes this process's copies of the sockets: others go on taking from them. */
+void acceptor_stop(struct acceptor *acceptor);
+
+#endif
