@@ -1,0 +1,366 @@
+/*
+ * The server machine where transcripts do not reach: 64-bit sums, huge maildrops, lent storage,
+ * output through the smallest buffer, sizes of what an idle session costs.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <pop3/server.h>
+
+static const struct pop3_server_settings settings = {
+	.mechanisms = "PLAIN",
+	.mechanisms_tls = "PLAIN",
+	.plain_login = true,
+	.plain_login_tls = true,
+	.stls = true,
+	.expire_days = -2,
+	.login_delay = -1,
+};
+
+/* Everything pending, as a string that lives until the next call. */
+static const char *pulled(struct pop3_server *server, size_t cap)
+{
+	static char text[2048];
+	size_t size = 0;
+
+	while (pop3_server_want(server) == POP3_WANT_OUTPUT) {
+		assert_true(size + cap < sizeof(text));
+		size += pop3_server_pull(server, text + size, cap);
+	}
+	text[size] = '\0';
+	return text;
+}
+
+static enum pop3_event_type say(struct pop3_server *server, const char *text,
+				struct pop3_event *event)
+{
+	pop3_span in = {text, strlen(text)};
+	enum pop3_event_type type = pop3_server_next(server, &in, event);
+
+	assert_int_equal(in.size, 0);
+	return type;
+}
+
+/* A command that the machine answers alone. */
+static const char *told(struct pop3_server *server, const char *text)
+{
+	struct pop3_event event;
+
+	assert_int_equal(say(server, text, &event), POP3_EVENT_NONE);
+	return pulled(server, 64);
+}
+
+static void log_in(struct pop3_server *server, uint32_t count, uint64_t octets)
+{
+	struct pop3_event event;
+
+	pop3_server_init(server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	assert_string_equal(pulled(server, 64), "+OK POP3 server ready\r\n");
+	assert_string_equal(told(server, "USER bob\r\n"), "+OK now PASS\r\n");
+	assert_int_equal(say(server, "PASS x\r\n", &event), POP3_EVENT_PASS);
+	assert_int_equal(pop3_server_want(server), POP3_WANT_REPLY);
+	pop3_server_reply_logged_in(server, count, octets);
+	pulled(server, 64);
+	assert_int_equal(pop3_server_state(server), POP3_TRANSACTION);
+}
+
+/* Threat 45, and a live mistake of others: totals of 32 bits. */
+static void test_threat_45_totals(void **state)
+{
+	const uint64_t big = (uint64_t)3 << 31; /* 6 GiB */
+	struct pop3_server server;
+	struct pop3_event event;
+	uint8_t marks[1] = {0};
+
+	log_in(&server, 4, 4 * big);
+	assert_string_equal(told(&server, "STAT\r\n"), "+OK 4 25769803776\r\n");
+	assert_int_equal(say(&server, "DELE 3\r\n", &event), POP3_EVENT_DELE);
+	pop3_server_lend_marks(&server, marks);
+	pop3_server_mark(&server, 3, big);
+	pulled(&server, 64);
+	assert_string_equal(told(&server, "STAT\r\n"), "+OK 3 19327352832\r\n");
+	assert_int_equal(say(&server, "RETR 4\r\n", &event), POP3_EVENT_RETR);
+	pop3_server_reply_message(&server, big);
+	assert_string_equal(pulled(&server, 64), "+OK 6442450944 octets\r\n");
+	pop3_server_body_failed(&server);
+	assert_int_equal(pop3_server_want(&server), POP3_WANT_CLOSE);
+}
+
+static void test_threat_45_highest_number(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+
+	log_in(&server, UINT32_MAX, UINT64_MAX);
+	assert_string_equal(told(&server, "STAT\r\n"), "+OK 4294967295 18446744073709551615\r\n");
+	assert_int_equal(say(&server, "RETR 4294967295\r\n", &event), POP3_EVENT_RETR);
+	assert_int_equal(event.number, UINT32_MAX);
+	pop3_server_reply_err(&server, POP3_CODE_SYS_PERM, "x");
+	assert_string_equal(pulled(&server, 64), "-ERR [SYS/PERM] x\r\n");
+	assert_string_equal(told(&server, "RETR 4294967296\r\n"), "-ERR no such message\r\n");
+}
+
+static void test_listing_lines(void **state)
+{
+	static const struct {
+		uint32_t number;
+		uint64_t octets;
+		const char *line;
+	} cases[] = {
+		{1, 0, "1 0\r\n"},
+		{9, 10, "9 10\r\n"},
+		{10, 99, "10 99\r\n"},
+		{100, 12345, "100 12345\r\n"},
+		{UINT32_MAX, UINT64_MAX, "4294967295 18446744073709551615\r\n"},
+	};
+	char out[96], id[71];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t n =
+			pop3_server_line_list(out, sizeof(out), cases[i].number, cases[i].octets);
+
+		assert_int_equal(n, strlen(cases[i].line));
+		assert_memory_equal(out, cases[i].line, n);
+	}
+	memset(id, '~', 70);
+	id[70] = '\0';
+	size_t n = pop3_server_line_uidl(out, sizeof(out), UINT32_MAX, (pop3_span){id, 70});
+
+	assert_int_equal(n, 83);
+	assert_memory_equal(out, "4294967295 ~~~", 14);
+	assert_memory_equal(out + 79, "~~\r\n", 4);
+	/* too little room: nothing is written */
+	memset(out, '!', sizeof(out));
+	assert_int_equal(pop3_server_line_uidl(out, 82, UINT32_MAX, (pop3_span){id, 70}), 0);
+	assert_int_equal(pop3_server_line_list(out, 20, 1, 1), 0);
+	assert_int_equal(out[0], '!');
+}
+
+/* Every number of digits, against the library's formatting. */
+static void test_numbers(void **state)
+{
+	char out[96], want[96];
+
+	for (uint64_t n = 1, step = 0; step < 64; step++, n = n * 3 + step) {
+		size_t size = pop3_server_line_list(out, sizeof(out), (uint32_t)n, n);
+
+		snprintf(want, sizeof(want), "%u %llu\r\n", (unsigned)(uint32_t)n,
+			 (unsigned long long)n);
+		assert_int_equal(size, strlen(want));
+		assert_memory_equal(out, want, size);
+	}
+}
+
+static void test_output_an_octet_at_a_time(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+	char whole[2048];
+
+	log_in(&server, 0, 0);
+	assert_int_equal(say(&server, "CAPA\r\n", &event), POP3_EVENT_NONE);
+	strcpy(whole, pulled(&server, 1024));
+	assert_non_null(strstr(whole, "SASL PLAIN\r\n"));
+	assert_int_equal(say(&server, "CAPA\r\n", &event), POP3_EVENT_NONE);
+	assert_string_equal(pulled(&server, 1), whole);
+	assert_int_equal(pop3_server_pull(&server, whole, sizeof(whole)), 0);
+}
+
+/* While a reply is owed or going out, no input is taken: a client that does not read is not read
+ * from (threat 36). */
+static void test_threat_36_no_input_while_busy(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+	pop3_span in = {"NOOP\r\nLIST\r\nNOOP\r\n", 18};
+	char out[64];
+
+	log_in(&server, 0, 0);
+	assert_int_equal(pop3_server_next(&server, &in, &event), POP3_EVENT_NONE);
+	assert_int_equal(in.size, 12);
+	assert_int_equal(pop3_server_next(&server, &in, &event), POP3_EVENT_NONE);
+	assert_int_equal(in.size, 12);
+	assert_string_equal(pulled(&server, 64), "+OK\r\n");
+	assert_int_equal(pop3_server_next(&server, &in, &event), POP3_EVENT_LIST);
+	assert_int_equal(in.size, 6);
+	assert_int_equal(pop3_server_next(&server, &in, &event), POP3_EVENT_NONE);
+	assert_int_equal(pop3_server_pull(&server, out, sizeof(out)), 0);
+	pop3_server_reply_listing(&server);
+	pulled(&server, 64);
+	assert_int_equal(pop3_server_want(&server), POP3_WANT_LINES);
+	assert_int_equal(pop3_server_next(&server, &in, &event), POP3_EVENT_NONE);
+	assert_int_equal(in.size, 6);
+	pop3_server_lines_end(&server);
+	assert_string_equal(pulled(&server, 64), ".\r\n");
+	assert_int_equal(pop3_server_next(&server, &in, &event), POP3_EVENT_NONE);
+	assert_int_equal(in.size, 0);
+}
+
+/* Threat 1, from the side of the program: whatever it still offers is taken away. */
+static void test_threat_01_early_octets_are_taken_away(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+	pop3_span in = {"STLS\r\nUSER eve\r\nPA", 18};
+
+	pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	pulled(&server, 64);
+	assert_int_equal(pop3_server_next(&server, &in, &event), POP3_EVENT_NONE);
+	assert_int_equal(in.size, 0);
+	assert_int_equal(say(&server, "SS x\r\n", &event), POP3_EVENT_NONE);
+	assert_string_equal(pulled(&server, 64), "+OK begin the TLS handshake\r\n");
+	assert_int_equal(pop3_server_want(&server), POP3_WANT_TLS);
+	assert_int_equal(say(&server, "USER eve\r\n", &event), POP3_EVENT_NONE);
+	assert_int_equal(pop3_server_want(&server), POP3_WANT_TLS);
+	pop3_server_tls_started(&server);
+	assert_int_equal(pop3_server_want(&server), POP3_WANT_INPUT);
+	assert_string_equal(told(&server, "PASS x\r\n"), "-ERR USER comes first\r\n");
+}
+
+/* Threat 16: a million exchanges cancelled; the machine holds nothing, so nothing can grow. */
+static void test_threat_16_cancels(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+	char room[256];
+
+	pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	pulled(&server, 64);
+	for (int i = 0; i < 1000000; i++) {
+		if (say(&server, "AUTH PLAIN\r\n", &event) != POP3_EVENT_SASL_START)
+			fail();
+		pop3_server_lend(&server, room, sizeof(room));
+		pop3_server_reply_challenge(&server, (pop3_span){"", 0});
+		if (strcmp(pulled(&server, 64), "+ \r\n") != 0)
+			fail();
+		if (say(&server, "*\r\n", &event) != POP3_EVENT_SASL_CANCEL)
+			fail();
+		if (pop3_server_take_back(&server) != room)
+			fail();
+		if (strcmp(pulled(&server, 64), "-ERR cancelled\r\n") != 0)
+			fail();
+	}
+	assert_null(pop3_server_take_back(&server));
+}
+
+/* Marks for a maildrop of any size: one bit each, in the caller's storage, undone by RSET. */
+static void test_marks(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+	uint8_t marks[3] = {0};
+	char command[32];
+
+	log_in(&server, 17, 17);
+	assert_false(pop3_server_has_marks(&server));
+	assert_false(pop3_server_marked(&server, 1));
+	for (unsigned i = 1; i <= 17; i++) {
+		snprintf(command, sizeof(command), "DELE %u\r\n", i);
+		assert_int_equal(say(&server, command, &event), POP3_EVENT_DELE);
+		if (!pop3_server_has_marks(&server))
+			pop3_server_lend_marks(&server, marks);
+		pop3_server_mark(&server, i, 1);
+		pulled(&server, 64);
+		assert_true(pop3_server_marked(&server, i));
+		assert_false(pop3_server_marked(&server, i + 1));
+	}
+	assert_int_equal(marks[0], 0xff);
+	assert_int_equal(marks[2], 1);
+	assert_int_equal(pop3_server_marked_count(&server), 17);
+	assert_false(pop3_server_marked(&server, 0));
+	assert_string_equal(told(&server, "RSET\r\n"), "+OK 17 messages (17 octets)\r\n");
+	assert_int_equal(marks[0] | marks[1] | marks[2], 0);
+	assert_int_equal(pop3_server_marked_count(&server), 0);
+}
+
+/* A password must not stay in the machine. */
+static void test_no_password_stays(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+	static const char secret[] = "correct horse battery staple";
+
+	pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	pulled(&server, 64);
+	told(&server, "USER bob\r\n");
+	assert_int_equal(say(&server, "PASS correct horse battery staple\r\n", &event),
+			 POP3_EVENT_PASS);
+	assert_int_equal(event.secret.size, sizeof(secret) - 1);
+	assert_memory_equal(event.secret.data, secret, sizeof(secret) - 1);
+	pop3_server_reply_logged_in(&server, 0, 0);
+	for (size_t i = 0; i + 8 <= sizeof(server.line); i++)
+		assert_memory_not_equal(server.line + i, "battery ", 8);
+}
+
+/* What grows behind the announced size is cut before it is sent. */
+static void test_message_longer_than_announced(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+	pop3_span in = {"12345\n", 6};
+	char out[64];
+
+	log_in(&server, 1, 3);
+	assert_int_equal(say(&server, "RETR 1\r\n", &event), POP3_EVENT_RETR);
+	pop3_server_reply_message(&server, 3);
+	pulled(&server, 64);
+	assert_int_equal(pop3_server_body(&server, &in, false, out, sizeof(out)), 0);
+	assert_int_equal(pop3_server_want(&server), POP3_WANT_CLOSE);
+}
+
+/* An empty message, and one whose end comes as an empty last slice. */
+static void test_body_ends(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+	pop3_span none = {NULL, 0}, in = {"a", 1};
+	char out[64];
+
+	log_in(&server, 1, 0);
+	assert_int_equal(say(&server, "RETR 1\r\n", &event), POP3_EVENT_RETR);
+	pop3_server_reply_message(&server, 0);
+	pulled(&server, 64);
+	assert_int_equal(pop3_server_body(&server, &none, true, out, sizeof(out)), 0);
+	assert_string_equal(pulled(&server, 64), ".\r\n");
+	assert_int_equal(say(&server, "RETR 1\r\n", &event), POP3_EVENT_RETR);
+	pop3_server_reply_message(&server, 3);
+	pulled(&server, 64);
+	assert_int_equal(pop3_server_body(&server, &in, false, out, sizeof(out)), 1);
+	assert_int_equal(pop3_server_want(&server), POP3_WANT_BODY);
+	assert_int_equal(pop3_server_body(&server, &none, true, out, sizeof(out)), 0);
+	assert_string_equal(pulled(&server, 64), "\r\n.\r\n");
+}
+
+/* Budget: an idle session costs a few hundred octets of the front. */
+static void test_size(void **state)
+{
+	assert_in_range(sizeof(struct pop3_server), 1, 768);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_threat_45_totals),
+		cmocka_unit_test(test_threat_45_highest_number),
+		cmocka_unit_test(test_listing_lines),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_output_an_octet_at_a_time),
+		cmocka_unit_test(test_threat_36_no_input_while_busy),
+		cmocka_unit_test(test_threat_01_early_octets_are_taken_away),
+		cmocka_unit_test(test_threat_16_cancels),
+		cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_no_password_stays),
+		cmocka_unit_test(test_message_longer_than_announced),
+		cmocka_unit_test(test_body_ends),
+		cmocka_unit_test(test_size),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
