@@ -35,7 +35,6 @@ struct acceptor {
 	struct accept_listener listeners[CONFIG_LISTENERS_MAX];
 	unsigned count;
 	struct loop_timer again;
-	bool stopped;
 };
 
 void acceptor_init(struct acceptor *acceptor, struct loop *loop,

@@ -72,9 +72,9 @@ static unsigned keepers(const struct config *config)
 	return config->keepers ? config->keepers : cores() < 4 ? cores() : 4;
 }
 
-static int open_directory(const char *path, int *ret, struct err *err)
+static int open_directory(const char *path, int how, int *ret, struct err *err)
 {
-	*ret = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	*ret = open(path, how | O_DIRECTORY | O_CLOEXEC);
 	return *ret < 0 ? err_sys(err, EX_NOINPUT, errno, "cannot open the directory %s", path) : 0;
 }
 
@@ -83,7 +83,7 @@ static int open_parent(const char *path, int *ret, struct err *err)
 	char copy[CONFIG_PATH_MAX];
 
 	snprintf(copy, sizeof(copy), "%s", path);
-	return open_directory(dirname(copy), ret, err);
+	return open_directory(dirname(copy), O_PATH, ret, err);
 }
 
 static const char *name_of(const char *path)
@@ -122,7 +122,8 @@ static int find_owner(struct generation *g, struct err *err)
 static int prepare(struct generation *g, bool root, struct err *err)
 {
 	g->certificates_fd = certificates_pack(&g->config, &g->certificates_size, err);
-	if (g->certificates_fd < 0 || open_directory(g->config.mail, &g->mail_fd, err) < 0 ||
+	if (g->certificates_fd < 0 ||
+	    open_directory(g->config.mail, O_RDONLY, &g->mail_fd, err) < 0 ||
 	    open_parent(g->config.users, &g->users_fd, err) < 0)
 		return -1;
 	if (g->config.aliases[0] && open_parent(g->config.aliases, &g->aliases_fd, err) < 0)
