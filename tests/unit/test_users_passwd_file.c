@@ -1,0 +1,494 @@
+/* The passwd-file: lines, look-up, reading again when it changed, and `valija user`'s changes to
+ * it. */
+#include "users/edit.h"
+#include "users/passwd_line.h"
+#include "users/users.h"
+
+#include "base/text.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char directory[] = "/tmp/test-users-XXXXXX";
+static int dir_fd;
+static struct err err;
+static struct user user;
+
+static int make_directory(void **state)
+{
+	(void)state;
+	if (!mkdtemp(directory))
+		return -1;
+	dir_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return dir_fd < 0 ? -1 : 0;
+}
+
+static int drop_directory(void **state)
+{
+	(void)state;
+	unlinkat(dir_fd, "users", 0);
+	unlinkat(dir_fd, "link", 0);
+	close(dir_fd);
+	return rmdir(directory);
+}
+
+static void write_at(const char *name, const char *text)
+{
+	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+/* Renamed into place, with a time that is old enough to be believed. */
+static void put(const char *text)
+{
+	static long age = 1000000;
+	struct timespec times[2] = {{.tv_sec = 1600000000 + --age}, {.tv_sec = 1600000000 + age}};
+
+	write_at("new", text);
+	assert_int_equal(utimensat(dir_fd, "new", times, 0), 0);
+	assert_int_equal(renameat(dir_fd, "new", dir_fd, "users"), 0);
+}
+
+static struct users *opened(const char *text)
+{
+	struct users *users = NULL;
+
+	put(text);
+	memset(&err, 0, sizeof(err));
+	if (users_open_passwd_file(dir_fd, "users", "/srv/mail", &users, &err) < 0)
+		fail_msg("%s", err.text);
+	return users;
+}
+
+static enum users_status find(struct users *users, const char *name)
+{
+	memset(&user, 0xee, sizeof(user));
+	return users_find(users, span_of(name), &user, &err);
+}
+
+static void test_fields(void **state)
+{
+	struct users *users =
+		opened("# comment\n"
+		       "\n"
+		       "anna:{PLAIN}a b:1000:1001:Anna A:sub/anna:/bin/sh:nologin "
+		       "quota_messages=5 quota_octets=2G foo=bar\n"
+		       "bert@example.org:$6$x$y\r\n"
+		       "carl:{PLAIN}c::::/srv/mail/deep/carl/::userdb_quota_octets=10k\n"
+		       "dora:\n"
+		       "\xc3\xa9mile:{PLAIN}e");
+
+	(void)state;
+	assert_int_equal(find(users, "anna"), USERS_FOUND);
+	assert_string_equal(user.name, "anna");
+	assert_string_equal(user.secret, "{PLAIN}a b");
+	assert_string_equal(user.home, "sub/anna");
+	assert_true(user.has_ids && user.nologin);
+	assert_int_equal(user.uid, 1000);
+	assert_int_equal(user.gid, 1001);
+	assert_int_equal(user.quota_messages, 5);
+	assert_true(user.quota_octets == 2ull << 30);
+	assert_int_equal(find(users, "bert@example.org"), USERS_FOUND);
+	assert_string_equal(user.secret, "$6$x$y");
+	assert_string_equal(user.home, "");
+	assert_false(user.has_ids || user.nologin);
+	assert_int_equal(user.quota_octets, 0);
+	assert_int_equal(find(users, "carl"), USERS_FOUND);
+	assert_string_equal(user.home, "deep/carl");
+	assert_int_equal(user.quota_octets, 10240);
+	assert_int_equal(find(users, "dora"), USERS_FOUND);
+	assert_string_equal(user.secret, "");
+	assert_int_equal(find(users, "\xc3\xa9mile"), USERS_FOUND);
+	assert_int_equal(find(users, "# comment"), USERS_UNKNOWN);
+	assert_int_equal(find(users, "emil"), USERS_UNKNOWN);
+	users_close(users);
+}
+
+static void test_capital_letters(void **state)
+{
+	struct users *users = opened("anna:{PLAIN}a\nBert:{PLAIN}b\nbert:{PLAIN}c\n");
+
+	(void)state;
+	assert_int_equal(find(users, "ANNA"), USERS_FOUND);
+	assert_string_equal(user.name, "anna");
+	assert_int_equal(find(users, "Bert"), USERS_FOUND);
+	assert_string_equal(user.secret, "{PLAIN}b");
+	assert_int_equal(find(users, "BERT"), USERS_FOUND);
+	assert_string_equal(user.secret, "{PLAIN}c");
+	users_close(users);
+}
+
+static void test_a_bad_line_is_named(void **state)
+{
+	static const struct {
+		const char *text, *where, *words;
+	} bad[] = {
+		{"anna\n", "users:1: ", "no colon"},
+		{"a:x\n\n-b:x\n", "users:3: ", "user name"},
+		{":x\n", "users:1: ", "user name"},
+		{"a b:x\n", "users:1: ", "user name"},
+		{"a/b:x\n", "users:1: ", "user name"},
+		{".a:x\n", "users:1: ", "user name"},
+		{"a:x\nb:y\na:z\n", "users:3: ", "line 1 already"},
+		{"a:x:0:0\n", "users:1: ", "uid 0"},
+		{"a:x::::../b\n", "users:1: ", "home"},
+		{"a:x::::b//c\n", "users:1: ", "home"},
+		{"a:x::::b/.c\n", "users:1: ", "home"},
+		{"a:x::::/srv/mail/../b\n", "users:1: ", "home"},
+		{"a:x\x01y\n", "users:1: ", "control character"},
+		{"a:x\ry\n", "users:1: ", "control character"},
+		{"a:x::::::quota_octets=-1\n", "users:1: ", "quota"},
+		{"a:x::::::quota_octets=99999999T\n", "users:1: ", "quota"},
+	};
+	struct users *users = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		put(bad[i].text);
+		assert_int_equal(users_open_passwd_file(dir_fd, "users", "/srv/mail", &users, &err),
+				 -1);
+		if (strncmp(err.text, bad[i].where, strlen(bad[i].where)) != 0 ||
+		    !strstr(err.text, bad[i].words))
+			fail_msg("not \"%s… %s\": %s", bad[i].where, bad[i].words, err.text);
+		assert_null(users);
+	}
+}
+
+static void test_long_fields_are_refused(void **state)
+{
+	struct users *users = NULL;
+	char text[2048];
+
+	(void)state;
+	snprintf(text, sizeof(text), "a:%01100d\n", 0);
+	put(text);
+	assert_int_equal(users_open_passwd_file(dir_fd, "users", NULL, &users, &err), -1);
+	assert_non_null(strstr(err.text, "1023"));
+	snprintf(text, sizeof(text), "%0256d:x\n", 0);
+	put(text);
+	assert_int_equal(users_open_passwd_file(dir_fd, "users", NULL, &users, &err), -1);
+	snprintf(text, sizeof(text), "a:x::::%0600d\n", 0);
+	put(text);
+	assert_int_equal(users_open_passwd_file(dir_fd, "users", NULL, &users, &err), -1);
+	assert_int_equal(users_open_passwd_file(dir_fd, "absent", NULL, &users, &err), -1);
+	assert_int_equal(err.code, EX_NOINPUT);
+	assert_int_equal(users_open_passwd_file(dir_fd, ".", NULL, &users, &err), -1);
+}
+
+/* A home on another server's disk is neither shown empty nor a reason to lock the others out. */
+static void test_what_we_cannot_serve_stops_only_its_user(void **state)
+{
+	struct users *users =
+		opened("a:{PLAIN}x::::/home/a\nb:{PLAIN}x\n"
+		       "c:{PLAIN}x::::/srv/mailbox/c\nd:{PLAIN}x::::/srv/mail\n"
+		       "e:{PLAIN}x::::::allow_nets=10.0.0.0/8\nf:{PLAIN}x:vmail:vmail\n");
+
+	(void)state;
+	assert_int_equal(find(users, "a"), USERS_DOWN);
+	assert_non_null(strstr(err.text, "users:1: "));
+	assert_non_null(strstr(err.text, "/home/a"));
+	assert_int_equal(find(users, "b"), USERS_FOUND);
+	assert_int_equal(find(users, "c"), USERS_DOWN);
+	assert_int_equal(find(users, "d"), USERS_DOWN);
+	assert_int_equal(find(users, "e"), USERS_FOUND);
+	assert_true(user.nologin);
+	assert_int_equal(find(users, "f"), USERS_FOUND);
+	assert_false(user.has_ids);
+	users_close(users);
+}
+
+static void test_threat_13_names_are_refused_before_any_file_access(void **state)
+{
+	static const char *const names[] = {"",   ".",   "..",  "../x",  "a/b", "/a", "-rf",
+					    ".a", "a b", "a\n", "a\x7f", "a:b", "#a"};
+	struct users *users = opened("a:{PLAIN}x\n");
+	char longest[300];
+
+	(void)state;
+	/* with the file gone a look-up would say so in the log; these never get that far */
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		assert_false(user_name_valid(span_of(names[i])));
+		assert_int_equal(find(users, names[i]), USERS_UNKNOWN);
+	}
+	assert_false(user_name_valid((pop3_span){"a\0b", 3}));
+	memset(longest, 'x', sizeof(longest));
+	assert_true(user_name_valid((pop3_span){longest, 255}));
+	assert_false(user_name_valid((pop3_span){longest, 256}));
+	users_close(users);
+}
+
+static void test_threat_12_14_names_mean_nothing_but_themselves(void **state)
+{
+	struct users *users = opened("%{home}:{PLAIN}t\nx'or'1'='1:{PLAIN}q\nanna:{PLAIN}a\n");
+
+	(void)state;
+	assert_int_equal(find(users, "%{home}"), USERS_FOUND);
+	assert_string_equal(user.name, "%{home}");
+	assert_int_equal(find(users, "%{user}"), USERS_UNKNOWN);
+	assert_int_equal(find(users, "${anna}"), USERS_UNKNOWN);
+	assert_int_equal(find(users, "*"), USERS_UNKNOWN);
+	assert_int_equal(find(users, "ann*"), USERS_UNKNOWN);
+	assert_int_equal(find(users, "x'or'1'='1"), USERS_FOUND);
+	assert_int_equal(find(users, "'or'1'='1"), USERS_UNKNOWN);
+	assert_int_equal(find(users, "%s%n"), USERS_UNKNOWN);
+	users_close(users);
+}
+
+static void test_a_changed_file_is_read_again(void **state)
+{
+	struct users *users = opened("anna:{PLAIN}1\n");
+
+	(void)state;
+	put("anna:{PLAIN}2\nbert:{PLAIN}3\n");
+	assert_int_equal(find(users, "anna"), USERS_FOUND);
+	assert_string_equal(user.secret, "{PLAIN}2");
+	assert_int_equal(find(users, "bert"), USERS_FOUND);
+	put("bert:{PLAIN}3\n");
+	assert_int_equal(find(users, "anna"), USERS_UNKNOWN);
+	users_close(users);
+}
+
+static void test_a_bad_change_keeps_the_old_entries(void **state)
+{
+	static const char *const bad[] = {
+		"anna:{PLAIN}2\nbert\n",     /* a bad line */
+		"",                          /* being written: truncated */
+		"anna:{PLAIN}2\nbert:{PLAI", /* being written: half a line */
+	};
+	struct users *users = opened("anna:{PLAIN}1\ncarl:{PLAIN}1\n");
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		put(bad[i]);
+		assert_int_equal(find(users, "anna"), USERS_FOUND);
+		assert_string_equal(user.secret, "{PLAIN}1");
+		assert_int_equal(find(users, "carl"), USERS_FOUND);
+		assert_int_equal(find(users, "bert"), USERS_UNKNOWN);
+	}
+	unlinkat(dir_fd, "users", 0);
+	assert_int_equal(find(users, "carl"), USERS_FOUND);
+	put("anna:{PLAIN}3\n");
+	assert_int_equal(find(users, "anna"), USERS_FOUND);
+	assert_string_equal(user.secret, "{PLAIN}3");
+	assert_int_equal(find(users, "carl"), USERS_UNKNOWN);
+	users_close(users);
+}
+
+/* Same size, same times, within one tick: seen all the same, once the file has settled. */
+static void test_a_change_within_a_tick_is_seen(void **state)
+{
+	struct timespec later = {.tv_nsec = 60000000};
+	struct users *users = NULL;
+	struct stat st;
+	int fd;
+
+	(void)state;
+	write_at("users", "anna:{PLAIN}1\n");
+	assert_int_equal(users_open_passwd_file(dir_fd, "users", NULL, &users, &err), 0);
+	assert_int_equal(fstatat(dir_fd, "users", &st, 0), 0);
+	fd = openat(dir_fd, "users", O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "2", 1, 12), 1);
+	close(fd);
+	/* whether or not the clock of the filesystem moved meanwhile */
+	nanosleep(&later, NULL);
+	assert_int_equal(find(users, "anna"), USERS_FOUND);
+	assert_string_equal(user.secret, "{PLAIN}2");
+	users_close(users);
+}
+
+static void test_what_is_there(void **state)
+{
+	struct users *users = opened("a:{PLAIN}x\n");
+	char secret[USER_SECRET_MAX + 1];
+
+	(void)state;
+	assert_true(users_any_with_plain_secret(users));
+	assert_false(users_any_with_cram_md5(users));
+	assert_false(users_any_with_scram(users, "SCRAM-SHA-1"));
+	assert_int_equal(users_first_secret(users, "SCRAM-SHA-1", secret, sizeof(secret)), -1);
+	put("a:$6$x$1\nb:{CRAM-MD5}00\nc:{SCRAM-SHA-256}1,2,3,4\nd:{BLF-CRYPT}$2b$10$x\n"
+	    "e:$6$x$2\nf:!\ng:*\nh:\n");
+	assert_false(users_any_with_plain_secret(users));
+	assert_true(users_any_with_cram_md5(users));
+	assert_true(users_any_with_scram(users, "SCRAM-SHA-256"));
+	assert_false(users_any_with_scram(users, "SCRAM-SHA-1"));
+	assert_int_equal(users_usual_secret(users, secret, sizeof(secret)), 0);
+	assert_string_equal(secret, "$6$x$1");
+	assert_int_equal(users_first_secret(users, "SCRAM-SHA-256", secret, sizeof(secret)), 0);
+	assert_string_equal(secret, "{SCRAM-SHA-256}1,2,3,4");
+	put("# nobody\n");
+	assert_int_equal(find(users, "a"), USERS_UNKNOWN);
+	assert_int_equal(users_usual_secret(users, secret, sizeof(secret)), -1);
+	users_close(users);
+}
+
+/* -- valija user -- */
+
+static char path[64];
+
+static const char *content(void)
+{
+	static char text[4096];
+	int fd = openat(dir_fd, "users", O_RDONLY | O_CLOEXEC);
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	assert_true(n >= 0);
+	text[n] = '\0';
+	close(fd);
+	return text;
+}
+
+static int edit(enum edit what, const char *name, const char *stored)
+{
+	snprintf(path, sizeof(path), "%s/users", directory);
+	memset(&err, 0, sizeof(err));
+	return edit_users(path, what, span_of(name), stored, &err);
+}
+
+static void test_edits_keep_everything_else(void **state)
+{
+	struct stat before, after;
+
+	(void)state;
+	put("# a:b\r\n\nanna:{PLAIN}1:5:6:g:h:s:x=1 y\r\nnonsense\nbert:{PLAIN}2");
+	assert_int_equal(fchmodat(dir_fd, "users", 0604, 0), 0);
+	fstatat(dir_fd, "users", &before, 0);
+	assert_int_equal(edit(EDIT_CHANGE, "anna", "{X}9"), 0);
+	assert_string_equal(content(),
+			    "# a:b\r\n\nanna:{X}9:5:6:g:h:s:x=1 y\nnonsense\nbert:{PLAIN}2\n");
+	fstatat(dir_fd, "users", &after, 0);
+	assert_int_equal(after.st_mode, before.st_mode);
+	assert_int_equal(edit(EDIT_ADD, "carl", "{X}3"), 0);
+	assert_int_equal(edit(EDIT_DELETE, "anna", NULL), 0);
+	assert_string_equal(content(), "# a:b\r\n\nnonsense\nbert:{PLAIN}2\ncarl:{X}3\n");
+	assert_int_equal(edit(EDIT_ADD, "bert", "{X}3"), -1);
+	assert_int_equal(err.code, EX_CANTCREAT);
+	assert_int_equal(edit(EDIT_CHANGE, "emil", "{X}3"), -1);
+	assert_int_equal(err.code, EX_NOUSER);
+	assert_int_equal(edit(EDIT_DELETE, "ann", NULL), -1);
+	assert_int_equal(err.code, EX_NOUSER);
+	assert_int_equal(edit(EDIT_ADD, "a:b", "{X}3"), -1);
+	assert_int_equal(err.code, EX_DATAERR);
+	assert_string_equal(content(), "# a:b\r\n\nnonsense\nbert:{PLAIN}2\ncarl:{X}3\n");
+}
+
+static void test_a_missing_file_is_made_by_add_only(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	unlinkat(dir_fd, "users", 0);
+	assert_int_equal(edit(EDIT_DELETE, "anna", NULL), -1);
+	assert_int_equal(err.code, EX_NOINPUT);
+	assert_int_equal(fstatat(dir_fd, "users", &st, 0), -1);
+	assert_int_equal(edit(EDIT_ADD, "anna", "{X}1"), 0);
+	assert_string_equal(content(), "anna:{X}1\n");
+	fstatat(dir_fd, "users", &st, 0);
+	assert_int_equal(st.st_mode & 0007, 0);
+}
+
+static void test_a_link_stays_a_link(void **state)
+{
+	char link[80];
+	struct stat st;
+
+	(void)state;
+	put("anna:{X}1\n");
+	assert_int_equal(symlinkat("users", dir_fd, "link"), 0);
+	snprintf(link, sizeof(link), "%s/link", directory);
+	assert_int_equal(edit_users(link, EDIT_ADD, span_of("bert"), "{X}2", &err), 0);
+	fstatat(dir_fd, "link", &st, AT_SYMLINK_NOFOLLOW);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_string_equal(content(), "anna:{X}1\nbert:{X}2\n");
+}
+
+/* Processes that add at the same time lose nothing of each other's. */
+static void test_edits_at_the_same_time(void **state)
+{
+	enum { PROCESSES = 8, EACH = 12 };
+	pid_t children[PROCESSES];
+	struct users *users;
+	char name[32];
+	int status;
+
+	(void)state;
+	put("# start\n");
+	for (int i = 0; i < PROCESSES; i++) {
+		children[i] = fork();
+		if (children[i] == 0) {
+			for (int k = 0; k < EACH; k++) {
+				snprintf(name, sizeof(name), "u%d-%d", i, k);
+				if (edit(EDIT_ADD, name, "{PLAIN}x") < 0)
+					_exit(1);
+			}
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < PROCESSES; i++) {
+		assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(users_open_passwd_file(dir_fd, "users", NULL, &users, &err), 0);
+	for (int i = 0; i < PROCESSES * EACH; i++) {
+		snprintf(name, sizeof(name), "u%d-%d", i / EACH, i % EACH);
+		assert_int_equal(find(users, name), USERS_FOUND);
+	}
+	users_close(users);
+}
+
+static void collect(void *argument, pop3_span name)
+{
+	char *list = argument;
+	size_t used = strlen(list);
+
+	snprintf(list + used, 200 - used, "%.*s ", (int)name.size, name.data);
+}
+
+static void test_list(void **state)
+{
+	char list[200] = "";
+
+	(void)state;
+	put("# a:b\nzoe:x\n\nanna:y:1:2\nbad line\n");
+	snprintf(path, sizeof(path), "%s/users", directory);
+	assert_int_equal(edit_list(path, collect, list, &err), 0);
+	assert_string_equal(list, "zoe anna ");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_capital_letters),
+		cmocka_unit_test(test_a_bad_line_is_named),
+		cmocka_unit_test(test_long_fields_are_refused),
+		cmocka_unit_test(test_what_we_cannot_serve_stops_only_its_user),
+		cmocka_unit_test(test_threat_13_names_are_refused_before_any_file_access),
+		cmocka_unit_test(test_threat_12_14_names_mean_nothing_but_themselves),
+		cmocka_unit_test(test_a_changed_file_is_read_again),
+		cmocka_unit_test(test_a_bad_change_keeps_the_old_entries),
+		cmocka_unit_test(test_a_change_within_a_tick_is_seen),
+		cmocka_unit_test(test_what_is_there),
+		cmocka_unit_test(test_edits_keep_everything_else),
+		cmocka_unit_test(test_a_missing_file_is_made_by_add_only),
+		cmocka_unit_test(test_a_link_stays_a_link),
+		cmocka_unit_test(test_edits_at_the_same_time),
+		cmocka_unit_test(test_list),
+	};
+
+	return cmocka_run_group_tests(tests, make_directory, drop_directory);
+}
