@@ -2,6 +2,8 @@
  * word for (the end of a turn, deadlines by the thousand) is done here. */
 #include "sys/loop.h"
 
+#include "base/log.h"
+
 #include <event2/event.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,6 +27,13 @@ struct loop {
 	bool stopped;
 };
 
+/* The library's own words; every failure also comes back as a result. */
+static void log_event(int severity, const char *words)
+{
+	log_write(severity == EVENT_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "libevent: %s",
+		  words);
+}
+
 struct loop *loop_create(struct err *err)
 {
 	struct event_config *config = event_config_new();
@@ -32,6 +41,7 @@ struct loop *loop_create(struct err *err)
 
 	if (!config || !loop)
 		goto fail;
+	event_set_log_callback(log_event);
 	/* no locks: one thread, workers come back through an eventfd */
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);

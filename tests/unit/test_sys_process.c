@@ -1,0 +1,173 @@
+/* Children: exactly the descriptors given, a clean environment and signal state. The program
+ * starts itself and looks around from inside. */
+#include "sys/process.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* Inside the child: 0 when all is as it should be, else the number of the first that is not. */
+static int look_around(int fd_count)
+{
+	struct stat null, standard;
+	struct sigaction action;
+	sigset_t blocked;
+	int signal_number = 0;
+	char octet;
+
+	for (int i = 0; i < fd_count; i++) /* each holds its own number */
+		if (read(3 + i, &octet, 1) != 1 || octet != 'a' + i)
+			return 10 + i;
+	for (int fd = 3 + fd_count; fd < 1000; fd++)
+		if (fcntl(fd, F_GETFD) >= 0)
+			return 1;
+	if (stat("/dev/null", &null) < 0)
+		return 2;
+	for (int fd = 0; fd < 2; fd++)
+		if (fstat(fd, &standard) < 0 || standard.st_rdev != null.st_rdev)
+			return 3;
+	if (getenv("PATH") || getenv("SECRET_OF_THE_PARENT") || !getenv("LANG"))
+		return 4;
+	sigprocmask(SIG_SETMASK, NULL, &blocked);
+	if (sigismember(&blocked, SIGTERM))
+		return 5;
+	if (sigaction(SIGHUP, NULL, &action) < 0 || action.sa_handler != SIG_DFL)
+		return 6;
+	prctl(PR_GET_PDEATHSIG, &signal_number);
+	return signal_number == SIGKILL ? 0 : 7;
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		assert_int_equal(errno, EINTR);
+	return status;
+}
+
+static int make_pipe_with(char octet)
+{
+	int fds[2];
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], &octet, 1), 1);
+	close(fds[1]);
+	return fds[0];
+}
+
+static void assert_child_sees(const int *fds, unsigned count)
+{
+	char name[] = "look-around", number[8], *argv[] = {name, number, NULL};
+	struct err err = {0};
+	int exe = process_self(&err), status;
+	pid_t pid;
+
+	assert_true(exe >= 0);
+	snprintf(number, sizeof(number), "%u", count);
+	pid = process_spawn(exe, argv, fds, count, &err);
+	assert_string_equal(err.text, "");
+	assert_true(pid > 0);
+	status = wait_for(pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	close(exe);
+}
+
+/* The child's places are taken by the parent's descriptors, in the wrong order and twice. */
+static void test_descriptors_are_placed(void **state)
+{
+	int fds[5];
+
+	(void)state;
+	for (int i = 4; i >= 0; i--)
+		fds[i] = make_pipe_with((char)('a' + i));
+	assert_child_sees(fds, 0);
+	assert_child_sees(fds, 5);
+	for (int i = 0; i < 5; i++)
+		close(fds[i]);
+	for (int i = 0; i < 2; i++)
+		fds[i] = make_pipe_with((char)('a' + i));
+	assert_int_equal(dup2(fds[1], 40), 40);
+	assert_int_equal(dup2(fds[0], 41), 41);
+	close(fds[0]);
+	close(fds[1]);
+	assert_child_sees((const int[]){41, 40}, 2);
+	close(40);
+	close(41);
+}
+
+static void test_signals_and_environment(void **state)
+{
+	sigset_t term, old;
+
+	(void)state;
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, &old);
+	signal(SIGHUP, SIG_IGN);
+	setenv("SECRET_OF_THE_PARENT", "x", 1);
+	assert_child_sees(NULL, 0);
+	signal(SIGHUP, SIG_DFL);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+static void test_what_is_no_program_is_an_error(void **state)
+{
+	char name[] = "nothing", *argv[] = {name, NULL};
+	struct err err;
+	int fd = open("/dev/null", O_RDONLY);
+
+	(void)state;
+	assert_int_equal(process_spawn(fd, argv, NULL, 0, &err), -1);
+	assert_int_equal(err.errnum, EACCES);
+	assert_non_null(strstr(err.text, "can't start nothing"));
+	close(fd);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nothing is left to be waited for */
+}
+
+static void test_descriptor_limit(void **state)
+{
+	struct rlimit old, low, now;
+	unsigned long got;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	low = (struct rlimit){100, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+	got = process_raise_nofile(50);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &now), 0);
+	assert_int_equal(now.rlim_cur, old.rlim_max);
+	assert_int_equal(got, now.rlim_cur);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_descriptors_are_placed),
+		cmocka_unit_test(test_signals_and_environment),
+		cmocka_unit_test(test_what_is_no_program_is_an_error),
+		cmocka_unit_test(test_descriptor_limit),
+	};
+
+	if (strcmp(argv[0], "look-around") == 0)
+		return argc == 2 ? look_around(atoi(argv[1])) : 9;
+	alarm(60);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

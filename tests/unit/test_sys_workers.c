@@ -1,0 +1,196 @@
+/* Worker threads: order in lanes, several at once without, bounds, the end. */
+#include "sys/workers.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { JOBS = 3000, LANES = 7 };
+
+struct lane_log {
+	struct job_lane lane;
+	atomic_int inside; /* jobs of the lane running now */
+	int ran, done;     /* next number that is due */
+};
+
+struct numbered {
+	struct job job;
+	struct lane_log *log;
+	struct loop *loop;
+	int *left;
+	int number;
+	bool alone;
+};
+
+static void numbered_run(struct job *job)
+{
+	struct numbered *numbered = (struct numbered *)job;
+
+	if (!numbered->log)
+		return;
+	numbered->alone = atomic_fetch_add(&numbered->log->inside, 1) == 0 &&
+			  numbered->log->ran == numbered->number;
+	numbered->log->ran++;
+	atomic_fetch_sub(&numbered->log->inside, 1);
+}
+
+static void numbered_done(struct job *job)
+{
+	struct numbered *numbered = (struct numbered *)job;
+	struct loop *loop = numbered->loop;
+	int *left = numbered->left;
+
+	if (numbered->log) {
+		assert_true(numbered->alone);
+		assert_int_equal(numbered->log->done++, numbered->number);
+	}
+	free(numbered);
+	if (--*left == 0)
+		loop_stop(loop);
+}
+
+static void test_lanes_keep_order(void **state)
+{
+	struct loop *loop = *state;
+	struct workers *workers = workers_create(loop, 4, JOBS, NULL);
+	struct lane_log logs[LANES] = {0};
+	int left = JOBS, numbers[LANES] = {0};
+
+	assert_non_null(workers);
+	for (int i = 0; i < LANES; i++)
+		job_lane_init(&logs[i].lane);
+	for (int i = 0; i < JOBS; i++) {
+		struct numbered *numbered = calloc(1, sizeof(*numbered));
+		int lane = i % (LANES + 1);
+
+		numbered->job.run = numbered_run;
+		numbered->job.done = numbered_done;
+		numbered->loop = loop;
+		numbered->left = &left;
+		if (lane < LANES) { /* every eighth is in none */
+			numbered->log = &logs[lane];
+			numbered->job.lane = &logs[lane].lane;
+			numbered->number = numbers[lane]++;
+		}
+		assert_int_equal(workers_add(workers, &numbered->job, false), 0);
+	}
+	assert_false(job_lane_idle(&logs[0].lane));
+	loop_run(loop);
+	for (int i = 0; i < LANES; i++) {
+		assert_true(job_lane_idle(&logs[i].lane));
+		assert_int_equal(logs[i].done, numbers[i]);
+	}
+	assert_int_equal(workers_waiting(workers), 0);
+	workers_destroy(workers);
+}
+
+/* Jobs that hold their threads until they are let go. */
+struct gate {
+	pthread_mutex_t mutex;
+	pthread_cond_t changed;
+	int inside;
+	bool open;
+};
+
+struct held {
+	struct job job;
+	struct gate *gate;
+	int *done;
+};
+
+static void held_run(struct job *job)
+{
+	struct gate *gate = ((struct held *)job)->gate;
+
+	pthread_mutex_lock(&gate->mutex);
+	gate->inside++;
+	pthread_cond_broadcast(&gate->changed);
+	while (!gate->open)
+		pthread_cond_wait(&gate->changed, &gate->mutex);
+	pthread_mutex_unlock(&gate->mutex);
+}
+
+static void held_done(struct job *job)
+{
+	++*((struct held *)job)->done;
+}
+
+static void wait_inside(struct gate *gate, int count)
+{
+	pthread_mutex_lock(&gate->mutex);
+	while (gate->inside < count)
+		pthread_cond_wait(&gate->changed, &gate->mutex);
+	pthread_mutex_unlock(&gate->mutex);
+}
+
+static void open_gate(struct gate *gate)
+{
+	pthread_mutex_lock(&gate->mutex);
+	gate->open = true;
+	pthread_cond_broadcast(&gate->changed);
+	pthread_mutex_unlock(&gate->mutex);
+}
+
+static void test_queue_is_bounded_and_the_end_waits(void **state)
+{
+	struct gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false};
+	struct workers *workers = workers_create(*state, 2, 3, NULL);
+	struct job_lane lane;
+	struct held jobs[8];
+	int done = 0;
+
+	job_lane_init(&lane);
+	for (int i = 0; i < 8; i++)
+		jobs[i] = (struct held){
+			.job = {.run = held_run, .done = held_done}, .gate = &gate, .done = &done};
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(workers_add(workers, &jobs[i].job, false), 0);
+	wait_inside(&gate, 2); /* both threads are busy: jobs without a lane run side by side */
+	for (int i = 2; i < 5; i++)
+		assert_int_equal(workers_add(workers, &jobs[i].job, false), 0);
+	assert_int_equal(workers_waiting(workers), 3);
+	assert_int_equal(workers_add(workers, &jobs[5].job, false), -1);
+	assert_int_equal(workers_add(workers, &jobs[5].job, true), -1); /* has no lane */
+	jobs[5].job.lane = jobs[6].job.lane = &lane;
+	assert_int_equal(workers_add(workers, &jobs[5].job, false), -1);
+	assert_int_equal(workers_add(workers, &jobs[5].job, true), 0);
+	assert_int_equal(workers_add(workers, &jobs[6].job, true), 0);
+	assert_int_equal(workers_waiting(workers), 5);
+	assert_int_equal(done, 0);
+	open_gate(&gate);
+	workers_destroy(workers);
+	assert_int_equal(done, 7);
+	assert_true(job_lane_idle(&lane));
+}
+
+static int set_up(void **state)
+{
+	*state = loop_create(NULL);
+	return *state ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	loop_destroy(*state);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_lanes_keep_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_queue_is_bounded_and_the_end_waits, set_up,
+						tear_down),
+	};
+
+	alarm(60);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
