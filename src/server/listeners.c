@@ -38,6 +38,13 @@ static bool same(const struct config_listener *a, const struct config_listener *
 	       strcmp(a->address, b->address) == 0;
 }
 
+/* How many sockets are accepted from: LMTP has one front. One that nobody accepts from would
+ * swallow its share of the connections. */
+static unsigned sockets_of(const struct config_listener *wanted, unsigned fronts)
+{
+	return is_path(wanted) || wanted->service == SERVICE_LMTP ? 1 : fronts;
+}
+
 struct listeners *listeners_create(void)
 {
 	return calloc(1, sizeof(struct listeners));
@@ -222,7 +229,8 @@ static int open_entry(struct listeners *listeners, const struct config_listener 
 {
 	struct entry *old = find(listeners, wanted), *entry;
 
-	if (old && (is_path(wanted) || old->count >= fronts))
+	fronts = sockets_of(wanted, fronts);
+	if (old && old->count >= fronts)
 		return 0;
 	entry = calloc(1, sizeof(*entry) + fronts * sizeof(int));
 	if (!entry)
@@ -278,8 +286,7 @@ void listeners_retain(struct listeners *listeners, const struct config *config, 
 			close_entry(entry);
 			continue;
 		}
-		/* a socket that no front accepts from would swallow its share of the connections */
-		while (!is_path(&entry->wanted) && entry->count > fronts)
+		while (entry->count > sockets_of(&entry->wanted, fronts))
 			close(entry->fds[--entry->count]);
 		at = &entry->next;
 	}
