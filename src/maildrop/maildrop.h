@@ -29,14 +29,15 @@ enum maildrop_status {
 	MAILDROP_FULL = -6,       /* no space on the filesystem: 452 4.3.1 */
 };
 
-struct maildrop_driver; /* maildir, memory; later mbox, rados */
+struct maildrop_driver; /* maildir; later mbox, rados */
 extern const struct maildrop_driver maildir_driver;
-extern const struct maildrop_driver memory_driver; /* for tests: lives in the process */
+struct maildrop_syscalls;
 
 struct maildrop_settings {
 	const struct maildrop_driver *driver;
 	bool store_crlf;       /* deliveries are stored with CRLF line ends; else LF */
 	const char *host_name; /* in names of delivered files */
+	const struct maildrop_syscalls *syscalls; /* NULL: the kernel's; others are for tests */
 };
 
 struct maildrop_quota {
@@ -92,6 +93,8 @@ void maildrop_body_wrong(struct maildrop *maildrop, uint32_t number);
 enum maildrop_status maildrop_commit(struct maildrop *maildrop, const uint32_t *numbers,
 				     uint32_t count, struct err *err);
 void maildrop_sweep(struct maildrop *maildrop);
+/* A reader of the lent index (index_view) found it damaged: it is built again by the next login. */
+void maildrop_index_wrong(struct maildrop *maildrop);
 
 /* Usage as of the index; makes the index current. Takes no session lock. */
 struct maildrop_usage {

@@ -1,0 +1,54 @@
+/*
+ * An index as it is read: a base and a prefix of its delta, message by message. Used by fronts
+ * (index_view.c) and keepers. The descriptors are the caller's. Every field is checked; damage is
+ * an error.
+ */
+#ifndef MAILDROP_INDEX_H
+#define MAILDROP_INDEX_H
+
+#include "base/err.h"
+#include "maildrop/index_delta.h"
+#include "maildrop/index_format.h"
+#include "maildrop/syscalls.h"
+
+/* Checked blocks of one part of the base. */
+struct index_window {
+	unsigned char *data;
+	uint64_t first; /* block number in the file */
+	uint32_t count, room;
+};
+
+struct index {
+	const struct maildrop_syscalls *sys;
+	int base_fd, delta_fd;
+	struct index_header header;
+	struct index_delta delta;
+	struct index_window records, texts;
+};
+
+struct index_message {
+	uint64_t octets, stored, inode;
+	uint16_t flags;
+	uint8_t id_size, name_size;
+	char id[POP3_UNIQUE_ID_MAX];
+	char name[INDEX_NAME_MAX + 1]; /* NUL-terminated */
+};
+
+/* limit: as index_delta_scan. -1: damaged, of different generations, unreadable. */
+int index_open(struct index *index, const struct maildrop_syscalls *sys, int base_fd, int delta_fd,
+	       uint64_t limit, struct err *err);
+/* A base without its delta, for what it can still tell. */
+int index_open_base(struct index *index, const struct maildrop_syscalls *sys, int base_fd,
+		    struct err *err);
+void index_close(struct index *index);
+/* Frees the read buffers; they come again when needed. */
+void index_rest(struct index *index);
+/* ordinal < header.count + delta.added; says nothing about being removed. */
+int index_read(struct index *index, uint32_t ordinal, struct index_message *ret, struct err *err);
+/* Reads every block of the base: 0 if all are good. */
+int index_verify(struct index *index, struct err *err);
+/* Not counted by us yet? */
+bool index_unverified(const struct index *index, uint32_t ordinal,
+		      const struct index_message *message);
+
+#endif

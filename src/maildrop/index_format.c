@@ -1,0 +1,380 @@
+/* See index_format.h. Keeper, front and `valija deliver`; pure. */
+#include "maildrop/index_format.h"
+
+#include "base/crc32c.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define VERSION 1u
+#define FRAME_MAGIC 0x4d524656u /* "VFRM" */
+#define FRAME_MORE 1u
+#define FRAME_FIRST 2u
+
+static const char base_magic[8] = "VALIJA-B", delta_magic[8] = "VALIJA-D";
+
+static void put(unsigned char *p, uint64_t value, int n)
+{
+	for (int i = 0; i < n; i++)
+		p[i] = (unsigned char)(value >> 8 * i);
+}
+
+static uint64_t get(const unsigned char *p, int n)
+{
+	uint64_t value = 0;
+
+	for (int i = 0; i < n; i++)
+		value |= (uint64_t)p[i] << 8 * i;
+	return value;
+}
+
+uint64_t index_record_blocks(uint32_t count)
+{
+	return ((uint64_t)count + INDEX_BLOCK_RECORDS - 1) / INDEX_BLOCK_RECORDS;
+}
+
+uint64_t index_hash_blocks(uint32_t count)
+{
+	return ((uint64_t)count + INDEX_BLOCK_HASHES - 1) / INDEX_BLOCK_HASHES;
+}
+
+uint32_t index_hash(pop3_span unique)
+{
+	return crc32c(0, unique.data, unique.size);
+}
+
+/* The block's place is part of its checksum: a good block elsewhere is a bad one here. */
+static uint32_t block_crc(const unsigned char *block, uint64_t id, uint64_t number)
+{
+	unsigned char place[16];
+
+	put(place, id, 8);
+	put(place + 8, number, 8);
+	return crc32c(crc32c(0, place, sizeof(place)), block, INDEX_PAYLOAD);
+}
+
+void index_block_seal(unsigned char block[INDEX_BLOCK], uint64_t id, uint64_t number)
+{
+	put(block + INDEX_PAYLOAD, block_crc(block, id, number), 4);
+}
+
+bool index_block_good(const unsigned char block[INDEX_BLOCK], uint64_t id, uint64_t number)
+{
+	return get(block + INDEX_PAYLOAD, 4) == block_crc(block, id, number);
+}
+
+#define STAMP_SIZE 32
+
+static void stamp_encode(const struct index_stamp *stamp, unsigned char *p)
+{
+	put(p, stamp->inode, 8);
+	put(p + 8, (uint64_t)stamp->seconds, 8);
+	put(p + 16, stamp->nanoseconds, 4);
+	put(p + 20, stamp->trust, 4);
+	put(p + 24, (uint64_t)stamp->scanned, 8);
+}
+
+static int stamp_decode(const unsigned char *p, struct index_stamp *ret)
+{
+	uint64_t trust = get(p + 20, 4);
+
+	if (trust > TRUST_SURE)
+		return -1;
+	ret->inode = get(p, 8);
+	ret->seconds = (int64_t)get(p + 8, 8);
+	ret->nanoseconds = (uint32_t)get(p + 16, 4);
+	ret->trust = (uint8_t)trust;
+	ret->scanned = (int64_t)get(p + 24, 8);
+	return 0;
+}
+
+void index_header_encode(const struct index_header *header, unsigned char block[INDEX_BLOCK])
+{
+	memset(block, 0, INDEX_BLOCK);
+	memcpy(block, base_magic, 8);
+	put(block + 8, VERSION, 4);
+	put(block + 12, INDEX_BLOCK, 4);
+	put(block + 16, header->id, 8);
+	put(block + 24, header->count, 4);
+	put(block + 28, header->text_blocks, 4);
+	put(block + 32, header->octets, 8);
+	put(block + 40, header->stored, 8);
+	put(block + 48, header->verified, 4);
+	put(block + 52, header->in_new, 4);
+	put(block + 56, header->own_ids, 4);
+	put(block + 60, header->unverified_end, 4);
+	for (int i = 0; i < INDEX_DIRECTORIES; i++)
+		stamp_encode(&header->stamps[i], block + 64 + i * STAMP_SIZE);
+	index_block_seal(block, header->id, 0);
+}
+
+int index_header_decode(const unsigned char block[INDEX_BLOCK], struct index_header *ret)
+{
+	struct index_header h = {0};
+
+	if (memcmp(block, base_magic, 8) != 0 || get(block + 8, 4) != VERSION ||
+	    get(block + 12, 4) != INDEX_BLOCK)
+		return -1;
+	h.id = get(block + 16, 8);
+	if (!index_block_good(block, h.id, 0))
+		return -1;
+	h.count = (uint32_t)get(block + 24, 4);
+	h.text_blocks = (uint32_t)get(block + 28, 4);
+	h.octets = get(block + 32, 8);
+	h.stored = get(block + 40, 8);
+	h.verified = (uint32_t)get(block + 48, 4);
+	h.in_new = (uint32_t)get(block + 52, 4);
+	h.own_ids = (uint32_t)get(block + 56, 4);
+	h.unverified_end = (uint32_t)get(block + 60, 4);
+	for (int i = 0; i < INDEX_DIRECTORIES; i++)
+		if (stamp_decode(block + 64 + i * STAMP_SIZE, &h.stamps[i]) < 0)
+			return -1;
+	if (h.count > INDEX_COUNT_MAX || h.verified > INDEX_COUNT_MAX || h.in_new > h.count ||
+	    h.unverified_end > h.count || h.own_ids > h.count ||
+	    h.text_blocks > UINT32_MAX / INDEX_BLOCK || h.octets > INT64_MAX ||
+	    h.stored > INT64_MAX)
+		return -1;
+	*ret = h;
+	return 0;
+}
+
+void index_record_encode(const struct index_record *record, unsigned char out[INDEX_RECORD])
+{
+	put(out, record->octets, 8);
+	put(out + 8, record->stored, 8);
+	put(out + 16, record->inode, 8);
+	put(out + 24, record->text, 4);
+	out[28] = record->id_size;
+	out[29] = record->name_size;
+	put(out + 30, record->flags, 2);
+}
+
+static bool sizes_valid(uint8_t id_size, uint8_t name_size, uint16_t flags)
+{
+	if (id_size == 0 || id_size > POP3_UNIQUE_ID_MAX || name_size == 0)
+		return false;
+	return (flags & ~INDEX_FLAGS) == 0 && (flags & INDEX_OWN_ID || id_size <= name_size);
+}
+
+int index_record_decode(const unsigned char in[INDEX_RECORD], struct index_record *ret)
+{
+	struct index_record r = {
+		.octets = get(in, 8),
+		.stored = get(in + 8, 8),
+		.inode = get(in + 16, 8),
+		.text = (uint32_t)get(in + 24, 4),
+		.id_size = in[28],
+		.name_size = in[29],
+		.flags = (uint16_t)get(in + 30, 2),
+	};
+
+	if (!sizes_valid(r.id_size, r.name_size, r.flags))
+		return -1;
+	*ret = r;
+	return 0;
+}
+
+void index_delta_header_encode(uint64_t id, unsigned char out[INDEX_DELTA_HEADER])
+{
+	memset(out, 0, INDEX_DELTA_HEADER);
+	memcpy(out, delta_magic, 8);
+	put(out + 8, VERSION, 4);
+	put(out + 16, id, 8);
+	put(out + 28, crc32c(0, out, 28), 4);
+}
+
+int index_delta_header_decode(const unsigned char in[INDEX_DELTA_HEADER], uint64_t *ret_id)
+{
+	if (memcmp(in, delta_magic, 8) != 0 || get(in + 8, 4) != VERSION ||
+	    get(in + 28, 4) != crc32c(0, in, 28))
+		return -1;
+	*ret_id = get(in + 16, 8);
+	return 0;
+}
+
+/* A frame's header: magic, size, flags, CRC of all but itself and of the frame's place. */
+static uint32_t frame_crc(const unsigned char *frame, uint32_t size, uint64_t id, uint64_t position)
+{
+	unsigned char place[16];
+	uint32_t crc;
+
+	put(place, id, 8);
+	put(place + 8, position, 8);
+	crc = crc32c(crc32c(0, place, sizeof(place)), frame, 12);
+	return crc32c(crc, frame + INDEX_FRAME_HEADER, size);
+}
+
+void index_frame_seal(unsigned char *frame, const struct index_frame *fields, uint64_t id,
+		      uint64_t position)
+{
+	assert(fields->size > 0 && fields->size <= INDEX_FRAME_MAX - INDEX_FRAME_HEADER);
+	put(frame, FRAME_MAGIC, 4);
+	put(frame + 4, fields->size, 4);
+	put(frame + 8, (fields->more ? FRAME_MORE : 0) | (fields->first ? FRAME_FIRST : 0), 4);
+	put(frame + 12, frame_crc(frame, fields->size, id, position), 4);
+}
+
+int index_frame_decode(const unsigned char in[INDEX_FRAME_HEADER], struct index_frame *ret)
+{
+	uint64_t size = get(in + 4, 4), flags = get(in + 8, 4);
+
+	if (get(in, 4) != FRAME_MAGIC || size == 0 || size % 8 != 0 ||
+	    flags & ~(FRAME_MORE | FRAME_FIRST) || size > INDEX_FRAME_MAX - INDEX_FRAME_HEADER)
+		return -1;
+	ret->size = (uint32_t)size;
+	ret->more = flags & FRAME_MORE;
+	ret->first = flags & FRAME_FIRST;
+	return 0;
+}
+
+bool index_frame_good(const unsigned char *frame, uint32_t size, uint64_t id, uint64_t position)
+{
+	return get(frame + 12, 4) == frame_crc(frame, size, id, position);
+}
+
+/*
+ * A change: kind, id size, name size, 0, ordinal (4), flags (2), octets of the whole (2), 0 (4),
+ * then eight-octet words by kind, then text, padded with zeros to eight octets.
+ */
+#define CHANGE_HEADER 16
+
+static int words_of(enum index_kind kind)
+{
+	switch (kind) {
+	case CHANGE_ADD:
+	case CHANGE_DEL:
+		return 3;
+	case CHANGE_GONE:
+		return 2;
+	case CHANGE_NAME:
+	case CHANGE_RETIRE:
+		return 1;
+	case CHANGE_SIZE:
+		return 5;
+	case CHANGE_STAMP:
+		return STAMP_SIZE / 8;
+	case CHANGE_VERIFIED:
+	case CHANGE_FLUSHED:
+		return 0;
+	}
+	return -1;
+}
+
+size_t index_change_encode(const struct index_change *change, unsigned char *out)
+{
+	const uint64_t words[] = {change->octets, change->stored, change->inode, change->old_octets,
+				  change->old_stored};
+	size_t at = CHANGE_HEADER, size;
+
+	assert(change->id.size <= POP3_UNIQUE_ID_MAX && change->name.size <= INDEX_NAME_MAX);
+	memset(out, 0, CHANGE_HEADER);
+	out[0] = (unsigned char)change->kind;
+	out[1] = (unsigned char)change->id.size;
+	out[2] = (unsigned char)change->name.size;
+	put(out + 4, change->ordinal, 4);
+	put(out + 8, change->kind == CHANGE_STAMP ? change->directory : change->flags, 2);
+	if (change->kind == CHANGE_STAMP)
+		stamp_encode(&change->stamp, out + at);
+	else if (change->kind == CHANGE_RETIRE)
+		put(out + at, change->position, 8);
+	else if (change->kind == CHANGE_NAME)
+		put(out + at, change->inode, 8);
+	else
+		for (int i = 0; i < words_of(change->kind); i++)
+			put(out + at + 8 * (size_t)i, words[i], 8);
+	at += 8 * (size_t)words_of(change->kind);
+	if (change->id.size && (change->kind != CHANGE_ADD || change->flags & INDEX_OWN_ID)) {
+		memcpy(out + at, change->id.data, change->id.size);
+		at += change->id.size;
+	}
+	if (change->name.size)
+		memcpy(out + at, change->name.data, change->name.size);
+	at += change->name.size;
+	size = (at + 7) & ~(size_t)7;
+	memset(out + at, 0, size - at);
+	put(out + 10, size, 2);
+	return size;
+}
+
+bool index_id_valid(pop3_span id)
+{
+	if (id.size == 0 || id.size > POP3_UNIQUE_ID_MAX)
+		return false;
+	for (size_t i = 0; i < id.size; i++)
+		if ((unsigned char)id.data[i] < 0x21 || (unsigned char)id.data[i] > 0x7e)
+			return false;
+	return true;
+}
+
+bool index_name_valid(pop3_span name)
+{
+	return name.size > 0 && name.size <= INDEX_NAME_MAX && name.data[0] != '.' &&
+	       !memchr(name.data, '/', name.size) && !memchr(name.data, 0, name.size);
+}
+
+/* The text of a change by kind: which parts must be there. */
+static int text_decode(const unsigned char *text, struct index_change *c, uint8_t id_size,
+		       uint8_t name_size)
+{
+	bool own = c->kind == CHANGE_ADD && c->flags & INDEX_OWN_ID;
+
+	c->name = (pop3_span){(const char *)text + (own ? id_size : 0), name_size};
+	c->id = (pop3_span){(const char *)text, id_size};
+	if (c->kind == CHANGE_ADD)
+		return sizes_valid(id_size, name_size, c->flags) && index_id_valid(c->id) &&
+				       index_name_valid(c->name)
+			       ? 0
+			       : -1;
+	if (id_size)
+		return -1;
+	if (c->kind == CHANGE_NAME || c->kind == CHANGE_DEL)
+		return index_name_valid(c->name) ? 0 : -1;
+	return name_size ? -1 : 0;
+}
+
+int index_change_decode(pop3_span in, struct index_change *ret)
+{
+	const unsigned char *p = (const unsigned char *)in.data;
+	struct index_change c = {0};
+	uint64_t words[5] = {0};
+	size_t size, text;
+	int n;
+
+	if (in.size < CHANGE_HEADER)
+		return -1;
+	c.kind = p[0];
+	n = words_of(c.kind);
+	size = get(p + 10, 2);
+	if (n < 0 || size > in.size || size > INDEX_CHANGE_MAX || size % 8 != 0)
+		return -1;
+	c.ordinal = (uint32_t)get(p + 4, 4);
+	c.flags = (uint16_t)get(p + 8, 2);
+	text = p[2];
+	if (c.kind != CHANGE_ADD || c.flags & INDEX_OWN_ID)
+		text += p[1];
+	if (size != ((CHANGE_HEADER + 8 * (size_t)n + text + 7) & ~(size_t)7))
+		return -1;
+	for (int i = 0; i < n && c.kind != CHANGE_STAMP; i++)
+		words[i] = get(p + CHANGE_HEADER + 8 * i, 8);
+	if (c.kind == CHANGE_STAMP) {
+		if (c.flags >= INDEX_DIRECTORIES || stamp_decode(p + CHANGE_HEADER, &c.stamp) < 0)
+			return -1;
+		c.directory = c.flags;
+	} else if (c.flags & ~(c.kind == CHANGE_NAME ? INDEX_FLAGS | INDEX_WAS_NEW : INDEX_FLAGS)) {
+		return -1;
+	} else if (c.kind == CHANGE_RETIRE) {
+		c.position = words[0];
+	} else if (c.kind == CHANGE_NAME) {
+		c.inode = words[0];
+	} else {
+		c.octets = words[0];
+		c.stored = words[1];
+		c.inode = words[2];
+		c.old_octets = words[3];
+		c.old_stored = words[4];
+	}
+	if (text_decode(p + CHANGE_HEADER + 8 * n, &c, p[1], p[2]) < 0)
+		return -1;
+	*ret = c;
+	return (int)size;
+}

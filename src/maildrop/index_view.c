@@ -1,0 +1,99 @@
+/* See index_view.h. Runs in fronts: the two files may be anybody's. */
+#include "maildrop/index_view.h"
+
+#include "maildrop/index.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+struct index_view {
+	struct index index;
+	/* Where the last reading ended: the next one usually goes on there. */
+	uint32_t next_number, next_ordinal;
+	size_t next_removed;
+};
+
+int index_view_create(int base_fd, int delta_fd, uint64_t delta_size, uint32_t count,
+		      uint64_t octets, struct index_view **ret, struct err *err)
+{
+	struct index_view *view = calloc(1, sizeof(*view));
+
+	if (!view)
+		return err_sys(err, EX_TEMPFAIL, errno, "index");
+	if (index_open(&view->index, &maildrop_kernel, base_fd, delta_fd, delta_size, err) < 0) {
+		free(view);
+		return -1;
+	}
+	if (view->index.delta.count != count || view->index.delta.octets != octets) {
+		index_view_destroy(view);
+		return err_set(err, EX_TEMPFAIL, "the index is not the one that was announced");
+	}
+	*ret = view;
+	return 0;
+}
+
+void index_view_destroy(struct index_view *view)
+{
+	if (!view)
+		return;
+	index_close(&view->index);
+	free(view);
+}
+
+static void seek_number(struct index_view *view, uint32_t number)
+{
+	const struct index_delta *delta = &view->index.delta;
+
+	if (view->next_number == number)
+		return;
+	view->next_number = number;
+	view->next_ordinal = index_delta_ordinal(delta, number);
+	view->next_removed = view->next_ordinal - (number - 1);
+}
+
+/* One step in the order of ordinals, over removed ones. */
+static void next_number(struct index_view *view)
+{
+	const struct index_delta *delta = &view->index.delta;
+
+	view->next_number++;
+	view->next_ordinal++;
+	while (view->next_removed < delta->removed_count &&
+	       delta->removed[view->next_removed] == view->next_ordinal) {
+		view->next_removed++;
+		view->next_ordinal++;
+	}
+}
+
+int index_view_read(struct index_view *view, uint32_t first, struct index_entry *entries,
+		    uint32_t n, struct err *err)
+{
+	uint32_t count = view->index.delta.count, i;
+
+	if (first < 1 || first > count)
+		return 0;
+	if (n > count - first + 1)
+		n = count - first + 1;
+	if (n > INT32_MAX)
+		n = INT32_MAX;
+	seek_number(view, first);
+	for (i = 0; i < n; i++) {
+		struct index_message message;
+
+		if (index_read(&view->index, view->next_ordinal, &message, err) < 0) {
+			view->next_number = 0;
+			index_rest(&view->index);
+			return -1;
+		}
+		entries[i].octets = message.octets;
+		entries[i].unique_id_size = message.id_size;
+		memcpy(entries[i].unique_id, message.id, message.id_size);
+		next_number(view);
+	}
+	/* an idle session keeps no buffers: a single look-up, or the end of a listing */
+	if (n == 1 || first + n > count)
+		index_rest(&view->index);
+	return (int)n;
+}

@@ -1,0 +1,57 @@
+/*
+ * A session's Maildir: what the parts of the driver (open, body, commit, sweep, deliver) share. For
+ * the files of this folder only.
+ */
+#ifndef MAILDROP_MAILDIR_H
+#define MAILDROP_MAILDIR_H
+
+#include "maildrop/maildir_log.h"
+#include "maildrop/maildir_model.h"
+#include "maildrop/maildir_place.h"
+#include "maildrop/maildrop_driver.h"
+
+/* Where files are now, when the names that the index knows led nowhere: looked up by unique part.
+ */
+struct maildir_names {
+	struct maildir_model model;
+	struct index_stamp stamps[INDEX_DIRECTORIES];
+	bool loaded;
+};
+
+/* A file with this unique part (and inode, unless 0): 0 and its place, or -1 with errno (ENOENT).
+ * Reads the directories when they changed since the last time. */
+int maildir_names_find(struct maildir_names *names, struct maildir_place *place, pop3_span unique,
+		       uint64_t inode, enum index_directory *ret_directory,
+		       char ret_name[INDEX_NAME_MAX + 1]);
+void maildir_names_finish(struct maildir_names *names);
+
+struct maildir {
+	struct maildrop head;
+	struct maildir_place place;
+	struct maildir_index index; /* the session's: base and the log as long as it was at login */
+	struct maildir_names names;
+	bool committed; /* this session deleted something: there is something to sweep */
+	bool damaged;   /* the index has to be built again */
+};
+
+/* The index made current and opened for reading; the log must not be held. */
+enum maildrop_status maildir_refresh(struct maildir_place *place, bool session,
+				     struct maildir_index *ret, struct err *err);
+
+enum maildrop_status maildir_open(const struct maildrop_settings *settings, int root_fd,
+				  const char *home, struct maildrop **ret, struct err *err);
+void maildir_close(struct maildrop *maildrop);
+enum maildrop_status maildir_body(struct maildrop *maildrop, uint32_t number,
+				  struct maildrop_body *ret, struct err *err);
+void maildir_body_wrong(struct maildrop *maildrop, uint32_t number);
+enum maildrop_status maildir_commit(struct maildrop *maildrop, const uint32_t *numbers,
+				    uint32_t count, struct err *err);
+void maildir_sweep(struct maildrop *maildrop);
+void maildir_index_wrong(struct maildrop *maildrop);
+enum maildrop_status maildir_usage(const struct maildrop_settings *settings, int root_fd,
+				   const char *home, struct maildrop_usage *ret, struct err *err);
+enum maildrop_status maildir_deliver(const struct maildrop_settings *settings, int root_fd,
+				     const char *home, const struct maildrop_delivery *delivery,
+				     struct err *err);
+
+#endif

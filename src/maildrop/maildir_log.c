@@ -1,0 +1,221 @@
+/* See maildir_log.h. */
+#include "maildrop/maildir_log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define DELTA_MIN (64 * 1024) /* a shorter log is never replaced for its length */
+#define FILE_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
+static void close_fd(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	errno = saved;
+}
+
+int maildir_index_open(const struct maildir_place *place, bool writing, struct maildir_index *ret,
+		       struct err *err)
+{
+	struct maildir_index x = {.base_fd = -1, .delta_fd = -1};
+
+	x.base_fd = place->sys->openat(place->dir, BASE_NAME, O_RDONLY | FILE_FLAGS, 0);
+	if (x.base_fd >= 0)
+		x.delta_fd = place->sys->openat(place->dir, DELTA_NAME,
+						(writing ? O_RDWR : O_RDONLY) | FILE_FLAGS, 0);
+	if (x.delta_fd < 0) {
+		err_sys(err, EX_TEMPFAIL, errno, "maildrop %s: no index", place->home);
+		close_fd(&x.base_fd);
+		*ret = x;
+		return -1;
+	}
+	if (index_open(&x.index, place->sys, x.base_fd, x.delta_fd, UINT64_MAX, err) < 0) {
+		err_prefix(err, "maildrop %s", place->home);
+		close_fd(&x.base_fd);
+		close_fd(&x.delta_fd);
+		*ret = x;
+		return -1;
+	}
+	x.open = true;
+	*ret = x;
+	return 0;
+}
+
+void maildir_index_close(struct maildir_index *x)
+{
+	if (x->open)
+		index_close(&x->index);
+	x->open = false;
+	close_fd(&x->base_fd);
+	close_fd(&x->delta_fd);
+}
+
+static bool goes_on(const struct maildir_place *place, const struct maildir_index *x)
+{
+	struct index_delta delta;
+	bool result;
+
+	index_delta_init(&delta, NULL);
+	result = index_delta_salvage(&delta, place->sys, x->delta_fd) > 0;
+	index_delta_finish(&delta);
+	return result;
+}
+
+int maildir_log_begin(struct maildir_place *place, bool wait, struct maildir_log *ret)
+{
+	*ret = (struct maildir_log){.place = place, .index = {.base_fd = -1, .delta_fd = -1}};
+	if (maildir_lock(place, LOCK_LOG, wait) < 0)
+		return -1;
+	(void)maildir_index_open(place, true, &ret->index, NULL);
+	/* a log that ends in the middle was cut by a crash; one that goes on behind a bad place is
+	 * damaged, and more than its beginning must be known */
+	if (ret->index.open && !ret->index.index.delta.whole && goes_on(place, &ret->index))
+		maildir_index_close(&ret->index);
+	return 0;
+}
+
+void maildir_log_end(struct maildir_log *log)
+{
+	maildir_index_close(&log->index);
+	maildir_unlock(log->place, LOCK_LOG);
+}
+
+int maildir_log_append(struct maildir_log *log, struct index_batch *batch)
+{
+	const struct maildrop_syscalls *sys = log->place->sys;
+	struct index_delta *delta = &log->index.index.delta;
+	int fd = log->index.delta_fd;
+	int saved;
+
+	if (batch->size == 0 && !batch->failed)
+		return 0;
+	/* what a writer that died left behind the last whole group must not follow ours */
+	if (!delta->whole && sys->ftruncate(fd, (off_t)delta->size) < 0)
+		return -1;
+	delta->whole = false;
+	if (index_batch_write(batch, sys, fd, delta->id, delta->size) < 0)
+		goto fail;
+	errno = EIO;
+	if (index_delta_scan(delta, sys, fd, UINT64_MAX, NULL) < 0 || !delta->whole)
+		goto fail;
+	return 0;
+fail:
+	saved = errno;
+	if (sys->ftruncate(fd, (off_t)delta->size) == 0)
+		delta->whole = true;
+	errno = saved;
+	return -1;
+}
+
+static int make_file(const struct maildir_place *place, const char *name)
+{
+	return place->sys->openat(place->dir, name, O_RDWR | O_CREAT | O_TRUNC | FILE_FLAGS, 0600);
+}
+
+static int write_base(struct maildir_place *place, int fd, uint64_t id,
+		      const struct maildir_contents *contents)
+{
+	struct index_writer writer;
+	int result = -1;
+
+	if (index_writer_init(&writer, place->sys, fd, id, contents->count) < 0)
+		return -1;
+	if (contents->fill(contents->context, &writer) == 0)
+		result = index_writer_finish(&writer, contents->stamps);
+	index_writer_abort(&writer);
+	if (result == 0 && contents->durable)
+		result = place->sys->fsync(fd);
+	return result;
+}
+
+static int write_delta(struct maildir_place *place, int fd, uint64_t id,
+		       const struct maildir_contents *contents)
+{
+	unsigned char header[INDEX_DELTA_HEADER];
+	bool carried = contents->carried && (contents->carried->size || contents->carried->failed);
+	ssize_t n;
+
+	index_delta_header_encode(id, header);
+	n = place->sys->pwrite(fd, header, sizeof(header), 0);
+	if (n != sizeof(header)) {
+		errno = n < 0 ? errno : ENOSPC;
+		return -1;
+	}
+	if (carried && index_batch_write(contents->carried, place->sys, fd, id, sizeof(header)) < 0)
+		return -1;
+	return carried || contents->durable ? place->sys->fsync(fd) : 0;
+}
+
+/* The base first: a crash in between leaves the old delta with its DELs and a base that knows every
+ * size. */
+static int put_in_place(struct maildir_place *place)
+{
+	if (place->sys->renameat2(place->dir, BASE_NAME NEW_SUFFIX, place->dir, BASE_NAME, 0) < 0)
+		return -1;
+	return place->sys->renameat2(place->dir, DELTA_NAME NEW_SUFFIX, place->dir, DELTA_NAME, 0);
+}
+
+int maildir_log_flush(struct maildir_log *log)
+{
+	const struct maildrop_syscalls *sys = log->place->sys;
+	struct index_batch batch = {0};
+	int result = -1;
+
+	if (sys->fsync(log->index.base_fd) < 0 || sys->fsync(log->index.delta_fd) < 0 ||
+	    sys->fsync(log->place->dir) < 0)
+		return -1;
+	index_batch_add(&batch, &(struct index_change){.kind = CHANGE_FLUSHED});
+	result = maildir_log_append(log, &batch);
+	index_batch_finish(&batch);
+	return result;
+}
+
+int maildir_log_replace(struct maildir_log *log, const struct maildir_contents *contents)
+{
+	struct maildir_place *place = log->place;
+	int base = -1, delta = -1, saved;
+	uint64_t id;
+
+	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
+		return -1;
+	base = make_file(place, BASE_NAME NEW_SUFFIX);
+	delta = base < 0 ? -1 : make_file(place, DELTA_NAME NEW_SUFFIX);
+	if (delta < 0 || write_base(place, base, id, contents) < 0 ||
+	    write_delta(place, delta, id, contents) < 0 || put_in_place(place) < 0)
+		goto fail;
+	maildir_index_close(&log->index);
+	log->index = (struct maildir_index){.base_fd = base, .delta_fd = delta};
+	errno = EIO;
+	if (index_open(&log->index.index, place->sys, base, delta, UINT64_MAX, NULL) < 0)
+		return -1;
+	log->index.open = true;
+	return contents->durable ? maildir_log_flush(log) : 0;
+fail:
+	saved = errno;
+	close_fd(&base);
+	close_fd(&delta);
+	(void)place->sys->unlinkat(place->dir, BASE_NAME NEW_SUFFIX, 0);
+	(void)place->sys->unlinkat(place->dir, DELTA_NAME NEW_SUFFIX, 0);
+	errno = saved;
+	return -1;
+}
+
+static uint64_t base_size(const struct index_header *header)
+{
+	return (1 + index_record_blocks(header->count) + index_hash_blocks(header->count) +
+		header->text_blocks) *
+	       INDEX_BLOCK;
+}
+
+bool maildir_log_long(const struct maildir_log *log, uint64_t more)
+{
+	uint64_t size = log->index.index.delta.size + more;
+
+	return size > DELTA_MIN && size > base_size(&log->index.index.header) / 8;
+}

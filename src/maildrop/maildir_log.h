@@ -1,0 +1,62 @@
+/*
+ * The index of a Maildir on disk: opened for reading, or, under the log's short lock, for writing.
+ * For the files of this folder only.
+ */
+#ifndef MAILDROP_MAILDIR_LOG_H
+#define MAILDROP_MAILDIR_LOG_H
+
+#include "maildrop/index.h"
+#include "maildrop/index_write.h"
+#include "maildrop/maildir_place.h"
+
+/* Base and delta that belong together. */
+struct maildir_index {
+	struct index index;
+	int base_fd, delta_fd;
+	bool open;
+};
+
+/* 0, or -1: missing, damaged, of different generations or unreadable (err says which); writing:
+ * the delta's descriptor may be written to. */
+int maildir_index_open(const struct maildir_place *place, bool writing, struct maildir_index *ret,
+		       struct err *err);
+void maildir_index_close(struct maildir_index *index);
+
+/*
+ * The log held: nobody else appends, and what is read is the present. index.open is false when
+ * there is no index that can be trusted (it has to be built again). 0, -1 with errno (EAGAIN only
+ * without wait).
+ */
+struct maildir_log {
+	struct maildir_place *place;
+	struct maildir_index index;
+};
+int maildir_log_begin(struct maildir_place *place, bool wait, struct maildir_log *ret);
+/* Appends and takes note of what was appended. On failure (-1 with errno) the log is as before. */
+int maildir_log_append(struct maildir_log *log, struct index_batch *batch);
+void maildir_log_end(struct maildir_log *log);
+
+/*
+ * A new base and an empty delta in place of those that are there: fill gets a writer for `count`
+ * messages. `carried` (or NULL) are the first changes of the new delta: DELs whose files may still
+ * be there; they are flushed before the old delta goes. durable: everything is flushed, and
+ * recorded to be. log->index becomes the new one. 0, -1 with errno: the old one is still there.
+ */
+typedef int maildir_fill(void *context, struct index_writer *writer);
+struct maildir_contents {
+	uint32_t count;
+	maildir_fill *fill;
+	void *context;
+	struct index_stamp stamps[INDEX_DIRECTORIES];
+	struct index_batch *carried;
+	bool durable;
+};
+int maildir_log_replace(struct maildir_log *log, const struct maildir_contents *contents);
+/* Is the log, with that much more, worth a new base? */
+bool maildir_log_long(const struct maildir_log *log, uint64_t more);
+/* Replaces a long log; for who holds session and log. Failures leave it as it is. */
+void maildir_compact_if_long(struct maildir_log *log);
+/* Base, delta and their names onto the disk, and a note of it. 0, -1 with errno. */
+int maildir_log_flush(struct maildir_log *log);
+
+#endif

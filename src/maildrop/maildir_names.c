@@ -1,0 +1,108 @@
+/* See maildir_names.h. */
+#include "maildrop/maildir_names.h"
+
+#include "base/text.h"
+#include "maildrop/index_format.h"
+
+#include <openssl/sha.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define DIGEST_OCTETS 16
+#define SIZE_LIMIT ((uint64_t)1 << 48) /* a larger claim is no claim */
+
+/* ",X=digits" at this place; the number ends at another field, at the flags or at the end. */
+static bool size_field(const char *p, size_t left, char letter, uint64_t *ret)
+{
+	size_t digits = 0;
+
+	if (left < 4 || p[0] != ',' || p[1] != letter || p[2] != '=')
+		return false;
+	while (3 + digits < left && p[3 + digits] >= '0' && p[3 + digits] <= '9')
+		digits++;
+	if (3 + digits < left && p[3 + digits] != ',')
+		return false;
+	return span_number((pop3_span){p + 3, digits}, SIZE_LIMIT, ret) == 0;
+}
+
+static uint64_t leading_seconds(pop3_span name)
+{
+	size_t digits = 0;
+	uint64_t seconds = 0;
+
+	while (digits < name.size && name.data[digits] >= '0' && name.data[digits] <= '9')
+		digits++;
+	if (span_number((pop3_span){name.data, digits}, INT64_MAX, &seconds) < 0)
+		return 0;
+	return seconds;
+}
+
+void maildir_name_parse(pop3_span name, struct maildir_name *ret)
+{
+	const char *colon = memchr(name.data, ':', name.size);
+	size_t end = colon ? (size_t)(colon - name.data) : name.size, unique = end;
+
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 1; i < end; i++) {
+		const char *p = name.data + i;
+		bool found = false;
+
+		if (*p != ',')
+			continue;
+		if (!ret->has_stored && size_field(p, end - i, 'S', &ret->stored))
+			found = ret->has_stored = true;
+		else if (!ret->has_octets && size_field(p, end - i, 'W', &ret->octets))
+			found = ret->has_octets = true;
+		if (found && unique == end)
+			unique = i;
+	}
+	/* a name that is nothing but flags: all of it must tell it from others */
+	ret->unique_size = (uint8_t)(unique ? unique : name.size);
+	ret->seconds = leading_seconds(name);
+}
+
+int maildir_unique_id(pop3_span unique, unsigned variant, char id[POP3_UNIQUE_ID_MAX])
+{
+	unsigned char digest[SHA256_DIGEST_LENGTH];
+	char text[INDEX_NAME_MAX + 16], hex[2 * DIGEST_OCTETS + 1];
+	size_t size;
+
+	if (variant == 0 && index_id_valid(unique)) {
+		memcpy(id, unique.data, unique.size);
+		return (int)unique.size;
+	}
+	memcpy(text, unique.data, unique.size);
+	size = unique.size;
+	/* NUL can't be in a name: variants never meet another name's digest */
+	if (variant > 1)
+		size += (size_t)snprintf(text + size, sizeof(text) - size, "%c%u", 0, variant);
+	SHA256((unsigned char *)text, size, digest);
+	hex_encode(digest, DIGEST_OCTETS, hex);
+	memcpy(id, hex, sizeof(hex) - 1);
+	return sizeof(hex) - 1;
+}
+
+int maildir_fresh_name(uint64_t seconds, uint32_t microseconds, const char *host,
+		       char name[MAILDIR_FRESH_NAME_MAX])
+{
+	char clean[65], hex[17];
+	unsigned char octets[8];
+	size_t n = 0;
+
+	if (getrandom(octets, sizeof(octets), 0) != sizeof(octets))
+		return -1;
+	hex_encode(octets, sizeof(octets), hex);
+	for (; host && host[n] && n < sizeof(clean) - 1; n++) {
+		/* "/", ":" and "," have a meaning in names */
+		bool plain = host[n] > ' ' && host[n] < 0x7f && !strchr("/:,\\", host[n]);
+
+		clean[n] = plain ? host[n] : '_';
+	}
+	clean[n] = '\0';
+	return snprintf(name, MAILDIR_FRESH_NAME_MAX, "%llu.M%06uP%ldQ%s.%s",
+			(unsigned long long)seconds, (unsigned)microseconds, (long)getpid(), hex,
+			n ? clean : "localhost");
+}

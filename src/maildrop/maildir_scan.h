@@ -1,0 +1,17 @@
+/*
+ * Reads the entries of new/ or cur/: regular files with names that can be messages, nothing else,
+ * and none of them opened. For the files of this folder only.
+ */
+#ifndef MAILDROP_MAILDIR_SCAN_H
+#define MAILDROP_MAILDIR_SCAN_H
+
+#include "maildrop/maildir_place.h"
+
+/* name is NUL-terminated and valid during the call. Negative: stop. */
+typedef int maildir_entry(void *context, pop3_span name, uint64_t inode);
+
+/* 0, what entry said, or -1 with errno. */
+int maildir_scan(struct maildir_place *place, enum index_directory which, maildir_entry *entry,
+		 void *context);
+
+#endif

@@ -1,0 +1,117 @@
+/*
+ * See maildir.h and maildrop.h: what can wait until the session's reply is out: files of deleted
+ * messages, a short new/, octets that were only claimed, the index's own upkeep.
+ */
+#include "maildrop/maildir_sweep.h"
+
+#include "maildrop/maildir_names.h"
+#include "maildrop/maildir_update.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ASSUMED_SECONDS 600 /* our own account of a directory is checked after that time */
+
+/* A day is no message's time in tmp/; 36 hours is what the Maildir page gives writers. */
+#define TMP_SECONDS (36 * 3600)
+
+static bool assumed_long(const struct index_delta *delta)
+{
+	time_t now = time(NULL);
+
+	for (int d = 0; d < INDEX_DIRECTORIES; d++)
+		if (delta->stamps[d].trust == TRUST_ASSUMED &&
+		    (now - delta->stamps[d].scanned > ASSUMED_SECONDS ||
+		     now < delta->stamps[d].scanned))
+			return true;
+	return false;
+}
+
+static int fill(void *context, struct index_writer *writer)
+{
+	struct index *index = context;
+	uint32_t end = index->header.count + index->delta.added;
+
+	for (uint32_t ordinal = 0; ordinal < end; ordinal++) {
+		struct index_message message;
+		struct maildir_name parsed;
+
+		if (index_delta_removed(&index->delta, ordinal))
+			continue;
+		if (index_read(index, ordinal, &message, NULL) < 0)
+			return -1;
+		if (!index_unverified(index, ordinal, &message))
+			message.flags &= (uint16_t)~INDEX_UNVERIFIED;
+		maildir_name_parse((pop3_span){message.name, message.name_size}, &parsed);
+		if (index_writer_add(writer, &message, parsed.unique_size) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* A new base that says what base and log say together. */
+static void compact(struct maildir_log *log)
+{
+	struct index *index = &log->index.index;
+	struct index_batch carried = {0};
+	struct maildir_contents contents = {.count = index->delta.count,
+					    .fill = fill,
+					    .context = index,
+					    .carried = &carried,
+					    .durable = true};
+
+	memcpy(contents.stamps, index->delta.stamps, sizeof(contents.stamps));
+	for (size_t i = 0; i < index->delta.pending_count; i++) {
+		unsigned char buf[INDEX_CHANGE_MAX];
+		struct index_change change;
+
+		if (index_delta_read(index->sys, index->delta_fd, index->delta.pending[i], buf,
+				     &change, NULL) < 0)
+			goto out;
+		change.ordinal = INDEX_NO_ORDINAL;
+		index_batch_add(&carried, &change);
+	}
+	(void)maildir_log_replace(log, &contents);
+out:
+	index_batch_finish(&carried);
+}
+
+void maildir_compact_if_long(struct maildir_log *log)
+{
+	if (log->index.open && maildir_log_long(log, 0))
+		compact(log);
+}
+
+static void upkeep(struct maildir *m)
+{
+	struct maildir_log log;
+
+	if (maildir_log_begin(&m->place, true, &log) < 0)
+		return;
+	if (m->damaged)
+		maildir_index_close(&log.index);
+	if (!log.index.open || assumed_long(&log.index.index.delta))
+		(void)maildir_update(&log, true, true, NULL);
+	if (log.index.open && maildir_log_long(&log, 0))
+		compact(&log);
+	else if (log.index.open && !log.index.index.delta.flushed)
+		(void)maildir_log_flush(&log);
+	maildir_log_end(&log);
+}
+
+void maildir_sweep(struct maildrop *maildrop)
+{
+	struct maildir *m = (struct maildir *)maildrop;
+	const struct index_delta *delta = &m->index.index.delta;
+	bool changed = m->committed;
+
+	if (m->committed || delta->pending_count)
+		maildir_sweep_deleted(m);
+	if (delta->in_new)
+		maildir_sweep_new(m);
+	maildir_sweep_claims(m);
+	changed = changed || delta->in_new || delta->size > 64 * 1024;
+	if (changed || m->damaged || !delta->flushed || assumed_long(delta))
+		upkeep(m);
+}

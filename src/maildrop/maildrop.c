@@ -1,0 +1,111 @@
+/* See maildrop.h: checks what callers ask, then asks the driver. */
+#include "maildrop/maildrop.h"
+
+#include "maildrop/maildrop_driver.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sysexits.h>
+
+#define HOME_MAX 1024
+#define COMPONENT_MAX 255
+
+/* A path that stays below its root whatever it is joined to. */
+static bool home_valid(const char *home)
+{
+	size_t n;
+
+	if (!*home || strnlen(home, HOME_MAX + 1) > HOME_MAX)
+		return false;
+	for (;; home += n + 1) {
+		n = strcspn(home, "/");
+		if (n == 0 || n > COMPONENT_MAX || (n == 1 && home[0] == '.') ||
+		    (n == 2 && home[0] == '.' && home[1] == '.'))
+			return false;
+		if (!home[n])
+			return true;
+	}
+}
+
+static enum maildrop_status refuse_home(struct err *err)
+{
+	err_set(err, EX_CONFIG, "the path of the maildrop is not one below the root of the mail");
+	return MAILDROP_PERM;
+}
+
+enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int root_fd,
+				   const char *home, struct maildrop **ret, struct err *err)
+{
+	if (!home_valid(home))
+		return refuse_home(err);
+	return settings->driver->open(settings, root_fd, home, ret, err);
+}
+
+void maildrop_close(struct maildrop *maildrop)
+{
+	if (maildrop)
+		maildrop->driver->close(maildrop);
+}
+
+void maildrop_snapshot(const struct maildrop *maildrop, struct maildrop_snapshot *ret)
+{
+	*ret = maildrop->snapshot;
+}
+
+enum maildrop_status maildrop_body(struct maildrop *maildrop, uint32_t number,
+				   struct maildrop_body *ret, struct err *err)
+{
+	if (number < 1 || number > maildrop->snapshot.count) {
+		err_set(err, EX_SOFTWARE, "no such message");
+		return MAILDROP_GONE;
+	}
+	return maildrop->driver->body(maildrop, number, ret, err);
+}
+
+void maildrop_body_wrong(struct maildrop *maildrop, uint32_t number)
+{
+	if (number >= 1 && number <= maildrop->snapshot.count)
+		maildrop->driver->body_wrong(maildrop, number);
+}
+
+enum maildrop_status maildrop_commit(struct maildrop *maildrop, const uint32_t *numbers,
+				     uint32_t count, struct err *err)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (numbers[i] < 1 || numbers[i] > maildrop->snapshot.count ||
+		    (i && numbers[i] <= numbers[i - 1])) {
+			err_set(err, EX_SOFTWARE, "deletions are not of this session");
+			return MAILDROP_TEMP;
+		}
+	}
+	if (count == 0)
+		return MAILDROP_OK;
+	return maildrop->driver->commit(maildrop, numbers, count, err);
+}
+
+void maildrop_sweep(struct maildrop *maildrop)
+{
+	maildrop->driver->sweep(maildrop);
+}
+
+void maildrop_index_wrong(struct maildrop *maildrop)
+{
+	maildrop->driver->index_wrong(maildrop);
+}
+
+enum maildrop_status maildrop_usage(const struct maildrop_settings *settings, int root_fd,
+				    const char *home, struct maildrop_usage *ret, struct err *err)
+{
+	if (!home_valid(home))
+		return refuse_home(err);
+	return settings->driver->usage(settings, root_fd, home, ret, err);
+}
+
+enum maildrop_status maildrop_deliver(const struct maildrop_settings *settings, int root_fd,
+				      const char *home, const struct maildrop_delivery *delivery,
+				      struct err *err)
+{
+	if (!home_valid(home))
+		return refuse_home(err);
+	return settings->driver->deliver(settings, root_fd, home, delivery, err);
+}
