@@ -183,6 +183,10 @@ void pop3_server_reply_message(struct pop3_server *server, uint64_t octets);
  */
 size_t pop3_server_body(struct pop3_server *server, pop3_span *in, bool last, char *out,
 			size_t cap);
+/* In WANT_BODY: octets of the wire form (nothing in them to be converted or stuffed) went out by
+ * other means, such as sendfile; they count as announced. The last line break must still pass
+ * through pop3_server_body. */
+void pop3_server_body_sent(struct pop3_server *server, uint64_t octets);
 /* The message cannot be completed: the only honest end is to cut the connection. Goes to
  * WANT_CLOSE. */
 void pop3_server_body_failed(struct pop3_server *server);

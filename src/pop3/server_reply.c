@@ -315,6 +315,12 @@ size_t pop3_server_body(struct pop3_server *server, pop3_span *in, bool last, ch
 	return n;
 }
 
+void pop3_server_body_sent(struct pop3_server *server, uint64_t octets)
+{
+	assert(server->want == POP3_WANT_BODY);
+	server->encoder.octets += octets;
+}
+
 void pop3_server_body_failed(struct pop3_server *server)
 {
 	server->want = POP3_WANT_CLOSE;

@@ -502,6 +502,7 @@ void mail_file_sent(struct session *session, bool failed)
 	}
 	mail->body_offset += mail->file_size;
 	mail->body_left -= mail->file_size;
+	pop3_server_body_sent(&session->pop3, mail->file_size);
 	mail->file_size = 0;
 	session_wake(session);
 }
