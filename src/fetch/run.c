@@ -1,0 +1,264 @@
+/* See run.h. */
+#include "fetch/run.h"
+
+#include "base/text.h"
+#include "fetch/login.h"
+#include "fetch/password.h"
+#include "fetch/record.h"
+#include "fetch/state.h"
+#include "fetch/transfer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PROFILE_SECONDS (7 * 86400) /* then CAPA is asked for again */
+#define FORGET_SECONDS (90 * 86400) /* what is absent so long is forgotten */
+
+struct run {
+	const struct fetch_account *account;
+	const struct fetch_options *options;
+	const struct fetch_files *files;
+	struct report report;
+	struct report_totals totals;
+	struct record *record;
+	struct journal *journal;
+	struct sink *sink;
+	struct secret password;
+	struct fetch_profile profile;
+	bool lock_step; /* the server breaks under pipelining */
+	int64_t started;
+	char key[STATE_KEY_MAX];
+	char server[FETCH_TEXT_MAX + 16];
+};
+
+static const char *profile_key(const struct run *run)
+{
+	return run->account->tls == FETCH_TLS_NONE ? "login-clear" : "login-tls";
+}
+
+/* "SINCE STRENGTH FLAGS LOGIN MECHANISM…" */
+static void recall_profile(struct run *run)
+{
+	const char *text = journal_recall(run->journal, profile_key(run));
+	struct fetch_profile *p = &run->profile;
+	long long since;
+	char flags[8];
+	int at = 0;
+
+	*p = (struct fetch_profile){0};
+	if (text &&
+	    sscanf(text, "%lld %d %7s %31s %n", &since, &p->strength, flags, p->login, &at) >= 4 &&
+	    at > 0) {
+		snprintf(p->mechanisms, sizeof(p->mechanisms), "%s", text + at);
+		p->pipelining = strchr(flags, 'p') != NULL;
+		p->known = time(NULL) - since < PROFILE_SECONDS && time(NULL) >= since;
+	}
+	run->lock_step = journal_recall(run->journal, "pipelining") &&
+			 strcmp(journal_recall(run->journal, "pipelining"), "off") == 0;
+}
+
+static int remember_profile(struct run *run, struct err *err)
+{
+	const struct fetch_profile *p = &run->profile;
+	char text[JOURNAL_VALUE_MAX];
+
+	if (p->known)
+		return 0;
+	snprintf(text, sizeof(text), "%lld %d %s %s %s", (long long)time(NULL), p->strength,
+		 p->pipelining ? "p" : "-", p->login, p->mechanisms);
+	return journal_remember(run->journal, profile_key(run), text, err);
+}
+
+static int open_sink(struct run *run, struct err *err)
+{
+	return sink_maildir_open(run->files, run->account->target, span_of(run->key), run->journal,
+				 &run->sink, err);
+}
+
+static int prepare(struct run *run, struct err *err)
+{
+	char name[STATE_NAME_MAX];
+	int dir, rc;
+
+	if (state_key(run->account, run->key, err) < 0)
+		return -1;
+	dir = state_open(run->files, run->options->state, err);
+	if (dir < 0)
+		return -1;
+	state_journal_name(run->account, run->key, name);
+	rc = journal_open(run->files, dir, name, run->account->name, &run->journal, err);
+	close(dir);
+	if (rc < 0 || open_sink(run, err) < 0)
+		return -1;
+	recall_profile(run);
+	if (run->options->record &&
+	    record_open(run->options->record, run->server, &run->record, err) < 0)
+		return -1;
+	return fetch_password(run->account, &run->password, err);
+}
+
+/* What is no longer listed is remembered as absent, and the other way round. */
+static int note_absent(struct run *run, struct err *err)
+{
+	int64_t now = time(NULL);
+
+	for (uint32_t i = 0; i < journal_count(run->journal); i++) {
+		struct seen *seen = journal_at(run->journal, i);
+		bool absent = !seen->listed;
+
+		if (seen->state == SEEN_UNKNOWN || absent == (seen->absent != 0))
+			continue;
+		seen->absent = absent ? now : 0;
+		if (journal_write_absent(run->journal, i, err) < 0)
+			return -1;
+	}
+	return journal_commit(run->journal, err);
+}
+
+static int brake(struct run *run, struct transfer *t, struct err *err)
+{
+	struct plan_brake brake;
+
+	plan_brake(run->journal, t->messages, t->count, &brake);
+	if (!brake.stop)
+		return 0;
+	if (brake.fresh * 4 < brake.missing) {
+		/* said once; then it is taken for what its owner did */
+		if (note_absent(run, err) < 0)
+			return -1;
+	}
+	return err_set(err, EX_UNAVAILABLE,
+		       "%u of the %u messages known on the server are gone, and %u unknown ones "
+		       "are there: it may have been moved, or be broken. Nothing was collected or "
+		       "deleted. If it is right, run once with --accept-new-uidls",
+		       brake.missing, brake.known, brake.fresh);
+}
+
+static int work_on_listing(struct run *run, struct transfer *t, struct err *err)
+{
+	struct plan_settings settings = {.account = run->account, .now = time(NULL)};
+	struct plan_totals totals;
+
+	if (brake(run, t, err) < 0)
+		return -1;
+	plan_make(&settings, run->journal, t->messages, t->count, &totals);
+	if (remember_profile(run, err) < 0 || note_absent(run, err) < 0)
+		return -1;
+	report_plan(&run->report, totals.fetch, totals.fetch_octets);
+	t->totals.later = totals.later;
+	return transfer_run(t, err);
+}
+
+static int session(struct run *run, bool *ret_retry, struct err *err)
+{
+	const struct fetch_account *account = run->account;
+	struct dialog *dialog = malloc(sizeof(*dialog));
+	struct transfer t = {.dialog = dialog,
+			     .account = account,
+			     .journal = run->journal,
+			     .sink = run->sink,
+			     .report = &run->report,
+			     .key = span_of(run->key)};
+	int rc;
+
+	if (!dialog)
+		return err_sys(err, EX_OSERR, errno, "memory");
+	dialog_init(dialog, account->store_crlf ? POP3_KEEP_CRLF : POP3_TO_LF,
+		    account->limits.listing_lines, (int64_t)account->limits.reply_seconds * 1000);
+	dialog->record = run->record;
+	dialog->wire.minimum_rate = account->limits.minimum_rate;
+	dialog->wire.run_deadline = run->started + (int64_t)account->limits.run_seconds * 1000;
+	rc = wire_connect(&dialog->wire, account->host, account->port,
+			  (int64_t)account->limits.connect_seconds * 1000, err);
+	if (rc == 0)
+		rc = fetch_login(dialog, account, &run->password, &run->profile, err);
+	if (rc == 0) {
+		t.pipelining =
+			run->profile.pipelining && !run->lock_step && !account->no_pipelining;
+		rc = transfer_list(&t, err);
+		t.trouble_under_pipelining = rc < 0 && t.pipelining;
+		if (rc == 0)
+			rc = work_on_listing(run, &t, err);
+	}
+	*ret_retry = t.trouble_under_pipelining;
+	run->totals = t.totals;
+	transfer_finish(&t);
+	dialog_finish(dialog);
+	free(dialog);
+	return rc;
+}
+
+/* A server that says PIPELINING and breaks under it gets a second try without, and is remembered.
+ */
+static int sessions(struct run *run, struct err *err)
+{
+	bool retry = false;
+	int rc = session(run, &retry, err);
+
+	if (rc == 0 || !retry || run->lock_step)
+		return rc;
+	report_info(&run->report, "%s; trying once more without pipelining", err->text);
+	run->lock_step = true;
+	rc = session(run, &retry, err);
+	if (rc == 0)
+		rc = journal_remember(run->journal, "pipelining", "off", err);
+	if (rc == 0)
+		rc = journal_commit(run->journal, err);
+	return rc;
+}
+
+static void finish(struct run *run)
+{
+	if (run->sink)
+		run->sink->ops->destroy(run->sink);
+	journal_close(run->journal);
+	record_close(run->record);
+	secret_finish(&run->password);
+}
+
+int fetch_run(const struct fetch_account *account, const struct fetch_options *options)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	struct err err = {0};
+	int rc, code = EX_OK;
+
+	if (!run)
+		return EX_OSERR;
+	run->account = account;
+	run->options = options;
+	run->files = &fetch_files_real;
+	run->started = wire_now();
+	snprintf(run->server, sizeof(run->server), "%s:%u", account->host, account->port);
+	run->report = (struct report){.account = account->name,
+				      .server = run->server,
+				      .json = options->json,
+				      .bar = !options->quiet && isatty(STDERR_FILENO),
+				      .verbose = options->verbose ||
+						 (!options->quiet && isatty(STDERR_FILENO))};
+	secret_init(&run->password);
+	rc = prepare(run, &err);
+	if (rc == 0)
+		rc = sessions(run, &err);
+	run->totals.milliseconds = wire_now() - run->started;
+	report_end_bar(&run->report);
+	if (rc < 0) {
+		report_error(&run->report, &err);
+		code = err.code ? err.code : EX_SOFTWARE;
+	} else if (journal_tidy(run->journal, time(NULL) - FORGET_SECONDS, &err) < 0) {
+		report_error(&run->report, &err);
+		code = err.code;
+	} else if (run->totals.failed) {
+		code = EX_DATAERR;
+	}
+	if (rc == 0 || run->totals.collected)
+		report_summary(&run->report, &run->totals);
+	finish(run);
+	free(run);
+	return code;
+}

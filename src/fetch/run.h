@@ -1,0 +1,11 @@
+/* One account, collected once: lock, recover, connect, log in, carry out the policy, report. */
+#ifndef FETCH_RUN_H
+#define FETCH_RUN_H
+
+#include "fetch/account.h"
+#include "fetch/options.h"
+
+/* Returns a code of sysexits.h; what went wrong has been said. */
+int fetch_run(const struct fetch_account *account, const struct fetch_options *options);
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * The work of one session behind the login: listing, plan, collecting in a bounded pipeline,
+ * batches made durable, DELE, QUIT. Owns nothing it is given.
+ */
+#ifndef FETCH_TRANSFER_H
+#define FETCH_TRANSFER_H
+
+#include "fetch/dialog.h"
+#include "fetch/journal.h"
+#include "fetch/plan.h"
+#include "fetch/report.h"
+#include "fetch/sink.h"
+
+struct transfer {
+	struct dialog *dialog;
+	const struct fetch_account *account;
+	struct journal *journal;
+	struct sink *sink;
+	struct report *report;
+	pop3_span key; /* names the account in delivery ids */
+	bool pipelining;
+	bool trouble_under_pipelining; /* out: the session died with several commands unanswered */
+	int64_t round_trip_ms;
+
+	struct message *messages;
+	uint32_t count, capacity;
+	bool no_unique_ids;
+	struct report_totals totals;
+};
+
+void transfer_finish(struct transfer *transfer);
+/* LIST and UIDL into messages. */
+int transfer_list(struct transfer *transfer, struct err *err);
+/* Carries out the plan in messages; ends with QUIT. */
+int transfer_run(struct transfer *transfer, struct err *err);
+/* QUIT alone. */
+int transfer_quit(struct transfer *transfer, struct err *err);
+
+#endif

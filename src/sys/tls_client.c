@@ -1,0 +1,318 @@
+/* See tls_client.h. Runs in `valija fetch`, unprivileged; everything the server sends is hostile.
+ */
+#include "sys/tls_client.h"
+
+#include "base/text.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/sha.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+struct tls_client {
+	SSL_CTX *context;
+	SSL *ssl;
+	struct tls_client_settings settings; /* pins only: pointers are not kept */
+	char host[256];
+	bool pinned_only;
+	bool failed;
+};
+
+static const char *openssl_words(void)
+{
+	unsigned long code = ERR_peek_last_error();
+	const char *reason = code ? ERR_reason_error_string(code) : NULL;
+
+	return reason ? reason : "unknown error";
+}
+
+/* A directory that holds certificates by hash ("1a2b3c4d.0"), as c_rehash makes it. */
+static bool hashed_directory(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	bool found = false;
+
+	if (!dir)
+		return false;
+	while (!found && (entry = readdir(dir)))
+		found = strspn(entry->d_name, "0123456789abcdef") == 8 && entry->d_name[8] == '.';
+	closedir(dir);
+	return found;
+}
+
+/*
+ * The system's store. Its directory by hash is preferred to the bundle: looking one certificate up
+ * costs microseconds, parsing the whole bundle 30 ms and more than a megabyte.
+ */
+static int trust_system(SSL_CTX *context, struct err *err)
+{
+	const char *file = getenv(X509_get_default_cert_file_env());
+	const char *dir = getenv(X509_get_default_cert_dir_env());
+
+	if (file || !hashed_directory(dir ? dir : X509_get_default_cert_dir())) {
+		if (SSL_CTX_set_default_verify_paths(context) == 1)
+			return 0;
+	} else if (SSL_CTX_load_verify_dir(context, dir ? dir : X509_get_default_cert_dir()) == 1) {
+		return 0;
+	}
+	return err_set(err, EX_CONFIG, "cannot use the system's certificates: %s", openssl_words());
+}
+
+static int load_files(SSL_CTX *context, const struct tls_client_settings *s, struct err *err)
+{
+	const char *key = s->key_file ? s->key_file : s->cert_file;
+
+	if (s->ca_file) {
+		if (SSL_CTX_load_verify_file(context, s->ca_file) != 1)
+			return err_set(err, EX_CONFIG, "cannot read certificates from %s: %s",
+				       s->ca_file, openssl_words());
+	} else if (!s->pin_count && trust_system(context, err) < 0) {
+		return -1;
+	}
+	if (!s->cert_file)
+		return 0;
+	if (SSL_CTX_use_certificate_chain_file(context, s->cert_file) != 1)
+		return err_set(err, EX_CONFIG, "cannot read the client certificate %s: %s",
+			       s->cert_file, openssl_words());
+	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1)
+		return err_set(err, EX_CONFIG, "cannot read the client's key %s: %s", key,
+			       openssl_words());
+	return 0;
+}
+
+static bool is_address(const char *host)
+{
+	unsigned char raw[16];
+
+	return inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1;
+}
+
+static int set_name(SSL *ssl, const char *host)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+
+	if (is_address(host))
+		return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1 ? 0 : -1;
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	if (X509_VERIFY_PARAM_set1_host(param, host, strlen(host)) != 1)
+		return -1;
+	return SSL_set_tlsext_host_name(ssl, host) == 1 ? 0 : -1;
+}
+
+static int set_alpn(SSL *ssl, const char *alpn)
+{
+	unsigned char wire[64];
+	size_t n = alpn ? strlen(alpn) : 0;
+
+	if (!n)
+		return 0;
+	if (n >= sizeof(wire))
+		return -1;
+	wire[0] = (unsigned char)n;
+	memcpy(wire + 1, alpn, n);
+	return SSL_set_alpn_protos(ssl, wire, (unsigned)n + 1) == 0 ? 0 : -1;
+}
+
+static int set_up(struct tls_client *client, const struct tls_client_settings *s, int fd,
+		  struct err *err)
+{
+	client->context = SSL_CTX_new(TLS_client_method());
+	if (!client->context)
+		return err_set(err, EX_SOFTWARE, "cannot start TLS: %s", openssl_words());
+	SSL_CTX_set_min_proto_version(client->context, TLS1_2_VERSION);
+	SSL_CTX_set_options(client->context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+						     SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_mode(client->context, SSL_MODE_ENABLE_PARTIAL_WRITE |
+						  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+						  SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_session_cache_mode(client->context, SSL_SESS_CACHE_OFF);
+	client->pinned_only = s->pin_count && !s->ca_file;
+	SSL_CTX_set_verify(client->context, client->pinned_only ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
+			   NULL);
+	if (load_files(client->context, s, err) < 0)
+		return -1;
+	client->ssl = SSL_new(client->context);
+	if (!client->ssl || SSL_set_fd(client->ssl, fd) != 1 ||
+	    set_name(client->ssl, s->host) < 0 || set_alpn(client->ssl, s->alpn) < 0)
+		return err_set(err, EX_SOFTWARE, "cannot start TLS with %s: %s", s->host,
+			       openssl_words());
+	return 0;
+}
+
+int tls_client_create(const struct tls_client_settings *settings, int fd, struct tls_client **ret,
+		      struct err *err)
+{
+	struct tls_client *client = calloc(1, sizeof(*client));
+
+	if (!client)
+		return err_sys(err, EX_OSERR, errno, "TLS");
+	ERR_clear_error();
+	client->settings = *settings;
+	snprintf(client->host, sizeof(client->host), "%s", settings->host);
+	if (set_up(client, settings, fd, err) < 0) {
+		tls_client_destroy(client);
+		return -1;
+	}
+	*ret = client;
+	return 0;
+}
+
+void tls_client_destroy(struct tls_client *client)
+{
+	if (!client)
+		return;
+	if (client->ssl && !client->failed && SSL_is_init_finished(client->ssl))
+		SSL_shutdown(client->ssl);
+	ERR_clear_error();
+	SSL_free(client->ssl);
+	SSL_CTX_free(client->context);
+	free(client);
+}
+
+static enum tls_client_status refuse(struct tls_client *client, struct err *err)
+{
+	long verdict = SSL_get_verify_result(client->ssl);
+
+	client->failed = true;
+	if (!client->pinned_only && verdict != X509_V_OK)
+		err_set(err, EX_NOPERM,
+			"the certificate of %s is not accepted: %s; nothing was sent", client->host,
+			X509_verify_cert_error_string(verdict));
+	else
+		err_set(err, EX_PROTOCOL, "TLS handshake failed: %s", openssl_words());
+	return TLS_CLIENT_FAILED;
+}
+
+static enum tls_client_status translate(struct tls_client *client, int result, struct err *err)
+{
+	int saved = errno;
+
+	switch (SSL_get_error(client->ssl, result)) {
+	case SSL_ERROR_WANT_READ:
+		return TLS_CLIENT_WANT_READ;
+	case SSL_ERROR_WANT_WRITE:
+		return TLS_CLIENT_WANT_WRITE;
+	case SSL_ERROR_ZERO_RETURN:
+		return TLS_CLIENT_CLOSED;
+	case SSL_ERROR_SYSCALL:
+		client->failed = true;
+		if (!saved)
+			return TLS_CLIENT_CLOSED;
+		err_sys(err, EX_TEMPFAIL, saved, "connection lost");
+		return TLS_CLIENT_FAILED;
+	}
+	client->failed = true;
+	err_set(err, EX_PROTOCOL, "TLS: %s", openssl_words());
+	return TLS_CLIENT_FAILED;
+}
+
+/* The key is part of the certificate that the handshake proved possession of. */
+static bool pin_matches(struct tls_client *client, unsigned char seen[TLS_CLIENT_PIN_SIZE])
+{
+	X509 *certificate = SSL_get0_peer_certificate(client->ssl);
+	unsigned char *der = NULL;
+	bool match = false;
+	int n;
+
+	n = certificate ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der) : -1;
+	if (n <= 0)
+		return false;
+	SHA256(der, (size_t)n, seen);
+	OPENSSL_free(der);
+	for (unsigned i = 0; i < client->settings.pin_count; i++)
+		match |= memcmp(seen, client->settings.pins[i], TLS_CLIENT_PIN_SIZE) == 0;
+	return match;
+}
+
+enum tls_client_status tls_client_handshake(struct tls_client *client, struct err *err)
+{
+	unsigned char seen[TLS_CLIENT_PIN_SIZE] = {0};
+	enum tls_client_status status;
+	char words[64];
+	int result;
+
+	ERR_clear_error();
+	errno = 0;
+	result = SSL_connect(client->ssl);
+	if (result != 1) {
+		status = translate(client, result, err);
+		if (status == TLS_CLIENT_FAILED && (!err || err->code == EX_PROTOCOL))
+			return refuse(client, err);
+		return status;
+	}
+	if (client->settings.pin_count && !pin_matches(client, seen)) {
+		client->failed = true;
+		base64_encode((pop3_span){(const char *)seen, sizeof(seen)}, words, sizeof(words));
+		err_set(err, EX_NOPERM,
+			"the key of %s is not the pinned one (it is sha256//%s); nothing was sent",
+			client->host, words);
+		return TLS_CLIENT_FAILED;
+	}
+	return TLS_CLIENT_OK;
+}
+
+int tls_client_read(struct tls_client *client, char *buf, size_t size, struct err *err)
+{
+	size_t got = 0;
+	int result;
+
+	ERR_clear_error();
+	errno = 0;
+	result = SSL_read_ex(client->ssl, buf, size, &got);
+	return result == 1 ? (int)got : (int)translate(client, result, err);
+}
+
+int tls_client_write(struct tls_client *client, const char *buf, size_t size, struct err *err)
+{
+	size_t put = 0;
+	int result;
+
+	ERR_clear_error();
+	errno = 0;
+	result = SSL_write_ex(client->ssl, buf, size, &put);
+	return result == 1 ? (int)put : (int)translate(client, result, err);
+}
+
+const char *tls_client_version(const struct tls_client *client)
+{
+	return SSL_get_version(client->ssl);
+}
+
+const char *tls_client_cipher(const struct tls_client *client)
+{
+	return SSL_get_cipher_name(client->ssl);
+}
+
+int tls_client_binding(struct tls_client *client, unsigned char out[TLS_CLIENT_BINDING_SIZE])
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+
+	if (SSL_version(client->ssl) < TLS1_3_VERSION && SSL_get_extms_support(client->ssl) != 1)
+		return -1;
+	return SSL_export_keying_material(client->ssl, out, TLS_CLIENT_BINDING_SIZE, label,
+					  sizeof(label) - 1, (const unsigned char *)"", 0, 1) == 1
+		       ? 0
+		       : -1;
+}
+
+int tls_client_pin(const char *text, unsigned char ret[TLS_CLIENT_PIN_SIZE])
+{
+	char raw[48];
+
+	if (strncmp(text, "sha256//", 8) == 0)
+		text += 8;
+	if (base64_decode(span_of(text), raw, sizeof(raw)) != TLS_CLIENT_PIN_SIZE)
+		return -1;
+	memcpy(ret, raw, TLS_CLIENT_PIN_SIZE);
+	return 0;
+}

@@ -1,0 +1,61 @@
+/*
+ * TLS of a client on a non-blocking socket: verification always on, TLS 1.2 and 1.3 only, SNI, CA
+ * file or the system's store, pinned keys (SPKI), client certificate, channel binding. OpenSSL 3
+ * behind this file. Used by `valija fetch`; blocks never, waits are the caller's (poll).
+ */
+#ifndef SYS_TLS_CLIENT_H
+#define SYS_TLS_CLIENT_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define TLS_CLIENT_PINS_MAX 4
+#define TLS_CLIENT_PIN_SIZE 32 /* SHA-256 of the SubjectPublicKeyInfo */
+#define TLS_CLIENT_BINDING_SIZE 32
+
+struct tls_client_settings {
+	const char *host;    /* name or address the certificate must be for */
+	const char *ca_file; /* PEM; only these are trusted then. NULL: the system's store */
+	const char *cert_file,
+		*key_file; /* client certificate, NULL: none; key NULL: in cert_file */
+	const char *alpn;  /* NULL: none */
+	/*
+	 * Keys one of which the server's certificate must have. A pinned key names the server more
+	 * closely than any authority does, so without ca_file it stands for chain and name checks;
+	 * with ca_file both must hold.
+	 */
+	unsigned char pins[TLS_CLIENT_PINS_MAX][TLS_CLIENT_PIN_SIZE];
+	unsigned pin_count;
+};
+
+/* Read and write return octets > 0 or one of these. */
+enum tls_client_status {
+	TLS_CLIENT_OK = 0,
+	TLS_CLIENT_WANT_READ = -1,
+	TLS_CLIENT_WANT_WRITE = -2,
+	TLS_CLIENT_CLOSED = -3, /* close_notify, or EOF without it: framing decides what is whole */
+	TLS_CLIENT_FAILED = -4, /* err says why */
+};
+
+struct tls_client;
+
+/* Reads CA and certificate files; -1 with err names the file. fd stays the caller's. */
+int tls_client_create(const struct tls_client_settings *settings, int fd, struct tls_client **ret,
+		      struct err *err);
+void tls_client_destroy(struct tls_client *client); /* says close_notify if that does not block */
+
+enum tls_client_status tls_client_handshake(struct tls_client *client, struct err *err);
+int tls_client_read(struct tls_client *client, char *buf, size_t size, struct err *err);
+int tls_client_write(struct tls_client *client, const char *buf, size_t size, struct err *err);
+
+const char *tls_client_version(const struct tls_client *client);
+const char *tls_client_cipher(const struct tls_client *client);
+/* Channel binding tls-exporter (RFC 9266); -1 when the session has none (TLS 1.2 without extended
+ * master secret). */
+int tls_client_binding(struct tls_client *client, unsigned char out[TLS_CLIENT_BINDING_SIZE]);
+/* "sha256//BASE64" or bare base64 of a pin. -1: it is neither. */
+int tls_client_pin(const char *text, unsigned char ret[TLS_CLIENT_PIN_SIZE]);
+
+#endif
