@@ -35,7 +35,7 @@ struct subject {
 	int exchanges, secured, files_done, files_failed, closed;
 	enum conn_end why;
 	char tls_error[128];
-	bool waiting, quit, in_call, tls_after;
+	bool waiting, quit, in_call, in_file, tls_after;
 };
 
 static char pattern(uint64_t at)
@@ -78,6 +78,7 @@ static void command(struct subject *subject)
 		subject->tls_after = true;
 		break;
 	case 'F':
+		subject->in_file = true;
 		conn_send_file(&subject->conn, subject->file, 0, strtoull(line + 1, NULL, 10));
 		break;
 	default:
@@ -113,7 +114,8 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 	subject->exchanges++;
 	/* one command at a time, as libpop3 does */
 	while (in->size && !subject->waiting && !subject->reply_size && !subject->quit &&
-	       !subject->tls_after && subject->pattern_at == subject->pattern_end) {
+	       !subject->tls_after && !subject->in_file &&
+	       subject->pattern_at == subject->pattern_end) {
 		char octet = *in->data;
 
 		in->data++;
@@ -137,6 +139,7 @@ static void file_sent(struct conn *conn, bool failed)
 {
 	struct subject *subject = (struct subject *)conn;
 
+	subject->in_file = false;
 	if (failed) {
 		subject->files_failed++;
 		conn_abort(conn);
