@@ -130,26 +130,32 @@ static bool is_literal(const char *p, size_t n)
 	return true;
 }
 
-pop3_span pop3_greeting_stamp(pop3_span text)
+/* A msg-id that begins at the "<" at p; its size, 0: none. */
+static size_t message_id(const char *p, size_t size)
 {
-	const pop3_span none = {text.data, 0};
-	const char *open = text.size != 0 ? memchr(text.data, '<', text.size) : NULL;
-
-	if (open == NULL)
-		return none;
-	size_t rest = text.size - (size_t)(open - text.data);
-	const char *close = memchr(open, '>', rest);
+	const char *close = memchr(p, '>', size);
 
 	if (close == NULL)
-		return none;
-	const char *left = open + 1;
+		return 0;
+	const char *left = p + 1;
 	const char *at = memchr(left, '@', (size_t)(close - left));
 
 	if (at == NULL || !is_dot_atom(left, (size_t)(at - left)))
-		return none;
+		return 0;
 	size_t right = (size_t)(close - at) - 1;
 
 	if (!is_dot_atom(at + 1, right) && !is_literal(at + 1, right))
-		return none;
-	return (pop3_span){open, (size_t)(close - open) + 1};
+		return 0;
+	return (size_t)(close - p) + 1;
+}
+
+pop3_span pop3_greeting_stamp(pop3_span text)
+{
+	for (size_t i = 0; i < text.size; i++) {
+		size_t n = text.data[i] == '<' ? message_id(text.data + i, text.size - i) : 0;
+
+		if (n != 0)
+			return (pop3_span){text.data + i, n};
+	}
+	return (pop3_span){text.data, 0};
 }
