@@ -1,0 +1,77 @@
+/*
+ * A passwd-file of any octets: every line is parsed, every secret is told its scheme, and the cheap
+ * ones are verified against a password. What the parser lets through must hold what users.h says.
+ */
+#include "users/cram_md5.h"
+#include "users/digests.h"
+#include "users/passwd_line.h"
+#include "users/scheme_kinds.h"
+#include "users/schemes.h"
+#include "users/scram.h"
+
+#include "base/text.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(bool good)
+{
+	if (!good)
+		abort();
+}
+
+static void try_secret(const char *stored)
+{
+	struct secret password;
+	struct scram_keys keys;
+	char answer[33];
+	pop3_span payload;
+	enum scheme_kind kind = scheme_kind(stored, &payload);
+
+	check(payload.data >= stored && payload.data + payload.size == stored + strlen(stored));
+	secret_init(&password);
+	check(secret_set(&password, SPAN_LITERAL("password")) == 0);
+	(void)scram_parse(&scram_sha_1, payload, &keys);
+	(void)scram_parse(&scram_sha_256, payload, &keys);
+	(void)cram_md5_answer(payload, SPAN_LITERAL("<1@b>"), answer);
+	if (kind == SCHEME_KIND_PLAIN || kind == SCHEME_KIND_CRAM_MD5 ||
+	    kind == SCHEME_KIND_DIGEST || kind == SCHEME_KIND_LOCKED || kind == SCHEME_KIND_UNKNOWN)
+		(void)scheme_verify(stored, &password, NULL);
+}
+
+static void try_line(pop3_span line, const char *mail_root)
+{
+	struct user user;
+	struct err err;
+	enum passwd_line kind = passwd_line_parse(line, mail_root, &user, &err);
+
+	if (kind == PASSWD_LINE_BAD || kind == PASSWD_LINE_UNSERVED)
+		check(err.text[0] != '\0');
+	if (kind != PASSWD_LINE_ENTRY)
+		return;
+	check(user_name_valid(span_of(user.name)));
+	check(span_equal(passwd_line_name(line), span_of(user.name)));
+	check(user.home[0] != '/' && user.home[0] != '.');
+	check(!strstr(user.home, "/../") && !strstr(user.home, "//"));
+	check(!user.has_ids || user.uid != 0);
+	try_secret(user.secret);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	pop3_span text = {(const char *)data, size}, line;
+	bool ended = true;
+	size_t seen = 0;
+
+	while (passwd_line_next(&text, &line, &ended)) {
+		check(line.data + line.size <= (const char *)data + size);
+		try_line(line, NULL);
+		try_line(line, "/srv/mail");
+		seen++;
+	}
+	check(text.size == 0 && seen <= size);
+	return 0;
+}
