@@ -75,9 +75,9 @@ static void note_status(struct deliver *deliver, int status)
 
 /* --- what is needed to deliver --- */
 
-static int open_directory(const char *path, int *ret, struct err *err)
+static int open_directory(const char *path, int how, int *ret, struct err *err)
 {
-	*ret = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	*ret = open(path, how | O_DIRECTORY | O_CLOEXEC);
 	return *ret < 0 ? err_sys(err, EX_TEMPFAIL, errno, "cannot open the directory %s", path)
 			: 0;
 }
@@ -87,7 +87,7 @@ static int open_parent(const char *path, int *ret, struct err *err)
 	char copy[CONFIG_PATH_MAX];
 
 	snprintf(copy, sizeof(copy), "%s", path);
-	return open_directory(dirname(copy), ret, err);
+	return open_directory(dirname(copy), O_PATH, ret, err);
 }
 
 static const char *name_of(const char *path)
@@ -106,7 +106,7 @@ static int open_databases(struct deliver *deliver, struct err *err)
 					       .aliases_file = name_of(config->aliases)};
 	struct stat st;
 
-	if (open_directory(config->mail, &deliver->mail_fd, err) < 0 ||
+	if (open_directory(config->mail, O_RDONLY, &deliver->mail_fd, err) < 0 ||
 	    open_parent(config->users, &deliver->users_dir_fd, err) < 0 ||
 	    users_open_passwd_file(deliver->users_dir_fd, name_of(config->users), config->mail,
 				   &deliver->users, err) < 0)
