@@ -248,7 +248,9 @@ static void deliver_done(struct job *base)
 	struct delivery_job *job = (struct delivery_job *)base;
 	struct keeper *keeper = job->keeper;
 
-	if (job->status != MAILDROP_OK)
+	if (job->status == MAILDROP_OVER_QUOTA)
+		log_info("%s: not delivered: over quota", job->recipient->home->path);
+	else if (job->status != MAILDROP_OK)
 		log_error("%s: not delivered: %s", job->recipient->home->path, job->err.text);
 	else
 		log_info("%s: delivered, %llu octets", job->recipient->home->path,
@@ -333,7 +335,8 @@ void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *
 	release_letter(letter);
 }
 
-static void forget(struct keeper *keeper, struct table *table, struct transaction *transaction)
+static void end_transaction(struct keeper *keeper, struct table *table,
+			    struct transaction *transaction)
 {
 	while (transaction->recipients) {
 		struct recipient *recipient = transaction->recipients;
@@ -348,17 +351,33 @@ static void forget(struct keeper *keeper, struct table *table, struct transactio
 void keeper_forget(struct peer *front, const struct ipc_transaction *message)
 {
 	struct transaction *transaction = transaction_of(front, message->session, false);
+	struct keeper *keeper = front->child->state;
+	struct recipient **at;
 
-	if (transaction)
-		forget(front->child->state, &front_of(front)->transactions, transaction);
+	if (!transaction)
+		return;
+	at = &transaction->recipients;
+	while (*at) {
+		struct recipient *recipient = *at;
+
+		if (recipient->transaction != message->transaction) {
+			at = &recipient->next;
+			continue;
+		}
+		*at = recipient->next;
+		transaction->count--;
+		free_recipient(keeper, recipient);
+	}
+	if (!transaction->recipients)
+		end_transaction(keeper, &front_of(front)->transactions, transaction);
 }
 
 static void end_one(struct table_node *node, void *context)
 {
 	struct peer *front = context;
 
-	forget(front->child->state, &front_of(front)->transactions,
-	       CONTAINER(node, struct transaction, node));
+	end_transaction(front->child->state, &front_of(front)->transactions,
+			CONTAINER(node, struct transaction, node));
 }
 
 void keeper_transactions_end(struct peer *front)

@@ -117,11 +117,11 @@ static void recipient_ready(struct lmtp_session *session, unsigned slot,
 {
 	struct lmtp_recipient *recipient = &session->recipients[session->count];
 
+	session->keepers |= 1ull << slot; /* if only to be told to forget it */
 	if (!session->asking || recipient->serial != message->index)
 		return;
 	recipient->parts = message->parts;
 	recipient->keepers |= 1ull << slot;
-	session->keepers |= 1ull << slot;
 	if (++recipient->ready < recipient->parts)
 		return;
 	session->asking = false;
@@ -313,6 +313,15 @@ void letter_auth_gone(struct lmtp_session *session)
 		refuse_recipient(session, 451, "4.3.0", no_store);
 }
 
+/* A recipient that became ready when nobody waited for it any more. */
+static void forget_late(struct peer *keeper, const struct ipc_recipient_answer *answer)
+{
+	struct ipc_transaction message = {.session = answer->session,
+					  .transaction = answer->transaction};
+
+	ipc_send(&keeper->chan, IPC_FORGET, &message, NULL, 0, NULL, 0);
+}
+
 void letter_message(struct lmtp_front *front, struct peer *peer, enum ipc_type type,
 		    const void *message)
 {
@@ -321,8 +330,11 @@ void letter_message(struct lmtp_front *front, struct peer *peer, enum ipc_type t
 	struct lmtp_session *session = node ? CONTAINER(node, struct lmtp_session, node) : NULL;
 	unsigned slot = 0;
 
-	if (!session || answer->transaction != session->transaction)
+	if (!session || answer->transaction != session->transaction) {
+		if (type == IPC_RCPT_READY)
+			forget_late(peer, answer);
 		return;
+	}
 	while (slot < LMTP_KEEPERS_MAX && front->keepers[slot] != peer)
 		slot++;
 	if (type == IPC_RCPT_REFUSED)
