@@ -39,7 +39,6 @@ struct pop3_encoder {
 	uint64_t octets; /* wire octets emitted so far before stuffing, without the terminator */
 	uint64_t body_lines; /* body lines still to be sent; POP3_ALL_LINES: no limit */
 	uint8_t state;       /* private */
-	uint8_t pending;     /* private */
 	bool in_body;        /* the blank line after the headers has been sent */
 	bool done;           /* the limit of a TOP has been reached: no more input is wanted */
 };

@@ -112,7 +112,7 @@ struct pop3_server {
 	uint16_t bad_commands;
 	uint8_t user_size;
 	uint8_t state, want, after, output, owed;
-	bool tls, apop, user_given, discard, closing, in_sasl, last_cr, crlf;
+	bool tls, apop, user_given, discard, closing, in_sasl, last_cr, crlf, verbatim;
 	char line[POP3_COMMAND_MAX + 1]; /* a partial command; then the head of the reply */
 	char user[POP3_COMMAND_MAX + 1 - 5];
 };
@@ -183,9 +183,12 @@ void pop3_server_reply_message(struct pop3_server *server, uint64_t octets);
  */
 size_t pop3_server_body(struct pop3_server *server, pop3_span *in, bool last, char *out,
 			size_t cap);
-/* In WANT_BODY: octets of the wire form (nothing in them to be converted or stuffed) went out by
- * other means, such as sendfile; they count as announced. The last line break must still pass
- * through pop3_server_body. */
+/*
+ * In WANT_BODY of a RETR, for a message whose stored form is its wire form without a dot to be
+ * stuffed (pop3_counter: wire_form, !dots): so many octets from its front went out by other means,
+ * such as sendfile. They count as announced. What is left, if anything, goes through
+ * pop3_server_body, which does not look at it any more; its end is queued there (last) as always.
+ */
 void pop3_server_body_sent(struct pop3_server *server, uint64_t octets);
 /* The message cannot be completed: the only honest end is to cut the connection. Goes to
  * WANT_CLOSE. */

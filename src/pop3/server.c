@@ -137,7 +137,7 @@ enum pop3_event_type pop3_server_next(struct pop3_server *server, pop3_span *in,
 			break;
 		}
 	}
-	if (server->after == POP3_WANT_TLS) {
+	if (server->after == POP3_WANT_TLS && in->size != 0) {
 		/* what came in the clear behind STLS */
 		in->data += in->size;
 		in->size = 0;

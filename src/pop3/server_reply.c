@@ -283,6 +283,7 @@ void pop3_server_reply_message(struct pop3_server *server, uint64_t octets)
 	bool top = server->owed == POP3_EVENT_TOP;
 
 	server->announced = octets;
+	server->verbatim = false;
 	pop3_encoder_init(&server->encoder, top ? server->lines : POP3_ALL_LINES);
 	begin(server, POP3_WANT_BODY);
 	put_text(server, "+OK ");
@@ -295,12 +296,27 @@ void pop3_server_reply_message(struct pop3_server *server, uint64_t octets)
 	end_line(server);
 }
 
+/* Where in a line the octets that went another way have ended is not known, and need not be. */
+static size_t copy_body(struct pop3_encoder *encoder, pop3_span *in, char *out, size_t cap)
+{
+	size_t n = in->size < cap ? in->size : cap;
+
+	if (n == 0)
+		return 0;
+	memcpy(out, in->data, n);
+	in->data += n;
+	in->size -= n;
+	encoder->octets += n;
+	return n;
+}
+
 size_t pop3_server_body(struct pop3_server *server, pop3_span *in, bool last, char *out, size_t cap)
 {
 	assert(server->want == POP3_WANT_BODY);
 	struct pop3_encoder *encoder = &server->encoder;
 	bool top = server->owed == POP3_EVENT_TOP;
-	size_t n = pop3_encoder_run(encoder, in, out, cap);
+	size_t n = server->verbatim ? copy_body(encoder, in, out, cap)
+				    : pop3_encoder_run(encoder, in, out, cap);
 
 	if (encoder->octets > server->announced && !top) {
 		pop3_server_body_failed(server);
@@ -317,8 +333,9 @@ size_t pop3_server_body(struct pop3_server *server, pop3_span *in, bool last, ch
 
 void pop3_server_body_sent(struct pop3_server *server, uint64_t octets)
 {
-	assert(server->want == POP3_WANT_BODY);
+	assert(server->want == POP3_WANT_BODY && server->owed == POP3_EVENT_RETR);
 	server->encoder.octets += octets;
+	server->verbatim = true;
 }
 
 void pop3_server_body_failed(struct pop3_server *server)

@@ -338,6 +338,55 @@ static void test_body_ends(void **state)
 	assert_string_equal(pulled(&server, 64), "\r\n.\r\n");
 }
 
+/* A message that goes out beside the machine, cut where it hurts: inside a line in front of a dot,
+ * between CR and LF. */
+static void test_body_sent_by_other_means(void **state)
+{
+	static const char stored[] = "a.b\r\nc\r\n";
+	struct pop3_server server;
+	struct pop3_event event;
+	char out[64];
+
+	log_in(&server, 1, 8);
+	for (uint64_t sent = 1; sent <= 8; sent++) {
+		pop3_span rest = {stored + sent, 8 - sent};
+		size_t n = 0;
+
+		assert_int_equal(say(&server, "RETR 1\r\n", &event), POP3_EVENT_RETR);
+		pop3_server_reply_message(&server, 8);
+		pulled(&server, 64);
+		pop3_server_body_sent(&server, sent);
+		while (pop3_server_want(&server) == POP3_WANT_BODY)
+			n += pop3_server_body(&server, &rest, true, out + n, 4);
+		assert_int_equal(n, 8 - sent);
+		assert_memory_equal(out, stored + sent, n);
+		assert_string_equal(pulled(&server, 64), ".\r\n");
+	}
+	assert_int_equal(say(&server, "RETR 1\r\n", &event), POP3_EVENT_RETR);
+	pop3_server_reply_message(&server, 8);
+	pulled(&server, 64);
+	pop3_server_body_sent(&server, 7);
+	pop3_span none = {NULL, 0};
+
+	pop3_server_body(&server, &none, true, out, sizeof(out));
+	assert_int_equal(pop3_server_want(&server), POP3_WANT_CLOSE);
+}
+
+static void test_close_after(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+
+	pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	pulled(&server, 64);
+	told(&server, "USER bob\r\n");
+	assert_int_equal(say(&server, "PASS x\r\n", &event), POP3_EVENT_PASS);
+	pop3_server_reply_err(&server, POP3_CODE_AUTH, "no more");
+	pop3_server_close_after(&server);
+	assert_string_equal(pulled(&server, 64), "-ERR [AUTH] no more\r\n");
+	assert_int_equal(pop3_server_want(&server), POP3_WANT_CLOSE);
+}
+
 /* Budget: an idle session costs a few hundred octets of the front. */
 static void test_size(void **state)
 {
@@ -359,6 +408,8 @@ int main(void)
 		cmocka_unit_test(test_no_password_stays),
 		cmocka_unit_test(test_message_longer_than_announced),
 		cmocka_unit_test(test_body_ends),
+		cmocka_unit_test(test_body_sent_by_other_means),
+		cmocka_unit_test(test_close_after),
 		cmocka_unit_test(test_size),
 	};
 
