@@ -42,7 +42,7 @@ def main():
     assert run.returncode == 0, run
     assert run.stderr == f'would delete {files[0]}\n'.encode(), run.stderr
     if run.stdout != want:
-        at = next((i for i in range(len(want)) if run.stdout[i:i + 1] != want[i:i + 1]), len(want))
+        at = next((i for i, c in enumerate(want) if run.stdout[i:i + 1] != bytes([c])), len(want))
         sys.exit(f'octet {at}: {run.stdout[at - 40:at + 40]!r} instead of {want[at - 40:at + 40]!r}')
 
 
