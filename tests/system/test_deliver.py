@@ -82,7 +82,7 @@ def test_works_without_a_server_and_with_it(make_office, connect):
      'carol@example.com'),
     ((), b'From ' + b'x' * 5000 + b'\n' + MESSAGE, {'SENDER': 'carol@example.com'},
      'carol@example.com'),
-])
+], ids=lambda value: '' if isinstance(value, (bytes, dict)) else None)
 def test_sender(shared, user, connect, args, message, variables, sender):
     delivered(shared, *args, user, message=message, **variables)
     [(trace, got)] = collect(connect, shared, user)
@@ -198,5 +198,5 @@ def test_procmail(make_office, connect, tool, tmp_path):
                        env=environment(), timeout=60, cwd=office.scratch)
     assert len(office.files('demo')) == 1
     octets = office.files('demo')[0].read_bytes()
-    assert b'Return-Path: <dave@example.com>\n' in octets and octets.endswith(MESSAGE)
+    assert b'Return-Path: <dave@example.com>\n' in octets and MESSAGE in octets
     assert MESSAGE.strip() in box.read_bytes()  # the second was over quota: kept by procmail

@@ -54,11 +54,11 @@ def test_crlf_stored_mail_arrives_octet_by_octet(make_office, connect):
     with Lmtp(office.lmtp) as client:
         for message in SMALL.values():
             client.deliver(message, 'demo')
-    assert sorted(without_trace(collect(connect, office, 'demo'))) == sorted(SMALL.values())
     for path in office.files('demo'):
         stored, wire = sizes_in_name(path)
         assert stored == path.stat().st_size
         assert wire == len(wire_form(path.read_bytes()))
+    assert sorted(without_trace(collect(connect, office, 'demo'))) == sorted(SMALL.values())
 
 
 def test_stored_with_lf_and_true_sizes_in_the_name(shared, user, lmtp):
