@@ -25,7 +25,8 @@
 #define POP3_COMMAND_MAX 255 /* octets of a command line with CRLF, RFC 2449 section 4 */
 #define POP3_REPLY_MAX 512   /* octets of a reply's first line with CRLF, RFC 1939 section 3 */
 #define POP3_SASL_LINE_MAX 16384
-#define POP3_DISCARD_MAX 65536 /* of a refused line's rest that is read away; more: WANT_CLOSE */
+/* Octets of a refused line's rest that are read away; more: WANT_CLOSE. */
+#define POP3_DISCARD_MAX 1048576
 
 enum pop3_want {
 	POP3_WANT_INPUT,
