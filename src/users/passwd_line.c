@@ -72,24 +72,27 @@ static enum passwd_line set_home(pop3_span home, const char *mail_root, struct u
 	return PASSWD_LINE_ENTRY;
 }
 
-static int set_ids(pop3_span uid, pop3_span gid, struct user *user, struct err *err)
+static enum passwd_line set_ids(pop3_span uid, pop3_span gid, struct user *user, struct err *err)
 {
 	uint64_t number[2];
 
 	if (uid.size == 0 && gid.size == 0)
-		return 0;
+		return PASSWD_LINE_ENTRY;
 	if (span_number(uid, UINT32_MAX - 1, &number[0]) < 0 ||
 	    span_number(gid, UINT32_MAX - 1, &number[1]) < 0) {
 		err_set(err, EX_CONFIG, "uid and gid of %s are not both numbers: not used",
 			user->name);
-		return 0;
+		return PASSWD_LINE_ENTRY;
 	}
-	if (number[0] == 0)
-		return err_set(err, EX_CONFIG, "uid 0 can't own mail");
+	if (number[0] == 0) {
+		err_set(err, EX_CONFIG, "the uid of %s is 0: give root's mail to a user of its own",
+			user->name);
+		return PASSWD_LINE_UNSERVED;
+	}
 	user->uid = (uint32_t)number[0];
 	user->gid = (uint32_t)number[1];
 	user->has_ids = true;
-	return 0;
+	return PASSWD_LINE_ENTRY;
 }
 
 /* "500", "20K", "1G" */
@@ -174,6 +177,7 @@ enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct
 				   struct err *err)
 {
 	pop3_span rest = line, field[7]; /* name secret uid gid gecos home shell; rest: extra */
+	enum passwd_line status;
 
 	err->text[0] = '\0';
 	if (line.size == 0 || line.data[0] == '#' || blank(line))
@@ -204,11 +208,12 @@ enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct
 			USER_SECRET_MAX);
 		return PASSWD_LINE_BAD;
 	}
-	if (set_ids(field[2], field[3], ret, err) < 0)
-		return PASSWD_LINE_BAD;
+	status = set_ids(field[2], field[3], ret, err);
 	while (rest.size)
 		if (set_extra(take_until(&rest, ' '), ret, err) < 0)
 			return PASSWD_LINE_BAD;
+	if (status != PASSWD_LINE_ENTRY)
+		return status;
 	return set_home(field[5], mail_root, ret, err);
 }
 

@@ -144,7 +144,6 @@ static void test_a_bad_line_is_named(void **state)
 		{"a/b:x\n", "users:1: ", "user name"},
 		{".a:x\n", "users:1: ", "user name"},
 		{"a:x\nb:y\na:z\n", "users:3: ", "line 1 already"},
-		{"a:x:0:0\n", "users:1: ", "uid 0"},
 		{"a:x::::../b\n", "users:1: ", "home"},
 		{"a:x::::b//c\n", "users:1: ", "home"},
 		{"a:x::::b/.c\n", "users:1: ", "home"},
@@ -192,10 +191,10 @@ static void test_long_fields_are_refused(void **state)
 /* A home on another server's disk is neither shown empty nor a reason to lock the others out. */
 static void test_what_we_cannot_serve_stops_only_its_user(void **state)
 {
-	struct users *users =
-		opened("a:{PLAIN}x::::/home/a\nb:{PLAIN}x\n"
-		       "c:{PLAIN}x::::/srv/mailbox/c\nd:{PLAIN}x::::/srv/mail\n"
-		       "e:{PLAIN}x::::::allow_nets=10.0.0.0/8\nf:{PLAIN}x:vmail:vmail\n");
+	struct users *users = opened(
+		"a:{PLAIN}x::::/home/a\nb:{PLAIN}x\n"
+		"c:{PLAIN}x::::/srv/mailbox/c\nd:{PLAIN}x::::/srv/mail\n"
+		"e:{PLAIN}x::::::allow_nets=10.0.0.0/8\nf:{PLAIN}x:vmail:vmail\ng:{PLAIN}x:0:0\n");
 
 	(void)state;
 	assert_int_equal(find(users, "a"), USERS_DOWN);
@@ -208,6 +207,7 @@ static void test_what_we_cannot_serve_stops_only_its_user(void **state)
 	assert_true(user.nologin);
 	assert_int_equal(find(users, "f"), USERS_FOUND);
 	assert_false(user.has_ids);
+	assert_int_equal(find(users, "g"), USERS_DOWN);
 	users_close(users);
 }
 
