@@ -33,6 +33,7 @@ const struct fetch_files fetch_files_real = {
 	.openat = real_openat,
 	.write = write,
 	.fsync = fsync,
+	.syncfs = syncfs,
 	.rename = real_rename,
 	.publish = real_publish,
 	.unlinkat = unlinkat,

@@ -13,6 +13,7 @@ struct fetch_files {
 	int (*openat)(int dir, const char *name, int flags, mode_t mode);
 	ssize_t (*write)(int fd, const void *data, size_t size);
 	int (*fsync)(int fd);
+	int (*syncfs)(int fd);
 	int (*rename)(int from_dir, const char *from, int to_dir, const char *to); /* replaces */
 	int (*publish)(int from_dir, const char *from, int to_dir,
 		       const char *to); /* rename that never replaces: EEXIST */

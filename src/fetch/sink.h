@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #define SINK_ID_SIZE 33 /* 32 hex digits and a NUL */
-#define SINK_BATCH_MAX 128
+#define SINK_BATCH_MAX 256
 
 enum sink_result {
 	SINK_OK = 0,

@@ -7,8 +7,8 @@
 #include "fetch/sink_maildir.h"
 
 #include "base/text.h"
-
-#include <openssl/sha.h>
+#include "fetch/digest.h"
+#include "fetch/wire.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,17 +22,19 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#define SYNCFS_FROM 16
+#define SYNCFS_MS_EACH 4
+#define WRITE_BEHIND_FROM (256u << 10)
+
 void sink_id(pop3_span key, pop3_span identity, char ret[SINK_ID_SIZE])
 {
-	unsigned char digest[SHA256_DIGEST_LENGTH];
-	char text[FETCH_COMMAND_MAX + JOURNAL_IDENTITY_MAX + 2];
-	size_t n = key.size < FETCH_COMMAND_MAX ? key.size : FETCH_COMMAND_MAX;
+	struct digest digest;
 
-	memcpy(text, key.data, n);
-	text[n++] = '\n';
-	memcpy(text + n, identity.data, identity.size);
-	SHA256((const unsigned char *)text, n + identity.size, digest);
-	hex_encode(digest, 16, ret);
+	digest_init(&digest);
+	digest_add(&digest, key);
+	digest_add(&digest, SPAN_LITERAL("\n"));
+	digest_add(&digest, identity);
+	digest_text(&digest, ret);
 }
 
 static enum sink_result trouble(struct err *err, const char *doing)
@@ -114,7 +116,8 @@ static enum sink_result maildir_end(struct sink *sink, const struct sink_message
 	if (strcmp(staged->name, m->staged_name) != 0 &&
 	    sink->files->rename(m->staging, m->staged_name, m->staging, staged->name) < 0)
 		return trouble(err, "cannot name a message in the Maildir's valija-staging");
-	fetch_write_behind(m->fd);
+	if (m->stored >= WRITE_BEHIND_FROM)
+		fetch_write_behind(m->fd);
 	maildir_final_name(m, message->id, message->time, m->stored, message->octets, staged->final,
 			   sizeof(staged->final));
 	staged->fd = m->fd;
@@ -123,20 +126,42 @@ static enum sink_result maildir_end(struct sink *sink, const struct sink_message
 	return SINK_OK;
 }
 
-/* Files first, then the folder that names them. */
+/* One fsync a file; those behind the first find most of their work done. */
+static enum sink_result flush_each(struct maildir_sink *m, struct err *err)
+{
+	for (unsigned i = 0; i < m->batched; i++)
+		fetch_write_behind(m->batch[i].fd);
+	for (unsigned i = 0; i < m->batched; i++)
+		if (m->sink.files->fsync(m->batch[i].fd) < 0)
+			return trouble(err, "cannot flush a message to the disk");
+	if (m->sink.files->fsync(m->staging) < 0)
+		return trouble(err, "cannot flush the Maildir's valija-staging");
+	return SINK_OK;
+}
+
+/*
+ * Files and the folder that names them. For many small files one syncfs is worth a hundred fsyncs,
+ * unless others are writing much to the same filesystem: what took too long is not done again.
+ */
 static enum sink_result maildir_settle(struct sink *sink, struct err *err)
 {
 	struct maildir_sink *m = (struct maildir_sink *)sink;
+	enum sink_result result = SINK_OK;
+	int64_t began;
 
-	for (unsigned i = 0; i < m->batched; i++) {
-		if (sink->files->fsync(m->batch[i].fd) < 0)
-			return trouble(err, "cannot flush a message to the disk");
+	if (m->batched >= SYNCFS_FROM && !m->syncfs_slow) {
+		began = wire_now();
+		if (sink->files->syncfs(m->staging) < 0)
+			result = trouble(err, "cannot flush the Maildir's filesystem");
+		m->syncfs_slow = wire_now() - began > (int64_t)m->batched * SYNCFS_MS_EACH;
+	} else if (m->batched) {
+		result = flush_each(m, err);
+	}
+	for (unsigned i = 0; result == SINK_OK && i < m->batched; i++) {
 		sink->files->close(m->batch[i].fd);
 		m->batch[i].fd = -1;
 	}
-	if (m->batched && sink->files->fsync(m->staging) < 0)
-		return trouble(err, "cannot flush the Maildir's valija-staging");
-	return SINK_OK;
+	return result;
 }
 
 static enum sink_result flush_folders(struct maildir_sink *m, struct err *err)

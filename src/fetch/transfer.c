@@ -7,9 +7,8 @@
 #include "fetch/transfer.h"
 
 #include "base/text.h"
+#include "fetch/digest.h"
 #include "fetch/head.h"
-
-#include <openssl/evp.h>
 
 #include <errno.h>
 #include <inttypes.h>
@@ -47,8 +46,8 @@ struct work {
 	uint32_t number;
 	uint64_t octets;
 	struct head_hash head;
-	EVP_MD_CTX *digest; /* of a message without unique id */
-	uint32_t extra;     /* octets that we put in front */
+	struct digest digest; /* of a message without unique id */
+	uint32_t extra;       /* octets that we put in front */
 
 	struct staged_message batch[SINK_BATCH_MAX];
 	unsigned batched;
@@ -245,8 +244,7 @@ static int begin_message(struct work *w, const struct pop3_client_event *event, 
 	} else {
 		snprintf(number, sizeof(number), "n%u", event->number);
 		sink_id(w->t->key, span_of(number), id);
-		if (EVP_DigestInit_ex(w->digest, EVP_sha256(), NULL) != 1)
-			return err_set(err, EX_SOFTWARE, "SHA-256 is not available");
+		digest_init(&w->digest);
 	}
 	result = w->t->sink->ops->begin(w->t->sink, id, &why);
 	if (result == SINK_OK && message->action == PLAN_PARTIAL)
@@ -275,7 +273,7 @@ static int take_body(struct work *w, pop3_span text, struct err *err)
 		return 0;
 	head_hash_feed(&w->head, text);
 	if (message_of(w, w->number)->entry == JOURNAL_NONE)
-		EVP_DigestUpdate(w->digest, text.data, text.size);
+		digest_add(&w->digest, text);
 	result = w->t->sink->ops->write(w->t->sink, text, &why);
 	if (result != SINK_OK)
 		sink_trouble(w, result, &why, &rc);
@@ -290,14 +288,10 @@ static int take_body(struct work *w, pop3_span text, struct err *err)
  */
 static uint32_t entry_by_contents(struct work *w)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
 	char identity[JOURNAL_IDENTITY_MAX];
-	unsigned size = 0;
 
-	if (EVP_DigestFinal_ex(w->digest, digest, &size) != 1)
-		return JOURNAL_NONE;
 	identity[0] = 'c';
-	hex_encode(digest, 16, identity + 1);
+	digest_text(&w->digest, identity + 1);
 	for (unsigned nth = 1; nth < 1000000; nth++) {
 		struct seen *seen;
 		uint32_t entry;
@@ -501,8 +495,7 @@ int transfer_run(struct transfer *t, struct err *err)
 	w->t = t;
 	w->window = WINDOW_OCTETS_MIN;
 	w->began = wire_now();
-	w->digest = EVP_MD_CTX_new();
-	rc = w->digest ? note_removals(w, err) : err_sys(err, EX_OSERR, ENOMEM, "memory");
+	rc = note_removals(w, err);
 	if (rc == 0)
 		rc = collect(w, err);
 	if (rc < 0) {
@@ -519,7 +512,6 @@ int transfer_run(struct transfer *t, struct err *err)
 		if (rc < 0)
 			err_prefix(err, "at the end of the session");
 	}
-	EVP_MD_CTX_free(w->digest);
 	free(w);
 	return rc;
 }
