@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sysexits.h>
 
-#define WINDOW_BLOCKS 4u /* read at once when the reading goes on in sequence */
+#define WINDOW_BLOCKS 8u /* read at once when the reading goes on in sequence */
+#define STRETCH 16384u
 
 static int damaged(struct err *err)
 {
@@ -67,8 +68,10 @@ void index_rest(struct index *index)
 {
 	free(index->records.data);
 	free(index->texts.data);
+	free(index->log.data);
 	memset(&index->records, 0, sizeof(index->records));
 	memset(&index->texts, 0, sizeof(index->texts));
+	memset(&index->log, 0, sizeof(index->log));
 }
 
 void index_close(struct index *index)
@@ -126,39 +129,72 @@ static const unsigned char *block_get(struct index *index, struct index_window *
 	return window->data;
 }
 
-static void take_text(struct index_message *message, const char *text, bool own_id)
+/* Where a base record and its text are, in the windows, until the next call. NULL: no. */
+static const char *locate(struct index *index, uint32_t ordinal, struct index_record *r,
+			  struct err *err)
 {
-	memcpy(message->id, text, message->id_size);
-	if (own_id)
-		text += message->id_size;
-	memcpy(message->name, text, message->name_size);
+	uint64_t records_end = 1 + index_record_blocks(index->header.count);
+	uint64_t texts = records_end + index_hash_blocks(index->header.count);
+	const unsigned char *block = block_get(index, &index->records,
+					       1 + ordinal / INDEX_BLOCK_RECORDS, records_end, err);
+	uint32_t at, size;
+
+	if (!block)
+		return NULL;
+	if (index_record_decode(block + ordinal % INDEX_BLOCK_RECORDS * INDEX_RECORD, r) < 0) {
+		damaged(err);
+		return NULL;
+	}
+	at = r->text % INDEX_BLOCK;
+	size = r->name_size + (r->flags & INDEX_OWN_ID ? r->id_size : 0u);
+	if (at + size > INDEX_PAYLOAD) {
+		damaged(err);
+		return NULL;
+	}
+	block = block_get(index, &index->texts, texts + r->text / INDEX_BLOCK,
+			  texts + index->header.text_blocks, err);
+	return block ? (const char *)block + at : NULL;
+}
+
+/* A change at a position of the log that the scan noted; its spans live until the next call. */
+static int log_change(struct index *index, uint64_t position, struct index_change *ret,
+		      struct err *err)
+{
+	struct index_stretch *log = &index->log;
+	pop3_span in;
+
+	if (!log->data)
+		log->data = malloc(STRETCH);
+	if (!log->data)
+		return err_sys(err, EX_TEMPFAIL, errno, "index");
+	if (position < log->first || position + INDEX_CHANGE_MAX > log->first + log->size) {
+		ssize_t n = index->sys->pread(index->delta_fd, log->data, STRETCH, (off_t)position);
+
+		log->size = 0;
+		if (n < 0)
+			return err_sys(err, EX_TEMPFAIL, errno, "the index cannot be read");
+		log->first = position;
+		log->size = (uint32_t)n;
+	}
+	in.data = (const char *)log->data + (position - log->first);
+	in.size = log->size - (position - log->first);
+	return index_change_decode(in, ret) < 0 ? damaged(err) : 0;
+}
+
+static void copy_text(struct index_message *message, const char *id, const char *name)
+{
+	memcpy(message->id, id, message->id_size);
+	memcpy(message->name, name, message->name_size);
 	message->name[message->name_size] = '\0';
 }
 
 static int read_base(struct index *index, uint32_t ordinal, struct index_message *ret,
 		     struct err *err)
 {
-	uint64_t records_end = 1 + index_record_blocks(index->header.count);
-	uint64_t texts = records_end + index_hash_blocks(index->header.count);
-	uint64_t number = 1 + ordinal / INDEX_BLOCK_RECORDS;
-	const unsigned char *block = block_get(index, &index->records, number, records_end, err);
 	struct index_record r;
-	uint32_t at, size;
-	bool own;
+	const char *text = locate(index, ordinal, &r, err);
 
-	if (!block)
-		return -1;
-	block += ordinal % INDEX_BLOCK_RECORDS * INDEX_RECORD;
-	if (index_record_decode(block, &r) < 0)
-		return damaged(err);
-	own = r.flags & INDEX_OWN_ID;
-	at = r.text % INDEX_BLOCK;
-	size = r.name_size + (own ? r.id_size : 0u);
-	if (at + size > INDEX_PAYLOAD)
-		return damaged(err);
-	block = block_get(index, &index->texts, texts + r.text / INDEX_BLOCK,
-			  texts + index->header.text_blocks, err);
-	if (!block)
+	if (!text)
 		return -1;
 	ret->octets = r.octets;
 	ret->stored = r.stored;
@@ -166,33 +202,23 @@ static int read_base(struct index *index, uint32_t ordinal, struct index_message
 	ret->flags = r.flags;
 	ret->id_size = r.id_size;
 	ret->name_size = r.name_size;
-	take_text(ret, (const char *)block + at, own);
+	copy_text(ret, text, text + (r.flags & INDEX_OWN_ID ? r.id_size : 0));
 	if (!index_id_valid((pop3_span){ret->id, ret->id_size}) ||
 	    !index_name_valid((pop3_span){ret->name, ret->name_size}))
 		return damaged(err);
 	return 0;
 }
 
-static int read_added(struct index *index, uint32_t nth, struct index_message *ret, struct err *err)
+static int read_added(struct index *index, uint32_t ordinal, struct index_change *ret,
+		      struct err *err)
 {
-	unsigned char buf[INDEX_CHANGE_MAX];
-	struct index_change change;
+	uint32_t nth = ordinal - index->header.count;
 
-	if (index_delta_read(index->sys, index->delta_fd, index->delta.adds[nth], buf, &change,
-			     err) < 0)
-		return -1;
-	if (change.kind != CHANGE_ADD)
+	if (nth >= index->delta.added)
 		return damaged(err);
-	ret->octets = change.octets;
-	ret->stored = change.stored;
-	ret->inode = change.inode;
-	ret->flags = change.flags;
-	ret->id_size = (uint8_t)change.id.size;
-	ret->name_size = (uint8_t)change.name.size;
-	memcpy(ret->id, change.id.data, change.id.size);
-	memcpy(ret->name, change.name.data, change.name.size);
-	ret->name[change.name.size] = '\0';
-	return 0;
+	if (log_change(index, index->delta.adds[nth], ret, err) < 0)
+		return -1;
+	return ret->kind == CHANGE_ADD ? 0 : damaged(err);
 }
 
 #define FLAGS_OF_SIZE (INDEX_UNVERIFIED | INDEX_WIRE_FORM)
@@ -204,11 +230,9 @@ static int apply_edits(struct index *index, uint32_t ordinal, struct index_messa
 
 	for (size_t i = index_delta_edit(delta, ordinal);
 	     i < delta->edit_count && delta->edits[i].ordinal == ordinal; i++) {
-		unsigned char buf[INDEX_CHANGE_MAX];
 		struct index_change change;
 
-		if (index_delta_read(index->sys, index->delta_fd, delta->edits[i].position, buf,
-				     &change, err) < 0)
+		if (log_change(index, delta->edits[i].position, &change, err) < 0)
 			return -1;
 		message->inode = change.inode;
 		if (change.kind == CHANGE_SIZE) {
@@ -231,17 +255,70 @@ static int apply_edits(struct index *index, uint32_t ordinal, struct index_messa
 
 int index_read(struct index *index, uint32_t ordinal, struct index_message *ret, struct err *err)
 {
-	int result;
+	if (ordinal < index->header.count) {
+		if (read_base(index, ordinal, ret, err) < 0)
+			return -1;
+	} else {
+		struct index_change change;
 
-	if (ordinal < index->header.count)
-		result = read_base(index, ordinal, ret, err);
-	else if (ordinal - index->header.count < index->delta.added)
-		result = read_added(index, ordinal - index->header.count, ret, err);
-	else
-		result = damaged(err);
-	if (result < 0 || index->delta.edit_count == 0)
-		return result;
-	return apply_edits(index, ordinal, ret, err);
+		if (read_added(index, ordinal, &change, err) < 0)
+			return -1;
+		ret->octets = change.octets;
+		ret->stored = change.stored;
+		ret->inode = change.inode;
+		ret->flags = change.flags;
+		ret->id_size = (uint8_t)change.id.size;
+		ret->name_size = (uint8_t)change.name.size;
+		copy_text(ret, change.id.data, change.name.data);
+	}
+	return index->delta.edit_count ? apply_edits(index, ordinal, ret, err) : 0;
+}
+
+/* The same with less: a listing of a million messages goes through here. */
+int index_read_entry(struct index *index, uint32_t ordinal, struct index_entry *ret,
+		     struct err *err)
+{
+	const struct index_delta *delta = &index->delta;
+	pop3_span id;
+
+	if (ordinal < index->header.count) {
+		struct index_record r;
+		const char *text = locate(index, ordinal, &r, err);
+
+		if (!text)
+			return -1;
+		ret->octets = r.octets;
+		id = (pop3_span){text, r.id_size};
+		if (!index_id_valid(id))
+			return damaged(err);
+	} else {
+		struct index_change change;
+
+		if (read_added(index, ordinal, &change, err) < 0)
+			return -1;
+		ret->octets = change.octets;
+		id = change.id;
+	}
+	ret->unique_id_size = (uint8_t)id.size;
+	memcpy(ret->unique_id, id.data, id.size);
+	for (size_t i = delta->edit_count ? index_delta_edit(delta, ordinal) : 0;
+	     i < delta->edit_count && delta->edits[i].ordinal == ordinal; i++) {
+		struct index_change change;
+
+		if (log_change(index, delta->edits[i].position, &change, err) < 0)
+			return -1;
+		if (change.kind == CHANGE_SIZE)
+			ret->octets = change.octets;
+	}
+	return 0;
+}
+
+const unsigned char *index_hashes(struct index *index, uint32_t nth)
+{
+	uint64_t first = 1 + index_record_blocks(index->header.count);
+
+	return block_get(index, &index->records, first + nth,
+			 first + index_hash_blocks(index->header.count), NULL);
 }
 
 int index_verify(struct index *index, struct err *err)

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "maildrop/index_delta.h"
 #include "maildrop/index_format.h"
+#include "maildrop/index_view.h"
 #include "maildrop/syscalls.h"
 
 /* Checked blocks of one part of the base. */
@@ -18,12 +19,20 @@ struct index_window {
 	uint32_t count, room;
 };
 
+/* A run of the delta, for changes that are read one after the other. */
+struct index_stretch {
+	unsigned char *data;
+	uint64_t first;
+	uint32_t size;
+};
+
 struct index {
 	const struct maildrop_syscalls *sys;
 	int base_fd, delta_fd;
 	struct index_header header;
 	struct index_delta delta;
 	struct index_window records, texts;
+	struct index_stretch log;
 };
 
 struct index_message {
@@ -45,6 +54,22 @@ void index_close(struct index *index);
 void index_rest(struct index *index);
 /* ordinal < header.count + delta.added; says nothing about being removed. */
 int index_read(struct index *index, uint32_t ordinal, struct index_message *ret, struct err *err);
+/* Only what a listing needs. */
+int index_read_entry(struct index *index, uint32_t ordinal, struct index_entry *ret,
+		     struct err *err);
+/* A block of hashes, until the next call. NULL: cannot be read. */
+const unsigned char *index_hashes(struct index *index, uint32_t nth);
+/* Is one of these unique parts (by its hash: perhaps) the name of a message of the base? 1, 0, or
+ * -1: the base cannot be read. */
+struct index_search {
+	uint32_t *hashes;
+	size_t count, room;
+	bool failed;
+	uint64_t filter[64]; /* which low twelve bits there are */
+};
+void index_search_add(struct index_search *search, pop3_span unique);
+int index_search(struct index *index, const struct index_search *search);
+void index_search_finish(struct index_search *search);
 /* Reads every block of the base: 0 if all are good. */
 int index_verify(struct index *index, struct err *err);
 /* Not counted by us yet? */

@@ -4,6 +4,7 @@
 #include "base/crc32c.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <string.h>
 
 #define VERSION 1u
@@ -13,19 +14,49 @@
 
 static const char base_magic[8] = "VALIJA-B", delta_magic[8] = "VALIJA-D";
 
-static void put(unsigned char *p, uint64_t value, int n)
+static void put16(unsigned char *p, uint64_t value)
 {
-	for (int i = 0; i < n; i++)
-		p[i] = (unsigned char)(value >> 8 * i);
+	uint16_t v = htole16((uint16_t)value);
+
+	memcpy(p, &v, sizeof(v));
 }
 
-static uint64_t get(const unsigned char *p, int n)
+static void put32(unsigned char *p, uint64_t value)
 {
-	uint64_t value = 0;
+	uint32_t v = htole32((uint32_t)value);
 
-	for (int i = 0; i < n; i++)
-		value |= (uint64_t)p[i] << 8 * i;
-	return value;
+	memcpy(p, &v, sizeof(v));
+}
+
+static void put64(unsigned char *p, uint64_t value)
+{
+	uint64_t v = htole64(value);
+
+	memcpy(p, &v, sizeof(v));
+}
+
+static uint16_t get16(const unsigned char *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le16toh(v);
+}
+
+static uint32_t get32(const unsigned char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
+}
+
+static uint64_t get64(const unsigned char *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return le64toh(v);
 }
 
 uint64_t index_record_blocks(uint32_t count)
@@ -48,43 +79,43 @@ static uint32_t block_crc(const unsigned char *block, uint64_t id, uint64_t numb
 {
 	unsigned char place[16];
 
-	put(place, id, 8);
-	put(place + 8, number, 8);
+	put64(place, id);
+	put64(place + 8, number);
 	return crc32c(crc32c(0, place, sizeof(place)), block, INDEX_PAYLOAD);
 }
 
 void index_block_seal(unsigned char block[INDEX_BLOCK], uint64_t id, uint64_t number)
 {
-	put(block + INDEX_PAYLOAD, block_crc(block, id, number), 4);
+	put32(block + INDEX_PAYLOAD, block_crc(block, id, number));
 }
 
 bool index_block_good(const unsigned char block[INDEX_BLOCK], uint64_t id, uint64_t number)
 {
-	return get(block + INDEX_PAYLOAD, 4) == block_crc(block, id, number);
+	return get32(block + INDEX_PAYLOAD) == block_crc(block, id, number);
 }
 
 #define STAMP_SIZE 32
 
 static void stamp_encode(const struct index_stamp *stamp, unsigned char *p)
 {
-	put(p, stamp->inode, 8);
-	put(p + 8, (uint64_t)stamp->seconds, 8);
-	put(p + 16, stamp->nanoseconds, 4);
-	put(p + 20, stamp->trust, 4);
-	put(p + 24, (uint64_t)stamp->scanned, 8);
+	put64(p, stamp->inode);
+	put64(p + 8, (uint64_t)stamp->seconds);
+	put32(p + 16, stamp->nanoseconds);
+	put32(p + 20, stamp->trust);
+	put64(p + 24, (uint64_t)stamp->scanned);
 }
 
 static int stamp_decode(const unsigned char *p, struct index_stamp *ret)
 {
-	uint64_t trust = get(p + 20, 4);
+	uint64_t trust = get32(p + 20);
 
 	if (trust > TRUST_SURE)
 		return -1;
-	ret->inode = get(p, 8);
-	ret->seconds = (int64_t)get(p + 8, 8);
-	ret->nanoseconds = (uint32_t)get(p + 16, 4);
+	ret->inode = get64(p);
+	ret->seconds = (int64_t)get64(p + 8);
+	ret->nanoseconds = get32(p + 16);
 	ret->trust = (uint8_t)trust;
-	ret->scanned = (int64_t)get(p + 24, 8);
+	ret->scanned = (int64_t)get64(p + 24);
 	return 0;
 }
 
@@ -92,17 +123,17 @@ void index_header_encode(const struct index_header *header, unsigned char block[
 {
 	memset(block, 0, INDEX_BLOCK);
 	memcpy(block, base_magic, 8);
-	put(block + 8, VERSION, 4);
-	put(block + 12, INDEX_BLOCK, 4);
-	put(block + 16, header->id, 8);
-	put(block + 24, header->count, 4);
-	put(block + 28, header->text_blocks, 4);
-	put(block + 32, header->octets, 8);
-	put(block + 40, header->stored, 8);
-	put(block + 48, header->verified, 4);
-	put(block + 52, header->in_new, 4);
-	put(block + 56, header->own_ids, 4);
-	put(block + 60, header->unverified_end, 4);
+	put32(block + 8, VERSION);
+	put32(block + 12, INDEX_BLOCK);
+	put64(block + 16, header->id);
+	put32(block + 24, header->count);
+	put32(block + 28, header->text_blocks);
+	put64(block + 32, header->octets);
+	put64(block + 40, header->stored);
+	put32(block + 48, header->verified);
+	put32(block + 52, header->in_new);
+	put32(block + 56, header->own_ids);
+	put32(block + 60, header->unverified_end);
 	for (int i = 0; i < INDEX_DIRECTORIES; i++)
 		stamp_encode(&header->stamps[i], block + 64 + i * STAMP_SIZE);
 	index_block_seal(block, header->id, 0);
@@ -112,20 +143,20 @@ int index_header_decode(const unsigned char block[INDEX_BLOCK], struct index_hea
 {
 	struct index_header h = {0};
 
-	if (memcmp(block, base_magic, 8) != 0 || get(block + 8, 4) != VERSION ||
-	    get(block + 12, 4) != INDEX_BLOCK)
+	if (memcmp(block, base_magic, 8) != 0 || get32(block + 8) != VERSION ||
+	    get32(block + 12) != INDEX_BLOCK)
 		return -1;
-	h.id = get(block + 16, 8);
+	h.id = get64(block + 16);
 	if (!index_block_good(block, h.id, 0))
 		return -1;
-	h.count = (uint32_t)get(block + 24, 4);
-	h.text_blocks = (uint32_t)get(block + 28, 4);
-	h.octets = get(block + 32, 8);
-	h.stored = get(block + 40, 8);
-	h.verified = (uint32_t)get(block + 48, 4);
-	h.in_new = (uint32_t)get(block + 52, 4);
-	h.own_ids = (uint32_t)get(block + 56, 4);
-	h.unverified_end = (uint32_t)get(block + 60, 4);
+	h.count = get32(block + 24);
+	h.text_blocks = get32(block + 28);
+	h.octets = get64(block + 32);
+	h.stored = get64(block + 40);
+	h.verified = get32(block + 48);
+	h.in_new = get32(block + 52);
+	h.own_ids = get32(block + 56);
+	h.unverified_end = get32(block + 60);
 	for (int i = 0; i < INDEX_DIRECTORIES; i++)
 		if (stamp_decode(block + 64 + i * STAMP_SIZE, &h.stamps[i]) < 0)
 			return -1;
@@ -140,13 +171,13 @@ int index_header_decode(const unsigned char block[INDEX_BLOCK], struct index_hea
 
 void index_record_encode(const struct index_record *record, unsigned char out[INDEX_RECORD])
 {
-	put(out, record->octets, 8);
-	put(out + 8, record->stored, 8);
-	put(out + 16, record->inode, 8);
-	put(out + 24, record->text, 4);
+	put64(out, record->octets);
+	put64(out + 8, record->stored);
+	put64(out + 16, record->inode);
+	put32(out + 24, record->text);
 	out[28] = record->id_size;
 	out[29] = record->name_size;
-	put(out + 30, record->flags, 2);
+	put16(out + 30, record->flags);
 }
 
 static bool sizes_valid(uint8_t id_size, uint8_t name_size, uint16_t flags)
@@ -159,13 +190,13 @@ static bool sizes_valid(uint8_t id_size, uint8_t name_size, uint16_t flags)
 int index_record_decode(const unsigned char in[INDEX_RECORD], struct index_record *ret)
 {
 	struct index_record r = {
-		.octets = get(in, 8),
-		.stored = get(in + 8, 8),
-		.inode = get(in + 16, 8),
-		.text = (uint32_t)get(in + 24, 4),
+		.octets = get64(in),
+		.stored = get64(in + 8),
+		.inode = get64(in + 16),
+		.text = get32(in + 24),
 		.id_size = in[28],
 		.name_size = in[29],
-		.flags = (uint16_t)get(in + 30, 2),
+		.flags = get16(in + 30),
 	};
 
 	if (!sizes_valid(r.id_size, r.name_size, r.flags))
@@ -178,17 +209,17 @@ void index_delta_header_encode(uint64_t id, unsigned char out[INDEX_DELTA_HEADER
 {
 	memset(out, 0, INDEX_DELTA_HEADER);
 	memcpy(out, delta_magic, 8);
-	put(out + 8, VERSION, 4);
-	put(out + 16, id, 8);
-	put(out + 28, crc32c(0, out, 28), 4);
+	put32(out + 8, VERSION);
+	put64(out + 16, id);
+	put32(out + 28, crc32c(0, out, 28));
 }
 
 int index_delta_header_decode(const unsigned char in[INDEX_DELTA_HEADER], uint64_t *ret_id)
 {
-	if (memcmp(in, delta_magic, 8) != 0 || get(in + 8, 4) != VERSION ||
-	    get(in + 28, 4) != crc32c(0, in, 28))
+	if (memcmp(in, delta_magic, 8) != 0 || get32(in + 8) != VERSION ||
+	    get32(in + 28) != crc32c(0, in, 28))
 		return -1;
-	*ret_id = get(in + 16, 8);
+	*ret_id = get64(in + 16);
 	return 0;
 }
 
@@ -198,8 +229,8 @@ static uint32_t frame_crc(const unsigned char *frame, uint32_t size, uint64_t id
 	unsigned char place[16];
 	uint32_t crc;
 
-	put(place, id, 8);
-	put(place + 8, position, 8);
+	put64(place, id);
+	put64(place + 8, position);
 	crc = crc32c(crc32c(0, place, sizeof(place)), frame, 12);
 	return crc32c(crc, frame + INDEX_FRAME_HEADER, size);
 }
@@ -208,17 +239,17 @@ void index_frame_seal(unsigned char *frame, const struct index_frame *fields, ui
 		      uint64_t position)
 {
 	assert(fields->size > 0 && fields->size <= INDEX_FRAME_MAX - INDEX_FRAME_HEADER);
-	put(frame, FRAME_MAGIC, 4);
-	put(frame + 4, fields->size, 4);
-	put(frame + 8, (fields->more ? FRAME_MORE : 0) | (fields->first ? FRAME_FIRST : 0), 4);
-	put(frame + 12, frame_crc(frame, fields->size, id, position), 4);
+	put32(frame, FRAME_MAGIC);
+	put32(frame + 4, fields->size);
+	put32(frame + 8, (fields->more ? FRAME_MORE : 0) | (fields->first ? FRAME_FIRST : 0));
+	put32(frame + 12, frame_crc(frame, fields->size, id, position));
 }
 
 int index_frame_decode(const unsigned char in[INDEX_FRAME_HEADER], struct index_frame *ret)
 {
-	uint64_t size = get(in + 4, 4), flags = get(in + 8, 4);
+	uint64_t size = get32(in + 4), flags = get32(in + 8);
 
-	if (get(in, 4) != FRAME_MAGIC || size == 0 || size % 8 != 0 ||
+	if (get32(in) != FRAME_MAGIC || size == 0 || size % 8 != 0 ||
 	    flags & ~(FRAME_MORE | FRAME_FIRST) || size > INDEX_FRAME_MAX - INDEX_FRAME_HEADER)
 		return -1;
 	ret->size = (uint32_t)size;
@@ -229,7 +260,7 @@ int index_frame_decode(const unsigned char in[INDEX_FRAME_HEADER], struct index_
 
 bool index_frame_good(const unsigned char *frame, uint32_t size, uint64_t id, uint64_t position)
 {
-	return get(frame + 12, 4) == frame_crc(frame, size, id, position);
+	return get32(frame + 12) == frame_crc(frame, size, id, position);
 }
 
 /*
@@ -271,17 +302,17 @@ size_t index_change_encode(const struct index_change *change, unsigned char *out
 	out[0] = (unsigned char)change->kind;
 	out[1] = (unsigned char)change->id.size;
 	out[2] = (unsigned char)change->name.size;
-	put(out + 4, change->ordinal, 4);
-	put(out + 8, change->kind == CHANGE_STAMP ? change->directory : change->flags, 2);
+	put32(out + 4, change->ordinal);
+	put16(out + 8, change->kind == CHANGE_STAMP ? change->directory : change->flags);
 	if (change->kind == CHANGE_STAMP)
 		stamp_encode(&change->stamp, out + at);
 	else if (change->kind == CHANGE_RETIRE)
-		put(out + at, change->position, 8);
+		put64(out + at, change->position);
 	else if (change->kind == CHANGE_NAME)
-		put(out + at, change->inode, 8);
+		put64(out + at, change->inode);
 	else
 		for (int i = 0; i < words_of(change->kind); i++)
-			put(out + at + 8 * (size_t)i, words[i], 8);
+			put64(out + at + 8 * (size_t)i, words[i]);
 	at += 8 * (size_t)words_of(change->kind);
 	if (change->id.size && (change->kind != CHANGE_ADD || change->flags & INDEX_OWN_ID)) {
 		memcpy(out + at, change->id.data, change->id.size);
@@ -292,18 +323,20 @@ size_t index_change_encode(const struct index_change *change, unsigned char *out
 	at += change->name.size;
 	size = (at + 7) & ~(size_t)7;
 	memset(out + at, 0, size - at);
-	put(out + 10, size, 2);
+	put16(out + 10, size);
 	return size;
 }
 
 bool index_id_valid(pop3_span id)
 {
+	unsigned bad = 0;
+
 	if (id.size == 0 || id.size > POP3_UNIQUE_ID_MAX)
 		return false;
+	/* no way out before the end: compilers make this a few instructions */
 	for (size_t i = 0; i < id.size; i++)
-		if ((unsigned char)id.data[i] < 0x21 || (unsigned char)id.data[i] > 0x7e)
-			return false;
-	return true;
+		bad |= (unsigned char)(id.data[i] - 0x21) > 0x7e - 0x21;
+	return !bad;
 }
 
 bool index_name_valid(pop3_span name)
@@ -344,18 +377,18 @@ int index_change_decode(pop3_span in, struct index_change *ret)
 		return -1;
 	c.kind = p[0];
 	n = words_of(c.kind);
-	size = get(p + 10, 2);
+	size = get16(p + 10);
 	if (n < 0 || size > in.size || size > INDEX_CHANGE_MAX || size % 8 != 0)
 		return -1;
-	c.ordinal = (uint32_t)get(p + 4, 4);
-	c.flags = (uint16_t)get(p + 8, 2);
+	c.ordinal = get32(p + 4);
+	c.flags = get16(p + 8);
 	text = p[2];
 	if (c.kind != CHANGE_ADD || c.flags & INDEX_OWN_ID)
 		text += p[1];
 	if (size != ((CHANGE_HEADER + 8 * (size_t)n + text + 7) & ~(size_t)7))
 		return -1;
 	for (int i = 0; i < n && c.kind != CHANGE_STAMP; i++)
-		words[i] = get(p + CHANGE_HEADER + 8 * i, 8);
+		words[i] = get64(p + CHANGE_HEADER + 8 * i);
 	if (c.kind == CHANGE_STAMP) {
 		if (c.flags >= INDEX_DIRECTORIES || stamp_decode(p + CHANGE_HEADER, &c.stamp) < 0)
 			return -1;

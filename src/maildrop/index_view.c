@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sysexits.h>
 
 struct index_view {
@@ -80,16 +79,11 @@ int index_view_read(struct index_view *view, uint32_t first, struct index_entry 
 		n = INT32_MAX;
 	seek_number(view, first);
 	for (i = 0; i < n; i++) {
-		struct index_message message;
-
-		if (index_read(&view->index, view->next_ordinal, &message, err) < 0) {
+		if (index_read_entry(&view->index, view->next_ordinal, &entries[i], err) < 0) {
 			view->next_number = 0;
 			index_rest(&view->index);
 			return -1;
 		}
-		entries[i].octets = message.octets;
-		entries[i].unique_id_size = message.id_size;
-		memcpy(entries[i].unique_id, message.id, message.id_size);
 		next_number(view);
 	}
 	/* an idle session keeps no buffers: a single look-up, or the end of a listing */

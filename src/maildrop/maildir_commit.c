@@ -85,7 +85,7 @@ static int collect_other(struct maildir *m, struct maildir_log *log, const uint3
 	int result = maildir_model_init(&model);
 
 	if (result == 0)
-		result = maildir_model_load(&model, &log->index.index, false, NULL);
+		result = maildir_model_load(&model, &log->index.index, 0, false, NULL);
 	for (uint32_t i = 0; i < count && result == 0; i++) {
 		uint32_t ordinal = index_delta_ordinal(&m->index.index.delta, numbers[i]);
 		uint32_t at = MODEL_NONE;
@@ -207,12 +207,14 @@ enum maildrop_status maildir_commit(struct maildrop *maildrop, const uint32_t *n
 			m->place.home);
 		return MAILDROP_TEMP;
 	}
+	if (m->index.memory)
+		return unlink_now(m, numbers, count, err) < 0 ? MAILDROP_TEMP : MAILDROP_OK;
 	if (maildir_log_begin(&m->place, true, &log) < 0) {
 		maildir_failed(&m->place, errno, LOCK_NAME, "cannot be locked", err);
 		return MAILDROP_TEMP;
 	}
 	if (!log.index.open) {
-		status = maildir_update(&log, true, true, err);
+		status = maildir_update(&log, TARGET_SESSION, true, err);
 		if (status == MAILDROP_FULL)
 			status = unlink_now(m, numbers, count, err);
 		else if (status == MAILDROP_OK)

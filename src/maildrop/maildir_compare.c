@@ -68,17 +68,26 @@ static int set_place(struct maildir_comparison *c, uint32_t at, enum index_direc
 }
 
 static int take_fresh(struct maildir_comparison *c, enum index_directory directory, pop3_span name,
-		      uint8_t unique_size, uint64_t inode)
+		      const struct maildir_name *parsed, uint64_t inode)
 {
-	uint32_t at = maildir_model_add(&c->model, (pop3_span){0}, name, unique_size);
+	uint32_t at = maildir_model_add(&c->model, (pop3_span){0}, name, parsed->unique_size);
 	struct model_message *m;
 
 	if (at == MODEL_NONE || maildir_model_link(&c->model, at) < 0)
 		return -1;
 	m = &c->model.messages[at];
 	m->inode = inode;
+	m->seconds = parsed->seconds;
 	m->marks = MODEL_FRESH | MODEL_SEEN | MODEL_MEASURE;
 	m->flags = directory == INDEX_NEW ? INDEX_IN_NEW : 0;
+	if (!index_id_valid((pop3_span){name.data, parsed->unique_size}))
+		m->marks |= MODEL_ODD;
+	/* on the wire a message never has fewer octets than in the store */
+	if (parsed->has_stored && parsed->has_octets && parsed->octets >= parsed->stored) {
+		m->marks |= MODEL_CLAIMED;
+		m->stored = parsed->stored;
+		m->octets = parsed->octets;
+	}
 	return 0;
 }
 
@@ -105,7 +114,7 @@ static int take_entry(void *context, pop3_span name, uint64_t inode)
 		}
 	}
 	if (found == MODEL_NONE)
-		return take_fresh(c, looking->directory, name, parsed.unique_size, inode);
+		return take_fresh(c, looking->directory, name, &parsed, inode);
 	if (model->messages[found].marks & MODEL_SEEN)
 		return note_double(c, found, looking->directory, name, inode);
 	/* new/ has what the index knows in cur/: only cur/ tells whether that is one file or two */
@@ -123,7 +132,7 @@ static void forget(struct maildir_comparison *c)
 
 		if (m->marks & MODEL_FRESH)
 			m->marks = MODEL_DEAD;
-		m->marks &= (uint8_t)~MODEL_SEEN;
+		m->marks &= (uint16_t)~MODEL_SEEN;
 	}
 	c->double_count = c->text_size = 0;
 }
@@ -210,7 +219,8 @@ static int rename_double(struct maildir_comparison *c, const struct maildir_doub
 		fresh[n] = '\0';
 	if (c->place->sys->renameat2(directory, name, directory, fresh, 0) < 0)
 		return -1;
-	return take_fresh(c, d->directory, (pop3_span){fresh, strlen(fresh)}, (uint8_t)n, d->inode);
+	maildir_name_parse((pop3_span){fresh, strlen(fresh)}, &parsed);
+	return take_fresh(c, d->directory, (pop3_span){fresh, strlen(fresh)}, &parsed, d->inode);
 }
 
 static int settle_double(struct maildir_comparison *c, const struct maildir_double *d)

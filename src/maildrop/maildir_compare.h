@@ -6,6 +6,7 @@
 #ifndef MAILDROP_MAILDIR_COMPARE_H
 #define MAILDROP_MAILDIR_COMPARE_H
 
+#include "maildrop/maildir_log.h"
 #include "maildrop/maildir_model.h"
 #include "maildrop/maildir_place.h"
 
@@ -22,6 +23,7 @@ struct maildir_comparison {
 	struct maildir_model model;
 	bool scan[INDEX_DIRECTORIES]; /* which directories are looked at */
 	struct index_stamp stamps[INDEX_DIRECTORIES];
+	bool glance;     /* only the log's messages were loaded: a look at new/ */
 	bool settled;    /* nothing moved while we looked: what was not seen is gone */
 	bool left_out;   /* something could not be read now: look again next time */
 	uint32_t *order; /* fresh messages in the order they get */
@@ -39,7 +41,10 @@ enum maildrop_status maildir_compare_settle(struct maildir_comparison *c, struct
 /* Counts octets, gives order and unique ids to fresh messages. */
 enum maildrop_status maildir_compare_measure(struct maildir_comparison *c, struct err *err);
 enum maildrop_status maildir_compare_order(struct maildir_comparison *c, struct err *err);
-enum maildrop_status maildir_compare_name(struct maildir_comparison *c, struct err *err);
+enum maildrop_status maildir_compare_name(struct maildir_comparison *c, bool save, struct err *err);
+/* Into the index that the log has, or instead of it. */
+enum maildrop_status maildir_record(struct maildir_comparison *c, struct maildir_log *log,
+				    enum maildir_target target, struct err *err);
 void maildir_compare_finish(struct maildir_comparison *c);
 
 #endif

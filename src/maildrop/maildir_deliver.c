@@ -171,7 +171,7 @@ static enum maildrop_status hold_log(struct delivering *d, struct maildir_log *l
 		return maildir_failed(&d->place, errno, LOCK_NAME, "cannot be locked", err);
 	/* somebody else's mail counts too */
 	if (!log->index.open || has_quota(d))
-		status = maildir_update(log, false, false, err);
+		status = maildir_update(log, TARGET_LOG, false, err);
 	if (!has_quota(d))
 		return MAILDROP_OK;
 	return status < 0 ? status : check_quota(d, &log->index.index.delta, err);

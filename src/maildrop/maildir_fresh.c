@@ -15,14 +15,6 @@
 #define CLAIMS_MAX 2000
 #define CLAIMS_OCTETS_MAX ((uint64_t)64 << 20)
 
-static bool claims(const struct maildir_comparison *c, uint32_t at, struct maildir_name *ret)
-{
-	if (!(c->model.messages[at].marks & MODEL_FRESH))
-		return false;
-	maildir_name_parse(maildir_model_name(&c->model, at), ret);
-	return ret->has_stored && ret->has_octets && ret->octets >= ret->stored;
-}
-
 static bool to_measure(const struct maildir_comparison *c, uint32_t at)
 {
 	const struct model_message *m = &c->model.messages[at];
@@ -35,15 +27,16 @@ static size_t believe_claims(struct maildir_comparison *c)
 {
 	uint64_t octets = 0;
 	size_t count = 0, all = 0;
-	struct maildir_name name;
 
 	for (uint32_t i = 0; i < c->model.count; i++) {
+		const struct model_message *m = &c->model.messages[i];
+
 		if (!to_measure(c, i))
 			continue;
 		all++;
-		if (claims(c, i, &name)) {
+		if (m->marks & MODEL_CLAIMED) {
 			count++;
-			octets += name.stored;
+			octets += m->stored;
 		}
 	}
 	if (count <= CLAIMS_MAX && octets <= CLAIMS_OCTETS_MAX)
@@ -51,19 +44,17 @@ static size_t believe_claims(struct maildir_comparison *c)
 	for (uint32_t i = 0; i < c->model.count; i++) {
 		struct model_message *m = &c->model.messages[i];
 
-		if (!to_measure(c, i) || !claims(c, i, &name))
+		if (!to_measure(c, i) || !(m->marks & MODEL_CLAIMED))
 			continue;
-		m->stored = name.stored;
-		m->octets = name.octets;
 		m->flags |= INDEX_UNVERIFIED;
-		m->marks &= (uint8_t)~MODEL_MEASURE;
+		m->marks &= (uint16_t)~MODEL_MEASURE;
 	}
 	return all - count;
 }
 
 static void take_measure(struct model_message *m, const struct maildir_measured *r)
 {
-	m->marks &= (uint8_t)~MODEL_MEASURE;
+	m->marks &= (uint16_t)~MODEL_MEASURE;
 	if (!(m->marks & MODEL_FRESH) &&
 	    (m->octets != r->octets || m->stored != r->stored || m->flags & INDEX_UNVERIFIED))
 		m->marks |= MODEL_RESIZED;
@@ -156,7 +147,6 @@ out:
 
 struct sort_key {
 	uint64_t seconds;
-	unsigned char start[8]; /* of the name: most comparisons end here */
 	const char *name;
 	uint32_t size, at;
 };
@@ -190,12 +180,11 @@ enum maildrop_status maildir_compare_order(struct maildir_comparison *c, struct 
 	}
 	for (uint32_t i = first; i < c->model.count; i++) {
 		pop3_span name = maildir_model_name(&c->model, i);
-		struct maildir_name parsed;
+		const struct model_message *m = &c->model.messages[i];
 
-		if ((c->model.messages[i].marks & (MODEL_FRESH | MODEL_DEAD)) != MODEL_FRESH)
+		if ((m->marks & (MODEL_FRESH | MODEL_DEAD)) != MODEL_FRESH)
 			continue;
-		maildir_name_parse(name, &parsed);
-		keys[n] = (struct sort_key){.seconds = parsed.seconds,
+		keys[n] = (struct sort_key){.seconds = m->seconds,
 					    .name = name.data,
 					    .size = (uint32_t)name.size,
 					    .at = i};
@@ -264,8 +253,8 @@ static int give_id(struct maildir_comparison *c, struct maildir_uidl *uidl, uint
 	uint32_t other;
 	bool resolved;
 
-	id = choose_id(c, uidl, at, buf, &resolved, &other);
 	c->model.messages[at].marks |= MODEL_NAMED;
+	id = choose_id(c, uidl, at, buf, &resolved, &other);
 	/* how it was resolved must stay so, in whatever order an index is built again */
 	if (resolved && maildir_uidl_note(uidl, id, unique) < 0)
 		return -1;
@@ -279,13 +268,19 @@ static int give_id(struct maildir_comparison *c, struct maildir_uidl *uidl, uint
 	return maildir_uidl_use(uidl, maildir_model_id(&c->model, at));
 }
 
-enum maildrop_status maildir_compare_name(struct maildir_comparison *c, struct err *err)
+enum maildrop_status maildir_compare_name(struct maildir_comparison *c, bool save, struct err *err)
 {
 	struct maildir_uidl uidl;
+	bool odd = false;
 	int result = 0;
 
 	if (c->order_count == 0)
 		return MAILDROP_OK;
+	for (uint32_t i = 0; i < c->model.count && !odd; i++) {
+		const struct model_message *m = &c->model.messages[i];
+
+		odd = !(m->marks & MODEL_DEAD) && (m->marks & MODEL_ODD || m->flags & INDEX_OWN_ID);
+	}
 	if (maildir_uidl_load(&uidl, c->place) < 0)
 		return maildir_failed(c->place, errno, UIDL_NAME, "cannot be read", err);
 	for (uint32_t i = 0; i < c->model.indexed && result == 0; i++) {
@@ -294,9 +289,10 @@ enum maildrop_status maildir_compare_name(struct maildir_comparison *c, struct e
 		if (!(m->marks & MODEL_DEAD) && m->flags & INDEX_OWN_ID)
 			result = maildir_uidl_use(&uidl, maildir_model_id(&c->model, i));
 	}
-	for (uint32_t i = 0; i < c->order_count && result == 0; i++)
+	/* nearly always: unique parts are unique, and there is no id but they */
+	for (uint32_t i = 0; i < c->order_count && result == 0 && (odd || uidl.any); i++)
 		result = give_id(c, &uidl, c->order[i]);
-	if (result == 0)
+	if (result == 0 && save)
 		result = maildir_uidl_save(&uidl, c->place);
 	maildir_uidl_finish(&uidl);
 	if (result < 0)

@@ -219,3 +219,30 @@ bool maildir_log_long(const struct maildir_log *log, uint64_t more)
 
 	return size > DELTA_MIN && size > base_size(&log->index.index.header) / 8;
 }
+
+int maildir_log_memory(struct maildir_log *log, const struct maildir_contents *contents)
+{
+	const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+	struct maildir_place *place = log->place;
+	struct maildir_contents plain = *contents;
+	int base = place->sys->memory_file("valija-base");
+	int delta = base < 0 ? -1 : place->sys->memory_file("valija-delta");
+	uint64_t id;
+
+	plain.durable = false;
+	if (delta < 0 || getrandom(&id, sizeof(id), 0) != sizeof(id) ||
+	    write_base(place, base, id, &plain) < 0 || write_delta(place, delta, id, &plain) < 0 ||
+	    fcntl(base, F_ADD_SEALS, seals) < 0 || fcntl(delta, F_ADD_SEALS, seals) < 0)
+		goto fail;
+	maildir_index_close(&log->index);
+	log->index = (struct maildir_index){.base_fd = base, .delta_fd = delta, .memory = true};
+	errno = EIO;
+	if (index_open(&log->index.index, place->sys, base, delta, UINT64_MAX, NULL) < 0)
+		return -1;
+	log->index.open = true;
+	return 0;
+fail:
+	close_fd(&base);
+	close_fd(&delta);
+	return -1;
+}

@@ -9,11 +9,19 @@
 #include "maildrop/index_write.h"
 #include "maildrop/maildir_place.h"
 
+/* Where an update goes. */
+enum maildir_target {
+	TARGET_LOG,     /* appended; somebody else may have a session */
+	TARGET_SESSION, /* we are the session: a long log may become a new base */
+	TARGET_MEMORY,
+};
+
 /* Base and delta that belong together. */
 struct maildir_index {
 	struct index index;
 	int base_fd, delta_fd;
 	bool open;
+	bool memory; /* of one session that could not write: nothing can be appended */
 };
 
 /* 0, or -1: missing, damaged, of different generations or unreadable (err says which); writing:
@@ -52,6 +60,8 @@ struct maildir_contents {
 	bool durable;
 };
 int maildir_log_replace(struct maildir_log *log, const struct maildir_contents *contents);
+/* The same, but in two memory files that nobody can write to any more. */
+int maildir_log_memory(struct maildir_log *log, const struct maildir_contents *contents);
 /* Is the log, with that much more, worth a new base? */
 bool maildir_log_long(const struct maildir_log *log, uint64_t more);
 /* Replaces a long log; for who holds session and log. Failures leave it as it is. */

@@ -134,30 +134,33 @@ int maildir_model_link(struct maildir_model *model, uint32_t at)
 
 	if (model->count > model->mask && more_buckets(model) < 0)
 		return -1;
-	head = &model->buckets[hash(model, maildir_model_unique(model, at)) & model->mask];
+	model->messages[at].hash = hash(model, maildir_model_unique(model, at));
+	head = &model->buckets[model->messages[at].hash & model->mask];
 	model->messages[at].next = *head;
 	*head = at;
 	return 0;
 }
 
-uint32_t maildir_model_find(const struct maildir_model *model, pop3_span unique, uint32_t after)
-{
-	uint32_t at = after == MODEL_NONE ? model->buckets[hash(model, unique) & model->mask]
-					  : model->messages[after].next;
-
-	while (at != MODEL_NONE) {
-		pop3_span other = maildir_model_unique(model, at);
-
-		if (other.size == unique.size && memcmp(other.data, unique.data, unique.size) == 0)
-			return at;
-		at = model->messages[at].next;
-	}
-	return MODEL_NONE;
-}
-
 static size_t name_offset(const struct model_message *m)
 {
 	return m->text + (m->flags & INDEX_OWN_ID ? m->id_size : 0);
+}
+
+uint32_t maildir_model_find(const struct maildir_model *model, pop3_span unique, uint32_t after)
+{
+	uint32_t h = hash(model, unique);
+	uint32_t at =
+		after == MODEL_NONE ? model->buckets[h & model->mask] : model->messages[after].next;
+
+	while (at != MODEL_NONE) {
+		const struct model_message *m = &model->messages[at];
+
+		if (m->hash == h && m->unique_size == unique.size &&
+		    memcmp(model->text + name_offset(m), unique.data, unique.size) == 0)
+			return at;
+		at = m->next;
+	}
+	return MODEL_NONE;
 }
 
 pop3_span maildir_model_name(const struct maildir_model *model, uint32_t at)
@@ -247,13 +250,15 @@ static int load_dead(struct maildir_model *model)
 	return 0;
 }
 
-int maildir_model_load(struct maildir_model *model, struct index *index, bool salvage,
-		       struct err *err)
+int maildir_model_load(struct maildir_model *model, struct index *index, uint32_t first,
+		       bool salvage, struct err *err)
 {
 	uint32_t end = index->header.count + index->delta.added;
 	size_t removed = 0;
 
-	for (uint32_t ordinal = 0; ordinal < end; ordinal++) {
+	while (removed < index->delta.removed_count && index->delta.removed[removed] < first)
+		removed++;
+	for (uint32_t ordinal = first; ordinal < end; ordinal++) {
 		struct index_message message;
 		bool dead = removed < index->delta.removed_count &&
 			    index->delta.removed[removed] == ordinal;
@@ -269,7 +274,8 @@ int maildir_model_load(struct maildir_model *model, struct index *index, bool sa
 		if (result < 0)
 			return err_sys(err, EX_TEMPFAIL, errno, "index");
 	}
-	model->indexed = end;
+	model->first = first;
+	model->indexed = end - first;
 	return 0;
 }
 

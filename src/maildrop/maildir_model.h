@@ -10,24 +10,27 @@
 #include "maildrop/maildir_names.h"
 
 enum model_marks {
-	MODEL_DEAD = 1,     /* not a message (any more): removed, or not to be shown */
-	MODEL_DELETED = 2,  /* a DEL whose file may still be there; never shown */
-	MODEL_SEEN = 4,     /* found in its directory */
-	MODEL_MOVED = 8,    /* name, directory or inode differ from the index */
-	MODEL_MEASURE = 16, /* octets must be counted */
-	MODEL_RESIZED = 32, /* sizes differ from the index */
-	MODEL_FRESH = 64,   /* not in the index yet */
-	MODEL_NAMED = 128,  /* fresh, and has got its id */
+	MODEL_DEAD = 1,      /* not a message (any more): removed, or not to be shown */
+	MODEL_DELETED = 2,   /* a DEL whose file may still be there; never shown */
+	MODEL_SEEN = 4,      /* found in its directory */
+	MODEL_MOVED = 8,     /* name, directory or inode differ from the index */
+	MODEL_MEASURE = 16,  /* octets must be counted */
+	MODEL_RESIZED = 32,  /* sizes differ from the index */
+	MODEL_FRESH = 64,    /* not in the index yet */
+	MODEL_NAMED = 128,   /* fresh, and has got its id */
+	MODEL_CLAIMED = 256, /* fresh, and its sizes are what its name claims */
+	MODEL_ODD = 512,     /* fresh, and its unique part cannot be its id */
 };
 
 struct model_message {
 	uint64_t octets, stored, inode;
 	uint64_t old_octets, old_stored;
-	size_t text; /* id if INDEX_OWN_ID, then name */
-	uint32_t next;
+	uint64_t seconds; /* of the name */
+	size_t text;      /* id if INDEX_OWN_ID, then name */
+	uint32_t next, hash;
 	uint16_t flags, old_flags;
+	uint16_t marks;
 	uint8_t id_size, name_size, unique_size;
-	uint8_t marks;
 };
 
 struct maildir_model {
@@ -39,6 +42,7 @@ struct maildir_model {
 	uint32_t mask;
 	uint64_t seed;
 	uint32_t indexed; /* how many are of the index */
+	uint32_t first;   /* the ordinal of the first of those */
 };
 
 #define MODEL_NONE UINT32_MAX
@@ -60,9 +64,10 @@ pop3_span maildir_model_name(const struct maildir_model *model, uint32_t at);
 pop3_span maildir_model_unique(const struct maildir_model *model, uint32_t at);
 pop3_span maildir_model_id(const struct maildir_model *model, uint32_t at);
 
-/* Takes what the index says; damaged records are left out if `salvage`. -1 with err. */
-int maildir_model_load(struct maildir_model *model, struct index *index, bool salvage,
-		       struct err *err);
+/* Takes what the index says from ordinal first on; damaged records are left out if `salvage`. -1
+ * with err. */
+int maildir_model_load(struct maildir_model *model, struct index *index, uint32_t first,
+		       bool salvage, struct err *err);
 /* The DELs of a delta whose files may still be there. */
 int maildir_model_load_deleted(struct maildir_model *model, const struct index_delta *delta,
 			       const struct maildrop_syscalls *sys, int delta_fd, struct err *err);

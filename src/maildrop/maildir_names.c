@@ -47,11 +47,12 @@ void maildir_name_parse(pop3_span name, struct maildir_name *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	for (size_t i = 1; i < end; i++) {
-		const char *p = name.data + i;
+		const char *p = memchr(name.data + i, ',', end - i);
 		bool found = false;
 
-		if (*p != ',')
-			continue;
+		if (!p)
+			break;
+		i = (size_t)(p - name.data);
 		if (!ret->has_stored && size_field(p, end - i, 'S', &ret->stored))
 			found = ret->has_stored = true;
 		else if (!ret->has_octets && size_field(p, end - i, 'W', &ret->octets))

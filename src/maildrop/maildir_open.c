@@ -46,20 +46,47 @@ static int open_current(struct maildir_place *place, struct maildir_index *ret, 
 	return current;
 }
 
+/* Does the trouble only keep us from writing? Mail can be read then, and deleted where that needs
+ * no room. */
+static bool unwritable(enum maildrop_status status, const struct err *err)
+{
+	return status == MAILDROP_FULL || (status == MAILDROP_TEMP && err->errnum == EROFS);
+}
+
+static enum maildrop_status refresh_held(struct maildir_log *log, bool session,
+					 struct maildir_index *ret, struct err *err)
+{
+	enum maildrop_status status =
+		maildir_update(log, session ? TARGET_SESSION : TARGET_LOG, false, err);
+
+	if (unwritable(status, err)) {
+		status = maildir_update(log, TARGET_MEMORY, true, err);
+		if (status == MAILDROP_OK) {
+			*ret = log->index;
+			log->index = (struct maildir_index){.base_fd = -1, .delta_fd = -1};
+		}
+		return status;
+	}
+	if (status == MAILDROP_OK && maildir_index_open(log->place, false, ret, err) < 0)
+		status = MAILDROP_TEMP;
+	return status;
+}
+
 enum maildrop_status maildir_refresh(struct maildir_place *place, bool session,
 				     struct maildir_index *ret, struct err *err)
 {
 	enum maildrop_status status;
 	struct maildir_log log;
+	struct err local = {0};
 
 	if (maildir_log_begin(place, true, &log) < 0)
 		return maildir_failed(place, errno, LOCK_NAME, "cannot be locked", err);
 	if (log.index.open && !log.index.index.delta.flushed &&
 	    index_verify(&log.index.index, NULL) < 0)
 		maildir_index_close(&log.index);
-	status = maildir_update(&log, session, false, err);
-	if (status == MAILDROP_OK && maildir_index_open(place, false, ret, err) < 0)
-		status = MAILDROP_TEMP;
+	status = refresh_held(&log, session, ret, &local);
+	if (status < 0 && err)
+		*err = local;
 	maildir_log_end(&log);
 	return status;
 }

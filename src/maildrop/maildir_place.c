@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -159,15 +160,34 @@ static enum maildrop_status make_lock(struct maildir_place *place, int root_fd, 
 	return MAILDROP_OK;
 }
 
+/* A filesystem that takes no new file can still be read from: its directory is locked instead. */
+static bool lockless(const struct maildir_place *place, int errnum)
+{
+	struct index_stamp stamp;
+
+	return (errnum == EROFS || errnum == ENOSPC || errnum == EDQUOT) &&
+	       maildir_stamp(place, INDEX_NEW, &stamp) == 0 &&
+	       maildir_stamp(place, INDEX_CUR, &stamp) == 0;
+}
+
 static enum maildrop_status open_lock(struct maildir_place *place, int root_fd, bool create,
 				      struct err *err)
 {
+	struct err local = {0};
+	enum maildrop_status status;
+
 	place->lock = place->sys->openat(place->dir, LOCK_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
 	if (place->lock >= 0)
 		return MAILDROP_OK;
-	if (errno != ENOENT)
-		return maildir_failed(place, errno, LOCK_NAME, "cannot be opened", err);
-	return make_lock(place, root_fd, create, err);
+	if (errno == ENOENT)
+		status = make_lock(place, root_fd, create, &local);
+	else
+		status = maildir_failed(place, errno, LOCK_NAME, "cannot be opened", &local);
+	if (status < 0 && lockless(place, local.errnum))
+		return MAILDROP_OK;
+	if (status < 0 && err)
+		*err = local;
+	return status;
 }
 
 enum maildrop_status maildir_place_open(struct maildir_place *place,
@@ -231,6 +251,11 @@ int maildir_lock(struct maildir_place *place, enum maildir_lock which, bool wait
 		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)which, .l_len = 1};
 	long waited = 0, step = 1;
 
+	/* where nothing can be written there is no log to be held */
+	if (place->lock < 0 && which == LOCK_LOG)
+		return 0;
+	if (place->lock < 0)
+		return place->sys->flock(place->dir, LOCK_EX | LOCK_NB);
 	while (place->sys->lock(place->lock, F_OFD_SETLK, &lock) < 0) {
 		struct timespec pause = {.tv_nsec = step * 1000000};
 
@@ -252,13 +277,18 @@ void maildir_unlock(struct maildir_place *place, enum maildir_lock which)
 	struct flock lock = {
 		.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = (off_t)which, .l_len = 1};
 
-	(void)place->sys->lock(place->lock, F_OFD_SETLK, &lock);
+	if (place->lock >= 0)
+		(void)place->sys->lock(place->lock, F_OFD_SETLK, &lock);
+	else if (which == LOCK_SESSION)
+		(void)place->sys->flock(place->dir, LOCK_UN);
 }
 
 bool maildir_lock_held(const struct maildir_place *place)
 {
 	struct stat ours, theirs;
 
+	if (place->lock < 0)
+		return true;
 	return place->sys->fstat(place->lock, &ours) == 0 &&
 	       place->sys->fstatat(place->dir, LOCK_NAME, &theirs, AT_SYMLINK_NOFOLLOW) == 0 &&
 	       ours.st_ino == theirs.st_ino && ours.st_dev == theirs.st_dev;

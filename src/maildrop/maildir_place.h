@@ -22,7 +22,7 @@ struct maildir_place {
 	const char *host_name;
 	bool store_crlf;
 	char *home;
-	int dir, lock;
+	int dir, lock; /* lock -1: the filesystem takes no lock file, the directory is locked */
 	int directories[INDEX_DIRECTORIES]; /* -1 until maildir_directory opens them */
 };
 

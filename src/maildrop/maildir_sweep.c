@@ -92,7 +92,7 @@ static void upkeep(struct maildir *m)
 	if (m->damaged)
 		maildir_index_close(&log.index);
 	if (!log.index.open || assumed_long(&log.index.index.delta))
-		(void)maildir_update(&log, true, true, NULL);
+		(void)maildir_update(&log, TARGET_SESSION, true, NULL);
 	if (log.index.open && maildir_log_long(&log, 0))
 		compact(&log);
 	else if (log.index.open && !log.index.index.delta.flushed)
@@ -106,6 +106,8 @@ void maildir_sweep(struct maildrop *maildrop)
 	const struct index_delta *delta = &m->index.index.delta;
 	bool changed = m->committed;
 
+	if (m->index.memory)
+		return;
 	if (m->committed || delta->pending_count)
 		maildir_sweep_deleted(m);
 	if (delta->in_new)

@@ -12,12 +12,12 @@ int maildir_current(const struct maildir_place *place, const struct index_delta 
 		    enum index_directory which);
 
 /*
- * The log is held. session: we are the session, and a long log may be replaced by a new base.
- * rescan: look at both directories whatever their times say. The log's index is the current one
- * afterwards.
+ * The log is held, and its index is the current one afterwards. rescan: look at both directories
+ * whatever their times say. TARGET_MEMORY: what is on the disk stays as it is, and log->index is an
+ * index in memory, for this session only.
  */
-enum maildrop_status maildir_update(struct maildir_log *log, bool session, bool rescan,
-				    struct err *err);
+enum maildrop_status maildir_update(struct maildir_log *log, enum maildir_target target,
+				    bool rescan, struct err *err);
 
 /*
  * Our own changes to new/ and cur/ while the log is held: if the index stood for the directories

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -38,4 +39,5 @@ const struct maildrop_syscalls maildrop_kernel = {
 	.fstatat = fstatat,
 	.futimens = futimens,
 	.lock = kernel_lock,
+	.flock = flock,
 };

@@ -30,6 +30,7 @@ struct maildrop_syscalls {
 	int (*fstatat)(int dir, const char *name, struct stat *st, int flags);
 	int (*futimens)(int fd, const struct timespec times[2]);
 	int (*lock)(int fd, int command, struct flock *lock); /* fcntl */
+	int (*flock)(int fd, int operation);
 };
 
 extern const struct maildrop_syscalls maildrop_kernel;
