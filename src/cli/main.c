@@ -4,12 +4,8 @@
 #include "cli/command.h"
 
 #include "build-config.h"
-#ifdef WITH_DELIVER
 #include "cli/deliver.h"
-#endif
-#ifdef WITH_FETCH
 #include "fetch/fetch.h"
-#endif
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +22,8 @@ struct command {
 static const struct command commands[] = {
 	{"init", init_main, "make a post office in a directory"},
 	{"user", user_main, "add, change, delete or list users"},
-#ifdef WITH_DELIVER
 	{"deliver", deliver_main, "put a message from standard input into users' mail"},
-#endif
-#ifdef WITH_FETCH
 	{"fetch", fetch_main, "collect mail from POP3 servers"},
-#endif
 };
 
 static void usage(FILE *out)
