@@ -199,8 +199,8 @@ static int add_message(struct index_delta *delta, const struct index_change *cha
 	size_t added = delta->added;
 
 	if (change->ordinal != delta->base_count + delta->added ||
-	    change->ordinal >= INDEX_COUNT_MAX || delta->octets > INT64_MAX - change->octets ||
-	    delta->stored > INT64_MAX - change->stored ||
+	    change->ordinal >= INDEX_COUNT_MAX || change->octets > INT64_MAX - delta->octets ||
+	    change->stored > INT64_MAX - delta->stored ||
 	    push_position(&delta->adds, &added, &delta->add_room, position) < 0)
 		return -1;
 	delta->added = (uint32_t)added;

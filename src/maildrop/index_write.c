@@ -115,8 +115,8 @@ int index_writer_add(struct index_writer *w, const struct index_message *m, uint
 
 	if (!text || !record || !slot)
 		return -1;
-	if (at > UINT32_MAX || w->header.octets > INT64_MAX - m->octets ||
-	    w->header.stored > INT64_MAX - m->stored) {
+	if (at > UINT32_MAX || m->octets > INT64_MAX - w->header.octets ||
+	    m->stored > INT64_MAX - w->header.stored) {
 		errno = EFBIG;
 		return -1;
 	}
