@@ -123,6 +123,12 @@ void net_nodelay(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+void net_quickack(int fd)
+{
+	int on = 1;
+	setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
 static void tls_settings(SSL_CTX *context)
 {
 	if (!SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) ||

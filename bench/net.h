@@ -34,6 +34,8 @@ int net_listen(struct sockaddr_in *address);
  */
 int net_connect(const struct sockaddr_in *address, unsigned source);
 void net_nodelay(int fd);
+/* Acknowledge what has been received now, not 40 ms later. */
+void net_quickack(int fd);
 
 /* TLS 1.3 only, X25519; the client verifies nothing (its certificate is the server's own). */
 SSL_CTX *net_tls_client(void);

@@ -399,6 +399,8 @@ static void receive(struct session *s)
 		ssize_t size = s->ssl ? SSL_read(s->ssl, s->load->in, IN_SIZE)
 				      : recv(s->fd, s->load->in, IN_SIZE, 0);
 		if (size > 0) {
+			if (s->load->quickack)
+				net_quickack(s->fd);
 			feed(s, s->load->in, (size_t)size);
 			if (!s->ssl && size < IN_SIZE)
 				return;

@@ -26,7 +26,7 @@ struct load {
 	const char *password;
 	unsigned first, sources, window, laps, max_messages;
 	int epoll;
-	bool releasing; /* a gate is being opened: sessions go on from it */
+	bool quickack; /* acknowledge at once, for servers that wait for it (Nagle) */
 	uint64_t deadline;
 
 	unsigned at_gate, starting, alive;

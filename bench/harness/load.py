@@ -28,7 +28,7 @@ def target(server, tls=False):
                "users": server.users, "password": server.password}
     if server.netns:
         options["netns"] = server.netns
-    return options
+    return options | server.load_options
 
 
 def finish(text, what):

@@ -158,6 +158,9 @@ class Popa3d(Unpacked):
     packages = ("popa3d",)
     maildirs = False
     pop3 = 110
+    # it writes a reply in two pieces and leaves Nagle's algorithm on: without this a reply waits
+    # 40 ms for the client's acknowledgement
+    load_options = {"quickack": True}
 
     def configure(self, accounts):
         secret = subprocess.run(["openssl", "passwd", "-1", "-salt", "bench", self.password],

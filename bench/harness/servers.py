@@ -27,6 +27,7 @@ class Server:
     maildirs = True
     speaks_tls = True
     has_lmtp = True
+    load_options = {}  # what the load generator does for it
 
     def __init__(self, bench, **settings):
         self.bench = bench
