@@ -367,7 +367,7 @@ static bool put_capability(struct pop3_server *server, unsigned step)
 		return *list != '\0';
 	case 2:
 		put_text(server, "STLS");
-		return settings->stls && !server->tls;
+		return settings->stls && !server->tls && server->state == POP3_AUTHORIZATION;
 	case 3:
 		if (settings->expire_days < -1)
 			return false;
