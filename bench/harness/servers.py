@@ -186,33 +186,33 @@ class Valija(Server):
         office = f"{self.root}/office"
         if os.getuid() == 0:
             self._need_users()
-        os.rmdir(self.mail)
+        shutil.rmtree(office, ignore_errors=True)
         subprocess.run([f"{self.bench.build}/valija", "init", office, "--hostname", "localhost",
                         "--pop3", f"127.0.0.1:{self.pop3}", "--pop3s", f"127.0.0.1:{self.pop3s}",
                         "--lmtp", f"127.0.0.1:{self.lmtp}"], check=True,
                        stdout=subprocess.DEVNULL)
         shutil.copy(f"{self.bench.scratch}/cert.pem", f"{office}/tls/cert.pem")
         shutil.copy(f"{self.bench.scratch}/key.pem", f"{office}/tls/key.pem")
-        os.chown(f"{office}/mail", self.owner, -1)
-        os.symlink(f"{office}/mail", self.mail)
+        os.rmdir(f"{office}/mail")
+        os.symlink(self.mail, f"{office}/mail")
         scheme = self.settings.get("secret", "{PLAIN}secret")
         with open(f"{office}/users", "w") as file:
             for number in range(accounts):
                 file.write(f"{self.users}{number:06d}:{scheme}\n")
-        self._set({"max_connections": 200000, "max_connections_per_address": 0,
-                   "max_sessions_per_user": 100} | self.settings.get("conf", {}))
+        # the limits on connections are lifted: all of them come from one address here
+        self._set({"connections": 200000, "connections_per_address": 0, "sessions_per_user": 100,
+                   "cache_entries": 200000, "login": "10m"} | self.settings.get("conf", {}))
         self.office = office
 
     def _set(self, values):
-        """Changes settings in the file that init wrote: a line "name = …", commented or not."""
+        """Changes settings in the file that init wrote, where they are comments with defaults."""
         path = f"{self.root}/office/valija.conf"
         with open(path) as file:
             text = file.read()
         for name, value in values.items():
-            line = f"{name} = {value}"
-            text, changed = re.subn(rf"(?m)^\s*#?\s*{name}\s*=.*$", line, text, count=1)
-            if not changed:
-                text += line + "\n"
+            text, changed = re.subn(rf"(?m)^\s*#{name} = .*$", f"{name} = {value}", text)
+            if changed != 1:
+                raise RuntimeError(f"valija.conf has {changed} settings called {name}")
         with open(path, "w") as file:
             file.write(text)
 
