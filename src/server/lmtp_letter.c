@@ -292,11 +292,13 @@ static void fail_rest(struct lmtp_session *session, uint32_t index)
 
 void letter_keeper_gone(struct lmtp_session *session, unsigned slot)
 {
+	/* which keeper a recipient was passed to is known to auth alone until it answers: it may be
+	 * this one, and then nobody answers */
+	if (session->asking)
+		refuse_recipient(session, 451, "4.3.0", no_store);
 	if (!(session->keepers >> slot & 1))
 		return;
 	session->keepers &= ~(1ull << slot);
-	if (session->asking && session->recipients[session->count].keepers >> slot & 1)
-		refuse_recipient(session, 451, "4.3.0", no_store);
 	for (uint32_t i = 0; i < session->count && session->delivering; i++)
 		if (session->recipients[i].keepers >> slot & 1)
 			fail_rest(session, i);
