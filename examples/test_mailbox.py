@@ -43,7 +43,8 @@ def main():
     assert run.stderr == f'would delete {files[0]}\n'.encode(), run.stderr
     if run.stdout != want:
         at = next((i for i, c in enumerate(want) if run.stdout[i:i + 1] != bytes([c])), len(want))
-        sys.exit(f'octet {at}: {run.stdout[at - 40:at + 40]!r} instead of {want[at - 40:at + 40]!r}')
+        near = slice(max(at - 40, 0), at + 40)
+        sys.exit(f'octet {at}: {run.stdout[near]!r} instead of {want[near]!r}')
 
 
 main()
