@@ -291,9 +291,11 @@ void auth_login_message(struct auth_session *session, enum ipc_type type,
 		return;
 	}
 	secret = (pop3_span){tail + message->user_size, message->secret_size};
-	if (session->granted || session->job ||
-	    (type == IPC_SASL_RESPONSE) != (session->login != NULL))
+	if (session->job || (type == IPC_SASL_RESPONSE) != (session->login != NULL))
 		return; /* out of order: a front that does this loses its client, nothing more */
+	/* Logged in before, and again: the keeper refused the maildrop, which it told the front
+	 * alone. A front that lies gains nothing: a session opens one maildrop at its keeper. */
+	auth_logout(session);
 	if (session->front->unanswered >= IPC_AUTH_CREDITS) {
 		peer_break(session->front, "more logins at once than it has credits for");
 		return;
