@@ -435,6 +435,9 @@ static enum login_verdict take_response(struct login *login, pop3_span input, bo
 			return over(login, LOGIN_DENIED, "words after the last word");
 		return over(login, LOGIN_GRANTED, mechanism_names[login->mechanism]);
 	}
+	/* to gsasl an empty response that is there ("=") and none are the same */
+	if (login->phase == PHASE_START && has_response && input.size == 0)
+		return over(login, LOGIN_DENIED, "an empty initial response");
 	if (login->mechanism != MECHANISM_CRAM_MD5)
 		return sasl_octets(login, input, fast);
 	if (login->phase == PHASE_START)
