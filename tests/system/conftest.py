@@ -19,14 +19,26 @@ def pytest_configure(config):
         pytest.exit(f'{" and ".join(missing)} not built in {post.build_dir()}', 4)
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows what its servers said."""
+    report = (yield).get_result()
+    if not report.failed:
+        return
+    fixtures = item.funcargs
+    offices = getattr(fixtures.get('make_office'), 'made', [])
+    offices = [*offices, *(fixtures[name] for name in ('shared',) if name in fixtures)]
+    for office in offices:
+        report.sections.append(('valijad said', office.log_text()[-6000:]))
+
+
 @pytest.fixture
 def make_office():
     """make_office(settings=…, users=…): started offices that end with the test."""
-    made = []
-
     def make(start=True, **more):
         made.append(post.Office(**more))
         return made[-1].start() if start else made[-1]
+    made = make.made = []
 
     yield make
     failures = []
@@ -50,7 +62,7 @@ def session_office():
     """One office for all tests of this worker that neither stop nor change it. Wrong passwords are
     many here; what they cost is tested elsewhere."""
     settings = {'login.failure_delay': '1ms', 'login.failure_delay_max': '1ms'}
-    with post.Office(users=(), settings=settings) as opened:
+    with post.Office(users=('first',), settings=settings) as opened:
         yield opened
 
 

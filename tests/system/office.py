@@ -79,7 +79,7 @@ class Office:
                       (('pop3', self.pop3), ('pop3s', self.pop3s), ('lmtp', self.lmtp))))
         self.cert = self.dir / 'tls/cert.pem'
         self.mail = self.dir / 'mail'
-        for name, value in (settings or {}).items():
+        for name, value in {'timeouts.drain': '5s', **(settings or {})}.items():
             self.set(name, value)
         for user in users:
             self.add_user(user)
