@@ -115,11 +115,12 @@ static int take_entry(void *context, pop3_span name, uint64_t inode)
 	}
 	if (found == MODEL_NONE)
 		return take_fresh(c, looking->directory, name, &parsed, inode);
-	if (model->messages[found].marks & MODEL_SEEN)
-		return note_double(c, found, looking->directory, name, inode);
 	/* new/ has what the index knows in cur/: only cur/ tells whether that is one file or two */
 	if (looking->directory == INDEX_NEW && !(model->messages[found].flags & INDEX_IN_NEW))
 		c->scan[INDEX_CUR] = true;
+	/* another file may have taken the name, or stand beside the one that is known */
+	if (model->messages[found].marks & MODEL_SEEN || model->messages[found].inode != inode)
+		return note_double(c, found, looking->directory, name, inode);
 	model->messages[found].marks |= MODEL_SEEN;
 	return set_place(c, found, looking->directory, name, inode);
 }
@@ -233,6 +234,11 @@ static int settle_double(struct maildir_comparison *c, const struct maildir_doub
 	const char *name = c->text + d->name;
 	struct stat one, two;
 
+	if (!(m->marks & MODEL_SEEN)) {
+		m->marks |= MODEL_SEEN;
+		return set_place(c, d->message, d->directory, (pop3_span){name, strlen(name)},
+				 d->inode);
+	}
 	memcpy(first_name, first.data, first.size);
 	first_name[first.size] = '\0';
 	if (c->place->sys->fstatat(second_in, name, &two, AT_SYMLINK_NOFOLLOW) < 0)

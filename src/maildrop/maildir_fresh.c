@@ -22,24 +22,44 @@ static bool to_measure(const struct maildir_comparison *c, uint32_t at)
 	return (m->marks & (MODEL_MEASURE | MODEL_DEAD)) == MODEL_MEASURE;
 }
 
+/* What the claims of a few messages really come to; a claim that is no truth at all is dropped. */
+static uint64_t true_octets(struct maildir_comparison *c)
+{
+	uint64_t octets = 0;
+
+	for (uint32_t i = 0; i < c->model.count; i++) {
+		struct model_message *m = &c->model.messages[i];
+		pop3_span name = maildir_model_name(&c->model, i);
+		char path[INDEX_NAME_MAX + 1];
+		struct stat st;
+		int fd;
+
+		if (!to_measure(c, i) || !(m->marks & MODEL_CLAIMED))
+			continue;
+		fd = maildir_directory(c->place, m->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR);
+		memcpy(path, name.data, name.size);
+		path[name.size] = '\0';
+		if (c->place->sys->fstatat(fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    (uint64_t)st.st_size != m->stored)
+			m->marks &= (uint16_t)~MODEL_CLAIMED;
+		else
+			octets += m->stored;
+	}
+	return octets;
+}
+
 /* Believes claims for now if there are too many to count. Returns how many are left to count. */
 static size_t believe_claims(struct maildir_comparison *c)
 {
-	uint64_t octets = 0;
 	size_t count = 0, all = 0;
 
 	for (uint32_t i = 0; i < c->model.count; i++) {
-		const struct model_message *m = &c->model.messages[i];
-
 		if (!to_measure(c, i))
 			continue;
 		all++;
-		if (m->marks & MODEL_CLAIMED) {
-			count++;
-			octets += m->stored;
-		}
+		count += c->model.messages[i].marks & MODEL_CLAIMED ? 1 : 0;
 	}
-	if (count <= CLAIMS_MAX && octets <= CLAIMS_OCTETS_MAX)
+	if (count == 0 || (count <= CLAIMS_MAX && true_octets(c) <= CLAIMS_OCTETS_MAX))
 		return all;
 	for (uint32_t i = 0; i < c->model.count; i++) {
 		struct model_message *m = &c->model.messages[i];
@@ -48,8 +68,9 @@ static size_t believe_claims(struct maildir_comparison *c)
 			continue;
 		m->flags |= INDEX_UNVERIFIED;
 		m->marks &= (uint16_t)~MODEL_MEASURE;
+		all--;
 	}
-	return all - count;
+	return all;
 }
 
 static void take_measure(struct model_message *m, const struct maildir_measured *r)

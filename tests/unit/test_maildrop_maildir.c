@@ -1,6 +1,9 @@
 /* The Maildir driver as keepers use it: sessions, other programs on the same Maildir, deletions. */
 #include "maildrop_test.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
 static void a_new_maildrop_is_empty_and_made(void **state)
 {
 	struct scratch *s = *state;
@@ -74,15 +77,1122 @@ static void deletions_hold_and_only_those(void **state)
 	maildrop_close(m);
 }
 
+/* What the driver asked the kernel, counted. */
+static struct {
+	unsigned messages, listings, writes;
+	bool full, read_only;   /* writes fail */
+	const char *unreadable; /* this directory cannot be listed */
+	int64_t frozen;         /* all times are this second, if it is not 0 */
+} world;
+
+static int count_openat(int dir, const char *path, int flags, mode_t mode)
+{
+	bool writing = (flags & O_ACCMODE) != O_RDONLY;
+
+	if (world.unreadable && flags & O_DIRECTORY && strcmp(path, world.unreadable) == 0) {
+		errno = EACCES;
+		return -1;
+	}
+	if (world.read_only && writing) {
+		errno = EROFS;
+		return -1;
+	}
+	if (world.full && flags & O_CREAT && faccessat(dir, path, F_OK, 0) < 0) {
+		errno = ENOSPC;
+		return -1;
+	}
+	if (!(flags & O_DIRECTORY) && !writing && strncmp(path, "valija-", 7) != 0)
+		world.messages++;
+	return openat(dir, path, flags, mode);
+}
+
+static ssize_t count_getdents64(int fd, void *buf, size_t n)
+{
+	world.listings++;
+	return getdents64(fd, buf, n);
+}
+
+static ssize_t count_pwrite(int fd, const void *buf, size_t n, off_t offset)
+{
+	struct stat st;
+
+	/* memory files are not on the full filesystem */
+	if (world.full && fstat(fd, &st) == 0 && st.st_nlink > 0) {
+		errno = ENOSPC;
+		return -1;
+	}
+	world.writes++;
+	return pwrite(fd, buf, n, offset);
+}
+
+static int refuse_unlinkat(int dir, const char *name, int flags)
+{
+	if (world.read_only) {
+		errno = EROFS;
+		return -1;
+	}
+	return unlinkat(dir, name, flags);
+}
+
+static int refuse_renameat2(int old_dir, const char *old_name, int new_dir, const char *new_name,
+			    unsigned flags)
+{
+	if (world.read_only) {
+		errno = EROFS;
+		return -1;
+	}
+	return renameat2(old_dir, old_name, new_dir, new_name, flags);
+}
+
+static int frozen_fstatat(int dir, const char *name, struct stat *st, int flags)
+{
+	int result = fstatat(dir, name, st, flags);
+
+	if (world.frozen)
+		st->st_ctim = (struct timespec){.tv_sec = world.frozen};
+	return result;
+}
+
+static int frozen_fstat(int fd, struct stat *st)
+{
+	int result = fstat(fd, st);
+
+	if (world.frozen)
+		st->st_mtim = st->st_ctim = (struct timespec){.tv_sec = world.frozen};
+	return result;
+}
+
+static int watched_begin(void **state)
+{
+	static struct maildrop_syscalls watched;
+	int result = scratch_begin(state);
+	struct scratch *s = *state;
+
+	memset(&world, 0, sizeof(world));
+	watched = maildrop_kernel;
+	watched.openat = count_openat;
+	watched.getdents64 = count_getdents64;
+	watched.pwrite = count_pwrite;
+	watched.unlinkat = refuse_unlinkat;
+	watched.renameat2 = refuse_renameat2;
+	watched.fstatat = frozen_fstatat;
+	watched.fstat = frozen_fstat;
+	s->settings.syscalls = &watched;
+	return result;
+}
+
+static void forget(void)
+{
+	world.messages = world.listings = world.writes = 0;
+}
+
+static void fill_cur(struct scratch *s, unsigned n)
+{
+	char name[100], text[100];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "cur/%u.m.host:2,", 1000 + i);
+		snprintf(text, sizeof(text), "message %u\n", i);
+		put_file(s, name, text);
+	}
+}
+
+static void settle(struct scratch *s)
+{
+	struct maildrop *m = open_session(s);
+
+	maildrop_sweep(m);
+	maildrop_close(m);
+}
+
+static void a_warm_login_reads_no_directory_and_no_message(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	make_maildir(s);
+	fill_cur(s, 50);
+	usleep(20000); /* let the filesystem's clock pass the directories' times */
+	settle(s);
+	forget();
+	m = open_session(s);
+	assert_int_equal(session_count(m), 50);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_int_equal(world.messages, 0);
+	assert_int_equal(world.listings, 0);
+	assert_int_equal(world.writes, 0);
+	/* our own delivery changes nothing of that */
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, NULL),
+			 MAILDROP_OK);
+	forget();
+	m = open_session(s);
+	assert_int_equal(session_count(m), 51);
+	assert_int_equal(world.listings, 0);
+	assert_int_equal(world.messages, 0);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_int_equal(count_files(s, "new", NULL), 0);
+	/* nor does what the sweep moved */
+	forget();
+	m = open_session(s);
+	assert_int_equal(session_count(m), 51);
+	assert_int_equal(world.listings, 0);
+	maildrop_close(m);
+}
+
+static void new_mail_of_others_costs_a_look_at_new_only(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	make_maildir(s);
+	fill_cur(s, 200);
+	usleep(20000);
+	settle(s);
+	put_file(s, "new/5000.other.host", "hello\n");
+	forget();
+	m = open_session(s);
+	assert_int_equal(session_count(m), 201);
+	assert_entry(m, 201, "5000.other.host", 7);
+	assert_int_equal(world.messages, 1);
+	assert_int_equal(world.listings, 2);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_true(has_file(s, "cur/5000.other.host:2,"));
+	/* the same name once more: another file under the unique part of one in cur/ */
+	put_file(s, "new/1007.m.host", "an impostor\n");
+	m = open_session(s);
+	assert_int_equal(session_count(m), 202);
+	assert_entry(m, 8, "1007.m.host", strlen("message 7\r\n"));
+	maildrop_close(m);
+	assert_false(has_file(s, "new/1007.m.host"));
+}
+
+static void flags_change_names_and_nothing_else(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+	char text[100];
+
+	make_maildir(s);
+	fill_cur(s, 30);
+	usleep(20000);
+	settle(s);
+	move_file(s, "cur/1003.m.host:2,", "cur/1003.m.host:2,S");
+	move_file(s, "cur/1004.m.host:2,", "cur/1004.m.host:2,RS");
+	remove_file(s, "cur/1005.m.host:2,");
+	put_file(s, "cur/500.appended:2,S", "older, but it came later\n");
+	forget();
+	m = open_session(s);
+	assert_int_equal(session_count(m), 30);
+	assert_int_equal(world.messages, 1); /* the appended one */
+	assert_entry(m, 4, "1003.m.host", strlen("message 3\r\n"));
+	assert_entry(m, 5, "1004.m.host", strlen("message 4\r\n"));
+	assert_entry(m, 6, "1006.m.host", strlen("message 6\r\n"));
+	assert_entry(m, 30, "500.appended", 26);
+	assert_int_equal(read_body(m, 5, text, sizeof(text)), MAILDROP_OK);
+	assert_string_equal(text, "message 4\n");
+	maildrop_close(m);
+}
+
+/* Threat 40: what happens to the mail during a session changes none of its numbers. */
+static void test_threat_40_the_snapshot_is_stable(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+	char text[100];
+
+	make_maildir(s);
+	fill_cur(s, 5);
+	put_file(s, "new/2000.n", "new one\n");
+	m = open_session(s);
+	assert_int_equal(session_count(m), 6);
+	put_file(s, "new/3000.late", "late\n");
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, NULL),
+			 MAILDROP_OK);
+	move_file(s, "cur/1001.m.host:2,", "cur/1001.m.host:2,S");
+	remove_file(s, "cur/1002.m.host:2,");
+	move_file(s, "new/2000.n", "cur/2000.n:2,");
+	assert_int_equal(session_count(m), 6);
+	assert_entry(m, 3, "1002.m.host", strlen("message 2\r\n"));
+	assert_int_equal(read_body(m, 2, text, sizeof(text)), MAILDROP_OK);
+	assert_string_equal(text, "message 1\n");
+	assert_int_equal(read_body(m, 3, text, sizeof(text)), MAILDROP_GONE);
+	assert_int_equal(read_body(m, 4, text, sizeof(text)), MAILDROP_OK);
+	assert_int_equal(read_body(m, 6, text, sizeof(text)), MAILDROP_OK);
+	assert_string_equal(text, "new one\n");
+	maildrop_close(m);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 7);
+	maildrop_close(m);
+}
+
+/* Threat 39: one session at a time; its lock dies with its holder; no double deletion. */
+static void test_threat_39_one_session_at_a_time(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m, *second = NULL;
+	static const uint32_t one[] = {1};
+	struct err err;
+	int pipes[2];
+	pid_t pid;
+	char c;
+
+	make_maildir(s);
+	fill_cur(s, 3);
+	m = open_session(s);
+	assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &second, &err),
+			 MAILDROP_IN_USE);
+	assert_null(second);
+	maildrop_close(m);
+	assert_int_equal(pipe(pipes), 0);
+	pid = fork();
+	if (pid == 0) {
+		m = open_session(s);
+		(void)!write(pipes[1], "x", 1);
+		pause();
+		_exit(0);
+	}
+	assert_int_equal(read(pipes[0], &c, 1), 1);
+	assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &second, &err),
+			 MAILDROP_IN_USE);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	m = open_session(s);
+	/* somebody takes the lock file away and lets another session in: this one is void */
+	remove_file(s, "valija-lock");
+	second = open_session(s);
+	assert_int_equal(maildrop_commit(m, one, 1, &err), MAILDROP_TEMP);
+	assert_int_equal(maildrop_commit(second, one, 1, &err), MAILDROP_OK);
+	maildrop_close(m);
+	maildrop_close(second);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 2);
+	maildrop_close(m);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+/* Threat 41: what is no regular file of the owner's is no message, and hides none. */
+static void test_threat_41_odd_entries(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+	char text[100];
+
+	make_maildir(s);
+	put_file(s, "cur/1.good:2,", "good\n");
+	put_file(s, "secret", "not for you\n");
+	assert_int_equal(symlinkat("../secret", s->root, HOME "/cur/2.link:2,"), 0);
+	assert_int_equal(symlinkat("/etc/passwd", s->root, HOME "/new/3.link"), 0);
+	assert_int_equal(mkfifoat(s->root, HOME "/new/4.fifo", 0600), 0);
+	assert_int_equal(mkdirat(s->root, HOME "/cur/5.directory:2,", 0700), 0);
+	if (geteuid() == 0)
+		(void)!mknodat(s->root, HOME "/cur/6.device:2,", S_IFCHR | 0600, 0);
+	put_file(s, "new/7.good", "good too\n");
+	assert_int_equal(linkat(s->root, HOME "/new/7.good", s->root, HOME "/tmp/kept-by-owner", 0),
+			 0);
+	put_file(s, "cur/.hidden", "x\n");
+	m = open_session(s);
+	assert_int_equal(session_count(m), 2);
+	assert_entry(m, 1, "1.good", 6);
+	assert_entry(m, 2, "7.good", 10);
+	assert_int_equal(read_body(m, 2, text, sizeof(text)), MAILDROP_OK);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_true(has_file(s, "new/3.link") && has_file(s, "new/4.fifo"));
+}
+
+static void test_threat_41_links_of_other_owners(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	if (geteuid() != 0)
+		skip(); /* needs files of another owner */
+	make_maildir(s);
+	put_file(s, "cur/1.good:2,", "good\n");
+	put_file(s, "cur/2.theirs:2,", "a file of somebody else's, linked here\n");
+	assert_int_equal(fchownat(s->root, HOME "/cur/2.theirs:2,", 12345, 12345, 0), 0);
+	assert_int_equal(linkat(s->root, HOME "/cur/2.theirs:2,", s->root, "elsewhere", 0), 0);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 1);
+	maildrop_close(m);
+}
+
+static void test_threat_41_a_maildir_of_links(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m = NULL;
+	struct err err;
+
+	make_maildir(s);
+	assert_int_equal(unlinkat(s->root, HOME "/cur", AT_REMOVEDIR), 0);
+	assert_int_equal(symlinkat("/etc", s->root, HOME "/cur"), 0);
+	assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &m, &err), MAILDROP_PERM);
+	assert_non_null(strstr(err.text, HOME "/cur"));
+	assert_int_equal(symlinkat(HOME, s->root, "link"), 0);
+	assert_int_equal(maildrop_open(&s->settings, s->root, "link", &m, &err), MAILDROP_PERM);
+	assert_int_equal(maildrop_open(&s->settings, s->root, "link/sub", &m, &err), MAILDROP_PERM);
+}
+
+static void homes_stay_below_the_root(void **state)
+{
+	static const char *const bad[] = {"",      "/etc", "..", "../x", "a/../b", "a//b",
+					  "a/./b", "a/",   ".",  "./a",  "/",      "a/.."};
+	struct scratch *s = *state;
+	struct maildrop_usage usage;
+	struct maildrop *m = NULL;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		assert_int_equal(maildrop_open(&s->settings, s->root, bad[i], &m, NULL),
+				 MAILDROP_PERM);
+		assert_int_equal(maildrop_usage(&s->settings, s->root, bad[i], &usage, NULL),
+				 MAILDROP_PERM);
+	}
+	assert_int_equal(maildrop_open(&s->settings, s->root, "domain/user", &m, NULL),
+			 MAILDROP_OK);
+	maildrop_close(m);
+	assert_int_equal(faccessat(s->root, "domain/user/new", F_OK, 0), 0);
+}
+
+/* Threat 42: what took a message's name after the scan is not lent. */
+static void test_threat_42_replaced_between_scan_and_open(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+	char text[100];
+
+	make_maildir(s);
+	fill_cur(s, 5);
+	m = open_session(s);
+	remove_file(s, "cur/1000.m.host:2,");
+	assert_int_equal(symlinkat("/etc/passwd", s->root, HOME "/cur/1000.m.host:2,"), 0);
+	remove_file(s, "cur/1001.m.host:2,");
+	assert_int_equal(mkfifoat(s->root, HOME "/cur/1001.m.host:2,", 0600), 0);
+	remove_file(s, "cur/1002.m.host:2,");
+	assert_int_equal(mkdirat(s->root, HOME "/cur/1002.m.host:2,", 0700), 0);
+	put_file(s, "cur/1003.m.host:2,", "another size\n");
+	put_file(s, "cur/1004.m.host:2,", "message\n4\n"); /* as long as the one before */
+	for (uint32_t n = 1; n <= 5; n++)
+		assert_int_equal(read_body(m, n, text, sizeof(text)), MAILDROP_GONE);
+	maildrop_close(m);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 2);
+	assert_entry(m, 1, "1003.m.host", strlen("another size\r\n"));
+	assert_entry(m, 2, "1004.m.host", strlen("message\r\n4\r\n"));
+	assert_int_equal(read_body(m, 2, text, sizeof(text)), MAILDROP_OK);
+	maildrop_close(m);
+}
+
+/* Threat 44: names that are no text, claims that are no sizes. */
+static void test_threat_44_odd_names(void **state)
+{
+	struct scratch *s = *state;
+	struct index_entry seen[8];
+	char longest[300] = "cur/8.";
+	struct maildrop *m;
+
+	make_maildir(s);
+	put_file(s, "cur/1.new\nline:2,", "1\n");
+	put_file(s, "cur/2.b:2,S:2,T", "2\n");
+	put_file(s, "cur/3.\xff\xfe\x80:2,", "3\n");
+	put_file(s, "new/4 with space", "4\n");
+	put_file(s, "cur/5.x,S=1,W=1:2,", "5 is longer\n");
+	put_file(s, "cur/6.x,S=999999999999,W=999999999999:2,", "6\n");
+	put_file(s, "cur/%n%s7:2,", "7\n");
+	memset(longest + strlen(longest), 'n', 253);
+	longest[4 + 255] = '\0';
+	put_file(s, longest, "8\n");
+	m = open_session(s);
+	assert_int_equal(session_count(m), 8);
+	for (uint32_t i = 0; i < 8; i++) {
+		char text[100];
+
+		seen[i] = session_entry(m, i + 1);
+		for (unsigned k = 0; k < seen[i].unique_id_size; k++)
+			assert_true(seen[i].unique_id[k] > ' ' && seen[i].unique_id[k] <= '~');
+		for (uint32_t k = 0; k < i; k++)
+			assert_false(seen[i].unique_id_size == seen[k].unique_id_size &&
+				     memcmp(seen[i].unique_id, seen[k].unique_id,
+					    seen[i].unique_id_size) == 0);
+		assert_int_equal(read_body(m, i + 1, text, sizeof(text)), MAILDROP_OK);
+		assert_int_equal(seen[i].octets, strlen(text) + 1);
+	}
+	maildrop_sweep(m);
+	maildrop_close(m);
+	/* the same ids when the index is lost */
+	remove_file(s, "valija-base");
+	remove_file(s, "valija-delta");
+	m = open_session(s);
+	for (uint32_t i = 0; i < 8; i++) {
+		struct index_entry e = session_entry(m, i + 1);
+
+		assert_int_equal(e.octets, seen[i].octets);
+		assert_int_equal(e.unique_id_size, seen[i].unique_id_size);
+		assert_memory_equal(e.unique_id, seen[i].unique_id, e.unique_id_size);
+	}
+	maildrop_close(m);
+}
+
+/* Threat 44: too many claims to count at login; none is believed when its message is read. */
+static void test_threat_44_lying_sizes_in_a_large_maildrop(void **state)
+{
+	enum { N = 2100 };
+	struct scratch *s = *state;
+	struct maildrop_snapshot snapshot;
+	char name[100], text[100];
+	struct maildrop *m;
+
+	make_maildir(s);
+	for (unsigned i = 0; i < N; i++) {
+		/* every tenth lies about W, every tenth about S */
+		snprintf(name, sizeof(name), "cur/%u.x,S=%d,W=%d:2,", 1000 + i, i % 10 == 3 ? 7 : 6,
+			 i % 10 == 4 ? 9 : 8);
+		put_file(s, name, "abc\n1\n");
+	}
+	forget();
+	m = open_session(s);
+	assert_int_equal(session_count(m), N);
+	assert_int_equal(world.messages, 0);
+	assert_int_equal(read_body(m, 1, text, sizeof(text)), MAILDROP_OK);
+	assert_int_equal(read_body(m, 4, text, sizeof(text)), MAILDROP_GONE);
+	assert_int_equal(read_body(m, 5, text, sizeof(text)), MAILDROP_GONE);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	/* the sweep has counted all of them */
+	forget();
+	m = open_session(s);
+	maildrop_snapshot(m, &snapshot);
+	assert_int_equal(snapshot.count, N);
+	assert_int_equal(snapshot.octets, N * 8);
+	assert_int_equal(world.messages, 0);
+	assert_int_equal(read_body(m, 4, text, sizeof(text)), MAILDROP_OK);
+	assert_int_equal(read_body(m, 5, text, sizeof(text)), MAILDROP_OK);
+	maildrop_close(m);
+}
+
+/* Threat 35: what a message says of itself has no part in its unique id or size. */
+static void test_threat_35_headers_are_not_believed(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	make_maildir(s);
+	put_file(s, "cur/1.a:2,", "X-UIDL: %n%s forged\nStatus: RO\nContent-Length: 5\n\n.\nx\n");
+	m = open_session(s);
+	assert_entry(m, 1, "1.a", 60);
+	maildrop_close(m);
+}
+
+/* Threat 33 in the store: ends and octets of every kind. */
+static void test_threat_33_ends_of_messages(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t octets;
+	} cases[] = {{"", 0},   {"a", 3},      {"a\n", 3}, {"a\r\n", 3}, {"a\r", 4},    {"\n", 2},
+		     {"\r", 3}, {"a\rb\n", 5}, {".", 3},   {"\n\n", 4},  {"a\r\r\n", 4}};
+	struct scratch *s = *state;
+	struct maildrop *m;
+	char name[100];
+
+	make_maildir(s);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		snprintf(name, sizeof(name), "cur/%zu.x:2,", 100 + i);
+		put_file(s, name, cases[i].text);
+	}
+	m = open_session(s);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct maildrop_body body;
+
+		assert_int_equal(session_entry(m, (uint32_t)i + 1).octets, cases[i].octets);
+		assert_int_equal(maildrop_body(m, (uint32_t)i + 1, &body, NULL), MAILDROP_OK);
+		assert_int_equal(body.octets, cases[i].octets);
+		assert_int_equal(body.stored, strlen(cases[i].text));
+		if (body.wire_form)
+			assert_int_equal(body.octets, body.stored);
+		close(body.fd);
+	}
+	maildrop_close(m);
+}
+
+static void an_index_that_is_lost_comes_again(void **state)
+{
+	static const char *const lost[][2] = {
+		{"valija-base", NULL}, {"valija-delta", NULL}, {"valija-base", "valija-delta"}};
+	static const uint32_t two[] = {2};
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	make_maildir(s);
+	fill_cur(s, 5);
+	put_file(s, "cur/900.odd id:2,", "x\n");
+	delete_messages(s, two, 1);
+	for (size_t i = 0; i < 3; i++) {
+		struct index_entry odd, again;
+
+		m = open_session(s);
+		odd = session_entry(m, 1);
+		maildrop_close(m);
+		for (int k = 0; k < 2 && lost[i][k]; k++)
+			remove_file(s, lost[i][k]);
+		m = open_session(s);
+		assert_int_equal(session_count(m), 5);
+		again = session_entry(m, 1);
+		assert_memory_equal(&odd, &again, sizeof(odd));
+		assert_entry(m, 2, "1001.m.host", strlen("message 1\r\n"));
+		maildrop_sweep(m);
+		maildrop_close(m);
+	}
+}
+
+static void overwrite(struct scratch *s, const char *name, off_t at)
+{
+	char path[300];
+	int fd;
+
+	snprintf(path, sizeof(path), HOME "/%s", name);
+	fd = openat(s->root, path, O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, "\xa5\x5a", 2, at), 2);
+	close(fd);
+}
+
+/* Damage anywhere in the index never shows a deleted message again nor hides another. */
+static void a_damaged_index_keeps_deletions(void **state)
+{
+	static const uint32_t two[] = {2};
+	struct scratch *s = *state;
+	struct maildrop *m;
+	struct err err;
+
+	make_maildir(s);
+	fill_cur(s, 4);
+	settle(s);
+	m = open_session(s);
+	assert_int_equal(maildrop_commit(m, two, 1, &err), MAILDROP_OK);
+	maildrop_close(m); /* no sweep: the file is there still */
+	overwrite(s, "valija-base", 100);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 3);
+	maildrop_close(m);
+	assert_true(has_file(s, "cur/1001.m.host:2,"));
+	/* a block that is only read later */
+	overwrite(s, "valija-base", 4096 + 50);
+	m = open_session(s);
+	maildrop_index_wrong(m);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 3);
+	assert_entry(m, 2, "1002.m.host", strlen("message 2\r\n"));
+	maildrop_close(m);
+	assert_false(has_file(s, "cur/1001.m.host:2,"));
+	/* and the log: a bad place, with a deletion behind it */
+	m = open_session(s);
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, NULL),
+			 MAILDROP_OK);
+	assert_int_equal(maildrop_commit(m, two, 1, &err), MAILDROP_OK);
+	maildrop_close(m);
+	overwrite(s, "valija-delta", 32 + 20);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 3);
+	assert_entry(m, 2, "1003.m.host", strlen("message 3\r\n"));
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_false(has_file(s, "cur/1002.m.host:2,"));
+}
+
+static void garbage_instead_of_an_index(void **state)
+{
+	static const char *const names[] = {"valija-base", "valija-delta"};
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	make_maildir(s);
+	fill_cur(s, 3);
+	settle(s);
+	for (int i = 0; i < 2; i++) {
+		put_file(s, names[i], "");
+		m = open_session(s);
+		assert_int_equal(session_count(m), 3);
+		maildrop_close(m);
+		put_file(s, names[i], "garbage that is long enough to hold a header, or so");
+		m = open_session(s);
+		assert_int_equal(session_count(m), 3);
+		maildrop_close(m);
+		remove_file(s, names[i]);
+		assert_int_equal(symlinkat("/etc/passwd", s->root,
+					   i ? HOME "/valija-delta" : HOME "/valija-base"),
+				 0);
+		m = open_session(s);
+		assert_int_equal(session_count(m), 3);
+		maildrop_close(m);
+	}
+}
+
+/* DEL names file and inode: a file put back from a backup is a message. */
+static void a_restored_file_is_not_hidden(void **state)
+{
+	static const uint32_t one[] = {1};
+	struct scratch *s = *state;
+	struct maildrop *m;
+	struct err err;
+
+	make_maildir(s);
+	fill_cur(s, 2);
+	m = open_session(s);
+	assert_int_equal(maildrop_commit(m, one, 1, &err), MAILDROP_OK);
+	maildrop_close(m);
+	put_file(s, "cur/1000.m.host:2,S", "restored\n");
+	m = open_session(s);
+	assert_int_equal(session_count(m), 2);
+	assert_entry(m, 2, "1000.m.host", strlen("restored\r\n"));
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_true(has_file(s, "cur/1000.m.host:2,S"));
+	assert_false(has_file(s, "cur/1000.m.host:2,"));
+}
+
+static void a_deleted_file_that_was_renamed_goes_too(void **state)
+{
+	static const uint32_t one[] = {1};
+	struct scratch *s = *state;
+	struct maildrop *m;
+	struct err err;
+
+	make_maildir(s);
+	fill_cur(s, 2);
+	m = open_session(s);
+	assert_int_equal(maildrop_commit(m, one, 1, &err), MAILDROP_OK);
+	move_file(s, "cur/1000.m.host:2,", "cur/1000.m.host:2,FS");
+	maildrop_close(m);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 1);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_false(has_file(s, "cur/1000.m.host:2,FS"));
+	assert_int_equal(count_files(s, "cur", NULL), 1);
+}
+
+static void ids_brought_along_win(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	make_maildir(s);
+	fill_cur(s, 4);
+	put_file(s, "cur/1100.new\nline:2,", "odd\n");
+	put_file(s, "valija-uidl",
+		 "old-id-1 1001.m.host\n"
+		 "1003.m.host 1002.m.host\n" /* the id that the rule gives to another one */
+		 "bad line\n"
+		 "two  spaces\n"
+		 "old-id-5 1100.new\\x0aline\n"
+		 "overruled 1000.m.host\r\n"
+		 "kept 1000.m.host\r\n");
+	for (int i = 0; i < 2; i++) {
+		m = open_session(s);
+		assert_int_equal(session_count(m), 5);
+		assert_entry(m, 1, "kept", strlen("message 0\r\n"));
+		assert_entry(m, 2, "old-id-1", strlen("message 1\r\n"));
+		assert_entry(m, 3, "1003.m.host", strlen("message 2\r\n"));
+		assert_int_equal(session_entry(m, 4).unique_id_size, 32);
+		assert_entry(m, 5, "old-id-5", 5);
+		maildrop_sweep(m);
+		maildrop_close(m);
+		if (i == 0) {
+			remove_file(s, "valija-base");
+			remove_file(s, "valija-delta");
+		}
+	}
+}
+
+static void a_collision_is_resolved_once_and_for_all(void **state)
+{
+	struct scratch *s = *state;
+	struct index_entry odd, literal;
+	struct maildrop *m;
+	char name[100];
+
+	make_maildir(s);
+	/* a message whose id is a digest, then one whose name is that digest */
+	put_file(s, "cur/odd name:2,", "odd\n");
+	m = open_session(s);
+	odd = session_entry(m, 1);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	snprintf(name, sizeof(name), "cur/%.32s:2,", odd.unique_id);
+	put_file(s, name, "literal\n");
+	for (int i = 0; i < 2; i++) {
+		struct index_entry a, b;
+
+		m = open_session(s);
+		assert_int_equal(session_count(m), 2);
+		a = session_entry(m, 1);
+		b = session_entry(m, 2);
+		/* built again, they come in the order of their names */
+		if (a.octets != odd.octets) {
+			struct index_entry swap = a;
+
+			a = b;
+			b = swap;
+		}
+		assert_memory_equal(a.unique_id, odd.unique_id, 32);
+		assert_int_equal(b.unique_id_size, 32);
+		assert_memory_not_equal(b.unique_id, odd.unique_id, 32);
+		if (i)
+			assert_memory_equal(b.unique_id, literal.unique_id, 32);
+		literal = b;
+		maildrop_close(m);
+		if (i == 0) {
+			remove_file(s, "valija-base");
+			remove_file(s, "valija-delta");
+		}
+	}
+}
+
+static void two_files_of_one_name(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	make_maildir(s);
+	put_file(s, "cur/1.twice:2,S", "one\n");
+	put_file(s, "cur/1.twice:2,", "another\n");
+	put_file(s, "new/2.linked", "one file\n");
+	assert_int_equal(linkat(s->root, HOME "/new/2.linked", s->root, HOME "/cur/2.linked:2,", 0),
+			 0);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 3);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 3);
+	maildrop_close(m);
+	assert_int_equal(count_files(s, "cur", NULL), 3);
+	assert_int_equal(count_files(s, "new", NULL), 0);
+}
+
+/* Threat 38: what cannot be recorded or unlinked is an error, and nothing is lost of sight. */
+static void test_threat_38_deletions_on_a_read_only_filesystem(void **state)
+{
+	static const uint32_t numbers[] = {1, 2};
+	struct scratch *s = *state;
+	struct maildrop *m, *second = NULL;
+	struct err err = {0};
+	char text[100];
+
+	make_maildir(s);
+	fill_cur(s, 3);
+	settle(s);
+	put_file(s, "new/5000.n", "new\n");
+	world.read_only = true;
+	m = open_session(s);
+	assert_int_equal(session_count(m), 4);
+	assert_entry(m, 4, "5000.n", 5);
+	assert_int_equal(read_body(m, 4, text, sizeof(text)), MAILDROP_OK);
+	assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &second, NULL),
+			 MAILDROP_IN_USE);
+	assert_int_equal(maildrop_commit(m, numbers, 2, &err), MAILDROP_TEMP);
+	assert_non_null(strstr(err.text, HOME));
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, &err),
+			 MAILDROP_TEMP);
+	assert_non_null(strstr(err.text, HOME));
+	world.read_only = false;
+	m = open_session(s);
+	assert_int_equal(session_count(m), 4);
+	maildrop_close(m);
+}
+
+static void a_full_disk_lets_mail_be_read_and_deleted(void **state)
+{
+	static const uint32_t numbers[] = {1, 4};
+	struct scratch *s = *state;
+	struct maildrop *m;
+	struct err err = {0};
+	char text[100];
+
+	make_maildir(s);
+	fill_cur(s, 4);
+	world.full = true;
+	m = open_session(s); /* no index yet, and no room for one */
+	assert_int_equal(session_count(m), 4);
+	assert_entry(m, 2, "1001.m.host", strlen("message 1\r\n"));
+	assert_int_equal(read_body(m, 1, text, sizeof(text)), MAILDROP_OK);
+	maildrop_close(m);
+	world.full = false;
+	settle(s);
+	put_file(s, "new/5000.n", "new\n");
+	world.full = true;
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, &err),
+			 MAILDROP_FULL);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 5);
+	assert_int_equal(maildrop_commit(m, numbers, 2, &err), MAILDROP_OK);
+	assert_false(has_file(s, "cur/1000.m.host:2,") || has_file(s, "cur/1003.m.host:2,"));
+	maildrop_sweep(m);
+	maildrop_close(m);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 3);
+	maildrop_close(m);
+	world.full = false;
+	m = open_session(s);
+	assert_int_equal(session_count(m), 3);
+	assert_entry(m, 3, "5000.n", 5);
+	maildrop_close(m);
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, &err),
+			 MAILDROP_OK);
+}
+
+static void no_room_for_the_log_alone(void **state)
+{
+	static const uint32_t numbers[] = {2};
+	struct scratch *s = *state;
+	struct maildrop *m;
+	struct err err = {0};
+
+	make_maildir(s);
+	fill_cur(s, 3);
+	usleep(20000);
+	settle(s);
+	m = open_session(s);
+	world.full = true;
+	assert_int_equal(maildrop_commit(m, numbers, 1, &err), MAILDROP_OK);
+	assert_false(has_file(s, "cur/1001.m.host:2,"));
+	maildrop_close(m);
+	world.full = false;
+	m = open_session(s);
+	assert_int_equal(session_count(m), 2);
+	maildrop_close(m);
+}
+
+/* A directory that cannot be read is an error that names it, never an empty list. */
+static void an_unreadable_directory_is_an_error(void **state)
+{
+	static const char *const names[] = {"new", "cur"};
+	struct scratch *s = *state;
+	struct maildrop *m = NULL;
+	struct err err = {0};
+
+	make_maildir(s);
+	fill_cur(s, 3);
+	for (int i = 0; i < 2; i++) {
+		char path[32];
+
+		world.unreadable = names[i];
+		assert_true(maildrop_open(&s->settings, s->root, HOME, &m, &err) < 0);
+		snprintf(path, sizeof(path), HOME "/%s", names[i]);
+		assert_non_null(strstr(err.text, path));
+		world.unreadable = NULL;
+	}
+	m = open_session(s);
+	maildrop_close(m);
+	assert_int_equal(unlinkat(s->root, HOME "/new", AT_REMOVEDIR), 0);
+	assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &m, &err), MAILDROP_TEMP);
+	assert_non_null(strstr(err.text, HOME "/new"));
+}
+
+/* A directory that changes twice in one tick of the clock has one time for two contents. */
+static void a_racy_time_is_not_believed(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	make_maildir(s);
+	world.frozen = 1700000000;
+	put_file(s, "cur/1.a:2,", "a\n");
+	m = open_session(s);
+	assert_int_equal(session_count(m), 1);
+	maildrop_close(m);
+	put_file(s, "cur/2.b:2,", "b\n");
+	put_file(s, "new/3.c", "c\n");
+	m = open_session(s);
+	assert_int_equal(session_count(m), 3);
+	maildrop_close(m);
+}
+
+static void commits_hold_when_the_index_was_taken_away(void **state)
+{
+	static const uint32_t numbers[] = {1, 3};
+	struct scratch *s = *state;
+	struct maildrop *m;
+	struct err err;
+
+	make_maildir(s);
+	fill_cur(s, 4);
+	settle(s);
+	for (int rebuilt = 0; rebuilt < 2; rebuilt++) {
+		struct maildrop_usage usage;
+
+		m = open_session(s);
+		remove_file(s, "valija-base");
+		remove_file(s, "valija-delta");
+		put_file(s, rebuilt ? "cur/1.x:2," : "cur/0.x:2,", "in front of all\n");
+		if (rebuilt)
+			assert_int_equal(maildrop_usage(&s->settings, s->root, HOME, &usage, &err),
+					 MAILDROP_OK);
+		assert_int_equal(maildrop_commit(m, numbers, rebuilt ? 1 : 2, &err), MAILDROP_OK);
+		maildrop_sweep(m);
+		maildrop_close(m);
+		m = open_session(s);
+		assert_int_equal(session_count(m), 3);
+		maildrop_close(m);
+	}
+	assert_true(has_file(s, "cur/1001.m.host:2,") && has_file(s, "cur/1003.m.host:2,"));
+	assert_true(has_file(s, "cur/1.x:2,"));
+	assert_false(has_file(s, "cur/0.x:2,"));
+}
+
+static void a_long_log_becomes_a_base(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop_snapshot snapshot;
+	struct index_entry before[3];
+	char from[100], to[100];
+	struct index_view *view;
+	struct maildrop *m;
+	struct stat st;
+
+	make_maildir(s);
+	fill_cur(s, 300);
+	settle(s);
+	m = open_session(s);
+	for (int k = 0; k < 3; k++)
+		before[k] = session_entry(m, 100 * (uint32_t)k + 1);
+	maildrop_close(m);
+	for (unsigned round = 0; round < 6; round++) {
+		for (unsigned i = 0; i < 300; i++) {
+			snprintf(from, sizeof(from), "cur/%u.m.host:2,%.*s", 1000 + i, (int)round,
+				 "ABCDEF");
+			snprintf(to, sizeof(to), "cur/%u.m.host:2,%.*s", 1000 + i, (int)round + 1,
+				 "ABCDEF");
+			move_file(s, from, to);
+		}
+		m = open_session(s);
+		assert_int_equal(session_count(m), 300);
+		maildrop_snapshot(m, &snapshot);
+		assert_int_equal(index_view_create(snapshot.base_fd, snapshot.delta_fd,
+						   snapshot.delta_size, snapshot.count,
+						   snapshot.octets, &view, NULL),
+				 0);
+		maildrop_sweep(m);
+		/* whatever the sweep did, the session's own files say what they said */
+		for (int k = 0; k < 3; k++) {
+			struct index_entry e;
+
+			memset(&e, 0, sizeof(e));
+			assert_int_equal(index_view_read(view, 100 * (uint32_t)k + 1, &e, 1, NULL),
+					 1);
+			assert_memory_equal(&e, &before[k], sizeof(e));
+		}
+		index_view_destroy(view);
+		maildrop_close(m);
+	}
+	assert_int_equal(fstatat(s->root, HOME "/valija-delta", &st, 0), 0);
+	assert_true(st.st_size < 70000);
+}
+
+static void usage_is_that_of_the_index(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop_usage usage;
+	struct maildrop *m;
+
+	assert_int_equal(maildrop_usage(&s->settings, s->root, HOME, &usage, NULL), MAILDROP_OK);
+	assert_int_equal(usage.messages, 0);
+	make_maildir(s);
+	fill_cur(s, 3);
+	assert_int_equal(maildrop_usage(&s->settings, s->root, HOME, &usage, NULL), MAILDROP_OK);
+	assert_int_equal(usage.messages, 3);
+	assert_int_equal(usage.octets, 30);
+	m = open_session(s);
+	put_file(s, "new/5000.n", "abc\n");
+	assert_int_equal(maildrop_usage(&s->settings, s->root, HOME, &usage, NULL), MAILDROP_OK);
+	assert_int_equal(usage.messages, 4);
+	assert_int_equal(usage.octets, 34);
+	assert_int_equal(session_count(m), 3);
+	maildrop_close(m);
+}
+
+static void a_message_that_was_wrong_is_mended(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+	char text[100];
+	int fd;
+
+	make_maildir(s);
+	fill_cur(s, 2);
+	usleep(20000);
+	settle(s);
+	/* changed in place, as no Maildir program should: the directory knows nothing of it */
+	fd = openat(s->root, HOME "/cur/1000.m.host:2,", O_WRONLY | O_APPEND);
+	assert_int_equal(write(fd, "more\n", 5), 5);
+	close(fd);
+	m = open_session(s);
+	assert_entry(m, 1, "1000.m.host", 11);
+	assert_int_equal(read_body(m, 1, text, sizeof(text)), MAILDROP_GONE);
+	maildrop_close(m);
+	m = open_session(s);
+	assert_entry(m, 1, "1000.m.host", 17);
+	assert_int_equal(read_body(m, 1, text, sizeof(text)), MAILDROP_OK);
+	maildrop_close(m);
+	/* of the same size: only who reads it can tell */
+	fd = openat(s->root, HOME "/cur/1001.m.host:2,", O_WRONLY);
+	assert_int_equal(write(fd, "\n\n", 2), 2);
+	close(fd);
+	m = open_session(s);
+	maildrop_body_wrong(m, 2);
+	maildrop_close(m);
+	m = open_session(s);
+	assert_entry(m, 2, "1001.m.host", 13);
+	maildrop_close(m);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, watched_begin, scratch_end)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_new_maildrop_is_empty_and_made, scratch_begin,
-						scratch_end),
-		cmocka_unit_test_setup_teardown(messages_are_numbered_by_delivery, scratch_begin,
-						scratch_end),
-		cmocka_unit_test_setup_teardown(deletions_hold_and_only_those, scratch_begin,
-						scratch_end),
+		TEST(a_new_maildrop_is_empty_and_made),
+		TEST(messages_are_numbered_by_delivery),
+		TEST(deletions_hold_and_only_those),
+		TEST(a_warm_login_reads_no_directory_and_no_message),
+		TEST(new_mail_of_others_costs_a_look_at_new_only),
+		TEST(flags_change_names_and_nothing_else),
+		TEST(test_threat_40_the_snapshot_is_stable),
+		TEST(test_threat_39_one_session_at_a_time),
+		TEST(test_threat_41_odd_entries),
+		TEST(test_threat_41_links_of_other_owners),
+		TEST(test_threat_41_a_maildir_of_links),
+		TEST(homes_stay_below_the_root),
+		TEST(test_threat_42_replaced_between_scan_and_open),
+		TEST(test_threat_44_odd_names),
+		TEST(test_threat_44_lying_sizes_in_a_large_maildrop),
+		TEST(test_threat_35_headers_are_not_believed),
+		TEST(test_threat_33_ends_of_messages),
+		TEST(an_index_that_is_lost_comes_again),
+		TEST(a_damaged_index_keeps_deletions),
+		TEST(garbage_instead_of_an_index),
+		TEST(a_restored_file_is_not_hidden),
+		TEST(a_deleted_file_that_was_renamed_goes_too),
+		TEST(ids_brought_along_win),
+		TEST(a_collision_is_resolved_once_and_for_all),
+		TEST(two_files_of_one_name),
+		TEST(test_threat_38_deletions_on_a_read_only_filesystem),
+		TEST(a_full_disk_lets_mail_be_read_and_deleted),
+		TEST(no_room_for_the_log_alone),
+		TEST(an_unreadable_directory_is_an_error),
+		TEST(a_racy_time_is_not_believed),
+		TEST(commits_hold_when_the_index_was_taken_away),
+		TEST(a_long_log_becomes_a_base),
+		TEST(usage_is_that_of_the_index),
+		TEST(a_message_that_was_wrong_is_mended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
