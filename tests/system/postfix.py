@@ -47,6 +47,7 @@ virtual_mailbox_domains = example.org
 virtual_transport = {transport}
 valija_destination_recipient_limit = 1
 lmtp_line_length_limit = 0
+message_drop_headers =
 queue_run_delay = 1s
 minimal_backoff_time = 1s
 maximal_backoff_time = 2s
