@@ -66,6 +66,7 @@ class Office:
         self.process = None
         self.log = []
         self.allowed = []
+        self.checked = 0
         self.limit_files = None
         self.news = threading.Condition()
         self.delivered = 0
@@ -192,7 +193,7 @@ class Office:
 
     def start(self, wait=True):
         assert not self.process
-        self.log = []
+        self.log, self.checked = [], 0
         self.process = subprocess.Popen(
             self._command(self.bin / 'valijad', '-c', self.conf), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
@@ -240,8 +241,11 @@ class Office:
         with self.news:
             return len(self.log)
 
-    def reload(self):
+    def reload(self, words=r'\breloaded\b'):
+        """SIGHUP, and waits for what the log says about it."""
+        mark = self.mark()
         self.process.send_signal(signal.SIGHUP)
+        self.wait_log(words, since=mark)
 
     def allow(self, *patterns):
         """Error lines that this test brings about."""
@@ -285,7 +289,9 @@ class Office:
         self.stop()
         return self.start()
 
-    def check_log(self, since=0):
+    def check_log(self):
+        """Looks at what was said since the last look."""
+        since, self.checked = self.checked, self.mark()
         text = '\n'.join(line for line in self.log[since:] if line is not None)
         assert not SANITIZER.search(text), text
         bad = [line for line in text.split('\n') if re.search(r'\]: error: ', line) and

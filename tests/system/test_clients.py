@@ -10,6 +10,8 @@ NAMES = ('plain', 'plain-crlf', 'multipart-attachment', 'multipart-nested', 'eig
          'body-of-empty-lines', 'from-lines', 'trailing-spaces', 'forwarded', 'large-attachment')
 MAIL = [(name, octets) for name, octets in generate.messages() if name in NAMES]
 
+NEWS = b'Return-Path: <news@example.org>\nSubject: news\n\nnews\n'
+
 EACH = pytest.mark.parametrize(
     'kind, mode', [(kind, mode) for kind in clients.ALL for mode in kind.modes],
     ids=lambda value: value if isinstance(value, str) else value.__name__)
@@ -55,6 +57,6 @@ def test_keep_and_fetch_only_what_is_new(shared, user, client):
     assert_same(client, client.fetch(keep=True), MAIL)
     assert len(shared.files(user)) == len(MAIL)
     assert client.fetch(keep=True) == []
-    shared.put(user, b'Subject: news\n\nnews\n')
-    assert_same(client, client.fetch(keep=True), [('news', b'Subject: news\n\nnews\n')])
+    shared.put(user, NEWS)
+    assert_same(client, client.fetch(keep=True), [('news', NEWS)])
     assert len(shared.files(user)) == len(MAIL) + 1

@@ -147,19 +147,13 @@ def test_the_monitor_killed_takes_its_children_along(make_office):
 
 # configuration
 
-def reload(office, words=r'\bready\b'):
-    mark = office.mark()
-    office.reload()
-    office.wait_log(words, since=mark)
-
-
 def test_reload_keeps_open_sessions_and_starts_new_ones(make_office, connect):
     office = make_office()
     office.put_many('demo', MAIL)
     old = connect(office)
     old.login('demo', PASSWORD)
     before = set(office.children())
-    reload(office)
+    office.reload()
     office.add_user('second')
     new = connect(office)
     new.login('second', PASSWORD)
@@ -186,11 +180,11 @@ def test_a_bad_configuration_changes_nothing_and_says_why(make_office, connect, 
     assert f'{office.conf.name}:' in checked.stderr, checked.stderr
     office.allow('valija.conf')
     before = set(office.children())
-    reload(office, r'valija\.conf:\d+')
+    office.reload(r'valija\.conf:\d+')
     serves_within(office, 5)
     assert set(office.children()) >= before
     office.conf.write_text(good)
-    reload(office)
+    office.reload()
     serves_within(office, 5)
 
 
@@ -262,7 +256,7 @@ def test_a_users_file_that_turns_bad_leaves_the_old_users(make_office, connect):
 def test_a_password_is_never_in_the_log(make_office, connect):
     office = make_office()
     office.set('log_level', '"debug"')
-    reload(office)
+    office.reload()
     secret = 'x7-never-in-a-log'
     office.add_user('quiet', secret)
     client = connect(office)

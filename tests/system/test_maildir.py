@@ -154,7 +154,8 @@ def test_threat_42_a_message_replaced_between_scan_and_open(shared, user, connec
         assert not reply.startswith('+OK') or len(client.body()) == len(wire_form(MAIL[2]))
     except EOFError:
         pass  # cut: the announced octets could not be sent
-    again = session(connect, shared, user)
+    client.close()
+    again = login_within(connect, shared, user)
     assert again.stat()[0] == 1
     assert again.retr(1) == wire_form(MAIL[2] + b'longer than it was\n')
 

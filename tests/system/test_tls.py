@@ -97,9 +97,7 @@ def test_sessions_are_resumed_also_after_a_reload(make_office, version):
     first, session = reused(None)
     assert not first
     assert reused(session)[0]
-    mark = office.mark()
     office.reload()
-    office.wait_log(r'\bready\b', since=mark)
     assert reused(session)[0]
 
 
@@ -142,7 +140,5 @@ def test_a_renewed_certificate_is_served_after_a_reload(tool, make_office):
     certificate, key = make_certificate(tool, office.scratch, 'renewed.test')
     (office.dir / 'tls/cert.pem').write_bytes(certificate.read_bytes())
     (office.dir / 'tls/key.pem').write_bytes(key.read_bytes())
-    mark = office.mark()
     office.reload()
-    office.wait_log(r'\bready\b', since=mark)
     assert names_served(office, 'localhost') == {'renewed.test'}
