@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 enum {
-	TURN_MAX = 256 * 1024,  /* octets out before others have their turn */
+	TURN_MAX = 256 * 1024,  /* octets in and out before others have their turn */
 	ROOM_MIN = 4096,        /* of the scratch: with less the session is asked after a send */
 	LINGER_MS = 2000,       /* for what the peer sent behind its last command */
 	LINGER_MAX = 64 * 1024, /* octets of it */
@@ -127,7 +127,11 @@ static size_t put(struct conn *conn, const char *data, size_t size)
 
 static void send_rendered(struct conn *conn, const char *data, size_t size)
 {
-	size_t done = put(conn, data, size);
+	size_t done;
+
+	if (conn->tls && conn->closing) /* close_notify goes with it */
+		tls_session_hold(conn->tls, true);
+	done = put(conn, data, size);
 
 	if (done < size && conn->phase == PHASE_OPEN)
 		keep_tail(conn, data + done, size - done);
@@ -293,8 +297,8 @@ static bool step(struct conn *conn, bool *readable, size_t *spent)
 {
 	char *out = loop_scratch(loop_of(conn), LOOP_SCRATCH_OUTPUT, CONN_SCRATCH);
 	pop3_span in = {0};
+	size_t used, had;
 	bool progress;
-	size_t used;
 
 	if (!out) {
 		die(conn, CONN_CUT);
@@ -306,7 +310,9 @@ static bool step(struct conn *conn, bool *readable, size_t *spent)
 		in = read_some(conn, readable);
 	if (conn->phase != PHASE_OPEN)
 		return false;
+	had = in.size;
 	used = render(conn, &in, out, &progress);
+	*spent += used + had - in.size;
 	if (conn->phase != PHASE_OPEN)
 		return false;
 	/* commands sent in the clear behind STLS never run (threat 1) */
@@ -315,7 +321,6 @@ static bool step(struct conn *conn, bool *readable, size_t *spent)
 	keep_input(conn, in);
 	if (used && conn->phase == PHASE_OPEN)
 		send_rendered(conn, out, used);
-	*spent += used;
 	return progress || conn->blocked || conn->want_tls || conn->closing || conn->file_fd >= 0;
 }
 
@@ -338,12 +343,14 @@ static void linger_read(struct conn *conn)
 }
 
 /* Everything is out. A socket closed with octets unread answers with a reset, which can overtake
- * the last reply: then the end of those octets is waited for, for a while. */
-static void end(struct conn *conn)
+ * the last reply: then the end of those octets is waited for, for a while. dry: it was read empty
+ * a moment ago. */
+static void end(struct conn *conn, bool dry)
 {
 	char *buffer = loop_scratch(loop_of(conn), LOOP_SCRATCH_INPUT, CONN_INPUT_MAX);
 
-	if (!conn->eof && buffer && recv(conn->fd, buffer, CONN_INPUT_MAX, MSG_DONTWAIT) > 0)
+	if (!conn->eof && !dry && buffer &&
+	    recv(conn->fd, buffer, CONN_INPUT_MAX, MSG_DONTWAIT) > 0)
 		conn->linger = calloc(1, sizeof(*conn->linger));
 	if (!conn->linger) {
 		die(conn, CONN_CLOSED_BY_US);
@@ -435,6 +442,7 @@ static void flush_held(struct conn *conn)
 
 static void pump(struct conn *conn, bool readable)
 {
+	const bool asked = readable;
 	size_t spent = 0;
 	bool more = true;
 
@@ -444,7 +452,7 @@ static void pump(struct conn *conn, bool readable)
 			return;
 		}
 		if (conn->closing) {
-			end(conn);
+			end(conn, asked && !readable);
 			return;
 		}
 		if (spent >= TURN_MAX)

@@ -76,6 +76,11 @@ static int bio_read(BIO *bio, char *data, int size)
 	BIO_clear_retry_flags(bio);
 	if (session->nuisances > NUISANCES_MAX)
 		return -1;
+	/* a flight of ours is on its way out: nothing can have come in answer to it */
+	if (!session->established && session->server->out_used) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
 	do
 		got = recv(session->fd, data, (size_t)size, MSG_DONTWAIT);
 	while (got < 0 && errno == EINTR);
@@ -320,7 +325,7 @@ int tls_session_write(struct tls_session *session, const char *buf, uint32_t siz
 	}
 	if (result <= 0 && !done)
 		result = result < 0 || size ? (int)translate(session, result) : 0;
-	leave(session, false);
+	leave(session, session->hold);
 	if (session->cut)
 		return fail(session, TLS_CUT);
 	return done ? (int)done : result;
@@ -347,6 +352,11 @@ enum tls_status tls_session_flush(struct tls_session *session)
 	}
 	drop_unsent(session);
 	return TLS_OK;
+}
+
+void tls_session_hold(struct tls_session *session, bool hold)
+{
+	session->hold = hold;
 }
 
 bool tls_session_blocked(const struct tls_session *session)

@@ -56,6 +56,8 @@ int tls_session_write(struct tls_session *session, const char *buf, uint32_t siz
 /* Sends what waits. The last records of a handshake wait, too, so that the first octets written can
  * go with them: call this when nothing is to be written. TLS_OK: nothing waits any more. */
 enum tls_status tls_session_flush(struct tls_session *session);
+/* While held, what is written waits for more to go with, or for flush or shutdown. */
+void tls_session_hold(struct tls_session *session, bool hold);
 bool tls_session_blocked(const struct tls_session *session); /* the socket refused what waits */
 /* Says close_notify, if that does not block; once. Nothing can be written afterwards. */
 void tls_session_shutdown(struct tls_session *session);

@@ -38,6 +38,7 @@ struct tls_session {
 	int fd;
 	uint16_t nuisances; /* key updates and renegotiations asked for */
 	bool held;          /* unsent was not tried yet */
+	bool hold;          /* let what is written wait */
 	bool eof, cut, failed, established;
 };
 
