@@ -309,10 +309,17 @@ def test_an_unreadable_maildrop_is_an_error_and_never_empty(shared, user, connec
     shared.allow('.')
     if os.geteuid() == 0 and shared.mail.stat().st_uid == 0:
         pytest.skip('the keeper is root here')
-    os.utime(path)  # something changed: the index alone cannot answer
-    client = connect(shared)
-    client.ok(f'USER {user}')
-    assert client.ask(f'PASS {PASSWORD}').startswith('-ERR [SYS/')
+    for _ in range(20):
+        os.utime(path)  # something changed: the index alone cannot answer
+        client = connect(shared)
+        client.ok(f'USER {user}')
+        reply = client.ask(f'PASS {PASSWORD}')
+        if reply.startswith('-ERR'):
+            break
+        # the last session was still putting its things in order: an answer of the index is right
+        assert client.stat()[0] == 3
+        client.quit()
+    assert reply.startswith('-ERR [SYS/')
     path.chmod(0o700)
     assert uids(connect, shared, user) == before
 
