@@ -3,35 +3,138 @@
  */
 #include "fetch/fetch.h"
 
+#include "base/log.h"
+#include "base/text.h"
+#include "fetch/config_file.h"
+#include "fetch/jobs.h"
 #include "fetch/options.h"
 #include "fetch/report_json.h"
 #include "fetch/run.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 static int complain(const struct err *err)
 {
-	fprintf(stderr, "valija fetch: %s\n", err->text);
+	char text[sizeof(err->text) * 2];
+
+	text_escape(text, sizeof(text) - 1, span_of(err->text));
+	fprintf(stderr, "valija fetch: %s\n", text);
 	return err->code ? err->code : EX_SOFTWARE;
 }
 
+/* One account of the command line. */
 static int fetch_url(struct fetch_account *account, const struct fetch_options *options,
 		     const char *url, struct err *err)
 {
-	struct fetch_account given = *account;
+	enum fetch_tls tls = account->tls;
 
-	/* --tls wins over the URL's scheme */
 	if (fetch_account_url(account, url, err) < 0)
 		return complain(err);
-	if (options->tls_given)
-		account->tls = given.tls;
+	if (options->tls_given) /* wins over the URL's scheme */
+		account->tls = tls;
 	if (fetch_account_check(account, err) < 0)
 		return complain(err);
 	return fetch_run(account, options);
+}
+
+/* The accounts that are named, or all. */
+static int choose(const struct fetch_config *config, char **names, int count,
+		  const struct fetch_account **ret, struct err *err)
+{
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < config->count && count == 0; i++)
+		ret[used++] = &config->accounts[i];
+	for (int n = 0; n < count; n++) {
+		unsigned i = 0;
+
+		while (i < config->count && strcmp(config->accounts[i].name, names[n]) != 0)
+			i++;
+		if (i == config->count)
+			return err_set(err, EX_USAGE, "there is no account \"%.80s\"", names[n]);
+		ret[used++] = &config->accounts[i];
+	}
+	return (int)used;
+}
+
+/* What the command line says counts for every account of the file. */
+static int override(struct fetch_config *config, int argc, char **argv, struct err *err)
+{
+	struct fetch_options again;
+
+	for (unsigned i = 0; i < config->count; i++) {
+		if (fetch_options_parse(argc, argv, &again, &config->accounts[i], err) < 0 ||
+		    fetch_account_check(&config->accounts[i], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int fetch_configured(struct fetch_config *config, int argc, char **argv,
+			    struct fetch_options *options, struct err *err)
+{
+	const struct fetch_account **chosen;
+	int count, code;
+
+	if (override(config, argc, argv, err) < 0)
+		return complain(err);
+	chosen = calloc(config->count + (size_t)argc, sizeof(const struct fetch_account *));
+	if (!chosen)
+		return EX_OSERR;
+	count = choose(config, argv + options->first, argc - options->first, chosen, err);
+	if (count == 0)
+		err_set(err, EX_CONFIG, "the configuration file names no account");
+	if (!options->state && config->state[0])
+		options->state = config->state;
+	options->jobs = options->jobs ? options->jobs : config->jobs;
+	options->several = count > 1 && options->jobs > 1;
+	if (count <= 0)
+		code = complain(err);
+	else if (count > 1 && options->record)
+		code = complain((err_set(err, EX_USAGE, "--record takes one account"), err));
+	else if (count == 1)
+		code = fetch_run(chosen[0], options);
+	else
+		code = fetch_jobs(chosen, (unsigned)count, options->jobs, options);
+	free(chosen);
+	return code;
+}
+
+static int init(const char *file, struct err *err)
+{
+	if (fetch_config_init(file, err) < 0)
+		return complain(err);
+	printf("%s is made: put your account in, then try: valija fetch --dry-run\n", file);
+	return EX_OK;
+}
+
+static int fetch_from_file(int argc, char **argv, struct fetch_options *options, struct err *err)
+{
+	char place[FETCH_PATH_MAX];
+	struct fetch_config config;
+	int code;
+
+	if (!options->config && fetch_config_place(place, sizeof(place), err) < 0)
+		return complain(err);
+	if (!options->config)
+		options->config = place;
+	if (options->init)
+		return init(options->config, err);
+	if (fetch_config_read(options->config, &config, err) < 0) {
+		code = complain(err);
+		if (err->errnum == ENOENT)
+			fprintf(stderr, "valija fetch: \"valija fetch --init\" makes one\n");
+		return code;
+	}
+	code = fetch_configured(&config, argc, argv, options, err);
+	fetch_config_finish(&config);
+	return code;
 }
 
 int fetch_main(int argc, char **argv)
@@ -51,12 +154,12 @@ int fetch_main(int argc, char **argv)
 		fetch_usage();
 		return EX_OK;
 	}
+	log_open("valija fetch", options.verbose ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR);
 	if (options.json && !report_json_available()) {
 		err_set(&err, EX_UNAVAILABLE, "this build has no JSON (libjansson was missing)");
 		return complain(&err);
 	}
 	if (argc - options.first == 1 && strstr(argv[options.first], "://"))
 		return fetch_url(&account, &options, argv[options.first], &err);
-	fetch_usage();
-	return EX_USAGE;
+	return fetch_from_file(argc, argv, &options, &err);
 }

@@ -180,9 +180,9 @@ int journal_write_seen(struct journal *journal, uint32_t index, struct err *err)
 	const struct seen *s = &journal->entries[index];
 
 	return add_line(journal, err,
-			"S %" PRId64 " %c%s %" PRIu64 " %" PRIu64 " %016" PRIx64 " %s\n", s->time,
-			"?wpm"[s->state], s -> remove ? "d" : "", s->announced, s->octets,
-			s->head_hash, journal->names + s->identity);
+			"S %" PRId64 " %c%s%s %" PRIu64 " %" PRIu64 " %016" PRIx64 " %s\n",
+			s->time, "?wpm"[s->state], s->remove ? "d" : "", s->renamed ? "r" : "",
+			s->announced, s->octets, s->head_hash, journal->names + s->identity);
 }
 
 static int write_short(struct journal *journal, char kind, int64_t time, uint32_t index,
@@ -210,7 +210,7 @@ int journal_write_gone(struct journal *journal, uint32_t index, struct err *err)
 
 	seen->state = SEEN_UNKNOWN;
 	seen->absent = 0;
-	seen->remove = false;
+	seen->remove = seen->renamed = false;
 	return rc;
 }
 

@@ -36,6 +36,7 @@ struct seen {
 	uint32_t identity;  /* where the text is, see journal_identity */
 	uint8_t state;      /* enum seen_state */
 	bool remove;        /* its deletion is decided: that it vanishes is no surprise */
+	bool renamed;       /* its unique id is not the one it was delivered under */
 	bool listed;        /* in this session's listing */
 	bool twice;         /* listed more than once: names no single message */
 };

@@ -59,13 +59,19 @@ static int flags(pop3_span text, struct seen *seen)
 	static const char states[] = "?wpm";
 	const char *at;
 
-	if (text.size < 1 || text.size > 2 || text.data[0] == '?' || text.data[0] == '\0')
+	if (text.size < 1 || text.size > 3 || text.data[0] == '?' || text.data[0] == '\0')
 		return -1;
 	at = strchr(states, text.data[0]);
-	if (!at || (text.size == 2 && text.data[1] != 'd'))
+	if (!at)
 		return -1;
 	seen->state = (uint8_t)(at - states);
-	seen->remove = text.size == 2;
+	for (size_t i = 1; i < text.size; i++) {
+		bool *flag = text.data[i] == 'd' ? &seen->remove : &seen->renamed;
+
+		if ((text.data[i] != 'd' && text.data[i] != 'r') || *flag)
+			return -1;
+		*flag = true;
+	}
 	return 0;
 }
 

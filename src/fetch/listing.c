@@ -117,7 +117,7 @@ static int take_listing(struct transfer *t, struct pop3_client_event *event, str
 					   : note_unique_id(t, event, err);
 }
 
-int transfer_list(struct transfer *t, struct err *err)
+static int converse(struct transfer *t, struct err *err)
 {
 	static const enum pop3_command commands[] = {POP3_UIDL, POP3_LIST};
 	struct pop3_client_event event;
@@ -138,6 +138,15 @@ int transfer_list(struct transfer *t, struct err *err)
 		if (take_listing(t, &event, err) < 0)
 			return -1;
 	} while (next < 2 || pop3_client_unanswered(&t->dialog->client));
+	return 0;
+}
+
+int transfer_list(struct transfer *t, struct err *err)
+{
+	if (converse(t, err) < 0) {
+		t->trouble_under_pipelining = t->pipelining && t->dialog->closed;
+		return -1;
+	}
 	drop_duplicates(t);
 	return 0;
 }

@@ -67,7 +67,8 @@ static const struct seen *named(struct maildir_sink *m, struct journal *journal,
 
 		if (seen->state != SEEN_WHOLE && seen->state != SEEN_PARTIAL)
 			continue;
-		sink_id(m->key, journal_identity(journal, seen), other);
+		sink_message_id(m->key, journal_identity(journal, seen),
+				seen->state == SEEN_PARTIAL, other);
 		if (strcmp(other, id) == 0)
 			return seen;
 	}
@@ -211,6 +212,40 @@ int sink_maildir_scan(struct sink *sink, struct err *err)
 	if (m->present_count)
 		qsort(m->present, m->present_count, SINK_ID_SIZE, compare_ids);
 	return 0;
+}
+
+struct removal {
+	const char *id;
+	int dir;
+};
+
+static int remove_one(struct maildir_sink *m, const char *name, void *context, struct err *err)
+{
+	const struct removal *removal = context;
+	const char *v = strstr(name, ".V");
+
+	if (!v || strncmp(v + 2, removal->id, SINK_ID_SIZE - 1) != 0)
+		return 0;
+	if (m->sink.files->unlinkat(removal->dir, name, 0) < 0 && errno != ENOENT)
+		return err_sys(err, EX_IOERR, errno, "cannot remove %s", name);
+	return 0;
+}
+
+/* The headers alone are not worth much: they are looked for in new and cur only. */
+int sink_maildir_remove(struct sink *sink, const char *id, struct err *err)
+{
+	struct maildir_sink *m = (struct maildir_sink *)sink;
+	struct removal removal = {.id = id, .dir = m->new_dir};
+	int rc = for_each(m, m->new_dir, remove_one, &removal, err);
+
+	if (rc < 0)
+		return -1;
+	removal.dir = openat(m->root, "cur", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (removal.dir < 0)
+		return err_sys(err, EX_IOERR, errno, "cannot open the Maildir's cur");
+	rc = for_each(m, removal.dir, remove_one, &removal, err);
+	close(removal.dir);
+	return rc;
 }
 
 bool sink_maildir_has(struct sink *sink, const char *id)

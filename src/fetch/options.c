@@ -37,6 +37,7 @@ enum {
 	OPT_MARK_SEEN,
 	OPT_DRY_RUN,
 	OPT_ACCEPT,
+	OPT_ACCEPT_REMOVALS,
 	OPT_JSON,
 	OPT_JOBS,
 	OPT_RECORD,
@@ -76,6 +77,7 @@ static const struct option long_options[] = {
 	{"mark-seen", no_argument, NULL, OPT_MARK_SEEN},
 	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
 	{"accept-new-uidls", no_argument, NULL, OPT_ACCEPT},
+	{"accept-removals", no_argument, NULL, OPT_ACCEPT_REMOVALS},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"jobs", required_argument, NULL, OPT_JOBS},
 	{"record", required_argument, NULL, OPT_RECORD},
@@ -257,6 +259,9 @@ static int run_option(int option, char *value, struct fetch_options *o, struct e
 	case OPT_ACCEPT:
 		o->accept_new_uidls = true;
 		return 0;
+	case OPT_ACCEPT_REMOVALS:
+		o->accept_removals = true;
+		return 0;
 	case OPT_JSON:
 		o->json = true;
 		return 0;
@@ -280,7 +285,7 @@ int fetch_options_parse(int argc, char **argv, struct fetch_options *options,
 {
 	int option;
 
-	*options = (struct fetch_options){.jobs = 1};
+	*options = (struct fetch_options){0};
 	optind = 0; /* GNU: start anew, the caller may have parsed before */
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "c:vqh", long_options, NULL)) != -1) {

@@ -10,6 +10,8 @@ struct fetch_options {
 	const char *record;
 	const char *whole;
 	bool mark_seen, dry_run, accept_new_uidls;
+	bool accept_removals;
+	bool several; /* accounts at once: no bars */
 	bool json, verbose, quiet, init, help;
 	unsigned jobs;
 	int first;             /* index in argv of the first account or URL */

@@ -196,11 +196,10 @@ void plan_brake(struct journal *journal, const struct message *messages, uint32_
 			brake.fresh++;
 	}
 	present = brake.known - brake.missing + brake.just_missing; /* last time */
-	brake.vanished = present >= BRAKE_FEW && brake.just_missing * 2 > present;
 	/* a few strangers after the mailbox was emptied are new mail; as many as were lost are not
 	 */
-	brake.stop = brake.known >= BRAKE_FEW && brake.missing * 2 > brake.known &&
-		     brake.fresh >= BRAKE_FEW && brake.fresh * 4 >= brake.missing;
-	brake.stop |= brake.vanished;
+	brake.strangers = brake.known >= BRAKE_FEW && brake.missing * 2 > brake.known &&
+			  brake.fresh >= BRAKE_FEW && brake.fresh * 4 >= brake.missing;
+	brake.stop = brake.strangers || (present >= BRAKE_FEW && brake.just_missing * 2 > present);
 	*ret = brake;
 }

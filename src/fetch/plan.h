@@ -48,8 +48,7 @@ struct plan_totals {
 
 struct plan_settings {
 	const struct fetch_account *account;
-	int64_t now; /* seconds since 1970 */
-	bool delete_possible;
+	int64_t now;                                             /* seconds since 1970 */
 	bool (*removed)(void *context, const struct seen *seen); /* FETCH_FOLLOW; else NULL */
 	void *context;
 	const char *whole; /* unique id wanted whole, "all", or NULL */
@@ -62,8 +61,8 @@ const char *plan_reason_text(enum plan_reason reason);
 
 struct plan_brake {
 	uint32_t known, missing, just_missing, fresh;
-	bool stop;     /* must not go on with fresh ones */
-	bool vanished; /* most were here last time and are not now */
+	bool strangers; /* and about as many unknown ones are there: changed ids */
+	bool stop;      /* not to be believed without being told to */
 };
 
 /* Compares the listing (entries' listed) with what the journal expects to be on the server. */

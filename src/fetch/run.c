@@ -2,11 +2,12 @@
 #include "fetch/run.h"
 
 #include "base/text.h"
+#include "fetch/confine.h"
 #include "fetch/login.h"
 #include "fetch/password.h"
 #include "fetch/record.h"
 #include "fetch/state.h"
-#include "fetch/transfer.h"
+#include "fetch/visit.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -31,6 +32,7 @@ struct run {
 	struct sink *sink;
 	struct secret password;
 	struct fetch_profile profile;
+	bool dry;
 	bool lock_step; /* the server breaks under pipelining */
 	int64_t started;
 	char key[STATE_KEY_MAX];
@@ -75,26 +77,17 @@ static int remember_profile(struct run *run, struct err *err)
 	return journal_remember(run->journal, profile_key(run), text, err);
 }
 
-static int open_sink(struct run *run, struct err *err)
+static int open_parts(struct run *run, int state_dir, struct err *err)
 {
-	return sink_maildir_open(run->files, run->account->target, span_of(run->key), run->journal,
-				 &run->sink, err);
-}
-
-static int prepare(struct run *run, struct err *err)
-{
+	struct sink_settings sink = {.files = run->files,
+				     .account = run->account,
+				     .key = span_of(run->key),
+				     .state_dir = state_dir};
 	char name[STATE_NAME_MAX];
-	int dir, rc;
 
-	if (state_key(run->account, run->key, err) < 0)
-		return -1;
-	dir = state_open(run->files, run->options->state, err);
-	if (dir < 0)
-		return -1;
 	state_journal_name(run->account, run->key, name);
-	rc = journal_open(run->files, dir, name, run->account->name, &run->journal, err);
-	close(dir);
-	if (rc < 0 || open_sink(run, err) < 0)
+	if (journal_open(run->files, state_dir, name, run->account->name, &run->journal, err) < 0 ||
+	    sink_open(&sink, run->journal, &run->sink, err) < 0)
 		return -1;
 	recall_profile(run);
 	if (run->options->record &&
@@ -103,56 +96,26 @@ static int prepare(struct run *run, struct err *err)
 	return fetch_password(run->account, &run->password, err);
 }
 
-/* What is no longer listed is remembered as absent, and the other way round. */
-static int note_absent(struct run *run, struct err *err)
+static int prepare(struct run *run, struct err *err)
 {
-	int64_t now = time(NULL);
+	int dir, rc;
 
-	for (uint32_t i = 0; i < journal_count(run->journal); i++) {
-		struct seen *seen = journal_at(run->journal, i);
-		bool absent = !seen->listed;
-
-		if (seen->state == SEEN_UNKNOWN || absent == (seen->absent != 0))
-			continue;
-		seen->absent = absent ? now : 0;
-		if (journal_write_absent(run->journal, i, err) < 0)
-			return -1;
-	}
-	return journal_commit(run->journal, err);
+	if (state_key(run->account, run->key, err) < 0)
+		return -1;
+	dir = state_open(run->files, run->options->state, err);
+	if (dir < 0)
+		return -1;
+	rc = open_parts(run, dir, err);
+	if (rc == 0)
+		rc = fetch_confine(run->account, dir, err);
+	close(dir);
+	return rc;
 }
 
-static int brake(struct run *run, struct transfer *t, struct err *err)
+static bool stores_crlf(const struct fetch_account *account)
 {
-	struct plan_brake brake;
-
-	plan_brake(run->journal, t->messages, t->count, &brake);
-	if (!brake.stop)
-		return 0;
-	if (brake.fresh * 4 < brake.missing) {
-		/* said once; then it is taken for what its owner did */
-		if (note_absent(run, err) < 0)
-			return -1;
-	}
-	return err_set(err, EX_UNAVAILABLE,
-		       "%u of the %u messages known on the server are gone, and %u unknown ones "
-		       "are there: it may have been moved, or be broken. Nothing was collected or "
-		       "deleted. If it is right, run once with --accept-new-uidls",
-		       brake.missing, brake.known, brake.fresh);
-}
-
-static int work_on_listing(struct run *run, struct transfer *t, struct err *err)
-{
-	struct plan_settings settings = {.account = run->account, .now = time(NULL)};
-	struct plan_totals totals;
-
-	if (brake(run, t, err) < 0)
-		return -1;
-	plan_make(&settings, run->journal, t->messages, t->count, &totals);
-	if (remember_profile(run, err) < 0 || note_absent(run, err) < 0)
-		return -1;
-	report_plan(&run->report, totals.fetch, totals.fetch_octets);
-	t->totals.later = totals.later;
-	return transfer_run(t, err);
+	return account->store_crlf &&
+	       (account->sink == FETCH_MAILDIR || account->sink == FETCH_COMMAND);
 }
 
 static int session(struct run *run, bool *ret_retry, struct err *err)
@@ -165,11 +128,12 @@ static int session(struct run *run, bool *ret_retry, struct err *err)
 			     .sink = run->sink,
 			     .report = &run->report,
 			     .key = span_of(run->key)};
+	struct visit visit = {.transfer = &t, .options = run->options, .now = time(NULL)};
 	int rc;
 
 	if (!dialog)
 		return err_sys(err, EX_OSERR, errno, "memory");
-	dialog_init(dialog, account->store_crlf ? POP3_KEEP_CRLF : POP3_TO_LF,
+	dialog_init(dialog, stores_crlf(account) ? POP3_KEEP_CRLF : POP3_TO_LF,
 		    account->limits.listing_lines, (int64_t)account->limits.reply_seconds * 1000);
 	dialog->record = run->record;
 	dialog->wire.minimum_rate = account->limits.minimum_rate;
@@ -181,13 +145,13 @@ static int session(struct run *run, bool *ret_retry, struct err *err)
 	if (rc == 0) {
 		t.pipelining =
 			run->profile.pipelining && !run->lock_step && !account->no_pipelining;
-		rc = transfer_list(&t, err);
-		t.trouble_under_pipelining = rc < 0 && t.pipelining;
+		rc = remember_profile(run, err);
 		if (rc == 0)
-			rc = work_on_listing(run, &t, err);
+			rc = visit_run(&visit, err);
 	}
 	*ret_retry = t.trouble_under_pipelining;
 	run->totals = t.totals;
+	run->dry = t.dry;
 	transfer_finish(&t);
 	dialog_finish(dialog);
 	free(dialog);
@@ -235,12 +199,12 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 	run->files = &fetch_files_real;
 	run->started = wire_now();
 	snprintf(run->server, sizeof(run->server), "%s:%u", account->host, account->port);
-	run->report = (struct report){.account = account->name,
-				      .server = run->server,
-				      .json = options->json,
-				      .bar = !options->quiet && isatty(STDERR_FILENO),
-				      .verbose = options->verbose ||
-						 (!options->quiet && isatty(STDERR_FILENO))};
+	run->report = (struct report){
+		.account = account->name,
+		.server = run->server,
+		.json = options->json,
+		.bar = !options->quiet && !options->several && isatty(STDERR_FILENO),
+		.verbose = options->verbose || (!options->quiet && isatty(STDERR_FILENO))};
 	secret_init(&run->password);
 	rc = prepare(run, &err);
 	if (rc == 0)
@@ -256,7 +220,7 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 	} else if (run->totals.failed) {
 		code = EX_DATAERR;
 	}
-	if (rc == 0 || run->totals.collected)
+	if (!run->dry && (rc == 0 || run->totals.collected))
 		report_summary(&run->report, &run->totals);
 	finish(run);
 	free(run);

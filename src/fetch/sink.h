@@ -52,21 +52,40 @@ struct sink {
 	const struct fetch_files *files;
 };
 
-/* The message's identity in this account; 128 bits of SHA-256. key names the account. */
+/* 128 bits of SHA-256 over key, which names the account, and identity. */
 void sink_id(pop3_span key, pop3_span identity, char ret[SINK_ID_SIZE]);
+/*
+ * The delivery id of a message. Its headers alone have another one than the whole of it: what is
+ * staged of the one must not be taken for the other.
+ */
+void sink_message_id(pop3_span key, pop3_span identity, bool partial, char ret[SINK_ID_SIZE]);
+
+struct sink_settings {
+	const struct fetch_files *files;
+	const struct fetch_account *account;
+	pop3_span key;
+	int state_dir; /* for spool files; the caller's */
+};
 
 /*
- * Opens a Maildir for an account; makes it if only its last component is missing. Takes over what
- * an earlier run left: staged messages that the journal names are published, others removed. The
- * journal is settled before that.
+ * Opens what account->target names. A Maildir is made if only its last component is missing, and
+ * what an earlier run left in it is taken over: staged messages that the journal names are
+ * published, others removed; the journal is settled before that.
  */
-int sink_maildir_open(const struct fetch_files *files, const char *path, pop3_span key,
-		      struct journal *journal, struct sink **ret, struct err *err);
-/* For policy "follow": whether a delivered message is still in the Maildir or one of its folders;
- * looks once, at the first call. */
+int sink_open(const struct sink_settings *settings, struct journal *journal, struct sink **ret,
+	      struct err *err);
+
+int sink_maildir_open(const struct sink_settings *settings, struct journal *journal,
+		      struct sink **ret, struct err *err);
+int sink_mbox_open(const struct sink_settings *settings, struct sink **ret, struct err *err);
+int sink_command_open(const struct sink_settings *settings, struct sink **ret, struct err *err);
+int sink_lmtp_open(const struct sink_settings *settings, struct sink **ret, struct err *err);
+
+/* Maildir only. Looks through the Maildir and its folders for what was delivered… */
 int sink_maildir_scan(struct sink *sink, struct err *err);
+/* …and says whether a message is still there, after that. */
 bool sink_maildir_has(struct sink *sink, const char *id);
-/* Messages the Maildir has of those delivered here; for the local brake. */
-void sink_maildir_remove_partial(struct sink *sink, const char *id);
+/* Removes headers that were delivered under this id, now that the whole message is here. */
+int sink_maildir_remove(struct sink *sink, const char *id, struct err *err);
 
 #endif

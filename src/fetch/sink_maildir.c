@@ -7,7 +7,6 @@
 #include "fetch/sink_maildir.h"
 
 #include "base/text.h"
-#include "fetch/digest.h"
 #include "fetch/wire.h"
 
 #include <dirent.h>
@@ -25,17 +24,6 @@
 #define SYNCFS_FROM 16
 #define SYNCFS_MS_EACH 4
 #define WRITE_BEHIND_FROM (256u << 10)
-
-void sink_id(pop3_span key, pop3_span identity, char ret[SINK_ID_SIZE])
-{
-	struct digest digest;
-
-	digest_init(&digest);
-	digest_add(&digest, key);
-	digest_add(&digest, SPAN_LITERAL("\n"));
-	digest_add(&digest, identity);
-	digest_text(&digest, ret);
-}
 
 static enum sink_result trouble(struct err *err, const char *doing)
 {
@@ -283,21 +271,21 @@ static void host_name(char *buf, size_t size)
 			*c = '_';
 }
 
-int sink_maildir_open(const struct fetch_files *files, const char *path, pop3_span key,
-		      struct journal *journal, struct sink **ret, struct err *err)
+int sink_maildir_open(const struct sink_settings *settings, struct journal *journal,
+		      struct sink **ret, struct err *err)
 {
 	struct maildir_sink *m = calloc(1, sizeof(*m));
 	char id[SINK_ID_SIZE];
 
 	if (!m)
 		return err_sys(err, EX_OSERR, errno, "memory");
-	m->sink = (struct sink){.ops = &maildir_ops, .files = files};
+	m->sink = (struct sink){.ops = &maildir_ops, .files = settings->files};
 	m->root = m->new_dir = m->staging = m->fd = m->lock = -1;
-	m->key = key;
-	sink_id(key, SPAN_LITERAL("account"), id);
+	m->key = settings->key;
+	sink_id(m->key, SPAN_LITERAL("account"), id);
 	snprintf(m->prefix, sizeof(m->prefix), "%.16s", id);
 	host_name(m->host, sizeof(m->host));
-	if (open_folders(m, path, err) < 0 || lock_staging(m, err) < 0 ||
+	if (open_folders(m, settings->account->target, err) < 0 || lock_staging(m, err) < 0 ||
 	    maildir_recover(m, journal, err) < 0) {
 		maildir_destroy(&m->sink);
 		return -1;

@@ -29,6 +29,7 @@ struct staged_message {
 	uint64_t octets, head_hash;
 	int64_t time;
 	bool partial;
+	bool completes; /* its headers were delivered before */
 };
 
 struct work {
@@ -144,6 +145,21 @@ static int queue_deletes(struct work *w, struct err *err)
 	return 1;
 }
 
+/* The whole message is here: its headers alone are of no more use. Not worth failing for. */
+static void remove_partial(struct work *w, const struct staged_message *s)
+{
+	char id[SINK_ID_SIZE];
+	struct err err = {0};
+
+	if (!s->completes || w->t->account->sink != FETCH_MAILDIR)
+		return;
+	sink_message_id(w->t->key,
+			journal_identity(w->t->journal, journal_at(w->t->journal, s->entry)), true,
+			id);
+	if (sink_maildir_remove(w->t->sink, id, &err) < 0)
+		report_warning(w->t->report, "%s", err.text);
+}
+
 /* Unblocks a batch: from here on these messages are ours. */
 static int finish_batch(struct work *w, struct err *err)
 {
@@ -172,6 +188,7 @@ static int finish_batch(struct work *w, struct err *err)
 	for (unsigned i = 0; i < w->batched; i++) {
 		struct message *message = message_of(w, w->batch[i].number);
 
+		remove_partial(w, &w->batch[i]);
 		message->ours = !w->batch[i].partial;
 		message->failed = w->batch[i].partial; /* not to be deleted, not waited for */
 		t->totals.collected++;
@@ -238,9 +255,10 @@ static int begin_message(struct work *w, const struct pop3_client_event *event, 
 	w->octets = w->extra = 0;
 	head_hash_init(&w->head);
 	if (message->entry != JOURNAL_NONE) {
-		sink_id(w->t->key,
+		sink_message_id(
+			w->t->key,
 			journal_identity(w->t->journal, journal_at(w->t->journal, message->entry)),
-			id);
+			message->action == PLAN_PARTIAL, id);
 	} else {
 		snprintf(number, sizeof(number), "n%u", event->number);
 		sink_id(w->t->key, span_of(number), id);
@@ -324,9 +342,9 @@ static int stage(struct work *w, struct message *message, uint64_t octets, struc
 	struct err why = {0};
 	int rc = 0;
 
-	sink_id(w->t->key,
-		journal_identity(w->t->journal, journal_at(w->t->journal, message->entry)),
-		sunk.id);
+	sink_message_id(w->t->key,
+			journal_identity(w->t->journal, journal_at(w->t->journal, message->entry)),
+			message->action == PLAN_PARTIAL, sunk.id);
 	result = w->t->sink->ops->end(w->t->sink, &sunk, &why);
 	if (result != SINK_OK) {
 		sink_trouble(w, result, &why, &rc);
@@ -336,13 +354,14 @@ static int stage(struct work *w, struct message *message, uint64_t octets, struc
 	}
 	if (w->batched == 0)
 		w->batch_since = wire_now();
-	w->batch[w->batched++] =
-		(struct staged_message){.number = w->number,
-					.entry = message->entry,
-					.octets = sunk.octets,
-					.head_hash = head_hash_value(&w->head),
-					.time = sunk.time,
-					.partial = message->action == PLAN_PARTIAL};
+	w->batch[w->batched++] = (struct staged_message){
+		.number = w->number,
+		.entry = message->entry,
+		.octets = sunk.octets,
+		.head_hash = head_hash_value(&w->head),
+		.time = sunk.time,
+		.partial = message->action == PLAN_PARTIAL,
+		.completes = journal_at(w->t->journal, message->entry)->state == SEEN_PARTIAL};
 	w->batch_octets += octets;
 	w->t->totals.octets += octets;
 	if (w->batched == SINK_BATCH_MAX || w->batch_octets >= BATCH_OCTETS ||

@@ -25,6 +25,7 @@ struct transfer {
 	struct message *messages;
 	uint32_t count, capacity;
 	bool no_unique_ids;
+	bool dry; /* nothing was done, nothing is to be remembered */
 	struct report_totals totals;
 };
 

@@ -1,0 +1,65 @@
+/* See confine.h. */
+#include "fetch/confine.h"
+
+#include "sys/sandbox.h"
+
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void add(struct sandbox *sandbox, const char *path, int access)
+{
+	int fd;
+
+	if (!path || !path[0] ||
+	    sandbox->path_count == sizeof(sandbox->paths) / sizeof(sandbox->paths[0]))
+		return;
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd >= 0) /* what is not there need not be allowed */
+		sandbox->paths[sandbox->path_count++] = (struct sandbox_path){fd, access};
+}
+
+static void add_sink(struct sandbox *sandbox, const struct fetch_account *account)
+{
+	char copy[FETCH_COMMAND_MAX];
+
+	snprintf(copy, sizeof(copy), "%s", account->target);
+	switch (account->sink) {
+	case FETCH_MAILDIR:
+		add(sandbox, copy, SANDBOX_READ | SANDBOX_WRITE);
+		break;
+	case FETCH_MBOX: /* the dotlock is made beside it */
+		add(sandbox, dirname(copy), SANDBOX_READ | SANDBOX_WRITE);
+		break;
+	case FETCH_COMMAND: /* the runner's affair, which is not confined */
+	case FETCH_LMTP:
+		break;
+	}
+}
+
+int fetch_confine(const struct fetch_account *account, int state_dir, struct err *err)
+{
+	struct sandbox sandbox = {.role = SANDBOX_FETCH, .allow_connect = true};
+	int rc;
+
+	sandbox.paths[sandbox.path_count++] =
+		(struct sandbox_path){state_dir, SANDBOX_READ | SANDBOX_WRITE};
+	add_sink(&sandbox, account);
+	add(&sandbox, "/etc", SANDBOX_READ); /* names, certificates */
+	add(&sandbox, "/usr", SANDBOX_READ); /* modules of the name service, certificates */
+	add(&sandbox, "/run", SANDBOX_READ); /* where a resolver keeps its resolv.conf */
+	add(&sandbox, account->cert_file, SANDBOX_READ);
+	add(&sandbox, account->key_file, SANDBOX_READ);
+	if (account->ca_file[0])
+		add(&sandbox, account->ca_file, SANDBOX_READ);
+	else
+		add(&sandbox,
+		    getenv("SSL_CERT_DIR") ? getenv("SSL_CERT_DIR") : getenv("SSL_CERT_FILE"),
+		    SANDBOX_READ);
+	rc = sandbox_enter(&sandbox, err);
+	for (unsigned i = 1; i < sandbox.path_count; i++)
+		close(sandbox.paths[i].fd);
+	return rc;
+}

@@ -1,0 +1,14 @@
+/*
+ * The fetch process confines itself before it talks to a server: Landlock to its state, its sink
+ * and what name look-up and TLS must read; seccomp. What the kernel lacks is left out.
+ */
+#ifndef FETCH_CONFINE_H
+#define FETCH_CONFINE_H
+
+#include "base/err.h"
+#include "fetch/account.h"
+
+/* state_dir: open descriptor. */
+int fetch_confine(const struct fetch_account *account, int state_dir, struct err *err);
+
+#endif

@@ -1,0 +1,19 @@
+/*
+ * What a session does once it is logged in: listing, the brake, new ids matched with old ones, the
+ * plan; then the work, or only a list of it, or only a note of it.
+ */
+#ifndef FETCH_VISIT_H
+#define FETCH_VISIT_H
+
+#include "fetch/options.h"
+#include "fetch/transfer.h"
+
+struct visit {
+	struct transfer *transfer;
+	const struct fetch_options *options;
+	int64_t now; /* seconds since 1970 */
+};
+
+int visit_run(struct visit *visit, struct err *err);
+
+#endif
