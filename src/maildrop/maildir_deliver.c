@@ -197,7 +197,7 @@ static int publish(struct delivering *d)
 	return result;
 }
 
-static void add(struct delivering *d, struct index_batch *batch, const struct index *index)
+static int add(struct delivering *d, struct index_batch *batch, const struct index *index)
 {
 	struct maildir_name parsed;
 	struct stat st;
@@ -205,7 +205,7 @@ static void add(struct delivering *d, struct index_batch *batch, const struct in
 	bool plain = d->counter.wire_form && !d->counter.dots;
 
 	if (d->place.sys->fstat(d->fd, &st) < 0)
-		return;
+		return -1;
 	maildir_name_parse(name, &parsed);
 	index_batch_add(batch,
 			&(struct index_change){
@@ -217,6 +217,7 @@ static void add(struct delivering *d, struct index_batch *batch, const struct in
 				.inode = st.st_ino,
 				.id = {name.data, parsed.unique_size},
 				.name = name});
+	return 0;
 }
 
 /* The file gets its name, and the log a word of it. The word is a help for the next login, not
@@ -232,8 +233,8 @@ static enum maildrop_status publish_logged(struct delivering *d, struct maildir_
 		maildir_own_begin(&own, log);
 	if (publish(d) < 0)
 		return maildir_failed(&d->place, errno, "new", "cannot be written to", err);
-	if (open) {
-		add(d, &batch, &log->index.index);
+	/* the directory's new time only together with what made it new */
+	if (open && add(d, &batch, &log->index.index) == 0) {
 		maildir_own_end(&own, &batch);
 		(void)maildir_log_append(log, &batch);
 		index_batch_finish(&batch);

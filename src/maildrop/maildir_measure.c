@@ -90,18 +90,30 @@ struct work {
 	atomic_size_t next;
 };
 
-static void measure_job(struct work *work, struct maildir_measure_job *job, char *buf)
+static int try_job(struct work *work, struct maildir_measure_job *job, char *buf)
 {
 	struct stat st;
 	int fd = maildir_open_message(work->place, job->directory, job->name, &st);
+	int errnum = 0;
 
-	job->result = (struct maildir_measured){0};
-	if (fd < 0 || measure_with(work->place, fd, buf, (uint64_t)st.st_size, &job->result) < 0)
-		job->result.errnum = errno;
-	else
-		job->result.inode = st.st_ino;
-	if (fd >= 0)
-		close(fd);
+	if (fd < 0)
+		return errno;
+	if (measure_with(work->place, fd, buf, (uint64_t)st.st_size, &job->result) < 0)
+		errnum = errno;
+	job->result.inode = st.st_ino;
+	close(fd);
+	return errnum;
+}
+
+static void measure_job(struct work *work, struct maildir_measure_job *job, char *buf)
+{
+	int errnum = try_job(work, job, buf);
+
+	/* what looks like trouble of the disk gets a second chance: a message that cannot be read
+	 * has to be left out */
+	if (errnum && errnum != ENOENT && errnum != ENOTSUP && errnum != EMLINK)
+		errnum = try_job(work, job, buf);
+	job->result.errnum = errnum;
 }
 
 static void *measure_thread(void *argument)

@@ -1,0 +1,525 @@
+/*
+ * Threat 48: every system call of the maildrop and every allocation fails once, at each place it is
+ * made, and from each place on. Whatever was answered OK holds, whatever failed left everything as
+ * it was, and the next session without failures finds all mail. malloc, calloc and realloc are the
+ * linker's --wrap.
+ */
+#include "maildrop_test.h"
+
+#include "maildrop/index_write.h"
+
+#include <sys/file.h>
+#include <sys/mman.h>
+
+static struct {
+	unsigned count, at; /* calls so far; the one that fails, 0: none */
+	bool on, stays;     /* counting; all later ones fail too */
+	int errnum;
+	bool allocations; /* they are what fails */
+} fault;
+
+static bool fails(void)
+{
+	if (!fault.on || fault.allocations)
+		return false;
+	fault.count++;
+	if (fault.at == 0 || fault.count < fault.at || (fault.count > fault.at && !fault.stays))
+		return false;
+	errno = fault.errnum;
+	return true;
+}
+
+static bool allocation_fails(void)
+{
+	if (!fault.on || !fault.allocations)
+		return false;
+	fault.count++;
+	if (fault.at == 0 || fault.count < fault.at || (fault.count > fault.at && !fault.stays))
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+char *__real_strdup(const char *s);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+char *__wrap_strdup(const char *s);
+
+void *__wrap_malloc(size_t n)
+{
+	return allocation_fails() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return allocation_fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+	return allocation_fails() ? NULL : __real_realloc(p, n);
+}
+
+char *__wrap_strdup(const char *s)
+{
+	return allocation_fails() ? NULL : __real_strdup(s);
+}
+
+static int f_openat(int dir, const char *path, int flags, mode_t mode)
+{
+	return fails() ? -1 : openat(dir, path, flags, mode);
+}
+
+static int f_memory_file(const char *name)
+{
+	return fails() ? -1 : maildrop_kernel.memory_file(name);
+}
+
+static ssize_t f_pread(int fd, void *buf, size_t n, off_t offset)
+{
+	return fails() ? -1 : pread(fd, buf, n, offset);
+}
+
+/* A failing write may have written a part. */
+static ssize_t f_pwrite(int fd, const void *buf, size_t n, off_t offset)
+{
+	if (fails()) {
+		int saved = errno;
+
+		(void)!pwrite(fd, buf, n / 2, offset);
+		errno = saved;
+		return -1;
+	}
+	return pwrite(fd, buf, n, offset);
+}
+
+static ssize_t f_getdents64(int fd, void *buf, size_t n)
+{
+	return fails() ? -1 : getdents64(fd, buf, n);
+}
+
+static int f_ftruncate(int fd, off_t size)
+{
+	return fails() ? -1 : ftruncate(fd, size);
+}
+
+static int f_fsync(int fd)
+{
+	return fails() ? -1 : 0;
+}
+
+static int f_renameat2(int a, const char *b, int c, const char *d, unsigned flags)
+{
+	return fails() ? -1 : renameat2(a, b, c, d, flags);
+}
+
+static int f_linkat(int a, const char *b, int c, const char *d, int flags)
+{
+	return fails() ? -1 : linkat(a, b, c, d, flags);
+}
+
+static int f_unlinkat(int dir, const char *name, int flags)
+{
+	return fails() ? -1 : unlinkat(dir, name, flags);
+}
+
+static int f_mkdirat(int dir, const char *name, mode_t mode)
+{
+	return fails() ? -1 : mkdirat(dir, name, mode);
+}
+
+static int f_fstat(int fd, struct stat *st)
+{
+	return fails() ? -1 : fstat(fd, st);
+}
+
+static int f_fstatat(int dir, const char *name, struct stat *st, int flags)
+{
+	return fails() ? -1 : fstatat(dir, name, st, flags);
+}
+
+static int f_futimens(int fd, const struct timespec times[2])
+{
+	return fails() ? -1 : futimens(fd, times);
+}
+
+static int f_lock(int fd, int command, struct flock *lock)
+{
+	/* unlocking does not fail */
+	return lock->l_type != F_UNLCK && fails() ? -1 : fcntl(fd, command, lock);
+}
+
+static int f_flock(int fd, int operation)
+{
+	return operation != LOCK_UN && fails() ? -1 : flock(fd, operation);
+}
+
+static const struct maildrop_syscalls faulty = {
+	.openat = f_openat,
+	.memory_file = f_memory_file,
+	.pread = f_pread,
+	.pwrite = f_pwrite,
+	.getdents64 = f_getdents64,
+	.ftruncate = f_ftruncate,
+	.fsync = f_fsync,
+	.fdatasync = f_fsync,
+	.renameat2 = f_renameat2,
+	.linkat = f_linkat,
+	.unlinkat = f_unlinkat,
+	.mkdirat = f_mkdirat,
+	.fstat = f_fstat,
+	.fstatat = f_fstatat,
+	.futimens = f_futimens,
+	.lock = f_lock,
+	.flock = f_flock,
+};
+
+#define MESSAGES 6
+
+static void set_up(struct scratch *s)
+{
+	char name[64], text[64];
+
+	make_maildir(s);
+	for (unsigned i = 0; i < MESSAGES; i++) {
+		snprintf(name, sizeof(name), "%s/%u.m%s", i < 4 ? "cur" : "new", 1000 + i,
+			 i < 4 ? ":2," : "");
+		snprintf(text, sizeof(text), "message %u\n", i);
+		put_file(s, name, text);
+	}
+}
+
+static void tear_down(struct scratch *s)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/" HOME, s->path);
+	nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Which of the messages are there, by id and octets, each at most once, as bits. */
+static unsigned present(struct scratch *s, unsigned *others)
+{
+	struct maildrop *m = open_session(s);
+	unsigned bits = 0, more = 0;
+
+	for (uint32_t n = 1; n <= session_count(m); n++) {
+		struct index_entry e = session_entry(m, n);
+		char text[200], id[POP3_UNIQUE_ID_MAX + 1];
+		unsigned which;
+
+		assert_int_equal(read_body(m, n, text, sizeof(text)), MAILDROP_OK);
+		memcpy(id, e.unique_id, e.unique_id_size);
+		id[e.unique_id_size] = '\0';
+		if (sscanf(id, "%u.m", &which) != 1 || which < 1000 || which >= 1000 + MESSAGES ||
+		    strlen(id) != 6) {
+			more++;
+			assert_string_equal(text, "Delivered-To: alice\nA: b\n\n");
+			continue;
+		}
+		assert_int_equal(bits >> (which - 1000) & 1, 0);
+		bits |= 1u << (which - 1000);
+		assert_int_equal(e.octets, strlen("message 0\r\n"));
+	}
+	maildrop_sweep(m);
+	maildrop_close(m);
+	if (others)
+		*others = more;
+	return bits;
+}
+
+#define ALL ((1u << MESSAGES) - 1)
+
+/* A scenario does its work with failures on, and checks it with failures off. */
+typedef void scenario(struct scratch *s);
+
+static enum maildrop_status faulty_open(struct scratch *s, struct maildrop **ret)
+{
+	enum maildrop_status status;
+	struct err err = {0};
+
+	fault.on = true;
+	status = maildrop_open(&s->settings, s->root, HOME, ret, &err);
+	fault.on = false;
+	if (status < 0)
+		assert_true(err.text[0] != '\0');
+	return status;
+}
+
+/* Somebody else's changes are noted, or not; never is a message missed. */
+static void login(struct scratch *s)
+{
+	struct maildrop *m = NULL;
+	char text[100];
+
+	if (faulty_open(s, &m) < 0) {
+		assert_null(m);
+		return;
+	}
+	assert_int_equal(session_count(m), MESSAGES);
+	fault.on = true;
+	for (uint32_t n = 1; n <= MESSAGES; n++) {
+		struct maildrop_body body;
+
+		if (maildrop_body(m, n, &body, NULL) == MAILDROP_OK) {
+			assert_int_equal(pread(body.fd, text, sizeof(text), 0), 10);
+			close(body.fd);
+		}
+	}
+	maildrop_sweep(m);
+	fault.on = false;
+	maildrop_close(m);
+}
+
+static void login_cold(struct scratch *s)
+{
+	set_up(s);
+	login(s);
+	assert_int_equal(present(s, NULL), ALL);
+	tear_down(s);
+}
+
+static void login_after_changes(struct scratch *s)
+{
+	set_up(s);
+	remove_file(s, "new/1005.m");
+	present(s, NULL);
+	move_file(s, "cur/1000.m:2,", "cur/1000.m:2,S");
+	put_file(s, "new/1005.m", "message 5\n");
+	login(s);
+	assert_int_equal(present(s, NULL), ALL);
+	tear_down(s);
+}
+
+static void login_after_new_mail(struct scratch *s)
+{
+	set_up(s);
+	remove_file(s, "new/1005.m");
+	present(s, NULL);
+	usleep(10000);
+	present(s, NULL);
+	put_file(s, "new/1005.m", "message 5\n");
+	login(s);
+	assert_int_equal(present(s, NULL), ALL);
+	tear_down(s);
+}
+
+static void deletion(struct scratch *s)
+{
+	static const uint32_t numbers[] = {2, 6};
+	enum maildrop_status status;
+	struct maildrop *m = NULL;
+	struct err err = {0};
+	unsigned bits;
+
+	set_up(s);
+	present(s, NULL);
+	if (faulty_open(s, &m) == MAILDROP_OK) {
+		fault.on = true;
+		status = maildrop_commit(m, numbers, 2, &err);
+		if (status == MAILDROP_OK)
+			maildrop_sweep(m);
+		fault.on = false;
+		maildrop_close(m);
+		bits = present(s, NULL);
+		if (status == MAILDROP_OK) {
+			assert_int_equal(bits, ALL & ~(1u << 1 | 1u << 5));
+			assert_int_equal(bits, present(s, NULL));
+			assert_false(has_file(s, "cur/1001.m:2,"));
+			assert_false(has_file(s, "cur/1005.m:2,"));
+		} else {
+			assert_true(err.text[0] != '\0');
+			/* a deletion that failed may have been done in part only where everything
+			 * fails from some point on */
+			assert_int_equal(bits & ~(1u << 1 | 1u << 5), ALL & ~(1u << 1 | 1u << 5));
+			if (!fault.stays)
+				assert_int_equal(bits, ALL);
+		}
+	}
+	assert_true((present(s, NULL) | 1u << 1 | 1u << 5) == ALL);
+	tear_down(s);
+}
+
+static void delivery(struct scratch *s)
+{
+	enum maildrop_status status;
+	struct err err = {0};
+	unsigned others;
+
+	set_up(s);
+	present(s, NULL);
+	fault.on = true;
+	status =
+		deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){.max_messages = 100}, &err);
+	fault.on = false;
+	assert_int_equal(present(s, &others), ALL);
+	if (status == MAILDROP_OK) {
+		assert_int_equal(others, 1);
+	} else {
+		assert_true(err.text[0] != '\0');
+		/* nobody may have to hear of it twice; where nothing can be undone any more, it
+		 * may be there all the same */
+		if (!fault.stays)
+			assert_int_equal(others, 0);
+		assert_true(others <= 1);
+	}
+	assert_int_equal(count_files(s, "new", NULL), 0);
+	tear_down(s);
+}
+
+static void first_delivery(struct scratch *s)
+{
+	enum maildrop_status status;
+	unsigned others;
+
+	fault.on = true;
+	status = deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, NULL);
+	fault.on = false;
+	assert_int_equal(present(s, &others), 0);
+	assert_true(status == MAILDROP_OK ? others == 1 : others <= (fault.stays ? 1 : 0));
+	tear_down(s);
+}
+
+/* A log long enough for a new base, with words that change nothing. */
+static void lengthen(struct scratch *s)
+{
+	int base = openat(s->root, HOME "/valija-base", O_RDONLY);
+	int delta = openat(s->root, HOME "/valija-delta", O_RDWR);
+	struct index_batch batch = {0};
+	struct index index;
+
+	assert_int_equal(index_open(&index, &maildrop_kernel, base, delta, UINT64_MAX, NULL), 0);
+	for (int i = 0; i < 5000; i++)
+		index_batch_add(&batch, &(struct index_change){.kind = CHANGE_VERIFIED});
+	assert_true(index_batch_write(&batch, &maildrop_kernel, delta, index.header.id,
+				      index.delta.size) > 64 * 1024);
+	index_batch_finish(&batch);
+	index_close(&index);
+	close(base);
+	close(delta);
+}
+
+static void compaction(struct scratch *s)
+{
+	static const uint32_t numbers[] = {2};
+	struct maildrop *m;
+
+	set_up(s);
+	present(s, NULL);
+	lengthen(s);
+	/* a deletion whose file is not unlinked yet has to come along */
+	m = open_session(s);
+	assert_int_equal(maildrop_commit(m, numbers, 1, NULL), MAILDROP_OK);
+	maildrop_close(m);
+	if (faulty_open(s, &m) == MAILDROP_OK) {
+		assert_int_equal(session_count(m), MESSAGES - 1);
+		fault.on = true;
+		maildrop_sweep(m);
+		fault.on = false;
+		maildrop_close(m);
+	}
+	assert_int_equal(present(s, NULL), ALL & ~(1u << 1));
+	assert_int_equal(present(s, NULL), ALL & ~(1u << 1));
+	assert_false(has_file(s, "cur/1001.m:2,"));
+	tear_down(s);
+}
+
+static unsigned run_all(struct scratch *s, scenario *work, int errnum, bool stays, bool allocations)
+{
+	unsigned points = 0;
+
+	for (unsigned at = 1;; at++) {
+		memset(&fault, 0, sizeof(fault));
+		fault.at = at;
+		fault.errnum = errnum;
+		fault.stays = stays;
+		fault.allocations = allocations;
+		work(s);
+		if (fault.count < at)
+			break;
+		points++;
+	}
+	return points;
+}
+
+static void run_kinds(struct scratch *s, const char *name, scenario *work)
+{
+	unsigned points = 0;
+
+	points += run_all(s, work, EIO, false, false);
+	points += run_all(s, work, ENOSPC, false, false);
+	points += run_all(s, work, EIO, true, false);
+	points += run_all(s, work, ENOSPC, true, false);
+	points += run_all(s, work, EROFS, true, false);
+	points += run_all(s, work, EMFILE, false, false);
+	points += run_all(s, work, ENOMEM, false, true);
+	points += run_all(s, work, ENOMEM, true, true);
+	print_message("%s: %u points\n", name, points);
+	assert_true(points > 50);
+}
+
+static void test_threat_48_login_cold(void **state)
+{
+	run_kinds(*state, "login without an index", login_cold);
+}
+
+static void test_threat_48_login_after_changes(void **state)
+{
+	run_kinds(*state, "login after changes", login_after_changes);
+}
+
+static void test_threat_48_login_after_new_mail(void **state)
+{
+	run_kinds(*state, "login after new mail", login_after_new_mail);
+}
+
+static void test_threat_48_deletion(void **state)
+{
+	run_kinds(*state, "deletion", deletion);
+}
+
+static void test_threat_48_compaction(void **state)
+{
+	run_kinds(*state, "compaction", compaction);
+}
+
+static void test_threat_48_delivery(void **state)
+{
+	run_kinds(*state, "delivery", delivery);
+}
+
+static void test_threat_48_first_delivery(void **state)
+{
+	run_kinds(*state, "first delivery", first_delivery);
+}
+
+/* Without failures, the disk is not waited for: what was flushed is not the question here. */
+static int quick_begin(void **state)
+{
+	int result = scratch_begin(state);
+	struct scratch *s = *state;
+
+	s->settings.syscalls = &faulty;
+	return result;
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, quick_begin, scratch_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_threat_48_login_cold),
+		TEST(test_threat_48_login_after_changes),
+		TEST(test_threat_48_login_after_new_mail),
+		TEST(test_threat_48_deletion),
+		TEST(test_threat_48_delivery),
+		TEST(test_threat_48_first_delivery),
+		TEST(test_threat_48_compaction),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
