@@ -76,6 +76,9 @@ struct ipc_peer { /* fd: a channel to a process of that role */
 struct ipc_simple { /* START, DRAIN, READY */
 	struct ipc_head head;
 	uint64_t value; /* DRAIN: milliseconds */
+	uint32_t stop;  /* DRAIN: valijad ends; sessions that wait for a command need not be waited
+			   for */
+	uint32_t unused;
 };
 struct ipc_owner { /* KEEPER_WANTED, KEEPER_REFUSED */
 	struct ipc_head head;
@@ -98,7 +101,7 @@ struct ipc_secured {
 	uint32_t exporter_size, end_point_size;
 	uint8_t exporter[64], end_point[64];
 };
-struct ipc_session { /* DISCONNECT, SASL_CANCEL, CLOSE */
+struct ipc_session { /* DISCONNECT, SASL_CANCEL, CLOSE, INDEX_WRONG: the lent index is damaged */
 	struct ipc_head head;
 	uint64_t session;
 };
@@ -261,6 +264,7 @@ struct ipc_transaction { /* FORGET */
 	X(READ_SLICE, ipc_slice, FROM(FRONT), FROM(KEEPER), 0, 0, 0)                              \
 	X(DELETE, ipc_delete, FROM(FRONT), FROM(KEEPER), 0, 0, 4 * IPC_NUMBERS_MAX)               \
 	X(COMMIT, ipc_commit, FROM(FRONT), FROM(KEEPER), 0, 0, 0)                                 \
+	X(INDEX_WRONG, ipc_session, FROM(FRONT), FROM(KEEPER), 0, 0, 0)                           \
 	X(CLOSE, ipc_session, FROM(FRONT), FROM(KEEPER), 0, 0, 0)                                 \
 	X(DELIVER, ipc_deliver, FROM(LMTP), FROM(KEEPER), 1, 1,                                   \
 	  4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX)                                               \

@@ -93,18 +93,29 @@ void limits_disconnect(struct limits *limits, struct limit_address *address)
 	release_address(limits, address);
 }
 
+static bool is_loopback(const uint8_t address[16])
+{
+	static const uint8_t six[16] = {[15] = 1}; /* its /64 is what is kept */
+
+	if (memcmp(address, v4_mapped, sizeof(v4_mapped)) == 0)
+		return address[12] == 127;
+	return memcmp(address, six, 8) == 0;
+}
+
 uint32_t limits_failed(struct limits *limits, struct limit_address *address, uint32_t n,
 		       uint64_t now)
 {
 	uint64_t delay = limits->config->failure_delay_ms,
 		 most = limits->config->failure_delay_max_ms;
 
-	if (now - address->last_failure > REMEMBERED_MS)
-		address->failures = 0;
-	address->failures++;
-	address->last_failure = now;
-	if (address->failures > n)
-		n = address->failures;
+	if (!is_loopback(address->address)) {
+		if (now - address->last_failure > REMEMBERED_MS)
+			address->failures = 0;
+		address->failures++;
+		address->last_failure = now;
+		if (address->failures > n)
+			n = address->failures;
+	}
 	while (--n > 0 && delay < most)
 		delay *= 2;
 	return (uint32_t)(delay < most ? delay : most);

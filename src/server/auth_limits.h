@@ -30,7 +30,7 @@ struct limit_address *limits_connect(struct limits *limits, const uint8_t addres
 				     const char **ret_why);
 void limits_disconnect(struct limits *limits, struct limit_address *address);
 /* Milliseconds to wait before the n-th failure of a connection (from 1) is answered; remembers it
- * for the address. */
+ * for the address (not for loopback: behind that stand proxies and webmail, that is, everybody). */
 uint32_t limits_failed(struct limits *limits, struct limit_address *address, uint32_t n,
 		       uint64_t now);
 /* A user's session. NULL: too many. */

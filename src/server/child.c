@@ -175,6 +175,7 @@ static void monitor_packet(struct chan *chan, const void *data, size_t size, int
 		break;
 	case IPC_DRAIN:
 		child->draining = true;
+		child->stopping = ((const struct ipc_simple *)data)->stop;
 		child->role->drain(child, ((const struct ipc_simple *)data)->value);
 		break;
 	default:

@@ -55,7 +55,8 @@ struct child {
 	uid_t uid;
 	gid_t gid;
 	bool change_ids, started, draining;
-	void *state; /* the role's root struct */
+	bool stopping; /* draining because valijad ends, not because a new generation took over */
+	void *state;   /* the role's root struct */
 };
 
 /* The life of a child whose channel to the monitor is descriptor fd. Returns an exit code. */

@@ -12,6 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#define GRACE_MS 3000 /* to go on with a session when valijad is about to end */
 #define SPARE_MS 5000 /* an idle session's memory is given back after so long */
 
 /* -- peers -- */
@@ -230,6 +231,7 @@ static int start(struct child *child, struct err *err)
 			    front);
 	loop_deadlines_init(&front->write, child->loop, config->write_seconds * 1000u,
 			    write_expired, front);
+	loop_deadlines_init(&front->grace, child->loop, GRACE_MS, expired, front);
 	loop_deadlines_init(&front->spare, child->loop, SPARE_MS, spare_expired, front);
 	loop_timer_init(&front->drain_over, child->loop, drain_over, front);
 	child_sandbox(child, SANDBOX_FRONT, &sandbox);
@@ -254,13 +256,17 @@ static void drain_over(struct loop_timer *timer)
 	table_each(&front->sessions, abort_one, NULL);
 }
 
-static void abort_idle(struct table_node *node, void *context)
+static void end_idle(struct table_node *node, void *context)
 {
 	struct session *session = CONTAINER(node, struct session, node);
+	struct front *front = context;
 
-	(void)context;
-	if (session->stage != STAGE_MAIL && session_idle(session))
+	if (!session_idle(session))
+		return;
+	if (session->stage != STAGE_MAIL)
 		session_abort(session);
+	else if (front->child->stopping)
+		loop_deadline_renew(&front->grace, &session->deadline);
 }
 
 static void drain(struct child *child, uint64_t ms)
@@ -268,7 +274,7 @@ static void drain(struct child *child, uint64_t ms)
 	struct front *front = root_struct(child);
 
 	acceptor_stop(&front->acceptor);
-	table_each(&front->sessions, abort_idle, NULL);
+	table_each(&front->sessions, end_idle, front);
 	if (!front->sessions.count)
 		child_exit(child);
 	else

@@ -34,6 +34,7 @@ struct front {
 	uint64_t last_session;
 	struct acceptor acceptor;
 	struct loop_deadlines handshake, login, idle, write, spare;
+	struct loop_deadlines grace; /* valijad ends: for a session that waits for a command */
 	struct loop_timer drain_over;
 	struct pop3_server_settings strict,
 		open; /* open: credentials in clear text are allowed (loopback) */

@@ -167,6 +167,15 @@ void mail_give_back(struct session *session)
 
 /* -- the index -- */
 
+/* The keeper builds it anew for the next login; this session can't go on with it. */
+static void index_wrong(struct session *session, const struct err *err)
+{
+	struct ipc_session message = {.session = session->node.key};
+
+	log_error("session %llu: %s", (unsigned long long)session->node.key, err->text);
+	ipc_send(channel(session), IPC_INDEX_WRONG, &message, NULL, 0, NULL, 0);
+}
+
 static bool have_view(struct session *session)
 {
 	struct mail *mail = session->mail;
@@ -177,7 +186,7 @@ static bool have_view(struct session *session)
 	if (index_view_create(mail->base_fd, mail->delta_fd, mail->delta_size, mail->count,
 			      mail->octets, &mail->view, &err) == 0)
 		return true;
-	log_error("session %llu: %s", (unsigned long long)session->node.key, err.text);
+	index_wrong(session, &err);
 	return false;
 }
 
@@ -189,8 +198,7 @@ static bool read_entry(struct session *session, uint32_t number, struct index_en
 		return false;
 	if (index_view_read(session->mail->view, number, ret, 1, &err) == 1)
 		return true;
-	log_error("session %llu: message %u: %s", (unsigned long long)session->node.key, number,
-		  err.text);
+	index_wrong(session, &err);
 	return false;
 }
 
@@ -217,7 +225,8 @@ static void list(struct session *session, const struct pop3_event *event)
 	}
 	if (!mail->entries)
 		mail->entries = malloc(ENTRIES * sizeof(*mail->entries));
-	if (!mail->entries || !have_view(session)) {
+	/* its first line is looked at before "+OK" is said */
+	if (!mail->entries || (mail->count && !read_entry(session, 1, mail->entries))) {
 		fail(session, POP3_CODE_SYS_TEMP, unreadable);
 		return;
 	}
@@ -249,8 +258,7 @@ size_t mail_lines(struct session *session, char *out, size_t cap)
 					room < ENTRIES ? (uint32_t)room : ENTRIES, &err);
 
 		if (n <= 0) { /* "+OK" is out: the only honest end is to cut */
-			log_error("session %llu: listing: %s",
-				  (unsigned long long)session->node.key, err.text);
+			index_wrong(session, &err);
 			session_abort(session);
 			return used;
 		}

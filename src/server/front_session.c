@@ -88,7 +88,8 @@ static void set_deadline(struct session *session, bool wrote)
 	if (session->stage != STAGE_MAIL)
 		return; /* the time to log in is one, however many commands it takes */
 	if (pop3_server_want(&session->pop3) == POP3_WANT_INPUT && !wrote) {
-		loop_deadline_renew(&front->idle, &session->deadline);
+		loop_deadline_renew(front->child->stopping ? &front->grace : &front->idle,
+				    &session->deadline);
 		return;
 	}
 	session->progress = session->conn.octets_out;

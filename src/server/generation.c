@@ -541,9 +541,9 @@ static void check_ended(struct generation *g)
 	g->owner->ended(g->owner, g);
 }
 
-void generation_drain(struct generation *g, uint64_t ms)
+void generation_drain(struct generation *g, uint64_t ms, bool stop)
 {
-	struct ipc_simple message = {.value = ms};
+	struct ipc_simple message = {.value = ms, .stop = stop};
 
 	if (!g->draining)
 		loop_timer_init(&g->deadline, g->owner->loop, deadline_over, g);

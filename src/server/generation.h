@@ -43,7 +43,7 @@ int generation_check(const struct config *config, bool root, struct err *err);
 const struct config *generation_config(const struct generation *generation);
 bool generation_ready(const struct generation *generation);
 /* No restarts any more; children end when their sessions do, at the latest after ms. */
-void generation_drain(struct generation *generation, uint64_t ms);
+void generation_drain(struct generation *generation, uint64_t ms, bool stop);
 void generation_kill(struct generation *generation);
 void generation_destroy(struct generation *generation);
 /* A child process ended. Returns whether it was one of this generation's. */

@@ -20,7 +20,7 @@ struct parked {
 	unsigned tries;
 };
 
-enum work { WORK_OPEN, WORK_COMMIT, WORK_CLOSE };
+enum work { WORK_OPEN, WORK_COMMIT, WORK_INDEX_WRONG, WORK_CLOSE };
 
 struct session_job {
 	struct job job;
@@ -169,6 +169,9 @@ static void job_run(struct job *base)
 		job->status =
 			maildrop_commit(s->maildrop, s->deletions, s->deletion_count, &job->err);
 		break;
+	case WORK_INDEX_WRONG:
+		maildrop_index_wrong(s->maildrop);
+		break;
 	case WORK_CLOSE:
 		maildrop_sweep(s->maildrop);
 		maildrop_close(s->maildrop);
@@ -241,6 +244,7 @@ static void job_done(struct job *base)
 	case WORK_COMMIT:
 		commit_done(job);
 		break;
+	case WORK_INDEX_WRONG:
 	case WORK_CLOSE:
 		break;
 	}
@@ -357,6 +361,11 @@ void keeper_session_message(struct peer *front, enum ipc_type type, const void *
 		break;
 	case IPC_DELETE:
 		take_deletions(session, message);
+		break;
+	case IPC_INDEX_WRONG:
+		if (!session->index_wrong)
+			add_work(session, WORK_INDEX_WRONG);
+		session->index_wrong = true;
 		break;
 	case IPC_COMMIT:
 		take_commit(session, message);

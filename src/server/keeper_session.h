@@ -17,6 +17,7 @@ struct keeper_session {
 	uint32_t deletion_count, deletion_room;
 	uint64_t front; /* instance; 0: it is gone */
 	unsigned jobs;
+	bool index_wrong;
 	bool open, closing; /* open: OPENED was sent; until then the worker owns maildrop */
 };
 

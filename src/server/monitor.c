@@ -81,7 +81,7 @@ static void retire(struct monitor *m, struct generation *g, uint64_t ms)
 		return;
 	}
 	m->old[i] = g;
-	generation_drain(g, ms);
+	generation_drain(g, ms, m->stopping);
 }
 
 static void on_ready(struct generation_owner *owner, struct generation *g)
@@ -177,7 +177,7 @@ static void stop(struct monitor *m, int number)
 	m->coming = NULL;
 	for (size_t i = 0; i < 16; i++)
 		if (m->old[i])
-			generation_drain(m->old[i], ms);
+			generation_drain(m->old[i], ms, true);
 	if (m->current) {
 		struct generation *g = m->current;
 

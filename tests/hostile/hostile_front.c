@@ -476,7 +476,7 @@ static void prepare(const char *program, const char *file)
 	all.config.max_connections_per_address = 0;
 	all.config_fd = config_seal(&all.config, &err);
 	all.exe = open(program, O_RDONLY | O_CLOEXEC);
-	all.mail_fd = open(all.config.mail, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	all.mail_fd = open(all.config.mail, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	all.users_fd = open(all.config.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	all.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	all.to_auth = all.to_keeper = -1;
