@@ -298,7 +298,9 @@ static bool receive(struct chan *chan, char *buffer)
 	fd_count = take_fds(&message, fds);
 	if (size == 0 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
 		close_all(fds, fd_count);
-		chan_break(chan, size == 0 ? "the peer is gone" : "a packet is too large");
+		chan_break(chan, size == 0                       ? "the peer is gone"
+				 : message.msg_flags & MSG_TRUNC ? "a packet is too large"
+								 : "descriptors are too many");
 		return false;
 	}
 	chan->gone = &gone;
