@@ -192,14 +192,14 @@ static void test_long_fields_are_refused(void **state)
 static void test_what_we_cannot_serve_stops_only_its_user(void **state)
 {
 	struct users *users = opened(
-		"a:{PLAIN}x::::/home/a\nb:{PLAIN}x\n"
+		"a:{PLAIN}x::::/elsewhere/a\nb:{PLAIN}x\n"
 		"c:{PLAIN}x::::/srv/mailbox/c\nd:{PLAIN}x::::/srv/mail\n"
 		"e:{PLAIN}x::::::allow_nets=10.0.0.0/8\nf:{PLAIN}x:vmail:vmail\ng:{PLAIN}x:0:0\n");
 
 	(void)state;
 	assert_int_equal(find(users, "a"), USERS_DOWN);
 	assert_non_null(strstr(err.text, "users:1: "));
-	assert_non_null(strstr(err.text, "/home/a"));
+	assert_non_null(strstr(err.text, "/elsewhere/a"));
 	assert_int_equal(find(users, "b"), USERS_FOUND);
 	assert_int_equal(find(users, "c"), USERS_DOWN);
 	assert_int_equal(find(users, "d"), USERS_DOWN);
