@@ -207,6 +207,8 @@ static void check_drained(struct child *child, const struct peer *gone)
 
 static void peer_gone(struct peer *peer)
 {
+	if (peer->role == ROLE_KEEPER)
+		auth_keeper_gone(peer->child->state, peer);
 	if (peer->role != ROLE_KEEPER && peer->data) {
 		table_each(peer->data, end_one, peer->child->state);
 		table_finish(peer->data);

@@ -52,6 +52,7 @@ struct auth_session {
 	uint8_t ip[16];
 	bool loopback, granted;
 	uint32_t failures;
+	uint64_t keeper; /* instance that was told to open the maildrop, 0: none */
 };
 
 /* auth_login.c */
@@ -69,6 +70,9 @@ const char *auth_address_text(const uint8_t ip[16], char *buf);
  */
 int auth_keeper(struct auth *auth, const char *home, struct peer **ret, uint32_t *ret_uid);
 void auth_open(struct auth_session *session, const struct user *user);
+/* Those whose maildrop it was about to open are told; a front ignores that for sessions that it has
+ * open. */
+void auth_keeper_gone(struct auth *auth, const struct peer *keeper);
 void auth_keeper_up(struct auth *auth, struct peer *keeper);
 void auth_keeper_refused(struct auth *auth, uint32_t uid);
 

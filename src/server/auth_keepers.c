@@ -72,6 +72,7 @@ static void send_open(struct auth_session *session, struct peer *keeper, const c
 
 	memcpy(&tail[0].iov_base, &name, sizeof(name));
 	memcpy(&tail[1].iov_base, &home, sizeof(home));
+	session->keeper = keeper->instance;
 	if (ipc_send(&keeper->chan, IPC_OPEN, &message, tail, 2, NULL, 0) < 0)
 		auth_deny(session, POP3_CODE_SYS_TEMP, "the mail store is busy, try again later",
 			  0);
@@ -162,4 +163,22 @@ void auth_keeper_up(struct auth *auth, struct peer *keeper)
 void auth_keeper_refused(struct auth *auth, uint32_t uid)
 {
 	wake_waiting(auth, uid, true);
+}
+
+static void lose_keeper(struct table_node *node, void *context)
+{
+	struct auth_session *session = CONTAINER(node, struct auth_session, node);
+	const struct peer *keeper = context;
+
+	if (session->keeper == keeper->instance)
+		ungrant(session);
+}
+
+void auth_keeper_gone(struct auth *auth, const struct peer *keeper)
+{
+	struct peer gone = *keeper;
+
+	for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
+		if (peer->role != ROLE_KEEPER && peer->data)
+			table_each(peer->data, lose_keeper, &gone);
 }

@@ -64,6 +64,7 @@ void auth_logout(struct auth_session *session)
 	struct auth *auth = session->front->child->state;
 
 	session->granted = false;
+	session->keeper = 0;
 	if (session->user)
 		limits_logout(&auth->limits, session->user);
 	session->user = NULL;
