@@ -145,7 +145,7 @@ def test_threat_13_a_home_in_the_users_file_stays_below_the_mail(shared, connect
     name = f'homeless{abs(hash(home))}'
     users = shared.dir / 'users'
     with users.open('a') as file:
-        file.write(f'{name}:{{PLAIN}}{PASSWORD}:::::{home}::\n')
+        file.write(f'{name}:{{PLAIN}}{PASSWORD}::::{home}::\n')
     before = set(shared.scratch.rglob('*'))
     shared.allow('.')
     client = connect(shared)
