@@ -4,7 +4,6 @@
 #include "fetch/fetch.h"
 
 #include "base/log.h"
-#include "base/text.h"
 #include "fetch/config_file.h"
 #include "fetch/jobs.h"
 #include "fetch/options.h"
@@ -23,8 +22,7 @@ static int complain(const struct err *err)
 {
 	char text[sizeof(err->text) * 2];
 
-	text_escape(text, sizeof(text) - 1, span_of(err->text));
-	fprintf(stderr, "valija fetch: %s\n", text);
+	fprintf(stderr, "valija fetch: %s\n", report_harmless(err->text, text, sizeof(text)));
 	return err->code ? err->code : EX_SOFTWARE;
 }
 

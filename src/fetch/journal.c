@@ -39,6 +39,11 @@ pop3_span journal_identity(const struct journal *journal, const struct seen *see
 	return span_of(journal->names + seen->identity);
 }
 
+bool journal_is_unlisted_kind(const struct journal *journal, const struct seen *seen)
+{
+	return journal->names[seen->identity] == 'c';
+}
+
 static uint32_t hash(pop3_span text)
 {
 	uint32_t h = 2166136261u;
@@ -180,8 +185,8 @@ int journal_write_seen(struct journal *journal, uint32_t index, struct err *err)
 	const struct seen *s = &journal->entries[index];
 
 	return add_line(journal, err,
-			"S %" PRId64 " %c%s%s %" PRIu64 " %" PRIu64 " %016" PRIx64 " %s\n",
-			s->time, "?wpm"[s->state], s->remove ? "d" : "", s->renamed ? "r" : "",
+			"S %" PRId64 " %c%s%s %" PRIu64 " %" PRIu64 " %016" PRIx64 " %s\n", s->time,
+			"?wpm"[s->state], s -> remove ? "d" : "", s->renamed ? "r" : "",
 			s->announced, s->octets, s->head_hash, journal->names + s->identity);
 }
 

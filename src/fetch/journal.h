@@ -68,6 +68,8 @@ void journal_close(struct journal *journal);
 uint32_t journal_count(const struct journal *journal);
 struct seen *journal_at(struct journal *journal, uint32_t index); /* until the next intern */
 pop3_span journal_identity(const struct journal *journal, const struct seen *seen);
+/* Told by its contents, not by a unique id: no listing shows whether it is there. */
+bool journal_is_unlisted_kind(const struct journal *journal, const struct seen *seen);
 /* Finds; JOURNAL_NONE if it is not there. */
 uint32_t journal_find(const struct journal *journal, pop3_span identity);
 /* Finds or makes an entry of state SEEN_UNKNOWN, which is not written. JOURNAL_NONE: no memory. */

@@ -141,8 +141,19 @@ static int converse(struct transfer *t, struct err *err)
 	return 0;
 }
 
+/* A second session in one run starts with a listing of its own. */
+static void forget_listing(struct transfer *t)
+{
+	for (uint32_t i = 0; i < journal_count(t->journal); i++) {
+		struct seen *seen = journal_at(t->journal, i);
+
+		seen->listed = seen->twice = false;
+	}
+}
+
 int transfer_list(struct transfer *t, struct err *err)
 {
+	forget_listing(t);
 	if (converse(t, err) < 0) {
 		t->trouble_under_pipelining = t->pipelining && t->dialog->closed;
 		return -1;

@@ -182,7 +182,8 @@ void plan_brake(struct journal *journal, const struct message *messages, uint32_
 	for (uint32_t i = 0; i < journal_count(journal); i++) {
 		const struct seen *seen = journal_at(journal, i);
 
-		if (seen->state == SEEN_UNKNOWN || seen->remove)
+		if (seen->state == SEEN_UNKNOWN || seen->remove ||
+		    journal_is_unlisted_kind(journal, seen))
 			continue;
 		brake.known++;
 		if (!seen->listed) {

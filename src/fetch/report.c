@@ -1,7 +1,6 @@
 /* See report.h. Standard error is line by line, so that several accounts do not mix. */
 #include "fetch/report.h"
 
-#include "base/text.h"
 #include "fetch/report_json.h"
 #include "fetch/wire.h"
 
@@ -110,15 +109,31 @@ void report_end_bar(struct report *report)
 	report->drawn = false;
 }
 
+const char *report_harmless(const char *text, char *buf, size_t size)
+{
+	size_t used = 0;
+
+	for (; *text && used + 5 < size; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c >= 0x20 && c <= 0x7e)
+			buf[used++] = (char)c;
+		else
+			used += (size_t)snprintf(buf + used, size - used, "\\x%02x", c);
+	}
+	buf[used] = '\0';
+	return buf;
+}
+
 /* One line on standard error, with the account's name; whatever the text holds. */
 static void say(struct report *report, const char *level, const char *text)
 {
 	char safe[1024];
 
-	text_escape(safe, sizeof(safe) - 1, span_of(text));
 	if (report->drawn)
 		fputs("\r\033[K", stderr);
-	fprintf(stderr, "valija fetch: %s: %s%s\n", report->account, level, safe);
+	fprintf(stderr, "valija fetch: %s: %s%s\n", report->account, level,
+		report_harmless(text, safe, sizeof(safe)));
 	report->drawn = false;
 }
 

@@ -11,14 +11,23 @@
 
 #define BRAKE_FEW 5
 
+static bool all_have_ids(const struct transfer *t)
+{
+	for (uint32_t i = 0; i < t->count; i++)
+		if (t->messages[i].entry == JOURNAL_NONE)
+			return false;
+	return true;
+}
+
 /* What is no longer listed is remembered as absent, and the other way round. */
 static int note_absent(struct visit *v, struct err *err)
 {
 	struct journal *journal = v->transfer->journal;
+	bool ids = all_have_ids(v->transfer);
 
 	for (uint32_t i = 0; i < journal_count(journal); i++) {
 		struct seen *seen = journal_at(journal, i);
-		bool absent = !seen->listed;
+		bool absent = journal_is_unlisted_kind(journal, seen) ? ids : !seen->listed;
 
 		if (seen->state == SEEN_UNKNOWN || absent == (seen->absent != 0))
 			continue;
