@@ -38,7 +38,7 @@ static int fetch_url(struct fetch_account *account, const struct fetch_options *
 		account->tls = tls;
 	if (fetch_account_check(account, err) < 0)
 		return complain(err);
-	return fetch_run(account, options);
+	return fetch_run(account, options, &fetch_files_real);
 }
 
 /* The accounts that are named, or all. */
@@ -97,7 +97,7 @@ static int fetch_configured(struct fetch_config *config, int argc, char **argv,
 	else if (count > 1 && options->record)
 		code = complain((err_set(err, EX_USAGE, "--record takes one account"), err));
 	else if (count == 1)
-		code = fetch_run(chosen[0], options);
+		code = fetch_run(chosen[0], options, &fetch_files_real);
 	else
 		code = fetch_jobs(chosen, (unsigned)count, options->jobs, options);
 	free(chosen);

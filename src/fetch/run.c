@@ -186,7 +186,8 @@ static void finish(struct run *run)
 	secret_finish(&run->password);
 }
 
-int fetch_run(const struct fetch_account *account, const struct fetch_options *options)
+int fetch_run(const struct fetch_account *account, const struct fetch_options *options,
+	      const struct fetch_files *files)
 {
 	struct run *run = calloc(1, sizeof(*run));
 	struct err err = {0};
@@ -196,7 +197,7 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 		return EX_OSERR;
 	run->account = account;
 	run->options = options;
-	run->files = &fetch_files_real;
+	run->files = files;
 	run->started = wire_now();
 	snprintf(run->server, sizeof(run->server), "%s:%u", account->host, account->port);
 	run->report = (struct report){

@@ -3,9 +3,11 @@
 #define FETCH_RUN_H
 
 #include "fetch/account.h"
+#include "fetch/files.h"
 #include "fetch/options.h"
 
-/* Returns a code of sysexits.h; what went wrong has been said. */
-int fetch_run(const struct fetch_account *account, const struct fetch_options *options);
+/* Returns a code of sysexits.h; what went wrong has been said. files: fetch_files_real. */
+int fetch_run(const struct fetch_account *account, const struct fetch_options *options,
+	      const struct fetch_files *files);
 
 #endif
