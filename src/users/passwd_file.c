@@ -1,16 +1,15 @@
 /*
- * The user database that is a passwd-file: the file in one buffer, a hash table of its lines over
- * it. See users.h. Runs in auth (any thread); an entry is parsed again at each look-up, which costs
- * less than keeping it parsed. The buffer holds secrets and is wiped when it goes.
+ * The user database that is a passwd-file: read at open and again when it changed. See users.h.
+ * Runs in auth (any thread); an entry is parsed again at each look-up, which costs less than
+ * keeping it parsed.
  */
 #include "users/users.h"
 
 #include "base/log.h"
 #include "base/text.h"
 #include "users/passwd_line.h"
-#include "users/scheme_kinds.h"
+#include "users/passwd_table.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -23,36 +22,9 @@
 #include <unistd.h>
 
 #define FILE_MAX (512u << 20)
-#define CLASSES_MAX 16
-#define NOTES_MAX 20 /* warnings about one reading of the file */
 /* A file changed less than this before it was read may change again within the same tick of the
  * clock of the filesystem: it is read once more. */
 #define SETTLED_NS 50000000
-
-struct entry {
-	uint32_t offset, size; /* of the line in text */
-	uint32_t hash;
-	uint32_t number; /* of the line, from 1 */
-};
-
-/* Users of one scheme and cost. */
-struct class
-{
-	char key[24];
-	uint32_t count, first; /* entry */
-};
-
-struct table {
-	char *text;
-	size_t size;
-	struct entry *entries;
-	uint32_t count;
-	uint32_t *slots; /* index + 1 of an entry, 0: free */
-	uint32_t mask;
-	struct class classes[CLASSES_MAX];
-	uint32_t class_count;
-	uint32_t kinds[SCHEME_KIND_COUNT], first[SCHEME_KIND_COUNT];
-};
 
 struct users {
 	int dir_fd;
@@ -60,172 +32,10 @@ struct users {
 	char *mail_root;
 	pthread_rwlock_t lock; /* over table, seen, settled */
 	pthread_mutex_t reading;
-	struct table *table;
+	struct passwd_table *table;
 	struct stat seen; /* of the file when it was last read, good or bad */
 	bool settled;
 };
-
-static uint32_t hash_of(pop3_span name)
-{
-	uint32_t hash = 2166136261u;
-
-	for (size_t i = 0; i < name.size; i++)
-		hash = (hash ^ (unsigned char)name.data[i]) * 16777619u;
-	return hash ^ hash >> 15;
-}
-
-static void table_destroy(struct table *table)
-{
-	if (!table)
-		return;
-	if (table->text)
-		wipe(table->text, table->size);
-	free(table->text);
-	free(table->entries);
-	free(table->slots);
-	free(table);
-}
-
-static pop3_span entry_line(const struct table *table, const struct entry *entry)
-{
-	return (pop3_span){table->text + entry->offset, entry->size};
-}
-
-static const struct entry *table_find(const struct table *table, pop3_span name)
-{
-	uint32_t hash = hash_of(name), index;
-
-	for (uint32_t at = hash & table->mask; (index = table->slots[at]);
-	     at = (at + 1) & table->mask) {
-		const struct entry *entry = &table->entries[index - 1];
-
-		if (entry->hash == hash &&
-		    span_equal(passwd_line_name(entry_line(table, entry)), name))
-			return entry;
-	}
-	return NULL;
-}
-
-/* Which schemes there are, for what is offered and for the work that an unknown user costs. */
-static void table_classify(struct table *table, uint32_t index, const struct user *user)
-{
-	pop3_span payload;
-	enum scheme_kind kind = scheme_kind(user->secret, &payload);
-	char key[sizeof(table->classes[0].key)];
-	uint32_t i = 0;
-
-	if (table->kinds[kind]++ == 0)
-		table->first[kind] = index;
-	if (kind == SCHEME_KIND_LOCKED || kind == SCHEME_KIND_UNKNOWN || user->nologin)
-		return;
-	/* "$6$", "$2b$10$", "$argon2id$v=19$m" tell the cost well enough */
-	snprintf(key, sizeof(key), "%d %.*s", (int)kind,
-		 kind == SCHEME_KIND_CRYPT || kind == SCHEME_KIND_ARGON2
-			 ? (int)(payload.size < 7 ? payload.size : 7)
-			 : 0,
-		 payload.data);
-	while (i < table->class_count && strcmp(table->classes[i].key, key) != 0)
-		i++;
-	if (i == CLASSES_MAX)
-		return;
-	if (i == table->class_count) {
-		table->class_count++;
-		memcpy(table->classes[i].key, key, sizeof(key));
-		table->classes[i].first = index;
-	}
-	table->classes[i].count++;
-}
-
-static int table_add(struct table *table, pop3_span line, uint32_t number, const struct user *user,
-		     const char *file, struct err *err)
-{
-	pop3_span name = passwd_line_name(line);
-	const struct entry *twin = table_find(table, name);
-	struct entry *entry = &table->entries[table->count];
-	uint32_t at;
-
-	if (twin)
-		return err_set(err, EX_CONFIG, "%s:%u: the user %s is in line %u already", file,
-			       number, user->name, twin->number);
-	entry->offset = (uint32_t)(line.data - table->text);
-	entry->size = (uint32_t)line.size;
-	entry->hash = hash_of(name);
-	entry->number = number;
-	for (at = entry->hash & table->mask; table->slots[at]; at = (at + 1) & table->mask)
-		continue;
-	table->slots[at] = ++table->count;
-	table_classify(table, table->count - 1, user);
-	return 0;
-}
-
-static int table_fill(struct table *table, const char *file, const char *mail_root, bool *ret_ended,
-		      struct err *err)
-{
-	pop3_span text = {table->text, table->size}, line;
-	struct user *user = malloc(sizeof(*user));
-	uint32_t number = 0, notes = 0;
-	struct err why = {0};
-	int status = -1;
-
-	if (!user)
-		return err_set(err, EX_OSERR, "out of memory");
-	*ret_ended = false;
-	while (passwd_line_next(&text, &line, ret_ended)) {
-		number++;
-		switch (passwd_line_parse(line, mail_root, user, &why)) {
-		case PASSWD_LINE_EMPTY:
-			continue;
-		case PASSWD_LINE_ENTRY:
-		case PASSWD_LINE_UNSERVED:
-			if (why.text[0] && notes++ < NOTES_MAX)
-				log_warning("%s:%u: %s", file, number, why.text);
-			if (table_add(table, line, number, user, file, err) < 0)
-				goto out;
-			continue;
-		case PASSWD_LINE_BAD:
-			err_set(err, EX_CONFIG, "%s:%u: %s", file, number, why.text);
-			goto out;
-		}
-	}
-	status = 0;
-out:
-	wipe(user, sizeof(*user));
-	free(user);
-	return status;
-}
-
-/* Takes text. */
-static int table_create(char *text, size_t size, const char *file, const char *mail_root,
-			bool *ret_ended, struct table **ret, struct err *err)
-{
-	struct table *table = calloc(1, sizeof(*table));
-	size_t lines = 1, slots = 16;
-
-	if (!table) {
-		wipe(text, size);
-		free(text);
-		return err_set(err, EX_OSERR, "out of memory");
-	}
-	table->text = text;
-	table->size = size;
-	for (const char *p = text; (p = memchr(p, '\n', size - (size_t)(p - text))); p++)
-		lines++;
-	while (slots < 2 * lines)
-		slots *= 2;
-	table->mask = (uint32_t)slots - 1;
-	table->slots = calloc(slots, sizeof(*table->slots));
-	table->entries = malloc(lines * sizeof(*table->entries));
-	if (!table->slots || !table->entries) {
-		table_destroy(table);
-		return err_set(err, EX_OSERR, "out of memory");
-	}
-	if (table_fill(table, file, mail_root, ret_ended, err) < 0) {
-		table_destroy(table);
-		return -1;
-	}
-	*ret = table;
-	return 0;
-}
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
@@ -298,20 +108,21 @@ static bool is_settled(const struct stat *st)
 	return age > SETTLED_NS || age < 0;
 }
 
-static int load(struct users *users, bool again, struct table **ret, struct stat *st,
+static int load(struct users *users, bool again, struct passwd_table **ret, struct stat *st,
 		struct err *err)
 {
-	struct table *table;
+	struct passwd_table *table;
 	size_t size = 0;
 	bool ended = false;
 	char *text = NULL;
 
 	if (read_file(users, &text, &size, st, err) < 0)
 		return -1;
-	if (table_create(text, size, users->file_name, users->mail_root, &ended, &table, err) < 0)
+	if (passwd_table_create(text, size, users->file_name, users->mail_root, &ended, &table,
+				err) < 0)
 		return -1;
 	if (again && !ended && users->table->count) {
-		table_destroy(table);
+		passwd_table_destroy(table);
 		return err_set(err, EX_TEMPFAIL, "%s: %s: is it being written?", users->file_name,
 			       size ? "the last line is not ended" : "empty");
 	}
@@ -322,7 +133,7 @@ static int load(struct users *users, bool again, struct table **ret, struct stat
 /* Reads the file again; a bad one changes nothing but what was seen. st: what made us look. */
 static void reload(struct users *users, const struct stat *st)
 {
-	struct table *table = NULL, *old = NULL;
+	struct passwd_table *table = NULL, *old = NULL;
 	struct stat read_st = *st;
 	struct err err = {0};
 	int status = load(users, true, &table, &read_st, &err);
@@ -340,7 +151,7 @@ static void reload(struct users *users, const struct stat *st)
 		users->table = table;
 	}
 	pthread_rwlock_unlock(&users->lock);
-	table_destroy(old);
+	passwd_table_destroy(old);
 	if (status < 0)
 		log_write(bad, "%s; the users known before stay in force", err.text);
 	else
@@ -399,19 +210,20 @@ void users_close(struct users *users)
 {
 	if (!users)
 		return;
-	table_destroy(users->table);
+	passwd_table_destroy(users->table);
 	pthread_rwlock_destroy(&users->lock);
 	pthread_mutex_destroy(&users->reading);
 	free(users->mail_root);
 	free(users);
 }
 
-static enum users_status copy_entry(const struct users *users, const struct entry *entry,
+static enum users_status copy_entry(const struct users *users, const struct passwd_entry *entry,
 				    struct user *ret, struct err *err)
 {
 	struct err why;
 
-	switch (passwd_line_parse(entry_line(users->table, entry), users->mail_root, ret, &why)) {
+	switch (passwd_line_parse(passwd_table_line(users->table, entry), users->mail_root, ret,
+				  &why)) {
 	case PASSWD_LINE_ENTRY:
 		return USERS_FOUND;
 	case PASSWD_LINE_UNSERVED:
@@ -427,7 +239,7 @@ enum users_status users_find(struct users *users, pop3_span name, struct user *r
 			     struct err *err)
 {
 	enum users_status status = USERS_UNKNOWN;
-	const struct entry *entry;
+	const struct passwd_entry *entry;
 	char lower[USER_NAME_MAX];
 	bool changed = false;
 
@@ -441,9 +253,9 @@ enum users_status users_find(struct users *users, pop3_span name, struct user *r
 		changed |= upper;
 	}
 	pthread_rwlock_rdlock(&users->lock);
-	entry = table_find(users->table, name);
+	entry = passwd_table_find(users->table, name);
 	if (!entry && changed)
-		entry = table_find(users->table, (pop3_span){lower, name.size});
+		entry = passwd_table_find(users->table, (pop3_span){lower, name.size});
 	if (entry)
 		status = copy_entry(users, entry, ret_user, err);
 	pthread_rwlock_unlock(&users->lock);
@@ -481,13 +293,13 @@ bool users_any_with_scram(struct users *users, const char *mechanism)
 /* The lock is held. */
 static int copy_secret(const struct users *users, uint32_t index, char *buf, size_t size)
 {
-	const struct entry *entry = &users->table->entries[index];
+	const struct passwd_entry *entry = &users->table->entries[index];
 	struct user user = {0};
 	struct err err;
 	int status = -1;
 
-	if (passwd_line_parse(entry_line(users->table, entry), users->mail_root, &user, &err) !=
-	    PASSWD_LINE_BAD)
+	if (passwd_line_parse(passwd_table_line(users->table, entry), users->mail_root, &user,
+			      &err) != PASSWD_LINE_BAD)
 		status = span_copy(span_of(user.secret), buf, size);
 	wipe(&user, sizeof(user));
 	return status;
@@ -495,8 +307,8 @@ static int copy_secret(const struct users *users, uint32_t index, char *buf, siz
 
 int users_usual_secret(struct users *users, char *buf, size_t size)
 {
-	const struct table *table;
-	const struct class *best = NULL;
+	const struct passwd_table *table;
+	const struct passwd_class *best = NULL;
 	int status = -1;
 
 	pthread_rwlock_rdlock(&users->lock);

@@ -63,11 +63,11 @@ static enum passwd_line set_home(pop3_span home, const char *mail_root, struct u
 	if ((home.size && !home_valid(home)) ||
 	    span_copy(home, user->home, sizeof(user->home)) < 0) {
 		err_set(err, EX_CONFIG,
-			"the home %s has an empty component, one with a dot at its start, or more "
-			"than "
-			"%d octets",
-			shown, USER_HOME_MAX);
-		return PASSWD_LINE_BAD;
+			"the home %s of %s has an empty component, one with a dot at its start, or "
+			"more "
+			"than %d octets",
+			shown, user->name, USER_HOME_MAX);
+		return PASSWD_LINE_UNSERVED;
 	}
 	return PASSWD_LINE_ENTRY;
 }

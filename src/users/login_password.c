@@ -1,0 +1,209 @@
+/*
+ * Names with passwords or digests: PASS, PLAIN, LOGIN, APOP, CRAM-MD5. See login_private.h.
+ * Everything a stranger can cause costs what a wrong password of a real user costs.
+ */
+#include "users/login_private.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "users/cram_md5.h"
+#include "users/scheme_kinds.h"
+#include "users/schemes.h"
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+void login_claim(struct login *login, pop3_span name)
+{
+	/* a longer one is nobody's; what is kept is for the log and for limits */
+	login->claimed_size = name.size < USER_NAME_MAX ? name.size : USER_NAME_MAX;
+	memcpy(login->claimed, name.data, login->claimed_size);
+	if (name.size > USER_NAME_MAX)
+		login->claimed[0] = '-'; /* no valid name begins like that */
+}
+
+/* Fills user and known. false: the database is down. */
+bool login_look_up(struct login *login)
+{
+	enum users_status status;
+	struct err err = {0};
+	pop3_span payload;
+
+	if (login->looked_up)
+		return true;
+	login->known = false;
+	status = users_find(login->service->users, (pop3_span){login->claimed, login->claimed_size},
+			    &login->user, &err);
+	if (status == USERS_DOWN) {
+		log_error("user database: %s", err.text);
+		return false;
+	}
+	login->looked_up = true;
+	login->known = status == USERS_FOUND && !login->user.nologin &&
+		       scheme_kind(login->user.secret, &payload) != SCHEME_KIND_LOCKED;
+	return true;
+}
+
+static bool is_cheap(const char *stored)
+{
+	pop3_span payload;
+
+	switch (scheme_kind(stored, &payload)) {
+	case SCHEME_KIND_PLAIN:
+	case SCHEME_KIND_CRAM_MD5:
+	case SCHEME_KIND_DIGEST:
+	case SCHEME_KIND_LOCKED:
+	case SCHEME_KIND_UNKNOWN:
+		return true;
+	case SCHEME_KIND_CRYPT:
+	case SCHEME_KIND_ARGON2:
+	case SCHEME_KIND_SCRAM_SHA_1:
+	case SCHEME_KIND_SCRAM_SHA_256:
+	case SCHEME_KIND_COUNT:
+		break;
+	}
+	return false;
+}
+
+/* The secret that the work is done for: the user's own, or for a stranger the usual one. */
+static const char *secret_to_try(struct login *login, char *usual, size_t size)
+{
+	if (login->known)
+		return login->user.secret;
+	return users_usual_secret(login->service->users, usual, size) == 0 ? usual : NULL;
+}
+
+enum login_verdict login_verify(struct login *login, bool fast)
+{
+	unsigned char digest[CACHE_DIGEST];
+	char usual[USER_SECRET_MAX + 1];
+	enum scheme_verdict verdict = SCHEME_MISMATCH;
+	const char *stored;
+	struct err err = {0};
+	bool cheap, digested = false, hit = false;
+
+	login->phase = PHASE_VERIFY;
+	if (!login_look_up(login))
+		return login_over(login, LOGIN_TEMP, "the user database is down");
+	stored = secret_to_try(login, usual, sizeof(usual));
+	cheap = stored && is_cheap(stored);
+	if (!cheap) {
+		digested = cache_digest(login->service->cache, login->known ? login->user.name : "",
+					stored ? stored : "", &login->password, digest);
+		hit = digested && cache_has(login->service->cache, digest) && login->known;
+		if (!hit && fast)
+			return LOGIN_SLOW;
+	}
+	if (hit)
+		verdict = SCHEME_MATCH;
+	else if (login->known)
+		verdict = scheme_verify(stored, &login->password, &err);
+	else
+		scheme_verify_dummy(stored, &login->password);
+	if (verdict == SCHEME_MATCH && digested && !hit)
+		cache_put(login->service->cache, digest);
+	wipe(digest, sizeof(digest));
+	wipe(usual, sizeof(usual));
+	if (verdict == SCHEME_BROKEN)
+		return login_over(login, LOGIN_PERM, err.text);
+	if (verdict == SCHEME_MATCH && !login->other_authzid)
+		return login_over(login, LOGIN_GRANTED, hit ? "password, seen before" : "password");
+	return login_over(login, LOGIN_DENIED,
+			  login->other_authzid ? "asks to act for another user"
+			  : login->known       ? "wrong password"
+					       : "unknown user or no login for this one");
+}
+
+/* APOP (RFC 1939 section 7): MD5 of stamp and secret. */
+enum login_verdict login_verify_apop(struct login *login)
+{
+	unsigned char raw[EVP_MAX_MD_SIZE];
+	char input[LOGIN_STAMP_MAX + USER_SECRET_MAX + 1], expected[33];
+	pop3_span payload = {"", 0};
+	bool usable, good;
+	int n;
+
+	if (!login_look_up(login))
+		return login_over(login, LOGIN_TEMP, "the user database is down");
+	usable = login->known && scheme_kind(login->user.secret, &payload) == SCHEME_KIND_PLAIN &&
+		 *login->stamp;
+	n = snprintf(input, sizeof(input), "%s%s", login->stamp,
+		     usable ? payload.data : "nobody's secret");
+	EVP_Digest(input, (size_t)n, raw, NULL, EVP_md5(), NULL);
+	hex_encode(raw, 16, expected);
+	good = secret_equal(span_of(expected), span_of(login->digest));
+	wipe(input, sizeof(input));
+	wipe(raw, sizeof(raw));
+	wipe(expected, sizeof(expected));
+	if (usable && good)
+		return login_over(login, LOGIN_GRANTED, "APOP");
+	return login_over(login, LOGIN_DENIED,
+			  usable ? "wrong APOP digest"
+				 : "unknown user or no clear password for APOP");
+}
+
+/* RFC 2195: "<random.clock@host>", used for this one exchange. */
+enum login_verdict login_cram_challenge(struct login *login)
+{
+	unsigned char random[16];
+	char hex[33];
+
+	if (RAND_bytes(random, sizeof(random)) != 1)
+		return login_over(login, LOGIN_TEMP, "no random octets");
+	hex_encode(random, sizeof(random), hex);
+	snprintf(login->cram, sizeof(login->cram), "<%s.%lld@%s>", hex, (long long)time(NULL),
+		 login->service->host_name);
+	login->phase = PHASE_EXCHANGE;
+	return login_challenge_with(login, span_of(login->cram));
+}
+
+static int cram_expected(struct login *login, bool *ret_usable, char answer[33])
+{
+	char hex[CRAM_MD5_HEX + 1];
+	struct secret *dummy = &login->password;
+	pop3_span payload = {"", 0}, states;
+	enum scheme_kind kind = SCHEME_KIND_UNKNOWN;
+	int status;
+
+	if (login->known)
+		kind = scheme_kind(login->user.secret, &payload);
+	*ret_usable = kind == SCHEME_KIND_PLAIN || kind == SCHEME_KIND_CRAM_MD5;
+	secret_set(dummy, kind == SCHEME_KIND_PLAIN ? payload : SPAN_LITERAL("nobody's"));
+	cram_md5_make(dummy, hex);
+	states = kind == SCHEME_KIND_CRAM_MD5 ? payload : (pop3_span){hex, CRAM_MD5_HEX};
+	status = cram_md5_answer(states, span_of(login->cram), answer);
+	wipe(hex, sizeof(hex));
+	return status;
+}
+
+/* "name digest": names may hold blanks in other servers, digests never do. */
+enum login_verdict login_cram_response(struct login *login, pop3_span response)
+{
+	const char *blank = response.size ? memrchr(response.data, ' ', response.size) : NULL;
+	size_t n = blank ? (size_t)(blank - response.data) : 0;
+	char expected[33], lower[33];
+	bool usable, good;
+
+	if (!blank || response.size - n - 1 != 32)
+		return login_over(login, LOGIN_DENIED, "malformed CRAM-MD5 response");
+	for (size_t i = 0; i < 32; i++) {
+		char c = response.data[n + 1 + i];
+
+		lower[i] = c >= 'A' && c <= 'F' ? (char)(c | 0x20) : c;
+	}
+	login_claim(login, (pop3_span){response.data, n});
+	if (!login_look_up(login))
+		return login_over(login, LOGIN_TEMP, "the user database is down");
+	if (cram_expected(login, &usable, expected) < 0)
+		return login_over(login, LOGIN_PERM, "the stored CRAM-MD5 states are damaged");
+	good = secret_equal((pop3_span){expected, 32}, (pop3_span){lower, 32});
+	wipe(expected, sizeof(expected));
+	if (usable && good)
+		return login_over(login, LOGIN_GRANTED, "CRAM-MD5");
+	return login_over(login, LOGIN_DENIED,
+			  usable ? "wrong CRAM-MD5 digest"
+				 : "unknown user or no password for CRAM-MD5");
+}

@@ -1,0 +1,92 @@
+/*
+ * What the files of a login share: the attempt and the service behind it. See login.h for what an
+ * attempt is; login.c steps it, login_password.c judges names with passwords or digests,
+ * login_scram.c gives keys, login_service.c is what all attempts share. Used within users only.
+ */
+#ifndef USERS_LOGIN_PRIVATE_H
+#define USERS_LOGIN_PRIVATE_H
+
+#include "users/login.h"
+
+#include "users/cache.h"
+#include "users/sasl.h"
+
+#define LOGIN_STAMP_MAX 255
+
+enum mechanism {
+	MECHANISM_SCRAM_SHA_256_PLUS,
+	MECHANISM_SCRAM_SHA_256,
+	MECHANISM_SCRAM_SHA_1_PLUS,
+	MECHANISM_SCRAM_SHA_1,
+	MECHANISM_CRAM_MD5,
+	MECHANISM_PLAIN,
+	MECHANISM_LOGIN,
+	MECHANISM_SASL_COUNT,
+	MECHANISM_PASS = MECHANISM_SASL_COUNT,
+	MECHANISM_APOP,
+	MECHANISM_REFUSED, /* not known, not allowed, not on this connection */
+};
+
+enum phase {
+	PHASE_START,
+	PHASE_EXCHANGE,
+	PHASE_VERIFY, /* name and password are known, the verdict is not */
+	PHASE_LAST,   /* the mechanism's last word is out, its empty answer awaited */
+	PHASE_OVER,
+};
+
+struct login_service {
+	struct users *users;
+	struct cache *cache;
+	struct sasl_context *sasl;
+	bool allowed[MECHANISM_SASL_COUNT];
+	enum mechanism order[MECHANISM_SASL_COUNT];
+	size_t order_count;
+	char host_name[256];
+	unsigned char fake_key[32];
+	_Atomic uint32_t live;
+};
+
+struct login {
+	struct login_service *service;
+	enum mechanism mechanism;
+	enum phase phase;
+	enum login_verdict verdict; /* once over */
+	bool looked_up, known;      /* known: user may log in with the right secret */
+	bool other_authzid;
+	char claimed[USER_NAME_MAX + 1];
+	size_t claimed_size;
+	struct secret password;
+	struct user user;
+	char digest[33]; /* APOP */
+	char stamp[LOGIN_STAMP_MAX + 1];
+	struct sasl_callbacks callbacks;
+	struct sasl_exchange *exchange;
+	char *challenge; /* base64, or CRAM-MD5's own text while it is open */
+	size_t challenge_size;
+	char cram[320];
+	char reason[sizeof(((struct err *)0)->text)];
+};
+
+extern const char *const login_mechanism_names[MECHANISM_SASL_COUNT];
+
+/* Ends the attempt with a verdict; reason is for the log. Returns the verdict. */
+enum login_verdict login_over(struct login *login, enum login_verdict verdict, const char *reason);
+/* Keeps the name that the client says it has. */
+void login_claim(struct login *login, pop3_span name);
+/* Fills user and known, once. false: the database is down. */
+bool login_look_up(struct login *login);
+/* Takes text as the challenge to send. */
+enum login_verdict login_challenge_with(struct login *login, pop3_span text);
+
+/* The claimed name with login->password. fast: LOGIN_SLOW instead of a hash. */
+enum login_verdict login_verify(struct login *login, bool fast);
+enum login_verdict login_verify_apop(struct login *login);
+enum login_verdict login_cram_challenge(struct login *login);
+enum login_verdict login_cram_response(struct login *login, pop3_span response);
+
+/* sasl_callbacks.scram; argument is a struct login. */
+void login_on_scram(void *argument, const struct scram_hash *hash, pop3_span authid,
+		    pop3_span authzid, struct scram_keys *ret);
+
+#endif
