@@ -20,6 +20,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = 'correct horse'
 READY_SECONDS = 30
 NOBODY = 65534
+# wrong passwords are many in tests; what they cost is a test of its own
+QUICK = {'timeouts.drain': '5s', 'login.failure_delay': '1ms', 'login.failure_delay_max': '1ms'}
 SANITIZER = re.compile(r'AddressSanitizer|UndefinedBehaviorSanitizer|LeakSanitizer|runtime error:')
 
 
@@ -80,7 +82,7 @@ class Office:
                       (('pop3', self.pop3), ('pop3s', self.pop3s), ('lmtp', self.lmtp))))
         self.cert = self.dir / 'tls/cert.pem'
         self.mail = self.dir / 'mail'
-        for name, value in {'timeouts.drain': '5s', **(settings or {})}.items():
+        for name, value in {**QUICK, **(settings or {})}.items():
             self.set(name, value)
         for user in users:
             self.add_user(user)

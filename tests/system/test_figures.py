@@ -28,7 +28,7 @@ def pss(office):
 
 
 @pytest.mark.parametrize('kind', ['plain', 'tls', 'logged-in'])
-def test_a_thousand_idle_sessions(make_office, kind):
+def test_a_thousand_idle_sessions(make_office, figure, kind):
     users = [f'user{n}' for n in range(SESSIONS)] if kind == 'logged-in' else []
     office = make_office(start=False, users=(), settings={'limits.connections_per_address': 0})
     with (office.dir / 'users').open('a') as file:
@@ -45,8 +45,8 @@ def test_a_thousand_idle_sessions(make_office, kind):
             if users:
                 client.login(users[n], PASSWORD)
         grown = pss(office) - before
-        print(f'\n{SESSIONS} idle sessions, {kind}: {grown / SESSIONS:.1f} KiB each (PSS of all '
-              f'processes), {before} KiB before')
+        figure(f'{SESSIONS} idle sessions, {kind}: {grown / SESSIONS:.1f} KiB each (PSS of all '
+               f'processes), {before} KiB before')
         assert grown / SESSIONS < 64
         clients[0].ask('NOOP')
         clients[-1].ask('NOOP')
@@ -55,7 +55,7 @@ def test_a_thousand_idle_sessions(make_office, kind):
             client.close()
 
 
-def test_a_maildrop_of_a_hundred_thousand_messages(make_office):
+def test_a_maildrop_of_a_hundred_thousand_messages(make_office, figure):
     office = make_office(users=('demo',))
     maildir = office.maildir('demo')
     owner = post.owner_of(office.mail)
@@ -78,9 +78,9 @@ def test_a_maildrop_of_a_hundred_thousand_messages(make_office):
             client.quit()
         return login, time.monotonic() - begin
     first, again = session(), session()
-    print(f'\n{MESSAGES} messages: first login (index made) {first[0]:.3f} s; again: login '
-          f'{again[0] * 1000:.1f} ms, login+STAT+UIDL+LIST+QUIT {again[1] * 1000:.0f} ms '
-          '(with the time of this Python client)')
+    figure(f'{MESSAGES} messages: first login (index made) {first[0]:.3f} s; again: login '
+           f'{again[0] * 1000:.1f} ms, login+STAT+UIDL+LIST+QUIT {again[1] * 1000:.0f} ms '
+           '(with the time of this Python client)')
     assert again[0] < first[0] / 2 and again[0] < 0.5
     with Pop(office.pop3, timeout=120) as client:
         client.login('demo', PASSWORD)

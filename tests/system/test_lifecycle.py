@@ -76,7 +76,7 @@ def test_threat_39_any_child_may_be_killed_at_any_time(make_office, connect, mom
 
 
 @pytest.mark.figures
-def test_service_is_back_within_a_second(make_office):
+def test_service_is_back_within_a_second(make_office, figure):
     office = make_office()
     office.allow('.')
     figures = {}
@@ -86,7 +86,7 @@ def test_service_is_back_within_a_second(make_office):
         figures[kind] = serves_within(office, 3)[1]
         wait_until(lambda: pid not in office.children())
     rounded = {kind: round(seconds, 3) for kind, seconds in figures.items()}
-    print('\nback in service after a kill, seconds:', rounded)
+    figure(f'back in service after a kill, seconds: {rounded}')
     assert max(figures.values()) <= 1
 
 
