@@ -144,37 +144,52 @@ static bool older(const struct index_stamp *stamp, const struct timespec *clock)
 	       (stamp->seconds == clock->tv_sec && (long)stamp->nanoseconds < clock->tv_nsec);
 }
 
-/* A message of new/ that is not there any more has probably moved to cur/. */
-static bool missing_in_new(const struct maildir_comparison *c)
+/* A message that is not where it was may be in the other directory, moved by a mail reader or back
+ * by a power cut. */
+static bool missing(const struct maildir_comparison *c, enum index_directory directory)
 {
 	for (uint32_t i = 0; i < c->model.indexed; i++) {
 		const struct model_message *m = &c->model.messages[i];
+		enum index_directory d = m->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
 
-		if (!(m->marks & (MODEL_DEAD | MODEL_SEEN)) && m->flags & INDEX_IN_NEW)
+		if (!(m->marks & (MODEL_DEAD | MODEL_SEEN)) && d == directory)
 			return true;
 	}
 	return false;
+}
+
+static enum maildrop_status look_at(struct maildir_comparison *c, enum index_directory d,
+				    const struct timespec *clock, struct err *err)
+{
+	struct looking looking = {c, d};
+
+	c->scan[d] = true;
+	if (maildir_stamp(c->place, d, &c->stamps[d]) < 0 ||
+	    maildir_scan(c->place, d, take_entry, &looking) < 0)
+		return maildir_failed(c->place, errno, maildir_directory_names[d], "cannot be read",
+				      err);
+	c->stamps[d].scanned = clock->tv_sec;
+	c->stamps[d].trust = older(&c->stamps[d], clock) ? TRUST_SURE : TRUST_NONE;
+	return MAILDROP_OK;
 }
 
 /* new/ before cur/: a message that moves meanwhile is met twice rather than not at all. */
 static enum maildrop_status look(struct maildir_comparison *c, const struct timespec *clock,
 				 struct err *err)
 {
-	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
-		struct looking looking = {c, d};
+	enum maildrop_status status = MAILDROP_OK;
+	bool looked_at_new = c->scan[INDEX_NEW];
 
-		if (d == INDEX_CUR && c->scan[INDEX_NEW] && missing_in_new(c))
-			c->scan[d] = true;
-		if (!c->scan[d])
-			continue;
-		if (maildir_stamp(c->place, d, &c->stamps[d]) < 0 ||
-		    maildir_scan(c->place, d, take_entry, &looking) < 0)
-			return maildir_failed(c->place, errno, maildir_directory_names[d],
-					      "cannot be read", err);
-		c->stamps[d].scanned = clock->tv_sec;
-		c->stamps[d].trust = older(&c->stamps[d], clock) ? TRUST_SURE : TRUST_NONE;
-	}
-	return MAILDROP_OK;
+	if (looked_at_new)
+		status = look_at(c, INDEX_NEW, clock, err);
+	if (looked_at_new && missing(c, INDEX_NEW))
+		c->scan[INDEX_CUR] = true;
+	/* a glance that has to look at cur/ begins anew with all that is known of it */
+	if (status == MAILDROP_OK && c->scan[INDEX_CUR] && !c->glance)
+		status = look_at(c, INDEX_CUR, clock, err);
+	if (status == MAILDROP_OK && !looked_at_new && missing(c, INDEX_CUR))
+		status = look_at(c, INDEX_NEW, clock, err);
+	return status;
 }
 
 enum maildrop_status maildir_compare_scan(struct maildir_comparison *c, struct err *err)

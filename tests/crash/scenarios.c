@@ -1,0 +1,387 @@
+/* See scenarios.h. */
+#include "scenarios.h"
+
+#include "maildrop/index.h"
+#include "maildrop/index_view.h"
+#include "maildrop/index_write.h"
+
+#include <err.h>
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int scratch_make(char *path)
+{
+	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
+	int fd;
+
+	snprintf(path, 128, "%s/valija-crash-XXXXXX", base ? base : "/tmp");
+	if (!mkdtemp(path))
+		err(1, "%s", path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		err(1, "%s", path);
+	return fd;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st, (void)type;
+	return ftw->level == 0 ? 0 : remove(path);
+}
+
+void scratch_clear(const char *path)
+{
+	nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void scratch_remove(const char *path)
+{
+	scratch_clear(path);
+	rmdir(path);
+}
+
+static void put_file(struct run *run, const char *where, const char *text)
+{
+	char path[300];
+	int fd;
+
+	snprintf(path, sizeof(path), HOME "/%s", where);
+	fd = openat(run->root, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		err(1, "%s", path);
+	close(fd);
+}
+
+static void base_name(unsigned i, char name[64])
+{
+	/* one name that is no unique id */
+	snprintf(name, 64, i == 3 ? "%u odd" : "%u.m", 1000 + i);
+}
+
+static void make_maildir(struct run *run)
+{
+	static const char *const names[] = {HOME, HOME "/new", HOME "/cur", HOME "/tmp"};
+	char name[64], where[100], text[64];
+
+	for (int i = 0; i < 4; i++)
+		if (mkdirat(run->root, names[i], 0700) < 0)
+			err(1, "%s", names[i]);
+	for (unsigned i = 0; i < BASE_MESSAGES; i++) {
+		base_name(i, name);
+		snprintf(where, sizeof(where), "%s/%s%s", i < 4 ? "cur" : "new", name,
+			 i < 4 ? ":2," : "");
+		snprintf(text, sizeof(text), "message %u\n", i);
+		put_file(run, where, text);
+	}
+	/* an id that was brought along and that the rule gives to another message */
+	put_file(run, "valija-uidl", "brought-along 1000.m\n1000.m 1002.m\n");
+}
+
+static struct maildrop *open_session(struct run *run)
+{
+	struct maildrop *m = NULL;
+	struct err e = {0};
+
+	if (maildrop_open(&run->settings, run->root, HOME, &m, &e) != MAILDROP_OK)
+		return NULL;
+	return m;
+}
+
+static void make_index(struct run *run)
+{
+	struct maildrop *m;
+
+	make_maildir(run);
+	m = open_session(run);
+	if (!m)
+		errx(1, "the maildrop to begin with cannot be opened");
+	maildrop_sweep(m);
+	maildrop_close(m);
+	/* one message in new/ again, as somebody else delivers it */
+	if (renameat(run->root, HOME "/cur/1005.m:2,", run->root, HOME "/new/1005.m") < 0)
+		err(1, "new");
+	m = open_session(run);
+	if (!m)
+		errx(1, "the maildrop to begin with cannot be opened");
+	maildrop_close(m);
+}
+
+/* A log that a sweep replaces, full of words that change nothing. */
+static void make_long_index(struct run *run)
+{
+	struct index_batch batch = {0};
+	struct index index;
+	int base, delta;
+
+	make_index(run);
+	base = openat(run->root, HOME "/valija-base", O_RDONLY);
+	delta = openat(run->root, HOME "/valija-delta", O_RDWR);
+	if (index_open(&index, &maildrop_kernel, base, delta, UINT64_MAX, NULL) < 0)
+		errx(1, "the index to begin with cannot be read");
+	for (int i = 0; i < 5000; i++)
+		index_batch_add(&batch, &(struct index_change){.kind = CHANGE_VERIFIED});
+	if (index_batch_write(&batch, &maildrop_kernel, delta, index.header.id, index.delta.size) <
+	    0)
+		err(1, "valija-delta");
+	index_batch_finish(&batch);
+	index_close(&index);
+	close(base);
+	close(delta);
+}
+
+static void note(struct run *run)
+{
+	if (run->note)
+		run->note(run);
+}
+
+static void delivered_text(unsigned k, char text[2000])
+{
+	int n = snprintf(text, 2000, "N: %u\r\n\r\n", k);
+
+	/* more than one line, so that a part of it is not the whole */
+	for (unsigned i = 0; i < 20 * (k + 1); i++)
+		n += snprintf(text + n, 2000 - (size_t)n, "line %u of %u\r\n", i, k);
+}
+
+static void deliver(struct run *run, unsigned k)
+{
+	struct maildrop_delivery delivery = {.headers = {"D: a\r\n", 6}};
+	char text[2000];
+	struct err e;
+
+	delivered_text(k, text);
+	delivery.message_size = strlen(text);
+	delivery.message_fd = memfd_create("message", MFD_CLOEXEC);
+	if (pwrite(delivery.message_fd, text, strlen(text), 0) != (ssize_t)strlen(text))
+		err(1, "memfd");
+	run->progress->started |= 1u << k;
+	note(run);
+	if (maildrop_deliver(&run->settings, run->root, HOME, &delivery, &e) == MAILDROP_OK) {
+		run->progress->delivered |= 1u << k;
+		note(run);
+	}
+	close(delivery.message_fd);
+}
+
+static void commit(struct run *run, struct maildrop *m)
+{
+	static const uint32_t numbers[] = {2, 6};
+	struct err e;
+
+	run->progress->committing = true;
+	note(run);
+	if (maildrop_commit(m, numbers, 2, &e) == MAILDROP_OK) {
+		run->progress->committed = true;
+		note(run);
+	}
+}
+
+static void work_delivery(struct run *run)
+{
+	deliver(run, 0);
+	deliver(run, 1);
+}
+
+static void work_quit(struct run *run)
+{
+	struct maildrop *m = open_session(run);
+
+	if (!m)
+		return;
+	commit(run, m);
+	maildrop_sweep(m);
+	maildrop_close(m);
+}
+
+static void work_rebuild(struct run *run)
+{
+	struct maildrop *m = open_session(run);
+
+	if (!m)
+		return;
+	maildrop_sweep(m);
+	maildrop_close(m);
+}
+
+/* A session that deleted, then a base that is lost: the new log has to carry the deletions. */
+static void make_pending(struct run *run)
+{
+	struct maildrop *m;
+
+	make_index(run);
+	m = open_session(run);
+	if (!m)
+		errx(1, "the maildrop to begin with cannot be opened");
+	commit(run, m);
+	maildrop_close(m);
+	if (unlinkat(run->root, HOME "/valija-base", 0) < 0)
+		err(1, "valija-base");
+}
+
+static void work_day(struct run *run)
+{
+	struct maildrop *m;
+
+	deliver(run, 0);
+	m = open_session(run);
+	if (!m)
+		return;
+	deliver(run, 1);
+	commit(run, m);
+	deliver(run, 2);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	deliver(run, 3);
+	work_rebuild(run);
+}
+
+const struct scenario scenarios[] = {
+	{"delivery", make_index, work_delivery, BASE_MESSAGES, false},
+	{"first delivery", NULL, work_delivery, 0, false},
+	{"QUIT with deletions", make_index, work_quit, BASE_MESSAGES, false},
+	{"index rebuild", make_maildir, work_rebuild, BASE_MESSAGES, false},
+	{"rebuild with deletions", make_pending, work_rebuild, BASE_MESSAGES, true},
+	{"QUIT and compaction", make_long_index, work_quit, BASE_MESSAGES, false},
+	{"deliveries and a session", make_index, work_day, BASE_MESSAGES, false},
+};
+const int scenario_count = sizeof(scenarios) / sizeof(*scenarios);
+
+struct found {
+	unsigned base, delivered;
+	char ids[BASE_MESSAGES + DELIVERIES][POP3_UNIQUE_ID_MAX + 1];
+	uint64_t octets[BASE_MESSAGES + DELIVERIES];
+};
+
+/* Stored LF → wire, for comparing. */
+static bool same_text(const char *stored, const char *wire)
+{
+	while (*wire) {
+		if (wire[0] == '\r' && wire[1] == '\n')
+			wire++;
+		if (*stored++ != *wire++)
+			return false;
+	}
+	return *stored == '\0';
+}
+
+static const char *look_at(struct maildrop *m, uint32_t number, const struct index_entry *e,
+			   struct found *found)
+{
+	char stored[4096], text[2000], expected[2100];
+	struct maildrop_body body;
+	unsigned which, slot;
+	ssize_t n;
+
+	if (maildrop_body(m, number, &body, NULL) != MAILDROP_OK)
+		return "a message is listed but cannot be read";
+	n = pread(body.fd, stored, sizeof(stored) - 1, (off_t)body.offset);
+	close(body.fd);
+	if (n != (ssize_t)body.stored)
+		return "a message is not as long as it was announced";
+	stored[n] = '\0';
+	if (sscanf(stored, "message %u\n", &which) == 1 && which < BASE_MESSAGES) {
+		snprintf(expected, sizeof(expected), "message %u\n", which);
+		if (strcmp(stored, expected) != 0 || e->octets != strlen(expected) + 1)
+			return "a message has changed";
+		if (found->base >> which & 1)
+			return "a message is there twice";
+		found->base |= 1u << which;
+		slot = which;
+	} else {
+		if (sscanf(stored, "D: a\nN: %u\n", &which) != 1 || which >= DELIVERIES)
+			return "a message is half written";
+		delivered_text(which, text);
+		snprintf(expected, sizeof(expected), "D: a\r\n%s", text);
+		if (!same_text(stored, expected) || e->octets != strlen(expected))
+			return "a delivered message is not whole";
+		if (found->delivered >> which & 1)
+			return "a delivered message is there twice";
+		found->delivered |= 1u << which;
+		slot = BASE_MESSAGES + which;
+	}
+	memcpy(found->ids[slot], e->unique_id, e->unique_id_size);
+	found->octets[slot] = e->octets;
+	return NULL;
+}
+
+static const char *look(struct run *run, struct found *found)
+{
+	struct maildrop_snapshot snapshot;
+	struct maildrop *m = open_session(run);
+	struct index_view *view = NULL;
+	struct index_entry entries[64];
+	const char *bad = NULL;
+	int n;
+
+	memset(found, 0, sizeof(*found));
+	if (!m)
+		return "the maildrop cannot be opened";
+	maildrop_snapshot(m, &snapshot);
+	if (index_view_create(snapshot.base_fd, snapshot.delta_fd, snapshot.delta_size,
+			      snapshot.count, snapshot.octets, &view, NULL) < 0) {
+		maildrop_close(m);
+		return "the index cannot be read";
+	}
+	n = index_view_read(view, 1, entries, 64, NULL);
+	index_view_destroy(view);
+	if (n < 0 || (uint32_t)n != snapshot.count)
+		bad = "the index cannot be listed";
+	for (int i = 0; i < n && !bad; i++)
+		bad = look_at(m, (uint32_t)i + 1, &entries[i], found);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	return bad;
+}
+
+/* Ids that never change: the rule's, the ones brought along. */
+static const char *check_ids(const struct found *found)
+{
+	for (unsigned i = 0; i < BASE_MESSAGES; i++) {
+		char name[64];
+
+		base_name(i, name);
+		if (!(found->base >> i & 1) || i == 3)
+			continue;
+		if (strcmp(found->ids[i], i == 0 ? "brought-along" : i == 2 ? "1000.m" : name) != 0)
+			return "a unique id has changed";
+	}
+	if (found->base >> 3 & 1 && strlen(found->ids[3]) != 32)
+		return "a unique id has changed";
+	return NULL;
+}
+
+const char *check_maildrop(struct run *run, const struct scenario *scenario)
+{
+	const struct progress *p = run->progress;
+	struct found first, second;
+	const char *bad = look(run, &first);
+	unsigned all = (1u << scenario->base) - 1;
+
+	if (bad)
+		return bad;
+	if ((first.delivered & p->delivered) != p->delivered)
+		return "a message that was answered OK is lost";
+	if (first.delivered & ~p->started)
+		return "a message that nobody sent is there";
+	if ((first.base | DELETED) != (all | DELETED) || first.base & ~all)
+		return "a message that nobody deleted is lost";
+	if ((p->committed || scenario->deleted) && first.base & DELETED)
+		return "a message whose deletion was answered OK is there again";
+	if (!p->committing && !scenario->deleted && scenario->base &&
+	    (first.base & DELETED) != DELETED)
+		return "a message was deleted without a QUIT";
+	if (p->committing && (first.base & DELETED) != 0 && (first.base & DELETED) != DELETED)
+		return "a QUIT was carried out by half";
+	bad = check_ids(&first);
+	if (!bad)
+		bad = look(run, &second);
+	if (!bad && memcmp(&first, &second, sizeof(first)) != 0)
+		return "two sessions after the crash differ";
+	return bad;
+}

@@ -1,0 +1,50 @@
+/*
+ * What the crash tests of the maildrop share: a scratch maildrop with known mail, work that is done
+ * in it and may end at any instant, and what has to be true of it afterwards. Programs of the tests
+ * only.
+ */
+#ifndef TESTS_CRASH_SCENARIOS_H
+#define TESTS_CRASH_SCENARIOS_H
+
+#include "maildrop/maildrop.h"
+#include "maildrop/syscalls.h"
+
+#define HOME "alice"
+#define BASE_MESSAGES 6
+#define DELIVERIES 4
+#define DELETED (1u << 1 | 1u << 5) /* messages 2 (of cur/) and 6 (of new/) */
+
+/* How far a scenario came, as who asked for the work saw it; bits. */
+struct progress {
+	unsigned started, delivered; /* deliveries */
+	bool committing, committed;
+};
+
+struct run {
+	int root;
+	struct maildrop_settings settings;
+	struct progress *progress;
+	void (*note)(struct run *run); /* after each change of progress; may be NULL */
+	void *context;
+};
+
+struct scenario {
+	const char *name;
+	void (*prepare)(struct run *run); /* may be NULL: there is no maildrop yet */
+	void (*work)(struct run *run);
+	unsigned base; /* messages that are there before */
+	bool deleted;  /* DELETED were deleted by a session before */
+};
+extern const struct scenario scenarios[];
+extern const int scenario_count;
+
+/* A scratch directory for `path` (at least 128 octets), its descriptor. Exits when it cannot. */
+int scratch_make(char *path);
+void scratch_clear(const char *path); /* what is in it */
+void scratch_remove(const char *path);
+
+/* The maildrop after a crash, and once more after a session that cleaned up: NULL if all is well,
+ * else what is not. */
+const char *check_maildrop(struct run *run, const struct scenario *scenario);
+
+#endif
