@@ -1,7 +1,7 @@
 /*
  * Makes mail for the bench: a Maildir or an mbox with count messages of about octets octets each,
- * every one its own file with its own contents, real-shaped (headers, lines of varied length, a dot
- * at a line start here and there). The same arguments make the same mail.
+ * every one its own file with its own contents, real-shaped: headers, then text with a dot at a
+ * line start here and there, or an attachment in base64. The same arguments make the same mail.
  *
  *   makemail --maildir D --count N --octets O [--first I] [--names sw|plain] [--ends lf|crlf]
  *            [--folder cur|new] [--owner UID:GID]
@@ -18,6 +18,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define ATTACHED 32768 /* from this size on a message is an attachment */
 
 struct maker {
 	uint64_t seed;
@@ -43,6 +45,24 @@ static uint64_t next(struct maker *maker)
 	return maker->seed;
 }
 
+/* Large messages are large because of an attachment: lines of 76 characters of base64. */
+static size_t attach(struct maker *maker, size_t at, size_t *lines)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	char *text = maker->text;
+	while (at + *lines + 78 < maker->octets) {
+		uint64_t bits = next(maker);
+		for (int i = 0; i < 76; i++) {
+			text[at++] = digits[bits & 63];
+			bits = bits >> 6 | bits << 58;
+		}
+		text[at++] = '\n';
+		++*lines;
+	}
+	return at;
+}
+
 /* The message with LF line ends; returns its size. *lines: how many. */
 static size_t compose(struct maker *maker, unsigned number, size_t *lines)
 {
@@ -61,6 +81,8 @@ static size_t compose(struct maker *maker, unsigned number, size_t *lines)
 				    number % 97, number / 60 % 60, number % 60, number, number % 97,
 				    number, number, (unsigned long long)next(maker));
 	*lines = 10;
+	if (maker->octets >= ATTACHED)
+		at = attach(maker, at, lines);
 	while (at + *lines < maker->octets) {
 		size_t width = 20 + next(maker) % 56, start = at;
 		if (next(maker) % 64 == 0)

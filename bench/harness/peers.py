@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import textwrap
+import time
 
 from . import machine
 from .servers import Server
@@ -142,13 +143,21 @@ class Unpacked(Server):
         raise NotImplementedError
 
     def wait_ready(self):
-        pid = self.process.pid
-        self.netns = f"/proc/{pid}/ns/net"
+        self.netns = f"/proc/{self.process.pid}/ns/net"
+        self._wait_for_namespace()
         probe = ["nsenter", f"--net={self.netns}", "bash", "-c",
                  f"for i in $(seq 200); do exec 3<>/dev/tcp/127.0.0.1/{self.pop3} && exit 0; "
                  "sleep 0.1; done 2>/dev/null; exit 1"]
         if subprocess.run(probe, stderr=subprocess.DEVNULL).returncode != 0:
             raise RuntimeError(f"{self.name} did not start: {self.last_words()}")
+
+
+    def _wait_for_namespace(self):
+        for _ in range(200):
+            if os.readlink(self.netns) != os.readlink("/proc/self/ns/net"):
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"{self.name}: no network namespace: {self.last_words()}")
 
 
 class Popa3d(Unpacked):
