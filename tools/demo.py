@@ -7,6 +7,7 @@ import os
 import pathlib
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -139,7 +140,7 @@ def run(scratch):
     try:
         say(f'POP3 on 127.0.0.1:{office.pop3}, POP3S on 127.0.0.1:{office.pop3s}. Its processes:')
         for pid, line in sorted(office.children().items()):
-            say(f'  {pid:7} {line}')
+            say(f'  {pid:7} {line.removesuffix(" --child")}')
 
         step('Collected over TLS: valija fetch')
         good = compare(collect(office, scratch, password), messages)
@@ -155,7 +156,13 @@ def run(scratch):
     return good
 
 
+def leave(*_):
+    raise KeyboardInterrupt
+
+
 def main():
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGHUP, leave)
     scratch = pathlib.Path(tempfile.mkdtemp(prefix='valija-demo-'))
     try:
         return 0 if run(scratch) else 1

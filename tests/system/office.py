@@ -199,7 +199,7 @@ class Office:
         self.process = subprocess.Popen(
             self._command(self.bin / 'valijad', '-c', self.conf), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
-            env=environment(), cwd='/')
+            env=environment(), cwd='/', start_new_session=True)  # Ctrl-C is not for it
         self.reader = threading.Thread(target=self._read_log, args=(self.process.stdout,),
                                        daemon=True)
         self.reader.start()
