@@ -186,6 +186,8 @@ int fetch_account_check(struct fetch_account *account, struct err *err)
 		return err_set(err, EX_USAGE, "where to? Say it with --to maildir:DIR");
 	if (account->sink == FETCH_LMTP && !account->recipient[0])
 		return err_set(err, EX_CONFIG, "LMTP needs a recipient");
+	if (strpbrk(account->recipient, "<> \\\""))
+		return err_set(err, EX_CONFIG, "the recipient is no plain address");
 	if (account->sink != FETCH_MAILDIR && account->policy == FETCH_FOLLOW)
 		return err_set(err, EX_CONFIG, "only a Maildir shows what was removed");
 	if (!account->port)

@@ -363,6 +363,26 @@ static int authenticate(struct dialog *dialog, const struct fetch_account *accou
 	return 0;
 }
 
+/* What was remembered was refused: perhaps the server has changed. */
+static int look_again(struct dialog *dialog, const struct fetch_account *account,
+		      const struct secret *password, struct fetch_profile *profile, pop3_span stamp,
+		      struct err *err)
+{
+	char before[sizeof(profile->mechanisms)];
+	struct err refused = err ? *err : (struct err){0};
+	bool stls;
+
+	snprintf(before, sizeof(before), "%s", profile->mechanisms);
+	if (ask_capabilities(dialog, profile, &stls, err) < 0 ||
+	    strcmp(before, profile->mechanisms) == 0) {
+		if (err)
+			*err = refused;
+		return -1;
+	}
+	profile->known = false;
+	return authenticate(dialog, account, password, profile, stamp, err);
+}
+
 int fetch_login(struct dialog *dialog, const struct fetch_account *account,
 		const struct secret *password, struct fetch_profile *profile, struct err *err)
 {
@@ -384,5 +404,9 @@ int fetch_login(struct dialog *dialog, const struct fetch_account *account,
 		return -1;
 	if (!profile->known && ask_capabilities(dialog, profile, &stls, err) < 0)
 		return -1;
-	return authenticate(dialog, account, password, profile, stamp, err);
+	if (authenticate(dialog, account, password, profile, stamp, err) == 0)
+		return 0;
+	if (!profile->known || dialog->closed)
+		return -1;
+	return look_again(dialog, account, password, profile, stamp, err);
 }

@@ -14,7 +14,7 @@
 
 /* What a server can do, as its CAPA or our memory says. */
 struct fetch_profile {
-	bool known;      /* of an earlier session: CAPA need not be asked before login */
+	bool known;      /* of an earlier session, and still true: CAPA need not be asked */
 	bool pipelining; /* it says so */
 	bool uidl_told, top_told;
 	bool sasl_ir; /* initial responses are taken (RFC 5034): any server with SASL in CAPA */

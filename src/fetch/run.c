@@ -31,7 +31,7 @@ struct run {
 	struct journal *journal;
 	struct sink *sink;
 	struct secret password;
-	struct fetch_profile profile;
+	struct fetch_profile profile, recalled;
 	bool dry;
 	bool lock_step; /* the server breaks under pipelining */
 	int64_t started;
@@ -61,6 +61,7 @@ static void recall_profile(struct run *run)
 		p->pipelining = strchr(flags, 'p') != NULL;
 		p->known = time(NULL) - since < PROFILE_SECONDS && time(NULL) >= since;
 	}
+	run->recalled = *p;
 	run->lock_step = journal_recall(run->journal, "pipelining") &&
 			 strcmp(journal_recall(run->journal, "pipelining"), "off") == 0;
 }
@@ -70,7 +71,8 @@ static int remember_profile(struct run *run, struct err *err)
 	const struct fetch_profile *p = &run->profile;
 	char text[JOURNAL_VALUE_MAX];
 
-	if (p->known)
+	if (p->known && p->strength == run->recalled.strength &&
+	    strcmp(p->login, run->recalled.login) == 0)
 		return 0;
 	snprintf(text, sizeof(text), "%lld %d %s %s %s", (long long)time(NULL), p->strength,
 		 p->pipelining ? "p" : "-", p->login, p->mechanisms);

@@ -1,0 +1,259 @@
+"""How `valija fetch` logs in: mechanisms, where passwords come from, what is never sent or shown."""
+import pathlib
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / 'hostile'))
+
+from fetch_fixtures import certificate, fetcher, serve  # noqa: E402,F401
+from fetching import NOINPUT, NOPERM, TEMPFAIL, UNAVAILABLE  # noqa: E402
+from hostile import CAPABILITIES, PASSWORD, letter  # noqa: E402
+
+ALL = ('LOGIN', 'PLAIN', 'CRAM-MD5', 'SCRAM-SHA-256')
+
+
+def mechanism(server, session=-1):
+    for command in server.sessions[session].commands:
+        word = command.split(' ')
+        if word[0] == 'AUTH':
+            return word[1]
+        if word[0] in ('USER', 'APOP'):
+            return word[0]
+
+
+@pytest.mark.parametrize('offered, taken', [
+    (ALL, 'SCRAM-SHA-256'),
+    (('LOGIN', 'PLAIN', 'CRAM-MD5'), 'CRAM-MD5'),
+    (('LOGIN', 'PLAIN'), 'PLAIN'),
+    (('LOGIN',), 'LOGIN'),
+    ((), 'USER'),
+    (('XOAUTH2', 'GSSAPI'), 'USER'),
+])
+@pytest.mark.parametrize('tls', [None, 'implicit'])
+def test_the_strongest_that_both_know(fetcher, serve, certificate, offered, taken, tls):
+    server = serve(mechanisms=offered, tls=tls, certificate=certificate)
+    trust = ['--ca', certificate[0]] if tls else []
+    fetcher.run(server, *trust)
+    assert mechanism(server) == taken and len(fetcher.files()) == 5
+
+
+@pytest.mark.parametrize('name', ['plain', 'LOGIN', 'cram-md5', 'scram-sha-256', 'user', 'apop'])
+def test_the_one_asked_for(fetcher, serve, name):
+    server = serve(mechanisms=ALL, greeting='+OK ready <1.2@example.org>')
+    fetcher.run(server, '--auth', name)
+    assert mechanism(server) == name.upper() and len(fetcher.files()) == 5
+
+
+def test_one_asked_for_that_is_not_offered(fetcher, serve):
+    server = serve(mechanisms=('PLAIN',))
+    done = fetcher.run(server, '--auth', 'scram-sha-256', expect=UNAVAILABLE)
+    assert 'PLAIN' in done.stderr and mechanism(server) is None
+
+
+def test_apop_is_chosen_without_tls_where_nothing_else_hides_the_password(fetcher, serve,
+                                                                          certificate):
+    server = serve(mechanisms=(), greeting='+OK <1.2@example.org>')
+    fetcher.run(server)
+    assert mechanism(server) == 'APOP'
+    other = serve(mechanisms=(), greeting='+OK <1.2@example.org>', tls='implicit',
+                  certificate=certificate)
+    fetcher.run(other, '--ca', certificate[0])
+    assert mechanism(other) == 'USER', 'under TLS the password is safer than its MD5'
+
+
+def test_a_weaker_mechanism_than_last_time_is_not_accepted_in_silence(fetcher, serve):
+    server = serve(mechanisms=ALL)
+    fetcher.run(server)
+    for path in fetcher.state.glob('*.journal'):
+        assert b'SCRAM-SHA-256' in path.read_bytes()
+    server.mechanisms = ('PLAIN',)
+    done = fetcher.run(server, expect=UNAVAILABLE)
+    assert 'SCRAM-SHA-256' in done.stderr and 'auth = PLAIN' in done.stderr
+    assert not [c for c in server.commands() if c.startswith(('AUTH PLAIN', 'USER', 'PASS'))]
+    fetcher.run(server, '--auth', 'plain')
+    fetcher.run(server)
+    assert mechanism(server) == 'PLAIN', 'what was asked for by name is the new measure'
+
+
+def test_a_server_that_does_not_know_the_password_itself(fetcher, serve):
+    def forge(session, argument):
+        session.sasl_scram_sha_256(argument.partition(' ')[2], forge=True)
+        return True
+
+    def skip(session, argument):
+        session.sasl_scram_sha_256(argument.partition(' ')[2], skip_proof=True)
+        return True
+
+    for hook in (forge, skip):
+        server = serve(mechanisms=('SCRAM-SHA-256',), hooks={'AUTH': hook})
+        done = fetcher.run(server, expect=NOPERM)
+        assert 'proof' in done.stderr or 'prove' in done.stderr
+        assert fetcher.files() == []
+
+
+def test_a_broken_challenge(fetcher, serve):
+    for challenge in ('+ !!!', '+ ', '+ AAAA', '+ ' + 'A' * 900):
+        server = serve(mechanisms=('SCRAM-SHA-256',),
+                       hooks={'AUTH': lambda s, _: s.line(challenge) or True})
+        done = fetcher.run(server, expect=None, timeout=20)
+        assert done.returncode not in (0, 99), challenge
+
+
+def test_challenges_without_end(fetcher, serve):
+    def endless(session, _):
+        for _ in range(200):
+            session.ask(b'more')
+
+    server = serve(mechanisms=('LOGIN',), hooks={'AUTH': endless})
+    fetcher.run(server, expect=None, timeout=20)
+    assert len(server.sessions[0].commands) < 30
+
+
+def test_wrong_password(fetcher, serve):
+    done = fetcher.run(serve(password='another'), expect=NOPERM)
+    assert 'password' in done.stderr and PASSWORD not in done.stderr
+
+
+@pytest.mark.parametrize('code, expected', [('IN-USE', TEMPFAIL), ('LOGIN-DELAY', TEMPFAIL),
+                                            ('SYS/TEMP', TEMPFAIL), ('SYS/PERM', UNAVAILABLE),
+                                            ('AUTH', NOPERM)])
+def test_what_the_server_says_decides_the_exit_code(fetcher, serve, code, expected):
+    server = serve(hooks={'AUTH': lambda s, _: s.line(f'-ERR [{code}] because') or True})
+    done = fetcher.run(server, expect=expected)
+    assert 'because' in done.stderr
+
+
+def test_password_from_a_command(fetcher, serve):
+    fetcher.run(serve(), '--password-command', f'echo "{PASSWORD}"', password=False)
+    assert len(fetcher.files()) == 5
+
+
+def test_password_command_that_fails(fetcher, serve):
+    server = serve()
+    done = fetcher.run(server, '--password-command', 'exit 3', password=False, expect=78)
+    assert '3' in done.stderr and server.sessions == []
+
+
+def test_password_from_the_environment(fetcher, serve):
+    fetcher.run(serve(), '--password-env', 'MAIL_PASSWORD', password=False,
+                env=fetcher.environment(MAIL_PASSWORD=PASSWORD))
+    assert len(fetcher.files()) == 5
+
+
+def test_password_from_netrc(fetcher, serve):
+    netrc = fetcher.scratch / '.netrc'
+    netrc.write_text('machine elsewhere login demo password no\n'
+                     'machine 127.0.0.1 login other password no\n'
+                     'macdef init\nmachine 127.0.0.1 login demo password trap\n\n'
+                     'machine 127.0.0.1\n  login demo\n  password secret1\n'
+                     'default login x password y\n')
+    netrc.chmod(0o600)
+    fetcher.run(serve(password='secret1'), password=False)
+    assert len(fetcher.files()) == 5
+
+
+def test_no_password_anywhere(fetcher, serve):
+    server = serve()
+    done = fetcher.run(server, password=False, expect=NOINPUT)
+    assert '--password-file' in done.stderr and server.sessions == []
+
+
+def test_password_from_the_terminal(fetcher, serve):
+    import os
+    import pty
+
+    server = serve()
+    pid, terminal = pty.fork()
+    if pid == 0:
+        words = fetcher.command(server, password=False)
+        os.execve(words[0], words, fetcher.environment())
+    seen = b''
+    while b'Password of demo' not in seen:
+        seen += os.read(terminal, 1000)
+    os.write(terminal, PASSWORD.encode() + b'\n')
+    try:
+        while True:
+            more = os.read(terminal, 1000)
+            if not more:
+                break
+            seen += more
+    except OSError:
+        pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert PASSWORD.encode() not in seen and len(fetcher.files()) == 5
+
+
+def test_spaces_and_length_of_passwords(fetcher, serve):
+    for password in (' leading and trailing ', 'p' * 150, 'pässwörd'):
+        fetcher.password_file.write_text(password + '\n')
+        for auth in ('user', 'plain'):
+            server = serve(password=password if auth == 'plain' else
+                           password.encode().decode('latin-1'))
+            if auth == 'plain' or password.isascii():
+                fetcher.run(server, '--auth', auth)
+
+
+def test_capabilities_are_not_asked_for_twice(fetcher, serve):
+    server = serve()
+    fetcher.run(server)
+    fetcher.run(server)
+    assert 'CAPA' in server.sessions[0].commands and 'CAPA' not in server.sessions[1].commands
+    # AUTH, UIDL + LIST, QUIT: three turns behind the greeting
+    assert [c.split(' ')[0] for c in server.sessions[1].commands] == ['AUTH', 'UIDL', 'LIST',
+                                                                      'QUIT']
+
+
+def test_a_transcript_shows_all_but_secrets(fetcher, serve):
+    for name in ('user', 'plain', 'login', 'cram-md5', 'scram-sha-256', 'apop'):
+        server = serve([letter(1)], mechanisms=ALL, greeting='+OK <1.2@example.org>')
+        file = fetcher.scratch / f'transcript-{name}'
+        fetcher.run(server, '--auth', name, '--record', file)
+        text = file.read_text()
+        assert oct(file.stat().st_mode & 0o777) == '0o600'
+        assert 'C: RETR 1\n' in text and 'S: Subject: letter 1\n' in text and 'masked' in text
+        sent = [line for line in server.commands() if not line.split(' ')[0] in
+                ('CAPA', 'UIDL', 'LIST', 'RETR', 'QUIT', 'USER', 'AUTH')]
+        for secret in [PASSWORD, *sent, *[c.split(' ')[2] for c in server.commands()
+                                          if c.startswith('AUTH') and c.count(' ') > 1]]:
+            assert secret == '' or secret not in text, (name, secret)
+
+
+def test_a_transcript_can_be_replayed(fetcher, serve):
+    """The recorded server, played back to the client, has the same effect."""
+    file = fetcher.scratch / 'transcript'
+    fetcher.run(serve([letter(1), letter(2)], mechanisms=()), '--record', file)
+    before = fetcher.mail()
+    lines = [line for line in file.read_text().splitlines() if line[:2] in ('C:', 'S:')]
+
+    def play(session):
+        for line in lines:
+            text = line[3:].encode().decode('unicode_escape').encode('latin-1')
+            if line.startswith('S: '):
+                session.send(text + b'\r\n')
+            else:
+                got = session.read_line()
+                assert line.endswith('<masked>') or got.encode('latin-1') == text, (got, text)
+
+    import shutil
+    shutil.rmtree(fetcher.maildir)
+    shutil.rmtree(fetcher.state)
+    fetcher.run(serve([], on_connect=play))
+    assert fetcher.mail() == before
+
+
+def test_the_password_is_in_no_process_list(fetcher, serve):
+    seen = []
+
+    def look(session, _):
+        for path in pathlib.Path('/proc').glob('[0-9]*'):
+            try:
+                if b'valija' in (path / 'cmdline').read_bytes():
+                    seen.append((path / 'cmdline').read_bytes() + (path / 'environ').read_bytes())
+            except OSError:
+                pass
+
+    fetcher.run(serve(hooks={'UIDL': look}), '--password-env', 'NOTHING_ELSE', password=False,
+                env=fetcher.environment(NOTHING_ELSE=PASSWORD))
+    assert CAPABILITIES and not [s for s in seen if PASSWORD.encode() in s.split(b'\0')[0]]
