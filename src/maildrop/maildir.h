@@ -47,6 +47,7 @@ void maildir_body_wrong(struct maildrop *maildrop, uint32_t number);
 enum maildrop_status maildir_commit(struct maildrop *maildrop, const uint32_t *numbers,
 				    uint32_t count, struct err *err);
 void maildir_sweep(struct maildrop *maildrop);
+bool maildir_at_rest(const struct maildrop *maildrop);
 void maildir_index_wrong(struct maildrop *maildrop);
 enum maildrop_status maildir_usage(const struct maildrop_settings *settings, int root_fd,
 				   const char *home, struct maildrop_usage *ret, struct err *err);

@@ -15,6 +15,7 @@ const struct maildrop_driver maildir_driver = {
 	.body_wrong = maildir_body_wrong,
 	.commit = maildir_commit,
 	.sweep = maildir_sweep,
+	.at_rest = maildir_at_rest,
 	.index_wrong = maildir_index_wrong,
 	.usage = maildir_usage,
 	.deliver = maildir_deliver,

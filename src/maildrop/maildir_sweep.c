@@ -11,7 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ASSUMED_SECONDS 600 /* our own account of a directory is checked after that time */
+#define LONG_LOG (64 * 1024) /* octets of log that a close looks at for compaction */
+#define ASSUMED_SECONDS 600  /* our own account of a directory is checked after that time */
 
 /* A day is no message's time in tmp/; 36 hours is what the Maildir page gives writers. */
 #define TMP_SECONDS (36 * 3600)
@@ -100,20 +101,32 @@ static void upkeep(struct maildir *m)
 	maildir_log_end(&log);
 }
 
+bool maildir_at_rest(const struct maildrop *maildrop)
+{
+	const struct maildir *m = (const struct maildir *)maildrop;
+	const struct index_delta *delta = &m->index.index.delta;
+
+	if (m->index.memory)
+		return true;
+	return !m->committed && !delta->pending_count && !delta->in_new && !m->damaged &&
+	       delta->flushed && delta->verified >= delta->unverified_end &&
+	       delta->size <= LONG_LOG && !assumed_long(delta);
+}
+
 void maildir_sweep(struct maildrop *maildrop)
 {
 	struct maildir *m = (struct maildir *)maildrop;
 	const struct index_delta *delta = &m->index.index.delta;
 	bool changed = m->committed;
 
-	if (m->index.memory)
+	if (maildir_at_rest(maildrop))
 		return;
 	if (m->committed || delta->pending_count)
 		maildir_sweep_deleted(m);
 	if (delta->in_new)
 		maildir_sweep_new(m);
 	maildir_sweep_claims(m);
-	changed = changed || delta->in_new || delta->size > 64 * 1024;
+	changed = changed || delta->in_new || delta->size > LONG_LOG;
 	if (changed || m->damaged || !delta->flushed || assumed_long(delta))
 		upkeep(m);
 }

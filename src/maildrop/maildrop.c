@@ -88,6 +88,11 @@ void maildrop_sweep(struct maildrop *maildrop)
 	maildrop->driver->sweep(maildrop);
 }
 
+bool maildrop_at_rest(const struct maildrop *maildrop)
+{
+	return maildrop->driver->at_rest(maildrop);
+}
+
 void maildrop_index_wrong(struct maildrop *maildrop)
 {
 	maildrop->driver->index_wrong(maildrop);

@@ -93,6 +93,8 @@ void maildrop_body_wrong(struct maildrop *maildrop, uint32_t number);
 enum maildrop_status maildrop_commit(struct maildrop *maildrop, const uint32_t *numbers,
 				     uint32_t count, struct err *err);
 void maildrop_sweep(struct maildrop *maildrop);
+/* A sweep would find nothing to do: the maildrop can be closed without waiting for a disk. */
+bool maildrop_at_rest(const struct maildrop *maildrop);
 /* A reader of the lent index (index_view) found it damaged: it is built again by the next login. */
 void maildrop_index_wrong(struct maildrop *maildrop);
 

@@ -23,6 +23,7 @@ struct maildrop_driver {
 	enum maildrop_status (*commit)(struct maildrop *maildrop, const uint32_t *numbers,
 				       uint32_t count, struct err *err);
 	void (*sweep)(struct maildrop *maildrop);
+	bool (*at_rest)(const struct maildrop *maildrop);
 	void (*index_wrong)(struct maildrop *maildrop);
 	enum maildrop_status (*usage)(const struct maildrop_settings *settings, int root_fd,
 				      const char *home, struct maildrop_usage *ret,

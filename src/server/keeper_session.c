@@ -147,6 +147,10 @@ static void close_session(struct keeper_session *session)
 	session->closing = true;
 	leave_table(session);
 	unpark(session);
+	if (session->maildrop && !session->jobs && maildrop_at_rest(session->maildrop)) {
+		maildrop_close(session->maildrop); /* most sessions change nothing */
+		session->maildrop = NULL;
+	}
 	if (session->maildrop)
 		add_work(session, WORK_CLOSE);
 	else if (!session->jobs)

@@ -52,7 +52,7 @@ void chan_finish(struct chan *chan);
 int chan_send(struct chan *chan, const struct iovec *parts, unsigned count, const int *fds,
 	      unsigned fd_count);
 size_t chan_queued(const struct chan *chan);
-/* Stop / go on receiving (back-pressure). */
+/* Stop / go on receiving (back-pressure). A few packets that were received together still arrive. */
 void chan_pause(struct chan *chan, bool paused);
 /* Breaks it because the peer misbehaved; broken() follows at the end of this turn. why is static.
  */

@@ -28,6 +28,7 @@ struct workers {
 	struct job_queue ready, done;
 	atomic_uint waiting; /* ready or in a lane behind another; changed with the mutex held */
 	unsigned idle;       /* threads without work */
+	bool waking;         /* one of them was called and has not come yet */
 	unsigned queue_max;
 	unsigned thread_count;
 	bool stopping;
@@ -60,11 +61,20 @@ static struct job *queue_take(struct job_queue *queue)
 	return job;
 }
 
+/* One thread at a time: it wakes the next if it finds more to do, so that short jobs are all done
+ * by one or two warm threads and long ones still get a thread each. With the mutex. */
+static void wake_one(struct workers *workers)
+{
+	if (!workers->idle || workers->waking)
+		return;
+	workers->waking = true;
+	pthread_cond_signal(&workers->wanted);
+}
+
 static void put_ready(struct workers *workers, struct job *job)
 {
 	queue_put(&workers->ready, job);
-	if (workers->idle)
-		pthread_cond_signal(&workers->wanted);
+	wake_one(workers);
 }
 
 /* With the mutex. The lane's next job goes to the end of the line: no lane keeps a thread. */
@@ -97,9 +107,12 @@ static void *work(void *arg)
 			workers->idle++;
 			pthread_cond_wait(&workers->wanted, &workers->mutex);
 			workers->idle--;
+			workers->waking = false;
 			continue;
 		}
 		workers->waiting--;
+		if (workers->ready.head)
+			wake_one(workers);
 		pthread_mutex_unlock(&workers->mutex);
 		job->run(job);
 		pthread_mutex_lock(&workers->mutex);
