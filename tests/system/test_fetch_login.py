@@ -15,7 +15,8 @@ ALL = ('LOGIN', 'PLAIN', 'CRAM-MD5', 'SCRAM-SHA-256')
 
 
 def mechanism(server, session=-1):
-    for command in server.sessions[session].commands:
+    """The one of the session's last attempt."""
+    for command in reversed(server.sessions[session].commands):
         word = command.split(' ')
         if word[0] == 'AUTH':
             return word[1]
