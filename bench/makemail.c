@@ -108,10 +108,15 @@ static size_t to_crlf(const char *text, size_t size, char *wire)
 	return at;
 }
 
+/* A folder that is there already is left alone: another's delivery must not look like more. */
 static void make_dir(const struct maker *maker, const char *path)
 {
-	if ((mkdir(path, 0700) < 0 && errno != EEXIST) || chown(path, maker->uid, maker->gid) < 0)
+	if (mkdir(path, 0700) < 0) {
+		if (errno != EEXIST)
+			net_die(path);
+	} else if (chown(path, maker->uid, maker->gid) < 0) {
 		net_die(path);
+	}
 }
 
 static void store(struct maker *maker, int dir, unsigned number)
