@@ -14,16 +14,21 @@ from office import PASSWORD
 MESSAGE = b'Subject: hello\r\n\r\nbody\r\n'
 
 
-def collect(connect, office, user, deadline=10):
-    until = time.monotonic() + deadline
+def collect(connect, office, user, seconds=10):
+    """Every message of the user; the server may be coming back just now."""
+    until = time.monotonic() + seconds
     while True:
-        client = connect(office)
-        client.ok(f'USER {user}')
-        if client.ask(f'PASS {PASSWORD}').startswith('+OK'):
+        client = None
+        try:
+            client = connect(office)
+            client.login(user, PASSWORD)
             break
-        client.close()
-        assert time.monotonic() < until
-        time.sleep(0.05)
+        except (AssertionError, OSError, EOFError):
+            if client:
+                client.close()
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
     got = [client.retr(number) for number in sorted(client.list())]
     client.quit()
     return [split_trace(octets)[1] for octets in got]
