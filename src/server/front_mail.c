@@ -145,8 +145,9 @@ void mail_close(struct session *session)
 
 	if (keeper) {
 		link_leave(keeper, session);
+		tell_closed(keeper,
+			    session->node.key); /* first: its credit is used again at once */
 		credit_back(session);
-		tell_closed(keeper, session->node.key);
 		part(session);
 	}
 	if (session->mail)

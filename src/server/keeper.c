@@ -65,24 +65,6 @@ void keeper_job_over(struct keeper *keeper)
 	check_drained(keeper, NULL);
 }
 
-bool keeper_credit(struct peer *front)
-{
-	if (front->unanswered >= IPC_KEEPER_CREDITS) {
-		peer_break(front, "more requests at once than it has credits for");
-		return false;
-	}
-	front->unanswered++;
-	return true;
-}
-
-void keeper_credit_back(struct keeper *keeper, uint64_t instance, enum ipc_role role)
-{
-	struct peer *front = child_peer(keeper->child, role, instance);
-
-	if (front && front->unanswered)
-		front->unanswered--;
-}
-
 static void peer_up(struct peer *peer)
 {
 	struct keeper_front *front;

@@ -46,9 +46,6 @@ void keeper_home_release(struct keeper *keeper, struct home *home);
 /* Adds a job to home's lane. Never refused: what it answers to was bounded by credits. */
 void keeper_add_job(struct keeper *keeper, struct home *home, struct job *job);
 void keeper_job_over(struct keeper *keeper);
-/* Counts a request against the front's credits; false: the front was broken. */
-bool keeper_credit(struct peer *front);
-void keeper_credit_back(struct keeper *keeper, uint64_t front, enum ipc_role role);
 
 /* keeper_session.c */
 void keeper_open(struct peer *auth, const struct ipc_open *message);

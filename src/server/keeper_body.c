@@ -175,7 +175,7 @@ static void body_done(struct job *base)
 	struct peer *front = keeper_session_front(session);
 
 	if (front) {
-		front->unanswered--;
+		keeper_session_credit_back(session);
 		if (job->status != MAILDROP_OK)
 			send_failed(front, job);
 		else if (job->slice_size)
@@ -212,7 +212,7 @@ void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *messag
 		peer_break(front, "it asks for a message that is not there");
 		return;
 	}
-	if (!keeper_credit(front))
+	if (!keeper_session_credit(session))
 		return;
 	job = malloc(sizeof(*job) + IPC_BATCH_MAX); /* not cleared: the octets are most of it */
 	if (!job)
@@ -251,7 +251,7 @@ void keeper_slice(struct keeper_session *session, const struct ipc_slice *messag
 		peer_break(front, "it asks for a slice that is not there");
 		return;
 	}
-	if (!keeper_credit(front))
+	if (!keeper_session_credit(session))
 		return;
 	job = calloc(1, sizeof(*job));
 	if (!job)

@@ -157,7 +157,7 @@ static void quota_done(struct job *base)
 	struct keeper *keeper = job->keeper;
 
 	if (front)
-		transaction = transaction_of(front, job->session, true);
+		transaction = transaction_of(front, job->session, job->status == MAILDROP_OK);
 	if (job->status == MAILDROP_OK && transaction && transaction->count < RECIPIENTS_MAX) {
 		answer(job, IPC_RCPT_READY, outcome_of(keeper, MAILDROP_OK));
 		job->recipient->next = transaction->recipients;
@@ -265,11 +265,11 @@ static void deliver_done(struct job *base)
 /* The sealed file is what it says: nobody can change or cut it while it is read. */
 static bool sealed(int fd, uint64_t size)
 {
-	int wanted = F_SEAL_WRITE | F_SEAL_SHRINK;
+	int wanted = F_SEAL_WRITE | F_SEAL_SHRINK, seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && (uint64_t)st.st_size >= size &&
-	       (fcntl(fd, F_GET_SEALS) & wanted) == wanted;
+	return seals >= 0 && (seals & wanted) == wanted && fstat(fd, &st) == 0 &&
+	       (uint64_t)st.st_size >= size;
 }
 
 static struct letter *new_letter(const struct ipc_deliver *message, int *fd)

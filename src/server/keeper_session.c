@@ -61,6 +61,29 @@ static void answer(struct keeper_session *session, enum ipc_type type, enum mail
 		ipc_send(&front->chan, type, &message, &tail, 1, NULL, 0);
 }
 
+bool keeper_session_credit(struct keeper_session *session)
+{
+	struct peer *front = keeper_session_front(session);
+
+	if (front->unanswered >= IPC_KEEPER_CREDITS) {
+		peer_break(front, "more requests at once than it has credits for");
+		return false;
+	}
+	front->unanswered++;
+	session->credits++;
+	return true;
+}
+
+void keeper_session_credit_back(struct keeper_session *session)
+{
+	struct peer *front = keeper_session_front(session);
+
+	if (!front || !session->credits)
+		return;
+	session->credits--;
+	front->unanswered--;
+}
+
 /* -- the lock is taken: wait a little -- */
 
 static void unpark(struct keeper_session *session)
@@ -138,20 +161,24 @@ void keeper_session_job_over(struct keeper_session *session)
 	keeper_job_over(keeper);
 }
 
-/* Nothing more is expected from the front. The maildrop is closed behind the jobs that are under
- * way. */
+/* Nothing more is expected from the front, and it expects nothing more: what it asked for and did
+ * not get costs it no credit (it counts the same way). The maildrop is closed behind the jobs that
+ * are under way; one that is being opened, as soon as it is open (open_done). */
 static void close_session(struct keeper_session *session)
 {
 	if (session->closing)
 		return;
 	session->closing = true;
+	while (session->credits && keeper_session_front(session))
+		keeper_session_credit_back(session);
 	leave_table(session);
 	unpark(session);
-	if (session->maildrop && !session->jobs && maildrop_at_rest(session->maildrop)) {
+	if (session->open && !session->jobs && maildrop_at_rest(session->maildrop)) {
 		maildrop_close(session->maildrop); /* most sessions change nothing */
 		session->maildrop = NULL;
+		session->open = false;
 	}
-	if (session->maildrop)
+	if (session->open)
 		add_work(session, WORK_CLOSE);
 	else if (!session->jobs)
 		free_session(session);
@@ -232,7 +259,7 @@ static void commit_done(struct session_job *job)
 		log_error("%s: deletions failed: %s", session->home->path, job->err.text);
 	answer(session, IPC_COMMITTED, job->status,
 	       job->status == MAILDROP_OK ? "" : "some messages were not deleted");
-	keeper_credit_back(session->keeper, session->front, ROLE_FRONT);
+	keeper_session_credit_back(session);
 	close_session(session);
 }
 
@@ -272,6 +299,16 @@ static void add_work(struct keeper_session *session, enum work work)
 
 /* -- messages -- */
 
+/* Its CLOSE is on its way, and auth (a new one, which knows nothing of it) was faster. */
+static void still_open(struct peer *front, uint64_t number)
+{
+	struct ipc_answer message = {.session = number, .code = POP3_CODE_IN_USE};
+	char text[] = "another session has this maildrop open";
+	struct iovec tail = {text, strlen(text)};
+
+	ipc_send(&front->chan, IPC_OPEN_FAILED, &message, &tail, 1, NULL, 0);
+}
+
 void keeper_open(struct peer *auth, const struct ipc_open *message)
 {
 	struct keeper *keeper = auth->child->state;
@@ -283,8 +320,12 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 		peer_break(auth, "texts whose sizes do not add up");
 		return;
 	}
-	if (!front || table_find(&((struct keeper_front *)front->data)->sessions, message->session))
-		return; /* the front died meanwhile: its sessions are over */
+	if (!front)
+		return; /* it died meanwhile: its sessions are over */
+	if (table_find(&((struct keeper_front *)front->data)->sessions, message->session)) {
+		still_open(front, message->session);
+		return;
+	}
 	session = calloc(1, sizeof(*session));
 	if (session)
 		session->home = keeper_home(
@@ -337,8 +378,10 @@ static void take_commit(struct keeper_session *session, const struct ipc_commit 
 		peer_break(front, "deletions that do not add up");
 		return;
 	}
-	if (keeper_credit(front))
-		add_work(session, WORK_COMMIT);
+	if (!keeper_session_credit(session))
+		return;
+	session->committing = true;
+	add_work(session, WORK_COMMIT);
 }
 
 void keeper_session_message(struct peer *front, enum ipc_type type, const void *message)
@@ -354,8 +397,9 @@ void keeper_session_message(struct peer *front, enum ipc_type type, const void *
 		close_session(session);
 		return;
 	}
-	if (!session->open)
-		return; /* a front that asks before it was told is answered nothing */
+	if (!session->open || session->committing)
+		return; /* a front that asks before it was told, or after its QUIT, is answered
+			   nothing */
 	switch (type) {
 	case IPC_FETCH:
 		keeper_fetch(session, message);

@@ -17,12 +17,18 @@ struct keeper_session {
 	uint32_t deletion_count, deletion_room;
 	uint64_t front; /* instance; 0: it is gone */
 	unsigned jobs;
+	unsigned credits; /* requests of the front that are not answered */
 	bool index_wrong;
+	bool committing;    /* the worker owns deletions */
 	bool open, closing; /* open: OPENED was sent; until then the worker owns maildrop */
 };
 
 /* The front's channel, NULL: gone. */
 struct peer *keeper_session_front(const struct keeper_session *session);
+/* Counts a request against the front's credits; false: the front was broken. */
+bool keeper_session_credit(struct keeper_session *session);
+/* It is answered. */
+void keeper_session_credit_back(struct keeper_session *session);
 /* A job of the session is done; frees it when it was the last of a closed one. */
 void keeper_session_job_over(struct keeper_session *session);
 
