@@ -33,7 +33,8 @@ bool p3_number(pop3_span text, uint64_t max, uint64_t *ret_number)
 	for (size_t i = 0; i < text.size; i++) {
 		uint64_t digit = (uint64_t)(text.data[i] - '0');
 
-		if (number > (UINT64_MAX - digit) / 10)
+		/* nineteen digits always fit: no division for them */
+		if (i >= 19 && number > (UINT64_MAX - digit) / 10)
 			return false;
 		number = number * 10 + digit;
 	}
