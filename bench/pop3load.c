@@ -205,6 +205,7 @@ static void set_up(struct run *run, int argc, char **argv)
 	load->address = net_address(net_option(argc, argv, "host", "127.0.0.1"),
 				    (unsigned)net_number(argc, argv, "port", 110));
 	load->tls = net_flag(argc, argv, "tls") ? net_tls_client() : NULL;
+	load->late = net_flag(argc, argv, "late");
 	load->quickack = net_flag(argc, argv, "quickack");
 	load->users = net_option(argc, argv, "users", "u");
 	load->password = net_option(argc, argv, "password", "secret");

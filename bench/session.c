@@ -103,7 +103,8 @@ static void pump(struct session *s, enum pop3_command command)
 
 static void step_done(struct session *s)
 {
-	uint64_t now = net_now();
+	uint64_t now = s->arrived ? s->arrived : net_now();
+	s->arrived = 0;
 	hist_add(&s->load->step[current(s)], now - s->step_began);
 	s->load->last_progress = now;
 	s->step++;
@@ -381,6 +382,35 @@ static void feed(struct session *s, const char *data, size_t size)
 	}
 }
 
+/*
+ * --late: a listing is put aside until its end is there, the clock stops, and only then it is
+ * parsed and checked: what is measured is the server, not this program.
+ */
+static bool put_aside(struct session *s, size_t size)
+{
+	static const char end[] = "\r\n.\r\n";
+	struct load *load = s->load;
+	enum step step = current(s);
+	if (!load->late || s->state != SESSION_OPEN || (step != STEP_LIST && step != STEP_UIDL))
+		return false;
+	if (s->aside_size + size > s->aside_cap) {
+		s->aside_cap = (s->aside_size + size) * 2;
+		s->aside = realloc(s->aside, s->aside_cap);
+		if (!s->aside)
+			net_die("memory");
+	}
+	memcpy(s->aside + s->aside_size, load->in, size);
+	s->aside_size += size;
+	load->last_progress = net_now();
+	if (s->aside_size < 5 || memcmp(s->aside + s->aside_size - 5, end, 5) != 0)
+		return true;
+	s->arrived = load->last_progress;
+	size = s->aside_size;
+	s->aside_size = 0;
+	feed(s, s->aside, size);
+	return true;
+}
+
 static void end_of_stream(struct session *s, const char *why)
 {
 	if (s->ended) {
@@ -401,7 +431,8 @@ static void receive(struct session *s)
 		if (size > 0) {
 			if (s->load->quickack)
 				net_quickack(s->fd);
-			feed(s, s->load->in, (size_t)size);
+			if (!put_aside(s, (size_t)size))
+				feed(s, s->load->in, (size_t)size);
 			if (!s->ssl && size < IN_SIZE)
 				return;
 			continue;
@@ -492,7 +523,8 @@ void session_start(struct session *s, uint64_t began)
 	s->step = s->phase = 0;
 	s->greeted = s->ended = s->deaf = s->at_gate = s->listed = false;
 	s->count = s->out_size = s->out_done = s->mask = 0;
-	s->stat_octets = 0;
+	s->stat_octets = s->arrived = 0;
+	s->aside_size = 0;
 	s->began = s->step_began = began;
 	if (!s->out)
 		s->out = malloc(OUT_SIZE);
@@ -555,8 +587,10 @@ void session_finish(struct session *s)
 	session_close(s);
 	free(s->out);
 	free(s->sizes);
+	free(s->aside);
 	free(s->sent_at);
 	s->out = NULL;
 	s->sizes = NULL;
+	s->aside = NULL;
 	s->sent_at = NULL;
 }

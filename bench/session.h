@@ -26,6 +26,7 @@ struct load {
 	const char *password;
 	unsigned first, sources, window, laps, max_messages;
 	int epoll;
+	bool late;     /* parse a listing only when all of it is there */
 	bool quickack; /* acknowledge at once, for servers that wait for it (Nagle) */
 	uint64_t deadline;
 
@@ -50,7 +51,9 @@ struct session {
 	uint32_t mask, count, next_send, next_done, laps_done;
 	uint32_t *sizes;
 	uint64_t stat_octets, sum, announced;
-	uint64_t began, step_began;
+	uint64_t began, step_began, arrived;
+	char *aside; /* a listing on its way, with --late */
+	size_t aside_size, aside_cap;
 	uint64_t *sent_at;
 	char *out;
 	uint32_t out_size, out_done;

@@ -8,6 +8,7 @@ import subprocess
 
 from . import load
 from .areas_login import subjects
+from .areas_maildrop import all_steps, to_stat
 from .servers import Bare, Valija, settle
 
 
@@ -58,11 +59,11 @@ def maildrop_sizes(bench):
                     continue
                 server.make_mail(user, 1, size, 512)
                 load.pop3(bench, server, "login,stat,uidl,list,quit", first=user, timeout=900)
-                reports = [load.pop3(bench, server, "login,stat,uidl,list,quit", first=user)
+                reports = [load.pop3(bench, server, "login,stat,uidl,list,quit", first=user,
+                                     late=True)
                            for _ in range(5)]
-                middle = sorted(reports, key=lambda report: report["session"]["max"])[2]
-                all_ms.append((size, middle["session"]["max"]))
-                login_ms.append((size, sorted(r["login"]["max"] for r in reports)[2]))
+                all_ms.append((size, sorted(all_steps(report) for report in reports)[2]))
+                login_ms.append((size, sorted(to_stat(report) for report in reports)[2]))
                 server.drop_mail(user)
         _keep(bench, "scaling.maildrop_all_ms", server, all_ms, since=1000)
         _keep(bench, "scaling.maildrop_login_ms", server, login_ms, since=1000)
