@@ -43,6 +43,8 @@ enum maildrop_status maildir_open(const struct maildrop_settings *settings, int 
 void maildir_close(struct maildrop *maildrop);
 enum maildrop_status maildir_body(struct maildrop *maildrop, uint32_t number,
 				  struct maildrop_body *ret, struct err *err);
+enum maildrop_status maildir_body_now(struct maildrop *maildrop, uint32_t number,
+				      struct maildrop_body *ret);
 void maildir_body_wrong(struct maildrop *maildrop, uint32_t number);
 enum maildrop_status maildir_commit(struct maildrop *maildrop, const uint32_t *numbers,
 				    uint32_t count, struct err *err);

@@ -18,11 +18,12 @@ static int take_name(void *context, pop3_span name, uint64_t inode)
 {
 	struct naming *naming = context;
 	struct maildir_name parsed;
-	uint32_t at;
+	uint32_t at, hash;
 
 	maildir_name_parse(name, &parsed);
+	hash = maildir_model_hash(naming->model, (pop3_span){name.data, parsed.unique_size});
 	at = maildir_model_add(naming->model, (pop3_span){0}, name, parsed.unique_size);
-	if (at == MODEL_NONE || maildir_model_link(naming->model, at) < 0)
+	if (at == MODEL_NONE || maildir_model_link(naming->model, at, hash) < 0)
 		return -1;
 	naming->model->messages[at].inode = inode;
 	naming->model->messages[at].flags = naming->directory == INDEX_NEW ? INDEX_IN_NEW : 0;
@@ -61,11 +62,12 @@ int maildir_names_find(struct maildir_names *names, struct maildir_place *place,
 		       uint64_t inode, enum index_directory *ret_directory,
 		       char ret_name[INDEX_NAME_MAX + 1])
 {
-	uint32_t at = MODEL_NONE;
+	uint32_t at = MODEL_NONE, hash;
 
 	if (!names_current(names, place) && load_names(names, place) < 0)
 		return -1;
-	while ((at = maildir_model_find(&names->model, unique, at)) != MODEL_NONE) {
+	hash = maildir_model_hash(&names->model, unique);
+	while ((at = maildir_model_find(&names->model, unique, hash, at)) != MODEL_NONE) {
 		pop3_span name = maildir_model_name(&names->model, at);
 
 		if (inode && names->model.messages[at].inode != inode)
@@ -130,6 +132,16 @@ static bool verified(struct maildir *m, uint32_t ordinal, int fd, const struct s
 	return true;
 }
 
+static void lend(int fd, const struct index_message *message, struct maildrop_body *ret)
+{
+	*ret = (struct maildrop_body){
+		.fd = fd,
+		.stored = message->stored,
+		.octets = message->octets,
+		.wire_form = message->flags & INDEX_WIRE_FORM,
+	};
+}
+
 enum maildrop_status maildir_body(struct maildrop *maildrop, uint32_t number,
 				  struct maildrop_body *ret, struct err *err)
 {
@@ -153,12 +165,45 @@ enum maildrop_status maildir_body(struct maildrop *maildrop, uint32_t number,
 		maildir_body_wrong(maildrop, number);
 		return gone(err);
 	}
-	*ret = (struct maildrop_body){
-		.fd = fd,
-		.stored = message.stored,
-		.octets = message.octets,
-		.wire_form = message.flags & INDEX_WIRE_FORM,
-	};
+	lend(fd, &message, ret);
+	return MAILDROP_OK;
+}
+
+/* Anything out of the ordinary, too, is left to maildir_body. */
+static int open_now(struct maildir *m, uint32_t number, struct index_message *message)
+{
+	uint32_t ordinal = index_delta_ordinal(&m->index.index.delta, number);
+	struct stat st;
+	int fd;
+
+	if (index_read(&m->index.index, ordinal, message, NULL) < 0 ||
+	    index_unverified(&m->index.index, ordinal, message))
+		return -1;
+	fd = maildir_open_message(&m->place, message->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR,
+				  message->name, &st);
+	if (fd >= 0 && ((uint64_t)st.st_size != message->stored || st.st_ino != message->inode)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+enum maildrop_status maildir_body_now(struct maildrop *maildrop, uint32_t number,
+				      struct maildrop_body *ret)
+{
+	struct maildir *m = (struct maildir *)maildrop;
+	const struct maildrop_syscalls *sys = m->place.sys;
+	struct index_message message;
+	int fd;
+
+	if (sys != &maildrop_kernel)
+		return MAILDROP_WAIT;
+	m->place.sys = m->index.index.sys = &maildrop_cached;
+	fd = open_now(m, number, &message);
+	m->place.sys = m->index.index.sys = sys;
+	if (fd < 0)
+		return MAILDROP_WAIT;
+	lend(fd, &message, ret);
 	return MAILDROP_OK;
 }
 

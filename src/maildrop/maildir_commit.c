@@ -93,7 +93,9 @@ static int collect_other(struct maildir *m, struct maildir_log *log, const uint3
 
 		result = index_read(&m->index.index, ordinal, &message, NULL);
 		if (result == 0)
-			at = maildir_model_find(&model, unique_of(&message), MODEL_NONE);
+			at = maildir_model_find(&model, unique_of(&message),
+						maildir_model_hash(&model, unique_of(&message)),
+						MODEL_NONE);
 		if (result == 0 && at == MODEL_NONE) {
 			del(batch, &message, INDEX_NO_ORDINAL);
 		} else if (result == 0) {

@@ -68,12 +68,12 @@ static int set_place(struct maildir_comparison *c, uint32_t at, enum index_direc
 }
 
 static int take_fresh(struct maildir_comparison *c, enum index_directory directory, pop3_span name,
-		      const struct maildir_name *parsed, uint64_t inode)
+		      const struct maildir_name *parsed, uint32_t hash, uint64_t inode)
 {
 	uint32_t at = maildir_model_add(&c->model, (pop3_span){0}, name, parsed->unique_size);
 	struct model_message *m;
 
-	if (at == MODEL_NONE || maildir_model_link(&c->model, at) < 0)
+	if (at == MODEL_NONE || maildir_model_link(&c->model, at, hash) < 0)
 		return -1;
 	m = &c->model.messages[at];
 	m->inode = inode;
@@ -96,14 +96,15 @@ static int take_entry(void *context, pop3_span name, uint64_t inode)
 	struct looking *looking = context;
 	struct maildir_comparison *c = looking->c;
 	struct maildir_model *model = &c->model;
-	uint32_t at, found = MODEL_NONE;
+	uint32_t at, hash, found = MODEL_NONE;
 	struct maildir_name parsed;
 	pop3_span unique;
 
 	maildir_name_parse(name, &parsed);
 	unique = (pop3_span){name.data, parsed.unique_size};
-	for (at = maildir_model_find(model, unique, MODEL_NONE); at != MODEL_NONE;
-	     at = maildir_model_find(model, unique, at)) {
+	hash = maildir_model_hash(model, unique);
+	for (at = maildir_model_find(model, unique, hash, MODEL_NONE); at != MODEL_NONE;
+	     at = maildir_model_find(model, unique, hash, at)) {
 		if (model->messages[at].marks & MODEL_DELETED) {
 			/* deleted by its owner, not unlinked yet; a restored file is another inode
 			 */
@@ -114,7 +115,7 @@ static int take_entry(void *context, pop3_span name, uint64_t inode)
 		}
 	}
 	if (found == MODEL_NONE)
-		return take_fresh(c, looking->directory, name, &parsed, inode);
+		return take_fresh(c, looking->directory, name, &parsed, hash, inode);
 	/* new/ has what the index knows in cur/: only cur/ tells whether that is one file or two */
 	if (looking->directory == INDEX_NEW && !(model->messages[found].flags & INDEX_IN_NEW))
 		c->scan[INDEX_CUR] = true;
@@ -236,7 +237,9 @@ static int rename_double(struct maildir_comparison *c, const struct maildir_doub
 	if (c->place->sys->renameat2(directory, name, directory, fresh, 0) < 0)
 		return -1;
 	maildir_name_parse((pop3_span){fresh, strlen(fresh)}, &parsed);
-	return take_fresh(c, d->directory, (pop3_span){fresh, strlen(fresh)}, &parsed, d->inode);
+	return take_fresh(c, d->directory, (pop3_span){fresh, strlen(fresh)}, &parsed,
+			  maildir_model_hash(&c->model, (pop3_span){fresh, parsed.unique_size}),
+			  d->inode);
 }
 
 static int settle_double(struct maildir_comparison *c, const struct maildir_double *d)

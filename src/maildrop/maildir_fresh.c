@@ -1,4 +1,4 @@
-/* See maildir_compare.h: what fresh messages are: sizes, order, unique ids. */
+/* See maildir_compare.h: what fresh messages are: sizes, unique ids. */
 #include "maildrop/maildir_compare.h"
 
 #include "maildrop/maildir_measure.h"
@@ -166,68 +166,12 @@ out:
 	return status;
 }
 
-struct sort_key {
-	uint64_t seconds;
-	const char *name;
-	uint32_t size, at;
-};
-
-static int compare_keys(const void *a, const void *b)
-{
-	const struct sort_key *x = a, *y = b;
-	uint32_t n = x->size < y->size ? x->size : y->size;
-	int order;
-
-	if (x->seconds != y->seconds)
-		return x->seconds < y->seconds ? -1 : 1;
-	order = memcmp(x->name, y->name, n);
-	if (order)
-		return order;
-	return x->size < y->size ? -1 : x->size > y->size;
-}
-
-enum maildrop_status maildir_compare_order(struct maildir_comparison *c, struct err *err)
-{
-	uint32_t first = c->model.indexed, n = 0;
-	size_t room = c->model.count - first + 1;
-	struct sort_key *keys = malloc(room * sizeof(*keys));
-	bool sorted = true;
-
-	c->order = malloc(room * sizeof(*c->order));
-	if (!keys || !c->order) {
-		free(keys);
-		err_sys(err, EX_TEMPFAIL, ENOMEM, "maildrop %s", c->place->home);
-		return MAILDROP_TEMP;
-	}
-	for (uint32_t i = first; i < c->model.count; i++) {
-		pop3_span name = maildir_model_name(&c->model, i);
-		const struct model_message *m = &c->model.messages[i];
-
-		if ((m->marks & (MODEL_FRESH | MODEL_DEAD)) != MODEL_FRESH)
-			continue;
-		keys[n] = (struct sort_key){.seconds = m->seconds,
-					    .name = name.data,
-					    .size = (uint32_t)name.size,
-					    .at = i};
-		if (n && compare_keys(&keys[n - 1], &keys[n]) > 0)
-			sorted = false;
-		n++;
-	}
-	if (!sorted)
-		qsort(keys, n, sizeof(*keys), compare_keys);
-	for (uint32_t i = 0; i < n; i++)
-		c->order[i] = keys[i].at;
-	c->order_count = n;
-	free(keys);
-	return MAILDROP_OK;
-}
-
 /* A message that has this id because it is the unique part of its name, or MODEL_NONE. */
 static uint32_t id_of_name(const struct maildir_comparison *c, pop3_span id, uint32_t but)
 {
-	uint32_t at = MODEL_NONE;
+	uint32_t at = MODEL_NONE, hash = maildir_model_hash(&c->model, id);
 
-	while ((at = maildir_model_find(&c->model, id, at)) != MODEL_NONE) {
+	while ((at = maildir_model_find(&c->model, id, hash, at)) != MODEL_NONE) {
 		const struct model_message *m = &c->model.messages[at];
 
 		if (at == but || m->marks & MODEL_DEAD || m->flags & INDEX_OWN_ID)

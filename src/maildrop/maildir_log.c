@@ -7,7 +7,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define DELTA_MIN (64 * 1024) /* a shorter log is never replaced for its length */
+#define DELTA_MIN (64 * 1024)       /* a shorter log is never replaced for its length */
+#define DELTA_MAX (2 * 1024 * 1024) /* a longer one always: each login reads it */
 #define FILE_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 static void close_fd(int *fd)
@@ -217,7 +218,8 @@ bool maildir_log_long(const struct maildir_log *log, uint64_t more)
 {
 	uint64_t size = log->index.index.delta.size + more;
 
-	return size > DELTA_MIN && size > base_size(&log->index.index.header) / 8;
+	return size > DELTA_MIN &&
+	       (size > DELTA_MAX || size > base_size(&log->index.index.header) / 8);
 }
 
 int maildir_log_memory(struct maildir_log *log, const struct maildir_contents *contents)

@@ -32,7 +32,7 @@ void maildir_model_finish(struct maildir_model *model)
 
 /* Eight octets a step; the seed is not known outside, so nobody can choose names that all meet in
  * one chain without seeing how long we take. */
-static uint32_t hash(const struct maildir_model *model, pop3_span text)
+uint32_t maildir_model_hash(const struct maildir_model *model, pop3_span text)
 {
 	uint64_t h = model->seed ^ text.size, word;
 	size_t i;
@@ -59,6 +59,10 @@ static int text_room(struct maildir_model *model, size_t n)
 		return 0;
 	while (room - model->text_size < n)
 		room *= 2;
+	if (room > UINT32_MAX) {
+		errno = EFBIG;
+		return -1;
+	}
 	more = realloc(model->text, room);
 	if (!more)
 		return -1;
@@ -89,7 +93,7 @@ uint32_t maildir_model_add(struct maildir_model *model, pop3_span id, pop3_span 
 		return MODEL_NONE;
 	m = &model->messages[model->count];
 	memset(m, 0, sizeof(*m));
-	m->text = model->text_size;
+	m->text = (uint32_t)model->text_size;
 	m->id_size = (uint8_t)(id.size ? id.size : unique_size);
 	m->flags = id.size ? INDEX_OWN_ID : 0;
 	m->name_size = (uint8_t)name.size;
@@ -114,8 +118,7 @@ static int more_buckets(struct maildir_model *model)
 		uint32_t at = model->buckets[i], next;
 
 		for (; at != MODEL_NONE; at = next) {
-			uint32_t *head =
-				&more[hash(model, maildir_model_unique(model, at)) & (size - 1)];
+			uint32_t *head = &more[model->messages[at].hash & (size - 1)];
 
 			next = model->messages[at].next;
 			model->messages[at].next = *head;
@@ -128,14 +131,14 @@ static int more_buckets(struct maildir_model *model)
 	return 0;
 }
 
-int maildir_model_link(struct maildir_model *model, uint32_t at)
+int maildir_model_link(struct maildir_model *model, uint32_t at, uint32_t hash)
 {
 	uint32_t *head;
 
 	if (model->count > model->mask && more_buckets(model) < 0)
 		return -1;
-	model->messages[at].hash = hash(model, maildir_model_unique(model, at));
-	head = &model->buckets[model->messages[at].hash & model->mask];
+	model->messages[at].hash = hash;
+	head = &model->buckets[hash & model->mask];
 	model->messages[at].next = *head;
 	*head = at;
 	return 0;
@@ -146,16 +149,16 @@ static size_t name_offset(const struct model_message *m)
 	return m->text + (m->flags & INDEX_OWN_ID ? m->id_size : 0);
 }
 
-uint32_t maildir_model_find(const struct maildir_model *model, pop3_span unique, uint32_t after)
+uint32_t maildir_model_find(const struct maildir_model *model, pop3_span unique, uint32_t hash,
+			    uint32_t after)
 {
-	uint32_t h = hash(model, unique);
-	uint32_t at =
-		after == MODEL_NONE ? model->buckets[h & model->mask] : model->messages[after].next;
+	uint32_t at = after == MODEL_NONE ? model->buckets[hash & model->mask]
+					  : model->messages[after].next;
 
 	while (at != MODEL_NONE) {
 		const struct model_message *m = &model->messages[at];
 
-		if (m->hash == h && m->unique_size == unique.size &&
+		if (m->hash == hash && m->unique_size == unique.size &&
 		    memcmp(model->text + name_offset(m), unique.data, unique.size) == 0)
 			return at;
 		at = m->next;
@@ -192,7 +195,7 @@ int maildir_model_rename(struct maildir_model *model, uint32_t at, pop3_span nam
 	if (text_room(model, id_size + name.size) < 0)
 		return -1;
 	memmove(model->text + model->text_size, model->text + m->text, id_size);
-	m->text = model->text_size;
+	m->text = (uint32_t)model->text_size;
 	memcpy(model->text + m->text + id_size, name.data, name.size);
 	m->name_size = (uint8_t)name.size;
 	model->text_size += id_size + name.size;
@@ -208,7 +211,7 @@ int maildir_model_set_id(struct maildir_model *model, uint32_t at, pop3_span id)
 		return -1;
 	memcpy(model->text + model->text_size, id.data, id.size);
 	memcpy(model->text + model->text_size + id.size, model->text + name, m->name_size);
-	m->text = model->text_size;
+	m->text = (uint32_t)model->text_size;
 	m->id_size = (uint8_t)id.size;
 	m->flags |= INDEX_OWN_ID;
 	model->text_size += id.size + m->name_size;
@@ -236,7 +239,8 @@ static int load_one(struct maildir_model *model, const struct index *index, uint
 	m->id_size = message->id_size;
 	if (!index_unverified(index, ordinal, message))
 		m->flags &= (uint16_t)~INDEX_UNVERIFIED;
-	return maildir_model_link(model, at);
+	return maildir_model_link(model, at,
+				  maildir_model_hash(model, maildir_model_unique(model, at)));
 }
 
 /* Keeps the place of an ordinal that is no message. */
@@ -293,7 +297,8 @@ int maildir_model_load_deleted(struct maildir_model *model, const struct index_d
 			return err_set(err, EX_TEMPFAIL, "the index's log is damaged");
 		at = maildir_model_add(model, (pop3_span){0}, change.name,
 				       (uint8_t)change.name.size);
-		if (at == MODEL_NONE || maildir_model_link(model, at) < 0)
+		if (at == MODEL_NONE ||
+		    maildir_model_link(model, at, maildir_model_hash(model, change.name)) < 0)
 			return err_sys(err, EX_TEMPFAIL, errno, "index");
 		model->messages[at].inode = change.inode;
 		model->messages[at].marks = MODEL_DELETED | MODEL_DEAD;

@@ -24,9 +24,12 @@ enum model_marks {
 
 struct model_message {
 	uint64_t octets, stored, inode;
-	uint64_t old_octets, old_stored;
-	uint64_t seconds; /* of the name */
-	size_t text;      /* id if INDEX_OWN_ID, then name */
+	union {
+		uint64_t old_octets; /* of the index */
+		uint64_t seconds;    /* fresh: of the name */
+	};
+	uint64_t old_stored;
+	uint32_t text; /* id if INDEX_OWN_ID, then name */
 	uint32_t next, hash;
 	uint16_t flags, old_flags;
 	uint16_t marks;
@@ -50,12 +53,14 @@ struct maildir_model {
 int maildir_model_init(struct maildir_model *model); /* -1 with errno */
 void maildir_model_finish(struct maildir_model *model);
 /* Returns the message's place, MODEL_NONE with errno. With own id if id.size. Not found by name
- * until linked. */
+ * until linked with the hash of its unique part. */
 uint32_t maildir_model_add(struct maildir_model *model, pop3_span id, pop3_span name,
 			   uint8_t unique_size);
-int maildir_model_link(struct maildir_model *model, uint32_t at);
+uint32_t maildir_model_hash(const struct maildir_model *model, pop3_span unique);
+int maildir_model_link(struct maildir_model *model, uint32_t at, uint32_t hash);
 /* The next message (after `after`, or MODEL_NONE: the first) with this unique part. */
-uint32_t maildir_model_find(const struct maildir_model *model, pop3_span unique, uint32_t after);
+uint32_t maildir_model_find(const struct maildir_model *model, pop3_span unique, uint32_t hash,
+			    uint32_t after);
 /* Another name with the same unique part; another id than the beginning of the name. */
 int maildir_model_set_id(struct maildir_model *model, uint32_t at, pop3_span id);
 int maildir_model_rename(struct maildir_model *model, uint32_t at, pop3_span name);

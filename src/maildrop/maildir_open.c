@@ -12,6 +12,7 @@ const struct maildrop_driver maildir_driver = {
 	.open = maildir_open,
 	.close = maildir_close,
 	.body = maildir_body,
+	.body_now = maildir_body_now,
 	.body_wrong = maildir_body_wrong,
 	.commit = maildir_commit,
 	.sweep = maildir_sweep,

@@ -29,7 +29,8 @@ static int take_entries(struct maildir_place *place, int fd, char *buf, size_t s
 		int result;
 
 		at += e->d_reclen;
-		if (!index_name_valid(name) || !regular(place, fd, e))
+		/* the kernel lets no "/" into a name; it may be longer than names are here */
+		if (*e->d_name == '.' || name.size > INDEX_NAME_MAX || !regular(place, fd, e))
 			continue;
 		result = entry(context, name, e->d_ino);
 		if (result < 0)

@@ -47,14 +47,15 @@ static int add_id(struct maildir_model *ids, pop3_span id)
 {
 	uint32_t at = maildir_model_add(ids, (pop3_span){0}, id, (uint8_t)id.size);
 
-	return at == MODEL_NONE ? -1 : maildir_model_link(ids, at);
+	return at == MODEL_NONE ? -1 : maildir_model_link(ids, at, maildir_model_hash(ids, id));
 }
 
 static int add_pair(struct maildir_uidl *uidl, pop3_span id, pop3_span unique)
 {
 	uint32_t at = maildir_model_add(&uidl->parts, id, unique, (uint8_t)unique.size);
 
-	if (at == MODEL_NONE || maildir_model_link(&uidl->parts, at) < 0)
+	if (at == MODEL_NONE ||
+	    maildir_model_link(&uidl->parts, at, maildir_model_hash(&uidl->parts, unique)) < 0)
 		return -1;
 	uidl->any = true;
 	return add_id(&uidl->reserved, id);
@@ -155,21 +156,26 @@ void maildir_uidl_finish(struct maildir_uidl *uidl)
 	memset(uidl, 0, sizeof(*uidl));
 }
 
+static uint32_t find(const struct maildir_model *model, pop3_span text)
+{
+	return maildir_model_find(model, text, maildir_model_hash(model, text), MODEL_NONE);
+}
+
 pop3_span maildir_uidl_find(const struct maildir_uidl *uidl, pop3_span unique)
 {
-	uint32_t at = uidl->any ? maildir_model_find(&uidl->parts, unique, MODEL_NONE) : MODEL_NONE;
+	uint32_t at = uidl->any ? find(&uidl->parts, unique) : MODEL_NONE;
 
 	return at == MODEL_NONE ? (pop3_span){0} : maildir_model_id(&uidl->parts, at);
 }
 
 bool maildir_uidl_reserved(const struct maildir_uidl *uidl, pop3_span id)
 {
-	return uidl->any && maildir_model_find(&uidl->reserved, id, MODEL_NONE) != MODEL_NONE;
+	return uidl->any && find(&uidl->reserved, id) != MODEL_NONE;
 }
 
 bool maildir_uidl_used(const struct maildir_uidl *uidl, pop3_span id)
 {
-	return maildir_model_find(&uidl->used, id, MODEL_NONE) != MODEL_NONE;
+	return find(&uidl->used, id) != MODEL_NONE;
 }
 
 int maildir_uidl_use(struct maildir_uidl *uidl, pop3_span id)

@@ -62,6 +62,14 @@ enum maildrop_status maildrop_body(struct maildrop *maildrop, uint32_t number,
 	return maildrop->driver->body(maildrop, number, ret, err);
 }
 
+enum maildrop_status maildrop_body_now(struct maildrop *maildrop, uint32_t number,
+				       struct maildrop_body *ret)
+{
+	if (number < 1 || number > maildrop->snapshot.count)
+		return MAILDROP_WAIT; /* maildrop_body says what is wrong with it */
+	return maildrop->driver->body_now(maildrop, number, ret);
+}
+
 void maildrop_body_wrong(struct maildrop *maildrop, uint32_t number)
 {
 	if (number >= 1 && number <= maildrop->snapshot.count)

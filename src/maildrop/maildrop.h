@@ -27,6 +27,7 @@ enum maildrop_status {
 	MAILDROP_GONE = -4,       /* that message vanished or is not what the index says */
 	MAILDROP_OVER_QUOTA = -5, /* 452 4.2.2 or 552 5.2.2 */
 	MAILDROP_FULL = -6,       /* no space on the filesystem: 452 4.3.1 */
+	MAILDROP_WAIT = -7,       /* maildrop_body_now only: a disk would have to be waited for */
 };
 
 struct maildrop_driver; /* maildir; later mbox, rados */
@@ -80,6 +81,10 @@ struct maildrop_body {
 };
 enum maildrop_status maildrop_body(struct maildrop *maildrop, uint32_t number,
 				   struct maildrop_body *ret, struct err *err);
+/* The same if everything it needs is in memory, else MAILDROP_WAIT and nothing changes: for the
+ * loop of a keeper. */
+enum maildrop_status maildrop_body_now(struct maildrop *maildrop, uint32_t number,
+				       struct maildrop_body *ret);
 /* A message that turned out not to have the announced octets when it was read: the record is mended
  * for later sessions. */
 void maildrop_body_wrong(struct maildrop *maildrop, uint32_t number);

@@ -19,6 +19,8 @@ struct maildrop_driver {
 	/* numbers are checked */
 	enum maildrop_status (*body)(struct maildrop *maildrop, uint32_t number,
 				     struct maildrop_body *ret, struct err *err);
+	enum maildrop_status (*body_now)(struct maildrop *maildrop, uint32_t number,
+					 struct maildrop_body *ret);
 	void (*body_wrong)(struct maildrop *maildrop, uint32_t number);
 	enum maildrop_status (*commit)(struct maildrop *maildrop, const uint32_t *numbers,
 				       uint32_t count, struct err *err);

@@ -34,5 +34,8 @@ struct maildrop_syscalls {
 };
 
 extern const struct maildrop_syscalls maildrop_kernel;
+/* The same, but what is not in memory fails with EAGAIN instead of waiting for a disk (openat,
+ * pread); only reading. */
+extern const struct maildrop_syscalls maildrop_cached;
 
 #endif

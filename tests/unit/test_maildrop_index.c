@@ -420,6 +420,17 @@ static void ids_are_what_the_rfc_allows(void **state)
 		assert_int_equal(n, 32);
 		assert_true(index_id_valid((pop3_span){id, (size_t)n}));
 	}
+	/* each octet at each place of an id of each length */
+	for (size_t size = 1; size <= POP3_UNIQUE_ID_MAX; size++) {
+		for (size_t at = 0; at < size; at += size < 20 ? 1 : 7) {
+			for (int c = 0; c < 256; c++) {
+				memset(name, 0x21 + (int)size % 0x5e, size);
+				name[at] = (char)c;
+				assert_int_equal(index_id_valid((pop3_span){name, size}),
+						 c >= 0x21 && c <= 0x7e);
+			}
+		}
+	}
 	/* collisions: one digest after the other, always the same ones */
 	maildir_unique_id(SPAN_LITERAL("a"), 2, id);
 	maildir_unique_id(SPAN_LITERAL("a"), 3, other);
