@@ -1,0 +1,51 @@
+# bash completion for valija(1)
+_valija() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local commands="init user deliver fetch"
+	local options="--to --keep --delete --keep-days --keep-newest --follow --accept-removals
+		--tls --ca --pin --cert --key --auth --password-file --password-command
+		--password-env --netrc --timeout --no-pipelining --recipient --crlf --max-size
+		--max-messages --max-octets --whole --mark-seen --dry-run --accept-new-uidls
+		--config --state --jobs --json --record --quiet --verbose --init --help"
+	local config=${XDG_CONFIG_HOME:-$HOME/.config}/valija/fetch.conf
+
+	COMPREPLY=()
+	if [ "$COMP_CWORD" -eq 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur")
+		return
+	fi
+	[ "${COMP_WORDS[1]}" = fetch ] || return 0
+	case $prev in
+	--ca | --cert | --key | --password-file | --netrc | --record | --config | -c)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--state)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return
+		;;
+	--tls)
+		mapfile -t COMPREPLY < <(compgen -W "implicit starttls none" -- "$cur")
+		return
+		;;
+	--auth)
+		mapfile -t COMPREPLY < <(compgen -W "scram-sha-256-plus scram-sha-1-plus
+			scram-sha-256 scram-sha-1 cram-md5 apop plain login user" -- "$cur")
+		return
+		;;
+	--whole)
+		mapfile -t COMPREPLY < <(compgen -W all -- "$cur")
+		return
+		;;
+	esac
+	case $cur in
+	-*) mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur") ;;
+	*)
+		local accounts
+		accounts=$(sed -n 's/^[[:space:]]*account[[:space:]]*"\([^"]*\)".*/\1/p' \
+			"$config" 2>/dev/null)
+		mapfile -t COMPREPLY < <(compgen -W "$accounts pop3s:// pop3://" -- "$cur")
+		;;
+	esac
+}
+complete -o default -F _valija valija
