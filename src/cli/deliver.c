@@ -210,6 +210,7 @@ static int status_of(const struct deliver *deliver, enum maildrop_status status)
 	case MAILDROP_TEMP:
 	case MAILDROP_PERM: /* a person must see to it; until then the mail waits in the queue */
 	case MAILDROP_GONE:
+	case MAILDROP_WAIT:
 	case MAILDROP_FULL:
 		break;
 	}

@@ -40,7 +40,7 @@ static int load_names(struct maildir_names *names, struct maildir_place *place)
 		struct naming naming = {&names->model, d};
 
 		if (maildir_stamp(place, d, &names->stamps[d]) < 0 ||
-		    maildir_scan(place, d, take_name, &naming) < 0)
+		    maildir_scan(place, maildir_directory_names[d], take_name, &naming) < 0)
 			return -1;
 	}
 	return 0;

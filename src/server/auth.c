@@ -23,7 +23,7 @@ static void send_offer(struct auth *auth, struct peer *front)
 			       {auth->mechanisms_tls, message.mechanisms_tls_size}};
 
 	if (front->role == ROLE_FRONT)
-		ipc_send(&front->chan, IPC_OFFER, &message, tail, 2, NULL, 0);
+		peer_send(front, IPC_OFFER, &message, tail, 2, NULL, 0);
 }
 
 /* What can be offered depends on the entries, which change. Returns whether it is something new. */
@@ -82,7 +82,7 @@ static void answer_connect(struct peer *front, uint64_t number, bool refused, co
 
 	memcpy(&tail.iov_base, &text, sizeof(text));
 	tail.iov_len = strlen(text);
-	ipc_send(&front->chan, IPC_CONNECTED, &message, &tail, 1, NULL, 0);
+	peer_send(front, IPC_CONNECTED, &message, &tail, 1, NULL, 0);
 }
 
 static void take_connect(struct peer *front, const struct ipc_connect *message)

@@ -80,7 +80,7 @@ void auth_deny(struct auth_session *session, enum pop3_code code, const char *te
 			session->failures >= config->max_failures;
 	memcpy(&tail.iov_base, &text, sizeof(text));
 	tail.iov_len = strlen(text);
-	ipc_send(&session->front->chan, IPC_DENIED, &message, &tail, 1, NULL, 0);
+	peer_send(session->front, IPC_DENIED, &message, &tail, 1, NULL, 0);
 }
 
 static void say(const struct auth_session *session, const struct login *login, const char *outcome,
@@ -128,7 +128,7 @@ static void challenge(struct auth_session *session)
 
 	memcpy(&tail.iov_base, &text.data, sizeof(text.data));
 	tail.iov_len = text.size;
-	ipc_send(&session->front->chan, IPC_CHALLENGE, &message, &tail, 1, NULL, 0);
+	peer_send(session->front, IPC_CHALLENGE, &message, &tail, 1, NULL, 0);
 }
 
 static void conclude(struct auth *auth, struct auth_session *session, enum login_verdict verdict)

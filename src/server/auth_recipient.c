@@ -39,7 +39,7 @@ static void refuse(struct peer *front, const struct ipc_recipient *message, uint
 
 	memcpy(&tail.iov_base, &text, sizeof(text));
 	tail.iov_len = strlen(text);
-	ipc_send(&front->chan, IPC_RCPT_REFUSED, &answer, &tail, 1, NULL, 0);
+	peer_send(front, IPC_RCPT_REFUSED, &answer, &tail, 1, NULL, 0);
 }
 
 static int pass_on(struct peer *front, const struct ipc_recipient *message, const struct user *user,

@@ -12,7 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define PEER_QUEUE_MAX (8u << 20) /* octets waiting for a peer that does not read */
+#define PEER_QUEUE_MAX (64u << 20) /* octets waiting for a peer that does not read */
 
 static const struct child_role *const roles[ROLE_COUNT] = {
 	[ROLE_FRONT] = &front_role,
@@ -33,6 +33,13 @@ struct peer *child_peer(const struct child *child, enum ipc_role role, uint64_t 
 void peer_break(struct peer *peer, const char *why)
 {
 	chan_break(&peer->chan, why);
+}
+
+void peer_send(struct peer *peer, enum ipc_type type, void *message, const struct iovec *tail,
+	       unsigned tail_count, const int *fds, unsigned fd_count)
+{
+	if (ipc_send(&peer->chan, type, message, tail, tail_count, fds, fd_count) < 0)
+		peer_break(peer, "it does not read");
 }
 
 void child_exit(struct child *child)

@@ -65,6 +65,10 @@ int child_main(int fd);
 struct peer *child_peer(const struct child *child, enum ipc_role role, uint64_t instance);
 /* Asks a peer's channel to break (it misbehaved). */
 void peer_break(struct peer *peer, const char *why);
+/* ipc_send of an answer that somebody waits for: a peer whose queue is full because it does not
+ * read is broken. */
+void peer_send(struct peer *peer, enum ipc_type type, void *message, const struct iovec *tail,
+	       unsigned tail_count, const int *fds, unsigned fd_count);
 /* Ends the loop: everything is drained. */
 void child_exit(struct child *child);
 /* Fills in uid, gid, role of *ret as the monitor said; the role adds paths. */

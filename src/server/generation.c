@@ -56,7 +56,8 @@ struct generation {
 
 static int start_slot(struct slot *slot, struct err *err);
 
-/* Those that this process may run on: a container or taskset may have given it fewer than there are. */
+/* Those that this process may run on: a container or taskset may have given it fewer than there
+ * are. */
 static unsigned cores(void)
 {
 	cpu_set_t set;

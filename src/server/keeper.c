@@ -1,6 +1,8 @@
 /* See keeper.h. */
 #include "server/keeper.h"
 
+#include "server/keeper_session.h"
+
 #include "base/log.h"
 #include "base/text.h"
 
@@ -152,7 +154,8 @@ static int start(struct child *child, struct err *err)
 	keeper->workers = workers_create(
 		child->loop, child->config->keeper_threads ? child->config->keeper_threads : 4,
 		JOBS_MAX, err);
-	return keeper->workers ? 0 : -1;
+	keeper->scratch = keeper_body_scratch();
+	return keeper->workers && keeper->scratch ? 0 : -1;
 }
 
 const struct child_role keeper_role = {

@@ -19,6 +19,7 @@ struct keeper {
 	struct maildrop_settings settings;
 	struct table homes;
 	int mail_fd;
+	void *scratch; /* keeper_body.c's, for what it sends without a worker */
 	unsigned busy; /* jobs under way: not drained before they are done */
 };
 

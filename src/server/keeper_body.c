@@ -10,6 +10,7 @@
 #include <pop3/message.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define SMALL_MAX 32768
@@ -49,13 +50,14 @@ static uint64_t warm(int fd, uint64_t offset, uint64_t size)
 	return done;
 }
 
-static int read_whole(const struct maildrop_body *body, char *data)
+static int read_whole(const struct maildrop_body *body, char *data, bool now)
 {
 	uint64_t done = 0;
 
 	while (done < body->stored) {
-		ssize_t n = pread(body->fd, data + done, body->stored - done,
-				  (off_t)(body->offset + done));
+		struct iovec part = {data + done, body->stored - done};
+		ssize_t n = preadv2(body->fd, &part, 1, (off_t)(body->offset + done),
+				    now ? RWF_NOWAIT : 0);
 
 		if (n <= 0)
 			return -1;
@@ -74,14 +76,18 @@ static bool as_announced(const struct maildrop_body *body, const char *data)
 	return counter.octets == body->octets;
 }
 
-/* One more body by value. false: it is not one (too large, no room left, cannot be read). */
-static bool add_body(struct body_job *job, uint32_t number, const struct maildrop_body *body)
+/* One more body by value; now: only what is in memory. false: it is not one (too large, no room
+ * left, cannot be read). */
+static bool add_body(struct body_job *job, uint32_t number, const struct maildrop_body *body,
+		     bool now)
 {
 	char *to = job->data + job->used;
 
 	if (body->stored > SMALL_MAX || body->stored > IPC_BATCH_MAX - job->used)
 		return false;
-	if (read_whole(body, to) < 0 || !as_announced(body, to)) {
+	if (read_whole(body, to, now) < 0 || !as_announced(body, to)) {
+		if (now)
+			return false; /* asked for again, in a worker */
 		job->status = MAILDROP_GONE;
 		err_set(&job->err, 0, "message %u is not what the index says", number);
 		maildrop_body_wrong(job->session->maildrop, number);
@@ -104,7 +110,7 @@ static void fetch_run(struct job *base)
 		job->status = maildrop_body(maildrop, job->number + i, &body, &job->err);
 		if (job->status != MAILDROP_OK)
 			break;
-		if (!add_body(job, job->number + i, &body)) {
+		if (!add_body(job, job->number + i, &body, false)) {
 			if (i == 0 && job->status == MAILDROP_OK) {
 				job->lent = body; /* the descriptor goes along */
 				job->window = warm(body.fd, body.offset,
@@ -133,7 +139,7 @@ static void send_failed(struct peer *front, const struct body_job *job)
 
 	memcpy(&tail.iov_base, &text, sizeof(text));
 	log_warning("%s: message %u: %s", job->session->home->path, job->number, job->err.text);
-	ipc_send(&front->chan, IPC_BODY_FAILED, &message, &tail, 1, NULL, 0);
+	peer_send(front, IPC_BODY_FAILED, &message, &tail, 1, NULL, 0);
 }
 
 static void send_bodies(struct peer *front, struct body_job *job)
@@ -142,7 +148,7 @@ static void send_bodies(struct peer *front, struct body_job *job)
 	struct iovec tail[2] = {{job->bodies, job->ready * sizeof(job->bodies[0])},
 				{job->data, job->used}};
 
-	ipc_send(&front->chan, IPC_BODIES, &message, tail, 2, NULL, 0);
+	peer_send(front, IPC_BODIES, &message, tail, 2, NULL, 0);
 }
 
 static void send_lent(struct peer *front, struct body_job *job)
@@ -155,7 +161,7 @@ static void send_lent(struct peer *front, struct body_job *job)
 					.number = job->number,
 					.wire_form = job->lent.wire_form};
 
-	ipc_send(&front->chan, IPC_BODY_LENT, &message, NULL, 0, &job->lent.fd, 1);
+	peer_send(front, IPC_BODY_LENT, &message, NULL, 0, &job->lent.fd, 1);
 }
 
 static void send_slice(struct peer *front, struct body_job *job)
@@ -165,7 +171,7 @@ static void send_slice(struct peer *front, struct body_job *job)
 				    .size = job->slice_size,
 				    .number = job->number};
 
-	ipc_send(&front->chan, IPC_SLICE_READY, &message, NULL, 0, NULL, 0);
+	peer_send(front, IPC_SLICE_READY, &message, NULL, 0, NULL, 0);
 }
 
 static void body_done(struct job *base)
@@ -201,6 +207,44 @@ static void add(struct keeper_session *session, struct body_job *job, void (*run
 	keeper_add_job(session->keeper, session->home, &job->job);
 }
 
+/*
+ * Small messages that are in memory go out at once, without a worker: two changes of thread cost
+ * more than the reading. False: at least the first one has to be waited for, or is large.
+ */
+static bool fetch_now(struct keeper_session *session, struct peer *front,
+		      const struct ipc_fetch *message)
+{
+	struct body_job *job = session->keeper->scratch;
+	struct maildrop_snapshot snapshot;
+	struct maildrop_body body;
+	uint32_t most = message->count < COUNT_MAX ? message->count : COUNT_MAX;
+	bool full;
+
+	if (session->jobs)
+		return false; /* a worker has the maildrop */
+	maildrop_snapshot(session->maildrop, &snapshot);
+	memset(job, 0, sizeof(*job));
+	job->session = session;
+	for (uint32_t i = 0; i < most; i++) {
+		bool added;
+
+		if (message->number + i > snapshot.count)
+			break;
+		if (maildrop_body_now(session->maildrop, message->number + i, &body) != MAILDROP_OK)
+			return false;
+		full = body.stored > IPC_BATCH_MAX - job->used || body.stored > SMALL_MAX;
+		added = !full && add_body(job, message->number + i, &body, true);
+		close(body.fd);
+		if (!added && !full)
+			return false;
+		if (full)
+			break;
+	}
+	if (job->ready)
+		send_bodies(front, job);
+	return job->ready > 0;
+}
+
 void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *message)
 {
 	struct peer *front = keeper_session_front(session);
@@ -212,7 +256,7 @@ void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *messag
 		peer_break(front, "it asks for a message that is not there");
 		return;
 	}
-	if (!keeper_session_credit(session))
+	if (fetch_now(session, front, message) || !keeper_session_credit(session))
 		return;
 	job = malloc(sizeof(*job) + IPC_BATCH_MAX); /* not cleared: the octets are most of it */
 	if (!job)
@@ -260,4 +304,9 @@ void keeper_slice(struct keeper_session *session, const struct ipc_slice *messag
 	job->slice_offset = message->offset;
 	job->slice_size = message->size < WINDOW ? message->size : WINDOW;
 	add(session, job, slice_run);
+}
+
+void *keeper_body_scratch(void)
+{
+	return malloc(sizeof(struct body_job) + IPC_BATCH_MAX);
 }

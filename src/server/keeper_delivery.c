@@ -95,6 +95,7 @@ static struct outcome outcome_of(const struct keeper *keeper, enum maildrop_stat
 	case MAILDROP_TEMP:
 	case MAILDROP_PERM:
 	case MAILDROP_GONE:
+	case MAILDROP_WAIT:
 		break;
 	}
 	return (struct outcome){
@@ -114,7 +115,7 @@ static void answer(const struct delivery_job *job, enum ipc_type type, struct ou
 	memcpy(message.enhanced, outcome.enhanced, sizeof(message.enhanced));
 	memcpy(&tail.iov_base, &outcome.text, sizeof(outcome.text));
 	if (front)
-		ipc_send(&front->chan, type, &message, &tail, type != IPC_RCPT_READY, NULL, 0);
+		peer_send(front, type, &message, &tail, type != IPC_RCPT_READY, NULL, 0);
 }
 
 /* -- recipients -- */

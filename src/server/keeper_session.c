@@ -50,7 +50,7 @@ static void answer(struct keeper_session *session, enum ipc_type type, enum mail
 {
 	static const enum pop3_code codes[] = {
 		POP3_CODE_NONE,     POP3_CODE_IN_USE,   POP3_CODE_SYS_TEMP, POP3_CODE_SYS_PERM,
-		POP3_CODE_SYS_TEMP, POP3_CODE_SYS_TEMP, POP3_CODE_SYS_TEMP,
+		POP3_CODE_SYS_TEMP, POP3_CODE_SYS_TEMP, POP3_CODE_SYS_TEMP, POP3_CODE_SYS_TEMP,
 	};
 	struct ipc_answer message = {.session = session->node.key, .code = codes[-(int)status]};
 	struct iovec tail = {.iov_len = strnlen(text, IPC_TEXT_MAX)};
@@ -58,7 +58,7 @@ static void answer(struct keeper_session *session, enum ipc_type type, enum mail
 
 	memcpy(&tail.iov_base, &text, sizeof(text));
 	if (front)
-		ipc_send(&front->chan, type, &message, &tail, 1, NULL, 0);
+		peer_send(front, type, &message, &tail, 1, NULL, 0);
 }
 
 bool keeper_session_credit(struct keeper_session *session)
@@ -225,8 +225,8 @@ static void opened(struct keeper_session *session)
 	fds[0] = snapshot.base_fd;
 	fds[1] = snapshot.delta_fd;
 	session->open = true;
-	if (!front || ipc_send(&front->chan, IPC_OPENED, &message, NULL, 0, fds, 2) < 0)
-		close_session(session);
+	if (front)
+		peer_send(front, IPC_OPENED, &message, NULL, 0, fds, 2);
 }
 
 static void open_done(struct session_job *job)

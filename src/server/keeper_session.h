@@ -34,6 +34,7 @@ void keeper_session_job_over(struct keeper_session *session);
 
 /* keeper_body.c */
 void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *message);
+void *keeper_body_scratch(void); /* what keeper->scratch must be; NULL: no memory */
 void keeper_slice(struct keeper_session *session, const struct ipc_slice *message);
 
 #endif

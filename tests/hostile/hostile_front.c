@@ -451,7 +451,7 @@ static void flood(void)
 		if (n < 0 && errno != EAGAIN)
 			break; /* cut */
 	}
-	expect_cut(all.to_keeper, "a front could ask for more than its credits");
+	expect_cut(all.to_keeper, "a front that asks and never reads was never cut");
 	become_front(); /* with its channels go its sessions: the lock is free again */
 }
 

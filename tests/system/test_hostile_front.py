@@ -8,7 +8,7 @@ from office import Office, PASSWORD, build_dir, environment
 def test_threat_29_a_front_that_lies():
     # as an ordinary user everything has one uid, which is all that this program can play
     with Office(users=('demo',)) as office:
-        office.put('demo', b'Subject: one\n\nstill here\n')
+        office.put('demo', b'Subject: one\n\n' + b'still here\n' * 2500)
         office.stop()
         os.system(f'chown -R {os.geteuid()} {office.dir}/mail')
         run = subprocess.run([build_dir() / 'tests/hostile/hostile_front', build_dir() / 'valijad', office.conf, 'demo', PASSWORD],
