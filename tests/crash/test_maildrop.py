@@ -1,4 +1,4 @@
-"""The maildrop after a crash: killed at every system call, and after power cuts (see the programs)."""
+"""The maildrop after a crash: killed at every system call, power cuts (see the programs)."""
 
 import os
 import pathlib

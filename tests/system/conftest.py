@@ -119,7 +119,7 @@ def need_root():
 
 @pytest.fixture
 def figure():
-    """figure(TEXT): a line that ./dev test shows among its results (a passed test's output is not)."""
+    """figure(TEXT): a line that ./dev test shows among its results."""
     def tell(text):
         print(text)
         if path := post.os.environ.get('VALIJA_FIGURES'):

@@ -72,8 +72,10 @@ class Office:
         self.limit_files = None
         self.news = threading.Condition()
         self.delivered = 0
-        if runas is not None:
+        if not _reachable(self.bin):
             self._lend_programs()
+        if runas is not None:
+            os.chown(self.scratch, runas, runas)
         self.dir = self.scratch / 'office'
         self.conf = self.dir / 'valija.conf'
         self.pop3, self.pop3s, self.lmtp = ports or (free_port(), free_port(), free_port())
@@ -99,12 +101,11 @@ class Office:
     # the programs
 
     def _lend_programs(self):
-        """Copies the programs to where the unprivileged user can read them."""
+        """Copies the programs to where every user can run them."""
         self.bin = self.scratch / 'bin'
         self.bin.mkdir()
         for name in ('valijad', 'valija'):
             shutil.copy(program(name), self.bin / name)
-        os.chown(self.scratch, self.runas, self.runas)
 
     def _command(self, *args):
         prefix = []
@@ -307,6 +308,11 @@ class Office:
 def owner_of(path):
     status = path.stat()
     return status.st_uid, status.st_gid
+
+
+def _reachable(path):
+    """Whether every user of the machine may go there: a checkout in root's home is not."""
+    return all(place.stat().st_mode & 0o001 for place in (path, *path.parents))
 
 
 def _alive(pid):

@@ -1,4 +1,4 @@
-"""A Postfix of the test's own: configuration, queue and log in a scratch folder, no network listener.
+"""A Postfix of the test's own: configuration, queue and log in a scratch folder, no listener.
 Needs root (Postfix wants its own users for its queue); the machine's Postfix is not touched."""
 import grp
 import os
@@ -26,7 +26,8 @@ lmtp      unix - - n - - lmtp
 anvil     unix - - n - 1 anvil
 scache    unix - - n - 1 scache
 postlog   unix-dgram n - n - 1 postlogd
-valija    unix - n n - - pipe flags= user={user} null_sender= argv={deliver} -f ${{sender}} -- ${{recipient}}
+valija    unix - n n - - pipe flags= user={user} null_sender=
+  argv={deliver} -f ${{sender}} -- ${{recipient}}
 '''
 
 MAIN = '''\

@@ -225,7 +225,7 @@ def test_threat_52_every_state_is_timed(fetcher, serve, certificate, state):
 
 
 def test_threat_52_a_server_that_drips(fetcher, serve):
-    """One octet now and then keeps no deadline of one answer busy, but the whole run has its own."""
+    """One octet now and then keeps no deadline of one answer busy, but the run has its own."""
     stop = threading.Event()
 
     def drip(session, _):

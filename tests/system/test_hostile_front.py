@@ -11,7 +11,8 @@ def test_threat_29_a_front_that_lies():
         office.put('demo', b'Subject: one\n\n' + b'still here\n' * 2500)
         office.stop()
         os.system(f'chown -R {os.geteuid()} {office.dir}/mail')
-        run = subprocess.run([build_dir() / 'tests/hostile/hostile_front', build_dir() / 'valijad', office.conf, 'demo', PASSWORD],
+        run = subprocess.run([build_dir() / 'tests/hostile/hostile_front',
+                              build_dir() / 'valijad', office.conf, 'demo', PASSWORD],
                              env=environment(), capture_output=True, text=True, timeout=240)
         assert run.returncode == 0, run.stdout + run.stderr
         assert 'everything held' in run.stdout

@@ -53,7 +53,7 @@ def small_disk(make_office, need_root):
 
 
 def test_full_disk(small_disk, connect):
-    """452 4.3.1 while it is full, nothing half-written to be seen, deleting works, then it goes on."""
+    """452 4.3.1 while it is full, nothing half-written is seen, deleting works, then it goes on."""
     office, message = small_disk, b'Subject: fill\r\n\r\n' + b'x' * 100_000 + b'\r\n'
     office.allow('No space left on device', 'no space', 'not delivered')
     taken = 0
@@ -176,7 +176,8 @@ def check_all_there(connect, office, senders, users):
             got.setdefault(name, []).append(octets)
         for sender in senders:
             for name in (n for u, n in sender.acknowledged if u == user):
-                assert len(got.get(name, ())) == 1, f'{user}: {name}: {len(got.get(name, ()))} times'
+                copies = len(got.get(name, ()))
+                assert copies == 1, f'{user}: {name}: {copies} times'
         for name, copies in got.items():
             assert all(octets == senders[0].message(name) for octets in copies), name
 

@@ -250,8 +250,8 @@ def test_threat_10_control_characters_in_commands(lmtp):
 
 
 @pytest.mark.parametrize('end', [
-    b'\n.\n', b'\r.\r', b'\n.\r\n', b'\r\n.\n', b'\r\n.\r', b'\r.\r\n', b'\r\n\0.\r\n', b'\r\n.\0\r\n',
-    b'\r\r\n.\r\r\n', b'\n\r.\r\n', b'\r\n.\r\r\n'], ids=repr)
+    b'\n.\n', b'\r.\r', b'\n.\r\n', b'\r\n.\n', b'\r\n.\r', b'\r.\r\n', b'\r\n\0.\r\n',
+    b'\r\n.\0\r\n', b'\r\r\n.\r\r\n', b'\n\r.\r\n', b'\r\n.\r\r\n'], ids=repr)
 def test_threat_smuggling(shared, user, connect, lmtp, end):
     """No spelling but CRLF.CRLF ends a message: one arrives, and what stands behind is in it."""
     evil = b'MAIL FROM:<>\r\nRCPT TO:<%s>\r\nDATA\r\nSubject: evil\r\n\r\nevil\r\n' % user.encode()
