@@ -33,7 +33,8 @@ void table_finish(struct table *table)
 static void grow(struct table *table)
 {
 	size_t size = table->buckets ? (table->mask + 1) * 2 : 16;
-	struct table_node **fresh = calloc(size, sizeof(struct table_node *)), **old = table->buckets;
+	struct table_node **fresh = calloc(size, sizeof(struct table_node *)),
+			  **old = table->buckets;
 	size_t old_size = old ? table->mask + 1 : 1;
 
 	if (!fresh)

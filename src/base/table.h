@@ -1,6 +1,7 @@
 /*
- * A hash table of 64-bit keys, intrusive: the caller's structs embed the node and own the memory. Grows by doubling;
- * when there is no memory for that it only gets slower. Several nodes may have one key (table_next).
+ * A hash table of 64-bit keys, intrusive: the caller's structs embed the node and own the memory.
+ * Grows by doubling; when there is no memory for that it only gets slower. Several nodes may have
+ * one key (table_next).
  */
 #ifndef BASE_TABLE_H
 #define BASE_TABLE_H
@@ -28,7 +29,8 @@ void table_remove(struct table *table, struct table_node *node);
 struct table_node *table_find(const struct table *table, uint64_t key);
 struct table_node *table_next(const struct table_node *node); /* with the same key */
 /* Calls visit for every node; visit may remove the node it is given. */
-void table_each(struct table *table, void (*visit)(struct table_node *node, void *context), void *context);
+void table_each(struct table *table, void (*visit)(struct table_node *node, void *context),
+		void *context);
 uint64_t hash_octets(const void *data, size_t size, uint64_t seed); /* not for secrets */
 
 #endif

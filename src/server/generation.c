@@ -610,6 +610,8 @@ bool generation_reaped(struct generation *g, pid_t pid, int status)
 	lived = loop_now(g->owner->loop) - slot->started;
 	say_how_it_ended(slot, status);
 	slot->pid = 0;
+	if (slot->has_chan) /* its last words may say why */
+		chan_take_rest(&slot->chan);
 	slot->ready = false;
 	if (slot->has_chan)
 		chan_finish(&slot->chan);
