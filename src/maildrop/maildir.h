@@ -10,6 +10,8 @@
 #include "maildrop/maildir_place.h"
 #include "maildrop/maildrop_driver.h"
 
+#include <stdatomic.h>
+
 /* Where files are now, when the names that the index knows led nowhere: looked up by unique part.
  */
 struct maildir_names {
@@ -30,9 +32,15 @@ struct maildir {
 	struct maildir_place place;
 	struct maildir_index index; /* the session's: base and the log as long as it was at login */
 	struct maildir_names names;
-	bool committed; /* this session deleted something: there is something to sweep */
-	bool damaged;   /* the index has to be built again */
+	const atomic_bool *hurry; /* NULL, or true: a login waits for the end of this sweep */
+	bool committed;           /* this session deleted something: there is something to sweep */
+	bool damaged;             /* the index has to be built again */
 };
+
+static inline bool maildir_hurried(const struct maildir *m)
+{
+	return m->hurry && atomic_load_explicit(m->hurry, memory_order_relaxed);
+}
 
 /* The index made current and opened for reading; the log must not be held. */
 enum maildrop_status maildir_refresh(struct maildir_place *place, bool session,
@@ -48,7 +56,7 @@ enum maildrop_status maildir_body_now(struct maildrop *maildrop, uint32_t number
 void maildir_body_wrong(struct maildrop *maildrop, uint32_t number);
 enum maildrop_status maildir_commit(struct maildrop *maildrop, const uint32_t *numbers,
 				    uint32_t count, struct err *err);
-void maildir_sweep(struct maildrop *maildrop);
+void maildir_sweep(struct maildrop *maildrop, const atomic_bool *hurry);
 bool maildir_at_rest(const struct maildrop *maildrop);
 void maildir_index_wrong(struct maildrop *maildrop);
 enum maildrop_status maildir_usage(const struct maildrop_settings *settings, int root_fd,

@@ -166,7 +166,7 @@ static enum maildrop_status look_at(struct maildir_comparison *c, enum index_dir
 
 	c->scan[d] = true;
 	if (maildir_stamp(c->place, d, &c->stamps[d]) < 0 ||
-	    maildir_scan(c->place, d, take_entry, &looking) < 0)
+	    maildir_scan(c->place, maildir_directory_names[d], take_entry, &looking) < 0)
 		return maildir_failed(c->place, errno, maildir_directory_names[d], "cannot be read",
 				      err);
 	c->stamps[d].scanned = clock->tv_sec;

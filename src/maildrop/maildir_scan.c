@@ -39,11 +39,11 @@ static int take_entries(struct maildir_place *place, int fd, char *buf, size_t s
 	return 0;
 }
 
-int maildir_scan(struct maildir_place *place, enum index_directory which, maildir_entry *entry,
+int maildir_scan(struct maildir_place *place, const char *folder, maildir_entry *entry,
 		 void *context)
 {
 	/* opened anew: a reading position of its own, and the directory that has the name now */
-	int fd = place->sys->openat(place->dir, maildir_directory_names[which],
+	int fd = place->sys->openat(place->dir, folder,
 				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 	char *buf = fd < 0 ? NULL : malloc(SCAN_BUFFER);
 	int result = -1, saved;

@@ -14,9 +14,6 @@
 #define LONG_LOG (64 * 1024) /* octets of log that a close looks at for compaction */
 #define ASSUMED_SECONDS 600  /* our own account of a directory is checked after that time */
 
-/* A day is no message's time in tmp/; 36 hours is what the Maildir page gives writers. */
-#define TMP_SECONDS (36 * 3600)
-
 static bool assumed_long(const struct index_delta *delta)
 {
 	time_t now = time(NULL);
@@ -87,6 +84,7 @@ void maildir_compact_if_long(struct maildir_log *log)
 static void upkeep(struct maildir *m)
 {
 	struct maildir_log log;
+	bool rare = true;
 
 	if (maildir_log_begin(&m->place, true, &log) < 0)
 		return;
@@ -98,7 +96,11 @@ static void upkeep(struct maildir *m)
 		compact(&log);
 	else if (log.index.open && !log.index.index.delta.flushed)
 		(void)maildir_log_flush(&log);
+	else
+		rare = false;
 	maildir_log_end(&log);
+	if (rare)
+		maildir_sweep_tmp(m);
 }
 
 bool maildir_at_rest(const struct maildrop *maildrop)
@@ -113,12 +115,13 @@ bool maildir_at_rest(const struct maildrop *maildrop)
 	       delta->size <= LONG_LOG && !assumed_long(delta);
 }
 
-void maildir_sweep(struct maildrop *maildrop)
+void maildir_sweep(struct maildrop *maildrop, const atomic_bool *hurry)
 {
 	struct maildir *m = (struct maildir *)maildrop;
 	const struct index_delta *delta = &m->index.index.delta;
 	bool changed = m->committed;
 
+	m->hurry = hurry;
 	if (maildir_at_rest(maildrop))
 		return;
 	if (m->committed || delta->pending_count)
@@ -127,6 +130,8 @@ void maildir_sweep(struct maildrop *maildrop)
 		maildir_sweep_new(m);
 	maildir_sweep_claims(m);
 	changed = changed || delta->in_new || delta->size > LONG_LOG;
+	if (maildir_hurried(m))
+		return;
 	if (changed || m->damaged || !delta->flushed || assumed_long(delta))
 		upkeep(m);
 }

@@ -14,4 +14,7 @@ void maildir_sweep_new(struct maildir *m);
 /* Counts a portion of the messages whose octets only their names claim. */
 void maildir_sweep_claims(struct maildir *m);
 
+/* Removes what writers that died left in tmp/ long ago. */
+void maildir_sweep_tmp(struct maildir *m);
+
 #endif

@@ -46,7 +46,7 @@ static size_t count_portion(struct maildir *m, struct counted *counted, uint32_t
 	for (; ordinal < index->delta.unverified_end; ordinal++) {
 		struct index_message message;
 
-		if (n == COUNT_MAX || octets > OCTETS_MAX)
+		if (n == COUNT_MAX || octets > OCTETS_MAX || maildir_hurried(m))
 			break;
 		if (index_delta_removed(&index->delta, ordinal))
 			continue;

@@ -1,11 +1,13 @@
 /* See maildir_sweep.h: unlinking and moving. */
 #include "maildrop/maildir_sweep.h"
 
+#include "maildrop/maildir_scan.h"
 #include "maildrop/maildir_update.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PORTION 1024    /* files touched while the log is held at a time */
 #define MOVES_MAX 20000 /* messages moved to cur/ in one sweep */
@@ -68,7 +70,8 @@ static int unlink_portion(struct maildir *m, struct maildir_log *log, size_t fir
 	int done = 0, result = 0;
 
 	maildir_own_begin(&own, log);
-	while (done < PORTION && first + (size_t)done < delta->pending_count && result == 0) {
+	while (done < PORTION && first + (size_t)done < delta->pending_count && result == 0 &&
+	       !maildir_hurried(m)) {
 		result = unlink_deleted(m, log, delta->pending[first + (size_t)done]);
 		done += result == 0;
 	}
@@ -111,7 +114,7 @@ void maildir_sweep_deleted(struct maildir *m)
 			return;
 		more = log.index.open && done < log.index.index.delta.pending_count;
 		n = more ? unlink_portion(m, &log, done) : 0;
-		more = n > 0;
+		more = n > 0 && !maildir_hurried(m);
 		done += n > 0 ? (size_t)n : 0;
 		if (!more && done && log.index.open && done <= log.index.index.delta.pending_count)
 			retire(m, &log, done);
@@ -182,11 +185,48 @@ void maildir_sweep_new(struct maildir *m)
 	/* only a base that has some is worth being read */
 	if (m->index.index.header.in_new == 0)
 		next = m->index.index.header.count;
-	while (moved && all < MOVES_MAX && maildir_log_begin(&m->place, true, &log) == 0) {
+	while (moved && all < MOVES_MAX && !maildir_hurried(m) &&
+	       maildir_log_begin(&m->place, true, &log) == 0) {
 		moved = log.index.open && log.index.index.header.id == m->index.index.header.id
 				? move_portion(m, &log, &next)
 				: 0;
 		all += moved;
 		maildir_log_end(&log);
 	}
+}
+
+/* What the Maildir page gives a writer, who may be another program on another machine. */
+#define TMP_SECONDS (36 * 3600)
+
+struct leftovers {
+	struct maildir *m;
+	int tmp;
+	struct timespec now;
+};
+
+static int remove_leftover(void *context, pop3_span name, uint64_t inode)
+{
+	const struct leftovers *l = context;
+	struct stat st;
+
+	(void)inode;
+	if (l->m->place.sys->fstatat(l->tmp, name.data, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode) && l->now.tv_sec - st.st_ctim.tv_sec > TMP_SECONDS &&
+	    l->now.tv_sec - st.st_mtim.tv_sec > TMP_SECONDS)
+		(void)l->m->place.sys->unlinkat(l->tmp, name.data, 0);
+	return 0;
+}
+
+void maildir_sweep_tmp(struct maildir *m)
+{
+	struct leftovers l = {.m = m};
+
+	if (maildir_clock(&m->place, &l.now) < 0)
+		return;
+	l.tmp = m->place.sys->openat(m->place.dir, "tmp",
+				     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (l.tmp < 0)
+		return;
+	(void)maildir_scan(&m->place, "tmp", remove_leftover, &l);
+	close(l.tmp);
 }

@@ -93,7 +93,12 @@ enum maildrop_status maildrop_commit(struct maildrop *maildrop, const uint32_t *
 
 void maildrop_sweep(struct maildrop *maildrop)
 {
-	maildrop->driver->sweep(maildrop);
+	maildrop_sweep_until(maildrop, NULL);
+}
+
+void maildrop_sweep_until(struct maildrop *maildrop, const atomic_bool *hurry)
+{
+	maildrop->driver->sweep(maildrop, hurry);
 }
 
 bool maildrop_at_rest(const struct maildrop *maildrop)

@@ -15,6 +15,7 @@
 
 #include <pop3/span.h>
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -98,6 +99,9 @@ void maildrop_body_wrong(struct maildrop *maildrop, uint32_t number);
 enum maildrop_status maildrop_commit(struct maildrop *maildrop, const uint32_t *numbers,
 				     uint32_t count, struct err *err);
 void maildrop_sweep(struct maildrop *maildrop);
+/* The same, but ends soon (within a file or so) once *hurry is true: somebody waits for the
+ * maildrop. What is left is done by a later sweep. */
+void maildrop_sweep_until(struct maildrop *maildrop, const atomic_bool *hurry);
 /* A sweep would find nothing to do: the maildrop can be closed without waiting for a disk. */
 bool maildrop_at_rest(const struct maildrop *maildrop);
 /* A reader of the lent index (index_view) found it damaged: it is built again by the next login. */

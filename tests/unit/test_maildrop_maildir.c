@@ -83,6 +83,7 @@ static struct {
 	bool full, read_only;   /* writes fail */
 	const char *unreadable; /* this directory cannot be listed */
 	int64_t frozen;         /* all times are this second, if it is not 0 */
+	int64_t later;          /* seconds by which open files are younger than they are */
 } world;
 
 static int count_openat(int dir, const char *path, int flags, mode_t mode)
@@ -159,6 +160,7 @@ static int frozen_fstat(int fd, struct stat *st)
 
 	if (world.frozen)
 		st->st_mtim = st->st_ctim = (struct timespec){.tv_sec = world.frozen};
+	st->st_mtim.tv_sec += world.later;
 	return result;
 }
 
@@ -1154,6 +1156,23 @@ static void a_message_that_was_wrong_is_mended(void **state)
 	maildrop_close(m);
 }
 
+/* The clock of the filesystem, and with it the age of files, is what a test says. */
+static void leftovers_of_dead_writers_go(void **state)
+{
+	struct scratch *s = *state;
+
+	make_maildir(s);
+	put_file(s, "cur/1.a:2,", "a\n");
+	put_file(s, "tmp/old", "half a mess");
+	settle(s);
+	assert_true(has_file(s, "tmp/old"));
+	remove_file(s, "valija-base");
+	world.later = 40 * 3600; /* the lock file's time; files keep theirs */
+	settle(s);
+	assert_false(has_file(s, "tmp/old"));
+	assert_true(has_file(s, "cur/1.a:2,"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, watched_begin, scratch_end)
 
 int main(void)
@@ -1193,6 +1212,7 @@ int main(void)
 		TEST(a_long_log_becomes_a_base),
 		TEST(usage_is_that_of_the_index),
 		TEST(a_message_that_was_wrong_is_mended),
+		TEST(leftovers_of_dead_writers_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
