@@ -13,6 +13,8 @@
 #include "server/child.h"
 #include "sys/workers.h"
 
+#include <stdatomic.h>
+
 struct keeper {
 	struct child *child;
 	struct workers *workers;
@@ -30,6 +32,7 @@ struct home {
 	struct table_node node; /* key: hash of the path */
 	struct job_lane lane;
 	struct keeper_session *waiting; /* sessions that found it in use */
+	atomic_bool hurry;              /* a login came while a closed session still tidies up */
 	unsigned references;
 	char path[];
 };

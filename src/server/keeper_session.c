@@ -193,6 +193,7 @@ static void job_run(struct job *base)
 
 	switch (job->work) {
 	case WORK_OPEN:
+		atomic_store(&s->home->hurry, false);
 		job->status = maildrop_open(&s->keeper->settings, s->keeper->mail_fd, s->home->path,
 					    &s->maildrop, &job->err);
 		break;
@@ -204,7 +205,7 @@ static void job_run(struct job *base)
 		maildrop_index_wrong(s->maildrop);
 		break;
 	case WORK_CLOSE:
-		maildrop_sweep(s->maildrop);
+		maildrop_sweep_until(s->maildrop, &s->home->hurry);
 		maildrop_close(s->maildrop);
 		s->maildrop = NULL;
 		break;
@@ -294,6 +295,8 @@ static void add_work(struct keeper_session *session, enum work work)
 	job->session = session;
 	job->work = work;
 	session->jobs++;
+	if (work == WORK_OPEN)
+		atomic_store(&session->home->hurry, true);
 	keeper_add_job(session->keeper, session->home, &job->job);
 }
 
