@@ -186,7 +186,7 @@ class Proxy:
 
 
 def fetchers(bench):
-    made = [Mpop(bench), Fetchmail(bench), Getmail(bench)]
+    made = [Mpop(bench)] + ([] if bench.quick else [Fetchmail(bench), Getmail(bench)])
     if bench.have_valija():
         made.append(ValijaFetch(bench))
     return made
@@ -223,7 +223,7 @@ def _slow(bench, server, all_fetchers):
         for number in range(min(bench.rounds, 3)):
             for fetcher in all_fetchers:
                 few = not fetcher.all_messages and not bench.everyone
-                if few and (number > 0 or bench.quick):
+                if few and number > 0:
                     continue
                 count = 200 if few else 2000
 
@@ -240,11 +240,8 @@ def _slow(bench, server, all_fetchers):
 
 def _fast(bench, server, all_fetchers):
     """The same without delay, onto a disk."""
-    for number in range(bench.rounds):
+    for _ in range(bench.rounds):
         for fetcher in all_fetchers:
-            if number > 0 and bench.quick and not fetcher.all_messages:
-                continue
-
             def work(fetcher=fetcher):
                 _refill(server, 2000, 4096)
                 fetcher.fresh()
@@ -256,11 +253,8 @@ def _fast(bench, server, all_fetchers):
 
 def _large(bench, server, all_fetchers, metric, tls):
     """20 × 5 MB: time and peak memory."""
-    for number in range(bench.rounds):
+    for _ in range(bench.rounds):
         for fetcher in all_fetchers:
-            if number > 0 and bench.quick and not fetcher.all_messages:
-                continue
-
             def work(fetcher=fetcher):
                 _refill(server, 20, 5_000_000)
                 fetcher.fresh()
@@ -275,9 +269,6 @@ def _kept(bench, server, all_fetchers):
     count = 10_000
     _refill(server, count, 1024)
     for fetcher in all_fetchers:
-        if fetcher.name == "fetchmail" and bench.quick:
-            continue
-
         def work(fetcher=fetcher):
             fetcher.fresh()
             fetcher.run(server.pop3, keep=True)

@@ -7,7 +7,7 @@ from .areas_login import subjects
 from .servers import Valija
 
 
-def _hold(bench, server, metric, script, count, tls=False, curve=False):
+def hold(bench, server, metric, script, count, tls=False, curve=False):
     sources = 1 + count // 20000
     before, kernel = server.pss(), machine.kernel_memory()
     with load.Gated(bench, server, script, tls=tls, conns=count, sources=sources, ramp=128,
@@ -35,14 +35,16 @@ def memory(bench):
             # a fresh server for each: what one kind of connection leaves behind is not the next's
             for _ in range(1 if bench.quick else 3):
                 with server.start(count):
-                    _hold(bench, server, metric, "gate,close", 16, tls, curve=True)
-                    _hold(bench, server, metric, script, count, tls)
+                    hold(bench, server, metric, "gate,close", 16, tls, curve=True)
+                    hold(bench, server, metric, script, count, tls)
         points = [0, 250, 500, 1000] if bench.quick else [0, 500, 1000, 2000, 3500, 5000]
         for metric, (script, tls) in kinds.items():
+            if bench.quick and tls:
+                continue
             curve = [(0, 0)]
             with server.start(count):
                 for held in points[1:]:
-                    curve.append(_hold(bench, server, metric, script, held, tls, curve=True))
+                    curve.append(hold(bench, server, metric, script, held, tls, curve=True))
             bench.keep("memory", f"{server.name} {metric}", curve)
         bench.forget(server.root)
 

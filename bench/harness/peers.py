@@ -112,6 +112,9 @@ class Unpacked(Server):
 
     packages = ()
     speaks_tls = has_lmtp = False
+    # popa3d and Courier write a reply in two pieces and leave Nagle's algorithm on: without this a
+    # reply waits 40 ms for the client's acknowledgement
+    load_options = {"quickack": True}
 
     @classmethod
     def unpack(cls, folder):
@@ -160,6 +163,46 @@ class Unpacked(Server):
         raise RuntimeError(f"{self.name}: no network namespace: {self.last_words()}")
 
 
+    def _accounts(self, accounts, hashed, home, extra):
+        """The machine's account files with the bench's users behind them."""
+        for name in ("passwd", "shadow", "group"):
+            shutil.copy(f"/etc/{name}", f"{self.root}/{name}")
+        with open(f"{self.root}/passwd", "a") as users, open(f"{self.root}/shadow", "a") as hashes:
+            users.write(f"{extra}:x:19999:19999::/nonexistent:/bin/false\n")
+            for number in range(accounts):
+                name = f"{self.users}{number:06d}"
+                users.write(f"{name}:x:{self.uid(number)}:{self.owner}::{home(name)}:/bin/sh\n")
+                hashes.write(f"{name}:{hashed}:19000:0:99999:7:::\n")
+        with open(f"{self.root}/group", "a") as groups:
+            groups.write(f"{extra}:x:19999:\nbench:x:{self.owner}:\n")
+
+    def uid(self, _number):
+        return self.owner
+
+    def _pam(self, service):
+        os.makedirs(f"{self.root}/pam.d", exist_ok=True)
+        with open(f"{self.root}/pam.d/{service}", "w") as file:
+            file.write("auth required pam_unix.so\naccount required pam_unix.so\n"
+                       "session required pam_permit.so\n")
+
+    def _bind_accounts(self):
+        return textwrap.dedent(f"""\
+            for name in passwd shadow group; do
+                mount --bind {self.root}/$name /etc/$name
+            done
+            mount --bind {self.root}/pam.d /etc/pam.d
+            """)
+
+    def _overlay(self):
+        """The unpacked packages appear where they would be installed."""
+        return "".join(f"mount -t overlay overlay -o lowerdir={self.tree()}/{top}:/{top} /{top}\n"
+                       for top in ("usr", "etc"))
+
+    def _md5(self):
+        return subprocess.run(["openssl", "passwd", "-1", "-salt", "bench", self.password],
+                              capture_output=True, text=True, check=True).stdout.strip()
+
+
 class Popa3d(Unpacked):
     """mbox, a process a session, system users: accounts and spool are bound over the machine's."""
 
@@ -167,27 +210,13 @@ class Popa3d(Unpacked):
     packages = ("popa3d",)
     maildirs = False
     pop3 = 110
-    # it writes a reply in two pieces and leaves Nagle's algorithm on: without this a reply waits
-    # 40 ms for the client's acknowledgement
-    load_options = {"quickack": True}
+
+    def uid(self, number):
+        return self.owner + number
 
     def configure(self, accounts):
-        secret = subprocess.run(["openssl", "passwd", "-1", "-salt", "bench", self.password],
-                                capture_output=True, text=True, check=True).stdout.strip()
-        for name in ("passwd", "shadow", "group"):
-            shutil.copy(f"/etc/{name}", f"{self.root}/{name}")
-        with open(f"{self.root}/passwd", "a") as users, open(f"{self.root}/shadow", "a") as hashes:
-            users.write("popa3d:x:19999:19999::/nonexistent:/bin/false\n")
-            for number in range(accounts):
-                name = f"{self.users}{number:06d}"
-                users.write(f"{name}:x:{self.owner + number}:{self.owner}::/nonexistent:/bin/sh\n")
-                hashes.write(f"{name}:{secret}:19000:0:99999:7:::\n")
-        with open(f"{self.root}/group", "a") as groups:
-            groups.write(f"popa3d:x:19999:\nbench:x:{self.owner}:\n")
-        os.makedirs(f"{self.root}/pam.d", exist_ok=True)
-        with open(f"{self.root}/pam.d/popa3d", "w") as file:
-            file.write("auth required pam_unix.so\naccount required pam_unix.so\n"
-                       "session required pam_permit.so\n")
+        self._accounts(accounts, self._md5(), lambda name: "/nonexistent", "popa3d")
+        self._pam("popa3d")
         os.chmod(self.mail, 0o1777)
 
     def make_mail(self, first, users, count, octets, names="sw", ends="lf", folder="cur"):
@@ -201,14 +230,42 @@ class Popa3d(Unpacked):
             os.unlink(self.maildir(number))
 
     def script(self):
-        return textwrap.dedent(f"""\
-            for name in passwd shadow group; do
-                mount --bind {self.root}/$name /etc/$name
-            done
-            mount --bind {self.root}/pam.d /etc/pam.d
+        return self._bind_accounts() + textwrap.dedent(f"""\
             mount --bind {self.mail} /var/mail
             mount -t tmpfs -o mode=755 tmpfs /var/lib
             mkdir /var/lib/popa3d
             {self.tree()}/usr/sbin/popa3d -D
             exec sleep infinity
             """)
+
+
+class Courier(Unpacked):
+    """Maildir, a process a session, accounts by PAM from the bound account files."""
+
+    name = "courier"
+    packages = ("courier-pop", "courier-base", "courier-authlib", "courier-authdaemon",
+                "libcourier-unicode4", "libidn12", "libltdl7", "libgdbm6", "libpcre3")
+    pop3 = 110
+
+    def configure(self, accounts):
+        self._accounts(accounts, self._md5(), lambda name: f"{self.mail}/{name}", "courier")
+        self._pam("pop3")
+
+    def script(self):
+        return self._overlay() + self._bind_accounts() + textwrap.dedent("""\
+            mount -t tmpfs -o mode=755 tmpfs /run
+            mkdir -p /run/courier/authdaemon
+            chown -R courier:courier /run/courier
+            /usr/lib/courier/courier-authlib/authdaemond &
+            sleep 1
+            export MAILDIRPATH=. POP3AUTH= AUTHMODULES=authdaemon
+            exec /usr/sbin/couriertcpd -address=127.0.0.1 -maxprocs=20000 -maxperip=20000 \\
+                -nodnslookup -noidentlookup 110 /usr/lib/courier/courier/courierpop3login \\
+                /usr/lib/courier/courier/courierpop3d .
+            """)
+
+    def forget_index(self, user):
+        for name in ("courierpop3dsizelist",):
+            path = f"{self.maildir(user)}/{name}"
+            if os.path.exists(path):
+                os.unlink(path)
