@@ -360,6 +360,12 @@ static void ready(struct loop_watch *watch, int what)
 		;
 }
 
+void chan_take_rest(struct chan *chan)
+{
+	if (chan->fd >= 0)
+		ready(&chan->watch, LOOP_READ);
+}
+
 void chan_init(struct chan *chan, struct loop *loop, int *fd, const struct chan_handler *handler,
 	       void *context, size_t queue_max)
 {

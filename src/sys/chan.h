@@ -52,8 +52,12 @@ void chan_finish(struct chan *chan);
 int chan_send(struct chan *chan, const struct iovec *parts, unsigned count, const int *fds,
 	      unsigned fd_count);
 size_t chan_queued(const struct chan *chan);
-/* Stop / go on receiving (back-pressure). A few packets that were received together still arrive. */
+/* Stop / go on receiving (back-pressure). A few packets that were received together still arrive.
+ */
 void chan_pause(struct chan *chan, bool paused);
+/* The peer is known to have ended: hands over now what it sent before that, which may finish chan.
+ * Not from inside packet(). */
+void chan_take_rest(struct chan *chan);
 /* Breaks it because the peer misbehaved; broken() follows at the end of this turn. why is static.
  */
 void chan_break(struct chan *chan, const char *why);
