@@ -1,7 +1,7 @@
-"""A running server whose processes are killed at every system call (threat 47): of a delivery, of a
-QUIT with deletions, of a login that must index anew. Checked after every kill that leaves something to
-check: what got 250 is there, whole and once; nothing half-written is ever shown; what a +OK to QUIT
-deleted stays deleted; unique ids and sizes never change; the service is back.
+"""A running server whose processes are killed at every system call (threat 47): of a delivery, of
+a QUIT with deletions, of a login that must index anew. Checked: what got 250 is there, whole and
+once; nothing half-written is ever shown; what a +OK to QUIT deleted stays deleted; unique ids and
+sizes never change; the service is back.
 
 Needs root: the server's processes let nobody else trace them. Points tried are printed with -s.
 """
@@ -36,8 +36,9 @@ class KillAt:
     """Kills process pid at its n-th system call from now on, if it comes to that."""
 
     def __init__(self, pid, n):
-        self.process = subprocess.Popen([post.build_dir() / 'tests/crash/kill_at', str(pid), str(n)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        tool = post.build_dir() / 'tests/crash/kill_at'
+        self.process = subprocess.Popen([tool, str(pid), str(n)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == 'ready\n'
 
     def killed(self):
