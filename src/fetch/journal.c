@@ -54,16 +54,18 @@ static uint32_t hash(pop3_span text)
 }
 
 /* The slot that holds the identity, or the empty one where it belongs. */
-static uint32_t slot_of(const struct journal *journal, pop3_span identity)
+static uint32_t slot_of(const struct journal *journal, pop3_span identity, uint32_t h)
 {
-	uint32_t at = hash(identity) & journal->slot_mask;
+	uint32_t at = h & journal->slot_mask;
 
-	while (journal->slots[at]) {
-		const struct seen *seen = &journal->entries[journal->slots[at] - 1];
+	for (; journal->slots[at].entry; at = (at + 1) & journal->slot_mask) {
+		const char *name;
 
-		if (span_equal(journal_identity(journal, seen), identity))
+		if (journal->slots[at].hash != h)
+			continue;
+		name = journal->names + journal->entries[journal->slots[at].entry - 1].identity;
+		if (strncmp(name, identity.data, identity.size) == 0 && !name[identity.size])
 			break;
-		at = (at + 1) & journal->slot_mask;
 	}
 	return at;
 }
@@ -72,21 +74,29 @@ uint32_t journal_find(const struct journal *journal, pop3_span identity)
 {
 	if (!journal->slots)
 		return JOURNAL_NONE;
-	return journal->slots[slot_of(journal, identity)] - 1; /* 0 − 1 is JOURNAL_NONE */
+	/* 0 − 1 is JOURNAL_NONE */
+	return journal->slots[slot_of(journal, identity, hash(identity))].entry - 1;
 }
 
 static int grow_slots(struct journal *journal)
 {
 	uint32_t size = journal->slots ? (journal->slot_mask + 1) * 2 : 1024;
-	uint32_t *slots = calloc(size, sizeof(*slots));
+	struct journal_slot *old = journal->slots, *slots = calloc(size, sizeof(*slots));
 
 	if (!slots)
 		return -1;
-	free(journal->slots);
+	for (uint32_t i = 0; old && i <= journal->slot_mask; i++) {
+		uint32_t at = old[i].hash & (size - 1);
+
+		if (!old[i].entry)
+			continue;
+		while (slots[at].entry)
+			at = (at + 1) & (size - 1);
+		slots[at] = old[i];
+	}
+	free(old);
 	journal->slots = slots;
 	journal->slot_mask = size - 1;
-	for (uint32_t i = 0; i < journal->count; i++)
-		slots[slot_of(journal, journal_identity(journal, &journal->entries[i]))] = i + 1;
 	return 0;
 }
 
@@ -121,20 +131,20 @@ static int make_room(struct journal *journal, size_t name_size)
 
 uint32_t journal_intern(struct journal *journal, pop3_span identity)
 {
+	uint32_t h = hash(identity), slot;
 	struct seen *seen;
-	uint32_t slot;
 
 	if (identity.size > JOURNAL_IDENTITY_MAX || make_room(journal, identity.size) < 0)
 		return JOURNAL_NONE;
-	slot = slot_of(journal, identity);
-	if (journal->slots[slot])
-		return journal->slots[slot] - 1;
+	slot = slot_of(journal, identity, h);
+	if (journal->slots[slot].entry)
+		return journal->slots[slot].entry - 1;
 	seen = &journal->entries[journal->count];
 	*seen = (struct seen){.identity = (uint32_t)journal->names_size};
 	memcpy(journal->names + journal->names_size, identity.data, identity.size);
 	journal->names[journal->names_size + identity.size] = '\0';
 	journal->names_size += identity.size + 1;
-	journal->slots[slot] = ++journal->count;
+	journal->slots[slot] = (struct journal_slot){h, ++journal->count};
 	return journal->count - 1;
 }
 

@@ -20,7 +20,10 @@ struct journal {
 	uint32_t count, capacity;
 	char *names; /* identities, NUL-terminated */
 	size_t names_size, names_capacity;
-	uint32_t *slots; /* index + 1 */
+	struct journal_slot {
+		uint32_t hash;
+		uint32_t entry; /* index + 1 */
+	} * slots;
 	uint32_t slot_mask;
 
 	char *out;
