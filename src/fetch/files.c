@@ -63,7 +63,7 @@ int fetch_write_all(const struct fetch_files *files, int fd, const void *data, s
 	return 0;
 }
 
-void fetch_write_behind(int fd)
+void fetch_write_behind(int fd, uint64_t from)
 {
-	sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	sync_file_range(fd, (off_t)from, 0, SYNC_FILE_RANGE_WRITE);
 }

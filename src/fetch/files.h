@@ -7,6 +7,7 @@
 #define FETCH_FILES_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct fetch_files {
@@ -27,7 +28,8 @@ extern const struct fetch_files fetch_files_real;
 
 /* Writes all of it, or -1. */
 int fetch_write_all(const struct fetch_files *files, int fd, const void *data, size_t size);
-/* Starts writing fd's octets to the disk without waiting: the fsync that follows is short. */
-void fetch_write_behind(int fd);
+/* Starts writing fd's octets to the disk, from there on, without waiting: the fsync that follows is
+ * short. */
+void fetch_write_behind(int fd, uint64_t from);
 
 #endif

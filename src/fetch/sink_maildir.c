@@ -23,7 +23,7 @@
 
 #define SYNCFS_FROM 16
 #define SYNCFS_MS_EACH 4
-#define WRITE_BEHIND_FROM (256u << 10)
+#define WRITE_BEHIND_EACH (1u << 20)
 
 static enum sink_result trouble(struct err *err, const char *doing)
 {
@@ -40,6 +40,10 @@ static enum sink_result flush_buffer(struct maildir_sink *m, struct err *err)
 		return trouble(err, "cannot write into the Maildir");
 	m->stored += m->buffered;
 	m->buffered = 0;
+	if (m->stored - m->behind >= WRITE_BEHIND_EACH) {
+		fetch_write_behind(m->fd, m->behind);
+		m->behind = m->stored;
+	}
 	return SINK_OK;
 }
 
@@ -48,7 +52,7 @@ static enum sink_result maildir_begin(struct sink *sink, const char *id, struct 
 	struct maildir_sink *m = (struct maildir_sink *)sink;
 
 	snprintf(m->staged_name, sizeof(m->staged_name), "%s.%s", m->prefix, id);
-	m->stored = 0;
+	m->stored = m->behind = 0;
 	m->buffered = 0;
 	m->fd = sink->files->openat(m->staging, m->staged_name,
 				    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
@@ -104,8 +108,6 @@ static enum sink_result maildir_end(struct sink *sink, const struct sink_message
 	if (strcmp(staged->name, m->staged_name) != 0 &&
 	    sink->files->rename(m->staging, m->staged_name, m->staging, staged->name) < 0)
 		return trouble(err, "cannot name a message in the Maildir's valija-staging");
-	if (m->stored >= WRITE_BEHIND_FROM)
-		fetch_write_behind(m->fd);
 	maildir_final_name(m, message->id, message->time, m->stored, message->octets, staged->final,
 			   sizeof(staged->final));
 	staged->fd = m->fd;
@@ -118,7 +120,7 @@ static enum sink_result maildir_end(struct sink *sink, const struct sink_message
 static enum sink_result flush_each(struct maildir_sink *m, struct err *err)
 {
 	for (unsigned i = 0; i < m->batched; i++)
-		fetch_write_behind(m->batch[i].fd);
+		fetch_write_behind(m->batch[i].fd, 0);
 	for (unsigned i = 0; i < m->batched; i++)
 		if (m->sink.files->fsync(m->batch[i].fd) < 0)
 			return trouble(err, "cannot flush a message to the disk");

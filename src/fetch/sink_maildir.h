@@ -23,7 +23,7 @@ struct maildir_sink {
 
 	int fd; /* the message being written, −1: none */
 	char staged_name[MAILDIR_STAGED_MAX];
-	uint64_t stored;
+	uint64_t stored, behind; /* octets written; of those, on their way to the disk */
 	size_t buffered;
 	char buffer[16384];
 	struct staged batch[SINK_BATCH_MAX];

@@ -21,7 +21,7 @@
 #define WINDOW_COMMANDS 1000
 #define WINDOW_OCTETS_MIN (4u << 20)
 #define WINDOW_OCTETS_MAX (64u << 20)
-#define BATCH_OCTETS (16u << 20)
+#define BATCH_OCTETS (32u << 20)
 #define BATCH_MS 5000
 
 struct staged_message {
