@@ -130,8 +130,6 @@ static int write_base(struct maildir_place *place, int fd, uint64_t id,
 	if (contents->fill(contents->context, &writer) == 0)
 		result = index_writer_finish(&writer, contents->stamps);
 	index_writer_abort(&writer);
-	if (result == 0 && contents->durable)
-		result = place->sys->fsync(fd);
 	return result;
 }
 
@@ -150,7 +148,8 @@ static int write_delta(struct maildir_place *place, int fd, uint64_t id,
 	}
 	if (carried && index_batch_write(contents->carried, place->sys, fd, id, sizeof(header)) < 0)
 		return -1;
-	return carried || contents->durable ? place->sys->fsync(fd) : 0;
+	/* DELs are data: the old delta that has them too must not go before */
+	return carried ? place->sys->fsync(fd) : 0;
 }
 
 /* The base first: a crash in between leaves the old delta with its DELs and a base that knows every

@@ -138,7 +138,9 @@ static enum maildrop_status make_lock(struct maildir_place *place, int root_fd, 
 
 		if (maildir_stamp(place, i, &stamp) == 0)
 			continue;
-		if (errno != ENOENT || !create)
+		if (errno == ENOENT && !create)
+			return MAILDROP_GONE;
+		if (errno != ENOENT)
 			return maildir_failed(place, errno, maildir_directory_names[i],
 					      "cannot be read", err);
 		status = make_directories(place, err);
@@ -183,7 +185,7 @@ static enum maildrop_status open_lock(struct maildir_place *place, int root_fd, 
 		status = make_lock(place, root_fd, create, &local);
 	else
 		status = maildir_failed(place, errno, LOCK_NAME, "cannot be opened", &local);
-	if (status < 0 && lockless(place, local.errnum))
+	if (status < 0 && status != MAILDROP_GONE && lockless(place, local.errnum))
 		return MAILDROP_OK;
 	if (status < 0 && err)
 		*err = local;

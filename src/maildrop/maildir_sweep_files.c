@@ -170,6 +170,11 @@ static uint32_t move_portion(struct maildir *m, struct maildir_log *log, uint32_
 		index_batch_add(&batch, &change);
 		moved++;
 	}
+	/* Mail that another program brought meanwhile must not pass for ours until the next look at
+	 * everything. new/ is all but empty now: the next session looks there, which costs little.
+	 */
+	if (moved >= index->delta.in_new)
+		own.current[INDEX_NEW] = false;
 	maildir_own_end(&own, &batch);
 	if (maildir_log_append(log, &batch) < 0)
 		moved = 0;

@@ -80,10 +80,11 @@ static void deletions_hold_and_only_those(void **state)
 /* What the driver asked the kernel, counted. */
 static struct {
 	unsigned messages, listings, writes;
-	bool full, read_only;   /* writes fail */
-	const char *unreadable; /* this directory cannot be listed */
-	int64_t frozen;         /* all times are this second, if it is not 0 */
-	int64_t later;          /* seconds by which open files are younger than they are */
+	bool full, read_only;      /* writes fail */
+	const char *unreadable;    /* this directory cannot be listed */
+	int64_t frozen;            /* all times are this second, if it is not 0 */
+	int64_t later;             /* seconds by which open files are younger than they are */
+	struct scratch *meanwhile; /* a message of somebody else's comes behind the next rename */
 } world;
 
 static int count_openat(int dir, const char *path, int flags, mode_t mode)
@@ -142,7 +143,13 @@ static int refuse_renameat2(int old_dir, const char *old_name, int new_dir, cons
 		errno = EROFS;
 		return -1;
 	}
-	return renameat2(old_dir, old_name, new_dir, new_name, flags);
+	if (renameat2(old_dir, old_name, new_dir, new_name, flags) < 0)
+		return -1;
+	if (world.meanwhile && strncmp(old_name, "5000.", 5) == 0) {
+		put_file(world.meanwhile, "new/6000.other.host", "came meanwhile\n");
+		world.meanwhile = NULL;
+	}
+	return 0;
 }
 
 static int frozen_fstatat(int dir, const char *name, struct stat *st, int flags)
@@ -235,11 +242,30 @@ static void a_warm_login_reads_no_directory_and_no_message(void **state)
 	maildrop_sweep(m);
 	maildrop_close(m);
 	assert_int_equal(count_files(s, "new", NULL), 0);
-	/* nor does what the sweep moved */
+	/* behind what the sweep moved, a look at new/, which is empty, and at nothing else */
 	forget();
 	m = open_session(s);
 	assert_int_equal(session_count(m), 51);
-	assert_int_equal(world.listings, 0);
+	assert_int_equal(world.listings, 2);
+	assert_int_equal(world.messages, 0);
+	maildrop_close(m);
+}
+
+static void mail_that_comes_while_the_sweep_moves_is_seen(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	make_maildir(s);
+	fill_cur(s, 10);
+	usleep(20000);
+	settle(s);
+	put_file(s, "new/5000.other.host", "hello\n");
+	world.meanwhile = s; /* 6000 comes right behind the move of 5000 */
+	settle(s);
+	assert_null(world.meanwhile);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 12);
 	maildrop_close(m);
 }
 
@@ -1107,6 +1133,10 @@ static void usage_is_that_of_the_index(void **state)
 
 	assert_int_equal(maildrop_usage(&s->settings, s->root, HOME, &usage, NULL), MAILDROP_OK);
 	assert_int_equal(usage.messages, 0);
+	/* a home in which nothing is yet is no maildrop yet */
+	assert_int_equal(mkdirat(s->root, "bob", 0700), 0);
+	assert_int_equal(maildrop_usage(&s->settings, s->root, "bob", &usage, NULL), MAILDROP_OK);
+	assert_int_equal(usage.messages, 0);
 	make_maildir(s);
 	fill_cur(s, 3);
 	assert_int_equal(maildrop_usage(&s->settings, s->root, HOME, &usage, NULL), MAILDROP_OK);
@@ -1183,6 +1213,7 @@ int main(void)
 		TEST(deletions_hold_and_only_those),
 		TEST(a_warm_login_reads_no_directory_and_no_message),
 		TEST(new_mail_of_others_costs_a_look_at_new_only),
+		TEST(mail_that_comes_while_the_sweep_moves_is_seen),
 		TEST(flags_change_names_and_nothing_else),
 		TEST(test_threat_40_the_snapshot_is_stable),
 		TEST(test_threat_39_one_session_at_a_time),
