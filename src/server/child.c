@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,6 +209,7 @@ int child_main(int fd)
 	struct err err;
 
 	log_open("child", LOG_LEVEL_INFO);
+	mallopt(M_ARENA_MAX, 2); /* one for each worker thread would cost more than all sessions */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the monitor says when to end */
 	signal(SIGHUP, SIG_IGN);
