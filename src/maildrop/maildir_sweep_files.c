@@ -61,6 +61,17 @@ static int unlink_deleted(struct maildir *m, struct maildir_log *log, uint64_t p
 	return unlink_file(m, &d) < 0 ? -1 : 0;
 }
 
+/*
+ * Mail that another program brought into new/ meanwhile must not pass for our own change until the
+ * next look at everything. Where new/ is small the next session looks there again, which costs
+ * next to nothing; where we did not touch it, only if somebody else did.
+ */
+static void forget_new(struct maildir_own *own, uint32_t left)
+{
+	if (left <= PORTION)
+		own->current[INDEX_NEW] = false;
+}
+
 /* One portion. Returns how many pending DELs are done with from `first` on, -1: go no further. */
 static int unlink_portion(struct maildir *m, struct maildir_log *log, size_t first)
 {
@@ -75,6 +86,7 @@ static int unlink_portion(struct maildir *m, struct maildir_log *log, size_t fir
 		result = unlink_deleted(m, log, delta->pending[first + (size_t)done]);
 		done += result == 0;
 	}
+	forget_new(&own, delta->in_new);
 	maildir_own_end(&own, &batch);
 	if (maildir_log_append(log, &batch) < 0)
 		result = -1;
@@ -170,11 +182,7 @@ static uint32_t move_portion(struct maildir *m, struct maildir_log *log, uint32_
 		index_batch_add(&batch, &change);
 		moved++;
 	}
-	/* Mail that another program brought meanwhile must not pass for ours until the next look at
-	 * everything. new/ is all but empty now: the next session looks there, which costs little.
-	 */
-	if (moved >= index->delta.in_new)
-		own.current[INDEX_NEW] = false;
+	forget_new(&own, index->delta.in_new > moved ? index->delta.in_new - moved : 0);
 	maildir_own_end(&own, &batch);
 	if (maildir_log_append(log, &batch) < 0)
 		moved = 0;

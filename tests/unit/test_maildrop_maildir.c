@@ -127,13 +127,24 @@ static ssize_t count_pwrite(int fd, const void *buf, size_t n, off_t offset)
 	return pwrite(fd, buf, n, offset);
 }
 
+/* Somebody else delivers at the worst moment. */
+static void come_meanwhile(void)
+{
+	if (world.meanwhile)
+		put_file(world.meanwhile, "new/6000.other.host", "came meanwhile\n");
+	world.meanwhile = NULL;
+}
+
 static int refuse_unlinkat(int dir, const char *name, int flags)
 {
 	if (world.read_only) {
 		errno = EROFS;
 		return -1;
 	}
-	return unlinkat(dir, name, flags);
+	if (unlinkat(dir, name, flags) < 0)
+		return -1;
+	come_meanwhile();
+	return 0;
 }
 
 static int refuse_renameat2(int old_dir, const char *old_name, int new_dir, const char *new_name,
@@ -145,10 +156,8 @@ static int refuse_renameat2(int old_dir, const char *old_name, int new_dir, cons
 	}
 	if (renameat2(old_dir, old_name, new_dir, new_name, flags) < 0)
 		return -1;
-	if (world.meanwhile && strncmp(old_name, "5000.", 5) == 0) {
-		put_file(world.meanwhile, "new/6000.other.host", "came meanwhile\n");
-		world.meanwhile = NULL;
-	}
+	if (strncmp(old_name, "5000.", 5) == 0)
+		come_meanwhile();
 	return 0;
 }
 
@@ -266,6 +275,27 @@ static void mail_that_comes_while_the_sweep_moves_is_seen(void **state)
 	assert_null(world.meanwhile);
 	m = open_session(s);
 	assert_int_equal(session_count(m), 12);
+	maildrop_close(m);
+}
+
+static void mail_that_comes_while_the_sweep_unlinks_is_seen(void **state)
+{
+	static const uint32_t numbers[] = {3};
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	make_maildir(s);
+	fill_cur(s, 10);
+	usleep(20000);
+	settle(s);
+	m = open_session(s);
+	assert_int_equal(maildrop_commit(m, numbers, 1, NULL), MAILDROP_OK);
+	world.meanwhile = s;
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_null(world.meanwhile);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 10);
 	maildrop_close(m);
 }
 
@@ -1214,6 +1244,7 @@ int main(void)
 		TEST(a_warm_login_reads_no_directory_and_no_message),
 		TEST(new_mail_of_others_costs_a_look_at_new_only),
 		TEST(mail_that_comes_while_the_sweep_moves_is_seen),
+		TEST(mail_that_comes_while_the_sweep_unlinks_is_seen),
 		TEST(flags_change_names_and_nothing_else),
 		TEST(test_threat_40_the_snapshot_is_stable),
 		TEST(test_threat_39_one_session_at_a_time),
