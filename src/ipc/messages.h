@@ -73,9 +73,9 @@ struct ipc_peer { /* fd: a channel to a process of that role */
 	uint64_t instance;
 	uint32_t role, index, uid, group_size; /* group_size: how many keepers serve that uid */
 };
-struct ipc_simple { /* START, DRAIN, READY */
+struct ipc_simple { /* START, DRAIN, READY, FAILED, PEER_LOST */
 	struct ipc_head head;
-	uint64_t value; /* DRAIN: milliseconds */
+	uint64_t value; /* DRAIN: milliseconds; PEER_LOST: its instance */
 	uint32_t stop;  /* DRAIN: valijad ends; sessions that wait for a command need not be waited
 			   for */
 	uint32_t unused;
@@ -233,6 +233,7 @@ struct ipc_transaction { /* FORGET */
 	X(KEEPER_REFUSED, ipc_owner, FROM(MONITOR), FROM(AUTH), 0, 0, 0)                          \
 	X(READY, ipc_simple, ~FROM(MONITOR), FROM(MONITOR), 0, 0, 0)                              \
 	X(FAILED, ipc_simple, ~FROM(MONITOR), FROM(MONITOR), 0, 0, IPC_TEXT_MAX)                  \
+	X(PEER_LOST, ipc_simple, FROM(AUTH) | FROM(KEEPER), FROM(MONITOR), 0, 0, 0)               \
 	X(KEEPER_WANTED, ipc_owner, FROM(AUTH), FROM(MONITOR), 0, 0, 0)                           \
 	X(CONNECT, ipc_connect, FROM(FRONT) | FROM(LMTP), FROM(AUTH), 0, 0, 0)                    \
 	X(SECURED, ipc_secured, FROM(FRONT), FROM(AUTH), 0, 0, 0)                                 \

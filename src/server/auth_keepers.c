@@ -61,6 +61,12 @@ static const char *home_of(const struct user *user)
 	return user->home[0] ? user->home : user->name;
 }
 
+static void ungrant(struct auth_session *session)
+{
+	auth_logout(session);
+	auth_deny(session, POP3_CODE_SYS_TEMP, "the mail store is not there, try again later", 0);
+}
+
 static void send_open(struct auth_session *session, struct peer *keeper, const char *name,
 		      const char *home)
 {
@@ -74,20 +80,13 @@ static void send_open(struct auth_session *session, struct peer *keeper, const c
 	memcpy(&tail[1].iov_base, &home, sizeof(home));
 	session->keeper = keeper->instance;
 	if (ipc_send(&keeper->chan, IPC_OPEN, &message, tail, 2, NULL, 0) < 0)
-		auth_deny(session, POP3_CODE_SYS_TEMP, "the mail store is busy, try again later",
-			  0);
+		ungrant(session);
 }
 
 struct waiting_login {
 	struct auth_waiting waiting;
 	struct user user;
 };
-
-static void ungrant(struct auth_session *session)
-{
-	auth_logout(session);
-	auth_deny(session, POP3_CODE_SYS_TEMP, "the mail store is not there, try again later", 0);
-}
 
 static int wait_for_keeper(struct auth *auth, struct auth_session *session, const struct user *user,
 			   uint32_t uid)

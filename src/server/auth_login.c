@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@ struct login_job {
 	struct peer *front;
 	struct login *login;
 	enum login_verdict verdict;
+	atomic_bool cancelled; /* not worth a hash any more, if it still waits */
 	bool has_response;
 	size_t size;
 	char response[];
@@ -164,6 +166,8 @@ static void job_run(struct job *base)
 {
 	struct login_job *job = (struct login_job *)base;
 
+	if (atomic_load(&job->cancelled))
+		return;
 	job->verdict =
 		login_step(job->login, (pop3_span){job->response, job->size}, job->has_response);
 }
@@ -213,6 +217,7 @@ static int add_job(struct auth *auth, struct auth_session *session, pop3_span re
 void auth_login_cancel(struct auth_session *session)
 {
 	if (session->job) {
+		atomic_store(&session->job->cancelled, true);
 		session->job->session = NULL; /* the job owns the login now */
 		session->front->unanswered--;
 		session->job = NULL;

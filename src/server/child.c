@@ -72,6 +72,19 @@ static void peer_packet(struct chan *chan, const void *data, size_t size, int *f
 		peer->child->role->peer_message(peer, type, data, fds);
 }
 
+/* A channel is made once, at the start of one of its ends. So that a process which lost it and
+ * lives on is not left without, the more privileged end tells the monitor. */
+static void tell_lost(const struct peer *peer)
+{
+	struct ipc_simple message = {.value = peer->instance};
+	enum ipc_role own = peer->child->role->role;
+	bool front = peer->role == ROLE_FRONT || peer->role == ROLE_LMTP;
+
+	if ((front && (own == ROLE_AUTH || own == ROLE_KEEPER)) ||
+	    (own == ROLE_AUTH && peer->role == ROLE_KEEPER))
+		ipc_send(&peer->child->monitor, IPC_PEER_LOST, &message, NULL, 0, NULL, 0);
+}
+
 static void peer_broken(struct chan *chan, const char *why)
 {
 	struct peer *peer = chan->context, **at = &peer->child->peers;
@@ -82,6 +95,7 @@ static void peer_broken(struct chan *chan, const char *why)
 	while (*at != peer)
 		at = &(*at)->next;
 	*at = peer->next;
+	tell_lost(peer);
 	if (peer->child->started)
 		peer->child->role->peer_gone(peer);
 	chan_finish(chan);

@@ -6,14 +6,18 @@
 #include "build-config.h"
 #include "server/certificates.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-#define GRACE_MS 3000 /* to go on with a session when valijad is about to end */
-#define SPARE_MS 5000 /* an idle session's memory is given back after so long */
+#define GRACE_MS 3000   /* to go on with a session when valijad is about to end */
+#define FDS_A_SESSION 4 /* its socket, base, delta, a message */
+#define FDS_RESERVED 32 /* for channels to those that are started anew, and their packets */
+#define SPARE_MS 5000   /* an idle session's memory is given back after so long */
 
 /* -- peers -- */
 
@@ -53,6 +57,8 @@ static void peer_gone(struct peer *peer)
 
 	if (!link)
 		return;
+	while (link->waiting)
+		link_leave(link, link->waiting); /* each is told below */
 	if (link == front->auth) {
 		front->auth = NULL;
 		table_each(&front->sessions, lose_auth, NULL);
@@ -116,10 +122,27 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 		table_each(&front->sessions, resume_one, NULL);
 }
 
+/* A descriptor that a keeper lends and that finds no room breaks the channel to it, so connections
+ * are taken only as long as all of them could have a maildrop and a message open. */
 static bool take_connection(struct acceptor *acceptor, int *fd, const struct accepted *from)
 {
-	session_start(acceptor->context, fd, from);
-	return true;
+	struct front *front = acceptor->context;
+
+	session_start(front, fd, from);
+	return front->sessions.count < front->sessions_max;
+}
+
+static size_t most_sessions(void)
+{
+	struct rlimit limit;
+	int used = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
+	rlim_t reserved = (rlim_t)(used > 0 ? used : 0) + FDS_RESERVED;
+
+	if (used >= 0)
+		close(used);
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= reserved + FDS_A_SESSION)
+		return 1;
+	return (limit.rlim_cur - reserved) / FDS_A_SESSION;
 }
 
 /* -- the process -- */
@@ -223,6 +246,7 @@ static int start(struct child *child, struct err *err)
 	if (config->certificate_count && !front->tls)
 		return err_set(err, EX_CONFIG, "the certificates cannot be used");
 	init_settings(front);
+	front->sessions_max = most_sessions();
 	loop_deadlines_init(&front->handshake, child->loop, config->handshake_seconds * 1000u,
 			    expired, front);
 	loop_deadlines_init(&front->login, child->loop, config->login_seconds * 1000u, expired,
@@ -261,11 +285,12 @@ static void end_idle(struct table_node *node, void *context)
 	struct session *session = CONTAINER(node, struct session, node);
 	struct front *front = context;
 
-	if (!session_idle(session))
+	/* with a new generation beside it there is no hurry: the time to log in runs anyway */
+	if (!session_idle(session) || !front->child->stopping)
 		return;
 	if (session->stage != STAGE_MAIL)
 		session_abort(session);
-	else if (front->child->stopping)
+	else
 		loop_deadline_renew(&front->grace, &session->deadline);
 }
 

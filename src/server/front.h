@@ -32,6 +32,7 @@ struct front {
 	struct link *auth; /* NULL: being restarted */
 	struct table sessions;
 	uint64_t last_session;
+	size_t sessions_max;
 	struct acceptor acceptor;
 	struct loop_deadlines handshake, login, idle, write, spare;
 	struct loop_deadlines grace; /* valijad ends: for a session that waits for a command */

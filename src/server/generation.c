@@ -301,12 +301,14 @@ static int wire(struct slot *a, struct slot *b, struct err *err)
 
 /* -- what children say -- */
 
-static void give_up(struct generation *g, const char *why, int code)
+/* Whether it failed now: then it may be gone. */
+static bool give_up(struct generation *g, const char *why, int code)
 {
 	if (g->announced || g->failed)
-		return;
+		return false;
 	g->failed = true;
 	g->owner->failed(g->owner, g, why, code);
+	return true;
 }
 
 static void check_ready(struct generation *g)
@@ -323,28 +325,51 @@ static void check_ready(struct generation *g)
 static struct slot *add_slot(struct generation *g, enum ipc_role role, uint32_t index, uid_t uid,
 			     gid_t gid);
 
+/* Logins that wait for a keeper of that uid are to wait no longer. */
+static void refuse_owner(struct generation *g, uint32_t uid)
+{
+	struct ipc_owner refused = {.uid = uid};
+
+	for (struct slot *slot = g->slots; slot; slot = slot->next)
+		if (slot->role == ROLE_AUTH && slot->has_chan)
+			ipc_send(&slot->chan, IPC_KEEPER_REFUSED, &refused, NULL, 0, NULL, 0);
+}
+
 /* Auth met mail of an owner that no keeper serves yet. It may be lying: all it gets is one more
  * confined keeper. */
 static void want_keeper(struct slot *from, const struct ipc_owner *wanted)
 {
 	struct generation *g = from->generation;
-	struct ipc_owner refused = {.uid = wanted->uid};
 	struct err err = {.text = "too many owners of mail"};
 	struct slot *slot;
 
 	for (slot = g->slots; slot; slot = slot->next)
 		if (slot->role == ROLE_KEEPER && slot->uid == wanted->uid)
 			return; /* it is on its way */
-	if (g->owner->root && !g->draining && g->owners < OWNERS_MAX) {
+	if (wanted->uid == 0) { /* whoever can write to the mail root can make such a name */
+		err_set(&err, EX_NOPERM, "root reads nobody's mail; chown it to its owner");
+	} else if (g->owner->root && !g->draining && g->owners < OWNERS_MAX) {
 		slot = add_slot(g, ROLE_KEEPER, 0, wanted->uid, wanted->gid);
-		if (slot && start_slot(slot, &err) == 0) {
-			g->owners++;
+		g->owners += slot != NULL;
+		if (slot && start_slot(slot, &err) == 0)
 			return;
-		}
+		if (slot && !slot->pid)
+			loop_timer_set(&slot->again, BACK_OFF_MOST);
 	}
 	log_error("no keeper for mail of uid %u: %s", wanted->uid,
 		  g->owner->root ? err.text : "not started as root");
-	ipc_send(&from->chan, IPC_KEEPER_REFUSED, &refused, NULL, 0, NULL, 0);
+	refuse_owner(g, wanted->uid);
+}
+
+/* A process that broke the rules of a channel, or that could not keep up, is started anew. One that
+ * ended by itself is past caring. */
+static void peer_lost(const struct slot *from, uint64_t instance)
+{
+	for (struct slot *slot = from->generation->slots; slot; slot = slot->next)
+		if (slot->pid > 0 && slot->instance == instance &&
+		    (slot->role == ROLE_FRONT || slot->role == ROLE_LMTP ||
+		     (slot->role == ROLE_KEEPER && from->role == ROLE_AUTH)))
+			kill(slot->pid, SIGKILL);
 }
 
 static void child_failed(struct slot *slot, const struct ipc_simple *message)
@@ -374,6 +399,8 @@ static void slot_packet(struct chan *chan, const void *data, size_t size, int *f
 		child_failed(slot, data);
 	} else if (type == IPC_KEEPER_WANTED) {
 		want_keeper(slot, data);
+	} else if (type == IPC_PEER_LOST) {
+		peer_lost(slot, ((const struct ipc_simple *)data)->value);
 	}
 }
 
@@ -420,8 +447,13 @@ static int start_slot(struct slot *slot, struct err *err)
 	send_role_things(slot);
 	for (struct slot *other = g->slots; other; other = other->next)
 		if (other != slot && other->has_chan && wire(slot, other, err) < 0)
-			return -1;
-	return ipc_send(&slot->chan, IPC_START, &message, NULL, 0, NULL, 0);
+			goto failed;
+	if (ipc_send(&slot->chan, IPC_START, &message, NULL, 0, NULL, 0) == 0)
+		return 0;
+	err_set(err, EX_OSERR, "it does not listen");
+failed:
+	kill(slot->pid, SIGKILL); /* when it is reaped it is started again */
+	return -1;
 }
 
 static void start_again(struct loop_timer *timer)
@@ -432,7 +464,8 @@ static void start_again(struct loop_timer *timer)
 	if (!slot->generation->draining && start_slot(slot, &err) < 0) {
 		log_error("cannot start %s %u: %s", ipc_role_name(slot->role), slot->index,
 			  err.text);
-		loop_timer_set(&slot->again, BACK_OFF_MOST);
+		if (!slot->pid)
+			loop_timer_set(&slot->again, BACK_OFF_MOST);
 	}
 }
 
@@ -511,6 +544,11 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 const struct config *generation_config(const struct generation *g)
 {
 	return &g->config;
+}
+
+uint32_t generation_number(const struct generation *g)
+{
+	return g->number;
 }
 
 bool generation_ready(const struct generation *g)
@@ -620,11 +658,10 @@ bool generation_reaped(struct generation *g, pid_t pid, int status)
 		check_ended(g);
 		return true;
 	}
-	if (!slot->ever_ready) {
-		give_up(g, "a process ended while it was starting", EX_SOFTWARE);
-		if (g->failed)
-			return true;
-	}
+	if (!slot->ever_ready && give_up(g, "a process ended while it was starting", EX_SOFTWARE))
+		return true;
+	if (!slot->ever_ready && slot->role == ROLE_KEEPER)
+		refuse_owner(g, slot->uid);
 	slot->back_off = lived > GOOD_LIFE || !slot->back_off ? BACK_OFF_FIRST : slot->back_off * 3;
 	if (slot->back_off > BACK_OFF_MOST)
 		slot->back_off = BACK_OFF_MOST;

@@ -41,6 +41,7 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 /* The checks alone (valijad -t). */
 int generation_check(const struct config *config, bool root, struct err *err);
 const struct config *generation_config(const struct generation *generation);
+uint32_t generation_number(const struct generation *generation); /* later ones have higher ones */
 bool generation_ready(const struct generation *generation);
 /* No restarts any more; children end when their sessions do, at the latest after ms. */
 void generation_drain(struct generation *generation, uint64_t ms, bool stop);

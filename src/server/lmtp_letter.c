@@ -38,12 +38,16 @@ void letter_begin(struct lmtp_session *session, const struct lmtp_event *event)
 	lmtp_server_reply(&session->lmtp, 250, "2.1.0", "sender ok");
 }
 
+static void close_file(struct lmtp_session *session)
+{
+	if (session->letter_fd >= 0)
+		close(session->letter_fd);
+	session->letter_fd = -1;
+}
+
 static void drop_file(struct lmtp_session *session)
 {
-	if (session->letter_fd < 0)
-		return;
-	close(session->letter_fd);
-	session->letter_fd = -1;
+	close_file(session);
 	session->front->spooled -= session->size;
 	session->size = 0;
 }
@@ -237,7 +241,7 @@ void letter_send(struct lmtp_session *session)
 	for (unsigned slot = 0; slot < LMTP_KEEPERS_MAX; slot++)
 		if (session->keepers >> slot & 1)
 			send_to(session, slot, serials, headers, size);
-	drop_file(session);
+	close_file(session); /* keepers have it: its octets count until they have answered */
 }
 
 /* -- outcomes -- */

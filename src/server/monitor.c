@@ -35,10 +35,11 @@ struct monitor {
 	struct generation *old[16]; /* draining */
 	struct loop_signal signals[5];
 	struct loop_timer tickets, watchdog;
+	struct loop_timer again; /* a reload that was asked for during another */
 	uint32_t numbers;
 	uint64_t watchdog_ms;
 	int exit_code;
-	bool stopping;
+	bool stopping, reload_wanted;
 };
 
 static void notify(const char *state)
@@ -69,18 +70,28 @@ static bool anything_left(const struct monitor *m)
 	return m->current || m->coming;
 }
 
+/* A place for one more that drains. So many reloads that there is none: the sessions that had the
+ * longest time to end must go. */
+static size_t make_room(struct monitor *m)
+{
+	size_t oldest = 0;
+
+	for (size_t i = 0; i < 16; i++) {
+		if (!m->old[i])
+			return i;
+		if (generation_number(m->old[i]) < generation_number(m->old[oldest]))
+			oldest = i;
+	}
+	log_warning("too many reloads: the oldest sessions are cut");
+	generation_kill(m->old[oldest]);
+	generation_destroy(m->old[oldest]);
+	m->old[oldest] = NULL;
+	return oldest;
+}
+
 static void retire(struct monitor *m, struct generation *g, uint64_t ms)
 {
-	size_t i = 0;
-
-	while (i < 15 && m->old[i])
-		i++;
-	if (m->old[i]) { /* so many reloads that old sessions must go */
-		generation_kill(g);
-		generation_destroy(g);
-		return;
-	}
-	m->old[i] = g;
+	m->old[make_room(m)] = g;
 	generation_drain(g, ms, m->stopping);
 }
 
@@ -102,6 +113,21 @@ static void on_ready(struct generation_owner *owner, struct generation *g)
 		log_info("ready: %s", where);
 	}
 	notify("READY=1");
+	if (m->reload_wanted)
+		loop_timer_set(&m->again, 0);
+}
+
+/* What was opened for the new configuration alone is closed again. */
+static void keep_old(struct monitor *m, const char *why)
+{
+	const struct config *config = generation_config(m->current);
+
+	log_error("the new configuration is not used, the old one goes on: %s", why);
+	log_set_level((enum log_level)config->log_level);
+	listeners_retain(m->owner.listeners, config, generation_fronts(config));
+	notify("READY=1");
+	if (m->reload_wanted)
+		loop_timer_set(&m->again, 0);
 }
 
 static void on_failed(struct generation_owner *owner, struct generation *g, const char *why,
@@ -112,8 +138,7 @@ static void on_failed(struct generation_owner *owner, struct generation *g, cons
 	m->coming = NULL;
 	retire(m, g, 0);
 	if (m->current) {
-		log_error("the new configuration is not used, the old one goes on: %s", why);
-		notify("READY=1");
+		keep_old(m, why);
 		return;
 	}
 	m->exit_code = code ? code : EX_SOFTWARE;
@@ -149,16 +174,19 @@ static void reload(struct monitor *m)
 	if (m->stopping)
 		return;
 	if (m->coming) {
-		log_warning("still starting; this reload is not carried out");
+		log_info("still starting; will reload behind that");
+		m->reload_wanted = true;
 		return;
 	}
+	m->reload_wanted = false;
 	notify("RELOADING=1");
-	if (start_generation(m, &err) < 0) {
-		log_error("the new configuration is not used, the old one goes on: %s", err.text);
-		listeners_retain(m->owner.listeners, generation_config(m->current),
-				 generation_fronts(generation_config(m->current)));
-		notify("READY=1");
-	}
+	if (start_generation(m, &err) < 0)
+		keep_old(m, err.text);
+}
+
+static void reload_again(struct loop_timer *timer)
+{
+	reload(timer->context);
 }
 
 static void stop(struct monitor *m, int number)
@@ -275,6 +303,7 @@ static int monitor_start(struct monitor *m, struct err *err)
 		loop_signal_init(&m->signals[i], m->owner.loop, numbers[i], on_signal, m);
 	for (int i = 0; i < 3; i++)
 		new_ticket_key(m);
+	loop_timer_init(&m->again, m->owner.loop, reload_again, m);
 	loop_timer_init(&m->tickets, m->owner.loop, rotate_tickets, m);
 	loop_timer_set(&m->tickets, TICKET_LIFE);
 	start_watchdog(m);

@@ -46,10 +46,16 @@ def environment():
             'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1:exitcode=99'}
 
 
+GIVEN = set()
+
+
 def free_port():
-    """A port nobody listens on, from below the range the kernel gives out to others."""
+    """A port nobody listens on, from below the range the kernel gives out to others; never twice."""
     while True:
         port = random.SystemRandom().randrange(10000, 32000)
+        if port in GIVEN:
+            continue
+        GIVEN.add(port)
         with socket.socket() as probe:
             try:
                 probe.bind(('127.0.0.1', port))

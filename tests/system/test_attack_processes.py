@@ -1,0 +1,186 @@
+"""Processes that lose each other, run out of descriptors, or are told to change while they are at
+work: every wait ends, and service is whole again without a restart."""
+import os
+import select
+import signal
+import subprocess
+
+from office import NOBODY, PASSWORD
+from pop import TIMEOUT, Closed, Pop, login_within
+from test_attack_keeper import the
+from test_lifecycle import serves_within, slowness, wait_until
+
+MAIL = b'Subject: one\n\nstill here\n'
+LONE = {'processes.fronts': 1, 'processes.keepers': 1, 'limits.connections_per_address': 0}
+
+
+# channels
+
+def test_threat_27_a_front_that_lost_its_keeper_is_started_anew(make_office, need_root):
+    """Both live, but the descriptors of an opened maildrop found no room."""
+    office = make_office(settings=LONE, runas=NOBODY)
+    office.allow('.')
+    office.put('demo', MAIL)
+    front = the(office, 'front')
+    client = Pop(office.pop3)
+    client.ok('USER demo')
+    used = max(map(int, os.listdir(f'/proc/{front}/fd'))) + 1
+    subprocess.run(['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups',
+                    'prlimit', f'--pid={front}', f'--nofile={used}:{used}'], check=True)
+    client.send(f'PASS {PASSWORD}\r\n')
+    client.closed()
+    wait_until(lambda: front not in office.children())
+    assert serves_within(office, slowness() + 2)[0] == 1
+
+
+def test_threat_27_as_many_sessions_as_there_are_descriptors_for(make_office, connect):
+    office = make_office(start=False, settings=LONE)
+    office.limit_files = 128
+    names = [f'u{n}' for n in range(60)]
+    with (office.dir / 'users').open('a') as file:
+        file.writelines(f'{name}:{{PLAIN}}{PASSWORD}\n' for name in names)
+    for name in names:
+        office.put(name, b'Subject: large\n\n' + b'x' * 100_000)
+    office.allow('cannot take more connections', 'oo many open files')
+    office.start()
+    clients = [connect(office, greet=False) for _ in names]
+    held = 0
+    for client, name in zip(clients, names):  # those that wait get their turn as others end
+        assert client.line().startswith('+OK')
+        client.ok(f'USER {name}')
+        client.ok(f'PASS {PASSWORD}')
+        client.ok('RETR 1')
+        held += 1
+        if held >= 8:
+            client.close()
+    assert 'channel to' not in office.log_text()
+
+
+# waiting
+
+def test_more_logins_at_once_than_credits_and_auth_dies(make_office, connect):
+    office = make_office(settings=LONE)
+    office.allow('.')
+    auth = the(office, 'auth')
+    clients = [connect(office) for _ in range(1100)]  # IPC_AUTH_CREDITS and more
+    os.kill(auth, signal.SIGSTOP)
+    for client in clients:
+        client.send(f'USER demo\r\nPASS {PASSWORD}\r\n')
+    for client in clients:
+        assert client.line().startswith('+OK')  # USER: then the front has seen PASS too
+    os.kill(auth, signal.SIGKILL)
+    for client in clients:
+        assert client.line().startswith('-ERR [SYS/TEMP]')
+    wait_until(lambda: any('auth' in line for line in office.children().values()))
+    serves_within(office, slowness() + 2)
+    for client in clients[:600]:
+        client.reset()
+    clients[-1].ok('CAPA')
+    clients[-1].body()
+
+
+def test_a_keeper_that_stands_still_stops_its_own_users_only(make_office, connect):
+    office = make_office(settings={**LONE, 'processes.keepers': 2}, users=('demo',))
+    names = [f'u{n}' for n in range(16)]
+    with (office.dir / 'users').open('a') as file:
+        file.writelines(f'{name}:{{PLAIN}}{PASSWORD}\n' for name in names)
+    keeper = min(pid for pid, line in office.children().items() if 'keeper' in line)
+    clients = [connect(office) for _ in names]
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        for name, client in zip(names, clients):
+            client.ok(f'USER {name}')
+            client.send(f'PASS {PASSWORD}\r\n')
+        sockets = [client.socket for client in clients]
+        served = select.select(sockets, [], [], TIMEOUT)[0]
+        assert served
+        for client in clients:
+            if client.socket in served:
+                assert client.line().startswith('+OK')
+                client.quit()
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    for client in clients:
+        if client.socket not in served:
+            assert client.line().startswith('+OK')
+            client.quit()
+
+
+# whose mail
+
+def test_mail_of_root_is_no_ones(make_office, connect, need_root):
+    """A name in the mail root that leads to root's files must not start a keeper that runs as
+    root."""
+    office = make_office(users=('demo', 'other'))
+    office.allow('no keeper for mail of uid 0')
+    (office.mail / 'other').mkdir()
+    client = connect(office, timeout=10)
+    client.ok('USER other')
+    assert client.ask(f'PASS {PASSWORD}').startswith('-ERR [SYS/')
+    uids = {line.split()[1] for pid in office.children()
+            for line in open(f'/proc/{pid}/status') if line.startswith('Uid:')}
+    assert '0' not in uids
+    login_within(connect, office, 'demo').quit()
+
+
+# reloads
+
+def test_a_reload_cuts_nobody_who_is_logging_in(make_office, connect):
+    office = make_office()
+    office.put('demo', MAIL)
+    client = connect(office)
+    client.ok('USER demo')
+    fresh = connect(office)
+    office.reload()
+    client.ok(f'PASS {PASSWORD}')
+    assert client.stat()[0] == 1
+    client.quit()
+    login_within(lambda *_: fresh, office, 'demo').quit()
+
+
+def test_a_reload_asked_for_during_another_is_carried_out(make_office):
+    office = make_office()
+    good = office.conf.read_text()
+    office.allow('not used')
+    office.process.send_signal(signal.SIGHUP)
+    office.wait_log('reloaded|still starting|ready')
+    for _ in range(3):
+        mark = office.mark()
+        office.conf.write_text(good)
+        office.process.send_signal(signal.SIGHUP)
+        office.conf.write_text(good + '\nno_such_setting = 1\n')
+        office.process.send_signal(signal.SIGHUP)
+        office.wait_log('not used', since=mark)
+    office.conf.write_text(good)
+    office.reload()
+    serves_within(office, slowness())
+
+
+def test_a_storm_of_reloads_under_traffic(make_office, connect):
+    """Sessions before, during and after; at the end one generation serves."""
+    office = make_office()
+    office.put('demo', MAIL)
+    with (office.dir / 'users').open('a') as file:
+        file.writelines(f'u{n}:{{PLAIN}}{PASSWORD}\n' for n in range(20))
+    held = []
+    for turn in range(20):
+        mark = office.mark()
+        office.process.send_signal(signal.SIGHUP)
+        client = connect(office)
+        client.login(f'u{turn}', PASSWORD)
+        held.append(client)
+        office.wait_log('reloaded', since=mark)
+        with Pop(office.pop3) as short:
+            short.login('demo', PASSWORD)
+            assert short.stat()[0] == 1
+            short.quit()
+    alive = 0
+    for client in held:
+        try:
+            client.quit()
+            alive += 1
+        except (Closed, OSError):
+            pass  # more than sixteen generations are not kept
+    assert alive >= 15
+    wait_until(lambda: sum('auth' in line for line in office.children().values()) == 1, 20)
+    serves_within(office, slowness())
