@@ -81,18 +81,27 @@ void login_resume(struct session *session)
 		login_connect(session);
 }
 
-void login_secured(struct session *session)
+/* That the connection is under TLS; with what binds it to a login (only SCRAM asks, and it costs).
+ */
+static void tell_secured(struct session *session, bool bindings)
 {
 	struct ipc_secured message = {.session = session->node.key};
 	struct tls_session *tls = conn_tls(&session->conn);
 
-	message.exporter_size =
-		tls_session_exporter(tls, message.exporter, sizeof(message.exporter));
-	message.end_point_size =
-		tls_session_end_point(tls, message.end_point, sizeof(message.end_point));
+	if (bindings) {
+		message.exporter_size =
+			tls_session_exporter(tls, message.exporter, sizeof(message.exporter));
+		message.end_point_size =
+			tls_session_end_point(tls, message.end_point, sizeof(message.end_point));
+	}
 	if (session->front->auth)
 		ipc_send(&session->front->auth->peer->chan, IPC_SECURED, &message, NULL, 0, NULL,
 			 0);
+}
+
+void login_secured(struct session *session)
+{
+	tell_secured(session, false);
 }
 
 static void free_delayed(struct session *session)
@@ -178,6 +187,9 @@ void login_event(struct session *session, const struct pop3_event *event)
 		refuse(session, POP3_CODE_SYS_TEMP, no_auth);
 		return;
 	}
+	if (event->type == POP3_EVENT_SASL_START && conn_tls(&session->conn) &&
+	    event->mechanism.size > 5 && memcmp(event->mechanism.data, "SCRAM", 5) == 0)
+		tell_secured(session, true);
 	if (auth->unanswered < IPC_AUTH_CREDITS && !auth->waiting)
 		login_send(session, event);
 	else
