@@ -166,10 +166,10 @@ class ValijaFetch(Fetcher):
 class Proxy:
     """The delaying proxy in front of the server."""
 
-    def __init__(self, bench, port, rtt):
+    def __init__(self, bench, port, rtt, listen=0):
         self.process = subprocess.Popen(
-            [f"{bench.programs}/delayproxy", "--port", str(port), "--rtt", str(rtt), "--core",
-             str(bench.cores.other)], stdout=subprocess.PIPE, text=True)
+            [f"{bench.programs}/delayproxy", "--port", str(port), "--rtt", str(rtt), "--listen",
+             str(listen), "--core", str(bench.cores.other)], stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline().split()[1])
 
     def turns(self):
@@ -271,8 +271,11 @@ def _kept(bench, server, all_fetchers):
     for fetcher in all_fetchers:
         def work(fetcher=fetcher):
             fetcher.fresh()
-            fetcher.run(server.pop3, keep=True)
-            with Proxy(bench, server.pop3, 100) as proxy:
+            # the same address both times: to a fetcher another port is another server
+            with Proxy(bench, server.pop3, 0) as proxy:
+                port = proxy.port
+                fetcher.run(port, keep=True)
+            with Proxy(bench, server.pop3, 100, port) as proxy:
                 for _ in range(min(bench.rounds, 3)):
                     report = fetcher.run(proxy.port, keep=True)
                     bench.add("fetch_kept.turns", fetcher.name, proxy.turns())

@@ -47,6 +47,7 @@ def warm(bench):
         server.make_mail(0, 1, size_of_big(bench), OCTETS)
         server.start(1)
         load.pop3(bench, server, ALL, timeout=300)
+        server.rest()
         load.pop3(bench, server, ALL, timeout=300)
     try:
         for _ in range(bench.rounds):
@@ -134,6 +135,7 @@ def million(bench):
         began = time.monotonic()
         load.pop3(bench, server, "login,stat,quit", timeout=900)
         bench.add("million.first_login_s", server.name, time.monotonic() - began)
+        server.rest(300)
         for _ in range(bench.rounds):
             report = _once(bench, server)
             bench.add("million.login_stat_ms", server.name, to_stat(report))

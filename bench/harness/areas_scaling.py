@@ -34,7 +34,11 @@ def connections(bench):
         server.make_mail(0, max(sizes), 1, 1024)
         points = []
         with server.start(max(sizes)):
-            load.pop3(bench, server, "login,stat,quit", conns=64, sessions=640)
+            load.pop3(bench, server, "login,stat,quit", conns=64)
+            for first in range(64, max(sizes), 64):  # every maildrop has been seen once
+                load.pop3(bench, server, "login,stat,quit", conns=min(64, max(sizes) - first),
+                          first=first)
+            server.rest()
             for size in sizes:
                 settle()
                 times = max(1, 200 // size)
@@ -59,6 +63,7 @@ def maildrop_sizes(bench):
                     continue
                 server.make_mail(user, 1, size, 512)
                 load.pop3(bench, server, "login,stat,uidl,list,quit", first=user, timeout=900)
+                server.rest()
                 reports = [load.pop3(bench, server, "login,stat,uidl,list,quit", first=user,
                                      late=True)
                            for _ in range(5)]

@@ -28,6 +28,7 @@ class Bench:
         self.details = {}
         self.notes = []
         self.began = time.monotonic()
+        self.date = time.strftime("%Y-%m-%d")
 
     # samples
     def add(self, metric, subject, value):
@@ -92,6 +93,23 @@ class Bench:
                        "samples": table, "details": self.details, "notes": self.notes,
                        "budgets": verdicts}, file, indent=1)
             file.write("\n")
+
+    def merge(self, path):
+        """Takes from an earlier result what this run has not measured."""
+        try:
+            with open(path) as file:
+                earlier = json.load(file)
+        except OSError:
+            return
+        if earlier["quick"] != self.quick:
+            self.note("the earlier result is of another kind of run and was not merged")
+            return
+        for metric, subjects in earlier["samples"].items():
+            if metric not in self.samples:
+                self.samples[metric] = {name: entry["values"] for name, entry in subjects.items()}
+        for metric, subjects in earlier["details"].items():
+            self.details.setdefault(metric, subjects)
+        self.notes = [note for note in earlier["notes"] if note not in self.notes] + self.notes
 
     def versions(self):
         packages = ["dovecot-pop3d", "popa3d", "courier-pop", "cyrus-pop3d", "mpop", "fetchmail",

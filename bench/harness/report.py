@@ -1,6 +1,8 @@
 """Turns a run into a Markdown table and plots. The plots are left out, with a note, when matplotlib
 is not there."""
 
+import os
+import shutil
 import statistics
 
 
@@ -64,7 +66,7 @@ def scaling_table(details):
 def markdown(bench, verdicts, machine, title):
     cores = bench.cores.describe()
     lines = [f"# {title}", "",
-             f"{machine['processor']}, {cores['all']} cores (server {cores['server']}, load "
+             f"{bench.date}: {machine['processor']}, {cores['all']} cores (server {cores['server']}, load "
              f"{cores['load']}), {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
              f"{machine['system']}; medians of {bench.rounds} rounds"
              f"{', quick run' if bench.quick else ''}.", ""]
@@ -109,6 +111,28 @@ def plots(bench, folder, stem):
     _curves(bench, pyplot, save, "scaling.message_cpu_us", "octets of a message",
             "server CPU a message, µs", "messages")
     return made
+
+
+BEGIN, END = "<!-- figures: written by bench/run --publish -->", "<!-- end of figures -->"
+
+
+def publish(text, pictures, docs):
+    """Puts the tables between the marks of performance.md, and the plots beside it."""
+    folder = f"{docs}/performance"
+    os.makedirs(folder, exist_ok=True)
+    shown = []
+    for picture in sorted(pictures):
+        name = os.path.basename(picture).split("-", 3)[3]
+        shutil.copy(picture, f"{folder}/{name}")
+        shown.append(f"![{name.split('.')[0]}](performance/{name})")
+    with open(f"{docs}/performance.md") as file:
+        page = file.read()
+    before, rest = page.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    body = text.split("\n", 1)[1].strip()
+    with open(f"{docs}/performance.md", "w") as file:
+        file.write(before + BEGIN + "\n\n" + body + "\n\n" + "\n\n".join(shown) + "\n\n" + END
+                   + after)
 
 
 SHARES = (("p10", 10), ("p25", 25), ("p50", 50), ("p75", 75), ("p90", 90), ("p95", 95),

@@ -116,6 +116,15 @@ class Server:
     def cpu(self):
         return self.meter.seconds()
 
+    def rest(self, seconds=60):
+        """Waits until the server has nothing left to do on its own (indexing, flushing)."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            before = self.cpu()
+            time.sleep(0.5)
+            if self.cpu() - before < 0.005:
+                return
+
     def pss(self):
         return machine.pss(self.meter.pids())
 
