@@ -59,7 +59,7 @@ int dialog_next(struct dialog *dialog, struct pop3_client_event *ret, struct err
 		/* also without input: the last octets may have been one event and be another */
 		type = pop3_client_next(&dialog->client, &in, dialog->scratch,
 					sizeof(dialog->scratch), ret);
-		record_received(dialog->record, (pop3_span){from, before - in.size}, type, ret);
+		record_received(dialog->record, (pop3_span){from, before - in.size}, type);
 		wire_take(&dialog->wire, before - in.size);
 		if (type == POP3_CLIENT_BAD) {
 			dialog->closed = true;

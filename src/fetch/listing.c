@@ -36,7 +36,8 @@ static struct message *message_at(struct transfer *t, uint32_t number, struct er
 		t->capacity = capacity;
 	}
 	while (t->count < number)
-		t->messages[t->count++] = (struct message){.entry = JOURNAL_NONE};
+		t->messages[t->count++] =
+			(struct message){.entry = JOURNAL_NONE, .doubt = JOURNAL_NONE};
 	return &t->messages[number - 1];
 }
 

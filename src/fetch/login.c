@@ -2,6 +2,7 @@
 #include "fetch/login.h"
 
 #include "base/text.h"
+#include "fetch/record.h"
 #include "fetch/sasl.h"
 
 #include <stdio.h>
@@ -174,7 +175,10 @@ static int upgrade(struct dialog *dialog, const struct fetch_account *account, s
 		return err_set(err, EX_PROTOCOL,
 			       "something was put in behind the answer to STLS: an attack, or a "
 			       "broken server; nothing secret was sent");
-	return start_tls(dialog, account, err);
+	if (start_tls(dialog, account, err) < 0)
+		return -1;
+	record_tls(dialog->record);
+	return 0;
 }
 
 /* Why a login was refused; wrong credentials are EX_NOPERM, everything else may be tried again. */

@@ -22,12 +22,13 @@ static bool wanted_whole(const struct plan_settings *s, const struct journal *jo
 }
 
 /*
- * A unique id that is known, on a message of another size, is not the same message: some servers
- * use ids again. It is read again and told by its contents rather than deleted unread.
+ * A unique id that is known, on a message of another size: the server guesses sizes, or it uses ids
+ * again for other messages. It is read again to find out, rather than deleted unread.
  */
 static bool same_message(const struct seen *seen, const struct message *message)
 {
-	return !message->size || !seen->announced || seen->announced == message->size;
+	return !message->size || !seen->announced || seen->announced == message->size ||
+	       seen->octets == message->size;
 }
 
 static void decide_new(const struct plan_settings *s, struct message *message)
@@ -92,8 +93,10 @@ static void decide(const struct plan_settings *s, struct journal *journal, struc
 	} else if (seen->state == SEEN_MARKED) {
 		message->reason = REASON_MARKED;
 	} else if (!same_message(seen, message)) {
+		message->doubt = message->entry;
 		message->entry = JOURNAL_NONE;
-		decide_new(s, message);
+		message->action = PLAN_FETCH;
+		message->reason = REASON_DOUBT;
 	} else if (seen->state == SEEN_PARTIAL) {
 		message->reason = REASON_SEEN; /* never deleted while only its head is here */
 		if (wanted_whole(s, journal, seen)) {
@@ -167,6 +170,8 @@ const char *plan_reason_text(enum plan_reason reason)
 		return "comes with a later run";
 	case REASON_NO_ID:
 		return "has no unique id of its own";
+	case REASON_DOUBT:
+		return "known, but of another size than before";
 	case REASON_NOT_LISTED:
 		return "not in the server's LIST";
 	}

@@ -28,12 +28,14 @@ enum plan_reason {
 	REASON_WHOLE,     /* partial before, wanted whole */
 	REASON_RUN_LIMIT, /* comes with a later run */
 	REASON_NO_ID,     /* without a usable unique id: known only after reading it */
+	REASON_DOUBT,     /* known, but of another size */
 	REASON_NOT_LISTED /* UIDL names it, LIST does not */
 };
 
 struct message {
 	uint64_t size;  /* announced, 0: unknown */
 	uint32_t entry; /* in the journal; JOURNAL_NONE: no usable unique id */
+	uint32_t doubt; /* entry of its unique id, which may belong to another; or JOURNAL_NONE */
 	bool listed;    /* LIST has it */
 	bool failed;    /* could not be collected in this run */
 	bool ours;      /* delivered, now or before: DELE is allowed */

@@ -1,8 +1,6 @@
 /* See record.h. The file is readable by its owner only: it holds mail. */
 #include "fetch/record.h"
 
-#include "base/text.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,10 +11,43 @@
 
 struct record {
 	FILE *file;
-	bool line_open; /* an S: line waits for its end */
+	size_t used;
+	char part[4096]; /* received, waiting for the end of its line */
 };
 
-int record_open(const char *file, const char *title, struct record **ret, struct err *err)
+/* Octets that are not printable, or mean something in a transcript, as \xHH. */
+static void put_octets(FILE *file, pop3_span text)
+{
+	for (size_t i = 0; i < text.size; i++) {
+		unsigned char c = (unsigned char)text.data[i];
+		bool last = i + 1 == text.size && text.size > 1 && (c == ' ' || c == '.');
+
+		if (c >= 0x20 && c <= 0x7e && c != '\\' && c != '{' && !last)
+			fputc(c, file);
+		else
+			fprintf(file, "\\x%02x", c);
+	}
+}
+
+static bool ends_line(const struct record *record)
+{
+	return record->used >= 2 && memcmp(record->part + record->used - 2, "\r\n", 2) == 0;
+}
+
+/* What was received since the last line: a line, or a part of one. */
+static void flush_part(struct record *record)
+{
+	bool whole = ends_line(record);
+
+	if (record->used == 0)
+		return;
+	fputs(whole ? "S: " : "S- ", record->file);
+	put_octets(record->file, (pop3_span){record->part, record->used - (whole ? 2 : 0)});
+	fputs("\n", record->file);
+	record->used = 0;
+}
+
+int record_open(const char *file, const char *title, bool lf, struct record **ret, struct err *err)
 {
 	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	struct record *record = calloc(1, sizeof(*record));
@@ -30,7 +61,7 @@ int record_open(const char *file, const char *title, struct record **ret, struct
 			close(fd);
 		return -1;
 	}
-	fprintf(record->file, "# %s\n", title);
+	fprintf(record->file, "# %s\nside: client\n%s", title, lf ? "line-ends: lf\n" : "");
 	*ret = record;
 	return 0;
 }
@@ -39,86 +70,74 @@ void record_close(struct record *record)
 {
 	if (!record)
 		return;
-	if (record->line_open)
-		fputs("\n", record->file);
+	flush_part(record);
 	fclose(record->file);
 	free(record);
 }
 
-/* Octets that are not printable as \xHH; CRLF ends the line and is not written. */
-static void put_octets(FILE *file, pop3_span text)
-{
-	for (size_t i = 0; i < text.size; i++) {
-		unsigned char c = (unsigned char)text.data[i];
-
-		if (c >= 0x20 && c <= 0x7e && c != '\\')
-			fputc(c, file);
-		else
-			fprintf(file, "\\x%02x", c);
-	}
-}
-
-static void end_line(struct record *record)
-{
-	if (record->line_open)
-		fputs("\n", record->file); /* the server stopped in the middle of a line */
-	record->line_open = false;
-}
-
-void record_note(struct record *record, const char *text)
+void record_tls(struct record *record)
 {
 	if (!record)
 		return;
-	end_line(record);
-	fprintf(record->file, "# %s\n", text);
+	flush_part(record);
+	fputs("-- TLS --\n", record->file);
+}
+
+/* How much of a command line may be shown: all but the secret behind it. */
+static size_t shown(enum pop3_command command, pop3_span line)
+{
+	const char *space = memchr(line.data, ' ', line.size);
+	size_t keep = space ? (size_t)(space - line.data) + 1 : line.size;
+
+	if (command == POP3_SASL)
+		return 0;
+	if (command == POP3_PASS || command == POP3_APOP)
+		return keep;
+	if (command != POP3_AUTH)
+		return line.size;
+	space = memchr(line.data + keep, ' ', line.size - keep); /* the mechanism is no secret */
+	return space ? (size_t)(space - line.data) + 1 : line.size;
 }
 
 void record_sent(struct record *record, enum pop3_command command, pop3_span line)
 {
-	size_t keep = line.size >= 2 ? line.size - 2 : 0;
-	const char *space;
+	size_t keep;
 
-	if (!record)
+	if (!record || line.size < 2)
 		return;
-	end_line(record);
+	line.size -= 2;
+	keep = shown(command, line);
+	flush_part(record);
 	fputs("C: ", record->file);
-	if (command == POP3_SASL) {
-		keep = 0;
-	} else if (command == POP3_PASS || command == POP3_APOP || command == POP3_AUTH) {
-		space = memchr(line.data, ' ', keep);
-		keep = space ? (size_t)(space - line.data) + 1 : keep;
-		if (command == POP3_AUTH && space) { /* the mechanism is no secret */
-			space = memchr(line.data + keep, ' ', line.size - 2 - keep);
-			keep = space ? (size_t)(space - line.data) + 1 : line.size - 2;
-		}
-	}
 	put_octets(record->file, (pop3_span){line.data, keep});
-	fputs(line.size >= 2 && keep < line.size - 2 ? "<masked>\n" : "\n", record->file);
+	fputs(keep < line.size || command == POP3_SASL ? "<masked>\n" : "\n", record->file);
 }
 
-void record_received(struct record *record, pop3_span raw, enum pop3_client_event_type type,
-		     const struct pop3_client_event *event)
+static void put_received(struct record *record, pop3_span raw)
+{
+	while (raw.size) {
+		const char *end = memchr(raw.data, '\n', raw.size);
+		size_t n = end ? (size_t)(end - raw.data) + 1 : raw.size;
+
+		if (n > sizeof(record->part) - record->used)
+			n = sizeof(record->part) - record->used;
+		memcpy(record->part + record->used, raw.data, n);
+		record->used += n;
+		if (ends_line(record) || record->used == sizeof(record->part))
+			flush_part(record);
+		raw.data += n;
+		raw.size -= n;
+	}
+}
+
+void record_received(struct record *record, pop3_span raw, enum pop3_client_event_type type)
 {
 	if (!record || raw.size == 0)
 		return;
-	(void)event;
 	if (type == POP3_CLIENT_CHALLENGE) {
-		end_line(record);
+		record->used = 0; /* what came of the line before */
 		fputs("S: + <masked>\n", record->file);
-		return;
-	}
-	while (raw.size) {
-		const char *end = memchr(raw.data, '\n', raw.size);
-		bool whole = end && end > raw.data && end[-1] == '\r';
-		size_t n = end ? (size_t)(end - raw.data) + 1 : raw.size;
-
-		if (!record->line_open)
-			fputs("S: ", record->file);
-		put_octets(record->file, (pop3_span){raw.data, whole ? n - 2 : n});
-		record->line_open = !whole;
-		if (whole)
-			fputs("\n", record->file);
-		raw.data += n;
-		raw.size -= n;
+	} else {
+		put_received(record, raw);
 	}
 }

@@ -1,7 +1,8 @@
 /*
- * Transcript of a session (--record FILE): "C: " and "S: " lines as the transcript tests read them.
- * Secrets are masked: arguments of USER stay, those of PASS, APOP, AUTH and SASL answers become
- * "<masked>", message bodies and unique ids are kept out ("<n octets>"). NULL records nothing.
+ * Transcript of a session (--record FILE), in the form of the project's transcript tests: "C: " and
+ * "S: " lines, "S- " where no CRLF ended one, "-- TLS --". What the server sent is there octet for
+ * octet, so that a test can play it back; secrets of ours are "<masked>", and so are the server's
+ * challenges, from which some could be guessed. NULL records nothing.
  */
 #ifndef FETCH_RECORD_H
 #define FETCH_RECORD_H
@@ -12,11 +13,10 @@
 
 struct record;
 
-int record_open(const char *file, const char *title, struct record **ret, struct err *err);
+int record_open(const char *file, const char *title, bool lf, struct record **ret, struct err *err);
 void record_close(struct record *record);
 void record_sent(struct record *record, enum pop3_command command, pop3_span line);
-void record_received(struct record *record, pop3_span raw, enum pop3_client_event_type type,
-		     const struct pop3_client_event *event);
-void record_note(struct record *record, const char *text);
+void record_received(struct record *record, pop3_span raw, enum pop3_client_event_type type);
+void record_tls(struct record *record); /* the handshake that STLS asked for is done */
 
 #endif

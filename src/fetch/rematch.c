@@ -22,6 +22,8 @@ struct rematch {
 	uint32_t next; /* message to ask for */
 	struct head_hash head;
 	int64_t matched;
+	uint32_t sample; /* only ask, of at most so many; 0: take over what matches */
+	uint32_t asked;
 };
 
 static int compare(const void *a, const void *b)
@@ -66,6 +68,8 @@ static struct lost *find(struct rematch *r, uint64_t hash, uint64_t size)
 
 		if (r->lost[low].entry == JOURNAL_NONE)
 			continue;
+		if (r->sample) /* a server that moved may count octets in another way */
+			return &r->lost[low];
 		seen = journal_at(r->t->journal, r->lost[low].entry);
 		if (seen->announced == size || seen->octets == size)
 			return &r->lost[low];
@@ -109,11 +113,14 @@ static int ask(struct rematch *r, struct err *err)
 
 		if (!is_fresh(r, &r->t->messages[r->next]))
 			continue;
+		if (r->sample && r->asked == r->sample)
+			return 0;
 		if (pop3_client_unanswered(&r->t->dialog->client) >= limit)
 			return 0;
 		rc = dialog_send(r->t->dialog, POP3_TOP, r->next + 1, 0, (pop3_span){0}, err);
 		if (rc)
 			return rc < 0 ? -1 : 0;
+		r->asked++;
 	}
 	return 0;
 }
@@ -130,12 +137,13 @@ static int take(struct rematch *r, const struct pop3_client_event *event, struct
 	if (event->type != POP3_CLIENT_END)
 		return 0;
 	lost = find(r, head_hash_value(&r->head), message->size);
-	return lost ? take_over(r, message, lost, err) : 0;
+	r->matched += lost && r->sample;
+	return lost && !r->sample ? take_over(r, message, lost, err) : 0;
 }
 
-int64_t rematch(struct transfer *transfer, struct err *err)
+static int64_t compare_all(struct transfer *transfer, uint32_t sample, struct err *err)
 {
-	struct rematch r = {.t = transfer};
+	struct rematch r = {.t = transfer, .sample = sample};
 	struct pop3_client_event event;
 	int rc = gather(&r, err);
 
@@ -148,7 +156,17 @@ int64_t rematch(struct transfer *transfer, struct err *err)
 			rc = take(&r, &event, err);
 	}
 	free(r.lost);
-	if (rc == 0)
-		rc = journal_commit(transfer->journal, err);
 	return rc < 0 ? -1 : r.matched;
+}
+
+int64_t rematch(struct transfer *transfer, struct err *err)
+{
+	int64_t matched = compare_all(transfer, 0, err);
+
+	return matched < 0 || journal_commit(transfer->journal, err) < 0 ? -1 : matched;
+}
+
+int64_t rematch_sample(struct transfer *transfer, uint32_t sample, struct err *err)
+{
+	return compare_all(transfer, sample, err);
 }

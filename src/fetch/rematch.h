@@ -11,4 +11,7 @@
 /* Returns how many were matched, -1 with err. */
 int64_t rematch(struct transfer *transfer, struct err *err);
 
+/* How many of some unknown messages (at most sample) have the headers of one that is gone. */
+int64_t rematch_sample(struct transfer *transfer, uint32_t sample, struct err *err);
+
 #endif

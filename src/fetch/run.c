@@ -79,6 +79,12 @@ static int remember_profile(struct run *run, struct err *err)
 	return journal_remember(run->journal, profile_key(run), text, err);
 }
 
+static bool stores_crlf(const struct fetch_account *account)
+{
+	return account->store_crlf &&
+	       (account->sink == FETCH_MAILDIR || account->sink == FETCH_COMMAND);
+}
+
 static int open_parts(struct run *run, int state_dir, struct err *err)
 {
 	struct sink_settings sink = {.files = run->files,
@@ -92,8 +98,8 @@ static int open_parts(struct run *run, int state_dir, struct err *err)
 	    sink_open(&sink, run->journal, &run->sink, err) < 0)
 		return -1;
 	recall_profile(run);
-	if (run->options->record &&
-	    record_open(run->options->record, run->server, &run->record, err) < 0)
+	if (run->options->record && record_open(run->options->record, run->server,
+						!stores_crlf(run->account), &run->record, err) < 0)
 		return -1;
 	return fetch_password(run->account, &run->password, err);
 }
@@ -112,12 +118,6 @@ static int prepare(struct run *run, struct err *err)
 		rc = fetch_confine(run->account, dir, err);
 	close(dir);
 	return rc;
-}
-
-static bool stores_crlf(const struct fetch_account *account)
-{
-	return account->store_crlf &&
-	       (account->sink == FETCH_MAILDIR || account->sink == FETCH_COMMAND);
 }
 
 static int session(struct run *run, bool *ret_retry, struct err *err)

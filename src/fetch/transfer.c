@@ -25,7 +25,7 @@
 #define BATCH_MS 5000
 
 struct staged_message {
-	uint32_t number, entry;
+	uint32_t number, entry, doubt;
 	uint64_t octets, head_hash;
 	int64_t time;
 	bool partial;
@@ -160,6 +160,22 @@ static void remove_partial(struct work *w, const struct staged_message *s)
 		report_warning(w->t->report, "%s", err.text);
 }
 
+static int note_seen(struct work *w, const struct staged_message *s, uint32_t entry,
+		     struct err *err)
+{
+	struct seen *seen = journal_at(w->t->journal, entry);
+
+	seen->state = s->partial ? SEEN_PARTIAL : SEEN_WHOLE;
+	seen->announced = message_of(w, s->number)->size;
+	seen->octets = s->octets;
+	seen->head_hash = s->head_hash;
+	seen->time = s->time;
+	seen->absent = 0;
+	seen->remove = !s->partial && w->t->account->policy == FETCH_DELETE;
+	seen->renamed = entry != s->entry; /* delivered under the other's id */
+	return journal_write_seen(w->t->journal, entry, err);
+}
+
 /* Unblocks a batch: from here on these messages are ours. */
 static int finish_batch(struct work *w, struct err *err)
 {
@@ -171,16 +187,9 @@ static int finish_batch(struct work *w, struct err *err)
 		return -1;
 	for (unsigned i = 0; i < w->batched; i++) {
 		const struct staged_message *s = &w->batch[i];
-		struct seen *seen = journal_at(t->journal, s->entry);
 
-		seen->state = s->partial ? SEEN_PARTIAL : SEEN_WHOLE;
-		seen->announced = message_of(w, s->number)->size;
-		seen->octets = s->octets;
-		seen->head_hash = s->head_hash;
-		seen->time = s->time;
-		seen->absent = 0;
-		seen->remove = !s->partial && t->account->policy == FETCH_DELETE;
-		if (journal_write_seen(t->journal, s->entry, err) < 0)
+		if (note_seen(w, s, s->entry, err) < 0 ||
+		    (s->doubt != JOURNAL_NONE && note_seen(w, s, s->doubt, err) < 0))
 			return -1;
 	}
 	if (journal_commit(t->journal, err) < 0 || t->sink->ops->publish(t->sink, err) != SINK_OK)
@@ -357,6 +366,7 @@ static int stage(struct work *w, struct message *message, uint64_t octets, struc
 	w->batch[w->batched++] = (struct staged_message){
 		.number = w->number,
 		.entry = message->entry,
+		.doubt = message->doubt,
 		.octets = sunk.octets,
 		.head_hash = head_hash_value(&w->head),
 		.time = sunk.time,
@@ -370,6 +380,22 @@ static int stage(struct work *w, struct message *message, uint64_t octets, struc
 	return 0;
 }
 
+/* It was collected before. */
+static int pass_over(struct work *w, struct message *message)
+{
+	w->t->sink->ops->drop(w->t->sink);
+	message->ours = journal_at(w->t->journal, message->entry)->state == SEEN_WHOLE;
+	message->failed = !message->ours;
+	return 0;
+}
+
+static bool is_same_after_all(const struct work *w, const struct message *message, uint64_t octets)
+{
+	const struct seen *seen = journal_at(w->t->journal, message->doubt);
+
+	return seen->octets == octets && seen->head_hash == head_hash_value(&w->head);
+}
+
 static int end_message(struct work *w, const struct pop3_client_event *event, struct err *err)
 {
 	struct message *message = message_of(w, w->number);
@@ -379,17 +405,20 @@ static int end_message(struct work *w, const struct pop3_client_event *event, st
 	if (w->dropped)
 		return 0;
 	check_size(w, message, event->octets);
+	if (message->doubt != JOURNAL_NONE && is_same_after_all(w, message, event->octets)) {
+		message->entry = message->doubt;
+		message->doubt = JOURNAL_NONE;
+		journal_at(w->t->journal, message->entry)->announced = message->size;
+		if (journal_write_seen(w->t->journal, message->entry, err) < 0)
+			return -1;
+		return pass_over(w, message);
+	}
 	if (message->entry == JOURNAL_NONE) {
 		message->entry = entry_by_contents(w);
 		if (message->entry == JOURNAL_NONE)
 			return err_sys(err, EX_OSERR, ENOMEM, "message %u", w->number);
-		if (journal_at(w->t->journal, message->entry)->state != SEEN_UNKNOWN) {
-			w->t->sink->ops->drop(w->t->sink);
-			message->ours =
-				journal_at(w->t->journal, message->entry)->state == SEEN_WHOLE;
-			message->failed = !message->ours;
-			return 0;
-		}
+		if (journal_at(w->t->journal, message->entry)->state != SEEN_UNKNOWN)
+			return pass_over(w, message);
 	}
 	return stage(w, message, event->octets, err);
 }
@@ -497,8 +526,11 @@ static int forget_deleted(struct work *w, struct err *err)
 	for (uint32_t i = 0; i < t->count; i++) {
 		struct message *message = &t->messages[i];
 
-		if (message->action == PLAN_DELETE && message->ours && !message->failed &&
-		    journal_write_gone(t->journal, message->entry, err) < 0)
+		if (message->action != PLAN_DELETE || !message->ours || message->failed)
+			continue;
+		if (journal_write_gone(t->journal, message->entry, err) < 0 ||
+		    (message->doubt != JOURNAL_NONE &&
+		     journal_write_gone(t->journal, message->doubt, err) < 0))
 			return -1;
 	}
 	return journal_commit(t->journal, err);

@@ -10,6 +10,7 @@
 #include <sysexits.h>
 
 #define BRAKE_FEW 5
+#define SAMPLE 20 /* messages that are looked at before new ones are believed to be new */
 
 static bool all_have_ids(const struct transfer *t)
 {
@@ -38,21 +39,40 @@ static int note_absent(struct visit *v, struct err *err)
 	return journal_commit(journal, err);
 }
 
+/* A server such as Gmail's shows a message until it was collected, and then no more. */
+static bool hides_collected(const struct transfer *t)
+{
+	const char *hides = journal_recall(t->journal, "hides-collected");
+
+	return hides && strcmp(hides, "yes") == 0;
+}
+
 static int brake(struct visit *v, struct err *err)
 {
 	struct transfer *t = v->transfer;
 	struct plan_brake brake;
 
 	plan_brake(t->journal, t->messages, t->count, &brake);
-	if (!brake.stop || v->options->accept_new_uidls)
+	if (!brake.stop)
 		return 0;
+	if (v->options->accept_new_uidls) {
+		v->all_gone = brake.missing == brake.known && brake.fresh > 0;
+		return 0;
+	}
+	if (hides_collected(t)) {
+		int64_t matched = brake.fresh ? rematch_sample(t, SAMPLE, err) : 0;
+
+		if (matched <= 0)
+			return matched < 0 ? -1 : 0;
+	}
 	/* gone, and no flood of strangers: said once, then taken for what their owner did */
 	if (!brake.strangers && !v->options->dry_run && note_absent(v, err) < 0)
 		return -1;
 	return err_set(err, EX_UNAVAILABLE,
 		       "%u of the %u messages known on the server are gone, and %u unknown ones "
 		       "are there: it may have been moved, or be broken. Nothing was collected or "
-		       "deleted. If this is right, run once with --accept-new-uidls",
+		       "deleted. If this is right (some servers hide what was collected), run once "
+		       "with --accept-new-uidls",
 		       brake.missing, brake.known, brake.fresh);
 }
 
@@ -64,6 +84,10 @@ static int accept_new(struct visit *v, struct err *err)
 		return -1;
 	report_info(v->transfer->report, "%" PRId64 " messages found again under new unique ids",
 		    matched);
+	/* everything is gone, nothing came back under another id, and that is right: so it is with
+	 * this server */
+	if (v->all_gone && matched == 0)
+		return journal_remember(v->transfer->journal, "hides-collected", "yes", err);
 	return 0;
 }
 

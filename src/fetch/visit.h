@@ -11,7 +11,8 @@
 struct visit {
 	struct transfer *transfer;
 	const struct fetch_options *options;
-	int64_t now; /* seconds since 1970 */
+	int64_t now;   /* seconds since 1970 */
+	bool all_gone; /* every known message is, while unknown ones are there */
 };
 
 int visit_run(struct visit *visit, struct err *err);

@@ -287,11 +287,27 @@ class Session:
         return 'end'
 
 
+class Replay(Session):
+    """Plays the server's side of a transcript (--record); the client's lines must be those of the
+    transcript, but for what is masked there. Server(session=Replay, transcript=TEXT)."""
+
+    def run(self):
+        for line in self.server.transcript.splitlines():
+            kind, text = line[:3], line[3:].encode().decode('unicode_escape').encode('latin-1')
+            if kind == 'S: ':
+                self.send(text + b'\r\n')
+            elif kind == 'S- ':
+                self.send(text)
+            elif kind == 'C: ':
+                got = self.read_line().encode('latin-1')
+                assert line.endswith('<masked>') or got == text, (got, text)
+
+
 class Server:
     def __init__(self, messages=(), tls=None, certificate=None, capabilities=CAPABILITIES,
                  mechanisms=('PLAIN',), password=PASSWORD, greeting='+OK ready', hooks=None,
                  cut_after=None, chunk=None, on_connect=None, client_ca=None, tls_version=None,
-                 session=Session):
+                 session=Session, transcript=None):
         self.messages = [message if isinstance(message, tuple) else (f'uid-{number}', message)
                          for number, message in enumerate(messages, 1)]
         self.tls, self.certificate, self.client_ca = tls, certificate, client_ca
@@ -300,7 +316,7 @@ class Server:
         self.password, self.greeting = password, greeting
         self.hooks, self.on_connect = dict(hooks or {}), on_connect
         self.cut_after, self.chunk = cut_after, chunk
-        self.session_class = session
+        self.session_class, self.transcript = session, transcript
         self.sessions, self.retrieved, self.deleted, self.errors = [], [], [], []
         self.tls_seen = []
         self.listener = socket.create_server(('127.0.0.1', 0), backlog=64)

@@ -339,8 +339,17 @@ def test_threat_55_an_id_used_again_for_another_message(fetcher, serve):
     server = serve([('1', letter(1)), ('2', letter(2))])
     fetcher.run(server, '--keep')
     server.messages[:] = [('1', letter(77, 900)), ('2', letter(2))]
+    fetcher.run(server, '--keep')
+    assert len(server.retrieved) == 3
+    fetcher.run(server, '--keep')
+    assert len(server.retrieved) == 3, 'the id is known to be its now'
     fetcher.run(server, '--delete')
     assert letter(77, 900) in fetcher.mail() and server.messages == []
+    other = letter(78, 900)
+    assert len(other) == len(letter(77, 900))
+    server.messages[:] = [('1', other)]
+    fetcher.run(server, '--delete')
+    assert other in fetcher.mail() and server.messages == []
 
 
 def test_threat_55_no_unique_ids(fetcher, serve):
@@ -401,6 +410,51 @@ def test_threat_55_a_mailbox_that_looks_empty(fetcher, serve):
     server.messages[:] = kept + server.messages
     fetcher.run(server, '--keep')
     assert len(fetcher.files()) == 31, 'when it is back, nothing comes twice'
+
+
+def gmail(server, batch):
+    """Shows what was not collected yet, so many at a time; keeps it all."""
+    everything = list(server.messages)
+    server.messages[:] = everything[:batch]
+
+    def next_ones():
+        server.idle()
+        left = [m for m in everything if m[0] not in server.retrieved]
+        server.messages[:] = left[:batch]
+    return next_ones
+
+
+def test_threat_55_a_server_that_hides_what_was_collected(fetcher, serve):
+    server = serve([letter(n) for n in range(60)])
+    next_ones = gmail(server, 20)
+    fetcher.run(server)
+    next_ones()
+    fetcher.run(server, expect=UNAVAILABLE)  # looks like changed ids: somebody has to say yes
+    fetcher.run(server, '--accept-new-uidls')
+    next_ones()
+    fetcher.run(server)
+    next_ones()
+    fetcher.run(server)
+    assert fetcher.mail() == sorted(letter(n) for n in range(60))
+    assert len(server.retrieved) == len(set(server.retrieved)) == 60
+    # and changed ids are still found out
+    server.messages[:] = [(f'n{n}', letter(n)) for n in range(20)]
+    fetcher.run(server, expect=UNAVAILABLE)
+    assert len(server.retrieved) == 60
+
+
+def test_sizes_that_are_guessed_anew_each_time(fetcher, serve):
+    """Exchange's estimates: a known message of another size is read again, and known again."""
+    server = serve([letter(n) for n in range(3)])
+    fetcher.run(server, '--keep')
+    server.hooks['LIST'] = lambda s, _: s.multi('+OK', ['1 111', '2 222', '3 333']) or True
+    fetcher.run(server, '--keep')
+    assert len(fetcher.files()) == 3 and len(server.retrieved) == 6
+    fetcher.run(server, '--keep')
+    assert len(server.retrieved) == 6
+    server.hooks['LIST'] = lambda s, _: s.multi('+OK', ['1 10', '2 20', '3 30']) or True
+    fetcher.run(server, '--delete')
+    assert len(fetcher.files()) == 3 and server.messages == []
 
 
 # 56: the server dies late; test_fetch_… in tests/crash tries every octet
