@@ -109,8 +109,13 @@ void record_sent(struct record *record, enum pop3_command command, pop3_span lin
 	keep = shown(command, line);
 	flush_part(record);
 	fputs("C: ", record->file);
-	put_octets(record->file, (pop3_span){line.data, keep});
-	fputs(keep < line.size || command == POP3_SASL ? "<masked>\n" : "\n", record->file);
+	if (keep < line.size && keep) /* up to the blank in front of the secret */
+		put_octets(record->file, (pop3_span){line.data, keep - 1});
+	else
+		put_octets(record->file, (pop3_span){line.data, keep});
+	if (keep < line.size || command == POP3_SASL)
+		fputs(keep ? " <masked>" : "<masked>", record->file);
+	fputs("\n", record->file);
 }
 
 static void put_received(struct record *record, pop3_span raw)

@@ -208,7 +208,7 @@ def test_valijad_channel_binding(fetcher, make_office):
     transcript = fetcher.scratch / 'transcript'
     collect(fetcher, office.pop3s, 'implicit', office.cert, '--record', transcript)
     assert fetcher.mail() == [letter(1)]
-    assert 'C: AUTH SCRAM-SHA-256-PLUS <masked>' in transcript.read_text()
+    assert 'C: AUTH SCRAM-SHA-256-PLUS <masked>' in transcript.read_text(), transcript.read_text()
 
 
 @pytest.mark.figures
