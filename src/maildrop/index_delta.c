@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #define SCAN_BUFFER (2 * INDEX_FRAME_MAX)
+#define SALVAGE_MAX ((uint64_t)64 << 20)          /* so much of a damaged log is looked through */
 #define ENTRIES_MAX (2 * (size_t)INDEX_COUNT_MAX) /* of each array: bounds memory */
 
 void index_delta_init(struct index_delta *delta, const struct index_header *header)
@@ -382,6 +383,7 @@ out:
 size_t index_delta_salvage(struct index_delta *delta, const struct maildrop_syscalls *sys, int fd)
 {
 	struct reader r = {.sys = sys, .fd = fd, .limit = UINT64_MAX};
+	uint64_t bad;
 	size_t behind = 0;
 
 	assert(delta->files_only);
@@ -390,7 +392,8 @@ size_t index_delta_salvage(struct index_delta *delta, const struct maildrop_sysc
 		goto out;
 	(void)scan_groups(delta, &r);
 	/* groups begin at multiples of eight; one that was not written to its end is none */
-	while (reader_get(&r, delta->size, INDEX_FRAME_HEADER)) {
+	bad = delta->size;
+	while (delta->size - bad < SALVAGE_MAX && reader_get(&r, delta->size, INDEX_FRAME_HEADER)) {
 		uint64_t before = delta->size;
 
 		if (scan_groups(delta, &r) < 0)

@@ -12,20 +12,33 @@
 
 #include <stdatomic.h>
 
-/* Where files are now, when the names that the index knows led nowhere: looked up by unique part.
- */
+/* Where files are now, when the names that the index knows led nowhere: looked up by unique part
+ * and inode. */
 struct maildir_names {
 	struct maildir_model model;
 	struct index_stamp stamps[INDEX_DIRECTORIES];
 	bool loaded;
+	unsigned loads;
+	time_t loaded_at;
 };
 
-/* A file with this unique part (and inode, unless 0): 0 and its place, or -1 with errno (ENOENT).
- * Reads the directories when they changed since the last time. */
+struct maildir_found {
+	enum index_directory directory;
+	char name[INDEX_NAME_MAX + 1];
+};
+
+/* Reads both directories. -1 with errno; EAGAIN: they never stood still meanwhile. */
+int maildir_names_load(struct maildir_names *names, struct maildir_place *place);
+/* In what was read last. */
+bool maildir_names_search(const struct maildir_names *names, struct maildir_place *place,
+			  pop3_span unique, uint64_t inode, struct maildir_found *ret);
+/* Reads the directories where it has to. -1 with errno; ENOENT: there is no such file; EAGAIN:
+ * cannot be told, for they change all the time. */
 int maildir_names_find(struct maildir_names *names, struct maildir_place *place, pop3_span unique,
-		       uint64_t inode, enum index_directory *ret_directory,
-		       char ret_name[INDEX_NAME_MAX + 1]);
+		       uint64_t inode, struct maildir_found *ret);
 void maildir_names_finish(struct maildir_names *names);
+bool maildir_same_file(struct maildir_place *place, enum index_directory directory,
+		       const char *name, uint64_t inode);
 
 struct maildir {
 	struct maildrop head;

@@ -2,97 +2,17 @@
 #include "maildrop/maildir.h"
 
 #include "maildrop/maildir_measure.h"
-#include "maildrop/maildir_scan.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-struct naming {
-	struct maildir_model *model;
-	enum index_directory directory;
-};
-
-static int take_name(void *context, pop3_span name, uint64_t inode)
-{
-	struct naming *naming = context;
-	struct maildir_name parsed;
-	uint32_t at, hash;
-
-	maildir_name_parse(name, &parsed);
-	hash = maildir_model_hash(naming->model, (pop3_span){name.data, parsed.unique_size});
-	at = maildir_model_add(naming->model, (pop3_span){0}, name, parsed.unique_size);
-	if (at == MODEL_NONE || maildir_model_link(naming->model, at, hash) < 0)
-		return -1;
-	naming->model->messages[at].inode = inode;
-	naming->model->messages[at].flags = naming->directory == INDEX_NEW ? INDEX_IN_NEW : 0;
-	return 0;
-}
-
-static int load_names(struct maildir_names *names, struct maildir_place *place)
-{
-	maildir_names_finish(names);
-	if (maildir_model_init(&names->model) < 0)
-		return -1;
-	names->loaded = true;
-	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
-		struct naming naming = {&names->model, d};
-
-		if (maildir_stamp(place, d, &names->stamps[d]) < 0 ||
-		    maildir_scan(place, maildir_directory_names[d], take_name, &naming) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static bool names_current(const struct maildir_names *names, const struct maildir_place *place)
-{
-	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
-		struct index_stamp now;
-
-		if (maildir_stamp(place, d, &now) < 0 ||
-		    !maildir_stamp_equal(&now, &names->stamps[d]))
-			return false;
-	}
-	return names->loaded;
-}
-
-int maildir_names_find(struct maildir_names *names, struct maildir_place *place, pop3_span unique,
-		       uint64_t inode, enum index_directory *ret_directory,
-		       char ret_name[INDEX_NAME_MAX + 1])
-{
-	uint32_t at = MODEL_NONE, hash;
-
-	if (!names_current(names, place) && load_names(names, place) < 0)
-		return -1;
-	hash = maildir_model_hash(&names->model, unique);
-	while ((at = maildir_model_find(&names->model, unique, hash, at)) != MODEL_NONE) {
-		pop3_span name = maildir_model_name(&names->model, at);
-
-		if (inode && names->model.messages[at].inode != inode)
-			continue;
-		memcpy(ret_name, name.data, name.size);
-		ret_name[name.size] = '\0';
-		*ret_directory =
-			names->model.messages[at].flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
-		return 0;
-	}
-	errno = ENOENT;
-	return -1;
-}
-
-void maildir_names_finish(struct maildir_names *names)
-{
-	if (names->loaded)
-		maildir_model_finish(&names->model);
-	names->loaded = false;
-}
-
 /* The message's file under the name the index has, or the one it has now. */
 static int open_file(struct maildir *m, struct index_message *message, struct stat *st)
 {
 	enum index_directory directory = message->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
+	struct maildir_found found;
 	struct maildir_name parsed;
 	pop3_span unique;
 	int fd = maildir_open_message(&m->place, directory, message->name, st);
@@ -101,10 +21,12 @@ static int open_file(struct maildir *m, struct index_message *message, struct st
 		return fd;
 	maildir_name_parse((pop3_span){message->name, message->name_size}, &parsed);
 	unique = (pop3_span){message->name, parsed.unique_size};
-	if (maildir_names_find(&m->names, &m->place, unique, message->inode, &directory,
-			       message->name) < 0)
+	if (maildir_names_find(&m->names, &m->place, unique, message->inode, &found) < 0) {
+		if (errno == EAGAIN)
+			errno = ENOENT; /* not found, and who asks again may have more luck */
 		return -1;
-	return maildir_open_message(&m->place, directory, message->name, st);
+	}
+	return maildir_open_message(&m->place, found.directory, found.name, st);
 }
 
 static enum maildrop_status gone(struct err *err)

@@ -48,10 +48,22 @@ static int del_found_again(struct maildir *m, struct maildir_log *log,
 		if (index_read(now, ordinal, &other, NULL) < 0)
 			return -1;
 		name = unique_of(&other);
-		if (name.size == unique.size && memcmp(name.data, unique.data, name.size) == 0)
+		if (name.size == unique.size && other.inode == message->inode &&
+		    memcmp(name.data, unique.data, name.size) == 0)
 			del(batch, &other, ordinal);
 	}
 	return 0;
+}
+
+/* What is deleted is the file that the session knew; if another one has its name since, that one
+ * stays. */
+static void del_known(struct index_batch *batch, const struct index_message *known,
+		      const struct index_message *now, uint32_t ordinal)
+{
+	if (known->inode == now->inode)
+		del(batch, now, ordinal);
+	else
+		del(batch, known, INDEX_NO_ORDINAL);
 }
 
 /* The log still belongs to the session's base: ordinals are the same. */
@@ -59,19 +71,23 @@ static int collect_same(struct maildir *m, struct maildir_log *log, const uint32
 			uint32_t count, struct index_batch *batch)
 {
 	struct index *now = &log->index.index;
+	bool edited = now->delta.edit_count != m->index.index.delta.edit_count;
 
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t ordinal = index_delta_ordinal(&m->index.index.delta, numbers[i]);
-		struct index_message message;
+		struct index_message message, known;
 
 		if (index_read(now, ordinal, &message, NULL) < 0)
 			return -1;
+		known = message;
+		if (edited && index_read(&m->index.index, ordinal, &known, NULL) < 0)
+			return -1;
 		if (!index_delta_removed(&now->delta, ordinal)) {
-			del(batch, &message, ordinal);
+			del_known(batch, &known, &message, ordinal);
 			continue;
 		}
-		del(batch, &message, INDEX_NO_ORDINAL);
-		if (del_found_again(m, log, &message, batch) < 0)
+		del(batch, &known, INDEX_NO_ORDINAL);
+		if (del_found_again(m, log, &known, batch) < 0)
 			return -1;
 	}
 	return 0;
@@ -88,21 +104,23 @@ static int collect_other(struct maildir *m, struct maildir_log *log, const uint3
 		result = maildir_model_load(&model, &log->index.index, 0, false, NULL);
 	for (uint32_t i = 0; i < count && result == 0; i++) {
 		uint32_t ordinal = index_delta_ordinal(&m->index.index.delta, numbers[i]);
-		uint32_t at = MODEL_NONE;
 		struct index_message message, other;
+		pop3_span unique;
+		uint32_t at;
 
 		result = index_read(&m->index.index, ordinal, &message, NULL);
-		if (result == 0)
-			at = maildir_model_find(&model, unique_of(&message),
-						maildir_model_hash(&model, unique_of(&message)),
-						MODEL_NONE);
-		if (result == 0 && at == MODEL_NONE) {
+		if (result < 0)
+			break;
+		unique = unique_of(&message);
+		at = maildir_model_find(&model, unique, maildir_model_hash(&model, unique),
+					MODEL_NONE);
+		if (at == MODEL_NONE) {
 			del(batch, &message, INDEX_NO_ORDINAL);
-		} else if (result == 0) {
-			maildir_model_message(&model, at, &other);
-			other.flags = model.messages[at].old_flags;
-			del(batch, &other, at);
+			continue;
 		}
+		maildir_model_message(&model, at, &other);
+		other.flags = model.messages[at].old_flags;
+		del_known(batch, &message, &other, at);
 	}
 	maildir_model_finish(&model);
 	return result;
@@ -124,30 +142,23 @@ static bool no_room(int errnum)
 static int unlink_one(struct maildir *m, uint32_t number, bool touched[INDEX_DIRECTORIES])
 {
 	uint32_t ordinal = index_delta_ordinal(&m->index.index.delta, number);
-	enum index_directory directory;
 	struct index_message message;
-	struct stat st;
+	struct maildir_found found;
 	int fd;
 
 	if (index_read(&m->index.index, ordinal, &message, NULL) < 0)
 		return -1;
-	directory = message.flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
-	for (int attempt = 0; attempt < 2; attempt++) {
-		fd = maildir_directory(&m->place, directory);
-		if (fd < 0)
-			return -1;
-		if (m->place.sys->fstatat(fd, message.name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    st.st_ino == message.inode) {
-			if (m->place.sys->unlinkat(fd, message.name, 0) < 0)
-				return -1;
-			touched[directory] = true;
-			return 0;
-		}
-		if (attempt || maildir_names_find(&m->names, &m->place, unique_of(&message),
-						  message.inode, &directory, message.name) < 0)
-			break;
-	}
-	return 0; /* it is gone already */
+	found.directory = message.flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
+	memcpy(found.name, message.name, sizeof(found.name));
+	if (!maildir_same_file(&m->place, found.directory, found.name, message.inode) &&
+	    maildir_names_find(&m->names, &m->place, unique_of(&message), message.inode, &found) <
+		    0)
+		return errno == ENOENT ? 0 : -1; /* it is gone already */
+	fd = maildir_directory(&m->place, found.directory);
+	if (fd < 0 || m->place.sys->unlinkat(fd, found.name, 0) < 0)
+		return -1;
+	touched[found.directory] = true;
+	return 0;
 }
 
 static enum maildrop_status unlink_now(struct maildir *m, const uint32_t *numbers, uint32_t count,

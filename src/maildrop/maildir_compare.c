@@ -91,6 +91,21 @@ static int take_fresh(struct maildir_comparison *c, enum index_directory directo
 	return 0;
 }
 
+/* Is this entry that file? Filesystems whose listings number files in their own way are asked once
+ * more. */
+static bool same_file(struct maildir_comparison *c, enum index_directory directory, pop3_span name,
+		      uint64_t listed, uint64_t inode)
+{
+	int fd;
+	struct stat st;
+
+	if (listed == inode)
+		return true;
+	fd = maildir_directory(c->place, directory);
+	return fd >= 0 && c->place->sys->fstatat(fd, name.data, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_ino == inode;
+}
+
 static int take_entry(void *context, pop3_span name, uint64_t inode)
 {
 	struct looking *looking = context;
@@ -108,7 +123,8 @@ static int take_entry(void *context, pop3_span name, uint64_t inode)
 		if (model->messages[at].marks & MODEL_DELETED) {
 			/* deleted by its owner, not unlinked yet; a restored file is another inode
 			 */
-			if (model->messages[at].inode == inode)
+			if (same_file(c, looking->directory, name, inode,
+				      model->messages[at].inode))
 				return 0;
 		} else if (!(model->messages[at].marks & MODEL_DEAD)) {
 			found = at;
@@ -119,6 +135,8 @@ static int take_entry(void *context, pop3_span name, uint64_t inode)
 	/* new/ has what the index knows in cur/: only cur/ tells whether that is one file or two */
 	if (looking->directory == INDEX_NEW && !(model->messages[found].flags & INDEX_IN_NEW))
 		c->scan[INDEX_CUR] = true;
+	if (same_file(c, looking->directory, name, inode, model->messages[found].inode))
+		inode = model->messages[found].inode;
 	/* another file may have taken the name, or stand beside the one that is known */
 	if (model->messages[found].marks & MODEL_SEEN || model->messages[found].inode != inode)
 		return note_double(c, found, looking->directory, name, inode);

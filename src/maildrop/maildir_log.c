@@ -114,9 +114,15 @@ fail:
 	return -1;
 }
 
+/* A file of its own, whatever a crash, or somebody, left under the name. */
 static int make_file(const struct maildir_place *place, const char *name)
 {
-	return place->sys->openat(place->dir, name, O_RDWR | O_CREAT | O_TRUNC | FILE_FLAGS, 0600);
+	const int flags = O_RDWR | O_CREAT | O_EXCL | FILE_FLAGS;
+	int fd = place->sys->openat(place->dir, name, flags, 0600);
+
+	if (fd < 0 && errno == EEXIST && place->sys->unlinkat(place->dir, name, 0) == 0)
+		fd = place->sys->openat(place->dir, name, flags, 0600);
+	return fd;
 }
 
 static int write_base(struct maildir_place *place, int fd, uint64_t id,

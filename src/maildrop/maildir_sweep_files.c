@@ -6,59 +6,84 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define PORTION 1024    /* files touched while the log is held at a time */
 #define MOVES_MAX 20000 /* messages moved to cur/ in one sweep */
 
-struct deletion {
-	char name[INDEX_NAME_MAX + 1];
-	enum index_directory directory;
-	pop3_span unique;
-	uint64_t inode;
+/* One run over the pending DELs. */
+struct pass {
+	uint64_t id; /* of the log they are in */
+	size_t done; /* so many of the pending ones are done with, but for those that follow */
+	uint64_t *elsewhere; /* positions of DELs whose files are not where the index knows them */
+	size_t count, room;
 };
 
-/* Unlinks exactly the file that was deleted. 0: it is not there any more. */
-static int unlink_file(struct maildir *m, const struct deletion *d)
+static int note_elsewhere(struct pass *pass, uint64_t position)
 {
-	int fd = maildir_directory(&m->place, d->directory);
-	struct stat st;
+	if (pass->count == pass->room) {
+		size_t room = pass->room ? pass->room * 2 : 64;
+		uint64_t *more = realloc(pass->elsewhere, room * sizeof(*more));
 
-	if (fd < 0)
-		return -1;
-	if (m->place.sys->fstatat(fd, d->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 1 : -1;
-	if (st.st_ino != d->inode)
-		return 1;
-	return m->place.sys->unlinkat(fd, d->name, 0) < 0 && errno != ENOENT ? -1 : 0;
+		if (!more)
+			return -1;
+		pass->elsewhere = more;
+		pass->room = room;
+	}
+	pass->elsewhere[pass->count++] = position;
+	return 0;
 }
 
-static int unlink_deleted(struct maildir *m, struct maildir_log *log, uint64_t position)
+static int read_del(const struct maildir *m, const struct index *index, uint64_t position,
+		    unsigned char buf[INDEX_CHANGE_MAX], struct index_change *ret)
+{
+	return index_delta_read(m->place.sys, index->delta_fd, position, buf, ret, NULL);
+}
+
+/* Unlinks exactly the file that was deleted, if it is where the index knows it. */
+static int unlink_deleted(struct maildir *m, struct maildir_log *log, struct pass *pass,
+			  uint64_t position)
 {
 	struct index *index = &log->index.index;
 	unsigned char buf[INDEX_CHANGE_MAX];
-	struct index_change change;
 	struct index_message message;
-	struct deletion d = {0};
-	int result = 1;
+	enum index_directory directory;
+	struct index_change change;
 
-	if (index_delta_read(m->place.sys, index->delta_fd, position, buf, &change, NULL) < 0)
+	if (read_del(m, index, position, buf, &change) < 0)
 		return -1;
-	d.unique = change.name;
-	d.inode = change.inode;
-	if (change.ordinal != INDEX_NO_ORDINAL &&
-	    index_read(index, change.ordinal, &message, NULL) == 0) {
-		memcpy(d.name, message.name, sizeof(d.name));
-		d.directory = message.flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
-		result = unlink_file(m, &d);
+	if (change.ordinal == INDEX_NO_ORDINAL ||
+	    index_read(index, change.ordinal, &message, NULL) < 0)
+		return note_elsewhere(pass, position);
+	directory = message.flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
+	if (!maildir_same_file(&m->place, directory, message.name, change.inode))
+		return note_elsewhere(pass, position);
+	return m->place.sys->unlinkat(maildir_directory(&m->place, directory), message.name, 0);
+}
+
+/*
+ * The rest was renamed by somebody, or is gone; one reading of both directories tells. What is not
+ * found by it is gone; what has another name again by now is left to the next sweep.
+ */
+static int unlink_elsewhere(struct maildir *m, struct maildir_log *log, const struct pass *pass)
+{
+	if (pass->count && maildir_names_load(&m->names, &m->place) < 0)
+		return -1;
+	for (size_t i = 0; i < pass->count; i++) {
+		unsigned char buf[INDEX_CHANGE_MAX];
+		struct index_change change;
+		struct maildir_found found;
+
+		if (read_del(m, &log->index.index, pass->elsewhere[i], buf, &change) < 0)
+			return -1;
+		if (maildir_names_search(&m->names, &m->place, change.name, change.inode, &found) &&
+		    m->place.sys->unlinkat(maildir_directory(&m->place, found.directory),
+					   found.name, 0) < 0)
+			return -1;
 	}
-	if (result != 1)
-		return result;
-	/* renamed by somebody, or gone */
-	if (maildir_names_find(&m->names, &m->place, d.unique, d.inode, &d.directory, d.name) < 0)
-		return errno == ENOENT ? 0 : -1;
-	return unlink_file(m, &d) < 0 ? -1 : 0;
+	return 0;
 }
 
 /*
@@ -72,26 +97,25 @@ static void forget_new(struct maildir_own *own, uint32_t left)
 		own->current[INDEX_NEW] = false;
 }
 
-/* One portion. Returns how many pending DELs are done with from `first` on, -1: go no further. */
-static int unlink_portion(struct maildir *m, struct maildir_log *log, size_t first)
+/* One portion. false: there is no more to do, or it cannot be done. */
+static bool unlink_portion(struct maildir *m, struct maildir_log *log, struct pass *pass)
 {
 	const struct index_delta *delta = &log->index.index.delta;
 	struct index_batch batch = {0};
 	struct maildir_own own;
-	int done = 0, result = 0;
+	int left = PORTION, result = 0;
 
 	maildir_own_begin(&own, log);
-	while (done < PORTION && first + (size_t)done < delta->pending_count && result == 0 &&
-	       !maildir_hurried(m)) {
-		result = unlink_deleted(m, log, delta->pending[first + (size_t)done]);
-		done += result == 0;
+	while (left-- && pass->done < delta->pending_count && result == 0 && !maildir_hurried(m)) {
+		result = unlink_deleted(m, log, pass, delta->pending[pass->done]);
+		pass->done += result == 0;
 	}
 	forget_new(&own, delta->in_new);
 	maildir_own_end(&own, &batch);
 	if (maildir_log_append(log, &batch) < 0)
 		result = -1;
 	index_batch_finish(&batch);
-	return result < 0 && done == 0 ? -1 : done;
+	return result == 0 && pass->done < delta->pending_count && !maildir_hurried(m);
 }
 
 /* The files are gone for good: then, and only then, their DELs are. */
@@ -114,24 +138,22 @@ static void retire(struct maildir *m, struct maildir_log *log, size_t done)
 
 void maildir_sweep_deleted(struct maildir *m)
 {
+	struct pass pass = {0};
 	struct maildir_log log;
-	size_t done = 0;
 	bool more = true;
 
 	/* deliveries get the log between portions */
-	while (more) {
-		int n;
+	while (more && maildir_log_begin(&m->place, true, &log) == 0) {
+		const struct index *index = &log.index.index;
+		bool ours = log.index.open && (!pass.id || pass.id == index->header.id);
 
-		if (maildir_log_begin(&m->place, true, &log) < 0)
-			return;
-		more = log.index.open && done < log.index.index.delta.pending_count;
-		n = more ? unlink_portion(m, &log, done) : 0;
-		more = n > 0 && !maildir_hurried(m);
-		done += n > 0 ? (size_t)n : 0;
-		if (!more && done && log.index.open && done <= log.index.index.delta.pending_count)
-			retire(m, &log, done);
+		pass.id = ours ? index->header.id : 0;
+		more = ours && unlink_portion(m, &log, &pass);
+		if (ours && !more && pass.done && unlink_elsewhere(m, &log, &pass) == 0)
+			retire(m, &log, pass.done);
 		maildir_log_end(&log);
 	}
+	free(pass.elsewhere);
 }
 
 /* new/name → cur/name:2, as other Maildir programs do when they have seen a message. */

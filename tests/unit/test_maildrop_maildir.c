@@ -84,6 +84,7 @@ static struct {
 	const char *unreadable;    /* this directory cannot be listed */
 	int64_t frozen;            /* all times are this second, if it is not 0 */
 	int64_t later;             /* seconds by which open files are younger than they are */
+	bool own_numbers;          /* listings number files in their own way */
 	struct scratch *meanwhile; /* a message of somebody else's comes behind the next rename */
 } world;
 
@@ -110,8 +111,16 @@ static int count_openat(int dir, const char *path, int flags, mode_t mode)
 
 static ssize_t count_getdents64(int fd, void *buf, size_t n)
 {
+	ssize_t size = getdents64(fd, buf, n);
+
 	world.listings++;
-	return getdents64(fd, buf, n);
+	for (ssize_t at = 0; at < size && world.own_numbers;) {
+		struct dirent64 *e = (struct dirent64 *)((char *)buf + at);
+
+		e->d_ino ^= 0x10000000;
+		at += e->d_reclen;
+	}
+	return size;
 }
 
 static ssize_t count_pwrite(int fd, const void *buf, size_t n, off_t offset)
@@ -835,6 +844,90 @@ static void a_deleted_file_that_was_renamed_goes_too(void **state)
 	assert_int_equal(count_files(s, "cur", NULL), 1);
 }
 
+/* An IMAP client marks a whole folder between QUIT and the sweep; some of it is removed, too. */
+static void many_deleted_files_were_renamed(void **state)
+{
+	struct scratch *s = *state;
+	uint32_t numbers[40];
+	char from[64], to[64];
+	struct maildrop *m;
+
+	make_maildir(s);
+	fill_cur(s, 50);
+	for (uint32_t i = 0; i < 40; i++)
+		numbers[i] = i + 1;
+	m = open_session(s);
+	assert_int_equal(maildrop_commit(m, numbers, 40, NULL), MAILDROP_OK);
+	for (unsigned i = 0; i < 50; i++) {
+		snprintf(from, sizeof(from), "cur/%u.m.host:2,", 1000 + i);
+		snprintf(to, sizeof(to), "cur/%u.m.host:2,S", 1000 + i);
+		if (i % 7 == 3 && i < 40)
+			remove_file(s, from);
+		else
+			move_file(s, from, to);
+	}
+	forget();
+	maildrop_sweep(m);
+	assert_true(world.listings <= 20); /* not once for each of them */
+	maildrop_close(m);
+	assert_int_equal(count_files(s, "cur", NULL), 10);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 10);
+	assert_true(maildrop_at_rest(m));
+	maildrop_close(m);
+}
+
+/* A user deletes what was shown, not what took its name since. */
+static void another_file_under_the_name_stays(void **state)
+{
+	static const uint32_t one[] = {1};
+	struct scratch *s = *state;
+	struct maildrop_usage usage;
+	struct maildrop *m;
+
+	make_maildir(s);
+	fill_cur(s, 2);
+	m = open_session(s);
+	put_file(s, "cur/1000.m.host:2,", "another one altogether\n");
+	assert_int_equal(maildrop_usage(&s->settings, s->root, HOME, &usage, NULL), MAILDROP_OK);
+	assert_int_equal(maildrop_commit(m, one, 1, NULL), MAILDROP_OK);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_true(has_file(s, "cur/1000.m.host:2,"));
+	m = open_session(s);
+	assert_int_equal(session_count(m), 2);
+	maildrop_close(m);
+}
+
+static void listings_may_number_files_in_their_own_way(void **state)
+{
+	static const uint32_t two[] = {2};
+	struct scratch *s = *state;
+	struct maildrop *m;
+	char text[100];
+
+	make_maildir(s);
+	fill_cur(s, 4);
+	world.own_numbers = true;
+	usleep(20000);
+	settle(s);
+	move_file(s, "cur/1002.m.host:2,", "cur/1002.m.host:2,S");
+	forget();
+	m = open_session(s);
+	assert_int_equal(session_count(m), 4);
+	assert_int_equal(world.messages, 0);
+	assert_int_equal(read_body(m, 3, text, sizeof(text)), MAILDROP_OK);
+	assert_int_equal(maildrop_commit(m, two, 1, NULL), MAILDROP_OK);
+	move_file(s, "cur/1001.m.host:2,", "cur/1001.m.host:2,S");
+	maildrop_close(m);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 3);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_false(has_file(s, "cur/1001.m.host:2,S"));
+	assert_int_equal(count_files(s, "cur", NULL), 3);
+}
+
 static void ids_brought_along_win(void **state)
 {
 	struct scratch *s = *state;
@@ -1262,6 +1355,9 @@ int main(void)
 		TEST(garbage_instead_of_an_index),
 		TEST(a_restored_file_is_not_hidden),
 		TEST(a_deleted_file_that_was_renamed_goes_too),
+		TEST(many_deleted_files_were_renamed),
+		TEST(another_file_under_the_name_stays),
+		TEST(listings_may_number_files_in_their_own_way),
 		TEST(ids_brought_along_win),
 		TEST(a_collision_is_resolved_once_and_for_all),
 		TEST(two_files_of_one_name),
