@@ -50,10 +50,10 @@ struct maildrop_quota {
 struct maildrop;
 
 /*
- * Opens home (a path below the directory root_fd: no leading "/", no "..", no empty or dot
- * component; checked here again) for one session: takes the session lock, makes the index current,
- * fixes the message numbers. A maildrop that does not exist yet is an empty one and is made
- * (directories 0700). maildrop_close releases it.
+ * Opens home (a path below the directory root_fd, which must be readable: no leading "/", no "..",
+ * no empty or dot component; checked here again; no symbolic link on the way) for one session:
+ * takes the session lock, makes the index current, fixes the message numbers. A maildrop that does
+ * not exist yet is an empty one and is made (directories 0700). maildrop_close releases it.
  */
 enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int root_fd,
 				   const char *home, struct maildrop **ret, struct err *err);
@@ -116,10 +116,10 @@ enum maildrop_status maildrop_usage(const struct maildrop_settings *settings, in
 				    const char *home, struct maildrop_usage *ret, struct err *err);
 
 /*
- * Delivers one message; MAILDROP_OK means: it is on disk under its name in new/ (unnamed file in
- * the mail's own filesystem, fsync, link with ,S=,W=, fsync directory, ADD record). Works while a
- * session is open (no session lock). message_fd is read with pread from 0, its octets are the
- * message as received (CRLF); headers (CRLF-ended lines: Return-Path and so on) are put in front.
+ * Delivers one message; MAILDROP_OK means: it is on disk under its name in new/ (file in tmp/,
+ * fsync, rename with ,S=,W=, ADD record, fsync directory). Works while a session is open (no
+ * session lock). message_fd is read with pread from 0, its octets are the message as received
+ * (CRLF); headers (CRLF-ended lines: Return-Path and so on) are put in front.
  */
 struct maildrop_delivery {
 	int message_fd;
