@@ -1,4 +1,4 @@
-"""How `valija fetch` logs in: mechanisms, where passwords come from, what is never sent or shown."""
+"""How `valija fetch` logs in: mechanisms, where passwords come from, what is never shown."""
 import pathlib
 import shutil
 import sys
