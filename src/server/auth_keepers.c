@@ -42,7 +42,9 @@ int auth_keeper(struct auth *auth, const char *home, struct peer **ret, uint32_t
 		for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
 			if (peer->role == ROLE_KEEPER)
 				*ret_uid = peer->uid;
-	} else if (fstatat(auth->mail_fd, home, &st, 0) == 0 || fstat(auth->mail_fd, &st) == 0) {
+	} else if ((fstatat(auth->mail_fd, home, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    S_ISDIR(st.st_mode)) ||
+		   fstat(auth->mail_fd, &st) == 0) { /* a link is followed by nobody */
 		*ret_uid = wanted.uid = st.st_uid;
 		wanted.gid = st.st_gid;
 	}

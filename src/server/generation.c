@@ -346,9 +346,11 @@ static void want_keeper(struct slot *from, const struct ipc_owner *wanted)
 	for (slot = g->slots; slot; slot = slot->next)
 		if (slot->role == ROLE_KEEPER && slot->uid == wanted->uid)
 			return; /* it is on its way */
-	if (wanted->uid == 0) { /* whoever can write to the mail root can make such a name */
-		err_set(&err, EX_NOPERM, "root reads nobody's mail; chown it to its owner");
-	} else if (g->owner->root && !g->draining && g->owners < OWNERS_MAX) {
+	if (wanted->uid == 0)   /* only root can have made that folder (auth follows no link) */
+		log_warning("a maildrop in %s belongs to root: its keeper runs as root, without "
+			    "capabilities and confined to that folder; better: chown -R vmail: it",
+			    g->config.mail);
+	if (g->owner->root && !g->draining && g->owners < OWNERS_MAX) {
 		slot = add_slot(g, ROLE_KEEPER, 0, wanted->uid, wanted->gid);
 		g->owners += slot != NULL;
 		if (slot && start_slot(slot, &err) == 0)

@@ -108,18 +108,34 @@ def test_a_keeper_that_stands_still_stops_its_own_users_only(make_office, connec
 
 # whose mail
 
-def test_mail_of_root_is_no_ones(make_office, connect, need_root):
-    """A name in the mail root that leads to root's files must not start a keeper that runs as
-    root."""
+def status_of(office, name):
+    return [line.split()[1] for pid in office.children()
+            for line in open(f'/proc/{pid}/status') if line.startswith(name + ':')]
+
+
+def test_mail_of_root_is_kept_without_its_powers(make_office, connect, need_root):
+    """docs/decisions/0007: a folder that root made is served, by a keeper that is root in name."""
     office = make_office(users=('demo', 'other'))
-    office.allow('no keeper for mail of uid 0')
-    (office.mail / 'other').mkdir()
+    for folder in ('new', 'cur', 'tmp'):
+        (office.mail / 'other' / folder).mkdir(parents=True)
+    (office.mail / 'other/new/1.made.by.root').write_bytes(MAIL)
+    client = login_within(connect, office, 'other')
+    assert client.retr(1) == wire_form(MAIL)
+    client.ok('DELE 1')
+    client.quit()
+    assert '0' in status_of(office, 'Uid')
+    assert set(status_of(office, 'CapEff')) == {'0' * 16}
+    assert set(status_of(office, 'Seccomp')) == {'2'}
+
+
+def test_a_link_to_files_of_root_starts_no_keeper_of_root(make_office, connect, need_root):
+    office = make_office(users=('demo', 'other'))
+    office.allow('other')
+    (office.mail / 'other').symlink_to('/root')
     client = connect(office, timeout=10)
     client.ok('USER other')
     assert client.ask(f'PASS {PASSWORD}').startswith('-ERR [SYS/')
-    uids = {line.split()[1] for pid in office.children()
-            for line in open(f'/proc/{pid}/status') if line.startswith('Uid:')}
-    assert '0' not in uids
+    assert '0' not in status_of(office, 'Uid')
     login_within(connect, office, 'demo').quit()
 
 
