@@ -188,6 +188,7 @@ static enum maildrop_status commit_logged(struct maildir *m, struct maildir_log 
 
 	errno = EIO;
 	result = (same ? collect_same : collect_other)(m, log, numbers, count, &batch);
+	m->damaged = m->damaged || result < 0; /* the sweep builds it again */
 	if (result == 0)
 		result = maildir_log_append(log, &batch);
 	if (result == 0 && flush_log(m, log) < 0) {

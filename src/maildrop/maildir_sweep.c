@@ -49,10 +49,11 @@ static int fill(void *context, struct index_writer *writer)
 }
 
 /* A new base that says what base and log say together. */
-static void compact(struct maildir_log *log)
+static int compact(struct maildir_log *log)
 {
 	struct index *index = &log->index.index;
 	struct index_batch carried = {0};
+	int result = -1;
 	struct maildir_contents contents = {.count = index->delta.count,
 					    .fill = fill,
 					    .context = index,
@@ -70,15 +71,25 @@ static void compact(struct maildir_log *log)
 		change.ordinal = INDEX_NO_ORDINAL;
 		index_batch_add(&carried, &change);
 	}
-	(void)maildir_log_replace(log, &contents);
+	result = maildir_log_replace(log, &contents);
 out:
 	index_batch_finish(&carried);
+	return result;
 }
 
 void maildir_compact_if_long(struct maildir_log *log)
 {
 	if (log->index.open && maildir_log_long(log, 0))
-		compact(log);
+		(void)compact(log);
+}
+
+/* A base that cannot be copied because of a bad place in it is built again. */
+static void compact_or_rebuild(struct maildir_log *log)
+{
+	if (compact(log) == 0 || !log->index.open || index_verify(&log->index.index, NULL) == 0)
+		return;
+	maildir_index_close(&log->index);
+	(void)maildir_update(log, TARGET_SESSION, true, NULL);
 }
 
 static void upkeep(struct maildir *m)
@@ -93,7 +104,7 @@ static void upkeep(struct maildir *m)
 	if (!log.index.open || assumed_long(&log.index.index.delta))
 		(void)maildir_update(&log, TARGET_SESSION, true, NULL);
 	if (log.index.open && maildir_log_long(&log, 0))
-		compact(&log);
+		compact_or_rebuild(&log);
 	else if (log.index.open && !log.index.index.delta.flushed)
 		(void)maildir_log_flush(&log);
 	else

@@ -58,12 +58,19 @@ static enum maildrop_status load(struct maildir_comparison *c, struct maildir_lo
 		return maildir_failed(c->place, errno, NULL, "cannot be indexed", err);
 	if (!log->index.open)
 		return load_remains(c, err);
-	if (maildir_model_load(&c->model, index, c->glance ? index->header.count : 0, false, err) <
-		    0 ||
+	if (maildir_model_load(&c->model, index, c->glance ? index->header.count : 0, false,
+			       NULL) == 0 &&
 	    maildir_model_load_deleted(&c->model, &index->delta, c->place->sys, index->delta_fd,
-				       err) < 0)
-		return MAILDROP_TEMP;
-	return MAILDROP_OK;
+				       NULL) == 0)
+		return MAILDROP_OK;
+	/* a bad place in the index: it is built again, out of what can be read of it */
+	maildir_index_close(&log->index);
+	maildir_model_finish(&c->model);
+	c->glance = false;
+	c->scan[INDEX_NEW] = c->scan[INDEX_CUR] = true;
+	if (maildir_model_init(&c->model) < 0)
+		return maildir_failed(c->place, errno, NULL, "cannot be indexed", err);
+	return load_remains(c, err);
 }
 
 /* May fresh messages meet one of the base, which was not loaded? 1: a name or an id may be there.

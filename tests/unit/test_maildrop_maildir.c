@@ -772,6 +772,40 @@ static void a_damaged_index_keeps_deletions(void **state)
 	assert_false(has_file(s, "cur/1002.m.host:2,"));
 }
 
+/* A bad block that no login reads is met when the index is brought up to date or replaced. */
+static void a_bad_block_is_met_late(void **state)
+{
+	static const uint32_t two[] = {2};
+	struct scratch *s = *state;
+	struct maildrop *m;
+	struct err err = {0};
+
+	make_maildir(s);
+	fill_cur(s, 5);
+	usleep(20000);
+	settle(s);
+	overwrite(s, "valija-base", 4096 + 50);
+	move_file(s, "cur/1000.m.host:2,", "cur/1000.m.host:2,S");
+	m = open_session(s);
+	assert_int_equal(session_count(m), 5);
+	assert_entry(m, 2, "1001.m.host", strlen("message 1\r\n"));
+	maildrop_sweep(m);
+	maildrop_close(m);
+	overwrite(s, "valija-base", 3 * 4096 + 10); /* names */
+	m = open_session(s);
+	assert_int_equal(maildrop_commit(m, two, 1, &err), MAILDROP_TEMP);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 5);
+	assert_int_equal(maildrop_commit(m, two, 1, &err), MAILDROP_OK);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	m = open_session(s);
+	assert_int_equal(session_count(m), 4);
+	maildrop_close(m);
+}
+
 static void garbage_instead_of_an_index(void **state)
 {
 	static const char *const names[] = {"valija-base", "valija-delta"};
@@ -1352,6 +1386,7 @@ int main(void)
 		TEST(test_threat_33_ends_of_messages),
 		TEST(an_index_that_is_lost_comes_again),
 		TEST(a_damaged_index_keeps_deletions),
+		TEST(a_bad_block_is_met_late),
 		TEST(garbage_instead_of_an_index),
 		TEST(a_restored_file_is_not_hidden),
 		TEST(a_deleted_file_that_was_renamed_goes_too),
