@@ -5,7 +5,8 @@ import select
 import signal
 import subprocess
 
-from office import NOBODY, PASSWORD, wire_form
+from office import NOBODY, PASSWORD
+from wire import wire_form
 from pop import TIMEOUT, Closed, Pop, login_within
 from test_attack_keeper import the
 from test_lifecycle import serves_within, slowness, wait_until
