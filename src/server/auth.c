@@ -290,6 +290,8 @@ static int open_users(struct auth *auth, struct err *err)
 			   "the process that checks passwords runs as %s (try: chgrp %s %s; chmod "
 			   "640 %s)",
 			   config->user_auth, config->user_auth, config->users, config->users);
+	else
+		err_prefix(err, "cannot use %s", config->users);
 	return -1;
 }
 

@@ -5,6 +5,8 @@
 #include "server/certificates.h"
 #include "sys/process.h"
 #include "sys/sandbox.h"
+#include "users/recipients.h"
+#include "users/users.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -163,6 +165,33 @@ static void close_files(struct generation *g)
 			close(fds[i]);
 }
 
+/* As auth will read them (it may have other permissions: that is seen at its start). */
+static int check_users(const struct generation *g, struct err *err)
+{
+	const struct config *config = &g->config;
+	struct recipients_settings settings = {
+		.delimiters = config->recipient_delimiter,
+		.domains = config->domains,
+		.catch_all = config->catch_all,
+		.aliases_dir_fd = g->aliases_fd,
+		.aliases_file = g->aliases_fd >= 0 ? name_of(config->aliases) : NULL};
+	struct recipients *recipients = NULL;
+	struct users *users;
+	int rc;
+
+	if (users_open_passwd_file(g->users_fd, name_of(config->users), config->mail, &users, err) <
+	    0) {
+		err_prefix(err, "cannot use %s", config->users);
+		return -1;
+	}
+	rc = recipients_open(&settings, users, &recipients, err);
+	if (rc < 0 && g->aliases_fd >= 0)
+		err_prefix(err, "cannot use %s", config->aliases);
+	recipients_close(recipients);
+	users_close(users);
+	return rc;
+}
+
 int generation_check(const struct config *config, bool root, struct err *err)
 {
 	struct generation *g = new_generation(config);
@@ -172,6 +201,8 @@ int generation_check(const struct config *config, bool root, struct err *err)
 	if (!g)
 		return err_set(err, EX_OSERR, "out of memory");
 	rc = prepare(g, root, err);
+	if (rc == 0)
+		rc = check_users(g, err);
 	if (rc == 0)
 		rc = certificates_unpack(g->certificates_fd, g->certificates_size, config, &tls,
 					 err);

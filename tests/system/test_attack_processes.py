@@ -5,6 +5,8 @@ import select
 import signal
 import subprocess
 
+import pytest
+
 from office import NOBODY, PASSWORD
 from wire import wire_form
 from pop import TIMEOUT, Closed, Pop, login_within
@@ -201,3 +203,18 @@ def test_a_storm_of_reloads_under_traffic(make_office, connect):
     assert alive >= 15
     wait_until(lambda: sum('auth' in line for line in office.children().values()) == 1, 20)
     serves_within(office, slowness())
+
+
+# what the operator is told
+
+@pytest.mark.parametrize('content, status', [(None, 66), (b'demo:{PLAIN}x\nno colon here\n', 78),
+                                             (b'\xff\0\n', 78)])
+def test_a_users_file_that_cannot_be_used_is_named(make_office, content, status):
+    """By the check as by the start, with the same exit code."""
+    office = make_office(start=False)
+    users = office.dir / 'users'
+    users.unlink() if content is None else users.write_bytes(content)
+    for arguments in (['-t'], []):
+        done = office.valijad(*arguments, '-c', office.conf)
+        assert done.returncode == status, done
+        assert f'cannot use {users}: ' in done.stderr
