@@ -31,8 +31,8 @@ struct seen {
 	uint64_t announced; /* size in the listing when it was collected */
 	uint64_t octets;    /* received, wire form */
 	uint64_t head_hash; /* of its stable headers, head.h */
-	int64_t time;       /* of collection, seconds since 1970 */
-	int64_t absent;     /* not listed since; 0: it was listed last time */
+	int64_t time;       /* of collection, microseconds since 1970: unique in a run */
+	int64_t absent;     /* not listed since, in seconds; 0: it was listed last time */
 	uint32_t identity;  /* where the text is, see journal_identity */
 	uint8_t state;      /* enum seen_state */
 	bool remove;        /* its deletion is decided: that it vanishes is no surprise */

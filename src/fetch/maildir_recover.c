@@ -139,13 +139,12 @@ int maildir_recover(struct maildir_sink *m, struct journal *journal, struct err 
 	return 0;
 }
 
-/* The id in one of our names "TIME.VID.HOST,…", in whatever folder and with whatever flags. */
 static int note_present(struct maildir_sink *m, const char *name, void *context, struct err *err)
 {
-	const char *v = strstr(name, ".V");
+	const char *id = maildir_name_id(name);
 
 	(void)context;
-	if (!v || strspn(v + 2, "0123456789abcdef") < SINK_ID_SIZE - 1)
+	if (!id)
 		return 0;
 	if (m->present_count == m->present_capacity) {
 		size_t capacity = m->present_capacity ? m->present_capacity * 2 : 1024;
@@ -156,7 +155,7 @@ static int note_present(struct maildir_sink *m, const char *name, void *context,
 		m->present = grown;
 		m->present_capacity = capacity;
 	}
-	memcpy(m->present[m->present_count], v + 2, SINK_ID_SIZE - 1);
+	memcpy(m->present[m->present_count], id, SINK_ID_SIZE - 1);
 	m->present[m->present_count++][SINK_ID_SIZE - 1] = '\0';
 	return 0;
 }
@@ -222,9 +221,9 @@ struct removal {
 static int remove_one(struct maildir_sink *m, const char *name, void *context, struct err *err)
 {
 	const struct removal *removal = context;
-	const char *v = strstr(name, ".V");
+	const char *id = maildir_name_id(name);
 
-	if (!v || strncmp(v + 2, removal->id, SINK_ID_SIZE - 1) != 0)
+	if (!id || strncmp(id, removal->id, SINK_ID_SIZE - 1) != 0)
 		return 0;
 	if (m->sink.files->unlinkat(removal->dir, name, 0) < 0 && errno != ENOENT)
 		return err_sys(err, EX_IOERR, errno, "cannot remove %s", name);

@@ -55,7 +55,7 @@ static void decide_known(const struct plan_settings *s, const struct seen *seen,
 		reason = REASON_DELIVERED;
 		break;
 	case FETCH_KEEP_DAYS:
-		if (s->now - seen->time >= (int64_t)s->account->keep_days * DAY)
+		if (s->now - seen->time / 1000000 >= (int64_t)s->account->keep_days * DAY)
 			reason = REASON_EXPIRED;
 		break;
 	case FETCH_KEEP_NEWEST:

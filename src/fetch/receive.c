@@ -216,9 +216,21 @@ static void check_size(struct work *w, const struct message *message, uint64_t o
 			    w->number, message->size, octets);
 }
 
+/* Names are sorted by time: messages of one second keep their order. */
+static int64_t next_time(struct work *w)
+{
+	struct timespec now;
+	int64_t time;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	time = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	w->last_time = time > w->last_time ? time : w->last_time + 1;
+	return w->last_time;
+}
+
 static int stage(struct work *w, struct message *message, uint64_t octets, struct err *err)
 {
-	struct sink_message sunk = {.octets = octets + w->extra, .time = time(NULL)};
+	struct sink_message sunk = {.octets = octets + w->extra, .time = next_time(w)};
 	enum sink_result result;
 	struct err why = {0};
 	int rc = 0;

@@ -37,6 +37,7 @@ struct work {
 	unsigned batched;
 	uint64_t batch_octets;
 	int64_t batch_since;
+	int64_t last_time; /* given to a message */
 };
 
 static inline struct message *work_message(struct work *work, uint32_t number)

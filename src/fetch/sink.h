@@ -30,7 +30,7 @@ enum sink_result {
 struct sink_message {
 	char id[SINK_ID_SIZE]; /* delivery id, from account and unique id */
 	uint64_t octets;       /* on the wire */
-	int64_t time;          /* of collection; becomes part of the name */
+	int64_t time; /* of collection, microseconds since 1970; becomes part of the name */
 };
 
 struct sink;

@@ -92,8 +92,18 @@ static void maildir_drop(struct sink *sink)
 void maildir_final_name(const struct maildir_sink *m, const char *id, int64_t time, uint64_t stored,
 			uint64_t octets, char *buf, size_t size)
 {
-	snprintf(buf, size, "%" PRId64 ".V%s.%s,S=%" PRIu64 ",W=%" PRIu64, time, id, m->host,
-		 stored, octets);
+	snprintf(buf, size, "%" PRId64 ".M%06" PRId64 "V%s.%s,S=%" PRIu64 ",W=%" PRIu64,
+		 time / 1000000, time % 1000000, id, m->host, stored, octets);
+}
+
+const char *maildir_name_id(const char *name)
+{
+	const char *at = strstr(name, ".M");
+
+	if (!at)
+		return NULL;
+	at += 2 + strspn(at + 2, "0123456789");
+	return *at == 'V' && strspn(at + 1, "0123456789abcdef") >= SINK_ID_SIZE - 1 ? at + 1 : NULL;
 }
 
 static enum sink_result maildir_end(struct sink *sink, const struct sink_message *message,

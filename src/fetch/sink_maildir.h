@@ -36,6 +36,8 @@ struct maildir_sink {
 
 void maildir_final_name(const struct maildir_sink *m, const char *id, int64_t time, uint64_t stored,
 			uint64_t octets, char *buf, size_t size);
+/* The id in such a name, whatever flags are behind it; NULL: it is none of ours. */
+const char *maildir_name_id(const char *name);
 /* Publishes or removes what an earlier run staged. */
 int maildir_recover(struct maildir_sink *m, struct journal *journal, struct err *err);
 

@@ -183,7 +183,7 @@ static int separate(struct mbox_sink *m, off_t size)
 static int put_head(struct mbox_sink *m, const struct sink_message *message, off_t size)
 {
 	char line[160], date[40];
-	time_t at = (time_t)message->time;
+	time_t at = (time_t)(message->time / 1000000);
 	struct tm tm;
 
 	m->used = 0;

@@ -189,7 +189,7 @@ static int mark_seen(struct visit *v, struct err *err)
 			continue;
 		seen->state = SEEN_MARKED;
 		seen->announced = t->messages[i].size;
-		seen->time = v->now;
+		seen->time = v->now * 1000000;
 		if (journal_write_seen(t->journal, t->messages[i].entry, err) < 0)
 			return -1;
 		marked++;

@@ -72,13 +72,19 @@ def test_names_are_those_of_a_maildir(fetcher, serve):
     fetcher.run(serve([letter(1)]))
     [path] = fetcher.files(['new'])
     octets = path.read_bytes()
-    match = re.fullmatch(r'\d+\.V[0-9a-f]{32}\.[^/:,]+,S=(\d+),W=(\d+)', path.name)
+    match = re.fullmatch(r'\d{10}\.M\d{6}V[0-9a-f]{32}\.[^/:,]+,S=(\d+),W=(\d+)', path.name)
     assert match, path.name
     assert int(match[1]) == len(octets) and int(match[2]) == len(wire_form(octets))
     assert oct(path.stat().st_mode & 0o777) == '0o600'
     assert sorted(p.name for p in fetcher.maildir.iterdir()) == ['cur', 'new', 'tmp',
                                                                   'valija-staging']
     assert fetcher.staged() == []
+
+
+def test_names_keep_the_order_of_the_server(fetcher, serve):
+    fetcher.run(serve([letter(n) for n in range(300)]))
+    got = [path.read_bytes() for path in fetcher.files(['new'])]
+    assert got == [letter(n) for n in range(300)]
 
 
 def test_pop3s(fetcher, serve, certificate):

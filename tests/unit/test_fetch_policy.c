@@ -258,7 +258,7 @@ static struct seen *put(struct world *world, unsigned number, const char *identi
 	seen = journal_at(world->journal, message->entry);
 	seen->state = (uint8_t)state;
 	seen->announced = size;
-	seen->time = 1000000;
+	seen->time = 1000000000000;
 	seen->listed = true;
 	return seen;
 }

@@ -133,7 +133,7 @@ static int collect(struct scratch *s, const struct fetch_files *files, struct er
 	    sink_open(&settings, journal, &sink, err) < 0)
 		goto out;
 	for (int n = 0; n < MESSAGES; n++) {
-		struct sink_message message = {.time = 1700000000 + n};
+		struct sink_message message = {.time = 1700000000000000 + n};
 		char identity[8], text[200];
 		uint32_t entry;
 
@@ -271,10 +271,11 @@ static void leftovers(void **state)
 		if (n == 7) {
 			entry = journal_intern(journal, span_of(identity));
 			journal_at(journal, entry)->state = SEEN_WHOLE;
-			journal_at(journal, entry)->time = 1700000007;
+			journal_at(journal, entry)->time = 1700000000000007;
 			journal_at(journal, entry)->octets = 55;
 			assert_int_equal(journal_write_seen(journal, entry, NULL), 0);
-			snprintf(final, sizeof(final), "%s/new/1700000007.V%s.", s.maildir, id);
+			snprintf(final, sizeof(final), "%s/new/1700000000.M000007V%s.", s.maildir,
+				 id);
 		}
 	}
 	assert_int_equal(journal_commit(journal, NULL), 0);
