@@ -21,7 +21,7 @@ static bool assumed_long(const struct index_delta *delta)
 	for (int d = 0; d < INDEX_DIRECTORIES; d++)
 		if (delta->stamps[d].trust == TRUST_ASSUMED &&
 		    (now - delta->stamps[d].scanned > ASSUMED_SECONDS ||
-		     now < delta->stamps[d].scanned))
+		     delta->stamps[d].scanned - now > ASSUMED_SECONDS))
 			return true;
 	return false;
 }

@@ -132,9 +132,15 @@ static int f_mkdirat(int dir, const char *name, mode_t mode)
 	return fails() ? -1 : mkdirat(dir, name, mode);
 }
 
+/* The clock of the filesystem, which is the lock file's time, has moved on since directories were
+ * changed: no test waits for it. */
 static int f_fstat(int fd, struct stat *st)
 {
-	return fails() ? -1 : fstat(fd, st);
+	int result = fails() ? -1 : fstat(fd, st);
+
+	if (result == 0)
+		st->st_mtim.tv_sec++;
+	return result;
 }
 
 static int f_fstatat(int dir, const char *name, struct stat *st, int flags)
@@ -299,8 +305,6 @@ static void login_after_new_mail(struct scratch *s)
 {
 	set_up(s);
 	remove_file(s, "new/1005.m");
-	present(s, NULL);
-	usleep(10000);
 	present(s, NULL);
 	put_file(s, "new/1005.m", "message 5\n");
 	login(s);
