@@ -27,6 +27,8 @@ def _one_server(bench, server):
     for user in (STALLER, DRIPPER):
         server.make_mail(user, 1, 200, 65536)
     with server.start(WRONG + 2000):
+        load.pop3(bench, server, "login,stat,list,retr,quit", conns=USERS, laps=1)
+        server.rest()
         _steady(bench, server)
         for _ in range(bench.rounds):
             for name, disturb in (("nobody", None), ("never reads", _stall), ("drips", _drip),

@@ -61,9 +61,10 @@ def held(bench):
         with load.Gated(bench, server, "login,gate,noop,quit", conns=count,
                         sources=1 + count // 20000, ramp=128, timeout=180) as sessions:
             arrived = sessions.wait()
-            bench.add("held.sessions", server.name, arrived)
-            bench.add("held.kib", server.name, (server.pss() - before) / arrived / 1024)
+            kind = "held_quick" if bench.quick else "held"
+            bench.add(f"{kind}.sessions", server.name, arrived)
+            bench.add(f"{kind}.kib", server.name, (server.pss() - before) / arrived / 1024)
             sessions.go()
             report = sessions.end()
-            bench.add("held.noop_p99_ms", server.name, report["noop"]["p99"])
+            bench.add(f"{kind}.noop_p99_ms", server.name, report["noop"]["p99"])
     bench.forget(server.root)
