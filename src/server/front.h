@@ -63,7 +63,10 @@ struct mail {
 	uint32_t ahead; /* how many to ask for at once */
 	struct index_entry *entries; /* a piece of a listing, while one goes out */
 	struct index_view *view;     /* NULL: not looked at yet, or put away while idle */
-	struct batch *batch;
+	struct batch *batch, *next_batch;
+	struct pop3_event held; /* waits for what is coming ahead; NONE: nothing does */
+	uint32_t not_ahead;     /* asked for ahead already */
+	bool coming;            /* a batch nobody has asked for yet */
 	uint8_t *marks;
 	/* the listing or the message that is going out */
 	uint32_t listing_next;
@@ -133,10 +136,23 @@ void mail_message(struct link *keeper, enum ipc_type type, const void *message, 
 void mail_event(struct session *session, const struct pop3_event *event);
 void mail_go_on(struct session *session, const struct pop3_event *event); /* a credit is free */
 size_t mail_lines(struct session *session, char *out, size_t cap);
-size_t mail_body(struct session *session, char *out, size_t cap);
-void mail_file_sent(struct session *session, bool failed);
 void mail_close(struct session *session); /* frees everything, tells the keeper */
 void mail_give_back(struct session *session);
+extern const char mail_unreadable[];
+struct chan *mail_channel(const struct session *session);
+void mail_fail(struct session *session, enum pop3_code code, const char *text);
+/* A request that will be answered: takes a credit. */
+bool mail_ask(struct session *session, enum ipc_type type, void *message);
+
+/* front_body.c */
+void body_event(struct session *session, const struct pop3_event *event); /* RETR, TOP */
+void body_hold(struct session *session, const struct pop3_event *event);
+void body_message(struct session *session, enum ipc_type type, const void *message, int *fds);
+void body_ask_slice(struct session *session);
+size_t mail_body(struct session *session, char *out, size_t cap);
+void mail_file_sent(struct session *session, bool failed);
+void body_give_back(struct mail *mail); /* memory that an idle session can do without */
+void body_forget(struct mail *mail);
 
 /* front_link.c */
 void link_wait(struct link *link, struct session *session, const struct pop3_event *event);

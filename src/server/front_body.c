@@ -1,0 +1,362 @@
+/*
+ * Messages on their way out of a front: by value from batches that the keeper sends ahead of the
+ * question, or from a lent descriptor, read without waiting for a disk, or by sendfile. See
+ * front.h.
+ */
+#include "server/front.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define AHEAD_MAX 32 /* messages asked for at once when they come in order */
+#define WINDOW (4u << 20)
+
+static void drop_body(struct mail *mail)
+{
+	if (mail->body_fd >= 0)
+		close(mail->body_fd);
+	mail->body_fd = -1;
+	mail->body = NULL;
+	mail->body_left = 0;
+}
+
+void body_give_back(struct mail *mail)
+{
+	free(mail->batch);
+	free(mail->next_batch);
+	mail->batch = mail->next_batch = NULL;
+	mail->not_ahead = 0;
+}
+
+void body_forget(struct mail *mail)
+{
+	drop_body(mail);
+	body_give_back(mail);
+}
+
+static void fetch(struct session *session, uint32_t number)
+{
+	struct mail *mail = session->mail;
+	struct ipc_fetch message = {
+		.session = session->node.key, .number = number, .count = mail->ahead};
+
+	body_give_back(mail);
+	if (!mail_ask(session, IPC_FETCH, &message))
+		mail_fail(session, POP3_CODE_SYS_TEMP, mail_unreadable);
+}
+
+/* Finds number in the batch; those before it are skipped for good. */
+static bool start_from_batch(struct session *session, uint32_t number)
+{
+	struct mail *mail = session->mail;
+	struct batch *batch = mail->batch;
+
+	while (batch && batch->next < batch->count) {
+		const struct ipc_body *body = &batch->bodies[batch->next++];
+		uint32_t at = batch->offset;
+
+		batch->offset += body->stored;
+		if (body->number != number)
+			continue;
+		mail->body = batch->octets + at;
+		mail->body_left = body->stored;
+		mail->body_number = number;
+		pop3_server_reply_message(&session->pop3, body->octets);
+		return true;
+	}
+	return false;
+}
+
+static bool batch_may_hold(const struct batch *batch, uint32_t number)
+{
+	return batch && batch->next < batch->count && batch->bodies[batch->next].number <= number &&
+	       batch->bodies[batch->count - 1].number >= number;
+}
+
+static void ask_ahead(struct session *session);
+
+void body_event(struct session *session, const struct pop3_event *event)
+{
+	struct mail *mail = session->mail;
+	bool in_order = event->number == mail->last + 1;
+
+	drop_body(mail);
+	mail->body_lines = event->type == POP3_EVENT_TOP;
+	mail->last = event->number;
+	if (!batch_may_hold(mail->batch, event->number) && mail->next_batch) {
+		free(mail->batch);
+		mail->batch = mail->next_batch;
+		mail->next_batch = NULL;
+	}
+	if (batch_may_hold(mail->batch, event->number) &&
+	    start_from_batch(session, event->number)) {
+		ask_ahead(session);
+		return;
+	}
+	mail->ahead = !in_order                     ? 1
+		      : mail->ahead * 2 > AHEAD_MAX ? AHEAD_MAX
+		      : mail->ahead                 ? mail->ahead * 2
+						    : 4;
+	mail->body_number = event->number;
+	fetch(session, event->number);
+}
+
+/* A client that goes through its numbers gets the next batch before it asks: at half of this one.
+ */
+static void ask_ahead(struct session *session)
+{
+	struct mail *mail = session->mail;
+	const struct batch *batch = mail->batch;
+	uint32_t next = batch->bodies[batch->count - 1].number + 1;
+	struct ipc_fetch message = {
+		.session = session->node.key, .number = next, .count = mail->ahead};
+
+	if (mail->coming || mail->next_batch || batch->next * 2 < batch->count || mail->ahead < 2 ||
+	    next > mail->count || next == mail->not_ahead ||
+	    session->link->unanswered >= IPC_KEEPER_CREDITS)
+		return;
+	mail->coming = mail_ask(session, IPC_FETCH, &message);
+	mail->not_ahead = next;
+}
+
+void body_hold(struct session *session, const struct pop3_event *event)
+{
+	session->mail->held = *event; /* without spans: RETR, TOP, QUIT */
+}
+
+/* What came ahead is there, or is not to be had that way: whoever waited for it goes on. */
+static void ahead_over(struct session *session)
+{
+	struct mail *mail = session->mail;
+	struct pop3_event event = mail->held;
+
+	mail->coming = false;
+	mail->held.type = POP3_EVENT_NONE;
+	if (event.type != POP3_EVENT_NONE)
+		mail_event(session, &event);
+}
+
+static bool batch_good(const struct ipc_bodies *message, const struct ipc_body *bodies)
+{
+	uint64_t octets = 0, table = (uint64_t)message->count * sizeof(*bodies);
+
+	if (!message->count || table > message->head.tail)
+		return false;
+	for (uint32_t i = 0; i < message->count; i++)
+		octets += bodies[i].stored;
+	return table + octets == message->head.tail;
+}
+
+static void take_bodies(struct session *session, const struct ipc_bodies *message)
+{
+	const struct ipc_body *bodies = (const struct ipc_body *)(const void *)ipc_tail(message);
+	struct mail *mail = session->mail;
+	struct batch *batch;
+
+	if (!batch_good(message, bodies)) {
+		peer_break(session->link->peer, "bodies that do not add up");
+		return;
+	}
+	batch = malloc(sizeof(*batch) + message->head.tail);
+	if (!batch) {
+		session_abort(session);
+		return;
+	}
+	batch->count = message->count;
+	batch->next = batch->offset = 0;
+	memcpy(batch->bodies, bodies, message->head.tail);
+	batch->octets = (char *)&batch->bodies[message->count];
+	if (mail->coming) {
+		mail->next_batch = batch;
+		ahead_over(session);
+		return;
+	}
+	mail->batch = batch;
+	if (!start_from_batch(session, mail->body_number))
+		mail_fail(session, POP3_CODE_SYS_TEMP, mail_unreadable);
+}
+
+static void take_lent(struct session *session, const struct ipc_body_lent *message, int *fd)
+{
+	struct mail *mail = session->mail;
+
+	if (mail->coming) { /* a large one does not travel ahead */
+		ahead_over(session);
+		return;
+	}
+	mail->body_fd = *fd;
+	*fd = -1;
+	mail->body_offset = message->offset;
+	mail->body_left = message->stored;
+	mail->body_window = message->offset + message->window;
+	mail->body_wire_form = message->wire_form;
+	mail->slice_asked = false;
+	mail->ahead = 1;
+	pop3_server_reply_message(&session->pop3, message->octets);
+}
+
+static void take_failed(struct session *session, const struct ipc_body_failed *message)
+{
+	char text[IPC_TEXT_MAX + 1];
+
+	if (session->mail->coming) {
+		ahead_over(session);
+		return;
+	}
+	memcpy(text, ipc_tail(message), message->head.tail);
+	text[message->head.tail] = '\0';
+	if (pop3_server_want(&session->pop3) == POP3_WANT_BODY) { /* a later slice */
+		log_warning("session %llu: %s", (unsigned long long)session->node.key, text);
+		session_abort(session);
+		return;
+	}
+	mail_fail(session,
+		  message->code < POP3_CODE_COUNT ? (enum pop3_code)message->code
+						  : POP3_CODE_SYS_TEMP,
+		  text);
+}
+
+void body_ask_slice(struct session *session)
+{
+	struct mail *mail = session->mail;
+	struct ipc_slice message = {.session = session->node.key,
+				    .number = mail->body_number,
+				    .offset = mail->body_offset,
+				    .size = mail->body_left < WINDOW ? mail->body_left : WINDOW};
+	struct pop3_event none = {.type = POP3_EVENT_NONE};
+
+	mail->slice_asked = true;
+	if (session->link->unanswered >= IPC_KEEPER_CREDITS)
+		link_wait(session->link, session, &none);
+	else if (!mail_ask(session, IPC_READ_SLICE, &message))
+		session_abort(session);
+}
+
+static void take_slice(struct session *session, const struct ipc_slice *message)
+{
+	struct mail *mail = session->mail;
+
+	mail->slice_asked = false;
+	mail->body_window = mail->body_offset + message->size;
+}
+
+static size_t body_by_value(struct session *session, char *out, size_t cap)
+{
+	struct mail *mail = session->mail;
+	pop3_span in = {mail->body, mail->body_left};
+	size_t n = pop3_server_body(&session->pop3, &in, true, out, cap);
+
+	mail->body = in.data;
+	mail->body_left = in.size;
+	return n;
+}
+
+/* The next piece of a lent file, without waiting. -1: it is not in memory (asked for now), or the
+ * file is broken. */
+static ssize_t read_slice(struct session *session, char *buf, size_t size)
+{
+	struct mail *mail = session->mail;
+	struct iovec part = {buf, mail->body_left < size ? mail->body_left : size};
+	ssize_t n;
+
+	if (part.iov_len == 0)
+		return 0;
+	n = preadv2(mail->body_fd, &part, 1, (off_t)mail->body_offset, RWF_NOWAIT);
+	if (n < 0 &&
+	    (errno == EOPNOTSUPP || (errno == EAGAIN && mail->body_offset < mail->body_window)))
+		n = pread(mail->body_fd, buf, part.iov_len,
+			  (off_t)mail->body_offset); /* the keeper just read it */
+	if (n > 0)
+		return n;
+	if (n < 0 && errno == EAGAIN) {
+		body_ask_slice(session);
+		return -1;
+	}
+	log_warning("session %llu: a message became shorter while it was sent",
+		    (unsigned long long)session->node.key);
+	session_abort(session);
+	return -1;
+}
+
+/* A large message that is stored as it is sent: all but its last line break goes by sendfile. */
+static void body_by_sendfile(struct session *session)
+{
+	struct mail *mail = session->mail;
+	uint64_t size = mail->body_left - 2;
+
+	if (mail->body_offset >= mail->body_window) {
+		body_ask_slice(session);
+		return;
+	}
+	if (size > mail->body_window - mail->body_offset)
+		size = mail->body_window - mail->body_offset;
+	mail->file_size = size;
+	conn_send_file(&session->conn, mail->body_fd, mail->body_offset, size);
+}
+
+void mail_file_sent(struct session *session, bool failed)
+{
+	struct mail *mail = session->mail;
+
+	if (failed || !mail || mail->file_size > mail->body_left) {
+		session_abort(session);
+		return;
+	}
+	mail->body_offset += mail->file_size;
+	mail->body_left -= mail->file_size;
+	pop3_server_body_sent(&session->pop3, mail->file_size);
+	mail->file_size = 0;
+	session_wake(session);
+}
+
+size_t mail_body(struct session *session, char *out, size_t cap)
+{
+	struct mail *mail = session->mail;
+	size_t used = 0;
+
+	if (mail->body)
+		return body_by_value(session, out, cap);
+	if (mail->slice_asked || mail->file_size)
+		return 0;
+	if (mail->body_wire_form && mail->body_left > 2 && !mail->body_lines &&
+	    conn_can_send_file(&session->conn)) {
+		body_by_sendfile(session);
+		return 0;
+	}
+	while (pop3_server_want(&session->pop3) == POP3_WANT_BODY && cap - used >= 64) {
+		ssize_t n = read_slice(session, session->front->scratch,
+				       sizeof(session->front->scratch));
+		pop3_span in = {session->front->scratch, n > 0 ? (size_t)n : 0};
+		size_t had = in.size, wrote;
+
+		if (n < 0)
+			break;
+		wrote = pop3_server_body(&session->pop3, &in, (uint64_t)n == mail->body_left,
+					 out + used, cap - used);
+		used += wrote;
+		mail->body_offset += had - in.size;
+		mail->body_left -= had - in.size;
+		if (!wrote && had == in.size)
+			break;
+	}
+	if (pop3_server_want(&session->pop3) != POP3_WANT_BODY)
+		drop_body(mail);
+	return used;
+}
+
+void body_message(struct session *session, enum ipc_type type, const void *message, int *fds)
+{
+	if (type == IPC_BODIES)
+		take_bodies(session, message);
+	else if (type == IPC_BODY_LENT)
+		take_lent(session, message, &fds[0]);
+	else if (type == IPC_BODY_FAILED)
+		take_failed(session, message);
+	else
+		take_slice(session, message);
+}
