@@ -54,6 +54,7 @@ int receive_finish_batch(struct work *w, struct err *err)
 
 	if (w->batched == 0)
 		return 0;
+	w->batch_failed = true; /* until it has not: a flush that failed is never tried again */
 	if (t->sink->ops->settle(t->sink, err) != SINK_OK)
 		return -1;
 	for (unsigned i = 0; i < w->batched; i++) {
@@ -76,6 +77,7 @@ int receive_finish_batch(struct work *w, struct err *err)
 	}
 	w->batched = 0;
 	w->batch_octets = 0;
+	w->batch_failed = false;
 	t->dialog->wire.rate_since = 0; /* the time the disk took is not the server's */
 	return 0;
 }
@@ -258,7 +260,7 @@ static int stage(struct work *w, struct message *message, uint64_t octets, struc
 		.completes = journal_at(w->t->journal, message->entry)->state == SEEN_PARTIAL};
 	w->batch_octets += octets;
 	w->t->totals.octets += octets;
-	if (w->batched == SINK_BATCH_MAX || w->batch_octets >= BATCH_OCTETS ||
+	if (w->batched >= w->t->sink->batch || w->batch_octets >= BATCH_OCTETS ||
 	    wire_now() - w->batch_since >= BATCH_MS)
 		return receive_finish_batch(w, err);
 	return 0;

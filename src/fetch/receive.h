@@ -35,6 +35,7 @@ struct work {
 
 	struct staged_message batch[SINK_BATCH_MAX];
 	unsigned batched;
+	bool batch_failed;
 	uint64_t batch_octets;
 	int64_t batch_since;
 	int64_t last_time; /* given to a message */

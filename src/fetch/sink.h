@@ -49,6 +49,8 @@ struct sink_ops {
 
 struct sink {
 	const struct sink_ops *ops;
+	unsigned batch; /* messages between two journal entries, at most SINK_BATCH_MAX: what is
+			   delivered at once should be noted at once */
 	const struct fetch_files *files;
 };
 

@@ -89,7 +89,7 @@ int sink_command_open(const struct sink_settings *settings, struct sink **ret, s
 
 	if (!c)
 		return err_sys(err, EX_OSERR, errno, "memory");
-	c->sink = (struct sink){.ops = &command_ops, .files = settings->files};
+	c->sink = (struct sink){.ops = &command_ops, .batch = 1, .files = settings->files};
 	if (spool_init(&c->spool, settings, err) < 0 ||
 	    runner_start(settings->account, &c->runner, err) < 0) {
 		command_destroy(&c->sink);

@@ -137,7 +137,7 @@ int sink_lmtp_open(const struct sink_settings *settings, struct sink **ret, stru
 
 	if (!l)
 		return err_sys(err, EX_OSERR, errno, "memory");
-	l->sink = (struct sink){.ops = &lmtp_ops, .files = settings->files};
+	l->sink = (struct sink){.ops = &lmtp_ops, .batch = 1, .files = settings->files};
 	l->account = settings->account;
 	lmtp_client_init(&l->client);
 	if (spool_init(&l->spool, settings, err) < 0) {

@@ -291,7 +291,8 @@ int sink_maildir_open(const struct sink_settings *settings, struct journal *jour
 
 	if (!m)
 		return err_sys(err, EX_OSERR, errno, "memory");
-	m->sink = (struct sink){.ops = &maildir_ops, .files = settings->files};
+	m->sink = (struct sink){
+		.ops = &maildir_ops, .batch = SINK_BATCH_MAX, .files = settings->files};
 	m->root = m->new_dir = m->staging = m->fd = m->lock = -1;
 	m->key = settings->key;
 	sink_id(m->key, SPAN_LITERAL("account"), id);

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MBOX_BATCH 32
 #define LOCK_TRIES 150 /* times 200 ms */
 
 struct mbox_sink {
@@ -276,7 +277,7 @@ int sink_mbox_open(const struct sink_settings *settings, struct sink **ret, stru
 
 	if (!m)
 		return err_sys(err, EX_OSERR, errno, "memory");
-	m->sink = (struct sink){.ops = &mbox_ops, .files = settings->files};
+	m->sink = (struct sink){.ops = &mbox_ops, .batch = MBOX_BATCH, .files = settings->files};
 	m->fd = -1;
 	snprintf(m->path, sizeof(m->path), "%s", settings->account->target);
 	snprintf(m->dotlock, sizeof(m->dotlock), "%s.lock", m->path);

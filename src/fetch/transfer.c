@@ -220,8 +220,8 @@ int transfer_run(struct transfer *t, struct err *err)
 		t->trouble_under_pipelining =
 			t->pipelining && pop3_client_unanswered(&t->dialog->client) > 1;
 		t->sink->ops->drop(t->sink);
-		/* what is complete stays ours, whatever became of the connection */
-		if (t->dialog->closed && w->batched)
+		/* what is complete stays ours, whatever became of the rest */
+		if (!w->batch_failed)
 			receive_finish_batch(w, NULL);
 	} else {
 		rc = say_goodbye(w, err);

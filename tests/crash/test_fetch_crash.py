@@ -304,7 +304,7 @@ def read_tree(path):
             for entry in path.iterdir()}
 
 
-def fates(choices, chance, bound=4, extra=6):
+def fates(choices, chance, bound=6, extra=12):
     """All combinations when they are few; else nothing, all, and some at random."""
     ways = [(0, 1) if kind == 'folder' else (0, 1, 2, 3) for kind, _ in choices]
     total = 1

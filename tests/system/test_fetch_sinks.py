@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent / 'hostile'))
 
 from fetch_fixtures import fetcher, serve  # noqa: E402,F401
 from fetching import CANTCREAT, DATAERR, TEMPFAIL  # noqa: E402
-from hostile import letter, wire_form  # noqa: E402
+from hostile import Cut, letter, wire_form  # noqa: E402
 
 
 def test_mbox_is_one_that_others_read(fetcher, serve):
@@ -254,6 +254,30 @@ def test_a_full_disk(fetcher, serve):
         assert mail == sorted(letter(n, 100000) for n in range(20))
     finally:
         subprocess.run(['umount', disk], check=True)
+
+
+@pytest.mark.parametrize('kind', ['command', 'lmtp', 'mbox'])
+def test_what_was_delivered_is_noted_although_the_rest_fails(fetcher, serve, kind):
+    """The third message cannot be delivered, nor can any other: the first two do not come again."""
+    server, broken, lmtp = serve(), fetcher.scratch / 'broken', Lmtp()
+
+    def retr(_, number):
+        if number == '3':
+            broken.touch()
+            lmtp.answers['MAIL'] = '451 later'
+            if kind == 'mbox':
+                raise Cut
+
+    to = {'command': f'command:test ! -e {broken} || exit 127; cat > /dev/null',
+          'lmtp': f'lmtp:{lmtp.target}', 'mbox': f'mbox:{fetcher.scratch}/mbox'}[kind]
+    server.hooks['RETR'] = retr
+    fetcher.run(server, '--recipient', 'me', '--no-pipelining', to=to, expect=TEMPFAIL)
+    server.hooks.clear()
+    server.retrieved.clear()
+    broken.unlink()
+    lmtp.answers.clear()
+    fetcher.run(server, '--recipient', 'me', '--no-pipelining', to=to)
+    assert server.retrieved == ['uid-3', 'uid-4', 'uid-5']
 
 
 def test_confined(fetcher, serve):
