@@ -80,7 +80,7 @@ def check_paths(root):
     if home.count('/') > 1:
         places.add(home)
     pattern = re.compile('|'.join(re.escape(p) + r'(?![\w-])' for p in sorted(places)) +
-                         r'|(?<![\w./$}])/(?:work|workspace|builds)/\w|/tmp/b-'
+                         r'|(?<![\w./$}])/(?:workspace|builds)/\w'
                          r'|/home/(?!user\b|NAME\b)\w')
     for path in tracked(root):
         try:
