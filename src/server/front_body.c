@@ -80,6 +80,11 @@ static bool batch_may_hold(const struct batch *batch, uint32_t number)
 
 static void ask_ahead(struct session *session);
 
+static uint32_t more(uint32_t ahead)
+{
+	return !ahead ? 4 : ahead * 2 > AHEAD_MAX ? AHEAD_MAX : ahead * 2;
+}
+
 void body_event(struct session *session, const struct pop3_event *event)
 {
 	struct mail *mail = session->mail;
@@ -98,10 +103,7 @@ void body_event(struct session *session, const struct pop3_event *event)
 		ask_ahead(session);
 		return;
 	}
-	mail->ahead = !in_order                     ? 1
-		      : mail->ahead * 2 > AHEAD_MAX ? AHEAD_MAX
-		      : mail->ahead                 ? mail->ahead * 2
-						    : 4;
+	mail->ahead = in_order ? more(mail->ahead) : 1;
 	mail->body_number = event->number;
 	fetch(session, event->number);
 }
@@ -112,9 +114,8 @@ static void ask_ahead(struct session *session)
 {
 	struct mail *mail = session->mail;
 	const struct batch *batch = mail->batch;
-	uint32_t next = batch->bodies[batch->count - 1].number + 1;
-	struct ipc_fetch message = {
-		.session = session->node.key, .number = next, .count = mail->ahead};
+	uint32_t next = batch->bodies[batch->count - 1].number + 1, ahead = more(mail->ahead);
+	struct ipc_fetch message = {.session = session->node.key, .number = next, .count = ahead};
 
 	if (mail->coming || mail->next_batch || batch->next * 2 < batch->count || mail->ahead < 2 ||
 	    next > mail->count || next == mail->not_ahead ||
@@ -122,6 +123,7 @@ static void ask_ahead(struct session *session)
 		return;
 	mail->coming = mail_ask(session, IPC_FETCH, &message);
 	mail->not_ahead = next;
+	mail->ahead = ahead;
 }
 
 void body_hold(struct session *session, const struct pop3_event *event)
