@@ -41,7 +41,7 @@ struct fetch_limits {
 	uint64_t run_octets;      /* 0: none */
 	uint64_t listing_lines;   /* longest listing believed */
 	uint64_t message_refused; /* a message that goes on beyond this ends the session */
-	uint64_t minimum_rate;    /* octets a second, over a minute, while data is due */
+	uint64_t minimum_rate;    /* octets a second in a long reply, over reply_seconds */
 	uint32_t connect_seconds, reply_seconds, run_seconds;
 };
 

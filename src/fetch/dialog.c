@@ -14,6 +14,7 @@ void dialog_init(struct dialog *dialog, enum pop3_line_ends line_ends, uint64_t 
 	wire_init(&dialog->wire);
 	pop3_client_init(&dialog->client, line_ends, max_lines);
 	dialog->reply_ms = reply_ms;
+	dialog->wire.rate_window = reply_ms;
 }
 
 void dialog_finish(struct dialog *dialog)
@@ -67,6 +68,10 @@ int dialog_next(struct dialog *dialog, struct pop3_client_event *ret, struct err
 			return err_set(err, EX_PROTOCOL, "the server broke the protocol: %s",
 				       words);
 		}
+		/* between long replies a round trip may bring a few octets only */
+		if (type != POP3_CLIENT_MORE && type != POP3_CLIENT_BODY &&
+		    type != POP3_CLIENT_LINE)
+			dialog->wire.rate_since = 0;
 		if (type != POP3_CLIENT_MORE)
 			return 0;
 		got = wire_wait(&dialog->wire, dialog->reply_ms, err);

@@ -13,8 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RATE_WINDOW_MS 60000
-
 int64_t wire_now(void)
 {
 	struct timespec now;
@@ -189,7 +187,7 @@ static int check_rate(struct wire *wire, struct err *err)
 	if (!wire->rate_since) {
 		wire->rate_since = now;
 		wire->rate_octets = wire->octets_in;
-	} else if (span >= RATE_WINDOW_MS) {
+	} else if (span >= wire->rate_window) {
 		uint64_t octets = wire->octets_in - wire->rate_octets;
 
 		if (octets * 1000 < wire->minimum_rate * (uint64_t)span)

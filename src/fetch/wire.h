@@ -29,7 +29,8 @@ struct wire {
 	uint64_t octets_in, octets_out;
 	uint64_t minimum_rate;
 	int64_t run_deadline; /* ms, monotonic; 0: none */
-	int64_t rate_since;   /* the window in which the rate is measured; 0: nothing is due */
+	int64_t rate_window;  /* ms over which the rate is measured */
+	int64_t rate_since;   /* start of that window; 0: no long reply is under way */
 	uint64_t rate_octets;
 };
 

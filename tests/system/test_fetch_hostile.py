@@ -224,6 +224,29 @@ def test_threat_52_every_state_is_timed(fetcher, serve, certificate, state):
     assert len(fetcher.files()) == (1 if state in ('DELE', 'QUIT') else 0)
 
 
+def test_threat_52_a_server_below_the_minimum_rate(fetcher, serve):
+    def drip(session, _):
+        session.send(b'+OK\r\n')
+        for _ in range(2000):
+            session.send(b'a\r\n')
+            time.sleep(0.1)
+        raise Cut
+
+    server = serve([letter(1)], hooks={'RETR': drip})
+    began = time.monotonic()
+    done = fetcher.run(server, '--timeout', 2, expect=TEMPFAIL)
+    assert 'minimum-rate' in done.stderr and time.monotonic() - began < 60
+    assert fetcher.files() == [] and fetcher.staged() == []
+
+
+def test_short_replies_are_not_measured(fetcher, serve):
+    """DELEs one by one over a long way bring few octets a second, and that is all right."""
+    server = serve([letter(n, 60) for n in range(12)],
+                   hooks={'DELE': lambda s, _: time.sleep(0.4)})
+    fetcher.run(server, '--delete', '--no-pipelining', '--timeout', 2)
+    assert server.messages == []
+
+
 def test_threat_52_a_server_that_drips(fetcher, serve):
     """One octet now and then keeps no deadline of one answer busy, but the run has its own."""
     stop = threading.Event()
