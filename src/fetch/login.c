@@ -239,9 +239,9 @@ static int login_apop(struct dialog *dialog, const struct fetch_account *account
 	return event.ok ? 0 : refused(&event, "APOP", err);
 }
 
-/* Challenges and answers until +OK or -ERR. line holds the answer that goes out next. */
+/* Challenges and answers until +OK or -ERR. waiting: octets in line that answer the first. */
 static int exchange(struct dialog *dialog, struct fetch_sasl *sasl, const char *mechanism,
-		    char *line, size_t cap, struct err *err)
+		    char *line, size_t cap, int waiting, struct err *err)
 {
 	struct pop3_client_event event;
 	struct err why = {0};
@@ -258,7 +258,8 @@ static int exchange(struct dialog *dialog, struct fetch_sasl *sasl, const char *
 			return err_set(err, EX_NOPERM,
 				       "the server skipped its proof that it knows the password");
 		}
-		n = fetch_sasl_step(sasl, event.text, line, cap, &why);
+		n = waiting ? waiting : fetch_sasl_step(sasl, event.text, line, cap, &why);
+		waiting = 0;
 		if (n < 0) { /* cancelled politely; its answer does not matter */
 			dialog_ask(dialog, POP3_SASL, SPAN_LITERAL("*"), &event, NULL);
 			if (err)
@@ -271,27 +272,32 @@ static int exchange(struct dialog *dialog, struct fetch_sasl *sasl, const char *
 	return err_set(err, EX_PROTOCOL, "the server's login exchange does not end");
 }
 
-/* Mechanisms in which the client speaks first: their first answer goes along with AUTH if the line
- * stays short (RFC 5034). */
+/*
+ * Mechanisms in which the client speaks first: their first answer goes along with AUTH if the line
+ * stays short (RFC 5034); else it waits for an empty challenge. Returns how long the waiting answer
+ * is, in line; -1.
+ */
 static int begin(struct dialog *dialog, struct fetch_sasl *sasl, const char *mechanism, char *line,
 		 size_t cap, struct err *err)
 {
 	bool speaks_first = strcmp(mechanism, "CRAM-MD5") != 0 && strcmp(mechanism, "LOGIN") != 0;
-	size_t head = (size_t)snprintf(line, cap, "%s ", mechanism);
-	int n;
+	char command[POP3_COMMAND_MAX];
+	int n = 0, used;
 
-	if (!speaks_first)
-		return dialog_send(dialog, POP3_AUTH, 0, 0, (pop3_span){line, head - 1}, err);
-	n = fetch_sasl_step(sasl, (pop3_span){"", 0}, line + head, cap - head, err);
+	if (speaks_first)
+		n = fetch_sasl_step(sasl, (pop3_span){"", 0}, line, cap, err);
 	if (n < 0)
 		return -1;
-	if (n == 0)
-		line[head + (size_t)n++] = '=';
-	if (head + (size_t)n + 7 <= POP3_COMMAND_MAX)
-		return dialog_send(dialog, POP3_AUTH, 0, 0, (pop3_span){line, head + (size_t)n},
-				   err);
-	return err_set(err, EX_DATAERR,
-		       "user name and password are too long for this server's AUTH %s", mechanism);
+	used = speaks_first ? snprintf(command, sizeof(command), "%s %s", mechanism, n ? line : "=")
+			    : snprintf(command, sizeof(command), "%s", mechanism);
+	if (used + 7 <= POP3_COMMAND_MAX) /* with "AUTH " and CRLF */
+		n = 0;
+	else
+		used = (int)strlen(mechanism);
+	if (dialog_send(dialog, POP3_AUTH, 0, 0, (pop3_span){command, (size_t)used}, err))
+		n = -1;
+	wipe(command, sizeof(command));
+	return n;
 }
 
 static int login_sasl(struct dialog *dialog, const struct fetch_account *account,
@@ -312,8 +318,8 @@ static int login_sasl(struct dialog *dialog, const struct fetch_account *account
 	if (fetch_sasl_start(&settings, &sasl, err) < 0)
 		return -1;
 	rc = begin(dialog, sasl, mechanism, line, sizeof(line), err);
-	if (rc == 0)
-		rc = exchange(dialog, sasl, mechanism, line, sizeof(line), err);
+	if (rc >= 0)
+		rc = exchange(dialog, sasl, mechanism, line, sizeof(line), rc, err);
 	wipe(line, sizeof(line));
 	fetch_sasl_finish(sasl);
 	return rc;

@@ -197,6 +197,16 @@ def test_spaces_and_length_of_passwords(fetcher, serve):
                 fetcher.run(server, '--auth', auth)
 
 
+@pytest.mark.parametrize('mechanism', ['PLAIN', 'SCRAM-SHA-256', 'LOGIN', 'CRAM-MD5'])
+def test_a_password_too_long_for_a_command_line(fetcher, serve, mechanism):
+    password = 'long ' * 200
+    fetcher.password_file.write_text(password + '\n')
+    server = serve(password=password, mechanisms=(mechanism,))
+    fetcher.run(server)
+    assert len(fetcher.files()) == 5
+    assert all(len(c) <= 253 for c in server.commands() if c.startswith('AUTH'))
+
+
 def test_capabilities_are_not_asked_for_twice(fetcher, serve):
     server = serve()
     fetcher.run(server)

@@ -34,7 +34,8 @@ def age(fetcher, days):
             out.append(batch + head + b'%08x\n' % crc32c(batch + head))
             batch = b''
         else:
-            batch += re.sub(rb'^S (\d+) ', lambda m: b'S %d ' % (int(m[1]) - days * 86400 * 10**6), line)
+            batch += re.sub(rb'^S (\d+) ',
+                            lambda m: b'S %d ' % (int(m[1]) - days * 86400 * 10**6), line)
     journal.write_bytes(b''.join(out))
 
 
