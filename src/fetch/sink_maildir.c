@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define SYNCFS_FROM 16
-#define SYNCFS_MS_EACH 4
+#define CHEAP_US 250 /* a message: not worth looking for something better */
 #define WRITE_BEHIND_EACH (1u << 20)
 
 static enum sink_result trouble(struct err *err, const char *doing)
@@ -139,24 +139,42 @@ static enum sink_result flush_each(struct maildir_sink *m, struct err *err)
 	return SINK_OK;
 }
 
+static enum sink_result flush_all(struct maildir_sink *m, struct err *err)
+{
+	if (m->sink.files->syncfs(m->staging) < 0)
+		return trouble(err, "cannot flush the Maildir's filesystem");
+	return SINK_OK;
+}
+
 /*
- * Files and the folder that names them. For many small files one syncfs is worth a hundred fsyncs,
- * unless others are writing much to the same filesystem: what took too long is not done again.
+ * For many small files one syncfs is worth a hundred fsyncs, unless others are writing much to the
+ * same filesystem. So when it takes long the other way is tried, and from then on the cheaper one.
  */
+static bool prefer_all(const struct maildir_sink *m)
+{
+	if (m->batched < SYNCFS_FROM)
+		return false;
+	if (!m->cost_each)
+		return m->cost_all < CHEAP_US;
+	return m->cost_all < m->cost_each;
+}
+
+/* Files and the folder that names them. */
 static enum sink_result maildir_settle(struct sink *sink, struct err *err)
 {
 	struct maildir_sink *m = (struct maildir_sink *)sink;
-	enum sink_result result = SINK_OK;
-	int64_t began;
+	bool all = prefer_all(m);
+	int64_t began = wire_now(), each;
+	enum sink_result result;
 
-	if (m->batched >= SYNCFS_FROM && !m->syncfs_slow) {
-		began = wire_now();
-		if (sink->files->syncfs(m->staging) < 0)
-			result = trouble(err, "cannot flush the Maildir's filesystem");
-		m->syncfs_slow = wire_now() - began > (int64_t)m->batched * SYNCFS_MS_EACH;
-	} else if (m->batched) {
-		result = flush_each(m, err);
-	}
+	if (m->batched == 0)
+		return SINK_OK;
+	result = all ? flush_all(m, err) : flush_each(m, err);
+	each = (wire_now() - began) * 1000 / m->batched;
+	if (all)
+		m->cost_all = each;
+	else if (m->batched >= SYNCFS_FROM)
+		m->cost_each = each + 1;
 	for (unsigned i = 0; result == SINK_OK && i < m->batched; i++) {
 		sink->files->close(m->batch[i].fd);
 		m->batch[i].fd = -1;

@@ -28,7 +28,7 @@ struct maildir_sink {
 	char buffer[16384];
 	struct staged batch[SINK_BATCH_MAX];
 	unsigned batched;
-	bool syncfs_slow;
+	int64_t cost_all, cost_each; /* µs a message, of the two ways to flush; 0: not known */
 
 	char (*present)[SINK_ID_SIZE]; /* ids found by sink_maildir_scan, sorted */
 	size_t present_count, present_capacity;
