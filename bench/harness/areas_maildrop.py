@@ -27,7 +27,8 @@ def to_stat(report):
 
 def all_steps(report):
     """A whole session without the load generator's own parsing of the listings."""
-    return sum(report[step]["max"] for step in ("greeting", "login", "stat", "uidl", "list", "quit"))
+    steps = ("greeting", "login", "stat", "uidl", "list", "quit")
+    return sum(report[step]["max"] for step in steps)
 
 
 def _stop(servers):
@@ -145,7 +146,7 @@ def million(bench):
 
 
 def quit_time(bench):
-    """10,000 messages fetched and marked; how long QUIT takes. Real copies of the mail each time."""
+    """10,000 messages fetched and marked; how long QUIT takes. Real copies each time."""
     count = 10_000
     servers = with_popa3d(bench, subjects(bench))
     for server in servers:

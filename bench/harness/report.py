@@ -66,8 +66,8 @@ def scaling_table(details):
 def markdown(bench, verdicts, machine, title):
     cores = bench.cores.describe()
     lines = [f"# {title}", "",
-             f"{bench.date}: {machine['processor']}, {cores['all']} cores (server {cores['server']}, load "
-             f"{cores['load']}), {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
+             f"{bench.date}: {machine['processor']}, {cores['all']} cores (server "
+             f"{cores['server']}, load {cores['load']}), {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
              f"{machine['system']}; medians of {bench.rounds} rounds"
              f"{', quick run' if bench.quick else ''}.", ""]
     if verdicts:

@@ -245,5 +245,5 @@ class Valija(Server):
 
 
 def settle():
-    """Gives the kernel a moment to finish what the last round left (closing sockets, write-back)."""
+    """Gives the kernel a moment to finish what the last round left (sockets, write-back)."""
     time.sleep(0.2)

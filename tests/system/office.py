@@ -50,7 +50,7 @@ GIVEN = set()
 
 
 def free_port():
-    """A port nobody listens on, from below the range the kernel gives out to others; never twice."""
+    """A port nobody listens on, from below the range the kernel gives to others; never twice."""
     while True:
         port = random.SystemRandom().randrange(10000, 32000)
         if port in GIVEN:
