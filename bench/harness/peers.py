@@ -1,8 +1,8 @@
 """The servers that ours is measured against, each at its best configuration that we know.
 
 Dovecot comes from its Debian packages. popa3d, Courier and Cyrus would conflict with it there:
-their packages are fetched and unpacked into a folder, not installed, and run in namespaces of their own
-(mounts for their fixed paths, a network for their fixed ports), which needs root.
+their packages are fetched and unpacked into a folder, not installed, and run in namespaces of
+their own (mounts for their fixed paths, a network for their fixed ports), which needs root.
 """
 
 import glob

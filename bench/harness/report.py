@@ -67,8 +67,8 @@ def markdown(bench, verdicts, machine, title):
     cores = bench.cores.describe()
     lines = [f"# {title}", "",
              f"{bench.date}: {machine['processor']}, {cores['all']} cores (server "
-             f"{cores['server']}, load {cores['load']}), {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
-             f"{machine['system']}; medians of {bench.rounds} rounds"
+             f"{cores['server']}, load {cores['load']}), {machine['memory_gib']} GiB, Linux "
+             f"{machine['kernel']}, {machine['system']}; medians of {bench.rounds} rounds"
              f"{', quick run' if bench.quick else ''}.", ""]
     if verdicts:
         met = sum(v["met"] for v in verdicts)
