@@ -7,18 +7,11 @@ import time
 
 import office as post
 import pytest
-from office import NOBODY, PASSWORD
+from office import NOBODY, PASSWORD, wait_until
 from pop import Closed, Pop, login_within
 from wire import wire_form
 
 MAIL = [b'Subject: %d\n\nbody %d\n' % (n, n) for n in range(1, 4)]
-
-
-def wait_until(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, 'it did not come true in time'
-        time.sleep(0.01)
 
 
 def serves_within(office, seconds):
@@ -70,7 +63,7 @@ def test_threat_39_any_child_may_be_killed_at_any_time(make_office, connect, mom
             client.close()
         count, _ = serves_within(office, slowness() + 2)
         assert count == 3, f'killing {kind} deleted something'
-        assert len(office.files('demo')) == 3
+        office.has_files('demo', 3)
         wait_until(lambda: {*office.children().values()} >= kinds - {kind})
     assert office.process.poll() is None
 
@@ -321,7 +314,7 @@ def test_without_root_everything_works_and_the_log_says_what_is_missing(make_off
     assert [client.retr(n) for n in (1, 2, 3)] == [wire_form(m) for m in MAIL]
     client.ok('DELE 2')
     client.quit()
-    assert len(office.files('demo')) == 2 or login_within(connect, office, 'demo').stat()[0] == 2
+    office.has_files('demo', 2)
     assert 'root' in office.log_text()
 
 

@@ -433,7 +433,7 @@ def test_threat_37_any_end_but_quit_deletes_nothing(shared, user, connect, cut, 
         pass
     again = login_within(connect, shared, user)
     assert again.stat()[0] == 4
-    assert len(shared.files(user)) == 4
+    shared.has_files(user, 4)
 
 
 # TLS in the middle

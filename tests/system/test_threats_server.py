@@ -539,7 +539,7 @@ def test_threat_38_a_quit_that_cannot_delete_says_so(make_office, connect, need_
         set_immutable(immutable, False)
     assert reply.startswith('-ERR'), reply
     assert client.closed() == b''
-    assert len(office.files('demo')) == 3
+    office.has_files('demo', 3)
     assert login_within(connect, office, 'demo').stat()[0] == 3
 
 
