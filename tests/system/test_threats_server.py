@@ -185,8 +185,8 @@ def test_threat_16_cancelled_exchanges_leave_nothing_behind(make_office, connect
     def cancel(times):
         for n in range(times):
             client.send(f'AUTH {mechanisms[n % len(mechanisms)]}\r\n*\r\n')
-            while not (reply := client.line()).startswith('-ERR'):
-                assert reply.startswith('+ ')
+            assert client.line().startswith('+ ')
+            assert client.line().startswith('-ERR')
     cancel(400)
     before = memory(office)
     cancel(3000)
