@@ -188,7 +188,8 @@ verbose = 1
             prefix = ['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups']
         for left in (3, 2, 1, 0):
             try:
-                self.run(*prefix, 'getmail', '--getmaildir', self.folder, '--rcfile', rc, timeout=25)
+                self.run(*prefix, 'getmail', '--getmaildir', self.folder, '--rcfile', rc,
+                         timeout=25)
                 break
             except subprocess.TimeoutExpired:
                 assert left, 'it hung each time'
