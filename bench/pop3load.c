@@ -211,6 +211,7 @@ static void set_up(struct run *run, int argc, char **argv)
 	load->password = net_option(argc, argv, "password", "secret");
 	load->first = (unsigned)net_number(argc, argv, "first", 0);
 	load->sources = (unsigned)net_number(argc, argv, "sources", 0);
+	load->source = (unsigned)net_number(argc, argv, "source", 1);
 	load->window = (unsigned)net_number(argc, argv, "window", 1);
 	load->max_messages = (unsigned)net_number(argc, argv, "messages", 0);
 	script_parse(&load->script, net_option(argc, argv, "script", "login,stat,quit"));

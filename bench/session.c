@@ -533,7 +533,8 @@ void session_start(struct session *s, uint64_t began)
 	load->starting++;
 	load->alive++;
 	s->state = SESSION_CONNECT;
-	s->fd = net_connect(&load->address, load->sources ? 1 + s->slot % load->sources : 0);
+	s->fd = net_connect(&load->address,
+			    load->sources ? load->source + s->slot % load->sources : 0);
 	if (s->fd < 0)
 		fail(s, "connecting: %s", strerror(errno));
 	else

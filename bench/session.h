@@ -24,7 +24,7 @@ struct load {
 	struct script script;
 	const char *users; /* a user's name without its six digits */
 	const char *password;
-	unsigned first, sources, window, laps, max_messages;
+	unsigned first, source, sources, window, laps, max_messages;
 	int epoll;
 	bool late;     /* parse a listing only when all of it is there */
 	bool quickack; /* acknowledge at once, for servers that wait for it (Nagle) */

@@ -244,6 +244,15 @@ class Valija(Server):
                 shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
 
+def may_raise_limit():
+    """Whether this process has CAP_SYS_RESOURCE, which root in a container may lack."""
+    with open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> 24 & 1)
+    return False
+
+
 def settle():
     """Gives the kernel a moment to finish what the last round left (sockets, write-back)."""
     time.sleep(0.2)
