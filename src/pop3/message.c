@@ -8,6 +8,9 @@
 
 #include <assert.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 static size_t min_size(size_t a, size_t b)
 {
@@ -25,28 +28,67 @@ void pop3_counter_init(struct pop3_counter *counter)
 	*counter = (struct pop3_counter){.wire_form = true, .at_line_start = true};
 }
 
+/* What is looked for in n octets that have one in front of them: line breaks without CR, lines that
+ * begin with a dot. Lanes of octets count up to 255, then they are added up. */
+#define LANES 16
+
+typedef unsigned char lanes __attribute__((vector_size(LANES)));
+
+static uint64_t add_up(lanes counts)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < LANES; i++)
+		sum += counts[i];
+	return sum;
+}
+
+static lanes load_lanes(const char *p)
+{
+	lanes v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static uint64_t count_bare(const char *p, size_t n, bool *dots)
+{
+	uint64_t bare = 0;
+	lanes dotted = {0};
+
+	while (n >= LANES) {
+		lanes counts = {0};
+		size_t turns = min_size(n / LANES, 255);
+
+		n -= turns * LANES;
+		for (; turns != 0; turns--, p += LANES) {
+			lanes now = load_lanes(p), before = load_lanes(p - 1);
+
+			counts -= (lanes)(now == '\n') & (lanes)(before != '\r');
+			dotted |= (lanes)(now == '.') & (lanes)(before == '\n');
+		}
+		bare += add_up(counts);
+	}
+	*dots = *dots || add_up(dotted) != 0;
+	for (; n != 0; n--, p++) {
+		bare += p[0] == '\n' && p[-1] != '\r';
+		*dots = *dots || (p[0] == '.' && p[-1] == '\n');
+	}
+	return bare;
+}
+
 void pop3_counter_feed(struct pop3_counter *counter, pop3_span stored)
 {
 	if (stored.size == 0)
 		return;
-	const char *p = stored.data, *end = p + stored.size;
-	uint64_t bare = 0;
+	const char *p = stored.data;
+	uint64_t bare = *p == '\n' && !counter->last_cr;
 
-	while (p < end) {
-		if (counter->at_line_start && *p == '.')
-			counter->dots = true;
-		const char *lf = memchr(p, '\n', (size_t)(end - p));
-		const char *stop = lf != NULL ? lf : end;
-
-		if (stop > p)
-			counter->last_cr = stop[-1] == '\r';
-		counter->at_line_start = lf != NULL;
-		if (lf == NULL)
-			break;
-		bare += !counter->last_cr;
-		counter->last_cr = false;
-		p = lf + 1;
-	}
+	if (counter->at_line_start && *p == '.')
+		counter->dots = true;
+	bare += count_bare(p + 1, stored.size - 1, &counter->dots);
+	counter->at_line_start = p[stored.size - 1] == '\n';
+	counter->last_cr = p[stored.size - 1] == '\r';
 	counter->stored += stored.size;
 	counter->octets += stored.size + bare;
 	if (bare != 0)
@@ -106,6 +148,34 @@ static void copy_run(char *out, size_t room, const char *in, size_t available, s
 		memcpy(out + i, in + i, 16);
 }
 
+/* Copies up to the next LF, at most n octets; may write up to 15 more, within n. Returns how many;
+ * *found: an LF stands behind them. */
+static size_t copy_line(char *out, const char *in, size_t n, bool *found)
+{
+	const char *lf;
+	size_t at = 0;
+
+#if defined(__SSE2__)
+	for (; n - at >= 16; at += 16) {
+		__m128i block = _mm_loadu_si128((const __m128i *)(const void *)(in + at));
+		int mask = _mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8('\n')));
+
+		_mm_storeu_si128((__m128i *)(void *)(out + at), block);
+		if (mask != 0) {
+			*found = true;
+			return at + (size_t)__builtin_ctz((unsigned)mask);
+		}
+	}
+#endif
+	lf = n != at ? memchr(in + at, '\n', n - at) : NULL;
+	*found = lf != NULL;
+	if (lf != NULL)
+		n = (size_t)(lf - in);
+	if (n != at)
+		memcpy(out + at, in + at, n - at);
+	return n;
+}
+
 size_t pop3_encoder_run(struct pop3_encoder *encoder, pop3_span *in, char *out, size_t cap)
 {
 	if (in->size == 0)
@@ -126,19 +196,15 @@ size_t pop3_encoder_run(struct pop3_encoder *encoder, pop3_span *in, char *out, 
 			state = ENC_LINE;
 			continue;
 		}
-		size_t available = (size_t)(end - p), room = (size_t)(limit - o);
-		size_t n = min_size(available, room);
-		const char *lf = n != 0 ? memchr(p, '\n', n) : NULL;
+		bool lf;
+		size_t n = copy_line(o, p, min_size((size_t)(end - p), (size_t)(limit - o)), &lf);
 
-		if (lf != NULL)
-			n = (size_t)(lf - p);
 		if (n != 0) {
-			copy_run(o, room, p, available, n);
 			p += n;
 			o += n;
 			state = after_content(state, n, p[-1]);
 		}
-		if (lf == NULL) {
+		if (!lf) {
 			if (o == limit)
 				break;
 			continue;
