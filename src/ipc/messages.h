@@ -31,6 +31,7 @@ enum ipc_role {
 #define IPC_TEXT_MAX 512
 #define IPC_SASL_MAX 16384
 #define IPC_BATCH_MAX 65536     /* octets of bodies in one packet */
+#define IPC_NO_SLOT UINT32_MAX
 #define IPC_NUMBERS_MAX 8192    /* message numbers in one DELETE */
 #define IPC_RECIPIENTS_MAX 1024 /* of one DELIVER */
 #define IPC_HEADERS_MAX 4096
@@ -159,6 +160,9 @@ struct ipc_recipient_open { /* tail: user, home, address */
 };
 
 /* keeper → front */
+struct ipc_arena { /* fd: memory for bodies, see server/arena.h */
+	struct ipc_head head;
+};
 struct ipc_opened { /* fds: base, delta */
 	struct ipc_head head;
 	uint64_t session, delta_size, octets;
@@ -168,10 +172,11 @@ struct ipc_body {
 	uint64_t octets;
 	uint32_t number, stored;
 };
-struct ipc_bodies { /* tail: count × struct ipc_body, then the octets in that order */
+struct ipc_bodies { /* tail: count × struct ipc_body, then, unless in_slot, the octets in that order */
 	struct ipc_head head;
 	uint64_t session;
-	uint32_t count, unused;
+	uint32_t count;
+	uint32_t in_slot; /* the octets are in the slot that FETCH named */
 };
 struct ipc_body_lent { /* fd: the message */
 	struct ipc_head head;
@@ -195,6 +200,8 @@ struct ipc_fetch {
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t number, count; /* this one, and up to count - 1 following ones if they are small */
+	uint32_t slot; /* of the arena, for their octets; IPC_NO_SLOT: they come in the packet */
+	uint32_t unused;
 };
 struct ipc_delete { /* tail: uint32_t numbers, ascending over all DELETEs of a session */
 	struct ipc_head head;
@@ -252,6 +259,7 @@ struct ipc_transaction { /* FORGET */
 	  IPC_TEXT_MAX)                                                                           \
 	X(OPEN, ipc_open, FROM(AUTH), FROM(KEEPER), 0, 0, 2 * IPC_TEXT_MAX)                       \
 	X(RCPT_OPEN, ipc_recipient_open, FROM(AUTH), FROM(KEEPER), 0, 0, 3 * IPC_TEXT_MAX)        \
+	X(ARENA, ipc_arena, FROM(KEEPER), FROM(FRONT), 1, 1, 0)                                   \
 	X(OPENED, ipc_opened, FROM(KEEPER), FROM(FRONT), 2, 2, 0)                                 \
 	X(OPEN_FAILED, ipc_answer, FROM(KEEPER), FROM(FRONT), 0, 0, IPC_TEXT_MAX)                 \
 	X(BODIES, ipc_bodies, FROM(KEEPER), FROM(FRONT), 0, 0, IPC_BATCH_MAX + 8192)              \

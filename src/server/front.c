@@ -72,6 +72,7 @@ static void peer_gone(struct peer *peer)
 		session_abort(
 			session); /* its keeper is gone, the lock with it: nothing was deleted */
 	}
+	arena_release(link->arena);
 	free(link);
 }
 

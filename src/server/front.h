@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "maildrop/index_view.h"
 #include "server/accept.h"
+#include "server/arena.h"
 #include "server/child.h"
 #include "sys/conn.h"
 
@@ -23,6 +24,7 @@ struct link {
 	struct peer *peer;
 	struct session *waiting, **waiting_tail;
 	struct session *sessions; /* keepers: those whose maildrop it holds */
+	struct arena *arena;      /* keepers: where small messages come; NULL: in packets */
 	unsigned unanswered;
 };
 
@@ -50,7 +52,8 @@ struct front {
 struct batch {
 	uint32_t count, next; /* next: index of the first one not asked for yet */
 	uint32_t offset;      /* of that one's octets */
-	char *octets;
+	const char *octets;
+	struct arena_lease lease; /* where they are; none: behind bodies */
 	struct ipc_body bodies[];
 };
 
@@ -64,6 +67,7 @@ struct mail {
 	struct index_entry *entries; /* a piece of a listing, while one goes out */
 	struct index_view *view;     /* NULL: not looked at yet, or put away while idle */
 	struct batch *batch, *next_batch;
+	struct arena_lease lease; /* for the one that was asked for */
 	struct pop3_event held; /* waits for what is coming ahead; NONE: nothing does */
 	uint32_t not_ahead;     /* asked for ahead already */
 	bool coming;            /* a batch nobody has asked for yet */

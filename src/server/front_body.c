@@ -25,10 +25,18 @@ static void drop_body(struct mail *mail)
 	mail->body_left = 0;
 }
 
+static void free_batch(struct batch *batch)
+{
+	if (!batch)
+		return;
+	arena_give(&batch->lease);
+	free(batch);
+}
+
 void body_give_back(struct mail *mail)
 {
-	free(mail->batch);
-	free(mail->next_batch);
+	free_batch(mail->batch);
+	free_batch(mail->next_batch);
 	mail->batch = mail->next_batch = NULL;
 	mail->not_ahead = 0;
 }
@@ -37,16 +45,26 @@ void body_forget(struct mail *mail)
 {
 	drop_body(mail);
 	body_give_back(mail);
+	arena_give(&mail->lease);
+}
+
+/* A slot is taken for what comes by value; without one it comes in the packet. */
+static bool ask(struct session *session, uint32_t number, uint32_t count)
+{
+	struct mail *mail = session->mail;
+	struct ipc_fetch message = {
+		.session = session->node.key, .number = number, .count = count};
+
+	arena_give(&mail->lease);
+	mail->lease = arena_take(session->link->arena);
+	message.slot = mail->lease.arena ? mail->lease.number : IPC_NO_SLOT;
+	return mail_ask(session, IPC_FETCH, &message);
 }
 
 static void fetch(struct session *session, uint32_t number)
 {
-	struct mail *mail = session->mail;
-	struct ipc_fetch message = {
-		.session = session->node.key, .number = number, .count = mail->ahead};
-
-	body_give_back(mail);
-	if (!mail_ask(session, IPC_FETCH, &message))
+	body_give_back(session->mail);
+	if (!ask(session, number, session->mail->ahead))
 		mail_fail(session, POP3_CODE_SYS_TEMP, mail_unreadable);
 }
 
@@ -82,7 +100,7 @@ static void ask_ahead(struct session *session);
 
 static uint32_t more(uint32_t ahead)
 {
-	return !ahead ? 4 : ahead * 2 > AHEAD_MAX ? AHEAD_MAX : ahead * 2;
+	return !ahead ? 8 : ahead * 4 > AHEAD_MAX ? AHEAD_MAX : ahead * 4;
 }
 
 void body_event(struct session *session, const struct pop3_event *event)
@@ -94,7 +112,7 @@ void body_event(struct session *session, const struct pop3_event *event)
 	mail->body_lines = event->type == POP3_EVENT_TOP;
 	mail->last = event->number;
 	if (!batch_may_hold(mail->batch, event->number) && mail->next_batch) {
-		free(mail->batch);
+		free_batch(mail->batch);
 		mail->batch = mail->next_batch;
 		mail->next_batch = NULL;
 	}
@@ -115,13 +133,12 @@ static void ask_ahead(struct session *session)
 	struct mail *mail = session->mail;
 	const struct batch *batch = mail->batch;
 	uint32_t next = batch->bodies[batch->count - 1].number + 1, ahead = more(mail->ahead);
-	struct ipc_fetch message = {.session = session->node.key, .number = next, .count = ahead};
 
 	if (mail->coming || mail->next_batch || batch->next * 2 < batch->count || mail->ahead < 2 ||
 	    next > mail->count || next == mail->not_ahead ||
 	    session->link->unanswered >= IPC_KEEPER_CREDITS)
 		return;
-	mail->coming = mail_ask(session, IPC_FETCH, &message);
+	mail->coming = ask(session, next, ahead);
 	mail->not_ahead = next;
 	mail->ahead = ahead;
 }
@@ -143,7 +160,8 @@ static void ahead_over(struct session *session)
 		mail_event(session, &event);
 }
 
-static bool batch_good(const struct ipc_bodies *message, const struct ipc_body *bodies)
+static bool batch_good(const struct ipc_bodies *message, const struct ipc_body *bodies,
+		       const struct arena_lease *lease)
 {
 	uint64_t octets = 0, table = (uint64_t)message->count * sizeof(*bodies);
 
@@ -151,7 +169,32 @@ static bool batch_good(const struct ipc_bodies *message, const struct ipc_body *
 		return false;
 	for (uint32_t i = 0; i < message->count; i++)
 		octets += bodies[i].stored;
+	if (message->in_slot)
+		return lease->arena && octets <= ARENA_SLOT_SIZE && table == message->head.tail;
 	return table + octets == message->head.tail;
+}
+
+/* Takes over what the lease of the request holds, or copies the packet. */
+static struct batch *make_batch(struct mail *mail, const struct ipc_bodies *message,
+				const struct ipc_body *bodies)
+{
+	struct batch *batch = malloc(sizeof(*batch) + message->head.tail);
+
+	if (!batch)
+		return NULL;
+	batch->count = message->count;
+	batch->next = batch->offset = 0;
+	memcpy(batch->bodies, bodies, message->head.tail);
+	batch->octets = (const char *)&batch->bodies[message->count];
+	batch->lease = (struct arena_lease){0};
+	if (!message->in_slot) {
+		arena_give(&mail->lease);
+		return batch;
+	}
+	batch->lease = mail->lease;
+	mail->lease.arena = NULL;
+	batch->octets = arena_octets(&batch->lease);
+	return batch;
 }
 
 static void take_bodies(struct session *session, const struct ipc_bodies *message)
@@ -160,19 +203,15 @@ static void take_bodies(struct session *session, const struct ipc_bodies *messag
 	struct mail *mail = session->mail;
 	struct batch *batch;
 
-	if (!batch_good(message, bodies)) {
+	if (!batch_good(message, bodies, &mail->lease)) {
 		peer_break(session->link->peer, "bodies that do not add up");
 		return;
 	}
-	batch = malloc(sizeof(*batch) + message->head.tail);
+	batch = make_batch(mail, message, bodies);
 	if (!batch) {
 		session_abort(session);
 		return;
 	}
-	batch->count = message->count;
-	batch->next = batch->offset = 0;
-	memcpy(batch->bodies, bodies, message->head.tail);
-	batch->octets = (char *)&batch->bodies[message->count];
 	if (mail->coming) {
 		mail->next_batch = batch;
 		ahead_over(session);
@@ -353,9 +392,12 @@ size_t mail_body(struct session *session, char *out, size_t cap)
 
 void body_message(struct session *session, enum ipc_type type, const void *message, int *fds)
 {
-	if (type == IPC_BODIES)
+	if (type == IPC_BODIES) {
 		take_bodies(session, message);
-	else if (type == IPC_BODY_LENT)
+		return;
+	}
+	arena_give(&session->mail->lease); /* nothing came in it */
+	if (type == IPC_BODY_LENT)
 		take_lent(session, message, &fds[0]);
 	else if (type == IPC_BODY_FAILED)
 		take_failed(session, message);

@@ -397,10 +397,16 @@ static void take_open_failed(struct session *session, const struct ipc_answer *m
 void mail_message(struct link *keeper, enum ipc_type type, const void *message, int *fds)
 {
 	struct front *front = keeper->peer->child->state;
-	struct table_node *node =
-		table_find(&front->sessions, ((const struct ipc_session *)message)->session);
-	struct session *session = node ? CONTAINER(node, struct session, node) : NULL;
+	struct table_node *node;
+	struct session *session;
 
+	if (type == IPC_ARENA) {
+		if (!keeper->arena)
+			keeper->arena = arena_open(fds[0]);
+		return;
+	}
+	node = table_find(&front->sessions, ((const struct ipc_session *)message)->session);
+	session = node ? CONTAINER(node, struct session, node) : NULL;
 	if (type == IPC_OPENED) {
 		mail_opened(keeper, message, fds);
 		return;

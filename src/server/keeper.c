@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #define JOBS_MAX (1u << 20)
 
@@ -67,6 +68,20 @@ void keeper_job_over(struct keeper *keeper)
 	check_drained(keeper, NULL);
 }
 
+/* Memory for bodies; a front that gets none takes them from packets. */
+static struct arena *share_arena(struct peer *front)
+{
+	struct ipc_arena message = {0};
+	int fd;
+	struct arena *arena = arena_create(&fd);
+
+	if (!arena)
+		return NULL;
+	ipc_send(&front->chan, IPC_ARENA, &message, NULL, 0, &fd, 1);
+	close(fd);
+	return arena;
+}
+
 static void peer_up(struct peer *peer)
 {
 	struct keeper_front *front;
@@ -80,6 +95,7 @@ static void peer_up(struct peer *peer)
 	}
 	table_init(&front->sessions);
 	table_init(&front->transactions);
+	front->arena = peer->role == ROLE_FRONT ? share_arena(peer) : NULL;
 	peer->data = front;
 }
 
@@ -92,6 +108,7 @@ static void peer_gone(struct peer *peer)
 		keeper_transactions_end(peer);
 		table_finish(&front->sessions);
 		table_finish(&front->transactions);
+		arena_release(front->arena);
 		free(front);
 	}
 	check_drained(peer->child->state, peer);

@@ -10,6 +10,7 @@
 
 #include "base/table.h"
 #include "maildrop/maildrop.h"
+#include "server/arena.h"
 #include "server/child.h"
 #include "sys/workers.h"
 
@@ -39,6 +40,7 @@ struct home {
 
 /* What a front has at a keeper. */
 struct keeper_front {
+	struct arena *arena;       /* POP3: for bodies; NULL: none */
 	struct table sessions;     /* POP3: key session */
 	struct table transactions; /* LMTP: key session */
 };

@@ -22,7 +22,8 @@ struct body_job {
 	struct keeper_session *session;
 	uint32_t number, count;    /* asked for */
 	uint32_t ready;            /* bodies by value */
-	uint32_t used;             /* octets of data */
+	uint32_t used, room;       /* octets of them; how many there may be */
+	char *octets;              /* data, or a slot of the front's arena */
 	struct maildrop_body lent; /* fd -1: none */
 	uint64_t window;
 	uint64_t slice_offset, slice_size; /* a READ_SLICE if slice_size */
@@ -81,9 +82,9 @@ static bool as_announced(const struct maildrop_body *body, const char *data)
 static bool add_body(struct body_job *job, uint32_t number, const struct maildrop_body *body,
 		     bool now)
 {
-	char *to = job->data + job->used;
+	char *to = job->octets + job->used;
 
-	if (body->stored > SMALL_MAX || body->stored > IPC_BATCH_MAX - job->used)
+	if (body->stored > SMALL_MAX || body->stored > job->room - job->used)
 		return false;
 	if (read_whole(body, to, now) < 0 || !as_announced(body, to)) {
 		if (now)
@@ -144,11 +145,13 @@ static void send_failed(struct peer *front, const struct body_job *job)
 
 static void send_bodies(struct peer *front, struct body_job *job)
 {
-	struct ipc_bodies message = {.session = job->session->node.key, .count = job->ready};
+	struct ipc_bodies message = {.session = job->session->node.key,
+				     .count = job->ready,
+				     .in_slot = job->octets != job->data};
 	struct iovec tail[2] = {{job->bodies, job->ready * sizeof(job->bodies[0])},
 				{job->data, job->used}};
 
-	peer_send(front, IPC_BODIES, &message, tail, 2, NULL, 0);
+	peer_send(front, IPC_BODIES, &message, tail, message.in_slot ? 1 : 2, NULL, 0);
 }
 
 static void send_lent(struct peer *front, struct body_job *job)
@@ -225,6 +228,10 @@ static bool fetch_now(struct keeper_session *session, struct peer *front,
 	maildrop_snapshot(session->maildrop, &snapshot);
 	memset(job, 0, sizeof(*job));
 	job->session = session;
+	job->octets = arena_slot(((struct keeper_front *)front->data)->arena, message->slot);
+	job->room = job->octets ? ARENA_SLOT_SIZE : IPC_BATCH_MAX;
+	if (!job->octets)
+		job->octets = job->data;
 	for (uint32_t i = 0; i < most; i++) {
 		bool added;
 
@@ -232,7 +239,7 @@ static bool fetch_now(struct keeper_session *session, struct peer *front,
 			break;
 		if (maildrop_body_now(session->maildrop, message->number + i, &body) != MAILDROP_OK)
 			return false;
-		full = body.stored > IPC_BATCH_MAX - job->used || body.stored > SMALL_MAX;
+		full = body.stored > job->room - job->used || body.stored > SMALL_MAX;
 		added = !full && add_body(job, message->number + i, &body, true);
 		close(body.fd);
 		if (!added && !full)
@@ -262,6 +269,8 @@ void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *messag
 	if (!job)
 		abort();
 	memset(job, 0, sizeof(*job));
+	job->octets = job->data; /* the slot is not a worker's */
+	job->room = IPC_BATCH_MAX;
 	job->number = message->number;
 	job->count = message->count < COUNT_MAX ? message->count : COUNT_MAX;
 	add(session, job, fetch_run);
