@@ -30,7 +30,7 @@ enum ipc_role {
 #define FROM(role) (1u << ROLE_##role)
 #define IPC_TEXT_MAX 512
 #define IPC_SASL_MAX 16384
-#define IPC_BATCH_MAX 65536     /* octets of bodies in one packet */
+#define IPC_BATCH_MAX 65536 /* octets of bodies in one packet */
 #define IPC_NO_SLOT UINT32_MAX
 #define IPC_NUMBERS_MAX 8192    /* message numbers in one DELETE */
 #define IPC_RECIPIENTS_MAX 1024 /* of one DELIVER */
@@ -160,7 +160,7 @@ struct ipc_recipient_open { /* tail: user, home, address */
 };
 
 /* keeper → front */
-struct ipc_arena { /* fd: memory for bodies, see server/arena.h */
+struct ipc_arena { /* fd: memory for bodies, see sys/arena.h */
 	struct ipc_head head;
 };
 struct ipc_opened { /* fds: base, delta */
@@ -172,7 +172,8 @@ struct ipc_body {
 	uint64_t octets;
 	uint32_t number, stored;
 };
-struct ipc_bodies { /* tail: count × struct ipc_body, then, unless in_slot, the octets in that order */
+struct ipc_bodies { /* tail: count × struct ipc_body, then, unless in_slot, the octets in that order
+		     */
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t count;

@@ -10,8 +10,8 @@
 #include "base/table.h"
 #include "maildrop/index_view.h"
 #include "server/accept.h"
-#include "server/arena.h"
 #include "server/child.h"
+#include "sys/arena.h"
 #include "sys/conn.h"
 
 #include <pop3/server.h>
@@ -68,9 +68,9 @@ struct mail {
 	struct index_view *view;     /* NULL: not looked at yet, or put away while idle */
 	struct batch *batch, *next_batch;
 	struct arena_lease lease; /* for the one that was asked for */
-	struct pop3_event held; /* waits for what is coming ahead; NONE: nothing does */
-	uint32_t not_ahead;     /* asked for ahead already */
-	bool coming;            /* a batch nobody has asked for yet */
+	struct pop3_event held;   /* waits for what is coming ahead; NONE: nothing does */
+	uint32_t not_ahead;       /* asked for ahead already */
+	bool coming;              /* a batch nobody has asked for yet */
 	uint8_t *marks;
 	/* the listing or the message that is going out */
 	uint32_t listing_next;

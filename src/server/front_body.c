@@ -13,7 +13,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define AHEAD_MAX 32 /* messages asked for at once when they come in order */
+#define AHEAD_FIRST 8 /* messages asked for at once: with the first */
+#define AHEAD_MAX 32  /* when they come in order */
 #define WINDOW (4u << 20)
 
 static void drop_body(struct mail *mail)
@@ -52,8 +53,7 @@ void body_forget(struct mail *mail)
 static bool ask(struct session *session, uint32_t number, uint32_t count)
 {
 	struct mail *mail = session->mail;
-	struct ipc_fetch message = {
-		.session = session->node.key, .number = number, .count = count};
+	struct ipc_fetch message = {.session = session->node.key, .number = number, .count = count};
 
 	arena_give(&mail->lease);
 	mail->lease = arena_take(session->link->arena);
@@ -100,13 +100,22 @@ static void ask_ahead(struct session *session);
 
 static uint32_t more(uint32_t ahead)
 {
-	return !ahead ? 8 : ahead * 4 > AHEAD_MAX ? AHEAD_MAX : ahead * 4;
+	return ahead * 4 > AHEAD_MAX ? AHEAD_MAX : ahead * 4;
+}
+
+/* How many to ask for with a message that has to be waited for. Who begins at the beginning goes
+ * on, most of the time. */
+static uint32_t from_here(const struct mail *mail, uint32_t number)
+{
+	if (number == 1)
+		return AHEAD_FIRST;
+	return number == mail->last + 1 ? more(mail->ahead) : 1;
 }
 
 void body_event(struct session *session, const struct pop3_event *event)
 {
 	struct mail *mail = session->mail;
-	bool in_order = event->number == mail->last + 1;
+	uint32_t ahead = from_here(mail, event->number);
 
 	drop_body(mail);
 	mail->body_lines = event->type == POP3_EVENT_TOP;
@@ -121,7 +130,7 @@ void body_event(struct session *session, const struct pop3_event *event)
 		ask_ahead(session);
 		return;
 	}
-	mail->ahead = in_order ? more(mail->ahead) : 1;
+	mail->ahead = ahead;
 	mail->body_number = event->number;
 	fetch(session, event->number);
 }

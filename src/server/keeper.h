@@ -10,8 +10,8 @@
 
 #include "base/table.h"
 #include "maildrop/maildrop.h"
-#include "server/arena.h"
 #include "server/child.h"
+#include "sys/arena.h"
 #include "sys/workers.h"
 
 #include <stdatomic.h>

@@ -1,6 +1,5 @@
-/* See arena.h. Runs in keepers (making, writing) and fronts (reading); each in its one loop thread.
- */
-#include "server/arena.h"
+/* See arena.h. Keepers make and write, fronts read; each in the one thread of its loop. */
+#include "sys/arena.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -15,7 +14,7 @@ _Static_assert(ARENA_SLOTS == 32, "free slots are bits of a uint32_t");
 
 struct arena {
 	char *memory;
-	uint32_t free; /* front: a bit for each slot */
+	uint32_t free; /* reader: a bit for each slot */
 	unsigned references;
 };
 
@@ -74,7 +73,7 @@ struct arena *arena_open(int fd)
 }
 
 /* The lowest first: the same memory is used again while it is in the processor's cache, and what a
- * quiet front never used takes none. */
+ * quiet reader never used takes none. */
 struct arena_lease arena_take(struct arena *arena)
 {
 	struct arena_lease lease = {0};
