@@ -38,11 +38,16 @@ static bool same(const struct config_listener *a, const struct config_listener *
 	       strcmp(a->address, b->address) == 0;
 }
 
+static bool is_shared(const struct config_listener *wanted)
+{
+	return is_path(wanted) || wanted->service == SERVICE_POP3S;
+}
+
 /* How many sockets are accepted from: LMTP has one front. One that nobody accepts from would
  * swallow its share of the connections. */
 static unsigned sockets_of(const struct config_listener *wanted, unsigned fronts)
 {
-	return is_path(wanted) || wanted->service == SERVICE_LMTP ? 1 : fronts;
+	return is_shared(wanted) || wanted->service == SERVICE_LMTP ? 1 : fronts;
 }
 
 struct listeners *listeners_create(void)
@@ -86,7 +91,7 @@ int listeners_fd(const struct listeners *listeners, const struct config_listener
 
 	if (!entry || entry->count == 0)
 		return -1;
-	return is_path(wanted) ? entry->fds[0] : front < entry->count ? entry->fds[front] : -1;
+	return is_shared(wanted) ? entry->fds[0] : front < entry->count ? entry->fds[front] : -1;
 }
 
 /* A socket that somebody left behind is removed, one that somebody serves is not. */

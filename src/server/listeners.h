@@ -1,7 +1,8 @@
 /*
  * Listening sockets, the monitor's: they outlive generations, so a reload loses no connection. A
- * TCP address has one socket a front (SO_REUSEPORT: the kernel spreads connections), a path has one
- * socket for all.
+ * TCP address of POP3 has one socket a front (SO_REUSEPORT: the kernel spreads connections). POP3S
+ * and a path have one for all: there a front takes a connection when it has time for the handshake,
+ * and none waits behind another's handshakes while a front has nothing to do.
  */
 #ifndef SERVER_LISTENERS_H
 #define SERVER_LISTENERS_H

@@ -44,6 +44,7 @@ static void die(struct conn *conn, enum conn_end why)
 	conn->phase = PHASE_DEAD;
 	conn->why = (uint8_t)why;
 	loop_watch_want(&conn->watch, 0);
+	loop_later_cancel(loop_of(conn), &conn->later); /* a handshake that is not due any more */
 	loop_later_add(loop_of(conn), &conn->later);
 }
 
@@ -380,30 +381,6 @@ static void begin_tls(struct conn *conn)
 	want(conn, LOOP_READ);
 }
 
-static void handshake(struct conn *conn)
-{
-	switch (tls_session_handshake(conn->tls)) {
-	case TLS_OK:
-		conn->phase = PHASE_OPEN;
-		if (conn->handler->secured)
-			conn->handler->secured(conn);
-		break;
-	case TLS_WANT_READ:
-		want(conn, LOOP_READ);
-		break;
-	case TLS_WANT_WRITE:
-		want(conn, LOOP_WRITE);
-		break;
-	case TLS_FAILED:
-		die(conn, CONN_TLS_FAILED);
-		break;
-	case TLS_CLOSED:
-	case TLS_CUT:
-		die(conn, CONN_CUT);
-		break;
-	}
-}
-
 /* The peer sends no more; the connection ends when nobody waits for anything on its behalf. */
 static void check_eof(struct conn *conn)
 {
@@ -473,6 +450,33 @@ static void pump(struct conn *conn, bool readable)
 		settle(conn, readable);
 }
 
+/* The step that answers the client's hello is by far the most expensive: it waits its turn. */
+static void handshake(struct conn *conn)
+{
+	conn->hello_done = true;
+	switch (tls_session_handshake(conn->tls)) {
+	case TLS_OK:
+		conn->phase = PHASE_OPEN;
+		if (conn->handler->secured)
+			conn->handler->secured(conn);
+		pump(conn, tls_session_pending(conn->tls));
+		break;
+	case TLS_WANT_READ:
+		want(conn, LOOP_READ);
+		break;
+	case TLS_WANT_WRITE:
+		want(conn, LOOP_WRITE);
+		break;
+	case TLS_FAILED:
+		die(conn, CONN_TLS_FAILED);
+		break;
+	case TLS_CLOSED:
+	case TLS_CUT:
+		die(conn, CONN_CUT);
+		break;
+	}
+}
+
 /* The peer of a paused connection did something. */
 static void look(struct conn *conn)
 {
@@ -498,9 +502,10 @@ static void ready(struct loop_watch *watch, int what)
 
 	switch ((enum phase)conn->phase) {
 	case PHASE_HANDSHAKE:
-		handshake(conn);
-		if (conn->phase == PHASE_OPEN)
-			pump(conn, tls_session_pending(conn->tls));
+		if (conn->hello_done)
+			handshake(conn);
+		else
+			loop_later_add_slow(loop_of(conn), &conn->later);
 		break;
 	case PHASE_OPEN:
 		if (what & LOOP_HANGUP)
@@ -522,6 +527,8 @@ static void end_of_turn(struct loop_later *later)
 
 	if (conn->phase == PHASE_DEAD)
 		finish(conn);
+	else if (conn->phase == PHASE_HANDSHAKE)
+		handshake(conn);
 	else if (conn->phase == PHASE_OPEN)
 		pump(conn, false);
 }

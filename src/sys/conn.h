@@ -63,7 +63,7 @@ struct conn {
 	int fd;
 	uint8_t phase;
 	uint8_t why;
-	bool closing, want_tls, eof, paused, blocked, reset;
+	bool closing, want_tls, hello_done, eof, paused, blocked, reset;
 	struct tls_server *tls_server; /* of a handshake to come */
 	struct conn_linger *linger;
 	uint64_t octets_in, octets_out; /* inside TLS */

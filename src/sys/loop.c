@@ -16,12 +16,16 @@ struct clock {
 	bool known;
 };
 
+struct queue {
+	struct loop_later *first, **end;
+};
+
 struct loop {
 	struct event_base *base;
 	struct clock *clock; /* behind a pointer: asking for the time does not change the loop */
 	struct clock clock_storage;
-	struct loop_later *laters, **laters_end; /* for the end of this turn */
-	struct loop_later *running;              /* being run now */
+	struct queue laters, slow;  /* for the end of this turn; slow: one of them */
+	struct loop_later *running; /* being run now */
 	void *scratch[LOOP_SCRATCHES];
 	size_t scratch_size[LOOP_SCRATCHES];
 	bool stopped;
@@ -51,7 +55,8 @@ struct loop *loop_create(struct err *err)
 		goto fail;
 	event_config_free(config);
 	loop->clock = &loop->clock_storage;
-	loop->laters_end = &loop->laters;
+	loop->laters.end = &loop->laters.first;
+	loop->slow.end = &loop->slow.first;
 	signal(SIGPIPE, SIG_IGN); /* sendfile has no flag for it */
 	return loop;
 fail:
@@ -74,15 +79,19 @@ void loop_destroy(struct loop *loop)
 
 static void run_laters(struct loop *loop)
 {
-	struct loop_later *later;
+	struct loop_later *later = loop->slow.first;
 
+	if (later) {
+		loop_later_cancel(loop, later);
+		later->run(later);
+	}
 	/* what they add waits for the next turn, so that a busy one can't keep the loop from the
 	 * descriptors */
-	loop->running = loop->laters;
+	loop->running = loop->laters.first;
 	if (loop->running)
 		loop->running->link = &loop->running;
-	loop->laters = NULL;
-	loop->laters_end = &loop->laters;
+	loop->laters.first = NULL;
+	loop->laters.end = &loop->laters.first;
 	while ((later = loop->running) != NULL) {
 		loop_later_cancel(loop, later);
 		later->run(later);
@@ -94,10 +103,12 @@ void loop_run(struct loop *loop)
 	loop->stopped = false;
 	run_laters(loop); /* added before the first turn */
 	while (!loop->stopped) {
-		int flags = loop->laters ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE;
+		bool more = loop->laters.first || loop->slow.first;
+		int flags = more ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE;
 
 		loop->clock->known = false;
-		if (event_base_loop(loop->base, flags) != 0 && !loop->laters)
+		if (event_base_loop(loop->base, flags) != 0 && !loop->laters.first &&
+		    !loop->slow.first)
 			break; /* nothing is left that could ever happen */
 		run_laters(loop);
 	}
@@ -252,15 +263,30 @@ void loop_signal_finish(struct loop_signal *sig)
 	event_del(&sig->event);
 }
 
-void loop_later_add(struct loop *loop, struct loop_later *later)
+static void enqueue(struct queue *queue, struct loop_later *later)
 {
 	if (later->queued)
 		return;
 	later->queued = true;
 	later->next = NULL;
-	later->link = loop->laters_end;
-	*loop->laters_end = later;
-	loop->laters_end = &later->next;
+	later->link = queue->end;
+	*queue->end = later;
+	queue->end = &later->next;
+}
+
+void loop_later_add(struct loop *loop, struct loop_later *later)
+{
+	enqueue(&loop->laters, later);
+}
+
+void loop_later_add_slow(struct loop *loop, struct loop_later *later)
+{
+	enqueue(&loop->slow, later);
+}
+
+bool loop_slow_waits(const struct loop *loop)
+{
+	return loop->slow.first != NULL;
 }
 
 void loop_later_cancel(struct loop *loop, struct loop_later *later)
@@ -270,8 +296,10 @@ void loop_later_cancel(struct loop *loop, struct loop_later *later)
 	*later->link = later->next;
 	if (later->next)
 		later->next->link = later->link;
-	else if (loop->laters_end == &later->next)
-		loop->laters_end = later->link;
+	else if (loop->laters.end == &later->next)
+		loop->laters.end = later->link;
+	else if (loop->slow.end == &later->next)
+		loop->slow.end = later->link;
 	later->queued = false;
 }
 
