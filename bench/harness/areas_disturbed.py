@@ -14,7 +14,7 @@ WRONG = 1000  # from here on: users for wrong passwords
 
 def disturbed(bench):
     kinds = [Valija] if bench.have_valija() else []
-    if not bench.quick or not kinds:
+    if bench.options.all or not kinds:  # another million messages, for no budget
         kinds.append(Dovecot)
     for kind in kinds:
         _one_server(bench, kind(bench))

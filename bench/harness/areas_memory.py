@@ -52,7 +52,7 @@ def memory(bench):
         bench.forget(server.root)
 
 
-def _enough_processes(bench, count):
+def enough_processes(bench, area, count):
     """Settings for a machine that lets a process have only so many descriptors: a front needs
     three a session, a keeper four."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -60,7 +60,7 @@ def _enough_processes(bench, count):
     wanted = {"fronts": math.ceil(count * 3 / room), "keepers": math.ceil(count * 4 / room)}
     if max(wanted.values()) <= len(bench.cores.server):
         return {}, count
-    bench.note(f"held: {limit} descriptors a process allow no more than that many sessions a "
+    bench.note(f"{area}: {limit} descriptors a process allow no more than that many sessions a "
                f"process; {wanted['fronts']} fronts and {wanted['keepers']} keepers")
     return wanted, int(room)
 
@@ -71,7 +71,7 @@ def held(bench):
         return
     count = 5_000 if bench.quick else 100_000
     kind = "held_quick" if bench.quick else "held"
-    conf, each = _enough_processes(bench, count)
+    conf, each = enough_processes(bench, "held", count)
     server = Valija(bench, conf=conf)
     server.make_mail(0, count, 0, 0)
     with server.start(count), contextlib.ExitStack() as stack:

@@ -2,6 +2,7 @@
 with its exponent, the slope of log(cost) over log(size) from the point where the fixed cost of a
 session no longer hides it."""
 
+import contextlib
 import math
 import os
 import subprocess
@@ -9,6 +10,7 @@ import subprocess
 from . import load
 from .areas_login import subjects
 from .areas_maildrop import all_steps, to_stat
+from .areas_memory import enough_processes
 from .servers import Bare, Valija, settle
 
 
@@ -30,7 +32,9 @@ def _keep(bench, metric, server, points, since=0):
 def connections(bench):
     """Processor time of N sessions that are all open at the same time."""
     sizes = [1, 10, 100, 1000] if bench.quick else [1, 10, 100, 1000, 5000, 10000, 20000]
+    conf, each = enough_processes(bench, "scaling", max(sizes))
     for server in subjects(bench):
+        server.settings["conf"] = conf
         server.make_mail(0, max(sizes), 1, 1024)
         points = []
         with server.start(max(sizes)):
@@ -44,13 +48,33 @@ def connections(bench):
                 times = max(1, 200 // size)
                 spent = 0
                 for _ in range(times):
-                    report = load.between_gates(bench, server, "gate,login,stat,gate,quit",
-                                                conns=size, sources=1 + size // 20000,
-                                                timeout=180)
-                    spent += report["server_cpu"]
+                    spent += _open_together(bench, server, size, each)
                 points.append((size, spent / times * 1e3))
         _keep(bench, "scaling.connections_cpu_ms", server, points)
         bench.forget(server.root)
+
+
+def _open_together(bench, server, count, each):
+    """The server's processor time from the first login to the last STAT; a load generator holds as
+    many connections as a process may have descriptors."""
+    with contextlib.ExitStack() as stack:
+        loads = [stack.enter_context(load.Gated(
+            bench, server, "gate,login,stat,gate,quit", first=first,
+            conns=min(each, count - first), source=1 + 2 * (first // each), sources=2, timeout=180))
+            for first in range(0, count, each)]
+        for sessions in loads:
+            sessions.wait()
+        before = server.cpu()
+        for sessions in loads:
+            sessions.go()
+        for sessions in loads:
+            sessions.wait()
+        spent = server.cpu() - before
+        for sessions in loads:
+            sessions.go()
+        for sessions in loads:
+            sessions.end()
+    return spent
 
 
 def maildrop_sizes(bench):
