@@ -4,6 +4,7 @@
  *   bare_calls echo --octets 4096 --laps 20000 --core C --peer-core D
  *       a short request and an answer of that many octets, lock-step, over TCP
  *   bare_calls readdir --dir D          every name of D once
+ *   bare_calls files --dir D --laps 50  every file of D: openat, fstat, pread, close, and no more
  *   bare_calls handshake --laps 500 --cert F --key F
  *       TLS 1.3 in memory, P-256 + X25519: both sides' and the server's processor time
  *   bare_calls flush --file F --octets N --laps 9     append and fdatasync
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,6 +97,36 @@ static int names(int argc, char **argv)
 	printf("{\"seconds\":%.6f,\"cpu\":%.6f,\"names\":%llu}\n",
 	       (double)(net_now() - began) / 1e9, (double)(net_cpu() - cpu) / 1e9,
 	       (unsigned long long)count);
+	return 0;
+}
+
+/* Names are read beforehand: only the files are measured. */
+static int files(int argc, char **argv)
+{
+	unsigned laps = (unsigned)net_number(argc, argv, "laps", 50), count = 0;
+	static char names[1024][256], room[65536];
+	const char *folder = net_option(argc, argv, "dir", ".");
+	DIR *dir = opendir(folder);
+	if (!dir)
+		net_die("--dir");
+	for (struct dirent *entry; count < 1024 && (entry = readdir(dir)) != NULL;)
+		if (entry->d_name[0] != '.')
+			snprintf(names[count++], sizeof names[0], "%s", entry->d_name);
+	net_pin((int)net_number(argc, argv, "core", -1));
+	uint64_t cpu = 0;
+	for (unsigned lap = 0; lap <= laps; lap++) {
+		if (lap == 1)
+			cpu = net_cpu();
+		for (unsigned i = 0; i < count; i++) {
+			struct stat st;
+			int fd = openat(dirfd(dir), names[i], O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+			if (fd < 0 || fstat(fd, &st) < 0 || pread(fd, room, sizeof room, 0) <= 0)
+				net_die(names[i]);
+			close(fd);
+		}
+	}
+	printf("{\"cpu\":%.6f,\"files\":%u}\n", (double)(net_cpu() - cpu) / 1e9, laps * count);
+	closedir(dir);
 	return 0;
 }
 
@@ -194,10 +226,12 @@ int main(int argc, char **argv)
 		return echo(argc, argv);
 	if (strcmp(what, "readdir") == 0)
 		return names(argc, argv);
+	if (strcmp(what, "files") == 0)
+		return files(argc, argv);
 	if (strcmp(what, "handshake") == 0)
 		return handshakes(argc, argv);
 	if (strcmp(what, "flush") == 0)
 		return flushes(argc, argv);
-	fprintf(stderr, "usage: bare_calls echo|readdir|handshake|flush …\n");
+	fprintf(stderr, "usage: bare_calls echo|readdir|files|handshake|flush …\n");
 	return 2;
 }

@@ -58,6 +58,10 @@ def _pipelined(bench, metric, servers, tls, window):
         server.start(16)
     try:
         for _ in range(bench.rounds):
+            if metric == "pipelined":
+                report = bench.bare("bare_calls", "files", "--dir", f"{servers[-1].maildir(0)}/cur",
+                                    "--core", bench.cores.server[0])
+                bench.add("pipelined.cpu_us", "files", report["cpu"] / report["files"] * 1e6)
             for server in servers:
                 settle()
                 report = load.between_gates(bench, server, "login,list,gate,retr,gate,quit",
