@@ -61,6 +61,8 @@ enum maildrop_status maildir_refresh(struct maildir_place *place, bool session,
 
 enum maildrop_status maildir_open(const struct maildrop_settings *settings, int root_fd,
 				  const char *home, struct maildrop **ret, struct err *err);
+enum maildrop_status maildir_open_now(const struct maildrop_settings *settings, int root_fd,
+				      const char *home, struct maildrop **ret);
 void maildir_close(struct maildrop *maildrop);
 enum maildrop_status maildir_body(struct maildrop *maildrop, uint32_t number,
 				  struct maildrop_body *ret, struct err *err);

@@ -21,6 +21,22 @@ static void close_fd(int *fd)
 	errno = saved;
 }
 
+/*
+ * How much of a log is read: all there is. Where nothing is waited for, exactly as much as there is
+ * now, because a read of it may end early and would look like the end of the log; and nothing of a
+ * long one, which takes its time.
+ */
+static uint64_t limit_of(const struct maildir_place *place, int delta_fd)
+{
+	struct stat st;
+
+	if (place->sys != &maildrop_cached)
+		return UINT64_MAX;
+	return place->sys->fstat(delta_fd, &st) < 0 || st.st_size > DELTA_MIN
+		       ? 0
+		       : (uint64_t)st.st_size;
+}
+
 int maildir_index_open(const struct maildir_place *place, bool writing, struct maildir_index *ret,
 		       struct err *err)
 {
@@ -36,7 +52,8 @@ int maildir_index_open(const struct maildir_place *place, bool writing, struct m
 		*ret = x;
 		return -1;
 	}
-	if (index_open(&x.index, place->sys, x.base_fd, x.delta_fd, UINT64_MAX, err) < 0) {
+	if (index_open(&x.index, place->sys, x.base_fd, x.delta_fd, limit_of(place, x.delta_fd),
+		       err) < 0) {
 		err_prefix(err, "maildrop %s", place->home);
 		close_fd(&x.base_fd);
 		close_fd(&x.delta_fd);

@@ -10,6 +10,7 @@
 
 const struct maildrop_driver maildir_driver = {
 	.open = maildir_open,
+	.open_now = maildir_open_now,
 	.close = maildir_close,
 	.body = maildir_body,
 	.body_now = maildir_body_now,
@@ -28,21 +29,29 @@ static bool trustworthy(struct index *index)
 	return index->delta.whole && (index->delta.flushed || index_verify(index, NULL) == 0);
 }
 
-/* 1: the index on disk is what the directories are now; the fast way in, without any lock of the
- * log. */
-static int open_current(struct maildir_place *place, struct maildir_index *ret, struct err *err)
+/* 1: the index is what the directories are now. */
+static int is_current(const struct maildir_place *place, const struct maildir_index *index,
+		      struct err *err)
 {
 	int current = 1;
 
-	if (maildir_index_open(place, false, ret, NULL) < 0)
-		return 0;
-	current = trustworthy(&ret->index);
 	for (int d = 0; d < INDEX_DIRECTORIES && current > 0; d++) {
-		current = maildir_current(place, &ret->index.delta, d);
+		current = maildir_current(place, &index->index.delta, d);
 		if (current < 0)
 			maildir_failed(place, errno, maildir_directory_names[d], "cannot be read",
 				       err);
 	}
+	return current;
+}
+
+/* The fast way in, without any lock of the log; results as of is_current. */
+static int open_current(struct maildir_place *place, struct maildir_index *ret, struct err *err)
+{
+	int current;
+
+	if (maildir_index_open(place, false, ret, NULL) < 0)
+		return 0;
+	current = trustworthy(&ret->index) ? is_current(place, ret, err) : 0;
 	if (current <= 0)
 		maildir_index_close(ret);
 	return current;
@@ -93,6 +102,17 @@ enum maildrop_status maildir_refresh(struct maildir_place *place, bool session,
 	return status;
 }
 
+static void take_snapshot(struct maildir *m)
+{
+	m->head.snapshot = (struct maildrop_snapshot){
+		.base_fd = m->index.base_fd,
+		.delta_fd = m->index.delta_fd,
+		.delta_size = m->index.index.delta.size,
+		.count = m->index.index.delta.count,
+		.octets = m->index.index.delta.octets,
+	};
+}
+
 static enum maildrop_status open_session(struct maildir *m, struct err *err)
 {
 	enum maildrop_status status;
@@ -112,13 +132,7 @@ static enum maildrop_status open_session(struct maildir *m, struct err *err)
 		if (status < 0)
 			return status;
 	}
-	m->head.snapshot = (struct maildrop_snapshot){
-		.base_fd = m->index.base_fd,
-		.delta_fd = m->index.delta_fd,
-		.delta_size = m->index.index.delta.size,
-		.count = m->index.index.delta.count,
-		.octets = m->index.index.delta.octets,
-	};
+	take_snapshot(m);
 	return MAILDROP_OK;
 }
 
@@ -140,6 +154,48 @@ enum maildrop_status maildir_open(const struct maildrop_settings *settings, int 
 		return status;
 	}
 	status = open_session(m, err);
+	if (status < 0)
+		maildir_close(&m->head);
+	else
+		*ret = &m->head;
+	return status;
+}
+
+/*
+ * As open_session where everything is in order: the session's lock first, then what the index says.
+ * One that may not be on the disk would have to be read whole. The names new and cur were last
+ * looked up with those of lock and index, each time after them: what was just found in memory would
+ * have been dropped before those two are, so that asking for their times waits for no disk. Should
+ * it ever, then for a block or two.
+ */
+static enum maildrop_status open_warm(struct maildir *m)
+{
+	if (maildir_lock(&m->place, LOCK_SESSION, false) < 0)
+		return errno == EAGAIN ? MAILDROP_IN_USE : MAILDROP_WAIT;
+	if (maildir_index_open(&m->place, false, &m->index, NULL) < 0 ||
+	    !m->index.index.delta.whole || !m->index.index.delta.flushed ||
+	    is_current(&m->place, &m->index, NULL) <= 0)
+		return MAILDROP_WAIT;
+	m->place.sys = m->index.index.sys = &maildrop_kernel;
+	take_snapshot(m);
+	return MAILDROP_OK;
+}
+
+enum maildrop_status maildir_open_now(const struct maildrop_settings *settings, int root_fd,
+				      const char *home, struct maildrop **ret)
+{
+	struct maildir *m = calloc(1, sizeof(*m));
+	enum maildrop_status status;
+
+	if (!m)
+		return MAILDROP_WAIT;
+	m->head.driver = &maildir_driver;
+	m->index.base_fd = m->index.delta_fd = -1;
+	if (maildir_place_open_now(&m->place, settings, root_fd, home) < 0) {
+		free(m);
+		return MAILDROP_WAIT;
+	}
+	status = open_warm(m);
 	if (status < 0)
 		maildir_close(&m->head);
 	else

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define LOCK_FLAGS (O_RDWR | O_NOFOLLOW | O_CLOEXEC)
 
 const char *const maildir_directory_names[INDEX_DIRECTORIES] = {"new", "cur"};
 
@@ -178,7 +179,7 @@ static enum maildrop_status open_lock(struct maildir_place *place, int root_fd, 
 	struct err local = {0};
 	enum maildrop_status status;
 
-	place->lock = place->sys->openat(place->dir, LOCK_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
+	place->lock = place->sys->openat(place->dir, LOCK_NAME, LOCK_FLAGS, 0);
 	if (place->lock >= 0)
 		return MAILDROP_OK;
 	if (errno == ENOENT)
@@ -192,14 +193,11 @@ static enum maildrop_status open_lock(struct maildir_place *place, int root_fd, 
 	return status;
 }
 
-enum maildrop_status maildir_place_open(struct maildir_place *place,
-					const struct maildrop_settings *settings, int root_fd,
-					const char *home, bool create, struct err *err)
+static int place_init(struct maildir_place *place, const struct maildrop_settings *settings,
+		      const struct maildrop_syscalls *sys, const char *home)
 {
-	enum maildrop_status status;
-
 	*place = (struct maildir_place){
-		.sys = settings->syscalls ? settings->syscalls : &maildrop_kernel,
+		.sys = sys,
 		.host_name = settings->host_name,
 		.store_crlf = settings->store_crlf,
 		.dir = -1,
@@ -207,7 +205,18 @@ enum maildrop_status maildir_place_open(struct maildir_place *place,
 		.directories = {-1, -1},
 	};
 	place->home = strdup(home);
-	if (!place->home) {
+	return place->home ? 0 : -1;
+}
+
+enum maildrop_status maildir_place_open(struct maildir_place *place,
+					const struct maildrop_settings *settings, int root_fd,
+					const char *home, bool create, struct err *err)
+{
+	const struct maildrop_syscalls *sys =
+		settings->syscalls ? settings->syscalls : &maildrop_kernel;
+	enum maildrop_status status;
+
+	if (place_init(place, settings, sys, home) < 0) {
 		err_sys(err, EX_TEMPFAIL, errno, "maildrop %s", home);
 		return MAILDROP_TEMP;
 	}
@@ -222,6 +231,20 @@ enum maildrop_status maildir_place_open(struct maildir_place *place,
 	if (status < 0)
 		maildir_place_close(place);
 	return status;
+}
+
+int maildir_place_open_now(struct maildir_place *place, const struct maildrop_settings *settings,
+			   int root_fd, const char *home)
+{
+	if (place_init(place, settings, &maildrop_cached, home) < 0)
+		return -1;
+	place->dir = open_home(place, root_fd, false, false);
+	if (place->dir >= 0)
+		place->lock = place->sys->openat(place->dir, LOCK_NAME, LOCK_FLAGS, 0);
+	if (place->lock >= 0)
+		return 0;
+	maildir_place_close(place);
+	return -1;
 }
 
 static void close_fd(int *fd)

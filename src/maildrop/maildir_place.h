@@ -35,6 +35,9 @@ enum maildrop_status maildir_failed(const struct maildir_place *place, int errnu
 enum maildrop_status maildir_place_open(struct maildir_place *place,
 					const struct maildrop_settings *settings, int root_fd,
 					const char *home, bool create, struct err *err);
+/* One that is there, with its lock file, out of memory alone: sys is maildrop_cached. 0, -1. */
+int maildir_place_open_now(struct maildir_place *place, const struct maildrop_settings *settings,
+			   int root_fd, const char *home);
 void maildir_place_close(struct maildir_place *place);
 
 /* The two locks are octets of one file: a session's, and the short one under which the log grows.

@@ -41,6 +41,15 @@ enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int
 	return settings->driver->open(settings, root_fd, home, ret, err);
 }
 
+enum maildrop_status maildrop_open_now(const struct maildrop_settings *settings, int root_fd,
+				       const char *home, struct maildrop **ret)
+{
+	/* other system calls than the kernel's are not asked behind their back */
+	if (!settings->local || settings->syscalls || !home_valid(home))
+		return MAILDROP_WAIT;
+	return settings->driver->open_now(settings, root_fd, home, ret);
+}
+
 void maildrop_close(struct maildrop *maildrop)
 {
 	if (maildrop)

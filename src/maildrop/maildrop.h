@@ -1,8 +1,9 @@
 /*
  * A maildrop as its keeper sees it: open it for a session (lock, index made current), lend
  * messages, commit deletions, deliver into it. Runs in a keeper's worker threads, as the uid that
- * owns the mail, and in `valija deliver`; may block on the disk. One maildrop is worked on by one
- * thread at a time (the keeper sees to it); different ones concurrently.
+ * owns the mail, and in `valija deliver`; may block on the disk (but for the …_now, which are for a
+ * keeper's loop). One maildrop is worked on by one thread at a time (the keeper sees to it);
+ * different ones concurrently.
  *
  * Files beside new/ cur/ tmp/ in a Maildir: valija-lock (session lock), valija-base and
  * valija-delta (the index), valija-uidl (unique ids that are data: ids brought from another server,
@@ -28,7 +29,7 @@ enum maildrop_status {
 	MAILDROP_GONE = -4,       /* that message vanished or is not what the index says */
 	MAILDROP_OVER_QUOTA = -5, /* 452 4.2.2 or 552 5.2.2 */
 	MAILDROP_FULL = -6,       /* no space on the filesystem: 452 4.3.1 */
-	MAILDROP_WAIT = -7,       /* maildrop_body_now only: a disk would have to be waited for */
+	MAILDROP_WAIT = -7,       /* …_now only: a disk would have to be waited for */
 };
 
 struct maildrop_driver; /* maildir; later mbox, rados */
@@ -39,6 +40,7 @@ struct maildrop_settings {
 	const struct maildrop_driver *driver;
 	bool store_crlf;       /* deliveries are stored with CRLF line ends; else LF */
 	const char *host_name; /* in names of delivered files */
+	bool local;            /* maildrop_is_local: maildrop_open_now may be tried */
 	const struct maildrop_syscalls *syscalls; /* NULL: the kernel's; others are for tests */
 };
 
@@ -57,6 +59,15 @@ struct maildrop;
  */
 enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int root_fd,
 				   const char *home, struct maildrop **ret, struct err *err);
+/*
+ * The same for the loop of a keeper: opens if all that it needs is in memory and the index is on
+ * the disk and as the directories are. Else MAILDROP_IN_USE, or MAILDROP_WAIT: maildrop_open finds
+ * out what there is to do or to say. Nothing was changed and is held then.
+ */
+enum maildrop_status maildrop_open_now(const struct maildrop_settings *settings, int root_fd,
+				       const char *home, struct maildrop **ret);
+/* Is the mail on a filesystem that never waits where it says so, not for a network either? */
+bool maildrop_is_local(int root_fd);
 void maildrop_close(struct maildrop *maildrop);
 
 /* The session's prefix of the log. Descriptors are read-only, the maildrop's own: dup or send them,

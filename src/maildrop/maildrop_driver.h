@@ -15,6 +15,8 @@ struct maildrop {
 struct maildrop_driver {
 	enum maildrop_status (*open)(const struct maildrop_settings *settings, int root_fd,
 				     const char *home, struct maildrop **ret, struct err *err);
+	enum maildrop_status (*open_now)(const struct maildrop_settings *settings, int root_fd,
+					 const char *home, struct maildrop **ret);
 	void (*close)(struct maildrop *maildrop);
 	/* numbers are checked */
 	enum maildrop_status (*body)(struct maildrop *maildrop, uint32_t number,

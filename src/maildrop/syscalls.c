@@ -1,14 +1,18 @@
 /* See syscalls.h: the table that asks the kernel. */
 #include "maildrop/syscalls.h"
 
+#include "maildrop/maildrop.h"
+
 #include <dirent.h>
 #include <errno.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static int kernel_openat(int dir, const char *path, int flags, mode_t mode)
@@ -48,7 +52,8 @@ const struct maildrop_syscalls maildrop_kernel = {
 
 static int cached_openat(int dir, const char *path, int flags, mode_t mode)
 {
-	struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_CACHED};
+	struct open_how how = {.flags = (unsigned)flags,
+			       .resolve = RESOLVE_CACHED | RESOLVE_NO_XDEV};
 
 	(void)mode; /* nothing is made here */
 	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
@@ -76,4 +81,21 @@ const struct maildrop_syscalls maildrop_cached = {
 	.getdents64 = cached_getdents64,
 	.fstat = fstat,
 	.fstatat = fstatat,
+	.lock = kernel_lock,
 };
+
+bool maildrop_is_local(int root_fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(root_fd, &fs) < 0)
+		return false;
+	switch ((unsigned long)fs.f_type) {
+	case BTRFS_SUPER_MAGIC:
+	case EXT4_SUPER_MAGIC: /* ext2 and ext3, too */
+	case F2FS_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+		return true;
+	}
+	return false;
+}

@@ -34,8 +34,13 @@ struct maildrop_syscalls {
 };
 
 extern const struct maildrop_syscalls maildrop_kernel;
-/* The same, but what is not in memory fails with EAGAIN instead of waiting for a disk (openat,
- * pread); only reading. */
+/*
+ * The same, but what is not in memory fails with EAGAIN instead of waiting for a disk (openat,
+ * pread); only reading, and locks that are not waited for. fstatat is the kernel's and waits for a
+ * name that is not in memory: who calls it says why it is. A read may end early, where the next
+ * octets are not in memory. Stays on the filesystem it begins on, and means what it says where
+ * maildrop_is_local.
+ */
 extern const struct maildrop_syscalls maildrop_cached;
 
 #endif
