@@ -162,6 +162,7 @@ static int start(struct child *child, struct err *err)
 	keeper->settings.driver = &maildir_driver;
 	keeper->settings.store_crlf = child->config->store_crlf;
 	keeper->settings.host_name = child->config->host_name;
+	keeper->settings.local = maildrop_is_local(keeper->mail_fd);
 	table_init(&keeper->homes);
 	child_sandbox(child, SANDBOX_KEEPER, &sandbox);
 	sandbox.paths[sandbox.path_count++] =

@@ -2,8 +2,8 @@
  * A keeper, inside: root struct and what its files share. keeper.c: process and peers;
  * keeper_session.c: POP3 sessions; keeper_body.c: lending messages; keeper_delivery.c: LMTP. Runs
  * as the owner of the mail, beneath the mail root only, without network. The loop takes messages
- * and answers; everything that touches a disk is a job in a worker thread, the jobs of one maildrop
- * one after another (its lane).
+ * and answers, and does what is in memory (the maildrop's …_now); everything that may wait for a
+ * disk is a job in a worker thread, the jobs of one maildrop one after another (its lane).
  */
 #ifndef SERVER_KEEPER_H
 #define SERVER_KEEPER_H

@@ -31,6 +31,7 @@ struct session_job {
 };
 
 static void add_work(struct keeper_session *session, enum work work);
+static void open_maildrop(struct keeper_session *session);
 
 struct peer *keeper_session_front(const struct keeper_session *session)
 {
@@ -104,7 +105,7 @@ static void retry(struct loop_timer *timer)
 	struct parked *parked = timer->context;
 
 	unpark(parked->session);
-	add_work(parked->session, WORK_OPEN);
+	open_maildrop(parked->session);
 }
 
 static bool park(struct keeper_session *session)
@@ -230,6 +231,16 @@ static void opened(struct keeper_session *session)
 		peer_send(front, IPC_OPENED, &message, NULL, 0, fds, 2);
 }
 
+static void not_opened(struct keeper_session *session, enum maildrop_status status)
+{
+	if (status == MAILDROP_IN_USE && park(session))
+		return;
+	answer(session, IPC_OPEN_FAILED, status,
+	       status == MAILDROP_IN_USE ? "another session has this maildrop open"
+					 : "the maildrop cannot be opened");
+	close_session(session);
+}
+
 static void open_done(struct session_job *job)
 {
 	struct keeper_session *session = job->session;
@@ -242,14 +253,11 @@ static void open_done(struct session_job *job)
 		return;
 	}
 	session->maildrop = NULL;
-	if (session->closing || (job->status == MAILDROP_IN_USE && park(session)))
+	if (session->closing)
 		return;
 	if (job->status != MAILDROP_IN_USE)
 		log_error("%s: %s", session->home->path, job->err.text);
-	answer(session, IPC_OPEN_FAILED, job->status,
-	       job->status == MAILDROP_IN_USE ? "another session has this maildrop open"
-					      : "the maildrop cannot be opened");
-	close_session(session);
+	not_opened(session, job->status);
 }
 
 static void commit_done(struct session_job *job)
@@ -300,6 +308,24 @@ static void add_work(struct keeper_session *session, enum work work)
 	keeper_add_job(session->keeper, session->home, &job->job);
 }
 
+/* In a worker, unless no worker has the maildrop and nothing needs one: two changes of thread cost
+ * more than opening one that is in memory and as its index says. */
+static void open_maildrop(struct keeper_session *session)
+{
+	const struct keeper *keeper = session->keeper;
+	enum maildrop_status status = MAILDROP_WAIT;
+
+	if (job_lane_idle(&session->home->lane))
+		status = maildrop_open_now(&keeper->settings, keeper->mail_fd, session->home->path,
+					   &session->maildrop);
+	if (status == MAILDROP_OK)
+		opened(session);
+	else if (status == MAILDROP_WAIT)
+		add_work(session, WORK_OPEN);
+	else
+		not_opened(session, status);
+}
+
 /* -- messages -- */
 
 /* Its CLOSE is on its way, and auth (a new one, which knows nothing of it) was faster. */
@@ -342,7 +368,7 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 	session->front = message->front;
 	table_add(&((struct keeper_front *)front->data)->sessions, &session->node,
 		  message->session);
-	add_work(session, WORK_OPEN);
+	open_maildrop(session);
 }
 
 static void take_deletions(struct keeper_session *session, const struct ipc_delete *message)
