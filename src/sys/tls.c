@@ -371,7 +371,7 @@ bool tls_session_pending(const struct tls_session *session)
 
 const char *tls_session_version(const struct tls_session *session)
 {
-	return SSL_get_version(session->ssl);
+	return SSL_is_init_finished(session->ssl) ? SSL_get_version(session->ssl) : NULL;
 }
 
 const char *tls_session_cipher(const struct tls_session *session)

@@ -62,7 +62,7 @@ bool tls_session_blocked(const struct tls_session *session); /* the socket refus
 /* Says close_notify, if that does not block; once. Nothing can be written afterwards. */
 void tls_session_shutdown(struct tls_session *session);
 bool tls_session_pending(const struct tls_session *session); /* decrypted octets wait inside */
-const char *tls_session_version(const struct tls_session *session);
+const char *tls_session_version(const struct tls_session *session); /* NULL: in the handshake */
 const char *tls_session_cipher(const struct tls_session *session);
 bool tls_session_resumed(const struct tls_session *session);
 /* Channel bindings; return octets written (≤ 64), 0: not available. */
