@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -101,12 +102,15 @@ void acceptor_init(struct acceptor *acceptor, struct loop *loop,
 void acceptor_add(struct acceptor *acceptor, enum config_service service, int *fd)
 {
 	struct accept_listener *listener;
+	int on = 1;
 
 	if (acceptor->count == CONFIG_LISTENERS_MAX)
 		return;
 	listener = &acceptor->listeners[acceptor->count++];
 	listener->acceptor = acceptor;
 	listener->service = service;
+	/* what is accepted inherits it; not on a Unix socket */
+	setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	loop_watch_init(&listener->watch, acceptor->loop, *fd, ready, listener);
 	*fd = -1;
 }

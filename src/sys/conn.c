@@ -8,8 +8,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -536,8 +534,6 @@ static void end_of_turn(struct loop_later *later)
 void conn_init(struct conn *conn, struct loop *loop, int *fd, const struct conn_handler *handler,
 	       struct tls_server *tls)
 {
-	int on = 1;
-
 	memset(conn, 0, sizeof(*conn));
 	conn->fd = *fd;
 	*fd = -1;
@@ -547,7 +543,6 @@ void conn_init(struct conn *conn, struct loop *loop, int *fd, const struct conn_
 	conn->later.context = conn;
 	conn->phase = PHASE_OPEN;
 	loop_watch_init(&conn->watch, loop, conn->fd, ready, conn);
-	setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* not on a Unix socket */
 	if (tls) {
 		conn->tls_server = tls_server_keep(tls);
 		begin_tls(conn);
