@@ -361,68 +361,73 @@ bool index_name_valid(pop3_span name)
 }
 
 /* The text of a change by kind: which parts must be there. */
-static int text_decode(const unsigned char *text, struct index_change *c, uint8_t id_size,
-		       uint8_t name_size)
+static bool text_valid(enum index_kind kind, uint16_t flags, pop3_span id, pop3_span name)
 {
-	bool own = c->kind == CHANGE_ADD && c->flags & INDEX_OWN_ID;
-
-	c->name = (pop3_span){(const char *)text + (own ? id_size : 0), name_size};
-	c->id = (pop3_span){(const char *)text, id_size};
-	if (c->kind == CHANGE_ADD)
-		return sizes_valid(id_size, name_size, c->flags) && index_id_valid(c->id) &&
-				       index_name_valid(c->name)
-			       ? 0
-			       : -1;
-	if (id_size)
-		return -1;
-	if (c->kind == CHANGE_NAME || c->kind == CHANGE_DEL)
-		return index_name_valid(c->name) ? 0 : -1;
-	return name_size ? -1 : 0;
+	if (kind == CHANGE_ADD)
+		return sizes_valid((uint8_t)id.size, (uint8_t)name.size, flags) &&
+		       index_id_valid(id) && index_name_valid(name);
+	if (id.size)
+		return false;
+	if (kind == CHANGE_NAME || kind == CHANGE_DEL)
+		return index_name_valid(name);
+	return name.size == 0;
 }
 
+static bool flags_valid(enum index_kind kind, uint16_t flags)
+{
+	if (kind == CHANGE_STAMP)
+		return flags < INDEX_DIRECTORIES;
+	return !(flags & ~(kind == CHANGE_NAME ? INDEX_FLAGS | INDEX_WAS_NEW : INDEX_FLAGS));
+}
+
+/* Written field by field, once: logins go through here for each change of the log. */
 int index_change_decode(pop3_span in, struct index_change *ret)
 {
 	const unsigned char *p = (const unsigned char *)in.data;
-	struct index_change c = {0};
+	struct index_stamp stamp = {0};
 	uint64_t words[5] = {0};
+	enum index_kind kind;
+	pop3_span id, name;
+	uint16_t flags;
 	size_t size, text;
+	bool own, sized;
 	int n;
 
 	if (in.size < CHANGE_HEADER)
 		return -1;
-	c.kind = p[0];
-	n = words_of(c.kind);
+	kind = p[0];
+	n = words_of(kind);
+	flags = get16(p + 8);
 	size = get16(p + 10);
-	if (n < 0 || size > in.size || size > INDEX_CHANGE_MAX || size % 8 != 0)
+	own = kind != CHANGE_ADD || flags & INDEX_OWN_ID;
+	text = p[2] + (own ? p[1] : 0u);
+	if (n < 0 || size > in.size || size > INDEX_CHANGE_MAX ||
+	    size != ((CHANGE_HEADER + 8 * (size_t)n + text + 7) & ~(size_t)7) ||
+	    !flags_valid(kind, flags))
 		return -1;
-	c.ordinal = get32(p + 4);
-	c.flags = get16(p + 8);
-	text = p[2];
-	if (c.kind != CHANGE_ADD || c.flags & INDEX_OWN_ID)
-		text += p[1];
-	if (size != ((CHANGE_HEADER + 8 * (size_t)n + text + 7) & ~(size_t)7))
+	if (kind == CHANGE_STAMP && stamp_decode(p + CHANGE_HEADER, &stamp) < 0)
 		return -1;
-	for (int i = 0; i < n && c.kind != CHANGE_STAMP; i++)
+	for (int i = 0; i < n && kind != CHANGE_STAMP; i++)
 		words[i] = get64(p + CHANGE_HEADER + 8 * i);
-	if (c.kind == CHANGE_STAMP) {
-		if (c.flags >= INDEX_DIRECTORIES || stamp_decode(p + CHANGE_HEADER, &c.stamp) < 0)
-			return -1;
-		c.directory = c.flags;
-	} else if (c.flags & ~(c.kind == CHANGE_NAME ? INDEX_FLAGS | INDEX_WAS_NEW : INDEX_FLAGS)) {
+	id = (pop3_span){in.data + CHANGE_HEADER + 8 * n, p[1]};
+	name = (pop3_span){id.data + (own ? p[1] : 0), p[2]};
+	if (!text_valid(kind, flags, id, name))
 		return -1;
-	} else if (c.kind == CHANGE_RETIRE) {
-		c.position = words[0];
-	} else if (c.kind == CHANGE_NAME) {
-		c.inode = words[0];
-	} else {
-		c.octets = words[0];
-		c.stored = words[1];
-		c.inode = words[2];
-		c.old_octets = words[3];
-		c.old_stored = words[4];
-	}
-	if (text_decode(p + CHANGE_HEADER + 8 * n, &c, p[1], p[2]) < 0)
-		return -1;
-	*ret = c;
+	sized = kind != CHANGE_NAME && kind != CHANGE_RETIRE;
+	*ret = (struct index_change){
+		.kind = kind,
+		.ordinal = get32(p + 4),
+		.flags = flags,
+		.octets = sized ? words[0] : 0,
+		.stored = words[1],
+		.inode = kind == CHANGE_NAME ? words[0] : words[2],
+		.old_octets = words[3],
+		.old_stored = words[4],
+		.id = id,
+		.name = name,
+		.directory = kind == CHANGE_STAMP ? flags : 0,
+		.stamp = stamp,
+		.position = kind == CHANGE_RETIRE ? words[0] : 0,
+	};
 	return (int)size;
 }
