@@ -40,28 +40,48 @@ static uint64_t leading_seconds(pop3_span name)
 	return seconds;
 }
 
-void maildir_name_parse(pop3_span name, struct maildir_name *ret)
+static size_t flags_at(pop3_span name)
 {
 	const char *colon = memchr(name.data, ':', name.size);
-	size_t end = colon ? (size_t)(colon - name.data) : name.size, unique = end;
 
-	memset(ret, 0, sizeof(*ret));
+	return colon ? (size_t)(colon - name.data) : name.size;
+}
+
+uint8_t maildir_name_unique(pop3_span name)
+{
+	size_t end = flags_at(name);
+	uint64_t claim;
+
 	for (size_t i = 1; i < end; i++) {
 		const char *p = memchr(name.data + i, ',', end - i);
-		bool found = false;
+
+		if (!p)
+			break;
+		i = (size_t)(p - name.data);
+		if (size_field(p, end - i, 'S', &claim) || size_field(p, end - i, 'W', &claim))
+			return (uint8_t)i;
+	}
+	/* a name that is nothing but flags: all of it must tell it from others */
+	return (uint8_t)(end ? end : name.size);
+}
+
+void maildir_name_parse(pop3_span name, struct maildir_name *ret)
+{
+	size_t end = flags_at(name);
+
+	memset(ret, 0, sizeof(*ret));
+	ret->unique_size = maildir_name_unique(name);
+	for (size_t i = ret->unique_size; i < end; i++) {
+		const char *p = memchr(name.data + i, ',', end - i);
 
 		if (!p)
 			break;
 		i = (size_t)(p - name.data);
 		if (!ret->has_stored && size_field(p, end - i, 'S', &ret->stored))
-			found = ret->has_stored = true;
+			ret->has_stored = true;
 		else if (!ret->has_octets && size_field(p, end - i, 'W', &ret->octets))
-			found = ret->has_octets = true;
-		if (found && unique == end)
-			unique = i;
+			ret->has_octets = true;
 	}
-	/* a name that is nothing but flags: all of it must tell it from others */
-	ret->unique_size = (uint8_t)(unique ? unique : name.size);
 	ret->seconds = leading_seconds(name);
 }
 

@@ -21,6 +21,7 @@ struct maildir_name {
 
 /* name: 1-255 octets of a directory entry. */
 void maildir_name_parse(pop3_span name, struct maildir_name *ret);
+uint8_t maildir_name_unique(pop3_span name); /* its unique_size only */
 
 /* The unique id by the rule: the unique part itself, or (variant > 0, or when RFC 1939 forbids it)
  * a digest of it. Returns its length. */
