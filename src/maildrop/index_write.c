@@ -163,9 +163,15 @@ int index_writer_finish(struct index_writer *w, const struct index_stamp stamps[
 	return write_all(w->sys, w->fd, block, sizeof(block), 0);
 }
 
+/* With its header. No change is cut in two, and the longest one must fit. */
+static bool frame_full(size_t size)
+{
+	return size > INDEX_FRAME_MAX - INDEX_CHANGE_MAX;
+}
+
 void index_batch_add(struct index_batch *batch, const struct index_change *change)
 {
-	if (batch->room - batch->size < INDEX_CHANGE_MAX && !batch->failed) {
+	if (batch->room - batch->size < INDEX_FRAME_HEADER + INDEX_CHANGE_MAX && !batch->failed) {
 		size_t room = batch->room ? batch->room * 2 : 4 * INDEX_CHANGE_MAX;
 		unsigned char *more = realloc(batch->data, room);
 
@@ -175,8 +181,13 @@ void index_batch_add(struct index_batch *batch, const struct index_change *chang
 			batch->room = room;
 		}
 	}
-	if (!batch->failed)
-		batch->size += index_change_encode(change, batch->data + batch->size);
+	if (batch->failed)
+		return;
+	if (batch->size == 0 || frame_full(batch->size - batch->frame)) {
+		batch->frame = batch->size;
+		batch->size += INDEX_FRAME_HEADER;
+	}
+	batch->size += index_change_encode(change, batch->data + batch->size);
 }
 
 void index_batch_finish(struct index_batch *batch)
@@ -185,46 +196,37 @@ void index_batch_finish(struct index_batch *batch)
 	memset(batch, 0, sizeof(*batch));
 }
 
-/* How many octets of whole changes fit into one frame. */
-static uint32_t frame_fill(const unsigned char *changes, size_t size)
+/* Of the frame that begins there, with its header: as index_batch_add filled it. */
+static uint32_t frame_size(const struct index_batch *batch, size_t at)
 {
-	uint32_t fill = 0;
+	uint32_t size = INDEX_FRAME_HEADER;
 
-	while (fill < size) {
-		uint32_t n = changes[fill + 10] | (uint32_t)changes[fill + 11] << 8;
+	while (at + size < batch->size && !frame_full(size)) {
+		const unsigned char *change = batch->data + at + size;
 
-		if (fill + n > INDEX_FRAME_MAX - INDEX_FRAME_HEADER)
-			break;
-		fill += n;
+		size += change[10] | (uint32_t)change[11] << 8;
 	}
-	return fill;
+	return size;
 }
 
 int64_t index_batch_write(struct index_batch *batch, const struct maildrop_syscalls *sys, int fd,
 			  uint64_t id, uint64_t position)
 {
-	/* every frame but the last is at least half full */
-	size_t frames = batch->size / (INDEX_FRAME_MAX / 2) + 2, size = 0, taken = 0;
-	unsigned char *out;
-	int result;
+	uint32_t size;
 
-	errno = ENOMEM;
-	out = batch->failed ? NULL : malloc(batch->size + frames * INDEX_FRAME_HEADER);
-	if (!out)
+	if (batch->failed) {
+		errno = ENOMEM;
 		return -1;
-	while (taken < batch->size) {
-		uint32_t fill = frame_fill(batch->data + taken, batch->size - taken);
-
-		memcpy(out + size + INDEX_FRAME_HEADER, batch->data + taken, fill);
-		taken += fill;
-		index_frame_seal(out + size,
-				 &(struct index_frame){.size = fill,
-						       .first = size == 0,
-						       .more = taken < batch->size},
-				 id, position + size);
-		size += INDEX_FRAME_HEADER + fill;
 	}
-	result = write_all(sys, fd, out, size, position);
-	free(out);
-	return result < 0 ? -1 : (int64_t)size;
+	for (size_t at = 0; at < batch->size; at += size) {
+		size = frame_size(batch, at);
+		index_frame_seal(batch->data + at,
+				 &(struct index_frame){.size = size - INDEX_FRAME_HEADER,
+						       .first = at == 0,
+						       .more = at + size < batch->size},
+				 id, position + at);
+	}
+	if (write_all(sys, fd, batch->data, batch->size, position) < 0)
+		return -1;
+	return (int64_t)batch->size;
 }

@@ -35,11 +35,13 @@ int index_writer_finish(struct index_writer *writer,
 			const struct index_stamp stamps[INDEX_DIRECTORIES]);
 void index_writer_abort(struct index_writer *writer); /* frees; also after finish */
 
-/* Changes on their way to the delta. */
+/* Changes on their way to the delta, in frames whose headers are filled in when they are written.
+ */
 struct index_batch {
 	unsigned char *data;
 	size_t size, room;
-	bool failed; /* memory was short: index_batch_write says so */
+	size_t frame; /* where the last one begins */
+	bool failed;  /* memory was short: index_batch_write says so */
 };
 
 void index_batch_add(struct index_batch *batch, const struct index_change *change);
