@@ -380,6 +380,20 @@ out:
 	return result;
 }
 
+int index_delta_take(struct index_delta *delta, const unsigned char *frames, size_t size)
+{
+	for (size_t at = 0; at < size;) {
+		struct index_frame frame;
+
+		if (index_frame_decode(frames + at, &frame) < 0 ||
+		    apply_frame(delta, frames + at, frame.size, delta->size) < 0)
+			return -1;
+		delta->size += INDEX_FRAME_HEADER + frame.size;
+		at += INDEX_FRAME_HEADER + frame.size;
+	}
+	return settle(delta);
+}
+
 size_t index_delta_salvage(struct index_delta *delta, const struct maildrop_syscalls *sys, int fd)
 {
 	struct reader r = {.sys = sys, .fd = fd, .limit = UINT64_MAX};

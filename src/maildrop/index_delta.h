@@ -49,6 +49,9 @@ void index_delta_finish(struct index_delta *delta);
  */
 int index_delta_scan(struct index_delta *delta, const struct maildrop_syscalls *sys, int fd,
 		     uint64_t limit, struct err *err);
+/* Goes on with whole groups that the caller itself wrote behind delta->size. -1: they contradict
+ * what was known, or memory is short. */
+int index_delta_take(struct index_delta *delta, const unsigned char *frames, size_t size);
 /* Takes the pending DELs of all good frames, also of those behind damage, for a delta without a
  * base. Returns how many changes were found behind damage. */
 size_t index_delta_salvage(struct index_delta *delta, const struct maildrop_syscalls *sys, int fd);

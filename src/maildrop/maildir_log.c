@@ -108,24 +108,27 @@ int maildir_log_append(struct maildir_log *log, struct index_batch *batch)
 {
 	const struct maildrop_syscalls *sys = log->place->sys;
 	struct index_delta *delta = &log->index.index.delta;
+	uint64_t before = delta->size;
 	int fd = log->index.delta_fd;
 	int saved;
 
 	if (batch->size == 0 && !batch->failed)
 		return 0;
 	/* what a writer that died left behind the last whole group must not follow ours */
-	if (!delta->whole && sys->ftruncate(fd, (off_t)delta->size) < 0)
+	if (!delta->whole && sys->ftruncate(fd, (off_t)before) < 0)
 		return -1;
 	delta->whole = false;
-	if (index_batch_write(batch, sys, fd, delta->id, delta->size) < 0)
+	if (index_batch_write(batch, sys, fd, delta->id, before) < 0)
 		goto fail;
 	errno = EIO;
-	if (index_delta_scan(delta, sys, fd, UINT64_MAX, NULL) < 0 || !delta->whole)
+	if (index_delta_take(delta, batch->data, batch->size) < 0)
 		goto fail;
+	delta->whole = true;
 	return 0;
 fail:
 	saved = errno;
-	if (sys->ftruncate(fd, (off_t)delta->size) == 0)
+	delta->size = before;
+	if (sys->ftruncate(fd, (off_t)before) == 0)
 		delta->whole = true;
 	errno = saved;
 	return -1;

@@ -4,6 +4,7 @@
 
 #include "maildrop/index.h"
 #include "maildrop/index_write.h"
+#include "maildrop/maildir_log.h"
 #include "maildrop/maildir_names.h"
 
 #include "base/text.h"
@@ -235,6 +236,70 @@ static void a_group_holds_whole_or_not_at_all(void **state)
 	drop_files(&f);
 }
 
+/* A writer takes note of its own octets without reading them again. */
+static void a_group_taken_is_a_group_scanned(void **state)
+{
+	enum { N = 3000 };
+	struct files f = make_files(N);
+	struct index_header header = {.id = ID, .count = N, .octets = total(N), .stored = 1u << 30};
+	struct index_delta taken, scanned;
+	struct index_batch batch = {0};
+	struct index_change change;
+
+	(void)state;
+	for (uint32_t i = N; i-- > 1;) {
+		change = del(i);
+		index_batch_add(&batch, &change);
+	}
+	assert_int_equal(
+		index_batch_write(&batch, &maildrop_kernel, f.delta, ID, INDEX_DELTA_HEADER),
+		batch.size);
+	index_delta_init(&scanned, &header);
+	assert_int_equal(index_delta_scan(&scanned, &maildrop_kernel, f.delta, UINT64_MAX, NULL),
+			 0);
+	index_delta_init(&taken, &header);
+	taken.size = INDEX_DELTA_HEADER;
+	assert_int_equal(index_delta_take(&taken, batch.data, batch.size), 0);
+	assert_int_equal(taken.size, scanned.size);
+	assert_int_equal(taken.count, 1);
+	assert_int_equal(taken.octets, scanned.octets);
+	assert_int_equal(taken.removed_count, N - 1);
+	assert_memory_equal(taken.removed, scanned.removed, (N - 1) * sizeof(*taken.removed));
+	assert_int_equal(taken.pending_count, N - 1);
+	assert_memory_equal(taken.pending, scanned.pending, (N - 1) * sizeof(*taken.pending));
+	index_delta_finish(&taken);
+	index_delta_finish(&scanned);
+	index_batch_finish(&batch);
+	drop_files(&f);
+}
+
+/* What contradicts the log, be it only in its last frame, leaves nothing behind in the file. */
+static void a_refused_group_leaves_the_log_as_it_was(void **state)
+{
+	enum { N = 3000 };
+	struct files f = make_files(N);
+	struct maildir_place place = {.sys = &maildrop_kernel};
+	struct maildir_log log = {.place = &place,
+				  .index = {.base_fd = f.base, .delta_fd = f.delta, .open = true}};
+	struct index_batch batch = {0};
+	struct index_change change;
+
+	(void)state;
+	assert_int_equal(
+		index_open(&log.index.index, &maildrop_kernel, f.base, f.delta, UINT64_MAX, NULL),
+		0);
+	for (uint32_t i = 0; i <= N; i++) {
+		change = del(i % N);
+		index_batch_add(&batch, &change);
+	}
+	assert_int_equal(maildir_log_append(&log, &batch), -1);
+	assert_int_equal(log.index.index.delta.size, f.delta_size);
+	assert_int_equal(lseek(f.delta, 0, SEEK_END), f.delta_size);
+	index_batch_finish(&batch);
+	index_close(&log.index.index);
+	drop_files(&f);
+}
+
 static void deletions_behind_damage_are_salvaged(void **state)
 {
 	struct files f = make_files(5);
@@ -396,6 +461,7 @@ static void names_are_understood(void **state)
 		maildir_name_parse(name, &got);
 		assert_true(span_equal((pop3_span){name.data, got.unique_size},
 				       span_of(cases[i].unique)));
+		assert_int_equal(maildir_name_unique(name), got.unique_size);
 		assert_int_equal(got.has_stored ? (int64_t)got.stored : -1, cases[i].stored);
 		assert_int_equal(got.has_octets ? (int64_t)got.octets : -1, cases[i].octets);
 		assert_int_equal(got.seconds, cases[i].seconds);
@@ -500,6 +566,8 @@ int main(void)
 		cmocka_unit_test(removed_messages_leave_no_number),
 		cmocka_unit_test(a_session_is_a_prefix),
 		cmocka_unit_test(a_group_holds_whole_or_not_at_all),
+		cmocka_unit_test(a_group_taken_is_a_group_scanned),
+		cmocka_unit_test(a_refused_group_leaves_the_log_as_it_was),
 		cmocka_unit_test(deletions_behind_damage_are_salvaged),
 		cmocka_unit_test(damage_is_never_taken_for_messages),
 		cmocka_unit_test(contradictions_are_refused),
