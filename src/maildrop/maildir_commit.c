@@ -12,11 +12,9 @@
 
 static pop3_span unique_of(const struct index_message *message)
 {
-	struct maildir_name parsed;
 	pop3_span name = {message->name, message->name_size};
 
-	maildir_name_parse(name, &parsed);
-	return (pop3_span){message->name, parsed.unique_size};
+	return (pop3_span){message->name, maildir_name_unique(name)};
 }
 
 static void del(struct index_batch *batch, const struct index_message *message, uint32_t ordinal)
@@ -75,19 +73,19 @@ static int collect_same(struct maildir *m, struct maildir_log *log, const uint32
 
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t ordinal = index_delta_ordinal(&m->index.index.delta, numbers[i]);
-		struct index_message message, known;
+		struct index_message message, before;
+		const struct index_message *known = edited ? &before : &message;
 
 		if (index_read(now, ordinal, &message, NULL) < 0)
 			return -1;
-		known = message;
-		if (edited && index_read(&m->index.index, ordinal, &known, NULL) < 0)
+		if (edited && index_read(&m->index.index, ordinal, &before, NULL) < 0)
 			return -1;
 		if (!index_delta_removed(&now->delta, ordinal)) {
-			del_known(batch, &known, &message, ordinal);
+			del_known(batch, known, &message, ordinal);
 			continue;
 		}
-		del(batch, &known, INDEX_NO_ORDINAL);
-		if (del_found_again(m, log, &known, batch) < 0)
+		del(batch, known, INDEX_NO_ORDINAL);
+		if (del_found_again(m, log, known, batch) < 0)
 			return -1;
 	}
 	return 0;
