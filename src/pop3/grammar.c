@@ -44,28 +44,33 @@ bool p3_number(pop3_span text, uint64_t max, uint64_t *ret_number)
 	return true;
 }
 
+static size_t digits_of(uint64_t number)
+{
+	size_t n = 1;
+
+	for (uint64_t limit = 10; n < P3_NUMBER_MAX && number >= limit; limit *= 10)
+		n++;
+	return n;
+}
+
 size_t p3_put_number(char *out, uint64_t number)
 {
 	static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930"
 				    "31323334353637383940414243444546474849505152535455565758596061"
 				    "62636465666768697071727374757677787980818283848586878889909192"
 				    "93949596979899";
-	char digits[P3_NUMBER_MAX];
-	size_t at = sizeof(digits);
+	size_t size = digits_of(number), at = size;
 
 	while (number >= 100) {
 		at -= 2;
-		memcpy(digits + at, pairs + number % 100 * 2, 2);
+		memcpy(out + at, pairs + number % 100 * 2, 2);
 		number /= 100;
 	}
-	if (number >= 10) {
-		at -= 2;
-		memcpy(digits + at, pairs + number * 2, 2);
-	} else {
-		digits[--at] = (char)('0' + number);
-	}
-	memcpy(out, digits + at, sizeof(digits) - at);
-	return sizeof(digits) - at;
+	if (number >= 10)
+		memcpy(out, pairs + number * 2, 2);
+	else
+		out[0] = (char)('0' + number);
+	return size;
 }
 
 static bool is_base64(char c)

@@ -143,18 +143,25 @@ static void test_listing_lines(void **state)
 	assert_int_equal(out[0], '!');
 }
 
-/* Every number of digits, against the library's formatting. */
-static void test_numbers(void **state)
+static void assert_number(uint64_t n)
 {
 	char out[96], want[96];
+	size_t size = pop3_server_line_list(out, sizeof(out), (uint32_t)n, n);
 
-	for (uint64_t n = 1, step = 0; step < 64; step++, n = n * 3 + step) {
-		size_t size = pop3_server_line_list(out, sizeof(out), (uint32_t)n, n);
+	snprintf(want, sizeof(want), "%u %llu\r\n", (unsigned)(uint32_t)n, (unsigned long long)n);
+	assert_int_equal(size, strlen(want));
+	assert_memory_equal(out, want, size);
+}
 
-		snprintf(want, sizeof(want), "%u %llu\r\n", (unsigned)(uint32_t)n,
-			 (unsigned long long)n);
-		assert_int_equal(size, strlen(want));
-		assert_memory_equal(out, want, size);
+/* Every number of digits and its borders, against the library's formatting. */
+static void test_numbers(void **state)
+{
+	for (uint64_t n = 1, step = 0; step < 64; step++, n = n * 3 + step)
+		assert_number(n);
+	for (uint64_t n = 1, digits = 1; digits <= 20; digits++, n *= 10) {
+		assert_number(n);
+		assert_number(n - 1);
+		assert_number(n + 1);
 	}
 }
 
