@@ -1,12 +1,15 @@
 /*
  * See crc32c.h. A table made at first use (threads may make it twice, to the same end) and, on
- * x86-64, SSE 4.2: an index of a million messages is checked block by block, so this is on the path
- * of LIST and UIDL.
+ * x86-64, SSE 4.2 with PCLMUL: an index of a million messages is checked block by block, so this is
+ * on the path of LIST and UIDL.
  */
 #include "base/crc32c.h"
 
 #include <stdbool.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 static uint32_t table[256];
 static volatile bool table_made;
@@ -33,20 +36,50 @@ static uint32_t crc_table(uint32_t crc, const unsigned char *p, size_t n)
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t crc, const unsigned char *p,
-							    size_t n)
+/* The instruction takes a new octet group every cycle but answers after three: three runs at once,
+ * of a length that lets three of them fill a block of the index. */
+#define RUN 1360
+/* x^(8n - 33) modulo the polynomial, for n = RUN and 2 * RUN; its bits reversed. */
+#define OVER_ONE 0x3f70cc6f
+#define OVER_TWO 0x5aa1f3cf
+
+/* What a sum becomes behind n octets of zeros: times x^(8n), of which the instruction brings 33. */
+__attribute__((target("sse4.2,pclmul"))) static uint64_t shift(uint64_t crc, int over)
+{
+	__m128i product =
+		_mm_clmulepi64_si128(_mm_cvtsi64_si128((long long)crc), _mm_cvtsi32_si128(over), 0);
+
+	return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
+}
+
+static uint64_t eight(const unsigned char *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+__attribute__((target("sse4.2,pclmul"))) static uint32_t crc_sse42(uint32_t crc,
+								   const unsigned char *p, size_t n)
 {
 	uint64_t wide = crc;
 
-	for (; n >= 8; n -= 8, p += 8) {
-		uint64_t v;
+	for (; n >= 3 * RUN; n -= 3 * RUN, p += 3 * RUN) {
+		uint64_t second = 0, third = 0;
 
-		memcpy(&v, p, sizeof(v));
-		wide = __builtin_ia32_crc32di(wide, v);
+		for (size_t i = 0; i < RUN; i += 8) {
+			wide = _mm_crc32_u64(wide, eight(p + i));
+			second = _mm_crc32_u64(second, eight(p + RUN + i));
+			third = _mm_crc32_u64(third, eight(p + 2 * RUN + i));
+		}
+		wide = shift(wide, OVER_TWO) ^ shift(second, OVER_ONE) ^ third;
 	}
+	for (; n >= 8; n -= 8, p += 8)
+		wide = _mm_crc32_u64(wide, eight(p));
 	crc = (uint32_t)wide;
 	while (n--)
-		crc = __builtin_ia32_crc32qi(crc, *p++);
+		crc = _mm_crc32_u8(crc, *p++);
 	return crc;
 }
 #endif
@@ -55,7 +88,7 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t size)
 {
 	crc = ~crc;
 #if defined(__x86_64__)
-	if (__builtin_cpu_supports("sse4.2"))
+	if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"))
 		return ~crc_sse42(crc, data, size);
 #endif
 	return ~crc_table(crc, data, size);

@@ -58,11 +58,32 @@ static void test_splits(void **state)
 	}
 }
 
+/* Around the lengths that go in several runs at once. */
+static void test_long(void **state)
+{
+	static const size_t sizes[] = {1360, 2720, 4079, 4080, 4081, 4092, 8159, 8160, 8190};
+	static unsigned char data[8200];
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (unsigned char)(i * i >> 3 ^ i);
+	for (size_t k = 0; k < sizeof(sizes) / sizeof(*sizes); k++) {
+		for (size_t from = 0; from < 9; from += 3) {
+			uint32_t want = model(data + from, sizes[k]);
+
+			assert_int_equal(crc32c(0, data + from, sizes[k]), want);
+			assert_int_equal(
+				crc32c(crc32c(0, data + from, 16), data + from + 16, sizes[k] - 16),
+				want);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_published),
 		cmocka_unit_test(test_splits),
+		cmocka_unit_test(test_long),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
