@@ -100,11 +100,11 @@ static size_t make_delta(struct input *in, int fd, uint64_t id, bool raw)
 	return at;
 }
 
-static void check_id(const char *id, unsigned size)
+static void check_id(const char *id, size_t size)
 {
 	if (size < 1 || size > POP3_UNIQUE_ID_MAX)
 		abort();
-	for (unsigned i = 0; i < size; i++)
+	for (size_t i = 0; i < size; i++)
 		if (id[i] < 0x21 || id[i] > 0x7e)
 			abort();
 }
@@ -123,16 +123,21 @@ static void look_as_front(int base, int delta, const struct index_delta *known)
 	if (index_view_create(base, delta, known->size, known->count, known->octets, &view, NULL) <
 	    0)
 		return;
-	while (at < READ_MAX && (n = index_view_read(view, at, entries, 70, NULL)) > 0) {
+	while (at < READ_MAX && (n = index_view_read(view, at, true, entries, 70, NULL)) > 0) {
 		for (int i = 0; i < n; i++)
-			check_id(entries[i].unique_id, entries[i].unique_id_size);
+			check_id(entries[i].unique_id.data, entries[i].unique_id.size);
 		at += (uint32_t)n;
 	}
 	if (at > known->count + 1 && known->count < READ_MAX)
 		abort();
+	for (at = 1; at < READ_MAX; at += (uint32_t)n) {
+		n = index_view_read(view, at, false, entries, 70, NULL);
+		if (n <= 0)
+			break;
+	}
 	if (known->count)
-		(void)index_view_read(view, known->count, entries, 1, NULL);
-	(void)index_view_read(view, known->count / 2, entries, 1, NULL);
+		(void)index_view_read(view, known->count, true, entries, 1, NULL);
+	(void)index_view_read(view, known->count / 2, true, entries, 1, NULL);
 	index_view_destroy(view);
 }
 

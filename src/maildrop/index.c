@@ -14,6 +14,11 @@ static int damaged(struct err *err)
 	return err_set(err, EX_TEMPFAIL, "the index is damaged");
 }
 
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 static ssize_t read_blocks(struct index *index, unsigned char *data, uint64_t first, uint32_t n)
 {
 	size_t got = 0, want = (size_t)n * INDEX_BLOCK;
@@ -48,6 +53,9 @@ int index_open_base(struct index *index, const struct maildrop_syscalls *sys, in
 		return err_sys(err, EX_TEMPFAIL, errno, "the index cannot be read");
 	if (n != 1 || index_header_decode(block, &index->header) < 0)
 		return damaged(err);
+	index->hashes_at = 1 + index_record_blocks(index->header.count);
+	index->texts_at = index->hashes_at + index_hash_blocks(index->header.count);
+	index->end = index->texts_at + index->header.text_blocks;
 	index_delta_init(&index->delta, &index->header);
 	return 0;
 }
@@ -80,79 +88,94 @@ void index_close(struct index *index)
 	index_delta_finish(&index->delta);
 }
 
+static int make_room(struct index_window *window, uint32_t blocks, struct err *err)
+{
+	unsigned char *more;
+
+	if (blocks <= window->room)
+		return 0;
+	more = realloc(window->data, (size_t)blocks * INDEX_BLOCK);
+	if (!more)
+		return err_sys(err, EX_TEMPFAIL, errno, "index");
+	window->data = more;
+	window->room = blocks;
+	return 0;
+}
+
 /*
- * A checked block, which is not beyond `end`. One block is read for a look-up somewhere, several
- * when the block follows the one before.
+ * Blocks from `number` on, checked. One is read for a look-up somewhere, several when the block
+ * follows the one before.
  */
-static const unsigned char *block_get(struct index *index, struct index_window *window,
-				      uint64_t number, uint64_t end, struct err *err)
+static int window_read(struct index *index, struct index_window *window, uint64_t number,
+		       uint64_t end, struct err *err)
 {
 	bool sequence = window->count && number == window->first + window->count;
 	uint32_t want = sequence ? WINDOW_BLOCKS : 1;
 	ssize_t n;
 
+	if (want > end - number)
+		want = (uint32_t)(end - number);
+	window->count = 0;
+	if (make_room(window, want, err) < 0)
+		return -1;
+	n = read_blocks(index, window->data, number, want);
+	if (n < 0)
+		return err_sys(err, EX_TEMPFAIL, errno, "the index cannot be read");
+	if (n < want)
+		return damaged(err);
+	for (uint32_t i = 0; i < want; i++)
+		if (!index_block_good(window->data + (size_t)i * INDEX_BLOCK, index->header.id,
+				      number + i))
+			return damaged(err);
+	window->first = number;
+	window->count = want;
+	return 0;
+}
+
+static bool holds(const struct index_window *window, uint64_t number)
+{
+	return number >= window->first && number < window->first + window->count;
+}
+
+/* A checked block, which is not beyond `end`. */
+static const unsigned char *block_get(struct index *index, struct index_window *window,
+				      uint64_t number, uint64_t end, struct err *err)
+{
 	if (number >= end) {
 		damaged(err);
 		return NULL;
 	}
-	if (number >= window->first && number < window->first + window->count)
-		return window->data + (number - window->first) * INDEX_BLOCK;
-	if (want > end - number)
-		want = (uint32_t)(end - number);
-	if (want > window->room) {
-		unsigned char *more = realloc(window->data, (size_t)want * INDEX_BLOCK);
-
-		if (!more) {
-			err_sys(err, EX_TEMPFAIL, errno, "index");
-			return NULL;
-		}
-		window->data = more;
-		window->room = want;
-	}
-	window->count = 0;
-	n = read_blocks(index, window->data, number, want);
-	if (n < 0)
-		err_sys(err, EX_TEMPFAIL, errno, "the index cannot be read");
-	else if (n < want)
-		damaged(err);
-	if (n < want)
+	if (!holds(window, number) && window_read(index, window, number, end, err) < 0)
 		return NULL;
-	for (uint32_t i = 0; i < want; i++) {
-		if (!index_block_good(window->data + (size_t)i * INDEX_BLOCK, index->header.id,
-				      number + i)) {
-			damaged(err);
-			return NULL;
-		}
-	}
-	window->first = number;
-	window->count = want;
-	return window->data;
+	return window->data + (number - window->first) * INDEX_BLOCK;
 }
 
-/* Where a base record and its text are, in the windows, until the next call. NULL: no. */
-static const char *locate(struct index *index, uint32_t ordinal, struct index_record *r,
-			  struct err *err)
+/* A base record and those behind it in its block, which is kept until the next call. */
+static const unsigned char *records_from(struct index *index, uint32_t ordinal, struct err *err)
 {
-	uint64_t records_end = 1 + index_record_blocks(index->header.count);
-	uint64_t texts = records_end + index_hash_blocks(index->header.count);
-	const unsigned char *block = block_get(index, &index->records,
-					       1 + ordinal / INDEX_BLOCK_RECORDS, records_end, err);
-	uint32_t at, size;
+	const unsigned char *block = block_get(
+		index, &index->records, 1 + ordinal / INDEX_BLOCK_RECORDS, index->hashes_at, err);
 
-	if (!block)
-		return NULL;
-	if (index_record_decode(block + ordinal % INDEX_BLOCK_RECORDS * INDEX_RECORD, r) < 0) {
-		damaged(err);
-		return NULL;
-	}
-	at = r->text % INDEX_BLOCK;
-	size = r->name_size + (r->flags & INDEX_OWN_ID ? r->id_size : 0u);
+	return block ? block + ordinal % INDEX_BLOCK_RECORDS * INDEX_RECORD : NULL;
+}
+
+static uint64_t text_block(const struct index *index, const struct index_record *r)
+{
+	return index->texts_at + r->text / INDEX_BLOCK;
+}
+
+/* A base record's text, in the window, until the next call. NULL: no. */
+static const char *text_of(struct index *index, const struct index_record *r, struct err *err)
+{
+	uint32_t at = r->text % INDEX_BLOCK,
+		 size = r->name_size + (r->flags & INDEX_OWN_ID ? r->id_size : 0u);
+	const unsigned char *block;
+
 	if (at + size > INDEX_PAYLOAD) {
 		damaged(err);
 		return NULL;
 	}
-	block = block_get(index, &index->texts, texts + r->text / INDEX_BLOCK,
-			  texts + index->header.text_blocks, err);
+	block = block_get(index, &index->texts, text_block(index, r), index->end, err);
 	return block ? (const char *)block + at : NULL;
 }
 
@@ -191,9 +214,15 @@ static void copy_text(struct index_message *message, const char *id, const char 
 static int read_base(struct index *index, uint32_t ordinal, struct index_message *ret,
 		     struct err *err)
 {
+	const unsigned char *record = records_from(index, ordinal, err);
 	struct index_record r;
-	const char *text = locate(index, ordinal, &r, err);
+	const char *text;
 
+	if (!record)
+		return -1;
+	if (index_record_decode(record, &r) < 0)
+		return damaged(err);
+	text = text_of(index, &r, err);
 	if (!text)
 		return -1;
 	ret->octets = r.octets;
@@ -274,61 +303,108 @@ int index_read(struct index *index, uint32_t ordinal, struct index_message *ret,
 	return index->delta.edit_count ? apply_edits(index, ordinal, ret, err) : 0;
 }
 
-/* The same with less: a listing of a million messages goes through here. */
-int index_read_entry(struct index *index, uint32_t ordinal, struct index_entry *ret,
-		     struct err *err)
+/* As many as one block of records and, with ids, the texts in the window have. */
+static int base_entries(struct index *index, uint32_t ordinal, bool with_ids,
+			struct index_entry *ret, uint32_t n, struct err *err)
+{
+	const unsigned char *record = records_from(index, ordinal, err);
+	uint32_t in_block = INDEX_BLOCK_RECORDS - ordinal % INDEX_BLOCK_RECORDS, i;
+
+	if (!record)
+		return -1;
+	n = smaller(smaller(n, in_block), index->header.count - ordinal);
+	for (i = 0; i < n; i++, record += INDEX_RECORD) {
+		struct index_record r;
+		const char *text = NULL;
+
+		if (index_record_decode(record, &r) < 0)
+			return damaged(err);
+		if (with_ids) {
+			if (i > 0 && !holds(&index->texts, text_block(index, &r)))
+				break;
+			text = text_of(index, &r, err);
+			if (!text)
+				return -1;
+			if (!index_id_valid((pop3_span){text, r.id_size}))
+				return damaged(err);
+		}
+		ret[i].octets = r.octets;
+		ret[i].unique_id = (pop3_span){text, text ? r.id_size : 0u};
+	}
+	return (int)i;
+}
+
+static int added_entry(struct index *index, uint32_t ordinal, bool with_id, struct index_entry *ret,
+		       struct err *err)
+{
+	struct index_change change;
+
+	if (read_added(index, ordinal, &change, err) < 0)
+		return -1;
+	ret->octets = change.octets;
+	ret->unique_id = with_id ? change.id : (pop3_span){0};
+	return 1;
+}
+
+static int unedited_entries(struct index *index, uint32_t ordinal, bool with_ids,
+			    struct index_entry *ret, uint32_t n, struct err *err)
+{
+	if (ordinal < index->header.count)
+		return base_entries(index, ordinal, with_ids, ret, n, err);
+	return added_entry(index, ordinal, with_ids, ret, err);
+}
+
+/* `edit`: its first one. They are read before the message: if that was added, its id is in the
+ * same stretch of the log. */
+static int edited_entry(struct index *index, uint32_t ordinal, bool with_id, size_t edit,
+			struct index_entry *ret, struct err *err)
 {
 	const struct index_delta *delta = &index->delta;
-	pop3_span id;
+	uint64_t octets = 0;
+	bool counted = false;
 
-	if (ordinal < index->header.count) {
-		struct index_record r;
-		const char *text = locate(index, ordinal, &r, err);
-
-		if (!text)
-			return -1;
-		ret->octets = r.octets;
-		id = (pop3_span){text, r.id_size};
-		if (!index_id_valid(id))
-			return damaged(err);
-	} else {
+	for (; edit < delta->edit_count && delta->edits[edit].ordinal == ordinal; edit++) {
 		struct index_change change;
 
-		if (read_added(index, ordinal, &change, err) < 0)
+		if (log_change(index, delta->edits[edit].position, &change, err) < 0)
 			return -1;
-		ret->octets = change.octets;
-		id = change.id;
+		if (change.kind != CHANGE_SIZE)
+			continue;
+		octets = change.octets;
+		counted = true;
 	}
-	ret->unique_id_size = (uint8_t)id.size;
-	memcpy(ret->unique_id, id.data, id.size);
-	for (size_t i = delta->edit_count ? index_delta_edit(delta, ordinal) : 0;
-	     i < delta->edit_count && delta->edits[i].ordinal == ordinal; i++) {
-		struct index_change change;
+	if (unedited_entries(index, ordinal, with_id, ret, 1, err) < 0)
+		return -1;
+	if (counted)
+		ret->octets = octets;
+	return 1;
+}
 
-		if (log_change(index, delta->edits[i].position, &change, err) < 0)
-			return -1;
-		if (change.kind == CHANGE_SIZE)
-			ret->octets = change.octets;
+int index_read_entries(struct index *index, uint32_t ordinal, bool with_ids,
+		       struct index_entry *ret, uint32_t n, struct err *err)
+{
+	const struct index_delta *delta = &index->delta;
+	size_t edit = index_delta_edit(delta, ordinal);
+
+	if (edit < delta->edit_count) {
+		if (delta->edits[edit].ordinal == ordinal)
+			return edited_entry(index, ordinal, with_ids, edit, ret, err);
+		n = smaller(n, delta->edits[edit].ordinal - ordinal);
 	}
-	return 0;
+	return unedited_entries(index, ordinal, with_ids, ret, n, err);
 }
 
 const unsigned char *index_hashes(struct index *index, uint32_t nth)
 {
-	uint64_t first = 1 + index_record_blocks(index->header.count);
-
-	return block_get(index, &index->records, first + nth,
-			 first + index_hash_blocks(index->header.count), NULL);
+	return block_get(index, &index->records, index->hashes_at + nth, index->texts_at, NULL);
 }
 
 int index_verify(struct index *index, struct err *err)
 {
-	uint64_t end = 1 + index_record_blocks(index->header.count) +
-		       index_hash_blocks(index->header.count) + index->header.text_blocks;
 	int result = 0;
 
-	for (uint64_t number = 1; number < end && result == 0; number++)
-		if (!block_get(index, &index->records, number, end, err))
+	for (uint64_t number = 1; number < index->end && result == 0; number++)
+		if (!block_get(index, &index->records, number, index->end, err))
 			result = -1;
 	index_rest(index);
 	return result;

@@ -30,6 +30,7 @@ struct index {
 	const struct maildrop_syscalls *sys;
 	int base_fd, delta_fd;
 	struct index_header header;
+	uint64_t hashes_at, texts_at, end; /* first blocks of the base's parts, and behind them */
 	struct index_delta delta;
 	struct index_window records, texts;
 	struct index_stretch log;
@@ -54,9 +55,10 @@ void index_close(struct index *index);
 void index_rest(struct index *index);
 /* ordinal < header.count + delta.added; says nothing about being removed. */
 int index_read(struct index *index, uint32_t ordinal, struct index_message *ret, struct err *err);
-/* Only what a listing needs. */
-int index_read_entry(struct index *index, uint32_t ordinal, struct index_entry *ret,
-		     struct err *err);
+/* Only what a listing needs, of up to n > 0 messages in a row: returns how many, at least 1. Ids
+ * live until the next call; without them (then empty spans) no text of the base is read. */
+int index_read_entries(struct index *index, uint32_t ordinal, bool with_ids,
+		       struct index_entry *ret, uint32_t n, struct err *err);
 /* A block of hashes, until the next call. NULL: cannot be read. */
 const unsigned char *index_hashes(struct index *index, uint32_t nth);
 /* Is one of these unique parts (by its hash: perhaps) the name of a message of the base? 1, 0, or

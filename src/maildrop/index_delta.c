@@ -467,6 +467,5 @@ size_t index_delta_edit(const struct index_delta *delta, uint32_t ordinal)
 		else
 			high = middle;
 	}
-	return low < delta->edit_count && delta->edits[low].ordinal == ordinal ? low
-									       : delta->edit_count;
+	return low;
 }

@@ -62,7 +62,7 @@ int index_delta_read(const struct maildrop_syscalls *sys, int fd, uint64_t posit
 /* Message number (from 1) → ordinal, and whether an ordinal is a message still. */
 uint32_t index_delta_ordinal(const struct index_delta *delta, uint32_t number);
 bool index_delta_removed(const struct index_delta *delta, uint32_t ordinal);
-/* The first edit of this ordinal, or edit_count. */
+/* The first edit of this ordinal or a later one, or edit_count. */
 size_t index_delta_edit(const struct index_delta *delta, uint32_t ordinal);
 
 #endif

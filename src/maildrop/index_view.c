@@ -52,13 +52,23 @@ static void seek_number(struct index_view *view, uint32_t number)
 	view->next_removed = view->next_ordinal - (number - 1);
 }
 
-/* One step in the order of ordinals, over removed ones. */
-static void next_number(struct index_view *view)
+/* How many ordinals follow each other from here on: up to a removed one, or the end. */
+static uint32_t run_length(const struct index_view *view)
 {
 	const struct index_delta *delta = &view->index.delta;
 
-	view->next_number++;
-	view->next_ordinal++;
+	if (view->next_removed < delta->removed_count)
+		return delta->removed[view->next_removed] - view->next_ordinal;
+	return delta->count - (view->next_number - 1);
+}
+
+/* On in the order of ordinals, over removed ones. */
+static void advance(struct index_view *view, uint32_t n)
+{
+	const struct index_delta *delta = &view->index.delta;
+
+	view->next_number += n;
+	view->next_ordinal += n;
 	while (view->next_removed < delta->removed_count &&
 	       delta->removed[view->next_removed] == view->next_ordinal) {
 		view->next_removed++;
@@ -66,28 +76,28 @@ static void next_number(struct index_view *view)
 	}
 }
 
-int index_view_read(struct index_view *view, uint32_t first, struct index_entry *entries,
+int index_view_read(struct index_view *view, uint32_t first, bool with_ids, struct index_entry *ret,
 		    uint32_t n, struct err *err)
 {
-	uint32_t count = view->index.delta.count, i;
+	uint32_t run;
+	int got;
 
-	if (first < 1 || first > count)
+	if (first < 1 || first > view->index.delta.count)
 		return 0;
-	if (n > count - first + 1)
-		n = count - first + 1;
-	if (n > INT32_MAX)
-		n = INT32_MAX;
 	seek_number(view, first);
-	for (i = 0; i < n; i++) {
-		if (index_read_entry(&view->index, view->next_ordinal, &entries[i], err) < 0) {
-			view->next_number = 0;
-			index_rest(&view->index);
-			return -1;
-		}
-		next_number(view);
-	}
-	/* an idle session keeps no buffers: a single look-up, or the end of a listing */
-	if (n == 1 || first + n > count)
+	run = run_length(view);
+	got = index_read_entries(&view->index, view->next_ordinal, with_ids, ret, n < run ? n : run,
+				 err);
+	if (got < 0) {
+		view->next_number = 0;
 		index_rest(&view->index);
-	return (int)n;
+		return -1;
+	}
+	advance(view, (uint32_t)got);
+	return got;
+}
+
+void index_view_rest(struct index_view *view)
+{
+	index_rest(&view->index);
 }

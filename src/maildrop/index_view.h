@@ -9,16 +9,16 @@
 
 #include "base/err.h"
 
-#include <pop3/client.h>
+#include <pop3/span.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct index_view;
 
 struct index_entry {
 	uint64_t octets;
-	uint8_t unique_id_size;
-	char unique_id[POP3_UNIQUE_ID_MAX];
+	pop3_span unique_id;
 };
 
 /* The descriptors stay the caller's and must outlive the view. count and octets: what the keeper
@@ -26,9 +26,12 @@ struct index_entry {
 int index_view_create(int base_fd, int delta_fd, uint64_t delta_size, uint32_t count,
 		      uint64_t octets, struct index_view **ret, struct err *err);
 void index_view_destroy(struct index_view *view);
-/* Reads up to n entries from message number first (1…). Returns how many, 0 beyond the end, -1 on
- * error. Cheap in sequence. */
-int index_view_read(struct index_view *view, uint32_t first, struct index_entry *entries,
+/* Reads up to n > 0 entries from message number first (1…). Returns how many: at least 1, fewer
+ * than n if the next one needs another reading; 0 beyond the end, -1 on error. Unique ids live
+ * until the next call; without them (then empty spans) less is read. Cheap in sequence. */
+int index_view_read(struct index_view *view, uint32_t first, bool with_ids, struct index_entry *ret,
 		    uint32_t n, struct err *err);
+/* Frees the read buffers; they come again when needed. */
+void index_view_rest(struct index_view *view);
 
 #endif

@@ -64,8 +64,7 @@ struct mail {
 	uint32_t count;
 	uint32_t last;  /* the last message asked for: reading ahead pays when they come in order */
 	uint32_t ahead; /* how many to ask for at once */
-	struct index_entry *entries; /* a piece of a listing, while one goes out */
-	struct index_view *view;     /* NULL: not looked at yet, or put away while idle */
+	struct index_view *view; /* NULL: not looked at yet, or put away while idle */
 	struct batch *batch, *next_batch;
 	struct arena_lease lease; /* for the one that was asked for */
 	struct pop3_event held;   /* waits for what is coming ahead; NONE: nothing does */

@@ -13,7 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define ENTRIES 256  /* of a listing, read at once */
+#define ENTRIES 64   /* of a listing, read at once */
 #define LINE_ROOM 96 /* a line of LIST or UIDL */
 
 const char mail_unreadable[] = "the maildrop cannot be read now, try again later";
@@ -99,18 +99,11 @@ void mail_opened(struct link *keeper, const struct ipc_opened *message, int *fds
 	session_wake(session);
 }
 
-static void drop_listing(struct mail *mail)
-{
-	free(mail->entries);
-	mail->entries = NULL;
-}
-
 static void free_mail(struct session *session)
 {
 	struct mail *mail = session->mail;
 
 	body_forget(mail);
-	drop_listing(mail);
 	index_view_destroy(mail->view);
 	if (mail->base_fd >= 0)
 		close(mail->base_fd);
@@ -152,7 +145,6 @@ void mail_give_back(struct session *session)
 	if (!mail || pop3_server_want(&session->pop3) != POP3_WANT_INPUT)
 		return;
 	body_give_back(mail);
-	drop_listing(mail);
 	index_view_destroy(mail->view);
 	mail->view = NULL;
 }
@@ -182,48 +174,66 @@ static bool have_view(struct session *session)
 	return false;
 }
 
-static bool read_entry(struct session *session, uint32_t number, struct index_entry *ret)
+/* What they point to lives until the next reading. Returns how many, -1 and a word to the keeper if
+ * there is none. */
+static int read_entries(struct session *session, uint32_t first, bool with_ids,
+			struct index_entry *ret, uint32_t n)
 {
 	struct err err;
+	int got;
 
 	if (!have_view(session))
-		return false;
-	if (index_view_read(session->mail->view, number, ret, 1, &err) == 1)
-		return true;
+		return -1;
+	got = index_view_read(session->mail->view, first, with_ids, ret, n, &err);
+	if (got > 0)
+		return got;
 	index_wrong(session, &err);
-	return false;
+	return -1;
 }
 
-static void list_one(struct session *session, const struct pop3_event *event)
+static bool read_entry(struct session *session, uint32_t number, bool with_id,
+		       struct index_entry *ret)
+{
+	return read_entries(session, number, with_id, ret, 1) == 1;
+}
+
+/* An idle session keeps no buffers. */
+static void rest(struct mail *mail)
+{
+	if (mail->view)
+		index_view_rest(mail->view);
+}
+
+static void list_one(struct session *session, uint32_t number, bool uidl)
 {
 	struct index_entry entry;
 
-	if (!read_entry(session, event->number, &entry))
+	if (!read_entry(session, number, uidl, &entry))
 		mail_fail(session, POP3_CODE_SYS_TEMP, mail_unreadable);
-	else if (event->type == POP3_EVENT_LIST)
-		pop3_server_reply_list_one(&session->pop3, event->number, entry.octets);
+	else if (uidl)
+		pop3_server_reply_uidl_one(&session->pop3, number, entry.unique_id);
 	else
-		pop3_server_reply_uidl_one(&session->pop3, event->number,
-					   (pop3_span){entry.unique_id, entry.unique_id_size});
+		pop3_server_reply_list_one(&session->pop3, number, entry.octets);
+	rest(session->mail);
 }
 
 static void list(struct session *session, const struct pop3_event *event)
 {
 	struct mail *mail = session->mail;
+	bool uidl = event->type == POP3_EVENT_UIDL;
+	struct index_entry first;
 
 	if (event->number) {
-		list_one(session, event);
+		list_one(session, event->number, uidl);
 		return;
 	}
-	if (!mail->entries)
-		mail->entries = malloc(ENTRIES * sizeof(*mail->entries));
 	/* its first line is looked at before "+OK" is said */
-	if (!mail->entries || (mail->count && !read_entry(session, 1, mail->entries))) {
+	if (mail->count && !read_entry(session, 1, uidl, &first)) {
 		mail_fail(session, POP3_CODE_SYS_TEMP, mail_unreadable);
 		return;
 	}
 	mail->listing_next = 1;
-	mail->listing_uidl = event->type == POP3_EVENT_UIDL;
+	mail->listing_uidl = uidl;
 	pop3_server_reply_listing(&session->pop3);
 }
 
@@ -233,8 +243,7 @@ static size_t render(struct session *session, const struct index_entry *entry, u
 	if (pop3_server_marked(&session->pop3, number))
 		return 0;
 	if (session->mail->listing_uidl)
-		return pop3_server_line_uidl(out, cap, number,
-					     (pop3_span){entry->unique_id, entry->unique_id_size});
+		return pop3_server_line_uidl(out, cap, number, entry->unique_id);
 	return pop3_server_line_list(out, cap, number, entry->octets);
 }
 
@@ -242,24 +251,24 @@ size_t mail_lines(struct session *session, char *out, size_t cap)
 {
 	struct mail *mail = session->mail;
 	size_t used = 0;
-	struct err err;
 
 	while (mail->listing_next <= mail->count && cap - used >= LINE_ROOM) {
+		struct index_entry entries[ENTRIES];
 		size_t room = (cap - used) / LINE_ROOM;
-		int n = index_view_read(mail->view, mail->listing_next, mail->entries,
-					room < ENTRIES ? (uint32_t)room : ENTRIES, &err);
+		int n = read_entries(session, mail->listing_next, mail->listing_uidl, entries,
+				     room < ENTRIES ? (uint32_t)room : ENTRIES);
 
-		if (n <= 0) { /* "+OK" is out: the only honest end is to cut */
-			index_wrong(session, &err);
+		/* "+OK" is out: the only honest end is to cut, and nothing more is sent */
+		if (n < 0) {
 			session_abort(session);
-			return used;
+			return 0;
 		}
 		for (int i = 0; i < n; i++)
-			used += render(session, &mail->entries[i], mail->listing_next++, out + used,
+			used += render(session, &entries[i], mail->listing_next++, out + used,
 				       cap - used);
 	}
 	if (mail->listing_next > mail->count) {
-		drop_listing(mail);
+		rest(mail);
 		pop3_server_lines_end(&session->pop3);
 	}
 	return used;
@@ -272,10 +281,11 @@ static void dele(struct session *session, const struct pop3_event *event)
 
 	if (!mail->marks)
 		mail->marks = calloc((mail->count + 7u) / 8u, 1);
-	if (!mail->marks || !read_entry(session, event->number, &entry)) {
+	if (!mail->marks || !read_entry(session, event->number, false, &entry)) {
 		mail_fail(session, POP3_CODE_SYS_TEMP, mail_unreadable);
 		return;
 	}
+	rest(mail);
 	if (!pop3_server_has_marks(&session->pop3))
 		pop3_server_lend_marks(&session->pop3, mail->marks);
 	pop3_server_mark(&session->pop3, event->number, entry.octets);

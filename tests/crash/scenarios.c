@@ -2,8 +2,8 @@
 #include "scenarios.h"
 
 #include "maildrop/index.h"
-#include "maildrop/index_view.h"
 #include "maildrop/index_write.h"
+#include "tests/listed.h"
 
 #include <err.h>
 #include <errno.h>
@@ -270,7 +270,7 @@ static bool same_text(const char *stored, const char *wire)
 	return *stored == '\0';
 }
 
-static const char *look_at(struct maildrop *m, uint32_t number, const struct index_entry *e,
+static const char *look_at(struct maildrop *m, uint32_t number, const struct listed *e,
 			   struct found *found)
 {
 	char stored[4096], text[2000], expected[2100];
@@ -315,7 +315,7 @@ static const char *look(struct run *run, struct found *found)
 	struct maildrop_snapshot snapshot;
 	struct maildrop *m = open_session(run);
 	struct index_view *view = NULL;
-	struct index_entry entries[64];
+	struct listed entries[64];
 	const char *bad = NULL;
 	int n;
 
@@ -328,7 +328,7 @@ static const char *look(struct run *run, struct found *found)
 		maildrop_close(m);
 		return "the index cannot be read";
 	}
-	n = index_view_read(view, 1, entries, 64, NULL);
+	n = listed_read(view, 1, entries, 64, NULL);
 	index_view_destroy(view);
 	if (n < 0 || (uint32_t)n != snapshot.count)
 		bad = "the index cannot be listed";

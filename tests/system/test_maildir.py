@@ -86,6 +86,26 @@ def test_a_damaged_index_is_made_anew(shared, user, connect, name, damage):
     assert [client.retr(n) for n in (1, 2, 3)] == [wire_form(m) for m in MAIL]
 
 
+@pytest.mark.parametrize('command, block', [('LIST', 3), ('UIDL', 3), ('UIDL', -1)])
+def test_a_listing_that_meets_damage_is_cut(shared, user, connect, command, block):
+    """Never a shorter list; and sizes are told without a look at the names."""
+    shared.put_many(user, [b'Subject: %d\n\n' % n for n in range(500)])
+    client = session(connect, shared, user)
+    with open(shared.maildir(user) / 'valija-base', 'r+b') as file:
+        at = file.seek(block * 4096 + 100, os.SEEK_SET if block > 0 else os.SEEK_END)
+        octet = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([octet ^ 0x55]))
+    shared.allow('index', 'valija-')
+    if block < 0:
+        assert len(client.list()) == 500
+    client.send(f'{command}\r\n')
+    told = client.closed()
+    assert not told.endswith(b'\r\n.\r\n') and told.count(b'\r\n') < 500
+    client = login_within(connect, shared, user)
+    assert len(client.list()) == len(client.uidl()) == 500
+
+
 def test_deletions_survive_the_loss_of_the_index(shared, user, connect):
     shared.put_many(user, MAIL)
     client = session(connect, shared, user)

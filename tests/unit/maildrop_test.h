@@ -6,9 +6,9 @@
 #ifndef TESTS_MAILDROP_TEST_H
 #define TESTS_MAILDROP_TEST_H
 
-#include "maildrop/index_view.h"
 #include "maildrop/maildrop.h"
 #include "maildrop/syscalls.h"
+#include "tests/listed.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -152,11 +152,11 @@ static inline uint32_t session_count(const struct maildrop *m)
 }
 
 /* One message as a front sees it in the lent index. */
-static inline struct index_entry session_entry(const struct maildrop *m, uint32_t number)
+static inline struct listed session_entry(const struct maildrop *m, uint32_t number)
 {
 	struct maildrop_snapshot snapshot;
 	struct index_view *view = NULL;
-	struct index_entry entry;
+	struct listed entry;
 	struct err err = {0};
 
 	memset(&entry, 0, sizeof(entry));
@@ -164,7 +164,7 @@ static inline struct index_entry session_entry(const struct maildrop *m, uint32_
 	if (index_view_create(snapshot.base_fd, snapshot.delta_fd, snapshot.delta_size,
 			      snapshot.count, snapshot.octets, &view, &err) < 0)
 		fail_msg("%s", err.text);
-	if (index_view_read(view, number, &entry, 1, &err) != 1)
+	if (listed_read(view, number, &entry, 1, &err) != 1)
 		fail_msg("no entry %u: %s", (unsigned)number, err.text);
 	index_view_destroy(view);
 	return entry;
@@ -173,7 +173,7 @@ static inline struct index_entry session_entry(const struct maildrop *m, uint32_
 static inline void assert_entry(const struct maildrop *m, uint32_t number, const char *id,
 				uint64_t octets)
 {
-	struct index_entry e = session_entry(m, number);
+	struct listed e = session_entry(m, number);
 	char got[POP3_UNIQUE_ID_MAX + 1];
 
 	memcpy(got, e.unique_id, e.unique_id_size);

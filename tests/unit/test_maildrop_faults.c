@@ -214,7 +214,7 @@ static unsigned present(struct scratch *s, unsigned *others)
 	unsigned bits = 0, more = 0;
 
 	for (uint32_t n = 1; n <= session_count(m); n++) {
-		struct index_entry e = session_entry(m, n);
+		struct listed e = session_entry(m, n);
 		char text[200], id[POP3_UNIQUE_ID_MAX + 1];
 		unsigned which;
 

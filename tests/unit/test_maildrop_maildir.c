@@ -553,7 +553,7 @@ static void test_threat_42_replaced_between_scan_and_open(void **state)
 static void test_threat_44_odd_names(void **state)
 {
 	struct scratch *s = *state;
-	struct index_entry seen[8];
+	struct listed seen[8];
 	char longest[300] = "cur/8.";
 	struct maildrop *m;
 
@@ -590,7 +590,7 @@ static void test_threat_44_odd_names(void **state)
 	remove_file(s, "valija-delta");
 	m = open_session(s);
 	for (uint32_t i = 0; i < 8; i++) {
-		struct index_entry e = session_entry(m, i + 1);
+		struct listed e = session_entry(m, i + 1);
 
 		assert_int_equal(e.octets, seen[i].octets);
 		assert_int_equal(e.unique_id_size, seen[i].unique_id_size);
@@ -694,7 +694,7 @@ static void an_index_that_is_lost_comes_again(void **state)
 	put_file(s, "cur/900.odd id:2,", "x\n");
 	delete_messages(s, two, 1);
 	for (size_t i = 0; i < 3; i++) {
-		struct index_entry odd, again;
+		struct listed odd, again;
 
 		m = open_session(s);
 		odd = session_entry(m, 1);
@@ -992,7 +992,7 @@ static void ids_brought_along_win(void **state)
 static void a_collision_is_resolved_once_and_for_all(void **state)
 {
 	struct scratch *s = *state;
-	struct index_entry odd, literal;
+	struct listed odd, literal;
 	struct maildrop *m;
 	char name[100];
 
@@ -1006,7 +1006,7 @@ static void a_collision_is_resolved_once_and_for_all(void **state)
 	snprintf(name, sizeof(name), "cur/%.32s:2,", odd.unique_id);
 	put_file(s, name, "literal\n");
 	for (int i = 0; i < 2; i++) {
-		struct index_entry a, b;
+		struct listed a, b;
 
 		m = open_session(s);
 		assert_int_equal(session_count(m), 2);
@@ -1014,7 +1014,7 @@ static void a_collision_is_resolved_once_and_for_all(void **state)
 		b = session_entry(m, 2);
 		/* built again, they come in the order of their names */
 		if (a.octets != odd.octets) {
-			struct index_entry swap = a;
+			struct listed swap = a;
 
 			a = b;
 			b = swap;
@@ -1231,7 +1231,7 @@ static void a_long_log_becomes_a_base(void **state)
 {
 	struct scratch *s = *state;
 	struct maildrop_snapshot snapshot;
-	struct index_entry before[3];
+	struct listed before[3];
 	char from[100], to[100];
 	struct index_view *view;
 	struct maildrop *m;
@@ -1262,11 +1262,10 @@ static void a_long_log_becomes_a_base(void **state)
 		maildrop_sweep(m);
 		/* whatever the sweep did, the session's own files say what they said */
 		for (int k = 0; k < 3; k++) {
-			struct index_entry e;
+			struct listed e;
 
 			memset(&e, 0, sizeof(e));
-			assert_int_equal(index_view_read(view, 100 * (uint32_t)k + 1, &e, 1, NULL),
-					 1);
+			assert_int_equal(listed_read(view, 100 * (uint32_t)k + 1, &e, 1, NULL), 1);
 			assert_memory_equal(&e, &before[k], sizeof(e));
 		}
 		index_view_destroy(view);

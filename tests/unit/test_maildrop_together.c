@@ -98,7 +98,7 @@ static uint32_t session(struct scratch *s, struct shared *shared, bool deleting)
 		_exit(10);
 	shown = session_count(m);
 	for (uint32_t n = 1; n <= shown; n++) {
-		struct index_entry e = session_entry(m, n);
+		struct listed e = session_entry(m, n);
 		char text[200], id[POP3_UNIQUE_ID_MAX + 1] = "";
 		enum maildrop_status status = read_body(m, n, text, sizeof(text));
 		unsigned which;
