@@ -1,15 +1,16 @@
 /*
  * A front that an attacker owns (threat 29). This program plays the monitor for a real auth, a real
  * keeper and one real front, and is itself a second front that lies: made-up sessions, another
- * front's session numbers, messages that are not a front's, sizes that do not add up, floods,
- * silence. After each lie the others must still be the same processes and the real front must serve
- * its client; what the client gets is checked.
+ * front's session numbers, messages that are not a front's, sizes that do not add up, slots that
+ * are none, writing where it may read, floods, silence. After each lie the others must still be the
+ * same processes and the real front must serve its client; what the client gets is checked.
  *
  * hostile_front VALIJAD CONF USER PASSWORD: CONF is an office made by `valija init` with one
  * message for USER. Prints what it tried; exits with 0 if everything held.
  */
 #include "config/config.h"
 #include "ipc/messages.h"
+#include "sys/arena.h"
 #include "sys/process.h"
 
 #include <arpa/inet.h>
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -43,6 +45,7 @@ static struct {
 	uint64_t instances;
 	struct real auth, keeper, front;
 	int to_auth, to_keeper; /* the hostile front's channels */
+	int arena;              /* what the keeper shares with it */
 	const char *user, *password;
 	unsigned tried;
 } all;
@@ -103,7 +106,8 @@ static void send_message(int fd, enum ipc_type type, void *fixed, size_t size, c
 #define SEND(fd, type, fixed, tail, tail_size) \
 	send_message(fd, type, fixed, sizeof(*(fixed)), tail, tail_size, NULL, 0)
 
-/* The next packet's type; IPC_NONE: cut, or nothing within ms. Descriptors are closed. */
+/* The next packet's type; IPC_NONE: cut, or nothing within ms. Descriptors are closed, but for an
+ * arena's, which is kept in all. */
 static enum ipc_type receive(int fd, void *buf, size_t size, int ms)
 {
 	union {
@@ -127,7 +131,12 @@ static enum ipc_type receive(int fd, void *buf, size_t size, int ms)
 			int got;
 
 			memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			close(got);
+			if (((struct ipc_head *)buf)->type == IPC_ARENA) {
+				close(all.arena);
+				all.arena = got;
+			} else {
+				close(got);
+			}
 		}
 	return n >= (ssize_t)sizeof(struct ipc_head) ? (enum ipc_type)((struct ipc_head *)buf)->type
 						     : IPC_NONE;
@@ -242,6 +251,7 @@ static void start_all(void)
 static void become_front(void)
 {
 	uint64_t instance = ++all.instances;
+	char buf[CHAN_PACKET_MAX];
 	int a[2], k[2];
 
 	if (all.to_auth >= 0)
@@ -255,6 +265,8 @@ static void become_front(void)
 	close(k[1]);
 	all.to_auth = a[0];
 	all.to_keeper = k[0];
+	need(wait_for(all.to_keeper, buf, sizeof(buf), IPC_ARENA) == IPC_ARENA,
+	     "the keeper shares no memory");
 }
 
 /* -- the real front's client -- */
@@ -427,21 +439,61 @@ static void guess(void)
 	expect_silence(all.to_keeper, "a wrong password opened a maildrop");
 }
 
-/* Logs in honestly, then asks for more than its credits and reads nothing. */
-static void flood(void)
+static void honest_login(uint64_t session)
 {
-	struct ipc_credentials message = {.session = 6,
+	struct ipc_credentials message = {.session = session,
 					  .user_size = (uint32_t)strlen(all.user),
 					  .secret_size = (uint32_t)strlen(all.password)};
-	struct ipc_fetch fetch = {.session = 6, .number = 1, .count = 32};
 	char tail[600], buf[CHAN_PACKET_MAX];
-	struct pollfd wait = {.fd = all.to_keeper, .events = POLLOUT};
 
-	connect_session(6);
+	connect_session(session);
 	snprintf(tail, sizeof(tail), "%s%s", all.user, all.password);
 	SEND(all.to_auth, IPC_PASS, &message, tail, strlen(tail));
 	need(wait_for(all.to_keeper, buf, sizeof(buf), IPC_OPENED) == IPC_OPENED,
 	     "an honest login failed");
+}
+
+/* What a keeper shares can be read, and nothing else. */
+static void shared_memory_is_read_only(void)
+{
+	char octet = 'x';
+
+	need(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, all.arena, 0) == MAP_FAILED,
+	     "a front could map a keeper's memory for writing");
+	need(write(all.arena, &octet, 1) < 0, "a front could write to a keeper's memory");
+	need(ftruncate(all.arena, 0) < 0, "a front could take a keeper's memory away");
+	need(fcntl(all.arena, F_ADD_SEALS, F_SEAL_WRITE) < 0, "a front could seal its keeper out");
+}
+
+/* Slots that are none: the message comes in the packet, and nothing is written anywhere. */
+static void slots_that_are_none(void)
+{
+	static const uint32_t slots[] = {0, ARENA_SLOTS, ARENA_SLOTS + 1, 0x80000000u, IPC_NO_SLOT};
+	char buf[CHAN_PACKET_MAX];
+
+	honest_login(7);
+	for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+		struct ipc_fetch fetch = {.session = 7, .number = 1, .count = 1, .slot = slots[i]};
+		const struct ipc_bodies *bodies = (const struct ipc_bodies *)(const void *)buf;
+		bool in_slot = slots[i] < ARENA_SLOTS;
+
+		SEND(all.to_keeper, IPC_FETCH, &fetch, NULL, 0);
+		need(wait_for(all.to_keeper, buf, sizeof(buf), IPC_BODIES) == IPC_BODIES,
+		     "a message was not lent");
+		need(bodies->in_slot == in_slot, "a slot that is none was used");
+		need((bodies->head.tail == sizeof(struct ipc_body)) == in_slot,
+		     "octets came where they were not asked for");
+	}
+	become_front();
+}
+
+/* Logs in honestly, then asks for more than its credits and reads nothing. */
+static void flood(void)
+{
+	struct ipc_fetch fetch = {.session = 6, .number = 1, .count = 32, .slot = IPC_NO_SLOT};
+	struct pollfd wait = {.fd = all.to_keeper, .events = POLLOUT};
+
+	honest_login(6);
 	fetch.head.type = IPC_FETCH;
 	for (int i = 0; i < 20000; i++) {
 		ssize_t n = send_raw(all.to_keeper, &fetch, sizeof(fetch), NULL, 0, MSG_DONTWAIT);
@@ -479,7 +531,7 @@ static void prepare(const char *program, const char *file)
 	all.mail_fd = open(all.config.mail, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	all.users_fd = open(all.config.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	all.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	all.to_auth = all.to_keeper = -1;
+	all.to_auth = all.to_keeper = all.arena = -1;
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	need(all.exe >= 0 && all.mail_fd >= 0 && all.users_fd >= 0, "open");
 	need(bind(all.listener, (struct sockaddr *)&address, sizeof(address)) == 0 &&
@@ -515,6 +567,10 @@ int main(int argc, char **argv)
 	still_well("sizes that wrap");
 	guess();
 	still_well("a wrong password");
+	shared_memory_is_read_only();
+	still_well("shared memory is only to be read");
+	slots_that_are_none();
+	still_well("slots that are none");
 	flood();
 	still_well("more requests than credits, read by nobody");
 	silence();
