@@ -9,248 +9,51 @@
  * message for USER. Prints what it tried; exits with 0 if everything held.
  */
 #include "config/config.h"
-#include "ipc/messages.h"
+#include "play.h"
 #include "sys/arena.h"
-#include "sys/process.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 20000 /* until a real process must have answered */
-#define SILENCE_MS 300    /* for how long an answer that must not come is waited for */
-
-struct real {
-	enum ipc_role role;
-	uint64_t instance;
-	pid_t pid;
-	int fd; /* its channel to the monitor: this program */
-};
-
 static struct {
-	struct config config;
-	int exe, config_fd, mail_fd, users_fd, listener;
-	uint16_t port;
-	uint64_t instances;
 	struct real auth, keeper, front;
 	int to_auth, to_keeper; /* the hostile front's channels */
-	int arena;              /* what the keeper shares with it */
 	const char *user, *password;
 	unsigned tried;
 } all;
-
-static void die(const char *what)
-{
-	fprintf(stderr, "hostile_front: FAILED: %s\n", what);
-	exit(1);
-}
-
-static void need(bool good, const char *what)
-{
-	if (!good)
-		die(what);
-}
-
-/* -- packets by hand: what ipc_send would refuse must be sendable here -- */
-
-static ssize_t send_raw(int fd, const void *data, size_t size, const int *fds, unsigned fd_count,
-			int flags)
-{
-	char control[CMSG_SPACE(CHAN_FDS_MAX * sizeof(int))] = {0};
-	struct iovec part = {.iov_len = size};
-	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	struct cmsghdr *head;
-
-	memcpy(&part.iov_base, &data, sizeof(data));
-	if (fd_count) {
-		message.msg_control = control;
-		message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
-		head = CMSG_FIRSTHDR(&message);
-		head->cmsg_level = SOL_SOCKET;
-		head->cmsg_type = SCM_RIGHTS;
-		head->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
-		memcpy(CMSG_DATA(head), fds, fd_count * sizeof(int));
-	}
-	return sendmsg(fd, &message, MSG_NOSIGNAL | flags);
-}
-
-/* type and tail are the message's own; fixed: its struct. Blocks until there is room. */
-static void send_message(int fd, enum ipc_type type, void *fixed, size_t size, const void *tail,
-			 size_t tail_size, const int *fds, unsigned fd_count)
-{
-	char packet[CHAN_PACKET_MAX];
-	struct ipc_head *head = fixed;
-	struct pollfd wait = {.fd = fd, .events = POLLOUT};
-
-	head->type = type;
-	head->tail = (uint32_t)tail_size;
-	memcpy(packet, fixed, size);
-	if (tail_size)
-		memcpy(packet + size, tail, tail_size);
-	while (send_raw(fd, packet, size + tail_size, fds, fd_count, 0) < 0 && errno == EAGAIN)
-		if (poll(&wait, 1, PATIENCE_MS) != 1)
-			die("a channel is stuck");
-}
-
-#define SEND(fd, type, fixed, tail, tail_size) \
-	send_message(fd, type, fixed, sizeof(*(fixed)), tail, tail_size, NULL, 0)
-
-/* The next packet's type; IPC_NONE: cut, or nothing within ms. Descriptors are closed, but for an
- * arena's, which is kept in all. */
-static enum ipc_type receive(int fd, void *buf, size_t size, int ms)
-{
-	union {
-		char octets[CMSG_SPACE(CHAN_FDS_MAX * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec part = {buf, size};
-	struct msghdr message = {.msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = control.octets,
-				 .msg_controllen = sizeof(control)};
-	struct pollfd wait = {.fd = fd, .events = POLLIN};
-	ssize_t n;
-
-	if (poll(&wait, 1, ms) != 1)
-		return IPC_NONE;
-	n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	for (struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL; c;
-	     c = CMSG_NXTHDR(&message, c))
-		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
-			int got;
-
-			memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (((struct ipc_head *)buf)->type == IPC_ARENA) {
-				close(all.arena);
-				all.arena = got;
-			} else {
-				close(got);
-			}
-		}
-	return n >= (ssize_t)sizeof(struct ipc_head) ? (enum ipc_type)((struct ipc_head *)buf)->type
-						     : IPC_NONE;
-}
-
-static enum ipc_type wait_for(int fd, void *buf, size_t size, enum ipc_type wanted)
-{
-	enum ipc_type type;
-
-	while ((type = receive(fd, buf, size, PATIENCE_MS)) != wanted)
-		if (type == IPC_NONE)
-			return IPC_NONE;
-	return type;
-}
-
-static void expect_silence(int fd, const char *what)
-{
-	char buf[CHAN_PACKET_MAX];
-	enum ipc_type type = receive(fd, buf, sizeof(buf), SILENCE_MS);
-
-	if (type != IPC_NONE && type != IPC_OFFER && type != IPC_CONNECTED && type != IPC_DENIED)
-		die(what);
-}
-
-static void expect_cut(int fd, const char *what)
-{
-	struct pollfd wait = {.fd = fd, .events = 0};
-
-	if (poll(&wait, 1, PATIENCE_MS) != 1 || !(wait.revents & (POLLHUP | POLLERR)))
-		die(what);
-}
-
-/* -- the monitor's part -- */
-
-static void send_peer(const struct real *to, enum ipc_role role, uint64_t instance, int fd)
-{
-	struct ipc_peer message = {
-		.instance = instance, .role = role, .uid = geteuid(), .group_size = 1};
-
-	send_message(to->fd, IPC_PEER, &message, sizeof(message), NULL, 0, &fd, 1);
-}
-
-static void wire(struct real *a, struct real *b)
-{
-	int pair[2];
-
-	need(chan_pair(pair, NULL) == 0, "chan_pair");
-	send_peer(a, b->role, b->instance, pair[0]);
-	send_peer(b, a->role, a->instance, pair[1]);
-	close(pair[0]);
-	close(pair[1]);
-}
-
-static void spawn(struct real *real, enum ipc_role role)
-{
-	char name[] = "valijad: under test", child[] = "--child";
-	char *argv[] = {name, child, NULL};
-	struct ipc_config message = {.role = role, .uid = geteuid(), .gid = getegid()};
-	struct err err;
-	int pair[2];
-
-	need(chan_pair(pair, &err) == 0, "chan_pair");
-	real->role = role;
-	real->fd = pair[0];
-	real->pid = process_spawn(all.exe, argv, &pair[1], 1, &err);
-	close(pair[1]);
-	need(real->pid > 0, "process_spawn");
-	message.instance = real->instance = ++all.instances;
-	send_message(real->fd, IPC_CONFIG, &message, sizeof(message), NULL, 0, &all.config_fd, 1);
-}
-
-static void send_directory(struct real *real, enum ipc_directory_kind kind, int fd,
-			   const char *name)
-{
-	struct ipc_directory message = {.kind = kind};
-
-	send_message(real->fd, IPC_DIRECTORY, &message, sizeof(message), name, strlen(name), &fd,
-		     1);
-}
-
-static void start(struct real *real)
-{
-	struct ipc_simple message = {.value = 0};
-	char buf[CHAN_PACKET_MAX];
-
-	SEND(real->fd, IPC_START, &message, NULL, 0);
-	need(wait_for(real->fd, buf, sizeof(buf), IPC_READY) == IPC_READY,
-	     "a real process did not start");
-}
 
 static void start_all(void)
 {
 	struct ipc_listener listener = {.service = SERVICE_POP3};
 
-	spawn(&all.auth, ROLE_AUTH);
-	spawn(&all.keeper, ROLE_KEEPER);
-	spawn(&all.front, ROLE_FRONT);
-	send_directory(&all.auth, DIRECTORY_USERS, all.users_fd, "users");
-	send_directory(&all.auth, DIRECTORY_MAIL, all.mail_fd, "");
-	send_directory(&all.keeper, DIRECTORY_MAIL, all.mail_fd, "");
+	play_spawn(&all.auth, ROLE_AUTH);
+	play_spawn(&all.keeper, ROLE_KEEPER);
+	play_spawn(&all.front, ROLE_FRONT);
+	play_directory(&all.auth, DIRECTORY_USERS, play.users_fd, "users");
+	play_directory(&all.auth, DIRECTORY_MAIL, play.mail_fd, "");
+	play_directory(&all.keeper, DIRECTORY_MAIL, play.mail_fd, "");
 	send_message(all.front.fd, IPC_LISTENER, &listener, sizeof(listener), NULL, 0,
-		     &all.listener, 1);
-	wire(&all.front, &all.auth);
-	wire(&all.front, &all.keeper);
-	wire(&all.auth, &all.keeper);
-	start(&all.auth);
-	start(&all.keeper);
-	start(&all.front);
+		     &play.listener, 1);
+	play_wire(&all.front, &all.auth);
+	play_wire(&all.front, &all.keeper);
+	play_wire(&all.auth, &all.keeper);
+	play_start(&all.auth);
+	play_start(&all.keeper);
+	play_start(&all.front);
 }
 
 /* New channels for the hostile front, as the monitor would give to a front started anew. */
 static void become_front(void)
 {
-	uint64_t instance = ++all.instances;
+	uint64_t instance = ++play.instances;
 	char buf[CHAN_PACKET_MAX];
 	int a[2], k[2];
 
@@ -259,8 +62,8 @@ static void become_front(void)
 	if (all.to_keeper >= 0)
 		close(all.to_keeper);
 	need(chan_pair(a, NULL) == 0 && chan_pair(k, NULL) == 0, "chan_pair");
-	send_peer(&all.auth, ROLE_FRONT, instance, a[1]);
-	send_peer(&all.keeper, ROLE_FRONT, instance, k[1]);
+	play_peer(&all.auth, ROLE_FRONT, instance, a[1]);
+	play_peer(&all.keeper, ROLE_FRONT, instance, k[1]);
 	close(a[1]);
 	close(k[1]);
 	all.to_auth = a[0];
@@ -271,50 +74,17 @@ static void become_front(void)
 
 /* -- the real front's client -- */
 
-static int dial(void)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(all.port)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	need(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0,
-	     "connect to the real front");
-	return fd;
-}
-
-static void line(int fd, const char *command, const char *wanted)
-{
-	struct pollfd wait = {.fd = fd, .events = POLLIN};
-	char buf[1024];
-	size_t used = 0;
-
-	if (command)
-		need(send(fd, command, strlen(command), MSG_NOSIGNAL) == (ssize_t)strlen(command),
-		     "send");
-	while (used < sizeof(buf) - 1 && (used == 0 || buf[used - 1] != '\n')) {
-		need(poll(&wait, 1, PATIENCE_MS) == 1, "the real front does not answer");
-		if (recv(fd, buf + used, 1, 0) != 1)
-			break;
-		used++;
-	}
-	buf[used] = '\0';
-	if (strncmp(buf, wanted, strlen(wanted)) != 0) {
-		fprintf(stderr, "hostile_front: %s→ %s", command ? command : "", buf);
-		die("the real front's client got another answer");
-	}
-}
-
 static int login(void)
 {
 	char command[600];
-	int fd = dial();
+	int fd = play_dial();
 
-	line(fd, NULL, "+OK");
+	play_line(fd, NULL, "+OK");
 	snprintf(command, sizeof(command), "USER %s\r\n", all.user);
-	line(fd, command, "+OK");
+	play_line(fd, command, "+OK");
 	snprintf(command, sizeof(command), "PASS %s\r\n", all.password);
-	line(fd, command, "+OK");
-	line(fd, "STAT\r\n", "+OK 1 ");
+	play_line(fd, command, "+OK");
+	play_line(fd, "STAT\r\n", "+OK 1 ");
 	return fd;
 }
 
@@ -328,8 +98,8 @@ static void still_well(const char *after)
 		if (waitpid(reals[i]->pid, NULL, WNOHANG) != 0)
 			die(after);
 	fd = login();
-	line(fd, "LIST 1\r\n", "+OK 1 ");
-	line(fd, "QUIT\r\n", "+OK");
+	play_line(fd, "LIST 1\r\n", "+OK 1 ");
+	play_line(fd, "QUIT\r\n", "+OK");
 	close(fd);
 	all.tried++;
 	printf("held: %s\n", after);
@@ -359,15 +129,15 @@ static void sessions_of_another(void)
 	/* the real front counts from 1: every session that it can have now */
 	for (uint64_t session = 0; session < 64; session++)
 		made_up_sessions(session, "the keeper served another front's session");
-	line(fd, "STAT\r\n", "+OK 1 ");
-	line(fd, "QUIT\r\n", "+OK");
+	play_line(fd, "STAT\r\n", "+OK 1 ");
+	play_line(fd, "QUIT\r\n", "+OK");
 	close(fd);
 }
 
 static void not_a_fronts_message(void)
 {
 	struct ipc_open open = {
-		.front = all.instances, .session = 1, .user_size = (uint32_t)strlen(all.user)};
+		.front = play.instances, .session = 1, .user_size = (uint32_t)strlen(all.user)};
 	char tail[600];
 
 	open.home_size = open.user_size;
@@ -397,7 +167,7 @@ static void packets_that_do_not_fit(void)
 static void descriptors_uncalled_for(void)
 {
 	struct ipc_fetch fetch = {.session = 1, .number = 1, .count = 1};
-	int fds[CHAN_FDS_MAX] = {all.mail_fd, all.mail_fd, all.mail_fd, all.mail_fd};
+	int fds[CHAN_FDS_MAX] = {play.mail_fd, play.mail_fd, play.mail_fd, play.mail_fd};
 
 	send_message(all.to_keeper, IPC_FETCH, &fetch, sizeof(fetch), NULL, 0, fds, CHAN_FDS_MAX);
 	expect_cut(all.to_keeper, "descriptors that no message has were accepted");
@@ -458,11 +228,11 @@ static void shared_memory_is_read_only(void)
 {
 	char octet = 'x';
 
-	need(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, all.arena, 0) == MAP_FAILED,
+	need(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, play.arena, 0) == MAP_FAILED,
 	     "a front could map a keeper's memory for writing");
-	need(write(all.arena, &octet, 1) < 0, "a front could write to a keeper's memory");
-	need(ftruncate(all.arena, 0) < 0, "a front could take a keeper's memory away");
-	need(fcntl(all.arena, F_ADD_SEALS, F_SEAL_WRITE) < 0, "a front could seal its keeper out");
+	need(write(play.arena, &octet, 1) < 0, "a front could write to a keeper's memory");
+	need(ftruncate(play.arena, 0) < 0, "a front could take a keeper's memory away");
+	need(fcntl(play.arena, F_ADD_SEALS, F_SEAL_WRITE) < 0, "a front could seal its keeper out");
 }
 
 /* Slots that are none: the message comes in the packet, and nothing is written anywhere. */
@@ -514,33 +284,6 @@ static void silence(void)
 	become_front();
 }
 
-static void prepare(const char *program, const char *file)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t size = sizeof(address);
-	struct err err;
-
-	if (config_load(file, &all.config, &err) < 0)
-		die(err.text);
-	all.config.plain_on_loopback = true;
-	all.config.certificate_count = 0;
-	all.config.failure_delay_ms = 0;
-	all.config.max_connections_per_address = 0;
-	all.config_fd = config_seal(&all.config, &err);
-	all.exe = open(program, O_RDONLY | O_CLOEXEC);
-	all.mail_fd = open(all.config.mail, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	all.users_fd = open(all.config.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	all.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	all.to_auth = all.to_keeper = all.arena = -1;
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	need(all.exe >= 0 && all.mail_fd >= 0 && all.users_fd >= 0, "open");
-	need(bind(all.listener, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-		     listen(all.listener, 64) == 0 &&
-		     getsockname(all.listener, (struct sockaddr *)&address, &size) == 0,
-	     "listen");
-	all.port = ntohs(address.sin_port);
-}
-
 int main(int argc, char **argv)
 {
 	if (argc != 5) {
@@ -549,7 +292,8 @@ int main(int argc, char **argv)
 	}
 	all.user = argv[3];
 	all.password = argv[4];
-	prepare(argv[1], argv[2]);
+	all.to_auth = all.to_keeper = -1;
+	play_prepare(argv[1], argv[2]);
 	start_all();
 	still_well("nothing yet");
 	become_front();

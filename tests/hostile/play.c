@@ -1,0 +1,256 @@
+/* See play.h. */
+#include "play.h"
+
+#include "config/config.h"
+#include "sys/process.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct play play;
+
+void die(const char *what)
+{
+	fprintf(stderr, "FAILED: %s\n", what);
+	exit(1);
+}
+
+void need(bool good, const char *what)
+{
+	if (!good)
+		die(what);
+}
+
+ssize_t send_raw(int fd, const void *data, size_t size, const int *fds, unsigned fd_count,
+		 int flags)
+{
+	char control[CMSG_SPACE(CHAN_FDS_MAX * sizeof(int))] = {0};
+	struct iovec part = {.iov_len = size};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	struct cmsghdr *head;
+
+	memcpy(&part.iov_base, &data, sizeof(data));
+	if (fd_count) {
+		message.msg_control = control;
+		message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+		head = CMSG_FIRSTHDR(&message);
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		head->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+		memcpy(CMSG_DATA(head), fds, fd_count * sizeof(int));
+	}
+	return sendmsg(fd, &message, MSG_NOSIGNAL | flags);
+}
+
+void send_message(int fd, enum ipc_type type, void *fixed, size_t size, const void *tail,
+		  size_t tail_size, const int *fds, unsigned fd_count)
+{
+	char packet[CHAN_PACKET_MAX];
+	struct ipc_head *head = fixed;
+	struct pollfd wait = {.fd = fd, .events = POLLOUT};
+
+	head->type = type;
+	head->tail = (uint32_t)tail_size;
+	memcpy(packet, fixed, size);
+	if (tail_size)
+		memcpy(packet + size, tail, tail_size);
+	while (send_raw(fd, packet, size + tail_size, fds, fd_count, 0) < 0 && errno == EAGAIN)
+		if (poll(&wait, 1, PATIENCE_MS) != 1)
+			die("a channel is stuck");
+}
+
+enum ipc_type receive(int fd, void *buf, size_t size, int ms)
+{
+	union {
+		char octets[CMSG_SPACE(CHAN_FDS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec part = {buf, size};
+	struct msghdr message = {.msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = control.octets,
+				 .msg_controllen = sizeof(control)};
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	ssize_t n;
+
+	if (poll(&wait, 1, ms) != 1)
+		return IPC_NONE;
+	n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	for (struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL; c;
+	     c = CMSG_NXTHDR(&message, c))
+		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+			int got;
+
+			memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+			if (((struct ipc_head *)buf)->type == IPC_ARENA) {
+				close(play.arena);
+				play.arena = got;
+			} else {
+				close(got);
+			}
+		}
+	return n >= (ssize_t)sizeof(struct ipc_head) ? (enum ipc_type)((struct ipc_head *)buf)->type
+						     : IPC_NONE;
+}
+
+enum ipc_type wait_for(int fd, void *buf, size_t size, enum ipc_type wanted)
+{
+	enum ipc_type type;
+
+	while ((type = receive(fd, buf, size, PATIENCE_MS)) != wanted)
+		if (type == IPC_NONE)
+			return IPC_NONE;
+	return type;
+}
+
+void expect_silence(int fd, const char *what)
+{
+	char buf[CHAN_PACKET_MAX];
+	enum ipc_type type = receive(fd, buf, sizeof(buf), SILENCE_MS);
+
+	if (type != IPC_NONE && type != IPC_OFFER && type != IPC_CONNECTED && type != IPC_DENIED)
+		die(what);
+}
+
+void expect_cut(int fd, const char *what)
+{
+	struct pollfd wait = {.fd = fd, .events = 0};
+
+	if (poll(&wait, 1, PATIENCE_MS) != 1 || !(wait.revents & (POLLHUP | POLLERR)))
+		die(what);
+}
+
+void play_peer(const struct real *to, enum ipc_role role, uint64_t instance, int fd)
+{
+	struct ipc_peer message = {
+		.instance = instance, .role = role, .uid = geteuid(), .group_size = 1};
+
+	send_message(to->fd, IPC_PEER, &message, sizeof(message), NULL, 0, &fd, 1);
+}
+
+void play_wire(struct real *a, struct real *b)
+{
+	int pair[2];
+
+	need(chan_pair(pair, NULL) == 0, "chan_pair");
+	play_peer(a, b->role, b->instance, pair[0]);
+	play_peer(b, a->role, a->instance, pair[1]);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+void play_spawn(struct real *real, enum ipc_role role)
+{
+	char name[] = "valijad: under test", child[] = "--child";
+	char *argv[] = {name, child, NULL};
+	struct ipc_config message = {.role = role, .uid = geteuid(), .gid = getegid()};
+	struct err err;
+	int pair[2];
+
+	need(chan_pair(pair, &err) == 0, "chan_pair");
+	real->role = role;
+	real->fd = pair[0];
+	real->pid = process_spawn(play.exe, argv, &pair[1], 1, &err);
+	close(pair[1]);
+	need(real->pid > 0, "process_spawn");
+	message.instance = real->instance = ++play.instances;
+	send_message(real->fd, IPC_CONFIG, &message, sizeof(message), NULL, 0, &play.config_fd, 1);
+}
+
+void play_directory(struct real *real, enum ipc_directory_kind kind, int fd, const char *name)
+{
+	struct ipc_directory message = {.kind = kind};
+
+	send_message(real->fd, IPC_DIRECTORY, &message, sizeof(message), name, strlen(name), &fd,
+		     1);
+}
+
+void play_start(struct real *real)
+{
+	struct ipc_simple message = {.value = 0};
+	char buf[CHAN_PACKET_MAX];
+
+	SEND(real->fd, IPC_START, &message, NULL, 0);
+	need(wait_for(real->fd, buf, sizeof(buf), IPC_READY) == IPC_READY,
+	     "a real process did not start");
+}
+
+void play_prepare(const char *program, const char *file)
+{
+	struct config config;
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t size = sizeof(address);
+	struct err err;
+
+	if (config_load(file, &config, &err) < 0)
+		die(err.text);
+	config.plain_on_loopback = true;
+	config.certificate_count = 0;
+	config.failure_delay_ms = 0;
+	config.max_connections_per_address = 0;
+	play.config_fd = config_seal(&config, &err);
+	play.exe = open(program, O_RDONLY | O_CLOEXEC);
+	play.mail_fd = open(config.mail, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	play.users_fd = open(config.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	play.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	play.arena = -1;
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	need(play.exe >= 0 && play.mail_fd >= 0 && play.users_fd >= 0, "open");
+	need(bind(play.listener, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+		     listen(play.listener, 64) == 0 &&
+		     getsockname(play.listener, (struct sockaddr *)&address, &size) == 0,
+	     "listen");
+	play.port = ntohs(address.sin_port);
+}
+
+int play_dial(void)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(play.port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	need(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0,
+	     "connect to the real front");
+	return fd;
+}
+
+void play_say(int fd, const char *command)
+{
+	need(send(fd, command, strlen(command), MSG_NOSIGNAL) == (ssize_t)strlen(command), "send");
+}
+
+static size_t read_line(int fd, char *buf, size_t size)
+{
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	size_t used = 0;
+
+	while (used < size - 1 && (used == 0 || buf[used - 1] != '\n')) {
+		need(poll(&wait, 1, PATIENCE_MS) == 1, "the real front does not answer");
+		if (recv(fd, buf + used, 1, 0) != 1)
+			break;
+		used++;
+	}
+	buf[used] = '\0';
+	return used;
+}
+
+void play_line(int fd, const char *command, const char *wanted)
+{
+	char buf[1024];
+
+	if (command)
+		play_say(fd, command);
+	while (read_line(fd, buf, sizeof(buf)) > 3 && buf[3] == '-')
+		;
+	if (strncmp(buf, wanted, strlen(wanted)) != 0) {
+		fprintf(stderr, "%s→ %s", command ? command : "", buf);
+		die("the real front's client got another answer");
+	}
+}
