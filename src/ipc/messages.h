@@ -74,7 +74,7 @@ struct ipc_peer { /* fd: a channel to a process of that role */
 	uint64_t instance;
 	uint32_t role, index, uid, group_size; /* group_size: how many keepers serve that uid */
 };
-struct ipc_simple { /* START, DRAIN, READY, FAILED, PEER_LOST */
+struct ipc_simple { /* START, DRAIN, READY, FAILED, PEER_LOST, KEEPER_GONE */
 	struct ipc_head head;
 	uint64_t value; /* DRAIN: milliseconds; PEER_LOST: its instance */
 	uint32_t stop;  /* DRAIN: valijad ends; sessions that wait for a command need not be waited
@@ -252,6 +252,7 @@ struct ipc_transaction { /* FORGET */
 	X(SASL_RESPONSE, ipc_credentials, FROM(FRONT), FROM(AUTH), 0, 0, IPC_SASL_MAX)            \
 	X(SASL_CANCEL, ipc_session, FROM(FRONT), FROM(AUTH), 0, 0, 0)                             \
 	X(RCPT, ipc_recipient, FROM(LMTP), FROM(AUTH), 0, 0, IPC_TEXT_MAX)                        \
+	X(KEEPER_GONE, ipc_simple, FROM(AUTH), FROM(LMTP), 0, 0, 0)                               \
 	X(OFFER, ipc_offer, FROM(AUTH), FROM(FRONT), 0, 0, 2 * IPC_TEXT_MAX)                      \
 	X(CONNECTED, ipc_answer, FROM(AUTH), FROM(FRONT) | FROM(LMTP), 0, 0, IPC_TEXT_MAX)        \
 	X(CHALLENGE, ipc_answer, FROM(AUTH), FROM(FRONT), 0, 0, IPC_SASL_MAX)                     \

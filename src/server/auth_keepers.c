@@ -177,9 +177,14 @@ static void lose_keeper(struct table_node *node, void *context)
 
 void auth_keeper_gone(struct auth *auth, const struct peer *keeper)
 {
+	struct ipc_simple message = {.value = 0};
 	struct peer gone = *keeper;
 
-	for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
+	for (struct peer *peer = auth->child->peers; peer; peer = peer->next) {
 		if (peer->role != ROLE_KEEPER && peer->data)
 			table_each(peer->data, lose_keeper, &gone);
+		/* recipients that were passed on are not kept here */
+		if (peer->role == ROLE_LMTP)
+			peer_send(peer, IPC_KEEPER_GONE, &message, NULL, 0, NULL, 0);
+	}
 }

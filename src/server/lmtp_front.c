@@ -29,10 +29,10 @@ static void peer_up(struct peer *peer)
 	log_error("more keepers than an LMTP front can talk to");
 }
 
-static void auth_gone(struct table_node *node, void *context)
+static void unanswered(struct table_node *node, void *context)
 {
 	(void)context;
-	letter_auth_gone(CONTAINER(node, struct lmtp_session, node));
+	letter_unanswered(CONTAINER(node, struct lmtp_session, node));
 }
 
 static void keeper_gone(struct table_node *node, void *context)
@@ -46,7 +46,7 @@ static void peer_gone(struct peer *peer)
 
 	if (peer == front->auth) {
 		front->auth = NULL;
-		table_each(&front->sessions, auth_gone, NULL);
+		table_each(&front->sessions, unanswered, NULL);
 	}
 	for (unsigned slot = 0; slot < LMTP_KEEPERS_MAX; slot++) {
 		if (front->keepers[slot] != peer)
@@ -58,9 +58,15 @@ static void peer_gone(struct peer *peer)
 
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
 {
+	struct lmtp_front *front = peer->child->state;
+
 	(void)fds;
-	if (type != IPC_CONNECTED) /* sent to POP3 fronts only in practice */
-		letter_message(peer->child->state, peer, type, message);
+	/* a keeper that dies does not leave auth and us at once: what auth passed to it after we
+	 * saw it go is known to nobody */
+	if (type == IPC_KEEPER_GONE)
+		table_each(&front->sessions, unanswered, NULL);
+	else if (type != IPC_CONNECTED) /* sent to POP3 fronts only in practice */
+		letter_message(front, peer, type, message);
 }
 
 static bool take_connection(struct acceptor *acceptor, int *fd, const struct accepted *from)

@@ -74,6 +74,6 @@ void letter_forget(struct lmtp_session *session);
 void letter_message(struct lmtp_front *front, struct peer *peer, enum ipc_type type,
 		    const void *message);
 void letter_keeper_gone(struct lmtp_session *session, unsigned slot);
-void letter_auth_gone(struct lmtp_session *session);
+void letter_unanswered(struct lmtp_session *session);
 
 #endif

@@ -313,7 +313,8 @@ void letter_keeper_gone(struct lmtp_session *session, unsigned slot)
 	conn_abort(&session->conn);
 }
 
-void letter_auth_gone(struct lmtp_session *session)
+/* Who should have answered is gone. */
+void letter_unanswered(struct lmtp_session *session)
 {
 	if (session->asking)
 		refuse_recipient(session, 451, "4.3.0", no_store);
