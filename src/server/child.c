@@ -124,6 +124,8 @@ static void add_peer(struct child *child, const struct ipc_peer *message, int *f
 	chan_init(&peer->chan, child->loop, fd, &peer_handler, peer, PEER_QUEUE_MAX);
 	if (child->started)
 		child->role->peer_up(peer);
+	else /* not heard before all others are known and the sandbox is entered */
+		chan_pause(&peer->chan, true);
 }
 
 static void take_config(struct child *child, const struct ipc_config *message, int *fd)
@@ -167,8 +169,10 @@ static void start(struct child *child)
 	if (child->role->start(child, &err) < 0)
 		fail(child, &err);
 	child->started = true;
-	for (struct peer *peer = child->peers; peer; peer = peer->next)
+	for (struct peer *peer = child->peers; peer; peer = peer->next) {
+		chan_pause(&peer->chan, false);
 		child->role->peer_up(peer);
+	}
 	ipc_send(&child->monitor, IPC_READY, &ready, NULL, 0, NULL, 0);
 }
 

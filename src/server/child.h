@@ -2,7 +2,7 @@
  * What all child processes of valijad share: the channel to the monitor, the configuration,
  * channels to peers, START and DRAIN. A role (front, lmtp, auth, keeper) fills in struct
  * child_role; child_main runs the loop. Runs in every child. Before START as root (if the monitor
- * is), after it as what the role's sandbox leaves.
+ * is), hearing the monitor alone; after it as what the role's sandbox leaves.
  */
 #ifndef SERVER_CHILD_H
 #define SERVER_CHILD_H

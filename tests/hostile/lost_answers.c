@@ -2,7 +2,9 @@
  * Answers that nobody would give any more. This program plays the monitor for real processes, and
  * itself the peers that are gone at the worst instant:
  * - a keeper that dies leaves its front first and auth, for a moment, with a channel to write to;
- *   the client that asks for a recipient just then must be told, not left to wait.
+ *   the client that asks for a recipient just then must be told, not left to wait;
+ * - a keeper that is being started must not hear auth before it knows the front that it is to
+ *   answer (nor before it gave up what the monitor may do).
  *
  * lost_answers VALIJAD CONF USER: CONF is an office made by `valija init`. Exits with 0 if every
  * answer came.
@@ -10,10 +12,15 @@
 #include "config/config.h"
 #include "play.h"
 
+#include <linux/sockios.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#define HEARD_MS 1000 /* for how long a process that must not read is looked at */
 
 /* A channel to a real process, as if it led to a process of that role. */
 static int give_peer(const struct real *to, enum ipc_role role, uint64_t instance)
@@ -62,6 +69,49 @@ static void keeper_dies(const char *user)
 	kill(lmtp.pid, SIGKILL);
 }
 
+static void open_recipient(int fd, uint64_t front, const char *user)
+{
+	struct ipc_recipient_open message = {.front = front, .session = 1, .parts = 1};
+	char tail[600];
+	int size = snprintf(tail, sizeof(tail), "%s%s%s", user, user, user);
+
+	message.user_size = message.home_size = message.address_size = (uint32_t)strlen(user);
+	SEND(fd, IPC_RCPT_OPEN, &message, tail, (size_t)size);
+}
+
+/* Whether the other end takes what is in the channel. */
+static bool heard(int fd)
+{
+	for (int ms = 0, waiting; ms < HEARD_MS; ms += 10) {
+		need(ioctl(fd, SIOCOUTQ, &waiting) == 0, "SIOCOUTQ");
+		if (!waiting)
+			return true;
+		poll(NULL, 0, 10);
+	}
+	return false;
+}
+
+static void keeper_starts(const char *user)
+{
+	uint64_t front = ++play.instances;
+	char buf[CHAN_PACKET_MAX];
+	struct real keeper;
+	int auth, lmtp;
+
+	play_spawn(&keeper, ROLE_KEEPER);
+	play_directory(&keeper, DIRECTORY_MAIL, play.mail_fd, "");
+	auth = give_peer(&keeper, ROLE_AUTH, ++play.instances);
+	open_recipient(auth, front, user);
+	need(!heard(auth), "a keeper heard auth before START");
+	lmtp = give_peer(&keeper, ROLE_LMTP, front);
+	play_start(&keeper);
+	need(wait_for(lmtp, buf, sizeof(buf), IPC_RCPT_READY) == IPC_RCPT_READY,
+	     "a keeper forgot whom to answer");
+	close(auth);
+	close(lmtp);
+	kill(keeper.pid, SIGKILL);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 4) {
@@ -71,5 +121,7 @@ int main(int argc, char **argv)
 	play_prepare(argv[1], argv[2]);
 	keeper_dies(argv[3]);
 	puts("held: a keeper that dies");
+	keeper_starts(argv[3]);
+	puts("held: a keeper that starts");
 	return 0;
 }

@@ -23,8 +23,8 @@ def test_threat_29_a_front_that_lies():
         assert 'everything held' in play(office, 'hostile_front', 'demo', PASSWORD)
 
 
-def test_threat_27_answers_of_keepers_that_die():
-    """Whoever waits for an answer gets one, whenever the one who owes it ends."""
+def test_threat_27_answers_of_keepers_that_die_or_start():
+    """Whoever waits for an answer gets one, whenever the one who owes it ends or begins."""
     with Office(users=('demo',)) as office:
         office.maildir('demo')
-        assert play(office, 'lost_answers', 'demo').count('held') == 1
+        assert play(office, 'lost_answers', 'demo').count('held') == 2
