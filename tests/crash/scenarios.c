@@ -381,7 +381,20 @@ const char *check_maildrop(struct run *run, const struct scenario *scenario)
 	bad = check_ids(&first);
 	if (!bad)
 		bad = look(run, &second);
-	if (!bad && memcmp(&first, &second, sizeof(first)) != 0)
+	if (bad)
+		return bad;
+	/* one whose delivery was cut off, in the same tick of the clock as the one before it, may
+	 * be found later than by the first session: it was not answered */
+	for (unsigned i = 0; i < DELIVERIES; i++) {
+		unsigned at = BASE_MESSAGES + i;
+
+		if (!(second.delivered & ~first.delivered & ~p->delivered & 1u << i))
+			continue;
+		first.delivered |= 1u << i;
+		memcpy(first.ids[at], second.ids[at], sizeof(first.ids[at]));
+		first.octets[at] = second.octets[at];
+	}
+	if (memcmp(&first, &second, sizeof(first)) != 0)
 		return "two sessions after the crash differ";
-	return bad;
+	return NULL;
 }
