@@ -33,6 +33,7 @@ def _one_server(bench, server):
         for _ in range(bench.rounds):
             for name, disturb in (("nobody", None), ("never reads", _stall), ("drips", _drip),
                                   ("giant index", _giant), ("wrong passwords", _wrong)):
+                server.rest()  # what the case before has left is not this one's
                 settle()
                 report = _with(bench, server, disturb)
                 bench.add("disturbed.p99_ms", f"{server.name}: {name}", report["session"]["p99"])
