@@ -134,31 +134,17 @@ static void count_line(struct pop3_encoder *encoder, bool blank)
 	encoder->done = encoder->in_body && encoder->body_lines == 0;
 }
 
-/*
- * Copies n octets and may write up to 15 more behind them: where both buffers have them to spare,
- * blocks of fixed size beat a call for each short line of text.
- */
-static void copy_run(char *out, size_t room, const char *in, size_t available, size_t n)
+/* Copies up to the next `stop`, at most n octets; may write up to 15 more, within n. Returns how
+ * many; *found: a `stop` stands behind them. */
+static size_t copy_until(char *out, const char *in, size_t n, char stop, bool *found)
 {
-	if (room < n + 15 || available < n + 15) {
-		memcpy(out, in, n);
-		return;
-	}
-	for (size_t i = 0; i < n; i += 16)
-		memcpy(out + i, in + i, 16);
-}
-
-/* Copies up to the next LF, at most n octets; may write up to 15 more, within n. Returns how many;
- * *found: an LF stands behind them. */
-static size_t copy_line(char *out, const char *in, size_t n, bool *found)
-{
-	const char *lf;
+	const char *end;
 	size_t at = 0;
 
 #if defined(__SSE2__)
 	for (; n - at >= 16; at += 16) {
 		__m128i block = _mm_loadu_si128((const __m128i *)(const void *)(in + at));
-		int mask = _mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8('\n')));
+		int mask = _mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8(stop)));
 
 		_mm_storeu_si128((__m128i *)(void *)(out + at), block);
 		if (mask != 0) {
@@ -167,10 +153,10 @@ static size_t copy_line(char *out, const char *in, size_t n, bool *found)
 		}
 	}
 #endif
-	lf = n != at ? memchr(in + at, '\n', n - at) : NULL;
-	*found = lf != NULL;
-	if (lf != NULL)
-		n = (size_t)(lf - in);
+	end = n != at ? memchr(in + at, stop, n - at) : NULL;
+	*found = end != NULL;
+	if (end != NULL)
+		n = (size_t)(end - in);
 	if (n != at)
 		memcpy(out + at, in + at, n - at);
 	return n;
@@ -197,7 +183,8 @@ size_t pop3_encoder_run(struct pop3_encoder *encoder, pop3_span *in, char *out, 
 			continue;
 		}
 		bool lf;
-		size_t n = copy_line(o, p, min_size((size_t)(end - p), (size_t)(limit - o)), &lf);
+		size_t most = min_size((size_t)(end - p), (size_t)(limit - o));
+		size_t n = copy_until(o, p, most, '\n', &lf);
 
 		if (n != 0) {
 			p += n;
@@ -251,21 +238,16 @@ void pop3_decoder_init(struct pop3_decoder *decoder, enum pop3_line_ends line_en
 }
 
 /* Copies up to the next CR; says in *ret_state whether one was taken. Returns octets copied. */
-static size_t take_run(struct pop3_decoder *decoder, const char *p, size_t available, size_t room,
-		       char *o, uint8_t *ret_state)
+static size_t take_run(struct pop3_decoder *decoder, const char *p, size_t most, char *o,
+		       uint8_t *ret_state)
 {
-	size_t n = min_size(available, room);
-	const char *cr = n != 0 ? memchr(p, '\r', n) : NULL;
+	bool cr;
+	size_t n = copy_until(o, p, most, '\r', &cr);
 
-	if (cr != NULL)
-		n = (size_t)(cr - p);
-	if (n != 0) {
-		if (!decoder->bare_lf && memchr(p, '\n', n) != NULL)
-			decoder->bare_lf = true;
-		copy_run(o, room, p, available, n);
-		decoder->octets += n;
-	}
-	*ret_state = cr != NULL ? DEC_CR : DEC_LINE;
+	if (n != 0 && !decoder->bare_lf && memchr(p, '\n', n) != NULL)
+		decoder->bare_lf = true;
+	decoder->octets += n;
+	*ret_state = cr ? DEC_CR : DEC_LINE;
 	return n;
 }
 
@@ -327,7 +309,8 @@ size_t pop3_decoder_run(struct pop3_decoder *decoder, pop3_span *in, char *out, 
 			}
 			continue;
 		case DEC_LINE:
-			n = take_run(decoder, p, (size_t)(end - p), (size_t)(limit - o), o, &state);
+			n = take_run(decoder, p, min_size((size_t)(end - p), (size_t)(limit - o)),
+				     o, &state);
 			p += n;
 			o += n;
 			if (state == DEC_CR)
