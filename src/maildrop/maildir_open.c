@@ -136,18 +136,27 @@ static enum maildrop_status open_session(struct maildir *m, struct err *err)
 	return MAILDROP_OK;
 }
 
+static struct maildir *new_maildir(void)
+{
+	struct maildir *m = calloc(1, sizeof(*m));
+
+	if (m) {
+		m->head.driver = &maildir_driver;
+		m->index.base_fd = m->index.delta_fd = -1;
+	}
+	return m;
+}
+
 enum maildrop_status maildir_open(const struct maildrop_settings *settings, int root_fd,
 				  const char *home, struct maildrop **ret, struct err *err)
 {
-	struct maildir *m = calloc(1, sizeof(*m));
+	struct maildir *m = new_maildir();
 	enum maildrop_status status;
 
 	if (!m) {
 		err_sys(err, EX_TEMPFAIL, errno, "maildrop %s", home);
 		return MAILDROP_TEMP;
 	}
-	m->head.driver = &maildir_driver;
-	m->index.base_fd = m->index.delta_fd = -1;
 	status = maildir_place_open(&m->place, settings, root_fd, home, true, err);
 	if (status < 0) {
 		free(m);
@@ -184,13 +193,11 @@ static enum maildrop_status open_warm(struct maildir *m)
 enum maildrop_status maildir_open_now(const struct maildrop_settings *settings, int root_fd,
 				      const char *home, struct maildrop **ret)
 {
-	struct maildir *m = calloc(1, sizeof(*m));
+	struct maildir *m = new_maildir();
 	enum maildrop_status status;
 
 	if (!m)
 		return MAILDROP_WAIT;
-	m->head.driver = &maildir_driver;
-	m->index.base_fd = m->index.delta_fd = -1;
 	if (maildir_place_open_now(&m->place, settings, root_fd, home) < 0) {
 		free(m);
 		return MAILDROP_WAIT;
