@@ -57,12 +57,13 @@ static void ready(struct loop_watch *watch, int what)
 {
 	struct accept_listener *listener = watch->context;
 	struct acceptor *acceptor = listener->acceptor;
+	bool tls = listener->service == SERVICE_POP3S;
 
 	(void)what;
 	/* handshakes are the work: another front may have time for it, the socket is shared */
-	if (listener->service == SERVICE_POP3S && loop_slow_waits(acceptor->loop))
+	if (tls && loop_slow_waits(acceptor->loop))
 		return;
-	for (int i = 0; i < (listener->service == SERVICE_POP3S ? 1 : ACCEPTS); i++) {
+	for (int i = 0; i < (tls ? 1 : ACCEPTS); i++) {
 		struct accepted from = {.service = listener->service};
 		struct sockaddr_storage address;
 		socklen_t size = sizeof(address);
