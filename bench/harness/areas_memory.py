@@ -1,6 +1,5 @@
 """Memory of idle connections: before login, under TLS, logged in; and how many at once."""
 
-import contextlib
 import math
 import resource
 import time
@@ -74,18 +73,16 @@ def held(bench):
     conf, each = enough_processes(bench, "held", count)
     server = Valija(bench, conf=conf)
     server.make_mail(0, count, 0, 0)
-    with server.start(count), contextlib.ExitStack() as stack:
+    with server.start(count):
         time.sleep(2)
         before = server.pss()
-        loads = [stack.enter_context(load.Gated(
-            bench, server, "login,gate,noop,quit", first=first, conns=min(each, count - first),
-            source=1 + 2 * (first // each), sources=2, ramp=64, timeout=120))
-            for first in range(0, count, each)]
-        arrived = sum(sessions.wait() for sessions in loads)
-        bench.add(f"{kind}.sessions", server.name, arrived)
-        bench.add(f"{kind}.kib", server.name, (server.pss() - before) / arrived / 1024)
-        for sessions in loads:
-            sessions.go()
-        bench.add(f"{kind}.noop_p99_ms", server.name,
-                  max(sessions.end()["noop"]["p99"] for sessions in loads))
+        with load.gated_together(bench, server, "login,gate,noop,quit", count, each, ramp=64,
+                                 timeout=120) as loads:
+            arrived = sum(sessions.wait() for sessions in loads)
+            bench.add(f"{kind}.sessions", server.name, arrived)
+            bench.add(f"{kind}.kib", server.name, (server.pss() - before) / arrived / 1024)
+            for sessions in loads:
+                sessions.go()
+            bench.add(f"{kind}.noop_p99_ms", server.name,
+                      max(sessions.end()["noop"]["p99"] for sessions in loads))
     bench.forget(server.root)

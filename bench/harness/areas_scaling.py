@@ -2,7 +2,6 @@
 with its exponent, the slope of log(cost) over log(size) from the point where the fixed cost of a
 session no longer hides it."""
 
-import contextlib
 import math
 import os
 import subprocess
@@ -55,13 +54,9 @@ def connections(bench):
 
 
 def _open_together(bench, server, count, each):
-    """The server's processor time from the first login to the last STAT; a load generator holds as
-    many connections as a process may have descriptors."""
-    with contextlib.ExitStack() as stack:
-        loads = [stack.enter_context(load.Gated(
-            bench, server, "gate,login,stat,gate,quit", first=first,
-            conns=min(each, count - first), source=1 + 2 * (first // each), sources=2, timeout=180))
-            for first in range(0, count, each)]
+    """The server's processor time from the first login to the last STAT."""
+    with load.gated_together(bench, server, "gate,login,stat,gate,quit", count, each,
+                             timeout=180) as loads:
         for sessions in loads:
             sessions.wait()
         before = server.cpu()

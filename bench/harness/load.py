@@ -4,6 +4,7 @@ Every call that measures a server returns the generator's JSON with "server_cpu"
 processor time between the start (or the first gate) and the end (or the next one).
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -97,6 +98,17 @@ class Gated:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+@contextlib.contextmanager
+def gated_together(bench, server, script, count, each, **options):
+    """Gated loads of `count` connections in all, `each` at most: a process may have only so many
+    descriptors."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(Gated(
+            bench, server, script, first=first, conns=min(each, count - first),
+            source=1 + 2 * (first // each), sources=2, **options))
+            for first in range(0, count, each)]
 
 
 def between_gates(bench, server, script, **options):
