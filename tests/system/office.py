@@ -212,20 +212,22 @@ class Office:
             self._command(self.bin / 'valijad', '-c', self.conf), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
             env=environment(), cwd='/', start_new_session=True)  # Ctrl-C is not for it
-        self.reader = threading.Thread(target=self._read_log, args=(self.process.stdout,),
-                                       daemon=True)
+        self.reader = threading.Thread(target=self._read_log,
+                                       args=(self.process.stdout, self.log), daemon=True)
         self.reader.start()
         if wait:
             self.wait_log(r'\bready\b', READY_SECONDS)
         return self
 
-    def _read_log(self, stream):
+    def _read_log(self, stream, log):
+        """Into the log of this start: the end of a server that was killed may be read only when
+        the next one has begun its own."""
         for line in stream:
             with self.news:
-                self.log.append(line.rstrip('\n'))
+                log.append(line.rstrip('\n'))
                 self.news.notify_all()
         with self.news:
-            self.log.append(None)  # the end
+            log.append(None)  # the end
             self.news.notify_all()
 
     def wait_log(self, pattern, seconds=15, since=0):

@@ -155,11 +155,11 @@ class Lmtp:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
-            with connection, connection.makefile('rwb') as file:
-                try:
+            try:
+                with connection, connection.makefile('rwb') as file:
                     self.talk(file)
-                except (OSError, ValueError):
-                    pass
+            except (OSError, ValueError):  # it left, perhaps before the last answer was sent
+                pass
 
     def talk(self, file):
         def say(text):
