@@ -210,7 +210,7 @@ static void set_up(struct run *run, int argc, char **argv, bool shared, bool sec
 	net_prepare();
 	load->address = net_address(net_option(argc, argv, "host", "127.0.0.1"),
 				    (unsigned)net_number(argc, argv, "port", 110));
-	load->tls = net_flag(argc, argv, "tls") ? net_tls_client() : NULL;
+	load->tls = net_flag(argc, argv, "tls") ? tls13_client_create() : NULL;
 	load->late = net_flag(argc, argv, "late");
 	load->quickack = net_flag(argc, argv, "quickack");
 	load->users = net_option(argc, argv, "users", "u");
@@ -268,7 +268,7 @@ static void work(struct run *run, int argc, char **argv, bool shared, bool secon
 	run->cpu = net_cpu();
 	for (unsigned i = 0; i < run->conns; i++)
 		session_finish(&run->session[i]);
-	SSL_CTX_free(run->load.tls);
+	tls13_client_destroy(run->load.tls);
 	close(run->load.epoll);
 	free(run->session);
 	free(run->load.vacant);

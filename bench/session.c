@@ -45,14 +45,11 @@ static void watch(struct session *s, uint32_t mask)
 static void flush(struct session *s)
 {
 	while (s->out_done < s->out_size) {
-		int size = (int)(s->out_size - s->out_done);
-		ssize_t sent = s->ssl ? SSL_write(s->ssl, s->out + s->out_done, size)
-				      : send(s->fd, s->out + s->out_done, (size_t)size, 0);
+		uint32_t size = s->out_size - s->out_done;
+		ssize_t sent = s->tls ? tls13_write(s->tls, s->out + s->out_done, size)
+				      : send(s->fd, s->out + s->out_done, size, 0);
 		if (sent <= 0) {
-			bool later =
-				s->ssl ? SSL_get_error(s->ssl, (int)sent) == SSL_ERROR_WANT_WRITE
-				       : errno == EAGAIN;
-			if (!later) {
+			if (errno != EAGAIN) {
 				fail(s, "writing: %s", strerror(errno));
 				return;
 			}
@@ -426,22 +423,20 @@ static void end_of_stream(struct session *s, const char *why)
 static void receive(struct session *s)
 {
 	for (int turns = 0; turns < 4 && s->state == SESSION_OPEN; turns++) {
-		ssize_t size = s->ssl ? SSL_read(s->ssl, s->load->in, IN_SIZE)
+		ssize_t size = s->tls ? tls13_read(s->tls, s->load->in, IN_SIZE)
 				      : recv(s->fd, s->load->in, IN_SIZE, 0);
 		if (size > 0) {
 			if (s->load->quickack)
 				net_quickack(s->fd);
 			if (!put_aside(s, (size_t)size))
 				feed(s, s->load->in, (size_t)size);
-			if (!s->ssl && size < IN_SIZE)
+			if (s->tls || size < IN_SIZE)
 				return;
 			continue;
 		}
-		if (s->ssl && SSL_get_error(s->ssl, (int)size) == SSL_ERROR_WANT_READ)
+		if (size < 0 && errno == EAGAIN)
 			return;
-		if (!s->ssl && size < 0 && errno == EAGAIN)
-			return;
-		end_of_stream(s, size < 0 && !s->ssl ? strerror(errno) : "end of stream");
+		end_of_stream(s, size < 0 ? strerror(errno) : "end of stream");
 	}
 }
 
@@ -455,16 +450,11 @@ static void opened(struct session *s)
 
 static void handshake(struct session *s)
 {
-	int result = SSL_do_handshake(s->ssl);
-	if (result == 1) {
+	int result = tls13_handshake(s->tls);
+	if (result > 0)
 		opened(s);
-		return;
-	}
-	int error = SSL_get_error(s->ssl, result);
-	if (error == SSL_ERROR_WANT_READ)
+	else if (result == 0)
 		watch(s, EPOLLIN);
-	else if (error == SSL_ERROR_WANT_WRITE)
-		watch(s, EPOLLIN | EPOLLOUT);
 	else
 		fail(s, "the TLS handshake failed");
 }
@@ -483,10 +473,7 @@ static void connected(struct session *s)
 		opened(s);
 		return;
 	}
-	s->ssl = SSL_new(s->load->tls);
-	if (!s->ssl || !SSL_set_fd(s->ssl, s->fd))
-		net_die("SSL_new");
-	SSL_set_connect_state(s->ssl);
+	s->tls = tls13_create(s->load->tls, s->fd);
 	s->state = SESSION_HANDSHAKE;
 	handshake(s);
 }
@@ -554,11 +541,7 @@ void session_release(struct session *s)
 void session_drip(struct session *s)
 {
 	char octet;
-	if (s->state != SESSION_OPEN)
-		return;
-	if (s->ssl)
-		(void)SSL_read(s->ssl, &octet, 1);
-	else
+	if (s->state == SESSION_OPEN)
 		(void)recv(s->fd, &octet, 1, 0);
 }
 
@@ -574,8 +557,8 @@ void session_close(struct session *s)
 		load->at_gate--;
 	}
 	load->alive--;
-	SSL_free(s->ssl);
-	s->ssl = NULL;
+	tls13_destroy(s->tls);
+	s->tls = NULL;
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;

@@ -9,6 +9,7 @@
 #include "hist.h"
 #include "net.h"
 #include "script.h"
+#include "tls13.h"
 
 #include <pop3/client.h>
 
@@ -20,7 +21,7 @@ enum session_state { SESSION_NONE, SESSION_CONNECT, SESSION_HANDSHAKE, SESSION_O
 
 struct load {
 	struct sockaddr_in address;
-	SSL_CTX *tls; /* NULL: plain */
+	struct tls13_client *tls; /* NULL: plain */
 	struct script script;
 	const char *users; /* a user's name without its six digits */
 	const char *password;
@@ -42,7 +43,7 @@ struct load {
 
 struct session {
 	struct load *load;
-	SSL *ssl;
+	struct tls13 *tls;
 	int fd;
 	unsigned slot, step, phase;
 	enum session_state state;
@@ -66,7 +67,7 @@ void session_start(struct session *session, uint64_t began);
 void session_io(struct session *session, uint32_t events);
 /* Goes on from a gate. */
 void session_release(struct session *session);
-/* Reads one octet, for STEP_DRIP. */
+/* Takes one octet off the socket, for STEP_DRIP; nobody looks at it. */
 void session_drip(struct session *session);
 /* Closes whatever is open, counts nothing. */
 void session_close(struct session *session);
