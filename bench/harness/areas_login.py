@@ -28,7 +28,8 @@ def _measure(bench, server, metric, tls):
     bench.keep(f"{metric}.latency", server.name, report["session"])
 
 
-def _run(bench, servers, metric, tls):
+def _run(bench, servers, metric, tls, beside=lambda server: None):
+    """beside: what else every round measures, so that what is compared is of the same minute."""
     for server in servers:
         if server.maildirs and server.name != "bare":
             server.make_mail(0, CONNS, 10, 4096)
@@ -39,6 +40,7 @@ def _run(bench, servers, metric, tls):
             for server in servers:
                 settle()
                 _measure(bench, server, metric, tls)
+                beside(server)
     finally:
         for server in servers:
             server.stop()
@@ -49,16 +51,22 @@ def login(bench):
 
 
 def tls(bench):
-    _run(bench, subjects(bench), "tls", True)
-    if bench.median("login.cpu_ms", "valija") is None and bench.have_valija():
-        login(bench)
     laps = 300 if bench.quick else 1000
-    for _ in range(bench.rounds):
+
+    def parts(server):
+        """A session without TLS, a handshake without sockets."""
+        if server.name != "valija":
+            return
+        report = load.pop3(bench, server, "login,stat,quit", conns=CONNS, seconds=bench.seconds)
+        bench.add("tls.plain_cpu_ms", server.name,
+                  report["server_cpu"] / report["sessions"] * 1e3)
         report = bench.bare("bare_calls", "handshake", "--laps", laps, "--core",
                             bench.cores.server[0], "--cert", f"{bench.scratch}/cert.pem",
                             "--key", f"{bench.scratch}/key.pem")
         bench.add("handshake.server_ms", "bare", report["server_cpu"] / laps * 1e3)
         bench.add("handshake.both_ms", "bare", report["cpu"] / laps * 1e3)
+
+    _run(bench, subjects(bench), "tls", True, parts)
 
 
 def hashed(bench):
