@@ -96,7 +96,7 @@ struct ipc_connect {
 		resumed; /* resumed: told to a new auth; not counted against limits, not answered */
 	uint32_t service;
 };
-struct ipc_secured {
+struct ipc_bindings { /* what binds a login to its TLS connection; only SCRAM asks (RFC 5802) */
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t exporter_size, end_point_size;
@@ -244,7 +244,7 @@ struct ipc_transaction { /* FORGET */
 	X(PEER_LOST, ipc_simple, FROM(AUTH) | FROM(KEEPER), FROM(MONITOR), 0, 0, 0)               \
 	X(KEEPER_WANTED, ipc_owner, FROM(AUTH), FROM(MONITOR), 0, 0, 0)                           \
 	X(CONNECT, ipc_connect, FROM(FRONT) | FROM(LMTP), FROM(AUTH), 0, 0, 0)                    \
-	X(SECURED, ipc_secured, FROM(FRONT), FROM(AUTH), 0, 0, 0)                                 \
+	X(BINDINGS, ipc_bindings, FROM(FRONT), FROM(AUTH), 0, 0, 0)                               \
 	X(DISCONNECT, ipc_session, FROM(FRONT) | FROM(LMTP), FROM(AUTH), 0, 0, 0)                 \
 	X(PASS, ipc_credentials, FROM(FRONT), FROM(AUTH), 0, 0, IPC_TEXT_MAX)                     \
 	X(APOP, ipc_credentials, FROM(FRONT), FROM(AUTH), 0, 0, IPC_TEXT_MAX)                     \

@@ -71,7 +71,7 @@ static void end_session(struct auth *auth, struct auth_session *session)
 	limits_disconnect(&auth->limits, session->address);
 	table_remove(session->front->data, &session->node);
 	free(session->stamp);
-	free(session->secured);
+	free(session->bindings);
 	free(session);
 }
 
@@ -121,16 +121,16 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 	answer_connect(front, message->session, false, session->stamp ? session->stamp : "");
 }
 
-static void take_secured(struct auth_session *session, const struct ipc_secured *message)
+static void take_bindings(struct auth_session *session, const struct ipc_bindings *message)
 {
 	if (message->exporter_size > sizeof(message->exporter) ||
 	    message->end_point_size > sizeof(message->end_point))
 		return;
 	auth_login_cancel(session);
-	if (!session->secured)
-		session->secured = malloc(sizeof(*session->secured));
-	if (session->secured)
-		*session->secured = *message;
+	if (!session->bindings)
+		session->bindings = malloc(sizeof(*session->bindings));
+	if (session->bindings)
+		*session->bindings = *message;
 }
 
 static void front_message(struct peer *front, enum ipc_type type, const void *message)
@@ -151,8 +151,8 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 	if (!session)
 		return;
 	switch (type) {
-	case IPC_SECURED:
-		take_secured(session, message);
+	case IPC_BINDINGS:
+		take_bindings(session, message);
 		break;
 	case IPC_DISCONNECT:
 		end_session(front->child->state, session);

@@ -47,10 +47,11 @@ struct auth_session {
 	struct limit_user *user;
 	struct login *login;         /* an attempt under way */
 	struct login_job *job;       /* … in a worker */
-	struct ipc_secured *secured; /* channel bindings, NULL: not told */
+	struct ipc_bindings *bindings; /* NULL: not told */
 	char *stamp;                 /* APOP, NULL: none, or used up */
 	uint8_t ip[16];
 	bool loopback, granted;
+	bool tls; /* as the front said with this attempt */
 	uint32_t failures;
 	uint64_t keeper; /* instance that was told to open the maildrop, 0: none */
 };

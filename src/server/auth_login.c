@@ -93,7 +93,7 @@ static void say(const struct auth_session *session, const struct login *login, c
 
 	log_info("%s: user=<%.*s> from=%s%s%s%s", outcome, (int)name.size,
 		 name.data ? name.data : "", auth_address_text(session->ip, address),
-		 session->secured ? " tls" : "", why[0] ? ": " : "", why);
+		 session->tls ? " tls" : "", why[0] ? ": " : "", why);
 }
 
 static void denied(struct auth *auth, struct auth_session *session)
@@ -243,14 +243,14 @@ static void step(struct auth_session *session, pop3_span response, bool has_resp
 static struct login *start_sasl(struct auth *auth, struct auth_session *session,
 				pop3_span mechanism)
 {
-	const struct ipc_secured *secured = session->secured;
-	struct login_channel channel = {.tls = secured != NULL, .loopback = session->loopback};
+	const struct ipc_bindings *bindings = session->bindings;
+	struct login_channel channel = {.tls = session->tls, .loopback = session->loopback};
 
-	if (secured) {
+	if (session->tls && bindings) {
 		channel.exporter =
-			(pop3_span){(const char *)secured->exporter, secured->exporter_size};
+			(pop3_span){(const char *)bindings->exporter, bindings->exporter_size};
 		channel.end_point =
-			(pop3_span){(const char *)secured->end_point, secured->end_point_size};
+			(pop3_span){(const char *)bindings->end_point, bindings->end_point_size};
 	}
 	return login_sasl(auth->service, mechanism, &channel);
 }
@@ -281,7 +281,7 @@ static bool allowed(const struct auth_session *session, enum ipc_type type, pop3
 			(type == IPC_SASL_START && (span_equal(mechanism, SPAN_LITERAL("PLAIN")) ||
 						    span_equal(mechanism, SPAN_LITERAL("LOGIN"))));
 
-	if (session->secured || !in_clear)
+	if (session->tls || !in_clear)
 		return true;
 	return config->plain_without_tls || (session->loopback && config->plain_on_loopback);
 }
@@ -306,6 +306,8 @@ void auth_login_message(struct auth_session *session, enum ipc_type type,
 		peer_break(session->front, "more logins at once than it has credits for");
 		return;
 	}
+	if (type != IPC_SASL_RESPONSE)
+		session->tls = message->tls;
 	if (!allowed(session, type, user)) {
 		auth_deny(session, POP3_CODE_NONE, "not in clear text: use TLS", 0);
 		return;

@@ -126,7 +126,6 @@ void login_event(struct session *session, const struct pop3_event *event);
 void login_send(struct session *session, const struct pop3_event *event);
 void login_message(struct front *front, enum ipc_type type, const void *message);
 void login_connect(struct session *session);
-void login_secured(struct session *session);
 void login_gone(struct session *session);      /* the connection is over */
 void login_auth_lost(struct session *session); /* auth died */
 void login_credit_back(struct session *session);

@@ -55,7 +55,7 @@ static void refuse(struct session *session, enum pop3_code code, const char *tex
 	session_wake(session);
 }
 
-/* -- connect, secured, disconnect -- */
+/* -- connect, disconnect -- */
 
 void login_connect(struct session *session)
 {
@@ -71,37 +71,12 @@ void login_connect(struct session *session)
 		return;
 	}
 	session->known = true;
-	if (conn_tls(&session->conn) && tls_session_version(conn_tls(&session->conn)))
-		login_secured(session);
 }
 
 void login_resume(struct session *session)
 {
 	if (!session->known && session->front->auth)
 		login_connect(session);
-}
-
-/* That the connection is under TLS; with what binds it to a login (only SCRAM asks, and it costs).
- */
-static void tell_secured(struct session *session, bool bindings)
-{
-	struct ipc_secured message = {.session = session->node.key};
-	struct tls_session *tls = conn_tls(&session->conn);
-
-	if (bindings) {
-		message.exporter_size =
-			tls_session_exporter(tls, message.exporter, sizeof(message.exporter));
-		message.end_point_size =
-			tls_session_end_point(tls, message.end_point, sizeof(message.end_point));
-	}
-	if (session->front->auth)
-		ipc_send(&session->front->auth->peer->chan, IPC_SECURED, &message, NULL, 0, NULL,
-			 0);
-}
-
-void login_secured(struct session *session)
-{
-	tell_secured(session, false);
 }
 
 static void free_delayed(struct session *session)
@@ -170,6 +145,19 @@ void login_send(struct session *session, const struct pop3_event *event)
 	session->opening = true;
 }
 
+/* Only for the mechanisms that ask: they cost more than the rest of a login. */
+static void send_bindings(struct session *session)
+{
+	struct ipc_bindings message = {.session = session->node.key};
+	struct tls_session *tls = conn_tls(&session->conn);
+
+	message.exporter_size =
+		tls_session_exporter(tls, message.exporter, sizeof(message.exporter));
+	message.end_point_size =
+		tls_session_end_point(tls, message.end_point, sizeof(message.end_point));
+	ipc_send(&session->front->auth->peer->chan, IPC_BINDINGS, &message, NULL, 0, NULL, 0);
+}
+
 void login_event(struct session *session, const struct pop3_event *event)
 {
 	struct ipc_session cancel = {.session = session->node.key};
@@ -189,7 +177,7 @@ void login_event(struct session *session, const struct pop3_event *event)
 	}
 	if (event->type == POP3_EVENT_SASL_START && conn_tls(&session->conn) &&
 	    event->mechanism.size > 5 && memcmp(event->mechanism.data, "SCRAM", 5) == 0)
-		tell_secured(session, true);
+		send_bindings(session);
 	if (auth->unanswered < IPC_AUTH_CREDITS && !auth->waiting)
 		login_send(session, event);
 	else

@@ -191,8 +191,6 @@ static void secured(struct conn *conn)
 	loop_deadline_renew(&session->front->login, &session->deadline);
 	log_debug("tls: %s %s%s", tls_session_version(tls), tls_session_cipher(tls),
 		  tls_session_resumed(tls) ? " resumed" : "");
-	if (session->known)
-		login_secured(session);
 }
 
 static void file_sent(struct conn *conn, bool failed)
