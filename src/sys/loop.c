@@ -79,12 +79,8 @@ void loop_destroy(struct loop *loop)
 
 static void run_laters(struct loop *loop)
 {
-	struct loop_later *later = loop->slow.first;
+	struct loop_later *later;
 
-	if (later) {
-		loop_later_cancel(loop, later);
-		later->run(later);
-	}
 	/* what they add waits for the next turn, so that a busy one can't keep the loop from the
 	 * descriptors */
 	loop->running = loop->laters.first;
@@ -93,6 +89,11 @@ static void run_laters(struct loop *loop)
 	loop->laters.first = NULL;
 	loop->laters.end = &loop->laters.first;
 	while ((later = loop->running) != NULL) {
+		loop_later_cancel(loop, later);
+		later->run(later);
+	}
+	later = loop->slow.first;
+	if (later) {
 		loop_later_cancel(loop, later);
 		later->run(later);
 	}

@@ -78,8 +78,9 @@ struct loop_later {
 	bool queued;
 };
 void loop_later_add(struct loop *loop, struct loop_later *later);
-/* The same for what takes long (a TLS handshake costs as much as ten logins): these run in the
- * order they came, one a turn, so that everybody else waits for one of them at most. */
+/* The same for what takes long (a TLS handshake costs as much as three logins): these run behind
+ * the others, in the order they came, one a turn, so that everybody else waits for one of them at
+ * most. */
 void loop_later_add_slow(struct loop *loop, struct loop_later *later);
 bool loop_slow_waits(const struct loop *loop);
 void loop_later_cancel(struct loop *loop, struct loop_later *later);
