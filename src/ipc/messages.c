@@ -69,6 +69,17 @@ enum ipc_type ipc_check(const void *data, size_t size, unsigned fd_count, enum i
 	return (enum ipc_type)head->type;
 }
 
+size_t ipc_first(const void *data, size_t size)
+{
+	const struct ipc_head *head = data;
+	uint64_t first;
+
+	if (size < sizeof(*head) || head->type <= IPC_NONE || head->type >= IPC_COUNT)
+		return size;
+	first = (uint64_t)rows[head->type].size + head->tail;
+	return first < size && first % 8 == 0 ? (size_t)first : size;
+}
+
 const char *ipc_tail(const void *message)
 {
 	const struct ipc_head *head = message;
@@ -94,4 +105,14 @@ int ipc_send(struct chan *chan, enum ipc_type type, void *message, const struct 
 	head->type = type;
 	head->tail = (uint32_t)size;
 	return chan_send(chan, parts, tail_count + 1, fds, fd_count);
+}
+
+int ipc_post(struct chan *chan, enum ipc_type type, void *message)
+{
+	struct ipc_head *head = message;
+
+	assert(type > IPC_NONE && type < IPC_COUNT && !rows[type].fds_min);
+	head->type = type;
+	head->tail = 0;
+	return chan_post(chan, message, rows[type].size);
 }

@@ -2,7 +2,8 @@
  * Everything that one process of valijad ever says to another, in one table: IPC_MESSAGES. A
  * message is a fixed struct, a bounded tail of octets and some descriptors. ipc_check refuses what
  * does not fit its row, so handlers see only whole messages from a role that may send them; what
- * the fields say is still to be judged by the handler.
+ * the fields say is still to be judged by the handler. A packet without descriptors may hold
+ * several messages, each but the last ending at a multiple of 8 octets.
  *
  * Names: session numbers are made by a front, 64-bit, never reused, and mean something only
  * together with the channel's instance (given by the monitor, never reused either). Texts in the
@@ -299,6 +300,10 @@ const char *ipc_role_name(enum ipc_role role);
 enum ipc_type ipc_check(const void *data, size_t size, unsigned fd_count, enum ipc_role from,
 			enum ipc_role to, const char **ret_why);
 
+/* The size of the message at the front of a packet that may hold several; what follows is another,
+ * to be looked at in the same way. size where there is no other, or where it cannot be told. */
+size_t ipc_first(const void *data, size_t size);
+
 /* The tail of a checked message. */
 const char *ipc_tail(const void *message);
 
@@ -309,5 +314,7 @@ const char *ipc_tail(const void *message);
  */
 int ipc_send(struct chan *chan, enum ipc_type type, void *message, const struct iovec *tail,
 	     unsigned tail_count, const int *fds, unsigned fd_count);
+/* The same without a tail, for what need not go at once: see chan_post. */
+int ipc_post(struct chan *chan, enum ipc_type type, void *message);
 
 #endif

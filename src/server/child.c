@@ -62,14 +62,24 @@ static void peer_packet(struct chan *chan, const void *data, size_t size, int *f
 			unsigned fd_count)
 {
 	struct peer *peer = chan->context;
-	const char *why;
-	enum ipc_type type =
-		ipc_check(data, size, fd_count, peer->role, peer->child->role->role, &why);
+	const char *at = data;
 
-	if (type == IPC_NONE)
-		chan_break(chan, why);
-	else
-		peer->child->role->peer_message(peer, type, data, fds);
+	while (size && !chan->broken) {
+		size_t first = fd_count ? size : ipc_first(at, size);
+		const char *why = "too many messages in a packet"; /* others wait meanwhile */
+		enum ipc_type type = IPC_NONE;
+
+		if (at - (const char *)data <= CHAN_POST_MAX)
+			type = ipc_check(at, first, fd_count, peer->role, peer->child->role->role,
+					 &why);
+		if (type == IPC_NONE) {
+			chan_break(chan, why);
+			return;
+		}
+		peer->child->role->peer_message(peer, type, at, fds);
+		at += first;
+		size -= first;
+	}
 }
 
 /* A channel is made once, at the start of one of its ends. So that a process which lost it and

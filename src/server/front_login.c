@@ -65,8 +65,7 @@ void login_connect(struct session *session)
 				      .resumed = session->stage != STAGE_NEW};
 
 	memcpy(message.address, session->address, sizeof(message.address));
-	if (ipc_send(&session->front->auth->peer->chan, IPC_CONNECT, &message, NULL, 0, NULL, 0) <
-	    0) {
+	if (ipc_post(&session->front->auth->peer->chan, IPC_CONNECT, &message) < 0) {
 		session_abort(session);
 		return;
 	}
@@ -99,7 +98,7 @@ void login_gone(struct session *session)
 	login_credit_back(session);
 	login_forget(session);
 	if (auth && session->known)
-		ipc_send(&auth->peer->chan, IPC_DISCONNECT, &message, NULL, 0, NULL, 0);
+		ipc_post(&auth->peer->chan, IPC_DISCONNECT, &message);
 }
 
 void login_auth_lost(struct session *session)

@@ -44,7 +44,7 @@ static void tell_closed(struct link *keeper, uint64_t number)
 {
 	struct ipc_session message = {.session = number};
 
-	ipc_send(&keeper->peer->chan, IPC_CLOSE, &message, NULL, 0, NULL, 0);
+	ipc_post(&keeper->peer->chan, IPC_CLOSE, &message);
 }
 
 static void join(struct link *keeper, struct session *session)

@@ -19,6 +19,7 @@ enum {
 	PACKETS_A_CALL = 8,          /* not more: their descriptors all come at once */
 	CALLS_A_TURN = 8,
 	RETRY_MS = 5,
+	PARTS_MAX = 8,
 };
 
 struct chan_packet {
@@ -122,7 +123,7 @@ static int send_now(struct chan *chan, const struct iovec *parts, unsigned count
 		    unsigned fd_count)
 {
 	union control control;
-	struct iovec copy[8];
+	struct iovec copy[PARTS_MAX];
 	struct msghdr message = {.msg_iov = copy, .msg_iovlen = count};
 
 	assert(count <= sizeof(copy) / sizeof(*copy));
@@ -187,6 +188,54 @@ static int enqueue(struct chan *chan, const struct iovec *parts, unsigned count,
 	return 0;
 }
 
+/* What was posted becomes a packet of its own. */
+static void send_posted(struct chan *chan)
+{
+	struct iovec part = {.iov_base = chan->posted, .iov_len = chan->posted_size};
+
+	loop_later_cancel(chan->loop, &chan->posting);
+	chan->posted_size = 0;
+	if (!part.iov_len || chan->broken || chan->write_closed)
+		return;
+	if (!chan->head && send_now(chan, &part, 1, NULL, 0) != 0)
+		return;
+	if (enqueue(chan, &part, 1, part.iov_len, NULL, 0) < 0)
+		chan_break(chan, "out of memory");
+	else if (update_watch(chan) < 0)
+		chan_break(chan, "can't watch the channel");
+}
+
+static void run_posting(struct loop_later *later)
+{
+	send_posted(later->context);
+}
+
+/* As send_now, with what was posted in front. 0: that may be a packet of its own now. */
+static int send_together(struct chan *chan, const struct iovec *parts, unsigned count, size_t size,
+			 const int *fds, unsigned fd_count)
+{
+	struct iovec all[PARTS_MAX];
+	int sent;
+
+	if (!chan->posted_size)
+		return send_now(chan, parts, count, fds, fd_count);
+	if (!fd_count && count < PARTS_MAX && chan->posted_size + size <= CHAN_PACKET_MAX) {
+		all[0] = (struct iovec){chan->posted, chan->posted_size};
+		memcpy(all + 1, parts, count * sizeof(*parts));
+		sent = send_now(chan, all, count + 1, NULL, 0);
+		if (sent > 0) {
+			chan->posted_size = 0;
+			loop_later_cancel(chan->loop, &chan->posting);
+		}
+		if (sent != 0)
+			return sent;
+	}
+	send_posted(chan);
+	if (chan->broken || chan->write_closed)
+		return -1;
+	return chan->head ? 0 : send_now(chan, parts, count, fds, fd_count);
+}
+
 int chan_send(struct chan *chan, const struct iovec *parts, unsigned count, const int *fds,
 	      unsigned fd_count)
 {
@@ -198,7 +247,7 @@ int chan_send(struct chan *chan, const struct iovec *parts, unsigned count, cons
 	    fd_count > CHAN_FDS_MAX)
 		return -1;
 	if (!chan->head) {
-		int sent = send_now(chan, parts, count, fds, fd_count);
+		int sent = send_together(chan, parts, count, size, fds, fd_count);
 
 		if (sent != 0)
 			return sent < 0 ? -1 : 0;
@@ -208,6 +257,27 @@ int chan_send(struct chan *chan, const struct iovec *parts, unsigned count, cons
 		return -1;
 	if (update_watch(chan) < 0)
 		chan_break(chan, "can't watch the channel");
+	return 0;
+}
+
+int chan_post(struct chan *chan, const void *data, size_t size)
+{
+	struct iovec part = {.iov_len = size};
+
+	memcpy(&part.iov_base, &data, sizeof(data));
+	assert(size % 8 == 0);
+	if (!chan->posted && !chan->broken)
+		chan->posted = malloc(CHAN_POST_MAX);
+	/* behind a queue there is nothing to be saved, and its limit is to be kept */
+	if (!chan->posted || chan->broken || chan->head || size > CHAN_POST_MAX)
+		return chan_send(chan, &part, 1, NULL, 0);
+	if (chan->posted_size + size > CHAN_POST_MAX) {
+		send_posted(chan);
+		return chan_post(chan, data, size);
+	}
+	memcpy(chan->posted + chan->posted_size, data, size);
+	chan->posted_size += size;
+	loop_later_add(chan->loop, &chan->posting);
 	return 0;
 }
 
@@ -379,6 +449,8 @@ void chan_init(struct chan *chan, struct loop *loop, int *fd, const struct chan_
 	chan->queue_max = queue_max;
 	chan->later.run = run_broken;
 	chan->later.context = chan;
+	chan->posting.run = run_posting;
+	chan->posting.context = chan;
 	loop_timer_init(&chan->retry, loop, retry_now, chan);
 	loop_watch_init(&chan->watch, loop, chan->fd, ready, chan);
 	if (update_watch(chan) < 0)
@@ -394,6 +466,9 @@ void chan_finish(struct chan *chan)
 	loop_watch_finish(&chan->watch);
 	loop_timer_cancel(&chan->retry);
 	loop_later_cancel(chan->loop, &chan->later);
+	loop_later_cancel(chan->loop, &chan->posting);
+	free(chan->posted);
+	chan->posted = NULL;
 	drop_queue(chan);
 	close(chan->fd);
 	chan->fd = -1;

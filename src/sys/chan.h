@@ -16,6 +16,7 @@
 
 #define CHAN_PACKET_MAX (96 * 1024)
 #define CHAN_FDS_MAX 4
+#define CHAN_POST_MAX 512 /* octets that may wait for the end of the turn */
 
 struct chan;
 struct chan_handler {
@@ -33,7 +34,10 @@ struct chan {
 	void *context;
 	struct chan_packet *head, **tail; /* queued */
 	size_t queued, queue_max;         /* octets */
-	struct loop_timer retry;          /* the kernel is short of something: no event will tell */
+	char *posted;                     /* for the end of this turn; NULL: never used */
+	size_t posted_size;
+	struct loop_later posting;
+	struct loop_timer retry; /* the kernel is short of something: no event will tell */
 	struct loop *loop;
 	bool *gone; /* finished from inside packet() */
 	int fd;
@@ -51,6 +55,10 @@ void chan_finish(struct chan *chan);
  * nothing was sent. */
 int chan_send(struct chan *chan, const struct iovec *parts, unsigned count, const int *fds,
 	      unsigned fd_count);
+/* The same for what need not go at once: at the end of this turn, or in front of the next packet
+ * without descriptors, together with it and with what else was posted, as one packet. The receiver
+ * must see where each ends. A multiple of 8 octets; lost by chan_finish. */
+int chan_post(struct chan *chan, const void *data, size_t size);
 size_t chan_queued(const struct chan *chan);
 /* Stop / go on receiving (back-pressure). A few packets that were received together still arrive.
  */

@@ -223,6 +223,40 @@ static void honest_login(uint64_t session)
 	     "an honest login failed");
 }
 
+/* Several messages may share a packet, but not so many that others would have to wait, and each
+ * is looked at like one that comes alone. */
+static void packets_full_of_messages(void)
+{
+	static const uint64_t session = 77;
+	struct ipc_connect connect = {.head = {IPC_CONNECT, 0}, .session = session, .loopback = 1};
+	struct ipc_session bye = {.head = {IPC_DISCONNECT, 0}, .session = session};
+	char packet[CHAN_PACKET_MAX], answer[CHAN_PACKET_MAX];
+	size_t size = 0;
+
+	memcpy(packet, &connect, sizeof(connect));
+	memcpy(packet + sizeof(connect), &bye, sizeof(bye));
+	memcpy(packet + sizeof(connect) + sizeof(bye), &connect, sizeof(connect));
+	size = 2 * sizeof(connect) + sizeof(bye);
+	send_raw(all.to_auth, packet, size, NULL, 0, 0);
+	for (int i = 0; i < 2; i++)
+		need(wait_for(all.to_auth, answer, sizeof(answer), IPC_CONNECTED) == IPC_CONNECTED,
+		     "messages in one packet were not all answered");
+	bye.head.type = IPC_OPEN; /* behind one that is allowed, one that is not */
+	memcpy(packet + sizeof(connect), &bye, sizeof(bye));
+	send_raw(all.to_auth, packet, sizeof(connect) + sizeof(bye), NULL, 0, 0);
+	expect_cut(all.to_auth, "a forbidden message behind another was accepted");
+	become_front();
+	send_raw(all.to_auth, packet, sizeof(connect) + 3, NULL, 0, 0);
+	expect_cut(all.to_auth, "half a message behind another was accepted");
+	become_front();
+	bye.head.type = IPC_DISCONNECT;
+	for (size = 0; size + sizeof(bye) <= sizeof(packet); size += sizeof(bye))
+		memcpy(packet + size, &bye, sizeof(bye));
+	send_raw(all.to_auth, packet, size, NULL, 0, 0);
+	expect_cut(all.to_auth, "a packet of thousands of messages was accepted");
+	become_front();
+}
+
 /* What a keeper shares can be read, and nothing else. */
 static void shared_memory_is_read_only(void)
 {
@@ -309,6 +343,8 @@ int main(int argc, char **argv)
 	still_well("descriptors that no message has");
 	credentials_that_do_not_add_up();
 	still_well("sizes that wrap");
+	packets_full_of_messages();
+	still_well("packets full of messages");
 	guess();
 	still_well("a wrong password");
 	shared_memory_is_read_only();

@@ -94,6 +94,33 @@ static void test_no_such_message(void **state)
 	assert_string_equal(ipc_name(UINT32_MAX), "unknown message");
 }
 
+/* A packet is cut into messages only where one surely ends. */
+static void test_several_in_a_packet(void **state)
+{
+	union {
+		struct ipc_head head;
+		char octets[512];
+	} packet = {.head = {IPC_CONNECT, 0}};
+	struct ipc_head *second = (struct ipc_head *)(packet.octets + sizeof(struct ipc_connect));
+	size_t one = sizeof(struct ipc_connect), two = one + sizeof(struct ipc_session);
+
+	(void)state;
+	second->type = IPC_DISCONNECT;
+	assert_int_equal(ipc_first(&packet, two), one);
+	assert_int_equal(ipc_first(second, two - one), two - one);
+	assert_int_equal(ipc_first(&packet, one), one);
+	assert_int_equal(ipc_first(&packet, one - 1), one - 1);
+	assert_int_equal(ipc_first(&packet, 7), 7); /* not even a head */
+	packet.head.tail = 16;                      /* all of the rest is its tail */
+	assert_int_equal(ipc_first(&packet, two), two);
+	packet.head.tail = 15; /* what follows would not be aligned */
+	assert_int_equal(ipc_first(&packet, two), two);
+	packet.head.tail = UINT32_MAX;
+	assert_int_equal(ipc_first(&packet, two), two);
+	packet.head = (struct ipc_head){IPC_COUNT, 0};
+	assert_int_equal(ipc_first(&packet, two), two);
+}
+
 /* Nothing but the monitor gives authority: what a front may say to a keeper is about sessions that
  * auth opened. */
 static void test_threat_29_who_may_open(void **state)
@@ -115,6 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_row),
 		cmocka_unit_test(test_no_such_message),
+		cmocka_unit_test(test_several_in_a_packet),
 		cmocka_unit_test(test_threat_29_who_may_open),
 	};
 

@@ -25,6 +25,8 @@ struct side {
 	uint32_t stop_at;
 	unsigned fds; /* received */
 	bool take_fds, finish_in_packet;
+	bool several; /* numbers in a packet, at every eighth octet */
+	unsigned packets;
 	ino_t expected;
 	const char *why;
 	size_t last_size;
@@ -60,7 +62,10 @@ static void packet(struct chan *chan, const void *data, size_t size, int *fds, u
 	assert_true(size >= sizeof(number));
 	memcpy(&number, data, sizeof(number));
 	assert_int_equal(number, side->next++);
+	for (size_t at = 8; side->several && at < size; at += 8, side->next++)
+		assert_memory_equal((const char *)data + at, &side->next, sizeof(side->next));
 	side->last_size = size;
+	side->packets++;
 	for (unsigned i = 0; i < fd_count; i++, side->fds++) {
 		assert_int_equal(fcntl(fds[i], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 		assert_int_equal(fstat(fds[i], &st), 0);
@@ -362,6 +367,115 @@ static void test_pause_holds_packets_back(void **state)
 	stop(&both);
 }
 
+static int post_number(struct side *side, uint32_t number)
+{
+	uint32_t posted[2] = {number, 0};
+
+	return chan_post(&side->chan, posted, sizeof(posted));
+}
+
+static void test_posted_together(void **state)
+{
+	struct both both;
+
+	(void)state;
+	start(&both, 1024 * 1024);
+	both.b.several = true;
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(post_number(&both.a, i), 0);
+	both.b.stop_at = 3;
+	loop_run(both.loop);
+	assert_int_equal(both.b.packets, 1);
+	assert_int_equal(both.b.last_size, 24);
+	/* in front of a packet, in the same packet */
+	assert_int_equal(post_number(&both.a, 3), 0);
+	assert_int_equal(send_number(&both.a, 4, 4, NULL, 0), 0);
+	assert_int_equal(send_number(&both.a, 5, 4, NULL, 0), 0);
+	both.b.stop_at = 6;
+	loop_run(both.loop);
+	assert_int_equal(both.b.packets, 3);
+	/* more than may wait */
+	for (uint32_t i = 0; i < 1000; i++)
+		assert_int_equal(post_number(&both.a, 6 + i), 0);
+	both.b.stop_at = 1006;
+	loop_run(both.loop);
+	assert_int_equal(both.b.packets, 3 + (1000 * 8 + CHAN_POST_MAX - 1) / CHAN_POST_MAX);
+	/* nothing is left that would be sent again */
+	both.a.stop_at = 1;
+	assert_int_equal(send_number(&both.b, 0, 0, NULL, 0), 0);
+	loop_run(both.loop);
+	assert_int_equal(both.b.next, 1006);
+	assert_int_equal(post_number(&both.a, 0), 0); /* lost, and freed */
+	stop(&both);
+}
+
+/* A descriptor's packet is one of its own; one of the largest size has no room for more. */
+static void test_posted_goes_first(void **state)
+{
+	struct both both;
+	struct stat st;
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	start(&both, 1024 * 1024);
+	assert_int_equal(fstat(fd, &st), 0);
+	both.b.expected = st.st_ino;
+	assert_int_equal(post_number(&both.a, 0), 0);
+	assert_int_equal(send_number(&both.a, 1, 4, &fd, 1), 0);
+	assert_int_equal(post_number(&both.a, 2), 0);
+	assert_int_equal(send_number(&both.a, 3, CHAN_PACKET_MAX - 4, NULL, 0), 0);
+	both.b.stop_at = 4;
+	loop_run(both.loop);
+	assert_int_equal(both.b.packets, 4);
+	assert_int_equal(both.b.fds, 1);
+	stop(&both);
+	close(fd);
+}
+
+/* The socket is full: what is posted waits in the queue behind the rest, and counts there. */
+static void test_posted_behind_a_queue(void **state)
+{
+	struct both both;
+	uint32_t sent = 0, limit;
+
+	(void)state;
+	start(&both, 100000);
+	while (chan_queued(&both.a.chan) < 50000)
+		assert_int_equal(send_number(&both.a, sent++, 1020, NULL, 0), 0);
+	for (limit = sent + 100000; sent < limit && post_number(&both.a, sent) == 0; sent++)
+		;
+	assert_true(sent < limit); /* refused, not lost */
+	assert_true(chan_queued(&both.a.chan) <= 100000);
+	both.b.stop_at = sent;
+	loop_run(both.loop);
+	assert_int_equal(both.b.next, sent);
+	/* posted when the socket is full and nobody has noticed yet */
+	while (send(both.a.chan.fd, &sent, sizeof(sent), MSG_DONTWAIT) > 0)
+		sent++;
+	assert_int_equal(post_number(&both.a, sent), 0);
+	assert_int_equal(chan_queued(&both.a.chan), 0);
+	both.b.stop_at = sent + 1;
+	loop_run(both.loop);
+	assert_int_equal(both.b.next, sent + 1);
+	stop(&both);
+}
+
+static void test_posted_to_the_dead(void **state)
+{
+	struct both both;
+
+	(void)state;
+	start(&both, 1024 * 1024);
+	assert_int_equal(post_number(&both.a, 0), 0);
+	chan_finish(&both.b.chan);
+	both.b.loop = NULL;
+	loop_run(both.loop);
+	assert_non_null(both.a.why);
+	both.a.loop = NULL;
+	assert_int_equal(post_number(&both.a, 1), -1);
+	stop(&both);
+}
+
 static void test_break_and_finish_from_inside(void **state)
 {
 	struct both both;
@@ -395,6 +509,10 @@ int main(void)
 		cmocka_unit_test(test_peer_that_breaks_the_rules),
 		cmocka_unit_test(test_too_many_descriptors_under_way),
 		cmocka_unit_test(test_pause_holds_packets_back),
+		cmocka_unit_test(test_posted_together),
+		cmocka_unit_test(test_posted_goes_first),
+		cmocka_unit_test(test_posted_behind_a_queue),
+		cmocka_unit_test(test_posted_to_the_dead),
 		cmocka_unit_test(test_break_and_finish_from_inside),
 	};
 
