@@ -34,16 +34,6 @@ void hist_add(struct hist *hist, uint64_t nanoseconds)
 	hist->cell[cell_of(nanoseconds)]++;
 }
 
-void hist_merge(struct hist *hist, const struct hist *more)
-{
-	hist->count += more->count;
-	hist->sum += more->sum;
-	if (more->max > hist->max)
-		hist->max = more->max;
-	for (unsigned i = 0; i < HIST_SIZE; i++)
-		hist->cell[i] += more->cell[i];
-}
-
 double hist_quantile(const struct hist *hist, double share)
 {
 	if (hist->count == 0)

@@ -19,7 +19,6 @@ struct hist {
 };
 
 void hist_add(struct hist *hist, uint64_t nanoseconds);
-void hist_merge(struct hist *hist, const struct hist *more);
 /* The duration that a share (0…1) of the values does not exceed, in nanoseconds; 0 when empty. */
 double hist_quantile(const struct hist *hist, double share);
 /* {"count":…,"mean":…,"p50":…,…,"max":…} */

@@ -8,9 +8,6 @@
  * over; --rate R starts R sessions a second instead (latency counts from when each was due). With
  * gates, "gate N" goes to standard output when all have arrived, and a line on standard input opens
  * it: the caller reads the server's clocks there. Exit 0: no error; 1: the JSON says which.
- *
- * With --second-core a second process has half of the connections: where a client's part costs more
- * than the server's (TLS), one core would measure itself. Not with gates or --rate.
  */
 #include "session.h"
 
@@ -18,15 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 struct run {
 	struct load load;
 	struct session *session;
 	unsigned conns, ramp, started, keys;
-	uint64_t limit, began, rate_gap, next_due, seconds, timeout, drip_at, cpu;
+	uint64_t limit, began, rate_gap, next_due, seconds, timeout, drip_at;
 	bool input_open, waiting;
 };
 
@@ -183,7 +178,7 @@ static void report(const struct run *run, double seconds)
 	const struct load *load = &run->load;
 	printf("{\"seconds\":%.6f,\"cpu\":%.6f,\"sessions\":%llu,\"messages\":%llu,"
 	       "\"octets\":%llu,\"errors\":%llu,\"dropped\":%llu,\"error\":\"",
-	       seconds, (double)run->cpu / 1e9, (unsigned long long)load->sessions,
+	       seconds, (double)net_cpu() / 1e9, (unsigned long long)load->sessions,
 	       (unsigned long long)load->messages, (unsigned long long)load->octets,
 	       (unsigned long long)load->errors, (unsigned long long)load->dropped);
 	print_text(load->why);
@@ -199,14 +194,13 @@ static void report(const struct run *run, double seconds)
 	printf("}\n");
 }
 
-/* second: of two processes that share the work. */
-static void set_up(struct run *run, int argc, char **argv, bool shared, bool second)
+static void set_up(struct run *run, int argc, char **argv)
 {
 	struct load *load = &run->load;
 	const char *space = net_option(argc, argv, "netns", NULL);
 	if (space)
 		net_enter(space);
-	net_pin((int)net_number(argc, argv, second ? "second-core" : "core", -1));
+	net_pin((int)net_number(argc, argv, "core", -1));
 	net_prepare();
 	load->address = net_address(net_option(argc, argv, "host", "127.0.0.1"),
 				    (unsigned)net_number(argc, argv, "port", 110));
@@ -230,12 +224,6 @@ static void set_up(struct run *run, int argc, char **argv, bool shared, bool sec
 	run->conns = (unsigned)net_number(argc, argv, "conns", 1);
 	run->ramp = (unsigned)net_number(argc, argv, "ramp", 256);
 	run->limit = (uint64_t)net_number(argc, argv, "sessions", run->conns);
-	if (shared) {
-		unsigned half = run->conns / 2;
-		load->first += second ? run->conns - half : 0;
-		run->conns = second ? half : run->conns - half;
-		run->limit = second ? run->limit / 2 : run->limit - run->limit / 2;
-	}
 	run->timeout = (uint64_t)(net_number(argc, argv, "timeout", 60) * 1e9);
 	double rate = net_number(argc, argv, "rate", 0);
 	run->rate_gap = rate > 0 ? (uint64_t)(1e9 / rate) : 0;
@@ -252,10 +240,13 @@ static void set_up(struct run *run, int argc, char **argv, bool shared, bool sec
 	}
 }
 
-static void work(struct run *run, int argc, char **argv, bool shared, bool second)
+int main(int argc, char **argv)
 {
+	struct run *run = calloc(1, sizeof *run);
+	if (!run)
+		net_die("memory");
+	set_up(run, argc, argv);
 	struct epoll_event input = {.events = EPOLLIN};
-	set_up(run, argc, argv, shared, second);
 	run->load.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (run->load.epoll < 0)
 		net_die("epoll");
@@ -265,58 +256,14 @@ static void work(struct run *run, int argc, char **argv, bool shared, bool secon
 	if (!run->load.script.gated)
 		set_deadline(run);
 	loop(run);
-	run->cpu = net_cpu();
+	report(run, (double)(net_now() - run->began) / 1e9);
+	int status = run->load.errors ? 1 : 0;
 	for (unsigned i = 0; i < run->conns; i++)
 		session_finish(&run->session[i]);
 	tls13_client_destroy(run->load.tls);
 	close(run->load.epoll);
 	free(run->session);
 	free(run->load.vacant);
-}
-
-static void add_other(struct run *run, const struct run *other, pid_t pid)
-{
-	struct load *load = &run->load;
-	int status;
-	if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-		load->errors++;
-		snprintf(load->why, sizeof load->why, "the second process failed");
-		return;
-	}
-	run->cpu += other->cpu;
-	load->sessions += other->load.sessions;
-	load->messages += other->load.messages;
-	load->octets += other->load.octets;
-	load->dropped += other->load.dropped;
-	if (load->errors == 0)
-		memcpy(load->why, other->load.why, sizeof load->why);
-	load->errors += other->load.errors;
-	hist_merge(&load->greeting, &other->load.greeting);
-	hist_merge(&load->session, &other->load.session);
-	for (unsigned i = 0; i < STEP_COUNT; i++)
-		hist_merge(&load->step[i], &other->load.step[i]);
-}
-
-int main(int argc, char **argv)
-{
-	bool shared = net_number(argc, argv, "second-core", -1) >= 0;
-	size_t size = 2 * sizeof(struct run);
-	struct run *runs =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (runs == MAP_FAILED)
-		net_die("memory");
-	pid_t pid = shared ? fork() : 1;
-	if (pid < 0)
-		net_die("fork");
-	if (pid == 0) {
-		work(&runs[1], argc, argv, true, true);
-		return 0;
-	}
-	work(&runs[0], argc, argv, shared, false);
-	if (shared)
-		add_other(&runs[0], &runs[1], pid);
-	report(&runs[0], (double)(net_now() - runs[0].began) / 1e9);
-	int status = runs[0].load.errors ? 1 : 0;
-	munmap(runs, size);
+	free(run);
 	return status;
 }

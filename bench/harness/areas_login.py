@@ -18,7 +18,7 @@ def subjects(bench, *more):
 
 def _measure(bench, server, metric, tls):
     report = load.pop3(bench, server, "login,stat,quit", tls=tls, conns=CONNS,
-                       seconds=bench.seconds, both_cores=tls)
+                       seconds=bench.seconds)
     sessions = report["sessions"]
     bench.add(f"{metric}.cpu_ms", server.name, report["server_cpu"] / sessions * 1e3)
     bench.add(f"{metric}.rate", server.name, sessions / report["seconds"])

@@ -42,12 +42,10 @@ def finish(text, what):
     return result
 
 
-def pop3(bench, server, script, tls=False, core=None, check=True, both_cores=False, **options):
-    """Runs an ungated script to its end. both_cores: one core would be too slow for the server."""
+def pop3(bench, server, script, tls=False, core=None, check=True, **options):
+    """Runs an ungated script to its end."""
     line = command(bench.programs, "pop3load", target(server, tls) | {"script": script} | options,
                    bench.cores.load if core is None else core)
-    if both_cores and bench.cores.other not in (*bench.cores.server, bench.cores.load):
-        line += ["--second-core", str(bench.cores.other)]
     before = server.cpu()
     result = subprocess.run(line, capture_output=True, text=True)
     after = server.cpu()
