@@ -248,6 +248,11 @@ int child_main(int fd)
 		return EX_OSERR;
 	}
 	chan_init(&child.monitor, child.loop, &fd, &monitor_handler, &child, PEER_QUEUE_MAX);
+	/* a peer that it announces is known before the others' messages speak of it */
+	if (loop_watch_urgent(&child.monitor.watch) < 0) {
+		log_error("cannot watch the channel to the monitor");
+		return EX_OSERR;
+	}
 	loop_run(child.loop);
 	return EX_OK;
 }

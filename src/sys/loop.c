@@ -11,6 +11,8 @@
 #include <sysexits.h>
 #include <time.h>
 
+enum { URGENT, COMMON, PRIORITIES }; /* COMMON is what the library gives by itself */
+
 struct clock {
 	uint64_t now;
 	bool known;
@@ -51,7 +53,7 @@ struct loop *loop_create(struct err *err)
 	event_config_set_flag(config, EVENT_BASE_FLAG_IGNORE_ENV);
 	event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_O1);
 	loop->base = event_base_new_with_config(config);
-	if (!loop->base)
+	if (!loop->base || event_base_priority_init(loop->base, PRIORITIES) < 0)
 		goto fail;
 	event_config_free(config);
 	loop->clock = &loop->clock_storage;
@@ -196,11 +198,21 @@ int loop_watch_want(struct loop_watch *watch, int what)
 	if (what & LOOP_HANGUP)
 		events = EV_PERSIST | EV_READ | EV_CLOSED | EV_ET;
 	event_assign(&watch->event, watch->loop->base, watch->fd, events, watch_event, watch);
+	if (watch->urgent)
+		event_priority_set(&watch->event, URGENT);
 	if (event_add(&watch->event, NULL) < 0)
 		return -1;
 	watch->added = true;
 	watch->wanted = (uint8_t)what;
 	return 0;
+}
+
+int loop_watch_urgent(struct loop_watch *watch)
+{
+	int wanted = watch->wanted;
+
+	watch->urgent = true;
+	return loop_watch_want(watch, 0) < 0 ? -1 : loop_watch_want(watch, wanted);
 }
 
 void loop_watch_finish(struct loop_watch *watch)

@@ -37,12 +37,14 @@ struct loop_watch {
 	void *context;
 	int fd;
 	uint8_t wanted;
-	bool added;
+	bool added, urgent;
 };
 void loop_watch_init(struct loop_watch *watch, struct loop *loop, int fd,
 		     void (*ready)(struct loop_watch *, int what), void *context);
 int loop_watch_want(struct loop_watch *watch,
 		    int what); /* 0: nothing; a system call only on change */
+/* From now on it is looked at before all others of a turn. -1: it is not watched any more. */
+int loop_watch_urgent(struct loop_watch *watch);
 void loop_watch_finish(struct loop_watch *watch);
 
 /* A timer, fires once. Embedded. */

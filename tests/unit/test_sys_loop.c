@@ -127,7 +127,52 @@ static void test_later_added_in_a_run_waits_for_the_descriptors(void **state)
 	close(fds[1]);
 }
 
+/* Handshakes: one a turn, behind what is short. */
+static void test_slow_ones_run_behind_the_others(void **state)
+{
+	struct step steps[5];
+
+	make_steps(*state, steps, 5);
+	loop_later_add_slow(*state, &steps[0].later);
+	loop_later_add_slow(*state, &steps[1].later);
+	assert_true(loop_slow_waits(*state));
+	loop_later_add(*state, &steps[2].later);
+	loop_later_add(*state, &steps[3].later);
+	steps[0].adds = &steps[4]; /* in the next turn it is before the next slow one */
+	loop_run(*state);
+	assert_string_equal(trace, "cdaeb");
+	assert_false(loop_slow_waits(*state));
+}
+
 /* ---- descriptors ---- */
+
+static void readable_noted(struct loop_watch *watch, int what)
+{
+	(void)what;
+	note(*(const char *)watch->context);
+	loop_watch_want(watch, 0);
+}
+
+static void test_an_urgent_one_is_looked_at_first(void **state)
+{
+	struct loop_watch watch[3];
+	int fds[3][2];
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(pipe(fds[i]), 0);
+		loop_watch_init(&watch[i], *state, fds[i][0], readable_noted, &"abc"[i]);
+		assert_int_equal(loop_watch_want(&watch[i], LOOP_READ), 0);
+		assert_int_equal(write(fds[i][1], "x", 1), 1);
+	}
+	assert_int_equal(loop_watch_urgent(&watch[2]), 0);
+	loop_run(*state);
+	assert_string_equal(trace, "cab");
+	for (int i = 0; i < 3; i++) {
+		loop_watch_finish(&watch[i]);
+		close(fds[i][0]);
+		close(fds[i][1]);
+	}
+}
 
 static void test_watch_fires_for_what_is_wanted(void **state)
 {
@@ -342,6 +387,8 @@ int main(void)
 		TEST(test_later_keeps_order_and_runs_once),
 		TEST(test_later_cancelled_by_an_earlier_one),
 		TEST(test_later_added_in_a_run_waits_for_the_descriptors),
+		TEST(test_slow_ones_run_behind_the_others),
+		TEST(test_an_urgent_one_is_looked_at_first),
 		TEST(test_watch_fires_for_what_is_wanted),
 		TEST(test_watch_of_a_file_is_refused),
 		TEST(test_hangup_behind_unread_octets),
