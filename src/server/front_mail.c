@@ -44,7 +44,9 @@ static void tell_closed(struct link *keeper, uint64_t number)
 {
 	struct ipc_session message = {.session = number};
 
-	ipc_post(&keeper->peer->chan, IPC_CLOSE, &message);
+	/* at once: who has read our last reply may come back before this turn is over, and must
+	 * find the maildrop free */
+	ipc_send(&keeper->peer->chan, IPC_CLOSE, &message, NULL, 0, NULL, 0);
 }
 
 static void join(struct link *keeper, struct session *session)

@@ -277,7 +277,7 @@ int chan_post(struct chan *chan, const void *data, size_t size)
 	}
 	memcpy(chan->posted + chan->posted_size, data, size);
 	chan->posted_size += size;
-	loop_later_add(chan->loop, &chan->posting);
+	loop_later_add_last(chan->loop, &chan->posting);
 	return 0;
 }
 

@@ -26,8 +26,8 @@ struct loop {
 	struct event_base *base;
 	struct clock *clock; /* behind a pointer: asking for the time does not change the loop */
 	struct clock clock_storage;
-	struct queue laters, slow;  /* for the end of this turn; slow: one of them */
-	struct loop_later *running; /* being run now */
+	struct queue laters, last, slow; /* for the end of this turn; slow: one of them */
+	struct loop_later *running;      /* being run now */
 	void *scratch[LOOP_SCRATCHES];
 	size_t scratch_size[LOOP_SCRATCHES];
 	bool stopped;
@@ -58,6 +58,7 @@ struct loop *loop_create(struct err *err)
 	event_config_free(config);
 	loop->clock = &loop->clock_storage;
 	loop->laters.end = &loop->laters.first;
+	loop->last.end = &loop->last.first;
 	loop->slow.end = &loop->slow.first;
 	signal(SIGPIPE, SIG_IGN); /* sendfile has no flag for it */
 	return loop;
@@ -79,21 +80,29 @@ void loop_destroy(struct loop *loop)
 	free(loop);
 }
 
-static void run_laters(struct loop *loop)
+/* What they add to their own queue waits for the next turn, so that a busy one can't keep the loop
+ * from the descriptors. */
+static void run_queue(struct loop *loop, struct queue *queue)
 {
 	struct loop_later *later;
 
-	/* what they add waits for the next turn, so that a busy one can't keep the loop from the
-	 * descriptors */
-	loop->running = loop->laters.first;
+	loop->running = queue->first;
 	if (loop->running)
 		loop->running->link = &loop->running;
-	loop->laters.first = NULL;
-	loop->laters.end = &loop->laters.first;
+	queue->first = NULL;
+	queue->end = &queue->first;
 	while ((later = loop->running) != NULL) {
 		loop_later_cancel(loop, later);
 		later->run(later);
 	}
+}
+
+static void run_laters(struct loop *loop)
+{
+	struct loop_later *later;
+
+	run_queue(loop, &loop->laters);
+	run_queue(loop, &loop->last);
 	later = loop->slow.first;
 	if (later) {
 		loop_later_cancel(loop, later);
@@ -101,17 +110,20 @@ static void run_laters(struct loop *loop)
 	}
 }
 
+static bool waits(const struct loop *loop)
+{
+	return loop->laters.first || loop->last.first || loop->slow.first;
+}
+
 void loop_run(struct loop *loop)
 {
 	loop->stopped = false;
 	run_laters(loop); /* added before the first turn */
 	while (!loop->stopped) {
-		bool more = loop->laters.first || loop->slow.first;
-		int flags = more ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE;
+		int flags = waits(loop) ? EVLOOP_ONCE | EVLOOP_NONBLOCK : EVLOOP_ONCE;
 
 		loop->clock->known = false;
-		if (event_base_loop(loop->base, flags) != 0 && !loop->laters.first &&
-		    !loop->slow.first)
+		if (event_base_loop(loop->base, flags) != 0 && !waits(loop))
 			break; /* nothing is left that could ever happen */
 		run_laters(loop);
 	}
@@ -292,6 +304,11 @@ void loop_later_add(struct loop *loop, struct loop_later *later)
 	enqueue(&loop->laters, later);
 }
 
+void loop_later_add_last(struct loop *loop, struct loop_later *later)
+{
+	enqueue(&loop->last, later);
+}
+
 void loop_later_add_slow(struct loop *loop, struct loop_later *later)
 {
 	enqueue(&loop->slow, later);
@@ -311,6 +328,8 @@ void loop_later_cancel(struct loop *loop, struct loop_later *later)
 		later->next->link = later->link;
 	else if (loop->laters.end == &later->next)
 		loop->laters.end = later->link;
+	else if (loop->last.end == &later->next)
+		loop->last.end = later->link;
 	else if (loop->slow.end == &later->next)
 		loop->slow.end = later->link;
 	later->queued = false;

@@ -80,6 +80,9 @@ struct loop_later {
 	bool queued;
 };
 void loop_later_add(struct loop *loop, struct loop_later *later);
+/* The same, behind all of those, in this turn even when one of them adds it: for what gathers
+ * during a turn. */
+void loop_later_add_last(struct loop *loop, struct loop_later *later);
 /* The same for what takes long (a TLS handshake costs as much as three logins): these run behind
  * the others, in the order they came, one a turn, so that everybody else waits for one of them at
  * most. */

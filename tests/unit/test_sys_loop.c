@@ -127,6 +127,29 @@ static void test_later_added_in_a_run_waits_for_the_descriptors(void **state)
 	close(fds[1]);
 }
 
+static void add_last(struct loop_later *later)
+{
+	struct step *step = later->context;
+
+	note(step->name);
+	loop_later_add_last(step->loop, &step->adds->later);
+}
+
+static void test_last_runs_in_the_turn_that_added_it(void **state)
+{
+	struct step steps[5];
+
+	make_steps(*state, steps, 5);
+	loop_later_add_last(*state, &steps[4].later);
+	loop_later_add_slow(*state, &steps[3].later);
+	steps[0].later.run = add_last;
+	steps[0].adds = &steps[2];
+	steps[2].adds = &steps[1]; /* the next turn */
+	loop_later_add(*state, &steps[0].later);
+	loop_run(*state);
+	assert_string_equal(trace, "aecdb");
+}
+
 /* Handshakes: one a turn, behind what is short. */
 static void test_slow_ones_run_behind_the_others(void **state)
 {
@@ -387,6 +410,7 @@ int main(void)
 		TEST(test_later_keeps_order_and_runs_once),
 		TEST(test_later_cancelled_by_an_earlier_one),
 		TEST(test_later_added_in_a_run_waits_for_the_descriptors),
+		TEST(test_last_runs_in_the_turn_that_added_it),
 		TEST(test_slow_ones_run_behind_the_others),
 		TEST(test_an_urgent_one_is_looked_at_first),
 		TEST(test_watch_fires_for_what_is_wanted),
