@@ -51,7 +51,8 @@ BUDGETS = [
            "in memory 0.23–0.25 ms", "≤ 1.2 × (handshake in memory, server's side + plain login)",
            "ms",
            lambda get: (get("tls.cpu_ms", OURS),
-                        (get("handshake.server_ms", "bare") + get("tls.plain_cpu_ms", OURS)) * 1.2)),
+                        (get("handshake.server_ms", "bare")
+                         + get("tls.plain_cpu_ms", OURS)) * 1.2)),
     Budget("p99", "login", "login+STAT+QUIT, 64 connections: p99", "Dovecot 56 ms",
            "≤ 1/4 of Dovecot", "ms",
            lambda get: (get("login.p99_ms", OURS), get("login.p99_ms", "dovecot") / 4)),

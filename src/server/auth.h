@@ -45,10 +45,10 @@ struct auth_session {
 	struct peer *front;
 	struct limit_address *address;
 	struct limit_user *user;
-	struct login *login;         /* an attempt under way */
-	struct login_job *job;       /* … in a worker */
+	struct login *login;           /* an attempt under way */
+	struct login_job *job;         /* … in a worker */
 	struct ipc_bindings *bindings; /* NULL: not told */
-	char *stamp;                 /* APOP, NULL: none, or used up */
+	char *stamp;                   /* APOP, NULL: none, or used up */
 	uint8_t ip[16];
 	bool loopback, granted;
 	bool tls; /* as the front said with this attempt */
