@@ -392,11 +392,13 @@ static bool receive(struct chan *chan, char *buffer)
 						      .msg_control = controls[i].space,
 						      .msg_controllen = sizeof(controls[i].space)};
 	}
-	n = recvmmsg(chan->fd, messages, PACKETS_A_CALL, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+	do /* reset: the peer is gone and has left packets of ours; its own are still to be read */
+		n = recvmmsg(chan->fd, messages, PACKETS_A_CALL, MSG_DONTWAIT | MSG_CMSG_CLOEXEC,
+			     NULL);
+	while (n < 0 && errno == ECONNRESET);
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR && errno != ENOMEM && errno != ENOBUFS)
-			chan_break(chan,
-				   errno == ECONNRESET ? "the peer is gone" : "can't receive");
+			chan_break(chan, "can't receive");
 		return false;
 	}
 	look_out(chan, &gone);

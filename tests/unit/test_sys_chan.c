@@ -268,6 +268,27 @@ static void test_peer_that_dies(void **state)
 	stop(&both);
 }
 
+/* It ends without having read what we sent: the kernel says "reset" first, and then what it had
+ * sent is still to be read. */
+static void test_peer_that_dies_with_packets_unread(void **state)
+{
+	struct both both;
+
+	(void)state;
+	start(&both, 1024 * 1024);
+	assert_int_equal(send_number(&both.a, 0, 0, NULL, 0), 0);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(send_number(&both.b, i, 0, NULL, 0), 0);
+	chan_finish(&both.b.chan);
+	both.b.loop = NULL;
+	chan_take_rest(&both.a.chan);
+	assert_int_equal(both.a.next, 3);
+	loop_run(both.loop);
+	assert_string_equal(both.a.why, "the peer is gone");
+	both.a.loop = NULL;
+	stop(&both);
+}
+
 /* Too long a packet, too many descriptors: broken, nothing leaks. */
 static void test_peer_that_breaks_the_rules(void **state)
 {
@@ -506,6 +527,7 @@ int main(void)
 		cmocka_unit_test(test_queued_descriptors_are_held),
 		cmocka_unit_test(test_queued_descriptors_are_closed_at_the_end),
 		cmocka_unit_test(test_peer_that_dies),
+		cmocka_unit_test(test_peer_that_dies_with_packets_unread),
 		cmocka_unit_test(test_peer_that_breaks_the_rules),
 		cmocka_unit_test(test_too_many_descriptors_under_way),
 		cmocka_unit_test(test_pause_holds_packets_back),
