@@ -64,17 +64,6 @@ int chan_pair(int ret_fds[2], struct err *err)
 	return 0;
 }
 
-static int update_watch(struct chan *chan)
-{
-	int want = 0;
-
-	if (!chan->broken) {
-		want |= chan->paused ? 0 : LOOP_READ;
-		want |= chan->head && !chan->waiting ? LOOP_WRITE : 0;
-	}
-	return loop_watch_want(&chan->watch, want);
-}
-
 void chan_break(struct chan *chan, const char *why)
 {
 	if (chan->broken)
@@ -83,6 +72,18 @@ void chan_break(struct chan *chan, const char *why)
 	chan->why = why;
 	loop_watch_want(&chan->watch, 0);
 	loop_later_add(chan->loop, &chan->later);
+}
+
+static void update_watch(struct chan *chan)
+{
+	int want = 0;
+
+	if (!chan->broken) {
+		want |= chan->paused ? 0 : LOOP_READ;
+		want |= chan->head && !chan->waiting ? LOOP_WRITE : 0;
+	}
+	if (loop_watch_want(&chan->watch, want) < 0)
+		chan_break(chan, "can't watch the channel");
 }
 
 static void run_broken(struct loop_later *later)
@@ -201,8 +202,8 @@ static void send_posted(struct chan *chan)
 		return;
 	if (enqueue(chan, &part, 1, part.iov_len, NULL, 0) < 0)
 		chan_break(chan, "out of memory");
-	else if (update_watch(chan) < 0)
-		chan_break(chan, "can't watch the channel");
+	else
+		update_watch(chan);
 }
 
 static void run_posting(struct loop_later *later)
@@ -255,8 +256,7 @@ int chan_send(struct chan *chan, const struct iovec *parts, unsigned count, cons
 	if (chan->queued + size > chan->queue_max ||
 	    enqueue(chan, parts, count, size, fds, fd_count) < 0)
 		return -1;
-	if (update_watch(chan) < 0)
-		chan_break(chan, "can't watch the channel");
+	update_watch(chan);
 	return 0;
 }
 
@@ -323,8 +323,7 @@ static void retry_now(struct loop_timer *timer)
 	if (chan->broken)
 		return;
 	flush_queue(chan);
-	if (update_watch(chan) < 0)
-		chan_break(chan, "can't watch the channel");
+	update_watch(chan);
 }
 
 /* Descriptors of a received message; more than CHAN_FDS_MAX can't fit into the control buffer. */
@@ -417,8 +416,7 @@ static void ready(struct loop_watch *watch, int what)
 
 	if (what & LOOP_WRITE) {
 		flush_queue(chan);
-		if (update_watch(chan) < 0)
-			chan_break(chan, "can't watch the channel");
+		update_watch(chan);
 	}
 	if (!(what & LOOP_READ) || chan->paused || chan->broken)
 		return;
@@ -455,8 +453,7 @@ void chan_init(struct chan *chan, struct loop *loop, int *fd, const struct chan_
 	chan->posting.context = chan;
 	loop_timer_init(&chan->retry, loop, retry_now, chan);
 	loop_watch_init(&chan->watch, loop, chan->fd, ready, chan);
-	if (update_watch(chan) < 0)
-		chan_break(chan, "can't watch the channel");
+	update_watch(chan);
 }
 
 void chan_finish(struct chan *chan)
@@ -487,6 +484,5 @@ void chan_pause(struct chan *chan, bool paused)
 	if (chan->paused == paused || chan->broken)
 		return;
 	chan->paused = paused;
-	if (update_watch(chan) < 0)
-		chan_break(chan, "can't watch the channel");
+	update_watch(chan);
 }
