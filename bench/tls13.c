@@ -275,11 +275,12 @@ static int record_size(const unsigned char *data, size_t size)
 	return size < HEADER + get16(data + 3) ? 0 : (int)(HEADER + get16(data + 3));
 }
 
-/* What waited and what has come, in the client's buffer; at most `most` octets. -1: as recv does,
- * when nothing waited either. */
-static ssize_t arrive(struct tls13 *tls, size_t most)
+/* What waited and what has come, in the client's buffer. -1: as recv does, when nothing waited
+ * either. */
+static ssize_t arrive(struct tls13 *tls)
 {
 	unsigned char *in = tls->client->in;
+	const size_t most = sizeof tls->client->in;
 	size_t size = tls->rest_size;
 	ssize_t got;
 	if (size)
@@ -453,7 +454,7 @@ int tls13_handshake(struct tls13 *tls)
 		tls->hello_sent = true;
 		return send_hello(tls) ? 0 : -1;
 	}
-	size = arrive(tls, TLS13_READ_MIN);
+	size = arrive(tls);
 	if (size <= 0)
 		return size < 0 && errno == EAGAIN ? 0 : -1;
 	while (tls->shake && (record = record_size(in + at, (size_t)size - at)) > 0) {
@@ -473,7 +474,7 @@ ssize_t tls13_read(struct tls13 *tls, void *data, size_t size)
 {
 	unsigned char *in = tls->client->in, *out = data;
 	size_t at = 0, done = 0;
-	ssize_t here = arrive(tls, TLS13_READ_MIN);
+	ssize_t here = arrive(tls);
 	int record = 0, type = 0;
 	assert(size >= TLS13_READ_MIN); /* as much as can have come */
 	if (here <= 0)
