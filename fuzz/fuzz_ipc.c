@@ -35,16 +35,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (ipc_tail(packet) + head->tail != (const char *)packet + size)
 			abort();
 	}
-	if (size) { /* cut into messages: every part is there, none begins out of line */
-		size_t at = 0;
-
-		while (at < size) {
-			size_t first = ipc_first((char *)packet + at, size - at);
-
-			if (!first || first > size - at || (at + first < size && first % 8))
-				abort();
-			at += first;
-		}
+	/* cut into messages: every part is there, none begins out of line */
+	for (size_t at = 0, first; at < size; at += first) {
+		first = ipc_first((char *)packet + at, size - at);
+		if (!first || first > size - at || (at + first < size && first % 8))
+			abort();
 	}
 	free(packet);
 	return 0;
