@@ -1,12 +1,8 @@
-/* The subcommands of `valija`: each gets its own name as argv[0] and returns a code of sysexits.h.
- */
+/* What the subcommands of `valija` share: how an error is shown, which configuration is meant. */
 #ifndef CLI_COMMAND_H
 #define CLI_COMMAND_H
 
 #include "base/err.h"
-
-int init_main(int argc, char **argv);
-int user_main(int argc, char **argv);
 
 /* Prints "valija NAME: text" on standard error and returns the exit code. */
 int command_failed(const char *name, const struct err *err);

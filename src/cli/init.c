@@ -3,9 +3,10 @@
  * overwrites nothing: when any of them is there it stops before it makes the first, and what it
  * made is taken away again when a later step fails.
  */
-#include "cli/command.h"
+#include "cli/init.h"
 
 #include "cli/certificate.h"
+#include "cli/command.h"
 #include "config/config.h"
 #include "config/listener.h"
 

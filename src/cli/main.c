@@ -1,17 +1,16 @@
 /*
- * `valija`: one command for people and scripts. Finds the subcommand and calls it; see command.h.
+ * `valija`: one command for people and scripts. Finds the subcommand and calls it: each gets its
+ * own name as argv[0] and returns a code of sysexits.h.
  */
-#include "cli/command.h"
-
 #include "build-config.h"
 #include "cli/deliver.h"
+#include "cli/init.h"
+#include "cli/user.h"
 #include "fetch/fetch.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 struct command {
 	const char *name;
@@ -32,23 +31,6 @@ static void usage(FILE *out)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].help);
 	fputs("\nThe server is valijad. `man valija` tells more.\n", out);
-}
-
-int command_failed(const char *name, const struct err *err)
-{
-	fprintf(stderr, "valija %s: %s\n", name, err->text);
-	return err->code ? err->code : EX_SOFTWARE;
-}
-
-const char *command_config(const char *named)
-{
-	const char *variable = getenv("VALIJA_CONF");
-
-	if (named)
-		return named;
-	if (variable && *variable)
-		return variable;
-	return access("valija.conf", F_OK) == 0 ? "valija.conf" : "/etc/valija/valija.conf";
 }
 
 int main(int argc, char **argv)

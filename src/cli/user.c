@@ -2,10 +2,11 @@
  * `valija user`: users of the passwd-file that the configuration names. valijad sees a change at
  * the next login; nobody has to tell it.
  */
-#include "cli/command.h"
+#include "cli/user.h"
 
 #include "base/secret.h"
 #include "base/text.h"
+#include "cli/command.h"
 #include "cli/password.h"
 #include "config/config.h"
 #include "users/edit.h"

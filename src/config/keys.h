@@ -57,8 +57,4 @@ void config_key_clear(const struct config_key *key, struct config *config);
 void config_key_print(const struct config_key *key, const struct config *config,
 		      const char *directory, FILE *out);
 
-/* Makes path absolute. -1: too long. */
-int config_resolve(const char *directory, const char *path, char *buf, size_t size,
-		   struct err *err);
-
 #endif

@@ -2,13 +2,35 @@
  * Addresses to listen on: "ADDRESS:PORT" or a path, into struct config_listener and back. Used by
  * the configuration and by `valija init`. No name is looked up.
  */
-#include "config/keys.h"
+#include "config/listener.h"
 
 #include "base/text.h"
+#include "config/path.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+
+bool config_host_valid(const char *name)
+{
+	size_t label = 0, n = strlen(name);
+
+	if (n == 0 || n >= CONFIG_NAME_MAX - 1)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		char c = name[i];
+
+		if (c == '.' ? label == 0 || name[i - 1] == '-'
+			     : !((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
+				 (c == '-' && label > 0)))
+			return false;
+		label = c == '.' ? 0 : label + 1;
+		if (label > 63)
+			return false;
+	}
+	return label > 0 && name[n - 1] != '-';
+}
 
 static int parse_path(const char *value, const char *directory, struct config_listener *ret,
 		      struct err *err)

@@ -4,6 +4,7 @@
  * one. Runs in the monitor and in the command line programs; see config.h.
  */
 #include "config/keys.h"
+#include "config/path.h"
 #include "config/scan.h"
 
 #include "base/text.h"

@@ -5,6 +5,7 @@
 #include "config/keys.h"
 
 #include "base/text.h"
+#include "config/path.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -100,42 +101,6 @@ static int set_text(const struct config_key *key, const char *value, struct conf
 	if (span_copy(span_of(value), member(key, config), key->size) < 0)
 		return err_set(err, EX_CONFIG, "%s is too long: at most %zu octets", key->name,
 			       key->size - 1);
-	return 0;
-}
-
-bool config_host_valid(const char *name)
-{
-	size_t label = 0, n = strlen(name);
-
-	if (n == 0 || n >= CONFIG_NAME_MAX - 1)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		char c = name[i];
-
-		if (c == '.' ? label == 0 || name[i - 1] == '-'
-			     : !((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
-				 (c == '-' && label > 0)))
-			return false;
-		label = c == '.' ? 0 : label + 1;
-		if (label > 63)
-			return false;
-	}
-	return label > 0 && name[n - 1] != '-';
-}
-
-int config_resolve(const char *directory, const char *path, char *buf, size_t size, struct err *err)
-{
-	int n;
-
-	if (!directory || !*directory || path[0] == '/' || !*path)
-		n = snprintf(buf, size, "%s", path);
-	else
-		n = snprintf(buf, size, "%s/%s", strcmp(directory, "/") == 0 ? "" : directory,
-			     path);
-	if (n < 0 || (size_t)n >= size)
-		return err_set(err, EX_CONFIG,
-			       "the path \"%.64s…\" is too long: at most %zu octets", path,
-			       size - 1);
 	return 0;
 }
 
