@@ -27,13 +27,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(packet, data, size);
 	type = ipc_check(packet, size, fds, (enum ipc_role)from, (enum ipc_role)to, &why);
-	if (type == IPC_NONE ? why == NULL : type >= IPC_COUNT)
+	if (type == IPC_NONE ? why == NULL : type >= IPC_END)
 		abort();
 	if (type != IPC_NONE) {
 		const struct ipc_head *head = packet;
 
 		if (ipc_tail(packet) + head->tail != (const char *)packet + size)
 			abort();
+		ipc_wipe(packet);
 	}
 	/* cut into messages: every part is there, none begins out of line */
 	for (size_t at = 0, first; at < size; at += first) {

@@ -1,82 +1,365 @@
-/* See messages.h. In every process of valijad; what it checks may come from a process that an
- * attacker owns. */
+/*
+ * See messages.h. In every process of valijad. What is checked here may come from a process that an
+ * attacker owns: nothing but the size of the packet is believed before it was looked at.
+ */
 #include "ipc/messages.h"
 
 #include <assert.h>
+#include <string.h>
+
+/* ---- judges: the ranges of a message's fields; sizes and texts are checked already ---- */
+
+static bool judge_any(const void *message)
+{
+	(void)message;
+	return true;
+}
+
+static bool judge_config(const void *message)
+{
+	const struct ipc_config *m = message;
+
+	return m->role > ROLE_MONITOR && m->role < ROLE_COUNT && m->change_ids <= 1;
+}
+
+static bool judge_directory(const void *message)
+{
+	const struct ipc_directory *m = message;
+
+	return m->kind < DIRECTORY_COUNT;
+}
+
+static bool judge_listener(const void *message)
+{
+	const struct ipc_listener *m = message;
+
+	return m->service < IPC_SERVICES;
+}
+
+static bool judge_peer(const void *message)
+{
+	const struct ipc_peer *m = message;
+
+	return m->role > ROLE_MONITOR && m->role < ROLE_COUNT;
+}
+
+static bool judge_drain(const void *message)
+{
+	const struct ipc_drain *m = message;
+
+	return m->stop <= 1;
+}
+
+static bool judge_failed(const void *message)
+{
+	const struct ipc_failed *m = message;
+
+	return m->code <= 255; /* an exit status */
+}
+
+static bool judge_connect(const void *message)
+{
+	const struct ipc_connect *m = message;
+
+	return m->loopback <= 1 && m->resumed <= 1;
+}
+
+static bool judge_bindings(const void *message)
+{
+	const struct ipc_bindings *m = message;
+
+	return m->exporter_size <= sizeof(m->exporter) && m->end_point_size <= sizeof(m->end_point);
+}
+
+static bool judge_credentials(const void *message)
+{
+	const struct ipc_credentials *m = message;
+
+	return m->has_secret <= 1 && m->tls <= 1;
+}
+
+static bool judge_offer(const void *message)
+{
+	const struct ipc_offer *m = message;
+
+	return m->apop <= 1;
+}
+
+static bool judge_connected(const void *message)
+{
+	const struct ipc_connected *m = message;
+
+	return m->reason < REASON_COUNT;
+}
+
+/* A refusal that POP3 clients are told. */
+static bool refuses(uint32_t reason)
+{
+	return reason != REASON_OK && reason < REASON_COUNT;
+}
+
+static bool judge_denied(const void *message)
+{
+	const struct ipc_denied *m = message;
+
+	return refuses(m->reason) && m->close <= 1 && m->delay <= IPC_DELAY_MAX;
+}
+
+static bool judge_resolved(const void *message)
+{
+	const struct ipc_resolved *m = message;
+
+	return m->parts >= 1 && m->parts <= IPC_PARTS_MAX &&
+	       m->head.tail == m->parts * sizeof(uint64_t);
+}
+
+static bool judge_opened(const void *message)
+{
+	const struct ipc_opened *m = message;
+
+	return m->count <= IPC_COUNT_MAX && m->delta_size <= INT64_MAX && m->octets <= INT64_MAX;
+}
+
+static bool judge_open_failed(const void *message)
+{
+	const struct ipc_open_failed *m = message;
+
+	return refuses(m->reason);
+}
+
+static bool judge_bodies(const void *message)
+{
+	const struct ipc_bodies *m = message;
+	const struct ipc_body *bodies = (const struct ipc_body *)(const void *)ipc_tail(message);
+	uint64_t octets = 0, table;
+
+	if (m->count < 1 || m->count > IPC_BODIES_MAX || m->in_slot > 1)
+		return false;
+	table = m->count * sizeof(*bodies);
+	if (m->head.tail < table)
+		return false;
+	for (uint32_t i = 0; i < m->count; i++) {
+		if (bodies[i].number == 0 || (i > 0 && bodies[i].number <= bodies[i - 1].number) ||
+		    bodies[i].octets > INT64_MAX)
+			return false;
+		octets += bodies[i].stored;
+	}
+	return m->in_slot ? m->head.tail == table && octets <= ARENA_SLOT_SIZE
+			  : m->head.tail == table + octets;
+}
+
+static bool judge_body_lent(const void *message)
+{
+	const struct ipc_body_lent *m = message;
+
+	return m->number >= 1 && m->wire_form <= 1 && m->offset <= INT64_MAX / 2 &&
+	       m->stored <= INT64_MAX / 2 && m->window <= m->stored && m->octets <= INT64_MAX;
+}
+
+static bool judge_body_failed(const void *message)
+{
+	const struct ipc_body_failed *m = message;
+
+	return m->number >= 1 && refuses(m->reason);
+}
+
+static bool judge_slice(const void *message)
+{
+	const struct ipc_slice *m = message;
+
+	return m->number >= 1 && m->size >= 1 && m->size <= IPC_WINDOW_MAX &&
+	       m->offset <= INT64_MAX / 2;
+}
+
+static bool judge_committed(const void *message)
+{
+	const struct ipc_committed *m = message;
+
+	return m->reason < REASON_COUNT;
+}
+
+/* A reply code that LMTP may give to a recipient. */
+static bool judge_delivered(const void *message)
+{
+	const struct ipc_recipient_answer *m = message;
+
+	return m->reason < REASON_COUNT && reason_row(m->reason)->reply != 0;
+}
+
+static bool judge_refused(const void *message)
+{
+	const struct ipc_recipient_answer *m = message;
+
+	return judge_delivered(message) && m->reason != REASON_OK;
+}
+
+static bool judge_ready(const void *message)
+{
+	const struct ipc_recipient_answer *m = message;
+
+	return m->reason == REASON_OK;
+}
+
+static bool judge_fetch(const void *message)
+{
+	const struct ipc_fetch *m = message;
+
+	return m->number >= 1 && m->count >= 1 && (m->slot < ARENA_SLOTS || m->slot == IPC_NO_SLOT);
+}
+
+static bool judge_delete(const void *message)
+{
+	const struct ipc_delete *m = message;
+
+	return m->count >= 1 && m->count <= IPC_NUMBERS_MAX &&
+	       m->head.tail == m->count * sizeof(uint32_t);
+}
+
+static bool judge_deliver(const void *message)
+{
+	const struct ipc_deliver *m = message;
+	uint64_t indexes = m->count * (uint64_t)sizeof(uint32_t);
+
+	return m->count >= 1 && m->count <= IPC_RECIPIENTS_MAX && m->size <= INT64_MAX &&
+	       m->head.tail >= indexes && m->head.tail - indexes <= IPC_HEADERS_MAX;
+}
+
+/* ---- the table ---- */
 
 struct row {
 	const char *name;
-	uint32_t size, from, to, tail_max;
-	uint8_t fds_min, fds_max;
+	bool (*judge)(const void *message);
+	uint32_t size, tail_max;
+	uint8_t from, to, fds_min, fds_max, texts, secret;
 };
 
-static const struct row rows[IPC_COUNT] = {
-#define X(name_, struct_, from_, to_, min_, max_, tail_) \
-	[IPC_##name_] = {.name = #name_,                 \
-			 .size = sizeof(struct struct_), \
-			 .from = (from_),                \
-			 .to = (to_),                    \
-			 .tail_max = (tail_),            \
-			 .fds_min = (min_),              \
-			 .fds_max = (max_)},
+static const struct row rows[IPC_END] = {
+#define X(name_, number_, struct_, from_, to_, min_, max_, tail_, texts_, secret_, judge_) \
+	[IPC_##name_] = {.name = #name_,                                                   \
+			 .judge = (judge_),                                                \
+			 .size = sizeof(struct struct_),                                   \
+			 .tail_max = (tail_),                                              \
+			 .from = (from_),                                                  \
+			 .to = (to_),                                                      \
+			 .fds_min = (min_),                                                \
+			 .fds_max = (max_),                                                \
+			 .texts = (texts_),                                                \
+			 .secret = (secret_)},
 	IPC_MESSAGES(X)
 #undef X
 };
 
-#define X(name_, struct_, from_, to_, min_, max_, tail_)                                     \
+#define X(name_, number_, struct_, from_, to_, min_, max_, tail_, texts_, secret_, judge_)   \
 	_Static_assert(sizeof(struct struct_) % 8 == 0, #struct_ " has padding at its end"); \
 	_Static_assert(sizeof(struct struct_) + (tail_) <= CHAN_PACKET_MAX,                  \
 		       #name_ " fits no packet");                                            \
-	_Static_assert((max_) <= CHAN_FDS_MAX, #name_ " has too many descriptors");
+	_Static_assert((max_) <= CHAN_FDS_MAX, #name_ " has too many descriptors");          \
+	_Static_assert((texts_) <= IPC_TEXTS_MAX, #name_ " has too many texts");
 IPC_MESSAGES(X)
 #undef X
 
+static const struct row *row_of(uint32_t type)
+{
+	return type < IPC_END && rows[type].name ? &rows[type] : NULL;
+}
+
 const char *ipc_name(uint32_t type)
 {
-	return type > IPC_NONE && type < IPC_COUNT ? rows[type].name : "unknown message";
+	const struct row *row = row_of(type);
+
+	return row ? row->name : "unknown message";
 }
 
 const char *ipc_role_name(enum ipc_role role)
 {
 	static const char *const names[ROLE_COUNT] = {"monitor", "front", "lmtp", "auth", "keeper"};
 
-	return names[role];
+	return (unsigned)role < ROLE_COUNT ? names[role] : "unknown role";
+}
+
+/* Whether the sizes of the texts make up the tail of a row that has texts; 0 in all others. */
+static bool texts_fit(const struct row *row, const struct ipc_head *head)
+{
+	uint32_t sum = 0;
+
+	for (unsigned i = 0; i < IPC_TEXTS_MAX; i++) {
+		if (i >= row->texts && head->texts[i])
+			return false;
+		sum += head->texts[i];
+	}
+	return !row->texts || sum == head->tail;
 }
 
 enum ipc_type ipc_check(const void *data, size_t size, unsigned fd_count, enum ipc_role from,
 			enum ipc_role to, const char **ret_why)
 {
 	const struct ipc_head *head = data;
-	const struct row *row;
+	const struct row *row = size < sizeof(*head) ? NULL : row_of(head->type);
 
-	if (size < sizeof(*head) || head->type <= IPC_NONE || head->type >= IPC_COUNT) {
+	if (!row)
 		*ret_why = "no such message";
-		return IPC_NONE;
-	}
-	row = &rows[head->type];
-	if (!(row->from & 1u << from) || !(row->to & 1u << to)) {
+	else if (!(row->from & 1u << from) || !(row->to & 1u << to))
 		*ret_why = "a message that this process may not send";
-		return IPC_NONE;
-	}
-	if (size < row->size || size - row->size != head->tail || head->tail > row->tail_max) {
+	else if (size < row->size || size - row->size != head->tail || head->tail > row->tail_max)
 		*ret_why = "a message of the wrong size";
-		return IPC_NONE;
-	}
-	if (fd_count < row->fds_min || fd_count > row->fds_max) {
+	else if (fd_count < row->fds_min || fd_count > row->fds_max)
 		*ret_why = "a message with the wrong number of descriptors";
-		return IPC_NONE;
-	}
-	return (enum ipc_type)head->type;
+	else if (!texts_fit(row, head))
+		*ret_why = "texts whose sizes do not add up";
+	else if (!row->judge(data))
+		*ret_why = "a message with a field out of its range";
+	else
+		return (enum ipc_type)head->type;
+	return IPC_NONE;
+}
+
+bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
+{
+	static const struct {
+		uint8_t asked, answer;
+	} pairs[] = {
+		{IPC_CONNECT, IPC_CONNECTED},
+		{IPC_PASS, IPC_DENIED},
+		{IPC_PASS, IPC_OPENED},
+		{IPC_PASS, IPC_OPEN_FAILED},
+		{IPC_APOP, IPC_DENIED},
+		{IPC_APOP, IPC_OPENED},
+		{IPC_APOP, IPC_OPEN_FAILED},
+		{IPC_SASL_START, IPC_CHALLENGE},
+		{IPC_SASL_START, IPC_DENIED},
+		{IPC_SASL_START, IPC_OPENED},
+		{IPC_SASL_START, IPC_OPEN_FAILED},
+		{IPC_SASL_RESPONSE, IPC_CHALLENGE},
+		{IPC_SASL_RESPONSE, IPC_DENIED},
+		{IPC_SASL_RESPONSE, IPC_OPENED},
+		{IPC_SASL_RESPONSE, IPC_OPEN_FAILED},
+		{IPC_FETCH, IPC_BODIES},
+		{IPC_FETCH, IPC_BODY_LENT},
+		{IPC_FETCH, IPC_BODY_FAILED},
+		{IPC_READ_SLICE, IPC_SLICE_READY},
+		{IPC_READ_SLICE, IPC_BODY_FAILED},
+		{IPC_COMMIT, IPC_COMMITTED},
+		{IPC_RCPT, IPC_RESOLVED},
+		{IPC_RCPT, IPC_RCPT_READY},
+		{IPC_RCPT, IPC_RCPT_REFUSED},
+		{IPC_DELIVER, IPC_DELIVERED},
+	};
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		if (pairs[i].asked == asked && pairs[i].answer == answer)
+			return true;
+	return false;
 }
 
 size_t ipc_first(const void *data, size_t size)
 {
 	const struct ipc_head *head = data;
+	const struct row *row = size < sizeof(*head) ? NULL : row_of(head->type);
 	uint64_t first;
 
-	if (size < sizeof(*head) || head->type <= IPC_NONE || head->type >= IPC_COUNT)
+	if (!row)
 		return size;
-	first = (uint64_t)rows[head->type].size + head->tail;
+	first = (uint64_t)row->size + head->tail;
 	return first < size && first % 8 == 0 ? (size_t)first : size;
 }
 
@@ -87,32 +370,91 @@ const char *ipc_tail(const void *message)
 	return (const char *)message + rows[head->type].size;
 }
 
-int ipc_send(struct chan *chan, enum ipc_type type, void *message, const struct iovec *tail,
-	     unsigned tail_count, const int *fds, unsigned fd_count)
+pop3_span ipc_text(const void *message, unsigned n)
 {
-	struct iovec parts[4];
-	struct ipc_head *head = message;
+	const struct ipc_head *head = message;
+	const char *at = ipc_tail(message);
+
+	assert(n < rows[head->type].texts);
+	for (unsigned i = 0; i < n; i++)
+		at += head->texts[i];
+	return (pop3_span){at, head->texts[n]};
+}
+
+void ipc_wipe(void *message)
+{
+	const struct ipc_head *head = message;
+	const struct row *row = &rows[head->type];
+
+	if (row->secret)
+		explicit_bzero(message, row->size + head->tail);
+}
+
+/* ---- sending ---- */
+
+static void fill_head(struct ipc_head *head, enum ipc_type type, const pop3_span *parts,
+		      unsigned count)
+{
+	const struct row *row = row_of(type);
 	size_t size = 0;
 
-	assert(tail_count <= 3 && type > IPC_NONE && type < IPC_COUNT);
-	parts[0] = (struct iovec){message, rows[type].size};
-	for (unsigned i = 0; i < tail_count; i++) {
-		parts[i + 1] = tail[i];
-		size += tail[i].iov_len;
+	assert(row && (!row->texts || row->texts == count));
+	memset(head, 0, sizeof(*head));
+	for (unsigned i = 0; i < count; i++) {
+		size += parts[i].size;
+		if (row->texts)
+			head->texts[i] = (uint16_t)parts[i].size;
 	}
-	assert(size <= rows[type].tail_max && fd_count >= rows[type].fds_min &&
-	       fd_count <= rows[type].fds_max);
+	assert(size <= row->tail_max && size <= UINT16_MAX + (row->texts ? 0u : CHAN_PACKET_MAX));
 	head->type = type;
 	head->tail = (uint32_t)size;
-	return chan_send(chan, parts, tail_count + 1, fds, fd_count);
+}
+
+/* sendmsg only reads what its iovec points to, but the type does not say so. */
+static void *octets_of(const char *data)
+{
+	union {
+		const char *from;
+		void *to;
+	} same = {.from = data};
+
+	return same.to;
+}
+
+int ipc_send_all(struct chan *chan, enum ipc_type type, void *message, const pop3_span *parts,
+		 unsigned part_count, const int *fds, unsigned fd_count)
+{
+	struct iovec pieces[1 + IPC_TEXTS_MAX];
+
+	assert(part_count <= IPC_TEXTS_MAX);
+	fill_head(message, type, parts, part_count);
+	assert(fd_count >= rows[type].fds_min && fd_count <= rows[type].fds_max);
+	pieces[0] = (struct iovec){message, rows[type].size};
+	for (unsigned i = 0; i < part_count; i++)
+		pieces[i + 1] = (struct iovec){octets_of(parts[i].data), parts[i].size};
+	return chan_send(chan, pieces, part_count + 1, fds, fd_count);
+}
+
+int ipc_send(struct chan *chan, enum ipc_type type, void *message)
+{
+	return ipc_send_all(chan, type, message, NULL, 0, NULL, 0);
+}
+
+int ipc_send_texts(struct chan *chan, enum ipc_type type, void *message, const pop3_span *texts,
+		   unsigned count)
+{
+	return ipc_send_all(chan, type, message, texts, count, NULL, 0);
+}
+
+int ipc_send_fds(struct chan *chan, enum ipc_type type, void *message, const int *fds,
+		 unsigned count)
+{
+	return ipc_send_all(chan, type, message, NULL, 0, fds, count);
 }
 
 int ipc_post(struct chan *chan, enum ipc_type type, void *message)
 {
-	struct ipc_head *head = message;
-
-	assert(type > IPC_NONE && type < IPC_COUNT && !rows[type].fds_min);
-	head->type = type;
-	head->tail = 0;
+	fill_head(message, type, NULL, 0);
+	assert(!rows[type].fds_min);
 	return chan_post(chan, message, rows[type].size);
 }

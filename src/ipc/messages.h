@@ -1,20 +1,25 @@
 /*
- * Everything that one process of valijad ever says to another, in one table: IPC_MESSAGES. A
- * message is a fixed struct, a bounded tail of octets and some descriptors. ipc_check refuses what
- * does not fit its row, so handlers see only whole messages from a role that may send them; what
- * the fields say is still to be judged by the handler. A packet without descriptors may hold
- * several messages, each but the last ending at a multiple of 8 octets.
+ * Everything that one process of valijad sends to another, in one table: IPC_MESSAGES. A message is
+ * a fixed struct, a bounded tail of octets and some descriptors. ipc_check refuses what does not
+ * fit its row: size, direction, descriptors, the sizes of its texts, the range of each of its
+ * fields. Handlers get only messages that their row allows; what is left to them is whether the
+ * message fits what was asked (ipc_answers) and whom it is about.
+ *
+ * A packet without descriptors may hold several messages, each but the last ending at a multiple of
+ * 8 octets. The number of a row is never used again for another message.
  *
  * Names: session numbers are made by a front, 64-bit, never reused, and mean something only
- * together with the channel's instance (given by the monitor, never reused either). Texts in the
- * tail stand in the order of their _size fields.
+ * together with the channel's instance (given by the monitor, never reused either).
  */
 #ifndef IPC_MESSAGES_H
 #define IPC_MESSAGES_H
 
+#include "ipc/reason.h"
+#include "sys/arena.h"
 #include "sys/chan.h"
+#include "sys/tls.h"
 
-#include <pop3/server.h>
+#include <pop3/span.h>
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,20 +33,43 @@ enum ipc_role {
 	ROLE_COUNT
 };
 
-#define FROM(role) (1u << ROLE_##role)
-#define IPC_TEXT_MAX 512
-#define IPC_SASL_MAX 16384
-#define IPC_BATCH_MAX 65536 /* octets of bodies in one packet */
+/* Sets of roles: monitor, front, LMTP front, auth, keeper. */
+enum {
+	IPC_M = 1 << ROLE_MONITOR,
+	IPC_F = 1 << ROLE_FRONT,
+	IPC_L = 1 << ROLE_LMTP,
+	IPC_A = 1 << ROLE_AUTH,
+	IPC_K = 1 << ROLE_KEEPER,
+	IPC_CHILDREN = IPC_F | IPC_L | IPC_A | IPC_K,
+};
+
+enum {
+	IPC_TEXTS_MAX = 4,
+	IPC_TEXT_MAX = 512,
+	IPC_SASL_MAX = 16384,
+	IPC_BATCH_MAX = 65536,     /* octets of bodies in one packet */
+	IPC_BODIES_MAX = 64,       /* bodies in one BODIES */
+	IPC_NUMBERS_MAX = 8192,    /* message numbers in one DELETE */
+	IPC_RECIPIENTS_MAX = 1024, /* of one DELIVER */
+	IPC_PARTS_MAX = 128,       /* maildrops that one recipient leads to */
+	IPC_HEADERS_MAX = 4096,
+	IPC_SERVICES = 3,         /* enum config_service */
+	IPC_DELAY_MAX = 600000,   /* milliseconds of a DENIED */
+	IPC_KEEPER_CREDITS = 512, /* requests a front may have unanswered at one keeper */
+	IPC_AUTH_CREDITS = 1024,  /* at auth */
+};
 #define IPC_NO_SLOT UINT32_MAX
-#define IPC_NUMBERS_MAX 8192    /* message numbers in one DELETE */
-#define IPC_RECIPIENTS_MAX 1024 /* of one DELIVER */
-#define IPC_HEADERS_MAX 4096
-#define IPC_KEEPER_CREDITS 512 /* requests a front may have unanswered at one keeper */
-#define IPC_AUTH_CREDITS 1024  /* at auth */
+#define IPC_COUNT_MAX (UINT32_MAX - 64) /* messages of a maildrop */
+#define IPC_WINDOW_MAX (4u << 20)       /* octets of one READ_SLICE */
 
 struct ipc_head {
-	uint32_t type; /* enum ipc_type */
-	uint32_t tail; /* octets behind the struct */
+	uint32_t type;                 /* enum ipc_type */
+	uint32_t tail;                 /* octets behind the struct */
+	uint16_t texts[IPC_TEXTS_MAX]; /* the tail's texts: their sizes, in order */
+};
+
+struct ipc_empty { /* START, READY, KEEPER_GONE */
+	struct ipc_head head;
 };
 
 /* monitor → child, at start in this order; PEER also later, when a peer was started anew */
@@ -52,15 +80,15 @@ struct ipc_config { /* fd: the sealed struct config */
 	uint32_t change_ids; /* drop to uid, gid (the monitor is root) */
 	uint32_t generation;
 };
-enum ipc_directory_kind { DIRECTORY_USERS, DIRECTORY_MAIL, DIRECTORY_ALIASES };
-struct ipc_directory { /* fd: O_PATH directory; tail: file name in it, if any */
+enum ipc_directory_kind { DIRECTORY_USERS, DIRECTORY_MAIL, DIRECTORY_ALIASES, DIRECTORY_COUNT };
+struct ipc_directory { /* fd: O_PATH directory; text: file name in it, if any */
 	struct ipc_head head;
-	uint32_t kind, mode;
+	uint32_t kind, unused;
 };
-struct ipc_listener { /* fd: a listening socket */
+struct ipc_listener { /* LISTENER, fd: a listening socket; LISTENER_LOST: it takes no connections */
 	struct ipc_head head;
 	uint32_t service; /* enum config_service */
-	uint32_t tail_is_path;
+	uint32_t unused;
 };
 struct ipc_certificates { /* fd: sealed memory file of PEM texts: see server/certificates.h */
 	struct ipc_head head;
@@ -68,23 +96,33 @@ struct ipc_certificates { /* fd: sealed memory file of PEM texts: see server/cer
 };
 struct ipc_ticket_keys {
 	struct ipc_head head;
-	uint8_t keys[3][80];
+	uint8_t keys[TLS_TICKET_KEYS][TLS_TICKET_KEY_SIZE];
 };
 struct ipc_peer { /* fd: a channel to a process of that role */
 	struct ipc_head head;
 	uint64_t instance;
 	uint32_t role, index, uid, group_size; /* group_size: how many keepers serve that uid */
 };
-struct ipc_simple { /* START, DRAIN, READY, FAILED, PEER_LOST, KEEPER_GONE */
+struct ipc_drain {
 	struct ipc_head head;
-	uint64_t value; /* DRAIN: milliseconds; PEER_LOST: its instance */
-	uint32_t stop;  /* DRAIN: valijad ends; sessions that wait for a command need not be waited
-			   for */
+	uint64_t ms;
+	uint32_t stop; /* valijad ends: sessions that wait for a command need not be waited for */
 	uint32_t unused;
 };
 struct ipc_owner { /* KEEPER_WANTED, KEEPER_REFUSED */
 	struct ipc_head head;
 	uint32_t uid, gid;
+};
+
+/* child → monitor */
+struct ipc_failed { /* text: why it cannot start */
+	struct ipc_head head;
+	uint32_t code; /* of sysexits.h */
+	uint32_t unused;
+};
+struct ipc_peer_lost {
+	struct ipc_head head;
+	uint64_t instance;
 };
 
 /* front → auth */
@@ -93,9 +131,9 @@ struct ipc_connect {
 	uint64_t session;
 	uint8_t address[16]; /* IPv4 mapped; all zero: a Unix socket */
 	uint16_t port;
-	uint8_t loopback,
-		resumed; /* resumed: told to a new auth; not counted against limits, not answered */
-	uint32_t service;
+	uint8_t loopback;
+	uint8_t resumed; /* for a new auth: not counted against limits, not answered */
+	uint32_t unused;
 };
 struct ipc_bindings { /* what binds a login to its TLS connection; only SCRAM asks (RFC 5802) */
 	struct ipc_head head;
@@ -107,57 +145,61 @@ struct ipc_session { /* DISCONNECT, SASL_CANCEL, CLOSE, INDEX_WRONG: the lent in
 	struct ipc_head head;
 	uint64_t session;
 };
-struct ipc_credentials { /* PASS, APOP, SASL_START (user is the mechanism), SASL_RESPONSE; tail:
+struct ipc_credentials { /* PASS, APOP, SASL_START (user is the mechanism), SASL_RESPONSE; texts:
 			    user, secret */
 	struct ipc_head head;
 	uint64_t session;
-	uint32_t user_size, secret_size;
+	uint64_t ticket; /* OPENED and OPEN_FAILED bring it back: see struct ipc_open */
 	uint32_t has_secret, tls;
 };
-struct ipc_recipient { /* RCPT; tail: address */
+struct ipc_recipient { /* RCPT; text: address */
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t transaction, index;
 };
 
 /* auth → front */
-struct ipc_offer { /* what users can use; tail: mechanisms, mechanisms under TLS */
+struct ipc_offer { /* what users can use; texts: mechanisms, mechanisms under TLS */
 	struct ipc_head head;
-	uint32_t mechanisms_size, mechanisms_tls_size;
 	uint32_t apop, unused;
 };
-struct ipc_answer { /* CONNECTED (tail: stamp, or why not), CHALLENGE (base64), DENIED, OPEN_FAILED,
-		       COMMITTED (text) */
+struct ipc_connected { /* text: APOP stamp, if any */
 	struct ipc_head head;
 	uint64_t session;
-	uint32_t code;  /* enum pop3_code; CONNECTED: 1 = refused; COMMITTED: 0 = done */
-	uint32_t delay; /* DENIED: milliseconds to wait before it is said */
-	uint32_t close; /* DENIED: close after it */
+	uint32_t reason; /* not OK: refused */
 	uint32_t unused;
 };
-struct ipc_recipient_answer { /* RCPT_REFUSED, RCPT_READY, DELIVERED; tail: text */
+struct ipc_challenge { /* text: base64 */
+	struct ipc_head head;
+	uint64_t session;
+};
+struct ipc_denied {
+	struct ipc_head head;
+	uint64_t session;
+	uint32_t reason;
+	uint32_t delay; /* milliseconds to wait before it is said */
+	uint32_t close; /* close after it */
+	uint32_t unused;
+};
+struct ipc_resolved { /* tail: uint64_t instances[parts]: the keepers that were sent RCPT_OPEN, one
+			 that has several parts as often */
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t transaction, index;
-	uint16_t code; /* 250, 452, 550 … */
-	uint16_t enhanced[3];
-	uint32_t parts; /* an alias leads to so many maildrops; each answers for itself */
-	uint32_t unused;
+	uint32_t parts, unused;
 };
 
 /* auth → keeper */
-struct ipc_open { /* tail: user, home */
+struct ipc_open { /* texts: user, home */
 	struct ipc_head head;
 	uint64_t front, session; /* front: instance */
-	uint32_t user_size, home_size;
+	uint64_t ticket;         /* the front's, random: whoever brings it back was named by auth */
 };
-struct ipc_recipient_open { /* tail: user, home, address */
+struct ipc_recipient_open { /* texts: user, home, address */
 	struct ipc_head head;
 	uint64_t front, session;
 	uint32_t transaction, index;
 	uint64_t quota_messages, quota_octets;
-	uint32_t user_size, home_size, address_size;
-	uint32_t parts; /* maildrops that this recipient leads to */
 };
 
 /* keeper → front */
@@ -166,15 +208,20 @@ struct ipc_arena { /* fd: memory for bodies, see sys/arena.h */
 };
 struct ipc_opened { /* fds: base, delta */
 	struct ipc_head head;
-	uint64_t session, delta_size, octets;
+	uint64_t session, ticket, delta_size, octets;
 	uint32_t count, unused;
+};
+struct ipc_open_failed {
+	struct ipc_head head;
+	uint64_t session, ticket;
+	uint32_t reason, unused;
 };
 struct ipc_body {
 	uint64_t octets;
 	uint32_t number, stored;
 };
-struct ipc_bodies { /* tail: count × struct ipc_body, then, unless in_slot, the octets in that order
-		     */
+struct ipc_bodies { /* tail: count × struct ipc_body with ascending numbers, then, unless in_slot,
+		       the octets in that order */
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t count;
@@ -186,15 +233,28 @@ struct ipc_body_lent { /* fd: the message */
 	uint64_t window; /* octets from offset that are in memory now */
 	uint32_t number, wire_form;
 };
-struct ipc_body_failed { /* tail: text */
+struct ipc_body_failed {
 	struct ipc_head head;
 	uint64_t session;
-	uint32_t number, code;
+	uint32_t number, reason;
 };
 struct ipc_slice { /* front → keeper READ_SLICE, keeper → front SLICE_READY */
 	struct ipc_head head;
 	uint64_t session, offset, size;
 	uint32_t number, unused;
+};
+struct ipc_committed {
+	struct ipc_head head;
+	uint64_t session;
+	uint32_t reason, unused; /* OK: every deletion is durable */
+};
+
+/* keeper (RCPT_REFUSED: auth as well) → LMTP front: RCPT_READY, RCPT_REFUSED, DELIVERED */
+struct ipc_recipient_answer {
+	struct ipc_head head;
+	uint64_t session;
+	uint32_t transaction, index;
+	uint32_t reason, unused;
 };
 
 /* front → keeper */
@@ -205,7 +265,7 @@ struct ipc_fetch {
 	uint32_t slot; /* of the arena, for their octets; IPC_NO_SLOT: they come in the packet */
 	uint32_t unused;
 };
-struct ipc_delete { /* tail: uint32_t numbers, ascending over all DELETEs of a session */
+struct ipc_delete { /* tail: uint32_t numbers[count], ascending over all DELETEs of a session */
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t count, unused;
@@ -220,7 +280,6 @@ struct ipc_deliver { /* fd: sealed memory file with the message; tail: uint32_t 
 	struct ipc_head head;
 	uint64_t session, size;
 	uint32_t transaction, count;
-	uint32_t headers_size, unused;
 };
 struct ipc_transaction { /* FORGET */
 	struct ipc_head head;
@@ -228,77 +287,95 @@ struct ipc_transaction { /* FORGET */
 	uint32_t transaction, unused;
 };
 
-/* X(name, struct, who may send it, who may get it, least descriptors, most descriptors, longest
- * tail) */
-#define IPC_MESSAGES(X)                                                                           \
-	X(CONFIG, ipc_config, FROM(MONITOR), ~0u, 1, 1, 0)                                        \
-	X(DIRECTORY, ipc_directory, FROM(MONITOR), FROM(AUTH) | FROM(KEEPER), 1, 1, IPC_TEXT_MAX) \
-	X(LISTENER, ipc_listener, FROM(MONITOR), FROM(FRONT) | FROM(LMTP), 1, 1, 0)               \
-	X(CERTIFICATES, ipc_certificates, FROM(MONITOR), FROM(FRONT), 1, 1, 0)                    \
-	X(TICKET_KEYS, ipc_ticket_keys, FROM(MONITOR), FROM(FRONT), 0, 0, 0)                      \
-	X(PEER, ipc_peer, FROM(MONITOR), ~FROM(MONITOR), 1, 1, 0)                                 \
-	X(START, ipc_simple, FROM(MONITOR), ~FROM(MONITOR), 0, 0, 0)                              \
-	X(DRAIN, ipc_simple, FROM(MONITOR), ~FROM(MONITOR), 0, 0, 0)                              \
-	X(KEEPER_REFUSED, ipc_owner, FROM(MONITOR), FROM(AUTH), 0, 0, 0)                          \
-	X(READY, ipc_simple, ~FROM(MONITOR), FROM(MONITOR), 0, 0, 0)                              \
-	X(FAILED, ipc_simple, ~FROM(MONITOR), FROM(MONITOR), 0, 0, IPC_TEXT_MAX)                  \
-	X(PEER_LOST, ipc_simple, FROM(AUTH) | FROM(KEEPER), FROM(MONITOR), 0, 0, 0)               \
-	X(KEEPER_WANTED, ipc_owner, FROM(AUTH), FROM(MONITOR), 0, 0, 0)                           \
-	X(CONNECT, ipc_connect, FROM(FRONT) | FROM(LMTP), FROM(AUTH), 0, 0, 0)                    \
-	X(BINDINGS, ipc_bindings, FROM(FRONT), FROM(AUTH), 0, 0, 0)                               \
-	X(DISCONNECT, ipc_session, FROM(FRONT) | FROM(LMTP), FROM(AUTH), 0, 0, 0)                 \
-	X(PASS, ipc_credentials, FROM(FRONT), FROM(AUTH), 0, 0, IPC_TEXT_MAX)                     \
-	X(APOP, ipc_credentials, FROM(FRONT), FROM(AUTH), 0, 0, IPC_TEXT_MAX)                     \
-	X(SASL_START, ipc_credentials, FROM(FRONT), FROM(AUTH), 0, 0, IPC_SASL_MAX + 64)          \
-	X(SASL_RESPONSE, ipc_credentials, FROM(FRONT), FROM(AUTH), 0, 0, IPC_SASL_MAX)            \
-	X(SASL_CANCEL, ipc_session, FROM(FRONT), FROM(AUTH), 0, 0, 0)                             \
-	X(RCPT, ipc_recipient, FROM(LMTP), FROM(AUTH), 0, 0, IPC_TEXT_MAX)                        \
-	X(KEEPER_GONE, ipc_simple, FROM(AUTH), FROM(LMTP), 0, 0, 0)                               \
-	X(OFFER, ipc_offer, FROM(AUTH), FROM(FRONT), 0, 0, 2 * IPC_TEXT_MAX)                      \
-	X(CONNECTED, ipc_answer, FROM(AUTH), FROM(FRONT) | FROM(LMTP), 0, 0, IPC_TEXT_MAX)        \
-	X(CHALLENGE, ipc_answer, FROM(AUTH), FROM(FRONT), 0, 0, IPC_SASL_MAX)                     \
-	X(DENIED, ipc_answer, FROM(AUTH), FROM(FRONT), 0, 0, IPC_TEXT_MAX)                        \
-	X(RCPT_REFUSED, ipc_recipient_answer, FROM(AUTH) | FROM(KEEPER), FROM(LMTP), 0, 0,        \
-	  IPC_TEXT_MAX)                                                                           \
-	X(OPEN, ipc_open, FROM(AUTH), FROM(KEEPER), 0, 0, 2 * IPC_TEXT_MAX)                       \
-	X(RCPT_OPEN, ipc_recipient_open, FROM(AUTH), FROM(KEEPER), 0, 0, 3 * IPC_TEXT_MAX)        \
-	X(ARENA, ipc_arena, FROM(KEEPER), FROM(FRONT), 1, 1, 0)                                   \
-	X(OPENED, ipc_opened, FROM(KEEPER), FROM(FRONT), 2, 2, 0)                                 \
-	X(OPEN_FAILED, ipc_answer, FROM(KEEPER), FROM(FRONT), 0, 0, IPC_TEXT_MAX)                 \
-	X(BODIES, ipc_bodies, FROM(KEEPER), FROM(FRONT), 0, 0, IPC_BATCH_MAX + 8192)              \
-	X(BODY_LENT, ipc_body_lent, FROM(KEEPER), FROM(FRONT), 1, 1, 0)                           \
-	X(BODY_FAILED, ipc_body_failed, FROM(KEEPER), FROM(FRONT), 0, 0, IPC_TEXT_MAX)            \
-	X(SLICE_READY, ipc_slice, FROM(KEEPER), FROM(FRONT), 0, 0, 0)                             \
-	X(COMMITTED, ipc_answer, FROM(KEEPER), FROM(FRONT), 0, 0, IPC_TEXT_MAX)                   \
-	X(RCPT_READY, ipc_recipient_answer, FROM(KEEPER), FROM(LMTP), 0, 0, 0)                    \
-	X(DELIVERED, ipc_recipient_answer, FROM(KEEPER), FROM(LMTP), 0, 0, IPC_TEXT_MAX)          \
-	X(FETCH, ipc_fetch, FROM(FRONT), FROM(KEEPER), 0, 0, 0)                                   \
-	X(READ_SLICE, ipc_slice, FROM(FRONT), FROM(KEEPER), 0, 0, 0)                              \
-	X(DELETE, ipc_delete, FROM(FRONT), FROM(KEEPER), 0, 0, 4 * IPC_NUMBERS_MAX)               \
-	X(COMMIT, ipc_commit, FROM(FRONT), FROM(KEEPER), 0, 0, 0)                                 \
-	X(INDEX_WRONG, ipc_session, FROM(FRONT), FROM(KEEPER), 0, 0, 0)                           \
-	X(CLOSE, ipc_session, FROM(FRONT), FROM(KEEPER), 0, 0, 0)                                 \
-	X(DELIVER, ipc_deliver, FROM(LMTP), FROM(KEEPER), 1, 1,                                   \
-	  4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX)                                               \
-	X(FORGET, ipc_transaction, FROM(LMTP), FROM(KEEPER), 0, 0, 0)
+/*
+ * X(name, number, struct, from, to, least descriptors, most descriptors, longest tail, texts in the
+ * tail, secret, judge)
+ *
+ * from, to: sets of roles.
+ * secret: wiped by the receiver after use. judge: the function of messages.c that knows the ranges
+ * of the fields, and the tail where that is no text.
+ */
+#define IPC_MESSAGES(X)                                                                            \
+	X(CONFIG, 1, ipc_config, IPC_M, IPC_CHILDREN, 1, 1, 0, 0, 0, judge_config)                 \
+	X(DIRECTORY, 2, ipc_directory, IPC_M, IPC_A | IPC_K, 1, 1, IPC_TEXT_MAX, 1, 0,             \
+	  judge_directory)                                                                         \
+	X(LISTENER, 3, ipc_listener, IPC_M, IPC_F | IPC_L, 1, 1, 0, 0, 0, judge_listener)          \
+	X(CERTIFICATES, 4, ipc_certificates, IPC_M, IPC_F, 1, 1, 0, 0, 0, judge_any)               \
+	X(TICKET_KEYS, 5, ipc_ticket_keys, IPC_M, IPC_F, 0, 0, 0, 0, 1, judge_any)                 \
+	X(PEER, 6, ipc_peer, IPC_M, IPC_CHILDREN, 1, 1, 0, 0, 0, judge_peer)                       \
+	X(START, 7, ipc_empty, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)                      \
+	X(DRAIN, 8, ipc_drain, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_drain)                    \
+	X(KEEPER_REFUSED, 9, ipc_owner, IPC_M, IPC_A, 0, 0, 0, 0, 0, judge_any)                    \
+	X(READY, 10, ipc_empty, IPC_CHILDREN, IPC_M, 0, 0, 0, 0, 0, judge_any)                     \
+	X(FAILED, 11, ipc_failed, IPC_CHILDREN, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_failed)     \
+	X(PEER_LOST, 12, ipc_peer_lost, IPC_A | IPC_K, IPC_M, 0, 0, 0, 0, 0, judge_any)            \
+	X(KEEPER_WANTED, 13, ipc_owner, IPC_A, IPC_M, 0, 0, 0, 0, 0, judge_any)                    \
+	X(CONNECT, 14, ipc_connect, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_connect)                    \
+	X(BINDINGS, 15, ipc_bindings, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_bindings)                 \
+	X(DISCONNECT, 16, ipc_session, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_any)                     \
+	X(PASS, 17, ipc_credentials, IPC_F, IPC_A, 0, 0, IPC_TEXT_MAX, 2, 1, judge_credentials)    \
+	X(APOP, 18, ipc_credentials, IPC_F, IPC_A, 0, 0, IPC_TEXT_MAX, 2, 1, judge_credentials)    \
+	X(SASL_START, 19, ipc_credentials, IPC_F, IPC_A, 0, 0, IPC_SASL_MAX + 64, 2, 1,            \
+	  judge_credentials)                                                                       \
+	X(SASL_RESPONSE, 20, ipc_credentials, IPC_F, IPC_A, 0, 0, IPC_SASL_MAX, 2, 1,              \
+	  judge_credentials)                                                                       \
+	X(SASL_CANCEL, 21, ipc_session, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_any)                    \
+	X(RCPT, 22, ipc_recipient, IPC_L, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)              \
+	X(KEEPER_GONE, 23, ipc_empty, IPC_A, IPC_L, 0, 0, 0, 0, 0, judge_any)                      \
+	X(OFFER, 24, ipc_offer, IPC_A, IPC_F, 0, 0, 2 * IPC_TEXT_MAX, 2, 0, judge_offer)           \
+	X(CONNECTED, 25, ipc_connected, IPC_A, IPC_F, 0, 0, IPC_TEXT_MAX, 1, 0, judge_connected)   \
+	X(CHALLENGE, 26, ipc_challenge, IPC_A, IPC_F, 0, 0, IPC_SASL_MAX, 1, 0, judge_any)         \
+	X(DENIED, 27, ipc_denied, IPC_A, IPC_F, 0, 0, 0, 0, 0, judge_denied)                       \
+	X(RESOLVED, 28, ipc_resolved, IPC_A, IPC_L, 0, 0, 8 * IPC_PARTS_MAX, 0, 0, judge_resolved) \
+	X(RCPT_REFUSED, 29, ipc_recipient_answer, IPC_A | IPC_K, IPC_L, 0, 0, 0, 0, 0,             \
+	  judge_refused)                                                                           \
+	X(OPEN, 30, ipc_open, IPC_A, IPC_K, 0, 0, 2 * IPC_TEXT_MAX, 2, 0, judge_any)               \
+	X(RCPT_OPEN, 31, ipc_recipient_open, IPC_A, IPC_K, 0, 0, 3 * IPC_TEXT_MAX, 3, 0,           \
+	  judge_any)                                                                               \
+	X(ARENA, 32, ipc_arena, IPC_K, IPC_F, 1, 1, 0, 0, 0, judge_any)                            \
+	X(OPENED, 33, ipc_opened, IPC_K, IPC_F, 2, 2, 0, 0, 0, judge_opened)                       \
+	X(OPEN_FAILED, 34, ipc_open_failed, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_open_failed)        \
+	X(BODIES, 35, ipc_bodies, IPC_K, IPC_F, 0, 0,                                              \
+	  IPC_BATCH_MAX + IPC_BODIES_MAX * sizeof(struct ipc_body), 0, 0, judge_bodies)            \
+	X(BODY_LENT, 36, ipc_body_lent, IPC_K, IPC_F, 1, 1, 0, 0, 0, judge_body_lent)              \
+	X(BODY_FAILED, 37, ipc_body_failed, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_body_failed)        \
+	X(SLICE_READY, 38, ipc_slice, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_slice)                    \
+	X(COMMITTED, 39, ipc_committed, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_committed)              \
+	X(RCPT_READY, 40, ipc_recipient_answer, IPC_K, IPC_L, 0, 0, 0, 0, 0, judge_ready)          \
+	X(DELIVERED, 41, ipc_recipient_answer, IPC_K, IPC_L, 0, 0, 0, 0, 0, judge_delivered)       \
+	X(FETCH, 42, ipc_fetch, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_fetch)                          \
+	X(READ_SLICE, 43, ipc_slice, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_slice)                     \
+	X(DELETE, 44, ipc_delete, IPC_F, IPC_K, 0, 0, 4 * IPC_NUMBERS_MAX, 0, 0, judge_delete)     \
+	X(COMMIT, 45, ipc_commit, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_any)                          \
+	X(INDEX_WRONG, 46, ipc_session, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_any)                    \
+	X(CLOSE, 47, ipc_session, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_any)                          \
+	X(DELIVER, 48, ipc_deliver, IPC_L, IPC_K, 1, 1, 4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX,  \
+	  0, 0, judge_deliver)                                                                     \
+	X(FORGET, 49, ipc_transaction, IPC_L, IPC_K, 0, 0, 0, 0, 0, judge_any)                     \
+	X(LISTENER_LOST, 50, ipc_listener, IPC_F | IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_listener)
 
 enum ipc_type {
 	IPC_NONE,
-#define X(name, ...) IPC_##name,
+#define X(name, number, ...) IPC_##name = (number),
 	IPC_MESSAGES(X)
 #undef X
-		IPC_COUNT
+		IPC_END /* above every number */
 };
 
 const char *ipc_name(uint32_t type);
 const char *ipc_role_name(enum ipc_role role);
 
 /*
- * Whether a packet is a whole message of its row, sent by role from to role to. Returns its type,
- * or IPC_NONE and the reason. data must be aligned for uint64_t (chan does so).
+ * Whether a packet is a whole message of its row, sent by role from to role to, with every field in
+ * its range. Returns its type, or IPC_NONE and the reason. data must be aligned for uint64_t (chan
+ * does so).
  */
 enum ipc_type ipc_check(const void *data, size_t size, unsigned fd_count, enum ipc_role from,
 			enum ipc_role to, const char **ret_why);
+
+/* Whether a message of type answer can be the answer to asked. Both are of ipc_check or IPC_NONE
+ * (nothing was asked: nothing answers it). */
+bool ipc_answers(enum ipc_type answer, enum ipc_type asked);
 
 /* The size of the message at the front of a packet that may hold several; what follows is another,
  * to be looked at in the same way. size where there is no other, or where it cannot be told. */
@@ -306,15 +383,25 @@ size_t ipc_first(const void *data, size_t size);
 
 /* The tail of a checked message. */
 const char *ipc_tail(const void *message);
+/* Text n (from 0) of a checked message; lives as long as that does. */
+pop3_span ipc_text(const void *message, unsigned n);
+/* Overwrites a checked message that is secret (credentials, keys); others stay. */
+void ipc_wipe(void *message);
 
 /*
- * Fills in the head of message (a struct of its row) and sends it with a tail of up to three
- * pieces. Returns 0, or -1: the channel is broken or its queue is full (nothing was sent).
- * Descriptors stay the caller's.
+ * Fills in the head of message (a struct of its row) and sends it, with a tail of up to three parts
+ * (the texts, where the row has texts) and descriptors, which stay the caller's. Returns 0, or -1:
+ * the channel is broken or its queue is full (nothing was sent).
  */
-int ipc_send(struct chan *chan, enum ipc_type type, void *message, const struct iovec *tail,
-	     unsigned tail_count, const int *fds, unsigned fd_count);
-/* The same without a tail, for what need not go at once: see chan_post. */
+int ipc_send_all(struct chan *chan, enum ipc_type type, void *message, const pop3_span *parts,
+		 unsigned part_count, const int *fds, unsigned fd_count);
+/* The same with nothing behind message, with texts, with descriptors. */
+int ipc_send(struct chan *chan, enum ipc_type type, void *message);
+int ipc_send_texts(struct chan *chan, enum ipc_type type, void *message, const pop3_span *texts,
+		   unsigned count);
+int ipc_send_fds(struct chan *chan, enum ipc_type type, void *message, const int *fds,
+		 unsigned count);
+/* ipc_send for what need not go at once: see chan_post. */
 int ipc_post(struct chan *chan, enum ipc_type type, void *message);
 
 #endif

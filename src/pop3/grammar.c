@@ -156,7 +156,7 @@ _Static_assert(sizeof(code_names) / sizeof(code_names[0]) == POP3_CODE_COUNT,
 
 const char *p3_code_name(enum pop3_code code)
 {
-	return code_names[code];
+	return (unsigned)code < POP3_CODE_COUNT ? code_names[code] : NULL;
 }
 
 enum pop3_code p3_take_code(pop3_span *text)

@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "base/text.h"
 
+#include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +18,11 @@
 
 static void send_offer(struct auth *auth, struct peer *front)
 {
-	struct ipc_offer message = {.mechanisms_size = (uint32_t)strlen(auth->mechanisms),
-				    .mechanisms_tls_size = (uint32_t)strlen(auth->mechanisms_tls),
-				    .apop = auth->apop};
-	struct iovec tail[] = {{auth->mechanisms, message.mechanisms_size},
-			       {auth->mechanisms_tls, message.mechanisms_tls_size}};
+	struct ipc_offer message = {.apop = auth->apop};
+	pop3_span texts[] = {span_of(auth->mechanisms), span_of(auth->mechanisms_tls)};
 
 	if (front->role == ROLE_FRONT)
-		peer_send(front, IPC_OFFER, &message, tail, 2, NULL, 0);
+		peer_send_texts(front, IPC_OFFER, &message, texts, 2);
 }
 
 /* What can be offered depends on the entries, which change. Returns whether it is something new. */
@@ -75,14 +74,13 @@ static void end_session(struct auth *auth, struct auth_session *session)
 	free(session);
 }
 
-static void answer_connect(struct peer *front, uint64_t number, bool refused, const char *text)
+static void answer_connect(struct peer *front, uint64_t number, enum reason reason,
+			   const char *stamp)
 {
-	struct ipc_answer message = {.session = number, .code = refused};
-	struct iovec tail;
+	struct ipc_connected message = {.session = number, .reason = reason};
+	pop3_span text = span_of(stamp);
 
-	memcpy(&tail.iov_base, &text, sizeof(text));
-	tail.iov_len = strlen(text);
-	peer_send(front, IPC_CONNECTED, &message, &tail, 1, NULL, 0);
+	peer_send_texts(front, IPC_CONNECTED, &message, &text, 1);
 }
 
 static void take_connect(struct peer *front, const struct ipc_connect *message)
@@ -90,7 +88,7 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 	struct auth *auth = front->child->state;
 	struct auth_session *session = NULL;
 	struct limit_address *address;
-	const char *why = "out of memory, try again later";
+	enum reason why = REASON_MEMORY;
 	char text[64];
 
 	if (find_session(front, message->session)) {
@@ -103,8 +101,9 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 	if (!session) {
 		if (address)
 			limits_disconnect(&auth->limits, address);
-		log_info("refused %s: %s", auth_address_text(message->address, text), why);
-		answer_connect(front, message->session, true, why ? why : "try again later");
+		log_info("refused %s: %s", auth_address_text(message->address, text),
+			 reason_row(why)->words);
+		answer_connect(front, message->session, why, "");
 		return;
 	}
 	session->front = front;
@@ -118,14 +117,11 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 	}
 	if (auth->apop)
 		auth_new_stamp(auth, session);
-	answer_connect(front, message->session, false, session->stamp ? session->stamp : "");
+	answer_connect(front, message->session, REASON_OK, session->stamp ? session->stamp : "");
 }
 
 static void take_bindings(struct auth_session *session, const struct ipc_bindings *message)
 {
-	if (message->exporter_size > sizeof(message->exporter) ||
-	    message->end_point_size > sizeof(message->end_point))
-		return;
 	auth_login_cancel(session);
 	if (!session->bindings)
 		session->bindings = malloc(sizeof(*session->bindings));
@@ -225,7 +221,7 @@ static void drain(struct child *child, uint64_t ms)
 
 static int take_name(char *buf, const struct ipc_directory *message)
 {
-	return span_copy((pop3_span){ipc_tail(message), message->head.tail}, buf, CONFIG_NAME_MAX);
+	return span_copy(ipc_text(message, 0), buf, CONFIG_NAME_MAX);
 }
 
 static struct auth *root_struct(struct child *child)
@@ -285,7 +281,7 @@ static int open_users(struct auth *auth, struct err *err)
 	if (users_open_passwd_file(auth->users_fd, auth->users_name, config->mail, &auth->users,
 				   err) == 0)
 		return 0;
-	if (err->code == EX_NOPERM || strstr(err->text, "ermission"))
+	if (err->code == EX_NOPERM || err->errnum == EACCES || err->errnum == EPERM)
 		err_prefix(err,
 			   "the process that checks passwords runs as %s (try: chgrp %s %s; chmod "
 			   "640 %s)",
@@ -297,9 +293,11 @@ static int open_users(struct auth *auth, struct err *err)
 
 static unsigned worker_count(const struct config *config)
 {
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t cpus; /* those that this process may use, as fronts and keepers are counted */
 
-	return config->auth_workers ? config->auth_workers : n > 0 ? (unsigned)n : 1;
+	if (config->auth_workers)
+		return config->auth_workers;
+	return sched_getaffinity(0, sizeof(cpus), &cpus) < 0 ? 1 : (unsigned)CPU_COUNT(&cpus);
 }
 
 static int start(struct child *child, struct err *err)

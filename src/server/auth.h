@@ -54,13 +54,16 @@ struct auth_session {
 	bool tls; /* as the front said with this attempt */
 	uint32_t failures;
 	uint64_t keeper; /* instance that was told to open the maildrop, 0: none */
+	uint64_t ticket; /* the front's, of the attempt under way */
 };
+
+extern const struct child_role auth_role;
 
 /* auth_login.c */
 void auth_login_message(struct auth_session *session, enum ipc_type type,
 			const struct ipc_credentials *message);
 void auth_login_cancel(struct auth_session *session);
-void auth_deny(struct auth_session *session, enum pop3_code code, const char *text, uint32_t delay);
+void auth_deny(struct auth_session *session, enum reason reason, uint32_t delay);
 /* The session is nobody's any more; the front may try again. */
 void auth_logout(struct auth_session *session);
 void auth_new_stamp(struct auth *auth, struct auth_session *session);

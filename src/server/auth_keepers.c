@@ -6,6 +6,7 @@
 #include "server/auth.h"
 
 #include "base/log.h"
+#include "base/text.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -53,9 +54,7 @@ int auth_keeper(struct auth *auth, const char *home, struct peer **ret, uint32_t
 		return 0;
 	if (!auth->child->change_ids || any_keeper(auth, *ret_uid))
 		return -1; /* its keeper is being restarted */
-	return ipc_send(&auth->child->monitor, IPC_KEEPER_WANTED, &wanted, NULL, 0, NULL, 0) < 0
-		       ? -1
-		       : 1;
+	return ipc_send(&auth->child->monitor, IPC_KEEPER_WANTED, &wanted) < 0 ? -1 : 1;
 }
 
 static const char *home_of(const struct user *user)
@@ -66,7 +65,7 @@ static const char *home_of(const struct user *user)
 static void ungrant(struct auth_session *session)
 {
 	auth_logout(session);
-	auth_deny(session, POP3_CODE_SYS_TEMP, "the mail store is not there, try again later", 0);
+	auth_deny(session, REASON_STORE_DOWN, 0);
 }
 
 static void send_open(struct auth_session *session, struct peer *keeper, const char *name,
@@ -74,14 +73,11 @@ static void send_open(struct auth_session *session, struct peer *keeper, const c
 {
 	struct ipc_open message = {.front = session->front->instance,
 				   .session = session->node.key,
-				   .user_size = (uint32_t)strlen(name),
-				   .home_size = (uint32_t)strlen(home)};
-	struct iovec tail[2] = {{.iov_len = message.user_size}, {.iov_len = message.home_size}};
+				   .ticket = session->ticket};
+	pop3_span texts[] = {span_of(name), span_of(home)};
 
-	memcpy(&tail[0].iov_base, &name, sizeof(name));
-	memcpy(&tail[1].iov_base, &home, sizeof(home));
 	session->keeper = keeper->instance;
-	if (ipc_send(&keeper->chan, IPC_OPEN, &message, tail, 2, NULL, 0) < 0)
+	if (ipc_send_texts(&keeper->chan, IPC_OPEN, &message, texts, 2) < 0)
 		ungrant(session);
 }
 
@@ -177,7 +173,7 @@ static void lose_keeper(struct table_node *node, void *context)
 
 void auth_keeper_gone(struct auth *auth, const struct peer *keeper)
 {
-	struct ipc_simple message = {.value = 0};
+	struct ipc_empty message;
 	struct peer gone = *keeper;
 
 	for (struct peer *peer = auth->child->peers; peer; peer = peer->next) {
@@ -185,6 +181,6 @@ void auth_keeper_gone(struct auth *auth, const struct peer *keeper)
 			table_each(peer->data, lose_keeper, &gone);
 		/* recipients that were passed on are not kept here */
 		if (peer->role == ROLE_LMTP)
-			peer_send(peer, IPC_KEEPER_GONE, &message, NULL, 0, NULL, 0);
+			peer_send(peer, IPC_KEEPER_GONE, &message);
 	}
 }

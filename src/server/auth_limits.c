@@ -63,19 +63,19 @@ static void release_address(struct limits *limits, struct limit_address *entry)
 }
 
 struct limit_address *limits_connect(struct limits *limits, const uint8_t address[16], bool forced,
-				     const char **ret_why)
+				     enum reason *ret_why)
 {
 	struct limit_address *entry = find_address(limits, address);
 	uint32_t most = limits->config->max_connections_per_address;
 
-	*ret_why = NULL;
+	*ret_why = REASON_OK;
 	if (!entry)
-		*ret_why = "out of memory, try again later";
+		*ret_why = REASON_MEMORY;
 	else if (!forced && limits->config->max_connections &&
 		 limits->connections >= limits->config->max_connections)
-		*ret_why = "too many connections, try again later";
+		*ret_why = REASON_CONNECTIONS;
 	else if (!forced && most && entry->connections >= most)
-		*ret_why = "too many connections from your address";
+		*ret_why = REASON_ADDRESS_CONNECTIONS;
 	if (*ret_why) {
 		if (entry)
 			release_address(limits, entry);

@@ -8,6 +8,7 @@
 
 #include "base/table.h"
 #include "config/config.h"
+#include "ipc/reason.h"
 
 #include <pop3/span.h>
 
@@ -27,7 +28,7 @@ void limits_init(struct limits *limits, const struct config *config);
 /* A connection from address (IPv6 is counted by /64). NULL and a reason: too many, or no memory.
  * forced: not refused. */
 struct limit_address *limits_connect(struct limits *limits, const uint8_t address[16], bool forced,
-				     const char **ret_why);
+				     enum reason *ret_why);
 void limits_disconnect(struct limits *limits, struct limit_address *address);
 /* Milliseconds to wait before the n-th failure of a connection (from 1) is answered; remembers it
  * for the address (not for loopback: behind that stand proxies and webmail, that is, everybody). */

@@ -18,9 +18,6 @@
 #include <sys/random.h>
 #include <time.h>
 
-static const char wrong[] = "wrong user name or password";
-static const char busy[] = "logins cannot be checked now, try again later";
-
 struct login_job {
 	struct job job;
 	struct auth *auth;
@@ -72,17 +69,15 @@ void auth_logout(struct auth_session *session)
 	session->user = NULL;
 }
 
-void auth_deny(struct auth_session *session, enum pop3_code code, const char *text, uint32_t delay)
+void auth_deny(struct auth_session *session, enum reason reason, uint32_t delay)
 {
 	const struct config *config = session->front->child->config;
-	struct ipc_answer message = {.session = session->node.key, .code = code, .delay = delay};
-	struct iovec tail;
+	struct ipc_denied message = {
+		.session = session->node.key, .reason = reason, .delay = delay};
 
-	message.close = code == POP3_CODE_AUTH && config->max_failures &&
+	message.close = reason == REASON_WRONG && config->max_failures &&
 			session->failures >= config->max_failures;
-	memcpy(&tail.iov_base, &text, sizeof(text));
-	tail.iov_len = strlen(text);
-	peer_send(session->front, IPC_DENIED, &message, &tail, 1, NULL, 0);
+	peer_send(session->front, IPC_DENIED, &message);
 }
 
 static void say(const struct auth_session *session, const struct login *login, const char *outcome,
@@ -104,7 +99,7 @@ static void denied(struct auth *auth, struct auth_session *session)
 	delay = limits_failed(&auth->limits, session->address, session->failures,
 			      loop_now(auth->child->loop));
 	say(session, session->login, "login refused", login_reason(session->login));
-	auth_deny(session, POP3_CODE_AUTH, wrong, delay);
+	auth_deny(session, REASON_WRONG, delay);
 }
 
 static void granted(struct auth *auth, struct auth_session *session)
@@ -114,7 +109,7 @@ static void granted(struct auth *auth, struct auth_session *session)
 	session->user = limits_login(&auth->limits, span_of(user->name));
 	if (!session->user) {
 		say(session, session->login, "login refused", "too many sessions of this user");
-		auth_deny(session, POP3_CODE_IN_USE, "too many sessions of this user", 0);
+		auth_deny(session, REASON_USER_SESSIONS, 0);
 		return;
 	}
 	session->granted = true;
@@ -125,12 +120,9 @@ static void granted(struct auth *auth, struct auth_session *session)
 static void challenge(struct auth_session *session)
 {
 	pop3_span text = login_challenge(session->login);
-	struct ipc_answer message = {.session = session->node.key};
-	struct iovec tail;
+	struct ipc_challenge message = {.session = session->node.key};
 
-	memcpy(&tail.iov_base, &text.data, sizeof(text.data));
-	tail.iov_len = text.size;
-	peer_send(session->front, IPC_CHALLENGE, &message, &tail, 1, NULL, 0);
+	peer_send_texts(session->front, IPC_CHALLENGE, &message, &text, 1);
 }
 
 static void conclude(struct auth *auth, struct auth_session *session, enum login_verdict verdict)
@@ -147,13 +139,12 @@ static void conclude(struct auth *auth, struct auth_session *session, enum login
 		break;
 	case LOGIN_PERM:
 		say(session, session->login, "login failed", login_reason(session->login));
-		auth_deny(session, POP3_CODE_SYS_PERM,
-			  "this login cannot be checked, ask the postmaster", 0);
+		auth_deny(session, REASON_LOGIN_UNCHECKABLE, 0);
 		break;
 	case LOGIN_TEMP:
 	case LOGIN_SLOW:
 		say(session, session->login, "login failed", login_reason(session->login));
-		auth_deny(session, POP3_CODE_SYS_TEMP, busy, 0);
+		auth_deny(session, REASON_LOGIN_DOWN, 0);
 		break;
 	}
 	login_destroy(session->login);
@@ -289,14 +280,8 @@ static bool allowed(const struct auth_session *session, enum ipc_type type, pop3
 void auth_login_message(struct auth_session *session, enum ipc_type type,
 			const struct ipc_credentials *message)
 {
-	const char *tail = ipc_tail(message);
-	pop3_span user = {tail, message->user_size}, secret;
+	pop3_span user = ipc_text(message, 0), secret = ipc_text(message, 1);
 
-	if ((uint64_t)message->user_size + message->secret_size != message->head.tail) {
-		peer_break(session->front, "credentials whose sizes do not add up");
-		return;
-	}
-	secret = (pop3_span){tail + message->user_size, message->secret_size};
 	if (session->job || (type == IPC_SASL_RESPONSE) != (session->login != NULL))
 		return; /* out of order: a front that does this loses its client, nothing more */
 	/* Logged in before, and again: the keeper refused the maildrop, which it told the front
@@ -306,16 +291,17 @@ void auth_login_message(struct auth_session *session, enum ipc_type type,
 		peer_break(session->front, "more logins at once than it has credits for");
 		return;
 	}
+	session->ticket = message->ticket;
 	if (type != IPC_SASL_RESPONSE)
 		session->tls = message->tls;
 	if (!allowed(session, type, user)) {
-		auth_deny(session, POP3_CODE_NONE, "not in clear text: use TLS", 0);
+		auth_deny(session, REASON_CLEAR_TEXT, 0);
 		return;
 	}
 	if (type != IPC_SASL_RESPONSE)
 		session->login = start_attempt(session, type, user, secret);
 	if (!session->login) {
-		auth_deny(session, POP3_CODE_SYS_TEMP, busy, 0);
+		auth_deny(session, REASON_LOGIN_DOWN, 0);
 		return;
 	}
 	if (type == IPC_PASS || type == IPC_APOP)

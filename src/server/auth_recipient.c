@@ -26,28 +26,27 @@ int auth_recipients_open(struct auth *auth, struct err *err)
 	return recipients_open(&settings, auth->users, &auth->recipients, err);
 }
 
-static void refuse(struct peer *front, const struct ipc_recipient *message, uint16_t code,
-		   uint16_t a, uint16_t b, uint16_t c, const char *text)
+_Static_assert(RECIPIENT_USERS_MAX <= IPC_PARTS_MAX, "a recipient has more parts than RESOLVED");
+
+static void refuse(struct peer *front, const struct ipc_recipient *message, enum reason reason)
 {
 	struct ipc_recipient_answer answer = {.session = message->session,
 					      .transaction = message->transaction,
 					      .index = message->index,
-					      .code = code,
-					      .enhanced = {a, b, c},
-					      .parts = 1};
-	struct iovec tail;
+					      .reason = reason};
 
-	memcpy(&tail.iov_base, &text, sizeof(text));
-	tail.iov_len = strlen(text);
-	peer_send(front, IPC_RCPT_REFUSED, &answer, &tail, 1, NULL, 0);
+	peer_send(front, IPC_RCPT_REFUSED, &answer);
+}
+
+static const char *home_of(const struct user *user)
+{
+	return user->home[0] ? user->home : user->name;
 }
 
 static int pass_on(struct peer *front, const struct ipc_recipient *message, const struct user *user,
-		   uint32_t parts)
+		   struct peer *keeper)
 {
-	struct auth *auth = front->child->state;
-	const struct config *config = auth->child->config;
-	const char *home = user->home[0] ? user->home : user->name;
+	const struct config *config = front->child->config;
 	struct ipc_recipient_open open = {
 		.front = front->instance,
 		.session = message->session,
@@ -55,31 +54,46 @@ static int pass_on(struct peer *front, const struct ipc_recipient *message, cons
 		.index = message->index,
 		.quota_messages =
 			user->quota_messages ? user->quota_messages : config->quota_messages,
-		.quota_octets = user->quota_octets ? user->quota_octets : config->quota_octets,
-		.user_size = (uint32_t)strlen(user->name),
-		.home_size = (uint32_t)strlen(home),
-		.address_size = message->head.tail,
-		.parts = parts};
-	struct iovec tail[3] = {{.iov_len = open.user_size},
-				{.iov_len = open.home_size},
-				{.iov_len = open.address_size}};
-	const char *name = user->name, *address = ipc_tail(message);
-	struct peer *keeper;
+		.quota_octets = user->quota_octets ? user->quota_octets : config->quota_octets};
+	pop3_span texts[] = {span_of(user->name), span_of(home_of(user)), ipc_text(message, 0)};
+
+	return ipc_send_texts(&keeper->chan, IPC_RCPT_OPEN, &open, texts, 3);
+}
+
+/* The front is told which keepers may answer it before any of them can: it believes no other. */
+static void resolved(struct peer *front, const struct ipc_recipient *message,
+		     const struct user *users, size_t count)
+{
+	struct peer *keepers[RECIPIENT_USERS_MAX];
+	uint64_t instances[RECIPIENT_USERS_MAX];
+	struct ipc_resolved answer = {.session = message->session,
+				      .transaction = message->transaction,
+				      .index = message->index,
+				      .parts = (uint32_t)count};
+	pop3_span tail = {(const char *)instances, count * sizeof(instances[0])};
 	uint32_t uid;
 
-	memcpy(&tail[0].iov_base, &name, sizeof(name));
-	memcpy(&tail[1].iov_base, &home, sizeof(home));
-	memcpy(&tail[2].iov_base, &address, sizeof(address));
-	if (auth_keeper(auth, home, &keeper, &uid) != 0)
-		return -1; /* being started: the MTA tries again */
-	return ipc_send(&keeper->chan, IPC_RCPT_OPEN, &open, tail, 3, NULL, 0);
+	for (size_t i = 0; i < count; i++) {
+		/* one that is being started: the MTA tries again */
+		if (auth_keeper(front->child->state, home_of(&users[i]), &keepers[i], &uid) != 0) {
+			refuse(front, message, REASON_STORE_DOWN);
+			return;
+		}
+		instances[i] = keepers[i]->instance;
+	}
+	peer_send_parts(front, IPC_RESOLVED, &answer, &tail, 1);
+	for (size_t i = 0; i < count; i++)
+		if (pass_on(front, message, &users[i], keepers[i]) < 0) {
+			refuse(front, message, REASON_STORE_DOWN);
+			return;
+		}
 }
 
 void auth_recipient(struct peer *front, const struct ipc_recipient *message)
 {
 	struct auth *auth = front->child->state;
 	struct user *users = calloc(RECIPIENT_USERS_MAX, sizeof(*users));
-	pop3_span address = {ipc_tail(message), message->head.tail};
+	pop3_span address = ipc_text(message, 0);
 	enum recipient_status status = RECIPIENT_DOWN;
 	struct err err = {.text = "out of memory"};
 	size_t count = 0;
@@ -88,19 +102,12 @@ void auth_recipient(struct peer *front, const struct ipc_recipient *message)
 		status = recipients_find(auth->recipients, address, users, RECIPIENT_USERS_MAX,
 					 &count, &err);
 	if (status == RECIPIENT_UNKNOWN) {
-		refuse(front, message, 550, 5, 1, 1, "no such user here");
+		refuse(front, message, REASON_NO_SUCH_USER);
 	} else if (status == RECIPIENT_DOWN) {
 		log_error("recipient <%.*s>: %s", (int)address.size, address.data, err.text);
-		refuse(front, message, 451, 4, 3, 0,
-		       "the user database is not available, try again later");
+		refuse(front, message, REASON_USERS_DOWN);
 	} else {
-		for (size_t i = 0; i < count; i++) {
-			if (pass_on(front, message, &users[i], (uint32_t)count) == 0)
-				continue;
-			refuse(front, message, 451, 4, 3, 0,
-			       "the mail store is not available, try again later");
-			break;
-		}
+		resolved(front, message, users, count);
 	}
 	if (users)
 		explicit_bzero(users, RECIPIENT_USERS_MAX * sizeof(*users));

@@ -15,13 +15,6 @@
 
 #define PEER_QUEUE_MAX (64u << 20) /* octets waiting for a peer that does not read */
 
-static const struct child_role *const roles[ROLE_COUNT] = {
-	[ROLE_FRONT] = &front_role,
-	[ROLE_LMTP] = &lmtp_role,
-	[ROLE_AUTH] = &auth_role,
-	[ROLE_KEEPER] = &keeper_role,
-};
-
 struct peer *child_peer(const struct child *child, enum ipc_role role, uint64_t instance)
 {
 	struct peer *peer = child->peers;
@@ -36,11 +29,33 @@ void peer_break(struct peer *peer, const char *why)
 	chan_break(&peer->chan, why);
 }
 
-void peer_send(struct peer *peer, enum ipc_type type, void *message, const struct iovec *tail,
-	       unsigned tail_count, const int *fds, unsigned fd_count)
+static void sent(struct peer *peer, int result)
 {
-	if (ipc_send(&peer->chan, type, message, tail, tail_count, fds, fd_count) < 0)
+	if (result < 0)
 		peer_break(peer, "it does not read");
+}
+
+void peer_send(struct peer *peer, enum ipc_type type, void *message)
+{
+	sent(peer, ipc_send(&peer->chan, type, message));
+}
+
+void peer_send_texts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *texts,
+		     unsigned count)
+{
+	sent(peer, ipc_send_texts(&peer->chan, type, message, texts, count));
+}
+
+void peer_send_fds(struct peer *peer, enum ipc_type type, void *message, const int *fds,
+		   unsigned count)
+{
+	sent(peer, ipc_send_fds(&peer->chan, type, message, fds, count));
+}
+
+void peer_send_parts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *parts,
+		     unsigned count)
+{
+	sent(peer, ipc_send_all(&peer->chan, type, message, parts, count, NULL, 0));
 }
 
 void child_exit(struct child *child)
@@ -86,13 +101,13 @@ static void peer_packet(struct chan *chan, const void *data, size_t size, int *f
  * lives on is not left without, the more privileged end tells the monitor. */
 static void tell_lost(const struct peer *peer)
 {
-	struct ipc_simple message = {.value = peer->instance};
+	struct ipc_peer_lost message = {.instance = peer->instance};
 	enum ipc_role own = peer->child->role->role;
 	bool front = peer->role == ROLE_FRONT || peer->role == ROLE_LMTP;
 
 	if ((front && (own == ROLE_AUTH || own == ROLE_KEEPER)) ||
 	    (own == ROLE_AUTH && peer->role == ROLE_KEEPER))
-		ipc_send(&peer->child->monitor, IPC_PEER_LOST, &message, NULL, 0, NULL, 0);
+		ipc_send(&peer->child->monitor, IPC_PEER_LOST, &message);
 }
 
 static void peer_broken(struct chan *chan, const char *why)
@@ -118,8 +133,7 @@ static void add_peer(struct child *child, const struct ipc_peer *message, int *f
 {
 	struct peer *peer = calloc(1, sizeof(*peer));
 
-	if (!peer || message->role >= ROLE_COUNT) {
-		free(peer);
+	if (!peer) {
 		log_error("cannot take a channel to a peer: out of memory");
 		return;
 	}
@@ -144,12 +158,11 @@ static void take_config(struct child *child, const struct ipc_config *message, i
 	struct err err;
 
 	child->config = config_map(*fd, &err);
-	if (!child->config || message->role >= ROLE_COUNT || !roles[message->role]) {
-		log_error("no configuration from the monitor: %s",
-			  child->config ? "no such role" : err.text);
+	if (!child->config) {
+		log_error("no configuration from the monitor: %s", err.text);
 		exit(EX_SOFTWARE);
 	}
-	child->role = roles[message->role];
+	child->role = child->roles[message->role];
 	child->instance = message->instance;
 	child->index = message->index;
 	child->generation = message->generation;
@@ -163,16 +176,16 @@ static void take_config(struct child *child, const struct ipc_config *message, i
 
 static void fail(struct child *child, struct err *err)
 {
-	struct ipc_simple message = {.value = (uint64_t)err->code};
-	struct iovec tail = {err->text, strnlen(err->text, IPC_TEXT_MAX)};
+	struct ipc_failed message = {.code = (uint32_t)err->code & 255};
+	pop3_span text = {err->text, strnlen(err->text, IPC_TEXT_MAX)};
 
-	ipc_send(&child->monitor, IPC_FAILED, &message, &tail, 1, NULL, 0);
+	ipc_send_texts(&child->monitor, IPC_FAILED, &message, &text, 1);
 	exit(err->code ? err->code : EX_SOFTWARE);
 }
 
 static void start(struct child *child)
 {
-	struct ipc_simple ready = {.value = 0};
+	struct ipc_empty ready;
 	struct err err = {.code = EX_SOFTWARE};
 
 	assert(child->role);
@@ -183,7 +196,7 @@ static void start(struct child *child)
 		chan_pause(&peer->chan, false);
 		child->role->peer_up(peer);
 	}
-	ipc_send(&child->monitor, IPC_READY, &ready, NULL, 0, NULL, 0);
+	ipc_send(&child->monitor, IPC_READY, &ready);
 }
 
 static void monitor_packet(struct chan *chan, const void *data, size_t size, int *fds,
@@ -211,8 +224,8 @@ static void monitor_packet(struct chan *chan, const void *data, size_t size, int
 		break;
 	case IPC_DRAIN:
 		child->draining = true;
-		child->stopping = ((const struct ipc_simple *)data)->stop;
-		child->role->drain(child, ((const struct ipc_simple *)data)->value);
+		child->stopping = ((const struct ipc_drain *)data)->stop;
+		child->role->drain(child, ((const struct ipc_drain *)data)->ms);
 		break;
 	default:
 		child->role->monitor_message(child, type, data, fds);
@@ -231,9 +244,9 @@ static void monitor_broken(struct chan *chan, const char *why)
 static const struct chan_handler monitor_handler = {.packet = monitor_packet,
 						    .broken = monitor_broken};
 
-int child_main(int fd)
+int child_main(int fd, const struct child_role *const roles[ROLE_COUNT])
 {
-	struct child child = {.role = NULL};
+	struct child child = {.roles = roles};
 	struct err err;
 
 	log_open("child", LOG_LEVEL_INFO);

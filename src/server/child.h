@@ -45,6 +45,7 @@ struct child_role {
 };
 
 struct child {
+	const struct child_role *const *roles; /* what it may become, by enum ipc_role */
 	const struct child_role *role;
 	struct loop *loop;
 	const struct config *config;
@@ -59,21 +60,25 @@ struct child {
 	void *state;   /* the role's root struct */
 };
 
-/* The life of a child whose channel to the monitor is descriptor fd. Returns an exit code. */
-int child_main(int fd);
+/* The life of a child whose channel to the monitor is descriptor fd; roles are what it may become,
+ * by enum ipc_role. Returns an exit code. */
+int child_main(int fd, const struct child_role *const roles[ROLE_COUNT]);
 
 struct peer *child_peer(const struct child *child, enum ipc_role role, uint64_t instance);
 /* Asks a peer's channel to break (it misbehaved). */
 void peer_break(struct peer *peer, const char *why);
-/* ipc_send of an answer that somebody waits for: a peer whose queue is full because it does not
- * read is broken. */
-void peer_send(struct peer *peer, enum ipc_type type, void *message, const struct iovec *tail,
-	       unsigned tail_count, const int *fds, unsigned fd_count);
+/* ipc_send and its sisters for an answer that somebody waits for: a peer whose queue is full
+ * because it does not read is broken. */
+void peer_send(struct peer *peer, enum ipc_type type, void *message);
+void peer_send_texts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *texts,
+		     unsigned count);
+void peer_send_fds(struct peer *peer, enum ipc_type type, void *message, const int *fds,
+		   unsigned count);
+void peer_send_parts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *parts,
+		     unsigned count);
 /* Ends the loop: everything is drained. */
 void child_exit(struct child *child);
 /* Fills in uid, gid, role of *ret as the monitor said; the role adds paths. */
 void child_sandbox(const struct child *child, enum sandbox_role role, struct sandbox *ret);
-
-extern const struct child_role front_role, lmtp_role, auth_role, keeper_role;
 
 #endif

@@ -93,14 +93,9 @@ static void strict_mechanisms(const char *all, char *ret, size_t size)
 
 static void take_offer(struct front *front, const struct ipc_offer *message)
 {
-	const char *tail = ipc_tail(message);
-	pop3_span plain = {tail, message->mechanisms_size};
-
-	if ((uint64_t)message->mechanisms_size + message->mechanisms_tls_size !=
-		    message->head.tail ||
-	    span_copy(plain, front->mechanisms, sizeof(front->mechanisms)) < 0 ||
-	    span_copy((pop3_span){tail + plain.size, message->mechanisms_tls_size},
-		      front->mechanisms_tls, sizeof(front->mechanisms_tls)) < 0)
+	if (span_copy(ipc_text(message, 0), front->mechanisms, sizeof(front->mechanisms)) < 0 ||
+	    span_copy(ipc_text(message, 1), front->mechanisms_tls, sizeof(front->mechanisms_tls)) <
+		    0)
 		return;
 	strict_mechanisms(front->mechanisms, front->mechanisms_strict,
 			  sizeof(front->mechanisms_strict));
@@ -118,7 +113,7 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 	else if (type == IPC_OFFER)
 		take_offer(front, message);
 	else
-		login_message(front, type, message);
+		login_message(peer->data, type, message);
 	if (type == IPC_OFFER)
 		table_each(&front->sessions, resume_one, NULL);
 }

@@ -46,6 +46,8 @@ struct front {
 	bool apop;
 	char scratch[CONN_SCRATCH];
 	uint32_t numbers[IPC_NUMBERS_MAX];
+	uint64_t tickets[32]; /* random, not given to a login yet */
+	unsigned ticket_count;
 };
 
 /* Bodies that the keeper gave by value, ahead of the question. */
@@ -66,10 +68,11 @@ struct mail {
 	uint32_t ahead; /* how many to ask for at once */
 	struct index_view *view; /* NULL: not looked at yet, or put away while idle */
 	struct batch *batch, *next_batch;
-	struct arena_lease lease; /* for the one that was asked for */
-	struct pop3_event held;   /* waits for what is coming ahead; NONE: nothing does */
-	uint32_t not_ahead;       /* asked for ahead already */
-	bool coming;              /* a batch nobody has asked for yet */
+	struct arena_lease lease;    /* for the one that was asked for */
+	struct pop3_event held;      /* waits for what is coming ahead; NONE: nothing does */
+	uint32_t not_ahead;          /* asked for ahead already */
+	uint32_t asked, asked_count; /* the FETCH that is unanswered: number, most messages */
+	bool coming;                 /* a batch nobody has asked for yet */
 	uint8_t *marks;
 	/* the listing or the message that is going out */
 	uint32_t listing_next;
@@ -77,6 +80,7 @@ struct mail {
 	uint64_t body_offset, body_left,
 		body_window; /* in the lent file: window: up to here it is in memory */
 	uint64_t file_size;  /* of a slice that goes out by sendfile */
+	uint64_t slice_size; /* of the READ_SLICE that is unanswered, at body_offset */
 	const char *body;    /* by value */
 	int body_fd;
 	uint32_t body_number;
@@ -87,7 +91,6 @@ enum session_stage {
 	STAGE_NEW,   /* auth has not said yet whether this connection is welcome */
 	STAGE_LOGIN, /* AUTHORIZATION */
 	STAGE_MAIL,  /* TRANSACTION */
-	STAGE_OVER,  /* nothing more is owed to anybody */
 };
 
 struct session {
@@ -109,14 +112,18 @@ struct session {
 	uint8_t stage;
 	uint16_t port;
 	bool loopback;
-	bool known;                      /* auth was told of it */
-	bool credit_auth, credit_keeper; /* an answer is due */
-	bool tls_asked, opening;         /* opening: a login was sent, the maildrop may come */
+	bool known; /* auth was told of it */
+	bool tls_asked;
+	uint8_t asked_auth, asked_keeper; /* enum ipc_type of the request that is unanswered: one
+					     at each; IPC_NONE: none, and no credit is used */
+	uint64_t ticket;                  /* of the login that was sent last: see struct ipc_open */
 };
+
+extern const struct child_role front_role;
 
 /* front_session.c */
 void session_start(struct front *front, int *fd, const struct accepted *from); /* takes *fd */
-void session_greet(struct session *session, bool refused, pop3_span text);
+void session_greet(struct session *session, enum reason reason, pop3_span stamp);
 void session_wake(struct session *session);
 void session_abort(struct session *session);
 bool session_idle(const struct session *session);
@@ -124,7 +131,7 @@ bool session_idle(const struct session *session);
 /* front_login.c */
 void login_event(struct session *session, const struct pop3_event *event);
 void login_send(struct session *session, const struct pop3_event *event);
-void login_message(struct front *front, enum ipc_type type, const void *message);
+void login_message(struct link *auth, enum ipc_type type, const void *message);
 void login_connect(struct session *session);
 void login_gone(struct session *session);      /* the connection is over */
 void login_auth_lost(struct session *session); /* auth died */
@@ -133,22 +140,22 @@ void login_forget(struct session *session); /* what a SASL exchange needed */
 void login_resume(struct session *session); /* tells a new auth of a session that it never saw */
 
 /* front_mail.c */
-void mail_opened(struct link *keeper, const struct ipc_opened *message, int *fds);
 void mail_message(struct link *keeper, enum ipc_type type, const void *message, int *fds);
 void mail_event(struct session *session, const struct pop3_event *event);
 void mail_go_on(struct session *session, const struct pop3_event *event); /* a credit is free */
 size_t mail_lines(struct session *session, char *out, size_t cap);
 void mail_close(struct session *session); /* frees everything, tells the keeper */
 void mail_give_back(struct session *session);
-extern const char mail_unreadable[];
 struct chan *mail_channel(const struct session *session);
-void mail_fail(struct session *session, enum pop3_code code, const char *text);
+void mail_fail(struct session *session, enum reason reason);
 /* A request that will be answered: takes a credit. */
 bool mail_ask(struct session *session, enum ipc_type type, void *message);
 
 /* front_body.c */
 void body_event(struct session *session, const struct pop3_event *event); /* RETR, TOP */
 void body_hold(struct session *session, const struct pop3_event *event);
+/* Whether an answer is about what was asked. */
+bool body_fits(const struct session *session, enum ipc_type type, const void *message);
 void body_message(struct session *session, enum ipc_type type, const void *message, int *fds);
 void body_ask_slice(struct session *session);
 size_t mail_body(struct session *session, char *out, size_t cap);

@@ -58,6 +58,8 @@ static bool ask(struct session *session, uint32_t number, uint32_t count)
 	arena_give(&mail->lease);
 	mail->lease = arena_take(session->link->arena);
 	message.slot = mail->lease.arena ? mail->lease.number : IPC_NO_SLOT;
+	mail->asked = number;
+	mail->asked_count = count;
 	return mail_ask(session, IPC_FETCH, &message);
 }
 
@@ -65,7 +67,7 @@ static void fetch(struct session *session, uint32_t number)
 {
 	body_give_back(session->mail);
 	if (!ask(session, number, session->mail->ahead))
-		mail_fail(session, POP3_CODE_SYS_TEMP, mail_unreadable);
+		mail_fail(session, REASON_MESSAGE_TEMP);
 }
 
 /* Finds number in the batch; those before it are skipped for good. */
@@ -169,20 +171,6 @@ static void ahead_over(struct session *session)
 		mail_event(session, &event);
 }
 
-static bool batch_good(const struct ipc_bodies *message, const struct ipc_body *bodies,
-		       const struct arena_lease *lease)
-{
-	uint64_t octets = 0, table = (uint64_t)message->count * sizeof(*bodies);
-
-	if (!message->count || table > message->head.tail)
-		return false;
-	for (uint32_t i = 0; i < message->count; i++)
-		octets += bodies[i].stored;
-	if (message->in_slot)
-		return lease->arena && octets <= ARENA_SLOT_SIZE && table == message->head.tail;
-	return table + octets == message->head.tail;
-}
-
 /* Takes over what the lease of the request holds, or copies the packet. */
 static struct batch *make_batch(struct mail *mail, const struct ipc_bodies *message,
 				const struct ipc_body *bodies)
@@ -212,10 +200,6 @@ static void take_bodies(struct session *session, const struct ipc_bodies *messag
 	struct mail *mail = session->mail;
 	struct batch *batch;
 
-	if (!batch_good(message, bodies, &mail->lease)) {
-		peer_break(session->link->peer, "bodies that do not add up");
-		return;
-	}
 	batch = make_batch(mail, message, bodies);
 	if (!batch) {
 		session_abort(session);
@@ -228,7 +212,7 @@ static void take_bodies(struct session *session, const struct ipc_bodies *messag
 	}
 	mail->batch = batch;
 	if (!start_from_batch(session, mail->body_number))
-		mail_fail(session, POP3_CODE_SYS_TEMP, mail_unreadable);
+		mail_fail(session, REASON_MESSAGE_TEMP);
 }
 
 static void take_lent(struct session *session, const struct ipc_body_lent *message, int *fd)
@@ -252,23 +236,17 @@ static void take_lent(struct session *session, const struct ipc_body_lent *messa
 
 static void take_failed(struct session *session, const struct ipc_body_failed *message)
 {
-	char text[IPC_TEXT_MAX + 1];
-
 	if (session->mail->coming) {
 		ahead_over(session);
 		return;
 	}
-	memcpy(text, ipc_tail(message), message->head.tail);
-	text[message->head.tail] = '\0';
 	if (pop3_server_want(&session->pop3) == POP3_WANT_BODY) { /* a later slice */
-		log_warning("session %llu: %s", (unsigned long long)session->node.key, text);
+		log_warning("session %llu: %s", (unsigned long long)session->node.key,
+			    reason_row(message->reason)->words);
 		session_abort(session);
 		return;
 	}
-	mail_fail(session,
-		  message->code < POP3_CODE_COUNT ? (enum pop3_code)message->code
-						  : POP3_CODE_SYS_TEMP,
-		  text);
+	mail_fail(session, (enum reason)message->reason);
 }
 
 void body_ask_slice(struct session *session)
@@ -281,6 +259,7 @@ void body_ask_slice(struct session *session)
 	struct pop3_event none = {.type = POP3_EVENT_NONE};
 
 	mail->slice_asked = true;
+	mail->slice_size = message.size;
 	if (session->link->unanswered >= IPC_KEEPER_CREDITS)
 		link_wait(session->link, session, &none);
 	else if (!mail_ask(session, IPC_READ_SLICE, &message))
@@ -397,6 +376,36 @@ size_t mail_body(struct session *session, char *out, size_t cap)
 	if (pop3_server_want(&session->pop3) != POP3_WANT_BODY)
 		drop_body(mail);
 	return used;
+}
+
+static bool bodies_fit(const struct mail *mail, const struct ipc_bodies *message)
+{
+	const struct ipc_body *bodies = (const struct ipc_body *)(const void *)ipc_tail(message);
+	uint32_t last = bodies[message->count - 1].number;
+
+	/* the numbers ascend (ipc_check) */
+	return bodies[0].number == mail->asked && last - mail->asked < mail->asked_count &&
+	       last <= mail->count && (!message->in_slot || mail->lease.arena);
+}
+
+static bool slice_fits(const struct mail *mail, const struct ipc_slice *message)
+{
+	return message->number == mail->body_number && message->offset == mail->body_offset &&
+	       message->size <= mail->slice_size;
+}
+
+bool body_fits(const struct session *session, enum ipc_type type, const void *message)
+{
+	const struct mail *mail = session->mail;
+
+	if (type == IPC_BODIES)
+		return bodies_fit(mail, message);
+	if (type == IPC_BODY_LENT)
+		return ((const struct ipc_body_lent *)message)->number == mail->asked;
+	if (type == IPC_SLICE_READY)
+		return slice_fits(mail, message);
+	return ((const struct ipc_body_failed *)message)->number ==
+	       (session->asked_keeper == IPC_FETCH ? mail->asked : mail->body_number);
 }
 
 void body_message(struct session *session, enum ipc_type type, const void *message, int *fds)

@@ -10,16 +10,14 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-static const char no_auth[] = "logins cannot be checked now, try again later";
+#include <sys/random.h>
 
 /* A denial that waits, so that guessing is slow. */
 struct delayed {
 	struct loop_timer timer;
 	struct session *session;
-	enum pop3_code code;
+	enum reason reason;
 	bool close;
-	char text[IPC_TEXT_MAX + 1];
 };
 
 void login_forget(struct session *session)
@@ -38,20 +36,21 @@ void login_credit_back(struct session *session)
 {
 	struct link *auth = session->front->auth;
 
-	if (!session->credit_auth)
+	if (!session->asked_auth)
 		return;
-	session->credit_auth = false;
+	session->asked_auth = IPC_NONE;
 	if (!auth)
 		return;
 	auth->unanswered--;
 	link_credit(auth);
 }
 
-static void refuse(struct session *session, enum pop3_code code, const char *text)
+static void refuse(struct session *session, enum reason reason)
 {
-	session->opening = false;
+	const struct reason_row *row = reason_row(reason);
+
 	login_forget(session);
-	pop3_server_reply_err(&session->pop3, code, text);
+	pop3_server_reply_err(&session->pop3, row->code, row->words);
 	session_wake(session);
 }
 
@@ -104,17 +103,27 @@ void login_gone(struct session *session)
 void login_auth_lost(struct session *session)
 {
 	session->known = false;
-	session->credit_auth = false;
-	if (session->stage != STAGE_LOGIN)
-		return;
+	session->asked_auth = IPC_NONE;
 	/* its attempts, its stamp, its count: all that was there is gone */
-	if (pop3_server_want(&session->pop3) == POP3_WANT_REPLY && !session->delayed)
-		refuse(session, POP3_CODE_SYS_TEMP, no_auth);
-	else if (!session->delayed)
-		session->opening = false;
+	if (session->stage == STAGE_LOGIN && pop3_server_want(&session->pop3) == POP3_WANT_REPLY &&
+	    !session->delayed)
+		refuse(session, REASON_LOGIN_DOWN);
 }
 
 /* -- attempts -- */
+
+/* A number that no keeper can guess. -1: the kernel has none. */
+static int new_ticket(struct front *front, uint64_t *ret)
+{
+	if (!front->ticket_count) {
+		if (getrandom(front->tickets, sizeof(front->tickets), 0) !=
+		    (ssize_t)sizeof(front->tickets))
+			return -1;
+		front->ticket_count = sizeof(front->tickets) / sizeof(front->tickets[0]);
+	}
+	*ret = front->tickets[--front->ticket_count];
+	return 0;
+}
 
 void login_send(struct session *session, const struct pop3_event *event)
 {
@@ -126,22 +135,22 @@ void login_send(struct session *session, const struct pop3_event *event)
 	struct link *auth = session->front->auth;
 	pop3_span user = event->type == POP3_EVENT_SASL_START ? event->mechanism : event->user;
 	struct ipc_credentials message = {.session = session->node.key,
-					  .user_size = (uint32_t)user.size,
-					  .secret_size = (uint32_t)event->secret.size,
 					  .has_secret = event->has_initial ||
 							event->type != POP3_EVENT_SASL_START,
 					  .tls = conn_tls(&session->conn) != NULL};
-	struct iovec tail[2] = {{.iov_len = user.size}, {.iov_len = event->secret.size}};
+	pop3_span texts[] = {user, event->secret};
 
-	memcpy(&tail[0].iov_base, &user.data, sizeof(user.data));
-	memcpy(&tail[1].iov_base, &event->secret.data, sizeof(event->secret.data));
-	if (ipc_send(&auth->peer->chan, types[event->type], &message, tail, 2, NULL, 0) < 0) {
-		refuse(session, POP3_CODE_SYS_TEMP, no_auth);
+	if (new_ticket(session->front, &session->ticket) < 0) {
+		refuse(session, REASON_LOGIN_DOWN);
+		return;
+	}
+	message.ticket = session->ticket;
+	if (ipc_send_texts(&auth->peer->chan, types[event->type], &message, texts, 2) < 0) {
+		refuse(session, REASON_LOGIN_DOWN);
 		return;
 	}
 	auth->unanswered++;
-	session->credit_auth = true;
-	session->opening = true;
+	session->asked_auth = (uint8_t)types[event->type];
 }
 
 /* Only for the mechanisms that ask: they cost more than the rest of a login. */
@@ -154,7 +163,7 @@ static void send_bindings(struct session *session)
 		tls_session_exporter(tls, message.exporter, sizeof(message.exporter));
 	message.end_point_size =
 		tls_session_end_point(tls, message.end_point, sizeof(message.end_point));
-	ipc_send(&session->front->auth->peer->chan, IPC_BINDINGS, &message, NULL, 0, NULL, 0);
+	ipc_send(&session->front->auth->peer->chan, IPC_BINDINGS, &message);
 }
 
 void login_event(struct session *session, const struct pop3_event *event)
@@ -165,13 +174,12 @@ void login_event(struct session *session, const struct pop3_event *event)
 
 	if (event->type == POP3_EVENT_SASL_CANCEL) { /* the machine has replied */
 		login_forget(session);
-		session->opening = false;
 		if (auth)
-			ipc_send(&auth->peer->chan, IPC_SASL_CANCEL, &cancel, NULL, 0, NULL, 0);
+			ipc_send(&auth->peer->chan, IPC_SASL_CANCEL, &cancel);
 		return;
 	}
 	if (!auth || !session->known) {
-		refuse(session, POP3_CODE_SYS_TEMP, no_auth);
+		refuse(session, REASON_LOGIN_DOWN);
 		return;
 	}
 	if (event->type == POP3_EVENT_SASL_START && conn_tls(&session->conn) &&
@@ -191,9 +199,9 @@ void login_event(struct session *session, const struct pop3_event *event)
 
 /* -- answers -- */
 
-static void deny_now(struct session *session, enum pop3_code code, const char *text, bool close)
+static void deny_now(struct session *session, enum reason reason, bool close)
 {
-	refuse(session, code, text);
+	refuse(session, reason);
 	if (close)
 		pop3_server_close_after(&session->pop3);
 }
@@ -204,31 +212,29 @@ static void delay_over(struct loop_timer *timer)
 	struct session *session = delayed->session;
 
 	session->delayed = NULL;
-	deny_now(session, delayed->code, delayed->text, delayed->close);
+	deny_now(session, delayed->reason, delayed->close);
 	loop_timer_cancel(timer);
 	free(delayed);
 }
 
-static void take_denied(struct session *session, const struct ipc_answer *message)
+static void take_denied(struct session *session, const struct ipc_denied *message)
 {
-	struct delayed *delayed = calloc(1, sizeof(*delayed));
+	struct delayed *delayed;
 
 	login_credit_back(session);
+	if (!message->delay) {
+		deny_now(session, (enum reason)message->reason, message->close);
+		return;
+	}
+	delayed = calloc(1, sizeof(*delayed));
 	if (!delayed) {
 		session_abort(session);
 		return;
 	}
 	delayed->session = session;
-	delayed->code =
-		message->code < POP3_CODE_COUNT ? (enum pop3_code)message->code : POP3_CODE_NONE;
+	delayed->reason = (enum reason)message->reason;
 	delayed->close = message->close;
-	memcpy(delayed->text, ipc_tail(message), message->head.tail);
 	loop_timer_init(&delayed->timer, session->front->child->loop, delay_over, delayed);
-	if (!message->delay) {
-		deny_now(session, delayed->code, delayed->text, delayed->close);
-		free(delayed);
-		return;
-	}
 	session->delayed = delayed;
 	loop_timer_set(&delayed->timer, message->delay);
 	/* a client that waits for its answer is not slow */
@@ -236,41 +242,56 @@ static void take_denied(struct session *session, const struct ipc_answer *messag
 }
 
 /* The challenge must live until the machine has rendered it, the message does not. */
-static void take_challenge(struct session *session, const struct ipc_answer *message)
+static void take_challenge(struct session *session, const struct ipc_challenge *message)
 {
-	char *copy = realloc(session->challenge, message->head.tail + 1u);
+	pop3_span text = ipc_text(message, 0);
+	char *copy = realloc(session->challenge, text.size + 1);
 
 	login_credit_back(session);
-	session->opening = false;
 	if (!copy) {
 		session_abort(session);
 		return;
 	}
 	session->challenge = copy;
-	memcpy(copy, ipc_tail(message), message->head.tail);
-	pop3_server_reply_challenge(&session->pop3, (pop3_span){copy, message->head.tail});
+	memcpy(copy, text.data, text.size);
+	pop3_server_reply_challenge(&session->pop3, (pop3_span){copy, text.size});
 	session_wake(session);
 }
 
-void login_message(struct front *front, enum ipc_type type, const void *message)
+static void take_connected(struct link *auth, struct session *session,
+			   const struct ipc_connected *message)
 {
-	const struct ipc_answer *answer = message;
-	struct table_node *node = table_find(&front->sessions, answer->session);
+	if (session->stage == STAGE_NEW && session->known)
+		session_greet(session, (enum reason)message->reason, ipc_text(message, 0));
+	else
+		peer_break(auth->peer, "it answers a connection twice");
+}
+
+/* auth lost the keeper that it had passed a login on to. The keeper may have answered before it
+ * died, so that nothing is unanswered any more: then there is nothing to deny. */
+static bool late_denial(enum ipc_type type, const void *message)
+{
+	return type == IPC_DENIED &&
+	       ((const struct ipc_denied *)message)->reason == REASON_STORE_DOWN;
+}
+
+void login_message(struct link *auth, enum ipc_type type, const void *message)
+{
+	struct front *front = auth->peer->child->state;
+	/* every message about a session has its number behind the head */
+	uint64_t number = ((const struct ipc_session *)message)->session;
+	struct table_node *node = table_find(&front->sessions, number);
 	struct session *session = node ? CONTAINER(node, struct session, node) : NULL;
-	pop3_span text = {ipc_tail(message), answer->head.tail};
 
 	if (!session)
-		return;
-	if (type == IPC_CONNECTED) {
-		if (session->stage == STAGE_NEW)
-			session_greet(session, answer->code != 0, text);
-		return;
-	}
-	if (session->stage != STAGE_LOGIN || pop3_server_want(&session->pop3) != POP3_WANT_REPLY ||
-	    session->delayed)
-		return;
-	if (type == IPC_CHALLENGE)
-		take_challenge(session, answer);
+		return; /* it ended while the answer was on its way */
+	if (type == IPC_CONNECTED)
+		take_connected(auth, session, message);
+	else if (!ipc_answers(type, (enum ipc_type)session->asked_auth)) {
+		if (!late_denial(type, message))
+			peer_break(auth->peer, "it answers a login that nobody sent");
+	} else if (type == IPC_CHALLENGE)
+		take_challenge(session, message);
 	else
-		take_denied(session, answer);
+		take_denied(session, message);
 }

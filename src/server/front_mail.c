@@ -16,24 +16,24 @@
 #define ENTRIES 64   /* of a listing, read at once */
 #define LINE_ROOM 96 /* a line of LIST or UIDL */
 
-const char mail_unreadable[] = "the maildrop cannot be read now, try again later";
-
 struct chan *mail_channel(const struct session *session)
 {
 	return &session->link->peer->chan;
 }
 
-void mail_fail(struct session *session, enum pop3_code code, const char *text)
+void mail_fail(struct session *session, enum reason reason)
 {
-	pop3_server_reply_err(&session->pop3, code, text);
+	const struct reason_row *row = reason_row(reason);
+
+	pop3_server_reply_err(&session->pop3, row->code, row->words);
 	session_wake(session);
 }
 
 bool mail_ask(struct session *session, enum ipc_type type, void *message)
 {
-	if (ipc_send(mail_channel(session), type, message, NULL, 0, NULL, 0) < 0)
+	if (ipc_send(mail_channel(session), type, message) < 0)
 		return false;
-	session->credit_keeper = true;
+	session->asked_keeper = (uint8_t)type;
 	session->link->unanswered++;
 	return true;
 }
@@ -46,7 +46,7 @@ static void tell_closed(struct link *keeper, uint64_t number)
 
 	/* at once: who has read our last reply may come back before this turn is over, and must
 	 * find the maildrop free */
-	ipc_send(&keeper->peer->chan, IPC_CLOSE, &message, NULL, 0, NULL, 0);
+	ipc_send(&keeper->peer->chan, IPC_CLOSE, &message);
 }
 
 static void join(struct link *keeper, struct session *session)
@@ -68,18 +68,22 @@ static void part(struct session *session)
 	session->at = NULL;
 }
 
-void mail_opened(struct link *keeper, const struct ipc_opened *message, int *fds)
+/* Whether a keeper answers the login that session waits for: auth gave it the ticket. */
+static bool sent_by_auth(const struct session *session, enum ipc_type type, uint64_t ticket)
 {
-	struct front *front = keeper->peer->child->state;
-	struct table_node *node = table_find(&front->sessions, message->session);
-	struct session *session = node ? CONTAINER(node, struct session, node) : NULL;
+	return session && session->stage == STAGE_LOGIN && session->ticket == ticket &&
+	       ipc_answers(type, (enum ipc_type)session->asked_auth);
+}
+
+static void take_opened(struct link *keeper, struct session *session,
+			const struct ipc_opened *message, int *fds)
+{
 	struct mail *mail;
 
-	if (!session || session->stage != STAGE_LOGIN || !session->opening) {
+	if (!sent_by_auth(session, IPC_OPENED, message->ticket)) { /* it ended meanwhile */
 		tell_closed(keeper, message->session);
 		return;
 	}
-	session->opening = false;
 	login_credit_back(session);
 	mail = calloc(1, sizeof(*mail));
 	if (!mail) {
@@ -118,9 +122,9 @@ static void free_mail(struct session *session)
 
 static void credit_back(struct session *session)
 {
-	if (!session->credit_keeper)
+	if (!session->asked_keeper)
 		return;
-	session->credit_keeper = false;
+	session->asked_keeper = IPC_NONE;
 	session->link->unanswered--;
 	link_credit(session->link);
 }
@@ -159,7 +163,7 @@ static void index_wrong(struct session *session, const struct err *err)
 	struct ipc_session message = {.session = session->node.key};
 
 	log_error("session %llu: %s", (unsigned long long)session->node.key, err->text);
-	ipc_send(mail_channel(session), IPC_INDEX_WRONG, &message, NULL, 0, NULL, 0);
+	ipc_send(mail_channel(session), IPC_INDEX_WRONG, &message);
 }
 
 static bool have_view(struct session *session)
@@ -211,7 +215,7 @@ static void list_one(struct session *session, uint32_t number, bool uidl)
 	struct index_entry entry;
 
 	if (!read_entry(session, number, uidl, &entry))
-		mail_fail(session, POP3_CODE_SYS_TEMP, mail_unreadable);
+		mail_fail(session, REASON_MAILDROP_TEMP);
 	else if (uidl)
 		pop3_server_reply_uidl_one(&session->pop3, number, entry.unique_id);
 	else
@@ -231,7 +235,7 @@ static void list(struct session *session, const struct pop3_event *event)
 	}
 	/* its first line is looked at before "+OK" is said */
 	if (mail->count && !read_entry(session, 1, uidl, &first)) {
-		mail_fail(session, POP3_CODE_SYS_TEMP, mail_unreadable);
+		mail_fail(session, REASON_MAILDROP_TEMP);
 		return;
 	}
 	mail->listing_next = 1;
@@ -282,9 +286,9 @@ static void dele(struct session *session, const struct pop3_event *event)
 	struct index_entry entry;
 
 	if (!mail->marks)
-		mail->marks = calloc((mail->count + 7u) / 8u, 1);
+		mail->marks = calloc(mail->count / 8 + 1, 1);
 	if (!mail->marks || !read_entry(session, event->number, false, &entry)) {
-		mail_fail(session, POP3_CODE_SYS_TEMP, mail_unreadable);
+		mail_fail(session, REASON_MAILDROP_TEMP);
 		return;
 	}
 	rest(mail);
@@ -299,16 +303,16 @@ static bool send_deletions(struct session *session)
 {
 	uint32_t *numbers = session->front->numbers, count = 0;
 	struct ipc_delete message = {.session = session->node.key};
-	struct iovec tail = {numbers, 0};
 
 	for (uint32_t n = 1; n <= session->mail->count; n++) {
 		if (pop3_server_marked(&session->pop3, n))
 			numbers[count++] = n;
 		if (count && (count == IPC_NUMBERS_MAX || n == session->mail->count)) {
+			pop3_span tail = {(const char *)numbers, count * sizeof(*numbers)};
+
 			message.count = count;
-			tail.iov_len = count * sizeof(*numbers);
-			if (ipc_send(mail_channel(session), IPC_DELETE, &message, &tail, 1, NULL,
-				     0) < 0)
+			if (ipc_send_all(mail_channel(session), IPC_DELETE, &message, &tail, 1,
+					 NULL, 0) < 0)
 				return false;
 			count = 0;
 		}
@@ -328,19 +332,15 @@ static void quit(struct session *session)
 	}
 	if (!send_deletions(session) || !mail_ask(session, IPC_COMMIT, &message)) {
 		mail_close(session);
-		mail_fail(session, POP3_CODE_SYS_TEMP, "nothing was deleted, try again later");
+		mail_fail(session, REASON_NOTHING_DELETED);
 	}
 }
 
-static void take_committed(struct session *session, const struct ipc_answer *message)
+static void take_committed(struct session *session, const struct ipc_committed *message)
 {
-	char text[IPC_TEXT_MAX + 1];
-
-	memcpy(text, ipc_tail(message), message->head.tail);
-	text[message->head.tail] = '\0';
 	mail_close(session);
-	if (message->code)
-		pop3_server_reply_err(&session->pop3, (enum pop3_code)message->code, text);
+	if (message->reason != REASON_OK)
+		mail_fail(session, (enum reason)message->reason);
 	else
 		pop3_server_reply_ok(&session->pop3, "bye");
 }
@@ -389,21 +389,29 @@ void mail_event(struct session *session, const struct pop3_event *event)
 	}
 }
 
-static void take_open_failed(struct session *session, const struct ipc_answer *message)
+static void take_open_failed(struct session *session, const struct ipc_open_failed *message)
 {
-	char text[IPC_TEXT_MAX + 1];
-
-	if (session->stage != STAGE_LOGIN || !session->opening)
-		return;
-	memcpy(text, ipc_tail(message), message->head.tail);
-	text[message->head.tail] = '\0';
-	session->opening = false;
+	if (!sent_by_auth(session, IPC_OPEN_FAILED, message->ticket))
+		return; /* it ended meanwhile */
 	login_credit_back(session);
 	login_forget(session);
-	mail_fail(session,
-		  message->code < POP3_CODE_COUNT ? (enum pop3_code)message->code
-						  : POP3_CODE_SYS_TEMP,
-		  text);
+	mail_fail(session, (enum reason)message->reason);
+}
+
+/* An answer to a session that this keeper serves. */
+static void take_answer(struct session *session, enum ipc_type type, const void *message, int *fds)
+{
+	if (!ipc_answers(type, (enum ipc_type)session->asked_keeper) ||
+	    (type != IPC_COMMITTED && !body_fits(session, type, message))) {
+		peer_break(session->link->peer, "it answers what nobody asked");
+		return;
+	}
+	credit_back(session);
+	if (type == IPC_COMMITTED)
+		take_committed(session, message);
+	else
+		body_message(session, type, message, fds);
+	session_wake(session);
 }
 
 void mail_message(struct link *keeper, enum ipc_type type, const void *message, int *fds)
@@ -419,27 +427,11 @@ void mail_message(struct link *keeper, enum ipc_type type, const void *message, 
 	}
 	node = table_find(&front->sessions, ((const struct ipc_session *)message)->session);
 	session = node ? CONTAINER(node, struct session, node) : NULL;
-	if (type == IPC_OPENED) {
-		mail_opened(keeper, message, fds);
-		return;
-	}
-	if (session && type == IPC_OPEN_FAILED)
+	if (type == IPC_OPENED)
+		take_opened(keeper, session, message, fds);
+	else if (type == IPC_OPEN_FAILED)
 		take_open_failed(session, message);
-	if (!session || session->link != keeper || !session->mail || !session->credit_keeper)
-		return;
-	credit_back(session);
-	switch (type) {
-	case IPC_BODIES:
-	case IPC_BODY_LENT:
-	case IPC_BODY_FAILED:
-	case IPC_SLICE_READY:
-		body_message(session, type, message, fds);
-		break;
-	case IPC_COMMITTED:
-		take_committed(session, message);
-		break;
-	default:
-		break;
-	}
-	session_wake(session);
+	else if (session && session->link == keeper)
+		take_answer(session, type, message, fds);
+	/* else: it ended while the answer was on its way */
 }

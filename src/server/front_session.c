@@ -41,24 +41,23 @@ void session_start(struct front *front, int *fd, const struct accepted *from)
 		login_connect(session);
 }
 
-void session_greet(struct session *session, bool refused, pop3_span text)
+void session_greet(struct session *session, enum reason reason, pop3_span stamp)
 {
 	struct front *front = session->front;
 	const struct pop3_server_settings *settings =
 		session->loopback ? &front->open : &front->strict;
-	char why[IPC_TEXT_MAX + 1];
 
 	session->stage = STAGE_LOGIN;
-	if (refused) {
-		memcpy(why, text.data, text.size);
-		why[text.size] = '\0';
-		pop3_server_init_refused(&session->pop3, settings, POP3_CODE_SYS_TEMP, why);
+	if (reason != REASON_OK) {
+		const struct reason_row *row = reason_row(reason);
+
+		pop3_server_init_refused(&session->pop3, settings, row->code, row->words);
 	} else {
 		pop3_span host = {front->child->config->host_name,
 				  strlen(front->child->config->host_name)};
 
 		pop3_server_init(&session->pop3, settings, conn_tls(&session->conn) != NULL, host,
-				 text);
+				 stamp);
 	}
 	conn_wake(&session->conn);
 }

@@ -2,6 +2,7 @@
 #include "server/generation.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "server/certificates.h"
 #include "sys/process.h"
 #include "sys/sandbox.h"
@@ -225,20 +226,18 @@ static void send_config(struct slot *slot)
 				     .change_ids = g->owner->root,
 				     .generation = g->number};
 
-	ipc_send(&slot->chan, IPC_CONFIG, &message, NULL, 0, &g->config_fd, 1);
+	ipc_send_fds(&slot->chan, IPC_CONFIG, &message, &g->config_fd, 1);
 }
 
 static void send_directory(struct slot *slot, enum ipc_directory_kind kind, int fd,
 			   const char *path)
 {
 	struct ipc_directory message = {.kind = kind};
-	struct iovec tail = {.iov_len = 0};
-	const char *name = name_of(path);
+	const char *name = kind == DIRECTORY_MAIL ? "" : name_of(path);
+	pop3_span text = {name, strlen(name)};
 
-	memcpy(&tail.iov_base, &name, sizeof(name));
-	tail.iov_len = kind == DIRECTORY_MAIL ? 0 : strlen(name);
 	if (fd >= 0)
-		ipc_send(&slot->chan, IPC_DIRECTORY, &message, &tail, 1, &fd, 1);
+		ipc_send_all(&slot->chan, IPC_DIRECTORY, &message, &text, 1, &fd, 1);
 }
 
 static void send_listeners(struct slot *slot, bool lmtp)
@@ -254,7 +253,7 @@ static void send_listeners(struct slot *slot, bool lmtp)
 			continue;
 		fd = listeners_fd(g->owner->listeners, wanted, lmtp ? 0 : slot->index);
 		if (fd >= 0)
-			ipc_send(&slot->chan, IPC_LISTENER, &message, NULL, 0, &fd, 1);
+			ipc_send_fds(&slot->chan, IPC_LISTENER, &message, &fd, 1);
 	}
 }
 
@@ -263,7 +262,7 @@ static void send_ticket_keys(struct slot *slot)
 	struct ipc_ticket_keys message;
 
 	memcpy(message.keys, slot->generation->owner->ticket_keys, sizeof(message.keys));
-	ipc_send(&slot->chan, IPC_TICKET_KEYS, &message, NULL, 0, NULL, 0);
+	ipc_send(&slot->chan, IPC_TICKET_KEYS, &message);
 	explicit_bzero(&message, sizeof(message));
 }
 
@@ -274,8 +273,7 @@ static void send_role_things(struct slot *slot)
 
 	switch (slot->role) {
 	case ROLE_FRONT:
-		ipc_send(&slot->chan, IPC_CERTIFICATES, &certificates, NULL, 0, &g->certificates_fd,
-			 1);
+		ipc_send_fds(&slot->chan, IPC_CERTIFICATES, &certificates, &g->certificates_fd, 1);
 		send_ticket_keys(slot);
 		send_listeners(slot, false);
 		break;
@@ -312,7 +310,7 @@ static void send_peer(struct slot *to, const struct slot *peer, int fd)
 				   .uid = peer->uid,
 				   .group_size = peer->group_size};
 
-	ipc_send(&to->chan, IPC_PEER, &message, NULL, 0, &fd, 1);
+	ipc_send_fds(&to->chan, IPC_PEER, &message, &fd, 1);
 }
 
 static int wire(struct slot *a, struct slot *b, struct err *err)
@@ -363,7 +361,7 @@ static void refuse_owner(struct generation *g, uint32_t uid)
 
 	for (struct slot *slot = g->slots; slot; slot = slot->next)
 		if (slot->role == ROLE_AUTH && slot->has_chan)
-			ipc_send(&slot->chan, IPC_KEEPER_REFUSED, &refused, NULL, 0, NULL, 0);
+			ipc_send(&slot->chan, IPC_KEEPER_REFUSED, &refused);
 }
 
 /* Auth met mail of an owner that no keeper serves yet. It may be lying: all it gets is one more
@@ -405,14 +403,14 @@ static void peer_lost(const struct slot *from, uint64_t instance)
 			kill(slot->pid, SIGKILL);
 }
 
-static void child_failed(struct slot *slot, const struct ipc_simple *message)
+static void child_failed(struct slot *slot, const struct ipc_failed *message)
 {
 	char text[IPC_TEXT_MAX + 1];
 
-	memcpy(text, ipc_tail(message), message->head.tail);
-	text[message->head.tail] = '\0';
+	if (span_copy(ipc_text(message, 0), text, sizeof(text)) < 0)
+		snprintf(text, sizeof(text), "it did not say why");
 	log_error("%s %u cannot start: %s", ipc_role_name(slot->role), slot->index, text);
-	give_up(slot->generation, text, (int)message->value);
+	give_up(slot->generation, text, (int)message->code);
 }
 
 static void slot_packet(struct chan *chan, const void *data, size_t size, int *fds,
@@ -433,7 +431,7 @@ static void slot_packet(struct chan *chan, const void *data, size_t size, int *f
 	} else if (type == IPC_KEEPER_WANTED) {
 		want_keeper(slot, data);
 	} else if (type == IPC_PEER_LOST) {
-		peer_lost(slot, ((const struct ipc_simple *)data)->value);
+		peer_lost(slot, ((const struct ipc_peer_lost *)data)->instance);
 	}
 }
 
@@ -458,7 +456,7 @@ static int start_slot(struct slot *slot, struct err *err)
 	struct generation *g = slot->generation;
 	char title[64], child_argument[] = "--child";
 	char *argv[] = {title, child_argument, NULL};
-	struct ipc_simple message = {.value = 0};
+	struct ipc_empty message;
 	int pair[2];
 
 	if (chan_pair(pair, err) < 0)
@@ -481,7 +479,7 @@ static int start_slot(struct slot *slot, struct err *err)
 	for (struct slot *other = g->slots; other; other = other->next)
 		if (other != slot && other->has_chan && wire(slot, other, err) < 0)
 			goto failed;
-	if (ipc_send(&slot->chan, IPC_START, &message, NULL, 0, NULL, 0) == 0)
+	if (ipc_send(&slot->chan, IPC_START, &message) == 0)
 		return 0;
 	err_set(err, EX_OSERR, "it does not listen");
 failed:
@@ -618,7 +616,7 @@ static void check_ended(struct generation *g)
 
 void generation_drain(struct generation *g, uint64_t ms, bool stop)
 {
-	struct ipc_simple message = {.value = ms, .stop = stop};
+	struct ipc_drain message = {.ms = ms, .stop = stop};
 
 	if (!g->draining)
 		loop_timer_init(&g->deadline, g->owner->loop, deadline_over, g);
@@ -627,7 +625,7 @@ void generation_drain(struct generation *g, uint64_t ms, bool stop)
 	for (struct slot *slot = g->slots; slot; slot = slot->next) {
 		loop_timer_cancel(&slot->again);
 		if (slot->has_chan)
-			ipc_send(&slot->chan, IPC_DRAIN, &message, NULL, 0, NULL, 0);
+			ipc_send(&slot->chan, IPC_DRAIN, &message);
 	}
 	check_ended(g);
 }

@@ -71,13 +71,13 @@ void keeper_job_over(struct keeper *keeper)
 /* Memory for bodies; a front that gets none takes them from packets. */
 static struct arena *share_arena(struct peer *front)
 {
-	struct ipc_arena message = {0};
+	struct ipc_arena message;
 	int fd;
 	struct arena *arena = arena_create(&fd);
 
 	if (!arena)
 		return NULL;
-	ipc_send(&front->chan, IPC_ARENA, &message, NULL, 0, &fd, 1);
+	ipc_send_fds(&front->chan, IPC_ARENA, &message, &fd, 1);
 	close(fd);
 	return arena;
 }

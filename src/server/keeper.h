@@ -45,6 +45,8 @@ struct keeper_front {
 	struct table transactions; /* LMTP: key session */
 };
 
+extern const struct child_role keeper_role;
+
 /* keeper.c */
 struct home *keeper_home(struct keeper *keeper,
 			 pop3_span path); /* takes a reference; NULL: no memory */

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #define SMALL_MAX 32768
-#define COUNT_MAX 64
-#define WINDOW (4u << 20) /* octets read ahead at most */
+#define COUNT_MAX IPC_BODIES_MAX
+#define WINDOW IPC_WINDOW_MAX /* octets read ahead at most */
 
 struct body_job {
 	struct job job;
@@ -129,18 +129,16 @@ static void fetch_run(struct job *base)
 
 static void send_failed(struct peer *front, const struct body_job *job)
 {
-	struct ipc_body_failed message = {
-		.session = job->session->node.key,
-		.number = job->number,
-		.code = job->status == MAILDROP_PERM ? POP3_CODE_SYS_PERM : POP3_CODE_SYS_TEMP};
-	const char *text = job->status == MAILDROP_GONE
-				   ? "this message is gone or changed, log in again"
-				   : "this message cannot be read";
-	struct iovec tail = {.iov_len = strlen(text)};
+	struct ipc_body_failed message = {.session = job->session->node.key,
+					  .number = job->number,
+					  .reason = REASON_MESSAGE_TEMP};
 
-	memcpy(&tail.iov_base, &text, sizeof(text));
+	if (job->status == MAILDROP_GONE)
+		message.reason = REASON_MESSAGE_GONE;
+	else if (job->status == MAILDROP_PERM)
+		message.reason = REASON_MESSAGE_PERM;
 	log_warning("%s: message %u: %s", job->session->home->path, job->number, job->err.text);
-	peer_send(front, IPC_BODY_FAILED, &message, &tail, 1, NULL, 0);
+	peer_send(front, IPC_BODY_FAILED, &message);
 }
 
 static void send_bodies(struct peer *front, struct body_job *job)
@@ -148,10 +146,10 @@ static void send_bodies(struct peer *front, struct body_job *job)
 	struct ipc_bodies message = {.session = job->session->node.key,
 				     .count = job->ready,
 				     .in_slot = job->octets != job->data};
-	struct iovec tail[2] = {{job->bodies, job->ready * sizeof(job->bodies[0])},
-				{job->data, job->used}};
+	pop3_span parts[] = {{(const char *)job->bodies, job->ready * sizeof(job->bodies[0])},
+			     {job->data, job->used}};
 
-	peer_send(front, IPC_BODIES, &message, tail, message.in_slot ? 1 : 2, NULL, 0);
+	peer_send_parts(front, IPC_BODIES, &message, parts, message.in_slot ? 1 : 2);
 }
 
 static void send_lent(struct peer *front, struct body_job *job)
@@ -164,7 +162,7 @@ static void send_lent(struct peer *front, struct body_job *job)
 					.number = job->number,
 					.wire_form = job->lent.wire_form};
 
-	peer_send(front, IPC_BODY_LENT, &message, NULL, 0, &job->lent.fd, 1);
+	peer_send_fds(front, IPC_BODY_LENT, &message, &job->lent.fd, 1);
 }
 
 static void send_slice(struct peer *front, struct body_job *job)
@@ -174,7 +172,7 @@ static void send_slice(struct peer *front, struct body_job *job)
 				    .size = job->slice_size,
 				    .number = job->number};
 
-	peer_send(front, IPC_SLICE_READY, &message, NULL, 0, NULL, 0);
+	peer_send(front, IPC_SLICE_READY, &message);
 }
 
 static void body_done(struct job *base)
@@ -259,7 +257,7 @@ void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *messag
 	struct body_job *job;
 
 	maildrop_snapshot(session->maildrop, &snapshot);
-	if (message->number == 0 || message->number > snapshot.count || message->count == 0) {
+	if (message->number > snapshot.count) {
 		peer_break(front, "it asks for a message that is not there");
 		return;
 	}
@@ -299,8 +297,7 @@ void keeper_slice(struct keeper_session *session, const struct ipc_slice *messag
 	struct body_job *job;
 
 	maildrop_snapshot(session->maildrop, &snapshot);
-	if (message->number == 0 || message->number > snapshot.count || message->size == 0 ||
-	    message->offset > INT64_MAX / 2) {
+	if (message->number > snapshot.count) {
 		peer_break(front, "it asks for a slice that is not there");
 		return;
 	}

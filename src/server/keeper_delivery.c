@@ -23,7 +23,7 @@
 struct recipient {
 	struct recipient *next;
 	struct home *home;
-	uint32_t index, parts, transaction;
+	uint32_t index, transaction;
 	struct maildrop_quota quota;
 	char address[]; /* for Delivered-To */
 };
@@ -75,22 +75,16 @@ static void release_letter(struct letter *letter)
 
 /* -- answers -- */
 
-struct outcome {
-	uint16_t code, enhanced[3];
-	const char *text;
-};
-
-static struct outcome outcome_of(const struct keeper *keeper, enum maildrop_status status)
+static enum reason reason_of(const struct keeper *keeper, enum maildrop_status status)
 {
 	switch (status) {
 	case MAILDROP_OK:
-		return (struct outcome){250, {2, 1, 5}, "delivered"};
+		return REASON_OK;
 	case MAILDROP_OVER_QUOTA:
-		if (keeper->child->config->quota_permanent)
-			return (struct outcome){552, {5, 2, 2}, "the mailbox is full"};
-		return (struct outcome){452, {4, 2, 2}, "the mailbox is full, try again later"};
+		return keeper->child->config->quota_permanent ? REASON_OVER_QUOTA_PERM
+							      : REASON_OVER_QUOTA;
 	case MAILDROP_FULL:
-		return (struct outcome){452, {4, 3, 1}, "no space on the disk, try again later"};
+		return REASON_DISK_FULL;
 	case MAILDROP_IN_USE:
 	case MAILDROP_TEMP:
 	case MAILDROP_PERM:
@@ -98,24 +92,19 @@ static struct outcome outcome_of(const struct keeper *keeper, enum maildrop_stat
 	case MAILDROP_WAIT:
 		break;
 	}
-	return (struct outcome){
-		451, {4, 3, 0}, "the mailbox cannot be written now, try again later"};
+	return REASON_MAILDROP_TEMP;
 }
 
-static void answer(const struct delivery_job *job, enum ipc_type type, struct outcome outcome)
+static void answer(const struct delivery_job *job, enum ipc_type type, enum reason reason)
 {
 	struct peer *front = child_peer(job->keeper->child, ROLE_LMTP, job->front);
 	struct ipc_recipient_answer message = {.session = job->session,
 					       .transaction = job->transaction,
 					       .index = job->recipient->index,
-					       .parts = job->recipient->parts,
-					       .code = outcome.code};
-	struct iovec tail = {.iov_len = strlen(outcome.text)};
+					       .reason = reason};
 
-	memcpy(message.enhanced, outcome.enhanced, sizeof(message.enhanced));
-	memcpy(&tail.iov_base, &outcome.text, sizeof(outcome.text));
 	if (front)
-		peer_send(front, type, &message, &tail, type != IPC_RCPT_READY, NULL, 0);
+		peer_send(front, type, &message);
 }
 
 /* -- recipients -- */
@@ -160,7 +149,7 @@ static void quota_done(struct job *base)
 	if (front)
 		transaction = transaction_of(front, job->session, job->status == MAILDROP_OK);
 	if (job->status == MAILDROP_OK && transaction && transaction->count < RECIPIENTS_MAX) {
-		answer(job, IPC_RCPT_READY, outcome_of(keeper, MAILDROP_OK));
+		answer(job, IPC_RCPT_READY, REASON_OK);
 		job->recipient->next = transaction->recipients;
 		transaction->recipients = job->recipient;
 		transaction->count++;
@@ -168,8 +157,7 @@ static void quota_done(struct job *base)
 		if (job->status != MAILDROP_OK && job->status != MAILDROP_OVER_QUOTA)
 			log_error("%s: %s", job->recipient->home->path, job->err.text);
 		answer(job, IPC_RCPT_REFUSED,
-		       outcome_of(keeper,
-				  job->status == MAILDROP_OK ? MAILDROP_TEMP : job->status));
+		       reason_of(keeper, job->status == MAILDROP_OK ? MAILDROP_TEMP : job->status));
 		free_recipient(keeper, job->recipient);
 	}
 	free(job);
@@ -194,28 +182,20 @@ static struct delivery_job *new_job(struct keeper *keeper, uint64_t front, uint6
 void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *message)
 {
 	struct keeper *keeper = auth->child->state;
-	const char *tail = ipc_tail(message);
+	pop3_span address = ipc_text(message, 2);
 	struct recipient *recipient;
 	struct delivery_job *job;
 
-	if ((uint64_t)message->user_size + message->home_size + message->address_size !=
-	    message->head.tail) {
-		peer_break(auth, "texts whose sizes do not add up");
-		return;
-	}
 	if (!child_peer(auth->child, ROLE_LMTP, message->front))
 		return;
-	recipient = calloc(1, sizeof(*recipient) + message->address_size + 1);
+	recipient = calloc(1, sizeof(*recipient) + address.size + 1);
 	if (recipient)
-		recipient->home = keeper_home(
-			keeper, (pop3_span){tail + message->user_size, message->home_size});
+		recipient->home = keeper_home(keeper, ipc_text(message, 1));
 	if (!recipient || !recipient->home)
 		abort();
-	memcpy(recipient->address, tail + message->user_size + message->home_size,
-	       message->address_size);
+	memcpy(recipient->address, address.data, address.size);
 	recipient->index = message->index;
 	recipient->transaction = message->transaction;
-	recipient->parts = message->parts;
 	recipient->quota = (struct maildrop_quota){message->quota_messages, message->quota_octets};
 	job = new_job(keeper, message->front, message->session, recipient);
 	job->job.run = quota_run;
@@ -256,7 +236,7 @@ static void deliver_done(struct job *base)
 	else
 		log_info("%s: delivered, %llu octets", job->recipient->home->path,
 			 (unsigned long long)job->letter->size);
-	answer(job, IPC_DELIVERED, outcome_of(keeper, job->status));
+	answer(job, IPC_DELIVERED, reason_of(keeper, job->status));
 	release_letter(job->letter);
 	free_recipient(keeper, job->recipient);
 	free(job);
@@ -278,14 +258,12 @@ static struct letter *new_letter(const struct ipc_deliver *message, int *fd)
 	size_t numbers = message->count * sizeof(uint32_t);
 	struct letter *letter;
 
-	if (message->count == 0 || message->count > IPC_RECIPIENTS_MAX ||
-	    message->headers_size > IPC_HEADERS_MAX ||
-	    message->head.tail != numbers + message->headers_size || !sealed(*fd, message->size))
+	if (!sealed(*fd, message->size))
 		return NULL;
 	letter = calloc(1, sizeof(*letter));
 	if (!letter)
 		return NULL;
-	memcpy(letter->headers, ipc_tail(message) + numbers, message->headers_size);
+	memcpy(letter->headers, ipc_tail(message) + numbers, message->head.tail - numbers);
 	letter->size = message->size;
 	letter->references = 1;
 	letter->fd = *fd;

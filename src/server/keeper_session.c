@@ -46,20 +46,32 @@ static struct table *table_of(const struct keeper_session *session)
 	return front ? &((struct keeper_front *)front->data)->sessions : NULL;
 }
 
-static void answer(struct keeper_session *session, enum ipc_type type, enum maildrop_status status,
-		   const char *text)
+static enum reason reason_of(enum maildrop_status status)
 {
-	static const enum pop3_code codes[] = {
-		POP3_CODE_NONE,     POP3_CODE_IN_USE,   POP3_CODE_SYS_TEMP, POP3_CODE_SYS_PERM,
-		POP3_CODE_SYS_TEMP, POP3_CODE_SYS_TEMP, POP3_CODE_SYS_TEMP, POP3_CODE_SYS_TEMP,
-	};
-	struct ipc_answer message = {.session = session->node.key, .code = codes[-(int)status]};
-	struct iovec tail = {.iov_len = strnlen(text, IPC_TEXT_MAX)};
-	struct peer *front = keeper_session_front(session);
+	switch (status) {
+	case MAILDROP_OK:
+		return REASON_OK;
+	case MAILDROP_IN_USE:
+		return REASON_IN_USE;
+	case MAILDROP_PERM:
+		return REASON_MAILDROP_PERM;
+	case MAILDROP_TEMP:
+	case MAILDROP_FULL:
+	case MAILDROP_GONE:
+	case MAILDROP_OVER_QUOTA:
+	case MAILDROP_WAIT:
+		break;
+	}
+	return REASON_MAILDROP_TEMP;
+}
 
-	memcpy(&tail.iov_base, &text, sizeof(text));
+static void send_open_failed(struct peer *front, uint64_t session, uint64_t ticket,
+			     enum reason reason)
+{
+	struct ipc_open_failed message = {.session = session, .ticket = ticket, .reason = reason};
+
 	if (front)
-		peer_send(front, type, &message, &tail, 1, NULL, 0);
+		peer_send(front, IPC_OPEN_FAILED, &message);
 }
 
 bool keeper_session_credit(struct keeper_session *session)
@@ -217,7 +229,7 @@ static void opened(struct keeper_session *session)
 {
 	struct peer *front = keeper_session_front(session);
 	struct maildrop_snapshot snapshot;
-	struct ipc_opened message = {.session = session->node.key};
+	struct ipc_opened message = {.session = session->node.key, .ticket = session->ticket};
 	int fds[2];
 
 	maildrop_snapshot(session->maildrop, &snapshot);
@@ -228,16 +240,15 @@ static void opened(struct keeper_session *session)
 	fds[1] = snapshot.delta_fd;
 	session->open = true;
 	if (front)
-		peer_send(front, IPC_OPENED, &message, NULL, 0, fds, 2);
+		peer_send_fds(front, IPC_OPENED, &message, fds, 2);
 }
 
 static void not_opened(struct keeper_session *session, enum maildrop_status status)
 {
 	if (status == MAILDROP_IN_USE && park(session))
 		return;
-	answer(session, IPC_OPEN_FAILED, status,
-	       status == MAILDROP_IN_USE ? "another session has this maildrop open"
-					 : "the maildrop cannot be opened");
+	send_open_failed(keeper_session_front(session), session->node.key, session->ticket,
+			 reason_of(status));
 	close_session(session);
 }
 
@@ -263,11 +274,15 @@ static void open_done(struct session_job *job)
 static void commit_done(struct session_job *job)
 {
 	struct keeper_session *session = job->session;
+	struct peer *front = keeper_session_front(session);
+	struct ipc_committed message = {.session = session->node.key,
+					.reason = job->status == MAILDROP_OK ? REASON_OK
+									     : REASON_NOT_DELETED};
 
 	if (job->status != MAILDROP_OK)
 		log_error("%s: deletions failed: %s", session->home->path, job->err.text);
-	answer(session, IPC_COMMITTED, job->status,
-	       job->status == MAILDROP_OK ? "" : "some messages were not deleted");
+	if (front)
+		peer_send(front, IPC_COMMITTED, &message);
 	keeper_session_credit_back(session);
 	close_session(session);
 }
@@ -328,37 +343,23 @@ static void open_maildrop(struct keeper_session *session)
 
 /* -- messages -- */
 
-/* Its CLOSE is on its way, and auth (a new one, which knows nothing of it) was faster. */
-static void still_open(struct peer *front, uint64_t number)
-{
-	struct ipc_answer message = {.session = number, .code = POP3_CODE_IN_USE};
-	char text[] = "another session has this maildrop open";
-	struct iovec tail = {text, strlen(text)};
-
-	ipc_send(&front->chan, IPC_OPEN_FAILED, &message, &tail, 1, NULL, 0);
-}
-
 void keeper_open(struct peer *auth, const struct ipc_open *message)
 {
 	struct keeper *keeper = auth->child->state;
 	struct peer *front = child_peer(auth->child, ROLE_FRONT, message->front);
-	const char *tail = ipc_tail(message);
 	struct keeper_session *session;
 
-	if ((uint64_t)message->user_size + message->home_size != message->head.tail) {
-		peer_break(auth, "texts whose sizes do not add up");
-		return;
-	}
 	if (!front)
 		return; /* it died meanwhile: its sessions are over */
 	if (table_find(&((struct keeper_front *)front->data)->sessions, message->session)) {
-		still_open(front, message->session);
+		/* the front's CLOSE is still queued; auth, restarted, does not know that session
+		 * and sent OPEN first */
+		send_open_failed(front, message->session, message->ticket, REASON_IN_USE);
 		return;
 	}
 	session = calloc(1, sizeof(*session));
 	if (session)
-		session->home = keeper_home(
-			keeper, (pop3_span){tail + message->user_size, message->home_size});
+		session->home = keeper_home(keeper, ipc_text(message, 1));
 	if (!session || !session->home) {
 		free(session);
 		peer_break(front, "out of memory");
@@ -366,6 +367,7 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 	}
 	session->keeper = keeper;
 	session->front = message->front;
+	session->ticket = message->ticket;
 	table_add(&((struct keeper_front *)front->data)->sessions, &session->node,
 		  message->session);
 	open_maildrop(session);
@@ -377,7 +379,7 @@ static void take_deletions(struct keeper_session *session, const struct ipc_dele
 	struct maildrop_snapshot snapshot;
 
 	maildrop_snapshot(session->maildrop, &snapshot);
-	if (message->head.tail != message->count * sizeof(uint32_t) || need > snapshot.count)
+	if (need > snapshot.count)
 		goto bad;
 	if (need > session->deletion_room) {
 		room = realloc(session->deletions, need * sizeof(*room));

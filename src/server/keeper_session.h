@@ -15,7 +15,8 @@ struct keeper_session {
 	struct parked *parked; /* waits for the lock */
 	uint32_t *deletions;   /* what QUIT will delete, ascending */
 	uint32_t deletion_count, deletion_room;
-	uint64_t front; /* instance; 0: it is gone */
+	uint64_t front;  /* instance; 0: it is gone */
+	uint64_t ticket; /* of OPEN: given back to the front */
 	unsigned jobs;
 	unsigned credits; /* requests of the front that are not answered */
 	bool index_wrong;

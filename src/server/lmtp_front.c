@@ -65,7 +65,7 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 	 * saw it go is known to nobody */
 	if (type == IPC_KEEPER_GONE)
 		table_each(&front->sessions, unanswered, NULL);
-	else if (type != IPC_CONNECTED) /* sent to POP3 fronts only in practice */
+	else
 		letter_message(front, peer, type, message);
 }
 

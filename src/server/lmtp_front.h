@@ -31,15 +31,27 @@ struct lmtp_front {
 	char scratch[CONN_SCRATCH];
 };
 
-/* A recipient: one address, one or more maildrops (parts), each at a keeper that says when it is
- * ready and what came of it. */
+/* A maildrop that a recipient leads to. auth names its keeper (RESOLVED), which then answers RCPT
+ * and DELIVER once each. */
+enum lmtp_part_state { PART_ASKED, PART_READY, PART_DONE };
+struct lmtp_part {
+	uint8_t slot; /* of the keeper */
+	uint8_t state;
+};
+
+/* A recipient: one address, one or more parts. */
 struct lmtp_recipient {
-	uint64_t keepers; /* slots of those that have a part */
-	uint32_t serial;  /* of the session: its name towards auth and keepers */
-	uint32_t parts, ready, done;
-	uint16_t code, enhanced[3]; /* the worst so far */
+	uint32_t serial;       /* of the session: its name towards auth and keepers */
+	uint32_t first, parts; /* in the session's parts */
+	uint32_t ready, done;
+	enum reason reason; /* the worst so far */
 	bool answered;
-	char text[96];
+};
+
+/* An answer of a keeper that came before auth's RESOLVED: channels are not in step. */
+struct lmtp_early {
+	uint8_t slot;
+	uint32_t reason;
 };
 
 struct lmtp_session {
@@ -50,16 +62,22 @@ struct lmtp_session {
 	struct loop_deadline deadline;
 	struct lmtp_recipient *recipients; /* accepted, then the one that is being asked about */
 	struct lmtp_outcome *outcomes;
+	struct lmtp_part *parts;  /* of all recipients */
+	struct lmtp_early *early; /* for the RCPT that is under way */
 	uint32_t count, room, serials, transaction;
+	uint32_t part_count, early_count;
 	uint64_t keepers; /* that have something of this transaction */
 	uint64_t size;    /* octets in the memory file */
 	int letter_fd;    /* -1: none */
 	bool asking;      /* a RCPT is under way */
+	bool resolved;    /* … and auth has named its keepers */
 	bool delivering;
 	char sender[LMTP_ADDRESS_MAX + 1];
 	bool utf8;
 	char peer_address[64]; /* "": a Unix socket */
 };
+
+extern const struct child_role lmtp_role;
 
 /* lmtp_session.c */
 void lmtp_session_start(struct lmtp_front *front, int *fd, const char *peer_address);

@@ -18,12 +18,11 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char no_space[] = "too many messages are on their way, try again later";
-static const char no_store[] = "the mail store is not available, try again later";
-
-static void enhanced_text(const uint16_t enhanced[3], char buf[12])
+static void reply(struct lmtp_session *session, enum reason reason)
 {
-	snprintf(buf, 12, "%u.%u.%u", enhanced[0] % 10u, enhanced[1] % 1000u, enhanced[2] % 1000u);
+	const struct reason_row *row = reason_row(reason);
+
+	lmtp_server_reply(&session->lmtp, row->reply, row->enhanced, row->words);
 }
 
 /* -- the beginning and the end of a transaction -- */
@@ -59,14 +58,17 @@ void letter_forget(struct lmtp_session *session)
 
 	for (unsigned slot = 0; slot < LMTP_KEEPERS_MAX; slot++)
 		if (session->keepers >> slot & 1 && session->front->keepers[slot])
-			ipc_send(&session->front->keepers[slot]->chan, IPC_FORGET, &message, NULL,
-				 0, NULL, 0);
+			ipc_send(&session->front->keepers[slot]->chan, IPC_FORGET, &message);
 	drop_file(session);
 	free(lmtp_server_take_back(&session->lmtp));
 	free(session->recipients);
+	free(session->parts);
+	free(session->early);
 	session->recipients = NULL;
+	session->parts = NULL;
+	session->early = NULL;
 	session->keepers = 0;
-	session->count = session->room = 0;
+	session->count = session->room = session->part_count = session->early_count = 0;
 	session->asking = session->delivering = false;
 }
 
@@ -91,61 +93,148 @@ void letter_recipient(struct lmtp_session *session, const struct lmtp_event *eve
 {
 	struct lmtp_recipient *recipient = room_for_one(session);
 	struct ipc_recipient message = {.session = session->node.key,
-					.transaction = session->transaction};
-	struct iovec tail = {.iov_len = event->address.size};
+					.transaction = session->transaction,
+					.index = ++session->serials};
 
-	if (!recipient || !session->front->auth) {
-		lmtp_server_reply(&session->lmtp, 451, "4.3.0", no_store);
+	if (!recipient || !session->front->auth ||
+	    ipc_send_texts(&session->front->auth->chan, IPC_RCPT, &message, &event->address, 1) <
+		    0) {
+		reply(session, REASON_STORE_DOWN);
 		return;
 	}
 	memset(recipient, 0, sizeof(*recipient));
-	recipient->serial = message.index = ++session->serials;
-	memcpy(&tail.iov_base, &event->address.data, sizeof(event->address.data));
-	if (ipc_send(&session->front->auth->chan, IPC_RCPT, &message, &tail, 1, NULL, 0) < 0) {
-		lmtp_server_reply(&session->lmtp, 451, "4.3.0", no_store);
-		return;
-	}
+	recipient->serial = message.index;
 	session->asking = true;
+	session->resolved = false;
+	session->early_count = 0;
 }
 
-static void refuse_recipient(struct lmtp_session *session, uint16_t code, const char *enhanced,
-			     const char *text)
+static void refuse_recipient(struct lmtp_session *session, enum reason reason)
 {
 	session->asking = false;
-	lmtp_server_reply(&session->lmtp, code, enhanced, text);
+	reply(session, reason);
 	conn_wake(&session->conn);
 }
 
-static void recipient_ready(struct lmtp_session *session, unsigned slot,
-			    const struct ipc_recipient_answer *message)
+/* The part of a recipient that a keeper owes an answer for. NULL: none. */
+static struct lmtp_part *find_part(struct lmtp_session *session,
+				   const struct lmtp_recipient *recipient, unsigned slot,
+				   enum lmtp_part_state state)
+{
+	for (uint32_t i = 0; i < recipient->parts; i++) {
+		struct lmtp_part *part = &session->parts[recipient->first + i];
+
+		if (part->slot == slot && part->state == state)
+			return part;
+	}
+	return NULL;
+}
+
+/* What a keeper answers to the RCPT under way. False: nobody asked that keeper. */
+static bool take_answer(struct lmtp_session *session, unsigned slot, enum reason reason)
 {
 	struct lmtp_recipient *recipient = &session->recipients[session->count];
+	struct lmtp_part *part = find_part(session, recipient, slot, PART_ASKED);
 
-	session->keepers |= 1ull << slot; /* if only to be told to forget it */
-	if (!session->asking || recipient->serial != message->index)
-		return;
-	recipient->parts = message->parts;
-	recipient->keepers |= 1ull << slot;
+	if (!part)
+		return false;
+	part->state = PART_READY;
+	if (reason != REASON_OK) {
+		refuse_recipient(session, reason);
+		return true;
+	}
 	if (++recipient->ready < recipient->parts)
-		return;
+		return true;
 	session->asking = false;
 	session->count++;
 	lmtp_server_reply(&session->lmtp, 250, "2.1.5", "recipient ok");
 	conn_wake(&session->conn);
+	return true;
 }
 
-static void recipient_refused(struct lmtp_session *session,
-			      const struct ipc_recipient_answer *message)
+/* Kept until auth has named the keepers. */
+static bool keep_early(struct lmtp_session *session, unsigned slot, enum reason reason)
 {
-	char text[IPC_TEXT_MAX + 1], enhanced[12];
+	if (!session->early)
+		session->early = malloc(IPC_PARTS_MAX * sizeof(*session->early));
+	if (!session->early) {
+		refuse_recipient(session, REASON_MEMORY);
+		return true;
+	}
+	if (session->early_count == IPC_PARTS_MAX)
+		return false;
+	session->early[session->early_count++] = (struct lmtp_early){(uint8_t)slot, reason};
+	return true;
+}
 
-	if (!session->asking || session->recipients[session->count].serial != message->index)
+static void keeper_answers(struct lmtp_session *session, struct peer *keeper, unsigned slot,
+			   const struct ipc_recipient_answer *message)
+{
+	enum reason reason = (enum reason)message->reason;
+
+	session->keepers |= 1ull << slot; /* FORGET goes there, too */
+	if (message->index > session->serials) {
+		peer_break(keeper, "it answers for a recipient that nobody asked about");
 		return;
-	memcpy(text, ipc_tail(message), message->head.tail);
-	text[message->head.tail] = '\0';
-	enhanced_text(message->enhanced, enhanced);
-	refuse_recipient(session, message->code >= 400 && message->code < 600 ? message->code : 451,
-			 enhanced, text);
+	}
+	if (!session->asking || session->recipients[session->count].serial != message->index)
+		return; /* that one was refused meanwhile */
+	if (session->resolved ? !take_answer(session, slot, reason)
+			      : !keep_early(session, slot, reason))
+		peer_break(keeper, "it answers for a recipient that is another keeper's");
+}
+
+static int add_parts(struct lmtp_session *session, const struct ipc_resolved *message)
+{
+	struct lmtp_recipient *recipient = &session->recipients[session->count];
+	struct lmtp_part *parts =
+		realloc(session->parts, (session->part_count + message->parts) * sizeof(*parts));
+
+	if (!parts)
+		return -1;
+	session->parts = parts;
+	recipient->first = session->part_count;
+	for (uint32_t i = 0; i < message->parts; i++) {
+		uint64_t instance;
+		unsigned slot = 0;
+
+		memcpy(&instance, ipc_tail(message) + i * sizeof(instance), sizeof(instance));
+		while (slot < LMTP_KEEPERS_MAX &&
+		       (!session->front->keepers[slot] ||
+			session->front->keepers[slot]->instance != instance))
+			slot++;
+		if (slot == LMTP_KEEPERS_MAX)
+			return -1; /* it is gone, or not known yet */
+		parts[session->part_count++] = (struct lmtp_part){(uint8_t)slot, PART_ASKED};
+		session->keepers |= 1ull << slot;
+	}
+	recipient->parts = message->parts;
+	return 0;
+}
+
+static void take_resolved(struct lmtp_session *session, const struct ipc_resolved *message)
+{
+	if (!session->asking || session->resolved ||
+	    session->recipients[session->count].serial != message->index)
+		return; /* that one was refused meanwhile */
+	session->resolved = true;
+	if (add_parts(session, message) < 0) {
+		refuse_recipient(session, REASON_STORE_DOWN);
+		return;
+	}
+	for (uint32_t i = 0; i < session->early_count && session->asking; i++) {
+		const struct lmtp_early *early = &session->early[i];
+		struct peer *keeper = session->front->keepers[early->slot];
+
+		if (!take_answer(session, early->slot, (enum reason)early->reason) && keeper)
+			peer_break(keeper, "it answers for a recipient that is another keeper's");
+	}
+}
+
+static void auth_refuses(struct lmtp_session *session, const struct ipc_recipient_answer *message)
+{
+	if (session->asking && session->recipients[session->count].serial == message->index)
+		refuse_recipient(session, (enum reason)message->reason);
 }
 
 /* -- the message -- */
@@ -157,7 +246,7 @@ void letter_data(struct lmtp_session *session)
 	session->letter_fd = memfd_create("letter", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (session->letter_fd < 0 || front->spooled >= front->spool_max) {
 		drop_file(session);
-		lmtp_server_reply(&session->lmtp, 452, "4.3.1", no_space);
+		reply(session, REASON_SPOOL_FULL);
 		return;
 	}
 	lmtp_server_reply_data_go(&session->lmtp);
@@ -186,7 +275,9 @@ failed:
 	log_warning("a message was refused: %llu octets are on their way",
 		    (unsigned long long)front->spooled);
 	drop_file(session);
-	lmtp_server_fail_content(&session->lmtp, 452, "4.3.1", no_space);
+	lmtp_server_fail_content(&session->lmtp, reason_row(REASON_SPOOL_FULL)->reply,
+				 reason_row(REASON_SPOOL_FULL)->enhanced,
+				 reason_row(REASON_SPOOL_FULL)->words);
 }
 
 static size_t render_headers(const struct lmtp_session *session, char *headers)
@@ -210,13 +301,12 @@ static void send_to(struct lmtp_session *session, unsigned slot, const uint32_t 
 	struct ipc_deliver message = {.session = session->node.key,
 				      .size = session->size,
 				      .transaction = session->transaction,
-				      .count = session->count,
-				      .headers_size = (uint32_t)size};
-	struct iovec tail[2] = {{.iov_len = session->count * sizeof(*serials)}, {headers, size}};
+				      .count = session->count};
+	pop3_span parts[] = {{(const char *)serials, session->count * sizeof(*serials)},
+			     {headers, size}};
 
-	memcpy(&tail[0].iov_base, &serials, sizeof(serials));
-	if (!keeper ||
-	    ipc_send(&keeper->chan, IPC_DELIVER, &message, tail, 2, &session->letter_fd, 1) < 0)
+	if (!keeper || ipc_send_all(&keeper->chan, IPC_DELIVER, &message, parts, 2,
+				    &session->letter_fd, 1) < 0)
 		letter_keeper_gone(session, slot);
 }
 
@@ -225,13 +315,15 @@ void letter_send(struct lmtp_session *session)
 	char headers[IPC_HEADERS_MAX];
 	uint32_t serials[IPC_RECIPIENTS_MAX];
 	size_t size = render_headers(session, headers);
+	const struct reason_row *store_down = reason_row(REASON_STORE_DOWN);
 	struct lmtp_outcome *outcomes = calloc(session->count, sizeof(*outcomes));
 
 	if (!outcomes || session->letter_fd < 0 || session->count > IPC_RECIPIENTS_MAX ||
 	    fcntl(session->letter_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) <
 		    0) {
 		free(outcomes);
-		lmtp_server_reply_all(&session->lmtp, 451, "4.3.0", no_store);
+		lmtp_server_reply_all(&session->lmtp, store_down->reply, store_down->enhanced,
+				      store_down->words);
 		return;
 	}
 	lmtp_server_lend(&session->lmtp, outcomes);
@@ -246,52 +338,65 @@ void letter_send(struct lmtp_session *session)
 
 /* -- outcomes -- */
 
-static bool worse(uint16_t a, uint16_t b)
+/* 4yz, so that it is tried again, goes before 5yz, that before 250. */
+static bool worse(enum reason a, enum reason b)
 {
-	return a / 100 > 2 &&
-	       (b / 100 <= 2 || a / 100 < b / 100); /* 4yz, so that it is tried again, then 5yz */
+	unsigned x = reason_row(a)->reply / 100, y = reason_row(b)->reply / 100;
+
+	return x > 2 && (y <= 2 || x < y);
 }
 
-static void part_done(struct lmtp_session *session, uint32_t index, uint16_t code,
-		      const uint16_t enhanced[3], const char *text)
+static void part_done(struct lmtp_session *session, uint32_t index, enum reason reason)
 {
 	struct lmtp_recipient *recipient = &session->recipients[index];
-	char words[12];
+	const struct reason_row *row;
 
 	if (recipient->answered)
 		return;
-	if (!recipient->code || worse(code, recipient->code)) {
-		recipient->code = code;
-		memcpy(recipient->enhanced, enhanced, sizeof(recipient->enhanced));
-		snprintf(recipient->text, sizeof(recipient->text), "%s", text);
-	}
+	if (worse(reason, recipient->reason))
+		recipient->reason = reason;
 	if (++recipient->done < recipient->parts)
 		return;
 	recipient->answered = true;
-	enhanced_text(recipient->enhanced, words);
-	lmtp_server_reply_recipient(&session->lmtp, index, recipient->code, words, recipient->text);
+	row = reason_row(recipient->reason);
+	lmtp_server_reply_recipient(&session->lmtp, index, row->reply, row->enhanced, row->words);
 	conn_wake(&session->conn);
 }
 
-static void delivered(struct lmtp_session *session, const struct ipc_recipient_answer *message)
+static void delivered(struct lmtp_session *session, struct peer *keeper, unsigned slot,
+		      const struct ipc_recipient_answer *message)
 {
-	char text[IPC_TEXT_MAX + 1];
+	for (uint32_t i = 0; i < session->count; i++) {
+		struct lmtp_part *part;
 
-	memcpy(text, ipc_tail(message), message->head.tail);
-	text[message->head.tail] = '\0';
-	for (uint32_t i = 0; i < session->count; i++)
-		if (session->recipients[i].serial == message->index)
-			part_done(session, i, message->code, message->enhanced, text);
+		if (session->recipients[i].serial != message->index)
+			continue;
+		part = find_part(session, &session->recipients[i], slot, PART_READY);
+		if (!part)
+			break;
+		part->state = PART_DONE;
+		part_done(session, i, (enum reason)message->reason);
+		return;
+	}
+	peer_break(keeper, "it answers a delivery that it was not asked for");
 }
 
 static void fail_rest(struct lmtp_session *session, uint32_t index)
 {
-	static const uint16_t enhanced[3] = {4, 3, 0};
 	struct lmtp_recipient *recipient = &session->recipients[index];
 
-	/* what its other parts say no longer matters: it will be tried again */
+	/* what its other parts answer no longer matters: it will be tried again */
 	recipient->done = recipient->parts ? recipient->parts - 1 : 0;
-	part_done(session, index, 451, enhanced, no_store);
+	part_done(session, index, REASON_STORE_DOWN);
+}
+
+static bool has_part(const struct lmtp_session *session, const struct lmtp_recipient *recipient,
+		     unsigned slot)
+{
+	for (uint32_t i = 0; i < recipient->parts; i++)
+		if (session->parts[recipient->first + i].slot == slot)
+			return true;
+	return false;
 }
 
 void letter_keeper_gone(struct lmtp_session *session, unsigned slot)
@@ -299,12 +404,12 @@ void letter_keeper_gone(struct lmtp_session *session, unsigned slot)
 	/* which keeper a recipient was passed to is known to auth alone until it answers: it may be
 	 * this one, and then nobody answers */
 	if (session->asking)
-		refuse_recipient(session, 451, "4.3.0", no_store);
+		refuse_recipient(session, REASON_STORE_DOWN);
 	if (!(session->keepers >> slot & 1))
 		return;
 	session->keepers &= ~(1ull << slot);
 	for (uint32_t i = 0; i < session->count && session->delivering; i++)
-		if (session->recipients[i].keepers >> slot & 1)
+		if (has_part(session, &session->recipients[i], slot))
 			fail_rest(session, i);
 	if (session->delivering || !session->count)
 		return;
@@ -317,7 +422,7 @@ void letter_keeper_gone(struct lmtp_session *session, unsigned slot)
 void letter_unanswered(struct lmtp_session *session)
 {
 	if (session->asking)
-		refuse_recipient(session, 451, "4.3.0", no_store);
+		refuse_recipient(session, REASON_STORE_DOWN);
 }
 
 /* A recipient that became ready when nobody waited for it any more. */
@@ -326,28 +431,41 @@ static void forget_late(struct peer *keeper, const struct ipc_recipient_answer *
 	struct ipc_transaction message = {.session = answer->session,
 					  .transaction = answer->transaction};
 
-	ipc_send(&keeper->chan, IPC_FORGET, &message, NULL, 0, NULL, 0);
+	ipc_send(&keeper->chan, IPC_FORGET, &message);
+}
+
+static void keeper_message(struct lmtp_session *session, struct peer *keeper, enum ipc_type type,
+			   const struct ipc_recipient_answer *answer)
+{
+	struct lmtp_front *front = session->front;
+	unsigned slot = 0;
+
+	while (slot < LMTP_KEEPERS_MAX && front->keepers[slot] != keeper)
+		slot++;
+	if (slot == LMTP_KEEPERS_MAX)
+		return;
+	if (type != IPC_DELIVERED)
+		keeper_answers(session, keeper, slot, answer);
+	else if (session->delivering) /* else: its other parts have failed the transaction */
+		delivered(session, keeper, slot, answer);
 }
 
 void letter_message(struct lmtp_front *front, struct peer *peer, enum ipc_type type,
 		    const void *message)
 {
+	/* RESOLVED begins as the answers of keepers do */
 	const struct ipc_recipient_answer *answer = message;
 	struct table_node *node = table_find(&front->sessions, answer->session);
 	struct lmtp_session *session = node ? CONTAINER(node, struct lmtp_session, node) : NULL;
-	unsigned slot = 0;
 
 	if (!session || answer->transaction != session->transaction) {
 		if (type == IPC_RCPT_READY)
 			forget_late(peer, answer);
-		return;
+	} else if (type == IPC_RESOLVED) {
+		take_resolved(session, message);
+	} else if (peer->role == ROLE_AUTH) {
+		auth_refuses(session, answer);
+	} else {
+		keeper_message(session, peer, type, answer);
 	}
-	while (slot < LMTP_KEEPERS_MAX && front->keepers[slot] != peer)
-		slot++;
-	if (type == IPC_RCPT_REFUSED)
-		recipient_refused(session, answer);
-	else if (type == IPC_RCPT_READY && slot < LMTP_KEEPERS_MAX)
-		recipient_ready(session, slot, answer);
-	else if (type == IPC_DELIVERED && session->delivering)
-		delivered(session, answer);
 }

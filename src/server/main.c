@@ -4,7 +4,11 @@
  */
 #include "build-config.h"
 #include "config/config.h"
+#include "server/auth.h"
 #include "server/child.h"
+#include "server/front.h"
+#include "server/keeper.h"
+#include "server/lmtp_front.h"
 #include "server/monitor.h"
 
 #include <getopt.h>
@@ -14,6 +18,13 @@
 #include <sysexits.h>
 
 #define CHILD_FD 3
+
+static const struct child_role *const roles[ROLE_COUNT] = {
+	[ROLE_FRONT] = &front_role,
+	[ROLE_LMTP] = &lmtp_role,
+	[ROLE_AUTH] = &auth_role,
+	[ROLE_KEEPER] = &keeper_role,
+};
 
 static const char usage[] =
 	"usage: valijad [-c CONF] [-t | -n]\n"
@@ -47,7 +58,7 @@ int main(int argc, char **argv)
 	int option, mode = 0;
 
 	if (argc == 2 && strcmp(argv[1], "--child") == 0)
-		return child_main(CHILD_FD);
+		return child_main(CHILD_FD, roles);
 	while ((option = getopt_long(argc, argv, "c:tnh", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':

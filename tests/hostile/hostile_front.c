@@ -136,13 +136,9 @@ static void sessions_of_another(void)
 
 static void not_a_fronts_message(void)
 {
-	struct ipc_open open = {
-		.front = play.instances, .session = 1, .user_size = (uint32_t)strlen(all.user)};
-	char tail[600];
+	struct ipc_open open = {.front = play.instances, .session = 1};
 
-	open.home_size = open.user_size;
-	snprintf(tail, sizeof(tail), "%s%s", all.user, all.user);
-	SEND(all.to_keeper, IPC_OPEN, &open, tail, open.user_size * 2);
+	SEND_TEXTS(all.to_keeper, IPC_OPEN, &open, all.user, all.user);
 	expect_cut(all.to_keeper, "a front could tell a keeper to open a maildrop");
 	become_front();
 }
@@ -152,7 +148,7 @@ static void packets_that_do_not_fit(void)
 	static const size_t sizes[] = {1, 4, 7, 8, 12, 24, 25, 5000, 90000};
 	char junk[CHAN_PACKET_MAX];
 
-	for (uint32_t type = 0; type < IPC_COUNT + 2; type += 3) {
+	for (uint32_t type = 0; type < IPC_END + 2; type += 3) {
 		size_t size = sizes[type % (sizeof(sizes) / sizeof(sizes[0]))];
 		int *to = type % 2 ? &all.to_auth : &all.to_keeper;
 
@@ -185,8 +181,7 @@ static void connect_session(uint64_t session)
 
 static void credentials_that_do_not_add_up(void)
 {
-	struct ipc_credentials message = {
-		.session = 9, .user_size = 0xfffffff0u, .secret_size = 0x20};
+	struct ipc_credentials message = {.head.texts = {0xfff0, 0x20}, .session = 9};
 	char tail[16] = {0};
 
 	connect_session(9);
@@ -197,13 +192,11 @@ static void credentials_that_do_not_add_up(void)
 
 static void guess(void)
 {
-	struct ipc_credentials message = {
-		.session = 5, .user_size = (uint32_t)strlen(all.user), .secret_size = 5};
-	char tail[600], buf[CHAN_PACKET_MAX];
+	struct ipc_credentials message = {.session = 5};
+	char buf[CHAN_PACKET_MAX];
 
 	connect_session(5);
-	snprintf(tail, sizeof(tail), "%swrong", all.user);
-	SEND(all.to_auth, IPC_PASS, &message, tail, strlen(tail));
+	SEND_TEXTS(all.to_auth, IPC_PASS, &message, all.user, "wrong");
 	need(wait_for(all.to_auth, buf, sizeof(buf), IPC_DENIED) == IPC_DENIED,
 	     "a wrong password was not denied");
 	expect_silence(all.to_keeper, "a wrong password opened a maildrop");
@@ -211,14 +204,11 @@ static void guess(void)
 
 static void honest_login(uint64_t session)
 {
-	struct ipc_credentials message = {.session = session,
-					  .user_size = (uint32_t)strlen(all.user),
-					  .secret_size = (uint32_t)strlen(all.password)};
-	char tail[600], buf[CHAN_PACKET_MAX];
+	struct ipc_credentials message = {.session = session};
+	char buf[CHAN_PACKET_MAX];
 
 	connect_session(session);
-	snprintf(tail, sizeof(tail), "%s%s", all.user, all.password);
-	SEND(all.to_auth, IPC_PASS, &message, tail, strlen(tail));
+	SEND_TEXTS(all.to_auth, IPC_PASS, &message, all.user, all.password);
 	need(wait_for(all.to_keeper, buf, sizeof(buf), IPC_OPENED) == IPC_OPENED,
 	     "an honest login failed");
 }
@@ -228,8 +218,9 @@ static void honest_login(uint64_t session)
 static void packets_full_of_messages(void)
 {
 	static const uint64_t session = 77;
-	struct ipc_connect connect = {.head = {IPC_CONNECT, 0}, .session = session, .loopback = 1};
-	struct ipc_session bye = {.head = {IPC_DISCONNECT, 0}, .session = session};
+	struct ipc_connect connect = {
+		.head = {.type = IPC_CONNECT}, .session = session, .loopback = 1};
+	struct ipc_session bye = {.head = {.type = IPC_DISCONNECT}, .session = session};
 	char packet[CHAN_PACKET_MAX], answer[CHAN_PACKET_MAX];
 	size_t size = 0;
 
@@ -269,26 +260,37 @@ static void shared_memory_is_read_only(void)
 	need(fcntl(play.arena, F_ADD_SEALS, F_SEAL_WRITE) < 0, "a front could seal its keeper out");
 }
 
-/* Slots that are none: the message comes in the packet, and nothing is written anywhere. */
+/* A slot that is one is used, without one the message comes in the packet; a slot that is none
+ * breaks the channel, and nothing is written anywhere. */
 static void slots_that_are_none(void)
 {
-	static const uint32_t slots[] = {0, ARENA_SLOTS, ARENA_SLOTS + 1, 0x80000000u, IPC_NO_SLOT};
+	static const uint32_t good[] = {0, ARENA_SLOTS - 1, IPC_NO_SLOT};
+	static const uint32_t bad[] = {ARENA_SLOTS, ARENA_SLOTS + 1, 0x80000000u};
+	const size_t goods = sizeof(good) / sizeof(good[0]), bads = sizeof(bad) / sizeof(bad[0]);
 	char buf[CHAN_PACKET_MAX];
 
 	honest_login(7);
-	for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
-		struct ipc_fetch fetch = {.session = 7, .number = 1, .count = 1, .slot = slots[i]};
+	for (size_t i = 0; i < goods; i++) {
+		struct ipc_fetch fetch = {.session = 7, .number = 1, .count = 1, .slot = good[i]};
 		const struct ipc_bodies *bodies = (const struct ipc_bodies *)(const void *)buf;
 
 		SEND(all.to_keeper, IPC_FETCH, &fetch, NULL, 0);
 		need(wait_for(all.to_keeper, buf, sizeof(buf), IPC_BODIES) == IPC_BODIES,
 		     "a message was not lent");
-		/* a worker, who had to wait for the disk, uses none at all */
-		need(!bodies->in_slot || slots[i] < ARENA_SLOTS, "a slot that is none was used");
+		/* a worker, which had to wait for the disk, uses none at all */
+		need(!bodies->in_slot || good[i] != IPC_NO_SLOT, "a slot that is none was used");
 		need((bodies->head.tail == sizeof(struct ipc_body)) == bodies->in_slot,
 		     "octets came where they were not announced");
 	}
 	become_front();
+	for (size_t i = 0; i < bads; i++) {
+		struct ipc_fetch fetch = {.session = 7, .number = 1, .count = 1, .slot = bad[i]};
+
+		honest_login(7);
+		SEND(all.to_keeper, IPC_FETCH, &fetch, NULL, 0);
+		expect_cut(all.to_keeper, "a slot that is none was accepted");
+		become_front();
+	}
 }
 
 /* Logs in honestly, then asks for more than its credits and reads nothing. */

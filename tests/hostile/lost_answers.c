@@ -71,12 +71,9 @@ static void keeper_dies(const char *user)
 
 static void open_recipient(int fd, uint64_t front, const char *user)
 {
-	struct ipc_recipient_open message = {.front = front, .session = 1, .parts = 1};
-	char tail[600];
-	int size = snprintf(tail, sizeof(tail), "%s%s%s", user, user, user);
+	struct ipc_recipient_open message = {.front = front, .session = 1};
 
-	message.user_size = message.home_size = message.address_size = (uint32_t)strlen(user);
-	SEND(fd, IPC_RCPT_OPEN, &message, tail, (size_t)size);
+	SEND_TEXTS(fd, IPC_RCPT_OPEN, &message, user, user, user);
 }
 
 /* Whether the other end takes what is in the channel. */

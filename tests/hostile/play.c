@@ -49,6 +49,23 @@ ssize_t send_raw(int fd, const void *data, size_t size, const int *fds, unsigned
 	return sendmsg(fd, &message, MSG_NOSIGNAL | flags);
 }
 
+void send_texts(int fd, enum ipc_type type, void *fixed, size_t size, const char *const *texts,
+		unsigned count)
+{
+	struct ipc_head *head = fixed;
+	char tail[CHAN_PACKET_MAX];
+	size_t used = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		size_t n = strlen(texts[i]);
+
+		memcpy(tail + used, texts[i], n);
+		head->texts[i] = (uint16_t)n;
+		used += n;
+	}
+	send_message(fd, type, fixed, size, tail, used, NULL, 0);
+}
+
 void send_message(int fd, enum ipc_type type, void *fixed, size_t size, const void *tail,
 		  size_t tail_size, const int *fds, unsigned fd_count)
 {
@@ -166,7 +183,7 @@ void play_spawn(struct real *real, enum ipc_role role)
 
 void play_directory(struct real *real, enum ipc_directory_kind kind, int fd, const char *name)
 {
-	struct ipc_directory message = {.kind = kind};
+	struct ipc_directory message = {.kind = kind, .head.texts = {(uint16_t)strlen(name)}};
 
 	send_message(real->fd, IPC_DIRECTORY, &message, sizeof(message), name, strlen(name), &fd,
 		     1);
@@ -174,7 +191,7 @@ void play_directory(struct real *real, enum ipc_directory_kind kind, int fd, con
 
 void play_start(struct real *real)
 {
-	struct ipc_simple message = {.value = 0};
+	struct ipc_empty message = {.head = {0}};
 	char buf[CHAN_PACKET_MAX];
 
 	SEND(real->fd, IPC_START, &message, NULL, 0);

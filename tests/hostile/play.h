@@ -43,6 +43,12 @@ void send_message(int fd, enum ipc_type type, void *fixed, size_t size, const vo
 		  size_t tail_size, const int *fds, unsigned fd_count);
 #define SEND(fd, type, fixed, tail, tail_size) \
 	send_message(fd, type, fixed, sizeof(*(fixed)), tail, tail_size, NULL, 0)
+/* With texts: up to IPC_TEXTS_MAX, the sizes of which go into the head. */
+void send_texts(int fd, enum ipc_type type, void *fixed, size_t size, const char *const *texts,
+		unsigned count);
+#define SEND_TEXTS(fd, type, fixed, ...)                                             \
+	send_texts(fd, type, fixed, sizeof(*(fixed)), (const char *[]){__VA_ARGS__}, \
+		   sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *))
 /* The next packet's type; IPC_NONE: cut, or nothing within ms. Descriptors are closed, but for an
  * arena's. */
 enum ipc_type receive(int fd, void *buf, size_t size, int ms);

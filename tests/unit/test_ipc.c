@@ -1,4 +1,5 @@
-/* src/ipc: every row of the table is refused in every way that it can be wrong. */
+/* src/ipc: a message of every row is refused in every way that it can be wrong: direction, size,
+ * descriptors, texts, fields. */
 #include "ipc/messages.h"
 
 #include <setjmp.h>
@@ -11,87 +12,398 @@
 
 struct row {
 	const char *name;
+	uint32_t type;
 	size_t size;
 	uint32_t from, to, tail_max;
-	unsigned fds_min, fds_max;
+	unsigned fds_min, fds_max, texts;
 };
 
 static const struct row rows[] = {
-#define X(name, type, from, to, min, max, tail) \
-	{#name, sizeof(struct type), (from), (to), (tail), (min), (max)},
+#define X(name, number, type, from, to, min, max, tail, texts, ...) \
+	{#name, (number), sizeof(struct type), (from), (to), (tail), (min), (max), (texts)},
 	IPC_MESSAGES(X)
 #undef X
 };
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
 
-static enum ipc_type check(uint32_t type, size_t size, size_t tail_said, unsigned fds, int from,
-			   int to)
+/* A message that its row allows, in storage of its exact size. */
+union any {
+	struct ipc_head head;
+	struct ipc_config config;
+	struct ipc_peer peer;
+	struct ipc_connected connected;
+	struct ipc_denied denied;
+	struct ipc_resolved resolved;
+	struct ipc_opened opened;
+	struct ipc_open_failed open_failed;
+	struct ipc_bodies bodies;
+	struct ipc_body_lent body_lent;
+	struct ipc_body_failed body_failed;
+	struct ipc_slice slice;
+	struct ipc_recipient_answer recipient_answer;
+	struct ipc_fetch fetch;
+	struct ipc_delete delete;
+	struct ipc_deliver deliver;
+	char octets[CHAN_PACKET_MAX];
+};
+
+static union any sound; /* what sound_message makes */
+
+static struct ipc_body *sound_bodies(void)
 {
-	struct ipc_head *head = calloc(1, size + 1);
+	return (struct ipc_body *)(void *)(sound.octets + sizeof(struct ipc_bodies));
+}
+
+/* Returns the size of a message of the row with the longest tail its fields allow. */
+static size_t sound_message(const struct row *row)
+{
+	memset(&sound, 0, sizeof(sound));
+	sound.head.type = row->type;
+	sound.head.tail = row->tail_max;
+	for (unsigned i = 0; i < row->texts; i++)
+		sound.head.texts[i] = (uint16_t)(row->tail_max / row->texts);
+	if (row->texts)
+		sound.head.texts[0] = (uint16_t)(sound.head.texts[0] + row->tail_max % row->texts);
+	switch ((enum ipc_type)row->type) {
+	case IPC_CONFIG:
+	case IPC_PEER:
+		/* both have the role behind the instance */
+		sound.peer.role = ROLE_KEEPER;
+		break;
+	case IPC_DENIED:
+		sound.denied.reason = REASON_WRONG;
+		break;
+	case IPC_RESOLVED:
+		sound.resolved.parts = IPC_PARTS_MAX;
+		break;
+	case IPC_RCPT_REFUSED:
+		sound.recipient_answer.reason = REASON_NO_SUCH_USER;
+		break;
+	case IPC_OPEN_FAILED:
+		sound.open_failed.reason = REASON_IN_USE;
+		break;
+	case IPC_BODIES:
+		sound.bodies.count = IPC_BODIES_MAX;
+		for (uint32_t i = 0; i < IPC_BODIES_MAX; i++)
+			sound_bodies()[i] =
+				(struct ipc_body){i, i + 1, IPC_BATCH_MAX / IPC_BODIES_MAX};
+		break;
+	case IPC_BODY_LENT:
+		sound.body_lent.number = 1;
+		break;
+	case IPC_BODY_FAILED:
+		sound.body_failed.number = 1;
+		sound.body_failed.reason = REASON_MESSAGE_GONE;
+		break;
+	case IPC_SLICE_READY:
+	case IPC_READ_SLICE:
+		sound.slice.number = 1;
+		sound.slice.size = IPC_WINDOW_MAX;
+		break;
+	case IPC_FETCH:
+		sound.fetch.number = sound.fetch.count = 1;
+		break;
+	case IPC_DELETE:
+		sound.delete.count = IPC_NUMBERS_MAX;
+		break;
+	case IPC_DELIVER:
+		sound.deliver.count = IPC_RECIPIENTS_MAX;
+		break;
+	default:
+		break;
+	}
+	return row->size + row->tail_max;
+}
+
+/* Checks the first size octets of sound, copied so that a look beyond them is seen. */
+static enum ipc_type check_as(size_t size, unsigned fds, int from, int to)
+{
+	void *copy = malloc(size ? size : 1);
 	const char *why = NULL;
 	enum ipc_type got;
 
-	assert_non_null(head);
-	head->type = type;
-	head->tail = (uint32_t)tail_said;
-	got = ipc_check(head, size, fds, (enum ipc_role)from, (enum ipc_role)to, &why);
+	assert_non_null(copy);
+	memcpy(copy, &sound, size);
+	got = ipc_check(copy, size, fds, (enum ipc_role)from, (enum ipc_role)to, &why);
 	if (got == IPC_NONE)
 		assert_non_null(why);
-	free(head);
+	free(copy);
 	return got;
+}
+
+static int first_of(uint32_t set)
+{
+	return __builtin_ctz(set);
+}
+
+/* The same between two roles that the row allows, with its descriptors. */
+static enum ipc_type check(const struct row *row, size_t size)
+{
+	return check_as(size, row->fds_min, first_of(row->from), first_of(row->to));
+}
+
+static const struct row *row_of(uint32_t type)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].type == type)
+			return &rows[i];
+	fail_msg("no row has the number %u", type);
+	return NULL;
 }
 
 static void test_every_row(void **state)
 {
 	(void)state;
-	for (uint32_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ROWS; i++) {
 		const struct row *row = &rows[i];
-		uint32_t type = i + 1;
-		size_t whole = row->size + row->tail_max;
+		size_t whole = sound_message(row);
 
-		assert_string_equal(ipc_name(type), row->name);
+		assert_string_equal(ipc_name(row->type), row->name);
 		for (int from = 0; from < ROLE_COUNT; from++)
 			for (int to = 0; to < ROLE_COUNT; to++) {
 				bool may = (row->from >> from & 1) && (row->to >> to & 1);
 
-				assert_int_equal(
-					check(type, whole, row->tail_max, row->fds_min, from, to),
-					may ? type : IPC_NONE);
-				if (!may)
-					continue;
-				assert_int_equal(check(type, row->size, 0, row->fds_max, from, to),
-						 type);
-				assert_int_equal(
-					check(type, row->size - 1, 0, row->fds_min, from, to),
-					IPC_NONE);
-				assert_int_equal(
-					check(type, row->size + 1, 0, row->fds_min, from, to),
-					IPC_NONE);
-				assert_int_equal(check(type, row->size, 1, row->fds_min, from, to),
-						 IPC_NONE);
-				assert_int_equal(
-					check(type, row->size, UINT32_MAX, row->fds_min, from, to),
-					IPC_NONE);
-				assert_int_equal(check(type, whole + 1, row->tail_max + 1u,
-						       row->fds_min, from, to),
-						 IPC_NONE);
-				assert_int_equal(
-					check(type, row->size, 0, row->fds_max + 1, from, to),
-					IPC_NONE);
-				if (row->fds_min)
-					assert_int_equal(check(type, row->size, 0, row->fds_min - 1,
-							       from, to),
-							 IPC_NONE);
+				assert_int_equal(check_as(whole, row->fds_min, from, to),
+						 may ? row->type : IPC_NONE);
+				assert_int_equal(check_as(whole, row->fds_max, from, to),
+						 may ? row->type : IPC_NONE);
 			}
+		assert_int_equal(
+			check_as(whole, row->fds_max + 1, first_of(row->from), first_of(row->to)),
+			IPC_NONE);
+		if (row->fds_min)
+			assert_int_equal(check_as(whole, row->fds_min - 1, first_of(row->from),
+						  first_of(row->to)),
+					 IPC_NONE);
+	}
+}
+
+static void test_sizes_of_every_row(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ROWS; i++) {
+		const struct row *row = &rows[i];
+		size_t whole = sound_message(row);
+
+		assert_int_equal(check(row, whole - 1), IPC_NONE);
+		assert_int_equal(check(row, whole + 1), IPC_NONE);
+		assert_int_equal(check(row, row->size - 1), IPC_NONE);
+		sound.head.tail++;
+		assert_int_equal(check(row, whole), IPC_NONE);
+		assert_int_equal(check(row, whole + 1), IPC_NONE); /* longer than the longest */
+		sound.head.tail = UINT32_MAX;
+		assert_int_equal(check(row, row->size), IPC_NONE);
+	}
+}
+
+/* Texts that are longer or shorter than the tail, one text too many. */
+static void test_texts_of_every_row(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ROWS; i++) {
+		const struct row *row = &rows[i];
+		size_t whole = sound_message(row);
+
+		for (unsigned n = 0; n < IPC_TEXTS_MAX; n++) {
+			sound_message(row);
+			sound.head.texts[n]++;
+			assert_int_equal(check(row, whole), IPC_NONE);
+			sound_message(row);
+			sound.head.texts[n] = UINT16_MAX;
+			assert_int_equal(check(row, whole), IPC_NONE);
+		}
+		sound_message(row);
+		if (!row->texts)
+			continue;
+		sound.head.texts[0]--;
+		assert_int_equal(check(row, whole), IPC_NONE);
 	}
 }
 
 static void test_no_such_message(void **state)
 {
+	static const uint32_t none[] = {IPC_NONE, IPC_END, IPC_END + 1, UINT32_MAX};
+
 	(void)state;
-	assert_int_equal(check(IPC_NONE, 64, 0, 0, ROLE_FRONT, ROLE_AUTH), IPC_NONE);
-	assert_int_equal(check(IPC_COUNT, 64, 0, 0, ROLE_FRONT, ROLE_AUTH), IPC_NONE);
-	assert_int_equal(check(UINT32_MAX, 64, 0, 0, ROLE_FRONT, ROLE_AUTH), IPC_NONE);
-	assert_string_equal(ipc_name(UINT32_MAX), "unknown message");
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		sound_message(row_of(IPC_CLOSE));
+		sound.head.type = none[i];
+		assert_int_equal(check_as(sizeof(struct ipc_session), 0, ROLE_FRONT, ROLE_KEEPER),
+				 IPC_NONE);
+		assert_string_equal(ipc_name(none[i]), "unknown message");
+	}
+}
+
+/* Fields, by where they stand: one value beyond each end of the range is refused. */
+static void test_threat_61_ranges(void **state)
+{
+#define FIELD(type, row, member, bad)                                                              \
+	{                                                                                          \
+		IPC_##type, offsetof(struct row, member), sizeof(((struct row *)0)->member), (bad) \
+	}
+	static const struct {
+		uint32_t type;
+		size_t offset, size;
+		uint64_t bad;
+	} fields[] = {
+		FIELD(CONFIG, ipc_config, role, ROLE_COUNT),
+		FIELD(CONFIG, ipc_config, role, ROLE_MONITOR),
+		FIELD(CONFIG, ipc_config, change_ids, 2),
+		FIELD(DIRECTORY, ipc_directory, kind, DIRECTORY_COUNT),
+		FIELD(LISTENER, ipc_listener, service, IPC_SERVICES),
+		FIELD(LISTENER_LOST, ipc_listener, service, UINT32_MAX),
+		FIELD(PEER, ipc_peer, role, ROLE_COUNT),
+		FIELD(PEER, ipc_peer, role, UINT32_MAX),
+		FIELD(DRAIN, ipc_drain, stop, 2),
+		FIELD(FAILED, ipc_failed, code, 256),
+		FIELD(CONNECT, ipc_connect, loopback, 2),
+		FIELD(CONNECT, ipc_connect, resumed, 255),
+		FIELD(BINDINGS, ipc_bindings, exporter_size, 65),
+		FIELD(BINDINGS, ipc_bindings, end_point_size, UINT32_MAX),
+		FIELD(PASS, ipc_credentials, has_secret, 2),
+		FIELD(SASL_START, ipc_credentials, tls, 2),
+		FIELD(OFFER, ipc_offer, apop, 2),
+		FIELD(CONNECTED, ipc_connected, reason, REASON_COUNT),
+		FIELD(DENIED, ipc_denied, reason, REASON_OK),
+		FIELD(DENIED, ipc_denied, reason, REASON_COUNT),
+		FIELD(DENIED, ipc_denied, delay, IPC_DELAY_MAX + 1),
+		FIELD(DENIED, ipc_denied, close, 2),
+		FIELD(RESOLVED, ipc_resolved, parts, 0),
+		FIELD(RESOLVED, ipc_resolved, parts, IPC_PARTS_MAX + 1),
+		FIELD(OPENED, ipc_opened, count, UINT32_MAX),
+		FIELD(OPENED, ipc_opened, delta_size, UINT64_MAX),
+		FIELD(OPENED, ipc_opened, octets, 1ull << 63),
+		FIELD(OPEN_FAILED, ipc_open_failed, reason, REASON_OK),
+		FIELD(OPEN_FAILED, ipc_open_failed, reason, 66035774), /* a way into memory, once */
+		FIELD(BODIES, ipc_bodies, count, 0),
+		FIELD(BODIES, ipc_bodies, count, IPC_BODIES_MAX + 1),
+		FIELD(BODIES, ipc_bodies, count, UINT32_MAX),
+		FIELD(BODIES, ipc_bodies, in_slot, 2),
+		FIELD(BODIES, ipc_bodies, in_slot, 1), /* the octets are here */
+		FIELD(BODY_LENT, ipc_body_lent, number, 0),
+		FIELD(BODY_LENT, ipc_body_lent, wire_form, 2),
+		FIELD(BODY_LENT, ipc_body_lent, offset, 1ull << 62),
+		FIELD(BODY_LENT, ipc_body_lent, window, 1), /* more than is stored */
+		FIELD(BODY_FAILED, ipc_body_failed, number, 0),
+		FIELD(BODY_FAILED, ipc_body_failed, reason, REASON_OK),
+		FIELD(BODY_FAILED, ipc_body_failed, reason, REASON_COUNT),
+		FIELD(SLICE_READY, ipc_slice, size, 0),
+		FIELD(SLICE_READY, ipc_slice, size, IPC_WINDOW_MAX + 1),
+		FIELD(READ_SLICE, ipc_slice, number, 0),
+		FIELD(READ_SLICE, ipc_slice, offset, 1ull << 63),
+		FIELD(COMMITTED, ipc_committed, reason, REASON_COUNT),
+		FIELD(COMMITTED, ipc_committed, reason, 66035774),
+		FIELD(RCPT_READY, ipc_recipient_answer, reason, REASON_STORE_DOWN),
+		FIELD(RCPT_REFUSED, ipc_recipient_answer, reason, REASON_OK),
+		FIELD(DELIVERED, ipc_recipient_answer, reason, REASON_WRONG), /* not LMTP's */
+		FIELD(DELIVERED, ipc_recipient_answer, reason, UINT32_MAX),
+		FIELD(FETCH, ipc_fetch, number, 0),
+		FIELD(FETCH, ipc_fetch, count, 0),
+		FIELD(FETCH, ipc_fetch, slot, ARENA_SLOTS),
+		FIELD(DELETE, ipc_delete, count, 0),
+		FIELD(DELETE, ipc_delete, count, IPC_NUMBERS_MAX + 1),
+		FIELD(DELETE, ipc_delete, count, IPC_NUMBERS_MAX - 1), /* the tail has more */
+		FIELD(DELIVER, ipc_deliver, count, 0),
+		FIELD(DELIVER, ipc_deliver, count, IPC_RECIPIENTS_MAX + 1),
+		FIELD(DELIVER, ipc_deliver, count, IPC_RECIPIENTS_MAX - 1), /* headers too long */
+		FIELD(DELIVER, ipc_deliver, size, UINT64_MAX),
+	};
+#undef FIELD
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		const struct row *row = row_of(fields[i].type);
+		size_t whole = sound_message(row);
+
+		assert_int_equal(check(row, whole), row->type);
+		memcpy(sound.octets + fields[i].offset, &fields[i].bad, fields[i].size);
+		if (check(row, whole) != IPC_NONE)
+			fail_msg("%s: the field at %zu may be %llu", row->name, fields[i].offset,
+				 (unsigned long long)fields[i].bad);
+	}
+}
+
+/* The table of bodies: numbers that do not ascend, octets that do not add up. */
+static void test_threat_61_bodies(void **state)
+{
+	const struct row *row = row_of(IPC_BODIES);
+	size_t whole;
+
+	(void)state;
+	whole = sound_message(row);
+	sound_bodies()[0].number = 0;
+	assert_int_equal(check(row, whole), IPC_NONE);
+	sound_message(row);
+	sound_bodies()[5].number = sound_bodies()[4].number;
+	assert_int_equal(check(row, whole), IPC_NONE);
+	sound_message(row);
+	sound_bodies()[63].stored++;
+	assert_int_equal(check(row, whole), IPC_NONE);
+	sound_message(row);
+	sound_bodies()[63].octets = UINT64_MAX;
+	assert_int_equal(check(row, whole), IPC_NONE);
+	sound_message(row);
+	sound.head.tail = 8; /* not even one entry */
+	sound.bodies.count = 1;
+	assert_int_equal(check(row, sizeof(struct ipc_bodies) + 8), IPC_NONE);
+}
+
+static void test_what_answers_what(void **state)
+{
+	static const uint32_t quiet[] = {IPC_NONE,       IPC_CLOSE,       IPC_DELETE, IPC_FORGET,
+					 IPC_DISCONNECT, IPC_SASL_CANCEL, IPC_ARENA};
+
+	(void)state;
+	assert_true(ipc_answers(IPC_BODIES, IPC_FETCH));
+	assert_true(ipc_answers(IPC_BODY_FAILED, IPC_READ_SLICE));
+	assert_true(ipc_answers(IPC_CHALLENGE, IPC_SASL_START));
+	assert_false(ipc_answers(IPC_CHALLENGE, IPC_PASS));
+	assert_false(ipc_answers(IPC_COMMITTED, IPC_FETCH));
+	assert_false(ipc_answers(IPC_BODIES, IPC_COMMIT));
+	assert_false(ipc_answers(IPC_BODY_LENT, IPC_READ_SLICE));
+	assert_false(ipc_answers(IPC_DELIVERED, IPC_RCPT));
+	for (size_t i = 0; i < sizeof(quiet) / sizeof(quiet[0]); i++)
+		for (uint32_t answer = 0; answer < IPC_END; answer++)
+			assert_false(ipc_answers((enum ipc_type)answer, (enum ipc_type)quiet[i]));
+}
+
+static void test_texts_and_reasons(void **state)
+{
+	(void)state;
+	sound_message(row_of(IPC_RCPT_OPEN));
+	sound.head.tail = 6;
+	sound.head.texts[0] = 1;
+	sound.head.texts[1] = 2;
+	sound.head.texts[2] = 3;
+	memcpy(sound.octets + sizeof(struct ipc_recipient_open), "abbccc", 6);
+	assert_int_equal(ipc_text(&sound, 1).size, 2);
+	assert_memory_equal(ipc_text(&sound, 1).data, "bb", 2);
+	assert_memory_equal(ipc_text(&sound, 2).data, "ccc", 3);
+	for (uint32_t reason = 0; reason < REASON_COUNT; reason++) {
+		const struct reason_row *row = reason_row(reason);
+
+		assert_true(row->words[0] && row->log[0]);
+		assert_true(row->reply == 0 || (row->reply >= 250 && row->enhanced[0]));
+		for (const char *p = row->words; *p; p++)
+			assert_in_range(*p, 0x20, 0x7e);
+	}
+	assert_ptr_equal(reason_row(REASON_COUNT), reason_row(REASON_MAILDROP_TEMP));
+	assert_ptr_equal(reason_row(UINT32_MAX), reason_row(REASON_MAILDROP_TEMP));
+}
+
+static void test_secrets_are_wiped(void **state)
+{
+	static const char none[64];
+
+	(void)state;
+	sound_message(row_of(IPC_PASS));
+	memcpy(sound.octets + sizeof(struct ipc_credentials), "secret", 6);
+	ipc_wipe(&sound);
+	assert_memory_equal(sound.octets + sizeof(struct ipc_credentials), none, 6);
+	sound_message(row_of(IPC_CHALLENGE));
+	memcpy(sound.octets + sizeof(struct ipc_challenge), "public", 6);
+	ipc_wipe(&sound);
+	assert_memory_equal(sound.octets + sizeof(struct ipc_challenge), "public", 6);
 }
 
 /* A packet is cut into messages only where one surely ends. */
@@ -100,7 +412,7 @@ static void test_several_in_a_packet(void **state)
 	union {
 		struct ipc_head head;
 		char octets[512];
-	} packet = {.head = {IPC_CONNECT, 0}};
+	} packet = {.head = {.type = IPC_CONNECT}};
 	struct ipc_head *second = (struct ipc_head *)(packet.octets + sizeof(struct ipc_connect));
 	size_t one = sizeof(struct ipc_connect), two = one + sizeof(struct ipc_session);
 
@@ -110,37 +422,44 @@ static void test_several_in_a_packet(void **state)
 	assert_int_equal(ipc_first(second, two - one), two - one);
 	assert_int_equal(ipc_first(&packet, one), one);
 	assert_int_equal(ipc_first(&packet, one - 1), one - 1);
-	assert_int_equal(ipc_first(&packet, 7), 7); /* not even a head */
-	packet.head.tail = 16;                      /* all of the rest is its tail */
+	assert_int_equal(ipc_first(&packet, 7), 7);    /* not even a head */
+	packet.head.tail = sizeof(struct ipc_session); /* all of the rest is its tail */
 	assert_int_equal(ipc_first(&packet, two), two);
 	packet.head.tail = 15; /* what follows would not be aligned */
 	assert_int_equal(ipc_first(&packet, two), two);
 	packet.head.tail = UINT32_MAX;
 	assert_int_equal(ipc_first(&packet, two), two);
-	packet.head = (struct ipc_head){IPC_COUNT, 0};
+	packet.head = (struct ipc_head){.type = IPC_END};
 	assert_int_equal(ipc_first(&packet, two), two);
 }
 
-/* Nothing but the monitor gives authority: what a front may say to a keeper is about sessions that
+/* Nothing but the monitor gives authority: what a front may send to a keeper is about sessions that
  * auth opened. */
 static void test_threat_29_who_may_open(void **state)
 {
-	(void)state;
-	for (int from = 0; from < ROLE_COUNT; from++) {
-		bool may = from == ROLE_AUTH;
+	static const uint32_t types[] = {IPC_OPEN, IPC_RCPT_OPEN};
 
-		assert_int_equal(check(IPC_OPEN, sizeof(struct ipc_open), 0, 0, from, ROLE_KEEPER),
-				 may ? IPC_OPEN : IPC_NONE);
-		assert_int_equal(check(IPC_RCPT_OPEN, sizeof(struct ipc_recipient_open), 0, 0, from,
-				       ROLE_KEEPER),
-				 may ? IPC_RCPT_OPEN : IPC_NONE);
-	}
+	(void)state;
+	for (size_t i = 0; i < 2; i++)
+		for (int from = 0; from < ROLE_COUNT; from++) {
+			size_t whole = sound_message(row_of(types[i]));
+
+			assert_int_equal(check_as(whole, 0, from, ROLE_KEEPER),
+					 from == ROLE_AUTH ? types[i] : IPC_NONE);
+		}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_row),
+		cmocka_unit_test(test_sizes_of_every_row),
+		cmocka_unit_test(test_texts_of_every_row),
+		cmocka_unit_test(test_threat_61_ranges),
+		cmocka_unit_test(test_threat_61_bodies),
+		cmocka_unit_test(test_what_answers_what),
+		cmocka_unit_test(test_texts_and_reasons),
+		cmocka_unit_test(test_secrets_are_wiped),
 		cmocka_unit_test(test_no_such_message),
 		cmocka_unit_test(test_several_in_a_packet),
 		cmocka_unit_test(test_threat_29_who_may_open),

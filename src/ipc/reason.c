@@ -1,0 +1,18 @@
+/* See reason.h. */
+#include "ipc/reason.h"
+
+static const struct reason_row rows[REASON_COUNT] = {
+#define X(name_, code_, reply_, enhanced_, words_, log_) \
+	[REASON_##name_] = {.code = POP3_CODE_##code_,   \
+			    .reply = (reply_),           \
+			    .enhanced = (enhanced_),     \
+			    .words = (words_),           \
+			    .log = (log_)},
+	IPC_REASONS(X)
+#undef X
+};
+
+const struct reason_row *reason_row(uint32_t reason)
+{
+	return &rows[reason < REASON_COUNT ? reason : REASON_MAILDROP_TEMP];
+}
