@@ -44,8 +44,10 @@ static void look_up(const struct aliases *aliases, const char *text, size_t size
 		if (text[i] != ':')
 			continue;
 		alias = aliases_find(aliases, (pop3_span){text + start, i - start});
-		if (alias)
-			check(alias);
+		if (!alias)
+			continue;
+		check(alias);
+		assert(user_name_same(span_of(alias->name), (pop3_span){text + start, i - start}));
 	}
 }
 

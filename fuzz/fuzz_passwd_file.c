@@ -42,6 +42,18 @@ static void try_secret(const char *stored)
 		(void)scheme_verify(stored, &password, NULL);
 }
 
+/* One canonical form: what is the same to one function is to all. */
+static void try_name(pop3_span name)
+{
+	char buf[USER_NAME_MAX], again[USER_NAME_MAX];
+	pop3_span key = user_name_key(name, buf);
+
+	check(key.size == name.size && user_name_same(key, name) && user_name_same(name, key));
+	check(user_name_hash(key) == user_name_hash(name));
+	check(span_equal(user_name_key(key, again), key));
+	check(user_name_valid(key) && user_name_addressable(key) == user_name_addressable(name));
+}
+
 static void try_line(pop3_span line, const char *mail_root)
 {
 	struct user user;
@@ -53,6 +65,8 @@ static void try_line(pop3_span line, const char *mail_root)
 	if (kind != PASSWD_LINE_ENTRY)
 		return;
 	check(user_name_valid(span_of(user.name)));
+	check(user_name_addressable(span_of(user.name)));
+	try_name(span_of(user.name));
 	check(span_equal(passwd_line_name(line), span_of(user.name)));
 	check(user.home[0] != '/' && user.home[0] != '.');
 	check(!strstr(user.home, "/../") && !strstr(user.home, "//"));
@@ -66,6 +80,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool ended = true;
 	size_t seen = 0;
 
+	if (text_skip_mark(&text) < 0)
+		return 0;
 	while (passwd_line_next(&text, &line, &ended)) {
 		check(line.data + line.size <= (const char *)data + size);
 		try_line(line, NULL);

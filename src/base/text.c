@@ -56,6 +56,25 @@ int span_number(pop3_span text, uint64_t max, uint64_t *ret)
 	return 0;
 }
 
+const char text_utf16_words[] = "the file is in UTF-16: save it as UTF-8";
+
+size_t text_mark_size(pop3_span text)
+{
+	return text.size >= 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
+int text_skip_mark(pop3_span *text)
+{
+	size_t n = text_mark_size(*text);
+
+	if (text->size >= 2 &&
+	    (memcmp(text->data, "\xff\xfe", 2) == 0 || memcmp(text->data, "\xfe\xff", 2) == 0))
+		return -1;
+	text->data += n;
+	text->size -= n;
+	return 0;
+}
+
 size_t text_escape(char *buf, size_t cap, pop3_span text)
 {
 	static const char digits[] = "0123456789abcdef";

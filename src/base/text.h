@@ -18,6 +18,13 @@ int span_copy(pop3_span text, char *buf, size_t size);
 /* A decimal number, digits only, no sign, no overflow beyond max. -1 otherwise. */
 int span_number(pop3_span text, uint64_t max, uint64_t *ret);
 
+/* Octets of the byte-order mark of UTF-8 that text begins with: 3, or 0 when there is none. */
+size_t text_mark_size(pop3_span text);
+/* For the whole text of a file: takes that mark off its front. -1: the text begins with a mark of
+ * UTF-16 or UTF-32, and text_utf16_words says so to a person. */
+int text_skip_mark(pop3_span *text);
+extern const char text_utf16_words[];
+
 /* Makes text harmless for logs and terminals: everything outside 0x20–0x7E and "\" as \xHH. Writes
  * at most cap octets and a NUL (buf has cap + 1), cuts with "..." Returns octets written without
  * the NUL. */

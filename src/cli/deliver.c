@@ -153,7 +153,7 @@ static int add_target(struct deliver *deliver, const struct user *user, const ch
 	struct target *grown;
 
 	for (size_t i = 0; i < deliver->count; i++)
-		if (strcmp(deliver->targets[i].user.name, user->name) == 0)
+		if (user_name_same(span_of(deliver->targets[i].user.name), span_of(user->name)))
 			return 0;
 	grown = reallocarray(deliver->targets, deliver->count + 1, sizeof(*grown));
 	if (!grown)

@@ -28,6 +28,7 @@ static const char *const verbs[VERB_COUNT] = {"add", "passwd", "del", "list"};
 struct arguments {
 	enum verb verb;
 	const char *config, *name, *scheme;
+	char spelling[USER_NAME_MAX + 1]; /* of the name in the users file, "": not there */
 };
 
 static int usage(void)
@@ -95,16 +96,14 @@ static void print_name(void *argument, pop3_span name)
 	}
 }
 
-struct search {
-	pop3_span name;
-	bool found;
-};
-
-static void compare(void *argument, pop3_span name)
+/* The user meant is the one spelled exactly so, else the one in another case of its letters. */
+static void note_spelling(void *argument, pop3_span name)
 {
-	struct search *search = argument;
+	struct arguments *arguments = argument;
+	pop3_span wanted = span_of(arguments->name);
 
-	search->found |= span_equal(name, search->name);
+	if (user_name_same(name, wanted) && strcmp(arguments->spelling, arguments->name) != 0)
+		(void)span_copy(name, arguments->spelling, sizeof(arguments->spelling));
 }
 
 static int check_scheme(const char *scheme, struct err *err)
@@ -123,30 +122,25 @@ static int check_scheme(const char *scheme, struct err *err)
 }
 
 /* What can be said before a password is asked for. edit_users checks again under its lock. */
-static int check(const struct arguments *arguments, const struct config *config, struct err *err)
+static int check(struct arguments *arguments, const struct config *config, struct err *err)
 {
-	struct search search = {.name = span_of(arguments->name)};
+	pop3_span name = span_of(arguments->name);
 
 	if (arguments->scheme && check_scheme(arguments->scheme, err) < 0)
 		return -1;
-	if (!user_name_valid(search.name))
-		return err_set(err, EX_DATAERR, "%s", edit_bad_name);
-	if (edit_list(config->users, compare, &search, NULL) < 0)
+	if (edit_check_name(arguments->verb == VERB_ADD ? EDIT_ADD : EDIT_CHANGE, name, err) < 0)
+		return -1;
+	if (edit_list(config->users, note_spelling, arguments, NULL) < 0)
 		return 0;
-	if (arguments->verb == VERB_PASSWD && !search.found)
+	if (arguments->verb != VERB_ADD && !arguments->spelling[0])
 		return err_set(err, EX_NOUSER, "there is no user %s in %s", arguments->name,
 			       config->users);
-	if (arguments->verb == VERB_ADD && search.found)
-		return err_set(
-			err, EX_CANTCREAT,
-			"the user %s is there already; change the password with `valija user "
-			"passwd`",
-			arguments->name);
+	if (arguments->verb == VERB_ADD && arguments->spelling[0])
+		return edit_taken(name, span_of(arguments->spelling), err);
 	return 0;
 }
 
-static int set_password(const struct arguments *arguments, const struct config *config,
-			struct err *err)
+static int set_password(struct arguments *arguments, const struct config *config, struct err *err)
 {
 	const char *scheme = arguments->scheme ? arguments->scheme : "YESCRYPT";
 	pop3_span name = span_of(arguments->name);
@@ -166,14 +160,17 @@ static int set_password(const struct arguments *arguments, const struct config *
 	return status;
 }
 
-static int run(const struct arguments *arguments, const struct config *config, struct err *err)
+static int run(struct arguments *arguments, const struct config *config, struct err *err)
 {
 	switch (arguments->verb) {
 	case VERB_ADD:
 	case VERB_PASSWD:
 		return set_password(arguments, config, err);
 	case VERB_DEL:
-		return edit_users(config->users, EDIT_DELETE, span_of(arguments->name), NULL, err);
+		return check(arguments, config, err) < 0
+			       ? -1
+			       : edit_users(config->users, EDIT_DELETE, span_of(arguments->name),
+					    NULL, err);
 	case VERB_LIST:
 		return edit_list(config->users, print_name, stdout, err);
 	case VERB_COUNT:
@@ -184,14 +181,15 @@ static int run(const struct arguments *arguments, const struct config *config, s
 
 static void report(const struct arguments *arguments, const struct config *config)
 {
+	const char *name = arguments->spelling[0] ? arguments->spelling : arguments->name;
+
 	if (arguments->verb == VERB_ADD)
-		printf("%s may log in; new mail is put into %s/%s\n", arguments->name, config->mail,
-		       arguments->name);
+		printf("%s may log in; new mail is put into %s/%s\n", name, config->mail, name);
 	else if (arguments->verb == VERB_PASSWD)
-		printf("%s has a new password\n", arguments->name);
+		printf("%s has a new password\n", name);
 	else if (arguments->verb == VERB_DEL)
-		printf("%s can't log in any more; mail in %s/%s is still there\n", arguments->name,
-		       config->mail, arguments->name);
+		printf("%s can't log in any more; mail in %s/%s is still there\n", name,
+		       config->mail, name);
 }
 
 int user_main(int argc, char **argv)

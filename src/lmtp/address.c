@@ -60,7 +60,8 @@ static bool is_atext(unsigned char c)
 	return c >= 0x80 || is_alnum(c) || (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
 }
 
-/* Octets of the local part at the front of text, 0: it is none. */
+/* Octets of the local part at the front of text, 0: it is none. Dots may stand anywhere: there are
+ * mailboxes called "a..b" and "a.", and not every MTA puts them in quotes. */
 static size_t dot_string(pop3_span text)
 {
 	size_t i = 0;
@@ -69,11 +70,9 @@ static size_t dot_string(pop3_span text)
 	for (; i < text.size; i++) {
 		unsigned char c = (unsigned char)text.data[i];
 
-		if (c == '.' && atom)
-			atom = false;
-		else if (is_atext(c))
+		if (is_atext(c))
 			atom = true;
-		else
+		else if (c != '.')
 			break;
 	}
 	return atom ? i : 0;
@@ -130,6 +129,11 @@ static bool is_domain(pop3_span domain)
 	return label && domain.data[domain.size - 1] != '-';
 }
 
+bool lmtp_domain_valid(pop3_span domain)
+{
+	return domain.size <= LMTP_DOMAIN_MAX && (is_literal(domain) || is_domain(domain));
+}
+
 enum lmtp_address_status lmtp_address_check(pop3_span text, bool bare_local, bool utf8,
 					    struct lmtp_address *ret_address)
 {
@@ -159,7 +163,7 @@ enum lmtp_address_status lmtp_address_check(pop3_span text, bool bare_local, boo
 	found.domain.size = text.size - found.local.size - 1;
 	if (found.domain.size > LMTP_DOMAIN_MAX)
 		return LMTP_ADDRESS_LONG;
-	if (!is_literal(found.domain) && !is_domain(found.domain))
+	if (!lmtp_domain_valid(found.domain))
 		return LMTP_ADDRESS_BAD;
 	*ret_address = found;
 	return LMTP_ADDRESS_OK;

@@ -42,6 +42,10 @@ enum lmtp_address_status lmtp_address_check(pop3_span text, bool bare_local, boo
  */
 size_t lmtp_address_unquote(const struct lmtp_address *address, char *out);
 
+/* What may stand behind the "@" of an address: labels, or a literal in brackets. Octets above 0x7F
+ * are taken as they are. */
+bool lmtp_domain_valid(pop3_span domain);
+
 /* Valid UTF-8 (RFC 3629: shortest form, no surrogates). */
 bool lmtp_utf8_valid(pop3_span text);
 

@@ -105,8 +105,10 @@ static void denied(struct auth *auth, struct auth_session *session)
 static void granted(struct auth *auth, struct auth_session *session)
 {
 	const struct user *user = login_user(session->login);
+	char key[USER_NAME_MAX]; /* one user in every spelling, were the file changed between logins
+				  */
 
-	session->user = limits_login(&auth->limits, span_of(user->name));
+	session->user = limits_login(&auth->limits, user_name_key(span_of(user->name), key));
 	if (!session->user) {
 		say(session, session->login, "login refused", "too many sessions of this user");
 		auth_deny(session, REASON_USER_SESSIONS, 0);

@@ -3,7 +3,8 @@
 #include "users/aliases.h"
 
 #include "base/log.h"
-#include "users/users.h"
+#include "base/text.h"
+#include "users/names.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +60,8 @@ static char *trim(char *text)
 	return text;
 }
 
-/* Makes ASCII letters small. False: this can be no user, alias or address. */
+/* Makes the canonical form of the name in its place. False: this can be no user, alias or address.
+ */
 static bool fold_name(char *name)
 {
 	size_t n = 0;
@@ -69,10 +71,11 @@ static bool fold_name(char *name)
 
 		if (c <= ' ' || c == 0x7F || c == '"' || c == '\\' || c == ',' || c == ':')
 			return false;
-		if (c >= 'A' && c <= 'Z')
-			name[n] = (char)(c + ('a' - 'A'));
 	}
-	return n > 0 && n <= USER_NAME_MAX && !strchr("/|-.", name[0]);
+	if (n == 0 || n > USER_NAME_MAX || strchr("/|-.", name[0]))
+		return false;
+	(void)user_name_key((pop3_span){name, n}, name);
+	return text_mark_size((pop3_span){name, n}) == 0;
 }
 
 /* Cuts "a, b" into targets that stand behind one another. Returns how many, -1: a bad one. */
@@ -178,7 +181,7 @@ static int by_name(const void *a, const void *b)
 
 static int parse(struct content *content, const char *file, struct err *err)
 {
-	char *rest = content->text, *line;
+	char *rest = content->text + text_mark_size(span_of(content->text)), *line;
 	uint32_t number = 0, first = 0;
 
 	while ((line = next_line(&rest, &number, &first)) != NULL)
@@ -190,7 +193,9 @@ static int parse(struct content *content, const char *file, struct err *err)
 		const struct alias *alias = &content->aliases[i];
 
 		if (strcmp(alias[-1].name, alias->name) == 0)
-			return err_set(err, EX_CONFIG, "%s:%u: %s is an alias on line %u already",
+			return err_set(err, EX_CONFIG,
+				       "%s:%u: %s is an alias on line %u already (case of letters "
+				       "makes no difference)",
 				       file, alias->line, alias->name, alias[-1].line);
 	}
 	return 0;
@@ -230,6 +235,7 @@ static int read_file(const struct aliases *aliases, struct content *ret, struct 
 	struct content content = {NULL, NULL, 0, 0};
 	const char *file = aliases->file_name;
 	int fd = openat(aliases->dir_fd, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	pop3_span text;
 	ssize_t size;
 
 	if (fd < 0)
@@ -250,6 +256,11 @@ static int read_file(const struct aliases *aliases, struct content *ret, struct 
 		goto fail;
 	}
 	content.text[size] = '\0';
+	text = (pop3_span){content.text, (size_t)size};
+	if (text_skip_mark(&text) < 0) {
+		err_set(err, EX_CONFIG, "%s:1: %s", file, text_utf16_words);
+		goto fail;
+	}
 	if (strlen(content.text) != (size_t)size || (size && content.text[size - 1] != '\n')) {
 		err_set(err, EX_CONFIG, "%s: holds a NUL, or its last line is not ended", file);
 		goto fail;
@@ -338,11 +349,7 @@ const struct alias *aliases_find(const struct aliases *aliases, pop3_span name)
 
 	if (name.size > USER_NAME_MAX)
 		return NULL;
-	for (size_t i = 0; i < name.size; i++) {
-		char c = name.data[i];
-
-		key[i] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-	}
+	(void)user_name_key(name, key);
 	key[name.size] = '\0';
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;

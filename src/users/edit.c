@@ -16,7 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-const char edit_bad_name[] =
+static const char edit_bad_name[] =
 	"not a user name: 1 to 255 octets, no blank, no \"/\" or \":\", not beginning with \"-\", "
 	"\".\" or \"#\"";
 
@@ -68,6 +68,7 @@ static int open_locked(const char *path, bool make, struct old_file *old, struct
 static int read_old(const char *path, struct old_file *old, struct err *err)
 {
 	size_t want = (size_t)old->st.st_size;
+	pop3_span text;
 
 	if (old->st.st_size > FILE_MAX)
 		return err_set(err, EX_DATAERR, "%s: more than 512 MiB", path);
@@ -86,6 +87,9 @@ static int read_old(const char *path, struct old_file *old, struct err *err)
 			break;
 		old->size += (size_t)n;
 	}
+	text = (pop3_span){old->text, old->size};
+	if (text_skip_mark(&text) < 0)
+		return err_set(err, EX_DATAERR, "%s: %s", path, text_utf16_words);
 	return 0;
 }
 
@@ -94,6 +98,38 @@ static bool is_of(pop3_span line, pop3_span name)
 {
 	return memchr(line.data ? line.data : "", ':', line.size) &&
 	       span_equal(passwd_line_name(line), name);
+}
+
+/* The name as the file spells it, in a case of its letters that need not be name's; size 0: it is
+ * not there. A file that has it in two cases (the server refuses it) is mended by naming one
+ * exactly. */
+static int find_spelling(const struct old_file *old, pop3_span name, pop3_span *ret,
+			 struct err *err)
+{
+	pop3_span text = {old->text, old->size}, line, other, seen = {"", 0};
+	bool ended, several = false;
+
+	(void)text_skip_mark(&text);
+	while (passwd_line_next(&text, &line, &ended)) {
+		if (!line.size || !memchr(line.data, ':', line.size))
+			continue;
+		other = passwd_line_name(line);
+		if (!user_name_same(other, name))
+			continue;
+		several = several || seen.size;
+		seen = other;
+		if (span_equal(other, name)) {
+			several = false;
+			break;
+		}
+	}
+	if (several)
+		return err_set(err, EX_DATAERR,
+			       "there are several users %.*s that differ in case of letters only: "
+			       "write the name exactly as the file has it",
+			       (int)name.size, name.data);
+	*ret = seen;
+	return 0;
 }
 
 /* The line with another secret; the fields behind it stay. */
@@ -109,35 +145,57 @@ static void write_changed(FILE *out, pop3_span line, pop3_span name, const char 
 	fputc('\n', out);
 }
 
-static int write_new(FILE *out, const struct old_file *old, enum edit edit, pop3_span name,
-		     const char *stored, struct err *err)
+int edit_taken(pop3_span name, pop3_span spelling, struct err *err)
+{
+	if (span_equal(name, spelling))
+		return err_set(err, EX_CANTCREAT,
+			       "the user %.*s is there already; change the password with `valija "
+			       "user passwd`",
+			       (int)name.size, name.data);
+	return err_set(err, EX_CANTCREAT,
+		       "%.*s is the user %.*s, who is there already: case of letters makes no "
+		       "difference; take another name, or change the password with `valija user "
+		       "passwd`",
+		       (int)name.size, name.data, (int)spelling.size, spelling.data);
+}
+
+/* name: as the file spells it, unless it is added. */
+static void write_lines(FILE *out, const struct old_file *old, enum edit edit, pop3_span name,
+			const char *stored)
 {
 	pop3_span text = {old->text, old->size}, line;
-	bool found = false, ended;
 	const char *start = text.data;
+	bool ended;
 
+	(void)text_skip_mark(&text);
+	fwrite(start, 1, (size_t)(text.data - start), out);
+	start = text.data;
 	while (passwd_line_next(&text, &line, &ended)) {
 		if (!is_of(line, name)) {
 			fwrite(start, 1, (size_t)(text.data - start), out);
 			if (!ended)
 				fputc('\n', out);
-		} else {
-			found = true;
-			if (edit == EDIT_CHANGE)
-				write_changed(out, line, name, stored);
+		} else if (edit == EDIT_CHANGE) {
+			write_changed(out, line, name, stored);
 		}
 		start = text.data;
 	}
-	if (edit == EDIT_ADD && found)
-		return err_set(
-			err, EX_CANTCREAT,
-			"the user %.*s is there already; change the password with `valija user "
-			"passwd`",
-			(int)name.size, name.data);
-	if (edit != EDIT_ADD && !found)
-		return err_set(err, EX_NOUSER, "there is no user %.*s", (int)name.size, name.data);
 	if (edit == EDIT_ADD)
 		fprintf(out, "%.*s:%s\n", (int)name.size, name.data, stored);
+}
+
+static int write_new(FILE *out, const struct old_file *old, enum edit edit, pop3_span name,
+		     const char *stored, struct err *err)
+{
+	pop3_span spelling;
+
+	if (find_spelling(old, name, &spelling, err) < 0)
+		return -1;
+	if (edit == EDIT_ADD && spelling.size)
+		return edit_taken(name, spelling, err);
+	if (edit != EDIT_ADD && !spelling.size)
+		return err_set(err, EX_NOUSER, "there is no user %.*s", (int)name.size, name.data);
+	write_lines(out, old, edit, edit == EDIT_ADD ? name : spelling, stored);
 	return 0;
 }
 
@@ -234,6 +292,17 @@ static int real_path(const char *path, char real[PATH_MAX], struct err *err)
 	return 0;
 }
 
+int edit_check_name(enum edit edit, pop3_span name, struct err *err)
+{
+	if (!user_name_valid(name))
+		return err_set(err, EX_DATAERR, "%s", edit_bad_name);
+	if (edit == EDIT_ADD && !user_name_addressable(name))
+		return err_set(err, EX_DATAERR,
+			       "no mail could be addressed to a user of this name: %s",
+			       names_unaddressable);
+	return 0;
+}
+
 int edit_users(const char *path, enum edit edit, pop3_span name, const char *stored,
 	       struct err *err)
 {
@@ -241,8 +310,8 @@ int edit_users(const char *path, enum edit edit, pop3_span name, const char *sto
 	char real[PATH_MAX];
 	int status = -1;
 
-	if (!user_name_valid(name))
-		return err_set(err, EX_DATAERR, "%s", edit_bad_name);
+	if (edit_check_name(edit, name, err) < 0)
+		return -1;
 	if (real_path(path, real, err) < 0)
 		return -1;
 	if (open_locked(real, edit == EDIT_ADD, &old, err) == 0 && read_old(real, &old, err) == 0)
@@ -265,6 +334,7 @@ int edit_list(const char *path, void (*each)(void *argument, pop3_span name), vo
 		err_set(err, EX_NOINPUT, "%s: not a regular file", path);
 	} else if (read_old(path, &old, err) == 0) {
 		text = (pop3_span){old.text, old.size};
+		(void)text_skip_mark(&text);
 		while (passwd_line_next(&text, &line, &ended))
 			if (line.size && line.data[0] != '#' && memchr(line.data, ':', line.size))
 				each(argument, passwd_line_name(line));

@@ -12,12 +12,16 @@
 
 enum edit { EDIT_ADD, EDIT_CHANGE, EDIT_DELETE };
 
-extern const char edit_bad_name[]; /* words for a name that user_name_valid refuses */
+/* EX_DATAERR for a name that there cannot be, and for one to be added that could get no mail. */
+int edit_check_name(enum edit edit, pop3_span name, struct err *err);
+/* EX_CANTCREAT: name is to be added, but spelling is in the file. Returns -1. */
+int edit_taken(pop3_span name, pop3_span spelling, struct err *err);
 
 /*
- * path: of the file; a link at its end is followed. stored: the secret with its "{SCHEME}" (NULL
- * for EDIT_DELETE). err->code is EX_NOUSER when there is no such user to change or delete,
- * EX_CANTCREAT when there is one to add. EDIT_ADD makes a missing file (mode 0640).
+ * path: of the file; a link at its end is followed. name: in any case of its letters; the file's
+ * spelling stays. stored: the secret with its "{SCHEME}" (NULL for EDIT_DELETE). err->code is
+ * EX_NOUSER when there is no such user to change or delete, EX_CANTCREAT when there is one to add.
+ * EDIT_ADD makes a missing file (mode 0640).
  */
 int edit_users(const char *path, enum edit edit, pop3_span name, const char *stored,
 	       struct err *err);

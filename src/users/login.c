@@ -43,7 +43,7 @@ static void on_simple(void *argument, pop3_span authid, pop3_span authzid, pop3_
 	struct login *login = argument;
 
 	login_claim(login, authid);
-	login->other_authzid = authzid.size && !span_equal(authzid, authid);
+	login->other_authzid = authzid.size && !user_name_same(authzid, authid);
 	if (secret_set(&login->password, password) < 0)
 		secret_init(
 			&login->password); /* too long for anybody's: no empty password is right */

@@ -36,9 +36,7 @@ static void derived_salt(struct login *login, const struct scram_hash *hash,
 	}
 	n = snprintf(name, sizeof(name), "%s %.*s", hash->name, (int)login->claimed_size,
 		     login->claimed);
-	for (int i = 0; i < n; i++) /* as users are looked up */
-		if (name[i] >= 'A' && name[i] <= 'Z')
-			name[i] = (char)(name[i] + ('a' - 'A'));
+	(void)user_name_key((pop3_span){name, (size_t)n}, name); /* as users are looked up */
 	HMAC(EVP_sha256(), key, key_size, (const unsigned char *)name, (size_t)n, mac, NULL);
 	keys->iterations = like.iterations;
 	keys->salt_size = like.salt_size < sizeof(mac) ? like.salt_size : sizeof(mac);
@@ -75,7 +73,7 @@ void login_on_scram(void *argument, const struct scram_hash *hash, pop3_span aut
 	pop3_span payload = {"", 0};
 
 	login_claim(login, authid);
-	login->other_authzid = authzid.size && !span_equal(authzid, authid);
+	login->other_authzid = authzid.size && !user_name_same(authzid, authid);
 	if (login_look_up(login) && login->known)
 		kind = scheme_kind(login->user.secret, &payload);
 	if (kind == wanted && scram_parse(hash, payload, ret) == 0)

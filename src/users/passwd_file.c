@@ -240,22 +240,12 @@ enum users_status users_find(struct users *users, pop3_span name, struct user *r
 {
 	enum users_status status = USERS_UNKNOWN;
 	const struct passwd_entry *entry;
-	char lower[USER_NAME_MAX];
-	bool changed = false;
 
 	if (!user_name_valid(name))
 		return USERS_UNKNOWN;
 	refresh(users);
-	for (size_t i = 0; i < name.size; i++) {
-		bool upper = name.data[i] >= 'A' && name.data[i] <= 'Z';
-
-		lower[i] = (char)(name.data[i] + (upper ? 'a' - 'A' : 0));
-		changed |= upper;
-	}
 	pthread_rwlock_rdlock(&users->lock);
 	entry = passwd_table_find(users->table, name);
-	if (!entry && changed)
-		entry = passwd_table_find(users->table, (pop3_span){lower, name.size});
 	if (entry)
 		status = copy_entry(users, entry, ret_user, err);
 	pthread_rwlock_unlock(&users->lock);

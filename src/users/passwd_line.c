@@ -7,19 +7,6 @@
 #include <string.h>
 #include <sysexits.h>
 
-bool user_name_valid(pop3_span name)
-{
-	if (name.size == 0 || name.size > USER_NAME_MAX || strchr("-.#", name.data[0]))
-		return false;
-	for (size_t i = 0; i < name.size; i++) {
-		unsigned char c = (unsigned char)name.data[i];
-
-		if (c <= 0x20 || c == 0x7f || c == '/' || c == ':')
-			return false;
-	}
-	return true;
-}
-
 /* A path below the mail root, as maildrop_open takes it: no empty, "." or ".." component, no
  * component that begins with ".". */
 static bool home_valid(pop3_span home)
@@ -173,6 +160,32 @@ static bool blank(pop3_span line)
 	return true;
 }
 
+static int set_name(pop3_span name, struct user *user, struct err *err)
+{
+	if (text_mark_size(name))
+		return err_set(err, EX_CONFIG,
+			       "a byte-order mark in front of the name: remove it, or write the "
+			       "name anew");
+	if (!user_name_valid(name) || span_copy(name, user->name, sizeof(user->name)) < 0)
+		return err_set(err, EX_CONFIG,
+			       "not a user name: 1 to %d octets, no blank, no \"/\", not beginning "
+			       "with \"-\" or \".\"",
+			       USER_NAME_MAX);
+	return 0;
+}
+
+static enum passwd_line refuse_name(pop3_span name, struct err *err)
+{
+	char shown[128];
+
+	text_escape(shown, sizeof(shown) - 1, name);
+	err_set(err, EX_CONFIG,
+		"no mail can be addressed to %s (%s): give the user another name, and the old one "
+		"as home",
+		shown, names_unaddressable);
+	return PASSWD_LINE_UNSERVED;
+}
+
 enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct user *ret,
 				   struct err *err)
 {
@@ -196,13 +209,8 @@ enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct
 	ret->has_ids = ret->nologin = false;
 	ret->uid = ret->gid = 0;
 	ret->quota_messages = ret->quota_octets = 0;
-	if (!user_name_valid(field[0]) || span_copy(field[0], ret->name, sizeof(ret->name)) < 0) {
-		err_set(err, EX_CONFIG,
-			"not a user name: 1 to %d octets, no blank, no \"/\", not beginning "
-			"with \"-\" or \".\"",
-			USER_NAME_MAX);
+	if (set_name(field[0], ret, err) < 0)
 		return PASSWD_LINE_BAD;
-	}
 	if (span_copy(field[1], ret->secret, sizeof(ret->secret)) < 0) {
 		err_set(err, EX_CONFIG, "the password field is longer than %d octets",
 			USER_SECRET_MAX);
@@ -214,6 +222,8 @@ enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct
 			return PASSWD_LINE_BAD;
 	if (status != PASSWD_LINE_ENTRY)
 		return status;
+	if (!user_name_addressable(field[0]))
+		return refuse_name(field[0], err);
 	return set_home(field[5], mail_root, ret, err);
 }
 

@@ -6,21 +6,11 @@
 #include "base/text.h"
 #include "users/passwd_line.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
 #define NOTES_MAX 20 /* warnings about one reading of the file */
-
-static uint32_t hash_of(pop3_span name)
-{
-	uint32_t hash = 2166136261u;
-
-	for (size_t i = 0; i < name.size; i++)
-		hash = (hash ^ (unsigned char)name.data[i]) * 16777619u;
-	return hash ^ hash >> 15;
-}
 
 void passwd_table_destroy(struct passwd_table *table)
 {
@@ -39,19 +29,25 @@ pop3_span passwd_table_line(const struct passwd_table *table, const struct passw
 	return (pop3_span){table->text + entry->offset, entry->size};
 }
 
-const struct passwd_entry *passwd_table_find(const struct passwd_table *table, pop3_span name)
+static const struct passwd_entry *find(const struct passwd_table *table, pop3_span name,
+				       uint32_t hash)
 {
-	uint32_t hash = hash_of(name), index;
+	uint32_t index;
 
 	for (uint32_t at = hash & table->mask; (index = table->slots[at]);
 	     at = (at + 1) & table->mask) {
 		const struct passwd_entry *entry = &table->entries[index - 1];
 
 		if (entry->hash == hash &&
-		    span_equal(passwd_line_name(passwd_table_line(table, entry)), name))
+		    user_name_same(passwd_line_name(passwd_table_line(table, entry)), name))
 			return entry;
 	}
 	return NULL;
+}
+
+const struct passwd_entry *passwd_table_find(const struct passwd_table *table, pop3_span name)
+{
+	return find(table, name, user_name_hash(name));
 }
 
 /* Which schemes there are, for what is offered and for the work that an unknown user costs. */
@@ -59,7 +55,7 @@ static void table_classify(struct passwd_table *table, uint32_t index, const str
 {
 	pop3_span payload;
 	enum scheme_kind kind = scheme_kind(user->secret, &payload);
-	char key[sizeof(table->classes[0].key)];
+	char key[sizeof(table->classes[0].key)] = "";
 	uint32_t i = 0;
 
 	if (table->kinds[kind]++ == 0)
@@ -67,11 +63,9 @@ static void table_classify(struct passwd_table *table, uint32_t index, const str
 	if (kind == SCHEME_KIND_LOCKED || kind == SCHEME_KIND_UNKNOWN || user->nologin)
 		return;
 	/* "$6$", "$2b$10$", "$argon2id$v=19$m" tell the cost well enough */
-	snprintf(key, sizeof(key), "%d %.*s", (int)kind,
-		 kind == SCHEME_KIND_CRYPT || kind == SCHEME_KIND_ARGON2
-			 ? (int)(payload.size < 7 ? payload.size : 7)
-			 : 0,
-		 payload.data);
+	key[0] = (char)('A' + kind);
+	if (kind == SCHEME_KIND_CRYPT || kind == SCHEME_KIND_ARGON2)
+		memcpy(key + 1, payload.data, payload.size < 7 ? payload.size : 7);
 	while (i < table->class_count && strcmp(table->classes[i].key, key) != 0)
 		i++;
 	if (i == PASSWD_CLASSES_MAX)
@@ -84,20 +78,33 @@ static void table_classify(struct passwd_table *table, uint32_t index, const str
 	table->classes[i].count++;
 }
 
+static int refuse_twin(const struct passwd_table *table, const struct passwd_entry *twin,
+		       uint32_t number, const struct user *user, const char *file, struct err *err)
+{
+	pop3_span other = passwd_line_name(passwd_table_line(table, twin));
+
+	if (span_equal(other, span_of(user->name)))
+		return err_set(err, EX_CONFIG, "%s:%u: the user %s is in line %u already", file,
+			       number, user->name, twin->number);
+	return err_set(err, EX_CONFIG,
+		       "%s:%u: this user is in line %u already: case of letters makes no "
+		       "difference between %s and %.*s; rename one, with its old name as home",
+		       file, number, twin->number, user->name, (int)other.size, other.data);
+}
+
 static int table_add(struct passwd_table *table, pop3_span line, uint32_t number,
 		     const struct user *user, const char *file, struct err *err)
 {
 	pop3_span name = passwd_line_name(line);
-	const struct passwd_entry *twin = passwd_table_find(table, name);
 	struct passwd_entry *entry = &table->entries[table->count];
-	uint32_t at;
+	uint32_t hash = user_name_hash(name), at;
+	const struct passwd_entry *twin = find(table, name, hash);
 
 	if (twin)
-		return err_set(err, EX_CONFIG, "%s:%u: the user %s is in line %u already", file,
-			       number, user->name, twin->number);
+		return refuse_twin(table, twin, number, user, file, err);
 	entry->offset = (uint32_t)(line.data - table->text);
 	entry->size = (uint32_t)line.size;
-	entry->hash = hash_of(name);
+	entry->hash = hash;
 	entry->number = number;
 	for (at = entry->hash & table->mask; table->slots[at]; at = (at + 1) & table->mask)
 		continue;
@@ -118,6 +125,10 @@ static int table_fill(struct passwd_table *table, const char *file, const char *
 	if (!user)
 		return err_set(err, EX_OSERR, "out of memory");
 	*ret_ended = false;
+	if (text_skip_mark(&text) < 0) {
+		err_set(err, EX_CONFIG, "%s:1: %s", file, text_utf16_words);
+		goto out;
+	}
 	while (passwd_line_next(&text, &line, ret_ended)) {
 		number++;
 		switch (passwd_line_parse(line, mail_root, user, &why)) {

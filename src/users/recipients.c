@@ -59,7 +59,7 @@ static bool is_ours(const struct recipients *recipients, pop3_span domain)
 static enum found add_user(struct search *search, const struct user *user)
 {
 	for (size_t i = 0; i < search->count; i++)
-		if (strcmp(search->users[i].name, user->name) == 0)
+		if (user_name_same(span_of(search->users[i].name), span_of(user->name)))
 			return FOUND;
 	if (search->count == search->max) {
 		err_set(search->err, EX_CONFIG, "the address leads to more than %zu users",
@@ -113,31 +113,44 @@ static enum found look_up(struct search *search, pop3_span name)
 	return alias ? FOUND : NOBODY; /* an alias that has been followed adds nobody more */
 }
 
-/* name with and without its sub-address, which ends where the local part (local octets) does. */
+/* name, then without its sub-address, which ends where the local part (local octets) does and
+ * begins at any delimiter: the longest name that is known counts, or bob-smith+tag would be mail
+ * for bob. */
 static enum found look_up_sub(struct search *search, pop3_span name, size_t local)
 {
 	char shorter[ADDRESS_MAX];
 	const char *delimiters = search->recipients->delimiters;
 	enum found found = look_up(search, name);
-	size_t at = 1;
 
-	if (found != NOBODY)
-		return found;
-	while (at < local && !strchr(delimiters, name.data[at]))
-		at++;
-	if (at >= local || !delimiters[0])
-		return NOBODY;
-	memcpy(shorter, name.data, at);
-	memcpy(shorter + at, name.data + local, name.size - local);
-	return look_up(search, (pop3_span){shorter, at + name.size - local});
+	for (size_t at = local; found == NOBODY && --at > 0;) {
+		if (!strchr(delimiters, name.data[at]))
+			continue;
+		memcpy(shorter, name.data, at);
+		memcpy(shorter + at, name.data + local, name.size - local);
+		found = look_up(search, (pop3_span){shorter, at + name.size - local});
+	}
+	return found;
+}
+
+/* "example.org." is the domain example.org, written from the root of all domains. */
+static pop3_span without_root(pop3_span address)
+{
+	const char *at = address.size ? memrchr(address.data, '@', address.size) : NULL;
+
+	if (at && address.data[address.size - 1] == '.')
+		address.size--;
+	return address;
 }
 
 static enum found look_up_address(struct search *search, pop3_span address)
 {
-	const char *at = address.size ? memrchr(address.data, '@', address.size) : NULL;
-	size_t local = at ? (size_t)(at - address.data) : address.size;
+	const char *at;
+	size_t local;
 	enum found found;
 
+	address = without_root(address);
+	at = address.size ? memrchr(address.data, '@', address.size) : NULL;
+	local = at ? (size_t)(at - address.data) : address.size;
 	if (local == 0 || address.size > ADDRESS_MAX || memchr(address.data, 0, address.size))
 		return NOBODY;
 	if (at) {
@@ -178,11 +191,13 @@ static enum found follow_steps(struct search *search)
 static enum found catch_all(struct search *search, pop3_span address)
 {
 	const char *name = search->recipients->catch_all;
-	const char *at = address.size ? memrchr(address.data, '@', address.size) : NULL;
+	const char *at;
 	enum found found;
 
 	if (!name[0])
 		return NOBODY;
+	address = without_root(address);
+	at = address.size ? memrchr(address.data, '@', address.size) : NULL;
 	if (at && !is_ours(search->recipients,
 			   (pop3_span){at + 1, address.size - (size_t)(at + 1 - address.data)}))
 		return NOBODY;

@@ -9,13 +9,13 @@
 
 #include "base/err.h"
 #include "base/secret.h"
+#include "users/names.h"
 
 #include <pop3/span.h>
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define USER_NAME_MAX 255
 #define USER_HOME_MAX 511
 #define USER_SECRET_MAX 1023
 
@@ -46,9 +46,9 @@ struct users;
 int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_root,
 			   struct users **ret, struct err *err);
 void users_close(struct users *users);
-/* Looks name up as it is, then, if nobody has it, with ASCII letters in lower case; ret_user->name
- * is the entry's own spelling. Names that user_name_valid refuses are USERS_UNKNOWN before any file
- * is touched. Thread-safe. Reads the file again when its identity, size or time changed. */
+/* Looks up whose name is the same but for the case of ASCII letters; ret_user->name is the entry's
+ * own spelling. Names that user_name_valid refuses are USERS_UNKNOWN before any file is touched.
+ * Thread-safe. Reads the file again when its identity, size or time changed. */
 enum users_status users_find(struct users *users, pop3_span name, struct user *ret_user,
 			     struct err *err);
 /* Whether any entry could be used with APOP, CRAM-MD5, SCRAM-SHA-1 …: what to offer. */
@@ -61,8 +61,5 @@ int users_usual_secret(struct users *users, char *buf, size_t size);
 /* The first stored secret with this "{SCHEME}", or -1: parameters that unknown users' answers copy.
  */
 int users_first_secret(struct users *users, const char *scheme, char *buf, size_t size);
-/* 1 to USER_NAME_MAX octets of 0x21–0x7E or above 0x7F, no "/" or ":", no leading "-", "." or "#".
- */
-bool user_name_valid(pop3_span name);
 
 #endif

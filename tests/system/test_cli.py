@@ -42,6 +42,34 @@ def test_a_user_is_added_once(still):
     assert (still.dir / 'users').read_bytes() == before
 
 
+@pytest.mark.parametrize('there, added', [('Carol@Example.ORG', 'carol@example.org'),
+                                          ('anna', 'ANNA'), ('Dave', 'dave')])
+def test_a_user_is_added_once_in_whatever_case(still, there, added):
+    user(still, 'add', there, check=True)
+    before = (still.dir / 'users').read_bytes()
+    done = user(still, 'add', added)
+    assert done.returncode == EX_CANTCREAT and there in done.stderr and 'case' in done.stderr
+    assert (still.dir / 'users').read_bytes() == before
+
+
+def test_users_are_found_in_every_case_and_called_as_they_are(still):
+    user(still, 'add', 'Dave', check=True)
+    user(still, 'add', 'anna', check=True)
+    assert user(still, 'passwd', 'DAVE', '--scheme', 'PLAIN').stdout.startswith('Dave ')
+    assert f'Dave:{{PLAIN}}{PASSWORD}' in (still.dir / 'users').read_text()
+    done = user(still, 'del', 'dave')
+    assert done.returncode == 0 and f'{still.mail}/Dave ' in done.stdout
+    assert names(still) == ['anna']
+
+
+@pytest.mark.parametrize('name', ['a@b..c', 'a@', 'a@example.org.', '\udce9mile', '\ufeffanna'])
+def test_a_name_that_gets_no_mail_is_not_added(still, name):
+    before = (still.dir / 'users').read_bytes()
+    done = user(still, 'add', name)
+    assert done.returncode == EX_DATAERR and 'name' in done.stderr
+    assert (still.dir / 'users').read_bytes() == before
+
+
 @pytest.mark.parametrize('command', ['del', 'passwd'])
 def test_an_unknown_user_is_named(still, command):
     done = user(still, command, 'nobody-here')

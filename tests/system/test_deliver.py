@@ -44,6 +44,14 @@ def test_the_corpus_arrives(shared, user, connect):
     assert got == sorted(map(wire_form, corpus))
 
 
+def test_names_in_every_case(make_office, connect):
+    """One copy, in the folder that has the users file's spelling."""
+    office = make_office(users=('Dave@Example.ORG', 'rest'), settings={'lmtp.catch_all': '"rest"'})
+    delivered(office, 'dave@example.org', 'DAVE@example.org', 'Dave+x@example.ORG.')
+    assert [len(office.files('Dave@Example.ORG')), (office.mail / 'rest').exists()] == [1, False]
+    assert len(collect(connect, office, 'dave@EXAMPLE.org')) == 1
+
+
 def test_whose_files_they_are(shared, user):
     delivered(shared, user)
     [path] = shared.files(user)

@@ -3,6 +3,8 @@ server. The rules themselves are tried in tests/unit/test_users_recipients.c."""
 import re
 
 from lmtp import Lmtp
+from office import PASSWORD
+from pop import login_within
 
 MESSAGE = b'Subject: hello\r\n\r\nbody\r\n'
 
@@ -112,3 +114,108 @@ def test_quota_of_one_user(make_office):
         assert client.deliver(message, 'small', 'small', 'large', 'large') == [
             '250 2.1.5 delivered', '452 4.2.2 the mailbox is full, try again later',
             '250 2.1.5 delivered', '250 2.1.5 delivered']
+
+
+def test_users_with_capitals(make_office, connect):
+    """In whatever case they are addressed and log in; never the catch-all; the folder is as the
+    users file has it."""
+    office = make_office(start=False, users=('Carol@Example.ORG', 'Dave', 'anna', 'rest'))
+    aliases = office.dir / 'aliases'
+    aliases.write_text('Team: DAVE, carol@example.org\n')
+    office.own(aliases)
+    aliases.chmod(0o644)
+    office.set('lmtp.aliases', f'"{aliases}"')
+    office.set('lmtp.domains', '"example.org"')
+    office.set('lmtp.catch_all', '"REST"')
+    office.start()
+    carol = ['Carol@Example.ORG', 'carol@example.org', 'CAROL@EXAMPLE.ORG', 'cArOl+tag@example.org']
+    dave = ['Dave@example.org', 'dave@EXAMPLE.org', 'DAVE', 'dave+x@example.org']
+    with Lmtp(office.lmtp) as client:
+        for address in (*carol, *dave):
+            assert client.deliver(MESSAGE, address) == ['250 2.1.5 delivered'], address
+        client.deliver(MESSAGE, 'ANNA@example.org', 'tEAM@example.org')
+        assert counts(office, 'Carol@Example.ORG', 'Dave', 'anna', 'rest') == [5, 5, 1, 0]
+        client.deliver(MESSAGE, 'Whoever@Example.Org')
+        assert counts(office, 'rest') == [1]
+    assert {path.name for path in office.mail.iterdir() if path.is_dir()} == {
+        'Carol@Example.ORG', 'Dave', 'anna', 'rest'}
+    for name, count in (('carol@example.org', 5), ('CAROL@EXAMPLE.org', 5), ('Dave', 5),
+                        ('dave', 5), ('ANNA', 1)):
+        login = connect(office)
+        login.login(name, PASSWORD)
+        assert login.stat()[0] == count, name
+        login.quit()
+
+
+def test_one_user_in_every_case_has_one_limit(make_office, connect):
+    """Also when the users file begins to spell the name in another case."""
+    office = make_office(users=('Dave',), settings={'limits.sessions_per_user': '1'})
+    many = '-ERR [IN-USE] too many sessions of this user'
+    first, second = connect(office), connect(office)
+    first.login('dave', PASSWORD)
+    second.ok('USER DAVE')
+    assert second.err(f'PASS {PASSWORD}') == many
+    users = office.dir / 'users'
+    fresh = office.dir / 'users.new'
+    fresh.write_text(f'dave:{{PLAIN}}{PASSWORD}::::Dave\n')
+    office.own(fresh)
+    fresh.chmod(0o644)
+    fresh.rename(users)
+    second.ok('USER Dave')
+    assert second.err(f'PASS {PASSWORD}') == many
+    office.wait_log('users: read again')
+    first.quit()
+    login_within(connect, office, 'DAVE').quit()
+
+
+def test_names_with_dots_that_need_quotes(make_office, connect):
+    office = make_office(users=('foo..bar@example.org', 'end.'))
+    with Lmtp(office.lmtp) as client:
+        for address in ('foo..bar@example.org', '"Foo..Bar"@example.org', 'foo..bar+x@example.org',
+                        'end.@example.org', 'End.'):
+            assert client.deliver(MESSAGE, address) == ['250 2.1.5 delivered'], address
+    for name, count in (('foo..bar@example.org', 3), ('end.', 2)):
+        login = connect(office)
+        login.login(name, PASSWORD)
+        assert login.stat()[0] == count
+        login.quit()
+
+
+def test_two_users_that_differ_in_case_only(make_office, connect):
+    """At a start an error, while it runs a change that is not taken; both lines are named."""
+    office = make_office(users=('Bert', 'anna'))
+    users = office.dir / 'users'
+    before = users.read_bytes()
+    office.allow(r'users:\d+: .*in line \d+ already')
+    number = before.count(b'\n') + 1
+    fresh = office.dir / 'users.new'
+    fresh.write_bytes(before + b'bert:{PLAIN}x\n')
+    office.own(fresh)
+    fresh.chmod(0o644)
+    fresh.rename(users)
+    login = connect(office)
+    login.login('BERT', PASSWORD)
+    login.quit()
+    office.wait_log(rf'users:{number}: .*in line {number - 2} already.*between bert and Bert')
+    check = office.valijad('-t', '-c', office.conf)
+    assert check.returncode and f'users:{number}: ' in check.stderr + check.stdout
+
+
+def test_byte_order_marks(make_office, connect):
+    mark = b'\xef\xbb\xbf'
+    office = make_office(start=False, users=('Anna',))
+    users, aliases = office.dir / 'users', office.dir / 'aliases'
+    lines = [line for line in users.read_bytes().splitlines(True) if line.startswith(b'Anna:')]
+    users.write_bytes(mark + b''.join(lines))
+    aliases.write_bytes(mark + b'sales: anna\n')
+    office.own(aliases)
+    aliases.chmod(0o644)
+    office.set('lmtp.aliases', f'"{aliases}"')
+    office.start()
+    with Lmtp(office.lmtp) as client:
+        client.deliver(MESSAGE, 'anna', 'sales')
+    login = connect(office)
+    login.login('anna', PASSWORD)
+    assert login.stat()[0] == 2
+    login.quit()
+    assert (office.mail / 'Anna').is_dir()

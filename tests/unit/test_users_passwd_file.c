@@ -118,17 +118,74 @@ static void test_fields(void **state)
 	users_close(users);
 }
 
-static void test_capital_letters(void **state)
+/* Found in any case; called, and so stored, as the file has it. */
+static void test_case_of_ascii_letters_makes_no_difference(void **state)
 {
-	struct users *users = opened("anna:{PLAIN}a\nBert:{PLAIN}b\nbert:{PLAIN}c\n");
+	static const char *const names[][2] = {
+		{"anna", "anna"},
+		{"ANNA", "anna"},
+		{"Bert", "Bert"},
+		{"bert", "Bert"},
+		{"bERT", "Bert"},
+		{"Carol@Example.ORG", "Carol@Example.ORG"},
+		{"carol@example.org", "Carol@Example.ORG"},
+		{"CAROL@EXAMPLE.ORG", "Carol@Example.ORG"},
+		{"\xc3\x89MILE", "\xc3\x89mile"},
+	};
+	struct users *users =
+		opened("anna:{PLAIN}a\nBert:{PLAIN}b\nCarol@Example.ORG:{PLAIN}c::::Deep/Carol\n"
+		       "\xc3\x89mile:{PLAIN}e\n");
 
 	(void)state;
-	assert_int_equal(find(users, "ANNA"), USERS_FOUND);
-	assert_string_equal(user.name, "anna");
-	assert_int_equal(find(users, "Bert"), USERS_FOUND);
-	assert_string_equal(user.secret, "{PLAIN}b");
-	assert_int_equal(find(users, "BERT"), USERS_FOUND);
-	assert_string_equal(user.secret, "{PLAIN}c");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (find(users, names[i][0]) != USERS_FOUND)
+			fail_msg("%s is not found", names[i][0]);
+		assert_string_equal(user.name, names[i][1]);
+	}
+	assert_int_equal(find(users, "carol@EXAMPLE.org"), USERS_FOUND);
+	assert_string_equal(user.home, "Deep/Carol");
+	/* letters beyond ASCII are themselves only */
+	assert_int_equal(find(users, "\xc3\xa9mile"), USERS_UNKNOWN);
+	assert_int_equal(find(users, "carol"), USERS_UNKNOWN);
+	users_close(users);
+}
+
+/* What an editor puts in front is no part of the first name. */
+static void test_byte_order_marks(void **state)
+{
+	struct users *users = opened("\xef\xbb\xbf"
+				     "Anna:{PLAIN}a\nbert:{PLAIN}b\n");
+
+	(void)state;
+	assert_int_equal(find(users, "anna"), USERS_FOUND);
+	assert_string_equal(user.name, "Anna");
+	assert_int_equal(find(users, "bert"), USERS_FOUND);
+	/* a change into UTF-16 changes nothing */
+	put("\xff\xfe"
+	    "c:{PLAIN}c\n");
+	assert_int_equal(find(users, "bert"), USERS_FOUND);
+	assert_int_equal(find(users, "c"), USERS_UNKNOWN);
+	put("\xef\xbb\xbf# ours\nCarl:{PLAIN}c\n");
+	assert_int_equal(find(users, "carl"), USERS_FOUND);
+	assert_int_equal(find(users, "bert"), USERS_UNKNOWN);
+	users_close(users);
+}
+
+/* Nobody who logs in is without mail: names that no address can have stop only their users. */
+static void test_names_that_get_no_mail_are_not_served(void **state)
+{
+	struct users *users =
+		opened("\xe9mile:{PLAIN}x\na@b..c:{PLAIN}x\na@b.:{PLAIN}x\nb@:{PLAIN}x\n"
+		       "foo..bar:{PLAIN}x\nanna:{PLAIN}x\n");
+
+	(void)state;
+	assert_int_equal(find(users, "\xe9mile"), USERS_DOWN);
+	assert_non_null(strstr(err.text, "users:1: no mail can be addressed to \\xe9mile"));
+	assert_int_equal(find(users, "A@B..C"), USERS_DOWN);
+	assert_int_equal(find(users, "a@b."), USERS_DOWN);
+	assert_int_equal(find(users, "b@"), USERS_DOWN);
+	assert_int_equal(find(users, "foo..bar"), USERS_FOUND);
+	assert_int_equal(find(users, "anna"), USERS_FOUND);
 	users_close(users);
 }
 
@@ -144,6 +201,21 @@ static void test_a_bad_line_is_named(void **state)
 		{"a/b:x\n", "users:1: ", "user name"},
 		{".a:x\n", "users:1: ", "user name"},
 		{"a:x\nb:y\na:z\n", "users:3: ", "line 1 already"},
+		{"anna:x\n#\nAnna:y\n", "users:3: ", "line 1 already"},
+		{"b:x\nC@Example.org:x\nc@EXAMPLE.org:y\n", "users:3: ", "line 2 already"},
+		{"Anna:x\nanna:y\n", "users:2: ", "between anna and Anna"},
+		{"\xef\xbb\xbf"
+		 "a:x\nA:y\n",
+		 "users:2: ", "line 1 already"},
+		{"a:x\n\xef\xbb\xbf"
+		 "b:x\n",
+		 "users:2: ", "byte-order mark"},
+		{"\xff\xfe"
+		 "a:x\n",
+		 "users:1: ", "UTF-16"},
+		{"\xfe\xff"
+		 "a:x\n",
+		 "users:1: ", "UTF-16"},
 		{"a:x\x01y\n", "users:1: ", "control character"},
 		{"a:x\ry\n", "users:1: ", "control character"},
 		{"a:x::::::quota_octets=-1\n", "users:1: ", "quota"},
@@ -403,6 +475,81 @@ static void test_edits_keep_everything_else(void **state)
 	assert_string_equal(content(), "# a:b\r\n\nnonsense\nbert:{PLAIN}2\ncarl:{X}3\n");
 }
 
+static void test_edits_know_names_in_every_case(void **state)
+{
+	(void)state;
+	put("Carol@Example.ORG:{X}1::::c\nDave:{X}2\nanna:{X}3\n");
+	assert_int_equal(edit(EDIT_ADD, "carol@example.org", "{X}9"), -1);
+	assert_int_equal(err.code, EX_CANTCREAT);
+	assert_non_null(strstr(err.text, "Carol@Example.ORG"));
+	assert_int_equal(edit(EDIT_ADD, "DAVE", "{X}9"), -1);
+	assert_int_equal(err.code, EX_CANTCREAT);
+	assert_int_equal(edit(EDIT_ADD, "Anna", "{X}9"), -1);
+	assert_int_equal(edit(EDIT_CHANGE, "CAROL@example.org", "{X}8"), 0);
+	assert_int_equal(edit(EDIT_DELETE, "dave", NULL), 0);
+	assert_string_equal(content(), "Carol@Example.ORG:{X}8::::c\nanna:{X}3\n");
+}
+
+/* What the server refuses can be mended with the same command, by exact names. */
+static void test_edits_of_a_name_that_is_there_twice(void **state)
+{
+	(void)state;
+	put("Bert:{X}1\nbert:{X}2\n");
+	assert_int_equal(edit(EDIT_DELETE, "BERT", NULL), -1);
+	assert_int_equal(err.code, EX_DATAERR);
+	assert_int_equal(edit(EDIT_CHANGE, "BERT", "{X}3"), -1);
+	assert_int_equal(edit(EDIT_ADD, "bert", "{X}3"), -1);
+	assert_string_equal(content(), "Bert:{X}1\nbert:{X}2\n");
+	assert_int_equal(edit(EDIT_CHANGE, "bert", "{X}3"), 0);
+	assert_string_equal(content(), "Bert:{X}1\nbert:{X}3\n");
+	assert_int_equal(edit(EDIT_DELETE, "Bert", NULL), 0);
+	assert_string_equal(content(), "bert:{X}3\n");
+}
+
+static void test_edits_and_byte_order_marks(void **state)
+{
+	(void)state;
+	put("\xef\xbb\xbf"
+	    "Anna:{X}1\nbert:{X}2\n");
+	assert_int_equal(edit(EDIT_ADD, "anna", "{X}9"), -1);
+	assert_int_equal(err.code, EX_CANTCREAT);
+	assert_int_equal(edit(EDIT_CHANGE, "anna", "{X}3"), 0);
+	assert_string_equal(content(), "\xef\xbb\xbf"
+				       "Anna:{X}3\nbert:{X}2\n");
+	assert_int_equal(edit(EDIT_DELETE, "Anna", NULL), 0);
+	assert_string_equal(content(), "\xef\xbb\xbf"
+				       "bert:{X}2\n");
+	put("\xff\xfe"
+	    "anna:{X}1\n");
+	assert_int_equal(edit(EDIT_ADD, "bert", "{X}9"), -1);
+	assert_int_equal(err.code, EX_DATAERR);
+	assert_non_null(strstr(err.text, "UTF-16"));
+	assert_string_equal(content(), "\xff\xfe"
+				       "anna:{X}1\n");
+}
+
+static void test_names_that_get_no_mail_are_not_added(void **state)
+{
+	static const char *const names[] = {"a@b..c",
+					    "a@",
+					    "@example.org",
+					    "a@example.org.",
+					    "\xe9mile",
+					    "\xef\xbb\xbf"
+					    "anna"};
+
+	(void)state;
+	put("a@b..c:{X}1\n");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		assert_int_equal(edit(EDIT_ADD, names[i], "{X}9"), -1);
+		assert_int_equal(err.code, EX_DATAERR);
+	}
+	assert_string_equal(content(), "a@b..c:{X}1\n");
+	/* they can be taken out */
+	assert_int_equal(edit(EDIT_DELETE, "a@b..c", NULL), 0);
+	assert_int_equal(edit(EDIT_ADD, "foo..bar@example.org", "{X}9"), 0);
+}
+
 static void test_a_missing_file_is_made_by_add_only(void **state)
 {
 	struct stat st;
@@ -490,7 +637,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fields),
-		cmocka_unit_test(test_capital_letters),
+		cmocka_unit_test(test_case_of_ascii_letters_makes_no_difference),
+		cmocka_unit_test(test_byte_order_marks),
+		cmocka_unit_test(test_names_that_get_no_mail_are_not_served),
 		cmocka_unit_test(test_a_bad_line_is_named),
 		cmocka_unit_test(test_long_fields_are_refused),
 		cmocka_unit_test(test_what_we_cannot_serve_stops_only_its_user),
@@ -502,6 +651,10 @@ int main(void)
 		cmocka_unit_test(test_a_change_within_a_tick_is_seen),
 		cmocka_unit_test(test_what_is_there),
 		cmocka_unit_test(test_edits_keep_everything_else),
+		cmocka_unit_test(test_edits_know_names_in_every_case),
+		cmocka_unit_test(test_edits_of_a_name_that_is_there_twice),
+		cmocka_unit_test(test_edits_and_byte_order_marks),
+		cmocka_unit_test(test_names_that_get_no_mail_are_not_added),
 		cmocka_unit_test(test_a_missing_file_is_made_by_add_only),
 		cmocka_unit_test(test_a_link_stays_a_link),
 		cmocka_unit_test(test_edits_at_the_same_time),

@@ -234,6 +234,82 @@ static void aliases_are_followed(void **state)
 	assert_non_null(strstr(place->err.text, "aliases:17: broken"));
 }
 
+/* Capitals in the users file, in aliases, in their targets, in the catch-all and in addresses. */
+static void case_makes_no_difference(void **state)
+{
+	struct place *place = *state;
+	static const char *const table[][2] = {
+		{"Frank", "Frank"},
+		{"frank@example.org", "Frank"},
+		{"FRANK@EXAMPLE.ORG", "Frank"},
+		{"FRANK+Tag@Example.org", "Frank"},
+		{"frank-smith+tag@example.org", "Frank-Smith"},
+		{"Grace@Example.NET", "Grace@Example.NET"},
+		{"grace@example.net", "Grace@Example.NET"},
+		{"GRACE+tag@EXAMPLE.NET", "Grace@Example.NET"},
+		{"grace@example.net.", "Grace@Example.NET"},
+		{"Alice@example.org", "alice"},
+		{"ALICE+x", "alice"},
+		{"sales", "Frank Grace@Example.NET"},
+		{"SALES@example.org", "Frank Grace@Example.NET"},
+		{"bob@example.org", "dave"},
+		{"Own", "?"},
+		{"hidden", "dave"},
+		{"HIDDEN@example.org", "dave"},
+		{"heidi", "Heidi Frank"},
+	};
+
+	write_file(
+		place, "users",
+		"alice:{PLAIN}a\nFrank:{PLAIN}f\nFrank-Smith:{PLAIN}s\nGrace@Example.NET:{PLAIN}g\n"
+		"bob:{PLAIN}b\ndave:{PLAIN}d\nHidden:{PLAIN}h\nHeidi:{PLAIN}h\n");
+	assert_int_equal(open_with(place, "", "",
+				   "Sales: FRANK, grace@EXAMPLE.net, frank, Frank+tag\n"
+				   "BOB: Dave\n"
+				   "hidden: dave\n"
+				   "HEIDI: heidi, frank\n"),
+			 0);
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++)
+		if (strcmp(found(place, table[i][0]), table[i][1]) != 0)
+			fail_msg("%s: %s", table[i][0], found(place, table[i][0]));
+	/* nothing of it is the catch-all's, whose name has another case as well */
+	assert_int_equal(open_with(place, "Example.ORG", "HEIDI", NULL), 0);
+	assert_string_equal(found(place, "frank@EXAMPLE.org"), "Frank");
+	assert_string_equal(found(place, "FRANK-SMITH+tag+more@example.org"), "Frank-Smith");
+	assert_string_equal(found(place, "frank@example.org."), "Frank");
+	assert_string_equal(found(place, "GRACE@example.net"), "Grace@Example.NET");
+	assert_string_equal(found(place, "Nobody@EXAMPLE.org"), "Heidi");
+	assert_string_equal(found(place, "frank@example.com"), "?");
+}
+
+/* A user who cannot be served is somebody all the same. */
+static void the_catch_all_gets_what_is_nobodys(void **state)
+{
+	struct place *place = *state;
+
+	write_file(place, "users",
+		   "Ivan:{PLAIN}i::::/elsewhere/ivan\ndave:{PLAIN}d\n\xc3\x89mile:{PLAIN}e\n");
+	assert_int_equal(open_with(place, "", "dave", NULL), 0);
+	assert_string_equal(found(place, "ivan@example.org"), "!");
+	assert_string_equal(found(place, "IVAN+tag@example.org"), "!");
+	assert_string_equal(found(place, "\xc3\x89MILE@example.org"), "\xc3\x89mile");
+	assert_string_equal(found(place, "eve@example.org"), "dave");
+}
+
+static void byte_order_marks(void **state)
+{
+	struct place *place = *state;
+
+	assert_int_equal(open_with(place, "", "",
+				   "\xef\xbb\xbf"
+				   "Sales: alice\nx: bob\n"),
+			 0);
+	assert_string_equal(found(place, "sales"), "alice");
+	assert_string_equal(found(place, "x"), "bob");
+	assert_int_equal(open_with(place, "", "", "\xef\xbb\xbf# ours\n\nSales: alice\n"), 0);
+	assert_string_equal(found(place, "sales"), "alice");
+}
+
 static void bad_files_name_their_line(void **state)
 {
 	struct place *place = *state;
@@ -245,6 +321,19 @@ static void bad_files_name_their_line(void **state)
 		{"a: , alice\n", "aliases:1:"},
 		{"# x\n\na: alice,\n bob,\n\nb: alice\n", "aliases:3:"},
 		{"a: alice\nA: bob\n", "aliases:2: a is an alias on line 1"},
+		{"b@x.org: alice\n#\nB@X.ORG: bob\n", "aliases:3: b@x.org is an alias on line 1"},
+		{"\xef\xbb\xbf"
+		 "a: alice\nA: bob\n",
+		 "aliases:2: a is an alias on line 1"},
+		{"a: alice\n\xef\xbb\xbf"
+		 "b: bob\n",
+		 "aliases:2:"},
+		{"\xff\xfe"
+		 "a\n",
+		 "UTF-16"},
+		{"\xfe\xff"
+		 "a\n",
+		 "UTF-16"},
 		{"a: |/bin/sh\n", "aliases:1:"},
 		{"a: \"|/bin/sh\"\n", "aliases:1:"},
 		{"a: /var/mail/a\n", "aliases:1:"},
@@ -340,6 +429,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(only_our_domains, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(catch_all_must_exist, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(aliases_are_followed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(case_makes_no_difference, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_catch_all_gets_what_is_nobodys, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(byte_order_marks, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(bad_files_name_their_line, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(expansion_is_bounded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(changes_are_seen, set_up, tear_down),

@@ -80,6 +80,7 @@ static int set_up(void **state)
 	add_user(out, "s256", "SCRAM-SHA-256", "secret word");
 	add_user(out, "cram", "CRAM-MD5", "secret word");
 	add_user(out, "yes", "YESCRYPT", "secret word");
+	add_user(out, "MixedCase", "PLAIN", "secret word");
 	fprintf(out, "gone:{PLAIN}secret word::::::nologin\n");
 	fclose(out);
 	dir_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -154,7 +155,8 @@ static enum login_verdict talk(const char *mechanism, const struct client *clien
 				 0);
 	}
 	if (verdict == LOGIN_GRANTED) {
-		assert_string_equal(login_user(login)->name, client->name);
+		assert_true(
+			user_name_same(span_of(login_user(login)->name), span_of(client->name)));
 		assert_true(span_equal(login_claimed_name(login), span_of(client->name)));
 	}
 	if (verdict == LOGIN_DENIED)
@@ -202,6 +204,31 @@ static void test_every_mechanism_with_every_scheme(void **state)
 				fail_msg("%s with %s and a wrong password: %d", can[i].name,
 					 mechanism, wrong);
 		}
+}
+
+/* No stored secret and no exchange depends on the case of the name's letters. */
+static void test_names_in_every_case(void **state)
+{
+	static const struct {
+		const char *name, *mechanism;
+	} can[] = {
+		{"PLAIN", "PLAIN"},         {"Plain", "LOGIN"},        {"pLAIN", "CRAM-MD5"},
+		{"PLAIN", "SCRAM-SHA-256"}, {"S256", "SCRAM-SHA-256"}, {"S1", "SCRAM-SHA-1-PLUS"},
+		{"CRAM", "CRAM-MD5"},       {"Yes", "PLAIN"},          {"mixedcase", "CRAM-MD5"},
+		{"MIXEDCASE", "PLAIN"},     {"mixedcase", "LOGIN"},    {"mIXEDcASE", "SCRAM-SHA-1"},
+	};
+	struct client client = {"mixedcase", "secret word", "MixedCase", NULL};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(can) / sizeof(can[0]); i++) {
+		if (try(can[i].mechanism, can[i].name, "secret word") != LOGIN_GRANTED)
+			fail_msg("%s with %s", can[i].name, can[i].mechanism);
+		if (try(can[i].mechanism, can[i].name, "Secret word") != LOGIN_DENIED)
+			fail_msg("%s with %s and a wrong password", can[i].name, can[i].mechanism);
+	}
+	/* to act for oneself is not to act for another */
+	assert_int_equal(talk("SCRAM-SHA-256", &client, NULL, NULL), LOGIN_GRANTED);
+	assert_int_equal(talk("PLAIN", &client, NULL, NULL), LOGIN_GRANTED);
 }
 
 static void test_what_is_offered(void **state)
@@ -569,6 +596,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_mechanism_with_every_scheme),
+		cmocka_unit_test(test_names_in_every_case),
 		cmocka_unit_test(test_what_is_offered),
 		cmocka_unit_test(test_unknown_mechanisms),
 		cmocka_unit_test(test_login_takes_a_name_first),

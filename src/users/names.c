@@ -1,0 +1,111 @@
+/* See names.h. */
+#include "users/names.h"
+
+#include "base/text.h"
+#include "lmtp/address.h"
+
+#include <string.h>
+
+const char names_unaddressable[] =
+	"an address is UTF-8 without control characters, with a domain behind \"@\"";
+
+static unsigned char fold(char octet)
+{
+	unsigned char c = (unsigned char)octet;
+
+	return c >= 'A' && c <= 'Z' ? (unsigned char)(c + ('a' - 'A')) : c;
+}
+
+pop3_span user_name_key(pop3_span name, char *buf)
+{
+	for (size_t i = 0; i < name.size; i++)
+		buf[i] = (char)fold(name.data[i]);
+	return (pop3_span){buf, name.size};
+}
+
+bool user_name_same(pop3_span a, pop3_span b)
+{
+	if (span_equal(a, b))
+		return true;
+	if (a.size != b.size)
+		return false;
+	for (size_t i = 0; i < a.size; i++)
+		if (fold(a.data[i]) != fold(b.data[i]))
+			return false;
+	return true;
+}
+
+uint32_t user_name_hash(pop3_span name)
+{
+	uint32_t hash = 2166136261u;
+
+	for (size_t i = 0; i < name.size; i++)
+		hash = (hash ^ fold(name.data[i])) * 16777619u;
+	return hash ^ hash >> 15;
+}
+
+bool user_name_valid(pop3_span name)
+{
+	/* a set of octets: up to blank, "/" and ":", DEL */
+	static const uint64_t refused[4] = {(1ull << 33) - 1 + (1ull << '/') + (1ull << ':'),
+					    1ull << (0x7f - 64), 0, 0};
+
+	if (name.size == 0 || name.size > USER_NAME_MAX || strchr("-.#", name.data[0]))
+		return false;
+	if (text_mark_size(name))
+		return false;
+	for (size_t i = 0; i < name.size; i++) {
+		unsigned char c = (unsigned char)name.data[i];
+
+		if (refused[c >> 6] >> (c & 63) & 1)
+			return false;
+	}
+	return true;
+}
+
+static bool is_ascii(pop3_span text)
+{
+	unsigned char all = 0;
+
+	for (size_t i = 0; i < text.size; i++)
+		all |= (unsigned char)text.data[i];
+	return all < 0x80;
+}
+
+static bool is_address(pop3_span text)
+{
+	struct lmtp_address address;
+
+	return lmtp_address_check(text, true, true, &address) == LMTP_ADDRESS_OK;
+}
+
+/* The local part in quotes, for what is not atoms and dots (RFC 5321 section 4.1.2). */
+static bool is_address_in_quotes(pop3_span name, size_t local)
+{
+	char quoted[2 * USER_NAME_MAX + 2];
+	size_t n = 0;
+
+	quoted[n++] = '"';
+	for (size_t i = 0; i < local; i++) {
+		if (name.data[i] == '"' || name.data[i] == '\\')
+			quoted[n++] = '\\';
+		quoted[n++] = name.data[i];
+	}
+	quoted[n++] = '"';
+	memcpy(quoted + n, name.data + local, name.size - local);
+	return is_address((pop3_span){quoted, n + name.size - local});
+}
+
+bool user_name_addressable(pop3_span name)
+{
+	const char *at = name.size ? memrchr(name.data, '@', name.size) : NULL;
+	size_t local = at ? (size_t)(at - name.data) : name.size;
+
+	if (local == 0 || name.size > USER_NAME_MAX)
+		return false;
+	/* ASCII fits in quotes, whatever it is: only the domain is left. A file of a million names
+	 * is read at each change. */
+	if (local <= (LMTP_LOCAL_PART_MAX - 2) / 2 && is_ascii(name))
+		return !at || lmtp_domain_valid((pop3_span){at + 1, name.size - local - 1});
+	return (is_address(name) && name.data[0] != '"') || is_address_in_quotes(name, local);
+}
