@@ -5,7 +5,7 @@
  */
 #include "cli/command.h"
 
-#include "cli/certificate.h"
+#include "sys/tls_certificate.h"
 #include "config/config.h"
 #include "config/listener.h"
 

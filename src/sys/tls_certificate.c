@@ -1,5 +1,5 @@
-/* See certificate.h. */
-#include "cli/certificate.h"
+/* See tls_certificate.h. */
+#include "sys/tls_certificate.h"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>

@@ -1,6 +1,6 @@
 /* A self-signed certificate, good enough to begin with. */
-#ifndef CLI_CERTIFICATE_H
-#define CLI_CERTIFICATE_H
+#ifndef SYS_TLS_CERTIFICATE_H
+#define SYS_TLS_CERTIFICATE_H
 
 #include "base/err.h"
 
