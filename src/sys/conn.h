@@ -9,7 +9,7 @@
 #define SYS_CONN_H
 
 #include "sys/loop.h"
-#include "sys/tls.h"
+#include "sys/tls_session.h"
 
 #include <pop3/span.h>
 

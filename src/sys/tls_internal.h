@@ -1,8 +1,8 @@
-/* What tls_server.c (contexts) and tls.c (sessions) share. Nobody else includes this. */
+/* What tls_server.c (contexts) and tls_session.c (sessions) share. Nobody else includes this. */
 #ifndef SYS_TLS_INTERNAL_H
 #define SYS_TLS_INTERNAL_H
 
-#include "sys/tls.h"
+#include "sys/tls_session.h"
 
 #include <openssl/ssl.h>
 

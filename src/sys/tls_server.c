@@ -1,7 +1,8 @@
 /*
- * See tls.h: the contexts of a server, made once from PEM that the monitor read. Fronts, before and
- * after the sandbox is entered; no file is opened here. Certificates for the same names with
- * different kinds of key (ECDSA and RSA) share a context, so that the client's abilities choose.
+ * See tls_session.h: the contexts of a server, made once from PEM that the monitor read. Fronts,
+ * before and after the sandbox is entered; no file is opened here. Certificates for the same names
+ * with different kinds of key (ECDSA and RSA) share a context, so that the client's abilities
+ * choose.
  */
 #include "sys/tls_internal.h"
 

@@ -1,7 +1,7 @@
 /*
- * See tls.h: one session of a server. Fronts only, after the sandbox was entered; every octet that
- * comes in is hostile. The library's records pass through one buffer of the server's, so that a
- * reply of any size is one send, and an idle session owns no buffer.
+ * See tls_session.h: one session of a server. Fronts only, after the sandbox was entered; every
+ * octet that comes in is hostile. The library's records pass through one buffer of the server's, so
+ * that a reply of any size is one send, and an idle session owns no buffer.
  */
 #include "sys/tls_internal.h"
 

@@ -4,8 +4,8 @@
  * by SNI (first one is the default); ALPN; tickets under keys that are given, so that they outlive
  * a process. Buffers are released while a session is idle.
  */
-#ifndef SYS_TLS_H
-#define SYS_TLS_H
+#ifndef SYS_TLS_SESSION_H
+#define SYS_TLS_SESSION_H
 
 #include "base/err.h"
 
