@@ -6,6 +6,8 @@
  */
 #include "sys/conn.h"
 
+#include "sys/tls_server.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>

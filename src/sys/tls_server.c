@@ -1,12 +1,12 @@
 /*
- * See tls_session.h: the contexts of a server, made once from PEM that the monitor read. Fronts,
- * before and after the sandbox is entered; no file is opened here. Certificates for the same names
- * with different kinds of key (ECDSA and RSA) share a context, so that the client's abilities
- * choose.
+ * See tls_server.h. Contexts are made once, from PEM that the monitor read; no file is opened here.
+ * Certificates for the same names with different kinds of key (ECDSA and RSA) share a context, so
+ * that the client's abilities choose.
  */
-#include "sys/tls_internal.h"
+#include "sys/tls_server.h"
 
 #include "base/secret.h"
+#include "sys/tls_internal.h"
 
 #include <assert.h>
 #include <openssl/core_names.h>
@@ -56,7 +56,7 @@ static int ticket_mac(EVP_MAC_CTX *mac, unsigned char *key)
 static int ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
 		      EVP_MAC_CTX *mac, int encrypt)
 {
-	struct tls_server *server = tls_session_of(ssl)->server;
+	struct tls_server *server = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	unsigned char *key;
 
 	if (encrypt) {
@@ -196,7 +196,8 @@ static SSL_CTX *make_context(struct tls_server *server)
 	SSL_CTX_set_num_tickets(context, 1);
 	SSL_CTX_set_max_early_data(context, 0);
 	SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
-	SSL_CTX_set_msg_callback(context, tls_watch_message);
+	SSL_CTX_set_app_data(context, server);
+	SSL_CTX_set_msg_callback(context, tls_wire_watch);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_key);
 	SSL_CTX_set_tlsext_servername_callback(context, choose_certificate);
 	SSL_CTX_set_tlsext_servername_arg(context, server);
@@ -414,12 +415,12 @@ int tls_server_create(const struct tls_certificate *certificates, unsigned count
 		server->alpn[0] = (unsigned char)strlen(alpn);
 		memcpy(server->alpn + 1, alpn, server->alpn[0]);
 	}
-	server->out = malloc(TLS_OUT_SIZE);
+	server->out.octets = malloc(TLS_OUT_SIZE);
 	server->contexts = calloc(count, sizeof(SSL_CTX *));
 	server->bio = tls_bio_method();
 	server->ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
 	server->key_count = 1;
-	if (!server->out || !server->contexts || !server->bio || !server->ticket_cipher ||
+	if (!server->out.octets || !server->contexts || !server->bio || !server->ticket_cipher ||
 	    RAND_bytes(server->keys[0], sizeof(server->keys[0])) != 1 ||
 	    !EVP_DigestInit_ex(identity, EVP_sha256(), NULL))
 		goto fail_memory;
@@ -461,7 +462,7 @@ void tls_server_destroy(struct tls_server *server)
 		free(server->names[i].name);
 	free(server->contexts);
 	free(server->names);
-	free(server->out);
+	free(server->out.octets);
 	EVP_CIPHER_free(server->ticket_cipher);
 	BIO_meth_free(server->bio);
 	wipe(server->keys, sizeof(server->keys));

@@ -1,15 +1,10 @@
 /*
- * TLS of a server: contexts from certificates that somebody else opened, sessions on descriptors.
- * OpenSSL 3 behind this file. TLS 1.2 and 1.3 only, no renegotiation, no compression; certificate
- * by SNI (first one is the default); ALPN; tickets under keys that are given, so that they outlive
- * a process. Buffers are released while a session is idle.
+ * A TLS session of a server on a descriptor. It blocks never; what it waits for is the caller's to
+ * wait for. Buffers are released while a session is idle. One thread for all sessions of a server
+ * (tls_server.h). Fronts only, after the sandbox was entered; every octet that comes in is hostile.
  */
 #ifndef SYS_TLS_SESSION_H
 #define SYS_TLS_SESSION_H
-
-#include "base/err.h"
-
-#include <pop3/span.h>
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,36 +12,19 @@
 struct tls_server;
 struct tls_session;
 
-#define TLS_TICKET_KEY_SIZE 80 /* name 16, AES-256 key 32, HMAC key 32 */
-#define TLS_TICKET_KEYS 3
-
-struct tls_certificate {
-	pop3_span certificate; /* PEM, with its chain */
-	pop3_span key;         /* PEM, not encrypted */
-	const char *name;      /* file name, for messages */
-};
-
-/* alpn: "pop3" (a client that offers ALPN without it is refused with no_application_protocol). */
-int tls_server_create(const struct tls_certificate *certificates, unsigned count, const char *alpn,
-		      struct tls_server **ret, struct err *err);
-void tls_server_destroy(struct tls_server *server);            /* counted: sessions keep it alive */
-struct tls_server *tls_server_keep(struct tls_server *server); /* one more to destroy */
-/* keys[0] makes tickets, all are accepted. */
-void tls_server_ticket_keys(struct tls_server *server,
-			    const unsigned char (*keys)[TLS_TICKET_KEY_SIZE], unsigned count);
-
 enum tls_status {
 	TLS_OK = 0,
 	TLS_WANT_READ = -1,
 	TLS_WANT_WRITE = -2,
-	TLS_CLOSED = -3 /* close_notify */,
+	TLS_CLOSED = -3, /* close_notify */
 	TLS_FAILED = -4,
 	TLS_CUT = -5 /* EOF without close_notify */
 };
 
+/* Keeps the server; the descriptor stays the caller's. NULL: out of memory. */
 struct tls_session *tls_session_create(struct tls_server *server, int fd);
-void tls_session_destroy(
-	struct tls_session *session); /* sends close_notify if it can; doesn't close fd */
+/* Sends close_notify if that does not block. NULL is none. */
+void tls_session_destroy(struct tls_session *session);
 enum tls_status tls_session_handshake(struct tls_session *session);
 /* Return octets > 0 or a tls_status. */
 int tls_session_read(struct tls_session *session, char *buf, uint32_t size);
@@ -59,7 +37,7 @@ enum tls_status tls_session_flush(struct tls_session *session);
 /* While held, what is written waits for more to go with, or for flush or shutdown. */
 void tls_session_hold(struct tls_session *session, bool hold);
 bool tls_session_blocked(const struct tls_session *session); /* the socket refused what waits */
-/* Says close_notify, if that does not block; once. Nothing can be written afterwards. */
+/* Sends close_notify, if that does not block; once. Nothing can be written afterwards. */
 void tls_session_shutdown(struct tls_session *session);
 bool tls_session_pending(const struct tls_session *session); /* decrypted octets wait inside */
 const char *tls_session_version(const struct tls_session *session); /* NULL: in the handshake */

@@ -2,6 +2,7 @@
 #ifndef TESTS_TLS_MATERIAL_H
 #define TESTS_TLS_MATERIAL_H
 
+#include "sys/tls_server.h"
 #include "sys/tls_session.h"
 
 #include <openssl/err.h>
