@@ -173,7 +173,7 @@ static int make_certificate(struct office *office, struct err *err)
 		close(key);
 		return -1;
 	}
-	status = certificate_make(office->config.host_name, certificate, key, err);
+	status = tls_certificate_make(office->config.host_name, certificate, key, err);
 	if (finish_file(office, PART_CERTIFICATE, certificate, status < 0 ? NULL : err) < 0 ||
 	    finish_file(office, PART_KEY, key, status < 0 ? NULL : err) < 0)
 		status = -1;

@@ -6,6 +6,7 @@
 #include "sys/tls_server.h"
 
 #include "base/secret.h"
+#include "sys/tls_error.h"
 #include "sys/tls_internal.h"
 
 #include <assert.h>
@@ -30,13 +31,6 @@ struct tls_name {
 	char *name; /* lower case, may begin with "*." */
 	unsigned context;
 };
-
-static const char *library_words(void)
-{
-	const char *words = ERR_reason_error_string(ERR_peek_last_error());
-
-	return words ? words : "unknown error";
-}
 
 /* ---- tickets ---- */
 
@@ -251,7 +245,7 @@ static int parse(const struct tls_certificate *from, struct parsed *parsed, stru
 	parsed->leaf = PEM_read_bio_X509(certificate, NULL, no_passphrase, NULL);
 	if (!parsed->leaf) {
 		err_set(err, EX_CONFIG, "%s: no certificate in PEM form (%s)", from->name,
-			library_words());
+			tls_error_text());
 		goto out;
 	}
 	while ((next = PEM_read_bio_X509(certificate, NULL, no_passphrase, NULL)) != NULL)
@@ -262,7 +256,7 @@ static int parse(const struct tls_certificate *from, struct parsed *parsed, stru
 	parsed->key = PEM_read_bio_PrivateKey(key, NULL, no_passphrase, NULL);
 	if (!parsed->key) {
 		err_set(err, EX_CONFIG, "%s: its key is not in PEM form, or is encrypted (%s)",
-			from->name, library_words());
+			from->name, tls_error_text());
 		goto out;
 	}
 	if (X509_check_private_key(parsed->leaf, parsed->key) != 1) {
@@ -378,7 +372,8 @@ static int add_certificate(struct tls_server *server, const struct tls_certifica
 	result = 0;
 	goto out;
 fail:
-	err_set(err, EX_CONFIG, "%s: can't use it (%s)", from->name, library_words());
+	err_set(err, EX_CONFIG, "%s: cannot use this certificate (%s)", from->name,
+		tls_error_text());
 out:
 	ERR_clear_error();
 	parsed_finish(&parsed);
@@ -438,7 +433,7 @@ int tls_server_create(const struct tls_certificate *certificates, unsigned count
 	*ret = server;
 	return 0;
 fail_memory:
-	err_set(err, EX_OSERR, "can't set up TLS (%s)", library_words());
+	err_set(err, EX_OSERR, "cannot set up TLS (%s)", tls_error_text());
 fail:
 	ERR_clear_error();
 	EVP_MD_CTX_free(identity);
