@@ -307,7 +307,7 @@ static bool step(struct conn *conn, bool *readable, size_t *spent)
 	}
 	if (conn->input)
 		in = (pop3_span){conn->input + conn->input_at, conn->input_size - conn->input_at};
-	else if (*readable && !conn->paused && !conn->eof)
+	else if (*readable && !conn->eof)
 		in = read_some(conn, readable);
 	if (conn->phase != PHASE_OPEN)
 		return false;
@@ -384,9 +384,7 @@ static void begin_tls(struct conn *conn)
 /* The peer sends no more; the connection ends when nobody waits for anything on its behalf. */
 static void check_eof(struct conn *conn)
 {
-	bool busy = conn->handler->busy ? conn->handler->busy(conn) : conn->paused || conn->input;
-
-	if (conn->eof && !busy && conn->phase == PHASE_OPEN)
+	if (conn->eof && conn->phase == PHASE_OPEN && !conn->handler->busy(conn))
 		die(conn, CONN_EOF);
 }
 
@@ -400,7 +398,7 @@ static void settle(struct conn *conn, bool unread)
 		want(conn, LOOP_WRITE);
 	else if (conn->eof)
 		want(conn, 0);
-	else if (!conn->paused && !conn->input)
+	else if (!conn->input)
 		want(conn, LOOP_READ);
 	else if (unread || !(now & (LOOP_READ | LOOP_HANGUP)))
 		want(conn, LOOP_HANGUP);
@@ -477,7 +475,7 @@ static void handshake(struct conn *conn)
 	}
 }
 
-/* The peer of a paused connection did something. */
+/* The peer did something while input of it waits. */
 static void look(struct conn *conn)
 {
 	struct pollfd poller = {.fd = conn->fd, .events = POLLRDHUP};
@@ -581,15 +579,6 @@ void conn_abort(struct conn *conn)
 {
 	conn->reset = conn->blocked;
 	die(conn, CONN_CLOSED_BY_US);
-}
-
-void conn_pause(struct conn *conn, bool paused)
-{
-	if (conn->paused == paused)
-		return;
-	conn->paused = paused;
-	if (!paused)
-		conn_wake(conn);
 }
 
 bool conn_blocked(const struct conn *conn)

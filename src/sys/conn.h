@@ -27,7 +27,8 @@ struct conn_handler {
 	 * Take what can be used from the front of *in (advance it) and render what is due into out
 	 * (cap octets). Returns octets written. Called again as long as it makes progress (takes or
 	 * writes something). What is left of *in is kept, at most CONN_INPUT_MAX octets, and
-	 * nothing more is read until it is used up. A call that got 4 KiB of cap or more and makes
+	 * nothing more is read until it is used up; a reset is still noticed then, and EOF when
+	 * nothing is unread before it. A call that got 4 KiB of cap or more and makes
 	 * no progress is the last one until something happens.
 	 */
 	size_t (*exchange)(struct conn *conn, pop3_span *in, char *out, size_t cap);
@@ -40,8 +41,7 @@ struct conn_handler {
 	void (*closed)(struct conn *conn, enum conn_end why);
 	/*
 	 * Whether the peer is still owed something that the session waits for (a reply of auth or a
-	 * keeper): then the peer's EOF does not end the connection yet. Asked only after EOF. NULL:
-	 * as long as it is paused or input is left untaken.
+	 * keeper): then the peer's EOF does not end the connection yet. Asked only after EOF.
 	 */
 	bool (*busy)(struct conn *conn);
 };
@@ -63,7 +63,7 @@ struct conn {
 	int fd;
 	uint8_t phase;
 	uint8_t why;
-	bool closing, want_tls, hello_done, eof, paused, blocked, reset;
+	bool closing, want_tls, hello_done, eof, blocked, reset;
 	struct tls_server *tls_server; /* of a handshake to come */
 	struct conn_linger *linger;
 	uint64_t octets_in, octets_out; /* inside TLS */
@@ -85,9 +85,6 @@ void conn_close(struct conn *conn);
 /* Close now, unsent output is lost (deadlines, a peer that doesn't read). closed() is called at the
  * end of this turn. */
 void conn_abort(struct conn *conn);
-/* While paused nothing is read from the socket (the session waits for somebody and has input
- * enough). A reset is still noticed, and EOF when nothing is unread before it. */
-void conn_pause(struct conn *conn, bool paused);
 bool conn_blocked(const struct conn *conn); /* output waits for the peer to read */
 /* sendfile is possible (no TLS). Then: send this slice of fd next; exchange is not called until it
  * is out. fd stays the caller's. */
