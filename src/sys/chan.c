@@ -194,7 +194,7 @@ static void send_posted(struct chan *chan)
 {
 	struct iovec part = {.iov_base = chan->posted, .iov_len = chan->posted_size};
 
-	loop_later_cancel(chan->loop, &chan->posting);
+	loop_later_cancel(&chan->posting);
 	chan->posted_size = 0;
 	if (!part.iov_len || chan->broken || chan->write_closed)
 		return;
@@ -226,7 +226,7 @@ static int send_together(struct chan *chan, const struct iovec *parts, unsigned 
 		sent = send_now(chan, all, count + 1, NULL, 0);
 		if (sent > 0) {
 			chan->posted_size = 0;
-			loop_later_cancel(chan->loop, &chan->posting);
+			loop_later_cancel(&chan->posting);
 		}
 		if (sent != 0)
 			return sent;
@@ -464,8 +464,8 @@ void chan_finish(struct chan *chan)
 		*chan->gone = true;
 	loop_watch_finish(&chan->watch);
 	loop_timer_cancel(&chan->retry);
-	loop_later_cancel(chan->loop, &chan->later);
-	loop_later_cancel(chan->loop, &chan->posting);
+	loop_later_cancel(&chan->later);
+	loop_later_cancel(&chan->posting);
 	free(chan->posted);
 	chan->posted = NULL;
 	drop_queue(chan);

@@ -17,7 +17,7 @@ void conn_die(struct conn *conn, enum conn_end why)
 	conn->phase = CONN_PHASE_DEAD;
 	conn->why = (uint8_t)why;
 	loop_watch_want(&conn->watch, 0);
-	loop_later_cancel(conn_loop(conn), &conn->later); /* a handshake that is not due any more */
+	loop_later_cancel(&conn->later); /* a handshake that is not due any more */
 	loop_later_add(conn_loop(conn), &conn->later);
 }
 

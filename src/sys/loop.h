@@ -77,7 +77,7 @@ struct loop_later {
 	struct loop_later *next, **link;
 	void (*run)(struct loop_later *later);
 	void *context;
-	bool queued;
+	struct loop_queue *queue; /* NULL: in none */
 };
 void loop_later_add(struct loop *loop, struct loop_later *later);
 /* The same, behind all of those, in this turn even when one of them adds it: for what gathers
@@ -88,32 +88,6 @@ void loop_later_add_last(struct loop *loop, struct loop_later *later);
  * most. */
 void loop_later_add_slow(struct loop *loop, struct loop_later *later);
 bool loop_slow_waits(const struct loop *loop);
-void loop_later_cancel(struct loop *loop, struct loop_later *later);
-
-/*
- * Deadlines of many things with the same duration: a list in order of expiry, one timer for all,
- * O(1) to renew. A duration of 0 means never. expired() is called with the deadline in no list.
- */
-struct loop_deadline {
-	struct loop_deadline *prev, *next;
-	uint64_t at;
-};
-struct loop_deadlines {
-	struct loop_deadline head;
-	struct loop_timer timer;
-	struct loop *loop;
-	uint64_t duration; /* ms */
-	void (*expired)(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
-	void *context;
-};
-void loop_deadlines_init(struct loop_deadlines *deadlines, struct loop *loop, uint64_t ms,
-			 void (*expired)(struct loop_deadlines *, struct loop_deadline *),
-			 void *context);
-void loop_deadlines_finish(struct loop_deadlines *deadlines);
-void loop_deadline_init(struct loop_deadline *deadline); /* in no list */
-void loop_deadline_renew(
-	struct loop_deadlines *deadlines,
-	struct loop_deadline *deadline); /* moves from any list to this one's end */
-void loop_deadline_cancel(struct loop_deadline *deadline);
+void loop_later_cancel(struct loop_later *later);
 
 #endif
