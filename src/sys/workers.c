@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sysexits.h>
@@ -26,7 +25,7 @@ struct workers {
 	pthread_mutex_t mutex;
 	pthread_cond_t wanted;
 	struct job_queue ready, done;
-	atomic_uint waiting; /* ready or in a lane behind another; changed with the mutex held */
+	unsigned waiting; /* ready, or in a lane behind another */
 	unsigned idle;       /* threads without work */
 	bool waking;         /* one of them was called and has not come yet */
 	unsigned queue_max;
@@ -269,9 +268,4 @@ int workers_add(struct workers *workers, struct job *job, bool force)
 out:
 	pthread_mutex_unlock(&workers->mutex);
 	return result;
-}
-
-unsigned workers_waiting(const struct workers *workers)
-{
-	return atomic_load_explicit(&workers->waiting, memory_order_relaxed);
 }

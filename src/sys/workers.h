@@ -34,6 +34,5 @@ void workers_destroy(struct workers *workers);
 /* -1: the queue is full (the caller says [SYS/TEMP] or holds back). A job with a lane is never
  * refused when force is set. */
 int workers_add(struct workers *workers, struct job *job, bool force);
-unsigned workers_waiting(const struct workers *workers);
 
 #endif
