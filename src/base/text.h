@@ -1,4 +1,4 @@
-/* Helpers over spans of text from outside. No allocation, no I/O. */
+/* Helpers over spans of text from outside. No allocation, no I/O. Any process and thread. */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
@@ -18,8 +18,8 @@ int span_copy(pop3_span text, char *buf, size_t size);
 /* A decimal number, digits only, no sign, no overflow beyond max. -1 otherwise. */
 int span_number(pop3_span text, uint64_t max, uint64_t *ret);
 
-/* Makes text harmless for logs and terminals: everything outside 0x20–0x7E and "\" as \xHH. Writes
- * at most cap octets and a NUL (buf has cap + 1), cuts with "..." Returns octets written without
+/* Escapes text for logs and terminals: everything outside 0x20–0x7E and "\" as \xHH. Writes
+ * at most cap octets and a NUL (buf has cap + 1), cuts with "...". Returns octets written without
  * the NUL. */
 size_t text_escape(char *buf, size_t cap, pop3_span text);
 

@@ -1,5 +1,5 @@
-/* See loop.h. Every process; one thread. libevent's epoll backend does the waiting; what it has no
- * word for (the end of a turn, deadlines by the thousand) is done here. */
+/* See loop.h. Every process; one thread. libevent's epoll backend does the waiting; the end of a
+ * turn, which it does not know, is done here. */
 #include "sys/loop.h"
 
 #include "base/log.h"
@@ -12,7 +12,7 @@
 #include <sysexits.h>
 #include <time.h>
 
-enum { URGENT, COMMON, PRIORITIES }; /* COMMON is what the library gives by itself */
+enum { URGENT, COMMON, PRIORITIES }; /* COMMON is the library's default */
 
 struct clock {
 	uint64_t now;
@@ -21,7 +21,7 @@ struct clock {
 
 struct loop {
 	struct event_base *base;
-	struct clock *clock; /* behind a pointer: asking for the time does not change the loop */
+	struct clock *clock; /* behind a pointer: reading the time does not change the loop */
 	struct clock clock_storage;
 	struct loop_queue soon, last, slow; /* for the end of this turn; slow: one of them a turn */
 	void *scratch[LOOP_SCRATCHES];
@@ -29,11 +29,11 @@ struct loop {
 	bool stopped;
 };
 
-/* The library's own words; every failure also comes back as a result. */
-static void log_event(int severity, const char *words)
+/* The library's own messages; every failure is also returned by the call. */
+static void log_event(int severity, const char *text)
 {
 	log_write(severity == EVENT_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "libevent: %s",
-		  words);
+		  text);
 }
 
 struct loop *loop_create(struct err *err)
@@ -62,7 +62,7 @@ fail:
 	if (config)
 		event_config_free(config);
 	free(loop);
-	err_set(err, EX_OSERR, "can't make an event loop");
+	err_set(err, EX_OSERR, "cannot make an event loop");
 	return NULL;
 }
 
@@ -97,7 +97,7 @@ void loop_run(struct loop *loop)
 
 		loop->clock->known = false;
 		if (event_base_loop(loop->base, flags) != 0 && !waits(loop))
-			break; /* nothing is left that could ever happen */
+			break; /* no event is left to wait for */
 		run_laters(loop);
 	}
 }

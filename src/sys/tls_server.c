@@ -123,7 +123,7 @@ static void lower(char *text)
 			*text = (char)(*text + ('a' - 'A'));
 }
 
-/* A name nobody has gets the first certificate: the client decides whether that will do. */
+/* An unknown name gets the first certificate: the client decides whether to accept it. */
 static int choose_certificate(SSL *ssl, int *alert, void *arg)
 {
 	struct tls_server *server = arg;
@@ -214,7 +214,7 @@ static int no_passphrase(char *buf, int size, int writing, void *arg)
 	(void)size;
 	(void)writing;
 	(void)arg;
-	return 0; /* never asks a terminal */
+	return 0; /* the terminal is never asked */
 }
 
 struct parsed {
@@ -278,7 +278,7 @@ static int add_name(struct tls_server *server, const char *text, size_t size, un
 	char *name;
 
 	if (!size || size > NAME_MAX_OCTETS || memchr(text, 0, size))
-		return 0; /* nothing that could be asked for */
+		return 0; /* no name that a client could send */
 	grown = realloc(server->names, (server->name_count + 1) * sizeof(*grown));
 	if (!grown)
 		return -1;
@@ -316,7 +316,7 @@ static int add_names(struct tls_server *server, X509 *leaf, unsigned context)
 	return result;
 }
 
-/* Same names, another kind of key: -1 when there is no such context. */
+/* The context with the same names and another kind of key, -1: none. */
 static int find_twin(const struct tls_server *server, const struct parsed *parsed)
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(parsed->leaf, NID_subject_alt_name, NULL, NULL),

@@ -38,8 +38,8 @@ static void drop_unsent(struct tls_session *session)
 	session->held = false;
 }
 
-/* What waits goes in front of what this call makes. False: something waits that the socket did not
- * take. */
+/* Begins a call: records that were held go in front of those that it makes. False: records wait
+ * that the socket did not take. */
 static bool enter(struct tls_session *session)
 {
 	struct tls_out *out = session->wire.out;
@@ -57,7 +57,7 @@ static bool enter(struct tls_session *session)
 	return true;
 }
 
-/* Sends what this call made, or (hold) lets it wait for the next one. */
+/* Ends a call: sends the records that it made, or (hold) keeps them for the next one. */
 static void leave(struct tls_session *session, bool hold)
 {
 	struct tls_out *out = session->wire.out;
@@ -129,7 +129,7 @@ struct tls_session *tls_session_create(struct tls_server *server, int fd)
 
 void tls_session_shutdown(struct tls_session *session)
 {
-	/* behind half a record it would be noise */
+	/* not behind half a record: the peer could not read it */
 	if (session->wire.established && !session->failed && enter(session)) {
 		SSL_shutdown(session->ssl);
 		tls_wire_send(&session->wire);

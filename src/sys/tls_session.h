@@ -28,13 +28,14 @@ void tls_session_destroy(struct tls_session *session);
 enum tls_status tls_session_handshake(struct tls_session *session);
 /* Return octets > 0 or a tls_status. */
 int tls_session_read(struct tls_session *session, char *buf, uint32_t size);
-/* Takes at most 64 KiB at once; what the socket does not take waits in the session, encrypted, and
- * until that is out TLS_WANT_WRITE is returned. */
+/* Takes at most 64 KiB at once; records that the socket does not take wait in the session, and
+ * TLS_WANT_WRITE is returned until they are out. */
 int tls_session_write(struct tls_session *session, const char *buf, uint32_t size);
-/* Sends what waits. The last records of a handshake wait, too, so that the first octets written can
- * go with them: call this when nothing is to be written. TLS_OK: nothing waits any more. */
+/* Sends the records that wait. The last records of a handshake wait, too, so that the first octets
+ * written can go with them: call this when nothing is to be written. TLS_OK: none waits any more.
+ */
 enum tls_status tls_session_flush(struct tls_session *session);
-/* While held, what is written waits for more to go with, or for flush or shutdown. */
+/* While held, records wait for more to go with, or for flush or shutdown. */
 void tls_session_hold(struct tls_session *session, bool hold);
 bool tls_session_blocked(const struct tls_session *session); /* the socket refused what waits */
 /* Sends close_notify, if that does not block; once. Nothing can be written afterwards. */
