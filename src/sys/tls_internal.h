@@ -3,7 +3,7 @@
 #ifndef SYS_TLS_INTERNAL_H
 #define SYS_TLS_INTERNAL_H
 
-#include "sys/tls_bio.h"
+#include "sys/tls_wire.h"
 #include "sys/tls_server.h"
 
 struct tls_name;

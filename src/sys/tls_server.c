@@ -412,7 +412,7 @@ int tls_server_create(const struct tls_certificate *certificates, unsigned count
 	}
 	server->out.octets = malloc(TLS_OUT_SIZE);
 	server->contexts = calloc(count, sizeof(SSL_CTX *));
-	server->bio = tls_bio_method();
+	server->bio = tls_wire_method();
 	server->ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
 	server->key_count = 1;
 	if (!server->out.octets || !server->contexts || !server->bio || !server->ticket_cipher ||

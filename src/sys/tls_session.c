@@ -1,5 +1,5 @@
 /*
- * See tls_session.h. A call gathers its records in the server's buffer (tls_bio.h) and sends them
+ * See tls_session.h. A call gathers its records in the server's buffer (tls_wire.h) and sends them
  * at its end; what the socket did not take waits in the session.
  */
 #include "sys/tls_session.h"

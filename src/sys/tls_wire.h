@@ -3,8 +3,8 @@
  * only. Sessions of one server are all in one thread and share one buffer for records on their way
  * out, so that a reply of any size is one send, and an idle session owns no buffer.
  */
-#ifndef SYS_TLS_BIO_H
-#define SYS_TLS_BIO_H
+#ifndef SYS_TLS_WIRE_H
+#define SYS_TLS_WIRE_H
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -33,7 +33,7 @@ struct tls_wire {
 	bool cut;           /* the socket is broken */
 };
 
-BIO_METHOD *tls_bio_method(void); /* NULL: out of memory. BIO_meth_free it. */
+BIO_METHOD *tls_wire_method(void); /* NULL: out of memory. BIO_meth_free it. */
 /* Makes the wire what ssl reads from and writes to. -1: out of memory. */
 int tls_wire_attach(struct tls_wire *wire, const BIO_METHOD *method, SSL *ssl);
 /* Sends what is in out; keeps what the socket does not take at its front. */

@@ -1,6 +1,6 @@
-/* See tls_bio.h. Fronts only, after the sandbox was entered; every octet that comes in is hostile.
+/* See tls_wire.h. Fronts only, after the sandbox was entered; every octet that comes in is hostile.
  */
-#include "sys/tls_bio.h"
+#include "sys/tls_wire.h"
 
 #include <errno.h>
 #include <string.h>
@@ -95,7 +95,7 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
 	}
 }
 
-BIO_METHOD *tls_bio_method(void)
+BIO_METHOD *tls_wire_method(void)
 {
 	BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "session");
 
