@@ -111,17 +111,20 @@ static enum tls_status translate(struct tls_session *session, int result)
 struct tls_session *tls_session_create(struct tls_server *server, int fd)
 {
 	struct tls_session *session = calloc(1, sizeof(*session));
+	BIO *bio = NULL;
 
 	ERR_clear_error();
 	if (!session)
 		return NULL;
 	session->wire = (struct tls_wire){.out = &server->out, .fd = fd};
-	session->ssl = SSL_new(server->contexts[0]);
-	if (!session->ssl || tls_wire_attach(&session->wire, server->bio, session->ssl) < 0) {
-		SSL_free(session->ssl);
+	bio = tls_wire_bio(&session->wire, server->bio);
+	session->ssl = bio ? SSL_new(server->contexts[0]) : NULL;
+	if (!session->ssl) {
+		BIO_free(bio);
 		free(session);
 		return NULL;
 	}
+	SSL_set_bio(session->ssl, bio, bio);
 	SSL_set_accept_state(session->ssl);
 	session->server = tls_server_keep(server);
 	return session;

@@ -107,16 +107,15 @@ BIO_METHOD *tls_wire_method(void)
 	return method;
 }
 
-int tls_wire_attach(struct tls_wire *wire, const BIO_METHOD *method, SSL *ssl)
+BIO *tls_wire_bio(struct tls_wire *wire, const BIO_METHOD *method)
 {
 	BIO *bio = BIO_new(method);
 
-	if (!bio)
-		return -1;
-	BIO_set_data(bio, wire);
-	BIO_set_init(bio, 1);
-	SSL_set_bio(ssl, bio, bio);
-	return 0;
+	if (bio) {
+		BIO_set_data(bio, wire);
+		BIO_set_init(bio, 1);
+	}
+	return bio;
 }
 
 void tls_wire_watch(int write_p, int version, int content_type, const void *buf, size_t len,

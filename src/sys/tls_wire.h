@@ -27,15 +27,15 @@ struct tls_out {
 struct tls_wire {
 	struct tls_out *out;
 	int fd;
-	uint16_t nuisances; /* key updates and renegotiations that the peer asked for */
-	bool established;   /* the handshake is complete */
-	bool eof;           /* the peer sends no more */
-	bool cut;           /* the socket is broken */
+	uint8_t nuisances; /* key updates and renegotiations that the peer asked for */
+	bool established;  /* the handshake is complete */
+	bool eof;          /* the peer sends no more */
+	bool cut;          /* the socket is broken */
 };
 
 BIO_METHOD *tls_wire_method(void); /* NULL: out of memory. BIO_meth_free it. */
-/* Makes the wire what ssl reads from and writes to. -1: out of memory. */
-int tls_wire_attach(struct tls_wire *wire, const BIO_METHOD *method, SSL *ssl);
+/* A BIO over the wire, for an SSL to read from and write to. NULL: out of memory. */
+BIO *tls_wire_bio(struct tls_wire *wire, const BIO_METHOD *method);
 /* Sends what is in out; keeps what the socket does not take at its front. */
 void tls_wire_send(struct tls_wire *wire);
 /* Sends octets; returns how many the socket took. Sets cut if it is broken. */
