@@ -1,6 +1,7 @@
 /* See maildir_log.h. */
 #include "maildrop/maildir_log.h"
 
+#include "base/descriptor.h"
 #include "base/random.h"
 
 #include <errno.h>
@@ -11,16 +12,6 @@
 #define DELTA_MIN (64 * 1024)       /* a shorter log is never replaced for its length */
 #define DELTA_MAX (2 * 1024 * 1024) /* a longer one always: each login reads it */
 #define FILE_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-
-static void close_fd(int *fd)
-{
-	int saved = errno;
-
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-	errno = saved;
-}
 
 /*
  * How much of a log is read: all there is. Where nothing is waited for, exactly as much as there is
