@@ -1,5 +1,5 @@
 /*
- * See crc32c.h. A table made at first use (threads may make it twice, to the same end) and, on
+ * See crc32c.h. A table made at first use (threads may make it twice, with the same result) and, on
  * x86-64, SSE 4.2 with PCLMUL: an index of a million messages is checked block by block, so this is
  * on the path of LIST and UIDL.
  */
@@ -36,14 +36,14 @@ static uint32_t crc_table(uint32_t crc, const unsigned char *p, size_t n)
 }
 
 #if defined(__x86_64__)
-/* The instruction takes a new octet group every cycle but answers after three: three runs at once,
- * of a length that lets three of them fill a block of the index. */
+/* The instruction takes eight octets a cycle, its result comes three cycles later: so three runs at
+ * once, of a length that lets three of them fill a block of the index. */
 #define RUN 1360
 /* x^(8n - 33) modulo the polynomial, for n = RUN and 2 * RUN; its bits reversed. */
 #define OVER_ONE 0x3f70cc6f
 #define OVER_TWO 0x5aa1f3cf
 
-/* What a sum becomes behind n octets of zeros: times x^(8n), of which the instruction brings 33. */
+/* The sum after n more octets of zeros: times x^(8n), of which the instruction contributes x^33. */
 __attribute__((target("sse4.2,pclmul"))) static uint64_t shift(uint64_t crc, int over)
 {
 	__m128i product =

@@ -1,4 +1,5 @@
-/* CRC-32C (Castagnoli, RFC 3720 B.4), with the processor's instruction where it has one. */
+/* CRC-32C (Castagnoli, RFC 3720 B.4), with the processor's instruction where it has one. Any
+ * process and thread. */
 #ifndef BASE_CRC32C_H
 #define BASE_CRC32C_H
 

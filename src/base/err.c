@@ -1,4 +1,4 @@
-/* See err.h. Any process; no I/O. */
+/* See err.h. */
 #include "base/err.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /*
- * What went wrong, in place: a code for programs (sysexits), errno if a system call failed, words
- * for people. Nothing to free. Functions that take `struct err *` fill it only when they fail; NULL
- * is allowed.
+ * A failure, in place: a code for programs (sysexits), errno if a system call failed, a text for
+ * people. Nothing to free. Functions that take `struct err *` fill it only when they fail; NULL is
+ * allowed. Any process and thread; no I/O.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
@@ -17,10 +17,10 @@ struct err {
 /* Sets *err (may be NULL). Returns -1, so that callers can write `return err_set(…)`. */
 int err_set(struct err *err, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Same, and adds ": " and the words for errnum. */
+/* The same, and adds ": " and the text for errnum. */
 int err_sys(struct err *err, int code, int errnum, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
-/* Puts words in front of err's text: "prefix: text". Returns -1. */
+/* Puts text in front of err's: "prefix: text". Returns -1. */
 int err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

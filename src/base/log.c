@@ -1,4 +1,4 @@
-/* See log.h. Any process and thread: a line is one write(2). */
+/* See log.h. */
 #include "base/log.h"
 
 #include "base/text.h"
@@ -31,7 +31,7 @@ void log_set_level(enum log_level level)
 
 void log_write(enum log_level level, const char *format, ...)
 {
-	static const char *const words[] = {"error: ", "warning: ", "", "debug: "};
+	static const char *const labels[] = {"error: ", "warning: ", "", "debug: "};
 	static const int priorities[] = {3, 4, 6, 7};
 	char raw[LOG_LINE_MAX], line[LOG_LINE_MAX + 80];
 	int saved = errno, head = 0;
@@ -46,7 +46,7 @@ void log_write(enum log_level level, const char *format, ...)
 	if (logger.journal)
 		head = snprintf(line, sizeof(line), "<%d>", priorities[level]);
 	head += snprintf(line + head, sizeof(line) - (size_t)head, "%s[%d]: %s", logger.name,
-			 (int)getpid(), words[level]);
+			 (int)getpid(), labels[level]);
 	used = (size_t)head + text_escape(line + head, sizeof(line) - 1 - (size_t)head,
 					  (pop3_span){raw, strlen(raw)});
 	line[used++] = '\n';

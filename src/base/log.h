@@ -1,9 +1,9 @@
 /*
- * The log: one line an event on standard error, "<role>[instance]: level: text" (with syslog
- * priorities as "<3>" when systemd's journal reads it). Lines are capped at LOG_LINE_MAX octets and
- * control characters, ESC and octets outside ASCII are escaped as \xHH, so text from outside can't
- * forge or hide a line. Secrets have a type of their own (secret.h) that does not compile as an
- * argument.
+ * The log: one line an event on standard error, "NAME[PID]: level: text" (with syslog priorities as
+ * "<3>" when systemd's journal reads it). Any process and thread: a line is one write(2), errno is
+ * kept. Lines are capped at LOG_LINE_MAX octets and control characters, ESC and octets outside
+ * ASCII are escaped as \xHH, so text from outside cannot forge or hide a line. Secrets have a type
+ * of their own (secret.h) that does not compile as an argument.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

@@ -1,4 +1,4 @@
-/* See table.h. Any process. */
+/* See table.h. */
 #include "base/table.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /*
  * A hash table of 64-bit keys, intrusive: the caller's structs embed the node and own the memory.
- * Grows by doubling; when there is no memory for that it only gets slower. Several nodes may have
- * one key (table_next).
+ * Grows by doubling; without memory for that it gets slower and still works. Several nodes may have
+ * one key (table_next). Any process; one thread a table.
  */
 #ifndef BASE_TABLE_H
 #define BASE_TABLE_H

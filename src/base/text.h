@@ -1,4 +1,4 @@
-/* Helpers over spans of text from outside. No allocation, no I/O. */
+/* Helpers over spans of text from outside. No allocation, no I/O. Any process and thread. */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
@@ -25,8 +25,8 @@ size_t text_mark_size(pop3_span text);
 int text_skip_mark(pop3_span *text);
 extern const char text_utf16_words[];
 
-/* Makes text harmless for logs and terminals: everything outside 0x20–0x7E and "\" as \xHH. Writes
- * at most cap octets and a NUL (buf has cap + 1), cuts with "..." Returns octets written without
+/* Escapes text for logs and terminals: everything outside 0x20–0x7E and "\" as \xHH. Writes
+ * at most cap octets and a NUL (buf has cap + 1), cuts with "...". Returns octets written without
  * the NUL. */
 size_t text_escape(char *buf, size_t cap, pop3_span text);
 

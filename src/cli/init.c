@@ -5,10 +5,10 @@
  */
 #include "cli/init.h"
 
-#include "cli/certificate.h"
 #include "cli/command.h"
 #include "config/config.h"
 #include "config/listener.h"
+#include "sys/tls_certificate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -174,7 +174,7 @@ static int make_certificate(struct office *office, struct err *err)
 		close(key);
 		return -1;
 	}
-	status = certificate_make(office->config.host_name, certificate, key, err);
+	status = tls_certificate_make(office->config.host_name, certificate, key, err);
 	if (finish_file(office, PART_CERTIFICATE, certificate, status < 0 ? NULL : err) < 0 ||
 	    finish_file(office, PART_KEY, key, status < 0 ? NULL : err) < 0)
 		status = -1;

@@ -145,7 +145,7 @@ static int begin_message(struct work *w, const struct pop3_client_event *event, 
 	} else {
 		snprintf(number, sizeof(number), "n%u", event->number);
 		sink_id(w->t->key, span_of(number), id);
-		digest_init(&w->digest);
+		digest_init(&w->digest, DIGEST_SHA_256);
 	}
 	result = w->t->sink->ops->begin(w->t->sink, id, &why);
 	if (result == SINK_OK && message->action == PLAN_PARTIAL)
@@ -174,7 +174,7 @@ static int take_body(struct work *w, pop3_span text, struct err *err)
 		return 0;
 	head_hash_feed(&w->head, text);
 	if (work_message(w, w->number)->entry == JOURNAL_NONE)
-		digest_add(&w->digest, text);
+		digest_add(&w->digest, text.data, text.size);
 	result = w->t->sink->ops->write(w->t->sink, text, &why);
 	if (result != SINK_OK)
 		sink_trouble(w, result, &why, &rc);
@@ -192,7 +192,7 @@ static uint32_t entry_by_contents(struct work *w)
 	char identity[JOURNAL_IDENTITY_MAX];
 
 	identity[0] = 'c';
-	digest_text(&w->digest, identity + 1);
+	digest_finish_name(&w->digest, identity + 1);
 	for (unsigned nth = 1; nth < 1000000; nth++) {
 		struct seen *seen;
 		uint32_t entry;

@@ -3,7 +3,7 @@
 #ifndef FETCH_RECEIVE_H
 #define FETCH_RECEIVE_H
 
-#include "fetch/digest.h"
+#include "base/digest.h"
 #include "fetch/head.h"
 #include "fetch/transfer.h"
 

@@ -1,10 +1,10 @@
 /* See sasl.h. Challenges are hostile: GNU SASL checks them, sizes are bounded here. */
 #include "fetch/sasl.h"
 
+#include "base/digest.h"
 #include "base/text.h"
 
 #include <gsasl.h>
-#include <openssl/evp.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -91,20 +91,12 @@ bool fetch_sasl_complete(const struct fetch_sasl *sasl)
 	return sasl->done || !sasl->needs_server;
 }
 
-int fetch_apop_digest(pop3_span stamp, const struct secret *password, char out[33])
+void fetch_apop_digest(pop3_span stamp, const struct secret *password, char out[33])
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	unsigned n = 0;
-	int rc = -1;
+	struct digest digest;
 
-	if (context && EVP_DigestInit_ex(context, EVP_md5(), NULL) == 1 &&
-	    EVP_DigestUpdate(context, stamp.data, stamp.size) == 1 &&
-	    EVP_DigestUpdate(context, password->bytes, password->size) == 1 &&
-	    EVP_DigestFinal_ex(context, digest, &n) == 1 && n == 16) {
-		hex_encode(digest, 16, out);
-		rc = 0;
-	}
-	EVP_MD_CTX_free(context);
-	return rc;
+	digest_init(&digest, DIGEST_MD5);
+	digest_add(&digest, stamp.data, stamp.size);
+	digest_add(&digest, password->bytes, password->size);
+	digest_finish_name(&digest, out);
 }

@@ -36,6 +36,6 @@ int fetch_sasl_step(struct fetch_sasl *sasl, pop3_span challenge, char *out, siz
 bool fetch_sasl_complete(const struct fetch_sasl *sasl);
 
 /* APOP's digest of stamp and password as 32 hex digits. */
-int fetch_apop_digest(pop3_span stamp, const struct secret *password, char out[33]);
+void fetch_apop_digest(pop3_span stamp, const struct secret *password, char out[33]);
 
 #endif

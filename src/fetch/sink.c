@@ -1,8 +1,8 @@
 /* See sink.h: delivery ids, and which sink an account has. */
 #include "fetch/sink.h"
 
+#include "base/digest.h"
 #include "base/text.h"
-#include "fetch/digest.h"
 
 #include <string.h>
 #include <sysexits.h>
@@ -11,11 +11,11 @@ void sink_id(pop3_span key, pop3_span identity, char ret[SINK_ID_SIZE])
 {
 	struct digest digest;
 
-	digest_init(&digest);
-	digest_add(&digest, key);
-	digest_add(&digest, SPAN_LITERAL("\n"));
-	digest_add(&digest, identity);
-	digest_text(&digest, ret);
+	digest_init(&digest, DIGEST_SHA_256);
+	digest_add(&digest, key.data, key.size);
+	digest_add(&digest, "\n", 1);
+	digest_add(&digest, identity.data, identity.size);
+	digest_finish_name(&digest, ret);
 }
 
 void sink_message_id(pop3_span key, pop3_span identity, bool partial, char ret[SINK_ID_SIZE])

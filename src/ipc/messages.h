@@ -17,7 +17,7 @@
 #include "ipc/reason.h"
 #include "sys/arena.h"
 #include "sys/chan.h"
-#include "sys/tls.h"
+#include "sys/tls_server.h"
 
 #include <pop3/span.h>
 

@@ -1,6 +1,8 @@
 /* See index_delta.h. */
 #include "maildrop/index_delta.h"
 
+#include "base/array.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -41,16 +43,9 @@ void index_delta_finish(struct index_delta *delta)
 /* Room for one more entry in an array. */
 static void *grow(void *array, size_t count, size_t *room, size_t size)
 {
-	size_t more = *room ? *room * 2 : 16;
-
-	if (count < *room)
-		return array;
-	if (count >= ENTRIES_MAX)
+	if (count >= *room && count >= ENTRIES_MAX)
 		return NULL;
-	array = realloc(array, more * size);
-	if (array)
-		*room = more;
-	return array;
+	return array_grow(array, count, room, size);
 }
 
 static int push_position(uint64_t **array, size_t *count, size_t *room, uint64_t position)

@@ -1,6 +1,8 @@
 /* See index.h: looking for names in a base by the hashes of their unique parts. */
 #include "maildrop/index.h"
 
+#include "base/array.h"
+
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,19 +10,15 @@
 void index_search_add(struct index_search *search, pop3_span unique)
 {
 	uint32_t hash = index_hash(unique);
+	uint32_t *hashes =
+		array_grow(search->hashes, search->count, &search->room, sizeof(*hashes));
 
-	if (search->count == search->room) {
-		size_t room = search->room ? search->room * 2 : 16;
-		uint32_t *more = realloc(search->hashes, room * sizeof(*more));
-
-		if (!more) {
-			search->failed = true;
-			return;
-		}
-		search->hashes = more;
-		search->room = room;
+	if (!hashes) {
+		search->failed = true;
+		return;
 	}
-	search->hashes[search->count++] = hash;
+	search->hashes = hashes;
+	hashes[search->count++] = hash;
 	search->filter[hash >> 6 & 63] |= (uint64_t)1 << (hash & 63);
 }
 

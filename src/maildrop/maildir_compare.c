@@ -1,6 +1,7 @@
 /* See maildir_compare.h: reading the directories, doubles, what is gone. */
 #include "maildrop/maildir_compare.h"
 
+#include "base/array.h"
 #include "maildrop/maildir_scan.h"
 
 #include <errno.h>
@@ -18,15 +19,12 @@ struct looking {
 static int note_double(struct maildir_comparison *c, uint32_t at, enum index_directory directory,
 		       pop3_span name, uint64_t inode)
 {
-	if (c->double_count == c->double_room) {
-		size_t room = c->double_room ? c->double_room * 2 : 16;
-		struct maildir_double *more = realloc(c->doubles, room * sizeof(*more));
+	struct maildir_double *grown =
+		array_grow(c->doubles, c->double_count, &c->double_room, sizeof(*grown));
 
-		if (!more)
-			return -1;
-		c->doubles = more;
-		c->double_room = room;
-	}
+	if (!grown)
+		return -1;
+	c->doubles = grown;
 	if (c->text_room - c->text_size <= name.size) {
 		size_t room = (c->text_room + name.size + 512) * 2;
 		char *more = realloc(c->text, room);

@@ -1,25 +1,17 @@
 /* See maildir_log.h. */
 #include "maildrop/maildir_log.h"
 
+#include "base/descriptor.h"
+#include "base/random.h"
+
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #define DELTA_MIN (64 * 1024)       /* a shorter log is never replaced for its length */
 #define DELTA_MAX (2 * 1024 * 1024) /* a longer one always: each login reads it */
 #define FILE_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-
-static void close_fd(int *fd)
-{
-	int saved = errno;
-
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-	errno = saved;
-}
 
 /*
  * How much of a log is read: all there is. Where nothing is waited for, exactly as much as there is
@@ -208,7 +200,7 @@ int maildir_log_replace(struct maildir_log *log, const struct maildir_contents *
 	int base = -1, delta = -1, saved;
 	uint64_t id;
 
-	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
+	if (random_octets(&id, sizeof(id)) < 0)
 		return -1;
 	base = make_file(place, BASE_NAME NEW_SUFFIX);
 	delta = base < 0 ? -1 : make_file(place, DELTA_NAME NEW_SUFFIX);
@@ -257,7 +249,7 @@ int maildir_log_memory(struct maildir_log *log, const struct maildir_contents *c
 	uint64_t id;
 
 	plain.durable = false;
-	if (delta < 0 || getrandom(&id, sizeof(id), 0) != sizeof(id) ||
+	if (delta < 0 || random_octets(&id, sizeof(id)) < 0 ||
 	    write_base(place, base, id, &plain) < 0 || write_delta(place, delta, id, &plain) < 0 ||
 	    fcntl(base, F_ADD_SEALS, seals) < 0 || fcntl(delta, F_ADD_SEALS, seals) < 0)
 		goto fail;

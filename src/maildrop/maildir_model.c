@@ -1,10 +1,11 @@
 /* See maildir_model.h. */
 #include "maildrop/maildir_model.h"
 
+#include "base/random.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sysexits.h>
 
 #define FIRST_BUCKETS 64u
@@ -12,7 +13,7 @@
 int maildir_model_init(struct maildir_model *model)
 {
 	memset(model, 0, sizeof(*model));
-	if (getrandom(&model->seed, sizeof(model->seed), 0) != sizeof(model->seed))
+	if (random_octets(&model->seed, sizeof(model->seed)) < 0)
 		return -1;
 	model->buckets = malloc(FIRST_BUCKETS * sizeof(*model->buckets));
 	if (!model->buckets)

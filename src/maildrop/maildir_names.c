@@ -1,17 +1,15 @@
 /* See maildir_names.h. */
 #include "maildrop/maildir_names.h"
 
+#include "base/digest.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "maildrop/index_format.h"
 
-#include <openssl/sha.h>
-
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
-#define DIGEST_OCTETS 16
 #define SIZE_LIMIT ((uint64_t)1 << 48) /* a larger claim is no claim */
 
 /* ",X=digits" at this place; the number ends at another field, at the flags or at the end. */
@@ -87,8 +85,8 @@ void maildir_name_parse(pop3_span name, struct maildir_name *ret)
 
 int maildir_unique_id(pop3_span unique, unsigned variant, char id[POP3_UNIQUE_ID_MAX])
 {
-	unsigned char digest[SHA256_DIGEST_LENGTH];
-	char text[INDEX_NAME_MAX + 16], hex[2 * DIGEST_OCTETS + 1];
+	char text[INDEX_NAME_MAX + 16], hex[DIGEST_NAME_MAX];
+	struct digest digest;
 	size_t size;
 
 	if (variant == 0 && index_id_valid(unique)) {
@@ -100,8 +98,9 @@ int maildir_unique_id(pop3_span unique, unsigned variant, char id[POP3_UNIQUE_ID
 	/* NUL can't be in a name: variants never meet another name's digest */
 	if (variant > 1)
 		size += (size_t)snprintf(text + size, sizeof(text) - size, "%c%u", 0, variant);
-	SHA256((unsigned char *)text, size, digest);
-	hex_encode(digest, DIGEST_OCTETS, hex);
+	digest_init(&digest, DIGEST_SHA_256);
+	digest_add(&digest, text, size);
+	digest_finish_name(&digest, hex);
 	memcpy(id, hex, sizeof(hex) - 1);
 	return sizeof(hex) - 1;
 }
@@ -113,7 +112,7 @@ int maildir_fresh_name(uint64_t seconds, uint32_t microseconds, const char *host
 	unsigned char octets[8];
 	size_t n = 0;
 
-	if (getrandom(octets, sizeof(octets), 0) != sizeof(octets))
+	if (random_octets(octets, sizeof(octets)) < 0)
 		return -1;
 	hex_encode(octets, sizeof(octets), hex);
 	for (; host && host[n] && n < sizeof(clean) - 1; n++) {

@@ -1,6 +1,8 @@
 /* See maildir_place.h. Keeper threads and `valija deliver`, as the mail's owner. */
 #include "maildrop/maildir_place.h"
 
+#include "base/descriptor.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,13 +247,6 @@ int maildir_place_open_now(struct maildir_place *place, const struct maildrop_se
 		return 0;
 	maildir_place_close(place);
 	return -1;
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 }
 
 void maildir_place_close(struct maildir_place *place)

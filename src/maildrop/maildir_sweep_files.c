@@ -1,6 +1,7 @@
 /* See maildir_sweep.h: unlinking and moving. */
 #include "maildrop/maildir_sweep.h"
 
+#include "base/array.h"
 #include "maildrop/maildir_scan.h"
 #include "maildrop/maildir_update.h"
 
@@ -23,16 +24,12 @@ struct pass {
 
 static int note_elsewhere(struct pass *pass, uint64_t position)
 {
-	if (pass->count == pass->room) {
-		size_t room = pass->room ? pass->room * 2 : 64;
-		uint64_t *more = realloc(pass->elsewhere, room * sizeof(*more));
+	uint64_t *grown = array_grow(pass->elsewhere, pass->count, &pass->room, sizeof(*grown));
 
-		if (!more)
-			return -1;
-		pass->elsewhere = more;
-		pass->room = room;
-	}
-	pass->elsewhere[pass->count++] = position;
+	if (!grown)
+		return -1;
+	pass->elsewhere = grown;
+	grown[pass->count++] = position;
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "server/auth.h"
 
 #include "base/log.h"
+#include "base/random.h"
 #include "base/secret.h"
 #include "base/text.h"
 
@@ -15,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 
 struct login_job {
@@ -50,7 +50,7 @@ void auth_new_stamp(struct auth *auth, struct auth_session *session)
 	unsigned char random[16];
 	char hex[33], stamp[CONFIG_NAME_MAX + 80];
 
-	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+	if (random_octets(random, sizeof(random)) < 0)
 		return;
 	hex_encode(random, sizeof(random), hex);
 	snprintf(stamp, sizeof(stamp), "<%s.%lld@%s>", hex, (long long)time(NULL),

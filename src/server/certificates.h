@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 #include "config/config.h"
-#include "sys/tls.h"
+#include "sys/tls_server.h"
 
 #include <stdint.h>
 

@@ -13,6 +13,7 @@
 #include "server/child.h"
 #include "sys/arena.h"
 #include "sys/conn.h"
+#include "sys/loop_deadlines.h"
 
 #include <pop3/server.h>
 

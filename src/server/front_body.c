@@ -30,7 +30,7 @@ static void free_batch(struct batch *batch)
 {
 	if (!batch)
 		return;
-	arena_give(&batch->lease);
+	arena_return(&batch->lease);
 	free(batch);
 }
 
@@ -46,7 +46,7 @@ void body_forget(struct mail *mail)
 {
 	drop_body(mail);
 	body_give_back(mail);
-	arena_give(&mail->lease);
+	arena_return(&mail->lease);
 }
 
 /* A slot is taken for what comes by value; without one it comes in the packet. */
@@ -55,7 +55,7 @@ static bool ask(struct session *session, uint32_t number, uint32_t count)
 	struct mail *mail = session->mail;
 	struct ipc_fetch message = {.session = session->node.key, .number = number, .count = count};
 
-	arena_give(&mail->lease);
+	arena_return(&mail->lease);
 	mail->lease = arena_take(session->link->arena);
 	message.slot = mail->lease.arena ? mail->lease.number : IPC_NO_SLOT;
 	mail->asked = number;
@@ -185,7 +185,7 @@ static struct batch *make_batch(struct mail *mail, const struct ipc_bodies *mess
 	batch->octets = (const char *)&batch->bodies[message->count];
 	batch->lease = (struct arena_lease){0};
 	if (!message->in_slot) {
-		arena_give(&mail->lease);
+		arena_return(&mail->lease);
 		return batch;
 	}
 	batch->lease = mail->lease;
@@ -414,7 +414,7 @@ void body_message(struct session *session, enum ipc_type type, const void *messa
 		take_bodies(session, message);
 		return;
 	}
-	arena_give(&session->mail->lease); /* nothing came in it */
+	arena_return(&session->mail->lease); /* nothing came in it */
 	if (type == IPC_BODY_LENT)
 		take_lent(session, message, &fds[0]);
 	else if (type == IPC_BODY_FAILED)

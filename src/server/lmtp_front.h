@@ -12,6 +12,7 @@
 #include "server/accept.h"
 #include "server/child.h"
 #include "sys/conn.h"
+#include "sys/loop_deadlines.h"
 
 #define LMTP_KEEPERS_MAX 64
 

@@ -6,6 +6,7 @@
 #include "server/monitor.h"
 
 #include "base/log.h"
+#include "base/random.h"
 #include "build-config.h"
 #include "server/generation.h"
 #include "sys/process.h"
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -250,8 +250,8 @@ static void new_ticket_key(struct monitor *m)
 {
 	memmove(m->owner.ticket_keys[1], m->owner.ticket_keys[0],
 		2 * sizeof(m->owner.ticket_keys[0]));
-	if (getrandom(m->owner.ticket_keys[0], sizeof(m->owner.ticket_keys[0]), 0) < 0)
-		abort(); /* sizes up to 256 never fail once the pool is ready */
+	if (random_octets(m->owner.ticket_keys[0], sizeof(m->owner.ticket_keys[0])) < 0)
+		abort(); /* it never fails once the pool of the kernel is ready */
 }
 
 static void rotate_tickets(struct loop_timer *timer)

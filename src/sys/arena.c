@@ -1,4 +1,5 @@
-/* See arena.h. Keepers make and write, fronts read; each in the one thread of its loop. */
+/* See arena.h. Keepers make and write arenas, fronts read them; each in the one thread of its loop.
+ */
 #include "sys/arena.h"
 
 #include <fcntl.h>
@@ -40,7 +41,7 @@ struct arena *arena_create(int *ret_fd)
 		return NULL;
 	if (ftruncate(fd, (off_t)ARENA_SIZE) == 0)
 		arena = map(fd, PROT_READ | PROT_WRITE);
-	/* from here on it can be mapped for reading only */
+	/* from here on others can map it for reading only */
 	if (arena && fcntl(fd, F_ADD_SEALS,
 			   F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0) {
 		arena_release(arena);
@@ -65,15 +66,15 @@ struct arena *arena_open(int fd)
 	int seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
 
-	/* a file that shrinks kills who reads it through a mapping */
+	/* reading a mapping beyond the end of a truncated file raises SIGBUS */
 	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 ||
 	    st.st_size != (off_t)ARENA_SIZE)
 		return NULL;
 	return map(fd, PROT_READ);
 }
 
-/* The lowest first: the same memory is used again while it is in the processor's cache, and what a
- * quiet reader never used takes none. */
+/* The lowest free slot: the same memory is used again while it is in the processor's cache, and
+ * slots that a quiet reader never takes cost no memory. */
 struct arena_lease arena_take(struct arena *arena)
 {
 	struct arena_lease lease = {0};
@@ -92,7 +93,7 @@ const char *arena_octets(const struct arena_lease *lease)
 	return arena_slot(lease->arena, lease->number);
 }
 
-void arena_give(struct arena_lease *lease)
+void arena_return(struct arena_lease *lease)
 {
 	if (!lease->arena)
 		return;

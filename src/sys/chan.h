@@ -1,10 +1,10 @@
 /*
  * A channel between two processes: SOCK_SEQPACKET with descriptors (SCM_RIGHTS), non-blocking, on
- * the loop. What the packets mean is ipc's business. Sent packets keep their order; those that the
- * socket does not take at once are queued up to a limit. A peer that dies or sends a truncated
+ * the loop. The meaning of the packets is ipc's business. Sent packets keep their order; those that
+ * the socket does not take at once are queued up to a limit. A peer that exits or sends a truncated
  * packet breaks the channel: broken() once, at the end of the turn, after every packet that the
  * peer had sent whole. The receiver needs CHAN_FDS_MAX descriptors to spare: one that the kernel
- * can't deliver breaks the channel too.
+ * cannot deliver breaks the channel too. Embedded; every process of valijad, one thread.
  */
 #ifndef SYS_CHAN_H
 #define SYS_CHAN_H
@@ -27,19 +27,25 @@ struct chan_handler {
 	void (*broken)(struct chan *chan, const char *why); /* finish and free it here */
 };
 
+/* Packets that the socket did not take yet. Private, as the rest. */
+struct chan_queue {
+	struct chan_packet *head, **tail;
+	size_t octets;
+};
+
 struct chan {
 	struct loop_watch watch;
 	struct loop_later later;
 	const struct chan_handler *handler;
 	void *context;
-	struct chan_packet *head, **tail; /* queued */
-	size_t queued, queue_max;         /* octets */
-	char *posted;                     /* for the end of this turn; NULL: never used */
+	struct chan_queue queue;
+	size_t queue_max; /* octets */
+	char *posted;     /* for the end of this turn; NULL: never used */
 	size_t posted_size;
 	struct loop_later posting;
-	struct loop_timer retry; /* the kernel is short of something: no event will tell */
+	struct loop_timer retry; /* the kernel is short of something, of which no event comes */
 	struct loop *loop;
-	bool *gone; /* finished from inside packet() */
+	bool *finished; /* set by chan_finish when it is called from inside packet() */
 	int fd;
 	bool broken, paused, waiting, write_closed;
 	const char *why;
@@ -55,19 +61,18 @@ void chan_finish(struct chan *chan);
  * nothing was sent. */
 int chan_send(struct chan *chan, const struct iovec *parts, unsigned count, const int *fds,
 	      unsigned fd_count);
-/* The same for what need not go at once: at the end of this turn, or in front of the next packet
- * without descriptors, together with it and with what else was posted, as one packet. The receiver
- * must see where each ends. A multiple of 8 octets; lost by chan_finish. */
+/* The same for octets that need not go at once: they go at the end of this turn, or in front of the
+ * next packet without descriptors, as one packet with it and with what else was posted. The
+ * receiver must see where each ends. A multiple of 8 octets; lost by chan_finish. */
 int chan_post(struct chan *chan, const void *data, size_t size);
-size_t chan_queued(const struct chan *chan);
 /* Stop / go on receiving (back-pressure). A few packets that were received together still arrive.
  */
 void chan_pause(struct chan *chan, bool paused);
-/* The peer is known to have ended: hands over now what it sent before that, which may finish chan.
+/* The peer is known to have exited: receives now what it sent before that, which may finish chan.
  * Not from inside packet(). */
 void chan_take_rest(struct chan *chan);
-/* Breaks it because the peer misbehaved; broken() follows at the end of this turn. why is static.
- */
+/* Breaks the channel because the peer misbehaved; broken() follows at the end of this turn. why is
+ * static. */
 void chan_break(struct chan *chan, const char *why);
 
 #endif

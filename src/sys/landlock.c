@@ -1,7 +1,8 @@
 /*
- * Landlock for sandbox_enter: only beneath the given paths, no TCP, no signals and no abstract
- * sockets beyond this process, as far as the kernel knows how. By system call: the C library has no
- * wrappers, and the constants of later versions are not in older headers.
+ * Landlock for sandbox_enter, in every child of the monitor and `valija fetch`: files only beneath
+ * the given paths, no TCP, no signals and no abstract sockets beyond this process, as far as the
+ * kernel supports it. By system call: the C library has no wrappers, and the constants of later
+ * versions are not in older headers.
  */
 #include "sys/sandbox_internal.h"
 
@@ -70,7 +71,7 @@ static int add_path(int ruleset_fd, const struct ruleset *ruleset, const struct 
 	struct stat st;
 
 	if (fstat(path->fd, &st) < 0)
-		return err_sys(err, EX_OSERR, errno, "Landlock: a path that is allowed");
+		return err_sys(err, EX_OSERR, errno, "Landlock: cannot examine an allowed path");
 	if (path->access & SANDBOX_READ)
 		rule.access |= READ_ACCESS;
 	if (path->access & SANDBOX_WRITE)
@@ -80,7 +81,7 @@ static int add_path(int ruleset_fd, const struct ruleset *ruleset, const struct 
 	rule.access &= ruleset->fs;
 	if (rule.access &&
 	    syscall(SYS_landlock_add_rule, ruleset_fd, RULE_PATH_BENEATH, &rule, 0) < 0)
-		return err_sys(err, EX_OSERR, errno, "Landlock: can't add a path");
+		return err_sys(err, EX_OSERR, errno, "Landlock: cannot add a path");
 	return 0;
 }
 
@@ -100,26 +101,26 @@ int sandbox_landlock(const struct sandbox *sandbox, struct err *err)
 	int fd;
 
 	if (abi < 1) {
-		log_warning("no Landlock in this kernel: files are confined by seccomp and "
-			    "permissions only");
-		return 1;
+		log_warning("this kernel has no Landlock: seccomp and permissions alone confine "
+			    "files");
+		return 0;
 	}
 	if (abi < 2 && writes(sandbox)) {
-		log_warning("Landlock of this kernel would forbid to link and rename between "
-			    "folders (needs Linux 5.19): left out");
-		return 1;
+		log_warning("Landlock is left out: before Linux 5.19 it forbids links and renames "
+			    "between folders; seccomp and permissions alone confine files");
+		return 0;
 	}
 	size = fill_ruleset(sandbox, abi, &ruleset);
 	fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, size, 0);
 	if (fd < 0)
-		return err_sys(err, EX_OSERR, errno, "Landlock: can't make a rule set");
+		return err_sys(err, EX_OSERR, errno, "Landlock: cannot make a rule set");
 	for (unsigned i = 0; i < sandbox->path_count; i++)
 		if (add_path(fd, &ruleset, &sandbox->paths[i], err) < 0) {
 			close(fd);
 			return -1;
 		}
 	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0) {
-		err_sys(err, EX_OSERR, errno, "Landlock: can't enter");
+		err_sys(err, EX_OSERR, errno, "Landlock: cannot restrict the process");
 		close(fd);
 		return -1;
 	}

@@ -1,8 +1,9 @@
-/* See loop.h. Every process; one thread. libevent's epoll backend does the waiting; what it has no
- * word for (the end of a turn, deadlines by the thousand) is done here. */
+/* See loop.h. Every process; one thread. libevent's epoll backend does the waiting; the end of a
+ * turn, which it does not know, is done here. */
 #include "sys/loop.h"
 
 #include "base/log.h"
+#include "sys/loop_queue.h"
 
 #include <event2/event.h>
 #include <signal.h>
@@ -11,33 +12,28 @@
 #include <sysexits.h>
 #include <time.h>
 
-enum { URGENT, COMMON, PRIORITIES }; /* COMMON is what the library gives by itself */
+enum { URGENT, COMMON, PRIORITIES }; /* COMMON is the library's default */
 
 struct clock {
 	uint64_t now;
 	bool known;
 };
 
-struct queue {
-	struct loop_later *first, **end;
-};
-
 struct loop {
 	struct event_base *base;
-	struct clock *clock; /* behind a pointer: asking for the time does not change the loop */
+	struct clock *clock; /* behind a pointer: reading the time does not change the loop */
 	struct clock clock_storage;
-	struct queue laters, last, slow; /* for the end of this turn; slow: one of them */
-	struct loop_later *running;      /* being run now */
+	struct loop_queue soon, last, slow; /* for the end of this turn; slow: one of them a turn */
 	void *scratch[LOOP_SCRATCHES];
 	size_t scratch_size[LOOP_SCRATCHES];
 	bool stopped;
 };
 
-/* The library's own words; every failure also comes back as a result. */
-static void log_event(int severity, const char *words)
+/* The library's own messages; every failure is also returned by the call. */
+static void log_event(int severity, const char *text)
 {
 	log_write(severity == EVENT_LOG_ERR ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "libevent: %s",
-		  words);
+		  text);
 }
 
 struct loop *loop_create(struct err *err)
@@ -57,16 +53,16 @@ struct loop *loop_create(struct err *err)
 		goto fail;
 	event_config_free(config);
 	loop->clock = &loop->clock_storage;
-	loop->laters.end = &loop->laters.first;
-	loop->last.end = &loop->last.first;
-	loop->slow.end = &loop->slow.first;
+	loop_queue_init(&loop->soon);
+	loop_queue_init(&loop->last);
+	loop_queue_init(&loop->slow);
 	signal(SIGPIPE, SIG_IGN); /* sendfile has no flag for it */
 	return loop;
 fail:
 	if (config)
 		event_config_free(config);
 	free(loop);
-	err_set(err, EX_OSERR, "can't make an event loop");
+	err_set(err, EX_OSERR, "cannot make an event loop");
 	return NULL;
 }
 
@@ -80,39 +76,16 @@ void loop_destroy(struct loop *loop)
 	free(loop);
 }
 
-/* What they add to their own queue waits for the next turn, so that a busy one can't keep the loop
- * from the descriptors. */
-static void run_queue(struct loop *loop, struct queue *queue)
-{
-	struct loop_later *later;
-
-	loop->running = queue->first;
-	if (loop->running)
-		loop->running->link = &loop->running;
-	queue->first = NULL;
-	queue->end = &queue->first;
-	while ((later = loop->running) != NULL) {
-		loop_later_cancel(loop, later);
-		later->run(later);
-	}
-}
-
 static void run_laters(struct loop *loop)
 {
-	struct loop_later *later;
-
-	run_queue(loop, &loop->laters);
-	run_queue(loop, &loop->last);
-	later = loop->slow.first;
-	if (later) {
-		loop_later_cancel(loop, later);
-		later->run(later);
-	}
+	loop_queue_run(&loop->soon);
+	loop_queue_run(&loop->last);
+	loop_queue_run_one(&loop->slow);
 }
 
 static bool waits(const struct loop *loop)
 {
-	return loop->laters.first || loop->last.first || loop->slow.first;
+	return loop->soon.first || loop->last.first || loop->slow.first;
 }
 
 void loop_run(struct loop *loop)
@@ -124,7 +97,7 @@ void loop_run(struct loop *loop)
 
 		loop->clock->known = false;
 		if (event_base_loop(loop->base, flags) != 0 && !waits(loop))
-			break; /* nothing is left that could ever happen */
+			break; /* no event is left to wait for */
 		run_laters(loop);
 	}
 }
@@ -288,30 +261,19 @@ void loop_signal_finish(struct loop_signal *sig)
 	event_del(&sig->event);
 }
 
-static void enqueue(struct queue *queue, struct loop_later *later)
-{
-	if (later->queued)
-		return;
-	later->queued = true;
-	later->next = NULL;
-	later->link = queue->end;
-	*queue->end = later;
-	queue->end = &later->next;
-}
-
 void loop_later_add(struct loop *loop, struct loop_later *later)
 {
-	enqueue(&loop->laters, later);
+	loop_queue_add(&loop->soon, later);
 }
 
 void loop_later_add_last(struct loop *loop, struct loop_later *later)
 {
-	enqueue(&loop->last, later);
+	loop_queue_add(&loop->last, later);
 }
 
 void loop_later_add_slow(struct loop *loop, struct loop_later *later)
 {
-	enqueue(&loop->slow, later);
+	loop_queue_add(&loop->slow, later);
 }
 
 bool loop_slow_waits(const struct loop *loop)
@@ -319,88 +281,7 @@ bool loop_slow_waits(const struct loop *loop)
 	return loop->slow.first != NULL;
 }
 
-void loop_later_cancel(struct loop *loop, struct loop_later *later)
+void loop_later_cancel(struct loop_later *later)
 {
-	if (!later->queued)
-		return;
-	*later->link = later->next;
-	if (later->next)
-		later->next->link = later->link;
-	else if (loop->laters.end == &later->next)
-		loop->laters.end = later->link;
-	else if (loop->last.end == &later->next)
-		loop->last.end = later->link;
-	else if (loop->slow.end == &later->next)
-		loop->slow.end = later->link;
-	later->queued = false;
-}
-
-static void deadline_unlink(struct loop_deadline *deadline)
-{
-	if (!deadline->next)
-		return;
-	deadline->prev->next = deadline->next;
-	deadline->next->prev = deadline->prev;
-	deadline->prev = deadline->next = NULL;
-}
-
-static void deadlines_fired(struct loop_timer *timer)
-{
-	struct loop_deadlines *deadlines = timer->context;
-	struct loop_deadline *head = &deadlines->head, *first;
-	uint64_t now = loop_now(timer->loop);
-
-	/* expired() may renew or cancel any of them, but not finish the whole */
-	while ((first = head->next) != head && first->at <= now) {
-		deadline_unlink(first);
-		deadlines->expired(deadlines, first);
-	}
-	if (head->next != head)
-		loop_timer_set(timer, head->next->at - now);
-}
-
-void loop_deadlines_init(struct loop_deadlines *deadlines, struct loop *loop, uint64_t ms,
-			 void (*expired)(struct loop_deadlines *, struct loop_deadline *),
-			 void *context)
-{
-	deadlines->head.prev = deadlines->head.next = &deadlines->head;
-	deadlines->loop = loop;
-	deadlines->duration = ms;
-	deadlines->expired = expired;
-	deadlines->context = context;
-	loop_timer_init(&deadlines->timer, loop, deadlines_fired, deadlines);
-}
-
-void loop_deadlines_finish(struct loop_deadlines *deadlines)
-{
-	while (deadlines->head.next != &deadlines->head)
-		deadline_unlink(deadlines->head.next);
-	loop_timer_cancel(&deadlines->timer);
-}
-
-void loop_deadline_init(struct loop_deadline *deadline)
-{
-	memset(deadline, 0, sizeof(*deadline));
-}
-
-void loop_deadline_renew(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
-{
-	struct loop_deadline *head = &deadlines->head;
-
-	deadline_unlink(deadline);
-	if (!deadlines->duration)
-		return;
-	deadline->at = loop_now(deadlines->loop) + deadlines->duration;
-	deadline->prev = head->prev;
-	deadline->next = head;
-	head->prev->next = deadline;
-	head->prev = deadline;
-	/* renewing others leaves the timer alone: it fires early at worst and is set again */
-	if (!event_pending(&deadlines->timer.event, EV_TIMEOUT, NULL))
-		loop_timer_set(&deadlines->timer, deadlines->duration);
-}
-
-void loop_deadline_cancel(struct loop_deadline *deadline)
-{
-	deadline_unlink(deadline);
+	loop_queue_remove(later);
 }

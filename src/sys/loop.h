@@ -1,7 +1,8 @@
 /*
- * The event loop of a process: descriptors, timers, signals, and things to do once after this turn.
- * libevent (core) behind one file. One loop a process, used by one thread; workers come back
- * through workers.h.
+ * The event loop of a process: descriptors, timers, signals, and calls at the end of this turn. A
+ * turn is one look at all descriptors and timers, the calls they cause, then the calls that were
+ * added for its end. libevent (core) stays behind this file. One loop a process, used by one
+ * thread; results of worker threads come back through workers.h.
  */
 #ifndef SYS_LOOP_H
 #define SYS_LOOP_H
@@ -16,6 +17,7 @@
 struct loop;
 
 struct loop *loop_create(struct err *err); /* SIGPIPE is ignored from here on */
+/* What was added to the loop stays its owner's memory and is not called any more. NULL is none. */
 void loop_destroy(struct loop *loop);
 void loop_run(struct loop *loop); /* until loop_stop */
 void loop_stop(struct loop *loop);
@@ -27,8 +29,8 @@ enum loop_scratch { LOOP_SCRATCH_OUTPUT, LOOP_SCRATCH_INPUT, LOOP_SCRATCH_PACKET
 void *loop_scratch(struct loop *loop, enum loop_scratch which, size_t size);
 
 /* One descriptor. Embedded; fires as long as it is wanted and ready (level). The descriptor stays
- * the caller's. LOOP_HANGUP is wanted alone: ready() is then called with it now and then (edge),
- * always after the peer hung up, but also when octets came in: look with poll(2). */
+ * the caller's. LOOP_HANGUP is wanted alone: ready() is then called with it on every edge, always
+ * after the peer hung up, but also when octets came in: poll(2) tells the two apart. */
 enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 };
 struct loop_watch {
 	struct event event;
@@ -41,9 +43,9 @@ struct loop_watch {
 };
 void loop_watch_init(struct loop_watch *watch, struct loop *loop, int fd,
 		     void (*ready)(struct loop_watch *, int what), void *context);
-int loop_watch_want(struct loop_watch *watch,
-		    int what); /* 0: nothing; a system call only on change */
-/* From now on it is looked at before all others of a turn. -1: it is not watched any more. */
+/* 0: nothing. Makes system calls only when what is wanted changes. -1: not watched any more. */
+int loop_watch_want(struct loop_watch *watch, int what);
+/* From now on ready() is called before those of all others in a turn. -1: not watched any more. */
 int loop_watch_urgent(struct loop_watch *watch);
 void loop_watch_finish(struct loop_watch *watch);
 
@@ -70,50 +72,23 @@ void loop_signal_init(struct loop_signal *sig, struct loop *loop, int number,
 		      void (*caught)(struct loop_signal *, int number), void *context);
 void loop_signal_finish(struct loop_signal *sig);
 
-/* Runs at the end of this turn (before the loop waits again), once. Embedded, intrusive; adding
- * twice is once. Added from inside a run: it runs after the loop looked at the descriptors again.
- */
+/* A call at the end of this turn (before the loop waits again), once. Embedded, intrusive; adding
+ * twice is once. Added from inside a run: it runs at the end of the next turn. */
 struct loop_later {
 	struct loop_later *next, **link;
 	void (*run)(struct loop_later *later);
 	void *context;
-	bool queued;
+	struct loop_queue *queue; /* NULL: in none */
 };
 void loop_later_add(struct loop *loop, struct loop_later *later);
-/* The same, behind all of those, in this turn even when one of them adds it: for what gathers
+/* The same, behind all of those, in this turn even when one of them adds it: for work that gathers
  * during a turn. */
 void loop_later_add_last(struct loop *loop, struct loop_later *later);
-/* The same for what takes long (a TLS handshake costs as much as three logins): these run behind
- * the others, in the order they came, one a turn, so that everybody else waits for one of them at
+/* The same for work that takes long (a TLS handshake costs as much as three logins): it runs behind
+ * the others, in order of arrival, one a turn, so that all other work waits for one of them at
  * most. */
 void loop_later_add_slow(struct loop *loop, struct loop_later *later);
-bool loop_slow_waits(const struct loop *loop);
-void loop_later_cancel(struct loop *loop, struct loop_later *later);
-
-/*
- * Deadlines of many things with the same duration: a list in order of expiry, one timer for all,
- * O(1) to renew. A duration of 0 means never. expired() is called with the deadline in no list.
- */
-struct loop_deadline {
-	struct loop_deadline *prev, *next;
-	uint64_t at;
-};
-struct loop_deadlines {
-	struct loop_deadline head;
-	struct loop_timer timer;
-	struct loop *loop;
-	uint64_t duration; /* ms */
-	void (*expired)(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
-	void *context;
-};
-void loop_deadlines_init(struct loop_deadlines *deadlines, struct loop *loop, uint64_t ms,
-			 void (*expired)(struct loop_deadlines *, struct loop_deadline *),
-			 void *context);
-void loop_deadlines_finish(struct loop_deadlines *deadlines);
-void loop_deadline_init(struct loop_deadline *deadline); /* in no list */
-void loop_deadline_renew(
-	struct loop_deadlines *deadlines,
-	struct loop_deadline *deadline); /* moves from any list to this one's end */
-void loop_deadline_cancel(struct loop_deadline *deadline);
+bool loop_slow_waits(const struct loop *loop); /* slow work is queued */
+void loop_later_cancel(struct loop_later *later);
 
 #endif

@@ -20,7 +20,7 @@ int process_self(struct err *err)
 {
 	int fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 
-	return fd < 0 ? err_sys(err, EX_OSERR, errno, "can't open /proc/self/exe") : fd;
+	return fd < 0 ? err_sys(err, EX_OSERR, errno, "cannot open /proc/self/exe") : fd;
 }
 
 /* Nothing of the parent's environment but what a sanitizer and the journal need. */
@@ -46,7 +46,7 @@ static void reset_signals(void)
 	sigset_t none;
 
 	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL); /* those that can't be changed are as they should be */
+		signal(number, SIG_DFL); /* those that cannot be changed are as they should be */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -118,7 +118,7 @@ pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_
 		return err_set(err, EX_SOFTWARE, "too many descriptors for %s", argv[0]);
 	make_environment(environment);
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return err_sys(err, EX_OSERR, errno, "can't start %s", argv[0]);
+		return err_sys(err, EX_OSERR, errno, "cannot start %s", argv[0]);
 	pid = fork();
 	if (pid == 0)
 		run_child(exe_fd, argv, fds, fd_count, environment, parent, pipe_fds[1]);
@@ -133,7 +133,7 @@ pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_
 	if (pid > 0)
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
-	return err_sys(err, EX_OSERR, errnum, "can't start %s", argv[0]);
+	return err_sys(err, EX_OSERR, errnum, "cannot start %s", argv[0]);
 }
 
 static rlim_t most_files(void)

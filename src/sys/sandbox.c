@@ -1,5 +1,5 @@
 /* See sandbox.h. Every child of the monitor, `valija fetch`: once, single-threaded, as root or not.
- * The order matters: what needs privilege first, seccomp last. */
+ * The order matters: steps that need privilege first, seccomp last. */
 #include "sys/sandbox_internal.h"
 
 #include <errno.h>
@@ -22,15 +22,15 @@
 #if SANDBOX_SANITIZED && defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/lsan_interface.h>
 
-/* The leak check stops the process from a second one and looks into it, which is just what the
- * sandbox forbids. Outside it leaks are still looked for. */
+/* The leak check of the sanitizer traces the process from a second one, which the sandbox forbids.
+ * Processes without a sandbox are still checked. */
 int __lsan_is_turned_off(void)
 {
 	return prctl(PR_GET_DUMPABLE) == 0;
 }
 #endif
 
-/* An empty directory that no name leads to. Made where one can be made, as root, for a moment. */
+/* Makes an empty directory in parent, as root; enter_empty_root removes its name again. */
 static int make_empty_directory(const char *parent, int *ret_parent, char *name)
 {
 	char path[64];
@@ -63,12 +63,14 @@ static int enter_empty_root(struct err *err)
 	for (size_t i = 0; i < sizeof(parents) / sizeof(*parents) && fd < 0; i++)
 		fd = make_empty_directory(parents[i], &parent_fd, name);
 	if (fd < 0)
-		return err_sys(err, EX_OSERR, errno, "can't make an empty root directory in /run");
+		return err_sys(
+			err, EX_OSERR, errno,
+			"cannot make an empty root directory in /run, /tmp, /dev/shm or /var/tmp");
 	if (fchmod(fd, 0555) < 0 || fchdir(fd) < 0 || chroot(".") < 0 || chdir("/") < 0)
-		result = err_sys(err, EX_OSERR, errno, "can't enter an empty root directory");
-	/* removed, it can't be given entries any more by anybody */
+		result = err_sys(err, EX_OSERR, errno, "cannot enter an empty root directory");
+	/* nothing can be made in a removed directory */
 	if (unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 && !result)
-		result = err_sys(err, EX_OSERR, errno, "can't remove the empty root directory");
+		result = err_sys(err, EX_OSERR, errno, "cannot remove the empty root directory");
 	close(fd);
 	close(parent_fd);
 	return result;
@@ -80,7 +82,7 @@ static int drop_ids(const struct sandbox *sandbox, struct err *err)
 	gid_t gid = sandbox->gid;
 
 	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
-		return err_sys(err, EX_OSERR, errno, "can't become uid %u, gid %u", (unsigned)uid,
+		return err_sys(err, EX_OSERR, errno, "cannot become uid %u, gid %u", (unsigned)uid,
 			       (unsigned)gid);
 	return 0;
 }
@@ -90,7 +92,7 @@ static void drop_bounding_set(void)
 	for (unsigned long capability = 0; capability < 64; capability++)
 		prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	/* uid 0 is a uid like any other from here on */
+	/* uid 0 gives no capabilities from here on */
 	prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
 					 SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
 					 SECBIT_NO_CAP_AMBIENT_RAISE |
@@ -103,7 +105,7 @@ static int drop_capabilities(struct err *err)
 	struct __user_cap_data_struct none[2] = {{0}};
 
 	if (syscall(SYS_capset, &header, none) < 0)
-		return err_sys(err, EX_OSERR, errno, "can't give up capabilities");
+		return err_sys(err, EX_OSERR, errno, "cannot give up capabilities");
 	return 0;
 }
 
@@ -113,9 +115,9 @@ static int renew_parent_signal(int number, pid_t parent, struct err *err)
 	if (!number)
 		return 0;
 	if (prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) < 0)
-		return err_sys(err, EX_OSERR, errno, "can't ask for the parent's death signal");
+		return err_sys(err, EX_OSERR, errno, "cannot ask for the parent's death signal");
 	if (getppid() != parent)
-		raise(number); /* it died meanwhile */
+		raise(number); /* the parent died meanwhile */
 	return 0;
 }
 
@@ -124,14 +126,14 @@ static int set_limits(const struct sandbox *sandbox, struct err *err)
 	struct rlimit none = {0, 0}, size = {sandbox->max_files, sandbox->max_files};
 
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
-		return err_sys(err, EX_OSERR, errno, "can't forbid core files");
+		return err_sys(err, EX_OSERR, errno, "cannot forbid core files");
 	if (sandbox->role == SANDBOX_FRONT && setrlimit(RLIMIT_NPROC, &none) < 0)
-		return err_sys(err, EX_OSERR, errno, "can't forbid processes");
+		return err_sys(err, EX_OSERR, errno, "cannot forbid new processes");
 	if (!sandbox->max_files)
 		return 0;
 	signal(SIGXFSZ, SIG_IGN);
 	if (setrlimit(RLIMIT_FSIZE, &size) < 0)
-		return err_sys(err, EX_OSERR, errno, "can't limit the size of files");
+		return err_sys(err, EX_OSERR, errno, "cannot limit the size of files");
 	return 0;
 }
 
@@ -155,9 +157,10 @@ int sandbox_enter(const struct sandbox *sandbox, struct err *err)
 	if (getuid() != 0 && (setresuid(0, 0, 0) == 0 || setuid(0) == 0))
 		return err_set(err, EX_OSERR, "uid %u could become root again", (unsigned)getuid());
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return err_sys(err, EX_OSERR, errno, "can't forbid new privileges");
+		return err_sys(err, EX_OSERR, errno, "cannot forbid new privileges");
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return err_sys(err, EX_OSERR, errno, "can't forbid being looked into");
+		return err_sys(err, EX_OSERR, errno,
+			       "cannot forbid tracing and core files (PR_SET_DUMPABLE)");
 	if (renew_parent_signal(parent_signal, parent, err) < 0)
 		return -1;
 	if (sandbox_landlock(sandbox, err) < 0)
@@ -172,7 +175,7 @@ int sandbox_user(const char *name, uid_t *ret_uid, gid_t *ret_gid, struct err *e
 	errno = 0;
 	entry = getpwnam(name);
 	if (!entry && errno && errno != ENOENT)
-		return err_sys(err, EX_OSERR, errno, "can't look up the user %s", name);
+		return err_sys(err, EX_OSERR, errno, "cannot look up the user %s", name);
 	if (!entry)
 		return err_set(err, EX_NOUSER, "there is no user %s", name);
 	*ret_uid = entry->pw_uid;

@@ -1,13 +1,13 @@
 /*
- * How a process gives up what it does not need: uid and groups, capabilities, root directory, no
- * new privileges, not dumpable, rlimits, Landlock, seccomp. After sandbox_enter nothing can be got
- * back. Without root everything but the uid change and the empty root is done all the same. What
- * the kernel lacks (Landlock, seccomp) is said in the log once, not fatal.
+ * How a process gives up the rights that it does not need: uid and groups, capabilities, root
+ * directory, new privileges, core files, rlimits, Landlock, seccomp. None of it can be undone after
+ * sandbox_enter. Without root all of it is done but the change of uid and the empty root. A kernel
+ * without Landlock or seccomp is no failure; one line in the log says so.
  *
- * Enter before any thread is started. Whatever a library opens lazily must have been opened before:
- * in fronts TLS contexts, in auth the SASL library and the first password hash of each kind (no
- * code can be mapped afterwards but in fetch), in all of them the loop and /dev/null. A keeper that
- * links unnamed files takes a descriptor of /proc/self/fd along: with an empty root there is no
+ * Enter before any thread is started. Files that a library opens lazily must have been opened
+ * before: in fronts TLS contexts, in auth the SASL library and the first password hash of each kind
+ * (no code can be mapped afterwards but in fetch), in all of them the loop and /dev/null. A keeper
+ * that links unnamed files keeps a descriptor of /proc/self/fd: with an empty root there is no
  * /proc. Exceeding RLIMIT_FSIZE is an error (EFBIG), not a signal.
  */
 #ifndef SYS_SANDBOX_H
@@ -39,19 +39,20 @@ struct sandbox_path {
 
 struct sandbox {
 	enum sandbox_role role;
-	bool change_ids; /* as root: to uid/gid, no supplementary groups. uid 0 is allowed: then all
-			    capabilities go */
+	/* as root: to uid and gid, no supplementary groups. uid 0 is allowed: then all capabilities
+	 * go */
+	bool change_ids;
 	uid_t uid;
 	gid_t gid;
-	bool empty_root; /* as root: chroot into an empty, unlinked, unwritable directory (pivot
-			    into a detached tmpfs or the like) */
-	struct sandbox_path
-		paths[8]; /* beneath these only; count 0: no file at all can be opened */
+	bool empty_root; /* as root: chroot into an empty, removed, unwritable directory */
+	/* files beneath these only; count 0: no file at all can be opened */
+	struct sandbox_path paths[8];
 	unsigned path_count;
 	uint64_t max_files; /* RLIMIT_NOFILE is left alone; RLIMIT_FSIZE, 0: no limit */
 	bool allow_connect; /* fetch: outgoing TCP */
 };
 
+/* -1: a step failed, and some are done already: the process must exit. */
 int sandbox_enter(const struct sandbox *sandbox, struct err *err);
 /* Looks up a system user. -1: no such user. */
 int sandbox_user(const char *name, uid_t *ret_uid, gid_t *ret_gid, struct err *err);

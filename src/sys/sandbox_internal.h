@@ -1,4 +1,4 @@
-/* The parts of sandbox_enter. Nobody else includes this. */
+/* The parts of sandbox_enter, in files of their own: for these and sandbox.c only. */
 #ifndef SYS_SANDBOX_INTERNAL_H
 #define SYS_SANDBOX_INTERNAL_H
 
@@ -15,7 +15,7 @@
 #define SANDBOX_SANITIZED 0
 #endif
 
-/* 0: done, 1: this kernel can't (said in the log), -1: failed. */
+/* -1: failed. A kernel that lacks Landlock or seccomp is no failure: a line in the log says so. */
 int sandbox_landlock(const struct sandbox *sandbox, struct err *err);
 int sandbox_seccomp(const struct sandbox *sandbox, struct err *err);
 

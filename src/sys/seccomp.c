@@ -322,7 +322,7 @@ static const int fcntl_commands[] = {
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
-/* Calls that this architecture or library does not know can't be made either. */
+/* Calls that this architecture or library does not know cannot be made either. */
 static int add_rule(scmp_filter_ctx filter, uint32_t action, const char *name, unsigned count,
 		    const struct scmp_arg_cmp *checks)
 {
@@ -420,7 +420,7 @@ int sandbox_seccomp(const struct sandbox *sandbox, struct err *err)
 		result = add_denied(filter, role);
 	if (result) {
 		seccomp_release(filter);
-		return err_sys(err, EX_OSERR, -result, "seccomp: can't make the filter");
+		return err_sys(err, EX_OSERR, -result, "seccomp: cannot make the filter");
 	}
 	result = seccomp_load(filter);
 	seccomp_release(filter);
@@ -428,5 +428,5 @@ int sandbox_seccomp(const struct sandbox *sandbox, struct err *err)
 		log_warning("no seccomp filters in this kernel: system calls are not confined");
 		return 1;
 	}
-	return result ? err_sys(err, EX_OSERR, -result, "seccomp: can't enter") : 0;
+	return result ? err_sys(err, EX_OSERR, -result, "seccomp: cannot enter") : 0;
 }

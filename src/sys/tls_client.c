@@ -2,11 +2,12 @@
  */
 #include "sys/tls_client.h"
 
+#include "base/digest.h"
 #include "base/text.h"
+#include "sys/tls_error.h"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
@@ -26,14 +27,6 @@ struct tls_client {
 	bool pinned_only;
 	bool failed;
 };
-
-static const char *openssl_words(void)
-{
-	unsigned long code = ERR_peek_last_error();
-	const char *reason = code ? ERR_reason_error_string(code) : NULL;
-
-	return reason ? reason : "unknown error";
-}
 
 /* A directory that holds certificates by hash ("1a2b3c4d.0"), as c_rehash makes it. */
 static bool hashed_directory(const char *path)
@@ -65,7 +58,8 @@ static int trust_system(SSL_CTX *context, struct err *err)
 	} else if (SSL_CTX_load_verify_dir(context, dir ? dir : X509_get_default_cert_dir()) == 1) {
 		return 0;
 	}
-	return err_set(err, EX_CONFIG, "cannot use the system's certificates: %s", openssl_words());
+	return err_set(err, EX_CONFIG, "cannot use the system's certificates: %s",
+		       tls_error_text());
 }
 
 static int load_files(SSL_CTX *context, const struct tls_client_settings *s, struct err *err)
@@ -75,7 +69,7 @@ static int load_files(SSL_CTX *context, const struct tls_client_settings *s, str
 	if (s->ca_file) {
 		if (SSL_CTX_load_verify_file(context, s->ca_file) != 1)
 			return err_set(err, EX_CONFIG, "cannot read certificates from %s: %s",
-				       s->ca_file, openssl_words());
+				       s->ca_file, tls_error_text());
 	} else if (!s->pin_count && trust_system(context, err) < 0) {
 		return -1;
 	}
@@ -83,10 +77,10 @@ static int load_files(SSL_CTX *context, const struct tls_client_settings *s, str
 		return 0;
 	if (SSL_CTX_use_certificate_chain_file(context, s->cert_file) != 1)
 		return err_set(err, EX_CONFIG, "cannot read the client certificate %s: %s",
-			       s->cert_file, openssl_words());
+			       s->cert_file, tls_error_text());
 	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1)
 		return err_set(err, EX_CONFIG, "cannot read the client's key %s: %s", key,
-			       openssl_words());
+			       tls_error_text());
 	return 0;
 }
 
@@ -128,7 +122,7 @@ static int set_up(struct tls_client *client, const struct tls_client_settings *s
 {
 	client->context = SSL_CTX_new(TLS_client_method());
 	if (!client->context)
-		return err_set(err, EX_SOFTWARE, "cannot start TLS: %s", openssl_words());
+		return err_set(err, EX_SOFTWARE, "cannot start TLS: %s", tls_error_text());
 	SSL_CTX_set_min_proto_version(client->context, TLS1_2_VERSION);
 	SSL_CTX_set_options(client->context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 						     SSL_OP_IGNORE_UNEXPECTED_EOF);
@@ -145,7 +139,7 @@ static int set_up(struct tls_client *client, const struct tls_client_settings *s
 	if (!client->ssl || SSL_set_fd(client->ssl, fd) != 1 ||
 	    set_name(client->ssl, s->host) < 0 || set_alpn(client->ssl, s->alpn) < 0)
 		return err_set(err, EX_SOFTWARE, "cannot start TLS with %s: %s", s->host,
-			       openssl_words());
+			       tls_error_text());
 	return 0;
 }
 
@@ -189,7 +183,7 @@ static enum tls_client_status refuse(struct tls_client *client, struct err *err)
 			"the certificate of %s is not accepted: %s; nothing was sent", client->host,
 			X509_verify_cert_error_string(verdict));
 	else
-		err_set(err, EX_PROTOCOL, "TLS handshake failed: %s", openssl_words());
+		err_set(err, EX_PROTOCOL, "TLS handshake failed: %s", tls_error_text());
 	return TLS_CLIENT_FAILED;
 }
 
@@ -212,7 +206,7 @@ static enum tls_client_status translate(struct tls_client *client, int result, s
 		return TLS_CLIENT_FAILED;
 	}
 	client->failed = true;
-	err_set(err, EX_PROTOCOL, "TLS: %s", openssl_words());
+	err_set(err, EX_PROTOCOL, "TLS: %s", tls_error_text());
 	return TLS_CLIENT_FAILED;
 }
 
@@ -227,7 +221,7 @@ static bool pin_matches(struct tls_client *client, unsigned char seen[TLS_CLIENT
 	n = certificate ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der) : -1;
 	if (n <= 0)
 		return false;
-	SHA256(der, (size_t)n, seen);
+	digest_of(DIGEST_SHA_256, der, (size_t)n, seen);
 	OPENSSL_free(der);
 	for (unsigned i = 0; i < client->settings.pin_count; i++)
 		match |= memcmp(seen, client->settings.pins[i], TLS_CLIENT_PIN_SIZE) == 0;
@@ -281,16 +275,6 @@ int tls_client_write(struct tls_client *client, const char *buf, size_t size, st
 	errno = 0;
 	result = SSL_write_ex(client->ssl, buf, size, &put);
 	return result == 1 ? (int)put : (int)translate(client, result, err);
-}
-
-const char *tls_client_version(const struct tls_client *client)
-{
-	return SSL_get_version(client->ssl);
-}
-
-const char *tls_client_cipher(const struct tls_client *client)
-{
-	return SSL_get_cipher_name(client->ssl);
 }
 
 int tls_client_binding(struct tls_client *client, unsigned char out[TLS_CLIENT_BINDING_SIZE])

@@ -1,7 +1,8 @@
 /*
  * TLS of a client on a non-blocking socket: verification always on, TLS 1.2 and 1.3 only, SNI, CA
- * file or the system's store, pinned keys (SPKI), client certificate, channel binding. OpenSSL 3
- * behind this file. Used by `valija fetch`; blocks never, waits are the caller's (poll).
+ * file or the system's store, pinned keys (SPKI), client certificate, channel binding. It
+ * never blocks: waiting is the caller's (poll). Used by `valija fetch`, unprivileged; everything
+ * the server sends is hostile.
  */
 #ifndef SYS_TLS_CLIENT_H
 #define SYS_TLS_CLIENT_H
@@ -44,14 +45,13 @@ struct tls_client;
 /* Reads CA and certificate files; -1 with err names the file. fd stays the caller's. */
 int tls_client_create(const struct tls_client_settings *settings, int fd, struct tls_client **ret,
 		      struct err *err);
-void tls_client_destroy(struct tls_client *client); /* says close_notify if that does not block */
+/* Sends close_notify if that does not block. NULL is none. */
+void tls_client_destroy(struct tls_client *client);
 
 enum tls_client_status tls_client_handshake(struct tls_client *client, struct err *err);
 int tls_client_read(struct tls_client *client, char *buf, size_t size, struct err *err);
 int tls_client_write(struct tls_client *client, const char *buf, size_t size, struct err *err);
 
-const char *tls_client_version(const struct tls_client *client);
-const char *tls_client_cipher(const struct tls_client *client);
 /* Channel binding tls-exporter (RFC 9266); -1 when the session has none (TLS 1.2 without extended
  * master secret). */
 int tls_client_binding(struct tls_client *client, unsigned char out[TLS_CLIENT_BINDING_SIZE]);

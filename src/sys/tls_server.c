@@ -1,11 +1,13 @@
 /*
- * See tls.h: the contexts of a server, made once from PEM that the monitor read. Fronts, before and
- * after the sandbox is entered; no file is opened here. Certificates for the same names with
- * different kinds of key (ECDSA and RSA) share a context, so that the client's abilities choose.
+ * See tls_server.h. Contexts are made once, from PEM that the monitor read; no file is opened here.
+ * Certificates for the same names with different kinds of key (ECDSA and RSA) share a context, so
+ * that the client's abilities choose.
  */
-#include "sys/tls_internal.h"
+#include "sys/tls_server.h"
 
 #include "base/secret.h"
+#include "sys/tls_error.h"
+#include "sys/tls_internal.h"
 
 #include <assert.h>
 #include <openssl/core_names.h>
@@ -30,13 +32,6 @@ struct tls_name {
 	unsigned context;
 };
 
-static const char *library_words(void)
-{
-	const char *words = ERR_reason_error_string(ERR_peek_last_error());
-
-	return words ? words : "unknown error";
-}
-
 /* ---- tickets ---- */
 
 static int ticket_mac(EVP_MAC_CTX *mac, unsigned char *key)
@@ -55,7 +50,7 @@ static int ticket_mac(EVP_MAC_CTX *mac, unsigned char *key)
 static int ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
 		      EVP_MAC_CTX *mac, int encrypt)
 {
-	struct tls_server *server = tls_session_of(ssl)->server;
+	struct tls_server *server = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 	unsigned char *key;
 
 	if (encrypt) {
@@ -128,7 +123,7 @@ static void lower(char *text)
 			*text = (char)(*text + ('a' - 'A'));
 }
 
-/* A name nobody has gets the first certificate: the client decides whether that will do. */
+/* An unknown name gets the first certificate: the client decides whether to accept it. */
 static int choose_certificate(SSL *ssl, int *alert, void *arg)
 {
 	struct tls_server *server = arg;
@@ -195,7 +190,8 @@ static SSL_CTX *make_context(struct tls_server *server)
 	SSL_CTX_set_num_tickets(context, 1);
 	SSL_CTX_set_max_early_data(context, 0);
 	SSL_CTX_set_verify(context, SSL_VERIFY_NONE, NULL);
-	SSL_CTX_set_msg_callback(context, tls_watch_message);
+	SSL_CTX_set_app_data(context, server);
+	SSL_CTX_set_msg_callback(context, tls_wire_watch);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(context, ticket_key);
 	SSL_CTX_set_tlsext_servername_callback(context, choose_certificate);
 	SSL_CTX_set_tlsext_servername_arg(context, server);
@@ -218,7 +214,7 @@ static int no_passphrase(char *buf, int size, int writing, void *arg)
 	(void)size;
 	(void)writing;
 	(void)arg;
-	return 0; /* never asks a terminal */
+	return 0; /* the terminal is never asked */
 }
 
 struct parsed {
@@ -249,7 +245,7 @@ static int parse(const struct tls_certificate *from, struct parsed *parsed, stru
 	parsed->leaf = PEM_read_bio_X509(certificate, NULL, no_passphrase, NULL);
 	if (!parsed->leaf) {
 		err_set(err, EX_CONFIG, "%s: no certificate in PEM form (%s)", from->name,
-			library_words());
+			tls_error_text());
 		goto out;
 	}
 	while ((next = PEM_read_bio_X509(certificate, NULL, no_passphrase, NULL)) != NULL)
@@ -260,7 +256,7 @@ static int parse(const struct tls_certificate *from, struct parsed *parsed, stru
 	parsed->key = PEM_read_bio_PrivateKey(key, NULL, no_passphrase, NULL);
 	if (!parsed->key) {
 		err_set(err, EX_CONFIG, "%s: its key is not in PEM form, or is encrypted (%s)",
-			from->name, library_words());
+			from->name, tls_error_text());
 		goto out;
 	}
 	if (X509_check_private_key(parsed->leaf, parsed->key) != 1) {
@@ -282,7 +278,7 @@ static int add_name(struct tls_server *server, const char *text, size_t size, un
 	char *name;
 
 	if (!size || size > NAME_MAX_OCTETS || memchr(text, 0, size))
-		return 0; /* nothing that could be asked for */
+		return 0; /* no name that a client could send */
 	grown = realloc(server->names, (server->name_count + 1) * sizeof(*grown));
 	if (!grown)
 		return -1;
@@ -320,7 +316,7 @@ static int add_names(struct tls_server *server, X509 *leaf, unsigned context)
 	return result;
 }
 
-/* Same names, another kind of key: -1 when there is no such context. */
+/* The context with the same names and another kind of key, -1: none. */
 static int find_twin(const struct tls_server *server, const struct parsed *parsed)
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(parsed->leaf, NID_subject_alt_name, NULL, NULL),
@@ -376,7 +372,8 @@ static int add_certificate(struct tls_server *server, const struct tls_certifica
 	result = 0;
 	goto out;
 fail:
-	err_set(err, EX_CONFIG, "%s: can't use it (%s)", from->name, library_words());
+	err_set(err, EX_CONFIG, "%s: cannot use this certificate (%s)", from->name,
+		tls_error_text());
 out:
 	ERR_clear_error();
 	parsed_finish(&parsed);
@@ -413,12 +410,12 @@ int tls_server_create(const struct tls_certificate *certificates, unsigned count
 		server->alpn[0] = (unsigned char)strlen(alpn);
 		memcpy(server->alpn + 1, alpn, server->alpn[0]);
 	}
-	server->out = malloc(TLS_OUT_SIZE);
+	server->out.octets = malloc(TLS_OUT_SIZE);
 	server->contexts = calloc(count, sizeof(SSL_CTX *));
-	server->bio = tls_bio_method();
+	server->bio = tls_wire_method();
 	server->ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
 	server->key_count = 1;
-	if (!server->out || !server->contexts || !server->bio || !server->ticket_cipher ||
+	if (!server->out.octets || !server->contexts || !server->bio || !server->ticket_cipher ||
 	    RAND_bytes(server->keys[0], sizeof(server->keys[0])) != 1 ||
 	    !EVP_DigestInit_ex(identity, EVP_sha256(), NULL))
 		goto fail_memory;
@@ -436,7 +433,7 @@ int tls_server_create(const struct tls_certificate *certificates, unsigned count
 	*ret = server;
 	return 0;
 fail_memory:
-	err_set(err, EX_OSERR, "can't set up TLS (%s)", library_words());
+	err_set(err, EX_OSERR, "cannot set up TLS (%s)", tls_error_text());
 fail:
 	ERR_clear_error();
 	EVP_MD_CTX_free(identity);
@@ -460,7 +457,7 @@ void tls_server_destroy(struct tls_server *server)
 		free(server->names[i].name);
 	free(server->contexts);
 	free(server->names);
-	free(server->out);
+	free(server->out.octets);
 	EVP_CIPHER_free(server->ticket_cipher);
 	BIO_meth_free(server->bio);
 	wipe(server->keys, sizeof(server->keys));

@@ -1,14 +1,13 @@
 /*
  * See workers.h. auth and keepers, after the sandbox is entered. The mutex guards every queue and
- * the lanes' lists; `pending` of a lane belongs to the loop's thread, so that a lane that looks
- * idle there is out of the workers' hands and may be freed.
+ * the lanes' lists; `pending` of a lane belongs to the loop's thread, so that no worker uses a lane
+ * that is idle there, and it may be freed.
  */
 #include "sys/workers.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sysexits.h>
@@ -26,9 +25,9 @@ struct workers {
 	pthread_mutex_t mutex;
 	pthread_cond_t wanted;
 	struct job_queue ready, done;
-	atomic_uint waiting; /* ready or in a lane behind another; changed with the mutex held */
-	unsigned idle;       /* threads without work */
-	bool waking;         /* one of them was called and has not come yet */
+	unsigned waiting; /* ready, or in a lane behind another */
+	unsigned idle;    /* threads without work */
+	bool waking;      /* one of them was signalled and does not run yet */
 	unsigned queue_max;
 	unsigned thread_count;
 	bool stopping;
@@ -61,8 +60,8 @@ static struct job *queue_take(struct job_queue *queue)
 	return job;
 }
 
-/* One thread at a time: it wakes the next if it finds more to do, so that short jobs are all done
- * by one or two warm threads and long ones still get a thread each. With the mutex. */
+/* Wakes one thread at a time: it wakes the next if it finds more to do, so that one or two warm
+ * threads do all short jobs and long ones still get a thread each. With the mutex. */
 static void wake_one(struct workers *workers)
 {
 	if (!workers->idle || workers->waking)
@@ -77,7 +76,7 @@ static void put_ready(struct workers *workers, struct job *job)
 	wake_one(workers);
 }
 
-/* With the mutex. The lane's next job goes to the end of the line: no lane keeps a thread. */
+/* The lane's next job goes to the end of the queue: no lane keeps a thread. With the mutex. */
 static void next_of_lane(struct workers *workers, struct job_lane *lane)
 {
 	struct job *next = lane->head;
@@ -120,7 +119,7 @@ static void *work(void *arg)
 			next_of_lane(workers, job->lane);
 		first = !workers->done.head;
 		queue_put(&workers->done, job);
-		/* one wake-up for all that are done before the loop comes to look */
+		/* one wake-up for all jobs that are done before the loop takes them */
 		if (first) {
 			pthread_mutex_unlock(&workers->mutex);
 			eventfd_write(workers->event_fd, 1);
@@ -161,7 +160,7 @@ static void done_ready(struct loop_watch *watch, int what)
 	run_done(workers);
 }
 
-/* Signals are the loop's: no worker thread takes one. */
+/* The loop handles signals: worker threads block them all. */
 static int start_threads(struct workers *workers, unsigned threads)
 {
 	pthread_attr_t attr;
@@ -206,7 +205,7 @@ struct workers *workers_create(struct loop *loop, unsigned threads, unsigned que
 	if (!errnum)
 		errnum = start_threads(workers, threads);
 	if (errnum) {
-		err_sys(err, EX_OSERR, errnum, "can't start worker threads");
+		err_sys(err, EX_OSERR, errnum, "cannot start worker threads");
 		workers_destroy(workers);
 		return NULL;
 	}
@@ -269,9 +268,4 @@ int workers_add(struct workers *workers, struct job *job, bool force)
 out:
 	pthread_mutex_unlock(&workers->mutex);
 	return result;
-}
-
-unsigned workers_waiting(const struct workers *workers)
-{
-	return atomic_load_explicit(&workers->waiting, memory_order_relaxed);
 }

@@ -1,6 +1,7 @@
 /*
  * Blocking work off the loop: a pool of threads, a bounded queue, lanes. Jobs of one lane run one
- * after another, in the order they were added; jobs without a lane whenever a thread is free.
+ * after another, in the order they were added; jobs without a lane whenever a thread is free. auth
+ * (password hashes) and keepers (file systems) have one; all calls come from the loop's thread.
  */
 #ifndef SYS_WORKERS_H
 #define SYS_WORKERS_H
@@ -23,17 +24,16 @@ struct job_lane {
 	unsigned pending; /* added, done() not yet called; the loop's thread only */
 };
 void job_lane_init(struct job_lane *lane);
-/* No job of it is waiting, running or not yet done: it may be freed. */
+/* No job of the lane waits, runs or has its done() still to come: it may be freed. */
 bool job_lane_idle(const struct job_lane *lane);
 
 struct workers *workers_create(struct loop *loop, unsigned threads, unsigned queue_max,
 			       struct err *err);
-/* Waits for running jobs; waiting ones are run too, then done() of all is called. Nothing can be
- * added any more. */
+/* Runs the waiting jobs, waits for all, then calls their done(). Nothing can be added meanwhile.
+ * NULL is none. */
 void workers_destroy(struct workers *workers);
-/* -1: the queue is full (the caller says [SYS/TEMP] or holds back). A job with a lane is never
- * refused when force is set. */
+/* The job stays the caller's memory until done() is called. -1: the queue is full (the caller
+ * answers [SYS/TEMP] or waits). A job with a lane is never refused when force is set. */
 int workers_add(struct workers *workers, struct job *job, bool force);
-unsigned workers_waiting(const struct workers *workers);
 
 #endif

@@ -1,10 +1,10 @@
 /* See cache.h. Sets of eight; the one that ends first makes room. */
 #include "users/cache.h"
 
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
-#include <openssl/rand.h>
+#include "base/digest.h"
+#include "base/random.h"
+
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,30 +20,22 @@ struct slot {
 };
 
 struct cache {
-	EVP_MAC_CTX *keyed; /* HMAC-SHA-256 with the key taken in; copied for each digest */
+	struct hmac keyed; /* HMAC-SHA-256 with the key taken in; copied for each digest */
 	pthread_mutex_t lock;
 	struct slot *slots;
 	size_t sets; /* power of two, 0: none */
 	uint32_t seconds;
 };
 
-static EVP_MAC_CTX *keyed_context(void)
+static int take_key(struct hmac *keyed)
 {
 	unsigned char key[32];
-	char name[] = "SHA256";
-	OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
-			       OSSL_PARAM_construct_end()};
-	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	EVP_MAC_CTX *context = hmac ? EVP_MAC_CTX_new(hmac) : NULL;
 
-	if (context && (RAND_bytes(key, sizeof(key)) != 1 ||
-			EVP_MAC_init(context, key, sizeof(key), params) != 1)) {
-		EVP_MAC_CTX_free(context);
-		context = NULL;
-	}
-	EVP_MAC_free(hmac);
+	if (random_octets(key, sizeof(key)) < 0)
+		return -1;
+	hmac_init(keyed, DIGEST_SHA_256, key, sizeof(key));
 	wipe(key, sizeof(key));
-	return context;
+	return 0;
 }
 
 int cache_create(uint32_t entries, uint32_t seconds, struct cache **ret, struct err *err)
@@ -61,20 +53,26 @@ int cache_create(uint32_t entries, uint32_t seconds, struct cache **ret, struct 
 		cache->sets = sets;
 		cache->slots = calloc(sets * WAYS, sizeof(*cache->slots));
 	}
-	cache->keyed = keyed_context();
-	if (!cache->keyed || (cache->sets && !cache->slots)) {
-		cache_destroy(cache);
-		return err_set(err, EX_OSERR, "out of memory for remembered logins");
+	if (cache->sets && !cache->slots) {
+		err_set(err, EX_OSERR, "out of memory for remembered logins");
+		goto fail;
+	}
+	if (take_key(&cache->keyed) < 0) {
+		err_sys(err, EX_OSERR, errno, "no random octets");
+		goto fail;
 	}
 	*ret = cache;
 	return 0;
+fail:
+	cache_destroy(cache);
+	return -1;
 }
 
 void cache_destroy(struct cache *cache)
 {
 	if (!cache)
 		return;
-	EVP_MAC_CTX_free(cache->keyed);
+	wipe(&cache->keyed, sizeof(cache->keyed));
 	pthread_mutex_destroy(&cache->lock);
 	free(cache->slots);
 	free(cache);
@@ -93,23 +91,21 @@ bool cache_digest(struct cache *cache, const char *user, const char *stored,
 		  const struct secret *password, unsigned char digest[CACHE_DIGEST])
 {
 	static const char service[] = "pop";
-	size_t users = strlen(user), secrets = strlen(stored), used = 0, size = 0;
+	size_t users = strlen(user), secrets = strlen(stored), used = 0;
 	unsigned char buf[4 + 8 + 256 + 1024 + PASSWORD_MAX];
-	EVP_MAC_CTX *context;
-	bool good;
+	struct hmac hmac;
 
 	if (users > 255 || secrets > 1023 || password->size > PASSWORD_MAX)
 		return false;
-	context = EVP_MAC_CTX_dup(cache->keyed);
 	used = add_part(buf, used, service, sizeof(service) - 1);
 	used = add_part(buf, used, user, users);
 	used = add_part(buf, used, stored, secrets);
 	used = add_part(buf, used, password->bytes, password->size);
-	good = context && EVP_MAC_update(context, buf, used) == 1 &&
-	       EVP_MAC_final(context, digest, &size, CACHE_DIGEST) == 1;
-	EVP_MAC_CTX_free(context);
+	hmac = cache->keyed;
+	hmac_add(&hmac, buf, used);
+	hmac_finish(&hmac, digest);
 	wipe(buf, used);
-	return good;
+	return true;
 }
 
 static int64_t now_seconds(void)

@@ -1,24 +1,23 @@
 /* See digests.h. */
 #include "users/digests.h"
 
+#include "base/digest.h"
 #include "base/text.h"
 
-#include <openssl/evp.h>
 #include <string.h>
 
 struct digest_scheme {
 	const char *name;
-	const char *digest;
-	size_t size;
+	enum digest_kind kind;
 	bool salted; /* salt behind the digest */
 };
 
 static const struct digest_scheme schemes[] = {
-	{"SHA", "SHA1", 20, false},      {"SHA1", "SHA1", 20, false},
-	{"SHA256", "SHA256", 32, false}, {"SHA512", "SHA512", 64, false},
-	{"SSHA", "SHA1", 20, true},      {"SSHA256", "SHA256", 32, true},
-	{"SSHA512", "SHA512", 64, true}, {"SMD5", "MD5", 16, true},
-	{"PLAIN-MD5", "MD5", 16, false}, {"LDAP-MD5", "MD5", 16, false},
+	{"SHA", DIGEST_SHA_1, false},      {"SHA1", DIGEST_SHA_1, false},
+	{"SHA256", DIGEST_SHA_256, false}, {"SHA512", DIGEST_SHA_512, false},
+	{"SSHA", DIGEST_SHA_1, true},      {"SSHA256", DIGEST_SHA_256, true},
+	{"SSHA512", DIGEST_SHA_512, true}, {"SMD5", DIGEST_MD5, true},
+	{"PLAIN-MD5", DIGEST_MD5, false},  {"LDAP-MD5", DIGEST_MD5, false},
 };
 
 static const struct digest_scheme *find(pop3_span name)
@@ -54,31 +53,27 @@ static int from_hex(pop3_span text, char *buf, size_t size)
 enum scheme_verdict digest_verify(pop3_span name, pop3_span payload, const struct secret *password)
 {
 	const struct digest_scheme *scheme = find(name);
-	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned char made[DIGEST_MAX];
 	char stored[256];
-	EVP_MD_CTX *context;
-	bool good, equal;
+	struct digest digest;
+	size_t size;
+	bool equal;
 	int n;
 
 	if (!scheme)
 		return SCHEME_BROKEN;
+	size = digest_size(scheme->kind);
 	/* base64 of these sizes never has twice as many characters as the digest octets */
-	n = !scheme->salted && payload.size == 2 * scheme->size
+	n = !scheme->salted && payload.size == 2 * size
 		    ? from_hex(payload, stored, sizeof(stored))
 		    : base64_decode(payload, stored, sizeof(stored));
-	if (n < (int)scheme->size || (!scheme->salted && n != (int)scheme->size))
+	if (n < (int)size || (!scheme->salted && n != (int)size))
 		return SCHEME_BROKEN;
-	context = EVP_MD_CTX_new();
-	good = context &&
-	       EVP_DigestInit_ex(context, EVP_get_digestbyname(scheme->digest), NULL) == 1 &&
-	       EVP_DigestUpdate(context, password->bytes, password->size) == 1 &&
-	       EVP_DigestUpdate(context, stored + scheme->size, (size_t)n - scheme->size) == 1 &&
-	       EVP_DigestFinal_ex(context, digest, NULL) == 1;
-	EVP_MD_CTX_free(context);
-	equal = good && secret_equal((pop3_span){stored, scheme->size},
-				     (pop3_span){(const char *)digest, scheme->size});
-	wipe(digest, sizeof(digest));
-	if (!good)
-		return SCHEME_BROKEN;
+	digest_init(&digest, scheme->kind);
+	digest_add(&digest, password->bytes, password->size);
+	digest_add(&digest, stored + size, (size_t)n - size);
+	digest_finish(&digest, made);
+	equal = secret_equal((pop3_span){stored, size}, (pop3_span){(const char *)made, size});
+	wipe(made, sizeof(made));
 	return equal ? SCHEME_MATCH : SCHEME_MISMATCH;
 }

@@ -4,14 +4,14 @@
  */
 #include "users/login_private.h"
 
+#include "base/digest.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "users/cram_md5.h"
 #include "users/scheme_kinds.h"
 #include "users/schemes.h"
 
-#include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -120,7 +120,7 @@ enum login_verdict login_verify(struct login *login, bool fast)
 /* APOP (RFC 1939 section 7): MD5 of stamp and secret. */
 enum login_verdict login_verify_apop(struct login *login)
 {
-	unsigned char raw[EVP_MAX_MD_SIZE];
+	unsigned char raw[DIGEST_MAX];
 	char input[LOGIN_STAMP_MAX + USER_SECRET_MAX + 1], expected[33];
 	pop3_span payload = {"", 0};
 	bool usable, good;
@@ -132,8 +132,8 @@ enum login_verdict login_verify_apop(struct login *login)
 		 *login->stamp;
 	n = snprintf(input, sizeof(input), "%s%s", login->stamp,
 		     usable ? payload.data : "nobody's secret");
-	EVP_Digest(input, (size_t)n, raw, NULL, EVP_md5(), NULL);
-	hex_encode(raw, 16, expected);
+	digest_of(DIGEST_MD5, input, (size_t)n, raw);
+	hex_encode(raw, digest_size(DIGEST_MD5), expected);
 	good = secret_equal(span_of(expected), span_of(login->digest));
 	wipe(input, sizeof(input));
 	wipe(raw, sizeof(raw));
@@ -151,7 +151,7 @@ enum login_verdict login_cram_challenge(struct login *login)
 	unsigned char random[16];
 	char hex[33];
 
-	if (RAND_bytes(random, sizeof(random)) != 1)
+	if (random_octets(random, sizeof(random)) < 0)
 		return login_over(login, LOGIN_TEMP, "no random octets");
 	hex_encode(random, sizeof(random), hex);
 	snprintf(login->cram, sizeof(login->cram), "<%s.%lld@%s>", hex, (long long)time(NULL),

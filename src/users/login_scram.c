@@ -4,12 +4,11 @@
  */
 #include "users/login_private.h"
 
+#include "base/digest.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "users/scheme_kinds.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,20 +23,21 @@ static void derived_salt(struct login *login, const struct scram_hash *hash,
 	char first[USER_SECRET_MAX + 1], name[USER_NAME_MAX + 24];
 	unsigned char mac[32];
 	const void *key = login->service->fake_key;
-	int key_size = sizeof(login->service->fake_key), n;
+	size_t key_size = sizeof(login->service->fake_key);
 	struct scram_keys like = {.iterations = SCRAM_ITERATIONS, .salt_size = 16};
 	pop3_span payload;
+	int n;
 
 	if (users_first_secret(login->service->users, hash->name, first, sizeof(first)) == 0) {
 		scheme_kind(first, &payload);
 		(void)scram_parse(hash, payload, &like);
 		key = first;
-		key_size = (int)strlen(first);
+		key_size = strlen(first);
 	}
 	n = snprintf(name, sizeof(name), "%s %.*s", hash->name, (int)login->claimed_size,
 		     login->claimed);
 	(void)user_name_key((pop3_span){name, (size_t)n}, name); /* as users are looked up */
-	HMAC(EVP_sha256(), key, key_size, (const unsigned char *)name, (size_t)n, mac, NULL);
+	hmac_of(DIGEST_SHA_256, key, key_size, name, (size_t)n, mac);
 	keys->iterations = like.iterations;
 	keys->salt_size = like.salt_size < sizeof(mac) ? like.salt_size : sizeof(mac);
 	memcpy(keys->salt, mac, keys->salt_size);
@@ -59,8 +59,8 @@ static void fake_keys(struct login *login, const struct scram_hash *hash, struct
 		(void)scram_derive(hash, &login->password, keys);
 	}
 	wipe(usual, sizeof(usual));
-	(void)RAND_bytes(keys->stored_key, sizeof(keys->stored_key));
-	(void)RAND_bytes(keys->server_key, sizeof(keys->server_key));
+	(void)random_octets(keys->stored_key, sizeof(keys->stored_key));
+	(void)random_octets(keys->server_key, sizeof(keys->server_key));
 }
 
 void login_on_scram(void *argument, const struct scram_hash *hash, pop3_span authid,

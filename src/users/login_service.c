@@ -1,9 +1,10 @@
 /* What all attempts share, and which mechanisms they may use. See login.h. */
 #include "users/login_private.h"
 
+#include "base/random.h"
 #include "base/text.h"
 
-#include <openssl/rand.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +48,8 @@ int login_service_create(struct users *users, const struct login_settings *setti
 		goto fail;
 	if (sasl_context_create(&service->sasl, err) < 0)
 		goto fail;
-	if (RAND_bytes(service->fake_key, sizeof(service->fake_key)) != 1) {
-		err_set(err, EX_OSERR, "no random octets");
+	if (random_octets(service->fake_key, sizeof(service->fake_key)) < 0) {
+		err_sys(err, EX_OSERR, errno, "no random octets");
 		goto fail;
 	}
 	*ret = service;

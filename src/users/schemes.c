@@ -1,6 +1,7 @@
 /* See schemes.h. Any thread of auth, and `valija user`. */
 #include "users/schemes.h"
 
+#include "base/random.h"
 #include "base/text.h"
 #include "build-config.h"
 #include "users/cram_md5.h"
@@ -12,7 +13,6 @@
 #include <argon2.h>
 #endif
 #include <crypt.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -259,7 +259,7 @@ static int make_argon2(const struct secret *password, char *buf, size_t size, st
 	int code = ARGON2_MEMORY_ALLOCATION_ERROR;
 
 	/* 19 MiB, two passes: 20 ms, bearable in several workers at a time */
-	if (size > sizeof(head) && RAND_bytes(salt, sizeof(salt)) == 1) {
+	if (size > sizeof(head) && random_octets(salt, sizeof(salt)) == 0) {
 		memcpy(buf, head, sizeof(head));
 		code = argon2id_hash_encoded(2, 19456, 1, password->bytes, password->size, salt,
 					     sizeof(salt), 32, buf + sizeof(head) - 1,
@@ -280,7 +280,7 @@ static int make_scram(const struct scram_hash *hash, const struct secret *passwo
 	struct scram_keys keys = {.iterations = SCRAM_ITERATIONS, .salt_size = 16};
 	int status = -1;
 
-	if (RAND_bytes(keys.salt, (int)keys.salt_size) == 1 &&
+	if (random_octets(keys.salt, keys.salt_size) == 0 &&
 	    scram_derive(hash, password, &keys) == 0 && scram_print(hash, &keys, buf, size) == 0)
 		status = 0;
 	else

@@ -1,12 +1,10 @@
 /* See scram.h. */
 #include "users/scram.h"
 
+#include "base/digest.h"
 #include "base/text.h"
 #include "users/sasl.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +14,9 @@
 const struct scram_hash scram_sha_1 = {"SCRAM-SHA-1", 20};
 const struct scram_hash scram_sha_256 = {"SCRAM-SHA-256", 32};
 
-static const EVP_MD *digest(const struct scram_hash *hash)
+static enum digest_kind kind_of(const struct scram_hash *hash)
 {
-	return hash->size == 20 ? EVP_sha1() : EVP_sha256();
+	return hash->size == 20 ? DIGEST_SHA_1 : DIGEST_SHA_256;
 }
 
 static pop3_span take_field(pop3_span *rest)
@@ -87,24 +85,19 @@ int scram_derive(const struct scram_hash *hash, const struct secret *password,
 {
 	unsigned char salted[SCRAM_KEY_MAX], client[SCRAM_KEY_MAX];
 	struct secret *prepared = malloc(sizeof(*prepared));
-	const int size = (int)hash->size;
-	int status = -1;
+	const enum digest_kind kind = kind_of(hash);
 
 	if (!prepared)
 		return -1;
 	sasl_prepare(password, prepared);
-	if (PKCS5_PBKDF2_HMAC(prepared->bytes, (int)prepared->size, keys->salt,
-			      (int)keys->salt_size, (int)keys->iterations, digest(hash), size,
-			      salted) == 1 &&
-	    HMAC(digest(hash), salted, size, (const unsigned char *)"Client Key", 10, client,
-		 NULL) &&
-	    EVP_Digest(client, hash->size, keys->stored_key, NULL, digest(hash), NULL) == 1 &&
-	    HMAC(digest(hash), salted, size, (const unsigned char *)"Server Key", 10,
-		 keys->server_key, NULL))
-		status = 0;
+	pbkdf2(kind, prepared->bytes, prepared->size, keys->salt, keys->salt_size, keys->iterations,
+	       salted);
+	hmac_of(kind, salted, hash->size, "Client Key", 10, client);
+	digest_of(kind, client, hash->size, keys->stored_key);
+	hmac_of(kind, salted, hash->size, "Server Key", 10, keys->server_key);
 	wipe(salted, sizeof(salted));
 	wipe(client, sizeof(client));
 	secret_finish(prepared);
 	free(prepared);
-	return status;
+	return 0;
 }

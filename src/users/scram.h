@@ -31,7 +31,8 @@ struct scram_keys {
 int scram_parse(const struct scram_hash *hash, pop3_span payload, struct scram_keys *ret);
 int scram_print(const struct scram_hash *hash, const struct scram_keys *keys, char *buf,
 		size_t size);
-/* Fills the keys from iterations, salt and the password, which is prepared by SASLprep first. */
+/* Fills the keys from iterations, salt and the password, which is prepared by SASLprep first. -1:
+ * out of memory. */
 int scram_derive(const struct scram_hash *hash, const struct secret *password,
 		 struct scram_keys *keys);
 

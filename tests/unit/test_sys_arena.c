@@ -55,8 +55,8 @@ static void what_is_written_is_read(void **state)
 	assert_int_equal(arena_octets(&first)[ARENA_SLOT_SIZE - 1], 'a');
 	assert_int_equal(arena_octets(&second)[0], 'b');
 	assert_int_equal(arena_octets(&second)[ARENA_SLOT_SIZE - 1], 'b');
-	arena_give(&first);
-	arena_give(&second);
+	arena_return(&first);
+	arena_return(&second);
 }
 
 static void slots_are_leased_once(void **state)
@@ -73,15 +73,15 @@ static void slots_are_leased_once(void **state)
 	}
 	more = arena_take(pair->reader);
 	assert_null(more.arena);
-	arena_give(&more); /* none: nothing happens */
-	arena_give(&leases[7]);
-	arena_give(&leases[7]); /* nor twice */
+	arena_return(&more); /* none: nothing happens */
+	arena_return(&leases[7]);
+	arena_return(&leases[7]); /* nor twice */
 	more = arena_take(pair->reader);
 	assert_int_equal(more.number, leases[7].number);
 	assert_null(arena_take(pair->reader).arena);
-	arena_give(&more);
+	arena_return(&more);
 	for (int i = 0; i < ARENA_SLOTS; i++)
-		arena_give(&leases[i]);
+		arena_return(&leases[i]);
 }
 
 static void a_lease_keeps_it(void **state)
@@ -93,7 +93,7 @@ static void a_lease_keeps_it(void **state)
 	arena_release(reader);
 	arena_slot(pair->writer, lease.number)[5] = 'x';
 	assert_int_equal(arena_octets(&lease)[5], 'x');
-	arena_give(&lease);
+	arena_return(&lease);
 }
 
 static void no_slot_beyond_the_end(void **state)

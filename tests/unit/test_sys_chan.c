@@ -136,14 +136,14 @@ static void test_packets_keep_their_order(void **state)
 
 	(void)state;
 	start(&both, 8 * 1024 * 1024);
-	while (chan_queued(&both.a.chan) < 4 * 1024 * 1024) {
+	while (both.a.chan.queue.octets < 4 * 1024 * 1024) {
 		assert_int_equal(send_number(&both.a, sent, (sent * 7919) % 90000, NULL, 0), 0);
 		sent++;
 	}
 	both.b.stop_at = sent;
 	loop_run(both.loop);
 	assert_int_equal(both.b.next, sent);
-	assert_int_equal(chan_queued(&both.a.chan), 0);
+	assert_int_equal(both.a.chan.queue.octets, 0);
 	stop(&both);
 }
 
@@ -157,7 +157,7 @@ static void test_queue_has_a_limit(void **state)
 	while (send_number(&both.a, sent, 1000, NULL, 0) == 0)
 		sent++;
 	assert_true(sent > 9);
-	assert_true(chan_queued(&both.a.chan) <= 10000);
+	assert_true(both.a.chan.queue.octets <= 10000);
 	assert_int_equal(send_number(&both.a, 0, CHAN_PACKET_MAX, NULL, 0), -1); /* too large */
 	assert_int_equal(chan_send(&both.a.chan, NULL, 0, NULL, 0), -1);         /* empty */
 	both.b.stop_at = sent;
@@ -218,7 +218,7 @@ static void test_queued_descriptors_are_held(void **state)
 
 	(void)state;
 	start(&both, 1024 * 1024);
-	while (!chan_queued(&both.a.chan))
+	while (!both.a.chan.queue.octets)
 		assert_int_equal(send_number(&both.a, sent++, 50000, NULL, 0), 0);
 	assert_int_equal(pipe(pipe_fds), 0);
 	assert_int_equal(fstat(pipe_fds[0], &st), 0);
@@ -240,7 +240,7 @@ static void test_queued_descriptors_are_closed_at_the_end(void **state)
 
 	(void)state;
 	start(&both, 1024 * 1024);
-	while (!chan_queued(&both.a.chan))
+	while (!both.a.chan.queue.octets)
 		assert_int_equal(send_number(&both.a, sent++, 50000, NULL, 0), 0);
 	assert_int_equal(pipe(pipe_fds), 0);
 	assert_int_equal(send_number(&both.a, sent++, 0, pipe_fds, 2), 0);
@@ -343,7 +343,7 @@ static void crowd(void)
 		four[i] = pipe_fds[0];
 	for (; sent < 22; sent++)
 		assert_int_equal(send_number(&both.a, sent, 0, four, 4), 0);
-	assert_true(chan_queued(&both.a.chan) > 0); /* though the socket has room for octets */
+	assert_true(both.a.chan.queue.octets > 0); /* though the socket has room for octets */
 	both.b.stop_at = sent;
 	loop_run(both.loop);
 	assert_int_equal(both.b.fds, 4 * sent);
@@ -461,12 +461,12 @@ static void test_posted_behind_a_queue(void **state)
 
 	(void)state;
 	start(&both, 100000);
-	while (chan_queued(&both.a.chan) < 50000)
+	while (both.a.chan.queue.octets < 50000)
 		assert_int_equal(send_number(&both.a, sent++, 1020, NULL, 0), 0);
 	for (limit = sent + 100000; sent < limit && post_number(&both.a, sent) == 0; sent++)
 		;
 	assert_true(sent < limit); /* refused, not lost */
-	assert_true(chan_queued(&both.a.chan) <= 100000);
+	assert_true(both.a.chan.queue.octets <= 100000);
 	both.b.stop_at = sent;
 	loop_run(both.loop);
 	assert_int_equal(both.b.next, sent);
@@ -474,7 +474,7 @@ static void test_posted_behind_a_queue(void **state)
 	while (send(both.a.chan.fd, &sent, sizeof(sent), MSG_DONTWAIT) > 0)
 		sent++;
 	assert_int_equal(post_number(&both.a, sent), 0);
-	assert_int_equal(chan_queued(&both.a.chan), 0);
+	assert_int_equal(both.a.chan.queue.octets, 0);
 	both.b.stop_at = sent + 1;
 	loop_run(both.loop);
 	assert_int_equal(both.b.next, sent + 1);

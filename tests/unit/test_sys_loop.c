@@ -1,5 +1,6 @@
 /* The loop: order of what runs when, descriptors, timers, deadlines, signals. */
 #include "sys/loop.h"
+#include "sys/loop_deadlines.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,7 +59,7 @@ static void run_step(struct loop_later *later)
 	if (step->adds)
 		loop_later_add(step->loop, &step->adds->later);
 	if (step->cancels)
-		loop_later_cancel(step->loop, &step->cancels->later);
+		loop_later_cancel(&step->cancels->later);
 	if (step->stops)
 		loop_stop(step->loop);
 }
@@ -79,8 +80,8 @@ static void test_later_keeps_order_and_runs_once(void **state)
 	for (int i = 0; i < 4; i++)
 		loop_later_add(*state, &steps[i].later);
 	loop_later_add(*state, &steps[1].later);
-	loop_later_cancel(*state, &steps[3].later);
-	loop_later_cancel(*state, &steps[3].later);
+	loop_later_cancel(&steps[3].later);
+	loop_later_cancel(&steps[3].later);
 	loop_run(*state); /* ends by itself: nothing is left */
 	assert_string_equal(trace, "abc");
 }

@@ -137,7 +137,7 @@ static void test_what_is_no_program_is_an_error(void **state)
 	(void)state;
 	assert_int_equal(process_spawn(fd, argv, NULL, 0, &err), -1);
 	assert_int_equal(err.errnum, EACCES);
-	assert_non_null(strstr(err.text, "can't start nothing"));
+	assert_non_null(strstr(err.text, "cannot start nothing"));
 	close(fd);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nothing is left to be waited for */
 }

@@ -2,7 +2,8 @@
 #ifndef TESTS_TLS_MATERIAL_H
 #define TESTS_TLS_MATERIAL_H
 
-#include "sys/tls.h"
+#include "sys/tls_server.h"
+#include "sys/tls_session.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>

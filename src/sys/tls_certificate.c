@@ -1,8 +1,9 @@
-/* See certificate.h. */
-#include "cli/certificate.h"
+/* See tls_certificate.h. */
+#include "sys/tls_certificate.h"
+
+#include "sys/tls_error.h"
 
 #include <openssl/bio.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -84,7 +85,7 @@ static X509 *sign(EVP_PKEY *key, const char *host_name)
 	return NULL;
 }
 
-int certificate_make(const char *host_name, int certificate_fd, int key_fd, struct err *err)
+int tls_certificate_make(const char *host_name, int certificate_fd, int key_fd, struct err *err)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *certificate = key ? sign(key, host_name) : NULL;
@@ -94,7 +95,7 @@ int certificate_make(const char *host_name, int certificate_fd, int key_fd, stru
 
 	if (!certificate || !certificate_out || !key_out)
 		err_set(err, EX_SOFTWARE, "the certificate could not be made: %s",
-			ERR_reason_error_string(ERR_peek_last_error()));
+			tls_error_text());
 	else if (PEM_write_bio_PKCS8PrivateKey(key_out, key, NULL, NULL, 0, NULL, NULL) != 1 ||
 		 PEM_write_bio_X509(certificate_out, certificate) != 1)
 		err_set(err, EX_IOERR, "the certificate could not be written");

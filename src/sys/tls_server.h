@@ -1,0 +1,37 @@
+/*
+ * TLS of a server: contexts from certificates that were opened elsewhere. TLS 1.2 and 1.3 only, no
+ * renegotiation, no compression; the certificate is chosen by SNI (the first one is the default);
+ * ALPN; tickets under keys that are given, so that they outlive a process. Fronts make a server
+ * before they enter the sandbox and hand it to their sessions (tls_session.h). OpenSSL stays behind
+ * sys/tls*.h and base/digest.h.
+ */
+#ifndef SYS_TLS_SERVER_H
+#define SYS_TLS_SERVER_H
+
+#include "base/err.h"
+
+#include <pop3/span.h>
+
+struct tls_server;
+
+#define TLS_TICKET_KEY_SIZE 80 /* name 16, AES-256 key 32, HMAC key 32 */
+#define TLS_TICKET_KEYS 3
+
+struct tls_certificate {
+	pop3_span certificate; /* PEM, with its chain */
+	pop3_span key;         /* PEM, not encrypted */
+	const char *name;      /* file name, for messages */
+};
+
+/* The PEM is not kept. alpn: "pop3" (a client that offers ALPN without it is refused with
+ * no_application_protocol); NULL: none. -1: err names the certificate and says why. */
+int tls_server_create(const struct tls_certificate *certificates, unsigned count, const char *alpn,
+		      struct tls_server **ret, struct err *err);
+/* Counted: sessions keep it alive. NULL is none. */
+void tls_server_destroy(struct tls_server *server);
+struct tls_server *tls_server_keep(struct tls_server *server); /* one more to destroy */
+/* keys[0] makes tickets, all are accepted. */
+void tls_server_ticket_keys(struct tls_server *server,
+			    const unsigned char (*keys)[TLS_TICKET_KEY_SIZE], unsigned count);
+
+#endif

@@ -1,0 +1,54 @@
+/*
+ * A TLS session of a server on a descriptor. It blocks never; what it waits for is the caller's to
+ * wait for. Buffers are released while a session is idle. One thread for all sessions of a server
+ * (tls_server.h). Fronts only, after the sandbox was entered; every octet that comes in is hostile.
+ */
+#ifndef SYS_TLS_SESSION_H
+#define SYS_TLS_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tls_server;
+struct tls_session;
+
+enum tls_status {
+	TLS_OK = 0,
+	TLS_WANT_READ = -1,
+	TLS_WANT_WRITE = -2,
+	TLS_CLOSED = -3, /* close_notify */
+	TLS_FAILED = -4,
+	TLS_CUT = -5 /* EOF without close_notify */
+};
+
+/* Keeps the server; the descriptor stays the caller's. NULL: out of memory. */
+struct tls_session *tls_session_create(struct tls_server *server, int fd);
+/* Sends close_notify if that does not block. NULL is none. */
+void tls_session_destroy(struct tls_session *session);
+enum tls_status tls_session_handshake(struct tls_session *session);
+/* Return octets > 0 or a tls_status. */
+int tls_session_read(struct tls_session *session, char *buf, uint32_t size);
+/* Takes at most 64 KiB at once; records that the socket does not take wait in the session, and
+ * TLS_WANT_WRITE is returned until they are out. */
+int tls_session_write(struct tls_session *session, const char *buf, uint32_t size);
+/* Sends the records that wait. The last records of a handshake wait, too, so that the first octets
+ * written can go with them: call this when nothing is to be written. TLS_OK: none waits any more.
+ */
+enum tls_status tls_session_flush(struct tls_session *session);
+/* While held, records wait for more to go with, or for flush or shutdown. */
+void tls_session_hold(struct tls_session *session, bool hold);
+bool tls_session_blocked(const struct tls_session *session); /* the socket refused what waits */
+/* Sends close_notify, if that does not block; once. Nothing can be written afterwards. */
+void tls_session_shutdown(struct tls_session *session);
+bool tls_session_pending(const struct tls_session *session); /* decrypted octets wait inside */
+const char *tls_session_version(const struct tls_session *session); /* NULL: in the handshake */
+const char *tls_session_cipher(const struct tls_session *session);
+bool tls_session_resumed(const struct tls_session *session);
+/* Channel bindings; return octets written (≤ 64), 0: not available. */
+unsigned tls_session_exporter(struct tls_session *session, unsigned char *buf,
+			      unsigned size); /* RFC 9266, 32 octets */
+unsigned tls_session_end_point(struct tls_session *session, unsigned char *buf,
+			       unsigned size);                    /* RFC 5929 */
+const char *tls_session_error(const struct tls_session *session); /* words for the log */
+
+#endif
