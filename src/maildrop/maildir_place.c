@@ -54,6 +54,13 @@ enum maildrop_status maildir_failed(const struct maildir_place *place, int errnu
 			"link)",
 			place->home, slash, what, doing);
 		return MAILDROP_PERM;
+	case MAILDIR_NEWER:
+		err_set(err, EX_TEMPFAIL,
+			"maildrop %s: " BASE_NAME " or " DELTA_NAME
+			" was written by a newer version of valija, so this version changes "
+			"nothing here: run the newer version again",
+			place->home);
+		return MAILDROP_TEMP;
 	default:
 		err_sys(err, EX_TEMPFAIL, errnum, "maildrop %s%s%s: %s", place->home, slash, what,
 			doing);
