@@ -53,7 +53,9 @@ struct ipc_config { /* fd: the sealed struct config */
 	uint32_t generation;
 };
 enum ipc_directory_kind { DIRECTORY_USERS, DIRECTORY_MAIL, DIRECTORY_ALIASES };
-struct ipc_directory { /* fd: O_PATH directory; tail: file name in it, if any */
+struct ipc_directory { /* fd: O_PATH directory; tail: file name in it, if any; for a keeper:
+			* the file that remembers the mail root, as mode (enum mail_root_state) does
+			*/
 	struct ipc_head head;
 	uint32_t kind, mode;
 };

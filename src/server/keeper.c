@@ -138,8 +138,9 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 {
 	struct keeper *keeper = child->state;
 
-	(void)message;
-	if (type != IPC_DIRECTORY)
+	const struct ipc_directory *directory = message;
+
+	if (type != IPC_DIRECTORY || directory->mode > MAIL_ROOT_OTHER)
 		return;
 	if (!keeper) {
 		keeper = calloc(1, sizeof(*keeper));
@@ -150,6 +151,10 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	keeper->child = child;
 	keeper->mail_fd = fds[0];
 	fds[0] = -1;
+	atomic_init(&keeper->root.state, directory->mode);
+	(void)span_copy((pop3_span){ipc_tail(directory), directory->head.tail}, keeper->root.memory,
+			sizeof(keeper->root.memory));
+	keeper->settings.root = &keeper->root;
 }
 
 static int start(struct child *child, struct err *err)
