@@ -14,6 +14,7 @@
 #include "cli/deliver_input.h"
 #include "config/config.h"
 #include "lmtp/headers.h"
+#include "maildrop/mail_root.h"
 #include "maildrop/maildrop.h"
 #include "users/recipients.h"
 #include "users/users.h"
@@ -43,6 +44,7 @@ struct target {
 struct deliver {
 	struct config config;
 	int users_dir_fd, aliases_dir_fd, mail_fd;
+	struct mail_root root; /* what is known of mail_fd */
 	struct users *users;
 	struct recipients *recipients;
 	struct target *targets;
@@ -118,6 +120,7 @@ static int open_databases(struct deliver *deliver, struct err *err)
 		return -1;
 	if (fstat(deliver->mail_fd, &st) < 0)
 		return err_sys(err, EX_TEMPFAIL, errno, "cannot look at %s", config->mail);
+	mail_root_look(deliver->mail_fd, config->mail, &deliver->root);
 	deliver->mail_uid = st.st_uid;
 	deliver->mail_gid = st.st_gid;
 	return 0;
@@ -217,13 +220,14 @@ static int status_of(const struct deliver *deliver, enum maildrop_status status)
 	return EX_TEMPFAIL;
 }
 
-static int deliver_one(const struct deliver *deliver, const struct target *target)
+static int deliver_one(struct deliver *deliver, const struct target *target)
 {
 	const struct config *config = &deliver->config;
 	const struct user *user = &target->user;
 	struct maildrop_settings settings = {.driver = &maildir_driver,
 					     .store_crlf = config->store_crlf,
-					     .host_name = config->host_name};
+					     .host_name = config->host_name,
+					     .root = &deliver->root};
 	struct lmtp_trace trace = {.sender = span_of(deliver->sender),
 				   .recipient = span_of(target->address),
 				   .host_name = span_of(config->host_name),
@@ -247,7 +251,7 @@ static int deliver_one(const struct deliver *deliver, const struct target *targe
 }
 
 /* As root: a child becomes the owner for good, so nothing of root's is at hand. */
-static int deliver_as_owner(const struct deliver *deliver, const struct target *target)
+static int deliver_as_owner(struct deliver *deliver, const struct target *target)
 {
 	pid_t pid = fork(), ended;
 	int status = 0;

@@ -26,7 +26,7 @@ static bool judge_directory(const void *message)
 {
 	const struct ipc_directory *m = message;
 
-	return m->kind < DIRECTORY_COUNT;
+	return m->kind < DIRECTORY_COUNT && m->state < IPC_ROOT_STATES;
 }
 
 static bool judge_listener(const void *message)

@@ -53,6 +53,7 @@ enum {
 	IPC_RECIPIENTS_MAX = 1024, /* of one DELIVER */
 	IPC_PARTS_MAX = 128,       /* maildrops that one recipient leads to */
 	IPC_HEADERS_MAX = 4096,
+	IPC_ROOT_STATES = 3,      /* enum mail_root_state */
 	IPC_SERVICES = 3,         /* enum config_service */
 	IPC_DELAY_MAX = 600000,   /* milliseconds of a DENIED */
 	IPC_KEEPER_CREDITS = 512, /* requests a front may have unanswered at one keeper */
@@ -81,9 +82,11 @@ struct ipc_config { /* fd: the sealed struct config */
 	uint32_t generation;
 };
 enum ipc_directory_kind { DIRECTORY_USERS, DIRECTORY_MAIL, DIRECTORY_ALIASES, DIRECTORY_COUNT };
-struct ipc_directory { /* fd: O_PATH directory; text: file name in it, if any */
+struct ipc_directory { /* fd: O_PATH directory; text: file name in it, if any; for a
+			keeper: the file that remembers the mail root */
 	struct ipc_head head;
-	uint32_t kind, unused;
+	uint32_t kind;
+	uint32_t state; /* of the mail root: enum mail_root_state */
 };
 struct ipc_listener { /* LISTENER, fd: a listening socket; LISTENER_LOST: it takes no connections */
 	struct ipc_head head;

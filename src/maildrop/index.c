@@ -43,6 +43,7 @@ int index_open_base(struct index *index, const struct maildrop_syscalls *sys, in
 {
 	unsigned char block[INDEX_BLOCK];
 	ssize_t n;
+	int decoded;
 
 	memset(index, 0, sizeof(*index));
 	index->sys = sys;
@@ -51,7 +52,12 @@ int index_open_base(struct index *index, const struct maildrop_syscalls *sys, in
 	n = read_blocks(index, block, 0, 1);
 	if (n < 0)
 		return err_sys(err, EX_TEMPFAIL, errno, "the index cannot be read");
-	if (n != 1 || index_header_decode(block, &index->header) < 0)
+	decoded = n == 1 ? index_header_decode(block, &index->header) : -1;
+	if (decoded == INDEX_NEWER) {
+		err_set(err, EX_TEMPFAIL, "the index is of a newer version");
+		return INDEX_NEWER;
+	}
+	if (decoded < 0)
 		return damaged(err);
 	index->hashes_at = 1 + index_record_blocks(index->header.count);
 	index->texts_at = index->hashes_at + index_hash_blocks(index->header.count);
@@ -63,13 +69,15 @@ int index_open_base(struct index *index, const struct maildrop_syscalls *sys, in
 int index_open(struct index *index, const struct maildrop_syscalls *sys, int base_fd, int delta_fd,
 	       uint64_t limit, struct err *err)
 {
-	if (index_open_base(index, sys, base_fd, err) < 0)
-		return -1;
+	int result = index_open_base(index, sys, base_fd, err);
+
+	if (result < 0)
+		return result;
 	index->delta_fd = delta_fd;
-	if (index_delta_scan(&index->delta, sys, delta_fd, limit, err) == 0)
-		return 0;
-	index_delta_finish(&index->delta);
-	return -1;
+	result = index_delta_scan(&index->delta, sys, delta_fd, limit, err);
+	if (result < 0)
+		index_delta_finish(&index->delta);
+	return result;
 }
 
 void index_rest(struct index *index)

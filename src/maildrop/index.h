@@ -44,10 +44,11 @@ struct index_message {
 	char name[INDEX_NAME_MAX + 1]; /* NUL-terminated */
 };
 
-/* limit: as index_delta_scan. -1: damaged, of different generations, unreadable. */
+/* limit: as index_delta_scan. -1: damaged, of different generations, unreadable; INDEX_NEWER: base
+ * or delta is of a later version. */
 int index_open(struct index *index, const struct maildrop_syscalls *sys, int base_fd, int delta_fd,
 	       uint64_t limit, struct err *err);
-/* A base without its delta, for what it can still tell. */
+/* A base without its delta, for what it can still tell. -1, INDEX_NEWER. */
 int index_open_base(struct index *index, const struct maildrop_syscalls *sys, int base_fd,
 		    struct err *err);
 void index_close(struct index *index);

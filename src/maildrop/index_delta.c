@@ -37,6 +37,7 @@ void index_delta_finish(struct index_delta *delta)
 	free(delta->removed);
 	free(delta->edits);
 	free(delta->pending);
+	free(delta->unknown);
 	memset(delta, 0, sizeof(*delta));
 }
 
@@ -219,9 +220,17 @@ static void retire(struct index_delta *delta, uint64_t position)
 	delta->pending_count = kept;
 }
 
+static int keep_unknown(struct index_delta *delta, uint64_t position)
+{
+	return push_position(&delta->unknown, &delta->unknown_count, &delta->unknown_room,
+			     position);
+}
+
 static int apply(struct index_delta *delta, const struct index_change *change, uint64_t position)
 {
 	switch (change->kind) {
+	case CHANGE_UNKNOWN:
+		return keep_unknown(delta, position);
 	case CHANGE_ADD:
 		return add_message(delta, change, position);
 	case CHANGE_DEL:
@@ -251,13 +260,16 @@ static int apply(struct index_delta *delta, const struct index_change *change, u
 	return -1;
 }
 
-/* Without a base only what DEL and RETIRE say of files has a meaning. */
+/* Without a base only what DEL and RETIRE say of files has a meaning, and what a later version says
+ * of anything. */
 static int apply_files_only(struct index_delta *delta, const struct index_change *change,
 			    uint64_t position)
 {
 	if (change->kind == CHANGE_DEL)
 		return push_position(&delta->pending, &delta->pending_count, &delta->pending_room,
 				     position);
+	if (change->kind == CHANGE_UNKNOWN)
+		return keep_unknown(delta, position);
 	if (change->kind == CHANGE_RETIRE)
 		retire(delta, change->position);
 	return 0;
@@ -338,9 +350,10 @@ static int read_header(struct index_delta *delta, struct reader *r)
 {
 	const unsigned char *p = reader_get(r, 0, INDEX_DELTA_HEADER);
 	uint64_t id;
+	int decoded = p ? index_delta_header_decode(p, &id) : -1;
 
-	if (!p || index_delta_header_decode(p, &id) < 0)
-		return -1;
+	if (decoded < 0)
+		return decoded;
 	if (!delta->files_only && id != delta->id)
 		return -1;
 	delta->id = id;
@@ -358,8 +371,10 @@ int index_delta_scan(struct index_delta *delta, const struct maildrop_syscalls *
 	if (!r.data)
 		return err_sys(err, EX_TEMPFAIL, errno, "index");
 	errno = 0;
-	if (delta->size == 0 && read_header(delta, &r) < 0)
+	result = delta->size ? 0 : read_header(delta, &r);
+	if (result < 0)
 		goto out;
+	result = -1;
 	if (scan_groups(delta, &r) < 0 || settle(delta) < 0)
 		goto out;
 	if (limit != UINT64_MAX && delta->size != limit)
@@ -369,6 +384,8 @@ int index_delta_scan(struct index_delta *delta, const struct maildrop_syscalls *
 out:
 	if (result < 0 && r.failed)
 		err_sys(err, EX_TEMPFAIL, errno, "the index cannot be read");
+	else if (result == INDEX_NEWER)
+		err_set(err, EX_TEMPFAIL, "the index's log is of a newer version");
 	else if (result < 0)
 		err_set(err, EX_TEMPFAIL, "the index's log is damaged or not of its base");
 	free(r.data);

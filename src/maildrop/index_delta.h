@@ -29,7 +29,9 @@ struct index_delta {
 	size_t edit_count;
 	uint64_t *pending; /* positions of DEL changes whose files are not known to be gone */
 	size_t pending_count;
-	size_t add_room, removed_room, edit_room, pending_room;
+	uint64_t *unknown; /* positions of changes of kinds that only a later version knows */
+	size_t unknown_count;
+	size_t add_room, removed_room, edit_room, pending_room, unknown_room;
 	uint32_t count; /* messages left */
 	uint64_t octets, stored;
 	uint32_t in_new;                   /* messages left that are in new/ */
@@ -45,7 +47,7 @@ void index_delta_finish(struct index_delta *delta);
 /*
  * Goes on behind delta->size, to limit or (UINT64_MAX) the end of the file. 0: everything up to
  * there that is whole has been taken; -1: cannot be read, is not this base's delta, contradicts
- * itself, or memory is short.
+ * itself, or memory is short; INDEX_NEWER: of a later version.
  */
 int index_delta_scan(struct index_delta *delta, const struct maildrop_syscalls *sys, int fd,
 		     uint64_t limit, struct err *err);

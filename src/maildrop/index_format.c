@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define VERSION 1u
+#define VERSION_MAX 255u        /* no file of any version says more: it is damaged */
 #define FRAME_MAGIC 0x4d524656u /* "VFRM" */
 #define FRAME_MORE 1u
 #define FRAME_FIRST 2u
@@ -139,12 +140,27 @@ void index_header_encode(const struct index_header *header, unsigned char block[
 	index_block_seal(block, header->id, 0);
 }
 
+/*
+ * Magic and version stand in the same place in all versions, and nothing else does: not even a
+ * checksum says whether a later version is damaged.
+ */
+static int check_version(const unsigned char *p, const char magic[8])
+{
+	uint32_t version = get32(p + 8);
+
+	if (memcmp(p, magic, 8) != 0 || version < VERSION || version > VERSION_MAX)
+		return -1;
+	return version == VERSION ? 0 : INDEX_NEWER;
+}
+
 int index_header_decode(const unsigned char block[INDEX_BLOCK], struct index_header *ret)
 {
 	struct index_header h = {0};
+	int version = check_version(block, base_magic);
 
-	if (memcmp(block, base_magic, 8) != 0 || get32(block + 8) != VERSION ||
-	    get32(block + 12) != INDEX_BLOCK)
+	if (version < 0)
+		return version;
+	if (get32(block + 12) != INDEX_BLOCK)
 		return -1;
 	h.id = get64(block + 16);
 	if (!index_block_good(block, h.id, 0))
@@ -184,7 +200,7 @@ static bool sizes_valid(uint8_t id_size, uint8_t name_size, uint16_t flags)
 {
 	if (id_size == 0 || id_size > POP3_UNIQUE_ID_MAX || name_size == 0)
 		return false;
-	return (flags & ~INDEX_FLAGS) == 0 && (flags & INDEX_OWN_ID || id_size <= name_size);
+	return !(flags & INDEX_WAS_NEW) && (flags & INDEX_OWN_ID || id_size <= name_size);
 }
 
 int index_record_decode(const unsigned char in[INDEX_RECORD], struct index_record *ret)
@@ -216,8 +232,11 @@ void index_delta_header_encode(uint64_t id, unsigned char out[INDEX_DELTA_HEADER
 
 int index_delta_header_decode(const unsigned char in[INDEX_DELTA_HEADER], uint64_t *ret_id)
 {
-	if (memcmp(in, delta_magic, 8) != 0 || get32(in + 8) != VERSION ||
-	    get32(in + 28) != crc32c(0, in, 28))
+	int version = check_version(in, delta_magic);
+
+	if (version < 0)
+		return version;
+	if (get32(in + 28) != crc32c(0, in, 28))
 		return -1;
 	*ret_id = get64(in + 16);
 	return 0;
@@ -265,13 +284,17 @@ bool index_frame_good(const unsigned char *frame, uint32_t size, uint64_t id, ui
 
 /*
  * A change: kind, id size, name size, 0, ordinal (4), flags (2), octets of the whole (2), 0 (4),
- * then eight-octet words by kind, then text, padded with zeros to eight octets.
+ * then eight-octet words by kind, then text, padded with zeros to eight octets. Kinds of later
+ * versions have kind, ordinal and octets of the whole in the same places.
  */
 #define CHANGE_HEADER 16
+#define KIND_LAST CHANGE_FLUSHED
 
 static int words_of(enum index_kind kind)
 {
 	switch (kind) {
+	case CHANGE_UNKNOWN:
+		break;
 	case CHANGE_ADD:
 	case CHANGE_DEL:
 		return 3;
@@ -298,6 +321,11 @@ size_t index_change_encode(const struct index_change *change, unsigned char *out
 	size_t at = CHANGE_HEADER, size;
 
 	assert(change->id.size <= POP3_UNIQUE_ID_MAX && change->name.size <= INDEX_NAME_MAX);
+	if (change->kind == CHANGE_UNKNOWN) {
+		memcpy(out, change->record.data, change->record.size);
+		put32(out + 4, change->ordinal);
+		return change->record.size;
+	}
 	memset(out, 0, CHANGE_HEADER);
 	out[0] = (unsigned char)change->kind;
 	out[1] = (unsigned char)change->id.size;
@@ -377,7 +405,16 @@ static bool flags_valid(enum index_kind kind, uint16_t flags)
 {
 	if (kind == CHANGE_STAMP)
 		return flags < INDEX_DIRECTORIES;
-	return !(flags & ~(kind == CHANGE_NAME ? INDEX_FLAGS | INDEX_WAS_NEW : INDEX_FLAGS));
+	return kind == CHANGE_NAME || !(flags & INDEX_WAS_NEW);
+}
+
+static int unknown_decode(pop3_span in, size_t size, uint32_t ordinal, struct index_change *ret)
+{
+	if (in.data[0] == 0 || size < CHANGE_HEADER || size % 8 != 0)
+		return -1;
+	*ret = (struct index_change){
+		.kind = CHANGE_UNKNOWN, .ordinal = ordinal, .record = {in.data, size}};
+	return (int)size;
 }
 
 /* Written field by field, once: logins go through here for each change of the log. */
@@ -396,13 +433,16 @@ int index_change_decode(pop3_span in, struct index_change *ret)
 	if (in.size < CHANGE_HEADER)
 		return -1;
 	kind = p[0];
-	n = words_of(kind);
 	flags = get16(p + 8);
 	size = get16(p + 10);
 	own = kind != CHANGE_ADD || flags & INDEX_OWN_ID;
 	text = p[2] + (own ? p[1] : 0u);
-	if (n < 0 || size > in.size || size > INDEX_CHANGE_MAX ||
-	    size != ((CHANGE_HEADER + 8 * (size_t)n + text + 7) & ~(size_t)7) ||
+	if (size > in.size || size > INDEX_CHANGE_MAX)
+		return -1;
+	if (kind == 0 || kind > KIND_LAST)
+		return unknown_decode(in, size, get32(p + 4), ret);
+	n = words_of(kind);
+	if (size != ((CHANGE_HEADER + 8 * (size_t)n + text + 7) & ~(size_t)7) ||
 	    !flags_valid(kind, flags))
 		return -1;
 	if (kind == CHANGE_STAMP && stamp_decode(p + CHANGE_HEADER, &stamp) < 0)

@@ -21,6 +21,9 @@
 #define INDEX_NAME_MAX 255
 #define INDEX_TEXT_MAX (POP3_UNIQUE_ID_MAX + INDEX_NAME_MAX)
 #define INDEX_NO_ORDINAL UINT32_MAX
+/* Returned instead of -1: no damage, but a later version of the format, which must stay as it is.
+ */
+#define INDEX_NEWER (-2)
 
 enum index_directory { INDEX_NEW, INDEX_CUR, INDEX_DIRECTORIES };
 
@@ -55,8 +58,8 @@ enum index_flags {
 	INDEX_UNVERIFIED = 2, /* octets are what the file's name says: count before serving */
 	INDEX_WIRE_FORM = 4,  /* stored form is the wire form and no line begins with "." */
 	INDEX_OWN_ID = 8,     /* the unique id is not the beginning of the name: text holds both */
-	INDEX_FLAGS = 15,
-	INDEX_WAS_NEW = 16, /* of a NAME change: was in new/ before */
+	INDEX_WAS_NEW = 16,   /* of a NAME change: was in new/ before */
+	/* other bits have a meaning for later versions: kept, and looked at by nobody */
 };
 
 struct index_record {
@@ -67,7 +70,8 @@ struct index_record {
 };
 
 enum index_kind {
-	CHANGE_ADD = 1,  /* a message; its ordinal is the next one */
+	CHANGE_UNKNOWN,  /* any kind of a later version: skipped, but kept */
+	CHANGE_ADD,      /* a message; its ordinal is the next one */
 	CHANGE_DEL,      /* deleted by its owner: data */
 	CHANGE_GONE,     /* vanished by other hands */
 	CHANGE_NAME,     /* has another name, directory or inode now */
@@ -88,6 +92,7 @@ struct index_change {
 	enum index_directory directory;  /* STAMP */
 	struct index_stamp stamp;
 	uint64_t position; /* RETIRE */
+	pop3_span record;  /* UNKNOWN: all its octets */
 };
 
 #define INDEX_CHANGE_MAX 384u /* octets of one change */
@@ -101,7 +106,7 @@ struct index_frame {
 	bool first, more; /* of its group: begins it; the next frame belongs to it too */
 };
 
-/* Block 0 of the base, CRC included. */
+/* Block 0 of the base, CRC included. decode: -1 damaged, INDEX_NEWER. */
 void index_header_encode(const struct index_header *header, unsigned char block[INDEX_BLOCK]);
 int index_header_decode(const unsigned char block[INDEX_BLOCK], struct index_header *ret);
 /* Parts of the base behind block 0: records, then a hash of each unique part, then texts. */
@@ -117,6 +122,7 @@ bool index_block_good(const unsigned char block[INDEX_BLOCK], uint64_t id, uint6
 void index_record_encode(const struct index_record *record, unsigned char out[INDEX_RECORD]);
 int index_record_decode(const unsigned char in[INDEX_RECORD], struct index_record *ret);
 
+/* decode: -1 damaged, INDEX_NEWER. */
 void index_delta_header_encode(uint64_t id, unsigned char out[INDEX_DELTA_HEADER]);
 int index_delta_header_decode(const unsigned char in[INDEX_DELTA_HEADER], uint64_t *ret_id);
 
@@ -127,7 +133,8 @@ void index_frame_seal(unsigned char *frame, const struct index_frame *fields, ui
 int index_frame_decode(const unsigned char in[INDEX_FRAME_HEADER], struct index_frame *ret);
 bool index_frame_good(const unsigned char *frame, uint32_t size, uint64_t id, uint64_t position);
 
-/* Returns octets written, at most INDEX_CHANGE_MAX. */
+/* Returns octets written, at most INDEX_CHANGE_MAX. An UNKNOWN one is written as it was read, but
+ * for its ordinal. */
 size_t index_change_encode(const struct index_change *change, unsigned char *out);
 /* Returns octets taken, or -1. Spans point into in. */
 int index_change_decode(pop3_span in, struct index_change *ret);

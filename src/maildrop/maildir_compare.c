@@ -317,6 +317,7 @@ enum maildrop_status maildir_compare_settle(struct maildir_comparison *c, struct
 void maildir_compare_finish(struct maildir_comparison *c)
 {
 	maildir_model_finish(&c->model);
+	index_batch_finish(&c->unknown);
 	free(c->order);
 	free(c->doubles);
 	free(c->text);

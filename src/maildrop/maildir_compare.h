@@ -21,6 +21,7 @@ struct maildir_double {
 struct maildir_comparison {
 	struct maildir_place *place;
 	struct maildir_model model;
+	struct index_batch unknown;   /* of the log: what only a later version knows */
 	bool scan[INDEX_DIRECTORIES]; /* which directories are looked at */
 	struct index_stamp stamps[INDEX_DIRECTORIES];
 	bool glance;     /* only the log's messages were loaded: a look at new/ */

@@ -165,7 +165,7 @@ static enum maildrop_status hold_log(struct delivering *d, struct maildir_log *l
 	enum maildrop_status status = MAILDROP_OK;
 
 	*held = maildir_log_begin(&d->place, true, log) == 0;
-	if (!*held && !has_quota(d))
+	if (!*held && !has_quota(d) && errno != MAILDIR_NEWER)
 		return MAILDROP_OK; /* the next login finds the message without our help */
 	if (!*held)
 		return maildir_failed(&d->place, errno, LOCK_NAME, "cannot be locked", err);

@@ -77,12 +77,43 @@ static bool goes_on(const struct maildir_place *place, const struct maildir_inde
 	return result;
 }
 
+/* Either file alone is enough: the other one may be missing, damaged or of any version. */
+static bool is_newer(const struct maildir_place *place)
+{
+	const struct maildrop_syscalls *sys = place->sys;
+	int base = sys->openat(place->dir, BASE_NAME, O_RDONLY | FILE_FLAGS, 0);
+	int delta = sys->openat(place->dir, DELTA_NAME, O_RDONLY | FILE_FLAGS, 0);
+	struct index_delta log;
+	struct index index;
+	bool newer = false;
+
+	if (base >= 0) {
+		int result = index_open_base(&index, sys, base, NULL);
+
+		newer = result == INDEX_NEWER;
+		if (result == 0)
+			index_close(&index);
+	}
+	if (delta >= 0 && !newer) {
+		index_delta_init(&log, NULL);
+		newer = index_delta_scan(&log, sys, delta, INDEX_DELTA_HEADER, NULL) == INDEX_NEWER;
+		index_delta_finish(&log);
+	}
+	close_fd(&base);
+	close_fd(&delta);
+	return newer;
+}
+
 int maildir_log_begin(struct maildir_place *place, bool wait, struct maildir_log *ret)
 {
 	*ret = (struct maildir_log){.place = place, .index = {.base_fd = -1, .delta_fd = -1}};
 	if (maildir_lock(place, LOCK_LOG, wait) < 0)
 		return -1;
-	(void)maildir_index_open(place, true, &ret->index, NULL);
+	if (maildir_index_open(place, true, &ret->index, NULL) < 0 && is_newer(place)) {
+		maildir_unlock(place, LOCK_LOG);
+		errno = MAILDIR_NEWER;
+		return -1;
+	}
 	/* a log that ends in the middle was cut by a crash; one that goes on behind a bad place is
 	 * damaged, and more than its beginning must be known */
 	if (ret->index.open && !ret->index.index.delta.whole && goes_on(place, &ret->index))
@@ -94,6 +125,23 @@ void maildir_log_end(struct maildir_log *log)
 {
 	maildir_index_close(&log->index);
 	maildir_unlock(log->place, LOCK_LOG);
+}
+
+void maildir_carry_unknown(const struct maildir_place *place, const struct index_delta *delta,
+			   int delta_fd, struct index_batch *carried)
+{
+	for (size_t i = 0; i < delta->unknown_count; i++) {
+		unsigned char buf[INDEX_CHANGE_MAX];
+		struct index_change change;
+
+		if (index_delta_read(place->sys, delta_fd, delta->unknown[i], buf, &change, NULL) <
+		    0) {
+			carried->failed = true;
+			return;
+		}
+		change.ordinal = INDEX_NO_ORDINAL;
+		index_batch_add(carried, &change);
+	}
 }
 
 int maildir_log_append(struct maildir_log *log, struct index_batch *batch)

@@ -24,8 +24,8 @@ struct maildir_index {
 	bool memory; /* of one session that could not write: nothing can be appended */
 };
 
-/* 0, or -1: missing, damaged, of different generations or unreadable (err says which); writing:
- * the delta's descriptor may be written to. */
+/* 0, or -1: missing, damaged, of different generations, of a newer version or unreadable (err says
+ * which); writing: the delta's descriptor may be written to. */
 int maildir_index_open(const struct maildir_place *place, bool writing, struct maildir_index *ret,
 		       struct err *err);
 void maildir_index_close(struct maildir_index *index);
@@ -33,7 +33,8 @@ void maildir_index_close(struct maildir_index *index);
 /*
  * The log held: nobody else appends, and what is read is the present. index.open is false when
  * there is no index that can be trusted (it has to be built again). 0, -1 with errno (EAGAIN only
- * without wait).
+ * without wait; MAILDIR_NEWER: base or log is of a later version of the format, so nothing may be
+ * written beside it, and nothing over it).
  */
 struct maildir_log {
 	struct maildir_place *place;
@@ -43,12 +44,17 @@ int maildir_log_begin(struct maildir_place *place, bool wait, struct maildir_log
 /* Appends and takes note of what was appended. On failure (-1 with errno) the log is as before. */
 int maildir_log_append(struct maildir_log *log, struct index_batch *batch);
 void maildir_log_end(struct maildir_log *log);
+/* The changes of a log that only a later version knows, for a new log: of no message of its base.
+ * What cannot be read fails the batch. */
+void maildir_carry_unknown(const struct maildir_place *place, const struct index_delta *delta,
+			   int delta_fd, struct index_batch *carried);
 
 /*
  * A new base and an empty delta in place of those that are there: fill gets a writer for `count`
  * messages. `carried` (or NULL) are the first changes of the new delta: DELs whose files may still
- * be there; they are flushed before the old delta goes. durable: everything is flushed, and
- * recorded to be. log->index becomes the new one. 0, -1 with errno: the old one is still there.
+ * be there, and what only a later version knows; they are flushed before the old delta goes.
+ * durable: everything is flushed, and recorded to be. log->index becomes the new one. 0, -1 with
+ * errno: the old one is still there.
  */
 typedef int maildir_fill(void *context, struct index_writer *writer);
 struct maildir_contents {

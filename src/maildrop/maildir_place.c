@@ -2,6 +2,7 @@
 #include "maildrop/maildir_place.h"
 
 #include "base/descriptor.h"
+#include "maildrop/mail_root.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -56,6 +57,13 @@ enum maildrop_status maildir_failed(const struct maildir_place *place, int errnu
 			"link)",
 			place->home, slash, what, doing);
 		return MAILDROP_PERM;
+	case MAILDIR_NEWER:
+		err_set(err, EX_TEMPFAIL,
+			"maildrop %s: " BASE_NAME " or " DELTA_NAME
+			" was written by a newer version of valija, so this version changes "
+			"nothing here: run the newer version again",
+			place->home);
+		return MAILDROP_TEMP;
 	default:
 		err_sys(err, EX_TEMPFAIL, errnum, "maildrop %s%s%s: %s", place->home, slash, what,
 			doing);
@@ -111,12 +119,43 @@ static int open_home(struct maildir_place *place, int root_fd, bool create, bool
 	return dir;
 }
 
+/* The beginning of a mounted filesystem, or of a part of one? */
+static bool mount_point(const struct maildir_place *place)
+{
+	struct stat here, above;
+
+	return place->sys->fstat(place->dir, &here) == 0 &&
+	       place->sys->fstatat(place->dir, "..", &above, 0) == 0 && here.st_dev != above.st_dev;
+}
+
+/* May what is missing of the maildrop be made? */
+static enum maildrop_status may_make(const struct maildir_place *place,
+				     const struct mail_root *root, int root_fd, struct err *err)
+{
+	if (mail_root_may_make(root, place->sys, root_fd, err))
+		return MAILDROP_OK;
+	err_prefix(err, "maildrop %s", place->home);
+	return MAILDROP_TEMP;
+}
+
 /* new/, cur/ and tmp/ where there is no sign that there ever was mail. */
-static enum maildrop_status make_directories(struct maildir_place *place, struct err *err)
+static enum maildrop_status make_directories(struct maildir_place *place,
+					     const struct mail_root *root, int root_fd,
+					     struct err *err)
 {
 	static const char *const names[] = {"tmp", "new", "cur"};
+	enum maildrop_status status = may_make(place, root, root_fd, err);
 	struct stat st;
 
+	if (status < 0)
+		return status;
+	if (mount_point(place))
+		return maildir_failed(
+			place, ENOENT, NULL,
+			"a filesystem without new, cur and tmp is mounted here: mount "
+			"the right one, or make the three folders for the owner of "
+			"the mail",
+			err);
 	if (place->sys->fstatat(place->dir, BASE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return maildir_failed(place, ENOENT, NULL,
 				      "new, cur or tmp is missing beside an index: restore it, or "
@@ -130,8 +169,8 @@ static enum maildrop_status make_directories(struct maildir_place *place, struct
 
 /* Only once in the life of a maildrop: the lock file is the sign that the directories are there to
  * stay. */
-static enum maildrop_status make_lock(struct maildir_place *place, int root_fd, bool create,
-				      struct err *err)
+static enum maildrop_status make_lock(struct maildir_place *place, const struct mail_root *root,
+				      int root_fd, bool create, struct err *err)
 {
 	enum maildrop_status status;
 	int dir;
@@ -146,7 +185,7 @@ static enum maildrop_status make_lock(struct maildir_place *place, int root_fd, 
 		if (errno != ENOENT)
 			return maildir_failed(place, errno, maildir_directory_names[i],
 					      "cannot be read", err);
-		status = make_directories(place, err);
+		status = make_directories(place, root, root_fd, err);
 		if (status < 0)
 			return status;
 	}
@@ -175,8 +214,8 @@ static bool lockless(const struct maildir_place *place, int errnum)
 	       maildir_stamp(place, INDEX_CUR, &stamp) == 0;
 }
 
-static enum maildrop_status open_lock(struct maildir_place *place, int root_fd, bool create,
-				      struct err *err)
+static enum maildrop_status open_lock(struct maildir_place *place, const struct mail_root *root,
+				      int root_fd, bool create, struct err *err)
 {
 	struct err local = {0};
 	enum maildrop_status status;
@@ -185,7 +224,7 @@ static enum maildrop_status open_lock(struct maildir_place *place, int root_fd, 
 	if (place->lock >= 0)
 		return MAILDROP_OK;
 	if (errno == ENOENT)
-		status = make_lock(place, root_fd, create, &local);
+		status = make_lock(place, root, root_fd, create, &local);
 	else
 		status = maildir_failed(place, errno, LOCK_NAME, "cannot be opened", &local);
 	if (status < 0 && status != MAILDROP_GONE && lockless(place, local.errnum))
@@ -210,6 +249,26 @@ static int place_init(struct maildir_place *place, const struct maildrop_setting
 	return place->home ? 0 : -1;
 }
 
+/* Opens the folder, which is made if that is wanted and nothing speaks against it. */
+static enum maildrop_status enter_home(struct maildir_place *place, const struct mail_root *root,
+				       int root_fd, bool create, struct err *err)
+{
+	enum maildrop_status status;
+
+	place->dir = open_home(place, root_fd, false, false);
+	if (place->dir < 0 && errno == ENOENT && create) {
+		status = may_make(place, root, root_fd, err);
+		if (status < 0)
+			return status;
+		place->dir = open_home(place, root_fd, true, false);
+	}
+	if (place->dir >= 0)
+		return MAILDROP_OK;
+	return errno == ENOENT && !create
+		       ? MAILDROP_GONE
+		       : maildir_failed(place, errno, NULL, "cannot be opened", err);
+}
+
 enum maildrop_status maildir_place_open(struct maildir_place *place,
 					const struct maildrop_settings *settings, int root_fd,
 					const char *home, bool create, struct err *err)
@@ -222,17 +281,17 @@ enum maildrop_status maildir_place_open(struct maildir_place *place,
 		err_sys(err, EX_TEMPFAIL, errno, "maildrop %s", home);
 		return MAILDROP_TEMP;
 	}
-	place->dir = open_home(place, root_fd, create, false);
-	if (place->dir < 0) {
-		status = errno == ENOENT && !create
-				 ? MAILDROP_GONE
-				 : maildir_failed(place, errno, NULL, "cannot be opened", err);
-	} else {
-		status = open_lock(place, root_fd, create, err);
-	}
-	if (status < 0)
+	status = enter_home(place, settings->root, root_fd, create, err);
+	if (status == MAILDROP_OK)
+		status = open_lock(place, settings->root, root_fd, create, err);
+	if (status < 0) {
 		maildir_place_close(place);
-	return status;
+		return status;
+	}
+	/* from now on a root without any is one that lost them */
+	if (settings->root && atomic_load(&settings->root->state) == MAIL_ROOT_NEW)
+		atomic_store(&settings->root->state, MAIL_ROOT_KNOWN);
+	return MAILDROP_OK;
 }
 
 int maildir_place_open_now(struct maildir_place *place, const struct maildrop_settings *settings,

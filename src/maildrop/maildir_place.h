@@ -9,6 +9,7 @@
 #include "maildrop/maildrop.h"
 #include "maildrop/syscalls.h"
 
+#include <errno.h>
 #include <time.h>
 
 #define LOCK_NAME "valija-lock"
@@ -16,6 +17,9 @@
 #define DELTA_NAME "valija-delta"
 #define UIDL_NAME "valija-uidl"
 #define NEW_SUFFIX ".new" /* of a file that is being written and will be renamed */
+
+/* In errno: the index was written by a later version of valija. */
+#define MAILDIR_NEWER EPROTONOSUPPORT
 
 struct maildir_place {
 	const struct maildrop_syscalls *sys;

@@ -121,11 +121,12 @@ static int fill(void *context, struct index_writer *writer)
 static enum maildrop_status rewrite(struct maildir_comparison *c, struct maildir_log *log,
 				    enum maildir_target target, struct err *err)
 {
-	struct index_batch carried = {0};
+	struct index_batch carried = c->unknown; /* and the pending DELs behind them */
 	struct maildir_contents contents = {
 		.count = c->order_count, .fill = fill, .context = c, .carried = &carried};
 	int result;
 
+	c->unknown = (struct index_batch){0};
 	for (uint32_t at = 0; at < c->model.count; at++) {
 		const struct model_message *m = &c->model.messages[at];
 
@@ -144,6 +145,7 @@ static enum maildrop_status rewrite(struct maildir_comparison *c, struct maildir
 					     ? c->stamps[d]
 					     : log->index.index.delta.stamps[d];
 	if (contents.count > INDEX_COUNT_MAX) {
+		index_batch_finish(&carried);
 		err_set(err, EX_TEMPFAIL, "maildrop %s: more than %u messages", c->place->home,
 			INDEX_COUNT_MAX);
 		return MAILDROP_TEMP;

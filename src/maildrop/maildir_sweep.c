@@ -71,6 +71,7 @@ static int compact(struct maildir_log *log)
 		change.ordinal = INDEX_NO_ORDINAL;
 		index_batch_add(&carried, &change);
 	}
+	maildir_carry_unknown(log->place, &index->delta, index->delta_fd, &carried);
 	result = maildir_log_replace(log, &contents);
 out:
 	index_batch_finish(&carried);

@@ -40,6 +40,7 @@ static enum maildrop_status load_remains(struct maildir_comparison *c, struct er
 		index_delta_salvage(&deleted, sys, delta);
 		if (maildir_model_load_deleted(&c->model, &deleted, sys, delta, err) < 0)
 			status = MAILDROP_TEMP;
+		maildir_carry_unknown(c->place, &deleted, delta, &c->unknown);
 	}
 	index_delta_finish(&deleted);
 	if (base >= 0)
@@ -61,8 +62,10 @@ static enum maildrop_status load(struct maildir_comparison *c, struct maildir_lo
 	if (maildir_model_load(&c->model, index, c->glance ? index->header.count : 0, false,
 			       NULL) == 0 &&
 	    maildir_model_load_deleted(&c->model, &index->delta, c->place->sys, index->delta_fd,
-				       NULL) == 0)
+				       NULL) == 0) {
+		maildir_carry_unknown(c->place, &index->delta, index->delta_fd, &c->unknown);
 		return MAILDROP_OK;
+	}
 	/* a bad place in the index: it is built again, out of what can be read of it */
 	maildir_index_close(&log->index);
 	maildir_model_finish(&c->model);

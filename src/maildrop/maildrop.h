@@ -35,6 +35,7 @@ enum maildrop_status {
 struct maildrop_driver; /* maildir; later mbox, rados */
 extern const struct maildrop_driver maildir_driver;
 struct maildrop_syscalls;
+struct mail_root;
 
 struct maildrop_settings {
 	const struct maildrop_driver *driver;
@@ -42,6 +43,7 @@ struct maildrop_settings {
 	const char *host_name; /* in names of delivered files */
 	bool local;            /* maildrop_is_local: maildrop_open_now may be tried */
 	const struct maildrop_syscalls *syscalls; /* NULL: the kernel's; others are for tests */
+	struct mail_root *root; /* what is known of root_fd (mail_root.h); NULL: nothing */
 };
 
 struct maildrop_quota {
@@ -55,7 +57,8 @@ struct maildrop;
  * Opens home (a path below the directory root_fd, which must be readable: no leading "/", no "..",
  * no empty or dot component; checked here again; no symbolic link on the way) for one session:
  * takes the session lock, makes the index current, fixes the message numbers. A maildrop that does
- * not exist yet is an empty one and is made (directories 0700). maildrop_close releases it.
+ * not exist yet is an empty one and is made (directories 0700), unless it looks as if its
+ * filesystem were not there (MAILDROP_TEMP, see mail_root.h). maildrop_close releases it.
  */
 enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int root_fd,
 				   const char *home, struct maildrop **ret, struct err *err);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "maildrop/mail_root.h"
 #include "server/certificates.h"
 #include "sys/process.h"
 #include "sys/sandbox.h"
@@ -27,6 +28,7 @@
 #define GOOD_LIFE 10000   /* ms: a child that lived so long starts again at once */
 #define OWNERS_MAX 64     /* keepers on demand, one a uid */
 #define STOP_GRACE 2000   /* ms between the end of a drain and SIGKILL */
+#define NEW_ROOT 10000    /* ms between two looks whether a new mail root has its first maildrop */
 
 /* A place in the generation that a process fills. */
 struct slot {
@@ -51,6 +53,8 @@ struct generation {
 	uint64_t certificates_size;
 	uint32_t number;
 	unsigned owners;
+	struct mail_root root; /* what is known of mail_fd */
+	struct loop_timer look_at_root;
 	bool announced, draining, failed;
 	struct loop_timer deadline;
 	uid_t net_uid, auth_uid, mail_uid;
@@ -126,6 +130,56 @@ static int find_owner(struct generation *g, struct err *err)
 	return 0;
 }
 
+/* Mail that is not there is said before anybody logs in. */
+static void look_at_root(struct generation *g)
+{
+	bool in_use = mail_root_in_use(&maildrop_kernel, g->mail_fd);
+
+	mail_root_look(g->mail_fd, g->config.mail, &g->root);
+	switch (atomic_load(&g->root.state)) {
+	case MAIL_ROOT_NEW:
+		return;
+	case MAIL_ROOT_KNOWN:
+		if (in_use)
+			return;
+		break;
+	case MAIL_ROOT_OTHER:
+		break;
+	}
+	if (in_use)
+		log_error(
+			"%s is not the folder that had maildrops before: users without one here "
+			"cannot log in, and their mail is put off; mount the right filesystem and "
+			"reload; if mail was moved to this one: rm -f %s, then reload",
+			g->config.mail, g->root.memory);
+	else
+		log_error(
+			"%s is empty, but it had maildrops before: nobody can log in, and mail is "
+			"put off; mount its filesystem and reload; if it is meant to be empty: "
+			"rm -f %s, then reload",
+			g->config.mail, g->root.memory);
+}
+
+/* The one of today, for tomorrow. */
+static void remember_root(struct generation *g)
+{
+	struct err err;
+
+	if (mail_root_remember(&g->root, g->mail_fd, g->config.mail, &err) < 0)
+		log_warning("%s: after a restart nothing would tell that its filesystem is not "
+			    "mounted: %s",
+			    g->config.mail, err.text);
+}
+
+static void look_again(struct loop_timer *timer)
+{
+	struct generation *g = timer->context;
+
+	remember_root(g);
+	if (atomic_load(&g->root.state) == MAIL_ROOT_NEW)
+		loop_timer_set(timer, NEW_ROOT);
+}
+
 static int prepare(struct generation *g, bool root, struct err *err)
 {
 	g->certificates_fd = certificates_pack(&g->config, &g->certificates_size, err);
@@ -135,6 +189,7 @@ static int prepare(struct generation *g, bool root, struct err *err)
 		return -1;
 	if (g->config.aliases[0] && open_parent(g->config.aliases, &g->aliases_fd, err) < 0)
 		return -1;
+	look_at_root(g);
 	g->config_fd = config_seal(&g->config, err);
 	if (g->config_fd < 0)
 		return -1;
@@ -240,6 +295,16 @@ static void send_directory(struct slot *slot, enum ipc_directory_kind kind, int 
 		ipc_send_all(&slot->chan, IPC_DIRECTORY, &message, &text, 1, &fd, 1);
 }
 
+static void send_mail_root(struct slot *slot)
+{
+	struct generation *g = slot->generation;
+	struct ipc_directory message = {.kind = DIRECTORY_MAIL,
+					.state = (uint32_t)atomic_load(&g->root.state)};
+	pop3_span text = span_of(g->root.memory);
+
+	ipc_send_all(&slot->chan, IPC_DIRECTORY, &message, &text, 1, &g->mail_fd, 1);
+}
+
 static void send_listeners(struct slot *slot, bool lmtp)
 {
 	struct generation *g = slot->generation;
@@ -286,7 +351,7 @@ static void send_role_things(struct slot *slot)
 		send_directory(slot, DIRECTORY_MAIL, g->mail_fd, g->config.mail);
 		break;
 	case ROLE_KEEPER:
-		send_directory(slot, DIRECTORY_MAIL, g->mail_fd, g->config.mail);
+		send_mail_root(slot);
 		break;
 	case ROLE_MONITOR:
 	case ROLE_COUNT:
@@ -561,6 +626,10 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 	rc = prepare(g, owner->root, err);
 	if (rc == 0 && add_slots(g) < 0)
 		rc = err_set(err, EX_OSERR, "out of memory");
+	if (rc == 0) {
+		loop_timer_init(&g->look_at_root, owner->loop, look_again, g);
+		look_again(&g->look_at_root);
+	}
 	for (struct slot *slot = g->slots; slot && rc == 0; slot = slot->next)
 		rc = start_slot(slot, err);
 	if (rc < 0) {
@@ -620,6 +689,11 @@ void generation_drain(struct generation *g, uint64_t ms, bool stop)
 
 	if (!g->draining)
 		loop_timer_init(&g->deadline, g->owner->loop, deadline_over, g);
+	if (!g->draining && g->look_at_root.loop) { /* its last look */
+		loop_timer_cancel(&g->look_at_root);
+		if (atomic_load(&g->root.state) == MAIL_ROOT_NEW)
+			remember_root(g);
+	}
 	g->draining = true;
 	loop_timer_set(&g->deadline, ms + STOP_GRACE);
 	for (struct slot *slot = g->slots; slot; slot = slot->next) {
@@ -651,6 +725,8 @@ void generation_destroy(struct generation *g)
 	}
 	if (g->deadline.loop)
 		loop_timer_cancel(&g->deadline);
+	if (g->look_at_root.loop)
+		loop_timer_cancel(&g->look_at_root);
 	close_files(g);
 	free(g);
 }

@@ -11,6 +11,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+_Static_assert(MAIL_ROOT_OTHER + 1 == IPC_ROOT_STATES, "DIRECTORY knows every state of a root");
+
 #define JOBS_MAX (1u << 20)
 
 struct home *keeper_home(struct keeper *keeper, pop3_span path)
@@ -137,8 +139,8 @@ static void drain(struct child *child, uint64_t ms)
 static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
 {
 	struct keeper *keeper = child->state;
+	const struct ipc_directory *directory = message;
 
-	(void)message;
 	if (type != IPC_DIRECTORY)
 		return;
 	if (!keeper) {
@@ -150,6 +152,9 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	keeper->child = child;
 	keeper->mail_fd = fds[0];
 	fds[0] = -1;
+	atomic_init(&keeper->root.state, (enum mail_root_state)directory->state);
+	(void)span_copy(ipc_text(directory, 0), keeper->root.memory, sizeof(keeper->root.memory));
+	keeper->settings.root = &keeper->root;
 }
 
 static int start(struct child *child, struct err *err)

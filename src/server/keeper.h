@@ -9,6 +9,7 @@
 #define SERVER_KEEPER_H
 
 #include "base/table.h"
+#include "maildrop/mail_root.h"
 #include "maildrop/maildrop.h"
 #include "server/child.h"
 #include "sys/arena.h"
@@ -22,8 +23,9 @@ struct keeper {
 	struct maildrop_settings settings;
 	struct table homes;
 	int mail_fd;
-	void *scratch; /* keeper_body.c's, for what it sends without a worker */
-	unsigned busy; /* jobs under way: not drained before they are done */
+	struct mail_root root; /* what is known of mail_fd */
+	void *scratch;         /* keeper_body.c's, for what it sends without a worker */
+	unsigned busy;         /* jobs under way: not drained before they are done */
 };
 
 struct keeper_session;

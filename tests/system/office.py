@@ -80,8 +80,12 @@ class Office:
         self.delivered = 0
         if not _reachable(self.bin):
             self._lend_programs()
+        # beside it, so that what lies in the office is the office
+        self.state = pathlib.Path(f'{self.scratch}-state')
+        self.state.mkdir(exist_ok=True)
         if runas is not None:
             os.chown(self.scratch, runas, runas)
+            os.chown(self.state, runas, runas)
         self.dir = self.scratch / 'office'
         self.conf = self.dir / 'valija.conf'
         self.pop3, self.pop3s, self.lmtp = ports or (free_port(), free_port(), free_port())
@@ -113,6 +117,9 @@ class Office:
         for name in ('valijad', 'valija'):
             shutil.copy(program(name), self.bin / name)
 
+    def environment(self):
+        return {**environment(), 'STATE_DIRECTORY': str(self.state)}
+
     def _command(self, *args):
         prefix = []
         if self.runas is not None and os.geteuid() == 0:
@@ -123,7 +130,7 @@ class Office:
 
     def valija(self, *args, stdin='', check=True, timeout=60):
         done = subprocess.run(self._command(self.bin / 'valija', *args), input=stdin, text=True,
-                              capture_output=True, env=environment(), timeout=timeout, cwd='/')
+                              capture_output=True, env=self.environment(), timeout=timeout, cwd='/')
         assert not SANITIZER.search(done.stderr), done.stderr
         if check and done.returncode:
             raise AssertionError(f'valija {" ".join(map(str, args))}: exit {done.returncode}\n'
@@ -133,7 +140,7 @@ class Office:
     def valijad(self, *args, timeout=60):
         """valijad run to its end: -t, -n, refusals."""
         return subprocess.run(self._command(self.bin / 'valijad', *args), text=True,
-                              capture_output=True, env=environment(), timeout=timeout, cwd='/')
+                              capture_output=True, env=self.environment(), timeout=timeout, cwd='/')
 
     # what it is made of
 
@@ -211,7 +218,7 @@ class Office:
         self.process = subprocess.Popen(
             self._command(self.bin / 'valijad', '-c', self.conf), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
-            env=environment(), cwd='/', start_new_session=True)  # Ctrl-C is not for it
+            env=self.environment(), cwd='/', start_new_session=True)  # Ctrl-C is not for it
         self.reader = threading.Thread(target=self._read_log,
                                        args=(self.process.stdout, self.log), daemon=True)
         self.reader.start()
@@ -317,6 +324,7 @@ class Office:
 
     def remove(self):
         shutil.rmtree(self.scratch, ignore_errors=True)
+        shutil.rmtree(self.state, ignore_errors=True)
 
 
 def wait_until(condition, seconds=10):

@@ -250,6 +250,7 @@ static void test_threat_61_ranges(void **state)
 		FIELD(CONFIG, ipc_config, role, ROLE_MONITOR),
 		FIELD(CONFIG, ipc_config, change_ids, 2),
 		FIELD(DIRECTORY, ipc_directory, kind, DIRECTORY_COUNT),
+		FIELD(DIRECTORY, ipc_directory, state, IPC_ROOT_STATES),
 		FIELD(LISTENER, ipc_listener, service, IPC_SERVICES),
 		FIELD(LISTENER_LOST, ipc_listener, service, UINT32_MAX),
 		FIELD(PEER, ipc_peer, role, ROLE_COUNT),

@@ -1,0 +1,239 @@
+/* See mail_root.h. The first half runs in the monitor and in `valija deliver`, the second in
+ * keepers, too. */
+#include "maildrop/mail_root.h"
+
+#include "base/crc32c.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define STATE_FOLDER "/var/lib/valija" /* as StateDirectory= of the unit */
+#define ENTRIES_BUFFER 4096
+
+/* What makes a folder this one, also after a restart of the machine; devices get other numbers
+ * then. born: 0 where the filesystem does not know it. */
+struct identity {
+	uint64_t inode;
+	int64_t born;
+	uint32_t born_ns;
+};
+
+static int identify(int root_fd, struct identity *ret)
+{
+	struct statx st;
+
+	if (statx(root_fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) < 0)
+		return -1;
+	*ret = (struct identity){.inode = st.stx_ino};
+	if (st.stx_mask & STATX_BTIME) {
+		ret->born = st.stx_btime.tv_sec;
+		ret->born_ns = st.stx_btime.tv_nsec;
+	}
+	return 0;
+}
+
+static bool same(const struct identity *a, const struct identity *b)
+{
+	bool unborn = !a->born || !b->born;
+
+	return a->inode == b->inode && (unborn || (a->born == b->born && a->born_ns == b->born_ns));
+}
+
+/* A file a root: several posts may have one state folder. */
+static int memory_name(char *buf, const char *folder, const char *path)
+{
+	int n = snprintf(buf, MAIL_ROOT_MEMORY_MAX, "%s/mail-root-%08" PRIx32, folder,
+			 crc32c(0, path, strlen(path)));
+
+	return n < MAIL_ROOT_MEMORY_MAX ? 0 : -1;
+}
+
+/* What is remembered of the root of this path. -1: nothing. */
+static int recall(const char *memory, const char *path, struct identity *ret)
+{
+	FILE *file = fopen(memory, "re");
+	struct identity found = {0};
+	char line[2 * MAIL_ROOT_MEMORY_MAX];
+	int result = -1, at = 0;
+
+	if (!file)
+		return -1;
+	if (fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (sscanf(line, "inode=%" SCNu64 " born=%" SCNd64 ".%" SCNu32 " %n", &found.inode,
+			   &found.born, &found.born_ns, &at) == 3 &&
+		    at > 0 && strcmp(line + at, path) == 0)
+			result = 0;
+	}
+	fclose(file);
+	if (result == 0)
+		*ret = found;
+	return result;
+}
+
+/* Where a process like this one remembers. -1: nowhere. */
+static int state_folder(char *buf, size_t size)
+{
+	const char *given = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME");
+	const char *home = getenv("HOME");
+	int n;
+
+	if (given && given[0])
+		n = snprintf(buf, size, "%s", given);
+	else if (geteuid() == 0)
+		n = snprintf(buf, size, "%s", STATE_FOLDER);
+	else if (xdg && xdg[0])
+		n = snprintf(buf, size, "%s/valija", xdg);
+	else if (home && home[0])
+		n = snprintf(buf, size, "%s/.local/state/valija", home);
+	else
+		return -1;
+	return n >= 0 && (size_t)n < size ? 0 : -1;
+}
+
+/* Is there a memory of this root in that folder? Its name is the one to be written, too. */
+static bool look_into(const char *folder, int root_fd, const char *path, struct mail_root *ret)
+{
+	struct identity is, was;
+
+	if (memory_name(ret->memory, folder, path) < 0) {
+		ret->memory[0] = '\0';
+		return false;
+	}
+	if (recall(ret->memory, path, &was) < 0)
+		return false;
+	atomic_store(&ret->state, identify(root_fd, &is) == 0 && !same(&is, &was)
+					  ? MAIL_ROOT_OTHER
+					  : MAIL_ROOT_KNOWN);
+	return true;
+}
+
+void mail_root_look(int root_fd, const char *path, struct mail_root *ret)
+{
+	char own[MAIL_ROOT_MEMORY_MAX];
+	bool found = state_folder(own, sizeof(own)) == 0;
+
+	ret->memory[0] = '\0';
+	atomic_init(&ret->state,
+		    mail_root_in_use(&maildrop_kernel, root_fd) ? MAIL_ROOT_KNOWN : MAIL_ROOT_NEW);
+	if (found && look_into(own, root_fd, path, ret))
+		return;
+	if (!look_into(STATE_FOLDER, root_fd, path, ret) && found)
+		(void)memory_name(ret->memory, own, path);
+}
+
+/* The folders on the way to it. */
+static void make_folders(const char *memory)
+{
+	char path[MAIL_ROOT_MEMORY_MAX];
+
+	for (const char *at = strchr(memory + 1, '/'); at; at = strchr(at + 1, '/')) {
+		snprintf(path, sizeof(path), "%.*s", (int)(at - memory), memory);
+		(void)mkdir(path, 0755); /* there, or the file cannot be made: that is said */
+	}
+}
+
+static int write_memory(const char *memory, const char *path, const struct identity *is)
+{
+	char staged[MAIL_ROOT_MEMORY_MAX + 8], line[2 * MAIL_ROOT_MEMORY_MAX];
+	int n = snprintf(line, sizeof(line),
+			 "inode=%" PRIu64 " born=%" PRId64 ".%09" PRIu32 " %s\n", is->inode,
+			 is->born, is->born_ns, path);
+	int fd, result = -1;
+
+	make_folders(memory);
+	snprintf(staged, sizeof(staged), "%s.new", memory);
+	fd = open(staged, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -1;
+	/* readable for `valija deliver`, whatever the umask */
+	if (write(fd, line, (size_t)n) == n && fchmod(fd, 0644) == 0 && fsync(fd) == 0)
+		result = rename(staged, memory);
+	close(fd);
+	return result;
+}
+
+int mail_root_remember(struct mail_root *root, int root_fd, const char *path, struct err *err)
+{
+	struct identity is, was;
+
+	if (atomic_load(&root->state) == MAIL_ROOT_OTHER ||
+	    !mail_root_in_use(&maildrop_kernel, root_fd))
+		return 0;
+	atomic_store(&root->state, MAIL_ROOT_KNOWN);
+	if (!root->memory[0])
+		return err_set(err, EX_CANTCREAT, "there is no state folder: set STATE_DIRECTORY");
+	if (recall(root->memory, path, &was) == 0)
+		return 0;
+	if (identify(root_fd, &is) < 0 || write_memory(root->memory, path, &is) < 0)
+		return err_sys(err, EX_CANTCREAT, errno, "%s cannot be written", root->memory);
+	return 0;
+}
+
+static bool counts(const struct maildrop_syscalls *sys, int fd, const struct dirent64 *entry)
+{
+	struct stat st;
+
+	/* no name of a maildrop begins with a dot; mkfs makes lost+found */
+	if (entry->d_name[0] == '.' || strcmp(entry->d_name, "lost+found") == 0)
+		return false;
+	if (entry->d_type != DT_UNKNOWN)
+		return entry->d_type == DT_DIR;
+	return sys->fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISDIR(st.st_mode);
+}
+
+bool mail_root_in_use(const struct maildrop_syscalls *sys, int root_fd)
+{
+	_Alignas(struct dirent64) char buf[ENTRIES_BUFFER];
+	/* a reading position of its own: others have the same descriptor */
+	int fd = sys->openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	bool found = fd < 0;
+	ssize_t n;
+
+	while (!found && (n = sys->getdents64(fd, buf, sizeof(buf))) != 0) {
+		found = n < 0;
+		for (ssize_t at = 0; at < n && !found;) {
+			const struct dirent64 *entry = (const struct dirent64 *)(buf + at);
+
+			found = counts(sys, fd, entry);
+			at += entry->d_reclen;
+		}
+	}
+	if (fd >= 0)
+		close(fd);
+	return found;
+}
+
+bool mail_root_may_make(const struct mail_root *root, const struct maildrop_syscalls *sys,
+			int root_fd, struct err *err)
+{
+	enum mail_root_state state = root ? atomic_load(&root->state) : MAIL_ROOT_NEW;
+	bool in_use;
+
+	if (state == MAIL_ROOT_NEW)
+		return true;
+	in_use = mail_root_in_use(sys, root_fd);
+	if (in_use && state == MAIL_ROOT_KNOWN)
+		return true;
+	if (in_use)
+		err_set(err, EX_TEMPFAIL,
+			"it is not there, and the mail folder is not the one that had maildrops "
+			"before: mount the right filesystem and reload valijad; if mail was moved "
+			"to this one: rm -f %s, then reload valijad",
+			root->memory);
+	else
+		err_set(err, EX_TEMPFAIL,
+			"it is not there, and the mail folder is empty, but it had maildrops "
+			"before: mount its filesystem and reload valijad; if it is meant to be "
+			"empty: rm -f %s, then reload valijad",
+			root->memory);
+	return false;
+}

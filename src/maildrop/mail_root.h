@@ -1,0 +1,48 @@
+/*
+ * What is known of the mail root for the sake of maildrops that are not there: were there any
+ * before, and is it still the same folder? A filesystem that is not mounted looks like a site
+ * without mail, and an empty maildrop must not be made for it. The monitor looks and remembers (in
+ * a small file of the state folder, so that it is known after a restart), keepers and `valija
+ * deliver` ask when a maildrop is not there.
+ */
+#ifndef MAILDROP_MAIL_ROOT_H
+#define MAILDROP_MAIL_ROOT_H
+
+#include "base/err.h"
+#include "maildrop/syscalls.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#define MAIL_ROOT_MEMORY_MAX 512 /* octets of the name of the file that remembers */
+
+enum mail_root_state {
+	MAIL_ROOT_NEW,   /* never had a maildrop, as far as is known: maildrops are made in it */
+	MAIL_ROOT_KNOWN, /* has or had some: they are made as long as there is another one */
+	MAIL_ROOT_OTHER, /* some were in the folder of this path, but it is another one by now */
+};
+
+struct mail_root {
+	_Atomic enum mail_root_state state;
+	char memory[MAIL_ROOT_MEMORY_MAX];
+};
+
+/*
+ * Fills ret for the folder root_fd that the configuration calls path. The state folder is
+ * $STATE_DIRECTORY, else /var/lib/valija for root, else $XDG_STATE_HOME/valija or
+ * ~/.local/state/valija; whoever is not root looks into /var/lib/valija, too. Only reads.
+ */
+void mail_root_look(int root_fd, const char *path, struct mail_root *ret);
+/* Remembers a root that is MAIL_ROOT_NEW or MAIL_ROOT_KNOWN and has maildrops: it is
+ * MAIL_ROOT_KNOWN then. Makes the state folder. -1: has maildrops, but that cannot be written down.
+ */
+int mail_root_remember(struct mail_root *root, int root_fd, const char *path, struct err *err);
+/* Is there anything that may be a maildrop, or a folder of some? Yes, too, if that cannot be told.
+ */
+bool mail_root_in_use(const struct maildrop_syscalls *sys, int root_fd);
+/* May a maildrop that is not there be made? If not, err says what to do (without saying which
+ * maildrop). root may be NULL: nothing is known. */
+bool mail_root_may_make(const struct mail_root *root, const struct maildrop_syscalls *sys,
+			int root_fd, struct err *err);
+
+#endif
