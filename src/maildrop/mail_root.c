@@ -49,8 +49,8 @@ static bool same(const struct identity *a, const struct identity *b)
 /* A file a root: several posts may have one state folder. */
 static int memory_name(char *buf, const char *folder, const char *path)
 {
-	int n = snprintf(buf, MAIL_ROOT_MEMORY_MAX, "%s/mail-root-%08" PRIx32, folder,
-			 crc32c(0, path, strlen(path)));
+	int n = snprintf(buf, MAIL_ROOT_MEMORY_MAX, "%.*s/mail-root-%08" PRIx32,
+			 MAIL_ROOT_MEMORY_MAX, folder, crc32c(0, path, strlen(path)));
 
 	return n < MAIL_ROOT_MEMORY_MAX ? 0 : -1;
 }
