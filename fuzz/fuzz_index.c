@@ -6,8 +6,8 @@
  *   flags; number of base blocks; for each: length (2, little-endian), octets (the rest is zeros);
  *   then delta frames to the end: flags, length (2), octets. Flags 1: the delta comes as it is.
  */
-#include "maildrop/index.h"
-#include "maildrop/index_view.h"
+#include "maildrop/index/index.h"
+#include "maildrop/index/view.h"
 
 #include <fcntl.h>
 #include <stdint.h>

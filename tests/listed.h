@@ -3,7 +3,7 @@
 #ifndef TESTS_LISTED_H
 #define TESTS_LISTED_H
 
-#include "maildrop/index_view.h"
+#include "maildrop/index/view.h"
 
 #include <pop3/client.h>
 

@@ -1,7 +1,7 @@
 /* See maildrop.h: checks what callers ask, then asks the driver. */
 #include "maildrop/maildrop.h"
 
-#include "maildrop/maildrop_driver.h"
+#include "maildrop/driver.h"
 
 #include <errno.h>
 #include <string.h>

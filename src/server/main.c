@@ -4,12 +4,12 @@
  */
 #include "build-config.h"
 #include "config/config.h"
-#include "server/auth.h"
+#include "server/auth/auth.h"
 #include "server/child.h"
-#include "server/front.h"
-#include "server/keeper.h"
-#include "server/lmtp_front.h"
-#include "server/monitor.h"
+#include "server/front/front.h"
+#include "server/keeper/keeper.h"
+#include "server/lmtp/lmtp.h"
+#include "server/monitor/monitor.h"
 
 #include <getopt.h>
 #include <stdio.h>

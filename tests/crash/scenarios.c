@@ -1,8 +1,8 @@
 /* See scenarios.h. */
 #include "scenarios.h"
 
-#include "maildrop/index.h"
-#include "maildrop/index_write.h"
+#include "maildrop/index/index.h"
+#include "maildrop/index/write.h"
 #include "tests/listed.h"
 
 #include <err.h>

@@ -6,7 +6,7 @@
  */
 #include "maildrop_test.h"
 
-#include "maildrop/index_write.h"
+#include "maildrop/index/write.h"
 
 #include <sys/file.h>
 #include <sys/mman.h>

@@ -2,10 +2,10 @@
  * session. Names, too: what they say and which ids they give. */
 #include "maildrop_test.h"
 
-#include "maildrop/index.h"
-#include "maildrop/index_write.h"
-#include "maildrop/maildir_log.h"
-#include "maildrop/maildir_names.h"
+#include "maildrop/index/index.h"
+#include "maildrop/index/write.h"
+#include "maildrop/maildir/update/log.h"
+#include "maildrop/maildir/files/name.h"
 
 #include "base/text.h"
 #include "tests/listed.h"

@@ -4,9 +4,9 @@
  */
 #include "maildrop_test.h"
 
-#include "maildrop/index.h"
-#include "maildrop/index_write.h"
-#include "maildrop/maildir_log.h"
+#include "maildrop/index/index.h"
+#include "maildrop/index/write.h"
+#include "maildrop/maildir/update/log.h"
 
 #include "base/crc32c.h"
 #include "base/text.h"

@@ -4,7 +4,7 @@
  */
 #include "maildrop_test.h"
 
-#include "maildrop/index_write.h"
+#include "maildrop/index/write.h"
 
 #include <time.h>
 

@@ -1,0 +1,67 @@
+/*
+ * A Maildir that is open: its directories and its lock, relative to which everything else happens,
+ * and the words for what goes wrong there. For the files of this folder only.
+ */
+#ifndef MAILDROP_MAILDIR_FILES_PLACE_H
+#define MAILDROP_MAILDIR_FILES_PLACE_H
+
+#include "maildrop/index/format.h"
+#include "maildrop/maildrop.h"
+#include "maildrop/syscalls.h"
+
+#include <errno.h>
+#include <time.h>
+
+#define LOCK_NAME "valija-lock"
+#define BASE_NAME "valija-base"
+#define DELTA_NAME "valija-delta"
+#define UIDL_NAME "valija-uidl"
+#define NEW_SUFFIX ".new" /* of a file that is being written and will be renamed */
+
+/* In errno: the index was written by a later version of valija. */
+#define MAILDIR_NEWER EPROTONOSUPPORT
+
+struct maildir_place {
+	const struct maildrop_syscalls *sys;
+	const char *host_name;
+	bool store_crlf;
+	char *home;
+	int dir, lock; /* lock -1: the filesystem takes no lock file, the directory is locked */
+	int directories[INDEX_DIRECTORIES]; /* -1 until maildir_directory opens them */
+};
+
+/* Words for a failure in `what` (a file or directory of the maildrop; NULL: the maildrop), with
+ * what to do when errnum tells. */
+enum maildrop_status maildir_failed(const struct maildir_place *place, int errnum, const char *what,
+				    const char *doing, struct err *err);
+
+/* MAILDROP_GONE: there is no such directory, and create was false. */
+enum maildrop_status maildir_place_open(struct maildir_place *place,
+					const struct maildrop_settings *settings, int root_fd,
+					const char *home, bool create, struct err *err);
+/* One that is there, with its lock file, out of memory alone: sys is maildrop_cached. 0, -1. */
+int maildir_place_open_now(struct maildir_place *place, const struct maildrop_settings *settings,
+			   int root_fd, const char *home);
+void maildir_place_close(struct maildir_place *place);
+
+/* The two locks are octets of one file: a session's, and the short one under which the log grows.
+ * Both vanish with the descriptor. */
+enum maildir_lock { LOCK_SESSION, LOCK_LOG };
+/* 0, -1 with errno (EAGAIN: somebody else's). */
+int maildir_lock(struct maildir_place *place, enum maildir_lock which, bool wait);
+void maildir_unlock(struct maildir_place *place, enum maildir_lock which);
+/* Is our lock file still the one that others would lock? */
+bool maildir_lock_held(const struct maildir_place *place);
+
+/* new/ or cur/, held open until the place is closed. -1 with errno. */
+int maildir_directory(struct maildir_place *place, enum index_directory which);
+extern const char *const maildir_directory_names[INDEX_DIRECTORIES];
+
+/* A directory's time as it is now, trust TRUST_NONE. -1 with errno. */
+int maildir_stamp(const struct maildir_place *place, enum index_directory which,
+		  struct index_stamp *ret);
+bool maildir_stamp_equal(const struct index_stamp *a, const struct index_stamp *b);
+/* The clock of the maildrop's filesystem. -1 with errno. */
+int maildir_clock(const struct maildir_place *place, struct timespec *ret);
+
+#endif

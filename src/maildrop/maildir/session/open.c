@@ -1,0 +1,256 @@
+/* See maildir.h and maildrop.h: opening and closing a session, usage. */
+#include "maildrop/maildir/maildir.h"
+
+#include "maildrop/maildir/update/update.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+const struct maildrop_driver maildir_driver = {
+	.open = maildir_open,
+	.open_now = maildir_open_now,
+	.close = maildir_close,
+	.body = maildir_body,
+	.body_now = maildir_body_now,
+	.body_wrong = maildir_body_wrong,
+	.commit = maildir_commit,
+	.sweep = maildir_sweep,
+	.at_rest = maildir_at_rest,
+	.index_wrong = maildir_index_wrong,
+	.usage = maildir_usage,
+	.deliver = maildir_deliver,
+};
+
+/* An index that is not known to have reached the disk whole may be of before a power cut. */
+static bool trustworthy(struct index *index)
+{
+	return index->delta.whole && (index->delta.flushed || index_verify(index, NULL) == 0);
+}
+
+/* 1: the index is what the directories are now. */
+static int is_current(const struct maildir_place *place, const struct maildir_index *index,
+		      struct err *err)
+{
+	int current = 1;
+
+	for (int d = 0; d < INDEX_DIRECTORIES && current > 0; d++) {
+		current = maildir_current(place, &index->index.delta, d);
+		if (current < 0)
+			maildir_failed(place, errno, maildir_directory_names[d], "cannot be read",
+				       err);
+	}
+	return current;
+}
+
+/* The fast way in, without any lock of the log; results as of is_current. */
+static int open_current(struct maildir_place *place, struct maildir_index *ret, struct err *err)
+{
+	int current;
+
+	if (maildir_index_open(place, false, ret, NULL) < 0)
+		return 0;
+	current = trustworthy(&ret->index) ? is_current(place, ret, err) : 0;
+	if (current <= 0)
+		maildir_index_close(ret);
+	return current;
+}
+
+/* Does the trouble only keep us from writing? Mail can be read then, and deleted where that needs
+ * no room. */
+static bool unwritable(enum maildrop_status status, const struct err *err)
+{
+	return status == MAILDROP_FULL || (status == MAILDROP_TEMP && err->errnum == EROFS);
+}
+
+static enum maildrop_status refresh_held(struct maildir_log *log, bool session,
+					 struct maildir_index *ret, struct err *err)
+{
+	enum maildrop_status status =
+		maildir_update(log, session ? TARGET_SESSION : TARGET_LOG, false, err);
+
+	if (unwritable(status, err)) {
+		status = maildir_update(log, TARGET_MEMORY, true, err);
+		if (status == MAILDROP_OK) {
+			*ret = log->index;
+			log->index = (struct maildir_index){.base_fd = -1, .delta_fd = -1};
+		}
+		return status;
+	}
+	if (status == MAILDROP_OK && maildir_index_open(log->place, false, ret, err) < 0)
+		status = MAILDROP_TEMP;
+	return status;
+}
+
+enum maildrop_status maildir_refresh(struct maildir_place *place, bool session,
+				     struct maildir_index *ret, struct err *err)
+{
+	enum maildrop_status status;
+	struct maildir_log log;
+	struct err local = {0};
+
+	if (maildir_log_begin(place, true, &log) < 0)
+		return maildir_failed(place, errno, LOCK_NAME, "cannot be locked", err);
+	if (log.index.open && !log.index.index.delta.flushed &&
+	    index_verify(&log.index.index, NULL) < 0)
+		maildir_index_close(&log.index);
+	status = refresh_held(&log, session, ret, &local);
+	if (status < 0 && err)
+		*err = local;
+	maildir_log_end(&log);
+	return status;
+}
+
+static void take_snapshot(struct maildir *m)
+{
+	m->head.snapshot = (struct maildrop_snapshot){
+		.base_fd = m->index.base_fd,
+		.delta_fd = m->index.delta_fd,
+		.delta_size = m->index.index.delta.size,
+		.count = m->index.index.delta.count,
+		.octets = m->index.index.delta.octets,
+	};
+}
+
+static enum maildrop_status open_session(struct maildir *m, struct err *err)
+{
+	enum maildrop_status status;
+	int current;
+
+	if (maildir_lock(&m->place, LOCK_SESSION, false) < 0) {
+		if (errno != EAGAIN)
+			return maildir_failed(&m->place, errno, LOCK_NAME, "cannot be locked", err);
+		err_set(err, EX_TEMPFAIL, "maildrop %s: another session has it", m->place.home);
+		return MAILDROP_IN_USE;
+	}
+	current = open_current(&m->place, &m->index, err);
+	if (current < 0)
+		return MAILDROP_TEMP;
+	if (!current) {
+		status = maildir_refresh(&m->place, true, &m->index, err);
+		if (status < 0)
+			return status;
+	}
+	take_snapshot(m);
+	return MAILDROP_OK;
+}
+
+static struct maildir *new_maildir(void)
+{
+	struct maildir *m = calloc(1, sizeof(*m));
+
+	if (m) {
+		m->head.driver = &maildir_driver;
+		m->index.base_fd = m->index.delta_fd = -1;
+	}
+	return m;
+}
+
+enum maildrop_status maildir_open(const struct maildrop_settings *settings, int root_fd,
+				  const char *home, struct maildrop **ret, struct err *err)
+{
+	struct maildir *m = new_maildir();
+	enum maildrop_status status;
+
+	if (!m) {
+		err_sys(err, EX_TEMPFAIL, errno, "maildrop %s", home);
+		return MAILDROP_TEMP;
+	}
+	status = maildir_place_open(&m->place, settings, root_fd, home, true, err);
+	if (status < 0) {
+		free(m);
+		return status;
+	}
+	status = open_session(m, err);
+	if (status < 0)
+		maildir_close(&m->head);
+	else
+		*ret = &m->head;
+	return status;
+}
+
+/*
+ * As open_session where everything is in order: the session's lock first, then what the index says.
+ * One that may not be on the disk would have to be read whole. The names new and cur were last
+ * looked up with those of lock and index, each time after them: what was just found in memory would
+ * have been dropped before those two are, so that asking for their times waits for no disk. Should
+ * it ever, then for a block or two.
+ */
+static enum maildrop_status open_warm(struct maildir *m)
+{
+	if (maildir_lock(&m->place, LOCK_SESSION, false) < 0)
+		return errno == EAGAIN ? MAILDROP_IN_USE : MAILDROP_WAIT;
+	if (maildir_index_open(&m->place, false, &m->index, NULL) < 0 ||
+	    !m->index.index.delta.whole || !m->index.index.delta.flushed ||
+	    is_current(&m->place, &m->index, NULL) <= 0)
+		return MAILDROP_WAIT;
+	m->place.sys = m->index.index.sys = &maildrop_kernel;
+	take_snapshot(m);
+	return MAILDROP_OK;
+}
+
+enum maildrop_status maildir_open_now(const struct maildrop_settings *settings, int root_fd,
+				      const char *home, struct maildrop **ret)
+{
+	struct maildir *m = new_maildir();
+	enum maildrop_status status;
+
+	if (!m)
+		return MAILDROP_WAIT;
+	if (maildir_place_open_now(&m->place, settings, root_fd, home) < 0) {
+		free(m);
+		return MAILDROP_WAIT;
+	}
+	status = open_warm(m);
+	if (status < 0)
+		maildir_close(&m->head);
+	else
+		*ret = &m->head;
+	return status;
+}
+
+void maildir_close(struct maildrop *maildrop)
+{
+	struct maildir *m = (struct maildir *)maildrop;
+
+	maildir_names_finish(&m->names);
+	maildir_index_close(&m->index);
+	maildir_place_close(&m->place);
+	free(m);
+}
+
+void maildir_index_wrong(struct maildrop *maildrop)
+{
+	struct maildir *m = (struct maildir *)maildrop;
+
+	m->damaged = true;
+}
+
+enum maildrop_status maildir_usage(const struct maildrop_settings *settings, int root_fd,
+				   const char *home, struct maildrop_usage *ret, struct err *err)
+{
+	struct maildir_index index = {.base_fd = -1, .delta_fd = -1};
+	struct maildir_place place;
+	enum maildrop_status status;
+	int current;
+
+	status = maildir_place_open(&place, settings, root_fd, home, false, err);
+	if (status == MAILDROP_GONE) {
+		*ret = (struct maildrop_usage){0};
+		return MAILDROP_OK;
+	}
+	if (status < 0)
+		return status;
+	current = open_current(&place, &index, err);
+	if (current < 0)
+		status = MAILDROP_TEMP;
+	else if (!current)
+		status = maildir_refresh(&place, false, &index, err);
+	if (status == MAILDROP_OK)
+		*ret = (struct maildrop_usage){.messages = index.index.delta.count,
+					       .octets = index.index.delta.stored};
+	maildir_index_close(&index);
+	maildir_place_close(&place);
+	return status;
+}

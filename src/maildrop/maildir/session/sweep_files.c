@@ -1,0 +1,264 @@
+/* See maildir_sweep.h: unlinking and moving. */
+#include "maildrop/maildir/session/sweep.h"
+
+#include "base/array.h"
+#include "maildrop/maildir/files/scan.h"
+#include "maildrop/maildir/update/update.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PORTION 1024    /* files touched while the log is held at a time */
+#define MOVES_MAX 20000 /* messages moved to cur/ in one sweep */
+
+/* One run over the pending DELs. */
+struct pass {
+	uint64_t id; /* of the log they are in */
+	size_t done; /* so many of the pending ones are done with, but for those that follow */
+	uint64_t *elsewhere; /* positions of DELs whose files are not where the index knows them */
+	size_t count, room;
+};
+
+static int note_elsewhere(struct pass *pass, uint64_t position)
+{
+	uint64_t *grown = array_grow(pass->elsewhere, pass->count, &pass->room, sizeof(*grown));
+
+	if (!grown)
+		return -1;
+	pass->elsewhere = grown;
+	grown[pass->count++] = position;
+	return 0;
+}
+
+static int read_del(const struct maildir *m, const struct index *index, uint64_t position,
+		    unsigned char buf[INDEX_CHANGE_MAX], struct index_change *ret)
+{
+	return index_delta_read(m->place.sys, index->delta_fd, position, buf, ret, NULL);
+}
+
+/* Unlinks exactly the file that was deleted, if it is where the index knows it. */
+static int unlink_deleted(struct maildir *m, struct maildir_log *log, struct pass *pass,
+			  uint64_t position)
+{
+	struct index *index = &log->index.index;
+	unsigned char buf[INDEX_CHANGE_MAX];
+	struct index_message message;
+	enum index_directory directory;
+	struct index_change change;
+
+	if (read_del(m, index, position, buf, &change) < 0)
+		return -1;
+	if (change.ordinal == INDEX_NO_ORDINAL ||
+	    index_read(index, change.ordinal, &message, NULL) < 0)
+		return note_elsewhere(pass, position);
+	directory = message.flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
+	if (!maildir_same_file(&m->place, directory, message.name, change.inode))
+		return note_elsewhere(pass, position);
+	return m->place.sys->unlinkat(maildir_directory(&m->place, directory), message.name, 0);
+}
+
+/*
+ * The rest was renamed by somebody, or is gone; one reading of both directories tells. What is not
+ * found by it is gone; what has another name again by now is left to the next sweep.
+ */
+static int unlink_elsewhere(struct maildir *m, struct maildir_log *log, const struct pass *pass)
+{
+	if (pass->count && maildir_names_load(&m->names, &m->place) < 0)
+		return -1;
+	for (size_t i = 0; i < pass->count; i++) {
+		unsigned char buf[INDEX_CHANGE_MAX];
+		struct index_change change;
+		struct maildir_found found;
+
+		if (read_del(m, &log->index.index, pass->elsewhere[i], buf, &change) < 0)
+			return -1;
+		if (maildir_names_search(&m->names, &m->place, change.name, change.inode, &found) &&
+		    m->place.sys->unlinkat(maildir_directory(&m->place, found.directory),
+					   found.name, 0) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/*
+ * Mail that another program brought into new/ meanwhile must not pass for our own change until the
+ * next look at everything. Where new/ is small the next session looks there again, which costs
+ * next to nothing; where we did not touch it, only if somebody else did.
+ */
+static void forget_new(struct maildir_own *own, uint32_t left)
+{
+	if (left <= PORTION)
+		own->current[INDEX_NEW] = false;
+}
+
+/* One portion. false: there is no more to do, or it cannot be done. */
+static bool unlink_portion(struct maildir *m, struct maildir_log *log, struct pass *pass)
+{
+	const struct index_delta *delta = &log->index.index.delta;
+	struct index_batch batch = {0};
+	struct maildir_own own;
+	int left = PORTION, result = 0;
+
+	maildir_own_begin(&own, log);
+	while (left-- && pass->done < delta->pending_count && result == 0 && !maildir_hurried(m)) {
+		result = unlink_deleted(m, log, pass, delta->pending[pass->done]);
+		pass->done += result == 0;
+	}
+	forget_new(&own, delta->in_new);
+	maildir_own_end(&own, &batch);
+	if (maildir_log_append(log, &batch) < 0)
+		result = -1;
+	index_batch_finish(&batch);
+	return result == 0 && pass->done < delta->pending_count && !maildir_hurried(m);
+}
+
+/* The files are gone for good: then, and only then, their DELs are. */
+static void retire(struct maildir *m, struct maildir_log *log, size_t done)
+{
+	struct index_batch batch = {0};
+	int fd_new = maildir_directory(&m->place, INDEX_NEW);
+	int fd_cur = maildir_directory(&m->place, INDEX_CUR);
+
+	if (fd_new < 0 || fd_cur < 0 || m->place.sys->fsync(fd_cur) < 0 ||
+	    m->place.sys->fsync(fd_new) < 0)
+		return;
+	index_batch_add(&batch, &(struct index_change){
+					.kind = CHANGE_RETIRE,
+					.position = log->index.index.delta.pending[done - 1] + 1,
+				});
+	(void)maildir_log_append(log, &batch);
+	index_batch_finish(&batch);
+}
+
+void maildir_sweep_deleted(struct maildir *m)
+{
+	struct pass pass = {0};
+	struct maildir_log log;
+	bool more = true;
+
+	/* deliveries get the log between portions */
+	while (more && maildir_log_begin(&m->place, true, &log) == 0) {
+		const struct index *index = &log.index.index;
+		bool ours = log.index.open && (!pass.id || pass.id == index->header.id);
+
+		pass.id = ours ? index->header.id : 0;
+		more = ours && unlink_portion(m, &log, &pass);
+		if (ours && !more && pass.done && unlink_elsewhere(m, &log, &pass) == 0)
+			retire(m, &log, pass.done);
+		maildir_log_end(&log);
+	}
+	free(pass.elsewhere);
+}
+
+/* new/name → cur/name:2, as other Maildir programs do when they have seen a message. */
+static int move_one(struct maildir *m, const struct index_message *message,
+		    char name[INDEX_NAME_MAX + 1])
+{
+	int from = maildir_directory(&m->place, INDEX_NEW);
+	int to = maildir_directory(&m->place, INDEX_CUR);
+	bool bare = !strchr(message->name, ':') && message->name_size + 3 <= INDEX_NAME_MAX;
+	int result;
+
+	if (from < 0 || to < 0)
+		return -1;
+	memcpy(name, message->name, message->name_size + 1u);
+	if (bare)
+		memcpy(name + message->name_size, ":2,", 4);
+	result = m->place.sys->renameat2(from, message->name, to, name, RENAME_NOREPLACE);
+	if (result < 0 && errno == EINVAL) { /* a filesystem without this */
+		struct stat st;
+
+		if (m->place.sys->fstatat(to, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			return -1;
+		result = m->place.sys->renameat2(from, message->name, to, name, 0);
+	}
+	return result;
+}
+
+static uint32_t move_portion(struct maildir *m, struct maildir_log *log, uint32_t *next)
+{
+	struct index *index = &log->index.index;
+	uint32_t end = index->header.count + index->delta.added, moved = 0;
+	struct index_batch batch = {0};
+	struct maildir_own own;
+
+	maildir_own_begin(&own, log);
+	for (; *next < end && moved < PORTION; (*next)++) {
+		struct index_change change = {.kind = CHANGE_NAME, .ordinal = *next};
+		char name[INDEX_NAME_MAX + 1];
+		struct index_message message;
+
+		if (index_delta_removed(&index->delta, *next) ||
+		    index_read(index, *next, &message, NULL) < 0 ||
+		    !(message.flags & INDEX_IN_NEW) || move_one(m, &message, name) < 0)
+			continue;
+		change.name = (pop3_span){name, strlen(name)};
+		change.inode = message.inode;
+		change.flags = (uint16_t)((message.flags & ~INDEX_IN_NEW) | INDEX_WAS_NEW);
+		index_batch_add(&batch, &change);
+		moved++;
+	}
+	forget_new(&own, index->delta.in_new > moved ? index->delta.in_new - moved : 0);
+	maildir_own_end(&own, &batch);
+	if (maildir_log_append(log, &batch) < 0)
+		moved = 0;
+	index_batch_finish(&batch);
+	return moved;
+}
+
+void maildir_sweep_new(struct maildir *m)
+{
+	uint32_t all = 0, moved = 1, next = 0;
+	struct maildir_log log;
+
+	/* only a base that has some is worth being read */
+	if (m->index.index.header.in_new == 0)
+		next = m->index.index.header.count;
+	while (moved && all < MOVES_MAX && !maildir_hurried(m) &&
+	       maildir_log_begin(&m->place, true, &log) == 0) {
+		moved = log.index.open && log.index.index.header.id == m->index.index.header.id
+				? move_portion(m, &log, &next)
+				: 0;
+		all += moved;
+		maildir_log_end(&log);
+	}
+}
+
+/* What the Maildir page gives a writer, who may be another program on another machine. */
+#define TMP_SECONDS (36 * 3600)
+
+struct leftovers {
+	struct maildir *m;
+	int tmp;
+	struct timespec now;
+};
+
+static int remove_leftover(void *context, pop3_span name, uint64_t inode)
+{
+	const struct leftovers *l = context;
+	struct stat st;
+
+	(void)inode;
+	if (l->m->place.sys->fstatat(l->tmp, name.data, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode) && l->now.tv_sec - st.st_ctim.tv_sec > TMP_SECONDS &&
+	    l->now.tv_sec - st.st_mtim.tv_sec > TMP_SECONDS)
+		(void)l->m->place.sys->unlinkat(l->tmp, name.data, 0);
+	return 0;
+}
+
+void maildir_sweep_tmp(struct maildir *m)
+{
+	struct leftovers l = {.m = m};
+
+	if (maildir_clock(&m->place, &l.now) < 0)
+		return;
+	l.tmp = m->place.sys->openat(m->place.dir, "tmp",
+				     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (l.tmp < 0)
+		return;
+	(void)maildir_scan(&m->place, "tmp", remove_leftover, &l);
+	close(l.tmp);
+}

@@ -1,0 +1,78 @@
+/*
+ * The index of a Maildir on disk: opened for reading, or, under the log's short lock, for writing.
+ * For the files of this folder only.
+ */
+#ifndef MAILDROP_MAILDIR_UPDATE_LOG_H
+#define MAILDROP_MAILDIR_UPDATE_LOG_H
+
+#include "maildrop/index/index.h"
+#include "maildrop/index/write.h"
+#include "maildrop/maildir/files/place.h"
+
+/* Where an update goes. */
+enum maildir_target {
+	TARGET_LOG,     /* appended; somebody else may have a session */
+	TARGET_SESSION, /* we are the session: a long log may become a new base */
+	TARGET_MEMORY,
+};
+
+/* Base and delta that belong together. */
+struct maildir_index {
+	struct index index;
+	int base_fd, delta_fd;
+	bool open;
+	bool memory; /* of one session that could not write: nothing can be appended */
+};
+
+/* 0, or -1: missing, damaged, of different generations, of a newer version or unreadable (err says
+ * which); writing: the delta's descriptor may be written to. */
+int maildir_index_open(const struct maildir_place *place, bool writing, struct maildir_index *ret,
+		       struct err *err);
+void maildir_index_close(struct maildir_index *index);
+
+/*
+ * The log held: nobody else appends, and what is read is the present. index.open is false when
+ * there is no index that can be trusted (it has to be built again). 0, -1 with errno (EAGAIN only
+ * without wait; MAILDIR_NEWER: base or log is of a later version of the format, so nothing may be
+ * written beside it, and nothing over it).
+ */
+struct maildir_log {
+	struct maildir_place *place;
+	struct maildir_index index;
+};
+int maildir_log_begin(struct maildir_place *place, bool wait, struct maildir_log *ret);
+/* Appends and takes note of what was appended. On failure (-1 with errno) the log is as before. */
+int maildir_log_append(struct maildir_log *log, struct index_batch *batch);
+void maildir_log_end(struct maildir_log *log);
+/* The changes of a log that only a later version knows, for a new log: of no message of its base.
+ * What cannot be read fails the batch. */
+void maildir_carry_unknown(const struct maildir_place *place, const struct index_delta *delta,
+			   int delta_fd, struct index_batch *carried);
+
+/*
+ * A new base and an empty delta in place of those that are there: fill gets a writer for `count`
+ * messages. `carried` (or NULL) are the first changes of the new delta: DELs whose files may still
+ * be there, and what only a later version knows; they are flushed before the old delta goes.
+ * durable: everything is flushed, and recorded to be. log->index becomes the new one. 0, -1 with
+ * errno: the old one is still there.
+ */
+typedef int maildir_fill(void *context, struct index_writer *writer);
+struct maildir_contents {
+	uint32_t count;
+	maildir_fill *fill;
+	void *context;
+	struct index_stamp stamps[INDEX_DIRECTORIES];
+	struct index_batch *carried;
+	bool durable;
+};
+int maildir_log_replace(struct maildir_log *log, const struct maildir_contents *contents);
+/* The same, but in two memory files that nobody can write to any more. */
+int maildir_log_memory(struct maildir_log *log, const struct maildir_contents *contents);
+/* Is the log, with that much more, worth a new base? */
+bool maildir_log_long(const struct maildir_log *log, uint64_t more);
+/* Replaces a long log; for who holds session and log. Failures leave it as it is. */
+void maildir_compact_if_long(struct maildir_log *log);
+/* Base, delta and their names onto the disk, and a note of it. 0, -1 with errno. */
+int maildir_log_flush(struct maildir_log *log);
+
+#endif

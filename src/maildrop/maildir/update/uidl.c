@@ -1,0 +1,247 @@
+/* See maildir_uidl.h. */
+#include "maildrop/maildir/update/uidl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FILE_MAX ((off_t)1 << 30)
+#define LINE_MAX_OCTETS (POP3_UNIQUE_ID_MAX + 1 + 4 * INDEX_NAME_MAX + 1)
+#define FILE_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Returns the octets of the unique part, 0 if this is none. */
+static size_t unescape(pop3_span text, char unique[INDEX_NAME_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.size; i++) {
+		int high, low;
+
+		if (n == INDEX_NAME_MAX)
+			return 0;
+		if (text.data[i] != '\\') {
+			unique[n++] = text.data[i];
+			continue;
+		}
+		if (text.size - i < 4 || text.data[i + 1] != 'x')
+			return 0;
+		high = hex_digit(text.data[i + 2]);
+		low = hex_digit(text.data[i + 3]);
+		if (high < 0 || low < 0)
+			return 0;
+		unique[n++] = (char)(high << 4 | low);
+		i += 3;
+	}
+	return n;
+}
+
+static int add_id(struct maildir_model *ids, pop3_span id)
+{
+	uint32_t at = maildir_model_add(ids, (pop3_span){0}, id, (uint8_t)id.size);
+
+	return at == MODEL_NONE ? -1 : maildir_model_link(ids, at, maildir_model_hash(ids, id));
+}
+
+static int add_pair(struct maildir_uidl *uidl, pop3_span id, pop3_span unique)
+{
+	uint32_t at = maildir_model_add(&uidl->parts, id, unique, (uint8_t)unique.size);
+
+	if (at == MODEL_NONE ||
+	    maildir_model_link(&uidl->parts, at, maildir_model_hash(&uidl->parts, unique)) < 0)
+		return -1;
+	uidl->any = true;
+	return add_id(&uidl->reserved, id);
+}
+
+static int take_line(struct maildir_uidl *uidl, pop3_span line)
+{
+	const char *space = memchr(line.data, ' ', line.size);
+	char unique[INDEX_NAME_MAX];
+	pop3_span id, rest;
+	size_t n;
+
+	if (!space)
+		return 0;
+	id = (pop3_span){line.data, (size_t)(space - line.data)};
+	rest = (pop3_span){space + 1, line.size - id.size - 1};
+	if (rest.size && rest.data[rest.size - 1] == '\r')
+		rest.size--;
+	n = unescape(rest, unique);
+	if (!index_id_valid(id) || !index_name_valid((pop3_span){unique, n}))
+		return 0;
+	return add_pair(uidl, id, (pop3_span){unique, n});
+}
+
+/* Lines from a buffer; returns what is left of the last one, -1 if memory is short. */
+static ssize_t take_lines(struct maildir_uidl *uidl, char *buf, size_t size, bool *skipping)
+{
+	size_t at = 0;
+	char *end;
+
+	while ((end = memchr(buf + at, '\n', size - at)) != NULL) {
+		pop3_span line = {buf + at, (size_t)(end - buf) - at};
+
+		if (!*skipping && take_line(uidl, line) < 0)
+			return -1;
+		*skipping = false;
+		at += line.size + 1;
+	}
+	if (size - at > LINE_MAX_OCTETS) {
+		*skipping = true;
+		at = size;
+	}
+	memmove(buf, buf + at, size - at);
+	return (ssize_t)(size - at);
+}
+
+static int read_lines(struct maildir_uidl *uidl, const struct maildir_place *place, int fd)
+{
+	char buf[16384];
+	ssize_t kept = 0, n;
+	bool skipping = false;
+
+	for (off_t at = 0; at < FILE_MAX; at += n) {
+		n = place->sys->pread(fd, buf + kept, sizeof(buf) - (size_t)kept, at);
+		if (n < 0 && errno == EINTR) {
+			n = 0;
+			continue;
+		}
+		if (n <= 0)
+			return (int)n;
+		kept = take_lines(uidl, buf, (size_t)(kept + n), &skipping);
+		if (kept < 0)
+			return -1;
+	}
+	errno = EFBIG;
+	return -1;
+}
+
+int maildir_uidl_load(struct maildir_uidl *uidl, const struct maildir_place *place)
+{
+	int fd, result, saved;
+
+	memset(uidl, 0, sizeof(*uidl));
+	if (maildir_model_init(&uidl->parts) < 0 || maildir_model_init(&uidl->reserved) < 0 ||
+	    maildir_model_init(&uidl->used) < 0) {
+		maildir_uidl_finish(uidl);
+		return -1;
+	}
+	fd = place->sys->openat(place->dir, UIDL_NAME, O_RDONLY | FILE_FLAGS, 0);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	result = fd < 0 ? -1 : read_lines(uidl, place, fd);
+	saved = errno;
+	if (fd >= 0)
+		close(fd);
+	if (result < 0)
+		maildir_uidl_finish(uidl);
+	errno = saved;
+	return result;
+}
+
+void maildir_uidl_finish(struct maildir_uidl *uidl)
+{
+	maildir_model_finish(&uidl->parts);
+	maildir_model_finish(&uidl->reserved);
+	maildir_model_finish(&uidl->used);
+	free(uidl->lines);
+	memset(uidl, 0, sizeof(*uidl));
+}
+
+static uint32_t find(const struct maildir_model *model, pop3_span text)
+{
+	return maildir_model_find(model, text, maildir_model_hash(model, text), MODEL_NONE);
+}
+
+pop3_span maildir_uidl_find(const struct maildir_uidl *uidl, pop3_span unique)
+{
+	uint32_t at = uidl->any ? find(&uidl->parts, unique) : MODEL_NONE;
+
+	return at == MODEL_NONE ? (pop3_span){0} : maildir_model_id(&uidl->parts, at);
+}
+
+bool maildir_uidl_reserved(const struct maildir_uidl *uidl, pop3_span id)
+{
+	return uidl->any && find(&uidl->reserved, id) != MODEL_NONE;
+}
+
+bool maildir_uidl_used(const struct maildir_uidl *uidl, pop3_span id)
+{
+	return find(&uidl->used, id) != MODEL_NONE;
+}
+
+int maildir_uidl_use(struct maildir_uidl *uidl, pop3_span id)
+{
+	return add_id(&uidl->used, id);
+}
+
+int maildir_uidl_note(struct maildir_uidl *uidl, pop3_span id, pop3_span unique)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *more = realloc(uidl->lines, uidl->lines_size + LINE_MAX_OCTETS), *p;
+
+	if (!more)
+		return -1;
+	uidl->lines = more;
+	p = more + uidl->lines_size;
+	memcpy(p, id.data, id.size);
+	p += id.size;
+	*p++ = ' ';
+	for (size_t i = 0; i < unique.size; i++) {
+		unsigned char c = (unsigned char)unique.data[i];
+
+		if (c >= 0x21 && c <= 0x7e && c != '\\') {
+			*p++ = (char)c;
+			continue;
+		}
+		*p++ = '\\';
+		*p++ = 'x';
+		*p++ = digits[c >> 4];
+		*p++ = digits[c & 15];
+	}
+	*p++ = '\n';
+	uidl->lines_size = (size_t)(p - more);
+	return 0;
+}
+
+int maildir_uidl_save(struct maildir_uidl *uidl, const struct maildir_place *place)
+{
+	const struct maildrop_syscalls *sys = place->sys;
+	struct stat st;
+	int fd, result = -1, saved;
+	char last = '\n';
+	off_t at;
+
+	if (uidl->lines_size == 0)
+		return 0;
+	fd = sys->openat(place->dir, UIDL_NAME, O_RDWR | O_CREAT | FILE_FLAGS, 0600);
+	if (fd < 0)
+		return -1;
+	if (sys->fstat(fd, &st) < 0)
+		goto out;
+	at = st.st_size;
+	/* a last line without its end was cut by a crash: it is completed into one that is skipped
+	 */
+	if (at > 0 && sys->pread(fd, &last, 1, at - 1) != 1)
+		goto out;
+	if (last != '\n' && sys->pwrite(fd, "\n", 1, at++) != 1)
+		goto out;
+	errno = ENOSPC;
+	if (sys->pwrite(fd, uidl->lines, uidl->lines_size, at) == (ssize_t)uidl->lines_size &&
+	    sys->fsync(fd) == 0)
+		result = sys->fsync(place->dir);
+	uidl->lines_size = result == 0 ? 0 : uidl->lines_size;
+out:
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return result;
+}

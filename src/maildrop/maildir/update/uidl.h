@@ -1,0 +1,34 @@
+/*
+ * valija-uidl: unique ids that are data, because no rule would give them again: those brought from
+ * another server, and how collisions were resolved. One "unique-id SPACE unique-part" a line;
+ * octets of the unique part outside 0x21-0x7E and "\" are written \xHH; a later line for the same
+ * unique part wins. For the files of this folder only.
+ */
+#ifndef MAILDROP_MAILDIR_UPDATE_UIDL_H
+#define MAILDROP_MAILDIR_UPDATE_UIDL_H
+
+#include "maildrop/maildir/update/model.h"
+#include "maildrop/maildir/files/place.h"
+
+struct maildir_uidl {
+	struct maildir_model parts;    /* name: unique part, own id */
+	struct maildir_model reserved; /* name: an id that some line gives */
+	struct maildir_model used;     /* name: an id of a message that is not its unique part */
+	bool any;
+	char *lines; /* to be appended */
+	size_t lines_size;
+};
+
+/* A file that is not there is an empty one; lines that make no sense are skipped. -1 with errno. */
+int maildir_uidl_load(struct maildir_uidl *uidl, const struct maildir_place *place);
+void maildir_uidl_finish(struct maildir_uidl *uidl);
+/* The id for this unique part, or an empty span. */
+pop3_span maildir_uidl_find(const struct maildir_uidl *uidl, pop3_span unique);
+bool maildir_uidl_reserved(const struct maildir_uidl *uidl, pop3_span id);
+bool maildir_uidl_used(const struct maildir_uidl *uidl, pop3_span id);
+int maildir_uidl_use(struct maildir_uidl *uidl, pop3_span id);
+/* Notes a line; save appends the noted ones and flushes. -1 with errno. */
+int maildir_uidl_note(struct maildir_uidl *uidl, pop3_span id, pop3_span unique);
+int maildir_uidl_save(struct maildir_uidl *uidl, const struct maildir_place *place);
+
+#endif

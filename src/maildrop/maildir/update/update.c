@@ -1,0 +1,186 @@
+/* See maildir_update.h. Session's keeper thread; quota's and usage's without a session. */
+#include "maildrop/maildir/update/update.h"
+
+#include "maildrop/maildir/update/compare.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+int maildir_current(const struct maildir_place *place, const struct index_delta *delta,
+		    enum index_directory which)
+{
+	struct index_stamp now;
+
+	if (maildir_stamp(place, which, &now) < 0)
+		return -1;
+	return delta->stamps[which].trust != TRUST_NONE &&
+	       maildir_stamp_equal(&delta->stamps[which], &now);
+}
+
+/* When there is no index to trust: what a base can still tell of sizes and ids, and what a delta
+ * can still tell of deletions. */
+static enum maildrop_status load_remains(struct maildir_comparison *c, struct err *err)
+{
+	const struct maildrop_syscalls *sys = c->place->sys;
+	int base = sys->openat(c->place->dir, BASE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+	int delta = sys->openat(c->place->dir, DELTA_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+	enum maildrop_status status = MAILDROP_OK;
+	struct index_delta deleted;
+	struct index index;
+
+	if (base >= 0 && index_open_base(&index, sys, base, NULL) == 0) {
+		if (maildir_model_load(&c->model, &index, 0, true, err) < 0)
+			status = MAILDROP_TEMP;
+		index_close(&index);
+	}
+	index_delta_init(&deleted, NULL);
+	if (delta >= 0 && status == MAILDROP_OK) {
+		index_delta_salvage(&deleted, sys, delta);
+		if (maildir_model_load_deleted(&c->model, &deleted, sys, delta, err) < 0)
+			status = MAILDROP_TEMP;
+		maildir_carry_unknown(c->place, &deleted, delta, &c->unknown);
+	}
+	index_delta_finish(&deleted);
+	if (base >= 0)
+		close(base);
+	if (delta >= 0)
+		close(delta);
+	return status;
+}
+
+static enum maildrop_status load(struct maildir_comparison *c, struct maildir_log *log,
+				 struct err *err)
+{
+	struct index *index = &log->index.index;
+
+	if (maildir_model_init(&c->model) < 0)
+		return maildir_failed(c->place, errno, NULL, "cannot be indexed", err);
+	if (!log->index.open)
+		return load_remains(c, err);
+	if (maildir_model_load(&c->model, index, c->glance ? index->header.count : 0, false,
+			       NULL) == 0 &&
+	    maildir_model_load_deleted(&c->model, &index->delta, c->place->sys, index->delta_fd,
+				       NULL) == 0) {
+		maildir_carry_unknown(c->place, &index->delta, index->delta_fd, &c->unknown);
+		return MAILDROP_OK;
+	}
+	/* a bad place in the index: it is built again, out of what can be read of it */
+	maildir_index_close(&log->index);
+	maildir_model_finish(&c->model);
+	c->glance = false;
+	c->scan[INDEX_NEW] = c->scan[INDEX_CUR] = true;
+	if (maildir_model_init(&c->model) < 0)
+		return maildir_failed(c->place, errno, NULL, "cannot be indexed", err);
+	return load_remains(c, err);
+}
+
+/* May fresh messages meet one of the base, which was not loaded? 1: a name or an id may be there.
+ */
+static int meets_base(const struct maildir_comparison *c, struct index *index)
+{
+	struct index_search search = {0};
+	int result = 0;
+
+	for (uint32_t i = 0; i < c->order_count; i++) {
+		pop3_span unique = maildir_model_unique(&c->model, c->order[i]);
+		pop3_span id = maildir_model_id(&c->model, c->order[i]);
+
+		index_search_add(&search, unique);
+		if (c->model.messages[c->order[i]].flags & INDEX_OWN_ID)
+			index_search_add(&search, id);
+	}
+	if (c->order_count)
+		result = index_search(index, &search);
+	index_search_finish(&search);
+	return result;
+}
+
+/* All steps. 1: what was loaded is not enough to tell. */
+static int compare(struct maildir_comparison *c, struct maildir_log *log,
+		   enum maildir_target target, struct err *err)
+{
+	int status = load(c, log, err);
+
+	if (status == MAILDROP_OK)
+		status = maildir_compare_scan(c, err);
+	if (status == MAILDROP_OK && c->glance && c->scan[INDEX_CUR])
+		return 1;
+	if (status == MAILDROP_OK)
+		status = maildir_compare_settle(c, err);
+	if (status == MAILDROP_OK)
+		status = maildir_compare_measure(c, err);
+	if (status == MAILDROP_OK)
+		status = maildir_compare_order(c, err);
+	if (status == MAILDROP_OK)
+		status = maildir_compare_name(c, target != TARGET_MEMORY, err);
+	if (status == MAILDROP_OK && c->glance && meets_base(c, &log->index.index) != 0)
+		return 1;
+	if (status == MAILDROP_OK)
+		status = maildir_record(c, log, target, err);
+	return status;
+}
+
+/* Somebody's new mail in a large maildrop: the base need not be read for it, if it has nothing in
+ * new/ and no id that is not a name's beginning. */
+static bool glance_will_do(const struct maildir_comparison *c, const struct maildir_log *log,
+			   enum maildir_target target)
+{
+	const struct index_header *header = &log->index.index.header;
+
+	return log->index.open && target != TARGET_MEMORY && !c->scan[INDEX_CUR] &&
+	       header->in_new == 0 && header->own_ids == 0;
+}
+
+enum maildrop_status maildir_update(struct maildir_log *log, enum maildir_target target,
+				    bool rescan, struct err *err)
+{
+	struct maildir_comparison c = {.place = log->place};
+	int status;
+
+	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
+		int current = log->index.open && !rescan
+				      ? maildir_current(log->place, &log->index.index.delta, d)
+				      : 0;
+
+		if (current < 0)
+			return maildir_failed(log->place, errno, maildir_directory_names[d],
+					      "cannot be read", err);
+		c.scan[d] = !current;
+	}
+	if (!c.scan[INDEX_NEW] && !c.scan[INDEX_CUR] && target != TARGET_MEMORY)
+		return MAILDROP_OK;
+	c.glance = glance_will_do(&c, log, target);
+	status = compare(&c, log, target, err);
+	if (status > 0) {
+		maildir_compare_finish(&c);
+		c = (struct maildir_comparison){.place = log->place, .scan = {true, true}};
+		status = compare(&c, log, target, err);
+	}
+	maildir_compare_finish(&c);
+	return status;
+}
+
+void maildir_own_begin(struct maildir_own *own, struct maildir_log *log)
+{
+	own->log = log;
+	for (int d = 0; d < INDEX_DIRECTORIES; d++)
+		own->current[d] = maildir_current(log->place, &log->index.index.delta, d) > 0;
+}
+
+void maildir_own_end(const struct maildir_own *own, struct index_batch *batch)
+{
+	const struct index_delta *delta = &own->log->index.index.delta;
+
+	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
+		struct index_change change = {.kind = CHANGE_STAMP, .directory = d};
+
+		if (!own->current[d] || maildir_stamp(own->log->place, d, &change.stamp) < 0 ||
+		    maildir_stamp_equal(&change.stamp, &delta->stamps[d]))
+			continue;
+		change.stamp.trust = TRUST_ASSUMED;
+		change.stamp.scanned = delta->stamps[d].scanned;
+		index_batch_add(batch, &change);
+	}
+}

@@ -1,0 +1,35 @@
+/*
+ * Makes the index current: compares it with the directories that changed and writes down the
+ * difference, or builds it anew. For the files of this folder only.
+ */
+#ifndef MAILDROP_MAILDIR_UPDATE_UPDATE_H
+#define MAILDROP_MAILDIR_UPDATE_UPDATE_H
+
+#include "maildrop/maildir/update/log.h"
+
+/* Does the index stand for what is in the directory now? -1 with errno: cannot be told. */
+int maildir_current(const struct maildir_place *place, const struct index_delta *delta,
+		    enum index_directory which);
+
+/*
+ * The log is held, and its index is the current one afterwards. rescan: look at both directories
+ * whatever their times say. TARGET_MEMORY: what is on the disk stays as it is, and log->index is an
+ * index in memory, for this session only.
+ */
+enum maildrop_status maildir_update(struct maildir_log *log, enum maildir_target target,
+				    bool rescan, struct err *err);
+
+/*
+ * Our own changes to new/ and cur/ while the log is held: if the index stood for the directories
+ * before (begin), it does so afterwards, with their new times, which end adds to the batch. Those
+ * are assumed: another program may have changed something in the same instant, and a later look at
+ * the whole directory makes sure.
+ */
+struct maildir_own {
+	struct maildir_log *log;
+	bool current[INDEX_DIRECTORIES];
+};
+void maildir_own_begin(struct maildir_own *own, struct maildir_log *log);
+void maildir_own_end(const struct maildir_own *own, struct index_batch *batch);
+
+#endif

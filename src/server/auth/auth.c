@@ -1,0 +1,333 @@
+/* See auth.h. */
+#include "server/auth/auth.h"
+
+#include "base/log.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define TICK_MS 5000
+#define SWEEP_TICKS 12
+#define QUEUE_MAX 4096
+
+static void send_offer(struct auth *auth, struct peer *front)
+{
+	struct ipc_offer message = {.apop = auth->apop};
+	pop3_span texts[] = {span_of(auth->mechanisms), span_of(auth->mechanisms_tls)};
+
+	if (front->role == ROLE_FRONT)
+		peer_send_texts(front, IPC_OFFER, &message, texts, 2);
+}
+
+/* What can be offered depends on the entries, which change. Returns whether it is something new. */
+static bool renew_offer(struct auth *auth)
+{
+	char plain[CONFIG_NAME_MAX], tls[CONFIG_NAME_MAX];
+	bool apop = auth->child->config->apop && users_any_with_plain_secret(auth->users);
+
+	login_mechanisms(auth->service, false, plain, sizeof(plain));
+	login_mechanisms(auth->service, true, tls, sizeof(tls));
+	if (strcmp(plain, auth->mechanisms) == 0 && strcmp(tls, auth->mechanisms_tls) == 0 &&
+	    apop == auth->apop)
+		return false;
+	memcpy(auth->mechanisms, plain, sizeof(plain));
+	memcpy(auth->mechanisms_tls, tls, sizeof(tls));
+	auth->apop = apop;
+	return true;
+}
+
+static void tick(struct loop_timer *timer)
+{
+	struct auth *auth = timer->context;
+
+	if (renew_offer(auth))
+		for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
+			send_offer(auth, peer);
+	if (++auth->ticks % SWEEP_TICKS == 0)
+		limits_sweep(&auth->limits, loop_now(auth->child->loop));
+	loop_timer_set(timer, TICK_MS);
+}
+
+/* -- connections -- */
+
+static struct auth_session *find_session(struct peer *front, uint64_t number)
+{
+	struct table_node *node = table_find(front->data, number);
+
+	return node ? CONTAINER(node, struct auth_session, node) : NULL;
+}
+
+static void end_session(struct auth *auth, struct auth_session *session)
+{
+	auth_login_cancel(session);
+	auth_logout(session);
+	limits_disconnect(&auth->limits, session->address);
+	table_remove(session->front->data, &session->node);
+	free(session->stamp);
+	free(session->bindings);
+	free(session);
+}
+
+static void answer_connect(struct peer *front, uint64_t number, enum reason reason,
+			   const char *stamp)
+{
+	struct ipc_connected message = {.session = number, .reason = reason};
+	pop3_span text = span_of(stamp);
+
+	peer_send_texts(front, IPC_CONNECTED, &message, &text, 1);
+}
+
+static void take_connect(struct peer *front, const struct ipc_connect *message)
+{
+	struct auth *auth = front->child->state;
+	struct auth_session *session = NULL;
+	struct limit_address *address;
+	enum reason why = REASON_MEMORY;
+	char text[64];
+
+	if (find_session(front, message->session)) {
+		peer_break(front, "a session number was used twice");
+		return;
+	}
+	address = limits_connect(&auth->limits, message->address, message->resumed, &why);
+	if (address)
+		session = calloc(1, sizeof(*session));
+	if (!session) {
+		if (address)
+			limits_disconnect(&auth->limits, address);
+		log_info("refused %s: %s", auth_address_text(message->address, text),
+			 reason_row(why)->words);
+		answer_connect(front, message->session, why, "");
+		return;
+	}
+	session->front = front;
+	session->address = address;
+	session->loopback = message->loopback;
+	memcpy(session->ip, message->address, sizeof(session->ip));
+	table_add(front->data, &session->node, message->session);
+	if (message->resumed) {
+		session->granted = true; /* logged in before this process was started */
+		return;
+	}
+	if (auth->apop)
+		auth_new_stamp(auth, session);
+	answer_connect(front, message->session, REASON_OK, session->stamp ? session->stamp : "");
+}
+
+static void take_bindings(struct auth_session *session, const struct ipc_bindings *message)
+{
+	auth_login_cancel(session);
+	if (!session->bindings)
+		session->bindings = malloc(sizeof(*session->bindings));
+	if (session->bindings)
+		*session->bindings = *message;
+}
+
+static void front_message(struct peer *front, enum ipc_type type, const void *message)
+{
+	/* every message about a session has its number behind the head */
+	uint64_t number = ((const struct ipc_session *)message)->session;
+	struct auth_session *session;
+
+	if (type == IPC_CONNECT) {
+		take_connect(front, message);
+		return;
+	}
+	if (type == IPC_RCPT) {
+		auth_recipient(front, message);
+		return;
+	}
+	session = find_session(front, number);
+	if (!session)
+		return;
+	switch (type) {
+	case IPC_BINDINGS:
+		take_bindings(session, message);
+		break;
+	case IPC_DISCONNECT:
+		end_session(front->child->state, session);
+		break;
+	case IPC_SASL_CANCEL:
+		auth_login_cancel(session);
+		break;
+	default:
+		auth_login_message(session, type, message);
+	}
+}
+
+/* -- the process -- */
+
+static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
+{
+	(void)fds;
+	front_message(peer, type, message);
+}
+
+static void peer_up(struct peer *peer)
+{
+	struct auth *auth = peer->child->state;
+
+	if (peer->role == ROLE_KEEPER) {
+		auth_keeper_up(auth, peer);
+		return;
+	}
+	peer->data = malloc(sizeof(struct table));
+	if (!peer->data) {
+		peer_break(peer, "out of memory");
+		return;
+	}
+	table_init(peer->data);
+	send_offer(auth, peer);
+}
+
+static void end_one(struct table_node *node, void *context)
+{
+	end_session(context, CONTAINER(node, struct auth_session, node));
+}
+
+static void check_drained(struct child *child, const struct peer *gone)
+{
+	if (!child->draining)
+		return;
+	for (struct peer *peer = child->peers; peer; peer = peer->next)
+		if (peer != gone && peer->role != ROLE_KEEPER)
+			return;
+	child_exit(child);
+}
+
+static void peer_gone(struct peer *peer)
+{
+	if (peer->role == ROLE_KEEPER)
+		auth_keeper_gone(peer->child->state, peer);
+	if (peer->role != ROLE_KEEPER && peer->data) {
+		table_each(peer->data, end_one, peer->child->state);
+		table_finish(peer->data);
+		free(peer->data);
+	}
+	check_drained(peer->child, peer);
+}
+
+static void drain(struct child *child, uint64_t ms)
+{
+	(void)ms;
+	check_drained(child, NULL);
+}
+
+static int take_name(char *buf, const struct ipc_directory *message)
+{
+	return span_copy(ipc_text(message, 0), buf, CONFIG_NAME_MAX);
+}
+
+static struct auth *root_struct(struct child *child)
+{
+	struct auth *auth = child->state;
+
+	if (!auth) {
+		auth = calloc(1, sizeof(*auth));
+		if (!auth)
+			abort();
+		auth->child = child;
+		auth->users_fd = auth->aliases_fd = auth->mail_fd = -1;
+		child->state = auth;
+	}
+	return auth;
+}
+
+static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
+{
+	struct auth *auth = root_struct(child);
+	const struct ipc_directory *directory = message;
+	int *to = NULL;
+
+	if (type == IPC_KEEPER_REFUSED)
+		auth_keeper_refused(auth, ((const struct ipc_owner *)message)->uid);
+	if (type != IPC_DIRECTORY)
+		return;
+	if (directory->kind == DIRECTORY_USERS && take_name(auth->users_name, directory) == 0)
+		to = &auth->users_fd;
+	else if (directory->kind == DIRECTORY_ALIASES &&
+		 take_name(auth->aliases_name, directory) == 0)
+		to = &auth->aliases_fd;
+	else if (directory->kind == DIRECTORY_MAIL)
+		to = &auth->mail_fd;
+	if (to) {
+		*to = fds[0];
+		fds[0] = -1;
+	}
+}
+
+static int enter_sandbox(struct auth *auth, struct err *err)
+{
+	struct sandbox sandbox;
+
+	child_sandbox(auth->child, SANDBOX_AUTH, &sandbox);
+	sandbox.paths[sandbox.path_count++] = (struct sandbox_path){auth->users_fd, SANDBOX_READ};
+	if (auth->aliases_fd >= 0)
+		sandbox.paths[sandbox.path_count++] =
+			(struct sandbox_path){auth->aliases_fd, SANDBOX_READ};
+	return sandbox_enter(&sandbox, err);
+}
+
+static int open_users(struct auth *auth, struct err *err)
+{
+	const struct config *config = auth->child->config;
+
+	if (users_open_passwd_file(auth->users_fd, auth->users_name, config->mail, &auth->users,
+				   err) == 0)
+		return 0;
+	if (err->code == EX_NOPERM || err->errnum == EACCES || err->errnum == EPERM)
+		err_prefix(err,
+			   "the process that checks passwords runs as %s (try: chgrp %s %s; chmod "
+			   "640 %s)",
+			   config->user_auth, config->user_auth, config->users, config->users);
+	else
+		err_prefix(err, "cannot use %s", config->users);
+	return -1;
+}
+
+static unsigned worker_count(const struct config *config)
+{
+	cpu_set_t cpus; /* those that this process may use, as fronts and keepers are counted */
+
+	if (config->auth_workers)
+		return config->auth_workers;
+	return sched_getaffinity(0, sizeof(cpus), &cpus) < 0 ? 1 : (unsigned)CPU_COUNT(&cpus);
+}
+
+static int start(struct child *child, struct err *err)
+{
+	struct auth *auth = root_struct(child);
+	struct login_settings settings = {.host_name = child->config->host_name,
+					  .mechanisms = child->config->mechanisms,
+					  .cache_entries = child->config->auth_cache_entries,
+					  .cache_seconds = child->config->auth_cache_seconds};
+
+	limits_init(&auth->limits, child->config);
+	if (enter_sandbox(auth, err) < 0 || open_users(auth, err) < 0 ||
+	    login_service_create(auth->users, &settings, &auth->service, err) < 0 ||
+	    auth_recipients_open(auth, err) < 0)
+		return -1;
+	auth->workers = workers_create(child->loop, worker_count(child->config), QUEUE_MAX, err);
+	if (!auth->workers)
+		return -1;
+	renew_offer(auth);
+	loop_timer_init(&auth->tick, child->loop, tick, auth);
+	loop_timer_set(&auth->tick, TICK_MS);
+	return 0;
+}
+
+const struct child_role auth_role = {
+	.role = ROLE_AUTH,
+	.monitor_message = monitor_message,
+	.start = start,
+	.peer_up = peer_up,
+	.peer_gone = peer_gone,
+	.peer_message = peer_message,
+	.drain = drain,
+};

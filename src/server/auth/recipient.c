@@ -1,0 +1,115 @@
+/*
+ * LMTP recipients in auth: an address becomes users, and each user's keeper is told that this front
+ * may deliver to it in this transaction. The keeper answers the front, so a front can't deliver to
+ * whom nobody resolved. See auth.h.
+ */
+#include "server/auth/auth.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "users/recipients.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+int auth_recipients_open(struct auth *auth, struct err *err)
+{
+	const struct config *config = auth->child->config;
+	struct recipients_settings settings = {
+		.delimiters = config->recipient_delimiter,
+		.domains = config->domains,
+		.catch_all = config->catch_all,
+		.aliases_dir_fd = auth->aliases_fd,
+		.aliases_file = auth->aliases_fd >= 0 ? auth->aliases_name : NULL};
+
+	return recipients_open(&settings, auth->users, &auth->recipients, err);
+}
+
+_Static_assert(RECIPIENT_USERS_MAX <= IPC_PARTS_MAX, "a recipient has more parts than RESOLVED");
+
+static void refuse(struct peer *front, const struct ipc_recipient *message, enum reason reason)
+{
+	struct ipc_recipient_answer answer = {.session = message->session,
+					      .transaction = message->transaction,
+					      .index = message->index,
+					      .reason = reason};
+
+	peer_send(front, IPC_RCPT_REFUSED, &answer);
+}
+
+static const char *home_of(const struct user *user)
+{
+	return user->home[0] ? user->home : user->name;
+}
+
+static int pass_on(struct peer *front, const struct ipc_recipient *message, const struct user *user,
+		   struct peer *keeper)
+{
+	const struct config *config = front->child->config;
+	struct ipc_recipient_open open = {
+		.front = front->instance,
+		.session = message->session,
+		.transaction = message->transaction,
+		.index = message->index,
+		.quota_messages =
+			user->quota_messages ? user->quota_messages : config->quota_messages,
+		.quota_octets = user->quota_octets ? user->quota_octets : config->quota_octets};
+	pop3_span texts[] = {span_of(user->name), span_of(home_of(user)), ipc_text(message, 0)};
+
+	return ipc_send_texts(&keeper->chan, IPC_RCPT_OPEN, &open, texts, 3);
+}
+
+/* The front is told which keepers may answer it before any of them can: it believes no other. */
+static void resolved(struct peer *front, const struct ipc_recipient *message,
+		     const struct user *users, size_t count)
+{
+	struct peer *keepers[RECIPIENT_USERS_MAX];
+	uint64_t instances[RECIPIENT_USERS_MAX];
+	struct ipc_resolved answer = {.session = message->session,
+				      .transaction = message->transaction,
+				      .index = message->index,
+				      .parts = (uint32_t)count};
+	pop3_span tail = {(const char *)instances, count * sizeof(instances[0])};
+	uint32_t uid;
+
+	for (size_t i = 0; i < count; i++) {
+		/* one that is being started: the MTA tries again */
+		if (auth_keeper(front->child->state, home_of(&users[i]), &keepers[i], &uid) != 0) {
+			refuse(front, message, REASON_STORE_DOWN);
+			return;
+		}
+		instances[i] = keepers[i]->instance;
+	}
+	peer_send_parts(front, IPC_RESOLVED, &answer, &tail, 1);
+	for (size_t i = 0; i < count; i++)
+		if (pass_on(front, message, &users[i], keepers[i]) < 0) {
+			refuse(front, message, REASON_STORE_DOWN);
+			return;
+		}
+}
+
+void auth_recipient(struct peer *front, const struct ipc_recipient *message)
+{
+	struct auth *auth = front->child->state;
+	struct user *users = calloc(RECIPIENT_USERS_MAX, sizeof(*users));
+	pop3_span address = ipc_text(message, 0);
+	enum recipient_status status = RECIPIENT_DOWN;
+	struct err err = {.text = "out of memory"};
+	size_t count = 0;
+
+	if (users)
+		status = recipients_find(auth->recipients, address, users, RECIPIENT_USERS_MAX,
+					 &count, &err);
+	if (status == RECIPIENT_UNKNOWN) {
+		refuse(front, message, REASON_NO_SUCH_USER);
+	} else if (status == RECIPIENT_DOWN) {
+		log_error("recipient <%.*s>: %s", (int)address.size, address.data, err.text);
+		refuse(front, message, REASON_USERS_DOWN);
+	} else {
+		resolved(front, message, users, count);
+	}
+	if (users)
+		explicit_bzero(users, RECIPIENT_USERS_MAX * sizeof(*users));
+	free(users);
+}

@@ -1,0 +1,231 @@
+/*
+ * The dialogue with a client: octets from the connection go into libpop3's machine, its events go
+ * to auth (front_login.c) or the keeper (front_mail.c), its replies go out as the socket takes
+ * them. See front.h.
+ */
+#include "server/front/front.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct conn_handler handler;
+
+static struct session *session_of(struct conn *conn)
+{
+	return CONTAINER(conn, struct session, conn);
+}
+
+void session_start(struct front *front, int *fd, const struct accepted *from)
+{
+	bool tls = from->service == SERVICE_POP3S;
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (!session || (tls && !front->tls)) {
+		free(session);
+		return;
+	}
+	session->front = front;
+	session->port = from->port;
+	session->loopback = from->loopback;
+	memcpy(session->address, from->address, sizeof(session->address));
+	loop_deadline_init(&session->deadline);
+	loop_deadline_init(&session->spare);
+	table_add(&front->sessions, &session->node, ++front->last_session);
+	loop_deadline_renew(tls ? &front->handshake : &front->login, &session->deadline);
+	conn_init(&session->conn, front->child->loop, fd, &handler, tls ? front->tls : NULL);
+	if (front->auth)
+		login_connect(session);
+}
+
+void session_greet(struct session *session, enum reason reason, pop3_span stamp)
+{
+	struct front *front = session->front;
+	const struct pop3_server_settings *settings =
+		session->loopback ? &front->open : &front->strict;
+
+	session->stage = STAGE_LOGIN;
+	if (reason != REASON_OK) {
+		const struct reason_row *row = reason_row(reason);
+
+		pop3_server_init_refused(&session->pop3, settings, row->code, row->words);
+	} else {
+		pop3_span host = {front->child->config->host_name,
+				  strlen(front->child->config->host_name)};
+
+		pop3_server_init(&session->pop3, settings, conn_tls(&session->conn) != NULL, host,
+				 stamp);
+	}
+	conn_wake(&session->conn);
+}
+
+void session_wake(struct session *session)
+{
+	conn_wake(&session->conn);
+}
+
+void session_abort(struct session *session)
+{
+	conn_abort(&session->conn);
+}
+
+bool session_idle(const struct session *session)
+{
+	return session->stage == STAGE_NEW ||
+	       (pop3_server_want(&session->pop3) == POP3_WANT_INPUT &&
+		!conn_blocked(&session->conn));
+}
+
+/* Renews the deadline that fits what the session waits for. */
+static void set_deadline(struct session *session, bool wrote)
+{
+	struct front *front = session->front;
+
+	if (session->stage != STAGE_MAIL)
+		return; /* the time to log in is one, however many commands it takes */
+	if (pop3_server_want(&session->pop3) == POP3_WANT_INPUT && !wrote) {
+		loop_deadline_renew(front->child->stopping ? &front->grace : &front->idle,
+				    &session->deadline);
+		return;
+	}
+	session->progress = session->conn.octets_out;
+	loop_deadline_renew(&front->write, &session->deadline);
+}
+
+static void take_event(struct session *session, const struct pop3_event *event)
+{
+	switch (event->type) {
+	case POP3_EVENT_NONE:
+		break;
+	case POP3_EVENT_PASS:
+	case POP3_EVENT_APOP:
+	case POP3_EVENT_SASL_START:
+	case POP3_EVENT_SASL_RESPONSE:
+	case POP3_EVENT_SASL_CANCEL:
+		login_event(session, event);
+		break;
+	case POP3_EVENT_LIST:
+	case POP3_EVENT_UIDL:
+	case POP3_EVENT_RETR:
+	case POP3_EVENT_TOP:
+	case POP3_EVENT_DELE:
+	case POP3_EVENT_QUIT:
+		mail_event(session, event);
+		break;
+	case POP3_EVENT_COUNT:
+		break;
+	}
+}
+
+static void start_tls(struct session *session, pop3_span *in)
+{
+	in->size = 0; /* nothing that came in the clear is believed (RFC 2595 section 4) */
+	if (session->tls_asked)
+		return;
+	session->tls_asked = true;
+	loop_deadline_renew(&session->front->handshake, &session->deadline);
+	conn_start_tls(&session->conn, session->front->tls);
+}
+
+/* One step of what the machine wants. Returns octets written, or -1: nothing more can be done now.
+ */
+static ssize_t step(struct session *session, pop3_span *in, char *out, size_t cap)
+{
+	struct pop3_event event;
+	size_t n;
+
+	switch (pop3_server_want(&session->pop3)) {
+	case POP3_WANT_INPUT:
+		if (!in->size)
+			return -1;
+		pop3_server_next(&session->pop3, in, &event);
+		take_event(session, &event);
+		return 0;
+	case POP3_WANT_OUTPUT:
+		if (cap < 64)
+			return -1;
+		return (ssize_t)pop3_server_pull(&session->pop3, out, cap);
+	case POP3_WANT_LINES:
+		n = mail_lines(session, out, cap);
+		return n || pop3_server_want(&session->pop3) != POP3_WANT_LINES ? (ssize_t)n : -1;
+	case POP3_WANT_BODY:
+		n = mail_body(session, out, cap);
+		return n || pop3_server_want(&session->pop3) != POP3_WANT_BODY ? (ssize_t)n : -1;
+	case POP3_WANT_TLS:
+		start_tls(session, in);
+		return -1;
+	case POP3_WANT_CLOSE:
+		conn_close(&session->conn);
+		return -1;
+	case POP3_WANT_REPLY:
+		return -1;
+	}
+	return -1;
+}
+
+static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
+{
+	struct session *session = session_of(conn);
+	size_t used = 0;
+	ssize_t n;
+
+	if (session->stage == STAGE_NEW)
+		return 0;
+	while ((n = step(session, in, out + used, cap - used)) >= 0)
+		used += (size_t)n;
+	set_deadline(session, used > 0);
+	return used;
+}
+
+static void secured(struct conn *conn)
+{
+	struct session *session = session_of(conn);
+	struct tls_session *tls = conn_tls(conn);
+
+	if (session->tls_asked)
+		pop3_server_tls_started(&session->pop3);
+	loop_deadline_renew(&session->front->login, &session->deadline);
+	log_debug("tls: %s %s%s", tls_session_version(tls), tls_session_cipher(tls),
+		  tls_session_resumed(tls) ? " resumed" : "");
+}
+
+static void file_sent(struct conn *conn, bool failed)
+{
+	mail_file_sent(session_of(conn), failed);
+}
+
+static void closed(struct conn *conn, enum conn_end why)
+{
+	struct session *session = session_of(conn);
+	struct front *front = session->front;
+
+	if (why == CONN_TLS_FAILED)
+		log_debug("tls failed: %s", conn_tls_error(conn));
+	mail_close(session);
+	login_gone(session);
+	loop_deadline_cancel(&session->deadline);
+	loop_deadline_cancel(&session->spare);
+	table_remove(&front->sessions, &session->node);
+	free(session);
+	if (front->child->draining && !front->sessions.count)
+		child_exit(front->child);
+}
+
+/* A client that has sent its last command (half-closed) still gets the replies to all of them. */
+static bool busy(struct conn *conn)
+{
+	struct session *session = session_of(conn);
+
+	return session->stage == STAGE_NEW || pop3_server_want(&session->pop3) != POP3_WANT_INPUT;
+}
+
+static const struct conn_handler handler = {
+	.exchange = exchange,
+	.busy = busy,
+	.secured = secured,
+	.file_sent = file_sent,
+	.closed = closed,
+};

@@ -1,0 +1,365 @@
+/*
+ * LMTP deliveries at a keeper: a recipient exists only because auth said so for this transaction of
+ * this front; its quota is looked at before RCPT is answered; DELIVER brings the sealed message,
+ * which is written once a recipient, each in its own maildrop's lane, and answered when it is on
+ * disk. See keeper.h.
+ */
+#include "server/keeper/keeper.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "lmtp/address.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RECIPIENTS_MAX (2 * IPC_RECIPIENTS_MAX) /* of one session, with what aliases lead to */
+
+struct recipient {
+	struct recipient *next;
+	struct home *home;
+	uint32_t index, transaction;
+	struct maildrop_quota quota;
+	char address[]; /* for Delivered-To */
+};
+
+/* What a front's session may deliver to now. */
+struct transaction {
+	struct table_node node; /* key: session */
+	struct recipient *recipients;
+	uint32_t count;
+};
+
+/* One message for all its recipients here: freed with the last job. */
+struct letter {
+	int fd;
+	uint64_t size;
+	unsigned references;
+	char headers[IPC_HEADERS_MAX + 1];
+};
+
+struct delivery_job {
+	struct job job;
+	struct keeper *keeper;
+	struct letter *letter; /* NULL: only the quota is asked */
+	struct recipient *recipient;
+	uint64_t front, session;
+	uint32_t transaction;
+	enum maildrop_status status;
+	struct err err;
+};
+
+static struct keeper_front *front_of(struct peer *front)
+{
+	return front->data;
+}
+
+static void free_recipient(struct keeper *keeper, struct recipient *recipient)
+{
+	keeper_home_release(keeper, recipient->home);
+	free(recipient);
+}
+
+static void release_letter(struct letter *letter)
+{
+	if (--letter->references)
+		return;
+	close(letter->fd);
+	free(letter);
+}
+
+/* -- answers -- */
+
+static enum reason reason_of(const struct keeper *keeper, enum maildrop_status status)
+{
+	switch (status) {
+	case MAILDROP_OK:
+		return REASON_OK;
+	case MAILDROP_OVER_QUOTA:
+		return keeper->child->config->quota_permanent ? REASON_OVER_QUOTA_PERM
+							      : REASON_OVER_QUOTA;
+	case MAILDROP_FULL:
+		return REASON_DISK_FULL;
+	case MAILDROP_IN_USE:
+	case MAILDROP_TEMP:
+	case MAILDROP_PERM:
+	case MAILDROP_GONE:
+	case MAILDROP_WAIT:
+		break;
+	}
+	return REASON_MAILDROP_TEMP;
+}
+
+static void answer(const struct delivery_job *job, enum ipc_type type, enum reason reason)
+{
+	struct peer *front = child_peer(job->keeper->child, ROLE_LMTP, job->front);
+	struct ipc_recipient_answer message = {.session = job->session,
+					       .transaction = job->transaction,
+					       .index = job->recipient->index,
+					       .reason = reason};
+
+	if (front)
+		peer_send(front, type, &message);
+}
+
+/* -- recipients -- */
+
+static struct transaction *transaction_of(struct peer *front, uint64_t session, bool make)
+{
+	struct table_node *node = table_find(&front_of(front)->transactions, session);
+	struct transaction *transaction;
+
+	if (node || !make)
+		return node ? CONTAINER(node, struct transaction, node) : NULL;
+	transaction = calloc(1, sizeof(*transaction));
+	if (transaction)
+		table_add(&front_of(front)->transactions, &transaction->node, session);
+	return transaction;
+}
+
+static void quota_run(struct job *base)
+{
+	struct delivery_job *job = (struct delivery_job *)base;
+	const struct maildrop_quota *quota = &job->recipient->quota;
+	struct maildrop_usage usage;
+
+	job->status = MAILDROP_OK;
+	if (!quota->max_messages && !quota->max_octets)
+		return;
+	job->status = maildrop_usage(&job->keeper->settings, job->keeper->mail_fd,
+				     job->recipient->home->path, &usage, &job->err);
+	if (job->status == MAILDROP_OK &&
+	    ((quota->max_messages && usage.messages >= quota->max_messages) ||
+	     (quota->max_octets && usage.octets >= quota->max_octets)))
+		job->status = MAILDROP_OVER_QUOTA;
+}
+
+static void quota_done(struct job *base)
+{
+	struct delivery_job *job = (struct delivery_job *)base;
+	struct peer *front = child_peer(job->keeper->child, ROLE_LMTP, job->front);
+	struct transaction *transaction = NULL;
+	struct keeper *keeper = job->keeper;
+
+	if (front)
+		transaction = transaction_of(front, job->session, job->status == MAILDROP_OK);
+	if (job->status == MAILDROP_OK && transaction && transaction->count < RECIPIENTS_MAX) {
+		answer(job, IPC_RCPT_READY, REASON_OK);
+		job->recipient->next = transaction->recipients;
+		transaction->recipients = job->recipient;
+		transaction->count++;
+	} else {
+		if (job->status != MAILDROP_OK && job->status != MAILDROP_OVER_QUOTA)
+			log_error("%s: %s", job->recipient->home->path, job->err.text);
+		answer(job, IPC_RCPT_REFUSED,
+		       reason_of(keeper, job->status == MAILDROP_OK ? MAILDROP_TEMP : job->status));
+		free_recipient(keeper, job->recipient);
+	}
+	free(job);
+	keeper_job_over(keeper);
+}
+
+static struct delivery_job *new_job(struct keeper *keeper, uint64_t front, uint64_t session,
+				    struct recipient *recipient)
+{
+	struct delivery_job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		abort();
+	job->keeper = keeper;
+	job->front = front;
+	job->session = session;
+	job->transaction = recipient->transaction;
+	job->recipient = recipient;
+	return job;
+}
+
+void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *message)
+{
+	struct keeper *keeper = auth->child->state;
+	pop3_span address = ipc_text(message, 2);
+	struct recipient *recipient;
+	struct delivery_job *job;
+
+	if (!child_peer(auth->child, ROLE_LMTP, message->front))
+		return;
+	recipient = calloc(1, sizeof(*recipient) + address.size + 1);
+	if (recipient)
+		recipient->home = keeper_home(keeper, ipc_text(message, 1));
+	if (!recipient || !recipient->home)
+		abort();
+	memcpy(recipient->address, address.data, address.size);
+	recipient->index = message->index;
+	recipient->transaction = message->transaction;
+	recipient->quota = (struct maildrop_quota){message->quota_messages, message->quota_octets};
+	job = new_job(keeper, message->front, message->session, recipient);
+	job->job.run = quota_run;
+	job->job.done = quota_done;
+	keeper_add_job(keeper, recipient->home, &job->job);
+}
+
+/* -- messages -- */
+
+static void deliver_run(struct job *base)
+{
+	struct delivery_job *job = (struct delivery_job *)base;
+	char headers[IPC_HEADERS_MAX + LMTP_ADDRESS_MAX + 32];
+	/* Return-Path stays the first line (RFC 5321 section 4.4) */
+	size_t first = strcspn(job->letter->headers, "\n");
+	const char *rest = job->letter->headers + first + (job->letter->headers[first] != '\0');
+	int size = snprintf(headers, sizeof(headers), "%.*sDelivered-To: %s\r\n%s",
+			    (int)(rest - job->letter->headers), job->letter->headers,
+			    job->recipient->address, rest);
+	struct maildrop_delivery delivery = {.message_fd = job->letter->fd,
+					     .message_size = job->letter->size,
+					     .headers = {headers, (size_t)size},
+					     .quota = job->recipient->quota};
+
+	job->status = maildrop_deliver(&job->keeper->settings, job->keeper->mail_fd,
+				       job->recipient->home->path, &delivery, &job->err);
+}
+
+static void deliver_done(struct job *base)
+{
+	struct delivery_job *job = (struct delivery_job *)base;
+	struct keeper *keeper = job->keeper;
+
+	if (job->status == MAILDROP_OVER_QUOTA)
+		log_info("%s: not delivered: over quota", job->recipient->home->path);
+	else if (job->status != MAILDROP_OK)
+		log_error("%s: not delivered: %s", job->recipient->home->path, job->err.text);
+	else
+		log_info("%s: delivered, %llu octets", job->recipient->home->path,
+			 (unsigned long long)job->letter->size);
+	answer(job, IPC_DELIVERED, reason_of(keeper, job->status));
+	release_letter(job->letter);
+	free_recipient(keeper, job->recipient);
+	free(job);
+	keeper_job_over(keeper);
+}
+
+/* The sealed file is what it says: nobody can change or cut it while it is read. */
+static bool sealed(int fd, uint64_t size)
+{
+	int wanted = F_SEAL_WRITE | F_SEAL_SHRINK, seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	return seals >= 0 && (seals & wanted) == wanted && fstat(fd, &st) == 0 &&
+	       (uint64_t)st.st_size >= size;
+}
+
+static struct letter *new_letter(const struct ipc_deliver *message, int *fd)
+{
+	size_t numbers = message->count * sizeof(uint32_t);
+	struct letter *letter;
+
+	if (!sealed(*fd, message->size))
+		return NULL;
+	letter = calloc(1, sizeof(*letter));
+	if (!letter)
+		return NULL;
+	memcpy(letter->headers, ipc_tail(message) + numbers, message->head.tail - numbers);
+	letter->size = message->size;
+	letter->references = 1;
+	letter->fd = *fd;
+	*fd = -1;
+	return letter;
+}
+
+static struct recipient *take_recipient(struct transaction *transaction, uint32_t number,
+					uint32_t index)
+{
+	for (struct recipient **at = &transaction->recipients; *at; at = &(*at)->next) {
+		struct recipient *recipient = *at;
+
+		if (recipient->transaction != number || recipient->index != index)
+			continue;
+		*at = recipient->next;
+		transaction->count--;
+		return recipient;
+	}
+	return NULL;
+}
+
+void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *fd)
+{
+	struct keeper *keeper = front->child->state;
+	struct transaction *transaction = transaction_of(front, message->session, false);
+	struct letter *letter = new_letter(message, fd);
+	struct recipient *recipient;
+	uint32_t index;
+
+	if (!letter) {
+		peer_break(front, "a delivery that does not add up");
+		return;
+	}
+	for (uint32_t i = 0; i < message->count && transaction; i++) {
+		memcpy(&index, ipc_tail(message) + i * sizeof(index), sizeof(index));
+		while ((recipient = take_recipient(transaction, message->transaction, index))) {
+			struct delivery_job *job =
+				new_job(keeper, front->instance, message->session, recipient);
+
+			job->letter = letter;
+			letter->references++;
+			job->job.run = deliver_run;
+			job->job.done = deliver_done;
+			keeper_add_job(keeper, recipient->home, &job->job);
+		}
+	}
+	release_letter(letter);
+}
+
+static void end_transaction(struct keeper *keeper, struct table *table,
+			    struct transaction *transaction)
+{
+	while (transaction->recipients) {
+		struct recipient *recipient = transaction->recipients;
+
+		transaction->recipients = recipient->next;
+		free_recipient(keeper, recipient);
+	}
+	table_remove(table, &transaction->node);
+	free(transaction);
+}
+
+void keeper_forget(struct peer *front, const struct ipc_transaction *message)
+{
+	struct transaction *transaction = transaction_of(front, message->session, false);
+	struct keeper *keeper = front->child->state;
+	struct recipient **at;
+
+	if (!transaction)
+		return;
+	at = &transaction->recipients;
+	while (*at) {
+		struct recipient *recipient = *at;
+
+		if (recipient->transaction != message->transaction) {
+			at = &recipient->next;
+			continue;
+		}
+		*at = recipient->next;
+		transaction->count--;
+		free_recipient(keeper, recipient);
+	}
+	if (!transaction->recipients)
+		end_transaction(keeper, &front_of(front)->transactions, transaction);
+}
+
+static void end_one(struct table_node *node, void *context)
+{
+	struct peer *front = context;
+
+	end_transaction(front->child->state, &front_of(front)->transactions,
+			CONTAINER(node, struct transaction, node));
+}
+
+void keeper_transactions_end(struct peer *front)
+{
+	table_each(&front_of(front)->transactions, end_one, front);
+}

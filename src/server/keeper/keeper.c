@@ -1,0 +1,192 @@
+/* See keeper.h. */
+#include "server/keeper/keeper.h"
+
+#include "server/keeper/session.h"
+
+#include "base/log.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+_Static_assert(MAIL_ROOT_OTHER + 1 == IPC_ROOT_STATES, "DIRECTORY knows every state of a root");
+
+#define JOBS_MAX (1u << 20)
+
+struct home *keeper_home(struct keeper *keeper, pop3_span path)
+{
+	uint64_t key = hash_octets(path.data, path.size, 0);
+	struct home *home;
+
+	for (struct table_node *node = table_find(&keeper->homes, key); node;
+	     node = table_next(node)) {
+		home = CONTAINER(node, struct home, node);
+		if (strlen(home->path) == path.size &&
+		    memcmp(home->path, path.data, path.size) == 0) {
+			home->references++;
+			return home;
+		}
+	}
+	home = calloc(1, sizeof(*home) + path.size + 1);
+	if (!home)
+		return NULL;
+	memcpy(home->path, path.data, path.size);
+	home->references = 1;
+	job_lane_init(&home->lane);
+	table_add(&keeper->homes, &home->node, key);
+	return home;
+}
+
+void keeper_home_release(struct keeper *keeper, struct home *home)
+{
+	if (--home->references)
+		return;
+	table_remove(&keeper->homes, &home->node);
+	free(home);
+}
+
+static void check_drained(struct keeper *keeper, const struct peer *gone)
+{
+	if (!keeper->child->draining || keeper->busy)
+		return;
+	for (struct peer *peer = keeper->child->peers; peer; peer = peer->next)
+		if (peer != gone && peer->role != ROLE_AUTH)
+			return;
+	child_exit(keeper->child);
+}
+
+void keeper_add_job(struct keeper *keeper, struct home *home, struct job *job)
+{
+	job->lane = &home->lane;
+	keeper->busy++;
+	workers_add(keeper->workers, job, true);
+}
+
+void keeper_job_over(struct keeper *keeper)
+{
+	keeper->busy--;
+	check_drained(keeper, NULL);
+}
+
+/* Memory for bodies; a front that gets none takes them from packets. */
+static struct arena *share_arena(struct peer *front)
+{
+	struct ipc_arena message;
+	int fd;
+	struct arena *arena = arena_create(&fd);
+
+	if (!arena)
+		return NULL;
+	ipc_send_fds(&front->chan, IPC_ARENA, &message, &fd, 1);
+	close(fd);
+	return arena;
+}
+
+static void peer_up(struct peer *peer)
+{
+	struct keeper_front *front;
+
+	if (peer->role == ROLE_AUTH)
+		return;
+	front = malloc(sizeof(*front));
+	if (!front) {
+		peer_break(peer, "out of memory");
+		return;
+	}
+	table_init(&front->sessions);
+	table_init(&front->transactions);
+	front->arena = peer->role == ROLE_FRONT ? share_arena(peer) : NULL;
+	peer->data = front;
+}
+
+static void peer_gone(struct peer *peer)
+{
+	struct keeper_front *front = peer->data;
+
+	if (front) {
+		keeper_sessions_end(peer);
+		keeper_transactions_end(peer);
+		table_finish(&front->sessions);
+		table_finish(&front->transactions);
+		arena_release(front->arena);
+		free(front);
+	}
+	check_drained(peer->child->state, peer);
+}
+
+static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
+{
+	if (type == IPC_OPEN)
+		keeper_open(peer, message);
+	else if (type == IPC_RCPT_OPEN)
+		keeper_recipient(peer, message);
+	else if (type == IPC_DELIVER)
+		keeper_deliver(peer, message, &fds[0]);
+	else if (type == IPC_FORGET)
+		keeper_forget(peer, message);
+	else
+		keeper_session_message(peer, type, message);
+}
+
+static void drain(struct child *child, uint64_t ms)
+{
+	(void)ms;
+	check_drained(child->state, NULL);
+}
+
+static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
+{
+	struct keeper *keeper = child->state;
+	const struct ipc_directory *directory = message;
+
+	if (type != IPC_DIRECTORY)
+		return;
+	if (!keeper) {
+		keeper = calloc(1, sizeof(*keeper));
+		if (!keeper)
+			abort();
+		child->state = keeper;
+	}
+	keeper->child = child;
+	keeper->mail_fd = fds[0];
+	fds[0] = -1;
+	atomic_init(&keeper->root.state, (enum mail_root_state)directory->state);
+	(void)span_copy(ipc_text(directory, 0), keeper->root.memory, sizeof(keeper->root.memory));
+	keeper->settings.root = &keeper->root;
+}
+
+static int start(struct child *child, struct err *err)
+{
+	struct keeper *keeper = child->state;
+	struct sandbox sandbox;
+
+	if (!keeper)
+		return err_set(err, EX_SOFTWARE, "the monitor gave no mail directory");
+	keeper->settings.driver = &maildir_driver;
+	keeper->settings.store_crlf = child->config->store_crlf;
+	keeper->settings.host_name = child->config->host_name;
+	keeper->settings.local = maildrop_is_local(keeper->mail_fd);
+	table_init(&keeper->homes);
+	child_sandbox(child, SANDBOX_KEEPER, &sandbox);
+	sandbox.paths[sandbox.path_count++] =
+		(struct sandbox_path){keeper->mail_fd, SANDBOX_READ | SANDBOX_WRITE};
+	if (sandbox_enter(&sandbox, err) < 0)
+		return -1;
+	keeper->workers = workers_create(
+		child->loop, child->config->keeper_threads ? child->config->keeper_threads : 4,
+		JOBS_MAX, err);
+	keeper->scratch = keeper_body_scratch();
+	return keeper->workers && keeper->scratch ? 0 : -1;
+}
+
+const struct child_role keeper_role = {
+	.role = ROLE_KEEPER,
+	.monitor_message = monitor_message,
+	.start = start,
+	.peer_up = peer_up,
+	.peer_gone = peer_gone,
+	.peer_message = peer_message,
+	.drain = drain,
+};

@@ -1,0 +1,466 @@
+/*
+ * POP3 sessions at a keeper: open, delete and close. A session exists only because auth said so for
+ * this session of this front (keeper_open); what fronts ask about other numbers is ignored. See
+ * keeper.h for who runs where.
+ */
+#include "server/keeper/session.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_MS 50 /* a lock may be about to be freed: a cut connection, an old generation */
+#define RETRIES 10
+
+struct parked {
+	struct loop_timer timer;
+	struct keeper_session *session;
+	unsigned tries;
+};
+
+enum work { WORK_OPEN, WORK_COMMIT, WORK_INDEX_WRONG, WORK_CLOSE };
+
+struct session_job {
+	struct job job;
+	struct keeper_session *session;
+	enum work work;
+	enum maildrop_status status;
+	struct err err;
+};
+
+static void add_work(struct keeper_session *session, enum work work);
+static void open_maildrop(struct keeper_session *session);
+
+struct peer *keeper_session_front(const struct keeper_session *session)
+{
+	return session->front ? child_peer(session->keeper->child, ROLE_FRONT, session->front)
+			      : NULL;
+}
+
+static struct table *table_of(const struct keeper_session *session)
+{
+	struct peer *front = keeper_session_front(session);
+
+	return front ? &((struct keeper_front *)front->data)->sessions : NULL;
+}
+
+static enum reason reason_of(enum maildrop_status status)
+{
+	switch (status) {
+	case MAILDROP_OK:
+		return REASON_OK;
+	case MAILDROP_IN_USE:
+		return REASON_IN_USE;
+	case MAILDROP_PERM:
+		return REASON_MAILDROP_PERM;
+	case MAILDROP_TEMP:
+	case MAILDROP_FULL:
+	case MAILDROP_GONE:
+	case MAILDROP_OVER_QUOTA:
+	case MAILDROP_WAIT:
+		break;
+	}
+	return REASON_MAILDROP_TEMP;
+}
+
+static void send_open_failed(struct peer *front, uint64_t session, uint64_t ticket,
+			     enum reason reason)
+{
+	struct ipc_open_failed message = {.session = session, .ticket = ticket, .reason = reason};
+
+	if (front)
+		peer_send(front, IPC_OPEN_FAILED, &message);
+}
+
+bool keeper_session_credit(struct keeper_session *session)
+{
+	struct peer *front = keeper_session_front(session);
+
+	if (front->unanswered >= IPC_KEEPER_CREDITS) {
+		peer_break(front, "more requests at once than it has credits for");
+		return false;
+	}
+	front->unanswered++;
+	session->credits++;
+	return true;
+}
+
+void keeper_session_credit_back(struct keeper_session *session)
+{
+	struct peer *front = keeper_session_front(session);
+
+	if (!front || !session->credits)
+		return;
+	session->credits--;
+	front->unanswered--;
+}
+
+/* -- the lock is taken: wait a little -- */
+
+static void unpark(struct keeper_session *session)
+{
+	struct keeper_session **at = &session->home->waiting;
+
+	if (!session->parked)
+		return;
+	while (*at && *at != session)
+		at = &(*at)->next_waiting;
+	if (*at)
+		*at = session->next_waiting;
+	loop_timer_cancel(&session->parked->timer);
+}
+
+static void retry(struct loop_timer *timer)
+{
+	struct parked *parked = timer->context;
+
+	unpark(parked->session);
+	open_maildrop(parked->session);
+}
+
+static bool park(struct keeper_session *session)
+{
+	struct parked *parked = session->parked;
+
+	if (!parked) {
+		parked = calloc(1, sizeof(*parked));
+		if (!parked)
+			return false;
+		parked->session = session;
+		loop_timer_init(&parked->timer, session->keeper->child->loop, retry, parked);
+		session->parked = parked;
+	}
+	if (++parked->tries > RETRIES)
+		return false;
+	session->next_waiting = session->home->waiting;
+	session->home->waiting = session;
+	loop_timer_set(&parked->timer, RETRY_MS);
+	return true;
+}
+
+/* -- ends -- */
+
+static void leave_table(struct keeper_session *session)
+{
+	struct table *table = table_of(session);
+
+	if (table)
+		table_remove(table, &session->node);
+	session->front = 0;
+}
+
+static void free_session(struct keeper_session *session)
+{
+	struct home *home = session->home;
+
+	leave_table(session);
+	unpark(session);
+	free(session->parked);
+	free(session->deletions);
+	if (home->waiting)
+		loop_timer_set(&home->waiting->parked->timer, 0); /* its lock may be free now */
+	keeper_home_release(session->keeper, home);
+	free(session);
+}
+
+void keeper_session_job_over(struct keeper_session *session)
+{
+	struct keeper *keeper = session->keeper;
+
+	if (--session->jobs == 0 && session->closing && !session->maildrop)
+		free_session(session);
+	keeper_job_over(keeper);
+}
+
+/* Nothing more is expected from the front, and it expects nothing more: what it asked for and did
+ * not get costs it no credit (it counts the same way). The maildrop is closed behind the jobs that
+ * are under way; one that is being opened, as soon as it is open (open_done). */
+static void close_session(struct keeper_session *session)
+{
+	if (session->closing)
+		return;
+	session->closing = true;
+	while (session->credits && keeper_session_front(session))
+		keeper_session_credit_back(session);
+	leave_table(session);
+	unpark(session);
+	if (session->open && !session->jobs && maildrop_at_rest(session->maildrop)) {
+		maildrop_close(session->maildrop); /* most sessions change nothing */
+		session->maildrop = NULL;
+		session->open = false;
+	}
+	if (session->open)
+		add_work(session, WORK_CLOSE);
+	else if (!session->jobs)
+		free_session(session);
+}
+
+/* -- jobs -- */
+
+static void job_run(struct job *base)
+{
+	struct session_job *job = (struct session_job *)base;
+	struct keeper_session *s = job->session;
+
+	switch (job->work) {
+	case WORK_OPEN:
+		atomic_store(&s->home->hurry, false);
+		job->status = maildrop_open(&s->keeper->settings, s->keeper->mail_fd, s->home->path,
+					    &s->maildrop, &job->err);
+		break;
+	case WORK_COMMIT:
+		job->status =
+			maildrop_commit(s->maildrop, s->deletions, s->deletion_count, &job->err);
+		break;
+	case WORK_INDEX_WRONG:
+		maildrop_index_wrong(s->maildrop);
+		break;
+	case WORK_CLOSE:
+		maildrop_sweep_until(s->maildrop, &s->home->hurry);
+		maildrop_close(s->maildrop);
+		s->maildrop = NULL;
+		break;
+	}
+}
+
+static void opened(struct keeper_session *session)
+{
+	struct peer *front = keeper_session_front(session);
+	struct maildrop_snapshot snapshot;
+	struct ipc_opened message = {.session = session->node.key, .ticket = session->ticket};
+	int fds[2];
+
+	maildrop_snapshot(session->maildrop, &snapshot);
+	message.count = snapshot.count;
+	message.octets = snapshot.octets;
+	message.delta_size = snapshot.delta_size;
+	fds[0] = snapshot.base_fd;
+	fds[1] = snapshot.delta_fd;
+	session->open = true;
+	if (front)
+		peer_send_fds(front, IPC_OPENED, &message, fds, 2);
+}
+
+static void not_opened(struct keeper_session *session, enum maildrop_status status)
+{
+	if (status == MAILDROP_IN_USE && park(session))
+		return;
+	send_open_failed(keeper_session_front(session), session->node.key, session->ticket,
+			 reason_of(status));
+	close_session(session);
+}
+
+static void open_done(struct session_job *job)
+{
+	struct keeper_session *session = job->session;
+
+	if (job->status == MAILDROP_OK) {
+		if (session->closing)
+			add_work(session, WORK_CLOSE);
+		else
+			opened(session);
+		return;
+	}
+	session->maildrop = NULL;
+	if (session->closing)
+		return;
+	if (job->status != MAILDROP_IN_USE)
+		log_error("%s: %s", session->home->path, job->err.text);
+	not_opened(session, job->status);
+}
+
+static void commit_done(struct session_job *job)
+{
+	struct keeper_session *session = job->session;
+	struct peer *front = keeper_session_front(session);
+	struct ipc_committed message = {.session = session->node.key,
+					.reason = job->status == MAILDROP_OK ? REASON_OK
+									     : REASON_NOT_DELETED};
+
+	if (job->status != MAILDROP_OK)
+		log_error("%s: deletions failed: %s", session->home->path, job->err.text);
+	if (front)
+		peer_send(front, IPC_COMMITTED, &message);
+	keeper_session_credit_back(session);
+	close_session(session);
+}
+
+static void job_done(struct job *base)
+{
+	struct session_job *job = (struct session_job *)base;
+	struct keeper_session *session = job->session;
+
+	switch (job->work) {
+	case WORK_OPEN:
+		open_done(job);
+		break;
+	case WORK_COMMIT:
+		commit_done(job);
+		break;
+	case WORK_INDEX_WRONG:
+	case WORK_CLOSE:
+		break;
+	}
+	free(job);
+	keeper_session_job_over(session);
+}
+
+static void add_work(struct keeper_session *session, enum work work)
+{
+	struct session_job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		abort(); /* better a keeper started anew than a lock that is never freed */
+	job->job.run = job_run;
+	job->job.done = job_done;
+	job->session = session;
+	job->work = work;
+	session->jobs++;
+	if (work == WORK_OPEN)
+		atomic_store(&session->home->hurry, true);
+	keeper_add_job(session->keeper, session->home, &job->job);
+}
+
+/* In a worker, unless no worker has the maildrop and nothing needs one: two changes of thread cost
+ * more than opening one that is in memory and as its index says. */
+static void open_maildrop(struct keeper_session *session)
+{
+	const struct keeper *keeper = session->keeper;
+	enum maildrop_status status = MAILDROP_WAIT;
+
+	if (job_lane_idle(&session->home->lane))
+		status = maildrop_open_now(&keeper->settings, keeper->mail_fd, session->home->path,
+					   &session->maildrop);
+	if (status == MAILDROP_OK)
+		opened(session);
+	else if (status == MAILDROP_WAIT)
+		add_work(session, WORK_OPEN);
+	else
+		not_opened(session, status);
+}
+
+/* -- messages -- */
+
+void keeper_open(struct peer *auth, const struct ipc_open *message)
+{
+	struct keeper *keeper = auth->child->state;
+	struct peer *front = child_peer(auth->child, ROLE_FRONT, message->front);
+	struct keeper_session *session;
+
+	if (!front)
+		return; /* it died meanwhile: its sessions are over */
+	if (table_find(&((struct keeper_front *)front->data)->sessions, message->session)) {
+		/* the front's CLOSE is still queued; auth, restarted, does not know that session
+		 * and sent OPEN first */
+		send_open_failed(front, message->session, message->ticket, REASON_IN_USE);
+		return;
+	}
+	session = calloc(1, sizeof(*session));
+	if (session)
+		session->home = keeper_home(keeper, ipc_text(message, 1));
+	if (!session || !session->home) {
+		free(session);
+		peer_break(front, "out of memory");
+		return;
+	}
+	session->keeper = keeper;
+	session->front = message->front;
+	session->ticket = message->ticket;
+	table_add(&((struct keeper_front *)front->data)->sessions, &session->node,
+		  message->session);
+	open_maildrop(session);
+}
+
+static void take_deletions(struct keeper_session *session, const struct ipc_delete *message)
+{
+	uint32_t need = session->deletion_count + message->count, last = 0, number, *room;
+	struct maildrop_snapshot snapshot;
+
+	maildrop_snapshot(session->maildrop, &snapshot);
+	if (need > snapshot.count)
+		goto bad;
+	if (need > session->deletion_room) {
+		room = realloc(session->deletions, need * sizeof(*room));
+		if (!room)
+			goto bad;
+		session->deletions = room;
+		session->deletion_room = need;
+	}
+	if (session->deletion_count)
+		last = session->deletions[session->deletion_count - 1];
+	for (uint32_t i = 0; i < message->count; i++, last = number) {
+		memcpy(&number, ipc_tail(message) + i * sizeof(number), sizeof(number));
+		if (number <= last || number > snapshot.count)
+			goto bad;
+		session->deletions[session->deletion_count++] = number;
+	}
+	return;
+bad:
+	peer_break(keeper_session_front(session), "deletions that are not a session's");
+}
+
+static void take_commit(struct keeper_session *session, const struct ipc_commit *message)
+{
+	struct peer *front = keeper_session_front(session);
+
+	if (message->total != session->deletion_count) {
+		peer_break(front, "deletions that do not add up");
+		return;
+	}
+	if (!keeper_session_credit(session))
+		return;
+	session->committing = true;
+	add_work(session, WORK_COMMIT);
+}
+
+void keeper_session_message(struct peer *front, enum ipc_type type, const void *message)
+{
+	struct table *sessions = &((struct keeper_front *)front->data)->sessions;
+	struct table_node *node =
+		table_find(sessions, ((const struct ipc_session *)message)->session);
+	struct keeper_session *session = node ? CONTAINER(node, struct keeper_session, node) : NULL;
+
+	if (!session)
+		return;
+	if (type == IPC_CLOSE) {
+		close_session(session);
+		return;
+	}
+	if (!session->open || session->committing)
+		return; /* a front that asks before it was told, or after its QUIT, is answered
+			   nothing */
+	switch (type) {
+	case IPC_FETCH:
+		keeper_fetch(session, message);
+		break;
+	case IPC_READ_SLICE:
+		keeper_slice(session, message);
+		break;
+	case IPC_DELETE:
+		take_deletions(session, message);
+		break;
+	case IPC_INDEX_WRONG:
+		if (!session->index_wrong)
+			add_work(session, WORK_INDEX_WRONG);
+		session->index_wrong = true;
+		break;
+	case IPC_COMMIT:
+		take_commit(session, message);
+		break;
+	default:
+		break;
+	}
+}
+
+static void end_one(struct table_node *node, void *context)
+{
+	(void)context;
+	close_session(CONTAINER(node, struct keeper_session, node));
+}
+
+void keeper_sessions_end(struct peer *front)
+{
+	table_each(&((struct keeper_front *)front->data)->sessions, end_one, NULL);
+}

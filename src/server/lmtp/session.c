@@ -1,0 +1,120 @@
+/* The dialogue with an LMTP client: octets into the machine, its events to lmtp_letter.c, its
+ * replies out. See lmtp_front.h. */
+#include "server/lmtp/lmtp.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct conn_handler handler;
+
+static struct lmtp_session *session_of(struct conn *conn)
+{
+	return CONTAINER(conn, struct lmtp_session, conn);
+}
+
+void lmtp_session_start(struct lmtp_front *front, int *fd, const char *peer_address)
+{
+	struct lmtp_session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return;
+	session->front = front;
+	session->letter_fd = -1;
+	snprintf(session->peer_address, sizeof(session->peer_address), "%s", peer_address);
+	loop_deadline_init(&session->deadline);
+	table_add(&front->sessions, &session->node, ++front->last_session);
+	lmtp_server_init(&session->lmtp, &front->settings);
+	loop_deadline_renew(&front->idle, &session->deadline);
+	conn_init(&session->conn, front->child->loop, fd, &handler, NULL);
+}
+
+static void take_event(struct lmtp_session *session, const struct lmtp_event *event)
+{
+	switch (event->type) {
+	case LMTP_EVENT_MAIL:
+		letter_begin(session, event);
+		break;
+	case LMTP_EVENT_RCPT:
+		letter_recipient(session, event);
+		break;
+	case LMTP_EVENT_DATA:
+		letter_data(session);
+		break;
+	case LMTP_EVENT_CONTENT:
+		letter_content(session, event->text);
+		break;
+	case LMTP_EVENT_END:
+		letter_send(session);
+		break;
+	case LMTP_EVENT_RESET:
+		letter_forget(session);
+		break;
+	case LMTP_EVENT_NONE:
+	case LMTP_EVENT_COUNT:
+		break;
+	}
+}
+
+static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
+{
+	struct lmtp_session *session = session_of(conn);
+	struct lmtp_front *front = session->front;
+	struct lmtp_event event;
+	size_t used = 0;
+
+	for (;;) {
+		used += lmtp_server_pull(&session->lmtp, out + used, cap - used);
+		switch (lmtp_server_want(&session->lmtp)) {
+		case LMTP_WANT_OUTPUT:
+			if (used == cap)
+				return used;
+			continue;
+		case LMTP_WANT_CLOSE:
+			conn_close(conn);
+			return used;
+		case LMTP_WANT_REPLY:
+		case LMTP_WANT_DATA_REPLIES:
+			return used;
+		case LMTP_WANT_INPUT:
+			break;
+		}
+		if (session->delivering) { /* every recipient has its answer */
+			letter_forget(session);
+			if (front->child->draining)
+				lmtp_server_end(&session->lmtp, "4.3.2", "shutting down");
+			continue;
+		}
+		if (!in->size)
+			return used;
+		loop_deadline_renew(&front->idle, &session->deadline);
+		if (lmtp_server_next(&session->lmtp, in, front->scratch, sizeof(front->scratch),
+				     &event))
+			take_event(session, &event);
+	}
+}
+
+static void closed(struct conn *conn, enum conn_end why)
+{
+	struct lmtp_session *session = session_of(conn);
+	struct lmtp_front *front = session->front;
+
+	(void)why;
+	letter_forget(session);
+	loop_deadline_cancel(&session->deadline);
+	table_remove(&front->sessions, &session->node);
+	free(session);
+	if (front->child->draining && !front->sessions.count)
+		child_exit(front->child);
+}
+
+/* A client that has sent its last command (half-closed) still gets the replies to all of them. */
+static bool busy(struct conn *conn)
+{
+	return lmtp_server_want(&session_of(conn)->lmtp) != LMTP_WANT_INPUT;
+}
+
+static const struct conn_handler handler = {.exchange = exchange, .busy = busy, .closed = closed};

@@ -1,0 +1,350 @@
+/*
+ * See monitor.h. Runs as root when started as root, for as long as valijad runs: it takes signals,
+ * reads the configuration, and hears from its children over channels (generation.c). It never reads
+ * from the network.
+ */
+#include "server/monitor/monitor.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "build-config.h"
+#include "server/monitor/generation.h"
+#include "sys/process.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#define RELOAD_DRAIN (60u * 60 * 1000)    /* ms that sessions of an old generation may go on */
+#define TICKET_LIFE (8u * 60 * 60 * 1000) /* ms between two new ticket keys */
+#define FILES_WANTED (1u << 20)
+
+struct monitor {
+	struct generation_owner owner; /* first: owner callbacks get the monitor by it */
+	const char *file;
+	struct generation *current; /* serving */
+	struct generation *coming;  /* starting */
+	struct generation *old[16]; /* draining */
+	struct loop_signal signals[5];
+	struct loop_timer tickets, watchdog;
+	struct loop_timer again; /* a reload that was asked for during another */
+	uint32_t numbers;
+	uint64_t watchdog_ms;
+	int exit_code;
+	bool stopping, reload_wanted;
+};
+
+static void notify(const char *state)
+{
+#ifdef HAVE_SYSTEMD
+	sd_notify(0, state);
+#else
+	(void)state;
+#endif
+}
+
+static void forget(struct monitor *m, struct generation *g)
+{
+	if (m->current == g)
+		m->current = NULL;
+	if (m->coming == g)
+		m->coming = NULL;
+	for (size_t i = 0; i < 16; i++)
+		if (m->old[i] == g)
+			m->old[i] = NULL;
+}
+
+static bool anything_left(const struct monitor *m)
+{
+	for (size_t i = 0; i < 16; i++)
+		if (m->old[i])
+			return true;
+	return m->current || m->coming;
+}
+
+/* A place for one more that drains. So many reloads that there is none: the sessions that had the
+ * longest time to end must go. */
+static size_t make_room(struct monitor *m)
+{
+	size_t oldest = 0;
+
+	for (size_t i = 0; i < 16; i++) {
+		if (!m->old[i])
+			return i;
+		if (generation_number(m->old[i]) < generation_number(m->old[oldest]))
+			oldest = i;
+	}
+	log_warning("too many reloads: the oldest sessions are cut");
+	generation_kill(m->old[oldest]);
+	generation_destroy(m->old[oldest]);
+	m->old[oldest] = NULL;
+	return oldest;
+}
+
+static void retire(struct monitor *m, struct generation *g, uint64_t ms)
+{
+	m->old[make_room(m)] = g;
+	generation_drain(g, ms, m->stopping);
+}
+
+static void on_ready(struct generation_owner *owner, struct generation *g)
+{
+	struct monitor *m = (struct monitor *)owner;
+	struct generation *before = m->current;
+	char where[512];
+
+	m->current = g;
+	m->coming = NULL;
+	listeners_retain(owner->listeners, generation_config(g),
+			 generation_fronts(generation_config(g)));
+	listeners_describe(owner->listeners, where, sizeof(where));
+	if (before) {
+		log_info("reloaded: %s", where);
+		retire(m, before, RELOAD_DRAIN);
+	} else {
+		log_info("ready: %s", where);
+	}
+	notify("READY=1");
+	if (m->reload_wanted)
+		loop_timer_set(&m->again, 0);
+}
+
+/* What was opened for the new configuration alone is closed again. */
+static void keep_old(struct monitor *m, const char *why)
+{
+	const struct config *config = generation_config(m->current);
+
+	log_error("the new configuration is not used, the old one goes on: %s", why);
+	log_set_level((enum log_level)config->log_level);
+	listeners_retain(m->owner.listeners, config, generation_fronts(config));
+	notify("READY=1");
+	if (m->reload_wanted)
+		loop_timer_set(&m->again, 0);
+}
+
+static void on_failed(struct generation_owner *owner, struct generation *g, const char *why,
+		      int code)
+{
+	struct monitor *m = (struct monitor *)owner;
+
+	m->coming = NULL;
+	retire(m, g, 0);
+	if (m->current) {
+		keep_old(m, why);
+		return;
+	}
+	m->exit_code = code ? code : EX_SOFTWARE;
+	m->stopping = true;
+}
+
+static void on_ended(struct generation_owner *owner, struct generation *g)
+{
+	struct monitor *m = (struct monitor *)owner;
+
+	forget(m, g);
+	generation_destroy(g);
+	if (m->stopping && !anything_left(m))
+		loop_stop(owner->loop);
+}
+
+static int start_generation(struct monitor *m, struct err *err)
+{
+	struct config config;
+
+	if (config_load(m->file, &config, err) < 0)
+		return -1;
+	log_set_level((enum log_level)config.log_level);
+	if (listeners_open(m->owner.listeners, &config, generation_fronts(&config), err) < 0)
+		return -1;
+	return generation_create(&m->owner, &config, ++m->numbers, &m->coming, err);
+}
+
+static void reload(struct monitor *m)
+{
+	struct err err;
+
+	if (m->stopping)
+		return;
+	if (m->coming) {
+		log_info("still starting; will reload behind that");
+		m->reload_wanted = true;
+		return;
+	}
+	m->reload_wanted = false;
+	notify("RELOADING=1");
+	if (start_generation(m, &err) < 0)
+		keep_old(m, err.text);
+}
+
+static void reload_again(struct loop_timer *timer)
+{
+	reload(timer->context);
+}
+
+static void stop(struct monitor *m, int number)
+{
+	uint64_t ms = number == SIGTERM && m->current
+			      ? generation_config(m->current)->drain_seconds * 1000u
+			      : 500;
+
+	notify("STOPPING=1");
+	log_info("stopping: signal %d", number);
+	if (m->stopping)
+		ms = 0;
+	m->stopping = true;
+	if (m->coming)
+		retire(m, m->coming, 0);
+	m->coming = NULL;
+	for (size_t i = 0; i < 16; i++)
+		if (m->old[i])
+			generation_drain(m->old[i], ms, true);
+	if (m->current) {
+		struct generation *g = m->current;
+
+		m->current = NULL;
+		retire(m, g, ms);
+	}
+	if (!anything_left(m))
+		loop_stop(m->owner.loop);
+}
+
+static void reap(struct monitor *m)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		bool found = (m->current && generation_reaped(m->current, pid, status)) ||
+			     (m->coming && generation_reaped(m->coming, pid, status));
+
+		for (size_t i = 0; i < 16 && !found; i++)
+			found = m->old[i] && generation_reaped(m->old[i], pid, status);
+	}
+}
+
+static void on_signal(struct loop_signal *sig, int number)
+{
+	struct monitor *m = sig->context;
+
+	switch (number) {
+	case SIGCHLD:
+		reap(m);
+		break;
+	case SIGHUP:
+		reload(m);
+		break;
+	default:
+		stop(m, number);
+	}
+}
+
+static void new_ticket_key(struct monitor *m)
+{
+	memmove(m->owner.ticket_keys[1], m->owner.ticket_keys[0],
+		2 * sizeof(m->owner.ticket_keys[0]));
+	if (random_octets(m->owner.ticket_keys[0], sizeof(m->owner.ticket_keys[0])) < 0)
+		abort(); /* it never fails once the pool of the kernel is ready */
+}
+
+static void rotate_tickets(struct loop_timer *timer)
+{
+	struct monitor *m = timer->context;
+
+	new_ticket_key(m);
+	if (m->current)
+		generation_send_ticket_keys(m->current);
+	loop_timer_set(timer, TICKET_LIFE);
+}
+
+static void pat_watchdog(struct loop_timer *timer)
+{
+	struct monitor *m = timer->context;
+
+	notify("WATCHDOG=1");
+	loop_timer_set(timer, m->watchdog_ms);
+}
+
+static void start_watchdog(struct monitor *m)
+{
+#ifdef HAVE_SYSTEMD
+	uint64_t usec;
+
+	if (sd_watchdog_enabled(0, &usec) > 0)
+		m->watchdog_ms = usec / 3000;
+#endif
+	loop_timer_init(&m->watchdog, m->owner.loop, pat_watchdog, m);
+	if (m->watchdog_ms)
+		loop_timer_set(&m->watchdog, m->watchdog_ms);
+}
+
+static int monitor_start(struct monitor *m, struct err *err)
+{
+	static const int numbers[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
+
+	m->owner.ready = on_ready;
+	m->owner.failed = on_failed;
+	m->owner.ended = on_ended;
+	m->owner.root = geteuid() == 0;
+	m->owner.loop = loop_create(err);
+	m->owner.exe_fd = process_self(err);
+	m->owner.listeners = listeners_create();
+	if (!m->owner.loop || m->owner.exe_fd < 0 || !m->owner.listeners)
+		return -1;
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		loop_signal_init(&m->signals[i], m->owner.loop, numbers[i], on_signal, m);
+	for (int i = 0; i < 3; i++)
+		new_ticket_key(m);
+	loop_timer_init(&m->again, m->owner.loop, reload_again, m);
+	loop_timer_init(&m->tickets, m->owner.loop, rotate_tickets, m);
+	loop_timer_set(&m->tickets, TICKET_LIFE);
+	start_watchdog(m);
+	return start_generation(m, err);
+}
+
+int monitor_run(const char *config_file)
+{
+	struct monitor m = {.file = config_file};
+	struct err err = {.code = EX_SOFTWARE};
+	unsigned long files;
+
+	log_open("valijad", LOG_LEVEL_INFO);
+	prctl(PR_SET_DUMPABLE, 0);
+	files = process_raise_nofile(FILES_WANTED);
+	if (monitor_start(&m, &err) < 0) {
+		log_error("%s", err.text);
+		m.exit_code = err.code ? err.code : EX_SOFTWARE;
+		goto out;
+	}
+	log_info("valijad " VALIJA_VERSION ": up to %lu descriptors a process%s", files,
+		 m.owner.root ? ""
+			      : "; not started as root: processes are confined, but share one uid");
+	loop_run(m.owner.loop);
+	log_info("stopped");
+out:
+	listeners_destroy(m.owner.listeners);
+	explicit_bzero(m.owner.ticket_keys, sizeof(m.owner.ticket_keys));
+	return m.exit_code;
+}
+
+int monitor_check(const char *config_file)
+{
+	struct config config;
+	struct err err;
+
+	if (config_load(config_file, &config, &err) < 0 ||
+	    generation_check(&config, geteuid() == 0, &err) < 0) {
+		fprintf(stderr, "valijad: %s\n", err.text);
+		return err.code ? err.code : EX_CONFIG;
+	}
+	printf("%s: good\n", config.file);
+	return EX_OK;
+}
