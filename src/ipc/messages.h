@@ -75,7 +75,8 @@ struct ipc_peer { /* fd: a channel to a process of that role */
 	uint64_t instance;
 	uint32_t role, index, uid, group_size; /* group_size: how many keepers serve that uid */
 };
-struct ipc_simple { /* START, DRAIN, READY, FAILED, PEER_LOST, KEEPER_GONE */
+struct ipc_simple { /* START, DRAIN, READY, FAILED, PEER_LOST, KEEPER_GONE,
+			LISTENER_DEAD */
 	struct ipc_head head;
 	uint64_t value; /* DRAIN: milliseconds; PEER_LOST: its instance */
 	uint32_t stop;  /* DRAIN: valijad ends; sessions that wait for a command need not be waited
@@ -280,7 +281,8 @@ struct ipc_transaction { /* FORGET */
 	X(CLOSE, ipc_session, FROM(FRONT), FROM(KEEPER), 0, 0, 0)                                 \
 	X(DELIVER, ipc_deliver, FROM(LMTP), FROM(KEEPER), 1, 1,                                   \
 	  4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX)                                               \
-	X(FORGET, ipc_transaction, FROM(LMTP), FROM(KEEPER), 0, 0, 0)
+	X(FORGET, ipc_transaction, FROM(LMTP), FROM(KEEPER), 0, 0, 0)                             \
+	X(LISTENER_DEAD, ipc_simple, FROM(FRONT) | FROM(LMTP), FROM(MONITOR), 0, 0, 0)
 
 enum ipc_type {
 	IPC_NONE,
