@@ -318,3 +318,16 @@ def test_threat_65_a_stale_socket_is_replaced_and_a_link_is_not_followed(make_of
         assert wait_until(lambda: 'is not a socket' in office.log_text())
         office.stop(check=False)
     assert path.is_symlink() and other.exists()
+
+
+@pytest.mark.parametrize('mask', [0, 0o022, 0o077])
+def test_threat_65_init_sets_modes_whatever_the_umask(make_office, mask):
+    before = os.umask(mask)
+    try:
+        office = make_office(start=False)
+    finally:
+        os.umask(before)
+    modes = {name: stat.S_IMODE((office.dir / name).stat().st_mode)
+             for name in ('mail', 'tls', 'users', 'tls/key.pem', 'tls/cert.pem')}
+    assert modes == {'mail': 0o711, 'tls': 0o755, 'users': 0o640, 'tls/key.pem': 0o600,
+                     'tls/cert.pem': 0o644}
