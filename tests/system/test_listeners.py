@@ -3,6 +3,7 @@ removes while they are served."""
 import ctypes
 import os
 import pathlib
+import signal
 import socket
 import stat
 import subprocess
@@ -10,7 +11,7 @@ import subprocess
 import pytest
 
 from lmtp import Lmtp
-from office import PASSWORD, wait_until
+from office import NOBODY, PASSWORD, wait_until
 from pop import Pop, client_context
 
 MAIL = b'From: a@example.org\r\n\r\nhello\r\n'
@@ -123,15 +124,26 @@ def test_threat_60_a_listener_shut_again_and_again(make_office, need_root):
     assert len(office.log) < 100
 
 
-def test_threat_60_a_reload_mends_what_no_front_noticed(make_office, need_root):
-    """The fronts stand still, as they would if they were owned."""
-    office = make_office()
-    office.allow('was shut', 'ended by signal', 'did not end in time')
+@pytest.mark.parametrize('event', ['reload', 'a front dies'])
+@pytest.mark.parametrize('runas', [None, NOBODY])
+def test_threat_60_what_no_front_reports_is_mended(make_office, need_root, event, runas):
+    """The fronts stand still, as they could if they were owned."""
+    office = make_office(runas=runas)
+    office.allow('was shut', 'ended by signal')
+    still = fronts(office)
+    for pid in still:
+        os.kill(pid, signal.SIGSTOP)
     for copy in copies_of_listeners(office.process.pid):
         if listens_at(copy, office, 'pop3'):
             copy.shutdown(socket.SHUT_RD)
         copy.close()
-    office.reload()
+    if event == 'reload':
+        office.reload()
+    else:
+        os.kill(still[0], signal.SIGKILL)
+    office.wait_log('a new socket listens')
+    for pid in still[event != 'reload':]:
+        os.kill(pid, signal.SIGCONT)
     assert wait_until(lambda: all(serves(office, 'pop3') for _ in range(8)))
 
 
