@@ -124,15 +124,26 @@ static int open_directory(struct office *office, struct err *err)
 	return 0;
 }
 
-static int make_directory(struct office *office, enum part part, mode_t mode, struct err *err)
+/* Mode and owner are set through the descriptor: in a folder of somebody else, the name may be a
+ * link to anything a moment later. owner NULL: stays that of the process. */
+static int make_directory(struct office *office, enum part part, mode_t mode,
+			  const struct passwd *owner, struct err *err)
 {
-	if (mkdirat(office->fd, names[part], mode) < 0)
+	int fd, rc = -1;
+
+	if (mkdirat(office->fd, names[part], 0700) < 0)
 		return err_sys(err, EX_CANTCREAT, errno, "%s/%s", office->directory, names[part]);
 	office->made[part] = true;
+	fd = openat(office->fd, names[part], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	/* whatever the umask says: these are part of who may read what */
-	if (fchmodat(office->fd, names[part], mode, 0) < 0)
-		return err_sys(err, EX_CANTCREAT, errno, "%s/%s", office->directory, names[part]);
-	return 0;
+	if (fd >= 0 && fchmod(fd, mode) == 0 &&
+	    (!owner || fchown(fd, owner->pw_uid, owner->pw_gid) == 0))
+		rc = 0;
+	else
+		err_sys(err, EX_CANTCREAT, errno, "%s/%s", office->directory, names[part]);
+	if (fd >= 0)
+		close(fd);
+	return rc;
 }
 
 static int make_file(struct office *office, enum part part, mode_t mode, struct err *err)
@@ -164,7 +175,7 @@ static int make_certificate(struct office *office, struct err *err)
 {
 	int key, certificate, status;
 
-	if (make_directory(office, PART_TLS, 0755, err) < 0)
+	if (make_directory(office, PART_TLS, 0755, NULL, err) < 0)
 		return -1;
 	key = make_file(office, PART_KEY, 0600, err);
 	if (key < 0)
@@ -184,20 +195,11 @@ static int make_certificate(struct office *office, struct err *err)
 /* As root, mail belongs to vmail; started by somebody else it belongs to them. */
 static int make_mail(struct office *office, struct err *err)
 {
-	const struct passwd *owner;
+	const struct passwd *owner = geteuid() == 0 ? getpwnam("vmail") : NULL;
 
-	if (make_directory(office, PART_MAIL, 0711, err) < 0)
-		return -1;
-	if (geteuid() != 0)
-		return 0;
-	owner = getpwnam("vmail");
-	if (!owner) {
+	if (geteuid() == 0 && !owner)
 		office->hints[0] = "The system user vmail, who is to own the mail, does not exist.";
-		return 0;
-	}
-	if (fchownat(office->fd, names[PART_MAIL], owner->pw_uid, owner->pw_gid, 0) < 0)
-		return err_sys(err, EX_CANTCREAT, errno, "%s/mail", office->directory);
-	return 0;
+	return make_directory(office, PART_MAIL, 0711, owner, err);
 }
 
 static int make_users(struct office *office, struct err *err)

@@ -30,6 +30,7 @@ struct config_listener {
 					  (LMTP) */
 	uint16_t port;                 /* 0 with a path */
 	uint32_t line;                 /* in the configuration file */
+	uint32_t only_six;             /* no IPv4 connections: all but a lone "::" */
 };
 
 struct config_certificate {

@@ -45,6 +45,14 @@ static int parse_path(const char *value, const char *directory, struct config_li
 	return 0;
 }
 
+/* "::ffff:192.0.2.1" is an IPv4 address in disguise: a socket for IPv6 alone cannot have it. */
+static bool is_mapped(const unsigned char raw[16])
+{
+	static const unsigned char prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+	return memcmp(raw, prefix, sizeof(prefix)) == 0;
+}
+
 /* Addresses are literals: a name would have to be looked up, and might mean something else
  * tomorrow. */
 static int parse_address(const char *host, struct config_listener *ret)
@@ -55,7 +63,7 @@ static int parse_address(const char *host, struct config_listener *ret)
 		return snprintf(ret->address, sizeof(ret->address), "%s", host);
 	if (inet_pton(AF_INET, host, raw) == 1)
 		return inet_ntop(AF_INET, raw, ret->address, sizeof(ret->address)) ? 0 : -1;
-	if (inet_pton(AF_INET6, host, raw) == 1)
+	if (inet_pton(AF_INET6, host, raw) == 1 && !is_mapped(raw))
 		return inet_ntop(AF_INET6, raw, ret->address, sizeof(ret->address)) ? 0 : -1;
 	return -1;
 }
@@ -105,7 +113,8 @@ int config_listener_parse(const char *value, enum config_service service, const 
 		return err_set(
 			err, EX_CONFIG,
 			"listen = \"%s\": \"%s\" is not an address: write an IPv4 address, an "
-			"IPv6 address in brackets or localhost; \"[::]\" is every address",
+			"IPv6 address in brackets (not ::ffff:…: write the IPv4 address in it) or "
+			"localhost; \"[::]\" is every address, of IPv4 too",
 			value, host);
 	if (service == SERVICE_LMTP && port == 25)
 		return err_set(err, EX_CONFIG,

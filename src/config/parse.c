@@ -252,6 +252,20 @@ static uint32_t line_of(const char *section, const char *name)
 	return index < 0 ? 0 : reader->lines[index];
 }
 
+/* "::" takes IPv4 connections too, unless the port is listed with an IPv4 address as well. */
+static void find_only_six(struct config *config)
+{
+	for (uint32_t i = 0; i < config->listener_count; i++) {
+		struct config_listener *listener = &config->listeners[i];
+
+		listener->only_six = strcmp(listener->address, "::") != 0;
+		for (uint32_t j = 0; j < config->listener_count; j++)
+			if (config->listeners[j].port == listener->port &&
+			    !strchr(config->listeners[j].address, ':'))
+				listener->only_six = 1;
+	}
+}
+
 /* What depends on more than one setting. */
 static int check(const struct config *config, struct err *err)
 {
@@ -340,6 +354,8 @@ int config_parse(pop3_span text, const char *file, struct config *ret, struct er
 	status = run_parser(copy, text.size + 1, err);
 	if (status == 0)
 		status = check(config, err);
+	if (status == 0)
+		find_only_six(config);
 	reader = NULL;
 	if (status == 0)
 		*ret = *config;

@@ -69,7 +69,7 @@ struct ipc_head {
 	uint16_t texts[IPC_TEXTS_MAX]; /* the tail's texts: their sizes, in order */
 };
 
-struct ipc_empty { /* START, READY, KEEPER_GONE */
+struct ipc_empty { /* START, READY, KEEPER_GONE, LISTENER_DEAD: one takes no connections */
 	struct ipc_head head;
 };
 
@@ -88,7 +88,7 @@ struct ipc_directory { /* fd: O_PATH directory; text: file name in it, if any; f
 	uint32_t kind;
 	uint32_t state; /* of the mail root: enum mail_root_state */
 };
-struct ipc_listener { /* LISTENER, fd: a listening socket; LISTENER_LOST: it takes no connections */
+struct ipc_listener { /* fd: a listening socket */
 	struct ipc_head head;
 	uint32_t service; /* enum config_service */
 	uint32_t unused;
@@ -355,7 +355,7 @@ struct ipc_transaction { /* FORGET */
 	X(DELIVER, 48, ipc_deliver, IPC_L, IPC_K, 1, 1, 4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX,  \
 	  0, 0, judge_deliver)                                                                     \
 	X(FORGET, 49, ipc_transaction, IPC_L, IPC_K, 0, 0, 0, 0, 0, judge_any)                     \
-	X(LISTENER_LOST, 50, ipc_listener, IPC_F | IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_listener)
+	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)
 
 enum ipc_type {
 	IPC_NONE,

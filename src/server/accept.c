@@ -6,7 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,8 +16,10 @@
 
 static void want(struct acceptor *acceptor, int what)
 {
+	acceptor->wanted = what;
 	for (unsigned i = 0; i < acceptor->count; i++)
-		loop_watch_want(&acceptor->listeners[i].watch, what);
+		if (acceptor->listeners[i].watch.fd >= 0)
+			loop_watch_want(&acceptor->listeners[i].watch, what);
 }
 
 static void again(struct loop_timer *timer)
@@ -31,6 +33,8 @@ static void pause_accepting(struct acceptor *acceptor)
 	loop_timer_set(&acceptor->again, PAUSE_MS);
 }
 
+/* One form for every address: IPv4 as itself, also when it came through a socket for both families
+ * (::ffff:192.0.2.1). Limits, networks and log lines all go by what is set here. */
 static void describe(const struct sockaddr_storage *from, struct accepted *ret)
 {
 	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -40,17 +44,46 @@ static void describe(const struct sockaddr_storage *from, struct accepted *ret)
 	if (from->ss_family == AF_INET6) {
 		memcpy(ret->address, &six->sin6_addr, 16);
 		ret->port = ntohs(six->sin6_port);
-		ret->loopback = IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
-		inet_ntop(AF_INET6, &six->sin6_addr, ret->text, sizeof(ret->text));
 	} else if (from->ss_family == AF_INET) {
 		memcpy(ret->address, mapped, sizeof(mapped));
 		memcpy(ret->address + sizeof(mapped), &four->sin_addr, 4);
 		ret->port = ntohs(four->sin_port);
-		ret->loopback = ret->address[12] == 127;
-		inet_ntop(AF_INET, &four->sin_addr, ret->text, sizeof(ret->text));
 	} else {
 		ret->loopback = true;
+		return;
 	}
+	if (memcmp(ret->address, mapped, sizeof(mapped)) == 0) {
+		ret->loopback = ret->address[12] == 127;
+		inet_ntop(AF_INET, ret->address + sizeof(mapped), ret->text, sizeof(ret->text));
+	} else {
+		ret->loopback = IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
+		inet_ntop(AF_INET6, ret->address, ret->text, sizeof(ret->text));
+	}
+}
+
+/* EAGAIN although there was an event: another process was faster, or this is a Unix socket that was
+ * shut (a TCP socket then fails with EINVAL). */
+static bool is_shut(const struct accept_listener *listener)
+{
+	struct pollfd look = {.fd = listener->watch.fd, .events = POLLRDHUP};
+
+	return listener->service == SERVICE_LMTP && poll(&look, 1, 0) > 0 &&
+	       (look.revents & (POLLRDHUP | POLLHUP));
+}
+
+/* The socket listens no more: somebody shut it. Its event would come again for ever, so it is given
+ * up, and the monitor opens another. */
+static void give_up(struct accept_listener *listener)
+{
+	static const char *const names[] = {"POP3", "POP3S", "LMTP"};
+	struct acceptor *acceptor = listener->acceptor;
+
+	log_error("a listening socket of %s was shut; this process asks the monitor for a new one",
+		  names[listener->service]);
+	loop_watch_finish(&listener->watch);
+	close(listener->watch.fd);
+	listener->watch.fd = -1;
+	acceptor->dead(acceptor);
 }
 
 static void ready(struct loop_watch *watch, int what)
@@ -72,6 +105,10 @@ static void ready(struct loop_watch *watch, int what)
 		bool more;
 
 		if (fd < 0) {
+			if (errno == EINVAL || (i == 0 && errno == EAGAIN && is_shut(listener))) {
+				give_up(listener);
+				return;
+			}
 			if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS &&
 			    errno != ENOMEM)
 				return;
@@ -91,29 +128,36 @@ static void ready(struct loop_watch *watch, int what)
 }
 
 void acceptor_init(struct acceptor *acceptor, struct loop *loop,
-		   bool (*take)(struct acceptor *, int *, const struct accepted *), void *context)
+		   bool (*take)(struct acceptor *, int *, const struct accepted *),
+		   void (*dead)(struct acceptor *), void *context)
 {
 	acceptor->loop = loop;
 	acceptor->take = take;
 	acceptor->context = context;
+	acceptor->dead = dead;
 	acceptor->count = 0;
+	acceptor->wanted = 0;
+	acceptor->stopped = false;
 	loop_timer_init(&acceptor->again, loop, again, acceptor);
 }
 
 void acceptor_add(struct acceptor *acceptor, enum config_service service, int *fd)
 {
-	struct accept_listener *listener;
-	int on = 1;
+	struct accept_listener *listener = acceptor->listeners;
 
-	if (acceptor->count == CONFIG_LISTENERS_MAX)
+	if (acceptor->stopped)
 		return;
-	listener = &acceptor->listeners[acceptor->count++];
+	while (listener < acceptor->listeners + acceptor->count && listener->watch.fd >= 0)
+		listener++;
+	if (listener == acceptor->listeners + ACCEPT_LISTENERS_MAX)
+		return;
+	if (listener == acceptor->listeners + acceptor->count)
+		acceptor->count++;
 	listener->acceptor = acceptor;
 	listener->service = service;
-	/* what is accepted inherits it; not on a Unix socket */
-	setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	loop_watch_init(&listener->watch, acceptor->loop, *fd, ready, listener);
 	*fd = -1;
+	loop_watch_want(&listener->watch, acceptor->wanted);
 }
 
 void acceptor_start(struct acceptor *acceptor)
@@ -125,8 +169,11 @@ void acceptor_stop(struct acceptor *acceptor)
 {
 	loop_timer_cancel(&acceptor->again);
 	for (unsigned i = 0; i < acceptor->count; i++) {
+		if (acceptor->listeners[i].watch.fd < 0)
+			continue;
 		loop_watch_finish(&acceptor->listeners[i].watch);
 		close(acceptor->listeners[i].watch.fd);
 	}
 	acceptor->count = 0;
+	acceptor->stopped = true;
 }

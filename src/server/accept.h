@@ -11,6 +11,9 @@
 
 #include <stdint.h>
 
+/* A new socket may come before the death of the old one was seen. */
+#define ACCEPT_LISTENERS_MAX (2 * CONFIG_LISTENERS_MAX)
+
 struct acceptor;
 
 struct accepted {
@@ -32,13 +35,18 @@ struct acceptor {
 	/* Takes *fd (sets it to -1), else it is closed. Returns false: no more for a while. */
 	bool (*take)(struct acceptor *acceptor, int *fd, const struct accepted *from);
 	void *context;
-	struct accept_listener listeners[CONFIG_LISTENERS_MAX];
+	/* A listening socket died and was closed: the monitor is to send another. */
+	void (*dead)(struct acceptor *acceptor);
+	struct accept_listener listeners[ACCEPT_LISTENERS_MAX]; /* watch.fd -1: a free place */
 	unsigned count;
+	int wanted; /* what all of them are watched for now */
+	bool stopped;
 	struct loop_timer again;
 };
 
 void acceptor_init(struct acceptor *acceptor, struct loop *loop,
-		   bool (*take)(struct acceptor *, int *, const struct accepted *), void *context);
+		   bool (*take)(struct acceptor *, int *, const struct accepted *),
+		   void (*dead)(struct acceptor *), void *context);
 void acceptor_add(struct acceptor *acceptor, enum config_service service, int *fd);
 void acceptor_start(struct acceptor *acceptor);
 /* Closes this process's copies of the sockets: others go on taking from them. */

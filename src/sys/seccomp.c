@@ -1,8 +1,11 @@
 /*
  * System calls that each role may make. What no honest version of this program or its libraries
  * would do kills the process at once; what a later C library might try gets ENOSYS or EACCES and
- * falls back, so that an update does not end the service. Calls made for every command carry no
- * argument checks: the kernel then lets them through without running the filter.
+ * falls back, so that an update does not end the service. Most calls made for every command carry
+ * no argument checks: the kernel then lets them through without running the filter.
+ *
+ * A descriptor may name something that other processes use too: a listening socket, an open file.
+ * A filter cannot see that, so what changes such a thing for others is refused on every descriptor.
  */
 #include "sys/sandbox_internal.h"
 
@@ -66,13 +69,9 @@ static const char *const for_all[] = {
 	"recvmsg",
 	"recvmmsg",
 	"recv",
-	"sendto",
-	"sendmsg",
-	"sendmmsg",
 	"send",
 	"sendfile",
 	"sendfile64",
-	"shutdown",
 	"getsockopt",
 	"getsockname",
 	"getpeername",
@@ -288,6 +287,7 @@ static const struct checked {
 		name, roles, {{a, b, c}, {d, e, f}}, 2 \
 	}
 #define WHOLE 0xffffffffULL
+#define OPTION(roles, level, name) CHECK2("setsockopt", roles, 1, WHOLE, level, 2, WHOLE, name)
 #define THREAD (CLONE_THREAD | CLONE_VM | CLONE_SIGHAND)
 #define OPEN_WRITES (O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
 	CHECK1("mmap", ALL, 2, PROT_EXEC, 0), CHECK1("mmap2", ALL, 2, PROT_EXEC, 0),
@@ -297,27 +297,31 @@ static const struct checked {
 	CHECK1("clone", AUTH | KEEPER | FETCH, 0, THREAD, THREAD),
 	CHECK1("open", AUTH, 1, OPEN_WRITES, O_RDONLY),
 	CHECK1("openat", AUTH, 2, OPEN_WRITES, O_RDONLY),
-	CHECK1("setsockopt", ALL, 1, WHOLE, SOL_SOCKET),
-	CHECK2("setsockopt", ALL, 1, WHOLE, IPPROTO_TCP, 2, WHOLE, TCP_NODELAY),
-	CHECK2("setsockopt", ALL, 1, WHOLE, IPPROTO_TCP, 2, WHOLE, TCP_CORK),
-	CHECK2("setsockopt", ALL, 1, WHOLE, IPPROTO_TCP, 2, WHOLE, TCP_QUICKACK),
-	CHECK2("setsockopt", ALL, 1, WHOLE, IPPROTO_TCP, 2, WHOLE, TCP_USER_TIMEOUT),
-	CHECK2("setsockopt", ALL, 1, WHOLE, IPPROTO_TCP, 2, WHOLE, TCP_NOTSENT_LOWAT),
-	CHECK2("setsockopt", FETCH, 1, WHOLE, IPPROTO_TCP, 2, WHOLE, TCP_FASTOPEN_CONNECT),
-	CHECK1("setsockopt", FETCH, 1, WHOLE, IPPROTO_IP),
-	CHECK1("setsockopt", FETCH, 1, WHOLE, IPPROTO_IPV6),
-	CHECK1("ioctl", ALL, 1, WHOLE, FIONREAD), CHECK1("ioctl", ALL, 1, WHOLE, FIONBIO),
-	CHECK1("ioctl", ALL, 1, WHOLE, TCGETS), CHECK1("ioctl", FETCH, 1, WHOLE, TIOCGWINSZ),
-	CHECK1("ioctl", FETCH, 1, WHOLE, TCSETS), CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSW),
-	CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSF), CHECK1("prctl", ALL, 0, WHOLE, PR_SET_NAME),
-	CHECK1("prctl", ALL, 0, WHOLE, PR_SET_VMA), CHECK1("prctl", ALL, 0, WHOLE, PR_GET_DUMPABLE),
+	/* the other ways to shut a listening socket end it for every process that has it */
+	CHECK1("shutdown", ALL, 1, WHOLE, SHUT_WR),
+	/* MSG_FASTOPEN and an address connect a socket without connect() */
+	CHECK2("sendto", FRONT | AUTH | KEEPER, 3, MSG_FASTOPEN, 0, 4, ~0ULL, 0),
+	CHECK1("sendto", FETCH, 3, MSG_FASTOPEN, 0), CHECK1("sendmsg", ALL, 2, MSG_FASTOPEN, 0),
+	CHECK1("sendmmsg", FETCH, 3, MSG_FASTOPEN, 0), /* the resolver's */
+	OPTION(FRONT, SOL_SOCKET, SO_LINGER), OPTION(FETCH, SOL_SOCKET, SO_RCVTIMEO),
+	OPTION(FETCH, SOL_SOCKET, SO_SNDTIMEO), OPTION(FETCH, IPPROTO_TCP, TCP_NODELAY),
+	/* the resolver, modules of the name service */
+	OPTION(FETCH, IPPROTO_IP, IP_RECVERR), OPTION(FETCH, IPPROTO_IPV6, IPV6_RECVERR),
+	OPTION(FETCH, SOL_SOCKET, SO_PASSCRED), OPTION(FETCH, SOL_SOCKET, SO_SNDBUF),
+	OPTION(FETCH, SOL_SOCKET, SO_RCVBUF), CHECK1("fcntl", FETCH, 1, WHOLE, F_SETFL),
+	CHECK1("fcntl64", FETCH, 1, WHOLE, F_SETFL), CHECK1("ioctl", FETCH, 1, WHOLE, FIONBIO),
+	CHECK1("ioctl", ALL, 1, WHOLE, FIONREAD), CHECK1("ioctl", ALL, 1, WHOLE, TCGETS),
+	CHECK1("ioctl", FETCH, 1, WHOLE, TIOCGWINSZ), CHECK1("ioctl", FETCH, 1, WHOLE, TCSETS),
+	CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSW), CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSF),
+	CHECK1("prctl", ALL, 0, WHOLE, PR_SET_NAME), CHECK1("prctl", ALL, 0, WHOLE, PR_SET_VMA),
+	CHECK1("prctl", ALL, 0, WHOLE, PR_GET_DUMPABLE),
 	CHECK1("prlimit64", ALL, 2, ~0ULL, 0), /* to ask, not to set */
 };
 
+/* No F_SETFL: O_NONBLOCK belongs to the open file, that is, to all who share it. */
 static const int fcntl_commands[] = {
-	F_DUPFD,  F_DUPFD_CLOEXEC, F_GETFD,     F_SETFD,      F_GETFL,
-	F_SETFL,  F_ADD_SEALS,     F_GET_SEALS, F_GETLK,      F_SETLK,
-	F_SETLKW, F_OFD_GETLK,     F_OFD_SETLK, F_OFD_SETLKW, F_GETPIPE_SZ,
+	F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,  F_SETFD,     F_GETFL,     F_ADD_SEALS,  F_GET_SEALS,
+	F_GETLK, F_SETLK,         F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))

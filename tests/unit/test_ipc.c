@@ -252,7 +252,7 @@ static void test_threat_61_ranges(void **state)
 		FIELD(DIRECTORY, ipc_directory, kind, DIRECTORY_COUNT),
 		FIELD(DIRECTORY, ipc_directory, state, IPC_ROOT_STATES),
 		FIELD(LISTENER, ipc_listener, service, IPC_SERVICES),
-		FIELD(LISTENER_LOST, ipc_listener, service, UINT32_MAX),
+		FIELD(LISTENER, ipc_listener, service, UINT32_MAX),
 		FIELD(PEER, ipc_peer, role, ROLE_COUNT),
 		FIELD(PEER, ipc_peer, role, UINT32_MAX),
 		FIELD(DRAIN, ipc_drain, stop, 2),

@@ -15,10 +15,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -37,6 +39,7 @@ enum { SANITIZED = 0 };
 struct place {
 	char path[64];
 	int fd;
+	bool as_root; /* enter as the monitor's children do when it is root */
 };
 
 /* Exit codes of a child: 0 all as it should be, else the line of the expectation. */
@@ -134,7 +137,7 @@ static void front_works(struct place *place)
 	memory = memfd_create("message", MFD_CLOEXEC);
 	EXPECT(memory >= 0 && write(memory, "abc", 3) == 3);
 	EXPECT(pread(memory, &octet, 1, 1) == 1 && octet == 'b');
-	EXPECT(fcntl(pair[0], F_SETFL, O_NONBLOCK) == 0);
+	EXPECT(fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0 && errno == ENOSYS);
 	EXPECT(fcntl(pair[0], F_SETOWN, getpid()) < 0);
 	free(malloc(1000000));
 	EXPECT(getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0);
@@ -399,6 +402,194 @@ static void test_fetch(void **state)
 	assert_fine(run(fetch_is_cut_off, *state));
 }
 
+/* ---- arguments, every role ---- */
+
+enum { FRONT = 1, AUTH = 2, KEEPER = 4, FETCH = 8, ALL = 15 };
+
+/* Calls on descriptor -1: what passes the filter meets EBADF (a few look at an argument first),
+ * what does not is ENOSYS. */
+static const struct attempt {
+	const char *what;
+	long number, arguments[5];
+	int roles; /* that may */
+} attempts[] = {
+#define ANY_ADDRESS 1 /* a pointer that is not NULL; it is never followed */
+#define OPTION(level, name)                  \
+	"setsockopt " #name, SYS_setsockopt, \
+	{                                    \
+		level, name, 0, 0            \
+	}
+#define COMMAND(name)              \
+	"fcntl " #name, SYS_fcntl, \
+	{                          \
+		name, 0            \
+	}
+	{"shutdown SHUT_WR", SYS_shutdown, {SHUT_WR}, ALL},
+	{"shutdown SHUT_RD", SYS_shutdown, {SHUT_RD}, 0},
+	{"shutdown SHUT_RDWR", SYS_shutdown, {SHUT_RDWR}, 0},
+	{"shutdown 3", SYS_shutdown, {3}, 0},
+	{"send", SYS_sendto, {0, 0, MSG_NOSIGNAL, 0, 0}, ALL},
+	{"send MSG_FASTOPEN", SYS_sendto, {0, 0, MSG_FASTOPEN, 0, 0}, 0},
+	{"sendto", SYS_sendto, {0, 0, 0, ANY_ADDRESS, 16}, FETCH},
+	{"sendto MSG_FASTOPEN", SYS_sendto, {0, 0, MSG_FASTOPEN, ANY_ADDRESS, 16}, 0},
+	{"sendto MSG_FASTOPEN|…", SYS_sendto, {0, 0, MSG_FASTOPEN | MSG_MORE, ANY_ADDRESS, 16}, 0},
+	{"sendmsg", SYS_sendmsg, {0, MSG_DONTWAIT}, ALL},
+	{"sendmsg MSG_FASTOPEN", SYS_sendmsg, {0, MSG_FASTOPEN}, 0},
+	{"sendmsg MSG_FASTOPEN|…", SYS_sendmsg, {0, MSG_FASTOPEN | MSG_NOSIGNAL}, 0},
+	{"sendmmsg", SYS_sendmmsg, {0, 0, 0}, FETCH},
+	{"sendmmsg MSG_FASTOPEN", SYS_sendmmsg, {0, 0, MSG_FASTOPEN}, 0},
+	{OPTION(SOL_SOCKET, SO_LINGER), FRONT},
+	{OPTION(SOL_SOCKET, SO_RCVTIMEO), FETCH},
+	{OPTION(SOL_SOCKET, SO_SNDBUF), FETCH},
+	{OPTION(SOL_SOCKET, SO_RCVBUFFORCE), 0},
+	{OPTION(SOL_SOCKET, SO_REUSEADDR), 0},
+	{OPTION(SOL_SOCKET, SO_REUSEPORT), 0},
+	{OPTION(SOL_SOCKET, SO_ATTACH_FILTER), 0},
+	{OPTION(SOL_SOCKET, SO_DETACH_FILTER), 0},
+	{OPTION(SOL_SOCKET, SO_LOCK_FILTER), 0},
+	{OPTION(SOL_SOCKET, SO_ATTACH_BPF), 0},
+	{OPTION(SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF), 0},
+	{OPTION(SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF), 0},
+	{OPTION(SOL_SOCKET, SO_DETACH_REUSEPORT_BPF), 0},
+	{OPTION(SOL_SOCKET, SO_BINDTODEVICE), 0},
+	{OPTION(SOL_SOCKET, SO_MARK), 0},
+	{OPTION(IPPROTO_TCP, TCP_NODELAY), FETCH},
+	{OPTION(IPPROTO_TCP, TCP_DEFER_ACCEPT), 0},
+	{OPTION(IPPROTO_TCP, TCP_FASTOPEN), 0},
+	{OPTION(IPPROTO_TCP, TCP_FASTOPEN_CONNECT), 0},
+	{OPTION(IPPROTO_TCP, TCP_ULP), 0},
+	{OPTION(IPPROTO_TCP, TCP_REPAIR), 0},
+	{OPTION(IPPROTO_IP, IP_RECVERR), FETCH},
+	{OPTION(IPPROTO_IP, IP_TRANSPARENT), 0},
+	{OPTION(IPPROTO_IPV6, IPV6_RECVERR), FETCH},
+	{OPTION(IPPROTO_IPV6, IPV6_V6ONLY), 0},
+	{OPTION(IPPROTO_IPV6, IPV6_ADDRFORM), 0},
+	{COMMAND(F_GETFL), ALL},
+	{COMMAND(F_DUPFD_CLOEXEC), ALL},
+	{COMMAND(F_GET_SEALS), ALL},
+	{COMMAND(F_SETFL), FETCH},
+	{COMMAND(F_SETOWN), 0},
+	{"fcntl F_SETSIG", SYS_fcntl, {10, 0}, 0},
+	{"fcntl F_SETOWN_EX", SYS_fcntl, {15, 0}, 0},
+	{"fcntl F_SETLEASE", SYS_fcntl, {1024, 0}, 0},
+	{"fcntl F_NOTIFY", SYS_fcntl, {1026, 0}, 0},
+	{"fcntl F_SETPIPE_SZ", SYS_fcntl, {1031, 0}, 0},
+	{"ioctl FIONREAD", SYS_ioctl, {FIONREAD, 0}, ALL},
+	{"ioctl FIONBIO", SYS_ioctl, {FIONBIO, 0}, FETCH},
+	{"ioctl FIOASYNC", SYS_ioctl, {FIOASYNC, 0}, 0},
+	{"ioctl TIOCSTI", SYS_ioctl, {TIOCSTI, 0}, 0},
+};
+
+static void attempt_all(const struct sandbox *sandbox, int role)
+{
+	unsigned wrong = 0;
+
+	enter(sandbox);
+	for (size_t i = 0; i < sizeof(attempts) / sizeof(*attempts); i++) {
+		const struct attempt *a = &attempts[i];
+		const long *with = a->arguments;
+		bool refused =
+			syscall(a->number, -1, with[0], with[1], with[2], with[3], with[4]) < 0 &&
+			errno == ENOSYS;
+
+		if (refused != !(a->roles & role)) {
+			dprintf(2, "%s, role %d: %s, errno %d\n", a->what, role,
+				refused ? "refused" : "allowed", errno);
+			wrong++;
+		}
+	}
+	_exit(wrong != 0);
+}
+
+/* In the place of a role the monitor's child enters the same way: by sandbox_enter. */
+static void attempts_of(struct place *place, int role, int number)
+{
+	struct sandbox sandbox = {.role = number};
+
+	if (place->as_root) {
+		sandbox.change_ids = sandbox.empty_root = true;
+		sandbox.uid = sandbox.gid = 65534;
+	} else if (geteuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0)) {
+		_exit(1);
+	}
+	attempt_all(&sandbox, role);
+}
+
+static void front_attempts(struct place *place)
+{
+	attempts_of(place, FRONT, SANDBOX_FRONT);
+}
+
+static void auth_attempts(struct place *place)
+{
+	attempts_of(place, AUTH, SANDBOX_AUTH);
+}
+
+static void keeper_attempts(struct place *place)
+{
+	attempts_of(place, KEEPER, SANDBOX_KEEPER);
+}
+
+static void fetch_attempts(struct place *place)
+{
+	attempts_of(place, FETCH, SANDBOX_FETCH);
+}
+
+static void attempts_in_every_role(struct place *place)
+{
+	assert_fine(run(front_attempts, place));
+	assert_fine(run(auth_attempts, place));
+	assert_fine(run(keeper_attempts, place));
+	assert_fine(run(fetch_attempts, place));
+}
+
+static void test_threat_67_arguments(void **state)
+{
+	attempts_in_every_role(*state);
+}
+
+static void test_threat_67_arguments_as_root(void **state)
+{
+	struct place *place = *state;
+
+	if (geteuid() != 0)
+		skip();
+	place->as_root = true;
+	attempts_in_every_role(place);
+	place->as_root = false;
+}
+
+/* A front's way to connect without connect(): a listening socket shut, then opened by its first
+ * data. */
+static void front_makes_a_connection(struct place *place)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	int own = socket(AF_INET, SOCK_STREAM, 0), other = socket(AF_INET, SOCK_STREAM, 0);
+	struct iovec part = {.iov_base = (char[]){"x"}, .iov_len = 1};
+	struct msghdr message = {
+		.msg_name = &address, .msg_namelen = size, .msg_iov = &part, .msg_iovlen = 1};
+	int accepts = 0;
+
+	EXPECT(bind(own, (struct sockaddr *)&address, size) == 0 && listen(own, 5) == 0);
+	EXPECT(bind(other, (struct sockaddr *)&address, size) == 0 && listen(other, 5) == 0);
+	EXPECT(getsockname(other, (struct sockaddr *)&address, &size) == 0);
+	enter(&front);
+	EXPECT(shutdown(own, SHUT_RDWR) < 0 && shutdown(own, SHUT_RD) < 0);
+	EXPECT(shutdown(own, SHUT_WR) == 0 || errno != ENOSYS);
+	EXPECT(sendto(own, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&address, size) < 0);
+	EXPECT(errno == ENOSYS && sendmsg(own, &message, MSG_FASTOPEN) < 0 && errno == ENOSYS);
+	EXPECT(sendmsg(own, &message, MSG_NOSIGNAL) < 0 && errno != ENOSYS);
+	size = sizeof(accepts);
+	EXPECT(getsockopt(own, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) == 0 && accepts);
+}
+
+static void test_threat_59_front_connects_by_no_other_call(void **state)
+{
+	assert_fine(run(front_makes_a_connection, *state));
+}
+
 /* ---- as root ---- */
 
 static void root_is_left(struct place *place)
@@ -502,6 +693,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_auth, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keeper, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fetch, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_threat_67_arguments, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_threat_67_arguments_as_root, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_threat_59_front_connects_by_no_other_call,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_root, set_up, tear_down),
 		cmocka_unit_test(test_user),
 	};

@@ -128,6 +128,14 @@ static bool take_connection(struct acceptor *acceptor, int *fd, const struct acc
 	return front->sessions.count < front->sessions_max;
 }
 
+static void listener_dead(struct acceptor *acceptor)
+{
+	struct front *front = acceptor->context;
+	struct ipc_empty message;
+
+	ipc_send(&front->child->monitor, IPC_LISTENER_DEAD, &message);
+}
+
 static size_t most_sessions(void)
 {
 	struct rlimit limit;
@@ -153,7 +161,7 @@ static struct front *root_struct(struct child *child)
 	if (!front)
 		abort();
 	front->child = child;
-	acceptor_init(&front->acceptor, child->loop, take_connection, front);
+	acceptor_init(&front->acceptor, child->loop, take_connection, listener_dead, front);
 	table_init(&front->sessions);
 	child->state = front;
 	return front;

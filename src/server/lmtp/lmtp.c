@@ -77,6 +77,14 @@ static bool take_connection(struct acceptor *acceptor, int *fd, const struct acc
 	return front->sessions.count < SESSIONS_MAX;
 }
 
+static void listener_dead(struct acceptor *acceptor)
+{
+	struct lmtp_front *front = acceptor->context;
+	struct ipc_empty message;
+
+	ipc_send(&front->child->monitor, IPC_LISTENER_DEAD, &message);
+}
+
 /* -- the process -- */
 
 static struct lmtp_front *root_struct(struct child *child)
@@ -89,7 +97,7 @@ static struct lmtp_front *root_struct(struct child *child)
 	if (!front)
 		abort();
 	front->child = child;
-	acceptor_init(&front->acceptor, child->loop, take_connection, front);
+	acceptor_init(&front->acceptor, child->loop, take_connection, listener_dead, front);
 	table_init(&front->sessions);
 	child->state = front;
 	return front;

@@ -322,6 +322,33 @@ static void send_listeners(struct slot *slot, bool lmtp)
 	}
 }
 
+static bool has_listener(const struct config *config, const struct config_listener *wanted)
+{
+	for (uint32_t i = 0; i < config->listener_count; i++) {
+		const struct config_listener *own = &config->listeners[i];
+
+		if (own->service == wanted->service && own->port == wanted->port &&
+		    own->only_six == wanted->only_six && strcmp(own->address, wanted->address) == 0)
+			return true;
+	}
+	return false;
+}
+
+void generation_send_listener(struct generation *g, const struct config_listener *wanted,
+			      unsigned index)
+{
+	enum ipc_role role = wanted->service == SERVICE_LMTP ? ROLE_LMTP : ROLE_FRONT;
+	int fd = listeners_fd(g->owner->listeners, wanted, index);
+	struct ipc_listener message = {.service = wanted->service};
+
+	if (fd < 0 || !has_listener(&g->config, wanted))
+		return;
+	for (struct slot *slot = g->slots; slot; slot = slot->next)
+		if (slot->role == role && slot->has_chan &&
+		    listeners_fd(g->owner->listeners, wanted, slot->index) == fd)
+			ipc_send_fds(&slot->chan, IPC_LISTENER, &message, &fd, 1);
+}
+
 static void send_ticket_keys(struct slot *slot)
 {
 	struct ipc_ticket_keys message;
@@ -497,6 +524,8 @@ static void slot_packet(struct chan *chan, const void *data, size_t size, int *f
 		want_keeper(slot, data);
 	} else if (type == IPC_PEER_LOST) {
 		peer_lost(slot, ((const struct ipc_peer_lost *)data)->instance);
+	} else if (type == IPC_LISTENER_DEAD) {
+		slot->generation->owner->suspect(slot->generation->owner);
 	}
 }
 
@@ -761,6 +790,8 @@ bool generation_reaped(struct generation *g, pid_t pid, int status)
 	if (slot->has_chan)
 		chan_finish(&slot->chan);
 	slot->has_chan = false;
+	if (slot->role == ROLE_FRONT || slot->role == ROLE_LMTP)
+		g->owner->suspect(g->owner);
 	if (g->draining) {
 		check_ended(g);
 		return true;

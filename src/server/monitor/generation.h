@@ -28,6 +28,8 @@ struct generation_owner {
 	void (*ready)(struct generation_owner *owner, struct generation *generation);
 	void (*failed)(struct generation_owner *owner, struct generation *generation,
 		       const char *why, int code);
+	/* a listening socket may have died: a front says so, or ended */
+	void (*suspect)(struct generation_owner *owner);
 	/* drained: the last child is gone; free it with generation_destroy */
 	void (*ended)(struct generation_owner *owner, struct generation *generation);
 };
@@ -49,6 +51,9 @@ void generation_kill(struct generation *generation);
 void generation_destroy(struct generation *generation);
 /* A child process ended. Returns whether it was one of this generation's. */
 bool generation_reaped(struct generation *generation, pid_t pid, int status);
+/* The socket of wanted for front index was opened anew: its fronts get it. */
+void generation_send_listener(struct generation *generation, const struct config_listener *wanted,
+			      unsigned index);
 void generation_send_ticket_keys(struct generation *generation);
 
 #endif

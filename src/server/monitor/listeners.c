@@ -1,9 +1,16 @@
 /* See listeners.h. Runs in the monitor, as root if that is root. */
 #include "server/monitor/listeners.h"
 
+#include "base/log.h"
+#include "config/listener.h"
+
 #include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +22,21 @@
 
 #define BACKLOG 1024
 
+/* A path's folder and what was made in it. The folder may belong to somebody else, who may put
+ * anything under the name at any time: nothing is changed or removed by the whole path. */
+struct held {
+	int folder; /* -1: none */
+	dev_t device;
+	ino_t inode;
+};
+
 struct entry {
 	struct entry *next;
 	struct config_listener wanted;
 	unsigned count;
 	uint16_t port; /* the real one */
-	int fds[];
+	struct held held;
+	int fds[]; /* -1: died, and could not be opened again yet */
 };
 
 struct listeners {
@@ -34,7 +50,7 @@ static bool is_path(const struct config_listener *wanted)
 
 static bool same(const struct config_listener *a, const struct config_listener *b)
 {
-	return a->service == b->service && a->port == b->port &&
+	return a->service == b->service && a->port == b->port && a->only_six == b->only_six &&
 	       strcmp(a->address, b->address) == 0;
 }
 
@@ -55,12 +71,41 @@ struct listeners *listeners_create(void)
 	return calloc(1, sizeof(struct listeners));
 }
 
+static const char *name_in_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* Removes the name if it still is our socket, before that is closed: until then nothing else can
+ * have its inode number. */
+static void remove_path(struct held *held, const char *path)
+{
+	const char *name = name_in_folder(path);
+	struct stat st;
+
+	if (held->folder < 0)
+		return;
+	if (fstatat(held->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_dev == held->device && st.st_ino == held->inode)
+		unlinkat(held->folder, name, 0);
+	close(held->folder);
+	held->folder = -1;
+}
+
+static void close_socket(struct entry *entry, unsigned i)
+{
+	remove_path(&entry->held, entry->wanted.address);
+	if (entry->fds[i] >= 0)
+		close(entry->fds[i]);
+	entry->fds[i] = -1;
+}
+
 static void close_entry(struct entry *entry)
 {
 	for (unsigned i = 0; i < entry->count; i++)
-		close(entry->fds[i]);
-	if (is_path(&entry->wanted))
-		unlink(entry->wanted.address);
+		close_socket(entry, i);
 	free(entry);
 }
 
@@ -94,30 +139,76 @@ int listeners_fd(const struct listeners *listeners, const struct config_listener
 	return is_shared(wanted) ? entry->fds[0] : front < entry->count ? entry->fds[front] : -1;
 }
 
-/* A socket that somebody left behind is removed, one that somebody serves is not. */
-static int clear_stale(const struct sockaddr_un *address, struct err *err)
+/* Fronts have these sockets: none shall choose which connections, or all of them, come to it. */
+static void lock_filter(int fd)
 {
-	struct stat st;
-	int fd, refused;
+	int one = 1;
 
-	if (lstat(address->sun_path, &st) < 0)
-		return 0;
-	if (!S_ISSOCK(st.st_mode))
-		return err_set(err, EX_CONFIG, "%s exists and is not a socket", address->sun_path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	refused = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0;
-	if (fd >= 0)
-		close(fd);
-	if (!refused)
-		return err_set(err, EX_UNAVAILABLE, "%s: another program is serving it",
-			       address->sun_path);
-	return unlink(address->sun_path);
+	setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one));
 }
 
-static int open_path(const struct config_listener *wanted, struct err *err)
+/* Asks the socket itself, whatever its name leads to by now. */
+static bool is_served(int socket_fd)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool refused;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", socket_fd);
+	refused = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 &&
+		  errno == ECONNREFUSED;
+	if (fd >= 0)
+		close(fd);
+	return !refused;
+}
+
+/* A socket that somebody left behind is removed, one that somebody serves is not. */
+static int clear_stale(int folder, const char *path, struct err *err)
+{
+	const char *name = name_in_folder(path);
+	int fd = openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), rc = 0;
+	struct stat st;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(err, EX_OSERR, errno, "%s", path);
+	if (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+		rc = err_set(err, EX_CONFIG, "%s exists and is not a socket", path);
+	else if (is_served(fd))
+		rc = err_set(err, EX_UNAVAILABLE, "%s: another program is serving it", path);
+	else if (unlinkat(folder, name, 0) < 0)
+		rc = err_sys(err, EX_OSERR, errno, "cannot remove the old socket %s", path);
+	close(fd);
+	return rc;
+}
+
+static int open_folder(const char *path, struct err *err)
+{
+	char copy[CONFIG_PATH_MAX];
+	int fd;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	fd = open(dirname(copy), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		err_sys(err, EX_OSERR, errno, "cannot listen on %s: its folder", path);
+	return fd;
+}
+
+/* Whoever may reach the directory may deliver, as with any local mail: the directory's mode
+ * decides. The socket is born with its mode, so that none has to be set by name. */
+static int bind_path(int fd, const struct sockaddr_un *address)
+{
+	mode_t before = umask(0111);
+	int rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+
+	umask(before);
+	return rc;
+}
+
+static int open_path(const struct config_listener *wanted, struct held *held, struct err *err)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	size_t size = strlen(wanted->address);
+	struct stat st;
 	int fd;
 
 	if (size >= sizeof(address.sun_path))
@@ -125,25 +216,33 @@ static int open_path(const struct config_listener *wanted, struct err *err)
 			       "%s: longer than a socket's path may be (%zu octets)",
 			       wanted->address, sizeof(address.sun_path) - 1);
 	memcpy(address.sun_path, wanted->address, size);
-	if (clear_stale(&address, err) < 0)
+	held->folder = open_folder(wanted->address, err);
+	if (held->folder < 0)
 		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	/* whoever may reach the directory may deliver, as with any local mail: the directory's mode
-	 * decides */
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    chmod(wanted->address, 0666) < 0 || listen(fd, BACKLOG) < 0) {
-		err_sys(err, EX_OSERR, errno, "cannot listen on %s", wanted->address);
-		if (fd >= 0)
-			close(fd);
-		return -1;
+	fd = clear_stale(held->folder, wanted->address, err) < 0
+		     ? -1
+		     : socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && bind_path(fd, &address) == 0 && listen(fd, BACKLOG) == 0 &&
+	    fstatat(held->folder, name_in_folder(wanted->address), &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		held->device = st.st_dev;
+		held->inode = st.st_ino;
+		lock_filter(fd);
+		return fd;
 	}
-	return fd;
+	if (fd >= 0) {
+		err_sys(err, EX_OSERR, errno, "cannot listen on %s", wanted->address);
+		close(fd);
+	}
+	close(held->folder);
+	held->folder = -1;
+	return -1;
 }
 
 static int open_tcp(const struct addrinfo *info, const struct config_listener *wanted, bool share,
 		    struct err *err)
 {
-	int one = 1, fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1, only_six = wanted->only_six != 0;
+	int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0) {
 		err_sys(err, EX_OSERR, errno, "cannot make a socket for %s", wanted->address);
@@ -152,8 +251,11 @@ static int open_tcp(const struct addrinfo *info, const struct config_listener *w
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (share)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-	if (info->ai_family == AF_INET6) /* "::" and "0.0.0.0" may stand side by side */
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	if (info->ai_family == AF_INET6) /* whatever net.ipv6.bindv6only says */
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_six, sizeof(only_six));
+	/* what is accepted inherits it */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	lock_filter(fd);
 	if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 || (share && listen(fd, BACKLOG) < 0)) {
 		err_sys(err, errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE, errno,
 			"cannot listen on %s port %u", wanted->address, wanted->port);
@@ -198,14 +300,24 @@ static int resolve(const struct config_listener *wanted, struct addrinfo **ret, 
 	return 0;
 }
 
-static int grow_tcp(struct entry *entry, unsigned fronts, struct err *err)
+/* The port is ours already, by another address or in another form ("::" for both families). */
+static bool holds_port(const struct listeners *listeners, const struct entry *besides)
+{
+	for (const struct entry *entry = listeners->entries; entry; entry = entry->next)
+		if (entry != besides && entry->count > 0 && entry->port == besides->wanted.port)
+			return true;
+	return false;
+}
+
+static int grow_tcp(const struct listeners *listeners, struct entry *entry, unsigned fronts,
+		    struct err *err)
 {
 	struct addrinfo *info;
 	int probe, rc = -1;
 
 	if (resolve(&entry->wanted, &info, err) < 0)
 		return -1;
-	if (entry->count == 0) {
+	if (entry->count == 0 && !holds_port(listeners, entry)) {
 		/* without SO_REUSEPORT first: two servers on one port must not share it by accident
 		 */
 		probe = open_tcp(info, &entry->wanted, false, err);
@@ -241,6 +353,7 @@ static int open_entry(struct listeners *listeners, const struct config_listener 
 	if (!entry)
 		return err_set(err, EX_OSERR, "out of memory");
 	entry->wanted = *wanted;
+	entry->held.folder = -1;
 	if (old) { /* more fronts than before: take the sockets along */
 		struct entry **at = &listeners->entries;
 
@@ -255,11 +368,11 @@ static int open_entry(struct listeners *listeners, const struct config_listener 
 	entry->next = listeners->entries;
 	listeners->entries = entry;
 	if (is_path(wanted)) {
-		entry->fds[0] = open_path(wanted, err);
+		entry->fds[0] = open_path(wanted, &entry->held, err);
 		entry->count = entry->fds[0] >= 0;
 		return entry->fds[0] < 0 ? -1 : 0;
 	}
-	return grow_tcp(entry, fronts, err);
+	return grow_tcp(listeners, entry, fronts, err);
 }
 
 int listeners_open(struct listeners *listeners, const struct config *config, unsigned fronts,
@@ -269,6 +382,78 @@ int listeners_open(struct listeners *listeners, const struct config *config, uns
 		if (open_entry(listeners, &config->listeners[i], fronts, err) < 0)
 			return err_prefix(err, "%s:%u", config->file, config->listeners[i].line);
 	return 0;
+}
+
+/* shutdown() leaves a Unix socket in the state of listening, so that is not all to ask for. */
+static bool listens(int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+	int accepts = 0;
+	socklen_t size = sizeof(accepts);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) == 0 && accepts &&
+	       poll(&look, 1, 0) >= 0 && !(look.revents & (POLLRDHUP | POLLHUP | POLLNVAL));
+}
+
+static int open_again(struct entry *entry, unsigned i, struct err *err)
+{
+	struct addrinfo *info;
+
+	if (is_path(&entry->wanted)) {
+		entry->fds[i] = open_path(&entry->wanted, &entry->held, err);
+	} else {
+		if (resolve(&entry->wanted, &info, err) < 0)
+			return -1;
+		set_port(info, entry->port);
+		entry->fds[i] = open_tcp(info, &entry->wanted, true, err);
+		freeaddrinfo(info);
+	}
+	return entry->fds[i] < 0 ? -1 : 0;
+}
+
+/* A front may have set this, the one option that it can change of what others share. */
+static void restore_options(int fd)
+{
+	struct linger off = {0};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+}
+
+static bool mend_socket(struct entry *entry, unsigned i)
+{
+	struct err err;
+	char where[CONFIG_PATH_MAX + 16];
+	bool known = entry->fds[i] < 0; /* logged when it died */
+
+	config_listener_print(&entry->wanted, where, sizeof(where));
+	if (!known)
+		log_error("the listening socket of %s was shut by another process: opening a new "
+			  "one",
+			  where);
+	close_socket(entry, i);
+	if (open_again(entry, i, &err) == 0) {
+		log_info("%s: a new socket listens", where);
+		return true;
+	}
+	if (!known)
+		log_error("no connections on %s, trying again each second: %s", where, err.text);
+	return false;
+}
+
+unsigned listeners_mend(struct listeners *listeners, listeners_opened *opened, void *context)
+{
+	unsigned dead = 0;
+
+	for (struct entry *entry = listeners->entries; entry; entry = entry->next)
+		for (unsigned i = 0; i < entry->count; i++) {
+			if (entry->fds[i] >= 0 && listens(entry->fds[i]))
+				restore_options(entry->fds[i]);
+			else if (mend_socket(entry, i))
+				opened(context, &entry->wanted, i);
+			else
+				dead++;
+		}
+	return dead;
 }
 
 static bool wanted_by(const struct config *config, const struct entry *entry)
@@ -292,7 +477,7 @@ void listeners_retain(struct listeners *listeners, const struct config *config, 
 			continue;
 		}
 		while (entry->count > sockets_of(&entry->wanted, fronts))
-			close(entry->fds[--entry->count]);
+			close_socket(entry, --entry->count);
 		at = &entry->next;
 	}
 }

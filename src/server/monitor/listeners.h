@@ -18,6 +18,10 @@ void listeners_destroy(struct listeners *listeners);
  * stays as it was. */
 int listeners_open(struct listeners *listeners, const struct config *config, unsigned fronts,
 		   struct err *err);
+/* Looks at each socket, opens those anew that listen no more (a child may have shut one, or
+ * somebody with a copy of it), and names each new one. Returns how many could not be opened. */
+typedef void listeners_opened(void *context, const struct config_listener *wanted, unsigned front);
+unsigned listeners_mend(struct listeners *listeners, listeners_opened *opened, void *context);
 /* Closes what config no longer asks for. */
 void listeners_retain(struct listeners *listeners, const struct config *config, unsigned fronts);
 /* The socket of config's listener for front index; -1: none. Stays the listeners'. */

@@ -26,6 +26,7 @@
 #define RELOAD_DRAIN (60u * 60 * 1000)    /* ms that sessions of an old generation may go on */
 #define TICKET_LIFE (8u * 60 * 60 * 1000) /* ms between two new ticket keys */
 #define FILES_WANTED (1u << 20)
+#define LISTENERS_PAUSE 1000 /* ms between two looks at the listening sockets */
 
 struct monitor {
 	struct generation_owner owner; /* first: owner callbacks get the monitor by it */
@@ -35,7 +36,9 @@ struct monitor {
 	struct generation *old[16]; /* draining */
 	struct loop_signal signals[5];
 	struct loop_timer tickets, watchdog;
-	struct loop_timer again; /* a reload that was asked for during another */
+	struct loop_timer listeners; /* the next look at them */
+	bool looking, look_again;    /* the timer runs; when it has, a look is due */
+	struct loop_timer again;     /* a reload that was asked for during another */
 	uint32_t numbers;
 	uint64_t watchdog_ms;
 	int exit_code;
@@ -155,6 +158,47 @@ static void on_ended(struct generation_owner *owner, struct generation *g)
 		loop_stop(owner->loop);
 }
 
+static void listener_opened(void *context, const struct config_listener *wanted, unsigned front)
+{
+	struct monitor *m = context;
+
+	if (m->current)
+		generation_send_listener(m->current, wanted, front);
+	if (m->coming)
+		generation_send_listener(m->coming, wanted, front);
+}
+
+static void look_at_listeners(struct monitor *m)
+{
+	unsigned dead;
+
+	if (m->stopping)
+		return;
+	dead = listeners_mend(m->owner.listeners, listener_opened, m);
+	m->looking = true;
+	m->look_again = dead > 0;
+	loop_timer_set(&m->listeners, LISTENERS_PAUSE);
+}
+
+/* A child can ask as often as it likes: it costs one look a second. */
+static void on_suspect(struct generation_owner *owner)
+{
+	struct monitor *m = (struct monitor *)owner;
+
+	m->look_again = true;
+	if (!m->looking)
+		look_at_listeners(m);
+}
+
+static void pause_over(struct loop_timer *timer)
+{
+	struct monitor *m = timer->context;
+
+	m->looking = false;
+	if (m->look_again)
+		look_at_listeners(m);
+}
+
 static int start_generation(struct monitor *m, struct err *err)
 {
 	struct config config;
@@ -162,6 +206,7 @@ static int start_generation(struct monitor *m, struct err *err)
 	if (config_load(m->file, &config, err) < 0)
 		return -1;
 	log_set_level((enum log_level)config.log_level);
+	look_at_listeners(m);
 	if (listeners_open(m->owner.listeners, &config, generation_fronts(&config), err) < 0)
 		return -1;
 	return generation_create(&m->owner, &config, ++m->numbers, &m->coming, err);
@@ -292,6 +337,7 @@ static int monitor_start(struct monitor *m, struct err *err)
 	m->owner.ready = on_ready;
 	m->owner.failed = on_failed;
 	m->owner.ended = on_ended;
+	m->owner.suspect = on_suspect;
 	m->owner.root = geteuid() == 0;
 	m->owner.loop = loop_create(err);
 	m->owner.exe_fd = process_self(err);
@@ -304,6 +350,7 @@ static int monitor_start(struct monitor *m, struct err *err)
 	for (int i = 0; i < 3; i++)
 		new_ticket_key(m);
 	loop_timer_init(&m->again, m->owner.loop, reload_again, m);
+	loop_timer_init(&m->listeners, m->owner.loop, pause_over, m);
 	loop_timer_init(&m->tickets, m->owner.loop, rotate_tickets, m);
 	loop_timer_set(&m->tickets, TICKET_LIFE);
 	start_watchdog(m);
