@@ -128,11 +128,6 @@ static int open_databases(struct deliver *deliver, struct err *err)
 
 /* --- recipients --- */
 
-static const char *home_of(const struct user *user)
-{
-	return user->home[0] ? user->home : user->name;
-}
-
 /* Whose files these are: the maildrop's owner, if it is there, else that of all mail. */
 static int find_owner(const struct deliver *deliver, struct target *target)
 {
@@ -140,7 +135,7 @@ static int find_owner(const struct deliver *deliver, struct target *target)
 
 	target->uid = deliver->mail_uid;
 	target->gid = deliver->mail_gid;
-	if (fstatat(deliver->mail_fd, home_of(&target->user), &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	if (fstatat(deliver->mail_fd, user_home(&target->user), &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    !S_ISDIR(st.st_mode))
 		return 0;
 	if (st.st_uid == 0 && deliver->mail_uid != 0)
@@ -243,7 +238,7 @@ static int deliver_one(struct deliver *deliver, const struct target *target)
 			  user->quota_octets ? user->quota_octets : config->quota_octets}};
 	struct err err = {0};
 	enum maildrop_status status =
-		maildrop_deliver(&settings, deliver->mail_fd, home_of(user), &delivery, &err);
+		maildrop_deliver(&settings, deliver->mail_fd, user_home(user), &delivery, &err);
 
 	if (status != MAILDROP_OK)
 		complain(user->name, err.text[0] ? err.text : "cannot be delivered");

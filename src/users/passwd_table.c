@@ -184,3 +184,8 @@ int passwd_table_create(char *text, size_t size, const char *file, const char *m
 	*ret = table;
 	return 0;
 }
+
+const char *user_home(const struct user *user)
+{
+	return user->home[0] ? user->home : user->name;
+}

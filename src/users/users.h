@@ -32,6 +32,9 @@ struct user {
 	bool nologin; /* extra field nologin: may receive, may not log in */
 };
 
+/* The folder of the user's maildrop below the mail root; lives as long as user. */
+const char *user_home(const struct user *user);
+
 enum users_status { USERS_FOUND = 0, USERS_UNKNOWN = -1, USERS_DOWN = -2 /* [SYS/TEMP], 451 */ };
 
 struct users;

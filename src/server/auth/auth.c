@@ -3,6 +3,9 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "server/auth/keepers.h"
+#include "server/auth/login.h"
+#include "server/auth/recipient.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -3,7 +3,7 @@
  * a user, so that "in use" is decided in one place. Mail of another owner than the mail root's gets
  * a keeper of its own, which the monitor starts on demand. See auth.h.
  */
-#include "server/auth/auth.h"
+#include "server/auth/keepers.h"
 
 #include "base/log.h"
 #include "base/text.h"
@@ -32,7 +32,8 @@ static bool any_keeper(const struct auth *auth, uint32_t uid)
 	return false;
 }
 
-int auth_keeper(struct auth *auth, const char *home, struct peer **ret, uint32_t *ret_uid)
+enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct peer **ret,
+				   uint32_t *ret_uid)
 {
 	struct ipc_owner wanted = {.uid = (uint32_t)auth->child->uid};
 	uint64_t hash = hash_octets(home, strlen(home), 2);
@@ -45,21 +46,17 @@ int auth_keeper(struct auth *auth, const char *home, struct peer **ret, uint32_t
 				*ret_uid = peer->uid;
 	} else if ((fstatat(auth->mail_fd, home, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISDIR(st.st_mode)) ||
-		   fstat(auth->mail_fd, &st) == 0) { /* a link is followed by nobody */
+		   fstat(auth->mail_fd, &st) == 0) { /* symbolic links are never followed */
 		*ret_uid = wanted.uid = st.st_uid;
 		wanted.gid = st.st_gid;
 	}
 	*ret = find_keeper(auth, *ret_uid, hash);
 	if (*ret)
-		return 0;
+		return KEEPER_FOUND;
 	if (!auth->child->change_ids || any_keeper(auth, *ret_uid))
-		return -1; /* its keeper is being restarted */
-	return ipc_send(&auth->child->monitor, IPC_KEEPER_WANTED, &wanted) < 0 ? -1 : 1;
-}
-
-static const char *home_of(const struct user *user)
-{
-	return user->home[0] ? user->home : user->name;
+		return KEEPER_NONE; /* it is being restarted */
+	return ipc_send(&auth->child->monitor, IPC_KEEPER_WANTED, &wanted) < 0 ? KEEPER_NONE
+									       : KEEPER_STARTING;
 }
 
 static void ungrant(struct auth_session *session)
@@ -111,12 +108,19 @@ void auth_open(struct auth_session *session, const struct user *user)
 	struct auth *auth = session->front->child->state;
 	struct peer *keeper;
 	uint32_t uid;
-	int rc = auth_keeper(auth, home_of(user), &keeper, &uid);
 
-	if (rc == 0)
-		send_open(session, keeper, user->name, home_of(user));
-	else if (rc < 0 || wait_for_keeper(auth, session, user, uid) < 0)
-		ungrant(session);
+	switch (auth_keeper(auth, user_home(user), &keeper, &uid)) {
+	case KEEPER_FOUND:
+		send_open(session, keeper, user->name, user_home(user));
+		return;
+	case KEEPER_STARTING:
+		if (wait_for_keeper(auth, session, user, uid) == 0)
+			return;
+		break;
+	case KEEPER_NONE:
+		break;
+	}
+	ungrant(session);
 }
 
 static struct auth_session *find_waiting(struct auth *auth, const struct auth_waiting *waiting)

@@ -3,10 +3,11 @@
  * may deliver to it in this transaction. The keeper answers the front, so a front can't deliver to
  * whom nobody resolved. See auth.h.
  */
-#include "server/auth/auth.h"
+#include "server/auth/recipient.h"
 
 #include "base/log.h"
 #include "base/text.h"
+#include "server/auth/keepers.h"
 #include "users/recipients.h"
 
 #include <stdlib.h>
@@ -38,11 +39,6 @@ static void refuse(struct peer *front, const struct ipc_recipient *message, enum
 	peer_send(front, IPC_RCPT_REFUSED, &answer);
 }
 
-static const char *home_of(const struct user *user)
-{
-	return user->home[0] ? user->home : user->name;
-}
-
 static int pass_on(struct peer *front, const struct ipc_recipient *message, const struct user *user,
 		   struct peer *keeper)
 {
@@ -55,7 +51,7 @@ static int pass_on(struct peer *front, const struct ipc_recipient *message, cons
 		.quota_messages =
 			user->quota_messages ? user->quota_messages : config->quota_messages,
 		.quota_octets = user->quota_octets ? user->quota_octets : config->quota_octets};
-	pop3_span texts[] = {span_of(user->name), span_of(home_of(user)), ipc_text(message, 0)};
+	pop3_span texts[] = {span_of(user->name), span_of(user_home(user)), ipc_text(message, 0)};
 
 	return ipc_send_texts(&keeper->chan, IPC_RCPT_OPEN, &open, texts, 3);
 }
@@ -75,7 +71,8 @@ static void resolved(struct peer *front, const struct ipc_recipient *message,
 
 	for (size_t i = 0; i < count; i++) {
 		/* one that is being started: the MTA tries again */
-		if (auth_keeper(front->child->state, home_of(&users[i]), &keepers[i], &uid) != 0) {
+		if (auth_keeper(front->child->state, user_home(&users[i]), &keepers[i], &uid) !=
+		    KEEPER_FOUND) {
 			refuse(front, message, REASON_STORE_DOWN);
 			return;
 		}

@@ -3,7 +3,7 @@
  * descriptor whose first window has been read already, later windows on request, so that a front
  * never waits for a disk. See keeper.h.
  */
-#include "server/keeper/session.h"
+#include "server/keeper/body.h"
 
 #include "base/log.h"
 
@@ -137,7 +137,7 @@ static void send_failed(struct peer *front, const struct body_job *job)
 		message.reason = REASON_MESSAGE_GONE;
 	else if (job->status == MAILDROP_PERM)
 		message.reason = REASON_MESSAGE_PERM;
-	log_warning("%s: message %u: %s", job->session->home->path, job->number, job->err.text);
+	log_warning("%s: message %u: %s", job->session->lane->path, job->number, job->err.text);
 	peer_send(front, IPC_BODY_FAILED, &message);
 }
 
@@ -205,7 +205,7 @@ static void add(struct keeper_session *session, struct body_job *job, void (*run
 	job->session = session;
 	job->lent.fd = -1;
 	session->jobs++;
-	keeper_add_job(session->keeper, session->home, &job->job);
+	keeper_add_job(session->keeper, session->lane, &job->job);
 }
 
 /*

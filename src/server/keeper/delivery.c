@@ -4,7 +4,7 @@
  * which is written once a recipient, each in its own maildrop's lane, and answered when it is on
  * disk. See keeper.h.
  */
-#include "server/keeper/keeper.h"
+#include "server/keeper/delivery.h"
 
 #include "base/log.h"
 #include "base/text.h"
@@ -22,7 +22,7 @@
 
 struct recipient {
 	struct recipient *next;
-	struct home *home;
+	struct keeper_lane *lane;
 	uint32_t index, transaction;
 	struct maildrop_quota quota;
 	char address[]; /* for Delivered-To */
@@ -61,7 +61,7 @@ static struct keeper_front *front_of(struct peer *front)
 
 static void free_recipient(struct keeper *keeper, struct recipient *recipient)
 {
-	keeper_home_release(keeper, recipient->home);
+	keeper_lane_release(keeper, recipient->lane);
 	free(recipient);
 }
 
@@ -132,7 +132,7 @@ static void quota_run(struct job *base)
 	if (!quota->max_messages && !quota->max_octets)
 		return;
 	job->status = maildrop_usage(&job->keeper->settings, job->keeper->mail_fd,
-				     job->recipient->home->path, &usage, &job->err);
+				     job->recipient->lane->path, &usage, &job->err);
 	if (job->status == MAILDROP_OK &&
 	    ((quota->max_messages && usage.messages >= quota->max_messages) ||
 	     (quota->max_octets && usage.octets >= quota->max_octets)))
@@ -155,7 +155,7 @@ static void quota_done(struct job *base)
 		transaction->count++;
 	} else {
 		if (job->status != MAILDROP_OK && job->status != MAILDROP_OVER_QUOTA)
-			log_error("%s: %s", job->recipient->home->path, job->err.text);
+			log_error("%s: %s", job->recipient->lane->path, job->err.text);
 		answer(job, IPC_RCPT_REFUSED,
 		       reason_of(keeper, job->status == MAILDROP_OK ? MAILDROP_TEMP : job->status));
 		free_recipient(keeper, job->recipient);
@@ -190,8 +190,8 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 		return;
 	recipient = calloc(1, sizeof(*recipient) + address.size + 1);
 	if (recipient)
-		recipient->home = keeper_home(keeper, ipc_text(message, 1));
-	if (!recipient || !recipient->home)
+		recipient->lane = keeper_lane_take(keeper, ipc_text(message, 1));
+	if (!recipient || !recipient->lane)
 		abort();
 	memcpy(recipient->address, address.data, address.size);
 	recipient->index = message->index;
@@ -200,7 +200,7 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 	job = new_job(keeper, message->front, message->session, recipient);
 	job->job.run = quota_run;
 	job->job.done = quota_done;
-	keeper_add_job(keeper, recipient->home, &job->job);
+	keeper_add_job(keeper, recipient->lane, &job->job);
 }
 
 /* -- messages -- */
@@ -221,7 +221,7 @@ static void deliver_run(struct job *base)
 					     .quota = job->recipient->quota};
 
 	job->status = maildrop_deliver(&job->keeper->settings, job->keeper->mail_fd,
-				       job->recipient->home->path, &delivery, &job->err);
+				       job->recipient->lane->path, &delivery, &job->err);
 }
 
 static void deliver_done(struct job *base)
@@ -230,11 +230,11 @@ static void deliver_done(struct job *base)
 	struct keeper *keeper = job->keeper;
 
 	if (job->status == MAILDROP_OVER_QUOTA)
-		log_info("%s: not delivered: over quota", job->recipient->home->path);
+		log_info("%s: not delivered: over quota", job->recipient->lane->path);
 	else if (job->status != MAILDROP_OK)
-		log_error("%s: not delivered: %s", job->recipient->home->path, job->err.text);
+		log_error("%s: not delivered: %s", job->recipient->lane->path, job->err.text);
 	else
-		log_info("%s: delivered, %llu octets", job->recipient->home->path,
+		log_info("%s: delivered, %llu octets", job->recipient->lane->path,
 			 (unsigned long long)job->letter->size);
 	answer(job, IPC_DELIVERED, reason_of(keeper, job->status));
 	release_letter(job->letter);
@@ -308,7 +308,7 @@ void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *
 			letter->references++;
 			job->job.run = deliver_run;
 			job->job.done = deliver_done;
-			keeper_add_job(keeper, recipient->home, &job->job);
+			keeper_add_job(keeper, recipient->lane, &job->job);
 		}
 	}
 	release_letter(letter);

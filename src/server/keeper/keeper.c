@@ -1,6 +1,8 @@
 /* See keeper.h. */
 #include "server/keeper/keeper.h"
 
+#include "server/keeper/body.h"
+#include "server/keeper/delivery.h"
 #include "server/keeper/session.h"
 
 #include "base/log.h"
@@ -14,61 +16,6 @@
 _Static_assert(MAIL_ROOT_OTHER + 1 == IPC_ROOT_STATES, "DIRECTORY knows every state of a root");
 
 #define JOBS_MAX (1u << 20)
-
-struct home *keeper_home(struct keeper *keeper, pop3_span path)
-{
-	uint64_t key = hash_octets(path.data, path.size, 0);
-	struct home *home;
-
-	for (struct table_node *node = table_find(&keeper->homes, key); node;
-	     node = table_next(node)) {
-		home = CONTAINER(node, struct home, node);
-		if (strlen(home->path) == path.size &&
-		    memcmp(home->path, path.data, path.size) == 0) {
-			home->references++;
-			return home;
-		}
-	}
-	home = calloc(1, sizeof(*home) + path.size + 1);
-	if (!home)
-		return NULL;
-	memcpy(home->path, path.data, path.size);
-	home->references = 1;
-	job_lane_init(&home->lane);
-	table_add(&keeper->homes, &home->node, key);
-	return home;
-}
-
-void keeper_home_release(struct keeper *keeper, struct home *home)
-{
-	if (--home->references)
-		return;
-	table_remove(&keeper->homes, &home->node);
-	free(home);
-}
-
-static void check_drained(struct keeper *keeper, const struct peer *gone)
-{
-	if (!keeper->child->draining || keeper->busy)
-		return;
-	for (struct peer *peer = keeper->child->peers; peer; peer = peer->next)
-		if (peer != gone && peer->role != ROLE_AUTH)
-			return;
-	child_exit(keeper->child);
-}
-
-void keeper_add_job(struct keeper *keeper, struct home *home, struct job *job)
-{
-	job->lane = &home->lane;
-	keeper->busy++;
-	workers_add(keeper->workers, job, true);
-}
-
-void keeper_job_over(struct keeper *keeper)
-{
-	keeper->busy--;
-	check_drained(keeper, NULL);
-}
 
 /* Memory for bodies; a front that gets none takes them from packets. */
 static struct arena *share_arena(struct peer *front)
@@ -113,7 +60,32 @@ static void peer_gone(struct peer *peer)
 		arena_release(front->arena);
 		free(front);
 	}
-	check_drained(peer->child->state, peer);
+	keeper_check_drained(peer->child->state, peer);
+}
+
+/* What a POP3 front asks of a session. One that is not there has ended, or never was. */
+static void session_message(struct peer *front, enum ipc_type type, const void *message)
+{
+	/* every message about a session has its number behind the head */
+	uint64_t number = ((const struct ipc_session *)message)->session;
+	struct keeper_session *session = keeper_session_find(front, number);
+
+	if (!session)
+		return;
+	if (type == IPC_CLOSE)
+		keeper_close(session);
+	else if (!keeper_session_ready(session))
+		return;
+	else if (type == IPC_FETCH)
+		keeper_fetch(session, message);
+	else if (type == IPC_READ_SLICE)
+		keeper_slice(session, message);
+	else if (type == IPC_DELETE)
+		keeper_delete(session, message);
+	else if (type == IPC_COMMIT)
+		keeper_commit(session, message);
+	else if (type == IPC_INDEX_WRONG)
+		keeper_index_wrong(session);
 }
 
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
@@ -127,13 +99,13 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 	else if (type == IPC_FORGET)
 		keeper_forget(peer, message);
 	else
-		keeper_session_message(peer, type, message);
+		session_message(peer, type, message);
 }
 
 static void drain(struct child *child, uint64_t ms)
 {
 	(void)ms;
-	check_drained(child->state, NULL);
+	keeper_check_drained(child->state, NULL);
 }
 
 static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
@@ -168,7 +140,7 @@ static int start(struct child *child, struct err *err)
 	keeper->settings.store_crlf = child->config->store_crlf;
 	keeper->settings.host_name = child->config->host_name;
 	keeper->settings.local = maildrop_is_local(keeper->mail_fd);
-	table_init(&keeper->homes);
+	table_init(&keeper->lanes);
 	child_sandbox(child, SANDBOX_KEEPER, &sandbox);
 	sandbox.paths[sandbox.path_count++] =
 		(struct sandbox_path){keeper->mail_fd, SANDBOX_READ | SANDBOX_WRITE};

@@ -101,7 +101,7 @@ void keeper_session_credit_back(struct keeper_session *session)
 
 static void unpark(struct keeper_session *session)
 {
-	struct keeper_session **at = &session->home->waiting;
+	struct keeper_session **at = &session->lane->waiting;
 
 	if (!session->parked)
 		return;
@@ -134,8 +134,8 @@ static bool park(struct keeper_session *session)
 	}
 	if (++parked->tries > RETRIES)
 		return false;
-	session->next_waiting = session->home->waiting;
-	session->home->waiting = session;
+	session->next_waiting = session->lane->waiting;
+	session->lane->waiting = session;
 	loop_timer_set(&parked->timer, RETRY_MS);
 	return true;
 }
@@ -153,15 +153,15 @@ static void leave_table(struct keeper_session *session)
 
 static void free_session(struct keeper_session *session)
 {
-	struct home *home = session->home;
+	struct keeper_lane *lane = session->lane;
 
 	leave_table(session);
 	unpark(session);
 	free(session->parked);
 	free(session->deletions);
-	if (home->waiting)
-		loop_timer_set(&home->waiting->parked->timer, 0); /* its lock may be free now */
-	keeper_home_release(session->keeper, home);
+	if (lane->waiting)
+		loop_timer_set(&lane->waiting->parked->timer, 0); /* its lock may be free now */
+	keeper_lane_release(session->keeper, lane);
 	free(session);
 }
 
@@ -177,7 +177,7 @@ void keeper_session_job_over(struct keeper_session *session)
 /* Nothing more is expected from the front, and it expects nothing more: what it asked for and did
  * not get costs it no credit (it counts the same way). The maildrop is closed behind the jobs that
  * are under way; one that is being opened, as soon as it is open (open_done). */
-static void close_session(struct keeper_session *session)
+void keeper_close(struct keeper_session *session)
 {
 	if (session->closing)
 		return;
@@ -206,8 +206,8 @@ static void job_run(struct job *base)
 
 	switch (job->work) {
 	case WORK_OPEN:
-		atomic_store(&s->home->hurry, false);
-		job->status = maildrop_open(&s->keeper->settings, s->keeper->mail_fd, s->home->path,
+		atomic_store(&s->lane->hurry, false);
+		job->status = maildrop_open(&s->keeper->settings, s->keeper->mail_fd, s->lane->path,
 					    &s->maildrop, &job->err);
 		break;
 	case WORK_COMMIT:
@@ -218,7 +218,7 @@ static void job_run(struct job *base)
 		maildrop_index_wrong(s->maildrop);
 		break;
 	case WORK_CLOSE:
-		maildrop_sweep_until(s->maildrop, &s->home->hurry);
+		maildrop_sweep_until(s->maildrop, &s->lane->hurry);
 		maildrop_close(s->maildrop);
 		s->maildrop = NULL;
 		break;
@@ -249,7 +249,7 @@ static void not_opened(struct keeper_session *session, enum maildrop_status stat
 		return;
 	send_open_failed(keeper_session_front(session), session->node.key, session->ticket,
 			 reason_of(status));
-	close_session(session);
+	keeper_close(session);
 }
 
 static void open_done(struct session_job *job)
@@ -267,7 +267,7 @@ static void open_done(struct session_job *job)
 	if (session->closing)
 		return;
 	if (job->status != MAILDROP_IN_USE)
-		log_error("%s: %s", session->home->path, job->err.text);
+		log_error("%s: %s", session->lane->path, job->err.text);
 	not_opened(session, job->status);
 }
 
@@ -280,11 +280,11 @@ static void commit_done(struct session_job *job)
 									     : REASON_NOT_DELETED};
 
 	if (job->status != MAILDROP_OK)
-		log_error("%s: deletions failed: %s", session->home->path, job->err.text);
+		log_error("%s: deletions failed: %s", session->lane->path, job->err.text);
 	if (front)
 		peer_send(front, IPC_COMMITTED, &message);
 	keeper_session_credit_back(session);
-	close_session(session);
+	keeper_close(session);
 }
 
 static void job_done(struct job *base)
@@ -319,8 +319,8 @@ static void add_work(struct keeper_session *session, enum work work)
 	job->work = work;
 	session->jobs++;
 	if (work == WORK_OPEN)
-		atomic_store(&session->home->hurry, true);
-	keeper_add_job(session->keeper, session->home, &job->job);
+		atomic_store(&session->lane->hurry, true);
+	keeper_add_job(session->keeper, session->lane, &job->job);
 }
 
 /* In a worker, unless no worker has the maildrop and nothing needs one: two changes of thread cost
@@ -330,8 +330,8 @@ static void open_maildrop(struct keeper_session *session)
 	const struct keeper *keeper = session->keeper;
 	enum maildrop_status status = MAILDROP_WAIT;
 
-	if (job_lane_idle(&session->home->lane))
-		status = maildrop_open_now(&keeper->settings, keeper->mail_fd, session->home->path,
+	if (job_lane_idle(&session->lane->jobs))
+		status = maildrop_open_now(&keeper->settings, keeper->mail_fd, session->lane->path,
 					   &session->maildrop);
 	if (status == MAILDROP_OK)
 		opened(session);
@@ -351,7 +351,7 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 
 	if (!front)
 		return; /* it died meanwhile: its sessions are over */
-	if (table_find(&((struct keeper_front *)front->data)->sessions, message->session)) {
+	if (keeper_session_find(front, message->session)) {
 		/* the front's CLOSE is still queued; auth, restarted, does not know that session
 		 * and sent OPEN first */
 		send_open_failed(front, message->session, message->ticket, REASON_IN_USE);
@@ -359,8 +359,8 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 	}
 	session = calloc(1, sizeof(*session));
 	if (session)
-		session->home = keeper_home(keeper, ipc_text(message, 1));
-	if (!session || !session->home) {
+		session->lane = keeper_lane_take(keeper, ipc_text(message, 1));
+	if (!session || !session->lane) {
 		free(session);
 		peer_break(front, "out of memory");
 		return;
@@ -373,7 +373,7 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 	open_maildrop(session);
 }
 
-static void take_deletions(struct keeper_session *session, const struct ipc_delete *message)
+void keeper_delete(struct keeper_session *session, const struct ipc_delete *message)
 {
 	uint32_t need = session->deletion_count + message->count, last = 0, number, *room;
 	struct maildrop_snapshot snapshot;
@@ -401,7 +401,7 @@ bad:
 	peer_break(keeper_session_front(session), "deletions that are not a session's");
 }
 
-static void take_commit(struct keeper_session *session, const struct ipc_commit *message)
+void keeper_commit(struct keeper_session *session, const struct ipc_commit *message)
 {
 	struct peer *front = keeper_session_front(session);
 
@@ -415,49 +415,30 @@ static void take_commit(struct keeper_session *session, const struct ipc_commit 
 	add_work(session, WORK_COMMIT);
 }
 
-void keeper_session_message(struct peer *front, enum ipc_type type, const void *message)
+struct keeper_session *keeper_session_find(struct peer *front, uint64_t number)
 {
 	struct table *sessions = &((struct keeper_front *)front->data)->sessions;
-	struct table_node *node =
-		table_find(sessions, ((const struct ipc_session *)message)->session);
-	struct keeper_session *session = node ? CONTAINER(node, struct keeper_session, node) : NULL;
+	struct table_node *node = table_find(sessions, number);
 
-	if (!session)
-		return;
-	if (type == IPC_CLOSE) {
-		close_session(session);
-		return;
-	}
-	if (!session->open || session->committing)
-		return; /* a front that asks before it was told, or after its QUIT, is answered
-			   nothing */
-	switch (type) {
-	case IPC_FETCH:
-		keeper_fetch(session, message);
-		break;
-	case IPC_READ_SLICE:
-		keeper_slice(session, message);
-		break;
-	case IPC_DELETE:
-		take_deletions(session, message);
-		break;
-	case IPC_INDEX_WRONG:
-		if (!session->index_wrong)
-			add_work(session, WORK_INDEX_WRONG);
-		session->index_wrong = true;
-		break;
-	case IPC_COMMIT:
-		take_commit(session, message);
-		break;
-	default:
-		break;
-	}
+	return node ? CONTAINER(node, struct keeper_session, node) : NULL;
+}
+
+bool keeper_session_ready(const struct keeper_session *session)
+{
+	return session->open && !session->committing;
+}
+
+void keeper_index_wrong(struct keeper_session *session)
+{
+	if (!session->index_wrong)
+		add_work(session, WORK_INDEX_WRONG);
+	session->index_wrong = true;
 }
 
 static void end_one(struct table_node *node, void *context)
 {
 	(void)context;
-	close_session(CONTAINER(node, struct keeper_session, node));
+	keeper_close(CONTAINER(node, struct keeper_session, node));
 }
 
 void keeper_sessions_end(struct peer *front)

@@ -1,0 +1,61 @@
+/* See session.h. */
+#include "server/auth/session.h"
+
+#include "base/random.h"
+#include "base/text.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+const char *auth_address_text(const uint8_t ip[16], char *buf)
+{
+	static const uint8_t none[16];
+	const struct in6_addr *six = (const struct in6_addr *)(const void *)ip;
+
+	if (memcmp(ip, none, sizeof(none)) == 0)
+		return "a local socket";
+	if (IN6_IS_ADDR_V4MAPPED(six))
+		inet_ntop(AF_INET, ip + 12, buf, INET_ADDRSTRLEN);
+	else
+		inet_ntop(AF_INET6, ip, buf, INET6_ADDRSTRLEN);
+	return buf;
+}
+
+void auth_new_stamp(struct auth *auth, struct auth_session *session)
+{
+	unsigned char random[16];
+	char hex[33], stamp[CONFIG_NAME_MAX + 80];
+
+	if (random_octets(random, sizeof(random)) < 0)
+		return;
+	hex_encode(random, sizeof(random), hex);
+	snprintf(stamp, sizeof(stamp), "<%s.%lld@%s>", hex, (long long)time(NULL),
+		 auth->child->config->host_name);
+	session->stamp = strdup(stamp);
+}
+
+void auth_logout(struct auth_session *session)
+{
+	struct auth *auth = session->front->child->state;
+
+	session->granted = false;
+	session->keeper = 0;
+	if (session->user)
+		limits_logout(&auth->limits, session->user);
+	session->user = NULL;
+}
+
+void auth_deny(struct auth_session *session, enum reason reason, uint32_t delay)
+{
+	const struct config *config = session->front->child->config;
+	struct ipc_denied message = {
+		.session = session->node.key, .reason = reason, .delay = delay};
+
+	message.close = reason == REASON_WRONG && config->max_failures &&
+			session->failures >= config->max_failures;
+	peer_send(session->front, IPC_DENIED, &message);
+}

@@ -1,0 +1,12 @@
+/* Lending messages to a front: FETCH and READ_SLICE of an open session. */
+#ifndef SERVER_KEEPER_BODY_H
+#define SERVER_KEEPER_BODY_H
+
+#include "server/keeper/session.h"
+
+void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *message);
+void keeper_slice(struct keeper_session *session, const struct ipc_slice *message);
+/* What keeper->scratch must be; NULL: no memory. */
+void *keeper_body_scratch(void);
+
+#endif

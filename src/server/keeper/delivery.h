@@ -1,0 +1,13 @@
+/* LMTP deliveries: recipients that auth announced, messages that the LMTP front sends for them. */
+#ifndef SERVER_KEEPER_DELIVERY_H
+#define SERVER_KEEPER_DELIVERY_H
+
+#include "server/keeper/lane.h"
+
+void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *message);
+void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *fd);
+void keeper_forget(struct peer *front, const struct ipc_transaction *message);
+/* The front is gone: so is what it was to deliver, but for the jobs under way. */
+void keeper_transactions_end(struct peer *front);
+
+#endif

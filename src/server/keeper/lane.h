@@ -1,0 +1,59 @@
+/*
+ * What the files of a keeper share: its root struct, what a front has here, and lanes. A lane is a
+ * maildrop that somebody works on: its jobs run one after another in worker threads, and sessions
+ * that found it in use wait in it. On the keeper's loop, but for what a worker reads of a lane:
+ * path, and hurry.
+ */
+#ifndef SERVER_KEEPER_LANE_H
+#define SERVER_KEEPER_LANE_H
+
+#include "base/table.h"
+#include "maildrop/mail_root.h"
+#include "maildrop/maildrop.h"
+#include "server/child.h"
+#include "sys/arena.h"
+#include "sys/workers.h"
+
+#include <stdatomic.h>
+
+struct keeper {
+	struct child *child;
+	struct workers *workers;
+	struct maildrop_settings settings;
+	struct table lanes;
+	int mail_fd;
+	struct mail_root root; /* what is known of mail_fd */
+	void *scratch;         /* body.c's, for what it sends without a worker */
+	unsigned busy;         /* jobs under way: not drained before they are done */
+};
+
+struct keeper_session;
+
+struct keeper_lane {
+	struct table_node node; /* key: hash of the path */
+	struct job_lane jobs;
+	struct keeper_session *waiting; /* sessions that found the maildrop in use */
+	atomic_bool hurry;              /* a login came while a closed session still tidies up */
+	unsigned references;
+	char path[]; /* of the maildrop, below the mail root */
+};
+
+/* What a front has at a keeper: the data of its peer. */
+struct keeper_front {
+	struct arena *arena;       /* POP3: for bodies; NULL: none */
+	struct table sessions;     /* POP3: key session */
+	struct table transactions; /* LMTP: key session */
+};
+
+/* Takes a reference to the lane of a maildrop. NULL: no memory. */
+struct keeper_lane *keeper_lane_take(struct keeper *keeper, pop3_span path);
+void keeper_lane_release(struct keeper *keeper, struct keeper_lane *lane);
+/* Adds a job to the lane. Never refused: what it answers was bounded by credits. */
+void keeper_add_job(struct keeper *keeper, struct keeper_lane *lane, struct job *job);
+/* A job is done and freed: the last one may end a keeper that drains. */
+void keeper_job_over(struct keeper *keeper);
+/* Ends a keeper that drains when no job is under way and no front is left but gone (may be NULL),
+ * which is going. */
+void keeper_check_drained(struct keeper *keeper, const struct peer *gone);
+
+#endif
