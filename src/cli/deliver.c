@@ -13,16 +13,15 @@
 #include "cli/command.h"
 #include "cli/deliver_input.h"
 #include "config/config.h"
+#include "config/path.h"
 #include "lmtp/headers.h"
 #include "maildrop/mail_root.h"
 #include "maildrop/maildrop.h"
-#include "users/recipients.h"
-#include "users/users.h"
+#include "users/site.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,46 +76,21 @@ static void note_status(struct deliver *deliver, int status)
 
 /* --- what is needed to deliver --- */
 
-static int open_directory(const char *path, int how, int *ret, struct err *err)
-{
-	*ret = open(path, how | O_DIRECTORY | O_CLOEXEC);
-	return *ret < 0 ? err_sys(err, EX_TEMPFAIL, errno, "cannot open the directory %s", path)
-			: 0;
-}
-
-static int open_parent(const char *path, int *ret, struct err *err)
-{
-	char copy[CONFIG_PATH_MAX];
-
-	snprintf(copy, sizeof(copy), "%s", path);
-	return open_directory(dirname(copy), O_PATH, ret, err);
-}
-
-static const char *name_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static int open_databases(struct deliver *deliver, struct err *err)
 {
 	const struct config *config = &deliver->config;
-	struct recipients_settings settings = {.delimiters = config->recipient_delimiter,
-					       .domains = config->domains,
-					       .catch_all = config->catch_all,
-					       .aliases_file = name_of(config->aliases)};
 	struct stat st;
 
-	if (open_directory(config->mail, O_RDONLY, &deliver->mail_fd, err) < 0 ||
-	    open_parent(config->users, &deliver->users_dir_fd, err) < 0 ||
-	    users_open_passwd_file(deliver->users_dir_fd, name_of(config->users), config->mail,
-				   &deliver->users, err) < 0)
+	if (config_open_directory(config->mail, O_RDONLY, &deliver->mail_fd, err) < 0 ||
+	    config_open_parent(config->users, &deliver->users_dir_fd, err) < 0 ||
+	    (config->aliases[0] &&
+	     config_open_parent(config->aliases, &deliver->aliases_dir_fd, err) < 0)) {
+		err->code = EX_TEMPFAIL; /* the MTA tries again */
 		return -1;
-	if (config->aliases[0] && open_parent(config->aliases, &deliver->aliases_dir_fd, err) < 0)
-		return -1;
-	settings.aliases_dir_fd = deliver->aliases_dir_fd;
-	if (recipients_open(&settings, deliver->users, &deliver->recipients, err) < 0)
+	}
+	if (site_users_open(config, deliver->users_dir_fd, &deliver->users, err) < 0 ||
+	    site_recipients_open(config, deliver->aliases_dir_fd, deliver->users,
+				 &deliver->recipients, err) < 0)
 		return -1;
 	if (fstat(deliver->mail_fd, &st) < 0)
 		return err_sys(err, EX_TEMPFAIL, errno, "cannot look at %s", config->mail);
@@ -218,7 +192,7 @@ static int status_of(const struct deliver *deliver, enum maildrop_status status)
 static int deliver_one(struct deliver *deliver, const struct target *target)
 {
 	const struct config *config = &deliver->config;
-	const struct user *user = &target->user;
+	struct site_quota quota = site_quota(config, &target->user);
 	struct maildrop_settings settings = {.driver = &maildir_driver,
 					     .store_crlf = config->store_crlf,
 					     .host_name = config->host_name,
@@ -234,14 +208,13 @@ static int deliver_one(struct deliver *deliver, const struct target *target)
 		.message_fd = deliver->input.fd,
 		.message_size = deliver->input.size,
 		.headers = {headers, lmtp_headers_render(&trace, headers, sizeof(headers))},
-		.quota = {user->quota_messages ? user->quota_messages : config->quota_messages,
-			  user->quota_octets ? user->quota_octets : config->quota_octets}};
+		.quota = {quota.messages, quota.octets}};
 	struct err err = {0};
-	enum maildrop_status status =
-		maildrop_deliver(&settings, deliver->mail_fd, user_home(user), &delivery, &err);
+	enum maildrop_status status = maildrop_deliver(&settings, deliver->mail_fd,
+						       user_home(&target->user), &delivery, &err);
 
 	if (status != MAILDROP_OK)
-		complain(user->name, err.text[0] ? err.text : "cannot be delivered");
+		complain(target->user.name, err.text[0] ? err.text : "cannot be delivered");
 	return status_of(deliver, status);
 }
 

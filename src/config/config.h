@@ -86,8 +86,10 @@ struct config {
 	uint32_t max_sessions_per_user;
 	uint32_t max_bad_commands;
 
-	int32_t expire_days;    /* CAPA EXPIRE: -1 NEVER, -2 not announced */
-	uint32_t drain_seconds; /* SIGTERM, SIGHUP: old sessions may go on that long */
+	int32_t expire_days; /* CAPA EXPIRE: -1 NEVER, -2 not announced */
+	/* for so long sessions may go on after SIGTERM, and old ones after SIGHUP: both are
+	 * "drain", but their defaults differ */
+	uint32_t drain_seconds, reload_drain_seconds;
 
 	uint64_t lmtp_max_size;          /* octets of a message */
 	uint32_t lmtp_max_recipients;    /* per transaction */

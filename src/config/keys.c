@@ -91,7 +91,7 @@ static const struct config_key keys[] = {
 	{"timeouts", "write", KEY_SECONDS, AT(write_seconds), .min = 1, .max = 3600,
 	 .standard = "2m", .help = "A client that takes nothing of what is sent."},
 	{"timeouts", "drain", KEY_SECONDS, AT(drain_seconds), .max = DAY, .standard = "30s",
-	 .help = "How long sessions may go on after SIGTERM, and old ones after SIGHUP."},
+	 .help = "How long sessions may go on after SIGTERM, and old ones after SIGHUP (1h)."},
 
 	{"limits", "connections", KEY_NUMBER, AT(max_connections), .min = 1, .max = 10000000,
 	 .standard = "100000", .help = "Connections in all."},

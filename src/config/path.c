@@ -1,6 +1,11 @@
 /* See path.h. */
 #include "config/path.h"
 
+#include "config/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -19,4 +24,25 @@ int config_resolve(const char *directory, const char *path, char *buf, size_t si
 			       "the path \"%.64s…\" is too long: at most %zu octets", path,
 			       size - 1);
 	return 0;
+}
+
+int config_open_directory(const char *path, int how, int *ret, struct err *err)
+{
+	*ret = open(path, how | O_DIRECTORY | O_CLOEXEC);
+	return *ret < 0 ? err_sys(err, EX_NOINPUT, errno, "cannot open the directory %s", path) : 0;
+}
+
+int config_open_parent(const char *path, int *ret, struct err *err)
+{
+	char copy[CONFIG_PATH_MAX];
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	return config_open_directory(dirname(copy), O_PATH, ret, err);
+}
+
+const char *config_file_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
 }

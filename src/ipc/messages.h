@@ -82,8 +82,8 @@ struct ipc_config { /* fd: the sealed struct config */
 	uint32_t generation;
 };
 enum ipc_directory_kind { DIRECTORY_USERS, DIRECTORY_MAIL, DIRECTORY_ALIASES, DIRECTORY_COUNT };
-struct ipc_directory { /* fd: O_PATH directory; text: file name in it, if any; for a
-			keeper: the file that remembers the mail root */
+struct ipc_directory { /* fd: O_PATH directory; text, for a keeper: the file that
+			remembers the mail root */
 	struct ipc_head head;
 	uint32_t kind;
 	uint32_t state; /* of the mail root: enum mail_root_state */

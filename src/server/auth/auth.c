@@ -6,6 +6,7 @@
 #include "server/auth/keepers.h"
 #include "server/auth/login.h"
 #include "server/auth/recipient.h"
+#include "users/site.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -222,11 +223,6 @@ static void drain(struct child *child, uint64_t ms)
 	check_drained(child, NULL);
 }
 
-static int take_name(char *buf, const struct ipc_directory *message)
-{
-	return span_copy(ipc_text(message, 0), buf, CONFIG_NAME_MAX);
-}
-
 static struct auth *root_struct(struct child *child)
 {
 	struct auth *auth = child->state;
@@ -252,13 +248,19 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 		auth_keeper_refused(auth, ((const struct ipc_owner *)message)->uid);
 	if (type != IPC_DIRECTORY)
 		return;
-	if (directory->kind == DIRECTORY_USERS && take_name(auth->users_name, directory) == 0)
+	switch ((enum ipc_directory_kind)directory->kind) {
+	case DIRECTORY_USERS:
 		to = &auth->users_fd;
-	else if (directory->kind == DIRECTORY_ALIASES &&
-		 take_name(auth->aliases_name, directory) == 0)
+		break;
+	case DIRECTORY_ALIASES:
 		to = &auth->aliases_fd;
-	else if (directory->kind == DIRECTORY_MAIL)
+		break;
+	case DIRECTORY_MAIL:
 		to = &auth->mail_fd;
+		break;
+	case DIRECTORY_COUNT:
+		break;
+	}
 	if (to) {
 		*to = fds[0];
 		fds[0] = -1;
@@ -281,8 +283,7 @@ static int open_users(struct auth *auth, struct err *err)
 {
 	const struct config *config = auth->child->config;
 
-	if (users_open_passwd_file(auth->users_fd, auth->users_name, config->mail, &auth->users,
-				   err) == 0)
+	if (site_users_open(config, auth->users_fd, &auth->users, err) == 0)
 		return 0;
 	if (err->code == EX_NOPERM || err->errnum == EACCES || err->errnum == EPERM)
 		err_prefix(err,

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "server/auth/keepers.h"
-#include "users/recipients.h"
+#include "users/site.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,15 +16,8 @@
 
 int auth_recipients_open(struct auth *auth, struct err *err)
 {
-	const struct config *config = auth->child->config;
-	struct recipients_settings settings = {
-		.delimiters = config->recipient_delimiter,
-		.domains = config->domains,
-		.catch_all = config->catch_all,
-		.aliases_dir_fd = auth->aliases_fd,
-		.aliases_file = auth->aliases_fd >= 0 ? auth->aliases_name : NULL};
-
-	return recipients_open(&settings, auth->users, &auth->recipients, err);
+	return site_recipients_open(auth->child->config, auth->aliases_fd, auth->users,
+				    &auth->recipients, err);
 }
 
 _Static_assert(RECIPIENT_USERS_MAX <= IPC_PARTS_MAX, "a recipient has more parts than RESOLVED");
@@ -42,15 +35,13 @@ static void refuse(struct peer *front, const struct ipc_recipient *message, enum
 static int pass_on(struct peer *front, const struct ipc_recipient *message, const struct user *user,
 		   struct peer *keeper)
 {
-	const struct config *config = front->child->config;
-	struct ipc_recipient_open open = {
-		.front = front->instance,
-		.session = message->session,
-		.transaction = message->transaction,
-		.index = message->index,
-		.quota_messages =
-			user->quota_messages ? user->quota_messages : config->quota_messages,
-		.quota_octets = user->quota_octets ? user->quota_octets : config->quota_octets};
+	struct site_quota quota = site_quota(front->child->config, user);
+	struct ipc_recipient_open open = {.front = front->instance,
+					  .session = message->session,
+					  .transaction = message->transaction,
+					  .index = message->index,
+					  .quota_messages = quota.messages,
+					  .quota_octets = quota.octets};
 	pop3_span texts[] = {span_of(user->name), span_of(user_home(user)), ipc_text(message, 0)};
 
 	return ipc_send_texts(&keeper->chan, IPC_RCPT_OPEN, &open, texts, 3);

@@ -30,7 +30,6 @@ struct auth {
 	struct workers *workers;
 	struct auth_waiting *waiting;
 	int users_fd, aliases_fd, mail_fd;
-	char users_name[CONFIG_NAME_MAX], aliases_name[CONFIG_NAME_MAX];
 	char mechanisms[CONFIG_NAME_MAX], mechanisms_tls[CONFIG_NAME_MAX]; /* as offered last */
 	bool apop;
 	struct loop_timer tick; /* offers, failures */

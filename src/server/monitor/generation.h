@@ -22,7 +22,7 @@ struct generation_owner {
 	struct listeners *listeners;
 	int exe_fd;
 	uint64_t instances; /* last one given */
-	uint8_t ticket_keys[3][80];
+	uint8_t ticket_keys[TLS_TICKET_KEYS][TLS_TICKET_KEY_SIZE];
 	bool root;
 	/* every child is up (once a generation) / it cannot start: why */
 	void (*ready)(struct generation_owner *owner, struct generation *generation);
@@ -44,7 +44,6 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 int generation_check(const struct config *config, bool root, struct err *err);
 const struct config *generation_config(const struct generation *generation);
 uint32_t generation_number(const struct generation *generation); /* later ones have higher ones */
-bool generation_ready(const struct generation *generation);
 /* No restarts any more; children end when their sessions do, at the latest after ms. */
 void generation_drain(struct generation *generation, uint64_t ms, bool stop);
 void generation_kill(struct generation *generation);

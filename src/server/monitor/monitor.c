@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "base/table.h"
 #include "build-config.h"
 #include "server/monitor/generation.h"
 #include "sys/process.h"
@@ -23,17 +24,17 @@
 #include <systemd/sd-daemon.h>
 #endif
 
-#define RELOAD_DRAIN (60u * 60 * 1000)    /* ms that sessions of an old generation may go on */
 #define TICKET_LIFE (8u * 60 * 60 * 1000) /* ms between two new ticket keys */
 #define FILES_WANTED (1u << 20)
+#define GENERATIONS_MAX 16   /* that drain at a time */
 #define LISTENERS_PAUSE 1000 /* ms between two looks at the listening sockets */
 
 struct monitor {
-	struct generation_owner owner; /* first: owner callbacks get the monitor by it */
+	struct generation_owner owner;
 	const char *file;
-	struct generation *current; /* serving */
-	struct generation *coming;  /* starting */
-	struct generation *old[16]; /* draining */
+	struct generation *current;              /* serving */
+	struct generation *coming;               /* starting */
+	struct generation *old[GENERATIONS_MAX]; /* draining */
 	struct loop_signal signals[5];
 	struct loop_timer tickets, watchdog;
 	struct loop_timer listeners; /* the next look at them */
@@ -54,20 +55,25 @@ static void notify(const char *state)
 #endif
 }
 
+static struct monitor *monitor_of(struct generation_owner *owner)
+{
+	return CONTAINER(owner, struct monitor, owner);
+}
+
 static void forget(struct monitor *m, struct generation *g)
 {
 	if (m->current == g)
 		m->current = NULL;
 	if (m->coming == g)
 		m->coming = NULL;
-	for (size_t i = 0; i < 16; i++)
+	for (size_t i = 0; i < GENERATIONS_MAX; i++)
 		if (m->old[i] == g)
 			m->old[i] = NULL;
 }
 
 static bool anything_left(const struct monitor *m)
 {
-	for (size_t i = 0; i < 16; i++)
+	for (size_t i = 0; i < GENERATIONS_MAX; i++)
 		if (m->old[i])
 			return true;
 	return m->current || m->coming;
@@ -79,7 +85,7 @@ static size_t make_room(struct monitor *m)
 {
 	size_t oldest = 0;
 
-	for (size_t i = 0; i < 16; i++) {
+	for (size_t i = 0; i < GENERATIONS_MAX; i++) {
 		if (!m->old[i])
 			return i;
 		if (generation_number(m->old[i]) < generation_number(m->old[oldest]))
@@ -100,7 +106,7 @@ static void retire(struct monitor *m, struct generation *g, uint64_t ms)
 
 static void on_ready(struct generation_owner *owner, struct generation *g)
 {
-	struct monitor *m = (struct monitor *)owner;
+	struct monitor *m = monitor_of(owner);
 	struct generation *before = m->current;
 	char where[512];
 
@@ -111,7 +117,7 @@ static void on_ready(struct generation_owner *owner, struct generation *g)
 	listeners_describe(owner->listeners, where, sizeof(where));
 	if (before) {
 		log_info("reloaded: %s", where);
-		retire(m, before, RELOAD_DRAIN);
+		retire(m, before, generation_config(before)->reload_drain_seconds * (uint64_t)1000);
 	} else {
 		log_info("ready: %s", where);
 	}
@@ -136,7 +142,7 @@ static void keep_old(struct monitor *m, const char *why)
 static void on_failed(struct generation_owner *owner, struct generation *g, const char *why,
 		      int code)
 {
-	struct monitor *m = (struct monitor *)owner;
+	struct monitor *m = monitor_of(owner);
 
 	m->coming = NULL;
 	retire(m, g, 0);
@@ -150,7 +156,7 @@ static void on_failed(struct generation_owner *owner, struct generation *g, cons
 
 static void on_ended(struct generation_owner *owner, struct generation *g)
 {
-	struct monitor *m = (struct monitor *)owner;
+	struct monitor *m = monitor_of(owner);
 
 	forget(m, g);
 	generation_destroy(g);
@@ -183,7 +189,7 @@ static void look_at_listeners(struct monitor *m)
 /* A child can ask as often as it likes: it costs one look a second. */
 static void on_suspect(struct generation_owner *owner)
 {
-	struct monitor *m = (struct monitor *)owner;
+	struct monitor *m = monitor_of(owner);
 
 	m->look_again = true;
 	if (!m->looking)
@@ -219,7 +225,7 @@ static void reload(struct monitor *m)
 	if (m->stopping)
 		return;
 	if (m->coming) {
-		log_info("still starting; will reload behind that");
+		log_info("a reload is in progress; reloading again when it is done");
 		m->reload_wanted = true;
 		return;
 	}
@@ -237,7 +243,7 @@ static void reload_again(struct loop_timer *timer)
 static void stop(struct monitor *m, int number)
 {
 	uint64_t ms = number == SIGTERM && m->current
-			      ? generation_config(m->current)->drain_seconds * 1000u
+			      ? generation_config(m->current)->drain_seconds * (uint64_t)1000
 			      : 500;
 
 	notify("STOPPING=1");
@@ -248,7 +254,7 @@ static void stop(struct monitor *m, int number)
 	if (m->coming)
 		retire(m, m->coming, 0);
 	m->coming = NULL;
-	for (size_t i = 0; i < 16; i++)
+	for (size_t i = 0; i < GENERATIONS_MAX; i++)
 		if (m->old[i])
 			generation_drain(m->old[i], ms, true);
 	if (m->current) {
@@ -270,7 +276,7 @@ static void reap(struct monitor *m)
 		bool found = (m->current && generation_reaped(m->current, pid, status)) ||
 			     (m->coming && generation_reaped(m->coming, pid, status));
 
-		for (size_t i = 0; i < 16 && !found; i++)
+		for (size_t i = 0; i < GENERATIONS_MAX && !found; i++)
 			found = m->old[i] && generation_reaped(m->old[i], pid, status);
 	}
 }
@@ -294,7 +300,7 @@ static void on_signal(struct loop_signal *sig, int number)
 static void new_ticket_key(struct monitor *m)
 {
 	memmove(m->owner.ticket_keys[1], m->owner.ticket_keys[0],
-		2 * sizeof(m->owner.ticket_keys[0]));
+		(TLS_TICKET_KEYS - 1) * sizeof(m->owner.ticket_keys[0]));
 	if (random_octets(m->owner.ticket_keys[0], sizeof(m->owner.ticket_keys[0])) < 0)
 		abort(); /* it never fails once the pool of the kernel is ready */
 }
@@ -347,7 +353,7 @@ static int monitor_start(struct monitor *m, struct err *err)
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		loop_signal_init(&m->signals[i], m->owner.loop, numbers[i], on_signal, m);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < TLS_TICKET_KEYS; i++)
 		new_ticket_key(m);
 	loop_timer_init(&m->again, m->owner.loop, reload_again, m);
 	loop_timer_init(&m->listeners, m->owner.loop, pause_over, m);

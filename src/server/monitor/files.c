@@ -1,0 +1,152 @@
+/* See files.h. */
+#include "server/monitor/files.h"
+
+#include "base/log.h"
+#include "config/path.h"
+#include "server/certificates.h"
+#include "sys/sandbox.h"
+#include "sys/tls_server.h"
+#include "users/site.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static int find_user(const char *name, uid_t *uid, gid_t *gid, struct err *err)
+{
+	if (sandbox_user(name, uid, gid, NULL) == 0)
+		return 0;
+	return err_set(err, EX_NOUSER,
+		       "there is no system user \"%s\" to give up root for; make the users of "
+		       "dist/sysusers.d/valija.conf: "
+		       "systemd-sysusers dist/sysusers.d/valija.conf",
+		       name);
+}
+
+static int find_owner(struct generation_files *files, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(files->mail_fd, &st) < 0)
+		return err_sys(err, EX_OSERR, errno, "cannot look at %s", files->config->mail);
+	files->mail_uid = st.st_uid;
+	files->mail_gid = st.st_gid;
+	if (st.st_uid == 0)
+		log_warning("%s belongs to root: its keepers run as root, without capabilities; "
+			    "better: chown -R vmail: %s",
+			    files->config->mail, files->config->mail);
+	return 0;
+}
+
+/* Mail that is not there is said before anybody logs in. */
+static void look_at_root(struct generation_files *files)
+{
+	bool in_use = mail_root_in_use(&maildrop_kernel, files->mail_fd);
+
+	mail_root_look(files->mail_fd, files->config->mail, &files->root);
+	switch (atomic_load(&files->root.state)) {
+	case MAIL_ROOT_NEW:
+		return;
+	case MAIL_ROOT_KNOWN:
+		if (in_use)
+			return;
+		break;
+	case MAIL_ROOT_OTHER:
+		break;
+	}
+	if (in_use)
+		log_error(
+			"%s is not the folder that had maildrops before: users without one here "
+			"cannot log in, and their mail is put off; mount the right filesystem and "
+			"reload; if mail was moved to this one: rm -f %s, then reload",
+			files->config->mail, files->root.memory);
+	else
+		log_error(
+			"%s is empty, but it had maildrops before: nobody can log in, and mail is "
+			"put off; mount its filesystem and reload; if it is meant to be empty: "
+			"rm -f %s, then reload",
+			files->config->mail, files->root.memory);
+}
+
+bool files_remember_root(struct generation_files *files)
+{
+	struct err err;
+
+	if (mail_root_remember(&files->root, files->mail_fd, files->config->mail, &err) < 0)
+		log_warning("%s: after a restart nothing would tell that its filesystem is not "
+			    "mounted: %s",
+			    files->config->mail, err.text);
+	return atomic_load(&files->root.state) != MAIL_ROOT_NEW;
+}
+
+int files_open(struct generation_files *files, const struct config *config, bool root,
+	       struct err *err)
+{
+	*files = (struct generation_files){.config = config,
+					   .config_fd = -1,
+					   .certificates_fd = -1,
+					   .mail_fd = -1,
+					   .users_fd = -1,
+					   .aliases_fd = -1};
+	files->certificates_fd = certificates_pack(config, &files->certificates_size, err);
+	if (files->certificates_fd < 0 ||
+	    config_open_directory(files->config->mail, O_RDONLY, &files->mail_fd, err) < 0 ||
+	    config_open_parent(files->config->users, &files->users_fd, err) < 0)
+		return -1;
+	if (files->config->aliases[0] &&
+	    config_open_parent(files->config->aliases, &files->aliases_fd, err) < 0)
+		return -1;
+	look_at_root(files);
+	files->config_fd = config_seal(config, err);
+	if (files->config_fd < 0)
+		return -1;
+	if (!root)
+		return 0;
+	if (find_user(files->config->user_net, &files->net_uid, &files->net_gid, err) < 0 ||
+	    find_user(files->config->user_auth, &files->auth_uid, &files->auth_gid, err) < 0)
+		return -1;
+	return find_owner(files, err);
+}
+
+void files_close(struct generation_files *files)
+{
+	int fds[] = {files->config_fd, files->certificates_fd, files->mail_fd, files->users_fd,
+		     files->aliases_fd};
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+static int check_users(const struct generation_files *files, struct err *err)
+{
+	const struct config *config = files->config;
+	struct recipients *recipients = NULL;
+	struct users *users;
+	int rc;
+
+	if (site_users_open(config, files->users_fd, &users, err) < 0) {
+		err_prefix(err, "cannot use %s", config->users);
+		return -1;
+	}
+	rc = site_recipients_open(config, files->aliases_fd, users, &recipients, err);
+	if (rc < 0 && files->aliases_fd >= 0)
+		err_prefix(err, "cannot use %s", config->aliases);
+	recipients_close(recipients);
+	users_close(users);
+	return rc;
+}
+
+int files_check(const struct generation_files *files, struct err *err)
+{
+	struct tls_server *tls = NULL;
+	int rc = check_users(files, err);
+
+	if (rc == 0)
+		rc = certificates_unpack(files->certificates_fd, files->certificates_size,
+					 files->config, &tls, err);
+	tls_server_destroy(tls);
+	return rc;
+}

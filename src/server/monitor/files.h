@@ -1,0 +1,36 @@
+/*
+ * What the children of a generation are given: the sealed configuration, certificates, and the
+ * folders of mail, users and aliases, opened once and checked; and the system users that children
+ * become. In the monitor, as root if that is root.
+ */
+#ifndef SERVER_MONITOR_FILES_H
+#define SERVER_MONITOR_FILES_H
+
+#include "config/config.h"
+#include "maildrop/mail_root.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct generation_files {
+	const struct config *config;
+	int config_fd, certificates_fd, mail_fd, users_fd, aliases_fd; /* -1: not open */
+	uint64_t certificates_size;
+	struct mail_root root; /* what is known of mail_fd */
+	/* set if the monitor is root */
+	uid_t net_uid, auth_uid, mail_uid;
+	gid_t net_gid, auth_gid, mail_gid;
+};
+
+/* Opens everything of config, which must live as long as files. Returns 0, or -1 with err; then
+ * files_close is still due. */
+int files_open(struct generation_files *files, const struct config *config, bool root,
+	       struct err *err);
+void files_close(struct generation_files *files);
+/* Reads users, aliases and certificates as children will; children may have other permissions. */
+int files_check(const struct generation_files *files, struct err *err);
+/* Writes down which folder the mail root is, once it has a maildrop. Whether there is nothing left
+ * to write down. */
+bool files_remember_root(struct generation_files *files);
+
+#endif

@@ -1,0 +1,149 @@
+/* See slot.h. */
+#include "server/monitor/slot.h"
+
+#include "base/log.h"
+#include "sys/process.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	BACK_OFF_FIRST = 10,  /* ms */
+	BACK_OFF_MOST = 800,  /* ms: service is back within a second */
+	GOOD_LIFE = 10000,    /* ms: a process that lived so long is started again at once */
+	QUEUE_MAX = 1u << 20, /* octets that may wait for a process that does not read */
+};
+
+static void packet(struct chan *chan, const void *data, size_t size, int *fds, unsigned fd_count)
+{
+	struct slot *slot = chan->context;
+	const char *why;
+	enum ipc_type type = ipc_check(data, size, fd_count, slot->role, ROLE_MONITOR, &why);
+
+	(void)fds;
+	if (type == IPC_NONE)
+		chan_break(chan, why);
+	else
+		slot->events->message(slot, type, data);
+}
+
+static void broken(struct chan *chan, const char *why)
+{
+	struct slot *slot = chan->context;
+
+	(void)why;
+	chan_finish(chan);
+	slot->has_chan = false;
+	/* a child without a monitor ends by itself; one that broke the rules is made to */
+	slot_kill(slot);
+}
+
+static const struct chan_handler handler = {.packet = packet, .broken = broken};
+
+static void time_over(struct loop_timer *timer)
+{
+	struct slot *slot = timer->context;
+
+	slot->events->again(slot);
+}
+
+void slot_init(struct slot *slot, struct loop *loop, struct generation *generation,
+	       const struct slot_events *events)
+{
+	slot->loop = loop;
+	slot->generation = generation;
+	slot->events = events;
+	slot->group_size = 1;
+	loop_timer_init(&slot->timer, loop, time_over, slot);
+}
+
+static void close_channel(struct slot *slot)
+{
+	if (slot->has_chan)
+		chan_finish(&slot->chan);
+	slot->has_chan = false;
+}
+
+void slot_finish(struct slot *slot)
+{
+	loop_timer_cancel(&slot->timer);
+	close_channel(slot);
+}
+
+int slot_start(struct slot *slot, int exe_fd, uint64_t instance, struct err *err)
+{
+	char title[64], child_argument[] = "--child";
+	char *argv[] = {title, child_argument, NULL};
+	int pair[2];
+
+	if (chan_pair(pair, err) < 0)
+		return -1;
+	snprintf(title, sizeof(title), "valijad: %s %u", ipc_role_name(slot->role), slot->index);
+	slot->pid = process_spawn(exe_fd, argv, &pair[1], 1, err);
+	close(pair[1]);
+	if (slot->pid < 0) {
+		close(pair[0]);
+		slot->pid = 0;
+		return -1;
+	}
+	slot->instance = instance;
+	slot->started = loop_now(slot->loop);
+	slot->ready = false;
+	chan_init(&slot->chan, slot->loop, &pair[0], &handler, slot, QUEUE_MAX);
+	slot->has_chan = true;
+	if (slot->events->brief(slot, err) == 0)
+		return 0;
+	slot_kill(slot); /* when it is reaped it is started again */
+	return -1;
+}
+
+void slot_start_later(struct slot *slot)
+{
+	uint64_t lived = loop_now(slot->loop) - slot->started;
+
+	slot->back_off = lived > GOOD_LIFE || !slot->back_off ? BACK_OFF_FIRST : slot->back_off * 3;
+	if (slot->back_off > BACK_OFF_MOST)
+		slot->back_off = BACK_OFF_MOST;
+	loop_timer_set(&slot->timer, slot->back_off);
+}
+
+void slot_start_last(struct slot *slot)
+{
+	loop_timer_set(&slot->timer, BACK_OFF_MOST);
+}
+
+void slot_no_more_starts(struct slot *slot)
+{
+	loop_timer_cancel(&slot->timer);
+}
+
+void slot_kill(const struct slot *slot)
+{
+	if (slot->pid > 0)
+		kill(slot->pid, SIGKILL);
+}
+
+static void log_end(const struct slot *slot, int status, bool quiet)
+{
+	const char *role = ipc_role_name(slot->role);
+
+	if (WIFSIGNALED(status))
+		log_warning("%s %u (pid %d) was ended by signal %d (%s)", role, slot->index,
+			    (int)slot->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else if (WEXITSTATUS(status) || !quiet)
+		log_warning("%s %u (pid %d) ended with exit code %d", role, slot->index,
+			    (int)slot->pid, WEXITSTATUS(status));
+}
+
+void slot_reaped(struct slot *slot, int status, bool quiet)
+{
+	log_end(slot, status, quiet);
+	slot->pid = 0;
+	if (slot->has_chan) /* why it failed may be among what it sent last */
+		chan_take_rest(&slot->chan);
+	slot->ready = false;
+	close_channel(slot);
+}
