@@ -4,8 +4,8 @@
  * nobody asked for, or that breaks the protocol, ends the session for good.
  */
 #include "pop3/client_private.h"
-#include "pop3/grammar.h"
-#include "pop3/line.h"
+#include "pop3/grammar_private.h"
+#include "pop3/line_private.h"
 
 #include <assert.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * could break out of a line is refused before anything is written.
  */
 #include "pop3/client_private.h"
-#include "pop3/grammar.h"
+#include "pop3/grammar_private.h"
 
 #include <string.h>
 

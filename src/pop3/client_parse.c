@@ -4,7 +4,7 @@
  * is flagged and its values stay 0.
  */
 #include "pop3/client_private.h"
-#include "pop3/grammar.h"
+#include "pop3/grammar_private.h"
 
 #include <string.h>
 

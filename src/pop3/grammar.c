@@ -1,8 +1,8 @@
 /*
  * Numbers, base64, unique ids and response codes (RFC 1939, 2449 section 8, 3206, 4648): see
- * grammar.h. No state, no allocation; input is hostile.
+ * grammar_private.h. No state, no allocation; input is hostile.
  */
-#include "pop3/grammar.h"
+#include "pop3/grammar_private.h"
 
 #include <pop3/client.h>
 

@@ -1,5 +1,6 @@
-/* Collecting and discarding lines: see line.h. Input is hostile; storage is the machines'. */
-#include "pop3/line.h"
+/* Collecting and discarding lines: see line_private.h. Input is hostile; storage is the machines'.
+ */
+#include "pop3/line_private.h"
 
 #include <string.h>
 

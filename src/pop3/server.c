@@ -3,8 +3,8 @@
  * until CRLF into the machine's own line or, during SASL, the program's lent buffer; what cannot
  * be a command is refused without being stored. Runs in an unprivileged process; input is hostile.
  */
-#include "pop3/line.h"
-#include "pop3/server_private.h"
+#include "pop3/line_private.h"
+#include "pop3/server_reply_private.h"
 
 #include <assert.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * (RFC 1939, 2449, 2595, 5034). A handler either replies by itself or fills the event that the
  * program must answer. Lines are whole, at most 253 octets, and hostile.
  */
-#include "pop3/grammar.h"
-#include "pop3/server_private.h"
+#include "pop3/grammar_private.h"
+#include "pop3/server_reply_private.h"
 
 #include <string.h>
 

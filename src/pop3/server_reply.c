@@ -4,8 +4,8 @@
  * nothing is buffered beyond one line. Listings and bodies are rendered straight into the caller's
  * buffer. Runs in an unprivileged process.
  */
-#include "pop3/grammar.h"
-#include "pop3/server_private.h"
+#include "pop3/grammar_private.h"
+#include "pop3/server_reply_private.h"
 
 #include <assert.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * What the three files of the server machine share: server.c collects lines, server_command.c
  * understands them, server_reply.c answers. Private to libpop3.
  */
-#ifndef POP3_SRC_SERVER_PRIVATE_H
-#define POP3_SRC_SERVER_PRIVATE_H
+#ifndef POP3_SRC_SERVER_REPLY_PRIVATE_H
+#define POP3_SRC_SERVER_REPLY_PRIVATE_H
 
 #include <pop3/server.h>
 

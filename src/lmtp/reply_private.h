@@ -1,8 +1,8 @@
 /*
  * The inside of the LMTP machine, for its own files alone: where it stands, how it replies.
  */
-#ifndef LMTP_MACHINE_H
-#define LMTP_MACHINE_H
+#ifndef LMTP_REPLY_PRIVATE_H
+#define LMTP_REPLY_PRIVATE_H
 
 #include "lmtp/lmtp.h"
 
