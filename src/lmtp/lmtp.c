@@ -3,6 +3,7 @@
 #include "lmtp/lmtp.h"
 
 #include "lmtp/reply_private.h"
+#include "lmtp/verbs_private.h"
 
 #include <assert.h>
 #include <string.h>

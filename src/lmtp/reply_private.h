@@ -30,7 +30,4 @@ void lmtp_set_outcome(struct lmtp_outcome *outcome, uint16_t code, const char *e
 const struct lmtp_outcome *lmtp_next_outcome(const struct lmtp_server *server);
 void lmtp_forget_transaction(struct lmtp_server *server);
 
-/* verbs.c. Works on the complete line in server->line: an event, or a reply, or both. */
-enum lmtp_event_type lmtp_run_line(struct lmtp_server *server, struct lmtp_event *event);
-
 #endif

@@ -3,6 +3,7 @@
  * Everything the server sends is hostile: lines and listings are bounded, and an answer that
  * nobody asked for, or that breaks the protocol, ends the session for good.
  */
+#include "pop3/client_parse_private.h"
 #include "pop3/client_private.h"
 #include "pop3/grammar_private.h"
 #include "pop3/line_private.h"

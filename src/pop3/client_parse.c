@@ -3,7 +3,8 @@
  * (RFC 1939), and the stamp of a greeting. Hostile text in, checked values out; what does not fit
  * is flagged and its values stay 0.
  */
-#include "pop3/client_private.h"
+#include "pop3/client_parse_private.h"
+
 #include "pop3/grammar_private.h"
 
 #include <string.h>

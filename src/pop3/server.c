@@ -4,12 +4,37 @@
  * be a command is refused without being stored. Runs in an unprivileged process; input is hostile.
  */
 #include "pop3/line_private.h"
+#include "pop3/server_command_private.h"
 #include "pop3/server_reply_private.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define CONTENT_MAX (POP3_COMMAND_MAX - 2) /* octets of a line without its CRLF */
+enum {
+	CONTENT_MAX = POP3_COMMAND_MAX - 2, /* octets of a line without its CRLF */
+	STAMP_MAX = 128,                    /* octets of an APOP stamp */
+};
+
+void pop3_server_init(struct pop3_server *server, const struct pop3_server_settings *settings,
+		      bool tls, pop3_span host, pop3_span stamp)
+{
+	memset(server, 0, sizeof(*server));
+	server->settings = settings;
+	server->tls = tls;
+	/* a stamp is sent whole or not at all */
+	server->apop = stamp.size && stamp.size <= STAMP_MAX;
+	p3_reply_greeting(server, host, stamp);
+}
+
+void pop3_server_init_refused(struct pop3_server *server,
+			      const struct pop3_server_settings *settings, enum pop3_code code,
+			      const char *text)
+{
+	memset(server, 0, sizeof(*server));
+	server->settings = settings;
+	server->closing = true;
+	p3_reply_code(server, code, text);
+}
 
 enum pop3_want pop3_server_want(const struct pop3_server *server)
 {
@@ -39,29 +64,6 @@ char *pop3_server_take_back(struct pop3_server *server)
 	server->lent = NULL;
 	server->lent_size = 0;
 	return buffer;
-}
-
-bool pop3_server_has_marks(const struct pop3_server *server)
-{
-	return server->marks != NULL;
-}
-
-void pop3_server_lend_marks(struct pop3_server *server, uint8_t *marks)
-{
-	assert(server->marks == NULL);
-	server->marks = marks;
-}
-
-bool pop3_server_marked(const struct pop3_server *server, uint32_t number)
-{
-	if (server->marks == NULL || number < 1 || number > server->count)
-		return false;
-	return server->marks[(number - 1) / 8] >> ((number - 1) % 8) & 1;
-}
-
-uint32_t pop3_server_marked_count(const struct pop3_server *server)
-{
-	return server->deleted;
 }
 
 /* Where the line in hand is kept, and how much may be. */

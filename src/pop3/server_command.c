@@ -3,7 +3,10 @@
  * (RFC 1939, 2449, 2595, 5034). A handler either replies by itself or fills the event that the
  * program must answer. Lines are whole, at most 253 octets, and hostile.
  */
+#include "pop3/server_command_private.h"
+
 #include "pop3/grammar_private.h"
+#include "pop3/server_marks_private.h"
 #include "pop3/server_reply_private.h"
 
 #include <string.h>
@@ -20,19 +23,6 @@ struct command {
 	enum pop3_event_type (*run)(struct pop3_server *server, pop3_span arg,
 				    struct pop3_event *event);
 };
-
-const char *p3_mechanisms(const struct pop3_server *server)
-{
-	const char *list =
-		server->tls ? server->settings->mechanisms_tls : server->settings->mechanisms;
-
-	return list != NULL ? list : "";
-}
-
-bool p3_plain_login(const struct pop3_server *server)
-{
-	return server->tls ? server->settings->plain_login_tls : server->settings->plain_login;
-}
 
 void p3_refuse(struct pop3_server *server, const char *text)
 {
@@ -281,10 +271,7 @@ static enum pop3_event_type run_top(struct pop3_server *server, pop3_span arg,
 static enum pop3_event_type run_rset(struct pop3_server *server, pop3_span arg,
 				     struct pop3_event *event)
 {
-	if (server->deleted != 0)
-		memset(server->marks, 0, ((size_t)server->count + 7) / 8);
-	server->deleted = 0;
-	server->deleted_octets = 0;
+	p3_marks_clear(server);
 	p3_reply_totals(server, POP3_WANT_INPUT);
 	return POP3_EVENT_NONE;
 }

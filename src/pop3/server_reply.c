@@ -4,14 +4,29 @@
  * nothing is buffered beyond one line. Listings and bodies are rendered straight into the caller's
  * buffer. Runs in an unprivileged process.
  */
-#include "pop3/grammar_private.h"
 #include "pop3/server_reply_private.h"
+
+#include "pop3/grammar_private.h"
+#include "pop3/server_marks_private.h"
 
 #include <assert.h>
 #include <string.h>
 
 /* Room for a head: the line, less a CRLF. */
 #define HEAD_MAX (POP3_COMMAND_MAX + 1 - 2)
+
+const char *p3_mechanisms(const struct pop3_server *server)
+{
+	const char *list =
+		server->tls ? server->settings->mechanisms_tls : server->settings->mechanisms;
+
+	return list != NULL ? list : "";
+}
+
+bool p3_plain_login(const struct pop3_server *server)
+{
+	return server->tls ? server->settings->plain_login_tls : server->settings->plain_login;
+}
 
 static void begin(struct pop3_server *server, enum pop3_want after)
 {
@@ -108,20 +123,15 @@ void p3_reply_list(struct pop3_server *server, enum p3_output list)
 	server->step = 0;
 }
 
-/* Greeting: the stamp goes in whole or not at all, the host only if there is room left. */
-void pop3_server_init(struct pop3_server *server, const struct pop3_server_settings *settings,
-		      bool tls, pop3_span host, pop3_span stamp)
+void p3_reply_greeting(struct pop3_server *server, pop3_span host, pop3_span stamp)
 {
 	static const char words[] = "POP3 server ready";
+	size_t stamp_size = server->apop ? stamp.size : 0;
 
-	memset(server, 0, sizeof(*server));
-	server->settings = settings;
-	server->tls = tls;
-	server->apop = stamp.size != 0 && stamp.size <= 128;
 	begin(server, POP3_WANT_INPUT);
 	put_text(server, "+OK ");
-	if (host.size != 0 &&
-	    host.size + (server->apop ? stamp.size : 0) + sizeof(words) + 6 <= HEAD_MAX) {
+	if (host.size &&
+	    host.size + stamp_size + sizeof("+OK   ") + sizeof(words) - 1 <= HEAD_MAX) {
 		put(server, host.data, host.size);
 		put_text(server, " ");
 	}
@@ -133,7 +143,7 @@ void pop3_server_init(struct pop3_server *server, const struct pop3_server_setti
 	end_line(server);
 }
 
-static void reply_code(struct pop3_server *server, enum pop3_code code, const char *text)
+void p3_reply_code(struct pop3_server *server, enum pop3_code code, const char *text)
 {
 	begin(server, POP3_WANT_INPUT);
 	put_text(server, "-ERR ");
@@ -144,16 +154,6 @@ static void reply_code(struct pop3_server *server, enum pop3_code code, const ch
 	}
 	put_text(server, text);
 	end_line(server);
-}
-
-void pop3_server_init_refused(struct pop3_server *server,
-			      const struct pop3_server_settings *settings, enum pop3_code code,
-			      const char *text)
-{
-	memset(server, 0, sizeof(*server));
-	server->settings = settings;
-	server->closing = true;
-	reply_code(server, code, text);
 }
 
 static bool is_login(uint8_t owed)
@@ -193,7 +193,7 @@ void pop3_server_reply_err(struct pop3_server *server, enum pop3_code code, cons
 	assert(server->want == POP3_WANT_REPLY);
 	server->in_sasl = false;
 	server->closing = server->closing || server->owed == POP3_EVENT_QUIT;
-	reply_code(server, code, text);
+	p3_reply_code(server, code, text);
 }
 
 void pop3_server_reply_ok(struct pop3_server *server, const char *text)
@@ -206,11 +206,7 @@ void pop3_server_reply_ok(struct pop3_server *server, const char *text)
 void pop3_server_mark(struct pop3_server *server, uint32_t number, uint64_t octets)
 {
 	assert(server->want == POP3_WANT_REPLY && server->owed == POP3_EVENT_DELE);
-	assert(server->marks != NULL && number >= 1 && number <= server->count);
-	assert(!pop3_server_marked(server, number));
-	server->marks[(number - 1) / 8] |= (uint8_t)(1u << ((number - 1) % 8));
-	server->deleted++;
-	server->deleted_octets += octets;
+	p3_marks_set(server, number, octets);
 	begin(server, POP3_WANT_INPUT);
 	put_text(server, "+OK message ");
 	put_number(server, number);
