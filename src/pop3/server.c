@@ -1,5 +1,6 @@
 /*
- * The server machine's front half: life, lines, loans (see pop3/server.h). Octets are collected
+ * The server machine's upper half: its start, the lines it receives, the storage lent to it (see
+ * pop3/server.h). Octets are collected
  * until CRLF into the machine's own line or, during SASL, the program's lent buffer; what cannot
  * be a command is refused without being stored. Runs in an unprivileged process; input is hostile.
  */
@@ -48,7 +49,7 @@ enum pop3_state pop3_server_state(const struct pop3_server *server)
 
 void pop3_server_lend(struct pop3_server *server, char *buffer, uint32_t size)
 {
-	assert(buffer != NULL && server->lent == NULL && server->line_size == 0);
+	assert(buffer && !server->lent && server->line_size == 0);
 	server->lent = buffer;
 	server->lent_size = size < POP3_SASL_LINE_MAX ? size : POP3_SASL_LINE_MAX;
 }
@@ -57,7 +58,7 @@ char *pop3_server_take_back(struct pop3_server *server)
 {
 	char *buffer = server->lent;
 
-	if (buffer != NULL && server->in_sasl) {
+	if (buffer && server->in_sasl) {
 		/* the exchange, if one is open, goes on in the machine's own line */
 		server->line_size = 0;
 	}
@@ -69,7 +70,7 @@ char *pop3_server_take_back(struct pop3_server *server)
 /* Where the line in hand is kept, and how much may be. */
 static struct p3_line line_of(struct pop3_server *server)
 {
-	bool lent = server->in_sasl && server->lent != NULL;
+	bool lent = server->in_sasl && server->lent;
 
 	return (struct p3_line){
 		.buffer = lent ? server->lent : server->line,
@@ -97,14 +98,14 @@ static enum pop3_event_type one_line(struct pop3_server *server, pop3_span *in,
 {
 	struct p3_line line = line_of(server);
 	enum p3_line_result result = p3_take_line(&line, in);
+	pop3_span text;
 	enum pop3_event_type type;
 
 	if (result == P3_LINE_MORE)
 		return POP3_EVENT_NONE;
 	if (result != P3_LINE_OK)
 		return refuse_line(server, result);
-	pop3_span text = {line.buffer, server->line_size};
-
+	text = (pop3_span){line.buffer, server->line_size};
 	type = server->in_sasl ? p3_sasl_line(server, text, event)
 			       : p3_command(server, text, event);
 	server->line_size = 0;
@@ -119,7 +120,7 @@ enum pop3_event_type pop3_server_next(struct pop3_server *server, pop3_span *in,
 				      struct pop3_event *ret_event)
 {
 	*ret_event = (struct pop3_event){.type = POP3_EVENT_NONE};
-	while (server->want == POP3_WANT_INPUT && in->size != 0) {
+	while (server->want == POP3_WANT_INPUT && in->size) {
 		if (!server->discard) {
 			ret_event->type = one_line(server, in, ret_event);
 			if (ret_event->type != POP3_EVENT_NONE)
@@ -139,7 +140,7 @@ enum pop3_event_type pop3_server_next(struct pop3_server *server, pop3_span *in,
 			break;
 		}
 	}
-	if (server->after == POP3_WANT_TLS && in->size != 0) {
+	if (server->after == POP3_WANT_TLS && in->size) {
 		/* what came in the clear behind STLS */
 		in->data += in->size;
 		in->size = 0;
