@@ -13,6 +13,10 @@
 #include <pop3/server.h>
 #include <pop3/span.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define POP3_CLIENT_WINDOW 1024
 #define POP3_CLIENT_LINE_MAX 1024 /* of a reply's first line and of listing lines, with CRLF */
 #define POP3_UNIQUE_ID_MAX 70
@@ -125,5 +129,9 @@ bool pop3_client_tls_started(struct pop3_client *client, pop3_span in);
 /* The well-formed APOP stamp of a greeting's text ("<...@...>", RFC 5322 msg-id), an empty span if
  * there is none. */
 pop3_span pop3_greeting_stamp(pop3_span text);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -16,6 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define POP3_ALL_LINES UINT64_MAX
 
 /* What pop3_counter finds out of a stored message. */
@@ -75,5 +79,9 @@ void pop3_decoder_init(struct pop3_decoder *decoder, enum pop3_line_ends line_en
  * octets to out, at most cap (cap >= 4). Returns octets written; check decoder->done.
  */
 size_t pop3_decoder_run(struct pop3_decoder *decoder, pop3_span *in, char *out, size_t cap);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,18 +1,21 @@
+/* clang-format off: the table below stays a table */
 /*
  * The server's side of a POP3 session without I/O: octets in, events out, replies in, octets out
  * (RFC 1939, 2449, 2595, 3206, 5034). No socket, no clock, no allocation.
  *
  * The program asks pop3_server_want() what comes next and does it:
  *   WANT_INPUT   give received octets to pop3_server_next(); it may return an event
- *   WANT_REPLY   an event was returned that the program still owes a reply (one of
- * pop3_server_reply_*) WANT_OUTPUT  pull octets with pop3_server_pull() and send them WANT_LINES a
- * listing is open: add its lines with pop3_server_line_list/_uidl, then pop3_server_lines_end
+ *   WANT_REPLY   answer the event returned before, with one of pop3_server_reply_*
+ *   WANT_OUTPUT  pull octets with pop3_server_pull() and send them
+ *   WANT_LINES   a listing is open: send its lines, rendered by pop3_server_line_list() or
+ *                pop3_server_line_uidl(), then call pop3_server_lines_end()
  *   WANT_BODY    a message is open: pop3_server_body() with stored octets
  *   WANT_TLS     the reply to STLS is out: start the handshake, then pop3_server_tls_started()
  *   WANT_CLOSE   everything is out: close the connection
  * One command is worked on at a time, so replies keep the order of pipelined commands (RFC
  * 2449 6.6) and a client that does not read is not read from.
  */
+/* clang-format on */
 #ifndef POP3_SERVER_H
 #define POP3_SERVER_H
 
@@ -21,6 +24,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define POP3_COMMAND_MAX 255 /* octets of a command line with CRLF, RFC 2449 section 4 */
 #define POP3_REPLY_MAX 512   /* octets of a reply's first line with CRLF, RFC 1939 section 3 */
@@ -205,5 +212,9 @@ size_t pop3_server_pull(struct pop3_server *server, char *out, size_t cap);
  * offers what it has received can't keep any.
  */
 void pop3_server_tls_started(struct pop3_server *server);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -8,9 +8,17 @@
 
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct pop3_span {
 	const char *data;
 	size_t size;
 } pop3_span;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,5 +1,5 @@
-/* See command.h. */
-#include "lmtp/command.h"
+/* See command_private.h. */
+#include "lmtp/command_private.h"
 
 #include "base/text.h"
 

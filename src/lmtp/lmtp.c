@@ -2,7 +2,8 @@
  * reply.c says what is to be said. */
 #include "lmtp/lmtp.h"
 
-#include "lmtp/machine.h"
+#include "lmtp/reply_private.h"
+#include "lmtp/verbs_private.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,7 +1,7 @@
-/* Replies of the machine: see machine.h. Rendered one at a time into server->output, which is empty
- * whenever a command is worked on; so it never overflows, and a client that does not read is not
- * read from. */
-#include "lmtp/machine.h"
+/* Replies of the machine: see reply_private.h. Rendered one at a time into server->output, which is
+ * empty whenever a command is worked on; so it never overflows, and a client that does not read is
+ * not read from. */
+#include "lmtp/reply_private.h"
 
 #include <assert.h>
 #include <string.h>

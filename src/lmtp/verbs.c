@@ -1,7 +1,8 @@
-/* What each command does: see machine.h. */
-#include "lmtp/machine.h"
+/* What each command does: see reply_private.h. */
+#include "lmtp/verbs_private.h"
 
-#include "lmtp/command.h"
+#include "lmtp/command_private.h"
+#include "lmtp/reply_private.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,17 +1,20 @@
 /*
- * The client machine's ear: received octets in, one event at a time out (see pop3/client.h).
- * Everything the server sends is hostile: lines and listings are bounded, and an answer that
- * nobody asked for, or that breaks the protocol, ends the session for good.
+ * The receiving half of the client machine: received octets in, one event at a time out (see
+ * pop3/client.h). Everything the server sends is hostile: lines and listings are bounded, and an
+ * answer to no command, or one that breaks the protocol, ends the session for good.
  */
+#include "pop3/client_parse_private.h"
 #include "pop3/client_private.h"
-#include "pop3/grammar.h"
-#include "pop3/line.h"
+#include "pop3/grammar_private.h"
+#include "pop3/line_private.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define CONTENT_MAX (POP3_CLIENT_LINE_MAX - 2)
-#define CAPABILITIES_MAX 256
+enum {
+	CONTENT_MAX = POP3_CLIENT_LINE_MAX - 2, /* octets of a line without its CRLF */
+	CAPABILITIES_MAX = 256,                 /* lines of CAPA's reply */
+};
 
 void pop3_client_init(struct pop3_client *client, enum pop3_line_ends line_ends, uint64_t max_lines)
 {
@@ -53,7 +56,7 @@ static pop3_span behind(pop3_span line, size_t size)
 	return (pop3_span){line.data + n, line.size - n};
 }
 
-/* "+OK": what comes behind it, by command. */
+/* "+OK": the command decides whether a listing, a message or nothing follows. */
 static void accepted(struct pop3_client *client, struct pop3_client_event *event)
 {
 	bool all = client->window[client->head].all;
@@ -79,8 +82,20 @@ static void accepted(struct pop3_client *client, struct pop3_client_event *event
 		answered(client);
 		client->phase = P3_CLIENT_TLS;
 		break;
-	default:
+	case POP3_GREETING:
+	case POP3_USER:
+	case POP3_PASS:
+	case POP3_APOP:
+	case POP3_AUTH:
+	case POP3_SASL:
+	case POP3_STAT:
+	case POP3_DELE:
+	case POP3_RSET:
+	case POP3_NOOP:
+	case POP3_QUIT:
+	case POP3_COMMAND_COUNT:
 		answered(client);
+		break;
 	}
 	client->lines = 0;
 }
@@ -120,7 +135,7 @@ static enum pop3_client_event_type listing_line(struct pop3_client *client, pop3
 	if (event->command == POP3_CAPA && max > CAPABILITIES_MAX)
 		max = CAPABILITIES_MAX;
 	event->ok = true;
-	if (line.size != 0 && line.data[0] == '.') {
+	if (line.size && line.data[0] == '.') {
 		if (line.size == 1 && !cut) {
 			answered(client);
 			return POP3_CLIENT_END;
@@ -191,7 +206,7 @@ static enum pop3_client_event_type next_body(struct pop3_client *client, pop3_sp
 	if (!client->decoder.done) {
 		size_t n = pop3_decoder_run(&client->decoder, in, scratch, size);
 
-		if (n != 0) {
+		if (n) {
 			event->text = (pop3_span){scratch, n};
 			return POP3_CLIENT_BODY;
 		}
@@ -211,13 +226,13 @@ static enum pop3_client_event_type next_event(struct pop3_client *client, pop3_s
 		return bad(client, client->why, event);
 	if (client->phase == P3_CLIENT_TLS) {
 		event->command = POP3_STLS;
-		if (in->size != 0)
+		if (in->size)
 			return bad(client, "an answer in the clear before the TLS handshake",
 				   event);
 		return POP3_CLIENT_MORE;
 	}
 	if (client->pending == 0) {
-		if (in->size != 0)
+		if (in->size)
 			return bad(client, "an answer to nothing that was asked", event);
 		return POP3_CLIENT_MORE;
 	}
@@ -242,7 +257,7 @@ bool pop3_client_tls_started(struct pop3_client *client, pop3_span in)
 {
 	struct pop3_client_event unused = {.ok = false};
 
-	if (client->bad || client->phase != P3_CLIENT_TLS || in.size != 0) {
+	if (client->bad || client->phase != P3_CLIENT_TLS || in.size) {
 		bad(client, "an answer in the clear before the TLS handshake", &unused);
 		return false;
 	}

@@ -1,11 +1,13 @@
 /*
- * The client machine's voice: renders commands, remembers what was asked (see pop3/client.h). What
- * could break out of a line is refused before anything is written.
+ * The sending half of the client machine: renders commands and remembers which replies are due (see
+ * pop3/client.h). Text that could break out of its line is refused before anything is written.
  */
 #include "pop3/client_private.h"
-#include "pop3/grammar.h"
+#include "pop3/grammar_private.h"
 
 #include <string.h>
+
+enum { HEAD_MAX = 64 }; /* octets of a keyword and two numbers, and more */
 
 enum shape { PLAIN, WITH_TEXT, TEXT_ALONE, NUMBER_OR_ALL, WITH_NUMBER, NUMBER_AND_LINES, NEVER };
 
@@ -38,19 +40,14 @@ static bool breaks_line(pop3_span text)
 /* May nothing be sent until the last command is answered? (RFC 2449 6.6, 2595 section 4) */
 static bool must_wait(const struct pop3_client *client, enum pop3_command command)
 {
+	uint32_t last;
+
 	if (client->bad || client->phase == P3_CLIENT_TLS || client->pending == POP3_CLIENT_WINDOW)
 		return true;
 	if (client->pending == 0)
 		return false;
-	uint32_t last = (client->head + client->pending - 1) % POP3_CLIENT_WINDOW;
-
-	switch (client->window[last].command) {
-	case POP3_AUTH:
-	case POP3_SASL:
-	case POP3_STLS:
-		return true;
-	}
-	return command == POP3_STLS;
+	last = client->window[(client->head + client->pending - 1) % POP3_CLIENT_WINDOW].command;
+	return last == POP3_AUTH || last == POP3_SASL || last == POP3_STLS || command == POP3_STLS;
 }
 
 static bool arguments_fit(enum shape shape, uint32_t number, pop3_span text)
@@ -60,19 +57,19 @@ static bool arguments_fit(enum shape shape, uint32_t number, pop3_span text)
 	case NUMBER_OR_ALL:
 		return true;
 	case WITH_TEXT:
-		return text.size != 0 && !breaks_line(text);
+		return text.size && !breaks_line(text);
 	case TEXT_ALONE:
 		return !breaks_line(text);
 	case WITH_NUMBER:
 	case NUMBER_AND_LINES:
-		return number != 0;
+		return number;
 	case NEVER:
 		return false;
 	}
 	return false;
 }
 
-/* Octets in front of the text, or the whole line but for its CRLF. out has room for 64. */
+/* Octets in front of the text, or the whole line but for its CRLF. out has HEAD_MAX octets. */
 static size_t render_head(char *out, enum pop3_command command, uint32_t number, uint64_t lines)
 {
 	enum shape shape = (enum shape)commands[command].shape;
@@ -82,7 +79,7 @@ static size_t render_head(char *out, enum pop3_command command, uint32_t number,
 	if (shape == WITH_TEXT)
 		out[n++] = ' ';
 	if (shape == WITH_NUMBER || shape == NUMBER_AND_LINES ||
-	    (shape == NUMBER_OR_ALL && number != 0)) {
+	    (shape == NUMBER_OR_ALL && number)) {
 		out[n++] = ' ';
 		n += p3_put_number(out + n, number);
 	}
@@ -100,27 +97,25 @@ int pop3_client_command(struct pop3_client *client, enum pop3_command command, u
 	bool with_text = shape == WITH_TEXT || shape == TEXT_ALONE;
 	size_t max = command == POP3_AUTH || command == POP3_SASL ? POP3_SASL_LINE_MAX
 								  : POP3_COMMAND_MAX;
-	char head[64];
+	size_t n, text_size = with_text ? text.size : 0;
+	char head[HEAD_MAX];
+	uint32_t at;
 
 	if (must_wait(client, command))
 		return -2;
 	if (!arguments_fit(shape, number, text))
 		return -3;
-	size_t n = render_head(head, command, number, lines);
-	size_t text_size = with_text ? text.size : 0;
-
+	n = render_head(head, command, number, lines);
 	if (text_size > max - n - 2)
 		return -3;
 	if (n + text_size + 2 > cap)
 		return -1;
 	memcpy(out, head, n);
-	if (text_size != 0)
+	if (text_size)
 		memcpy(out + n, text.data, text_size);
 	n += text_size;
 	memcpy(out + n, "\r\n", 2);
-
-	uint32_t at = (client->head + client->pending) % POP3_CLIENT_WINDOW;
-
+	at = (client->head + client->pending) % POP3_CLIENT_WINDOW;
 	client->window[at] = (struct pop3_client_pending){
 		.command = (uint8_t)command,
 		.all = shape == NUMBER_OR_ALL && number == 0,

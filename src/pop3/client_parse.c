@@ -1,10 +1,11 @@
 /*
- * What a server says in numbers: the replies to STAT, LIST, UIDL, RETR and the lines of listings
- * (RFC 1939), and the stamp of a greeting. Hostile text in, checked values out; what does not fit
- * is flagged and its values stay 0.
+ * Numbers and unique ids that a server sends: the replies to STAT, LIST, UIDL, RETR and the lines
+ * of listings (RFC 1939), and the stamp of a greeting. Hostile text in, checked values out; what
+ * does not fit is flagged and its values stay 0.
  */
-#include "pop3/client_private.h"
-#include "pop3/grammar.h"
+#include "pop3/client_parse_private.h"
+
+#include "pop3/grammar_private.h"
 
 #include <string.h>
 
@@ -13,11 +14,11 @@
  */
 static pop3_span take_word(pop3_span *text, bool *ret_more)
 {
-	const char *space = text->size != 0 ? memchr(text->data, ' ', text->size) : NULL;
-	pop3_span word = {text->data, space != NULL ? (size_t)(space - text->data) : text->size};
+	const char *space = text->size ? memchr(text->data, ' ', text->size) : NULL;
+	pop3_span word = {text->data, space ? (size_t)(space - text->data) : text->size};
 
-	*ret_more = space != NULL;
-	if (space != NULL) {
+	*ret_more = space;
+	if (space) {
 		text->size -= word.size + 1;
 		text->data = space + 1;
 	} else {
@@ -30,12 +31,11 @@ static pop3_span take_word(pop3_span *text, bool *ret_more)
 static bool parse_pair(pop3_span text, uint64_t *ret_first, uint64_t *ret_second)
 {
 	bool more;
-	pop3_span first = take_word(&text, &more);
+	pop3_span first = take_word(&text, &more), second;
 
 	if (!more || !p3_number(first, UINT32_MAX, ret_first))
 		return false;
-	pop3_span second = take_word(&text, &more);
-
+	second = take_word(&text, &more);
 	return p3_number(second, INT64_MAX, ret_second);
 }
 
@@ -100,7 +100,7 @@ void p3_client_parse_reply(pop3_span text, struct pop3_client_event *event, bool
 static bool is_atext(char c)
 {
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-	       (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+	       (c && strchr("!#$%&'*+-/=?^_`{|}~", c));
 }
 
 /* dot-atom-text of RFC 5322 section 3.2.3 */
@@ -124,7 +124,7 @@ static bool is_literal(const char *p, size_t n)
 	if (n < 2 || p[0] != '[' || p[n - 1] != ']')
 		return false;
 	for (size_t i = 1; i < n - 1; i++) {
-		if (p[i] < 0x21 || p[i] > 0x7e || strchr("[]\\", p[i]) != NULL)
+		if (p[i] < 0x21 || p[i] > 0x7e || strchr("[]\\", p[i]))
 			return false;
 	}
 	return true;
@@ -133,17 +133,15 @@ static bool is_literal(const char *p, size_t n)
 /* A msg-id that begins at the "<" at p; its size, 0: none. */
 static size_t message_id(const char *p, size_t size)
 {
-	const char *close = memchr(p, '>', size);
+	const char *close = memchr(p, '>', size), *left = p + 1, *at;
+	size_t right;
 
-	if (close == NULL)
+	if (!close)
 		return 0;
-	const char *left = p + 1;
-	const char *at = memchr(left, '@', (size_t)(close - left));
-
-	if (at == NULL || !is_dot_atom(left, (size_t)(at - left)))
+	at = memchr(left, '@', (size_t)(close - left));
+	if (!at || !is_dot_atom(left, (size_t)(at - left)))
 		return 0;
-	size_t right = (size_t)(close - at) - 1;
-
+	right = (size_t)(close - at) - 1;
 	if (!is_dot_atom(at + 1, right) && !is_literal(at + 1, right))
 		return 0;
 	return (size_t)(close - p) + 1;
@@ -154,7 +152,7 @@ pop3_span pop3_greeting_stamp(pop3_span text)
 	for (size_t i = 0; i < text.size; i++) {
 		size_t n = text.data[i] == '<' ? message_id(text.data + i, text.size - i) : 0;
 
-		if (n != 0)
+		if (n)
 			return (pop3_span){text.data + i, n};
 	}
 	return (pop3_span){text.data, 0};

@@ -1,8 +1,8 @@
 /*
  * Numbers, base64, unique ids and response codes (RFC 1939, 2449 section 8, 3206, 4648): see
- * grammar.h. No state, no allocation; input is hostile.
+ * grammar_private.h. No state, no allocation; input is hostile.
  */
-#include "pop3/grammar.h"
+#include "pop3/grammar_private.h"
 
 #include <pop3/client.h>
 
@@ -19,7 +19,7 @@ bool p3_digits(pop3_span text)
 		if (!is_digit(text.data[i]))
 			return false;
 	}
-	return text.size != 0;
+	return text.size;
 }
 
 bool p3_number(pop3_span text, uint64_t max, uint64_t *ret_number)
@@ -83,9 +83,9 @@ bool p3_base64(pop3_span text)
 {
 	size_t n = text.size;
 
-	if (n % 4 != 0)
+	if (n % 4)
 		return false;
-	if (n != 0 && text.data[n - 1] == '=')
+	if (n && text.data[n - 1] == '=')
 		n -= text.data[n - 2] == '=' ? 2 : 1;
 	for (size_t i = 0; i < n; i++) {
 		if (!is_base64(text.data[i]))
@@ -130,9 +130,9 @@ bool p3_equal_nocase(pop3_span text, const char *word)
 
 bool p3_in_list(const char *list, pop3_span word)
 {
-	if (list == NULL || word.size == 0)
+	if (!list || word.size == 0)
 		return false;
-	for (const char *p = list; *p != '\0';) {
+	for (const char *p = list; *p;) {
 		size_t n = strcspn(p, " ");
 
 		if (n == word.size && memcmp(p, word.data, n) == 0)
@@ -161,13 +161,15 @@ const char *p3_code_name(enum pop3_code code)
 
 enum pop3_code p3_take_code(pop3_span *text)
 {
+	const char *close;
+	pop3_span inner;
+
 	if (text->size < 2 || text->data[0] != '[')
 		return POP3_CODE_NONE;
-	const char *close = memchr(text->data, ']', text->size);
-
-	if (close == NULL)
+	close = memchr(text->data, ']', text->size);
+	if (!close)
 		return POP3_CODE_NONE;
-	pop3_span inner = {text->data + 1, (size_t)(close - text->data) - 1};
+	inner = (pop3_span){text->data + 1, (size_t)(close - text->data) - 1};
 
 	for (unsigned code = POP3_CODE_NONE + 1; code < POP3_CODE_COUNT; code++) {
 		size_t n = strlen(code_names[code]);
@@ -178,7 +180,7 @@ enum pop3_code p3_take_code(pop3_span *text)
 			continue;
 		text->size -= (size_t)(close + 1 - text->data);
 		text->data = close + 1;
-		if (text->size != 0 && text->data[0] == ' ') {
+		if (text->size && text->data[0] == ' ') {
 			text->data++;
 			text->size--;
 		}

@@ -1,5 +1,6 @@
-/* Collecting and discarding lines: see line.h. Input is hostile; storage is the machines'. */
-#include "pop3/line.h"
+/* Collecting and discarding lines: see line_private.h. Input is hostile; storage is the machines'.
+ */
+#include "pop3/line_private.h"
 
 #include <string.h>
 
@@ -12,16 +13,17 @@ static void skip(pop3_span *in, size_t n)
 /* Appends content; the CR in front of it, held back so far, was no line end and counts too. */
 static enum p3_line_result append(const struct p3_line *line, pop3_span *in, size_t n)
 {
+	size_t room, fits;
+
 	if (*line->last_cr) {
 		if (*line->size >= line->max)
 			return P3_LINE_LONG;
 		line->buffer[(*line->size)++] = '\r';
 		*line->last_cr = false;
 	}
-	size_t room = line->max - *line->size;
-	size_t fits = n < room ? n : room;
-
-	if (fits != 0)
+	room = line->max - *line->size;
+	fits = n < room ? n : room;
+	if (fits)
 		memcpy(line->buffer + *line->size, in->data, fits);
 	*line->size += (uint32_t)fits;
 	skip(in, fits);
@@ -30,12 +32,14 @@ static enum p3_line_result append(const struct p3_line *line, pop3_span *in, siz
 
 enum p3_line_result p3_take_line(const struct p3_line *line, pop3_span *in)
 {
+	const char *lf;
+	size_t n;
+
 	if (in->size == 0)
 		return P3_LINE_MORE;
-	const char *lf = memchr(in->data, '\n', in->size);
-	size_t n = lf != NULL ? (size_t)(lf - in->data) : in->size;
-
-	if (n != 0) {
+	lf = memchr(in->data, '\n', in->size);
+	n = lf ? (size_t)(lf - in->data) : in->size;
+	if (n) {
 		bool ends_in_cr = in->data[n - 1] == '\r';
 
 		if (n > 1 || !ends_in_cr || *line->last_cr) {
@@ -45,7 +49,7 @@ enum p3_line_result p3_take_line(const struct p3_line *line, pop3_span *in)
 		skip(in, ends_in_cr);
 		*line->last_cr = ends_in_cr;
 	}
-	if (lf == NULL)
+	if (!lf)
 		return P3_LINE_MORE;
 	skip(in, 1);
 	if (!*line->last_cr)
@@ -56,16 +60,16 @@ enum p3_line_result p3_take_line(const struct p3_line *line, pop3_span *in)
 
 enum p3_line_result p3_discard_line(pop3_span *in, bool *last_cr, uint32_t *discarded, uint32_t max)
 {
-	while (in->size != 0) {
+	while (in->size) {
 		const char *lf = memchr(in->data, '\n', in->size);
-		size_t n = lf != NULL ? (size_t)(lf - in->data) : in->size;
+		size_t n = lf ? (size_t)(lf - in->data) : in->size;
 		bool ended = false;
 
 		if (n + 1 > max - *discarded)
 			return P3_LINE_LONG;
-		if (n != 0)
+		if (n)
 			*last_cr = in->data[n - 1] == '\r';
-		if (lf != NULL) {
+		if (lf) {
 			ended = *last_cr;
 			*last_cr = false;
 			n++;

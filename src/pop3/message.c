@@ -1,15 +1,24 @@
 /*
- * The message on its way between store and wire: counter, encoder, decoder (see pop3/message.h).
- * Pure functions on their structs; they run on whatever process holds the octets. Text is moved a
+ * A message between store and wire: counter, encoder, decoder (see pop3/message.h). Pure functions
+ * on their structs; they run in whatever process holds the octets. Text is moved a
  * line at a time (memchr, memcpy), never an octet at a time, and every state can be left and
  * entered again at any octet of input and any octet of output.
+ *
+ * GNU extensions (vectors in count_bare, a builtin beside SSE2 in copy_until) are an exception to
+ * the rule that only src/sys has them: each octet of every message passes here, and both loops take
+ * sixteen at a time. Each has a loop of plain C behind it, the only one for other compilers;
+ * -DPOP3_PORTABLE chooses it here too.
  */
 #include <pop3/message.h>
 
 #include <assert.h>
 #include <string.h>
+#if defined(__GNUC__) && !defined(POP3_PORTABLE)
+#define WITH_VECTORS 1
 #if defined(__SSE2__)
+#define WITH_SSE2 1
 #include <emmintrin.h>
+#endif
 #endif
 
 static size_t min_size(size_t a, size_t b)
@@ -19,6 +28,8 @@ static size_t min_size(size_t a, size_t b)
 
 static void advance(pop3_span *in, const char *to)
 {
+	if (to == in->data) /* both may be NULL, which must not be subtracted */
+		return;
 	in->size -= (size_t)(to - in->data);
 	in->data = to;
 }
@@ -28,9 +39,9 @@ void pop3_counter_init(struct pop3_counter *counter)
 	*counter = (struct pop3_counter){.wire_form = true, .at_line_start = true};
 }
 
-/* What is looked for in n octets that have one in front of them: line breaks without CR, lines that
- * begin with a dot. Lanes of octets count up to 255, then they are added up. */
-#define LANES 16
+#ifdef WITH_VECTORS
+/* Lanes of octets count up to TURNS_MAX, then they are added up. */
+enum { LANES = 16, TURNS_MAX = 255 };
 
 typedef unsigned char lanes __attribute__((vector_size(LANES)));
 
@@ -51,17 +62,20 @@ static lanes load_lanes(const char *p)
 	return v;
 }
 
-static uint64_t count_bare(const char *p, size_t n, bool *dots)
+/* Counts as count_bare does, in as many octets as fill lanes; advances *p and *n. */
+static uint64_t count_lanes(const char **ptr, size_t *size, bool *dots)
 {
+	const char *p = *ptr;
+	size_t n = *size;
 	uint64_t bare = 0;
 	lanes dotted = {0};
 
 	while (n >= LANES) {
 		lanes counts = {0};
-		size_t turns = min_size(n / LANES, 255);
+		size_t turns = min_size(n / LANES, TURNS_MAX);
 
 		n -= turns * LANES;
-		for (; turns != 0; turns--, p += LANES) {
+		for (; turns; turns--, p += LANES) {
 			lanes now = load_lanes(p), before = load_lanes(p - 1);
 
 			counts -= (lanes)(now == '\n') & (lanes)(before != '\r');
@@ -69,8 +83,23 @@ static uint64_t count_bare(const char *p, size_t n, bool *dots)
 		}
 		bare += add_up(counts);
 	}
-	*dots = *dots || add_up(dotted) != 0;
-	for (; n != 0; n--, p++) {
+	*dots = *dots || add_up(dotted);
+	*ptr = p;
+	*size = n;
+	return bare;
+}
+#endif
+
+/* Line breaks without CR in n octets that have one in front of them; *dots: a line begins with a
+ * dot. */
+static uint64_t count_bare(const char *p, size_t n, bool *dots)
+{
+	uint64_t bare = 0;
+
+#ifdef WITH_VECTORS
+	bare = count_lanes(&p, &n, dots);
+#endif
+	for (; n; n--, p++) {
 		bare += p[0] == '\n' && p[-1] != '\r';
 		*dots = *dots || (p[0] == '.' && p[-1] == '\n');
 	}
@@ -79,10 +108,12 @@ static uint64_t count_bare(const char *p, size_t n, bool *dots)
 
 void pop3_counter_feed(struct pop3_counter *counter, pop3_span stored)
 {
+	const char *p = stored.data;
+	uint64_t bare;
+
 	if (stored.size == 0)
 		return;
-	const char *p = stored.data;
-	uint64_t bare = *p == '\n' && !counter->last_cr;
+	bare = *p == '\n' && !counter->last_cr;
 
 	if (counter->at_line_start && *p == '.')
 		counter->dots = true;
@@ -91,7 +122,7 @@ void pop3_counter_feed(struct pop3_counter *counter, pop3_span stored)
 	counter->last_cr = p[stored.size - 1] == '\r';
 	counter->stored += stored.size;
 	counter->octets += stored.size + bare;
-	if (bare != 0)
+	if (bare)
 		counter->wire_form = false;
 }
 
@@ -141,21 +172,21 @@ static size_t copy_until(char *out, const char *in, size_t n, char stop, bool *f
 	const char *end;
 	size_t at = 0;
 
-#if defined(__SSE2__)
+#ifdef WITH_SSE2
 	for (; n - at >= 16; at += 16) {
 		__m128i block = _mm_loadu_si128((const __m128i *)(const void *)(in + at));
 		int mask = _mm_movemask_epi8(_mm_cmpeq_epi8(block, _mm_set1_epi8(stop)));
 
 		_mm_storeu_si128((__m128i *)(void *)(out + at), block);
-		if (mask != 0) {
+		if (mask) {
 			*found = true;
 			return at + (size_t)__builtin_ctz((unsigned)mask);
 		}
 	}
 #endif
 	end = n != at ? memchr(in + at, stop, n - at) : NULL;
-	*found = end != NULL;
-	if (end != NULL)
+	*found = end;
+	if (end)
 		n = (size_t)(end - in);
 	if (n != at)
 		memcpy(out + at, in + at, n - at);
@@ -164,14 +195,15 @@ static size_t copy_until(char *out, const char *in, size_t n, char stop, bool *f
 
 size_t pop3_encoder_run(struct pop3_encoder *encoder, pop3_span *in, char *out, size_t cap)
 {
-	if (in->size == 0)
-		return 0;
-	const char *p = in->data, *end = p + in->size;
+	const char *p = in->data, *end = in->size ? p + in->size : p;
 	char *o = out, *limit = out + cap;
 	uint8_t state = encoder->state;
 	uint64_t stuffed = 0;
 
 	while (p < end && !encoder->done) {
+		bool lf, has_cr;
+		size_t n;
+
 		if (state == ENC_START && *p == '.') {
 			if (limit - o < 2)
 				break;
@@ -182,11 +214,8 @@ size_t pop3_encoder_run(struct pop3_encoder *encoder, pop3_span *in, char *out, 
 			state = ENC_LINE;
 			continue;
 		}
-		bool lf;
-		size_t most = min_size((size_t)(end - p), (size_t)(limit - o));
-		size_t n = copy_until(o, p, most, '\n', &lf);
-
-		if (n != 0) {
+		n = copy_until(o, p, min_size((size_t)(end - p), (size_t)(limit - o)), '\n', &lf);
+		if (n) {
 			p += n;
 			o += n;
 			state = after_content(state, n, p[-1]);
@@ -196,8 +225,7 @@ size_t pop3_encoder_run(struct pop3_encoder *encoder, pop3_span *in, char *out, 
 				break;
 			continue;
 		}
-		bool has_cr = state == ENC_START_CR || state == ENC_LINE_CR;
-
+		has_cr = state == ENC_START_CR || state == ENC_LINE_CR;
 		if (limit - o < (has_cr ? 1 : 2))
 			break;
 		if (!has_cr)
@@ -215,9 +243,9 @@ size_t pop3_encoder_run(struct pop3_encoder *encoder, pop3_span *in, char *out, 
 
 size_t pop3_encoder_finish(struct pop3_encoder *encoder, char *out, size_t cap)
 {
-	assert(cap >= 6);
 	size_t n = 0;
 
+	assert(cap >= 6);
 	if (encoder->state != ENC_START) {
 		memcpy(out, "\r\n", 2);
 		n = 2;
@@ -244,7 +272,7 @@ static size_t take_run(struct pop3_decoder *decoder, const char *p, size_t most,
 	bool cr;
 	size_t n = copy_until(o, p, most, '\r', &cr);
 
-	if (n != 0 && !decoder->bare_lf && memchr(p, '\n', n) != NULL)
+	if (n && !decoder->bare_lf && memchr(p, '\n', n))
 		decoder->bare_lf = true;
 	decoder->octets += n;
 	*ret_state = cr ? DEC_CR : DEC_LINE;
@@ -280,9 +308,7 @@ static int settle_cr(struct pop3_decoder *decoder, const char **p, char *o, size
 
 size_t pop3_decoder_run(struct pop3_decoder *decoder, pop3_span *in, char *out, size_t cap)
 {
-	if (in->size == 0)
-		return 0;
-	const char *p = in->data, *end = p + in->size;
+	const char *p = in->data, *end = in->size ? p + in->size : p;
 	char *o = out, *limit = out + cap;
 	uint8_t state = decoder->state;
 

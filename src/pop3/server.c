@@ -1,15 +1,41 @@
 /*
- * The server machine's front half: life, lines, loans (see pop3/server.h). Octets are collected
+ * The server machine's upper half: its start, the lines it receives, the storage lent to it (see
+ * pop3/server.h). Octets are collected
  * until CRLF into the machine's own line or, during SASL, the program's lent buffer; what cannot
  * be a command is refused without being stored. Runs in an unprivileged process; input is hostile.
  */
-#include "pop3/line.h"
-#include "pop3/server_private.h"
+#include "pop3/line_private.h"
+#include "pop3/server_command_private.h"
+#include "pop3/server_reply_private.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define CONTENT_MAX (POP3_COMMAND_MAX - 2) /* octets of a line without its CRLF */
+enum {
+	CONTENT_MAX = POP3_COMMAND_MAX - 2, /* octets of a line without its CRLF */
+	STAMP_MAX = 128,                    /* octets of an APOP stamp */
+};
+
+void pop3_server_init(struct pop3_server *server, const struct pop3_server_settings *settings,
+		      bool tls, pop3_span host, pop3_span stamp)
+{
+	memset(server, 0, sizeof(*server));
+	server->settings = settings;
+	server->tls = tls;
+	/* a stamp is sent whole or not at all */
+	server->apop = stamp.size && stamp.size <= STAMP_MAX;
+	p3_reply_greeting(server, host, stamp);
+}
+
+void pop3_server_init_refused(struct pop3_server *server,
+			      const struct pop3_server_settings *settings, enum pop3_code code,
+			      const char *text)
+{
+	memset(server, 0, sizeof(*server));
+	server->settings = settings;
+	server->closing = true;
+	p3_reply_code(server, code, text);
+}
 
 enum pop3_want pop3_server_want(const struct pop3_server *server)
 {
@@ -23,7 +49,7 @@ enum pop3_state pop3_server_state(const struct pop3_server *server)
 
 void pop3_server_lend(struct pop3_server *server, char *buffer, uint32_t size)
 {
-	assert(buffer != NULL && server->lent == NULL && server->line_size == 0);
+	assert(buffer && !server->lent && server->line_size == 0);
 	server->lent = buffer;
 	server->lent_size = size < POP3_SASL_LINE_MAX ? size : POP3_SASL_LINE_MAX;
 }
@@ -32,7 +58,7 @@ char *pop3_server_take_back(struct pop3_server *server)
 {
 	char *buffer = server->lent;
 
-	if (buffer != NULL && server->in_sasl) {
+	if (buffer && server->in_sasl) {
 		/* the exchange, if one is open, goes on in the machine's own line */
 		server->line_size = 0;
 	}
@@ -41,33 +67,10 @@ char *pop3_server_take_back(struct pop3_server *server)
 	return buffer;
 }
 
-bool pop3_server_has_marks(const struct pop3_server *server)
-{
-	return server->marks != NULL;
-}
-
-void pop3_server_lend_marks(struct pop3_server *server, uint8_t *marks)
-{
-	assert(server->marks == NULL);
-	server->marks = marks;
-}
-
-bool pop3_server_marked(const struct pop3_server *server, uint32_t number)
-{
-	if (server->marks == NULL || number < 1 || number > server->count)
-		return false;
-	return server->marks[(number - 1) / 8] >> ((number - 1) % 8) & 1;
-}
-
-uint32_t pop3_server_marked_count(const struct pop3_server *server)
-{
-	return server->deleted;
-}
-
 /* Where the line in hand is kept, and how much may be. */
 static struct p3_line line_of(struct pop3_server *server)
 {
-	bool lent = server->in_sasl && server->lent != NULL;
+	bool lent = server->in_sasl && server->lent;
 
 	return (struct p3_line){
 		.buffer = lent ? server->lent : server->line,
@@ -95,14 +98,14 @@ static enum pop3_event_type one_line(struct pop3_server *server, pop3_span *in,
 {
 	struct p3_line line = line_of(server);
 	enum p3_line_result result = p3_take_line(&line, in);
+	pop3_span text;
 	enum pop3_event_type type;
 
 	if (result == P3_LINE_MORE)
 		return POP3_EVENT_NONE;
 	if (result != P3_LINE_OK)
 		return refuse_line(server, result);
-	pop3_span text = {line.buffer, server->line_size};
-
+	text = (pop3_span){line.buffer, server->line_size};
 	type = server->in_sasl ? p3_sasl_line(server, text, event)
 			       : p3_command(server, text, event);
 	server->line_size = 0;
@@ -117,7 +120,7 @@ enum pop3_event_type pop3_server_next(struct pop3_server *server, pop3_span *in,
 				      struct pop3_event *ret_event)
 {
 	*ret_event = (struct pop3_event){.type = POP3_EVENT_NONE};
-	while (server->want == POP3_WANT_INPUT && in->size != 0) {
+	while (server->want == POP3_WANT_INPUT && in->size) {
 		if (!server->discard) {
 			ret_event->type = one_line(server, in, ret_event);
 			if (ret_event->type != POP3_EVENT_NONE)
@@ -137,7 +140,7 @@ enum pop3_event_type pop3_server_next(struct pop3_server *server, pop3_span *in,
 			break;
 		}
 	}
-	if (server->after == POP3_WANT_TLS && in->size != 0) {
+	if (server->after == POP3_WANT_TLS && in->size) {
 		/* what came in the clear behind STLS */
 		in->data += in->size;
 		in->size = 0;

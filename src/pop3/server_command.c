@@ -1,10 +1,13 @@
 /*
- * The server machine's understanding: one table of commands, one short handler a command
+ * Commands of the server machine: one table of commands, one short handler a command
  * (RFC 1939, 2449, 2595, 5034). A handler either replies by itself or fills the event that the
  * program must answer. Lines are whole, at most 253 octets, and hostile.
  */
-#include "pop3/grammar.h"
-#include "pop3/server_private.h"
+#include "pop3/server_command_private.h"
+
+#include "pop3/grammar_private.h"
+#include "pop3/server_marks_private.h"
+#include "pop3/server_reply_private.h"
 
 #include <string.h>
 
@@ -21,25 +24,12 @@ struct command {
 				    struct pop3_event *event);
 };
 
-const char *p3_mechanisms(const struct pop3_server *server)
-{
-	const char *list =
-		server->tls ? server->settings->mechanisms_tls : server->settings->mechanisms;
-
-	return list != NULL ? list : "";
-}
-
-bool p3_plain_login(const struct pop3_server *server)
-{
-	return server->tls ? server->settings->plain_login_tls : server->settings->plain_login;
-}
-
 void p3_refuse(struct pop3_server *server, const char *text)
 {
 	uint16_t max = server->settings->max_bad_commands;
 
 	server->bad_commands++;
-	if (max != 0 && server->bad_commands >= max) {
+	if (max && server->bad_commands >= max) {
 		server->closing = true;
 		text = "too many bad commands";
 	}
@@ -52,7 +42,7 @@ static enum pop3_event_type refuse(struct pop3_server *server, const char *text)
 	return POP3_EVENT_NONE;
 }
 
-/* Well-formed, only not to be had: not counted as a bad command. */
+/* Refuses a well-formed command: not counted as a bad one. */
 static enum pop3_event_type deny(struct pop3_server *server, const char *text)
 {
 	p3_reply(server, "-ERR", text, POP3_WANT_INPUT);
@@ -68,9 +58,9 @@ static enum pop3_event_type ok(struct pop3_server *server, const char *text)
 /* Cuts the first word off *text; false unless there is one and exactly one space behind it. */
 static bool first_word(pop3_span *text, pop3_span *ret_word)
 {
-	const char *space = text->size != 0 ? memchr(text->data, ' ', text->size) : NULL;
+	const char *space = text->size ? memchr(text->data, ' ', text->size) : NULL;
 
-	if (space == NULL || space == text->data)
+	if (!space || space == text->data)
 		return false;
 	*ret_word = (pop3_span){text->data, (size_t)(space - text->data)};
 	text->size -= ret_word->size + 1;
@@ -80,7 +70,7 @@ static bool first_word(pop3_span *text, pop3_span *ret_word)
 
 static bool one_word(pop3_span text)
 {
-	return text.size != 0 && memchr(text.data, ' ', text.size) == NULL;
+	return text.size && !memchr(text.data, ' ', text.size);
 }
 
 /* The machine's own line is the only place a keyword or a mechanism's name points to. */
@@ -154,7 +144,7 @@ static enum pop3_event_type run_apop(struct pop3_server *server, pop3_span arg,
 	if (!first_word(&arg, &name) || arg.size != 32)
 		return refuse(server, "APOP takes a name and a digest");
 	for (size_t i = 0; i < arg.size; i++) {
-		if (strchr("0123456789abcdefABCDEF", arg.data[i]) == NULL)
+		if (!strchr("0123456789abcdefABCDEF", arg.data[i]))
 			return refuse(server, "the digest is 32 hexadecimal digits");
 	}
 	event->user = name;
@@ -165,8 +155,8 @@ static enum pop3_event_type run_apop(struct pop3_server *server, pop3_span arg,
 static enum pop3_event_type no_mechanism(struct pop3_server *server, pop3_span name)
 {
 	const struct pop3_server_settings *settings = server->settings;
-	bool under_tls = name.size != 0 ? p3_in_list(settings->mechanisms_tls, name)
-					: settings->mechanisms_tls != NULL;
+	bool under_tls = name.size ? p3_in_list(settings->mechanisms_tls, name)
+				   : settings->mechanisms_tls != NULL;
 
 	if (!server->tls && under_tls)
 		return refuse(server, settings->stls ? "not in clear text, use STLS first"
@@ -179,7 +169,7 @@ static enum pop3_event_type run_auth(struct pop3_server *server, pop3_span arg,
 {
 	pop3_span name = arg, initial = arg;
 
-	if (arg.data == NULL) {
+	if (!arg.data) {
 		if (*p3_mechanisms(server) == '\0')
 			return no_mechanism(server, (pop3_span){NULL, 0});
 		p3_reply_list(server, P3_OUTPUT_MECHANISMS);
@@ -215,7 +205,7 @@ static bool message_number(struct pop3_server *server, pop3_span text, struct po
 	uint64_t number;
 
 	if (!p3_number(text, UINT64_MAX, &number)) {
-		/* digits without end are a number nobody has; anything else is no number */
+		/* a number beyond 64 bits is a number, but no message has it */
 		if (p3_digits(text) && text.data[0] != '0')
 			deny(server, "no such message");
 		else
@@ -237,7 +227,7 @@ static bool message_number(struct pop3_server *server, pop3_span text, struct po
 static enum pop3_event_type numbered(struct pop3_server *server, pop3_span arg,
 				     struct pop3_event *event, enum pop3_event_type type)
 {
-	if (arg.data != NULL && !message_number(server, arg, event))
+	if (arg.data && !message_number(server, arg, event))
 		return POP3_EVENT_NONE;
 	return type;
 }
@@ -281,10 +271,7 @@ static enum pop3_event_type run_top(struct pop3_server *server, pop3_span arg,
 static enum pop3_event_type run_rset(struct pop3_server *server, pop3_span arg,
 				     struct pop3_event *event)
 {
-	if (server->deleted != 0)
-		memset(server->marks, 0, ((size_t)server->count + 7) / 8);
-	server->deleted = 0;
-	server->deleted_octets = 0;
+	p3_marks_clear(server);
 	p3_reply_totals(server, POP3_WANT_INPUT);
 	return POP3_EVENT_NONE;
 }
@@ -354,11 +341,11 @@ static bool arguments_fit(const struct command *command, pop3_span arg)
 {
 	switch ((enum arguments)command->arguments) {
 	case ARG_NONE:
-		return arg.data == NULL;
+		return !arg.data;
 	case ARG_OPTIONAL:
-		return arg.data == NULL || arg.size != 0;
+		return !arg.data || arg.size;
 	case ARG_NEEDED:
-		return arg.size != 0;
+		return arg.size;
 	}
 	return false;
 }
@@ -367,19 +354,19 @@ static enum pop3_event_type understand(struct pop3_server *server, pop3_span lin
 				       struct pop3_event *event)
 {
 	pop3_span keyword = line, arg = {NULL, 0};
-	const char *space = line.size != 0 ? memchr(line.data, ' ', line.size) : NULL;
+	const char *space = line.size ? memchr(line.data, ' ', line.size) : NULL;
+	const struct command *command;
 
 	if (!printable(line))
 		return refuse(server, "a command is printable ASCII");
-	if (space != NULL) {
+	if (space) {
 		keyword.size = (size_t)(space - line.data);
 		arg = (pop3_span){space + 1, line.size - keyword.size - 1};
 	}
-	const struct command *command = find_command(keyword);
-
-	if (command == NULL)
+	command = find_command(keyword);
+	if (!command)
 		return refuse(server, "unknown command");
-	if ((command->states & 1 << server->state) == 0)
+	if (!(command->states & 1 << server->state))
 		return refuse(server, server->state == POP3_AUTHORIZATION ? "log in first"
 									  : "not after login");
 	if (!arguments_fit(command, arg))
@@ -392,11 +379,11 @@ enum pop3_event_type p3_command(struct pop3_server *server, pop3_span line,
 				struct pop3_event *event)
 {
 	uint16_t bad = server->bad_commands;
+	enum pop3_event_type type;
 
 	/* PASS only directly behind a good USER: every other line forgets the name */
 	server->user_given = false;
-	enum pop3_event_type type = understand(server, line, event);
-
+	type = understand(server, line, event);
 	if (!server->user_given)
 		server->user_size = 0;
 	if (server->bad_commands == bad)

@@ -1,17 +1,32 @@
 /*
- * The server machine's answers: every reply is queued as pieces (a head in the machine's line, a
+ * Replies of the server machine: every reply is queued as pieces (a head in the machine's line, a
  * tail that lies elsewhere) that pop3_server_pull() gives out as the connection takes them, so
  * nothing is buffered beyond one line. Listings and bodies are rendered straight into the caller's
  * buffer. Runs in an unprivileged process.
  */
-#include "pop3/grammar.h"
-#include "pop3/server_private.h"
+#include "pop3/server_reply_private.h"
+
+#include "pop3/grammar_private.h"
+#include "pop3/server_marks_private.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* Room for a head: the line, less a CRLF. */
-#define HEAD_MAX (POP3_COMMAND_MAX + 1 - 2)
+/* Octets of a head: the line's storage, less a CRLF. */
+enum { HEAD_MAX = POP3_COMMAND_MAX + 1 - 2 };
+
+const char *p3_mechanisms(const struct pop3_server *server)
+{
+	const char *list =
+		server->tls ? server->settings->mechanisms_tls : server->settings->mechanisms;
+
+	return list ? list : "";
+}
+
+bool p3_plain_login(const struct pop3_server *server)
+{
+	return server->tls ? server->settings->plain_login_tls : server->settings->plain_login;
+}
 
 static void begin(struct pop3_server *server, enum pop3_want after)
 {
@@ -28,7 +43,7 @@ static void begin(struct pop3_server *server, enum pop3_want after)
 
 static void put(struct pop3_server *server, const char *text, size_t size)
 {
-	size_t room = HEAD_MAX - server->head_size;
+	size_t room = (size_t)HEAD_MAX - server->head_size;
 	size_t n = size < room ? size : room;
 
 	for (size_t i = 0; i < n; i++) {
@@ -62,7 +77,7 @@ void p3_reply(struct pop3_server *server, const char *status, const char *text,
 {
 	begin(server, after);
 	put_text(server, status);
-	if (*text != '\0') {
+	if (*text) {
 		put_text(server, " ");
 		put_text(server, text);
 	}
@@ -108,20 +123,15 @@ void p3_reply_list(struct pop3_server *server, enum p3_output list)
 	server->step = 0;
 }
 
-/* Greeting: the stamp goes in whole or not at all, the host only if there is room left. */
-void pop3_server_init(struct pop3_server *server, const struct pop3_server_settings *settings,
-		      bool tls, pop3_span host, pop3_span stamp)
+void p3_reply_greeting(struct pop3_server *server, pop3_span host, pop3_span stamp)
 {
 	static const char words[] = "POP3 server ready";
+	size_t stamp_size = server->apop ? stamp.size : 0;
 
-	memset(server, 0, sizeof(*server));
-	server->settings = settings;
-	server->tls = tls;
-	server->apop = stamp.size != 0 && stamp.size <= 128;
 	begin(server, POP3_WANT_INPUT);
 	put_text(server, "+OK ");
-	if (host.size != 0 &&
-	    host.size + (server->apop ? stamp.size : 0) + sizeof(words) + 6 <= HEAD_MAX) {
+	if (host.size &&
+	    host.size + stamp_size + sizeof("+OK   ") + sizeof(words) - 1 <= HEAD_MAX) {
 		put(server, host.data, host.size);
 		put_text(server, " ");
 	}
@@ -133,7 +143,7 @@ void pop3_server_init(struct pop3_server *server, const struct pop3_server_setti
 	end_line(server);
 }
 
-static void reply_code(struct pop3_server *server, enum pop3_code code, const char *text)
+void p3_reply_code(struct pop3_server *server, enum pop3_code code, const char *text)
 {
 	begin(server, POP3_WANT_INPUT);
 	put_text(server, "-ERR ");
@@ -144,16 +154,6 @@ static void reply_code(struct pop3_server *server, enum pop3_code code, const ch
 	}
 	put_text(server, text);
 	end_line(server);
-}
-
-void pop3_server_init_refused(struct pop3_server *server,
-			      const struct pop3_server_settings *settings, enum pop3_code code,
-			      const char *text)
-{
-	memset(server, 0, sizeof(*server));
-	server->settings = settings;
-	server->closing = true;
-	reply_code(server, code, text);
 }
 
 static bool is_login(uint8_t owed)
@@ -193,7 +193,7 @@ void pop3_server_reply_err(struct pop3_server *server, enum pop3_code code, cons
 	assert(server->want == POP3_WANT_REPLY);
 	server->in_sasl = false;
 	server->closing = server->closing || server->owed == POP3_EVENT_QUIT;
-	reply_code(server, code, text);
+	p3_reply_code(server, code, text);
 }
 
 void pop3_server_reply_ok(struct pop3_server *server, const char *text)
@@ -206,11 +206,7 @@ void pop3_server_reply_ok(struct pop3_server *server, const char *text)
 void pop3_server_mark(struct pop3_server *server, uint32_t number, uint64_t octets)
 {
 	assert(server->want == POP3_WANT_REPLY && server->owed == POP3_EVENT_DELE);
-	assert(server->marks != NULL && number >= 1 && number <= server->count);
-	assert(!pop3_server_marked(server, number));
-	server->marks[(number - 1) / 8] |= (uint8_t)(1u << ((number - 1) % 8));
-	server->deleted++;
-	server->deleted_octets += octets;
+	p3_marks_set(server, number, octets);
 	begin(server, POP3_WANT_INPUT);
 	put_text(server, "+OK message ");
 	put_number(server, number);
@@ -250,10 +246,11 @@ static size_t end_item(char *out, size_t n)
 
 size_t pop3_server_line_list(char *out, size_t cap, uint32_t number, uint64_t octets)
 {
+	size_t n;
+
 	if (cap < 2 * P3_NUMBER_MAX + 3)
 		return 0;
-	size_t n = p3_put_number(out, number);
-
+	n = p3_put_number(out, number);
 	out[n++] = ' ';
 	n += p3_put_number(out + n, octets);
 	return end_item(out, n);
@@ -261,10 +258,11 @@ size_t pop3_server_line_list(char *out, size_t cap, uint32_t number, uint64_t oc
 
 size_t pop3_server_line_uidl(char *out, size_t cap, uint32_t number, pop3_span unique_id)
 {
+	size_t n;
+
 	if (cap < P3_NUMBER_MAX + 3 + unique_id.size)
 		return 0;
-	size_t n = p3_put_number(out, number);
-
+	n = p3_put_number(out, number);
 	out[n++] = ' ';
 	memcpy(out + n, unique_id.data, unique_id.size);
 	return end_item(out, n + unique_id.size);
@@ -278,10 +276,10 @@ void pop3_server_lines_end(struct pop3_server *server)
 
 void pop3_server_reply_message(struct pop3_server *server, uint64_t octets)
 {
-	assert(server->want == POP3_WANT_REPLY);
-	assert(server->owed == POP3_EVENT_RETR || server->owed == POP3_EVENT_TOP);
 	bool top = server->owed == POP3_EVENT_TOP;
 
+	assert(server->want == POP3_WANT_REPLY);
+	assert(top || server->owed == POP3_EVENT_RETR);
 	server->announced = octets;
 	server->verbatim = false;
 	pop3_encoder_init(&server->encoder, top ? server->lines : POP3_ALL_LINES);
@@ -296,7 +294,8 @@ void pop3_server_reply_message(struct pop3_server *server, uint64_t octets)
 	end_line(server);
 }
 
-/* Where in a line the octets that went another way have ended is not known, and need not be. */
+/* Octets that the program sent by other means bypassed the encoder, so its line state is stale. The
+ * rest is in wire form too and is copied. */
 static size_t copy_body(struct pop3_encoder *encoder, pop3_span *in, char *out, size_t cap)
 {
 	size_t n = in->size < cap ? in->size : cap;
@@ -312,11 +311,13 @@ static size_t copy_body(struct pop3_encoder *encoder, pop3_span *in, char *out, 
 
 size_t pop3_server_body(struct pop3_server *server, pop3_span *in, bool last, char *out, size_t cap)
 {
-	assert(server->want == POP3_WANT_BODY);
 	struct pop3_encoder *encoder = &server->encoder;
 	bool top = server->owed == POP3_EVENT_TOP;
-	size_t n = server->verbatim ? copy_body(encoder, in, out, cap)
-				    : pop3_encoder_run(encoder, in, out, cap);
+	size_t n;
+
+	assert(server->want == POP3_WANT_BODY);
+	n = server->verbatim ? copy_body(encoder, in, out, cap)
+			     : pop3_encoder_run(encoder, in, out, cap);
 
 	if (encoder->octets > server->announced && !top) {
 		pop3_server_body_failed(server);
@@ -364,7 +365,7 @@ static bool put_capability(struct pop3_server *server, unsigned step)
 		list = p3_mechanisms(server);
 		put_text(server, "SASL ");
 		server->tail = (pop3_span){list, strlen(list)};
-		return *list != '\0';
+		return *list;
 	case 2:
 		put_text(server, "STLS");
 		return settings->stls && !server->tls && server->state == POP3_AUTHORIZATION;
@@ -385,9 +386,9 @@ static bool put_capability(struct pop3_server *server, unsigned step)
 		return true;
 	case 5:
 		put_text(server, "IMPLEMENTATION ");
-		list = settings->implementation != NULL ? settings->implementation : "";
+		list = settings->implementation ? settings->implementation : "";
 		server->tail = (pop3_span){list, strlen(list)};
-		return *list != '\0';
+		return *list;
 	}
 	put_text(server, ".");
 	server->output = P3_OUTPUT_LINE;
@@ -447,13 +448,13 @@ size_t pop3_server_pull(struct pop3_server *server, char *out, size_t cap)
 		size_t head = (size_t)server->head_size - server->head_at;
 		size_t room = cap - n;
 
-		if (head != 0) {
+		if (head) {
 			size_t take = head < room ? head : room;
 
 			memcpy(out + n, server->line + server->head_at, take);
 			server->head_at = (uint16_t)(server->head_at + take);
 			n += take;
-		} else if (server->tail.size != 0) {
+		} else if (server->tail.size) {
 			size_t take = server->tail.size < room ? server->tail.size : room;
 
 			memcpy(out + n, server->tail.data, take);
@@ -464,7 +465,7 @@ size_t pop3_server_pull(struct pop3_server *server, char *out, size_t cap)
 			break;
 		}
 	}
-	/* nothing left: say so now, the caller should not have to ask once more */
+	/* all is out: the want moves on now, so that no empty pull is needed */
 	if (n == cap && server->head_at == server->head_size && server->tail.size == 0 &&
 	    !server->crlf && server->output == P3_OUTPUT_LINE)
 		next_piece(server);

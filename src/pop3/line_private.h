@@ -4,8 +4,8 @@
  * tells whether it ends the line; otherwise it is content. Results depend on the octets only,
  * never on how they were split.
  */
-#ifndef POP3_SRC_LINE_H
-#define POP3_SRC_LINE_H
+#ifndef POP3_SRC_LINE_PRIVATE_H
+#define POP3_SRC_LINE_PRIVATE_H
 
 #include <pop3/span.h>
 

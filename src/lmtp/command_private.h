@@ -2,8 +2,8 @@
  * The grammar of LMTP's command lines (RFC 5321 section 4.1): the verb, the path of MAIL and RCPT,
  * the parameters of extensions. For the machine in lmtp.c alone. Spans point into the line.
  */
-#ifndef LMTP_COMMAND_H
-#define LMTP_COMMAND_H
+#ifndef LMTP_COMMAND_PRIVATE_H
+#define LMTP_COMMAND_PRIVATE_H
 
 #include "lmtp/lmtp.h"
 

@@ -1,8 +1,8 @@
 /*
  * The inside of the LMTP machine, for its own files alone: where it stands, how it replies.
  */
-#ifndef LMTP_MACHINE_H
-#define LMTP_MACHINE_H
+#ifndef LMTP_REPLY_PRIVATE_H
+#define LMTP_REPLY_PRIVATE_H
 
 #include "lmtp/lmtp.h"
 
@@ -29,8 +29,5 @@ void lmtp_set_outcome(struct lmtp_outcome *outcome, uint16_t code, const char *e
 /* The outcome that goes out next, NULL: not known yet, or none is due. */
 const struct lmtp_outcome *lmtp_next_outcome(const struct lmtp_server *server);
 void lmtp_forget_transaction(struct lmtp_server *server);
-
-/* verbs.c. Works on the complete line in server->line: an event, or a reply, or both. */
-enum lmtp_event_type lmtp_run_line(struct lmtp_server *server, struct lmtp_event *event);
 
 #endif

@@ -2,8 +2,8 @@
  * The small grammar both machines share: numbers, base64, unique ids, response codes, word lists.
  * Private to libpop3. Everything takes spans of hostile text and keeps nothing.
  */
-#ifndef POP3_SRC_GRAMMAR_H
-#define POP3_SRC_GRAMMAR_H
+#ifndef POP3_SRC_GRAMMAR_PRIVATE_H
+#define POP3_SRC_GRAMMAR_PRIVATE_H
 
 #include <pop3/server.h>
 #include <pop3/span.h>

@@ -1,0 +1,21 @@
+/*
+ * Command lines of the server machine, for server.c alone: whole lines in, a reply or an event out.
+ */
+#ifndef POP3_SRC_SERVER_COMMAND_PRIVATE_H
+#define POP3_SRC_SERVER_COMMAND_PRIVATE_H
+
+#include <pop3/server.h>
+
+/*
+ * line: whole, without its CRLF, in server->line (for p3_sasl_line: in the lent buffer, if one is
+ * lent). Either queues a reply and returns NONE (or SASL_CANCEL), or returns the event that the
+ * program must answer.
+ */
+enum pop3_event_type p3_command(struct pop3_server *server, pop3_span line,
+				struct pop3_event *event);
+enum pop3_event_type p3_sasl_line(struct pop3_server *server, pop3_span line,
+				  struct pop3_event *event);
+/* A line that is no command: "-ERR text", and the end of the session after too many in a row. */
+void p3_refuse(struct pop3_server *server, const char *text);
+
+#endif
