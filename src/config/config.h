@@ -24,6 +24,8 @@
 
 enum config_service { SERVICE_POP3, SERVICE_POP3S, SERVICE_LMTP };
 
+#define CONFIG_DRAIN_STANDARD 30 /* seconds; after SIGHUP it stands for an hour */
+
 struct config_listener {
 	enum config_service service;
 	char address[CONFIG_PATH_MAX]; /* "127.0.0.1", "::", "localhost" or a path for a Unix socket
@@ -86,10 +88,9 @@ struct config {
 	uint32_t max_sessions_per_user;
 	uint32_t max_bad_commands;
 
-	int32_t expire_days; /* CAPA EXPIRE: -1 NEVER, -2 not announced */
-	/* for so long sessions may go on after SIGTERM, and old ones after SIGHUP: both are
-	 * "drain", but their defaults differ */
-	uint32_t drain_seconds, reload_drain_seconds;
+	int32_t expire_days;    /* CAPA EXPIRE: -1 NEVER, -2 not announced */
+	uint32_t drain_seconds; /* for so long sessions may go on after SIGTERM, old ones after
+				   SIGHUP */
 
 	uint64_t lmtp_max_size;          /* octets of a message */
 	uint32_t lmtp_max_recipients;    /* per transaction */

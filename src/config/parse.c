@@ -22,7 +22,6 @@
 
 #define KEYS_MAX 96
 #define SECTIONS_MAX 16
-#define RELOAD_DRAIN 3600 /* seconds */
 
 /* One run of the parser. libconfuse's callbacks take no pointer of ours, hence the variable. */
 struct reader {
@@ -253,13 +252,6 @@ static uint32_t line_of(const char *section, const char *name)
 	return index < 0 ? 0 : reader->lines[index];
 }
 
-/* Where "drain" is not set, a reload cuts no session that anybody would miss. */
-static void find_reload_drain(struct config *config)
-{
-	config->reload_drain_seconds =
-		line_of("timeouts", "drain") ? config->drain_seconds : RELOAD_DRAIN;
-}
-
 /* "::" takes IPv4 connections too, unless the port is listed with an IPv4 address as well. */
 static void find_only_six(struct config *config)
 {
@@ -364,7 +356,6 @@ int config_parse(pop3_span text, const char *file, struct config *ret, struct er
 		status = check(config, err);
 	if (status == 0)
 		find_only_six(config);
-	find_reload_drain(config);
 	reader = NULL;
 	if (status == 0)
 		*ret = *config;

@@ -162,6 +162,16 @@ def test_reload_keeps_open_sessions_and_starts_new_ones(make_office, connect):
     wait_until(lambda: not before & set(office.children()), 20)
 
 
+def test_old_sessions_end_with_the_drain_time_after_a_reload(make_office, connect):
+    office = make_office(settings={'timeouts.drain': '1s'})
+    old = connect(office)
+    old.login('demo', PASSWORD)
+    before = set(office.children())
+    office.reload()
+    wait_until(lambda: not before & set(office.children()), 20)
+    assert old.closed() == b''
+
+
 @pytest.mark.parametrize('fault', ['nonsense = {', 'no_such_setting = 1',
                                    'timeouts {\n idle = 60\n}'])
 def test_a_bad_configuration_changes_nothing_and_says_why(make_office, connect, fault):

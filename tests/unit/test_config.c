@@ -61,6 +61,7 @@ static void test_defaults(void **state)
 	assert_string_equal(config.aliases, "");
 	assert_true(config_host_valid(config.host_name));
 	assert_int_equal(config.idle_seconds, 600);
+	assert_int_equal(config.drain_seconds, CONFIG_DRAIN_STANDARD);
 	assert_int_equal(config.failure_delay_ms, 1000);
 	assert_int_equal(config.failure_delay_max_ms, 15000);
 	assert_int_equal(config.lmtp_max_size, 50 << 20);

@@ -24,6 +24,7 @@
 #include <systemd/sd-daemon.h>
 #endif
 
+#define RELOAD_DRAIN (60u * 60 * 1000)    /* ms that old sessions may go on after a reload */
 #define TICKET_LIFE (8u * 60 * 60 * 1000) /* ms between two new ticket keys */
 #define FILES_WANTED (1u << 20)
 #define GENERATIONS_MAX 16   /* that drain at a time */
@@ -104,6 +105,14 @@ static void retire(struct monitor *m, struct generation *g, uint64_t ms)
 	generation_drain(g, ms, m->stopping);
 }
 
+/* ms. A stop is in a hurry, a reload is not, unless the site has set another time. */
+static uint64_t reload_drain(const struct config *config)
+{
+	return config->drain_seconds == CONFIG_DRAIN_STANDARD
+		       ? RELOAD_DRAIN
+		       : config->drain_seconds * (uint64_t)1000;
+}
+
 static void on_ready(struct generation_owner *owner, struct generation *g)
 {
 	struct monitor *m = monitor_of(owner);
@@ -117,7 +126,7 @@ static void on_ready(struct generation_owner *owner, struct generation *g)
 	listeners_describe(owner->listeners, where, sizeof(where));
 	if (before) {
 		log_info("reloaded: %s", where);
-		retire(m, before, generation_config(before)->reload_drain_seconds * (uint64_t)1000);
+		retire(m, before, reload_drain(generation_config(before)));
 	} else {
 		log_info("ready: %s", where);
 	}
