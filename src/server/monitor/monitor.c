@@ -10,8 +10,10 @@
 #include "base/table.h"
 #include "build-config.h"
 #include "server/monitor/generation.h"
+#include "sys/notify.h"
 #include "sys/process.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,9 +22,6 @@
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
 
 #define RELOAD_DRAIN (60u * 60 * 1000)    /* ms that old sessions may go on after a reload */
 #define TICKET_LIFE (8u * 60 * 60 * 1000) /* ms between two new ticket keys */
@@ -47,13 +46,14 @@ struct monitor {
 	bool stopping, reload_wanted;
 };
 
-static void notify(const char *state)
+/* Where it serves goes to the service manager with READY=1, and to "systemctl status". */
+static void notify_ready(const char *doing, const char *where)
 {
-#ifdef HAVE_SYSTEMD
-	sd_notify(0, state);
-#else
-	(void)state;
-#endif
+	char text[640];
+
+	snprintf(text, sizeof(text), "READY=1\nSTATUS=%s %s", doing, where);
+	if (notify_send(text) < 0)
+		log_warning("cannot reach the service manager: %s", strerror(errno));
 }
 
 static struct monitor *monitor_of(struct generation_owner *owner)
@@ -130,7 +130,7 @@ static void on_ready(struct generation_owner *owner, struct generation *g)
 	} else {
 		log_info("ready: %s", where);
 	}
-	notify("READY=1");
+	notify_ready("Serving", where);
 	if (m->reload_wanted)
 		loop_timer_set(&m->again, 0);
 }
@@ -143,7 +143,7 @@ static void keep_old(struct monitor *m, const char *why)
 	log_error("the new configuration is not used, the old one goes on: %s", why);
 	log_set_level((enum log_level)config->log_level);
 	listeners_retain(m->owner.listeners, config, generation_fronts(config));
-	notify("READY=1");
+	notify_ready("The new configuration was refused, see the log; the old one goes on:", why);
 	if (m->reload_wanted)
 		loop_timer_set(&m->again, 0);
 }
@@ -239,7 +239,7 @@ static void reload(struct monitor *m)
 		return;
 	}
 	m->reload_wanted = false;
-	notify("RELOADING=1");
+	notify_reloading();
 	if (start_generation(m, &err) < 0)
 		keep_old(m, err.text);
 }
@@ -255,7 +255,7 @@ static void stop(struct monitor *m, int number)
 			      ? generation_config(m->current)->drain_seconds * (uint64_t)1000
 			      : 500;
 
-	notify("STOPPING=1");
+	notify_send("STOPPING=1\nSTATUS=Sessions are ending");
 	log_info("stopping: signal %d", number);
 	if (m->stopping)
 		ms = 0;
@@ -328,18 +328,13 @@ static void pat_watchdog(struct loop_timer *timer)
 {
 	struct monitor *m = timer->context;
 
-	notify("WATCHDOG=1");
+	notify_send("WATCHDOG=1");
 	loop_timer_set(timer, m->watchdog_ms);
 }
 
 static void start_watchdog(struct monitor *m)
 {
-#ifdef HAVE_SYSTEMD
-	uint64_t usec;
-
-	if (sd_watchdog_enabled(0, &usec) > 0)
-		m->watchdog_ms = usec / 3000;
-#endif
+	m->watchdog_ms = notify_watchdog_ms() / 3;
 	loop_timer_init(&m->watchdog, m->owner.loop, pat_watchdog, m);
 	if (m->watchdog_ms)
 		loop_timer_set(&m->watchdog, m->watchdog_ms);
