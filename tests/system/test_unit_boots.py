@@ -88,7 +88,8 @@ def boot(folder):
 @pytest.fixture(scope='module')
 def probed(tmp_path_factory):
     """Booted once, however many workers the tests of this file are spread over."""
-    shared = tmp_path_factory.getbasetemp().parent / 'booted'
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if 'PYTEST_XDIST_WORKER' in os.environ else own) / 'booted'
     shared.mkdir(exist_ok=True)
     result = shared / 'result.json'
     with open(shared / 'lock', 'w') as lock:
