@@ -2,9 +2,11 @@
  * See login.h: one attempt, step by step. PASS, PLAIN and LOGIN end in one place, login_verify();
  * SCRAM is GNU SASL's, CRAM-MD5 and APOP are ours.
  */
-#include "users/login_private.h"
+#include "users/login.h"
 
 #include "base/text.h"
+#include "users/login_password_private.h"
+#include "users/login_scram_private.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -13,30 +15,6 @@
 
 #define RESPONSE_MAX 16384 /* base64 octets */
 #define LIVE_MAX 200000
-
-enum login_verdict login_over(struct login *login, enum login_verdict verdict, const char *reason)
-{
-	login->phase = PHASE_OVER;
-	login->verdict = verdict;
-	snprintf(login->reason, sizeof(login->reason), "%s", reason);
-	secret_finish(&login->password);
-	return verdict;
-}
-
-/* Takes text as the challenge to send. */
-enum login_verdict login_challenge_with(struct login *login, pop3_span text)
-{
-	size_t cap = (text.size + 2) / 3 * 4 + 1;
-	int n;
-
-	free(login->challenge);
-	login->challenge_size = 0;
-	login->challenge = malloc(cap);
-	if (!login->challenge || (n = base64_encode(text, login->challenge, cap)) < 0)
-		return login_over(login, LOGIN_TEMP, "out of memory");
-	login->challenge_size = (size_t)n;
-	return LOGIN_MORE;
-}
 
 static void on_simple(void *argument, pop3_span authid, pop3_span authzid, pop3_span password)
 {

@@ -1,8 +1,8 @@
 /*
- * Names with passwords or digests: PASS, PLAIN, LOGIN, APOP, CRAM-MD5. See login_private.h.
+ * Names with passwords or digests: PASS, PLAIN, LOGIN, APOP, CRAM-MD5. See login_attempt_private.h.
  * Everything a stranger can cause costs what a wrong password of a real user costs.
  */
-#include "users/login_private.h"
+#include "users/login_password_private.h"
 
 #include "base/digest.h"
 #include "base/log.h"
@@ -15,37 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-void login_claim(struct login *login, pop3_span name)
-{
-	/* a longer one is nobody's; what is kept is for the log and for limits */
-	login->claimed_size = name.size < USER_NAME_MAX ? name.size : USER_NAME_MAX;
-	memcpy(login->claimed, name.data, login->claimed_size);
-	if (name.size > USER_NAME_MAX)
-		login->claimed[0] = '-'; /* no valid name begins like that */
-}
-
-/* Fills user and known. false: the database is down. */
-bool login_look_up(struct login *login)
-{
-	enum users_status status;
-	struct err err = {0};
-	pop3_span payload;
-
-	if (login->looked_up)
-		return true;
-	login->known = false;
-	status = users_find(login->service->users, (pop3_span){login->claimed, login->claimed_size},
-			    &login->user, &err);
-	if (status == USERS_DOWN) {
-		log_error("user database: %s", err.text);
-		return false;
-	}
-	login->looked_up = true;
-	login->known = status == USERS_FOUND && !login->user.nologin &&
-		       scheme_kind(login->user.secret, &payload) != SCHEME_KIND_LOCKED;
-	return true;
-}
 
 static bool is_cheap(const char *stored)
 {

@@ -1,8 +1,8 @@
 /*
  * The keys of a SCRAM exchange: stored ones, derived ones, and for strangers such as nobody can
- * tell from them. See login_private.h.
+ * tell from them. See login_attempt_private.h.
  */
-#include "users/login_private.h"
+#include "users/login_scram_private.h"
 
 #include "base/digest.h"
 #include "base/random.h"

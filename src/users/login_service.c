@@ -1,5 +1,5 @@
 /* What all attempts share, and which mechanisms they may use. See login.h. */
-#include "users/login_private.h"
+#include "users/login_attempt_private.h"
 
 #include "base/random.h"
 #include "base/text.h"

@@ -17,7 +17,7 @@ struct sasl_exchange;
 
 enum sasl_status {
 	SASL_MORE,    /* output is the challenge */
-	SASL_DONE,    /* the mechanism is content; output may hold its last word (SCRAM) */
+	SASL_DONE,    /* finished; output may hold the server's final message (SCRAM) */
 	SASL_DENIED,  /* malformed, wrong proof, unknown */
 	SASL_FAILURE, /* ours: no memory */
 };
@@ -42,8 +42,5 @@ struct sasl_exchange *sasl_start(struct sasl_context *context, const char *mecha
 /* The output lives until the next step. */
 enum sasl_status sasl_step(struct sasl_exchange *exchange, pop3_span input, pop3_span *ret_output);
 void sasl_finish(struct sasl_exchange *exchange);
-
-/* SASLprep (RFC 4013) as SCRAM asks for; what it refuses is copied as it is. */
-void sasl_prepare(const struct secret *password, struct secret *ret);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "base/digest.h"
 #include "base/text.h"
-#include "users/sasl.h"
+#include "users/sasl_prepare.h"
 
 #include <stdio.h>
 #include <stdlib.h>

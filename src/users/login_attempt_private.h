@@ -1,10 +1,12 @@
 /*
- * What the files of a login share: the attempt and the service behind it. See login.h for what an
- * attempt is; login.c steps it, login_password.c judges names with passwords or digests,
- * login_scram.c gives keys, login_service.c is what all attempts share. Used within users only.
+ * What the files of a login share: an attempt, the service behind it, and how an attempt is given a
+ * name, a user, a challenge and a verdict. See login.h for what an attempt is. login.c steps it,
+ * login_password.c judges names with passwords or digests, login_scram.c gives keys,
+ * login_service.c is what all attempts share. In auth: on its loop, or in the one worker that has
+ * the attempt.
  */
-#ifndef USERS_LOGIN_PRIVATE_H
-#define USERS_LOGIN_PRIVATE_H
+#ifndef USERS_LOGIN_ATTEMPT_PRIVATE_H
+#define USERS_LOGIN_ATTEMPT_PRIVATE_H
 
 #include "users/login.h"
 
@@ -31,7 +33,7 @@ enum phase {
 	PHASE_START,
 	PHASE_EXCHANGE,
 	PHASE_VERIFY, /* name and password are known, the verdict is not */
-	PHASE_LAST,   /* the mechanism's last word is out, its empty answer awaited */
+	PHASE_LAST,   /* the server's final message is out, its empty answer awaited */
 	PHASE_OVER,
 };
 
@@ -78,15 +80,5 @@ void login_claim(struct login *login, pop3_span name);
 bool login_look_up(struct login *login);
 /* Takes text as the challenge to send. */
 enum login_verdict login_challenge_with(struct login *login, pop3_span text);
-
-/* The claimed name with login->password. fast: LOGIN_SLOW instead of a hash. */
-enum login_verdict login_verify(struct login *login, bool fast);
-enum login_verdict login_verify_apop(struct login *login);
-enum login_verdict login_cram_challenge(struct login *login);
-enum login_verdict login_cram_response(struct login *login, pop3_span response);
-
-/* sasl_callbacks.scram; argument is a struct login. */
-void login_on_scram(void *argument, const struct scram_hash *hash, pop3_span authid,
-		    pop3_span authzid, struct scram_keys *ret);
 
 #endif

@@ -1,0 +1,63 @@
+/* See login_attempt_private.h. */
+#include "users/login_attempt_private.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "users/scheme_kinds.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum login_verdict login_over(struct login *login, enum login_verdict verdict, const char *reason)
+{
+	login->phase = PHASE_OVER;
+	login->verdict = verdict;
+	snprintf(login->reason, sizeof(login->reason), "%s", reason);
+	secret_finish(&login->password);
+	return verdict;
+}
+
+enum login_verdict login_challenge_with(struct login *login, pop3_span text)
+{
+	size_t cap = (text.size + 2) / 3 * 4 + 1;
+	int n;
+
+	free(login->challenge);
+	login->challenge_size = 0;
+	login->challenge = malloc(cap);
+	if (!login->challenge || (n = base64_encode(text, login->challenge, cap)) < 0)
+		return login_over(login, LOGIN_TEMP, "out of memory");
+	login->challenge_size = (size_t)n;
+	return LOGIN_MORE;
+}
+
+void login_claim(struct login *login, pop3_span name)
+{
+	/* a longer one is nobody's; what is kept is for the log and for limits */
+	login->claimed_size = name.size < USER_NAME_MAX ? name.size : USER_NAME_MAX;
+	memcpy(login->claimed, name.data, login->claimed_size);
+	if (name.size > USER_NAME_MAX)
+		login->claimed[0] = '-'; /* no valid name begins like that */
+}
+
+bool login_look_up(struct login *login)
+{
+	enum users_status status;
+	struct err err = {0};
+	pop3_span payload;
+
+	if (login->looked_up)
+		return true;
+	login->known = false;
+	status = users_find(login->service->users, (pop3_span){login->claimed, login->claimed_size},
+			    &login->user, &err);
+	if (status == USERS_DOWN) {
+		log_error("user database: %s", err.text);
+		return false;
+	}
+	login->looked_up = true;
+	login->known = status == USERS_FOUND && !login->user.nologin &&
+		       scheme_kind(login->user.secret, &payload) != SCHEME_KIND_LOCKED;
+	return true;
+}

@@ -1,0 +1,13 @@
+/* Names with passwords or digests: PASS, PLAIN, LOGIN, APOP, CRAM-MD5. */
+#ifndef USERS_LOGIN_PASSWORD_PRIVATE_H
+#define USERS_LOGIN_PASSWORD_PRIVATE_H
+
+#include "users/login_attempt_private.h"
+
+/* The claimed name with login->password. fast: LOGIN_SLOW instead of a hash. */
+enum login_verdict login_verify(struct login *login, bool fast);
+enum login_verdict login_verify_apop(struct login *login);
+enum login_verdict login_cram_challenge(struct login *login);
+enum login_verdict login_cram_response(struct login *login, pop3_span response);
+
+#endif
