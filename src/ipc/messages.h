@@ -179,6 +179,7 @@ struct ipc_challenge { /* text: base64 */
 struct ipc_denied {
 	struct ipc_head head;
 	uint64_t session;
+	uint64_t ticket; /* of the login that is denied */
 	uint32_t reason;
 	uint32_t delay; /* milliseconds to wait before it is said */
 	uint32_t close; /* close after it */
