@@ -124,6 +124,7 @@ enum ipc_type receive(int fd, void *buf, size_t size, int ms)
 			memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
 			keep(((struct ipc_head *)buf)->type, i, got);
 		}
+	play.received = n > 0 ? (size_t)n : 0;
 	return n >= (ssize_t)sizeof(struct ipc_head) ? (enum ipc_type)((struct ipc_head *)buf)->type
 						     : IPC_NONE;
 }
