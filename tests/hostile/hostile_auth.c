@@ -441,6 +441,26 @@ static void front_gets_garbage(void)
 	still_well("garbage that is offered");
 }
 
+/* The monitor may give a new auth's channels before the end of the old one is seen. */
+static void replaced_before_it_ends(void)
+{
+	int waiting = reach(PASSING), greeting = reach(DIALLED), rcpt = say_rcpt();
+	int old[] = {dup(all.to_front), dup(all.to_lmtp)};
+
+	become_auth();
+	play_line(waiting, NULL, "-ERR");
+	play_line(rcpt, NULL, "451");
+	connected(all.asked.session, REASON_OK, "");
+	play_line(greeting, NULL, "+OK");
+	close(waiting);
+	close(greeting);
+	close(rcpt);
+	still_well("an auth that is replaced before it ends");
+	close(old[0]);
+	close(old[1]);
+	still_well("the end of an auth that was replaced");
+}
+
 /* -- lies to the LMTP front -- */
 
 static void lmtp_cuts(void)
@@ -583,6 +603,7 @@ int main(int argc, char **argv)
 	all.bystander_session = all.asked.session;
 	still_well("nothing yet");
 	lies_to_the_front();
+	replaced_before_it_ends();
 	front_ignores();
 	front_gets_garbage();
 	lmtp_cuts();
