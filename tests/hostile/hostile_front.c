@@ -192,13 +192,15 @@ static void credentials_that_do_not_add_up(void)
 
 static void guess(void)
 {
-	struct ipc_credentials message = {.session = 5};
+	struct ipc_credentials message = {.session = 5, .ticket = 0x1234567890};
 	char buf[CHAN_PACKET_MAX];
 
 	connect_session(5);
 	SEND_TEXTS(all.to_auth, IPC_PASS, &message, all.user, "wrong");
 	need(wait_for(all.to_auth, buf, sizeof(buf), IPC_DENIED) == IPC_DENIED,
 	     "a wrong password was not denied");
+	need(((struct ipc_denied *)(void *)buf)->ticket == message.ticket,
+	     "a denial did not name its login");
 	expect_silence(all.to_keeper, "a wrong password opened a maildrop");
 }
 
