@@ -113,6 +113,14 @@ static bool judge_resolved(const void *message)
 	       m->head.tail == m->parts * sizeof(uint64_t);
 }
 
+static bool judge_recipient_open(const void *message)
+{
+	const struct ipc_recipient_open *m = message;
+
+	return m->head.texts[0] <= IPC_TEXT_MAX && m->head.texts[1] <= IPC_TEXT_MAX &&
+	       m->head.texts[2] <= IPC_TEXT_MAX;
+}
+
 static bool judge_opened(const void *message)
 {
 	const struct ipc_opened *m = message;

@@ -179,6 +179,7 @@ struct ipc_challenge { /* text: base64 */
 struct ipc_denied {
 	struct ipc_head head;
 	uint64_t session;
+	uint64_t ticket; /* of the login that is denied */
 	uint32_t reason;
 	uint32_t delay; /* milliseconds to wait before it is said */
 	uint32_t close; /* close after it */
@@ -334,7 +335,7 @@ struct ipc_transaction { /* FORGET */
 	  judge_refused)                                                                           \
 	X(OPEN, 30, ipc_open, IPC_A, IPC_K, 0, 0, 2 * IPC_TEXT_MAX, 2, 0, judge_any)               \
 	X(RCPT_OPEN, 31, ipc_recipient_open, IPC_A, IPC_K, 0, 0, 3 * IPC_TEXT_MAX, 3, 0,           \
-	  judge_any)                                                                               \
+	  judge_recipient_open)                                                                    \
 	X(ARENA, 32, ipc_arena, IPC_K, IPC_F, 1, 1, 0, 0, 0, judge_any)                            \
 	X(OPENED, 33, ipc_opened, IPC_K, IPC_F, 2, 2, 0, 0, 0, judge_opened)                       \
 	X(OPEN_FAILED, 34, ipc_open_failed, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_open_failed)        \

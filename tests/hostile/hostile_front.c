@@ -192,13 +192,15 @@ static void credentials_that_do_not_add_up(void)
 
 static void guess(void)
 {
-	struct ipc_credentials message = {.session = 5};
+	struct ipc_credentials message = {.session = 5, .ticket = 0x1234567890};
 	char buf[CHAN_PACKET_MAX];
 
 	connect_session(5);
 	SEND_TEXTS(all.to_auth, IPC_PASS, &message, all.user, "wrong");
 	need(wait_for(all.to_auth, buf, sizeof(buf), IPC_DENIED) == IPC_DENIED,
 	     "a wrong password was not denied");
+	need(((struct ipc_denied *)(void *)buf)->ticket == message.ticket,
+	     "a denial did not name its login");
 	expect_silence(all.to_keeper, "a wrong password opened a maildrop");
 }
 
@@ -293,6 +295,156 @@ static void slots_that_are_none(void)
 	}
 }
 
+/* -- a session of its own, asked for what is not in it: the maildrop has one message -- */
+
+static void delete (uint32_t count, uint32_t first, uint32_t second, size_t in_tail)
+{
+	struct ipc_delete message = {.session = 8, .count = count};
+	uint32_t numbers[] = {first, second};
+
+	SEND(all.to_keeper, IPC_DELETE, &message, numbers, in_tail);
+}
+
+static void delete_beyond(void)
+{
+	delete (1, 2, 0, 4);
+}
+static void delete_none(void)
+{
+	delete (1, 0, 0, 4);
+}
+static void delete_twice(void)
+{
+	delete (2, 1, 1, 8);
+}
+static void delete_twice_apart(void)
+{
+	delete (1, 1, 0, 4);
+	delete (1, 1, 0, 4);
+}
+static void delete_descending(void)
+{
+	delete (2, 1, 0, 8);
+}
+static void delete_more_than_announced(void)
+{
+	delete (1, 1, 2, 8);
+}
+static void delete_half(void)
+{
+	delete (2, 1, 2, 7);
+}
+static void delete_wrapping(void)
+{
+	delete (0x40000001u, 1, 0, 4);
+}
+
+static void commit(uint32_t total)
+{
+	struct ipc_commit message = {.session = 8, .total = total};
+
+	SEND(all.to_keeper, IPC_COMMIT, &message, NULL, 0);
+}
+static void commit_too_much(void)
+{
+	delete (1, 1, 0, 4);
+	commit(2);
+}
+static void commit_too_little(void)
+{
+	delete (1, 1, 0, 4);
+	commit(0);
+}
+
+static void fetch(uint32_t number, uint32_t count)
+{
+	struct ipc_fetch message = {
+		.session = 8, .number = number, .count = count, .slot = IPC_NO_SLOT};
+
+	SEND(all.to_keeper, IPC_FETCH, &message, NULL, 0);
+}
+static void fetch_beyond(void)
+{
+	fetch(2, 1);
+}
+static void fetch_last(void)
+{
+	fetch(UINT32_MAX, UINT32_MAX);
+}
+static void fetch_none(void)
+{
+	fetch(1, 0);
+}
+
+static void slice(uint32_t number, uint64_t offset, uint64_t size)
+{
+	struct ipc_slice message = {.session = 8, .number = number, .offset = offset, .size = size};
+
+	SEND(all.to_keeper, IPC_READ_SLICE, &message, NULL, 0);
+}
+static void slice_of_none(void)
+{
+	slice(2, 0, 1);
+}
+static void slice_too_large(void)
+{
+	slice(1, 0, IPC_WINDOW_MAX + 1);
+}
+static void slice_negative(void)
+{
+	slice(1, UINT64_MAX, 1);
+}
+
+static void bad_values(void)
+{
+	static const struct {
+		const char *name;
+		void (*tell)(void);
+	} lies[] = {
+		{"DELETE beyond the end", delete_beyond},
+		{"DELETE of number 0", delete_none},
+		{"DELETE of one twice", delete_twice},
+		{"DELETE of one twice, apart", delete_twice_apart},
+		{"DELETE descending", delete_descending},
+		{"DELETE of more than announced", delete_more_than_announced},
+		{"DELETE with half a number", delete_half},
+		{"DELETE whose size wraps", delete_wrapping},
+		{"COMMIT of more than was deleted", commit_too_much},
+		{"COMMIT of less than was deleted", commit_too_little},
+		{"FETCH beyond the end", fetch_beyond},
+		{"FETCH of the last number there is", fetch_last},
+		{"FETCH of nothing", fetch_none},
+		{"READ_SLICE of no message", slice_of_none},
+		{"READ_SLICE that is too large", slice_too_large},
+		{"READ_SLICE at a negative offset", slice_negative},
+	};
+
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		honest_login(8);
+		lies[i].tell();
+		expect_cut(all.to_keeper, lies[i].name);
+		become_front();
+		still_well(lies[i].name); /* nothing was deleted */
+	}
+}
+
+/* No lie, but beyond the end: the answers fit. */
+static void odd_values(void)
+{
+	char buf[CHAN_PACKET_MAX];
+
+	honest_login(8);
+	fetch(1, UINT32_MAX);
+	need(wait_for(all.to_keeper, buf, sizeof(buf), IPC_BODIES) == IPC_BODIES &&
+		     ((struct ipc_bodies *)(void *)buf)->count == 1,
+	     "one message was not one");
+	slice(1, INT64_MAX / 2, IPC_WINDOW_MAX);
+	need(wait_for(all.to_keeper, buf, sizeof(buf), IPC_BODY_FAILED) == IPC_BODY_FAILED,
+	     "octets beyond the end of a message were read");
+	become_front();
+	still_well("more than is there");
+}
+
 /* Logs in honestly, then asks for more than its credits and reads nothing. */
 static void flood(void)
 {
@@ -353,6 +505,8 @@ int main(int argc, char **argv)
 	still_well("shared memory is only to be read");
 	slots_that_are_none();
 	still_well("slots that are none");
+	bad_values();
+	odd_values();
 	flood();
 	still_well("more requests than credits, read by nobody");
 	silence();

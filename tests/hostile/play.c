@@ -7,10 +7,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -83,6 +85,20 @@ void send_message(int fd, enum ipc_type type, void *fixed, size_t size, const vo
 			die("a channel is stuck");
 }
 
+static void keep(uint32_t type, size_t i, int got)
+{
+	int *to = type == IPC_ARENA             ? &play.arena
+		  : type == IPC_OPENED && i < 2 ? &play.index[i]
+						: &got;
+
+	if (to == &got) {
+		close(got);
+		return;
+	}
+	close(*to);
+	*to = got;
+}
+
 enum ipc_type receive(int fd, void *buf, size_t size, int ms)
 {
 	union {
@@ -106,13 +122,9 @@ enum ipc_type receive(int fd, void *buf, size_t size, int ms)
 			int got;
 
 			memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (((struct ipc_head *)buf)->type == IPC_ARENA) {
-				close(play.arena);
-				play.arena = got;
-			} else {
-				close(got);
-			}
+			keep(((struct ipc_head *)buf)->type, i, got);
 		}
+	play.received = n > 0 ? (size_t)n : 0;
 	return n >= (ssize_t)sizeof(struct ipc_head) ? (enum ipc_type)((struct ipc_head *)buf)->type
 						     : IPC_NONE;
 }
@@ -142,6 +154,29 @@ void expect_cut(int fd, const char *what)
 
 	if (poll(&wait, 1, PATIENCE_MS) != 1 || !(wait.revents & (POLLHUP | POLLERR)))
 		die(what);
+}
+
+void wait_taken(int fd)
+{
+	int left = 1;
+
+	for (int ms = 0; ms < PATIENCE_MS; ms++) {
+		if (ioctl(fd, SIOCOUTQ, &left) < 0 || !left)
+			return;
+		poll(NULL, 0, 1);
+	}
+	die("a real process does not read");
+}
+
+void play_keeper(const struct real *to, uint64_t instance, int fd, uint32_t index, uint32_t size)
+{
+	struct ipc_peer message = {.instance = instance,
+				   .role = ROLE_KEEPER,
+				   .index = index,
+				   .uid = geteuid(),
+				   .group_size = size};
+
+	send_message(to->fd, IPC_PEER, &message, sizeof(message), NULL, 0, &fd, 1);
 }
 
 void play_peer(const struct real *to, enum ipc_role role, uint64_t instance, int fd)
@@ -199,11 +234,23 @@ void play_start(struct real *real)
 	     "a real process did not start");
 }
 
+int play_listen(uint16_t *ret_port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t size = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	need(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 64) == 0 &&
+		     getsockname(fd, (struct sockaddr *)&address, &size) == 0,
+	     "listen");
+	*ret_port = ntohs(address.sin_port);
+	return fd;
+}
+
 void play_prepare(const char *program, const char *file)
 {
 	struct config config;
-	struct sockaddr_in address = {.sin_family = AF_INET};
-	socklen_t size = sizeof(address);
 	struct err err;
 
 	if (config_load(file, &config, &err) < 0)
@@ -216,20 +263,19 @@ void play_prepare(const char *program, const char *file)
 	play.exe = open(program, O_RDONLY | O_CLOEXEC);
 	play.mail_fd = open(config.mail, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	play.users_fd = open(config.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	play.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	play.arena = -1;
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	play.listener = play_listen(&play.port);
+	play.arena = play.index[0] = play.index[1] = -1;
 	need(play.exe >= 0 && play.mail_fd >= 0 && play.users_fd >= 0, "open");
-	need(bind(play.listener, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-		     listen(play.listener, 64) == 0 &&
-		     getsockname(play.listener, (struct sockaddr *)&address, &size) == 0,
-	     "listen");
-	play.port = ntohs(address.sin_port);
 }
 
 int play_dial(void)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(play.port)};
+	return play_dial_port(play.port);
+}
+
+int play_dial_port(uint16_t port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

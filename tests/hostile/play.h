@@ -20,9 +20,11 @@ struct play {
 	int exe, config_fd; /* valijad; the sealed configuration */
 	int mail_fd, users_fd;
 	int arena;    /* the last that came */
+	int index[2]; /* base and delta of the last OPENED that came */
 	int listener; /* on the loopback, at port */
 	uint16_t port;
 	uint64_t instances;
+	size_t received; /* octets of the last packet: it may hold several messages */
 };
 extern struct play play;
 
@@ -55,17 +57,23 @@ enum ipc_type receive(int fd, void *buf, size_t size, int ms);
 enum ipc_type wait_for(int fd, void *buf, size_t size, enum ipc_type wanted);
 void expect_silence(int fd, const char *what);
 void expect_cut(int fd, const char *what);
+/* Until the other end has taken all that was sent. */
+void wait_taken(int fd);
 
 /* conf: an office made by `valija init`. */
 void play_prepare(const char *program, const char *conf);
 void play_spawn(struct real *real, enum ipc_role role);
 void play_directory(struct real *real, enum ipc_directory_kind kind, int fd, const char *name);
 void play_peer(const struct real *to, enum ipc_role role, uint64_t instance, int fd);
+/* Keeper number index of size. */
+void play_keeper(const struct real *to, uint64_t instance, int fd, uint32_t index, uint32_t size);
 void play_wire(struct real *a, struct real *b);
 void play_start(struct real *real); /* and waits until it is ready */
 
 /* A client of the real front. */
 int play_dial(void);
+int play_listen(uint16_t *ret_port); /* one more listener, for another front */
+int play_dial_port(uint16_t port);
 void play_say(int fd, const char *command);
 /* A command, if any, and how the last line of the answer must begin. */
 void play_line(int fd, const char *command, const char *wanted);

@@ -324,6 +324,22 @@ static void test_threat_61_ranges(void **state)
 	}
 }
 
+/* A text of RCPT_OPEN has its own bound: the tail has room for three of them. */
+static void test_threat_61_longest_texts(void **state)
+{
+	const struct row *row = row_of(IPC_RCPT_OPEN);
+	size_t whole = sound_message(row);
+
+	(void)state;
+	assert_int_equal(check(row, whole), row->type);
+	for (unsigned n = 0; n < 3; n++) {
+		sound_message(row);
+		sound.head.texts[n] = IPC_TEXT_MAX + 1;
+		sound.head.texts[(n + 1) % 3] = IPC_TEXT_MAX - 1;
+		assert_int_equal(check(row, whole), IPC_NONE);
+	}
+}
+
 /* The table of bodies: numbers that do not ascend, octets that do not add up. */
 static void test_threat_61_bodies(void **state)
 {
@@ -457,6 +473,7 @@ int main(void)
 		cmocka_unit_test(test_sizes_of_every_row),
 		cmocka_unit_test(test_texts_of_every_row),
 		cmocka_unit_test(test_threat_61_ranges),
+		cmocka_unit_test(test_threat_61_longest_texts),
 		cmocka_unit_test(test_threat_61_bodies),
 		cmocka_unit_test(test_what_answers_what),
 		cmocka_unit_test(test_texts_and_reasons),

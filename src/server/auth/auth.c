@@ -107,7 +107,8 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 			limits_disconnect(&auth->limits, address);
 		log_info("refused %s: %s", auth_address_text(message->address, text),
 			 reason_row(why)->words);
-		answer_connect(front, message->session, why, "");
+		if (!message->resumed) /* its client is not new: nobody waits for an answer */
+			answer_connect(front, message->session, why, "");
 		return;
 	}
 	session->front = front;

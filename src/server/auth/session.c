@@ -52,8 +52,10 @@ void auth_logout(struct auth_session *session)
 void auth_deny(struct auth_session *session, enum reason reason, uint32_t delay)
 {
 	const struct config *config = session->front->child->config;
-	struct ipc_denied message = {
-		.session = session->node.key, .reason = reason, .delay = delay};
+	struct ipc_denied message = {.session = session->node.key,
+				     .ticket = session->ticket,
+				     .reason = reason,
+				     .delay = delay};
 
 	message.close = reason == REASON_WRONG && config->max_failures &&
 			session->failures >= config->max_failures;

@@ -21,6 +21,22 @@
 
 /* -- peers -- */
 
+static void lose_auth(struct table_node *node, void *context)
+{
+	(void)context;
+	login_auth_lost(CONTAINER(node, struct session, node));
+}
+
+static void auth_over(struct front *front)
+{
+	struct link *link = front->auth;
+
+	while (link->waiting)
+		link_leave(link, link->waiting); /* each is told below */
+	front->auth = NULL;
+	table_each(&front->sessions, lose_auth, NULL);
+}
+
 static void peer_up(struct peer *peer)
 {
 	struct front *front = peer->child->state;
@@ -35,6 +51,8 @@ static void peer_up(struct peer *peer)
 	peer->data = link;
 	if (peer->role != ROLE_AUTH)
 		return;
+	if (front->auth) /* the end of the old one was not seen yet */
+		auth_over(front);
 	front->auth = link;
 }
 
@@ -44,12 +62,6 @@ static void resume_one(struct table_node *node, void *context)
 	login_resume(CONTAINER(node, struct session, node));
 }
 
-static void lose_auth(struct table_node *node, void *context)
-{
-	(void)context;
-	login_auth_lost(CONTAINER(node, struct session, node));
-}
-
 static void peer_gone(struct peer *peer)
 {
 	struct front *front = peer->child->state;
@@ -57,12 +69,10 @@ static void peer_gone(struct peer *peer)
 
 	if (!link)
 		return;
+	if (link == front->auth)
+		auth_over(front);
 	while (link->waiting)
 		link_leave(link, link->waiting); /* each is told below */
-	if (link == front->auth) {
-		front->auth = NULL;
-		table_each(&front->sessions, lose_auth, NULL);
-	}
 	while (link->sessions) {
 		struct session *session = link->sessions;
 

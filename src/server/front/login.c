@@ -268,11 +268,18 @@ static void take_connected(struct link *auth, struct session *session,
 }
 
 /* auth lost the keeper that it had passed a login on to. The keeper may have answered before it
- * died, so that nothing is unanswered any more: then there is nothing to deny. */
-static bool late_denial(enum ipc_type type, const void *message)
+ * died, so that nothing is unanswered any more, or the client's next login is: then there is
+ * nothing to deny. */
+static void take_late_denial(struct link *auth, const struct ipc_denied *message)
 {
-	return type == IPC_DENIED &&
-	       ((const struct ipc_denied *)message)->reason == REASON_STORE_DOWN;
+	if (message->reason != REASON_STORE_DOWN)
+		peer_break(auth->peer, "it denies a login that nobody sent");
+}
+
+static bool denies(const struct session *session, const struct ipc_denied *message)
+{
+	return session->ticket == message->ticket &&
+	       ipc_answers(IPC_DENIED, (enum ipc_type)session->asked_auth);
 }
 
 void login_message(struct link *auth, enum ipc_type type, const void *message)
@@ -287,11 +294,13 @@ void login_message(struct link *auth, enum ipc_type type, const void *message)
 		return; /* it ended while the answer was on its way */
 	if (type == IPC_CONNECTED)
 		take_connected(auth, session, message);
-	else if (!ipc_answers(type, (enum ipc_type)session->asked_auth)) {
-		if (!late_denial(type, message))
-			peer_break(auth->peer, "it answers a login that nobody sent");
-	} else if (type == IPC_CHALLENGE)
+	else if (type == IPC_DENIED) {
+		if (denies(session, message))
+			take_denied(session, message);
+		else
+			take_late_denial(auth, message);
+	} else if (ipc_answers(type, (enum ipc_type)session->asked_auth))
 		take_challenge(session, message);
 	else
-		take_denied(session, message);
+		peer_break(auth->peer, "it answers a login that nobody sent");
 }

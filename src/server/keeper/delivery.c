@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "lmtp/address.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -208,7 +207,7 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 static void deliver_run(struct job *base)
 {
 	struct delivery_job *job = (struct delivery_job *)base;
-	char headers[IPC_HEADERS_MAX + LMTP_ADDRESS_MAX + 32];
+	char headers[IPC_HEADERS_MAX + IPC_TEXT_MAX + 32]; /* ipc_check bounds the address */
 	/* Return-Path stays the first line (RFC 5321 section 4.4) */
 	size_t first = strcspn(job->letter->headers, "\n");
 	const char *rest = job->letter->headers + first + (job->letter->headers[first] != '\0');

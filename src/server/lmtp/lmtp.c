@@ -12,11 +12,19 @@
 	(256ull << 20) /* octets of messages in memory at once, or four of the largest \
 			*/
 
+static void unanswered(struct table_node *node, void *context)
+{
+	(void)context;
+	letter_unanswered(CONTAINER(node, struct lmtp_session, node));
+}
+
 static void peer_up(struct peer *peer)
 {
 	struct lmtp_front *front = peer->child->state;
 
 	if (peer->role == ROLE_AUTH) {
+		if (front->auth) /* the end of the old one was not seen yet */
+			table_each(&front->sessions, unanswered, NULL);
 		front->auth = peer;
 		return;
 	}
@@ -27,12 +35,6 @@ static void peer_up(struct peer *peer)
 		return;
 	}
 	log_error("more keepers than an LMTP front can talk to");
-}
-
-static void unanswered(struct table_node *node, void *context)
-{
-	(void)context;
-	letter_unanswered(CONTAINER(node, struct lmtp_session, node));
 }
 
 static void keeper_gone(struct table_node *node, void *context)

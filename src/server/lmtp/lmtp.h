@@ -66,8 +66,8 @@ struct lmtp_session {
 	struct lmtp_part *parts;  /* of all recipients */
 	struct lmtp_early *early; /* for the RCPT that is under way */
 	uint32_t count, room, serials, transaction;
-	uint32_t part_count, early_count;
-	uint64_t keepers; /* that have something of this transaction */
+	uint32_t part_count, early_count, early_room;
+	uint64_t keepers; /* that may have something of this transaction: FORGET goes there */
 	uint64_t size;    /* octets in the memory file */
 	int letter_fd;    /* -1: none */
 	bool asking;      /* a RCPT is under way */

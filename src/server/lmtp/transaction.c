@@ -68,7 +68,8 @@ void letter_forget(struct lmtp_session *session)
 	session->parts = NULL;
 	session->early = NULL;
 	session->keepers = 0;
-	session->count = session->room = session->part_count = session->early_count = 0;
+	session->count = session->room = session->part_count = 0;
+	session->early_count = session->early_room = 0;
 	session->asking = session->delivering = false;
 }
 
@@ -152,18 +153,27 @@ static bool take_answer(struct lmtp_session *session, unsigned slot, enum reason
 	return true;
 }
 
-/* Kept until auth has named the keepers. */
+/* Kept until auth has named the keepers. Each keeper has its own bound, so that none can fill the
+ * list for another. */
 static bool keep_early(struct lmtp_session *session, unsigned slot, enum reason reason)
 {
-	if (!session->early)
-		session->early = malloc(IPC_PARTS_MAX * sizeof(*session->early));
-	if (!session->early) {
-		refuse_recipient(session, REASON_MEMORY);
-		return true;
-	}
-	if (session->early_count == IPC_PARTS_MAX)
+	uint32_t count = session->early_count, same = 0;
+	struct lmtp_early *list = session->early;
+
+	for (uint32_t i = 0; i < count; i++)
+		same += list[i].slot == slot;
+	if (same == IPC_PARTS_MAX)
 		return false;
-	session->early[session->early_count++] = (struct lmtp_early){(uint8_t)slot, reason};
+	if (count == session->early_room) {
+		list = realloc(list, (count + IPC_PARTS_MAX) * sizeof(*list));
+		if (!list) {
+			refuse_recipient(session, REASON_MEMORY);
+			return true;
+		}
+		session->early = list;
+		session->early_room = count + IPC_PARTS_MAX;
+	}
+	list[session->early_count++] = (struct lmtp_early){(uint8_t)slot, reason};
 	return true;
 }
 
@@ -294,6 +304,25 @@ static size_t render_headers(const struct lmtp_session *session, char *headers)
 	return lmtp_headers_render(&trace, headers, IPC_HEADERS_MAX);
 }
 
+static bool has_part(const struct lmtp_session *session, const struct lmtp_recipient *recipient,
+		     unsigned slot)
+{
+	for (uint32_t i = 0; i < recipient->parts; i++)
+		if (session->parts[recipient->first + i].slot == slot)
+			return true;
+	return false;
+}
+
+/* Whether an accepted recipient is the keeper's. One that only answered, or that refused its own
+ * recipient, gets no message: it may be another user's. */
+static bool owes_delivery(const struct lmtp_session *session, unsigned slot)
+{
+	for (uint32_t i = 0; i < session->count; i++)
+		if (has_part(session, &session->recipients[i], slot))
+			return true;
+	return false;
+}
+
 static void send_to(struct lmtp_session *session, unsigned slot, const uint32_t *serials,
 		    char *headers, size_t size)
 {
@@ -331,7 +360,7 @@ void letter_send(struct lmtp_session *session)
 		serials[i] = session->recipients[i].serial;
 	session->delivering = true;
 	for (unsigned slot = 0; slot < LMTP_KEEPERS_MAX; slot++)
-		if (session->keepers >> slot & 1)
+		if (owes_delivery(session, slot))
 			send_to(session, slot, serials, headers, size);
 	close_file(session); /* keepers have it: its octets count until they have answered */
 }
@@ -390,28 +419,18 @@ static void fail_rest(struct lmtp_session *session, uint32_t index)
 	part_done(session, index, REASON_STORE_DOWN);
 }
 
-static bool has_part(const struct lmtp_session *session, const struct lmtp_recipient *recipient,
-		     unsigned slot)
-{
-	for (uint32_t i = 0; i < recipient->parts; i++)
-		if (session->parts[recipient->first + i].slot == slot)
-			return true;
-	return false;
-}
-
 void letter_keeper_gone(struct lmtp_session *session, unsigned slot)
 {
-	/* which keeper a recipient was passed to is known to auth alone until it answers: it may be
-	 * this one, and then nobody answers */
-	if (session->asking)
+	/* until auth has named the keepers of a recipient, this one may be among them, and then
+	 * nobody answers */
+	if (session->asking &&
+	    (!session->resolved || has_part(session, &session->recipients[session->count], slot)))
 		refuse_recipient(session, REASON_STORE_DOWN);
-	if (!(session->keepers >> slot & 1))
-		return;
 	session->keepers &= ~(1ull << slot);
 	for (uint32_t i = 0; i < session->count && session->delivering; i++)
 		if (has_part(session, &session->recipients[i], slot))
 			fail_rest(session, i);
-	if (session->delivering || !session->count)
+	if (session->delivering || !owes_delivery(session, slot))
 		return;
 	/* accepted, but DATA has not come yet: what was promised cannot be kept, so the transaction
 	 * ends here */
