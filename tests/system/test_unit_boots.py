@@ -1,148 +1,197 @@
-"""The installed unit, booted: Debian 12's own systemd in a container without a network, the lines of
-the README typed inside. The container's tree is made once (debootstrap, a minute) and kept in the
-cache folder; where that cannot be done the test is skipped and says why."""
-import fcntl
-import json
-import os
+"""The installed unit on a whole system: README's lines for an install, systemd as the first
+process, and the life of the service."""
+import ctypes
 import pathlib
-import shutil
-import subprocess
+import re
 
+import container
+import office as post
 import pytest
-
-HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parent.parent
-CACHE = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache')
-PACKAGES = ('systemd,systemd-sysv,dbus,python3,procps,ca-certificates,libevent-core-2.1-7,libssl3,'
-            'libgsasl18,libconfuse2,libseccomp2,libargon2-1,libjansson4')
-MIRROR = 'http://deb.debian.org/debian'
-UNIT = '''[Unit]
-After=multi-user.target
-[Service]
-Type=oneshot
-ExecStart=/usr/bin/python3 /root/probe.py /root/result.json
-[Install]
-WantedBy=multi-user.target
-'''
-# what the sandbox of valijad needs and nspawn's own filter does not let through
-CALLS = 'seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self'
-
-
-def base_tree():
-    """A fresh Debian 12, from the cache; skips where there is none and none can be made."""
-    tree = CACHE / 'valija-tests' / 'bookworm'
-    if tree.is_dir():
-        return tree
-    making = tree.with_name(f'bookworm.{os.getpid()}')
-    making.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        made = subprocess.run(['debootstrap', '--variant=minbase', f'--include={PACKAGES}',
-                               'bookworm', making, MIRROR], capture_output=True, text=True,
-                              timeout=420)
-        if made.returncode:
-            pytest.skip(f'debootstrap cannot make a Debian here: {made.stdout[-300:]}')
-        making.rename(tree)
-    except subprocess.TimeoutExpired:
-        pytest.skip('debootstrap did not end in seven minutes')
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
-    return tree
-
-
-def boot(folder):
-    """Boots the installed build in a container; returns what installed_probe.py found."""
-    if os.geteuid():
-        pytest.skip('only root can boot a container')
-    for program in ('systemd-nspawn', 'debootstrap'):
-        if not shutil.which(program):
-            pytest.skip(f'{program} is not installed')
-    tree = folder / 'root'
-    subprocess.run(['cp', '-a', '--reflink=auto', base_tree(), tree], check=True)
-    subprocess.run(['/usr/bin/meson', 'install', '-C', ROOT / os.environ['VALIJA_BUILD'],
-                    '--no-rebuild', '--destdir', tree], check=True, capture_output=True)
-    shutil.copy(HERE / 'installed_probe.py', tree / 'root/probe.py')
-    (tree / 'etc/systemd/system/probe.service').write_text(UNIT)
-    (tree / 'etc/machine-id').write_text('')
-    wanted = tree / 'etc/systemd/system/multi-user.target.wants'
-    wanted.mkdir(parents=True, exist_ok=True)
-    (wanted / 'probe.service').symlink_to('/etc/systemd/system/probe.service')
-    try:
-        # a name space of its own for everything: it ends with the process that began it
-        done = subprocess.run(
-            ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc',
-             'systemd-nspawn', '--quiet', '--boot', '--register=no', '--keep-unit',
-             '--private-network', f'--machine=valija-test-{os.getpid()}',
-             f'--system-call-filter={CALLS}', '-D', tree],
-            capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180)
-        console = done.stdout[-2000:] + done.stderr[-2000:]
-    except subprocess.TimeoutExpired as late:
-        console = f'not over after three minutes: {(late.stdout or b"")[-2000:]}'
-    result = tree / 'root/result.json'
-    if not result.is_file():
-        if 'Welcome to' not in console and 'systemd 2' not in console:
-            pytest.skip(f'no container can be booted here: {console[-300:]}')
-        pytest.fail(f'the probe did not end: {console}')
-    return json.loads(result.read_text())
-
-
-@pytest.fixture(scope='module')
-def probed(tmp_path_factory):
-    """Booted once, however many workers the tests of this file are spread over."""
-    own = tmp_path_factory.getbasetemp()
-    shared = (own.parent if 'PYTEST_XDIST_WORKER' in os.environ else own) / 'booted'
-    shared.mkdir(exist_ok=True)
-    result = shared / 'result.json'
-    with open(shared / 'lock', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not result.is_file():
-            result.write_text(json.dumps(boot(tmp_path_factory.mktemp('container'))))
-    return json.loads(result.read_text())
-
+from office import PASSWORD, wait_until
+from pop import Pop, client_context
+from wire import wire_form
 
 pytestmark = pytest.mark.installed
 
-
-def test_every_step_worked(probed):
-    assert 'failed' not in probed, f'{probed["failed"]}\n{probed["journal"][-3000:]}'
-
-
-def test_the_unit_has_no_line_that_is_ignored(probed):
-    """systemd 252 does not know @sandbox, and goes on without it: nothing can start then."""
-    text = probed['verify'] + probed['journal']
-    assert 'gnoring' not in text and 'Unknown' not in text
-    assert 'Landlock' not in probed['journal']
+MAIL = b'Subject: hello\n\nto the container\n'
+UNIT = 'valijad.service'
+HOSTS = ('::1', '127.0.0.1')
+BAD_WORDS = re.compile(r'.*(?:ignoring|Unknown|no Landlock|warning: |error: |cannot|Failed ).*')
+LANDLOCK_CREATE_RULESET, LANDLOCK_VERSION = 444, 1
 
 
-def test_it_is_active_and_says_what_it_serves(probed):
-    assert probed['active'] == 'active'
-    assert '[::]:110' in probed['status'] and '[::]:995' in probed['status']
+class PopInside(Pop):
+    """A Pop whose socket is in the network of a container."""
+
+    def __init__(self, system, address, tls=None):
+        self.socket = system.connect(address)
+        self.buffer = b''
+        if tls is not None:
+            self.start_tls(tls, 'mail.example.org')
+        self.greeting = self.line()
 
 
-@pytest.mark.parametrize('way', ['ipv4', 'ipv6', 'ipv4 tls', 'ipv6 tls'])
-def test_login(probed, way):
-    assert [line.split()[0] for line in probed[way]] == ['+OK'] * 5
-    assert probed[way][3] == '+OK 0 0'
+@pytest.fixture
+def system():
+    """A booted container in which the programs are installed."""
+    if post.sanitized():
+        pytest.skip('needs the release build (VALIJA_BUILD=build): the container has no sanitizers')
+    try:
+        opened = container.Container([post.program('valijad'), post.program('valija')])
+    except container.Impossible as reason:
+        pytest.skip(f'no container on this machine: {reason}')
+    with opened:
+        opened.install()
+        try:
+            opened.start()
+        except container.Impossible as reason:
+            pytest.skip(f'no container on this machine: {reason}')
+        yield opened
 
 
-def test_a_message_comes_through(probed):
-    assert probed['delivered'][3].startswith('+OK 1 ')
+def set_up(system):
+    """README's lines, and a user with a message."""
+    for line in ('systemd-sysusers', 'systemd-tmpfiles --create',
+                 'valija init /etc/valija --hostname mail.example.org --pop3 [::]:110 '
+                 '--pop3s [::]:995 --lmtp 127.0.0.1:24',
+                 'rmdir /etc/valija/mail', 'ln -s /var/mail/valija /etc/valija/mail'):
+        system.run(*line.split())
+    system.run('sh', '-c', f'echo "{PASSWORD}" | valija user -c /etc/valija/valija.conf add anna')
+    system.run('systemctl', 'enable', '--now', UNIT)
 
 
-def test_reload_keeps_the_session_and_the_service(probed):
-    assert probed['old session'].startswith('+OK')
-    assert probed['reloaded'][2].startswith('+OK')
+def deliver(system):
+    with system.connect(('127.0.0.1', 24)) as lmtp:
+        replies = lmtp.makefile('rb')
+        assert replies.readline().startswith(b'220 ')
+        lmtp.sendall(b'LHLO here\r\n')
+        while replies.readline()[3:4] == b'-':
+            pass
+        for command, code in ((b'MAIL FROM:<a@example.org>', b'250'), (b'RCPT TO:<anna>', b'250'),
+                              (b'DATA', b'354'), (wire_form(MAIL) + b'.', b'250')):
+            lmtp.sendall(command + b'\r\n')
+            reply = replies.readline()
+            assert reply.startswith(code), reply
 
 
-def test_a_refused_reload_is_seen_and_harms_nobody(probed):
-    assert 'no_such_setting' in probed['refused']
-    assert probed['goes on'][2].startswith('+OK')
+def log_in(system, host):
+    """The number of messages over POP3S, whose certificate is checked, and over POP3."""
+    counts = set()
+    context = client_context(system.root / 'etc/valija/tls/cert.pem')
+    with PopInside(system, (host, 995), context) as client:
+        client.login('anna', PASSWORD)
+        counts.add(client.stat()[0])
+        client.quit()
+    with PopInside(system, (host, 110)) as client:
+        client.ok('STLS')
+        client.start_tls(context, 'mail.example.org')
+        client.login('anna', PASSWORD)
+        counts.add(client.stat()[0])
+        client.quit()
+    assert len(counts) == 1
+    return counts.pop()
 
 
-def test_the_watchdog_is_answered_and_replaces_what_hangs(probed):
-    assert probed['alive']
-    assert probed['restarted'][2].startswith('+OK')
+def kernel_has_landlock():
+    return ctypes.CDLL(None).syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_VERSION) > 0
 
 
-def test_stop_leaves_nothing(probed):
-    assert probed['stopped'] == ['inactive', 'success']
-    assert probed['left'] == ''
+def check_journal(system):
+    """Lines of the service, and of systemd about the unit."""
+    lines = system.journal('-u', UNIT) + system.journal('--grep', UNIT)
+    assert 'ready: ' in lines and 'Started ' in lines
+    bad = [line for line in BAD_WORDS.findall(lines)
+           if 'no Landlock' not in line or kernel_has_landlock()]
+    assert not bad, '\n'.join(bad)
+
+
+def check_children(system):
+    """The separation of users holds under the unit, and a filter of calls is on everywhere."""
+    owners = {}
+    grep = 'grep -H "^Uid\\|^Seccomp:\\|^NoNewPrivs" /proc/[0-9]*/status'
+    for line in system.run('sh', '-c', grep, check=False).stdout.splitlines():
+        if not line.startswith('/proc/'):
+            continue  # grep says that a process has ended
+        path, key, value = line.replace('\t', ' ').split(':', 2)
+        owners.setdefault(path, {})[key] = value.split()[0]
+    pids = system.run('sh', '-c', 'cat /sys/fs/cgroup/systemd/system.slice/valijad.service/cgroup.'
+                      'procs /sys/fs/cgroup/system.slice/valijad.service/cgroup.procs 2>/dev/null',
+                      check=False).stdout.split()
+    users = {}
+    for pid in pids:
+        state = owners[f'/proc/{pid}/status']
+        assert state['NoNewPrivs'] == '1' and state['Seccomp'] == '2', (pid, state)
+        name = system.run('id', '-nu', state['Uid']).stdout.strip()
+        users[name] = users.get(name, 0) + 1
+    assert set(users) == {'root', 'valija-net', 'valija-auth', 'vmail'}, users
+    assert users['root'] == 1, users
+
+
+def reload(system):
+    """A good configuration, then a bad one: active in both cases, and the status says which."""
+    conf = pathlib.Path(system.root, 'etc/valija/valija.conf')
+    good = conf.read_text()
+    before = system.journal('-u', UNIT).count('reloaded: ')
+    system.run('systemctl', 'reload', UNIT)
+    wait_until(lambda: system.journal('-u', UNIT).count('reloaded: ') > before)
+    conf.write_text(good + '\nno_such_setting = 1\n')
+    system.run('systemctl', 'reload', UNIT)
+    wait_until(lambda: 'no_such_setting' in system.properties(UNIT, 'StatusText')['StatusText'])
+    wait_until(lambda: system.properties(UNIT, 'ActiveState')['ActiveState'] == 'active')
+    conf.write_text(good)
+    system.run('systemctl', 'reload', UNIT)
+    wait_until(lambda: '[::]:110' in system.properties(UNIT, 'StatusText')['StatusText'])
+
+
+def watch(system):
+    """With a short watchdog the service lives on, and one that hangs is started again."""
+    folder = pathlib.Path(system.root, 'etc/systemd/system/valijad.service.d')
+    folder.mkdir(parents=True)
+    (folder / 'short.conf').write_text('[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\n')
+    system.run('systemctl', 'daemon-reload')
+    system.run('systemctl', 'restart', UNIT)
+    first = system.properties(UNIT, 'MainPID', 'WatchdogTimestampMonotonic')
+    begin = int(first['WatchdogTimestampMonotonic'])
+    assert begin, 'the watchdog is not on'
+
+    def last_ping():
+        return int(system.properties(UNIT, 'WatchdogTimestampMonotonic')
+                   ['WatchdogTimestampMonotonic'])
+    wait_until(lambda: last_ping() > begin + 5_000_000, 20)
+    assert system.properties(UNIT, 'MainPID', 'NRestarts') == {'MainPID': first['MainPID'],
+                                                               'NRestarts': '0'}
+    system.run('systemctl', 'kill', '--kill-who=main', '--signal=STOP', UNIT)
+    wait_until(lambda: system.properties(UNIT, 'NRestarts', 'ActiveState') ==
+               {'NRestarts': '1', 'ActiveState': 'active'}, 30)
+    assert 'Watchdog timeout' in system.journal()
+
+
+def refuse_wrong_configuration(system):
+    """A start with a wrong configuration is one start."""
+    conf = pathlib.Path(system.root, 'etc/valija/valija.conf')
+    good = conf.read_text()
+    conf.write_text(good + '\nno_such_setting = 1\n')
+    assert system.run('systemctl', 'start', UNIT, check=False).returncode
+    assert system.properties(UNIT, 'ActiveState', 'NRestarts', 'ExecMainStatus') == {
+        'ActiveState': 'failed', 'NRestarts': '0', 'ExecMainStatus': '78'}
+    conf.write_text(good)
+
+
+def test_the_installed_unit_lives_its_life(system):
+    set_up(system)
+    assert 'ready: ' in system.journal('-u', UNIT)
+    for host in HOSTS:
+        assert log_in(system, host) == 0
+    deliver(system)
+    for host in HOSTS:
+        assert log_in(system, host) == 1
+    check_children(system)
+    check_journal(system)
+    reload(system)
+    assert log_in(system, '::1') == 1
+    watch(system)
+    assert log_in(system, '::1') == 1
+    system.run('systemctl', 'stop', UNIT)
+    assert system.properties(UNIT, 'ActiveState', 'Result') == {'ActiveState': 'inactive',
+                                                                'Result': 'success'}
+    refuse_wrong_configuration(system)
