@@ -16,6 +16,7 @@
 #include "config/path.h"
 #include "lmtp/headers.h"
 #include "maildrop/mail_root.h"
+#include "maildrop/maildir/maildir.h"
 #include "maildrop/maildrop.h"
 #include "users/site.h"
 

@@ -8,8 +8,8 @@
 #include "maildrop/maildrop.h"
 
 struct maildrop {
-	const struct maildrop_driver *driver;
-	struct maildrop_snapshot snapshot; /* set by open */
+	const struct maildrop_driver *driver; /* set by maildrop.c */
+	struct maildrop_snapshot snapshot;    /* set by open */
 };
 
 struct maildrop_driver {

@@ -33,12 +33,21 @@ static enum maildrop_status refuse_home(struct err *err)
 	return MAILDROP_PERM;
 }
 
+/* What was opened belongs to the driver that opened it. */
+static enum maildrop_status opened(const struct maildrop_settings *settings,
+				   enum maildrop_status status, struct maildrop **ret)
+{
+	if (status == MAILDROP_OK)
+		(*ret)->driver = settings->driver;
+	return status;
+}
+
 enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int root_fd,
 				   const char *home, struct maildrop **ret, struct err *err)
 {
 	if (!home_valid(home))
 		return refuse_home(err);
-	return settings->driver->open(settings, root_fd, home, ret, err);
+	return opened(settings, settings->driver->open(settings, root_fd, home, ret, err), ret);
 }
 
 enum maildrop_status maildrop_open_now(const struct maildrop_settings *settings, int root_fd,
@@ -47,7 +56,7 @@ enum maildrop_status maildrop_open_now(const struct maildrop_settings *settings,
 	/* other system calls than the kernel's are not asked behind their back */
 	if (!settings->local || settings->syscalls || !home_valid(home))
 		return MAILDROP_WAIT;
-	return settings->driver->open_now(settings, root_fd, home, ret);
+	return opened(settings, settings->driver->open_now(settings, root_fd, home, ret), ret);
 }
 
 void maildrop_close(struct maildrop *maildrop)

@@ -33,7 +33,6 @@ enum maildrop_status {
 };
 
 struct maildrop_driver; /* maildir; later mbox, rados */
-extern const struct maildrop_driver maildir_driver;
 struct maildrop_syscalls;
 struct mail_root;
 

@@ -4,6 +4,7 @@
  * points were tried.
  */
 #include "scenarios.h"
+#include "maildrop/maildir/maildir.h"
 
 #include <err.h>
 #include <errno.h>

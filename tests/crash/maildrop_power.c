@@ -6,6 +6,7 @@
  * states were tried. Argument: how many random ones for each instant.
  */
 #include "scenarios.h"
+#include "maildrop/maildir/maildir.h"
 
 #include <dirent.h>
 #include <err.h>

@@ -6,6 +6,7 @@
 #ifndef TESTS_MAILDROP_TEST_H
 #define TESTS_MAILDROP_TEST_H
 
+#include "maildrop/maildir/maildir.h"
 #include "maildrop/maildrop.h"
 #include "maildrop/syscalls.h"
 #include "tests/listed.h"

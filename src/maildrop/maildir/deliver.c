@@ -3,9 +3,10 @@
  * needs neither /proc nor a capability nor O_TMPFILE, so it is the same on every filesystem.
  * Deliveries share nothing but the log, for the moment of the rename.
  */
-#include "maildrop/maildir/maildir.h"
+#include "maildrop/maildir/deliver.h"
 
 #include "maildrop/maildir/files/name.h"
+#include "maildrop/maildir/update/compact.h"
 #include "maildrop/maildir/update/update.h"
 
 #include <pop3/message.h>

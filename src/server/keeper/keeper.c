@@ -1,6 +1,7 @@
 /* See keeper.h. */
 #include "server/keeper/keeper.h"
 
+#include "maildrop/maildir/maildir.h"
 #include "server/keeper/body.h"
 #include "server/keeper/delivery.h"
 #include "server/keeper/session.h"

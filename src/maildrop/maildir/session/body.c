@@ -1,5 +1,5 @@
 /* See maildir.h and maildrop.h: lending messages. */
-#include "maildrop/maildir/maildir.h"
+#include "maildrop/maildir/session/body.h"
 
 #include "maildrop/maildir/files/measure.h"
 
@@ -21,7 +21,7 @@ static int open_file(struct maildir *m, struct index_message *message, struct st
 		return fd;
 	maildir_name_parse((pop3_span){message->name, message->name_size}, &parsed);
 	unique = (pop3_span){message->name, parsed.unique_size};
-	if (maildir_names_find(&m->names, &m->place, unique, message->inode, &found) < 0) {
+	if (maildir_locator_find(&m->locator, &m->place, unique, message->inode, &found) < 0) {
 		if (errno == EAGAIN)
 			errno = ENOENT; /* not found, and who asks again may have more luck */
 		return -1;

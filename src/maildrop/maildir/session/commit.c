@@ -2,7 +2,7 @@
  * See maildir.h and maildrop.h: QUIT's deletions. They hold when the DEL records are on the disk;
  * the files go later (maildir_sweep.c). Where the log cannot grow, the files go at once.
  */
-#include "maildrop/maildir/maildir.h"
+#include "maildrop/maildir/session/commit.h"
 
 #include "maildrop/maildir/update/update.h"
 
@@ -149,8 +149,8 @@ static int unlink_one(struct maildir *m, uint32_t number, bool touched[INDEX_DIR
 	found.directory = message.flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
 	memcpy(found.name, message.name, sizeof(found.name));
 	if (!maildir_same_file(&m->place, found.directory, found.name, message.inode) &&
-	    maildir_names_find(&m->names, &m->place, unique_of(&message), message.inode, &found) <
-		    0)
+	    maildir_locator_find(&m->locator, &m->place, unique_of(&message), message.inode,
+				 &found) < 0)
 		return errno == ENOENT ? 0 : -1; /* it is gone already */
 	fd = maildir_directory(&m->place, found.directory);
 	if (fd < 0 || m->place.sys->unlinkat(fd, found.name, 0) < 0)

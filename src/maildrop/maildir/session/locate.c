@@ -1,5 +1,5 @@
 /* See maildir.h: finding a file whose name has changed. */
-#include "maildrop/maildir/maildir.h"
+#include "maildrop/maildir/session/locate.h"
 
 #include "maildrop/maildir/files/scan.h"
 
@@ -31,7 +31,7 @@ static int take_name(void *context, pop3_span name, uint64_t inode)
 	return 0;
 }
 
-static bool unchanged(const struct maildir_names *names, const struct maildir_place *place)
+static bool unchanged(const struct maildir_locator *names, const struct maildir_place *place)
 {
 	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
 		struct index_stamp now;
@@ -43,7 +43,7 @@ static bool unchanged(const struct maildir_names *names, const struct maildir_pl
 	return true;
 }
 
-static int load_once(struct maildir_names *names, struct maildir_place *place)
+static int load_once(struct maildir_locator *names, struct maildir_place *place)
 {
 	maildir_model_finish(&names->model);
 	names->loaded = false;
@@ -60,7 +60,7 @@ static int load_once(struct maildir_names *names, struct maildir_place *place)
 	return 0;
 }
 
-int maildir_names_load(struct maildir_names *names, struct maildir_place *place)
+int maildir_locator_load(struct maildir_locator *names, struct maildir_place *place)
 {
 	struct timespec now;
 
@@ -88,8 +88,8 @@ bool maildir_same_file(struct maildir_place *place, enum index_directory directo
 	       st.st_ino == inode;
 }
 
-bool maildir_names_search(const struct maildir_names *names, struct maildir_place *place,
-			  pop3_span unique, uint64_t inode, struct maildir_found *ret)
+bool maildir_locator_search(const struct maildir_locator *names, struct maildir_place *place,
+			    pop3_span unique, uint64_t inode, struct maildir_found *ret)
 {
 	uint32_t hash, at = MODEL_NONE;
 
@@ -110,12 +110,12 @@ bool maildir_names_search(const struct maildir_names *names, struct maildir_plac
 	return false;
 }
 
-int maildir_names_find(struct maildir_names *names, struct maildir_place *place, pop3_span unique,
-		       uint64_t inode, struct maildir_found *ret)
+int maildir_locator_find(struct maildir_locator *names, struct maildir_place *place,
+			 pop3_span unique, uint64_t inode, struct maildir_found *ret)
 {
 	struct timespec now;
 
-	if (maildir_names_search(names, place, unique, inode, ret)) {
+	if (maildir_locator_search(names, place, unique, inode, ret)) {
 		struct stat st;
 		int fd = maildir_directory(place, ret->directory);
 
@@ -131,15 +131,15 @@ int maildir_names_find(struct maildir_names *names, struct maildir_place *place,
 		errno = EAGAIN;
 		return -1;
 	}
-	if (maildir_names_load(names, place) < 0)
+	if (maildir_locator_load(names, place) < 0)
 		return -1;
-	if (maildir_names_search(names, place, unique, inode, ret))
+	if (maildir_locator_search(names, place, unique, inode, ret))
 		return 0;
 	errno = ENOENT;
 	return -1;
 }
 
-void maildir_names_finish(struct maildir_names *names)
+void maildir_locator_finish(struct maildir_locator *names)
 {
 	maildir_model_finish(&names->model);
 	names->loaded = false;

@@ -1,5 +1,5 @@
 /* See maildir.h and maildrop.h: opening and closing a session, usage. */
-#include "maildrop/maildir/maildir.h"
+#include "maildrop/maildir/session/open.h"
 
 #include "maildrop/maildir/update/update.h"
 
@@ -7,21 +7,6 @@
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
-
-const struct maildrop_driver maildir_driver = {
-	.open = maildir_open,
-	.open_now = maildir_open_now,
-	.close = maildir_close,
-	.body = maildir_body,
-	.body_now = maildir_body_now,
-	.body_wrong = maildir_body_wrong,
-	.commit = maildir_commit,
-	.sweep = maildir_sweep,
-	.at_rest = maildir_at_rest,
-	.index_wrong = maildir_index_wrong,
-	.usage = maildir_usage,
-	.deliver = maildir_deliver,
-};
 
 /* An index that is not known to have reached the disk whole may be of before a power cut. */
 static bool trustworthy(struct index *index)
@@ -141,7 +126,6 @@ static struct maildir *new_maildir(void)
 	struct maildir *m = calloc(1, sizeof(*m));
 
 	if (m) {
-		m->head.driver = &maildir_driver;
 		m->index.base_fd = m->index.delta_fd = -1;
 	}
 	return m;
@@ -214,7 +198,7 @@ void maildir_close(struct maildrop *maildrop)
 {
 	struct maildir *m = (struct maildir *)maildrop;
 
-	maildir_names_finish(&m->names);
+	maildir_locator_finish(&m->locator);
 	maildir_index_close(&m->index);
 	maildir_place_close(&m->place);
 	free(m);

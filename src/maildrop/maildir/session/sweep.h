@@ -1,20 +1,15 @@
 /*
- * The steps of maildir_sweep that touch files; each may be killed at any instant, failures are left
- * to a later session. For the files of this folder only.
+ * What is tidied up behind a session: files of deleted messages, new/, a long log. It may be killed
+ * at any instant; failures are left to a later session.
  */
 #ifndef MAILDROP_MAILDIR_SESSION_SWEEP_H
 #define MAILDROP_MAILDIR_SESSION_SWEEP_H
 
-#include "maildrop/maildir/maildir.h"
+#include "maildrop/maildir/session/session.h"
 
-/* Unlinks what DELs name and retires those. */
-void maildir_sweep_deleted(struct maildir *m);
-/* Moves messages of new/ that the index knows to cur/. */
-void maildir_sweep_new(struct maildir *m);
-/* Counts a portion of the messages whose octets only their names claim. */
-void maildir_sweep_claims(struct maildir *m);
+void maildir_sweep(struct maildrop *maildrop, const atomic_bool *hurry);
 
-/* Removes what writers that died left in tmp/ long ago. */
-void maildir_sweep_tmp(struct maildir *m);
+/* Whether there is nothing to sweep. */
+bool maildir_at_rest(const struct maildrop *maildrop);
 
 #endif

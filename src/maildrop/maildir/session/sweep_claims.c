@@ -1,6 +1,6 @@
 /* See maildir_sweep.h: counting what was only claimed. The reading is done without the log, so that
  * deliveries go on. */
-#include "maildrop/maildir/session/sweep.h"
+#include "maildrop/maildir/session/sweep_claims.h"
 
 #include "maildrop/maildir/files/measure.h"
 

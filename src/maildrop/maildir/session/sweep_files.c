@@ -1,5 +1,5 @@
 /* See maildir_sweep.h: unlinking and moving. */
-#include "maildrop/maildir/session/sweep.h"
+#include "maildrop/maildir/session/sweep_files.h"
 
 #include "base/array.h"
 #include "maildrop/maildir/files/scan.h"
@@ -66,7 +66,7 @@ static int unlink_deleted(struct maildir *m, struct maildir_log *log, struct pas
  */
 static int unlink_elsewhere(struct maildir *m, struct maildir_log *log, const struct pass *pass)
 {
-	if (pass->count && maildir_names_load(&m->names, &m->place) < 0)
+	if (pass->count && maildir_locator_load(&m->locator, &m->place) < 0)
 		return -1;
 	for (size_t i = 0; i < pass->count; i++) {
 		unsigned char buf[INDEX_CHANGE_MAX];
@@ -75,7 +75,8 @@ static int unlink_elsewhere(struct maildir *m, struct maildir_log *log, const st
 
 		if (read_del(m, &log->index.index, pass->elsewhere[i], buf, &change) < 0)
 			return -1;
-		if (maildir_names_search(&m->names, &m->place, change.name, change.inode, &found) &&
+		if (maildir_locator_search(&m->locator, &m->place, change.name, change.inode,
+					   &found) &&
 		    m->place.sys->unlinkat(maildir_directory(&m->place, found.directory),
 					   found.name, 0) < 0)
 			return -1;

@@ -19,12 +19,12 @@ struct looking {
 static int note_double(struct maildir_comparison *c, uint32_t at, enum index_directory directory,
 		       pop3_span name, uint64_t inode)
 {
-	struct maildir_double *grown =
-		array_grow(c->doubles, c->double_count, &c->double_room, sizeof(*grown));
+	struct maildir_duplicate *grown =
+		array_grow(c->duplicates, c->duplicate_count, &c->duplicate_room, sizeof(*grown));
 
 	if (!grown)
 		return -1;
-	c->doubles = grown;
+	c->duplicates = grown;
 	if (c->text_room - c->text_size <= name.size) {
 		size_t room = (c->text_room + name.size + 512) * 2;
 		char *more = realloc(c->text, room);
@@ -34,7 +34,8 @@ static int note_double(struct maildir_comparison *c, uint32_t at, enum index_dir
 		c->text = more;
 		c->text_room = room;
 	}
-	c->doubles[c->double_count++] = (struct maildir_double){at, directory, c->text_size, inode};
+	c->duplicates[c->duplicate_count++] =
+		(struct maildir_duplicate){at, directory, c->text_size, inode};
 	memcpy(c->text + c->text_size, name.data, name.size);
 	c->text[c->text_size + name.size] = '\0';
 	c->text_size += name.size + 1;
@@ -152,7 +153,7 @@ static void forget(struct maildir_comparison *c)
 			m->marks = MODEL_DEAD;
 		m->marks &= (uint16_t)~MODEL_SEEN;
 	}
-	c->double_count = c->text_size = 0;
+	c->duplicate_count = c->text_size = 0;
 }
 
 static bool older(const struct index_stamp *stamp, const struct timespec *clock)
@@ -202,7 +203,7 @@ static enum maildrop_status look(struct maildir_comparison *c, const struct time
 	if (looked_at_new && missing(c, INDEX_NEW))
 		c->scan[INDEX_CUR] = true;
 	/* a glance that has to look at cur/ begins anew with all that is known of it */
-	if (status == MAILDROP_OK && c->scan[INDEX_CUR] && !c->glance)
+	if (status == MAILDROP_OK && c->scan[INDEX_CUR] && !c->new_only)
 		status = look_at(c, INDEX_CUR, clock, err);
 	if (status == MAILDROP_OK && !looked_at_new && missing(c, INDEX_CUR))
 		status = look_at(c, INDEX_NEW, clock, err);
@@ -235,7 +236,7 @@ enum maildrop_status maildir_compare_scan(struct maildir_comparison *c, struct e
 }
 
 /* Two files for one unique part: one of them gets a name of its own, in its place. */
-static int rename_double(struct maildir_comparison *c, const struct maildir_double *d)
+static int rename_double(struct maildir_comparison *c, const struct maildir_duplicate *d)
 {
 	const char *name = c->text + d->name, *rest;
 	char fresh[MAILDIR_FRESH_NAME_MAX + INDEX_NAME_MAX + 1];
@@ -258,7 +259,7 @@ static int rename_double(struct maildir_comparison *c, const struct maildir_doub
 			  d->inode);
 }
 
-static int settle_double(struct maildir_comparison *c, const struct maildir_double *d)
+static int settle_double(struct maildir_comparison *c, const struct maildir_duplicate *d)
 {
 	struct model_message *m = &c->model.messages[d->message];
 	pop3_span first = maildir_model_name(&c->model, d->message);
@@ -296,8 +297,8 @@ static int settle_double(struct maildir_comparison *c, const struct maildir_doub
 
 enum maildrop_status maildir_compare_settle(struct maildir_comparison *c, struct err *err)
 {
-	for (size_t i = 0; i < c->double_count; i++)
-		if (settle_double(c, &c->doubles[i]) < 0)
+	for (size_t i = 0; i < c->duplicate_count; i++)
+		if (settle_double(c, &c->duplicates[i]) < 0)
 			return maildir_failed(c->place, errno, NULL, "cannot be indexed", err);
 	if (!c->settled) {
 		/* entries may have been missed: keep what is known, and look again next time */
@@ -319,6 +320,6 @@ void maildir_compare_finish(struct maildir_comparison *c)
 	maildir_model_finish(&c->model);
 	index_batch_finish(&c->unknown);
 	free(c->order);
-	free(c->doubles);
+	free(c->duplicates);
 	free(c->text);
 }

@@ -1,7 +1,6 @@
 /*
- * Directories against what is known of them: which messages are new, gone, renamed, and what the
- * new ones are (sizes, unique ids, order). Steps of maildir_update, in the order of this file. For
- * the files of this folder only.
+ * Directories against what is known of them: which messages are new, gone or renamed. The first
+ * steps of maildir_update; fresh.h, order.h and record.h are the later ones.
  */
 #ifndef MAILDROP_MAILDIR_UPDATE_COMPARE_H
 #define MAILDROP_MAILDIR_UPDATE_COMPARE_H
@@ -11,7 +10,7 @@
 #include "maildrop/maildir/files/place.h"
 
 /* A second file with the unique part of a message that was found already. */
-struct maildir_double {
+struct maildir_duplicate {
 	uint32_t message;
 	enum index_directory directory;
 	size_t name; /* in the comparison's text */
@@ -24,28 +23,21 @@ struct maildir_comparison {
 	struct index_batch unknown;   /* of the log: what only a later version knows */
 	bool scan[INDEX_DIRECTORIES]; /* which directories are looked at */
 	struct index_stamp stamps[INDEX_DIRECTORIES];
-	bool glance;     /* only the log's messages were loaded: a look at new/ */
+	bool new_only;   /* only the log's messages were loaded: a look at new/ */
 	bool settled;    /* nothing moved while we looked: what was not seen is gone */
 	bool left_out;   /* something could not be read now: look again next time */
 	uint32_t *order; /* fresh messages in the order they get */
 	uint32_t order_count;
-	struct maildir_double *doubles;
-	size_t double_count, double_room;
+	struct maildir_duplicate *duplicates;
+	size_t duplicate_count, duplicate_room;
 	char *text;
 	size_t text_size, text_room;
 };
 
 /* Reads the directories. Stamps of those that were looked at are set, with their trust. */
 enum maildrop_status maildir_compare_scan(struct maildir_comparison *c, struct err *err);
-/* Doubles get names of their own; what is not there any more is marked MODEL_DEAD. */
+/* Duplicates get names of their own; what is not there any more is marked MODEL_DEAD. */
 enum maildrop_status maildir_compare_settle(struct maildir_comparison *c, struct err *err);
-/* Counts octets, gives order and unique ids to fresh messages. */
-enum maildrop_status maildir_compare_measure(struct maildir_comparison *c, struct err *err);
-enum maildrop_status maildir_compare_order(struct maildir_comparison *c, struct err *err);
-enum maildrop_status maildir_compare_name(struct maildir_comparison *c, bool save, struct err *err);
-/* Into the index that the log has, or instead of it. */
-enum maildrop_status maildir_record(struct maildir_comparison *c, struct maildir_log *log,
-				    enum maildir_target target, struct err *err);
 void maildir_compare_finish(struct maildir_comparison *c);
 
 #endif

@@ -1,5 +1,5 @@
 /* See maildir_compare.h: what fresh messages are: sizes, unique ids. */
-#include "maildrop/maildir/update/compare.h"
+#include "maildrop/maildir/update/fresh.h"
 
 #include "maildrop/maildir/files/measure.h"
 #include "maildrop/maildir/update/uidl.h"
@@ -121,7 +121,7 @@ static enum maildrop_status take_results(struct maildir_comparison *c,
 	return MAILDROP_OK;
 }
 
-enum maildrop_status maildir_compare_measure(struct maildir_comparison *c, struct err *err)
+enum maildrop_status maildir_fresh_measure(struct maildir_comparison *c, struct err *err)
 {
 	size_t n = believe_claims(c), used = 0, names_size = 0;
 	enum maildrop_status status = MAILDROP_TEMP;
@@ -233,7 +233,8 @@ static int give_id(struct maildir_comparison *c, struct maildir_uidl *uidl, uint
 	return maildir_uidl_use(uidl, maildir_model_id(&c->model, at));
 }
 
-enum maildrop_status maildir_compare_name(struct maildir_comparison *c, bool save, struct err *err)
+enum maildrop_status maildir_fresh_name_ids(struct maildir_comparison *c, bool save,
+					    struct err *err)
 {
 	struct maildir_uidl uidl;
 	bool odd = false;

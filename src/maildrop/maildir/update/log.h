@@ -70,8 +70,6 @@ int maildir_log_replace(struct maildir_log *log, const struct maildir_contents *
 int maildir_log_memory(struct maildir_log *log, const struct maildir_contents *contents);
 /* Is the log, with that much more, worth a new base? */
 bool maildir_log_long(const struct maildir_log *log, uint64_t more);
-/* Replaces a long log; for who holds session and log. Failures leave it as it is. */
-void maildir_compact_if_long(struct maildir_log *log);
 /* Base, delta and their names onto the disk, and a note of it. 0, -1 with errno. */
 int maildir_log_flush(struct maildir_log *log);
 

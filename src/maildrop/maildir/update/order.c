@@ -3,7 +3,7 @@
  * names begin with, then by name. An index of a hundred thousand is built at a login, so the
  * seconds are sorted digit by digit, and names are compared only where seconds are the same.
  */
-#include "maildrop/maildir/update/compare.h"
+#include "maildrop/maildir/update/order.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -68,7 +68,7 @@ static void sort_names(struct sort_key *keys, uint32_t n)
 	}
 }
 
-enum maildrop_status maildir_compare_order(struct maildir_comparison *c, struct err *err)
+enum maildrop_status maildir_order(struct maildir_comparison *c, struct err *err)
 {
 	uint32_t first = c->model.indexed, n = 0;
 	size_t room = c->model.count - first + 1;

@@ -1,5 +1,5 @@
 /* See maildir_compare.h: writing the outcome down. */
-#include "maildrop/maildir/update/compare.h"
+#include "maildrop/maildir/update/record.h"
 
 #include "maildrop/maildir/update/log.h"
 
@@ -170,7 +170,7 @@ enum maildrop_status maildir_record(struct maildir_comparison *c, struct maildir
 	if (!log->index.open || target == TARGET_MEMORY)
 		return rewrite(c, log, target, err);
 	difference(c, &log->index.index.delta, &batch);
-	if (target == TARGET_SESSION && !c->glance && maildir_log_long(log, batch.size))
+	if (target == TARGET_SESSION && !c->new_only && maildir_log_long(log, batch.size))
 		status = rewrite(c, log, target, err);
 	else if (maildir_log_append(log, &batch) < 0)
 		status = maildir_failed(c->place, errno, DELTA_NAME, "cannot be written", err);

@@ -2,6 +2,9 @@
 #include "maildrop/maildir/update/update.h"
 
 #include "maildrop/maildir/update/compare.h"
+#include "maildrop/maildir/update/fresh.h"
+#include "maildrop/maildir/update/order.h"
+#include "maildrop/maildir/update/record.h"
 
 #include <errno.h>
 #include <string.h>
@@ -59,7 +62,7 @@ static enum maildrop_status load(struct maildir_comparison *c, struct maildir_lo
 		return maildir_failed(c->place, errno, NULL, "cannot be indexed", err);
 	if (!log->index.open)
 		return load_remains(c, err);
-	if (maildir_model_load(&c->model, index, c->glance ? index->header.count : 0, false,
+	if (maildir_model_load(&c->model, index, c->new_only ? index->header.count : 0, false,
 			       NULL) == 0 &&
 	    maildir_model_load_deleted(&c->model, &index->delta, c->place->sys, index->delta_fd,
 				       NULL) == 0) {
@@ -69,7 +72,7 @@ static enum maildrop_status load(struct maildir_comparison *c, struct maildir_lo
 	/* a bad place in the index: it is built again, out of what can be read of it */
 	maildir_index_close(&log->index);
 	maildir_model_finish(&c->model);
-	c->glance = false;
+	c->new_only = false;
 	c->scan[INDEX_NEW] = c->scan[INDEX_CUR] = true;
 	if (maildir_model_init(&c->model) < 0)
 		return maildir_failed(c->place, errno, NULL, "cannot be indexed", err);
@@ -105,17 +108,17 @@ static int compare(struct maildir_comparison *c, struct maildir_log *log,
 
 	if (status == MAILDROP_OK)
 		status = maildir_compare_scan(c, err);
-	if (status == MAILDROP_OK && c->glance && c->scan[INDEX_CUR])
+	if (status == MAILDROP_OK && c->new_only && c->scan[INDEX_CUR])
 		return 1;
 	if (status == MAILDROP_OK)
 		status = maildir_compare_settle(c, err);
 	if (status == MAILDROP_OK)
-		status = maildir_compare_measure(c, err);
+		status = maildir_fresh_measure(c, err);
 	if (status == MAILDROP_OK)
-		status = maildir_compare_order(c, err);
+		status = maildir_order(c, err);
 	if (status == MAILDROP_OK)
-		status = maildir_compare_name(c, target != TARGET_MEMORY, err);
-	if (status == MAILDROP_OK && c->glance && meets_base(c, &log->index.index) != 0)
+		status = maildir_fresh_name_ids(c, target != TARGET_MEMORY, err);
+	if (status == MAILDROP_OK && c->new_only && meets_base(c, &log->index.index) != 0)
 		return 1;
 	if (status == MAILDROP_OK)
 		status = maildir_record(c, log, target, err);
@@ -151,7 +154,7 @@ enum maildrop_status maildir_update(struct maildir_log *log, enum maildir_target
 	}
 	if (!c.scan[INDEX_NEW] && !c.scan[INDEX_CUR] && target != TARGET_MEMORY)
 		return MAILDROP_OK;
-	c.glance = glance_will_do(&c, log, target);
+	c.new_only = glance_will_do(&c, log, target);
 	status = compare(&c, log, target, err);
 	if (status > 0) {
 		maildir_compare_finish(&c);

@@ -1,0 +1,23 @@
+/* See maildir.h. */
+#include "maildrop/maildir/maildir.h"
+
+#include "maildrop/maildir/deliver.h"
+#include "maildrop/maildir/session/body.h"
+#include "maildrop/maildir/session/commit.h"
+#include "maildrop/maildir/session/open.h"
+#include "maildrop/maildir/session/sweep.h"
+
+const struct maildrop_driver maildir_driver = {
+	.open = maildir_open,
+	.open_now = maildir_open_now,
+	.close = maildir_close,
+	.body = maildir_body,
+	.body_now = maildir_body_now,
+	.body_wrong = maildir_body_wrong,
+	.commit = maildir_commit,
+	.sweep = maildir_sweep,
+	.at_rest = maildir_at_rest,
+	.index_wrong = maildir_index_wrong,
+	.usage = maildir_usage,
+	.deliver = maildir_deliver,
+};

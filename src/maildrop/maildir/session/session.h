@@ -1,0 +1,28 @@
+/*
+ * A session's Maildir: what its files share. One session has one at a time; it belongs to the lane
+ * of its maildrop, so that no two threads use it at once.
+ */
+#ifndef MAILDROP_MAILDIR_SESSION_SESSION_H
+#define MAILDROP_MAILDIR_SESSION_SESSION_H
+
+#include "maildrop/driver.h"
+#include "maildrop/maildir/session/locate.h"
+#include "maildrop/maildir/update/log.h"
+#include <stdatomic.h>
+
+struct maildir {
+	struct maildrop head;
+	struct maildir_place place;
+	struct maildir_index index; /* the session's: base and the log as long as it was at login */
+	struct maildir_locator locator;
+	const atomic_bool *hurry; /* NULL, or true: a login waits for the end of this sweep */
+	bool committed;           /* this session deleted something: there is something to sweep */
+	bool damaged;             /* the index has to be built again */
+};
+
+static inline bool maildir_hurried(const struct maildir *m)
+{
+	return m->hurry && atomic_load_explicit(m->hurry, memory_order_relaxed);
+}
+
+#endif
