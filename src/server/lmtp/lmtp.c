@@ -32,12 +32,12 @@ static void peer_up(struct peer *peer)
 static void unanswered(struct table_node *node, void *context)
 {
 	(void)context;
-	letter_unanswered(CONTAINER(node, struct lmtp_session, node));
+	letter_unanswered(CONTAINER(node, struct lmtp_session, client.node));
 }
 
 static void keeper_gone(struct table_node *node, void *context)
 {
-	letter_keeper_gone(CONTAINER(node, struct lmtp_session, node), *(unsigned *)context);
+	letter_keeper_gone(CONTAINER(node, struct lmtp_session, client.node), *(unsigned *)context);
 }
 
 static void peer_gone(struct peer *peer)
@@ -46,13 +46,13 @@ static void peer_gone(struct peer *peer)
 
 	if (peer == front->auth) {
 		front->auth = NULL;
-		table_each(&front->sessions, unanswered, NULL);
+		table_each(&front->frame.clients, unanswered, NULL);
 	}
 	for (unsigned slot = 0; slot < LMTP_KEEPERS_MAX; slot++) {
 		if (front->keepers[slot] != peer)
 			continue;
 		front->keepers[slot] = NULL;
-		table_each(&front->sessions, keeper_gone, &slot);
+		table_each(&front->frame.clients, keeper_gone, &slot);
 	}
 }
 
@@ -64,43 +64,30 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 	/* a keeper that dies does not leave auth and us at once: what auth passed to it after we
 	 * saw it go is known to nobody */
 	if (type == IPC_KEEPER_GONE)
-		table_each(&front->sessions, unanswered, NULL);
+		table_each(&front->frame.clients, unanswered, NULL);
 	else
 		letter_message(front, peer, type, message);
 }
 
-static bool take_connection(struct acceptor *acceptor, int *fd, const struct accepted *from)
-{
-	struct lmtp_front *front = acceptor->context;
-
-	lmtp_session_start(front, fd, from->text);
-	return front->sessions.count < SESSIONS_MAX;
-}
-
-static void listener_dead(struct acceptor *acceptor)
-{
-	struct lmtp_front *front = acceptor->context;
-	struct ipc_empty message;
-
-	ipc_send(&front->child->monitor, IPC_LISTENER_DEAD, &message);
-}
-
 /* -- the process -- */
+
+static void end_idle(struct front_frame *frame, struct client *client)
+{
+	struct lmtp_session *session = CONTAINER(client, struct lmtp_session, client);
+
+	(void)frame;
+	if (!lmtp_server_idle(&session->lmtp) ||
+	    lmtp_server_want(&session->lmtp) != LMTP_WANT_INPUT)
+		return;
+	lmtp_server_end(&session->lmtp, "4.3.2", "shutting down");
+	conn_wake(&session->client.conn);
+}
+
+static const struct front_service service = {.connected = lmtp_session_start, .end_idle = end_idle};
 
 static struct lmtp_front *root_struct(struct child *child)
 {
-	struct lmtp_front *front = child->state;
-
-	if (front)
-		return front;
-	front = calloc(1, sizeof(*front));
-	if (!front)
-		abort();
-	front->child = child;
-	acceptor_init(&front->acceptor, child->loop, take_connection, listener_dead, front);
-	table_init(&front->sessions);
-	child->state = front;
-	return front;
+	return frame_root(child, sizeof(struct lmtp_front), &service);
 }
 
 static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
@@ -108,46 +95,33 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	struct lmtp_front *front = root_struct(child);
 
 	if (type == IPC_LISTENER)
-		acceptor_add(&front->acceptor, SERVICE_LMTP, &fds[0]);
+		acceptor_add(&front->frame.acceptor, SERVICE_LMTP, &fds[0]);
 	(void)message;
 }
 
 static void expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
 {
-	struct lmtp_session *session = CONTAINER(deadline, struct lmtp_session, deadline);
+	struct lmtp_session *session = CONTAINER(deadline, struct lmtp_session, client.deadline);
 
 	if (session->delivering &&
-	    !conn_blocked(&session->conn)) { /* it waits for us, not we for it */
+	    !conn_blocked(&session->client.conn)) { /* it waits for us, not we for it */
 		loop_deadline_renew(deadlines, deadline);
 		return;
 	}
-	if (lmtp_server_want(&session->lmtp) == LMTP_WANT_INPUT && !conn_blocked(&session->conn)) {
+	if (lmtp_server_want(&session->lmtp) == LMTP_WANT_INPUT &&
+	    !conn_blocked(&session->client.conn)) {
 		lmtp_server_end(&session->lmtp, "4.4.2", "idle too long");
-		conn_wake(&session->conn);
+		conn_wake(&session->client.conn);
 		loop_deadline_renew(deadlines, deadline);
 		return;
 	}
-	conn_abort(&session->conn);
-}
-
-static void abort_one(struct table_node *node, void *context)
-{
-	(void)context;
-	conn_abort(&CONTAINER(node, struct lmtp_session, node)->conn);
-}
-
-static void drain_over(struct loop_timer *timer)
-{
-	struct lmtp_front *front = timer->context;
-
-	table_each(&front->sessions, abort_one, NULL);
+	conn_abort(&session->client.conn);
 }
 
 static int start(struct child *child, struct err *err)
 {
 	struct lmtp_front *front = root_struct(child);
 	const struct config *config = child->config;
-	struct sandbox sandbox;
 
 	front->settings =
 		(struct lmtp_server_settings){.host_name = config->host_name,
@@ -160,37 +134,13 @@ static int start(struct child *child, struct err *err)
 	front->spool_max =
 		4 * config->lmtp_max_size > SPOOL_MIN ? 4 * config->lmtp_max_size : SPOOL_MIN;
 	loop_deadlines_init(&front->idle, child->loop, IDLE_MS, expired, front);
-	loop_timer_init(&front->drain_over, child->loop, drain_over, front);
 	tzset();
-	child_sandbox(child, SANDBOX_FRONT, &sandbox);
-	if (sandbox_enter(&sandbox, err) < 0)
-		return -1;
-	acceptor_start(&front->acceptor);
-	return 0;
-}
-
-static void end_idle(struct table_node *node, void *context)
-{
-	struct lmtp_session *session = CONTAINER(node, struct lmtp_session, node);
-
-	(void)context;
-	if (!lmtp_server_idle(&session->lmtp) ||
-	    lmtp_server_want(&session->lmtp) != LMTP_WANT_INPUT)
-		return;
-	lmtp_server_end(&session->lmtp, "4.3.2", "shutting down");
-	conn_wake(&session->conn);
+	return frame_start(&front->frame, SESSIONS_MAX, err);
 }
 
 static void drain(struct child *child, uint64_t ms)
 {
-	struct lmtp_front *front = root_struct(child);
-
-	acceptor_stop(&front->acceptor);
-	table_each(&front->sessions, end_idle, NULL);
-	if (!front->sessions.count)
-		child_exit(child);
-	else
-		loop_timer_set(&front->drain_over, ms);
+	frame_drain(&root_struct(child)->frame, ms);
 }
 
 const struct child_role lmtp_role = {

@@ -7,27 +7,19 @@
 #ifndef SERVER_LMTP_LMTP_H
 #define SERVER_LMTP_LMTP_H
 
-#include "base/table.h"
 #include "lmtp/lmtp.h"
-#include "server/accept.h"
-#include "server/child.h"
-#include "sys/conn.h"
-#include "sys/loop_deadlines.h"
+#include "server/front_frame.h"
 
 #define LMTP_KEEPERS_MAX 64
 
 struct lmtp_front;
 
 struct lmtp_front {
-	struct child *child;
+	struct front_frame frame; /* first: frame_root */
 	struct peer *auth;
 	struct peer *keepers[LMTP_KEEPERS_MAX]; /* slots; NULL: none */
-	struct table sessions;
-	uint64_t last_session;
-	uint64_t spooled, spool_max; /* octets of messages in memory now */
-	struct acceptor acceptor;
+	uint64_t spooled, spool_max;            /* octets of messages in memory now */
 	struct loop_deadlines idle;
-	struct loop_timer drain_over;
 	struct lmtp_server_settings settings;
 	char scratch[CONN_SCRATCH];
 };
@@ -56,11 +48,9 @@ struct lmtp_early {
 };
 
 struct lmtp_session {
-	struct table_node node; /* key: number */
-	struct conn conn;
+	struct client client;
 	struct lmtp_server lmtp;
 	struct lmtp_front *front;
-	struct loop_deadline deadline;
 	struct lmtp_recipient *recipients; /* accepted, then the one that is being asked about */
 	struct lmtp_outcome *outcomes;
 	struct lmtp_part *parts;  /* of all recipients */
@@ -81,7 +71,10 @@ struct lmtp_session {
 extern const struct child_role lmtp_role;
 
 /* lmtp_session.c */
-void lmtp_session_start(struct lmtp_front *front, int *fd, const char *peer_address);
+/* front_service.connected */
+void lmtp_session_start(struct front_frame *frame, int *fd, const struct accepted *from);
+/* Session number of the front; NULL: it has ended. */
+struct lmtp_session *lmtp_session_find(const struct lmtp_front *front, uint64_t number);
 
 /* lmtp_letter.c */
 void letter_begin(struct lmtp_session *session, const struct lmtp_event *event);

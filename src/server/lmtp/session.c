@@ -13,23 +13,30 @@ static const struct conn_handler handler;
 
 static struct lmtp_session *session_of(struct conn *conn)
 {
-	return CONTAINER(conn, struct lmtp_session, conn);
+	return CONTAINER(conn, struct lmtp_session, client.conn);
 }
 
-void lmtp_session_start(struct lmtp_front *front, int *fd, const char *peer_address)
+void lmtp_session_start(struct front_frame *frame, int *fd, const struct accepted *from)
 {
+	struct lmtp_front *front = CONTAINER(frame, struct lmtp_front, frame);
 	struct lmtp_session *session = calloc(1, sizeof(*session));
 
 	if (!session)
 		return;
 	session->front = front;
 	session->letter_fd = -1;
-	snprintf(session->peer_address, sizeof(session->peer_address), "%s", peer_address);
-	loop_deadline_init(&session->deadline);
-	table_add(&front->sessions, &session->node, ++front->last_session);
+	snprintf(session->peer_address, sizeof(session->peer_address), "%s", from->text);
+	frame_add(frame, &session->client);
 	lmtp_server_init(&session->lmtp, &front->settings);
-	loop_deadline_renew(&front->idle, &session->deadline);
-	conn_init(&session->conn, front->child->loop, fd, &handler, NULL);
+	loop_deadline_renew(&front->idle, &session->client.deadline);
+	conn_init(&session->client.conn, front->frame.child->loop, fd, &handler, NULL);
+}
+
+struct lmtp_session *lmtp_session_find(const struct lmtp_front *front, uint64_t number)
+{
+	struct client *client = frame_find(&front->frame, number);
+
+	return client ? CONTAINER(client, struct lmtp_session, client) : NULL;
 }
 
 static void take_event(struct lmtp_session *session, const struct lmtp_event *event)
@@ -84,13 +91,13 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 		}
 		if (session->delivering) { /* every recipient has its answer */
 			letter_forget(session);
-			if (front->child->draining)
+			if (front->frame.child->draining)
 				lmtp_server_end(&session->lmtp, "4.3.2", "shutting down");
 			continue;
 		}
 		if (!in->size)
 			return used;
-		loop_deadline_renew(&front->idle, &session->deadline);
+		loop_deadline_renew(&front->idle, &session->client.deadline);
 		if (lmtp_server_next(&session->lmtp, in, front->scratch, sizeof(front->scratch),
 				     &event))
 			take_event(session, &event);
@@ -100,15 +107,11 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 static void closed(struct conn *conn, enum conn_end why)
 {
 	struct lmtp_session *session = session_of(conn);
-	struct lmtp_front *front = session->front;
 
 	(void)why;
 	letter_forget(session);
-	loop_deadline_cancel(&session->deadline);
-	table_remove(&front->sessions, &session->node);
+	frame_remove(&session->front->frame, &session->client);
 	free(session);
-	if (front->child->draining && !front->sessions.count)
-		child_exit(front->child);
 }
 
 /* A client that has sent its last command (half-closed) still gets the replies to all of them. */

@@ -53,7 +53,7 @@ static void drop_file(struct lmtp_session *session)
 
 void letter_forget(struct lmtp_session *session)
 {
-	struct ipc_transaction message = {.session = session->node.key,
+	struct ipc_transaction message = {.session = session->client.node.key,
 					  .transaction = session->transaction};
 
 	for (unsigned slot = 0; slot < LMTP_KEEPERS_MAX; slot++)
@@ -92,7 +92,7 @@ static struct lmtp_recipient *room_for_one(struct lmtp_session *session)
 void letter_recipient(struct lmtp_session *session, const struct lmtp_event *event)
 {
 	struct lmtp_recipient *recipient = room_for_one(session);
-	struct ipc_recipient message = {.session = session->node.key,
+	struct ipc_recipient message = {.session = session->client.node.key,
 					.transaction = session->transaction,
 					.index = ++session->serials};
 
@@ -113,7 +113,7 @@ static void refuse_recipient(struct lmtp_session *session, enum reason reason)
 {
 	session->asking = false;
 	reply(session, reason);
-	conn_wake(&session->conn);
+	conn_wake(&session->client.conn);
 }
 
 /* The part of a recipient that a keeper owes an answer for. NULL: none. */
@@ -148,7 +148,7 @@ static bool take_answer(struct lmtp_session *session, unsigned slot, enum reason
 	session->asking = false;
 	session->count++;
 	lmtp_server_reply(&session->lmtp, 250, "2.1.5", "recipient ok");
-	conn_wake(&session->conn);
+	conn_wake(&session->client.conn);
 	return true;
 }
 
@@ -298,7 +298,7 @@ static void send_to(struct lmtp_session *session, unsigned slot, const uint32_t 
 		    char *headers, size_t size)
 {
 	struct peer *keeper = session->front->keepers[slot];
-	struct ipc_deliver message = {.session = session->node.key,
+	struct ipc_deliver message = {.session = session->client.node.key,
 				      .size = session->size,
 				      .transaction = session->transaction,
 				      .count = session->count};
@@ -360,7 +360,7 @@ static void part_done(struct lmtp_session *session, uint32_t index, enum reason 
 	recipient->answered = true;
 	row = reason_row(recipient->reason);
 	lmtp_server_reply_recipient(&session->lmtp, index, row->reply, row->enhanced, row->words);
-	conn_wake(&session->conn);
+	conn_wake(&session->client.conn);
 }
 
 static void delivered(struct lmtp_session *session, struct peer *keeper, unsigned slot,
@@ -415,7 +415,7 @@ void letter_keeper_gone(struct lmtp_session *session, unsigned slot)
 		return;
 	/* accepted, but DATA has not come yet: what was promised cannot be kept, so the transaction
 	 * ends here */
-	conn_abort(&session->conn);
+	conn_abort(&session->client.conn);
 }
 
 /* Who should have answered is gone. */
@@ -455,8 +455,7 @@ void letter_message(struct lmtp_front *front, struct peer *peer, enum ipc_type t
 {
 	/* RESOLVED begins as the answers of keepers do */
 	const struct ipc_recipient_answer *answer = message;
-	struct table_node *node = table_find(&front->sessions, answer->session);
-	struct lmtp_session *session = node ? CONTAINER(node, struct lmtp_session, node) : NULL;
+	struct lmtp_session *session = lmtp_session_find(front, answer->session);
 
 	if (!session || answer->transaction != session->transaction) {
 		if (type == IPC_RCPT_READY)
