@@ -1,16 +1,19 @@
-/* See lmtp_front.h. */
+/* See lmtp.h. This file: the process, its peers, its settings. */
 #include "server/lmtp/lmtp.h"
 
 #include "base/log.h"
+#include "server/lmtp/session.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include <time.h>
 
-#define SESSIONS_MAX 2000
-#define IDLE_MS (300u * 1000) /* RFC 5321 section 4.5.3.2.7 */
-#define SPOOL_MIN                                                                      \
-	(256ull << 20) /* octets of messages in memory at once, or four of the largest \
-			*/
+enum {
+	SESSIONS_MAX = 2000,
+	IDLE_MS = 300 * 1000, /* RFC 5321 section 4.5.3.2.7 */
+};
+#define SPOOL_MIN (256ull << 20) /* octets of messages in memory, if four of the largest are less \
+				  */
+
+/* ---- peers ---- */
 
 static void peer_up(struct peer *peer)
 {
@@ -20,24 +23,26 @@ static void peer_up(struct peer *peer)
 		front->auth = peer;
 		return;
 	}
-	for (unsigned slot = 0; slot < LMTP_KEEPERS_MAX; slot++) {
-		if (front->keepers[slot])
+	for (unsigned place = 0; place < LMTP_KEEPERS_MAX; place++) {
+		if (front->keepers[place])
 			continue;
-		front->keepers[slot] = peer;
+		front->keepers[place] = peer;
 		return;
 	}
-	log_error("more keepers than an LMTP front can talk to");
+	log_error("an LMTP front can use no more than %d keepers: mail of the others is put off",
+		  LMTP_KEEPERS_MAX);
 }
 
 static void unanswered(struct table_node *node, void *context)
 {
 	(void)context;
-	letter_unanswered(CONTAINER(node, struct lmtp_session, client.node));
+	transaction_unanswered(CONTAINER(node, struct lmtp_session, client.node));
 }
 
 static void keeper_gone(struct table_node *node, void *context)
 {
-	letter_keeper_gone(CONTAINER(node, struct lmtp_session, client.node), *(unsigned *)context);
+	transaction_keeper_gone(CONTAINER(node, struct lmtp_session, client.node),
+				*(unsigned *)context);
 }
 
 static void peer_gone(struct peer *peer)
@@ -48,42 +53,36 @@ static void peer_gone(struct peer *peer)
 		front->auth = NULL;
 		table_each(&front->frame.clients, unanswered, NULL);
 	}
-	for (unsigned slot = 0; slot < LMTP_KEEPERS_MAX; slot++) {
-		if (front->keepers[slot] != peer)
+	for (unsigned place = 0; place < LMTP_KEEPERS_MAX; place++) {
+		if (front->keepers[place] != peer)
 			continue;
-		front->keepers[slot] = NULL;
-		table_each(&front->frame.clients, keeper_gone, &slot);
+		front->keepers[place] = NULL;
+		table_each(&front->frame.clients, keeper_gone, &place);
 	}
 }
 
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
 {
 	struct lmtp_front *front = peer->child->state;
+	struct client *client;
 
 	(void)fds;
-	/* a keeper that dies does not leave auth and us at once: what auth passed to it after we
-	 * saw it go is known to nobody */
-	if (type == IPC_KEEPER_GONE)
+	/* auth and this process do not see a keeper's end at the same moment: a recipient that auth
+	 * passed to the keeper after this process saw it end will not be answered */
+	if (type == IPC_KEEPER_GONE) {
 		table_each(&front->frame.clients, unanswered, NULL);
-	else
-		letter_message(front, peer, type, message);
-}
-
-/* -- the process -- */
-
-static void end_idle(struct front_frame *frame, struct client *client)
-{
-	struct lmtp_session *session = CONTAINER(client, struct lmtp_session, client);
-
-	(void)frame;
-	if (!lmtp_server_idle(&session->lmtp) ||
-	    lmtp_server_want(&session->lmtp) != LMTP_WANT_INPUT)
 		return;
-	lmtp_server_end(&session->lmtp, "4.3.2", "shutting down");
-	conn_wake(&session->client.conn);
+	}
+	/* RESOLVED begins as the answers of keepers do */
+	client = frame_find(&front->frame, ((const struct ipc_recipient_answer *)message)->session);
+	transaction_message(client ? CONTAINER(client, struct lmtp_session, client) : NULL, peer,
+			    type, message);
 }
 
-static const struct front_service service = {.connected = lmtp_session_start, .end_idle = end_idle};
+/* ---- the process ---- */
+
+static const struct front_service service = {.connected = lmtp_session_start,
+					     .end_idle = lmtp_session_end_idle};
 
 static struct lmtp_front *root_struct(struct child *child)
 {
@@ -97,25 +96,6 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	if (type == IPC_LISTENER)
 		acceptor_add(&front->frame.acceptor, SERVICE_LMTP, &fds[0]);
 	(void)message;
-}
-
-static void expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
-{
-	struct lmtp_session *session = CONTAINER(deadline, struct lmtp_session, client.deadline);
-
-	if (session->delivering &&
-	    !conn_blocked(&session->client.conn)) { /* it waits for us, not we for it */
-		loop_deadline_renew(deadlines, deadline);
-		return;
-	}
-	if (lmtp_server_want(&session->lmtp) == LMTP_WANT_INPUT &&
-	    !conn_blocked(&session->client.conn)) {
-		lmtp_server_end(&session->lmtp, "4.4.2", "idle too long");
-		conn_wake(&session->client.conn);
-		loop_deadline_renew(deadlines, deadline);
-		return;
-	}
-	conn_abort(&session->client.conn);
 }
 
 static int start(struct child *child, struct err *err)
@@ -133,7 +113,7 @@ static int start(struct child *child, struct err *err)
 		front->settings.max_recipients = IPC_RECIPIENTS_MAX;
 	front->spool_max =
 		4 * config->lmtp_max_size > SPOOL_MIN ? 4 * config->lmtp_max_size : SPOOL_MIN;
-	loop_deadlines_init(&front->idle, child->loop, IDLE_MS, expired, front);
+	loop_deadlines_init(&front->idle, child->loop, IDLE_MS, lmtp_session_expired, front);
 	tzset();
 	return frame_start(&front->frame, SESSIONS_MAX, err);
 }
