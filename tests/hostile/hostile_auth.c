@@ -465,7 +465,7 @@ static void replaced_before_it_ends(void)
 
 static void lmtp_cuts(void)
 {
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 10; i++) {
 		int client = say_rcpt();
 
 		switch (i) {
@@ -498,6 +498,13 @@ static void lmtp_cuts(void)
 							     .index = all.rcpt.index}),
 			     NULL, 0);
 			break;
+		case 8: /* nobody asked about that one */
+			resolved(all.keeper.instance, 1, 1, all.rcpt.index + 1);
+			break;
+		case 9:
+			all.rcpt.index++;
+			refused(REASON_NO_SUCH_USER);
+			break;
 		}
 		expect_cut(all.to_lmtp, "an answer about a recipient that is none was taken");
 		play_line(client, NULL, "451");
@@ -512,8 +519,7 @@ static void lmtp_ignores(void)
 	struct ipc_empty gone = {.head = {0}};
 	int client = say_rcpt();
 
-	resolved(++play.instances, 1, 1, all.rcpt.index + 1); /* of no recipient */
-	resolved(play.instances, 1, 1, all.rcpt.index);
+	resolved(++play.instances, 1, 1, all.rcpt.index);
 	play_line(client, NULL, "451"); /* a keeper that nobody knows */
 	for (int i = 0; i < FLOOD; i++) {
 		resolved(all.keeper.instance, 1, 1, all.rcpt.index);
@@ -533,7 +539,7 @@ static void lmtp_ignores(void)
 	SEND(all.to_lmtp, IPC_KEEPER_GONE, &gone, NULL, 0);
 	play_line(client, NULL, "451");
 	close(client);
-	still_well("RESOLVED twice, unasked, with keepers that nobody knows");
+	still_well("RESOLVED twice, too late, with keepers that nobody knows");
 }
 
 /* -- lies to the keeper -- */

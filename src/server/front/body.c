@@ -53,7 +53,8 @@ void body_forget(struct mail *mail)
 static bool ask(struct session *session, uint32_t number, uint32_t count)
 {
 	struct mail *mail = session->mail;
-	struct ipc_fetch message = {.session = session->node.key, .number = number, .count = count};
+	struct ipc_fetch message = {
+		.session = session->client.node.key, .number = number, .count = count};
 
 	arena_return(&mail->lease);
 	mail->lease = arena_take(session->link->arena);
@@ -241,7 +242,7 @@ static void take_failed(struct session *session, const struct ipc_body_failed *m
 		return;
 	}
 	if (pop3_server_want(&session->pop3) == POP3_WANT_BODY) { /* a later slice */
-		log_warning("session %llu: %s", (unsigned long long)session->node.key,
+		log_warning("session %llu: %s", (unsigned long long)session->client.node.key,
 			    reason_row(message->reason)->words);
 		session_abort(session);
 		return;
@@ -252,7 +253,7 @@ static void take_failed(struct session *session, const struct ipc_body_failed *m
 void body_ask_slice(struct session *session)
 {
 	struct mail *mail = session->mail;
-	struct ipc_slice message = {.session = session->node.key,
+	struct ipc_slice message = {.session = session->client.node.key,
 				    .number = mail->body_number,
 				    .offset = mail->body_offset,
 				    .size = mail->body_left < WINDOW ? mail->body_left : WINDOW};
@@ -307,7 +308,7 @@ static ssize_t read_slice(struct session *session, char *buf, size_t size)
 		return -1;
 	}
 	log_warning("session %llu: a message became shorter while it was sent",
-		    (unsigned long long)session->node.key);
+		    (unsigned long long)session->client.node.key);
 	session_abort(session);
 	return -1;
 }
@@ -325,7 +326,7 @@ static void body_by_sendfile(struct session *session)
 	if (size > mail->body_window - mail->body_offset)
 		size = mail->body_window - mail->body_offset;
 	mail->file_size = size;
-	conn_send_file(&session->conn, mail->body_fd, mail->body_offset, size);
+	conn_send_file(&session->client.conn, mail->body_fd, mail->body_offset, size);
 }
 
 void mail_file_sent(struct session *session, bool failed)
@@ -353,7 +354,7 @@ size_t mail_body(struct session *session, char *out, size_t cap)
 	if (mail->slice_asked || mail->file_size)
 		return 0;
 	if (mail->body_wire_form && mail->body_left > 2 && !mail->body_lines &&
-	    conn_can_send_file(&session->conn)) {
+	    conn_can_send_file(&session->client.conn)) {
 		body_by_sendfile(session);
 		return 0;
 	}

@@ -24,7 +24,7 @@
 static void lose_auth(struct table_node *node, void *context)
 {
 	(void)context;
-	login_auth_lost(CONTAINER(node, struct session, node));
+	login_auth_lost(CONTAINER(node, struct session, client.node));
 }
 
 static void auth_over(struct front *front)
@@ -32,9 +32,9 @@ static void auth_over(struct front *front)
 	struct link *link = front->auth;
 
 	while (link->waiting)
-		link_leave(link, link->waiting); /* each is told below */
+		link_leave(link, link->waiting); /* each is answered below */
 	front->auth = NULL;
-	table_each(&front->sessions, lose_auth, NULL);
+	table_each(&front->frame.clients, lose_auth, NULL);
 }
 
 static void peer_up(struct peer *peer)
@@ -59,7 +59,7 @@ static void peer_up(struct peer *peer)
 static void resume_one(struct table_node *node, void *context)
 {
 	(void)context;
-	login_resume(CONTAINER(node, struct session, node));
+	login_resume(CONTAINER(node, struct session, client.node));
 }
 
 static void peer_gone(struct peer *peer)
@@ -72,7 +72,7 @@ static void peer_gone(struct peer *peer)
 	if (link == front->auth)
 		auth_over(front);
 	while (link->waiting)
-		link_leave(link, link->waiting); /* each is told below */
+		link_leave(link, link->waiting); /* each is aborted below */
 	while (link->sessions) {
 		struct session *session = link->sessions;
 
@@ -125,27 +125,11 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 	else
 		login_message(peer->data, type, message);
 	if (type == IPC_OFFER)
-		table_each(&front->sessions, resume_one, NULL);
+		table_each(&front->frame.clients, resume_one, NULL);
 }
 
 /* A descriptor that a keeper lends and that finds no room breaks the channel to it, so connections
- * are taken only as long as all of them could have a maildrop and a message open. */
-static bool take_connection(struct acceptor *acceptor, int *fd, const struct accepted *from)
-{
-	struct front *front = acceptor->context;
-
-	session_start(front, fd, from);
-	return front->sessions.count < front->sessions_max;
-}
-
-static void listener_dead(struct acceptor *acceptor)
-{
-	struct front *front = acceptor->context;
-	struct ipc_empty message;
-
-	ipc_send(&front->child->monitor, IPC_LISTENER_DEAD, &message);
-}
-
+ * are accepted only as long as all of them could have a maildrop and a message open. */
 static size_t most_sessions(void)
 {
 	struct rlimit limit;
@@ -161,27 +145,21 @@ static size_t most_sessions(void)
 
 /* -- the process -- */
 
+static void end_idle(struct front_frame *frame, struct client *client);
+
+static const struct front_service service = {.connected = session_start, .end_idle = end_idle};
+
 static struct front *root_struct(struct child *child)
 {
-	struct front *front = child->state;
-
-	if (front)
-		return front;
-	front = calloc(1, sizeof(*front));
-	if (!front)
-		abort();
-	front->child = child;
-	acceptor_init(&front->acceptor, child->loop, take_connection, listener_dead, front);
-	table_init(&front->sessions);
-	child->state = front;
-	return front;
+	return frame_root(child, sizeof(struct front), &service);
 }
 
 static void take_certificates(struct front *front, const struct ipc_certificates *message, int fd)
 {
 	struct err err;
 
-	if (certificates_unpack(fd, message->size, front->child->config, &front->tls, &err) < 0)
+	if (certificates_unpack(fd, message->size, front->frame.child->config, &front->tls, &err) <
+	    0)
 		log_error("no TLS: %s", err.text);
 }
 
@@ -190,7 +168,7 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	struct front *front = root_struct(child);
 
 	if (type == IPC_LISTENER)
-		acceptor_add(&front->acceptor,
+		acceptor_add(&front->frame.acceptor,
 			     (enum config_service)((const struct ipc_listener *)message)->service,
 			     &fds[0]);
 	else if (type == IPC_CERTIFICATES)
@@ -203,21 +181,15 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 /* A reply is going out or a command is being worked on: has the client read anything since? */
 static void write_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
 {
-	struct session *session = CONTAINER(deadline, struct session, deadline);
+	struct session *session = CONTAINER(deadline, struct session, client.deadline);
 
-	if (conn_blocked(&session->conn) && session->conn.octets_out == session->progress) {
+	if (conn_blocked(&session->client.conn) &&
+	    session->client.conn.octets_out == session->progress) {
 		session_abort(session);
 		return;
 	}
-	session->progress = session->conn.octets_out;
+	session->progress = session->client.conn.octets_out;
 	loop_deadline_renew(deadlines, deadline);
-}
-
-/* Too slow, or idle too long: closed without a word (RFC 1939 section 3). */
-static void expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
-{
-	(void)deadlines;
-	session_abort(CONTAINER(deadline, struct session, deadline));
 }
 
 static void spare_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
@@ -228,7 +200,7 @@ static void spare_expired(struct loop_deadlines *deadlines, struct loop_deadline
 
 static void init_settings(struct front *front)
 {
-	const struct config *config = front->child->config;
+	const struct config *config = front->frame.child->config;
 	struct pop3_server_settings *s = &front->strict;
 
 	s->implementation = "Valija";
@@ -249,75 +221,45 @@ static void init_settings(struct front *front)
 	}
 }
 
-static void drain_over(struct loop_timer *timer);
-
 static int start(struct child *child, struct err *err)
 {
 	struct front *front = root_struct(child);
 	const struct config *config = child->config;
-	struct sandbox sandbox;
 
 	if (config->certificate_count && !front->tls)
 		return err_set(err, EX_CONFIG, "the certificates cannot be used");
 	init_settings(front);
-	front->sessions_max = most_sessions();
 	loop_deadlines_init(&front->handshake, child->loop, config->handshake_seconds * 1000u,
-			    expired, front);
-	loop_deadlines_init(&front->login, child->loop, config->login_seconds * 1000u, expired,
-			    front);
-	loop_deadlines_init(&front->idle, child->loop, config->idle_seconds * 1000u, expired,
+			    frame_expired, front);
+	loop_deadlines_init(&front->login, child->loop, config->login_seconds * 1000u,
+			    frame_expired, front);
+	loop_deadlines_init(&front->idle, child->loop, config->idle_seconds * 1000u, frame_expired,
 			    front);
 	loop_deadlines_init(&front->write, child->loop, config->write_seconds * 1000u,
 			    write_expired, front);
-	loop_deadlines_init(&front->grace, child->loop, GRACE_MS, expired, front);
+	loop_deadlines_init(&front->grace, child->loop, GRACE_MS, frame_expired, front);
 	loop_deadlines_init(&front->spare, child->loop, SPARE_MS, spare_expired, front);
-	loop_timer_init(&front->drain_over, child->loop, drain_over, front);
-	child_sandbox(child, SANDBOX_FRONT, &sandbox);
-	if (sandbox_enter(&sandbox, err) < 0)
-		return -1;
-	acceptor_start(&front->acceptor);
-	return 0;
+	return frame_start(&front->frame, most_sessions(), err);
 }
 
 /* -- the end -- */
 
-static void abort_one(struct table_node *node, void *context)
+static void end_idle(struct front_frame *frame, struct client *client)
 {
-	(void)context;
-	session_abort(CONTAINER(node, struct session, node));
-}
-
-static void drain_over(struct loop_timer *timer)
-{
-	struct front *front = timer->context;
-
-	table_each(&front->sessions, abort_one, NULL);
-}
-
-static void end_idle(struct table_node *node, void *context)
-{
-	struct session *session = CONTAINER(node, struct session, node);
-	struct front *front = context;
+	struct session *session = CONTAINER(client, struct session, client);
 
 	/* with a new generation beside it there is no hurry: the time to log in runs anyway */
-	if (!session_idle(session) || !front->child->stopping)
+	if (!session_idle(session) || !frame->child->stopping)
 		return;
 	if (session->stage != STAGE_MAIL)
 		session_abort(session);
 	else
-		loop_deadline_renew(&front->grace, &session->deadline);
+		loop_deadline_renew(&session->front->grace, &session->client.deadline);
 }
 
 static void drain(struct child *child, uint64_t ms)
 {
-	struct front *front = root_struct(child);
-
-	acceptor_stop(&front->acceptor);
-	table_each(&front->sessions, end_idle, front);
-	if (!front->sessions.count)
-		child_exit(child);
-	else
-		loop_timer_set(&front->drain_over, ms);
+	frame_drain(&root_struct(child)->frame, ms);
 }
 
 const struct child_role front_role = {

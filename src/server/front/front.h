@@ -7,13 +7,9 @@
 #ifndef SERVER_FRONT_FRONT_H
 #define SERVER_FRONT_FRONT_H
 
-#include "base/table.h"
 #include "maildrop/index/view.h"
-#include "server/accept.h"
-#include "server/child.h"
+#include "server/front_frame.h"
 #include "sys/arena.h"
-#include "sys/conn.h"
-#include "sys/loop_deadlines.h"
 
 #include <pop3/server.h>
 
@@ -30,16 +26,11 @@ struct link {
 };
 
 struct front {
-	struct child *child;
+	struct front_frame frame; /* first: frame_root */
 	struct tls_server *tls;
 	struct link *auth; /* NULL: being restarted */
-	struct table sessions;
-	uint64_t last_session;
-	size_t sessions_max;
-	struct acceptor acceptor;
 	struct loop_deadlines handshake, login, idle, write, spare;
 	struct loop_deadlines grace; /* valijad ends: for a session that waits for a command */
-	struct loop_timer drain_over;
 	struct pop3_server_settings strict,
 		open; /* open: credentials in clear text are allowed (loopback) */
 	char mechanisms[CONFIG_NAME_MAX], mechanisms_strict[CONFIG_NAME_MAX],
@@ -95,11 +86,9 @@ enum session_stage {
 };
 
 struct session {
-	struct table_node node; /* key: number */
-	struct conn conn;
+	struct client client;
 	struct pop3_server pop3;
 	struct front *front;
-	struct loop_deadline deadline;
 	struct loop_deadline spare; /* logged in: memory that can be given back */
 	uint64_t progress;          /* octets out when the write deadline was set */
 	struct link *link;          /* the keeper that holds the maildrop */
@@ -123,7 +112,10 @@ struct session {
 extern const struct child_role front_role;
 
 /* front_session.c */
-void session_start(struct front *front, int *fd, const struct accepted *from); /* takes *fd */
+/* front_service.connected */
+void session_start(struct front_frame *frame, int *fd, const struct accepted *from);
+/* Session number of the front; NULL: it has ended. */
+struct session *session_find(const struct front *front, uint64_t number);
 void session_greet(struct session *session, enum reason reason, pop3_span stamp);
 void session_wake(struct session *session);
 void session_abort(struct session *session);

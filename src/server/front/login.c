@@ -58,7 +58,7 @@ static void refuse(struct session *session, enum reason reason)
 
 void login_connect(struct session *session)
 {
-	struct ipc_connect message = {.session = session->node.key,
+	struct ipc_connect message = {.session = session->client.node.key,
 				      .port = session->port,
 				      .loopback = session->loopback,
 				      .resumed = session->stage != STAGE_NEW};
@@ -88,7 +88,7 @@ static void free_delayed(struct session *session)
 
 void login_gone(struct session *session)
 {
-	struct ipc_session message = {.session = session->node.key};
+	struct ipc_session message = {.session = session->client.node.key};
 	struct link *auth = session->front->auth;
 
 	if (auth)
@@ -134,10 +134,10 @@ void login_send(struct session *session, const struct pop3_event *event)
 		[POP3_EVENT_SASL_RESPONSE] = IPC_SASL_RESPONSE};
 	struct link *auth = session->front->auth;
 	pop3_span user = event->type == POP3_EVENT_SASL_START ? event->mechanism : event->user;
-	struct ipc_credentials message = {.session = session->node.key,
+	struct ipc_credentials message = {.session = session->client.node.key,
 					  .has_secret = event->has_initial ||
 							event->type != POP3_EVENT_SASL_START,
-					  .tls = conn_tls(&session->conn) != NULL};
+					  .tls = conn_tls(&session->client.conn) != NULL};
 	pop3_span texts[] = {user, event->secret};
 
 	if (new_ticket(session->front, &session->ticket) < 0) {
@@ -156,8 +156,8 @@ void login_send(struct session *session, const struct pop3_event *event)
 /* Only for the mechanisms that ask: they cost more than the rest of a login. */
 static void send_bindings(struct session *session)
 {
-	struct ipc_bindings message = {.session = session->node.key};
-	struct tls_session *tls = conn_tls(&session->conn);
+	struct ipc_bindings message = {.session = session->client.node.key};
+	struct tls_session *tls = conn_tls(&session->client.conn);
 
 	message.exporter_size =
 		tls_session_exporter(tls, message.exporter, sizeof(message.exporter));
@@ -168,7 +168,7 @@ static void send_bindings(struct session *session)
 
 void login_event(struct session *session, const struct pop3_event *event)
 {
-	struct ipc_session cancel = {.session = session->node.key};
+	struct ipc_session cancel = {.session = session->client.node.key};
 	struct link *auth = session->front->auth;
 	char *buffer;
 
@@ -182,7 +182,7 @@ void login_event(struct session *session, const struct pop3_event *event)
 		refuse(session, REASON_LOGIN_DOWN);
 		return;
 	}
-	if (event->type == POP3_EVENT_SASL_START && conn_tls(&session->conn) &&
+	if (event->type == POP3_EVENT_SASL_START && conn_tls(&session->client.conn) &&
 	    event->mechanism.size > 5 && memcmp(event->mechanism.data, "SCRAM", 5) == 0)
 		send_bindings(session);
 	if (auth->unanswered < IPC_AUTH_CREDITS && !auth->waiting)
@@ -234,11 +234,11 @@ static void take_denied(struct session *session, const struct ipc_denied *messag
 	delayed->session = session;
 	delayed->reason = (enum reason)message->reason;
 	delayed->close = message->close;
-	loop_timer_init(&delayed->timer, session->front->child->loop, delay_over, delayed);
+	loop_timer_init(&delayed->timer, session->front->frame.child->loop, delay_over, delayed);
 	session->delayed = delayed;
 	loop_timer_set(&delayed->timer, message->delay);
 	/* a client that waits for its answer is not slow */
-	loop_deadline_renew(&session->front->login, &session->deadline);
+	loop_deadline_renew(&session->front->login, &session->client.deadline);
 }
 
 /* The challenge must live until the machine has rendered it, the message does not. */
@@ -287,8 +287,7 @@ void login_message(struct link *auth, enum ipc_type type, const void *message)
 	struct front *front = auth->peer->child->state;
 	/* every message about a session has its number behind the head */
 	uint64_t number = ((const struct ipc_session *)message)->session;
-	struct table_node *node = table_find(&front->sessions, number);
-	struct session *session = node ? CONTAINER(node, struct session, node) : NULL;
+	struct session *session = session_find(front, number);
 
 	if (!session)
 		return; /* it ended while the answer was on its way */

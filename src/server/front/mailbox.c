@@ -136,7 +136,7 @@ void mail_close(struct session *session)
 	if (keeper) {
 		link_leave(keeper, session);
 		tell_closed(keeper,
-			    session->node.key); /* first: its credit is used again at once */
+			    session->client.node.key); /* first: its credit is used again at once */
 		credit_back(session);
 		part(session);
 	}
@@ -160,9 +160,9 @@ void mail_give_back(struct session *session)
 /* The keeper builds it anew for the next login; this session can't go on with it. */
 static void index_wrong(struct session *session, const struct err *err)
 {
-	struct ipc_session message = {.session = session->node.key};
+	struct ipc_session message = {.session = session->client.node.key};
 
-	log_error("session %llu: %s", (unsigned long long)session->node.key, err->text);
+	log_error("session %llu: %s", (unsigned long long)session->client.node.key, err->text);
 	ipc_send(mail_channel(session), IPC_INDEX_WRONG, &message);
 }
 
@@ -302,7 +302,7 @@ static void dele(struct session *session, const struct pop3_event *event)
 static bool send_deletions(struct session *session)
 {
 	uint32_t *numbers = session->front->numbers, count = 0;
-	struct ipc_delete message = {.session = session->node.key};
+	struct ipc_delete message = {.session = session->client.node.key};
 
 	for (uint32_t n = 1; n <= session->mail->count; n++) {
 		if (pop3_server_marked(&session->pop3, n))
@@ -322,7 +322,7 @@ static bool send_deletions(struct session *session)
 
 static void quit(struct session *session)
 {
-	struct ipc_commit message = {.session = session->node.key,
+	struct ipc_commit message = {.session = session->client.node.key,
 				     .total = pop3_server_marked_count(&session->pop3)};
 
 	if (!message.total) {
@@ -417,7 +417,6 @@ static void take_answer(struct session *session, enum ipc_type type, const void 
 void mail_message(struct link *keeper, enum ipc_type type, const void *message, int *fds)
 {
 	struct front *front = keeper->peer->child->state;
-	struct table_node *node;
 	struct session *session;
 
 	if (type == IPC_ARENA) {
@@ -425,8 +424,7 @@ void mail_message(struct link *keeper, enum ipc_type type, const void *message, 
 			keeper->arena = arena_open(fds[0]);
 		return;
 	}
-	node = table_find(&front->sessions, ((const struct ipc_session *)message)->session);
-	session = node ? CONTAINER(node, struct session, node) : NULL;
+	session = session_find(front, ((const struct ipc_session *)message)->session);
 	if (type == IPC_OPENED)
 		take_opened(keeper, session, message, fds);
 	else if (type == IPC_OPEN_FAILED)

@@ -16,11 +16,12 @@ static const struct conn_handler handler;
 
 static struct session *session_of(struct conn *conn)
 {
-	return CONTAINER(conn, struct session, conn);
+	return CONTAINER(conn, struct session, client.conn);
 }
 
-void session_start(struct front *front, int *fd, const struct accepted *from)
+void session_start(struct front_frame *frame, int *fd, const struct accepted *from)
 {
+	struct front *front = CONTAINER(frame, struct front, frame);
 	bool tls = from->service == SERVICE_POP3S;
 	struct session *session = calloc(1, sizeof(*session));
 
@@ -32,13 +33,20 @@ void session_start(struct front *front, int *fd, const struct accepted *from)
 	session->port = from->port;
 	session->loopback = from->loopback;
 	memcpy(session->address, from->address, sizeof(session->address));
-	loop_deadline_init(&session->deadline);
 	loop_deadline_init(&session->spare);
-	table_add(&front->sessions, &session->node, ++front->last_session);
-	loop_deadline_renew(tls ? &front->handshake : &front->login, &session->deadline);
-	conn_init(&session->conn, front->child->loop, fd, &handler, tls ? front->tls : NULL);
+	frame_add(frame, &session->client);
+	loop_deadline_renew(tls ? &front->handshake : &front->login, &session->client.deadline);
+	conn_init(&session->client.conn, front->frame.child->loop, fd, &handler,
+		  tls ? front->tls : NULL);
 	if (front->auth)
 		login_connect(session);
+}
+
+struct session *session_find(const struct front *front, uint64_t number)
+{
+	struct client *client = frame_find(&front->frame, number);
+
+	return client ? CONTAINER(client, struct session, client) : NULL;
 }
 
 void session_greet(struct session *session, enum reason reason, pop3_span stamp)
@@ -53,30 +61,30 @@ void session_greet(struct session *session, enum reason reason, pop3_span stamp)
 
 		pop3_server_init_refused(&session->pop3, settings, row->code, row->words);
 	} else {
-		pop3_span host = {front->child->config->host_name,
-				  strlen(front->child->config->host_name)};
+		pop3_span host = {front->frame.child->config->host_name,
+				  strlen(front->frame.child->config->host_name)};
 
-		pop3_server_init(&session->pop3, settings, conn_tls(&session->conn) != NULL, host,
-				 stamp);
+		pop3_server_init(&session->pop3, settings, conn_tls(&session->client.conn) != NULL,
+				 host, stamp);
 	}
-	conn_wake(&session->conn);
+	conn_wake(&session->client.conn);
 }
 
 void session_wake(struct session *session)
 {
-	conn_wake(&session->conn);
+	conn_wake(&session->client.conn);
 }
 
 void session_abort(struct session *session)
 {
-	conn_abort(&session->conn);
+	conn_abort(&session->client.conn);
 }
 
 bool session_idle(const struct session *session)
 {
 	return session->stage == STAGE_NEW ||
 	       (pop3_server_want(&session->pop3) == POP3_WANT_INPUT &&
-		!conn_blocked(&session->conn));
+		!conn_blocked(&session->client.conn));
 }
 
 /* Renews the deadline that fits what the session waits for. */
@@ -87,12 +95,12 @@ static void set_deadline(struct session *session, bool wrote)
 	if (session->stage != STAGE_MAIL)
 		return; /* the time to log in is one, however many commands it takes */
 	if (pop3_server_want(&session->pop3) == POP3_WANT_INPUT && !wrote) {
-		loop_deadline_renew(front->child->stopping ? &front->grace : &front->idle,
-				    &session->deadline);
+		loop_deadline_renew(front->frame.child->stopping ? &front->grace : &front->idle,
+				    &session->client.deadline);
 		return;
 	}
-	session->progress = session->conn.octets_out;
-	loop_deadline_renew(&front->write, &session->deadline);
+	session->progress = session->client.conn.octets_out;
+	loop_deadline_renew(&front->write, &session->client.deadline);
 }
 
 static void take_event(struct session *session, const struct pop3_event *event)
@@ -126,8 +134,8 @@ static void start_tls(struct session *session, pop3_span *in)
 	if (session->tls_asked)
 		return;
 	session->tls_asked = true;
-	loop_deadline_renew(&session->front->handshake, &session->deadline);
-	conn_start_tls(&session->conn, session->front->tls);
+	loop_deadline_renew(&session->front->handshake, &session->client.deadline);
+	conn_start_tls(&session->client.conn, session->front->tls);
 }
 
 /* One step of what the machine wants. Returns octets written, or -1: nothing more can be done now.
@@ -158,7 +166,7 @@ static ssize_t step(struct session *session, pop3_span *in, char *out, size_t ca
 		start_tls(session, in);
 		return -1;
 	case POP3_WANT_CLOSE:
-		conn_close(&session->conn);
+		conn_close(&session->client.conn);
 		return -1;
 	case POP3_WANT_REPLY:
 		return -1;
@@ -187,7 +195,7 @@ static void secured(struct conn *conn)
 
 	if (session->tls_asked)
 		pop3_server_tls_started(&session->pop3);
-	loop_deadline_renew(&session->front->login, &session->deadline);
+	loop_deadline_renew(&session->front->login, &session->client.deadline);
 	log_debug("tls: %s %s%s", tls_session_version(tls), tls_session_cipher(tls),
 		  tls_session_resumed(tls) ? " resumed" : "");
 }
@@ -200,18 +208,14 @@ static void file_sent(struct conn *conn, bool failed)
 static void closed(struct conn *conn, enum conn_end why)
 {
 	struct session *session = session_of(conn);
-	struct front *front = session->front;
 
 	if (why == CONN_TLS_FAILED)
 		log_debug("tls failed: %s", conn_tls_error(conn));
 	mail_close(session);
 	login_gone(session);
-	loop_deadline_cancel(&session->deadline);
 	loop_deadline_cancel(&session->spare);
-	table_remove(&front->sessions, &session->node);
+	frame_remove(&session->front->frame, &session->client);
 	free(session);
-	if (front->child->draining && !front->sessions.count)
-		child_exit(front->child);
 }
 
 /* A client that has sent its last command (half-closed) still gets the replies to all of them. */

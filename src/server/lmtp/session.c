@@ -1,57 +1,84 @@
-/* The dialogue with an LMTP client: octets into the machine, its events to lmtp_letter.c, its
- * replies out. See lmtp_front.h. */
-#include "server/lmtp/lmtp.h"
-
-#include "base/log.h"
+/* See session.h. */
+#include "server/lmtp/session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 static const struct conn_handler handler;
 
 static struct lmtp_session *session_of(struct conn *conn)
 {
-	return CONTAINER(conn, struct lmtp_session, conn);
+	return CONTAINER(conn, struct lmtp_session, client.conn);
 }
 
-void lmtp_session_start(struct lmtp_front *front, int *fd, const char *peer_address)
+void lmtp_session_start(struct front_frame *frame, int *fd, const struct accepted *from)
 {
+	struct lmtp_front *front = CONTAINER(frame, struct lmtp_front, frame);
 	struct lmtp_session *session = calloc(1, sizeof(*session));
 
 	if (!session)
 		return;
 	session->front = front;
-	session->letter_fd = -1;
-	snprintf(session->peer_address, sizeof(session->peer_address), "%s", peer_address);
-	loop_deadline_init(&session->deadline);
-	table_add(&front->sessions, &session->node, ++front->last_session);
+	transaction_init(&session->transaction);
+	snprintf(session->peer_address, sizeof(session->peer_address), "%s", from->text);
+	frame_add(frame, &session->client);
 	lmtp_server_init(&session->lmtp, &front->settings);
-	loop_deadline_renew(&front->idle, &session->deadline);
-	conn_init(&session->conn, front->child->loop, fd, &handler, NULL);
+	loop_deadline_renew(&front->idle, &session->client.deadline);
+	conn_init(&session->client.conn, front->frame.child->loop, fd, &handler, NULL);
+}
+
+/* A session that waits for a command gets "421"; another ends when its transaction does. */
+void lmtp_session_end_idle(struct front_frame *frame, struct client *client)
+{
+	struct lmtp_session *session = CONTAINER(client, struct lmtp_session, client);
+
+	(void)frame;
+	if (!lmtp_server_idle(&session->lmtp) ||
+	    lmtp_server_want(&session->lmtp) != LMTP_WANT_INPUT)
+		return;
+	lmtp_server_end(&session->lmtp, "4.3.2", "shutting down");
+	conn_wake(&session->client.conn);
+}
+
+void lmtp_session_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
+{
+	struct lmtp_session *session = CONTAINER(deadline, struct lmtp_session, client.deadline);
+	bool blocked = conn_blocked(&session->client.conn);
+
+	/* the client waits for the keepers, not the keepers for the client */
+	if (transaction_delivering(session) && !blocked) {
+		loop_deadline_renew(deadlines, deadline);
+		return;
+	}
+	if (lmtp_server_want(&session->lmtp) == LMTP_WANT_INPUT && !blocked) {
+		lmtp_server_end(&session->lmtp, "4.4.2", "idle too long");
+		conn_wake(&session->client.conn);
+		loop_deadline_renew(deadlines, deadline);
+		return;
+	}
+	conn_abort(&session->client.conn);
 }
 
 static void take_event(struct lmtp_session *session, const struct lmtp_event *event)
 {
 	switch (event->type) {
 	case LMTP_EVENT_MAIL:
-		letter_begin(session, event);
+		transaction_begin(session, event);
 		break;
 	case LMTP_EVENT_RCPT:
-		letter_recipient(session, event);
+		transaction_recipient(session, event);
 		break;
 	case LMTP_EVENT_DATA:
-		letter_data(session);
+		transaction_data(session);
 		break;
 	case LMTP_EVENT_CONTENT:
-		letter_content(session, event->text);
+		transaction_content(session, event->text);
 		break;
 	case LMTP_EVENT_END:
-		letter_send(session);
+		transaction_deliver(session);
 		break;
 	case LMTP_EVENT_RESET:
-		letter_forget(session);
+		transaction_forget(session);
 		break;
 	case LMTP_EVENT_NONE:
 	case LMTP_EVENT_COUNT:
@@ -82,15 +109,15 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 		case LMTP_WANT_INPUT:
 			break;
 		}
-		if (session->delivering) { /* every recipient has its answer */
-			letter_forget(session);
-			if (front->child->draining)
+		if (transaction_delivering(session)) { /* every recipient has its answer */
+			transaction_forget(session);
+			if (front->frame.child->draining)
 				lmtp_server_end(&session->lmtp, "4.3.2", "shutting down");
 			continue;
 		}
 		if (!in->size)
 			return used;
-		loop_deadline_renew(&front->idle, &session->deadline);
+		loop_deadline_renew(&front->idle, &session->client.deadline);
 		if (lmtp_server_next(&session->lmtp, in, front->scratch, sizeof(front->scratch),
 				     &event))
 			take_event(session, &event);
@@ -100,15 +127,11 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 static void closed(struct conn *conn, enum conn_end why)
 {
 	struct lmtp_session *session = session_of(conn);
-	struct lmtp_front *front = session->front;
 
 	(void)why;
-	letter_forget(session);
-	loop_deadline_cancel(&session->deadline);
-	table_remove(&front->sessions, &session->node);
+	transaction_forget(session);
+	frame_remove(&session->front->frame, &session->client);
 	free(session);
-	if (front->child->draining && !front->sessions.count)
-		child_exit(front->child);
 }
 
 /* A client that has sent its last command (half-closed) still gets the replies to all of them. */

@@ -1,22 +1,42 @@
-/*
- * Recipients and the message of an LMTP transaction: a recipient is accepted when auth resolved it
- * and every keeper concerned is ready for it; the message is collected in a memory file, sealed,
- * and handed to those keepers; a recipient is answered when all its parts are on disk (250) or the
- * worst that happened is known. See lmtp_front.h.
- */
-#include "server/lmtp/lmtp.h"
+/* See transaction.h. */
+#include "server/lmtp/session.h"
 
 #include "base/log.h"
 #include "lmtp/headers.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+
+/* A maildrop that a recipient leads to. auth names its keeper (RESOLVED), which then answers RCPT
+ * and DELIVER once each. */
+#define PLACE_LEFT UINT8_MAX /* of a keeper that is gone */
+enum part_state { PART_ASKED, PART_READY, PART_DONE };
+struct lmtp_part {
+	uint8_t place; /* of the keeper */
+	uint8_t state;
+};
+
+/* A recipient: one address, one or more parts. */
+struct lmtp_recipient {
+	uint32_t serial;       /* of the session: its name towards auth and keepers */
+	uint32_t first, parts; /* in the transaction's parts */
+	uint32_t ready, done;
+	enum reason reason; /* the worst so far */
+	bool answered;
+};
+
+/* An answer of a keeper that came before auth's RESOLVED: channels are not in step. */
+struct lmtp_early {
+	uint8_t place;
+	uint32_t reason;
+};
+
+static const char never_asked[] = "it answers for a recipient that nobody asked about";
 
 static void reply(struct lmtp_session *session, enum reason reason)
 {
@@ -25,77 +45,102 @@ static void reply(struct lmtp_session *session, enum reason reason)
 	lmtp_server_reply(&session->lmtp, row->reply, row->enhanced, row->words);
 }
 
-/* -- the beginning and the end of a transaction -- */
-
-void letter_begin(struct lmtp_session *session, const struct lmtp_event *event)
+static bool is_asking(const struct lmtp_transaction *t)
 {
-	letter_forget(session);
-	session->transaction++;
-	session->utf8 = event->utf8;
-	memcpy(session->sender, event->path.data, event->path.size);
-	session->sender[event->path.size] = '\0';
+	return t->stage == LMTP_ASKING || t->stage == LMTP_RESOLVED;
+}
+
+bool transaction_delivering(const struct lmtp_session *session)
+{
+	return session->transaction.stage == LMTP_DELIVERING;
+}
+
+/* ---- the beginning and the end of a transaction ---- */
+
+void transaction_init(struct lmtp_transaction *transaction)
+{
+	memset(transaction, 0, sizeof(*transaction));
+	transaction->fd = -1;
+}
+
+void transaction_begin(struct lmtp_session *session, const struct lmtp_event *event)
+{
+	struct lmtp_transaction *t = &session->transaction;
+
+	transaction_forget(session);
+	t->number++;
+	t->utf8 = event->utf8;
+	memcpy(t->sender, event->path.data, event->path.size);
+	t->sender[event->path.size] = '\0';
 	lmtp_server_reply(&session->lmtp, 250, "2.1.0", "sender ok");
 }
 
 static void close_file(struct lmtp_session *session)
 {
-	if (session->letter_fd >= 0)
-		close(session->letter_fd);
-	session->letter_fd = -1;
+	struct lmtp_transaction *t = &session->transaction;
+
+	if (t->fd >= 0)
+		close(t->fd);
+	t->fd = -1;
 }
 
 static void drop_file(struct lmtp_session *session)
 {
+	struct lmtp_transaction *t = &session->transaction;
+
 	close_file(session);
-	session->front->spooled -= session->size;
-	session->size = 0;
+	session->front->spooled -= t->size;
+	t->size = 0;
 }
 
-void letter_forget(struct lmtp_session *session)
+void transaction_forget(struct lmtp_session *session)
 {
-	struct ipc_transaction message = {.session = session->node.key,
-					  .transaction = session->transaction};
+	struct lmtp_transaction *t = &session->transaction;
+	struct ipc_transaction message = {.session = session->client.node.key,
+					  .transaction = t->number};
 
-	for (unsigned slot = 0; slot < LMTP_KEEPERS_MAX; slot++)
-		if (session->keepers >> slot & 1 && session->front->keepers[slot])
-			ipc_send(&session->front->keepers[slot]->chan, IPC_FORGET, &message);
+	for (unsigned place = 0; place < LMTP_KEEPERS_MAX; place++)
+		if (t->keepers >> place & 1 && session->front->keepers[place])
+			ipc_send(&session->front->keepers[place]->chan, IPC_FORGET, &message);
 	drop_file(session);
 	free(lmtp_server_take_back(&session->lmtp));
-	free(session->recipients);
-	free(session->parts);
-	free(session->early);
-	session->recipients = NULL;
-	session->parts = NULL;
-	session->early = NULL;
-	session->keepers = 0;
-	session->count = session->room = session->part_count = 0;
-	session->early_count = session->early_room = 0;
-	session->asking = session->delivering = false;
+	free(t->recipients);
+	free(t->parts);
+	free(t->early);
+	t->recipients = NULL;
+	t->parts = NULL;
+	t->early = NULL;
+	t->keepers = 0;
+	t->count = t->room = t->part_count = 0;
+	t->early_count = t->early_room = 0;
+	t->stage = LMTP_COLLECTING;
 }
 
-/* -- recipients -- */
+/* ---- recipients ---- */
 
 static struct lmtp_recipient *room_for_one(struct lmtp_session *session)
 {
-	uint32_t room = session->room ? session->room * 2 : 4;
+	struct lmtp_transaction *t = &session->transaction;
+	uint32_t room = t->room ? t->room * 2 : 4;
 	struct lmtp_recipient *list;
 
-	if (session->count == session->room) {
-		list = realloc(session->recipients, room * sizeof(*list));
+	if (t->count == t->room) {
+		list = realloc(t->recipients, room * sizeof(*list));
 		if (!list)
 			return NULL;
-		session->recipients = list;
-		session->room = room;
+		t->recipients = list;
+		t->room = room;
 	}
-	return &session->recipients[session->count];
+	return &t->recipients[t->count];
 }
 
-void letter_recipient(struct lmtp_session *session, const struct lmtp_event *event)
+void transaction_recipient(struct lmtp_session *session, const struct lmtp_event *event)
 {
+	struct lmtp_transaction *t = &session->transaction;
 	struct lmtp_recipient *recipient = room_for_one(session);
-	struct ipc_recipient message = {.session = session->node.key,
-					.transaction = session->transaction,
-					.index = ++session->serials};
+	struct ipc_recipient message = {.session = session->client.node.key,
+					.transaction = t->number,
+					.index = ++t->serials};
 
 	if (!recipient || !session->front->auth ||
 	    ipc_send_texts(&session->front->auth->chan, IPC_RCPT, &message, &event->address, 1) <
@@ -105,37 +150,43 @@ void letter_recipient(struct lmtp_session *session, const struct lmtp_event *eve
 	}
 	memset(recipient, 0, sizeof(*recipient));
 	recipient->serial = message.index;
-	session->asking = true;
-	session->resolved = false;
-	session->early_count = 0;
+	t->stage = LMTP_ASKING;
+	t->early_count = 0;
 }
 
 static void refuse_recipient(struct lmtp_session *session, enum reason reason)
 {
-	session->asking = false;
+	struct lmtp_transaction *t = &session->transaction;
+
+	if (t->stage == LMTP_RESOLVED) /* its parts are the last ones */
+		t->part_count = t->recipients[t->count].first;
+	t->stage = LMTP_COLLECTING;
 	reply(session, reason);
-	conn_wake(&session->conn);
+	conn_wake(&session->client.conn);
 }
 
 /* The part of a recipient that a keeper owes an answer for. NULL: none. */
 static struct lmtp_part *find_part(struct lmtp_session *session,
-				   const struct lmtp_recipient *recipient, unsigned slot,
-				   enum lmtp_part_state state)
+				   const struct lmtp_recipient *recipient, unsigned place,
+				   enum part_state state)
 {
-	for (uint32_t i = 0; i < recipient->parts; i++) {
-		struct lmtp_part *part = &session->parts[recipient->first + i];
+	struct lmtp_transaction *t = &session->transaction;
 
-		if (part->slot == slot && part->state == state)
+	for (uint32_t i = 0; i < recipient->parts; i++) {
+		struct lmtp_part *part = &t->parts[recipient->first + i];
+
+		if (part->place == place && part->state == state)
 			return part;
 	}
 	return NULL;
 }
 
-/* What a keeper answers to the RCPT under way. False: nobody asked that keeper. */
-static bool take_answer(struct lmtp_session *session, unsigned slot, enum reason reason)
+/* A keeper's answer to the RCPT under way. False: that keeper was not asked. */
+static bool take_answer(struct lmtp_session *session, unsigned place, enum reason reason)
 {
-	struct lmtp_recipient *recipient = &session->recipients[session->count];
-	struct lmtp_part *part = find_part(session, recipient, slot, PART_ASKED);
+	struct lmtp_transaction *t = &session->transaction;
+	struct lmtp_recipient *recipient = &t->recipients[t->count];
+	struct lmtp_part *part = find_part(session, recipient, place, PART_ASKED);
 
 	if (!part)
 		return false;
@@ -146,115 +197,131 @@ static bool take_answer(struct lmtp_session *session, unsigned slot, enum reason
 	}
 	if (++recipient->ready < recipient->parts)
 		return true;
-	session->asking = false;
-	session->count++;
+	t->stage = LMTP_COLLECTING;
+	t->count++;
 	lmtp_server_reply(&session->lmtp, 250, "2.1.5", "recipient ok");
-	conn_wake(&session->conn);
+	conn_wake(&session->client.conn);
 	return true;
 }
 
-/* Kept until auth has named the keepers. Each keeper has its own bound, so that none can fill the
- * list for another. */
-static bool keep_early(struct lmtp_session *session, unsigned slot, enum reason reason)
+/* Keeps an answer until auth has named the keepers. Each keeper has its own bound, so that none can
+ * fill the list for another. False: this one sent too many. */
+static bool keep_early(struct lmtp_session *session, unsigned place, enum reason reason)
 {
-	uint32_t count = session->early_count, same = 0;
-	struct lmtp_early *list = session->early;
+	struct lmtp_transaction *t = &session->transaction;
+	uint32_t count = t->early_count, same = 0;
+	struct lmtp_early *list = t->early;
 
 	for (uint32_t i = 0; i < count; i++)
-		same += list[i].slot == slot;
+		same += list[i].place == place;
 	if (same == IPC_PARTS_MAX)
 		return false;
-	if (count == session->early_room) {
+	if (count == t->early_room) {
 		list = realloc(list, (count + IPC_PARTS_MAX) * sizeof(*list));
 		if (!list) {
 			refuse_recipient(session, REASON_MEMORY);
 			return true;
 		}
-		session->early = list;
-		session->early_room = count + IPC_PARTS_MAX;
+		t->early = list;
+		t->early_room = count + IPC_PARTS_MAX;
 	}
-	list[session->early_count++] = (struct lmtp_early){(uint8_t)slot, reason};
+	list[t->early_count++] = (struct lmtp_early){(uint8_t)place, reason};
 	return true;
 }
 
-static void keeper_answers(struct lmtp_session *session, struct peer *keeper, unsigned slot,
+static void keeper_answers(struct lmtp_session *session, struct peer *keeper, unsigned place,
 			   const struct ipc_recipient_answer *message)
 {
+	struct lmtp_transaction *t = &session->transaction;
 	enum reason reason = (enum reason)message->reason;
 
-	session->keepers |= 1ull << slot; /* FORGET goes there, too */
-	if (message->index > session->serials) {
-		peer_break(keeper, "it answers for a recipient that nobody asked about");
+	t->keepers |= 1ull << place; /* it gets FORGET, too */
+	if (message->index > t->serials) {
+		peer_break(keeper, never_asked);
 		return;
 	}
-	if (!session->asking || session->recipients[session->count].serial != message->index)
-		return; /* that one was refused meanwhile */
-	if (session->resolved ? !take_answer(session, slot, reason)
-			      : !keep_early(session, slot, reason))
+	if (!is_asking(t) || t->recipients[t->count].serial != message->index)
+		return; /* that recipient was refused meanwhile */
+	if (t->stage == LMTP_RESOLVED ? !take_answer(session, place, reason)
+				      : !keep_early(session, place, reason))
 		peer_break(keeper, "it answers for a recipient that is another keeper's");
 }
 
 static int add_parts(struct lmtp_session *session, const struct ipc_resolved *message)
 {
-	struct lmtp_recipient *recipient = &session->recipients[session->count];
+	struct lmtp_transaction *t = &session->transaction;
+	struct lmtp_recipient *recipient = &t->recipients[t->count];
 	struct lmtp_part *parts =
-		realloc(session->parts, (session->part_count + message->parts) * sizeof(*parts));
+		realloc(t->parts, (t->part_count + message->parts) * sizeof(*parts));
 
 	if (!parts)
 		return -1;
-	session->parts = parts;
-	recipient->first = session->part_count;
+	t->parts = parts;
+	recipient->first = t->part_count;
 	for (uint32_t i = 0; i < message->parts; i++) {
 		uint64_t instance;
-		unsigned slot = 0;
+		unsigned place = 0;
 
 		memcpy(&instance, ipc_tail(message) + i * sizeof(instance), sizeof(instance));
-		while (slot < LMTP_KEEPERS_MAX &&
-		       (!session->front->keepers[slot] ||
-			session->front->keepers[slot]->instance != instance))
-			slot++;
-		if (slot == LMTP_KEEPERS_MAX)
-			return -1; /* it is gone, or not known yet */
-		parts[session->part_count++] = (struct lmtp_part){(uint8_t)slot, PART_ASKED};
-		session->keepers |= 1ull << slot;
+		while (place < LMTP_KEEPERS_MAX &&
+		       (!session->front->keepers[place] ||
+			session->front->keepers[place]->instance != instance))
+			place++;
+		if (place == LMTP_KEEPERS_MAX)
+			return -1; /* that keeper is gone, or not known yet */
+		parts[t->part_count++] = (struct lmtp_part){(uint8_t)place, PART_ASKED};
+		t->keepers |= 1ull << place;
 	}
 	recipient->parts = message->parts;
 	return 0;
 }
 
-static void take_resolved(struct lmtp_session *session, const struct ipc_resolved *message)
+static void take_resolved(struct lmtp_session *session, struct peer *auth,
+			  const struct ipc_resolved *message)
 {
-	if (!session->asking || session->resolved ||
-	    session->recipients[session->count].serial != message->index)
-		return; /* that one was refused meanwhile */
-	session->resolved = true;
+	struct lmtp_transaction *t = &session->transaction;
+
+	if (message->index > t->serials) {
+		peer_break(auth, never_asked);
+		return;
+	}
+	if (t->stage != LMTP_ASKING || t->recipients[t->count].serial != message->index)
+		return; /* that recipient was refused meanwhile */
+	t->stage = LMTP_RESOLVED;
 	if (add_parts(session, message) < 0) {
 		refuse_recipient(session, REASON_STORE_DOWN);
 		return;
 	}
-	for (uint32_t i = 0; i < session->early_count && session->asking; i++) {
-		const struct lmtp_early *early = &session->early[i];
-		struct peer *keeper = session->front->keepers[early->slot];
+	for (uint32_t i = 0; i < t->early_count && t->stage == LMTP_RESOLVED; i++) {
+		const struct lmtp_early *early = &t->early[i];
+		struct peer *keeper =
+			early->place == PLACE_LEFT ? NULL : session->front->keepers[early->place];
 
-		if (!take_answer(session, early->slot, (enum reason)early->reason) && keeper)
+		if (!take_answer(session, early->place, (enum reason)early->reason) && keeper)
 			peer_break(keeper, "it answers for a recipient that is another keeper's");
 	}
 }
 
-static void auth_refuses(struct lmtp_session *session, const struct ipc_recipient_answer *message)
+static void auth_refuses(struct lmtp_session *session, struct peer *auth,
+			 const struct ipc_recipient_answer *message)
 {
-	if (session->asking && session->recipients[session->count].serial == message->index)
+	struct lmtp_transaction *t = &session->transaction;
+
+	if (message->index > t->serials)
+		peer_break(auth, never_asked);
+	else if (is_asking(t) && t->recipients[t->count].serial == message->index)
 		refuse_recipient(session, (enum reason)message->reason);
 }
 
-/* -- the message -- */
+/* ---- the message ---- */
 
-void letter_data(struct lmtp_session *session)
+void transaction_data(struct lmtp_session *session)
 {
+	struct lmtp_transaction *t = &session->transaction;
 	struct lmtp_front *front = session->front;
 
-	session->letter_fd = memfd_create("letter", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (session->letter_fd < 0 || front->spooled >= front->spool_max) {
+	t->fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (t->fd < 0 || front->spooled >= front->spool_max) {
 		drop_file(session);
 		reply(session, REASON_SPOOL_FULL);
 		return;
@@ -262,27 +329,28 @@ void letter_data(struct lmtp_session *session)
 	lmtp_server_reply_data_go(&session->lmtp);
 }
 
-void letter_content(struct lmtp_session *session, pop3_span text)
+void transaction_content(struct lmtp_session *session, pop3_span text)
 {
+	struct lmtp_transaction *t = &session->transaction;
 	struct lmtp_front *front = session->front;
 
-	if (session->letter_fd < 0)
+	if (t->fd < 0)
 		return;
 	if (front->spooled + text.size > front->spool_max)
 		goto failed;
 	while (text.size) {
-		ssize_t n = write(session->letter_fd, text.data, text.size);
+		ssize_t n = write(t->fd, text.data, text.size);
 
 		if (n <= 0)
 			goto failed;
 		text.data += n;
 		text.size -= (size_t)n;
-		session->size += (uint64_t)n;
+		t->size += (uint64_t)n;
 		front->spooled += (uint64_t)n;
 	}
 	return;
 failed:
-	log_warning("a message was refused: %llu octets are on their way",
+	log_warning("a message was refused: %llu octets of messages wait for keepers already",
 		    (unsigned long long)front->spooled);
 	drop_file(session);
 	lmtp_server_fail_content(&session->lmtp, reason_row(REASON_SPOOL_FULL)->reply,
@@ -292,82 +360,86 @@ failed:
 
 static size_t render_headers(const struct lmtp_session *session, char *headers)
 {
+	const struct lmtp_transaction *t = &session->transaction;
 	const char *host = session->front->settings.host_name;
 	struct lmtp_trace trace = {
-		.sender = {session->sender, strlen(session->sender)},
+		.sender = {t->sender, strlen(t->sender)},
 		.peer_name = lmtp_server_peer_name(&session->lmtp),
 		.peer_address = {session->peer_address, strlen(session->peer_address)},
 		.host_name = {host, strlen(host)},
-		.protocol = {session->utf8 ? "UTF8LMTP" : "LMTP", session->utf8 ? 8 : 4},
+		.protocol = {t->utf8 ? "UTF8LMTP" : "LMTP", t->utf8 ? 8 : 4},
 		.time = time(NULL)};
 
 	return lmtp_headers_render(&trace, headers, IPC_HEADERS_MAX);
 }
 
 static bool has_part(const struct lmtp_session *session, const struct lmtp_recipient *recipient,
-		     unsigned slot)
+		     unsigned place)
 {
+	const struct lmtp_transaction *t = &session->transaction;
+
 	for (uint32_t i = 0; i < recipient->parts; i++)
-		if (session->parts[recipient->first + i].slot == slot)
+		if (t->parts[recipient->first + i].place == place)
 			return true;
 	return false;
 }
 
 /* Whether an accepted recipient is the keeper's. One that only answered, or that refused its own
  * recipient, gets no message: it may be another user's. */
-static bool owes_delivery(const struct lmtp_session *session, unsigned slot)
+static bool owes_delivery(const struct lmtp_session *session, unsigned place)
 {
-	for (uint32_t i = 0; i < session->count; i++)
-		if (has_part(session, &session->recipients[i], slot))
+	const struct lmtp_transaction *t = &session->transaction;
+
+	for (uint32_t i = 0; i < t->count; i++)
+		if (has_part(session, &t->recipients[i], place))
 			return true;
 	return false;
 }
 
-static void send_to(struct lmtp_session *session, unsigned slot, const uint32_t *serials,
+static void send_to(struct lmtp_session *session, unsigned place, const uint32_t *serials,
 		    char *headers, size_t size)
 {
-	struct peer *keeper = session->front->keepers[slot];
-	struct ipc_deliver message = {.session = session->node.key,
-				      .size = session->size,
-				      .transaction = session->transaction,
-				      .count = session->count};
-	pop3_span parts[] = {{(const char *)serials, session->count * sizeof(*serials)},
-			     {headers, size}};
+	struct lmtp_transaction *t = &session->transaction;
+	struct peer *keeper = session->front->keepers[place];
+	struct ipc_deliver message = {.session = session->client.node.key,
+				      .size = t->size,
+				      .transaction = t->number,
+				      .count = t->count};
+	pop3_span parts[] = {{(const char *)serials, t->count * sizeof(*serials)}, {headers, size}};
 
-	if (!keeper || ipc_send_all(&keeper->chan, IPC_DELIVER, &message, parts, 2,
-				    &session->letter_fd, 1) < 0)
-		letter_keeper_gone(session, slot);
+	if (!keeper || ipc_send_all(&keeper->chan, IPC_DELIVER, &message, parts, 2, &t->fd, 1) < 0)
+		transaction_keeper_gone(session, place);
 }
 
-void letter_send(struct lmtp_session *session)
+void transaction_deliver(struct lmtp_session *session)
 {
+	struct lmtp_transaction *t = &session->transaction;
 	char headers[IPC_HEADERS_MAX];
 	uint32_t serials[IPC_RECIPIENTS_MAX];
 	size_t size = render_headers(session, headers);
 	const struct reason_row *store_down = reason_row(REASON_STORE_DOWN);
-	struct lmtp_outcome *outcomes = calloc(session->count, sizeof(*outcomes));
+	struct lmtp_outcome *outcomes = calloc(t->count, sizeof(*outcomes));
 
-	if (!outcomes || session->letter_fd < 0 || session->count > IPC_RECIPIENTS_MAX ||
-	    fcntl(session->letter_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) <
-		    0) {
+	if (!outcomes || t->fd < 0 || t->count > IPC_RECIPIENTS_MAX ||
+	    fcntl(t->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0) {
 		free(outcomes);
 		lmtp_server_reply_all(&session->lmtp, store_down->reply, store_down->enhanced,
 				      store_down->words);
 		return;
 	}
 	lmtp_server_lend(&session->lmtp, outcomes);
-	for (uint32_t i = 0; i < session->count; i++)
-		serials[i] = session->recipients[i].serial;
-	session->delivering = true;
-	for (unsigned slot = 0; slot < LMTP_KEEPERS_MAX; slot++)
-		if (owes_delivery(session, slot))
-			send_to(session, slot, serials, headers, size);
-	close_file(session); /* keepers have it: its octets count until they have answered */
+	for (uint32_t i = 0; i < t->count; i++)
+		serials[i] = t->recipients[i].serial;
+	t->stage = LMTP_DELIVERING;
+	for (unsigned place = 0; place < LMTP_KEEPERS_MAX; place++)
+		if (owes_delivery(session, place))
+			send_to(session, place, serials, headers, size);
+	close_file(session); /* keepers have it; its octets count until they have answered */
 }
 
-/* -- outcomes -- */
+/* ---- outcomes ---- */
 
-/* 4yz, so that it is tried again, goes before 5yz, that before 250. */
+/* A reply 4yz is worse than 5yz, because it is tried again; both are worse than 250. */
 static bool worse(enum reason a, enum reason b)
 {
 	unsigned x = reason_row(a)->reply / 100, y = reason_row(b)->reply / 100;
@@ -377,7 +449,8 @@ static bool worse(enum reason a, enum reason b)
 
 static void part_done(struct lmtp_session *session, uint32_t index, enum reason reason)
 {
-	struct lmtp_recipient *recipient = &session->recipients[index];
+	struct lmtp_transaction *t = &session->transaction;
+	struct lmtp_recipient *recipient = &t->recipients[index];
 	const struct reason_row *row;
 
 	if (recipient->answered)
@@ -389,18 +462,20 @@ static void part_done(struct lmtp_session *session, uint32_t index, enum reason 
 	recipient->answered = true;
 	row = reason_row(recipient->reason);
 	lmtp_server_reply_recipient(&session->lmtp, index, row->reply, row->enhanced, row->words);
-	conn_wake(&session->conn);
+	conn_wake(&session->client.conn);
 }
 
-static void delivered(struct lmtp_session *session, struct peer *keeper, unsigned slot,
+static void delivered(struct lmtp_session *session, struct peer *keeper, unsigned place,
 		      const struct ipc_recipient_answer *message)
 {
-	for (uint32_t i = 0; i < session->count; i++) {
+	struct lmtp_transaction *t = &session->transaction;
+
+	for (uint32_t i = 0; i < t->count; i++) {
 		struct lmtp_part *part;
 
-		if (session->recipients[i].serial != message->index)
+		if (t->recipients[i].serial != message->index)
 			continue;
-		part = find_part(session, &session->recipients[i], slot, PART_READY);
+		part = find_part(session, &t->recipients[i], place, PART_READY);
 		if (!part)
 			break;
 		part->state = PART_DONE;
@@ -410,41 +485,60 @@ static void delivered(struct lmtp_session *session, struct peer *keeper, unsigne
 	peer_break(keeper, "it answers a delivery that it was not asked for");
 }
 
-static void fail_rest(struct lmtp_session *session, uint32_t index)
+static void fail_recipient(struct lmtp_session *session, uint32_t index)
 {
-	struct lmtp_recipient *recipient = &session->recipients[index];
+	struct lmtp_transaction *t = &session->transaction;
+	struct lmtp_recipient *recipient = &t->recipients[index];
 
-	/* what its other parts answer no longer matters: it will be tried again */
+	/* the client will try this recipient again, so that answers for its other parts do not
+	 * matter any more */
 	recipient->done = recipient->parts ? recipient->parts - 1 : 0;
 	part_done(session, index, REASON_STORE_DOWN);
 }
 
-void letter_keeper_gone(struct lmtp_session *session, unsigned slot)
+/* The next keeper that gets the place has no part in what the last one was asked. */
+static void leave_place(struct lmtp_transaction *t, unsigned place)
 {
-	/* until auth has named the keepers of a recipient, this one may be among them, and then
-	 * nobody answers */
-	if (session->asking &&
-	    (!session->resolved || has_part(session, &session->recipients[session->count], slot)))
+	for (uint32_t i = 0; i < t->part_count; i++)
+		if (t->parts[i].place == place)
+			t->parts[i].place = PLACE_LEFT;
+	for (uint32_t i = 0; i < t->early_count; i++)
+		if (t->early[i].place == place)
+			t->early[i].place = PLACE_LEFT;
+}
+
+void transaction_keeper_gone(struct lmtp_session *session, unsigned place)
+{
+	struct lmtp_transaction *t = &session->transaction;
+
+	bool owed = owes_delivery(session, place);
+
+	/* until auth has named the keepers of the recipient under way, this one may be among them,
+	 * and then no answer comes */
+	if (t->stage == LMTP_ASKING ||
+	    (t->stage == LMTP_RESOLVED && has_part(session, &t->recipients[t->count], place)))
 		refuse_recipient(session, REASON_STORE_DOWN);
-	session->keepers &= ~(1ull << slot);
-	for (uint32_t i = 0; i < session->count && session->delivering; i++)
-		if (has_part(session, &session->recipients[i], slot))
-			fail_rest(session, i);
-	if (session->delivering || !owes_delivery(session, slot))
+	t->keepers &= ~(1ull << place);
+	for (uint32_t i = 0; i < t->count && t->stage == LMTP_DELIVERING; i++)
+		if (has_part(session, &t->recipients[i], place))
+			fail_recipient(session, i);
+	leave_place(t, place);
+	if (t->stage == LMTP_DELIVERING || !owed)
 		return;
-	/* accepted, but DATA has not come yet: what was promised cannot be kept, so the transaction
-	 * ends here */
-	conn_abort(&session->conn);
+	/* recipients were accepted, but DATA has not come yet: that promise cannot be kept, so the
+	 * transaction ends here */
+	conn_abort(&session->client.conn);
 }
 
-/* Who should have answered is gone. */
-void letter_unanswered(struct lmtp_session *session)
+void transaction_unanswered(struct lmtp_session *session)
 {
-	if (session->asking)
+	struct lmtp_transaction *t = &session->transaction;
+
+	if (is_asking(t))
 		refuse_recipient(session, REASON_STORE_DOWN);
 }
 
-/* A recipient that became ready when nobody waited for it any more. */
+/* A recipient became ready after its transaction had ended. */
 static void forget_late(struct peer *keeper, const struct ipc_recipient_answer *answer)
 {
 	struct ipc_transaction message = {.session = answer->session,
@@ -456,34 +550,32 @@ static void forget_late(struct peer *keeper, const struct ipc_recipient_answer *
 static void keeper_message(struct lmtp_session *session, struct peer *keeper, enum ipc_type type,
 			   const struct ipc_recipient_answer *answer)
 {
+	struct lmtp_transaction *t = &session->transaction;
 	struct lmtp_front *front = session->front;
-	unsigned slot = 0;
+	unsigned place = 0;
 
-	while (slot < LMTP_KEEPERS_MAX && front->keepers[slot] != keeper)
-		slot++;
-	if (slot == LMTP_KEEPERS_MAX)
+	while (place < LMTP_KEEPERS_MAX && front->keepers[place] != keeper)
+		place++;
+	if (place == LMTP_KEEPERS_MAX)
 		return;
 	if (type != IPC_DELIVERED)
-		keeper_answers(session, keeper, slot, answer);
-	else if (session->delivering) /* else: its other parts have failed the transaction */
-		delivered(session, keeper, slot, answer);
+		keeper_answers(session, keeper, place, answer);
+	else if (t->stage == LMTP_DELIVERING) /* else: the transaction has failed already */
+		delivered(session, keeper, place, answer);
 }
 
-void letter_message(struct lmtp_front *front, struct peer *peer, enum ipc_type type,
-		    const void *message)
+void transaction_message(struct lmtp_session *session, struct peer *peer, enum ipc_type type,
+			 const void *message)
 {
-	/* RESOLVED begins as the answers of keepers do */
-	const struct ipc_recipient_answer *answer = message;
-	struct table_node *node = table_find(&front->sessions, answer->session);
-	struct lmtp_session *session = node ? CONTAINER(node, struct lmtp_session, node) : NULL;
+	const struct ipc_recipient_answer *answer = message; /* RESOLVED begins in the same way */
 
-	if (!session || answer->transaction != session->transaction) {
+	if (!session || answer->transaction != session->transaction.number) {
 		if (type == IPC_RCPT_READY)
 			forget_late(peer, answer);
 	} else if (type == IPC_RESOLVED) {
-		take_resolved(session, message);
+		take_resolved(session, peer, message);
 	} else if (peer->role == ROLE_AUTH) {
-		auth_refuses(session, answer);
+		auth_refuses(session, peer, answer);
 	} else {
 		keeper_message(session, peer, type, answer);
 	}

@@ -1,0 +1,61 @@
+/*
+ * The frame of a front, POP3 or LMTP: its listening sockets, the table of its clients, and the end
+ * when it is drained. A front fills in struct front_service, embeds struct front_frame at the
+ * beginning of its root struct, and struct client in each session. Runs in fronts, unprivileged.
+ */
+#ifndef SERVER_FRONT_FRAME_H
+#define SERVER_FRONT_FRAME_H
+
+#include "base/table.h"
+#include "server/accept.h"
+#include "server/child.h"
+#include "sys/conn.h"
+#include "sys/loop_deadlines.h"
+
+/* A client's connection; embedded in the front's session. */
+struct client {
+	struct table_node node; /* key: the session's number */
+	struct conn conn;
+	struct loop_deadline deadline; /* for what the client does next */
+};
+
+struct front_frame;
+
+struct front_service {
+	/* A new connection. Takes *fd (sets it to -1), else it is closed. */
+	void (*connected)(struct front_frame *frame, int *fd, const struct accepted *from);
+	/* The front is drained: ends the session of client if it waits for a command. */
+	void (*end_idle)(struct front_frame *frame, struct client *client);
+};
+
+struct front_frame {
+	struct child *child;
+	const struct front_service *service;
+	struct table clients;
+	uint64_t last_number;
+	size_t clients_max; /* no connection is accepted while there are so many */
+	struct acceptor acceptor;
+	struct loop_timer drain_over;
+};
+
+/* The root struct of the front that child is: size octets, zeroed, with the frame in front. It is
+ * made at the first call; it lives as long as the process. */
+void *frame_root(struct child *child, size_t size, const struct front_service *service);
+/* The last step of a front's start: enters the sandbox, then accepts connections. Returns -1 if
+ * there is no sandbox. */
+int frame_start(struct front_frame *frame, size_t clients_max, struct err *err);
+/* child_role.drain: accepts nothing more, ends idle sessions; after ms the others are cut. */
+void frame_drain(struct front_frame *frame, uint64_t ms);
+
+/* Gives the client of a new session its number. The front sets its deadline and begins with its
+ * connection. */
+void frame_add(struct front_frame *frame, struct client *client);
+/* The connection is over: the last session of a drained front ends the process. */
+void frame_remove(struct front_frame *frame, struct client *client);
+/* NULL: that session has ended. */
+struct client *frame_find(const struct front_frame *frame, uint64_t number);
+/* For struct loop_deadlines: the client was too slow or idle too long; it is cut off without a
+ * reply (RFC 1939 section 3). */
+void frame_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
+
+#endif
