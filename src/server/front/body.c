@@ -1,425 +1,210 @@
-/*
- * Messages on their way out of a front: by value from batches that the keeper sends ahead of the
- * question, or from a lent descriptor, read without waiting for a disk, or by sendfile. See
- * front.h.
- */
-#include "server/front/front.h"
+/* See body.h. */
+#include "server/front/body.h"
 
 #include "base/log.h"
+#include "server/front/session.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
-#define AHEAD_FIRST 8 /* messages asked for at once: with the first */
-#define AHEAD_MAX 32  /* when they come in order */
-#define WINDOW (4u << 20)
-
-static void drop_body(struct mail *mail)
+static struct body *body_of(const struct session *session)
 {
-	if (mail->body_fd >= 0)
-		close(mail->body_fd);
-	mail->body_fd = -1;
-	mail->body = NULL;
-	mail->body_left = 0;
+	return &session->mailbox->body;
 }
 
-static void free_batch(struct batch *batch)
+static struct link_user *keeper_of(const struct session *session)
 {
-	if (!batch)
-		return;
-	arena_return(&batch->lease);
-	free(batch);
+	return &session->mailbox->keeper;
 }
 
-void body_give_back(struct mail *mail)
+void body_init(struct body *body, uint32_t count)
 {
-	free_batch(mail->batch);
-	free_batch(mail->next_batch);
-	mail->batch = mail->next_batch = NULL;
-	mail->not_ahead = 0;
+	reader_init(&body->reader, count);
+	lent_init(&body->lent);
 }
 
-void body_forget(struct mail *mail)
+void body_trim(struct body *body)
 {
-	drop_body(mail);
-	body_give_back(mail);
-	arena_return(&mail->lease);
+	reader_trim(&body->reader);
 }
 
-/* A slot is taken for what comes by value; without one it comes in the packet. */
-static bool ask(struct session *session, uint32_t number, uint32_t count)
+void body_finish(struct body *body)
 {
-	struct mail *mail = session->mail;
-	struct ipc_fetch message = {
-		.session = session->client.node.key, .number = number, .count = count};
-
-	arena_return(&mail->lease);
-	mail->lease = arena_take(session->link->arena);
-	message.slot = mail->lease.arena ? mail->lease.number : IPC_NO_SLOT;
-	mail->asked = number;
-	mail->asked_count = count;
-	return mail_ask(session, IPC_FETCH, &message);
+	lent_close(&body->lent, false);
+	reader_finish(&body->reader);
 }
 
-static void fetch(struct session *session, uint32_t number)
+/* ---- commands ---- */
+
+static bool fetch(struct session *session, struct ipc_fetch *message)
 {
-	body_give_back(session->mail);
-	if (!ask(session, number, session->mail->ahead))
-		mail_fail(session, REASON_MESSAGE_TEMP);
-}
-
-/* Finds number in the batch; those before it are skipped for good. */
-static bool start_from_batch(struct session *session, uint32_t number)
-{
-	struct mail *mail = session->mail;
-	struct batch *batch = mail->batch;
-
-	while (batch && batch->next < batch->count) {
-		const struct ipc_body *body = &batch->bodies[batch->next++];
-		uint32_t at = batch->offset;
-
-		batch->offset += body->stored;
-		if (body->number != number)
-			continue;
-		mail->body = batch->octets + at;
-		mail->body_left = body->stored;
-		mail->body_number = number;
-		pop3_server_reply_message(&session->pop3, body->octets);
+	message->session = session->client.node.key;
+	if (link_ask(keeper_of(session), IPC_FETCH, message))
 		return true;
-	}
+	reader_not_sent(&body_of(session)->reader);
 	return false;
 }
 
-static bool batch_may_hold(const struct batch *batch, uint32_t number)
+static void fetch_ahead(struct session *session)
 {
-	return batch && batch->next < batch->count && batch->bodies[batch->next].number <= number &&
-	       batch->bodies[batch->count - 1].number >= number;
-}
+	struct link_user *keeper = keeper_of(session);
+	struct ipc_fetch message = {0};
 
-static void ask_ahead(struct session *session);
-
-static uint32_t more(uint32_t ahead)
-{
-	return ahead * 4 > AHEAD_MAX ? AHEAD_MAX : ahead * 4;
-}
-
-/* How many to ask for with a message that has to be waited for. Who begins at the beginning goes
- * on, most of the time. */
-static uint32_t from_here(const struct mail *mail, uint32_t number)
-{
-	if (number == 1)
-		return AHEAD_FIRST;
-	return number == mail->last + 1 ? more(mail->ahead) : 1;
+	if (link_has_credit(keeper) &&
+	    reader_fetch_ahead(&body_of(session)->reader, link_arena(keeper), &message))
+		fetch(session, &message);
 }
 
 void body_event(struct session *session, const struct pop3_event *event)
 {
-	struct mail *mail = session->mail;
-	uint32_t ahead = from_here(mail, event->number);
+	struct body *body = body_of(session);
+	struct ipc_fetch message = {0};
+	uint64_t octets;
 
-	drop_body(mail);
-	mail->body_lines = event->type == POP3_EVENT_TOP;
-	mail->last = event->number;
-	if (!batch_may_hold(mail->batch, event->number) && mail->next_batch) {
-		free_batch(mail->batch);
-		mail->batch = mail->next_batch;
-		mail->next_batch = NULL;
-	}
-	if (batch_may_hold(mail->batch, event->number) &&
-	    start_from_batch(session, event->number)) {
-		ask_ahead(session);
+	lent_close(&body->lent, event->type == POP3_EVENT_RETR);
+	reader_drop_body(&body->reader);
+	if (reader_find(&body->reader, event->number, &octets)) {
+		pop3_server_reply_message(&session->pop3, octets);
+		fetch_ahead(session);
 		return;
 	}
-	mail->ahead = ahead;
-	mail->body_number = event->number;
-	fetch(session, event->number);
+	reader_fetch(&body->reader, link_arena(keeper_of(session)), &message);
+	if (!fetch(session, &message))
+		session_refuse(session, REASON_MESSAGE_TEMP);
 }
 
-/* A client that goes through its numbers gets the next batch before it asks: at half of this one.
- */
-static void ask_ahead(struct session *session)
+bool body_is_ahead(const struct session *session)
 {
-	struct mail *mail = session->mail;
-	const struct batch *batch = mail->batch;
-	uint32_t next = batch->bodies[batch->count - 1].number + 1, ahead = more(mail->ahead);
-
-	if (mail->coming || mail->next_batch || batch->next * 2 < batch->count || mail->ahead < 2 ||
-	    next > mail->count || next == mail->not_ahead ||
-	    session->link->unanswered >= IPC_KEEPER_CREDITS)
-		return;
-	mail->coming = ask(session, next, ahead);
-	mail->not_ahead = next;
-	mail->ahead = ahead;
+	return reader_is_ahead(&body_of(session)->reader);
 }
 
 void body_hold(struct session *session, const struct pop3_event *event)
 {
-	session->mail->held = *event; /* without spans: RETR, TOP, QUIT */
+	reader_hold(&body_of(session)->reader, event);
 }
 
-/* What came ahead is there, or is not to be had that way: whoever waited for it goes on. */
-static void ahead_over(struct session *session)
+void body_ask_slice(struct session *session)
 {
-	struct mail *mail = session->mail;
-	struct pop3_event event = mail->held;
+	struct ipc_slice message = {.session = session->client.node.key};
+	struct pop3_event none = {.type = POP3_EVENT_NONE};
 
-	mail->coming = false;
-	mail->held.type = POP3_EVENT_NONE;
-	if (event.type != POP3_EVENT_NONE)
-		mail_event(session, &event);
-}
-
-/* Takes over what the lease of the request holds, or copies the packet. */
-static struct batch *make_batch(struct mail *mail, const struct ipc_bodies *message,
-				const struct ipc_body *bodies)
-{
-	struct batch *batch = malloc(sizeof(*batch) + message->head.tail);
-
-	if (!batch)
-		return NULL;
-	batch->count = message->count;
-	batch->next = batch->offset = 0;
-	memcpy(batch->bodies, bodies, message->head.tail);
-	batch->octets = (const char *)&batch->bodies[message->count];
-	batch->lease = (struct arena_lease){0};
-	if (!message->in_slot) {
-		arena_return(&mail->lease);
-		return batch;
-	}
-	batch->lease = mail->lease;
-	mail->lease.arena = NULL;
-	batch->octets = arena_octets(&batch->lease);
-	return batch;
-}
-
-static void take_bodies(struct session *session, const struct ipc_bodies *message)
-{
-	const struct ipc_body *bodies = (const struct ipc_body *)(const void *)ipc_tail(message);
-	struct mail *mail = session->mail;
-	struct batch *batch;
-
-	batch = make_batch(mail, message, bodies);
-	if (!batch) {
-		session_abort(session);
+	lent_ask(&body_of(session)->lent, &message);
+	if (!link_has_credit(keeper_of(session))) {
+		if (link_wait(keeper_of(session), &none) < 0)
+			conn_abort(&session->client.conn);
 		return;
 	}
-	if (mail->coming) {
-		mail->next_batch = batch;
-		ahead_over(session);
-		return;
-	}
-	mail->batch = batch;
-	if (!start_from_batch(session, mail->body_number))
-		mail_fail(session, REASON_MESSAGE_TEMP);
+	if (!link_ask(keeper_of(session), IPC_READ_SLICE, &message))
+		conn_abort(&session->client.conn);
+}
+
+/* ---- answers ---- */
+
+bool body_fits(const struct session *session, enum ipc_type asked, enum ipc_type type,
+	       const void *message)
+{
+	const struct body *body = body_of(session);
+
+	if (asked == IPC_READ_SLICE)
+		return lent_fits(&body->lent, type, message);
+	return reader_fits(&body->reader, type, message);
+}
+
+static void take_bodies(struct session *session)
+{
+	uint64_t octets;
+
+	if (reader_find_asked(&body_of(session)->reader, &octets))
+		pop3_server_reply_message(&session->pop3, octets);
+	else
+		session_refuse(session, REASON_MESSAGE_TEMP);
 }
 
 static void take_lent(struct session *session, const struct ipc_body_lent *message, int *fd)
 {
-	struct mail *mail = session->mail;
+	struct body *body = body_of(session);
 
-	if (mail->coming) { /* a large one does not travel ahead */
-		ahead_over(session);
-		return;
-	}
-	mail->body_fd = *fd;
-	*fd = -1;
-	mail->body_offset = message->offset;
-	mail->body_left = message->stored;
-	mail->body_window = message->offset + message->window;
-	mail->body_wire_form = message->wire_form;
-	mail->slice_asked = false;
-	mail->ahead = 1;
+	lent_take(&body->lent, message, fd);
+	reader_large(&body->reader);
 	pop3_server_reply_message(&session->pop3, message->octets);
 }
 
 static void take_failed(struct session *session, const struct ipc_body_failed *message)
 {
-	if (session->mail->coming) {
-		ahead_over(session);
-		return;
-	}
 	if (pop3_server_want(&session->pop3) == POP3_WANT_BODY) { /* a later slice */
 		log_warning("session %llu: %s", (unsigned long long)session->client.node.key,
 			    reason_row(message->reason)->words);
-		session_abort(session);
+		conn_abort(&session->client.conn);
 		return;
 	}
-	mail_fail(session, (enum reason)message->reason);
+	session_refuse(session, (enum reason)message->reason);
 }
 
-void body_ask_slice(struct session *session)
+bool body_message(struct session *session, enum ipc_type type, const void *message, int *fds,
+		  struct pop3_event *ret_held)
 {
-	struct mail *mail = session->mail;
-	struct ipc_slice message = {.session = session->client.node.key,
-				    .number = mail->body_number,
-				    .offset = mail->body_offset,
-				    .size = mail->body_left < WINDOW ? mail->body_left : WINDOW};
-	struct pop3_event none = {.type = POP3_EVENT_NONE};
+	struct body *body = body_of(session);
 
-	mail->slice_asked = true;
-	mail->slice_size = message.size;
-	if (session->link->unanswered >= IPC_KEEPER_CREDITS)
-		link_wait(session->link, session, &none);
-	else if (!mail_ask(session, IPC_READ_SLICE, &message))
-		session_abort(session);
-}
-
-static void take_slice(struct session *session, const struct ipc_slice *message)
-{
-	struct mail *mail = session->mail;
-
-	mail->slice_asked = false;
-	mail->body_window = mail->body_offset + message->size;
-}
-
-static size_t body_by_value(struct session *session, char *out, size_t cap)
-{
-	struct mail *mail = session->mail;
-	pop3_span in = {mail->body, mail->body_left};
-	size_t n = pop3_server_body(&session->pop3, &in, true, out, cap);
-
-	mail->body = in.data;
-	mail->body_left = in.size;
-	return n;
-}
-
-/* The next piece of a lent file, without waiting. -1: it is not in memory (asked for now), or the
- * file is broken. */
-static ssize_t read_slice(struct session *session, char *buf, size_t size)
-{
-	struct mail *mail = session->mail;
-	struct iovec part = {buf, mail->body_left < size ? mail->body_left : size};
-	ssize_t n;
-
-	if (part.iov_len == 0)
-		return 0;
-	n = preadv2(mail->body_fd, &part, 1, (off_t)mail->body_offset, RWF_NOWAIT);
-	if (n < 0 &&
-	    (errno == EOPNOTSUPP || (errno == EAGAIN && mail->body_offset < mail->body_window)))
-		n = pread(mail->body_fd, buf, part.iov_len,
-			  (off_t)mail->body_offset); /* the keeper just read it */
-	if (n > 0)
-		return n;
-	if (n < 0 && errno == EAGAIN) {
-		body_ask_slice(session);
-		return -1;
+	if (type != IPC_BODIES) {
+		reader_not_taken(&body->reader);
+	} else if (reader_take(&body->reader, message) < 0) {
+		conn_abort(&session->client.conn);
+		return false;
 	}
-	log_warning("session %llu: a message became shorter while it was sent",
-		    (unsigned long long)session->client.node.key);
-	session_abort(session);
-	return -1;
-}
-
-/* A large message that is stored as it is sent: all but its last line break goes by sendfile. */
-static void body_by_sendfile(struct session *session)
-{
-	struct mail *mail = session->mail;
-	uint64_t size = mail->body_left - 2;
-
-	if (mail->body_offset >= mail->body_window) {
-		body_ask_slice(session);
-		return;
-	}
-	if (size > mail->body_window - mail->body_offset)
-		size = mail->body_window - mail->body_offset;
-	mail->file_size = size;
-	conn_send_file(&session->client.conn, mail->body_fd, mail->body_offset, size);
-}
-
-void mail_file_sent(struct session *session, bool failed)
-{
-	struct mail *mail = session->mail;
-
-	if (failed || !mail || mail->file_size > mail->body_left) {
-		session_abort(session);
-		return;
-	}
-	mail->body_offset += mail->file_size;
-	mail->body_left -= mail->file_size;
-	pop3_server_body_sent(&session->pop3, mail->file_size);
-	mail->file_size = 0;
-	session_wake(session);
-}
-
-size_t mail_body(struct session *session, char *out, size_t cap)
-{
-	struct mail *mail = session->mail;
-	size_t used = 0;
-
-	if (mail->body)
-		return body_by_value(session, out, cap);
-	if (mail->slice_asked || mail->file_size)
-		return 0;
-	if (mail->body_wire_form && mail->body_left > 2 && !mail->body_lines &&
-	    conn_can_send_file(&session->client.conn)) {
-		body_by_sendfile(session);
-		return 0;
-	}
-	while (pop3_server_want(&session->pop3) == POP3_WANT_BODY && cap - used >= 64) {
-		ssize_t n = read_slice(session, session->front->scratch,
-				       sizeof(session->front->scratch));
-		pop3_span in = {session->front->scratch, n > 0 ? (size_t)n : 0};
-		size_t had = in.size, wrote;
-
-		if (n < 0)
-			break;
-		wrote = pop3_server_body(&session->pop3, &in, (uint64_t)n == mail->body_left,
-					 out + used, cap - used);
-		used += wrote;
-		mail->body_offset += had - in.size;
-		mail->body_left -= had - in.size;
-		if (!wrote && had == in.size)
-			break;
-	}
-	if (pop3_server_want(&session->pop3) != POP3_WANT_BODY)
-		drop_body(mail);
-	return used;
-}
-
-static bool bodies_fit(const struct mail *mail, const struct ipc_bodies *message)
-{
-	const struct ipc_body *bodies = (const struct ipc_body *)(const void *)ipc_tail(message);
-	uint32_t last = bodies[message->count - 1].number;
-
-	/* the numbers ascend (ipc_check) */
-	return bodies[0].number == mail->asked && last - mail->asked < mail->asked_count &&
-	       last <= mail->count && (!message->in_slot || mail->lease.arena);
-}
-
-static bool slice_fits(const struct mail *mail, const struct ipc_slice *message)
-{
-	return message->number == mail->body_number && message->offset == mail->body_offset &&
-	       message->size <= mail->slice_size;
-}
-
-bool body_fits(const struct session *session, enum ipc_type type, const void *message)
-{
-	const struct mail *mail = session->mail;
-
+	/* a message that did not come by value is asked for again, when the client wants it */
+	if (reader_is_ahead(&body->reader))
+		return reader_ahead_over(&body->reader, ret_held);
 	if (type == IPC_BODIES)
-		return bodies_fit(mail, message);
-	if (type == IPC_BODY_LENT)
-		return ((const struct ipc_body_lent *)message)->number == mail->asked;
-	if (type == IPC_SLICE_READY)
-		return slice_fits(mail, message);
-	return ((const struct ipc_body_failed *)message)->number ==
-	       (session->asked_keeper == IPC_FETCH ? mail->asked : mail->body_number);
-}
-
-void body_message(struct session *session, enum ipc_type type, const void *message, int *fds)
-{
-	if (type == IPC_BODIES) {
-		take_bodies(session, message);
-		return;
-	}
-	arena_return(&session->mail->lease); /* nothing came in it */
-	if (type == IPC_BODY_LENT)
+		take_bodies(session);
+	else if (type == IPC_BODY_LENT)
 		take_lent(session, message, &fds[0]);
 	else if (type == IPC_BODY_FAILED)
 		take_failed(session, message);
 	else
-		take_slice(session, message);
+		lent_slice(&body->lent, message);
+	return false;
+}
+
+/* ---- what goes out ---- */
+
+static void take_step(struct session *session, enum lent_step step)
+{
+	switch (step) {
+	case LENT_WANTS:
+		body_ask_slice(session);
+		break;
+	case LENT_BROKEN:
+		log_warning("session %llu: a message became shorter while it was sent",
+			    (unsigned long long)session->client.node.key);
+		conn_abort(&session->client.conn);
+		break;
+	case LENT_DONE:
+	case LENT_BY_VALUE:
+		break;
+	}
+}
+
+size_t body_render(struct session *session, char *out, size_t cap)
+{
+	struct body *body = body_of(session);
+	enum lent_step step;
+	size_t used = 0;
+
+	if (reader_has_body(&body->reader))
+		return reader_render(&body->reader, &session->pop3, out, cap);
+	if (lent_waits(&body->lent))
+		return 0;
+	step = lent_send_file(&body->lent, &session->client.conn);
+	if (step == LENT_BY_VALUE)
+		step = lent_render(&body->lent, &session->pop3, session->front->scratch, out, cap,
+				   &used);
+	take_step(session, step);
+	if (pop3_server_want(&session->pop3) != POP3_WANT_BODY)
+		lent_close(&body->lent, false);
+	return used;
+}
+
+void body_file_sent(struct session *session, bool failed)
+{
+	if (session->mailbox && lent_file_sent(&body_of(session)->lent, failed, &session->pop3))
+		conn_wake(&session->client.conn);
+	else
+		conn_abort(&session->client.conn);
 }

@@ -1,10 +1,11 @@
-/* See front.h. */
+/* See front.h. This file: the process, its peers, its settings. */
 #include "server/front/front.h"
 
 #include "base/log.h"
 #include "base/text.h"
 #include "build-config.h"
 #include "server/certificates.h"
+#include "server/front/session.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,27 +15,22 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define GRACE_MS 3000   /* to go on with a session when valijad is about to end */
-#define FDS_A_SESSION 4 /* its socket, base, delta, a message */
-#define FDS_RESERVED 32 /* for channels to those that are started anew, and their packets */
-#define SPARE_MS 5000   /* an idle session's memory is given back after so long */
+enum {
+	GRACE_MS = 3000,   /* to go on with a session when valijad is about to end */
+	FDS_A_SESSION = 4, /* its socket, base, delta, a message */
+	FDS_RESERVED = 32, /* for channels to processes that are started anew, and their packets */
+	TRIM_IDLE_MS = 5000, /* an idle session's memory is given back after so long */
+};
 
-/* -- peers -- */
+/* ---- peers ---- */
 
-static void lose_auth(struct table_node *node, void *context)
-{
-	(void)context;
-	login_auth_lost(CONTAINER(node, struct session, client.node));
-}
-
+/* Every session loses auth: its attempts, its stamp, its count. */
 static void auth_over(struct front *front)
 {
 	struct link *link = front->auth;
 
-	while (link->waiting)
-		link_leave(link, link->waiting); /* each is answered below */
 	front->auth = NULL;
-	table_each(&front->frame.clients, lose_auth, NULL);
+	link_finish(link);
 }
 
 static void peer_up(struct peer *peer)
@@ -46,9 +42,8 @@ static void peer_up(struct peer *peer)
 		peer_break(peer, "out of memory");
 		return;
 	}
-	link->peer = peer;
-	link->waiting_tail = &link->waiting;
 	peer->data = link;
+	link_init(link, peer, peer->role == ROLE_AUTH ? &login_handler : &mailbox_handler);
 	if (peer->role != ROLE_AUTH)
 		return;
 	if (front->auth) /* the end of the old one was not seen yet */
@@ -56,10 +51,10 @@ static void peer_up(struct peer *peer)
 	front->auth = link;
 }
 
-static void resume_one(struct table_node *node, void *context)
+static void connect_one(struct table_node *node, void *context)
 {
 	(void)context;
-	login_resume(CONTAINER(node, struct session, client.node));
+	login_connect(CONTAINER(node, struct session, client.node));
 }
 
 static void peer_gone(struct peer *peer)
@@ -71,18 +66,8 @@ static void peer_gone(struct peer *peer)
 		return;
 	if (link == front->auth)
 		auth_over(front);
-	while (link->waiting)
-		link_leave(link, link->waiting); /* each is aborted below */
-	while (link->sessions) {
-		struct session *session = link->sessions;
-
-		link->sessions = session->next;
-		session->link = NULL;
-		session->at = NULL;
-		session_abort(
-			session); /* its keeper is gone, the lock with it: nothing was deleted */
-	}
-	arena_release(link->arena);
+	else
+		link_finish(link);
 	free(link);
 }
 
@@ -109,7 +94,40 @@ static void take_offer(struct front *front, const struct ipc_offer *message)
 		return;
 	strict_mechanisms(front->mechanisms, front->mechanisms_strict,
 			  sizeof(front->mechanisms_strict));
-	front->apop = message->apop;
+}
+
+static void auth_message(struct front *front, struct link *auth, enum ipc_type type,
+			 const void *message)
+{
+	/* every message about a session has its number behind the head */
+	struct session *session =
+		session_find(front, ((const struct ipc_session *)message)->session);
+	const struct ipc_connected *connected = message;
+
+	if (auth != front->auth || !session)
+		return; /* another auth serves by now, or the session has ended */
+	if (type != IPC_CONNECTED)
+		login_message(session, auth, type, message);
+	else if (session->stage == STAGE_CONNECTING && login_is_known(session))
+		session_greet(session, (enum reason)connected->reason, ipc_text(message, 0));
+	else
+		peer_break(link_peer(auth), "it answers a connection twice");
+}
+
+static void keeper_message(struct front *front, struct link *keeper, enum ipc_type type,
+			   const void *message, int *fds)
+{
+	struct session *session;
+
+	if (type == IPC_ARENA) {
+		link_set_arena(keeper, fds[0]);
+		return;
+	}
+	session = session_find(front, ((const struct ipc_session *)message)->session);
+	if (type == IPC_OPENED)
+		mailbox_opened(keeper, session, message, fds);
+	else
+		mailbox_message(keeper, session, type, message, fds);
 }
 
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
@@ -118,14 +136,14 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 
 	if (!peer->data)
 		return;
-	if (peer->role == ROLE_KEEPER)
-		mail_message(peer->data, type, message, fds);
-	else if (type == IPC_OFFER)
+	if (peer->role == ROLE_KEEPER) {
+		keeper_message(front, peer->data, type, message, fds);
+	} else if (type == IPC_OFFER) {
 		take_offer(front, message);
-	else
-		login_message(peer->data, type, message);
-	if (type == IPC_OFFER)
-		table_each(&front->frame.clients, resume_one, NULL);
+		table_each(&front->frame.clients, connect_one, NULL);
+	} else {
+		auth_message(front, peer->data, type, message);
+	}
 }
 
 /* A descriptor that a keeper lends and that finds no room breaks the channel to it, so connections
@@ -143,11 +161,10 @@ static size_t most_sessions(void)
 	return (limit.rlim_cur - reserved) / FDS_A_SESSION;
 }
 
-/* -- the process -- */
+/* ---- the process ---- */
 
-static void end_idle(struct front_frame *frame, struct client *client);
-
-static const struct front_service service = {.connected = session_start, .end_idle = end_idle};
+static const struct front_service service = {.connected = session_start,
+					     .end_idle = session_end_idle};
 
 static struct front *root_struct(struct child *child)
 {
@@ -176,26 +193,6 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	else if (type == IPC_TICKET_KEYS && front->tls)
 		tls_server_ticket_keys(front->tls, ((const struct ipc_ticket_keys *)message)->keys,
 				       TLS_TICKET_KEYS);
-}
-
-/* A reply is going out or a command is being worked on: has the client read anything since? */
-static void write_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
-{
-	struct session *session = CONTAINER(deadline, struct session, client.deadline);
-
-	if (conn_blocked(&session->client.conn) &&
-	    session->client.conn.octets_out == session->progress) {
-		session_abort(session);
-		return;
-	}
-	session->progress = session->client.conn.octets_out;
-	loop_deadline_renew(deadlines, deadline);
-}
-
-static void spare_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
-{
-	(void)deadlines;
-	mail_give_back(CONTAINER(deadline, struct session, spare));
 }
 
 static void init_settings(struct front *front)
@@ -236,25 +233,10 @@ static int start(struct child *child, struct err *err)
 	loop_deadlines_init(&front->idle, child->loop, config->idle_seconds * 1000u, frame_expired,
 			    front);
 	loop_deadlines_init(&front->write, child->loop, config->write_seconds * 1000u,
-			    write_expired, front);
+			    session_write_expired, front);
 	loop_deadlines_init(&front->grace, child->loop, GRACE_MS, frame_expired, front);
-	loop_deadlines_init(&front->spare, child->loop, SPARE_MS, spare_expired, front);
+	loop_deadlines_init(&front->trim, child->loop, TRIM_IDLE_MS, session_trim_expired, front);
 	return frame_start(&front->frame, most_sessions(), err);
-}
-
-/* -- the end -- */
-
-static void end_idle(struct front_frame *frame, struct client *client)
-{
-	struct session *session = CONTAINER(client, struct session, client);
-
-	/* with a new generation beside it there is no hurry: the time to log in runs anyway */
-	if (!session_idle(session) || !frame->child->stopping)
-		return;
-	if (session->stage != STAGE_MAIL)
-		session_abort(session);
-	else
-		loop_deadline_renew(&session->front->grace, &session->client.deadline);
 }
 
 static void drain(struct child *child, uint64_t ms)

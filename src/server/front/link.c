@@ -1,55 +1,159 @@
-/*
- * Credits: a front has a bounded number of requests unanswered at each process it talks to;
- * sessions that want one more wait here, in order. See front.h.
- */
-#include "server/front/front.h"
+/* See link.h. */
+#include "server/front/link.h"
+
+#include "server/child.h"
 
 #include <stdlib.h>
 
-static unsigned credits(const struct link *link)
+void link_init(struct link *link, struct peer *peer, const struct link_handler *handler)
 {
-	return link->peer->role == ROLE_AUTH ? IPC_AUTH_CREDITS : IPC_KEEPER_CREDITS;
+	*link = (struct link){.peer = peer, .handler = handler};
+	link->waiting_end = &link->waiting;
 }
 
-void link_wait(struct link *link, struct session *session, const struct pop3_event *event)
+void link_set_arena(struct link *link, int fd)
 {
-	session->parked = malloc(sizeof(*event));
-	if (!session->parked) {
-		session_abort(session);
+	if (!link->arena)
+		link->arena = arena_open(fd);
+}
+
+struct peer *link_peer(const struct link *link)
+{
+	return link->peer;
+}
+
+/* ---- users ---- */
+
+void link_join(struct link *link, struct link_user *user)
+{
+	user->link = link;
+	user->next = link->users;
+	user->at = &link->users;
+	if (user->next)
+		user->next->at = &user->next;
+	link->users = user;
+}
+
+struct link *link_of(const struct link_user *user)
+{
+	return user->link;
+}
+
+struct chan *link_chan(const struct link_user *user)
+{
+	return &user->link->peer->chan;
+}
+
+struct arena *link_arena(const struct link_user *user)
+{
+	return user->link->arena;
+}
+
+static void stop_waiting(struct link *link, struct link_user *user)
+{
+	struct link_user **at = &link->waiting;
+
+	if (!user->parked)
 		return;
-	}
-	*session->parked = *event; /* its spans live while the machine waits for the reply to it */
-	session->next_waiting = NULL;
-	*link->waiting_tail = session;
-	link->waiting_tail = &session->next_waiting;
-}
-
-void link_leave(struct link *link, struct session *session)
-{
-	struct session **at = &link->waiting;
-
-	while (*at && *at != session)
+	while (*at != user)
 		at = &(*at)->next_waiting;
+	*at = user->next_waiting;
 	if (!*at)
-		return;
-	*at = session->next_waiting;
-	while (*at)
-		at = &(*at)->next_waiting;
-	link->waiting_tail = at;
-	free(session->parked);
-	session->parked = NULL;
+		link->waiting_end = at;
+	free(user->parked);
+	user->parked = NULL;
 }
 
-void link_credit(struct link *link)
+static void take_out(struct link_user *user)
 {
-	while (link->waiting && link->unanswered < credits(link)) {
-		struct session *session = link->waiting;
-		struct pop3_event event = *session->parked;
+	*user->at = user->next;
+	if (user->next)
+		user->next->at = user->at;
+	user->link = NULL;
+	user->at = NULL;
+}
 
-		link_leave(link, session);
-		if (link->peer->role == ROLE_AUTH)
-			login_send(session, &event);
-		else
-			mail_go_on(session, &event);
+void link_part(struct link_user *user)
+{
+	if (!user->link)
+		return;
+	stop_waiting(user->link, user);
+	link_answered(user);
+	take_out(user);
+}
+
+void link_finish(struct link *link)
+{
+	while (link->waiting)
+		stop_waiting(link, link->waiting);
+	while (link->users) {
+		struct link_user *user = link->users;
+
+		user->asked = IPC_NONE;
+		take_out(user);
+		link->handler->gone(user);
+	}
+	arena_release(link->arena);
+}
+
+/* ---- credits ---- */
+
+static bool has_credit(const struct link *link)
+{
+	return link->unanswered < link->handler->credits;
+}
+
+bool link_has_credit(const struct link_user *user)
+{
+	return has_credit(user->link);
+}
+
+int link_wait(struct link_user *user, const struct pop3_event *event)
+{
+	struct link *link = user->link;
+
+	user->parked = malloc(sizeof(*event));
+	if (!user->parked)
+		return -1;
+	*user->parked = *event;
+	user->next_waiting = NULL;
+	*link->waiting_end = user;
+	link->waiting_end = &user->next_waiting;
+	return 0;
+}
+
+void link_asked(struct link_user *user, enum ipc_type type)
+{
+	user->asked = (uint8_t)type;
+	user->link->unanswered++;
+}
+
+bool link_ask(struct link_user *user, enum ipc_type type, void *message)
+{
+	if (ipc_send(link_chan(user), type, message) < 0)
+		return false;
+	link_asked(user, type);
+	return true;
+}
+
+enum ipc_type link_unanswered(const struct link_user *user)
+{
+	return (enum ipc_type)user->asked;
+}
+
+void link_answered(struct link_user *user)
+{
+	struct link *link = user->link;
+
+	if (!user->asked)
+		return;
+	user->asked = IPC_NONE;
+	link->unanswered--;
+	while (link->waiting && has_credit(link)) {
+		struct link_user *next = link->waiting;
+		struct pop3_event event = *next->parked;
+
+		stop_waiting(link, next);
+		link->handler->resume(next, &event);
 	}
 }

@@ -1,138 +1,128 @@
-/*
- * Logging in: credentials go to auth and are wiped here; what comes back is a challenge, a denial
- * (said after its delay), or, from a keeper, the opened maildrop. See front.h.
- */
-#include "server/front/front.h"
+/* See login.h. */
+#include "server/front/login.h"
 
-#include "base/log.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "server/front/session.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 /* A denial that waits, so that guessing is slow. */
-struct delayed {
+struct login_denial {
 	struct loop_timer timer;
 	struct session *session;
 	enum reason reason;
 	bool close;
 };
 
-void login_forget(struct session *session)
+/* Frees what an exchange needed. */
+static void forget(struct session *session)
 {
-	char *buffer = session->stage == STAGE_NEW ? NULL : pop3_server_take_back(&session->pop3);
+	bool begun = session->stage != STAGE_CONNECTING;
+	char *buffer = begun ? pop3_server_take_back(&session->pop3) : NULL;
 
-	free(session->challenge);
-	session->challenge = NULL;
+	free(session->login.challenge);
+	session->login.challenge = NULL;
 	if (!buffer)
 		return;
 	wipe(buffer, POP3_SASL_LINE_MAX);
 	free(buffer);
 }
 
-void login_credit_back(struct session *session)
-{
-	struct link *auth = session->front->auth;
-
-	if (!session->asked_auth)
-		return;
-	session->asked_auth = IPC_NONE;
-	if (!auth)
-		return;
-	auth->unanswered--;
-	link_credit(auth);
-}
-
 static void refuse(struct session *session, enum reason reason)
 {
-	const struct reason_row *row = reason_row(reason);
-
-	login_forget(session);
-	pop3_server_reply_err(&session->pop3, row->code, row->words);
-	session_wake(session);
+	forget(session);
+	session_refuse(session, reason);
 }
 
-/* -- connect, disconnect -- */
+/* ---- connect, disconnect ---- */
 
 void login_connect(struct session *session)
 {
+	struct link *auth = session->front->auth;
 	struct ipc_connect message = {.session = session->client.node.key,
 				      .port = session->port,
 				      .loopback = session->loopback,
-				      .resumed = session->stage != STAGE_NEW};
+				      .resumed = session->stage != STAGE_CONNECTING};
 
+	if (!auth || login_is_known(session))
+		return;
 	memcpy(message.address, session->address, sizeof(message.address));
-	if (ipc_post(&session->front->auth->peer->chan, IPC_CONNECT, &message) < 0) {
-		session_abort(session);
+	if (ipc_post(&link_peer(auth)->chan, IPC_CONNECT, &message) < 0) {
+		conn_abort(&session->client.conn);
 		return;
 	}
-	session->known = true;
+	link_join(auth, &session->login.auth);
 }
 
-void login_resume(struct session *session)
+bool login_is_known(const struct session *session)
 {
-	if (!session->known && session->front->auth)
-		login_connect(session);
+	return link_of(&session->login.auth) != NULL;
 }
 
-static void free_delayed(struct session *session)
+static void free_denial(struct session *session)
 {
-	if (!session->delayed)
+	struct login_denial *denial = session->login.denial;
+
+	if (!denial)
 		return;
-	loop_timer_cancel(&session->delayed->timer);
-	free(session->delayed);
-	session->delayed = NULL;
+	loop_timer_cancel(&denial->timer);
+	free(denial);
+	session->login.denial = NULL;
 }
 
 void login_gone(struct session *session)
 {
 	struct ipc_session message = {.session = session->client.node.key};
-	struct link *auth = session->front->auth;
+	struct link *auth = link_of(&session->login.auth);
 
+	free_denial(session);
+	link_part(&session->login.auth);
+	forget(session);
 	if (auth)
-		link_leave(auth, session);
-	free_delayed(session);
-	login_credit_back(session);
-	login_forget(session);
-	if (auth && session->known)
-		ipc_post(&auth->peer->chan, IPC_DISCONNECT, &message);
+		ipc_post(&link_peer(auth)->chan, IPC_DISCONNECT, &message);
 }
 
-void login_auth_lost(struct session *session)
+static struct session *session_of(struct link_user *user)
 {
-	session->known = false;
-	session->asked_auth = IPC_NONE;
-	/* its attempts, its stamp, its count: all that was there is gone */
-	if (session->stage == STAGE_LOGIN && pop3_server_want(&session->pop3) == POP3_WANT_REPLY &&
-	    !session->delayed)
-		refuse(session, REASON_LOGIN_DOWN);
+	return CONTAINER(user, struct session, login.auth);
 }
 
-/* -- attempts -- */
+/* auth died, and with it the session's attempts, its stamp and its place in the limits. */
+static void auth_gone(struct link_user *user)
+{
+	struct session *session = session_of(user);
+
+	if (session->stage == STAGE_LOGIN && pop3_server_want(&session->pop3) == POP3_WANT_REPLY &&
+	    !session->login.denial)
+		refuse(session, REASON_LOGIN_DOWN);
+	login_connect(session); /* if the next one is here already */
+}
+
+/* ---- attempts ---- */
 
 /* A number that no keeper can guess. -1: the kernel has none. */
-static int new_ticket(struct front *front, uint64_t *ret)
+static int new_ticket(struct login_tickets *tickets, uint64_t *ret)
 {
-	if (!front->ticket_count) {
-		if (getrandom(front->tickets, sizeof(front->tickets), 0) !=
-		    (ssize_t)sizeof(front->tickets))
+	if (!tickets->count) {
+		if (getrandom(tickets->numbers, sizeof(tickets->numbers), 0) !=
+		    (ssize_t)sizeof(tickets->numbers))
 			return -1;
-		front->ticket_count = sizeof(front->tickets) / sizeof(front->tickets[0]);
+		tickets->count = sizeof(tickets->numbers) / sizeof(tickets->numbers[0]);
 	}
-	*ret = front->tickets[--front->ticket_count];
+	*ret = tickets->numbers[--tickets->count];
 	return 0;
 }
 
-void login_send(struct session *session, const struct pop3_event *event)
+static void send_attempt(struct session *session, const struct pop3_event *event)
 {
 	static const enum ipc_type types[POP3_EVENT_COUNT] = {
 		[POP3_EVENT_PASS] = IPC_PASS,
 		[POP3_EVENT_APOP] = IPC_APOP,
 		[POP3_EVENT_SASL_START] = IPC_SASL_START,
 		[POP3_EVENT_SASL_RESPONSE] = IPC_SASL_RESPONSE};
-	struct link *auth = session->front->auth;
 	pop3_span user = event->type == POP3_EVENT_SASL_START ? event->mechanism : event->user;
 	struct ipc_credentials message = {.session = session->client.node.key,
 					  .has_secret = event->has_initial ||
@@ -140,20 +130,20 @@ void login_send(struct session *session, const struct pop3_event *event)
 					  .tls = conn_tls(&session->client.conn) != NULL};
 	pop3_span texts[] = {user, event->secret};
 
-	if (new_ticket(session->front, &session->ticket) < 0) {
+	if (new_ticket(&session->front->tickets, &session->login.ticket) < 0) {
 		refuse(session, REASON_LOGIN_DOWN);
 		return;
 	}
-	message.ticket = session->ticket;
-	if (ipc_send_texts(&auth->peer->chan, types[event->type], &message, texts, 2) < 0) {
+	message.ticket = session->login.ticket;
+	if (ipc_send_texts(link_chan(&session->login.auth), types[event->type], &message, texts,
+			   2) < 0) {
 		refuse(session, REASON_LOGIN_DOWN);
 		return;
 	}
-	auth->unanswered++;
-	session->asked_auth = (uint8_t)types[event->type];
+	link_asked(&session->login.auth, types[event->type]);
 }
 
-/* Only for the mechanisms that ask: they cost more than the rest of a login. */
+/* Sent only for mechanisms that use them: to export them costs more than all else of a login. */
 static void send_bindings(struct session *session)
 {
 	struct ipc_bindings message = {.session = session->client.node.key};
@@ -163,32 +153,42 @@ static void send_bindings(struct session *session)
 		tls_session_exporter(tls, message.exporter, sizeof(message.exporter));
 	message.end_point_size =
 		tls_session_end_point(tls, message.end_point, sizeof(message.end_point));
-	ipc_send(&session->front->auth->peer->chan, IPC_BINDINGS, &message);
+	ipc_send(link_chan(&session->login.auth), IPC_BINDINGS, &message);
+}
+
+static void send_cancel(struct session *session)
+{
+	struct ipc_session message = {.session = session->client.node.key};
+
+	if (session->front->auth)
+		ipc_send(&link_peer(session->front->auth)->chan, IPC_SASL_CANCEL, &message);
+}
+
+static void send_or_wait(struct session *session, const struct pop3_event *event)
+{
+	if (link_has_credit(&session->login.auth))
+		send_attempt(session, event);
+	else if (link_wait(&session->login.auth, event) < 0) /* its spans live until the reply */
+		conn_abort(&session->client.conn);
 }
 
 void login_event(struct session *session, const struct pop3_event *event)
 {
-	struct ipc_session cancel = {.session = session->client.node.key};
-	struct link *auth = session->front->auth;
 	char *buffer;
 
 	if (event->type == POP3_EVENT_SASL_CANCEL) { /* the machine has replied */
-		login_forget(session);
-		if (auth)
-			ipc_send(&auth->peer->chan, IPC_SASL_CANCEL, &cancel);
+		forget(session);
+		send_cancel(session);
 		return;
 	}
-	if (!auth || !session->known) {
+	if (!login_is_known(session)) {
 		refuse(session, REASON_LOGIN_DOWN);
 		return;
 	}
 	if (event->type == POP3_EVENT_SASL_START && conn_tls(&session->client.conn) &&
 	    event->mechanism.size > 5 && memcmp(event->mechanism.data, "SCRAM", 5) == 0)
 		send_bindings(session);
-	if (auth->unanswered < IPC_AUTH_CREDITS && !auth->waiting)
-		login_send(session, event);
-	else
-		link_wait(auth, session, event);
+	send_or_wait(session, event);
 	if (event->type != POP3_EVENT_SASL_START ||
 	    pop3_server_want(&session->pop3) != POP3_WANT_REPLY)
 		return;
@@ -197,7 +197,15 @@ void login_event(struct session *session, const struct pop3_event *event)
 		pop3_server_lend(&session->pop3, buffer, POP3_SASL_LINE_MAX);
 }
 
-/* -- answers -- */
+static void resume(struct link_user *user, const struct pop3_event *event)
+{
+	send_attempt(session_of(user), event);
+}
+
+const struct link_handler login_handler = {
+	.credits = IPC_AUTH_CREDITS, .resume = resume, .gone = auth_gone};
+
+/* ---- answers ---- */
 
 static void deny_now(struct session *session, enum reason reason, bool close)
 {
@@ -208,36 +216,35 @@ static void deny_now(struct session *session, enum reason reason, bool close)
 
 static void delay_over(struct loop_timer *timer)
 {
-	struct delayed *delayed = timer->context;
-	struct session *session = delayed->session;
+	struct login_denial *denial = timer->context;
 
-	session->delayed = NULL;
-	deny_now(session, delayed->reason, delayed->close);
+	denial->session->login.denial = NULL;
+	deny_now(denial->session, denial->reason, denial->close);
 	loop_timer_cancel(timer);
-	free(delayed);
+	free(denial);
 }
 
 static void take_denied(struct session *session, const struct ipc_denied *message)
 {
-	struct delayed *delayed;
+	struct login_denial *denial;
 
-	login_credit_back(session);
+	link_answered(&session->login.auth);
 	if (!message->delay) {
 		deny_now(session, (enum reason)message->reason, message->close);
 		return;
 	}
-	delayed = calloc(1, sizeof(*delayed));
-	if (!delayed) {
-		session_abort(session);
+	denial = calloc(1, sizeof(*denial));
+	if (!denial) {
+		conn_abort(&session->client.conn);
 		return;
 	}
-	delayed->session = session;
-	delayed->reason = (enum reason)message->reason;
-	delayed->close = message->close;
-	loop_timer_init(&delayed->timer, session->front->frame.child->loop, delay_over, delayed);
-	session->delayed = delayed;
-	loop_timer_set(&delayed->timer, message->delay);
-	/* a client that waits for its answer is not slow */
+	denial->session = session;
+	denial->reason = (enum reason)message->reason;
+	denial->close = message->close;
+	loop_timer_init(&denial->timer, session->front->frame.child->loop, delay_over, denial);
+	session->login.denial = denial;
+	loop_timer_set(&denial->timer, message->delay);
+	/* the client waits for its answer: that time is not counted as its own */
 	loop_deadline_renew(&session->front->login, &session->client.deadline);
 }
 
@@ -245,26 +252,17 @@ static void take_denied(struct session *session, const struct ipc_denied *messag
 static void take_challenge(struct session *session, const struct ipc_challenge *message)
 {
 	pop3_span text = ipc_text(message, 0);
-	char *copy = realloc(session->challenge, text.size + 1);
+	char *copy = realloc(session->login.challenge, text.size + 1);
 
-	login_credit_back(session);
+	link_answered(&session->login.auth);
 	if (!copy) {
-		session_abort(session);
+		conn_abort(&session->client.conn);
 		return;
 	}
-	session->challenge = copy;
+	session->login.challenge = copy;
 	memcpy(copy, text.data, text.size);
 	pop3_server_reply_challenge(&session->pop3, (pop3_span){copy, text.size});
-	session_wake(session);
-}
-
-static void take_connected(struct link *auth, struct session *session,
-			   const struct ipc_connected *message)
-{
-	if (session->stage == STAGE_NEW && session->known)
-		session_greet(session, (enum reason)message->reason, ipc_text(message, 0));
-	else
-		peer_break(auth->peer, "it answers a connection twice");
+	conn_wake(&session->client.conn);
 }
 
 /* auth lost the keeper that it had passed a login on to. The keeper may have answered before it
@@ -273,33 +271,50 @@ static void take_connected(struct link *auth, struct session *session,
 static void take_late_denial(struct link *auth, const struct ipc_denied *message)
 {
 	if (message->reason != REASON_STORE_DOWN)
-		peer_break(auth->peer, "it denies a login that nobody sent");
+		peer_break(link_peer(auth), "it denies a login that nobody sent");
 }
 
 static bool denies(const struct session *session, const struct ipc_denied *message)
 {
-	return session->ticket == message->ticket &&
-	       ipc_answers(IPC_DENIED, (enum ipc_type)session->asked_auth);
+	return session->login.ticket == message->ticket &&
+	       ipc_answers(IPC_DENIED, link_unanswered(&session->login.auth));
 }
 
-void login_message(struct link *auth, enum ipc_type type, const void *message)
+void login_message(struct session *session, struct link *auth, enum ipc_type type,
+		   const void *message)
 {
-	struct front *front = auth->peer->child->state;
-	/* every message about a session has its number behind the head */
-	uint64_t number = ((const struct ipc_session *)message)->session;
-	struct session *session = session_find(front, number);
-
-	if (!session)
-		return; /* it ended while the answer was on its way */
-	if (type == IPC_CONNECTED)
-		take_connected(auth, session, message);
-	else if (type == IPC_DENIED) {
+	if (type == IPC_DENIED) {
 		if (denies(session, message))
 			take_denied(session, message);
 		else
 			take_late_denial(auth, message);
-	} else if (ipc_answers(type, (enum ipc_type)session->asked_auth))
+	} else if (ipc_answers(type, link_unanswered(&session->login.auth))) {
 		take_challenge(session, message);
-	else
-		peer_break(auth->peer, "it answers a login that nobody sent");
+	} else {
+		peer_break(link_peer(auth), "it answers a login that nobody sent");
+	}
+}
+
+/* A keeper answers the login that session waits for if auth gave it the ticket. */
+static bool is_for(const struct session *session, enum ipc_type type, uint64_t ticket)
+{
+	return session && session->stage == STAGE_LOGIN && session->login.ticket == ticket &&
+	       ipc_answers(type, link_unanswered(&session->login.auth));
+}
+
+bool login_opened(struct session *session, const struct ipc_opened *message)
+{
+	if (!is_for(session, IPC_OPENED, message->ticket))
+		return false;
+	link_answered(&session->login.auth);
+	forget(session);
+	return true;
+}
+
+void login_open_failed(struct session *session, const struct ipc_open_failed *message)
+{
+	if (!is_for(session, IPC_OPEN_FAILED, message->ticket))
+		return; /* the session or its login has ended meanwhile */
+	link_answered(&session->login.auth);
+	refuse(session, (enum reason)message->reason);
 }

@@ -1,16 +1,10 @@
-/*
- * The dialogue with a client: octets from the connection go into libpop3's machine, its events go
- * to auth (front_login.c) or the keeper (front_mail.c), its replies go out as the socket takes
- * them. See front.h.
- */
-#include "server/front/front.h"
+/* See session.h. */
+#include "server/front/session.h"
 
 #include "base/log.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct conn_handler handler;
 
@@ -33,13 +27,12 @@ void session_start(struct front_frame *frame, int *fd, const struct accepted *fr
 	session->port = from->port;
 	session->loopback = from->loopback;
 	memcpy(session->address, from->address, sizeof(session->address));
-	loop_deadline_init(&session->spare);
+	loop_deadline_init(&session->trim);
 	frame_add(frame, &session->client);
 	loop_deadline_renew(tls ? &front->handshake : &front->login, &session->client.deadline);
 	conn_init(&session->client.conn, front->frame.child->loop, fd, &handler,
 		  tls ? front->tls : NULL);
-	if (front->auth)
-		login_connect(session);
+	login_connect(session);
 }
 
 struct session *session_find(const struct front *front, uint64_t number)
@@ -70,21 +63,46 @@ void session_greet(struct session *session, enum reason reason, pop3_span stamp)
 	conn_wake(&session->client.conn);
 }
 
-void session_wake(struct session *session)
+static bool is_idle(const struct session *session)
 {
-	conn_wake(&session->client.conn);
-}
-
-void session_abort(struct session *session)
-{
-	conn_abort(&session->client.conn);
-}
-
-bool session_idle(const struct session *session)
-{
-	return session->stage == STAGE_NEW ||
+	return session->stage == STAGE_CONNECTING ||
 	       (pop3_server_want(&session->pop3) == POP3_WANT_INPUT &&
 		!conn_blocked(&session->client.conn));
+}
+
+void session_end_idle(struct front_frame *frame, struct client *client)
+{
+	struct session *session = CONTAINER(client, struct session, client);
+
+	/* a reload is in no hurry: the time to log in runs anyway */
+	if (!is_idle(session) || !frame->child->stopping)
+		return;
+	if (session->stage != STAGE_MAIL)
+		conn_abort(&session->client.conn);
+	else
+		loop_deadline_renew(&session->front->grace, &session->client.deadline);
+}
+
+/* ---- deadlines ---- */
+
+/* A reply is going out, or a command is being worked on: has the client read anything since? */
+void session_write_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
+{
+	struct session *session = CONTAINER(deadline, struct session, client.deadline);
+
+	if (conn_blocked(&session->client.conn) &&
+	    session->client.conn.octets_out == session->progress) {
+		conn_abort(&session->client.conn);
+		return;
+	}
+	session->progress = session->client.conn.octets_out;
+	loop_deadline_renew(deadlines, deadline);
+}
+
+void session_trim_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
+{
+	(void)deadlines;
+	mailbox_trim(CONTAINER(deadline, struct session, trim));
 }
 
 /* Renews the deadline that fits what the session waits for. */
@@ -92,7 +110,7 @@ static void set_deadline(struct session *session, bool wrote)
 {
 	struct front *front = session->front;
 
-	if (session->stage != STAGE_MAIL)
+	if (session->stage < STAGE_MAIL)
 		return; /* the time to log in is one, however many commands it takes */
 	if (pop3_server_want(&session->pop3) == POP3_WANT_INPUT && !wrote) {
 		loop_deadline_renew(front->frame.child->stopping ? &front->grace : &front->idle,
@@ -121,7 +139,7 @@ static void take_event(struct session *session, const struct pop3_event *event)
 	case POP3_EVENT_TOP:
 	case POP3_EVENT_DELE:
 	case POP3_EVENT_QUIT:
-		mail_event(session, event);
+		mailbox_event(session, event);
 		break;
 	case POP3_EVENT_COUNT:
 		break;
@@ -157,10 +175,10 @@ static ssize_t step(struct session *session, pop3_span *in, char *out, size_t ca
 			return -1;
 		return (ssize_t)pop3_server_pull(&session->pop3, out, cap);
 	case POP3_WANT_LINES:
-		n = mail_lines(session, out, cap);
+		n = mailbox_lines(session, out, cap);
 		return n || pop3_server_want(&session->pop3) != POP3_WANT_LINES ? (ssize_t)n : -1;
 	case POP3_WANT_BODY:
-		n = mail_body(session, out, cap);
+		n = body_render(session, out, cap);
 		return n || pop3_server_want(&session->pop3) != POP3_WANT_BODY ? (ssize_t)n : -1;
 	case POP3_WANT_TLS:
 		start_tls(session, in);
@@ -180,7 +198,7 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 	size_t used = 0;
 	ssize_t n;
 
-	if (session->stage == STAGE_NEW)
+	if (session->stage == STAGE_CONNECTING)
 		return 0;
 	while ((n = step(session, in, out + used, cap - used)) >= 0)
 		used += (size_t)n;
@@ -202,7 +220,7 @@ static void secured(struct conn *conn)
 
 static void file_sent(struct conn *conn, bool failed)
 {
-	mail_file_sent(session_of(conn), failed);
+	body_file_sent(session_of(conn), failed);
 }
 
 static void closed(struct conn *conn, enum conn_end why)
@@ -211,9 +229,9 @@ static void closed(struct conn *conn, enum conn_end why)
 
 	if (why == CONN_TLS_FAILED)
 		log_debug("tls failed: %s", conn_tls_error(conn));
-	mail_close(session);
+	mailbox_close(session);
 	login_gone(session);
-	loop_deadline_cancel(&session->spare);
+	loop_deadline_cancel(&session->trim);
 	frame_remove(&session->front->frame, &session->client);
 	free(session);
 }
@@ -223,7 +241,8 @@ static bool busy(struct conn *conn)
 {
 	struct session *session = session_of(conn);
 
-	return session->stage == STAGE_NEW || pop3_server_want(&session->pop3) != POP3_WANT_INPUT;
+	return session->stage == STAGE_CONNECTING ||
+	       pop3_server_want(&session->pop3) != POP3_WANT_INPUT;
 }
 
 static const struct conn_handler handler = {

@@ -1,0 +1,49 @@
+/*
+ * A maildrop that a keeper has opened for a session: listings come from the lent index, deletions
+ * go back as one list at QUIT, messages are body.c's. Nothing here waits for a disk. What the
+ * keeper lends and sends is checked: a keeper runs with the rights of one user's mail.
+ */
+#ifndef SERVER_FRONT_MAILBOX_H
+#define SERVER_FRONT_MAILBOX_H
+
+#include "maildrop/index/view.h"
+#include "server/front/body.h"
+#include "server/front/link.h"
+
+struct session;
+
+/* Allocated while the maildrop is open. Its members are mailbox.c's alone, but for body and keeper,
+ * which body.c uses. */
+struct mailbox {
+	struct session *session;
+	struct link_user keeper;
+	struct body body;
+	int base_fd, delta_fd;
+	uint64_t delta_size, octets;
+	uint32_t count;
+	struct index_view *view; /* NULL: not looked at yet, or put away while idle */
+	uint8_t *marks;          /* of deletions; NULL: none yet */
+	uint32_t listing_next;   /* of the listing that is going out */
+	bool listing_uidl;
+};
+
+extern const struct link_handler mailbox_handler; /* for links to keepers */
+
+/* OPENED: session has a mailbox now, or, if it waits for none, the keeper closes the maildrop
+ * again. session may be NULL. Takes descriptors out of fds. */
+void mailbox_opened(struct link *keeper, struct session *session, const struct ipc_opened *message,
+		    int *fds);
+/* Any other answer of a keeper to a session. */
+void mailbox_message(struct link *keeper, struct session *session, enum ipc_type type,
+		     const void *message, int *fds);
+
+/* LIST, UIDL, RETR, TOP, DELE, QUIT */
+void mailbox_event(struct session *session, const struct pop3_event *event);
+/* The next lines of a listing, in WANT_LINES. Returns octets written. */
+size_t mailbox_lines(struct session *session, char *out, size_t cap);
+/* Frees everything and has the keeper close the maildrop; nothing if there is none. */
+void mailbox_close(struct session *session);
+/* Gives back memory that an idle session can do without. */
+void mailbox_trim(struct session *session);
+
+#endif

@@ -1,0 +1,25 @@
+/* The root struct of a POP3 front; made and filled in by front.c. */
+#ifndef SERVER_FRONT_ROOT_H
+#define SERVER_FRONT_ROOT_H
+
+#include "ipc/messages.h"
+#include "server/front/login.h"
+#include "server/front_frame.h"
+
+struct front {
+	struct front_frame frame; /* first: frame_root */
+	struct tls_server *tls;
+	struct link *auth; /* NULL: being restarted */
+	struct loop_deadlines handshake, login, idle, write;
+	struct loop_deadlines trim;  /* logged in: memory that an idle session gives back */
+	struct loop_deadlines grace; /* valijad ends: for a session that waits for a command */
+	struct pop3_server_settings strict,
+		open; /* open: credentials in clear text are allowed (loopback) */
+	char mechanisms[CONFIG_NAME_MAX], mechanisms_strict[CONFIG_NAME_MAX],
+		mechanisms_tls[CONFIG_NAME_MAX];
+	char scratch[CONN_SCRATCH];
+	uint32_t numbers[IPC_NUMBERS_MAX]; /* of a DELETE that is being made */
+	struct login_tickets tickets;
+};
+
+#endif

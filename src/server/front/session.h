@@ -1,0 +1,58 @@
+/*
+ * The dialogue with a client: octets from the connection go into libpop3's machine, its events to
+ * login.c or mailbox.c, its replies out as the socket takes them. Runs in the front; every octet is
+ * hostile.
+ */
+#ifndef SERVER_FRONT_SESSION_H
+#define SERVER_FRONT_SESSION_H
+
+#include "server/front/login.h"
+#include "server/front/mailbox.h"
+#include "server/front/root.h"
+
+enum session_stage {
+	STAGE_CONNECTING, /* auth has not answered yet whether this connection is welcome */
+	STAGE_LOGIN,      /* AUTHORIZATION */
+	STAGE_MAIL,       /* TRANSACTION: there is a mailbox */
+	STAGE_CLOSING,    /* after QUIT, the maildrop is closed: the last reply goes out */
+};
+
+struct session {
+	struct client client;
+	struct pop3_server pop3;
+	struct front *front;
+	struct loop_deadline trim; /* logged in: memory that can be given back */
+	uint64_t progress;         /* octets out when the write deadline was set */
+	struct login_state login;
+	struct mailbox *mailbox; /* NULL: not in STAGE_MAIL */
+	uint8_t address[16];
+	uint16_t port;
+	uint8_t stage;
+	bool loopback;
+	bool tls_asked;
+};
+
+/* "-ERR" with the words of reason, to the command that waits for its reply. For the files of this
+ * room. */
+static inline void session_refuse(struct session *session, enum reason reason)
+{
+	const struct reason_row *row = reason_row(reason);
+
+	pop3_server_reply_err(&session->pop3, row->code, row->words);
+	conn_wake(&session->client.conn);
+}
+
+/* front_service.connected, front_service.end_idle */
+void session_start(struct front_frame *frame, int *fd, const struct accepted *from);
+void session_end_idle(struct front_frame *frame, struct client *client);
+/* For struct loop_deadlines, of which session.c renews those of writing and trimming. */
+void session_write_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
+void session_trim_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
+
+/* Session number of the front; NULL: it has ended. */
+struct session *session_find(const struct front *front, uint64_t number);
+/* auth's answer to the connection: the greeting, with an APOP stamp if there is one, or the reason
+ * why it is refused. */
+void session_greet(struct session *session, enum reason reason, pop3_span stamp);
+
+#endif
