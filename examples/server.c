@@ -3,7 +3,7 @@
  * only, for one name and password.
  *
  *   server NAME PASSWORD MAILDIR
- *   socat TCP-LISTEN:1110,bind=127.0.0.1,fork EXEC:'server bob secret /home/bob/Maildir'
+ *   socat TCP-LISTEN:1110,bind=127.0.0.1,fork EXEC:'server bob secret Maildir'
  *
  * It shows the loop of every server: ask the machine what it wants, and do that.
  */
