@@ -29,10 +29,13 @@
 extern "C" {
 #endif
 
-#define POP3_COMMAND_MAX 255 /* octets of a command line with CRLF, RFC 2449 section 4 */
-#define POP3_REPLY_MAX 512   /* octets of a reply's first line with CRLF, RFC 1939 section 3 */
+/* Octets of a command line with CRLF, RFC 2449 section 4. */
+#define POP3_COMMAND_MAX 255
+/* Octets of a reply's first line with CRLF, RFC 1939 section 3. */
+#define POP3_REPLY_MAX 512
+/* Octets of the longest SASL response line. */
 #define POP3_SASL_LINE_MAX 16384
-/* Octets of a refused line's rest that are read away; more: WANT_CLOSE. */
+/* Octets of a refused line's rest that are read and dropped; more: POP3_WANT_CLOSE. */
 #define POP3_DISCARD_MAX 1048576
 
 enum pop3_want {
@@ -45,9 +48,10 @@ enum pop3_want {
 	POP3_WANT_CLOSE,
 };
 
+/* RFC 1939 section 3. */
 enum pop3_state { POP3_AUTHORIZATION, POP3_TRANSACTION, POP3_UPDATE };
 
-/* RFC 2449 section 8, RFC 3206 */
+/* Response codes: RFC 2449 section 8, RFC 3206. */
 enum pop3_code {
 	POP3_CODE_NONE,
 	POP3_CODE_AUTH,
@@ -58,49 +62,72 @@ enum pop3_code {
 	POP3_CODE_COUNT
 };
 
+/* What pop3_server_next() found; behind each the members of the event that hold something. */
 enum pop3_event_type {
-	POP3_EVENT_NONE,       /* all input taken, or the machine wants something else now */
-	POP3_EVENT_PASS,       /* USER + PASS: user, secret */
-	POP3_EVENT_APOP,       /* user, secret = 32 hex digits */
-	POP3_EVENT_SASL_START, /* mechanism (upper case; one of those offered), has_initial, secret
-				  = initial response as base64 ("=" of the client arrives as an
-				  empty span) */
-	POP3_EVENT_SASL_RESPONSE, /* secret = base64 */
-	POP3_EVENT_SASL_CANCEL,   /* the client sent "*", or a line that cannot be base64 or is too
-				     long; no reply is owed: the machine has replied */
-	POP3_EVENT_LIST,          /* number, 0 = all */
-	POP3_EVENT_UIDL,          /* number, 0 = all */
-	POP3_EVENT_RETR,          /* number */
-	POP3_EVENT_TOP,           /* number, lines */
-	POP3_EVENT_DELE,          /* number; answer with pop3_server_mark */
-	POP3_EVENT_QUIT, /* in TRANSACTION: carry out the marked deletions, then reply_ok or
-			    reply_err; the machine closes after it */
+	/* All input is taken, or the machine wants something else now. */
+	POP3_EVENT_NONE,
+	/* USER and PASS: user, secret. */
+	POP3_EVENT_PASS,
+	/* APOP: user, secret: the digest, 32 hexadecimal digits. */
+	POP3_EVENT_APOP,
+	/* AUTH: mechanism (upper case, one of those offered), has_initial, secret: the initial
+	 * response in base64, empty if the client sent "=". */
+	POP3_EVENT_SASL_START,
+	/* secret: the response in base64. */
+	POP3_EVENT_SASL_RESPONSE,
+	/* The client sent "*", or a line that is too long or no base64. The machine has replied:
+	 * no reply is owed. */
+	POP3_EVENT_SASL_CANCEL,
+	/* number, 0: all. */
+	POP3_EVENT_LIST,
+	POP3_EVENT_UIDL,
+	/* number. */
+	POP3_EVENT_RETR,
+	/* number, lines. */
+	POP3_EVENT_TOP,
+	/* number; the reply is pop3_server_mark(). */
+	POP3_EVENT_DELE,
+	/* In TRANSACTION: carry out the marked deletions, then pop3_server_reply_ok() or
+	 * pop3_server_reply_err(). The machine closes after it. */
+	POP3_EVENT_QUIT,
 	POP3_EVENT_COUNT
 };
 
-/* The spans live until the next call that takes the machine. Numbers are checked: in range and not
- * marked. */
+/*
+ * The spans are valid until the next call that takes the machine. Message numbers count from 1 and
+ * are checked: in range and not marked.
+ */
 struct pop3_event {
 	enum pop3_event_type type;
 	pop3_span user;
 	pop3_span secret;
 	pop3_span mechanism;
+	/* Lines of the body; POP3_ALL_LINES: all. */
 	uint64_t lines;
 	uint32_t number;
 	bool has_initial;
 };
 
-/* What a site offers. Must outlive the machine; may be shared by all. Texts are static. */
+/* What a site offers. It must outlive the machine; all machines may share it. Texts are static. */
 struct pop3_server_settings {
-	const char *implementation; /* CAPA IMPLEMENTATION, NULL: none */
-	const char *mechanisms; /* "SCRAM-SHA-256 PLAIN" offered in clear text, NULL or "": none */
-	const char *mechanisms_tls; /* offered under TLS */
-	bool plain_login;           /* USER/PASS allowed without TLS */
-	bool plain_login_tls;       /* USER/PASS allowed under TLS */
-	bool stls;                  /* STLS offered when not under TLS */
-	uint16_t max_bad_commands;  /* close after so many in a row of refused lines; 0: never */
-	int32_t expire_days;        /* CAPA EXPIRE: -1 = NEVER, < -1: not announced */
-	int32_t login_delay;        /* seconds, CAPA LOGIN-DELAY; -1: not announced */
+	/* CAPA IMPLEMENTATION; NULL: not announced. */
+	const char *implementation;
+	/* SASL mechanisms offered in clear text, "SCRAM-SHA-256 PLAIN"; NULL or "": none. */
+	const char *mechanisms;
+	/* The same under TLS. */
+	const char *mechanisms_tls;
+	/* USER and PASS are allowed in clear text. */
+	bool plain_login;
+	/* USER and PASS are allowed under TLS. */
+	bool plain_login_tls;
+	/* STLS is offered in clear text. */
+	bool stls;
+	/* Refused lines in a row, after which the session ends; 0: no limit. */
+	uint16_t max_bad_commands;
+	/* CAPA EXPIRE in days; -1: NEVER; less: not announced. */
+	int32_t expire_days;
+	/* CAPA LOGIN-DELAY in seconds; -1: not announced. */
+	int32_t login_delay;
 };
 
 /* Embedded by the caller; every member is private. */
@@ -125,93 +152,218 @@ struct pop3_server {
 	char user[POP3_COMMAND_MAX + 1 - 5];
 };
 
-/* tls: the connection is under TLS already (POP3S). stamp: the APOP stamp "<...>" for the greeting,
- * empty: no APOP. host: named in the greeting, may be empty. Queues the greeting. */
+/* ---- a session ---- */
+
+/*
+ * Begins a session: queues the greeting "+OK host POP3 server ready stamp".
+ * settings: see there. tls: the connection is under TLS already (POP3S). host: the server's name,
+ * empty: none. stamp: the stamp "<...>" for APOP, at most 128 octets; empty or longer: no APOP.
+ * host and stamp are copied.
+ * RFC 1939 sections 4 and 7.
+ */
 void pop3_server_init(struct pop3_server *server, const struct pop3_server_settings *settings,
 		      bool tls, pop3_span host, pop3_span stamp);
-/* Instead of a greeting "+OK": "-ERR [code] text" and close (too many connections). text as in
- * reply_err. */
+
+/*
+ * Begins a session that is refused, such as one connection too many: queues "-ERR [code] text" in
+ * place of the greeting, then wants to close.
+ * settings: see there. code, text: as in pop3_server_reply_err().
+ * RFC 1939 section 4, RFC 3206.
+ */
 void pop3_server_init_refused(struct pop3_server *server,
 			      const struct pop3_server_settings *settings, enum pop3_code code,
 			      const char *text);
 
+/* Returns what the machine wants next; see the top of this file. */
 enum pop3_want pop3_server_want(const struct pop3_server *server);
+
+/* Returns the state of the session. RFC 1939 section 3. */
 enum pop3_state pop3_server_state(const struct pop3_server *server);
 
-/* Takes octets from the front of *in until an event or until the machine wants something else than
- * input. */
+/*
+ * Takes received octets up to the next event, or until the machine wants something else than input.
+ * Lines that are no valid command are answered by the machine itself.
+ * in: received octets, any number; it is advanced past those taken.
+ * Returns the event's type, also in *ret_event; POP3_EVENT_NONE if there is none yet.
+ * The event's spans are valid until the next call that takes the machine.
+ * RFC 1939 sections 3 to 7, RFC 2449, RFC 5034 section 4.
+ */
 enum pop3_event_type pop3_server_next(struct pop3_server *server, pop3_span *in,
 				      struct pop3_event *ret_event);
 
-/* Storage for a SASL response of up to size octets, for the time of one exchange. Lend at
- * SASL_START (the event's spans stay); without it lines are bounded by POP3_COMMAND_MAX.
- * pop3_server_take_back returns it, secrets and all, for the caller to wipe (NULL: none lent). */
-void pop3_server_lend(struct pop3_server *server, char *buffer, uint32_t size);
-char *pop3_server_take_back(struct pop3_server *server);
-
-/* Replies to the login events. text is copied (cut at about 200 octets; what is not printable ASCII
- * is replaced). */
-void pop3_server_reply_challenge(struct pop3_server *server,
-				 pop3_span base64); /* "+ ..."; span must live until pulled */
-/* Enters TRANSACTION with count messages of octets in all. The program keeps the lock for it. */
-void pop3_server_reply_logged_in(struct pop3_server *server, uint32_t count, uint64_t octets);
-void pop3_server_reply_err(struct pop3_server *server, enum pop3_code code, const char *text);
-void pop3_server_reply_ok(struct pop3_server *server, const char *text);
-/* After a reply_*: when it is out the machine wants to close (too many failed logins). */
-void pop3_server_close_after(struct pop3_server *server);
-
-/* Deletion marks: (count + 7) / 8 zeroed octets, the caller's, lent before the first
- * pop3_server_mark. */
-bool pop3_server_has_marks(const struct pop3_server *server);
-void pop3_server_lend_marks(struct pop3_server *server, uint8_t *marks);
-bool pop3_server_marked(const struct pop3_server *server, uint32_t number);
-uint32_t pop3_server_marked_count(const struct pop3_server *server);
-/* Reply to DELE: marks the message, whose size is octets. */
-void pop3_server_mark(struct pop3_server *server, uint32_t number, uint64_t octets);
-
-/* Reply to LIST n / UIDL n: one line. Here and below a unique id is 1-70 octets of 0x21-0x7E: the
- * caller has checked it. */
-void pop3_server_reply_list_one(struct pop3_server *server, uint32_t number, uint64_t octets);
-void pop3_server_reply_uidl_one(struct pop3_server *server, uint32_t number, pop3_span unique_id);
-/* Reply to LIST / UIDL: opens a listing. Then WANT_OUTPUT (the first line), WANT_LINES, … */
-void pop3_server_reply_listing(struct pop3_server *server);
-/* Render one line into out (needs up to 96 octets of cap); returns octets written, 0 when cap is
- * too small. Marked messages are the caller's to leave out (pop3_server_marked). */
-size_t pop3_server_line_list(char *out, size_t cap, uint32_t number, uint64_t octets);
-size_t pop3_server_line_uidl(char *out, size_t cap, uint32_t number, pop3_span unique_id);
-void pop3_server_lines_end(struct pop3_server *server);
-
-/* Reply to RETR / TOP: opens the message, whose size is octets. Then WANT_OUTPUT, WANT_BODY, … */
-void pop3_server_reply_message(struct pop3_server *server, uint64_t octets);
 /*
- * In WANT_BODY: takes stored octets from *in (advanced), writes wire octets to out. last: nothing
- * follows *in; when *in is then used up the end is queued (WANT_OUTPUT) by itself. A TOP whose
- * lines are out stops taking input: the want changes, the rest of *in is not needed. A RETR whose
- * octets turn out to be others than announced is not ended: WANT_CLOSE, as after _body_failed.
+ * Writes pending octets of a reply.
+ * out, cap: storage, cap in octets, at least 64.
+ * Returns the octets written, at most cap; 0 if the want is not POP3_WANT_OUTPUT.
  */
-size_t pop3_server_body(struct pop3_server *server, pop3_span *in, bool last, char *out,
-			size_t cap);
-/*
- * In WANT_BODY of a RETR, for a message whose stored form is its wire form without a dot to be
- * stuffed (pop3_counter: wire_form, !dots): so many octets from its front went out by other means,
- * such as sendfile. They count as announced. What is left, if anything, goes through
- * pop3_server_body, which does not look at it any more; its end is queued there (last) as always.
- */
-void pop3_server_body_sent(struct pop3_server *server, uint64_t octets);
-/* The message cannot be completed: the only honest end is to cut the connection. Goes to
- * WANT_CLOSE. */
-void pop3_server_body_failed(struct pop3_server *server);
-
-/* Writes pending octets of a reply. Returns how many; 0 when nothing is pending. cap >= 64. */
 size_t pop3_server_pull(struct pop3_server *server, char *out, size_t cap);
 
 /*
- * In WANT_TLS: the handshake is done. Forgets everything half-made before it (RFC 2595 section 4).
- * Octets received behind STLS must not outlive it: pop3_server_next() takes away whatever is in *in
- * at the moment it accepts STLS and whatever it is given until this call, so a caller that always
- * offers what it has received can't keep any.
+ * Closes after the reply that is queued (too many failed logins): when it is out the machine wants
+ * to close. Call it behind a pop3_server_reply_*().
+ */
+void pop3_server_close_after(struct pop3_server *server);
+
+/*
+ * Continues under TLS, in POP3_WANT_TLS, when the handshake is done. What was received or half done
+ * in clear text is forgotten: pop3_server_next() drops whatever is in *in when it accepts STLS and
+ * whatever it is given until this call, so a caller that always offers what it has received cannot
+ * keep any of it.
+ * RFC 2595 section 4.
  */
 void pop3_server_tls_started(struct pop3_server *server);
+
+/* ---- storage that the program lends ---- */
+
+/*
+ * Lends storage for SASL responses, for the time of one exchange: at POP3_EVENT_SASL_START, whose
+ * spans stay valid. Without it a response line has at most POP3_COMMAND_MAX octets.
+ * buffer, size: the storage, size in octets; at most POP3_SASL_LINE_MAX of it are used. It must
+ * stay until pop3_server_take_back(). RFC 5034 section 4.
+ */
+void pop3_server_lend(struct pop3_server *server, char *buffer, uint32_t size);
+
+/*
+ * Ends the loan of pop3_server_lend().
+ * Returns the storage, secrets included, for the caller to wipe; NULL if none was lent.
+ */
+char *pop3_server_take_back(struct pop3_server *server);
+
+/* Returns whether storage for deletion marks was lent. */
+bool pop3_server_has_marks(const struct pop3_server *server);
+
+/*
+ * Lends storage for deletion marks, once, before the first pop3_server_mark().
+ * marks: (count + 7) / 8 octets, zeroed, for a maildrop of count messages. It must stay until the
+ * session ends.
+ */
+void pop3_server_lend_marks(struct pop3_server *server, uint8_t *marks);
+
+/*
+ * Returns whether a message is marked as deleted.
+ * number: the message number, from 1; false if no message has it.
+ * RFC 1939 section 5, DELE.
+ */
+bool pop3_server_marked(const struct pop3_server *server, uint32_t number);
+
+/* Returns how many messages are marked as deleted. */
+uint32_t pop3_server_marked_count(const struct pop3_server *server);
+
+/* ---- replies, in POP3_WANT_REPLY: one an event ---- */
+
+/*
+ * Refuses what the event asks for: "-ERR [code] text".
+ * code: POP3_CODE_NONE for none. text: copied; cut at about 200 octets; octets that are not
+ * printable ASCII become "?". After POP3_EVENT_QUIT the machine closes.
+ * RFC 1939 section 3, RFC 2449 section 8, RFC 3206.
+ */
+void pop3_server_reply_err(struct pop3_server *server, enum pop3_code code, const char *text);
+
+/*
+ * Accepts what the event asks for, not a login: "+OK text". In use for POP3_EVENT_QUIT, behind
+ * which the machine closes.
+ * text: as in pop3_server_reply_err().
+ * RFC 1939 section 6.
+ */
+void pop3_server_reply_ok(struct pop3_server *server, const char *text);
+
+/*
+ * Continues a SASL exchange: "+ base64".
+ * base64: the challenge, may be empty. It is not copied: it must stay until the reply is pulled.
+ * RFC 5034 section 4.
+ */
+void pop3_server_reply_challenge(struct pop3_server *server, pop3_span base64);
+
+/*
+ * Accepts a login and enters TRANSACTION. The program holds the lock on the maildrop from now on.
+ * count: messages in the maildrop, numbered from 1. octets: their sum on the wire.
+ * RFC 1939 section 4.
+ */
+void pop3_server_reply_logged_in(struct pop3_server *server, uint32_t count, uint64_t octets);
+
+/*
+ * Replies to POP3_EVENT_DELE: marks the message.
+ * number: of the event. octets: the size of the message on the wire.
+ * RFC 1939 section 5.
+ */
+void pop3_server_mark(struct pop3_server *server, uint32_t number, uint64_t octets);
+
+/*
+ * Replies to POP3_EVENT_LIST with a number: "+OK number octets".
+ * number: of the event. octets: the size of the message on the wire.
+ * RFC 1939 section 5.
+ */
+void pop3_server_reply_list_one(struct pop3_server *server, uint32_t number, uint64_t octets);
+
+/*
+ * Replies to POP3_EVENT_UIDL with a number: "+OK number unique-id".
+ * number: of the event. unique_id: 1 to 70 octets from 0x21 to 0x7E, checked by the caller; copied.
+ * RFC 1939 section 7.
+ */
+void pop3_server_reply_uidl_one(struct pop3_server *server, uint32_t number, pop3_span unique_id);
+
+/*
+ * Replies to POP3_EVENT_LIST or POP3_EVENT_UIDL without a number: opens a listing. The wants that
+ * follow are POP3_WANT_OUTPUT for the first line, then POP3_WANT_LINES.
+ * RFC 1939 sections 5 and 7.
+ */
+void pop3_server_reply_listing(struct pop3_server *server);
+
+/*
+ * Replies to POP3_EVENT_RETR or POP3_EVENT_TOP: opens the message. The wants that follow are
+ * POP3_WANT_OUTPUT for the first line, then POP3_WANT_BODY.
+ * octets: the size of the whole message on the wire (pop3_counter).
+ * RFC 1939 sections 5 and 7.
+ */
+void pop3_server_reply_message(struct pop3_server *server, uint64_t octets);
+
+/* ---- the lines of a listing, in POP3_WANT_LINES ---- */
+
+/*
+ * Renders one line of LIST. Messages that are marked are the caller's to leave out.
+ * out, cap: storage, cap in octets; 96 are always enough. number: the message number, from 1.
+ * octets: the size of the message on the wire.
+ * Returns the octets written, to be sent as they are; 0 if cap is too small.
+ * RFC 1939 section 5.
+ */
+size_t pop3_server_line_list(char *out, size_t cap, uint32_t number, uint64_t octets);
+
+/*
+ * Renders one line of UIDL; as pop3_server_line_list().
+ * unique_id: as in pop3_server_reply_uidl_one().
+ * RFC 1939 section 7.
+ */
+size_t pop3_server_line_uidl(char *out, size_t cap, uint32_t number, pop3_span unique_id);
+
+/* Ends the listing: queues ".". RFC 1939 section 3. */
+void pop3_server_lines_end(struct pop3_server *server);
+
+/* ---- the octets of a message, in POP3_WANT_BODY ---- */
+
+/*
+ * Converts stored octets to the wire form that is to be sent. The want changes when the message is
+ * complete, with its end queued, or when the lines of a TOP are out: the rest of *in is not needed
+ * then. A RETR with other octets than announced is not ended but cut: POP3_WANT_CLOSE.
+ * in: octets in stored form; it is advanced past those taken. last: nothing follows *in. out, cap:
+ * storage for the wire form, cap in octets, at least 4.
+ * Returns the octets written, at most cap.
+ * RFC 1939 section 3.
+ */
+size_t pop3_server_body(struct pop3_server *server, pop3_span *in, bool last, char *out,
+			size_t cap);
+
+/*
+ * Counts octets of a RETR that the program sent by other means, such as sendfile(). Only for a
+ * message whose stored form is its wire form without a dot to be stuffed (pop3_counter: wire_form
+ * and not dots). What is left, if anything, is copied by pop3_server_body(), which also queues the
+ * end (last).
+ * octets: how many, from the front of what was still to be sent.
+ */
+void pop3_server_body_sent(struct pop3_server *server, uint64_t octets);
+
+/* Gives up a message that cannot be completed: POP3_WANT_CLOSE, since a client takes a cut
+ * connection as a failure but a terminator as success. */
+void pop3_server_body_failed(struct pop3_server *server);
 
 #ifdef __cplusplus
 }

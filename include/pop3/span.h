@@ -1,7 +1,8 @@
 /*
- * A run of octets that belongs to somebody else: pointer and length, not NUL-terminated.
- * Who owns the octets, and for how long they stay, is said by each function that takes or gives
- * one.
+ * A run of octets that another party owns: pointer and length, not NUL-terminated.
+ *
+ * Each function that takes or returns a span documents its owner and how long its octets stay. A
+ * span of size 0 may have any pointer, NULL included.
  */
 #ifndef POP3_SPAN_H
 #define POP3_SPAN_H

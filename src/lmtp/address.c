@@ -1,4 +1,7 @@
-/* See address.h. */
+/*
+ * The grammar of mail addresses: checks, takes apart and unquotes (RFC 5321 section 4.1.2, RFC 6531
+ * section 3.3). Pure functions on text that is hostile; spans that are returned point into it.
+ */
 #include "lmtp/address.h"
 
 #include <string.h>

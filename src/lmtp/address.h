@@ -1,7 +1,7 @@
 /*
  * Mail addresses as SMTP's grammar has them (RFC 5321 section 4.1.2, RFC 6531 section 3.3): checks,
- * takes apart and unquotes. Used by the LMTP machine, by `valija deliver` and by whoever resolves a
- * recipient. No I/O, no allocation; nothing that passed here holds a control character, so it can
+ * takes apart and unquotes. Used by the LMTP machine, by `valija deliver` and by the resolution of
+ * recipients. No I/O, no allocation; nothing that passed here holds a control character, so it can
  * stand in a header or a log line.
  */
 #ifndef LMTP_ADDRESS_H
@@ -11,9 +11,12 @@
 
 #include <stdbool.h>
 
-#define LMTP_LOCAL_PART_MAX 255 /* RFC 5321 asks for 64; VERP and SRS senders are longer */
-#define LMTP_DOMAIN_MAX 255
-#define LMTP_ADDRESS_MAX (LMTP_LOCAL_PART_MAX + 1 + LMTP_DOMAIN_MAX)
+enum {
+	/* Octets. RFC 5321 asks for 64; VERP and SRS senders are longer. */
+	LMTP_LOCAL_PART_MAX = 255,
+	LMTP_DOMAIN_MAX = 255,
+	LMTP_ADDRESS_MAX = LMTP_LOCAL_PART_MAX + 1 + LMTP_DOMAIN_MAX,
+};
 
 enum lmtp_address_status {
 	LMTP_ADDRESS_OK = 0,

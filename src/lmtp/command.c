@@ -1,4 +1,8 @@
-/* See command_private.h. */
+/*
+ * The grammar of LMTP's command lines: verb, path and parameters (RFC 5321 section 4.1, RFC 1870,
+ * 6152, 6531). Pure functions, called by verbs.c; a line is whole and hostile, and what is wrong
+ * with it comes back as a reply.
+ */
 #include "lmtp/command_private.h"
 
 #include "base/text.h"
@@ -76,8 +80,10 @@ static bool take_path(pop3_span *args, pop3_span *ret_path)
 	return true;
 }
 
-/* The next " keyword[=value]" of *args, taken off. 0: there is none, -1: malformed. */
-static int take_parameter(pop3_span *args, pop3_span *ret_keyword, pop3_span *ret_value)
+enum parameter { PARAMETER_NONE, PARAMETER_TAKEN, PARAMETER_MALFORMED };
+
+/* The next " keyword[=value]" of *args, taken off. */
+static enum parameter take_parameter(pop3_span *args, pop3_span *ret_keyword, pop3_span *ret_value)
 {
 	pop3_span whole;
 	const char *equals;
@@ -85,7 +91,7 @@ static int take_parameter(pop3_span *args, pop3_span *ret_keyword, pop3_span *re
 	while (args->size && args->data[0] == ' ')
 		*args = skip(*args, 1);
 	if (args->size == 0)
-		return 0;
+		return PARAMETER_NONE;
 	whole = (pop3_span){args->data, 0};
 	while (whole.size < args->size && args->data[whole.size] != ' ')
 		whole.size++;
@@ -97,16 +103,16 @@ static int take_parameter(pop3_span *args, pop3_span *ret_keyword, pop3_span *re
 		ret_keyword->size = (size_t)(equals - whole.data);
 		*ret_value = skip(whole, ret_keyword->size + 1);
 		if (ret_value->size == 0)
-			return -1;
+			return PARAMETER_MALFORMED;
 	}
 	for (size_t i = 0; i < ret_keyword->size; i++) {
 		char c = ret_keyword->data[i];
 
 		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
 		      (i && c == '-')))
-			return -1;
+			return PARAMETER_MALFORMED;
 	}
-	return ret_keyword->size ? 1 : -1;
+	return ret_keyword->size ? PARAMETER_TAKEN : PARAMETER_MALFORMED;
 }
 
 struct mail_parameters {
@@ -149,7 +155,7 @@ struct lmtp_refusal lmtp_mail_parse(pop3_span args, const struct lmtp_server_set
 {
 	struct mail_parameters seen = {false, false, false};
 	pop3_span path, keyword, value;
-	int more;
+	enum parameter found;
 
 	event->size = 0;
 	event->utf8 = false;
@@ -159,14 +165,14 @@ struct lmtp_refusal lmtp_mail_parse(pop3_span args, const struct lmtp_server_set
 	args = skip(args, 5);
 	if (!take_path(&args, &path))
 		REFUSE(501, "5.5.4", "Syntax: MAIL FROM:<address>");
-	while ((more = take_parameter(&args, &keyword, &value)) > 0) {
+	while ((found = take_parameter(&args, &keyword, &value)) == PARAMETER_TAKEN) {
 		struct lmtp_refusal refusal =
 			mail_parameter(keyword, value, settings, &seen, event);
 
 		if (refusal.code)
 			return refusal;
 	}
-	if (more < 0)
+	if (found == PARAMETER_MALFORMED)
 		REFUSE(501, "5.5.4", "MAIL parameter is malformed");
 	event->path = path;
 	if (path.size == 0) {
@@ -197,11 +203,11 @@ struct lmtp_refusal lmtp_rcpt_parse(pop3_span args, bool utf8, struct lmtp_event
 	if (!take_path(&args, &path))
 		REFUSE(501, "5.5.4", "Syntax: RCPT TO:<address>");
 	switch (take_parameter(&args, &keyword, &value)) {
-	case 0:
+	case PARAMETER_NONE:
 		break;
-	case -1:
+	case PARAMETER_MALFORMED:
 		REFUSE(501, "5.5.4", "RCPT parameter is malformed");
-	default:
+	case PARAMETER_TAKEN:
 		REFUSE(555, "5.5.4", "RCPT parameter is not known here");
 	}
 	event->path = path;

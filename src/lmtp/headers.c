@@ -1,4 +1,8 @@
-/* See headers.h. */
+/*
+ * Trace lines of final delivery: Return-Path, Delivered-To, Received (RFC 5321 section 4.4).
+ * Rendered into the caller's buffer. Texts come from outside; each is filtered and has a limit, so
+ * that LMTP_HEADERS_MAX octets are always enough.
+ */
 #include "lmtp/headers.h"
 
 #include "base/text.h"
@@ -7,8 +11,10 @@
 #include <assert.h>
 #include <string.h>
 
-#define NAME_MAX_OCTETS 255 /* of host names */
-#define SHORT_MAX 72        /* of addresses, protocols, ids */
+enum {
+	NAME_MAX_OCTETS = 255, /* of host names */
+	SHORT_MAX = 72,        /* octets of addresses, protocols, ids */
+};
 
 struct writer {
 	char *out;

@@ -11,13 +11,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LMTP_HEADERS_MAX 2560 /* octets that lmtp_headers_render needs at most */
-#define LMTP_DATE_MAX 40
+enum {
+	LMTP_HEADERS_MAX = 2560, /* octets that lmtp_headers_render() needs at most */
+	LMTP_DATE_MAX = 40,      /* octets of a date with its NUL, and more */
+};
 
 struct lmtp_trace {
 	pop3_span sender;       /* path without "<>"; "" the null sender */
 	pop3_span recipient;    /* path without "<>": Delivered-To; "": no such line */
-	pop3_span peer_name;    /* what the client called itself; "": no "from" */
+	pop3_span peer_name;    /* the name given in LHLO; "": no "from" */
 	pop3_span peer_address; /* its IP address; "": a Unix socket */
 	pop3_span host_name;
 	pop3_span protocol; /* "LMTP", "UTF8LMTP" (RFC 6531 4.3), "local" */

@@ -1,5 +1,8 @@
-/* See lmtp.h: lines and content are taken off the input here; verbs.c does what commands ask for,
- * reply.c says what is to be said. */
+/*
+ * The LMTP machine's receiving half: takes command lines and content off the input. verbs.c carries
+ * out the commands, reply.c renders the replies. The program owns input, scratch and the machine
+ * itself; input is hostile.
+ */
 #include "lmtp/lmtp.h"
 
 #include "lmtp/reply_private.h"
@@ -7,6 +10,8 @@
 
 #include <assert.h>
 #include <string.h>
+
+/* ---- command lines ---- */
 
 /* Takes octets up to the next CRLF. True: the line is complete. An overlong line's rest is read and
  * forgotten, so that no tail is run as a command. */
@@ -38,7 +43,7 @@ static bool take_line(struct lmtp_server *server, pop3_span *in)
 	return false;
 }
 
-/* --- content --- */
+/* ---- content ---- */
 
 static void fail_content(struct lmtp_server *server, uint16_t code, const char *enhanced,
 			 const char *text)
@@ -83,7 +88,7 @@ static enum lmtp_event_type content(struct lmtp_server *server, pop3_span *in, c
 	return failed ? LMTP_EVENT_NONE : LMTP_EVENT_END;
 }
 
-/* --- the machine --- */
+/* ---- the machine ---- */
 
 static void start(struct lmtp_server *server, const struct lmtp_server_settings *settings)
 {
@@ -154,7 +159,7 @@ void lmtp_server_reply(struct lmtp_server *server, uint16_t code, const char *en
 	server->phase = server->owed == LMTP_EVENT_MAIL && !accepted ? PHASE_COMMAND : PHASE_MAIL;
 	if (server->owed == LMTP_EVENT_RCPT && accepted)
 		server->accepted++;
-	/* a refusal is the program's judgement, not a client that does not speak LMTP */
+	/* the program refuses a recipient or sender: the client's line was good LMTP */
 	lmtp_accept(server, code, enhanced, text);
 }
 

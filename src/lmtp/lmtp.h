@@ -28,11 +28,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define LMTP_COMMAND_MAX 512       /* octets of a command line with CRLF, RFC 5321 4.5.3.1.4 */
-#define LMTP_COMMAND_LONG_MAX 1024 /* of MAIL and RCPT, which extensions make longer */
-#define LMTP_REPLY_MAX 512         /* octets of a reply line with CRLF, RFC 5321 4.5.3.1.5 */
-#define LMTP_PEER_NAME_MAX 255
-#define LMTP_SCRATCH_MIN 64
+/* Octets. */
+enum {
+	LMTP_COMMAND_MAX = 512,       /* of a command line with CRLF, RFC 5321 4.5.3.1.4 */
+	LMTP_COMMAND_LONG_MAX = 1024, /* of MAIL and RCPT, which extensions make longer */
+	LMTP_REPLY_MAX = 512,         /* of a reply line with CRLF, RFC 5321 4.5.3.1.5 */
+	LMTP_PEER_NAME_MAX = 255,
+	LMTP_SCRATCH_MIN = 64,
+};
 
 enum lmtp_want {
 	LMTP_WANT_INPUT,
@@ -131,7 +134,7 @@ void lmtp_server_reply(struct lmtp_server *server, uint16_t code, const char *en
 /* The reply to DATA: 354, the message follows. */
 void lmtp_server_reply_data_go(struct lmtp_server *server);
 
-/* While CONTENT comes: the program can't keep the message (no space). The rest is read and thrown
+/* While CONTENT comes: the program cannot keep the message (no space). The rest is read and thrown
  * away without events, then every recipient gets this reply. text lives until WANT_INPUT. */
 void lmtp_server_fail_content(struct lmtp_server *server, uint16_t code, const char *enhanced,
 			      const char *text);
@@ -158,7 +161,7 @@ void lmtp_server_reply_all(struct lmtp_server *server, uint16_t code, const char
 void lmtp_server_end(struct lmtp_server *server, const char *enhanced, const char *text);
 /* No transaction is open and no command is half received: a good moment to end. */
 bool lmtp_server_idle(const struct lmtp_server *server);
-/* What the client called itself in LHLO, "" before. Printable ASCII without space, "(", ")". */
+/* The name that the client gave in LHLO, "" before. Printable ASCII without space, "(", ")". */
 pop3_span lmtp_server_peer_name(const struct lmtp_server *server);
 
 /* Writes pending octets of replies. Returns how many; 0 when nothing is pending. */

@@ -1,6 +1,9 @@
-/* Replies of the machine: see reply_private.h. Rendered one at a time into server->output, which is
- * empty whenever a command is worked on; so it never overflows, and a client that does not read is
- * not read from. */
+/*
+ * Replies of the LMTP machine, and the outcomes of a message's recipients. A reply is rendered into
+ * server->output, which is empty whenever a command is worked on: it never overflows, and a client
+ * that does not read is not read from. Called by lmtp.c and verbs.c; the outcomes' storage and
+ * their texts are the program's.
+ */
 #include "lmtp/reply_private.h"
 
 #include <assert.h>

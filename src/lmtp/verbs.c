@@ -1,4 +1,8 @@
-/* What each command does: see reply_private.h. */
+/*
+ * Commands of the LMTP machine: one short function a verb (RFC 2033 on RFC 5321). Each queues a
+ * reply, or returns the event that the program must answer. Called by lmtp.c with a whole line,
+ * which is hostile.
+ */
 #include "lmtp/verbs_private.h"
 
 #include "lmtp/command_private.h"
@@ -7,7 +11,8 @@
 #include <assert.h>
 #include <string.h>
 
-/* What the grammar found. Too big, or an address that needs SMTPUTF8, is no fault of form. */
+/* Refuses a line that the grammar refused. A message that is too big, or an address that needs
+ * SMTPUTF8, is no fault of form: the line does not count as a bad one. */
 static void refuse_parsed(struct lmtp_server *server, const struct lmtp_refusal *refusal)
 {
 	if (refusal->code == 552 || refusal->code == 553)
@@ -23,7 +28,7 @@ static enum lmtp_event_type owe(struct lmtp_server *server, enum lmtp_event_type
 	return type;
 }
 
-/* Ends what transaction there is; the event tells the program if there was one. */
+/* Ends the transaction. Returns LMTP_EVENT_RESET if one was open. */
 static enum lmtp_event_type reset(struct lmtp_server *server)
 {
 	bool open = server->phase == PHASE_MAIL;
@@ -58,7 +63,7 @@ static enum lmtp_event_type lhlo(struct lmtp_server *server, pop3_span name)
 	offer(server, "8BITMIME");
 	if (server->settings->smtputf8)
 		offer(server, "SMTPUTF8");
-	/* SIZE 0 says that there is no limit but what disks set (RFC 1870 section 4) */
+	/* SIZE 0: no limit is announced (RFC 1870 section 4) */
 	lmtp_put(server, "250 SIZE ");
 	lmtp_put_number(server, server->settings->max_size);
 	lmtp_put_end(server);
@@ -130,7 +135,7 @@ static enum lmtp_event_type data(struct lmtp_server *server, pop3_span args)
 		return LMTP_EVENT_NONE;
 	}
 	if (server->accepted == 0) {
-		/* RFC 2033 section 4.2; a pipelining client comes here without fault of its own */
+		/* RFC 2033 section 4.2; a pipelining client sends DATA before it can know that */
 		lmtp_reply(server, 503, "5.5.1", "No valid recipients");
 		return LMTP_EVENT_NONE;
 	}

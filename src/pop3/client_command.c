@@ -102,14 +102,14 @@ int pop3_client_command(struct pop3_client *client, enum pop3_command command, u
 	uint32_t at;
 
 	if (must_wait(client, command))
-		return -2;
+		return POP3_CLIENT_MUST_WAIT;
 	if (!arguments_fit(shape, number, text))
-		return -3;
+		return POP3_CLIENT_BAD_ARGUMENT;
 	n = render_head(head, command, number, lines);
 	if (text_size > max - n - 2)
-		return -3;
+		return POP3_CLIENT_BAD_ARGUMENT;
 	if (n + text_size + 2 > cap)
-		return -1;
+		return POP3_CLIENT_NO_ROOM;
 	memcpy(out, head, n);
 	if (text_size)
 		memcpy(out + n, text.data, text_size);

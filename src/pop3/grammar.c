@@ -1,6 +1,6 @@
 /*
- * Numbers, base64, unique ids and response codes (RFC 1939, 2449 section 8, 3206, 4648): see
- * grammar_private.h. No state, no allocation; input is hostile.
+ * Numbers, base64, unique ids and response codes (RFC 1939, 2449 section 8, 3206, 4648).
+ * Called by all files of both machines. No state, no allocation; input is hostile.
  */
 #include "pop3/grammar_private.h"
 

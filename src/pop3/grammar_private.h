@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define P3_NUMBER_MAX 20 /* digits of UINT64_MAX */
+enum { P3_NUMBER_MAX = 20 }; /* digits of UINT64_MAX */
 
 /* Canonical decimal: digits only, no sign, no leading zero, at most max. */
 bool p3_number(pop3_span text, uint64_t max, uint64_t *ret_number);

@@ -1,4 +1,6 @@
-/* Collecting and discarding lines: see line_private.h. Input is hostile; storage is the machines'.
+/*
+ * Lines of both machines: octets are collected up to CRLF, or discarded up to it. Called by
+ * server.c and client.c; the storage is theirs. Input is hostile.
  */
 #include "pop3/line_private.h"
 

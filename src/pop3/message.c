@@ -1,8 +1,8 @@
 /*
  * A message between store and wire: counter, encoder, decoder (see pop3/message.h). Pure functions
- * on their structs; they run in whatever process holds the octets. Text is moved a
- * line at a time (memchr, memcpy), never an octet at a time, and every state can be left and
- * entered again at any octet of input and any octet of output.
+ * on their structs; they run in whatever process holds the octets. Text is moved a line at
+ * a time (memchr, memcpy), never an octet at a time, and every state can be left and entered again
+ * at any octet of input and any octet of output.
  *
  * GNU extensions (vectors in count_bare, a builtin beside SSE2 in copy_until) are an exception to
  * the rule that only src/sys has them: each octet of every message passes here, and both loops take

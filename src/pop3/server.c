@@ -1,8 +1,8 @@
 /*
  * The server machine's upper half: its start, the lines it receives, the storage lent to it (see
- * pop3/server.h). Octets are collected
- * until CRLF into the machine's own line or, during SASL, the program's lent buffer; what cannot
- * be a command is refused without being stored. Runs in an unprivileged process; input is hostile.
+ * pop3/server.h). Octets are collected until CRLF into the machine's own line or, during SASL, the
+ * program's lent buffer; what cannot be a command is refused without being stored. Runs in an
+ * unprivileged process; input is hostile.
  */
 #include "pop3/line_private.h"
 #include "pop3/server_command_private.h"

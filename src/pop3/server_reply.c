@@ -120,7 +120,7 @@ void p3_reply_list(struct pop3_server *server, enum p3_output list)
 {
 	p3_reply(server, "+OK", "the list follows", POP3_WANT_INPUT);
 	server->output = (uint8_t)list;
-	server->step = 0;
+	server->step = 0; /* the first capability, the front of the list of mechanisms */
 }
 
 void p3_reply_greeting(struct pop3_server *server, pop3_span host, pop3_span stamp)
@@ -344,53 +344,84 @@ void pop3_server_body_failed(struct pop3_server *server)
 	server->want = POP3_WANT_CLOSE;
 }
 
-/* One line of CAPA's reply (RFC 2449 section 6, 3206, 2595); false: this one is not offered. */
-static bool put_capability(struct pop3_server *server, unsigned step)
-{
-	static const char *const always[] = {"TOP", "UIDL", "PIPELINING", "RESP-CODES",
-					     "AUTH-RESP-CODE"};
-	const unsigned fixed = sizeof(always) / sizeof(always[0]);
-	const struct pop3_server_settings *settings = server->settings;
-	const char *list;
+/* The lines of CAPA's reply, in their order (RFC 2449 section 6, 2595, 3206). */
+enum capability {
+	CAPABILITY_TOP,
+	CAPABILITY_UIDL,
+	CAPABILITY_PIPELINING,
+	CAPABILITY_RESP_CODES,
+	CAPABILITY_AUTH_RESP_CODE,
+	CAPABILITY_USER,
+	CAPABILITY_SASL,
+	CAPABILITY_STLS,
+	CAPABILITY_EXPIRE,
+	CAPABILITY_LOGIN_DELAY,
+	CAPABILITY_IMPLEMENTATION,
+	CAPABILITY_END, /* not one: the line that ends the list */
+	CAPABILITY_COUNT
+};
 
-	if (step < fixed) {
-		put_text(server, always[step]);
+static const char *const capability_lines[] = {
+	[CAPABILITY_TOP] = "TOP",
+	[CAPABILITY_UIDL] = "UIDL",
+	[CAPABILITY_PIPELINING] = "PIPELINING",
+	[CAPABILITY_RESP_CODES] = "RESP-CODES",
+	[CAPABILITY_AUTH_RESP_CODE] = "AUTH-RESP-CODE",
+	[CAPABILITY_USER] = "USER",
+	[CAPABILITY_SASL] = "SASL ",
+	[CAPABILITY_STLS] = "STLS",
+	[CAPABILITY_EXPIRE] = "EXPIRE ",
+	[CAPABILITY_LOGIN_DELAY] = "LOGIN-DELAY ",
+	[CAPABILITY_IMPLEMENTATION] = "IMPLEMENTATION ",
+	[CAPABILITY_END] = ".",
+};
+_Static_assert(sizeof(capability_lines) / sizeof(capability_lines[0]) == CAPABILITY_COUNT,
+	       "every capability has a line");
+
+/* text, if there is any, behind what was put; not copied. */
+static bool put_behind(struct pop3_server *server, const char *text)
+{
+	if (!text || !*text)
+		return false;
+	server->tail = (pop3_span){text, strlen(text)};
+	return true;
+}
+
+/* One line of CAPA's reply; false: this one is not offered, and what was put is to be dropped. */
+static bool put_capability(struct pop3_server *server, enum capability capability)
+{
+	const struct pop3_server_settings *settings = server->settings;
+
+	put_text(server, capability_lines[capability]);
+	switch (capability) {
+	case CAPABILITY_TOP:
+	case CAPABILITY_UIDL:
+	case CAPABILITY_PIPELINING:
+	case CAPABILITY_RESP_CODES:
+	case CAPABILITY_AUTH_RESP_CODE:
 		return true;
-	}
-	switch (step - fixed) {
-	case 0:
-		put_text(server, "USER");
+	case CAPABILITY_USER:
 		return p3_plain_login(server);
-	case 1:
-		list = p3_mechanisms(server);
-		put_text(server, "SASL ");
-		server->tail = (pop3_span){list, strlen(list)};
-		return *list;
-	case 2:
-		put_text(server, "STLS");
+	case CAPABILITY_SASL:
+		return put_behind(server, p3_mechanisms(server));
+	case CAPABILITY_STLS:
 		return settings->stls && !server->tls && server->state == POP3_AUTHORIZATION;
-	case 3:
-		if (settings->expire_days < -1)
-			return false;
-		put_text(server, "EXPIRE ");
+	case CAPABILITY_EXPIRE:
 		if (settings->expire_days == -1)
 			put_text(server, "NEVER");
-		else
+		else if (settings->expire_days >= 0)
 			put_number(server, (uint64_t)settings->expire_days);
-		return true;
-	case 4:
-		if (settings->login_delay < 0)
-			return false;
-		put_text(server, "LOGIN-DELAY ");
-		put_number(server, (uint64_t)settings->login_delay);
-		return true;
-	case 5:
-		put_text(server, "IMPLEMENTATION ");
-		list = settings->implementation ? settings->implementation : "";
-		server->tail = (pop3_span){list, strlen(list)};
-		return *list;
+		return settings->expire_days >= -1;
+	case CAPABILITY_LOGIN_DELAY:
+		if (settings->login_delay >= 0)
+			put_number(server, (uint64_t)settings->login_delay);
+		return settings->login_delay >= 0;
+	case CAPABILITY_IMPLEMENTATION:
+		return put_behind(server, settings->implementation);
+	case CAPABILITY_END:
+	case CAPABILITY_COUNT:
+		break;
 	}
-	put_text(server, ".");
 	server->output = P3_OUTPUT_LINE;
 	return true;
 }
@@ -425,7 +456,7 @@ static bool next_piece(struct pop3_server *server)
 		server->want = server->closing ? POP3_WANT_CLOSE : server->after;
 		return false;
 	case P3_OUTPUT_CAPABILITIES:
-		while (!put_capability(server, server->step++)) {
+		while (!put_capability(server, (enum capability)server->step++)) {
 			server->head_size = 0;
 			server->tail = (pop3_span){NULL, 0};
 		}
