@@ -19,8 +19,9 @@ import threading
 import office as post
 from office import wait_until
 
-TOOLS = ('systemd-nspawn', 'debootstrap', 'nsenter', 'setpriv', 'dpkg-query')
+TOOLS = ('systemd-nspawn', 'debootstrap', 'nsenter', 'setpriv', 'unshare', 'dpkg-query')
 MIRROR = 'http://deb.debian.org/debian'
+BOOTSTRAP_SECONDS = 300
 # what nspawn's own filter would take away from the unit, which makes sandboxes itself
 CALLS = 'seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self'
 CLONE_NEWNET = 0x40000000
@@ -78,6 +79,28 @@ def library_packages(programs):
     return sorted({line.split(':')[0] for line in done.stdout.splitlines()})
 
 
+def bootstrap(suite, folder, packages, log):
+    """Makes the tree. A mirror that fails, or does not answer in time, is no fault of ours. What
+    debootstrap mounts in the tree is seen by itself only, and gone when it is killed: nobody may
+    remove a tree with /proc and /sys in it."""
+    with open(log, 'w') as output:
+        process = subprocess.Popen(
+            ['unshare', '--mount', 'debootstrap', '--variant=minbase',
+             f'--include={",".join(packages)}', suite, str(folder), mirror(suite)],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True)
+        try:
+            code = process.wait(BOOTSTRAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            code = f'not done within {BOOTSTRAP_SECONDS} s'
+        finally:
+            if process.poll() is None:  # its session: downloads run as children of its own
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    if code:
+        raise Impossible(f'debootstrap cannot make a system ({code}): {log.read_text()[-500:]}')
+
+
 def cached_tree(packages):
     """The folder of a system with these packages; two runs at once make it once."""
     suite = release()[1]
@@ -91,12 +114,11 @@ def cached_tree(packages):
         if tree.exists():
             return tree
         shutil.rmtree(new, ignore_errors=True)
-        done = subprocess.run(
-            ['debootstrap', '--variant=minbase', f'--include={",".join(packages)}', suite,
-             str(new), mirror(suite)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if done.returncode:
+        try:
+            bootstrap(suite, new, packages, cache / 'debootstrap.log')
+        except Impossible:
             shutil.rmtree(new, ignore_errors=True)
-            raise Impossible(f'debootstrap cannot make a system: {done.stdout[-500:]}')
+            raise
         for name in ('usr/share/doc', 'usr/share/locale', 'usr/share/man', 'var/cache/apt',
                      'var/lib/apt/lists'):
             shutil.rmtree(new / name, ignore_errors=True)

@@ -105,6 +105,13 @@ def check_journal(system):
     assert not bad, '\n'.join(bad)
 
 
+def verify_unit(system):
+    """systemd has nothing to say against the unit; of others it may."""
+    said = system.run('systemd-analyze', 'verify', '--man=no', UNIT)
+    lines = [line for line in said.stdout.splitlines() if 'valija' in line]
+    assert not lines, '\n'.join(lines)
+
+
 def check_children(system):
     """The separation of users holds under the unit, and a filter of calls is on everywhere."""
     owners = {}
@@ -179,6 +186,7 @@ def refuse_wrong_configuration(system):
 
 def test_the_installed_unit_lives_its_life(system):
     set_up(system)
+    verify_unit(system)
     assert 'ready: ' in system.journal('-u', UNIT)
     for host in HOSTS:
         assert log_in(system, host) == 0
