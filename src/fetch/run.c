@@ -3,11 +3,11 @@
 
 #include "base/text.h"
 #include "fetch/confine.h"
-#include "fetch/login.h"
-#include "fetch/password.h"
-#include "fetch/record.h"
-#include "fetch/state.h"
-#include "fetch/visit.h"
+#include "fetch/session/login.h"
+#include "fetch/account/password.h"
+#include "fetch/session/transcript.h"
+#include "fetch/journal/state.h"
+#include "fetch/collect/collect.h"
 
 #include <errno.h>
 #include <inttypes.h>

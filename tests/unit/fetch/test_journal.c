@@ -1,0 +1,393 @@
+/* The fetch journal: what is written is read; torn tails, damage, failing disks; lines. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/text.h"
+#include "fetch/journal/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+struct place {
+	char path[64];
+	int dir;
+};
+
+static int make_place(void **state)
+{
+	struct place *place = calloc(1, sizeof(*place));
+
+	strcpy(place->path, "/tmp/valija-journal-XXXXXX");
+	assert_non_null(mkdtemp(place->path));
+	place->dir = open(place->path, O_RDONLY | O_DIRECTORY);
+	*state = place;
+	return 0;
+}
+
+static int remove_place(void **state)
+{
+	static const char *const names[] = {"j", "j.lock", "j.new"};
+	struct place *place = *state;
+
+	for (unsigned i = 0; i < 3; i++)
+		unlinkat(place->dir, names[i], 0);
+	close(place->dir);
+	rmdir(place->path);
+	free(place);
+	return 0;
+}
+
+static struct journal *open_one(struct place *place)
+{
+	struct journal *journal = NULL;
+	struct err err = {0};
+
+	if (journal_open(&fetch_files_real, place->dir, "j", "a test", &journal, &err) < 0)
+		fail_msg("%s", err.text);
+	return journal;
+}
+
+static void add(struct journal *journal, const char *identity, enum seen_state state)
+{
+	uint32_t at = journal_intern(journal, span_of(identity));
+	struct seen *seen = journal_at(journal, at);
+
+	seen->state = (uint8_t)state;
+	seen->announced = 100;
+	seen->octets = 101;
+	seen->head_hash = 0xfedcba9876543210;
+	seen->time = 1700000000;
+	assert_int_equal(journal_write_seen(journal, at, NULL), 0);
+}
+
+static enum seen_state state_of(struct journal *journal, const char *identity)
+{
+	uint32_t at = journal_find(journal, span_of(identity));
+
+	return at == JOURNAL_NONE ? SEEN_UNKNOWN : (enum seen_state)journal_at(journal, at)->state;
+}
+
+static void written_is_read(void **state)
+{
+	struct journal *journal = open_one(*state);
+	const struct seen *seen;
+	uint32_t at;
+
+	add(journal, "uone", SEEN_WHOLE);
+	add(journal, "utwo", SEEN_PARTIAL);
+	add(journal, "uthree", SEEN_MARKED);
+	add(journal, "ufour", SEEN_WHOLE);
+	at = journal_find(journal, SPAN_LITERAL("uone"));
+	journal_at(journal, at)->absent = 5;
+	assert_int_equal(journal_write_absent(journal, at, NULL), 0);
+	at = journal_find(journal, SPAN_LITERAL("utwo"));
+	assert_int_equal(journal_write_remove(journal, at, NULL), 0);
+	at = journal_find(journal, SPAN_LITERAL("ufour"));
+	assert_int_equal(journal_write_gone(journal, at, NULL), 0);
+	assert_int_equal(journal_remember(journal, "key", "a value of words", NULL), 0);
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	journal_close(journal);
+
+	journal = open_one(*state);
+	assert_int_equal(state_of(journal, "uone"), SEEN_WHOLE);
+	assert_int_equal(state_of(journal, "utwo"), SEEN_PARTIAL);
+	assert_int_equal(state_of(journal, "uthree"), SEEN_MARKED);
+	assert_int_equal(state_of(journal, "ufour"), SEEN_UNKNOWN);
+	assert_int_equal(state_of(journal, "unever"), SEEN_UNKNOWN);
+	seen = journal_at(journal, journal_find(journal, SPAN_LITERAL("uone")));
+	assert_int_equal(seen->absent, 5);
+	assert_int_equal(seen->announced, 100);
+	assert_int_equal(seen->octets, 101);
+	assert_true(seen->head_hash == 0xfedcba9876543210);
+	assert_true(journal_at(journal, journal_find(journal, SPAN_LITERAL("utwo")))->remove);
+	assert_string_equal(journal_recall(journal, "key"), "a value of words");
+	journal_close(journal);
+}
+
+static void without_commit_nothing_is_there(void **state)
+{
+	struct journal *journal = open_one(*state);
+
+	add(journal, "uone", SEEN_WHOLE);
+	journal_close(journal);
+	journal = open_one(*state);
+	assert_int_equal(state_of(journal, "uone"), SEEN_UNKNOWN);
+	journal_close(journal);
+}
+
+static void held_by_one(void **state)
+{
+	struct place *place = *state;
+	struct journal *journal = open_one(place), *other = NULL;
+	struct err err = {0};
+
+	assert_int_equal(journal_open(&fetch_files_real, place->dir, "j", "x", &other, &err), -1);
+	assert_int_equal(err.code, EX_TEMPFAIL);
+	journal_close(journal);
+	journal_close(open_one(place));
+}
+
+static off_t size_of(struct place *place)
+{
+	struct stat status;
+
+	assert_int_equal(fstatat(place->dir, "j", &status, 0), 0);
+	return status.st_size;
+}
+
+/* Three commits; the file is cut at every length: what was committed before the cut is there. */
+static void every_torn_tail(void **state)
+{
+	struct place *place = *state;
+	struct journal *journal = open_one(place);
+	char octets[4096];
+	off_t ends[3];
+	int fd;
+
+	for (int i = 0; i < 3; i++) {
+		char identity[8];
+
+		snprintf(identity, sizeof(identity), "uid%d", i);
+		add(journal, identity, SEEN_WHOLE);
+		assert_int_equal(journal_commit(journal, NULL), 0);
+		ends[i] = size_of(place);
+	}
+	journal_close(journal);
+	fd = openat(place->dir, "j", O_RDWR);
+	assert_int_equal(read(fd, octets, sizeof(octets)), ends[2]);
+	for (off_t cut = 0; cut <= ends[2]; cut++) {
+		assert_int_equal(ftruncate(fd, 0), 0);
+		assert_int_equal(pwrite(fd, octets, (size_t)cut, 0), cut);
+		journal = open_one(place);
+		for (int i = 0; i < 3; i++) {
+			char identity[8];
+
+			snprintf(identity, sizeof(identity), "uid%d", i);
+			assert_int_equal(state_of(journal, identity),
+					 cut >= ends[i] ? SEEN_WHOLE : SEEN_UNKNOWN);
+		}
+		/* and it can be gone on with */
+		add(journal, "ulater", SEEN_WHOLE);
+		assert_int_equal(journal_commit(journal, NULL), 0);
+		journal_close(journal);
+		journal = open_one(place);
+		assert_int_equal(state_of(journal, "ulater"), SEEN_WHOLE);
+		journal_close(journal);
+	}
+	close(fd);
+}
+
+/* One octet wrong anywhere: refused, or at most the last batch is missing; never another state. */
+static void every_flipped_octet(void **state)
+{
+	struct place *place = *state;
+	struct journal *journal = open_one(place);
+	char octets[8192];
+	off_t before = 0, end;
+	unsigned refused = 0;
+	int fd;
+
+	for (int i = 0; i < 6; i++) {
+		char identity[8];
+
+		snprintf(identity, sizeof(identity), "uid%d", i);
+		add(journal, identity, SEEN_WHOLE);
+		before = size_of(place);
+		assert_int_equal(journal_commit(journal, NULL), 0);
+	}
+	end = size_of(place);
+	journal_close(journal);
+	fd = openat(place->dir, "j", O_RDWR);
+	assert_int_equal(read(fd, octets, sizeof(octets)), end);
+	for (off_t at = 0; at < end; at++) {
+		struct err err = {0};
+		char wrong = (char)(octets[at] ^ 4);
+
+		assert_int_equal(ftruncate(fd, 0), 0);
+		assert_int_equal(pwrite(fd, octets, (size_t)end, 0), end);
+		assert_int_equal(pwrite(fd, &wrong, 1, at), 1);
+		journal = NULL;
+		if (journal_open(&fetch_files_real, place->dir, "j", "x", &journal, &err) < 0) {
+			assert_int_equal(err.code, EX_DATAERR);
+			refused++;
+			continue;
+		}
+		/* the tail may have been torn: its batch and, if its first was hit, the one before
+		 */
+		for (int i = 0; i < 4; i++) {
+			char identity[8];
+
+			snprintf(identity, sizeof(identity), "uid%d", i);
+			assert_int_equal(state_of(journal, identity), SEEN_WHOLE);
+		}
+		journal_close(journal);
+	}
+	assert_true(refused >= (unsigned)before / 2);
+	close(fd);
+}
+
+static void rewriting_keeps_what_counts(void **state)
+{
+	struct place *place = *state;
+	struct journal *journal = open_one(place);
+	off_t before;
+
+	for (int round = 0; round < 4; round++) {
+		for (int i = 0; i < 700; i++) {
+			char identity[24];
+
+			snprintf(identity, sizeof(identity), "uid%d-%d", round, i);
+			add(journal, identity, SEEN_WHOLE);
+			if (round < 3)
+				assert_int_equal(
+					journal_write_gone(journal,
+							   journal_find(journal, span_of(identity)),
+							   NULL),
+					0);
+		}
+		assert_int_equal(journal_commit(journal, NULL), 0);
+	}
+	add(journal, "uold", SEEN_WHOLE);
+	journal_at(journal, journal_find(journal, SPAN_LITERAL("uold")))->absent = 10;
+	assert_int_equal(
+		journal_write_absent(journal, journal_find(journal, SPAN_LITERAL("uold")), NULL),
+		0);
+	assert_int_equal(journal_remember(journal, "k", "v", NULL), 0);
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	before = size_of(place);
+	assert_int_equal(journal_tidy(journal, 11, NULL), 0);
+	assert_true(size_of(place) < before / 2);
+	add(journal, "uafter", SEEN_WHOLE);
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	journal_close(journal);
+	journal = open_one(place);
+	assert_int_equal(state_of(journal, "uid3-699"), SEEN_WHOLE);
+	assert_int_equal(state_of(journal, "uid3-0"), SEEN_WHOLE);
+	assert_int_equal(state_of(journal, "uid1-5"), SEEN_UNKNOWN);
+	assert_int_equal(state_of(journal, "uold"), SEEN_UNKNOWN);
+	assert_int_equal(state_of(journal, "uafter"), SEEN_WHOLE);
+	assert_string_equal(journal_recall(journal, "k"), "v");
+	journal_close(journal);
+}
+
+/* The disk fails at one call: the commit says so, and the file is as before or as after. */
+static struct fetch_files failing;
+static int calls_left;
+
+static ssize_t failing_write(int fd, const void *data, size_t size)
+{
+	if (calls_left-- == 0) {
+		(void)!write(fd, data, size / 2);
+		errno = ENOSPC;
+		return -1;
+	}
+	return write(fd, data, size);
+}
+
+static int failing_fsync(int fd)
+{
+	if (calls_left-- == 0) {
+		errno = EIO;
+		return -1;
+	}
+	return fsync(fd);
+}
+
+static void a_disk_that_fails(void **state)
+{
+	struct place *place = *state;
+	struct journal *journal = open_one(place);
+
+	journal_close(journal);
+	for (int at = 0; at < 2; at++) {
+		struct err err = {0};
+
+		failing = fetch_files_real;
+		failing.write = failing_write;
+		failing.fsync = failing_fsync;
+		calls_left = 100;
+		assert_int_equal(journal_open(&failing, place->dir, "j", "x", &journal, &err), 0);
+		add(journal, at ? "utwo" : "uone", SEEN_WHOLE);
+		calls_left = at;
+		assert_int_equal(journal_commit(journal, &err), -1);
+		assert_int_equal(err.errnum, at ? EIO : ENOSPC);
+		journal_close(journal);
+		journal = open_one(place);
+		assert_int_equal(state_of(journal, at ? "utwo" : "uone"), SEEN_UNKNOWN);
+		journal_close(journal);
+	}
+}
+
+static void lines(void **state)
+{
+	static const char *const good[] = {"S 1 w 2 3 0123456789abcdef ux",
+					   "S 1 pd 2 3 0123456789abcdef ux",
+					   "S 1 wdr 2 3 0123456789abcdef c12.1",
+					   "A 0 ux",
+					   "D 9 ux",
+					   "X 9 ux",
+					   "M key and value",
+					   "M key ",
+					   "H 1 me@there"};
+	static const char *const bad[] = {"",
+					  "S",
+					  "S ",
+					  "S 1 w 2 3 0123456789abcdef x",
+					  "S 1 w 2 3 0123456789abcdef u",
+					  "S 1 q 2 3 0123456789abcdef ux",
+					  "S 1 wdd 2 3 0123456789abcdef ux",
+					  "S 1 wx 2 3 0123456789abcdef ux",
+					  "S -1 w 2 3 0123456789abcdef ux",
+					  "S 1 w 2 3 0123456789abcde ux",
+					  "S 1 w 2 3 0123456789ABCDEF ux",
+					  "S 1 w 2 99999999999999999999 0123456789abcdef ux",
+					  "S 1 w 2 3 0123456789abcdef ux y",
+					  "S 1 w 2 3 0123456789abcdef u\x7f",
+					  "S 9223372036854775808 w 2 3 0123456789abcdef ux",
+					  "A ux",
+					  "A 1",
+					  "Z 1 ux",
+					  "M  v",
+					  "C 1 2 00000000"};
+	struct journal_record record;
+	char longest[JOURNAL_IDENTITY_MAX + 8];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_int_equal(journal_parse(span_of(good[i]), &record), 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(journal_parse(span_of(bad[i]), &record), -1);
+	memset(longest, 'u', sizeof(longest));
+	memcpy(longest, "A 1 ", 4);
+	assert_int_equal(journal_parse((pop3_span){longest, 4 + JOURNAL_IDENTITY_MAX}, &record), 0);
+	assert_int_equal(journal_parse((pop3_span){longest, 5 + JOURNAL_IDENTITY_MAX}, &record),
+			 -1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(written_is_read, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(without_commit_nothing_is_there, make_place,
+						remove_place),
+		cmocka_unit_test_setup_teardown(held_by_one, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(every_torn_tail, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(every_flipped_octet, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(rewriting_keeps_what_counts, make_place,
+						remove_place),
+		cmocka_unit_test_setup_teardown(a_disk_that_fails, make_place, remove_place),
+		cmocka_unit_test(lines),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
