@@ -200,7 +200,7 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 	run->account = account;
 	run->options = options;
 	run->files = files;
-	run->started = wire_now();
+	run->started = fetch_now();
 	snprintf(run->server, sizeof(run->server), "%s:%u", account->host, account->port);
 	run->report = (struct report){
 		.account = account->name,
@@ -212,7 +212,7 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 	rc = prepare(run, &err);
 	if (rc == 0)
 		rc = sessions(run, &err);
-	run->totals.milliseconds = wire_now() - run->started;
+	run->totals.milliseconds = fetch_now() - run->started;
 	report_end_bar(&run->report);
 	if (rc < 0) {
 		report_error(&run->report, &err);

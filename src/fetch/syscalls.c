@@ -1,10 +1,11 @@
-/* See files.h. */
+/* See syscalls.h. */
 #include "fetch/syscalls.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static int real_openat(int dir, const char *name, int flags, mode_t mode)
@@ -66,4 +67,12 @@ int fetch_write_all(const struct fetch_files *files, int fd, const void *data, s
 void fetch_write_behind(int fd, uint64_t from)
 {
 	sync_file_range(fd, (off_t)from, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+int64_t fetch_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

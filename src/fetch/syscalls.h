@@ -1,7 +1,8 @@
 /*
  * The system calls on files that `valija fetch` makes, as one table: tests put their own in its
  * place to fail, to count and to record each of them. Semantics are those of the calls; −1 and
- * errno. Everything that mail or its state depends on goes through here.
+ * errno. Everything that mail or its state depends on goes through here. Beside it the
+ * monotonic clock, which every room reads.
  */
 #ifndef FETCH_SYSCALLS_H
 #define FETCH_SYSCALLS_H
@@ -31,5 +32,7 @@ int fetch_write_all(const struct fetch_files *files, int fd, const void *data, s
 /* Starts writing fd's octets to the disk, from there on, without waiting: the fsync that follows is
  * short. */
 void fetch_write_behind(int fd, uint64_t from);
+/* Milliseconds of the monotonic clock: only differences mean something. */
+int64_t fetch_now(void);
 
 #endif

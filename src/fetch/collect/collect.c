@@ -1,4 +1,4 @@
-/* See visit.h. */
+/* See collect.h. */
 #include "fetch/collect/collect.h"
 
 #include "fetch/collect/rematch.h"
@@ -65,8 +65,9 @@ static int brake(struct visit *v, struct err *err)
 		if (matched <= 0)
 			return matched < 0 ? -1 : 0;
 	}
-	/* gone, and no flood of strangers: said once, then taken for what their owner did */
-	if (!brake.strangers && !v->options->dry_run && note_absent(v, err) < 0)
+	/* Messages are missing but not replaced by unknown ones: reported once, then taken as the
+	 * owner's doing. */
+	if (!brake.many_unknown && !v->options->dry_run && note_absent(v, err) < 0)
 		return -1;
 	return err_set(err, EX_UNAVAILABLE,
 		       "%u of the %u messages known on the server are gone, and %u unknown ones "
@@ -99,11 +100,11 @@ struct follow {
 static bool is_removed(void *context, const struct seen *seen)
 {
 	struct follow *follow = context;
-	char id[SINK_ID_SIZE];
+	char id[DELIVERY_ID_SIZE];
 
 	if (seen->state != SEEN_WHOLE || seen->renamed)
 		return false;
-	sink_message_id(follow->t->key, journal_identity(follow->t->journal, seen), false, id);
+	transfer_delivery_id(follow->t, seen, false, id);
 	return !sink_maildir_has(follow->t->sink, id);
 }
 
@@ -146,7 +147,11 @@ static void list_message(struct transfer *t, uint32_t index)
 	if (m->entry != JOURNAL_NONE)
 		unique_id = journal_identity(t->journal, journal_at(t->journal, m->entry)).data + 1;
 	if (t->report->json)
-		report_json_message(t->report, index + 1, m, unique_id);
+		report_json_message(
+			t->report,
+			&(struct report_message){index + 1, m->size, words[m->action],
+						 plan_reason_text((enum plan_reason)m->reason),
+						 unique_id});
 	else
 		printf("%-7s %5u %10" PRIu64 "  %-40s  %s\n", words[m->action], index + 1, m->size,
 		       unique_id ? unique_id : "-", plan_reason_text((enum plan_reason)m->reason));

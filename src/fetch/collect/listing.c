@@ -15,6 +15,13 @@ void transfer_finish(struct transfer *transfer)
 	transfer->count = transfer->capacity = 0;
 }
 
+void transfer_delivery_id(const struct transfer *transfer, const struct seen *entry, bool partial,
+			  char ret[DELIVERY_ID_SIZE])
+{
+	delivery_id_of_message(transfer->key, journal_identity(transfer->journal, entry), partial,
+			       ret);
+}
+
 static struct message *message_at(struct transfer *t, uint32_t number, struct err *err)
 {
 	if (number == 0 || number > t->account->limits.listing_lines) {
@@ -122,7 +129,7 @@ static int converse(struct transfer *t, struct err *err)
 {
 	static const enum pop3_command commands[] = {POP3_UIDL, POP3_LIST};
 	struct pop3_client_event event;
-	int64_t sent = wire_now();
+	int64_t sent = fetch_now();
 	bool first = true;
 	unsigned next = 0;
 
@@ -134,7 +141,7 @@ static int converse(struct transfer *t, struct err *err)
 		if (dialog_next(t->dialog, &event, err) < 0)
 			return -1;
 		if (first)
-			t->round_trip_ms = wire_now() - sent;
+			t->round_trip_ms = fetch_now() - sent;
 		first = false;
 		if (take_listing(t, &event, err) < 0)
 			return -1;

@@ -202,10 +202,11 @@ void plan_brake(struct journal *journal, const struct message *messages, uint32_
 			brake.fresh++;
 	}
 	present = brake.known - brake.missing + brake.just_missing; /* last time */
-	/* a few strangers after the mailbox was emptied are new mail; as many as were lost are not
-	 */
-	brake.strangers = brake.known >= BRAKE_FEW && brake.missing * 2 > brake.known &&
-			  brake.fresh >= BRAKE_FEW && brake.fresh * 4 >= brake.missing;
-	brake.stop = brake.strangers || (present >= BRAKE_FEW && brake.just_missing * 2 > present);
+	/* A few unknown messages in an emptied maildrop are new mail; about as many as are missing
+	 * are known ones under changed ids. */
+	brake.many_unknown = brake.known >= BRAKE_FEW && brake.missing * 2 > brake.known &&
+			     brake.fresh >= BRAKE_FEW && brake.fresh * 4 >= brake.missing;
+	brake.stop =
+		brake.many_unknown || (present >= BRAKE_FEW && brake.just_missing * 2 > present);
 	*ret = brake;
 }

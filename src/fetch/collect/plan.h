@@ -63,8 +63,8 @@ const char *plan_reason_text(enum plan_reason reason);
 
 struct plan_brake {
 	uint32_t known, missing, just_missing, fresh;
-	bool strangers; /* and about as many unknown ones are there: changed ids */
-	bool stop;      /* not to be believed without being told to */
+	bool many_unknown; /* about as many unknown messages are listed: changed ids */
+	bool stop;         /* the listing is not believed unless an option allows it */
 };
 
 /* Compares the listing (entries' listed) with what the journal expects to be on the server. */

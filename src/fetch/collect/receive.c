@@ -20,14 +20,12 @@
 /* The whole message is here: its headers alone are of no more use. Not worth failing for. */
 static void remove_partial(struct work *w, const struct staged_message *s)
 {
-	char id[SINK_ID_SIZE];
+	char id[DELIVERY_ID_SIZE];
 	struct err err = {0};
 
 	if (!s->completes || w->t->account->sink != FETCH_MAILDIR)
 		return;
-	sink_message_id(w->t->key,
-			journal_identity(w->t->journal, journal_at(w->t->journal, s->entry)), true,
-			id);
+	transfer_delivery_id(w->t, journal_at(w->t->journal, s->entry), true, id);
 	if (sink_maildir_remove(w->t->sink, id, &err) < 0)
 		report_warning(w->t->report, "%s", err.text);
 }
@@ -120,7 +118,7 @@ static void sink_trouble(struct work *w, enum sink_result result, struct err *er
 static int begin_message(struct work *w, const struct pop3_client_event *event, struct err *err)
 {
 	struct message *message = work_message(w, event->number);
-	char id[SINK_ID_SIZE], number[24], words[160];
+	char id[DELIVERY_ID_SIZE], number[24], words[160];
 	enum sink_result result;
 	struct err why = {0};
 	int rc = 0;
@@ -138,13 +136,11 @@ static int begin_message(struct work *w, const struct pop3_client_event *event, 
 	w->octets = w->extra = 0;
 	head_hash_init(&w->head);
 	if (message->entry != JOURNAL_NONE) {
-		sink_message_id(
-			w->t->key,
-			journal_identity(w->t->journal, journal_at(w->t->journal, message->entry)),
-			message->action == PLAN_PARTIAL, id);
+		transfer_delivery_id(w->t, journal_at(w->t->journal, message->entry),
+				     message->action == PLAN_PARTIAL, id);
 	} else {
 		snprintf(number, sizeof(number), "n%u", event->number);
-		sink_id(w->t->key, span_of(number), id);
+		delivery_id(w->t->key, span_of(number), id);
 		digest_init(&w->digest, DIGEST_SHA_256);
 	}
 	result = w->t->sink->ops->begin(w->t->sink, id, &why);
@@ -237,9 +233,8 @@ static int stage(struct work *w, struct message *message, uint64_t octets, struc
 	struct err why = {0};
 	int rc = 0;
 
-	sink_message_id(w->t->key,
-			journal_identity(w->t->journal, journal_at(w->t->journal, message->entry)),
-			message->action == PLAN_PARTIAL, sunk.id);
+	transfer_delivery_id(w->t, journal_at(w->t->journal, message->entry),
+			     message->action == PLAN_PARTIAL, sunk.id);
 	result = w->t->sink->ops->end(w->t->sink, &sunk, &why);
 	if (result != SINK_OK) {
 		sink_trouble(w, result, &why, &rc);
@@ -248,7 +243,7 @@ static int stage(struct work *w, struct message *message, uint64_t octets, struc
 		return rc;
 	}
 	if (w->batched == 0)
-		w->batch_since = wire_now();
+		w->batch_since = fetch_now();
 	w->batch[w->batched++] = (struct staged_message){
 		.number = w->number,
 		.entry = message->entry,
@@ -261,7 +256,7 @@ static int stage(struct work *w, struct message *message, uint64_t octets, struc
 	w->batch_octets += octets;
 	w->t->totals.octets += octets;
 	if (w->batched >= w->t->sink->batch || w->batch_octets >= BATCH_OCTETS ||
-	    wire_now() - w->batch_since >= BATCH_MS)
+	    fetch_now() - w->batch_since >= BATCH_MS)
 		return receive_finish_batch(w, err);
 	return 0;
 }

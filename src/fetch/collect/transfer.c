@@ -20,7 +20,7 @@ static bool is_fetch(const struct message *message)
 /* What may be asked for ahead: twice what the path holds at the rate seen so far. */
 static void size_window(struct work *w)
 {
-	int64_t elapsed = wire_now() - w->began;
+	int64_t elapsed = fetch_now() - w->began;
 	uint64_t path;
 
 	if (elapsed < 100)
@@ -212,7 +212,7 @@ int transfer_run(struct transfer *t, struct err *err)
 		return err_sys(err, EX_OSERR, errno, "memory");
 	w->t = t;
 	w->window = WINDOW_OCTETS_MIN;
-	w->began = wire_now();
+	w->began = fetch_now();
 	rc = note_removals(w, err);
 	if (rc == 0)
 		rc = collect(w, err);

@@ -30,6 +30,9 @@ struct transfer {
 };
 
 void transfer_finish(struct transfer *transfer);
+/* The delivery id of a message's journal entry; partial: of its headers alone. */
+void transfer_delivery_id(const struct transfer *transfer, const struct seen *entry, bool partial,
+			  char ret[DELIVERY_ID_SIZE]);
 /* LIST and UIDL into messages. */
 int transfer_list(struct transfer *transfer, struct err *err);
 /* Carries out the plan in messages; ends with QUIT. */

@@ -1,4 +1,4 @@
-/* The journal's inside, shared by journal.c (entries, writing) and journal_load.c (reading). */
+/* The journal's inside, shared by journal.c (entries, writing) and load.c (reading). */
 #ifndef FETCH_JOURNAL_JOURNAL_PRIVATE_H
 #define FETCH_JOURNAL_JOURNAL_PRIVATE_H
 

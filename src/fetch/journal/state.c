@@ -2,7 +2,7 @@
 #include "fetch/journal/state.h"
 
 #include "base/text.h"
-#include "fetch/sink/sink.h"
+#include "fetch/journal/delivery_id.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -122,7 +122,7 @@ int state_key(const struct fetch_account *account, char key[STATE_KEY_MAX], stru
 void state_journal_name(const struct fetch_account *account, const char *key,
 			char name[STATE_NAME_MAX])
 {
-	char id[SINK_ID_SIZE];
+	char id[DELIVERY_ID_SIZE];
 	size_t n;
 
 	n = (size_t)snprintf(name, 100, "%.90s", account->name);
@@ -135,6 +135,6 @@ void state_journal_name(const struct fetch_account *account, const char *key,
 		if (!fine)
 			name[i] = '_';
 	}
-	sink_id(span_of(key), SPAN_LITERAL("journal"), id);
+	delivery_id(span_of(key), SPAN_LITERAL("journal"), id);
 	snprintf(name + n, STATE_NAME_MAX - n, "-%.12s.journal", id);
 }

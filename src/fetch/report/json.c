@@ -1,4 +1,4 @@
-/* See report_json.h. Text that is not UTF-8 is escaped first, so that every line is valid JSON. */
+/* See json.h. Text that is not UTF-8 is escaped first, so that every line is valid JSON. */
 #include "fetch/report/json.h"
 
 #include "base/text.h"
@@ -71,18 +71,15 @@ void report_json_summary(const struct report *report, const struct report_totals
 		       (json_int_t)t->octets, "milliseconds", (json_int_t)t->milliseconds));
 }
 
-void report_json_message(const struct report *report, uint32_t number,
-			 const struct message *message, const char *unique_id)
+void report_json_message(const struct report *report, const struct report_message *message)
 {
-	static const char *const actions[] = {"keep", "fetch", "headers", "delete"};
-
 	if (!report->json)
 		return;
 	emit(report, "message",
-	     json_pack("{s:I, s:I, s:s, s:s, s:o}", "number", (json_int_t)number, "octets",
-		       (json_int_t)message->size, "action", actions[message->action], "reason",
-		       plan_reason_text((enum plan_reason)message->reason), "unique_id",
-		       unique_id ? json_string(unique_id) : json_null()));
+	     json_pack("{s:I, s:I, s:s, s:s, s:o}", "number", (json_int_t)message->number, "octets",
+		       (json_int_t)message->octets, "action", message->action, "reason",
+		       message->reason, "unique_id",
+		       message->unique_id ? json_string(message->unique_id) : json_null()));
 }
 
 #else
@@ -107,10 +104,9 @@ void report_json_summary(const struct report *report, const struct report_totals
 	(void)report, (void)totals;
 }
 
-void report_json_message(const struct report *report, uint32_t number,
-			 const struct message *message, const char *unique_id)
+void report_json_message(const struct report *report, const struct report_message *message)
 {
-	(void)report, (void)number, (void)message, (void)unique_id;
+	(void)report, (void)message;
 }
 
 #endif

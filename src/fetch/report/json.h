@@ -4,14 +4,18 @@
 
 #include "fetch/report/report.h"
 
-#include "fetch/collect/plan.h"
-
 bool report_json_available(void);
 void report_json_plan(const struct report *report);
 void report_json_text(const struct report *report, const char *event, const char *text);
 void report_json_summary(const struct report *report, const struct report_totals *totals);
-/* A line of --dry-run. unique_id: NULL if it has none. */
-void report_json_message(const struct report *report, uint32_t number,
-			 const struct message *message, const char *unique_id);
+struct report_message {
+	uint32_t number; /* from 1 */
+	uint64_t octets;
+	const char *action, *reason;
+	const char *unique_id; /* NULL: it has none */
+};
+
+/* One message of --dry-run. */
+void report_json_message(const struct report *report, const struct report_message *message);
 
 #endif

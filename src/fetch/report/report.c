@@ -2,7 +2,7 @@
 #include "fetch/report/report.h"
 
 #include "fetch/report/json.h"
-#include "fetch/session/wire.h"
+#include "fetch/syscalls.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -81,7 +81,7 @@ void report_plan(struct report *report, uint32_t messages, uint64_t octets)
 {
 	report->total = messages;
 	report->total_octets = octets;
-	report->started = wire_now();
+	report->started = fetch_now();
 	report_json_plan(report);
 	if (report->bar && messages)
 		draw(report, report->started);
@@ -95,7 +95,7 @@ void report_progress(struct report *report, uint32_t messages, uint64_t octets)
 	report->done_octets += octets;
 	if (!report->bar)
 		return;
-	now = wire_now();
+	now = fetch_now();
 	if (now - report->last_drawn >= DRAW_MS)
 		draw(report, now);
 }
@@ -104,7 +104,7 @@ void report_end_bar(struct report *report)
 {
 	if (!report->drawn)
 		return;
-	draw(report, wire_now());
+	draw(report, fetch_now());
 	fputc('\n', stderr);
 	report->drawn = false;
 }

@@ -4,6 +4,8 @@
  */
 #include "fetch/session/wire.h"
 
+#include "fetch/syscalls.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -90,7 +92,7 @@ static int race(const struct addrinfo *address, int64_t deadline)
 	int fd = -1;
 
 	while (fd < 0) {
-		int64_t left = deadline - wire_now();
+		int64_t left = deadline - fetch_now();
 		bool more = address && tries.count < TRIES_MAX;
 
 		if (left <= 0) {
@@ -123,7 +125,7 @@ int wire_connect(struct wire *wire, const char *host, uint16_t port, int64_t ms,
 
 	if (resolve(host, port, &addresses, err) < 0)
 		return -1;
-	wire->fd = race(addresses, wire_now() + ms);
+	wire->fd = race(addresses, fetch_now() + ms);
 	freeaddrinfo(addresses);
 	if (wire->fd < 0)
 		return err_sys(err, EX_TEMPFAIL, errno, "cannot connect to %s port %u", host, port);

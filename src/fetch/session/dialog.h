@@ -1,7 +1,7 @@
 /*
  * A POP3 dialogue: libpop3's client machine on a wire. Commands are queued and go out with the next
  * wait; events come one at a time. dialog_ask is the lock-step form for the few commands of a
- * login. What goes over the wire can be written to a transcript (record.h).
+ * login. What goes over the wire can be written to a transcript (transcript.h).
  */
 #ifndef FETCH_SESSION_DIALOG_H
 #define FETCH_SESSION_DIALOG_H

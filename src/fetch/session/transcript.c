@@ -1,4 +1,4 @@
-/* See record.h. The file is readable by its owner only: it holds mail. */
+/* See transcript.h. The file is readable by its owner only: it holds mail. */
 #include "fetch/session/transcript.h"
 
 #include <errno.h>

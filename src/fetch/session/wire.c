@@ -2,6 +2,7 @@
 #include "fetch/session/wire.h"
 
 #include "base/secret.h"
+#include "fetch/syscalls.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -10,16 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
-
-int64_t wire_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 void wire_init(struct wire *wire)
 {
@@ -73,7 +65,7 @@ static int time_left(const struct wire *wire, int64_t deadline)
 
 	if (wire->run_deadline && wire->run_deadline < deadline)
 		deadline = wire->run_deadline;
-	left = deadline - wire_now();
+	left = deadline - fetch_now();
 	if (left < 0)
 		return 0;
 	return left > 3600000 ? 3600000 : (int)left;
@@ -81,7 +73,7 @@ static int time_left(const struct wire *wire, int64_t deadline)
 
 static int timed_out(const struct wire *wire, const char *doing, struct err *err)
 {
-	if (wire->run_deadline && wire_now() >= wire->run_deadline)
+	if (wire->run_deadline && fetch_now() >= wire->run_deadline)
 		return err_set(err, EX_TEMPFAIL,
 			       "the run took longer than it may (run-seconds); the rest comes next "
 			       "time");
@@ -91,7 +83,7 @@ static int timed_out(const struct wire *wire, const char *doing, struct err *err
 int wire_start_tls(struct wire *wire, const struct tls_client_settings *settings, int64_t ms,
 		   struct err *err)
 {
-	int64_t deadline = wire_now() + ms;
+	int64_t deadline = fetch_now() + ms;
 
 	wire->in_at = wire->in_end = 0;
 	if (tls_client_create(settings, wire->fd, &wire->tls, err) < 0)
@@ -182,7 +174,7 @@ static int receive(struct wire *wire, struct err *err)
 /* A server that drips octets must not hold us for ever. */
 static int check_rate(struct wire *wire, struct err *err)
 {
-	int64_t now = wire_now(), span = now - wire->rate_since;
+	int64_t now = fetch_now(), span = now - wire->rate_since;
 
 	if (!wire->rate_since) {
 		wire->rate_since = now;
@@ -203,13 +195,13 @@ static int check_rate(struct wire *wire, struct err *err)
 
 int wire_wait(struct wire *wire, int64_t ms, struct err *err)
 {
-	int64_t deadline = wire_now() + ms;
+	int64_t deadline = fetch_now() + ms;
 
 	for (;;) {
 		struct pollfd poll_fd = {.fd = wire->fd, .events = POLLIN};
 		int got;
 
-		if (wire->run_deadline && wire_now() >= wire->run_deadline)
+		if (wire->run_deadline && fetch_now() >= wire->run_deadline)
 			return timed_out(wire, "whole run", err);
 		if (flush_out(wire, err) < 0)
 			return -1;

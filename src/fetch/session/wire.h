@@ -34,8 +34,6 @@ struct wire {
 	uint64_t rate_octets;
 };
 
-int64_t wire_now(void); /* milliseconds, monotonic */
-
 void wire_init(struct wire *wire);
 /* Closes and frees; wire_init'ed or opened. */
 void wire_finish(struct wire *wire);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-static_assert(RUNNER_ID_SIZE == SINK_ID_SIZE, "the runner passes delivery ids");
+static_assert(DELIVERY_ID_SIZE == DELIVERY_ID_SIZE, "the runner passes delivery ids");
 
 struct command_sink {
 	struct sink sink;

@@ -1,4 +1,4 @@
-/* A small LMTP client on a blocking socket with deadlines; for sink_lmtp.c. */
+/* A small LMTP client on a blocking socket with deadlines; for lmtp.c. */
 #ifndef FETCH_SINK_LMTP_CLIENT_H
 #define FETCH_SINK_LMTP_CLIENT_H
 

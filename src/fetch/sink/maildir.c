@@ -7,7 +7,7 @@
 #include "fetch/sink/maildir.h"
 
 #include "base/text.h"
-#include "fetch/session/wire.h"
+#include "fetch/syscalls.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -89,23 +89,6 @@ static void maildir_drop(struct sink *sink)
 	sink->files->unlinkat(m->staging, m->staged_name, 0);
 }
 
-void maildir_final_name(const struct maildir_sink *m, const char *id, int64_t time, uint64_t stored,
-			uint64_t octets, char *buf, size_t size)
-{
-	snprintf(buf, size, "%" PRId64 ".M%06" PRId64 "V%s.%s,S=%" PRIu64 ",W=%" PRIu64,
-		 time / 1000000, time % 1000000, id, m->host, stored, octets);
-}
-
-const char *maildir_name_id(const char *name)
-{
-	const char *at = strstr(name, ".M");
-
-	if (!at)
-		return NULL;
-	at += 2 + strspn(at + 2, "0123456789");
-	return *at == 'V' && strspn(at + 1, "0123456789abcdef") >= SINK_ID_SIZE - 1 ? at + 1 : NULL;
-}
-
 static enum sink_result maildir_end(struct sink *sink, const struct sink_message *message,
 				    struct err *err)
 {
@@ -118,8 +101,8 @@ static enum sink_result maildir_end(struct sink *sink, const struct sink_message
 	if (strcmp(staged->name, m->staged_name) != 0 &&
 	    sink->files->rename(m->staging, m->staged_name, m->staging, staged->name) < 0)
 		return trouble(err, "cannot name a message in the Maildir's valija-staging");
-	maildir_final_name(m, message->id, message->time, m->stored, message->octets, staged->final,
-			   sizeof(staged->final));
+	maildir_final_name(m->host, message->id, message->time, m->stored, message->octets,
+			   staged->final, sizeof(staged->final));
 	staged->fd = m->fd;
 	m->fd = -1;
 	m->batched++;
@@ -164,13 +147,13 @@ static enum sink_result maildir_settle(struct sink *sink, struct err *err)
 {
 	struct maildir_sink *m = (struct maildir_sink *)sink;
 	bool all = prefer_all(m);
-	int64_t began = wire_now(), each;
+	int64_t began = fetch_now(), each;
 	enum sink_result result;
 
 	if (m->batched == 0)
 		return SINK_OK;
 	result = all ? flush_all(m, err) : flush_each(m, err);
-	each = (wire_now() - began) * 1000 / m->batched;
+	each = (fetch_now() - began) * 1000 / m->batched;
 	if (all)
 		m->cost_all = each;
 	else if (m->batched >= SYNCFS_FROM)
@@ -305,7 +288,7 @@ int sink_maildir_open(const struct sink_settings *settings, struct journal *jour
 		      struct sink **ret, struct err *err)
 {
 	struct maildir_sink *m = calloc(1, sizeof(*m));
-	char id[SINK_ID_SIZE];
+	char id[DELIVERY_ID_SIZE];
 
 	if (!m)
 		return err_sys(err, EX_OSERR, errno, "memory");
@@ -313,7 +296,7 @@ int sink_maildir_open(const struct sink_settings *settings, struct journal *jour
 		.ops = &maildir_ops, .batch = SINK_BATCH_MAX, .files = settings->files};
 	m->root = m->new_dir = m->staging = m->fd = m->lock = -1;
 	m->key = settings->key;
-	sink_id(m->key, SPAN_LITERAL("account"), id);
+	delivery_id(m->key, SPAN_LITERAL("account"), id);
 	snprintf(m->prefix, sizeof(m->prefix), "%.16s", id);
 	host_name(m->host, sizeof(m->host));
 	if (open_folders(m, settings->account->target, err) < 0 || lock_staging(m, err) < 0 ||

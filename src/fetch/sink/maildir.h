@@ -1,12 +1,12 @@
-/* The Maildir sink's inside, shared by sink_maildir.c (delivery) and maildir_recover.c (what an
+/* The Maildir sink's inside, shared by maildir.c (delivery) and maildir_recover.c (what an
  * earlier run left, what is still there). */
 #ifndef FETCH_SINK_MAILDIR_H
 #define FETCH_SINK_MAILDIR_H
 
+#include "fetch/sink/maildir_name.h"
 #include "fetch/sink/sink.h"
 
-#define MAILDIR_STAGED_MAX (17 + SINK_ID_SIZE)
-#define MAILDIR_FINAL_MAX 200
+#define MAILDIR_STAGED_MAX (17 + DELIVERY_ID_SIZE)
 
 struct staged {
 	int fd;
@@ -30,14 +30,10 @@ struct maildir_sink {
 	unsigned batched;
 	int64_t cost_all, cost_each; /* µs a message, of the two ways to flush; 0: not known */
 
-	char (*present)[SINK_ID_SIZE]; /* ids found by sink_maildir_scan, sorted */
+	char (*present)[DELIVERY_ID_SIZE]; /* ids found by sink_maildir_scan, sorted */
 	size_t present_count, present_capacity;
 };
 
-void maildir_final_name(const struct maildir_sink *m, const char *id, int64_t time, uint64_t stored,
-			uint64_t octets, char *buf, size_t size);
-/* The id in such a name, whatever flags are behind it; NULL: it is none of ours. */
-const char *maildir_name_id(const char *name);
 /* Publishes or removes what an earlier run staged. */
 int maildir_recover(struct maildir_sink *m, struct journal *journal, struct err *err);
 

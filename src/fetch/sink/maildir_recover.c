@@ -46,8 +46,8 @@ static const char *own_id(const struct maildir_sink *m, const char *name)
 
 	if (strncmp(name, m->prefix, n) != 0 || name[n] != '.')
 		return NULL;
-	return strspn(name + n + 1, "0123456789abcdef") == SINK_ID_SIZE - 1 &&
-			       name[n + SINK_ID_SIZE] == '\0'
+	return strspn(name + n + 1, "0123456789abcdef") == DELIVERY_ID_SIZE - 1 &&
+			       name[n + DELIVERY_ID_SIZE] == '\0'
 		       ? name + n + 1
 		       : NULL;
 }
@@ -60,15 +60,15 @@ struct recovery {
 /* Only after a crash, so a walk through the whole journal per file is good enough. */
 static const struct seen *named(struct maildir_sink *m, struct journal *journal, const char *id)
 {
-	char other[SINK_ID_SIZE];
+	char other[DELIVERY_ID_SIZE];
 
 	for (uint32_t i = 0; i < journal_count(journal); i++) {
 		const struct seen *seen = journal_at(journal, i);
 
 		if (seen->state != SEEN_WHOLE && seen->state != SEEN_PARTIAL)
 			continue;
-		sink_message_id(m->key, journal_identity(journal, seen),
-				seen->state == SEEN_PARTIAL, other);
+		delivery_id_of_message(m->key, journal_identity(journal, seen),
+				       seen->state == SEEN_PARTIAL, other);
 		if (strcmp(other, id) == 0)
 			return seen;
 	}
@@ -85,7 +85,7 @@ static int publish(struct maildir_sink *m, const char *name, const char *id,
 		return err_sys(err, EX_IOERR, errno, "valija-staging/%s", name);
 	if (!S_ISREG(staged.st_mode))
 		return err_set(err, EX_DATAERR, "valija-staging/%s is not a file", name);
-	maildir_final_name(m, id, seen->time, (uint64_t)staged.st_size, seen->octets, final,
+	maildir_final_name(m->host, id, seen->time, (uint64_t)staged.st_size, seen->octets, final,
 			   sizeof(final));
 	if (m->sink.files->publish(m->staging, name, m->new_dir, final) == 0)
 		return 0;
@@ -148,15 +148,15 @@ static int note_present(struct maildir_sink *m, const char *name, void *context,
 		return 0;
 	if (m->present_count == m->present_capacity) {
 		size_t capacity = m->present_capacity ? m->present_capacity * 2 : 1024;
-		void *grown = reallocarray(m->present, capacity, SINK_ID_SIZE);
+		void *grown = reallocarray(m->present, capacity, DELIVERY_ID_SIZE);
 
 		if (!grown)
 			return err_sys(err, EX_OSERR, errno, "memory");
 		m->present = grown;
 		m->present_capacity = capacity;
 	}
-	memcpy(m->present[m->present_count], id, SINK_ID_SIZE - 1);
-	m->present[m->present_count++][SINK_ID_SIZE - 1] = '\0';
+	memcpy(m->present[m->present_count], id, DELIVERY_ID_SIZE - 1);
+	m->present[m->present_count++][DELIVERY_ID_SIZE - 1] = '\0';
 	return 0;
 }
 
@@ -209,7 +209,7 @@ int sink_maildir_scan(struct sink *sink, struct err *err)
 	    for_each(m, m->root, scan_subfolder, NULL, err) < 0)
 		return -1;
 	if (m->present_count)
-		qsort(m->present, m->present_count, SINK_ID_SIZE, compare_ids);
+		qsort(m->present, m->present_count, DELIVERY_ID_SIZE, compare_ids);
 	return 0;
 }
 
@@ -223,7 +223,7 @@ static int remove_one(struct maildir_sink *m, const char *name, void *context, s
 	const struct removal *removal = context;
 	const char *id = maildir_name_id(name);
 
-	if (!id || strncmp(id, removal->id, SINK_ID_SIZE - 1) != 0)
+	if (!id || strncmp(id, removal->id, DELIVERY_ID_SIZE - 1) != 0)
 		return 0;
 	if (m->sink.files->unlinkat(removal->dir, name, 0) < 0 && errno != ENOENT)
 		return err_sys(err, EX_IOERR, errno, "cannot remove %s", name);
@@ -252,5 +252,5 @@ bool sink_maildir_has(struct sink *sink, const char *id)
 	struct maildir_sink *m = (struct maildir_sink *)sink;
 
 	return m->present_count &&
-	       bsearch(id, m->present, m->present_count, SINK_ID_SIZE, compare_ids);
+	       bsearch(id, m->present, m->present_count, DELIVERY_ID_SIZE, compare_ids);
 }

@@ -50,30 +50,30 @@ static int32_t run_one(const struct fetch_account *account, int message_fd, cons
 }
 
 /* One id and one descriptor. */
-static ssize_t take_order(int socket, char id[RUNNER_ID_SIZE], int *ret_fd)
+static ssize_t take_order(int socket, char id[DELIVERY_ID_SIZE], int *ret_fd)
 {
 	union {
 		struct cmsghdr head;
 		char space[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct iovec vec = {id, RUNNER_ID_SIZE};
+	struct iovec vec = {id, DELIVERY_ID_SIZE};
 	struct msghdr message = {.msg_iov = &vec,
 				 .msg_iovlen = 1,
 				 .msg_control = &control,
 				 .msg_controllen = sizeof(control)};
 	ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-	struct cmsghdr *head = n == RUNNER_ID_SIZE ? CMSG_FIRSTHDR(&message) : NULL;
+	struct cmsghdr *head = n == DELIVERY_ID_SIZE ? CMSG_FIRSTHDR(&message) : NULL;
 
 	if (!head || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof(int)))
 		return -1;
 	memcpy(ret_fd, CMSG_DATA(head), sizeof(int));
-	id[RUNNER_ID_SIZE - 1] = '\0';
-	return strspn(id, "0123456789abcdef") == RUNNER_ID_SIZE - 1 ? n : -1;
+	id[DELIVERY_ID_SIZE - 1] = '\0';
+	return strspn(id, "0123456789abcdef") == DELIVERY_ID_SIZE - 1 ? n : -1;
 }
 
 static void serve(const struct fetch_account *account, int socket)
 {
-	char id[RUNNER_ID_SIZE];
+	char id[DELIVERY_ID_SIZE];
 	int fd = -1;
 
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -124,14 +124,14 @@ void runner_stop(struct runner *runner)
 	free(runner);
 }
 
-int runner_run(struct runner *runner, int message_fd, const char id[RUNNER_ID_SIZE],
+int runner_run(struct runner *runner, int message_fd, const char id[DELIVERY_ID_SIZE],
 	       struct err *err)
 {
 	union {
 		struct cmsghdr head;
 		char space[CMSG_SPACE(sizeof(int))];
 	} control = {0};
-	char copy[RUNNER_ID_SIZE];
+	char copy[DELIVERY_ID_SIZE];
 	struct iovec vec = {copy, sizeof(copy)};
 	struct msghdr message = {.msg_iov = &vec,
 				 .msg_iovlen = 1,

@@ -8,8 +8,7 @@
 
 #include "base/err.h"
 #include "fetch/account/account.h"
-
-#define RUNNER_ID_SIZE 33
+#include "fetch/journal/delivery_id.h"
 
 struct runner;
 
@@ -20,7 +19,7 @@ void runner_stop(struct runner *runner);
  * VALIJA_USER in its environment. Returns its exit status, 128 + n when signal n ended it; -1: it
  * could not be run.
  */
-int runner_run(struct runner *runner, int message_fd, const char id[RUNNER_ID_SIZE],
+int runner_run(struct runner *runner, int message_fd, const char id[DELIVERY_ID_SIZE],
 	       struct err *err);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "fetch/account/account.h"
 #include "fetch/syscalls.h"
+#include "fetch/journal/delivery_id.h"
 #include "fetch/journal/journal.h"
 
 #include <pop3/span.h>
@@ -18,7 +19,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SINK_ID_SIZE 33 /* 32 hex digits and a NUL */
 #define SINK_BATCH_MAX 256
 
 enum sink_result {
@@ -28,8 +28,8 @@ enum sink_result {
 };
 
 struct sink_message {
-	char id[SINK_ID_SIZE]; /* delivery id, from account and unique id */
-	uint64_t octets;       /* on the wire */
+	char id[DELIVERY_ID_SIZE]; /* delivery id, from account and unique id */
+	uint64_t octets;           /* on the wire */
 	int64_t time; /* of collection, microseconds since 1970; becomes part of the name */
 };
 
@@ -53,14 +53,6 @@ struct sink {
 			   delivered at once should be noted at once */
 	const struct fetch_files *files;
 };
-
-/* 128 bits of SHA-256 over key, which names the account, and identity. */
-void sink_id(pop3_span key, pop3_span identity, char ret[SINK_ID_SIZE]);
-/*
- * The delivery id of a message. Its headers alone have another one than the whole of it: what is
- * staged of the one must not be taken for the other.
- */
-void sink_message_id(pop3_span key, pop3_span identity, bool partial, char ret[SINK_ID_SIZE]);
 
 struct sink_settings {
 	const struct fetch_files *files;
