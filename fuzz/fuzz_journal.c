@@ -2,7 +2,7 @@
  * The fetch journal: lines, closing lines, whole files. A file of any octets is loaded, or refused
  * with words; what was loaded can be written again and reads the same.
  */
-#include "fetch/journal_private.h"
+#include "fetch/journal/journal_private.h"
 
 #include <assert.h>
 #include <fcntl.h>

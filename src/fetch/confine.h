@@ -6,7 +6,7 @@
 #define FETCH_CONFINE_H
 
 #include "base/err.h"
-#include "fetch/account.h"
+#include "fetch/account/account.h"
 
 /* state_dir: open descriptor. */
 int fetch_confine(const struct fetch_account *account, int state_dir, struct err *err);

@@ -4,10 +4,10 @@
 #include "fetch/fetch.h"
 
 #include "base/log.h"
-#include "fetch/config_file.h"
+#include "fetch/account/config_file.h"
 #include "fetch/jobs.h"
-#include "fetch/options.h"
-#include "fetch/report_json.h"
+#include "fetch/account/options.h"
+#include "fetch/report/json.h"
 #include "fetch/run.h"
 
 #include <errno.h>

@@ -3,11 +3,11 @@
 
 #include "base/text.h"
 #include "fetch/confine.h"
-#include "fetch/login.h"
-#include "fetch/password.h"
-#include "fetch/record.h"
-#include "fetch/state.h"
-#include "fetch/visit.h"
+#include "fetch/session/login.h"
+#include "fetch/account/password.h"
+#include "fetch/session/transcript.h"
+#include "fetch/journal/state.h"
+#include "fetch/collect/collect.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -200,7 +200,7 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 	run->account = account;
 	run->options = options;
 	run->files = files;
-	run->started = wire_now();
+	run->started = fetch_now();
 	snprintf(run->server, sizeof(run->server), "%s:%u", account->host, account->port);
 	run->report = (struct report){
 		.account = account->name,
@@ -212,7 +212,7 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 	rc = prepare(run, &err);
 	if (rc == 0)
 		rc = sessions(run, &err);
-	run->totals.milliseconds = wire_now() - run->started;
+	run->totals.milliseconds = fetch_now() - run->started;
 	report_end_bar(&run->report);
 	if (rc < 0) {
 		report_error(&run->report, &err);

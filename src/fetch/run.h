@@ -2,9 +2,9 @@
 #ifndef FETCH_RUN_H
 #define FETCH_RUN_H
 
-#include "fetch/account.h"
-#include "fetch/files.h"
-#include "fetch/options.h"
+#include "fetch/account/account.h"
+#include "fetch/syscalls.h"
+#include "fetch/account/options.h"
 
 /* Returns a code of sysexits.h; what went wrong has been said. files: fetch_files_real. */
 int fetch_run(const struct fetch_account *account, const struct fetch_options *options,

@@ -4,7 +4,7 @@
  * power-cut test replays it with everything that was not flushed happening or not. Test program.
  */
 #include "fetch/fetch.h"
-#include "fetch/files.h"
+#include "fetch/syscalls.h"
 #include "fetch/run.h"
 
 #include <errno.h>

@@ -6,12 +6,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def options():
-    text = (ROOT / 'src/fetch/options.c').read_text()
+    text = (ROOT / 'src/fetch/account/options.c').read_text()
     return set(re.findall(r'^\t\{"([a-z-]+)", (?:no|required)_argument', text, re.M))
 
 
 def settings():
-    text = (ROOT / 'src/fetch/config_file.c').read_text()
+    text = (ROOT / 'src/fetch/account/config_file.c').read_text()
     return set(re.findall(r'CFG_(?:STR|INT|BOOL|STR_LIST|SEC)\("([a-z-]+)"', text))
 
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/text.h"
-#include "fetch/journal.h"
+#include "fetch/journal/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,13 +8,13 @@
 #include <cmocka.h>
 
 #include "base/text.h"
-#include "fetch/account.h"
-#include "fetch/head.h"
-#include "fetch/login.h"
-#include "fetch/options.h"
-#include "fetch/password.h"
-#include "fetch/plan.h"
-#include "fetch/sink.h"
+#include "fetch/account/account.h"
+#include "fetch/collect/head.h"
+#include "fetch/session/login.h"
+#include "fetch/account/options.h"
+#include "fetch/account/password.h"
+#include "fetch/collect/plan.h"
+#include "fetch/sink/sink.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -371,7 +371,7 @@ static void the_brake(void **state)
 {
 	static const struct {
 		unsigned known, gone, before, fresh; /* before: gone already last time */
-		bool stop, strangers;
+		bool stop, many_unknown;
 	} cases[] = {
 		{0, 0, 0, 30, false, false},   {4, 4, 0, 30, false, false},
 		{10, 5, 0, 5, false, false},   {10, 6, 0, 0, true, false},
@@ -412,8 +412,9 @@ static void the_brake(void **state)
 			put(world, ++number, identity, 1, SEEN_UNKNOWN);
 		}
 		plan_brake(world->journal, world->messages, number, &brake);
-		if (brake.stop != cases[i].stop || brake.strangers != cases[i].strangers)
-			fail_msg("case %zu: stop %d, strangers %d", i, brake.stop, brake.strangers);
+		if (brake.stop != cases[i].stop || brake.many_unknown != cases[i].many_unknown)
+			fail_msg("case %zu: stop %d, many_unknown %d", i, brake.stop,
+				 brake.many_unknown);
 		assert_int_equal(brake.missing, cases[i].gone);
 	}
 }
@@ -440,18 +441,18 @@ static void the_brake_knows_our_own_deletions(void **state)
 
 static void delivery_ids(void **state)
 {
-	char a[SINK_ID_SIZE], b[SINK_ID_SIZE];
+	char a[DELIVERY_ID_SIZE], b[DELIVERY_ID_SIZE];
 
 	(void)state;
-	sink_message_id(SPAN_LITERAL("key"), SPAN_LITERAL("uone"), false, a);
-	sink_message_id(SPAN_LITERAL("key"), SPAN_LITERAL("uone"), false, b);
+	delivery_id_of_message(SPAN_LITERAL("key"), SPAN_LITERAL("uone"), false, a);
+	delivery_id_of_message(SPAN_LITERAL("key"), SPAN_LITERAL("uone"), false, b);
 	assert_string_equal(a, b);
 	assert_int_equal(strspn(a, "0123456789abcdef"), 32);
-	sink_message_id(SPAN_LITERAL("key"), SPAN_LITERAL("uone"), true, b);
+	delivery_id_of_message(SPAN_LITERAL("key"), SPAN_LITERAL("uone"), true, b);
 	assert_string_not_equal(a, b);
-	sink_message_id(SPAN_LITERAL("key2"), SPAN_LITERAL("uone"), false, b);
+	delivery_id_of_message(SPAN_LITERAL("key2"), SPAN_LITERAL("uone"), false, b);
 	assert_string_not_equal(a, b);
-	sink_message_id(SPAN_LITERAL("key"), SPAN_LITERAL("utwo"), false, b);
+	delivery_id_of_message(SPAN_LITERAL("key"), SPAN_LITERAL("utwo"), false, b);
 	assert_string_not_equal(a, b);
 }
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/text.h"
-#include "fetch/sink.h"
+#include "fetch/sink/sink.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -142,7 +142,7 @@ static int collect(struct scratch *s, const struct fetch_files *files, struct er
 		entry = journal_intern(journal, span_of(identity));
 		if (journal_at(journal, entry)->state == SEEN_WHOLE)
 			continue;
-		sink_message_id(settings.key, span_of(identity), false, message.id);
+		delivery_id_of_message(settings.key, span_of(identity), false, message.id);
 		message.octets = strlen(text);
 		if (sink->ops->begin(sink, message.id, err) != SINK_OK ||
 		    sink->ops->write(sink, span_of(text), err) != SINK_OK ||
@@ -245,7 +245,7 @@ static void each_call_fails_once(void **state)
 /* What an earlier run staged: named by the journal: shown; not named: removed; others': left. */
 static void leftovers(void **state)
 {
-	char path[200], final[200] = "", id[SINK_ID_SIZE], account[SINK_ID_SIZE];
+	char path[200], final[200] = "", id[DELIVERY_ID_SIZE], account[DELIVERY_ID_SIZE];
 	struct journal *journal;
 	struct err err = {0};
 	struct scratch s;
@@ -257,12 +257,12 @@ static void leftovers(void **state)
 	make(&s);
 	assert_int_equal(collect(&s, &fetch_files_real, &err), MESSAGES);
 	assert_int_equal(journal_open(&fetch_files_real, s.state, "j", "t", &journal, &err), 0);
-	sink_id(SPAN_LITERAL("key"), SPAN_LITERAL("account"), account);
+	delivery_id(SPAN_LITERAL("key"), SPAN_LITERAL("account"), account);
 	for (int n = 7; n < 9; n++) { /* 7 is journalled, 8 is not */
 		char identity[8];
 
 		snprintf(identity, sizeof(identity), "u%d", n);
-		sink_message_id(SPAN_LITERAL("key"), span_of(identity), false, id);
+		delivery_id_of_message(SPAN_LITERAL("key"), span_of(identity), false, id);
 		snprintf(path, sizeof(path), "%s/valija-staging/%.16s.%s", s.maildir, account, id);
 		fd = open(path, O_WRONLY | O_CREAT, 0600);
 		text_of(n, text, sizeof(text));

@@ -1,0 +1,83 @@
+/*
+ * One account: where the mail is, how to log in, what to do with it, where it goes. Made from a URL
+ * of the command line or a section of the configuration file, checked once, immutable after.
+ */
+#ifndef FETCH_ACCOUNT_ACCOUNT_H
+#define FETCH_ACCOUNT_ACCOUNT_H
+
+#include "base/err.h"
+#include "sys/tls_client.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FETCH_TEXT_MAX 256
+#define FETCH_PATH_MAX 1024
+#define FETCH_COMMAND_MAX 2048
+
+enum fetch_tls { FETCH_TLS_IMPLICIT, FETCH_TLS_STARTTLS, FETCH_TLS_NONE };
+
+enum fetch_policy {
+	FETCH_DELETE,      /* once delivered */
+	FETCH_KEEP,        /* for good */
+	FETCH_KEEP_DAYS,   /* keep_days after collection */
+	FETCH_KEEP_NEWEST, /* the newest keep_newest */
+	FETCH_FOLLOW,      /* delete what was removed from the Maildir */
+};
+
+enum fetch_sink_type { FETCH_MAILDIR, FETCH_MBOX, FETCH_COMMAND, FETCH_LMTP };
+
+enum fetch_password_source {
+	FETCH_PASSWORD_ASK, /* netrc, then the terminal */
+	FETCH_PASSWORD_FILE,
+	FETCH_PASSWORD_COMMAND,
+	FETCH_PASSWORD_ENVIRONMENT,
+	FETCH_PASSWORD_NETRC,
+};
+
+struct fetch_limits {
+	uint64_t message_octets;  /* larger ones: headers only; 0: none */
+	uint64_t run_messages;    /* 0: none */
+	uint64_t run_octets;      /* 0: none */
+	uint64_t listing_lines;   /* longest listing believed */
+	uint64_t message_refused; /* a message that goes on beyond this ends the session */
+	uint64_t minimum_rate;    /* octets a second in a long reply, over reply_seconds */
+	uint32_t connect_seconds, reply_seconds, run_seconds;
+};
+
+struct fetch_account {
+	char name[FETCH_TEXT_MAX]; /* of the section, or user@host */
+	bool from_url;             /* its state belongs to the destination as well */
+	char user[FETCH_TEXT_MAX];
+	char host[FETCH_TEXT_MAX];
+	uint16_t port;
+	enum fetch_tls tls;
+	char ca_file[FETCH_PATH_MAX], cert_file[FETCH_PATH_MAX], key_file[FETCH_PATH_MAX];
+	unsigned char pins[TLS_CLIENT_PINS_MAX][TLS_CLIENT_PIN_SIZE];
+	unsigned pin_count;
+	char auth[32]; /* mechanism asked for by name, "": the strongest */
+	enum fetch_password_source password_source;
+	char password_from[FETCH_COMMAND_MAX]; /* file, command, variable or netrc file */
+	enum fetch_sink_type sink;
+	char target[FETCH_COMMAND_MAX]; /* folder, file, command, HOST:PORT or socket path */
+	char recipient[FETCH_TEXT_MAX]; /* LMTP */
+	bool store_crlf;
+	enum fetch_policy policy;
+	uint32_t keep_days;
+	uint32_t keep_newest;
+	bool no_pipelining;
+	struct fetch_limits limits;
+};
+
+void fetch_account_defaults(struct fetch_account *account);
+/* "pop3[s]://USER@HOST[:PORT]", user percent-encoded where it must be. */
+int fetch_account_url(struct fetch_account *account, const char *url, struct err *err);
+/* "maildir:DIR", "mbox:FILE", "command:WORDS", "lmtp:HOST:PORT" or "lmtp:/SOCKET". */
+int fetch_account_sink(struct fetch_account *account, const char *text, struct err *err);
+int fetch_account_tls(struct fetch_account *account, const char *text, struct err *err);
+/* After all settings are in: what is missing gets its default, what cannot be is refused. */
+int fetch_account_check(struct fetch_account *account, struct err *err);
+/* Copies bounded text without control characters; field names it in the error. */
+int fetch_text(char *to, size_t size, const char *from, const char *field, struct err *err);
+
+#endif

@@ -1,0 +1,32 @@
+/* The command line of `valija fetch`: what it says of the run, and of an account given as URL. */
+#ifndef FETCH_ACCOUNT_OPTIONS_H
+#define FETCH_ACCOUNT_OPTIONS_H
+
+#include "fetch/account/account.h"
+
+struct fetch_options {
+	const char *config; /* -c; NULL: the default place */
+	const char *state;  /* --state; NULL: the default place */
+	const char *record;
+	const char *whole;
+	bool mark_seen, dry_run, accept_new_uidls;
+	bool accept_removals;
+	bool several; /* accounts at once: no bars */
+	bool json, verbose, quiet, init, help;
+	unsigned jobs;
+	int first;             /* index in argv of the first account or URL */
+	bool account_settings; /* settings of an account were given on the command line */
+	bool tls_given;
+};
+
+/*
+ * Parses argv. Settings of an account go into account, which holds defaults or an account of the
+ * configuration file; a URL among the arguments is left to the caller.
+ */
+int fetch_options_parse(int argc, char **argv, struct fetch_options *options,
+			struct fetch_account *account, struct err *err);
+/* "10M": K, M, G are powers of 1024. */
+int fetch_size(const char *text, uint64_t *ret);
+void fetch_usage(void);
+
+#endif

@@ -1,0 +1,250 @@
+/* See password.h. */
+#include "fetch/account/password.h"
+
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <termios.h>
+#include <unistd.h>
+
+#define NETRC_MAX 65536
+
+/* The first line without its end. */
+static int take_line(char *text, size_t size, struct secret *ret, struct err *err)
+{
+	const char *end = memchr(text, '\n', size);
+	size_t n = end ? (size_t)(end - text) : size;
+	int rc;
+
+	if (n && text[n - 1] == '\r')
+		n--;
+	rc = n ? secret_set(ret, (pop3_span){text, n}) : -1;
+	wipe(text, size);
+	return rc < 0 ? err_set(err, EX_CONFIG, "there is no password in it, or one too long") : 0;
+}
+
+static int read_all(int fd, char *buf, size_t cap, size_t *ret_size)
+{
+	size_t used = 0;
+	ssize_t n;
+
+	while (used < cap && (n = read(fd, buf + used, cap - used)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		used += (size_t)n;
+	}
+	*ret_size = used;
+	return 0;
+}
+
+static int from_file(const char *path, struct secret *ret, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc;
+	char text[SECRET_MAX + 2];
+	size_t size = 0;
+
+	if (fd < 0)
+		return err_sys(err, EX_NOINPUT, errno, "cannot open the password file %s", path);
+	rc = read_all(fd, text, sizeof(text), &size);
+	close(fd);
+	if (rc < 0)
+		return err_sys(err, EX_IOERR, errno, "cannot read the password file %s", path);
+	if (take_line(text, size, ret, err) < 0)
+		return err_prefix(err, "password file %s", path);
+	return 0;
+}
+
+/* The shell runs the user's own words, from the user's own configuration. */
+static int from_command(const char *command, struct secret *ret, struct err *err)
+{
+	char text[SECRET_MAX + 2];
+	size_t size = 0;
+	FILE *pipe;
+	int rc, status;
+
+	fflush(NULL);
+	pipe = popen(command, "re");
+	if (!pipe)
+		return err_sys(err, EX_OSERR, errno, "cannot run the password command");
+	rc = read_all(fileno(pipe), text, sizeof(text), &size);
+	status = pclose(pipe);
+	if (rc < 0 || status != 0) {
+		wipe(text, sizeof(text));
+		return err_set(err, EX_CONFIG, "the password command failed (%s %d)",
+			       WIFSIGNALED(status) ? "signal" : "exit status",
+			       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	}
+	if (take_line(text, size, ret, err) < 0)
+		return err_prefix(err, "password command");
+	return 0;
+}
+
+static pop3_span token(pop3_span *rest)
+{
+	static const char blanks[] = " \t\r\n";
+	pop3_span word;
+
+	while (rest->size && memchr(blanks, *rest->data, 4))
+		rest->data++, rest->size--;
+	word = (pop3_span){rest->data, 0};
+	while (rest->size && !memchr(blanks, *rest->data, 4))
+		rest->data++, rest->size--, word.size++;
+	return word;
+}
+
+/* A macro definition goes to the next blank line. */
+static void skip_macro(pop3_span *rest)
+{
+	const char *end = memmem(rest->data, rest->size, "\n\n", 2);
+	size_t n = end ? (size_t)(end - rest->data) : rest->size;
+
+	rest->data += n;
+	rest->size -= n;
+}
+
+int fetch_netrc(pop3_span text, pop3_span host, pop3_span user, struct secret *ret)
+{
+	bool here = false, login_known = false, login_ok = false;
+	pop3_span word, password = {0};
+
+	for (;;) {
+		bool start;
+
+		word = token(&text);
+		start = word.size == 0 || span_equal(word, SPAN_LITERAL("machine")) ||
+			span_equal(word, SPAN_LITERAL("default"));
+		if (start && here && password.data && (login_ok || !login_known))
+			return secret_set(ret, password) < 0 ? -1 : 1;
+		if (word.size == 0)
+			return 0;
+		if (start) {
+			here = span_equal(word, SPAN_LITERAL("default")) ||
+			       span_equal_nocase(token(&text), host);
+			login_known = login_ok = false;
+			password = (pop3_span){0};
+		} else if (span_equal(word, SPAN_LITERAL("login"))) {
+			login_known = true;
+			login_ok = span_equal(token(&text), user);
+		} else if (span_equal(word, SPAN_LITERAL("password"))) {
+			password = token(&text);
+		} else if (span_equal(word, SPAN_LITERAL("account"))) {
+			token(&text);
+		} else if (span_equal(word, SPAN_LITERAL("macdef"))) {
+			skip_macro(&text);
+		}
+	}
+}
+
+/* 1: found, 0: not there. */
+static int from_netrc(const struct fetch_account *account, const char *path, bool must,
+		      struct secret *ret, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc;
+	size_t size = 0;
+	char *text;
+
+	if (fd < 0)
+		return must ? err_sys(err, EX_NOINPUT, errno, "cannot open %s", path) : 0;
+	text = malloc(NETRC_MAX);
+	rc = text && read_all(fd, text, NETRC_MAX, &size) == 0 ? 0 : -1;
+	close(fd);
+	if (rc < 0)
+		err_sys(err, EX_IOERR, errno, "cannot read %s", path);
+	else
+		rc = fetch_netrc((pop3_span){text, size}, span_of(account->host),
+				 span_of(account->user), ret);
+	if (text)
+		wipe(text, NETRC_MAX);
+	free(text);
+	return rc;
+}
+
+static int from_terminal(const struct fetch_account *account, struct secret *ret, struct err *err)
+{
+	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC), rc;
+	struct termios before, quiet;
+	char text[SECRET_MAX + 2];
+	ssize_t n;
+
+	if (fd < 0)
+		return err_set(
+			err, EX_NOINPUT,
+			"no password: there is no terminal to ask; say --password-file FILE, "
+			"or put it into ~/.netrc");
+	rc = tcgetattr(fd, &before);
+	if (rc == 0) {
+		quiet = before;
+		quiet.c_lflag &= ~(tcflag_t)ECHO;
+		tcsetattr(fd, TCSAFLUSH, &quiet);
+	}
+	dprintf(fd, "Password of %s at %s: ", account->user, account->host);
+	n = read(fd, text, sizeof(text));
+	dprintf(fd, "\n");
+	if (rc == 0)
+		tcsetattr(fd, TCSAFLUSH, &before);
+	close(fd);
+	if (n <= 0)
+		return err_set(err, EX_NOINPUT, "no password was given");
+	return take_line(text, (size_t)n, ret, err);
+}
+
+static int from_environment(const char *name, struct secret *ret, struct err *err)
+{
+	const char *value = getenv(name);
+
+	if (!value || !*value)
+		return err_set(err, EX_NOINPUT, "the environment has no %s", name);
+	if (secret_set(ret, span_of(value)) < 0)
+		return err_set(err, EX_CONFIG, "the password in %s is too long", name);
+	unsetenv(name); /* not for programs that we start */
+	return 0;
+}
+
+static int default_netrc(const struct fetch_account *account, struct secret *ret, struct err *err)
+{
+	const char *named = getenv("NETRC"), *home = getenv("HOME");
+	char path[FETCH_PATH_MAX];
+
+	if (named)
+		snprintf(path, sizeof(path), "%s", named);
+	else if (home)
+		snprintf(path, sizeof(path), "%s/.netrc", home);
+	else
+		return 0;
+	return from_netrc(account, path, false, ret, err);
+}
+
+int fetch_password(const struct fetch_account *account, struct secret *ret, struct err *err)
+{
+	const char *from = account->password_from;
+	int rc;
+
+	switch (account->password_source) {
+	case FETCH_PASSWORD_FILE:
+		return from_file(from, ret, err);
+	case FETCH_PASSWORD_COMMAND:
+		return from_command(from, ret, err);
+	case FETCH_PASSWORD_ENVIRONMENT:
+		return from_environment(from, ret, err);
+	case FETCH_PASSWORD_NETRC:
+		rc = from_netrc(account, from, true, ret, err);
+		if (rc == 0)
+			return err_set(err, EX_NOINPUT, "%s has no password for %s at %s", from,
+				       account->user, account->host);
+		return rc < 0 ? -1 : 0;
+	case FETCH_PASSWORD_ASK:
+		break;
+	}
+	rc = default_netrc(account, ret, err);
+	if (rc)
+		return rc < 0 ? -1 : 0;
+	return from_terminal(account, ret, err);
+}

@@ -1,0 +1,250 @@
+/* See collect.h. */
+#include "fetch/collect/collect.h"
+
+#include "fetch/collect/rematch.h"
+#include "fetch/report/json.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#define BRAKE_FEW 5
+#define SAMPLE 20 /* messages that are looked at before new ones are believed to be new */
+
+static bool all_have_ids(const struct transfer *t)
+{
+	for (uint32_t i = 0; i < t->count; i++)
+		if (t->messages[i].entry == JOURNAL_NONE)
+			return false;
+	return true;
+}
+
+/* What is no longer listed is remembered as absent, and the other way round. */
+static int note_absent(struct visit *v, struct err *err)
+{
+	struct journal *journal = v->transfer->journal;
+	bool ids = all_have_ids(v->transfer);
+
+	for (uint32_t i = 0; i < journal_count(journal); i++) {
+		struct seen *seen = journal_at(journal, i);
+		bool absent = journal_is_unlisted_kind(journal, seen) ? ids : !seen->listed;
+
+		if (seen->state == SEEN_UNKNOWN || absent == (seen->absent != 0))
+			continue;
+		seen->absent = absent ? v->now : 0;
+		if (journal_write_absent(journal, i, err) < 0)
+			return -1;
+	}
+	return journal_commit(journal, err);
+}
+
+/* A server such as Gmail's shows a message until it was collected, and then no more. */
+static bool hides_collected(const struct transfer *t)
+{
+	const char *hides = journal_recall(t->journal, "hides-collected");
+
+	return hides && strcmp(hides, "yes") == 0;
+}
+
+static int brake(struct visit *v, struct err *err)
+{
+	struct transfer *t = v->transfer;
+	struct plan_brake brake;
+
+	plan_brake(t->journal, t->messages, t->count, &brake);
+	if (!brake.stop)
+		return 0;
+	if (v->options->accept_new_uidls) {
+		v->all_gone = brake.missing == brake.known && brake.fresh > 0;
+		return 0;
+	}
+	if (hides_collected(t)) {
+		int64_t matched = brake.fresh ? rematch_sample(t, SAMPLE, err) : 0;
+
+		if (matched <= 0)
+			return matched < 0 ? -1 : 0;
+	}
+	/* Messages are missing but not replaced by unknown ones: reported once, then taken as the
+	 * owner's doing. */
+	if (!brake.many_unknown && !v->options->dry_run && note_absent(v, err) < 0)
+		return -1;
+	return err_set(err, EX_UNAVAILABLE,
+		       "%u of the %u messages known on the server are gone, and %u unknown ones "
+		       "are there: it may have been moved, or be broken. Nothing was collected or "
+		       "deleted. If this is right (some servers hide what was collected), run once "
+		       "with --accept-new-uidls",
+		       brake.missing, brake.known, brake.fresh);
+}
+
+static int accept_new(struct visit *v, struct err *err)
+{
+	int64_t matched = rematch(v->transfer, err);
+
+	if (matched < 0)
+		return -1;
+	report_info(v->transfer->report, "%" PRId64 " messages found again under new unique ids",
+		    matched);
+	/* everything is gone, nothing came back under another id, and that is right: so it is with
+	 * this server */
+	if (v->all_gone && matched == 0)
+		return journal_remember(v->transfer->journal, "hides-collected", "yes", err);
+	return 0;
+}
+
+struct follow {
+	struct transfer *t;
+	uint32_t known, removed;
+};
+
+static bool is_removed(void *context, const struct seen *seen)
+{
+	struct follow *follow = context;
+	char id[DELIVERY_ID_SIZE];
+
+	if (seen->state != SEEN_WHOLE || seen->renamed)
+		return false;
+	transfer_delivery_id(follow->t, seen, false, id);
+	return !sink_maildir_has(follow->t->sink, id);
+}
+
+/*
+ * A Maildir that lost most of what was delivered into it may not be mounted, or be the wrong one:
+ * the server's copies are the only ones then.
+ */
+static int check_follow(struct visit *v, struct follow *follow, struct err *err)
+{
+	if (sink_maildir_scan(follow->t->sink, err) < 0)
+		return -1;
+	for (uint32_t i = 0; i < follow->t->count; i++) {
+		const struct message *message = &follow->t->messages[i];
+		const struct seen *seen;
+
+		if (message->entry == JOURNAL_NONE)
+			continue;
+		seen = journal_at(follow->t->journal, message->entry);
+		if (seen->state != SEEN_WHOLE || seen->renamed)
+			continue;
+		follow->known++;
+		follow->removed += is_removed(follow, seen);
+	}
+	if (v->options->accept_removals || follow->known < BRAKE_FEW ||
+	    follow->removed * 2 <= follow->known)
+		return 0;
+	return err_set(err, EX_UNAVAILABLE,
+		       "%u of %u collected messages are no longer in the Maildir: is it the right "
+		       "one? Nothing was collected or deleted. If they were removed, run once with "
+		       "--accept-removals",
+		       follow->removed, follow->known);
+}
+
+static void list_message(struct transfer *t, uint32_t index)
+{
+	static const char *const words[] = {"keep", "fetch", "headers", "delete"};
+	const struct message *m = &t->messages[index];
+	const char *unique_id = NULL;
+
+	if (m->entry != JOURNAL_NONE)
+		unique_id = journal_identity(t->journal, journal_at(t->journal, m->entry)).data + 1;
+	if (t->report->json)
+		report_json_message(
+			t->report,
+			&(struct report_message){index + 1, m->size, words[m->action],
+						 plan_reason_text((enum plan_reason)m->reason),
+						 unique_id});
+	else
+		printf("%-7s %5u %10" PRIu64 "  %-40s  %s\n", words[m->action], index + 1, m->size,
+		       unique_id ? unique_id : "-", plan_reason_text((enum plan_reason)m->reason));
+}
+
+static int dry_run(struct visit *v, const struct plan_totals *totals, struct err *err)
+{
+	struct transfer *t = v->transfer;
+
+	for (uint32_t i = 0; i < t->count; i++) {
+		const struct message *m = &t->messages[i];
+
+		/* what just stays is of no interest unless asked for */
+		if (m->action != PLAN_NOTHING || v->options->verbose || t->report->json ||
+		    m->reason == REASON_RUN_LIMIT)
+			list_message(t, i);
+	}
+	if (!t->report->json)
+		printf("%s: %u to fetch (%" PRIu64 " octets), %u to delete, %u to keep, %u later\n",
+		       t->report->account, totals->fetch, totals->fetch_octets,
+		       t->account->policy == FETCH_DELETE ? totals->remove + totals->fetch
+							  : totals->remove,
+		       totals->known, totals->later);
+	t->dry = true;
+	return transfer_quit(t, err);
+}
+
+static int mark_seen(struct visit *v, struct err *err)
+{
+	struct transfer *t = v->transfer;
+	uint32_t marked = 0;
+
+	for (uint32_t i = 0; i < t->count; i++) {
+		struct seen *seen;
+
+		if (t->messages[i].entry == JOURNAL_NONE)
+			continue;
+		seen = journal_at(t->journal, t->messages[i].entry);
+		if (seen->state != SEEN_UNKNOWN)
+			continue;
+		seen->state = SEEN_MARKED;
+		seen->announced = t->messages[i].size;
+		seen->time = v->now * 1000000;
+		if (journal_write_seen(t->journal, t->messages[i].entry, err) < 0)
+			return -1;
+		marked++;
+	}
+	if (journal_commit(t->journal, err) < 0)
+		return -1;
+	report_info(t->report, "%u messages marked as seen, nothing was collected", marked);
+	return transfer_quit(t, err);
+}
+
+static int check_unique_ids(struct visit *v, struct err *err)
+{
+	const struct transfer *t = v->transfer;
+
+	if (!t->no_unique_ids || t->account->policy == FETCH_DELETE)
+		return 0;
+	return err_set(err, EX_UNAVAILABLE,
+		       "the server has no unique ids (UIDL), so what was collected before cannot "
+		       "be told: only the policy \"delete\" works with it");
+}
+
+int visit_run(struct visit *v, struct err *err)
+{
+	struct transfer *t = v->transfer;
+	struct follow follow = {.t = t};
+	struct plan_settings settings = {.account = t->account,
+					 .now = v->now,
+					 .whole = v->options->whole,
+					 .context = &follow};
+	struct plan_totals totals;
+
+	if (transfer_list(t, err) < 0 || check_unique_ids(v, err) < 0)
+		return -1;
+	if (!v->options->mark_seen && brake(v, err) < 0)
+		return -1;
+	if (v->options->accept_new_uidls && !v->options->dry_run && accept_new(v, err) < 0)
+		return -1;
+	if (v->options->mark_seen)
+		return mark_seen(v, err);
+	if (t->account->policy == FETCH_FOLLOW) {
+		if (check_follow(v, &follow, err) < 0)
+			return -1;
+		settings.removed = is_removed;
+	}
+	plan_make(&settings, t->journal, t->messages, t->count, &totals);
+	if (v->options->dry_run)
+		return dry_run(v, &totals, err);
+	if (note_absent(v, err) < 0)
+		return -1;
+	report_plan(t->report, totals.fetch, totals.fetch_octets);
+	t->totals.later = totals.later;
+	return transfer_run(t, err);
+}

@@ -1,0 +1,212 @@
+/* See plan.h. Pure. */
+#include "fetch/collect/plan.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+#define BRAKE_FEW 5 /* below that many known messages nothing can be concluded */
+#define DAY 86400
+
+static bool wanted_whole(const struct plan_settings *s, const struct journal *journal,
+			 const struct seen *seen)
+{
+	pop3_span identity = journal_identity(journal, seen);
+
+	if (!s->whole || seen->state != SEEN_PARTIAL)
+		return false;
+	if (strcmp(s->whole, "all") == 0)
+		return true;
+	return identity.data[0] == 'u' &&
+	       span_equal(span_of(s->whole), (pop3_span){identity.data + 1, identity.size - 1});
+}
+
+/*
+ * A unique id that is known, on a message of another size: the server guesses sizes, or it uses ids
+ * again for other messages. It is read again to find out, rather than deleted unread.
+ */
+static bool same_message(const struct seen *seen, const struct message *message)
+{
+	return !message->size || !seen->announced || seen->announced == message->size ||
+	       seen->octets == message->size;
+}
+
+static void decide_new(const struct plan_settings *s, struct message *message)
+{
+	uint64_t limit = s->account->limits.message_octets;
+
+	message->action = PLAN_FETCH;
+	message->reason = message->entry == JOURNAL_NONE ? REASON_NO_ID : REASON_NEW;
+	if (limit && message->size > limit) {
+		message->action = PLAN_PARTIAL;
+		message->reason = REASON_LARGE;
+	}
+}
+
+static void decide_known(const struct plan_settings *s, const struct seen *seen,
+			 struct message *message, uint32_t newer)
+{
+	enum plan_reason reason = REASON_SEEN;
+
+	switch (s->account->policy) {
+	case FETCH_KEEP:
+		break;
+	case FETCH_DELETE:
+		reason = REASON_DELIVERED;
+		break;
+	case FETCH_KEEP_DAYS:
+		if (s->now - seen->time / 1000000 >= (int64_t)s->account->keep_days * DAY)
+			reason = REASON_EXPIRED;
+		break;
+	case FETCH_KEEP_NEWEST:
+		if (newer >= s->account->keep_newest)
+			reason = REASON_OLD;
+		break;
+	case FETCH_FOLLOW:
+		if (s->removed && s->removed(s->context, seen))
+			reason = REASON_REMOVED;
+		break;
+	}
+	message->ours = true;
+	message->reason = reason;
+	message->action = reason == REASON_SEEN ? PLAN_NOTHING : PLAN_DELETE;
+}
+
+static void decide(const struct plan_settings *s, struct journal *journal, struct message *message,
+		   uint32_t newer)
+{
+	const struct seen *seen;
+
+	message->action = PLAN_NOTHING;
+	message->ours = false;
+	if (!message->listed) {
+		message->reason = REASON_NOT_LISTED;
+		return;
+	}
+	if (message->entry == JOURNAL_NONE) {
+		decide_new(s, message);
+		return;
+	}
+	seen = journal_at(journal, message->entry);
+	if (seen->state == SEEN_UNKNOWN) {
+		decide_new(s, message);
+	} else if (seen->state == SEEN_MARKED) {
+		message->reason = REASON_MARKED;
+	} else if (!same_message(seen, message)) {
+		message->doubt = message->entry;
+		message->entry = JOURNAL_NONE;
+		message->action = PLAN_FETCH;
+		message->reason = REASON_DOUBT;
+	} else if (seen->state == SEEN_PARTIAL) {
+		message->reason = REASON_SEEN; /* never deleted while only its head is here */
+		if (wanted_whole(s, journal, seen)) {
+			message->action = PLAN_FETCH;
+			message->reason = REASON_WHOLE;
+		}
+	} else {
+		decide_known(s, seen, message, newer);
+	}
+}
+
+static bool over_run_limit(const struct fetch_limits *limits, const struct plan_totals *totals,
+			   uint64_t size)
+{
+	if (limits->run_messages && totals->fetch >= limits->run_messages)
+		return true;
+	/* the first one always goes: a message above the limit would never come otherwise */
+	return limits->run_octets && totals->fetch &&
+	       totals->fetch_octets + size > limits->run_octets;
+}
+
+void plan_make(const struct plan_settings *s, struct journal *journal, struct message *messages,
+	       uint32_t count, struct plan_totals *ret)
+{
+	struct plan_totals totals = {0};
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct message *message = &messages[i];
+
+		decide(s, journal, message, count - 1 - i);
+		if (message->action == PLAN_FETCH || message->action == PLAN_PARTIAL) {
+			if (over_run_limit(&s->account->limits, &totals, message->size)) {
+				message->action = PLAN_NOTHING;
+				message->reason = REASON_RUN_LIMIT;
+				totals.later++;
+				continue;
+			}
+			totals.fetch++;
+			totals.fetch_octets += message->action == PLAN_FETCH ? message->size : 0;
+		} else if (message->action == PLAN_DELETE) {
+			totals.remove++;
+		} else {
+			totals.known++;
+		}
+	}
+	*ret = totals;
+}
+
+const char *plan_reason_text(enum plan_reason reason)
+{
+	switch (reason) {
+	case REASON_NEW:
+		return "new";
+	case REASON_SEEN:
+		return "collected before, kept on the server";
+	case REASON_MARKED:
+		return "passed over by --mark-seen";
+	case REASON_DELIVERED:
+		return "collected before";
+	case REASON_EXPIRED:
+		return "kept for its days";
+	case REASON_OLD:
+		return "not among the newest that are kept";
+	case REASON_REMOVED:
+		return "removed from the Maildir";
+	case REASON_LARGE:
+		return "larger than the limit, headers only";
+	case REASON_WHOLE:
+		return "its headers are here, now wanted whole";
+	case REASON_RUN_LIMIT:
+		return "comes with a later run";
+	case REASON_NO_ID:
+		return "has no unique id of its own";
+	case REASON_DOUBT:
+		return "known, but of another size than before";
+	case REASON_NOT_LISTED:
+		return "not in the server's LIST";
+	}
+	return "";
+}
+
+void plan_brake(struct journal *journal, const struct message *messages, uint32_t count,
+		struct plan_brake *ret)
+{
+	struct plan_brake brake = {0};
+	uint32_t present;
+
+	for (uint32_t i = 0; i < journal_count(journal); i++) {
+		const struct seen *seen = journal_at(journal, i);
+
+		if (seen->state == SEEN_UNKNOWN || seen->remove ||
+		    journal_is_unlisted_kind(journal, seen))
+			continue;
+		brake.known++;
+		if (!seen->listed) {
+			brake.missing++;
+			brake.just_missing += seen->absent == 0;
+		}
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		if (messages[i].entry == JOURNAL_NONE ||
+		    journal_at(journal, messages[i].entry)->state == SEEN_UNKNOWN)
+			brake.fresh++;
+	}
+	present = brake.known - brake.missing + brake.just_missing; /* last time */
+	/* A few unknown messages in an emptied maildrop are new mail; about as many as are missing
+	 * are known ones under changed ids. */
+	brake.many_unknown = brake.known >= BRAKE_FEW && brake.missing * 2 > brake.known &&
+			     brake.fresh >= BRAKE_FEW && brake.fresh * 4 >= brake.missing;
+	brake.stop =
+		brake.many_unknown || (present >= BRAKE_FEW && brake.just_missing * 2 > present);
+	*ret = brake;
+}

@@ -1,0 +1,74 @@
+/*
+ * What to do with each message of a listing, and why: the account's policy against what the journal
+ * knows. Pure, so that --dry-run shows exactly what a run would do. Also the brake: a server whose
+ * known messages have mostly vanished or changed their unique ids is not believed.
+ */
+#ifndef FETCH_COLLECT_PLAN_H
+#define FETCH_COLLECT_PLAN_H
+
+#include "fetch/account/account.h"
+#include "fetch/journal/journal.h"
+
+enum plan_action {
+	PLAN_NOTHING,
+	PLAN_FETCH,   /* RETR */
+	PLAN_PARTIAL, /* TOP: the headers */
+	PLAN_DELETE,  /* it is ours already: DELE */
+};
+
+enum plan_reason {
+	REASON_NEW,
+	REASON_SEEN,      /* collected before, stays on the server */
+	REASON_MARKED,    /* passed over by --mark-seen */
+	REASON_DELIVERED, /* collected before, to be deleted now */
+	REASON_EXPIRED,   /* kept for its days */
+	REASON_OLD,       /* not among the newest that are kept */
+	REASON_REMOVED,   /* gone from the Maildir */
+	REASON_LARGE,     /* above the size limit */
+	REASON_WHOLE,     /* partial before, wanted whole */
+	REASON_RUN_LIMIT, /* comes with a later run */
+	REASON_NO_ID,     /* without a usable unique id: known only after reading it */
+	REASON_DOUBT,     /* known, but of another size */
+	REASON_NOT_LISTED /* UIDL names it, LIST does not */
+};
+
+struct message {
+	uint64_t size;  /* announced, 0: unknown */
+	uint32_t entry; /* in the journal; JOURNAL_NONE: no usable unique id */
+	uint32_t doubt; /* entry of its unique id, which may belong to another; or JOURNAL_NONE */
+	bool listed;    /* LIST has it */
+	bool failed;    /* could not be collected in this run */
+	bool ours;      /* delivered, now or before: DELE is allowed */
+	uint8_t action; /* enum plan_action */
+	uint8_t reason; /* enum plan_reason */
+};
+
+struct plan_totals {
+	uint32_t fetch, remove, known, later;
+	uint64_t fetch_octets;
+};
+
+struct plan_settings {
+	const struct fetch_account *account;
+	int64_t now;                                             /* seconds since 1970 */
+	bool (*removed)(void *context, const struct seen *seen); /* FETCH_FOLLOW; else NULL */
+	void *context;
+	const char *whole; /* unique id wanted whole, "all", or NULL */
+};
+
+/* messages[0] is message number 1. */
+void plan_make(const struct plan_settings *settings, struct journal *journal,
+	       struct message *messages, uint32_t count, struct plan_totals *ret);
+const char *plan_reason_text(enum plan_reason reason);
+
+struct plan_brake {
+	uint32_t known, missing, just_missing, fresh;
+	bool many_unknown; /* about as many unknown messages are listed: changed ids */
+	bool stop;         /* the listing is not believed unless an option allows it */
+};
+
+/* Compares the listing (entries' listed) with what the journal expects to be on the server. */
+void plan_brake(struct journal *journal, const struct message *messages, uint32_t count,
+		struct plan_brake *ret);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * The work of one session behind the login: listing, plan, collecting in a bounded pipeline,
+ * batches made durable, DELE, QUIT. Owns nothing it is given.
+ */
+#ifndef FETCH_COLLECT_TRANSFER_H
+#define FETCH_COLLECT_TRANSFER_H
+
+#include "fetch/session/dialog.h"
+#include "fetch/journal/journal.h"
+#include "fetch/collect/plan.h"
+#include "fetch/report/report.h"
+#include "fetch/sink/sink.h"
+
+struct transfer {
+	struct dialog *dialog;
+	const struct fetch_account *account;
+	struct journal *journal;
+	struct sink *sink;
+	struct report *report;
+	pop3_span key; /* names the account in delivery ids */
+	bool pipelining;
+	bool trouble_under_pipelining; /* out: the session died with several commands unanswered */
+	int64_t round_trip_ms;
+
+	struct message *messages;
+	uint32_t count, capacity;
+	bool no_unique_ids;
+	bool dry; /* nothing was done, nothing is to be remembered */
+	struct report_totals totals;
+};
+
+void transfer_finish(struct transfer *transfer);
+/* The delivery id of a message's journal entry; partial: of its headers alone. */
+void transfer_delivery_id(const struct transfer *transfer, const struct seen *entry, bool partial,
+			  char ret[DELIVERY_ID_SIZE]);
+/* LIST and UIDL into messages. */
+int transfer_list(struct transfer *transfer, struct err *err);
+/* Carries out the plan in messages; ends with QUIT. */
+int transfer_run(struct transfer *transfer, struct err *err);
+/* QUIT alone. */
+int transfer_quit(struct transfer *transfer, struct err *err);
+
+#endif

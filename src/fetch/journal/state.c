@@ -1,0 +1,140 @@
+/* See state.h. */
+#include "fetch/journal/state.h"
+
+#include "base/text.h"
+#include "fetch/journal/delivery_id.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+static int default_dir(char *buf, size_t size, struct err *err)
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	int n;
+
+	if (state && state[0] == '/')
+		n = snprintf(buf, size, "%s/valija", state);
+	else if (home && home[0] == '/')
+		n = snprintf(buf, size, "%s/.local/state/valija", home);
+	else
+		return err_set(err, EX_CONFIG,
+			       "neither $HOME nor --state says where to keep state");
+	return n < (int)size ? 0 : err_set(err, EX_CONFIG, "the state folder's name is too long");
+}
+
+/* mkdir -p, each new folder's name flushed: a journal that a power cut could take away with its
+ * folder would not be worth flushing. */
+static int make_folders(const struct fetch_files *files, char *path, struct err *err)
+{
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (files->mkdirat(AT_FDCWD, path, 0700) < 0 && errno != EEXIST)
+			return err_sys(err, EX_CANTCREAT, errno, "cannot make %s", path);
+		*slash = '/';
+	}
+	return 0;
+}
+
+static int flush_parent(const struct fetch_files *files, const char *path)
+{
+	char copy[PATH_MAX];
+	int fd, rc;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	fd = files->openat(AT_FDCWD, dirname(copy), O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return -1;
+	rc = files->fsync(fd);
+	files->close(fd);
+	return rc;
+}
+
+int state_open(const struct fetch_files *files, const char *dir, struct err *err)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	if (dir && snprintf(path, sizeof(path), "%s", dir) >= (int)sizeof(path))
+		return err_set(err, EX_USAGE, "the state folder's name is too long");
+	if (!dir && default_dir(path, sizeof(path), err) < 0)
+		return -1;
+	fd = files->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	if (fd >= 0)
+		return fd;
+	if (errno != ENOENT)
+		return err_sys(err, EX_CANTCREAT, errno, "cannot open the state folder %s", path);
+	if (make_folders(files, path, err) < 0)
+		return -1;
+	if (files->mkdirat(AT_FDCWD, path, 0700) < 0 && errno != EEXIST)
+		return err_sys(err, EX_CANTCREAT, errno, "cannot make the state folder %s", path);
+	fd = files->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0 || flush_parent(files, path) < 0)
+		return err_sys(err, EX_CANTCREAT, errno, "cannot open the state folder %s", path);
+	return fd;
+}
+
+/* The absolute name of a file or folder that need not be there yet. */
+static int absolute(const char *path, char *buf, size_t size, struct err *err)
+{
+	char parent[PATH_MAX], base[PATH_MAX], *whole = realpath(path, NULL);
+	int n;
+
+	if (whole) {
+		n = snprintf(buf, size, "%s", whole);
+	} else {
+		snprintf(parent, sizeof(parent), "%s", path);
+		snprintf(base, sizeof(base), "%s", path);
+		whole = realpath(dirname(parent), NULL);
+		if (!whole)
+			return err_sys(err, EX_CANTCREAT, errno, "cannot find the folder of %s",
+				       path);
+		n = snprintf(buf, size, "%s/%s", strcmp(whole, "/") ? whole : "", basename(base));
+	}
+	free(whole);
+	return n < (int)size ? 0 : err_set(err, EX_USAGE, "%s is too long", path);
+}
+
+int state_key(const struct fetch_account *account, char key[STATE_KEY_MAX], struct err *err)
+{
+	bool usual = account->port == 110 || account->port == 995;
+	char place[FETCH_COMMAND_MAX] = "", port[8] = "";
+	bool a_file = account->sink == FETCH_MAILDIR || account->sink == FETCH_MBOX;
+
+	if (!usual)
+		snprintf(port, sizeof(port), ":%u", account->port);
+	if (account->from_url && a_file) {
+		if (absolute(account->target, place, sizeof(place), err) < 0)
+			return -1;
+	} else if (account->from_url) {
+		snprintf(place, sizeof(place), "%s", account->target);
+	}
+	snprintf(key, STATE_KEY_MAX, "%s\n%s@%s%s\n%s", account->from_url ? "" : account->name,
+		 account->user, account->host, port, place);
+	return 0;
+}
+
+void state_journal_name(const struct fetch_account *account, const char *key,
+			char name[STATE_NAME_MAX])
+{
+	char id[DELIVERY_ID_SIZE];
+	size_t n;
+
+	n = (size_t)snprintf(name, 100, "%.90s", account->name);
+	for (size_t i = 0; i < n; i++) {
+		char c = name[i];
+		bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			    (c >= '0' && c <= '9') || c == '@' || c == '-' || c == '_' ||
+			    (c == '.' && i);
+
+		if (!fine)
+			name[i] = '_';
+	}
+	delivery_id(span_of(key), SPAN_LITERAL("journal"), id);
+	snprintf(name + n, STATE_NAME_MAX - n, "-%.12s.journal", id);
+}

@@ -1,0 +1,24 @@
+/* Where the state of accounts lives: a folder of the user's own, one journal an account in it. */
+#ifndef FETCH_JOURNAL_STATE_H
+#define FETCH_JOURNAL_STATE_H
+
+#include "fetch/account/account.h"
+#include "fetch/syscalls.h"
+
+#define STATE_KEY_MAX (FETCH_COMMAND_MAX + 4 * FETCH_TEXT_MAX)
+#define STATE_NAME_MAX 160
+
+/* Opens it, makes it and its parents if they are missing, durably. dir: NULL:
+ * $XDG_STATE_HOME/valija or ~/.local/state/valija. Returns a descriptor. */
+int state_open(const struct fetch_files *files, const char *dir, struct err *err);
+
+/*
+ * What names the account for good: server and user; the section's name, or, for a URL, the place
+ * the mail goes to (the same account may be collected into several places).
+ */
+int state_key(const struct fetch_account *account, char key[STATE_KEY_MAX], struct err *err);
+/* The journal's file name. */
+void state_journal_name(const struct fetch_account *account, const char *key,
+			char name[STATE_NAME_MAX]);
+
+#endif

@@ -1,0 +1,112 @@
+/* See json.h. Text that is not UTF-8 is escaped first, so that every line is valid JSON. */
+#include "fetch/report/json.h"
+
+#include "base/text.h"
+#include "build-config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef HAVE_JANSSON
+#include <jansson.h>
+
+bool report_json_available(void)
+{
+	return true;
+}
+
+/* One write a line: events of several accounts do not mix. */
+static void emit(const struct report *report, const char *event, json_t *object)
+{
+	char *text;
+
+	if (!object)
+		return;
+	json_object_set_new(object, "event", json_string(event));
+	json_object_set_new(object, "account", json_string(report->account));
+	text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+	if (text) {
+		printf("%s\n", text);
+		fflush(stdout);
+	}
+	free(text);
+	json_decref(object);
+}
+
+static json_t *text_value(const char *text)
+{
+	json_t *value = json_string(text);
+	char safe[1024];
+
+	if (value)
+		return value;
+	text_escape(safe, sizeof(safe) - 1, span_of(text));
+	return json_string(safe);
+}
+
+void report_json_plan(const struct report *report)
+{
+	if (report->json)
+		emit(report, "plan",
+		     json_pack("{s:I, s:I}", "messages", (json_int_t)report->total, "octets",
+			       (json_int_t)report->total_octets));
+}
+
+void report_json_text(const struct report *report, const char *event, const char *text)
+{
+	if (report->json)
+		emit(report, event,
+		     json_pack("{s:o, s:s}", "text", text_value(text), "server", report->server));
+}
+
+void report_json_summary(const struct report *report, const struct report_totals *t)
+{
+	if (!report->json)
+		return;
+	emit(report, "summary",
+	     json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "collected", (json_int_t)t->collected,
+		       "partial", (json_int_t)t->partial, "deleted", (json_int_t)t->deleted,
+		       "failed", (json_int_t)t->failed, "later", (json_int_t)t->later, "octets",
+		       (json_int_t)t->octets, "milliseconds", (json_int_t)t->milliseconds));
+}
+
+void report_json_message(const struct report *report, const struct report_message *message)
+{
+	if (!report->json)
+		return;
+	emit(report, "message",
+	     json_pack("{s:I, s:I, s:s, s:s, s:o}", "number", (json_int_t)message->number, "octets",
+		       (json_int_t)message->octets, "action", message->action, "reason",
+		       message->reason, "unique_id",
+		       message->unique_id ? json_string(message->unique_id) : json_null()));
+}
+
+#else
+
+bool report_json_available(void)
+{
+	return false;
+}
+
+void report_json_plan(const struct report *report)
+{
+	(void)report;
+}
+
+void report_json_text(const struct report *report, const char *event, const char *text)
+{
+	(void)report, (void)event, (void)text;
+}
+
+void report_json_summary(const struct report *report, const struct report_totals *totals)
+{
+	(void)report, (void)totals;
+}
+
+void report_json_message(const struct report *report, const struct report_message *message)
+{
+	(void)report, (void)message;
+}
+
+#endif

@@ -1,0 +1,100 @@
+/*
+ * The command sink (an MDA such as maildrop, procmail, dovecot-lda): the message on standard input,
+ * exit status 0 means delivered. At least once; VALIJA_DELIVERY_ID is the same when a message
+ * comes again.
+ */
+#include "fetch/sink/runner.h"
+#include "fetch/sink/spool.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+static_assert(DELIVERY_ID_SIZE == DELIVERY_ID_SIZE, "the runner passes delivery ids");
+
+struct command_sink {
+	struct sink sink;
+	struct spool spool;
+	struct runner *runner;
+};
+
+static enum sink_result command_begin(struct sink *sink, const char *id, struct err *err)
+{
+	(void)id;
+	return spool_begin(&((struct command_sink *)sink)->spool, err);
+}
+
+static enum sink_result command_write(struct sink *sink, pop3_span text, struct err *err)
+{
+	return spool_write(&((struct command_sink *)sink)->spool, text, err);
+}
+
+static void command_drop(struct sink *sink)
+{
+	spool_drop(&((struct command_sink *)sink)->spool);
+}
+
+static enum sink_result command_end(struct sink *sink, const struct sink_message *message,
+				    struct err *err)
+{
+	struct command_sink *c = (struct command_sink *)sink;
+	enum sink_result result = spool_rewind(&c->spool, err);
+	int status;
+
+	if (result != SINK_OK)
+		return result;
+	status = runner_run(c->runner, c->spool.fd, message->id, err);
+	spool_drop(&c->spool);
+	if (status < 0)
+		return SINK_BROKEN;
+	if (status == 0)
+		return SINK_OK;
+	if (status > 128)
+		err_set(err, EX_TEMPFAIL, "signal %d ended the command", status - 128);
+	else
+		err_set(err, EX_TEMPFAIL, "the command ended with status %d", status);
+	/* 126, 127: the shell could not start it; then no message can be delivered */
+	return status == 126 || status == 127 ? SINK_BROKEN : SINK_FAILED;
+}
+
+static enum sink_result command_settle(struct sink *sink, struct err *err)
+{
+	(void)sink, (void)err;
+	return SINK_OK;
+}
+
+static void command_destroy(struct sink *sink)
+{
+	struct command_sink *c = (struct command_sink *)sink;
+
+	spool_finish(&c->spool);
+	runner_stop(c->runner);
+	free(c);
+}
+
+static const struct sink_ops command_ops = {
+	.begin = command_begin,
+	.write = command_write,
+	.end = command_end,
+	.drop = command_drop,
+	.settle = command_settle,
+	.publish = command_settle,
+	.destroy = command_destroy,
+};
+
+int sink_command_open(const struct sink_settings *settings, struct sink **ret, struct err *err)
+{
+	struct command_sink *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return err_sys(err, EX_OSERR, errno, "memory");
+	c->sink = (struct sink){.ops = &command_ops, .batch = 1, .files = settings->files};
+	if (spool_init(&c->spool, settings, err) < 0 ||
+	    runner_start(settings->account, &c->runner, err) < 0) {
+		command_destroy(&c->sink);
+		return -1;
+	}
+	*ret = &c->sink;
+	return 0;
+}

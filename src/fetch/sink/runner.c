@@ -1,0 +1,157 @@
+/* See runner.h. */
+#include "fetch/sink/runner.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#define COMMAND_SECONDS 900
+
+struct runner {
+	pid_t pid;
+	int socket;
+};
+
+/* The child: the shell runs the user's own words. */
+static void execute(const struct fetch_account *account, int message_fd, const char *id)
+{
+	if (dup2(message_fd, STDIN_FILENO) < 0)
+		_exit(EX_OSERR);
+	setenv("VALIJA_DELIVERY_ID", id, 1);
+	setenv("VALIJA_ACCOUNT", account->name, 1);
+	setenv("VALIJA_USER", account->user, 1);
+	signal(SIGPIPE, SIG_DFL);
+	alarm(COMMAND_SECONDS); /* survives exec: a command that hangs is ended */
+	execl("/bin/sh", "sh", "-c", account->target, (char *)NULL);
+	_exit(EX_OSERR);
+}
+
+static int32_t run_one(const struct fetch_account *account, int message_fd, const char *id)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -1;
+	if (pid == 0)
+		execute(account, message_fd, id);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* One id and one descriptor. */
+static ssize_t take_order(int socket, char id[DELIVERY_ID_SIZE], int *ret_fd)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec vec = {id, DELIVERY_ID_SIZE};
+	struct msghdr message = {.msg_iov = &vec,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+	struct cmsghdr *head = n == DELIVERY_ID_SIZE ? CMSG_FIRSTHDR(&message) : NULL;
+
+	if (!head || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof(int)))
+		return -1;
+	memcpy(ret_fd, CMSG_DATA(head), sizeof(int));
+	id[DELIVERY_ID_SIZE - 1] = '\0';
+	return strspn(id, "0123456789abcdef") == DELIVERY_ID_SIZE - 1 ? n : -1;
+}
+
+static void serve(const struct fetch_account *account, int socket)
+{
+	char id[DELIVERY_ID_SIZE];
+	int fd = -1;
+
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	while (take_order(socket, id, &fd) > 0) {
+		int32_t status = run_one(account, fd, id);
+
+		close(fd);
+		if (send(socket, &status, sizeof(status), MSG_NOSIGNAL) != sizeof(status))
+			break;
+	}
+	_exit(0);
+}
+
+int runner_start(const struct fetch_account *account, struct runner **ret, struct err *err)
+{
+	struct runner *runner = calloc(1, sizeof(*runner));
+	int pair[2];
+
+	if (!runner || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		free(runner);
+		return err_sys(err, EX_OSERR, errno, "cannot prepare to run the command");
+	}
+	fflush(NULL);
+	runner->pid = fork();
+	if (runner->pid < 0) {
+		err_sys(err, EX_OSERR, errno, "cannot prepare to run the command");
+		close(pair[0]);
+		close(pair[1]);
+		free(runner);
+		return -1;
+	}
+	if (runner->pid == 0) {
+		close(pair[0]);
+		serve(account, pair[1]);
+	}
+	close(pair[1]);
+	runner->socket = pair[0];
+	*ret = runner;
+	return 0;
+}
+
+void runner_stop(struct runner *runner)
+{
+	if (!runner)
+		return;
+	close(runner->socket); /* its recvmsg ends */
+	waitpid(runner->pid, NULL, 0);
+	free(runner);
+}
+
+int runner_run(struct runner *runner, int message_fd, const char id[DELIVERY_ID_SIZE],
+	       struct err *err)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	char copy[DELIVERY_ID_SIZE];
+	struct iovec vec = {copy, sizeof(copy)};
+	struct msghdr message = {.msg_iov = &vec,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+	int32_t status = -1;
+	ssize_t n;
+
+	memcpy(copy, id, sizeof(copy));
+	head->cmsg_level = SOL_SOCKET;
+	head->cmsg_type = SCM_RIGHTS;
+	head->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(head), &message_fd, sizeof(int));
+	if (sendmsg(runner->socket, &message, MSG_NOSIGNAL) != (ssize_t)sizeof(copy))
+		return err_sys(err, EX_OSERR, errno, "cannot run the command");
+	do {
+		n = recv(runner->socket, &status, sizeof(status), 0);
+	} while (n < 0 && errno == EINTR);
+	if (n != sizeof(status) || status < 0)
+		return err_set(err, EX_OSERR, "the command could not be run");
+	return status;
+}

@@ -1,0 +1,85 @@
+/*
+ * Where messages go. One message at a time: begin, write…, end (or drop). What is ended is only
+ * staged; the transfer then calls settle (make the staged durable), writes the journal, and calls
+ * publish. With a Maildir that order makes a message appear exactly once whatever is cut or killed;
+ * the other sinks deliver at end or settle, so a crash may repeat a message, and they pass its
+ * delivery id, which is the same every time, for the receiver to tell.
+ */
+#ifndef FETCH_SINK_SINK_H
+#define FETCH_SINK_SINK_H
+
+#include "base/err.h"
+#include "fetch/account/account.h"
+#include "fetch/syscalls.h"
+#include "fetch/journal/delivery_id.h"
+#include "fetch/journal/journal.h"
+
+#include <pop3/span.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SINK_BATCH_MAX 256
+
+enum sink_result {
+	SINK_OK = 0,
+	SINK_FAILED = -1, /* this message can't be delivered (now); others may */
+	SINK_BROKEN = -2, /* nothing can be delivered: full disk, no permission */
+};
+
+struct sink_message {
+	char id[DELIVERY_ID_SIZE]; /* delivery id, from account and unique id */
+	uint64_t octets;           /* on the wire */
+	int64_t time; /* of collection, microseconds since 1970; becomes part of the name */
+};
+
+struct sink;
+
+struct sink_ops {
+	/* id may be another one than that of end: a message without unique id gets one of its
+	 * contents */
+	enum sink_result (*begin)(struct sink *, const char *id, struct err *);
+	enum sink_result (*write)(struct sink *, pop3_span, struct err *);
+	enum sink_result (*end)(struct sink *, const struct sink_message *, struct err *);
+	void (*drop)(struct sink *);
+	enum sink_result (*settle)(struct sink *, struct err *);
+	enum sink_result (*publish)(struct sink *, struct err *);
+	void (*destroy)(struct sink *);
+};
+
+struct sink {
+	const struct sink_ops *ops;
+	unsigned batch; /* messages between two journal entries, at most SINK_BATCH_MAX: what is
+			   delivered at once should be noted at once */
+	const struct fetch_files *files;
+};
+
+struct sink_settings {
+	const struct fetch_files *files;
+	const struct fetch_account *account;
+	pop3_span key;
+	int state_dir; /* for spool files; the caller's */
+};
+
+/*
+ * Opens what account->target names. A Maildir is made if only its last component is missing, and
+ * what an earlier run left in it is taken over: staged messages that the journal names are
+ * published, others removed; the journal is settled before that.
+ */
+int sink_open(const struct sink_settings *settings, struct journal *journal, struct sink **ret,
+	      struct err *err);
+
+int sink_maildir_open(const struct sink_settings *settings, struct journal *journal,
+		      struct sink **ret, struct err *err);
+int sink_mbox_open(const struct sink_settings *settings, struct sink **ret, struct err *err);
+int sink_command_open(const struct sink_settings *settings, struct sink **ret, struct err *err);
+int sink_lmtp_open(const struct sink_settings *settings, struct sink **ret, struct err *err);
+
+/* Maildir only. Looks through the Maildir and its folders for what was delivered… */
+int sink_maildir_scan(struct sink *sink, struct err *err);
+/* …and says whether a message is still there, after that. */
+bool sink_maildir_has(struct sink *sink, const char *id);
+/* Removes headers that were delivered under this id, now that the whole message is here. */
+int sink_maildir_remove(struct sink *sink, const char *id, struct err *err);
+
+#endif

@@ -1,0 +1,78 @@
+/* See syscalls.h. */
+#include "fetch/syscalls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static int real_openat(int dir, const char *name, int flags, mode_t mode)
+{
+	return openat(dir, name, flags | O_CLOEXEC, mode);
+}
+
+static int real_rename(int from_dir, const char *from, int to_dir, const char *to)
+{
+	return renameat(from_dir, from, to_dir, to);
+}
+
+/* Filesystems without RENAME_NOREPLACE (NFS): link and unlink, which never replaces either. */
+static int real_publish(int from_dir, const char *from, int to_dir, const char *to)
+{
+	if (renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	if (linkat(from_dir, from, to_dir, to, 0) < 0)
+		return -1;
+	return unlinkat(from_dir, from, 0);
+}
+
+const struct fetch_files fetch_files_real = {
+	.openat = real_openat,
+	.write = write,
+	.fsync = fsync,
+	.syncfs = syncfs,
+	.rename = real_rename,
+	.publish = real_publish,
+	.unlinkat = unlinkat,
+	.mkdirat = mkdirat,
+	.ftruncate = ftruncate,
+	.close = close,
+};
+
+int fetch_write_all(const struct fetch_files *files, int fd, const void *data, size_t size)
+{
+	const char *at = data;
+
+	while (size) {
+		ssize_t n = files->write(fd, at, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0) {
+			errno = ENOSPC;
+			return -1;
+		}
+		at += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+void fetch_write_behind(int fd, uint64_t from)
+{
+	sync_file_range(fd, (off_t)from, 0, SYNC_FILE_RANGE_WRITE);
+}
+
+int64_t fetch_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}

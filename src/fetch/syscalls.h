@@ -1,0 +1,38 @@
+/*
+ * The system calls on files that `valija fetch` makes, as one table: tests put their own in its
+ * place to fail, to count and to record each of them. Semantics are those of the calls; −1 and
+ * errno. Everything that mail or its state depends on goes through here. Beside it the
+ * monotonic clock, which every room reads.
+ */
+#ifndef FETCH_SYSCALLS_H
+#define FETCH_SYSCALLS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct fetch_files {
+	int (*openat)(int dir, const char *name, int flags, mode_t mode);
+	ssize_t (*write)(int fd, const void *data, size_t size);
+	int (*fsync)(int fd);
+	int (*syncfs)(int fd);
+	int (*rename)(int from_dir, const char *from, int to_dir, const char *to); /* replaces */
+	int (*publish)(int from_dir, const char *from, int to_dir,
+		       const char *to); /* rename that never replaces: EEXIST */
+	int (*unlinkat)(int dir, const char *name, int flags);
+	int (*mkdirat)(int dir, const char *name, mode_t mode);
+	int (*ftruncate)(int fd, off_t size);
+	int (*close)(int fd);
+};
+
+extern const struct fetch_files fetch_files_real;
+
+/* Writes all of it, or -1. */
+int fetch_write_all(const struct fetch_files *files, int fd, const void *data, size_t size);
+/* Starts writing fd's octets to the disk, from there on, without waiting: the fsync that follows is
+ * short. */
+void fetch_write_behind(int fd, uint64_t from);
+/* Milliseconds of the monotonic clock: only differences mean something. */
+int64_t fetch_now(void);
+
+#endif
