@@ -1,6 +1,7 @@
-"""Checks on the text of the tree: layers, headers alone, format, paths, manual pages, scripts.
+"""Checks on the text of the tree: layers and rooms, circles of calls, headers alone, format, paths,
+numbers of threats, manual pages, scripts.
 
-check.py [--root DIR] [--result FILE] CHECK…
+check.py [--root DIR] [--build DIR] [--result FILE] CHECK…
 Each check yields (what was looked at, list of complaints); one thing without complaint is one
 passed. Called by ./dev lint and ./dev test; exit status 1 when anything was found.
 """
@@ -12,6 +13,7 @@ import re
 import subprocess
 import sys
 
+import circles
 import layers
 
 
@@ -36,6 +38,33 @@ def sources(root, suffixes=('.c', '.h'),
 def check_layers(root):
     for path, complaints in layers.check(root).items():
         yield path, complaints
+
+
+def check_circles(root):
+    """Of the objects of the release build, which must be there: ./dev makes it first."""
+    build = root / os.environ.get('BUILD_DIR', 'build')
+    if not (build / 'compile_commands.json').is_file():
+        yield build, [f'{build}: no build; ./dev build makes one']
+        return
+    yield from circles.check(build, root).items()
+
+
+def check_threats(root):
+    """A test that carries the number of a threat (threat_08_, threats_11_12_) finds it in the
+    table, and the table counts up."""
+    table = root / 'docs' / 'threats.md'
+    numbers = [int(n) for n in re.findall(r'^\| (\d+) \|', table.read_text(), re.M)]
+    yield table, [] if numbers == list(range(1, len(numbers) + 1)) else [
+        f'{table.relative_to(root)}: the numbers of its rows are not 1, 2, 3 …']
+    for path in tracked(root):
+        name = path.relative_to(root)
+        if name.parts[0] not in ('tests', 'fuzz') or path.suffix not in ('.c', '.py', '.txt'):
+            continue
+        cited = {int(number) for text in (str(name), path.read_text(errors='replace'))
+                 for run in re.findall(r'threats?_((?:\d+_)+)', text)
+                 for number in run.strip('_').split('_')}
+        yield name, [f'{name}: cites threat {number}, which {table.relative_to(root)} does not have'
+                     for number in sorted(cited - set(numbers))]
 
 
 def pkg_config_flags():
@@ -110,8 +139,9 @@ def check_shell(root):
             yield path.relative_to(root), out.stdout.splitlines()
 
 
-CHECKS = {'layers': check_layers, 'headers': check_headers, 'format': check_format,
-          'paths': check_paths, 'man': check_man, 'shell': check_shell}
+CHECKS = {'layers': check_layers, 'circles': check_circles, 'threats': check_threats,
+          'headers': check_headers, 'format': check_format, 'paths': check_paths,
+          'man': check_man, 'shell': check_shell}
 
 
 def main():

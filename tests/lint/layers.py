@@ -1,36 +1,84 @@
-"""The layers of the house (docs/architecture.md), enforced on the #include lines.
+"""The layers and rooms of the house (docs/architecture.md), enforced on the #include lines.
 
-A file includes its own folder and lower layers; programs never include each other; nothing includes
-a .c file; no cycles among headers; a library is used only in the folders that are its one door.
+A file includes its own folder and lower layers; programs never include each other; a room of a
+folder includes its siblings only where ROOMS says so, and is entered by its door; nothing includes
+a .c file; no cycles among headers; a library is included by its one door. A permission that nothing
+uses is a complaint as well: the tables say what is, not what might be.
 """
 import re
 
 # folder → folders of src/ that it may include besides itself; every one may include include/pop3
 ALLOWED = {
     'base': (),
-    'pop3': ('base',),
+    'pop3': (),
     'lmtp': ('base',),
     'sys': ('base',),
-    'ipc': ('base', 'pop3', 'lmtp', 'sys'),
-    'maildrop': ('base', 'pop3', 'lmtp', 'sys'),
-    'users': ('base', 'pop3', 'lmtp', 'sys'),
-    'config': ('base', 'pop3', 'lmtp', 'sys'),
-    'server': ('base', 'pop3', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
-    'fetch': ('base', 'pop3', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
-    'cli': ('base', 'pop3', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
+    'ipc': ('sys',),
+    'maildrop': ('base',),
+    'users': ('base', 'lmtp', 'config'),
+    'config': ('base',),
+    'server': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
+    'fetch': ('base', 'sys'),
+    'cli': ('base', 'lmtp', 'sys', 'maildrop', 'users', 'config'),
 }
 
 # the command's main hands `valija fetch` over: the one include between programs
 EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 
-# headers of the system and of libraries → folders that may include them; not named: all may
+# Rooms: sub-folders by process or subject. Folder → room → its siblings that it may include. The
+# files on the folder's own ground may include each room; each room may include the ground.
+ROOMS = {
+    'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': ()},
+    'maildrop': {'index': (), 'maildir': ('index',)},
+    'fetch': {'account': (), 'report': (), 'session': ('account',), 'journal': ('account',),
+              'sink': ('account', 'journal'),
+              'collect': ('account', 'session', 'journal', 'sink', 'report')},
+    'maildrop/maildir': {'files': (), 'update': ('files',), 'session': ('files', 'update')},
+}
+
+# A room's door is the header of its own name (x/x.h). Other headers that are open outside the
+# room, with the reason; every header that is not here is for its room alone.
+OPEN = {
+    'fetch/account': {
+        'config_file.h': 'fetch.c reads the accounts', 'options.h': 'the policy of an account',
+        'password.h': 'asked for before the process is confined',
+    },
+    'fetch/journal': {
+        'delivery_id.h': 'sinks name deliveries by it', 'state.h': 'run.c locks an account',
+    },
+    'fetch/report': {'json.h': 'events have two forms'},
+    'fetch/session': {
+        'dialog.h': 'the session that collect drives', 'login.h': 'the session is logged in by run.c',
+        'transcript.h': '--record',
+    },
+    'maildrop/index': {
+        'format.h': 'sizes and kinds of records',
+        'view.h': 'a front reads the index that was lent to it',
+        'write.h': 'a new base is written by maildir/update',
+    },
+    'maildrop/maildir/session': {
+        'body.h': 'the table of the driver', 'commit.h': 'the table of the driver',
+        'open.h': 'the table of the driver', 'sweep.h': 'the table of the driver',
+    },
+    'maildrop/maildir/update': {
+        'compact.h': 'sweeps and deliveries', 'log.h': 'sessions and deliveries hold the log',
+        'model.h': 'the locator of a session is a model of both folders',
+    },
+    'maildrop/maildir/files': {
+        'measure.h': 'one door a subject', 'name.h': 'one door a subject',
+        'place.h': 'one door a subject', 'scan.h': 'one door a subject',
+    },
+}
+
+# headers of the system and of libraries → the files that are their door (beginnings of paths)
 DOORS = (
-    (r'event2/', ('sys',)),
-    (r'seccomp\.h|linux/(seccomp|filter|landlock)\.h', ('sys',)),
-    (r'confuse\.h', ('config', 'fetch')),
-    (r'gsasl\.h', ('users', 'fetch')),
-    (r'crypt\.h|argon2\.h', ('users', 'cli')),
-    (r'systemd/', ('sys', 'server')),
+    (r'event2/', ('src/sys/loop',)),
+    (r'seccomp\.h', ('src/sys/seccomp.c',)),
+    (r'openssl/', ('src/sys/tls', 'src/base/digest.c')),
+    (r'confuse\.h', ('src/config/parse.c', 'src/fetch/account/config_file.c')),
+    (r'gsasl\.h', ('src/users/sasl', 'src/fetch/session/sasl.c')),
+    (r'crypt\.h|argon2\.h', ('src/users/schemes.c',)),
+    (r'jansson\.h', ('src/fetch/report/json.c',)),
 )
 
 # what makes a machine without I/O have I/O
@@ -58,27 +106,93 @@ def resolve(root, file, kind, name):
     return None
 
 
-def may_include(file, target):
+def may_include(file, target, used):
     own, other = folder_of(file), folder_of(target)
-    if own == other or other == 'include/pop3' or (file, target) in EXCEPTIONS:
+    if (file, target) in EXCEPTIONS:
+        used.add(('EXCEPTIONS', (file, target)))
+        return True
+    if own == other or other == 'include/pop3':
         return own != 'include/pop3' or other == own
     if own == 'include/pop3':
         return False
     if own.startswith('src/'):
-        return other.removeprefix('src/') in ALLOWED.get(own.removeprefix('src/'), ())
+        own, other = own.removeprefix('src/'), other.removeprefix('src/')
+        used.add(('ALLOWED', own, other))
+        return other in ALLOWED.get(own, ())
     if own == 'examples':
         return False  # an example proves the installed headers
     return True  # tests, fuzz targets and benches look inside
 
 
-def check_outside(file, name):
+def rooms_of(file):
+    """The rooms around a file, outermost first: 'maildrop/maildir', 'maildrop/maildir/files'."""
+    parts = file.split('/')[1:-1]
+    return ['/'.join(parts[:n]) for n in range(2, len(parts) + 1)]
+
+
+def check_rooms(file, target, used):
+    """What file may not do with a header that stands in a room or is private to its folder."""
+    if not file.startswith('src/') or not target.startswith('src/'):
+        return
+    folder, _, header = target.rpartition('/')
+    if header.endswith('_private.h') and file.rpartition('/')[0] != folder:
+        yield f'{file}: includes {target}, which is private to {folder}'
+    inside = rooms_of(file)
+    for room in rooms_of(target):
+        if room in inside:
+            continue
+        name = target.removeprefix(f'src/{room}/')
+        if name != f'{room.rpartition("/")[2]}.h':
+            used.add(('OPEN', room, name))
+            if name not in OPEN.get(room, ()):
+                yield f'{file}: includes {target}, which is for the room {room} alone'
+                break
+        parent, _, sibling = room.rpartition('/')
+        own = next((r.removeprefix(parent + '/') for r in inside
+                    if r.rpartition('/')[0] == parent), None)
+        if own:
+            used.add(('ROOMS', parent, own, sibling))
+            if sibling not in ROOMS.get(parent, {}).get(own, ()):
+                yield f'{file}: includes {target}, but {own} does not stand above {sibling}'
+                break
+
+
+def check_outside(file, name, used):
     folder = folder_of(file)
     if folder in WITHOUT_IO and NO_IO.match(name):
         yield f'{file}: includes <{name}>, but {folder} has no I/O'
     if folder.startswith('src/'):
-        for pattern, folders in DOORS:
-            if re.match(pattern, name) and folder.removeprefix('src/') not in folders:
-                yield f'{file}: includes <{name}>, whose door is src/{" or src/".join(folders)}'
+        for pattern, files in DOORS:
+            if re.match(pattern, name):
+                door = next((f for f in files if file.startswith(f)), None)
+                used.add(('DOORS', pattern, door))
+                if not door:
+                    yield f'{file}: includes <{name}>, whose door is {" or ".join(files)}'
+
+
+def check_unused(used):
+    """Permissions of the tables above that no file of the tree makes use of."""
+    where = 'tests/lint/layers.py'
+    for own, others in ALLOWED.items():
+        for other in others:
+            if ('ALLOWED', own, other) not in used:
+                yield f'{where}: ALLOWED lets {own} include {other}, and nothing does'
+    for pair in EXCEPTIONS:
+        if ('EXCEPTIONS', pair) not in used:
+            yield f'{where}: EXCEPTIONS has {pair[0]}, and it does not include {pair[1]}'
+    for parent, rooms in ROOMS.items():
+        for own, others in rooms.items():
+            for other in others:
+                if ('ROOMS', parent, own, other) not in used:
+                    yield f'{where}: ROOMS lets {parent}/{own} include {other}, and nothing does'
+    for room, names in OPEN.items():
+        for name in names:
+            if ('OPEN', room, name) not in used:
+                yield f'{where}: OPEN has {room}/{name}, and nothing outside includes it'
+    for pattern, files in DOORS:
+        for file in files:
+            if ('DOORS', pattern, file) not in used:
+                yield f'{where}: DOORS lets {file} include {pattern}, and it does not'
 
 
 def cycles(graph):
@@ -95,26 +209,41 @@ def cycles(graph):
                 todo += graph.get(name, ())
 
 
-def check(root):
-    """{file: [complaints]} for every C file of the tree below root."""
-    result, graph = {}, {}
+def check_place(file):
+    """Whether the tables above know the folder and the rooms that a file of src/ stands in."""
+    if not file.startswith('src/'):
+        return
+    folder = folder_of(file).removeprefix('src/')
+    if folder not in ALLOWED:
+        yield f'{file}: src/{folder} has no layer; tests/lint/layers.py gives it'
+    for room in rooms_of(file):
+        parent, _, own = room.rpartition('/')
+        if own not in ROOMS.get(parent, {}):
+            yield f'{file}: {room} is no room of {parent}; tests/lint/layers.py makes it one'
+
+
+def check(root, whole=True):
+    """{file: [complaints]} for every C file of the tree below root. whole: the tree has every file
+    that the tables were made for, so that what they allow in vain is a complaint."""
+    result, graph, used = {}, {}, set()
     for top in ('src', 'include', 'tests', 'fuzz', 'bench', 'examples'):
         for path in sorted((root / top).rglob('*.[ch]')):
             file = str(path.relative_to(root))
             complaints = result.setdefault(file, [])
-            folder = folder_of(file)
-            if folder.startswith('src/') and folder.removeprefix('src/') not in ALLOWED:
-                complaints.append(f'{file}: {folder} has no layer; tests/lint/layers.py gives it')
+            complaints += check_place(file)
             for kind, name in INCLUDE.findall(path.read_text(errors='replace')):
                 target = resolve(root, path, kind, name)
                 if target is None:
-                    complaints += check_outside(file, name)
+                    complaints += check_outside(file, name, used)
                     continue
                 graph.setdefault(file, set()).add(target)
                 if target.endswith('.c') and top not in ('tests', 'fuzz', 'bench'):
                     complaints.append(f'{file}: includes {target}, a .c file')
-                if not may_include(file, target):
+                if not may_include(file, target, used):
                     complaints.append(f'{file}: includes {target}, which is not below it')
+                complaints += check_rooms(file, target, used)
     for file in cycles(graph):
         result[file].append(f'{file}: includes itself by way of others')
+    if whole:
+        result['tests/lint/layers.py'] = list(check_unused(used))
     return result
