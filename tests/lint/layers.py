@@ -48,7 +48,7 @@ OPEN = {
     },
     'fetch/report': {'json.h': 'events have two forms'},
     'fetch/session': {
-        'dialog.h': 'the session that collect drives', 'login.h': 'the session is logged in by run.c',
+        'dialog.h': 'the session that collect drives', 'login.h': 'run.c chooses the login',
         'transcript.h': '--record',
     },
     'maildrop/index': {

@@ -1,4 +1,4 @@
-/* See index_delta.h. */
+/* See delta.h. In keepers, fronts and `valija deliver`; every octet read may be hostile. */
 #include "maildrop/index/delta.h"
 
 #include "base/array.h"

@@ -1,4 +1,4 @@
-/* See index_format.h. Keeper, front and `valija deliver`; pure. */
+/* See format.h. In keepers, fronts and `valija deliver`. Pure: every octet may be hostile. */
 #include "maildrop/index/format.h"
 
 #include "base/crc32c.h"

@@ -80,7 +80,7 @@ int index_open(struct index *index, const struct maildrop_syscalls *sys, int bas
 	return result;
 }
 
-void index_rest(struct index *index)
+void index_drop_buffers(struct index *index)
 {
 	free(index->records.data);
 	free(index->texts.data);
@@ -92,7 +92,7 @@ void index_rest(struct index *index)
 
 void index_close(struct index *index)
 {
-	index_rest(index);
+	index_drop_buffers(index);
 	index_delta_finish(&index->delta);
 }
 
@@ -414,7 +414,7 @@ int index_verify(struct index *index, struct err *err)
 	for (uint64_t number = 1; number < index->end && result == 0; number++)
 		if (!block_get(index, &index->records, number, index->end, err))
 			result = -1;
-	index_rest(index);
+	index_drop_buffers(index);
 	return result;
 }
 

@@ -1,6 +1,6 @@
 /*
  * An index as it is read: a base and a prefix of its delta, message by message. Used by fronts
- * (index_view.c) and keepers. The descriptors are the caller's. Every field is checked; damage is
+ * (view.c) and keepers. The descriptors are the caller's. Every field is checked; damage is
  * an error.
  */
 #ifndef MAILDROP_INDEX_INDEX_H
@@ -53,7 +53,7 @@ int index_open_base(struct index *index, const struct maildrop_syscalls *sys, in
 		    struct err *err);
 void index_close(struct index *index);
 /* Frees the read buffers; they come again when needed. */
-void index_rest(struct index *index);
+void index_drop_buffers(struct index *index);
 /* ordinal < header.count + delta.added; says nothing about being removed. */
 int index_read(struct index *index, uint32_t ordinal, struct index_message *ret, struct err *err);
 /* Only what a listing needs, of up to n > 0 messages in a row: returns how many, at least 1. Ids

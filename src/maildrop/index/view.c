@@ -1,4 +1,4 @@
-/* See index_view.h. Runs in fronts: the two files may be anybody's. */
+/* See view.h. In fronts: the two files may be anybody's. */
 #include "maildrop/index/view.h"
 
 #include "maildrop/index/index.h"
@@ -90,14 +90,14 @@ int index_view_read(struct index_view *view, uint32_t first, bool with_ids, stru
 				 err);
 	if (got < 0) {
 		view->next_number = 0;
-		index_rest(&view->index);
+		index_drop_buffers(&view->index);
 		return -1;
 	}
 	advance(view, (uint32_t)got);
 	return got;
 }
 
-void index_view_rest(struct index_view *view)
+void index_view_trim(struct index_view *view)
 {
-	index_rest(&view->index);
+	index_drop_buffers(&view->index);
 }

@@ -32,6 +32,6 @@ void index_view_destroy(struct index_view *view);
 int index_view_read(struct index_view *view, uint32_t first, bool with_ids, struct index_entry *ret,
 		    uint32_t n, struct err *err);
 /* Frees the read buffers; they come again when needed. */
-void index_view_rest(struct index_view *view);
+void index_view_trim(struct index_view *view);
 
 #endif

@@ -1,4 +1,4 @@
-/* See index_write.h. */
+/* See write.h. In keepers and `valija deliver`. */
 #include "maildrop/index/write.h"
 
 #include <assert.h>

@@ -221,8 +221,8 @@ static int add(struct delivering *d, struct index_batch *batch, const struct ind
 	return 0;
 }
 
-/* The file gets its name, and the log a word of it. The word is a help for the next login, not
- * more: what it fails of is no failure. */
+/* Renames the file into new/ and appends an ADD record. The record only saves the next login a
+ * scan; failing to write it does not fail the delivery. */
 static enum maildrop_status publish_logged(struct delivering *d, struct maildir_log *log, bool held,
 					   struct err *err)
 {

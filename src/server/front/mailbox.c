@@ -138,7 +138,7 @@ static bool read_entry(struct session *session, uint32_t number, bool with_id,
 static void trim_view(struct mailbox *mailbox)
 {
 	if (mailbox->view)
-		index_view_rest(mailbox->view);
+		index_view_trim(mailbox->view);
 }
 
 static void list_one(struct session *session, uint32_t number, bool uidl)

@@ -1,4 +1,4 @@
-/* See maildir_measure.h. */
+/* See measure.h. What is read belongs to a user who may change it meanwhile. */
 #include "maildrop/maildir/files/measure.h"
 
 #include <pop3/message.h>

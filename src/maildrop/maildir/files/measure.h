@@ -1,6 +1,6 @@
 /*
  * Counts the octets of messages by reading them: how the exact size on the wire is known. Many at
- * once are shared out to threads. For the files of this folder only.
+ * once are shared out to threads. For the files of this folder.
  */
 #ifndef MAILDROP_MAILDIR_FILES_MEASURE_H
 #define MAILDROP_MAILDIR_FILES_MEASURE_H

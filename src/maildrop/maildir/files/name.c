@@ -1,4 +1,4 @@
-/* See maildir_names.h. */
+/* See name.h. Pure: names are octets that anybody may have chosen. */
 #include "maildrop/maildir/files/name.h"
 
 #include "base/digest.h"

@@ -1,4 +1,4 @@
-/* See maildir_place.h. Keeper threads and `valija deliver`, as the mail's owner. */
+/* See place.h. In a keeper's worker or `valija deliver`, with the rights of the mail's owner. */
 #include "maildrop/maildir/files/place.h"
 
 #include "base/descriptor.h"
@@ -318,8 +318,8 @@ void maildir_place_close(struct maildir_place *place)
 	place->home = NULL;
 }
 
-/* The log is held for moments only. Who cannot have it for that long meets somebody who is stuck or
- * means harm, and must not be stuck as well. */
+/* The lock of the log is held briefly. If it is busy for LOCK_WAIT_MS, its holder is stuck or
+ * malicious: give up instead of blocking for ever. */
 #define LOCK_WAIT_MS 10000
 
 /* Locks of the open file, not of the process: threads exclude each other, and closing some other

@@ -1,6 +1,6 @@
 /*
  * A Maildir that is open: its directories and its lock, relative to which everything else happens,
- * and the words for what goes wrong there. For the files of this folder only.
+ * and the words for what goes wrong there. For the files of this folder.
  */
 #ifndef MAILDROP_MAILDIR_FILES_PLACE_H
 #define MAILDROP_MAILDIR_FILES_PLACE_H

@@ -1,4 +1,4 @@
-/* See maildir_scan.h. */
+/* See scan.h. In a keeper's worker or `valija deliver`, with the rights of the mail's owner. */
 #include "maildrop/maildir/files/scan.h"
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
 /*
  * Reads the entries of a folder: regular files with names that can be messages, nothing else,
- * and none of them opened. For the files of this folder only.
+ * and none of them opened. For the files of this folder.
  */
 #ifndef MAILDROP_MAILDIR_FILES_SCAN_H
 #define MAILDROP_MAILDIR_FILES_SCAN_H

@@ -1,6 +1,6 @@
 /*
  * See maildir.h and maildrop.h: QUIT's deletions. They hold when the DEL records are on the disk;
- * the files go later (maildir_sweep.c). Where the log cannot grow, the files go at once.
+ * the files go later (sweep.c). Where the log cannot grow, the files go at once.
  */
 #include "maildrop/maildir/session/commit.h"
 

@@ -1,4 +1,4 @@
-/* See maildir_sweep.h: counting what was only claimed. The reading is done without the log, so that
+/* See sweep_claims.h: counting what was only claimed. The reading is done without the log, so that
  * deliveries go on. */
 #include "maildrop/maildir/session/sweep_claims.h"
 
@@ -78,7 +78,8 @@ static void record_portion(struct maildir *m, const struct counted *counted, siz
 		if (index_delta_removed(&now->delta, c->ordinal) ||
 		    index_read(now, c->ordinal, &message, NULL) < 0)
 			continue;
-		/* a true claim needs no word, but that the message may go out as it is does */
+		/* a correct claim needs no record, unless the message turns out to be in wire form
+		 */
 		if (c->r.octets != message.octets || c->r.stored != message.stored ||
 		    c->inode != message.inode || c->r.wire_form)
 			index_batch_add(&batch,

@@ -1,4 +1,5 @@
-/* See maildir_sweep.h: unlinking and moving. */
+/* See sweep_files.h. In a keeper's worker or `valija deliver`, with the rights of the mail's owner.
+ */
 #include "maildrop/maildir/session/sweep_files.h"
 
 #include "base/array.h"

@@ -1,4 +1,5 @@
-/* See maildir_compare.h: reading the directories, doubles, what is gone. */
+/* See compare.h: both folders are read; duplicates and what is gone are found. In a keeper's worker
+ * or `valija deliver`, with the rights of the mail's owner. */
 #include "maildrop/maildir/update/compare.h"
 
 #include "base/array.h"

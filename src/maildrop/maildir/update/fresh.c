@@ -1,4 +1,4 @@
-/* See maildir_compare.h: what fresh messages are: sizes, unique ids. */
+/* See fresh.h. In a keeper's worker or `valija deliver`, with the rights of the mail's owner. */
 #include "maildrop/maildir/update/fresh.h"
 
 #include "maildrop/maildir/files/measure.h"
@@ -255,7 +255,7 @@ enum maildrop_status maildir_fresh_name_ids(struct maildir_comparison *c, bool s
 		if (!(m->marks & MODEL_DEAD) && m->flags & INDEX_OWN_ID)
 			result = maildir_uidl_use(&uidl, maildir_model_id(&c->model, i));
 	}
-	/* nearly always: unique parts are unique, and there is no id but they */
+	/* fast path, nearly always: every unique part is distinct and is itself the unique id */
 	for (uint32_t i = 0; i < c->order_count && result == 0 && (odd || uidl.any); i++)
 		result = give_id(c, &uidl, c->order[i]);
 	if (result == 0 && save)

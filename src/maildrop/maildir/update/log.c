@@ -1,4 +1,4 @@
-/* See maildir_log.h. */
+/* See log.h. In a keeper's worker or `valija deliver`, with the rights of the mail's owner. */
 #include "maildrop/maildir/update/log.h"
 
 #include "base/descriptor.h"

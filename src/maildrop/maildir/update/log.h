@@ -1,6 +1,6 @@
 /*
  * The index of a Maildir on disk: opened for reading, or, under the log's short lock, for writing.
- * For the files of this folder only.
+ * For the files of this folder.
  */
 #ifndef MAILDROP_MAILDIR_UPDATE_LOG_H
 #define MAILDROP_MAILDIR_UPDATE_LOG_H

@@ -1,4 +1,4 @@
-/* See maildir_model.h. */
+/* See model.h. Pure: no file is touched. */
 #include "maildrop/maildir/update/model.h"
 
 #include "base/random.h"

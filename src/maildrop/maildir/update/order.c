@@ -1,5 +1,5 @@
 /*
- * See maildir_compare.h: fresh messages in the order of their delivery: by the seconds that their
+ * See order.h: fresh messages in the order of their delivery: by the seconds that their
  * names begin with, then by name. An index of a hundred thousand is built at a login, so the
  * seconds are sorted digit by digit, and names are compared only where seconds are the same.
  */

@@ -1,4 +1,4 @@
-/* See maildir_compare.h: writing the outcome down. */
+/* See record.h. In a keeper's worker or `valija deliver`, with the rights of the mail's owner. */
 #include "maildrop/maildir/update/record.h"
 
 #include "maildrop/maildir/update/log.h"

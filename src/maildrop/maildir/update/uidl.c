@@ -1,4 +1,4 @@
-/* See maildir_uidl.h. */
+/* See uidl.h. In a keeper's worker or `valija deliver`, with the rights of the mail's owner. */
 #include "maildrop/maildir/update/uidl.h"
 
 #include <errno.h>

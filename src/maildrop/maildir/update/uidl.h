@@ -2,7 +2,7 @@
  * valija-uidl: unique ids that are data, because no rule would give them again: those brought from
  * another server, and how collisions were resolved. One "unique-id SPACE unique-part" a line;
  * octets of the unique part outside 0x21-0x7E and "\" are written \xHH; a later line for the same
- * unique part wins. For the files of this folder only.
+ * unique part wins. For the files of this folder.
  */
 #ifndef MAILDROP_MAILDIR_UPDATE_UIDL_H
 #define MAILDROP_MAILDIR_UPDATE_UIDL_H

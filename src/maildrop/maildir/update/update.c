@@ -1,4 +1,4 @@
-/* See maildir_update.h. Session's keeper thread; quota's and usage's without a session. */
+/* See update.h. In a keeper's worker or `valija deliver`; for quotas without a session. */
 #include "maildrop/maildir/update/update.h"
 
 #include "maildrop/maildir/update/compare.h"

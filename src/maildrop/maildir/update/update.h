@@ -1,6 +1,6 @@
 /*
  * Makes the index current: compares it with the directories that changed and writes down the
- * difference, or builds it anew. For the files of this folder only.
+ * difference, or builds it anew. For the files of this folder.
  */
 #ifndef MAILDROP_MAILDIR_UPDATE_UPDATE_H
 #define MAILDROP_MAILDIR_UPDATE_UPDATE_H
