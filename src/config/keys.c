@@ -55,7 +55,8 @@ static const struct config_key keys[] = {
 	 .help = "Octets a user may have. 0: no limit."},
 	{"quota", "over", KEY_FLAG_CHOICE, AT(quota_permanent), .standard = "temporary",
 	 .choices = over_quota,
-	 .help = "What the MTA hears: \"temporary\" (452 4.2.2, it tries again) or \"permanent\"\n"
+	 .help = "The reply to the MTA when a user has no room left: \"temporary\" (452 4.2.2, it "
+		 "tries again) or \"permanent\"\n"
 		 "(552 5.2.2, the sender gets the mail back)."},
 
 	{"login", "plain_without_tls", KEY_BOOL, AT(plain_without_tls), .standard = "no",

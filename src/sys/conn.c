@@ -3,6 +3,7 @@
  * whole life of an open one: clear what waits for the socket, then let the session take input and
  * render output until it makes no progress. It runs when the socket is ready and at the end of a
  * turn in which conn_wake was called, never from inside the session's own calls; so does closed().
+ * In fronts, unprivileged; every octet is hostile.
  */
 #include "sys/conn.h"
 

@@ -1,6 +1,7 @@
 /*
  * Names with passwords or digests: PASS, PLAIN, LOGIN, APOP, CRAM-MD5. See login_attempt_private.h.
- * Everything a stranger can cause costs what a wrong password of a real user costs.
+ * Runs in auth: on its loop (login_step_fast) or in a worker. Everything a stranger can cause costs
+ * what a wrong password of a real user costs.
  */
 #include "users/login_password_private.h"
 

@@ -1,4 +1,5 @@
-/* Names with passwords or digests: PASS, PLAIN, LOGIN, APOP, CRAM-MD5. */
+/* Names with passwords or digests: PASS, PLAIN, LOGIN, APOP, CRAM-MD5. In auth: on its loop, or in
+ * the worker that has the attempt. */
 #ifndef USERS_LOGIN_PASSWORD_PRIVATE_H
 #define USERS_LOGIN_PASSWORD_PRIVATE_H
 

@@ -1,4 +1,5 @@
-/* The keys that SCRAM is answered with: a user's own, or such as no proof fits. */
+/* The keys that SCRAM is answered with: a user's own, or such as no proof fits. In auth, in the
+ * worker that has the attempt or on its loop. */
 #ifndef USERS_LOGIN_SCRAM_PRIVATE_H
 #define USERS_LOGIN_SCRAM_PRIVATE_H
 

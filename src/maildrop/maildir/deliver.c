@@ -1,7 +1,8 @@
 /*
  * See maildrop.h: delivery. A named file in tmp/, flushed, renamed into new/, new/ flushed: that
  * needs neither /proc nor a capability nor O_TMPFILE, so it is the same on every filesystem.
- * Deliveries share nothing but the log, for the moment of the rename.
+ * Deliveries share nothing but the log, for the moment of the rename. In a keeper's worker or
+ * `valija deliver`, with the rights of the mail's owner.
  */
 #include "maildrop/maildir/deliver.h"
 

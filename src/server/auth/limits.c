@@ -1,4 +1,4 @@
-/* See auth_limits.h. */
+/* See limits.h. */
 #include "server/auth/limits.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* Lending messages to a front: FETCH and READ_SLICE of an open session. */
+/* Lending messages to a front: FETCH and READ_SLICE of an open session. In a keeper, on its loop.
+ */
 #ifndef SERVER_KEEPER_BODY_H
 #define SERVER_KEEPER_BODY_H
 

@@ -35,7 +35,7 @@ struct transaction {
 };
 
 /* One message for all its recipients here: freed with the last job. */
-struct letter {
+struct sealed_message {
 	int fd;
 	uint64_t size;
 	unsigned references;
@@ -45,7 +45,7 @@ struct letter {
 struct delivery_job {
 	struct job job;
 	struct keeper *keeper;
-	struct letter *letter; /* NULL: only the quota is asked */
+	struct sealed_message *sealed; /* NULL: only the quota is asked */
 	struct recipient *recipient;
 	uint64_t front, session;
 	uint32_t transaction;
@@ -64,12 +64,12 @@ static void free_recipient(struct keeper *keeper, struct recipient *recipient)
 	free(recipient);
 }
 
-static void release_letter(struct letter *letter)
+static void release_message(struct sealed_message *sealed)
 {
-	if (--letter->references)
+	if (--sealed->references)
 		return;
-	close(letter->fd);
-	free(letter);
+	close(sealed->fd);
+	free(sealed);
 }
 
 /* -- answers -- */
@@ -209,13 +209,13 @@ static void deliver_run(struct job *base)
 	struct delivery_job *job = (struct delivery_job *)base;
 	char headers[IPC_HEADERS_MAX + IPC_TEXT_MAX + 32]; /* ipc_check bounds the address */
 	/* Return-Path stays the first line (RFC 5321 section 4.4) */
-	size_t first = strcspn(job->letter->headers, "\n");
-	const char *rest = job->letter->headers + first + (job->letter->headers[first] != '\0');
+	size_t first = strcspn(job->sealed->headers, "\n");
+	const char *rest = job->sealed->headers + first + (job->sealed->headers[first] != '\0');
 	int size = snprintf(headers, sizeof(headers), "%.*sDelivered-To: %s\r\n%s",
-			    (int)(rest - job->letter->headers), job->letter->headers,
+			    (int)(rest - job->sealed->headers), job->sealed->headers,
 			    job->recipient->address, rest);
-	struct maildrop_delivery delivery = {.message_fd = job->letter->fd,
-					     .message_size = job->letter->size,
+	struct maildrop_delivery delivery = {.message_fd = job->sealed->fd,
+					     .message_size = job->sealed->size,
 					     .headers = {headers, (size_t)size},
 					     .quota = job->recipient->quota};
 
@@ -234,16 +234,16 @@ static void deliver_done(struct job *base)
 		log_error("%s: not delivered: %s", job->recipient->lane->path, job->err.text);
 	else
 		log_info("%s: delivered, %llu octets", job->recipient->lane->path,
-			 (unsigned long long)job->letter->size);
+			 (unsigned long long)job->sealed->size);
 	answer(job, IPC_DELIVERED, reason_of(keeper, job->status));
-	release_letter(job->letter);
+	release_message(job->sealed);
 	free_recipient(keeper, job->recipient);
 	free(job);
 	keeper_job_over(keeper);
 }
 
 /* The sealed file is what it says: nobody can change or cut it while it is read. */
-static bool sealed(int fd, uint64_t size)
+static bool is_sealed(int fd, uint64_t size)
 {
 	int wanted = F_SEAL_WRITE | F_SEAL_SHRINK, seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
@@ -252,22 +252,22 @@ static bool sealed(int fd, uint64_t size)
 	       (uint64_t)st.st_size >= size;
 }
 
-static struct letter *new_letter(const struct ipc_deliver *message, int *fd)
+static struct sealed_message *new_message(const struct ipc_deliver *message, int *fd)
 {
 	size_t numbers = message->count * sizeof(uint32_t);
-	struct letter *letter;
+	struct sealed_message *sealed;
 
-	if (!sealed(*fd, message->size))
+	if (!is_sealed(*fd, message->size))
 		return NULL;
-	letter = calloc(1, sizeof(*letter));
-	if (!letter)
+	sealed = calloc(1, sizeof(*sealed));
+	if (!sealed)
 		return NULL;
-	memcpy(letter->headers, ipc_tail(message) + numbers, message->head.tail - numbers);
-	letter->size = message->size;
-	letter->references = 1;
-	letter->fd = *fd;
+	memcpy(sealed->headers, ipc_tail(message) + numbers, message->head.tail - numbers);
+	sealed->size = message->size;
+	sealed->references = 1;
+	sealed->fd = *fd;
 	*fd = -1;
-	return letter;
+	return sealed;
 }
 
 static struct recipient *take_recipient(struct transaction *transaction, uint32_t number,
@@ -289,11 +289,11 @@ void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *
 {
 	struct keeper *keeper = front->child->state;
 	struct transaction *transaction = transaction_of(front, message->session, false);
-	struct letter *letter = new_letter(message, fd);
+	struct sealed_message *sealed = new_message(message, fd);
 	struct recipient *recipient;
 	uint32_t index;
 
-	if (!letter) {
+	if (!sealed) {
 		peer_break(front, "a delivery that does not add up");
 		return;
 	}
@@ -303,14 +303,14 @@ void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *
 			struct delivery_job *job =
 				new_job(keeper, front->instance, message->session, recipient);
 
-			job->letter = letter;
-			letter->references++;
+			job->sealed = sealed;
+			sealed->references++;
 			job->job.run = deliver_run;
 			job->job.done = deliver_done;
 			keeper_add_job(keeper, recipient->lane, &job->job);
 		}
 	}
-	release_letter(letter);
+	release_message(sealed);
 }
 
 static void end_transaction(struct keeper *keeper, struct table *table,

@@ -1,4 +1,5 @@
-/* LMTP deliveries: recipients that auth announced, messages that the LMTP front sends for them. */
+/* LMTP deliveries: recipients that auth announced, messages that the LMTP front sends for them. In
+ * a keeper, on its loop; what the LMTP front sends is hostile. */
 #ifndef SERVER_KEEPER_DELIVERY_H
 #define SERVER_KEEPER_DELIVERY_H
 

@@ -1,5 +1,5 @@
 /* A POP3 session at a keeper: open, delete, commit and close. It exists only because auth said so
- * for this session of this front. */
+ * for this session of this front. In a keeper, on its loop; what fronts send is hostile. */
 #ifndef SERVER_KEEPER_SESSION_H
 #define SERVER_KEEPER_SESSION_H
 
