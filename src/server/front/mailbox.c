@@ -216,9 +216,14 @@ static void dele(struct session *session, const struct pop3_event *event)
 	struct mailbox *mailbox = session->mailbox;
 	struct index_entry entry;
 
+	if (!read_entry(session, event->number, false, &entry)) {
+		session_refuse(session, REASON_MAILDROP_TEMP);
+		return;
+	}
+	/* only now: an index that could be read says as many messages as the keeper did */
 	if (!mailbox->marks)
 		mailbox->marks = calloc(mailbox->count / 8 + 1, 1);
-	if (!mailbox->marks || !read_entry(session, event->number, false, &entry)) {
+	if (!mailbox->marks) {
 		session_refuse(session, REASON_MAILDROP_TEMP);
 		return;
 	}
