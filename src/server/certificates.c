@@ -1,4 +1,5 @@
-/* See certificates.h. Keys are wiped from every buffer that held them. */
+/* See certificates.h. Packing runs in the monitor, unpacking in fronts and `valijad -t`. Keys are
+ * wiped from every buffer that held them. */
 #include "server/certificates.h"
 
 #include "base/secret.h"

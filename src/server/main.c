@@ -1,6 +1,7 @@
 /*
- * valijad: what it does is chosen by its arguments. Started by a person or a service manager it
- * becomes the monitor; started by the monitor ("--child", descriptor 3) one of its children.
+ * valijad: its arguments choose its part. Started by a person or a service manager it becomes the
+ * monitor; started by the monitor ("--child", descriptor 3) it becomes one of the monitor's
+ * children.
  */
 #include "build-config.h"
 #include "config/config.h"
