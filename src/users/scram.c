@@ -1,4 +1,4 @@
-/* See scram.h. */
+/* See scram.h. The stored form comes from the users file. */
 #include "users/scram.h"
 
 #include "base/digest.h"
