@@ -13,9 +13,13 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define BLOCK 65536
+enum {
+	BLOCK = 65536,
+};
 #define IN_MEMORY_MAX (16u << 20)
-#define FROM_LINE_MAX 1024
+enum {
+	FROM_LINE_MAX = 1024,
+};
 
 struct reader {
 	struct deliver_input input;

@@ -20,8 +20,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define KEYS_MAX 96
-#define SECTIONS_MAX 16
+enum {
+	KEYS_MAX = 96,
+	SECTIONS_MAX = 16,
+};
 
 /* One run of the parser. libconfuse's callbacks take no pointer of ours, hence the variable. */
 struct reader {

@@ -11,8 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPTS 64   /* connections a turn */
-#define PAUSE_MS 100 /* the pause when descriptors are short */
+enum {
+	ACCEPTS = 64,   /* connections a turn */
+	PAUSE_MS = 100, /* the pause when descriptors are short */
+};
 
 static void want(struct acceptor *acceptor, int what)
 {

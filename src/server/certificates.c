@@ -13,7 +13,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define PEM_MAX (256 * 1024)
+enum {
+	PEM_MAX = 256 * 1024,
+};
 
 static int append_file(int out, const char *path, struct err *err)
 {

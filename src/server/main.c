@@ -18,7 +18,9 @@
 #include <string.h>
 #include <sysexits.h>
 
-#define CHILD_FD 3
+enum {
+	CHILD_FD = 3,
+};
 
 static const struct child_role *const roles[ROLE_COUNT] = {
 	[ROLE_FRONT] = &front_role,

@@ -18,7 +18,9 @@
 
 /* A file that changed less than this before it was read may change again within the same tick of
  * its time stamp: it is read once more. */
-#define SETTLED_NS 50000000
+enum {
+	SETTLED_NS = 50000000,
+};
 
 struct content {
 	char *text;

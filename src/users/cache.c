@@ -11,8 +11,10 @@
 #include <sysexits.h>
 #include <time.h>
 
-#define WAYS 8
-#define PASSWORD_MAX 512
+enum {
+	WAYS = 8,
+	PASSWORD_MAX = 512,
+};
 
 struct slot {
 	unsigned char digest[CACHE_DIGEST];

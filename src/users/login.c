@@ -13,8 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RESPONSE_MAX 16384 /* base64 octets */
-#define LIVE_MAX 200000
+enum {
+	RESPONSE_MAX = 16384, /* base64 octets */
+	LIVE_MAX = 200000,
+};
 
 static void on_simple(void *argument, pop3_span authid, pop3_span authzid, pop3_span password)
 {

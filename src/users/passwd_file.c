@@ -24,7 +24,9 @@
 #define FILE_MAX (512u << 20)
 /* A file changed less than this before it was read may change again within the same tick of the
  * clock of the filesystem: it is read once more. */
-#define SETTLED_NS 50000000
+enum {
+	SETTLED_NS = 50000000,
+};
 
 struct users {
 	int dir_fd;

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sysexits.h>
 
-#define NOTES_MAX 20 /* warnings about one reading of the file */
+enum {
+	NOTES_MAX = 20, /* warnings about one reading of the file */
+};
 
 void passwd_table_destroy(struct passwd_table *table)
 {

@@ -11,8 +11,10 @@
 #include <string.h>
 #include <sysexits.h>
 
-#define ADDRESS_MAX 511
-#define STEPS_MAX 256 /* names looked up for one address: the bound for any aliases file */
+enum {
+	ADDRESS_MAX = 511,
+	STEPS_MAX = 256, /* names looked up for one address: the bound for any aliases file */
+};
 
 struct recipients {
 	pthread_mutex_t lock; /* aliases may be read again by any look-up */

@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sysexits.h>
 
-#define EXPORTER_MAX 64
+enum {
+	EXPORTER_MAX = 64,
+};
 
 struct sasl_context {
 	Gsasl *gsasl;

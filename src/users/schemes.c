@@ -19,7 +19,9 @@
 #include <sysexits.h>
 
 /* libxcrypt takes no longer ones; the same answer for all schemes of it */
-#define CRYPT_PASSWORD_MAX 511
+enum {
+	CRYPT_PASSWORD_MAX = 511,
+};
 
 struct scheme_name {
 	const char *name;

@@ -17,9 +17,11 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define TICK_MS 5000
-#define SWEEP_TICKS 12
-#define QUEUE_MAX 4096
+enum {
+	TICK_MS = 5000,
+	SWEEP_TICKS = 12,
+	QUEUE_MAX = 4096,
+};
 
 static void send_offer(struct auth *auth, struct peer *front)
 {

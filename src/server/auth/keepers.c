@@ -14,7 +14,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define WAITING_MAX 1024
+enum {
+	WAITING_MAX = 1024,
+};
 
 static struct peer *find_keeper(const struct auth *auth, uint32_t uid, uint64_t hash)
 {

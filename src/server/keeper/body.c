@@ -14,7 +14,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define SMALL_MAX 32768
+enum {
+	SMALL_MAX = 32768,
+};
 #define COUNT_MAX IPC_BODIES_MAX
 #define WINDOW IPC_WINDOW_MAX /* octets read ahead at most */
 

@@ -17,7 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define RECIPIENTS_MAX (2 * IPC_RECIPIENTS_MAX) /* of one session, with the targets of aliases */
+enum {
+	RECIPIENTS_MAX = 2 * IPC_RECIPIENTS_MAX, /* of one session, with the targets of aliases */
+};
 
 struct recipient {
 	struct recipient *next;

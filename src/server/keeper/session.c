@@ -11,8 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_MS 50 /* the lock may be freed soon: by a cut connection, or by an old generation */
-#define RETRIES 10
+enum {
+	RETRY_MS =
+		50, /* the lock may be freed soon: by a cut connection, or by an old generation */
+	RETRIES = 10,
+};
 
 struct parked {
 	struct loop_timer timer;

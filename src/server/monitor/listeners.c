@@ -21,7 +21,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define BACKLOG 1024
+enum {
+	BACKLOG = 1024,
+};
 
 /* A path's folder and the socket that was made in it. Another user may own the folder and change
  * what the name leads to at any time: nothing is changed or removed by its whole path. */

@@ -26,8 +26,10 @@
 #define RELOAD_DRAIN (60u * 60 * 1000)    /* ms that old sessions may go on after a reload */
 #define TICKET_LIFE (8u * 60 * 60 * 1000) /* ms between two new ticket keys */
 #define FILES_WANTED (1u << 20)
-#define GENERATIONS_MAX 16   /* that drain at a time */
-#define LISTENERS_PAUSE 1000 /* ms between two looks at the listening sockets */
+enum {
+	GENERATIONS_MAX = 16,   /* that drain at a time */
+	LISTENERS_PAUSE = 1000, /* ms between two looks at the listening sockets */
+};
 
 struct monitor {
 	struct generation_owner owner;
