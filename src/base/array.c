@@ -1,4 +1,4 @@
-/* See array.h. */
+/* See array.h. Any process and thread. */
 #include "base/array.h"
 
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* See descriptor.h. */
+/* See descriptor.h. Any process and thread. */
 #include "base/descriptor.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* See err.h. */
+/* See err.h. Any process and thread. */
 #include "base/err.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* See log.h. */
+/* See log.h. Any process and thread; arguments may be hostile text. */
 #include "base/log.h"
 
 #include "base/text.h"

@@ -1,4 +1,4 @@
-/* See random.h. */
+/* See random.h. Any process and thread. */
 #include "base/random.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* See secret.h. */
+/* See secret.h. Any process and thread. */
 #include "base/secret.h"
 
 #include <string.h>

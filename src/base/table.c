@@ -1,4 +1,4 @@
-/* See table.h. */
+/* See table.h. Any process; one thread a table. */
 #include "base/table.h"
 
 #include <stdlib.h>

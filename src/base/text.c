@@ -1,4 +1,4 @@
-/* See text.h. */
+/* See text.h. Any process and thread; texts are hostile. */
 #include "base/text.h"
 
 #include <stdio.h>

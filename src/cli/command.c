@@ -1,4 +1,4 @@
-/* See command.h. */
+/* See command.h. In `valija`, with the rights of its caller. */
 #include "cli/command.h"
 
 #include <stdio.h>

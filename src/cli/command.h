@@ -1,4 +1,5 @@
-/* What the subcommands of `valija` share: how an error is shown, which configuration is meant. */
+/* The part that the subcommands of `valija` share: how an error is shown, which configuration is
+ * read. */
 #ifndef CLI_COMMAND_H
 #define CLI_COMMAND_H
 

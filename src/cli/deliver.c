@@ -1,9 +1,9 @@
 /*
- * valija deliver: the message on standard input goes into the maildrops of the users named, with
- * the same resolution, quota and durability as over LMTP. For MTAs' pipes and for filters; exit
- * codes are those of sysexits, and whatever another try may mend is EX_TEMPFAIL. Started as root it
- * reads configuration and user database as root and becomes the owner of the mail before it reads
- * the message; otherwise it runs as who it is. See valija-deliver(1).
+ * valija deliver: the message on standard input goes into the maildrops of the named users, with
+ * the same resolution, quota and durability as over LMTP. For MTAs' pipes and for filters. Exit
+ * codes are those of sysexits; a failure that another try may mend is EX_TEMPFAIL. Started as root
+ * it reads configuration and user database as root and becomes the owner of the mail before it
+ * reads the message; otherwise it keeps its uid. See valija-deliver(1).
  */
 #include "cli/deliver.h"
 
@@ -54,7 +54,7 @@ struct deliver {
 	bool has_sender;
 	char sender[LMTP_ADDRESS_MAX + 1];
 	char id[17];
-	int status; /* what to exit with so far */
+	int status; /* the exit code so far */
 	struct deliver_input input;
 };
 
@@ -67,15 +67,15 @@ static void complain(const char *about, const char *what)
 	fprintf(stderr, "valija deliver: %s%s%s\n", subject, subject[0] ? ": " : "", text);
 }
 
-/* Several recipients, one exit code: if any may be mended by another try, that is what is said;
- * else the first permanent failure. */
+/* Several recipients share one exit code: EX_TEMPFAIL if another try may mend any failure, else the
+ * first permanent failure. */
 static void note_status(struct deliver *deliver, int status)
 {
 	if (status == EX_TEMPFAIL || deliver->status == EX_OK)
 		deliver->status = status;
 }
 
-/* --- what is needed to deliver --- */
+/* ---- preparation ---- */
 
 static int open_databases(struct deliver *deliver, struct err *err)
 {
@@ -101,9 +101,9 @@ static int open_databases(struct deliver *deliver, struct err *err)
 	return 0;
 }
 
-/* --- recipients --- */
+/* ---- recipients ---- */
 
-/* Whose files these are: the maildrop's owner, if it is there, else that of all mail. */
+/* Finds the owner of the files: the maildrop's owner, if it exists, else the mail root's. */
 static int find_owner(const struct deliver *deliver, struct target *target)
 {
 	struct stat st;
@@ -170,7 +170,7 @@ static void resolve(struct deliver *deliver, const char *address)
 	free(users);
 }
 
-/* --- one delivery --- */
+/* ---- one delivery ---- */
 
 static int status_of(const struct deliver *deliver, enum maildrop_status status)
 {
@@ -181,7 +181,8 @@ static int status_of(const struct deliver *deliver, enum maildrop_status status)
 		return deliver->config.quota_permanent ? EX_CANTCREAT : EX_TEMPFAIL;
 	case MAILDROP_IN_USE:
 	case MAILDROP_TEMP:
-	case MAILDROP_PERM: /* a person must see to it; until then the mail waits in the queue */
+	case MAILDROP_PERM: /* a person must mend it; until then the message waits in the MTA's
+			       queue */
 	case MAILDROP_GONE:
 	case MAILDROP_WAIT:
 	case MAILDROP_FULL:
@@ -219,7 +220,7 @@ static int deliver_one(struct deliver *deliver, const struct target *target)
 	return status_of(deliver, status);
 }
 
-/* As root: a child becomes the owner for good, so nothing of root's is at hand. */
+/* As root: a child becomes the owner for good, so that no right of root is left in it. */
 static int deliver_as_owner(struct deliver *deliver, const struct target *target)
 {
 	pid_t pid = fork(), ended;
@@ -267,7 +268,7 @@ static void choose_sender(struct deliver *deliver, const char *option)
 	const char *environment = getenv("SENDER");
 
 	if (option) {
-		/* an odd address is no reason to send mail back: it arrives as from nobody */
+		/* an odd address is no reason to return mail: the message gets the null sender */
 		if (!deliver_sender(option, strlen(option), deliver->sender))
 			complain(option, "not an address, taken as the null sender");
 	} else if (deliver->input.has_sender) {
@@ -286,7 +287,7 @@ static void make_id(char id[17])
 	hex_encode(octets, sizeof(octets), id);
 }
 
-/* --- the command --- */
+/* ---- the command ---- */
 
 struct options {
 	const char *config, *sender;
@@ -305,7 +306,8 @@ static int run(struct deliver *deliver, const struct options *options, char **ad
 {
 	if (config_load(command_config(options->config), &deliver->config, err) < 0 ||
 	    open_databases(deliver, err) < 0)
-		return EX_TEMPFAIL; /* of configuration as well: mail must not bounce for it */
+		return EX_TEMPFAIL; /* errors of the configuration as well: mail must not bounce for
+				       them */
 	for (; *addresses; addresses++)
 		resolve(deliver, *addresses);
 	if (deliver->count == 0)

@@ -1,4 +1,5 @@
-/* See deliver_input.h. */
+/* See deliver_input.h. Not as root: with the rights of the mail's owner or of the caller; the
+ * message is hostile. */
 #include "cli/deliver_input.h"
 
 #include "base/text.h"
@@ -12,9 +13,13 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define BLOCK 65536
+enum {
+	BLOCK = 65536,
+};
 #define IN_MEMORY_MAX (16u << 20)
-#define FROM_LINE_MAX 1024
+enum {
+	FROM_LINE_MAX = 1024,
+};
 
 struct reader {
 	struct deliver_input input;
@@ -47,7 +52,7 @@ bool deliver_sender(const char *text, size_t size, char ret[LMTP_ADDRESS_MAX + 1
 	return true;
 }
 
-/* --- where it is kept --- */
+/* ---- storage ---- */
 
 static int write_all(int fd, const char *data, size_t size)
 {
@@ -85,7 +90,8 @@ static int open_unnamed(struct err *err)
 	return fd;
 }
 
-/* What is in the memory file goes to a file on disk: large messages must not eat the memory. */
+/* Moves the content of the memory file to a file on disk: a large message must not fill the
+ * memory. */
 static int move_to_disk(struct reader *reader, struct err *err)
 {
 	int fd = open_unnamed(err);
@@ -122,7 +128,7 @@ static int keep(struct reader *reader, const char *data, size_t size, struct err
 	return 0;
 }
 
-/* --- its form --- */
+/* ---- form ---- */
 
 /* "From SENDER date": the sender is the second word. */
 static void take_from_line(struct reader *reader)
@@ -177,7 +183,7 @@ static int convert(struct reader *reader, const char *data, size_t size, struct 
 		reader->last_cr = data[i] == '\r';
 	}
 	if (reader->in_memory && reader->input.size + n > IN_MEMORY_MAX) {
-		/* the buffer is needed to copy: what is in it goes first */
+		/* the buffer is needed for copying: its content is written first */
 		if (keep(reader, reader->out, n, err) < 0)
 			return -1;
 		return move_to_disk(reader, err);

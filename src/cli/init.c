@@ -263,7 +263,7 @@ static void undo(const struct office *office)
 		rmdir(office->directory);
 }
 
-/* As a person would type it: relative names stay relative. */
+/* Paths as a person would type them: relative names stay relative. */
 static void report(const struct office *office)
 {
 	char listen[3][CONFIG_PATH_MAX + 16];

@@ -1,4 +1,4 @@
-/* See password.h. */
+/* See password.h. In `valija`, with the rights of its caller. */
 #include "cli/password.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* A new password from whoever sits there, or from a script. */
+/* A new password, from the person at the terminal or from a script. */
 #ifndef CLI_PASSWORD_H
 #define CLI_PASSWORD_H
 

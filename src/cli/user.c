@@ -1,7 +1,5 @@
-/*
- * `valija user`: users of the passwd-file that the configuration names. valijad sees a change at
- * the next login; nobody has to tell it.
- */
+/* `valija user`: users of the passwd-file that the configuration names. valijad reads a change at
+ * the next login, without a signal. */
 #include "cli/user.h"
 
 #include "base/secret.h"
@@ -117,11 +115,11 @@ static int check_scheme(const char *scheme, struct err *err)
 			return 0;
 		snprintf(all + used, sizeof(all) - used, " %s", *name);
 	}
-	return err_set(err, EX_USAGE, "passwords can't be stored as \"%s\"; these are known:%s",
+	return err_set(err, EX_USAGE, "passwords cannot be stored as \"%s\"; these are known:%s",
 		       scheme, all);
 }
 
-/* What can be said before a password is asked for. edit_users checks again under its lock. */
+/* Checks before a password is asked for. edit_users repeats them under its lock. */
 static int check(struct arguments *arguments, const struct config *config, struct err *err)
 {
 	pop3_span name = span_of(arguments->name);
@@ -188,7 +186,7 @@ static void report(const struct arguments *arguments, const struct config *confi
 	else if (arguments->verb == VERB_PASSWD)
 		printf("%s has a new password\n", name);
 	else if (arguments->verb == VERB_DEL)
-		printf("%s can't log in any more; mail in %s/%s is still there\n", name,
+		printf("%s cannot log in any more; mail in %s/%s is still there\n", name,
 		       config->mail, name);
 }
 

@@ -82,7 +82,7 @@ struct config {
 	uint32_t failure_delay_max_ms;
 	uint32_t max_failures; /* per connection, then it is closed */
 
-	uint32_t handshake_seconds, login_seconds, idle_seconds /* >= 600 */, write_seconds;
+	uint32_t handshake_seconds, login_seconds, idle_seconds /* at least 600 */, write_seconds;
 	uint32_t max_connections;             /* all fronts together */
 	uint32_t max_connections_per_address; /* 0: no limit */
 	uint32_t max_sessions_per_user;
@@ -93,14 +93,14 @@ struct config {
 				   SIGHUP */
 
 	uint64_t lmtp_max_size;          /* octets of a message */
-	uint32_t lmtp_max_recipients;    /* per transaction */
+	uint32_t lmtp_max_recipients;    /* in one transaction */
 	char recipient_delimiter[4];     /* sub-addressing, "" none */
 	char aliases[CONFIG_PATH_MAX];   /* "" none */
 	char catch_all[CONFIG_NAME_MAX]; /* user, "" none */
 	char domains[CONFIG_PATH_MAX]; /* local domains separated by spaces; "": any domain is ours
 					  and is cut off when the full address is no user */
 	uint64_t quota_messages, quota_octets; /* default per user, 0 none */
-	bool quota_permanent;                  /* over quota: true 552 5.2.2, false 452 4.2.2 */
+	bool quota_permanent; /* true: over quota is answered 552 5.2.2; false: 452 4.2.2 */
 };
 
 /* Reads and checks file. Fills err with "file:line: …" on the first error. Warnings go to the log.

@@ -38,7 +38,7 @@ struct config_key {
 	const char *standard;
 	const char *const *choices; /* NULL-terminated */
 	enum config_service service;
-	const char *reason; /* why min is min, for the message */
+	const char *reason; /* the reason for min, for the message */
 	const char *help;
 };
 

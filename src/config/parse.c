@@ -20,8 +20,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define KEYS_MAX 96
-#define SECTIONS_MAX 16
+enum {
+	KEYS_MAX = 96,
+	SECTIONS_MAX = 16,
+};
 
 /* One run of the parser. libconfuse's callbacks take no pointer of ours, hence the variable. */
 struct reader {
@@ -48,7 +50,7 @@ static void fail(int line, const char *words)
 	err_set(reader->err, EX_CONFIG, "%s:%d: %s", reader->config->file, line, words);
 }
 
-/* The section another of whose keys has that name: the usual slip. */
+/* Finds the section that does have a setting of that name: a frequent slip. */
 static void hint(const char *section, const char *name, char *buf, size_t size)
 {
 	bool root = strcmp(section, "root") == 0;
@@ -266,7 +268,7 @@ static void find_only_six(struct config *config)
 	}
 }
 
-/* What depends on more than one setting. */
+/* Checks that concern more than one setting. */
 static int check(const struct config *config, struct err *err)
 {
 	if (config->listener_count == 0)
@@ -293,7 +295,7 @@ static int check(const struct config *config, struct err *err)
 	if (strpbrk(config->recipient_delimiter, "@ /\""))
 		return err_set(err, EX_CONFIG,
 			       "%s:%" PRIu32
-			       ": recipient_delimiter can't be one of @ / \" or a blank",
+			       ": recipient_delimiter cannot be one of @ / \" or a blank",
 			       config->file, line_of("lmtp", "recipient_delimiter"));
 	return 0;
 }
@@ -308,7 +310,7 @@ void config_defaults(struct config *ret)
 
 		if (key->kind != KEY_LISTEN &&
 		    config_key_set(key, key->standard, NULL, 0, ret, &err) < 0)
-			abort(); /* a bad row of the table: every test would meet it */
+			abort(); /* a bad row of the table: every test would fail here */
 	}
 	if (gethostname(ret->host_name, sizeof(ret->host_name) - 1) < 0 ||
 	    !config_host_valid(ret->host_name))

@@ -1,4 +1,4 @@
-/* See path.h. */
+/* See path.h. In the monitor and in command line programs. */
 #include "config/path.h"
 
 #include "config/config.h"

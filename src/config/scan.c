@@ -1,4 +1,4 @@
-/* See scan.h. */
+/* See scan.h. In the monitor and in command line programs; the text is a person's. */
 #include "config/scan.h"
 
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 /*
- * The text of valija.conf before libconfuse sees it: comments become blanks (its scanner counts
- * their lines twice and refuses them within lists), and what it would swallow without a word (an
- * unended string or comment, "*" outside quotes, "${NAME}" from the environment) is an error with
- * its line. Used within config only.
+ * The text of valija.conf before libconfuse parses it. Comments become blanks (libconfuse's scanner
+ * counts their lines twice and refuses them within lists). Text that libconfuse would accept in
+ * silence (an unended string or comment, "*" outside quotes, "${NAME}" from the environment) is an
+ * error with its line. Used within config only.
  */
 #ifndef CONFIG_SCAN_H
 #define CONFIG_SCAN_H

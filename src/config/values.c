@@ -1,7 +1,5 @@
-/*
- * Values of settings: from the words of the file into struct config and back. See keys.h. No file
- * is touched and no name looked up here.
- */
+/* Values of settings: from the text of the file into struct config and back. See keys.h. No file is
+ * opened and no name looked up here. */
 #include "config/keys.h"
 
 #include "base/text.h"

@@ -1,7 +1,5 @@
-/*
- * See messages.h. In every process of valijad. What is checked here may come from a process that an
- * attacker owns: nothing but the size of the packet is believed before it was looked at.
- */
+/* See messages.h. In every process of valijad. A packet may come from a process that an attacker
+ * owns: nothing but its size is believed before it was checked. */
 #include "ipc/messages.h"
 
 #include <assert.h>
@@ -92,7 +90,7 @@ static bool judge_connected(const void *message)
 	return m->reason < REASON_COUNT;
 }
 
-/* A refusal that POP3 clients are told. */
+/* A refusal that POP3 clients get. */
 static bool refuses(uint32_t reason)
 {
 	return reason != REASON_OK && reason < REASON_COUNT;
@@ -186,7 +184,7 @@ static bool judge_committed(const void *message)
 	return m->reason < REASON_COUNT;
 }
 
-/* A reply code that LMTP may give to a recipient. */
+/* A reason whose LMTP reply a recipient may get. */
 static bool judge_delivered(const void *message)
 {
 	const struct ipc_recipient_answer *m = message;
@@ -285,7 +283,8 @@ const char *ipc_role_name(enum ipc_role role)
 	return (unsigned)role < ROLE_COUNT ? names[role] : "unknown role";
 }
 
-/* Whether the sizes of the texts make up the tail of a row that has texts; 0 in all others. */
+/* Returns whether the sizes of the texts add up to the tail, in a row that has texts, and are 0 in
+ * all other rows. */
 static bool texts_fit(const struct row *row, const struct ipc_head *head)
 {
 	uint32_t sum = 0;
@@ -418,7 +417,7 @@ static void fill_head(struct ipc_head *head, enum ipc_type type, const pop3_span
 	head->tail = (uint32_t)size;
 }
 
-/* sendmsg only reads what its iovec points to, but the type does not say so. */
+/* sendmsg only reads what its iovec points to, though the type is not const. */
 static void *octets_of(const char *data)
 {
 	union {

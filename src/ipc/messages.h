@@ -1,9 +1,9 @@
 /*
  * Everything that one process of valijad sends to another, in one table: IPC_MESSAGES. A message is
- * a fixed struct, a bounded tail of octets and some descriptors. ipc_check refuses what does not
- * fit its row: size, direction, descriptors, the sizes of its texts, the range of each of its
- * fields. Handlers get only messages that their row allows; what is left to them is whether the
- * message fits what was asked (ipc_answers) and whom it is about.
+ * a fixed struct, a bounded tail of octets and some descriptors. ipc_check refuses a message that
+ * does not fit its row: size, direction, descriptors, the sizes of its texts, the range of each of
+ * its fields. Handlers get only messages that their row allows; they check the rest: whether the
+ * message fits the request (ipc_answers) and which session it is about.
  *
  * A packet without descriptors may hold several messages, each but the last ending at a multiple of
  * 8 octets. The number of a row is never used again for another message.
@@ -50,35 +50,35 @@ enum {
 	IPC_BATCH_MAX = 65536,     /* octets of bodies in one packet */
 	IPC_BODIES_MAX = 64,       /* bodies in one BODIES */
 	IPC_NUMBERS_MAX = 8192,    /* message numbers in one DELETE */
-	IPC_RECIPIENTS_MAX = 1024, /* of one DELIVER */
+	IPC_RECIPIENTS_MAX = 1024, /* recipients in one DELIVER */
 	IPC_PARTS_MAX = 128,       /* maildrops that one recipient leads to */
 	IPC_HEADERS_MAX = 4096,
 	IPC_ROOT_STATES = 3,      /* enum mail_root_state */
 	IPC_SERVICES = 3,         /* enum config_service */
-	IPC_DELAY_MAX = 600000,   /* milliseconds of a DENIED */
-	IPC_KEEPER_CREDITS = 512, /* requests a front may have unanswered at one keeper */
-	IPC_AUTH_CREDITS = 1024,  /* at auth */
+	IPC_DELAY_MAX = 600000,   /* milliseconds in a DENIED */
+	IPC_KEEPER_CREDITS = 512, /* unanswered requests of a front at one keeper */
+	IPC_AUTH_CREDITS = 1024,  /* the same at auth */
 };
 #define IPC_NO_SLOT UINT32_MAX
-#define IPC_COUNT_MAX (UINT32_MAX - 64) /* messages of a maildrop */
-#define IPC_WINDOW_MAX (4u << 20)       /* octets of one READ_SLICE */
+#define IPC_COUNT_MAX (UINT32_MAX - 64) /* messages in a maildrop */
+#define IPC_WINDOW_MAX (4u << 20)       /* octets in one READ_SLICE */
 
 struct ipc_head {
 	uint32_t type;                 /* enum ipc_type */
 	uint32_t tail;                 /* octets behind the struct */
-	uint16_t texts[IPC_TEXTS_MAX]; /* the tail's texts: their sizes, in order */
+	uint16_t texts[IPC_TEXTS_MAX]; /* sizes of the tail's texts, in order */
 };
 
 struct ipc_empty { /* START, READY, KEEPER_GONE, LISTENER_DEAD: one takes no connections */
 	struct ipc_head head;
 };
 
-/* monitor → child, at start in this order; PEER also later, when a peer was started anew */
+/* monitor → child, at start in this order; PEER also later, when a peer is started again */
 struct ipc_config { /* fd: the sealed struct config */
 	struct ipc_head head;
 	uint64_t instance;
 	uint32_t role, index, uid, gid;
-	uint32_t change_ids; /* drop to uid, gid (the monitor is root) */
+	uint32_t change_ids; /* change to uid, gid (the monitor is root) */
 	uint32_t generation;
 };
 enum ipc_directory_kind { DIRECTORY_USERS, DIRECTORY_MAIL, DIRECTORY_ALIASES, DIRECTORY_COUNT };
@@ -104,12 +104,12 @@ struct ipc_ticket_keys {
 struct ipc_peer { /* fd: a channel to a process of that role */
 	struct ipc_head head;
 	uint64_t instance;
-	uint32_t role, index, uid, group_size; /* group_size: how many keepers serve that uid */
+	uint32_t role, index, uid, group_size; /* group_size: keepers that serve that uid */
 };
 struct ipc_drain {
 	struct ipc_head head;
 	uint64_t ms;
-	uint32_t stop; /* valijad ends: sessions that wait for a command need not be waited for */
+	uint32_t stop; /* valijad stops: idle sessions are ended at once */
 	uint32_t unused;
 };
 struct ipc_owner { /* KEEPER_WANTED, KEEPER_REFUSED */
@@ -118,7 +118,7 @@ struct ipc_owner { /* KEEPER_WANTED, KEEPER_REFUSED */
 };
 
 /* child → monitor */
-struct ipc_failed { /* text: why it cannot start */
+struct ipc_failed { /* text: the reason why it cannot start */
 	struct ipc_head head;
 	uint32_t code; /* of sysexits.h */
 	uint32_t unused;
@@ -135,10 +135,10 @@ struct ipc_connect {
 	uint8_t address[16]; /* IPv4 mapped; all zero: a Unix socket */
 	uint16_t port;
 	uint8_t loopback;
-	uint8_t resumed; /* for a new auth: not counted against limits, not answered */
+	uint8_t resumed; /* sent to a restarted auth: not counted against limits, not answered */
 	uint32_t unused;
 };
-struct ipc_bindings { /* what binds a login to its TLS connection; only SCRAM asks (RFC 5802) */
+struct ipc_bindings { /* binds a login to its TLS connection; only SCRAM uses it (RFC 5802) */
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t exporter_size, end_point_size;
@@ -152,7 +152,7 @@ struct ipc_credentials { /* PASS, APOP, SASL_START (user is the mechanism), SASL
 			    user, secret */
 	struct ipc_head head;
 	uint64_t session;
-	uint64_t ticket; /* OPENED and OPEN_FAILED bring it back: see struct ipc_open */
+	uint64_t ticket; /* OPENED and OPEN_FAILED carry it: see struct ipc_open */
 	uint32_t has_secret, tls;
 };
 struct ipc_recipient { /* RCPT; text: address */
@@ -162,7 +162,7 @@ struct ipc_recipient { /* RCPT; text: address */
 };
 
 /* auth → front */
-struct ipc_offer { /* what users can use; texts: mechanisms, mechanisms under TLS */
+struct ipc_offer { /* the mechanisms on offer; texts: mechanisms, mechanisms under TLS */
 	struct ipc_head head;
 	uint32_t apop, unused;
 };
@@ -179,14 +179,14 @@ struct ipc_challenge { /* text: base64 */
 struct ipc_denied {
 	struct ipc_head head;
 	uint64_t session;
-	uint64_t ticket; /* of the login that is denied */
+	uint64_t ticket; /* of the denied login */
 	uint32_t reason;
-	uint32_t delay; /* milliseconds to wait before it is said */
-	uint32_t close; /* close after it */
+	uint32_t delay; /* milliseconds before the front replies */
+	uint32_t close; /* close the connection after the reply */
 	uint32_t unused;
 };
-struct ipc_resolved { /* tail: uint64_t instances[parts]: the keepers that were sent RCPT_OPEN, one
-			 that has several parts as often */
+struct ipc_resolved { /* tail: uint64_t instances[parts]: the keepers that were sent RCPT_OPEN; a
+			 keeper of several parts is listed once for each */
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t transaction, index;
@@ -197,7 +197,8 @@ struct ipc_resolved { /* tail: uint64_t instances[parts]: the keepers that were 
 struct ipc_open { /* texts: user, home */
 	struct ipc_head head;
 	uint64_t front, session; /* front: instance */
-	uint64_t ticket;         /* the front's, random: whoever brings it back was named by auth */
+	uint64_t ticket; /* made by the front, random: it proves that auth named the keeper that
+			    sends it back */
 };
 struct ipc_recipient_open { /* texts: user, home, address */
 	struct ipc_head head;
@@ -250,7 +251,7 @@ struct ipc_slice { /* front → keeper READ_SLICE, keeper → front SLICE_READY 
 struct ipc_committed {
 	struct ipc_head head;
 	uint64_t session;
-	uint32_t reason, unused; /* OK: every deletion is durable */
+	uint32_t reason, unused; /* OK: all deletions are durable */
 };
 
 /* keeper (RCPT_REFUSED: auth as well) → LMTP front: RCPT_READY, RCPT_REFUSED, DELIVERED */
@@ -265,8 +266,9 @@ struct ipc_recipient_answer {
 struct ipc_fetch {
 	struct ipc_head head;
 	uint64_t session;
-	uint32_t number, count; /* this one, and up to count - 1 following ones if they are small */
-	uint32_t slot; /* of the arena, for their octets; IPC_NO_SLOT: they come in the packet */
+	uint32_t number, count; /* the first message; up to count - 1 of the next ones come with it,
+				   if small */
+	uint32_t slot; /* of the arena, for their octets; IPC_NO_SLOT: the packet carries them */
 	uint32_t unused;
 };
 struct ipc_delete { /* tail: uint32_t numbers[count], ascending over all DELETEs of a session */
@@ -295,9 +297,8 @@ struct ipc_transaction { /* FORGET */
  * X(name, number, struct, from, to, least descriptors, most descriptors, longest tail, texts in the
  * tail, secret, judge)
  *
- * from, to: sets of roles.
- * secret: wiped by the receiver after use. judge: the function of messages.c that knows the ranges
- * of the fields, and the tail where that is no text.
+ * from, to: sets of roles. secret: wiped by the receiver after use. judge: the function of
+ * messages.c that checks the ranges of the fields, and a tail that is not text.
  */
 #define IPC_MESSAGES(X)                                                                            \
 	X(CONFIG, 1, ipc_config, IPC_M, IPC_CHILDREN, 1, 1, 0, 0, 0, judge_config)                 \
@@ -370,26 +371,26 @@ const char *ipc_name(uint32_t type);
 const char *ipc_role_name(enum ipc_role role);
 
 /*
- * Whether a packet is a whole message of its row, sent by role from to role to, with every field in
- * its range. Returns its type, or IPC_NONE and the reason. data must be aligned for uint64_t (chan
- * does so).
+ * Returns the type of a packet that is one whole message of its row, sent by role from to role to,
+ * with every field in its range; else IPC_NONE and the reason. data must be aligned for uint64_t
+ * (chan aligns it).
  */
 enum ipc_type ipc_check(const void *data, size_t size, unsigned fd_count, enum ipc_role from,
 			enum ipc_role to, const char **ret_why);
 
-/* Whether a message of type answer can be the answer to asked. Both are of ipc_check or IPC_NONE
- * (nothing was asked: nothing answers it). */
+/* Whether a message of type answer can answer a request of type asked. Both come from ipc_check, or
+ * are IPC_NONE (no request: no answer fits). */
 bool ipc_answers(enum ipc_type answer, enum ipc_type asked);
 
-/* The size of the message at the front of a packet that may hold several; what follows is another,
- * to be looked at in the same way. size where there is no other, or where it cannot be told. */
+/* The size of the message at the front of a packet that may hold several; the next one follows it.
+ * Returns size when there is no other, or when the boundary cannot be found. */
 size_t ipc_first(const void *data, size_t size);
 
 /* The tail of a checked message. */
 const char *ipc_tail(const void *message);
-/* Text n (from 0) of a checked message; lives as long as that does. */
+/* Text n (from 0) of a checked message; it lives as long as the message. */
 pop3_span ipc_text(const void *message, unsigned n);
-/* Overwrites a checked message that is secret (credentials, keys); others stay. */
+/* Overwrites a checked message whose row is secret (credentials, keys); leaves others. */
 void ipc_wipe(void *message);
 
 /*
@@ -399,13 +400,13 @@ void ipc_wipe(void *message);
  */
 int ipc_send_all(struct chan *chan, enum ipc_type type, void *message, const pop3_span *parts,
 		 unsigned part_count, const int *fds, unsigned fd_count);
-/* The same with nothing behind message, with texts, with descriptors. */
+/* The same: with nothing behind message; with texts; with descriptors. */
 int ipc_send(struct chan *chan, enum ipc_type type, void *message);
 int ipc_send_texts(struct chan *chan, enum ipc_type type, void *message, const pop3_span *texts,
 		   unsigned count);
 int ipc_send_fds(struct chan *chan, enum ipc_type type, void *message, const int *fds,
 		 unsigned count);
-/* ipc_send for what need not go at once: see chan_post. */
+/* ipc_send for a message that may wait until the end of the turn: see chan_post. */
 int ipc_post(struct chan *chan, enum ipc_type type, void *message);
 
 #endif

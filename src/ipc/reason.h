@@ -1,9 +1,8 @@
 /*
- * Why something was refused, or that it was done: what crosses between processes instead of words.
- * One table gives each reason its POP3 response code (RFC 2449, RFC 3206), its LMTP reply (RFC
- * 5321) with the enhanced status code (RFC 3463), the words for the client and the word for the
- * log. In every process; a reason from another process is judged by ipc_check before it is looked
- * up.
+ * Reasons: a refusal, or OK, crosses between processes as a number. One table gives each reason its
+ * POP3 response code (RFC 2449, RFC 3206), its LMTP reply (RFC 5321) with the enhanced status code
+ * (RFC 3463), the words for the client and the word for the log. In every process; ipc_check judges
+ * a reason of another process before it is looked up.
  */
 #ifndef IPC_REASON_H
 #define IPC_REASON_H
@@ -62,13 +61,13 @@ enum reason {
 
 struct reason_row {
 	enum pop3_code code;
-	uint16_t reply;       /* of LMTP; 0: a reason that LMTP does not give */
+	uint16_t reply;       /* in LMTP; 0: LMTP never gives this reason */
 	const char *enhanced; /* "4.3.0" */
 	const char *words;    /* for the client: printable ASCII */
 	const char *log;      /* one word */
 };
 
-/* Total: a number that is no reason has the row of MAILDROP_TEMP. Lives for ever. */
+/* The row of a reason; for a number that is no reason, the row of MAILDROP_TEMP. Lives for ever. */
 const struct reason_row *reason_row(uint32_t reason);
 
 #endif

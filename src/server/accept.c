@@ -1,4 +1,4 @@
-/* See accept.h. */
+/* See accept.h. Runs in fronts, in the sandbox. */
 #include "server/accept.h"
 
 #include "base/log.h"
@@ -11,8 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPTS 64   /* a turn */
-#define PAUSE_MS 100 /* when descriptors are short */
+enum {
+	ACCEPTS = 64,   /* connections a turn */
+	PAUSE_MS = 100, /* the pause when descriptors are short */
+};
 
 static void want(struct acceptor *acceptor, int what)
 {
@@ -33,8 +35,8 @@ static void pause_accepting(struct acceptor *acceptor)
 	loop_timer_set(&acceptor->again, PAUSE_MS);
 }
 
-/* One form for every address: IPv4 as itself, also when it came through a socket for both families
- * (::ffff:192.0.2.1). Limits, networks and log lines all go by what is set here. */
+/* Writes every address in one form: IPv4 as itself, also when it came through a socket for both
+ * families (::ffff:192.0.2.1). Limits, networks and log lines use this form. */
 static void describe(const struct sockaddr_storage *from, struct accepted *ret)
 {
 	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -61,8 +63,8 @@ static void describe(const struct sockaddr_storage *from, struct accepted *ret)
 	}
 }
 
-/* EAGAIN although there was an event: another process was faster, or this is a Unix socket that was
- * shut (a TCP socket then fails with EINVAL). */
+/* True: the socket was shut. EAGAIN after an event has two causes: another process accepted first,
+ * or a Unix socket was shut (a TCP socket then fails with EINVAL). */
 static bool is_shut(const struct accept_listener *listener)
 {
 	struct pollfd look = {.fd = listener->watch.fd, .events = POLLRDHUP};
@@ -71,8 +73,8 @@ static bool is_shut(const struct accept_listener *listener)
 	       (look.revents & (POLLRDHUP | POLLHUP));
 }
 
-/* The socket listens no more: somebody shut it. Its event would come again for ever, so it is given
- * up, and the monitor opens another. */
+/* The socket was shut and does not listen any more. Its event would come in every turn, so the
+ * front closes it, and the monitor sends another. */
 static void give_up(struct accept_listener *listener)
 {
 	static const char *const names[] = {"POP3", "POP3S", "LMTP"};
@@ -93,7 +95,8 @@ static void ready(struct loop_watch *watch, int what)
 	bool tls = listener->service == SERVICE_POP3S;
 
 	(void)what;
-	/* handshakes are the work: another front may have time for it, the socket is shared */
+	/* the handshake is the costly part, and the socket is shared: another front may have time
+	 * for it */
 	if (tls && loop_slow_waits(acceptor->loop))
 		return;
 	for (int i = 0; i < (tls ? 1 : ACCEPTS); i++) {

@@ -1,7 +1,6 @@
 /*
- * Taking connections from the listening sockets that the monitor gave: what POP3 and LMTP fronts
- * share. Runs in fronts. When descriptors are short it pauses, so that those who are connected go
- * on.
+ * Connections from the listening sockets that the monitor sent: the part that POP3 and LMTP fronts
+ * share. Runs in fronts. When descriptors are short it pauses, so that open sessions go on.
  */
 #ifndef SERVER_ACCEPT_H
 #define SERVER_ACCEPT_H
@@ -11,7 +10,7 @@
 
 #include <stdint.h>
 
-/* A new socket may come before the death of the old one was seen. */
+/* A new socket may arrive before the front sees that the old one was shut. */
 #define ACCEPT_LISTENERS_MAX (2 * CONFIG_LISTENERS_MAX)
 
 struct acceptor;
@@ -19,7 +18,7 @@ struct acceptor;
 struct accepted {
 	enum config_service service;
 	uint8_t address[16]; /* IPv4 mapped; all zero: a Unix socket */
-	char text[64];       /* the same for people, "": a Unix socket */
+	char text[64];       /* the same for people; "": a Unix socket */
 	uint16_t port;
 	bool loopback; /* also a Unix socket */
 };
@@ -32,14 +31,15 @@ struct accept_listener {
 
 struct acceptor {
 	struct loop *loop;
-	/* Takes *fd (sets it to -1), else it is closed. Returns false: no more for a while. */
+	/* Takes *fd (sets it to -1), else the caller closes it. Returns false: take no more for a
+	 * while. */
 	bool (*take)(struct acceptor *acceptor, int *fd, const struct accepted *from);
 	void *context;
-	/* A listening socket died and was closed: the monitor is to send another. */
+	/* A listening socket was shut and is closed: the monitor must send another. */
 	void (*dead)(struct acceptor *acceptor);
 	struct accept_listener listeners[ACCEPT_LISTENERS_MAX]; /* watch.fd -1: a free place */
 	unsigned count;
-	int wanted; /* what all of them are watched for now */
+	int wanted; /* what all sockets are watched for now */
 	bool stopped;
 	struct loop_timer again;
 };
@@ -49,7 +49,7 @@ void acceptor_init(struct acceptor *acceptor, struct loop *loop,
 		   void (*dead)(struct acceptor *), void *context);
 void acceptor_add(struct acceptor *acceptor, enum config_service service, int *fd);
 void acceptor_start(struct acceptor *acceptor);
-/* Closes this process's copies of the sockets: others go on taking from them. */
+/* Closes this process's copies of the sockets: other processes go on accepting from them. */
 void acceptor_stop(struct acceptor *acceptor);
 
 #endif

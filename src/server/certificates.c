@@ -1,4 +1,5 @@
-/* See certificates.h. Keys are wiped from every buffer that held them. */
+/* See certificates.h. Packing runs in the monitor, unpacking in fronts and `valijad -t`. Keys are
+ * wiped from every buffer that held them. */
 #include "server/certificates.h"
 
 #include "base/secret.h"
@@ -12,7 +13,9 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define PEM_MAX (256 * 1024)
+enum {
+	PEM_MAX = 256 * 1024,
+};
 
 static int append_file(int out, const char *path, struct err *err)
 {

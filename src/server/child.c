@@ -1,4 +1,5 @@
-/* See child.h. */
+/* See child.h. In every child; messages of peers are hostile until ipc_check has passed them, those
+ * of the monitor are believed. */
 #include "server/child.h"
 
 #include "base/log.h"
@@ -13,7 +14,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define PEER_QUEUE_MAX (64u << 20) /* octets waiting for a peer that does not read */
+#define PEER_QUEUE_MAX (64u << 20) /* octets queued for a peer that does not read */
 
 struct peer *child_peer(const struct child *child, enum ipc_role role, uint64_t instance)
 {
@@ -81,7 +82,7 @@ static void peer_packet(struct chan *chan, const void *data, size_t size, int *f
 
 	while (size && !chan->broken) {
 		size_t first = fd_count ? size : ipc_first(at, size);
-		const char *why = "too many messages in a packet"; /* others wait meanwhile */
+		const char *why = "too many messages in a packet"; /* other peers wait meanwhile */
 		enum ipc_type type = IPC_NONE;
 
 		if (at - (const char *)data <= CHAN_POST_MAX)
@@ -97,8 +98,8 @@ static void peer_packet(struct chan *chan, const void *data, size_t size, int *f
 	}
 }
 
-/* A channel is made once, at the start of one of its ends. So that a process which lost it and
- * lives on is not left without, the more privileged end tells the monitor. */
+/* A channel is made once, at the start of one of its ends. A process that lost a channel would live
+ * on without it: so the more privileged end reports the loss, and the monitor replaces the peer. */
 static void tell_lost(const struct peer *peer)
 {
 	struct ipc_peer_lost message = {.instance = peer->instance};
@@ -148,7 +149,7 @@ static void add_peer(struct child *child, const struct ipc_peer *message, int *f
 	chan_init(&peer->chan, child->loop, fd, &peer_handler, peer, PEER_QUEUE_MAX);
 	if (child->started)
 		child->role->peer_up(peer);
-	else /* not heard before all others are known and the sandbox is entered */
+	else /* peers are not read before all of them are known and the sandbox is entered */
 		chan_pause(&peer->chan, true);
 }
 
@@ -211,23 +212,18 @@ static void monitor_packet(struct chan *chan, const void *data, size_t size, int
 		chan_break(chan, type ? "the first message is not the configuration" : why);
 		return;
 	}
-	switch (type) {
-	case IPC_CONFIG:
+	if (type == IPC_CONFIG) {
 		take_config(child, data, &fds[0]);
-		break;
-	case IPC_PEER:
+	} else if (type == IPC_PEER) {
 		add_peer(child, data, &fds[0]);
-		break;
-	case IPC_START:
+	} else if (type == IPC_START) {
 		if (!child->started)
 			start(child);
-		break;
-	case IPC_DRAIN:
+	} else if (type == IPC_DRAIN) {
 		child->draining = true;
 		child->stopping = ((const struct ipc_drain *)data)->stop;
 		child->role->drain(child, ((const struct ipc_drain *)data)->ms);
-		break;
-	default:
+	} else {
 		child->role->monitor_message(child, type, data, fds);
 	}
 }
@@ -236,7 +232,7 @@ static void monitor_broken(struct chan *chan, const char *why)
 {
 	struct child *child = chan->context;
 
-	log_error("the monitor is gone: %s", why);
+	log_error("the channel to the monitor is gone, so this process ends: %s", why);
 	chan_finish(chan);
 	child_exit(child);
 }
@@ -250,9 +246,11 @@ int child_main(int fd, const struct child_role *const roles[ROLE_COUNT])
 	struct err err;
 
 	log_open("child", LOG_LEVEL_INFO);
-	mallopt(M_ARENA_MAX, 2); /* one for each worker thread would cost more than all sessions */
+	mallopt(M_ARENA_MAX,
+		2); /* one malloc arena for each worker thread would cost more than all sessions */
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group; the monitor says when to end */
+	signal(SIGINT,
+	       SIG_IGN); /* Ctrl-C reaches the whole process group; the monitor sends DRAIN */
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	child.loop = loop_create(&err);
@@ -261,7 +259,7 @@ int child_main(int fd, const struct child_role *const roles[ROLE_COUNT])
 		return EX_OSERR;
 	}
 	chan_init(&child.monitor, child.loop, &fd, &monitor_handler, &child, PEER_QUEUE_MAX);
-	/* a peer that it announces is known before the others' messages speak of it */
+	/* PEER is handled before other peers' messages that name the new peer's instance */
 	if (loop_watch_urgent(&child.monitor.watch) < 0) {
 		log_error("cannot watch the channel to the monitor");
 		return EX_OSERR;

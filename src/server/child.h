@@ -1,8 +1,8 @@
 /*
- * What all child processes of valijad share: the channel to the monitor, the configuration,
- * channels to peers, START and DRAIN. A role (front, lmtp, auth, keeper) fills in struct
- * child_role; child_main runs the loop. Runs in every child. Before START as root (if the monitor
- * is), hearing the monitor alone; after it as what the role's sandbox leaves.
+ * The part that all child processes of valijad share: the channel to the monitor, the
+ * configuration, channels to peers, START and DRAIN. A role (front, lmtp, auth, keeper) fills in
+ * struct child_role; child_main runs the loop. Before START a child is root (if the monitor is) and
+ * receives from the monitor alone; after START it has the rights that its role's sandbox leaves.
  */
 #ifndef SERVER_CHILD_H
 #define SERVER_CHILD_H
@@ -24,28 +24,31 @@ struct peer {
 	uint64_t instance;
 	enum ipc_role role;
 	uint32_t index, uid, group_size;
-	uint32_t unanswered; /* requests of the less privileged side in flight: its credits used */
-	void *data;          /* the role's */
+	uint32_t unanswered; /* credits that the less privileged side uses: its unanswered requests
+			      */
+	void *data;          /* owned by the role */
 };
 
 struct child_role {
 	enum ipc_role role;
 	/* A message of the monitor that child.c does not handle itself (DIRECTORY, LISTENER, …).
-	 * Takes descriptors out of fds. */
+	 * May take descriptors out of fds. */
 	void (*monitor_message)(struct child *child, enum ipc_type type, const void *message,
 				int *fds);
-	/* START: make what must exist before the sandbox, enter it, begin. Failing ends the process
-	 * with err's text in the monitor's log. */
+	/* START: make what must exist before the sandbox, enter it, begin. A failure ends the
+	 * process; err's text goes to the monitor's log. */
 	int (*start)(struct child *child, struct err *err);
-	void (*peer_up)(struct peer *peer);   /* after START, or at once for those given before */
+	void (*peer_up)(struct peer *peer);   /* after START; at once for peers from before START */
 	void (*peer_gone)(struct peer *peer); /* freed after the call */
 	void (*peer_message)(struct peer *peer, enum ipc_type type, const void *message, int *fds);
-	void (*drain)(struct child *child,
-		      uint64_t ms); /* end what can be ended; child_exit when nothing is left */
+	void (*drain)(
+		struct child *child,
+		uint64_t ms); /* end sessions that can end; call child_exit when none is left */
 };
 
 struct child {
-	const struct child_role *const *roles; /* what it may become, by enum ipc_role */
+	const struct child_role *const
+		*roles; /* the roles that the child may get, by enum ipc_role */
 	const struct child_role *role;
 	struct loop *loop;
 	const struct config *config;
@@ -56,19 +59,19 @@ struct child {
 	uid_t uid;
 	gid_t gid;
 	bool change_ids, started, draining;
-	bool stopping; /* draining because valijad ends, not because a new generation took over */
+	bool stopping; /* valijad stops; false: a new generation took over */
 	void *state;   /* the role's root struct */
 };
 
-/* The life of a child whose channel to the monitor is descriptor fd; roles are what it may become,
- * by enum ipc_role. Returns an exit code. */
+/* Runs a child whose channel to the monitor is descriptor fd; roles are those it may get, by enum
+ * ipc_role. Returns an exit code. */
 int child_main(int fd, const struct child_role *const roles[ROLE_COUNT]);
 
 struct peer *child_peer(const struct child *child, enum ipc_role role, uint64_t instance);
-/* Asks a peer's channel to break (it misbehaved). */
+/* Breaks the channel of a peer that broke a rule. */
 void peer_break(struct peer *peer, const char *why);
-/* ipc_send and its sisters for an answer that somebody waits for: a peer whose queue is full
- * because it does not read is broken. */
+/* ipc_send and its sisters for an answer that the peer waits for: a full queue means that the peer
+ * does not read, and breaks its channel. */
 void peer_send(struct peer *peer, enum ipc_type type, void *message);
 void peer_send_texts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *texts,
 		     unsigned count);
@@ -76,9 +79,9 @@ void peer_send_fds(struct peer *peer, enum ipc_type type, void *message, const i
 		   unsigned count);
 void peer_send_parts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *parts,
 		     unsigned count);
-/* Ends the loop: everything is drained. */
+/* Ends the loop, after everything is drained. */
 void child_exit(struct child *child);
-/* Fills in uid, gid, role of *ret as the monitor said; the role adds paths. */
+/* Fills *ret with role, uid and gid as the monitor sent them; the caller adds paths. */
 void child_sandbox(const struct child *child, enum sandbox_role role, struct sandbox *ret);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * valijad: what it does is chosen by its arguments. Started by a person or a service manager it
- * becomes the monitor; started by the monitor ("--child", descriptor 3) one of its children.
+ * valijad: its arguments choose its part. Started by a person or a service manager it becomes the
+ * monitor; started by the monitor ("--child", descriptor 3) it becomes one of the monitor's
+ * children.
  */
 #include "build-config.h"
 #include "config/config.h"
@@ -17,7 +18,9 @@
 #include <string.h>
 #include <sysexits.h>
 
-#define CHILD_FD 3
+enum {
+	CHILD_FD = 3,
+};
 
 static const struct child_role *const roles[ROLE_COUNT] = {
 	[ROLE_FRONT] = &front_role,

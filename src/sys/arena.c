@@ -66,15 +66,15 @@ struct arena *arena_open(int fd)
 	int seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
 
-	/* reading a mapping beyond the end of a truncated file raises SIGBUS */
+	/* beyond the end of a truncated file, reading a mapping raises SIGBUS */
 	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) < 0 ||
 	    st.st_size != (off_t)ARENA_SIZE)
 		return NULL;
 	return map(fd, PROT_READ);
 }
 
-/* The lowest free slot: the same memory is used again while it is in the processor's cache, and
- * slots that a quiet reader never takes cost no memory. */
+/* Takes the lowest free slot: its memory may still be in the processor's cache, and slots that are
+ * never taken cost no memory. */
 struct arena_lease arena_take(struct arena *arena)
 {
 	struct arena_lease lease = {0};

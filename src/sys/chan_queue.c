@@ -1,4 +1,4 @@
-/* See chan_queue.h. */
+/* See chan_queue.h. Every process of valijad; one thread. */
 #include "sys/chan_queue.h"
 
 #include <fcntl.h>

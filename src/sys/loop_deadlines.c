@@ -1,4 +1,4 @@
-/* See loop_deadlines.h. */
+/* See loop_deadlines.h. Every process; the loop's thread. */
 #include "sys/loop_deadlines.h"
 
 #include <string.h>

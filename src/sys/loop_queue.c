@@ -1,4 +1,4 @@
-/* See loop_queue.h. */
+/* See loop_queue.h. Every process; the loop's thread. */
 #include "sys/loop_queue.h"
 
 void loop_queue_init(struct loop_queue *queue)

@@ -23,7 +23,8 @@ int process_self(struct err *err)
 	return fd < 0 ? err_sys(err, EX_OSERR, errno, "cannot open /proc/self/exe") : fd;
 }
 
-/* Nothing of the parent's environment but what a sanitizer and the journal need. */
+/* The environment of a child: of the parent's only the variables of sanitizers and of the
+ * journal. */
 static void make_environment(char *environment[8])
 {
 	static const char *const passed[] = {"ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS=",
@@ -46,7 +47,7 @@ static void reset_signals(void)
 	sigset_t none;
 
 	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL); /* those that cannot be changed are as they should be */
+		signal(number, SIG_DFL); /* SIGKILL and SIGSTOP fail: they are the default always */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -17,7 +17,7 @@ int process_self(struct err *err);
 pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_count,
 		    struct err *err);
 /* Raises the soft descriptor limit to the hard one, and as root the hard one up to want. Returns
- * what is allowed now. */
+ * the limit that is in force. */
 unsigned long process_raise_nofile(unsigned long want);
 
 #endif

@@ -22,8 +22,8 @@
 #if SANDBOX_SANITIZED && defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/lsan_interface.h>
 
-/* The leak check of the sanitizer traces the process from a second one, which the sandbox forbids.
- * Processes without a sandbox are still checked. */
+/* LeakSanitizer traces the process from a second one, which the sandbox forbids: it is switched
+ * off. Processes without a sandbox are still checked. */
 int __lsan_is_turned_off(void)
 {
 	return prctl(PR_GET_DUMPABLE) == 0;
@@ -109,7 +109,7 @@ static int drop_capabilities(struct err *err)
 	return 0;
 }
 
-/* The change of uid cancels the signal that the monitor's death sends. */
+/* A change of uid cancels PDEATHSIG: it is set again. */
 static int renew_parent_signal(int number, pid_t parent, struct err *err)
 {
 	if (!number)

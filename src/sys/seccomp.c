@@ -1,11 +1,12 @@
 /*
- * System calls that each role may make. What no honest version of this program or its libraries
- * would do kills the process at once; what a later C library might try gets ENOSYS or EACCES and
- * falls back, so that an update does not end the service. Most calls made for every command carry
- * no argument checks: the kernel then lets them through without running the filter.
+ * System calls that each role may make. A call that no honest version of this program or its
+ * libraries makes kills the process at once; a call that a later C library may try gets ENOSYS or
+ * EACCES and falls back, so that an update does not end the service. Calls that every command needs
+ * mostly carry no argument checks: the kernel then passes them without running the filter.
  *
- * A descriptor may name something that other processes use too: a listening socket, an open file.
- * A filter cannot see that, so what changes such a thing for others is refused on every descriptor.
+ * A descriptor may name an object that other processes use too: a listening socket, an open file. A
+ * filter cannot see that, so a call that changes such an object for others is refused on every
+ * descriptor.
  */
 #include "sys/sandbox_internal.h"
 
@@ -177,7 +178,7 @@ static const char *const for_writers[] = {
 
 static const char *const for_dialers[] = {"socket", "connect", "bind", NULL};
 
-/* Tried and refused without harm. */
+/* Libraries try these and go on without them. */
 static const char *const refused[] = {
 	"open",     "openat",     "openat2",    "creat",    "stat",      "stat64",
 	"lstat",    "lstat64",    "statx",      "access",   "faccessat", "faccessat2",
@@ -185,7 +186,7 @@ static const char *const refused[] = {
 	"kill",     "tkill",      "socketpair", NULL,
 };
 
-/* Nobody but an intruder. */
+/* Only an intruder makes these. */
 static const char *const deadly[] = {
 	"execve",
 	"execveat",
@@ -315,7 +316,7 @@ static const struct checked {
 	CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSW), CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSF),
 	CHECK1("prctl", ALL, 0, WHOLE, PR_SET_NAME), CHECK1("prctl", ALL, 0, WHOLE, PR_SET_VMA),
 	CHECK1("prctl", ALL, 0, WHOLE, PR_GET_DUMPABLE),
-	CHECK1("prlimit64", ALL, 2, ~0ULL, 0), /* to ask, not to set */
+	CHECK1("prlimit64", ALL, 2, ~0ULL, 0), /* reading is allowed, setting is not */
 };
 
 /* No F_SETFL: O_NONBLOCK belongs to the open file, that is, to all who share it. */
@@ -366,7 +367,7 @@ static int add_allowed(scmp_filter_ctx filter, int role)
 static int add_checked(scmp_filter_ctx filter, int role)
 {
 	struct scmp_arg_cmp own = SCMP_A0_64(SCMP_CMP_EQ, (uint64_t)getpid());
-	int result = add_rule(filter, SCMP_ACT_ALLOW, "tgkill", 1, &own); /* abort() */
+	int result = add_rule(filter, SCMP_ACT_ALLOW, "tgkill", 1, &own); /* abort() uses it */
 
 	for (size_t i = 0; i < COUNT(checked) && !result; i++) {
 		const struct checked *row = &checked[i];
@@ -392,7 +393,7 @@ static int add_checked(scmp_filter_ctx filter, int role)
 
 static int add_denied(scmp_filter_ctx filter, int role)
 {
-	/* a sanitizer that wants to report must not be killed for it */
+	/* a sanitizer's report must not end in a kill */
 	uint32_t kill = SANDBOX_SANITIZED ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS;
 	struct scmp_arg_cmp process = SCMP_A0_64(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0);
 	int result = add_rule(filter, kill, "clone", 1, &process);
@@ -416,7 +417,7 @@ int sandbox_seccomp(const struct sandbox *sandbox, struct err *err)
 		return err_set(err, EX_OSERR, "seccomp: out of memory");
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-	seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1); /* no code of others runs in here */
+	seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1); /* no foreign code runs in this process */
 	result = add_allowed(filter, role);
 	if (!result)
 		result = add_checked(filter, role);

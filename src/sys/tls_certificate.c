@@ -1,4 +1,4 @@
-/* See tls_certificate.h. */
+/* See tls_certificate.h. In `valija init`, with the rights of its caller. */
 #include "sys/tls_certificate.h"
 
 #include "sys/tls_error.h"

@@ -1,4 +1,4 @@
-/* See tls_error.h. */
+/* See tls_error.h. Fronts and `valija fetch`. */
 #include "sys/tls_error.h"
 
 #include <openssl/err.h>

@@ -1,7 +1,7 @@
 /*
- * See workers.h. auth and keepers, after the sandbox is entered. The mutex guards every queue and
- * the lanes' lists; `pending` of a lane belongs to the loop's thread, so that no worker uses a lane
- * that is idle there, and it may be freed.
+ * See workers.h. In auth and keepers, after the sandbox is entered. The mutex guards the queue and
+ * the lanes' lists. `pending` of a lane belongs to the loop's thread: a lane that is idle there is
+ * used by no worker and may be freed.
  */
 #include "sys/workers.h"
 
@@ -60,8 +60,8 @@ static struct job *queue_take(struct job_queue *queue)
 	return job;
 }
 
-/* Wakes one thread at a time: it wakes the next if it finds more to do, so that one or two warm
- * threads do all short jobs and long ones still get a thread each. With the mutex. */
+/* Wakes one thread at a time; that thread wakes the next if more jobs wait. So one or two warm
+ * threads do all short jobs, and each long job still gets a thread. Called with the mutex. */
 static void wake_one(struct workers *workers)
 {
 	if (!workers->idle || workers->waking)
@@ -76,7 +76,8 @@ static void put_ready(struct workers *workers, struct job *job)
 	wake_one(workers);
 }
 
-/* The lane's next job goes to the end of the queue: no lane keeps a thread. With the mutex. */
+/* The lane's next job goes to the end of the queue, so that no lane keeps a thread to itself.
+ * Called with the mutex. */
 static void next_of_lane(struct workers *workers, struct job_lane *lane)
 {
 	struct job *next = lane->head;
@@ -119,7 +120,7 @@ static void *work(void *arg)
 			next_of_lane(workers, job->lane);
 		first = !workers->done.head;
 		queue_put(&workers->done, job);
-		/* one wake-up for all jobs that are done before the loop takes them */
+		/* one wake-up for all jobs that end before the loop takes them */
 		if (first) {
 			pthread_mutex_unlock(&workers->mutex);
 			eventfd_write(workers->event_fd, 1);

@@ -1,5 +1,5 @@
-/* See aliases.h. The file is kept as one text that is cut into names and targets in place, and a
- * table of aliases sorted by name. */
+/* See aliases.h. The file is one text, cut in place into names and targets, with a table of aliases
+ * sorted by name. The file's content is hostile until parsed. */
 #include "users/aliases.h"
 
 #include "base/log.h"
@@ -16,9 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A file changed less than this before it was read may change again within the same tick of the
- * clock that stamps it: it is read once more. */
-#define SETTLED_NS 50000000
+/* A file that changed less than this before it was read may change again within the same tick of
+ * its time stamp: it is read once more. */
+enum {
+	SETTLED_NS = 50000000,
+};
 
 struct content {
 	char *text;
@@ -30,7 +32,7 @@ struct aliases {
 	int dir_fd;
 	char *file_name;
 	struct content content;
-	struct stat seen; /* of the file last looked at, good or bad */
+	struct stat seen; /* of the last file that was read, good or bad */
 	bool settled, complained;
 };
 
@@ -41,7 +43,7 @@ static void content_finish(struct content *content)
 	*content = (struct content){NULL, NULL, 0, 0};
 }
 
-/* --- reading --- */
+/* ---- reading ---- */
 
 static bool is_blank(char c)
 {
@@ -60,8 +62,7 @@ static char *trim(char *text)
 	return text;
 }
 
-/* Makes the canonical form of the name in its place. False: this can be no user, alias or address.
- */
+/* Writes the canonical form over the name. False: no user, alias or address can have this name. */
 static bool fold_name(char *name)
 {
 	size_t n = 0;
@@ -78,7 +79,7 @@ static bool fold_name(char *name)
 	return text_mark_size((pop3_span){name, n}) == 0;
 }
 
-/* Cuts "a, b" into targets that stand behind one another. Returns how many, -1: a bad one. */
+/* Cuts "a, b" into targets, one behind the other. Returns their number, -1: one of them is bad. */
 static int cut_targets(char *list)
 {
 	char *next, *to = list;
@@ -161,7 +162,7 @@ static char *next_line(char **text, uint32_t *line_number, uint32_t *ret_first)
 			line = start;
 			*ret_first = *line_number;
 		}
-		/* does the next one continue this one? Then they become one text */
+		/* a continuation of this line is joined to it */
 		if (line && !is_blank(**text))
 			return line;
 		if (line)
@@ -276,7 +277,7 @@ fail:
 	return -1;
 }
 
-/* --- the module --- */
+/* ---- the module ---- */
 
 int aliases_open(int dir_fd, const char *file_name, struct aliases **ret, struct err *err)
 {
@@ -323,7 +324,7 @@ void aliases_refresh(struct aliases *aliases)
 			log_error("%s: %s; the aliases read before stay in force",
 				  aliases->file_name, strerror(errno));
 		aliases->complained = true;
-		aliases->seen = (struct stat){0}; /* when it is back it is read */
+		aliases->seen = (struct stat){0}; /* it is read when it is there again */
 		return;
 	}
 	if (same_file(&now, &aliases->seen) && aliases->settled)

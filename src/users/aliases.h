@@ -28,7 +28,7 @@ struct alias {
  * line. */
 int aliases_open(int dir_fd, const char *file_name, struct aliases **ret, struct err *err);
 void aliases_close(struct aliases *aliases);
-/* Looks whether the file changed. What aliases_find returned before is gone then. */
+/* Reads the file again if it changed. Results of aliases_find from before are invalid then. */
 void aliases_refresh(struct aliases *aliases);
 /* NULL: there is none. Lives until aliases_refresh. */
 const struct alias *aliases_find(const struct aliases *aliases, pop3_span name);

@@ -1,4 +1,4 @@
-/* See cache.h. Sets of eight; the one that ends first makes room. */
+/* See cache.h. Sets of eight entries; the entry that expires first makes room. */
 #include "users/cache.h"
 
 #include "base/digest.h"
@@ -11,8 +11,10 @@
 #include <sysexits.h>
 #include <time.h>
 
-#define WAYS 8
-#define PASSWORD_MAX 512
+enum {
+	WAYS = 8,
+	PASSWORD_MAX = 512,
+};
 
 struct slot {
 	unsigned char digest[CACHE_DIGEST];
@@ -78,7 +80,7 @@ void cache_destroy(struct cache *cache)
 	free(cache);
 }
 
-/* Length, then octets: no two sequences of parts look the same. */
+/* Length, then octets: no two sequences of parts give the same digest. */
 static size_t add_part(unsigned char *buf, size_t used, const void *part, size_t size)
 {
 	buf[used++] = (unsigned char)(size >> 8);

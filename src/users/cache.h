@@ -1,7 +1,7 @@
 /*
- * Passwords that proved right, remembered as digests under a key of this process over everything
- * that made them right: service, user, stored entry, password. A changed entry is another digest,
- * so nothing has to be taken out. Thread-safe, bounded. Used within users only.
+ * Proven passwords, remembered as digests under a key of this process. The digest covers service,
+ * user, stored entry and password: a changed entry gives another digest, so nothing has to be
+ * removed. Thread-safe, bounded. Used within users only.
  */
 #ifndef USERS_CACHE_H
 #define USERS_CACHE_H

@@ -1,4 +1,4 @@
-/* See cram_md5.h. */
+/* See cram_md5.h. In auth's workers, and in `valija user`. */
 #include "users/cram_md5.h"
 
 #include "base/digest.h"

@@ -1,4 +1,4 @@
-/* See digests.h. */
+/* See digests.h. In auth's workers; the stored form comes from the users file. */
 #include "users/digests.h"
 
 #include "base/digest.h"

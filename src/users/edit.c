@@ -1,4 +1,4 @@
-/* See edit.h. Runs as whoever calls `valija user`. */
+/* See edit.h. Runs with the rights of the user who calls `valija user`. */
 #include "users/edit.h"
 
 #include "base/secret.h"
@@ -39,8 +39,8 @@ static void old_file_close(struct old_file *old)
 		close(old->fd);
 }
 
-/* Opens and locks what path names now: the one that was opened may have been replaced while we
- * waited for its lock. */
+/* Opens and locks the file that path names now: another writer may have replaced the opened one
+ * while we waited for its lock. */
 static int open_locked(const char *path, bool make, struct old_file *old, struct err *err)
 {
 	struct stat now;
@@ -93,16 +93,16 @@ static int read_old(const char *path, struct old_file *old, struct err *err)
 	return 0;
 }
 
-/* Comments and bad lines belong to nobody: they are kept. */
+/* Comments and bad lines have no user's name: they are kept. */
 static bool is_of(pop3_span line, pop3_span name)
 {
 	return memchr(line.data ? line.data : "", ':', line.size) &&
 	       span_equal(passwd_line_name(line), name);
 }
 
-/* The name as the file spells it, in a case of its letters that need not be name's; size 0: it is
- * not there. A file that has it in two cases (the server refuses it) is mended by naming one
- * exactly. */
+/* Returns the name as the file spells it, which may differ from name in case; size 0: the file does
+ * not have it. A file that has the name in two cases (the server refuses it) is mended by the exact
+ * spelling. */
 static int find_spelling(const struct old_file *old, pop3_span name, pop3_span *ret,
 			 struct err *err)
 {
@@ -132,7 +132,7 @@ static int find_spelling(const struct old_file *old, pop3_span name, pop3_span *
 	return 0;
 }
 
-/* The line with another secret; the fields behind it stay. */
+/* Writes the line with another secret; the fields behind it stay. */
 static void write_changed(FILE *out, pop3_span line, pop3_span name, const char *stored)
 {
 	pop3_span rest = {line.data + name.size + 1, line.size - name.size - 1};
@@ -226,7 +226,7 @@ static int keep_owner(int fd, const struct old_file *old, const char *path, stru
 	    fchown(fd, old->st.st_uid, old->st.st_gid) < 0)
 		return err_sys(
 			err, EX_NOPERM, errno,
-			"%s: its owner and group can't be kept; try again as its owner or as "
+			"%s: its owner and group cannot be kept; try again as its owner or as "
 			"root",
 			path);
 	if (fchmod(fd, old->st.st_mode & 07777) < 0)
@@ -272,7 +272,7 @@ drop:
 	return status;
 }
 
-/* Where the file is, with links followed, so that a link stays one. */
+/* The real path of the file, so that a symbolic link stays one. */
 static int real_path(const char *path, char real[PATH_MAX], struct err *err)
 {
 	char directory[PATH_MAX];

@@ -1,6 +1,6 @@
 /*
- * See login.h: one attempt, step by step. PASS, PLAIN and LOGIN end in one place, login_verify();
- * SCRAM is GNU SASL's, CRAM-MD5 and APOP are ours.
+ * See login.h. One attempt, step by step. PASS, PLAIN and LOGIN end in login_verify(); GNU SASL
+ * does SCRAM, our code CRAM-MD5 and APOP. Every octet of the client is hostile.
  */
 #include "users/login.h"
 
@@ -13,8 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RESPONSE_MAX 16384 /* base64 octets */
-#define LIVE_MAX 200000
+enum {
+	RESPONSE_MAX = 16384, /* base64 octets */
+	LIVE_MAX = 200000,
+};
 
 static void on_simple(void *argument, pop3_span authid, pop3_span authzid, pop3_span password)
 {
@@ -23,8 +25,8 @@ static void on_simple(void *argument, pop3_span authid, pop3_span authzid, pop3_
 	login_claim(login, authid);
 	login->other_authzid = authzid.size && !user_name_same(authzid, authid);
 	if (secret_set(&login->password, password) < 0)
-		secret_init(
-			&login->password); /* too long for anybody's: no empty password is right */
+		secret_init(&login->password); /* too long for any user's password: an empty one
+						  never matches */
 	login->phase = PHASE_VERIFY;
 }
 
@@ -60,7 +62,7 @@ static enum login_verdict sasl_octets(struct login *login, pop3_span input, bool
 					      : "malformed SASL response");
 }
 
-/* One decoded response of the client. */
+/* Handles one decoded response of the client. */
 static enum login_verdict take_response(struct login *login, pop3_span input, bool has_response,
 					bool fast)
 {
@@ -69,7 +71,7 @@ static enum login_verdict take_response(struct login *login, pop3_span input, bo
 			return login_over(login, LOGIN_DENIED, "words after the last word");
 		return login_over(login, LOGIN_GRANTED, login_mechanism_names[login->mechanism]);
 	}
-	/* to gsasl an empty response that is there ("=") and none are the same */
+	/* GNU SASL cannot tell an empty response ("=") from none */
 	if (login->phase == PHASE_START && has_response && input.size == 0)
 		return login_over(login, LOGIN_DENIED, "an empty initial response");
 	if (login->mechanism != MECHANISM_CRAM_MD5)
@@ -163,7 +165,7 @@ struct login *login_apop(struct login_service *service, pop3_span user, pop3_spa
 	if (!login)
 		return NULL;
 	login_claim(login, user);
-	/* what does not fit stays empty and is no right answer */
+	/* a text that does not fit stays empty, and never matches */
 	(void)span_copy(digest, login->digest, sizeof(login->digest));
 	(void)span_copy(stamp, login->stamp, sizeof(login->stamp));
 	for (char *c = login->digest; *c; c++)
@@ -187,8 +189,8 @@ struct login *login_sasl(struct login_service *service, pop3_span mechanism,
 			login->mechanism = (enum mechanism)i;
 	if (login->mechanism == MECHANISM_REFUSED || login->mechanism == MECHANISM_CRAM_MD5)
 		return login;
-	/* a client that says "you offer no binding" is right only where we don't (RFC 5802 section
-	 * 6) */
+	/* a client may claim that the server offers no binding only where it offers none (RFC 5802
+	 * section 6) */
 	if (channel->tls && service->allowed[login->mechanism & ~1u]) /* its PLUS form */
 		exporter = channel->exporter;
 	if ((login->mechanism == MECHANISM_SCRAM_SHA_256_PLUS ||

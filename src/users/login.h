@@ -15,10 +15,10 @@
 
 enum login_verdict {
 	LOGIN_MORE,    /* challenge is to be sent */
-	LOGIN_GRANTED, /* user is who he says; his entry is in user */
+	LOGIN_GRANTED, /* user is proven; user holds the entry */
 	LOGIN_DENIED,  /* wrong credentials, unknown user, nologin: [AUTH], the same words */
 	LOGIN_TEMP,    /* the database is down: [SYS/TEMP] */
-	LOGIN_PERM,    /* the entry or the mechanism can't be used: [SYS/PERM] */
+	LOGIN_PERM,    /* the entry or the mechanism cannot be used: [SYS/PERM] */
 	LOGIN_SLOW,    /* login_step_fast only: needs a worker */
 };
 

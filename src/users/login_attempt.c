@@ -1,4 +1,4 @@
-/* See login_attempt_private.h. */
+/* See login_attempt_private.h. On auth's loop, or in the worker that has the attempt. */
 #include "users/login_attempt_private.h"
 
 #include "base/log.h"
@@ -34,7 +34,7 @@ enum login_verdict login_challenge_with(struct login *login, pop3_span text)
 
 void login_claim(struct login *login, pop3_span name)
 {
-	/* a longer one is nobody's; what is kept is for the log and for limits */
+	/* no user has a longer name; the part that is kept is for the log and for limits */
 	login->claimed_size = name.size < USER_NAME_MAX ? name.size : USER_NAME_MAX;
 	memcpy(login->claimed, name.data, login->claimed_size);
 	if (name.size > USER_NAME_MAX)

@@ -64,7 +64,7 @@ struct login {
 	char stamp[LOGIN_STAMP_MAX + 1];
 	struct sasl_callbacks callbacks;
 	struct sasl_exchange *exchange;
-	char *challenge; /* base64, or CRAM-MD5's own text while it is open */
+	char *challenge; /* base64, or, before it is encoded, CRAM-MD5's own text */
 	size_t challenge_size;
 	char cram[320];
 	char reason[sizeof(((struct err *)0)->text)];
@@ -74,9 +74,9 @@ extern const char *const login_mechanism_names[MECHANISM_SASL_COUNT];
 
 /* Ends the attempt with a verdict; reason is for the log. Returns the verdict. */
 enum login_verdict login_over(struct login *login, enum login_verdict verdict, const char *reason);
-/* Keeps the name that the client says it has. */
+/* Keeps the name that the client claims. */
 void login_claim(struct login *login, pop3_span name);
-/* Fills user and known, once. false: the database is down. */
+/* Fills user and known, once. False: the database is down. */
 bool login_look_up(struct login *login);
 /* Takes text as the challenge to send. */
 enum login_verdict login_challenge_with(struct login *login, pop3_span text);

@@ -1,7 +1,7 @@
 /*
  * Names with passwords or digests: PASS, PLAIN, LOGIN, APOP, CRAM-MD5. See login_attempt_private.h.
- * Runs in auth: on its loop (login_step_fast) or in a worker. Everything a stranger can cause costs
- * what a wrong password of a real user costs.
+ * In auth: on its loop, or in the worker that has the attempt. An attempt under an unknown name
+ * costs the same work as a wrong password of a real user.
  */
 #include "users/login_password_private.h"
 
@@ -38,7 +38,7 @@ static bool is_cheap(const char *stored)
 	return false;
 }
 
-/* The secret that the work is done for: the user's own, or for a stranger the usual one. */
+/* The secret to compute with: the user's own, or for an unknown user the usual one. */
 static const char *secret_to_try(struct login *login, char *usual, size_t size)
 {
 	if (login->known)
@@ -149,7 +149,7 @@ static int cram_expected(struct login *login, bool *ret_usable, char answer[33])
 	return status;
 }
 
-/* "name digest": names may hold blanks in other servers, digests never do. */
+/* "name digest": names of other servers may hold blanks, digests never do. */
 enum login_verdict login_cram_response(struct login *login, pop3_span response)
 {
 	const char *blank = response.size ? memrchr(response.data, ' ', response.size) : NULL;

@@ -5,7 +5,8 @@
 
 #include "users/login_attempt_private.h"
 
-/* The claimed name with login->password. fast: LOGIN_SLOW instead of a hash. */
+/* Checks the claimed name with login->password. fast: returns LOGIN_SLOW instead of computing a
+ * hash. */
 enum login_verdict login_verify(struct login *login, bool fast);
 enum login_verdict login_verify_apop(struct login *login);
 enum login_verdict login_cram_challenge(struct login *login);

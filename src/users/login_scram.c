@@ -1,7 +1,5 @@
-/*
- * The keys of a SCRAM exchange: stored ones, derived ones, and for strangers such as nobody can
- * tell from them. See login_attempt_private.h.
- */
+/* The keys of a SCRAM exchange: stored ones, derived ones, and for unknown users keys that cannot
+ * be told from real ones. See login_attempt_private.h. */
 #include "users/login_scram_private.h"
 
 #include "base/digest.h"
@@ -13,9 +11,10 @@
 #include <string.h>
 
 /*
- * Salt and count that do not tell whether the user exists or how his password is stored: made from
- * the name under a key that stays while the site's first SCRAM entry stays (a restart must not
- * change the salts of strangers only), or under this process's own where nobody has a SCRAM entry.
+ * Makes salt and count for a name, so that they do not show whether the user exists or how the
+ * password is stored. Their key stays while the site's first SCRAM entry stays (if it changed at a
+ * restart, only the salts of unknown users would change); without such an entry it is this
+ * process's own.
  */
 static void derived_salt(struct login *login, const struct scram_hash *hash,
 			 struct scram_keys *keys)

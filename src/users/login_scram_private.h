@@ -1,5 +1,4 @@
-/* The keys that SCRAM is answered with: a user's own, or such as no proof fits. In auth, in the
- * worker that has the attempt or on its loop. */
+/* The keys for a SCRAM exchange: a user's own, or keys that no proof fits. */
 #ifndef USERS_LOGIN_SCRAM_PRIVATE_H
 #define USERS_LOGIN_SCRAM_PRIVATE_H
 

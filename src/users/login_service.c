@@ -1,4 +1,5 @@
-/* What all attempts share, and which mechanisms they may use. See login.h. */
+/* The part that all attempts share, and the mechanisms that each may use. See login.h. Made on
+ * auth's loop, then used by its workers, too. */
 #include "users/login_attempt_private.h"
 
 #include "base/random.h"

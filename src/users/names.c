@@ -1,4 +1,4 @@
-/* See names.h. */
+/* See names.h. Names come from the network and from files: all are hostile. */
 #include "users/names.h"
 
 #include "base/text.h"
@@ -103,8 +103,8 @@ bool user_name_addressable(pop3_span name)
 
 	if (local == 0 || name.size > USER_NAME_MAX)
 		return false;
-	/* ASCII fits in quotes, whatever it is: only the domain is left. A file of a million names
-	 * is read at each change. */
+	/* in ASCII only the domain is left to check, as quotes make the rest valid; this fast path
+	 * matters: a file of a million names is read at each change */
 	if (local <= (LMTP_LOCAL_PART_MAX - 2) / 2 && is_ascii(name))
 		return !at || lmtp_domain_valid((pop3_span){at + 1, name.size - local - 1});
 	return (is_address(name) && name.data[0] != '"') || is_address_in_quotes(name, local);

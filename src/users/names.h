@@ -1,8 +1,8 @@
 /*
- * Names of users: which there may be, and which are the same. Case of ASCII letters makes no
- * difference anywhere: users file, logins, recipients, aliases, limits and `valija user` compare
- * names by the functions below only. What a user is called, and so the folder of the maildrop, is
- * the spelling in the users file. No I/O; thread-safe.
+ * Names of users: the valid ones, and equality. Case of ASCII letters makes no difference anywhere:
+ * users file, logins, recipients, aliases, limits and `valija user` compare names by the functions
+ * below only. A user's name, and so the folder of the maildrop, has the spelling of the users file.
+ * No I/O; thread-safe.
  */
 #ifndef USERS_NAMES_H
 #define USERS_NAMES_H
@@ -17,10 +17,10 @@
 /* 1 to USER_NAME_MAX octets of 0x21–0x7E or above 0x7F, no "/" or ":", no leading "-", "." or "#",
  * no byte-order mark in front. */
 bool user_name_valid(pop3_span name);
-/* Whether an MTA can write the valid name as an address, so that who logs in can get mail: UTF-8
- * without control characters, and behind the last "@", if there is one, a domain. */
+/* Whether an MTA can write the valid name as an address, so that every user who can log in can get
+ * mail: UTF-8 without control characters, and behind the last "@", if there is one, a domain. */
 bool user_name_addressable(pop3_span name);
-extern const char names_unaddressable[]; /* words for what it has to be */
+extern const char names_unaddressable[]; /* the rule in words, for messages */
 /* The canonical form of a name: ASCII letters are small ones, every other octet is as it was. buf:
  * room for name.size octets; it may be the name itself. Returns a span into buf. */
 pop3_span user_name_key(pop3_span name, char *buf);

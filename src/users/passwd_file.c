@@ -24,7 +24,9 @@
 #define FILE_MAX (512u << 20)
 /* A file changed less than this before it was read may change again within the same tick of the
  * clock of the filesystem: it is read once more. */
-#define SETTLED_NS 50000000
+enum {
+	SETTLED_NS = 50000000,
+};
 
 struct users {
 	int dir_fd;
@@ -130,20 +132,21 @@ static int load(struct users *users, bool again, struct passwd_table **ret, stru
 	return 0;
 }
 
-/* Reads the file again; a bad one changes nothing but what was seen. st: what made us look. */
+/* Reads the file again. A bad one changes nothing but seen. st: the state of the file that caused
+ * the reading. */
 static void reload(struct users *users, const struct stat *st)
 {
 	struct passwd_table *table = NULL, *old = NULL;
 	struct stat read_st = *st;
 	struct err err = {0};
 	int status = load(users, true, &table, &read_st, &err);
-	/* the second look at a file that was young when first read is not worth a line */
+	/* the second reading of a file that was young at the first one is not logged */
 	enum log_level good = same_file(st, &users->seen) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
 	enum log_level bad = same_file(st, &users->seen) ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR;
 
 	pthread_rwlock_wrlock(&users->lock);
-	/* after a failure the file as it was when we looked is remembered: logged once, tried again
-	 * when it changes */
+	/* after a failure the state of the file is kept: logged once, tried again when it
+	 * changes */
 	users->seen = status == 0 ? read_st : *st;
 	users->settled = is_settled(&users->seen);
 	if (status == 0) {
@@ -158,7 +161,7 @@ static void reload(struct users *users, const struct stat *st)
 		log_write(good, "%s: read again: %u users", users->file_name, table->count);
 }
 
-/* One fstatat when nothing changed. */
+/* Costs one fstatat when nothing changed. */
 static void refresh(struct users *users)
 {
 	struct stat st;
@@ -171,7 +174,7 @@ static void refresh(struct users *users)
 	pthread_rwlock_unlock(&users->lock);
 	if (current)
 		return;
-	/* whoever comes meanwhile goes on with what is known */
+	/* other threads go on with the old entries meanwhile */
 	if (pthread_mutex_trylock(&users->reading) != 0)
 		return;
 	reload(users, &st);

@@ -1,5 +1,5 @@
-/* See passwd_line.h. Every line is hostile until checked here: nothing else of users looks at one.
- */
+/* See passwd_line.h. Every line is hostile until it is checked here: no other file of users parses
+ * one. */
 #include "users/passwd_line.h"
 
 #include "base/text.h"
@@ -23,8 +23,8 @@ static bool home_valid(pop3_span home)
 	return home.size > 0 && !start;
 }
 
-/* An absolute home is one that another server wrote: it means the same when it is below our mail
- * root. Elsewhere the user must not be shown an empty maildrop in its stead. */
+/* An absolute home comes from another server's file: below our mail root it is the same folder. A
+ * user with a home elsewhere must not be shown an empty maildrop in its place. */
 static enum passwd_line set_home(pop3_span home, const char *mail_root, struct user *user,
 				 struct err *err)
 {
@@ -111,7 +111,8 @@ static bool take_prefix(pop3_span *word, const char *prefix)
 	return true;
 }
 
-/* Extra fields: what restricts a login is not passed over; what another program wants is. */
+/* Extra fields: a field that restricts logins is an error or obeyed, never ignored; fields for
+ * other programs are ignored. */
 static int set_extra(pop3_span word, struct user *user, struct err *err)
 {
 	bool good = true;

@@ -9,7 +9,7 @@
 
 enum passwd_line {
 	PASSWD_LINE_ENTRY,    /* err may hold a note about a field that is not used */
-	PASSWD_LINE_UNSERVED, /* a user whose mail is where we can't serve it; err says where */
+	PASSWD_LINE_UNSERVED, /* a user whose mail is where we cannot serve it; err says where */
 	PASSWD_LINE_EMPTY,
 	PASSWD_LINE_BAD,
 };

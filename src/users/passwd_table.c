@@ -1,4 +1,4 @@
-/* See passwd_table.h. */
+/* See passwd_table.h. Any thread of auth reads a table; its text came from the users file. */
 #include "users/passwd_table.h"
 
 #include "base/log.h"
@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sysexits.h>
 
-#define NOTES_MAX 20 /* warnings about one reading of the file */
+enum {
+	NOTES_MAX = 20, /* warnings about one reading of the file */
+};
 
 void passwd_table_destroy(struct passwd_table *table)
 {
@@ -50,7 +52,8 @@ const struct passwd_entry *passwd_table_find(const struct passwd_table *table, p
 	return find(table, name, user_name_hash(name));
 }
 
-/* Which schemes there are, for what is offered and for the work that an unknown user costs. */
+/* Counts the schemes in use, for the offer of mechanisms and for the work that an unknown user
+ * costs. */
 static void table_classify(struct passwd_table *table, uint32_t index, const struct user *user)
 {
 	pop3_span payload;

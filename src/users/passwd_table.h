@@ -44,7 +44,7 @@ struct passwd_table {
 int passwd_table_create(char *text, size_t size, const char *file, const char *mail_root,
 			bool *ret_ended, struct passwd_table **ret, struct err *err);
 void passwd_table_destroy(struct passwd_table *table);
-/* Who has this name in any case of its letters; NULL: nobody. */
+/* The entry with this name in any case of its letters; NULL: none. */
 const struct passwd_entry *passwd_table_find(const struct passwd_table *table, pop3_span name);
 pop3_span passwd_table_line(const struct passwd_table *table, const struct passwd_entry *entry);
 

@@ -1,4 +1,4 @@
-/* See recipients.h. */
+/* See recipients.h. In auth and in `valija deliver`; addresses are hostile. */
 #include "users/recipients.h"
 
 #include "base/log.h"
@@ -11,8 +11,10 @@
 #include <string.h>
 #include <sysexits.h>
 
-#define ADDRESS_MAX 511
-#define STEPS_MAX 256 /* names looked at for one address: no file of aliases costs more */
+enum {
+	ADDRESS_MAX = 511,
+	STEPS_MAX = 256, /* names looked up for one address: the bound for any aliases file */
+};
 
 struct recipients {
 	pthread_mutex_t lock; /* aliases may be read again by any look-up */
@@ -70,7 +72,7 @@ static enum found add_user(struct search *search, const struct user *user)
 	return FOUND;
 }
 
-/* Notes an alias's targets to be looked at. NOBODY: they are noted already, this is a circle. */
+/* Queues an alias's targets. NOBODY: they were queued before; this is a circle. */
 static enum found follow(struct search *search, const struct alias *alias)
 {
 	const char *target = alias->targets;
@@ -110,12 +112,12 @@ static enum found look_up(struct search *search, pop3_span name)
 	case USERS_UNKNOWN:
 		break;
 	}
-	return alias ? FOUND : NOBODY; /* an alias that has been followed adds nobody more */
+	return alias ? FOUND : NOBODY; /* an alias that was followed already adds no user */
 }
 
-/* name, then without its sub-address, which ends where the local part (local octets) does and
- * begins at any delimiter: the longest name that is known counts, or bob-smith+tag would be mail
- * for bob. */
+/* Looks up name, then name without its sub-address. That ends where the local part (local octets)
+ * does and may begin at any delimiter: the longest known name counts, or bob-smith+tag would be
+ * mail for bob. */
 static enum found look_up_sub(struct search *search, pop3_span name, size_t local)
 {
 	char shorter[ADDRESS_MAX];
@@ -166,7 +168,8 @@ static enum found look_up_address(struct search *search, pop3_span address)
 	return look_up_sub(search, (pop3_span){address.data, local}, local);
 }
 
-/* The targets of aliases, and theirs. A target that is nobody hurts only if it is the only one. */
+/* Follows the targets of aliases, and theirs. A target that is no user is an error only if it is
+ * the only one. */
 static enum found follow_steps(struct search *search)
 {
 	for (size_t i = 0; i < search->step_count; i++) {

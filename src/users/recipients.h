@@ -1,8 +1,7 @@
 /*
- * Whose mail is it? From a recipient's address to the users who get it: the full address, then its
- * local part (if the domain is ours), each as an alias, then as a user, each with and without its
- * sub-address (user+tag); at last the catch-all user. Runs in auth for LMTP and in `valija
- * deliver`. Thread-safe.
+ * The users of a recipient's address: the full address is looked up, then its local part (if the
+ * domain is ours), each as an alias, then as a user, each with and without its sub-address
+ * (user+tag); at last the catch-all user. In auth for LMTP and in `valija deliver`. Thread-safe.
  */
 #ifndef USERS_RECIPIENTS_H
 #define USERS_RECIPIENTS_H

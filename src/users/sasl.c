@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sysexits.h>
 
-#define EXPORTER_MAX 64
+enum {
+	EXPORTER_MAX = 64,
+};
 
 struct sasl_context {
 	Gsasl *gsasl;
@@ -45,7 +47,7 @@ static int set_octets(Gsasl_session *session, Gsasl_property name, const unsigne
 	return status == GSASL_OK ? 0 : -1;
 }
 
-/* Salt, count and both keys at once: they belong together. */
+/* Sets salt, count and both keys at once: they belong together. */
 static int give_keys(struct sasl_exchange *exchange, Gsasl_session *session)
 {
 	struct scram_keys keys = {0};
@@ -152,8 +154,8 @@ static void drop_output(struct sasl_exchange *exchange)
 	exchange->output_size = 0;
 }
 
-/* RFC 5802 section 6: without -PLUS no binding may be asked for. GNU SASL would take a client that
- * asks and then sends an empty one. */
+/* RFC 5802 section 6: without -PLUS a client may not use a binding. GNU SASL would accept a client
+ * that names one and then sends it empty. */
 static bool asks_for_binding(const struct sasl_exchange *exchange, pop3_span input)
 {
 	return exchange->hash && !exchange->plus && input.size > 0 && input.data[0] == 'p';
@@ -182,7 +184,7 @@ enum sasl_status sasl_step(struct sasl_exchange *exchange, pop3_span input, pop3
 	return code == GSASL_OK ? SASL_DONE : SASL_MORE;
 }
 
-/* GNU SASL frees what it was told without wiping it. */
+/* GNU SASL frees its properties without wiping them. */
 static void wipe_property(Gsasl_session *session, Gsasl_property name)
 {
 	const char *value = gsasl_property_fast(session, name);

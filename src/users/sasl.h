@@ -1,7 +1,7 @@
 /*
- * GNU SASL's server side, the one door to it: an exchange takes the client's octets and gives ours;
- * what it needs to know of a user it asks through a struct of callbacks. Synchronous; one exchange
- * is in one thread at a time. Used within users only.
+ * GNU SASL's server side, the one door to it: an exchange takes the client's octets and returns
+ * ours; it gets a user's data through a struct of callbacks. Synchronous; one exchange is in one
+ * thread at a time. Used within users only.
  */
 #ifndef USERS_SASL_H
 #define USERS_SASL_H
@@ -24,7 +24,7 @@ enum sasl_status {
 
 struct sasl_callbacks {
 	void *argument;
-	/* PLAIN, LOGIN: the credentials as given; what they are worth is decided afterwards. */
+	/* PLAIN, LOGIN: the credentials as the client sent them; they are checked afterwards. */
 	void (*simple)(void *argument, pop3_span authid, pop3_span authzid, pop3_span password);
 	/* SCRAM: the keys of authid; never fails (unknown users get keys that no proof fits). */
 	void (*scram)(void *argument, const struct scram_hash *hash, pop3_span authid,

@@ -1,4 +1,4 @@
-/* See sasl_prepare.h. */
+/* See sasl_prepare.h. The text is hostile: it may come from a client. */
 #include "users/sasl_prepare.h"
 
 #include "base/text.h"

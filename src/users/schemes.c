@@ -19,7 +19,9 @@
 #include <sysexits.h>
 
 /* libxcrypt takes no longer ones; the same answer for all schemes of it */
-#define CRYPT_PASSWORD_MAX 511
+enum {
+	CRYPT_PASSWORD_MAX = 511,
+};
 
 struct scheme_name {
 	const char *name;
@@ -237,7 +239,7 @@ static int make_crypt(const struct scheme_name *scheme, const struct secret *pas
 			       "the password is longer than %d octets or holds a NUL",
 			       CRYPT_PASSWORD_MAX);
 	if (!crypt_gensalt_rn(scheme->prefix, scheme->cost, NULL, 0, setting, sizeof(setting)))
-		return err_set(err, EX_OSERR, "crypt(3) can't make {%s} here", scheme->name);
+		return err_set(err, EX_OSERR, "crypt(3) cannot make {%s} here", scheme->name);
 	data = calloc(1, sizeof(*data));
 	if (!data)
 		return err_set(err, EX_OSERR, "out of memory");
@@ -247,7 +249,7 @@ static int make_crypt(const struct scheme_name *scheme, const struct secret *pas
 	wipe(data, sizeof(*data));
 	free(data);
 	if (n < 0 || (size_t)n >= size)
-		return err_set(err, EX_OSERR, "crypt(3) can't make {%s} here", scheme->name);
+		return err_set(err, EX_OSERR, "crypt(3) cannot make {%s} here", scheme->name);
 	return 0;
 }
 
@@ -294,7 +296,7 @@ static int make_plain(const struct secret *password, char *buf, size_t size, str
 	for (size_t i = 0; i < password->size; i++)
 		if (password->bytes[i] == ':' || (unsigned char)password->bytes[i] < 0x20)
 			return err_set(err, EX_DATAERR,
-				       "{PLAIN} can't store a colon or a control character; take "
+				       "{PLAIN} cannot store a colon or a control character; take "
 				       "another scheme");
 	if (password->size + sizeof("{PLAIN}") > size)
 		return err_set(err, EX_DATAERR, "the password is too long");

@@ -19,8 +19,8 @@ enum scheme_verdict {
 /* stored: NUL-terminated, with {SCHEME}. Constant-time comparison. err says what is broken. */
 enum scheme_verdict scheme_verify(const char *stored, const struct secret *password,
 				  struct err *err);
-/* The same work for a user who does not exist as for like (an entry of the site's usual scheme;
- * NULL: yescrypt). Always a mismatch. */
+/* Does the same work for a user who does not exist as for the entry like (of the site's usual
+ * scheme; NULL: yescrypt). Never a match. */
 void scheme_verify_dummy(const char *like, const struct secret *password);
 /* Makes a stored form: name is PLAIN, YESCRYPT (default), BLF-CRYPT, SHA512-CRYPT, SHA256-CRYPT,
  * ARGON2ID, SCRAM-SHA-1, SCRAM-SHA-256, CRAM-MD5. */

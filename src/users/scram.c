@@ -1,4 +1,4 @@
-/* See scram.h. */
+/* See scram.h. The stored form comes from the users file. */
 #include "users/scram.h"
 
 #include "base/digest.h"
@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ITERATIONS_MAX 10000000
+enum {
+	ITERATIONS_MAX = 10000000,
+};
 
 const struct scram_hash scram_sha_1 = {"SCRAM-SHA-1", 20};
 const struct scram_hash scram_sha_256 = {"SCRAM-SHA-256", 32};

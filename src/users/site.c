@@ -1,4 +1,4 @@
-/* See site.h. */
+/* See site.h. In monitor, auth and `valija deliver`, with their rights. */
 #include "users/site.h"
 
 #include "config/path.h"

@@ -1,6 +1,6 @@
 /*
- * Who may log in. Runs in auth (look-ups on the loop, verification in its worker threads) and in
- * `valija user`. A user database is a driver; the first is a passwd-file in Dovecot's format:
+ * The user database. In auth (look-ups on the loop, verification in its worker threads) and in
+ * `valija user`. A database is a driver; the first is a passwd-file in Dovecot's format:
  * NAME:{SCHEME}SECRET[:uid:gid:gecos:home:shell:extra], "#" comments, read again when the file
  * changed.
  */
@@ -40,7 +40,7 @@ enum users_status { USERS_FOUND = 0, USERS_UNKNOWN = -1, USERS_DOWN = -2 /* [SYS
 struct users;
 
 /* A passwd-file named file_name in the directory dir_fd (borrowed, O_PATH will do; must stay open).
- * A file that can't be read or has a bad line is an error with file and line ("users:3: …") at
+ * A file that cannot be read or has a bad line is an error with file and line ("users:3: …") at
  * open; later, when a changed file is bad, half-written (empty, or its last line not ended) or
  * gone, the old entries stay in force and the error is logged once. mail_root: the absolute path of
  * the mail directory; an absolute home below it is made relative to it. A user whose home is
@@ -54,7 +54,8 @@ void users_close(struct users *users);
  * Thread-safe. Reads the file again when its identity, size or time changed. */
 enum users_status users_find(struct users *users, pop3_span name, struct user *ret_user,
 			     struct err *err);
-/* Whether any entry could be used with APOP, CRAM-MD5, SCRAM-SHA-1 …: what to offer. */
+/* Whether any entry can be used with APOP, CRAM-MD5, SCRAM-SHA-1 …: the mechanisms on offer depend
+ * on it. */
 bool users_any_with_plain_secret(struct users *users);
 bool users_any_with_cram_md5(struct users *users);
 bool users_any_with_scram(struct users *users, const char *mechanism); /* "SCRAM-SHA-256" */

@@ -1,4 +1,5 @@
-/* See auth.h. */
+/* See auth.h. The life of the auth process: start, connections at fronts, end. On its loop;
+ * messages of fronts are hostile, those of the monitor are believed. */
 #include "server/auth/auth.h"
 
 #include "base/log.h"
@@ -16,9 +17,11 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define TICK_MS 5000
-#define SWEEP_TICKS 12
-#define QUEUE_MAX 4096
+enum {
+	TICK_MS = 5000,
+	SWEEP_TICKS = 12,
+	QUEUE_MAX = 4096,
+};
 
 static void send_offer(struct auth *auth, struct peer *front)
 {
@@ -29,7 +32,8 @@ static void send_offer(struct auth *auth, struct peer *front)
 		peer_send_texts(front, IPC_OFFER, &message, texts, 2);
 }
 
-/* What can be offered depends on the entries, which change. Returns whether it is something new. */
+/* The offer depends on the entries of the users file, which change. Returns true when the offer is
+ * a new one. */
 static bool renew_offer(struct auth *auth)
 {
 	char plain[CONFIG_NAME_MAX], tls[CONFIG_NAME_MAX];
@@ -58,7 +62,7 @@ static void tick(struct loop_timer *timer)
 	loop_timer_set(timer, TICK_MS);
 }
 
-/* -- connections -- */
+/* ---- connections ---- */
 
 static struct auth_session *find_session(struct peer *front, uint64_t number)
 {
@@ -107,7 +111,7 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 			limits_disconnect(&auth->limits, address);
 		log_info("refused %s: %s", auth_address_text(message->address, text),
 			 reason_row(why)->words);
-		if (!message->resumed) /* its client is not new: nobody waits for an answer */
+		if (!message->resumed) /* the client is not new: its front waits for no answer */
 			answer_connect(front, message->session, why, "");
 		return;
 	}
@@ -117,7 +121,7 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 	memcpy(session->ip, message->address, sizeof(session->ip));
 	table_add(front->data, &session->node, message->session);
 	if (message->resumed) {
-		session->granted = true; /* logged in before this process was started */
+		session->granted = true; /* the client logged in before this process was started */
 		return;
 	}
 	if (auth->apop)
@@ -136,7 +140,7 @@ static void take_bindings(struct auth_session *session, const struct ipc_binding
 
 static void front_message(struct peer *front, enum ipc_type type, const void *message)
 {
-	/* every message about a session has its number behind the head */
+	/* every message about a session has the session's number behind the head */
 	uint64_t number = ((const struct ipc_session *)message)->session;
 	struct auth_session *session;
 
@@ -151,22 +155,17 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 	session = find_session(front, number);
 	if (!session)
 		return;
-	switch (type) {
-	case IPC_BINDINGS:
+	if (type == IPC_BINDINGS)
 		take_bindings(session, message);
-		break;
-	case IPC_DISCONNECT:
+	else if (type == IPC_DISCONNECT)
 		end_session(front->child->state, session);
-		break;
-	case IPC_SASL_CANCEL:
+	else if (type == IPC_SASL_CANCEL)
 		auth_login_cancel(session);
-		break;
-	default:
+	else
 		auth_login_message(session, type, message);
-	}
 }
 
-/* -- the process -- */
+/* ---- the process ---- */
 
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
 {
@@ -298,7 +297,7 @@ static int open_users(struct auth *auth, struct err *err)
 
 static unsigned worker_count(const struct config *config)
 {
-	cpu_set_t cpus; /* those that this process may use, as fronts and keepers are counted */
+	cpu_set_t cpus; /* the processors that this process may use, as for fronts and keepers */
 
 	if (config->auth_workers)
 		return config->auth_workers;

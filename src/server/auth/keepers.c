@@ -1,7 +1,8 @@
 /*
- * Which keeper gets a maildrop: one that runs as the owner of the mail, and always the same one for
- * a user, so that "in use" is decided in one place. Mail of another owner than the mail root's gets
- * a keeper of its own, which the monitor starts on demand. See auth.h.
+ * The choice of a keeper for a maildrop. The keeper runs as the owner of the mail, and is always
+ * the same one for a user, so that one process decides whether a maildrop is in use. Mail of
+ * another owner than the mail root's gets a keeper of its own, which the monitor starts on demand.
+ * On auth's loop; see auth.h.
  */
 #include "server/auth/keepers.h"
 
@@ -13,7 +14,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define WAITING_MAX 1024
+enum {
+	WAITING_MAX = 1024,
+};
 
 static struct peer *find_keeper(const struct auth *auth, uint32_t uid, uint64_t hash)
 {
@@ -40,7 +43,7 @@ enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct p
 	struct stat st;
 
 	*ret_uid = 0;
-	if (!auth->child->change_ids) { /* one uid for all */
+	if (!auth->child->change_ids) { /* the monitor is not root: all processes share one uid */
 		for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
 			if (peer->role == ROLE_KEEPER)
 				*ret_uid = peer->uid;
@@ -54,7 +57,7 @@ enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct p
 	if (*ret)
 		return KEEPER_FOUND;
 	if (!auth->child->change_ids || any_keeper(auth, *ret_uid))
-		return KEEPER_NONE; /* it is being restarted */
+		return KEEPER_NONE; /* the keeper is being restarted */
 	return ipc_send(&auth->child->monitor, IPC_KEEPER_WANTED, &wanted) < 0 ? KEEPER_NONE
 									       : KEEPER_STARTING;
 }
@@ -132,7 +135,7 @@ static struct auth_session *find_waiting(struct auth *auth, const struct auth_wa
 	return node ? CONTAINER(node, struct auth_session, node) : NULL;
 }
 
-/* Takes those that wait for uid off the list and either opens or refuses them. */
+/* Takes the logins that wait for uid off the list; opens or refuses each. */
 static void wake_waiting(struct auth *auth, uint32_t uid, bool refused)
 {
 	struct auth_waiting **at = &auth->waiting;
@@ -183,7 +186,7 @@ void auth_keeper_gone(struct auth *auth, const struct peer *keeper)
 	for (struct peer *peer = auth->child->peers; peer; peer = peer->next) {
 		if (peer->role != ROLE_KEEPER && peer->data)
 			table_each(peer->data, lose_keeper, &gone);
-		/* recipients that were passed on are not kept here */
+		/* auth keeps no list of the recipients that it passed on */
 		if (peer->role == ROLE_LMTP)
 			peer_send(peer, IPC_KEEPER_GONE, &message);
 	}

@@ -1,6 +1,7 @@
 /*
- * Which keeper gets a maildrop: one that runs as the owner of the mail, and always the same one for
- * a user, so that "in use" is decided in one place.
+ * The choice of a keeper for a maildrop. The keeper runs as the owner of the mail, and is always
+ * the same one for a user, so that one process decides whether a maildrop is in use. On auth's
+ * loop.
  */
 #ifndef SERVER_AUTH_KEEPERS_H
 #define SERVER_AUTH_KEEPERS_H
@@ -9,15 +10,15 @@
 
 enum auth_keeper_found {
 	KEEPER_FOUND,
-	KEEPER_STARTING, /* the monitor was asked for it: wait */
-	KEEPER_NONE,     /* there is none now */
+	KEEPER_STARTING, /* the monitor was asked to start one: wait */
+	KEEPER_NONE,     /* no keeper now */
 };
 enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct peer **ret,
 				   uint32_t *ret_uid);
-/* Has a keeper open the maildrop for a session that is granted, or denies it. */
+/* Sends OPEN for a session that is granted to the keeper of its maildrop, or denies the session. */
 void auth_open(struct auth_session *session, const struct user *user);
-/* A keeper is gone: sessions whose maildrop it was about to open are denied. A front ignores that
- * for sessions that it has open. */
+/* A keeper is gone: sessions whose maildrop it was to open are denied. A front ignores that for a
+ * session whose maildrop is open already. */
 void auth_keeper_gone(struct auth *auth, const struct peer *keeper);
 void auth_keeper_up(struct auth *auth, struct peer *keeper);
 void auth_keeper_refused(struct auth *auth, uint32_t uid);

@@ -95,7 +95,7 @@ void limits_disconnect(struct limits *limits, struct limit_address *address)
 
 static bool is_loopback(const uint8_t address[16])
 {
-	static const uint8_t six[16] = {[15] = 1}; /* its /64 is what is kept */
+	static const uint8_t six[16] = {[15] = 1}; /* of IPv6 the /64 is kept */
 
 	if (memcmp(address, v4_mapped, sizeof(v4_mapped)) == 0)
 		return address[12] == 127;

@@ -1,7 +1,7 @@
 /*
- * Who is connected from where and logged in as whom, and who failed lately: one place for all
- * fronts. Runs in auth, on the loop. Bounded: an address costs an entry only while it is connected
- * or its failures are remembered.
+ * Counts of connections by address and of sessions by user, and recent failures: one place for all
+ * fronts. On auth's loop. Bounded: an address has an entry only while it is connected or its
+ * failures are remembered.
  */
 #ifndef SERVER_AUTH_LIMITS_H
 #define SERVER_AUTH_LIMITS_H
@@ -25,19 +25,20 @@ struct limits {
 };
 
 void limits_init(struct limits *limits, const struct config *config);
-/* A connection from address (IPv6 is counted by /64). NULL and a reason: too many, or no memory.
- * forced: not refused. */
+/* Counts a connection from address (IPv6: its /64). Returns NULL and a reason: too many
+ * connections, or no memory. forced: the limit does not refuse it. */
 struct limit_address *limits_connect(struct limits *limits, const uint8_t address[16], bool forced,
 				     enum reason *ret_why);
 void limits_disconnect(struct limits *limits, struct limit_address *address);
-/* Milliseconds to wait before the n-th failure of a connection (from 1) is answered; remembers it
- * for the address (not for loopback: behind that stand proxies and webmail, that is, everybody). */
+/* Counts a failed login. Returns the milliseconds to wait before the n-th failure of a connection
+ * (from 1) is answered. The address remembers the failure, unless it is loopback: there proxies and
+ * webmail connect for all users. */
 uint32_t limits_failed(struct limits *limits, struct limit_address *address, uint32_t n,
 		       uint64_t now);
-/* A user's session. NULL: too many. */
+/* Counts a user's session. NULL: the user has too many. */
 struct limit_user *limits_login(struct limits *limits, pop3_span name);
 void limits_logout(struct limits *limits, struct limit_user *user);
-/* Forgets old failures; call about once a minute. now: milliseconds. */
+/* Forgets old failures; called about once a minute. now: milliseconds. */
 void limits_sweep(struct limits *limits, uint64_t now);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * Login attempts in auth: what a front sends becomes a struct login, worked on at once when that is
- * cheap and in a worker when it is not; the verdict goes back to the front (challenge, denial) or
- * on to a keeper (grant). See auth.h.
+ * Login attempts in auth: a front's message becomes a struct login. A cheap step is done on the
+ * loop, a costly one in a worker. The verdict goes to the front (challenge, denial) or leads to a
+ * keeper (grant). Messages of fronts are hostile. See auth.h.
  */
 #include "server/auth/login.h"
 
@@ -18,11 +18,11 @@
 struct login_job {
 	struct job job;
 	struct auth *auth;
-	struct auth_session *session; /* NULL: it went away meanwhile */
+	struct auth_session *session; /* NULL: the attempt was cancelled */
 	struct peer *front;
 	struct login *login;
 	enum login_verdict verdict;
-	atomic_bool cancelled; /* not worth a hash any more, if it still waits */
+	atomic_bool cancelled; /* its hash need not be computed any more */
 	bool has_response;
 	size_t size;
 	char response[];
@@ -53,8 +53,8 @@ static void denied(struct auth *auth, struct auth_session *session)
 static void granted(struct auth *auth, struct auth_session *session)
 {
 	const struct user *user = login_user(session->login);
-	char key[USER_NAME_MAX]; /* one user in every spelling, were the file changed between logins
-				  */
+	char key[USER_NAME_MAX]; /* one user in every spelling, also when the users file changes
+				    between logins */
 
 	session->user = limits_login(&auth->limits, user_name_key(span_of(user->name), key));
 	if (!session->user) {
@@ -101,7 +101,7 @@ static void conclude(struct auth *auth, struct auth_session *session, enum login
 	session->login = NULL;
 }
 
-/* -- in a worker -- */
+/* ---- in a worker ---- */
 
 static void job_run(struct job *base)
 {
@@ -168,7 +168,7 @@ void auth_login_cancel(struct auth_session *session)
 	session->login = NULL;
 }
 
-/* -- what fronts send -- */
+/* ---- messages of fronts ---- */
 
 static void step(struct auth_session *session, pop3_span response, bool has_response)
 {
@@ -207,14 +207,14 @@ static struct login *start_attempt(struct auth_session *session, enum ipc_type t
 		return login_pass(auth->service, user, secret);
 	if (type == IPC_SASL_START)
 		return start_sasl(auth, session, user);
-	stamp = session->stamp; /* good for one attempt only */
+	stamp = session->stamp; /* a stamp is good for one attempt */
 	session->stamp = NULL;
 	login = login_apop(auth->service, user, secret, stamp ? span_of(stamp) : SPAN_LITERAL(""));
 	free(stamp);
 	return login;
 }
 
-/* What a front offered must be allowed here too: it may have been taken over. */
+/* A front may be hostile: auth checks for itself what the front was allowed to offer. */
 static bool allowed(const struct auth_session *session, enum ipc_type type, pop3_span mechanism)
 {
 	const struct config *config = session->front->child->config;
@@ -234,8 +234,9 @@ void auth_login_message(struct auth_session *session, enum ipc_type type,
 
 	if (session->job || (type == IPC_SASL_RESPONSE) != (session->login != NULL))
 		return; /* out of order: a front that does this loses its client, nothing more */
-	/* Logged in before, and again: the keeper refused the maildrop, which it told the front
-	 * alone. A front that lies gains nothing: a session opens one maildrop at its keeper. */
+	/* The session may be granted already: then the keeper refused the maildrop, and only the
+	 * front knows. A hostile front gains nothing: a session opens one maildrop at its
+	 * keeper. */
 	auth_logout(session);
 	if (session->front->unanswered >= IPC_AUTH_CREDITS) {
 		peer_break(session->front, "more logins at once than it has credits for");

@@ -1,13 +1,14 @@
-/* Login attempts: what a front sends of them, up to their verdict. */
+/* Login attempts, from a front's messages to the verdict. On auth's loop; hashes are computed in
+ * its workers. */
 #ifndef SERVER_AUTH_LOGIN_H
 #define SERVER_AUTH_LOGIN_H
 
 #include "server/auth/session.h"
 
-/* PASS, APOP, SASL_START or SASL_RESPONSE. */
+/* Handles PASS, APOP, SASL_START or SASL_RESPONSE. */
 void auth_login_message(struct auth_session *session, enum ipc_type type,
 			const struct ipc_credentials *message);
-/* Forgets the attempt under way, if any: nothing is answered. */
+/* Drops the attempt under way, if there is one, without an answer. */
 void auth_login_cancel(struct auth_session *session);
 
 #endif

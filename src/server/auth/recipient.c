@@ -1,7 +1,7 @@
 /*
- * LMTP recipients in auth: an address becomes users, and each user's keeper is told that this front
- * may deliver to it in this transaction. The keeper answers the front, so a front can't deliver to
- * whom nobody resolved. See auth.h.
+ * LMTP recipients in auth: an address becomes users, and each user's keeper is sent the permission
+ * of this front to deliver to that user in this transaction. The keeper answers the front, so a
+ * front cannot deliver to a user whom auth did not resolve. On auth's loop; see auth.h.
  */
 #include "server/auth/recipient.h"
 
@@ -47,7 +47,8 @@ static int pass_on(struct peer *front, const struct ipc_recipient *message, cons
 	return ipc_send_texts(&keeper->chan, IPC_RCPT_OPEN, &open, texts, 3);
 }
 
-/* The front is told which keepers may answer it before any of them can: it believes no other. */
+/* RESOLVED with the instances of the keepers is sent before any keeper can answer: the front
+ * accepts answers from these keepers only. */
 static void resolved(struct peer *front, const struct ipc_recipient *message,
 		     const struct user *users, size_t count)
 {
@@ -61,7 +62,7 @@ static void resolved(struct peer *front, const struct ipc_recipient *message,
 	uint32_t uid;
 
 	for (size_t i = 0; i < count; i++) {
-		/* one that is being started: the MTA tries again */
+		/* a keeper that is being started: the MTA tries again */
 		if (auth_keeper(front->child->state, user_home(&users[i]), &keepers[i], &uid) !=
 		    KEEPER_FOUND) {
 			refuse(front, message, REASON_STORE_DOWN);

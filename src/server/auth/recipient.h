@@ -1,5 +1,5 @@
-/* Recipients of LMTP: an address becomes users, and each user's keeper learns that a front may
- * deliver to it in this transaction. */
+/* Recipients of LMTP: an address becomes users, and each user's keeper gets the permission of a
+ * front to deliver to that user in this transaction. On auth's loop. */
 #ifndef SERVER_AUTH_RECIPIENT_H
 #define SERVER_AUTH_RECIPIENT_H
 

@@ -1,4 +1,4 @@
-/* See session.h. */
+/* See session.h. On auth's loop. */
 #include "server/auth/session.h"
 
 #include "base/random.h"

@@ -1,7 +1,5 @@
-/*
- * What the files of auth share: its root struct, and a connection at a front as auth knows it. On
- * auth's loop; a job in a worker has a copy of what it needs.
- */
+/* The part that the files of auth share: the root struct, and a connection at a front as auth knows
+ * it. On auth's loop; a job in a worker has a copy of what it needs. */
 #ifndef SERVER_AUTH_SESSION_H
 #define SERVER_AUTH_SESSION_H
 
@@ -30,9 +28,9 @@ struct auth {
 	struct workers *workers;
 	struct auth_waiting *waiting;
 	int users_fd, aliases_fd, mail_fd;
-	char mechanisms[CONFIG_NAME_MAX], mechanisms_tls[CONFIG_NAME_MAX]; /* as offered last */
+	char mechanisms[CONFIG_NAME_MAX], mechanisms_tls[CONFIG_NAME_MAX]; /* the last offer */
 	bool apop;
-	struct loop_timer tick; /* offers, failures */
+	struct loop_timer tick; /* renews the offer, forgets old failures */
 	uint32_t ticks;
 };
 
@@ -43,24 +41,24 @@ struct auth_session {
 	struct limit_address *address;
 	struct limit_user *user;
 	struct login *login;           /* an attempt under way */
-	struct login_job *job;         /* … in a worker */
-	struct ipc_bindings *bindings; /* NULL: not told */
-	char *stamp;                   /* APOP, NULL: none, or used up */
+	struct login_job *job;         /* the job of that attempt in a worker */
+	struct ipc_bindings *bindings; /* NULL: the front sent none */
+	char *stamp;                   /* for APOP; NULL: none, or used */
 	uint8_t ip[16];
 	bool loopback, granted;
-	bool tls; /* as the front said with this attempt */
+	bool tls; /* of this attempt, as its front claims */
 	uint32_t failures;
-	uint64_t keeper; /* instance that was told to open the maildrop, 0: none */
-	uint64_t ticket; /* the front's, of the attempt under way */
+	uint64_t keeper; /* instance that was sent OPEN, 0: none */
+	uint64_t ticket; /* of the attempt under way; made by the front */
 };
 
-/* Denies the attempt under way; the front waits for delay milliseconds before it says so. */
+/* Denies the attempt under way; the front waits for delay milliseconds before it replies. */
 void auth_deny(struct auth_session *session, enum reason reason, uint32_t delay);
-/* The session is nobody's any more; the front may try again. */
+/* Ends the session's grant and its count; the client may log in again. */
 void auth_logout(struct auth_session *session);
-/* A stamp for APOP (RFC 1939 section 7), good for one attempt. */
+/* Makes a stamp for APOP (RFC 1939 section 7), good for one attempt. */
 void auth_new_stamp(struct auth *auth, struct auth_session *session);
-/* An address as text, for the log. buf has 64 octets. */
+/* Returns an address as text, for the log. buf has 64 octets. */
 const char *auth_address_text(const uint8_t ip[16], char *buf);
 
 #endif

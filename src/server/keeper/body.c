@@ -1,7 +1,8 @@
 /*
- * Lending messages: small ones by value, several at once, ahead of the question; a large one as a
- * descriptor whose first window has been read already, later windows on request, so that a front
- * never waits for a disk. See keeper.h.
+ * Lending messages: small ones by value, several at once, before the front asks for them; a large
+ * one as a descriptor whose first window has been read into memory. Later windows follow on
+ * request, so that a front never waits for a disk. On the keeper's loop and in its workers; see
+ * keeper.h.
  */
 #include "server/keeper/body.h"
 
@@ -13,27 +14,29 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define SMALL_MAX 32768
+enum {
+	SMALL_MAX = 32768,
+};
 #define COUNT_MAX IPC_BODIES_MAX
 #define WINDOW IPC_WINDOW_MAX /* octets read ahead at most */
 
 struct body_job {
 	struct job job;
 	struct keeper_session *session;
-	uint32_t number, count;    /* asked for */
-	uint32_t ready;            /* bodies by value */
-	uint32_t used, room;       /* octets of them; how many there may be */
+	uint32_t number, count;    /* of the request */
+	uint32_t ready;            /* bodies in octets */
+	uint32_t used, room;       /* octets of these bodies, and their limit */
 	char *octets;              /* data, or a slot of the front's arena */
 	struct maildrop_body lent; /* fd -1: none */
 	uint64_t window;
-	uint64_t slice_offset, slice_size; /* a READ_SLICE if slice_size */
+	uint64_t slice_offset, slice_size; /* slice_size not 0: a READ_SLICE */
 	enum maildrop_status status;
 	struct err err;
 	struct ipc_body bodies[COUNT_MAX];
 	char data[];
 };
 
-/* Reads a part of a file so that it is in memory. */
+/* Reads a part of a file, so that the page cache has it. */
 static uint64_t warm(int fd, uint64_t offset, uint64_t size)
 {
 	char scratch[65536];
@@ -77,8 +80,8 @@ static bool as_announced(const struct maildrop_body *body, const char *data)
 	return counter.octets == body->octets;
 }
 
-/* One more body by value; now: only what is in memory. false: it is not one (too large, no room
- * left, cannot be read). */
+/* Adds one body by value. now: only if it is in memory. Returns false for a body that is too large
+ * for the room left, or that cannot be read. */
 static bool add_body(struct body_job *job, uint32_t number, const struct maildrop_body *body,
 		     bool now)
 {
@@ -88,7 +91,7 @@ static bool add_body(struct body_job *job, uint32_t number, const struct maildro
 		return false;
 	if (read_whole(body, to, now) < 0 || !as_announced(body, to)) {
 		if (now)
-			return false; /* asked for again, in a worker */
+			return false; /* a worker tries it again */
 		job->status = MAILDROP_GONE;
 		err_set(&job->err, 0, "message %u is not what the index says", number);
 		maildrop_body_wrong(job->session->maildrop, number);
@@ -113,7 +116,7 @@ static void fetch_run(struct job *base)
 			break;
 		if (!add_body(job, job->number + i, &body, false)) {
 			if (i == 0 && job->status == MAILDROP_OK) {
-				job->lent = body; /* the descriptor goes along */
+				job->lent = body; /* the front gets the descriptor */
 				job->window = warm(body.fd, body.offset,
 						   body.stored < WINDOW ? body.stored : WINDOW);
 				return;
@@ -124,7 +127,8 @@ static void fetch_run(struct job *base)
 		close(body.fd);
 	}
 	if (job->ready)
-		job->status = MAILDROP_OK; /* the one behind is asked for again when it is due */
+		job->status = MAILDROP_OK; /* a failure behind these bodies is reported when the
+					      front asks for that message */
 }
 
 static void send_failed(struct peer *front, const struct body_job *job)
@@ -209,8 +213,8 @@ static void add(struct keeper_session *session, struct body_job *job, void (*run
 }
 
 /*
- * Small messages that are in memory go out at once, without a worker: two changes of thread cost
- * more than the reading. False: at least the first one has to be waited for, or is large.
+ * Sends small messages that are in memory at once, without a worker: two changes of thread cost
+ * more than the reading. False: the first message is not in memory, or is large.
  */
 static bool fetch_now(struct keeper_session *session, struct peer *front,
 		      const struct ipc_fetch *message)
@@ -222,7 +226,7 @@ static bool fetch_now(struct keeper_session *session, struct peer *front,
 	bool full;
 
 	if (session->jobs)
-		return false; /* a worker has the maildrop */
+		return false; /* a worker uses the maildrop */
 	maildrop_snapshot(session->maildrop, &snapshot);
 	memset(job, 0, sizeof(*job));
 	job->session = session;
@@ -263,11 +267,11 @@ void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *messag
 	}
 	if (fetch_now(session, front, message) || !keeper_session_credit(session))
 		return;
-	job = malloc(sizeof(*job) + IPC_BATCH_MAX); /* not cleared: the octets are most of it */
+	job = malloc(sizeof(*job) + IPC_BATCH_MAX); /* not cleared: most of it is room for octets */
 	if (!job)
 		abort();
 	memset(job, 0, sizeof(*job));
-	job->octets = job->data; /* the slot is not a worker's */
+	job->octets = job->data; /* workers do not write into the front's arena */
 	job->room = IPC_BATCH_MAX;
 	job->number = message->number;
 	job->count = message->count < COUNT_MAX ? message->count : COUNT_MAX;

@@ -1,5 +1,4 @@
-/* Lending messages to a front: FETCH and READ_SLICE of an open session. In a keeper, on its loop.
- */
+/* Lending messages to a front: FETCH and READ_SLICE of an open session. On the keeper's loop. */
 #ifndef SERVER_KEEPER_BODY_H
 #define SERVER_KEEPER_BODY_H
 
@@ -7,7 +6,7 @@
 
 void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *message);
 void keeper_slice(struct keeper_session *session, const struct ipc_slice *message);
-/* What keeper->scratch must be; NULL: no memory. */
+/* Makes the memory for keeper->scratch; NULL: no memory. */
 void *keeper_body_scratch(void);
 
 #endif

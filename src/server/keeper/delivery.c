@@ -1,8 +1,8 @@
 /*
- * LMTP deliveries at a keeper: a recipient exists only because auth said so for this transaction of
- * this front; its quota is looked at before RCPT is answered; DELIVER brings the sealed message,
- * which is written once a recipient, each in its own maildrop's lane, and answered when it is on
- * disk. See keeper.h.
+ * LMTP deliveries at a keeper. A recipient exists only because auth opened it for this transaction
+ * of this front. Its quota is checked before RCPT is answered. DELIVER brings the sealed message,
+ * which is written once for each recipient in the lane of the recipient's maildrop, and answered
+ * when it is on disk. On the keeper's loop and in its workers; see keeper.h.
  */
 #include "server/keeper/delivery.h"
 
@@ -17,7 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define RECIPIENTS_MAX (2 * IPC_RECIPIENTS_MAX) /* of one session, with what aliases lead to */
+enum {
+	RECIPIENTS_MAX = 2 * IPC_RECIPIENTS_MAX, /* of one session, with the targets of aliases */
+};
 
 struct recipient {
 	struct recipient *next;
@@ -27,15 +29,15 @@ struct recipient {
 	char address[]; /* for Delivered-To */
 };
 
-/* What a front's session may deliver to now. */
+/* The recipients that a front's session may deliver to now. */
 struct transaction {
 	struct table_node node; /* key: session */
 	struct recipient *recipients;
 	uint32_t count;
 };
 
-/* One message for all its recipients here: freed with the last job. */
-struct sealed_message {
+/* One message for all its recipients at this keeper: freed with the last job. */
+struct delivery_message {
 	int fd;
 	uint64_t size;
 	unsigned references;
@@ -45,7 +47,7 @@ struct sealed_message {
 struct delivery_job {
 	struct job job;
 	struct keeper *keeper;
-	struct sealed_message *sealed; /* NULL: only the quota is asked */
+	struct delivery_message *sealed_message; /* NULL: only the quota is checked */
 	struct recipient *recipient;
 	uint64_t front, session;
 	uint32_t transaction;
@@ -64,15 +66,15 @@ static void free_recipient(struct keeper *keeper, struct recipient *recipient)
 	free(recipient);
 }
 
-static void release_message(struct sealed_message *sealed)
+static void release_message(struct delivery_message *sealed_message)
 {
-	if (--sealed->references)
+	if (--sealed_message->references)
 		return;
-	close(sealed->fd);
-	free(sealed);
+	close(sealed_message->fd);
+	free(sealed_message);
 }
 
-/* -- answers -- */
+/* ---- answers ---- */
 
 static enum reason reason_of(const struct keeper *keeper, enum maildrop_status status)
 {
@@ -106,7 +108,7 @@ static void answer(const struct delivery_job *job, enum ipc_type type, enum reas
 		peer_send(front, type, &message);
 }
 
-/* -- recipients -- */
+/* ---- recipients ---- */
 
 static struct transaction *transaction_of(struct peer *front, uint64_t session, bool make)
 {
@@ -202,20 +204,21 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 	keeper_add_job(keeper, recipient->lane, &job->job);
 }
 
-/* -- messages -- */
+/* ---- messages ---- */
 
 static void deliver_run(struct job *base)
 {
 	struct delivery_job *job = (struct delivery_job *)base;
 	char headers[IPC_HEADERS_MAX + IPC_TEXT_MAX + 32]; /* ipc_check bounds the address */
 	/* Return-Path stays the first line (RFC 5321 section 4.4) */
-	size_t first = strcspn(job->sealed->headers, "\n");
-	const char *rest = job->sealed->headers + first + (job->sealed->headers[first] != '\0');
+	size_t first = strcspn(job->sealed_message->headers, "\n");
+	const char *rest = job->sealed_message->headers + first +
+			   (job->sealed_message->headers[first] != '\0');
 	int size = snprintf(headers, sizeof(headers), "%.*sDelivered-To: %s\r\n%s",
-			    (int)(rest - job->sealed->headers), job->sealed->headers,
-			    job->recipient->address, rest);
-	struct maildrop_delivery delivery = {.message_fd = job->sealed->fd,
-					     .message_size = job->sealed->size,
+			    (int)(rest - job->sealed_message->headers),
+			    job->sealed_message->headers, job->recipient->address, rest);
+	struct maildrop_delivery delivery = {.message_fd = job->sealed_message->fd,
+					     .message_size = job->sealed_message->size,
 					     .headers = {headers, (size_t)size},
 					     .quota = job->recipient->quota};
 
@@ -234,16 +237,16 @@ static void deliver_done(struct job *base)
 		log_error("%s: not delivered: %s", job->recipient->lane->path, job->err.text);
 	else
 		log_info("%s: delivered, %llu octets", job->recipient->lane->path,
-			 (unsigned long long)job->sealed->size);
+			 (unsigned long long)job->sealed_message->size);
 	answer(job, IPC_DELIVERED, reason_of(keeper, job->status));
-	release_message(job->sealed);
+	release_message(job->sealed_message);
 	free_recipient(keeper, job->recipient);
 	free(job);
 	keeper_job_over(keeper);
 }
 
-/* The sealed file is what it says: nobody can change or cut it while it is read. */
-static bool is_sealed(int fd, uint64_t size)
+/* Seals prove that no process can change or shorten the file while it is read. */
+static bool sealed(int fd, uint64_t size)
 {
 	int wanted = F_SEAL_WRITE | F_SEAL_SHRINK, seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
@@ -252,22 +255,22 @@ static bool is_sealed(int fd, uint64_t size)
 	       (uint64_t)st.st_size >= size;
 }
 
-static struct sealed_message *new_message(const struct ipc_deliver *message, int *fd)
+static struct delivery_message *new_message(const struct ipc_deliver *message, int *fd)
 {
 	size_t numbers = message->count * sizeof(uint32_t);
-	struct sealed_message *sealed;
+	struct delivery_message *sealed_message;
 
-	if (!is_sealed(*fd, message->size))
+	if (!sealed(*fd, message->size))
 		return NULL;
-	sealed = calloc(1, sizeof(*sealed));
-	if (!sealed)
+	sealed_message = calloc(1, sizeof(*sealed_message));
+	if (!sealed_message)
 		return NULL;
-	memcpy(sealed->headers, ipc_tail(message) + numbers, message->head.tail - numbers);
-	sealed->size = message->size;
-	sealed->references = 1;
-	sealed->fd = *fd;
+	memcpy(sealed_message->headers, ipc_tail(message) + numbers, message->head.tail - numbers);
+	sealed_message->size = message->size;
+	sealed_message->references = 1;
+	sealed_message->fd = *fd;
 	*fd = -1;
-	return sealed;
+	return sealed_message;
 }
 
 static struct recipient *take_recipient(struct transaction *transaction, uint32_t number,
@@ -289,11 +292,11 @@ void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *
 {
 	struct keeper *keeper = front->child->state;
 	struct transaction *transaction = transaction_of(front, message->session, false);
-	struct sealed_message *sealed = new_message(message, fd);
+	struct delivery_message *sealed_message = new_message(message, fd);
 	struct recipient *recipient;
 	uint32_t index;
 
-	if (!sealed) {
+	if (!sealed_message) {
 		peer_break(front, "a delivery that does not add up");
 		return;
 	}
@@ -303,14 +306,14 @@ void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *
 			struct delivery_job *job =
 				new_job(keeper, front->instance, message->session, recipient);
 
-			job->sealed = sealed;
-			sealed->references++;
+			job->sealed_message = sealed_message;
+			sealed_message->references++;
 			job->job.run = deliver_run;
 			job->job.done = deliver_done;
 			keeper_add_job(keeper, recipient->lane, &job->job);
 		}
 	}
-	release_message(sealed);
+	release_message(sealed_message);
 }
 
 static void end_transaction(struct keeper *keeper, struct table *table,

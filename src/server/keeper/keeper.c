@@ -18,7 +18,7 @@ _Static_assert(MAIL_ROOT_OTHER + 1 == IPC_ROOT_STATES, "DIRECTORY knows every st
 
 #define JOBS_MAX (1u << 20)
 
-/* Memory for bodies; a front that gets none takes them from packets. */
+/* Makes the memory for bodies. A front without an arena gets bodies in packets. */
 static struct arena *share_arena(struct peer *front)
 {
 	struct ipc_arena message;
@@ -64,10 +64,11 @@ static void peer_gone(struct peer *peer)
 	keeper_check_drained(peer->child->state, peer);
 }
 
-/* What a POP3 front asks of a session. One that is not there has ended, or never was. */
+/* A POP3 front's message about a session. A session that is not found has ended, or never
+ * existed. */
 static void session_message(struct peer *front, enum ipc_type type, const void *message)
 {
-	/* every message about a session has its number behind the head */
+	/* every message about a session has the session's number behind the head */
 	uint64_t number = ((const struct ipc_session *)message)->session;
 	struct keeper_session *session = keeper_session_find(front, number);
 

@@ -1,7 +1,7 @@
 /*
  * A keeper: runs as the owner of the mail, beneath the mail root only, without network. The loop
- * takes messages and answers, and does what is in memory (the maildrop's …_now); everything that
- * may wait for a disk is a job in a worker thread. What fronts send is hostile; auth is believed.
+ * receives messages, answers, and does work that is in memory (the maildrop's …_now); work that may
+ * wait for a disk is a job in a worker thread. Messages of fronts are hostile; auth is believed.
  *
  * lane.h: root struct, lanes, jobs. session.h: POP3 sessions. body.h: lending messages. delivery.h:
  * LMTP.

@@ -1,4 +1,4 @@
-/* See lane.h. */
+/* See lane.h. On the keeper's loop. */
 #include "server/keeper/lane.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /*
- * What the files of a keeper share: its root struct, what a front has here, and lanes. A lane is a
- * maildrop that somebody works on: its jobs run one after another in worker threads, and sessions
- * that found it in use wait in it. On the keeper's loop, but for what a worker reads of a lane:
- * path, and hurry.
+ * The part that the files of a keeper share: its root struct, the state of a front, and lanes. A
+ * lane belongs to a maildrop in use: its jobs run one after another in worker threads, and sessions
+ * that found the maildrop in use wait in it. On the keeper's loop; a worker reads two members of a
+ * lane: path and hurry.
  */
 #ifndef SERVER_KEEPER_LANE_H
 #define SERVER_KEEPER_LANE_H
@@ -23,8 +23,8 @@ struct keeper {
 	struct table lanes;
 	int mail_fd;
 	struct mail_root root; /* what is known of mail_fd */
-	void *scratch;         /* body.c's, for what it sends without a worker */
-	unsigned busy;         /* jobs under way: not drained before they are done */
+	void *scratch;         /* of body.c, for bodies that are sent without a worker */
+	unsigned busy;         /* jobs under way: a keeper is not drained before they are done */
 };
 
 struct keeper_session;
@@ -33,12 +33,12 @@ struct keeper_lane {
 	struct table_node node; /* key: hash of the path */
 	struct job_lane jobs;
 	struct keeper_session *waiting; /* sessions that found the maildrop in use */
-	atomic_bool hurry;              /* a login came while a closed session still tidies up */
+	atomic_bool hurry;              /* a login waits while a closed session still sweeps */
 	unsigned references;
 	char path[]; /* of the maildrop, below the mail root */
 };
 
-/* What a front has at a keeper: the data of its peer. */
+/* The state of a front at a keeper: the data of its peer. */
 struct keeper_front {
 	struct arena *arena;       /* POP3: for bodies; NULL: none */
 	struct table sessions;     /* POP3: key session */
@@ -48,12 +48,12 @@ struct keeper_front {
 /* Takes a reference to the lane of a maildrop. NULL: no memory. */
 struct keeper_lane *keeper_lane_take(struct keeper *keeper, pop3_span path);
 void keeper_lane_release(struct keeper *keeper, struct keeper_lane *lane);
-/* Adds a job to the lane. Never refused: what it answers was bounded by credits. */
+/* Adds a job to the lane. It is never refused: credits bound the requests. */
 void keeper_add_job(struct keeper *keeper, struct keeper_lane *lane, struct job *job);
-/* A job is done and freed: the last one may end a keeper that drains. */
+/* A job is done and freed: the last one may end a draining keeper. */
 void keeper_job_over(struct keeper *keeper);
-/* Ends a keeper that drains when no job is under way and no front is left but gone (may be NULL),
- * which is going. */
+/* Ends a draining keeper when no job is under way and no front is left but gone, the one that is
+ * leaving (may be NULL). */
 void keeper_check_drained(struct keeper *keeper, const struct peer *gone);
 
 #endif

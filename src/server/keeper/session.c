@@ -1,7 +1,7 @@
 /*
- * POP3 sessions at a keeper: open, delete and close. A session exists only because auth said so for
- * this session of this front (keeper_open); what fronts ask about other numbers is ignored. See
- * keeper.h for who runs where.
+ * POP3 sessions at a keeper: open, delete, commit and close. A session exists only because auth
+ * opened it for this session of this front (keeper_open); messages of a front about other numbers
+ * are ignored. keeper.h lists the work of loop and workers.
  */
 #include "server/keeper/session.h"
 
@@ -11,8 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_MS 50 /* a lock may be about to be freed: a cut connection, an old generation */
-#define RETRIES 10
+enum {
+	RETRY_MS =
+		50, /* the lock may be freed soon: by a cut connection, or by an old generation */
+	RETRIES = 10,
+};
 
 struct parked {
 	struct loop_timer timer;
@@ -97,7 +100,7 @@ void keeper_session_credit_back(struct keeper_session *session)
 	front->unanswered--;
 }
 
-/* -- the lock is taken: wait a little -- */
+/* ---- the maildrop is in use: wait a little ---- */
 
 static void unpark(struct keeper_session *session)
 {
@@ -140,7 +143,7 @@ static bool park(struct keeper_session *session)
 	return true;
 }
 
-/* -- ends -- */
+/* ---- ends ---- */
 
 static void leave_table(struct keeper_session *session)
 {
@@ -160,7 +163,7 @@ static void free_session(struct keeper_session *session)
 	free(session->parked);
 	free(session->deletions);
 	if (lane->waiting)
-		loop_timer_set(&lane->waiting->parked->timer, 0); /* its lock may be free now */
+		loop_timer_set(&lane->waiting->parked->timer, 0); /* the lock may be free now */
 	keeper_lane_release(session->keeper, lane);
 	free(session);
 }
@@ -174,9 +177,9 @@ void keeper_session_job_over(struct keeper_session *session)
 	keeper_job_over(keeper);
 }
 
-/* Nothing more is expected from the front, and it expects nothing more: what it asked for and did
- * not get costs it no credit (it counts the same way). The maildrop is closed behind the jobs that
- * are under way; one that is being opened, as soon as it is open (open_done). */
+/* Ends a session: the front expects no more answers. Requests without an answer give their credits
+ * back, as the front counts too. The maildrop is closed behind the jobs under way; one that is
+ * being opened is closed when it is open (open_done). */
 void keeper_close(struct keeper_session *session)
 {
 	if (session->closing)
@@ -187,7 +190,7 @@ void keeper_close(struct keeper_session *session)
 	leave_table(session);
 	unpark(session);
 	if (session->open && !session->jobs && maildrop_at_rest(session->maildrop)) {
-		maildrop_close(session->maildrop); /* most sessions change nothing */
+		maildrop_close(session->maildrop); /* the usual case: the session changed nothing */
 		session->maildrop = NULL;
 		session->open = false;
 	}
@@ -197,7 +200,7 @@ void keeper_close(struct keeper_session *session)
 		free_session(session);
 }
 
-/* -- jobs -- */
+/* ---- jobs ---- */
 
 static void job_run(struct job *base)
 {
@@ -312,7 +315,7 @@ static void add_work(struct keeper_session *session, enum work work)
 	struct session_job *job = calloc(1, sizeof(*job));
 
 	if (!job)
-		abort(); /* better a keeper started anew than a lock that is never freed */
+		abort(); /* a new keeper is better than a lock that is never freed */
 	job->job.run = job_run;
 	job->job.done = job_done;
 	job->session = session;
@@ -323,8 +326,8 @@ static void add_work(struct keeper_session *session, enum work work)
 	keeper_add_job(session->keeper, session->lane, &job->job);
 }
 
-/* In a worker, unless no worker has the maildrop and nothing needs one: two changes of thread cost
- * more than opening one that is in memory and as its index says. */
+/* Opens the maildrop: on the loop if no worker uses it and it is in memory and matches its index,
+ * else in a worker. Two changes of thread cost more than such an opening. */
 static void open_maildrop(struct keeper_session *session)
 {
 	const struct keeper *keeper = session->keeper;
@@ -341,7 +344,7 @@ static void open_maildrop(struct keeper_session *session)
 		not_opened(session, status);
 }
 
-/* -- messages -- */
+/* ---- messages ---- */
 
 void keeper_open(struct peer *auth, const struct ipc_open *message)
 {
@@ -350,7 +353,7 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 	struct keeper_session *session;
 
 	if (!front)
-		return; /* it died meanwhile: its sessions are over */
+		return; /* the front exited meanwhile: its sessions are over */
 	if (keeper_session_find(front, message->session)) {
 		/* the front's CLOSE is still queued; auth, restarted, does not know that session
 		 * and sent OPEN first */

@@ -1,4 +1,5 @@
-/* See briefing.h. */
+/* See briefing.h. Runs in the monitor, as root when that is root: it only sends, and reads nothing
+ * that a child wrote. */
 #include "server/monitor/briefing.h"
 
 #include "base/text.h"

@@ -1,6 +1,6 @@
 /*
- * What a child is given when it starts, over its channel: configuration, folders, sockets, keys,
- * and channels to the processes that it works with. In the monitor.
+ * The messages that a child gets at its start over its channel: configuration, folders, sockets,
+ * keys, and channels to the processes that it works with. Runs in the monitor.
  */
 #ifndef SERVER_MONITOR_BRIEFING_H
 #define SERVER_MONITOR_BRIEFING_H
@@ -12,18 +12,19 @@
 struct briefing {
 	const struct generation_files *files;
 	const struct listeners *listeners;
-	const uint8_t (*ticket_keys)[TLS_TICKET_KEY_SIZE]; /* TLS_TICKET_KEYS of them */
-	uint32_t generation;                               /* its number */
+	const uint8_t (*ticket_keys)[TLS_TICKET_KEY_SIZE]; /* TLS_TICKET_KEYS rows */
+	uint32_t generation;                               /* of the generation */
 	bool root;
 };
 
-/* CONFIG, and what the slot's role needs. */
+/* Sends CONFIG and the messages that the slot's role needs. */
 void briefing_send(const struct briefing *briefing, struct slot *slot);
 void briefing_send_ticket_keys(const struct briefing *briefing, struct slot *slot);
-/* A listening socket, if its configuration has it. */
+/* Sends a listening socket, if the role takes it and it is open. */
 void briefing_send_listener(const struct briefing *briefing, struct slot *slot,
 			    const struct config_listener *listener);
-/* Gives both a channel to the other, if their roles work together. Returns 0, or -1 with err. */
+/* Gives each of the two slots a channel to the other, if their roles work together. Returns 0, or
+ * -1 with err. */
 int briefing_wire(struct slot *a, struct slot *b, struct err *err);
 
 #endif

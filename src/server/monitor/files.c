@@ -1,4 +1,5 @@
-/* See files.h. */
+/* See files.h. Runs in the monitor, as root when that is root; paths come from the
+ * configuration. */
 #include "server/monitor/files.h"
 
 #include "base/log.h"
@@ -40,7 +41,7 @@ static int find_owner(struct generation_files *files, struct err *err)
 	return 0;
 }
 
-/* Mail that is not there is said before anybody logs in. */
+/* Missing mail gets a log line at the start, before a user logs in. */
 static void look_at_root(struct generation_files *files)
 {
 	bool in_use = mail_root_in_use(&maildrop_kernel, files->mail_fd);

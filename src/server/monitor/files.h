@@ -1,7 +1,7 @@
 /*
- * What the children of a generation are given: the sealed configuration, certificates, and the
+ * The files of a generation that its children get: the sealed configuration, certificates, and the
  * folders of mail, users and aliases, opened once and checked; and the system users that children
- * become. In the monitor, as root if that is root.
+ * become. Runs in the monitor, as root when that is root.
  */
 #ifndef SERVER_MONITOR_FILES_H
 #define SERVER_MONITOR_FILES_H
@@ -22,15 +22,16 @@ struct generation_files {
 	gid_t net_gid, auth_gid, mail_gid;
 };
 
-/* Opens everything of config, which must live as long as files. Returns 0, or -1 with err; then
- * files_close is still due. */
+/* Opens everything that config names; config must live as long as files. Returns 0, or -1 with err:
+ * files_close must be called then, too. */
 int files_open(struct generation_files *files, const struct config *config, bool root,
 	       struct err *err);
 void files_close(struct generation_files *files);
-/* Reads users, aliases and certificates as children will; children may have other permissions. */
+/* Reads users, aliases and certificates as children will read them; children may have fewer
+ * permissions. */
 int files_check(const struct generation_files *files, struct err *err);
-/* Writes down which folder the mail root is, once it has a maildrop. Whether there is nothing left
- * to write down. */
+/* Records which folder the mail root is, once that holds a maildrop. Returns true when nothing is
+ * left to record. */
 bool files_remember_root(struct generation_files *files);
 
 #endif

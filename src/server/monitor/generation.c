@@ -1,5 +1,6 @@
-/* See generation.h: which processes there are, when they are started and ended, and what follows
- * from what they send. */
+/* See generation.h. Policy of a generation: its processes, when they start and end, and what
+ * follows from messages of children. Runs in the monitor, as root when that is root; a message of a
+ * child is hostile, though its row was checked (slot.c). */
 #include "server/monitor/generation.h"
 
 #include "base/log.h"
@@ -18,7 +19,7 @@
 enum {
 	OWNERS_MAX = 64,   /* keepers on demand, one a uid */
 	STOP_GRACE = 2000, /* ms between the end of a drain and SIGKILL */
-	NEW_ROOT = 10000,  /* ms between two looks whether a new mail root has its first maildrop */
+	NEW_ROOT = 10000,  /* ms between two looks for the first maildrop of a new mail root */
 };
 
 struct generation {
@@ -33,8 +34,8 @@ struct generation {
 	struct loop_timer deadline;
 };
 
-/* Those that this process may run on: a container or taskset may have given it fewer than there
- * are. */
+/* The processors that this process may use: a container or taskset may allow fewer than the machine
+ * has. */
 static unsigned cores(void)
 {
 	cpu_set_t set;
@@ -91,7 +92,7 @@ static struct slot *add_slot(struct generation *g, enum ipc_role role, uint32_t 
 
 /* ---- what children send ---- */
 
-/* Whether it failed now: then it may be gone. */
+/* Reports a failed start. Returns true when it was reported by this call: g may be freed then. */
 static bool give_up(struct generation *g, const char *why, int code)
 {
 	if (g->announced || g->failed)
@@ -112,7 +113,7 @@ static void check_ready(struct generation *g)
 	g->owner->ready(g->owner, g);
 }
 
-/* Logins that wait for a keeper of that uid are to wait no longer. */
+/* Ends the wait of logins for a keeper of that uid. */
 static void refuse_owner(struct generation *g, uint32_t uid)
 {
 	struct ipc_owner refused = {.uid = uid};
@@ -122,8 +123,8 @@ static void refuse_owner(struct generation *g, uint32_t uid)
 			ipc_send(&slot->chan, IPC_KEEPER_REFUSED, &refused);
 }
 
-/* Auth met mail of an owner that no keeper serves yet. It may be lying: all it gets is one more
- * confined keeper. */
+/* Auth needs a keeper for mail of a new owner. A hostile auth gains one more confined keeper, no
+ * more. */
 static void want_keeper(struct slot *from, const struct ipc_owner *wanted)
 {
 	struct generation *g = from->generation;
@@ -132,8 +133,9 @@ static void want_keeper(struct slot *from, const struct ipc_owner *wanted)
 
 	for (slot = g->slots; slot; slot = slot->next)
 		if (slot->role == ROLE_KEEPER && slot->uid == wanted->uid)
-			return; /* it is on its way */
-	if (wanted->uid == 0)   /* only root can have made that folder (auth follows no link) */
+			return; /* that keeper is being started */
+	if (wanted->uid ==
+	    0) /* only root can have made the folder: auth follows no symbolic link */
 		log_warning("a maildrop in %s belongs to root: its keeper runs as root, without "
 			    "capabilities and confined to that folder; better: chown -R vmail: it",
 			    g->config.mail);
@@ -150,8 +152,8 @@ static void want_keeper(struct slot *from, const struct ipc_owner *wanted)
 	refuse_owner(g, wanted->uid);
 }
 
-/* A process that broke the rules of a channel, or that could not keep up, is killed and started
- * anew; one that has exited already needs no kill. */
+/* A peer that broke the rules of a channel, or did not read it, is killed and started again; a
+ * child that has exited already needs no kill. */
 static void peer_lost(const struct slot *from, uint64_t instance)
 {
 	for (struct slot *slot = from->generation->slots; slot; slot = slot->next)
@@ -166,7 +168,7 @@ static void child_failed(struct slot *slot, const struct ipc_failed *message)
 	char text[IPC_TEXT_MAX + 1];
 
 	if (span_copy(ipc_text(message, 0), text, sizeof(text)) < 0)
-		snprintf(text, sizeof(text), "it did not say why");
+		snprintf(text, sizeof(text), "it gave no reason");
 	log_error("%s %u cannot start: %s", ipc_role_name(slot->role), slot->index, text);
 	give_up(slot->generation, text, (int)message->code);
 }
@@ -346,7 +348,8 @@ static void deadline_over(struct loop_timer *timer)
 {
 	struct generation *g = timer->context;
 
-	log_warning("processes that did not end in time are killed");
+	log_warning("sessions of generation %u did not end in time: its processes are killed",
+		    g->number);
 	generation_kill(g);
 }
 
@@ -366,7 +369,7 @@ void generation_drain(struct generation *g, uint64_t ms, bool stop)
 
 	if (!g->draining)
 		loop_timer_init(&g->deadline, g->owner->loop, deadline_over, g);
-	if (!g->draining && g->look_at_root.loop) { /* its last look */
+	if (!g->draining && g->look_at_root.loop) { /* the last look */
 		loop_timer_cancel(&g->look_at_root);
 		if (atomic_load(&g->files.root.state) == MAIL_ROOT_NEW)
 			files_remember_root(&g->files);

@@ -1,4 +1,5 @@
-/* See listeners.h. Runs in the monitor, as root if that is root. */
+/* See listeners.h. Runs in the monitor, as root when that is root; the folder of a socket's path
+ * may belong to an attacker. */
 #include "server/monitor/listeners.h"
 
 #include "base/log.h"
@@ -20,10 +21,12 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define BACKLOG 1024
+enum {
+	BACKLOG = 1024,
+};
 
-/* A path's folder and what was made in it. The folder may belong to somebody else, who may put
- * anything under the name at any time: nothing is changed or removed by the whole path. */
+/* A path's folder and the socket that was made in it. Another user may own the folder and change
+ * what the name leads to at any time: nothing is changed or removed by its whole path. */
 struct held {
 	int folder; /* -1: none */
 	dev_t device;
@@ -34,9 +37,9 @@ struct entry {
 	struct entry *next;
 	struct config_listener wanted;
 	unsigned count;
-	uint16_t port; /* the real one */
+	uint16_t port; /* the real one, where port 0 was asked for */
 	struct held held;
-	int fds[]; /* -1: died, and could not be opened again yet */
+	int fds[]; /* -1: died, and cannot be opened again yet */
 };
 
 struct listeners {
@@ -59,8 +62,8 @@ static bool is_shared(const struct config_listener *wanted)
 	return is_path(wanted) || wanted->service == SERVICE_POP3S;
 }
 
-/* How many sockets are accepted from: LMTP has one front. One that nobody accepts from would
- * swallow its share of the connections. */
+/* The number of sockets of a listener: LMTP has one front, thus one socket. A socket without a
+ * front would swallow its share of the connections. */
 static unsigned sockets_of(const struct config_listener *wanted, unsigned fronts)
 {
 	return is_shared(wanted) || wanted->service == SERVICE_LMTP ? 1 : fronts;
@@ -78,8 +81,8 @@ static const char *name_in_folder(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* Removes the name if it still is our socket, before that is closed: until then nothing else can
- * have its inode number. */
+/* Removes the name if it still leads to our socket. Called before the socket is closed: until then
+ * no other file can have its inode number. */
 static void remove_path(struct held *held, const char *path)
 {
 	const char *name = name_in_folder(path);
@@ -139,7 +142,8 @@ int listeners_fd(const struct listeners *listeners, const struct config_listener
 	return is_shared(wanted) ? entry->fds[0] : front < entry->count ? entry->fds[front] : -1;
 }
 
-/* Fronts have these sockets: none shall choose which connections, or all of them, come to it. */
+/* Fronts hold these sockets: no front may attach a filter and so choose which connections it
+ * gets. */
 static void lock_filter(int fd)
 {
 	int one = 1;
@@ -147,7 +151,7 @@ static void lock_filter(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &one, sizeof(one));
 }
 
-/* Asks the socket itself, whatever its name leads to by now. */
+/* Connects to the socket itself through /proc, whatever its name leads to by now. */
 static bool is_served(int socket_fd)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -162,7 +166,7 @@ static bool is_served(int socket_fd)
 	return !refused;
 }
 
-/* A socket that somebody left behind is removed, one that somebody serves is not. */
+/* Removes a socket that a dead process left; a socket that another process serves stays. */
 static int clear_stale(int folder, const char *path, struct err *err)
 {
 	const char *name = name_in_folder(path);
@@ -193,8 +197,8 @@ static int open_folder(const char *path, struct err *err)
 	return fd;
 }
 
-/* Whoever may reach the directory may deliver, as with any local mail: the directory's mode
- * decides. The socket is born with its mode, so that none has to be set by name. */
+/* The mode of the folder decides which users may deliver, as with any local mail. umask gives the
+ * socket its mode at birth, so that no chmod by name is needed. */
 static int bind_path(int fd, const struct sockaddr_un *address)
 {
 	mode_t before = umask(0111);
@@ -251,9 +255,9 @@ static int open_tcp(const struct addrinfo *info, const struct config_listener *w
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (share)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-	if (info->ai_family == AF_INET6) /* whatever net.ipv6.bindv6only says */
+	if (info->ai_family == AF_INET6) /* whatever net.ipv6.bindv6only is */
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_six, sizeof(only_six));
-	/* what is accepted inherits it */
+	/* accepted sockets inherit it */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	lock_filter(fd);
 	if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 || (share && listen(fd, BACKLOG) < 0)) {
@@ -300,7 +304,8 @@ static int resolve(const struct config_listener *wanted, struct addrinfo **ret, 
 	return 0;
 }
 
-/* The port is ours already, by another address or in another form ("::" for both families). */
+/* True: another entry holds the port already, by another address or in another form ("::" for both
+ * families). */
 static bool holds_port(const struct listeners *listeners, const struct entry *besides)
 {
 	for (const struct entry *entry = listeners->entries; entry; entry = entry->next)
@@ -318,8 +323,7 @@ static int grow_tcp(const struct listeners *listeners, struct entry *entry, unsi
 	if (resolve(&entry->wanted, &info, err) < 0)
 		return -1;
 	if (entry->count == 0 && !holds_port(listeners, entry)) {
-		/* without SO_REUSEPORT first: two servers on one port must not share it by accident
-		 */
+		/* without SO_REUSEPORT first: two servers must not share a port by accident */
 		probe = open_tcp(info, &entry->wanted, false, err);
 		if (probe < 0)
 			goto out;
@@ -354,7 +358,7 @@ static int open_entry(struct listeners *listeners, const struct config_listener 
 		return err_set(err, EX_OSERR, "out of memory");
 	entry->wanted = *wanted;
 	entry->held.folder = -1;
-	if (old) { /* more fronts than before: take the sockets along */
+	if (old) { /* more fronts than before: the sockets are kept */
 		struct entry **at = &listeners->entries;
 
 		while (*at != old)
@@ -384,7 +388,8 @@ int listeners_open(struct listeners *listeners, const struct config *config, uns
 	return 0;
 }
 
-/* shutdown() leaves a Unix socket in the state of listening, so that is not all to ask for. */
+/* True: the socket listens. SO_ACCEPTCONN alone is not enough: a Unix socket keeps it after
+ * shutdown(). */
 static bool listens(int fd)
 {
 	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
@@ -411,7 +416,7 @@ static int open_again(struct entry *entry, unsigned i, struct err *err)
 	return entry->fds[i] < 0 ? -1 : 0;
 }
 
-/* A front may have set this, the one option that it can change of what others share. */
+/* SO_LINGER is the one option of the shared socket that a front can change. */
 static void restore_options(int fd)
 {
 	struct linger off = {0};

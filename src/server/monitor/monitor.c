@@ -1,7 +1,7 @@
 /*
- * See monitor.h. Runs as root when started as root, for as long as valijad runs: it takes signals,
- * reads the configuration, and hears from its children over channels (generation.c). It never reads
- * from the network.
+ * See monitor.h. Runs as root when started as root, for as long as valijad runs: takes signals,
+ * reads the configuration, and receives checked messages of children through generation.c. It never
+ * reads from the network.
  */
 #include "server/monitor/monitor.h"
 
@@ -26,8 +26,10 @@
 #define RELOAD_DRAIN (60u * 60 * 1000)    /* ms that old sessions may go on after a reload */
 #define TICKET_LIFE (8u * 60 * 60 * 1000) /* ms between two new ticket keys */
 #define FILES_WANTED (1u << 20)
-#define GENERATIONS_MAX 16   /* that drain at a time */
-#define LISTENERS_PAUSE 1000 /* ms between two looks at the listening sockets */
+enum {
+	GENERATIONS_MAX = 16,   /* that drain at a time */
+	LISTENERS_PAUSE = 1000, /* ms between two looks at the listening sockets */
+};
 
 struct monitor {
 	struct generation_owner owner;
@@ -38,15 +40,16 @@ struct monitor {
 	struct loop_signal signals[5];
 	struct loop_timer tickets, watchdog;
 	struct loop_timer listeners; /* the next look at them */
-	bool looking, look_again;    /* the timer runs; when it has, a look is due */
-	struct loop_timer again;     /* a reload that was asked for during another */
+	bool looking, look_again;    /* the timer runs; a look is due when it fires */
+	struct loop_timer again;     /* a reload that was requested during another one */
 	uint32_t numbers;
 	uint64_t watchdog_ms;
 	int exit_code;
 	bool stopping, reload_wanted;
 };
 
-/* Where it serves goes to the service manager with READY=1, and to "systemctl status". */
+/* Sends the addresses that are served to the service manager, with READY=1, for "systemctl
+ * status". */
 static void notify_ready(const char *doing, const char *where)
 {
 	char text[640];
@@ -80,8 +83,8 @@ static bool anything_left(const struct monitor *m)
 	return m->current || m->coming;
 }
 
-/* A place for one more that drains. So many reloads that there is none: the sessions that had the
- * longest time to end must go. */
+/* Finds a place for one more draining generation. After so many reloads that there is none, the
+ * oldest generation is killed: its sessions had the longest time to end. */
 static size_t make_room(struct monitor *m)
 {
 	size_t oldest = 0;
@@ -92,7 +95,9 @@ static size_t make_room(struct monitor *m)
 		if (generation_number(m->old[i]) < generation_number(m->old[oldest]))
 			oldest = i;
 	}
-	log_warning("too many reloads: the oldest sessions are cut");
+	log_warning("%d generations drain already, one for each reload: the sessions of the oldest "
+		    "are cut",
+		    GENERATIONS_MAX);
 	generation_kill(m->old[oldest]);
 	generation_destroy(m->old[oldest]);
 	m->old[oldest] = NULL;
@@ -105,7 +110,8 @@ static void retire(struct monitor *m, struct generation *g, uint64_t ms)
 	generation_drain(g, ms, m->stopping);
 }
 
-/* ms. A stop is in a hurry, a reload is not, unless the site has set another time. */
+/* Milliseconds that the old generation of a reload may drain: an hour, unless the site has set
+ * drain_seconds. */
 static uint64_t reload_drain(const struct config *config)
 {
 	return config->drain_seconds == CONFIG_DRAIN_STANDARD
@@ -135,7 +141,7 @@ static void on_ready(struct generation_owner *owner, struct generation *g)
 		loop_timer_set(&m->again, 0);
 }
 
-/* What was opened for the new configuration alone is closed again. */
+/* Closes the sockets that were opened for the new configuration alone. */
 static void keep_old(struct monitor *m, const char *why)
 {
 	const struct config *config = generation_config(m->current);
@@ -195,7 +201,7 @@ static void look_at_listeners(struct monitor *m)
 	loop_timer_set(&m->listeners, LISTENERS_PAUSE);
 }
 
-/* A child can ask as often as it likes: it costs one look a second. */
+/* LISTENER_DEAD of a child: however often it comes, it costs one look a second. */
 static void on_suspect(struct generation_owner *owner)
 {
 	struct monitor *m = monitor_of(owner);
@@ -311,7 +317,7 @@ static void new_ticket_key(struct monitor *m)
 	memmove(m->owner.ticket_keys[1], m->owner.ticket_keys[0],
 		(TLS_TICKET_KEYS - 1) * sizeof(m->owner.ticket_keys[0]));
 	if (random_octets(m->owner.ticket_keys[0], sizeof(m->owner.ticket_keys[0])) < 0)
-		abort(); /* it never fails once the pool of the kernel is ready */
+		abort(); /* it never fails once the kernel's pool is ready */
 }
 
 static void rotate_tickets(struct loop_timer *timer)

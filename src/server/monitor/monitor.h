@@ -1,19 +1,17 @@
 /*
- * The monitor: binds, opens, starts, restarts and drains the others; never reads from a network,
- * never opens a message. Stays root when started as root, so it is kept small.
- *
- * monitor.c: signals, reading the configuration. generation.h: the processes of one configuration.
- * slot.h: the place of one process. files.h: what was opened for children; briefing.h: what each is
- * given. listeners.h: sockets. ../certificates.h: PEM files.
+ * The monitor: opens files and sockets, starts, restarts and drains the other processes; it never
+ * reads from a network and never opens a message. It stays root when started as root, so it is kept
+ * small: monitor.c (signals, reload, stop), generation.c and slot.c (children), briefing.c and
+ * files.c (what children get), listeners.c (sockets).
  */
 #ifndef SERVER_MONITOR_MONITOR_H
 #define SERVER_MONITOR_MONITOR_H
 
 #include "base/err.h"
 
-/* Runs until SIGTERM or SIGINT. Returns a sysexits code. */
+/* Runs until SIGTERM or SIGINT. Returns a code of sysexits.h. */
 int monitor_run(const char *config_file);
-/* valijad -t: everything that a start would check, without starting. */
+/* valijad -t: makes every check of a start, without starting. */
 int monitor_check(const char *config_file);
 
 #endif

@@ -1,4 +1,5 @@
-/* See slot.h. */
+/* See slot.h. Runs in the monitor, as root when that is root; every packet of a child is hostile
+ * until ipc_check has passed it. */
 #include "server/monitor/slot.h"
 
 #include "base/log.h"
@@ -13,8 +14,8 @@
 enum {
 	BACK_OFF_FIRST = 10,  /* ms */
 	BACK_OFF_MOST = 800,  /* ms: service is back within a second */
-	GOOD_LIFE = 10000,    /* ms: a process that lived so long is started again at once */
-	QUEUE_MAX = 1u << 20, /* octets that may wait for a process that does not read */
+	GOOD_LIFE = 10000,    /* ms: a process that lived longer is started again at once */
+	QUEUE_MAX = 1u << 20, /* octets that may wait for a child that does not read */
 };
 
 static void packet(struct chan *chan, const void *data, size_t size, int *fds, unsigned fd_count)
@@ -37,7 +38,7 @@ static void broken(struct chan *chan, const char *why)
 	(void)why;
 	chan_finish(chan);
 	slot->has_chan = false;
-	/* a child without a monitor ends by itself; one that broke the rules is made to */
+	/* a child without a monitor exits by itself; a child that broke the rules must be killed */
 	slot_kill(slot);
 }
 
@@ -96,7 +97,7 @@ int slot_start(struct slot *slot, int exe_fd, uint64_t instance, struct err *err
 	slot->has_chan = true;
 	if (slot->events->brief(slot, err) == 0)
 		return 0;
-	slot_kill(slot); /* when it is reaped it is started again */
+	slot_kill(slot); /* slot_reaped starts it again */
 	return -1;
 }
 
