@@ -136,7 +136,7 @@ static int converse(struct transfer *t, struct err *err)
 	do {
 		while (next < 2 && (next == 0 || t->pipelining ||
 				    pop3_client_unanswered(&t->dialog->client) == 0))
-			if (dialog_send(t->dialog, commands[next++], 0, 0, (pop3_span){0}, err))
+			if (dialog_send_next(t->dialog, commands[next++], (pop3_span){0}, err) < 0)
 				return -1;
 		if (dialog_next(t->dialog, &event, err) < 0)
 			return -1;

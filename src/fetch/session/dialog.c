@@ -82,14 +82,19 @@ int dialog_next(struct dialog *dialog, struct pop3_client_event *ret, struct err
 	}
 }
 
-int dialog_ask(struct dialog *dialog, enum pop3_command command, pop3_span text,
-	       struct pop3_client_event *ret, struct err *err)
+int dialog_send_next(struct dialog *dialog, enum pop3_command command, pop3_span text,
+		     struct err *err)
 {
 	int sent = dialog_send(dialog, command, 0, 0, text, err);
 
-	if (sent)
-		return sent < 0 ? -1 : err_set(err, EX_SOFTWARE, "no room for a command");
-	return dialog_next(dialog, ret, err);
+	return sent > 0 ? err_set(err, EX_SOFTWARE, "no room for a command") : sent;
+}
+
+int dialog_ask(struct dialog *dialog, enum pop3_command command, pop3_span text,
+	       struct pop3_client_event *ret, struct err *err)
+{
+	return dialog_send_next(dialog, command, text, err) < 0 ? -1
+								: dialog_next(dialog, ret, err);
 }
 
 const char *dialog_words(const struct pop3_client_event *event, char *buf, size_t size)

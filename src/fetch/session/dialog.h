@@ -26,11 +26,13 @@ void dialog_init(struct dialog *dialog, enum pop3_line_ends line_ends, uint64_t 
 void dialog_finish(struct dialog *dialog);
 
 /*
- * Queues a command. 0; 1: no room now, take events first; -1: it cannot be sent (err). secret: what
- * a transcript must not show of it.
+ * Queues a command. 0; 1: no room now, take events first; -1: it cannot be sent (err).
  */
 int dialog_send(struct dialog *dialog, enum pop3_command command, uint32_t number, uint64_t lines,
 		pop3_span text, struct err *err);
+/* The same where nothing else waits to be sent, so that there is room: 0, or -1 with err. */
+int dialog_send_next(struct dialog *dialog, enum pop3_command command, pop3_span text,
+		     struct err *err);
 /* The next event; never MORE and never BAD: -1 with err when the connection ends, breaks the
  * protocol or takes too long. */
 int dialog_next(struct dialog *dialog, struct pop3_client_event *ret, struct err *err);

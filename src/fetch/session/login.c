@@ -265,7 +265,7 @@ static int exchange(struct dialog *dialog, struct fetch_sasl *sasl, const char *
 				*err = why;
 			return -1;
 		}
-		if (dialog_send(dialog, POP3_SASL, 0, 0, (pop3_span){line, (size_t)n}, err))
+		if (dialog_send_next(dialog, POP3_SASL, (pop3_span){line, (size_t)n}, err) < 0)
 			return -1;
 	}
 	return err_set(err, EX_PROTOCOL, "the server's login exchange does not end");
@@ -293,7 +293,7 @@ static int begin(struct dialog *dialog, struct fetch_sasl *sasl, const char *mec
 		n = 0;
 	else
 		used = (int)strlen(mechanism);
-	if (dialog_send(dialog, POP3_AUTH, 0, 0, (pop3_span){command, (size_t)used}, err))
+	if (dialog_send_next(dialog, POP3_AUTH, (pop3_span){command, (size_t)used}, err) < 0)
 		n = -1;
 	wipe(command, sizeof(command));
 	return n;
