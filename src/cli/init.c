@@ -198,7 +198,7 @@ static int make_mail(struct office *office, struct err *err)
 	const struct passwd *owner = geteuid() == 0 ? getpwnam("vmail") : NULL;
 
 	if (geteuid() == 0 && !owner)
-		office->hints[0] = "The system user vmail, who is to own the mail, does not exist.";
+		office->hints[0] = "The system user vmail, the owner of the mail, does not exist.";
 	return make_directory(office, PART_MAIL, 0711, owner, err);
 }
 

@@ -81,6 +81,8 @@ static void on_error(cfg_t *cfg, const char *format, va_list ap)
 		return;
 	va_copy(copy, ap);
 	vsnprintf(words, sizeof(words), format, ap);
+	/* libconfuse has no code for it; the library's text, which is not translated here, is all
+	 * there is. Another text in a later version costs the hint only. */
 	if (strstr(format, "no such option")) {
 		snprintf(name, sizeof(name), "%s", va_arg(copy, const char *));
 		hint(cfg->name ? cfg->name : "root", name, more, sizeof(more));

@@ -229,7 +229,7 @@ def test_a_memory_that_cannot_be_kept_is_said(make_office, connect, monkeypatch)
     (office.state / 'file').touch()
     monkeypatch.setattr(office, 'state', office.state / 'file')
     office.start()
-    office.wait_log(r'warning: .*mail: after a restart nothing would tell .*/file/mail-root-')
+    office.wait_log(r'warning: .*mail: its filesystem cannot be remembered, .*/file/mail-root-')
     assert len(login(connect, office)[1]) == 1
     (office.mail / 'demo').rename(office.mail / '.away')
     assert_away(connect, office)

@@ -156,7 +156,8 @@ static void quota_done(struct job *base)
 		transaction->count++;
 	} else {
 		if (job->status != MAILDROP_OK && job->status != MAILDROP_OVER_QUOTA)
-			log_error("%s: %s", job->recipient->lane->path, job->err.text);
+			log_error("%s: quota not checked: %s", job->recipient->lane->path,
+				  job->err.text);
 		answer(job, IPC_RCPT_REFUSED,
 		       reason_of(keeper, job->status == MAILDROP_OK ? MAILDROP_TEMP : job->status));
 		free_recipient(keeper, job->recipient);

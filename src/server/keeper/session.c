@@ -270,7 +270,7 @@ static void open_done(struct session_job *job)
 	if (session->closing)
 		return;
 	if (job->status != MAILDROP_IN_USE)
-		log_error("%s: %s", session->lane->path, job->err.text);
+		log_error("%s: not opened: %s", session->lane->path, job->err.text);
 	not_opened(session, job->status);
 }
 

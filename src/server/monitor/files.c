@@ -76,8 +76,8 @@ bool files_remember_root(struct generation_files *files)
 	struct err err;
 
 	if (mail_root_remember(&files->root, files->mail_fd, files->config->mail, &err) < 0)
-		log_warning("%s: after a restart nothing would tell that its filesystem is not "
-			    "mounted: %s",
+		log_warning("%s: its filesystem cannot be remembered, so after a restart an "
+			    "unmounted one goes unnoticed: %s",
 			    files->config->mail, err.text);
 	return atomic_load(&files->root.state) != MAIL_ROOT_NEW;
 }

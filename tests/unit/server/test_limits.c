@@ -1,0 +1,237 @@
+/* Connections by address, sessions by user, and what failed logins cost. */
+#include "server/auth/limits.h"
+
+#include "base/text.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MINUTE (60ull * 1000)
+
+static const uint8_t near_a[16] = {0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1};
+static const uint8_t near_b[16] = {0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, 9, 9, 9, 9, 9, 9, 9, 9};
+static const uint8_t far_six[16] = {0x20, 1, 0xd, 0xb8, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1};
+static const uint8_t four_a[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1};
+static const uint8_t four_b[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 2};
+static const uint8_t loop_four[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 9, 9, 9};
+static const uint8_t loop_six[16] = {[15] = 1};
+
+static struct limit_address *connected(struct limits *limits, const uint8_t address[16])
+{
+	enum reason why;
+	struct limit_address *entry = limits_connect(limits, address, false, &why);
+
+	assert_non_null(entry);
+	assert_int_equal(why, REASON_OK);
+	return entry;
+}
+
+static void refused(struct limits *limits, const uint8_t address[16], enum reason expected)
+{
+	enum reason why;
+
+	assert_null(limits_connect(limits, address, false, &why));
+	assert_int_equal(why, expected);
+}
+
+static void finish(struct limits *limits)
+{
+	assert_int_equal(limits->connections, 0);
+	assert_int_equal(limits->addresses.count, 0);
+	assert_int_equal(limits->users.count, 0);
+	table_finish(&limits->addresses);
+	table_finish(&limits->users);
+}
+
+static void test_an_ipv6_network_is_one_address(void **state)
+{
+	struct config config = {.max_connections_per_address = 2};
+	struct limits limits;
+	struct limit_address *one, *two, *other;
+
+	(void)state;
+	limits_init(&limits, &config);
+	one = connected(&limits, near_a);
+	two = connected(&limits, near_b);
+	assert_ptr_equal(one, two);
+	refused(&limits, near_a, REASON_ADDRESS_CONNECTIONS);
+	refused(&limits, near_b, REASON_ADDRESS_CONNECTIONS);
+	other = connected(&limits, far_six);
+	assert_ptr_not_equal(one, other);
+	limits_disconnect(&limits, one);
+	one = connected(&limits, near_b);
+	limits_disconnect(&limits, one);
+	limits_disconnect(&limits, two);
+	limits_disconnect(&limits, other);
+	finish(&limits);
+}
+
+static void test_ipv4_addresses_are_one_each(void **state)
+{
+	struct config config = {.max_connections_per_address = 1};
+	struct limits limits;
+	struct limit_address *one, *two;
+
+	(void)state;
+	limits_init(&limits, &config);
+	one = connected(&limits, four_a);
+	two = connected(&limits, four_b);
+	refused(&limits, four_a, REASON_ADDRESS_CONNECTIONS);
+	limits_disconnect(&limits, one);
+	limits_disconnect(&limits, two);
+	finish(&limits);
+}
+
+static void test_all_connections_have_a_limit(void **state)
+{
+	struct config config = {.max_connections = 2};
+	struct limits limits;
+	struct limit_address *one, *two, *forced;
+	enum reason why;
+
+	(void)state;
+	limits_init(&limits, &config);
+	one = connected(&limits, four_a);
+	two = connected(&limits, four_a);
+	/* a stranger who is refused leaves no entry behind */
+	refused(&limits, four_b, REASON_CONNECTIONS);
+	assert_int_equal(limits.addresses.count, 1);
+	forced = limits_connect(&limits, four_b, true, &why);
+	assert_non_null(forced);
+	assert_int_equal(why, REASON_OK);
+	assert_int_equal(limits.connections, 3);
+	limits_disconnect(&limits, one);
+	refused(&limits, four_a, REASON_CONNECTIONS);
+	limits_disconnect(&limits, forced);
+	one = connected(&limits, four_a);
+	limits_disconnect(&limits, one);
+	limits_disconnect(&limits, two);
+	finish(&limits);
+}
+
+static void test_the_delay_doubles_up_to_its_limit(void **state)
+{
+	static const uint32_t delays[] = {1000, 2000, 4000, 8000, 15000, 15000, 15000};
+	struct config config = {.failure_delay_ms = 1000, .failure_delay_max_ms = 15000};
+	struct limits limits;
+	struct limit_address *local;
+
+	(void)state;
+	limits_init(&limits, &config);
+	local = connected(&limits, loop_four);
+	for (uint32_t n = 1; n <= 7; n++)
+		assert_int_equal(limits_failed(&limits, local, n, MINUTE), delays[n - 1]);
+	assert_int_equal(limits_failed(&limits, local, UINT32_MAX, MINUTE), 15000);
+	config.failure_delay_ms = 0; /* doubled it stays nothing: and it must end */
+	assert_int_equal(limits_failed(&limits, local, 3, MINUTE), 0);
+	config.failure_delay_ms = 300000;
+	assert_int_equal(limits_failed(&limits, local, 1, MINUTE), 15000);
+	limits_disconnect(&limits, local);
+	finish(&limits);
+}
+
+static void test_an_address_is_remembered_for_ten_minutes(void **state)
+{
+	struct config config = {.failure_delay_ms = 1000, .failure_delay_max_ms = 15000};
+	struct limits limits;
+	struct limit_address *entry;
+	uint64_t now = 100 * MINUTE;
+
+	(void)state;
+	limits_init(&limits, &config);
+	/* each time from a new connection, so that it is the first failure of that */
+	for (uint32_t expected = 1000; expected <= 8000; expected *= 2) {
+		entry = connected(&limits, four_a);
+		assert_int_equal(limits_failed(&limits, entry, 1, now), expected);
+		limits_disconnect(&limits, entry);
+	}
+	assert_int_equal(limits.addresses.count, 1);
+	limits_sweep(&limits, now + 10 * MINUTE);
+	assert_int_equal(limits.addresses.count, 1);
+	entry = connected(&limits, four_a);
+	assert_int_equal(limits_failed(&limits, entry, 1, now + 10 * MINUTE + 1), 1000);
+	limits_disconnect(&limits, entry);
+	limits_sweep(&limits, now + 21 * MINUTE);
+	finish(&limits);
+}
+
+static void test_a_sweep_spares_what_is_connected(void **state)
+{
+	struct config config = {.failure_delay_ms = 1000, .failure_delay_max_ms = 15000};
+	struct limits limits;
+	struct limit_address *entry;
+
+	(void)state;
+	limits_init(&limits, &config);
+	entry = connected(&limits, near_a);
+	assert_int_equal(limits_failed(&limits, entry, 1, 100 * MINUTE), 1000);
+	limits_sweep(&limits, 200 * MINUTE);
+	assert_int_equal(limits.addresses.count, 1);
+	assert_int_equal(limits_failed(&limits, entry, 1, 200 * MINUTE), 1000);
+	limits_disconnect(&limits, entry);
+	limits_sweep(&limits, 300 * MINUTE);
+	finish(&limits);
+}
+
+static void test_loopback_is_not_remembered(void **state)
+{
+	const uint8_t *local[] = {loop_four, loop_six};
+	struct config config = {.failure_delay_ms = 1000, .failure_delay_max_ms = 15000};
+	struct limits limits;
+
+	(void)state;
+	limits_init(&limits, &config);
+	for (int i = 0; i < 2; i++)
+		for (int n = 0; n < 5; n++) {
+			struct limit_address *entry = connected(&limits, local[i]);
+
+			assert_int_equal(limits_failed(&limits, entry, 1, 100 * MINUTE), 1000);
+			limits_disconnect(&limits, entry);
+		}
+	finish(&limits);
+}
+
+static void test_sessions_of_a_user_have_a_limit(void **state)
+{
+	struct config config = {.max_sessions_per_user = 2};
+	struct limits limits;
+	struct limit_user *one, *two, *other;
+
+	(void)state;
+	limits_init(&limits, &config);
+	one = limits_login(&limits, SPAN_LITERAL("carol"));
+	two = limits_login(&limits, SPAN_LITERAL("carol"));
+	assert_non_null(one);
+	assert_ptr_equal(one, two);
+	assert_null(limits_login(&limits, SPAN_LITERAL("carol")));
+	other = limits_login(&limits, SPAN_LITERAL("caro"));
+	assert_non_null(other);
+	assert_ptr_not_equal(one, other);
+	limits_logout(&limits, one);
+	assert_ptr_equal(limits_login(&limits, SPAN_LITERAL("carol")), two);
+	limits_logout(&limits, two);
+	limits_logout(&limits, two);
+	limits_logout(&limits, other);
+	finish(&limits);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_an_ipv6_network_is_one_address),
+		cmocka_unit_test(test_ipv4_addresses_are_one_each),
+		cmocka_unit_test(test_all_connections_have_a_limit),
+		cmocka_unit_test(test_the_delay_doubles_up_to_its_limit),
+		cmocka_unit_test(test_an_address_is_remembered_for_ten_minutes),
+		cmocka_unit_test(test_a_sweep_spares_what_is_connected),
+		cmocka_unit_test(test_loopback_is_not_remembered),
+		cmocka_unit_test(test_sessions_of_a_user_have_a_limit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
