@@ -1,4 +1,4 @@
-/* Where the state of accounts lives: a folder of the user's own, one journal an account in it. */
+/* The state folder of accounts: the user's own, with one journal an account in it. */
 #ifndef FETCH_JOURNAL_STATE_H
 #define FETCH_JOURNAL_STATE_H
 
