@@ -19,8 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PROFILE_SECONDS (7 * 86400) /* then CAPA is asked for again */
-#define FORGET_SECONDS (90 * 86400) /* entries absent for so long are forgotten */
+enum {
+	PROFILE_SECONDS = 7 * 86400, /* then CAPA is asked for again */
+	FORGET_SECONDS = 90 * 86400, /* entries absent for so long are forgotten */
+};
 
 struct run {
 	const struct fetch_account *account;

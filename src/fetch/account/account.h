@@ -11,9 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FETCH_TEXT_MAX 256
-#define FETCH_PATH_MAX 1024
-#define FETCH_COMMAND_MAX 2048
+enum {
+	FETCH_TEXT_MAX = 256,
+	FETCH_PATH_MAX = 1024,
+	FETCH_COMMAND_MAX = 2048,
+};
 
 enum fetch_tls { FETCH_TLS_IMPLICIT, FETCH_TLS_STARTTLS, FETCH_TLS_NONE };
 

@@ -14,7 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define NETRC_MAX 65536
+enum { NETRC_MAX = 65536 };
 
 /* The first line without its end. */
 static int take_line(char *text, size_t size, struct secret *ret, struct err *err)

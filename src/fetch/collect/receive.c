@@ -14,8 +14,10 @@
 #include <sysexits.h>
 #include <time.h>
 
-#define BATCH_OCTETS (32u << 20)
-#define BATCH_MS 5000
+enum {
+	BATCH_OCTETS = 32u << 20,
+	BATCH_MS = 5000,
+};
 
 /* The whole message is here: its headers alone are of no more use. Not worth failing for. */
 static void remove_partial(struct work *w, const struct staged_message *s)

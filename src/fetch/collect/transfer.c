@@ -9,9 +9,11 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-#define WINDOW_COMMANDS 1000
-#define WINDOW_OCTETS_MIN (4u << 20)
-#define WINDOW_OCTETS_MAX (64u << 20)
+enum {
+	WINDOW_COMMANDS = 1000,
+	WINDOW_OCTETS_MIN = 4u << 20,
+	WINDOW_OCTETS_MAX = 64u << 20,
+};
 
 static bool is_fetch(const struct message *message)
 {

@@ -24,7 +24,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define BATCH_LINES 256
+enum { BATCH_LINES = 256 };
 
 uint32_t journal_count(const struct journal *journal)
 {

@@ -16,8 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define JOURNAL_IDENTITY_MAX 80 /* 'u' and a unique id, or 'c' and a digest */
-#define JOURNAL_VALUE_MAX 320
+enum {
+	JOURNAL_IDENTITY_MAX = 80, /* 'u' and a unique id, or 'c' and a digest */
+	JOURNAL_VALUE_MAX = 320,
+};
 #define JOURNAL_NONE UINT32_MAX
 
 enum seen_state {

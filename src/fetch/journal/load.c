@@ -15,7 +15,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define LOAD_SIZE (256 * 1024) /* > the longest batch */
+enum { LOAD_SIZE = 256 * 1024 }; /* > the longest batch */
 
 struct load {
 	struct journal *journal;

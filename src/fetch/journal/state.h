@@ -5,8 +5,10 @@
 #include "fetch/account/account.h"
 #include "fetch/syscalls.h"
 
-#define STATE_KEY_MAX (FETCH_COMMAND_MAX + 4 * FETCH_TEXT_MAX)
-#define STATE_NAME_MAX 160
+enum {
+	STATE_KEY_MAX = FETCH_COMMAND_MAX + 4 * FETCH_TEXT_MAX,
+	STATE_NAME_MAX = 160,
+};
 
 /* Opens it, makes it and its parents if they are missing, durably. dir: NULL:
  * $XDG_STATE_HOME/valija or ~/.local/state/valija. Returns a descriptor. */

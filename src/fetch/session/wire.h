@@ -15,8 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WIRE_IN_SIZE 32768
-#define WIRE_OUT_SIZE 32768
+enum {
+	WIRE_IN_SIZE = 32768,
+	WIRE_OUT_SIZE = 32768,
+};
 
 struct wire {
 	int fd;

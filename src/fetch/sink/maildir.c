@@ -24,8 +24,8 @@
 enum {
 	SYNCFS_FROM = 16,
 	CHEAP_US = 250, /* a message: a better way is not worth looking for */
+	WRITE_BEHIND_EACH = 1u << 20,
 };
-#define WRITE_BEHIND_EACH (1u << 20)
 
 static enum sink_result trouble(struct err *err, const char *doing)
 {

@@ -8,7 +8,7 @@
 #include "fetch/sink/maildir_name.h"
 #include "fetch/sink/sink.h"
 
-#define MAILDIR_STAGED_MAX (17 + DELIVERY_ID_SIZE)
+enum { MAILDIR_STAGED_MAX = 17 + DELIVERY_ID_SIZE };
 
 struct staged {
 	int fd;

@@ -17,8 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MBOX_BATCH 32
-#define LOCK_TRIES 150 /* times 200 ms */
+enum {
+	MBOX_BATCH = 32,
+	LOCK_TRIES = 150, /* times 200 ms */
+};
 
 struct mbox_sink {
 	struct sink sink;

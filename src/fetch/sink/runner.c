@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COMMAND_SECONDS 900
+enum { COMMAND_SECONDS = 900 };
 
 struct runner {
 	pid_t pid;
