@@ -1,7 +1,8 @@
 /*
- * valija.conf to struct config; the one file that knows libconfuse. Values are taken as text and
- * converted by the table of keys.h while libconfuse stands at their line, so that every message has
- * one. Runs in the monitor and in the command line programs; see config.h.
+ * valija.conf to struct config: one of the two files that know libconfuse; the other one is
+ * fetch/account/config_file.c, for valija-fetch.conf. Values are taken as text and converted by the
+ * table of keys.h while libconfuse stands at their line, so that every message has one. Runs in the
+ * monitor and in the command line programs; see config.h.
  */
 #include "config/keys.h"
 #include "config/path.h"

@@ -1,4 +1,5 @@
-/* See confine.h. */
+/* The sandbox of the fetch process, one an account; entered by run.c after the password was read
+ * and the parts were opened. */
 #include "fetch/confine.h"
 
 #include "sys/sandbox.h"
@@ -17,7 +18,7 @@ static void add(struct sandbox *sandbox, const char *path, int access)
 	    sandbox->path_count == sizeof(sandbox->paths) / sizeof(sandbox->paths[0]))
 		return;
 	fd = open(path, O_PATH | O_CLOEXEC);
-	if (fd >= 0) /* what is not there need not be allowed */
+	if (fd >= 0) /* a path that does not exist needs no rule */
 		sandbox->paths[sandbox->path_count++] = (struct sandbox_path){fd, access};
 }
 
@@ -33,7 +34,7 @@ static void add_sink(struct sandbox *sandbox, const struct fetch_account *accoun
 	case FETCH_MBOX: /* the dotlock is made beside it */
 		add(sandbox, dirname(copy), SANDBOX_READ | SANDBOX_WRITE);
 		break;
-	case FETCH_COMMAND: /* the runner's affair, which is not confined */
+	case FETCH_COMMAND: /* the runner starts it, which is not confined */
 	case FETCH_LMTP:
 		break;
 	}

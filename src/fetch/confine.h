@@ -1,6 +1,6 @@
 /*
- * The fetch process confines itself before it talks to a server: Landlock to its state, its sink
- * and what name look-up and TLS must read; seccomp. What the kernel lacks is left out.
+ * The fetch process confines itself before it connects to a server: Landlock to its state, its sink
+ * and the files that name look-up and TLS read; seccomp. Rules that the kernel lacks are left out.
  */
 #ifndef FETCH_CONFINE_H
 #define FETCH_CONFINE_H

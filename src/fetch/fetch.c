@@ -1,5 +1,6 @@
 /*
- * `valija fetch`: from the command line to one run an account. See fetch.h and the manual.
+ * `valija fetch`: from the command line to one run an account. Called by cli/main.c; runs as the
+ * user, unconfined until fetch_run confines the process of an account.
  */
 #include "fetch/fetch.h"
 
@@ -61,7 +62,7 @@ static int choose(const struct fetch_config *config, char **names, int count,
 	return (int)used;
 }
 
-/* What the command line says counts for every account of the file. */
+/* Settings of the command line override those of every account of the file. */
 static int override(struct fetch_config *config, int argc, char **argv, struct err *err)
 {
 	struct fetch_options again;

@@ -2,7 +2,7 @@
 #ifndef FETCH_FETCH_H
 #define FETCH_FETCH_H
 
-/* argv[0] is "fetch", the rest as the manual says. Returns a code of sysexits.h. */
+/* argv[0] is "fetch", the rest as in valija-fetch(1). Returns a code of sysexits.h. */
 int fetch_main(int argc, char **argv);
 
 #endif

@@ -1,4 +1,5 @@
-/* See jobs.h. A crash or a hostile server of one account is no other account's business. */
+/* Forks a process an account and collects exit codes; for fetch.c, unconfined. Accounts have
+ * processes of their own, so a crash or a hostile server of one leaves the others alone. */
 #include "fetch/jobs.h"
 
 #include <errno.h>

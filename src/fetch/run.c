@@ -1,4 +1,5 @@
-/* See run.h. */
+/* One run of one account, for fetch.c and jobs.c, as the user. It owns journal, sink, report and
+ * password of the run; the process is confined before the server is connected to. */
 #include "fetch/run.h"
 
 #include "base/text.h"
@@ -18,8 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PROFILE_SECONDS (7 * 86400) /* then CAPA is asked for again */
-#define FORGET_SECONDS (90 * 86400) /* what is absent so long is forgotten */
+enum {
+	PROFILE_SECONDS = 7 * 86400, /* then CAPA is asked for again */
+	FORGET_SECONDS = 90 * 86400, /* entries absent for so long are forgotten */
+};
 
 struct run {
 	const struct fetch_account *account;
@@ -130,7 +133,7 @@ static int session(struct run *run, bool *ret_retry, struct err *err)
 			     .sink = run->sink,
 			     .report = &run->report,
 			     .key = span_of(run->key)};
-	struct visit visit = {.transfer = &t, .options = run->options, .now = time(NULL)};
+	struct collect collect = {.transfer = &t, .options = run->options, .now = time(NULL)};
 	int rc;
 
 	if (!dialog)
@@ -149,7 +152,7 @@ static int session(struct run *run, bool *ret_retry, struct err *err)
 			run->profile.pipelining && !run->lock_step && !account->no_pipelining;
 		rc = remember_profile(run, err);
 		if (rc == 0)
-			rc = visit_run(&visit, err);
+			rc = collect_run(&collect, err);
 	}
 	*ret_retry = t.trouble_under_pipelining;
 	run->totals = t.totals;
@@ -160,7 +163,8 @@ static int session(struct run *run, bool *ret_retry, struct err *err)
 	return rc;
 }
 
-/* A server that says PIPELINING and breaks under it gets a second try without, and is remembered.
+/* A server that announces PIPELINING and breaks under it gets a second try without, and is
+ * remembered.
  */
 static int sessions(struct run *run, struct err *err)
 {

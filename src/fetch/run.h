@@ -6,7 +6,7 @@
 #include "fetch/syscalls.h"
 #include "fetch/account/options.h"
 
-/* Returns a code of sysexits.h; what went wrong has been said. files: fetch_files_real. */
+/* Returns a code of sysexits.h; errors are reported already. files: fetch_files_real. */
 int fetch_run(const struct fetch_account *account, const struct fetch_options *options,
 	      const struct fetch_files *files);
 

@@ -1,4 +1,5 @@
-/* See syscalls.h. */
+/* The real system calls behind struct fetch_files, and the clock; for every room of fetch, in each
+ * of its processes. Descriptors stay the caller's. */
 #include "fetch/syscalls.h"
 
 #include <errno.h>

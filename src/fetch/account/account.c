@@ -1,4 +1,5 @@
-/* See account.h. No I/O. */
+/* Builds and checks a struct fetch_account, which the caller owns; for options.c, config_file.c and
+ * fetch.c. Pure: texts come from the user's command line and configuration, trusted but checked. */
 #include "fetch/account/account.h"
 
 #include "base/text.h"
@@ -183,7 +184,8 @@ int fetch_account_check(struct fetch_account *account, struct err *err)
 	if (!account->user[0])
 		return err_set(err, EX_CONFIG, "no user is named");
 	if (!account->target[0])
-		return err_set(err, EX_USAGE, "where to? Say it with --to maildir:DIR");
+		return err_set(err, EX_USAGE,
+			       "no destination is named: give one with --to maildir:DIR");
 	if (account->sink == FETCH_LMTP && !account->recipient[0])
 		return err_set(err, EX_CONFIG, "LMTP needs a recipient");
 	if (strpbrk(account->recipient, "<> \\\""))

@@ -1,5 +1,5 @@
 /*
- * One account: where the mail is, how to log in, what to do with it, where it goes. Made from a URL
+ * One account: server, login, policy, limits and sink. Made from a URL
  * of the command line or a section of the configuration file, checked once, immutable after.
  */
 #ifndef FETCH_ACCOUNT_ACCOUNT_H
@@ -11,9 +11,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FETCH_TEXT_MAX 256
-#define FETCH_PATH_MAX 1024
-#define FETCH_COMMAND_MAX 2048
+enum {
+	FETCH_TEXT_MAX = 256,
+	FETCH_PATH_MAX = 1024,
+	FETCH_COMMAND_MAX = 2048,
+};
 
 enum fetch_tls { FETCH_TLS_IMPLICIT, FETCH_TLS_STARTTLS, FETCH_TLS_NONE };
 
@@ -75,7 +77,7 @@ int fetch_account_url(struct fetch_account *account, const char *url, struct err
 /* "maildir:DIR", "mbox:FILE", "command:WORDS", "lmtp:HOST:PORT" or "lmtp:/SOCKET". */
 int fetch_account_sink(struct fetch_account *account, const char *text, struct err *err);
 int fetch_account_tls(struct fetch_account *account, const char *text, struct err *err);
-/* After all settings are in: what is missing gets its default, what cannot be is refused. */
+/* After all settings are in: missing ones get their defaults, impossible ones are refused. */
 int fetch_account_check(struct fetch_account *account, struct err *err);
 /* Copies bounded text without control characters; field names it in the error. */
 int fetch_text(char *to, size_t size, const char *from, const char *field, struct err *err);

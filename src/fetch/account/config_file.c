@@ -1,4 +1,9 @@
-/* See config_file.h. The file is the user's own, but may be wrong in any way. */
+/*
+ * valija-fetch.conf to struct fetch_config: one of the two files that know libconfuse; the other
+ * one is config/parse.c, for valija.conf. For fetch.c, before the process confines itself; the
+ * caller owns the accounts until fetch_config_finish. The file is the user's own, but may be wrong
+ * in any way.
+ */
 #include "fetch/account/config_file.h"
 
 #include "base/text.h"
@@ -21,7 +26,7 @@ static void note_complaint(cfg_t *cfg, const char *format, va_list ap)
 	char text[256];
 
 	if (!complaint || complaint->code)
-		return; /* the first one says most */
+		return; /* the first one is the cause, the rest follow from it */
 	vsnprintf(text, sizeof(text), format, ap);
 	err_set(complaint, EX_CONFIG, "%s:%d: %s", cfg->filename ? cfg->filename : "configuration",
 		cfg->line, text);
@@ -37,7 +42,7 @@ int fetch_config_place(char *buf, size_t size, struct err *err)
 	else if (home && home[0] == '/')
 		n = snprintf(buf, size, "%s/.config/valija/fetch.conf", home);
 	else
-		return err_set(err, EX_CONFIG, "neither $HOME nor -c says where the file is");
+		return err_set(err, EX_CONFIG, "neither $HOME nor -c names the configuration file");
 	return n < (int)size ? 0 : err_set(err, EX_CONFIG, "the file's name is too long");
 }
 
@@ -137,7 +142,7 @@ static int set_seconds(struct fetch_account *account, cfg_t *section, struct err
 		long value = cfg_getint(section, times[i].name);
 
 		if (value == 0)
-			continue; /* not said */
+			continue; /* not set */
 		if (value < 1 || value > 7 * 86400)
 			return err_set(err, EX_CONFIG, "%s is 1 to 604800", times[i].name);
 		*times[i].to = (uint32_t)value;

@@ -1,6 +1,6 @@
 /*
  * valija-fetch.conf: accounts in sections, settings in the words of the command line. Parsed with
- * libconfuse, for which config_file.c is the second door beside config/parse.c: the fetcher shares
+ * libconfuse, which config_file.c and config/parse.c include, nobody else: the fetcher shares
  * no key with valija.conf. Every complaint names file and line or the account.
  */
 #ifndef FETCH_ACCOUNT_CONFIG_FILE_H
@@ -15,8 +15,7 @@ struct fetch_config {
 	char state[FETCH_PATH_MAX]; /* "": the default place */
 };
 
-/* The default place: $XDG_CONFIG_HOME/valija/fetch.conf or ~/.config/valija/fetch.conf.
- */
+/* The default place: $XDG_CONFIG_HOME/valija/fetch.conf or ~/.config/valija/fetch.conf. */
 int fetch_config_place(char *buf, size_t size, struct err *err);
 int fetch_config_read(const char *file, struct fetch_config *ret, struct err *err);
 void fetch_config_finish(struct fetch_config *config);

@@ -1,4 +1,5 @@
-/* `valija fetch --init`: the first configuration file, which explains itself. See config_file.h. */
+/* `valija fetch --init`: writes the first configuration file, with comments; for fetch.c, with the
+ * rights of the user. */
 #include "fetch/account/config_file.h"
 
 #include <errno.h>

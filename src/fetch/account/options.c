@@ -1,4 +1,5 @@
-/* See options.h. */
+/* The table of options and its parser; for fetch.c, in the process before it confines itself. Texts
+ * in struct fetch_options stay argv's; the arguments are the user's own. */
 #include "fetch/account/options.h"
 
 #include "base/text.h"
@@ -158,7 +159,7 @@ static int password_option(struct fetch_account *account, enum fetch_password_so
 			  "where the password is", err);
 }
 
-/* Where the mail is and how to get in. 1: not one of these. */
+/* Options about the server and the login. 1: the option is another one. */
 static int access_option(int option, const char *value, struct fetch_account *a, struct err *err)
 {
 	switch (option) {
@@ -191,7 +192,7 @@ static int access_option(int option, const char *value, struct fetch_account *a,
 	return 1;
 }
 
-/* What to do with it. 1: not one of these. */
+/* Options about policy, sink and limits. 1: the option is another one. */
 static int policy_option(int option, const char *value, struct fetch_account *a, struct err *err)
 {
 	switch (option) {
@@ -286,7 +287,7 @@ int fetch_options_parse(int argc, char **argv, struct fetch_options *options,
 	int option;
 
 	*options = (struct fetch_options){0};
-	optind = 0; /* GNU: start anew, the caller may have parsed before */
+	optind = 0; /* GNU: the parser starts anew, it may have run before */
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "c:vqh", long_options, NULL)) != -1) {
 		int rc = 1;

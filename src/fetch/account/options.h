@@ -1,4 +1,4 @@
-/* The command line of `valija fetch`: what it says of the run, and of an account given as URL. */
+/* The command line of `valija fetch`: settings of the run, and of an account given as a URL. */
 #ifndef FETCH_ACCOUNT_OPTIONS_H
 #define FETCH_ACCOUNT_OPTIONS_H
 

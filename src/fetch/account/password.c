@@ -1,4 +1,5 @@
-/* See password.h. */
+/* The password of an account, for run.c before the process confines itself; the caller owns and
+ * wipes the secret. Files, commands and variables are the user's own; sizes are bounded. */
 #include "fetch/account/password.h"
 
 #include "base/text.h"
@@ -13,7 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define NETRC_MAX 65536
+enum { NETRC_MAX = 65536 };
 
 /* The first line without its end. */
 static int take_line(char *text, size_t size, struct secret *ret, struct err *err)
@@ -62,7 +63,7 @@ static int from_file(const char *path, struct secret *ret, struct err *err)
 	return 0;
 }
 
-/* The shell runs the user's own words, from the user's own configuration. */
+/* The shell runs a command of the user, from the user's configuration. */
 static int from_command(const char *command, struct secret *ret, struct err *err)
 {
 	char text[SECRET_MAX + 2];
@@ -177,7 +178,7 @@ static int from_terminal(const struct fetch_account *account, struct secret *ret
 	if (fd < 0)
 		return err_set(
 			err, EX_NOINPUT,
-			"no password: there is no terminal to ask; say --password-file FILE, "
+			"no password: there is no terminal to ask; give --password-file FILE, "
 			"or put it into ~/.netrc");
 	rc = tcgetattr(fd, &before);
 	if (rc == 0) {

@@ -1,4 +1,5 @@
-/* See collect.h. */
+/* The steps of one session after login, for run.c; the struct and its transfer stay the caller's.
+ * In the confined process; a listing that looks wrong stops the run before anything is deleted. */
 #include "fetch/collect/collect.h"
 
 #include "fetch/collect/rematch.h"
@@ -9,8 +10,10 @@
 #include <string.h>
 #include <sysexits.h>
 
-#define BRAKE_FEW 5
-#define SAMPLE 20 /* messages that are looked at before new ones are believed to be new */
+enum {
+	BRAKE_FEW = 5, /* fewer collected messages prove nothing */
+	SAMPLE = 20,   /* unknown messages compared with known ones before they count as new */
+};
 
 static bool all_have_ids(const struct transfer *t)
 {
@@ -20,11 +23,12 @@ static bool all_have_ids(const struct transfer *t)
 	return true;
 }
 
-/* What is no longer listed is remembered as absent, and the other way round. */
-static int note_absent(struct visit *v, struct err *err)
+/* Messages that are no longer listed become absent in the journal; listed ones are present again.
+ */
+static int note_absent(struct collect *c, struct err *err)
 {
-	struct journal *journal = v->transfer->journal;
-	bool ids = all_have_ids(v->transfer);
+	struct journal *journal = c->transfer->journal;
+	bool ids = all_have_ids(c->transfer);
 
 	for (uint32_t i = 0; i < journal_count(journal); i++) {
 		struct seen *seen = journal_at(journal, i);
@@ -32,7 +36,7 @@ static int note_absent(struct visit *v, struct err *err)
 
 		if (seen->state == SEEN_UNKNOWN || absent == (seen->absent != 0))
 			continue;
-		seen->absent = absent ? v->now : 0;
+		seen->absent = absent ? c->now : 0;
 		if (journal_write_absent(journal, i, err) < 0)
 			return -1;
 	}
@@ -47,16 +51,16 @@ static bool hides_collected(const struct transfer *t)
 	return hides && strcmp(hides, "yes") == 0;
 }
 
-static int brake(struct visit *v, struct err *err)
+static int brake(struct collect *c, struct err *err)
 {
-	struct transfer *t = v->transfer;
+	struct transfer *t = c->transfer;
 	struct plan_brake brake;
 
 	plan_brake(t->journal, t->messages, t->count, &brake);
 	if (!brake.stop)
 		return 0;
-	if (v->options->accept_new_uidls) {
-		v->all_gone = brake.missing == brake.known && brake.fresh > 0;
+	if (c->options->accept_new_uidls) {
+		c->all_gone = brake.missing == brake.known && brake.fresh > 0;
 		return 0;
 	}
 	if (hides_collected(t)) {
@@ -67,7 +71,7 @@ static int brake(struct visit *v, struct err *err)
 	}
 	/* Messages are missing but not replaced by unknown ones: reported once, then taken as the
 	 * owner's doing. */
-	if (!brake.many_unknown && !v->options->dry_run && note_absent(v, err) < 0)
+	if (!brake.many_unknown && !c->options->dry_run && note_absent(c, err) < 0)
 		return -1;
 	return err_set(err, EX_UNAVAILABLE,
 		       "%u of the %u messages known on the server are gone, and %u unknown ones "
@@ -77,18 +81,18 @@ static int brake(struct visit *v, struct err *err)
 		       brake.missing, brake.known, brake.fresh);
 }
 
-static int accept_new(struct visit *v, struct err *err)
+static int accept_new(struct collect *c, struct err *err)
 {
-	int64_t matched = rematch(v->transfer, err);
+	int64_t matched = rematch(c->transfer, err);
 
 	if (matched < 0)
 		return -1;
-	report_info(v->transfer->report, "%" PRId64 " messages found again under new unique ids",
+	report_info(c->transfer->report, "%" PRId64 " messages found again under new unique ids",
 		    matched);
 	/* everything is gone, nothing came back under another id, and that is right: so it is with
 	 * this server */
-	if (v->all_gone && matched == 0)
-		return journal_remember(v->transfer->journal, "hides-collected", "yes", err);
+	if (c->all_gone && matched == 0)
+		return journal_remember(c->transfer->journal, "hides-collected", "yes", err);
 	return 0;
 }
 
@@ -112,7 +116,7 @@ static bool is_removed(void *context, const struct seen *seen)
  * A Maildir that lost most of what was delivered into it may not be mounted, or be the wrong one:
  * the server's copies are the only ones then.
  */
-static int check_follow(struct visit *v, struct follow *follow, struct err *err)
+static int check_follow(struct collect *c, struct follow *follow, struct err *err)
 {
 	if (sink_maildir_scan(follow->t->sink, err) < 0)
 		return -1;
@@ -128,7 +132,7 @@ static int check_follow(struct visit *v, struct follow *follow, struct err *err)
 		follow->known++;
 		follow->removed += is_removed(follow, seen);
 	}
-	if (v->options->accept_removals || follow->known < BRAKE_FEW ||
+	if (c->options->accept_removals || follow->known < BRAKE_FEW ||
 	    follow->removed * 2 <= follow->known)
 		return 0;
 	return err_set(err, EX_UNAVAILABLE,
@@ -157,15 +161,15 @@ static void list_message(struct transfer *t, uint32_t index)
 		       unique_id ? unique_id : "-", plan_reason_text((enum plan_reason)m->reason));
 }
 
-static int dry_run(struct visit *v, const struct plan_totals *totals, struct err *err)
+static int dry_run(struct collect *c, const struct plan_totals *totals, struct err *err)
 {
-	struct transfer *t = v->transfer;
+	struct transfer *t = c->transfer;
 
 	for (uint32_t i = 0; i < t->count; i++) {
 		const struct message *m = &t->messages[i];
 
-		/* what just stays is of no interest unless asked for */
-		if (m->action != PLAN_NOTHING || v->options->verbose || t->report->json ||
+		/* messages that just stay are listed only with -v */
+		if (m->action != PLAN_NOTHING || c->options->verbose || t->report->json ||
 		    m->reason == REASON_RUN_LIMIT)
 			list_message(t, i);
 	}
@@ -179,9 +183,9 @@ static int dry_run(struct visit *v, const struct plan_totals *totals, struct err
 	return transfer_quit(t, err);
 }
 
-static int mark_seen(struct visit *v, struct err *err)
+static int mark_seen(struct collect *c, struct err *err)
 {
-	struct transfer *t = v->transfer;
+	struct transfer *t = c->transfer;
 	uint32_t marked = 0;
 
 	for (uint32_t i = 0; i < t->count; i++) {
@@ -194,7 +198,7 @@ static int mark_seen(struct visit *v, struct err *err)
 			continue;
 		seen->state = SEEN_MARKED;
 		seen->announced = t->messages[i].size;
-		seen->time = v->now * 1000000;
+		seen->time = c->now * 1000000;
 		if (journal_write_seen(t->journal, t->messages[i].entry, err) < 0)
 			return -1;
 		marked++;
@@ -205,44 +209,44 @@ static int mark_seen(struct visit *v, struct err *err)
 	return transfer_quit(t, err);
 }
 
-static int check_unique_ids(struct visit *v, struct err *err)
+static int check_unique_ids(struct collect *c, struct err *err)
 {
-	const struct transfer *t = v->transfer;
+	const struct transfer *t = c->transfer;
 
 	if (!t->no_unique_ids || t->account->policy == FETCH_DELETE)
 		return 0;
 	return err_set(err, EX_UNAVAILABLE,
-		       "the server has no unique ids (UIDL), so what was collected before cannot "
-		       "be told: only the policy \"delete\" works with it");
+		       "the server has no unique ids (UIDL), so collected messages cannot be "
+		       "recognized: only the policy \"delete\" works with it");
 }
 
-int visit_run(struct visit *v, struct err *err)
+int collect_run(struct collect *c, struct err *err)
 {
-	struct transfer *t = v->transfer;
+	struct transfer *t = c->transfer;
 	struct follow follow = {.t = t};
 	struct plan_settings settings = {.account = t->account,
-					 .now = v->now,
-					 .whole = v->options->whole,
+					 .now = c->now,
+					 .whole = c->options->whole,
 					 .context = &follow};
 	struct plan_totals totals;
 
-	if (transfer_list(t, err) < 0 || check_unique_ids(v, err) < 0)
+	if (transfer_list(t, err) < 0 || check_unique_ids(c, err) < 0)
 		return -1;
-	if (!v->options->mark_seen && brake(v, err) < 0)
+	if (!c->options->mark_seen && brake(c, err) < 0)
 		return -1;
-	if (v->options->accept_new_uidls && !v->options->dry_run && accept_new(v, err) < 0)
+	if (c->options->accept_new_uidls && !c->options->dry_run && accept_new(c, err) < 0)
 		return -1;
-	if (v->options->mark_seen)
-		return mark_seen(v, err);
+	if (c->options->mark_seen)
+		return mark_seen(c, err);
 	if (t->account->policy == FETCH_FOLLOW) {
-		if (check_follow(v, &follow, err) < 0)
+		if (check_follow(c, &follow, err) < 0)
 			return -1;
 		settings.removed = is_removed;
 	}
 	plan_make(&settings, t->journal, t->messages, t->count, &totals);
-	if (v->options->dry_run)
-		return dry_run(v, &totals, err);
-	if (note_absent(v, err) < 0)
+	if (c->options->dry_run)
+		return dry_run(c, &totals, err);
+	if (note_absent(c, err) < 0)
 		return -1;
 	report_plan(t->report, totals.fetch, totals.fetch_octets);
 	t->totals.later = totals.later;

@@ -1,6 +1,7 @@
 /*
- * What a session does once it is logged in: listing, the brake, new ids matched with old ones, the
- * plan; then the work, or only a list of it, or only a note of it.
+ * The session of one account after login: listing, the brake, new unique ids matched with known
+ * ones, the plan; then the transfer, or only a list of it (dry run), or only journal entries (mark
+ * seen). Called by run.c in the confined process; the listing is the server's, and hostile.
  */
 #ifndef FETCH_COLLECT_COLLECT_H
 #define FETCH_COLLECT_COLLECT_H
@@ -8,13 +9,14 @@
 #include "fetch/account/options.h"
 #include "fetch/collect/transfer.h"
 
-struct visit {
+struct collect {
 	struct transfer *transfer;
 	const struct fetch_options *options;
 	int64_t now;   /* seconds since 1970 */
-	bool all_gone; /* every known message is, while unknown ones are there */
+	bool all_gone; /* no known message is listed, but unknown ones are */
 };
 
-int visit_run(struct visit *visit, struct err *err);
+/* Lists, plans and collects; ends the session with QUIT when it succeeds. */
+int collect_run(struct collect *collect, struct err *err);
 
 #endif

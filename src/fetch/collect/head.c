@@ -1,4 +1,4 @@
-/* See head.h. Pure; headers are hostile. */
+/* The hash of a message's headers, for receive.c and rematch.c. Pure; headers are hostile. */
 #include "fetch/collect/head.h"
 
 #include "base/text.h"

@@ -1,7 +1,7 @@
 /*
  * A fingerprint of a message's headers that survives a move to another server: 64 bits over the
  * fields From, To, Date, Subject and Message-ID (over all fields when none of them is there). With
- * the size it tells which new unique id belongs to which message that was collected before.
+ * the size it shows which new unique id belongs to which message that was collected before.
  */
 #ifndef FETCH_COLLECT_HEAD_H
 #define FETCH_COLLECT_HEAD_H

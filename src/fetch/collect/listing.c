@@ -1,4 +1,5 @@
-/* LIST and UIDL: what the server has. Believed only within bounds; see transfer.h. */
+/* LIST and UIDL, for collect.c, in the confined process; messages belong to the transfer. The
+ * listing is the server's: it is accepted only within bounds. */
 #include "fetch/collect/transfer.h"
 
 #include "base/text.h"
@@ -89,7 +90,8 @@ static int note_unique_id(struct transfer *t, const struct pop3_client_event *ev
 	return 0;
 }
 
-/* A unique id that two messages bear tells neither of them: both are told by their contents. */
+/* Two messages under one unique id are not identified by it: both are identified by their
+ * contents. */
 static void drop_duplicates(struct transfer *t)
 {
 	uint32_t twice = 0;
@@ -115,7 +117,7 @@ static int take_listing(struct transfer *t, struct pop3_client_event *event, str
 	if (event->type == POP3_CLIENT_REPLY && !event->ok) {
 		if (event->command == POP3_LIST)
 			return err_set(err, EX_UNAVAILABLE,
-				       "the server does not list its messages (it said: %s)",
+				       "the server does not list its messages (its answer: %s)",
 				       dialog_words(event, words, sizeof(words)));
 		t->no_unique_ids = true;
 	}

@@ -1,12 +1,15 @@
-/* See plan.h. Pure. */
+/* The decision for each listed message, for collect.c; arrays stay the caller's. Pure; the listing
+ * is the server's. */
 #include "fetch/collect/plan.h"
 
 #include "base/text.h"
 
 #include <string.h>
 
-#define BRAKE_FEW 5 /* below that many known messages nothing can be concluded */
-#define DAY 86400
+enum {
+	BRAKE_FEW = 5, /* fewer known messages prove nothing */
+	DAY = 86400,
+};
 
 static bool wanted_whole(const struct plan_settings *s, const struct journal *journal,
 			 const struct seen *seen)

@@ -1,7 +1,7 @@
 /*
- * What to do with each message of a listing, and why: the account's policy against what the journal
- * knows. Pure, so that --dry-run shows exactly what a run would do. Also the brake: a server whose
- * known messages have mostly vanished or changed their unique ids is not believed.
+ * The action for each message of a listing, and its reason: the account's policy against the
+ * journal. Pure, so that --dry-run shows exactly what a run would do. Also the brake: a server
+ * whose known messages have mostly vanished or changed their unique ids is not believed.
  */
 #ifndef FETCH_COLLECT_PLAN_H
 #define FETCH_COLLECT_PLAN_H

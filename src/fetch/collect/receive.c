@@ -1,7 +1,7 @@
 /*
- * Messages as they come, see receive.h: each streams from the socket into the sink and never lies
- * in memory. A batch becomes durable as one: sink settled, journal written, sink published; only
- * then is a message ours and may be deleted.
+ * Messages as they arrive, for transfer.c, in the confined process; each is hostile. It streams
+ * from the socket into the sink and never lies in memory. A batch becomes durable as one: sink
+ * settled, journal written, sink published; only then is a message ours and may be deleted.
  */
 #include "fetch/collect/receive.h"
 
@@ -14,8 +14,10 @@
 #include <sysexits.h>
 #include <time.h>
 
-#define BATCH_OCTETS (32u << 20)
-#define BATCH_MS 5000
+enum {
+	BATCH_OCTETS = 32u << 20,
+	BATCH_MS = 5000,
+};
 
 /* The whole message is here: its headers alone are of no more use. Not worth failing for. */
 static void remove_partial(struct work *w, const struct staged_message *s)
@@ -127,7 +129,7 @@ static int begin_message(struct work *w, const struct pop3_client_event *event, 
 	w->flying_octets -= message->action == PLAN_PARTIAL ? 0 : message->size;
 	w->number = event->number;
 	if (!event->ok) {
-		err_set(&why, EX_DATAERR, "the server said: %s",
+		err_set(&why, EX_DATAERR, "the server's answer: %s",
 			dialog_words(event, words, sizeof(words)));
 		return fail_message(w, &why);
 	}
@@ -180,8 +182,8 @@ static int take_body(struct work *w, pop3_span text, struct err *err)
 }
 
 /*
- * A message without a usable unique id is told by its contents: the digest, and which of the equal
- * ones it is in this listing. JOURNAL_NONE: no memory.
+ * A message without a usable unique id is identified by its contents: the digest, and which of the
+ * equal ones it is in this listing. JOURNAL_NONE: no memory.
  */
 static uint32_t entry_by_contents(struct work *w)
 {

@@ -1,5 +1,5 @@
-/* The inside of a transfer: its state, shared by transfer.c (what is asked for) and receive.c (what
- * comes). */
+/* The state of a transfer at work, shared by transfer.c (requests) and receive.c (replies); for
+ * these two alone. */
 #ifndef FETCH_COLLECT_RECEIVE_H
 #define FETCH_COLLECT_RECEIVE_H
 

@@ -1,4 +1,5 @@
-/* See rematch.h. */
+/* Known messages found again under new unique ids, for collect.c in the confined process; entries
+ * stay the journal's. Sizes and headers come from the server, and are hostile. */
 #include "fetch/collect/rematch.h"
 
 #include "fetch/collect/head.h"
@@ -7,7 +8,7 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-#define AHEAD 200 /* TOPs unanswered */
+enum { AHEAD = 200 }; /* TOPs unanswered */
 
 /* A known message that is no longer listed. */
 struct lost {
@@ -33,7 +34,7 @@ static int compare(const void *a, const void *b)
 	return x->head_hash < y->head_hash ? -1 : x->head_hash > y->head_hash;
 }
 
-/* Those passed over by --mark-seen were never read: there is nothing to tell them by. */
+/* Messages marked by --mark-seen were never read: no headers are known to compare with. */
 static int gather(struct rematch *r, struct err *err)
 {
 	struct journal *journal = r->t->journal;

@@ -1,7 +1,7 @@
 /*
- * --accept-new-uidls: a server that moved gives old messages new unique ids. Those that are listed
- * under an unknown one are compared, by size and headers (TOP), with those that are known and gone;
- * a match is noted under its new id instead of being collected again.
+ * --accept-new-uidls: a server that moved gives old messages new unique ids. Messages that
+ * are listed under an unknown one are compared, by size and headers (TOP), with known ones that are
+ * gone; a match is noted under its new id instead of being collected again.
  */
 #ifndef FETCH_COLLECT_REMATCH_H
 #define FETCH_COLLECT_REMATCH_H

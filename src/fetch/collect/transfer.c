@@ -1,6 +1,7 @@
 /*
- * Collecting, see transfer.h. RETRs go out in bunches ahead of their answers, which receive.c
- * takes. DELEs wait for the bunch that is due anyway, QUIT follows the last of them.
+ * The pipeline of one session, for collect.c, in the confined process. RETRs go out in bunches
+ * ahead of their answers, which receive.c takes. DELEs wait for the bunch that is due anyway, QUIT
+ * follows the last of them.
  */
 #include "fetch/collect/receive.h"
 
@@ -8,16 +9,18 @@
 #include <stdlib.h>
 #include <sysexits.h>
 
-#define WINDOW_COMMANDS 1000
-#define WINDOW_OCTETS_MIN (4u << 20)
-#define WINDOW_OCTETS_MAX (64u << 20)
+enum {
+	WINDOW_COMMANDS = 1000,
+	WINDOW_OCTETS_MIN = 4u << 20,
+	WINDOW_OCTETS_MAX = 64u << 20,
+};
 
 static bool is_fetch(const struct message *message)
 {
 	return message->action == PLAN_FETCH || message->action == PLAN_PARTIAL;
 }
 
-/* What may be asked for ahead: twice what the path holds at the rate seen so far. */
+/* Octets that may be requested ahead: twice what the path holds at the rate measured so far. */
 static void size_window(struct work *w)
 {
 	int64_t elapsed = fetch_now() - w->began;
@@ -180,7 +183,7 @@ static int say_goodbye(struct work *w, struct err *err)
 	if (event.ok || t->totals.deleted == 0)
 		return 0;
 	return err_set(err, EX_TEMPFAIL,
-		       "the server did not confirm the deletions (it said: %s); they are tried "
+		       "the server did not confirm the deletions (its answer: %s); they are tried "
 		       "again next time",
 		       dialog_words(&event, words, sizeof(words)));
 }
@@ -220,7 +223,7 @@ int transfer_run(struct transfer *t, struct err *err)
 		t->trouble_under_pipelining =
 			t->pipelining && pop3_client_unanswered(&t->dialog->client) > 1;
 		t->sink->ops->drop(t->sink);
-		/* what is complete stays ours, whatever became of the rest */
+		/* complete messages are delivered, even if the rest failed */
 		if (!w->batch_failed)
 			receive_finish_batch(w, NULL);
 	} else {

@@ -1,4 +1,5 @@
-/* See delivery_id.h. Pure. */
+/* Delivery ids, for collect, the Maildir sink and state.c: a digest of account and identity. Pure.
+ */
 #include "fetch/journal/delivery_id.h"
 
 #include "base/digest.h"

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#define DELIVERY_ID_SIZE 33 /* 32 hex digits and a NUL */
+enum { DELIVERY_ID_SIZE = 33 }; /* 32 hex digits and a NUL */
 
 /* 128 bits of SHA-256 over key and text. */
 void delivery_id(pop3_span key, pop3_span text, char ret[DELIVERY_ID_SIZE]);

@@ -1,4 +1,4 @@
-/* The journal's lines: parsing, pure and fuzzed. What is read may be damaged in any way. */
+/* The journal's lines: parsing, pure and fuzzed; for load.c. The file may be damaged in any way. */
 #include "fetch/journal/journal.h"
 
 #include "base/text.h"

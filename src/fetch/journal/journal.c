@@ -1,5 +1,7 @@
 /*
- * See journal.h. In the fetch process; the file is the user's own, and its tail may be torn.
+ * The journal at work: entries, commits, compaction; for collect and run.c, which own the struct
+ * journal from open to close. In the fetch process; the file is the user's own, and its tail may be
+ * torn.
  *
  * File: batches of lines, each closed by "C GROUP LINES CRC"; the checksum covers the batch from
  * its first octet to the blank before it. Batches flushed together share a group; groups count up.
@@ -22,7 +24,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define BATCH_LINES 256
+enum { BATCH_LINES = 256 };
 
 uint32_t journal_count(const struct journal *journal)
 {

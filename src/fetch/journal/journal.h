@@ -1,9 +1,9 @@
 /*
- * What an account has collected: one append-only file of checksummed batches, held by a lock for
- * the whole run, loaded at its start. journal_commit appends what was added since and flushes it:
- * when it returns, it is on disk. A batch that a power cut tore is dropped as a whole; damage
- * before the end is an error, for ignoring it would fetch everything again. Compaction writes a new
- * file and renames it in.
+ * The record of an account's collected messages: one append-only file of checksummed batches, held
+ * by a lock for the whole run, loaded at its start. journal_commit appends what was added since and
+ * flushes it: when it returns, it is on disk. A batch that a power cut tore is dropped as a whole;
+ * damage before the end is an error, for ignoring it would fetch everything again. Compaction
+ * writes a new file and renames it in.
  */
 #ifndef FETCH_JOURNAL_JOURNAL_H
 #define FETCH_JOURNAL_JOURNAL_H
@@ -16,8 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define JOURNAL_IDENTITY_MAX 80 /* 'u' and a unique id, or 'c' and a digest */
-#define JOURNAL_VALUE_MAX 320
+enum {
+	JOURNAL_IDENTITY_MAX = 80, /* 'u' and a unique id, or 'c' and a digest */
+	JOURNAL_VALUE_MAX = 320,
+};
 #define JOURNAL_NONE UINT32_MAX
 
 enum seen_state {
@@ -68,7 +70,8 @@ void journal_close(struct journal *journal);
 uint32_t journal_count(const struct journal *journal);
 struct seen *journal_at(struct journal *journal, uint32_t index); /* until the next intern */
 pop3_span journal_identity(const struct journal *journal, const struct seen *seen);
-/* Told by its contents, not by a unique id: no listing shows whether it is there. */
+/* An entry identified by contents, not by a unique id: no listing shows whether its message is
+ * there. */
 bool journal_is_unlisted_kind(const struct journal *journal, const struct seen *seen);
 /* Finds; JOURNAL_NONE if it is not there. */
 uint32_t journal_find(const struct journal *journal, pop3_span identity);

@@ -4,8 +4,10 @@
 
 #include "fetch/journal/journal.h"
 
-#define JOURNAL_MEMORIES 16
-#define JOURNAL_NAME_MAX 200
+enum {
+	JOURNAL_MEMORIES = 16,
+	JOURNAL_NAME_MAX = 200,
+};
 
 struct journal {
 	const struct fetch_files *files;

@@ -1,4 +1,5 @@
-/* Opening and loading a journal: lock, batches, the torn tail. See journal.h and journal.c. */
+/* Opening and loading a journal: lock, batches, the torn tail. For
+ * journal_open, in the fetch process; the file is the user's own, and its tail may be torn. */
 #include "fetch/journal/journal_private.h"
 
 #include "base/crc32c.h"
@@ -14,7 +15,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define LOAD_SIZE (256 * 1024) /* > the longest batch */
+enum { LOAD_SIZE = 256 * 1024 }; /* > the longest batch */
 
 struct load {
 	struct journal *journal;

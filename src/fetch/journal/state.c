@@ -1,4 +1,5 @@
-/* See state.h. */
+/* The state folder and the names in it, for run.c before the process confines itself; the caller
+ * owns the descriptor. Runs as the user, whose folder it is. */
 #include "fetch/journal/state.h"
 
 #include "base/text.h"
@@ -23,8 +24,7 @@ static int default_dir(char *buf, size_t size, struct err *err)
 	else if (home && home[0] == '/')
 		n = snprintf(buf, size, "%s/.local/state/valija", home);
 	else
-		return err_set(err, EX_CONFIG,
-			       "neither $HOME nor --state says where to keep state");
+		return err_set(err, EX_CONFIG, "neither $HOME nor --state names the state folder");
 	return n < (int)size ? 0 : err_set(err, EX_CONFIG, "the state folder's name is too long");
 }
 

@@ -1,12 +1,14 @@
-/* Where the state of accounts lives: a folder of the user's own, one journal an account in it. */
+/* The state folder of accounts: the user's own, with one journal an account in it. */
 #ifndef FETCH_JOURNAL_STATE_H
 #define FETCH_JOURNAL_STATE_H
 
 #include "fetch/account/account.h"
 #include "fetch/syscalls.h"
 
-#define STATE_KEY_MAX (FETCH_COMMAND_MAX + 4 * FETCH_TEXT_MAX)
-#define STATE_NAME_MAX 160
+enum {
+	STATE_KEY_MAX = FETCH_COMMAND_MAX + 4 * FETCH_TEXT_MAX,
+	STATE_NAME_MAX = 160,
+};
 
 /* Opens it, makes it and its parents if they are missing, durably. dir: NULL:
  * $XDG_STATE_HOME/valija or ~/.local/state/valija. Returns a descriptor. */

@@ -1,4 +1,5 @@
-/* See json.h. Text that is not UTF-8 is escaped first, so that every line is valid JSON. */
+/* Reports as lines of JSON on standard output (libjansson), for report.c, collect.c and fetch.c.
+ * Text that is not UTF-8 is escaped first, so that every line is valid JSON. */
 #include "fetch/report/json.h"
 
 #include "base/text.h"

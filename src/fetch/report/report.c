@@ -1,4 +1,5 @@
-/* See report.h. Standard error is line by line, so that several accounts do not mix. */
+/* Progress, warnings and errors for a person, on standard error; for every room, in each account's
+ * process. Lines are written whole, so that several accounts do not mix; server text is escaped. */
 #include "fetch/report/report.h"
 
 #include "fetch/report/json.h"
@@ -10,8 +11,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define DRAW_MS 100
-#define BAR_WIDTH 24
+enum {
+	DRAW_MS = 100,
+	BAR_WIDTH = 24,
+};
 
 /* "1.5 MB" */
 static const char *size_text(uint64_t octets, char *buf, size_t size)
@@ -126,7 +129,7 @@ const char *report_harmless(const char *text, char *buf, size_t size)
 }
 
 /* One line on standard error, with the account's name; whatever the text holds. */
-static void say(struct report *report, const char *level, const char *text)
+static void print_line(struct report *report, const char *level, const char *text)
 {
 	char safe[1024];
 
@@ -148,9 +151,9 @@ void report_warning(struct report *report, const char *format, ...)
 	report->warnings++;
 	report_json_text(report, "warning", text);
 	if (report->warnings <= 20)
-		say(report, "", text);
+		print_line(report, "", text);
 	else if (report->warnings == 21)
-		say(report, "", "more such warnings are not shown");
+		print_line(report, "", "more such warnings are not shown");
 }
 
 void report_info(struct report *report, const char *format, ...)
@@ -163,7 +166,7 @@ void report_info(struct report *report, const char *format, ...)
 	va_end(ap);
 	report_json_text(report, "info", text);
 	if (report->verbose)
-		say(report, "", text);
+		print_line(report, "", text);
 }
 
 void report_error(struct report *report, const struct err *err)
@@ -173,7 +176,7 @@ void report_error(struct report *report, const struct err *err)
 	report_end_bar(report);
 	snprintf(text, sizeof(text), "%s: %s", report->server, err->text);
 	report_json_text(report, "error", err->text);
-	say(report, "error: ", text);
+	print_line(report, "error: ", text);
 }
 
 void report_summary(struct report *report, const struct report_totals *t)

@@ -1,7 +1,7 @@
 /*
- * What a person or a script gets to see of a run: progress bar on a terminal, warnings and errors
+ * Reports of a run to a person or a script: progress bar on a terminal, warnings and errors
  * on standard error, JSON events on standard output. Text from the server is escaped before it gets
- * here or here. Quiet when nobody watches and nothing is wrong.
+ * here, or here at the latest. Quiet when nobody watches and nothing is wrong.
  */
 #ifndef FETCH_REPORT_REPORT_H
 #define FETCH_REPORT_REPORT_H
@@ -17,7 +17,7 @@ struct report {
 	const char *server;
 	bool bar;                    /* standard error is a terminal */
 	bool json;                   /* events on standard output */
-	bool verbose;                /* say also what went well */
+	bool verbose;                /* reports successes, too */
 	bool drawn;                  /* a bar is on the current line */
 	int64_t started, last_drawn; /* ms */
 	uint32_t total, done;

@@ -17,8 +17,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define TRIES_MAX 8
-#define HEAD_START_MS 250
+enum {
+	TRIES_MAX = 8,
+	HEAD_START_MS = 250,
+};
 
 struct tries {
 	struct pollfd fds[TRIES_MAX];

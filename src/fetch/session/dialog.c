@@ -1,4 +1,5 @@
-/* See dialog.h. */
+/* Commands and replies over a wire, for login.c and collect, which own the struct dialog. In the
+ * fetch process; the parser of libpop3 bounds what the server sends. */
 #include "fetch/session/dialog.h"
 
 #include "base/text.h"

@@ -1,7 +1,7 @@
 /*
  * A POP3 dialogue: libpop3's client machine on a wire. Commands are queued and go out with the next
  * wait; events come one at a time. dialog_ask is the lock-step form for the few commands of a
- * login. What goes over the wire can be written to a transcript (transcript.h).
+ * login. Octets on the wire can be written to a transcript (transcript.h).
  */
 #ifndef FETCH_SESSION_DIALOG_H
 #define FETCH_SESSION_DIALOG_H
@@ -42,7 +42,7 @@ int dialog_next(struct dialog *dialog, struct pop3_client_event *ret, struct err
 int dialog_ask(struct dialog *dialog, enum pop3_command command, pop3_span text,
 	       struct pop3_client_event *ret, struct err *err);
 
-/* What the server said in words that are safe to print: returns buf. */
+/* The server's answer in a form that is safe to print: returns buf. */
 const char *dialog_words(const struct pop3_client_event *event, char *buf, size_t size);
 
 #endif

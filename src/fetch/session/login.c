@@ -1,4 +1,6 @@
-/* See login.h. In the fetch process, before and after TLS; trusts nothing the server says. */
+/* From the greeting to the transaction state: STLS, CAPA, authentication; for run.c, which owns
+ * dialog, profile and password. In the fetch process, before and after TLS; the server is not
+ * trusted. */
 #include "fetch/session/login.h"
 
 #include "base/text.h"
@@ -137,7 +139,7 @@ static int ask_capabilities(struct dialog *dialog, struct fetch_profile *profile
 		if (event.type == POP3_CLIENT_LINE && !event.malformed)
 			note_capability(profile, event.text, ret_stls);
 	} while (event.type != POP3_CLIENT_END);
-	if (!profile->mechanisms[0]) /* RFC 2449 allows it; some servers forget to say USER */
+	if (!profile->mechanisms[0]) /* RFC 2449 allows it; some servers forget to list USER */
 		add_mechanism(profile, SPAN_LITERAL("USER"));
 	return 0;
 }
@@ -167,10 +169,11 @@ static int upgrade(struct dialog *dialog, const struct fetch_account *account, s
 	if (dialog_ask(dialog, POP3_STLS, (pop3_span){0}, &event, err) < 0)
 		return -1;
 	if (!event.ok)
-		return err_set(err, EX_UNAVAILABLE,
-			       "the server refuses to start TLS (it said: %s); nothing secret was "
-			       "sent. Try pop3s://, or --tls none if the password may go in clear",
-			       dialog_words(&event, words, sizeof(words)));
+		return err_set(
+			err, EX_UNAVAILABLE,
+			"the server refuses to start TLS (its answer: %s); nothing secret was "
+			"sent. Try pop3s://, or --tls none if the password may go in clear",
+			dialog_words(&event, words, sizeof(words)));
 	if (!pop3_client_tls_started(&dialog->client, wire_input(&dialog->wire)))
 		return err_set(err, EX_PROTOCOL,
 			       "something was put in behind the answer to STLS: an attack, or a "
@@ -190,21 +193,24 @@ static int refused(const struct pop3_client_event *event, const char *mechanism,
 	switch (event->code) {
 	case POP3_CODE_IN_USE:
 		return err_set(err, EX_TEMPFAIL,
-			       "the mailbox is in use by another program (it said: %s)", words);
+			       "the maildrop is in use by another program (its answer: %s)", words);
 	case POP3_CODE_LOGIN_DELAY:
-		return err_set(err, EX_TEMPFAIL, "logged in too soon again (it said: %s)", words);
+		return err_set(err, EX_TEMPFAIL, "logged in too soon again (its answer: %s)",
+			       words);
 	case POP3_CODE_SYS_TEMP:
-		return err_set(err, EX_TEMPFAIL, "the server has a problem (it said: %s)", words);
+		return err_set(err, EX_TEMPFAIL, "the server has a problem (its answer: %s)",
+			       words);
 	case POP3_CODE_SYS_PERM:
 		return err_set(err, EX_UNAVAILABLE,
-			       "the server has a problem that needs a person (it said: %s)", words);
+			       "the server has a problem that needs a person (its answer: %s)",
+			       words);
 	case POP3_CODE_NONE:
 	case POP3_CODE_AUTH:
 	case POP3_CODE_COUNT:
 		break;
 	}
 	return err_set(err, EX_NOPERM,
-		       "login with %s refused (it said: %s): check user name and password",
+		       "login with %s refused (its answer: %s): check user name and password",
 		       mechanism, words);
 }
 
@@ -272,7 +278,7 @@ static int exchange(struct dialog *dialog, struct fetch_sasl *sasl, const char *
 }
 
 /*
- * Mechanisms in which the client speaks first: their first answer goes along with AUTH if the line
+ * Mechanisms in which the client sends first: their first answer goes along with AUTH if the line
  * stays short (RFC 5034); else it waits for an empty challenge. Returns how long the waiting answer
  * is, in line; -1.
  */
@@ -343,7 +349,7 @@ static const char *choose(struct dialog *dialog, const struct fetch_account *acc
 	if (!account->auth[0] && *ret_strength < profile->strength) {
 		err_set(err, EX_UNAVAILABLE,
 			"the server now offers nothing stronger than %s, last time it was %s: "
-			"somebody in between may want the password. If it is meant, say auth = %s",
+			"somebody in between may want the password. If it is meant, set auth = %s",
 			name, profile->login, name);
 		return NULL;
 	}
@@ -372,7 +378,7 @@ static int authenticate(struct dialog *dialog, const struct fetch_account *accou
 	return 0;
 }
 
-/* What was remembered was refused: perhaps the server has changed. */
+/* The server refused the remembered mechanism: its capabilities may have changed. */
 static int look_again(struct dialog *dialog, const struct fetch_account *account,
 		      const struct secret *password, struct fetch_profile *profile, pop3_span stamp,
 		      struct err *err)
@@ -405,7 +411,8 @@ int fetch_login(struct dialog *dialog, const struct fetch_account *account,
 	if (dialog_next(dialog, &event, err) < 0)
 		return err_prefix(err, "no greeting");
 	if (!event.ok)
-		return err_set(err, EX_TEMPFAIL, "the server does not want to talk (it said: %s)",
+		return err_set(err, EX_TEMPFAIL,
+			       "the server refuses the connection (its answer: %s)",
 			       dialog_words(&event, words, sizeof(words)));
 	if (span_copy(event.text, greeting, sizeof(greeting)) == 0)
 		stamp = pop3_greeting_stamp(span_of(greeting));

@@ -1,6 +1,6 @@
 /*
  * From the connected socket to the TRANSACTION state: greeting, STLS, capabilities, authentication
- * by the strongest mechanism both sides know. What an account's server offered before is remembered
+ * by the strongest mechanism both sides know. Earlier offers of an account's server are remembered
  * in its journal, so that less is never accepted in silence, and nothing is asked twice.
  */
 #ifndef FETCH_SESSION_LOGIN_H
@@ -12,10 +12,10 @@
 
 #include <stdbool.h>
 
-/* What a server can do, as its CAPA or our memory says. */
+/* A server's capabilities, from its CAPA or the journal. */
 struct fetch_profile {
 	bool known;      /* of an earlier session, and still true: CAPA need not be asked */
-	bool pipelining; /* it says so */
+	bool pipelining; /* announced in CAPA */
 	bool uidl_told, top_told;
 	bool sasl_ir; /* initial responses are taken (RFC 5034): any server with SASL in CAPA */
 	char mechanisms[256]; /* space-separated, upper case, "" none; USER and APOP among them */
@@ -31,8 +31,8 @@ enum fetch_strength {
 	FETCH_SCRAM_BOUND,    /* and the TLS channel is part of it */
 };
 
-/* Logs in over a dialogue that is connected. profile is updated. err's code tells wrong credentials
- * (EX_NOPERM) from trouble. */
+/* Logs in over a dialogue that is connected. profile is updated. err's code separates wrong
+ * credentials (EX_NOPERM) from trouble. */
 int fetch_login(struct dialog *dialog, const struct fetch_account *account,
 		const struct secret *password, struct fetch_profile *profile, struct err *err);
 

@@ -1,4 +1,5 @@
-/* See sasl.h. Challenges are hostile: GNU SASL checks them, sizes are bounded here. */
+/* One SASL exchange (GNU SASL), for login.c, which owns it until fetch_sasl_finish. Challenges are
+ * hostile: GNU SASL checks them, sizes are bounded here. */
 #include "fetch/session/sasl.h"
 
 #include "base/digest.h"

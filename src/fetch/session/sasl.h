@@ -28,7 +28,7 @@ int fetch_sasl_start(const struct fetch_sasl_settings *settings, struct fetch_sa
 void fetch_sasl_finish(struct fetch_sasl *sasl);
 /*
  * Takes a challenge in base64 (empty at the start) and writes the answer in base64 to out (wiped by
- * the caller). Returns its length; -1: the exchange fails, err says why.
+ * the caller). Returns its length; -1: the exchange fails, err has the reason.
  */
 int fetch_sasl_step(struct fetch_sasl *sasl, pop3_span challenge, char *out, size_t cap,
 		    struct err *err);

@@ -1,4 +1,5 @@
-/* See transcript.h. The file is readable by its owner only: it holds mail. */
+/* Writes the transcript of --record, for dialog.c; run.c owns it from open to close. Secrets are
+ * masked. The file is readable by its owner only: it holds mail. */
 #include "fetch/session/transcript.h"
 
 #include <errno.h>
@@ -34,7 +35,7 @@ static bool ends_line(const struct record *record)
 	return record->used >= 2 && memcmp(record->part + record->used - 2, "\r\n", 2) == 0;
 }
 
-/* What was received since the last line: a line, or a part of one. */
+/* Octets received since the last line end: a line, or a part of one. */
 static void flush_part(struct record *record)
 {
 	bool whole = ends_line(record);
@@ -83,7 +84,7 @@ void record_tls(struct record *record)
 	fputs("-- TLS --\n", record->file);
 }
 
-/* How much of a command line may be shown: all but the secret behind it. */
+/* The octets of a command line that may be shown: all but the secret behind them. */
 static size_t shown(enum pop3_command command, pop3_span line)
 {
 	const char *space = memchr(line.data, ' ', line.size);
@@ -140,7 +141,7 @@ void record_received(struct record *record, pop3_span raw, enum pop3_client_even
 	if (!record || raw.size == 0)
 		return;
 	if (type == POP3_CLIENT_CHALLENGE) {
-		record->used = 0; /* what came of the line before */
+		record->used = 0; /* a part of the challenge may be in it */
 		fputs("S: + <masked>\n", record->file);
 	} else {
 		put_received(record, raw);

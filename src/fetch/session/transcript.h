@@ -1,7 +1,7 @@
 /*
  * Transcript of a session (--record FILE), in the form of the project's transcript tests: "C: " and
- * "S: " lines, "S- " where no CRLF ended one, "-- TLS --". What the server sent is there octet for
- * octet, so that a test can play it back; secrets of ours are "<masked>", and so are the server's
+ * "S: " lines, "S- " where no CRLF ended one, "-- TLS --". The server's octets are there one for
+ * one, so that a test can play it back; secrets of ours are "<masked>", and so are the server's
  * challenges, from which some could be guessed. NULL records nothing.
  */
 #ifndef FETCH_SESSION_TRANSCRIPT_H

@@ -1,4 +1,5 @@
-/* See wire.h. In the fetch process; the network is hostile. */
+/* Octets to and from the server, in the clear or over TLS, with deadlines; for dialog.c and
+ * login.c. The struct is the caller's. In the fetch process; the network is hostile. */
 #include "fetch/session/wire.h"
 
 #include "base/secret.h"
@@ -129,7 +130,7 @@ static int flush_out(struct wire *wire, struct err *err)
 			if (n < 0 && errno == EINTR)
 				continue;
 			if (n < 0 && (errno == EAGAIN || errno == EPIPE || errno == ECONNRESET))
-				return 0; /* what it said before it left is still to be read */
+				return 0; /* an answer sent before the end is still to be read */
 			if (n < 0)
 				return err_sys(err, EX_TEMPFAIL, errno, "cannot send");
 		}

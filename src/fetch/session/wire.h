@@ -15,8 +15,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WIRE_IN_SIZE 32768
-#define WIRE_OUT_SIZE 32768
+enum {
+	WIRE_IN_SIZE = 32768,
+	WIRE_OUT_SIZE = 32768,
+};
 
 struct wire {
 	int fd;
@@ -43,10 +45,10 @@ int wire_connect(struct wire *wire, const char *host, uint16_t port, int64_t ms,
 int wire_start_tls(struct wire *wire, const struct tls_client_settings *settings, int64_t ms,
 		   struct err *err);
 
-/* Room to render commands into, and saying that they are there. Goes out with the next wait. */
+/* Room to render commands into, and their size afterwards. They go out with the next wait. */
 char *wire_room(struct wire *wire, size_t *ret_cap);
 void wire_queued(struct wire *wire, size_t n);
-/* What was received and not taken yet; wire_take removes from its front. */
+/* Octets received and not taken yet; wire_take removes from their front. */
 pop3_span wire_input(const struct wire *wire);
 void wire_take(struct wire *wire, size_t n);
 

@@ -3,6 +3,7 @@
  * exit status 0 means delivered. At least once; VALIJA_DELIVERY_ID is the same when a message
  * comes again.
  */
+#include "fetch/sink/command.h"
 #include "fetch/sink/runner.h"
 #include "fetch/sink/spool.h"
 

@@ -4,6 +4,7 @@
  * when a message comes again: delivery is at least once. The server is somewhat trusted (it is the
  * user's own), but bounded: lines, and seconds for each answer.
  */
+#include "fetch/sink/lmtp.h"
 #include "fetch/sink/lmtp_client.h"
 #include "fetch/sink/spool.h"
 

@@ -1,4 +1,5 @@
-/* See lmtp_client.h. */
+/* One LMTP connection, for lmtp.c, which owns the struct. In the confined process; replies are
+ * bounded in lines and seconds. */
 #include "fetch/sink/lmtp_client.h"
 
 #include "base/text.h"
@@ -12,8 +13,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define ANSWER_SECONDS 300
-#define REPLY_LINES 100
+enum {
+	ANSWER_SECONDS = 300,
+	REPLY_LINES = 100,
+};
 
 void lmtp_client_init(struct lmtp_client *client)
 {
@@ -112,7 +115,7 @@ int lmtp_client_reply(struct lmtp_client *client, struct err *err)
 			return (int)code;
 	}
 	drop(client);
-	return err_set(err, EX_PROTOCOL, "it does not speak LMTP");
+	return err_set(err, EX_PROTOCOL, "the server is no LMTP server");
 }
 
 int lmtp_client_refused(struct lmtp_client *client, int code, struct err *err)

@@ -14,10 +14,10 @@ struct lmtp_client {
 };
 
 void lmtp_client_init(struct lmtp_client *client);
-void lmtp_client_close(struct lmtp_client *client); /* says QUIT */
+void lmtp_client_close(struct lmtp_client *client); /* sends QUIT */
 /* Connects and greets if that is not done yet. target: HOST:PORT or a path that begins with "/". */
 int lmtp_client_open(struct lmtp_client *client, const char *target, struct err *err);
-/* MAIL, RCPT, DATA. Returns 354, or the code that refused (err says it), or -1: connection lost. */
+/* MAIL, RCPT, DATA. Returns 354, or the code that refused (text in err), or -1: connection lost. */
 int lmtp_client_begin(struct lmtp_client *client, const char *recipient, struct err *err);
 int lmtp_client_send(struct lmtp_client *client, pop3_span text, struct err *err);
 /* A whole reply: its code; -1: none came. */

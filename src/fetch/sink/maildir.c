@@ -1,8 +1,8 @@
 /*
- * The Maildir sink: exactly once. A message is written to valija-staging/ beside new/ (nobody looks
- * there, unlike tmp/, which anybody may clean) under a name made of account and message; when the
- * journal that names it is on disk, it is renamed into new/. A rename can happen only once, whoever
- * moves the file on from new/ afterwards.
+ * The Maildir sink: exactly once. A message is written to valija-staging/ beside new/ (mail
+ * programs ignore it, but may clean tmp/) under a name made of account and message; when the
+ * journal that names it is on disk, it is renamed into new/. A rename can happen only once, even
+ * if a mail program moves the file on from new/ afterwards.
  */
 #include "fetch/sink/maildir.h"
 
@@ -21,9 +21,11 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define SYNCFS_FROM 16
-#define CHEAP_US 250 /* a message: not worth looking for something better */
-#define WRITE_BEHIND_EACH (1u << 20)
+enum {
+	SYNCFS_FROM = 16,
+	CHEAP_US = 250, /* a message: a better way is not worth looking for */
+	WRITE_BEHIND_EACH = 1u << 20,
+};
 
 static enum sink_result trouble(struct err *err, const char *doing)
 {
@@ -109,7 +111,7 @@ static enum sink_result maildir_end(struct sink *sink, const struct sink_message
 	return SINK_OK;
 }
 
-/* One fsync a file; those behind the first find most of their work done. */
+/* One fsync a file; the first one does most of the work of the others. */
 static enum sink_result flush_each(struct maildir_sink *m, struct err *err)
 {
 	for (unsigned i = 0; i < m->batched; i++)

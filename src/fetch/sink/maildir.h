@@ -1,12 +1,14 @@
-/* The Maildir sink's inside, shared by maildir.c (delivery) and maildir_recover.c (what an
- * earlier run left, what is still there). */
+/*
+ * The Maildir sink: opened by sink.c; its struct is shared by maildir.c (delivery) and
+ * maildir_recover.c (staged messages of an earlier run, messages still there). For this room alone.
+ */
 #ifndef FETCH_SINK_MAILDIR_H
 #define FETCH_SINK_MAILDIR_H
 
 #include "fetch/sink/maildir_name.h"
 #include "fetch/sink/sink.h"
 
-#define MAILDIR_STAGED_MAX (17 + DELIVERY_ID_SIZE)
+enum { MAILDIR_STAGED_MAX = 17 + DELIVERY_ID_SIZE };
 
 struct staged {
 	int fd;
@@ -34,7 +36,10 @@ struct maildir_sink {
 	size_t present_count, present_capacity;
 };
 
-/* Publishes or removes what an earlier run staged. */
+/* The caller owns *ret and ends it through its destroy; the journal stays the caller's. */
+int sink_maildir_open(const struct sink_settings *settings, struct journal *journal,
+		      struct sink **ret, struct err *err);
+/* Publishes or removes the staged messages of an earlier run. */
 int maildir_recover(struct maildir_sink *m, struct journal *journal, struct err *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* See maildir_name.h. Pure. */
+/* Makes and reads the names of delivered files, for maildir.c and maildir_recover.c. Pure. */
 #include "fetch/sink/maildir_name.h"
 
 #include "fetch/journal/delivery_id.h"

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MAILDIR_FINAL_MAX 200
+enum { MAILDIR_FINAL_MAX = 200 };
 
 /* time: microseconds since 1970. stored, octets: size of the file, size in wire form. */
 void maildir_final_name(const char *host, const char *id, int64_t time, uint64_t stored,

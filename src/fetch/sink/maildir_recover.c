@@ -1,5 +1,5 @@
-/* What an earlier run left in a Maildir's staging folder, and what is still there of what was
- * delivered. See sink.h. */
+/* A Maildir's staging folder after an earlier run, and the search for delivered messages that are
+ * still there; for maildir.c and collect.c, in the fetch process as the user. */
 #include "fetch/sink/maildir.h"
 
 #include "base/text.h"
@@ -119,7 +119,7 @@ static int recover_one(struct maildir_sink *m, const char *name, void *context, 
 }
 
 /*
- * The run before this one may have been killed at any point: what it wrote and renamed is made
+ * The run before this one may have been killed at any point: its files and renames are made
  * durable before anything is done in its name. Else a power cut could take back the journal but not
  * a rename made now, or a rename made then but not a DELE sent now.
  */

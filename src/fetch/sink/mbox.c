@@ -4,6 +4,7 @@
  * again. At least once: a crash between append and journal repeats a message, which bears the same
  * X-Valija-Delivery-Id then.
  */
+#include "fetch/sink/mbox.h"
 #include "fetch/sink/spool.h"
 
 #include <errno.h>
@@ -16,8 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MBOX_BATCH 32
-#define LOCK_TRIES 150 /* times 200 ms */
+enum {
+	MBOX_BATCH = 32,
+	LOCK_TRIES = 150, /* times 200 ms */
+};
 
 struct mbox_sink {
 	struct sink sink;
@@ -111,7 +114,7 @@ static int put_text(struct mbox_sink *m, const char *text)
 	return rc;
 }
 
-/* What was held back while a line might have been a From line: quote says that it is one. */
+/* Writes octets held back while a line might have been a From line; quote: it is one. */
 static int release(struct mbox_sink *m, bool quote)
 {
 	int rc = quote ? put(m, '>') : 0;

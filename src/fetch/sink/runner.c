@@ -1,4 +1,5 @@
-/* See runner.h. */
+/* Both ends of the runner: the process that starts commands, and requests to it from command.c. It
+ * runs as the user, unconfined; requests come from the confined process. */
 #include "fetch/sink/runner.h"
 
 #include <errno.h>
@@ -13,14 +14,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COMMAND_SECONDS 900
+enum { COMMAND_SECONDS = 900 };
 
 struct runner {
 	pid_t pid;
 	int socket;
 };
 
-/* The child: the shell runs the user's own words. */
+/* The child: the shell runs the user's command. */
 static void execute(const struct fetch_account *account, int message_fd, const char *id)
 {
 	if (dup2(message_fd, STDIN_FILENO) < 0)

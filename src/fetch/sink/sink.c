@@ -1,5 +1,11 @@
-/* See sink.h: the choice of the sink that an account names. */
+/* Opens the sink that an account names; for run.c, which owns it, before the process confines
+ * itself. */
 #include "fetch/sink/sink.h"
+
+#include "fetch/sink/command.h"
+#include "fetch/sink/lmtp.h"
+#include "fetch/sink/maildir.h"
+#include "fetch/sink/mbox.h"
 
 #include <sysexits.h>
 

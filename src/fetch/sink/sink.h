@@ -1,9 +1,10 @@
 /*
- * Where messages go. One message at a time: begin, write…, end (or drop). What is ended is only
- * staged; the transfer then calls settle (make the staged durable), writes the journal, and calls
- * publish. With a Maildir that order makes a message appear exactly once whatever is cut or killed;
- * the other sinks deliver at end or settle, so a crash may repeat a message, and they pass its
- * delivery id, which is the same every time, for the receiver to tell.
+ * The sinks, as one interface. One message at a time: begin, write…, end (or drop). A message that
+ * ended is only staged; the transfer then calls settle (the staged become durable), writes the
+ * journal, and calls publish. With a Maildir that order makes a message appear exactly once
+ * whatever is cut or killed; the other sinks deliver at end or settle, so a crash may repeat a
+ * message, and they pass its delivery id, which is the same every time, so that the receiver can
+ * recognize it. run.c owns the sink; it runs in the confined process, and messages are hostile.
  */
 #ifndef FETCH_SINK_SINK_H
 #define FETCH_SINK_SINK_H
@@ -19,11 +20,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SINK_BATCH_MAX 256
+enum { SINK_BATCH_MAX = 256 };
 
 enum sink_result {
 	SINK_OK = 0,
-	SINK_FAILED = -1, /* this message can't be delivered (now); others may */
+	SINK_FAILED = -1, /* this message cannot be delivered (now); others may */
 	SINK_BROKEN = -2, /* nothing can be delivered: full disk, no permission */
 };
 
@@ -62,22 +63,16 @@ struct sink_settings {
 };
 
 /*
- * Opens what account->target names. A Maildir is made if only its last component is missing, and
- * what an earlier run left in it is taken over: staged messages that the journal names are
- * published, others removed; the journal is settled before that.
+ * Opens the sink that account->target names. A Maildir is made if only its last component is
+ * missing, and what an earlier run left in it is taken over: staged messages that the journal names
+ * are published, others removed; the journal is settled before that.
  */
 int sink_open(const struct sink_settings *settings, struct journal *journal, struct sink **ret,
 	      struct err *err);
 
-int sink_maildir_open(const struct sink_settings *settings, struct journal *journal,
-		      struct sink **ret, struct err *err);
-int sink_mbox_open(const struct sink_settings *settings, struct sink **ret, struct err *err);
-int sink_command_open(const struct sink_settings *settings, struct sink **ret, struct err *err);
-int sink_lmtp_open(const struct sink_settings *settings, struct sink **ret, struct err *err);
-
-/* Maildir only. Looks through the Maildir and its folders for what was delivered… */
+/* Maildir only. Looks through the Maildir and its folders for delivered messages. */
 int sink_maildir_scan(struct sink *sink, struct err *err);
-/* …and says whether a message is still there, after that. */
+/* After a scan: whether the message is still there. */
 bool sink_maildir_has(struct sink *sink, const char *id);
 /* Removes headers that were delivered under this id, now that the whole message is here. */
 int sink_maildir_remove(struct sink *sink, const char *id, struct err *err);

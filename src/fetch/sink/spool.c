@@ -1,4 +1,5 @@
-/* See spool.h. */
+/* A message in an unnamed file, for the mbox, command and LMTP sinks, which own the struct spool.
+ * In the confined process; messages are hostile and not looked at. */
 #include "fetch/sink/spool.h"
 
 #include <errno.h>
