@@ -30,7 +30,7 @@ struct mail_root {
 /*
  * Fills ret for the folder root_fd that the configuration calls path. The state folder is
  * $STATE_DIRECTORY, else /var/lib/valija for root, else $XDG_STATE_HOME/valija or
- * ~/.local/state/valija; whoever is not root looks into /var/lib/valija, too. Only reads.
+ * ~/.local/state/valija; a user other than root looks into /var/lib/valija, too. Only reads.
  */
 void mail_root_look(int root_fd, const char *path, struct mail_root *ret);
 /* Remembers a root that is MAIL_ROOT_NEW or MAIL_ROOT_KNOWN and has maildrops: it is

@@ -1,4 +1,4 @@
-/* See maildrop.h: checks what callers ask, then asks the driver. */
+/* See maildrop.h: checks arguments, then calls the driver. */
 #include "maildrop/maildrop.h"
 
 #include "maildrop/driver.h"

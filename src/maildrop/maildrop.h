@@ -20,13 +20,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What a person or client must be told apart; details are in struct err. */
+/* Outcomes that a person or client must be able to tell apart; details are in struct err. */
 enum maildrop_status {
 	MAILDROP_OK = 0,
 	MAILDROP_IN_USE = -1,     /* another session holds the lock: [IN-USE] */
 	MAILDROP_TEMP = -2,       /* cannot be read or written now: [SYS/TEMP], 451 */
 	MAILDROP_PERM = -3,       /* needs a person (wrong owner, not a Maildir): [SYS/PERM] */
-	MAILDROP_GONE = -4,       /* that message vanished or is not what the index says */
+	MAILDROP_GONE = -4,       /* the message vanished, or is not the one of the index */
 	MAILDROP_OVER_QUOTA = -5, /* 452 4.2.2 or 552 5.2.2 */
 	MAILDROP_FULL = -6,       /* no space on the filesystem: 452 4.3.1 */
 	MAILDROP_WAIT = -7,       /* …_now only: a disk would have to be waited for */
@@ -112,8 +112,8 @@ void maildrop_body_wrong(struct maildrop *maildrop, uint32_t number);
 enum maildrop_status maildrop_commit(struct maildrop *maildrop, const uint32_t *numbers,
 				     uint32_t count, struct err *err);
 void maildrop_sweep(struct maildrop *maildrop);
-/* The same, but ends soon (within a file or so) once *hurry is true: somebody waits for the
- * maildrop. What is left is done by a later sweep. */
+/* The same, but ends soon (within a file or so) once *hurry is true: a session or delivery waits
+ * for the maildrop. What is left is done by a later sweep. */
 void maildrop_sweep_until(struct maildrop *maildrop, const atomic_bool *hurry);
 /* A sweep would find nothing to do: the maildrop can be closed without waiting for a disk. */
 bool maildrop_at_rest(const struct maildrop *maildrop);

@@ -113,7 +113,7 @@ static const unsigned char *reader_get(struct reader *r, uint64_t position, size
 			if (k < 0)
 				return NULL;
 			got += (size_t)k;
-			/* a short read is the end of a regular file: no second call to hear so */
+			/* a short read is the end of a regular file: no second call is needed */
 			if (k == 0 || got < SCAN_BUFFER)
 				break;
 		}
@@ -260,8 +260,8 @@ static int apply(struct index_delta *delta, const struct index_change *change, u
 	return -1;
 }
 
-/* Without a base only what DEL and RETIRE say of files has a meaning, and what a later version says
- * of anything. */
+/* Without a base only DEL and RETIRE have a meaning, for they name files. Changes of a later
+ * version are kept, whatever they mean. */
 static int apply_files_only(struct index_delta *delta, const struct index_change *change,
 			    uint64_t position)
 {

@@ -1,7 +1,7 @@
 /*
- * What a prefix of the delta says: read frame by frame, each applied whole or not at all. Used by
- * fronts and keepers alike, so nothing in the file is believed. Owns its arrays; the descriptor is
- * the caller's.
+ * The state after a prefix of the log: groups of frames are read, each applied whole or not at
+ * all. Runs in fronts and keepers; the file may be hostile, so every field is checked. Owns its
+ * arrays; the descriptor is the caller's.
  */
 #ifndef MAILDROP_INDEX_DELTA_H
 #define MAILDROP_INDEX_DELTA_H

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define VERSION 1u
-#define VERSION_MAX 255u        /* no file of any version says more: it is damaged */
+#define VERSION_MAX 255u        /* a larger number in a file is damage */
 #define FRAME_MAGIC 0x4d524656u /* "VFRM" */
 #define FRAME_MORE 1u
 #define FRAME_FIRST 2u

@@ -1,7 +1,7 @@
 /*
- * The octets of the index: base blocks and records, delta frames and changes (the format is told in
+ * The octets of the index: base blocks and records, delta frames and changes (the format is in
  * docs/maildrop-format.md). Pure functions between structs and little-endian octets; decoders check
- * every field, for the file may be anybody's. No I/O, no allocation.
+ * every field, for any user may have written the file. No I/O, no allocation.
  */
 #ifndef MAILDROP_INDEX_FORMAT_H
 #define MAILDROP_INDEX_FORMAT_H
@@ -55,12 +55,18 @@ struct index_header {
 
 enum index_flags {
 	INDEX_IN_NEW = 1,     /* in new/, else in cur/ */
-	INDEX_UNVERIFIED = 2, /* octets are what the file's name says: count before serving */
+	INDEX_UNVERIFIED = 2, /* octets are a claim of the file's name: count before serving */
 	INDEX_WIRE_FORM = 4,  /* stored form is the wire form and no line begins with "." */
 	INDEX_OWN_ID = 8,     /* the unique id is not the beginning of the name: text holds both */
 	INDEX_WAS_NEW = 16,   /* of a NAME change: was in new/ before */
-	/* other bits have a meaning for later versions: kept, and looked at by nobody */
+	/* other bits have a meaning for later versions: kept, and never looked at */
 };
+
+/* The folder that a message with these flags is in. */
+static inline enum index_directory index_directory_of(uint16_t flags)
+{
+	return flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
+}
 
 struct index_record {
 	uint64_t octets, stored, inode;
@@ -113,7 +119,7 @@ int index_header_decode(const unsigned char block[INDEX_BLOCK], struct index_hea
 uint64_t index_record_blocks(uint32_t count);
 uint64_t index_hash_blocks(uint32_t count);
 /* Of a unique part: finds a message by its name without reading all names. Not secret, not strong:
- * whoever finds an equal one compares the names. */
+ * two names with one hash are possible, so a finder compares the names too. */
 uint32_t index_hash(pop3_span unique);
 
 void index_block_seal(unsigned char block[INDEX_BLOCK], uint64_t id, uint64_t number);

@@ -48,13 +48,13 @@ struct index_message {
  * or delta is of a later version. */
 int index_open(struct index *index, const struct maildrop_syscalls *sys, int base_fd, int delta_fd,
 	       uint64_t limit, struct err *err);
-/* A base without its delta, for what it can still tell. -1, INDEX_NEWER. */
+/* A base without its delta: its sizes and unique ids are still of use. -1, INDEX_NEWER. */
 int index_open_base(struct index *index, const struct maildrop_syscalls *sys, int base_fd,
 		    struct err *err);
 void index_close(struct index *index);
 /* Frees the read buffers; they come again when needed. */
 void index_drop_buffers(struct index *index);
-/* ordinal < header.count + delta.added; says nothing about being removed. */
+/* ordinal < header.count + delta.added; a removed message is read, too. */
 int index_read(struct index *index, uint32_t ordinal, struct index_message *ret, struct err *err);
 /* Only what a listing needs, of up to n > 0 messages in a row: returns how many, at least 1. Ids
  * live until the next call; without them (then empty spans) no text of the base is read. */
@@ -68,7 +68,7 @@ struct index_search {
 	uint32_t *hashes;
 	size_t count, room;
 	bool failed;
-	uint64_t filter[64]; /* which low twelve bits there are */
+	uint64_t filter[64]; /* a bit for each value of the low twelve bits that occurs */
 };
 void index_search_add(struct index_search *search, pop3_span unique);
 int index_search(struct index *index, const struct index_search *search);

@@ -1,4 +1,4 @@
-/* See view.h. In fronts: the two files may be anybody's. */
+/* See view.h. In fronts: a keeper may have been made to send any two files. */
 #include "maildrop/index/view.h"
 
 #include "maildrop/index/index.h"

@@ -1,6 +1,6 @@
 /*
- * Reads a session's index (base + that much of the delta) from two descriptors that somebody else
- * made: what a front uses to answer LIST, UIDL and sizes by itself. Uses pread only (never maps),
+ * Reads a session's index (base and a prefix of the log) from two descriptors that a keeper sent: a
+ * front answers LIST, UIDL and sizes with it. Uses pread only (never maps),
  * checks every field, bounds everything; a broken index is an error, never an empty list. No lock,
  * no directory, no writing.
  */

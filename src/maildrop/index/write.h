@@ -41,7 +41,7 @@ struct index_batch {
 	unsigned char *data;
 	size_t size, room;
 	size_t frame; /* where the last one begins */
-	bool failed;  /* memory was short: index_batch_write says so */
+	bool failed;  /* memory was short: index_batch_write fails */
 };
 
 void index_batch_add(struct index_batch *batch, const struct index_change *change);

@@ -171,7 +171,7 @@ static enum maildrop_status hold_log(struct delivering *d, struct maildir_log *l
 		return MAILDROP_OK; /* the next login finds the message without our help */
 	if (!*held)
 		return maildir_failed(&d->place, errno, LOCK_NAME, "cannot be locked", err);
-	/* somebody else's mail counts too */
+	/* mail of other programs counts too */
 	if (!log->index.open || has_quota(d))
 		status = maildir_update(log, TARGET_LOG, false, err);
 	if (!has_quota(d))
@@ -191,7 +191,7 @@ static int publish(struct delivering *d)
 	if (to < 0)
 		return -1;
 	result = sys->renameat2(d->tmp, d->name, to, name, RENAME_NOREPLACE);
-	/* a filesystem without that: the name is random, nobody has it */
+	/* a filesystem without that: the name is random, so no other file has it */
 	if (result < 0 && (errno == EINVAL || errno == ENOSYS))
 		result = sys->renameat2(d->tmp, d->name, to, name, 0);
 	if (result == 0)
@@ -241,7 +241,7 @@ static enum maildrop_status publish_logged(struct delivering *d, struct maildir_
 		(void)maildir_log_append(log, &batch);
 		index_batch_finish(&batch);
 	}
-	/* a log that nobody logs in to shorten */
+	/* a log that no login has shortened */
 	if (open && maildir_log_long(log, 0) && maildir_lock(&d->place, LOCK_SESSION, false) == 0) {
 		maildir_compact_if_long(log);
 		maildir_unlock(&d->place, LOCK_SESSION);

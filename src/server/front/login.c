@@ -271,7 +271,7 @@ static void take_challenge(struct session *session, const struct ipc_challenge *
 static void take_late_denial(struct link *auth, const struct ipc_denied *message)
 {
 	if (message->reason != REASON_STORE_DOWN)
-		peer_break(link_peer(auth), "it denies a login that nobody sent");
+		peer_break(link_peer(auth), "it denies a login that was not sent");
 }
 
 static bool denies(const struct session *session, const struct ipc_denied *message)
@@ -291,7 +291,7 @@ void login_message(struct session *session, struct link *auth, enum ipc_type typ
 	} else if (ipc_answers(type, link_unanswered(&session->login.auth))) {
 		take_challenge(session, message);
 	} else {
-		peer_break(link_peer(auth), "it answers a login that nobody sent");
+		peer_break(link_peer(auth), "it answers a login that was not sent");
 	}
 }
 

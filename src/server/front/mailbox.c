@@ -343,7 +343,7 @@ static void take_answer(struct session *session, enum ipc_type type, const void 
 
 	if (!ipc_answers(type, asked) ||
 	    (type != IPC_COMMITTED && !body_fits(session, asked, type, message))) {
-		peer_break(link_peer(link_of(keeper)), "it answers what nobody asked");
+		peer_break(link_peer(link_of(keeper)), "it answers a question that was not asked");
 		return;
 	}
 	link_answered(keeper);

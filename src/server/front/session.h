@@ -32,7 +32,7 @@ struct session {
 	bool tls_asked;
 };
 
-/* "-ERR" with the words of reason, to the command that waits for its reply. For the files of this
+/* "-ERR" with the text of reason, to the command that waits for its reply. For the files of this
  * room. */
 static inline void session_refuse(struct session *session, enum reason reason)
 {

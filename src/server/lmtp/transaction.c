@@ -36,7 +36,7 @@ struct lmtp_early {
 	uint32_t reason;
 };
 
-static const char never_asked[] = "it answers for a recipient that nobody asked about";
+static const char never_asked[] = "it answers for a recipient that was not asked about";
 
 static void reply(struct lmtp_session *session, enum reason reason)
 {

@@ -1,4 +1,4 @@
-/* See name.h. Pure: names are octets that anybody may have chosen. */
+/* See name.h. Pure: names are octets that a stranger may have chosen. */
 #include "maildrop/maildir/files/name.h"
 
 #include "base/digest.h"
@@ -95,7 +95,7 @@ int maildir_unique_id(pop3_span unique, unsigned variant, char id[POP3_UNIQUE_ID
 	}
 	memcpy(text, unique.data, unique.size);
 	size = unique.size;
-	/* NUL can't be in a name: variants never meet another name's digest */
+	/* NUL cannot be in a name: variants never meet another name's digest */
 	if (variant > 1)
 		size += (size_t)snprintf(text + size, sizeof(text) - size, "%c%u", 0, variant);
 	digest_init(&digest, DIGEST_SHA_256);

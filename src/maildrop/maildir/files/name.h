@@ -1,7 +1,7 @@
 /*
- * What the name of a file in a Maildir says: the part that stays when flags change, the sizes that
- * some programs write into it, when it was delivered; and the unique id a message gets from it.
- * Pure, but for the random part of fresh names.
+ * The name of a file in a Maildir, taken apart: the part that stays when flags change, the sizes
+ * that some programs write into it, when it was delivered; and the unique id a message gets from
+ * it. Pure, but for the random part of fresh names.
  */
 #ifndef MAILDROP_MAILDIR_FILES_NAME_H
 #define MAILDROP_MAILDIR_FILES_NAME_H

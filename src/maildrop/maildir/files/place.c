@@ -91,8 +91,8 @@ static int step_down(struct maildir_place *place, int dir, int root_fd, const ch
 
 /*
  * Component by component, so that no symbolic link is followed anywhere below the root. With flush,
- * each directory on the way is flushed: names of directories made by whoever was killed before it
- * could do so.
+ * each directory on the way is flushed: names of directories made by a process that was killed
+ * before it could do so.
  */
 static int open_home(struct maildir_place *place, int root_fd, bool create, bool flush)
 {
@@ -249,7 +249,7 @@ static int place_init(struct maildir_place *place, const struct maildrop_setting
 	return place->home ? 0 : -1;
 }
 
-/* Opens the folder, which is made if that is wanted and nothing speaks against it. */
+/* Opens the folder, which is made if that is wanted and no reason forbids it. */
 static enum maildrop_status enter_home(struct maildir_place *place, const struct mail_root *root,
 				       int root_fd, bool create, struct err *err)
 {

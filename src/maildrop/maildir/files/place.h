@@ -47,7 +47,7 @@ void maildir_place_close(struct maildir_place *place);
 /* The two locks are octets of one file: a session's, and the short one under which the log grows.
  * Both vanish with the descriptor. */
 enum maildir_lock { LOCK_SESSION, LOCK_LOG };
-/* 0, -1 with errno (EAGAIN: somebody else's). */
+/* 0, -1 with errno (EAGAIN: another process has it). */
 int maildir_lock(struct maildir_place *place, enum maildir_lock which, bool wait);
 void maildir_unlock(struct maildir_place *place, enum maildir_lock which);
 /* Is our lock file still the one that others would lock? */

@@ -10,7 +10,8 @@
 /* name is NUL-terminated and valid during the call. Negative: stop. */
 typedef int maildir_entry(void *context, pop3_span name, uint64_t inode);
 
-/* folder: "new", "cur" or "tmp". 0, what entry said, or -1 with errno. */
+/* folder: "new", "cur" or "tmp". 0; a negative result of entry, which ends the scan; or -1 with
+ * errno. */
 int maildir_scan(struct maildir_place *place, const char *folder, maildir_entry *entry,
 		 void *context);
 

@@ -11,7 +11,7 @@
 /* The message's file under the name the index has, or the one it has now. */
 static int open_file(struct maildir *m, struct index_message *message, struct stat *st)
 {
-	enum index_directory directory = message->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
+	enum index_directory directory = index_directory_of(message->flags);
 	struct maildir_found found;
 	struct maildir_name parsed;
 	pop3_span unique;
@@ -23,7 +23,7 @@ static int open_file(struct maildir *m, struct index_message *message, struct st
 	unique = (pop3_span){message->name, parsed.unique_size};
 	if (maildir_locator_find(&m->locator, &m->place, unique, message->inode, &found) < 0) {
 		if (errno == EAGAIN)
-			errno = ENOENT; /* not found, and who asks again may have more luck */
+			errno = ENOENT; /* not found now; another attempt may find it */
 		return -1;
 	}
 	return maildir_open_message(&m->place, found.directory, found.name, st);
@@ -101,8 +101,8 @@ static int open_now(struct maildir *m, uint32_t number, struct index_message *me
 	if (index_read(&m->index.index, ordinal, message, NULL) < 0 ||
 	    index_unverified(&m->index.index, ordinal, message))
 		return -1;
-	fd = maildir_open_message(&m->place, message->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR,
-				  message->name, &st);
+	fd = maildir_open_message(&m->place, index_directory_of(message->flags), message->name,
+				  &st);
 	if (fd >= 0 && ((uint64_t)st.st_size != message->stored || st.st_ino != message->inode)) {
 		close(fd);
 		fd = -1;
@@ -142,7 +142,7 @@ static void mend(struct maildir *m, struct maildir_log *log, uint32_t ordinal)
 		return;
 	fd = open_file(m, &message, &st);
 	if (fd < 0)
-		return; /* vanished: the next look at the directories says so */
+		return; /* vanished: the next comparison with the directories records it */
 	if (maildir_measure_fd(&m->place, fd, &measured) == 0) {
 		index_batch_add(&batch, &(struct index_change){
 						.kind = CHANGE_SIZE,

@@ -91,7 +91,7 @@ static int collect_same(struct maildir *m, struct maildir_log *log, const uint32
 	return 0;
 }
 
-/* Somebody removed or rebuilt the index during the session: messages are found by their names. */
+/* The index was removed or rebuilt during the session: messages are found by their names. */
 static int collect_other(struct maildir *m, struct maildir_log *log, const uint32_t *numbers,
 			 uint32_t count, struct index_batch *batch)
 {
@@ -146,7 +146,7 @@ static int unlink_one(struct maildir *m, uint32_t number, bool touched[INDEX_DIR
 
 	if (index_read(&m->index.index, ordinal, &message, NULL) < 0)
 		return -1;
-	found.directory = message.flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
+	found.directory = index_directory_of(message.flags);
 	memcpy(found.name, message.name, sizeof(found.name));
 	if (!maildir_same_file(&m->place, found.directory, found.name, message.inode) &&
 	    maildir_locator_find(&m->locator, &m->place, unique_of(&message), message.inode,

@@ -1,4 +1,4 @@
-/* See maildir.h: finding a file whose name has changed. */
+/* See locate.h: finding a file whose name has changed. */
 #include "maildrop/maildir/session/locate.h"
 
 #include "maildrop/maildir/files/scan.h"
@@ -102,7 +102,7 @@ bool maildir_locator_search(const struct maildir_locator *names, struct maildir_
 
 		memcpy(ret->name, name.data, name.size);
 		ret->name[name.size] = '\0';
-		ret->directory = m->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
+		ret->directory = index_directory_of(m->flags);
 		/* there are filesystems whose listings number files in their own way */
 		if (m->inode == inode || maildir_same_file(place, ret->directory, ret->name, inode))
 			return true;

@@ -14,30 +14,31 @@ static bool trustworthy(struct index *index)
 	return index->delta.whole && (index->delta.flushed || index_verify(index, NULL) == 0);
 }
 
-/* 1: the index is what the directories are now. */
-static int is_current(const struct maildir_place *place, const struct maildir_index *index,
-		      struct err *err)
+/* Compares the stamps of both directories. */
+static enum maildir_freshness is_current(const struct maildir_place *place,
+					 const struct maildir_index *index, struct err *err)
 {
-	int current = 1;
+	enum maildir_freshness current = MAILDIR_CURRENT;
 
-	for (int d = 0; d < INDEX_DIRECTORIES && current > 0; d++) {
+	for (int d = 0; d < INDEX_DIRECTORIES && current == MAILDIR_CURRENT; d++) {
 		current = maildir_current(place, &index->index.delta, d);
-		if (current < 0)
+		if (current == MAILDIR_UNREADABLE)
 			maildir_failed(place, errno, maildir_directory_names[d], "cannot be read",
 				       err);
 	}
 	return current;
 }
 
-/* The fast way in, without any lock of the log; results as of is_current. */
-static int open_current(struct maildir_place *place, struct maildir_index *ret, struct err *err)
+/* Opens an index that needs no update, without a lock of the log. *ret is open if current. */
+static enum maildir_freshness open_current(struct maildir_place *place, struct maildir_index *ret,
+					   struct err *err)
 {
-	int current;
+	enum maildir_freshness current;
 
 	if (maildir_index_open(place, false, ret, NULL) < 0)
-		return 0;
-	current = trustworthy(&ret->index) ? is_current(place, ret, err) : 0;
-	if (current <= 0)
+		return MAILDIR_STALE;
+	current = trustworthy(&ret->index) ? is_current(place, ret, err) : MAILDIR_STALE;
+	if (current != MAILDIR_CURRENT)
 		maildir_index_close(ret);
 	return current;
 }
@@ -101,7 +102,7 @@ static void take_snapshot(struct maildir *m)
 static enum maildrop_status open_session(struct maildir *m, struct err *err)
 {
 	enum maildrop_status status;
-	int current;
+	enum maildir_freshness current;
 
 	if (maildir_lock(&m->place, LOCK_SESSION, false) < 0) {
 		if (errno != EAGAIN)
@@ -110,9 +111,9 @@ static enum maildrop_status open_session(struct maildir *m, struct err *err)
 		return MAILDROP_IN_USE;
 	}
 	current = open_current(&m->place, &m->index, err);
-	if (current < 0)
+	if (current == MAILDIR_UNREADABLE)
 		return MAILDROP_TEMP;
-	if (!current) {
+	if (current == MAILDIR_STALE) {
 		status = maildir_refresh(&m->place, true, &m->index, err);
 		if (status < 0)
 			return status;
@@ -167,7 +168,7 @@ static enum maildrop_status open_warm(struct maildir *m)
 		return errno == EAGAIN ? MAILDROP_IN_USE : MAILDROP_WAIT;
 	if (maildir_index_open(&m->place, false, &m->index, NULL) < 0 ||
 	    !m->index.index.delta.whole || !m->index.index.delta.flushed ||
-	    is_current(&m->place, &m->index, NULL) <= 0)
+	    is_current(&m->place, &m->index, NULL) != MAILDIR_CURRENT)
 		return MAILDROP_WAIT;
 	m->place.sys = m->index.index.sys = &maildrop_kernel;
 	take_snapshot(m);
@@ -217,7 +218,7 @@ enum maildrop_status maildir_usage(const struct maildrop_settings *settings, int
 	struct maildir_index index = {.base_fd = -1, .delta_fd = -1};
 	struct maildir_place place;
 	enum maildrop_status status;
-	int current;
+	enum maildir_freshness current;
 
 	status = maildir_place_open(&place, settings, root_fd, home, false, err);
 	if (status == MAILDROP_GONE) {
@@ -227,9 +228,9 @@ enum maildrop_status maildir_usage(const struct maildrop_settings *settings, int
 	if (status < 0)
 		return status;
 	current = open_current(&place, &index, err);
-	if (current < 0)
+	if (current == MAILDIR_UNREADABLE)
 		status = MAILDROP_TEMP;
-	else if (!current)
+	else if (current == MAILDIR_STALE)
 		status = maildir_refresh(&place, false, &index, err);
 	if (status == MAILDROP_OK)
 		*ret = (struct maildrop_usage){.messages = index.index.delta.count,

@@ -20,9 +20,8 @@ static int count_one(struct maildir *m, uint32_t ordinal, const struct index_mes
 		     struct counted *ret)
 {
 	struct stat st;
-	int fd = maildir_open_message(&m->place,
-				      message->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR,
-				      message->name, &st);
+	int fd = maildir_open_message(&m->place, index_directory_of(message->flags), message->name,
+				      &st);
 	int result;
 
 	if (fd < 0)

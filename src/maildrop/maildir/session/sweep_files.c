@@ -55,7 +55,7 @@ static int unlink_deleted(struct maildir *m, struct maildir_log *log, struct pas
 	if (change.ordinal == INDEX_NO_ORDINAL ||
 	    index_read(index, change.ordinal, &message, NULL) < 0)
 		return note_elsewhere(pass, position);
-	directory = message.flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
+	directory = index_directory_of(message.flags);
 	if (!maildir_same_file(&m->place, directory, message.name, change.inode))
 		return note_elsewhere(pass, position);
 	return m->place.sys->unlinkat(maildir_directory(&m->place, directory), message.name, 0);

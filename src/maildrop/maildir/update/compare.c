@@ -48,7 +48,7 @@ static int set_place(struct maildir_comparison *c, uint32_t at, enum index_direc
 {
 	struct model_message *m = &c->model.messages[at];
 	pop3_span old = maildir_model_name(&c->model, at);
-	enum index_directory was = m->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
+	enum index_directory was = index_directory_of(m->flags);
 
 	if (old.size != name.size || memcmp(old.data, name.data, name.size) != 0) {
 		if (maildir_model_rename(&c->model, at, name) < 0)
@@ -169,7 +169,7 @@ static bool missing(const struct maildir_comparison *c, enum index_directory dir
 {
 	for (uint32_t i = 0; i < c->model.indexed; i++) {
 		const struct model_message *m = &c->model.messages[i];
-		enum index_directory d = m->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
+		enum index_directory d = index_directory_of(m->flags);
 
 		if (!(m->marks & (MODEL_DEAD | MODEL_SEEN)) && d == directory)
 			return true;
@@ -203,7 +203,7 @@ static enum maildrop_status look(struct maildir_comparison *c, const struct time
 		status = look_at(c, INDEX_NEW, clock, err);
 	if (looked_at_new && missing(c, INDEX_NEW))
 		c->scan[INDEX_CUR] = true;
-	/* a glance that has to look at cur/ begins anew with all that is known of it */
+	/* cur/ has to be read as well: the comparison begins anew, with the base loaded */
 	if (status == MAILDROP_OK && c->scan[INDEX_CUR] && !c->new_only)
 		status = look_at(c, INDEX_CUR, clock, err);
 	if (status == MAILDROP_OK && !looked_at_new && missing(c, INDEX_CUR))
@@ -219,7 +219,8 @@ enum maildrop_status maildir_compare_scan(struct maildir_comparison *c, struct e
 
 		if (attempt)
 			forget(c);
-		/* a filesystem that can't be written to has no clock for us: nothing is trusted */
+		/* a filesystem that cannot be written to has no clock for us: no stamp is trusted
+		 */
 		(void)maildir_clock(c->place, &clock);
 		status = look(c, &clock, err);
 		if (status < 0)
@@ -265,7 +266,7 @@ static int settle_double(struct maildir_comparison *c, const struct maildir_dupl
 	struct model_message *m = &c->model.messages[d->message];
 	pop3_span first = maildir_model_name(&c->model, d->message);
 	char first_name[INDEX_NAME_MAX + 1];
-	int first_in = maildir_directory(c->place, m->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR);
+	int first_in = maildir_directory(c->place, index_directory_of(m->flags));
 	int second_in = maildir_directory(c->place, d->directory);
 	const char *name = c->text + d->name;
 	struct stat one, two;
@@ -308,7 +309,7 @@ enum maildrop_status maildir_compare_settle(struct maildir_comparison *c, struct
 	}
 	for (uint32_t i = 0; i < c->model.indexed; i++) {
 		struct model_message *m = &c->model.messages[i];
-		enum index_directory d = m->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR;
+		enum index_directory d = index_directory_of(m->flags);
 
 		if (!(m->marks & (MODEL_DEAD | MODEL_SEEN)) && c->scan[d])
 			m->marks |= MODEL_DEAD;

@@ -36,7 +36,7 @@ static uint64_t true_octets(struct maildir_comparison *c)
 
 		if (!to_measure(c, i) || !(m->marks & MODEL_CLAIMED))
 			continue;
-		fd = maildir_directory(c->place, m->flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR);
+		fd = maildir_directory(c->place, index_directory_of(m->flags));
 		memcpy(path, name.data, name.size);
 		path[name.size] = '\0';
 		if (c->place->sys->fstatat(fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
@@ -149,8 +149,7 @@ enum maildrop_status maildir_fresh_measure(struct maildir_comparison *c, struct 
 		p[name.size] = '\0';
 		which[used] = i;
 		jobs[used++] = (struct maildir_measure_job){
-			.directory =
-				c->model.messages[i].flags & INDEX_IN_NEW ? INDEX_NEW : INDEX_CUR,
+			.directory = index_directory_of(c->model.messages[i].flags),
 			.name = p,
 		};
 		p += name.size + 1;

@@ -154,7 +154,7 @@ int maildir_log_append(struct maildir_log *log, struct index_batch *batch)
 
 	if (batch->size == 0 && !batch->failed)
 		return 0;
-	/* what a writer that died left behind the last whole group must not follow ours */
+	/* octets of a killed writer behind the last whole group must not follow ours */
 	if (!delta->whole && sys->ftruncate(fd, (off_t)before) < 0)
 		return -1;
 	delta->whole = false;
@@ -174,7 +174,7 @@ fail:
 	return -1;
 }
 
-/* A file of its own, whatever a crash, or somebody, left under the name. */
+/* A new file. An old one of that name, left by a crash or another program, is removed. */
 static int make_file(const struct maildir_place *place, const char *name)
 {
 	const int flags = O_RDWR | O_CREAT | O_EXCL | FILE_FLAGS;

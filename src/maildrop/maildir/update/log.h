@@ -11,7 +11,7 @@
 
 /* Where an update goes. */
 enum maildir_target {
-	TARGET_LOG,     /* appended; somebody else may have a session */
+	TARGET_LOG,     /* appended; another process may have a session */
 	TARGET_SESSION, /* we are the session: a long log may become a new base */
 	TARGET_MEMORY,
 };
@@ -31,10 +31,10 @@ int maildir_index_open(const struct maildir_place *place, bool writing, struct m
 void maildir_index_close(struct maildir_index *index);
 
 /*
- * The log held: nobody else appends, and what is read is the present. index.open is false when
- * there is no index that can be trusted (it has to be built again). 0, -1 with errno (EAGAIN only
- * without wait; MAILDIR_NEWER: base or log is of a later version of the format, so nothing may be
- * written beside it, and nothing over it).
+ * The log held: no other process appends, so the index stays as it was read. index.open is false
+ * when there is no index that can be trusted (it has to be built again). 0, -1 with errno (EAGAIN
+ * only without wait; MAILDIR_NEWER: base or log is of a later version of the format, so nothing may
+ * be written beside it, and nothing over it).
  */
 struct maildir_log {
 	struct maildir_place *place;
@@ -66,7 +66,7 @@ struct maildir_contents {
 	bool durable;
 };
 int maildir_log_replace(struct maildir_log *log, const struct maildir_contents *contents);
-/* The same, but in two memory files that nobody can write to any more. */
+/* The same, but in two memory files that cannot be written to any more. */
 int maildir_log_memory(struct maildir_log *log, const struct maildir_contents *contents);
 /* Is the log, with that much more, worth a new base? */
 bool maildir_log_long(const struct maildir_log *log, uint64_t more);

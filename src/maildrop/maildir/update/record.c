@@ -46,7 +46,7 @@ static void changes_of(struct index_batch *batch, const struct maildir_model *mo
 	}
 }
 
-/* What has to be said, so that the index is as the directories are. */
+/* The changes that make the index the same as the directories. */
 static void difference(const struct maildir_comparison *c, const struct index_delta *delta,
 		       struct index_batch *batch)
 {

@@ -11,19 +11,21 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-int maildir_current(const struct maildir_place *place, const struct index_delta *delta,
-		    enum index_directory which)
+enum maildir_freshness maildir_current(const struct maildir_place *place,
+				       const struct index_delta *delta, enum index_directory which)
 {
 	struct index_stamp now;
 
 	if (maildir_stamp(place, which, &now) < 0)
-		return -1;
-	return delta->stamps[which].trust != TRUST_NONE &&
-	       maildir_stamp_equal(&delta->stamps[which], &now);
+		return MAILDIR_UNREADABLE;
+	if (delta->stamps[which].trust == TRUST_NONE ||
+	    !maildir_stamp_equal(&delta->stamps[which], &now))
+		return MAILDIR_STALE;
+	return MAILDIR_CURRENT;
 }
 
-/* When there is no index to trust: what a base can still tell of sizes and ids, and what a delta
- * can still tell of deletions. */
+/* The index cannot be trusted: sizes and ids are taken from a base that can be read, deletions from
+ * a log that can be read. */
 static enum maildrop_status load_remains(struct maildir_comparison *c, struct err *err)
 {
 	const struct maildrop_syscalls *sys = c->place->sys;
@@ -69,7 +71,7 @@ static enum maildrop_status load(struct maildir_comparison *c, struct maildir_lo
 		maildir_carry_unknown(c->place, &index->delta, index->delta_fd, &c->unknown);
 		return MAILDROP_OK;
 	}
-	/* a bad place in the index: it is built again, out of what can be read of it */
+	/* the index is damaged: it is built again, from the parts that can be read */
 	maildir_index_close(&log->index);
 	maildir_model_finish(&c->model);
 	c->new_only = false;
@@ -79,9 +81,14 @@ static enum maildrop_status load(struct maildir_comparison *c, struct maildir_lo
 	return load_remains(c, err);
 }
 
-/* May fresh messages meet one of the base, which was not loaded? 1: a name or an id may be there.
- */
-static int meets_base(const struct maildir_comparison *c, struct index *index)
+enum meeting {
+	MEETING_UNKNOWN = -1, /* the base cannot be read */
+	MEETING_NONE,
+	MEETING_POSSIBLE, /* a hash of the base is equal */
+};
+
+/* May a fresh message have the name or id of one of the base, which was not loaded? */
+static enum meeting meets_base(const struct maildir_comparison *c, struct index *index)
 {
 	struct index_search search = {0};
 	int result = 0;
@@ -97,19 +104,23 @@ static int meets_base(const struct maildir_comparison *c, struct index *index)
 	if (c->order_count)
 		result = index_search(index, &search);
 	index_search_finish(&search);
-	return result;
+	if (result < 0)
+		return MEETING_UNKNOWN;
+	return result ? MEETING_POSSIBLE : MEETING_NONE;
 }
 
-/* All steps. 1: what was loaded is not enough to tell. */
-static int compare(struct maildir_comparison *c, struct maildir_log *log,
-		   enum maildir_target target, struct err *err)
+/* All steps. *ret_again: the base has to be loaded, and all steps are done again. */
+static enum maildrop_status compare(struct maildir_comparison *c, struct maildir_log *log,
+				    enum maildir_target target, bool *ret_again, struct err *err)
 {
-	int status = load(c, log, err);
+	enum maildrop_status status = load(c, log, err);
 
 	if (status == MAILDROP_OK)
 		status = maildir_compare_scan(c, err);
-	if (status == MAILDROP_OK && c->new_only && c->scan[INDEX_CUR])
-		return 1;
+	if (status == MAILDROP_OK && c->new_only && c->scan[INDEX_CUR]) {
+		*ret_again = true;
+		return status;
+	}
 	if (status == MAILDROP_OK)
 		status = maildir_compare_settle(c, err);
 	if (status == MAILDROP_OK)
@@ -118,17 +129,20 @@ static int compare(struct maildir_comparison *c, struct maildir_log *log,
 		status = maildir_order(c, err);
 	if (status == MAILDROP_OK)
 		status = maildir_fresh_name_ids(c, target != TARGET_MEMORY, err);
-	if (status == MAILDROP_OK && c->new_only && meets_base(c, &log->index.index) != 0)
-		return 1;
+	if (status == MAILDROP_OK && c->new_only &&
+	    meets_base(c, &log->index.index) != MEETING_NONE) {
+		*ret_again = true;
+		return status;
+	}
 	if (status == MAILDROP_OK)
 		status = maildir_record(c, log, target, err);
 	return status;
 }
 
-/* Somebody's new mail in a large maildrop: the base need not be read for it, if it has nothing in
- * new/ and no id that is not a name's beginning. */
-static bool glance_will_do(const struct maildir_comparison *c, const struct maildir_log *log,
-			   enum maildir_target target)
+/* New mail of another program in a large maildrop: the base need not be loaded for it, if the base
+ * has no message in new/ and each of its ids is the beginning of a name. */
+static bool new_only_suffices(const struct maildir_comparison *c, const struct maildir_log *log,
+			      enum maildir_target target)
 {
 	const struct index_header *header = &log->index.index.header;
 
@@ -140,26 +154,28 @@ enum maildrop_status maildir_update(struct maildir_log *log, enum maildir_target
 				    bool rescan, struct err *err)
 {
 	struct maildir_comparison c = {.place = log->place};
-	int status;
+	enum maildrop_status status;
+	bool again = false;
 
 	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
-		int current = log->index.open && !rescan
-				      ? maildir_current(log->place, &log->index.index.delta, d)
-				      : 0;
+		enum maildir_freshness current =
+			log->index.open && !rescan
+				? maildir_current(log->place, &log->index.index.delta, d)
+				: MAILDIR_STALE;
 
-		if (current < 0)
+		if (current == MAILDIR_UNREADABLE)
 			return maildir_failed(log->place, errno, maildir_directory_names[d],
 					      "cannot be read", err);
-		c.scan[d] = !current;
+		c.scan[d] = current != MAILDIR_CURRENT;
 	}
 	if (!c.scan[INDEX_NEW] && !c.scan[INDEX_CUR] && target != TARGET_MEMORY)
 		return MAILDROP_OK;
-	c.new_only = glance_will_do(&c, log, target);
-	status = compare(&c, log, target, err);
-	if (status > 0) {
+	c.new_only = new_only_suffices(&c, log, target);
+	status = compare(&c, log, target, &again, err);
+	if (again) {
 		maildir_compare_finish(&c);
 		c = (struct maildir_comparison){.place = log->place, .scan = {true, true}};
-		status = compare(&c, log, target, err);
+		status = compare(&c, log, target, &again, err);
 	}
 	maildir_compare_finish(&c);
 	return status;
@@ -169,7 +185,8 @@ void maildir_own_begin(struct maildir_own *own, struct maildir_log *log)
 {
 	own->log = log;
 	for (int d = 0; d < INDEX_DIRECTORIES; d++)
-		own->current[d] = maildir_current(log->place, &log->index.index.delta, d) > 0;
+		own->current[d] =
+			maildir_current(log->place, &log->index.index.delta, d) == MAILDIR_CURRENT;
 }
 
 void maildir_own_end(const struct maildir_own *own, struct index_batch *batch)

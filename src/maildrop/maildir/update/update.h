@@ -7,9 +7,15 @@
 
 #include "maildrop/maildir/update/log.h"
 
-/* Does the index stand for what is in the directory now? -1 with errno: cannot be told. */
-int maildir_current(const struct maildir_place *place, const struct index_delta *delta,
-		    enum index_directory which);
+enum maildir_freshness {
+	MAILDIR_UNREADABLE = -1, /* the directory's times cannot be read: errno */
+	MAILDIR_STALE,           /* the directory may have changed */
+	MAILDIR_CURRENT,         /* the index has the directory's messages */
+};
+
+/* Compares the directory's times with the index's stamp of it. */
+enum maildir_freshness maildir_current(const struct maildir_place *place,
+				       const struct index_delta *delta, enum index_directory which);
 
 /*
  * The log is held, and its index is the current one afterwards. rescan: look at both directories
