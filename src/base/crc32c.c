@@ -5,6 +5,7 @@
  */
 #include "base/crc32c.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 #if defined(__x86_64__)
@@ -12,7 +13,7 @@
 #endif
 
 static uint32_t table[256];
-static volatile bool table_made;
+static atomic_bool table_made;
 
 static void make_table(void)
 {
@@ -23,12 +24,12 @@ static void make_table(void)
 			c = c & 1 ? c >> 1 ^ 0x82f63b78u : c >> 1;
 		table[i] = c;
 	}
-	table_made = true;
+	atomic_store_explicit(&table_made, true, memory_order_release);
 }
 
 static uint32_t crc_table(uint32_t crc, const unsigned char *p, size_t n)
 {
-	if (!table_made)
+	if (!atomic_load_explicit(&table_made, memory_order_acquire))
 		make_table();
 	while (n--)
 		crc = crc >> 8 ^ table[(crc ^ *p++) & 0xff];

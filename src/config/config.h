@@ -88,9 +88,10 @@ struct config {
 	uint32_t max_sessions_per_user;
 	uint32_t max_bad_commands;
 
-	int32_t expire_days;    /* CAPA EXPIRE: -1 NEVER, -2 not announced */
-	uint32_t drain_seconds; /* for so long sessions may go on after SIGTERM, old ones after
-				   SIGHUP */
+	int32_t expire_days; /* CAPA EXPIRE: -1 NEVER, -2 not announced */
+	uint32_t
+		drain_seconds; /* limit for open sessions after SIGTERM, and for those of the old
+				  generation after SIGHUP: there CONFIG_DRAIN_STANDARD is an hour */
 
 	uint64_t lmtp_max_size;          /* octets of a message */
 	uint32_t lmtp_max_recipients;    /* in one transaction */

@@ -42,7 +42,8 @@ static enum pop3_event_type refuse(struct pop3_server *server, const char *text)
 	return POP3_EVENT_NONE;
 }
 
-/* Refuses a well-formed command: not counted as a bad one. */
+/* Replies -ERR to a valid message number that cannot be served, or to a cancelled AUTH: not counted
+ * in bad_commands. */
 static enum pop3_event_type deny(struct pop3_server *server, const char *text)
 {
 	p3_reply(server, "-ERR", text, POP3_WANT_INPUT);

@@ -98,8 +98,9 @@ static void peer_packet(struct chan *chan, const void *data, size_t size, int *f
 	}
 }
 
-/* A channel is made once, at the start of one of its ends. A process that lost a channel would live
- * on without it: so the more privileged end reports the loss, and the monitor replaces the peer. */
+/* Reports a lost channel to the monitor, which replaces the process at its other end. A channel is
+ * made once, when one of its two processes starts; without it, both would run on but not work
+ * together. The more privileged process reports. */
 static void tell_lost(const struct peer *peer)
 {
 	struct ipc_peer_lost message = {.instance = peer->instance};

@@ -41,14 +41,14 @@ struct front_frame {
 /* The root struct of the front that child is: size octets, zeroed, with the frame in front. It is
  * made at the first call; it lives as long as the process. */
 void *frame_root(struct child *child, size_t size, const struct front_service *service);
-/* The last step of a front's start: enters the sandbox, then accepts connections. Returns -1 if
- * there is no sandbox. */
+/* Enters the sandbox, then accepts connections, up to clients_max at a time: the last step of a
+ * front's start. Returns -1 with err, and accepts none, if the sandbox cannot be entered. */
 int frame_start(struct front_frame *frame, size_t clients_max, struct err *err);
 /* child_role.drain: accepts nothing more, ends idle sessions; after ms the others are cut. */
 void frame_drain(struct front_frame *frame, uint64_t ms);
 
-/* Gives the client of a new session its number. The front sets its deadline and begins with its
- * connection. */
+/* Puts the client of a new session into the table of clients, under the next session number. The
+ * front then starts the client's deadline (loop_deadline_renew) and connection (conn_init). */
 void frame_add(struct front_frame *frame, struct client *client);
 /* The connection is over: the last session of a drained front ends the process. */
 void frame_remove(struct front_frame *frame, struct client *client);

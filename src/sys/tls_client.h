@@ -18,7 +18,7 @@
 
 struct tls_client_settings {
 	const char *host;    /* name or address the certificate must be for */
-	const char *ca_file; /* PEM; only these are trusted then. NULL: the system's store */
+	const char *ca_file; /* PEM file: the CAs trusted. NULL: the system's; none with pins */
 	const char *cert_file,
 		*key_file; /* client certificate, NULL: none; key NULL: in cert_file */
 	const char *alpn;  /* NULL: none */

@@ -1,5 +1,5 @@
-/* See tls_wire.h. Fronts only, after the sandbox was entered; every octet that comes in is hostile.
- */
+/* See tls_wire.h. POP3 fronts, in their sandbox; tls_wire_method also before it and in valijad -t.
+ * Every octet that comes in is hostile. */
 #include "sys/tls_wire.h"
 
 #include <errno.h>

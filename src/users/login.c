@@ -68,7 +68,8 @@ static enum login_verdict take_response(struct login *login, pop3_span input, bo
 {
 	if (login->phase == PHASE_LAST) {
 		if (input.size)
-			return login_over(login, LOGIN_DENIED, "a response after the server's last message");
+			return login_over(login, LOGIN_DENIED,
+					  "a response after the server's last message");
 		return login_over(login, LOGIN_GRANTED, login_mechanism_names[login->mechanism]);
 	}
 	/* GNU SASL cannot tell an empty response ("=") from none */

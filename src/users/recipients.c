@@ -1,4 +1,5 @@
-/* See recipients.h. In auth and in `valija deliver`; addresses are hostile. */
+/* See recipients.h. On auth's loop and in `valija deliver`; `valijad -t` opens and closes only.
+ * Addresses are hostile, the aliases file is the site's. */
 #include "users/recipients.h"
 
 #include "base/log.h"

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sysexits.h>
 
-/* libxcrypt takes no longer ones; the same answer for all schemes of it */
+/* Longest password that libxcrypt takes, in octets; the limit of every SCHEME_KIND_CRYPT scheme. */
 enum {
 	CRYPT_PASSWORD_MAX = 511,
 };

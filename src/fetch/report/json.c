@@ -17,7 +17,8 @@ bool report_json_available(void)
 	return true;
 }
 
-/* One write a line: events of several accounts do not mix. */
+/* Flushes each line, so that lines of several processes (--jobs) do not mix: one write(2), as long
+ * as a line fits into the buffer of stdout. */
 static void emit(const struct report *report, const char *event, json_t *object)
 {
 	char *text;

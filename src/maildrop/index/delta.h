@@ -23,7 +23,7 @@ struct index_delta {
 	bool files_only; /* there is no base: only pending DELs have a meaning */
 	uint32_t base_count, added;
 	uint64_t *adds;    /* positions of ADD changes */
-	uint32_t *removed; /* ordinals of DEL and GONE, ascending and each once after a scan */
+	uint32_t *removed; /* ordinals that DEL and GONE removed; sorted and unique after a scan */
 	size_t removed_count;
 	struct index_edit *edits; /* NAME and SIZE, by ordinal, then as they came */
 	size_t edit_count;

@@ -108,8 +108,9 @@ struct index_change {
 #define INDEX_FRAME_MAX 32768u /* with its header */
 
 struct index_frame {
-	uint32_t size;    /* of the changes in it */
-	bool first, more; /* of its group: begins it; the next frame belongs to it too */
+	uint32_t size; /* of the changes in it */
+	bool first;    /* begins a group of frames, which counts whole or not at all */
+	bool more;     /* the next frame belongs to the same group */
 };
 
 /* Block 0 of the base, CRC included. decode: -1 damaged, INDEX_NEWER. */

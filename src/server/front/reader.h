@@ -2,7 +2,8 @@
  * The bodies of a maildrop's messages that a keeper gives by value: for a client that reads its
  * messages in order, the next ones are asked for before the client asks. Decides which batch holds
  * a message, when to ask ahead and how many; sends nothing itself. Messages are those of ipc_check,
- * and fit what was asked (reader_fits).
+ * and fit what was asked (reader_fits); the octets are hostile mail. For body.c, on the front's
+ * loop.
  *
  * At most one FETCH is unanswered: for the message that the client waits for (reader_fetch), or
  * ahead of it (reader_fetch_ahead). A command that needs the keeper while one is ahead is held.

@@ -1,4 +1,5 @@
-/* Lending messages to a front: FETCH and READ_SLICE of an open session. On the keeper's loop. */
+/* Lending messages to a front: FETCH and READ_SLICE of an open session, whose numbers are hostile.
+ * For keeper.c, on the keeper's loop. */
 #ifndef SERVER_KEEPER_BODY_H
 #define SERVER_KEEPER_BODY_H
 

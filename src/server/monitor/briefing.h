@@ -1,6 +1,7 @@
 /*
- * The messages that a child gets at its start over its channel: configuration, folders, sockets,
- * keys, and channels to the processes that it works with. Runs in the monitor.
+ * The messages that a child gets over its channel: configuration, folders, sockets, keys, and
+ * channels to the processes that it works with. Most are sent at its start; new keys, listening
+ * sockets and channels to a new process also later. Runs in the monitor, for generation.c.
  */
 #ifndef SERVER_MONITOR_BRIEFING_H
 #define SERVER_MONITOR_BRIEFING_H
@@ -17,7 +18,7 @@ struct briefing {
 	bool root;
 };
 
-/* Sends CONFIG and the messages that the slot's role needs. */
+/* Sends CONFIG and what the slot's role needs; channels to other children: briefing_wire. */
 void briefing_send(const struct briefing *briefing, struct slot *slot);
 void briefing_send_ticket_keys(const struct briefing *briefing, struct slot *slot);
 /* Sends a listening socket, if the role takes it and it is open. */

@@ -111,7 +111,7 @@ static void retire(struct monitor *m, struct generation *g, uint64_t ms)
 }
 
 /* Milliseconds that the old generation of a reload may drain: an hour, unless the site has set
- * drain_seconds. */
+ * another drain_seconds than the standard one. */
 static uint64_t reload_drain(const struct config *config)
 {
 	return config->drain_seconds == CONFIG_DRAIN_STANDARD

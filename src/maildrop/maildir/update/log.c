@@ -1,4 +1,5 @@
-/* See log.h. In a keeper's worker or `valija deliver`, with the rights of the mail's owner. */
+/* See log.h. With the rights of the mail's owner, in a keeper's worker or `valija deliver`;
+ * maildir_index_open and _close also on a keeper's loop. The files read may be hostile. */
 #include "maildrop/maildir/update/log.h"
 
 #include "base/descriptor.h"

@@ -1,6 +1,6 @@
 /*
  * The index of a Maildir on disk: opened for reading, or, under the log's short lock, for writing.
- * For the files of this folder.
+ * For update/, session/ and deliver.c.
  */
 #ifndef MAILDROP_MAILDIR_UPDATE_LOG_H
 #define MAILDROP_MAILDIR_UPDATE_LOG_H
@@ -31,15 +31,18 @@ int maildir_index_open(const struct maildir_place *place, bool writing, struct m
 void maildir_index_close(struct maildir_index *index);
 
 /*
- * The log held: no other process appends, so the index stays as it was read. index.open is false
- * when there is no index that can be trusted (it has to be built again). 0, -1 with errno (EAGAIN
- * only without wait; MAILDIR_NEWER: base or log is of a later version of the format, so nothing may
- * be written beside it, and nothing over it).
+ * The index of a Maildir while this process holds the log's lock: no other process appends, and
+ * index is up to date. index.open is false if the index is missing or damaged: build it again.
  */
 struct maildir_log {
 	struct maildir_place *place;
 	struct maildir_index index;
 };
+/*
+ * Takes the log's lock and opens the index for writing. Returns 0, or -1 with errno and no lock:
+ * EAGAIN (the lock is taken; only without wait), or MAILDIR_NEWER (base or log has a later format
+ * version: neither may be written or replaced).
+ */
 int maildir_log_begin(struct maildir_place *place, bool wait, struct maildir_log *ret);
 /* Appends and takes note of what was appended. On failure (-1 with errno) the log is as before. */
 int maildir_log_append(struct maildir_log *log, struct index_batch *batch);

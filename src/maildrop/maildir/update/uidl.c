@@ -17,7 +17,8 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Returns the octets of the unique part, 0 if this is none. */
+/* Decodes \xHH in text. Returns the size of unique in octets; 0 if text is empty, malformed or too
+ * long. */
 static size_t unescape(pop3_span text, char unique[INDEX_NAME_MAX])
 {
 	size_t n = 0;
