@@ -964,22 +964,25 @@ static void ids_brought_along_win(void **state)
 	make_maildir(s);
 	fill_cur(s, 4);
 	put_file(s, "cur/1100.new\nline:2,", "odd\n");
+	put_file(s, "cur/1101.new\nline:2,", "odd, too\n");
 	put_file(s, "valija-uidl",
 		 "old-id-1 1001.m.host\n"
 		 "1003.m.host 1002.m.host\n" /* the id that the rule gives to another one */
 		 "bad line\n"
 		 "two  spaces\n"
 		 "old-id-5 1100.new\\x0aline\n"
+		 "old-id-6 1101.new\\x0Aline\n"
 		 "overruled 1000.m.host\r\n"
 		 "kept 1000.m.host\r\n");
 	for (int i = 0; i < 2; i++) {
 		m = open_session(s);
-		assert_int_equal(session_count(m), 5);
+		assert_int_equal(session_count(m), 6);
 		assert_entry(m, 1, "kept", strlen("message 0\r\n"));
 		assert_entry(m, 2, "old-id-1", strlen("message 1\r\n"));
 		assert_entry(m, 3, "1003.m.host", strlen("message 2\r\n"));
 		assert_int_equal(session_entry(m, 4).unique_id_size, 32);
 		assert_entry(m, 5, "old-id-5", 5);
+		assert_entry(m, 6, "old-id-6", strlen("odd, too\r\n"));
 		maildrop_sweep(m);
 		maildrop_close(m);
 		if (i == 0) {
