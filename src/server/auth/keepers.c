@@ -39,7 +39,7 @@ enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct p
 				   uint32_t *ret_uid)
 {
 	struct ipc_owner wanted = {.uid = (uint32_t)auth->child->uid};
-	uint64_t hash = hash_octets(home, strlen(home), 2);
+	uint64_t hash = hash_everywhere(home, strlen(home)); /* a restarted auth chooses the same */
 	struct stat st;
 
 	*ret_uid = 0;

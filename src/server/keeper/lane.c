@@ -6,7 +6,7 @@
 
 struct keeper_lane *keeper_lane_take(struct keeper *keeper, pop3_span path)
 {
-	uint64_t key = hash_octets(path.data, path.size, 0);
+	uint64_t key = hash_octets(path.data, path.size);
 	struct keeper_lane *lane;
 
 	for (struct table_node *node = table_find(&keeper->lanes, key); node;
