@@ -170,7 +170,12 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
 {
 	(void)fds;
-	front_message(peer, type, message);
+	if (type != IPC_LEAVE)
+		front_message(peer, type, message);
+	else if (peer->role == ROLE_KEEPER)
+		auth_keeper_leaves(peer, message);
+	else
+		peer_break(peer, "it is no keeper, but leaves as one");
 }
 
 static void peer_up(struct peer *peer)

@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,6 +73,8 @@ void slot_finish(struct slot *slot)
 {
 	loop_timer_cancel(&slot->timer);
 	close_channel(slot);
+	free(slot->home);
+	slot->home = NULL;
 }
 
 int slot_start(struct slot *slot, int exe_fd, uint64_t instance, struct err *err)
@@ -82,7 +85,11 @@ int slot_start(struct slot *slot, int exe_fd, uint64_t instance, struct err *err
 
 	if (chan_pair(pair, err) < 0)
 		return -1;
-	snprintf(title, sizeof(title), "valijad: %s %u", ipc_role_name(slot->role), slot->index);
+	if (slot->on_demand)
+		snprintf(title, sizeof(title), "valijad: keeper of uid %u", slot->uid);
+	else
+		snprintf(title, sizeof(title), "valijad: %s %u", ipc_role_name(slot->role),
+			 slot->index);
 	slot->pid = process_spawn(exe_fd, argv, &pair[1], 1, err);
 	close(pair[1]);
 	if (slot->pid < 0) {
@@ -92,7 +99,10 @@ int slot_start(struct slot *slot, int exe_fd, uint64_t instance, struct err *err
 	}
 	slot->instance = instance;
 	slot->started = loop_now(slot->loop);
-	slot->ready = false;
+	slot->ready = slot->leaving = slot->wanted = false;
+	slot->used = slot->started;
+	if (slot->on_demand)
+		slot->ever_ready = false;
 	chan_init(&slot->chan, slot->loop, &pair[0], &handler, slot, QUEUE_MAX);
 	slot->has_chan = true;
 	if (slot->events->brief(slot, err) == 0)

@@ -40,6 +40,10 @@ struct slot {
 	bool has_chan, ready, ever_ready;
 	uint64_t back_off;
 	struct loop_timer timer;
+	/* a keeper that was started on demand: owners.h */
+	bool on_demand, leaving, wanted; /* wanted: auth asked for one that may be about to end */
+	uint64_t used;                   /* the last time that it is known to have worked */
+	char *home;                      /* whose owner it becomes; owned */
 };
 
 void slot_init(struct slot *slot, struct loop *loop, struct generation *generation,
