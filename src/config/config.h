@@ -73,6 +73,7 @@ struct config {
 	uint32_t auth_workers;       /* 0: one a core */
 	uint32_t owner_keepers;      /* at a time, for mail of owners of their own */
 	uint32_t owner_idle_seconds; /* after which one of them ends */
+	uint32_t answer_seconds;     /* a process that does not answer is replaced; 0: never */
 
 	bool plain_without_tls; /* credentials in clear text on any network; always allowed on
 				   loopback unless plain_on_loopback is off */

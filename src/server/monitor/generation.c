@@ -18,8 +18,11 @@
 #include <sysexits.h>
 
 enum {
+	PULSE_MOST = 5000, /* ms between two pings */
+	PINGS = 6,         /* without an answer, before a process is replaced */
+	LOST_MAX = 3,      /* times a minute that a front is ended at the request of keepers */
 	MAKE_ROOM = 250,   /* ms between two attempts to end keepers for others */
-	STOP_GRACE = 2000, /* ms between the end of a drain and SIGKILL */
+	STOP_GRACE = 2000, /* ms between the end of a drain and SIGKILL; then to the last look */
 	NEW_ROOT = 10000,  /* ms between two looks for the first maildrop of a new mail root */
 };
 
@@ -31,8 +34,8 @@ struct generation {
 	uint32_t number;
 	struct owners owners;
 	struct loop_timer room; /* set while a request waits for a keeper */
-	struct loop_timer look_at_root;
-	bool announced, draining, failed;
+	struct loop_timer look_at_root, pulse;
+	bool announced, draining, failed, killed;
 	struct loop_timer deadline;
 };
 
@@ -227,15 +230,44 @@ static bool owner_ended(struct generation *g, struct slot *slot, bool tidy)
 	return true;
 }
 
-/* A peer that broke the rules of a channel, or did not read it, is killed and started again; a
- * child that has exited already needs no kill. */
-static void peer_lost(const struct slot *from, uint64_t instance)
+/* Whether another front may be ended because a keeper asks for it. */
+static bool may_end(struct slot *front, uint64_t now)
 {
-	for (struct slot *slot = from->generation->slots; slot; slot = slot->next)
-		if (slot->pid > 0 && slot->instance == instance &&
-		    (slot->role == ROLE_FRONT || slot->role == ROLE_LMTP ||
-		     (slot->role == ROLE_KEEPER && from->role == ROLE_AUTH)))
-			slot_kill(slot);
+	if (now - front->lost_since > 60 * 1000) {
+		front->lost_since = now;
+		front->lost = 0;
+	}
+	return ++front->lost <= LOST_MAX;
+}
+
+/* A peer that broke the rules of a channel, or did not read it, is killed and started again; a
+ * child that has exited already needs no kill. A keeper reads one user's mail, so it is believed
+ * only so often: then it is the one that is replaced, and gets channels anew, too. */
+static void peer_lost(struct slot *from, uint64_t instance)
+{
+	struct slot *slot = from->generation->slots;
+
+	while (slot && slot->instance != instance)
+		slot = slot->next;
+	if (!slot || slot->pid <= 0 || slot->killed || slot_has_exited(slot))
+		return;
+	if (slot->role != ROLE_FRONT && slot->role != ROLE_LMTP &&
+	    !(slot->role == ROLE_KEEPER && from->role == ROLE_AUTH))
+		return;
+	if (from->role == ROLE_KEEPER && !may_end(slot, loop_now(slot->loop))) {
+		log_error("keeper %u (pid %d, uid %u) has lost %s %u again: the keeper is "
+			  "replaced instead",
+			  from->index, (int)from->pid, from->uid, ipc_role_name(slot->role),
+			  slot->index);
+		slot_kill(from);
+		return;
+	}
+	if (!from->generation->draining)
+		log_warning("%s %u (pid %d, uid %u) has lost its channel to %s %u (pid %d), which "
+			    "is replaced",
+			    ipc_role_name(from->role), from->index, (int)from->pid, from->uid,
+			    ipc_role_name(slot->role), slot->index, (int)slot->pid);
+	slot_kill(slot);
 }
 
 static void child_failed(struct slot *slot, const struct ipc_failed *message)
@@ -345,6 +377,21 @@ static int add_slots(struct generation *g)
 	return ok ? 0 : -1;
 }
 
+static void pulse(struct loop_timer *timer);
+
+static uint64_t pulse_ms(const struct generation *g)
+{
+	uint64_t ms = g->config.answer_seconds * 1000ull / PINGS;
+
+	return ms && ms < PULSE_MOST ? ms : PULSE_MOST;
+}
+
+/* Pings without an answer that are too many. */
+static unsigned pings(const struct generation *g)
+{
+	return (unsigned)(g->config.answer_seconds * 1000ull / pulse_ms(g));
+}
+
 static void look_at_root(struct loop_timer *timer)
 {
 	struct generation *g = timer->context;
@@ -368,6 +415,8 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 	if (rc == 0 && add_slots(g) < 0)
 		rc = err_set(err, EX_OSERR, "out of memory");
 	loop_timer_init(&g->room, owner->loop, room_again, g);
+	loop_timer_init(&g->pulse, owner->loop, pulse, g);
+	loop_timer_set(&g->pulse, pulse_ms(g));
 	if (rc == 0) {
 		loop_timer_init(&g->look_at_root, owner->loop, look_at_root, g);
 		look_at_root(&g->look_at_root);
@@ -430,15 +479,6 @@ void generation_send_ticket_keys(struct generation *g)
 
 /* ---- the end ---- */
 
-static void deadline_over(struct loop_timer *timer)
-{
-	struct generation *g = timer->context;
-
-	log_warning("sessions of generation %u did not end in time: its processes are killed",
-		    g->number);
-	generation_kill(g);
-}
-
 static void check_ended(struct generation *g)
 {
 	if (!g->draining)
@@ -447,6 +487,24 @@ static void check_ended(struct generation *g)
 		if (slot->pid > 0)
 			return;
 	g->owner->ended(g->owner, g);
+}
+
+static void deadline_over(struct loop_timer *timer)
+{
+	struct generation *g = timer->context;
+
+	if (g->killed) { /* a process that hangs in the kernel holds up nobody */
+		for (struct slot *slot = g->slots; slot; slot = slot->next)
+			if (slot->pid > 0)
+				slot_abandon(slot);
+		check_ended(g);
+		return;
+	}
+	log_warning("sessions of generation %u did not end in time: its processes are killed",
+		    g->number);
+	generation_kill(g);
+	g->killed = true;
+	loop_timer_set(timer, STOP_GRACE);
 }
 
 void generation_drain(struct generation *g, uint64_t ms, bool stop)
@@ -461,7 +519,8 @@ void generation_drain(struct generation *g, uint64_t ms, bool stop)
 			files_remember_root(&g->files);
 	}
 	g->draining = true;
-	loop_timer_set(&g->deadline, ms + STOP_GRACE);
+	if (!g->killed)
+		loop_timer_set(&g->deadline, ms + STOP_GRACE);
 	for (struct slot *slot = g->slots; slot; slot = slot->next) {
 		slot_no_more_starts(slot);
 		if (slot->has_chan)
@@ -491,9 +550,23 @@ void generation_destroy(struct generation *g)
 	if (g->look_at_root.loop)
 		loop_timer_cancel(&g->look_at_root);
 	loop_timer_cancel(&g->room);
+	loop_timer_cancel(&g->pulse);
 	owners_finish(&g->owners);
 	files_close(&g->files);
 	free(g);
+}
+
+/* The process of a slot has ended, or was given up. */
+static void slot_ended(struct generation *g, struct slot *slot, bool tidy)
+{
+	if (slot->role == ROLE_FRONT || slot->role == ROLE_LMTP)
+		g->owner->suspect(g->owner);
+	if (g->draining)
+		check_ended(g);
+	else if (!owner_ended(g, slot, tidy) &&
+		 (slot->ever_ready ||
+		  !give_up(g, "a process ended while it was starting", EX_SOFTWARE)))
+		slot_start_later(slot);
 }
 
 bool generation_reaped(struct generation *g, pid_t pid, int status)
@@ -505,16 +578,33 @@ bool generation_reaped(struct generation *g, pid_t pid, int status)
 	if (!slot)
 		return false;
 	slot_reaped(slot, status, g->draining || slot->on_demand);
-	if (slot->role == ROLE_FRONT || slot->role == ROLE_LMTP)
-		g->owner->suspect(g->owner);
-	if (g->draining) {
-		check_ended(g);
-		return true;
-	}
-	if (owner_ended(g, slot, slot->leaving && status == 0))
-		return true;
-	if (!slot->ever_ready && give_up(g, "a process ended while it was starting", EX_SOFTWARE))
-		return true;
-	slot_start_later(slot);
+	slot_ended(g, slot, slot->leaving && status == 0);
 	return true;
+}
+
+/* Others do not see the end of a process that cannot end. */
+static void give_up_process(struct generation *g, struct slot *slot)
+{
+	struct ipc_instance dead = {.instance = slot->instance};
+
+	slot_abandon(slot);
+	for (struct slot *other = g->slots; other; other = other->next)
+		if (other->has_chan)
+			ipc_send(&other->chan, IPC_PEER_DEAD, &dead);
+	slot_ended(g, slot, false);
+}
+
+static void pulse(struct loop_timer *timer)
+{
+	struct generation *g = timer->context;
+	struct slot *stuck = NULL;
+
+	loop_timer_set(timer, pulse_ms(g));
+	for (struct slot *slot = g->slots; slot; slot = slot->next) {
+		slot_ping(slot, pings(g), g->config.answer_seconds);
+		if (slot_is_stuck(slot))
+			stuck = slot;
+	}
+	if (stuck) /* one a pulse: g may be gone afterwards */
+		give_up_process(g, stuck);
 }
