@@ -34,7 +34,8 @@ struct auth {
 	int users_fd, aliases_fd, mail_fd;
 	char mechanisms[CONFIG_NAME_MAX], mechanisms_tls[CONFIG_NAME_MAX]; /* the last offer */
 	bool apop;
-	struct loop_timer tick; /* renews the offer, forgets old failures */
+	uint64_t most_connections; /* of one front */
+	struct loop_timer tick;    /* renews the offer, forgets old failures */
 	uint32_t ticks;
 };
 

@@ -39,7 +39,7 @@ static void peer_up(struct peer *peer)
 
 	if (peer->role == ROLE_AUTH)
 		return;
-	front = malloc(sizeof(*front));
+	front = calloc(1, sizeof(*front));
 	if (!front) {
 		peer_break(peer, "out of memory");
 		return;

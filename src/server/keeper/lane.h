@@ -48,6 +48,8 @@ struct keeper_front {
 	struct arena *arena;       /* POP3: for bodies; NULL: none */
 	struct table sessions;     /* POP3: key session */
 	struct table transactions; /* LMTP: key session */
+	uint32_t asked;            /* LMTP: recipients whose quota is being checked */
+	uint32_t recipients;       /* LMTP: that it may deliver to, in all transactions */
 };
 
 /* Takes a reference to the lane of a maildrop. NULL: no memory. */
