@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import pathlib
 import signal
+import sys
 import time
 
 import pytest
@@ -168,3 +169,43 @@ def test_a_maildrop_that_gets_another_owner(make_office):
         os.chown(path, FIRST_UID + 500, GID)
     visit(office, 0)
     assert list(keepers(office)) == [FIRST_UID + 500]
+
+
+# mail of root
+
+def without_landlock(office):
+    script = pathlib.Path(__file__).with_name('without_landlock.py')
+    office._command = lambda *args: [sys.executable, script, *map(str, args)]
+
+
+def test_mail_of_root_needs_landlock(make_office):
+    office = make_office(start=False, users=('demo', 'rooty'))
+    office.put('demo', MAIL)
+    office.put('rooty', MAIL)
+    for path in (office.mail / 'rooty', *(office.mail / 'rooty').rglob('*')):
+        os.chown(path, 0, 0)
+    without_landlock(office)
+    office.allow('keeper 0 cannot start')
+    office.start()
+    with Pop(office.pop3) as client:
+        client.ok('USER rooty')
+        assert client.ask(f'PASS {PASSWORD}').startswith('-ERR [SYS/TEMP]')
+    with Pop(office.pop3) as client:
+        client.ok('USER demo')
+        client.ok(f'PASS {PASSWORD}')
+        assert client.stat()[0] == 1
+    office.wait_log('cannot start: mail that belongs to root is not served')
+    assert not keepers(office)
+
+
+def test_a_mail_folder_of_root_needs_landlock(make_office):
+    office = make_office(start=False)
+    os.chown(office.mail, 0, 0)
+    assert office.valijad('-t', '-c', office.conf).returncode == 0
+    without_landlock(office)
+    checked = office.valijad('-t', '-c', office.conf)
+    assert checked.returncode == 69
+    assert 'mail that belongs to root is not served' in checked.stderr
+    started = office.valijad('-c', office.conf)
+    assert started.returncode == 69
+    assert 'mail that belongs to root is not served' in started.stdout + started.stderr
