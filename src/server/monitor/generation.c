@@ -72,7 +72,10 @@ static int start_slot(struct slot *slot, struct err *err)
 {
 	struct generation_owner *owner = slot->generation->owner;
 
-	return slot_start(slot, owner->exe_fd, ++owner->instances, err);
+	bool faces_network = slot->role == ROLE_FRONT || slot->role == ROLE_LMTP;
+
+	return slot_start(slot, owner->exe_fd, faces_network ? -1 : owner->no_network_fd,
+			  ++owner->instances, err);
 }
 
 static const struct slot_events events;
