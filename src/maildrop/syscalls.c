@@ -84,18 +84,41 @@ const struct maildrop_syscalls maildrop_cached = {
 	.lock = kernel_lock,
 };
 
-bool maildrop_is_local(int root_fd)
+static enum maildrop_lending lending_of(unsigned long filesystem)
 {
-	struct statfs fs;
-
-	if (fstatfs(root_fd, &fs) < 0)
-		return false;
-	switch ((unsigned long)fs.f_type) {
+	switch (filesystem) {
 	case BTRFS_SUPER_MAGIC:
 	case EXT4_SUPER_MAGIC: /* ext2 and ext3, too */
 	case F2FS_SUPER_MAGIC:
 	case XFS_SUPER_MAGIC:
-		return true;
+		return MAILDROP_LEND_FILE;
+	case RAMFS_MAGIC:
+	case TMPFS_MAGIC: /* memory files, too */
+		return MAILDROP_LEND_MEMORY;
 	}
-	return false;
+	return MAILDROP_LEND_VALUE;
+}
+
+bool maildrop_is_local(int root_fd)
+{
+	struct statfs fs;
+
+	return fstatfs(root_fd, &fs) == 0 &&
+	       lending_of((unsigned long)fs.f_type) == MAILDROP_LEND_FILE;
+}
+
+/* Asked of each file, not remembered by device: the number of a device that is unmounted is given
+ * to the next one. */
+enum maildrop_lending maildrop_lending(int fd)
+{
+	enum maildrop_lending lending;
+	struct statfs fs;
+	char octet;
+
+	if (fstatfs(fd, &fs) < 0)
+		return MAILDROP_LEND_VALUE;
+	lending = lending_of((unsigned long)fs.f_type);
+	if (lending == MAILDROP_LEND_FILE && cached_pread(fd, &octet, 1, 0) < 0 && errno != EAGAIN)
+		return MAILDROP_LEND_VALUE;
+	return lending;
 }

@@ -88,6 +88,8 @@ static void session_message(struct peer *front, enum ipc_type type, const void *
 		keeper_commit(session, message);
 	else if (type == IPC_INDEX_WRONG)
 		keeper_index_wrong(session);
+	else if (type == IPC_BODY_WRONG)
+		keeper_body_wrong(session, message);
 }
 
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)

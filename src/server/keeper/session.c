@@ -23,7 +23,7 @@ struct parked {
 	unsigned tries;
 };
 
-enum work { WORK_OPEN, WORK_COMMIT, WORK_INDEX_WRONG, WORK_CLOSE };
+enum work { WORK_OPEN, WORK_COMMIT, WORK_INDEX_WRONG, WORK_BODY_WRONG, WORK_CLOSE };
 
 struct session_job {
 	struct job job;
@@ -220,6 +220,9 @@ static void job_run(struct job *base)
 	case WORK_INDEX_WRONG:
 		maildrop_index_wrong(s->maildrop);
 		break;
+	case WORK_BODY_WRONG:
+		(void)maildrop_body_wrong(s->maildrop, s->body_wrong, &job->err);
+		break;
 	case WORK_CLOSE:
 		maildrop_sweep_until(s->maildrop, &s->lane->hurry);
 		maildrop_close(s->maildrop);
@@ -301,6 +304,11 @@ static void job_done(struct job *base)
 		break;
 	case WORK_COMMIT:
 		commit_done(job);
+		break;
+	case WORK_BODY_WRONG:
+		if (job->err.text[0])
+			log_warning("%s: message %u: %s", session->lane->path, session->body_wrong,
+				    job->err.text);
 		break;
 	case WORK_INDEX_WRONG:
 	case WORK_CLOSE:
@@ -436,6 +444,21 @@ void keeper_index_wrong(struct keeper_session *session)
 	if (!session->index_wrong)
 		add_work(session, WORK_INDEX_WRONG);
 	session->index_wrong = true;
+}
+
+void keeper_body_wrong(struct keeper_session *session, const struct ipc_body_wrong *message)
+{
+	struct maildrop_snapshot snapshot;
+
+	maildrop_snapshot(session->maildrop, &snapshot);
+	if (message->number > snapshot.count) {
+		peer_break(keeper_session_front(session), "a wrong message that is not there");
+		return;
+	}
+	if (session->body_wrong)
+		return; /* counting is work: once a session, which a front cuts after it */
+	session->body_wrong = message->number;
+	add_work(session, WORK_BODY_WRONG);
 }
 
 static void end_one(struct table_node *node, void *context)

@@ -19,7 +19,8 @@ struct keeper_session {
 	uint64_t front;  /* instance; 0: the front is gone */
 	uint64_t ticket; /* of OPEN; sent back to the front */
 	unsigned jobs;
-	unsigned credits; /* unanswered requests of the front */
+	unsigned credits;    /* unanswered requests of the front */
+	uint32_t body_wrong; /* the message that the front found to be wrong; 0: none */
 	bool index_wrong;
 	bool committing;    /* the worker owns deletions */
 	bool open, closing; /* open: OPENED was sent; until then the worker owns maildrop */
@@ -43,6 +44,7 @@ bool keeper_session_ready(const struct keeper_session *session);
 void keeper_delete(struct keeper_session *session, const struct ipc_delete *message);
 void keeper_commit(struct keeper_session *session, const struct ipc_commit *message);
 void keeper_index_wrong(struct keeper_session *session);
+void keeper_body_wrong(struct keeper_session *session, const struct ipc_body_wrong *message);
 void keeper_close(struct keeper_session *session);
 /* The front is gone: its sessions end. */
 void keeper_sessions_end(struct peer *front);
