@@ -78,6 +78,9 @@ bool maildrop_is_local(int root_fd);
  */
 enum maildrop_lending { MAILDROP_LEND_VALUE, MAILDROP_LEND_FILE, MAILDROP_LEND_MEMORY };
 enum maildrop_lending maildrop_lending(int fd);
+/* The device of the filesystem that a maildrop is on, as far as that is in memory: a place where
+ * another filesystem is mounted always is. Waits for nothing. */
+uint64_t maildrop_device(int root_fd, const char *home);
 void maildrop_close(struct maildrop *maildrop);
 
 /* The session's prefix of the log. Descriptors are read-only, the maildrop's own: dup or send them,

@@ -1,4 +1,4 @@
-"""One file served by FUSE, without libfuse: what a user with a shell can mount over his own message.
+"""One file served by FUSE, without libfuse: what a user with a shell can mount over his message.
 
 Served('/path/of/the/file', octets, uid) mounts over the file; from hang() on no READ is answered,
 until the end. As root only (mount(2) in place of fusermount). The server is a process of its own:

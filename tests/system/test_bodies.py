@@ -212,7 +212,7 @@ def served(need_root):
 @pytest.mark.parametrize('command', ['RETR 1', 'TOP 1 10'])
 def test_a_message_on_fuse_that_never_answers_stops_nobody_else(make_office, served, command):
     office = make_office(users=('demo', 'mallory', 'other'), start=False,
-                         settings={'processes.fronts': 2})
+                         settings={'processes.fronts': 2, 'timeouts.write': '3s'})
     for user in ('demo', 'other'):
         office.put(user, message(1_000_000, True))
     office.start()
@@ -229,5 +229,16 @@ def test_a_message_on_fuse_that_never_answers_stops_nobody_else(make_office, ser
             client.login(user, PASSWORD)
             assert retr(client, 1) == message(1_000_000, True)
             client.quit()
+    office.wait_log('session .*: a message is not read from its filesystem in time', 30)
+    mallory.closed()
     fuse.end()
-    mallory.close()
+
+
+def test_a_message_on_fuse_is_served_while_it_answers(make_office, served):
+    office = make_office()
+    octets = message(1_000_000, False)
+    served(office, 'demo', octets)
+    client = dial(office, False)
+    assert retr(client, 1) == wire_form(octets)
+    assert client.top(1, 2) == top_of(wire_form(octets), 2)
+    client.quit()

@@ -246,7 +246,7 @@ static void add(struct keeper_session *session, struct body_job *job, void (*run
 	job->session = session;
 	job->lent.fd = -1;
 	session->jobs++;
-	keeper_add_job(session->keeper, session->lane, &job->job);
+	keeper_add_job(session->keeper, session->lane, &job->job, "reading a message");
 }
 
 /*

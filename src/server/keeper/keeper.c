@@ -145,6 +145,7 @@ static int start(struct child *child, struct err *err)
 	keeper->settings.host_name = child->config->host_name;
 	keeper->settings.local = maildrop_is_local(keeper->mail_fd);
 	table_init(&keeper->lanes);
+	keeper->expire = keeper_sessions_expire;
 	child_sandbox(child, SANDBOX_KEEPER, &sandbox);
 	sandbox.paths[sandbox.path_count++] =
 		(struct sandbox_path){keeper->mail_fd, SANDBOX_READ | SANDBOX_WRITE};

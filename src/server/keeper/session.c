@@ -320,6 +320,11 @@ static void job_done(struct job *base)
 
 static void add_work(struct keeper_session *session, enum work work)
 {
+	static const char *const doing[] = {
+		[WORK_OPEN] = "opening it",       [WORK_COMMIT] = "deleting messages",
+		[WORK_INDEX_WRONG] = "its index", [WORK_BODY_WRONG] = "counting a message",
+		[WORK_CLOSE] = "closing it",
+	};
 	struct session_job *job = calloc(1, sizeof(*job));
 
 	if (!job)
@@ -331,7 +336,7 @@ static void add_work(struct keeper_session *session, enum work work)
 	session->jobs++;
 	if (work == WORK_OPEN)
 		atomic_store(&session->lane->hurry, true);
-	keeper_add_job(session->keeper, session->lane, &job->job);
+	keeper_add_job(session->keeper, session->lane, &job->job, doing[work]);
 }
 
 /* Opens the maildrop: on the loop if no worker uses it and it is in memory and matches its index,
@@ -379,6 +384,7 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 	session->keeper = keeper;
 	session->front = message->front;
 	session->ticket = message->ticket;
+	session->asked_at = loop_now(keeper->child->loop);
 	table_add(&((struct keeper_front *)front->data)->sessions, &session->node,
 		  message->session);
 	open_maildrop(session);
@@ -465,6 +471,32 @@ static void end_one(struct table_node *node, void *context)
 {
 	(void)context;
 	keeper_close(CONTAINER(node, struct keeper_session, node));
+}
+
+struct expiry {
+	uint64_t now, ms;
+};
+
+static void expire_one(struct table_node *node, void *context)
+{
+	struct keeper_session *session = CONTAINER(node, struct keeper_session, node);
+	const struct expiry *expiry = context;
+
+	if (session->open || expiry->now - session->asked_at < expiry->ms)
+		return;
+	send_open_failed(keeper_session_front(session), session->node.key, session->ticket,
+			 REASON_MAILDROP_TEMP);
+	keeper_close(session);
+}
+
+void keeper_sessions_expire(struct keeper *keeper, uint64_t ms)
+{
+	struct expiry expiry = {loop_now(keeper->child->loop), ms};
+
+	for (struct peer *peer = keeper->child->peers; peer; peer = peer->next)
+		if (peer->role == ROLE_FRONT && peer->data)
+			table_each(&((struct keeper_front *)peer->data)->sessions, expire_one,
+				   &expiry);
 }
 
 void keeper_sessions_end(struct peer *front)
