@@ -6,7 +6,7 @@ import ssl
 import subprocess
 
 import pytest
-from fuse import Served
+from fuse_file import Served
 from office import PASSWORD, owner_of, wait_until
 from pop import Closed, Pop, client_context
 from wire import top_of, wire_form

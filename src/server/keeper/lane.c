@@ -6,11 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void note_use(struct keeper *keeper)
+{
+	if (keeper->on_demand)
+		keeper->used = loop_now(keeper->child->loop);
+}
+
 struct keeper_lane *keeper_lane_take(struct keeper *keeper, pop3_span path)
 {
-	uint64_t key = hash_octets(path.data, path.size, 0);
+	uint64_t key = hash_octets(path.data, path.size);
 	struct keeper_lane *lane;
 
+	note_use(keeper);
 	for (struct table_node *node = table_find(&keeper->lanes, key); node;
 	     node = table_next(node)) {
 		lane = CONTAINER(node, struct keeper_lane, node);
@@ -65,6 +72,7 @@ static void release_device(struct keeper *keeper, struct keeper_device *device)
 
 void keeper_lane_release(struct keeper *keeper, struct keeper_lane *lane)
 {
+	note_use(keeper);
 	if (--lane->references)
 		return;
 	keeper_watch_leave(keeper, lane);
