@@ -80,6 +80,15 @@ int index_open(struct index *index, const struct maildrop_syscalls *sys, int bas
 	return result;
 }
 
+int index_check_size(const struct index *index, struct err *err)
+{
+	struct stat st;
+
+	if (index->sys->fstat(index->base_fd, &st) < 0)
+		return err_sys(err, EX_TEMPFAIL, errno, "the index cannot be read");
+	return (uint64_t)st.st_size < index->end * INDEX_BLOCK ? damaged(err) : 0;
+}
+
 void index_drop_buffers(struct index *index)
 {
 	free(index->records.data);
