@@ -18,19 +18,26 @@ static struct {
 	bool on, stays;     /* counting; all later ones fail too */
 	int errnum;
 	bool allocations; /* they are what fails */
+	bool flushes;     /* only flushes fail */
 	bool interrupts;  /* reads and writes end early, or with EINTR, and nothing fails */
 	unsigned turn;
+	bool read; /* it was a read that failed */
 } fault;
 
-static bool fails(void)
+static bool call_fails(bool flush)
 {
-	if (!fault.on || fault.allocations || fault.interrupts)
+	if (!fault.on || fault.allocations || fault.interrupts || (fault.flushes && !flush))
 		return false;
 	fault.count++;
 	if (fault.at == 0 || fault.count < fault.at || (fault.count > fault.at && !fault.stays))
 		return false;
 	errno = fault.errnum;
 	return true;
+}
+
+static bool fails(void)
+{
+	return call_fails(false);
 }
 
 static bool allocation_fails(void)
@@ -117,7 +124,10 @@ static ssize_t f_pread(int fd, void *buf, size_t n, off_t offset)
 {
 	if (n && !interrupted(n))
 		return -1;
-	return fails() ? -1 : pread(fd, buf, n, offset);
+	if (!fails())
+		return pread(fd, buf, n, offset);
+	fault.read = true;
+	return -1;
 }
 
 /* A failing write may have written a part. */
@@ -154,7 +164,7 @@ static int f_ftruncate(int fd, off_t size)
 /* Nothing is waited for; one that fails leaves the file in the ledger. */
 static int f_fsync(int fd)
 {
-	if (fails())
+	if (call_fails(true))
 		return -1;
 	ledger_flushed(fd);
 	return 0;
@@ -482,7 +492,8 @@ static void login_after_new_mail(struct scratch *s)
 	tear_down(s);
 }
 
-static void deletion(struct scratch *s)
+/* fresh: the session makes the index itself. */
+static void deletion_of(struct scratch *s, bool fresh)
 {
 	static const uint32_t numbers[] = {2, 6};
 	enum maildrop_status status;
@@ -491,7 +502,12 @@ static void deletion(struct scratch *s)
 	unsigned bits;
 
 	set_up(s);
-	present(s, NULL);
+	if (!fresh) {
+		present(s, NULL);
+		/* one is in new/ again, as another program delivers it, and the index knows it */
+		move_file(s, "cur/1005.m:2,", "new/1005.m");
+		maildrop_close(open_session(s));
+	}
 	if (faulty_open(s, &m) == MAILDROP_OK) {
 		fault.on = true;
 		status = maildrop_commit(m, numbers, 2, &err);
@@ -509,6 +525,7 @@ static void deletion(struct scratch *s)
 			assert_int_equal(bits, present(s, NULL));
 			assert_false(has_file(s, "cur/1001.m:2,"));
 			assert_false(has_file(s, "cur/1005.m:2,"));
+			assert_false(has_file(s, "new/1005.m"));
 		} else {
 			assert_true(err.text[0] != '\0');
 			/* a deletion that failed may have been done in part only where everything
@@ -520,6 +537,16 @@ static void deletion(struct scratch *s)
 	}
 	assert_true((present(s, NULL) | 1u << 1 | 1u << 5) == ALL);
 	tear_down(s);
+}
+
+static void deletion(struct scratch *s)
+{
+	deletion_of(s, false);
+}
+
+static void deletion_fresh(struct scratch *s)
+{
+	deletion_of(s, true);
 }
 
 static void delivery(struct scratch *s)
@@ -618,6 +645,32 @@ static void compaction(struct scratch *s)
 	tear_down(s);
 }
 
+/* A session that deleted, then a base that is lost: the new log carries the deletions. A log that
+ * cannot be read is one that is lost. */
+static void rebuild_with_deletions(struct scratch *s)
+{
+	static const uint32_t numbers[] = {2};
+	struct maildrop *m;
+
+	set_up(s);
+	present(s, NULL);
+	m = open_session(s);
+	assert_int_equal(maildrop_commit(m, numbers, 1, NULL), MAILDROP_OK);
+	maildrop_close(m);
+	remove_file(s, "valija-base");
+	if (faulty_open(s, &m) == MAILDROP_OK) {
+		if (!fault.read)
+			assert_int_equal(session_count(m), MESSAGES - 1);
+		maildrop_close(m);
+	}
+	assert_marks(s, false);
+	if (!fault.read) {
+		assert_int_equal(present(s, NULL), ALL & ~(1u << 1));
+		assert_false(has_file(s, "cur/1001.m:2,"));
+	}
+	tear_down(s);
+}
+
 #define ODD 3
 
 static void ids_of(struct scratch *s, char ids[ODD][POP3_UNIQUE_ID_MAX + 1])
@@ -637,7 +690,7 @@ static void ids_of(struct scratch *s, char ids[ODD][POP3_UNIQUE_ID_MAX + 1])
 
 /* Names that are no unique ids, and an id that another message has: what was made up is written
  * down, and the same when the index has to be made again. */
-static void login_odd(struct scratch *s)
+static void login_odd_of(struct scratch *s, bool brought)
 {
 	char first[ODD][POP3_UNIQUE_ID_MAX + 1], again[ODD][POP3_UNIQUE_ID_MAX + 1];
 	struct maildrop *m = NULL;
@@ -646,15 +699,18 @@ static void login_odd(struct scratch *s)
 	put_file(s, "cur/1000 odd:2,", "one\n");
 	put_file(s, "cur/1001 odd:2,S", "two\n");
 	put_file(s, "new/1002.m", "three\n");
-	put_file(s, "valija-uidl", "1002.m 1000\\x20odd\ncut of");
+	if (brought)
+		put_file(s, "valija-uidl", "1002.m 1000\\x20odd\ncut of");
 	ledger_clear();
 	if (faulty_open(s, &m) == MAILDROP_OK)
 		maildrop_close(m);
 	assert_marks(s, false);
 	ids_of(s, first);
-	assert_string_equal(first[0], "1002.m");
+	if (brought)
+		assert_string_equal(first[0], "1002.m");
+	assert_int_equal(strlen(first[0]), brought ? 6 : 32);
 	assert_int_equal(strlen(first[1]), 32);
-	assert_int_equal(strlen(first[2]), 32);
+	assert_int_equal(strlen(first[2]), brought ? 32 : 6);
 	remove_file(s, "valija-base");
 	remove_file(s, "valija-delta");
 	ids_of(s, again);
@@ -663,7 +719,19 @@ static void login_odd(struct scratch *s)
 	tear_down(s);
 }
 
-static unsigned run_all(struct scratch *s, scenario *work, int errnum, bool stays, bool allocations)
+static void login_odd(struct scratch *s)
+{
+	login_odd_of(s, true);
+}
+
+static void login_odd_first(struct scratch *s)
+{
+	login_odd_of(s, false);
+}
+
+enum what { CALLS, ALLOCATIONS, FLUSHES };
+
+static unsigned run_all(struct scratch *s, scenario *work, int errnum, bool stays, enum what what)
 {
 	unsigned points = 0;
 
@@ -672,7 +740,8 @@ static unsigned run_all(struct scratch *s, scenario *work, int errnum, bool stay
 		fault.at = at;
 		fault.errnum = errnum;
 		fault.stays = stays;
-		fault.allocations = allocations;
+		fault.allocations = what == ALLOCATIONS;
+		fault.flushes = what == FLUSHES;
 		work(s);
 		if (fault.count < at)
 			break;
@@ -694,14 +763,16 @@ static void run_kinds(struct scratch *s, const char *name, scenario *work)
 {
 	unsigned points = 0;
 
-	points += run_all(s, work, EIO, false, false);
-	points += run_all(s, work, ENOSPC, false, false);
-	points += run_all(s, work, EIO, true, false);
-	points += run_all(s, work, ENOSPC, true, false);
-	points += run_all(s, work, EROFS, true, false);
-	points += run_all(s, work, EMFILE, false, false);
-	points += run_all(s, work, ENOMEM, false, true);
-	points += run_all(s, work, ENOMEM, true, true);
+	points += run_all(s, work, EIO, false, CALLS);
+	points += run_all(s, work, ENOSPC, false, CALLS);
+	points += run_all(s, work, EIO, true, CALLS);
+	points += run_all(s, work, ENOSPC, true, CALLS);
+	points += run_all(s, work, EROFS, true, CALLS);
+	points += run_all(s, work, EMFILE, false, CALLS);
+	points += run_all(s, work, ENOMEM, false, ALLOCATIONS);
+	points += run_all(s, work, ENOMEM, true, ALLOCATIONS);
+	points += run_all(s, work, EIO, true, FLUSHES);
+	points += run_all(s, work, ENOSPC, true, FLUSHES);
 	run_interrupted(s, work);
 	print_message("%s: %u points\n", name, points);
 	assert_true(points > 50);
@@ -725,11 +796,18 @@ static void test_threat_48_login_after_new_mail(void **state)
 static void test_threat_48_login_odd(void **state)
 {
 	run_kinds(*state, "login with ids made up", login_odd);
+	run_kinds(*state, "the first ids made up", login_odd_first);
 }
 
 static void test_threat_48_deletion(void **state)
 {
 	run_kinds(*state, "deletion", deletion);
+	run_kinds(*state, "deletion from a new index", deletion_fresh);
+}
+
+static void test_threat_48_rebuild(void **state)
+{
+	run_kinds(*state, "rebuild with deletions", rebuild_with_deletions);
 }
 
 static void test_threat_48_compaction(void **state)
@@ -775,6 +853,7 @@ int main(void)
 		TEST(test_threat_48_delivery),
 		TEST(test_threat_48_first_delivery),
 		TEST(test_threat_48_compaction),
+		TEST(test_threat_48_rebuild),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
