@@ -323,11 +323,13 @@ static const struct command *find_command(pop3_span keyword)
 	return NULL;
 }
 
-/* Printable ASCII; a password alone may hold octets above 0x7F. */
+/* Printable ASCII. Octets above 0x7F are taken where a command carries a name or a password: AUTH
+ * has both in UTF-8 (RFC 4616), and whoever logs in by AUTH logs in by USER as well. */
 static bool printable(pop3_span line)
 {
 	pop3_span keyword = {line.data, line.size < 5 ? line.size : 5};
-	bool eight_bit = p3_equal_nocase(keyword, "PASS ");
+	bool eight_bit = p3_equal_nocase(keyword, "PASS ") || p3_equal_nocase(keyword, "USER ") ||
+			 p3_equal_nocase(keyword, "APOP ");
 
 	for (size_t i = 0; i < line.size; i++) {
 		unsigned char c = (unsigned char)line.data[i];

@@ -14,6 +14,8 @@ struct tls_server {
 	unsigned context_count;
 	struct tls_name *names; /* sorted: which context answers for it */
 	unsigned name_count;
+	struct tls_dates *dates; /* of each certificate, in the order given */
+	unsigned date_count;
 	unsigned char alpn[64]; /* length octet and name; 0: none */
 	unsigned char keys[TLS_TICKET_KEYS][TLS_TICKET_KEY_SIZE];
 	unsigned key_count;

@@ -342,6 +342,24 @@ static int find_twin(const struct tls_server *server, const struct parsed *parse
 	return found;
 }
 
+static int64_t seconds_of(const ASN1_TIME *time)
+{
+	int days = 0, seconds = 0;
+	ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+	int64_t result = 0;
+
+	if (epoch && ASN1_TIME_diff(&days, &seconds, epoch, time))
+		result = (int64_t)days * (24 * 3600) + seconds;
+	ASN1_TIME_free(epoch);
+	return result;
+}
+
+struct tls_dates tls_server_dates(const struct tls_server *server, unsigned i)
+{
+	assert(i < server->date_count);
+	return server->dates[i];
+}
+
 static int add_certificate(struct tls_server *server, const struct tls_certificate *from,
 			   EVP_MD_CTX *identity, struct err *err)
 {
@@ -369,6 +387,9 @@ static int add_certificate(struct tls_server *server, const struct tls_certifica
 	if (!X509_digest(parsed.leaf, EVP_sha256(), digest, &digest_size) ||
 	    !EVP_DigestUpdate(identity, digest, digest_size))
 		goto fail;
+	server->dates[server->date_count++] =
+		(struct tls_dates){seconds_of(X509_get0_notBefore(parsed.leaf)),
+				   seconds_of(X509_get0_notAfter(parsed.leaf))};
 	result = 0;
 	goto out;
 fail:
@@ -412,11 +433,12 @@ int tls_server_create(const struct tls_certificate *certificates, unsigned count
 	}
 	server->out.octets = malloc(TLS_OUT_SIZE);
 	server->contexts = calloc(count, sizeof(SSL_CTX *));
+	server->dates = calloc(count, sizeof(*server->dates));
 	server->bio = tls_wire_method();
 	server->ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
 	server->key_count = 1;
-	if (!server->out.octets || !server->contexts || !server->bio || !server->ticket_cipher ||
-	    RAND_bytes(server->keys[0], sizeof(server->keys[0])) != 1 ||
+	if (!server->out.octets || !server->contexts || !server->dates || !server->bio ||
+	    !server->ticket_cipher || RAND_bytes(server->keys[0], sizeof(server->keys[0])) != 1 ||
 	    !EVP_DigestInit_ex(identity, EVP_sha256(), NULL))
 		goto fail_memory;
 	for (unsigned i = 0; i < count; i++)
@@ -457,6 +479,7 @@ void tls_server_destroy(struct tls_server *server)
 		free(server->names[i].name);
 	free(server->contexts);
 	free(server->names);
+	free(server->dates);
 	free(server->out.octets);
 	EVP_CIPHER_free(server->ticket_cipher);
 	BIO_meth_free(server->bio);

@@ -12,7 +12,13 @@
 
 #include <pop3/span.h>
 
+#include <stdint.h>
+
 struct tls_server;
+
+struct tls_dates { /* seconds since 1970: the certificate is good from the first to the last */
+	int64_t first, last;
+};
 
 #define TLS_TICKET_KEY_SIZE 80 /* name 16, AES-256 key 32, HMAC key 32 */
 #define TLS_TICKET_KEYS 3
@@ -30,6 +36,8 @@ int tls_server_create(const struct tls_certificate *certificates, unsigned count
 /* Counted: sessions keep it alive. NULL is none. */
 void tls_server_destroy(struct tls_server *server);
 struct tls_server *tls_server_keep(struct tls_server *server); /* one more to destroy */
+/* The dates of certificate number i of those that the server was made from. */
+struct tls_dates tls_server_dates(const struct tls_server *server, unsigned i);
 /* keys[0] makes tickets, all are accepted. */
 void tls_server_ticket_keys(struct tls_server *server,
 			    const unsigned char (*keys)[TLS_TICKET_KEY_SIZE], unsigned count);

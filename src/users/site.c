@@ -3,6 +3,14 @@
 
 #include "config/path.h"
 
+#include <errno.h>
+#include <libgen.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
 int site_users_open(const struct config *config, int users_fd, struct users **ret, struct err *err)
 {
 	return users_open_passwd_file(users_fd, config_file_name(config->users), config->mail, ret,
@@ -20,6 +28,36 @@ int site_recipients_open(const struct config *config, int aliases_fd, struct use
 		.aliases_file = aliases_fd >= 0 ? config_file_name(config->aliases) : NULL};
 
 	return recipients_open(&settings, users, ret, err);
+}
+
+static bool may_enter(int folder_fd)
+{
+	struct stat st;
+
+	if (fstat(folder_fd, &st) < 0)
+		return false;
+	if (st.st_uid == geteuid())
+		return st.st_mode & S_IXUSR;
+	return st.st_mode & (st.st_gid == getegid() ? S_IXGRP : S_IXOTH);
+}
+
+int site_explain(const char *file, int folder_fd, const char *user, struct err *err)
+{
+	char folder[CONFIG_PATH_MAX], *name;
+
+	if (!user || (err->code != EX_NOPERM && err->errnum != EACCES && err->errnum != EPERM))
+		return err_prefix(err, "cannot use %s", file);
+	if (may_enter(folder_fd))
+		return err_prefix(err,
+				  "the process that checks passwords runs as %s (try: chgrp %s %s; "
+				  "chmod 640 %s)",
+				  user, user, file, file);
+	snprintf(folder, sizeof(folder), "%s", file);
+	name = dirname(folder);
+	return err_prefix(err,
+			  "the process that checks passwords runs as %s and cannot enter the "
+			  "folder %s (try: chmod o+x %s)",
+			  user, name, name);
 }
 
 struct site_quota site_quota(const struct config *config, const struct user *user)

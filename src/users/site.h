@@ -16,6 +16,11 @@ int site_users_open(const struct config *config, int users_fd, struct users **re
 int site_recipients_open(const struct config *config, int aliases_fd, struct users *users,
 			 struct recipients **ret, struct err *err);
 
+/* Completes the err of an open that failed: file in the folder folder_fd. user: the system user
+ * that the process runs as to check passwords, for the advice where it lacks permission; NULL: the
+ * caller's own. Returns -1. */
+int site_explain(const char *file, int folder_fd, const char *user, struct err *err);
+
 /* A user's own quota, and where it has none that of the site. 0: no limit. */
 struct site_quota {
 	uint64_t messages, octets;

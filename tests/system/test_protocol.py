@@ -492,3 +492,30 @@ def test_threat_03_stls_inside_an_exchange(shared, user, connect):
     if reply == '+ ':
         client.err('STLS')  # a response that is no base64, and nothing else
     client.login(user, PASSWORD)
+
+
+# names that are no ASCII
+
+@pytest.mark.parametrize('name', ['jürgen', 'Émile@example.org', '用户', 'naïve.я'])
+def test_a_name_in_utf_8_logs_in_by_every_command(make_office, connect, name):
+    office = make_office(users=(name,), settings={'login.apop': 'yes'})
+    office.put(name, THREE[0])
+    client = connect(office)
+    assert client.login(name, PASSWORD).startswith('+OK 1 ')
+    client.quit()
+    client = connect(office)
+    assert client.ok(client.plain(name, PASSWORD)).startswith('+OK 1 ')
+    client.quit()
+    client = connect(office)
+    stamp = client.greeting[client.greeting.index('<'):]
+    digest = hashlib.md5((stamp + PASSWORD).encode()).hexdigest()
+    assert client.ok(f'APOP {name} {digest}').startswith('+OK 1 ')
+    client.quit()
+
+
+@pytest.mark.parametrize('name', [b'j\xfcrgen', b'\xff\xfe', b'j\xc3', b'\xed\xa0\x80'])
+def test_a_name_in_another_encoding_is_a_wrong_name(shared, connect, name):
+    client = connect(shared)
+    client.send(b'USER ' + name + b'\r\n')
+    assert client.line().startswith('+OK')
+    assert client.ask(f'PASS {PASSWORD}').startswith('-ERR [AUTH]')

@@ -285,14 +285,8 @@ static int open_users(struct auth *auth, struct err *err)
 
 	if (site_users_open(config, auth->users_fd, &auth->users, err) == 0)
 		return 0;
-	if (err->code == EX_NOPERM || err->errnum == EACCES || err->errnum == EPERM)
-		err_prefix(err,
-			   "the process that checks passwords runs as %s (try: chgrp %s %s; chmod "
-			   "640 %s)",
-			   config->user_auth, config->user_auth, config->users, config->users);
-	else
-		err_prefix(err, "cannot use %s", config->users);
-	return -1;
+	return site_explain(config->users, auth->users_fd,
+			    auth->child->change_ids ? config->user_auth : NULL, err);
 }
 
 static unsigned worker_count(const struct config *config)

@@ -16,8 +16,14 @@
 
 int auth_recipients_open(struct auth *auth, struct err *err)
 {
-	return site_recipients_open(auth->child->config, auth->aliases_fd, auth->users,
-				    &auth->recipients, err);
+	const struct config *config = auth->child->config;
+	int rc =
+		site_recipients_open(config, auth->aliases_fd, auth->users, &auth->recipients, err);
+
+	if (rc < 0 && auth->aliases_fd >= 0)
+		site_explain(config->aliases, auth->aliases_fd,
+			     auth->child->change_ids ? config->user_auth : NULL, err);
+	return rc;
 }
 
 _Static_assert(RECIPIENT_USERS_MAX <= IPC_PARTS_MAX, "a recipient has more parts than RESOLVED");

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "build-config.h"
 #include "server/certificates.h"
+#include "server/expiry.h"
 #include "server/front/session.h"
 
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -20,6 +22,7 @@ enum {
 	FDS_A_SESSION = 4, /* its socket, base, delta, a message */
 	FDS_RESERVED = 32, /* for channels to processes that are started anew, and their packets */
 	TRIM_IDLE_MS = 5000, /* an idle session's memory is given back after so long */
+	EXPIRY_EVERY = 24 * 60 * 60 * 1000, /* ms between two looks at the certificates' dates */
 };
 
 /* ---- peers ---- */
@@ -180,6 +183,19 @@ static void take_certificates(struct front *front, const struct ipc_certificates
 		log_error("no TLS: %s", err.text);
 }
 
+static void warn(const char *text)
+{
+	log_warning("%s", text);
+}
+
+static void look_at_dates(struct loop_timer *timer)
+{
+	struct front *front = timer->context;
+
+	expiry_warn(front->frame.child->config, front->tls, (int64_t)time(NULL), warn);
+	loop_timer_set(timer, EXPIRY_EVERY);
+}
+
 static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
 {
 	struct front *front = root_struct(child);
@@ -236,6 +252,9 @@ static int start(struct child *child, struct err *err)
 			    session_write_expired, front);
 	loop_deadlines_init(&front->grace, child->loop, GRACE_MS, frame_expired, front);
 	loop_deadlines_init(&front->trim, child->loop, TRIM_IDLE_MS, session_trim_expired, front);
+	loop_timer_init(&front->expiry, child->loop, look_at_dates, front);
+	if (child->index == 0)
+		loop_timer_set(&front->expiry, 0);
 	return frame_start(&front->frame, most_sessions(), err);
 }
 

@@ -9,7 +9,8 @@
 struct front {
 	struct front_frame frame; /* first: frame_root */
 	struct tls_server *tls;
-	struct link *auth; /* NULL: being restarted */
+	struct loop_timer expiry; /* the first front: the next look at the certificates' dates */
+	struct link *auth;        /* NULL: being restarted */
 	struct loop_deadlines handshake, login, idle, write;
 	struct loop_deadlines trim;  /* logged in: memory that an idle session gives back */
 	struct loop_deadlines grace; /* valijad ends: for a session that waits for a command */

@@ -6,14 +6,18 @@
 #include "config/path.h"
 #include "server/certificates.h"
 #include "sys/sandbox.h"
-#include "sys/tls_server.h"
-#include "users/site.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+enum {
+	LOOKED_AT_MAX = 4096, /* folders of the mail root, to learn whose they are */
+};
 
 static int find_user(const char *name, uid_t *uid, gid_t *gid, struct err *err)
 {
@@ -26,6 +30,29 @@ static int find_user(const char *name, uid_t *uid, gid_t *gid, struct err *err)
 		       name);
 }
 
+/* True: a folder below the mail root belongs to another user than root, as where the root is the
+ * folder of system users' homes. */
+static bool has_other_owners(int mail_fd)
+{
+	int fd = openat(mail_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	struct stat st;
+	bool found = false;
+
+	if (!folder) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	for (int n = 0; n < LOOKED_AT_MAX && !found && (entry = readdir(folder)) != NULL; n++)
+		found = strcmp(entry->d_name, "..") != 0 &&
+			fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			S_ISDIR(st.st_mode) && st.st_uid != 0;
+	closedir(folder);
+	return found;
+}
+
 static int find_owner(struct generation_files *files, struct err *err)
 {
 	struct stat st;
@@ -34,10 +61,12 @@ static int find_owner(struct generation_files *files, struct err *err)
 		return err_sys(err, EX_OSERR, errno, "cannot look at %s", files->config->mail);
 	files->mail_uid = st.st_uid;
 	files->mail_gid = st.st_gid;
-	if (st.st_uid == 0)
-		log_warning("%s belongs to root: its keepers run as root, without capabilities; "
-			    "better: chown -R vmail: %s",
-			    files->config->mail, files->config->mail);
+	if (st.st_uid == 0 && !has_other_owners(files->mail_fd))
+		log_warning(
+			"%s belongs to root: its keepers run as root, without capabilities; "
+			"better: a user of its own for this folder and what is in it, vmail for "
+			"one: see valijad(8)",
+			files->config->mail);
 	return 0;
 }
 
@@ -119,35 +148,4 @@ void files_close(struct generation_files *files)
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-}
-
-static int check_users(const struct generation_files *files, struct err *err)
-{
-	const struct config *config = files->config;
-	struct recipients *recipients = NULL;
-	struct users *users;
-	int rc;
-
-	if (site_users_open(config, files->users_fd, &users, err) < 0) {
-		err_prefix(err, "cannot use %s", config->users);
-		return -1;
-	}
-	rc = site_recipients_open(config, files->aliases_fd, users, &recipients, err);
-	if (rc < 0 && files->aliases_fd >= 0)
-		err_prefix(err, "cannot use %s", config->aliases);
-	recipients_close(recipients);
-	users_close(users);
-	return rc;
-}
-
-int files_check(const struct generation_files *files, struct err *err)
-{
-	struct tls_server *tls = NULL;
-	int rc = check_users(files, err);
-
-	if (rc == 0)
-		rc = certificates_unpack(files->certificates_fd, files->certificates_size,
-					 files->config, &tls, err);
-	tls_server_destroy(tls);
-	return rc;
 }

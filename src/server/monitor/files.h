@@ -27,9 +27,6 @@ struct generation_files {
 int files_open(struct generation_files *files, const struct config *config, bool root,
 	       struct err *err);
 void files_close(struct generation_files *files);
-/* Reads users, aliases and certificates as children will read them; children may have fewer
- * permissions. */
-int files_check(const struct generation_files *files, struct err *err);
 /* Records which folder the mail root is, once that holds a maildrop. Returns true when nothing is
  * left to record. */
 bool files_remember_root(struct generation_files *files);

@@ -137,7 +137,8 @@ static void want_keeper(struct slot *from, const struct ipc_owner *wanted)
 	if (wanted->uid ==
 	    0) /* only root can have made the folder: auth follows no symbolic link */
 		log_warning("a maildrop in %s belongs to root: its keeper runs as root, without "
-			    "capabilities and confined to that folder; better: chown -R vmail: it",
+			    "capabilities and confined to that folder; better: a user of its own "
+			    "for that maildrop",
 			    g->config.mail);
 	if (g->owner->root && !g->draining && g->owners < OWNERS_MAX) {
 		slot = add_slot(g, ROLE_KEEPER, 0, wanted->uid, wanted->gid);
@@ -284,17 +285,6 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 	}
 	*ret = g;
 	return 0;
-}
-
-int generation_check(const struct config *config, bool root, struct err *err)
-{
-	struct generation_files files;
-	int rc = files_open(&files, config, root, err);
-
-	if (rc == 0)
-		rc = files_check(&files, err);
-	files_close(&files);
-	return rc;
 }
 
 const struct config *generation_config(const struct generation *g)

@@ -42,8 +42,6 @@ unsigned generation_fronts(const struct config *config);
  * already. */
 int generation_create(struct generation_owner *owner, const struct config *config, uint32_t number,
 		      struct generation **ret, struct err *err);
-/* The checks alone (valijad -t). */
-int generation_check(const struct config *config, bool root, struct err *err);
 const struct config *generation_config(const struct generation *generation);
 uint32_t
 generation_number(const struct generation *generation); /* rises from one generation to the next */

@@ -25,6 +25,8 @@ enum {
 	BACKLOG = 1024,
 };
 
+#define PATH_TOO_LONG "%s: longer than a socket's path may be (%zu octets)"
+
 /* A path's folder and the socket that was made in it. Another user may own the folder and change
  * what the name leads to at any time: nothing is changed or removed by its whole path. */
 struct held {
@@ -216,9 +218,8 @@ static int open_path(const struct config_listener *wanted, struct held *held, st
 	int fd;
 
 	if (size >= sizeof(address.sun_path))
-		return err_set(err, EX_CONFIG,
-			       "%s: longer than a socket's path may be (%zu octets)",
-			       wanted->address, sizeof(address.sun_path) - 1);
+		return err_set(err, EX_CONFIG, PATH_TOO_LONG, wanted->address,
+			       sizeof(address.sun_path) - 1);
 	memcpy(address.sun_path, wanted->address, size);
 	held->folder = open_folder(wanted->address, err);
 	if (held->folder < 0)
@@ -386,6 +387,59 @@ int listeners_open(struct listeners *listeners, const struct config *config, uns
 		if (open_entry(listeners, &config->listeners[i], fronts, err) < 0)
 			return err_prefix(err, "%s:%u", config->file, config->listeners[i].line);
 	return 0;
+}
+
+/* What open_path would meet, without its changes. */
+static int try_path(const struct config_listener *wanted, struct err *err)
+{
+	const char *name = name_in_folder(wanted->address);
+	struct sockaddr_un *none = NULL;
+	struct stat st;
+	int folder, fd, rc = 0;
+
+	if (strlen(wanted->address) >= sizeof(none->sun_path))
+		return err_set(err, EX_CONFIG, PATH_TOO_LONG, wanted->address,
+			       sizeof(none->sun_path) - 1);
+	folder = open_folder(wanted->address, err);
+	if (folder < 0)
+		return -1;
+	fd = openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))) {
+		rc = err_set(err, EX_CONFIG, "%s exists and is not a socket", wanted->address);
+	} else if (fd >= 0 && is_served(fd)) {
+		rc = err_set(err, EX_UNAVAILABLE, "%s: another program is serving it",
+			     wanted->address);
+		if (err)
+			err->errnum = EADDRINUSE;
+	} else if (faccessat(folder, ".", W_OK | X_OK, AT_EACCESS) < 0) {
+		rc = err_sys(err, EX_OSERR, errno, "cannot listen on %s: its folder",
+			     wanted->address);
+	}
+	if (fd >= 0)
+		close(fd);
+	close(folder);
+	return rc;
+}
+
+int listeners_try(const struct config *config, struct err *err)
+{
+	struct listeners trial = {NULL};
+	int rc = 0;
+
+	for (uint32_t i = 0; i < config->listener_count && rc == 0; i++) {
+		const struct config_listener *wanted = &config->listeners[i];
+
+		rc = is_path(wanted) ? try_path(wanted, err) : open_entry(&trial, wanted, 1, err);
+		if (rc < 0)
+			err_prefix(err, "%s:%u", config->file, wanted->line);
+	}
+	while (trial.entries) {
+		struct entry *entry = trial.entries;
+
+		trial.entries = entry->next;
+		close_entry(entry);
+	}
+	return rc;
 }
 
 /* True: the socket listens. SO_ACCEPTCONN alone is not enough: a Unix socket keeps it after

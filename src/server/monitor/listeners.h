@@ -19,6 +19,9 @@ void listeners_destroy(struct listeners *listeners);
  * failure the open ones stay as they were. */
 int listeners_open(struct listeners *listeners, const struct config *config, unsigned fronts,
 		   struct err *err);
+/* Tries to listen where config says, and stops at once; no path is made or removed. Returns -1 with
+ * err (its errnum: EADDRINUSE, …) for the first that could not be opened. */
+int listeners_try(const struct config *config, struct err *err);
 /* Checks each socket, opens those anew that do not listen any more (a process with a copy may have
  * shut one), and calls opened for each new one. Returns how many could not be opened. */
 typedef void listeners_opened(void *context, const struct config_listener *wanted, unsigned front);

@@ -397,17 +397,3 @@ out:
 	explicit_bzero(m.owner.ticket_keys, sizeof(m.owner.ticket_keys));
 	return m.exit_code;
 }
-
-int monitor_check(const char *config_file)
-{
-	struct config config;
-	struct err err;
-
-	if (config_load(config_file, &config, &err) < 0 ||
-	    generation_check(&config, geteuid() == 0, &err) < 0) {
-		fprintf(stderr, "valijad: %s\n", err.text);
-		return err.code ? err.code : EX_CONFIG;
-	}
-	printf("%s: good\n", config.file);
-	return EX_OK;
-}

@@ -2,7 +2,7 @@
  * The monitor: opens files and sockets, starts, restarts and drains the other processes; it never
  * reads from a network and never opens a message. It stays root when started as root, so it is kept
  * small: monitor.c (signals, reload, stop), generation.c and slot.c (children), briefing.c and
- * files.c (what children get), listeners.c (sockets).
+ * files.c (what children get), listeners.c (sockets). check.c and running.c are `valijad -t`.
  */
 #ifndef SERVER_MONITOR_MONITOR_H
 #define SERVER_MONITOR_MONITOR_H
@@ -11,7 +11,8 @@
 
 /* Runs until SIGTERM or SIGINT. Returns a code of sysexits.h. */
 int monitor_run(const char *config_file);
-/* valijad -t: makes every check of a start, without starting. */
+/* `valijad -t`: tries what a start does. Prints "FILE: good", or what is wrong. Returns an exit
+ * code. */
 int monitor_check(const char *config_file);
 
 #endif
