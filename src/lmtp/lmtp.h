@@ -67,6 +67,8 @@ struct lmtp_event {
 	uint64_t size;     /* MAIL: declared octets, 0 unknown. END: octets of the message */
 	pop3_span path;    /* as sent, checked, without "<>" and source route; "" the null sender */
 	pop3_span address; /* path without quoting, domain in small letters; for look-ups */
+	/* MAIL: a sender that cannot stand in a header, as sent: path is "" then. Else "". */
+	pop3_span unwritable;
 	pop3_span text;    /* CONTENT */
 };
 

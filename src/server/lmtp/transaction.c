@@ -63,6 +63,15 @@ void transaction_init(struct lmtp_transaction *transaction)
 	transaction->fd = -1;
 }
 
+/* The message is taken all the same: a bounce would go to nobody, or to the wrong one. */
+static void warn_unwritable(pop3_span sender)
+{
+	if (sender.size)
+		log_warning("the envelope sender <%.*s> cannot stand in a header: the message is "
+			    "taken with the null sender",
+			    (int)sender.size, sender.data);
+}
+
 void transaction_begin(struct lmtp_session *session, const struct lmtp_event *event)
 {
 	struct lmtp_transaction *t = &session->transaction;
@@ -72,6 +81,7 @@ void transaction_begin(struct lmtp_session *session, const struct lmtp_event *ev
 	t->utf8 = event->utf8;
 	memcpy(t->sender, event->path.data, event->path.size);
 	t->sender[event->path.size] = '\0';
+	warn_unwritable(event->unwritable);
 	lmtp_server_reply(&session->lmtp, 250, "2.1.0", "sender ok");
 }
 

@@ -34,7 +34,7 @@ struct lmtp_transaction {
 	int fd;           /* of the memory file; -1: none */
 	uint8_t stage;
 	bool utf8;
-	char sender[LMTP_ADDRESS_MAX + 1];
+	char sender[LMTP_SENDER_MAX + 1];
 };
 
 void transaction_init(struct lmtp_transaction *transaction);
