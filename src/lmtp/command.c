@@ -89,8 +89,7 @@ static bool take_sender(pop3_span *args, pop3_span *ret_path)
 	if (args->size == 0 || args->data[0] != '<')
 		return false;
 	for (size_t end = 1; end < args->size; end++) {
-		if (args->data[end] != '>' ||
-		    (end + 1 < args->size && args->data[end + 1] != ' '))
+		if (args->data[end] != '>' || (end + 1 < args->size && args->data[end + 1] != ' '))
 			continue;
 		*ret_path = (pop3_span){args->data + 1, end - 1};
 		*args = skip(*args, end + 1);

@@ -69,7 +69,7 @@ struct lmtp_event {
 	pop3_span address; /* path without quoting, domain in small letters; for look-ups */
 	/* MAIL: a sender that cannot stand in a header, as sent: path is "" then. Else "". */
 	pop3_span unwritable;
-	pop3_span text;    /* CONTENT */
+	pop3_span text; /* CONTENT */
 };
 
 /* What a site offers. Must outlive the machine; may be shared by all. */

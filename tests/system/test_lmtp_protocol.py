@@ -179,7 +179,8 @@ def test_pipelining_however_it_is_split(shared, user, connect, size):
         assert [reply[:9] for reply in client.replies(4)] == [
             '250 2.1.0', '550 5.1.1', '503 5.5.1', '221 2.0.0']
         assert client.closed() == b''
-    assert without_trace(collect(connect, shared, user)) == [MESSAGE] * 4
+    # one copy a transaction: both recipients are one user
+    assert without_trace(collect(connect, shared, user)) == [MESSAGE] * 2
 
 
 def test_no_accepted_recipient_no_data(shared, lmtp):
@@ -205,7 +206,7 @@ def test_one_reply_per_recipient_in_order(shared, connect, make_office):
         assert [reply[:9] for reply in client.replies(4)] == [
             '250 2.1.5', '452 4.2.2', '250 2.1.5', '250 2.1.5']
         client.expect('NOOP', '250')
-    assert [len(office.files(name)) for name in ('anna', 'bert', 'full')] == [2, 1, 1]
+    assert [len(office.files(name)) for name in ('anna', 'bert', 'full')] == [1, 1, 1]
 
 
 # limits
@@ -238,7 +239,7 @@ def test_recipients(make_office):
         client.send(stuffed(MESSAGE))
         assert client.replies(3) == ['250 2.1.5 delivered'] * 3
         client.expect('NOOP', '250')
-    assert len(office.files('demo')) == 3
+    assert len(office.files('demo')) == 1
 
 
 def test_many_recipients(make_office, connect):
@@ -251,7 +252,8 @@ def test_many_recipients(make_office, connect):
         assert client.reply().startswith('354')
         client.send(stuffed(MESSAGE))
         assert client.replies(1000) == ['250 2.1.5 delivered'] * 1000
-    assert without_trace(collect(connect, office, 'demo')) == [MESSAGE] * 500
+    assert without_trace(collect(connect, office, 'demo')) == [MESSAGE]
+    assert without_trace(collect(connect, office, 'other')) == [MESSAGE]
 
 
 def test_bad_commands_end_the_session(make_office):
