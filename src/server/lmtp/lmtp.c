@@ -114,8 +114,9 @@ static int start(struct child *child, struct err *err)
 					      .smtputf8 = true};
 	if (!front->settings.max_recipients || front->settings.max_recipients > IPC_RECIPIENTS_MAX)
 		front->settings.max_recipients = IPC_RECIPIENTS_MAX;
-	front->spool_max =
-		4 * config->lmtp_max_size > SPOOL_MIN ? 4 * config->lmtp_max_size : SPOOL_MIN;
+	spool_init(&front->spool,
+		   4 * config->lmtp_max_size > SPOOL_MIN ? 4 * config->lmtp_max_size : SPOOL_MIN,
+		   transaction_evict);
 	loop_deadlines_init(&front->idle, child->loop, IDLE_MS, lmtp_session_expired, front);
 	tzset();
 	return frame_start(&front->frame, SESSIONS_MAX, err);

@@ -4,6 +4,7 @@
 
 #include "lmtp/lmtp.h"
 #include "server/front_frame.h"
+#include "server/lmtp/spool.h"
 
 enum { LMTP_KEEPERS_MAX = 64 };
 
@@ -11,7 +12,7 @@ struct lmtp_front {
 	struct front_frame frame; /* first: frame_root */
 	struct peer *auth;
 	struct peer *keepers[LMTP_KEEPERS_MAX]; /* places; NULL: free */
-	uint64_t spooled, spool_max;            /* octets of messages in memory now */
+	struct spool spool;                     /* of messages in memory */
 	struct loop_deadlines idle;
 	struct lmtp_server_settings settings;
 	char scratch[CONN_SCRATCH];

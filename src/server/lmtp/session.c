@@ -3,12 +3,23 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 static const struct conn_handler handler;
 
 static struct lmtp_session *session_of(struct conn *conn)
 {
 	return CONTAINER(conn, struct lmtp_session, client.conn);
+}
+
+/* The user at the other end of a Unix socket; for TCP it is not asked for. */
+static uint32_t uid_of(int fd)
+{
+	struct ucred ucred = {.uid = (uid_t)-1};
+	socklen_t size = sizeof(ucred);
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size);
+	return ucred.uid;
 }
 
 void lmtp_session_start(struct front_frame *frame, int *fd, const struct accepted *from)
@@ -21,6 +32,7 @@ void lmtp_session_start(struct front_frame *frame, int *fd, const struct accepte
 	session->front = front;
 	transaction_init(&session->transaction);
 	snprintf(session->peer_address, sizeof(session->peer_address), "%s", from->text);
+	session->sender = spool_key(from->address, from->text[0] ? 0 : uid_of(*fd));
 	frame_add(frame, &session->client);
 	lmtp_server_init(&session->lmtp, &front->settings);
 	loop_deadline_renew(&front->idle, &session->client.deadline);
@@ -118,6 +130,10 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 		if (!in->size)
 			return used;
 		loop_deadline_renew(&front->idle, &session->client.deadline);
+		if (transaction_late(session)) {
+			lmtp_server_end(&session->lmtp, "4.4.2", "the message took too long");
+			continue;
+		}
 		if (lmtp_server_next(&session->lmtp, in, front->scratch, sizeof(front->scratch),
 				     &event))
 			take_event(session, &event);
