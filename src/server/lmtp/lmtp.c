@@ -85,7 +85,9 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 /* ---- the process ---- */
 
 static const struct front_service service = {.connected = lmtp_session_start,
-					     .end_idle = lmtp_session_end_idle};
+					     .end_idle = lmtp_session_end_idle,
+					     .may_give_way = lmtp_session_may_give_way,
+					     .give_way = lmtp_session_give_way};
 
 static struct lmtp_front *root_struct(struct child *child)
 {

@@ -33,7 +33,7 @@ void lmtp_session_start(struct front_frame *frame, int *fd, const struct accepte
 	transaction_init(&session->transaction);
 	snprintf(session->peer_address, sizeof(session->peer_address), "%s", from->text);
 	session->sender = spool_key(from->address, from->text[0] ? 0 : uid_of(*fd));
-	frame_add(frame, &session->client);
+	frame_add(frame, &session->client, from->address);
 	lmtp_server_init(&session->lmtp, &front->settings);
 	loop_deadline_renew(&front->idle, &session->client.deadline);
 	conn_init(&session->client.conn, front->frame.child->loop, fd, &handler, NULL);
@@ -50,6 +50,25 @@ void lmtp_session_end_idle(struct front_frame *frame, struct client *client)
 		return;
 	lmtp_server_end(&session->lmtp, "4.3.2", "shutting down");
 	conn_wake(&session->client.conn);
+}
+
+/* Where nobody logs in, those that wait for a command are the ones to end. */
+bool lmtp_session_may_give_way(const struct client *client)
+{
+	const struct lmtp_session *session =
+		(const struct lmtp_session *)(const void *)((const char *)client -
+							    offsetof(struct lmtp_session, client));
+
+	return lmtp_server_want(&session->lmtp) == LMTP_WANT_INPUT &&
+	       !lmtp_server_receives(&session->lmtp) && !conn_blocked(&client->conn);
+}
+
+void lmtp_session_give_way(struct client *client)
+{
+	struct lmtp_session *session = CONTAINER(client, struct lmtp_session, client);
+
+	lmtp_server_end(&session->lmtp, "4.3.2", "too many connections");
+	conn_wake(&client->conn);
 }
 
 void lmtp_session_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
@@ -130,6 +149,7 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 		if (!in->size)
 			return used;
 		loop_deadline_renew(&front->idle, &session->client.deadline);
+		frame_active(&front->frame, &session->client);
 		if (transaction_late(session)) {
 			lmtp_server_end(&session->lmtp, "4.4.2", "the message took too long");
 			continue;
