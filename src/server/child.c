@@ -93,6 +93,7 @@ static void peer_packet(struct chan *chan, const void *data, size_t size, int *f
 			return;
 		}
 		peer->child->role->peer_message(peer, type, at, fds);
+		ipc_wipe(at);
 		at += first;
 		size -= first;
 	}

@@ -2,6 +2,7 @@
 #include "server/front/session.h"
 
 #include "base/log.h"
+#include "base/secret.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -278,6 +279,7 @@ static void closed(struct conn *conn, enum conn_end why)
 	loop_deadline_cancel(&session->trim);
 	end_handshake(session);
 	frame_remove(&session->front->frame, &session->client);
+	wipe(session, sizeof(*session)); /* a line that was cut may hold a password */
 	free(session);
 }
 
