@@ -25,15 +25,17 @@ static const struct level *levels_of(const uint8_t address[16])
 	return memcmp(address, mapped, sizeof(mapped)) == 0 ? levels_four : levels_six;
 }
 
-/* Networks of different lengths have different seeds. Two with one hash are counted as one: that
- * costs their clients a little of their precedence, so the address itself need not be kept. */
+/* The length of the network is hashed, too. Two with one hash are counted as one: that costs their
+ * clients a little of their precedence, so the address itself need not be kept. */
 static struct stranger_block *find_block(const struct strangers *strangers,
 					 const uint8_t address[16], const struct level *level,
 					 uint64_t *ret_key)
 {
 	struct table_node *node;
+	uint8_t network[17] = {(uint8_t)level->octets};
 
-	*ret_key = hash_octets(address, level->octets, level->octets);
+	memcpy(network + 1, address, level->octets);
+	*ret_key = hash_octets(network, 1 + level->octets);
 	node = table_find(&strangers->blocks, *ret_key);
 	return node ? CONTAINER(node, struct stranger_block, node) : NULL;
 }

@@ -6,13 +6,13 @@
 #include "server/front_frame.h"
 #include "server/lmtp/spool.h"
 
-enum { LMTP_KEEPERS_MAX = 64 };
-
 struct lmtp_front {
 	struct front_frame frame; /* first: frame_root */
 	struct peer *auth;
-	struct peer *keepers[LMTP_KEEPERS_MAX]; /* places; NULL: free */
-	struct spool spool;                     /* of messages in memory */
+	struct peer **keepers; /* places; NULL: free */
+	uint32_t keeper_room;
+	bool left_tidily;   /* of the keeper that is gone now: it had no recipient, and gets none */
+	struct spool spool; /* of messages in memory */
 	struct loop_deadlines idle;
 	struct lmtp_server_settings settings;
 	char scratch[CONN_SCRATCH];

@@ -114,12 +114,22 @@ static void close_entry(struct entry *entry)
 	free(entry);
 }
 
+/* valijad ends: a process that hangs in the kernel may still hold the sockets, and must not keep
+ * the next valijad from its ports. */
+static void shut(const struct entry *entry)
+{
+	for (unsigned i = 0; i < entry->count; i++)
+		if (entry->fds[i] >= 0)
+			shutdown(entry->fds[i], SHUT_RDWR);
+}
+
 void listeners_destroy(struct listeners *listeners)
 {
 	while (listeners && listeners->entries) {
 		struct entry *entry = listeners->entries;
 
 		listeners->entries = entry->next;
+		shut(entry);
 		close_entry(entry);
 	}
 	free(listeners);
@@ -246,7 +256,7 @@ static int open_path(const struct config_listener *wanted, struct held *held, st
 /* What accepted sockets inherit; fronts may not set it. A client that vanished without a FIN
  * (power, mobile network, NAT that forgot) is asked after two silent minutes and given up after
  * four, so that its maildrop is free again. The last option counts for octets that nobody
- * acknowledges, too; a client that only reads slowly has timeouts.write. */
+ * acknowledges, and for a client that takes none, too. */
 static void set_inherited(int fd)
 {
 	static const struct {
