@@ -1,5 +1,5 @@
-"""When connections are short: strangers give way, good clients get in, the log says so. Strangers come
-from addresses of the loopback network, so no other network is needed."""
+"""When connections are short: strangers give way, good clients get in, the log says so. Strangers
+come from addresses of the loopback network, so no other network is needed."""
 import socket
 import ssl
 import time
@@ -46,8 +46,8 @@ def small_office(make_office, files=400, settings=None):
 
 @pytest.mark.parametrize('spread', [0, 1, 251])
 def test_threat_74_good_clients_get_in(make_office, connect, spread):
-    """More idle strangers than there is room for, from one address, one network, many networks: a good
-    client is greeted and served at once; its own session is not ended by those that come later."""
+    """More idle strangers than there is room for, from one address, one network, many networks: a
+    good client is greeted and served at once; its own session is not ended by those that come later."""
     office = small_office(make_office)
     crowd = fill(office, 150, spread=spread)
     times = []
@@ -59,7 +59,7 @@ def test_threat_74_good_clients_get_in(make_office, connect, spread):
         times.append(time.monotonic() - start)
         client.close()
     times.sort()
-    print(f'greeting: median {times[25] * 1000:.1f} ms, the slowest of 50 {times[-1] * 1000:.1f} ms')
+    print(f'greeting: median {times[25] * 1e3:.1f} ms, slowest of 50 {times[-1] * 1e3:.1f} ms')
     crowd += fill(office, 150, spread=spread)
     held.ok('NOOP')
     held.quit()
@@ -90,7 +90,7 @@ def test_who_is_alone_keeps_its_place_before_a_crowd(make_office, connect):
 
 
 def test_sessions_give_way_to_nobody(make_office, connect):
-    """Where all connections are sessions, another one waits, and gets its turn as one of them ends."""
+    """Where all connections are sessions, another one waits, and gets its turn as one ends."""
     office = make_office(start=False, settings={**LONE, 'processes.keepers': 4})
     office.limit_files = 400
     names = [f'u{number}' for number in range(150)]

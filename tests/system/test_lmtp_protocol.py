@@ -88,7 +88,8 @@ def test_trace_lines(shared, user, connect, lmtp):
 WRITABLE = ('a..b@example.com', '.a@example.com', 'a.@example.com', 'nodomain', 'a@b..c', 'a@-b',
             '"a..b"@example.com', '"a <b>"@example.com', 'a@[192.0.2.1]', 'a@[IPv6:2001:db8::1]',
             'jürgen@bücher.example', 'SRS0=x=y=' + 'z' * 300 + '@example.com', 'l' * 900 + '@b')
-UNWRITABLE = (b'a b@c', b'a>b@c', b'"a@b', b'@b', b'a,b@c', b'j\xfcrgen@b', b'\xc2\x85@b', b'l' * 970)
+UNWRITABLE = (b'a b@c', b'a>b@c', b'"a@b', b'@b', b'a,b@c', b'j\xfcrgen@b', b'\xc2\x85@b',
+              b'l' * 970)
 
 
 def test_no_sender_is_refused_for_its_form(make_office, connect):

@@ -53,8 +53,8 @@ def test_aliases_catch_all_and_domains(make_office):
 
 
 def test_one_copy_for_one_user(make_office):
-    """A recipient that is named twice in a transaction, also in two spellings or by two aliases, gets
-    one copy, and each RCPT its own reply."""
+    """A recipient that is named twice in a transaction, also in two spellings or by two aliases,
+    gets one copy, and each RCPT its own reply."""
     office = make_office(start=False, users=('anna', 'bert'))
     aliases = office.dir / 'aliases'
     aliases.write_text('sales: anna, bert\nboss: anna\nchief: boss\n')
@@ -86,7 +86,8 @@ def test_one_copy_for_one_user(make_office):
 def test_one_copy_that_cannot_be_delivered_is_refused_to_all(make_office):
     office = make_office(settings={'quota.octets': '1k'}, users=('anna', 'bert'))
     with Lmtp(office.lmtp) as client:
-        replies = client.deliver(b'Subject: x\r\n\r\n' + b'x' * 2000 + b'\r\n', 'anna', 'bert', 'Anna')
+        large = b'Subject: x\r\n\r\n' + b'x' * 2000 + b'\r\n'
+        replies = client.deliver(large, 'anna', 'bert', 'Anna')
         assert [reply[:9] for reply in replies] == ['452 4.2.2'] * 3
     assert counts(office, 'anna', 'bert') == [0, 0]
 
@@ -111,7 +112,8 @@ def test_postmaster_is_somebody(make_office):
     assert code == 0 and text.count('catch_all: there is no user ghost') == 1
     office.set('lmtp.catch_all', '""')
     aliases = office.dir / 'aliases'
-    aliases.write_text('postmaster@example.org: anna\nloop: loop2\nloop2: loop\nhalf: anna, ghost\n')
+    aliases.write_text('postmaster@example.org: anna\nloop: loop2\nloop2: loop\n'
+                       'half: anna, ghost\n')
     office.own(aliases)
     aliases.chmod(0o644)
     office.set('lmtp.aliases', f'"{aliases}"')

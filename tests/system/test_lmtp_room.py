@@ -1,5 +1,5 @@
-"""Room for messages in the LMTP front: senders that drip, or hold much, stop nobody else's mail. The
-rules are tried one by one in tests/unit/server/test_spool.c; here a running server keeps them."""
+"""Room for messages in the LMTP front: senders that drip, or hold much, stop nobody else's mail.
+The rules are tried one by one in tests/unit/server/test_spool.c; here a server keeps them."""
 import os
 import socket
 import time
@@ -39,8 +39,8 @@ def held(office):
 
 @pytest.mark.parametrize('unix', [False, True])
 def test_threat_73_messages_that_drip(make_office, need_root, unix, record_property):
-    """37 senders hold what room there is for one sender and drip. Small messages go on at once, also
-    from the same address or user; large ones as soon as those that drip are known as slow."""
+    """37 senders hold what room there is for one sender and drip. Small messages go on at once,
+    also from the same address or user; large ones as soon as those that drip are known as slow."""
     office = make_office(start=False)
     where = office.lmtp
     if unix:

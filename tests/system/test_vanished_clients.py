@@ -1,6 +1,7 @@
-"""Clients that vanish without a FIN: the listening sockets hand options to accepted ones, and with them
-the system gives such a client up. A client vanishes here by a filter on its own socket that drops
-whatever arrives. The options of an accepted socket are read, and shortened, through a copy of it."""
+"""Clients that vanish without a FIN: the listening sockets hand options to accepted ones, and with
+them the system gives such a client up. A client vanishes here by a filter on its own socket that
+drops whatever arrives. The options of an accepted socket are read, and shortened, through a copy of
+it."""
 import ctypes
 import os
 import socket
