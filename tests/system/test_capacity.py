@@ -47,7 +47,8 @@ def small_office(make_office, files=400, settings=None):
 @pytest.mark.parametrize('spread', [0, 1, 251])
 def test_threat_74_good_clients_get_in(make_office, connect, spread):
     """More idle strangers than there is room for, from one address, one network, many networks: a
-    good client is greeted and served at once; its own session is not ended by those that come later."""
+    good client is greeted and served at once; its own session is not ended by those that come
+    later."""
     office = small_office(make_office)
     crowd = fill(office, 150, spread=spread)
     times = []
