@@ -39,7 +39,7 @@ static void note(struct run *run, const char *what, pop3_span text, uint64_t num
 
 static void check_address(const struct lmtp_event *event)
 {
-	assert(event->path.size <= LMTP_ADDRESS_MAX && event->address.size <= LMTP_ADDRESS_MAX);
+	assert(event->path.size <= LMTP_SENDER_MAX && event->address.size <= LMTP_SENDER_MAX);
 	assert(event->address.size <= event->path.size);
 	for (size_t i = 0; i < event->path.size; i++)
 		assert((unsigned char)event->path.data[i] >= 0x20 && event->path.data[i] != 0x7F);

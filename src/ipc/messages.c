@@ -413,15 +413,6 @@ pop3_span ipc_text(const void *message, unsigned n)
 	return (pop3_span){at, head->texts[n]};
 }
 
-void ipc_wipe(void *message)
-{
-	const struct ipc_head *head = message;
-	const struct row *row = &rows[head->type];
-
-	if (row->secret)
-		explicit_bzero(message, row->size + head->tail);
-}
-
 /* ---- sending ---- */
 
 static void fill_head(struct ipc_head *head, enum ipc_type type, const pop3_span *parts,
@@ -442,7 +433,8 @@ static void fill_head(struct ipc_head *head, enum ipc_type type, const pop3_span
 	head->tail = (uint32_t)size;
 }
 
-/* sendmsg only reads what its iovec points to, though the type is not const. */
+/* sendmsg only reads what its iovec points to, though the type is not const; and a message that is
+ * wiped lies in the scratch of the loop, which is not const either. */
 static void *octets_of(const char *data)
 {
 	union {
@@ -451,6 +443,15 @@ static void *octets_of(const char *data)
 	} same = {.from = data};
 
 	return same.to;
+}
+
+void ipc_wipe(const void *message)
+{
+	const struct ipc_head *head = message;
+	const struct row *row = &rows[head->type];
+
+	if (row->secret)
+		explicit_bzero(octets_of(message), row->size + head->tail);
 }
 
 int ipc_send_all(struct chan *chan, enum ipc_type type, void *message, const pop3_span *parts,

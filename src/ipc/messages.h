@@ -424,7 +424,7 @@ const char *ipc_tail(const void *message);
 /* Text n (from 0) of a checked message; it lives as long as the message. */
 pop3_span ipc_text(const void *message, unsigned n);
 /* Overwrites a checked message whose row is secret (credentials, keys); leaves others. */
-void ipc_wipe(void *message);
+void ipc_wipe(const void *message);
 
 /*
  * Fills in the head of message (a struct of its row) and sends it, with a tail of up to three parts

@@ -172,6 +172,24 @@ enum lmtp_address_status lmtp_address_check(pop3_span text, bool bare_local, boo
 	return LMTP_ADDRESS_OK;
 }
 
+bool lmtp_sender_writable(pop3_span text)
+{
+	bool quoted = false, escaped = false;
+
+	if (text.size > LMTP_SENDER_MAX || !lmtp_utf8_valid(text) || has_c1_controls(text))
+		return false;
+	for (size_t i = 0; i < text.size; i++) {
+		unsigned char c = (unsigned char)text.data[i];
+
+		if (c < 0x20 || c == 0x7F || (!quoted && strchr(" <>(),;\\", c)))
+			return false;
+		if (c == '"' && !escaped)
+			quoted = !quoted;
+		escaped = quoted && c == '\\' && !escaped;
+	}
+	return !quoted;
+}
+
 size_t lmtp_address_unquote(const struct lmtp_address *address, char *out)
 {
 	const char *local = address->local.data;

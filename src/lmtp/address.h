@@ -16,6 +16,8 @@ enum {
 	LMTP_LOCAL_PART_MAX = 255,
 	LMTP_DOMAIN_MAX = 255,
 	LMTP_ADDRESS_MAX = LMTP_LOCAL_PART_MAX + 1 + LMTP_DOMAIN_MAX,
+	/* Of an envelope sender, so that "Return-Path: <…>" fits into a line of 998 (RFC 5322). */
+	LMTP_SENDER_MAX = 960,
 };
 
 enum lmtp_address_status {
@@ -44,6 +46,13 @@ enum lmtp_address_status lmtp_address_check(pop3_span text, bool bare_local, boo
  * octets written.
  */
 size_t lmtp_address_unquote(const struct lmtp_address *address, char *out);
+
+/*
+ * Whether an envelope sender can stand in "Return-Path: <…>" as it was sent, be it an address by
+ * the grammar or not: valid UTF-8 of at most LMTP_SENDER_MAX octets, no control character, quotes
+ * that end, and outside of them nothing that ends or comments a path. The null sender can.
+ */
+bool lmtp_sender_writable(pop3_span text);
 
 /* What may stand behind the "@" of an address: labels, or a literal in brackets. Octets above 0x7F
  * are taken as they are. */

@@ -80,6 +80,24 @@ static bool take_path(pop3_span *args, pop3_span *ret_path)
 	return true;
 }
 
+/* The path of MAIL. A sender that an MTA has accepted is not refused for its form, so where the
+ * grammar finds no path, everything up to a ">" that ends a word is one. */
+static bool take_sender(pop3_span *args, pop3_span *ret_path)
+{
+	if (take_path(args, ret_path))
+		return true;
+	if (args->size == 0 || args->data[0] != '<')
+		return false;
+	for (size_t end = 1; end < args->size; end++) {
+		if (args->data[end] != '>' || (end + 1 < args->size && args->data[end + 1] != ' '))
+			continue;
+		*ret_path = (pop3_span){args->data + 1, end - 1};
+		*args = skip(*args, end + 1);
+		return true;
+	}
+	return false;
+}
+
 enum parameter { PARAMETER_NONE, PARAMETER_TAKEN, PARAMETER_MALFORMED };
 
 /* The next " keyword[=value]" of *args, taken off. */
@@ -163,7 +181,7 @@ struct lmtp_refusal lmtp_mail_parse(pop3_span args, const struct lmtp_server_set
 	if (args.size < 5 || !span_equal_nocase((pop3_span){args.data, 5}, SPAN_LITERAL("FROM:")))
 		REFUSE(501, "5.5.4", "Syntax: MAIL FROM:<address>");
 	args = skip(args, 5);
-	if (!take_path(&args, &path))
+	if (!take_sender(&args, &path))
 		REFUSE(501, "5.5.4", "Syntax: MAIL FROM:<address>");
 	while ((found = take_parameter(&args, &keyword, &value)) == PARAMETER_TAKEN) {
 		struct lmtp_refusal refusal =
@@ -175,24 +193,19 @@ struct lmtp_refusal lmtp_mail_parse(pop3_span args, const struct lmtp_server_set
 	if (found == PARAMETER_MALFORMED)
 		REFUSE(501, "5.5.4", "MAIL parameter is malformed");
 	event->path = path;
-	if (path.size == 0) {
-		*ret_address = (struct lmtp_address){path, path};
-		return fine;
+	event->unwritable = (pop3_span){path.data, 0};
+	*ret_address = (struct lmtp_address){event->unwritable, event->unwritable};
+	if (!lmtp_sender_writable(path) || (path.size && path.data[0] == '@')) {
+		event->unwritable = path;
+		event->path.size = 0;
+	} else {
+		/* what is no address by the grammar is a sender all the same */
+		(void)lmtp_address_check(path, true, true, ret_address);
 	}
-	switch (lmtp_address_check(path, false, event->utf8, ret_address)) {
-	case LMTP_ADDRESS_OK:
-		return fine;
-	case LMTP_ADDRESS_NOT_ASCII:
-		REFUSE(553, "5.6.7", "Sender address is not ASCII and SMTPUTF8 was not given");
-	case LMTP_ADDRESS_LONG:
-		REFUSE(501, "5.1.7", "Sender address is too long");
-	case LMTP_ADDRESS_BAD:
-		break;
-	}
-	REFUSE(501, "5.1.7", "Sender address is malformed");
+	return fine;
 }
 
-struct lmtp_refusal lmtp_rcpt_parse(pop3_span args, bool utf8, struct lmtp_event *event,
+struct lmtp_refusal lmtp_rcpt_parse(pop3_span args, struct lmtp_event *event,
 				    struct lmtp_address *ret_address)
 {
 	pop3_span path, keyword, value;
@@ -211,14 +224,14 @@ struct lmtp_refusal lmtp_rcpt_parse(pop3_span args, bool utf8, struct lmtp_event
 		REFUSE(555, "5.5.4", "RCPT parameter is not known here");
 	}
 	event->path = path;
-	/* without a domain: Postmaster (RFC 5321 4.1.1.3), and for LMTP any local name */
-	switch (lmtp_address_check(path, true, utf8, ret_address)) {
+	/* without a domain: Postmaster (RFC 5321 4.1.1.3), and for LMTP any local name. UTF-8 also
+	 * without SMTPUTF8: the MTA has accepted the message, and the user may well exist */
+	switch (lmtp_address_check(path, true, true, ret_address)) {
 	case LMTP_ADDRESS_OK:
 		return fine;
-	case LMTP_ADDRESS_NOT_ASCII:
-		REFUSE(553, "5.6.7", "Recipient address is not ASCII and SMTPUTF8 was not given");
 	case LMTP_ADDRESS_LONG:
 		REFUSE(501, "5.1.3", "Recipient address is too long");
+	case LMTP_ADDRESS_NOT_ASCII:
 	case LMTP_ADDRESS_BAD:
 		break;
 	}

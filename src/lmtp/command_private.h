@@ -31,11 +31,11 @@ struct lmtp_refusal {
 	const char *enhanced, *text;
 };
 
-/* "FROM:<path> parameters" / "TO:<path>". On success the event's path, size, body and utf8 and
- * *ret_address (both parts empty for the null sender) are filled in. */
+/* "FROM:<path> parameters" / "TO:<path>". On success the event's path, size, body, utf8 and
+ * unwritable are filled in, and *ret_address (MAIL: both parts empty if path is no address). */
 struct lmtp_refusal lmtp_mail_parse(pop3_span args, const struct lmtp_server_settings *settings,
 				    struct lmtp_event *event, struct lmtp_address *ret_address);
-struct lmtp_refusal lmtp_rcpt_parse(pop3_span args, bool utf8, struct lmtp_event *event,
+struct lmtp_refusal lmtp_rcpt_parse(pop3_span args, struct lmtp_event *event,
 				    struct lmtp_address *ret_address);
 
 /* A domain or address literal as LHLO gives it: printable, harmless in a header. */

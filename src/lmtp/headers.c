@@ -146,7 +146,7 @@ size_t lmtp_headers_render(const struct lmtp_trace *trace, char *out, size_t cap
 
 	assert(cap >= LMTP_HEADERS_MAX);
 	put(&writer, "Return-Path: <");
-	put_foreign(&writer, trace->sender, LMTP_ADDRESS_MAX);
+	put_foreign(&writer, trace->sender, LMTP_SENDER_MAX);
 	put(&writer, ">\r\n");
 	if (trace->recipient.size) {
 		put(&writer, "Delivered-To: ");

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 enum {
-	LMTP_HEADERS_MAX = 2560, /* octets that lmtp_headers_render() needs at most */
+	LMTP_HEADERS_MAX = 3072, /* octets that lmtp_headers_render() needs at most */
 	LMTP_DATE_MAX = 40,      /* octets of a date with its NUL, and more */
 };
 

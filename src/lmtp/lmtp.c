@@ -48,8 +48,10 @@ static bool take_line(struct lmtp_server *server, pop3_span *in)
 static void fail_content(struct lmtp_server *server, uint16_t code, const char *enhanced,
 			 const char *text)
 {
-	if (server->all.code == 0)
-		lmtp_set_outcome(&server->all, code, enhanced, text);
+	if (server->all.code)
+		return;
+	lmtp_set_outcome(&server->all, code, enhanced, text);
+	server->failed_at = server->decoder.octets;
 }
 
 /* The end of the message was found behind octets that are handed over first: its LF goes back to
@@ -80,6 +82,10 @@ static enum lmtp_event_type content(struct lmtp_server *server, pop3_span *in, c
 		event->text = (pop3_span){scratch, n};
 		put_end_back(server, in);
 		return LMTP_EVENT_CONTENT;
+	}
+	if (failed && server->decoder.octets - server->failed_at > LMTP_DISCARD_MAX) {
+		lmtp_reply(server, 421, "4.3.2", "The rest of a refused message is too long");
+		return LMTP_EVENT_NONE;
 	}
 	if (!server->decoder.done)
 		return LMTP_EVENT_NONE;
@@ -176,6 +182,16 @@ void lmtp_server_fail_content(struct lmtp_server *server, uint16_t code, const c
 {
 	assert(server->phase == PHASE_CONTENT);
 	fail_content(server, code, enhanced, text);
+}
+
+bool lmtp_server_receives(const struct lmtp_server *server)
+{
+	return server->phase == PHASE_CONTENT;
+}
+
+uint64_t lmtp_server_octets(const struct lmtp_server *server)
+{
+	return server->decoder.octets;
 }
 
 void lmtp_server_end(struct lmtp_server *server, const char *enhanced, const char *text)

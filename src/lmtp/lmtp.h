@@ -35,6 +35,7 @@ enum {
 	LMTP_REPLY_MAX = 512,         /* of a reply line with CRLF, RFC 5321 4.5.3.1.5 */
 	LMTP_PEER_NAME_MAX = 255,
 	LMTP_SCRATCH_MIN = 64,
+	LMTP_DISCARD_MAX = 128 * 1024 * 1024, /* of a message that was refused */
 };
 
 enum lmtp_want {
@@ -67,7 +68,9 @@ struct lmtp_event {
 	uint64_t size;     /* MAIL: declared octets, 0 unknown. END: octets of the message */
 	pop3_span path;    /* as sent, checked, without "<>" and source route; "" the null sender */
 	pop3_span address; /* path without quoting, domain in small letters; for look-ups */
-	pop3_span text;    /* CONTENT */
+	/* MAIL: a sender that cannot stand in a header, as sent: path is "" then. Else "". */
+	pop3_span unwritable;
+	pop3_span text; /* CONTENT */
 };
 
 /* What a site offers. Must outlive the machine; may be shared by all. */
@@ -92,6 +95,7 @@ struct lmtp_server {
 	const struct lmtp_server_settings *settings;
 	struct pop3_decoder decoder;
 	struct lmtp_outcome *outcomes;
+	uint64_t failed_at;      /* octets of the message when it was refused */
 	struct lmtp_outcome all; /* code != 0: the outcome of every recipient */
 	uint32_t accepted;       /* recipients */
 	uint32_t replied;        /* recipients whose reply is rendered */
@@ -135,9 +139,15 @@ void lmtp_server_reply(struct lmtp_server *server, uint16_t code, const char *en
 void lmtp_server_reply_data_go(struct lmtp_server *server);
 
 /* While CONTENT comes: the program cannot keep the message (no space). The rest is read and thrown
- * away without events, then every recipient gets this reply. text lives until WANT_INPUT. */
+ * away without events, then every recipient gets this reply. text lives until WANT_INPUT. A rest of
+ * more than LMTP_DISCARD_MAX octets ends the session: "421 …". */
 void lmtp_server_fail_content(struct lmtp_server *server, uint16_t code, const char *enhanced,
 			      const char *text);
+
+/* A message is being received. */
+bool lmtp_server_receives(const struct lmtp_server *server);
+/* Octets of the message so far, those that were thrown away among them. */
+uint64_t lmtp_server_octets(const struct lmtp_server *server);
 
 /* Recipients accepted so far in this transaction. */
 uint32_t lmtp_server_accepted(const struct lmtp_server *server);

@@ -11,11 +11,11 @@
 #include <assert.h>
 #include <string.h>
 
-/* Refuses a line that the grammar refused. A message that is too big, or an address that needs
- * SMTPUTF8, is no fault of form: the line does not count as a bad one. */
+/* Refuses a line that the grammar refused. A message that is too big is no fault of form: the line
+ * does not count as a bad one. */
 static void refuse_parsed(struct lmtp_server *server, const struct lmtp_refusal *refusal)
 {
-	if (refusal->code == 552 || refusal->code == 553)
+	if (refusal->code == 552)
 		lmtp_reply(server, refusal->code, refusal->enhanced, refusal->text);
 	else
 		lmtp_refuse(server, refusal->code, refusal->enhanced, refusal->text);
@@ -73,9 +73,10 @@ static enum lmtp_event_type lhlo(struct lmtp_server *server, pop3_span name)
 static void set_address(struct lmtp_server *server, const struct lmtp_address *address,
 			struct lmtp_event *event)
 {
-	size_t size = address->local.size ? lmtp_address_unquote(address, server->address) : 0;
-
-	event->address = (pop3_span){server->address, size};
+	event->address = event->path; /* of a sender that is no address */
+	if (address->local.size)
+		event->address = (pop3_span){server->address,
+					     lmtp_address_unquote(address, server->address)};
 }
 
 static enum lmtp_event_type mail(struct lmtp_server *server, pop3_span args,
@@ -112,7 +113,7 @@ static enum lmtp_event_type rcpt(struct lmtp_server *server, pop3_span args,
 		lmtp_refuse(server, 503, "5.5.1", "Send MAIL first");
 		return LMTP_EVENT_NONE;
 	}
-	refusal = lmtp_rcpt_parse(args, server->utf8, event, &address);
+	refusal = lmtp_rcpt_parse(args, event, &address);
 	if (refusal.code) {
 		refuse_parsed(server, &refusal);
 		return LMTP_EVENT_NONE;

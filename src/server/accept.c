@@ -103,10 +103,14 @@ static void ready(struct loop_watch *watch, int what)
 		struct accepted from = {.service = listener->service};
 		struct sockaddr_storage address;
 		socklen_t size = sizeof(address);
-		int fd = accept4(watch->fd, (struct sockaddr *)&address, &size,
-				 SOCK_NONBLOCK | SOCK_CLOEXEC);
-		bool more;
+		int fd;
 
+		if (!acceptor->room(acceptor)) {
+			pause_accepting(acceptor);
+			return;
+		}
+		fd = accept4(watch->fd, (struct sockaddr *)&address, &size,
+			     SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0) {
 			if (errno == EINVAL || (i == 0 && errno == EAGAIN && is_shut(listener))) {
 				give_up(listener);
@@ -120,21 +124,18 @@ static void ready(struct loop_watch *watch, int what)
 			return;
 		}
 		describe(&address, &from);
-		more = acceptor->take(acceptor, &fd, &from);
+		acceptor->take(acceptor, &fd, &from);
 		if (fd >= 0)
 			close(fd);
-		if (!more) {
-			pause_accepting(acceptor);
-			return;
-		}
 	}
 }
 
-void acceptor_init(struct acceptor *acceptor, struct loop *loop,
-		   bool (*take)(struct acceptor *, int *, const struct accepted *),
+void acceptor_init(struct acceptor *acceptor, struct loop *loop, bool (*room)(struct acceptor *),
+		   void (*take)(struct acceptor *, int *, const struct accepted *),
 		   void (*dead)(struct acceptor *), void *context)
 {
 	acceptor->loop = loop;
+	acceptor->room = room;
 	acceptor->take = take;
 	acceptor->context = context;
 	acceptor->dead = dead;

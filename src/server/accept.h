@@ -31,9 +31,11 @@ struct accept_listener {
 
 struct acceptor {
 	struct loop *loop;
-	/* Takes *fd (sets it to -1), else the caller closes it. Returns false: take no more for a
-	 * while. */
-	bool (*take)(struct acceptor *acceptor, int *fd, const struct accepted *from);
+	/* Whether there is room for a connection more. False: they wait in the kernel for a while.
+	 */
+	bool (*room)(struct acceptor *acceptor);
+	/* Takes *fd (sets it to -1), else the caller closes it. */
+	void (*take)(struct acceptor *acceptor, int *fd, const struct accepted *from);
 	void *context;
 	/* A listening socket was shut and is closed: the monitor must send another. */
 	void (*dead)(struct acceptor *acceptor);
@@ -44,8 +46,8 @@ struct acceptor {
 	struct loop_timer again;
 };
 
-void acceptor_init(struct acceptor *acceptor, struct loop *loop,
-		   bool (*take)(struct acceptor *, int *, const struct accepted *),
+void acceptor_init(struct acceptor *acceptor, struct loop *loop, bool (*room)(struct acceptor *),
+		   void (*take)(struct acceptor *, int *, const struct accepted *),
 		   void (*dead)(struct acceptor *), void *context);
 void acceptor_add(struct acceptor *acceptor, enum config_service service, int *fd);
 void acceptor_start(struct acceptor *acceptor);

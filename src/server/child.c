@@ -106,6 +106,7 @@ static void peer_packet(struct chan *chan, const void *data, size_t size, int *f
 			return;
 		}
 		take_message(peer, type, at, fds);
+		ipc_wipe(at);
 		at += first;
 		size -= first;
 	}

@@ -1,14 +1,98 @@
 /* See front_frame.h. */
 #include "server/front_frame.h"
 
+#include "base/log.h"
+
 #include <stdlib.h>
 
-static bool take_connection(struct acceptor *acceptor, int *fd, const struct accepted *from)
+enum {
+	/* for a client to log in before it may have to give way */
+	FAIR_MS = 2000,
+	FAIR_CROWDED_MS = 1000,
+	SAY_MS = 60 * 1000,
+};
+
+/* ---- room ---- */
+
+static uint64_t now_of(const struct front_frame *frame)
+{
+	return loop_now(frame->child->loop);
+}
+
+static bool may_give_way(const struct stranger *stranger, bool crowded, const void *context)
+{
+	const struct front_frame *frame = context;
+	const struct client *client =
+		(const struct client *)(const void *)((const char *)stranger -
+						      offsetof(struct client, stranger));
+
+	return now_of(frame) - client->since >= (crowded ? FAIR_CROWDED_MS : FAIR_MS) &&
+	       frame->service->may_give_way(client);
+}
+
+static struct stranger *victim(const struct front_frame *frame)
+{
+	return strangers_victim(&frame->strangers, may_give_way, frame);
+}
+
+/* One line of a kind a minute. */
+static bool may_say(const struct front_frame *frame, uint64_t *said)
+{
+	if (*said && now_of(frame) - *said < SAY_MS)
+		return false;
+	*said = now_of(frame);
+	return true;
+}
+
+bool frame_make_room(struct front_frame *frame)
+{
+	struct stranger *stranger = victim(frame);
+	struct client *client;
+
+	if (!stranger)
+		return false;
+	client = CONTAINER(stranger, struct client, stranger);
+	strangers_remove(&frame->strangers, stranger);
+	client->leaving = true;
+	frame->leaving++;
+	frame->gave_way++;
+	frame->service->give_way(client);
+	if (may_say(frame, &frame->gave_way_said))
+		log_warning("connections are short (%zu are open): for each new one the oldest "
+			    "that has not logged in is ended (%llu so far)",
+			    frame->clients.count, (unsigned long long)frame->gave_way);
+	return true;
+}
+
+static size_t staying(const struct front_frame *frame)
+{
+	return frame->clients.count - frame->leaving;
+}
+
+static bool has_room(struct acceptor *acceptor)
 {
 	struct front_frame *frame = acceptor->context;
 
+	if (staying(frame) < frame->clients_max || victim(frame))
+		return true;
+	if (may_say(frame, &frame->waiting_said))
+		log_warning("connections are short (%zu are open, all in use or new): others wait "
+			    "(try: a higher LimitNOFILE=)",
+			    frame->clients.count);
+	return false;
+}
+
+/* The last fifth is for addresses that have no other connection without a login. */
+static void take_connection(struct acceptor *acceptor, int *fd, const struct accepted *from)
+{
+	struct front_frame *frame = acceptor->context;
+	size_t room = frame->clients_max;
+
+	if (strangers_crowded(&frame->strangers, from->address))
+		room -= room / 5;
+	if (staying(frame) >= room)
+		frame_make_room(frame);
 	frame->service->connected(frame, fd, from);
-	return frame->clients.count < frame->clients_max;
 }
 
 static void listener_dead(struct acceptor *acceptor)
@@ -45,7 +129,9 @@ void *frame_root(struct child *child, size_t size, const struct front_service *s
 		abort();
 	frame->child = child;
 	frame->service = service;
-	acceptor_init(&frame->acceptor, child->loop, take_connection, listener_dead, frame);
+	acceptor_init(&frame->acceptor, child->loop, has_room, take_connection, listener_dead,
+		      frame);
+	strangers_init(&frame->strangers);
 	table_init(&frame->clients);
 	loop_timer_init(&frame->drain_over, child->loop, drain_over, frame);
 	child->state = frame;
@@ -66,14 +152,30 @@ int frame_start(struct front_frame *frame, size_t clients_max, struct err *err)
 
 /* ---- clients ---- */
 
-void frame_add(struct front_frame *frame, struct client *client)
+void frame_add(struct front_frame *frame, struct client *client, const uint8_t address[16])
 {
+	client->since = now_of(frame);
+	strangers_add(&frame->strangers, &client->stranger, address);
 	loop_deadline_init(&client->deadline);
 	table_add(&frame->clients, &client->node, ++frame->last_number);
 }
 
+void frame_known(struct front_frame *frame, struct client *client)
+{
+	strangers_remove(&frame->strangers, &client->stranger);
+}
+
+void frame_active(struct front_frame *frame, struct client *client)
+{
+	client->since = now_of(frame);
+	strangers_renew(&frame->strangers, &client->stranger);
+}
+
 void frame_remove(struct front_frame *frame, struct client *client)
 {
+	strangers_remove(&frame->strangers, &client->stranger);
+	if (client->leaving)
+		frame->leaving--;
 	loop_deadline_cancel(&client->deadline);
 	table_remove(&frame->clients, &client->node);
 	if (frame->child->draining && !frame->clients.count)

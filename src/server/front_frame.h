@@ -9,6 +9,7 @@
 #include "base/table.h"
 #include "server/accept.h"
 #include "server/child.h"
+#include "server/strangers.h"
 #include "sys/conn.h"
 #include "sys/loop_deadlines.h"
 
@@ -17,6 +18,9 @@ struct client {
 	struct table_node node; /* key: the session's number */
 	struct conn conn;
 	struct loop_deadline deadline; /* for what the client does next */
+	struct stranger stranger;      /* until it has logged in */
+	uint64_t since;                /* when it came, or last did something (frame_active) */
+	bool leaving;                  /* it gave way: its end is under way */
 };
 
 struct front_frame;
@@ -26,6 +30,10 @@ struct front_service {
 	void (*connected)(struct front_frame *frame, int *fd, const struct accepted *from);
 	/* The front is drained: ends the session of client if it waits for a command. */
 	void (*end_idle)(struct front_frame *frame, struct client *client);
+	/* Whether client, which has not logged in, may be ended for another one. */
+	bool (*may_give_way)(const struct client *client);
+	/* Ends it: its connection is over at the end of this turn. */
+	void (*give_way)(struct client *client);
 };
 
 struct front_frame {
@@ -34,6 +42,10 @@ struct front_frame {
 	struct table clients;
 	uint64_t last_number;
 	size_t clients_max; /* no connection is accepted while there are so many */
+	size_t leaving;     /* of clients */
+	struct strangers strangers;
+	uint64_t gave_way;                    /* how many */
+	uint64_t gave_way_said, waiting_said; /* when the log said so; 0: never */
 	struct acceptor acceptor;
 	struct loop_timer drain_over;
 };
@@ -49,7 +61,14 @@ void frame_drain(struct front_frame *frame, uint64_t ms);
 
 /* Puts the client of a new session into the table of clients, under the next session number. The
  * front then starts the client's deadline (loop_deadline_renew) and connection (conn_init). */
-void frame_add(struct front_frame *frame, struct client *client);
+void frame_add(struct front_frame *frame, struct client *client, const uint8_t address[16]);
+/* The client has logged in: it gives way to nobody any more. */
+void frame_known(struct front_frame *frame, struct client *client);
+/* Where nobody logs in: the client did something, others are idle for longer. */
+void frame_active(struct front_frame *frame, struct client *client);
+/* Ends a client that has not logged in, for another one: the oldest of a crowded network, else the
+ * oldest. False: there is none that is old enough. */
+bool frame_make_room(struct front_frame *frame);
 /* The connection is over: the last session of a drained front ends the process. */
 void frame_remove(struct front_frame *frame, struct client *client);
 /* NULL: that session has ended. */

@@ -313,6 +313,7 @@ static void deliver(struct chan *chan, struct mmsghdr *received, bool *finished)
 
 	if (*finished || chan->broken) {
 		close_all(fds, fd_count);
+		explicit_bzero(message->msg_iov->iov_base, size); /* it may have been a password */
 		return;
 	}
 	if (size == 0 || (message->msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {

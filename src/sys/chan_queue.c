@@ -10,6 +10,7 @@ static void free_packet(struct chan_packet *packet)
 {
 	for (unsigned i = 0; i < packet->fd_count; i++)
 		close(packet->fds[i]);
+	explicit_bzero(packet->data, packet->size); /* it may hold a password */
 	free(packet);
 }
 

@@ -39,7 +39,7 @@ static void finish(struct conn *conn)
 	if (conn->linger)
 		loop_timer_cancel(&conn->linger->timer);
 	free(conn->linger);
-	free(conn->input);
+	conn_drop_input(conn);
 	free(conn->tail);
 	tls_server_destroy(conn->tls_server);
 	/* the kernel need not keep megabytes for a peer that never reads */
@@ -77,34 +77,46 @@ static size_t render(struct conn *conn, pop3_span *in, char *out, bool *progress
 	return used;
 }
 
+/* The session's turn with some input. Returns octets rendered. What it does not take is kept, the
+ * rest of the scratch is wiped: in front of a login it may hold a password. */
+static size_t take_input(struct conn *conn, pop3_span in, bool from_scratch, char *out,
+			 bool *progress, size_t *spent)
+{
+	size_t had = in.size, used = render(conn, &in, out, progress);
+
+	*spent += used + had - in.size;
+	/* commands sent in the clear behind STLS never run (threat 1) */
+	if (conn->want_tls || conn->closing)
+		in.size = 0;
+	if (conn->phase == CONN_PHASE_OPEN)
+		conn_keep_input(conn, in);
+	if (from_scratch)
+		conn_wipe_scratch(conn, had);
+	return used;
+}
+
 /* One round: input, exchange, output. False: nothing came of it. */
 static bool step(struct conn *conn, bool *readable, size_t *spent)
 {
 	char *out = loop_scratch(conn_loop(conn), LOOP_SCRATCH_OUTPUT, CONN_SCRATCH);
+	bool kept = conn->input != NULL, progress;
 	pop3_span in = {0};
-	size_t used, had;
-	bool progress;
+	size_t used;
 
 	if (!out) {
 		conn_die(conn, CONN_CUT);
 		return false;
 	}
-	if (conn->input)
+	if (kept)
 		in = (pop3_span){conn->input + conn->input_at, conn->input_size - conn->input_at};
 	else if (*readable && !conn->eof)
 		in = conn_read_some(conn, readable);
 	if (conn->phase != CONN_PHASE_OPEN)
 		return false;
-	had = in.size;
-	used = render(conn, &in, out, &progress);
-	*spent += used + had - in.size;
+	used = take_input(conn, in, !kept, out, &progress, spent);
 	if (conn->phase != CONN_PHASE_OPEN)
 		return false;
-	/* commands sent in the clear behind STLS never run (threat 1) */
-	if (conn->want_tls || conn->closing)
-		in.size = 0;
-	conn_keep_input(conn, in);
-	if (used && conn->phase == CONN_PHASE_OPEN)
+	if (used)
 		conn_send_rendered(conn, out, used);
 	return progress || conn->blocked || conn->want_tls || conn->closing || conn->file_fd >= 0;
 }
@@ -121,8 +133,10 @@ static void linger_read(struct conn *conn)
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got > 0)
+	if (got > 0) {
 		conn->linger->octets += (size_t)got;
+		conn_wipe_scratch(conn, (size_t)got);
+	}
 	if (got <= 0 || conn->linger->octets > LINGER_MAX)
 		conn_die(conn, CONN_CLOSED_BY_US);
 }
@@ -135,8 +149,10 @@ static void end(struct conn *conn, bool dry)
 	char *buffer = loop_scratch(conn_loop(conn), LOOP_SCRATCH_INPUT, CONN_INPUT_MAX);
 
 	if (!conn->eof && !dry && buffer &&
-	    recv(conn->fd, buffer, CONN_INPUT_MAX, MSG_DONTWAIT) > 0)
+	    recv(conn->fd, buffer, CONN_INPUT_MAX, MSG_DONTWAIT) > 0) {
+		conn_wipe_scratch(conn, CONN_INPUT_MAX);
 		conn->linger = calloc(1, sizeof(*conn->linger));
+	}
 	if (!conn->linger) {
 		conn_die(conn, CONN_CLOSED_BY_US);
 		return;

@@ -192,8 +192,18 @@ pop3_span conn_read_some(struct conn *conn, bool *readable)
 	return (pop3_span){buffer, (size_t)got};
 }
 
+void conn_wipe_scratch(struct conn *conn, size_t size)
+{
+	char *buffer = loop_scratch(conn_loop(conn), LOOP_SCRATCH_INPUT, CONN_INPUT_MAX);
+
+	if (buffer)
+		explicit_bzero(buffer, size);
+}
+
 void conn_drop_input(struct conn *conn)
 {
+	if (conn->input)
+		explicit_bzero(conn->input, conn->input_size);
 	free(conn->input);
 	conn->input = NULL;
 }

@@ -77,6 +77,11 @@ void loop_deadline_renew(struct loop_deadlines *deadlines, struct loop_deadline 
 		set_timer(deadlines, deadlines->duration);
 }
 
+struct loop_deadline *loop_deadlines_first(const struct loop_deadlines *deadlines)
+{
+	return deadlines->head.next == &deadlines->head ? NULL : deadlines->head.next;
+}
+
 void loop_deadline_cancel(struct loop_deadline *deadline)
 {
 	deadline_unlink(deadline);

@@ -30,6 +30,8 @@ void loop_deadlines_finish(struct loop_deadlines *deadlines); /* not from inside
 void loop_deadline_init(struct loop_deadline *deadline);      /* in no list */
 /* Moves the deadline from any list to the end of this one. */
 void loop_deadline_renew(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
+/* The one that expires first. NULL: there is none, or the duration is 0. */
+struct loop_deadline *loop_deadlines_first(const struct loop_deadlines *deadlines);
 void loop_deadline_cancel(struct loop_deadline *deadline);
 
 #endif

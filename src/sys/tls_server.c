@@ -177,7 +177,7 @@ static SSL_CTX *make_context(struct tls_server *server)
 		return NULL;
 	SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
 					     SSL_OP_CIPHER_SERVER_PREFERENCE |
-					     SSL_OP_PRIORITIZE_CHACHA);
+					     SSL_OP_PRIORITIZE_CHACHA | SSL_OP_CLEANSE_PLAINTEXT);
 	SSL_CTX_clear_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF |
 					       SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
 					       SSL_OP_NO_TICKET | SSL_OP_NO_TLSv1_3);

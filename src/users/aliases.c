@@ -367,6 +367,11 @@ const struct alias *aliases_find(const struct aliases *aliases, pop3_span name)
 	return NULL;
 }
 
+const struct alias *aliases_nth(const struct aliases *aliases, size_t n)
+{
+	return n < aliases->content.count ? &aliases->content.aliases[n] : NULL;
+}
+
 const char *aliases_file_name(const struct aliases *aliases)
 {
 	return aliases->file_name;

@@ -12,6 +12,7 @@
 
 #include <pop3/span.h>
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define ALIASES_FILE_MAX (16u << 20)
@@ -32,6 +33,9 @@ void aliases_close(struct aliases *aliases);
 void aliases_refresh(struct aliases *aliases);
 /* NULL: there is none. Lives until aliases_refresh. */
 const struct alias *aliases_find(const struct aliases *aliases, pop3_span name);
+/* Alias number n, from 0, in order of names. NULL: there are no more. Lives until aliases_refresh.
+ */
+const struct alias *aliases_nth(const struct aliases *aliases, size_t n);
 const char *aliases_file_name(const struct aliases *aliases);
 
 #endif

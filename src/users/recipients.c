@@ -5,9 +5,11 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "users/aliases.h"
+#include "users/names.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -24,6 +26,15 @@ struct recipients {
 	char *delimiters, *domains, *catch_all;
 };
 
+/* The check of all names. */
+struct check {
+	struct recipients *recipients;
+	void (*warn)(const char *text);
+	struct user *users;
+	unsigned count;                             /* of warnings */
+	char last[sizeof(((struct err *)0)->text)]; /* warning: several names may have one cause */
+};
+
 /* One address being resolved. */
 struct search {
 	struct recipients *recipients;
@@ -36,10 +47,22 @@ struct search {
 		const struct alias *from;
 	} steps[STEPS_MAX]; /* targets still to be looked at, in order */
 	size_t step_count;
+	struct check *check; /* NULL: a recipient of mail */
 	struct err *err;
 };
 
 enum found { FOUND, NOBODY, FAILED };
+
+static void check_warn(struct check *check, const char *text)
+{
+	if (strcmp(check->last, text) == 0)
+		return;
+	snprintf(check->last, sizeof(check->last), "%s", text);
+	if (++check->count < RECIPIENTS_WARNINGS_MAX)
+		check->warn(text);
+	else if (check->count == RECIPIENTS_WARNINGS_MAX)
+		check->warn("more names lead to nobody: mend the ones above first");
+}
 
 static bool is_ours(const struct recipients *recipients, pop3_span domain)
 {
@@ -169,6 +192,19 @@ static enum found look_up_address(struct search *search, pop3_span address)
 	return look_up_sub(search, (pop3_span){address.data, local}, local);
 }
 
+static void warn_no_user(const struct search *search, const struct step *step)
+{
+	struct err text = {0};
+
+	err_set(&text, EX_CONFIG, "%s:%u: %s, a target of %s, is no user and no alias",
+		aliases_file_name(search->recipients->aliases), step->from->line, step->name,
+		step->from->name);
+	if (search->check)
+		check_warn(search->check, text.text);
+	else
+		log_warning("%s", text.text);
+}
+
 /* Follows the targets of aliases, and theirs. A target that is no user is an error only if it is
  * the only one. */
 static enum found follow_steps(struct search *search)
@@ -180,9 +216,7 @@ static enum found follow_steps(struct search *search)
 		if (found == FAILED)
 			return FAILED;
 		if (found == NOBODY)
-			log_warning("%s:%u: %s, a target of %s, is no user and no alias",
-				    aliases_file_name(search->recipients->aliases),
-				    step->from->line, step->name, step->from->name);
+			warn_no_user(search, step);
 	}
 	if (search->count)
 		return FOUND;
@@ -212,9 +246,9 @@ static enum found catch_all(struct search *search, pop3_span address)
 	return FAILED;
 }
 
-enum recipient_status recipients_find(struct recipients *recipients, pop3_span address,
-				      struct user *ret_users, size_t max, size_t *ret_count,
-				      struct err *err)
+static enum recipient_status resolve(struct recipients *recipients, struct check *check,
+				     pop3_span address, struct user *ret_users, size_t max,
+				     size_t *ret_count, struct err *err)
 {
 	struct search *search = calloc(1, sizeof(*search));
 	enum recipient_status status = RECIPIENT_DOWN;
@@ -227,6 +261,7 @@ enum recipient_status recipients_find(struct recipients *recipients, pop3_span a
 	search->recipients = recipients;
 	search->users = ret_users;
 	search->max = max;
+	search->check = check;
 	search->err = err;
 	pthread_mutex_lock(&recipients->lock);
 	if (recipients->aliases)
@@ -246,6 +281,94 @@ enum recipient_status recipients_find(struct recipients *recipients, pop3_span a
 	free(search);
 	return status;
 }
+
+enum recipient_status recipients_find(struct recipients *recipients, pop3_span address,
+				      struct user *ret_users, size_t max, size_t *ret_count,
+				      struct err *err)
+{
+	return resolve(recipients, NULL, address, ret_users, max, ret_count, err);
+}
+
+/* ---- the check ---- */
+
+/* False: the address leads to nobody, for a reason that was not reported yet. */
+static bool check_address(struct check *check, pop3_span address)
+{
+	struct err err = {0};
+	size_t count;
+
+	switch (resolve(check->recipients, check, address, check->users, RECIPIENT_USERS_MAX,
+			&count, &err)) {
+	case RECIPIENT_FOUND:
+		return true;
+	case RECIPIENT_UNKNOWN:
+		return false;
+	case RECIPIENT_DOWN:
+		check_warn(check, err.text);
+		break;
+	}
+	return true;
+}
+
+static void check_postmaster(struct check *check, pop3_span domain)
+{
+	char address[ADDRESS_MAX + 1], text[ADDRESS_MAX + 256];
+
+	if (snprintf(address, sizeof(address), "postmaster%s%.*s", domain.size ? "@" : "",
+		     (int)domain.size, domain.data) >= (int)sizeof(address) ||
+	    check_address(check, span_of(address)))
+		return;
+	snprintf(text, sizeof(text),
+		 "%s is nobody's, but each domain must have one (add an alias such as "
+		 "\"postmaster: USER\" to lmtp.aliases, or set lmtp.catch_all)",
+		 address);
+	check_warn(check, text);
+}
+
+/* The name of alias number n; copied, because a look-up may read the file again. */
+static bool copy_alias(struct recipients *recipients, size_t n, char name[USER_NAME_MAX + 1])
+{
+	const struct alias *alias = NULL;
+
+	pthread_mutex_lock(&recipients->lock);
+	if (recipients->aliases)
+		alias = aliases_nth(recipients->aliases, n);
+	if (alias)
+		snprintf(name, USER_NAME_MAX + 1, "%s", alias->name);
+	pthread_mutex_unlock(&recipients->lock);
+	return alias != NULL;
+}
+
+/* Every name is looked up as a recipient is. The bound of warnings is no bound of the work: an
+ * aliases file has a size, and a look-up a number of steps. */
+void recipients_check(struct recipients *recipients, void (*warn)(const char *text))
+{
+	struct check check = {.recipients = recipients, .warn = warn};
+	const char *rest = recipients->domains + strspn(recipients->domains, " \t");
+	char name[USER_NAME_MAX + 1];
+
+	check.users = calloc(RECIPIENT_USERS_MAX, sizeof(*check.users));
+	if (!check.users)
+		return;
+	if (!rest[0])
+		check_postmaster(&check, (pop3_span){rest, 0});
+	while (rest[0]) {
+		pop3_span domain = {rest, strcspn(rest, " \t")};
+
+		check_postmaster(&check, domain);
+		rest += domain.size;
+		rest += strspn(rest, " \t");
+	}
+	if (recipients->catch_all[0]) /* if it is nobody, the error says so */
+		check_address(&check, span_of(recipients->catch_all));
+	for (size_t i = 0; check.count < RECIPIENTS_WARNINGS_MAX && copy_alias(recipients, i, name);
+	     i++)
+		check_address(&check, span_of(name));
+	explicit_bzero(check.users, RECIPIENT_USERS_MAX * sizeof(*check.users));
+	free(check.users);
+}
+
+/* ---- life ---- */
 
 static char *copy(const char *text)
 {

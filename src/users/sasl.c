@@ -1,4 +1,5 @@
-/* See sasl.h. The only file of the server that knows GNU SASL. */
+/* See sasl.h. The only file of the server that knows GNU SASL. PLAIN and LOGIN are done here: the
+ * library would leave copies of the password in memory that it has freed. */
 #include "users/sasl.h"
 
 #include "base/text.h"
@@ -17,11 +18,16 @@ struct sasl_context {
 	Gsasl *gsasl;
 };
 
+enum kind { KIND_LIBRARY, KIND_PLAIN, KIND_LOGIN };
+
 struct sasl_exchange {
-	Gsasl_session *session;
+	Gsasl_session *session; /* NULL: PLAIN or LOGIN */
+	enum kind kind;
+	char *name; /* LOGIN: what the client sent first. NULL: nothing yet */
+	size_t name_size;
 	const struct sasl_callbacks *callbacks;
 	const struct scram_hash *hash; /* NULL: not SCRAM */
-	bool plus, started, login, keys_given;
+	bool plus, started, keys_given;
 	char exporter[EXPORTER_MAX * 2]; /* base64, "": none */
 	char *output;
 	size_t output_size;
@@ -77,12 +83,6 @@ static int on_question(Gsasl *gsasl, Gsasl_session *session, Gsasl_property name
 	(void)gsasl;
 	if (!exchange)
 		return GSASL_NO_CALLBACK;
-	if (name == GSASL_VALIDATE_SIMPLE) {
-		exchange->callbacks->simple(
-			exchange->callbacks->argument, property(session, GSASL_AUTHID),
-			property(session, GSASL_AUTHZID), property(session, GSASL_PASSWORD));
-		return GSASL_OK;
-	}
 	if (exchange->hash && (name == GSASL_SCRAM_ITER || name == GSASL_SCRAM_SALT ||
 			       name == GSASL_SCRAM_STOREDKEY || name == GSASL_SCRAM_SERVERKEY))
 		return give_keys(exchange, session);
@@ -128,7 +128,12 @@ struct sasl_exchange *sasl_start(struct sasl_context *context, const char *mecha
 	if (!exchange)
 		return NULL;
 	exchange->callbacks = callbacks;
-	exchange->login = strcmp(mechanism, "LOGIN") == 0;
+	if (strcmp(mechanism, "PLAIN") == 0)
+		exchange->kind = KIND_PLAIN;
+	else if (strcmp(mechanism, "LOGIN") == 0)
+		exchange->kind = KIND_LOGIN;
+	if (exchange->kind != KIND_LIBRARY)
+		return exchange;
 	exchange->plus = ends_with(mechanism, "-PLUS");
 	if (strncmp(mechanism, "SCRAM-SHA-256", 13) == 0)
 		exchange->hash = &scram_sha_256;
@@ -161,6 +166,65 @@ static bool asks_for_binding(const struct sasl_exchange *exchange, pop3_span inp
 	return exchange->hash && !exchange->plus && input.size > 0 && input.data[0] == 'p';
 }
 
+/* ---- PLAIN (RFC 4616) and LOGIN ---- */
+
+/* authzid NUL authid NUL password; empty at first where the client waits to be asked. */
+static enum sasl_status step_plain(struct sasl_exchange *exchange, pop3_span input, bool first,
+				   pop3_span *ret_output)
+{
+	const struct sasl_callbacks *callbacks = exchange->callbacks;
+	pop3_span fields[3];
+	unsigned count = 0;
+
+	if (!input.size) {
+		*ret_output = (pop3_span){"", 0};
+		return first ? SASL_MORE : SASL_DENIED;
+	}
+	fields[0] = (pop3_span){input.data, 0};
+	for (size_t i = 0; i < input.size; i++) {
+		if (input.data[i])
+			fields[count].size++;
+		else if (++count < 3)
+			fields[count] = (pop3_span){input.data + i + 1, 0};
+		else
+			return SASL_DENIED;
+	}
+	if (count != 2)
+		return SASL_DENIED;
+	callbacks->simple(callbacks->argument, fields[1], fields[0], fields[2]);
+	*ret_output = (pop3_span){"", 0};
+	return SASL_DONE;
+}
+
+/* The name, then the password, each asked for; some clients send the name at once. */
+static enum sasl_status step_login(struct sasl_exchange *exchange, pop3_span input, bool first,
+				   pop3_span *ret_output)
+{
+	const struct sasl_callbacks *callbacks = exchange->callbacks;
+
+	if (first && !input.size) {
+		*ret_output = SPAN_LITERAL("User Name");
+		return SASL_MORE;
+	}
+	if (input.size && memchr(input.data, 0, input.size))
+		return SASL_DENIED;
+	if (exchange->name) {
+		callbacks->simple(callbacks->argument,
+				  (pop3_span){exchange->name, exchange->name_size},
+				  (pop3_span){"", 0}, input);
+		*ret_output = (pop3_span){"", 0};
+		return SASL_DONE;
+	}
+	exchange->name = malloc(input.size + 1);
+	if (!exchange->name)
+		return SASL_FAILURE;
+	if (input.size)
+		memcpy(exchange->name, input.data, input.size);
+	exchange->name_size = input.size;
+	*ret_output = SPAN_LITERAL("Password");
+	return SASL_MORE;
+}
+
 enum sasl_status sasl_step(struct sasl_exchange *exchange, pop3_span input, pop3_span *ret_output)
 {
 	bool first = !exchange->started;
@@ -168,13 +232,12 @@ enum sasl_status sasl_step(struct sasl_exchange *exchange, pop3_span input, pop3
 
 	exchange->started = true;
 	drop_output(exchange);
+	if (exchange->kind == KIND_PLAIN)
+		return step_plain(exchange, input, first, ret_output);
+	if (exchange->kind == KIND_LOGIN)
+		return step_login(exchange, input, first, ret_output);
 	if (first && asks_for_binding(exchange, input))
 		return SASL_DENIED;
-	/* some clients put the name into AUTH LOGIN's initial response; GNU SASL asks first */
-	if (first && exchange->login && input.size) {
-		gsasl_step(exchange->session, "", 0, &exchange->output, &exchange->output_size);
-		drop_output(exchange);
-	}
 	code = gsasl_step(exchange->session, input.size ? input.data : "", input.size,
 			  &exchange->output, &exchange->output_size);
 	if (code != GSASL_OK && code != GSASL_NEEDS_MORE)
@@ -198,16 +261,19 @@ static void wipe_property(Gsasl_session *session, Gsasl_property name)
 
 void sasl_finish(struct sasl_exchange *exchange)
 {
-	static const Gsasl_property secrets[] = {GSASL_PASSWORD, GSASL_SCRAM_STOREDKEY,
-						 GSASL_SCRAM_SERVERKEY,
+	static const Gsasl_property secrets[] = {GSASL_SCRAM_STOREDKEY, GSASL_SCRAM_SERVERKEY,
 						 GSASL_SCRAM_SALTED_PASSWORD};
 
 	if (!exchange)
 		return;
 	drop_output(exchange);
-	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+	for (size_t i = 0; exchange->session && i < sizeof(secrets) / sizeof(secrets[0]); i++)
 		wipe_property(exchange->session, secrets[i]);
-	gsasl_finish(exchange->session);
+	if (exchange->session)
+		gsasl_finish(exchange->session);
+	if (exchange->name) /* it may be the password, of a client out of step */
+		wipe(exchange->name, exchange->name_size);
+	free(exchange->name);
 	wipe(exchange, sizeof(*exchange));
 	free(exchange);
 }

@@ -1,7 +1,7 @@
 /*
- * GNU SASL's server side, the one door to it: an exchange takes the client's octets and returns
- * ours; it gets a user's data through a struct of callbacks. Synchronous; one exchange is in one
- * thread at a time. Used within users only.
+ * The server side of SASL (PLAIN and LOGIN, the others by GNU SASL), the one door to it: an
+ * exchange takes the client's octets and returns ours; it gets a user's data through a struct of
+ * callbacks. Synchronous; one exchange is in one thread at a time. Used within users only.
  */
 #ifndef USERS_SASL_H
 #define USERS_SASL_H

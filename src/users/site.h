@@ -16,6 +16,10 @@ int site_users_open(const struct config *config, int users_fd, struct users **re
 int site_recipients_open(const struct config *config, int aliases_fd, struct users *users,
 			 struct recipients **ret, struct err *err);
 
+/* Reports what recipients_check finds, if this site takes mail by LMTP or has aliases. */
+void site_recipients_check(const struct config *config, struct recipients *recipients,
+			   void (*warn)(const char *text));
+
 /* Completes the err of an open that failed: file in the folder folder_fd. user: the system user
  * that the process runs as to check passwords, for the advice where it lacks permission; NULL: the
  * caller's own. Returns -1. */

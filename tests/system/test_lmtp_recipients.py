@@ -28,7 +28,8 @@ def test_aliases_catch_all_and_domains(make_office):
     with Lmtp(office.lmtp) as client:
         assert client.deliver(MESSAGE, 'Sales@example.org') == ['250 2.1.5 delivered']
         assert counts(office, 'anna', 'bert', 'rest') == [1, 1, 0]
-        client.deliver(MESSAGE, 'boss@example.org', 'boss@example.com', 'anna+x@example.com')
+        for address in ('boss@example.org', 'boss@example.com', 'anna+x@example.com'):
+            assert client.deliver(MESSAGE, address) == ['250 2.1.5 delivered'], address
         assert counts(office, 'anna', 'bert', 'rest') == [3, 1, 1]
         client.deliver(MESSAGE, 'carl@example.net', 'whoever@example.org')
         assert counts(office, 'carl@example.net', 'rest') == [1, 2]
@@ -49,6 +50,84 @@ def test_aliases_catch_all_and_domains(make_office):
         client.deliver(MESSAGE, 'sales@example.org')
         assert counts(office, 'anna', 'bert') == [3, 3]
         office.wait_log(r'aliases:2: .*stay in force')
+
+
+def test_one_copy_for_one_user(make_office):
+    """A recipient that is named twice in a transaction, also in two spellings or by two aliases,
+    gets one copy, and each RCPT its own reply."""
+    office = make_office(start=False, users=('anna', 'bert'))
+    aliases = office.dir / 'aliases'
+    aliases.write_text('sales: anna, bert\nboss: anna\nchief: boss\n')
+    office.own(aliases)
+    aliases.chmod(0o644)
+    office.set('lmtp.aliases', f'"{aliases}"')
+    office.start()
+    ok = '250 2.1.5 delivered'
+    with Lmtp(office.lmtp) as client:
+        assert client.deliver(MESSAGE, 'anna', 'anna', 'anna') == [ok] * 3
+        assert counts(office, 'anna', 'bert') == [1, 0]
+        assert client.deliver(MESSAGE, 'anna', 'ANNA@example.org', 'anna+x', '"anna"@b') == [ok] * 4
+        assert counts(office, 'anna', 'bert') == [2, 0]
+        assert client.deliver(MESSAGE, 'sales', 'chief', 'boss', 'bert', 'sales') == [ok] * 5
+        assert counts(office, 'anna', 'bert') == [3, 1]
+        client.expect('MAIL FROM:<>', '250')
+        client.expect('RCPT TO:<anna>', '250')
+        client.expect('RCPT TO:<nobody>', '550')
+        client.expect('RCPT TO:<Anna>', '250')
+        client.expect('DATA', '354')
+        client.send(MESSAGE + b'.\r\n')
+        assert client.replies(2) == [ok] * 2
+        assert counts(office, 'anna', 'bert') == [4, 1]
+        # the next transaction is another message
+        assert client.deliver(MESSAGE, 'anna') == [ok]
+        assert counts(office, 'anna', 'bert') == [5, 1]
+
+
+def test_one_copy_that_cannot_be_delivered_is_refused_to_all(make_office):
+    office = make_office(settings={'quota.octets': '1k'}, users=('anna', 'bert'))
+    with Lmtp(office.lmtp) as client:
+        large = b'Subject: x\r\n\r\n' + b'x' * 2000 + b'\r\n'
+        replies = client.deliver(large, 'anna', 'bert', 'Anna')
+        assert [reply[:9] for reply in replies] == ['452 4.2.2'] * 3
+    assert counts(office, 'anna', 'bert') == [0, 0]
+
+
+def check_output(office):
+    check = office.valijad('-t', '-c', office.conf)
+    return check.returncode, check.stdout + check.stderr
+
+
+def test_postmaster_is_somebody(make_office):
+    """-t and the start name a postmaster who is nobody; an alias or the catch-all gets its mail."""
+    office = make_office(start=False, users=('anna',))
+    office.set('lmtp.domains', '"example.org example.net"')
+    code, text = check_output(office)
+    assert code == 0
+    assert 'postmaster@example.org is nobody' in text and 'postmaster@example.net is nobody' in text
+    office.set('lmtp.catch_all', '"anna"')
+    code, text = check_output(office)
+    assert code == 0 and 'nobody' not in text
+    office.set('lmtp.catch_all', '"ghost"')
+    code, text = check_output(office)
+    assert code == 0 and text.count('catch_all: there is no user ghost') == 1
+    office.set('lmtp.catch_all', '""')
+    aliases = office.dir / 'aliases'
+    aliases.write_text('postmaster@example.org: anna\nloop: loop2\nloop2: loop\n'
+                       'half: anna, ghost\n')
+    office.own(aliases)
+    aliases.chmod(0o644)
+    office.set('lmtp.aliases', f'"{aliases}"')
+    code, text = check_output(office)
+    assert code == 0
+    assert 'postmaster@example.org is' not in text and 'postmaster@example.net is nobody' in text
+    assert 'aliases:2: loop leads to no user' in text and 'aliases:3: loop2' in text
+    assert 'aliases:4: ghost, a target of half' in text
+    office.start()
+    office.wait_log('warning: .*postmaster@example.net is nobody')
+    with Lmtp(office.lmtp) as client:
+        client.expect('MAIL FROM:<>', '250')
+        client.expect('RCPT TO:<Postmaster@Example.org>', '250')
+        client.expect('RCPT TO:<postmaster@example.net>', '550')
 
 
 def test_bad_aliases_at_start(make_office):
@@ -88,8 +167,8 @@ def test_quota_temporary_and_permanent(make_office):
     for over, codes in (('temporary', '452 4.2.2'), ('permanent', '552 5.2.2')):
         office = make_office(settings={'quota.messages': '2', 'quota.over': f'"{over}"'})
         with Lmtp(office.lmtp) as client:
-            assert client.deliver(MESSAGE, 'demo', 'demo+1', 'demo+2')[:2] == [
-                '250 2.1.5 delivered'] * 2
+            for address in ('demo+1', 'demo+2'):
+                assert client.deliver(MESSAGE, address) == ['250 2.1.5 delivered']
             assert len(office.files('demo')) == 2
             client.expect('MAIL FROM:<>', '250')
             client.expect('RCPT TO:<demo>', codes)
@@ -111,9 +190,9 @@ def test_quota_of_one_user(make_office):
                                for line in lines) + '\n')
     message = b'x' * 600 + b'\r\n'
     with Lmtp(office.lmtp) as client:
-        assert client.deliver(message, 'small', 'small', 'large', 'large') == [
-            '250 2.1.5 delivered', '452 4.2.2 the mailbox is full, try again later',
-            '250 2.1.5 delivered', '250 2.1.5 delivered']
+        assert client.deliver(message, 'small', 'large') == ['250 2.1.5 delivered'] * 2
+        assert client.deliver(message, 'small', 'large') == [
+            '452 4.2.2 the mailbox is full, try again later', '250 2.1.5 delivered']
 
 
 def test_users_with_capitals(make_office, connect):
@@ -213,7 +292,8 @@ def test_byte_order_marks(make_office, connect):
     office.set('lmtp.aliases', f'"{aliases}"')
     office.start()
     with Lmtp(office.lmtp) as client:
-        client.deliver(MESSAGE, 'anna', 'sales')
+        client.deliver(MESSAGE, 'anna')
+        client.deliver(MESSAGE, 'sales')
     login = connect(office)
     login.login('anna', PASSWORD)
     assert login.stat()[0] == 2

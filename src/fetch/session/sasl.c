@@ -45,12 +45,27 @@ int fetch_sasl_start(const struct fetch_sasl_settings *s, struct fetch_sasl **re
 	return 0;
 }
 
+/* GNU SASL frees its properties without wiping them. */
+static void wipe_property(Gsasl_session *session, Gsasl_property name)
+{
+	const char *value = gsasl_property_fast(session, name);
+	char *own;
+
+	if (!value)
+		return;
+	memcpy(&own, &value, sizeof(own)); /* the session's own copy, which is about to go */
+	wipe(own, strlen(own));
+}
+
 void fetch_sasl_finish(struct fetch_sasl *sasl)
 {
 	if (!sasl)
 		return;
-	if (sasl->session)
+	if (sasl->session) {
+		wipe_property(sasl->session, GSASL_PASSWORD);
+		wipe_property(sasl->session, GSASL_SCRAM_SALTED_PASSWORD);
 		gsasl_finish(sasl->session);
+	}
 	if (sasl->library)
 		gsasl_done(sasl->library);
 	free(sasl);

@@ -14,6 +14,11 @@
 #include <string.h>
 #include <sysexits.h>
 
+static void warn(const char *text)
+{
+	log_warning("%s", text);
+}
+
 int auth_recipients_open(struct auth *auth, struct err *err)
 {
 	const struct config *config = auth->child->config;
@@ -23,6 +28,8 @@ int auth_recipients_open(struct auth *auth, struct err *err)
 	if (rc < 0 && auth->aliases_fd >= 0)
 		site_explain(config->aliases, auth->aliases_fd,
 			     auth->child->change_ids ? config->user_auth : NULL, err);
+	if (rc == 0)
+		site_recipients_check(config, auth->recipients, warn);
 	return rc;
 }
 

@@ -21,7 +21,8 @@ enum {
 	GRACE_MS = 3000,   /* to go on with a session when valijad is about to end */
 	FDS_A_SESSION = 4, /* its socket, base, delta, a message */
 	FDS_RESERVED = 32, /* for channels to processes that are started anew, and their packets */
-	TRIM_IDLE_MS = 5000, /* an idle session's memory is given back after so long */
+	HANDSHAKES_MAX = 2048, /* under way */
+	TRIM_IDLE_MS = 5000,   /* an idle session's memory is given back after so long */
 	EXPIRY_EVERY = 24 * 60 * 60 * 1000, /* ms between two looks at the certificates' dates */
 };
 
@@ -99,6 +100,19 @@ static void take_offer(struct front *front, const struct ipc_offer *message)
 			  sizeof(front->mechanisms_strict));
 }
 
+/* Where all connections of the site are in use, one of this front that has not logged in gives way
+ * to the new one, once. */
+static void greet(struct front *front, struct session *session, enum reason reason, pop3_span stamp)
+{
+	if (reason == REASON_CONNECTIONS && !session->asked_again &&
+	    frame_make_room(&front->frame)) {
+		session->asked_again = true;
+		login_connect_again(session);
+		return;
+	}
+	session_greet(session, reason, stamp);
+}
+
 static void auth_message(struct front *front, struct link *auth, enum ipc_type type,
 			 const void *message)
 {
@@ -112,7 +126,7 @@ static void auth_message(struct front *front, struct link *auth, enum ipc_type t
 	if (type != IPC_CONNECTED)
 		login_message(session, auth, type, message);
 	else if (session->stage == STAGE_CONNECTING && login_is_known(session))
-		session_greet(session, (enum reason)connected->reason, ipc_text(message, 0));
+		greet(front, session, (enum reason)connected->reason, ipc_text(message, 0));
 	else
 		peer_break(link_peer(auth), "it answers a connection twice");
 }
@@ -167,10 +181,20 @@ static size_t most_sessions(const struct child *child)
 	return (limit.rlim_cur - reserved) / FDS_A_SESSION;
 }
 
+/* A handshake that is under way costs 41 KB, an idle session without TLS 3 KB. */
+static size_t most_handshakes(size_t sessions)
+{
+	size_t half = sessions / 2 ? sessions / 2 : 1;
+
+	return half < HANDSHAKES_MAX ? half : HANDSHAKES_MAX;
+}
+
 /* ---- the process ---- */
 
 static const struct front_service service = {.connected = session_start,
-					     .end_idle = session_end_idle};
+					     .end_idle = session_end_idle,
+					     .may_give_way = session_may_give_way,
+					     .give_way = session_give_way};
 
 static struct front *root_struct(struct child *child)
 {
@@ -247,6 +271,7 @@ static int start(struct child *child, struct err *err)
 	init_settings(front);
 	loop_deadlines_init(&front->handshake, child->loop, config->handshake_seconds * 1000u,
 			    frame_expired, front);
+	front->handshakes_max = most_handshakes(most_sessions(child));
 	loop_deadlines_init(&front->login, child->loop, config->login_seconds * 1000u,
 			    frame_expired, front);
 	loop_deadlines_init(&front->idle, child->loop, config->idle_seconds * 1000u, frame_expired,

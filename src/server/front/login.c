@@ -57,6 +57,12 @@ void login_connect(struct session *session)
 	link_join(auth, &session->login.auth);
 }
 
+void login_connect_again(struct session *session)
+{
+	link_part(&session->login.auth);
+	login_connect(session);
+}
+
 bool login_is_known(const struct session *session)
 {
 	return link_of(&session->login.auth) != NULL;

@@ -30,6 +30,8 @@ extern const struct link_handler login_handler; /* for the link to auth */
 
 /* Makes the session known to auth, if there is one that does not know of it. */
 void login_connect(struct session *session);
+/* The same after auth refused the connection: another has given way to it. */
+void login_connect_again(struct session *session);
 bool login_is_known(const struct session *session);
 void login_event(struct session *session, const struct pop3_event *event); /* PASS, APOP, SASL */
 /* CHALLENGE, DENIED */

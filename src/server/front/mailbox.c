@@ -49,6 +49,7 @@ void mailbox_opened(struct link *keeper, struct session *session, const struct i
 	link_join(keeper, &mailbox->keeper);
 	session->mailbox = mailbox;
 	session->stage = STAGE_MAIL;
+	frame_known(&session->front->frame, &session->client);
 	pop3_server_reply_logged_in(&session->pop3, mailbox->count, mailbox->octets);
 	conn_wake(&session->client.conn);
 }

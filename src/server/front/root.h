@@ -12,6 +12,7 @@ struct front {
 	struct loop_timer expiry; /* the first front: the next look at the certificates' dates */
 	struct link *auth;        /* NULL: being restarted */
 	struct loop_deadlines handshake, login, idle, write;
+	size_t handshakes, handshakes_max;
 	struct loop_deadlines trim;  /* logged in: memory that an idle session gives back */
 	struct loop_deadlines grace; /* valijad ends: for a session that waits for a command */
 	struct pop3_server_settings strict,

@@ -2,6 +2,7 @@
 #include "server/front/session.h"
 
 #include "base/log.h"
+#include "base/secret.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,31 @@ static const struct conn_handler handler;
 static struct session *session_of(struct conn *conn)
 {
 	return CONTAINER(conn, struct session, client.conn);
+}
+
+static void end_handshake(struct session *session)
+{
+	if (session->handshake)
+		session->front->handshakes--;
+	session->handshake = false;
+	loop_deadline_cancel(&session->client.deadline);
+}
+
+/* Handshakes have a bound of their own: the one that has lasted longest ends. */
+static void begin_handshake(struct session *session)
+{
+	struct front *front = session->front;
+	struct loop_deadline *first = loop_deadlines_first(&front->handshake);
+
+	if (front->handshakes >= front->handshakes_max && first) {
+		struct session *oldest = CONTAINER(first, struct session, client.deadline);
+
+		end_handshake(oldest);
+		conn_abort(&oldest->client.conn);
+	}
+	session->handshake = true;
+	front->handshakes++;
+	loop_deadline_renew(&front->handshake, &session->client.deadline);
 }
 
 void session_start(struct front_frame *frame, int *fd, const struct accepted *from)
@@ -28,8 +54,11 @@ void session_start(struct front_frame *frame, int *fd, const struct accepted *fr
 	session->loopback = from->loopback;
 	memcpy(session->address, from->address, sizeof(session->address));
 	loop_deadline_init(&session->trim);
-	frame_add(frame, &session->client);
-	loop_deadline_renew(tls ? &front->handshake : &front->login, &session->client.deadline);
+	frame_add(frame, &session->client, session->address);
+	if (tls)
+		begin_handshake(session);
+	else
+		loop_deadline_renew(&front->login, &session->client.deadline);
 	conn_init(&session->client.conn, front->frame.child->loop, fd, &handler,
 		  tls ? front->tls : NULL);
 	login_connect(session);
@@ -39,7 +68,7 @@ struct session *session_find(const struct front *front, uint64_t number)
 {
 	struct client *client = frame_find(&front->frame, number);
 
-	return client ? CONTAINER(client, struct session, client) : NULL;
+	return client && !client->leaving ? CONTAINER(client, struct session, client) : NULL;
 }
 
 void session_greet(struct session *session, enum reason reason, pop3_span stamp)
@@ -81,6 +110,21 @@ void session_end_idle(struct front_frame *frame, struct client *client)
 		conn_abort(&session->client.conn);
 	else
 		loop_deadline_renew(&session->front->grace, &session->client.deadline);
+}
+
+bool session_may_give_way(const struct client *client)
+{
+	(void)client;
+	return true;
+}
+
+/* auth counts it no more when the message about its successor arrives. */
+void session_give_way(struct client *client)
+{
+	struct session *session = CONTAINER(client, struct session, client);
+
+	login_gone(session);
+	conn_abort(&client->conn);
 }
 
 /* ---- deadlines ---- */
@@ -158,7 +202,7 @@ static void start_tls(struct session *session, pop3_span *in)
 	if (session->tls_asked)
 		return;
 	session->tls_asked = true;
-	loop_deadline_renew(&session->front->handshake, &session->client.deadline);
+	begin_handshake(session);
 	conn_start_tls(&session->client.conn, session->front->tls);
 }
 
@@ -219,6 +263,7 @@ static void secured(struct conn *conn)
 
 	if (session->tls_asked)
 		pop3_server_tls_started(&session->pop3);
+	end_handshake(session);
 	loop_deadline_renew(&session->front->login, &session->client.deadline);
 	log_debug("tls: %s %s%s", tls_session_version(tls), tls_session_cipher(tls),
 		  tls_session_resumed(tls) ? " resumed" : "");
@@ -238,7 +283,9 @@ static void closed(struct conn *conn, enum conn_end why)
 	mailbox_close(session);
 	login_gone(session);
 	loop_deadline_cancel(&session->trim);
+	end_handshake(session);
 	frame_remove(&session->front->frame, &session->client);
+	wipe(session, sizeof(*session)); /* a line that was cut may hold a password */
 	free(session);
 }
 

@@ -30,6 +30,8 @@ struct session {
 	uint8_t stage;
 	bool loopback;
 	bool tls_asked;
+	bool handshake;   /* is under way */
+	bool asked_again; /* auth refused the connection once */
 };
 
 /* "-ERR" with the text of reason, to the command that waits for its reply. For the files of this
@@ -42,9 +44,11 @@ static inline void session_refuse(struct session *session, enum reason reason)
 	conn_wake(&session->client.conn);
 }
 
-/* front_service.connected, front_service.end_idle */
+/* The functions of front_service. */
 void session_start(struct front_frame *frame, int *fd, const struct accepted *from);
 void session_end_idle(struct front_frame *frame, struct client *client);
+bool session_may_give_way(const struct client *client);
+void session_give_way(struct client *client);
 /* For struct loop_deadlines, of which session.c renews those of writing and trimming. */
 void session_write_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
 void session_trim_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline);

@@ -54,6 +54,8 @@ struct delivery_job {
 	struct keeper *keeper;
 	struct delivery_message *sealed_message; /* NULL: only the quota is checked */
 	struct recipient *recipient;
+	struct recipient *also; /* other addresses of this maildrop: one copy, a reply to each */
+	struct delivery_job *before; /* of the same message; only while DELIVER is read */
 	uint64_t front, session;
 	uint32_t transaction;
 	enum maildrop_status status;
@@ -101,12 +103,13 @@ static enum reason reason_of(const struct keeper *keeper, enum maildrop_status s
 	return REASON_MAILDROP_TEMP;
 }
 
-static void answer(const struct delivery_job *job, enum ipc_type type, enum reason reason)
+static void answer(const struct delivery_job *job, uint32_t index, enum ipc_type type,
+		   enum reason reason)
 {
 	struct peer *front = child_peer(job->keeper->child, ROLE_LMTP, job->front);
 	struct ipc_recipient_answer message = {.session = job->session,
 					       .transaction = job->transaction,
-					       .index = job->recipient->index,
+					       .index = index,
 					       .reason = reason};
 
 	if (front)
@@ -162,7 +165,7 @@ static void quota_done(struct job *base)
 	}
 	if (job->status == MAILDROP_OK && transaction && transaction->count < RECIPIENTS_MAX &&
 	    front_of(front)->recipients < FRONT_RECIPIENTS) {
-		answer(job, IPC_RCPT_READY, REASON_OK);
+		answer(job, job->recipient->index, IPC_RCPT_READY, REASON_OK);
 		job->recipient->next = transaction->recipients;
 		transaction->recipients = job->recipient;
 		transaction->count++;
@@ -171,7 +174,7 @@ static void quota_done(struct job *base)
 		if (job->status != MAILDROP_OK && job->status != MAILDROP_OVER_QUOTA)
 			log_error("%s: quota not checked: %s", job->recipient->lane->path,
 				  job->err.text);
-		answer(job, IPC_RCPT_REFUSED,
+		answer(job, job->recipient->index, IPC_RCPT_REFUSED,
 		       reason_of(keeper, job->status == MAILDROP_OK ? MAILDROP_TEMP : job->status));
 		free_recipient(keeper, job->recipient);
 	}
@@ -268,9 +271,15 @@ static void deliver_done(struct job *base)
 	else
 		log_info("%s: delivered, %llu octets", job->recipient->lane->path,
 			 (unsigned long long)job->sealed_message->size);
-	answer(job, IPC_DELIVERED, reason_of(keeper, job->status));
+	job->recipient->next = job->also;
+	while (job->recipient) {
+		struct recipient *recipient = job->recipient;
+
+		job->recipient = recipient->next;
+		answer(job, recipient->index, IPC_DELIVERED, reason_of(keeper, job->status));
+		free_recipient(keeper, recipient);
+	}
 	release_message(job->sealed_message);
-	free_recipient(keeper, job->recipient);
 	free(job);
 	keeper_job_over(keeper);
 }
@@ -319,11 +328,43 @@ static struct recipient *take_recipient(struct keeper_front *front, struct trans
 	return NULL;
 }
 
-void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *fd)
+static bool same_quota(const struct maildrop_quota *a, const struct maildrop_quota *b)
+{
+	return a->max_messages == b->max_messages && a->max_octets == b->max_octets;
+}
+
+/* Starts the delivery to recipient, unless one of this message to the same maildrop is under way
+ * (jobs, the last one first): an address that was given twice, or two of one user, get one copy. */
+static void deliver_one(struct peer *front, const struct ipc_deliver *message,
+			struct delivery_message *sealed_message, struct recipient *recipient,
+			struct delivery_job **jobs)
 {
 	struct keeper *keeper = front->child->state;
+	struct delivery_job *job = *jobs;
+
+	while (job && (job->recipient->lane != recipient->lane ||
+		       !same_quota(&job->recipient->quota, &recipient->quota)))
+		job = job->before;
+	if (job) {
+		recipient->next = job->also;
+		job->also = recipient;
+		return;
+	}
+	job = new_job(keeper, front->instance, message->session, recipient);
+	job->before = *jobs;
+	*jobs = job;
+	job->sealed_message = sealed_message;
+	sealed_message->references++;
+	job->job.run = deliver_run;
+	job->job.done = deliver_done;
+	keeper_add_job(keeper, recipient->lane, &job->job, "a delivery");
+}
+
+void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *fd)
+{
 	struct transaction *transaction = transaction_of(front, message->session, false);
 	struct delivery_message *sealed_message = new_message(message, fd);
+	struct delivery_job *jobs = NULL;
 	struct recipient *recipient;
 	uint32_t index;
 
@@ -334,16 +375,8 @@ void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *
 	for (uint32_t i = 0; i < message->count && transaction; i++) {
 		memcpy(&index, ipc_tail(message) + i * sizeof(index), sizeof(index));
 		while ((recipient = take_recipient(front_of(front), transaction,
-						   message->transaction, index))) {
-			struct delivery_job *job =
-				new_job(keeper, front->instance, message->session, recipient);
-
-			job->sealed_message = sealed_message;
-			sealed_message->references++;
-			job->job.run = deliver_run;
-			job->job.done = deliver_done;
-			keeper_add_job(keeper, recipient->lane, &job->job, "a delivery");
-		}
+						   message->transaction, index)))
+			deliver_one(front, message, sealed_message, recipient, &jobs);
 	}
 	release_message(sealed_message);
 }

@@ -102,7 +102,9 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 /* ---- the process ---- */
 
 static const struct front_service service = {.connected = lmtp_session_start,
-					     .end_idle = lmtp_session_end_idle};
+					     .end_idle = lmtp_session_end_idle,
+					     .may_give_way = lmtp_session_may_give_way,
+					     .give_way = lmtp_session_give_way};
 
 static struct lmtp_front *root_struct(struct child *child)
 {
@@ -131,8 +133,9 @@ static int start(struct child *child, struct err *err)
 					      .smtputf8 = true};
 	if (!front->settings.max_recipients || front->settings.max_recipients > IPC_RECIPIENTS_MAX)
 		front->settings.max_recipients = IPC_RECIPIENTS_MAX;
-	front->spool_max =
-		4 * config->lmtp_max_size > SPOOL_MIN ? 4 * config->lmtp_max_size : SPOOL_MIN;
+	spool_init(&front->spool,
+		   4 * config->lmtp_max_size > SPOOL_MIN ? 4 * config->lmtp_max_size : SPOOL_MIN,
+		   transaction_evict);
 	loop_deadlines_init(&front->idle, child->loop, IDLE_MS, lmtp_session_expired, front);
 	tzset();
 	return frame_start(&front->frame, SESSIONS_MAX, err);

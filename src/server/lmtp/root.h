@@ -4,14 +4,15 @@
 
 #include "lmtp/lmtp.h"
 #include "server/front_frame.h"
+#include "server/lmtp/spool.h"
 
 struct lmtp_front {
 	struct front_frame frame; /* first: frame_root */
 	struct peer *auth;
 	struct peer **keepers; /* places; NULL: free */
 	uint32_t keeper_room;
-	bool left_tidily; /* of the keeper that is gone now: it had no recipient, and gets none */
-	uint64_t spooled, spool_max; /* octets of messages in memory now */
+	bool left_tidily;   /* of the keeper that is gone now: it had no recipient, and gets none */
+	struct spool spool; /* of messages in memory */
 	struct loop_deadlines idle;
 	struct lmtp_server_settings settings;
 	char scratch[CONN_SCRATCH];

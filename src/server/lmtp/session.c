@@ -3,12 +3,23 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 static const struct conn_handler handler;
 
 static struct lmtp_session *session_of(struct conn *conn)
 {
 	return CONTAINER(conn, struct lmtp_session, client.conn);
+}
+
+/* The user at the other end of a Unix socket; for TCP it is not asked for. */
+static uint32_t uid_of(int fd)
+{
+	struct ucred ucred = {.uid = (uid_t)-1};
+	socklen_t size = sizeof(ucred);
+
+	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &ucred, &size);
+	return ucred.uid;
 }
 
 void lmtp_session_start(struct front_frame *frame, int *fd, const struct accepted *from)
@@ -21,7 +32,8 @@ void lmtp_session_start(struct front_frame *frame, int *fd, const struct accepte
 	session->front = front;
 	transaction_init(&session->transaction);
 	snprintf(session->peer_address, sizeof(session->peer_address), "%s", from->text);
-	frame_add(frame, &session->client);
+	session->sender = spool_key(from->address, from->text[0] ? 0 : uid_of(*fd));
+	frame_add(frame, &session->client, from->address);
 	lmtp_server_init(&session->lmtp, &front->settings);
 	loop_deadline_renew(&front->idle, &session->client.deadline);
 	conn_init(&session->client.conn, front->frame.child->loop, fd, &handler, NULL);
@@ -38,6 +50,25 @@ void lmtp_session_end_idle(struct front_frame *frame, struct client *client)
 		return;
 	lmtp_server_end(&session->lmtp, "4.3.2", "shutting down");
 	conn_wake(&session->client.conn);
+}
+
+/* Where nobody logs in, those that wait for a command are the ones to end. */
+bool lmtp_session_may_give_way(const struct client *client)
+{
+	const struct lmtp_session *session =
+		(const struct lmtp_session *)(const void *)((const char *)client -
+							    offsetof(struct lmtp_session, client));
+
+	return lmtp_server_want(&session->lmtp) == LMTP_WANT_INPUT &&
+	       !lmtp_server_receives(&session->lmtp) && !conn_blocked(&client->conn);
+}
+
+void lmtp_session_give_way(struct client *client)
+{
+	struct lmtp_session *session = CONTAINER(client, struct lmtp_session, client);
+
+	lmtp_server_end(&session->lmtp, "4.3.2", "too many connections");
+	conn_wake(&client->conn);
 }
 
 void lmtp_session_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
@@ -118,6 +149,11 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 		if (!in->size)
 			return used;
 		loop_deadline_renew(&front->idle, &session->client.deadline);
+		frame_active(&front->frame, &session->client);
+		if (transaction_late(session)) {
+			lmtp_server_end(&session->lmtp, "4.4.2", "the message took too long");
+			continue;
+		}
 		if (lmtp_server_next(&session->lmtp, in, front->scratch, sizeof(front->scratch),
 				     &event))
 			take_event(session, &event);

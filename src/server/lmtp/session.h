@@ -14,11 +14,14 @@ struct lmtp_session {
 	struct lmtp_front *front;
 	struct lmtp_transaction transaction;
 	char peer_address[64]; /* "": a Unix socket */
+	uint64_t sender;       /* spool_key */
 };
 
-/* front_service.connected, front_service.end_idle */
+/* The functions of front_service. */
 void lmtp_session_start(struct front_frame *frame, int *fd, const struct accepted *from);
 void lmtp_session_end_idle(struct front_frame *frame, struct client *client);
+bool lmtp_session_may_give_way(const struct client *client);
+void lmtp_session_give_way(struct client *client);
 /* For struct loop_deadlines. */
 void lmtp_session_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
 

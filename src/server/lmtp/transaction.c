@@ -63,6 +63,15 @@ void transaction_init(struct lmtp_transaction *transaction)
 	transaction->fd = -1;
 }
 
+/* The message is taken all the same: a bounce would go to nobody, or to the wrong one. */
+static void warn_unwritable(pop3_span sender)
+{
+	if (sender.size)
+		log_warning("the envelope sender <%.*s> cannot stand in a header: the message is "
+			    "taken with the null sender",
+			    (int)sender.size, sender.data);
+}
+
 void transaction_begin(struct lmtp_session *session, const struct lmtp_event *event)
 {
 	struct lmtp_transaction *t = &session->transaction;
@@ -70,8 +79,10 @@ void transaction_begin(struct lmtp_session *session, const struct lmtp_event *ev
 	transaction_forget(session);
 	t->number++;
 	t->utf8 = event->utf8;
+	t->declared = event->size;
 	memcpy(t->sender, event->path.data, event->path.size);
 	t->sender[event->path.size] = '\0';
+	warn_unwritable(event->unwritable);
 	lmtp_server_reply(&session->lmtp, 250, "2.1.0", "sender ok");
 }
 
@@ -89,8 +100,7 @@ static void drop_file(struct lmtp_session *session)
 	struct lmtp_transaction *t = &session->transaction;
 
 	close_file(session);
-	session->front->spooled -= t->size;
-	t->size = 0;
+	spool_end(&session->front->spool, &t->memory);
 }
 
 void transaction_forget(struct lmtp_session *session)
@@ -361,47 +371,85 @@ static void auth_refuses(struct lmtp_session *session, struct peer *auth,
 
 /* ---- the message ---- */
 
+static uint64_t now_of(const struct lmtp_session *session)
+{
+	return loop_now(session->front->frame.child->loop);
+}
+
 void transaction_data(struct lmtp_session *session)
 {
 	struct lmtp_transaction *t = &session->transaction;
 	struct lmtp_front *front = session->front;
 
+	if (!spool_begin(&front->spool, &t->memory, session->sender, t->declared,
+			 now_of(session))) {
+		log_warning("a message from %s was refused: %llu octets of messages are in memory "
+			    "already",
+			    session->peer_address[0] ? session->peer_address : "a Unix socket",
+			    (unsigned long long)front->spool.held);
+		reply(session, REASON_SPOOL_FULL);
+		return;
+	}
 	t->fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (t->fd < 0 || front->spooled >= front->spool_max) {
+	if (t->fd < 0) {
 		drop_file(session);
 		reply(session, REASON_SPOOL_FULL);
 		return;
 	}
+	t->data_at = now_of(session);
 	lmtp_server_reply_data_go(&session->lmtp);
+}
+
+/* What is left of the message is read and thrown away. */
+static void fail_message(struct lmtp_session *session)
+{
+	const struct reason_row *row = reason_row(REASON_SPOOL_FULL);
+
+	log_warning("a message from %s was refused after %llu octets: %llu octets of messages are "
+		    "in memory",
+		    session->peer_address[0] ? session->peer_address : "a Unix socket",
+		    (unsigned long long)session->transaction.memory.size,
+		    (unsigned long long)session->front->spool.held);
+	drop_file(session);
+	lmtp_server_fail_content(&session->lmtp, row->reply, row->enhanced, row->words);
+}
+
+void transaction_evict(struct spool *spool, struct spool_message *message)
+{
+	(void)spool;
+	fail_message(CONTAINER(message, struct lmtp_session, transaction.memory));
+}
+
+static int write_all(int fd, pop3_span text)
+{
+	while (text.size) {
+		ssize_t n = write(fd, text.data, text.size);
+
+		if (n <= 0)
+			return -1;
+		text.data += n;
+		text.size -= (size_t)n;
+	}
+	return 0;
 }
 
 void transaction_content(struct lmtp_session *session, pop3_span text)
 {
 	struct lmtp_transaction *t = &session->transaction;
-	struct lmtp_front *front = session->front;
 
 	if (t->fd < 0)
 		return;
-	if (front->spooled + text.size > front->spool_max)
-		goto failed;
-	while (text.size) {
-		ssize_t n = write(t->fd, text.data, text.size);
+	if (!spool_grow(&session->front->spool, &t->memory, text.size, now_of(session)) ||
+	    write_all(t->fd, text) < 0)
+		fail_message(session);
+}
 
-		if (n <= 0)
-			goto failed;
-		text.data += n;
-		text.size -= (size_t)n;
-		t->size += (uint64_t)n;
-		front->spooled += (uint64_t)n;
-	}
-	return;
-failed:
-	log_warning("a message was refused: %llu octets of messages wait for keepers already",
-		    (unsigned long long)front->spooled);
-	drop_file(session);
-	lmtp_server_fail_content(&session->lmtp, reason_row(REASON_SPOOL_FULL)->reply,
-				 reason_row(REASON_SPOOL_FULL)->enhanced,
-				 reason_row(REASON_SPOOL_FULL)->words);
+bool transaction_late(const struct lmtp_session *session)
+{
+	const struct lmtp_transaction *t = &session->transaction;
+
+	return lmtp_server_receives(&session->lmtp) &&
+	       spool_late(t->data_at, lmtp_server_octets(&session->lmtp), now_of(session));
 }
 
 static size_t render_headers(const struct lmtp_session *session, char *headers)
@@ -448,7 +496,7 @@ static void send_to(struct lmtp_session *session, uint32_t place, const uint32_t
 	struct lmtp_transaction *t = &session->transaction;
 	struct peer *keeper = keeper_at(session->front, place);
 	struct ipc_deliver message = {.session = session->client.node.key,
-				      .size = t->size,
+				      .size = t->memory.size,
 				      .transaction = t->number,
 				      .count = t->count};
 	pop3_span parts[] = {{(const char *)serials, t->count * sizeof(*serials)}, {headers, size}};
@@ -466,6 +514,7 @@ void transaction_deliver(struct lmtp_session *session)
 	const struct reason_row *store_down = reason_row(REASON_STORE_DOWN);
 	struct lmtp_outcome *outcomes = calloc(t->count, sizeof(*outcomes));
 
+	spool_complete(&session->front->spool, &t->memory);
 	if (!outcomes || t->fd < 0 || t->count > IPC_RECIPIENTS_MAX ||
 	    fcntl(t->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0) {
 		free(outcomes);

@@ -9,6 +9,7 @@
 
 #include "ipc/messages.h"
 #include "lmtp/lmtp.h"
+#include "server/lmtp/spool.h"
 
 #include <stdbool.h>
 
@@ -32,11 +33,13 @@ struct lmtp_transaction {
 	uint32_t *knowing; /* places of keepers that may know of this transaction: FORGET goes there
 			    */
 	uint32_t knowing_count, knowing_room;
-	uint64_t size; /* octets in the memory file */
-	int fd;        /* of the memory file; -1: none */
+	uint64_t declared;           /* octets of the message as MAIL has them; 0: not known */
+	uint64_t data_at;            /* when DATA came */
+	struct spool_message memory; /* room for the message */
+	int fd;                      /* of the memory file; -1: none */
 	uint8_t stage;
 	bool utf8;
-	char sender[LMTP_ADDRESS_MAX + 1];
+	char sender[LMTP_SENDER_MAX + 1];
 };
 
 void transaction_init(struct lmtp_transaction *transaction);
@@ -46,6 +49,10 @@ void transaction_recipient(struct lmtp_session *session, const struct lmtp_event
 void transaction_data(struct lmtp_session *session);
 void transaction_content(struct lmtp_session *session, pop3_span text);
 void transaction_deliver(struct lmtp_session *session);
+/* The message has taken longer than any sender needs. */
+bool transaction_late(const struct lmtp_session *session);
+/* struct spool.evict: the message is thrown away and refused at its end. */
+void transaction_evict(struct spool *spool, struct spool_message *message);
 /* Ends the transaction, whatever it was at; keepers forget it. */
 void transaction_forget(struct lmtp_session *session);
 bool transaction_delivering(const struct lmtp_session *session);

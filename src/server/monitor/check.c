@@ -23,6 +23,11 @@
 #include <time.h>
 #include <unistd.h>
 
+static void warn(const char *text)
+{
+	fprintf(stderr, "valijad: warning: %s\n", text);
+}
+
 /* user: see site_explain */
 static int read_users(const struct generation_files *files, const char *user, struct err *err)
 {
@@ -36,6 +41,8 @@ static int read_users(const struct generation_files *files, const char *user, st
 	rc = site_recipients_open(config, files->aliases_fd, users, &recipients, err);
 	if (rc < 0 && files->aliases_fd >= 0)
 		site_explain(config->aliases, files->aliases_fd, user, err);
+	if (rc == 0)
+		site_recipients_check(config, recipients, warn);
 	recipients_close(recipients);
 	users_close(users);
 	return rc;
@@ -79,11 +86,6 @@ static int check_users(const struct generation_files *files, bool root, struct e
 		return 0;
 	*err = result;
 	return -1;
-}
-
-static void warn(const char *text)
-{
-	fprintf(stderr, "valijad: warning: %s\n", text);
 }
 
 static int check_certificates(const struct generation_files *files, struct err *err)

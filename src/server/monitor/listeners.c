@@ -253,6 +253,25 @@ static int open_path(const struct config_listener *wanted, struct held *held, st
 	return -1;
 }
 
+/* What accepted sockets inherit; fronts may not set it. A client that vanished without a FIN
+ * (power, mobile network, NAT that forgot) is asked after two silent minutes and given up after
+ * four, so that its maildrop is free again. The last option counts for octets that nobody
+ * acknowledges, and for a client that takes none, too. */
+static void set_inherited(int fd)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{IPPROTO_TCP, TCP_NODELAY, 1},    {SOL_SOCKET, SO_KEEPALIVE, 1},
+		{IPPROTO_TCP, TCP_KEEPIDLE, 120}, {IPPROTO_TCP, TCP_KEEPINTVL, 30},
+		{IPPROTO_TCP, TCP_KEEPCNT, 4},    {IPPROTO_TCP, TCP_USER_TIMEOUT, 240 * 1000},
+	};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
+		setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+			   sizeof(options[i].value));
+}
+
 static int open_tcp(const struct addrinfo *info, const struct config_listener *wanted, bool share,
 		    struct err *err)
 {
@@ -268,8 +287,7 @@ static int open_tcp(const struct addrinfo *info, const struct config_listener *w
 		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	if (info->ai_family == AF_INET6) /* whatever net.ipv6.bindv6only is */
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only_six, sizeof(only_six));
-	/* accepted sockets inherit it */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	set_inherited(fd);
 	lock_filter(fd);
 	if (bind(fd, info->ai_addr, info->ai_addrlen) < 0 || (share && listen(fd, BACKLOG) < 0)) {
 		err_sys(err, errno == EACCES ? EX_NOPERM : EX_UNAVAILABLE, errno,

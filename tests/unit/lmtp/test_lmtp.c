@@ -111,6 +111,51 @@ static void addresses_by_table(void **state)
 	}
 }
 
+static const struct {
+	const char *text;
+	bool writable;
+} senders[] = {
+	{"", true},
+	{"a", true},
+	{"a..b@c", true},
+	{".a.@c.", true},
+	{"a@", true},
+	{"a@-b..c", true},
+	{"a@[IPv6:::1]", true},
+	{"a@b@c", true},
+	{"\"a b\\\"<>,\"@c", true},
+	{"\"a\\\\\"@c", true},
+	{"\xc3\xa9@b", true},
+	{"a b@c", false},
+	{"a>b@c", false},
+	{"a<b@c", false},
+	{"a,b@c", false},
+	{"a(b)@c", false},
+	{"a\\b@c", false},
+	{"\"a@b", false},
+	{"\"a\\\"@b", false},
+	{"\"a\\\\\" b\"@c", false},
+	{"a\r\nX: y@c", false},
+	{"\"a\r\nX: y\"@c", false},
+	{"\"\\\n\"@c", false},
+	{"a\x7f@c", false},
+	{"\xc3@b", false},
+	{"\xc2\x85@b", false},
+};
+
+static void senders_by_table(void **state)
+{
+	char text[LMTP_SENDER_MAX + 1];
+
+	for (size_t i = 0; i < sizeof(senders) / sizeof(*senders); i++)
+		if (lmtp_sender_writable(span_of(senders[i].text)) != senders[i].writable)
+			fail_msg("%zu: %s", i, senders[i].text);
+	assert_false(lmtp_sender_writable((pop3_span){"a\0b@c", 5}));
+	memset(text, 'l', sizeof(text));
+	assert_true(lmtp_sender_writable((pop3_span){text, LMTP_SENDER_MAX}));
+	assert_false(lmtp_sender_writable((pop3_span){text, LMTP_SENDER_MAX + 1}));
+}
+
 static void address_lengths(void **state)
 {
 	struct lmtp_address address;
@@ -448,6 +493,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_by_table),
+		cmocka_unit_test(senders_by_table),
 		cmocka_unit_test(address_lengths),
 		cmocka_unit_test(utf8_by_model),
 		cmocka_unit_test(dates_by_libc),

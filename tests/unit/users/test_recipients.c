@@ -178,6 +178,48 @@ static void catch_all_must_exist(void **state)
 	assert_non_null(strstr(place->err.text, "ghost"));
 }
 
+static char warnings[8192];
+
+static void collect_warning(const char *text)
+{
+	size_t n = strlen(warnings);
+
+	snprintf(warnings + n, sizeof(warnings) - n, "%s\n", text);
+}
+
+static const char *checked(struct place *place)
+{
+	warnings[0] = '\0';
+	recipients_check(place->recipients, collect_warning);
+	return warnings;
+}
+
+static void the_check_names_what_leads_to_nobody(void **state)
+{
+	struct place *place = *state;
+	char many[4096] = "";
+	size_t lines = 0;
+
+	assert_int_equal(open_with(place, "", "", NULL), 0); /* postmaster is a user */
+	assert_string_equal(checked(place), "");
+	assert_int_equal(open_with(place, "example.org", "ghost", NULL), 0);
+	assert_string_equal(checked(place), "catch_all: there is no user ghost\n");
+	assert_int_equal(open_with(place, "", "", "a: b\nb: a\nok: alice, a\nself: self\n"), 0);
+	assert_non_null(strstr(checked(place), "aliases:1: a leads to no user\n"));
+	assert_non_null(strstr(warnings, "aliases:2: b leads to no user\n"));
+	assert_non_null(strstr(warnings, "aliases:4: self leads to no user\n"));
+	assert_null(strstr(warnings, "ok"));
+	assert_int_equal(open_with(place, "", "", "all: alice, ghost\n"), 0);
+	assert_string_equal(checked(place),
+			    "aliases:1: ghost, a target of all, is no user and no alias\n");
+	for (int i = 0; i < 100; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), "x%d: x%d\n", i, i);
+	assert_int_equal(open_with(place, "", "", many), 0);
+	for (const char *at = checked(place); (at = strchr(at, '\n')); at++)
+		lines++;
+	assert_int_equal(lines, RECIPIENTS_WARNINGS_MAX);
+}
+
 static void aliases_are_followed(void **state)
 {
 	struct place *place = *state;
@@ -428,6 +470,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(without_anything, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(only_our_domains, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(catch_all_must_exist, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_check_names_what_leads_to_nobody, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(aliases_are_followed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(case_makes_no_difference, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_catch_all_gets_what_is_nobodys, set_up,
