@@ -43,6 +43,11 @@ struct maildrop_settings {
 	bool local;            /* maildrop_is_local: maildrop_open_now may be tried */
 	const struct maildrop_syscalls *syscalls; /* NULL: the kernel's; others are for tests */
 	struct mail_root *root; /* what is known of root_fd (mail_root.h); NULL: nothing */
+	/* Takes a line for the log about something that is worked around: a file that is left out,
+	 * one that cannot be unlinked. The same line comes again each time the trouble is met.
+	 * Called by any thread; NULL: nobody wants it. */
+	void (*note)(void *context, const char *text);
+	void *note_context;
 };
 
 struct maildrop_quota {

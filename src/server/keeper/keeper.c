@@ -141,6 +141,9 @@ static int start(struct child *child, struct err *err)
 	keeper->settings.driver = &maildir_driver;
 	keeper->settings.store_crlf = child->config->store_crlf;
 	keeper->settings.host_name = child->config->host_name;
+	keeper_notes_init(&keeper->notes);
+	keeper->settings.note = keeper_note;
+	keeper->settings.note_context = &keeper->notes;
 	keeper->settings.local = maildrop_is_local(keeper->mail_fd);
 	table_init(&keeper->lanes);
 	child_sandbox(child, SANDBOX_KEEPER, &sandbox);

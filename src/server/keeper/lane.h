@@ -11,6 +11,7 @@
 #include "maildrop/mail_root.h"
 #include "maildrop/maildrop.h"
 #include "server/child.h"
+#include "server/keeper/notes.h"
 #include "sys/arena.h"
 #include "sys/workers.h"
 
@@ -23,8 +24,9 @@ struct keeper {
 	struct table lanes;
 	int mail_fd;
 	struct mail_root root; /* what is known of mail_fd */
-	void *scratch;         /* of body.c, for bodies that are sent without a worker */
-	unsigned busy;         /* jobs under way: a keeper is not drained before they are done */
+	struct keeper_notes notes;
+	void *scratch; /* of body.c, for bodies that are sent without a worker */
+	unsigned busy; /* jobs under way: a keeper is not drained before they are done */
 };
 
 struct keeper_session;

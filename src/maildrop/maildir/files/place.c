@@ -4,6 +4,7 @@
 #include "base/descriptor.h"
 #include "maildrop/mail_root.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +139,65 @@ static enum maildrop_status may_make(const struct maildir_place *place,
 	return MAILDROP_TEMP;
 }
 
+static bool part_of_maildir(const char *name)
+{
+	static const char *const names[] = {"tmp", "new", "cur", UIDL_NAME, ".", ".."};
+	bool found = false;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names) && !found; i++)
+		found = strcmp(name, names[i]) == 0;
+	return found;
+}
+
+/* The first entry of the folder that a beginning Maildir does not have. -1 with errno; 0: none. */
+static int find_foreign(const struct maildir_place *place, char ret[INDEX_NAME_MAX + 1])
+{
+	_Alignas(struct dirent64) char buf[4096];
+	int fd = place->sys->openat(place->dir, ".", DIRECTORY_FLAGS, 0), found = 0, saved;
+	ssize_t n = 0;
+
+	while (fd >= 0 && !found && (n = place->sys->getdents64(fd, buf, sizeof(buf))) > 0) {
+		for (ssize_t at = 0; at < n && !found;) {
+			const struct dirent64 *entry = (const struct dirent64 *)(buf + at);
+
+			if (!part_of_maildir(entry->d_name)) {
+				snprintf(ret, INDEX_NAME_MAX + 1, "%s", entry->d_name);
+				found = 1;
+			}
+			at += entry->d_reclen;
+		}
+	}
+	saved = errno;
+	if (fd >= 0)
+		close(fd);
+	errno = saved;
+	return fd < 0 || n < 0 ? -1 : found;
+}
+
+/* A home, or a folder of something else, must not be shown as an empty maildrop. One with new/ or
+ * cur/ is a Maildir that lost the other folder. */
+static enum maildrop_status check_empty(const struct maildir_place *place, struct err *err)
+{
+	char name[INDEX_NAME_MAX + 1];
+	struct index_stamp stamp;
+	int foreign;
+
+	if (maildir_stamp(place, INDEX_NEW, &stamp) == 0 ||
+	    maildir_stamp(place, INDEX_CUR, &stamp) == 0)
+		return MAILDROP_OK;
+	foreign = find_foreign(place, name);
+	if (foreign < 0)
+		return maildir_failed(place, errno, NULL, "cannot be read", err);
+	if (foreign == 0)
+		return MAILDROP_OK;
+	err_set(err, EX_CONFIG,
+		"maildrop %s: the folder is no Maildir and is not empty (%s is in it), so none is "
+		"made of it: if the mail is in a folder below it, say which one in the users file "
+		"(the field home), else move what is there away",
+		place->home, name);
+	return MAILDROP_PERM;
+}
+
 /* new/, cur/ and tmp/ where there is no sign that there ever was mail. */
 static enum maildrop_status make_directories(struct maildir_place *place,
 					     const struct mail_root *root, int root_fd,
@@ -161,6 +221,9 @@ static enum maildrop_status make_directories(struct maildir_place *place,
 				      "new, cur or tmp is missing beside an index: restore it, or "
 				      "remove " BASE_NAME " to begin with an empty one",
 				      err);
+	status = check_empty(place, err);
+	if (status < 0)
+		return status;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (place->sys->mkdirat(place->dir, names[i], 0700) < 0 && errno != EEXIST)
 			return maildir_failed(place, errno, names[i], "cannot be made", err);
@@ -244,6 +307,8 @@ static int place_init(struct maildir_place *place, const struct maildrop_setting
 		.dir = -1,
 		.lock = -1,
 		.directories = {-1, -1},
+		.note = settings->note,
+		.note_context = settings->note_context,
 	};
 	place->home = strdup(home);
 	return place->home ? 0 : -1;

@@ -27,13 +27,23 @@ struct maildir_place {
 	bool store_crlf;
 	char *home;
 	int dir, lock; /* lock -1: the filesystem takes no lock file, the directory is locked */
-	int directories[INDEX_DIRECTORIES]; /* -1 until maildir_directory opens them */
+	int directories[INDEX_DIRECTORIES];            /* -1 until maildir_directory opens them */
+	void (*note)(void *context, const char *text); /* of the settings */
+	void *note_context;
 };
 
 /* Words for a failure in `what` (a file or directory of the maildrop; NULL: the maildrop), with
  * what to do when errnum tells. */
 enum maildrop_status maildir_failed(const struct maildir_place *place, int errnum, const char *what,
 				    const char *doing, struct err *err);
+
+/* Notes that a file of the folder fd is no message, or cannot be read, and what to do. errnum: what
+ * maildir_open_message or a reading failed with. */
+void maildir_note_left_out(const struct maildir_place *place, int fd, const char *folder,
+			   const char *name, int errnum);
+/* Notes that a deleted message's file could not be unlinked. */
+void maildir_note_not_unlinked(const struct maildir_place *place, enum index_directory which,
+			       const char *name, int errnum);
 
 /* MAILDROP_GONE: there is no such directory, and create was false. */
 enum maildrop_status maildir_place_open(struct maildir_place *place,
