@@ -128,6 +128,28 @@ struct ipc_peer_lost {
 	uint64_t instance;
 };
 
+/* keeper → monitor; text: a location, below the mail folder */
+enum ipc_location_ask {
+	LOCATION_LOOK, /* it is not there: may it pass for one that never was? */
+	LOCATION_MAKE, /* it is not there: may it be made? */
+	LOCATION_MADE, /* it was made: answered when the register has it on the disk */
+	LOCATION_SEEN, /* it is there; no answer */
+	LOCATION_ASKS
+};
+struct ipc_location {
+	struct ipc_head head;
+	uint64_t number; /* of the question, for the answer */
+	uint32_t ask;    /* enum ipc_location_ask */
+	uint32_t unused;
+};
+/* monitor → keeper; text: why not */
+struct ipc_location_answer {
+	struct ipc_head head;
+	uint64_t number;
+	uint32_t allowed;
+	uint32_t unused;
+};
+
 /* front → auth */
 struct ipc_connect {
 	struct ipc_head head;
@@ -357,7 +379,10 @@ struct ipc_transaction { /* FORGET */
 	X(DELIVER, 48, ipc_deliver, IPC_L, IPC_K, 1, 1, 4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX,  \
 	  0, 0, judge_deliver)                                                                     \
 	X(FORGET, 49, ipc_transaction, IPC_L, IPC_K, 0, 0, 0, 0, 0, judge_any)                     \
-	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)
+	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)            \
+	X(LOCATION, 75, ipc_location, IPC_K, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_location)      \
+	X(LOCATION_ANSWER, 76, ipc_location_answer, IPC_M, IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0,        \
+	  judge_location_answer)
 
 enum ipc_type {
 	IPC_NONE,

@@ -308,7 +308,7 @@ enum maildrop_status maildir_deliver(const struct maildrop_settings *settings, i
 	struct delivering d = {.delivery = delivery, .tmp = -1, .fd = -1};
 	enum maildrop_status status;
 
-	status = maildir_place_open(&d.place, settings, root_fd, home, true, err);
+	status = maildir_place_open(&d.place, settings, root_fd, home, PLACE_THERE, err);
 	if (status < 0)
 		return status;
 	d.in = malloc(CHUNK);

@@ -4,6 +4,7 @@
 #include "maildrop/maildir/maildir.h"
 #include "server/keeper/body.h"
 #include "server/keeper/delivery.h"
+#include "server/keeper/location.h"
 #include "server/keeper/session.h"
 
 #include "base/log.h"
@@ -115,6 +116,8 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	struct keeper *keeper = child->state;
 	const struct ipc_directory *directory = message;
 
+	if (type == IPC_LOCATION_ANSWER)
+		keeper_location_answer(keeper, message);
 	if (type != IPC_DIRECTORY)
 		return;
 	if (!keeper) {
@@ -146,6 +149,7 @@ static int start(struct child *child, struct err *err)
 	keeper->settings.note_context = &keeper->notes;
 	keeper->settings.local = maildrop_is_local(keeper->mail_fd);
 	table_init(&keeper->lanes);
+	table_init(&keeper->questions);
 	child_sandbox(child, SANDBOX_KEEPER, &sandbox);
 	sandbox.paths[sandbox.path_count++] =
 		(struct sandbox_path){keeper->mail_fd, SANDBOX_READ | SANDBOX_WRITE};

@@ -17,6 +17,8 @@
 
 #include <stdatomic.h>
 
+enum { KEEPER_SEEN = 1 << 14 };
+
 struct keeper {
 	struct child *child;
 	struct workers *workers;
@@ -25,7 +27,11 @@ struct keeper {
 	int mail_fd;
 	struct mail_root root; /* what is known of mail_fd */
 	struct keeper_notes notes;
-	void *scratch; /* of body.c, for bodies that are sent without a worker */
+	struct table questions; /* to the monitor, unanswered (location.h) */
+	uint64_t question_number;
+	uint64_t seen[KEEPER_SEEN]; /* maildrops that the monitor was told of, by hash of the path;
+				       another one with the same place takes it over */
+	void *scratch;              /* of body.c, for bodies that are sent without a worker */
 	unsigned busy; /* jobs under way: a keeper is not drained before they are done */
 };
 

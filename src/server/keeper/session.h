@@ -21,6 +21,7 @@ struct keeper_session {
 	unsigned jobs;
 	unsigned credits; /* unanswered requests of the front */
 	bool index_wrong;
+	bool absent;        /* an empty maildrop in memory: the user never had one */
 	bool committing;    /* the worker owns deletions */
 	bool open, closing; /* open: OPENED was sent; until then the worker owns maildrop */
 };

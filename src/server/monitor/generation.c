@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "server/monitor/briefing.h"
 #include "server/monitor/files.h"
+#include "server/monitor/locations.h"
 #include "server/monitor/slot.h"
 
 #include <sched.h>
@@ -30,6 +31,7 @@ struct generation {
 	uint32_t number;
 	unsigned owners;
 	struct loop_timer look_at_root;
+	struct locations locations;
 	bool announced, draining, failed;
 	struct loop_timer deadline;
 };
@@ -187,6 +189,8 @@ static void message(struct slot *slot, enum ipc_type type, const void *data)
 		want_keeper(slot, data);
 	} else if (type == IPC_PEER_LOST) {
 		peer_lost(slot, ((const struct ipc_peer_lost *)data)->instance);
+	} else if (type == IPC_LOCATION) {
+		locations_answer(&g->locations, &slot->chan, data);
 	} else if (type == IPC_LISTENER_DEAD) {
 		g->owner->suspect(g->owner);
 	}
@@ -273,6 +277,7 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 	if (rc == 0 && add_slots(g) < 0)
 		rc = err_set(err, EX_OSERR, "out of memory");
 	if (rc == 0) {
+		locations_init(&g->locations, owner->loop, &g->files.root, g->config.mail);
 		loop_timer_init(&g->look_at_root, owner->loop, look_at_root, g);
 		look_at_root(&g->look_at_root);
 	}
@@ -394,6 +399,7 @@ void generation_destroy(struct generation *g)
 		loop_timer_cancel(&g->deadline);
 	if (g->look_at_root.loop)
 		loop_timer_cancel(&g->look_at_root);
+	locations_finish(&g->locations);
 	files_close(&g->files);
 	free(g);
 }

@@ -286,8 +286,8 @@ static void test_a_maildir_of_another_server_is_found(void **state)
 		{"fred", "/srv/mail/fred/", "maildir:%h/Maildir/", "fred/Maildir"},
 		{"fred", "", "maildir:~/Maildir", "fred/Maildir"},
 		{"fred", "", "maildir:~", "fred"},
-		{"fred", "/home/fred", "maildir:/srv/mail/%u", "fred"},
-		{"f@b.org", "/home/fred", "maildir:/srv/mail/%d/%n/%%", "b.org/f/%"},
+		{"fred", "/srv/homes/fred", "maildir:/srv/mail/%u", "fred"},
+		{"f@b.org", "/srv/homes/fred", "maildir:/srv/mail/%d/%n/%%", "b.org/f/%"},
 		{"fred", "sub/fred", "maildir:%h/m", "sub/fred/m"},
 	};
 	static const char *const others[] = {

@@ -45,10 +45,17 @@ void maildir_note_left_out(const struct maildir_place *place, int fd, const char
 void maildir_note_not_unlinked(const struct maildir_place *place, enum index_directory which,
 			       const char *name, int errnum);
 
-/* MAILDROP_GONE: there is no such directory, and create was false. */
+enum maildir_want {
+	PLACE_ANY,   /* MAILDROP_ABSENT if it is not there */
+	PLACE_THERE, /* the same, but MAILDROP_TEMP if the root says that it should be */
+	PLACE_MAKE,  /* made if it is not there */
+};
 enum maildrop_status maildir_place_open(struct maildir_place *place,
 					const struct maildrop_settings *settings, int root_fd,
-					const char *home, bool create, struct err *err);
+					const char *home, enum maildir_want want, struct err *err);
+/* A place without folders, for what needs none. -1: no memory. */
+int maildir_place_init(struct maildir_place *place, const struct maildrop_settings *settings,
+		       const char *home);
 /* One that is there, with its lock file, out of memory alone: sys is maildrop_cached. 0, -1. */
 int maildir_place_open_now(struct maildir_place *place, const struct maildrop_settings *settings,
 			   int root_fd, const char *home);
