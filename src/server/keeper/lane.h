@@ -31,8 +31,13 @@ struct keeper {
 	uint64_t question_number;
 	uint64_t seen[KEEPER_SEEN]; /* maildrops that the monitor was told of, by hash of the path;
 				       another one with the same place takes it over */
-	void *scratch;              /* of body.c, for bodies that are sent without a worker */
-	unsigned busy; /* jobs under way: a keeper is not drained before they are done */
+	void *scratch;         /* of body.c, for bodies that are sent without a worker */
+	unsigned busy;         /* jobs under way: a keeper is not drained before they are done */
+	/* of a keeper that was started on demand, for mail of an owner that has no other keeper */
+	bool on_demand;
+	char home[IPC_TEXT_MAX + 1]; /* a maildrop whose owner and group this process takes */
+	struct loop_timer look;      /* whether it was idle for long enough to end */
+	uint64_t used;               /* when a lane was last taken or released */
 };
 
 struct keeper_session;
@@ -51,6 +56,8 @@ struct keeper_front {
 	struct arena *arena;       /* POP3: for bodies; NULL: none */
 	struct table sessions;     /* POP3: key session */
 	struct table transactions; /* LMTP: key session */
+	uint32_t asked;            /* LMTP: recipients whose quota is being checked */
+	uint32_t recipients;       /* LMTP: that it may deliver to, in all transactions */
 };
 
 /* Takes a reference to the lane of a maildrop. NULL: no memory. */

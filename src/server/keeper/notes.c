@@ -16,7 +16,7 @@ void keeper_notes_init(struct keeper_notes *notes)
 void keeper_note(void *context, const char *text)
 {
 	struct keeper_notes *notes = context;
-	uint64_t hash = hash_octets(text, strlen(text), 0) | 1;
+	uint64_t hash = hash_octets(text, strlen(text)) | 1;
 	bool known = false;
 
 	pthread_mutex_lock(&notes->lock);
