@@ -330,6 +330,44 @@ def test_a_maildrop_that_was_removed_on_purpose(together, connect):
     assert_missing(connect, office)
 
 
+@pytest.mark.parametrize('folders', ['none', 'some', 'all'])
+def test_a_making_that_a_crash_cut_short_needs_no_person(together, connect, folders):
+    """The register has the intention on the disk; what came behind it may be there in part."""
+    office, _ = together
+    [register] = office.state.glob('mail-register-*')
+    before = register.stat().st_size
+    assert deliver(office, 'new').startswith('250')
+    assert register.stat().st_size == before + 2 * 16  # making, made
+    office.stop()
+    os.truncate(register, before + 16)
+    shutil.rmtree(office.mail / 'new')
+    for folder in {'none': [], 'some': ['.', 'tmp'], 'all': ['.', 'tmp', 'new', 'cur']}[folders]:
+        (office.mail / 'new' / folder).mkdir(mode=0o700, exist_ok=True)
+        office.own(office.mail / 'new' / folder)
+    office.start()
+    assert login(connect, office, 'new')[1] == []
+    assert deliver(office, 'new').startswith('250')
+    assert len(login(connect, office, 'new')[1]) == 1
+    (office.mail / 'new').rename(office.mail / '.new')
+    assert_missing(connect, office, 'new')
+
+
+def test_a_damaged_entry_hurts_no_other(together, connect):
+    office, ids = together
+    [register] = office.state.glob('mail-register-*')
+    octets = bytearray(register.read_bytes())
+    assert deliver(office, 'new').startswith('250')
+    office.stop()
+    register.write_bytes(octets + register.read_bytes()[len(octets):-3])  # a torn end
+    for user in ('demo', 'bob'):
+        (office.mail / user).rename(office.mail / f'.{user}')
+    office.start()
+    for user in ('demo', 'bob'):
+        assert_missing(connect, office, user)
+    (office.mail / '.demo').rename(office.mail / 'demo')
+    assert_here(connect, office, ids)
+
+
 def test_a_session_without_a_maildrop(together, connect):
     office, _ = together
     first, second = connect(office), connect(office)
