@@ -398,7 +398,7 @@ struct ipc_transaction { /* FORGET */
 	  0, 0, 0, 0, judge_any)                                                                   \
 	X(PING, 62, ipc_empty, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)                      \
 	X(PONG, 63, ipc_pong, IPC_CHILDREN, IPC_M, 0, 0, 0, 0, 0, judge_any)                       \
-	X(PEER_DEAD, 64, ipc_instance, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)                       \
+	X(PEER_DEAD, 64, ipc_instance, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)              \
 	X(LOCATION, 75, ipc_location, IPC_K, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_location)      \
 	X(LOCATION_ANSWER, 76, ipc_location_answer, IPC_M, IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0,        \
 	  judge_location_answer)

@@ -31,8 +31,8 @@ struct keeper {
 	uint64_t question_number;
 	uint64_t seen[KEEPER_SEEN]; /* maildrops that the monitor was told of, by hash of the path;
 				       another one with the same place takes it over */
-	void *scratch;         /* of body.c, for bodies that are sent without a worker */
-	unsigned busy;         /* jobs under way: a keeper is not drained before they are done */
+	void *scratch;              /* of body.c, for bodies that are sent without a worker */
+	unsigned busy; /* jobs under way: a keeper is not drained before they are done */
 	/* of a keeper that was started on demand, for mail of an owner that has no other keeper */
 	bool on_demand;
 	char home[IPC_TEXT_MAX + 1]; /* a maildrop whose owner and group this process takes */
