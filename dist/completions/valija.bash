@@ -1,7 +1,7 @@
 # bash completion for valija(1)
 _valija() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands="init user deliver fetch"
+	local commands="init user mark deliver fetch"
 	local options="--to --keep --delete --keep-days --keep-newest --follow --accept-removals
 		--tls --ca --pin --cert --key --auth --password-file --password-command
 		--password-env --netrc --timeout --no-pipelining --recipient --crlf --max-size

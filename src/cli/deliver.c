@@ -18,6 +18,7 @@
 #include "maildrop/mail_root.h"
 #include "maildrop/maildir/maildir.h"
 #include "maildrop/maildrop.h"
+#include "maildrop/register.h"
 #include "users/site.h"
 
 #include <errno.h>
@@ -33,6 +34,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/* As in a keeper: a maildrop that is not there is made, then the message is delivered. */
+enum step { STEP_DELIVER, STEP_MAKE };
+enum { STEP_ABSENT = 125 }; /* an exit code of the owner's process, beyond those of sysexits.h */
+
 /* One maildrop that the message goes to. */
 struct target {
 	struct user user;
@@ -44,7 +49,8 @@ struct target {
 struct deliver {
 	struct config config;
 	int users_dir_fd, aliases_dir_fd, mail_fd;
-	struct mail_root root; /* what is known of mail_fd */
+	struct mail_root root;     /* what is known of mail_fd */
+	struct mail_register *reg; /* NULL: there is no place for one */
 	struct users *users;
 	struct recipients *recipients;
 	struct target *targets;
@@ -80,6 +86,7 @@ static void note_status(struct deliver *deliver, int status)
 static int open_databases(struct deliver *deliver, struct err *err)
 {
 	const struct config *config = &deliver->config;
+	char file[MAIL_ROOT_MEMORY_MAX];
 	struct stat st;
 
 	if (config_open_directory(config->mail, O_RDONLY, &deliver->mail_fd, err) < 0 ||
@@ -96,6 +103,8 @@ static int open_databases(struct deliver *deliver, struct err *err)
 	if (fstat(deliver->mail_fd, &st) < 0)
 		return err_sys(err, EX_TEMPFAIL, errno, "cannot look at %s", config->mail);
 	mail_root_look(deliver->mail_fd, config->mail, &deliver->root);
+	if (mail_root_register(&deliver->root, file) == 0)
+		deliver->reg = register_create(file);
 	deliver->mail_uid = st.st_uid;
 	deliver->mail_gid = st.st_gid;
 	return 0;
@@ -184,6 +193,7 @@ static int status_of(const struct deliver *deliver, enum maildrop_status status)
 	case MAILDROP_PERM: /* a person must mend it; until then the message waits in the MTA's
 			       queue */
 	case MAILDROP_GONE:
+	case MAILDROP_ABSENT:
 	case MAILDROP_WAIT:
 	case MAILDROP_FULL:
 		break;
@@ -191,7 +201,7 @@ static int status_of(const struct deliver *deliver, enum maildrop_status status)
 	return EX_TEMPFAIL;
 }
 
-static int deliver_one(struct deliver *deliver, const struct target *target)
+static int deliver_one(struct deliver *deliver, const struct target *target, enum step step)
 {
 	const struct config *config = &deliver->config;
 	struct site_quota quota = site_quota(config, &target->user);
@@ -212,16 +222,21 @@ static int deliver_one(struct deliver *deliver, const struct target *target)
 		.headers = {headers, lmtp_headers_render(&trace, headers, sizeof(headers))},
 		.quota = {quota.messages, quota.octets}};
 	struct err err = {0};
-	enum maildrop_status status = maildrop_deliver(&settings, deliver->mail_fd,
-						       user_home(&target->user), &delivery, &err);
+	enum maildrop_status status =
+		step == STEP_MAKE
+			? maildrop_make(&settings, deliver->mail_fd, user_home(&target->user), &err)
+			: maildrop_deliver(&settings, deliver->mail_fd, user_home(&target->user),
+					   &delivery, &err);
 
+	if (status == MAILDROP_ABSENT)
+		return STEP_ABSENT;
 	if (status != MAILDROP_OK)
 		complain(target->user.name, err.text[0] ? err.text : "cannot be delivered");
 	return status_of(deliver, status);
 }
 
 /* As root: a child becomes the owner for good, so that no right of root is left in it. */
-static int deliver_as_owner(struct deliver *deliver, const struct target *target)
+static int deliver_as_owner(struct deliver *deliver, const struct target *target, enum step step)
 {
 	pid_t pid = fork(), ended;
 	int status = 0;
@@ -237,7 +252,7 @@ static int deliver_as_owner(struct deliver *deliver, const struct target *target
 			complain("cannot become the owner of the mail", strerror(errno));
 			_exit(EX_TEMPFAIL);
 		}
-		_exit(deliver_one(deliver, target));
+		_exit(deliver_one(deliver, target, step));
 	}
 	do
 		ended = waitpid(pid, &status, 0);
@@ -246,6 +261,65 @@ static int deliver_as_owner(struct deliver *deliver, const struct target *target
 		return WEXITSTATUS(status);
 	complain(target->user.name, "the delivering process died");
 	return EX_TEMPFAIL;
+}
+
+static int take_step(struct deliver *deliver, const struct target *target, enum step step)
+{
+	return geteuid() == 0 ? deliver_as_owner(deliver, target, step)
+			      : deliver_one(deliver, target, step);
+}
+
+/* The register is somebody else's: an MTA calls the command as the owner of the mail, and the state
+ * folder is root's. The server enters the maildrop when it first meets it. */
+static bool not_ours(const struct err *err)
+{
+	return geteuid() != 0 && (err->errnum == EACCES || err->errnum == EPERM ||
+				  err->errnum == EROFS || err->errnum == ENOENT);
+}
+
+/* Enters the maildrop in the register, on the disk, before and after it is made; as the one who
+ * called the command, not as the owner of the mail. */
+static int enter(struct deliver *deliver, const struct target *target, enum register_kind kind)
+{
+	pop3_span home = span_of(user_home(&target->user));
+	enum register_kind is = REGISTER_NONE;
+	struct err err = {0};
+	int rc = 0;
+
+	if (!deliver->reg)
+		return 0; /* no place for one: it is known by its folder alone */
+	if (rc == 0 && kind == REGISTER_MAKING)
+		rc = register_find(deliver->reg, home, &is, &err);
+	if (rc == 0 && is == REGISTER_MADE)
+		rc = err_set(
+			&err, EX_TEMPFAIL,
+			"the maildrop is not there, but it was before: mount its filesystem, or "
+			"restore it; if it was removed on purpose: valija mark --forget %s %s",
+			home.data, deliver->config.mail);
+	if (rc == 0) {
+		rc = register_enter(deliver->reg, home, kind, true, &err);
+		rc = rc < 0 && not_ours(&err) ? 0 : rc;
+	}
+	if (rc < 0)
+		complain(target->user.name, err.text);
+	return rc;
+}
+
+static int deliver_to(struct deliver *deliver, const struct target *target)
+{
+	int status = take_step(deliver, target, STEP_DELIVER);
+
+	if (status != STEP_ABSENT)
+		return status;
+	if (enter(deliver, target, REGISTER_MAKING) < 0)
+		return EX_TEMPFAIL;
+	status = take_step(deliver, target, STEP_MAKE);
+	if (status != EX_OK)
+		return status == STEP_ABSENT ? EX_TEMPFAIL : status;
+	if (enter(deliver, target, REGISTER_MADE) < 0)
+		return EX_TEMPFAIL;
+	status = take_step(deliver, target, STEP_DELIVER);
+	return status == STEP_ABSENT ? EX_TEMPFAIL : status;
 }
 
 /* The message comes from outside: it is read with the rights of the mail's owner, not root's. */
@@ -316,12 +390,8 @@ static int run(struct deliver *deliver, const struct options *options, char **ad
 		return err->code;
 	choose_sender(deliver, options->sender);
 	make_id(deliver->id);
-	for (size_t i = 0; i < deliver->count; i++) {
-		const struct target *target = &deliver->targets[i];
-
-		note_status(deliver, geteuid() == 0 ? deliver_as_owner(deliver, target)
-						    : deliver_one(deliver, target));
-	}
+	for (size_t i = 0; i < deliver->count; i++)
+		note_status(deliver, deliver_to(deliver, &deliver->targets[i]));
 	return EX_OK;
 }
 
@@ -329,6 +399,7 @@ static void finish(struct deliver *deliver)
 {
 	int fds[] = {deliver->users_dir_fd, deliver->aliases_dir_fd, deliver->mail_fd};
 
+	register_destroy(deliver->reg);
 	recipients_close(deliver->recipients);
 	users_close(deliver->users);
 	deliver_input_finish(&deliver->input);

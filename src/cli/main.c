@@ -5,6 +5,7 @@
 #include "build-config.h"
 #include "cli/deliver.h"
 #include "cli/init.h"
+#include "cli/mark.h"
 #include "cli/user.h"
 #include "fetch/fetch.h"
 
@@ -21,6 +22,7 @@ struct command {
 static const struct command commands[] = {
 	{"init", init_main, "make a post office in a directory"},
 	{"user", user_main, "add, change, delete or list users"},
+	{"mark", mark_main, "say what is so with a mail folder"},
 	{"deliver", deliver_main, "put a message from standard input into users' mail"},
 	{"fetch", fetch_main, "collect mail from POP3 servers"},
 };

@@ -253,6 +253,20 @@ static bool judge_deliver(const void *message)
 	       m->head.tail >= indexes && m->head.tail - indexes <= IPC_HEADERS_MAX;
 }
 
+static bool judge_location(const void *message)
+{
+	const struct ipc_location *m = message;
+
+	return m->ask < LOCATION_ASKS;
+}
+
+static bool judge_location_answer(const void *message)
+{
+	const struct ipc_location_answer *m = message;
+
+	return m->allowed <= 1;
+}
+
 /* ---- the table ---- */
 
 struct row {
@@ -375,6 +389,7 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_RCPT, IPC_RCPT_READY},
 		{IPC_RCPT, IPC_RCPT_REFUSED},
 		{IPC_DELIVER, IPC_DELIVERED},
+		{IPC_LOCATION, IPC_LOCATION_ANSWER},
 	};
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)

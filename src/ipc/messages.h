@@ -141,6 +141,28 @@ struct ipc_failed { /* text: the reason why it cannot start */
 	uint32_t unused;
 };
 
+/* keeper → monitor; text: a location, below the mail folder */
+enum ipc_location_ask {
+	LOCATION_LOOK, /* it is not there: may it pass for one that never was? */
+	LOCATION_MAKE, /* it is not there: may it be made? */
+	LOCATION_MADE, /* it was made: answered when the register has it on the disk */
+	LOCATION_SEEN, /* it is there; no answer */
+	LOCATION_ASKS
+};
+struct ipc_location {
+	struct ipc_head head;
+	uint64_t number; /* of the question, for the answer */
+	uint32_t ask;    /* enum ipc_location_ask */
+	uint32_t unused;
+};
+/* monitor → keeper; text: why not */
+struct ipc_location_answer {
+	struct ipc_head head;
+	uint64_t number;
+	uint32_t allowed;
+	uint32_t unused;
+};
+
 /* front → auth */
 struct ipc_connect {
 	struct ipc_head head;
@@ -390,7 +412,10 @@ struct ipc_transaction { /* FORGET */
 	X(PEER_DEAD, 64, ipc_instance, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)              \
 	X(BODY_SLICED, 70, ipc_body_lent, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_body_sliced)          \
 	X(SLICE, 71, ipc_slice, IPC_K, IPC_F, 0, 0, IPC_BATCH_MAX, 0, 0, judge_slice_value)        \
-	X(BODY_WRONG, 72, ipc_body_wrong, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_body_wrong)
+	X(BODY_WRONG, 72, ipc_body_wrong, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_body_wrong)                  \
+	X(LOCATION, 75, ipc_location, IPC_K, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_location)      \
+	X(LOCATION_ANSWER, 76, ipc_location_answer, IPC_M, IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0,        \
+	  judge_location_answer)
 
 enum ipc_type {
 	IPC_NONE,

@@ -15,6 +15,11 @@ struct maildrop {
 struct maildrop_driver {
 	enum maildrop_status (*open)(const struct maildrop_settings *settings, int root_fd,
 				     const char *home, struct maildrop **ret, struct err *err);
+	enum maildrop_status (*open_empty)(const struct maildrop_settings *settings,
+					   const char *home, struct maildrop **ret,
+					   struct err *err);
+	enum maildrop_status (*make)(const struct maildrop_settings *settings, int root_fd,
+				     const char *home, struct err *err);
 	enum maildrop_status (*open_now)(const struct maildrop_settings *settings, int root_fd,
 					 const char *home, struct maildrop **ret);
 	void (*close)(struct maildrop *maildrop);

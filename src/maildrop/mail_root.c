@@ -140,6 +140,21 @@ static void make_folders(const char *memory)
 	}
 }
 
+int mail_root_register(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX])
+{
+	const char *name = strrchr(root->memory, '/');
+	int n;
+
+	if (!name)
+		return -1;
+	n = snprintf(ret, MAIL_ROOT_MEMORY_MAX, "%.*s/mail-register-%s", (int)(name - root->memory),
+		     root->memory, name + strlen("/mail-root-"));
+	if (n >= MAIL_ROOT_MEMORY_MAX)
+		return -1;
+	make_folders(root->memory);
+	return 0;
+}
+
 static int write_memory(const char *memory, const char *path, const struct identity *is)
 {
 	char staged[MAIL_ROOT_MEMORY_MAX + 8], line[2 * MAIL_ROOT_MEMORY_MAX];

@@ -37,6 +37,9 @@ void mail_root_look(int root_fd, const char *path, struct mail_root *ret);
  * MAIL_ROOT_KNOWN then. Makes the state folder. -1: has maildrops, but that cannot be written down.
  */
 int mail_root_remember(struct mail_root *root, int root_fd, const char *path, struct err *err);
+/* The name of the file of the root's register (register.h), beside what remembers the root. -1:
+ * there is no state folder. */
+int mail_root_register(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX]);
 /* Is there anything that may be a maildrop, or a folder of some? Yes, too, if that cannot be told.
  */
 bool mail_root_in_use(const struct maildrop_syscalls *sys, int root_fd);

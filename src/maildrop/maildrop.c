@@ -50,6 +50,22 @@ enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int
 	return opened(settings, settings->driver->open(settings, root_fd, home, ret, err), ret);
 }
 
+enum maildrop_status maildrop_open_empty(const struct maildrop_settings *settings, const char *home,
+					 struct maildrop **ret, struct err *err)
+{
+	if (!home_valid(home))
+		return refuse_home(err);
+	return opened(settings, settings->driver->open_empty(settings, home, ret, err), ret);
+}
+
+enum maildrop_status maildrop_make(const struct maildrop_settings *settings, int root_fd,
+				   const char *home, struct err *err)
+{
+	if (!home_valid(home))
+		return refuse_home(err);
+	return settings->driver->make(settings, root_fd, home, err);
+}
+
 enum maildrop_status maildrop_open_now(const struct maildrop_settings *settings, int root_fd,
 				       const char *home, struct maildrop **ret)
 {

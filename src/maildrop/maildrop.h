@@ -29,6 +29,7 @@ enum maildrop_status {
 	MAILDROP_GONE = -4,       /* the message vanished, or is not the one of the index */
 	MAILDROP_OVER_QUOTA = -5, /* 452 4.2.2 or 552 5.2.2 */
 	MAILDROP_FULL = -6,       /* no space on the filesystem: 452 4.3.1 */
+	MAILDROP_ABSENT = -8,     /* it is not there, and nothing known here speaks against that */
 	MAILDROP_WAIT = -7,       /* …_now only: a disk would have to be waited for */
 };
 
@@ -43,6 +44,11 @@ struct maildrop_settings {
 	bool local;            /* maildrop_is_local: maildrop_open_now may be tried */
 	const struct maildrop_syscalls *syscalls; /* NULL: the kernel's; others are for tests */
 	struct mail_root *root; /* what is known of root_fd (mail_root.h); NULL: nothing */
+	/* Takes a line for the log about something that is worked around: a file that is left out,
+	 * one that cannot be unlinked. The same line comes again each time the trouble is met.
+	 * Called by any thread; NULL: nobody wants it. */
+	void (*note)(void *context, const char *text);
+	void *note_context;
 };
 
 struct maildrop_quota {
@@ -56,15 +62,22 @@ struct maildrop;
  * Opens home (a path below the directory root_fd, which must be readable: no leading "/", no "..",
  * no empty or dot component; checked here again; no symbolic link on the way) for one session:
  * takes the session lock, makes the index current, fixes the message numbers. A maildrop that does
- * not exist yet is an empty one and is made (directories 0700), unless it looks as if its
- * filesystem were not there (MAILDROP_TEMP, see mail_root.h). maildrop_close releases it.
+ * not exist is MAILDROP_ABSENT, unless it looks as if its filesystem were not there (MAILDROP_TEMP,
+ * see mail_root.h): nothing is made. maildrop_close releases it.
  */
 enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int root_fd,
 				   const char *home, struct maildrop **ret, struct err *err);
+/* An empty maildrop in memory, for a session of a user who never had one. home only names it. */
+enum maildrop_status maildrop_open_empty(const struct maildrop_settings *settings, const char *home,
+					 struct maildrop **ret, struct err *err);
+/* The only maker of maildrops: folders (0700) and lock file, flushed. One that is there stays as it
+ * is. The caller has entered it in the register before (register.h). */
+enum maildrop_status maildrop_make(const struct maildrop_settings *settings, int root_fd,
+				   const char *home, struct err *err);
 /*
- * The same for the loop of a keeper: opens if all that it needs is in memory and the index is on
- * the disk and as the directories are. Else MAILDROP_IN_USE, or MAILDROP_WAIT: maildrop_open finds
- * out what there is to do or to say. Nothing was changed and is held then.
+ * maildrop_open for the loop of a keeper: opens if all that it needs is in memory and the index is
+ * on the disk and as the directories are. Else MAILDROP_IN_USE, or MAILDROP_WAIT: maildrop_open
+ * finds out what there is to do or to say. Nothing was changed and is held then.
  */
 enum maildrop_status maildrop_open_now(const struct maildrop_settings *settings, int root_fd,
 				       const char *home, struct maildrop **ret);
@@ -142,9 +155,10 @@ enum maildrop_status maildrop_usage(const struct maildrop_settings *settings, in
 
 /*
  * Delivers one message; MAILDROP_OK means: it is on disk under its name in new/ (file in tmp/,
- * fsync, rename with ,S=,W=, ADD record, fsync directory). Works while a session is open (no
- * session lock). message_fd is read with pread from 0, its octets are the message as received
- * (CRLF); headers (CRLF-ended lines: Return-Path and so on) are put in front.
+ * fsync, rename with ,S=,W=, ADD record, fsync directory). MAILDROP_ABSENT as maildrop_open. Works
+ * while a session is open (no session lock). message_fd is read with pread from 0, its octets are
+ * the message as received (CRLF); headers (CRLF-ended lines: Return-Path and so on) are put in
+ * front.
  */
 struct maildrop_delivery {
 	int message_fd;

@@ -59,6 +59,99 @@ static enum passwd_line set_home(pop3_span home, const char *mail_root, struct u
 	return PASSWD_LINE_ENTRY;
 }
 
+static bool take_prefix(pop3_span *word, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	if (word->size < n || memcmp(word->data, prefix, n) != 0)
+		return false;
+	word->data += n;
+	word->size -= n;
+	return true;
+}
+
+/* What "%x" of a mail location stands for. -1: not known here. */
+static int variable(char name, pop3_span home, const struct user *user, pop3_span *ret)
+{
+	pop3_span whole = span_of(user->name);
+	const char *at = strchr(user->name, '@');
+	size_t local = at ? (size_t)(at - user->name) : whole.size;
+
+	switch (name) {
+	case 'h':
+		*ret = home.size ? home : whole;
+		return 0;
+	case 'u':
+		*ret = whole;
+		return 0;
+	case 'n':
+		*ret = (pop3_span){whole.data, local};
+		return 0;
+	case 'd':
+		*ret = at ? span_of(at + 1) : (pop3_span){"", 0};
+		return 0;
+	case '%':
+		*ret = SPAN_LITERAL("%");
+		return 0;
+	}
+	return -1;
+}
+
+/* PATH of maildir:PATH, with "~/", %h, %u, %n and %d as Dovecot has them. Returns its size, or -1:
+ * something else in it, or more than size octets. */
+static int expand(pop3_span path, pop3_span home, const struct user *user, char *buf, size_t size)
+{
+	pop3_span value = home.size ? home : span_of(user->name);
+	size_t used = 0, i = 0;
+
+	if (path.size >= 1 && path.data[0] == '~') {
+		if (path.size > 1 && path.data[1] != '/')
+			return -1; /* somebody else's home */
+		if (value.size >= size)
+			return -1;
+		memcpy(buf, value.data, value.size);
+		used = value.size;
+		i = 1;
+	}
+	for (; i < path.size; i++) {
+		value = (pop3_span){path.data + i, 1};
+		if (path.data[i] == '%' &&
+		    (++i == path.size || variable(path.data[i], home, user, &value) < 0))
+			return -1;
+		if (value.size >= size - used)
+			return -1;
+		memcpy(buf + used, value.data, value.size);
+		used += value.size;
+	}
+	return (int)used;
+}
+
+/* The mail location of another server's file: a Maildir is understood, anything else is not served
+ * rather than shown empty in a place where it is not. */
+static enum passwd_line set_mail(pop3_span mail, pop3_span home, const char *mail_root,
+				 struct user *user, struct err *err)
+{
+	char path[USER_HOME_MAX + 256], shown[128];
+	pop3_span where = mail;
+	int size = -1;
+
+	while (home.size > 1 && home.data[home.size - 1] == '/')
+		home.size--;
+	if (take_prefix(&where, "maildir:") && where.size && !memchr(where.data, ':', where.size))
+		size = expand(where, home, user, path, sizeof(path));
+	if (size > 0)
+		return set_home((pop3_span){path, (size_t)size}, mail_root, user, err);
+	text_escape(shown, sizeof(shown) - 1, mail);
+	err_set(err, EX_CONFIG,
+		"the mail of %s is said to be in %s: only maildir:PATH is known here, with ~/, "
+		"%%h, "
+		"%%u, %%n and %%d and no options: take userdb_mail out, and write the folder of "
+		"the "
+		"mail into the field home",
+		user->name, shown);
+	return PASSWD_LINE_UNSERVED;
+}
+
 static enum passwd_line set_ids(pop3_span uid, pop3_span gid, struct user *user, struct err *err)
 {
 	uint64_t number[2];
@@ -100,20 +193,9 @@ static int parse_size(pop3_span text, uint64_t *ret)
 	return 0;
 }
 
-static bool take_prefix(pop3_span *word, const char *prefix)
-{
-	size_t n = strlen(prefix);
-
-	if (word->size < n || memcmp(word->data, prefix, n) != 0)
-		return false;
-	word->data += n;
-	word->size -= n;
-	return true;
-}
-
 /* Extra fields: a field that restricts logins is an error or obeyed, never ignored; fields for
  * other programs are ignored. */
-static int set_extra(pop3_span word, struct user *user, struct err *err)
+static int set_extra(pop3_span word, struct user *user, pop3_span *ret_mail, struct err *err)
 {
 	bool good = true;
 
@@ -122,6 +204,8 @@ static int set_extra(pop3_span word, struct user *user, struct err *err)
 		good = parse_size(word, &user->quota_messages) == 0;
 	else if (take_prefix(&word, "quota_octets="))
 		good = parse_size(word, &user->quota_octets) == 0;
+	else if (take_prefix(&word, "mail="))
+		*ret_mail = word;
 	else if (span_equal(word, SPAN_LITERAL("nologin")) || take_prefix(&word, "nologin="))
 		user->nologin = true;
 	else if (take_prefix(&word, "allow_nets=")) {
@@ -190,7 +274,8 @@ static enum passwd_line refuse_name(pop3_span name, struct err *err)
 enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct user *ret,
 				   struct err *err)
 {
-	pop3_span rest = line, field[7]; /* name secret uid gid gecos home shell; rest: extra */
+	pop3_span mail = {0}, rest = line,
+		  field[7]; /* name secret uid gid gecos home shell; rest: extra */
 	enum passwd_line status;
 
 	err->text[0] = '\0';
@@ -219,13 +304,14 @@ enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct
 	}
 	status = set_ids(field[2], field[3], ret, err);
 	while (rest.size)
-		if (set_extra(take_until(&rest, ' '), ret, err) < 0)
+		if (set_extra(take_until(&rest, ' '), ret, &mail, err) < 0)
 			return PASSWD_LINE_BAD;
 	if (status != PASSWD_LINE_ENTRY)
 		return status;
 	if (!user_name_addressable(field[0]))
 		return refuse_name(field[0], err);
-	return set_home(field[5], mail_root, ret, err);
+	return mail.size ? set_mail(mail, field[5], mail_root, ret, err)
+			 : set_home(field[5], mail_root, ret, err);
 }
 
 bool passwd_line_next(pop3_span *text, pop3_span *ret_line, bool *ret_ended)

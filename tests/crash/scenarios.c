@@ -87,9 +87,11 @@ static struct maildrop *open_session(struct run *run)
 	struct maildrop *m = NULL;
 	struct err e = {0};
 
-	if (maildrop_open(&run->settings, run->root, HOME, &m, &e) != MAILDROP_OK)
-		return NULL;
-	return m;
+	enum maildrop_status status = maildrop_open(&run->settings, run->root, HOME, &m, &e);
+
+	if (status == MAILDROP_ABSENT)
+		status = maildrop_open_empty(&run->settings, HOME, &m, &e);
+	return status == MAILDROP_OK ? m : NULL;
 }
 
 static void make_index(struct run *run)
@@ -153,6 +155,7 @@ static void deliver(struct run *run, unsigned k)
 {
 	struct maildrop_delivery delivery = {.headers = {"D: a\r\n", 6}};
 	char text[2000];
+	enum maildrop_status status;
 	struct err e;
 
 	delivered_text(k, text);
@@ -162,7 +165,13 @@ static void deliver(struct run *run, unsigned k)
 		err(1, "memfd");
 	run->progress->started |= 1u << k;
 	note(run);
-	if (maildrop_deliver(&run->settings, run->root, HOME, &delivery, &e) == MAILDROP_OK) {
+	status = maildrop_deliver(&run->settings, run->root, HOME, &delivery, &e);
+	if (status == MAILDROP_ABSENT) {
+		status = maildrop_make(&run->settings, run->root, HOME, &e);
+		if (status == MAILDROP_OK)
+			status = maildrop_deliver(&run->settings, run->root, HOME, &delivery, &e);
+	}
+	if (status == MAILDROP_OK) {
 		run->progress->delivered |= 1u << k;
 		note(run);
 	}

@@ -15,7 +15,7 @@ EX_USAGE, EX_DATAERR, EX_NOUSER, EX_CANTCREAT, EX_TEMPFAIL = 64, 65, 67, 73, 75
 def deliver(office, *args, message=MESSAGE, conf=True, **variables):
     command = [office.bin / 'valija', 'deliver', *(['-c', office.conf] if conf else []), *args]
     done = subprocess.run(office._command(*command), input=message, capture_output=True, timeout=60,
-                          env={**environment(), **variables}, cwd='/')
+                          env={**office.environment(), **variables}, cwd='/')
     assert not SANITIZER.search(done.stderr.decode('latin-1')), done.stderr
     assert done.stdout == b''
     return done
@@ -176,7 +176,8 @@ def test_as_another_user(make_office, need_root):
     assert office.files('demo')[0].stat().st_uid == NOBODY
     command = ['setpriv', '--reuid=12345', '--regid=12345', '--clear-groups', office.bin / 'valija',
                'deliver', '-c', office.conf, 'demo']
-    done = subprocess.run(command, input=MESSAGE, capture_output=True, env=environment(), cwd='/')
+    done = subprocess.run(command, input=MESSAGE, capture_output=True, env=office.environment(),
+                          cwd='/')
     assert done.returncode == EX_TEMPFAIL and b'ermission denied' in done.stderr
 
 
@@ -197,7 +198,8 @@ def test_procmail(make_office, connect, tool, tmp_path):
     office = make_office(start=False, runas=NOBODY if os.geteuid() == 0 else None,
                          settings={'quota.messages': '1'})
     rc, box = office.scratch / 'procmailrc', office.scratch / 'default'
-    rc.write_text(f'DEFAULT={box}\nSHELL=/bin/sh\n:0 w\n| {office.bin}/valija deliver '
+    rc.write_text(f'DEFAULT={box}\nSHELL=/bin/sh\nSTATE_DIRECTORY={office.state}\n'
+                  f':0 w\n| {office.bin}/valija deliver '
                   f'-c {office.conf} demo\n')
     message = b'From dave@example.com Tue Jan 14 09:00:00 2025\n' + MESSAGE
     for _ in range(2):
@@ -207,3 +209,22 @@ def test_procmail(make_office, connect, tool, tmp_path):
     octets = office.files('demo')[0].read_bytes()
     assert b'Return-Path: <dave@example.com>\n' in octets and MESSAGE in octets
     assert MESSAGE.strip() in box.read_bytes()  # the second was over quota: kept by procmail
+
+
+def test_the_owner_of_the_mail_obeys_a_register_of_root(make_office, need_root):
+    """As an MTA calls it: the state folder is root's; the register is read, and who is new is made."""
+    office = make_office(start=False, users=('demo', 'new'))
+    if office.mail.stat().st_uid == 0:
+        pytest.skip('the mail is root\'s')
+    delivered(office, 'demo')
+    (office.mail / 'demo').rename(office.mail / '.away')
+    os.chmod(office.dir / 'users', 0o644)
+    owner = office.mail.stat()
+    command = ['setpriv', f'--reuid={owner.st_uid}', f'--regid={owner.st_gid}', '--clear-groups',
+               office.bin / 'valija', 'deliver', '-c', office.conf]
+    for user, code in (('demo', EX_TEMPFAIL), ('new', 0)):
+        done = subprocess.run([*command, user], input=MESSAGE, capture_output=True,
+                              env=office.environment(), cwd='/')
+        assert done.returncode == code, done.stderr
+        assert (b'it was before' in done.stderr) == (user == 'demo')
+    assert len(office.files('new')) == 1 and not (office.mail / 'demo').exists()

@@ -15,6 +15,9 @@ SAID = (r'it is not there, and the mail folder', r'is empty, but it had maildrop
         r'is not the folder that had maildrops before')
 
 
+MISSING = (r'it is not there, but it was before: mount .* valija mark --forget',)
+
+
 def login(connect, office, user='demo'):
     """The answer to PASS, and the unique ids."""
     client = connect(office)
@@ -155,12 +158,17 @@ def test_mail_that_was_moved_on_purpose_is_accepted_by_a_person(served, connect)
     assert_away(connect, office)
     memory(office).unlink()  # as the log says
     reload(office)
+    # the folder is accepted, but not that a maildrop was lost on the way
+    office.allow(*MISSING)
+    answer, _ = login(connect, office)
+    assert answer.startswith('-ERR [SYS/TEMP]')
+    office.valija('mark', '--forget', 'demo', office.mail)
     answer, ids = login(connect, office)
     assert answer.startswith('+OK 0 ') and ids == []
     assert memory(office).exists()
     mark = office.mark()
     reload(office)
-    assert 'before' not in '\n'.join(filter(None, office.log[mark:]))
+    assert 'had maildrops before' not in '\n'.join(filter(None, office.log[mark:]))
 
 
 def test_the_command_puts_mail_off_too(served):
@@ -191,7 +199,9 @@ def test_a_new_site_serves_at_once_and_is_known_from_then_on(make_office, connec
     office = make_office(users=('demo', 'bob'))
     assert memory(office) is None  # nothing was there yet: nothing is remembered
     assert login(connect, office)[1] == []
-    assert deliver(office, 'bob').startswith('250')
+    assert not (office.mail / 'demo').exists()  # a login makes nothing
+    for user in ('demo', 'bob'):
+        assert deliver(office, user).startswith('250')
     # without a restart
     for user in ('demo', 'bob'):
         (office.mail / user).rename(office.mail / f'.{user}')
@@ -245,6 +255,163 @@ def test_a_memory_that_cannot_be_read_is_made_anew(served, connect, octets):
     office.restart()
     assert_here(connect, office, ids)
     assert memory(office).read_bytes() == good
+
+
+# the register: one maildrop among others
+
+@pytest.fixture
+def together(make_office, connect):
+    """An office with mail of demo and bob, both known."""
+    office = make_office(start=False, users=('demo', 'bob', 'new'))
+    for user in ('demo', 'bob'):
+        office.put(user, MAIL)
+    office.start()
+    ids = login(connect, office)[1]
+    login(connect, office, 'bob')
+    office.allow(*MISSING)
+    return office, ids
+
+
+def assert_missing(connect, office, user='demo'):
+    for attempt in (lambda: login(connect, office, user)[0], lambda: deliver(office, user)):
+        mark = office.mark()
+        assert attempt().startswith(('-ERR [SYS/TEMP]', '451 4.3.0'))
+        office.wait_log(rf'error: {user}: .*maildrop {user}: {MISSING[0]} {user} {office.mail}',
+                        since=mark)
+    assert not (office.mail / user).exists()
+
+
+@pytest.mark.parametrize('when', ['at once', 'restart', 'reload', 'killed'])
+def test_one_maildrop_that_is_missing_beside_others(together, connect, when):
+    office, ids = together
+    if when == 'killed':
+        office.stop(check=False)  # what was entered without a flush is in the file all the same
+        office.start()
+    (office.mail / 'demo').rename(office.mail / '.away')
+    office.restart() if when == 'restart' else reload(office) if when == 'reload' else None
+    assert_missing(connect, office)
+    done = subprocess.run([office.bin / 'valija', 'deliver', '-c', office.conf, 'demo'],
+                          input=b'Subject: new\n\nnew\n', capture_output=True, timeout=30,
+                          env=office.environment())
+    assert done.returncode == os.EX_TEMPFAIL and b'valija mark --forget demo' in done.stderr
+    # the others, and new users, are served
+    assert len(login(connect, office, 'bob')[1]) == 1
+    assert login(connect, office, 'new')[1] == []
+    assert deliver(office, 'new').startswith('250')
+    (office.mail / '.away').rename(office.mail / 'demo')
+    assert_here(connect, office, ids)
+
+
+def test_a_maildrop_that_only_got_mail_is_known_too(together, connect):
+    """By LMTP, and by the command: nobody ever logged in."""
+    office, _ = together
+    office.add_user('other')
+    assert deliver(office, 'new').startswith('250')
+    office.valija('deliver', '-c', office.conf, 'other', stdin='Subject: new\n\nnew\n')
+    for user in ('new', 'other'):
+        assert len(office.files(user)) == 1
+        (office.mail / user).rename(office.mail / f'.{user}')
+        assert_missing(connect, office, user)
+
+
+def test_a_maildrop_that_was_removed_on_purpose(together, connect):
+    office, _ = together
+    done = office.valija('mark', '--forget', 'demo', office.mail, check=False)
+    assert done.returncode == os.EX_USAGE and 'is there' in done.stderr
+    shutil.rmtree(office.mail / 'demo')
+    assert_missing(connect, office)
+    done = office.valija('mark', '--forget', 'demi', office.mail, check=False)
+    assert done.returncode == os.EX_NOINPUT
+    office.valija('mark', '--forget', 'demo', office.mail)
+    assert login(connect, office)[1] == []
+    assert not (office.mail / 'demo').exists()
+    assert deliver(office).startswith('250')
+    shutil.rmtree(office.mail / 'demo')
+    assert_missing(connect, office)
+
+
+@pytest.mark.parametrize('folders', ['none', 'some', 'all'])
+def test_a_making_that_a_crash_cut_short_needs_no_person(together, connect, folders):
+    """The register has the intention on the disk; what came behind it may be there in part."""
+    office, _ = together
+    [register] = office.state.glob('mail-register-*')
+    before = register.stat().st_size
+    assert deliver(office, 'new').startswith('250')
+    assert register.stat().st_size == before + 2 * 16  # making, made
+    office.stop()
+    os.truncate(register, before + 16)
+    shutil.rmtree(office.mail / 'new')
+    for folder in {'none': [], 'some': ['.', 'tmp'], 'all': ['.', 'tmp', 'new', 'cur']}[folders]:
+        (office.mail / 'new' / folder).mkdir(mode=0o700, exist_ok=True)
+        office.own(office.mail / 'new' / folder)
+    office.start()
+    assert login(connect, office, 'new')[1] == []
+    assert deliver(office, 'new').startswith('250')
+    assert len(login(connect, office, 'new')[1]) == 1
+    (office.mail / 'new').rename(office.mail / '.new')
+    assert_missing(connect, office, 'new')
+
+
+def test_a_damaged_entry_hurts_no_other(together, connect):
+    office, ids = together
+    [register] = office.state.glob('mail-register-*')
+    octets = bytearray(register.read_bytes())
+    assert deliver(office, 'new').startswith('250')
+    office.stop()
+    register.write_bytes(octets + register.read_bytes()[len(octets):-3])  # a torn end
+    for user in ('demo', 'bob'):
+        (office.mail / user).rename(office.mail / f'.{user}')
+    office.start()
+    for user in ('demo', 'bob'):
+        assert_missing(connect, office, user)
+    (office.mail / '.demo').rename(office.mail / 'demo')
+    assert_here(connect, office, ids)
+
+
+def test_a_session_without_a_maildrop(together, connect):
+    office, _ = together
+    first, second = connect(office), connect(office)
+    for client in (first, second):
+        client.login('new', PASSWORD)
+        assert client.stat() == (0, 0)
+        assert client.lines('UIDL') == client.lines('LIST') == []
+        assert client.ask('RETR 1').startswith('-ERR')
+        assert client.ask('DELE 1').startswith('-ERR')
+    assert deliver(office, 'new').startswith('250')
+    assert first.stat() == (0, 0)
+    for client in (first, second):
+        client.quit()
+    assert len(login(connect, office, 'new')[1]) == 1
+
+
+def test_a_register_that_cannot_be_read_shows_nobody_an_empty_maildrop(together, connect):
+    office, ids = together
+    [register] = office.state.glob('mail-register-*')
+    good = register.read_bytes()
+    assert len(good) == 3 * 16
+    register.write_bytes(b'something else' * 10)
+    office.allow('is no register')
+    assert login(connect, office, 'new')[0].startswith('-ERR [SYS/TEMP]')
+    assert deliver(office, 'new').startswith('451')
+    assert_here(connect, office, ids)
+    register.write_bytes(good)
+    assert login(connect, office, 'new')[1] == []
+
+
+def test_a_register_that_cannot_be_written_makes_no_maildrop(together, connect):
+    office, ids = together
+    [register] = office.state.glob('mail-register-*')
+    good = register.read_bytes()
+    register.unlink()
+    register.mkdir()
+    office.allow('the register .* cannot be')
+    assert deliver(office, 'new').startswith('451')
+    assert not (office.mail / 'new').exists()
+    assert_here(connect, office, ids)
+    assert deliver(office).startswith('250')  # one that is there needs no register
+    register.rmdir()
+    register.write_bytes(good)
+    assert deliver(office, 'new').startswith('250')
 
 
 # by mounting

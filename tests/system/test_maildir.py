@@ -367,3 +367,73 @@ def test_mail_may_be_a_symbolic_link(make_office, connect):
     office.put_many('demo', MAIL)
     office.start()
     assert session(connect, office, 'demo').stat()[0] == 3
+
+
+@pytest.mark.parametrize('indexed', [False, True])
+@pytest.mark.parametrize('folder', ['new', 'cur'])
+@pytest.mark.parametrize('bad, cause', [
+    ('mode', 'its mode is 0000'), ('owner', 'belongs to uid 0'), ('folder', 'it is a folder'),
+    ('link', 'it is a symbolic link'), ('fifo', 'it is a FIFO')])
+def test_one_bad_file_is_one_bad_message_and_named_once(shared, user, connect, folder, indexed,
+                                                        bad, cause):
+    root = os.geteuid() == 0
+    if bad == 'owner' and (not root or shared.mail.stat().st_uid == 0):
+        pytest.skip('needs root, and mail of somebody else')
+    if bad == 'mode' and root and shared.mail.stat().st_uid == 0:
+        pytest.skip('the keeper is root here')
+    for octets in MAIL[:2]:
+        shared.put(user, octets, folder=folder)
+    before = uids(connect, shared, user) if indexed else None
+    mark = shared.mark()
+    path = shared.put(user, MAIL[2], folder=folder)
+    if bad == 'owner':
+        os.chown(path, 0, 0)
+        path.chmod(0o600)
+    elif bad == 'mode':
+        path.chmod(0)
+    else:
+        path.unlink()
+        if bad == 'folder':
+            path.mkdir()
+        elif bad == 'link':
+            path.symlink_to('/nowhere/at/all')
+        else:
+            os.mkfifo(path)
+        shared.own(path)
+    first = uids(connect, shared, user)
+    assert len(first) == 2 and before in (None, first)
+    line = rf'warning: maildrop {user}: {folder}/{path.name} is left out.*{cause}'
+    shared.wait_log(line, since=mark)
+    os.utime(path.parent)
+    assert uids(connect, shared, user) == first
+    assert len([text for text in shared.log[mark:] if path.name in (text or '')]) == 1
+    if bad in ('mode', 'owner'):
+        shared.own(path)
+        path.chmod(0o600)
+        os.utime(path.parent)
+        now = uids(connect, shared, user)
+        assert now[:2] == first and len(now) == 3
+
+
+def test_a_home_with_its_mail_below_is_refused_and_nothing_is_made(shared, user, connect):
+    """As Dovecot's passwd-file has it: home is the home, the mail is in Maildir below it."""
+    home = shared.mail / user
+    below = home / 'Maildir'
+    for path in (home, below, below / 'cur', below / 'new', below / 'tmp'):
+        path.mkdir(mode=0o700)
+        shared.own(path)
+    shared.allow('.')
+    mark = shared.mark()
+    client = connect(shared)
+    client.ok(f'USER {user}')
+    assert client.ask(f'PASS {PASSWORD}').startswith('-ERR [SYS/PERM]')
+    shared.wait_log(rf'maildrop {user}: the folder is no Maildir.*Maildir is in it', since=mark)
+    assert [path.name for path in home.iterdir()] == ['Maildir']
+
+
+def test_a_missing_tmp_is_made_by_the_next_delivery(shared, user, connect):
+    shared.put_many(user, MAIL[:1])
+    assert len(uids(connect, shared, user)) == 1
+    (shared.mail / user / 'tmp').rmdir()
+    shared.valija('deliver', '-c', shared.conf, user, stdin='Subject: new\n\nnew\n')
+    assert len(uids(connect, shared, user)) == 2

@@ -114,6 +114,19 @@ static int copy_message(struct delivering *d)
 	return d->held_cr ? put(d, "\r", 1) : 0;
 }
 
+/* tmp/ holds nothing that was acknowledged: one that is missing is made again. It needs no flush,
+ * for it is not missed after a power cut either. */
+static int open_tmp(const struct maildir_place *place)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = place->sys->openat(place->dir, "tmp", flags, 0);
+
+	if (fd < 0 && errno == ENOENT &&
+	    (place->sys->mkdirat(place->dir, "tmp", 0700) == 0 || errno == EEXIST))
+		fd = place->sys->openat(place->dir, "tmp", flags, 0);
+	return fd;
+}
+
 /* The whole message, flushed, in tmp/. */
 static enum maildrop_status write_file(struct delivering *d, struct err *err)
 {
@@ -125,8 +138,7 @@ static enum maildrop_status write_file(struct delivering *d, struct err *err)
 			       d->place.host_name, d->name);
 	if (n < 0)
 		return failed(d, "cannot be delivered to", err);
-	d->tmp = d->place.sys->openat(d->place.dir, "tmp",
-				      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	d->tmp = open_tmp(&d->place);
 	if (d->tmp < 0)
 		return maildir_failed(&d->place, errno, "tmp", "cannot be opened", err);
 	d->fd = d->place.sys->openat(d->tmp, d->name,
@@ -296,7 +308,7 @@ enum maildrop_status maildir_deliver(const struct maildrop_settings *settings, i
 	struct delivering d = {.delivery = delivery, .tmp = -1, .fd = -1};
 	enum maildrop_status status;
 
-	status = maildir_place_open(&d.place, settings, root_fd, home, true, err);
+	status = maildir_place_open(&d.place, settings, root_fd, home, PLACE_THERE, err);
 	if (status < 0)
 		return status;
 	d.in = malloc(CHUNK);

@@ -9,6 +9,8 @@
 
 const struct maildrop_driver maildir_driver = {
 	.open = maildir_open,
+	.open_empty = maildir_open_empty,
+	.make = maildir_make,
 	.open_now = maildir_open_now,
 	.close = maildir_close,
 	.body = maildir_body,

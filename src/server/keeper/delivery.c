@@ -6,6 +6,8 @@
  */
 #include "server/keeper/delivery.h"
 
+#include "server/keeper/location.h"
+
 #include "base/log.h"
 #include "base/text.h"
 
@@ -49,8 +51,13 @@ struct delivery_message {
 	char headers[IPC_HEADERS_MAX + 1];
 };
 
+/* A maildrop that is not there takes three steps more: the register has the intention, the folders
+ * are made, the register has the maildrop. Then the message is delivered. */
+enum step { STEP_DELIVER, STEP_MAKE, STEP_DELIVER_MADE };
+
 struct delivery_job {
 	struct job job;
+	enum step step;
 	struct keeper *keeper;
 	struct delivery_message *sealed_message; /* NULL: only the quota is checked */
 	struct recipient *recipient;
@@ -97,6 +104,7 @@ static enum reason reason_of(const struct keeper *keeper, enum maildrop_status s
 	case MAILDROP_TEMP:
 	case MAILDROP_PERM:
 	case MAILDROP_GONE:
+	case MAILDROP_ABSENT:
 	case MAILDROP_WAIT:
 		break;
 	}
@@ -239,9 +247,14 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 
 /* ---- messages ---- */
 
-static void deliver_run(struct job *base)
+static void make_run(struct delivery_job *job)
 {
-	struct delivery_job *job = (struct delivery_job *)base;
+	job->status = maildrop_make(&job->keeper->settings, job->keeper->mail_fd,
+				    job->recipient->lane->path, &job->err);
+}
+
+static void message_run(struct delivery_job *job)
+{
 	char headers[IPC_HEADERS_MAX + IPC_TEXT_MAX + 32]; /* ipc_check bounds the address */
 	/* Return-Path stays the first line (RFC 5321 section 4.4) */
 	size_t first = strcspn(job->sealed_message->headers, "\n");
@@ -259,9 +272,18 @@ static void deliver_run(struct job *base)
 				       job->recipient->lane->path, &delivery, &job->err);
 }
 
-static void deliver_done(struct job *base)
+static void deliver_run(struct job *base)
 {
 	struct delivery_job *job = (struct delivery_job *)base;
+
+	if (job->step == STEP_MAKE)
+		make_run(job);
+	else
+		message_run(job);
+}
+
+static void delivered(struct delivery_job *job)
+{
 	struct keeper *keeper = job->keeper;
 
 	if (job->status == MAILDROP_OVER_QUOTA)
@@ -271,6 +293,8 @@ static void deliver_done(struct job *base)
 	else
 		log_info("%s: delivered, %llu octets", job->recipient->lane->path,
 			 (unsigned long long)job->sealed_message->size);
+	if (job->status == MAILDROP_OK)
+		keeper_location_seen(keeper, job->recipient->lane);
 	job->recipient->next = job->also;
 	while (job->recipient) {
 		struct recipient *recipient = job->recipient;
@@ -281,6 +305,36 @@ static void deliver_done(struct job *base)
 	}
 	release_message(job->sealed_message);
 	free(job);
+}
+
+/* The register has the intention, or the maildrop, on the disk: the next step. */
+static void registered(void *context, bool allowed, const char *why)
+{
+	struct delivery_job *job = context;
+
+	if (allowed) {
+		job->step = job->step == STEP_DELIVER ? STEP_MAKE : STEP_DELIVER_MADE;
+		keeper_add_job(job->keeper, job->recipient->lane, &job->job,
+			       job->step == STEP_MAKE ? "making the maildrop" : "a delivery");
+		return;
+	}
+	job->status = MAILDROP_TEMP;
+	snprintf(job->err.text, sizeof(job->err.text), "%s", why);
+	delivered(job);
+}
+
+static void deliver_done(struct job *base)
+{
+	struct delivery_job *job = (struct delivery_job *)base;
+	struct keeper *keeper = job->keeper;
+	const struct keeper_lane *lane = job->recipient->lane;
+
+	if (job->step == STEP_DELIVER && job->status == MAILDROP_ABSENT)
+		keeper_location_ask(keeper, LOCATION_MAKE, lane, registered, job);
+	else if (job->step == STEP_MAKE && job->status == MAILDROP_OK)
+		keeper_location_ask(keeper, LOCATION_MADE, lane, registered, job);
+	else
+		delivered(job);
 	keeper_job_over(keeper);
 }
 

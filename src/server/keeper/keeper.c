@@ -5,6 +5,7 @@
 #include "server/keeper/body.h"
 #include "server/keeper/delivery.h"
 #include "server/keeper/idle.h"
+#include "server/keeper/location.h"
 #include "server/keeper/session.h"
 
 #include "base/log.h"
@@ -154,6 +155,8 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 		keeper_take_owner(keeper, message);
 	else if (type == IPC_LEAVE)
 		keeper_asked_to_leave(keeper);
+	else if (type == IPC_LOCATION_ANSWER)
+		keeper_location_answer(keeper, message);
 	if (type != IPC_DIRECTORY)
 		return;
 	keeper->mail_fd = fds[0];
@@ -173,9 +176,13 @@ static int start(struct child *child, struct err *err)
 	keeper->settings.driver = &maildir_driver;
 	keeper->settings.store_crlf = child->config->store_crlf;
 	keeper->settings.host_name = child->config->host_name;
+	keeper_notes_init(&keeper->notes);
+	keeper->settings.note = keeper_note;
+	keeper->settings.note_context = &keeper->notes;
 	keeper->settings.local = maildrop_is_local(keeper->mail_fd);
 	table_init(&keeper->lanes);
 	keeper->expire = keeper_sessions_expire;
+	table_init(&keeper->questions);
 	if (keeper_find_owner(keeper, err) < 0)
 		return -1;
 	child_sandbox(child, SANDBOX_KEEPER, &sandbox);

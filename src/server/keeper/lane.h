@@ -13,10 +13,13 @@
 #include "maildrop/mail_root.h"
 #include "maildrop/maildrop.h"
 #include "server/child.h"
+#include "server/keeper/notes.h"
 #include "sys/arena.h"
 #include "sys/workers.h"
 
 #include <stdatomic.h>
+
+enum { KEEPER_SEEN = 1 << 14 };
 
 struct keeper {
 	struct child *child;
@@ -25,6 +28,11 @@ struct keeper {
 	struct table lanes;
 	int mail_fd;
 	struct mail_root root; /* what is known of mail_fd */
+	struct keeper_notes notes;
+	struct table questions; /* to the monitor, unanswered (location.h) */
+	uint64_t question_number;
+	uint64_t seen[KEEPER_SEEN]; /* maildrops that the monitor was told of, by hash of the path;
+				       another one with the same place takes it over */
 	void *scratch;         /* of body.c, for bodies that are sent without a worker */
 	unsigned busy;         /* jobs under way: a keeper is not drained before they are done */
 	struct keeper_device *devices;

@@ -5,6 +5,8 @@
  */
 #include "server/keeper/session.h"
 
+#include "server/keeper/location.h"
+
 #include "base/log.h"
 
 #include <stdio.h>
@@ -63,6 +65,7 @@ static enum reason reason_of(enum maildrop_status status)
 	case MAILDROP_FULL:
 	case MAILDROP_GONE:
 	case MAILDROP_OVER_QUOTA:
+	case MAILDROP_ABSENT:
 	case MAILDROP_WAIT:
 		break;
 	}
@@ -169,12 +172,17 @@ static void free_session(struct keeper_session *session)
 	free(session);
 }
 
+static void session_job_less(struct keeper_session *session)
+{
+	if (--session->jobs == 0 && session->closing && !session->maildrop)
+		free_session(session);
+}
+
 void keeper_session_job_over(struct keeper_session *session)
 {
 	struct keeper *keeper = session->keeper;
 
-	if (--session->jobs == 0 && session->closing && !session->maildrop)
-		free_session(session);
+	session_job_less(session);
 	keeper_job_over(keeper);
 }
 
@@ -246,6 +254,8 @@ static void opened(struct keeper_session *session)
 	fds[0] = snapshot.base_fd;
 	fds[1] = snapshot.delta_fd;
 	session->open = true;
+	if (!session->absent)
+		keeper_location_seen(session->keeper, session->lane);
 	if (front)
 		peer_send_fds(front, IPC_OPENED, &message, fds, 2);
 }
@@ -259,10 +269,48 @@ static void not_opened(struct keeper_session *session, enum maildrop_status stat
 	keeper_close(session);
 }
 
+static void not_opened_for(struct keeper_session *session, enum maildrop_status status,
+			   const char *why)
+{
+	session->maildrop = NULL;
+	if (session->closing)
+		return;
+	if (status != MAILDROP_IN_USE)
+		log_error("%s: not opened: %s", session->lane->path, why);
+	not_opened(session, status);
+}
+
+/* A login makes nothing: a user who never had a maildrop gets an empty one in memory. */
+static void located(void *context, bool allowed, const char *why)
+{
+	struct keeper_session *session = context;
+	struct err err = {0};
+	enum maildrop_status status = MAILDROP_TEMP;
+
+	if (allowed && !session->closing) {
+		status = maildrop_open_empty(&session->keeper->settings, session->lane->path,
+					     &session->maildrop, &err);
+		why = err.text;
+	}
+	session->absent = status == MAILDROP_OK;
+	if (status == MAILDROP_OK)
+		opened(session);
+	else
+		not_opened_for(session, status, why);
+	session_job_less(session);
+}
+
 static void open_done(struct session_job *job)
 {
 	struct keeper_session *session = job->session;
 
+	if (job->status == MAILDROP_ABSENT && !session->closing) {
+		session->maildrop = NULL;
+		session->jobs++;
+		keeper_location_ask(session->keeper, LOCATION_LOOK, session->lane, located,
+				    session);
+		return;
+	}
 	if (job->status == MAILDROP_OK) {
 		if (session->closing)
 			add_work(session, WORK_CLOSE);
@@ -270,12 +318,7 @@ static void open_done(struct session_job *job)
 			opened(session);
 		return;
 	}
-	session->maildrop = NULL;
-	if (session->closing)
-		return;
-	if (job->status != MAILDROP_IN_USE)
-		log_error("%s: not opened: %s", session->lane->path, job->err.text);
-	not_opened(session, job->status);
+	not_opened_for(session, job->status, job->err.text);
 }
 
 static void commit_done(struct session_job *job)

@@ -23,6 +23,7 @@ struct keeper_session {
 	unsigned credits;    /* unanswered requests of the front */
 	uint32_t body_wrong; /* the message that the front found to be wrong; 0: none */
 	bool index_wrong;
+	bool absent;        /* an empty maildrop in memory: the user never had one */
 	bool committing;    /* the worker owns deletions */
 	bool open, closing; /* open: OPENED was sent; until then the worker owns maildrop */
 };

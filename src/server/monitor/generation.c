@@ -9,6 +9,7 @@
 #include "server/monitor/demand.h"
 #include "server/monitor/health.h"
 #include "server/monitor/members.h"
+#include "server/monitor/locations.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -98,6 +99,8 @@ static void message(struct slot *slot, enum ipc_type type, const void *data)
 		demand_keeper(slot, data);
 	} else if (type == IPC_PEER_LOST) {
 		health_peer_lost(slot, ((const struct ipc_instance *)data)->instance);
+	} else if (type == IPC_LOCATION) {
+		locations_answer(&g->locations, &slot->chan, data);
 	} else if (type == IPC_LISTENER_DEAD) {
 		g->owner->suspect(g->owner);
 	} else if (type == IPC_PONG) {
@@ -203,6 +206,7 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 	loop_timer_init(&g->pulse, owner->loop, pulse, g);
 	loop_timer_set(&g->pulse, health_pulse(g));
 	if (rc == 0) {
+		locations_init(&g->locations, owner->loop, &g->files.root, g->config.mail);
 		loop_timer_init(&g->look_at_root, owner->loop, look_at_root, g);
 		look_at_root(&g->look_at_root);
 	}
@@ -334,6 +338,7 @@ void generation_destroy(struct generation *g)
 		loop_timer_cancel(&g->deadline);
 	if (g->look_at_root.loop)
 		loop_timer_cancel(&g->look_at_root);
+	locations_finish(&g->locations);
 	loop_timer_cancel(&g->room);
 	loop_timer_cancel(&g->pulse);
 	owners_finish(&g->owners);

@@ -7,6 +7,7 @@
 
 #include "server/monitor/files.h"
 #include "server/monitor/generation.h"
+#include "server/monitor/locations.h"
 #include "server/monitor/owners.h"
 #include "server/monitor/slot.h"
 
@@ -20,6 +21,7 @@ struct generation {
 	struct owners owners;
 	struct loop_timer room; /* set while a request waits for a keeper */
 	struct loop_timer look_at_root, pulse;
+	struct locations locations;
 	bool announced, draining, failed, killed;
 	struct loop_timer deadline;
 };

@@ -329,6 +329,8 @@ static void test_threat_61_ranges(void **state)
 		FIELD(DELIVER, ipc_deliver, count, IPC_RECIPIENTS_MAX + 1),
 		FIELD(DELIVER, ipc_deliver, count, IPC_RECIPIENTS_MAX - 1), /* headers too long */
 		FIELD(DELIVER, ipc_deliver, size, UINT64_MAX),
+		FIELD(LOCATION, ipc_location, ask, LOCATION_ASKS),
+		FIELD(LOCATION_ANSWER, ipc_location_answer, allowed, 2),
 	};
 #undef FIELD
 

@@ -139,7 +139,11 @@ static inline struct maildrop *open_session(struct scratch *s)
 	struct maildrop *m = NULL;
 	struct err err = {0};
 
-	if (maildrop_open(&s->settings, s->root, HOME, &m, &err) != MAILDROP_OK)
+	enum maildrop_status status = maildrop_open(&s->settings, s->root, HOME, &m, &err);
+
+	if (status == MAILDROP_ABSENT)
+		status = maildrop_open_empty(&s->settings, HOME, &m, &err);
+	if (status != MAILDROP_OK)
 		fail_msg("%s", err.text);
 	return m;
 }
@@ -230,6 +234,11 @@ static inline enum maildrop_status deliver_text(struct scratch *s, const char *t
 	delivery.headers.data = "Delivered-To: alice\r\n";
 	delivery.headers.size = strlen(delivery.headers.data);
 	status = maildrop_deliver(&s->settings, s->root, HOME, &delivery, err);
+	if (status == MAILDROP_ABSENT) {
+		status = maildrop_make(&s->settings, s->root, HOME, err);
+		if (status == MAILDROP_OK)
+			status = maildrop_deliver(&s->settings, s->root, HOME, &delivery, err);
+	}
 	close(fd);
 	return status;
 }

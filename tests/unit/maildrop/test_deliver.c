@@ -160,6 +160,7 @@ static void a_short_message_file_is_no_message(void **state)
 	struct err err;
 	char path[160];
 
+	make_maildir(s);
 	snprintf(path, sizeof(path), "%s/message-XXXXXX", s->path);
 	delivery.message_fd = mkstemp(path);
 	assert_int_equal(write(delivery.message_fd, "A: b\r\n", 6), 6);

@@ -100,6 +100,9 @@ static void a_new_root_is_known_after_its_first_maildrop(void **state)
 	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
 	assert_int_not_equal(access(root.memory, F_OK), 0);
 	maildrop_close(open_session(s));
+	assert_false(has_file(s, "")); /* a login makes nothing */
+	assert_int_equal(root.state, MAIL_ROOT_NEW);
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", no_quota, NULL), MAILDROP_OK);
 	assert_int_equal(root.state, MAIL_ROOT_KNOWN);
 	assert_int_equal(renameat(s->root, HOME, s->root, ".away"), 0);
 	assert_refused(s, "is empty, but it had maildrops before");

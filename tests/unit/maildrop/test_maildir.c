@@ -4,16 +4,28 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-static void a_new_maildrop_is_empty_and_made(void **state)
+static void a_new_maildrop_is_empty_and_not_made(void **state)
 {
 	struct scratch *s = *state;
 	struct maildrop *m = open_session(s);
 	struct maildrop_snapshot snapshot;
+	struct maildrop_body body;
 
 	maildrop_snapshot(m, &snapshot);
 	assert_int_equal(snapshot.count, 0);
 	assert_int_equal(snapshot.octets, 0);
-	assert_true(has_file(s, "new") && has_file(s, "cur") && has_file(s, "tmp"));
+	assert_int_equal(maildrop_body(m, 1, &body, NULL), MAILDROP_GONE);
+	assert_true(maildrop_at_rest(m));
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_false(has_file(s, ""));
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(maildrop_make(&s->settings, s->root, HOME, NULL), MAILDROP_OK);
+		assert_true(has_file(s, "new") && has_file(s, "cur") && has_file(s, "tmp"));
+		assert_true(has_file(s, "valija-lock"));
+	}
+	m = open_session(s);
+	assert_int_equal(session_count(m), 0);
 	maildrop_sweep(m);
 	maildrop_close(m);
 }
@@ -514,6 +526,10 @@ static void homes_stay_below_the_root(void **state)
 		assert_int_equal(maildrop_usage(&s->settings, s->root, bad[i], &usage, NULL),
 				 MAILDROP_PERM);
 	}
+	assert_int_equal(maildrop_open(&s->settings, s->root, "domain/user", &m, NULL),
+			 MAILDROP_ABSENT);
+	assert_int_not_equal(faccessat(s->root, "domain", F_OK, 0), 0);
+	assert_int_equal(maildrop_make(&s->settings, s->root, "domain/user", NULL), MAILDROP_OK);
 	assert_int_equal(maildrop_open(&s->settings, s->root, "domain/user", &m, NULL),
 			 MAILDROP_OK);
 	maildrop_close(m);
@@ -1399,7 +1415,7 @@ static void leftovers_of_dead_writers_go(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_new_maildrop_is_empty_and_made),
+		TEST(a_new_maildrop_is_empty_and_not_made),
 		TEST(messages_are_numbered_by_delivery),
 		TEST(deletions_hold_and_only_those),
 		TEST(a_warm_login_reads_no_directory_and_no_message),

@@ -276,6 +276,63 @@ static void test_what_we_cannot_serve_stops_only_its_user(void **state)
 	users_close(users);
 }
 
+/* The mail location of a Dovecot users file. */
+static void test_a_maildir_of_another_server_is_found(void **state)
+{
+	static const struct {
+		const char *name, *home, *mail, *found;
+	} cases[] = {
+		{"fred", "/srv/mail/fred", "maildir:~/Maildir", "fred/Maildir"},
+		{"fred", "/srv/mail/fred/", "maildir:%h/Maildir/", "fred/Maildir"},
+		{"fred", "", "maildir:~/Maildir", "fred/Maildir"},
+		{"fred", "", "maildir:~", "fred"},
+		{"fred", "/srv/homes/fred", "maildir:/srv/mail/%u", "fred"},
+		{"f@b.org", "/srv/homes/fred", "maildir:/srv/mail/%d/%n/%%", "b.org/f/%"},
+		{"fred", "sub/fred", "maildir:%h/m", "sub/fred/m"},
+	};
+	static const char *const others[] = {
+		"mbox:~/mail",
+		"mdbox:~/m",
+		"sdbox:~/m",
+		"maildir:/elsewhere/fred",
+		"maildir:",
+		"maildir:~/Maildir:LAYOUT=fs",
+		"maildir:~/../anna",
+		"maildir:~anna/Maildir",
+		"maildir:%{home}/Maildir",
+		"maildir:%Lu",
+		"maildir:%h/%",
+		"/srv/mail/fred",
+		"auto",
+		"maildir:%d/x",
+	};
+	char text[400];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct users *users;
+
+		snprintf(text, sizeof(text), "%s:{PLAIN}x::::%s::userdb_mail=%s\n", cases[i].name,
+			 cases[i].home, cases[i].mail);
+		users = opened(text);
+		assert_int_equal(find(users, cases[i].name), USERS_FOUND);
+		assert_string_equal(user.home, cases[i].found);
+		users_close(users);
+	}
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct users *users;
+
+		snprintf(text, sizeof(text), "b:{PLAIN}x\na:{PLAIN}x::::::userdb_mail=%s x=y\n",
+			 others[i]);
+		users = opened(text);
+		if (find(users, "a") != USERS_DOWN)
+			fail_msg("served: %s", text);
+		assert_non_null(strstr(err.text, "users:2: "));
+		assert_int_equal(find(users, "b"), USERS_FOUND);
+		users_close(users);
+	}
+}
+
 static void test_threat_13_homes_stay_below_the_mail(void **state)
 {
 	static const char *const homes[] = {
@@ -643,6 +700,7 @@ int main(void)
 		cmocka_unit_test(test_a_bad_line_is_named),
 		cmocka_unit_test(test_long_fields_are_refused),
 		cmocka_unit_test(test_what_we_cannot_serve_stops_only_its_user),
+		cmocka_unit_test(test_a_maildir_of_another_server_is_found),
 		cmocka_unit_test(test_threat_13_homes_stay_below_the_mail),
 		cmocka_unit_test(test_threat_13_names_are_refused_before_any_file_access),
 		cmocka_unit_test(test_threat_12_14_names_mean_nothing_but_themselves),

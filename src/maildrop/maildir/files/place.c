@@ -4,6 +4,7 @@
 #include "base/descriptor.h"
 #include "maildrop/mail_root.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,27 +129,75 @@ static bool mount_point(const struct maildir_place *place)
 	       place->sys->fstatat(place->dir, "..", &above, 0) == 0 && here.st_dev != above.st_dev;
 }
 
-/* May what is missing of the maildrop be made? */
-static enum maildrop_status may_make(const struct maildir_place *place,
-				     const struct mail_root *root, int root_fd, struct err *err)
+/* There is no maildrop. May that be so, and may it be made? */
+static enum maildrop_status absent(const struct maildir_place *place, const struct mail_root *root,
+				   int root_fd, enum maildir_want want, struct err *err)
 {
-	if (mail_root_may_make(root, place->sys, root_fd, err))
-		return MAILDROP_OK;
-	err_prefix(err, "maildrop %s", place->home);
-	return MAILDROP_TEMP;
+	if (want != PLACE_ANY && !mail_root_may_make(root, place->sys, root_fd, err)) {
+		err_prefix(err, "maildrop %s", place->home);
+		return MAILDROP_TEMP;
+	}
+	return want == PLACE_MAKE ? MAILDROP_OK : MAILDROP_ABSENT;
 }
 
-/* new/, cur/ and tmp/ where there is no sign that there ever was mail. */
-static enum maildrop_status make_directories(struct maildir_place *place,
-					     const struct mail_root *root, int root_fd,
-					     struct err *err)
+static bool part_of_maildir(const char *name)
 {
-	static const char *const names[] = {"tmp", "new", "cur"};
-	enum maildrop_status status = may_make(place, root, root_fd, err);
+	static const char *const names[] = {"tmp", "new", "cur", UIDL_NAME, ".", ".."};
+	bool found = false;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names) && !found; i++)
+		found = strcmp(name, names[i]) == 0;
+	return found;
+}
+
+/* The first entry of the folder that a beginning Maildir does not have. -1 with errno; 0: none. */
+static int find_foreign(const struct maildir_place *place, char ret[INDEX_NAME_MAX + 1])
+{
+	_Alignas(struct dirent64) char buf[4096];
+	int fd = place->sys->openat(place->dir, ".", DIRECTORY_FLAGS, 0), found = 0, saved;
+	ssize_t n = 0;
+
+	while (fd >= 0 && !found && (n = place->sys->getdents64(fd, buf, sizeof(buf))) > 0) {
+		for (ssize_t at = 0; at < n && !found;) {
+			const struct dirent64 *entry = (const struct dirent64 *)(buf + at);
+
+			if (!part_of_maildir(entry->d_name)) {
+				snprintf(ret, INDEX_NAME_MAX + 1, "%s", entry->d_name);
+				found = 1;
+			}
+			at += entry->d_reclen;
+		}
+	}
+	saved = errno;
+	if (fd >= 0)
+		close(fd);
+	errno = saved;
+	return fd < 0 || n < 0 ? -1 : found;
+}
+
+/* A home, or a folder of something else, must not be shown as an empty maildrop. */
+static enum maildrop_status check_empty(const struct maildir_place *place, struct err *err)
+{
+	char name[INDEX_NAME_MAX + 1];
+	int foreign = find_foreign(place, name);
+
+	if (foreign < 0)
+		return maildir_failed(place, errno, NULL, "cannot be read", err);
+	if (foreign == 0)
+		return MAILDROP_OK;
+	err_set(err, EX_CONFIG,
+		"maildrop %s: the folder is no Maildir and is not empty (%s is in it), so none is "
+		"made of it: if the mail is in a folder below it, say which one in the users file "
+		"(the field home), else move what is there away",
+		place->home, name);
+	return MAILDROP_PERM;
+}
+
+/* Do signs speak against an empty maildrop in a folder without new/ or cur/? */
+static enum maildrop_status check_signs(const struct maildir_place *place, struct err *err)
+{
 	struct stat st;
 
-	if (status < 0)
-		return status;
 	if (mount_point(place))
 		return maildir_failed(
 			place, ENOENT, NULL,
@@ -161,6 +210,27 @@ static enum maildrop_status make_directories(struct maildir_place *place,
 				      "new, cur or tmp is missing beside an index: restore it, or "
 				      "remove " BASE_NAME " to begin with an empty one",
 				      err);
+	return MAILDROP_OK;
+}
+
+/* new/, cur/ and tmp/ where there is no sign that there ever was mail. A Maildir that lost one of
+ * new/ and cur/ gets it again; a folder without both is a maildrop only if one is to be made. */
+static enum maildrop_status make_directories(struct maildir_place *place,
+					     const struct mail_root *root, int root_fd,
+					     enum maildir_want want, struct err *err)
+{
+	static const char *const names[] = {"tmp", "new", "cur"};
+	enum maildrop_status status = check_signs(place, err);
+	struct index_stamp stamp;
+
+	if (status == MAILDROP_OK && maildir_stamp(place, INDEX_NEW, &stamp) < 0 &&
+	    maildir_stamp(place, INDEX_CUR, &stamp) < 0) {
+		status = check_empty(place, err);
+		if (status == MAILDROP_OK)
+			status = absent(place, root, root_fd, want, err);
+	}
+	if (status < 0)
+		return status;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (place->sys->mkdirat(place->dir, names[i], 0700) < 0 && errno != EEXIST)
 			return maildir_failed(place, errno, names[i], "cannot be made", err);
@@ -170,7 +240,7 @@ static enum maildrop_status make_directories(struct maildir_place *place,
 /* Only once in the life of a maildrop: the lock file is the sign that the directories are there to
  * stay. */
 static enum maildrop_status make_lock(struct maildir_place *place, const struct mail_root *root,
-				      int root_fd, bool create, bool *ret_unflushed,
+				      int root_fd, enum maildir_want want, bool *ret_unflushed,
 				      struct err *err)
 {
 	enum maildrop_status status;
@@ -182,12 +252,10 @@ static enum maildrop_status make_lock(struct maildir_place *place, const struct 
 
 		if (maildir_stamp(place, i, &stamp) == 0)
 			continue;
-		if (errno == ENOENT && !create)
-			return MAILDROP_GONE;
 		if (errno != ENOENT)
 			return maildir_failed(place, errno, maildir_directory_names[i],
 					      "cannot be read", err);
-		status = make_directories(place, root, root_fd, err);
+		status = make_directories(place, root, root_fd, want, err);
 		if (status < 0)
 			return status;
 	}
@@ -218,7 +286,7 @@ static bool lockless(const struct maildir_place *place, int errnum)
 }
 
 static enum maildrop_status open_lock(struct maildir_place *place, const struct mail_root *root,
-				      int root_fd, bool create, struct err *err)
+				      int root_fd, enum maildir_want want, struct err *err)
 {
 	struct err local = {0};
 	enum maildrop_status status;
@@ -228,11 +296,11 @@ static enum maildrop_status open_lock(struct maildir_place *place, const struct 
 	if (place->lock >= 0)
 		return MAILDROP_OK;
 	if (errno == ENOENT)
-		status = make_lock(place, root, root_fd, create, &unflushed, &local);
+		status = make_lock(place, root, root_fd, want, &unflushed, &local);
 	else
 		status = maildir_failed(place, errno, LOCK_NAME, "cannot be opened", &local);
 	/* mail must not go into folders whose names a power cut may take away */
-	if (status < 0 && status != MAILDROP_GONE && !unflushed && lockless(place, local.errnum))
+	if (status < 0 && status != MAILDROP_ABSENT && !unflushed && lockless(place, local.errnum))
 		return MAILDROP_OK;
 	if (status < 0 && err)
 		*err = local;
@@ -249,46 +317,50 @@ static int place_init(struct maildir_place *place, const struct maildrop_setting
 		.dir = -1,
 		.lock = -1,
 		.directories = {-1, -1},
+		.note = settings->note,
+		.note_context = settings->note_context,
 	};
 	place->home = strdup(home);
 	return place->home ? 0 : -1;
 }
 
+int maildir_place_init(struct maildir_place *place, const struct maildrop_settings *settings,
+		       const char *home)
+{
+	return place_init(place, settings,
+			  settings->syscalls ? settings->syscalls : &maildrop_kernel, home);
+}
+
 /* Opens the folder, which is made if that is wanted and no reason forbids it. */
 static enum maildrop_status enter_home(struct maildir_place *place, const struct mail_root *root,
-				       int root_fd, bool create, struct err *err)
+				       int root_fd, enum maildir_want want, struct err *err)
 {
 	enum maildrop_status status;
 
 	place->dir = open_home(place, root_fd, false, false);
-	if (place->dir < 0 && errno == ENOENT && create) {
-		status = may_make(place, root, root_fd, err);
+	if (place->dir < 0 && errno == ENOENT) {
+		status = absent(place, root, root_fd, want, err);
 		if (status < 0)
 			return status;
 		place->dir = open_home(place, root_fd, true, false);
 	}
-	if (place->dir >= 0)
-		return MAILDROP_OK;
-	return errno == ENOENT && !create
-		       ? MAILDROP_GONE
-		       : maildir_failed(place, errno, NULL, "cannot be opened", err);
+	return place->dir >= 0 ? MAILDROP_OK
+			       : maildir_failed(place, errno, NULL, "cannot be opened", err);
 }
 
 enum maildrop_status maildir_place_open(struct maildir_place *place,
 					const struct maildrop_settings *settings, int root_fd,
-					const char *home, bool create, struct err *err)
+					const char *home, enum maildir_want want, struct err *err)
 {
-	const struct maildrop_syscalls *sys =
-		settings->syscalls ? settings->syscalls : &maildrop_kernel;
 	enum maildrop_status status;
 
-	if (place_init(place, settings, sys, home) < 0) {
+	if (maildir_place_init(place, settings, home) < 0) {
 		err_sys(err, EX_TEMPFAIL, errno, "maildrop %s", home);
 		return MAILDROP_TEMP;
 	}
-	status = enter_home(place, settings->root, root_fd, create, err);
+	status = enter_home(place, settings->root, root_fd, want, err);
 	if (status == MAILDROP_OK)
-		status = open_lock(place, settings->root, root_fd, create, err);
+		status = open_lock(place, settings->root, root_fd, want, err);
 	if (status < 0) {
 		maildir_place_close(place);
 		return status;

@@ -27,7 +27,9 @@ struct maildir_place {
 	bool store_crlf;
 	char *home;
 	int dir, lock; /* lock -1: the filesystem takes no lock file, the directory is locked */
-	int directories[INDEX_DIRECTORIES]; /* -1 until maildir_directory opens them */
+	int directories[INDEX_DIRECTORIES];            /* -1 until maildir_directory opens them */
+	void (*note)(void *context, const char *text); /* of the settings */
+	void *note_context;
 };
 
 /* Words for a failure in `what` (a file or directory of the maildrop; NULL: the maildrop), with
@@ -35,10 +37,25 @@ struct maildir_place {
 enum maildrop_status maildir_failed(const struct maildir_place *place, int errnum, const char *what,
 				    const char *doing, struct err *err);
 
-/* MAILDROP_GONE: there is no such directory, and create was false. */
+/* Notes that a file of the folder fd is no message, or cannot be read, and what to do. errnum: what
+ * maildir_open_message or a reading failed with. */
+void maildir_note_left_out(const struct maildir_place *place, int fd, const char *folder,
+			   const char *name, int errnum);
+/* Notes that a deleted message's file could not be unlinked. */
+void maildir_note_not_unlinked(const struct maildir_place *place, enum index_directory which,
+			       const char *name, int errnum);
+
+enum maildir_want {
+	PLACE_ANY,   /* MAILDROP_ABSENT if it is not there */
+	PLACE_THERE, /* the same, but MAILDROP_TEMP if the root says that it should be */
+	PLACE_MAKE,  /* made if it is not there */
+};
 enum maildrop_status maildir_place_open(struct maildir_place *place,
 					const struct maildrop_settings *settings, int root_fd,
-					const char *home, bool create, struct err *err);
+					const char *home, enum maildir_want want, struct err *err);
+/* A place without folders, for what needs none. -1: no memory. */
+int maildir_place_init(struct maildir_place *place, const struct maildrop_settings *settings,
+		       const char *home);
 /* One that is there, with its lock file, out of memory alone: sys is maildrop_cached. 0, -1. */
 int maildir_place_open_now(struct maildir_place *place, const struct maildrop_settings *settings,
 			   int root_fd, const char *home);

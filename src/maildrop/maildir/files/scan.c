@@ -20,8 +20,8 @@ static bool regular(const struct maildir_place *place, int fd, const struct dire
 	       S_ISREG(st.st_mode);
 }
 
-static int take_entries(struct maildir_place *place, int fd, char *buf, size_t size,
-			maildir_entry *entry, void *context)
+static int take_entries(struct maildir_place *place, int fd, const char *folder, char *buf,
+			size_t size, maildir_entry *entry, void *context)
 {
 	for (size_t at = 0; at < size;) {
 		struct dirent64 *e = (struct dirent64 *)(buf + at);
@@ -30,8 +30,12 @@ static int take_entries(struct maildir_place *place, int fd, char *buf, size_t s
 
 		at += e->d_reclen;
 		/* the kernel lets no "/" into a name; it may be longer than names are here */
-		if (*e->d_name == '.' || name.size > INDEX_NAME_MAX || !regular(place, fd, e))
+		if (*e->d_name == '.' || name.size > INDEX_NAME_MAX)
 			continue;
+		if (!regular(place, fd, e)) {
+			maildir_note_left_out(place, fd, folder, e->d_name, ENOTSUP);
+			continue;
+		}
 		result = entry(context, name, e->d_ino);
 		if (result < 0)
 			return result;
@@ -53,7 +57,8 @@ int maildir_scan(struct maildir_place *place, const char *folder, maildir_entry 
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		result = n < 0 ? -1 : take_entries(place, fd, buf, (size_t)n, entry, context);
+		result = n < 0 ? -1
+			       : take_entries(place, fd, folder, buf, (size_t)n, entry, context);
 		if (n <= 0 || result < 0)
 			break;
 	}

@@ -203,7 +203,7 @@ enum maildrop_status maildir_open(const struct maildrop_settings *settings, int 
 		err_sys(err, EX_TEMPFAIL, errno, "maildrop %s", home);
 		return MAILDROP_TEMP;
 	}
-	status = maildir_place_open(&m->place, settings, root_fd, home, true, err);
+	status = maildir_place_open(&m->place, settings, root_fd, home, PLACE_THERE, err);
 	if (status < 0) {
 		free(m);
 		return status;
@@ -213,6 +213,47 @@ enum maildrop_status maildir_open(const struct maildrop_settings *settings, int 
 		maildir_close(&m->head);
 	else
 		*ret = &m->head;
+	return status;
+}
+
+static int fill_nothing(void *context, struct index_writer *writer)
+{
+	(void)context;
+	(void)writer;
+	return 0;
+}
+
+enum maildrop_status maildir_open_empty(const struct maildrop_settings *settings, const char *home,
+					struct maildrop **ret, struct err *err)
+{
+	struct maildir_contents nothing = {.fill = fill_nothing};
+	struct maildir_log log = {.index = {.base_fd = -1, .delta_fd = -1}};
+	struct maildir *m = new_maildir();
+
+	if (m && maildir_place_init(&m->place, settings, home) == 0) {
+		log.place = &m->place;
+		if (maildir_log_memory(&log, &nothing) == 0) {
+			m->index = log.index;
+			take_snapshot(m);
+			*ret = &m->head;
+			return MAILDROP_OK;
+		}
+	}
+	err_sys(err, EX_TEMPFAIL, errno, "maildrop %s", home);
+	if (m)
+		maildir_close(&m->head);
+	return MAILDROP_TEMP;
+}
+
+enum maildrop_status maildir_make(const struct maildrop_settings *settings, int root_fd,
+				  const char *home, struct err *err)
+{
+	struct maildir_place place;
+	enum maildrop_status status =
+		maildir_place_open(&place, settings, root_fd, home, PLACE_MAKE, err);
+
+	if (status == MAILDROP_OK)
+		maildir_place_close(&place);
 	return status;
 }
 
@@ -283,8 +324,8 @@ enum maildrop_status maildir_usage(const struct maildrop_settings *settings, int
 	enum maildrop_status status;
 	enum maildir_freshness current;
 
-	status = maildir_place_open(&place, settings, root_fd, home, false, err);
-	if (status == MAILDROP_GONE) {
+	status = maildir_place_open(&place, settings, root_fd, home, PLACE_ANY, err);
+	if (status == MAILDROP_ABSENT) {
 		*ret = (struct maildrop_usage){0};
 		return MAILDROP_OK;
 	}

@@ -14,6 +14,10 @@ enum maildrop_status maildir_open(const struct maildrop_settings *settings, int 
 				  const char *home, struct maildrop **ret, struct err *err);
 
 /* In memory now, or MAILDROP_WAIT: on the keeper's loop. */
+enum maildrop_status maildir_open_empty(const struct maildrop_settings *settings, const char *home,
+					struct maildrop **ret, struct err *err);
+enum maildrop_status maildir_make(const struct maildrop_settings *settings, int root_fd,
+				  const char *home, struct err *err);
 enum maildrop_status maildir_open_now(const struct maildrop_settings *settings, int root_fd,
 				      const char *home, struct maildrop **ret);
 void maildir_close(struct maildrop *maildrop);

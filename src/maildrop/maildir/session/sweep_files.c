@@ -40,6 +40,16 @@ static int read_del(const struct maildir *m, const struct index *index, uint64_t
 	return index_delta_read(m->place.sys, index->delta_fd, position, buf, ret, NULL);
 }
 
+static int unlink_noted(struct maildir *m, enum index_directory directory, const char *name)
+{
+	int fd = maildir_directory(&m->place, directory);
+	int result = fd < 0 ? -1 : m->place.sys->unlinkat(fd, name, 0);
+
+	if (result < 0 && errno != ENOENT)
+		maildir_note_not_unlinked(&m->place, directory, name, errno);
+	return result;
+}
+
 /* Unlinks exactly the file that was deleted, if it is where the index knows it. */
 static int unlink_deleted(struct maildir *m, struct maildir_log *log, struct pass *pass,
 			  uint64_t position)
@@ -58,7 +68,7 @@ static int unlink_deleted(struct maildir *m, struct maildir_log *log, struct pas
 	directory = index_directory_of(message.flags);
 	if (!maildir_same_file(&m->place, directory, message.name, change.inode))
 		return note_elsewhere(pass, position);
-	return m->place.sys->unlinkat(maildir_directory(&m->place, directory), message.name, 0);
+	return unlink_noted(m, directory, message.name);
 }
 
 /*
@@ -78,8 +88,7 @@ static int unlink_elsewhere(struct maildir *m, struct maildir_log *log, const st
 			return -1;
 		if (maildir_locator_search(&m->locator, &m->place, change.name, change.inode,
 					   &found) &&
-		    m->place.sys->unlinkat(maildir_directory(&m->place, found.directory),
-					   found.name, 0) < 0)
+		    unlink_noted(m, found.directory, found.name) < 0)
 			return -1;
 	}
 	return 0;

@@ -23,10 +23,11 @@ struct maildir_comparison {
 	struct index_batch unknown;   /* of the log: what only a later version knows */
 	bool scan[INDEX_DIRECTORIES]; /* which directories are looked at */
 	struct index_stamp stamps[INDEX_DIRECTORIES];
-	bool new_only;   /* only the log's messages were loaded: a look at new/ */
-	bool settled;    /* nothing moved while we looked: what was not seen is gone */
-	bool left_out;   /* something could not be read now: look again next time */
-	uint32_t *order; /* fresh messages in the order they get */
+	bool new_only;       /* only the log's messages were loaded: a look at new/ */
+	uint32_t not_loaded; /* messages of the base, which new_only did not load */
+	bool settled;        /* nothing moved while we looked: what was not seen is gone */
+	bool left_out;       /* something could not be read now: look again next time */
+	uint32_t *order;     /* fresh messages in the order they get */
 	uint32_t order_count;
 	struct maildir_duplicate *duplicates;
 	size_t duplicate_count, duplicate_room;

@@ -92,11 +92,20 @@ static bool our_fault(int errnum)
 	return errnum == EMFILE || errnum == ENFILE || errnum == ENOMEM || errnum == ENOBUFS;
 }
 
+/* Is there a message to be shown besides those that could not be read? */
+static bool any_left(const struct maildir_comparison *c)
+{
+	bool any = c->not_loaded > 0;
+
+	for (uint32_t i = 0; i < c->model.count && !any; i++)
+		any = !(c->model.messages[i].marks & (MODEL_DEAD | MODEL_DELETED));
+	return any;
+}
+
 static enum maildrop_status take_results(struct maildir_comparison *c,
 					 const struct maildir_measure_job *jobs,
 					 const uint32_t *which, size_t n, struct err *err)
 {
-	size_t unreadable = 0;
 	int errnum = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -108,15 +117,20 @@ static enum maildrop_status take_results(struct maildir_comparison *c,
 			continue;
 		}
 		m->marks |= MODEL_DEAD;
-		if (e == ENOENT || e == ENOTSUP)
+		if (e == ENOENT)
 			continue;
-		unreadable++;
+		if (!our_fault(e))
+			maildir_note_left_out(
+				c->place, maildir_directory(c->place, jobs[i].directory),
+				maildir_directory_names[jobs[i].directory], jobs[i].name, e);
+		if (e == ENOTSUP)
+			continue;
 		errnum = our_fault(errnum) ? errnum : e;
 		c->left_out = true;
 	}
 	/* one bad message must not hide the others; but a maildrop of which nothing can be read is
 	 * an error, never an empty list */
-	if (our_fault(errnum) || (unreadable == n && n > 0))
+	if (our_fault(errnum) || (errnum && !any_left(c)))
 		return maildir_failed(c->place, errnum, NULL, "its messages cannot be read", err);
 	return MAILDROP_OK;
 }

@@ -69,6 +69,16 @@ static enum maildrop_status load_remains(struct maildir_comparison *c, struct er
 	return status;
 }
 
+/* Messages of the index that are in the model and in the maildrop. */
+static uint32_t loaded(const struct maildir_model *model)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < model->indexed; i++)
+		n += model->messages[i].marks & (MODEL_DEAD | MODEL_DELETED) ? 0 : 1;
+	return n;
+}
+
 static enum maildrop_status load(struct maildir_comparison *c, struct maildir_log *log,
 				 struct err *err)
 {
@@ -82,6 +92,7 @@ static enum maildrop_status load(struct maildir_comparison *c, struct maildir_lo
 			       NULL) == 0 &&
 	    maildir_model_load_deleted(&c->model, &index->delta, c->place->sys, index->delta_fd,
 				       NULL) == 0) {
+		c->not_loaded = c->new_only ? index->delta.count - loaded(&c->model) : 0;
 		maildir_carry_unknown(c->place, &index->delta, index->delta_fd, &c->unknown);
 		return MAILDROP_OK;
 	}

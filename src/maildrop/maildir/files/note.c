@@ -1,0 +1,78 @@
+/* See place.h: lines for the log about files that are worked around. In a keeper's worker or
+ * `valija deliver`, with the rights of the mail's owner. */
+#include "maildrop/maildir/files/place.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NOTE_MAX (2 * INDEX_NAME_MAX + 512)
+
+static const char *kind_of(mode_t mode)
+{
+	if (S_ISDIR(mode))
+		return "a folder";
+	if (S_ISLNK(mode))
+		return "a symbolic link";
+	if (S_ISFIFO(mode))
+		return "a FIFO";
+	if (S_ISSOCK(mode))
+		return "a socket";
+	return "a device";
+}
+
+/* The cause, and what to do about it. */
+static void explain(char *buf, size_t size, const struct stat *st, int errnum)
+{
+	unsigned long owner = (unsigned long)st->st_uid, own = (unsigned long)geteuid();
+
+	if (!S_ISREG(st->st_mode))
+		snprintf(buf, size, "it is %s, no message: move it away", kind_of(st->st_mode));
+	else if (errnum == EMLINK)
+		snprintf(buf, size,
+			 "it has other names and belongs to uid %lu, not to uid %lu of this "
+			 "process: copy it in its place",
+			 owner, own);
+	else if ((errnum == EACCES || errnum == EPERM) && owner != own)
+		snprintf(buf, size,
+			 "it belongs to uid %lu and has mode %04o, this process runs as uid %lu: "
+			 "chown it",
+			 owner, (unsigned)st->st_mode & 07777, own);
+	else if (errnum == EACCES || errnum == EPERM)
+		snprintf(buf, size, "its mode is %04o, so its owner cannot read it: chmod u+r it",
+			 (unsigned)st->st_mode & 07777);
+	else
+		snprintf(buf, size, "%s: look at its filesystem", strerror(errnum));
+}
+
+void maildir_note_left_out(const struct maildir_place *place, int fd, const char *folder,
+			   const char *name, int errnum)
+{
+	char text[NOTE_MAX], why[256];
+	struct stat st;
+
+	if (!place->note || place->sys->fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    (errnum == ENOTSUP && S_ISREG(st.st_mode)))
+		return;
+	explain(why, sizeof(why), &st, errnum);
+	snprintf(text, sizeof(text),
+		 "maildrop %s: %s/%s is left out, the other messages are served: %s", place->home,
+		 folder, name, why);
+	place->note(place->note_context, text);
+}
+
+void maildir_note_not_unlinked(const struct maildir_place *place, enum index_directory which,
+			       const char *name, int errnum)
+{
+	char text[NOTE_MAX];
+
+	if (!place->note)
+		return;
+	snprintf(
+		text, sizeof(text),
+		"maildrop %s: %s/%s was deleted by its user, but cannot be unlinked: %s; it is not "
+		"shown again, and each later session tries again (this process runs as uid %lu)",
+		place->home, maildir_directory_names[which], name, strerror(errnum),
+		(unsigned long)geteuid());
+	place->note(place->note_context, text);
+}
