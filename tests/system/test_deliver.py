@@ -212,7 +212,7 @@ def test_procmail(make_office, connect, tool, tmp_path):
 
 
 def test_the_owner_of_the_mail_obeys_a_register_of_root(make_office, need_root):
-    """As an MTA calls it: the state folder is root's; the register is read, and who is new is made."""
+    """As an MTA calls it: the register is root's; it is read, and who is new is made."""
     office = make_office(start=False, users=('demo', 'new'))
     if office.mail.stat().st_uid == 0:
         pytest.skip('the mail is root\'s')
