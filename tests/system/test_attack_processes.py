@@ -37,7 +37,7 @@ def test_threat_27_a_front_that_lost_its_keeper_is_started_anew(make_office, nee
 
 
 def test_threat_27_as_many_sessions_as_there_are_descriptors_for(make_office, connect):
-    office = make_office(start=False, settings=LONE)
+    office = make_office(start=False, settings={**LONE, 'processes.owner_keepers': 1})
     office.limit_files = 128
     names = [f'u{n}' for n in range(60)]
     with (office.dir / 'users').open('a') as file:
@@ -46,7 +46,6 @@ def test_threat_27_as_many_sessions_as_there_are_descriptors_for(make_office, co
         office.put(name, b'Subject: large\n\n' + b'x' * 100_000)
     office.allow('cannot take more connections', 'oo many open files')
     office.start()
-
     held = 0
     for name in names:
         client = connect(office, greet=False)
