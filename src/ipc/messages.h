@@ -57,7 +57,7 @@ enum {
 	IPC_SERVICES = 3,         /* enum config_service */
 	IPC_DELAY_MAX = 600000,   /* milliseconds in a DENIED */
 	IPC_KEEPER_CREDITS = 512, /* unanswered requests of a front at one keeper */
-	IPC_AUTH_CREDITS = 1024,  /* the same at auth */
+	IPC_AUTH_CREDITS = 1024,  /* the same at auth; what SLOW answered is not counted */
 };
 #define IPC_NO_SLOT UINT32_MAX
 #define IPC_COUNT_MAX (UINT32_MAX - 64) /* messages in a maildrop */
@@ -175,6 +175,11 @@ struct ipc_connected { /* text: APOP stamp, if any */
 struct ipc_challenge { /* text: base64 */
 	struct ipc_head head;
 	uint64_t session;
+};
+struct ipc_slow { /* the answer takes time: the login uses no credit any more */
+	struct ipc_head head;
+	uint64_t session;
+	uint64_t ticket; /* of the login */
 };
 struct ipc_denied {
 	struct ipc_head head;
@@ -357,7 +362,8 @@ struct ipc_transaction { /* FORGET */
 	X(DELIVER, 48, ipc_deliver, IPC_L, IPC_K, 1, 1, 4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX,  \
 	  0, 0, judge_deliver)                                                                     \
 	X(FORGET, 49, ipc_transaction, IPC_L, IPC_K, 0, 0, 0, 0, 0, judge_any)                     \
-	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)
+	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)            \
+	X(SLOW, 65, ipc_slow, IPC_A, IPC_F, 0, 0, 0, 0, 0, judge_any)
 
 enum ipc_type {
 	IPC_NONE,

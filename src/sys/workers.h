@@ -27,7 +27,9 @@ void job_lane_init(struct job_lane *lane);
 /* No job of the lane waits, runs or has its done() still to come: it may be freed. */
 bool job_lane_idle(const struct job_lane *lane);
 
-struct workers *workers_create(struct loop *loop, unsigned threads, unsigned queue_max,
+/* nice: by how much the threads' priority is lower than the loop's (setpriority(2)), so that jobs
+ * that compute do not hold up the loops of other processes; 0: not lower. */
+struct workers *workers_create(struct loop *loop, unsigned threads, int nice, unsigned queue_max,
 			       struct err *err);
 /* Runs the waiting jobs, waits for all, then calls their done(). Nothing can be added meanwhile.
  * NULL is none. */

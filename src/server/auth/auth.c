@@ -20,7 +20,9 @@
 enum {
 	TICK_MS = 5000,
 	SWEEP_TICKS = 12,
-	QUEUE_MAX = 4096,
+	QUEUE_MAX = 4096, /* costly logins that wait */
+	PROVEN_PAIRS = 64 * 1024,
+	WORKER_NICE = 10, /* hashes take the time that loops leave */
 };
 
 static void send_offer(struct auth *auth, struct peer *front)
@@ -305,13 +307,16 @@ static int start(struct child *child, struct err *err)
 					  .mechanisms = child->config->mechanisms,
 					  .cache_entries = child->config->auth_cache_entries,
 					  .cache_seconds = child->config->auth_cache_seconds};
+	unsigned threads = worker_count(child->config);
 
 	limits_init(&auth->limits, child->config);
+	queue_init(&auth->queue, QUEUE_MAX, threads);
 	if (enter_sandbox(auth, err) < 0 || open_users(auth, err) < 0 ||
 	    login_service_create(auth->users, &settings, &auth->service, err) < 0 ||
-	    auth_recipients_open(auth, err) < 0)
+	    auth_recipients_open(auth, err) < 0 ||
+	    proven_create(PROVEN_PAIRS, &auth->proven, err) < 0)
 		return -1;
-	auth->workers = workers_create(child->loop, worker_count(child->config), QUEUE_MAX, err);
+	auth->workers = workers_create(child->loop, threads, WORKER_NICE, threads, err);
 	if (!auth->workers)
 		return -1;
 	renew_offer(auth);

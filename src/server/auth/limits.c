@@ -102,6 +102,21 @@ static bool is_loopback(const uint8_t address[16])
 	return memcmp(address, six, 8) == 0;
 }
 
+const uint8_t *limits_network(const struct limit_address *address)
+{
+	return address->address;
+}
+
+bool limits_is_loopback(const struct limit_address *address)
+{
+	return is_loopback(address->address);
+}
+
+bool limits_has_failures(const struct limit_address *address, uint64_t now)
+{
+	return address->failures && now - address->last_failure <= REMEMBERED_MS;
+}
+
 uint32_t limits_failed(struct limits *limits, struct limit_address *address, uint32_t n,
 		       uint64_t now)
 {

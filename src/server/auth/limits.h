@@ -29,6 +29,11 @@ void limits_init(struct limits *limits, const struct config *config);
  * connections, or no memory. forced: the limit does not refuse it. */
 struct limit_address *limits_connect(struct limits *limits, const uint8_t address[16], bool forced,
 				     enum reason *ret_why);
+/* The canonical form of a connection's address (IPv6: its /64); lives as long as the address. */
+const uint8_t *limits_network(const struct limit_address *address);
+bool limits_is_loopback(const struct limit_address *address);
+/* Whether logins from the address failed recently. */
+bool limits_has_failures(const struct limit_address *address, uint64_t now);
 void limits_disconnect(struct limits *limits, struct limit_address *address);
 /* Counts a failed login. Returns the milliseconds to wait before the n-th failure of a connection
  * (from 1) is answered. The address remembers the failure, unless it is loopback: there proxies and

@@ -1,7 +1,8 @@
 /*
  * Login attempts in auth: a front's message becomes a struct login. A cheap step is done on the
- * loop, a costly one in a worker. The verdict goes to the front (challenge, denial) or leads to a
- * keeper (grant). Messages of fronts are hostile. See auth.h.
+ * loop; a costly one waits in the queue for a worker, and the front gets its credit back. The
+ * verdict goes to the front (challenge, denial) or leads to a keeper (grant). Messages of fronts
+ * are hostile. See auth.h.
  */
 #include "server/auth/login.h"
 
@@ -17,9 +18,9 @@
 
 struct login_job {
 	struct job job;
+	struct queue_entry entry;
 	struct auth *auth;
 	struct auth_session *session; /* NULL: the attempt was cancelled */
-	struct peer *front;
 	struct login *login;
 	enum login_verdict verdict;
 	atomic_bool cancelled; /* its hash need not be computed any more */
@@ -53,6 +54,7 @@ static void denied(struct auth *auth, struct auth_session *session)
 static void granted(struct auth *auth, struct auth_session *session)
 {
 	const struct user *user = login_user(session->login);
+	uint64_t now = loop_now(auth->child->loop);
 	char key[USER_NAME_MAX]; /* one user in every spelling, also when the users file changes
 				    between logins */
 
@@ -63,6 +65,7 @@ static void granted(struct auth *auth, struct auth_session *session)
 		return;
 	}
 	session->granted = true;
+	proven_put(auth->proven, span_of(user->name), limits_network(session->address), now / 1000);
 	say(session, session->login, "login", "");
 	auth_open(session, user);
 }
@@ -113,62 +116,126 @@ static void job_run(struct job *base)
 		login_step(job->login, (pop3_span){job->response, job->size}, job->has_response);
 }
 
-static void job_done(struct job *base)
+static void free_job(struct login_job *job)
 {
-	struct login_job *job = (struct login_job *)base;
-
-	if (job->session) {
-		job->session->job = NULL;
-		job->front->unanswered--;
-		conclude(job->auth, job->session, job->verdict);
-	} else {
-		login_destroy(job->login);
-	}
 	wipe(job->response, job->size);
 	free(job);
 }
 
-static int add_job(struct auth *auth, struct auth_session *session, pop3_span response,
-		   bool has_response)
+static void run_next(struct auth *auth);
+
+static void job_done(struct job *base)
+{
+	struct login_job *job = (struct login_job *)base;
+	struct auth *auth = job->auth;
+
+	queue_leave(&auth->queue, &job->entry);
+	run_next(auth); /* no worker waits for what follows */
+	if (job->session) {
+		job->session->job = NULL;
+		conclude(auth, job->session, job->verdict);
+	} else {
+		login_destroy(job->login);
+	}
+	free_job(job);
+}
+
+/* ---- the queue ---- */
+
+/* Gives workers to the logins whose turn it is. The queue lets no more run than there are threads,
+ * so the workers' own queue is never full. */
+static void run_next(struct auth *auth)
+{
+	struct queue_entry *entry;
+
+	while ((entry = queue_take(&auth->queue))) {
+		struct login_job *job = CONTAINER(entry, struct login_job, entry);
+
+		job->verdict = LOGIN_TEMP;
+		if (workers_add(auth->workers, &job->job, false) == 0)
+			continue;
+		job_done(&job->job);
+		return;
+	}
+}
+
+static enum queue_class class_of(const struct auth *auth, const struct auth_session *session)
+{
+	uint64_t now = loop_now(auth->child->loop);
+
+	if (proven_has(auth->proven, login_claimed_name(session->login),
+		       limits_network(session->address), now / 1000))
+		return QUEUE_PROVEN;
+	return limits_has_failures(session->address, now) ? QUEUE_FAILED : QUEUE_CALM;
+}
+
+static struct login_job *new_job(struct auth *auth, struct auth_session *session,
+				 pop3_span response, bool has_response)
 {
 	struct login_job *job = calloc(1, sizeof(*job) + response.size);
 
 	if (!job)
-		return -1;
+		return NULL;
 	job->job.run = job_run;
 	job->job.done = job_done;
 	job->auth = auth;
 	job->session = session;
-	job->front = session->front;
 	job->login = session->login;
 	job->has_response = has_response;
 	job->size = response.size;
 	if (response.size)
 		memcpy(job->response, response.data, response.size);
-	if (workers_add(auth->workers, &job->job, false) < 0) {
-		wipe(job->response, job->size);
-		free(job);
+	return job;
+}
+
+/* -1: the queue is full. */
+static int add_job(struct auth *auth, struct auth_session *session, pop3_span response,
+		   bool has_response)
+{
+	struct login_job *job = new_job(auth, session, response, has_response);
+
+	if (!job)
+		return -1;
+	if (queue_add(&auth->queue, &job->entry, limits_network(session->address),
+		      limits_is_loopback(session->address), class_of(auth, session)) < 0) {
+		free_job(job);
 		return -1;
 	}
 	session->job = job;
-	session->front->unanswered++;
+	auth_slow(session);
+	run_next(auth);
 	return 0;
 }
 
 void auth_login_cancel(struct auth_session *session)
 {
-	if (session->job) {
-		atomic_store(&session->job->cancelled, true);
-		session->job->session = NULL; /* the job owns the login now */
-		session->front->unanswered--;
-		session->job = NULL;
+	struct login_job *job = session->job;
+	struct auth *auth = session->front->child->state;
+
+	session->job = NULL;
+	if (job && !queue_waits(&job->entry)) { /* a worker has it, and the login with it */
+		atomic_store(&job->cancelled, true);
+		job->session = NULL;
 	} else {
 		login_destroy(session->login);
+		if (job) {
+			queue_leave(&auth->queue, &job->entry);
+			free_job(job);
+		}
 	}
 	session->login = NULL;
 }
 
 /* ---- messages of fronts ---- */
+
+/* The password was not looked at: nothing is said about it. */
+static void turned_away(struct auth_session *session)
+{
+	say(session, session->login, "login failed", "too many logins wait for a worker");
+	auth_deny(session, REASON_LOGIN_BUSY, 0);
+	login_destroy(session->login);
+	session->login = NULL;
+}
 
 static void step(struct auth_session *session, pop3_span response, bool has_response)
 {
@@ -178,7 +245,7 @@ static void step(struct auth_session *session, pop3_span response, bool has_resp
 	if (verdict != LOGIN_SLOW)
 		conclude(auth, session, verdict);
 	else if (add_job(auth, session, response, has_response) < 0)
-		conclude(auth, session, LOGIN_TEMP);
+		turned_away(session);
 }
 
 static struct login *start_sasl(struct auth *auth, struct auth_session *session,
@@ -238,11 +305,8 @@ void auth_login_message(struct auth_session *session, enum ipc_type type,
 	 * front knows. A hostile front gains nothing: a session opens one maildrop at its
 	 * keeper. */
 	auth_logout(session);
-	if (session->front->unanswered >= IPC_AUTH_CREDITS) {
-		peer_break(session->front, "more logins at once than it has credits for");
-		return;
-	}
 	session->ticket = message->ticket;
+	session->slow = false;
 	if (type != IPC_SASL_RESPONSE)
 		session->tls = message->tls;
 	if (!allowed(session, type, user)) {

@@ -4,6 +4,8 @@
 #define SERVER_AUTH_SESSION_H
 
 #include "server/auth/limits.h"
+#include "server/auth/proven.h"
+#include "server/auth/queue.h"
 #include "server/child.h"
 #include "sys/workers.h"
 #include "users/login.h"
@@ -25,7 +27,9 @@ struct auth {
 	struct users *users;
 	struct login_service *service;
 	struct recipients *recipients;
-	struct workers *workers;
+	struct workers *workers; /* for password hashes */
+	struct queue queue;      /* of logins that wait for one of them */
+	struct proven *proven;
 	struct auth_waiting *waiting;
 	int users_fd, aliases_fd, mail_fd;
 	char mechanisms[CONFIG_NAME_MAX], mechanisms_tls[CONFIG_NAME_MAX]; /* the last offer */
@@ -46,7 +50,8 @@ struct auth_session {
 	char *stamp;                   /* for APOP; NULL: none, or used */
 	uint8_t ip[16];
 	bool loopback, granted;
-	bool tls; /* of this attempt, as its front claims */
+	bool slow; /* the front knows that this attempt takes time */
+	bool tls;  /* of this attempt, as its front claims */
 	uint32_t failures;
 	uint64_t keeper; /* instance that was sent OPEN, 0: none */
 	uint64_t ticket; /* of the attempt under way; made by the front */
@@ -54,6 +59,8 @@ struct auth_session {
 
 /* Denies the attempt under way; the front waits for delay milliseconds before it replies. */
 void auth_deny(struct auth_session *session, enum reason reason, uint32_t delay);
+/* The attempt under way takes time: the front gets its credit back, once an attempt. */
+void auth_slow(struct auth_session *session);
 /* Ends the session's grant and its count; the client may log in again. */
 void auth_logout(struct auth_session *session);
 /* Makes a stamp for APOP (RFC 1939 section 7), good for one attempt. */
