@@ -75,7 +75,7 @@ static struct auth_session *find_session(struct peer *front, uint64_t number)
 
 static void end_session(struct auth *auth, struct auth_session *session)
 {
-	auth_login_cancel(session);
+	auth_login_given_up(session);
 	auth_logout(session);
 	limits_disconnect(&auth->limits, session->address);
 	table_remove(session->front->data, &session->node);
@@ -162,7 +162,7 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 	else if (type == IPC_DISCONNECT)
 		end_session(front->child->state, session);
 	else if (type == IPC_SASL_CANCEL)
-		auth_login_cancel(session);
+		auth_login_given_up(session);
 	else
 		auth_login_message(session, type, message);
 }
@@ -194,7 +194,10 @@ static void peer_up(struct peer *peer)
 
 static void end_one(struct table_node *node, void *context)
 {
-	end_session(context, CONTAINER(node, struct auth_session, node));
+	struct auth_session *session = CONTAINER(node, struct auth_session, node);
+
+	auth_login_cancel(session); /* no fault of the client */
+	end_session(context, session);
 }
 
 static void check_drained(struct child *child, const struct peer *gone)

@@ -9,8 +9,8 @@
 struct limit_address {
 	struct table_node node;
 	uint8_t address[16];
-	uint32_t connections, failures;
-	uint64_t last_failure;
+	uint32_t connections, failures, given_up;
+	uint64_t last_failure; /* or login that was given up */
 };
 
 struct limit_user {
@@ -56,7 +56,7 @@ static struct limit_address *find_address(struct limits *limits, const uint8_t a
 
 static void release_address(struct limits *limits, struct limit_address *entry)
 {
-	if (entry->connections || entry->failures)
+	if (entry->connections || entry->failures || entry->given_up)
 		return;
 	table_remove(&limits->addresses, &entry->node);
 	free(entry);
@@ -117,6 +117,22 @@ bool limits_has_failures(const struct limit_address *address, uint64_t now)
 	return address->failures && now - address->last_failure <= REMEMBERED_MS;
 }
 
+static void forget_old(struct limit_address *address, uint64_t now)
+{
+	if (now - address->last_failure > REMEMBERED_MS)
+		address->failures = address->given_up = 0;
+}
+
+bool limits_given_up(struct limit_address *address, uint32_t n, uint64_t now)
+{
+	if (is_loopback(address->address))
+		return n > 1;
+	forget_old(address, now);
+	address->last_failure = now;
+	address->given_up++;
+	return n > 1 || address->given_up > 1;
+}
+
 uint32_t limits_failed(struct limits *limits, struct limit_address *address, uint32_t n,
 		       uint64_t now)
 {
@@ -124,8 +140,7 @@ uint32_t limits_failed(struct limits *limits, struct limit_address *address, uin
 		 most = limits->config->failure_delay_max_ms;
 
 	if (!is_loopback(address->address)) {
-		if (now - address->last_failure > REMEMBERED_MS)
-			address->failures = 0;
+		forget_old(address, now);
 		address->failures++;
 		address->last_failure = now;
 		if (address->failures > n)
@@ -181,8 +196,7 @@ static void sweep_one(struct table_node *node, void *context)
 	struct limit_address *entry = CONTAINER(node, struct limit_address, node);
 	struct sweep *sweep = context;
 
-	if (sweep->now - entry->last_failure > REMEMBERED_MS)
-		entry->failures = 0;
+	forget_old(entry, sweep->now);
 	release_address(sweep->limits, entry);
 }
 

@@ -40,6 +40,10 @@ void limits_disconnect(struct limits *limits, struct limit_address *address);
  * webmail connect for all users. */
 uint32_t limits_failed(struct limits *limits, struct limit_address *address, uint32_t n,
 		       uint64_t now);
+/* Counts a login that was given up after it had cost work. Returns whether that is a failure: the
+ * first one of an address is none, nor is any of a loopback address, unless n, the number of those
+ * of its connection, says so. */
+bool limits_given_up(struct limit_address *address, uint32_t n, uint64_t now);
 /* Counts a user's session. NULL: the user has too many. */
 struct limit_user *limits_login(struct limits *limits, pop3_span name);
 void limits_logout(struct limits *limits, struct limit_user *user);

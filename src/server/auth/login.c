@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "server/auth/hold.h"
 #include "server/auth/keepers.h"
 
 #include <stdatomic.h>
@@ -32,7 +33,7 @@ struct login_job {
 static void say(const struct auth_session *session, const struct login *login, const char *outcome,
 		const char *why)
 {
-	pop3_span name = login_claimed_name(login);
+	pop3_span name = login ? login_claimed_name(login) : SPAN_LITERAL("");
 	char address[64];
 
 	log_info("%s: user=<%.*s> from=%s%s%s%s", outcome, (int)name.size,
@@ -212,6 +213,7 @@ void auth_login_cancel(struct auth_session *session)
 	struct login_job *job = session->job;
 	struct auth *auth = session->front->child->state;
 
+	auth_hold_drop(session);
 	session->job = NULL;
 	if (job && !queue_waits(&job->entry)) { /* a worker has it, and the login with it */
 		atomic_store(&job->cancelled, true);
@@ -224,6 +226,29 @@ void auth_login_cancel(struct auth_session *session)
 		}
 	}
 	session->login = NULL;
+}
+
+/* Whether the attempt has cost work that no verdict has answered for. */
+static bool has_begun(const struct auth_session *session)
+{
+	if (session->job)
+		return !queue_waits(&session->job->entry);
+	return session->login && login_has_begun(session->login);
+}
+
+void auth_login_given_up(struct auth_session *session)
+{
+	struct auth *auth = session->front->child->state;
+	uint64_t now = loop_now(auth->child->loop);
+
+	if (has_begun(session)) {
+		/* a worker may be about to write the name */
+		say(session, session->job ? NULL : session->login, "login given up", "");
+		if (limits_given_up(session->address, ++session->given_up, now))
+			session->hold_until = now + limits_failed(&auth->limits, session->address,
+								  ++session->failures, now);
+	}
+	auth_login_cancel(session);
 }
 
 /* ---- messages of fronts ---- */
@@ -253,6 +278,9 @@ static struct login *start_sasl(struct auth *auth, struct auth_session *session,
 {
 	const struct ipc_bindings *bindings = session->bindings;
 	struct login_channel channel = {.tls = session->tls, .loopback = session->loopback};
+
+	if (!limits_is_loopback(session->address)) /* there proxies connect for all */
+		channel.network = (pop3_span){(const char *)limits_network(session->address), 16};
 
 	if (session->tls && bindings) {
 		channel.exporter =
@@ -294,23 +322,25 @@ static bool allowed(const struct auth_session *session, enum ipc_type type, pop3
 	return config->plain_without_tls || (session->loopback && config->plain_on_loopback);
 }
 
-void auth_login_message(struct auth_session *session, enum ipc_type type,
-			const struct ipc_credentials *message)
+/* A connection whose exchanges failed by being given up ends like one with wrong passwords. */
+static bool has_failed_enough(const struct auth_session *session)
+{
+	uint32_t most = session->front->child->config->max_failures;
+
+	return most && session->given_up && session->failures >= most;
+}
+
+static void take_login(struct auth_session *session, enum ipc_type type,
+		       const struct ipc_credentials *message)
 {
 	pop3_span user = ipc_text(message, 0), secret = ipc_text(message, 1);
 
-	if (session->job || (type == IPC_SASL_RESPONSE) != (session->login != NULL))
-		return; /* out of order: a front that does this loses its client, nothing more */
-	/* The session may be granted already: then the keeper refused the maildrop, and only the
-	 * front knows. A hostile front gains nothing: a session opens one maildrop at its
-	 * keeper. */
-	auth_logout(session);
-	session->ticket = message->ticket;
-	session->slow = false;
-	if (type != IPC_SASL_RESPONSE)
-		session->tls = message->tls;
 	if (!allowed(session, type, user)) {
 		auth_deny(session, REASON_CLEAR_TEXT, 0);
+		return;
+	}
+	if (type != IPC_SASL_RESPONSE && has_failed_enough(session)) {
+		auth_deny(session, REASON_WRONG, 0);
 		return;
 	}
 	if (type != IPC_SASL_RESPONSE)
@@ -323,4 +353,22 @@ void auth_login_message(struct auth_session *session, enum ipc_type type,
 		step(session, SPAN_LITERAL(""), false);
 	else
 		step(session, secret, message->has_secret);
+}
+
+void auth_login_message(struct auth_session *session, enum ipc_type type,
+			const struct ipc_credentials *message)
+{
+	if (session->job || session->held ||
+	    (type == IPC_SASL_RESPONSE) != (session->login != NULL))
+		return; /* out of order: a front that does this loses its client, nothing more */
+	/* The session may be granted already: then the keeper refused the maildrop, and only the
+	 * front knows. A hostile front gains nothing: a session opens one maildrop at its
+	 * keeper. */
+	auth_logout(session);
+	session->ticket = message->ticket;
+	session->slow = false;
+	if (type != IPC_SASL_RESPONSE)
+		session->tls = message->tls;
+	if (type != IPC_SASL_START || !auth_hold(session, message, take_login))
+		take_login(session, type, message);
 }

@@ -36,7 +36,10 @@ struct auth {
 	bool apop;
 	struct loop_timer tick; /* renews the offer, forgets old failures */
 	uint32_t ticks;
+	uint32_t held; /* exchanges that wait for the end of a delay */
 };
+
+struct auth_held;
 
 /* A connection at a front. */
 struct auth_session {
@@ -53,8 +56,11 @@ struct auth_session {
 	bool slow; /* the front knows that this attempt takes time */
 	bool tls;  /* of this attempt, as its front claims */
 	uint32_t failures;
-	uint64_t keeper; /* instance that was sent OPEN, 0: none */
-	uint64_t ticket; /* of the attempt under way; made by the front */
+	uint32_t given_up;      /* logins, after they had cost work */
+	uint64_t hold_until;    /* the next SASL exchange begins no earlier; milliseconds */
+	struct auth_held *held; /* that exchange */
+	uint64_t keeper;        /* instance that was sent OPEN, 0: none */
+	uint64_t ticket;        /* of the attempt under way; made by the front */
 };
 
 /* Denies the attempt under way; the front waits for delay milliseconds before it replies. */

@@ -220,6 +220,78 @@ static void test_sessions_of_a_user_have_a_limit(void **state)
 	finish(&limits);
 }
 
+static void test_threat_70_what_is_given_up_again_is_a_failure(void **state)
+{
+	static const struct config config = {.failure_delay_ms = 1000,
+					     .failure_delay_max_ms = 15000};
+	struct limits limits;
+	struct limit_address *near, *near_too, *far;
+
+	(void)state;
+	limits_init(&limits, &config);
+	near = connected(&limits, near_a);
+	near_too = connected(&limits, near_b);
+	far = connected(&limits, four_a);
+	/* one that is honest costs nothing */
+	assert_false(limits_given_up(near, 1, MINUTE));
+	assert_false(limits_given_up(far, 1, MINUTE));
+	assert_false(limits_has_failures(near, MINUTE));
+	assert_true(limits_given_up(near, 2, MINUTE));
+	/* on another connection of the same network it is not the first */
+	assert_true(limits_given_up(near_too, 1, 2 * MINUTE));
+	/* forgotten as failures are, from the last one on */
+	assert_true(limits_given_up(near, 1, 12 * MINUTE));
+	assert_false(limits_given_up(near, 1, 23 * MINUTE));
+	limits_disconnect(&limits, near);
+	limits_disconnect(&limits, near_too);
+	limits_disconnect(&limits, far);
+	assert_int_equal(limits.addresses.count, 2); /* they are remembered … */
+	limits_sweep(&limits, 23 * MINUTE);
+	assert_int_equal(limits.addresses.count, 1);
+	limits_sweep(&limits, 34 * MINUTE);
+	assert_int_equal(limits.addresses.count, 0);
+	table_finish(&limits.addresses);
+}
+
+/* There proxies and webmail connect for all: a connection counts for itself only. */
+static void test_threat_70_given_up_on_loopback(void **state)
+{
+	static const struct config config = {.failure_delay_ms = 1000,
+					     .failure_delay_max_ms = 15000};
+	struct limits limits;
+	struct limit_address *address;
+
+	(void)state;
+	limits_init(&limits, &config);
+	address = connected(&limits, loop_four);
+	for (int i = 0; i < 5; i++)
+		assert_false(limits_given_up(address, 1, MINUTE));
+	assert_true(limits_given_up(address, 2, MINUTE));
+	limits_disconnect(&limits, address);
+	assert_int_equal(limits.addresses.count, 0);
+	table_finish(&limits.addresses);
+}
+
+static void test_fresh_failures_are_those_of_ten_minutes(void **state)
+{
+	static const struct config config = {.failure_delay_ms = 1000,
+					     .failure_delay_max_ms = 15000};
+	struct limits limits;
+	struct limit_address *address;
+
+	(void)state;
+	limits_init(&limits, &config);
+	address = connected(&limits, four_b);
+	assert_false(limits_has_failures(address, MINUTE));
+	limits_failed(&limits, address, 1, MINUTE);
+	assert_true(limits_has_failures(address, 11 * MINUTE));
+	assert_false(limits_has_failures(address, 11 * MINUTE + 1));
+	limits_disconnect(&limits, address);
+	limits_sweep(&limits, 20 * MINUTE);
+	assert_int_equal(limits.addresses.count, 0);
+	table_finish(&limits.addresses);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +303,9 @@ int main(void)
 		cmocka_unit_test(test_a_sweep_spares_what_is_connected),
 		cmocka_unit_test(test_loopback_is_not_remembered),
 		cmocka_unit_test(test_sessions_of_a_user_have_a_limit),
+		cmocka_unit_test(test_threat_70_what_is_given_up_again_is_a_failure),
+		cmocka_unit_test(test_threat_70_given_up_on_loopback),
+		cmocka_unit_test(test_fresh_failures_are_those_of_ten_minutes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
