@@ -33,7 +33,7 @@ void queue_init(struct queue *queue, uint32_t max, uint32_t threads)
 static struct queue_source *find_source(struct queue *queue, const uint8_t network[16],
 					bool loopback)
 {
-	uint64_t key = hash_octets(network, 16, 3);
+	uint64_t key = hash_octets(network, 16);
 	struct queue_source *source;
 
 	for (struct table_node *node = table_find(&queue->sources, key); node;

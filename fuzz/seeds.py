@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""Writes the first inputs of the targets handlers_…: a dialogue of honest processes each, from
+which the fuzzer departs. Run in fuzz/ after a change of the messages: ./seeds.py"""
+import pathlib
+import re
+import struct
+
+ROWS = {name: int(number) for name, number in re.findall(
+    r'X\((\w+), (\d+), ipc_', pathlib.Path('../src/ipc/messages.h').read_text())}
+
+
+def say(text, client=0):
+    text = text.encode() if isinstance(text, str) else text
+    return b''.join(bytes([client, len(text[i:i + 255])]) + text[i:i + 255]
+                    for i in range(0, len(text), 255))
+
+
+def hang_up(client=0):
+    return bytes([0x10 | client])
+
+
+def send(peer, row, *fields, flags=0, tail=b''):
+    """fields: numbers of 8 octets, or octets as they are."""
+    fixed = b''.join(struct.pack('<Q', field) if isinstance(field, int) else field
+                     for field in fields)
+    tail = tail.encode() if isinstance(tail, str) else tail
+    return bytes([0x20 | peer, ROWS[row], flags, len(fixed), len(tail)]) + fixed + tail
+
+
+def two(a, b):
+    return struct.pack('<II', a, b)
+
+
+def dies(peer):
+    return bytes([0x40 | peer])
+
+
+TURN = b'\xff'
+NAME = pathlib.Path('corpus')
+
+# peers of a front: auth, keeper, keeper
+OFFER = send(0, 'OFFER', two(1, 0), tail='PLAIN SCRAM-SHA-256\nPLAIN SCRAM-SHA-256')
+CONNECTED = send(0, 'CONNECTED', 0, two(0, 0), flags=1, tail='<1.2@office.test>')
+LOGIN = OFFER + say('') + CONNECTED + say('USER anna\r\nPASS secret\r\n')
+OPEN = LOGIN + send(1, 'ARENA', flags=0x10) + send(1, 'OPENED', 0, 0, 0, 0, two(0, 0), flags=0x43)
+BODY = struct.pack('<QII', 5, 1, 5)
+
+FRONT = {
+    'login': OPEN + say('STAT\r\nLIST\r\nUIDL\r\nNOOP\r\nQUIT\r\n'),
+    'denied': LOGIN + send(0, 'DENIED', 0, 0, two(1, 1), two(1, 0), flags=3),
+    'sasl': OFFER + say('') + CONNECTED + say('AUTH PLAIN\r\n')
+            + send(0, 'CHALLENGE', 0, flags=1, tail='') + say('AGFubmEAc2VjcmV0\r\n')
+            + send(1, 'OPENED', 0, 0, 0, 0, two(0, 0), flags=0x43) + say('STAT\r\n'),
+    'failed': LOGIN + send(1, 'OPEN_FAILED', 0, 0, two(9, 0), flags=3),
+    'bodies': OPEN + say('RETR 1\r\n')
+              + send(1, 'BODIES', 0, two(1, 0), flags=1, tail=BODY + b'text\n') + say('NOOP\r\n'),
+    'lent': OPEN + say('RETR 3\r\n')
+            + send(1, 'BODY_LENT', 0, 0, 20, 22, 20, two(3, 0), flags=1) + say('TOP 3 1\r\n'),
+    'body_failed': OPEN + say('RETR 2\r\n') + send(1, 'BODY_FAILED', 0, two(2, 14), flags=1),
+    'slice': OPEN + say('RETR 3\r\n')
+             + send(1, 'BODY_LENT', 0, 0, 20, 22, 10, two(3, 0), flags=1)
+             + send(1, 'SLICE_READY', 0, 10, 10, two(3, 0), flags=1),
+    'quit': OPEN + say('DELE 1\r\nDELE 3\r\nRSET\r\nDELE 2\r\nQUIT\r\n')
+            + send(1, 'COMMITTED', 0, two(0, 0), flags=1),
+    'auth_dies': LOGIN + dies(0) + say('NOOP\r\n'),
+    'keeper_dies': OPEN + say('DELE 1\r\n') + dies(1) + say('QUIT\r\n'),
+    'two': OPEN + say('CAPA\r\n', 1) + hang_up(0) + TURN + say('QUIT\r\n', 1),
+}
+
+# peers of an LMTP front: the same
+GREET = say('LHLO x\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<anna@office.test>\r\n')
+RESOLVED = send(0, 'RESOLVED', 0, 0, two(1, 0), flags=3, tail=struct.pack('<Q', 11))
+READY = GREET + RESOLVED + send(1, 'RCPT_READY', 0, 0, two(0, 0), flags=3)
+LMTP = {
+    'delivery': READY + say('DATA\r\n') + say('Subject: x\r\n\r\nbody\r\n.\r\n')
+                + send(1, 'DELIVERED', 0, 0, two(0, 0), flags=3) + say('QUIT\r\n'),
+    'refused': GREET + send(0, 'RCPT_REFUSED', 0, 0, two(18, 0), flags=3) + say('DATA\r\n'),
+    'keeper_refuses': GREET + RESOLVED + send(1, 'RCPT_REFUSED', 0, 0, two(20, 0), flags=3),
+    'gone': GREET + RESOLVED + send(0, 'KEEPER_GONE') + say('RSET\r\n'),
+    'keeper_dies': READY + say('DATA\r\nx\r\n.\r\n') + dies(1) + say('QUIT\r\n'),
+}
+
+# peers of auth: front, LMTP front, keeper, keeper
+CONNECT = send(0, 'CONNECT', 7, b'\0' * 10 + b'\xff\xff\x7f\0\0\1',
+               struct.pack('<HBB', 4000, 1, 0), b'\0' * 4)
+AUTH = {
+    'pass': CONNECT + send(0, 'PASS', 7, 99, two(1, 0), tail='anna\nsecret')
+            + send(0, 'DISCONNECT', 7),
+    'wrong': CONNECT + send(0, 'PASS', 7, 99, two(1, 0), tail='anna\nguess')
+             + send(0, 'PASS', 7, 100, two(1, 0), tail='nobody\nguess'),
+    'plain': CONNECT + send(0, 'SASL_START', 7, 99, two(1, 0), tail='PLAIN\nAGFubmEAc2VjcmV0'),
+    'scram': CONNECT + send(0, 'BINDINGS', 7, two(32, 0))
+             + send(0, 'SASL_START', 7, 99, two(1, 1),
+                    tail='SCRAM-SHA-256\nbiwsbj1hbm5hLHI9YWJj')
+             + send(0, 'SASL_RESPONSE', 7, 99, two(1, 1), tail='\nYz1iaXdzLHI9YWJj')
+             + send(0, 'SASL_CANCEL', 7),
+    'apop': CONNECT + send(0, 'APOP', 7, 99, two(1, 0), tail='anna\n' + '0' * 32),
+    'recipient': send(1, 'RCPT', 8, two(1, 0), tail='anna@office.test')
+                 + send(1, 'RCPT', 8, two(1, 1), tail='nobody@office.test') + dies(2),
+    'again': CONNECT + dies(0) + CONNECT + dies(3),
+}
+
+# peers of a keeper: auth, front, LMTP front
+OPENS = send(0, 'OPEN', 11, 7, 99, tail='anna\nanna')
+RCPT = send(0, 'RCPT_OPEN', 12, 8, two(1, 0), 0, 0, tail='anna\nanna\nanna@office.test')
+KEEPER = {
+    'fetch': OPENS + send(1, 'FETCH', 7, two(1, 2), two(0xffffffff, 0))
+             + send(1, 'FETCH', 7, two(3, 1), two(0, 0)) + send(1, 'CLOSE', 7),
+    'slice': OPENS + send(1, 'FETCH', 7, two(3, 1), two(0xffffffff, 0))
+             + send(1, 'READ_SLICE', 7, 0, 4096, two(3, 0)) + send(1, 'INDEX_WRONG', 7),
+    'quit': OPENS + send(1, 'DELETE', 7, two(2, 0), tail=struct.pack('<II', 1, 3))
+            + send(1, 'COMMIT', 7, two(2, 0)) + send(1, 'CLOSE', 7),
+    'in_use': OPENS + send(0, 'OPEN', 11, 9, 98, tail='anna\nanna') + send(1, 'CLOSE', 7),
+    'delivery': RCPT
+                + send(2, 'DELIVER', 8, 20, two(1, 1), tail=struct.pack('<I', 0) + b'X: y\r\n')
+                + send(2, 'FORGET', 8, two(1, 0)),
+    'forget': RCPT + send(2, 'FORGET', 8, two(1, 0)) + dies(2),
+    'front_dies': OPENS + send(1, 'FETCH', 7, two(3, 1), two(0xffffffff, 0)) + dies(1),
+    'nobody': send(0, 'OPEN', 11, 7, 99, tail='x\nberta')
+              + send(0, 'OPEN', 11, 8, 1, tail='x\n../x'),
+}
+
+for role, seeds in ('front', FRONT), ('lmtp', LMTP), ('auth', AUTH), ('keeper', KEEPER):
+    folder = NAME / f'handlers_{role}'
+    folder.mkdir(exist_ok=True)
+    for name, octets in seeds.items():
+        (folder / name).write_bytes(octets)
