@@ -1,7 +1,8 @@
 /*
  * Counts of connections by address and of sessions by user, and recent failures: one place for all
  * fronts. On auth's loop. Bounded: an address has an entry only while it is connected or its
- * failures are remembered.
+ * failures are remembered. An IPv6 address is its /64; its /56 and its /48 are counted as well, and
+ * may have four and 16 times as much.
  */
 #ifndef SERVER_AUTH_LIMITS_H
 #define SERVER_AUTH_LIMITS_H
@@ -20,7 +21,7 @@ struct limit_user;
 
 struct limits {
 	const struct config *config;
-	struct table addresses, users;
+	struct table addresses, blocks, users;
 	uint32_t connections;
 };
 
