@@ -1,5 +1,7 @@
 """One bad client, everybody else's latency: p99 of a steady load while someone misbehaves."""
 
+import contextlib
+import crypt
 import time
 
 from . import load
@@ -39,6 +41,49 @@ def _one_server(bench, server):
                 bench.add("disturbed.p99_ms", f"{server.name}: {name}", report["session"]["p99"])
                 bench.add("disturbed.p50_ms", f"{server.name}: {name}", report["session"]["p50"])
     bench.forget(server.root)
+
+
+GUESSES = 2400
+GUESSERS = (("24 addresses", 24), ("2,400 addresses", GUESSES))
+
+
+def guessed(bench):
+    """2,400 wrong passwords under way against slow hashes: logins that are answered from memory,
+    and, without that memory, users who logged in from their address before."""
+    if not bench.have_valija():
+        return
+    secret = "{CRYPT}" + crypt.crypt("secret", "$y$j9T$benchbenchbenchbench")
+    remembered = Valija.named(bench, "valija-yescrypt", secret=secret)
+    proven = Valija.named(bench, "valija-forgets", secret=secret, conf={"cache_entries": 0})
+    for server, steady, metric in ((remembered, _steady, "guessed.remembered"),
+                                   (proven, _proven, "guessed.proven")):
+        server.make_mail(0, USERS, 10, 4096)
+        with server.start(WRONG + GUESSES):
+            load.pop3(bench, server, "login,stat,list,retr,quit", conns=USERS, laps=1, source=9,
+                      sources=1)
+            for _ in range(bench.rounds):
+                for name, sources in (("nobody", 0), *GUESSERS):
+                    server.rest()
+                    settle()
+                    with _guessers(bench, server, sources):
+                        report = steady(bench, server)
+                    for part in ("p50", "p99"):
+                        bench.add(f"{metric}.{part}_ms", name, report["session"][part])
+        bench.forget(server.root)
+
+
+def _guessers(bench, server, sources):
+    if not sources:
+        return contextlib.nullcontext()
+    attack = load.Gated(bench, server, "badlogin,gate,close", core=bench.cores.other, first=WRONG,
+                        conns=GUESSES, source=1000, sources=sources, ramp=GUESSES, timeout=600)
+    time.sleep(1)  # all are under way: computing 2,400 hashes takes longer
+    return attack
+
+
+def _proven(bench, server):
+    return load.pop3(bench, server, "login,stat,quit", conns=1, laps=1, sessions=40, source=9,
+                     sources=1)
 
 
 def _steady(bench, server):

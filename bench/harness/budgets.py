@@ -33,6 +33,13 @@ def _disturbed(kind):
     return test
 
 
+def _guessed(sources):
+    def test(get):
+        return (get("guessed.remembered.p99_ms", sources),
+                get("guessed.remembered.p99_ms", "nobody") * 1.5)
+    return test
+
+
 BUDGETS = [
     Budget("login/dovecot", "login", "login+STAT+QUIT, 64 connections: server CPU a session",
            "Dovecot 0.71 ms", "≤ 1/5 of Dovecot", "ms",
@@ -117,6 +124,14 @@ BUDGETS = [
            "≤ 1.5 × undisturbed", "ms", _disturbed("giant index")),
     Budget("disturbed/wrong", "disturbed", "1,000 wrong passwords a second: p99", "–",
            "≤ 1.5 × undisturbed", "ms", _disturbed("wrong passwords")),
+    *(Budget(f"guessed/remembered/{sources}", "guessed",
+             f"2,400 wrong passwords from {sources}, yescrypt: p99 of remembered logins", "–",
+             "≤ 1.5 × undisturbed", "ms", _guessed(sources))
+      for sources in ("24 addresses", "2,400 addresses")),
+    *(Budget(f"guessed/proven/{sources}", "guessed",
+             f"the same from {sources}: p99 of users known from their address", "–", "≤ 2 s", "ms",
+             lambda get, sources=sources: (get("guessed.proven.p99_ms", sources), 2000))
+      for sources in ("24 addresses", "2,400 addresses")),
     Budget("lmtp", "lmtp", "LMTP, 4 KB, 16 connections, durable", "Dovecot in the same run",
            "≥ 2 × Dovecot", "/s",
            lambda get: (get("lmtp.rate", OURS), get("lmtp.rate", "dovecot") * 2), least=True),

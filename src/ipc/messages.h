@@ -57,7 +57,7 @@ enum {
 	IPC_SERVICES = 3,         /* enum config_service */
 	IPC_DELAY_MAX = 600000,   /* milliseconds in a DENIED */
 	IPC_KEEPER_CREDITS = 512, /* unanswered requests of a front at one keeper */
-	IPC_AUTH_CREDITS = 1024,  /* the same at auth */
+	IPC_AUTH_CREDITS = 1024,  /* the same at auth; what SLOW answered is not counted */
 };
 #define IPC_NO_SLOT UINT32_MAX
 #define IPC_COUNT_MAX (UINT32_MAX - 64) /* messages in a maildrop */
@@ -210,6 +210,11 @@ struct ipc_connected { /* text: APOP stamp, if any */
 struct ipc_challenge { /* text: base64 */
 	struct ipc_head head;
 	uint64_t session;
+};
+struct ipc_slow { /* the answer takes time: the login uses no credit any more */
+	struct ipc_head head;
+	uint64_t session;
+	uint64_t ticket; /* of the login */
 };
 struct ipc_denied {
 	struct ipc_head head;
@@ -410,9 +415,10 @@ struct ipc_transaction { /* FORGET */
 	X(PING, 62, ipc_empty, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)                      \
 	X(PONG, 63, ipc_pong, IPC_CHILDREN, IPC_M, 0, 0, 0, 0, 0, judge_any)                       \
 	X(PEER_DEAD, 64, ipc_instance, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)              \
+	X(SLOW, 65, ipc_slow, IPC_A, IPC_F, 0, 0, 0, 0, 0, judge_any)                              \
 	X(BODY_SLICED, 70, ipc_body_lent, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_body_sliced)          \
 	X(SLICE, 71, ipc_slice, IPC_K, IPC_F, 0, 0, IPC_BATCH_MAX, 0, 0, judge_slice_value)        \
-	X(BODY_WRONG, 72, ipc_body_wrong, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_body_wrong)                  \
+	X(BODY_WRONG, 72, ipc_body_wrong, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_body_wrong)           \
 	X(LOCATION, 75, ipc_location, IPC_K, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_location)      \
 	X(LOCATION_ANSWER, 76, ipc_location_answer, IPC_M, IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0,        \
 	  judge_location_answer)

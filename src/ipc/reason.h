@@ -50,7 +50,9 @@
 	X(OVER_QUOTA_PERM, NONE, 552, "5.2.2", "the mailbox is full", "over-quota-perm")           \
 	X(DISK_FULL, SYS_TEMP, 452, "4.3.1", "no space on the disk, try again later", "disk-full") \
 	X(SPOOL_FULL, NONE, 452, "4.3.1", "too many messages are on their way, try again later",   \
-	  "spool-full")
+	  "spool-full")                                                                            \
+	X(LOGIN_BUSY, SYS_TEMP, 0, "", "too many logins wait for their turn, try again later",     \
+	  "login-busy")
 
 enum reason {
 #define X(name, ...) REASON_##name,

@@ -22,6 +22,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -331,6 +332,8 @@ static const struct checked {
 	CHECK1("clone", AUTH | KEEPER | FETCH, 0, THREAD, THREAD),
 	CHECK1("open", AUTH, 1, OPEN_WRITES, O_RDONLY),
 	CHECK1("openat", AUTH, 2, OPEN_WRITES, O_RDONLY),
+	/* a worker thread lowers its own priority */
+	CHECK2("setpriority", AUTH, 0, WHOLE, PRIO_PROCESS, 1, WHOLE, 0),
 	/* the other ways to shut a listening socket end it for every process that has it */
 	CHECK1("shutdown", ALL, 1, WHOLE, SHUT_WR),
 	/* MSG_FASTOPEN and an address connect a socket without connect() */

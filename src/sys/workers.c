@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@ struct workers {
 	bool waking;   /* one of them was signalled and does not run yet */
 	unsigned queue_max;
 	unsigned thread_count;
+	int nice;
 	bool stopping;
 	int event_fd;
 	pthread_t threads[];
@@ -168,6 +170,9 @@ static void *work(void *arg)
 {
 	struct workers *workers = arg;
 
+	/* of this thread only, as Linux has it; a thread that cannot is as good as the loop */
+	if (workers->nice)
+		(void)setpriority(PRIO_PROCESS, 0, workers->nice);
 	pthread_mutex_lock(&workers->mutex);
 	for (;;) {
 		struct job *job = take_ready(workers);
@@ -255,7 +260,7 @@ static int start_threads(struct workers *workers, unsigned threads)
 	return errnum;
 }
 
-struct workers *workers_create(struct loop *loop, unsigned threads, unsigned queue_max,
+struct workers *workers_create(struct loop *loop, unsigned threads, int nice, unsigned queue_max,
 			       struct err *err)
 {
 	struct workers *workers = calloc(1, sizeof(*workers) + threads * sizeof(pthread_t));
@@ -267,6 +272,7 @@ struct workers *workers_create(struct loop *loop, unsigned threads, unsigned que
 	}
 	workers->loop = loop;
 	workers->queue_max = queue_max;
+	workers->nice = nice;
 	queue_init(&workers->ready);
 	queue_init(&workers->done);
 	pthread_mutex_init(&workers->mutex, NULL);

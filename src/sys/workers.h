@@ -47,7 +47,9 @@ struct job_share {
 };
 void job_share_init(struct job_share *share);
 
-struct workers *workers_create(struct loop *loop, unsigned threads, unsigned queue_max,
+/* nice: by how much the threads' priority is lower than the loop's (setpriority(2)), so that jobs
+ * that compute do not hold up the loops of other processes; 0: not lower. */
+struct workers *workers_create(struct loop *loop, unsigned threads, int nice, unsigned queue_max,
 			       struct err *err);
 /* Runs the waiting jobs, waits for all, then calls their done(). Nothing can be added meanwhile.
  * NULL is none. */

@@ -34,8 +34,9 @@ static enum login_verdict sasl_done(struct login *login, pop3_span output, bool 
 {
 	if (login->phase == PHASE_VERIFY) /* PLAIN, LOGIN: on_simple was called */
 		return login_verify(login, fast);
-	if (!login->known || login->other_authzid)
-		return login_over(login, LOGIN_DENIED, "asks to act for another user");
+	if (!login->known || login->other_authzid || login->unserved[0])
+		return login->known ? login_proven(login, "")
+				    : login_over(login, LOGIN_DENIED, "unknown user");
 	login->phase = PHASE_LAST;
 	return login_challenge_with(login, output);
 }
@@ -84,9 +85,25 @@ static enum login_verdict take_response(struct login *login, pop3_span input, bo
 	return login_cram_response(login, input);
 }
 
-static bool is_scram(const struct login *login)
+static int start_exchange(struct login *login)
 {
-	return login->mechanism <= MECHANISM_SCRAM_SHA_1;
+	login->callbacks = (struct sasl_callbacks){login, on_simple, login_on_scram};
+	login->exchange =
+		sasl_start(login->service->sasl, login_mechanism_names[login->mechanism],
+			   (pop3_span){login->exporter, login->exporter_size}, &login->callbacks);
+	return login->exchange ? 0 : -1;
+}
+
+/* SCRAM's first step needs a worker: what was done on the loop counts for nothing. */
+static enum login_verdict begin_again(struct login *login)
+{
+	sasl_finish(login->exchange);
+	login->needs_worker = false;
+	login->phase = PHASE_START;
+	login->looked_up = false;
+	if (start_exchange(login) < 0)
+		return login_over(login, LOGIN_TEMP, "out of memory");
+	return LOGIN_SLOW;
 }
 
 static enum login_verdict step(struct login *login, pop3_span response, bool has_response,
@@ -96,6 +113,7 @@ static enum login_verdict step(struct login *login, pop3_span response, bool has
 	char *octets;
 	int n;
 
+	login->fast = fast;
 	if (login->phase == PHASE_OVER)
 		return login->verdict;
 	if (login->mechanism == MECHANISM_REFUSED)
@@ -104,8 +122,6 @@ static enum login_verdict step(struct login *login, pop3_span response, bool has
 		return login_verify(login, fast);
 	if (login->mechanism == MECHANISM_APOP)
 		return login_verify_apop(login);
-	if (fast && is_scram(login) && login->phase != PHASE_LAST)
-		return LOGIN_SLOW;
 	if (response.size > RESPONSE_MAX)
 		return login_over(login, LOGIN_DENIED, "a SASL response too long");
 	octets = malloc(response.size + 1);
@@ -118,7 +134,7 @@ static enum login_verdict step(struct login *login, pop3_span response, bool has
 		verdict = take_response(login, (pop3_span){octets, (size_t)n}, has_response, fast);
 	wipe(octets, response.size + 1);
 	free(octets);
-	return verdict;
+	return login->needs_worker ? begin_again(login) : verdict;
 }
 
 enum login_verdict login_step(struct login *login, pop3_span response, bool has_response)
@@ -175,12 +191,19 @@ struct login *login_apop(struct login_service *service, pop3_span user, pop3_spa
 	return login;
 }
 
+/* Too long: none. */
+static void keep(pop3_span octets, char *buf, size_t size, size_t *ret_size)
+{
+	if (octets.size == 0 || octets.size > size)
+		return;
+	memcpy(buf, octets.data, octets.size);
+	*ret_size = octets.size;
+}
+
 struct login *login_sasl(struct login_service *service, pop3_span mechanism,
 			 const struct login_channel *channel)
 {
 	struct login *login = login_create(service, MECHANISM_REFUSED);
-	pop3_span exporter = {"", 0};
-	const char *name;
 
 	if (!login)
 		return NULL;
@@ -193,17 +216,16 @@ struct login *login_sasl(struct login_service *service, pop3_span mechanism,
 	/* a client may claim that the server offers no binding only where it offers none (RFC 5802
 	 * section 6) */
 	if (channel->tls && service->allowed[login->mechanism & ~1u]) /* its PLUS form */
-		exporter = channel->exporter;
+		keep(channel->exporter, login->exporter, sizeof(login->exporter),
+		     &login->exporter_size);
+	keep(channel->network, login->network, sizeof(login->network), &login->network_size);
 	if ((login->mechanism == MECHANISM_SCRAM_SHA_256_PLUS ||
 	     login->mechanism == MECHANISM_SCRAM_SHA_1_PLUS) &&
-	    exporter.size == 0) {
+	    login->exporter_size == 0) {
 		login->mechanism = MECHANISM_REFUSED;
 		return login;
 	}
-	name = login_mechanism_names[login->mechanism];
-	login->callbacks = (struct sasl_callbacks){login, on_simple, login_on_scram};
-	login->exchange = sasl_start(service->sasl, name, exporter, &login->callbacks);
-	if (!login->exchange) {
+	if (start_exchange(login) < 0) {
 		login_destroy(login);
 		return NULL;
 	}
@@ -219,6 +241,11 @@ void login_destroy(struct login *login)
 	atomic_fetch_sub(&login->service->live, 1);
 	wipe(login, sizeof(*login));
 	free(login);
+}
+
+bool login_has_begun(const struct login *login)
+{
+	return login->looked_up && login->phase != PHASE_OVER;
 }
 
 pop3_span login_challenge(const struct login *login)

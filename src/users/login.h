@@ -5,8 +5,11 @@
  *
  * Verified passwords are remembered as digests under a key of this process, bound to user and
  * stored entry, until the entry changes, so that the next login with it costs microseconds
- * (thread-safe, bounded). login_step_fast answers such a login (and cheap PLAIN-scheme ones) on the
- * loop without a worker.
+ * (thread-safe, bounded). login_step_fast answers such a login, cheap PLAIN-scheme ones and SCRAM
+ * with keys that need not be derived, on the loop without a worker.
+ *
+ * Nothing but the right secret shows whether a name has an entry, in which scheme, and whether it
+ * can be served: all others get the same words after the same work.
  */
 #ifndef USERS_LOGIN_H
 #define USERS_LOGIN_H
@@ -17,8 +20,9 @@ enum login_verdict {
 	LOGIN_MORE,    /* challenge is to be sent */
 	LOGIN_GRANTED, /* user is proven; user holds the entry */
 	LOGIN_DENIED,  /* wrong credentials, unknown user, nologin: [AUTH], the same words */
-	LOGIN_TEMP,    /* the database is down: [SYS/TEMP] */
-	LOGIN_PERM,    /* the entry or the mechanism cannot be used: [SYS/PERM] */
+	LOGIN_TEMP,    /* the database is down, or the secret is right and the entry cannot be
+			  served: [SYS/TEMP] */
+	LOGIN_PERM,    /* the mechanism cannot be used: [SYS/PERM] */
 	LOGIN_SLOW,    /* login_step_fast only: needs a worker */
 };
 
@@ -28,6 +32,7 @@ struct login_channel {
 	bool loopback;
 	pop3_span exporter;  /* tls-exporter (RFC 9266) data, TLS 1.3; empty: none */
 	pop3_span end_point; /* tls-server-end-point (RFC 5929) data */
+	pop3_span network;   /* of the client, at most 16 octets; empty: many clients share it */
 	pop3_span stamp;     /* APOP */
 };
 
@@ -61,6 +66,9 @@ void login_destroy(struct login *login);
  * final message comes as LOGIN_MORE, its empty answer then as LOGIN_GRANTED. */
 enum login_verdict login_step(struct login *login, pop3_span response, bool has_response);
 enum login_verdict login_step_fast(struct login *login, pop3_span response, bool has_response);
+/* Whether the exchange has cost work that no verdict has answered for: to give it up then is a
+ * failure. */
+bool login_has_begun(const struct login *login);
 pop3_span login_challenge(const struct login *login);
 const struct user *login_user(const struct login *login); /* after LOGIN_GRANTED */
 const char *login_reason(const struct login *login);      /* for the log, without secrets */

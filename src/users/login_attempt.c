@@ -32,6 +32,15 @@ enum login_verdict login_challenge_with(struct login *login, pop3_span text)
 	return LOGIN_MORE;
 }
 
+enum login_verdict login_proven(struct login *login, const char *how)
+{
+	if (login->other_authzid)
+		return login_over(login, LOGIN_DENIED, "asks to act for another user");
+	if (login->unserved[0])
+		return login_over(login, LOGIN_TEMP, login->unserved);
+	return login_over(login, LOGIN_GRANTED, how);
+}
+
 void login_claim(struct login *login, pop3_span name)
 {
 	/* no user has a longer name; the part that is kept is for the log and for limits */
@@ -44,6 +53,7 @@ void login_claim(struct login *login, pop3_span name)
 bool login_look_up(struct login *login)
 {
 	enum users_status status;
+	enum scheme_kind kind;
 	struct err err = {0};
 	pop3_span payload;
 
@@ -57,7 +67,15 @@ bool login_look_up(struct login *login)
 		return false;
 	}
 	login->looked_up = true;
-	login->known = status == USERS_FOUND && !login->user.nologin &&
-		       scheme_kind(login->user.secret, &payload) != SCHEME_KIND_LOCKED;
+	if (status == USERS_UNSERVED)
+		snprintf(login->unserved, sizeof(login->unserved), "%s", err.text);
+	if (status == USERS_UNKNOWN || login->user.nologin)
+		return true;
+	kind = scheme_kind(login->user.secret, &payload);
+	login->known = kind != SCHEME_KIND_LOCKED && kind != SCHEME_KIND_UNKNOWN;
+	if (kind == SCHEME_KIND_UNKNOWN)
+		snprintf(login->broken, sizeof(login->broken),
+			 "the password scheme %.*s is not known here",
+			 (int)strcspn(login->user.secret, "}") + 1, login->user.secret);
 	return true;
 }

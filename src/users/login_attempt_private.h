@@ -14,6 +14,7 @@
 #include "users/sasl.h"
 
 #define LOGIN_STAMP_MAX 255
+#define LOGIN_WHY_MAX sizeof(((struct err *)0)->text)
 
 enum mechanism {
 	MECHANISM_SCRAM_SHA_256_PLUS,
@@ -40,6 +41,7 @@ enum phase {
 struct login_service {
 	struct users *users;
 	struct cache *cache;
+	struct derived *derived;
 	struct sasl_context *sasl;
 	bool allowed[MECHANISM_SASL_COUNT];
 	enum mechanism order[MECHANISM_SASL_COUNT];
@@ -56,6 +58,15 @@ struct login {
 	enum login_verdict verdict; /* once over */
 	bool looked_up, known;      /* known: user may log in with the right secret */
 	bool other_authzid;
+	bool fast;         /* on the loop: no time for a hash */
+	bool needs_worker; /* SCRAM: the keys for this step have to be derived */
+	char exporter[64]; /* SCRAM; empty: none */
+	size_t exporter_size;
+	char network[16]; /* of the client; empty: not to be told from others */
+	size_t network_size;
+	char unserved[LOGIN_WHY_MAX]; /* why a login with the right secret ends here; "": it does
+					 not */
+	char broken[LOGIN_WHY_MAX];   /* why no secret can be right; "": one can */
 	char claimed[USER_NAME_MAX + 1];
 	size_t claimed_size;
 	struct secret password;
@@ -67,13 +78,15 @@ struct login {
 	char *challenge; /* base64, or, before it is encoded, CRAM-MD5's own text */
 	size_t challenge_size;
 	char cram[320];
-	char reason[sizeof(((struct err *)0)->text)];
+	char reason[LOGIN_WHY_MAX];
 };
 
 extern const char *const login_mechanism_names[MECHANISM_SASL_COUNT];
 
 /* Ends the attempt with a verdict; reason is for the log. Returns the verdict. */
 enum login_verdict login_over(struct login *login, enum login_verdict verdict, const char *reason);
+/* The secret proved right: grants, unless the entry cannot be served. */
+enum login_verdict login_proven(struct login *login, const char *how);
 /* Keeps the name that the client claims. */
 void login_claim(struct login *login, pop3_span name);
 /* Fills user and known, once. False: the database is down. */

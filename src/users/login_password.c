@@ -38,53 +38,79 @@ static bool is_cheap(const char *stored)
 	return false;
 }
 
-/* The secret to compute with: the user's own, or for an unknown user the usual one. */
-static const char *secret_to_try(struct login *login, char *usual, size_t size)
+/* The secret to compute with: the user's own, or for a stranger somebody's. */
+static const char *secret_to_try(struct login *login, char *buf, size_t size)
 {
 	if (login->known)
 		return login->user.secret;
-	return users_usual_secret(login->service->users, usual, size) == 0 ? usual : NULL;
+	return users_stranger_secret(login->service->users,
+				     (pop3_span){login->claimed, login->claimed_size}, ~0u, buf,
+				     size) == 0
+		       ? buf
+		       : NULL;
 }
 
-enum login_verdict login_verify(struct login *login, bool fast)
+static enum login_verdict wrong(struct login *login)
+{
+	const char *why = login->known ? "wrong password" : "unknown user or no login for this one";
+
+	return login_over(login, LOGIN_DENIED,
+			  login->other_authzid ? "asks to act for another user"
+			  : login->broken[0]   ? login->broken
+					       : why);
+}
+
+/* One try. SCHEME_BROKEN: the stored secret is no secret; LOGIN_SLOW in *ret_slow: not here. */
+static enum scheme_verdict try_secret(struct login *login, bool fast, const char **ret_how,
+				      bool *ret_slow)
 {
 	unsigned char digest[CACHE_DIGEST];
-	char usual[USER_SECRET_MAX + 1];
+	char other[USER_SECRET_MAX + 1];
 	enum scheme_verdict verdict = SCHEME_MISMATCH;
-	const char *stored;
+	const char *stored = secret_to_try(login, other, sizeof(other));
 	struct err err = {0};
-	bool cheap, digested = false, hit = false;
+	bool cheap = stored && is_cheap(stored), digested = false, hit = false;
 
-	login->phase = PHASE_VERIFY;
-	if (!login_look_up(login))
-		return login_over(login, LOGIN_TEMP, "the user database is down");
-	stored = secret_to_try(login, usual, sizeof(usual));
-	cheap = stored && is_cheap(stored);
 	if (!cheap) {
 		digested = cache_digest(login->service->cache, login->known ? login->user.name : "",
 					stored ? stored : "", &login->password, digest);
 		hit = digested && cache_has(login->service->cache, digest) && login->known;
-		if (!hit && fast)
-			return LOGIN_SLOW;
 	}
+	*ret_how = hit ? "password, seen before" : "password";
+	*ret_slow = !cheap && !hit && fast;
 	if (hit)
 		verdict = SCHEME_MATCH;
-	else if (login->known)
+	else if (!*ret_slow && login->known)
 		verdict = scheme_verify(stored, &login->password, &err);
-	else
+	else if (!*ret_slow)
 		scheme_verify_dummy(stored, &login->password);
 	if (verdict == SCHEME_MATCH && digested && !hit)
 		cache_put(login->service->cache, digest);
-	wipe(digest, sizeof(digest));
-	wipe(usual, sizeof(usual));
 	if (verdict == SCHEME_BROKEN)
-		return login_over(login, LOGIN_PERM, err.text);
-	if (verdict == SCHEME_MATCH && !login->other_authzid)
-		return login_over(login, LOGIN_GRANTED, hit ? "password, seen before" : "password");
-	return login_over(login, LOGIN_DENIED,
-			  login->other_authzid ? "asks to act for another user"
-			  : login->known       ? "wrong password"
-					       : "unknown user or no login for this one");
+		snprintf(login->broken, sizeof(login->broken), "%s", err.text);
+	wipe(digest, sizeof(digest));
+	wipe(other, sizeof(other));
+	return verdict;
+}
+
+enum login_verdict login_verify(struct login *login, bool fast)
+{
+	enum scheme_verdict verdict;
+	const char *how;
+	bool slow;
+
+	login->phase = PHASE_VERIFY;
+	if (!login_look_up(login))
+		return login_over(login, LOGIN_TEMP, "the user database is down");
+	verdict = try_secret(login, fast, &how, &slow);
+	if (verdict ==
+	    SCHEME_BROKEN) { /* no password is right: the name costs what a stranger's does */
+		login->known = false;
+		verdict = try_secret(login, fast, &how, &slow);
+	}
+	if (slow)
+		return LOGIN_SLOW;
+	return verdict == SCHEME_MATCH ? login_proven(login, how) : wrong(login);
 }
 
 /* APOP (RFC 1939 section 7): MD5 of stamp and secret. */
@@ -109,7 +135,7 @@ enum login_verdict login_verify_apop(struct login *login)
 	wipe(raw, sizeof(raw));
 	wipe(expected, sizeof(expected));
 	if (usable && good)
-		return login_over(login, LOGIN_GRANTED, "APOP");
+		return login_proven(login, "APOP");
 	return login_over(login, LOGIN_DENIED,
 			  usable ? "wrong APOP digest"
 				 : "unknown user or no clear password for APOP");
@@ -130,23 +156,27 @@ enum login_verdict login_cram_challenge(struct login *login)
 	return login_challenge_with(login, span_of(login->cram));
 }
 
-static int cram_expected(struct login *login, bool *ret_usable, char answer[33])
+static void cram_expected(struct login *login, bool *ret_usable, char answer[33])
 {
 	char hex[CRAM_MD5_HEX + 1];
 	struct secret *dummy = &login->password;
-	pop3_span payload = {"", 0}, states;
+	pop3_span payload = {"", 0};
 	enum scheme_kind kind = SCHEME_KIND_UNKNOWN;
-	int status;
 
 	if (login->known)
 		kind = scheme_kind(login->user.secret, &payload);
 	*ret_usable = kind == SCHEME_KIND_PLAIN || kind == SCHEME_KIND_CRAM_MD5;
 	secret_set(dummy, kind == SCHEME_KIND_PLAIN ? payload : SPAN_LITERAL("nobody's"));
 	cram_md5_make(dummy, hex);
-	states = kind == SCHEME_KIND_CRAM_MD5 ? payload : (pop3_span){hex, CRAM_MD5_HEX};
-	status = cram_md5_answer(states, span_of(login->cram), answer);
+	if (kind != SCHEME_KIND_CRAM_MD5 ||
+	    cram_md5_answer(payload, span_of(login->cram), answer) < 0) {
+		*ret_usable = kind == SCHEME_KIND_PLAIN;
+		(void)cram_md5_answer((pop3_span){hex, CRAM_MD5_HEX}, span_of(login->cram), answer);
+	}
+	if (kind == SCHEME_KIND_CRAM_MD5 && !*ret_usable)
+		snprintf(login->broken, sizeof(login->broken),
+			 "the stored CRAM-MD5 states are damaged");
 	wipe(hex, sizeof(hex));
-	return status;
 }
 
 /* "name digest": names of other servers may hold blanks, digests never do. */
@@ -167,13 +197,13 @@ enum login_verdict login_cram_response(struct login *login, pop3_span response)
 	login_claim(login, (pop3_span){response.data, n});
 	if (!login_look_up(login))
 		return login_over(login, LOGIN_TEMP, "the user database is down");
-	if (cram_expected(login, &usable, expected) < 0)
-		return login_over(login, LOGIN_PERM, "the stored CRAM-MD5 states are damaged");
+	cram_expected(login, &usable, expected);
 	good = secret_equal((pop3_span){expected, 32}, (pop3_span){lower, 32});
 	wipe(expected, sizeof(expected));
 	if (usable && good)
-		return login_over(login, LOGIN_GRANTED, "CRAM-MD5");
+		return login_proven(login, "CRAM-MD5");
 	return login_over(login, LOGIN_DENIED,
-			  usable ? "wrong CRAM-MD5 digest"
-				 : "unknown user or no password for CRAM-MD5");
+			  usable             ? "wrong CRAM-MD5 digest"
+			  : login->broken[0] ? login->broken
+					     : "unknown user or no password for CRAM-MD5");
 }

@@ -4,6 +4,7 @@
 
 #include "base/random.h"
 #include "base/text.h"
+#include "users/derived.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -47,6 +48,8 @@ int login_service_create(struct users *users, const struct login_settings *setti
 	if (cache_create(settings->cache_entries, settings->cache_seconds, &service->cache, err) <
 	    0)
 		goto fail;
+	if (derived_create(&service->derived, err) < 0)
+		goto fail;
 	if (sasl_context_create(&service->sasl, err) < 0)
 		goto fail;
 	if (random_octets(service->fake_key, sizeof(service->fake_key)) < 0) {
@@ -65,6 +68,7 @@ void login_service_destroy(struct login_service *service)
 	if (!service)
 		return;
 	cache_destroy(service->cache);
+	derived_destroy(service->derived);
 	sasl_context_destroy(service->sasl);
 	wipe(service, sizeof(*service));
 	free(service);

@@ -5,6 +5,7 @@
  */
 #include "users/users.h"
 
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "users/passwd_line.h"
@@ -223,6 +224,7 @@ void users_close(struct users *users)
 static enum users_status copy_entry(const struct users *users, const struct passwd_entry *entry,
 				    struct user *ret, struct err *err)
 {
+	enum users_status status = USERS_DOWN;
 	struct err why;
 
 	switch (passwd_line_parse(passwd_table_line(users->table, entry), users->mail_root, ret,
@@ -230,12 +232,27 @@ static enum users_status copy_entry(const struct users *users, const struct pass
 	case PASSWD_LINE_ENTRY:
 		return USERS_FOUND;
 	case PASSWD_LINE_UNSERVED:
+		status = USERS_UNSERVED;
+		break;
 	case PASSWD_LINE_EMPTY:
 	case PASSWD_LINE_BAD:
 		break;
 	}
 	err_set(err, EX_CONFIG, "%s:%u: %s", users->file_name, entry->number, why.text);
-	return USERS_DOWN;
+	return status;
+}
+
+/* A name that is nobody's takes as long as one that is somebody's: a line is parsed all the same.
+ */
+static void look_at_another(const struct users *users, uint32_t hash)
+{
+	struct user user = {0};
+	struct err err;
+
+	if (users->table->count)
+		(void)copy_entry(users, &users->table->entries[hash % users->table->count], &user,
+				 &err);
+	wipe(&user, sizeof(user));
 }
 
 enum users_status users_find(struct users *users, pop3_span name, struct user *ret_user,
@@ -251,6 +268,8 @@ enum users_status users_find(struct users *users, pop3_span name, struct user *r
 	entry = passwd_table_find(users->table, name);
 	if (entry)
 		status = copy_entry(users, entry, ret_user, err);
+	else
+		look_at_another(users, user_name_hash(name));
 	pthread_rwlock_unlock(&users->lock);
 	return status;
 }
@@ -298,19 +317,51 @@ static int copy_secret(const struct users *users, uint32_t index, char *buf, siz
 	return status;
 }
 
-int users_usual_secret(struct users *users, char *buf, size_t size)
+/* A number below count that belongs to name, and cannot be foretold without the users file: its key
+ * is the first secret of the file, so that it stays over a restart. The lock is held. */
+static uint32_t keyed_number(const struct users *users, pop3_span name, uint32_t count)
+{
+	pop3_span line = passwd_table_line(users->table,
+					   &users->table->entries[users->table->classes[0].first]);
+	unsigned char mac[32];
+	char key[USER_NAME_MAX];
+	uint64_t number;
+
+	if (name.size > USER_NAME_MAX)
+		name.size = USER_NAME_MAX;
+	name = user_name_key(name, key);
+	hmac_of(DIGEST_SHA_256, line.data, line.size, name.data, name.size, mac);
+	memcpy(&number, mac, sizeof(number));
+	return (uint32_t)(number % count);
+}
+
+int users_stranger_secret(struct users *users, pop3_span name, unsigned kinds, char *buf,
+			  size_t size)
 {
 	const struct passwd_table *table;
-	const struct passwd_class *best = NULL;
+	uint32_t count = 0, number;
 	int status = -1;
 
 	pthread_rwlock_rdlock(&users->lock);
 	table = users->table;
 	for (uint32_t i = 0; i < table->class_count; i++)
-		if (!best || table->classes[i].count > best->count)
-			best = &table->classes[i];
-	if (best)
-		status = copy_secret(users, best->first, buf, size);
+		if (kinds & 1u << passwd_class_kind(&table->classes[i]))
+			count += table->classes[i].count;
+	if (!count)
+		goto out;
+	number = keyed_number(users, name, count);
+	for (uint32_t i = 0; i < table->class_count && status < 0; i++) {
+		const struct passwd_class *class = &table->classes[i];
+
+		if (!(kinds & 1u << passwd_class_kind(class)))
+			continue;
+		if (number < class->count) {
+			status = copy_secret(users, class->first, buf, size);
+			break;
+		}
+		number -= class->count;
+	}
+out:
 	pthread_rwlock_unlock(&users->lock);
 	return status;
 }

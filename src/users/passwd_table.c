@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "users/passwd_line.h"
+#include "users/schemes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,28 @@ const struct passwd_entry *passwd_table_find(const struct passwd_table *table, p
 	return find(table, name, user_name_hash(name));
 }
 
+static bool is_parameter(const char *id, const char *field)
+{
+	static const char *const names[] = {"rounds=", "v=", "m="};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strncmp(field, names[i], strlen(names[i])) == 0)
+			return true;
+	/* "$y$j9T$", "$gy$j9T$", "$2b$10$": the field behind the name, whatever it is */
+	return strchr("yg2", id[1]) && strchr(id + 1, '$') + 1 == field;
+}
+
+/* The size of what tells a hash's cost: "$6$", "$6$rounds=5000$", "$2b$10$", "$y$j9T$",
+ * "$argon2id$v=19$m=65536,t=3,p=4$". The salt behind it differs from user to user. */
+static size_t parameters_size(const char *hash)
+{
+	const char *end = hash[0] == '$' ? strchr(hash + 1, '$') : NULL;
+
+	while (end && is_parameter(hash, end + 1) && strchr(end + 1, '$'))
+		end = strchr(end + 1, '$');
+	return end ? (size_t)(end + 1 - hash) : 0;
+}
+
 /* Counts the schemes in use, for the offer of mechanisms and for the work that an unknown user
  * costs. */
 static void table_classify(struct passwd_table *table, uint32_t index, const struct user *user)
@@ -65,10 +88,14 @@ static void table_classify(struct passwd_table *table, uint32_t index, const str
 		table->first[kind] = index;
 	if (kind == SCHEME_KIND_LOCKED || kind == SCHEME_KIND_UNKNOWN || user->nologin)
 		return;
-	/* "$6$", "$2b$10$", "$argon2id$v=19$m" tell the cost well enough */
+	if (!scheme_can_match(user->secret)) /* it costs nothing, and would for strangers, too */
+		return;
 	key[0] = (char)('A' + kind);
-	if (kind == SCHEME_KIND_CRYPT || kind == SCHEME_KIND_ARGON2)
-		memcpy(key + 1, payload.data, payload.size < 7 ? payload.size : 7);
+	if (kind == SCHEME_KIND_CRYPT || kind == SCHEME_KIND_ARGON2) {
+		size_t n = parameters_size(payload.data);
+
+		memcpy(key + 1, payload.data, n < sizeof(key) - 2 ? n : sizeof(key) - 2);
+	}
 	while (i < table->class_count && strcmp(table->classes[i].key, key) != 0)
 		i++;
 	if (i == PASSWD_CLASSES_MAX)
@@ -79,6 +106,11 @@ static void table_classify(struct passwd_table *table, uint32_t index, const str
 		table->classes[i].first = index;
 	}
 	table->classes[i].count++;
+}
+
+enum scheme_kind passwd_class_kind(const struct passwd_class *class)
+{
+	return (enum scheme_kind)(class->key[0] - 'A');
 }
 
 static int refuse_twin(const struct passwd_table *table, const struct passwd_entry *twin,

@@ -23,7 +23,7 @@ struct passwd_entry {
 
 /* Users of one scheme and cost. */
 struct passwd_class {
-	char key[9];           /* kind, then what a hash begins with */
+	char key[64];          /* kind, then the parameters of a hash */
 	uint32_t count, first; /* entry */
 };
 
@@ -46,6 +46,7 @@ int passwd_table_create(char *text, size_t size, const char *file, const char *m
 void passwd_table_destroy(struct passwd_table *table);
 /* The entry with this name in any case of its letters; NULL: none. */
 const struct passwd_entry *passwd_table_find(const struct passwd_table *table, pop3_span name);
+enum scheme_kind passwd_class_kind(const struct passwd_class *class);
 pop3_span passwd_table_line(const struct passwd_table *table, const struct passwd_entry *entry);
 
 #endif

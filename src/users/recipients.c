@@ -132,6 +132,7 @@ static enum found look_up(struct search *search, pop3_span name)
 	case USERS_FOUND:
 		return add_user(search, &user);
 	case USERS_DOWN:
+	case USERS_UNSERVED:
 		return FAILED;
 	case USERS_UNKNOWN:
 		break;

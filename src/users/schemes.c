@@ -206,6 +206,33 @@ enum scheme_verdict scheme_verify(const char *stored, const struct secret *passw
 	return SCHEME_BROKEN;
 }
 
+bool scheme_can_match(const char *stored)
+{
+	struct scram_keys keys;
+	pop3_span payload;
+	int salt;
+
+	switch (scheme_kind(stored, &payload)) {
+	case SCHEME_KIND_CRYPT:
+		salt = crypt_checksalt(payload.data);
+		return salt != CRYPT_SALT_INVALID && salt != CRYPT_SALT_METHOD_DISABLED;
+	case SCHEME_KIND_SCRAM_SHA_1:
+		return scram_parse(&scram_sha_1, payload, &keys) == 0;
+	case SCHEME_KIND_SCRAM_SHA_256:
+		return scram_parse(&scram_sha_256, payload, &keys) == 0;
+	case SCHEME_KIND_PLAIN:
+	case SCHEME_KIND_ARGON2:
+	case SCHEME_KIND_CRAM_MD5:
+	case SCHEME_KIND_DIGEST:
+		return true;
+	case SCHEME_KIND_LOCKED:
+	case SCHEME_KIND_UNKNOWN:
+	case SCHEME_KIND_COUNT:
+		break;
+	}
+	return false;
+}
+
 void scheme_verify_dummy(const char *like, const struct secret *password)
 {
 	static const char yescrypt[] =

@@ -19,6 +19,8 @@ enum scheme_verdict {
 /* stored: NUL-terminated, with {SCHEME}. Constant-time comparison. err says what is broken. */
 enum scheme_verdict scheme_verify(const char *stored, const struct secret *password,
 				  struct err *err);
+/* Whether there may be a password that stored accepts, by its form alone: nothing is computed. */
+bool scheme_can_match(const char *stored);
 /* Does the same work for a user who does not exist as for the entry like (of the site's usual
  * scheme; NULL: yescrypt). Never a match. */
 void scheme_verify_dummy(const char *like, const struct secret *password);

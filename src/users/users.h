@@ -35,7 +35,13 @@ struct user {
 /* The folder of the user's maildrop below the mail root; lives as long as user. */
 const char *user_home(const struct user *user);
 
-enum users_status { USERS_FOUND = 0, USERS_UNKNOWN = -1, USERS_DOWN = -2 /* [SYS/TEMP], 451 */ };
+enum users_status {
+	USERS_FOUND = 0,
+	USERS_UNKNOWN = -1,
+	USERS_DOWN = -2,     /* [SYS/TEMP], 451 */
+	USERS_UNSERVED = -3, /* the entry is there, its mail cannot be served: the same, but only
+				for the right secret */
+};
 
 struct users;
 
@@ -44,13 +50,14 @@ struct users;
  * open; later, when a changed file is bad, half-written (empty, or its last line not ended) or
  * gone, the old entries stay in force and the error is logged once. mail_root: the absolute path of
  * the mail directory; an absolute home below it is made relative to it. A user whose home is
- * elsewhere is warned about when the file is read, and is USERS_DOWN: neither mail nor an empty
- * maildrop in its stead is shown. */
+ * elsewhere is warned about when the file is read, and is USERS_UNSERVED: neither mail nor an
+ * empty maildrop in its stead is shown. */
 int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_root,
 			   struct users **ret, struct err *err);
 void users_close(struct users *users);
 /* Looks up whose name is the same but for the case of ASCII letters; ret_user->name is the entry's
- * own spelling. Names that user_name_valid refuses are USERS_UNKNOWN before any file is touched.
+ * own spelling. USERS_UNSERVED: err says why, ret_user holds name, secret and nologin. Names that
+ * user_name_valid refuses are USERS_UNKNOWN before any file is touched.
  * Thread-safe. Reads the file again when its identity, size or time changed. */
 enum users_status users_find(struct users *users, pop3_span name, struct user *ret_user,
 			     struct err *err);
@@ -59,9 +66,12 @@ enum users_status users_find(struct users *users, pop3_span name, struct user *r
 bool users_any_with_plain_secret(struct users *users);
 bool users_any_with_cram_md5(struct users *users);
 bool users_any_with_scram(struct users *users, const char *mechanism); /* "SCRAM-SHA-256" */
-/* The stored secret of one user whose scheme is the site's most common one: what an unknown user's
- * password is "verified" against. Returns -1 when there is nobody. */
-int users_usual_secret(struct users *users, char *buf, size_t size);
+/* The stored secret of a user: what the password of name, which is nobody's, is "verified" against.
+ * Its scheme and cost are chosen by a keyed digest of the name, each as often as the file has it,
+ * so that a name always costs the same and none shows by its cost that it is nobody's. kinds: a set
+ * of 1 << enum scheme_kind to choose among. Returns -1 when there is nobody. */
+int users_stranger_secret(struct users *users, pop3_span name, unsigned kinds, char *buf,
+			  size_t size);
 /* The first stored secret with this "{SCHEME}", or -1: parameters that unknown users' answers copy.
  */
 int users_first_secret(struct users *users, const char *scheme, char *buf, size_t size);

@@ -334,6 +334,29 @@ static void challenges_the_bystander(void)
 {
 	challenge(all.bystander_session, 10);
 }
+static void slows(uint64_t session, uint64_t ticket)
+{
+	struct ipc_slow message = {.session = session, .ticket = ticket};
+
+	SEND(all.to_front, IPC_SLOW, &message, NULL, 0);
+}
+static void slow(void)
+{
+	slows(all.asked.session, all.asked.ticket);
+}
+static void slow_twice(void)
+{
+	slow();
+	slow();
+}
+static void slow_with_another_ticket(void)
+{
+	slows(all.asked.session, ~all.asked.ticket);
+}
+static void slows_the_bystander(void)
+{
+	slows(all.bystander_session, all.asked.ticket);
+}
 static void connects_again(void)
 {
 	connected(all.asked.session, REASON_OK, "");
@@ -381,6 +404,13 @@ static const struct lie {
 	{"DENIED for no reason", PASSING, deny_no_reason},
 	{"DENIED in a week", PASSING, deny_late},
 	{"DENIED with another ticket", PASSING, deny_another_ticket},
+	{"SLOW before the greeting", DIALLED, slow},
+	{"SLOW unasked", GREETED, slow},
+	{"SLOW twice", PASSING, slow_twice},
+	{"SLOW with another ticket", PASSING, slow_with_another_ticket},
+	{"SLOW behind a challenge", CHALLENGED, slow},
+	{"SLOW when it was logged in", LOGGED_IN, slow},
+	{"SLOW to another's session", GREETED, slows_the_bystander},
 	{"CHALLENGE twice", CHALLENGED, challenges},
 	{"DENIED behind a challenge", CHALLENGED, deny_wrong},
 	{"DENIED when it was logged in", LOGGED_IN, deny_wrong},

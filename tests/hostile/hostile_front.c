@@ -209,6 +209,37 @@ static void guess(void)
 	expect_silence(all.to_keeper, "a wrong password opened a maildrop");
 }
 
+/* What auth says to an attempt, past all that the front should have refused itself. */
+static void attempt(uint64_t session, enum ipc_type type, const char *user, const char *secret,
+		    enum ipc_type expected, const char *what)
+{
+	struct ipc_credentials message = {
+		.session = session, .ticket = session, .has_secret = *secret != '\0'};
+	char buf[CHAN_PACKET_MAX];
+
+	SEND_TEXTS(all.to_auth, type, &message, user, secret);
+	need(wait_for(all.to_auth, buf, sizeof(buf), expected) == expected, what);
+	if (expected == IPC_DENIED)
+		need(((struct ipc_denied *)(void *)buf)->reason == REASON_CLEAR_TEXT, what);
+}
+
+/* The office allows passwords in clear text on loopback only: auth checks that, not the front. */
+static void clear_text(void)
+{
+	struct ipc_connect far = {.session = 60};
+
+	far.address[10] = far.address[11] = 0xff;
+	far.address[12] = 192;
+	SEND(all.to_auth, IPC_CONNECT, &far, NULL, 0);
+	attempt(60, IPC_PASS, all.user, all.password, IPC_DENIED, "PASS in clear text was taken");
+	attempt(60, IPC_SASL_START, "PLAIN", "AGRlbW8AeA==", IPC_DENIED, "PLAIN was taken");
+	attempt(60, IPC_SASL_START, "LOGIN", "", IPC_DENIED, "LOGIN was taken");
+	expect_silence(all.to_keeper, "a login in clear text opened a maildrop");
+	attempt(60, IPC_SASL_START, "SCRAM-SHA-256", "", IPC_CHALLENGE, "SCRAM was refused");
+	connect_session(61);
+	attempt(61, IPC_SASL_START, "LOGIN", "", IPC_CHALLENGE, "LOGIN was refused on loopback");
+}
+
 static void honest_login(uint64_t session)
 {
 	struct ipc_credentials message = {.session = session};
@@ -582,6 +613,8 @@ int main(int argc, char **argv)
 	still_well("packets full of messages");
 	guess();
 	still_well("a wrong password");
+	clear_text();
+	still_well("passwords in clear text past the front");
 	shared_memory_is_read_only();
 	still_well("shared memory is only to be read");
 	slots_that_are_none();

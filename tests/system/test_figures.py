@@ -2,6 +2,7 @@
 
 Bounds here are wide: they catch what grows with the wrong thing. The budgets are the bench's.
 """
+import base64
 import os
 import pathlib
 import re
@@ -95,3 +96,27 @@ def test_a_maildrop_of_a_hundred_thousand_messages(make_office, figure):
             assert time.monotonic() < begin + 30
             client.ok('USER demo')
         assert client.stat()[0] == MESSAGES - 1000
+
+
+def test_scrams_first_step_takes_the_same_for_all_names(make_office, figure):
+    """Only shown: what is asserted is the work itself, in tests/unit/users/test_strangers.c."""
+    office = make_office(start=False, users=(), settings={
+        'login.failure_delay_max': '1ms', 'login.max_failures': 1000})
+    office.add_user('scram', scheme='SCRAM-SHA-256')
+    office.add_user('hashed', scheme='YESCRYPT')
+    with (office.dir / 'users').open('a') as file:
+        file.write('locked:!\n')
+    office.start()
+    times = {name: [] for name in ('scram', 'nobody', 'hashed', 'locked')}
+    first = {name: base64.b64encode(f'n,,n={name},r=0123456789abcdef'.encode()).decode()
+             for name in times}
+    for _ in range(800):
+        for name, seen in times.items():
+            with Pop(office.pop3) as client:
+                begin = time.perf_counter()
+                client.send(f'AUTH SCRAM-SHA-256 {first[name]}\r\n')
+                assert client.line().startswith('+ ')
+                seen.append((time.perf_counter() - begin) * 1e6)
+    figure('SCRAM, first step, p10 and median of 800: ' + ', '.join(
+        f'{name} {sorted(seen)[80]:.0f} and {sorted(seen)[400]:.0f} us'
+        for name, seen in times.items()))

@@ -21,7 +21,9 @@
 enum {
 	TICK_MS = 5000,
 	SWEEP_TICKS = 12,
-	QUEUE_MAX = 4096,
+	QUEUE_MAX = 4096, /* costly logins that wait */
+	PROVEN_PAIRS = 64 * 1024,
+	WORKER_NICE = 10, /* hashes take the time that loops leave */
 };
 
 static void send_offer(struct auth *auth, struct peer *front)
@@ -74,7 +76,7 @@ static struct auth_session *find_session(struct peer *front, uint64_t number)
 
 static void end_session(struct auth *auth, struct auth_session *session)
 {
-	auth_login_cancel(session);
+	auth_login_given_up(session);
 	auth_logout(session);
 	limits_disconnect(&auth->limits, session->address);
 	table_remove(session->front->data, &session->node);
@@ -179,7 +181,7 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 	else if (type == IPC_DISCONNECT)
 		end_session(front->child->state, session);
 	else if (type == IPC_SASL_CANCEL)
-		auth_login_cancel(session);
+		auth_login_given_up(session);
 	else
 		auth_login_message(session, type, message);
 }
@@ -216,7 +218,10 @@ static void peer_up(struct peer *peer)
 
 static void end_one(struct table_node *node, void *context)
 {
-	end_session(context, CONTAINER(node, struct auth_session, node));
+	struct auth_session *session = CONTAINER(node, struct auth_session, node);
+
+	auth_login_cancel(session); /* no fault of the client */
+	end_session(context, session);
 }
 
 static void check_drained(struct child *child, const struct peer *gone)
@@ -329,6 +334,7 @@ static int start(struct child *child, struct err *err)
 					  .mechanisms = child->config->mechanisms,
 					  .cache_entries = child->config->auth_cache_entries,
 					  .cache_seconds = child->config->auth_cache_seconds};
+	unsigned threads = worker_count(child->config);
 
 	struct rlimit files;
 
@@ -336,11 +342,13 @@ static int start(struct child *child, struct err *err)
 	auth->most_connections =
 		getrlimit(RLIMIT_NOFILE, &files) < 0 ? RLIM_INFINITY : files.rlim_cur;
 	limits_init(&auth->limits, child->config);
+	queue_init(&auth->queue, QUEUE_MAX, threads);
 	if (enter_sandbox(auth, err) < 0 || open_users(auth, err) < 0 ||
 	    login_service_create(auth->users, &settings, &auth->service, err) < 0 ||
-	    auth_recipients_open(auth, err) < 0)
+	    auth_recipients_open(auth, err) < 0 ||
+	    proven_create(PROVEN_PAIRS, &auth->proven, err) < 0)
 		return -1;
-	auth->workers = workers_create(child->loop, worker_count(child->config), QUEUE_MAX, err);
+	auth->workers = workers_create(child->loop, threads, WORKER_NICE, threads, err);
 	if (!auth->workers)
 		return -1;
 	renew_offer(auth);

@@ -217,8 +217,10 @@ static void open_or_wait(struct auth_session *session, struct waiting_login *wai
 		send_open(session, keeper, wait->user.name, user_home(&wait->user));
 		break;
 	case KEEPER_STARTING:
-		if (auth_wait(auth, &wait->waiting, uid) == 0)
+		if (auth_wait(auth, &wait->waiting, uid) == 0) {
+			auth_slow(session);
 			return;
+		}
 		ungrant(session);
 		break;
 	case KEEPER_NONE:

@@ -6,11 +6,28 @@
 
 #define REMEMBERED_MS (10u * 60 * 1000)
 
+enum {
+	NARROWER = 7, /* octets of a /56 */
+	WIDEST = 6,   /* … and of a /48 */
+	SHARE = 4,    /* each wider network may have so many times as much */
+};
+
+/* A /56 or /48 of IPv6: whoever has one has all addresses of it. There while one of its members
+ * is. */
+struct limit_block {
+	struct table_node node;
+	struct limit_block *wider; /* of a /56: its /48 */
+	uint8_t prefix[8];         /* the last octet is the number of those that count */
+	uint32_t members, connections, failures;
+	uint64_t last_failure;
+};
+
 struct limit_address {
 	struct table_node node;
+	struct limit_block *block; /* NULL: no IPv6, or loopback */
 	uint8_t address[16];
-	uint32_t connections, failures;
-	uint64_t last_failure;
+	uint32_t connections, failures, given_up;
+	uint64_t last_failure; /* or login that was given up */
 };
 
 struct limit_user {
@@ -27,7 +44,61 @@ void limits_init(struct limits *limits, const struct config *config)
 	limits->config = config;
 	limits->connections = 0;
 	table_init(&limits->addresses);
+	table_init(&limits->blocks);
 	table_init(&limits->users);
+}
+
+static bool is_loopback(const uint8_t address[16])
+{
+	static const uint8_t six[16] = {[15] = 1}; /* of IPv6 the /64 is kept */
+
+	if (memcmp(address, v4_mapped, sizeof(v4_mapped)) == 0)
+		return address[12] == 127;
+	return memcmp(address, six, 8) == 0;
+}
+
+static void leave_block(struct limits *limits, struct limit_block *block)
+{
+	while (block && --block->members == 0) {
+		struct limit_block *wider = block->wider;
+
+		table_remove(&limits->blocks, &block->node);
+		free(block);
+		block = wider;
+	}
+}
+
+/* The block of the first size octets of address, with one member more; made with the wider one that
+ * it is in. */
+static struct limit_block *join_block(struct limits *limits, const uint8_t address[16],
+				      uint8_t size)
+{
+	uint8_t prefix[8] = {[7] = size};
+	struct limit_block *block, *wider = NULL;
+	uint64_t key;
+
+	memcpy(prefix, address, size);
+	key = hash_octets(prefix, sizeof(prefix));
+	for (struct table_node *node = table_find(&limits->blocks, key); node;
+	     node = table_next(node)) {
+		block = CONTAINER(node, struct limit_block, node);
+		if (memcmp(block->prefix, prefix, sizeof(prefix)) == 0) {
+			block->members++;
+			return block;
+		}
+	}
+	if (size > WIDEST && !(wider = join_block(limits, address, WIDEST)))
+		return NULL;
+	block = calloc(1, sizeof(*block));
+	if (!block) {
+		leave_block(limits, wider);
+		return NULL;
+	}
+	memcpy(block->prefix, prefix, sizeof(prefix));
+	block->wider = wider;
+	block->members = 1;
+	table_add(&limits->blocks, &block->node, key);
+	return block;
 }
 
 static struct limit_address *find_address(struct limits *limits, const uint8_t address[16])
@@ -50,16 +121,36 @@ static struct limit_address *find_address(struct limits *limits, const uint8_t a
 	if (!entry)
 		return NULL;
 	memcpy(entry->address, whole, sizeof(whole));
+	if (memcmp(whole, v4_mapped, sizeof(v4_mapped)) != 0 && !is_loopback(whole) &&
+	    !(entry->block = join_block(limits, whole, NARROWER))) {
+		free(entry);
+		return NULL;
+	}
 	table_add(&limits->addresses, &entry->node, key);
 	return entry;
 }
 
 static void release_address(struct limits *limits, struct limit_address *entry)
 {
-	if (entry->connections || entry->failures)
+	if (entry->connections || entry->failures || entry->given_up)
 		return;
 	table_remove(&limits->addresses, &entry->node);
+	leave_block(limits, entry->block);
 	free(entry);
+}
+
+static bool is_full(const struct limit_address *entry, uint32_t most)
+{
+	uint64_t share = most;
+
+	if (!most)
+		return false;
+	if (entry->connections >= most)
+		return true;
+	for (const struct limit_block *block = entry->block; block; block = block->wider)
+		if (block->connections >= (share *= SHARE))
+			return true;
+	return false;
 }
 
 struct limit_address *limits_connect(struct limits *limits, const uint8_t address[16], bool forced,
@@ -74,7 +165,7 @@ struct limit_address *limits_connect(struct limits *limits, const uint8_t addres
 	else if (!forced && limits->config->max_connections &&
 		 limits->connections >= limits->config->max_connections)
 		*ret_why = REASON_CONNECTIONS;
-	else if (!forced && most && entry->connections >= most)
+	else if (!forced && is_full(entry, most))
 		*ret_why = REASON_ADDRESS_CONNECTIONS;
 	if (*ret_why) {
 		if (entry)
@@ -82,6 +173,8 @@ struct limit_address *limits_connect(struct limits *limits, const uint8_t addres
 		return NULL;
 	}
 	entry->connections++;
+	for (struct limit_block *block = entry->block; block; block = block->wider)
+		block->connections++;
 	limits->connections++;
 	return entry;
 }
@@ -89,17 +182,41 @@ struct limit_address *limits_connect(struct limits *limits, const uint8_t addres
 void limits_disconnect(struct limits *limits, struct limit_address *address)
 {
 	address->connections--;
+	for (struct limit_block *block = address->block; block; block = block->wider)
+		block->connections--;
 	limits->connections--;
 	release_address(limits, address);
 }
 
-static bool is_loopback(const uint8_t address[16])
+const uint8_t *limits_network(const struct limit_address *address)
 {
-	static const uint8_t six[16] = {[15] = 1}; /* of IPv6 the /64 is kept */
+	return address->address;
+}
 
-	if (memcmp(address, v4_mapped, sizeof(v4_mapped)) == 0)
-		return address[12] == 127;
-	return memcmp(address, six, 8) == 0;
+bool limits_is_loopback(const struct limit_address *address)
+{
+	return is_loopback(address->address);
+}
+
+bool limits_has_failures(const struct limit_address *address, uint64_t now)
+{
+	return address->failures && now - address->last_failure <= REMEMBERED_MS;
+}
+
+static void forget_old(struct limit_address *address, uint64_t now)
+{
+	if (now - address->last_failure > REMEMBERED_MS)
+		address->failures = address->given_up = 0;
+}
+
+bool limits_given_up(struct limit_address *address, uint32_t n, uint64_t now)
+{
+	if (is_loopback(address->address))
+		return n > 1;
+	forget_old(address, now);
+	address->last_failure = now;
+	address->given_up++;
+	return n > 1 || address->given_up > 1;
 }
 
 uint32_t limits_failed(struct limits *limits, struct limit_address *address, uint32_t n,
@@ -107,14 +224,22 @@ uint32_t limits_failed(struct limits *limits, struct limit_address *address, uin
 {
 	uint64_t delay = limits->config->failure_delay_ms,
 		 most = limits->config->failure_delay_max_ms;
+	uint32_t share = 1;
 
 	if (!is_loopback(address->address)) {
-		if (now - address->last_failure > REMEMBERED_MS)
-			address->failures = 0;
+		forget_old(address, now);
 		address->failures++;
 		address->last_failure = now;
 		if (address->failures > n)
 			n = address->failures;
+		for (struct limit_block *block = address->block; block; block = block->wider) {
+			share *= SHARE;
+			if (now - block->last_failure > REMEMBERED_MS)
+				block->failures = 0;
+			block->last_failure = now;
+			if (++block->failures / share > n)
+				n = block->failures / share;
+		}
 	}
 	while (--n > 0 && delay < most)
 		delay *= 2;
@@ -166,8 +291,7 @@ static void sweep_one(struct table_node *node, void *context)
 	struct limit_address *entry = CONTAINER(node, struct limit_address, node);
 	struct sweep *sweep = context;
 
-	if (sweep->now - entry->last_failure > REMEMBERED_MS)
-		entry->failures = 0;
+	forget_old(entry, sweep->now);
 	release_address(sweep->limits, entry);
 }
 

@@ -1,13 +1,15 @@
 /*
  * Login attempts in auth: a front's message becomes a struct login. A cheap step is done on the
- * loop, a costly one in a worker. The verdict goes to the front (challenge, denial) or leads to a
- * keeper (grant). Messages of fronts are hostile. See auth.h.
+ * loop; a costly one waits in the queue for a worker, and the front gets its credit back. The
+ * verdict goes to the front (challenge, denial) or leads to a keeper (grant). Messages of fronts
+ * are hostile. See auth.h.
  */
 #include "server/auth/login.h"
 
 #include "base/log.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "server/auth/hold.h"
 #include "server/auth/keepers.h"
 
 #include <stdatomic.h>
@@ -17,9 +19,9 @@
 
 struct login_job {
 	struct job job;
+	struct queue_entry entry;
 	struct auth *auth;
 	struct auth_session *session; /* NULL: the attempt was cancelled */
-	struct peer *front;
 	struct login *login;
 	enum login_verdict verdict;
 	atomic_bool cancelled; /* its hash need not be computed any more */
@@ -31,7 +33,7 @@ struct login_job {
 static void say(const struct auth_session *session, const struct login *login, const char *outcome,
 		const char *why)
 {
-	pop3_span name = login_claimed_name(login);
+	pop3_span name = login ? login_claimed_name(login) : SPAN_LITERAL("");
 	char address[64];
 
 	log_info("%s: user=<%.*s> from=%s%s%s%s", outcome, (int)name.size,
@@ -53,6 +55,7 @@ static void denied(struct auth *auth, struct auth_session *session)
 static void granted(struct auth *auth, struct auth_session *session)
 {
 	const struct user *user = login_user(session->login);
+	uint64_t now = loop_now(auth->child->loop);
 	char key[USER_NAME_MAX]; /* one user in every spelling, also when the users file changes
 				    between logins */
 
@@ -63,6 +66,7 @@ static void granted(struct auth *auth, struct auth_session *session)
 		return;
 	}
 	session->granted = true;
+	proven_put(auth->proven, span_of(user->name), limits_network(session->address), now / 1000);
 	say(session, session->login, "login", "");
 	auth_open(session, user);
 }
@@ -113,62 +117,150 @@ static void job_run(struct job *base)
 		login_step(job->login, (pop3_span){job->response, job->size}, job->has_response);
 }
 
-static void job_done(struct job *base)
+static void free_job(struct login_job *job)
 {
-	struct login_job *job = (struct login_job *)base;
-
-	if (job->session) {
-		job->session->job = NULL;
-		job->front->unanswered--;
-		conclude(job->auth, job->session, job->verdict);
-	} else {
-		login_destroy(job->login);
-	}
 	wipe(job->response, job->size);
 	free(job);
 }
 
-static int add_job(struct auth *auth, struct auth_session *session, pop3_span response,
-		   bool has_response)
+static void run_next(struct auth *auth);
+
+static void job_done(struct job *base)
+{
+	struct login_job *job = (struct login_job *)base;
+	struct auth *auth = job->auth;
+
+	queue_leave(&auth->queue, &job->entry);
+	run_next(auth); /* no worker waits for what follows */
+	if (job->session) {
+		job->session->job = NULL;
+		conclude(auth, job->session, job->verdict);
+	} else {
+		login_destroy(job->login);
+	}
+	free_job(job);
+}
+
+/* ---- the queue ---- */
+
+/* Gives workers to the logins whose turn it is. The queue lets no more run than there are threads,
+ * so the workers' own queue is never full. */
+static void run_next(struct auth *auth)
+{
+	struct queue_entry *entry;
+
+	while ((entry = queue_take(&auth->queue))) {
+		struct login_job *job = CONTAINER(entry, struct login_job, entry);
+
+		job->verdict = LOGIN_TEMP;
+		if (workers_add(auth->workers, &job->job, false) == 0)
+			continue;
+		job_done(&job->job);
+		return;
+	}
+}
+
+static enum queue_class class_of(const struct auth *auth, const struct auth_session *session)
+{
+	uint64_t now = loop_now(auth->child->loop);
+
+	if (proven_has(auth->proven, login_claimed_name(session->login),
+		       limits_network(session->address), now / 1000))
+		return QUEUE_PROVEN;
+	return limits_has_failures(session->address, now) ? QUEUE_FAILED : QUEUE_CALM;
+}
+
+static struct login_job *new_job(struct auth *auth, struct auth_session *session,
+				 pop3_span response, bool has_response)
 {
 	struct login_job *job = calloc(1, sizeof(*job) + response.size);
 
 	if (!job)
-		return -1;
+		return NULL;
 	job->job.run = job_run;
 	job->job.done = job_done;
 	job->auth = auth;
 	job->session = session;
-	job->front = session->front;
 	job->login = session->login;
 	job->has_response = has_response;
 	job->size = response.size;
 	if (response.size)
 		memcpy(job->response, response.data, response.size);
-	if (workers_add(auth->workers, &job->job, false) < 0) {
-		wipe(job->response, job->size);
-		free(job);
+	return job;
+}
+
+/* -1: the queue is full. */
+static int add_job(struct auth *auth, struct auth_session *session, pop3_span response,
+		   bool has_response)
+{
+	struct login_job *job = new_job(auth, session, response, has_response);
+
+	if (!job)
+		return -1;
+	if (queue_add(&auth->queue, &job->entry, limits_network(session->address),
+		      limits_is_loopback(session->address), class_of(auth, session)) < 0) {
+		free_job(job);
 		return -1;
 	}
 	session->job = job;
-	session->front->unanswered++;
+	auth_slow(session);
+	run_next(auth);
 	return 0;
 }
 
 void auth_login_cancel(struct auth_session *session)
 {
-	if (session->job) {
-		atomic_store(&session->job->cancelled, true);
-		session->job->session = NULL; /* the job owns the login now */
-		session->front->unanswered--;
-		session->job = NULL;
+	struct login_job *job = session->job;
+	struct auth *auth = session->front->child->state;
+
+	auth_hold_drop(session);
+	session->job = NULL;
+	if (job && !queue_waits(&job->entry)) { /* a worker has it, and the login with it */
+		atomic_store(&job->cancelled, true);
+		job->session = NULL;
 	} else {
 		login_destroy(session->login);
+		if (job) {
+			queue_leave(&auth->queue, &job->entry);
+			free_job(job);
+		}
 	}
 	session->login = NULL;
 }
 
+/* Whether the attempt has cost work that no verdict has answered for. */
+static bool has_begun(const struct auth_session *session)
+{
+	if (session->job)
+		return !queue_waits(&session->job->entry);
+	return session->login && login_has_begun(session->login);
+}
+
+void auth_login_given_up(struct auth_session *session)
+{
+	struct auth *auth = session->front->child->state;
+	uint64_t now = loop_now(auth->child->loop);
+
+	if (has_begun(session)) {
+		/* a worker may be about to write the name */
+		say(session, session->job ? NULL : session->login, "login given up", "");
+		if (limits_given_up(session->address, ++session->given_up, now))
+			session->hold_until = now + limits_failed(&auth->limits, session->address,
+								  ++session->failures, now);
+	}
+	auth_login_cancel(session);
+}
+
 /* ---- messages of fronts ---- */
+
+/* The password was not looked at: nothing is said about it. */
+static void turned_away(struct auth_session *session)
+{
+	say(session, session->login, "login failed", "too many logins wait for a worker");
+	auth_deny(session, REASON_LOGIN_BUSY, 0);
+	login_destroy(session->login);
+	session->login = NULL;
+}
 
 static void step(struct auth_session *session, pop3_span response, bool has_response)
 {
@@ -178,7 +270,7 @@ static void step(struct auth_session *session, pop3_span response, bool has_resp
 	if (verdict != LOGIN_SLOW)
 		conclude(auth, session, verdict);
 	else if (add_job(auth, session, response, has_response) < 0)
-		conclude(auth, session, LOGIN_TEMP);
+		turned_away(session);
 }
 
 static struct login *start_sasl(struct auth *auth, struct auth_session *session,
@@ -186,6 +278,9 @@ static struct login *start_sasl(struct auth *auth, struct auth_session *session,
 {
 	const struct ipc_bindings *bindings = session->bindings;
 	struct login_channel channel = {.tls = session->tls, .loopback = session->loopback};
+
+	if (!limits_is_loopback(session->address)) /* there proxies connect for all */
+		channel.network = (pop3_span){(const char *)limits_network(session->address), 16};
 
 	if (session->tls && bindings) {
 		channel.exporter =
@@ -227,26 +322,25 @@ static bool allowed(const struct auth_session *session, enum ipc_type type, pop3
 	return config->plain_without_tls || (session->loopback && config->plain_on_loopback);
 }
 
-void auth_login_message(struct auth_session *session, enum ipc_type type,
-			const struct ipc_credentials *message)
+/* A connection whose exchanges failed by being given up ends like one with wrong passwords. */
+static bool has_failed_enough(const struct auth_session *session)
+{
+	uint32_t most = session->front->child->config->max_failures;
+
+	return most && session->given_up && session->failures >= most;
+}
+
+static void take_login(struct auth_session *session, enum ipc_type type,
+		       const struct ipc_credentials *message)
 {
 	pop3_span user = ipc_text(message, 0), secret = ipc_text(message, 1);
 
-	if (session->job || (type == IPC_SASL_RESPONSE) != (session->login != NULL))
-		return; /* out of order: a front that does this loses its client, nothing more */
-	/* The session may be granted already: then the keeper refused the maildrop, and only the
-	 * front knows. A hostile front gains nothing: a session opens one maildrop at its
-	 * keeper. */
-	auth_logout(session);
-	if (session->front->unanswered >= IPC_AUTH_CREDITS) {
-		peer_break(session->front, "more logins at once than it has credits for");
-		return;
-	}
-	session->ticket = message->ticket;
-	if (type != IPC_SASL_RESPONSE)
-		session->tls = message->tls;
 	if (!allowed(session, type, user)) {
 		auth_deny(session, REASON_CLEAR_TEXT, 0);
+		return;
+	}
+	if (type != IPC_SASL_RESPONSE && has_failed_enough(session)) {
+		auth_deny(session, REASON_WRONG, 0);
 		return;
 	}
 	if (type != IPC_SASL_RESPONSE)
@@ -259,4 +353,22 @@ void auth_login_message(struct auth_session *session, enum ipc_type type,
 		step(session, SPAN_LITERAL(""), false);
 	else
 		step(session, secret, message->has_secret);
+}
+
+void auth_login_message(struct auth_session *session, enum ipc_type type,
+			const struct ipc_credentials *message)
+{
+	if (session->job || session->held ||
+	    (type == IPC_SASL_RESPONSE) != (session->login != NULL))
+		return; /* out of order: a front that does this loses its client, nothing more */
+	/* The session may be granted already: then the keeper refused the maildrop, and only the
+	 * front knows. A hostile front gains nothing: a session opens one maildrop at its
+	 * keeper. */
+	auth_logout(session);
+	session->ticket = message->ticket;
+	session->slow = false;
+	if (type != IPC_SASL_RESPONSE)
+		session->tls = message->tls;
+	if (type != IPC_SASL_START || !auth_hold(session, message, take_login))
+		take_login(session, type, message);
 }

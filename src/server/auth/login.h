@@ -10,5 +10,7 @@ void auth_login_message(struct auth_session *session, enum ipc_type type,
 			const struct ipc_credentials *message);
 /* Drops the attempt under way, if there is one, without an answer. */
 void auth_login_cancel(struct auth_session *session);
+/* The same for a client that gave up: if the attempt had cost work, that is a failure. */
+void auth_login_given_up(struct auth_session *session);
 
 #endif

@@ -49,6 +49,16 @@ void auth_logout(struct auth_session *session)
 	session->user = NULL;
 }
 
+void auth_slow(struct auth_session *session)
+{
+	struct ipc_slow message = {.session = session->node.key, .ticket = session->ticket};
+
+	if (session->slow)
+		return;
+	session->slow = true;
+	peer_send(session->front, IPC_SLOW, &message);
+}
+
 void auth_deny(struct auth_session *session, enum reason reason, uint32_t delay)
 {
 	const struct config *config = session->front->child->config;

@@ -4,6 +4,8 @@
 #define SERVER_AUTH_SESSION_H
 
 #include "server/auth/limits.h"
+#include "server/auth/proven.h"
+#include "server/auth/queue.h"
 #include "server/child.h"
 #include "sys/workers.h"
 #include "users/login.h"
@@ -28,7 +30,9 @@ struct auth {
 	struct users *users;
 	struct login_service *service;
 	struct recipients *recipients;
-	struct workers *workers;
+	struct workers *workers; /* for password hashes */
+	struct queue queue;      /* of logins that wait for one of them */
+	struct proven *proven;
 	struct auth_waiting *waiting; /* in order of arrival */
 	struct loop_timer expiry;     /* of the first of them; set while there is one */
 	int users_fd, aliases_fd, mail_fd;
@@ -37,7 +41,10 @@ struct auth {
 	uint64_t most_connections; /* of one front */
 	struct loop_timer tick;    /* renews the offer, forgets old failures */
 	uint32_t ticks;
+	uint32_t held; /* exchanges that wait for the end of a delay */
 };
+
+struct auth_held;
 
 /* A connection at a front. */
 struct auth_session {
@@ -51,14 +58,20 @@ struct auth_session {
 	char *stamp;                   /* for APOP; NULL: none, or used */
 	uint8_t ip[16];
 	bool loopback, granted;
-	bool tls; /* of this attempt, as its front claims */
+	bool slow; /* the front knows that this attempt takes time */
+	bool tls;  /* of this attempt, as its front claims */
 	uint32_t failures;
-	uint64_t keeper; /* instance that was sent OPEN, 0: none */
-	uint64_t ticket; /* of the attempt under way; made by the front */
+	uint32_t given_up;      /* logins, after they had cost work */
+	uint64_t hold_until;    /* the next SASL exchange begins no earlier; milliseconds */
+	struct auth_held *held; /* that exchange */
+	uint64_t keeper;        /* instance that was sent OPEN, 0: none */
+	uint64_t ticket;        /* of the attempt under way; made by the front */
 };
 
 /* Denies the attempt under way; the front waits for delay milliseconds before it replies. */
 void auth_deny(struct auth_session *session, enum reason reason, uint32_t delay);
+/* The attempt under way takes time: the front gets its credit back, once an attempt. */
+void auth_slow(struct auth_session *session);
 /* Ends the session's grant and its count; the client may log in again. */
 void auth_logout(struct auth_session *session);
 /* Makes a stamp for APOP (RFC 1939 section 7), good for one attempt. */

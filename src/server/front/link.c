@@ -90,6 +90,7 @@ void link_finish(struct link *link)
 		struct link_user *user = link->users;
 
 		user->asked = IPC_NONE;
+		user->slow = false;
 		take_out(user);
 		link->handler->gone(user);
 	}
@@ -141,14 +142,9 @@ enum ipc_type link_unanswered(const struct link_user *user)
 	return (enum ipc_type)user->asked;
 }
 
-void link_answered(struct link_user *user)
+/* A credit may be free: those that wait go on, in order. */
+static void resume_waiting(struct link *link)
 {
-	struct link *link = user->link;
-
-	if (!user->asked)
-		return;
-	user->asked = IPC_NONE;
-	link->unanswered--;
 	while (link->waiting && has_credit(link)) {
 		struct link_user *next = link->waiting;
 		struct pop3_event event = *next->parked;
@@ -156,4 +152,32 @@ void link_answered(struct link_user *user)
 		stop_waiting(link, next);
 		link->handler->resume(next, &event);
 	}
+}
+
+bool link_slow(struct link_user *user)
+{
+	struct link *link = user->link;
+
+	if (!user->asked || user->slow)
+		return false;
+	user->slow = true;
+	link->unanswered--;
+	link->slow++;
+	resume_waiting(link);
+	return true;
+}
+
+void link_answered(struct link_user *user)
+{
+	struct link *link = user->link;
+
+	if (!user->asked)
+		return;
+	user->asked = IPC_NONE;
+	if (user->slow)
+		link->slow--;
+	else
+		link->unanswered--;
+	user->slow = false;
+	resume_waiting(link);
 }

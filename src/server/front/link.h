@@ -1,7 +1,8 @@
 /*
  * A front's end of the channel to auth or to a keeper: the sessions that use it, and credits. A
  * front may have a bounded number of requests unanswered at each peer, a session one; a session
- * that finds no credit free waits for one, in order. Knows nothing of sessions but their struct
+ * that finds no credit free waits for one, in order. A request whose answer takes time gives its
+ * credit back, so that it holds up no other. Knows nothing of sessions but their struct
  * link_user; calls back through struct link_handler.
  */
 #ifndef SERVER_FRONT_LINK_H
@@ -22,8 +23,8 @@ struct link_user {
 	struct link_user *next, **at; /* in link->users */
 	struct link_user *next_waiting;
 	struct pop3_event *parked; /* waits for a credit with it */
-	uint8_t asked; /* enum ipc_type of the request that is unanswered; IPC_NONE: none,
-			  and no credit is used */
+	uint8_t asked; /* enum ipc_type of the request that is unanswered; IPC_NONE: none */
+	bool slow;     /* that request uses no credit: the peer said that its answer takes time */
 };
 
 struct link_handler {
@@ -41,7 +42,8 @@ struct link {
 	struct link_user *users;
 	struct link_user *waiting, **waiting_end;
 	struct arena *arena; /* of a keeper: where small bodies come; NULL: in packets */
-	unsigned unanswered;
+	unsigned unanswered; /* requests that use a credit */
+	unsigned slow;       /* requests that use none any more */
 };
 
 void link_init(struct link *link, struct peer *peer, const struct link_handler *handler);
@@ -69,6 +71,9 @@ bool link_ask(struct link_user *user, enum ipc_type type, void *message);
 /* The same for a request that the caller has sent. */
 void link_asked(struct link_user *user, enum ipc_type type);
 enum ipc_type link_unanswered(const struct link_user *user); /* IPC_NONE: no request */
+/* The answer takes time: its credit is free, the request stays unanswered. False: no request, or
+ * that was said before. */
+bool link_slow(struct link_user *user);
 /* The answer is here, if there was a request: its credit is free, the first that waits goes on. */
 void link_answered(struct link_user *user);
 

@@ -286,10 +286,20 @@ static bool denies(const struct session *session, const struct ipc_denied *messa
 	       ipc_answers(IPC_DENIED, link_unanswered(&session->login.auth));
 }
 
+static bool says_slow(struct session *session, const struct ipc_slow *message)
+{
+	return session->login.ticket == message->ticket &&
+	       ipc_answers(IPC_SLOW, link_unanswered(&session->login.auth)) &&
+	       link_slow(&session->login.auth);
+}
+
 void login_message(struct session *session, struct link *auth, enum ipc_type type,
 		   const void *message)
 {
-	if (type == IPC_DENIED) {
+	if (type == IPC_SLOW) {
+		if (!says_slow(session, message))
+			peer_break(link_peer(auth), "a login that was not sent is slow");
+	} else if (type == IPC_DENIED) {
 		if (denies(session, message))
 			take_denied(session, message);
 		else

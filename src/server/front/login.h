@@ -34,7 +34,7 @@ void login_connect(struct session *session);
 void login_connect_again(struct session *session);
 bool login_is_known(const struct session *session);
 void login_event(struct session *session, const struct pop3_event *event); /* PASS, APOP, SASL */
-/* CHALLENGE, DENIED */
+/* SLOW, CHALLENGE, DENIED */
 void login_message(struct session *session, struct link *auth, enum ipc_type type,
 		   const void *message);
 /* OPENED, OPEN_FAILED: whether a keeper answers the login that the session waits for. Then it is

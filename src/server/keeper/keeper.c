@@ -191,7 +191,7 @@ static int start(struct child *child, struct err *err)
 	if (sandbox_enter(&sandbox, err) < 0)
 		return -1;
 	keeper->workers = workers_create(
-		child->loop, child->config->keeper_threads ? child->config->keeper_threads : 4,
+		child->loop, child->config->keeper_threads ? child->config->keeper_threads : 4, 0,
 		JOBS_MAX, err);
 	keeper->scratch = keeper_body_scratch();
 	keeper_idle_begin(keeper);

@@ -33,8 +33,8 @@ struct keeper {
 	uint64_t question_number;
 	uint64_t seen[KEEPER_SEEN]; /* maildrops that the monitor was told of, by hash of the path;
 				       another one with the same place takes it over */
-	void *scratch;         /* of body.c, for bodies that are sent without a worker */
-	unsigned busy;         /* jobs under way: a keeper is not drained before they are done */
+	void *scratch;              /* of body.c, for bodies that are sent without a worker */
+	unsigned busy; /* jobs under way: a keeper is not drained before they are done */
 	struct keeper_device *devices;
 	struct loop_timer watch; /* of watch.c; set while jobs are under way */
 	bool watching;

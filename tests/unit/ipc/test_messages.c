@@ -403,6 +403,11 @@ static void test_what_answers_what(void **state)
 	assert_false(ipc_answers(IPC_BODY_SLICED, IPC_READ_SLICE));
 	assert_true(ipc_answers(IPC_CHALLENGE, IPC_SASL_START));
 	assert_false(ipc_answers(IPC_CHALLENGE, IPC_PASS));
+	assert_true(ipc_answers(IPC_SLOW, IPC_PASS));
+	assert_true(ipc_answers(IPC_SLOW, IPC_SASL_RESPONSE));
+	assert_false(ipc_answers(IPC_SLOW, IPC_NONE));
+	assert_false(ipc_answers(IPC_SLOW, IPC_CONNECT));
+	assert_false(ipc_answers(IPC_SLOW, IPC_FETCH));
 	assert_false(ipc_answers(IPC_COMMITTED, IPC_FETCH));
 	assert_false(ipc_answers(IPC_BODIES, IPC_COMMIT));
 	assert_false(ipc_answers(IPC_BODY_LENT, IPC_READ_SLICE));

@@ -45,6 +45,7 @@ static void finish(struct limits *limits)
 	assert_int_equal(limits->addresses.count, 0);
 	assert_int_equal(limits->users.count, 0);
 	table_finish(&limits->addresses);
+	table_finish(&limits->blocks);
 	table_finish(&limits->users);
 }
 
@@ -68,6 +69,68 @@ static void test_an_ipv6_network_is_one_address(void **state)
 	limits_disconnect(&limits, one);
 	limits_disconnect(&limits, two);
 	limits_disconnect(&limits, other);
+	finish(&limits);
+}
+
+/* Connects from as many /64s as are asked for, all in one /48, each of another /56 if wide. */
+static void connect_many(struct limits *limits, struct limit_address **entries, unsigned count,
+			 bool wide)
+{
+	for (unsigned i = 0; i < count; i++) {
+		uint8_t address[16] = {0x20, 1, 0xd, 0xb8, 0, 7};
+
+		address[wide ? 6 : 7] = (uint8_t)(i + 1);
+		entries[i] = connected(limits, address);
+	}
+}
+
+static void test_wider_ipv6_networks_have_limits_of_their_own(void **state)
+{
+	struct config config = {.max_connections_per_address = 2};
+	struct limits limits;
+	struct limit_address *entries[32], *other;
+	const uint8_t same_56[16] = {0x20, 1, 0xd, 0xb8, 0, 7, 0, 99};
+	const uint8_t same_48[16] = {0x20, 1, 0xd, 0xb8, 0, 7, 99, 99};
+	const uint8_t elsewhere[16] = {0x20, 1, 0xd, 0xb8, 0, 8, 99, 99};
+
+	(void)state;
+	for (int wide = 0; wide < 2; wide++) {
+		unsigned count = wide ? 32 : 8; /* 16 and four times two */
+
+		limits_init(&limits, &config);
+		connect_many(&limits, entries, count, wide);
+		refused(&limits, wide ? same_48 : same_56, REASON_ADDRESS_CONNECTIONS);
+		other = connected(&limits, wide ? elsewhere : same_48);
+		limits_disconnect(&limits, other);
+		limits_disconnect(&limits, entries[0]);
+		entries[0] = connected(&limits, wide ? same_48 : same_56);
+		for (unsigned i = 0; i < count; i++)
+			limits_disconnect(&limits, entries[i]);
+		assert_int_equal(limits.blocks.count, 0);
+		finish(&limits);
+	}
+}
+
+static void test_threat_25_failures_of_wider_ipv6_networks(void **state)
+{
+	struct config config = {.failure_delay_ms = 1000, .failure_delay_max_ms = 60000};
+	struct limits limits;
+	struct limit_address *entries[16];
+
+	(void)state;
+	limits_init(&limits, &config);
+	connect_many(&limits, entries, 16, false);
+	for (unsigned i = 0; i < 12; i++) { /* each a first failure: of the /56 they are more */
+		uint32_t delay = limits_failed(&limits, entries[i], 1, MINUTE);
+
+		assert_int_equal(delay, i < 7 ? 1000 : i < 11 ? 2000 : 4000);
+	}
+	/* forgotten after the time */
+	assert_int_equal(limits_failed(&limits, entries[15], 1, 12 * MINUTE), 1000);
+	for (unsigned i = 0; i < 16; i++)
+		limits_disconnect(&limits, entries[i]);
+	limits_sweep(&limits, 30 * MINUTE);
+	assert_int_equal(limits.blocks.count, 0);
 	finish(&limits);
 }
 
@@ -220,10 +283,87 @@ static void test_sessions_of_a_user_have_a_limit(void **state)
 	finish(&limits);
 }
 
+static void test_threat_70_what_is_given_up_again_is_a_failure(void **state)
+{
+	static const struct config config = {.failure_delay_ms = 1000,
+					     .failure_delay_max_ms = 15000};
+	struct limits limits;
+	struct limit_address *near, *near_too, *far;
+
+	(void)state;
+	limits_init(&limits, &config);
+	near = connected(&limits, near_a);
+	near_too = connected(&limits, near_b);
+	far = connected(&limits, four_a);
+	/* one that is honest costs nothing */
+	assert_false(limits_given_up(near, 1, MINUTE));
+	assert_false(limits_given_up(far, 1, MINUTE));
+	assert_false(limits_has_failures(near, MINUTE));
+	assert_true(limits_given_up(near, 2, MINUTE));
+	/* on another connection of the same network it is not the first */
+	assert_true(limits_given_up(near_too, 1, 2 * MINUTE));
+	/* forgotten as failures are, from the last one on */
+	assert_true(limits_given_up(near, 1, 12 * MINUTE));
+	assert_false(limits_given_up(near, 1, 23 * MINUTE));
+	limits_disconnect(&limits, near);
+	limits_disconnect(&limits, near_too);
+	limits_disconnect(&limits, far);
+	assert_int_equal(limits.addresses.count, 2); /* they are remembered … */
+	limits_sweep(&limits, 23 * MINUTE);
+	assert_int_equal(limits.addresses.count, 1);
+	limits_sweep(&limits, 34 * MINUTE);
+	assert_int_equal(limits.addresses.count, 0);
+	table_finish(&limits.addresses);
+	table_finish(&limits.blocks);
+}
+
+/* There proxies and webmail connect for all: a connection counts for itself only. */
+static void test_threat_70_given_up_on_loopback(void **state)
+{
+	static const struct config config = {.failure_delay_ms = 1000,
+					     .failure_delay_max_ms = 15000};
+	struct limits limits;
+	struct limit_address *address;
+
+	(void)state;
+	limits_init(&limits, &config);
+	address = connected(&limits, loop_four);
+	for (int i = 0; i < 5; i++)
+		assert_false(limits_given_up(address, 1, MINUTE));
+	assert_true(limits_given_up(address, 2, MINUTE));
+	limits_disconnect(&limits, address);
+	assert_int_equal(limits.addresses.count, 0);
+	table_finish(&limits.addresses);
+	table_finish(&limits.blocks);
+}
+
+static void test_fresh_failures_are_those_of_ten_minutes(void **state)
+{
+	static const struct config config = {.failure_delay_ms = 1000,
+					     .failure_delay_max_ms = 15000};
+	struct limits limits;
+	struct limit_address *address;
+
+	(void)state;
+	limits_init(&limits, &config);
+	address = connected(&limits, four_b);
+	assert_false(limits_has_failures(address, MINUTE));
+	limits_failed(&limits, address, 1, MINUTE);
+	assert_true(limits_has_failures(address, 11 * MINUTE));
+	assert_false(limits_has_failures(address, 11 * MINUTE + 1));
+	limits_disconnect(&limits, address);
+	limits_sweep(&limits, 20 * MINUTE);
+	assert_int_equal(limits.addresses.count, 0);
+	table_finish(&limits.addresses);
+	table_finish(&limits.blocks);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_an_ipv6_network_is_one_address),
+		cmocka_unit_test(test_wider_ipv6_networks_have_limits_of_their_own),
+		cmocka_unit_test(test_threat_25_failures_of_wider_ipv6_networks),
 		cmocka_unit_test(test_ipv4_addresses_are_one_each),
 		cmocka_unit_test(test_all_connections_have_a_limit),
 		cmocka_unit_test(test_the_delay_doubles_up_to_its_limit),
@@ -231,6 +371,9 @@ int main(void)
 		cmocka_unit_test(test_a_sweep_spares_what_is_connected),
 		cmocka_unit_test(test_loopback_is_not_remembered),
 		cmocka_unit_test(test_sessions_of_a_user_have_a_limit),
+		cmocka_unit_test(test_threat_70_what_is_given_up_again_is_a_failure),
+		cmocka_unit_test(test_threat_70_given_up_on_loopback),
+		cmocka_unit_test(test_fresh_failures_are_those_of_ten_minutes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -190,6 +190,62 @@ static void test_an_answer_to_no_request_frees_nothing(void **state)
 	link_finish(link);
 }
 
+static void test_a_slow_request_gives_its_credit_back(void **state)
+{
+	struct link *link = begin(state);
+
+	use_both();
+	for (unsigned i = 2; i < 5; i++) {
+		clients[i].asks_again = true;
+		waits(i, i);
+	}
+	assert_true(link_slow(&clients[0].user));
+	assert_int_equal(order_count, 1);
+	assert_int_equal(link_unanswered(&clients[0].user), IPC_FETCH); /* it is still asked */
+	assert_false(link_has_credit(&clients[0].user));
+	assert_true(link_slow(&clients[2].user));
+	assert_int_equal(order_count, 2);
+	link_answered(&clients[0].user); /* no second credit for the same request */
+	link_answered(&clients[2].user);
+	assert_int_equal(order_count, 2);
+	assert_int_equal(link_unanswered(&clients[0].user), IPC_NONE);
+	link_answered(&clients[1].user);
+	assert_int_equal(order_count, 3);
+	link_finish(link);
+}
+
+static void test_only_a_request_can_be_slow_and_only_once(void **state)
+{
+	struct link *link = begin(state);
+
+	assert_false(link_slow(&clients[0].user));
+	use_both();
+	assert_true(link_slow(&clients[0].user));
+	assert_false(link_slow(&clients[0].user));
+	assert_true(link_has_credit(&clients[2].user));
+	link_asked(&clients[2].user, IPC_FETCH);
+	assert_false(link_has_credit(&clients[3].user));
+	link_answered(&clients[0].user);
+	link_asked(&clients[0].user, IPC_FETCH); /* the next request is one like any other */
+	assert_true(link_slow(&clients[0].user));
+	link_finish(link);
+}
+
+static void test_who_parts_with_a_slow_request_gives_no_credit_back(void **state)
+{
+	struct link *link = begin(state);
+
+	use_both();
+	assert_true(link_slow(&clients[0].user));
+	link_asked(&clients[2].user, IPC_FETCH);
+	waits(3, 1);
+	link_part(&clients[0].user);
+	assert_int_equal(order_count, 0);
+	link_part(&clients[2].user);
+	assert_int_equal(order_count, 1);
+	link_finish(link);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -199,6 +255,9 @@ int main(void)
 		cmocka_unit_test(test_who_parts_does_not_wait_any_longer),
 		cmocka_unit_test(test_who_goes_on_may_part),
 		cmocka_unit_test(test_an_answer_to_no_request_frees_nothing),
+		cmocka_unit_test(test_a_slow_request_gives_its_credit_back),
+		cmocka_unit_test(test_only_a_request_can_be_slow_and_only_once),
+		cmocka_unit_test(test_who_parts_with_a_slow_request_gives_no_credit_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -244,6 +245,10 @@ static void auth_works(struct place *place)
 	EXPECT(openat(place->fd, "users", O_RDONLY | O_TRUNC) < 0);
 	EXPECT(openat(place->fd, "other", O_WRONLY | O_CREAT, 0600) < 0);
 	EXPECT(unlinkat(place->fd, "users", 0) < 0);
+	EXPECT(setpriority(PRIO_PROCESS, 0, 5) == 0); /* its own, and nobody else's */
+	EXPECT(setpriority(PRIO_PROCESS, (id_t)getppid(), 5) < 0 && errno == ENOSYS);
+	EXPECT(setpriority(PRIO_PGRP, 0, 5) < 0 && errno == ENOSYS);
+	EXPECT(setpriority(PRIO_USER, 0, 5) < 0 && errno == ENOSYS);
 }
 
 /* Threads start and end inside the sandbox. */
@@ -257,7 +262,7 @@ static void auth_has_threads(struct place *place)
 
 	EXPECT(loop);
 	enter(&auth);
-	workers = workers_create(loop, 3, 100, NULL);
+	workers = workers_create(loop, 3, 10, 100, NULL);
 	EXPECT(workers);
 	for (int i = 0; i < 20; i++) {
 		jobs[i] = (struct counted){
@@ -291,6 +296,7 @@ static void keeper_steps(struct place *place, int proc_fd)
 	char number[32];
 	int fd, outside;
 
+	EXPECT(setpriority(PRIO_PROCESS, 0, 5) < 0 && errno == ENOSYS);
 	fd = openat(place->fd, "tmp", O_TMPFILE | O_RDWR, 0600);
 	if (fd >= 0) { /* not every filesystem has unnamed files */
 		EXPECT(write(fd, "mail", 4) == 4 && fsync(fd) == 0);

@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
+
 #include <cmocka.h>
 
 #include <pthread.h>
@@ -60,7 +62,7 @@ static void numbered_done(struct job *job)
 static void test_lanes_keep_order(void **state)
 {
 	struct loop *loop = *state;
-	struct workers *workers = workers_create(loop, 4, JOBS, NULL);
+	struct workers *workers = workers_create(loop, 4, 0, JOBS, NULL);
 	struct lane_log logs[LANES] = {0};
 	int left = JOBS, numbers[LANES] = {0};
 
@@ -141,7 +143,7 @@ static void open_gate(struct gate *gate)
 static void test_queue_is_bounded_and_the_end_waits(void **state)
 {
 	struct gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false};
-	struct workers *workers = workers_create(*state, 2, 3, NULL);
+	struct workers *workers = workers_create(*state, 2, 0, 3, NULL);
 	struct job_lane lane;
 	struct held jobs[8];
 	int done = 0;
@@ -247,6 +249,37 @@ static int set_up(void **state)
 	return *state ? 0 : -1;
 }
 
+struct niced {
+	struct job job;
+	struct loop *loop;
+	int nice;
+};
+
+static void niced_run(struct job *job)
+{
+	((struct niced *)job)->nice = getpriority(PRIO_PROCESS, 0);
+}
+
+static void niced_done(struct job *job)
+{
+	loop_stop(((struct niced *)job)->loop);
+}
+
+/* The threads get out of the loop's way, the loop keeps its priority. */
+static void test_threads_with_a_lower_priority(void **state)
+{
+	int before = getpriority(PRIO_PROCESS, 0), lower = before < 10 ? 10 : 19;
+	struct workers *workers = workers_create(*state, 1, lower, 1, NULL);
+	struct niced niced = {.job = {.run = niced_run, .done = niced_done}, .loop = *state};
+
+	assert_non_null(workers);
+	assert_int_equal(workers_add(workers, &niced.job, false), 0);
+	loop_run(*state);
+	assert_int_equal(niced.nice, lower);
+	assert_int_equal(getpriority(PRIO_PROCESS, 0), before);
+	workers_destroy(workers);
+}
+
 static int tear_down(void **state)
 {
 	loop_destroy(*state);
@@ -260,6 +293,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_shares_leave_threads_over, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_share_of_few_threads, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_queue_is_bounded_and_the_end_waits, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_threads_with_a_lower_priority, set_up,
 						tear_down),
 	};
 

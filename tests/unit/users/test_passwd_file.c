@@ -2,6 +2,7 @@
  * it. */
 #include "users/edit.h"
 #include "users/passwd_line.h"
+#include "users/scheme_kinds.h"
 #include "users/users.h"
 
 #include "base/text.h"
@@ -179,11 +180,11 @@ static void test_names_that_get_no_mail_are_not_served(void **state)
 		       "foo..bar:{PLAIN}x\nanna:{PLAIN}x\n");
 
 	(void)state;
-	assert_int_equal(find(users, "\xe9mile"), USERS_DOWN);
+	assert_int_equal(find(users, "\xe9mile"), USERS_UNSERVED);
 	assert_non_null(strstr(err.text, "users:1: no mail can be addressed to \\xe9mile"));
-	assert_int_equal(find(users, "A@B..C"), USERS_DOWN);
-	assert_int_equal(find(users, "a@b."), USERS_DOWN);
-	assert_int_equal(find(users, "b@"), USERS_DOWN);
+	assert_int_equal(find(users, "A@B..C"), USERS_UNSERVED);
+	assert_int_equal(find(users, "a@b."), USERS_UNSERVED);
+	assert_int_equal(find(users, "b@"), USERS_UNSERVED);
 	assert_int_equal(find(users, "foo..bar"), USERS_FOUND);
 	assert_int_equal(find(users, "anna"), USERS_FOUND);
 	users_close(users);
@@ -262,17 +263,17 @@ static void test_what_we_cannot_serve_stops_only_its_user(void **state)
 		"e:{PLAIN}x::::::allow_nets=10.0.0.0/8\nf:{PLAIN}x:vmail:vmail\ng:{PLAIN}x:0:0\n");
 
 	(void)state;
-	assert_int_equal(find(users, "a"), USERS_DOWN);
+	assert_int_equal(find(users, "a"), USERS_UNSERVED);
 	assert_non_null(strstr(err.text, "users:1: "));
 	assert_non_null(strstr(err.text, "/elsewhere/a"));
 	assert_int_equal(find(users, "b"), USERS_FOUND);
-	assert_int_equal(find(users, "c"), USERS_DOWN);
-	assert_int_equal(find(users, "d"), USERS_DOWN);
+	assert_int_equal(find(users, "c"), USERS_UNSERVED);
+	assert_int_equal(find(users, "d"), USERS_UNSERVED);
 	assert_int_equal(find(users, "e"), USERS_FOUND);
 	assert_true(user.nologin);
 	assert_int_equal(find(users, "f"), USERS_FOUND);
 	assert_false(user.has_ids);
-	assert_int_equal(find(users, "g"), USERS_DOWN);
+	assert_int_equal(find(users, "g"), USERS_UNSERVED);
 	users_close(users);
 }
 
@@ -350,7 +351,7 @@ static void test_threat_13_homes_stay_below_the_mail(void **state)
 		else
 			snprintf(text, sizeof(text), "a:{PLAIN}x::::%0600d\nb:{PLAIN}x\n", 0);
 		users = opened(text);
-		if (find(users, "a") != USERS_DOWN)
+		if (find(users, "a") != USERS_UNSERVED)
 			fail_msg("served: %s", text);
 		assert_int_equal(find(users, "b"), USERS_FOUND);
 		users_close(users);
@@ -456,6 +457,21 @@ static void test_a_change_within_a_tick_is_seen(void **state)
 	users_close(users);
 }
 
+/* How many of four strangers, roughly, cost what the entry with this secret does. */
+static unsigned share_of(struct users *users, const char *secret)
+{
+	char name[16], got[USER_SECRET_MAX + 1];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(name, sizeof(name), "x%u", i);
+		assert_int_equal(users_stranger_secret(users, span_of(name), ~0u, got, sizeof(got)),
+				 0);
+		count += strcmp(got, secret) == 0;
+	}
+	return (count + 125) / 250;
+}
+
 static void test_what_is_there(void **state)
 {
 	struct users *users = opened("a:{PLAIN}x\n");
@@ -472,13 +488,21 @@ static void test_what_is_there(void **state)
 	assert_true(users_any_with_cram_md5(users));
 	assert_true(users_any_with_scram(users, "SCRAM-SHA-256"));
 	assert_false(users_any_with_scram(users, "SCRAM-SHA-1"));
-	assert_int_equal(users_usual_secret(users, secret, sizeof(secret)), 0);
-	assert_string_equal(secret, "$6$x$1");
+	assert_int_equal(users_stranger_secret(users, span_of("x"), 1u << SCHEME_KIND_CRAM_MD5,
+					       secret, sizeof(secret)),
+			 0);
+	assert_string_equal(secret, "{CRAM-MD5}00");
+	assert_int_equal(users_stranger_secret(users, span_of("x"), 1u << SCHEME_KIND_ARGON2,
+					       secret, sizeof(secret)),
+			 -1);
+	assert_int_equal(share_of(users, "$6$x$1"), 2); /* a and e cost the same; c is damaged */
+	assert_int_equal(share_of(users, "{BLF-CRYPT}$2b$10$x"), 1);
 	assert_int_equal(users_first_secret(users, "SCRAM-SHA-256", secret, sizeof(secret)), 0);
 	assert_string_equal(secret, "{SCRAM-SHA-256}1,2,3,4");
 	put("# nobody\n");
 	assert_int_equal(find(users, "a"), USERS_UNKNOWN);
-	assert_int_equal(users_usual_secret(users, secret, sizeof(secret)), -1);
+	assert_int_equal(users_stranger_secret(users, span_of("x"), ~0u, secret, sizeof(secret)),
+			 -1);
 	users_close(users);
 }
 
