@@ -181,6 +181,7 @@ static SSL_CTX *make_context(struct tls_server *server)
 	SSL_CTX_clear_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF |
 					       SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
 					       SSL_OP_NO_TICKET | SSL_OP_NO_TLSv1_3);
+	SSL_CTX_set_timeout(context, TLS_TICKET_SECONDS);
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 					  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 					  SSL_MODE_NO_AUTO_CHAIN);

@@ -22,6 +22,7 @@ struct tls_dates { /* seconds since 1970: the certificate is good from the first
 
 #define TLS_TICKET_KEY_SIZE 80 /* name 16, AES-256 key 32, HMAC key 32 */
 #define TLS_TICKET_KEYS 3
+#define TLS_TICKET_SECONDS 7200 /* a ticket is good for so long */
 
 struct tls_certificate {
 	pop3_span certificate; /* PEM, with its chain */
