@@ -154,8 +154,8 @@ struct ipc_connect {
 struct ipc_bindings { /* binds a login to its TLS connection; only SCRAM uses it (RFC 5802) */
 	struct ipc_head head;
 	uint64_t session;
-	uint32_t exporter_size, end_point_size;
-	uint8_t exporter[64], end_point[64];
+	uint32_t exporter_size, unused;
+	uint8_t exporter[64];
 };
 struct ipc_session { /* DISCONNECT, SASL_CANCEL, CLOSE, INDEX_WRONG: the lent index is damaged */
 	struct ipc_head head;

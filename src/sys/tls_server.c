@@ -402,8 +402,8 @@ out:
 	return result;
 }
 
-/* Tickets made under other certificates are not taken: a resumed session would be bound
- * (tls-server-end-point) to a certificate that is not the one here. */
+/* Tickets made under other certificates are not taken: a certificate that the site gave up must not
+ * go on in resumed sessions. */
 static int bind_tickets(struct tls_server *server, EVP_MD_CTX *identity)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];

@@ -281,28 +281,6 @@ unsigned tls_session_exporter(struct tls_session *session, unsigned char *buf, u
 	return 32;
 }
 
-/* The hash is that of the certificate's signature, MD5 and SHA-1 replaced by SHA-256 (RFC 5929
- * section 4.1). */
-unsigned tls_session_end_point(struct tls_session *session, unsigned char *buf, unsigned size)
-{
-	X509 *certificate = SSL_get_certificate(session->ssl);
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned digest_size;
-	const EVP_MD *md;
-	int nid;
-
-	if (!session->wire.established || !certificate ||
-	    !X509_get_signature_info(certificate, &nid, NULL, NULL, NULL))
-		return 0;
-	if (nid == NID_md5 || nid == NID_sha1)
-		nid = NID_sha256;
-	md = EVP_get_digestbynid(nid);
-	if (!md || !X509_digest(certificate, md, digest, &digest_size) || digest_size > size)
-		return 0;
-	memcpy(buf, digest, digest_size);
-	return digest_size;
-}
-
 const char *tls_session_error(const struct tls_session *session)
 {
 	if (session->error)

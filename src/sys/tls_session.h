@@ -44,11 +44,9 @@ bool tls_session_pending(const struct tls_session *session); /* decrypted octets
 const char *tls_session_version(const struct tls_session *session); /* NULL: in the handshake */
 const char *tls_session_cipher(const struct tls_session *session);
 bool tls_session_resumed(const struct tls_session *session);
-/* Channel bindings; return octets written (≤ 64), 0: not available. */
+/* Channel binding; returns octets written, 0: not available. */
 unsigned tls_session_exporter(struct tls_session *session, unsigned char *buf,
 			      unsigned size); /* RFC 9266, 32 octets */
-unsigned tls_session_end_point(struct tls_session *session, unsigned char *buf,
-			       unsigned size);                    /* RFC 5929 */
 const char *tls_session_error(const struct tls_session *session); /* words for the log */
 
 #endif

@@ -187,12 +187,9 @@ static struct login *start_sasl(struct auth *auth, struct auth_session *session,
 	const struct ipc_bindings *bindings = session->bindings;
 	struct login_channel channel = {.tls = session->tls, .loopback = session->loopback};
 
-	if (session->tls && bindings) {
+	if (session->tls && bindings)
 		channel.exporter =
 			(pop3_span){(const char *)bindings->exporter, bindings->exporter_size};
-		channel.end_point =
-			(pop3_span){(const char *)bindings->end_point, bindings->end_point_size};
-	}
 	return login_sasl(auth->service, mechanism, &channel);
 }
 

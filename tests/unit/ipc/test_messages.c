@@ -260,7 +260,6 @@ static void test_threat_61_ranges(void **state)
 		FIELD(CONNECT, ipc_connect, loopback, 2),
 		FIELD(CONNECT, ipc_connect, resumed, 255),
 		FIELD(BINDINGS, ipc_bindings, exporter_size, 65),
-		FIELD(BINDINGS, ipc_bindings, end_point_size, UINT32_MAX),
 		FIELD(PASS, ipc_credentials, has_secret, 2),
 		FIELD(SASL_START, ipc_credentials, tls, 2),
 		FIELD(OFFER, ipc_offer, apop, 2),
