@@ -2,6 +2,8 @@
  * owns: nothing but its size is believed before it was checked. */
 #include "ipc/messages.h"
 
+#include "sys/tls_scheme.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -230,6 +232,13 @@ static bool judge_deliver(const void *message)
 	       m->head.tail >= indexes && m->head.tail - indexes <= IPC_HEADERS_MAX;
 }
 
+static bool judge_sign(const void *message)
+{
+	const struct ipc_sign *m = message;
+
+	return m->key < IPC_KEYS_MAX && tls_scheme(m->scheme) && m->head.tail >= 1;
+}
+
 /* ---- the table ---- */
 
 struct row {
@@ -278,7 +287,8 @@ const char *ipc_name(uint32_t type)
 
 const char *ipc_role_name(enum ipc_role role)
 {
-	static const char *const names[ROLE_COUNT] = {"monitor", "front", "lmtp", "auth", "keeper"};
+	static const char *const names[ROLE_COUNT] = {"monitor", "front",  "lmtp",
+						      "auth",    "keeper", "keys"};
 
 	return (unsigned)role < ROLE_COUNT ? names[role] : "unknown role";
 }
@@ -350,6 +360,7 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_RCPT, IPC_RCPT_READY},
 		{IPC_RCPT, IPC_RCPT_REFUSED},
 		{IPC_DELIVER, IPC_DELIVERED},
+		{IPC_SIGN, IPC_SIGNED},
 	};
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)

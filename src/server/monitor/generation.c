@@ -363,6 +363,9 @@ static int add_slots(struct generation *g)
 	struct slot *slot = add_slot(g, ROLE_AUTH, 0, g->files.auth_uid, g->files.auth_gid);
 	bool ok = slot != NULL;
 
+	if (ok && files_need_keys(&g->config))
+		ok = add_slot(g, ROLE_KEYS, 0, g->files.keys_uid, g->files.keys_gid) != NULL;
+
 	for (unsigned i = 0; i < n && ok; i++) {
 		slot = add_slot(g, ROLE_KEEPER, i, g->files.mail_uid, g->files.mail_gid);
 		ok = slot != NULL;

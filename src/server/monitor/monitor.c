@@ -23,7 +23,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define RELOAD_DRAIN (60u * 60 * 1000)    /* ms that old sessions may go on after a reload */
+#define RELOAD_DRAIN (60u * 60 * 1000) /* ms that old sessions may go on after a reload */
 /* ms between two new ticket keys: a key is good for as long as a ticket that was made with it just
  * before it was replaced, and is gone then */
 #define TICKET_LIFE (TLS_TICKET_SECONDS * 1000u / (TLS_TICKET_KEYS - 1))
