@@ -227,7 +227,7 @@ class Valija(Server):
 
     @staticmethod
     def _need_users():
-        for name in ("valija-net", "valija-auth"):
+        for name in ("valija-net", "valija-auth", "valija-keys"):
             try:
                 pwd.getpwnam(name)
             except KeyError:

@@ -63,8 +63,8 @@ struct config {
 
 	char mail[CONFIG_PATH_MAX];  /* root of the maildrops */
 	char users[CONFIG_PATH_MAX]; /* passwd-file */
-	char user_net[64],
-		user_auth[64]; /* system users the processes drop to: valija-net, valija-auth */
+	/* system users the processes drop to: valija-net, valija-auth, valija-keys */
+	char user_net[64], user_auth[64], user_keys[64];
 	bool store_crlf;
 
 	uint32_t fronts;             /* 0: one a core */

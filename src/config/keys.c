@@ -125,6 +125,8 @@ static const struct config_key keys[] = {
 	 .help = "System user of the fronts, when started as root."},
 	{"processes", "auth_user", KEY_TEXT, AT(user_auth), .standard = "valija-auth",
 	 .help = "System user of the process that checks passwords."},
+	{"processes", "keys_user", KEY_TEXT, AT(user_keys), .standard = "valija-keys",
+	 .help = "System user of the process that has the private keys."},
 };
 
 size_t config_key_count(void)

@@ -2,6 +2,8 @@
  * owns: nothing but its size is believed before it was checked. */
 #include "ipc/messages.h"
 
+#include "sys/tls_scheme.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -66,7 +68,7 @@ static bool judge_bindings(const void *message)
 {
 	const struct ipc_bindings *m = message;
 
-	return m->exporter_size <= sizeof(m->exporter) && m->end_point_size <= sizeof(m->end_point);
+	return m->exporter_size <= sizeof(m->exporter);
 }
 
 static bool judge_credentials(const void *message)
@@ -267,6 +269,13 @@ static bool judge_location_answer(const void *message)
 	return m->allowed <= 1;
 }
 
+static bool judge_sign(const void *message)
+{
+	const struct ipc_sign *m = message;
+
+	return m->key < IPC_KEYS_MAX && tls_scheme(m->scheme) && m->head.tail >= 1;
+}
+
 /* ---- the table ---- */
 
 struct row {
@@ -315,7 +324,8 @@ const char *ipc_name(uint32_t type)
 
 const char *ipc_role_name(enum ipc_role role)
 {
-	static const char *const names[ROLE_COUNT] = {"monitor", "front", "lmtp", "auth", "keeper"};
+	static const char *const names[ROLE_COUNT] = {"monitor", "front",  "lmtp",
+						      "auth",    "keeper", "keys"};
 
 	return (unsigned)role < ROLE_COUNT ? names[role] : "unknown role";
 }
@@ -394,6 +404,7 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_RCPT, IPC_RCPT_REFUSED},
 		{IPC_DELIVER, IPC_DELIVERED},
 		{IPC_LOCATION, IPC_LOCATION_ANSWER},
+		{IPC_SIGN, IPC_SIGNED},
 	};
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)

@@ -30,17 +30,19 @@ enum ipc_role {
 	ROLE_LMTP,  /* the front of LMTP */
 	ROLE_AUTH,
 	ROLE_KEEPER,
+	ROLE_KEYS, /* signs for fronts */
 	ROLE_COUNT
 };
 
-/* Sets of roles: monitor, front, LMTP front, auth, keeper. */
+/* Sets of roles: monitor, front, LMTP front, auth, keeper, keys (which signs). */
 enum {
 	IPC_M = 1 << ROLE_MONITOR,
 	IPC_F = 1 << ROLE_FRONT,
 	IPC_L = 1 << ROLE_LMTP,
 	IPC_A = 1 << ROLE_AUTH,
 	IPC_K = 1 << ROLE_KEEPER,
-	IPC_CHILDREN = IPC_F | IPC_L | IPC_A | IPC_K,
+	IPC_S = 1 << ROLE_KEYS,
+	IPC_CHILDREN = IPC_F | IPC_L | IPC_A | IPC_K | IPC_S,
 };
 
 enum {
@@ -58,6 +60,8 @@ enum {
 	IPC_DELAY_MAX = 600000,   /* milliseconds in a DENIED */
 	IPC_KEEPER_CREDITS = 512, /* unanswered requests of a front at one keeper */
 	IPC_AUTH_CREDITS = 1024,  /* the same at auth; what SLOW answered is not counted */
+	IPC_SIGN_CREDITS = TLS_SIGNING_MAX, /* the same at keys */
+	IPC_KEYS_MAX = 64,                  /* private keys: CONFIG_CERTIFICATES_MAX */
 };
 #define IPC_NO_SLOT UINT32_MAX
 #define IPC_COUNT_MAX (UINT32_MAX - 64) /* messages in a maildrop */
@@ -93,7 +97,8 @@ struct ipc_listener { /* fd: a listening socket */
 	uint32_t service; /* enum config_service */
 	uint32_t unused;
 };
-struct ipc_certificates { /* fd: sealed memory file of PEM texts: see server/certificates.h */
+struct ipc_certificates { /* CERTIFICATES, KEYS; fd: sealed memory file of PEM texts: see
+			     server/certificates.h */
 	struct ipc_head head;
 	uint64_t size;
 };
@@ -176,8 +181,8 @@ struct ipc_connect {
 struct ipc_bindings { /* binds a login to its TLS connection; only SCRAM uses it (RFC 5802) */
 	struct ipc_head head;
 	uint64_t session;
-	uint32_t exporter_size, end_point_size;
-	uint8_t exporter[64], end_point[64];
+	uint32_t exporter_size, unused;
+	uint8_t exporter[64];
 };
 struct ipc_session { /* DISCONNECT, SASL_CANCEL, CLOSE, INDEX_WRONG: the lent index is damaged */
 	struct ipc_head head;
@@ -194,6 +199,21 @@ struct ipc_recipient { /* RCPT; text: address */
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t transaction, index;
+};
+
+/* front → keys */
+struct ipc_sign { /* tail: what a handshake needs signed, TLS_CONTENT_MAX octets at most */
+	struct ipc_head head;
+	uint64_t session;
+	uint64_t ticket; /* SIGNED carries it */
+	uint32_t key;    /* of the certificate with this place in the configuration */
+	uint32_t scheme; /* see sys/tls_scheme.h */
+};
+
+/* keys → front */
+struct ipc_signed { /* tail: the signature; empty: that key cannot make such a one */
+	struct ipc_head head;
+	uint64_t session, ticket;
 };
 
 /* auth → front */
@@ -356,7 +376,7 @@ struct ipc_transaction { /* FORGET */
 	X(DIRECTORY, 2, ipc_directory, IPC_M, IPC_A | IPC_K, 1, 1, IPC_TEXT_MAX, 1, 0,             \
 	  judge_directory)                                                                         \
 	X(LISTENER, 3, ipc_listener, IPC_M, IPC_F | IPC_L, 1, 1, 0, 0, 0, judge_listener)          \
-	X(CERTIFICATES, 4, ipc_certificates, IPC_M, IPC_F, 1, 1, 0, 0, 0, judge_any)               \
+	X(CERTIFICATES, 4, ipc_certificates, IPC_M, IPC_F | IPC_S, 1, 1, 0, 0, 0, judge_any)       \
 	X(TICKET_KEYS, 5, ipc_ticket_keys, IPC_M, IPC_F, 0, 0, 0, 0, 1, judge_any)                 \
 	X(PEER, 6, ipc_peer, IPC_M, IPC_CHILDREN, 1, 1, 0, 0, 0, judge_peer)                       \
 	X(START, 7, ipc_empty, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)                      \
@@ -364,7 +384,7 @@ struct ipc_transaction { /* FORGET */
 	X(KEEPER_REFUSED, 9, ipc_owner, IPC_M, IPC_A, 0, 0, 0, 0, 0, judge_any)                    \
 	X(READY, 10, ipc_empty, IPC_CHILDREN, IPC_M, 0, 0, 0, 0, 0, judge_any)                     \
 	X(FAILED, 11, ipc_failed, IPC_CHILDREN, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_failed)     \
-	X(PEER_LOST, 12, ipc_instance, IPC_A | IPC_K, IPC_M, 0, 0, 0, 0, 0, judge_any)             \
+	X(PEER_LOST, 12, ipc_instance, IPC_A | IPC_K | IPC_S, IPC_M, 0, 0, 0, 0, 0, judge_any)     \
 	X(KEEPER_WANTED, 13, ipc_owner, IPC_A, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)         \
 	X(CONNECT, 14, ipc_connect, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_connect)                    \
 	X(BINDINGS, 15, ipc_bindings, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_bindings)                 \
@@ -409,6 +429,9 @@ struct ipc_transaction { /* FORGET */
 	  0, 0, judge_deliver)                                                                     \
 	X(FORGET, 49, ipc_transaction, IPC_L, IPC_K, 0, 0, 0, 0, 0, judge_any)                     \
 	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)            \
+	X(KEYS, 55, ipc_certificates, IPC_M, IPC_S, 1, 1, 0, 0, 0, judge_any)                      \
+	X(SIGN, 56, ipc_sign, IPC_F, IPC_S, 0, 0, TLS_CONTENT_MAX, 0, 0, judge_sign)               \
+	X(SIGNED, 57, ipc_signed, IPC_S, IPC_F, 0, 0, TLS_SIGNATURE_MAX, 0, 0, judge_any)          \
 	X(OWNER, 60, ipc_owner, IPC_M, IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)                 \
 	X(LEAVE, 61, ipc_leave, IPC_M | IPC_A | IPC_K, IPC_M | IPC_F | IPC_L | IPC_A | IPC_K, 0,   \
 	  0, 0, 0, 0, judge_any)                                                                   \

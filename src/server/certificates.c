@@ -1,5 +1,5 @@
-/* See certificates.h. Packing runs in the monitor, unpacking in fronts and `valijad -t`. Keys are
- * wiped from every buffer that held them. */
+/* See certificates.h. Packing runs in the monitor, unpacking in fronts, keys and `valijad -t`. What
+ * held keys is wiped; a memory file is read where it is mapped, so that no copy is made. */
 #include "server/certificates.h"
 
 #include "base/secret.h"
@@ -17,14 +17,15 @@ enum {
 	PEM_MAX = 256 * 1024,
 };
 
-static int append_file(int out, const char *path, struct err *err)
+/* ---- packing ---- */
+
+/* Reads a file of at most PEM_MAX octets. Returns its size, or -1 with err. */
+static ssize_t read_file(const char *path, char *buf, struct err *err)
 {
-	char buf[4096];
-	uint32_t size = 0;
-	off_t head = lseek(out, 0, SEEK_CUR);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	size_t size = 0;
 	struct stat st;
-	ssize_t n;
-	int rc = -1, fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	ssize_t n = -1;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		err_sys(err, EX_NOINPUT, errno, "cannot read %s", path);
@@ -34,45 +35,84 @@ static int append_file(int out, const char *path, struct err *err)
 		err_set(err, EX_CONFIG, "%s is not a PEM file", path);
 		goto out;
 	}
-	if (write(out, &size, sizeof(size)) != sizeof(size))
-		goto failed;
-	while ((n = read(fd, buf, sizeof(buf))) > 0 && size <= PEM_MAX) {
-		if (write(out, buf, (size_t)n) != n)
-			goto failed;
-		size += (uint32_t)n;
-	}
-	if (n < 0 || pwrite(out, &size, sizeof(size), head) != sizeof(size))
-		goto failed;
-	rc = 0;
-	goto out;
-failed:
-	err_sys(err, EX_OSERR, errno, "cannot copy %s", path);
+	while (size < PEM_MAX && (n = read(fd, buf + size, PEM_MAX - size)) > 0)
+		size += (size_t)n;
+	if (n < 0)
+		err_sys(err, EX_OSERR, errno, "cannot read %s", path);
 out:
-	wipe(buf, sizeof(buf));
 	if (fd >= 0)
 		close(fd);
-	return rc;
+	return n < 0 ? -1 : (ssize_t)size;
 }
 
-int certificates_pack(const struct config *config, uint64_t *ret_size, struct err *err)
+/* Leaves the certificates of a PEM text alone, at its front; returns their size. */
+static size_t certificates_only(char *text, size_t size)
 {
-	int fd = memfd_create("certificates", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	static const char begin[] = "-----BEGIN ", end[] = "-----END ", word[] = "CERTIFICATE-----";
+	char *at = text, *limit = text + size, *label, *stop;
+	size_t kept = 0;
 
-	if (fd < 0)
-		return err_sys(err, EX_OSERR, errno, "cannot make a memory file");
-	for (uint32_t i = 0; i < config->certificate_count; i++) {
+	while ((at = memmem(at, (size_t)(limit - at), begin, sizeof(begin) - 1)) != NULL) {
+		label = memchr(at, '\n', (size_t)(limit - at));
+		stop = label ? memmem(label, (size_t)(limit - label), end, sizeof(end) - 1) : NULL;
+		stop = stop ? memchr(stop, '\n', (size_t)(limit - stop)) : NULL;
+		if (!label)
+			break;
+		stop = stop ? stop + 1 : limit;
+		if (memmem(at, (size_t)(label - at), word, sizeof(word) - 1)) {
+			memmove(text + kept, at, (size_t)(stop - at));
+			kept += (size_t)(stop - at);
+		}
+		at = stop;
+	}
+	return kept;
+}
+
+static int append_file(int out, const char *path, enum packed_kind kind, char *buf, struct err *err)
+{
+	ssize_t read = read_file(path, buf, err);
+	uint32_t size;
+
+	if (read < 0)
+		return -1;
+	size = (uint32_t)(kind == PACKED_CERTIFICATES ? certificates_only(buf, (size_t)read)
+						      : (size_t)read);
+	if (write(out, &size, sizeof(size)) == sizeof(size) && write(out, buf, size) == size)
+		return 0;
+	return err_sys(err, EX_OSERR, errno, "cannot copy %s", path);
+}
+
+int certificates_pack(const struct config *config, enum packed_kind kind, uint64_t *ret_size,
+		      struct err *err)
+{
+	int fd = memfd_create(kind == PACKED_KEYS ? "keys" : "certificates",
+			      MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	char *buf = malloc(PEM_MAX);
+	int rc = 0;
+
+	if (fd < 0 || !buf)
+		rc = err_sys(err, EX_OSERR, errno, "cannot make a memory file");
+	for (uint32_t i = 0; i < config->certificate_count && rc == 0; i++) {
 		const struct config_certificate *c = &config->certificates[i];
 
-		if (append_file(fd, c->certificate, err) < 0 || append_file(fd, c->key, err) < 0) {
+		rc = append_file(fd, kind == PACKED_KEYS ? c->key : c->certificate, kind, buf, err);
+		if (rc < 0)
 			err_prefix(err, "%s:%u", config->file, c->line);
+	}
+	if (buf)
+		wipe(buf, PEM_MAX);
+	free(buf);
+	if (rc < 0) {
+		if (fd >= 0)
 			close(fd);
-			return -1;
-		}
+		return -1;
 	}
 	*ret_size = (uint64_t)lseek(fd, 0, SEEK_CUR);
 	fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
 	return fd;
 }
+
+/* ---- unpacking ---- */
 
 static int take(pop3_span *in, pop3_span *ret)
 {
@@ -89,33 +129,78 @@ static int take(pop3_span *in, pop3_span *ret)
 	return 0;
 }
 
-int certificates_unpack(int fd, uint64_t size, const struct config *config,
+/* Maps a memory file; unmap ends that. */
+static int map(const struct packed *packed, enum packed_kind kind, pop3_span *ret, struct err *err)
+{
+	size_t size = packed->sizes[kind];
+	void *text = mmap(NULL, size, PROT_READ, MAP_PRIVATE, packed->fds[kind], 0);
+
+	if (text == MAP_FAILED)
+		return err_sys(err, EX_OSERR, errno, "cannot take over the certificates");
+	madvise(text, size, MADV_DONTDUMP);
+	*ret = (pop3_span){text, size};
+	return 0;
+}
+
+static void unmap(const struct packed *packed, pop3_span text, enum packed_kind kind)
+{
+	void *memory;
+
+	memcpy(&memory, &text.data, sizeof(memory));
+	if (text.data)
+		munmap(memory, packed->sizes[kind]);
+}
+
+static int take_all(pop3_span certificates, pop3_span keys, const struct config *config,
+		    struct tls_certificate *list, struct err *err)
+{
+	for (uint32_t i = 0; i < config->certificate_count; i++) {
+		list[i].name = config->certificates[i].certificate;
+		list[i].key = (pop3_span){"", 0};
+		if (take(&certificates, &list[i].certificate) < 0 ||
+		    (keys.data && take(&keys, &list[i].key) < 0))
+			return err_set(err, EX_SOFTWARE, "the certificates did not arrive whole");
+	}
+	return 0;
+}
+
+int certificates_unpack(const struct packed *packed, const struct config *config,
 			struct tls_server **ret_server, struct err *err)
 {
 	struct tls_certificate list[CONFIG_CERTIFICATES_MAX];
-	char *text = malloc(size + 1);
-	pop3_span rest = {text, size};
-	int rc = -1;
+	pop3_span text = {NULL, 0};
+	int rc;
 
 	*ret_server = NULL;
-	if (!text || pread(fd, text, size, 0) != (ssize_t)size) {
-		err_set(err, EX_OSERR, "cannot take over the certificates");
-		goto out;
-	}
-	for (uint32_t i = 0; i < config->certificate_count; i++) {
-		list[i].name = config->certificates[i].certificate;
-		if (take(&rest, &list[i].certificate) < 0 || take(&rest, &list[i].key) < 0) {
-			err_set(err, EX_SOFTWARE, "the certificates did not arrive whole");
-			goto out;
-		}
-	}
-	rc = config->certificate_count
-		     ? tls_server_create(list, config->certificate_count, "pop3", ret_server, err)
-		     : 0;
-out:
-	if (text) {
-		wipe(text, size);
-		free(text);
-	}
+	if (!config->certificate_count)
+		return 0;
+	rc = map(packed, PACKED_CERTIFICATES, &text, err);
+	if (rc == 0)
+		rc = take_all(text, (pop3_span){NULL, 0}, config, list, err);
+	if (rc == 0)
+		rc = tls_server_create(list, config->certificate_count, "pop3", ret_server, err);
+	unmap(packed, text, PACKED_CERTIFICATES);
+	return rc;
+}
+
+int certificates_unpack_keys(const struct packed *packed, const struct config *config,
+			     struct tls_keys **ret_keys, struct err *err)
+{
+	struct tls_certificate list[CONFIG_CERTIFICATES_MAX];
+	pop3_span texts[PACKED_COUNT] = {{NULL, 0}, {NULL, 0}};
+	int rc;
+
+	*ret_keys = NULL;
+	if (!config->certificate_count)
+		return 0;
+	rc = map(packed, PACKED_CERTIFICATES, &texts[PACKED_CERTIFICATES], err);
+	if (rc == 0)
+		rc = map(packed, PACKED_KEYS, &texts[PACKED_KEYS], err);
+	if (rc == 0)
+		rc = take_all(texts[PACKED_CERTIFICATES], texts[PACKED_KEYS], config, list, err);
+	if (rc == 0)
+		rc = tls_keys_create(list, config->certificate_count, ret_keys, err);
+	unmap(packed, texts[PACKED_CERTIFICATES], PACKED_CERTIFICATES);
+	unmap(packed, texts[PACKED_KEYS], PACKED_KEYS);
 	return rc;
 }

@@ -121,7 +121,7 @@ static void tell_lost(const struct peer *peer)
 	enum ipc_role own = peer->child->role->role;
 	bool front = peer->role == ROLE_FRONT || peer->role == ROLE_LMTP;
 
-	if ((front && (own == ROLE_AUTH || own == ROLE_KEEPER)) ||
+	if ((front && (own == ROLE_AUTH || own == ROLE_KEEPER || own == ROLE_KEYS)) ||
 	    (own == ROLE_AUTH && peer->role == ROLE_KEEPER))
 		ipc_send(&peer->child->monitor, IPC_PEER_LOST, &message);
 }

@@ -1,8 +1,9 @@
 /*
  * The part that all child processes of valijad share: the channel to the monitor, the
- * configuration, channels to peers, START and DRAIN. A role (front, lmtp, auth, keeper) fills in
- * struct child_role; child_main runs the loop. Before START a child is root (if the monitor is) and
- * receives from the monitor alone; after START it has the rights that its role's sandbox leaves.
+ * configuration, channels to peers, START and DRAIN. A role (front, lmtp, auth, keeper, keys) fills
+ * in struct child_role; child_main runs the loop. Before START a child is root (if the monitor is)
+ * and receives from the monitor alone; after START it has the rights that its role's sandbox
+ * leaves.
  */
 #ifndef SERVER_CHILD_H
 #define SERVER_CHILD_H

@@ -9,6 +9,7 @@
 #include "server/child.h"
 #include "server/front/front.h"
 #include "server/keeper/keeper.h"
+#include "server/keys/keys.h"
 #include "server/lmtp/lmtp.h"
 #include "server/monitor/monitor.h"
 
@@ -23,10 +24,8 @@ enum {
 };
 
 static const struct child_role *const roles[ROLE_COUNT] = {
-	[ROLE_FRONT] = &front_role,
-	[ROLE_LMTP] = &lmtp_role,
-	[ROLE_AUTH] = &auth_role,
-	[ROLE_KEEPER] = &keeper_role,
+	[ROLE_FRONT] = &front_role,   [ROLE_LMTP] = &lmtp_role, [ROLE_AUTH] = &auth_role,
+	[ROLE_KEEPER] = &keeper_role, [ROLE_KEYS] = &keys_role,
 };
 
 static const char usage[] =

@@ -237,12 +237,13 @@ static void pump(struct conn *conn, bool readable)
 		settle(conn, readable);
 }
 
-/* One step. The one that answers the client's hello is by far the most expensive: ready() lets it
- * wait its turn. */
-static void handshake(struct conn *conn)
+/* After a step. The one that answers the client's hello is by far the most expensive: ready() lets
+ * it wait its turn. */
+static void handshake(struct conn *conn, enum tls_status status)
 {
 	conn->hello_done = true;
-	switch (tls_session_handshake(conn->tls)) {
+	conn->signing = false;
+	switch (status) {
 	case TLS_OK:
 		conn->phase = CONN_PHASE_OPEN;
 		if (conn->handler->secured)
@@ -254,6 +255,11 @@ static void handshake(struct conn *conn)
 		break;
 	case TLS_WANT_WRITE:
 		want(conn, LOOP_WRITE);
+		break;
+	case TLS_WANT_TURN:
+	case TLS_WANT_SIGNATURE:
+		conn->signing = true; /* what is waited for stays as it is: mostly nothing comes */
+		conn->handler->sign(conn);
 		break;
 	case TLS_FAILED:
 		conn_die(conn, CONN_TLS_FAILED);
@@ -284,14 +290,27 @@ static void look(struct conn *conn)
 	}
 }
 
+/* The peer did something while its handshake waits for us. What it sent is read later. */
+static void look_while_signing(struct conn *conn)
+{
+	struct pollfd poller = {.fd = conn->fd, .events = POLLRDHUP};
+
+	if (poll(&poller, 1, 0) > 0)
+		conn_die(conn, CONN_CUT);
+	else
+		want(conn, LOOP_HANGUP);
+}
+
 static void ready(struct loop_watch *watch, int what)
 {
 	struct conn *conn = watch->context;
 
 	switch ((enum conn_phase)conn->phase) {
 	case CONN_PHASE_HANDSHAKE:
-		if (conn->hello_done)
-			handshake(conn);
+		if (conn->signing)
+			look_while_signing(conn);
+		else if (conn->hello_done)
+			handshake(conn, tls_session_handshake(conn->tls));
 		else
 			loop_later_add_slow(conn_loop(conn), &conn->later);
 		break;
@@ -316,7 +335,7 @@ static void end_of_turn(struct loop_later *later)
 	if (conn->phase == CONN_PHASE_DEAD)
 		finish(conn);
 	else if (conn->phase == CONN_PHASE_HANDSHAKE)
-		handshake(conn);
+		handshake(conn, tls_session_handshake(conn->tls));
 	else if (conn->phase == CONN_PHASE_OPEN)
 		pump(conn, false);
 }
@@ -355,6 +374,18 @@ void conn_start_tls(struct conn *conn, struct tls_server *tls)
 	conn->want_tls = true;
 	conn->tls_server = tls_server_keep(tls);
 	conn_wake(conn);
+}
+
+void conn_signed(struct conn *conn, const char *signature, size_t size)
+{
+	if (conn->phase == CONN_PHASE_HANDSHAKE && tls_session_to_sign(conn->tls))
+		handshake(conn, tls_session_signed(conn->tls, signature, size));
+}
+
+void conn_go_on(struct conn *conn)
+{
+	if (conn->phase == CONN_PHASE_HANDSHAKE)
+		loop_later_add_slow(conn_loop(conn), &conn->later);
 }
 
 void conn_close(struct conn *conn)

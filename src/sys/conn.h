@@ -33,6 +33,9 @@ struct conn_handler {
 	 */
 	size_t (*exchange)(struct conn *conn, pop3_span *in, char *out, size_t cap);
 	void (*secured)(struct conn *conn); /* the handshake is complete. May be NULL. */
+	/* The handshake waits: for a signature (tls_session_to_sign; then conn_signed), or, if that
+	 * is NULL, until fewer handshakes wait for theirs (then conn_go_on). */
+	void (*sign)(struct conn *conn);
 	/* A slice asked for with conn_send_file is out, or failed (the file is shorter than
 	 * announced): failed. May be NULL. */
 	void (*file_sent)(struct conn *conn, bool failed);
@@ -63,7 +66,7 @@ struct conn {
 	int fd;
 	uint8_t phase;
 	uint8_t why;
-	bool closing, want_tls, hello_done, eof, blocked, reset;
+	bool closing, want_tls, hello_done, signing, eof, blocked, reset;
 	struct tls_server *tls_server; /* of a handshake to come */
 	struct conn_linger *linger;
 	uint64_t octets_in, octets_out; /* inside TLS */
@@ -85,6 +88,11 @@ void conn_close(struct conn *conn);
 /* Close now, unsent output is lost (deadlines, a peer that does not read). closed() is called at
  * the end of this turn. */
 void conn_abort(struct conn *conn);
+/* Gives the signature that the handshake waits for (size 0: there is none): the handshake goes on
+ * inside this call, and secured and exchange may be called. Not from inside other calls of the
+ * handler than sign. */
+void conn_signed(struct conn *conn, const char *signature, size_t size);
+void conn_go_on(struct conn *conn);         /* the handshake tries again, in its turn */
 bool conn_blocked(const struct conn *conn); /* output waits for the peer to read */
 /* sendfile is possible (no TLS). Then: send this slice of fd next; exchange is not called until it
  * is out. fd stays the caller's. */

@@ -36,7 +36,8 @@ enum {
 	AUTH = 1 << SANDBOX_AUTH,
 	KEEPER = 1 << SANDBOX_KEEPER,
 	FETCH = 1 << SANDBOX_FETCH,
-	ALL = FRONT | AUTH | KEEPER | FETCH,
+	KEYS = 1 << SANDBOX_KEYS,
+	ALL = FRONT | AUTH | KEEPER | FETCH | KEYS,
 };
 
 /* Descriptors that are open already, memory, time. */
@@ -337,7 +338,7 @@ static const struct checked {
 	/* the other ways to shut a listening socket end it for every process that has it */
 	CHECK1("shutdown", ALL, 1, WHOLE, SHUT_WR),
 	/* MSG_FASTOPEN and an address connect a socket without connect() */
-	CHECK2("sendto", FRONT | AUTH | KEEPER, 3, MSG_FASTOPEN, 0, 4, ~0ULL, 0),
+	CHECK2("sendto", FRONT | AUTH | KEEPER | KEYS, 3, MSG_FASTOPEN, 0, 4, ~0ULL, 0),
 	CHECK1("sendto", FETCH, 3, MSG_FASTOPEN, 0), CHECK1("sendmsg", ALL, 2, MSG_FASTOPEN, 0),
 	CHECK1("sendmmsg", FETCH, 3, MSG_FASTOPEN, 0), /* the resolver's */
 	OPTION(FRONT, SOL_SOCKET, SO_LINGER), OPTION(FETCH, SOL_SOCKET, SO_RCVTIMEO),

@@ -6,6 +6,8 @@
 #include "sys/tls_wire.h"
 #include "sys/tls_server.h"
 
+#include <openssl/provider.h>
+
 struct tls_name;
 
 struct tls_server {
@@ -21,7 +23,15 @@ struct tls_server {
 	unsigned key_count;
 	EVP_CIPHER *ticket_cipher;
 	BIO_METHOD *bio;
+	OSSL_PROVIDER *remote; /* of its keys */
 	struct tls_out out;
+	unsigned signing; /* sessions that wait for a signature */
+	/* The session in a step of its handshake, NULL: none; and its function that stops this step
+	 * until a signature is here, writes it and returns its size, 0: the handshake cannot go on.
+	 */
+	struct tls_session *current;
+	unsigned (*sign)(struct tls_session *session, uint32_t key, const unsigned char *content,
+			 size_t size, unsigned char *signature, size_t room);
 };
 
 #endif

@@ -8,11 +8,13 @@
 #include "base/secret.h"
 #include "sys/tls_error.h"
 #include "sys/tls_internal.h"
+#include "sys/tls_pem.h"
+#include "sys/tls_remote.h"
+#include "sys/tls_scheme.h"
 
 #include <assert.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -23,7 +25,7 @@
 #define CIPHERS_12 "ECDHE+AESGCM:ECDHE+CHACHA20:!PSK:!aNULL"
 /* AES-128 first: as safe and a third faster; ChaCha20 goes to those that ask for it first */
 #define CIPHERS_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define GROUPS "X25519:P-256"
+#define GROUPS "X25519:P-256" /* tls_keys.c signs for no others */
 
 enum { NAME_MAX_OCTETS = 255, KEY_NAME_SIZE = 16, KEY_PART_SIZE = 32 };
 
@@ -181,6 +183,7 @@ static SSL_CTX *make_context(struct tls_server *server)
 	SSL_CTX_clear_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF |
 					       SSL_OP_ALLOW_UNSAFE_LEGACY_RENEGOTIATION |
 					       SSL_OP_NO_TICKET | SSL_OP_NO_TLSv1_3);
+	SSL_CTX_set_timeout(context, TLS_TICKET_SECONDS);
 	SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 					  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
 					  SSL_MODE_NO_AUTO_CHAIN);
@@ -201,26 +204,18 @@ static SSL_CTX *make_context(struct tls_server *server)
 	    !SSL_CTX_set_max_proto_version(context, 0) ||
 	    !SSL_CTX_set_cipher_list(context, CIPHERS_12) ||
 	    !SSL_CTX_set_ciphersuites(context, CIPHERS_13) ||
-	    !SSL_CTX_set1_groups_list(context, GROUPS)) {
+	    !SSL_CTX_set1_groups_list(context, GROUPS) ||
+	    !SSL_CTX_set1_sigalgs_list(context, TLS_SCHEMES)) {
 		SSL_CTX_free(context);
 		return NULL;
 	}
 	return context;
 }
 
-static int no_passphrase(char *buf, int size, int writing, void *arg)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)arg;
-	return 0; /* the terminal is never asked */
-}
-
 struct parsed {
 	X509 *leaf;
 	STACK_OF(X509) * chain;
-	EVP_PKEY *key;
+	EVP_PKEY *key; /* only its public half is here */
 };
 
 static void parsed_finish(struct parsed *parsed)
@@ -230,46 +225,31 @@ static void parsed_finish(struct parsed *parsed)
 	EVP_PKEY_free(parsed->key);
 }
 
-static int parse(const struct tls_certificate *from, struct parsed *parsed, struct err *err)
+static unsigned sign(void *context, uint32_t key, const unsigned char *content, size_t size,
+		     unsigned char *signature, size_t room)
 {
-	BIO *certificate = BIO_new_mem_buf(from->certificate.data, (int)from->certificate.size);
-	BIO *key = BIO_new_mem_buf(from->key.data, (int)from->key.size);
-	X509 *next;
-	int result = -1;
+	struct tls_server *server = context;
 
+	if (!server->current)
+		return 0;
+	return server->sign(server->current, key, content, size, signature, room);
+}
+
+static int parse(struct tls_server *server, const struct tls_certificate *from, uint32_t place,
+		 struct parsed *parsed, struct err *err)
+{
 	*parsed = (struct parsed){.chain = sk_X509_new_null()};
-	if (!certificate || !key || !parsed->chain) {
-		err_set(err, EX_OSERR, "out of memory");
-		goto out;
-	}
-	parsed->leaf = PEM_read_bio_X509(certificate, NULL, no_passphrase, NULL);
-	if (!parsed->leaf) {
-		err_set(err, EX_CONFIG, "%s: no certificate in PEM form (%s)", from->name,
-			tls_error_text());
-		goto out;
-	}
-	while ((next = PEM_read_bio_X509(certificate, NULL, no_passphrase, NULL)) != NULL)
-		if (!sk_X509_push(parsed->chain, next)) {
-			X509_free(next);
-			goto out;
-		}
-	parsed->key = PEM_read_bio_PrivateKey(key, NULL, no_passphrase, NULL);
-	if (!parsed->key) {
-		err_set(err, EX_CONFIG, "%s: its key is not in PEM form, or is encrypted (%s)",
-			from->name, tls_error_text());
-		goto out;
-	}
-	if (X509_check_private_key(parsed->leaf, parsed->key) != 1) {
-		err_set(err, EX_CONFIG, "%s: the key does not belong to the certificate",
-			from->name);
-		goto out;
-	}
-	result = 0;
-out:
-	BIO_free(certificate);
-	BIO_free(key);
-	ERR_clear_error();
-	return result;
+	if (!parsed->chain)
+		return err_set(err, EX_OSERR, "out of memory");
+	parsed->leaf = tls_pem_leaf(from, parsed->chain, err);
+	if (!parsed->leaf)
+		return -1;
+	parsed->key = tls_remote_key(X509_get0_pubkey(parsed->leaf), place, sign, server);
+	if (parsed->key)
+		return 0;
+	err_set(err, EX_CONFIG, "%s: its key is of a kind that is not served (%s)", from->name,
+		tls_error_text());
+	return -1;
 }
 
 static int add_name(struct tls_server *server, const char *text, size_t size, unsigned context)
@@ -327,7 +307,8 @@ static int find_twin(const struct tls_server *server, const struct parsed *parse
 	for (unsigned i = 0; size > 0 && i < server->context_count && found < 0; i++) {
 		X509 *leaf = SSL_CTX_get0_certificate(server->contexts[i]);
 
-		if (EVP_PKEY_get_id(X509_get0_pubkey(leaf)) == EVP_PKEY_get_id(parsed->key))
+		if (EVP_PKEY_get_id(X509_get0_pubkey(leaf)) ==
+		    EVP_PKEY_get_id(X509_get0_pubkey(parsed->leaf)))
 			continue;
 		others = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
 		other = NULL;
@@ -361,7 +342,7 @@ struct tls_dates tls_server_dates(const struct tls_server *server, unsigned i)
 }
 
 static int add_certificate(struct tls_server *server, const struct tls_certificate *from,
-			   EVP_MD_CTX *identity, struct err *err)
+			   uint32_t place, EVP_MD_CTX *identity, struct err *err)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned digest_size;
@@ -369,7 +350,7 @@ static int add_certificate(struct tls_server *server, const struct tls_certifica
 	SSL_CTX *context;
 	int result = -1, at;
 
-	if (parse(from, &parsed, err) < 0)
+	if (parse(server, from, place, &parsed, err) < 0)
 		goto out;
 	at = find_twin(server, &parsed);
 	if (at < 0) {
@@ -401,8 +382,8 @@ out:
 	return result;
 }
 
-/* Tickets made under other certificates are not taken: a resumed session would be bound
- * (tls-server-end-point) to a certificate that is not the one here. */
+/* Tickets made under other certificates are not taken: a certificate that the site gave up must not
+ * go on in resumed sessions. */
 static int bind_tickets(struct tls_server *server, EVP_MD_CTX *identity)
 {
 	unsigned char digest[EVP_MAX_MD_SIZE];
@@ -435,14 +416,16 @@ int tls_server_create(const struct tls_certificate *certificates, unsigned count
 	server->contexts = calloc(count, sizeof(SSL_CTX *));
 	server->dates = calloc(count, sizeof(*server->dates));
 	server->bio = tls_wire_method();
+	server->remote = tls_remote_load();
 	server->ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
 	server->key_count = 1;
 	if (!server->out.octets || !server->contexts || !server->dates || !server->bio ||
-	    !server->ticket_cipher || RAND_bytes(server->keys[0], sizeof(server->keys[0])) != 1 ||
+	    !server->remote || !server->ticket_cipher ||
+	    RAND_bytes(server->keys[0], sizeof(server->keys[0])) != 1 ||
 	    !EVP_DigestInit_ex(identity, EVP_sha256(), NULL))
 		goto fail_memory;
 	for (unsigned i = 0; i < count; i++)
-		if (add_certificate(server, &certificates[i], identity, err) < 0)
+		if (add_certificate(server, &certificates[i], i, identity, err) < 0)
 			goto fail;
 	if (!count) {
 		err_set(err, EX_CONFIG, "no certificate");
@@ -469,6 +452,11 @@ struct tls_server *tls_server_keep(struct tls_server *server)
 	return server;
 }
 
+unsigned tls_server_signing(const struct tls_server *server)
+{
+	return server->signing;
+}
+
 void tls_server_destroy(struct tls_server *server)
 {
 	if (!server || --server->references)
@@ -477,6 +465,8 @@ void tls_server_destroy(struct tls_server *server)
 		SSL_CTX_free(server->contexts[i]);
 	for (unsigned i = 0; i < server->name_count; i++)
 		free(server->names[i].name);
+	if (server->remote)
+		OSSL_PROVIDER_unload(server->remote);
 	free(server->contexts);
 	free(server->names);
 	free(server->dates);

@@ -1,9 +1,10 @@
 /*
  * TLS of a server: contexts from certificates that were opened elsewhere. TLS 1.2 and 1.3 only, no
  * renegotiation, no compression; the certificate is chosen by SNI (the first one is the default);
- * ALPN; tickets under keys that are given, so that they outlive a process. Fronts make a server
- * before they enter the sandbox and hand it to their sessions (tls_session.h). OpenSSL stays behind
- * sys/tls*.h and base/digest.h.
+ * ALPN; tickets under keys that are given, so that they outlive a process. It has no private key:
+ * a handshake asks for each signature (tls_session_to_sign), which tls_keys.h makes in another
+ * process. Fronts make a server before they enter the sandbox and hand it to their sessions
+ * (tls_session.h). OpenSSL stays behind sys/tls*.h and base/digest.h.
  */
 #ifndef SYS_TLS_SERVER_H
 #define SYS_TLS_SERVER_H
@@ -22,10 +23,25 @@ struct tls_dates { /* seconds since 1970: the certificate is good from the first
 
 #define TLS_TICKET_KEY_SIZE 80 /* name 16, AES-256 key 32, HMAC key 32 */
 #define TLS_TICKET_KEYS 3
+#define TLS_TICKET_SECONDS 7200 /* a ticket is good for so long */
+
+enum {
+	TLS_CONTENT_MAX = 192,    /* octets that a handshake has signed at a time */
+	TLS_SIGNATURE_MAX = 1024, /* octets: RSA with 8192 bits */
+	TLS_SIGNING_MAX = 512,    /* handshakes of a server that wait for a signature */
+};
+
+/* What a handshake needs signed. */
+struct tls_to_sign {
+	uint32_t key;    /* the place of its certificate in the list that made the server */
+	uint32_t scheme; /* SignatureScheme (tls_scheme.h) */
+	uint32_t size;   /* octets of content */
+	unsigned char content[TLS_CONTENT_MAX];
+};
 
 struct tls_certificate {
 	pop3_span certificate; /* PEM, with its chain */
-	pop3_span key;         /* PEM, not encrypted */
+	pop3_span key;         /* PEM, not encrypted; for tls_keys.h, a server does not read it */
 	const char *name;      /* file name, for messages */
 };
 
@@ -36,6 +52,8 @@ int tls_server_create(const struct tls_certificate *certificates, unsigned count
 /* Counted: sessions keep it alive. NULL is none. */
 void tls_server_destroy(struct tls_server *server);
 struct tls_server *tls_server_keep(struct tls_server *server); /* one more to destroy */
+/* Sessions that wait for a signature; at TLS_SIGNING_MAX, others get TLS_WANT_TURN. */
+unsigned tls_server_signing(const struct tls_server *server);
 /* The dates of certificate number i of those that the server was made from. */
 struct tls_dates tls_server_dates(const struct tls_server *server, unsigned i);
 /* keys[0] makes tickets, all are accepted. */

@@ -5,8 +5,10 @@
 #include "sys/tls_session.h"
 
 #include "sys/tls_internal.h"
+#include "sys/tls_scheme.h"
 
 #include <assert.h>
+#include <openssl/async.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,8 @@ enum {
 	RECORD_MAX = 16384,
 	RECORD_OVERHEAD_MAX = 256, /* header, nonce, tag, type */
 };
+
+struct signing;
 
 struct tls_session {
 	struct tls_server *server;
@@ -26,6 +30,16 @@ struct tls_session {
 	bool held; /* unsent was not tried yet */
 	bool hold; /* let what is written wait */
 	bool failed;
+	struct signing *signing; /* NULL: no signature is waited for */
+};
+
+/* A signature that is waited for. It is on the stack of the handshake's fibre, which rests
+ * meanwhile. */
+struct signing {
+	struct tls_to_sign request;
+	const char *signature; /* NULL: the answer was that there is none */
+	size_t size;
+	bool here; /* the answer */
 };
 
 /* ---- a call ---- */
@@ -93,6 +107,8 @@ static enum tls_status translate(struct tls_session *session, int result)
 		return TLS_WANT_WRITE;
 	case SSL_ERROR_ZERO_RETURN:
 		return TLS_CLOSED;
+	case SSL_ERROR_WANT_ASYNC:
+		return TLS_WANT_SIGNATURE;
 	default:
 		break;
 	}
@@ -126,6 +142,7 @@ struct tls_session *tls_session_create(struct tls_server *server, int fd)
 	}
 	SSL_set_bio(session->ssl, bio, bio);
 	SSL_set_accept_state(session->ssl);
+	SSL_set_mode(session->ssl, SSL_MODE_ASYNC); /* until the handshake is done */
 	session->server = tls_server_keep(server);
 	return session;
 }
@@ -141,15 +158,109 @@ void tls_session_shutdown(struct tls_session *session)
 	session->failed = true;
 }
 
+/* ---- signatures ---- */
+
+static unsigned digest_bits(int nid)
+{
+	return nid == NID_sha256 ? 256 : nid == NID_sha384 ? 384 : nid == NID_sha512 ? 512 : 1;
+}
+
+static const struct tls_scheme *scheme_of(SSL *ssl)
+{
+	int type, digest;
+	bool pss;
+
+	if (!SSL_get_signature_type_nid(ssl, &type) || !SSL_get_signature_nid(ssl, &digest))
+		return NULL;
+	switch (type) {
+	case EVP_PKEY_EC:
+		return tls_scheme_find(TLS_ECDSA, false, digest_bits(digest));
+	case EVP_PKEY_ED25519:
+		return tls_scheme_find(TLS_ED25519, false, 0);
+	case EVP_PKEY_ED448:
+		return tls_scheme_find(TLS_ED448, false, 0);
+	default:
+		pss = type == EVP_PKEY_RSA_PSS;
+		return tls_scheme_find(
+			EVP_PKEY_is_a(SSL_get_privatekey(ssl), "RSA-PSS") ? TLS_RSA_PSS : TLS_RSA,
+			pss, digest_bits(digest));
+	}
+}
+
+/* The library needs a signature: the fibre rests until it is here. */
+static unsigned sign(struct tls_session *session, uint32_t key, const unsigned char *content,
+		     size_t size, unsigned char *signature, size_t room)
+{
+	const struct tls_scheme *scheme = scheme_of(session->ssl);
+	struct tls_server *server = session->server;
+	struct signing signing = {.request = {.key = key, .size = (uint32_t)size}};
+
+	if (!scheme || size > sizeof(signing.request.content) || !ASYNC_get_current_job())
+		return 0;
+	signing.request.scheme = scheme->code;
+	memcpy(signing.request.content, content, size);
+	session->signing = &signing;
+	server->signing++;
+	ASYNC_pause_job(); /* back to step, which returns; on with the next step */
+	SSL_clear_mode(session->ssl, SSL_MODE_ASYNC); /* a handshake has one signature */
+	server->signing--;
+	session->signing = NULL;
+	if (!signing.signature || !signing.size || signing.size > room)
+		return 0;
+	memcpy(signature, signing.signature, signing.size);
+	return (unsigned)signing.size;
+}
+
+/* One step of the handshake in a fibre of its own: see sign. */
+static int step(struct tls_session *session)
+{
+	int result;
+
+	session->server->current = session;
+	session->server->sign = sign;
+	result = SSL_accept(session->ssl);
+	session->server->current = NULL;
+	return result;
+}
+
+/* The fibre that waits for a signature must end before the SSL can be freed. */
+static void give_up_signing(struct tls_session *session)
+{
+	if (!session->signing)
+		return;
+	session->signing->signature = NULL;
+	session->wire.out->used = 0;
+	session->wire.cut = true; /* no alert */
+	step(session);
+	ERR_clear_error();
+}
+
 void tls_session_destroy(struct tls_session *session)
 {
 	if (!session)
 		return;
+	give_up_signing(session);
 	tls_session_shutdown(session);
 	drop_unsent(session);
 	SSL_free(session->ssl);
 	tls_server_destroy(session->server);
 	free(session);
+}
+
+/* ---- the handshake ---- */
+
+const struct tls_to_sign *tls_session_to_sign(const struct tls_session *session)
+{
+	return session->signing ? &session->signing->request : NULL;
+}
+
+enum tls_status tls_session_signed(struct tls_session *session, const char *signature, size_t size)
+{
+	assert(session->signing);
+	session->signing->signature = signature;
+	session->signing->size = size;
+	session->signing->here = true;
+	return tls_session_handshake(session);
 }
 
 enum tls_status tls_session_handshake(struct tls_session *session)
@@ -159,14 +270,21 @@ enum tls_status tls_session_handshake(struct tls_session *session)
 
 	if (session->failed)
 		return session->error ? TLS_FAILED : TLS_CUT;
+	if (session->signing && !session->signing->here)
+		return TLS_WANT_SIGNATURE;
+	if (!session->signing && session->server->signing >= TLS_SIGNING_MAX)
+		return TLS_WANT_TURN;
 	if (!enter(session))
 		return session->wire.cut ? fail(session, TLS_CUT) : TLS_WANT_WRITE;
-	result = SSL_accept(session->ssl);
+	result = step(session);
 	status = result == 1 ? TLS_OK : translate(session, result);
 	session->wire.established = status == TLS_OK;
-	/* tickets (1.3) or the last flight (1.2): they can travel with the greeting */
-	leave(session, status == TLS_OK);
-	if (session->wire.cut && !session->failed)
+	if (status == TLS_OK)
+		SSL_clear_mode(session->ssl, SSL_MODE_ASYNC);
+	/* tickets (1.3) or the last flight (1.2): they can travel with the greeting; a flight that
+	 * waits for its signature goes out whole */
+	leave(session, status == TLS_OK || status == TLS_WANT_SIGNATURE);
+	if (session->wire.cut && !session->failed && !session->signing)
 		return fail(session, TLS_CUT);
 	return session->unsent && !session->held ? TLS_WANT_WRITE : status;
 }
@@ -279,28 +397,6 @@ unsigned tls_session_exporter(struct tls_session *session, unsigned char *buf, u
 				       1) != 1)
 		return 0;
 	return 32;
-}
-
-/* The hash is that of the certificate's signature, MD5 and SHA-1 replaced by SHA-256 (RFC 5929
- * section 4.1). */
-unsigned tls_session_end_point(struct tls_session *session, unsigned char *buf, unsigned size)
-{
-	X509 *certificate = SSL_get_certificate(session->ssl);
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned digest_size;
-	const EVP_MD *md;
-	int nid;
-
-	if (!session->wire.established || !certificate ||
-	    !X509_get_signature_info(certificate, &nid, NULL, NULL, NULL))
-		return 0;
-	if (nid == NID_md5 || nid == NID_sha1)
-		nid = NID_sha256;
-	md = EVP_get_digestbynid(nid);
-	if (!md || !X509_digest(certificate, md, digest, &digest_size) || digest_size > size)
-		return 0;
-	memcpy(buf, digest, digest_size);
-	return digest_size;
 }
 
 const char *tls_session_error(const struct tls_session *session)

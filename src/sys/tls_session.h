@@ -7,10 +7,12 @@
 #define SYS_TLS_SESSION_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct tls_server;
 struct tls_session;
+struct tls_to_sign;
 
 enum tls_status {
 	TLS_OK = 0,
@@ -18,7 +20,9 @@ enum tls_status {
 	TLS_WANT_WRITE = -2,
 	TLS_CLOSED = -3, /* close_notify */
 	TLS_FAILED = -4,
-	TLS_CUT = -5 /* EOF without close_notify */
+	TLS_CUT = -5,            /* EOF without close_notify */
+	TLS_WANT_SIGNATURE = -6, /* of a handshake only: see tls_session_to_sign */
+	TLS_WANT_TURN = -7 /* of a handshake only: too many of this server wait for signatures */
 };
 
 /* Keeps the server; the descriptor stays the caller's. NULL: out of memory. */
@@ -26,6 +30,12 @@ struct tls_session *tls_session_create(struct tls_server *server, int fd);
 /* Sends close_notify if that does not block. NULL is none. */
 void tls_session_destroy(struct tls_session *session);
 enum tls_status tls_session_handshake(struct tls_session *session);
+/* What the handshake waits for to be signed; NULL: nothing. It lives until the signature is given.
+ */
+const struct tls_to_sign *tls_session_to_sign(const struct tls_session *session);
+/* Gives the signature (size 0: there is none, and the handshake fails) and goes on with the
+ * handshake. */
+enum tls_status tls_session_signed(struct tls_session *session, const char *signature, size_t size);
 /* Return octets > 0 or a tls_status. */
 int tls_session_read(struct tls_session *session, char *buf, uint32_t size);
 /* Takes at most 64 KiB at once; records that the socket does not take wait in the session, and
@@ -44,11 +54,9 @@ bool tls_session_pending(const struct tls_session *session); /* decrypted octets
 const char *tls_session_version(const struct tls_session *session); /* NULL: in the handshake */
 const char *tls_session_cipher(const struct tls_session *session);
 bool tls_session_resumed(const struct tls_session *session);
-/* Channel bindings; return octets written (≤ 64), 0: not available. */
+/* Channel binding; returns octets written, 0: not available. */
 unsigned tls_session_exporter(struct tls_session *session, unsigned char *buf,
-			      unsigned size); /* RFC 9266, 32 octets */
-unsigned tls_session_end_point(struct tls_session *session, unsigned char *buf,
-			       unsigned size);                    /* RFC 5929 */
+			      unsigned size);                     /* RFC 9266, 32 octets */
 const char *tls_session_error(const struct tls_session *session); /* words for the log */
 
 #endif

@@ -30,10 +30,9 @@ enum login_verdict {
 struct login_channel {
 	bool tls;
 	bool loopback;
-	pop3_span exporter;  /* tls-exporter (RFC 9266) data, TLS 1.3; empty: none */
-	pop3_span end_point; /* tls-server-end-point (RFC 5929) data */
-	pop3_span network;   /* of the client, at most 16 octets; empty: many clients share it */
-	pop3_span stamp;     /* APOP */
+	pop3_span exporter; /* tls-exporter (RFC 9266) data, TLS 1.3; empty: none */
+	pop3_span network;  /* of the client, at most 16 octets; empty: many clients share it */
+	pop3_span stamp;    /* APOP */
 };
 
 struct login_service; /* shared by all attempts: users, cache, gsasl context */

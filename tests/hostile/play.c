@@ -256,7 +256,8 @@ void play_prepare(const char *program, const char *file)
 	if (config_load(file, &config, &err) < 0)
 		die(err.text);
 	config.plain_on_loopback = true;
-	config.certificate_count = 0;
+	if (!play.tls)
+		config.certificate_count = 0;
 	config.failure_delay_ms = 0;
 	config.max_connections_per_address = 0;
 	play.config_fd = config_seal(&config, &err);

@@ -24,6 +24,7 @@ struct play {
 	int listener; /* on the loopback, at port */
 	uint16_t port;
 	uint64_t instances;
+	bool tls;        /* set before play_prepare: the office's certificates stay */
 	size_t received; /* octets of the last packet: it may hold several messages */
 };
 extern struct play play;

@@ -330,6 +330,7 @@ static const struct {
 	{"front", SANDBOX_FRONT, 0},
 	{"auth", SANDBOX_AUTH, SANDBOX_READ},
 	{"keeper", SANDBOX_KEEPER, SANDBOX_READ | SANDBOX_WRITE},
+	{"keys", SANDBOX_KEYS, 0},
 	{"fetch", SANDBOX_FETCH, SANDBOX_READ | SANDBOX_WRITE},
 };
 

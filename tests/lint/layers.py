@@ -28,7 +28,7 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 # Rooms: sub-folders by process or subject. Folder → room → its siblings that it may include. The
 # files on the folder's own ground may include each room; each room may include the ground.
 ROOMS = {
-    'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': ()},
+    'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': ()},
     'maildrop': {'index': (), 'maildir': ('index',)},
     'fetch': {'account': (), 'report': (), 'session': ('account',), 'journal': ('account',),
               'sink': ('account', 'journal'),

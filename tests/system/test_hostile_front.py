@@ -23,6 +23,11 @@ def test_threat_29_62_a_front_that_lies():
         assert 'everything held' in play(office, 'hostile_front', 'demo', PASSWORD)
 
 
+def test_threats_61_82_keys_and_fronts_that_lie_to_each_other():
+    with Office() as office:
+        assert 'everything held' in play(office, 'hostile_keys')
+
+
 def test_threat_27_answers_of_keepers_that_die_or_start():
     """Whoever waits for an answer gets one, whenever the one who owes it ends or begins."""
     with Office(users=('demo',)) as office:

@@ -130,7 +130,7 @@ def check_children(system):
         assert state['NoNewPrivs'] == '1' and state['Seccomp'] == '2', (pid, state)
         name = system.run('id', '-nu', state['Uid']).stdout.strip()
         users[name] = users.get(name, 0) + 1
-    assert set(users) == {'root', 'valija-net', 'valija-auth', 'vmail'}, users
+    assert set(users) == {'root', 'valija-net', 'valija-auth', 'valija-keys', 'vmail'}, users
     assert users['root'] == 1, users
 
 

@@ -281,13 +281,9 @@ static struct login *start_sasl(struct auth *auth, struct auth_session *session,
 
 	if (!limits_is_loopback(session->address)) /* there proxies connect for all */
 		channel.network = (pop3_span){(const char *)limits_network(session->address), 16};
-
-	if (session->tls && bindings) {
+	if (session->tls && bindings)
 		channel.exporter =
 			(pop3_span){(const char *)bindings->exporter, bindings->exporter_size};
-		channel.end_point =
-			(pop3_span){(const char *)bindings->end_point, bindings->end_point_size};
-	}
 	return login_sasl(auth->service, mechanism, &channel);
 }
 

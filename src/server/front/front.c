@@ -40,8 +40,13 @@ static void auth_over(struct front *front)
 static void peer_up(struct peer *peer)
 {
 	struct front *front = peer->child->state;
-	struct link *link = calloc(1, sizeof(*link));
+	struct link *link;
 
+	if (peer->role == ROLE_KEYS) {
+		signing_up(front, peer);
+		return;
+	}
+	link = calloc(1, sizeof(*link));
 	if (!link) {
 		peer_break(peer, "out of memory");
 		return;
@@ -66,6 +71,8 @@ static void peer_gone(struct peer *peer)
 	struct front *front = peer->child->state;
 	struct link *link = peer->data;
 
+	if (peer->role == ROLE_KEYS)
+		signing_gone(front, peer);
 	if (!link)
 		return;
 	if (link == front->auth)
@@ -151,6 +158,10 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 {
 	struct front *front = peer->child->state;
 
+	if (peer->role == ROLE_KEYS)
+		signing_answer(front,
+			       session_find(front, ((const struct ipc_signed *)message)->session),
+			       message);
 	if (!peer->data)
 		return;
 	if (peer->role == ROLE_KEEPER) {
@@ -203,10 +214,10 @@ static struct front *root_struct(struct child *child)
 
 static void take_certificates(struct front *front, const struct ipc_certificates *message, int fd)
 {
+	struct packed packed = {.fds = {fd, -1}, .sizes = {message->size, 0}};
 	struct err err;
 
-	if (certificates_unpack(fd, message->size, front->frame.child->config, &front->tls, &err) <
-	    0)
+	if (certificates_unpack(&packed, front->frame.child->config, &front->tls, &err) < 0)
 		log_error("no TLS: %s", err.text);
 }
 

@@ -157,8 +157,6 @@ static void send_bindings(struct session *session)
 
 	message.exporter_size =
 		tls_session_exporter(tls, message.exporter, sizeof(message.exporter));
-	message.end_point_size =
-		tls_session_end_point(tls, message.end_point, sizeof(message.end_point));
 	ipc_send(link_chan(&session->login.auth), IPC_BINDINGS, &message);
 }
 

@@ -4,6 +4,7 @@
 
 #include "ipc/messages.h"
 #include "server/front/login.h"
+#include "server/front/signing.h"
 #include "server/front_frame.h"
 
 struct front {
@@ -11,6 +12,7 @@ struct front {
 	struct tls_server *tls;
 	struct loop_timer expiry; /* the first front: the next look at the certificates' dates */
 	struct link *auth;        /* NULL: being restarted */
+	struct signing signing;
 	struct loop_deadlines handshake, login, idle, write;
 	size_t handshakes, handshakes_max;
 	struct loop_deadlines trim;  /* logged in: memory that an idle session gives back */

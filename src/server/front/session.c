@@ -261,12 +261,18 @@ static void secured(struct conn *conn)
 	struct session *session = session_of(conn);
 	struct tls_session *tls = conn_tls(conn);
 
+	signing_stop(session);
 	if (session->tls_asked)
 		pop3_server_tls_started(&session->pop3);
 	end_handshake(session);
 	loop_deadline_renew(&session->front->login, &session->client.deadline);
 	log_debug("tls: %s %s%s", tls_session_version(tls), tls_session_cipher(tls),
 		  tls_session_resumed(tls) ? " resumed" : "");
+}
+
+static void sign(struct conn *conn)
+{
+	signing_wanted(session_of(conn));
 }
 
 static void file_sent(struct conn *conn, bool failed)
@@ -280,6 +286,7 @@ static void closed(struct conn *conn, enum conn_end why)
 
 	if (why == CONN_TLS_FAILED)
 		log_debug("tls failed: %s", conn_tls_error(conn));
+	signing_stop(session);
 	mailbox_close(session);
 	login_gone(session);
 	loop_deadline_cancel(&session->trim);
@@ -302,6 +309,7 @@ static const struct conn_handler handler = {
 	.exchange = exchange,
 	.busy = busy,
 	.secured = secured,
+	.sign = sign,
 	.file_sent = file_sent,
 	.closed = closed,
 };

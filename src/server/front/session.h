@@ -24,6 +24,7 @@ struct session {
 	struct loop_deadline trim; /* logged in: memory that can be given back */
 	uint64_t progress;         /* octets out when the write deadline was set */
 	struct login_state login;
+	struct signing_user signing;
 	struct mailbox *mailbox; /* NULL: not in STAGE_MAIL */
 	uint8_t address[16];
 	uint16_t port;

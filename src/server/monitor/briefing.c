@@ -78,9 +78,15 @@ static void send_owner(struct slot *slot)
 static void send_role_things(const struct briefing *b, struct slot *slot)
 {
 	const struct generation_files *files = b->files;
-	struct ipc_certificates certificates = {.size = files->certificates_size};
+	struct ipc_certificates certificates = {.size = files->certificates_size},
+				keys = {.size = files->keys_size};
 
 	switch (slot->role) {
+	case ROLE_KEYS:
+		ipc_send_fds(&slot->chan, IPC_CERTIFICATES, &certificates, &files->certificates_fd,
+			     1);
+		ipc_send_fds(&slot->chan, IPC_KEYS, &keys, &files->keys_fd, 1);
+		break;
 	case ROLE_FRONT:
 		ipc_send_fds(&slot->chan, IPC_CERTIFICATES, &certificates, &files->certificates_fd,
 			     1);
@@ -116,7 +122,7 @@ static bool work_together(enum ipc_role a, enum ipc_role b)
 	bool front = a == ROLE_FRONT || a == ROLE_LMTP;
 
 	return (front && (b == ROLE_AUTH || b == ROLE_KEEPER)) ||
-	       (a == ROLE_AUTH && b == ROLE_KEEPER);
+	       (a == ROLE_AUTH && b == ROLE_KEEPER) || (a == ROLE_FRONT && b == ROLE_KEYS);
 }
 
 static void send_peer(struct slot *to, const struct slot *peer, int fd)

@@ -90,10 +90,15 @@ static int check_users(const struct generation_files *files, bool root, struct e
 
 static int check_certificates(const struct generation_files *files, struct err *err)
 {
+	struct packed packed = {.fds = {files->certificates_fd, files->keys_fd},
+				.sizes = {files->certificates_size, files->keys_size}};
 	struct tls_server *tls = NULL;
+	struct tls_keys *keys = NULL;
 
-	if (certificates_unpack(files->certificates_fd, files->certificates_size, files->config,
-				&tls, err) < 0)
+	if (certificates_unpack_keys(&packed, files->config, &keys, err) < 0)
+		return -1;
+	tls_keys_destroy(keys);
+	if (certificates_unpack(&packed, files->config, &tls, err) < 0)
 		return -1;
 	expiry_warn(files->config, tls, (int64_t)time(NULL), warn);
 	tls_server_destroy(tls);

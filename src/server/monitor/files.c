@@ -111,17 +111,30 @@ bool files_remember_root(struct generation_files *files)
 	return atomic_load(&files->root.state) != MAIL_ROOT_NEW;
 }
 
+bool files_need_keys(const struct config *config)
+{
+	for (uint32_t i = 0; i < config->listener_count && config->certificate_count; i++)
+		if (config->listeners[i].service != SERVICE_LMTP)
+			return true;
+	return false;
+}
+
 int files_open(struct generation_files *files, const struct config *config, bool root,
 	       struct err *err)
 {
 	*files = (struct generation_files){.config = config,
 					   .config_fd = -1,
 					   .certificates_fd = -1,
+					   .keys_fd = -1,
 					   .mail_fd = -1,
 					   .users_fd = -1,
 					   .aliases_fd = -1};
-	files->certificates_fd = certificates_pack(config, &files->certificates_size, err);
-	if (files->certificates_fd < 0 ||
+	files->certificates_fd =
+		certificates_pack(config, PACKED_CERTIFICATES, &files->certificates_size, err);
+	if (files->certificates_fd < 0)
+		return -1;
+	files->keys_fd = certificates_pack(config, PACKED_KEYS, &files->keys_size, err);
+	if (files->keys_fd < 0 ||
 	    config_open_directory(files->config->mail, O_RDONLY, &files->mail_fd, err) < 0 ||
 	    config_open_parent(files->config->users, &files->users_fd, err) < 0)
 		return -1;
@@ -137,13 +150,16 @@ int files_open(struct generation_files *files, const struct config *config, bool
 	if (find_user(files->config->user_net, &files->net_uid, &files->net_gid, err) < 0 ||
 	    find_user(files->config->user_auth, &files->auth_uid, &files->auth_gid, err) < 0)
 		return -1;
+	if (files_need_keys(config) &&
+	    find_user(files->config->user_keys, &files->keys_uid, &files->keys_gid, err) < 0)
+		return -1;
 	return find_owner(files, err);
 }
 
 void files_close(struct generation_files *files)
 {
-	int fds[] = {files->config_fd, files->certificates_fd, files->mail_fd, files->users_fd,
-		     files->aliases_fd};
+	int fds[] = {files->config_fd, files->certificates_fd, files->keys_fd,
+		     files->mail_fd,   files->users_fd,        files->aliases_fd};
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)

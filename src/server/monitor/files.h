@@ -14,14 +14,17 @@
 
 struct generation_files {
 	const struct config *config;
-	int config_fd, certificates_fd, mail_fd, users_fd, aliases_fd; /* -1: not open */
-	uint64_t certificates_size;
+	int config_fd, mail_fd, users_fd, aliases_fd; /* -1: not open */
+	int certificates_fd, keys_fd;                 /* the same */
+	uint64_t certificates_size, keys_size;
 	struct mail_root root; /* what is known of mail_fd */
 	/* set if the monitor is root */
-	uid_t net_uid, auth_uid, mail_uid;
-	gid_t net_gid, auth_gid, mail_gid;
+	uid_t net_uid, auth_uid, mail_uid, keys_uid;
+	gid_t net_gid, auth_gid, mail_gid, keys_gid;
 };
 
+/* Whether a site needs a process for private keys. */
+bool files_need_keys(const struct config *config);
 /* Opens everything that config names; config must live as long as files. Returns 0, or -1 with err:
  * files_close must be called then, too. */
 int files_open(struct generation_files *files, const struct config *config, bool root,

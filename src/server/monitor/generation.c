@@ -163,6 +163,8 @@ static int add_slots(struct generation *g)
 	struct slot *slot = members_add(g, ROLE_AUTH, 0, g->files.auth_uid, g->files.auth_gid);
 	bool ok = slot != NULL;
 
+	if (ok && files_need_keys(&g->config))
+		ok = members_add(g, ROLE_KEYS, 0, g->files.keys_uid, g->files.keys_gid) != NULL;
 	for (unsigned i = 0; i < n && ok; i++) {
 		slot = members_add(g, ROLE_KEEPER, i, g->files.mail_uid, g->files.mail_gid);
 		ok = slot != NULL;

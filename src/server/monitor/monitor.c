@@ -23,8 +23,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define RELOAD_DRAIN (60u * 60 * 1000)    /* ms that old sessions may go on after a reload */
-#define TICKET_LIFE (8u * 60 * 60 * 1000) /* ms between two new ticket keys */
+#define RELOAD_DRAIN (60u * 60 * 1000) /* ms that old sessions may go on after a reload */
+/* ms between two new ticket keys: a key is good for as long as a ticket that was made with it just
+ * before it was replaced, and is gone then */
+#define TICKET_LIFE (TLS_TICKET_SECONDS * 1000u / (TLS_TICKET_KEYS - 1))
 #define FILES_WANTED (1u << 20)
 enum {
 	GENERATIONS_MAX = 16,   /* that drain at a time */
@@ -327,6 +329,10 @@ static void rotate_tickets(struct loop_timer *timer)
 	new_ticket_key(m);
 	if (m->current)
 		generation_send_ticket_keys(m->current);
+	/* else the fronts of a generation that drains would keep old keys */
+	for (size_t i = 0; i < GENERATIONS_MAX; i++)
+		if (m->old[i])
+			generation_send_ticket_keys(m->old[i]);
 	loop_timer_set(timer, TICKET_LIFE);
 }
 

@@ -45,6 +45,7 @@ union any {
 	struct ipc_fetch fetch;
 	struct ipc_delete delete;
 	struct ipc_deliver deliver;
+	struct ipc_sign sign;
 	char octets[CHAN_PACKET_MAX];
 };
 
@@ -114,6 +115,9 @@ static size_t sound_message(const struct row *row)
 		break;
 	case IPC_DELETE:
 		sound.delete.count = IPC_NUMBERS_MAX;
+		break;
+	case IPC_SIGN:
+		sound.sign.scheme = 0x0403;
 		break;
 	case IPC_DELIVER:
 		sound.deliver.count = IPC_RECIPIENTS_MAX;
@@ -269,7 +273,12 @@ static void test_threat_61_ranges(void **state)
 		FIELD(CONNECT, ipc_connect, loopback, 2),
 		FIELD(CONNECT, ipc_connect, resumed, 255),
 		FIELD(BINDINGS, ipc_bindings, exporter_size, 65),
-		FIELD(BINDINGS, ipc_bindings, end_point_size, UINT32_MAX),
+		FIELD(SIGN, ipc_sign, key, IPC_KEYS_MAX),
+		FIELD(SIGN, ipc_sign, key, UINT32_MAX),
+		FIELD(SIGN, ipc_sign, scheme, 0),
+		FIELD(SIGN, ipc_sign, scheme, 0x0201), /* RSA with SHA-1 */
+		FIELD(SIGN, ipc_sign, scheme, 0x0303), /* ECDSA with SHA-224 */
+		FIELD(SIGN, ipc_sign, scheme, 0x10403),
 		FIELD(PASS, ipc_credentials, has_secret, 2),
 		FIELD(SASL_START, ipc_credentials, tls, 2),
 		FIELD(OFFER, ipc_offer, apop, 2),

@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -28,6 +29,9 @@ struct subject {
 	struct conn conn;
 	struct loop *loop;
 	struct tls_server *server;
+	struct tls_keys *keys;
+	bool late; /* the signature is given by hand */
+	int signs;
 	char line[64], reply[8192];
 	size_t line_size, reply_size;
 	uint64_t pattern_at, pattern_end;
@@ -135,6 +139,22 @@ static void secured(struct conn *conn)
 	((struct subject *)conn)->secured++;
 }
 
+/* Signs, as the process keys would, unless it is to come late. */
+static void sign(struct conn *conn)
+{
+	struct subject *subject = (struct subject *)conn;
+	const struct tls_to_sign *wanted = tls_session_to_sign(conn_tls(conn));
+	unsigned char signature[TLS_SIGNATURE_MAX];
+	unsigned size;
+
+	subject->signs++;
+	assert_non_null(wanted);
+	if (subject->late)
+		return;
+	assert_int_equal(tls_keys_sign(subject->keys, wanted, signature, &size), TLS_KEYS_SIGNED);
+	conn_signed(conn, (const char *)signature, size);
+}
+
 static void file_sent(struct conn *conn, bool failed)
 {
 	struct subject *subject = (struct subject *)conn;
@@ -166,6 +186,7 @@ static bool busy(struct conn *conn)
 
 static const struct conn_handler handler = {.exchange = exchange,
 					    .secured = secured,
+					    .sign = sign,
 					    .file_sent = file_sent,
 					    .closed = closed,
 					    .busy = busy};
@@ -203,6 +224,7 @@ static void start(struct subject *subject, int *fd, const struct conn_handler *w
 	subject->loop = loop_create(NULL);
 	assert_non_null(subject->loop);
 	assert_int_equal(tls_server_create(&material.pem, 1, "pop3", &subject->server, NULL), 0);
+	assert_int_equal(tls_keys_create(&material.pem, 1, &subject->keys, NULL), 0);
 	fcntl(*fd, F_SETFL, O_NONBLOCK);
 	subject->in_call = true;
 	conn_init(&subject->conn, subject->loop, fd, with, tls ? subject->server : NULL);
@@ -250,6 +272,7 @@ static void stop(struct subject *subject, int client)
 	if (client >= 0)
 		close(client);
 	tls_server_destroy(subject->server);
+	tls_keys_destroy(subject->keys);
 	loop_destroy(subject->loop);
 }
 
@@ -680,6 +703,51 @@ static void test_tls_from_the_start(void **state)
 	stop(&subject, client);
 }
 
+/* While a signature is waited for, nothing is read and nothing turns in vain; a peer that goes
+ * away is noticed; what it sent meanwhile is read afterwards. */
+static void test_tls_signature_that_comes_late(void **state)
+{
+	struct subject subject;
+	struct pollfd poller = {.events = POLLIN};
+	SSL *tls;
+	int client;
+
+	(void)state;
+	for (int cut = 0; cut < 3; cut++) {
+		client = start_pair(&subject, SOCK_STREAM, &handler, true);
+		poller.fd = client;
+		subject.late = true;
+		tls = material_client(client_context, client, NULL);
+		SSL_do_handshake(tls);
+		turn(&subject, 5);
+		assert_int_equal(subject.signs, 1);
+		assert_int_equal(poll(&poller, 1, 0), 0);
+		if (cut == 2) {
+			conn_signed(&subject.conn, "", 0);
+			turn(&subject, 2);
+			assert_int_equal(subject.closed, 1);
+			assert_int_equal(subject.why, CONN_TLS_FAILED);
+		} else if (cut == 1) {
+			close(client);
+			client = -1;
+			turn(&subject, 2);
+			assert_int_equal(subject.closed, 1);
+			assert_int_equal(subject.why, CONN_CUT);
+		} else {
+			subject.late = false;
+			reply(&subject, "greeting", 8);
+			sign(&subject.conn);
+			for (int i = 0; i < 10 && SSL_do_handshake(tls) != 1; i++)
+				turn(&subject, 1);
+			turn(&subject, 2);
+			assert_int_equal(subject.secured, 1);
+			assert_hears_secretly(&subject, tls, "greeting\r\n");
+		}
+		SSL_free(tls);
+		stop(&subject, client);
+	}
+}
+
 /* Several records at once, more than a call reads: what waits inside the library is not forgotten
  * although the socket has nothing more to say. */
 static void test_tls_records_that_wait_inside(void **state)
@@ -819,6 +887,7 @@ int main(void)
 		cmocka_unit_test(test_descriptor_that_cannot_be_watched),
 		cmocka_unit_test(test_slices_of_files),
 		cmocka_unit_test(test_tls_from_the_start),
+		cmocka_unit_test(test_tls_signature_that_comes_late),
 		cmocka_unit_test(test_tls_records_that_wait_inside),
 		cmocka_unit_test(threat_36_a_tls_peer_that_reads_slowly),
 		cmocka_unit_test(threat_01_commands_behind_starttls),

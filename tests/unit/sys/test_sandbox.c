@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -408,9 +409,79 @@ static void test_fetch(void **state)
 	assert_fine(run(fetch_is_cut_off, *state));
 }
 
+/* ---- keys ---- */
+
+static const struct sandbox keys = {.role = SANDBOX_KEYS};
+
+/* It talks by the channels that it has; no file, no socket, no thread, no code. */
+static void keys_works(struct place *place)
+{
+	struct rlimit limit;
+	int pair[2], listener = socket(AF_INET, SOCK_STREAM, 0);
+	void *memory;
+	char octet;
+
+	EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0 && listen(listener, 1) == 0);
+	enter(&keys);
+	EXPECT(send(pair[0], "x", 1, MSG_NOSIGNAL) == 1 && recv(pair[1], &octet, 1, 0) == 1);
+	EXPECT(open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES);
+	EXPECT(openat(place->fd, "tmp", O_RDONLY | O_DIRECTORY) < 0 && errno == EACCES);
+	EXPECT(openat(place->fd, "x", O_RDWR | O_CREAT, 0600) < 0 && errno == EACCES);
+	EXPECT(accept(listener, NULL, NULL) < 0 && errno == ENOSYS);
+	memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	EXPECT(memory != MAP_FAILED);
+	EXPECT(mprotect(memory, 4096, PROT_READ | PROT_EXEC) < 0);
+	EXPECT(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+	       MAP_FAILED);
+	EXPECT(getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0);
+	EXPECT(getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_max == 0);
+	EXPECT(prctl(PR_GET_DUMPABLE) == 0);
+}
+
+static void keys_dials(struct place *place)
+{
+	(void)place;
+	enter(&keys);
+	_exit(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void keys_binds(struct place *place)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)place;
+	enter(&keys);
+	_exit(bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 && errno == EPERM ? 77
+											   : 1);
+}
+
+static void keys_forks(struct place *place)
+{
+	(void)place;
+	enter(&keys);
+	_exit(syscall(SYS_fork) < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void keys_starts_a_thread(struct place *place)
+{
+	(void)place;
+	enter(&keys);
+	_exit(syscall(SYS_clone, CLONE_THREAD | CLONE_VM | CLONE_SIGHAND, 0, 0, 0, 0) < 0 ? 77 : 1);
+}
+
+static void test_keys(void **state)
+{
+	assert_fine(run(keys_works, *state));
+	assert_deadly(run(keys_dials, *state));
+	assert_deadly(run(keys_binds, *state));
+	assert_deadly(run(keys_forks, *state));
+	assert_int_equal(WEXITSTATUS(run(keys_starts_a_thread, *state)), 77);
+}
+
 /* ---- arguments, every role ---- */
 
-enum { FRONT = 1, AUTH = 2, KEEPER = 4, FETCH = 8, ALL = 15 };
+enum { FRONT = 1, AUTH = 2, KEEPER = 4, FETCH = 8, KEYS = 16, ALL = 31 };
 
 /* Calls on descriptor -1: what passes the filter meets EBADF (a few look at an argument first),
  * what does not is ENOSYS. */
@@ -541,12 +612,18 @@ static void fetch_attempts(struct place *place)
 	attempts_of(place, FETCH, SANDBOX_FETCH);
 }
 
+static void keys_attempts(struct place *place)
+{
+	attempts_of(place, KEYS, SANDBOX_KEYS);
+}
+
 static void attempts_in_every_role(struct place *place)
 {
 	assert_fine(run(front_attempts, place));
 	assert_fine(run(auth_attempts, place));
 	assert_fine(run(keeper_attempts, place));
 	assert_fine(run(fetch_attempts, place));
+	assert_fine(run(keys_attempts, place));
 }
 
 static void test_threat_67_arguments(void **state)
@@ -699,6 +776,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_auth, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keeper, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fetch, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_threat_67_arguments, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_threat_67_arguments_as_root, set_up,
 						tear_down),

@@ -2,6 +2,8 @@
  * pair: names, protocols, tickets, bindings, and what attackers do. */
 #include "tls_material.h"
 
+#include "sys/tls_scheme.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,6 +28,22 @@ struct pair {
 	int client_result;
 };
 
+/* What signs for each server, until the end. */
+static struct {
+	const struct tls_server *server;
+	struct tls_keys *keys;
+} signers[256];
+static unsigned signer_count;
+
+static struct tls_keys *keys_of(const struct tls_server *server)
+{
+	unsigned i = signer_count;
+
+	while (signers[--i].server != server)
+		; /* the last one: an address may be used again */
+	return signers[i].keys;
+}
+
 static struct tls_server *make_server(const struct material *const *materials, unsigned count)
 {
 	struct tls_certificate list[8];
@@ -36,6 +54,9 @@ static struct tls_server *make_server(const struct material *const *materials, u
 		list[i] = materials[i]->pem;
 	assert_int_equal(tls_server_create(list, count, "pop3", &server, &err), 0);
 	assert_string_equal(err.text, "");
+	assert_in_range(signer_count, 0, 255);
+	signers[signer_count].server = server;
+	assert_int_equal(tls_keys_create(list, count, &signers[signer_count++].keys, &err), 0);
 	return server;
 }
 
@@ -79,7 +100,7 @@ static void handshake(struct pair *pair)
 		ERR_clear_error();
 		pair->client_result = SSL_do_handshake(pair->client);
 		if (pair->status == TLS_WANT_READ || pair->status == TLS_WANT_WRITE)
-			pair->status = tls_session_handshake(pair->session);
+			pair->status = material_step(pair->session, keys_of(pair->server));
 		if (pair->status == TLS_OK)
 			assert_int_equal(tls_session_flush(pair->session), TLS_OK);
 	}
@@ -243,16 +264,197 @@ static void test_bad_certificates_are_named(void **state)
 		{{{"", 0}, {"", 0}, "d.pem"}, "d.pem: no certificate in PEM form"},
 	};
 	struct tls_server *server = NULL;
+	struct tls_keys *keys = NULL;
 	struct err err;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		assert_int_equal(tls_keys_create(&rows[i].certificate, 1, &keys, &err), -1);
+		assert_memory_equal(err.text, rows[i].words, strlen(rows[i].words));
+		assert_null(keys);
+		if (strstr(rows[i].words, "key"))
+			continue; /* a server does not read it */
 		assert_int_equal(tls_server_create(&rows[i].certificate, 1, NULL, &server, &err),
 				 -1);
 		assert_memory_equal(err.text, rows[i].words, strlen(rows[i].words));
 		assert_null(server);
 	}
 	assert_int_equal(tls_server_create(NULL, 0, NULL, &server, &err), -1);
+}
+
+/* ---- keys of another process ---- */
+
+static const struct {
+	const char *kind, *md;
+	int version;         /* the only one, 0: both */
+	const char *schemes; /* that the client takes; NULL: its usual ones */
+} kinds[] = {
+	{"RSA", "SHA256", 0, "RSA+SHA256:RSA-PSS+SHA256"},
+	{"RSA", "SHA256", 0, "RSA+SHA384:RSA-PSS+SHA384"},
+	{"RSA", "SHA256", 0, "RSA+SHA512:RSA-PSS+SHA512"},
+	{"RSA", "SHA256", TLS1_2_VERSION, "RSA+SHA256"},
+	{"RSA", "SHA256", TLS1_2_VERSION, "RSA+SHA512"},
+	{"RSA-PSS", "SHA256", 0, NULL},
+	{"RSA-PSS", "SHA256", 0, "rsa_pss_pss_sha512"},
+	{"P-256", "SHA256", 0, NULL},
+	{"P-384", "SHA384", 0, NULL},
+	{"P-384", "SHA384", TLS1_2_VERSION, "ECDSA+SHA256"},
+	{"P-521", "SHA512", 0, NULL},
+	{"ED25519", NULL, 0, NULL},
+	{"ED448", NULL, 0, NULL},
+};
+
+static void test_every_kind_of_key_and_scheme(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct material material;
+		struct tls_server *server;
+		struct pair pair;
+
+		material_make(&material, kinds[i].kind, "DNS:mail.example", kinds[i].md);
+		server = make_server((const struct material *[]){&material}, 1);
+		for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+			if (kinds[i].version && kinds[i].version != version)
+				continue;
+			open_pair(&pair, server, NULL);
+			SSL_set_min_proto_version(pair.client, version);
+			SSL_set_max_proto_version(pair.client, version);
+			if (kinds[i].schemes)
+				assert_int_equal(
+					SSL_set1_sigalgs_list(pair.client, kinds[i].schemes), 1);
+			assert_secured(&pair);
+			close_pair(&pair);
+		}
+		tls_server_destroy(server);
+	}
+}
+
+/* The answer comes later, not at all, or is another one; the server goes on either way. */
+static void test_a_signature_that_is_late_or_wrong(void **state)
+{
+	struct tls_server *server = make_server((const struct material *[]){&ec}, 1);
+	static const struct {
+		const char *octets;
+		size_t size;
+	} wrong[] = {{"", 0},
+		     {"0", 1},
+		     {"no signature at all, but as long as one of P-256 is "
+		      "at the most: 72 octets ..",
+		      72}};
+	static char long_one[TLS_SIGNATURE_MAX];
+	enum tls_status status;
+	struct pair pair;
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		open_pair(&pair, server, NULL);
+		SSL_do_handshake(pair.client);
+		assert_int_equal(tls_session_handshake(pair.session), TLS_WANT_SIGNATURE);
+		assert_int_equal(tls_server_signing(server), 1);
+		assert_non_null(tls_session_to_sign(pair.session));
+		/* nothing moves before it is here */
+		assert_int_equal(tls_session_handshake(pair.session), TLS_WANT_SIGNATURE);
+		assert_int_equal(SSL_do_handshake(pair.client), -1);
+		if (i == 4) { /* never: the session ends */
+			close_pair(&pair);
+			assert_int_equal(tls_server_signing(server), 0);
+			break;
+		}
+		status = i < 3 ? tls_session_signed(pair.session, wrong[i].octets, wrong[i].size)
+			       : tls_session_signed(pair.session, long_one, sizeof(long_one));
+		assert_null(tls_session_to_sign(pair.session));
+		assert_int_equal(tls_server_signing(server), 0);
+		if (status != TLS_FAILED) { /* the client finds it out */
+			assert_int_equal(status, TLS_WANT_READ);
+			ERR_clear_error();
+			assert_int_equal(SSL_do_handshake(pair.client), -1);
+			assert_int_equal(SSL_get_error(pair.client, -1), SSL_ERROR_SSL);
+			assert_int_equal(tls_session_handshake(pair.session), TLS_FAILED);
+		}
+		close_pair(&pair);
+	}
+	open_pair(&pair, server, NULL);
+	assert_secured(&pair);
+	close_pair(&pair);
+	tls_server_destroy(server);
+}
+
+static void test_so_many_wait_for_signatures_and_no_more(void **state)
+{
+	struct tls_server *server = make_server((const struct material *[]){&ec}, 1);
+	static struct pair pairs[TLS_SIGNING_MAX + 2];
+	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+	unsigned i;
+
+	(void)state;
+	for (i = 0; i < TLS_SIGNING_MAX + 2; i++) {
+		pairs[i] = (struct pair){.server = server, .context = context};
+		connect_pair(&pairs[i], NULL);
+		SSL_do_handshake(pairs[i].client);
+		assert_int_equal(tls_session_handshake(pairs[i].session),
+				 i < TLS_SIGNING_MAX ? TLS_WANT_SIGNATURE : TLS_WANT_TURN);
+	}
+	assert_int_equal(tls_server_signing(server), TLS_SIGNING_MAX);
+	disconnect_pair(&pairs[0]);
+	assert_secured(&pairs[i - 1]); /* a place is free */
+	assert_secured(&pairs[i - 2]);
+	while (--i > 0)
+		disconnect_pair(&pairs[i]);
+	SSL_CTX_free(context);
+	tls_server_destroy(server);
+}
+
+/* What keys sign has the form of a handshake, whoever asks. */
+static void test_keys_sign_handshakes_only(void **state)
+{
+	static const char verify[] = "TLS 1.3, server CertificateVerify";
+	struct tls_server *server = make_server((const struct material *[]){&ec, &rsa}, 2);
+	struct tls_to_sign good = {.scheme = 0x0403, .size = 64 + sizeof(verify) + 32}, bad;
+	struct tls_keys *keys = keys_of(server);
+	unsigned char signature[TLS_SIGNATURE_MAX];
+	unsigned size;
+
+	(void)state;
+	memset(good.content, ' ', 64);
+	memcpy(good.content + 64, verify, sizeof(verify));
+	assert_int_equal(tls_keys_sign(keys, &good, signature, &size), TLS_KEYS_SIGNED);
+	for (uint32_t at = 0; at < 64 + sizeof(verify); at++) {
+		bad = good;
+		bad.content[at] ^= 1;
+		assert_int_equal(tls_keys_sign(keys, &bad, signature, &size), TLS_KEYS_MISUSED);
+	}
+	for (uint32_t n = 0; n <= TLS_CONTENT_MAX + 1; n++) {
+		bad = good;
+		bad.size = n;
+		assert_int_equal(tls_keys_sign(keys, &bad, signature, &size),
+				 n == good.size || n == good.size + 16 ? TLS_KEYS_SIGNED
+								       : TLS_KEYS_MISUSED);
+	}
+	for (unsigned curve = 0; curve < 256; curve++)
+		for (uint32_t n = 64; n <= TLS_CONTENT_MAX; n++) {
+			bad = (struct tls_to_sign){.scheme = 0x0403, .size = n};
+			bad.content[64] = 3;
+			bad.content[66] = (unsigned char)curve;
+			bad.content[67] = (unsigned char)(n - 68);
+			assert_int_equal(tls_keys_sign(keys, &bad, signature, &size),
+					 (curve == 29 && n == 100) || (curve == 23 && n == 133)
+						 ? TLS_KEYS_SIGNED
+						 : TLS_KEYS_MISUSED);
+		}
+	bad = good;
+	bad.key = 2;
+	assert_int_equal(tls_keys_sign(keys, &bad, signature, &size), TLS_KEYS_MISUSED);
+	for (uint32_t scheme = 0; scheme <= UINT16_MAX; scheme++) {
+		bad = good;
+		bad.scheme = scheme;
+		assert_int_equal(tls_keys_sign(keys, &bad, signature, &size),
+				 !tls_scheme(scheme) ? TLS_KEYS_MISUSED
+				 : scheme == 0x0403 || scheme == 0x0503 || scheme == 0x0603
+					 ? TLS_KEYS_SIGNED
+					 : TLS_KEYS_FAILED);
+	}
+	tls_server_destroy(server);
 }
 
 /* ---- tickets ---- */
@@ -326,14 +528,11 @@ static void test_bindings_agree_with_the_client(void **state)
 	static const char label[] = "EXPORTER-Channel-Binding";
 	unsigned char ours[64], theirs[EVP_MAX_MD_SIZE];
 	struct pair pair;
-	unsigned size;
-	X509 *leaf;
 
 	(void)state;
 	for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
 		open_pair(&pair, server, NULL);
 		assert_int_equal(tls_session_exporter(pair.session, ours, sizeof(ours)), 0);
-		assert_int_equal(tls_session_end_point(pair.session, ours, sizeof(ours)), 0);
 		SSL_set_max_proto_version(pair.client, version);
 		assert_secured(&pair);
 		assert_int_equal(tls_session_exporter(pair.session, ours, sizeof(ours)), 32);
@@ -342,12 +541,6 @@ static void test_bindings_agree_with_the_client(void **state)
 				 1);
 		assert_memory_equal(ours, theirs, 32);
 		assert_int_equal(tls_session_exporter(pair.session, ours, 31), 0);
-		assert_int_equal(tls_session_end_point(pair.session, ours, sizeof(ours)), 48);
-		leaf = SSL_get1_peer_certificate(pair.client);
-		X509_digest(leaf, EVP_sha384(), theirs, &size); /* the one it is signed with */
-		X509_free(leaf);
-		assert_memory_equal(ours, theirs, 48);
-		assert_int_equal(tls_session_end_point(pair.session, ours, 47), 0);
 		close_pair(&pair);
 	}
 	tls_server_destroy(server);
@@ -372,7 +565,7 @@ static void test_any_split(void **state)
 	for (int i = 0; i < 3000 && moved; i++) {
 		pair.client_result = SSL_do_handshake(pair.client);
 		if (pair.status != TLS_OK)
-			pair.status = tls_session_handshake(pair.session);
+			pair.status = material_step(pair.session, keys_of(server));
 		else
 			tls_session_flush(pair.session);
 		moved = 0;
@@ -570,6 +763,10 @@ int main(void)
 		cmocka_unit_test(test_two_kinds_of_key),
 		cmocka_unit_test(test_protocol_by_alpn),
 		cmocka_unit_test(test_bad_certificates_are_named),
+		cmocka_unit_test(test_every_kind_of_key_and_scheme),
+		cmocka_unit_test(test_a_signature_that_is_late_or_wrong),
+		cmocka_unit_test(test_so_many_wait_for_signatures_and_no_more),
+		cmocka_unit_test(test_keys_sign_handshakes_only),
 		cmocka_unit_test(test_tickets_outlive_server_and_key),
 		cmocka_unit_test(test_bindings_agree_with_the_client),
 		cmocka_unit_test(test_any_split),
@@ -581,11 +778,16 @@ int main(void)
 		cmocka_unit_test(threat_05_key_update_flood),
 	};
 
+	int failed;
+
 	signal(SIGPIPE, SIG_DFL);
-	alarm(60);
+	alarm(120);
 	material_make(&ec, "EC", "DNS:mail.example", "SHA384");
 	material_make(&rsa, "RSA", "DNS:mail.example", "SHA256");
 	material_make(&wild, "EC", "DNS:*.wild.example", "SHA256");
 	material_make(&plain_name, "EC", NULL, "SHA256");
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	while (signer_count)
+		tls_keys_destroy(signers[--signer_count].keys);
+	return failed;
 }

@@ -2,6 +2,7 @@
 #ifndef TESTS_TLS_MATERIAL_H
 #define TESTS_TLS_MATERIAL_H
 
+#include "sys/tls_keys.h"
 #include "sys/tls_server.h"
 #include "sys/tls_session.h"
 
@@ -28,11 +29,28 @@ static inline void material_text(BIO *bio, char *buf, size_t size, pop3_span *re
 	BIO_free(bio);
 }
 
-/* names: "DNS:a,DNS:*.b"; NULL: none, only the common name. kind: "EC" or "RSA". md: "SHA256" … */
+/* kind: "RSA" (2048 bits), "RSA-PSS", "EC" (P-256), a curve's name, "ED25519" or "ED448". */
+static inline EVP_PKEY *material_key(const char *kind)
+{
+	EVP_PKEY *key = NULL;
+	EVP_PKEY_CTX *maker;
+
+	if (strcmp(kind, "RSA") == 0)
+		return EVP_RSA_gen(2048);
+	if (strcmp(kind, "EC") == 0 || strncmp(kind, "P-", 2) == 0)
+		return EVP_EC_gen(kind[0] == 'P' ? kind : "P-256");
+	maker = EVP_PKEY_CTX_new_from_name(NULL, kind, NULL);
+	if (!maker || EVP_PKEY_keygen_init(maker) != 1 || EVP_PKEY_generate(maker, &key) != 1)
+		abort();
+	EVP_PKEY_CTX_free(maker);
+	return key;
+}
+
+/* names: "DNS:a,DNS:*.b"; NULL: none, only the common name. md: "SHA256" …; NULL: the key's own */
 static inline void material_make(struct material *material, const char *kind, const char *names,
 				 const char *md)
 {
-	EVP_PKEY *key = strcmp(kind, "EC") == 0 ? EVP_EC_gen("P-256") : EVP_RSA_gen(2048);
+	EVP_PKEY *key = material_key(kind);
 	X509 *leaf = X509_new();
 	BIO *bio = BIO_new(BIO_s_mem());
 	X509V3_CTX context;
@@ -52,7 +70,7 @@ static inline void material_make(struct material *material, const char *kind, co
 		X509_add_ext(leaf, extension, -1);
 		X509_EXTENSION_free(extension);
 	}
-	if (!X509_sign(leaf, key, EVP_get_digestbyname(md)))
+	if (!X509_sign(leaf, key, md ? EVP_get_digestbyname(md) : NULL))
 		abort();
 	PEM_write_bio_X509(bio, leaf);
 	material_text(bio, material->certificate, sizeof(material->certificate),
@@ -63,6 +81,20 @@ static inline void material_make(struct material *material, const char *kind, co
 	material->pem.name = "test.pem";
 	X509_free(leaf);
 	EVP_PKEY_free(key);
+}
+
+/* A step of the handshake, and its signature. */
+static inline enum tls_status material_step(struct tls_session *session, struct tls_keys *keys)
+{
+	unsigned char signature[TLS_SIGNATURE_MAX];
+	enum tls_status status = tls_session_handshake(session);
+	unsigned size;
+
+	if (status != TLS_WANT_SIGNATURE)
+		return status;
+	if (tls_keys_sign(keys, tls_session_to_sign(session), signature, &size) != TLS_KEYS_SIGNED)
+		size = 0;
+	return tls_session_signed(session, (const char *)signature, size);
 }
 
 /* A client's end on a non-blocking descriptor. */
