@@ -131,6 +131,38 @@ const struct maildrop_syscalls maildrop_cached = {
 	.lock = kernel_lock,
 };
 
+ssize_t maildrop_pread(const struct maildrop_syscalls *sys, int fd, void *buf, size_t n,
+		       off_t offset)
+{
+	ssize_t got;
+
+	do
+		got = sys->pread(fd, buf, n, offset);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
+int maildrop_pwrite(const struct maildrop_syscalls *sys, int fd, const void *data, size_t size,
+		    off_t offset)
+{
+	const char *at = data;
+
+	while (size) {
+		ssize_t n = sys->pwrite(fd, at, size, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n == 0)
+			errno = EIO;
+		if (n <= 0)
+			return -1;
+		at += n;
+		size -= (size_t)n;
+		offset += n;
+	}
+	return 0;
+}
+
 static enum maildrop_lending lending_of(unsigned long filesystem)
 {
 	switch (filesystem) {

@@ -208,7 +208,8 @@ static int log_change(struct index *index, uint64_t position, struct index_chang
 	if (!log->data)
 		return err_sys(err, EX_TEMPFAIL, errno, "index");
 	if (position < log->first || position + INDEX_CHANGE_MAX > log->first + log->size) {
-		ssize_t n = index->sys->pread(index->delta_fd, log->data, STRETCH, (off_t)position);
+		ssize_t n = maildrop_pread(index->sys, index->delta_fd, log->data, STRETCH,
+					   (off_t)position);
 
 		log->size = 0;
 		if (n < 0)

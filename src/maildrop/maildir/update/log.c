@@ -204,14 +204,10 @@ static int write_delta(struct maildir_place *place, int fd, uint64_t id,
 {
 	unsigned char header[INDEX_DELTA_HEADER];
 	bool carried = contents->carried && (contents->carried->size || contents->carried->failed);
-	ssize_t n;
 
 	index_delta_header_encode(id, header);
-	n = place->sys->pwrite(fd, header, sizeof(header), 0);
-	if (n != sizeof(header)) {
-		errno = n < 0 ? errno : ENOSPC;
+	if (maildrop_pwrite(place->sys, fd, header, sizeof(header), 0) < 0)
 		return -1;
-	}
 	if (carried && index_batch_write(contents->carried, place->sys, fd, id, sizeof(header)) < 0)
 		return -1;
 	/* DELs are data: the old delta that has them too must not go before */
