@@ -343,7 +343,8 @@ static void make_index(void)
 	struct err err;
 
 	renew_mail();
-	if (maildrop_open(&settings, h.mail_fd, "anna", &h.maildrop, &err) != MAILDROP_OK) {
+	if (maildrop_make(&settings, h.mail_fd, "anna", &err) != MAILDROP_OK ||
+	    maildrop_open(&settings, h.mail_fd, "anna", &h.maildrop, &err) != MAILDROP_OK) {
 		fprintf(stderr, "%s\n", err.text);
 		abort();
 	}
