@@ -134,6 +134,7 @@ static int t_publish(int from_dir, const char *from, int to_dir, const char *to)
 	if (fails())
 		return -1;
 	assert_int_equal(ledger_open(from_dir, from), 0);
+	assert_int_equal(ledger_open_fd(from_dir) & LEDGER_MADE, 0);
 	assert_int_equal(ledger_open(journal_dir, "j"), 0);
 	assert_int_equal(ledger_open_fd(journal_dir) & LEDGER_NAMES, 0);
 	rc = fetch_files_real.publish(from_dir, from, to_dir, to);
