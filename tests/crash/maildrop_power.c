@@ -555,12 +555,28 @@ static void try_instant(struct trial *t, int random_states)
 	}
 }
 
-static unsigned long run_scenario(struct run *run, const char *path,
-				  const struct scenario *scenario, int random_states)
+static void forget_record(void)
+{
+	for (int i = 0; i < operation_count; i++)
+		free(operations[i].data);
+	for (int i = 0; i < object_count; i++) {
+		free(objects[i].first);
+		free(objects[i].now);
+		free(objects[i].entries);
+		free(objects[i].first_entries);
+	}
+	object_count = operation_count = 0;
+}
+
+static unsigned long run_once(struct run *run, const char *path, const struct scenario *scenario,
+			      int random_states)
 {
 	struct trial t = {.run = run, .scenario = scenario, .path = path};
 	int open[OPERATIONS_MAX];
 
+	forget_record();
+	scratch_clear(path);
+	*run->progress = (struct progress){0};
 	if (scenario->prepare)
 		scenario->prepare(run);
 	take_tree(AT_FDCWD, path);
@@ -581,6 +597,23 @@ static unsigned long run_scenario(struct run *run, const char *path,
 		try_instant(&t, random_states);
 	}
 	return t.states;
+}
+
+/* Two faults in a row: the work dies at each of its changes; what the next process makes of it is
+ * cut off by the power. */
+static unsigned long run_scenario(struct run *run, const char *path,
+				  const struct scenario *scenario, int random_states)
+{
+	unsigned long states = 0;
+
+	if (!scenario->twice)
+		return run_once(run, path, scenario, random_states);
+	work_dies_at = 0;
+	do {
+		work_dies_at++;
+		states += run_once(run, path, scenario, random_states > 1 ? 1 : 0);
+	} while (work_died);
+	return states;
 }
 
 /* Each scenario in a process of its own, all at once. */

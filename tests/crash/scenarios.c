@@ -191,6 +191,92 @@ static void commit(struct run *run, struct maildrop *m)
 	}
 }
 
+/* ---- calls that die ---- */
+
+unsigned long work_dies_at;
+bool work_died;
+static unsigned long changes;
+static const struct maildrop_syscalls *living;
+
+static bool dies(void)
+{
+	if (work_dies_at == 0 || ++changes < work_dies_at)
+		return false;
+	work_died = true;
+	errno = EIO;
+	return true;
+}
+
+static int d_openat(int dir, const char *path, int flags, mode_t mode)
+{
+	return flags & O_CREAT && dies() ? -1 : living->openat(dir, path, flags, mode);
+}
+
+static ssize_t d_pwrite(int fd, const void *buf, size_t n, off_t offset)
+{
+	return dies() ? -1 : living->pwrite(fd, buf, n, offset);
+}
+
+static int d_ftruncate(int fd, off_t size)
+{
+	return dies() ? -1 : living->ftruncate(fd, size);
+}
+
+static int d_fsync(int fd)
+{
+	return dies() ? -1 : living->fsync(fd);
+}
+
+static int d_renameat2(int a, const char *b, int c, const char *d, unsigned flags)
+{
+	return dies() ? -1 : living->renameat2(a, b, c, d, flags);
+}
+
+static int d_unlinkat(int dir, const char *name, int flags)
+{
+	return dies() ? -1 : living->unlinkat(dir, name, flags);
+}
+
+static int d_mkdirat(int dir, const char *name, mode_t mode)
+{
+	return dies() ? -1 : living->mkdirat(dir, name, mode);
+}
+
+static ssize_t d_no_room(int fd, const void *buf, size_t n, off_t offset)
+{
+	(void)fd, (void)buf, (void)n, (void)offset;
+	errno = ENOSPC;
+	return -1;
+}
+
+/* The work with other calls; those of the run come back behind it. */
+static void with_calls(struct run *run, const struct maildrop_syscalls *calls,
+		       void (*work)(struct run *run))
+{
+	living = run->settings.syscalls;
+	run->settings.syscalls = calls;
+	work(run);
+	run->settings.syscalls = living;
+}
+
+static void dying(struct run *run, void (*work)(struct run *run))
+{
+	struct maildrop_syscalls calls = *run->settings.syscalls;
+
+	calls.openat = d_openat;
+	calls.pwrite = d_pwrite;
+	calls.ftruncate = d_ftruncate;
+	calls.fsync = calls.fdatasync = d_fsync;
+	calls.renameat2 = d_renameat2;
+	calls.unlinkat = d_unlinkat;
+	calls.mkdirat = d_mkdirat;
+	changes = 0;
+	work_died = false;
+	with_calls(run, &calls, work);
+}
+
+/* ---- scenarios ---- */
+
 static void work_delivery(struct run *run)
 {
 	deliver(run, 0);
@@ -250,14 +336,134 @@ static void work_day(struct run *run)
 	work_rebuild(run);
 }
 
+/* The log has no room for deletions: the files are unlinked at once. */
+static void work_quit_full(struct run *run)
+{
+	struct maildrop_syscalls calls = *run->settings.syscalls;
+
+	calls.pwrite = d_no_room;
+	with_calls(run, &calls, work_quit);
+}
+
+/* A log that a sweep calls flushed, then deletions in it. */
+static void work_sweep_and_quit(struct run *run)
+{
+	work_rebuild(run);
+	work_quit(run);
+}
+
+/* The next process finds what the one that died has left in memory, and goes on. */
+static void work_quit_twice(struct run *run)
+{
+	dying(run, work_quit);
+	work_rebuild(run);
+}
+
+static void work_delivery_twice(struct run *run)
+{
+	dying(run, work_delivery);
+	work_rebuild(run);
+}
+
+/* A client is given the ids. */
+static void work_ids(struct run *run)
+{
+	struct maildrop_snapshot snapshot;
+	struct index_view *view = NULL;
+	struct maildrop *m = open_session(run);
+	struct listed entry;
+
+	if (!m)
+		return;
+	maildrop_snapshot(m, &snapshot);
+	if (index_view_create(snapshot.base_fd, snapshot.delta_fd, snapshot.delta_size,
+			      snapshot.count, snapshot.octets, &view, NULL) == 0 &&
+	    listed_read(view, 2, &entry, 1, NULL) == 1) {
+		memcpy(run->progress->id, entry.unique_id, entry.unique_id_size);
+		run->progress->id[entry.unique_id_size] = '\0';
+		note(run);
+	}
+	index_view_destroy(view);
+	maildrop_sweep(m);
+	maildrop_close(m);
+}
+
+static void work_ids_twice(struct run *run)
+{
+	dying(run, work_ids);
+	work_ids(run);
+}
+
+/* All of it in cur/: the sweep moves nothing. */
+static void make_read(struct run *run)
+{
+	make_maildir(run);
+	if (renameat(run->root, HOME "/new/1004.m", run->root, HOME "/cur/1004.m:2,") < 0 ||
+	    renameat(run->root, HOME "/new/1005.m", run->root, HOME "/cur/1005.m:2,") < 0)
+		err(1, "new");
+}
+
+/* Message 5 brought along the id that the rule gives to message 2. */
+static void make_conflict(struct run *run)
+{
+	make_maildir(run);
+	put_file(run, "valija-uidl", "brought-along 1000.m\n1000.m 1002.m\n1001.m 1004.m\n");
+}
+
 const struct scenario scenarios[] = {
-	{"delivery", make_index, work_delivery, BASE_MESSAGES, false},
-	{"first delivery", NULL, work_delivery, 0, false},
-	{"QUIT with deletions", make_index, work_quit, BASE_MESSAGES, false},
-	{"index rebuild", make_maildir, work_rebuild, BASE_MESSAGES, false},
-	{"rebuild with deletions", make_pending, work_rebuild, BASE_MESSAGES, true},
-	{"QUIT and compaction", make_long_index, work_quit, BASE_MESSAGES, false},
-	{"deliveries and a session", make_index, work_day, BASE_MESSAGES, false},
+	{.name = "delivery", .prepare = make_index, .work = work_delivery, .base = BASE_MESSAGES},
+	{.name = "first delivery", .work = work_delivery},
+	{.name = "QUIT with deletions",
+	 .prepare = make_index,
+	 .work = work_quit,
+	 .base = BASE_MESSAGES},
+	{.name = "index rebuild",
+	 .prepare = make_maildir,
+	 .work = work_rebuild,
+	 .base = BASE_MESSAGES},
+	{.name = "rebuild with deletions",
+	 .prepare = make_pending,
+	 .work = work_rebuild,
+	 .base = BASE_MESSAGES,
+	 .deleted = true},
+	{.name = "QUIT and compaction",
+	 .prepare = make_long_index,
+	 .work = work_quit,
+	 .base = BASE_MESSAGES},
+	{.name = "deliveries and a session",
+	 .prepare = make_index,
+	 .work = work_day,
+	 .base = BASE_MESSAGES},
+	{.name = "QUIT on a full disk",
+	 .prepare = make_index,
+	 .work = work_quit_full,
+	 .base = BASE_MESSAGES,
+	 .piecewise = true},
+	{.name = "sweep, then QUIT",
+	 .prepare = make_read,
+	 .work = work_sweep_and_quit,
+	 .base = BASE_MESSAGES},
+	{.name = "ids made up",
+	 .prepare = make_conflict,
+	 .work = work_ids,
+	 .base = BASE_MESSAGES,
+	 .conflict = true},
+	{.name = "ids, died before",
+	 .prepare = make_conflict,
+	 .work = work_ids_twice,
+	 .base = BASE_MESSAGES,
+	 .conflict = true,
+	 .twice = true},
+	{.name = "QUIT, died before",
+	 .prepare = make_index,
+	 .work = work_quit_twice,
+	 .base = BASE_MESSAGES,
+	 .twice = true},
+	{.name = "delivery, died before",
+	 .prepare = make_index,
+	 .work = work_delivery_twice,
+	 .base = BASE_MESSAGES,
+	 .twice = true},
 };
 const int scenario_count = sizeof(scenarios) / sizeof(*scenarios);
 
@@ -349,7 +555,8 @@ static const char *look(struct run *run, struct found *found)
 }
 
 /* Ids that never change: the rule's, the ones brought along. */
-static const char *check_ids(const struct found *found)
+static const char *check_ids(const struct found *found, const struct scenario *scenario,
+			     const struct progress *p)
 {
 	for (unsigned i = 0; i < BASE_MESSAGES; i++) {
 		char name[64];
@@ -357,6 +564,14 @@ static const char *check_ids(const struct found *found)
 		base_name(i, name);
 		if (!(found->base >> i & 1) || i == 3)
 			continue;
+		if (scenario->conflict && i == 1) {
+			if (strlen(found->ids[i]) != 32 ||
+			    (p->id[0] && strcmp(found->ids[i], p->id) != 0))
+				return "an id that was made up has changed";
+			continue;
+		}
+		if (scenario->conflict && i == 4)
+			snprintf(name, sizeof(name), "1001.m");
 		if (strcmp(found->ids[i], i == 0 ? "brought-along" : i == 2 ? "1000.m" : name) != 0)
 			return "a unique id has changed";
 	}
@@ -385,9 +600,10 @@ const char *check_maildrop(struct run *run, const struct scenario *scenario)
 	if (!p->committing && !scenario->deleted && scenario->base &&
 	    (first.base & DELETED) != DELETED)
 		return "a message was deleted without a QUIT";
-	if (p->committing && (first.base & DELETED) != 0 && (first.base & DELETED) != DELETED)
+	if (!scenario->piecewise && p->committing && (first.base & DELETED) != 0 &&
+	    (first.base & DELETED) != DELETED)
 		return "a QUIT was carried out by half";
-	bad = check_ids(&first);
+	bad = check_ids(&first, scenario, p);
 	if (!bad)
 		bad = look(run, &second);
 	if (bad)

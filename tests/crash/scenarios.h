@@ -6,6 +6,7 @@
 #ifndef TESTS_CRASH_SCENARIOS_H
 #define TESTS_CRASH_SCENARIOS_H
 
+#include "maildrop/index/format.h"
 #include "maildrop/maildrop.h"
 #include "maildrop/syscalls.h"
 
@@ -18,6 +19,7 @@
 struct progress {
 	unsigned started, delivered; /* deliveries */
 	bool committing, committed;
+	char id[POP3_UNIQUE_ID_MAX + 1]; /* that a client was given for message 2; "": none yet */
 };
 
 struct run {
@@ -32,11 +34,19 @@ struct scenario {
 	const char *name;
 	void (*prepare)(struct run *run); /* may be NULL: there is no maildrop yet */
 	void (*work)(struct run *run);
-	unsigned base; /* messages that are there before */
-	bool deleted;  /* DELETED were deleted by a session before */
+	unsigned base;  /* messages that are there before */
+	bool deleted;   /* DELETED were deleted by a session before */
+	bool piecewise; /* deletions are done one by one: there was no room to record them */
+	bool conflict; /* message 2 may not have the id of its name: another one brought it along */
+	bool twice;    /* the first part of the work can die, see work_dies_at */
 };
 extern const struct scenario scenarios[];
 extern const int scenario_count;
+
+/* The change of the disk at which the first part of a scenario with `twice` dies: that and all
+ * later ones fail, so that nothing is cleaned up. 0: it lives. */
+extern unsigned long work_dies_at;
+extern bool work_died;
 
 /* A scratch directory for `path` (at least 128 octets), its descriptor. Exits when it cannot. */
 int scratch_make(char *path);

@@ -11,7 +11,7 @@ BUILD = pathlib.Path(os.environ.get('VALIJA_BUILD', 'build-test')).resolve()
 def run(name, *arguments):
     program = BUILD / 'tests/crash' / name
     assert program.exists(), f'{program} is not built'
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=300,
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=550,
                           check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr

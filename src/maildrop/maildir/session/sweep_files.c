@@ -144,6 +144,15 @@ static void retire(struct maildir *m, struct maildir_log *log, size_t done)
 	index_batch_finish(&batch);
 }
 
+/* DELs of a process that was killed before it flushed them may be in memory only. Files must not go
+ * before they are on the disk: a power cut would leave a QUIT that was carried out by half. */
+static int settle_deleted(const struct maildir *m, const struct maildir_log *log)
+{
+	if (m->place.sys->fdatasync(log->index.delta_fd) < 0)
+		return -1;
+	return log->index.index.delta.flushed ? 0 : m->place.sys->fsync(m->place.dir);
+}
+
 void maildir_sweep_deleted(struct maildir *m)
 {
 	struct pass pass = {0};
@@ -155,6 +164,9 @@ void maildir_sweep_deleted(struct maildir *m)
 		const struct index *index = &log.index.index;
 		bool ours = log.index.open && (!pass.id || pass.id == index->header.id);
 
+		/* this session's own commit has flushed them all */
+		if (ours && !pass.id && !m->committed && index->delta.pending_count)
+			ours = settle_deleted(m, &log) == 0;
 		pass.id = ours ? index->header.id : 0;
 		more = ours && unlink_portion(m, &log, &pass);
 		if (ours && !more && pass.done && unlink_elsewhere(m, &log, &pass) == 0)
