@@ -184,6 +184,25 @@ def test_threat_66_auth_asks_for_what_is_not_so(make_office, home, words):
     visit(office, 0)
 
 
+def test_threat_66_auth_asks_for_keepers_in_a_loop(make_office):
+    office = owners_office(make_office, 1)
+    office.allow('cannot start', 'no keeper for')
+    auth = next(pid for pid, line in office.children().items() if ' auth ' in line)
+    channel, mark = socket.socket(fileno=other_fd(auth, 3)), office.mark()
+
+    def want(uid):
+        channel.send(struct.pack('=II4HII', 13, 2, 2, 0, 0, 0, uid, 0) + b'o0')
+
+    for uid in range(20000, 20040):
+        want(uid)
+    for _ in range(32):
+        mark = office.wait_log('(cannot start: the maildrop o0 belongs|too many such)', since=mark)
+    want(20999)
+    office.wait_log('uid 20999: too many such keepers could not start', since=mark)
+    wait_until(lambda: not keepers(office))
+    channel.close()
+
+
 def test_a_maildrop_that_gets_another_owner(make_office):
     office = owners_office(make_office, 1, owner_idle='1s')
     visit(office, 0)

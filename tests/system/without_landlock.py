@@ -20,4 +20,4 @@ program = Program(len(STEPS), b''.join(struct.pack('=HBBI', *step) for step in S
 if LIBC.prctl(SET_NO_NEW_PRIVS, 1, 0, 0, 0) or \
         LIBC.prctl(SET_SECCOMP, FILTER, ctypes.byref(program), 0, 0):
     sys.exit(f'no seccomp: {os.strerror(ctypes.get_errno())}')
-os.execv(sys.argv[1], sys.argv[1:])
+os.execvp(sys.argv[1], sys.argv[1:])

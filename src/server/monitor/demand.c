@@ -26,11 +26,24 @@ static void remove_keeper(struct generation *g, struct slot *slot)
 	members_remove(g, slot);
 }
 
+/* The reason why no keeper is started now, or NULL. */
+static const char *refusal(const struct generation *g)
+{
+	if (!g->owner->root)
+		return "not started as root";
+	if (g->draining)
+		return "its processes end";
+	if (owners_fail(&g->owners, loop_now(g->owner->loop)))
+		return "too many such keepers could not start within ten seconds";
+	return NULL;
+}
+
 /* Takes home. The new process looks for itself at the owner of home: see keeper/idle.h. */
 static void start_owner(struct generation *g, uint32_t uid, char *home)
 {
 	struct err err = {.text = "out of memory"};
-	struct slot *slot = members_add(g, ROLE_KEEPER, 0, uid, g->files.mail_gid);
+	const char *why = refusal(g);
+	struct slot *slot = why ? NULL : members_add(g, ROLE_KEEPER, 0, uid, g->files.mail_gid);
 
 	if (!slot) {
 		free(home);
@@ -42,7 +55,7 @@ static void start_owner(struct generation *g, uint32_t uid, char *home)
 			return;
 		remove_keeper(g, slot);
 	}
-	log_error("no keeper for mail of uid %u: %s", uid, err.text);
+	log_error("no keeper for mail of uid %u: %s", uid, why ? why : err.text);
 	refuse_owner(g, uid);
 }
 
@@ -74,6 +87,8 @@ void demand_keeper(struct slot *from, const struct ipc_owner *wanted)
 {
 	struct generation *g = from->generation;
 	struct slot *slot = owners_find(g->slots, wanted->uid);
+	uint64_t now = loop_now(g->owner->loop);
+	const char *why;
 
 	if (slot) { /* it is being started, or it is about to end, and must be started again */
 		slot->wanted = slot->ready;
@@ -84,15 +99,13 @@ void demand_keeper(struct slot *from, const struct ipc_owner *wanted)
 			    "capabilities and confined to that folder; better: a user of its own "
 			    "for that maildrop",
 			    g->config.mail);
-	if (g->owner->root && !g->draining &&
-	    owners_wait(&g->owners, wanted->uid, ipc_text(wanted, 0), loop_now(g->owner->loop))) {
+	why = refusal(g);
+	if (!why && owners_wait(&g->owners, wanted->uid, ipc_text(wanted, 0), now)) {
 		serve_owners(g);
 		return;
 	}
 	log_error("no keeper for mail of uid %u: %s", wanted->uid,
-		  !g->owner->root ? "not started as root"
-		  : g->draining   ? "its processes end"
-				  : "too many other owners of mail wait for theirs");
+		  why ? why : "too many other owners of mail wait for theirs");
 	refuse_owner(g, wanted->uid);
 }
 
@@ -105,10 +118,12 @@ bool demand_ended(struct generation *g, struct slot *slot, bool tidy)
 
 	if (!slot->on_demand || (slot->ever_ready && !tidy))
 		return false;
-	if (!slot->ever_ready)
+	if (!slot->ever_ready) {
+		owners_note_failure(&g->owners, loop_now(g->owner->loop));
 		refuse_owner(g, uid);
-	else if (slot->wanted)
+	} else if (slot->wanted) {
 		home = strdup(slot->home);
+	}
 	remove_keeper(g, slot);
 	if (home)
 		start_owner(g, uid, home);

@@ -8,6 +8,8 @@
 
 enum {
 	WAITING_MAX = 1024,
+	FAILURES_MAX = 32, /* in FAILURES_MS: an auth that an attacker owns starts no more */
+	FAILURES_MS = 10 * 1000,
 	WAIT_MS = 30 * 1000, /* auth gives its requests up after as long */
 };
 
@@ -94,6 +96,20 @@ struct slot *owners_find(struct slot *slots, uint32_t uid)
 	while (slots && !(slots->on_demand && slots->uid == uid))
 		slots = slots->next;
 	return slots;
+}
+
+void owners_note_failure(struct owners *owners, uint64_t now)
+{
+	if (now - owners->failed_since > FAILURES_MS) {
+		owners->failed_since = now;
+		owners->failed = 0;
+	}
+	owners->failed++;
+}
+
+bool owners_fail(const struct owners *owners, uint64_t now)
+{
+	return owners->failed >= FAILURES_MAX && now - owners->failed_since <= FAILURES_MS;
 }
 
 void owners_finish(struct owners *owners)

@@ -14,6 +14,8 @@
 struct owners {
 	struct owner_waiting *waiting; /* in order of arrival */
 	unsigned running;              /* slots of keepers on demand */
+	unsigned failed;               /* keepers that could not start, from failed_since on */
+	uint64_t failed_since;
 };
 
 /* A request for a keeper of uid waits for room. Returns false when too many wait. */
@@ -26,6 +28,10 @@ bool owners_anything_waits(const struct owners *owners);
 void owners_make_room(const struct owners *owners, struct slot *slots, uint64_t now);
 /* The keeper on demand of that uid among slots, or NULL. */
 struct slot *owners_find(struct slot *slots, uint32_t uid);
+/* A keeper could not start. */
+void owners_note_failure(struct owners *owners, uint64_t now);
+/* Whether so many could not start lately that no other is tried for a while. */
+bool owners_fail(const struct owners *owners, uint64_t now);
 void owners_finish(struct owners *owners);
 
 #endif

@@ -68,6 +68,22 @@ static void test_in_bounds(void **state)
 	assert_false(owners_anything_waits(&owners));
 }
 
+static void test_failures_stop_for_a_while(void **state)
+{
+	struct owners owners = {0};
+
+	(void)state;
+	for (int i = 0; i < 32; i++) {
+		assert_false(owners_fail(&owners, 20000));
+		owners_note_failure(&owners, 20000);
+	}
+	assert_true(owners_fail(&owners, 20000));
+	assert_true(owners_fail(&owners, 30000));
+	assert_false(owners_fail(&owners, 30001));
+	owners_note_failure(&owners, 30001);
+	assert_false(owners_fail(&owners, 30001));
+}
+
 static void test_the_keeper_of_an_owner(void **state)
 {
 	struct slot of_mail = {.uid = 7, .role = ROLE_KEEPER};
@@ -88,6 +104,7 @@ int main(void)
 		cmocka_unit_test(test_in_order_each_once),
 		cmocka_unit_test(test_not_for_ever),
 		cmocka_unit_test(test_in_bounds),
+		cmocka_unit_test(test_failures_stop_for_a_while),
 		cmocka_unit_test(test_the_keeper_of_an_owner),
 	};
 
