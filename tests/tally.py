@@ -49,8 +49,12 @@ def from_meson(path):
         output = (test.get('stdout') or '') + (test.get('stderr') or '')
         passed = sum(map(int, re.findall(r'^\[  PASSED  \] (\d+) test', output, re.M)))
         failed = sum(map(int, re.findall(r'^\[  FAILED  \] (\d+) test', output, re.M)))
+        skipped = sorted(set(re.findall(r'^\[  SKIPPED \] (\w+)$', output, re.M)))
+        for name in skipped:
+            print(f'  skipped: {test["name"]}: {name}')
         if test['result'] in ('OK', 'EXPECTEDFAIL'):
-            count.add(Count(passed=max(passed, 1), failed=failed))
+            count.add(Count(passed=max(passed, 0 if skipped else 1), failed=failed,
+                            skipped=len(skipped)))
         elif test['result'] == 'SKIP':
             count.add(Count(skipped=1))
         else:

@@ -171,6 +171,19 @@ static int finish_file(const struct office *office, enum part part, int fd, stru
 	return status;
 }
 
+/* The names in it. name: of a folder, from the office. */
+static int flush_folder(const struct office *office, const char *name, struct err *err)
+{
+	int fd = openat(office->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int status = fd < 0 ? -1 : fsync(fd);
+
+	if (status < 0)
+		err_sys(err, EX_IOERR, errno, "%s/%s", office->directory, name);
+	if (fd >= 0)
+		close(fd);
+	return status;
+}
+
 static int make_certificate(struct office *office, struct err *err)
 {
 	int key, certificate, status;
@@ -189,6 +202,8 @@ static int make_certificate(struct office *office, struct err *err)
 	if (finish_file(office, PART_CERTIFICATE, certificate, status < 0 ? NULL : err) < 0 ||
 	    finish_file(office, PART_KEY, key, status < 0 ? NULL : err) < 0)
 		status = -1;
+	if (status == 0)
+		status = flush_folder(office, "tls", err);
 	return status;
 }
 
@@ -294,9 +309,9 @@ static int make_all(struct office *office, struct err *err)
 	if (make_certificate(office, err) < 0 || make_mail(office, err) < 0 ||
 	    make_users(office, err) < 0 || make_config(office, err) < 0)
 		return -1;
-	if (fsync(office->fd) < 0)
-		return err_sys(err, EX_IOERR, errno, "%s", office->directory);
-	return 0;
+	if (flush_folder(office, ".", err) < 0)
+		return -1;
+	return office->made_directory ? flush_folder(office, "..", err) : 0;
 }
 
 int init_main(int argc, char **argv)

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -63,6 +65,22 @@ int fetch_write_all(const struct fetch_files *files, int fd, const void *data, s
 		size -= (size_t)n;
 	}
 	return 0;
+}
+
+int fetch_flush_parent(const struct fetch_files *files, const char *path)
+{
+	char copy[PATH_MAX];
+	int fd, rc, saved;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	fd = files->openat(AT_FDCWD, dirname(copy), O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0)
+		return errno == EACCES ? 0 : -1;
+	rc = files->fsync(fd);
+	saved = errno;
+	files->close(fd);
+	errno = saved;
+	return rc;
 }
 
 void fetch_write_behind(int fd, uint64_t from)

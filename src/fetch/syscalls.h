@@ -29,6 +29,10 @@ extern const struct fetch_files fetch_files_real;
 
 /* Writes all of it, or -1. */
 int fetch_write_all(const struct fetch_files *files, int fd, const void *data, size_t size);
+/* Flushes the folder that the path is in: a file or folder that was just made may lose its name to
+ * a power cut, with all that was flushed in it. 0, or -1; one that may not be read cannot be
+ * flushed, and is passed over. */
+int fetch_flush_parent(const struct fetch_files *files, const char *path);
 /* Starts writing fd's octets to the disk, from there on, without waiting: the fsync that follows is
  * short. */
 void fetch_write_behind(int fd, uint64_t from);

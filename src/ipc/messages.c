@@ -158,8 +158,16 @@ static bool judge_body_lent(const void *message)
 {
 	const struct ipc_body_lent *m = message;
 
-	return m->number >= 1 && m->wire_form <= 1 && m->offset <= INT64_MAX / 2 &&
-	       m->stored <= INT64_MAX / 2 && m->window <= m->stored && m->octets <= INT64_MAX;
+	return m->number >= 1 && m->wire_form <= 1 && m->in_memory <= 1 &&
+	       m->offset <= INT64_MAX / 2 && m->stored <= INT64_MAX / 2 && m->window <= m->stored &&
+	       m->octets <= INT64_MAX;
+}
+
+static bool judge_body_sliced(const void *message)
+{
+	const struct ipc_body_lent *m = message;
+
+	return judge_body_lent(message) && m->window == 0;
 }
 
 static bool judge_body_failed(const void *message)
@@ -173,8 +181,23 @@ static bool judge_slice(const void *message)
 {
 	const struct ipc_slice *m = message;
 
-	return m->number >= 1 && m->size >= 1 && m->size <= IPC_WINDOW_MAX &&
+	return m->number >= 1 && m->by_value <= 1 && m->size >= 1 &&
+	       m->size <= (m->by_value ? IPC_BATCH_MAX : IPC_WINDOW_MAX) &&
 	       m->offset <= INT64_MAX / 2;
+}
+
+static bool judge_slice_value(const void *message)
+{
+	const struct ipc_slice *m = message;
+
+	return judge_slice(message) && m->by_value && m->head.tail == m->size;
+}
+
+static bool judge_body_wrong(const void *message)
+{
+	const struct ipc_body_wrong *m = message;
+
+	return m->number >= 1;
 }
 
 static bool judge_committed(const void *message)
@@ -346,8 +369,10 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_SASL_RESPONSE, IPC_OPEN_FAILED},
 		{IPC_FETCH, IPC_BODIES},
 		{IPC_FETCH, IPC_BODY_LENT},
+		{IPC_FETCH, IPC_BODY_SLICED},
 		{IPC_FETCH, IPC_BODY_FAILED},
 		{IPC_READ_SLICE, IPC_SLICE_READY},
+		{IPC_READ_SLICE, IPC_SLICE},
 		{IPC_READ_SLICE, IPC_BODY_FAILED},
 		{IPC_COMMIT, IPC_COMMITTED},
 		{IPC_RCPT, IPC_RESOLVED},

@@ -47,7 +47,7 @@ enum {
 	IPC_TEXTS_MAX = 4,
 	IPC_TEXT_MAX = 512,
 	IPC_SASL_MAX = 16384,
-	IPC_BATCH_MAX = 65536,     /* octets of bodies in one packet */
+	IPC_BATCH_MAX = 65536,     /* octets of bodies, or of a SLICE, in one packet */
 	IPC_BODIES_MAX = 64,       /* bodies in one BODIES */
 	IPC_NUMBERS_MAX = 8192,    /* message numbers in one DELETE */
 	IPC_RECIPIENTS_MAX = 1024, /* recipients in one DELIVER */
@@ -250,21 +250,27 @@ struct ipc_bodies { /* tail: count × struct ipc_body with ascending numbers, th
 	uint32_t count;
 	uint32_t in_slot; /* the octets are in the slot that FETCH named */
 };
-struct ipc_body_lent { /* fd: the message */
+struct ipc_body_lent { /* BODY_LENT, fd: the message; BODY_SLICED, window 0: its octets come by
+			  value, in the SLICEs that the front asks for */
 	struct ipc_head head;
 	uint64_t session, offset, stored, octets;
 	uint64_t window; /* octets from offset that are in memory now */
-	uint32_t number, wire_form;
+	uint32_t number;
+	uint16_t wire_form;
+	uint16_t in_memory; /* its filesystem is memory: no reading of it waits for a disk */
 };
 struct ipc_body_failed {
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t number, reason;
 };
-struct ipc_slice { /* front → keeper READ_SLICE, keeper → front SLICE_READY */
+struct ipc_slice { /* front → keeper READ_SLICE; keeper → front SLICE_READY, SLICE (tail: the
+		      octets) */
 	struct ipc_head head;
-	uint64_t session, offset, size;
-	uint32_t number, unused;
+	uint64_t session, size;
+	uint64_t offset; /* from the message's first octet */
+	uint32_t number;
+	uint32_t by_value; /* a SLICE is asked for; else the octets are to be read into memory */
 };
 struct ipc_committed {
 	struct ipc_head head;
@@ -293,6 +299,11 @@ struct ipc_delete { /* tail: uint32_t numbers[count], ascending over all DELETEs
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t count, unused;
+};
+struct ipc_body_wrong { /* the message has other octets than announced: it is to be counted anew */
+	struct ipc_head head;
+	uint64_t session;
+	uint32_t number, unused;
 };
 struct ipc_commit {
 	struct ipc_head head;
@@ -382,7 +393,10 @@ struct ipc_transaction { /* FORGET */
 	X(PING, 62, ipc_empty, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)                      \
 	X(PONG, 63, ipc_pong, IPC_CHILDREN, IPC_M, 0, 0, 0, 0, 0, judge_any)                       \
 	X(PEER_DEAD, 64, ipc_instance, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)              \
-	X(SLOW, 65, ipc_slow, IPC_A, IPC_F, 0, 0, 0, 0, 0, judge_any)
+	X(SLOW, 65, ipc_slow, IPC_A, IPC_F, 0, 0, 0, 0, 0, judge_any)                              \
+	X(BODY_SLICED, 70, ipc_body_lent, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_body_sliced)          \
+	X(SLICE, 71, ipc_slice, IPC_K, IPC_F, 0, 0, IPC_BATCH_MAX, 0, 0, judge_slice_value)        \
+	X(BODY_WRONG, 72, ipc_body_wrong, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_body_wrong)
 
 enum ipc_type {
 	IPC_NONE,

@@ -23,7 +23,7 @@ struct maildrop_driver {
 				     struct maildrop_body *ret, struct err *err);
 	enum maildrop_status (*body_now)(struct maildrop *maildrop, uint32_t number,
 					 struct maildrop_body *ret);
-	void (*body_wrong)(struct maildrop *maildrop, uint32_t number);
+	bool (*body_wrong)(struct maildrop *maildrop, uint32_t number, struct err *err);
 	enum maildrop_status (*commit)(struct maildrop *maildrop, const uint32_t *numbers,
 				       uint32_t count, struct err *err);
 	void (*sweep)(struct maildrop *maildrop, const atomic_bool *hurry);

@@ -88,10 +88,10 @@ enum maildrop_status maildrop_body_now(struct maildrop *maildrop, uint32_t numbe
 	return maildrop->driver->body_now(maildrop, number, ret);
 }
 
-void maildrop_body_wrong(struct maildrop *maildrop, uint32_t number)
+bool maildrop_body_wrong(struct maildrop *maildrop, uint32_t number, struct err *err)
 {
-	if (number >= 1 && number <= maildrop->snapshot.count)
-		maildrop->driver->body_wrong(maildrop, number);
+	return number >= 1 && number <= maildrop->snapshot.count &&
+	       maildrop->driver->body_wrong(maildrop, number, err);
 }
 
 enum maildrop_status maildrop_commit(struct maildrop *maildrop, const uint32_t *numbers,

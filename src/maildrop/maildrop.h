@@ -70,6 +70,17 @@ enum maildrop_status maildrop_open_now(const struct maildrop_settings *settings,
 				       const char *home, struct maildrop **ret);
 /* Is the mail on a filesystem that never waits where it says so, not for a network either? */
 bool maildrop_is_local(int root_fd);
+/*
+ * How an open file may be lent to a process that must never wait for it. FILE: reading with
+ * RWF_NOWAIT was tried on it, and its filesystem keeps that promise. MEMORY: its filesystem is in
+ * memory. VALUE: neither; whoever reads it may wait for ever (FUSE, a network), so only its octets
+ * are lent.
+ */
+enum maildrop_lending { MAILDROP_LEND_VALUE, MAILDROP_LEND_FILE, MAILDROP_LEND_MEMORY };
+enum maildrop_lending maildrop_lending(int fd);
+/* The device of the filesystem that a maildrop is on, as far as that is in memory: a place where
+ * another filesystem is mounted always is. Waits for nothing. */
+uint64_t maildrop_device(int root_fd, const char *home);
 void maildrop_close(struct maildrop *maildrop);
 
 /* The session's prefix of the log. Descriptors are read-only, the maildrop's own: dup or send them,
@@ -99,9 +110,10 @@ enum maildrop_status maildrop_body(struct maildrop *maildrop, uint32_t number,
  * loop of a keeper. */
 enum maildrop_status maildrop_body_now(struct maildrop *maildrop, uint32_t number,
 				       struct maildrop_body *ret);
-/* A message that turned out not to have the announced octets when it was read: the record is mended
- * for later sessions. */
-void maildrop_body_wrong(struct maildrop *maildrop, uint32_t number);
+/* A message is said not to have the announced octets: it is counted anew, and the record is mended
+ * for later sessions. Returns whether it was wrong and is mended; err says which file, and what it
+ * has. */
+bool maildrop_body_wrong(struct maildrop *maildrop, uint32_t number, struct err *err);
 
 /*
  * QUIT: deletes exactly these messages (numbers of this session, ascending, each once): DEL

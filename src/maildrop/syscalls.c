@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -59,6 +60,52 @@ static int cached_openat(int dir, const char *path, int flags, mode_t mode)
 	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
 }
 
+static int step_cached(int dir, const char *path)
+{
+	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+			       .resolve = RESOLVE_CACHED | RESOLVE_NO_SYMLINKS};
+
+	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+}
+
+/* The deepest folder on the way that is in memory. -1: not even the first. */
+static int deepest_cached(int root_fd, const char *home)
+{
+	char component[256];
+	int dir = step_cached(root_fd, home), next;
+
+	if (dir >= 0)
+		return dir;
+	while (*home) {
+		size_t n = strcspn(home, "/");
+
+		if (n >= sizeof(component))
+			break;
+		memcpy(component, home, n);
+		component[n] = '\0';
+		next = step_cached(dir < 0 ? root_fd : dir, component);
+		if (next < 0)
+			break;
+		if (dir >= 0)
+			close(dir);
+		dir = next;
+		home += n + (home[n] == '/');
+	}
+	return dir;
+}
+
+/* Nothing but the device is asked for, and no server is asked for that. */
+uint64_t maildrop_device(int root_fd, const char *home)
+{
+	int dir = deepest_cached(root_fd, home);
+	struct statx st = {0};
+
+	(void)statx(dir < 0 ? root_fd : dir, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &st);
+	if (dir >= 0)
+		close(dir);
+	return (uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor;
+}
+
 static ssize_t cached_pread(int fd, void *buf, size_t n, off_t offset)
 {
 	struct iovec part = {buf, n};
@@ -84,18 +131,73 @@ const struct maildrop_syscalls maildrop_cached = {
 	.lock = kernel_lock,
 };
 
-bool maildrop_is_local(int root_fd)
+ssize_t maildrop_pread(const struct maildrop_syscalls *sys, int fd, void *buf, size_t n,
+		       off_t offset)
 {
-	struct statfs fs;
+	ssize_t got;
 
-	if (fstatfs(root_fd, &fs) < 0)
-		return false;
-	switch ((unsigned long)fs.f_type) {
+	do
+		got = sys->pread(fd, buf, n, offset);
+	while (got < 0 && errno == EINTR);
+	return got;
+}
+
+int maildrop_pwrite(const struct maildrop_syscalls *sys, int fd, const void *data, size_t size,
+		    off_t offset)
+{
+	const char *at = data;
+
+	while (size) {
+		ssize_t n = sys->pwrite(fd, at, size, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n == 0)
+			errno = EIO;
+		if (n <= 0)
+			return -1;
+		at += n;
+		size -= (size_t)n;
+		offset += n;
+	}
+	return 0;
+}
+
+static enum maildrop_lending lending_of(unsigned long filesystem)
+{
+	switch (filesystem) {
 	case BTRFS_SUPER_MAGIC:
 	case EXT4_SUPER_MAGIC: /* ext2 and ext3, too */
 	case F2FS_SUPER_MAGIC:
 	case XFS_SUPER_MAGIC:
-		return true;
+		return MAILDROP_LEND_FILE;
+	case RAMFS_MAGIC:
+	case TMPFS_MAGIC: /* memory files, too */
+		return MAILDROP_LEND_MEMORY;
 	}
-	return false;
+	return MAILDROP_LEND_VALUE;
+}
+
+bool maildrop_is_local(int root_fd)
+{
+	struct statfs fs;
+
+	return fstatfs(root_fd, &fs) == 0 &&
+	       lending_of((unsigned long)fs.f_type) == MAILDROP_LEND_FILE;
+}
+
+/* Asked of each file, not remembered by device: the number of a device that is unmounted is given
+ * to the next one. */
+enum maildrop_lending maildrop_lending(int fd)
+{
+	enum maildrop_lending lending;
+	struct statfs fs;
+	char octet;
+
+	if (fstatfs(fd, &fs) < 0)
+		return MAILDROP_LEND_VALUE;
+	lending = lending_of((unsigned long)fs.f_type);
+	if (lending == MAILDROP_LEND_FILE && cached_pread(fd, &octet, 1, 0) < 0 && errno != EAGAIN)
+		return MAILDROP_LEND_VALUE;
+	return lending;
 }

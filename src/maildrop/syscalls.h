@@ -43,4 +43,12 @@ extern const struct maildrop_syscalls maildrop_kernel;
  */
 extern const struct maildrop_syscalls maildrop_cached;
 
+/* One read, begun again after a signal. A short count is the end of a regular file, or (cached)
+ * of what is in memory. */
+ssize_t maildrop_pread(const struct maildrop_syscalls *sys, int fd, void *buf, size_t n,
+		       off_t offset);
+/* Writes all of it: 0, or -1. */
+int maildrop_pwrite(const struct maildrop_syscalls *sys, int fd, const void *data, size_t size,
+		    off_t offset);
+
 #endif

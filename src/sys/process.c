@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,8 +85,8 @@ static int place_standard(void)
 	return null > 2 ? close(null) : 0;
 }
 
-static void run_child(int exe_fd, char *const argv[], const int *fds, unsigned fd_count,
-		      char *environment[], pid_t parent, int pipe_fd)
+static void run_child(int exe_fd, int network_fd, char *const argv[], const int *fds,
+		      unsigned fd_count, char *environment[], pid_t parent, int pipe_fd)
 {
 	int errnum, report = pipe_fd;
 
@@ -93,6 +94,8 @@ static void run_child(int exe_fd, char *const argv[], const int *fds, unsigned f
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		goto fail;
 	reset_signals();
+	if (network_fd >= 0 && setns(network_fd, CLONE_NEWNET) < 0)
+		goto fail;
 	report = place_fds(fds, fd_count, &exe_fd, pipe_fd);
 	if (report < 0) {
 		report = pipe_fd;
@@ -107,8 +110,8 @@ fail:
 	_exit(EX_OSERR);
 }
 
-pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_count,
-		    struct err *err)
+pid_t process_spawn(int exe_fd, int network_fd, char *const argv[], const int *fds,
+		    unsigned fd_count, struct err *err)
 {
 	char *environment[8];
 	int pipe_fds[2], errnum = 0;
@@ -122,7 +125,8 @@ pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_
 		return err_sys(err, EX_OSERR, errno, "cannot start %s", argv[0]);
 	pid = fork();
 	if (pid == 0)
-		run_child(exe_fd, argv, fds, fd_count, environment, parent, pipe_fds[1]);
+		run_child(exe_fd, network_fd, argv, fds, fd_count, environment, parent,
+			  pipe_fds[1]);
 	errnum = pid < 0 ? errno : 0;
 	close(pipe_fds[1]);
 	/* the pipe closes when the exec is done; a number means that it was not */
@@ -135,6 +139,46 @@ pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	return err_sys(err, EX_OSERR, errnum, "cannot start %s", argv[0]);
+}
+
+/* A process that has a new namespace until it is killed. */
+static void hold_network(int ready)
+{
+	char octet = 0;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || unshare(CLONE_NEWNET) < 0 ||
+	    write(ready, &octet, 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+int process_empty_network(void)
+{
+	int pipe_fds[2], fd = -1;
+	char octet, path[64];
+	ssize_t got;
+	pid_t pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0)
+		hold_network(pipe_fds[1]);
+	close(pipe_fds[1]);
+	while (pid > 0 && (got = read(pipe_fds[0], &octet, 1)) < 0 && errno == EINTR)
+		;
+	if (pid > 0 && got == 1) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	close(pipe_fds[0]);
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	return fd;
 }
 
 static rlim_t most_files(void)

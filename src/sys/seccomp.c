@@ -68,6 +68,7 @@ static const char *const for_all[] = {
 	"recvfrom",
 	"recvmsg",
 	"recvmmsg",
+	"recvmmsg_time64",
 	"recv",
 	"send",
 	"sendfile",
@@ -86,6 +87,7 @@ static const char *const for_all[] = {
 	"select",
 	"_newselect",
 	"pselect6",
+	"pselect6_time64",
 	"munmap",
 	"mremap",
 	"madvise",
@@ -104,6 +106,7 @@ static const char *const for_all[] = {
 	"clock_gettime",
 	"clock_gettime64",
 	"clock_getres",
+	"clock_getres_time64",
 	"clock_nanosleep",
 	"clock_nanosleep_time64",
 	"nanosleep",
@@ -121,6 +124,13 @@ static const char *const for_all[] = {
 	"getresuid",
 	"getresgid",
 	"getgroups",
+	"getuid32",
+	"geteuid32",
+	"getgid32",
+	"getegid32",
+	"getresuid32",
+	"getresgid32",
+	"getgroups32",
 	"getcpu",
 	"getrusage",
 	"getrlimit",
@@ -139,6 +149,7 @@ static const char *const for_all[] = {
 	"rt_sigreturn",
 	"rt_sigsuspend",
 	"rt_sigtimedwait",
+	"rt_sigtimedwait_time64",
 	"sigreturn",
 	"sigaltstack",
 	"restart_syscall",
@@ -155,17 +166,39 @@ static const char *const for_status[] = {"newfstatat", "fstatat64", NULL};
 
 /* Names in the file system, to look at. */
 static const char *const for_readers[] = {
-	"stat",       "stat64",     "lstat",      "lstat64",   "statx",     "access",   "faccessat",
-	"faccessat2", "readlink",   "readlinkat", "getcwd",    "statfs",    "statfs64", "fstatfs",
-	"fstatfs64",  "getdents64", "flock",      "fadvise64", "readahead", NULL,
+	"stat",       "stat64",       "lstat",
+	"lstat64",    "statx",        "access",
+	"faccessat",  "faccessat2",   "readlink",
+	"readlinkat", "getcwd",       "statfs",
+	"statfs64",   "fstatfs",      "fstatfs64",
+	"getdents64", "flock",        "fadvise64",
+	"readahead",  "fadvise64_64", "arm_fadvise64_64",
+	NULL,
 };
 
 /* … and to change. Landlock and the uid say which. */
 static const char *const for_writers[] = {
-	"open",      "openat",           "openat2",         "mkdir",      "mkdirat",
-	"unlink",    "unlinkat",         "rename",          "renameat",   "renameat2",
-	"link",      "linkat",           "fsync",           "fdatasync",  "syncfs",
-	"utimensat", "utimensat_time64", "sync_file_range", "ioprio_set", "copy_file_range",
+	"open",
+	"openat",
+	"openat2",
+	"mkdir",
+	"mkdirat",
+	"unlink",
+	"unlinkat",
+	"rename",
+	"renameat",
+	"renameat2",
+	"link",
+	"linkat",
+	"fsync",
+	"fdatasync",
+	"syncfs",
+	"utimensat",
+	"utimensat_time64",
+	"sync_file_range",
+	"sync_file_range2",
+	"ioprio_set",
+	"copy_file_range",
 	NULL,
 };
 
@@ -410,26 +443,52 @@ static int add_denied(scmp_filter_ctx filter, int role)
 	return result;
 }
 
-int sandbox_seccomp(const struct sandbox *sandbox, struct err *err)
+static int set_arch(scmp_filter_ctx filter, uint32_t arch)
+{
+	int result = 0;
+
+	if (arch != seccomp_arch_native())
+		result = seccomp_arch_add(filter, arch);
+	if (arch != seccomp_arch_native() && !result)
+		result = seccomp_arch_remove(filter, seccomp_arch_native());
+	return result;
+}
+
+void *sandbox_filter(enum sandbox_role number, uint32_t arch, struct err *err)
 {
 	/* clone3 hides its flags in memory: with ENOSYS the C library uses clone */
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-	int role = 1 << sandbox->role, result;
+	int role = 1 << number, result;
 
-	if (!filter)
-		return err_set(err, EX_OSERR, "seccomp: out of memory");
+	if (!filter) {
+		err_set(err, EX_OSERR, "seccomp: out of memory");
+		return NULL;
+	}
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1); /* no foreign code runs in this process */
-	result = add_allowed(filter, role);
+	result = set_arch(filter, arch);
+	if (!result)
+		result = add_allowed(filter, role);
 	if (!result)
 		result = add_checked(filter, role);
 	if (!result)
 		result = add_denied(filter, role);
 	if (result) {
 		seccomp_release(filter);
-		return err_sys(err, EX_OSERR, -result, "seccomp: cannot make the filter");
+		err_sys(err, EX_OSERR, -result, "seccomp: cannot make the filter");
+		return NULL;
 	}
+	return filter;
+}
+
+int sandbox_seccomp(const struct sandbox *sandbox, struct err *err)
+{
+	scmp_filter_ctx filter = sandbox_filter(sandbox->role, seccomp_arch_native(), err);
+	int result;
+
+	if (!filter)
+		return -1;
 	result = seccomp_load(filter);
 	seccomp_release(filter);
 	if (result == -EINVAL || result == -ENOSYS || result == -EOPNOTSUPP) {

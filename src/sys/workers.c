@@ -1,7 +1,7 @@
 /*
- * See workers.h. In auth and keepers, after the sandbox is entered. The mutex guards the queue and
- * the lanes' lists. `pending` of a lane belongs to the loop's thread: a lane that is idle there is
- * used by no worker and may be freed.
+ * See workers.h. In auth and keepers, after the sandbox is entered. The mutex guards the queue, the
+ * lanes' lists and the shares. `pending` of a lane belongs to the loop's thread: a lane that is
+ * idle there is used by no worker and may be freed.
  */
 #include "sys/workers.h"
 
@@ -26,9 +26,10 @@ struct workers {
 	pthread_mutex_t mutex;
 	pthread_cond_t wanted;
 	struct job_queue ready, done;
-	unsigned waiting; /* ready, or in a lane behind another */
-	unsigned idle;    /* threads without work */
-	bool waking;      /* one of them was signalled and does not run yet */
+	unsigned waiting; /* ready, or in a lane behind another, or held by its share */
+	unsigned running;
+	unsigned idle; /* threads without work */
+	bool waking;   /* one of them was signalled and does not run yet */
 	unsigned queue_max;
 	unsigned thread_count;
 	int nice;
@@ -94,6 +95,77 @@ static void next_of_lane(struct workers *workers, struct job_lane *lane)
 	put_ready(workers, next);
 }
 
+/* ---- shares; all with the mutex ---- */
+
+static bool share_is_full(const struct workers *workers, const struct job_share *share)
+{
+	unsigned free = workers->thread_count - (workers->running - share->running);
+	unsigned kept = free < 8 ? 1 : free / 4;
+
+	return share->running && share->running + kept >= free;
+}
+
+static void hold(struct job_share *share, struct job *job)
+{
+	job->next = NULL;
+	if (share->tail)
+		share->tail->next = job;
+	else
+		share->head = job;
+	share->tail = job;
+}
+
+/* One that ended makes room for one that is held. */
+static void release_held(struct workers *workers, struct job_share *share)
+{
+	struct job *job = share->head;
+
+	if (!job || share_is_full(workers, share))
+		return;
+	share->head = job->next;
+	if (!share->head)
+		share->tail = NULL;
+	put_ready(workers, job);
+}
+
+/* The next job that may run. */
+static struct job *take_ready(struct workers *workers)
+{
+	struct job *job;
+
+	while ((job = queue_take(&workers->ready)) && job->share &&
+	       share_is_full(workers, job->share))
+		hold(job->share, job);
+	return job;
+}
+
+static void begin_job(struct workers *workers, struct job *job)
+{
+	workers->waiting--;
+	workers->running++;
+	if (job->share)
+		job->share->running++;
+	if (job->lane)
+		job->lane->doing = job->what;
+}
+
+static void end_job(struct workers *workers, struct job *job)
+{
+	workers->running--;
+	if (job->share) {
+		job->share->running--;
+		release_held(workers, job->share);
+		release_held(workers,
+			     job->share); /* other shares may use fewer threads than before */
+	}
+	if (job->lane) {
+		job->lane->doing = NULL;
+		next_of_lane(workers, job->lane);
+	}
+}
+
+/* ---- threads ---- */
+
 static void *work(void *arg)
 {
 	struct workers *workers = arg;
@@ -103,7 +175,7 @@ static void *work(void *arg)
 		(void)setpriority(PRIO_PROCESS, 0, workers->nice);
 	pthread_mutex_lock(&workers->mutex);
 	for (;;) {
-		struct job *job = queue_take(&workers->ready);
+		struct job *job = take_ready(workers);
 		bool first;
 
 		if (!job) {
@@ -115,14 +187,13 @@ static void *work(void *arg)
 			workers->waking = false;
 			continue;
 		}
-		workers->waiting--;
+		begin_job(workers, job);
 		if (workers->ready.head)
 			wake_one(workers);
 		pthread_mutex_unlock(&workers->mutex);
 		job->run(job);
 		pthread_mutex_lock(&workers->mutex);
-		if (job->lane)
-			next_of_lane(workers, job->lane);
+		end_job(workers, job);
 		first = !workers->done.head;
 		queue_put(&workers->done, job);
 		/* one wake-up for all jobs that end before the loop takes them */
@@ -149,8 +220,10 @@ static void run_done(struct workers *workers)
 	while (job) {
 		struct job *next = job->next;
 
-		if (job->lane)
+		if (job->lane) {
 			job->lane->pending--;
+			job->lane->finished++;
+		}
 		job->done(job);
 		job = next;
 	}
@@ -246,6 +319,21 @@ void job_lane_init(struct job_lane *lane)
 bool job_lane_idle(const struct job_lane *lane)
 {
 	return lane->pending == 0;
+}
+
+const char *job_lane_doing(struct workers *workers, const struct job_lane *lane)
+{
+	const char *doing;
+
+	pthread_mutex_lock(&workers->mutex);
+	doing = lane->doing;
+	pthread_mutex_unlock(&workers->mutex);
+	return doing;
+}
+
+void job_share_init(struct job_share *share)
+{
+	*share = (struct job_share){0};
 }
 
 int workers_add(struct workers *workers, struct job *job, bool force)

@@ -43,8 +43,10 @@ class KillAt:
 
     def killed(self):
         """Ends the watch; whether the process was killed."""
-        out, _ = self.process.communicate(timeout=30)
-        assert self.process.returncode == 0 and out, out
+        # readline may have taken both lines out of the pipe: communicate() would read past them
+        self.process.stdin.close()
+        out = self.process.stdout.read()
+        assert self.process.wait(30) == 0 and out, out
         return out.startswith('killed')
 
 

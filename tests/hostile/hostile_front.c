@@ -422,6 +422,18 @@ static void slice_of_none(void)
 {
 	slice(2, 0, 1);
 }
+static void slice_of_number_0(void)
+{
+	slice(0, 0, 1);
+}
+static void slice_of_nothing(void)
+{
+	slice(1, 0, 0);
+}
+static void slice_at_2_63(void)
+{
+	slice(1, 1ull << 63, 1);
+}
 static void slice_too_large(void)
 {
 	slice(1, 0, IPC_WINDOW_MAX + 1);
@@ -429,6 +441,44 @@ static void slice_too_large(void)
 static void slice_negative(void)
 {
 	slice(1, UINT64_MAX, 1);
+}
+
+static void slice_value_of(uint32_t number, uint64_t offset, uint64_t size, uint32_t by_value)
+{
+	struct ipc_slice message = {.session = 8,
+				    .number = number,
+				    .offset = offset,
+				    .size = size,
+				    .by_value = by_value};
+
+	SEND(all.to_keeper, IPC_READ_SLICE, &message, NULL, 0);
+}
+static void slice_value_too_large(void)
+{
+	slice_value_of(1, 0, IPC_BATCH_MAX + 1, 1);
+}
+static void slice_value_of_none(void)
+{
+	slice_value_of(2, 0, 1, 1);
+}
+static void slice_value_odd(void)
+{
+	slice_value_of(1, 0, 1, 2);
+}
+
+static void wrong(uint32_t number)
+{
+	struct ipc_body_wrong message = {.session = 8, .number = number};
+
+	SEND(all.to_keeper, IPC_BODY_WRONG, &message, NULL, 0);
+}
+static void wrong_none(void)
+{
+	wrong(0);
+}
+static void wrong_beyond(void)
+{
+	wrong(2);
 }
 
 static void bad_values(void)
@@ -451,6 +501,14 @@ static void bad_values(void)
 		{"FETCH of the last number there is", fetch_last},
 		{"FETCH of nothing", fetch_none},
 		{"READ_SLICE of no message", slice_of_none},
+		{"READ_SLICE of number 0", slice_of_number_0},
+		{"READ_SLICE of no octets", slice_of_nothing},
+		{"READ_SLICE at 2^63", slice_at_2_63},
+		{"READ_SLICE by value of no message", slice_value_of_none},
+		{"READ_SLICE by value of more than a packet", slice_value_too_large},
+		{"READ_SLICE by neither way", slice_value_odd},
+		{"BODY_WRONG of number 0", wrong_none},
+		{"BODY_WRONG beyond the end", wrong_beyond},
 		{"READ_SLICE that is too large", slice_too_large},
 		{"READ_SLICE at a negative offset", slice_negative},
 	};

@@ -390,6 +390,50 @@ static void slice_other(void)
 	slice_with(2, all.offset, all.size);
 }
 
+static void slice_value(uint32_t number, uint64_t offset, uint64_t size, uint32_t tail)
+{
+	static const char octets[IPC_BATCH_MAX];
+	struct ipc_slice message = {.session = all.session,
+				    .number = number,
+				    .offset = offset,
+				    .size = size,
+				    .by_value = 1};
+
+	SEND(all.to_front, IPC_SLICE, &message, octets, tail);
+}
+static void slice_value_unasked(void)
+{
+	slice_value(1, 0, 100, 100);
+}
+static void slice_value_for_window(void)
+{
+	slice_value(1, all.offset, 100, 100);
+}
+static void slice_value_half(void)
+{
+	slice_value(1, all.offset, 100, 99);
+}
+
+static void sliced_with(uint32_t number, uint64_t window)
+{
+	struct ipc_body_lent message = {
+		.session = all.session, .number = number, .stored = 100, .window = window};
+
+	SEND(all.to_front, IPC_BODY_SLICED, &message, NULL, 0);
+}
+static void sliced(void)
+{
+	sliced_with(1, 0);
+}
+static void sliced_other(void)
+{
+	sliced_with(2, 0);
+}
+static void sliced_window(void)
+{
+	sliced_with(1, 1);
+}
+
 static void opened_huge(void)
 {
 	send_opened(all.session, all.ticket, UINT32_MAX, play.mail_fd, play.mail_fd, 0, 0);
@@ -448,6 +492,14 @@ static const struct lie {
 	{"BODY_LENT unasked", OPEN, lent},
 	{"BODY_FAILED unasked", OPEN, failed},
 	{"SLICE_READY unasked", OPEN, slice},
+	{"BODY_SLICED unasked", OPEN, sliced},
+	{"SLICE unasked", OPEN, slice_value_unasked},
+	{"SLICE for FETCH", FETCHING, slice_value_unasked},
+	{"BODY_SLICED with another number", FETCHING, sliced_other},
+	{"BODY_SLICED with a window", FETCHING, sliced_window},
+	{"BODY_SLICED for READ_SLICE", SLICING, sliced},
+	{"SLICE for a window", SLICING, slice_value_for_window},
+	{"SLICE with half its octets", SLICING, slice_value_half},
 	{"COMMITTED for FETCH", FETCHING, committed},
 	{"SLICE_READY for FETCH", FETCHING, slice},
 	{"BODIES with other numbers", FETCHING, other_numbers},

@@ -218,7 +218,9 @@ class Office:
         assert not self.process
         self.log, self.checked = [], 0
         self.process = subprocess.Popen(
-            self._command(self.bin / 'valijad', '-c', self.conf), stdin=subprocess.DEVNULL,
+            # it ends with us, also when pytest is interrupted or killed
+            self._command('setpriv', '--pdeathsig', 'TERM', self.bin / 'valijad', '-c', self.conf),
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
             env=self.environment(), cwd='/', start_new_session=True)  # Ctrl-C is not for it
         self.reader = threading.Thread(target=self._read_log,
@@ -249,17 +251,21 @@ class Office:
                     line = self.log[at]
                     at += 1
                     if line is None:
-                        raise AssertionError(f'valijad ended, no "{pattern}":\n{self.log_text()}')
+                        raise AssertionError(f'valijad ended, no "{pattern}":\n{self.log_end()}')
                     if re.search(pattern, line):
                         return at
                 left = deadline - time.monotonic()
                 if left <= 0 or not self.news.wait(left):
                     if time.monotonic() >= deadline:
                         raise AssertionError(
-                            f'no "{pattern}" within {seconds} s:\n{self.log_text()}')
+                            f'no "{pattern}" within {seconds} s:\n{self.log_end()}')
 
     def log_text(self):
         return '\n'.join(line for line in self.log if line is not None)
+
+    def log_end(self):
+        """Of a server that logs without end, as much as a person reads."""
+        return self.log_text()[-6000:]
 
     def mark(self):
         """Where the log ends now, for wait_log(since=…)."""
@@ -306,7 +312,7 @@ class Office:
         self.reader.join(5)
         self.process = None
         if check:
-            assert status == 0, f'valijad ended with {status}\n{self.log_text()}'
+            assert status == 0, f'valijad ended with {status}\n{self.log_end()}'
             assert not [pid for pid in children if _alive(pid)], 'children outlived the monitor'
             self.check_log()
 

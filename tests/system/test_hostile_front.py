@@ -17,7 +17,7 @@ def play(office, program, *arguments):
     return run.stdout
 
 
-def test_threat_29_a_front_that_lies():
+def test_threat_29_62_a_front_that_lies():
     with Office(users=('demo',)) as office:
         office.put('demo', b'Subject: one\n\n' + b'still here\n' * 2500)
         assert 'everything held' in play(office, 'hostile_front', 'demo', PASSWORD)

@@ -3,6 +3,6 @@ from office import Office
 from test_hostile_front import play
 
 
-def test_threat_29_an_lmtp_front_that_lies():
+def test_threat_29_62_an_lmtp_front_that_lies():
     with Office(users=('demo',)) as office:
         assert 'everything held' in play(office, 'hostile_lmtp', 'demo')

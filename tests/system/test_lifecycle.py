@@ -348,3 +348,19 @@ def test_readiness_is_told_to_the_service_manager(make_office, tmp_path):
     finally:
         del os.environ['NOTIFY_SOCKET']
         notify.close()
+
+
+def test_processes_that_face_no_network_have_none(make_office, need_root):
+    office = make_office()
+    own = os.readlink('/proc/self/ns/net')
+    networks = {line.split()[1]: os.readlink(f'/proc/{pid}/ns/net')
+                for pid, line in office.children().items()}
+    assert networks['front'] == networks['lmtp'] == own
+    if networks['auth'] == own:
+        pytest.skip('no right to make a network namespace')
+    assert networks['auth'] == networks['keeper'] != own
+    auth = next(pid for pid, line in office.children().items() if ' auth ' in line)
+    lines = pathlib.Path(f'/proc/{auth}/net/dev').read_text().splitlines()[2:]
+    assert [line.split(':')[0].strip() for line in lines] == ['lo']
+    office.reload()
+    assert serves_within(office, slowness() + 2)

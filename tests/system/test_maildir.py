@@ -3,7 +3,7 @@ import os
 import socket
 
 import pytest
-from office import PASSWORD
+from office import PASSWORD, wait_until
 from pop import Closed, login_within
 from wire import wire_form
 
@@ -57,7 +57,10 @@ def test_a_damaged_index_is_made_anew(shared, user, connect, name, damage):
     shared.put_many(user, MAIL)
     before = uids(connect, shared, user)
     path = shared.maildir(user) / name
-    octets = path.read_bytes() if path.exists() else b''
+    wait_until(path.exists)  # the session's upkeep goes on behind its answer
+    client = login_within(connect, shared, user)  # and holds the maildrop until it is done
+    client.quit()
+    octets = path.read_bytes()
     if damage == 'truncate':
         path.write_bytes(octets[:len(octets) // 2])
     elif damage == 'garbage':
@@ -112,6 +115,7 @@ def test_deletions_survive_the_loss_of_the_index(shared, user, connect):
     client.ok('DELE 2')
     client.quit()
     kept = uids(connect, shared, user)
+    shared.has_files(user, 2)  # until then, the index is what says that one was deleted
     for name in INDEX:
         (shared.maildir(user) / name).unlink(missing_ok=True)
     assert uids(connect, shared, user) == kept and len(kept) == 2

@@ -4,6 +4,8 @@ import concurrent.futures
 import os
 import pathlib
 import signal
+import socket
+import struct
 import sys
 import time
 
@@ -12,6 +14,7 @@ import pytest
 from lmtp import Lmtp
 from office import PASSWORD, wait_until
 from pop import Pop
+from test_hanging import other_fd
 
 pytestmark = pytest.mark.usefixtures('need_root')
 
@@ -158,6 +161,27 @@ def test_threat_66_uid_and_gid_are_those_of_the_folder(make_office):
     assert set(lines['Uid'].split()) == {str(FIRST_UID)}
     assert set(lines['Gid'].split()) == {str(GID)}
     assert lines['Groups'].split() == []
+
+
+@pytest.mark.parametrize('home, words', [
+    (b'o0', 'the maildrop o0 belongs to uid 70000, not to uid 12345'),
+    (b'../../../../etc', 'cannot find the owner of the maildrop'),
+    (b'/etc', 'cannot find the owner of the maildrop'),
+    (b'link', 'cannot find the owner of the maildrop'),
+    (b'o0/new/file', 'cannot find the owner of the maildrop'),
+    (b'', 'cannot find the owner of the maildrop')])
+def test_threat_66_auth_asks_for_what_is_not_so(make_office, home, words):
+    """The test sends on auth's channel to the monitor, as an auth that an attacker owns."""
+    office = owners_office(make_office, 1)
+    office.allow('cannot start')
+    os.symlink('o0', office.mail / 'link')
+    auth = next(pid for pid, line in office.children().items() if ' auth ' in line)
+    channel, mark = socket.socket(fileno=other_fd(auth, 3)), office.mark()
+    channel.send(struct.pack('=II4HII', 13, len(home), len(home), 0, 0, 0, 12345, 0) + home)
+    office.wait_log(words, since=mark)
+    wait_until(lambda: not keepers(office))
+    channel.close()
+    visit(office, 0)
 
 
 def test_a_maildrop_that_gets_another_owner(make_office):

@@ -62,12 +62,34 @@ def test_openssl_verifies_name_and_certificate(tool, shared, service):
 
 def test_threat_05_a_client_cannot_renegotiate(tool, shared, user, connect):
     done = s_client(tool, shared, '-tls1_2', '-legacy_renegotiation', stdin='R\nCAPA\r\n')
-    assert 'no renegotiation' in (done.stdout + done.stderr).lower() or done.returncode
+    assert '+OK' in done.stdout  # it was connected
+    assert 'no renegotiation' in (done.stdout + done.stderr).lower()
     connect(shared, True).login(user, PASSWORD)
 
 
 def test_threat_05_key_updates_in_number(tool, shared, user, connect):
-    s_client(tool, shared, '-tls1_3', stdin='K\n' * 500 + 'QUIT\r\n')
+    client = subprocess.Popen(
+        [tool('openssl'), 's_client', '-connect', f'localhost:{shared.pop3s}', '-CAfile',
+         str(shared.cert), '-tls1_3'], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE)
+    updates = 0
+    try:
+        # one at a time: it takes the first letter of what it can read
+        while updates < 500:
+            client.stdin.write('K\n')
+            client.stdin.flush()
+            while (line := client.stderr.readline()) and line != 'KEYUPDATE\n':
+                pass
+            if not line:
+                break
+            updates += 1
+        client.wait(30)  # the server ends it
+    except BrokenPipeError:
+        pass
+    finally:
+        client.kill()
+        client.communicate()
+    assert updates > 8  # some are as good as any
     connect(shared, True).login(user, PASSWORD)
 
 

@@ -2,6 +2,8 @@
  * rights of the user. */
 #include "fetch/account/config_file.h"
 
+#include "fetch/syscalls.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -69,8 +71,10 @@ int fetch_config_init(const char *file, struct err *err)
 	fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_sys(err, EX_CANTCREAT, errno, "cannot make %s", file);
-	if (write(fd, text, sizeof(text) - 1) != (ssize_t)sizeof(text) - 1 || fsync(fd) < 0) {
+	if (fetch_write_all(&fetch_files_real, fd, text, sizeof(text) - 1) < 0 || fsync(fd) < 0 ||
+	    fetch_flush_parent(&fetch_files_real, file) < 0) {
 		err_sys(err, EX_IOERR, errno, "cannot write %s", file);
+		unlink(file); /* the next try finds no half of a file */
 		close(fd);
 		return -1;
 	}

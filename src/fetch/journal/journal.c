@@ -286,14 +286,6 @@ int journal_commit(struct journal *journal, struct err *err)
 	return err_sys(err, EX_IOERR, saved, "cannot write the state file %s", journal->name);
 }
 
-int journal_settle(struct journal *journal, struct err *err)
-{
-	if (journal->files->fsync(journal->fd) < 0 || journal->files->fsync(journal->dir) < 0)
-		return err_sys(err, EX_IOERR, errno, "cannot flush the state file %s",
-			       journal->name);
-	return 0;
-}
-
 static int rewrite(struct journal *journal, int64_t before, struct err *err)
 {
 	journal->out_size = journal->batch_start = 0;

@@ -89,8 +89,6 @@ int journal_commit(struct journal *journal, struct err *err);
 const char *journal_recall(const struct journal *journal, const char *key);
 int journal_remember(struct journal *journal, const char *key, const char *value, struct err *err);
 
-/* Makes what a run before this one has written durable; before anything is done in its name. */
-int journal_settle(struct journal *journal, struct err *err);
 /* Rewrites the file if much of it is of no use any more; drops what is absent since before. */
 int journal_tidy(struct journal *journal, int64_t before, struct err *err);
 

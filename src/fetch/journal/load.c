@@ -165,9 +165,18 @@ static int cut_torn_tail(struct journal *journal, struct err *err)
 			       journal->name);
 	if (status.st_size == journal->size)
 		return 0;
-	if (journal->files->ftruncate(journal->fd, journal->size) < 0 ||
-	    journal->files->fsync(journal->fd) < 0)
+	if (journal->files->ftruncate(journal->fd, journal->size) < 0)
 		return err_sys(err, EX_IOERR, errno, "cannot mend the state file %s",
+			       journal->name);
+	return 0;
+}
+
+/* The run before this one may have been killed at any point: what was read of its journal is made
+ * durable before anything is done because of it. */
+static int settle(struct journal *journal, struct err *err)
+{
+	if (journal->files->fsync(journal->fd) < 0 || journal->files->fsync(journal->dir) < 0)
+		return err_sys(err, EX_IOERR, errno, "cannot flush the state file %s",
 			       journal->name);
 	return 0;
 }
@@ -217,7 +226,8 @@ int journal_open(const struct fetch_files *files, int dir, const char *name, con
 	if (journal->fd < 0) {
 		if (journal_rewrite_file(journal, 0, err) < 0)
 			goto failed;
-	} else if (load_file(&load, err) < 0 || cut_torn_tail(journal, err) < 0) {
+	} else if (load_file(&load, err) < 0 || cut_torn_tail(journal, err) < 0 ||
+		   settle(journal, err) < 0) {
 		goto failed;
 	}
 	*ret = journal;

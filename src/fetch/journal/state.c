@@ -28,31 +28,24 @@ static int default_dir(char *buf, size_t size, struct err *err)
 	return n < (int)size ? 0 : err_set(err, EX_CONFIG, "the state folder's name is too long");
 }
 
-/* mkdir -p, each new folder's name flushed: a journal that a power cut could take away with its
- * folder would not be worth flushing. */
+/* mkdir -p. Each folder's name is flushed before the next one is made in it, also if an earlier run
+ * made it, which may have been killed: a journal that a power cut could take away with its folder
+ * would not be worth flushing. */
 static int make_folders(const struct fetch_files *files, char *path, struct err *err)
 {
-	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
+	for (char *slash = path; slash;) {
+		slash = strchr(slash + 1, '/');
+		if (slash)
+			*slash = '\0';
 		if (files->mkdirat(AT_FDCWD, path, 0700) < 0 && errno != EEXIST)
 			return err_sys(err, EX_CANTCREAT, errno, "cannot make %s", path);
-		*slash = '/';
+		if (fetch_flush_parent(files, path) < 0)
+			return err_sys(err, EX_CANTCREAT, errno, "cannot flush the folder of %s",
+				       path);
+		if (slash)
+			*slash = '/';
 	}
 	return 0;
-}
-
-static int flush_parent(const struct fetch_files *files, const char *path)
-{
-	char copy[PATH_MAX];
-	int fd, rc;
-
-	snprintf(copy, sizeof(copy), "%s", path);
-	fd = files->openat(AT_FDCWD, dirname(copy), O_RDONLY | O_DIRECTORY, 0);
-	if (fd < 0)
-		return -1;
-	rc = files->fsync(fd);
-	files->close(fd);
-	return rc;
 }
 
 int state_open(const struct fetch_files *files, const char *dir, struct err *err)
@@ -65,16 +58,16 @@ int state_open(const struct fetch_files *files, const char *dir, struct err *err
 	if (!dir && default_dir(path, sizeof(path), err) < 0)
 		return -1;
 	fd = files->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
-	if (fd >= 0)
-		return fd;
-	if (errno != ENOENT)
-		return err_sys(err, EX_CANTCREAT, errno, "cannot open the state folder %s", path);
-	if (make_folders(files, path, err) < 0)
+	if (fd < 0 && errno == ENOENT) {
+		if (make_folders(files, path, err) < 0)
+			return -1;
+		fd = files->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	} else if (fd >= 0 && fetch_flush_parent(files, path) < 0) {
+		err_sys(err, EX_CANTCREAT, errno, "cannot flush the folder of %s", path);
+		files->close(fd);
 		return -1;
-	if (files->mkdirat(AT_FDCWD, path, 0700) < 0 && errno != EEXIST)
-		return err_sys(err, EX_CANTCREAT, errno, "cannot make the state folder %s", path);
-	fd = files->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
-	if (fd < 0 || flush_parent(files, path) < 0)
+	}
+	if (fd < 0)
 		return err_sys(err, EX_CANTCREAT, errno, "cannot open the state folder %s", path);
 	return fd;
 }

@@ -216,13 +216,15 @@ static const struct sink_ops maildir_ops = {
 };
 
 /* Opens a folder, makes it if it is missing. */
-static int open_folder(const struct fetch_files *files, int dir, const char *name, struct err *err)
+static int open_folder(const struct fetch_files *files, int dir, const char *name, bool *made,
+		       struct err *err)
 {
 	int fd = files->openat(dir, name, O_RDONLY | O_DIRECTORY, 0);
 
 	if (fd < 0 && errno == ENOENT) {
 		if (files->mkdirat(dir, name, 0700) < 0 && errno != EEXIST)
 			return err_sys(err, EX_CANTCREAT, errno, "cannot make %s", name);
+		*made = true;
 		fd = files->openat(dir, name, O_RDONLY | O_DIRECTORY, 0);
 	}
 	if (fd < 0)
@@ -234,20 +236,27 @@ static int open_folders(struct maildir_sink *m, const char *path, struct err *er
 {
 	const struct fetch_files *files = m->sink.files;
 	struct stat one, other;
+	bool made = false;
 	int fd;
 
-	m->root = open_folder(files, AT_FDCWD, path, err);
+	m->root = open_folder(files, AT_FDCWD, path, &made, err);
 	if (m->root < 0)
 		return -1;
 	for (int i = 0; i < 2; i++) {
-		fd = open_folder(files, m->root, i ? "cur" : "tmp", err);
+		fd = open_folder(files, m->root, i ? "cur" : "tmp", &made, err);
 		if (fd < 0)
 			return err_prefix(err, "Maildir %s", path);
 		files->close(fd);
 	}
-	m->new_dir = open_folder(files, m->root, "new", err);
-	if (m->new_dir >= 0)
-		m->staging = open_folder(files, m->root, "valija-staging", err);
+	m->new_dir = open_folder(files, m->root, "new", &made, err);
+	if (m->new_dir < 0)
+		return err_prefix(err, "Maildir %s", path);
+	/* the last folder is made once the Maildir's own name is on the disk: where it is, the name
+	 * need not be flushed again */
+	made = made || faccessat(m->root, "valija-staging", F_OK, 0) < 0;
+	if (made && fetch_flush_parent(files, path) < 0)
+		return err_sys(err, EX_IOERR, errno, "cannot flush the folder of %s", path);
+	m->staging = open_folder(files, m->root, "valija-staging", &made, err);
 	if (m->staging < 0)
 		return err_prefix(err, "Maildir %s", path);
 	if (fstat(m->new_dir, &one) < 0 || fstat(m->staging, &other) < 0)

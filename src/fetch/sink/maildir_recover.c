@@ -120,15 +120,14 @@ static int recover_one(struct maildir_sink *m, const char *name, void *context, 
 
 /*
  * The run before this one may have been killed at any point: its files and renames are made
- * durable before anything is done in its name. Else a power cut could take back the journal but not
- * a rename made now, or a rename made then but not a DELE sent now.
+ * durable before anything is done in its name, as journal_open has done with its journal. Else a
+ * power cut could take back the journal but not a rename made now, or a rename made then but not a
+ * DELE sent now.
  */
 int maildir_recover(struct maildir_sink *m, struct journal *journal, struct err *err)
 {
 	struct recovery recovery = {.journal = journal};
 
-	if (journal_settle(journal, err) < 0)
-		return -1;
 	if (m->sink.files->fsync(m->staging) < 0)
 		return err_sys(err, EX_IOERR, errno, "cannot flush valija-staging");
 	if (for_each(m, m->staging, recover_one, &recovery, err) < 0)

@@ -296,6 +296,11 @@ int sink_mbox_open(const struct sink_settings *settings, struct sink **ret, stru
 		err_set(err, EX_CANTCREAT, "the mbox %s is not a file", m->path);
 		goto failed;
 	}
+	/* perhaps it was made just now, or by a run that was killed */
+	if (status.st_size == 0 && fetch_flush_parent(m->sink.files, m->path) < 0) {
+		err_sys(err, EX_IOERR, errno, "cannot flush the folder of %s", m->path);
+		goto failed;
+	}
 	*ret = &m->sink;
 	return 0;
 failed:

@@ -435,7 +435,7 @@ out:
 int index_delta_read(const struct maildrop_syscalls *sys, int fd, uint64_t position,
 		     unsigned char buf[INDEX_CHANGE_MAX], struct index_change *ret, struct err *err)
 {
-	ssize_t n = sys->pread(fd, buf, INDEX_CHANGE_MAX, (off_t)position);
+	ssize_t n = maildrop_pread(sys, fd, buf, INDEX_CHANGE_MAX, (off_t)position);
 
 	if (n < 0)
 		return err_sys(err, EX_TEMPFAIL, errno, "the index cannot be read");

@@ -80,6 +80,15 @@ int index_open(struct index *index, const struct maildrop_syscalls *sys, int bas
 	return result;
 }
 
+int index_check_size(const struct index *index, struct err *err)
+{
+	struct stat st;
+
+	if (index->sys->fstat(index->base_fd, &st) < 0)
+		return err_sys(err, EX_TEMPFAIL, errno, "the index cannot be read");
+	return (uint64_t)st.st_size < index->end * INDEX_BLOCK ? damaged(err) : 0;
+}
+
 void index_drop_buffers(struct index *index)
 {
 	free(index->records.data);
@@ -199,7 +208,8 @@ static int log_change(struct index *index, uint64_t position, struct index_chang
 	if (!log->data)
 		return err_sys(err, EX_TEMPFAIL, errno, "index");
 	if (position < log->first || position + INDEX_CHANGE_MAX > log->first + log->size) {
-		ssize_t n = index->sys->pread(index->delta_fd, log->data, STRETCH, (off_t)position);
+		ssize_t n = maildrop_pread(index->sys, index->delta_fd, log->data, STRETCH,
+					   (off_t)position);
 
 		log->size = 0;
 		if (n < 0)

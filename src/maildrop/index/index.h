@@ -51,6 +51,9 @@ int index_open(struct index *index, const struct maildrop_syscalls *sys, int bas
 /* A base without its delta: its sizes and unique ids are still of use. -1, INDEX_NEWER. */
 int index_open_base(struct index *index, const struct maildrop_syscalls *sys, int base_fd,
 		    struct err *err);
+/* Whether the base is as long as its header says: 0, or -1. A base that lost its end would be found
+ * damaged only by the command that needs what was there. */
+int index_check_size(const struct index *index, struct err *err);
 void index_close(struct index *index);
 /* Frees the read buffers; they come again when needed. */
 void index_drop_buffers(struct index *index);

@@ -8,25 +8,6 @@
 
 #define RUN_BLOCKS 32u
 
-static int write_all(const struct maildrop_syscalls *sys, int fd, const unsigned char *data,
-		     size_t size, uint64_t position)
-{
-	while (size) {
-		ssize_t n = sys->pwrite(fd, data, size, (off_t)position);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n == 0)
-			errno = EIO;
-		if (n <= 0)
-			return -1;
-		data += n;
-		size -= (size_t)n;
-		position += (uint64_t)n;
-	}
-	return 0;
-}
-
 static int run_init(struct index_run *run, uint64_t first)
 {
 	run->data = malloc((size_t)RUN_BLOCKS * INDEX_BLOCK);
@@ -36,8 +17,8 @@ static int run_init(struct index_run *run, uint64_t first)
 
 static int run_flush(struct index_writer *w, struct index_run *run)
 {
-	int result = write_all(w->sys, w->fd, run->data, (size_t)run->count * INDEX_BLOCK,
-			       run->first * INDEX_BLOCK);
+	int result = maildrop_pwrite(w->sys, w->fd, run->data, (size_t)run->count * INDEX_BLOCK,
+				     run->first * INDEX_BLOCK);
 
 	run->first += run->count;
 	run->count = 0;
@@ -160,7 +141,7 @@ int index_writer_finish(struct index_writer *w, const struct index_stamp stamps[
 	w->header.text_blocks = (uint32_t)text_blocks;
 	memcpy(w->header.stamps, stamps, sizeof(w->header.stamps));
 	index_header_encode(&w->header, block);
-	return write_all(w->sys, w->fd, block, sizeof(block), 0);
+	return maildrop_pwrite(w->sys, w->fd, block, sizeof(block), 0);
 }
 
 /* With its header. No change is cut in two, and the longest one must fit. */
@@ -226,7 +207,7 @@ int64_t index_batch_write(struct index_batch *batch, const struct maildrop_sysca
 						       .more = at + size < batch->size},
 				 id, position + at);
 	}
-	if (write_all(sys, fd, batch->data, batch->size, position) < 0)
+	if (maildrop_pwrite(sys, fd, batch->data, batch->size, position) < 0)
 		return -1;
 	return (int64_t)batch->size;
 }

@@ -126,11 +126,24 @@ static void take_lent(struct session *session, const struct ipc_body_lent *messa
 	pop3_server_reply_message(&session->pop3, message->octets);
 }
 
+/* The message that goes out has other octets than announced: the keeper counts it anew for the next
+ * session, and says which file it is. */
+static void wrong(struct session *session)
+{
+	struct ipc_body_wrong message = {.session = session->client.node.key,
+					 .number = body_of(session)->lent.number};
+
+	if (link_of(keeper_of(session)))
+		ipc_send(link_chan(keeper_of(session)), IPC_BODY_WRONG, &message);
+}
+
 static void take_failed(struct session *session, const struct ipc_body_failed *message)
 {
 	if (pop3_server_want(&session->pop3) == POP3_WANT_BODY) { /* a later slice */
 		log_warning("session %llu: %s", (unsigned long long)session->client.node.key,
 			    reason_row(message->reason)->words);
+		if (message->reason == REASON_MESSAGE_GONE)
+			wrong(session);
 		conn_abort(&session->client.conn);
 		return;
 	}
@@ -141,6 +154,7 @@ bool body_message(struct session *session, enum ipc_type type, const void *messa
 		  struct pop3_event *ret_held)
 {
 	struct body *body = body_of(session);
+	int none = -1;
 
 	if (type != IPC_BODIES) {
 		reader_not_taken(&body->reader);
@@ -153,12 +167,12 @@ bool body_message(struct session *session, enum ipc_type type, const void *messa
 		return reader_ahead_over(&body->reader, ret_held);
 	if (type == IPC_BODIES)
 		take_bodies(session);
-	else if (type == IPC_BODY_LENT)
-		take_lent(session, message, &fds[0]);
+	else if (type == IPC_BODY_LENT || type == IPC_BODY_SLICED)
+		take_lent(session, message, type == IPC_BODY_LENT ? &fds[0] : &none);
 	else if (type == IPC_BODY_FAILED)
 		take_failed(session, message);
-	else
-		lent_slice(&body->lent, message);
+	else if (lent_slice(&body->lent, message) < 0)
+		conn_abort(&session->client.conn);
 	return false;
 }
 
@@ -173,6 +187,7 @@ static void take_step(struct session *session, enum lent_step step)
 	case LENT_BROKEN:
 		log_warning("session %llu: a message became shorter while it was sent",
 			    (unsigned long long)session->client.node.key);
+		wrong(session);
 		conn_abort(&session->client.conn);
 		break;
 	case LENT_DONE:
@@ -196,6 +211,8 @@ size_t body_render(struct session *session, char *out, size_t cap)
 		step = lent_render(&body->lent, &session->pop3, session->front->scratch, out, cap,
 				   &used);
 	take_step(session, step);
+	if (pop3_server_want(&session->pop3) == POP3_WANT_CLOSE)
+		wrong(session);
 	if (pop3_server_want(&session->pop3) != POP3_WANT_BODY)
 		lent_close(&body->lent, false);
 	return used;
@@ -203,8 +220,11 @@ size_t body_render(struct session *session, char *out, size_t cap)
 
 void body_file_sent(struct session *session, bool failed)
 {
-	if (session->mailbox && lent_file_sent(&body_of(session)->lent, failed, &session->pop3))
+	if (session->mailbox && lent_file_sent(&body_of(session)->lent, failed, &session->pop3)) {
 		conn_wake(&session->client.conn);
-	else
-		conn_abort(&session->client.conn);
+		return;
+	}
+	if (session->mailbox)
+		wrong(session);
+	conn_abort(&session->client.conn);
 }

@@ -310,6 +310,15 @@ void mailbox_event(struct session *session, const struct pop3_event *event)
 		quit(session);
 }
 
+bool mailbox_waits(const struct session *session)
+{
+	enum ipc_type asked =
+		session->mailbox ? link_unanswered(&session->mailbox->keeper) : IPC_NONE;
+
+	return (asked == IPC_FETCH || asked == IPC_READ_SLICE) &&
+	       pop3_server_want(&session->pop3) != POP3_WANT_INPUT;
+}
+
 /* ---- the keeper ---- */
 
 static struct session *session_of(struct link_user *user)

@@ -43,6 +43,8 @@ void mailbox_event(struct session *session, const struct pop3_event *event);
 size_t mailbox_lines(struct session *session, char *out, size_t cap);
 /* Frees everything and has the keeper close the maildrop; nothing if there is none. */
 void mailbox_close(struct session *session);
+/* Whether the client waits for octets of a message that the keeper was asked for. */
+bool mailbox_waits(const struct session *session);
 /* Gives back memory that an idle session can do without. */
 void mailbox_trim(struct session *session);
 

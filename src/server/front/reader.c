@@ -162,7 +162,7 @@ bool reader_fits(const struct reader *reader, enum ipc_type type, const void *me
 {
 	if (type == IPC_BODIES)
 		return bodies_fit(reader, message);
-	if (type == IPC_BODY_LENT)
+	if (type == IPC_BODY_LENT || type == IPC_BODY_SLICED)
 		return ((const struct ipc_body_lent *)message)->number == reader->asked;
 	return ((const struct ipc_body_failed *)message)->number == reader->asked;
 }

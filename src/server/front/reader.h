@@ -50,7 +50,8 @@ bool reader_fetch_ahead(struct reader *reader, struct arena *arena, struct ipc_f
 /* The FETCH that was made last could not be sent. */
 void reader_not_sent(struct reader *reader);
 
-/* Whether an answer (BODIES, BODY_LENT, BODY_FAILED) is about the FETCH that is unanswered. */
+/* Whether an answer (BODIES, BODY_LENT, BODY_SLICED, BODY_FAILED) is about the FETCH that is
+ * unanswered. */
 bool reader_fits(const struct reader *reader, enum ipc_type type, const void *message);
 /* Takes a batch. Returns -1 without memory. */
 int reader_take(struct reader *reader, const struct ipc_bodies *message);

@@ -95,6 +95,12 @@ void session_write_expired(struct loop_deadlines *deadlines, struct loop_deadlin
 		conn_abort(&session->client.conn);
 		return;
 	}
+	if (mailbox_waits(session) && session->client.conn.octets_out == session->progress) {
+		log_warning("session %llu: a message is not read from its filesystem in time",
+			    (unsigned long long)session->client.node.key);
+		conn_abort(&session->client.conn);
+		return;
+	}
 	session->progress = session->client.conn.octets_out;
 	loop_deadline_renew(deadlines, deadline);
 }

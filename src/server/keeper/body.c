@@ -1,8 +1,8 @@
 /*
  * Lending messages: small ones by value, several at once, before the front asks for them; a large
- * one as a descriptor whose first window has been read into memory. Later windows follow on
- * request, so that a front never waits for a disk. On the keeper's loop and in its workers; see
- * keeper.h.
+ * one as a descriptor whose first window has been read into memory, if its filesystem can be read
+ * without waiting, else in slices by value. Later windows and slices follow on request, so that a
+ * front never waits for a disk. On the keeper's loop and in its workers; see keeper.h.
  */
 #include "server/keeper/body.h"
 
@@ -27,9 +27,11 @@ struct body_job {
 	uint32_t ready;            /* bodies in octets */
 	uint32_t used, room;       /* octets of these bodies, and their limit */
 	char *octets;              /* data, or a slot of the front's arena */
-	struct maildrop_body lent; /* fd -1: none */
+	struct maildrop_body lent; /* fd -1: none, or its octets are given by value */
+	enum maildrop_lending lending;
 	uint64_t window;
 	uint64_t slice_offset, slice_size; /* slice_size not 0: a READ_SLICE */
+	bool by_value;                     /* of that slice */
 	enum maildrop_status status;
 	struct err err;
 	struct ipc_body bodies[COUNT_MAX];
@@ -46,6 +48,21 @@ static uint64_t warm(int fd, uint64_t offset, uint64_t size)
 		size_t want =
 			size - done < sizeof(scratch) ? (size_t)(size - done) : sizeof(scratch);
 		ssize_t n = pread(fd, scratch, want, (off_t)(offset + done));
+
+		if (n <= 0)
+			break;
+		done += (uint64_t)n;
+	}
+	return done;
+}
+
+/* Reads a part of a file, less at its end. */
+static uint64_t read_part(int fd, uint64_t offset, char *data, uint64_t size)
+{
+	uint64_t done = 0;
+
+	while (done < size) {
+		ssize_t n = pread(fd, data + done, size - done, (off_t)(offset + done));
 
 		if (n <= 0)
 			break;
@@ -93,13 +110,26 @@ static bool add_body(struct body_job *job, uint32_t number, const struct maildro
 		if (now)
 			return false; /* a worker tries it again */
 		job->status = MAILDROP_GONE;
-		err_set(&job->err, 0, "message %u is not what the index says", number);
-		maildrop_body_wrong(job->session->maildrop, number);
+		err_set(&job->err, 0, "it cannot be read, or is not what the index says");
+		(void)maildrop_body_wrong(job->session->maildrop, number, &job->err);
 		return false;
 	}
 	job->bodies[job->ready++] = (struct ipc_body){body->octets, number, (uint32_t)body->stored};
 	job->used += (uint32_t)body->stored;
 	return true;
+}
+
+/* A large message: the front gets the descriptor only if it never has to wait for what it reads. */
+static void lend(struct body_job *job, const struct maildrop_body *body)
+{
+	job->lent = *body;
+	job->lending = maildrop_lending(body->fd);
+	if (job->lending == MAILDROP_LEND_VALUE) {
+		close(job->lent.fd);
+		job->lent.fd = -1;
+		return;
+	}
+	job->window = warm(body->fd, body->offset, body->stored < WINDOW ? body->stored : WINDOW);
 }
 
 static void fetch_run(struct job *base)
@@ -116,9 +146,7 @@ static void fetch_run(struct job *base)
 			break;
 		if (!add_body(job, job->number + i, &body, false)) {
 			if (i == 0 && job->status == MAILDROP_OK) {
-				job->lent = body; /* the front gets the descriptor */
-				job->window = warm(body.fd, body.offset,
-						   body.stored < WINDOW ? body.stored : WINDOW);
+				lend(job, &body);
 				return;
 			}
 			close(body.fd);
@@ -164,9 +192,13 @@ static void send_lent(struct peer *front, struct body_job *job)
 					.octets = job->lent.octets,
 					.window = job->window,
 					.number = job->number,
-					.wire_form = job->lent.wire_form};
+					.wire_form = job->lent.wire_form,
+					.in_memory = job->lending == MAILDROP_LEND_MEMORY};
 
-	peer_send_fds(front, IPC_BODY_LENT, &message, &job->lent.fd, 1);
+	if (job->lent.fd < 0)
+		peer_send(front, IPC_BODY_SLICED, &message);
+	else
+		peer_send_fds(front, IPC_BODY_LENT, &message, &job->lent.fd, 1);
 }
 
 static void send_slice(struct peer *front, struct body_job *job)
@@ -174,9 +206,14 @@ static void send_slice(struct peer *front, struct body_job *job)
 	struct ipc_slice message = {.session = job->session->node.key,
 				    .offset = job->slice_offset,
 				    .size = job->slice_size,
-				    .number = job->number};
+				    .number = job->number,
+				    .by_value = job->by_value};
+	pop3_span octets = {job->data, job->slice_size};
 
-	peer_send(front, IPC_SLICE_READY, &message);
+	if (job->by_value)
+		peer_send_parts(front, IPC_SLICE, &message, &octets, 1);
+	else
+		peer_send(front, IPC_SLICE_READY, &message);
 }
 
 static void body_done(struct job *base)
@@ -209,7 +246,7 @@ static void add(struct keeper_session *session, struct body_job *job, void (*run
 	job->session = session;
 	job->lent.fd = -1;
 	session->jobs++;
-	keeper_add_job(session->keeper, session->lane, &job->job);
+	keeper_add_job(session->keeper, session->lane, &job->job, "reading a message");
 }
 
 /*
@@ -286,7 +323,15 @@ static void slice_run(struct job *base)
 	job->status = maildrop_body(job->session->maildrop, job->number, &body, &job->err);
 	if (job->status != MAILDROP_OK)
 		return;
-	job->slice_size = warm(body.fd, body.offset + job->slice_offset, job->slice_size);
+	if (job->slice_offset >= body.stored)
+		job->slice_size = 0;
+	else if (job->slice_size > body.stored - job->slice_offset)
+		job->slice_size = body.stored - job->slice_offset;
+	if (job->by_value)
+		job->slice_size = read_part(body.fd, body.offset + job->slice_offset, job->data,
+					    job->slice_size);
+	else
+		job->slice_size = warm(body.fd, body.offset + job->slice_offset, job->slice_size);
 	close(body.fd);
 	if (job->slice_size)
 		return;
@@ -307,12 +352,14 @@ void keeper_slice(struct keeper_session *session, const struct ipc_slice *messag
 	}
 	if (!keeper_session_credit(session))
 		return;
-	job = calloc(1, sizeof(*job));
+	job = malloc(sizeof(*job) + (message->by_value ? message->size : 0));
 	if (!job)
 		abort();
+	memset(job, 0, sizeof(*job));
 	job->number = message->number;
 	job->slice_offset = message->offset;
-	job->slice_size = message->size < WINDOW ? message->size : WINDOW;
+	job->slice_size = message->size; /* ipc_check bounds it */
+	job->by_value = message->by_value;
 	add(session, job, slice_run);
 }
 

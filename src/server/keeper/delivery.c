@@ -231,7 +231,7 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 	front_of(front)->asked++;
 	job->job.run = quota_run;
 	job->job.done = quota_done;
-	keeper_add_job(keeper, recipient->lane, &job->job);
+	keeper_add_job(keeper, recipient->lane, &job->job, "counting for its quota");
 }
 
 /* ---- messages ---- */
@@ -342,7 +342,7 @@ void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *
 			sealed_message->references++;
 			job->job.run = deliver_run;
 			job->job.done = deliver_done;
-			keeper_add_job(keeper, recipient->lane, &job->job);
+			keeper_add_job(keeper, recipient->lane, &job->job, "a delivery");
 		}
 	}
 	release_message(sealed_message);

@@ -109,7 +109,7 @@ void keeper_may_leave(struct peer *auth)
 	struct keeper *keeper = auth->child->state;
 	struct ipc_leave message = {0};
 
-	if (!keeper->on_demand || at_work(keeper)) {
+	if (!keeper->on_demand || keeper->busy || keeper->lanes.count) {
 		peer_break(auth, "it ends a keeper that is at work");
 		return;
 	}

@@ -89,6 +89,8 @@ static void session_message(struct peer *front, enum ipc_type type, const void *
 		keeper_commit(session, message);
 	else if (type == IPC_INDEX_WRONG)
 		keeper_index_wrong(session);
+	else if (type == IPC_BODY_WRONG)
+		keeper_body_wrong(session, message);
 }
 
 static void auth_message(struct peer *auth, enum ipc_type type, const void *message)
@@ -173,6 +175,7 @@ static int start(struct child *child, struct err *err)
 	keeper->settings.host_name = child->config->host_name;
 	keeper->settings.local = maildrop_is_local(keeper->mail_fd);
 	table_init(&keeper->lanes);
+	keeper->expire = keeper_sessions_expire;
 	if (keeper_find_owner(keeper, err) < 0)
 		return -1;
 	child_sandbox(child, SANDBOX_KEEPER, &sandbox);

@@ -1,6 +1,8 @@
 /* See lane.h. On the keeper's loop. */
 #include "server/keeper/lane.h"
 
+#include "server/keeper/watch.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,11 +37,46 @@ struct keeper_lane *keeper_lane_take(struct keeper *keeper, pop3_span path)
 	return lane;
 }
 
+/* The filesystem of a maildrop, with one reference more. NULL: no memory. */
+static struct keeper_device *take_device(struct keeper *keeper, const char *path)
+{
+	uint64_t number = maildrop_device(keeper->mail_fd, path);
+	struct keeper_device *device = keeper->devices;
+
+	while (device && device->number != number)
+		device = device->next;
+	if (!device) {
+		device = calloc(1, sizeof(*device));
+		if (!device)
+			return NULL;
+		job_share_init(&device->share);
+		device->number = number;
+		device->next = keeper->devices;
+		keeper->devices = device;
+	}
+	device->references++;
+	return device;
+}
+
+static void release_device(struct keeper *keeper, struct keeper_device *device)
+{
+	struct keeper_device **at = &keeper->devices;
+
+	if (!device || --device->references)
+		return;
+	while (*at != device)
+		at = &(*at)->next;
+	*at = device->next;
+	free(device);
+}
+
 void keeper_lane_release(struct keeper *keeper, struct keeper_lane *lane)
 {
 	note_use(keeper);
 	if (--lane->references)
 		return;
+	keeper_watch_leave(keeper, lane);
+	release_device(keeper, lane->device);
 	table_remove(&keeper->lanes, &lane->node);
 	free(lane);
 }
@@ -54,9 +91,15 @@ void keeper_check_drained(struct keeper *keeper, const struct peer *gone)
 	child_exit(keeper->child);
 }
 
-void keeper_add_job(struct keeper *keeper, struct keeper_lane *lane, struct job *job)
+void keeper_add_job(struct keeper *keeper, struct keeper_lane *lane, struct job *job,
+		    const char *what)
 {
+	if (!lane->device)
+		lane->device = take_device(keeper, lane->path);
 	job->lane = &lane->jobs;
+	job->share = lane->device ? &lane->device->share : NULL;
+	job->what = what;
+	keeper_watch_add(keeper, lane);
 	keeper->busy++;
 	workers_add(keeper->workers, job, true);
 }

@@ -24,7 +24,7 @@ struct parked {
 	unsigned tries;
 };
 
-enum work { WORK_OPEN, WORK_COMMIT, WORK_INDEX_WRONG, WORK_CLOSE };
+enum work { WORK_OPEN, WORK_COMMIT, WORK_INDEX_WRONG, WORK_BODY_WRONG, WORK_CLOSE };
 
 struct session_job {
 	struct job job;
@@ -221,6 +221,9 @@ static void job_run(struct job *base)
 	case WORK_INDEX_WRONG:
 		maildrop_index_wrong(s->maildrop);
 		break;
+	case WORK_BODY_WRONG:
+		(void)maildrop_body_wrong(s->maildrop, s->body_wrong, &job->err);
+		break;
 	case WORK_CLOSE:
 		maildrop_sweep_until(s->maildrop, &s->lane->hurry);
 		maildrop_close(s->maildrop);
@@ -303,6 +306,11 @@ static void job_done(struct job *base)
 	case WORK_COMMIT:
 		commit_done(job);
 		break;
+	case WORK_BODY_WRONG:
+		if (job->err.text[0])
+			log_warning("%s: message %u: %s", session->lane->path, session->body_wrong,
+				    job->err.text);
+		break;
 	case WORK_INDEX_WRONG:
 	case WORK_CLOSE:
 		break;
@@ -313,6 +321,11 @@ static void job_done(struct job *base)
 
 static void add_work(struct keeper_session *session, enum work work)
 {
+	static const char *const doing[] = {
+		[WORK_OPEN] = "opening it",       [WORK_COMMIT] = "deleting messages",
+		[WORK_INDEX_WRONG] = "its index", [WORK_BODY_WRONG] = "counting a message",
+		[WORK_CLOSE] = "closing it",
+	};
 	struct session_job *job = calloc(1, sizeof(*job));
 
 	if (!job)
@@ -324,7 +337,7 @@ static void add_work(struct keeper_session *session, enum work work)
 	session->jobs++;
 	if (work == WORK_OPEN)
 		atomic_store(&session->lane->hurry, true);
-	keeper_add_job(session->keeper, session->lane, &job->job);
+	keeper_add_job(session->keeper, session->lane, &job->job, doing[work]);
 }
 
 /* Opens the maildrop: on the loop if no worker uses it and it is in memory and matches its index,
@@ -376,6 +389,7 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 	session->keeper = keeper;
 	session->front = message->front;
 	session->ticket = message->ticket;
+	session->asked_at = loop_now(keeper->child->loop);
 	table_add(&((struct keeper_front *)front->data)->sessions, &session->node,
 		  message->session);
 	open_maildrop(session);
@@ -443,10 +457,51 @@ void keeper_index_wrong(struct keeper_session *session)
 	session->index_wrong = true;
 }
 
+void keeper_body_wrong(struct keeper_session *session, const struct ipc_body_wrong *message)
+{
+	struct maildrop_snapshot snapshot;
+
+	maildrop_snapshot(session->maildrop, &snapshot);
+	if (message->number > snapshot.count) {
+		peer_break(keeper_session_front(session), "a wrong message that is not there");
+		return;
+	}
+	if (session->body_wrong)
+		return; /* counting is work: once a session, which a front cuts after it */
+	session->body_wrong = message->number;
+	add_work(session, WORK_BODY_WRONG);
+}
+
 static void end_one(struct table_node *node, void *context)
 {
 	(void)context;
 	keeper_close(CONTAINER(node, struct keeper_session, node));
+}
+
+struct expiry {
+	uint64_t now, ms;
+};
+
+static void expire_one(struct table_node *node, void *context)
+{
+	struct keeper_session *session = CONTAINER(node, struct keeper_session, node);
+	const struct expiry *expiry = context;
+
+	if (session->open || expiry->now - session->asked_at < expiry->ms)
+		return;
+	send_open_failed(keeper_session_front(session), session->node.key, session->ticket,
+			 REASON_MAILDROP_TEMP);
+	keeper_close(session);
+}
+
+void keeper_sessions_expire(struct keeper *keeper, uint64_t ms)
+{
+	struct expiry expiry = {loop_now(keeper->child->loop), ms};
+
+	for (struct peer *peer = keeper->child->peers; peer; peer = peer->next)
+		if (peer->role == ROLE_FRONT && peer->data)
+			table_each(&((struct keeper_front *)peer->data)->sessions, expire_one,
+				   &expiry);
 }
 
 void keeper_sessions_end(struct peer *front)

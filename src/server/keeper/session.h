@@ -16,10 +16,12 @@ struct keeper_session {
 	struct parked *parked; /* waits for the lock */
 	uint32_t *deletions;   /* the messages that QUIT deletes, ascending */
 	uint32_t deletion_count, deletion_room;
-	uint64_t front;  /* instance; 0: the front is gone */
-	uint64_t ticket; /* of OPEN; sent back to the front */
+	uint64_t front;    /* instance; 0: the front is gone */
+	uint64_t ticket;   /* of OPEN; sent back to the front */
+	uint64_t asked_at; /* milliseconds of the loop: when OPEN came */
 	unsigned jobs;
-	unsigned credits; /* unanswered requests of the front */
+	unsigned credits;    /* unanswered requests of the front */
+	uint32_t body_wrong; /* the message that the front found to be wrong; 0: none */
 	bool index_wrong;
 	bool committing;    /* the worker owns deletions */
 	bool open, closing; /* open: OPENED was sent; until then the worker owns maildrop */
@@ -43,7 +45,10 @@ bool keeper_session_ready(const struct keeper_session *session);
 void keeper_delete(struct keeper_session *session, const struct ipc_delete *message);
 void keeper_commit(struct keeper_session *session, const struct ipc_commit *message);
 void keeper_index_wrong(struct keeper_session *session);
+void keeper_body_wrong(struct keeper_session *session, const struct ipc_body_wrong *message);
 void keeper_close(struct keeper_session *session);
+/* Sessions that wait for their maildrop so long get an answer; it is closed when it is open. */
+void keeper_sessions_expire(struct keeper *keeper, uint64_t ms);
 /* The front is gone: its sessions end. */
 void keeper_sessions_end(struct peer *front);
 

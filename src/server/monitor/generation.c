@@ -6,9 +6,9 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "server/monitor/briefing.h"
-#include "server/monitor/files.h"
-#include "server/monitor/owners.h"
-#include "server/monitor/slot.h"
+#include "server/monitor/demand.h"
+#include "server/monitor/health.h"
+#include "server/monitor/members.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -18,25 +18,8 @@
 #include <sysexits.h>
 
 enum {
-	PULSE_MOST = 5000, /* ms between two pings */
-	PINGS = 6,         /* without an answer, before a process is replaced */
-	LOST_MAX = 3,      /* times a minute that a front is ended at the request of keepers */
-	MAKE_ROOM = 250,   /* ms between two attempts to end keepers for others */
 	STOP_GRACE = 2000, /* ms between the end of a drain and SIGKILL; then to the last look */
 	NEW_ROOT = 10000,  /* ms between two looks for the first maildrop of a new mail root */
-};
-
-struct generation {
-	struct generation_owner *owner;
-	struct config config;
-	struct generation_files files;
-	struct slot *slots;
-	uint32_t number;
-	struct owners owners;
-	struct loop_timer room; /* set while a request waits for a keeper */
-	struct loop_timer look_at_root, pulse;
-	bool announced, draining, failed, killed;
-	struct loop_timer deadline;
 };
 
 /* The processors that this process may use: a container or taskset may allow fewer than the machine
@@ -68,33 +51,6 @@ static struct briefing briefing_of(const struct generation *g)
 				 .root = g->owner->root};
 }
 
-static int start_slot(struct slot *slot, struct err *err)
-{
-	struct generation_owner *owner = slot->generation->owner;
-
-	return slot_start(slot, owner->exe_fd, ++owner->instances, err);
-}
-
-static const struct slot_events events;
-
-static struct slot *add_slot(struct generation *g, enum ipc_role role, uint32_t index, uid_t uid,
-			     gid_t gid)
-{
-	struct slot *slot = calloc(1, sizeof(*slot)), **at = &g->slots;
-
-	if (!slot)
-		return NULL;
-	slot->role = role;
-	slot->index = index;
-	slot->uid = uid;
-	slot->gid = gid;
-	slot_init(slot, g->owner->loop, g, &events);
-	while (*at)
-		at = &(*at)->next;
-	*at = slot;
-	return slot;
-}
-
 /* ---- what children send ---- */
 
 /* Reports a failed start. Returns true when it was reported by this call: g may be freed then. */
@@ -118,158 +74,6 @@ static void check_ready(struct generation *g)
 	g->owner->ready(g->owner, g);
 }
 
-/* Ends the wait of logins for a keeper of that uid. */
-static void refuse_owner(struct generation *g, uint32_t uid)
-{
-	struct ipc_owner refused = {.uid = uid};
-
-	for (struct slot *slot = g->slots; slot; slot = slot->next)
-		if (slot->role == ROLE_AUTH && slot->has_chan)
-			ipc_send(&slot->chan, IPC_KEEPER_REFUSED, &refused);
-}
-
-static void remove_slot(struct generation *g, struct slot *slot)
-{
-	struct slot **at = &g->slots;
-
-	while (*at != slot)
-		at = &(*at)->next;
-	*at = slot->next;
-	g->owners.running--;
-	slot_finish(slot);
-	free(slot);
-}
-
-/* Takes home. The new process looks for itself at the owner of home: see keeper/idle.h. */
-static void start_owner(struct generation *g, uint32_t uid, char *home)
-{
-	struct err err = {.text = "out of memory"};
-	struct slot *slot = add_slot(g, ROLE_KEEPER, 0, uid, g->files.mail_gid);
-
-	if (!slot) {
-		free(home);
-	} else {
-		slot->on_demand = true;
-		slot->home = home;
-		g->owners.running++;
-		if (start_slot(slot, &err) == 0 || slot->pid)
-			return;
-		remove_slot(g, slot);
-	}
-	log_error("no keeper for mail of uid %u: %s", uid, err.text);
-	refuse_owner(g, uid);
-}
-
-/* Starts keepers for requests that wait, as far as there is room; asks others to end for the rest.
- */
-static void serve_owners(struct generation *g)
-{
-	uint64_t now = loop_now(g->owner->loop);
-	uint32_t uid;
-	char *home;
-
-	while (!g->draining && g->owners.running < g->config.owner_keepers &&
-	       owners_next(&g->owners, now, &uid, &home))
-		start_owner(g, uid, home);
-	if (g->draining || !owners_anything_waits(&g->owners))
-		return;
-	owners_make_room(&g->owners, g->slots, now);
-	loop_timer_set(&g->room, MAKE_ROOM);
-}
-
-static void room_again(struct loop_timer *timer)
-{
-	serve_owners(timer->context);
-}
-
-/* Auth needs a keeper for mail of an owner that has none. A hostile auth gains confined keepers of
- * owners that have mail here, no more: uid and gid are those of the folder. */
-static void want_keeper(struct slot *from, const struct ipc_owner *wanted)
-{
-	struct generation *g = from->generation;
-	struct slot *slot = owners_find(g->slots, wanted->uid);
-
-	if (slot) { /* it is being started, or it is about to end, and must be started again */
-		slot->wanted = slot->ready;
-		return;
-	}
-	if (wanted->uid == 0)
-		log_warning("a maildrop in %s belongs to root: its keeper runs as root, without "
-			    "capabilities and confined to that folder; better: a user of its own "
-			    "for that maildrop",
-			    g->config.mail);
-	if (g->owner->root && !g->draining &&
-	    owners_wait(&g->owners, wanted->uid, ipc_text(wanted, 0), loop_now(g->owner->loop))) {
-		serve_owners(g);
-		return;
-	}
-	log_error("no keeper for mail of uid %u: %s", wanted->uid,
-		  !g->owner->root ? "not started as root"
-		  : g->draining   ? "its processes end"
-				  : "too many other owners of mail wait for theirs");
-	refuse_owner(g, wanted->uid);
-}
-
-/* A keeper on demand has ended: tidily, or before it was ready, or as others do. Returns true when
- * its slot is not started again as others are. */
-static bool owner_ended(struct generation *g, struct slot *slot, bool tidy)
-{
-	uint32_t uid = slot->uid;
-	char *home = NULL;
-
-	if (!slot->on_demand || (slot->ever_ready && !tidy))
-		return false;
-	if (!slot->ever_ready)
-		refuse_owner(g, uid);
-	else if (slot->wanted)
-		home = strdup(slot->home);
-	remove_slot(g, slot);
-	if (home)
-		start_owner(g, uid, home);
-	serve_owners(g);
-	return true;
-}
-
-/* Whether another front may be ended because a keeper asks for it. */
-static bool may_end(struct slot *front, uint64_t now)
-{
-	if (now - front->lost_since > 60 * 1000) {
-		front->lost_since = now;
-		front->lost = 0;
-	}
-	return ++front->lost <= LOST_MAX;
-}
-
-/* A peer that broke the rules of a channel, or did not read it, is killed and started again; a
- * child that has exited already needs no kill. A keeper reads one user's mail, so it is believed
- * only so often: then it is the one that is replaced, and gets channels anew, too. */
-static void peer_lost(struct slot *from, uint64_t instance)
-{
-	struct slot *slot = from->generation->slots;
-
-	while (slot && slot->instance != instance)
-		slot = slot->next;
-	if (!slot || slot->pid <= 0 || slot->killed || slot_has_exited(slot))
-		return;
-	if (slot->role != ROLE_FRONT && slot->role != ROLE_LMTP &&
-	    !(slot->role == ROLE_KEEPER && from->role == ROLE_AUTH))
-		return;
-	if (from->role == ROLE_KEEPER && !may_end(slot, loop_now(slot->loop))) {
-		log_error("keeper %u (pid %d, uid %u) has lost %s %u again: the keeper is "
-			  "replaced instead",
-			  from->index, (int)from->pid, from->uid, ipc_role_name(slot->role),
-			  slot->index);
-		slot_kill(from);
-		return;
-	}
-	if (!from->generation->draining)
-		log_warning("%s %u (pid %d, uid %u) has lost its channel to %s %u (pid %d), which "
-			    "is replaced",
-			    ipc_role_name(from->role), from->index, (int)from->pid, from->uid,
-			    ipc_role_name(slot->role), slot->index, (int)slot->pid);
-	slot_kill(slot);
-}
-
 static void child_failed(struct slot *slot, const struct ipc_failed *message)
 {
 	char text[IPC_TEXT_MAX + 1];
@@ -279,13 +83,6 @@ static void child_failed(struct slot *slot, const struct ipc_failed *message)
 	log_error("%s %u cannot start: %s", ipc_role_name(slot->role), slot->index, text);
 	if (!slot->on_demand)
 		give_up(slot->generation, text, (int)message->code);
-}
-
-static void take_pong(struct slot *slot, const struct ipc_pong *message)
-{
-	uint64_t now = loop_now(slot->generation->owner->loop);
-
-	slot->used = message->idle < now ? now - message->idle : 0;
 }
 
 static void message(struct slot *slot, enum ipc_type type, const void *data)
@@ -298,13 +95,13 @@ static void message(struct slot *slot, enum ipc_type type, const void *data)
 	} else if (type == IPC_FAILED) {
 		child_failed(slot, data);
 	} else if (type == IPC_KEEPER_WANTED) {
-		want_keeper(slot, data);
+		demand_keeper(slot, data);
 	} else if (type == IPC_PEER_LOST) {
-		peer_lost(slot, ((const struct ipc_instance *)data)->instance);
+		health_peer_lost(slot, ((const struct ipc_instance *)data)->instance);
 	} else if (type == IPC_LISTENER_DEAD) {
 		g->owner->suspect(g->owner);
 	} else if (type == IPC_PONG) {
-		take_pong(slot, data);
+		health_pong(slot, data);
 	} else if (type == IPC_LEAVE) {
 		slot->leaving = slot->on_demand;
 	}
@@ -340,7 +137,7 @@ static void again(struct slot *slot)
 {
 	struct err err;
 
-	if (slot->generation->draining || start_slot(slot, &err) == 0)
+	if (slot->generation->draining || members_start(slot, &err) == 0)
 		return;
 	log_error("cannot start %s %u: %s", ipc_role_name(slot->role), slot->index, err.text);
 	if (!slot->pid)
@@ -360,37 +157,24 @@ static bool serves(const struct config *config, bool lmtp)
 static int add_slots(struct generation *g)
 {
 	unsigned n = keepers(&g->config);
-	struct slot *slot = add_slot(g, ROLE_AUTH, 0, g->files.auth_uid, g->files.auth_gid);
+	struct slot *slot = members_add(g, ROLE_AUTH, 0, g->files.auth_uid, g->files.auth_gid);
 	bool ok = slot != NULL;
 
 	for (unsigned i = 0; i < n && ok; i++) {
-		slot = add_slot(g, ROLE_KEEPER, i, g->files.mail_uid, g->files.mail_gid);
+		slot = members_add(g, ROLE_KEEPER, i, g->files.mail_uid, g->files.mail_gid);
 		ok = slot != NULL;
 		if (ok)
 			slot->group_size = n;
 	}
 	for (unsigned i = 0; i < generation_fronts(&g->config) && ok && serves(&g->config, false);
 	     i++)
-		ok = add_slot(g, ROLE_FRONT, i, g->files.net_uid, g->files.net_gid) != NULL;
+		ok = members_add(g, ROLE_FRONT, i, g->files.net_uid, g->files.net_gid) != NULL;
 	if (ok && serves(&g->config, true))
-		ok = add_slot(g, ROLE_LMTP, 0, g->files.net_uid, g->files.net_gid) != NULL;
+		ok = members_add(g, ROLE_LMTP, 0, g->files.net_uid, g->files.net_gid) != NULL;
 	return ok ? 0 : -1;
 }
 
 static void pulse(struct loop_timer *timer);
-
-static uint64_t pulse_ms(const struct generation *g)
-{
-	uint64_t ms = g->config.answer_seconds * 1000ull / PINGS;
-
-	return ms && ms < PULSE_MOST ? ms : PULSE_MOST;
-}
-
-/* Pings without an answer that are too many. */
-static unsigned pings(const struct generation *g)
-{
-	return (unsigned)(g->config.answer_seconds * 1000ull / pulse_ms(g));
-}
 
 static void look_at_root(struct loop_timer *timer)
 {
@@ -410,19 +194,20 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 		return err_set(err, EX_OSERR, "out of memory");
 	g->config = *config;
 	g->owner = owner;
+	g->events = &events;
 	g->number = number;
 	rc = files_open(&g->files, &g->config, owner->root, err);
 	if (rc == 0 && add_slots(g) < 0)
 		rc = err_set(err, EX_OSERR, "out of memory");
-	loop_timer_init(&g->room, owner->loop, room_again, g);
+	loop_timer_init(&g->room, owner->loop, demand_room, g);
 	loop_timer_init(&g->pulse, owner->loop, pulse, g);
-	loop_timer_set(&g->pulse, pulse_ms(g));
+	loop_timer_set(&g->pulse, health_pulse(g));
 	if (rc == 0) {
 		loop_timer_init(&g->look_at_root, owner->loop, look_at_root, g);
 		look_at_root(&g->look_at_root);
 	}
 	for (struct slot *slot = g->slots; slot && rc == 0; slot = slot->next)
-		rc = start_slot(slot, err);
+		rc = members_start(slot, err);
 	if (rc < 0) {
 		generation_kill(g);
 		generation_destroy(g);
@@ -563,7 +348,7 @@ static void slot_ended(struct generation *g, struct slot *slot, bool tidy)
 		g->owner->suspect(g->owner);
 	if (g->draining)
 		check_ended(g);
-	else if (!owner_ended(g, slot, tidy) &&
+	else if (!demand_ended(g, slot, tidy) &&
 		 (slot->ever_ready ||
 		  !give_up(g, "a process ended while it was starting", EX_SOFTWARE)))
 		slot_start_later(slot);
@@ -597,14 +382,10 @@ static void give_up_process(struct generation *g, struct slot *slot)
 static void pulse(struct loop_timer *timer)
 {
 	struct generation *g = timer->context;
-	struct slot *stuck = NULL;
+	struct slot *stuck;
 
-	loop_timer_set(timer, pulse_ms(g));
-	for (struct slot *slot = g->slots; slot; slot = slot->next) {
-		slot_ping(slot, pings(g), g->config.answer_seconds);
-		if (slot_is_stuck(slot))
-			stuck = slot;
-	}
+	loop_timer_set(timer, health_pulse(g));
+	stuck = health_look(g);
 	if (stuck) /* one a pulse: g may be gone afterwards */
 		give_up_process(g, stuck);
 }

@@ -21,6 +21,7 @@ struct generation_owner {
 	struct loop *loop;
 	struct listeners *listeners;
 	int exe_fd;
+	int no_network_fd;  /* a network namespace without interfaces; -1: none */
 	uint64_t instances; /* the last one given */
 	uint8_t ticket_keys[TLS_TICKET_KEYS][TLS_TICKET_KEY_SIZE];
 	bool root;

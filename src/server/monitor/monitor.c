@@ -357,6 +357,7 @@ static int monitor_start(struct monitor *m, struct err *err)
 	m->owner.root = geteuid() == 0;
 	m->owner.loop = loop_create(err);
 	m->owner.exe_fd = process_self(err);
+	m->owner.no_network_fd = m->owner.root ? process_empty_network() : -1;
 	m->owner.listeners = listeners_create();
 	if (!m->owner.loop || m->owner.exe_fd < 0 || !m->owner.listeners)
 		return -1;

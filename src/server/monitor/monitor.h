@@ -1,8 +1,9 @@
 /*
  * The monitor: opens files and sockets, starts, restarts and drains the other processes; it never
  * reads from a network and never opens a message. It stays root when started as root, so it is kept
- * small: monitor.c (signals, reload, stop), generation.c and slot.c (children), briefing.c and
- * files.c (what children get), listeners.c (sockets). check.c and running.c are `valijad -t`.
+ * small: monitor.c (signals, reload, stop), generation.c, members.c and slot.c (children), demand.c
+ * and owners.c (keepers on demand), health.c (children that hang), briefing.c and files.c (what
+ * children get), listeners.c (sockets). check.c and running.c are `valijad -t`.
  */
 #ifndef SERVER_MONITOR_MONITOR_H
 #define SERVER_MONITOR_MONITOR_H

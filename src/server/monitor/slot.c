@@ -79,7 +79,7 @@ void slot_finish(struct slot *slot)
 	slot->home = NULL;
 }
 
-int slot_start(struct slot *slot, int exe_fd, uint64_t instance, struct err *err)
+int slot_start(struct slot *slot, int exe_fd, int network_fd, uint64_t instance, struct err *err)
 {
 	char title[64], child_argument[] = "--child";
 	char *argv[] = {title, child_argument, NULL};
@@ -92,7 +92,7 @@ int slot_start(struct slot *slot, int exe_fd, uint64_t instance, struct err *err
 	else
 		snprintf(title, sizeof(title), "valijad: %s %u", ipc_role_name(slot->role),
 			 slot->index);
-	slot->pid = process_spawn(exe_fd, argv, &pair[1], 1, err);
+	slot->pid = process_spawn(exe_fd, network_fd, argv, &pair[1], 1, err);
 	close(pair[1]);
 	if (slot->pid < 0) {
 		close(pair[0]);

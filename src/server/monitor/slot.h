@@ -55,9 +55,9 @@ void slot_init(struct slot *slot, struct loop *loop, struct generation *generati
 	       const struct slot_events *events);
 /* Frees what the slot holds; its process runs on. */
 void slot_finish(struct slot *slot);
-/* Starts a process from exe_fd. Returns 0, or -1 with err: then there is no process (pid 0), or it
- * was killed and slot_reaped follows. */
-int slot_start(struct slot *slot, int exe_fd, uint64_t instance, struct err *err);
+/* Starts a process from exe_fd, in the network namespace network_fd (-1: the monitor's). Returns 0,
+ * or -1 with err: then there is no process (pid 0), or it was killed and slot_reaped follows. */
+int slot_start(struct slot *slot, int exe_fd, int network_fd, uint64_t instance, struct err *err);
 /* Starts a process again later: after a back-off that grows while its processes end early; at once,
  * if the last process lived long. */
 void slot_start_later(struct slot *slot);

@@ -37,7 +37,7 @@ static void fill(struct table *table, struct table_node *nodes, uint64_t step)
 }
 
 /* Keys in equal steps collide in a hash without a key that multiplies and takes the low bits. */
-static void test_keys_in_steps_are_spread(void **state)
+static void test_threat_62_keys_in_steps_are_spread(void **state)
 {
 	static const uint64_t steps[] = {1, 1ull << 20, 1ull << 32, 1ull << 48};
 	struct table_node *nodes = calloc(NODES, sizeof(*nodes));
@@ -80,7 +80,7 @@ static void test_octets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_keys_in_steps_are_spread),
+		cmocka_unit_test(test_threat_62_keys_in_steps_are_spread),
 		cmocka_unit_test(test_nodes_with_one_key),
 		cmocka_unit_test(test_octets),
 	};

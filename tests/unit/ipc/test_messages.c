@@ -40,6 +40,7 @@ union any {
 	struct ipc_body_lent body_lent;
 	struct ipc_body_failed body_failed;
 	struct ipc_slice slice;
+	struct ipc_body_wrong body_wrong;
 	struct ipc_recipient_answer recipient_answer;
 	struct ipc_fetch fetch;
 	struct ipc_delete delete;
@@ -89,6 +90,7 @@ static size_t sound_message(const struct row *row)
 				(struct ipc_body){i, i + 1, IPC_BATCH_MAX / IPC_BODIES_MAX};
 		break;
 	case IPC_BODY_LENT:
+	case IPC_BODY_SLICED:
 		sound.body_lent.number = 1;
 		break;
 	case IPC_BODY_FAILED:
@@ -99,6 +101,13 @@ static size_t sound_message(const struct row *row)
 	case IPC_READ_SLICE:
 		sound.slice.number = 1;
 		sound.slice.size = IPC_WINDOW_MAX;
+		break;
+	case IPC_SLICE:
+		sound.slice.number = sound.slice.by_value = 1;
+		sound.slice.size = IPC_BATCH_MAX;
+		break;
+	case IPC_BODY_WRONG:
+		sound.body_wrong.number = 1;
 		break;
 	case IPC_FETCH:
 		sound.fetch.number = sound.fetch.count = 1;
@@ -285,6 +294,9 @@ static void test_threat_61_ranges(void **state)
 		FIELD(BODY_LENT, ipc_body_lent, wire_form, 2),
 		FIELD(BODY_LENT, ipc_body_lent, offset, 1ull << 62),
 		FIELD(BODY_LENT, ipc_body_lent, window, 1), /* more than is stored */
+		FIELD(BODY_LENT, ipc_body_lent, in_memory, 2),
+		FIELD(BODY_SLICED, ipc_body_lent, number, 0),
+		FIELD(BODY_SLICED, ipc_body_lent, window, 1), /* nothing is lent */
 		FIELD(BODY_FAILED, ipc_body_failed, number, 0),
 		FIELD(BODY_FAILED, ipc_body_failed, reason, REASON_OK),
 		FIELD(BODY_FAILED, ipc_body_failed, reason, REASON_COUNT),
@@ -292,6 +304,15 @@ static void test_threat_61_ranges(void **state)
 		FIELD(SLICE_READY, ipc_slice, size, IPC_WINDOW_MAX + 1),
 		FIELD(READ_SLICE, ipc_slice, number, 0),
 		FIELD(READ_SLICE, ipc_slice, offset, 1ull << 63),
+		FIELD(READ_SLICE, ipc_slice, size, 0),
+		FIELD(READ_SLICE, ipc_slice, by_value, 1), /* that much fits no packet */
+		FIELD(READ_SLICE, ipc_slice, by_value, 2),
+		FIELD(SLICE, ipc_slice, number, 0),
+		FIELD(SLICE, ipc_slice, by_value, 0),
+		FIELD(SLICE, ipc_slice, size, IPC_BATCH_MAX - 1), /* more octets come */
+		FIELD(SLICE, ipc_slice, size, IPC_BATCH_MAX + 1),
+		FIELD(SLICE, ipc_slice, offset, 1ull << 63),
+		FIELD(BODY_WRONG, ipc_body_wrong, number, 0),
 		FIELD(COMMITTED, ipc_committed, reason, REASON_COUNT),
 		FIELD(COMMITTED, ipc_committed, reason, 66035774),
 		FIELD(RCPT_READY, ipc_recipient_answer, reason, REASON_STORE_DOWN),
@@ -367,12 +388,17 @@ static void test_threat_61_bodies(void **state)
 
 static void test_what_answers_what(void **state)
 {
-	static const uint32_t quiet[] = {IPC_NONE,       IPC_CLOSE,       IPC_DELETE, IPC_FORGET,
-					 IPC_DISCONNECT, IPC_SASL_CANCEL, IPC_ARENA};
+	static const uint32_t quiet[] = {IPC_NONE,   IPC_CLOSE,      IPC_DELETE,
+					 IPC_FORGET, IPC_DISCONNECT, IPC_SASL_CANCEL,
+					 IPC_ARENA,  IPC_BODY_WRONG};
 
 	(void)state;
 	assert_true(ipc_answers(IPC_BODIES, IPC_FETCH));
 	assert_true(ipc_answers(IPC_BODY_FAILED, IPC_READ_SLICE));
+	assert_true(ipc_answers(IPC_SLICE, IPC_READ_SLICE));
+	assert_true(ipc_answers(IPC_BODY_SLICED, IPC_FETCH));
+	assert_false(ipc_answers(IPC_SLICE, IPC_FETCH));
+	assert_false(ipc_answers(IPC_BODY_SLICED, IPC_READ_SLICE));
 	assert_true(ipc_answers(IPC_CHALLENGE, IPC_SASL_START));
 	assert_false(ipc_answers(IPC_CHALLENGE, IPC_PASS));
 	assert_true(ipc_answers(IPC_SLOW, IPC_PASS));

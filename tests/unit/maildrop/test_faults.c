@@ -1,12 +1,14 @@
 /*
  * Threat 48: every system call of the maildrop and every allocation fails once, at each place it is
- * made, and from each place on. Whatever was answered OK holds, whatever failed left everything as
- * it was, and the next session without failures finds all mail. malloc, calloc and realloc are the
- * linker's --wrap.
+ * made, and from each place on. Whatever was answered OK holds and was flushed, whatever failed
+ * left everything as it was, and the next session without failures finds all mail. Reads and writes
+ * that end early, and signals in the middle of calls, change nothing at all. malloc, calloc and
+ * realloc are the linker's --wrap.
  */
 #include "maildrop_test.h"
 
 #include "maildrop/index/write.h"
+#include "tests/ledger.h"
 
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -16,11 +18,15 @@ static struct {
 	bool on, stays;     /* counting; all later ones fail too */
 	int errnum;
 	bool allocations; /* they are what fails */
+	bool flushes;     /* only flushes fail */
+	bool interrupts;  /* reads and writes end early, or with EINTR, and nothing fails */
+	unsigned turn;
+	bool read; /* it was a read that failed */
 } fault;
 
-static bool fails(void)
+static bool call_fails(bool flush)
 {
-	if (!fault.on || fault.allocations)
+	if (!fault.on || fault.allocations || fault.interrupts || (fault.flushes && !flush))
 		return false;
 	fault.count++;
 	if (fault.at == 0 || fault.count < fault.at || (fault.count > fault.at && !fault.stays))
@@ -29,9 +35,14 @@ static bool fails(void)
 	return true;
 }
 
+static bool fails(void)
+{
+	return call_fails(false);
+}
+
 static bool allocation_fails(void)
 {
-	if (!fault.on || !fault.allocations)
+	if (!fault.on || !fault.allocations || fault.interrupts)
 		return false;
 	fault.count++;
 	if (fault.at == 0 || fault.count < fault.at || (fault.count > fault.at && !fault.stays))
@@ -69,9 +80,25 @@ char *__wrap_strdup(const char *s)
 	return allocation_fails() ? NULL : __real_strdup(s);
 }
 
+/* Names that come and go without being part of what was promised. */
+static bool passing(const char *name)
+{
+	size_t n = strlen(name);
+
+	return strcmp(name, "valija-lock") == 0 || (n > 4 && strcmp(name + n - 4, ".new") == 0);
+}
+
 static int f_openat(int dir, const char *path, int flags, mode_t mode)
 {
-	return fails() ? -1 : openat(dir, path, flags, mode);
+	bool made = flags & O_CREAT && faccessat(dir, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+	int fd = fails() ? -1 : openat(dir, path, flags, mode);
+
+	if (fd >= 0 && made) {
+		ledger_made(fd);
+		if (!passing(path))
+			ledger_note(dir, LEDGER_MADE);
+	}
+	return fd;
 }
 
 static int f_memory_file(const char *name)
@@ -79,14 +106,38 @@ static int f_memory_file(const char *name)
 	return fails() ? -1 : maildrop_kernel.memory_file(name);
 }
 
+/* Every other call is interrupted; writes between get half of what they want. 0: interrupted. Short
+ * reads are not among it: in a regular file they are its end. */
+static size_t interrupted(size_t n)
+{
+	if (!fault.on || !fault.interrupts)
+		return n;
+	fault.count++;
+	if (fault.turn++ % 2 == 0) {
+		errno = EINTR;
+		return 0;
+	}
+	return n > 1 ? n / 2 : n;
+}
+
 static ssize_t f_pread(int fd, void *buf, size_t n, off_t offset)
 {
-	return fails() ? -1 : pread(fd, buf, n, offset);
+	if (n && !interrupted(n))
+		return -1;
+	if (!fails())
+		return pread(fd, buf, n, offset);
+	fault.read = true;
+	return -1;
 }
 
 /* A failing write may have written a part. */
 static ssize_t f_pwrite(int fd, const void *buf, size_t n, off_t offset)
 {
+	size_t part = interrupted(n);
+
+	if (n && !part)
+		return -1;
+	ledger_note(fd, LEDGER_OCTETS);
 	if (fails()) {
 		int saved = errno;
 
@@ -94,7 +145,7 @@ static ssize_t f_pwrite(int fd, const void *buf, size_t n, off_t offset)
 		errno = saved;
 		return -1;
 	}
-	return pwrite(fd, buf, n, offset);
+	return pwrite(fd, buf, part, offset);
 }
 
 static ssize_t f_getdents64(int fd, void *buf, size_t n)
@@ -104,32 +155,73 @@ static ssize_t f_getdents64(int fd, void *buf, size_t n)
 
 static int f_ftruncate(int fd, off_t size)
 {
-	return fails() ? -1 : ftruncate(fd, size);
+	if (fails())
+		return -1;
+	ledger_note(fd, LEDGER_OCTETS);
+	return ftruncate(fd, size);
 }
 
+/* Nothing is waited for; one that fails leaves the file in the ledger. */
 static int f_fsync(int fd)
 {
-	return fails() ? -1 : 0;
+	if (call_fails(true))
+		return -1;
+	ledger_flushed(fd);
+	return 0;
+}
+
+/* A log that carries deletions is on the disk before it takes the place of the one that had them.
+ */
+static void check_replaced(int dir, const char *from, const char *to)
+{
+	struct stat st;
+
+	if (strcmp(to, "valija-delta") == 0 && fstatat(dir, from, &st, 0) == 0 &&
+	    st.st_size > INDEX_DELTA_HEADER)
+		assert_int_equal(ledger_open(dir, from), 0);
 }
 
 static int f_renameat2(int a, const char *b, int c, const char *d, unsigned flags)
 {
-	return fails() ? -1 : renameat2(a, b, c, d, flags);
+	int result;
+
+	if (fails())
+		return -1;
+	check_replaced(a, b, d);
+	result = renameat2(a, b, c, d, flags);
+	if (result == 0) {
+		ledger_note(c, LEDGER_NAMES);
+		if (a != c)
+			ledger_note(a, LEDGER_NAMES);
+	}
+	return result;
 }
 
 static int f_linkat(int a, const char *b, int c, const char *d, int flags)
 {
-	return fails() ? -1 : linkat(a, b, c, d, flags);
+	int result = fails() ? -1 : linkat(a, b, c, d, flags);
+
+	if (result == 0)
+		ledger_note(c, LEDGER_NAMES);
+	return result;
 }
 
 static int f_unlinkat(int dir, const char *name, int flags)
 {
-	return fails() ? -1 : unlinkat(dir, name, flags);
+	int result = fails() ? -1 : unlinkat(dir, name, flags);
+
+	if (result == 0 && !passing(name))
+		ledger_note(dir, LEDGER_REMOVED);
+	return result;
 }
 
 static int f_mkdirat(int dir, const char *name, mode_t mode)
 {
-	return fails() ? -1 : mkdirat(dir, name, mode);
+	int result = fails() ? -1 : mkdirat(dir, name, mode);
+
+	if (result == 0)
+		ledger_note(dir, LEDGER_FOLDER);
+	return result;
 }
 
 /* The clock of the filesystem, which is the lock file's time, has moved on since directories were
@@ -197,6 +289,7 @@ static void set_up(struct scratch *s)
 		snprintf(text, sizeof(text), "message %u\n", i);
 		put_file(s, name, text);
 	}
+	ledger_clear(); /* that was another program, long ago */
 }
 
 static void tear_down(struct scratch *s)
@@ -205,6 +298,88 @@ static void tear_down(struct scratch *s)
 
 	snprintf(path, sizeof(path), "%s/" HOME, s->path);
 	nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	ledger_clear();
+}
+
+static unsigned open_bits(struct scratch *s, const char *name)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), HOME "%s%s", *name ? "/" : "", name);
+	return ledger_open(s->root, path);
+}
+
+/* Ids that were made up are in valija-uidl before anybody sees them. On a full disk the index of
+ * the session is in memory, and nothing is written down. */
+static void assert_ids_kept(struct scratch *s, const struct maildrop *m)
+{
+	struct maildrop_snapshot snapshot;
+
+	maildrop_snapshot(m, &snapshot);
+	if (fcntl(snapshot.base_fd, F_GET_SEALS) > F_SEAL_SEAL)
+		return;
+	assert_int_equal(open_bits(s, "valija-uidl"), 0);
+	assert_int_equal(open_bits(s, "") & LEDGER_MADE, 0);
+}
+
+/* Behind a +OK to QUIT: the log with the deletions is on the disk, or the files are gone for good.
+ */
+static void assert_deleted(struct scratch *s)
+{
+	bool logged = !(open_bits(s, "valija-delta") & LEDGER_OCTETS) &&
+		      !(open_bits(s, "") & LEDGER_NAMES);
+	bool gone = !has_file(s, "cur/1001.m:2,") && !has_file(s, "new/1005.m") &&
+		    !has_file(s, "cur/1005.m:2,") && !(open_bits(s, "cur") & LEDGER_REMOVED) &&
+		    !(open_bits(s, "new") & LEDGER_REMOVED);
+
+	assert_true(logged || gone);
+}
+
+/* Behind a 250: the message, its name, and every folder on the way to it. */
+static void assert_delivered(struct scratch *s)
+{
+	char path[300], name[256];
+	DIR *dir;
+
+	assert_int_equal(ledger_open_fd(s->root) & LEDGER_FOLDER, 0);
+	assert_int_equal(open_bits(s, "") & LEDGER_FOLDER, 0);
+	assert_int_equal(open_bits(s, "new") & LEDGER_NAMES, 0);
+	snprintf(path, sizeof(path), "%s/" HOME "/new", s->path);
+	dir = opendir(path);
+	assert_non_null(dir);
+	for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
+		snprintf(name, sizeof(name), "new/%.200s", e->d_name);
+		if (e->d_name[0] != '.')
+			assert_int_equal(open_bits(s, name), 0);
+	}
+	closedir(dir);
+}
+
+/* What the log says of itself is so: that its index is on the disk, that files which were deleted
+ * are gone for good. swept: the last session swept, and its QUIT was answered OK. */
+static void assert_marks(struct scratch *s, bool swept)
+{
+	int base = openat(s->root, HOME "/valija-base", O_RDONLY);
+	int delta = openat(s->root, HOME "/valija-delta", O_RDONLY);
+	struct index index;
+
+	if (base >= 0 && delta >= 0 &&
+	    index_open(&index, &maildrop_kernel, base, delta, UINT64_MAX, NULL) == 0) {
+		if (index.delta.flushed) {
+			assert_int_equal(ledger_open_fd(base), 0);
+			assert_int_equal(ledger_open_fd(delta) & LEDGER_NEVER, 0);
+			assert_int_equal(open_bits(s, "") & LEDGER_NAMES, 0);
+		}
+		if (swept && index.delta.pending_count == 0) {
+			assert_int_equal(open_bits(s, "cur") & LEDGER_REMOVED, 0);
+			assert_int_equal(open_bits(s, "new") & LEDGER_REMOVED, 0);
+		}
+		index_close(&index);
+	}
+	if (base >= 0)
+		close(base);
+	if (delta >= 0)
+		close(delta);
 }
 
 /* Which of the messages are there, by id and octets, each at most once, as bits. */
@@ -253,6 +428,10 @@ static enum maildrop_status faulty_open(struct scratch *s, struct maildrop **ret
 	fault.on = false;
 	if (status < 0)
 		assert_true(err.text[0] != '\0');
+	else
+		assert_ids_kept(s, *ret);
+	if (fault.interrupts)
+		assert_int_equal(status, MAILDROP_OK);
 	return status;
 }
 
@@ -279,6 +458,7 @@ static void login(struct scratch *s)
 	maildrop_sweep(m);
 	fault.on = false;
 	maildrop_close(m);
+	assert_marks(s, true);
 }
 
 static void login_cold(struct scratch *s)
@@ -312,7 +492,8 @@ static void login_after_new_mail(struct scratch *s)
 	tear_down(s);
 }
 
-static void deletion(struct scratch *s)
+/* fresh: the session makes the index itself. */
+static void deletion_of(struct scratch *s, bool fresh)
 {
 	static const uint32_t numbers[] = {2, 6};
 	enum maildrop_status status;
@@ -321,20 +502,30 @@ static void deletion(struct scratch *s)
 	unsigned bits;
 
 	set_up(s);
-	present(s, NULL);
+	if (!fresh) {
+		present(s, NULL);
+		/* one is in new/ again, as another program delivers it, and the index knows it */
+		move_file(s, "cur/1005.m:2,", "new/1005.m");
+		maildrop_close(open_session(s));
+	}
 	if (faulty_open(s, &m) == MAILDROP_OK) {
 		fault.on = true;
 		status = maildrop_commit(m, numbers, 2, &err);
-		if (status == MAILDROP_OK)
+		if (status == MAILDROP_OK) {
+			assert_deleted(s);
 			maildrop_sweep(m);
+		}
 		fault.on = false;
 		maildrop_close(m);
+		assert_marks(s, status == MAILDROP_OK);
+		assert_true(status == MAILDROP_OK || !fault.interrupts);
 		bits = present(s, NULL);
 		if (status == MAILDROP_OK) {
 			assert_int_equal(bits, ALL & ~(1u << 1 | 1u << 5));
 			assert_int_equal(bits, present(s, NULL));
 			assert_false(has_file(s, "cur/1001.m:2,"));
 			assert_false(has_file(s, "cur/1005.m:2,"));
+			assert_false(has_file(s, "new/1005.m"));
 		} else {
 			assert_true(err.text[0] != '\0');
 			/* a deletion that failed may have been done in part only where everything
@@ -346,6 +537,16 @@ static void deletion(struct scratch *s)
 	}
 	assert_true((present(s, NULL) | 1u << 1 | 1u << 5) == ALL);
 	tear_down(s);
+}
+
+static void deletion(struct scratch *s)
+{
+	deletion_of(s, false);
+}
+
+static void deletion_fresh(struct scratch *s)
+{
+	deletion_of(s, true);
 }
 
 static void delivery(struct scratch *s)
@@ -360,11 +561,15 @@ static void delivery(struct scratch *s)
 	status =
 		deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){.max_messages = 100}, &err);
 	fault.on = false;
+	if (status == MAILDROP_OK)
+		assert_delivered(s);
+	assert_marks(s, false);
 	assert_int_equal(present(s, &others), ALL);
 	if (status == MAILDROP_OK) {
 		assert_int_equal(others, 1);
 	} else {
 		assert_true(err.text[0] != '\0');
+		assert_false(fault.interrupts);
 		/* nobody may have to hear of it twice; where nothing can be undone any more, it
 		 * may be there all the same */
 		if (!fault.stays)
@@ -383,8 +588,15 @@ static void first_delivery(struct scratch *s)
 	fault.on = true;
 	status = deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, NULL);
 	fault.on = false;
+	assert_true(status == MAILDROP_OK || !fault.interrupts);
+	if (status == MAILDROP_OK)
+		assert_delivered(s);
 	assert_int_equal(present(s, &others), 0);
 	assert_true(status == MAILDROP_OK ? others == 1 : others <= (fault.stays ? 1 : 0));
+	/* folders that were made before something failed: the next one flushes their names, too */
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, NULL),
+			 MAILDROP_OK);
+	assert_delivered(s);
 	tear_down(s);
 }
 
@@ -425,6 +637,7 @@ static void compaction(struct scratch *s)
 		maildrop_sweep(m);
 		fault.on = false;
 		maildrop_close(m);
+		assert_marks(s, true);
 	}
 	assert_int_equal(present(s, NULL), ALL & ~(1u << 1));
 	assert_int_equal(present(s, NULL), ALL & ~(1u << 1));
@@ -432,7 +645,93 @@ static void compaction(struct scratch *s)
 	tear_down(s);
 }
 
-static unsigned run_all(struct scratch *s, scenario *work, int errnum, bool stays, bool allocations)
+/* A session that deleted, then a base that is lost: the new log carries the deletions. A log that
+ * cannot be read is one that is lost. */
+static void rebuild_with_deletions(struct scratch *s)
+{
+	static const uint32_t numbers[] = {2};
+	struct maildrop *m;
+
+	set_up(s);
+	present(s, NULL);
+	m = open_session(s);
+	assert_int_equal(maildrop_commit(m, numbers, 1, NULL), MAILDROP_OK);
+	maildrop_close(m);
+	remove_file(s, "valija-base");
+	if (faulty_open(s, &m) == MAILDROP_OK) {
+		if (!fault.read)
+			assert_int_equal(session_count(m), MESSAGES - 1);
+		maildrop_close(m);
+	}
+	assert_marks(s, false);
+	if (!fault.read) {
+		assert_int_equal(present(s, NULL), ALL & ~(1u << 1));
+		assert_false(has_file(s, "cur/1001.m:2,"));
+	}
+	tear_down(s);
+}
+
+#define ODD 3
+
+static void ids_of(struct scratch *s, char ids[ODD][POP3_UNIQUE_ID_MAX + 1])
+{
+	struct maildrop *m = open_session(s);
+
+	assert_int_equal(session_count(m), ODD);
+	for (uint32_t n = 1; n <= ODD; n++) {
+		struct listed e = session_entry(m, n);
+
+		memcpy(ids[n - 1], e.unique_id, e.unique_id_size);
+		ids[n - 1][e.unique_id_size] = '\0';
+	}
+	assert_ids_kept(s, m);
+	maildrop_close(m);
+}
+
+/* Names that are no unique ids, and an id that another message has: what was made up is written
+ * down, and the same when the index has to be made again. */
+static void login_odd_of(struct scratch *s, bool brought)
+{
+	char first[ODD][POP3_UNIQUE_ID_MAX + 1], again[ODD][POP3_UNIQUE_ID_MAX + 1];
+	struct maildrop *m = NULL;
+
+	make_maildir(s);
+	put_file(s, "cur/1000 odd:2,", "one\n");
+	put_file(s, "cur/1001 odd:2,S", "two\n");
+	put_file(s, "new/1002.m", "three\n");
+	if (brought)
+		put_file(s, "valija-uidl", "1002.m 1000\\x20odd\ncut of");
+	ledger_clear();
+	if (faulty_open(s, &m) == MAILDROP_OK)
+		maildrop_close(m);
+	assert_marks(s, false);
+	ids_of(s, first);
+	if (brought)
+		assert_string_equal(first[0], "1002.m");
+	assert_int_equal(strlen(first[0]), brought ? 6 : 32);
+	assert_int_equal(strlen(first[1]), 32);
+	assert_int_equal(strlen(first[2]), brought ? 32 : 6);
+	remove_file(s, "valija-base");
+	remove_file(s, "valija-delta");
+	ids_of(s, again);
+	for (int i = 0; i < ODD; i++)
+		assert_string_equal(first[i], again[i]);
+	tear_down(s);
+}
+
+static void login_odd(struct scratch *s)
+{
+	login_odd_of(s, true);
+}
+
+static void login_odd_first(struct scratch *s)
+{
+	login_odd_of(s, false);
+}
+
+enum what { CALLS, ALLOCATIONS, FLUSHES };
+
+static unsigned run_all(struct scratch *s, scenario *work, int errnum, bool stays, enum what what)
 {
 	unsigned points = 0;
 
@@ -441,7 +740,8 @@ static unsigned run_all(struct scratch *s, scenario *work, int errnum, bool stay
 		fault.at = at;
 		fault.errnum = errnum;
 		fault.stays = stays;
-		fault.allocations = allocations;
+		fault.allocations = what == ALLOCATIONS;
+		fault.flushes = what == FLUSHES;
 		work(s);
 		if (fault.count < at)
 			break;
@@ -450,18 +750,30 @@ static unsigned run_all(struct scratch *s, scenario *work, int errnum, bool stay
 	return points;
 }
 
+/* Every other read and write is interrupted, and the other writes do only half of their work. */
+static void run_interrupted(struct scratch *s, scenario *work)
+{
+	memset(&fault, 0, sizeof(fault));
+	fault.interrupts = true;
+	work(s);
+	assert_true(fault.count > 3);
+}
+
 static void run_kinds(struct scratch *s, const char *name, scenario *work)
 {
 	unsigned points = 0;
 
-	points += run_all(s, work, EIO, false, false);
-	points += run_all(s, work, ENOSPC, false, false);
-	points += run_all(s, work, EIO, true, false);
-	points += run_all(s, work, ENOSPC, true, false);
-	points += run_all(s, work, EROFS, true, false);
-	points += run_all(s, work, EMFILE, false, false);
-	points += run_all(s, work, ENOMEM, false, true);
-	points += run_all(s, work, ENOMEM, true, true);
+	points += run_all(s, work, EIO, false, CALLS);
+	points += run_all(s, work, ENOSPC, false, CALLS);
+	points += run_all(s, work, EIO, true, CALLS);
+	points += run_all(s, work, ENOSPC, true, CALLS);
+	points += run_all(s, work, EROFS, true, CALLS);
+	points += run_all(s, work, EMFILE, false, CALLS);
+	points += run_all(s, work, ENOMEM, false, ALLOCATIONS);
+	points += run_all(s, work, ENOMEM, true, ALLOCATIONS);
+	points += run_all(s, work, EIO, true, FLUSHES);
+	points += run_all(s, work, ENOSPC, true, FLUSHES);
+	run_interrupted(s, work);
 	print_message("%s: %u points\n", name, points);
 	assert_true(points > 50);
 }
@@ -481,9 +793,21 @@ static void test_threat_48_login_after_new_mail(void **state)
 	run_kinds(*state, "login after new mail", login_after_new_mail);
 }
 
+static void test_threat_48_login_odd(void **state)
+{
+	run_kinds(*state, "login with ids made up", login_odd);
+	run_kinds(*state, "the first ids made up", login_odd_first);
+}
+
 static void test_threat_48_deletion(void **state)
 {
 	run_kinds(*state, "deletion", deletion);
+	run_kinds(*state, "deletion from a new index", deletion_fresh);
+}
+
+static void test_threat_48_rebuild(void **state)
+{
+	run_kinds(*state, "rebuild with deletions", rebuild_with_deletions);
 }
 
 static void test_threat_48_compaction(void **state)
@@ -524,10 +848,12 @@ int main(void)
 		TEST(test_threat_48_login_cold),
 		TEST(test_threat_48_login_after_changes),
 		TEST(test_threat_48_login_after_new_mail),
+		TEST(test_threat_48_login_odd),
 		TEST(test_threat_48_deletion),
 		TEST(test_threat_48_delivery),
 		TEST(test_threat_48_first_delivery),
 		TEST(test_threat_48_compaction),
+		TEST(test_threat_48_rebuild),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

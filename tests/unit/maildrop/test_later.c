@@ -531,7 +531,7 @@ static void a_session_that_is_overtaken_changes_nothing(void **state)
 		m = open_session(s);
 		set_versions(s, which, 2, true);
 		before = contents_of(s);
-		maildrop_body_wrong(m, 1);
+		maildrop_body_wrong(m, 1, NULL);
 		maildrop_index_wrong(m);
 		assert_int_equal(maildrop_commit(m, two, 1, &err), MAILDROP_TEMP);
 		assert_non_null(strstr(err.text, "written by a newer version"));

@@ -5,6 +5,19 @@
 
 static const struct maildrop_quota no_quota;
 
+static unsigned flushes;
+static bool flush_fails;
+
+/* The linker's --wrap: of what is remembered, which is no part of the maildrops. */
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	(void)fd;
+	flushes++;
+	errno = EIO;
+	return flush_fails ? -1 : 0;
+}
+
 /* The state folder is a file's place in the root: what is in it does not count. */
 static int begin(void **state)
 {
@@ -169,6 +182,26 @@ static void without_a_time_of_birth_the_inode_counts(void **state)
 	}
 }
 
+/* Half of a memory would be another root's: the file is flushed before it has its name. */
+static void a_memory_that_cannot_be_flushed_is_said(void **state)
+{
+	struct scratch *s = *state;
+	struct mail_root root;
+	struct err err = {0};
+
+	look(s, &root);
+	make_folder(s, "bob");
+	flush_fails = true;
+	assert_int_equal(mail_root_remember(&root, s->root, s->path, &err), -1);
+	assert_true(err.text[0] != '\0');
+	assert_int_not_equal(access(root.memory, F_OK), 0);
+	flush_fails = false;
+	flushes = 0;
+	assert_int_equal(mail_root_remember(&root, s->root, s->path, &err), 0);
+	assert_int_equal(access(root.memory, F_OK), 0);
+	assert_int_equal(flushes, 1);
+}
+
 static void a_memory_that_cannot_be_written_is_said(void **state)
 {
 	struct scratch *s = *state;
@@ -223,6 +256,7 @@ int main(void)
 		TEST(what_is_remembered_outlives_the_process),
 		TEST(another_root_makes_nobody),
 		TEST(without_a_time_of_birth_the_inode_counts),
+		TEST(a_memory_that_cannot_be_flushed_is_said),
 		TEST(a_memory_that_cannot_be_written_is_said),
 		TEST(the_state_folder_is_found_and_made),
 	};

@@ -723,10 +723,28 @@ static void overwrite(struct scratch *s, const char *name, off_t at)
 	close(fd);
 }
 
+static off_t base_size(struct scratch *s)
+{
+	struct stat st;
+
+	assert_int_equal(fstatat(s->root, HOME "/valija-base", &st, 0), 0);
+	return st.st_size;
+}
+
+static int cut_base(struct scratch *s, off_t size)
+{
+	int fd = openat(s->root, HOME "/valija-base", O_WRONLY);
+	int result = ftruncate(fd, size);
+
+	close(fd);
+	return result;
+}
+
 /* Damage anywhere in the index never shows a deleted message again nor hides another. */
 static void a_damaged_index_keeps_deletions(void **state)
 {
 	static const uint32_t two[] = {2};
+	static const atomic_bool hurry = true;
 	struct scratch *s = *state;
 	struct maildrop *m;
 	struct err err;
@@ -753,6 +771,24 @@ static void a_damaged_index_keeps_deletions(void **state)
 	assert_entry(m, 2, "1002.m.host", strlen("message 2\r\n"));
 	maildrop_close(m);
 	assert_false(has_file(s, "cur/1001.m.host:2,"));
+	/* a login that waits gets a good index, too */
+	overwrite(s, "valija-base", 4096 + 50);
+	m = open_session(s);
+	maildrop_index_wrong(m);
+	maildrop_sweep_until(m, &hurry);
+	maildrop_close(m);
+	m = open_session(s);
+	assert_entry(m, 2, "1002.m.host", strlen("message 2\r\n"));
+	maildrop_close(m);
+	/* a base without its end is seen before it is lent, wherever it ends */
+	for (off_t size = base_size(s) - 1; size > 0; size -= 4096) {
+		assert_int_equal(cut_base(s, size), 0);
+		m = open_session(s);
+		assert_int_equal(session_count(m), 3);
+		assert_entry(m, 2, "1002.m.host", strlen("message 2\r\n"));
+		maildrop_close(m);
+		assert_true(base_size(s) > size);
+	}
 	/* and the log: a bad place, with a deletion behind it */
 	m = open_session(s);
 	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, NULL),
@@ -1306,6 +1342,7 @@ static void usage_is_that_of_the_index(void **state)
 
 static void a_message_that_was_wrong_is_mended(void **state)
 {
+	struct err err = {0};
 	struct scratch *s = *state;
 	struct maildrop *m;
 	char text[100];
@@ -1331,7 +1368,9 @@ static void a_message_that_was_wrong_is_mended(void **state)
 	assert_int_equal(write(fd, "\n\n", 2), 2);
 	close(fd);
 	m = open_session(s);
-	maildrop_body_wrong(m, 2);
+	assert_true(maildrop_body_wrong(m, 2, &err));
+	assert_non_null(strstr(err.text, "1001.m.host"));
+	assert_false(maildrop_body_wrong(m, 1, &err)); /* as it was counted */
 	maildrop_close(m);
 	m = open_session(s);
 	assert_entry(m, 2, "1001.m.host", 13);

@@ -170,6 +170,79 @@ static void test_queue_is_bounded_and_the_end_waits(void **state)
 	assert_true(job_lane_idle(&lane));
 }
 
+/* Things that hang, one after the other: each gets fewer threads, and the last one is for whoever
+ * waits for none of them. */
+static void test_shares_leave_threads_over(void **state)
+{
+	enum { THREADS = 16, SHARES = 3, EACH = 40 };
+	static const int most[SHARES] = {12, 15, 16}; /* threads in use with so many shares */
+	struct gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false};
+	struct workers *workers = workers_create(*state, THREADS, 0, 10, NULL);
+	struct job_share shares[SHARES];
+	static struct job_lane lanes[SHARES * EACH + 1];
+	static struct held jobs[SHARES * EACH + 1];
+	int done = 0;
+
+	for (int i = 0; i < SHARES * EACH + 1; i++) {
+		job_lane_init(&lanes[i]);
+		jobs[i] = (struct held){.job = {.run = held_run,
+						.done = held_done,
+						.lane = &lanes[i],
+						.what = "waiting"},
+					.gate = &gate,
+					.done = &done};
+	}
+	for (int s = 0; s < SHARES; s++) {
+		job_share_init(&shares[s]);
+		for (int i = 0; i < EACH; i++) {
+			jobs[s * EACH + i].job.share = &shares[s];
+			assert_int_equal(workers_add(workers, &jobs[s * EACH + i].job, true), 0);
+		}
+		wait_inside(&gate, most[s]);
+		assert_int_equal(shares[s].running, most[s] - (s ? most[s - 1] : 0));
+		assert_string_equal(job_lane_doing(workers, &lanes[s * EACH]), "waiting");
+		assert_null(job_lane_doing(workers, &lanes[s * EACH + EACH - 1]));
+	}
+	open_gate(&gate);
+	workers_destroy(workers); /* what was held runs, too */
+	assert_int_equal(done, SHARES * EACH);
+	for (int s = 0; s < SHARES; s++)
+		assert_int_equal(shares[s].running, 0);
+}
+
+/* One share, threads few: it gets all but one, or the only one. */
+static void test_a_share_of_few_threads(void **state)
+{
+	static const int threads[] = {1, 2, 4}, most[] = {1, 1, 3};
+
+	for (size_t t = 0; t < 3; t++) {
+		struct gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false};
+		struct workers *workers = workers_create(*state, (unsigned)threads[t], 0, 10, NULL);
+		struct job_share share;
+		struct held jobs[6], other;
+		int done = 0;
+
+		job_share_init(&share);
+		for (int i = 0; i < 6; i++) {
+			jobs[i] = (struct held){
+				.job = {.run = held_run, .done = held_done, .share = &share},
+				.gate = &gate,
+				.done = &done};
+			assert_int_equal(workers_add(workers, &jobs[i].job, false), 0);
+		}
+		wait_inside(&gate, most[t]);
+		other = (struct held){
+			.job = {.run = held_run, .done = held_done}, .gate = &gate, .done = &done};
+		assert_int_equal(workers_add(workers, &other.job, false), 0);
+		if (threads[t] > 1)
+			wait_inside(&gate, most[t] + 1); /* it runs beside them */
+		assert_int_equal(share.running, most[t]);
+		open_gate(&gate);
+		workers_destroy(workers);
+		assert_int_equal(done, 7);
+	}
+}
+
 static int set_up(void **state)
 {
 	*state = loop_create(NULL);
@@ -217,6 +290,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_lanes_keep_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_shares_leave_threads_over, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_share_of_few_threads, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_queue_is_bounded_and_the_end_waits, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_threads_with_a_lower_priority, set_up,

@@ -170,11 +170,13 @@ static enum maildrop_status make_directories(struct maildir_place *place,
 /* Only once in the life of a maildrop: the lock file is the sign that the directories are there to
  * stay. */
 static enum maildrop_status make_lock(struct maildir_place *place, const struct mail_root *root,
-				      int root_fd, bool create, struct err *err)
+				      int root_fd, bool create, bool *ret_unflushed,
+				      struct err *err)
 {
 	enum maildrop_status status;
 	int dir;
 
+	*ret_unflushed = true;
 	for (int i = 0; i < INDEX_DIRECTORIES; i++) {
 		struct index_stamp stamp;
 
@@ -197,6 +199,7 @@ static enum maildrop_status make_lock(struct maildir_place *place, const struct 
 		return status;
 	}
 	close(dir);
+	*ret_unflushed = false;
 	place->lock = place->sys->openat(place->dir, LOCK_NAME,
 					 O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (place->lock < 0)
@@ -219,15 +222,17 @@ static enum maildrop_status open_lock(struct maildir_place *place, const struct 
 {
 	struct err local = {0};
 	enum maildrop_status status;
+	bool unflushed = false;
 
 	place->lock = place->sys->openat(place->dir, LOCK_NAME, LOCK_FLAGS, 0);
 	if (place->lock >= 0)
 		return MAILDROP_OK;
 	if (errno == ENOENT)
-		status = make_lock(place, root, root_fd, create, &local);
+		status = make_lock(place, root, root_fd, create, &unflushed, &local);
 	else
 		status = maildir_failed(place, errno, LOCK_NAME, "cannot be opened", &local);
-	if (status < 0 && status != MAILDROP_GONE && lockless(place, local.errnum))
+	/* mail must not go into folders whose names a power cut may take away */
+	if (status < 0 && status != MAILDROP_GONE && !unflushed && lockless(place, local.errnum))
 		return MAILDROP_OK;
 	if (status < 0 && err)
 		*err = local;

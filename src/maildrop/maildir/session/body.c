@@ -84,8 +84,9 @@ enum maildrop_status maildir_body(struct maildrop *maildrop, uint32_t number,
 		return maildir_failed(&m->place, errno, NULL, "a message cannot be read", err);
 	if (!verified(m, ordinal, fd, &st, &message)) {
 		close(fd);
-		maildir_body_wrong(maildrop, number);
-		return gone(err);
+		if (!maildir_body_wrong(maildrop, number, err))
+			return gone(err);
+		return MAILDROP_GONE;
 	}
 	lend(fd, &message, ret);
 	return MAILDROP_OK;
@@ -129,46 +130,73 @@ enum maildrop_status maildir_body_now(struct maildrop *maildrop, uint32_t number
 	return MAILDROP_OK;
 }
 
-static void mend(struct maildir *m, struct maildir_log *log, uint32_t ordinal)
+static bool as_recorded(const struct index_message *message,
+			const struct maildir_measured *measured)
 {
-	struct index_message message;
+	return measured->octets == message->octets && measured->stored == message->stored &&
+	       (measured->wire_form || !(message->flags & INDEX_WIRE_FORM));
+}
+
+/* Counts an open message anew; where the record is wrong, a right one follows it. */
+static bool mend_record(struct maildir *m, struct maildir_log *log, uint32_t ordinal,
+			const struct index_message *message, int fd, const struct stat *st)
+{
 	struct maildir_measured measured;
 	struct index_batch batch = {0};
+	bool mended;
+
+	if (maildir_measure_fd(&m->place, fd, &measured) < 0 || as_recorded(message, &measured))
+		return false;
+	index_batch_add(&batch, &(struct index_change){
+					.kind = CHANGE_SIZE,
+					.ordinal = ordinal,
+					.flags = measured.wire_form ? INDEX_WIRE_FORM : 0,
+					.octets = measured.octets,
+					.stored = measured.stored,
+					.inode = st->st_ino,
+					.old_octets = message->octets,
+					.old_stored = message->stored,
+				});
+	mended = maildir_log_append(log, &batch) == 0;
+	index_batch_finish(&batch);
+	return mended;
+}
+
+static bool mend(struct maildir *m, struct maildir_log *log, uint32_t ordinal, struct err *err)
+{
+	struct index_message message;
 	struct stat st;
+	bool mended;
 	int fd;
 
 	if (index_delta_removed(&log->index.index.delta, ordinal) ||
 	    index_read(&log->index.index, ordinal, &message, NULL) < 0)
-		return;
+		return false;
 	fd = open_file(m, &message, &st);
 	if (fd < 0)
-		return; /* vanished: the next comparison with the directories records it */
-	if (maildir_measure_fd(&m->place, fd, &measured) == 0) {
-		index_batch_add(&batch, &(struct index_change){
-						.kind = CHANGE_SIZE,
-						.ordinal = ordinal,
-						.flags = measured.wire_form ? INDEX_WIRE_FORM : 0,
-						.octets = measured.octets,
-						.stored = measured.stored,
-						.inode = st.st_ino,
-						.old_octets = message.octets,
-						.old_stored = message.stored,
-					});
-		(void)maildir_log_append(log, &batch);
-		index_batch_finish(&batch);
-	}
+		return false; /* vanished: the next comparison with the directories records it */
+	mended = mend_record(m, log, ordinal, &message, fd, &st);
 	close(fd);
+	if (mended)
+		err_set(err, EX_TEMPFAIL,
+			"%s has other octets than the index says; it was counted anew, and the "
+			"next session gets it (a program that changes a message must give it a "
+			"new file)",
+			message.name);
+	return mended;
 }
 
-void maildir_body_wrong(struct maildrop *maildrop, uint32_t number)
+bool maildir_body_wrong(struct maildrop *maildrop, uint32_t number, struct err *err)
 {
 	struct maildir *m = (struct maildir *)maildrop;
 	struct maildir_log log;
+	bool mended = false;
 
 	if (maildir_log_begin(&m->place, true, &log) < 0)
-		return;
+		return false;
 	/* ordinals hold as long as the base is the session's */
 	if (log.index.open && log.index.index.header.id == m->index.index.header.id)
-		mend(m, &log, index_delta_ordinal(&m->index.index.delta, number));
+		mended = mend(m, &log, index_delta_ordinal(&m->index.index.delta, number), err);
 	maildir_log_end(&log);
+	return mended;
 }

@@ -12,6 +12,6 @@ enum maildrop_status maildir_body_now(struct maildrop *maildrop, uint32_t number
 				      struct maildrop_body *ret);
 
 /* Its octets are not those that the index has: it is counted anew for the next session. */
-void maildir_body_wrong(struct maildrop *maildrop, uint32_t number);
+bool maildir_body_wrong(struct maildrop *maildrop, uint32_t number, struct err *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* See maildir.h and maildrop.h: opening and closing a session, usage. */
 #include "maildrop/maildir/session/open.h"
 
+#include "base/descriptor.h"
 #include "maildrop/maildir/update/update.h"
 
 #include <errno.h>
@@ -99,6 +100,65 @@ static void take_snapshot(struct maildir *m)
 	};
 }
 
+static bool may_lend(int fd)
+{
+	return maildrop_lending(fd) != MAILDROP_LEND_VALUE;
+}
+
+static int copy_octets(const struct maildrop_syscalls *sys, int from, int to, uint64_t size)
+{
+	char buf[16384];
+	uint64_t done = 0;
+
+	while (done < size) {
+		size_t want = size - done < sizeof(buf) ? (size_t)(size - done) : sizeof(buf);
+		ssize_t n = sys->pread(from, buf, want, (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n > 0)
+			n = sys->pwrite(to, buf, (size_t)n, (off_t)done);
+		if (n <= 0) {
+			errno = n < 0 ? errno : EIO; /* it became shorter meanwhile */
+			return -1;
+		}
+		done += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* A memory file that nobody can write to. -1 with errno. */
+static int copy_of(const struct maildir_place *place, const char *name, int from, uint64_t size)
+{
+	int fd = place->sys->memory_file(name), saved;
+
+	if (fd >= 0 && copy_octets(place->sys, from, fd, size) == 0 &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+		return fd;
+	saved = errno;
+	if (fd >= 0)
+		close(fd);
+	errno = saved;
+	return -1;
+}
+
+/* Where reading may be waited for, a front gets a copy of the session's index. */
+static enum maildrop_status copy_for_lending(struct maildir *m, struct err *err)
+{
+	const struct index *index = &m->index.index;
+
+	if (may_lend(m->index.base_fd) && may_lend(m->index.delta_fd))
+		return MAILDROP_OK;
+	m->copies[0] = copy_of(&m->place, BASE_NAME, m->index.base_fd, index->end * INDEX_BLOCK);
+	if (m->copies[0] >= 0)
+		m->copies[1] = copy_of(&m->place, DELTA_NAME, m->index.delta_fd, index->delta.size);
+	if (m->copies[1] < 0)
+		return maildir_failed(&m->place, errno, BASE_NAME, "cannot be copied", err);
+	m->head.snapshot.base_fd = m->copies[0];
+	m->head.snapshot.delta_fd = m->copies[1];
+	return MAILDROP_OK;
+}
+
 static enum maildrop_status open_session(struct maildir *m, struct err *err)
 {
 	enum maildrop_status status;
@@ -119,7 +179,7 @@ static enum maildrop_status open_session(struct maildir *m, struct err *err)
 			return status;
 	}
 	take_snapshot(m);
-	return MAILDROP_OK;
+	return copy_for_lending(m, err);
 }
 
 static struct maildir *new_maildir(void)
@@ -128,6 +188,7 @@ static struct maildir *new_maildir(void)
 
 	if (m) {
 		m->index.base_fd = m->index.delta_fd = -1;
+		m->copies[0] = m->copies[1] = -1;
 	}
 	return m;
 }
@@ -200,6 +261,8 @@ void maildir_close(struct maildrop *maildrop)
 	struct maildir *m = (struct maildir *)maildrop;
 
 	maildir_locator_finish(&m->locator);
+	for (int i = 0; i < 2; i++)
+		close_fd(&m->copies[i]);
 	maildir_index_close(&m->index);
 	maildir_place_close(&m->place);
 	free(m);

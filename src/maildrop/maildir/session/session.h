@@ -14,6 +14,7 @@ struct maildir {
 	struct maildrop head;
 	struct maildir_place place;
 	struct maildir_index index; /* the session's: base and the log as long as it was at login */
+	int copies[2];              /* of base and log, lent in their place; -1: none */
 	struct maildir_locator locator;
 	const atomic_bool *hurry; /* NULL, or true: a login waits for the end of this sweep */
 	bool committed;           /* this session deleted something: there is something to sweep */

@@ -87,7 +87,8 @@ void maildir_sweep(struct maildrop *maildrop, const atomic_bool *hurry)
 		maildir_sweep_new(m);
 	maildir_sweep_claims(m);
 	changed = changed || delta->in_new || delta->size > LONG_LOG;
-	if (maildir_hurried(m))
+	/* the login that waits gets a damaged index otherwise, and its session ends as this one */
+	if (maildir_hurried(m) && !m->damaged)
 		return;
 	if (changed || m->damaged || !delta->flushed || assumed_long(delta))
 		upkeep(m);

@@ -182,7 +182,7 @@ static uint32_t id_of_name(const struct maildir_comparison *c, pop3_span id, uin
 }
 
 /* Ids that came from elsewhere (given) win, then the rule, then digests until one is free. */
-static pop3_span choose_id(const struct maildir_comparison *c, const struct maildir_uidl *uidl,
+static pop3_span choose_id(const struct maildir_comparison *c, struct maildir_uidl *uidl,
 			   uint32_t at, char buf[POP3_UNIQUE_ID_MAX], bool *resolved,
 			   uint32_t *other)
 {

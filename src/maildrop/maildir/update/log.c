@@ -30,6 +30,15 @@ static uint64_t limit_of(const struct maildir_place *place, int delta_fd)
 		       : (uint64_t)st.st_size;
 }
 
+void maildir_index_close(struct maildir_index *x)
+{
+	if (x->open)
+		index_close(&x->index);
+	x->open = false;
+	close_fd(&x->base_fd);
+	close_fd(&x->delta_fd);
+}
+
 int maildir_index_open(const struct maildir_place *place, bool writing, struct maildir_index *ret,
 		       struct err *err)
 {
@@ -45,26 +54,16 @@ int maildir_index_open(const struct maildir_place *place, bool writing, struct m
 		*ret = x;
 		return -1;
 	}
-	if (index_open(&x.index, place->sys, x.base_fd, x.delta_fd, limit_of(place, x.delta_fd),
-		       err) < 0) {
-		err_prefix(err, "maildrop %s", place->home);
-		close_fd(&x.base_fd);
-		close_fd(&x.delta_fd);
+	x.open = index_open(&x.index, place->sys, x.base_fd, x.delta_fd,
+			    limit_of(place, x.delta_fd), err) == 0;
+	if (x.open && index_check_size(&x.index, err) == 0) {
 		*ret = x;
-		return -1;
+		return 0;
 	}
-	x.open = true;
+	err_prefix(err, "maildrop %s", place->home);
+	maildir_index_close(&x);
 	*ret = x;
-	return 0;
-}
-
-void maildir_index_close(struct maildir_index *x)
-{
-	if (x->open)
-		index_close(&x->index);
-	x->open = false;
-	close_fd(&x->base_fd);
-	close_fd(&x->delta_fd);
+	return -1;
 }
 
 static bool goes_on(const struct maildir_place *place, const struct maildir_index *x)
@@ -205,14 +204,10 @@ static int write_delta(struct maildir_place *place, int fd, uint64_t id,
 {
 	unsigned char header[INDEX_DELTA_HEADER];
 	bool carried = contents->carried && (contents->carried->size || contents->carried->failed);
-	ssize_t n;
 
 	index_delta_header_encode(id, header);
-	n = place->sys->pwrite(fd, header, sizeof(header), 0);
-	if (n != sizeof(header)) {
-		errno = n < 0 ? errno : ENOSPC;
+	if (maildrop_pwrite(place->sys, fd, header, sizeof(header), 0) < 0)
 		return -1;
-	}
 	if (carried && index_batch_write(contents->carried, place->sys, fd, id, sizeof(header)) < 0)
 		return -1;
 	/* DELs are data: the old delta that has them too must not go before */

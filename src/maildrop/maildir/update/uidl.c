@@ -163,10 +163,11 @@ static uint32_t find(const struct maildir_model *model, pop3_span text)
 	return maildir_model_find(model, text, maildir_model_hash(model, text), MODEL_NONE);
 }
 
-pop3_span maildir_uidl_find(const struct maildir_uidl *uidl, pop3_span unique)
+pop3_span maildir_uidl_find(struct maildir_uidl *uidl, pop3_span unique)
 {
 	uint32_t at = uidl->any ? find(&uidl->parts, unique) : MODEL_NONE;
 
+	uidl->relied = uidl->relied || at != MODEL_NONE;
 	return at == MODEL_NONE ? (pop3_span){0} : maildir_model_id(&uidl->parts, at);
 }
 
@@ -214,35 +215,50 @@ int maildir_uidl_note(struct maildir_uidl *uidl, pop3_span id, pop3_span unique)
 	return 0;
 }
 
-int maildir_uidl_save(struct maildir_uidl *uidl, const struct maildir_place *place)
+/* 0, or -1; *ret_size is what the file had before. */
+static int append_lines(const struct maildir_uidl *uidl, const struct maildrop_syscalls *sys,
+			int fd, off_t *ret_size)
 {
-	const struct maildrop_syscalls *sys = place->sys;
 	struct stat st;
-	int fd, result = -1, saved;
 	char last = '\n';
 	off_t at;
 
-	if (uidl->lines_size == 0)
-		return 0;
-	fd = sys->openat(place->dir, UIDL_NAME, O_RDWR | O_CREAT | FILE_FLAGS, 0600);
-	if (fd < 0)
-		return -1;
 	if (sys->fstat(fd, &st) < 0)
-		goto out;
-	at = st.st_size;
+		return -1;
+	at = *ret_size = st.st_size;
 	/* a last line without its end was cut by a crash: it is completed into one that is skipped
 	 */
-	if (at > 0 && sys->pread(fd, &last, 1, at - 1) != 1)
-		goto out;
-	if (last != '\n' && sys->pwrite(fd, "\n", 1, at++) != 1)
-		goto out;
-	errno = ENOSPC;
-	if (sys->pwrite(fd, uidl->lines, uidl->lines_size, at) == (ssize_t)uidl->lines_size &&
-	    sys->fsync(fd) == 0)
+	if (at > 0 && maildrop_pread(sys, fd, &last, 1, at - 1) != 1)
+		return -1;
+	if (last != '\n' && maildrop_pwrite(sys, fd, "\n", 1, at++) < 0)
+		return -1;
+	return maildrop_pwrite(sys, fd, uidl->lines, uidl->lines_size, at);
+}
+
+int maildir_uidl_save(struct maildir_uidl *uidl, const struct maildir_place *place)
+{
+	const struct maildrop_syscalls *sys = place->sys;
+	int flags = uidl->lines_size ? O_RDWR | O_CREAT : O_RDONLY;
+	off_t before = -1;
+	int fd, result = 0, saved;
+
+	if (uidl->lines_size == 0 && !uidl->relied)
+		return 0;
+	fd = sys->openat(place->dir, UIDL_NAME, flags | FILE_FLAGS, 0600);
+	if (fd < 0)
+		return -1;
+	if (uidl->lines_size)
+		result = append_lines(uidl, sys, fd, &before);
+	if (result == 0)
+		result = sys->fsync(fd);
+	if (result == 0)
 		result = sys->fsync(place->dir);
-	uidl->lines_size = result == 0 ? 0 : uidl->lines_size;
-out:
 	saved = errno;
+	/* what could not be flushed may read well and not be on the disk: it is written once more
+	 * the next time */
+	if (result < 0 && before >= 0)
+		(void)sys->ftruncate(fd, before);
+	uidl->lines_size = result == 0 ? 0 : uidl->lines_size;
 	close(fd);
 	errno = saved;
 	return result;

@@ -15,6 +15,7 @@ struct maildir_uidl {
 	struct maildir_model reserved; /* name: an id that some line gives */
 	struct maildir_model used;     /* name: an id of a message that is not its unique part */
 	bool any;
+	bool relied; /* an id was found in the file */
 	char *lines; /* to be appended */
 	size_t lines_size;
 };
@@ -22,8 +23,9 @@ struct maildir_uidl {
 /* A file that is not there is an empty one; lines that make no sense are skipped. -1 with errno. */
 int maildir_uidl_load(struct maildir_uidl *uidl, const struct maildir_place *place);
 void maildir_uidl_finish(struct maildir_uidl *uidl);
-/* The id for this unique part, or an empty span. */
-pop3_span maildir_uidl_find(const struct maildir_uidl *uidl, pop3_span unique);
+/* The id for this unique part, or an empty span. The line may be one that a process wrote and was
+ * killed before it was flushed: save flushes the file. */
+pop3_span maildir_uidl_find(struct maildir_uidl *uidl, pop3_span unique);
 bool maildir_uidl_reserved(const struct maildir_uidl *uidl, pop3_span id);
 bool maildir_uidl_used(const struct maildir_uidl *uidl, pop3_span id);
 int maildir_uidl_use(struct maildir_uidl *uidl, pop3_span id);

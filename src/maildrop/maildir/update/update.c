@@ -24,26 +24,40 @@ enum maildir_freshness maildir_current(const struct maildir_place *place,
 	return MAILDIR_CURRENT;
 }
 
+/* The file may be there and well: only this process, or only now, cannot open it. */
+static bool passing_trouble(int errnum)
+{
+	return errnum != ENOENT && errnum != ENOTDIR && errnum != ELOOP && errnum != EACCES;
+}
+
 /* The index cannot be trusted: sizes and ids are taken from a base that can be read, deletions from
  * a log that can be read. */
 static enum maildrop_status load_remains(struct maildir_comparison *c, struct err *err)
 {
 	const struct maildrop_syscalls *sys = c->place->sys;
-	int base = sys->openat(c->place->dir, BASE_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
-	int delta = sys->openat(c->place->dir, DELTA_NAME, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+	const int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC;
+	int base = sys->openat(c->place->dir, BASE_NAME, flags, 0);
+	bool known = base >= 0 || !passing_trouble(errno);
+	int delta = sys->openat(c->place->dir, DELTA_NAME, flags, 0);
 	enum maildrop_status status = MAILDROP_OK;
 	struct index_delta deleted;
 	struct index index;
 
-	if (base >= 0 && index_open_base(&index, sys, base, NULL) == 0) {
+	/* without its deletions a message that was deleted would be there again */
+	if (!known || (delta < 0 && passing_trouble(errno)))
+		status = maildir_failed(c->place, errno, DELTA_NAME, "cannot be opened", err);
+	if (status == MAILDROP_OK && base >= 0 && index_open_base(&index, sys, base, NULL) == 0) {
 		if (maildir_model_load(&c->model, &index, 0, true, err) < 0)
 			status = MAILDROP_TEMP;
 		index_close(&index);
 	}
 	index_delta_init(&deleted, NULL);
 	if (delta >= 0 && status == MAILDROP_OK) {
+		errno = 0;
 		index_delta_salvage(&deleted, sys, delta);
-		if (maildir_model_load_deleted(&c->model, &deleted, sys, delta, err) < 0)
+		if (errno == ENOMEM)
+			status = maildir_failed(c->place, errno, DELTA_NAME, "cannot be read", err);
+		else if (maildir_model_load_deleted(&c->model, &deleted, sys, delta, err) < 0)
 			status = MAILDROP_TEMP;
 		maildir_carry_unknown(c->place, &deleted, delta, &c->unknown);
 	}

@@ -1,0 +1,42 @@
+/* See members.h. */
+#include "server/monitor/members.h"
+
+#include <stdlib.h>
+
+int members_start(struct slot *slot, struct err *err)
+{
+	struct generation_owner *owner = slot->generation->owner;
+	bool faces_network = slot->role == ROLE_FRONT || slot->role == ROLE_LMTP;
+
+	return slot_start(slot, owner->exe_fd, faces_network ? -1 : owner->no_network_fd,
+			  ++owner->instances, err);
+}
+
+struct slot *members_add(struct generation *g, enum ipc_role role, uint32_t index, uid_t uid,
+			 gid_t gid)
+{
+	struct slot *slot = calloc(1, sizeof(*slot)), **at = &g->slots;
+
+	if (!slot)
+		return NULL;
+	slot->role = role;
+	slot->index = index;
+	slot->uid = uid;
+	slot->gid = gid;
+	slot_init(slot, g->owner->loop, g, g->events);
+	while (*at)
+		at = &(*at)->next;
+	*at = slot;
+	return slot;
+}
+
+void members_remove(struct generation *g, struct slot *slot)
+{
+	struct slot **at = &g->slots;
+
+	while (*at != slot)
+		at = &(*at)->next;
+	*at = slot->next;
+	slot_finish(slot);
+	free(slot);
+}

@@ -1,0 +1,249 @@
+"""./dev mutate: changes the code at random, and looks whether a test notices.
+
+mutate.py [AREA…] [--seed N] [--count N] [--kind KIND] [--every] [--unit] [--list]
+Each area (all of areas.py, or those named) gets COUNT mutants: a kind is drawn first, then a place
+of it. --kind draws of one kind only, --every takes all places instead of drawing, --unit leaves
+pytest out. A mutant is built in a copy of the tree under build-mutate (without sanitizers, -O1), the
+tests of its area run, and the copy is set right again. What survives is printed with its file, line
+and change; docs/mutants.md explains those that change nothing a test could see. Exit status 0 unless
+the unchanged tree fails.
+"""
+import argparse
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from areas import AREAS
+from places import KINDS, places
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WHERE = pathlib.Path(os.environ.get('MUTATE_BUILD_DIR', ROOT / 'build-mutate')).resolve()
+TREE, BUILD = WHERE / 'tree', WHERE / 'build'
+TEST_SECONDS, PYTEST_SECONDS = 120, 420
+
+
+def run(command, seconds, **more):
+    """Exit status, None after the time; all of what it started is ended."""
+    with open(WHERE / 'output', 'wb') as output:
+        child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
+                                 stdin=subprocess.DEVNULL, start_new_session=True, **more)
+        try:
+            return child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            try:
+                os.killpg(child.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            child.wait()
+
+
+def said(lines=6):
+    return '\n'.join((WHERE / 'output').read_text(errors='replace').splitlines()[-lines:])
+
+
+def tracked():
+    out = subprocess.run(['git', '-c', 'safe.directory=*', 'ls-files', '-z', '--cached',
+                          '--others', '--exclude-standard'], cwd=ROOT, capture_output=True,
+                         check=True)
+    return [name for name in out.stdout.decode().split('\0') if name and (ROOT / name).is_file()]
+
+
+def copy_tree():
+    """Only what differs is written, so that little is built again."""
+    names = tracked()
+    for name in names:
+        target = TREE / name
+        octets = (ROOT / name).read_bytes()
+        if target.is_file() and target.read_bytes() == octets:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(octets)
+        shutil.copymode(ROOT / name, target)
+    for path in TREE.rglob('*'):
+        if path.is_file() and str(path.relative_to(TREE)) not in set(names) \
+                and '__pycache__' not in path.parts:
+            path.unlink()
+
+
+def set_up():
+    WHERE.mkdir(exist_ok=True)
+    copy_tree()
+    if not (BUILD / 'build.ninja').exists():
+        # no optimisation beyond 1, no link-time work: building is most of the time
+        if run(['/usr/bin/meson', 'setup', str(BUILD), str(TREE), '-Doptimization=1',
+                '-Ddebug=false'], 300) != 0:
+            sys.exit(f'mutate: meson setup failed\n{said(20)}')
+
+
+def programs(names):
+    """name → command line, of the meson tests that there are."""
+    out = subprocess.run(['/usr/bin/meson', 'introspect', str(BUILD), '--tests'],
+                         capture_output=True, check=True)
+    tests = {test['name']: test['cmd'] for test in json.loads(out.stdout)}
+    missing = [name for name in names if name not in tests]
+    if missing:
+        sys.exit(f'mutate: areas.py names tests that there are not: {" ".join(missing)}')
+    return {name: tests[name] for name in names}
+
+
+def build(commands):
+    targets = [str(pathlib.Path(command[0]).relative_to(BUILD)) for command in commands.values()]
+    return run(['ninja', '-C', str(BUILD), *targets], 600)
+
+
+def noticed_by(area, unit_only=False):
+    """The name of the first test that fails, or None. 'build': it does not compile."""
+    _, names, selections = AREAS[area]
+    commands = programs(names)
+    if build(commands) != 0:
+        return 'build'
+    for name, command in commands.items():
+        status = run(command, TEST_SECONDS, cwd=BUILD)
+        if status != 0:
+            return name if status is not None else f'{name} (no end)'
+    if not selections or unit_only:
+        return None
+    if run(['ninja', '-C', str(BUILD)], 600) != 0:
+        return 'build'
+    for selection in selections:
+        status = run(['/usr/bin/python3', '-m', 'pytest', '-c', 'tests/pytest.ini',
+                      '--rootdir=tests', '-x', '-q', '-n', '2', '-m',
+                      'not figures and not installed', selection],
+                     PYTEST_SECONDS, cwd=TREE, env={**os.environ, 'VALIJA_BUILD': str(BUILD)})
+        if status not in (0, 5):
+            return selection if status is not None else f'{selection} (no end)'
+    return None
+
+
+def files_of(area):
+    for name in AREAS[area][0]:
+        path = TREE / name
+        yield from sorted(path.rglob('*.c')) if path.is_dir() else [path]
+
+
+def all_places(area, kind):
+    return [(path, kind, *place) for path in files_of(area)
+            for place in places(path.read_text(), kind)]
+
+
+def draw(area, count, kinds, chance):
+    """A kind first, then a file, then a place, so that no kind drowns the others."""
+    by_kind = {kind: {} for kind in kinds}
+    for kind in kinds:
+        for place in all_places(area, kind):
+            by_kind[kind].setdefault(place[0], []).append(place)
+    drawn = []
+    while len(drawn) < count and any(by_kind.values()):
+        kind = chance.choice([kind for kind in kinds if by_kind[kind]])
+        path = chance.choice(sorted(by_kind[kind]))
+        rest = by_kind[kind][path]
+        drawn.append(rest.pop(chance.randrange(len(rest))))
+        if not rest:
+            del by_kind[kind][path]
+    return drawn
+
+
+def line_of(text, at):
+    begin = text.rfind('\n', 0, at) + 1
+    end = text.find('\n', at)
+    return re.sub(r'\s+', ' ', text[begin:end].strip())
+
+
+def explained():
+    """What docs/mutants.md explains: `file`: `line` → `changed line`."""
+    page = ROOT / 'docs' / 'mutants.md'
+    text = page.read_text() if page.exists() else ''
+    return set(re.findall(r'^\| `([^`]+)` \| `([^`]+)` \| `([^`]+)` \|', text, re.M))
+
+
+def change(place):
+    path, kind, begin, end, new = place
+    text = path.read_text()
+    changed = text[:begin] + new + text[end:]
+    before, after = line_of(text, begin), line_of(changed, begin)
+    if kind == 'return':
+        before = line_of(text, text.rfind('\n{', 0, begin) - 1)
+        after = new.strip()
+    return {'file': str(path.relative_to(TREE)), 'line': text.count('\n', 0, begin) + 1,
+            'kind': kind, 'before': before, 'after': after or '(left out)'}, changed
+
+
+def try_one(area, place, known, unit_only):
+    path, original = place[0], place[0].read_text()
+    record, changed = change(place)
+    began = time.monotonic()
+    try:
+        path.write_text(changed)
+        record['noticed'] = noticed_by(area, unit_only)
+    finally:
+        path.write_text(original)
+    record['area'] = area
+    record['seconds'] = round(time.monotonic() - began, 1)
+    record['explained'] = (record['file'], record['before'].replace('|', '¦'),
+                           record['after'].replace('|', '¦')) in known
+    where = f'{record["file"]}:{record["line"]}'
+    verdict = record['noticed'] or ('survived (explained)' if record['explained'] else 'SURVIVED')
+    print(f'{area}: {record["kind"]}: {where}: {verdict}: {record["before"]}  →  '
+          f'{record["after"]}', flush=True)
+    return record
+
+
+def summary(records):
+    print()
+    for area in sorted({r['area'] for r in records}):
+        mine = [r for r in records if r['area'] == area and r['noticed'] != 'build']
+        noticed = sum(1 for r in mine if r['noticed'])
+        known = sum(1 for r in mine if not r['noticed'] and r['explained'])
+        counted = len(mine) - known
+        share = f'{100 * noticed / counted:.0f} %' if counted else '–'
+        print(f'{area}: {len(mine)} mutants, {noticed} noticed, {known} explained, '
+              f'{counted - noticed} survived: {share} of what can be noticed')
+    left = [r for r in records if not r['noticed'] and not r['explained']]
+    if left:
+        print('\nsurvived:')
+    for r in left:
+        print(f'  {r["file"]}:{r["line"]}: {r["kind"]}: {r["before"]}  →  {r["after"]}')
+
+
+def main():
+    parser = argparse.ArgumentParser(prog='./dev mutate')
+    parser.add_argument('area', nargs='*', metavar='AREA', help=' '.join(AREAS))
+    parser.add_argument('--seed', type=int, default=1)
+    parser.add_argument('--count', type=int, default=10, help='mutants of each area')
+    parser.add_argument('--kind', action='append', choices=KINDS)
+    parser.add_argument('--every', action='store_true', help='all places instead of some')
+    parser.add_argument('--unit', action='store_true', help='only what meson test runs')
+    parser.add_argument('--list', action='store_true', help='what would be tried, no more')
+    args = parser.parse_args()
+    if unknown := set(args.area) - set(AREAS):
+        parser.error(f'there is no area {" ".join(sorted(unknown))}: {" ".join(AREAS)}')
+    set_up()
+    records, known = [], explained()
+    for area in args.area or AREAS:
+        if not args.list and (broken := noticed_by(area, args.unit)):
+            sys.exit(f'mutate: {area}: {broken} fails without any change\n{said(30)}')
+        chance = random.Random(f'{args.seed} {area}')
+        kinds = args.kind or KINDS
+        chosen = [p for kind in kinds for p in all_places(area, kind)] if args.every \
+            else draw(area, args.count, kinds, chance)
+        for place in chosen:
+            if args.list:
+                record, _ = change(place)
+                print('{file}:{line}: {kind}: {before}  →  {after}'.format(**record))
+                continue
+            records.append(try_one(area, place, known, args.unit))
+            (WHERE / 'results.json').write_text(json.dumps(records, indent=1))
+    summary(records)
+
+
+if __name__ == '__main__':
+    main()
