@@ -177,7 +177,7 @@ static void test_shares_leave_threads_over(void **state)
 	enum { THREADS = 16, SHARES = 3, EACH = 40 };
 	static const int most[SHARES] = {12, 15, 16}; /* threads in use with so many shares */
 	struct gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false};
-	struct workers *workers = workers_create(*state, THREADS, 10, NULL);
+	struct workers *workers = workers_create(*state, THREADS, 0, 10, NULL);
 	struct job_share shares[SHARES];
 	static struct job_lane lanes[SHARES * EACH + 1];
 	static struct held jobs[SHARES * EACH + 1];
@@ -217,7 +217,7 @@ static void test_a_share_of_few_threads(void **state)
 
 	for (size_t t = 0; t < 3; t++) {
 		struct gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false};
-		struct workers *workers = workers_create(*state, (unsigned)threads[t], 10, NULL);
+		struct workers *workers = workers_create(*state, (unsigned)threads[t], 0, 10, NULL);
 		struct job_share share;
 		struct held jobs[6], other;
 		int done = 0;
