@@ -134,11 +134,14 @@ enum maildrop_status maildrop_usage(const struct maildrop_settings *settings, in
  * session lock). message_fd is read with pread from 0, its octets are the message as received
  * (CRLF); headers (CRLF-ended lines: Return-Path and so on) are put in front.
  */
+enum { MAILDROP_NAME_MAX = 192 };
 struct maildrop_delivery {
 	int message_fd;
 	uint64_t message_size;
 	pop3_span headers;
 	struct maildrop_quota quota;
+	char *ret_name; /* MAILDROP_NAME_MAX octets for the file's name, for the log; NULL: not
+			   wanted */
 };
 enum maildrop_status maildrop_deliver(const struct maildrop_settings *settings, int root_fd,
 				      const char *home, const struct maildrop_delivery *delivery,

@@ -1,5 +1,5 @@
 /* See process.h. Between fork and exec the child makes system calls only, so it does not matter
- * what the parent's other threads (there are none in the monitor) were doing. */
+ * what the parent's other threads (the monitor's writer of the log) were doing. */
 #include "sys/process.h"
 
 #include <errno.h>
@@ -52,12 +52,18 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* fds[i] → 3 + i, then the program, then the pipe, then nothing more. First all are moved above
- * that, so that none overwrites another. Returns the pipe. */
-static int place_fds(const int *fds, unsigned fd_count, int *exe_fd, int pipe_fd)
+/* fds[i] → 3 + i, then the program, then the pipe, then nothing more; error_fd → 2. First all are
+ * moved above that, so that none overwrites another. Returns the pipe. */
+static int place_fds(const int *fds, unsigned fd_count, int *exe_fd, int pipe_fd, int error_fd)
 {
 	int above = FIRST_FD + (int)fd_count + 2, moved[FDS_MAX + 2];
 	unsigned count = 0;
+
+	if (error_fd >= 0) {
+		error_fd = fcntl(error_fd, F_DUPFD_CLOEXEC, above);
+		if (error_fd < 0)
+			return -1;
+	}
 
 	for (; count < fd_count; count++)
 		moved[count] = fcntl(fds[count], F_DUPFD_CLOEXEC, above);
@@ -68,6 +74,8 @@ static int place_fds(const int *fds, unsigned fd_count, int *exe_fd, int pipe_fd
 		    dup3(moved[i], FIRST_FD + (int)i, i < fd_count ? 0 : O_CLOEXEC) < 0)
 			return -1;
 	*exe_fd = FIRST_FD + (int)fd_count;
+	if (error_fd >= 0 && dup2(error_fd, STDERR_FILENO) < 0)
+		return -1;
 	if (close_range((unsigned)above, ~0U, 0) < 0)
 		return -1;
 	return *exe_fd + 1;
@@ -85,7 +93,7 @@ static int place_standard(void)
 }
 
 static void run_child(int exe_fd, char *const argv[], const int *fds, unsigned fd_count,
-		      char *environment[], pid_t parent, int pipe_fd)
+		      char *environment[], pid_t parent, int pipe_fd, int error_fd)
 {
 	int errnum, report = pipe_fd;
 
@@ -93,7 +101,7 @@ static void run_child(int exe_fd, char *const argv[], const int *fds, unsigned f
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		goto fail;
 	reset_signals();
-	report = place_fds(fds, fd_count, &exe_fd, pipe_fd);
+	report = place_fds(fds, fd_count, &exe_fd, pipe_fd, error_fd);
 	if (report < 0) {
 		report = pipe_fd;
 		goto fail;
@@ -107,7 +115,7 @@ fail:
 	_exit(EX_OSERR);
 }
 
-pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_count,
+pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_count, int error_fd,
 		    struct err *err)
 {
 	char *environment[8];
@@ -122,7 +130,7 @@ pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_
 		return err_sys(err, EX_OSERR, errno, "cannot start %s", argv[0]);
 	pid = fork();
 	if (pid == 0)
-		run_child(exe_fd, argv, fds, fd_count, environment, parent, pipe_fds[1]);
+		run_child(exe_fd, argv, fds, fd_count, environment, parent, pipe_fds[1], error_fd);
 	errnum = pid < 0 ? errno : 0;
 	close(pipe_fds[1]);
 	/* the pipe closes when the exec is done; a number means that it was not */

@@ -12,9 +12,10 @@
 
 /* Opens the running program (/proc/self/exe), close-on-exec. */
 int process_self(struct err *err);
-/* argv[0] is what ps shows. fds[i] becomes descriptor 3 + i in the child; stderr is kept, stdin and
- * stdout become /dev/null. PDEATHSIG = SIGKILL. Returns the pid or -1. */
-pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_count,
+/* argv[0] is what ps shows. fds[i] becomes descriptor 3 + i in the child; error_fd becomes its
+ * standard error (-1: that of this process is kept), stdin and stdout become /dev/null. PDEATHSIG =
+ * SIGKILL. Returns the pid or -1. */
+pid_t process_spawn(int exe_fd, char *const argv[], const int *fds, unsigned fd_count, int error_fd,
 		    struct err *err);
 /* Raises the soft descriptor limit to the hard one, and as root the hard one up to want. Returns
  * the limit that is in force. */

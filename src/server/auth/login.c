@@ -9,6 +9,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "server/auth/keepers.h"
+#include "server/record.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -28,15 +29,17 @@ struct login_job {
 	char response[];
 };
 
-static void say(const struct auth_session *session, const struct login *login, const char *outcome,
-		const char *why)
+static void say(const struct auth_session *session, enum record_event event, const char *why)
 {
-	pop3_span name = login_claimed_name(login);
-	char address[64];
+	struct record record;
 
-	log_info("%s: user=<%.*s> from=%s%s%s%s", outcome, (int)name.size,
-		 name.data ? name.data : "", auth_address_text(session->ip, address),
-		 session->tls ? " tls" : "", why[0] ? ": " : "", why);
+	record_begin(&record, event, session->ip, session->front->instance, session->node.key);
+	record_words(&record, RECORD_KEY_MECHANISM, session->mechanism);
+	record_words(&record, RECORD_KEY_TLS, session->tls ? "yes" : "no");
+	record_text(&record, RECORD_KEY_USER, login_claimed_name(session->login));
+	if (why[0])
+		record_words(&record, RECORD_KEY_REASON, why);
+	record_write(&record);
 }
 
 static void denied(struct auth *auth, struct auth_session *session)
@@ -46,7 +49,7 @@ static void denied(struct auth *auth, struct auth_session *session)
 	session->failures++;
 	delay = limits_failed(&auth->limits, session->address, session->failures,
 			      loop_now(auth->child->loop));
-	say(session, session->login, "login refused", login_reason(session->login));
+	say(session, RECORD_LOGIN_REFUSED, login_reason(session->login));
 	auth_deny(session, REASON_WRONG, delay);
 }
 
@@ -58,12 +61,12 @@ static void granted(struct auth *auth, struct auth_session *session)
 
 	session->user = limits_login(&auth->limits, user_name_key(span_of(user->name), key));
 	if (!session->user) {
-		say(session, session->login, "login refused", "too many sessions of this user");
+		say(session, RECORD_LOGIN_REFUSED, "too many sessions of this user");
 		auth_deny(session, REASON_USER_SESSIONS, 0);
 		return;
 	}
 	session->granted = true;
-	say(session, session->login, "login", "");
+	say(session, RECORD_LOGIN, "");
 	auth_open(session, user);
 }
 
@@ -88,12 +91,12 @@ static void conclude(struct auth *auth, struct auth_session *session, enum login
 		denied(auth, session);
 		break;
 	case LOGIN_PERM:
-		say(session, session->login, "login failed", login_reason(session->login));
+		say(session, RECORD_LOGIN_FAILED, login_reason(session->login));
 		auth_deny(session, REASON_LOGIN_UNCHECKABLE, 0);
 		break;
 	case LOGIN_TEMP:
 	case LOGIN_SLOW:
-		say(session, session->login, "login failed", login_reason(session->login));
+		say(session, RECORD_LOGIN_FAILED, login_reason(session->login));
 		auth_deny(session, REASON_LOGIN_DOWN, 0);
 		break;
 	}
@@ -196,6 +199,17 @@ static struct login *start_sasl(struct auth *auth, struct auth_session *session,
 	return login_sasl(auth->service, mechanism, &channel);
 }
 
+/* For the log: POP3's own ways by the name of their command. */
+static void name_mechanism(struct auth_session *session, enum ipc_type type, pop3_span mechanism)
+{
+	pop3_span name = mechanism;
+
+	if (type != IPC_SASL_START)
+		name = type == IPC_PASS ? SPAN_LITERAL("USER") : SPAN_LITERAL("APOP");
+	if (span_copy(name, session->mechanism, sizeof(session->mechanism)) < 0)
+		memcpy(session->mechanism, "?", sizeof("?"));
+}
+
 static struct login *start_attempt(struct auth_session *session, enum ipc_type type, pop3_span user,
 				   pop3_span secret)
 {
@@ -203,6 +217,7 @@ static struct login *start_attempt(struct auth_session *session, enum ipc_type t
 	struct login *login;
 	char *stamp;
 
+	name_mechanism(session, type, user);
 	if (type == IPC_PASS)
 		return login_pass(auth->service, user, secret);
 	if (type == IPC_SASL_START)

@@ -46,7 +46,8 @@ struct auth_session {
 	char *stamp;                   /* for APOP; NULL: none, or used */
 	uint8_t ip[16];
 	bool loopback, granted;
-	bool tls; /* of this attempt, as its front claims */
+	char mechanism[24]; /* of this attempt, for the log */
+	bool tls;           /* of this attempt, as its front claims */
 	uint32_t failures;
 	uint64_t keeper; /* instance that was sent OPEN, 0: none */
 	uint64_t ticket; /* of the attempt under way; made by the front */
@@ -58,7 +59,5 @@ void auth_deny(struct auth_session *session, enum reason reason, uint32_t delay)
 void auth_logout(struct auth_session *session);
 /* Makes a stamp for APOP (RFC 1939 section 7), good for one attempt. */
 void auth_new_stamp(struct auth *auth, struct auth_session *session);
-/* Returns an address as text, for the log. buf has 64 octets. */
-const char *auth_address_text(const uint8_t ip[16], char *buf);
 
 #endif

@@ -203,6 +203,8 @@ size_t body_render(struct session *session, char *out, size_t cap)
 
 void body_file_sent(struct session *session, bool failed)
 {
+	if (session->mailbox && !failed)
+		ending_octets(session, body_of(session)->lent.size);
 	if (session->mailbox && lent_file_sent(&body_of(session)->lent, failed, &session->pop3))
 		conn_wake(&session->client.conn);
 	else

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct conn_handler handler;
 
@@ -21,6 +22,7 @@ void lmtp_session_start(struct front_frame *frame, int *fd, const struct accepte
 	session->front = front;
 	transaction_init(&session->transaction);
 	snprintf(session->peer_address, sizeof(session->peer_address), "%s", from->text);
+	memcpy(session->address, from->address, sizeof(session->address));
 	frame_add(frame, &session->client);
 	lmtp_server_init(&session->lmtp, &front->settings);
 	loop_deadline_renew(&front->idle, &session->client.deadline);

@@ -14,6 +14,7 @@ struct lmtp_session {
 	struct lmtp_front *front;
 	struct lmtp_transaction transaction;
 	char peer_address[64]; /* "": a Unix socket */
+	uint8_t address[16];   /* the same, for the log */
 };
 
 /* front_service.connected, front_service.end_idle */
