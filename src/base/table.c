@@ -1,19 +1,26 @@
 /* See table.h. Any process; one thread a table. */
 #include "base/table.h"
 
+#include "base/random.h"
+#include "base/siphash.h"
+
 #include <stdlib.h>
 
-static uint64_t mix(uint64_t x)
+/* The key of all tables of this process: written once, before main. */
+static struct siphash_key hash_key;
+
+__attribute__((constructor)) static void make_key(void)
 {
-	x ^= x >> 32;
-	x *= 0x9e3779b97f4a7c15u;
-	x ^= x >> 29;
-	return x;
+	unsigned char octets[SIPHASH_KEY_SIZE];
+
+	if (random_octets(octets, sizeof(octets)) < 0)
+		abort(); /* it never fails once the kernel's pool is ready */
+	hash_key = siphash_key_of(octets);
 }
 
 static struct table_node **bucket(const struct table *table, uint64_t key)
 {
-	return &table->buckets[mix(key) & table->mask];
+	return &table->buckets[siphash_number(&hash_key, key) & table->mask];
 }
 
 void table_init(struct table *table)
@@ -114,12 +121,17 @@ void table_each(struct table *table, void (*visit)(struct table_node *, void *),
 	}
 }
 
-uint64_t hash_octets(const void *data, size_t size, uint64_t seed)
+uint64_t hash_octets(const void *data, size_t size)
+{
+	return siphash(&hash_key, data, size);
+}
+
+uint64_t hash_everywhere(const void *data, size_t size)
 {
 	const unsigned char *p = data;
-	uint64_t h = seed ^ 0xcbf29ce484222325u;
+	uint64_t h = 0xcbf29ce484222325u;
 
 	while (size--)
 		h = (h ^ *p++) * 0x100000001b3u;
-	return mix(h);
+	return h ^ h >> 32;
 }

@@ -1,5 +1,6 @@
 /*
  * A hash table of 64-bit keys, intrusive: the caller's structs embed the node and own the memory.
+ * Keys may be chosen by an attacker: the hash has a random key of its own in each process.
  * Grows by doubling; without memory for that it gets slower and still works. Several nodes may have
  * one key (table_next). Any process; one thread a table.
  */
@@ -31,6 +32,10 @@ struct table_node *table_next(const struct table_node *node); /* with the same k
 /* Calls visit for every node; visit may remove the node it is given. */
 void table_each(struct table *table, void (*visit)(struct table_node *node, void *context),
 		void *context);
-uint64_t hash_octets(const void *data, size_t size, uint64_t seed); /* not for secrets */
+/* Of text from outside, as the key of a table: another value in each process. Not for secrets. */
+uint64_t hash_octets(const void *data, size_t size);
+/* The same value in all processes and for ever, so not for tables: strangers can make values that
+ * collide. */
+uint64_t hash_everywhere(const void *data, size_t size);
 
 #endif

@@ -67,10 +67,13 @@ struct config {
 		user_auth[64]; /* system users the processes drop to: valija-net, valija-auth */
 	bool store_crlf;
 
-	uint32_t fronts;         /* 0: one a core */
-	uint32_t keepers;        /* 0: one a core, at most 4 */
-	uint32_t keeper_threads; /* per keeper */
-	uint32_t auth_workers;   /* 0: one a core */
+	uint32_t fronts;             /* 0: one a core */
+	uint32_t keepers;            /* 0: one a core, at most 4 */
+	uint32_t keeper_threads;     /* per keeper */
+	uint32_t auth_workers;       /* 0: one a core */
+	uint32_t owner_keepers;      /* at a time, for mail of owners of their own */
+	uint32_t owner_idle_seconds; /* after which one of them ends */
+	uint32_t answer_seconds;     /* a process that does not answer is replaced; 0: never */
 
 	bool plain_without_tls; /* credentials in clear text on any network; always allowed on
 				   loopback unless plain_on_loopback is off */

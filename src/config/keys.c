@@ -110,6 +110,15 @@ static const struct config_key keys[] = {
 	 .help = "Processes that touch mail. 0: one a core, at most 4."},
 	{"processes", "keeper_threads", KEY_NUMBER, AT(keeper_threads), .min = 1, .max = 256,
 	 .standard = "16", .help = "Maildrops one keeper works on at the same time."},
+	{"processes", "owner_keepers", KEY_NUMBER, AT(owner_keepers), .min = 1, .max = 4096,
+	 .standard = "256",
+	 .help = "Keepers at a time for mail that belongs to other users than the mail folder, "
+		 "one\n"
+		 "a user; others wait until one of them has nothing to do."},
+	{"processes", "owner_idle", KEY_SECONDS, AT(owner_idle_seconds), .min = 1, .max = DAY,
+	 .standard = "1m", .help = "Such a keeper ends when it had nothing to do for so long."},
+	{"processes", "answer", KEY_SECONDS, AT(answer_seconds), .max = DAY, .standard = "30s",
+	 .help = "A process that does not answer the monitor for so long is replaced. 0: never."},
 	{"processes", "auth_workers", KEY_NUMBER, AT(auth_workers), .max = 256, .standard = "0",
 	 .help = "Threads that compute password hashes. 0: one a core."},
 	{"processes", "net_user", KEY_TEXT, AT(user_net), .standard = "valija-net",

@@ -69,7 +69,7 @@ struct ipc_head {
 	uint16_t texts[IPC_TEXTS_MAX]; /* sizes of the tail's texts, in order */
 };
 
-struct ipc_empty { /* START, READY, KEEPER_GONE, LISTENER_DEAD: one takes no connections */
+struct ipc_empty { /* START, READY, KEEPER_GONE, PING, LISTENER_DEAD: one takes no connections */
 	struct ipc_head head;
 };
 
@@ -112,9 +112,26 @@ struct ipc_drain {
 	uint32_t stop; /* valijad stops: idle sessions are ended at once */
 	uint32_t unused;
 };
-struct ipc_owner { /* KEEPER_WANTED, KEEPER_REFUSED */
+struct ipc_owner { /* KEEPER_WANTED (text: home), KEEPER_REFUSED, OWNER (text: home) */
 	struct ipc_head head;
-	uint32_t uid, gid;
+	uint32_t uid, unused;
+};
+struct ipc_instance { /* PEER_LOST, PEER_DEAD */
+	struct ipc_head head;
+	uint64_t instance;
+};
+/*
+ * LEAVE: a keeper that was started on demand ends. monitor → keeper: end, if idle. keeper → auth:
+ * may I end? passed: the requests that came from auth so far. auth → keeper: yes, no more will
+ * come; no answer: more are under way. keeper → monitor, fronts: it ends now, and owes nothing.
+ */
+struct ipc_leave {
+	struct ipc_head head;
+	uint64_t passed;
+};
+struct ipc_pong {
+	struct ipc_head head;
+	uint64_t idle; /* of a keeper: milliseconds since its last work; 0: at work */
 };
 
 /* child → monitor */
@@ -122,10 +139,6 @@ struct ipc_failed { /* text: the reason why it cannot start */
 	struct ipc_head head;
 	uint32_t code; /* of sysexits.h */
 	uint32_t unused;
-};
-struct ipc_peer_lost {
-	struct ipc_head head;
-	uint64_t instance;
 };
 
 /* front → auth */
@@ -313,8 +326,8 @@ struct ipc_transaction { /* FORGET */
 	X(KEEPER_REFUSED, 9, ipc_owner, IPC_M, IPC_A, 0, 0, 0, 0, 0, judge_any)                    \
 	X(READY, 10, ipc_empty, IPC_CHILDREN, IPC_M, 0, 0, 0, 0, 0, judge_any)                     \
 	X(FAILED, 11, ipc_failed, IPC_CHILDREN, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_failed)     \
-	X(PEER_LOST, 12, ipc_peer_lost, IPC_A | IPC_K, IPC_M, 0, 0, 0, 0, 0, judge_any)            \
-	X(KEEPER_WANTED, 13, ipc_owner, IPC_A, IPC_M, 0, 0, 0, 0, 0, judge_any)                    \
+	X(PEER_LOST, 12, ipc_instance, IPC_A | IPC_K, IPC_M, 0, 0, 0, 0, 0, judge_any)             \
+	X(KEEPER_WANTED, 13, ipc_owner, IPC_A, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)         \
 	X(CONNECT, 14, ipc_connect, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_connect)                    \
 	X(BINDINGS, 15, ipc_bindings, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_bindings)                 \
 	X(DISCONNECT, 16, ipc_session, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_any)                     \
@@ -357,7 +370,13 @@ struct ipc_transaction { /* FORGET */
 	X(DELIVER, 48, ipc_deliver, IPC_L, IPC_K, 1, 1, 4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX,  \
 	  0, 0, judge_deliver)                                                                     \
 	X(FORGET, 49, ipc_transaction, IPC_L, IPC_K, 0, 0, 0, 0, 0, judge_any)                     \
-	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)
+	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)            \
+	X(OWNER, 60, ipc_owner, IPC_M, IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)                 \
+	X(LEAVE, 61, ipc_leave, IPC_M | IPC_A | IPC_K, IPC_M | IPC_F | IPC_L | IPC_A | IPC_K, 0,   \
+	  0, 0, 0, 0, judge_any)                                                                   \
+	X(PING, 62, ipc_empty, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)                      \
+	X(PONG, 63, ipc_pong, IPC_CHILDREN, IPC_M, 0, 0, 0, 0, 0, judge_any)                       \
+	X(PEER_DEAD, 64, ipc_instance, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)
 
 enum ipc_type {
 	IPC_NONE,

@@ -74,6 +74,19 @@ void child_sandbox(const struct child *child, enum sandbox_role role, struct san
 	ret->empty_root = child->change_ids;
 }
 
+/* A front keeps no channel to a keeper that ends tidily, and misses nothing. */
+static void take_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
+{
+	enum ipc_role own = peer->child->role->role;
+
+	if (type != IPC_LEAVE || own == ROLE_AUTH || own == ROLE_KEEPER)
+		peer->child->role->peer_message(peer, type, message, fds);
+	else if (peer->role == ROLE_KEEPER)
+		peer->leaving = true;
+	else
+		peer_break(peer, "it is no keeper, but leaves as one");
+}
+
 static void peer_packet(struct chan *chan, const void *data, size_t size, int *fds,
 			unsigned fd_count)
 {
@@ -92,7 +105,7 @@ static void peer_packet(struct chan *chan, const void *data, size_t size, int *f
 			chan_break(chan, why);
 			return;
 		}
-		peer->child->role->peer_message(peer, type, at, fds);
+		take_message(peer, type, at, fds);
 		at += first;
 		size -= first;
 	}
@@ -103,7 +116,7 @@ static void peer_packet(struct chan *chan, const void *data, size_t size, int *f
  * together. The more privileged process reports. */
 static void tell_lost(const struct peer *peer)
 {
-	struct ipc_peer_lost message = {.instance = peer->instance};
+	struct ipc_instance message = {.instance = peer->instance};
 	enum ipc_role own = peer->child->role->role;
 	bool front = peer->role == ROLE_FRONT || peer->role == ROLE_LMTP;
 
@@ -116,13 +129,14 @@ static void peer_broken(struct chan *chan, const char *why)
 {
 	struct peer *peer = chan->context, **at = &peer->child->peers;
 
-	if (!peer->child->draining)
+	if (!peer->child->draining && !peer->leaving)
 		log_info("channel to %s %u is gone: %s", ipc_role_name(peer->role), peer->index,
 			 why);
 	while (*at != peer)
 		at = &(*at)->next;
 	*at = peer->next;
-	tell_lost(peer);
+	if (!peer->leaving)
+		tell_lost(peer);
 	if (peer->child->started)
 		peer->child->role->peer_gone(peer);
 	chan_finish(chan);
@@ -201,6 +215,44 @@ static void start(struct child *child)
 	ipc_send(&child->monitor, IPC_READY, &ready);
 }
 
+static void answer_ping(struct child *child)
+{
+	struct ipc_pong message = {.idle = child->role->idle ? child->role->idle(child) : 0};
+
+	ipc_send(&child->monitor, IPC_PONG, &message);
+}
+
+/* The process at the other end can neither answer nor end: its channel would never break. */
+static void peer_dead(const struct child *child, uint64_t instance)
+{
+	struct peer *peer = child->peers;
+
+	while (peer && peer->instance != instance)
+		peer = peer->next;
+	if (peer)
+		peer_break(peer, "the monitor gave that process up");
+}
+
+static void monitor_message(struct child *child, enum ipc_type type, const void *data, int *fds)
+{
+	if (type == IPC_PEER) {
+		add_peer(child, data, &fds[0]);
+	} else if (type == IPC_START) {
+		if (!child->started)
+			start(child);
+	} else if (type == IPC_PING) {
+		answer_ping(child);
+	} else if (type == IPC_PEER_DEAD) {
+		peer_dead(child, ((const struct ipc_instance *)data)->instance);
+	} else if (type == IPC_DRAIN) {
+		child->draining = true;
+		child->stopping = ((const struct ipc_drain *)data)->stop;
+		child->role->drain(child, ((const struct ipc_drain *)data)->ms);
+	} else {
+		child->role->monitor_message(child, type, data, fds);
+	}
+}
+
 static void monitor_packet(struct chan *chan, const void *data, size_t size, int *fds,
 			   unsigned fd_count)
 {
@@ -213,20 +265,10 @@ static void monitor_packet(struct chan *chan, const void *data, size_t size, int
 		chan_break(chan, type ? "the first message is not the configuration" : why);
 		return;
 	}
-	if (type == IPC_CONFIG) {
+	if (type == IPC_CONFIG)
 		take_config(child, data, &fds[0]);
-	} else if (type == IPC_PEER) {
-		add_peer(child, data, &fds[0]);
-	} else if (type == IPC_START) {
-		if (!child->started)
-			start(child);
-	} else if (type == IPC_DRAIN) {
-		child->draining = true;
-		child->stopping = ((const struct ipc_drain *)data)->stop;
-		child->role->drain(child, ((const struct ipc_drain *)data)->ms);
-	} else {
-		child->role->monitor_message(child, type, data, fds);
-	}
+	else
+		monitor_message(child, type, data, fds);
 }
 
 static void monitor_broken(struct chan *chan, const char *why)

@@ -27,6 +27,8 @@ struct peer {
 	uint32_t unanswered; /* credits that the less privileged side uses: its unanswered requests
 			      */
 	void *data;          /* owned by the role */
+	uint64_t passed;     /* auth, keeper: requests that auth sent to the keeper */
+	bool leaving;        /* a keeper that ends because nothing is left for it to do */
 };
 
 struct child_role {
@@ -44,6 +46,8 @@ struct child_role {
 	void (*drain)(
 		struct child *child,
 		uint64_t ms); /* end sessions that can end; call child_exit when none is left */
+	/* Milliseconds since the last work; 0: at work. NULL: it is not asked for. */
+	uint64_t (*idle)(const struct child *child);
 };
 
 struct child {

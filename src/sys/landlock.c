@@ -93,9 +93,24 @@ static bool writes(const struct sandbox *sandbox)
 	return false;
 }
 
+static long version(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
+}
+
+int sandbox_check_root(struct err *err)
+{
+	if (version() >= 2)
+		return 0;
+	return err_set(err, EX_UNAVAILABLE,
+		       "mail that belongs to root is not served: its keeper would be root, and "
+		       "only Landlock of Linux 5.19 or later confines that to the mail; chown -R "
+		       "vmail: it, or enable Landlock");
+}
+
 int sandbox_landlock(const struct sandbox *sandbox, struct err *err)
 {
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
+	long abi = version();
 	struct ruleset ruleset;
 	size_t size;
 	int fd;

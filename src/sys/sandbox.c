@@ -143,6 +143,8 @@ int sandbox_enter(const struct sandbox *sandbox, struct err *err)
 	pid_t parent = getppid();
 	int parent_signal = 0;
 
+	if (sandbox->change_ids && root && !sandbox->uid && sandbox_check_root(err) < 0)
+		return -1;
 	prctl(PR_GET_PDEATHSIG, &parent_signal, 0, 0, 0);
 	if (sandbox->empty_root && root && enter_empty_root(err) < 0)
 		return -1;

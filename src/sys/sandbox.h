@@ -39,8 +39,8 @@ struct sandbox_path {
 
 struct sandbox {
 	enum sandbox_role role;
-	/* as root: to uid and gid, no supplementary groups. uid 0 is allowed: then all capabilities
-	 * go */
+	/* as root: to uid and gid, no supplementary groups. uid 0 is allowed where there is
+	 * Landlock: then all capabilities go */
 	bool change_ids;
 	uid_t uid;
 	gid_t gid;
@@ -54,6 +54,9 @@ struct sandbox {
 
 /* -1: a step failed, and some are done already: the process must exit. */
 int sandbox_enter(const struct sandbox *sandbox, struct err *err);
+/* Whether a process of uid 0 can be confined to the mail: sandbox_enter refuses to start one that
+ * cannot. */
+int sandbox_check_root(struct err *err);
 /* Looks up a system user. -1: no such user. */
 int sandbox_user(const char *name, uid_t *ret_uid, gid_t *ret_gid, struct err *err);
 

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,8 @@ static struct {
 	unsigned tried;
 } all;
 
+enum { FILES = 3000 }; /* that a front may have open; auth has the same limit */
+
 static void start_all(void)
 {
 	struct ipc_listener listener = {.service = SERVICE_POP3};
@@ -37,6 +40,8 @@ static void start_all(void)
 	play_spawn(&all.auth, ROLE_AUTH);
 	play_spawn(&all.keeper, ROLE_KEEPER);
 	play_spawn(&all.front, ROLE_FRONT);
+	need(prlimit(all.auth.pid, RLIMIT_NOFILE, &(struct rlimit){FILES, FILES}, NULL) == 0,
+	     "prlimit");
 	play_directory(&all.auth, DIRECTORY_USERS, play.users_fd, "users");
 	play_directory(&all.auth, DIRECTORY_MAIL, play.mail_fd, "");
 	play_directory(&all.keeper, DIRECTORY_MAIL, play.mail_fd, "");
@@ -465,6 +470,24 @@ static void flood(void)
 	become_front(); /* with its channels go its sessions: the lock is free again */
 }
 
+static void more_connections_than_descriptors(void)
+{
+	for (uint64_t session = 5000; session < 5000 + FILES; session++)
+		connect_session(session);
+	connect_session(1); /* one that cannot be there */
+	expect_cut(all.to_auth, "a front could have more connections than descriptors");
+	become_front();
+}
+
+static void resumed_connection(void)
+{
+	struct ipc_connect message = {.session = 1, .loopback = 1, .resumed = 1};
+
+	SEND(all.to_auth, IPC_CONNECT, &message, NULL, 0);
+	expect_cut(all.to_auth, "a new front could resume a connection");
+	become_front();
+}
+
 static void silence(void)
 {
 	for (uint64_t session = 1000; session < 3000; session++)
@@ -511,6 +534,10 @@ int main(int argc, char **argv)
 	still_well("more requests than credits, read by nobody");
 	silence();
 	still_well("a front that never reads");
+	more_connections_than_descriptors();
+	still_well("more connections than descriptors");
+	resumed_connection();
+	still_well("a connection from before the front was started");
 	kill(all.front.pid, SIGKILL);
 	kill(all.auth.pid, SIGKILL);
 	kill(all.keeper.pid, SIGKILL);

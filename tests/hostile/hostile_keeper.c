@@ -807,7 +807,7 @@ static void cast_users(char **users, int count)
 	int theirs = 0;
 
 	for (int i = 0; i < count; i++)
-		if (hash_octets(users[i], strlen(users[i]), 2) % 2)
+		if (hash_everywhere(users[i], strlen(users[i])) % 2)
 			all.ours = users[i];
 		else if (theirs < 2)
 			all.theirs[theirs++] = users[i];

@@ -334,6 +334,25 @@ static void recipients(void)
 	still_well("a flood of RCPT");
 }
 
+/* Each transaction is answered well, and never ended. */
+static void transactions_without_end(void)
+{
+	char buf[CHAN_PACKET_MAX];
+	int count = 0;
+
+	do {
+		all.session++;
+		say_rcpt(all.user);
+		need(wait_for(all.to_auth, buf, sizeof(buf), IPC_RESOLVED) == IPC_RESOLVED,
+		     "auth does not know the recipient");
+	} while (++count <= 8192 &&
+		 wait_for(all.to_keeper, buf, sizeof(buf), IPC_RCPT_READY) == IPC_RCPT_READY);
+	need(count > 4000, "an honest front could not have that many");
+	expect_cut(all.to_keeper, "a keeper keeps transactions without end");
+	become_front();
+	still_well("transactions that never end");
+}
+
 static void not_an_lmtp_fronts(void)
 {
 	struct ipc_session close_it = {.session = 1};
@@ -365,6 +384,7 @@ int main(int argc, char **argv)
 	what_is_not_its_own();
 	forgets();
 	recipients();
+	transactions_without_end();
 	not_an_lmtp_fronts();
 	kill(all.lmtp.pid, SIGKILL);
 	kill(all.auth.pid, SIGKILL);

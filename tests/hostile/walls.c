@@ -57,6 +57,14 @@ static const char *outside(const char *name)
 	return path;
 }
 
+static const char *own(const char *name)
+{
+	static char path[PATH_SIZE + 64];
+
+	snprintf(path, sizeof(path), "%s/%s", place.own, name);
+	return path;
+}
+
 static long send_by(int flags, bool with_address)
 {
 	struct iovec part = {.iov_base = (char[]){"x"}, .iov_len = 1};
@@ -202,6 +210,8 @@ static long link_own(const char *to)
 	X("change an owner", fchownat(place.own_fd, "mine", NOBODY, NOBODY, 0))                    \
 	X("set an extended attribute", fsetxattr(place.own_fd, "user.x", "x", 1, 0))               \
 	X("set times", utimensat(place.own_fd, "mine", NULL, 0))                                   \
+	X("cut a file by name", truncate(own("mine"), 1))                                          \
+	X("remove a folder", rmdir(own("tmp")))                                                    \
 	X("change the working folder", fchdir(place.own_fd))                                       \
 	X("lock a file", syscall(SYS_flock, place.own_fd, 2))                                      \
 	X("make a memory file", memfd_create("x", MFD_CLOEXEC))                                    \

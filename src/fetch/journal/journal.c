@@ -11,6 +11,7 @@
 #include "fetch/journal/journal_private.h"
 
 #include "base/crc32c.h"
+#include "base/table.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -46,13 +47,10 @@ bool journal_is_unlisted_kind(const struct journal *journal, const struct seen *
 	return journal->names[seen->identity] == 'c';
 }
 
+/* Unique ids are the server's choice: the hash has a key. */
 static uint32_t hash(pop3_span text)
 {
-	uint32_t h = 2166136261u;
-
-	for (size_t i = 0; i < text.size; i++)
-		h = (h ^ (unsigned char)text.data[i]) * 16777619u;
-	return h ^ h >> 15;
+	return (uint32_t)hash_octets(text.data, text.size);
 }
 
 /* The slot that holds the identity, or the empty one where it belongs. */

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -102,6 +103,22 @@ static void refused(const struct peer *front, const struct ipc_connect *message,
 	record_write(&record);
 }
 
+/* The connections that a front can have: a front that has more makes auth keep what is not there. A
+ * front that is younger than this process has none from before. */
+static bool can_have(struct peer *front, const struct ipc_connect *message)
+{
+	const struct auth *auth = front->child->state;
+	const struct table *sessions = front->data;
+
+	if (message->resumed && front->instance > front->child->instance)
+		peer_break(front, "it resumes connections, but is new");
+	else if (sessions->count >= auth->most_connections)
+		peer_break(front, "more connections than it has descriptors");
+	else
+		return true;
+	return false;
+}
+
 static void take_connect(struct peer *front, const struct ipc_connect *message)
 {
 	struct auth *auth = front->child->state;
@@ -113,6 +130,8 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 		peer_break(front, "a session number was used twice");
 		return;
 	}
+	if (!can_have(front, message))
+		return;
 	address = limits_connect(&auth->limits, message->address, message->resumed, &why);
 	if (address)
 		session = calloc(1, sizeof(*session));
@@ -179,7 +198,12 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
 {
 	(void)fds;
-	front_message(peer, type, message);
+	if (type != IPC_LEAVE)
+		front_message(peer, type, message);
+	else if (peer->role == ROLE_KEEPER)
+		auth_keeper_leaves(peer, message);
+	else
+		peer_break(peer, "it is no keeper, but leaves as one");
 }
 
 static void peer_up(struct peer *peer)
@@ -315,6 +339,11 @@ static int start(struct child *child, struct err *err)
 					  .cache_entries = child->config->auth_cache_entries,
 					  .cache_seconds = child->config->auth_cache_seconds};
 
+	struct rlimit files;
+
+	/* the same as that of fronts: all children have the monitor's */
+	auth->most_connections =
+		getrlimit(RLIMIT_NOFILE, &files) < 0 ? RLIM_INFINITY : files.rlim_cur;
 	limits_init(&auth->limits, child->config);
 	if (enter_sandbox(auth, err) < 0 || open_users(auth, err) < 0 ||
 	    login_service_create(auth->users, &settings, &auth->service, err) < 0 ||

@@ -15,14 +15,15 @@
 #include <sys/stat.h>
 
 enum {
-	WAITING_MAX = 1024,
+	WAITING_MAX = 1024,  /* logins, and as many recipients, that wait for a keeper */
+	WAIT_MS = 30 * 1000, /* for a keeper that is being started, or for room for one */
 };
 
 static struct peer *find_keeper(const struct auth *auth, uint32_t uid, uint64_t hash)
 {
 	for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
-		if (peer->role == ROLE_KEEPER && peer->uid == uid && peer->group_size &&
-		    peer->index == hash % peer->group_size)
+		if (peer->role == ROLE_KEEPER && !peer->leaving && peer->uid == uid &&
+		    peer->group_size && peer->index == hash % peer->group_size)
 			return peer;
 	return NULL;
 }
@@ -30,16 +31,36 @@ static struct peer *find_keeper(const struct auth *auth, uint32_t uid, uint64_t 
 static bool any_keeper(const struct auth *auth, uint32_t uid)
 {
 	for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
-		if (peer->role == ROLE_KEEPER && peer->uid == uid)
+		if (peer->role == ROLE_KEEPER && !peer->leaving && peer->uid == uid)
 			return true;
 	return false;
+}
+
+static bool anything_waits(const struct auth *auth, uint32_t uid)
+{
+	const struct auth_waiting *waiting = auth->waiting;
+
+	while (waiting && waiting->uid != uid)
+		waiting = waiting->next;
+	return waiting != NULL;
+}
+
+/* The monitor answers with a PEER or with KEEPER_REFUSED; it is asked once for all that wait. */
+static enum auth_keeper_found want_keeper(struct auth *auth, uint32_t uid, const char *home)
+{
+	struct ipc_owner wanted = {.uid = uid};
+	pop3_span text = span_of(home);
+
+	if (anything_waits(auth, uid) ||
+	    ipc_send_texts(&auth->child->monitor, IPC_KEEPER_WANTED, &wanted, &text, 1) == 0)
+		return KEEPER_STARTING;
+	return KEEPER_NONE;
 }
 
 enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct peer **ret,
 				   uint32_t *ret_uid)
 {
-	struct ipc_owner wanted = {.uid = (uint32_t)auth->child->uid};
-	uint64_t hash = hash_octets(home, strlen(home), 2);
+	uint64_t hash = hash_everywhere(home, strlen(home)); /* a restarted auth chooses the same */
 	struct stat st;
 
 	*ret_uid = 0;
@@ -50,16 +71,23 @@ enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct p
 	} else if ((fstatat(auth->mail_fd, home, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    S_ISDIR(st.st_mode)) ||
 		   fstat(auth->mail_fd, &st) == 0) { /* symbolic links are never followed */
-		*ret_uid = wanted.uid = st.st_uid;
-		wanted.gid = st.st_gid;
+		*ret_uid = st.st_uid;
 	}
 	*ret = find_keeper(auth, *ret_uid, hash);
 	if (*ret)
 		return KEEPER_FOUND;
 	if (!auth->child->change_ids || any_keeper(auth, *ret_uid))
 		return KEEPER_NONE; /* the keeper is being restarted */
-	return ipc_send(&auth->child->monitor, IPC_KEEPER_WANTED, &wanted) < 0 ? KEEPER_NONE
-									       : KEEPER_STARTING;
+	return want_keeper(auth, *ret_uid, home);
+}
+
+int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const pop3_span *texts,
+		 unsigned count)
+{
+	if (ipc_send_texts(&keeper->chan, type, message, texts, count) < 0)
+		return -1;
+	keeper->passed++;
+	return 0;
 }
 
 static void ungrant(struct auth_session *session)
@@ -77,96 +105,190 @@ static void send_open(struct auth_session *session, struct peer *keeper, const c
 	pop3_span texts[] = {span_of(name), span_of(home)};
 
 	session->keeper = keeper->instance;
-	if (ipc_send_texts(&keeper->chan, IPC_OPEN, &message, texts, 2) < 0)
+	if (auth_pass_on(keeper, IPC_OPEN, &message, texts, 2) < 0)
 		ungrant(session);
+}
+
+/* ---- requests that wait for a keeper ---- */
+
+static void expire(struct loop_timer *timer);
+
+int auth_wait(struct auth *auth, struct auth_waiting *waiting, uint32_t uid)
+{
+	uint64_t now = loop_now(auth->child->loop);
+	struct auth_waiting **at = &auth->waiting;
+	unsigned same = 0;
+
+	for (; *at; at = &(*at)->next)
+		same += (*at)->wake == waiting->wake;
+	if (!waiting->deadline)
+		waiting->deadline = now + WAIT_MS;
+	if (same >= WAITING_MAX || waiting->deadline <= now)
+		return -1;
+	if (!auth->waiting) {
+		loop_timer_init(&auth->expiry, auth->child->loop, expire, auth);
+		loop_timer_set(&auth->expiry, waiting->deadline - now);
+	}
+	waiting->next = NULL;
+	waiting->uid = uid;
+	*at = waiting;
+	return 0;
+}
+
+static bool is_due(const struct auth_waiting *waiting, const uint32_t *uid, uint64_t now)
+{
+	return uid ? waiting->uid == *uid : waiting->deadline <= now;
+}
+
+/* Takes off the list what waits for uid, or, uid NULL, what has waited for too long; then wakes
+ * each, which may wait anew. */
+static void wake_waiting(struct auth *auth, const uint32_t *uid, bool refused)
+{
+	struct auth_waiting **at = &auth->waiting, *due = NULL, **end = &due;
+	uint64_t now = loop_now(auth->child->loop);
+
+	while (*at) {
+		struct auth_waiting *waiting = *at;
+
+		if (!is_due(waiting, uid, now)) {
+			at = &waiting->next;
+			continue;
+		}
+		*at = waiting->next;
+		waiting->next = NULL;
+		*end = waiting;
+		end = &waiting->next;
+	}
+	if (!auth->waiting && due)
+		loop_timer_cancel(&auth->expiry);
+	while (due) {
+		struct auth_waiting *waiting = due;
+
+		due = waiting->next;
+		waiting->wake(auth, waiting, refused);
+	}
+}
+
+static void expire(struct loop_timer *timer)
+{
+	struct auth *auth = timer->context;
+	uint64_t first = UINT64_MAX, now;
+
+	wake_waiting(auth, NULL, true);
+	now = loop_now(auth->child->loop);
+	for (const struct auth_waiting *waiting = auth->waiting; waiting; waiting = waiting->next)
+		if (waiting->deadline < first)
+			first = waiting->deadline;
+	if (auth->waiting)
+		loop_timer_set(timer, first > now ? first - now : 0);
 }
 
 struct waiting_login {
 	struct auth_waiting waiting;
+	uint64_t front, session, ticket;
 	struct user user;
 };
 
-static int wait_for_keeper(struct auth *auth, struct auth_session *session, const struct user *user,
-			   uint32_t uid)
+static struct auth_session *find_session(struct auth *auth, const struct waiting_login *wait)
 {
-	struct auth_waiting **at = &auth->waiting;
-	struct waiting_login *wait;
-	int n = 0;
+	struct peer *front = child_peer(auth->child, ROLE_FRONT, wait->front);
+	struct table_node *node =
+		front && front->data ? table_find(front->data, wait->session) : NULL;
+	struct auth_session *session = node ? CONTAINER(node, struct auth_session, node) : NULL;
 
-	for (; *at; at = &(*at)->next)
-		if (++n > WAITING_MAX)
-			return -1;
-	wait = calloc(1, sizeof(*wait));
-	if (!wait)
-		return -1;
-	wait->waiting =
-		(struct auth_waiting){NULL, session->front->instance, session->node.key, uid};
-	wait->user = *user;
-	*at = &wait->waiting;
-	return 0;
+	return session && session->granted && session->ticket == wait->ticket ? session : NULL;
 }
 
-void auth_open(struct auth_session *session, const struct user *user)
+static void free_login(struct waiting_login *wait)
+{
+	explicit_bzero(wait, sizeof(*wait));
+	free(wait);
+}
+
+/* Opens the maildrop, or waits; takes wait. */
+static void open_or_wait(struct auth_session *session, struct waiting_login *wait)
 {
 	struct auth *auth = session->front->child->state;
 	struct peer *keeper;
 	uint32_t uid;
 
-	switch (auth_keeper(auth, user_home(user), &keeper, &uid)) {
+	switch (auth_keeper(auth, user_home(&wait->user), &keeper, &uid)) {
 	case KEEPER_FOUND:
-		send_open(session, keeper, user->name, user_home(user));
-		return;
+		send_open(session, keeper, wait->user.name, user_home(&wait->user));
+		break;
 	case KEEPER_STARTING:
-		if (wait_for_keeper(auth, session, user, uid) == 0)
+		if (auth_wait(auth, &wait->waiting, uid) == 0)
 			return;
+		ungrant(session);
 		break;
 	case KEEPER_NONE:
+		ungrant(session);
 		break;
 	}
-	ungrant(session);
+	free_login(wait);
 }
 
-static struct auth_session *find_waiting(struct auth *auth, const struct auth_waiting *waiting)
+static void wake_login(struct auth *auth, struct auth_waiting *waiting, bool refused)
 {
-	struct peer *front = child_peer(auth->child, ROLE_FRONT, waiting->front);
-	struct table_node *node =
-		front && front->data ? table_find(front->data, waiting->session) : NULL;
+	struct waiting_login *wait = (struct waiting_login *)waiting;
+	struct auth_session *session = find_session(auth, wait);
 
-	return node ? CONTAINER(node, struct auth_session, node) : NULL;
-}
-
-/* Takes the logins that wait for uid off the list; opens or refuses each. */
-static void wake_waiting(struct auth *auth, uint32_t uid, bool refused)
-{
-	struct auth_waiting **at = &auth->waiting;
-
-	while (*at) {
-		struct auth_waiting *waiting = *at;
-		struct waiting_login *wait = (struct waiting_login *)waiting;
-		struct auth_session *session;
-
-		if (waiting->uid != uid) {
-			at = &waiting->next;
-			continue;
-		}
-		*at = waiting->next;
-		session = find_waiting(auth, waiting);
-		if (session && session->granted && refused)
-			ungrant(session);
-		else if (session && session->granted)
-			auth_open(session, &wait->user);
-		free(wait);
+	if (session && !refused) {
+		open_or_wait(session, wait);
+		return;
 	}
+	if (session)
+		ungrant(session);
+	free_login(wait);
 }
+
+void auth_open(struct auth_session *session, const struct user *user)
+{
+	struct auth *auth = session->front->child->state;
+	struct waiting_login *wait;
+	struct peer *keeper;
+	uint32_t uid;
+
+	if (auth_keeper(auth, user_home(user), &keeper, &uid) == KEEPER_FOUND) {
+		send_open(session, keeper, user->name, user_home(user));
+		return;
+	}
+	wait = calloc(1, sizeof(*wait));
+	if (!wait) {
+		ungrant(session);
+		return;
+	}
+	wait->waiting.wake = wake_login;
+	wait->front = session->front->instance;
+	wait->session = session->node.key;
+	wait->ticket = session->ticket;
+	wait->user = *user;
+	open_or_wait(session, wait);
+}
+
+/* ---- keepers come and go ---- */
 
 void auth_keeper_up(struct auth *auth, struct peer *keeper)
 {
-	wake_waiting(auth, keeper->uid, false);
+	wake_waiting(auth, &keeper->uid, false);
 }
 
 void auth_keeper_refused(struct auth *auth, uint32_t uid)
 {
-	wake_waiting(auth, uid, true);
+	wake_waiting(auth, &uid, true);
+}
+
+void auth_keeper_leaves(struct peer *keeper, const struct ipc_leave *message)
+{
+	struct ipc_leave yes = {.passed = keeper->passed};
+
+	if (message->passed > keeper->passed) {
+		peer_break(keeper, "it took requests that were not sent");
+		return;
+	}
+	if (message->passed < keeper->passed)
+		return; /* more are on their way: it is not idle */
+	keeper->leaving = ipc_send(&keeper->chan, IPC_LEAVE, &yes) == 0;
 }
 
 static void lose_keeper(struct table_node *node, void *context)
@@ -183,6 +305,8 @@ void auth_keeper_gone(struct auth *auth, const struct peer *keeper)
 	struct ipc_empty message;
 	struct peer gone = *keeper;
 
+	if (gone.leaving)
+		return; /* it had nothing to do */
 	for (struct peer *peer = auth->child->peers; peer; peer = peer->next) {
 		if (peer->role != ROLE_KEEPER && peer->data)
 			table_each(peer->data, lose_keeper, &gone);

@@ -10,11 +10,16 @@
 
 enum auth_keeper_found {
 	KEEPER_FOUND,
-	KEEPER_STARTING, /* the monitor was asked to start one: wait */
+	KEEPER_STARTING, /* the monitor was asked to start one: auth_wait */
 	KEEPER_NONE,     /* no keeper now */
 };
 enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct peer **ret,
 				   uint32_t *ret_uid);
+/* Waits for a keeper of uid; -1: too many requests wait, or this one has waited for too long. */
+int auth_wait(struct auth *auth, struct auth_waiting *waiting, uint32_t uid);
+/* Sends a request to a keeper, and counts it. */
+int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const pop3_span *texts,
+		 unsigned count);
 /* Sends OPEN for a session that is granted to the keeper of its maildrop, or denies the session. */
 void auth_open(struct auth_session *session, const struct user *user);
 /* A keeper is gone: sessions whose maildrop it was to open are denied. A front ignores that for a
@@ -22,5 +27,8 @@ void auth_open(struct auth_session *session, const struct user *user);
 void auth_keeper_gone(struct auth *auth, const struct peer *keeper);
 void auth_keeper_up(struct auth *auth, struct peer *keeper);
 void auth_keeper_refused(struct auth *auth, uint32_t uid);
+/* An idle keeper asks whether it may end. From then on it is sent nothing, and the monitor is asked
+ * for another when there is need. */
+void auth_keeper_leaves(struct peer *keeper, const struct ipc_leave *message);
 
 #endif

@@ -40,7 +40,7 @@ static struct limit_address *find_address(struct limits *limits, const uint8_t a
 	memcpy(whole, address, sizeof(whole));
 	if (memcmp(whole, v4_mapped, sizeof(v4_mapped)) != 0)
 		memset(whole + 8, 0, 8);
-	key = hash_octets(whole, sizeof(whole), 0);
+	key = hash_octets(whole, sizeof(whole));
 	for (node = table_find(&limits->addresses, key); node; node = table_next(node)) {
 		entry = CONTAINER(node, struct limit_address, node);
 		if (memcmp(entry->address, whole, sizeof(whole)) == 0)
@@ -123,7 +123,7 @@ uint32_t limits_failed(struct limits *limits, struct limit_address *address, uin
 
 struct limit_user *limits_login(struct limits *limits, pop3_span name)
 {
-	uint64_t key = hash_octets(name.data, name.size, 1);
+	uint64_t key = hash_octets(name.data, name.size);
 	struct limit_user *user = NULL;
 
 	for (struct table_node *node = table_find(&limits->users, key); node;

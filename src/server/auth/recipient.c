@@ -50,13 +50,70 @@ static int pass_on(struct peer *front, const struct ipc_recipient *message, cons
 					  .quota_octets = quota.octets};
 	pop3_span texts[] = {span_of(user->name), span_of(user_home(user)), ipc_text(message, 0)};
 
-	return ipc_send_texts(&keeper->chan, IPC_RCPT_OPEN, &open, texts, 3);
+	return auth_pass_on(keeper, IPC_RCPT_OPEN, &open, texts, 3);
+}
+
+struct waiting_recipient {
+	struct auth_waiting waiting;
+	uint64_t front;
+	struct ipc_recipient message; /* its tail follows */
+};
+
+static void find(struct peer *front, const struct ipc_recipient *message, uint64_t deadline);
+
+static void wake(struct auth *auth, struct auth_waiting *waiting, bool refused)
+{
+	struct waiting_recipient *wait = (struct waiting_recipient *)waiting;
+	struct peer *front = child_peer(auth->child, ROLE_LMTP, wait->front);
+
+	if (front && refused)
+		refuse(front, &wait->message, REASON_STORE_DOWN);
+	else if (front)
+		find(front, &wait->message, waiting->deadline);
+	free(wait);
+}
+
+static void wait_for_keeper(struct peer *front, const struct ipc_recipient *message, uint32_t uid,
+			    uint64_t deadline)
+{
+	size_t size = sizeof(*message) + message->head.tail;
+	struct waiting_recipient *wait = calloc(1, sizeof(*wait) + message->head.tail);
+
+	if (wait) {
+		wait->waiting.wake = wake;
+		wait->waiting.deadline = deadline;
+		wait->front = front->instance;
+		memcpy(&wait->message, message, size);
+		if (auth_wait(front->child->state, &wait->waiting, uid) == 0)
+			return;
+	}
+	free(wait);
+	refuse(front, message, REASON_STORE_DOWN);
+}
+
+/* Finds the keepers of all users; asks for those that do not run. */
+static enum auth_keeper_found find_keepers(struct auth *auth, const struct user *users,
+					   size_t count, struct peer **ret, uint32_t *ret_uid)
+{
+	enum auth_keeper_found found = KEEPER_FOUND, one;
+	uint32_t uid;
+
+	for (size_t i = 0; i < count; i++) {
+		one = auth_keeper(auth, user_home(&users[i]), &ret[i], &uid);
+		if (one == KEEPER_NONE)
+			return KEEPER_NONE;
+		if (one == KEEPER_FOUND || found == KEEPER_STARTING)
+			continue;
+		found = one;
+		*ret_uid = uid;
+	}
+	return found;
 }
 
 /* RESOLVED with the instances of the keepers is sent before any keeper can answer: the front
  * accepts answers from these keepers only. */
 static void resolved(struct peer *front, const struct ipc_recipient *message,
-		     const struct user *users, size_t count)
+		     const struct user *users, size_t count, uint64_t deadline)
 {
 	struct peer *keepers[RECIPIENT_USERS_MAX];
 	uint64_t instances[RECIPIENT_USERS_MAX];
@@ -65,17 +122,20 @@ static void resolved(struct peer *front, const struct ipc_recipient *message,
 				      .index = message->index,
 				      .parts = (uint32_t)count};
 	pop3_span tail = {(const char *)instances, count * sizeof(instances[0])};
-	uint32_t uid;
+	uint32_t uid = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		/* a keeper that is being started: the MTA tries again */
-		if (auth_keeper(front->child->state, user_home(&users[i]), &keepers[i], &uid) !=
-		    KEEPER_FOUND) {
-			refuse(front, message, REASON_STORE_DOWN);
-			return;
-		}
-		instances[i] = keepers[i]->instance;
+	switch (find_keepers(front->child->state, users, count, keepers, &uid)) {
+	case KEEPER_FOUND:
+		break;
+	case KEEPER_STARTING:
+		wait_for_keeper(front, message, uid, deadline);
+		return;
+	case KEEPER_NONE: /* a keeper that is being restarted: the MTA tries again */
+		refuse(front, message, REASON_STORE_DOWN);
+		return;
 	}
+	for (size_t i = 0; i < count; i++)
+		instances[i] = keepers[i]->instance;
 	peer_send_parts(front, IPC_RESOLVED, &answer, &tail, 1);
 	for (size_t i = 0; i < count; i++)
 		if (pass_on(front, message, &users[i], keepers[i]) < 0) {
@@ -84,7 +144,8 @@ static void resolved(struct peer *front, const struct ipc_recipient *message,
 		}
 }
 
-void auth_recipient(struct peer *front, const struct ipc_recipient *message)
+/* deadline: of a recipient that has waited for a keeper; 0: it has not. */
+static void find(struct peer *front, const struct ipc_recipient *message, uint64_t deadline)
 {
 	struct auth *auth = front->child->state;
 	struct user *users = calloc(RECIPIENT_USERS_MAX, sizeof(*users));
@@ -102,9 +163,14 @@ void auth_recipient(struct peer *front, const struct ipc_recipient *message)
 		log_error("recipient <%.*s>: %s", (int)address.size, address.data, err.text);
 		refuse(front, message, REASON_USERS_DOWN);
 	} else {
-		resolved(front, message, users, count);
+		resolved(front, message, users, count, deadline);
 	}
 	if (users)
 		explicit_bzero(users, RECIPIENT_USERS_MAX * sizeof(*users));
 	free(users);
+}
+
+void auth_recipient(struct peer *front, const struct ipc_recipient *message)
+{
+	find(front, message, 0);
 }

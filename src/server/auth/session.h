@@ -8,12 +8,15 @@
 #include "sys/workers.h"
 #include "users/login.h"
 
+struct auth;
 struct auth_session;
 
-/* A login that waits for a keeper of its uid. */
+/* A login or a recipient that waits for a keeper of an owner of mail; embedded first in what wake
+ * gets, owns and frees. */
 struct auth_waiting {
 	struct auth_waiting *next;
-	uint64_t front, session;
+	void (*wake)(struct auth *auth, struct auth_waiting *waiting, bool refused);
+	uint64_t deadline; /* 0: not set yet */
 	uint32_t uid;
 };
 
@@ -26,11 +29,13 @@ struct auth {
 	struct login_service *service;
 	struct recipients *recipients;
 	struct workers *workers;
-	struct auth_waiting *waiting;
+	struct auth_waiting *waiting; /* in order of arrival */
+	struct loop_timer expiry;     /* of the first of them; set while there is one */
 	int users_fd, aliases_fd, mail_fd;
 	char mechanisms[CONFIG_NAME_MAX], mechanisms_tls[CONFIG_NAME_MAX]; /* the last offer */
 	bool apop;
-	struct loop_timer tick; /* renews the offer, forgets old failures */
+	uint64_t most_connections; /* of one front */
+	struct loop_timer tick;    /* renews the offer, forgets old failures */
 	uint32_t ticks;
 };
 

@@ -151,11 +151,14 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 
 /* A descriptor that a keeper lends and that finds no room breaks the channel to it, so connections
  * are accepted only as long as all of them could have a maildrop and a message open. */
-static size_t most_sessions(void)
+static size_t most_sessions(const struct child *child)
 {
 	struct rlimit limit;
 	int used = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
 	rlim_t reserved = (rlim_t)(used > 0 ? used : 0) + FDS_RESERVED;
+
+	if (child->change_ids) /* keepers that are started on demand */
+		reserved += child->config->owner_keepers;
 
 	if (used >= 0)
 		close(used);
@@ -255,7 +258,7 @@ static int start(struct child *child, struct err *err)
 	loop_timer_init(&front->expiry, child->loop, look_at_dates, front);
 	if (child->index == 0)
 		loop_timer_set(&front->expiry, 0);
-	return frame_start(&front->frame, most_sessions(), err);
+	return frame_start(&front->frame, most_sessions(child), err);
 }
 
 static void drain(struct child *child, uint64_t ms)

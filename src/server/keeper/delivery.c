@@ -21,6 +21,11 @@
 
 enum {
 	RECIPIENTS_MAX = 2 * IPC_RECIPIENTS_MAX, /* of one session, with the targets of aliases */
+	/* of one front; more is refused, as an honest front may have to wait */
+	FRONT_ASKED = 4096,
+	FRONT_RECIPIENTS = 1 << 17,
+	/* more than an honest front has sessions, and the ends of some are on their way */
+	FRONT_TRANSACTIONS = 8192,
 };
 
 struct recipient {
@@ -121,6 +126,10 @@ static struct transaction *transaction_of(struct peer *front, uint64_t session, 
 
 	if (node || !make)
 		return node ? CONTAINER(node, struct transaction, node) : NULL;
+	if (front_of(front)->transactions.count >= FRONT_TRANSACTIONS) {
+		peer_break(front, "it never ends its transactions");
+		return NULL;
+	}
 	transaction = calloc(1, sizeof(*transaction));
 	if (transaction)
 		table_add(&front_of(front)->transactions, &transaction->node, session);
@@ -151,13 +160,17 @@ static void quota_done(struct job *base)
 	struct transaction *transaction = NULL;
 	struct keeper *keeper = job->keeper;
 
-	if (front)
+	if (front) {
+		front_of(front)->asked--;
 		transaction = transaction_of(front, job->session, job->status == MAILDROP_OK);
-	if (job->status == MAILDROP_OK && transaction && transaction->count < RECIPIENTS_MAX) {
+	}
+	if (job->status == MAILDROP_OK && transaction && transaction->count < RECIPIENTS_MAX &&
+	    front_of(front)->recipients < FRONT_RECIPIENTS) {
 		answer(job, IPC_RCPT_READY, REASON_OK);
 		job->recipient->next = transaction->recipients;
 		transaction->recipients = job->recipient;
 		transaction->count++;
+		front_of(front)->recipients++;
 	} else {
 		if (job->status != MAILDROP_OK && job->status != MAILDROP_OVER_QUOTA)
 			log_error("%s: quota not checked: %s", job->recipient->lane->path,
@@ -185,15 +198,30 @@ static struct delivery_job *new_job(struct keeper *keeper, uint64_t front, uint6
 	return job;
 }
 
+static void refuse(struct peer *front, const struct ipc_recipient_open *message)
+{
+	struct ipc_recipient_answer refusal = {.session = message->session,
+					       .transaction = message->transaction,
+					       .index = message->index,
+					       .reason = REASON_MAILDROP_TEMP};
+
+	peer_send(front, IPC_RCPT_REFUSED, &refusal);
+}
+
 void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *message)
 {
 	struct keeper *keeper = auth->child->state;
+	struct peer *front = child_peer(auth->child, ROLE_LMTP, message->front);
 	pop3_span user = ipc_text(message, 0), address = ipc_text(message, 2);
 	struct recipient *recipient;
 	struct delivery_job *job;
 
-	if (!child_peer(auth->child, ROLE_LMTP, message->front))
+	if (!front)
 		return;
+	if (front_of(front)->asked >= FRONT_ASKED) {
+		refuse(front, message);
+		return;
+	}
 	recipient = calloc(1, sizeof(*recipient) + address.size + 1 + user.size + 1);
 	if (recipient)
 		recipient->lane = keeper_lane_take(keeper, ipc_text(message, 1));
@@ -206,6 +234,7 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 	recipient->transaction = message->transaction;
 	recipient->quota = (struct maildrop_quota){message->quota_messages, message->quota_octets};
 	job = new_job(keeper, message->front, message->session, recipient);
+	front_of(front)->asked++;
 	job->job.run = quota_run;
 	job->job.done = quota_done;
 	keeper_add_job(keeper, recipient->lane, &job->job);
@@ -303,8 +332,8 @@ static struct delivery_message *new_message(const struct ipc_deliver *message, i
 	return sealed_message;
 }
 
-static struct recipient *take_recipient(struct transaction *transaction, uint32_t number,
-					uint32_t index)
+static struct recipient *take_recipient(struct keeper_front *front, struct transaction *transaction,
+					uint32_t number, uint32_t index)
 {
 	for (struct recipient **at = &transaction->recipients; *at; at = &(*at)->next) {
 		struct recipient *recipient = *at;
@@ -313,6 +342,7 @@ static struct recipient *take_recipient(struct transaction *transaction, uint32_
 			continue;
 		*at = recipient->next;
 		transaction->count--;
+		front->recipients--;
 		return recipient;
 	}
 	return NULL;
@@ -332,7 +362,8 @@ void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *
 	}
 	for (uint32_t i = 0; i < message->count && transaction; i++) {
 		memcpy(&index, ipc_tail(message) + i * sizeof(index), sizeof(index));
-		while ((recipient = take_recipient(transaction, message->transaction, index))) {
+		while ((recipient = take_recipient(front_of(front), transaction,
+						   message->transaction, index))) {
 			struct delivery_job *job =
 				new_job(keeper, front->instance, message->session, recipient);
 
@@ -346,16 +377,18 @@ void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *
 	release_message(sealed_message);
 }
 
-static void end_transaction(struct keeper *keeper, struct table *table,
-			    struct transaction *transaction)
+static void end_transaction(struct peer *front, struct transaction *transaction)
 {
+	struct keeper *keeper = front->child->state;
+
 	while (transaction->recipients) {
 		struct recipient *recipient = transaction->recipients;
 
 		transaction->recipients = recipient->next;
+		front_of(front)->recipients--;
 		free_recipient(keeper, recipient);
 	}
-	table_remove(table, &transaction->node);
+	table_remove(&front_of(front)->transactions, &transaction->node);
 	free(transaction);
 }
 
@@ -377,18 +410,16 @@ void keeper_forget(struct peer *front, const struct ipc_transaction *message)
 		}
 		*at = recipient->next;
 		transaction->count--;
+		front_of(front)->recipients--;
 		free_recipient(keeper, recipient);
 	}
 	if (!transaction->recipients)
-		end_transaction(keeper, &front_of(front)->transactions, transaction);
+		end_transaction(front, transaction);
 }
 
 static void end_one(struct table_node *node, void *context)
 {
-	struct peer *front = context;
-
-	end_transaction(front->child->state, &front_of(front)->transactions,
-			CONTAINER(node, struct transaction, node));
+	end_transaction(context, CONTAINER(node, struct transaction, node));
 }
 
 void keeper_transactions_end(struct peer *front)

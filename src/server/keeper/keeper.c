@@ -4,6 +4,7 @@
 #include "maildrop/maildir/maildir.h"
 #include "server/keeper/body.h"
 #include "server/keeper/delivery.h"
+#include "server/keeper/idle.h"
 #include "server/keeper/session.h"
 
 #include "base/log.h"
@@ -38,7 +39,7 @@ static void peer_up(struct peer *peer)
 
 	if (peer->role == ROLE_AUTH)
 		return;
-	front = malloc(sizeof(*front));
+	front = calloc(1, sizeof(*front));
 	if (!front) {
 		peer_break(peer, "out of memory");
 		return;
@@ -90,12 +91,29 @@ static void session_message(struct peer *front, enum ipc_type type, const void *
 		keeper_index_wrong(session);
 }
 
+static void auth_message(struct peer *auth, enum ipc_type type, const void *message)
+{
+	auth->passed++;
+	if (type == IPC_OPEN)
+		keeper_open(auth, message);
+	else if (type == IPC_RCPT_OPEN)
+		keeper_recipient(auth, message);
+}
+
+static void leave(struct peer *peer)
+{
+	if (peer->role == ROLE_AUTH)
+		keeper_may_leave(peer);
+	else
+		peer_break(peer, "it is not auth, but ends a keeper");
+}
+
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
 {
-	if (type == IPC_OPEN)
-		keeper_open(peer, message);
-	else if (type == IPC_RCPT_OPEN)
-		keeper_recipient(peer, message);
+	if (type == IPC_LEAVE)
+		leave(peer);
+	else if (peer->role == ROLE_AUTH)
+		auth_message(peer, type, message);
 	else if (type == IPC_DELIVER)
 		keeper_deliver(peer, message, &fds[0]);
 	else if (type == IPC_FORGET)
@@ -110,20 +128,32 @@ static void drain(struct child *child, uint64_t ms)
 	keeper_check_drained(child->state, NULL);
 }
 
-static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
+static struct keeper *root_struct(struct child *child)
 {
 	struct keeper *keeper = child->state;
+
+	if (keeper)
+		return keeper;
+	keeper = calloc(1, sizeof(*keeper));
+	if (!keeper)
+		abort();
+	keeper->child = child;
+	keeper->mail_fd = -1;
+	child->state = keeper;
+	return keeper;
+}
+
+static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
+{
+	struct keeper *keeper = root_struct(child);
 	const struct ipc_directory *directory = message;
 
+	if (type == IPC_OWNER)
+		keeper_take_owner(keeper, message);
+	else if (type == IPC_LEAVE)
+		keeper_asked_to_leave(keeper);
 	if (type != IPC_DIRECTORY)
 		return;
-	if (!keeper) {
-		keeper = calloc(1, sizeof(*keeper));
-		if (!keeper)
-			abort();
-		child->state = keeper;
-	}
-	keeper->child = child;
 	keeper->mail_fd = fds[0];
 	fds[0] = -1;
 	atomic_init(&keeper->root.state, (enum mail_root_state)directory->state);
@@ -133,16 +163,18 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 
 static int start(struct child *child, struct err *err)
 {
-	struct keeper *keeper = child->state;
+	struct keeper *keeper = root_struct(child);
 	struct sandbox sandbox;
 
-	if (!keeper)
+	if (keeper->mail_fd < 0)
 		return err_set(err, EX_SOFTWARE, "the monitor gave no mail directory");
 	keeper->settings.driver = &maildir_driver;
 	keeper->settings.store_crlf = child->config->store_crlf;
 	keeper->settings.host_name = child->config->host_name;
 	keeper->settings.local = maildrop_is_local(keeper->mail_fd);
 	table_init(&keeper->lanes);
+	if (keeper_find_owner(keeper, err) < 0)
+		return -1;
 	child_sandbox(child, SANDBOX_KEEPER, &sandbox);
 	sandbox.paths[sandbox.path_count++] =
 		(struct sandbox_path){keeper->mail_fd, SANDBOX_READ | SANDBOX_WRITE};
@@ -152,6 +184,7 @@ static int start(struct child *child, struct err *err)
 		child->loop, child->config->keeper_threads ? child->config->keeper_threads : 4,
 		JOBS_MAX, err);
 	keeper->scratch = keeper_body_scratch();
+	keeper_idle_begin(keeper);
 	return keeper->workers && keeper->scratch ? 0 : -1;
 }
 
@@ -163,4 +196,5 @@ const struct child_role keeper_role = {
 	.peer_gone = peer_gone,
 	.peer_message = peer_message,
 	.drain = drain,
+	.idle = keeper_idle,
 };

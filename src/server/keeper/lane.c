@@ -4,11 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void note_use(struct keeper *keeper)
+{
+	if (keeper->on_demand)
+		keeper->used = loop_now(keeper->child->loop);
+}
+
 struct keeper_lane *keeper_lane_take(struct keeper *keeper, pop3_span path)
 {
-	uint64_t key = hash_octets(path.data, path.size, 0);
+	uint64_t key = hash_octets(path.data, path.size);
 	struct keeper_lane *lane;
 
+	note_use(keeper);
 	for (struct table_node *node = table_find(&keeper->lanes, key); node;
 	     node = table_next(node)) {
 		lane = CONTAINER(node, struct keeper_lane, node);
@@ -30,6 +37,7 @@ struct keeper_lane *keeper_lane_take(struct keeper *keeper, pop3_span path)
 
 void keeper_lane_release(struct keeper *keeper, struct keeper_lane *lane)
 {
+	note_use(keeper);
 	if (--lane->references)
 		return;
 	table_remove(&keeper->lanes, &lane->node);

@@ -25,6 +25,11 @@ struct keeper {
 	struct mail_root root; /* what is known of mail_fd */
 	void *scratch;         /* of body.c, for bodies that are sent without a worker */
 	unsigned busy;         /* jobs under way: a keeper is not drained before they are done */
+	/* of a keeper that was started on demand, for mail of an owner that has no other keeper */
+	bool on_demand;
+	char home[IPC_TEXT_MAX + 1]; /* a maildrop whose owner and group this process takes */
+	struct loop_timer look;      /* whether it was idle for long enough to end */
+	uint64_t used;               /* when a lane was last taken or released */
 };
 
 struct keeper_session;
@@ -43,6 +48,8 @@ struct keeper_front {
 	struct arena *arena;       /* POP3: for bodies; NULL: none */
 	struct table sessions;     /* POP3: key session */
 	struct table transactions; /* LMTP: key session */
+	uint32_t asked;            /* LMTP: recipients whose quota is being checked */
+	uint32_t recipients;       /* LMTP: that it may deliver to, in all transactions */
 };
 
 /* Takes a reference to the lane of a maildrop. NULL: no memory. */

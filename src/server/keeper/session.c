@@ -16,6 +16,7 @@ enum {
 	RETRY_MS =
 		50, /* the lock may be freed soon: by a cut connection, or by an old generation */
 	RETRIES = 10,
+	FRONT_SESSIONS = 1 << 19, /* of one front: each takes it two of a million descriptors */
 };
 
 struct parked {
@@ -375,6 +376,10 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 		/* the front's CLOSE is still queued; auth, restarted, does not know that session
 		 * and sent OPEN first */
 		send_open_failed(front, message->session, message->ticket, REASON_IN_USE);
+		return;
+	}
+	if (((struct keeper_front *)front->data)->sessions.count >= FRONT_SESSIONS) {
+		peer_break(front, "it never closes its maildrops");
 		return;
 	}
 	session = calloc(1, sizeof(*session));

@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "server/lmtp/session.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum {
@@ -22,6 +24,25 @@ static void unanswered(struct table_node *node, void *context)
 	transaction_unanswered(CONTAINER(node, struct lmtp_session, client.node));
 }
 
+static int take_place(struct lmtp_front *front, struct peer *peer)
+{
+	uint32_t place = 0, room = front->keeper_room ? 2 * front->keeper_room : 16;
+	struct peer **list;
+
+	while (place < front->keeper_room && front->keepers[place])
+		place++;
+	if (place == front->keeper_room) {
+		list = realloc(front->keepers, room * sizeof(*list));
+		if (!list)
+			return -1;
+		memset(list + place, 0, (room - place) * sizeof(*list));
+		front->keepers = list;
+		front->keeper_room = room;
+	}
+	front->keepers[place] = peer;
+	return 0;
+}
+
 static void peer_up(struct peer *peer)
 {
 	struct lmtp_front *front = peer->child->state;
@@ -32,20 +53,14 @@ static void peer_up(struct peer *peer)
 		front->auth = peer;
 		return;
 	}
-	for (unsigned place = 0; place < LMTP_KEEPERS_MAX; place++) {
-		if (front->keepers[place])
-			continue;
-		front->keepers[place] = peer;
-		return;
-	}
-	log_error("an LMTP front can use no more than %d keepers: mail of the others is put off",
-		  LMTP_KEEPERS_MAX);
+	if (take_place(front, peer) < 0)
+		peer_break(peer, "out of memory");
 }
 
 static void keeper_gone(struct table_node *node, void *context)
 {
 	transaction_keeper_gone(CONTAINER(node, struct lmtp_session, client.node),
-				*(unsigned *)context);
+				*(uint32_t *)context);
 }
 
 static void peer_gone(struct peer *peer)
@@ -56,11 +71,13 @@ static void peer_gone(struct peer *peer)
 		front->auth = NULL;
 		table_each(&front->frame.clients, unanswered, NULL);
 	}
-	for (unsigned place = 0; place < LMTP_KEEPERS_MAX; place++) {
+	for (uint32_t place = 0; place < front->keeper_room; place++) {
 		if (front->keepers[place] != peer)
 			continue;
 		front->keepers[place] = NULL;
+		front->left_tidily = peer->leaving;
 		table_each(&front->frame.clients, keeper_gone, &place);
+		front->left_tidily = false;
 	}
 }
 

@@ -15,10 +15,10 @@
 
 /* A maildrop that a recipient leads to. auth names its keeper (RESOLVED), which then answers RCPT
  * and DELIVER once each. */
-#define PLACE_LEFT UINT8_MAX /* of a keeper that is gone */
+#define PLACE_LEFT UINT32_MAX /* of a keeper that is gone */
 enum part_state { PART_ASKED, PART_READY, PART_DONE };
 struct lmtp_part {
-	uint8_t place; /* of the keeper */
+	uint32_t place; /* of the keeper */
 	uint8_t state;
 };
 
@@ -33,7 +33,7 @@ struct lmtp_recipient {
 
 /* An answer of a keeper that came before auth's RESOLVED: channels are not in step. */
 struct lmtp_early {
-	uint8_t place;
+	uint32_t place;
 	uint32_t reason;
 };
 
@@ -121,21 +121,68 @@ void transaction_forget(struct lmtp_session *session)
 	struct ipc_transaction message = {.session = session->client.node.key,
 					  .transaction = t->number};
 
-	for (unsigned place = 0; place < LMTP_KEEPERS_MAX; place++)
-		if (t->keepers >> place & 1 && session->front->keepers[place])
-			ipc_send(&session->front->keepers[place]->chan, IPC_FORGET, &message);
+	for (uint32_t i = 0; i < t->knowing_count; i++) {
+		struct peer *keeper = session->front->keepers[t->knowing[i]];
+
+		if (keeper)
+			ipc_send(&keeper->chan, IPC_FORGET, &message);
+	}
 	drop_file(session);
 	free(lmtp_server_take_back(&session->lmtp));
 	free(t->recipients);
 	free(t->parts);
 	free(t->early);
+	free(t->knowing);
+	t->knowing = NULL;
 	t->recipients = NULL;
 	t->parts = NULL;
 	t->early = NULL;
-	t->keepers = 0;
+	t->knowing_count = t->knowing_room = 0;
 	t->count = t->room = t->part_count = 0;
 	t->early_count = t->early_room = 0;
 	t->stage = LMTP_COLLECTING;
+}
+
+/* ---- keepers ---- */
+
+static struct peer *keeper_at(const struct lmtp_front *front, uint32_t place)
+{
+	return place < front->keeper_room ? front->keepers[place] : NULL;
+}
+
+/* The place of a keeper, or PLACE_LEFT. */
+static uint32_t place_of(const struct lmtp_front *front, uint64_t instance)
+{
+	for (uint32_t place = 0; place < front->keeper_room; place++)
+		if (front->keepers[place] && front->keepers[place]->instance == instance)
+			return place;
+	return PLACE_LEFT;
+}
+
+/* The keeper gets FORGET when the transaction ends. */
+static int note_keeper(struct lmtp_transaction *t, uint32_t place)
+{
+	uint32_t room = t->knowing_room ? 2 * t->knowing_room : 4, *list;
+
+	for (uint32_t i = 0; i < t->knowing_count; i++)
+		if (t->knowing[i] == place)
+			return 0;
+	if (t->knowing_count == t->knowing_room) {
+		list = realloc(t->knowing, room * sizeof(*list));
+		if (!list)
+			return -1;
+		t->knowing = list;
+		t->knowing_room = room;
+	}
+	t->knowing[t->knowing_count++] = place;
+	return 0;
+}
+
+static void forget_keeper(struct lmtp_transaction *t, uint32_t place)
+{
+	for (uint32_t i = 0; i < t->knowing_count; i++)
+		if (t->knowing[i] == place)
+			t->knowing[i--] = t->knowing[--t->knowing_count];
 }
 
 /* ---- recipients ---- */
@@ -193,7 +240,7 @@ static void refuse_recipient(struct lmtp_session *session, enum reason reason)
 
 /* The part of a recipient that a keeper owes an answer for. NULL: none. */
 static struct lmtp_part *find_part(struct lmtp_session *session,
-				   const struct lmtp_recipient *recipient, unsigned place,
+				   const struct lmtp_recipient *recipient, uint32_t place,
 				   enum part_state state)
 {
 	struct lmtp_transaction *t = &session->transaction;
@@ -208,7 +255,7 @@ static struct lmtp_part *find_part(struct lmtp_session *session,
 }
 
 /* A keeper's answer to the RCPT under way. False: that keeper was not asked. */
-static bool take_answer(struct lmtp_session *session, unsigned place, enum reason reason)
+static bool take_answer(struct lmtp_session *session, uint32_t place, enum reason reason)
 {
 	struct lmtp_transaction *t = &session->transaction;
 	struct lmtp_recipient *recipient = &t->recipients[t->count];
@@ -232,7 +279,7 @@ static bool take_answer(struct lmtp_session *session, unsigned place, enum reaso
 
 /* Keeps an answer until auth has named the keepers. Each keeper has its own bound, so that none can
  * fill the list for another. False: this one sent too many. */
-static bool keep_early(struct lmtp_session *session, unsigned place, enum reason reason)
+static bool keep_early(struct lmtp_session *session, uint32_t place, enum reason reason)
 {
 	struct lmtp_transaction *t = &session->transaction;
 	uint32_t count = t->early_count, same = 0;
@@ -251,17 +298,21 @@ static bool keep_early(struct lmtp_session *session, unsigned place, enum reason
 		t->early = list;
 		t->early_room = count + IPC_PARTS_MAX;
 	}
-	list[t->early_count++] = (struct lmtp_early){(uint8_t)place, reason};
+	list[t->early_count++] = (struct lmtp_early){place, reason};
 	return true;
 }
 
-static void keeper_answers(struct lmtp_session *session, struct peer *keeper, unsigned place,
+static void keeper_answers(struct lmtp_session *session, struct peer *keeper, uint32_t place,
 			   const struct ipc_recipient_answer *message)
 {
 	struct lmtp_transaction *t = &session->transaction;
 	enum reason reason = (enum reason)message->reason;
 
-	t->keepers |= 1ull << place; /* it gets FORGET, too */
+	if (note_keeper(t, place) < 0) {
+		if (is_asking(t))
+			refuse_recipient(session, REASON_MEMORY);
+		return;
+	}
 	if (message->index > t->serials) {
 		peer_break(keeper, never_asked);
 		return;
@@ -286,17 +337,13 @@ static int add_parts(struct lmtp_session *session, const struct ipc_resolved *me
 	recipient->first = t->part_count;
 	for (uint32_t i = 0; i < message->parts; i++) {
 		uint64_t instance;
-		unsigned place = 0;
+		uint32_t place;
 
 		memcpy(&instance, ipc_tail(message) + i * sizeof(instance), sizeof(instance));
-		while (place < LMTP_KEEPERS_MAX &&
-		       (!session->front->keepers[place] ||
-			session->front->keepers[place]->instance != instance))
-			place++;
-		if (place == LMTP_KEEPERS_MAX)
-			return -1; /* that keeper is gone, or not known yet */
-		parts[t->part_count++] = (struct lmtp_part){(uint8_t)place, PART_ASKED};
-		t->keepers |= 1ull << place;
+		place = place_of(session->front, instance);
+		if (place == PLACE_LEFT || note_keeper(t, place) < 0)
+			return -1; /* that keeper is gone */
+		parts[t->part_count++] = (struct lmtp_part){place, PART_ASKED};
 	}
 	recipient->parts = message->parts;
 	return 0;
@@ -320,8 +367,7 @@ static void take_resolved(struct lmtp_session *session, struct peer *auth,
 	}
 	for (uint32_t i = 0; i < t->early_count && t->stage == LMTP_RESOLVED; i++) {
 		const struct lmtp_early *early = &t->early[i];
-		struct peer *keeper =
-			early->place == PLACE_LEFT ? NULL : session->front->keepers[early->place];
+		struct peer *keeper = keeper_at(session->front, early->place);
 
 		if (!take_answer(session, early->place, (enum reason)early->reason) && keeper)
 			peer_break(keeper, "it answers for a recipient that is another keeper's");
@@ -400,7 +446,7 @@ static size_t render_headers(const struct lmtp_session *session, char *headers)
 }
 
 static bool has_part(const struct lmtp_session *session, const struct lmtp_recipient *recipient,
-		     unsigned place)
+		     uint32_t place)
 {
 	const struct lmtp_transaction *t = &session->transaction;
 
@@ -412,7 +458,7 @@ static bool has_part(const struct lmtp_session *session, const struct lmtp_recip
 
 /* Whether an accepted recipient is the keeper's. One that only answered, or that refused its own
  * recipient, gets no message: it may be another user's. */
-static bool owes_delivery(const struct lmtp_session *session, unsigned place)
+static bool owes_delivery(const struct lmtp_session *session, uint32_t place)
 {
 	const struct lmtp_transaction *t = &session->transaction;
 
@@ -422,11 +468,11 @@ static bool owes_delivery(const struct lmtp_session *session, unsigned place)
 	return false;
 }
 
-static void send_to(struct lmtp_session *session, unsigned place, const uint32_t *serials,
+static void send_to(struct lmtp_session *session, uint32_t place, const uint32_t *serials,
 		    char *headers, size_t size)
 {
 	struct lmtp_transaction *t = &session->transaction;
-	struct peer *keeper = session->front->keepers[place];
+	struct peer *keeper = keeper_at(session->front, place);
 	struct ipc_deliver message = {.session = session->client.node.key,
 				      .size = t->size,
 				      .transaction = t->number,
@@ -457,7 +503,7 @@ void transaction_deliver(struct lmtp_session *session)
 	for (uint32_t i = 0; i < t->count; i++)
 		serials[i] = t->recipients[i].serial;
 	t->stage = LMTP_DELIVERING;
-	for (unsigned place = 0; place < LMTP_KEEPERS_MAX; place++)
+	for (uint32_t place = 0; place < session->front->keeper_room; place++)
 		if (owes_delivery(session, place))
 			send_to(session, place, serials, headers, size);
 	close_file(session); /* keepers have it; its octets count until they have answered */
@@ -491,7 +537,7 @@ static void part_done(struct lmtp_session *session, uint32_t index, enum reason 
 	conn_wake(&session->client.conn);
 }
 
-static void delivered(struct lmtp_session *session, struct peer *keeper, unsigned place,
+static void delivered(struct lmtp_session *session, struct peer *keeper, uint32_t place,
 		      const struct ipc_recipient_answer *message)
 {
 	struct lmtp_transaction *t = &session->transaction;
@@ -523,7 +569,7 @@ static void fail_recipient(struct lmtp_session *session, uint32_t index)
 }
 
 /* The next keeper that gets the place has no part in what the last one was asked. */
-static void leave_place(struct lmtp_transaction *t, unsigned place)
+static void leave_place(struct lmtp_transaction *t, uint32_t place)
 {
 	for (uint32_t i = 0; i < t->part_count; i++)
 		if (t->parts[i].place == place)
@@ -533,7 +579,7 @@ static void leave_place(struct lmtp_transaction *t, unsigned place)
 			t->early[i].place = PLACE_LEFT;
 }
 
-void transaction_keeper_gone(struct lmtp_session *session, unsigned place)
+void transaction_keeper_gone(struct lmtp_session *session, uint32_t place)
 {
 	struct lmtp_transaction *t = &session->transaction;
 
@@ -541,10 +587,10 @@ void transaction_keeper_gone(struct lmtp_session *session, unsigned place)
 
 	/* until auth has named the keepers of the recipient under way, this one may be among them,
 	 * and then no answer comes */
-	if (t->stage == LMTP_ASKING ||
+	if ((t->stage == LMTP_ASKING && !session->front->left_tidily) ||
 	    (t->stage == LMTP_RESOLVED && has_part(session, &t->recipients[t->count], place)))
 		refuse_recipient(session, REASON_STORE_DOWN);
-	t->keepers &= ~(1ull << place);
+	forget_keeper(t, place);
 	for (uint32_t i = 0; i < t->count && t->stage == LMTP_DELIVERING; i++)
 		if (has_part(session, &t->recipients[i], place))
 			fail_recipient(session, i);
@@ -577,12 +623,9 @@ static void keeper_message(struct lmtp_session *session, struct peer *keeper, en
 			   const struct ipc_recipient_answer *answer)
 {
 	struct lmtp_transaction *t = &session->transaction;
-	struct lmtp_front *front = session->front;
-	unsigned place = 0;
+	uint32_t place = place_of(session->front, keeper->instance);
 
-	while (place < LMTP_KEEPERS_MAX && front->keepers[place] != keeper)
-		place++;
-	if (place == LMTP_KEEPERS_MAX)
+	if (place == PLACE_LEFT)
 		return;
 	if (type != IPC_DELIVERED)
 		keeper_answers(session, keeper, place, answer);

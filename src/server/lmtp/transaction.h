@@ -29,9 +29,11 @@ struct lmtp_transaction {
 	struct lmtp_early *early;          /* for the RCPT that is under way */
 	uint32_t count, room, serials, number;
 	uint32_t part_count, early_count, early_room;
-	uint64_t keepers; /* that may know of this transaction: FORGET goes there; bits, by place */
-	uint64_t size;    /* octets in the memory file */
-	int fd;           /* of the memory file; -1: none */
+	uint32_t *knowing; /* places of keepers that may know of this transaction: FORGET goes there
+			    */
+	uint32_t knowing_count, knowing_room;
+	uint64_t size; /* octets in the memory file */
+	int fd;        /* of the memory file; -1: none */
 	uint8_t stage;
 	bool utf8;
 	char sender[LMTP_ADDRESS_MAX + 1],
@@ -53,7 +55,7 @@ bool transaction_delivering(const struct lmtp_session *session);
 void transaction_message(struct lmtp_session *session, struct peer *peer, enum ipc_type type,
 			 const void *message);
 /* The keeper at that place is gone. */
-void transaction_keeper_gone(struct lmtp_session *session, unsigned place);
+void transaction_keeper_gone(struct lmtp_session *session, uint32_t place);
 /* The process that would have answered the RCPT under way is gone. */
 void transaction_unanswered(struct lmtp_session *session);
 

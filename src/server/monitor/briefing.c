@@ -66,6 +66,15 @@ void briefing_send_ticket_keys(const struct briefing *b, struct slot *slot)
 	explicit_bzero(&message, sizeof(message));
 }
 
+static void send_owner(struct slot *slot)
+{
+	struct ipc_owner message = {.uid = slot->uid};
+	pop3_span home = span_of(slot->on_demand ? slot->home : "");
+
+	if (slot->on_demand)
+		ipc_send_texts(&slot->chan, IPC_OWNER, &message, &home, 1);
+}
+
 static void send_role_things(const struct briefing *b, struct slot *slot)
 {
 	const struct generation_files *files = b->files;
@@ -88,6 +97,7 @@ static void send_role_things(const struct briefing *b, struct slot *slot)
 		break;
 	case ROLE_KEEPER:
 		send_mail_root(files, slot);
+		send_owner(slot);
 		break;
 	case ROLE_MONITOR:
 	case ROLE_COUNT:

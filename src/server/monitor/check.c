@@ -11,6 +11,7 @@
 #include "server/monitor/files.h"
 #include "server/monitor/listeners.h"
 #include "server/monitor/running.h"
+#include "sys/sandbox.h"
 #include "users/site.h"
 
 #include <errno.h>
@@ -118,6 +119,8 @@ static int check_all(const struct config *config, bool root, struct err *err)
 	struct generation_files files;
 	int rc = files_open(&files, config, root, err);
 
+	if (rc == 0 && root && files.mail_uid == 0)
+		rc = sandbox_check_root(err);
 	if (rc == 0)
 		rc = check_users(&files, root, err);
 	if (rc == 0)

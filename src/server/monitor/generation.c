@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "server/monitor/briefing.h"
 #include "server/monitor/files.h"
+#include "server/monitor/owners.h"
 #include "server/monitor/slot.h"
 
 #include <sched.h>
@@ -17,8 +18,11 @@
 #include <sysexits.h>
 
 enum {
-	OWNERS_MAX = 64,   /* keepers on demand, one a uid */
-	STOP_GRACE = 2000, /* ms between the end of a drain and SIGKILL */
+	PULSE_MOST = 5000, /* ms between two pings */
+	PINGS = 6,         /* without an answer, before a process is replaced */
+	LOST_MAX = 3,      /* times a minute that a front is ended at the request of keepers */
+	MAKE_ROOM = 250,   /* ms between two attempts to end keepers for others */
+	STOP_GRACE = 2000, /* ms between the end of a drain and SIGKILL; then to the last look */
 	NEW_ROOT = 10000,  /* ms between two looks for the first maildrop of a new mail root */
 };
 
@@ -28,9 +32,10 @@ struct generation {
 	struct generation_files files;
 	struct slot *slots;
 	uint32_t number;
-	unsigned owners;
-	struct loop_timer look_at_root;
-	bool announced, draining, failed;
+	struct owners owners;
+	struct loop_timer room; /* set while a request waits for a keeper */
+	struct loop_timer look_at_root, pulse;
+	bool announced, draining, failed, killed;
 	struct loop_timer deadline;
 };
 
@@ -107,7 +112,7 @@ static void check_ready(struct generation *g)
 	if (g->announced || g->failed)
 		return;
 	for (struct slot *slot = g->slots; slot; slot = slot->next)
-		if (!slot->ready)
+		if (!slot->ready && !slot->on_demand)
 			return;
 	g->announced = true;
 	g->owner->ready(g->owner, g);
@@ -123,45 +128,146 @@ static void refuse_owner(struct generation *g, uint32_t uid)
 			ipc_send(&slot->chan, IPC_KEEPER_REFUSED, &refused);
 }
 
-/* Auth needs a keeper for mail of a new owner. A hostile auth gains one more confined keeper, no
- * more. */
+static void remove_slot(struct generation *g, struct slot *slot)
+{
+	struct slot **at = &g->slots;
+
+	while (*at != slot)
+		at = &(*at)->next;
+	*at = slot->next;
+	g->owners.running--;
+	slot_finish(slot);
+	free(slot);
+}
+
+/* Takes home. The new process looks for itself at the owner of home: see keeper/idle.h. */
+static void start_owner(struct generation *g, uint32_t uid, char *home)
+{
+	struct err err = {.text = "out of memory"};
+	struct slot *slot = add_slot(g, ROLE_KEEPER, 0, uid, g->files.mail_gid);
+
+	if (!slot) {
+		free(home);
+	} else {
+		slot->on_demand = true;
+		slot->home = home;
+		g->owners.running++;
+		if (start_slot(slot, &err) == 0 || slot->pid)
+			return;
+		remove_slot(g, slot);
+	}
+	log_error("no keeper for mail of uid %u: %s", uid, err.text);
+	refuse_owner(g, uid);
+}
+
+/* Starts keepers for requests that wait, as far as there is room; asks others to end for the rest.
+ */
+static void serve_owners(struct generation *g)
+{
+	uint64_t now = loop_now(g->owner->loop);
+	uint32_t uid;
+	char *home;
+
+	while (!g->draining && g->owners.running < g->config.owner_keepers &&
+	       owners_next(&g->owners, now, &uid, &home))
+		start_owner(g, uid, home);
+	if (g->draining || !owners_anything_waits(&g->owners))
+		return;
+	owners_make_room(&g->owners, g->slots, now);
+	loop_timer_set(&g->room, MAKE_ROOM);
+}
+
+static void room_again(struct loop_timer *timer)
+{
+	serve_owners(timer->context);
+}
+
+/* Auth needs a keeper for mail of an owner that has none. A hostile auth gains confined keepers of
+ * owners that have mail here, no more: uid and gid are those of the folder. */
 static void want_keeper(struct slot *from, const struct ipc_owner *wanted)
 {
 	struct generation *g = from->generation;
-	struct err err = {.text = "too many owners of mail"};
-	struct slot *slot;
+	struct slot *slot = owners_find(g->slots, wanted->uid);
 
-	for (slot = g->slots; slot; slot = slot->next)
-		if (slot->role == ROLE_KEEPER && slot->uid == wanted->uid)
-			return; /* that keeper is being started */
-	if (wanted->uid ==
-	    0) /* only root can have made the folder: auth follows no symbolic link */
+	if (slot) { /* it is being started, or it is about to end, and must be started again */
+		slot->wanted = slot->ready;
+		return;
+	}
+	if (wanted->uid == 0)
 		log_warning("a maildrop in %s belongs to root: its keeper runs as root, without "
 			    "capabilities and confined to that folder; better: a user of its own "
 			    "for that maildrop",
 			    g->config.mail);
-	if (g->owner->root && !g->draining && g->owners < OWNERS_MAX) {
-		slot = add_slot(g, ROLE_KEEPER, 0, wanted->uid, wanted->gid);
-		g->owners += slot != NULL;
-		if (slot && start_slot(slot, &err) == 0)
-			return;
-		if (slot && !slot->pid)
-			slot_start_last(slot);
+	if (g->owner->root && !g->draining &&
+	    owners_wait(&g->owners, wanted->uid, ipc_text(wanted, 0), loop_now(g->owner->loop))) {
+		serve_owners(g);
+		return;
 	}
 	log_error("no keeper for mail of uid %u: %s", wanted->uid,
-		  g->owner->root ? err.text : "not started as root");
+		  !g->owner->root ? "not started as root"
+		  : g->draining   ? "its processes end"
+				  : "too many other owners of mail wait for theirs");
 	refuse_owner(g, wanted->uid);
 }
 
-/* A peer that broke the rules of a channel, or did not read it, is killed and started again; a
- * child that has exited already needs no kill. */
-static void peer_lost(const struct slot *from, uint64_t instance)
+/* A keeper on demand has ended: tidily, or before it was ready, or as others do. Returns true when
+ * its slot is not started again as others are. */
+static bool owner_ended(struct generation *g, struct slot *slot, bool tidy)
 {
-	for (struct slot *slot = from->generation->slots; slot; slot = slot->next)
-		if (slot->pid > 0 && slot->instance == instance &&
-		    (slot->role == ROLE_FRONT || slot->role == ROLE_LMTP ||
-		     (slot->role == ROLE_KEEPER && from->role == ROLE_AUTH)))
-			slot_kill(slot);
+	uint32_t uid = slot->uid;
+	char *home = NULL;
+
+	if (!slot->on_demand || (slot->ever_ready && !tidy))
+		return false;
+	if (!slot->ever_ready)
+		refuse_owner(g, uid);
+	else if (slot->wanted)
+		home = strdup(slot->home);
+	remove_slot(g, slot);
+	if (home)
+		start_owner(g, uid, home);
+	serve_owners(g);
+	return true;
+}
+
+/* Whether another front may be ended because a keeper asks for it. */
+static bool may_end(struct slot *front, uint64_t now)
+{
+	if (now - front->lost_since > 60 * 1000) {
+		front->lost_since = now;
+		front->lost = 0;
+	}
+	return ++front->lost <= LOST_MAX;
+}
+
+/* A peer that broke the rules of a channel, or did not read it, is killed and started again; a
+ * child that has exited already needs no kill. A keeper reads one user's mail, so it is believed
+ * only so often: then it is the one that is replaced, and gets channels anew, too. */
+static void peer_lost(struct slot *from, uint64_t instance)
+{
+	struct slot *slot = from->generation->slots;
+
+	while (slot && slot->instance != instance)
+		slot = slot->next;
+	if (!slot || slot->pid <= 0 || slot->killed || slot_has_exited(slot))
+		return;
+	if (slot->role != ROLE_FRONT && slot->role != ROLE_LMTP &&
+	    !(slot->role == ROLE_KEEPER && from->role == ROLE_AUTH))
+		return;
+	if (from->role == ROLE_KEEPER && !may_end(slot, loop_now(slot->loop))) {
+		log_error("keeper %u (pid %d, uid %u) has lost %s %u again: the keeper is "
+			  "replaced instead",
+			  from->index, (int)from->pid, from->uid, ipc_role_name(slot->role),
+			  slot->index);
+		slot_kill(from);
+		return;
+	}
+	if (!from->generation->draining)
+		log_warning("%s %u (pid %d, uid %u) has lost its channel to %s %u (pid %d), which "
+			    "is replaced",
+			    ipc_role_name(from->role), from->index, (int)from->pid, from->uid,
+			    ipc_role_name(slot->role), slot->index, (int)slot->pid);
+	slot_kill(slot);
 }
 
 static void child_failed(struct slot *slot, const struct ipc_failed *message)
@@ -171,7 +277,15 @@ static void child_failed(struct slot *slot, const struct ipc_failed *message)
 	if (span_copy(ipc_text(message, 0), text, sizeof(text)) < 0)
 		snprintf(text, sizeof(text), "it gave no reason");
 	log_error("%s %u cannot start: %s", ipc_role_name(slot->role), slot->index, text);
-	give_up(slot->generation, text, (int)message->code);
+	if (!slot->on_demand)
+		give_up(slot->generation, text, (int)message->code);
+}
+
+static void take_pong(struct slot *slot, const struct ipc_pong *message)
+{
+	uint64_t now = loop_now(slot->generation->owner->loop);
+
+	slot->used = message->idle < now ? now - message->idle : 0;
 }
 
 static void message(struct slot *slot, enum ipc_type type, const void *data)
@@ -186,13 +300,26 @@ static void message(struct slot *slot, enum ipc_type type, const void *data)
 	} else if (type == IPC_KEEPER_WANTED) {
 		want_keeper(slot, data);
 	} else if (type == IPC_PEER_LOST) {
-		peer_lost(slot, ((const struct ipc_peer_lost *)data)->instance);
+		peer_lost(slot, ((const struct ipc_instance *)data)->instance);
 	} else if (type == IPC_LISTENER_DEAD) {
 		g->owner->suspect(g->owner);
+	} else if (type == IPC_PONG) {
+		take_pong(slot, data);
+	} else if (type == IPC_LEAVE) {
+		slot->leaving = slot->on_demand;
 	}
 }
 
 /* ---- processes ---- */
+
+static int wire(struct generation *g, struct slot *slot, bool auth, struct err *err)
+{
+	for (struct slot *other = g->slots; other; other = other->next)
+		if (other != slot && other->has_chan && (other->role == ROLE_AUTH) == auth &&
+		    briefing_wire(slot, other, err) < 0)
+			return -1;
+	return 0;
+}
 
 static int brief(struct slot *slot, struct err *err)
 {
@@ -201,9 +328,9 @@ static int brief(struct slot *slot, struct err *err)
 	struct ipc_empty start;
 
 	briefing_send(&briefing, slot);
-	for (struct slot *other = g->slots; other; other = other->next)
-		if (other != slot && other->has_chan && briefing_wire(slot, other, err) < 0)
-			return -1;
+	/* auth last: it may use a new keeper, and name it to an LMTP front, at once */
+	if (wire(g, slot, false, err) < 0 || wire(g, slot, true, err) < 0)
+		return -1;
 	if (ipc_send(&slot->chan, IPC_START, &start) == 0)
 		return 0;
 	return err_set(err, EX_OSERR, "its channel takes no message");
@@ -250,6 +377,21 @@ static int add_slots(struct generation *g)
 	return ok ? 0 : -1;
 }
 
+static void pulse(struct loop_timer *timer);
+
+static uint64_t pulse_ms(const struct generation *g)
+{
+	uint64_t ms = g->config.answer_seconds * 1000ull / PINGS;
+
+	return ms && ms < PULSE_MOST ? ms : PULSE_MOST;
+}
+
+/* Pings without an answer that are too many. */
+static unsigned pings(const struct generation *g)
+{
+	return (unsigned)(g->config.answer_seconds * 1000ull / pulse_ms(g));
+}
+
 static void look_at_root(struct loop_timer *timer)
 {
 	struct generation *g = timer->context;
@@ -272,6 +414,9 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 	rc = files_open(&g->files, &g->config, owner->root, err);
 	if (rc == 0 && add_slots(g) < 0)
 		rc = err_set(err, EX_OSERR, "out of memory");
+	loop_timer_init(&g->room, owner->loop, room_again, g);
+	loop_timer_init(&g->pulse, owner->loop, pulse, g);
+	loop_timer_set(&g->pulse, pulse_ms(g));
 	if (rc == 0) {
 		loop_timer_init(&g->look_at_root, owner->loop, look_at_root, g);
 		look_at_root(&g->look_at_root);
@@ -334,15 +479,6 @@ void generation_send_ticket_keys(struct generation *g)
 
 /* ---- the end ---- */
 
-static void deadline_over(struct loop_timer *timer)
-{
-	struct generation *g = timer->context;
-
-	log_warning("sessions of generation %u did not end in time: its processes are killed",
-		    g->number);
-	generation_kill(g);
-}
-
 static void check_ended(struct generation *g)
 {
 	if (!g->draining)
@@ -351,6 +487,24 @@ static void check_ended(struct generation *g)
 		if (slot->pid > 0)
 			return;
 	g->owner->ended(g->owner, g);
+}
+
+static void deadline_over(struct loop_timer *timer)
+{
+	struct generation *g = timer->context;
+
+	if (g->killed) { /* a process that hangs in the kernel holds up nobody */
+		for (struct slot *slot = g->slots; slot; slot = slot->next)
+			if (slot->pid > 0)
+				slot_abandon(slot);
+		check_ended(g);
+		return;
+	}
+	log_warning("sessions of generation %u did not end in time: its processes are killed",
+		    g->number);
+	generation_kill(g);
+	g->killed = true;
+	loop_timer_set(timer, STOP_GRACE);
 }
 
 void generation_drain(struct generation *g, uint64_t ms, bool stop)
@@ -365,7 +519,8 @@ void generation_drain(struct generation *g, uint64_t ms, bool stop)
 			files_remember_root(&g->files);
 	}
 	g->draining = true;
-	loop_timer_set(&g->deadline, ms + STOP_GRACE);
+	if (!g->killed)
+		loop_timer_set(&g->deadline, ms + STOP_GRACE);
 	for (struct slot *slot = g->slots; slot; slot = slot->next) {
 		slot_no_more_starts(slot);
 		if (slot->has_chan)
@@ -394,8 +549,24 @@ void generation_destroy(struct generation *g)
 		loop_timer_cancel(&g->deadline);
 	if (g->look_at_root.loop)
 		loop_timer_cancel(&g->look_at_root);
+	loop_timer_cancel(&g->room);
+	loop_timer_cancel(&g->pulse);
+	owners_finish(&g->owners);
 	files_close(&g->files);
 	free(g);
+}
+
+/* The process of a slot has ended, or was given up. */
+static void slot_ended(struct generation *g, struct slot *slot, bool tidy)
+{
+	if (slot->role == ROLE_FRONT || slot->role == ROLE_LMTP)
+		g->owner->suspect(g->owner);
+	if (g->draining)
+		check_ended(g);
+	else if (!owner_ended(g, slot, tidy) &&
+		 (slot->ever_ready ||
+		  !give_up(g, "a process ended while it was starting", EX_SOFTWARE)))
+		slot_start_later(slot);
 }
 
 bool generation_reaped(struct generation *g, pid_t pid, int status)
@@ -406,17 +577,34 @@ bool generation_reaped(struct generation *g, pid_t pid, int status)
 		slot = slot->next;
 	if (!slot)
 		return false;
-	slot_reaped(slot, status, g->draining);
-	if (slot->role == ROLE_FRONT || slot->role == ROLE_LMTP)
-		g->owner->suspect(g->owner);
-	if (g->draining) {
-		check_ended(g);
-		return true;
-	}
-	if (!slot->ever_ready && give_up(g, "a process ended while it was starting", EX_SOFTWARE))
-		return true;
-	if (!slot->ever_ready && slot->role == ROLE_KEEPER)
-		refuse_owner(g, slot->uid);
-	slot_start_later(slot);
+	slot_reaped(slot, status, g->draining || slot->on_demand);
+	slot_ended(g, slot, slot->leaving && status == 0);
 	return true;
+}
+
+/* Others do not see the end of a process that cannot end. */
+static void give_up_process(struct generation *g, struct slot *slot)
+{
+	struct ipc_instance dead = {.instance = slot->instance};
+
+	slot_abandon(slot);
+	for (struct slot *other = g->slots; other; other = other->next)
+		if (other->has_chan)
+			ipc_send(&other->chan, IPC_PEER_DEAD, &dead);
+	slot_ended(g, slot, false);
+}
+
+static void pulse(struct loop_timer *timer)
+{
+	struct generation *g = timer->context;
+	struct slot *stuck = NULL;
+
+	loop_timer_set(timer, pulse_ms(g));
+	for (struct slot *slot = g->slots; slot; slot = slot->next) {
+		slot_ping(slot, pings(g), g->config.answer_seconds);
+		if (slot_is_stuck(slot))
+			stuck = slot;
+	}
+	if (stuck) /* one a pulse: g may be gone afterwards */
+		give_up_process(g, stuck);
 }

@@ -114,12 +114,22 @@ static void close_entry(struct entry *entry)
 	free(entry);
 }
 
+/* valijad ends: a process that hangs in the kernel may still hold the sockets, and must not keep
+ * the next valijad from its ports. */
+static void shut(const struct entry *entry)
+{
+	for (unsigned i = 0; i < entry->count; i++)
+		if (entry->fds[i] >= 0)
+			shutdown(entry->fds[i], SHUT_RDWR);
+}
+
 void listeners_destroy(struct listeners *listeners)
 {
 	while (listeners && listeners->entries) {
 		struct entry *entry = listeners->entries;
 
 		listeners->entries = entry->next;
+		shut(entry);
 		close_entry(entry);
 	}
 	free(listeners);

@@ -7,6 +7,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@ enum {
 	BACK_OFF_FIRST = 10,  /* ms */
 	BACK_OFF_MOST = 800,  /* ms: service is back within a second */
 	GOOD_LIFE = 10000,    /* ms: a process that lived longer is started again at once */
+	STUCK = 1500,         /* ms from SIGKILL until a process is given up */
 	QUEUE_MAX = 1u << 20, /* octets that may wait for a child that does not read */
 };
 
@@ -25,6 +27,7 @@ static void packet(struct chan *chan, const void *data, size_t size, int *fds, u
 	enum ipc_type type = ipc_check(data, size, fd_count, slot->role, ROLE_MONITOR, &why);
 
 	(void)fds;
+	slot->unanswered = 0;
 	if (type == IPC_NONE)
 		chan_break(chan, why);
 	else
@@ -74,6 +77,8 @@ void slot_finish(struct slot *slot)
 	loop_timer_cancel(&slot->timer);
 	close_channel(slot);
 	log_pipe_finish(&slot->log);
+	free(slot->home);
+	slot->home = NULL;
 }
 
 /* The process has fd and a pipe for what it logs. */
@@ -87,7 +92,10 @@ static int spawn(struct slot *slot, int exe_fd, int fd, struct err *err)
 
 	if (log_pipe_open(&slot->log, &log_fd, err) < 0)
 		return -1;
-	snprintf(title, sizeof(title), "valijad: %s %u", role, slot->index);
+	if (slot->on_demand)
+		snprintf(title, sizeof(title), "valijad: keeper of uid %u", slot->uid);
+	else
+		snprintf(title, sizeof(title), "valijad: %s %u", role, slot->index);
 	pid = process_spawn(exe_fd, argv, &fd, 1, log_fd, err);
 	close(log_fd);
 	if (pid < 0) {
@@ -114,7 +122,12 @@ int slot_start(struct slot *slot, int exe_fd, uint64_t instance, struct err *err
 	}
 	slot->instance = instance;
 	slot->started = loop_now(slot->loop);
-	slot->ready = false;
+	slot->ready = slot->leaving = slot->wanted = false;
+	slot->used = slot->started;
+	slot->unanswered = 0;
+	slot->killed = 0;
+	if (slot->on_demand)
+		slot->ever_ready = false;
 	chan_init(&slot->chan, slot->loop, &pair[0], &handler, slot, QUEUE_MAX);
 	slot->has_chan = true;
 	if (slot->events->brief(slot, err) == 0)
@@ -143,10 +156,53 @@ void slot_no_more_starts(struct slot *slot)
 	loop_timer_cancel(&slot->timer);
 }
 
-void slot_kill(const struct slot *slot)
+void slot_kill(struct slot *slot)
 {
-	if (slot->pid > 0)
-		kill(slot->pid, SIGKILL);
+	if (slot->pid <= 0)
+		return;
+	kill(slot->pid, SIGKILL);
+	if (!slot->killed)
+		slot->killed = loop_now(slot->loop);
+}
+
+void slot_ping(struct slot *slot, unsigned most, unsigned seconds)
+{
+	struct ipc_empty ping;
+
+	if (!slot->has_chan || !most || slot->killed)
+		return;
+	if (slot->unanswered < most) {
+		slot->unanswered++;
+		ipc_send(&slot->chan, IPC_PING, &ping);
+		return;
+	}
+	log_error("%s %u (pid %d) has not answered for %u seconds: it is replaced",
+		  ipc_role_name(slot->role), slot->index, (int)slot->pid, seconds);
+	slot_kill(slot);
+}
+
+bool slot_is_stuck(const struct slot *slot)
+{
+	return slot->pid > 0 && slot->killed && loop_now(slot->loop) - slot->killed >= STUCK;
+}
+
+void slot_abandon(struct slot *slot)
+{
+	log_error("%s %u (pid %d) hangs in the kernel and cannot be ended: it is given up; look "
+		  "for a file system that does not answer",
+		  ipc_role_name(slot->role), slot->index, (int)slot->pid);
+	slot->pid = 0;
+	slot->ready = false;
+	close_channel(slot);
+}
+
+bool slot_has_exited(const struct slot *slot)
+{
+	siginfo_t info = {.si_pid = 0};
+
+	return slot->pid > 0 &&
+	       waitid(P_PID, (id_t)slot->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_pid == slot->pid;
 }
 
 static void log_end(const struct slot *slot, int status, bool quiet)

@@ -42,6 +42,15 @@ struct slot {
 	bool has_chan, ready, ever_ready;
 	uint64_t back_off;
 	struct loop_timer timer;
+	unsigned unanswered; /* pings since its last answer */
+	uint64_t killed;     /* when SIGKILL was sent; 0: never */
+	/* a front: how often it was ended at the request of keepers, from lost_since on */
+	unsigned lost;
+	uint64_t lost_since;
+	/* a keeper that was started on demand: owners.h */
+	bool on_demand, leaving, wanted; /* wanted: auth asked for one that may be about to end */
+	uint64_t used;                   /* the last time that it is known to have worked */
+	char *home;                      /* whose owner it becomes; owned */
 };
 
 void slot_init(struct slot *slot, struct loop *loop, struct generation *generation,
@@ -58,7 +67,16 @@ void slot_start_later(struct slot *slot);
 void slot_start_last(struct slot *slot);
 void slot_no_more_starts(struct slot *slot);
 /* Sends SIGKILL to the process, if there is one. */
-void slot_kill(const struct slot *slot);
+void slot_kill(struct slot *slot);
+/* Kills a process that has not answered the last pings, else sends the next. most: pings without an
+ * answer; 0: none is sent. */
+void slot_ping(struct slot *slot, unsigned most, unsigned seconds);
+/* Whether the process was killed long ago and still has not ended: it hangs in the kernel. */
+bool slot_is_stuck(const struct slot *slot);
+/* Gives up such a process: the slot is free, nobody waits for its end. */
+void slot_abandon(struct slot *slot);
+/* Whether the process has exited, though it was not reaped yet. */
+bool slot_has_exited(const struct slot *slot);
 /* The process ended with status: takes the messages that it sent before, and logs how it ended.
  * quiet: exit code 0 is not logged. */
 void slot_reaped(struct slot *slot, int status, bool quiet);

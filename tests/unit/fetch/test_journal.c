@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/text.h"
-#include "fetch/journal/journal.h"
+#include "fetch/journal/journal_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -374,6 +374,34 @@ static void lines(void **state)
 			 -1);
 }
 
+/* A server can choose unique ids of one value in any hash without a key; here FNV-1a, whose low
+ * bits choose the slot. */
+static void chosen_ids_do_not_share_a_slot(void **state)
+{
+	struct journal *journal = open_one(*state);
+	uint32_t run = 0, longest = 0;
+	char name[32];
+
+	for (unsigned n = 0, found = 0; found < 500; n++) {
+		uint32_t h = 2166136261u;
+
+		snprintf(name, sizeof(name), "u%x", n);
+		for (const char *at = name; *at; at++)
+			h = (h ^ (unsigned char)*at) * 16777619u;
+		if ((h ^ h >> 15) & 1023)
+			continue;
+		journal_intern(journal, span_of(name));
+		found++;
+	}
+	for (uint32_t i = 0; i <= journal->slot_mask; i++) {
+		run = journal->slots[i].entry ? run + 1 : 0;
+		longest = run > longest ? run : longest;
+	}
+	assert_true(journal->slot_mask >= 1023);
+	assert_true(longest < 250);
+	journal_close(journal);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -387,6 +415,8 @@ int main(void)
 						remove_place),
 		cmocka_unit_test_setup_teardown(a_disk_that_fails, make_place, remove_place),
 		cmocka_unit_test(lines),
+		cmocka_unit_test_setup_teardown(chosen_ids_do_not_share_a_slot, make_place,
+						remove_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,121 @@
+/* See idle.h. A keeper must not end while a request of auth is on its way. So it asks auth, with
+ * the number of requests that it has taken: auth agrees only if it has sent no more than those, and
+ * then sends none. */
+#include "server/keeper/idle.h"
+
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+void keeper_take_owner(struct keeper *keeper, const struct ipc_owner *message)
+{
+	keeper->on_demand = true;
+	(void)span_copy(ipc_text(message, 0), keeper->home, sizeof(keeper->home));
+}
+
+int keeper_find_owner(struct keeper *keeper, struct err *err)
+{
+	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+					  RESOLVE_NO_MAGICLINKS};
+	struct child *child = keeper->child;
+	struct stat st;
+	int fd;
+
+	if (!keeper->on_demand || !child->change_ids)
+		return 0;
+	fd = (int)syscall(SYS_openat2, keeper->mail_fd, keeper->home, &how, sizeof(how));
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		err_sys(err, EX_NOPERM, errno, "cannot find the owner of the maildrop %s",
+			keeper->home);
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	close(fd);
+	if (st.st_uid != child->uid)
+		return err_set(err, EX_NOPERM, "the maildrop %s belongs to uid %u, not to uid %u",
+			       keeper->home, (unsigned)st.st_uid, (unsigned)child->uid);
+	child->gid = st.st_gid;
+	return 0;
+}
+
+static bool at_work(const struct keeper *keeper)
+{
+	return keeper->busy || keeper->lanes.count || keeper->child->draining;
+}
+
+uint64_t keeper_idle(const struct child *child)
+{
+	const struct keeper *keeper = child->state;
+
+	if (!keeper || !keeper->on_demand || at_work(keeper))
+		return 0;
+	return loop_now(child->loop) - keeper->used + 1;
+}
+
+static void ask_auth(struct keeper *keeper)
+{
+	for (struct peer *peer = keeper->child->peers; peer; peer = peer->next) {
+		struct ipc_leave message = {.passed = peer->passed};
+
+		if (peer->role == ROLE_AUTH)
+			ipc_send(&peer->chan, IPC_LEAVE, &message);
+	}
+}
+
+static uint64_t life(const struct keeper *keeper)
+{
+	return keeper->child->config->owner_idle_seconds * 1000ull;
+}
+
+static void look(struct loop_timer *timer)
+{
+	struct keeper *keeper = timer->context;
+	uint64_t idle = keeper_idle(keeper->child), most = life(keeper);
+
+	if (idle > most)
+		ask_auth(keeper);
+	loop_timer_set(timer, idle && idle <= most ? most - idle + 1 : most);
+}
+
+void keeper_idle_begin(struct keeper *keeper)
+{
+	if (!keeper->on_demand)
+		return;
+	keeper->used = loop_now(keeper->child->loop);
+	loop_timer_init(&keeper->look, keeper->child->loop, look, keeper);
+	loop_timer_set(&keeper->look, life(keeper));
+}
+
+void keeper_asked_to_leave(struct keeper *keeper)
+{
+	struct ipc_pong busy = {.idle = 0};
+
+	if (keeper->on_demand && !at_work(keeper))
+		ask_auth(keeper);
+	else
+		ipc_send(&keeper->child->monitor, IPC_PONG, &busy);
+}
+
+void keeper_may_leave(struct peer *auth)
+{
+	struct keeper *keeper = auth->child->state;
+	struct ipc_leave message = {0};
+
+	if (!keeper->on_demand || at_work(keeper)) {
+		peer_break(auth, "it ends a keeper that is at work");
+		return;
+	}
+	ipc_send(&keeper->child->monitor, IPC_LEAVE, &message);
+	for (struct peer *peer = keeper->child->peers; peer; peer = peer->next)
+		if (peer != auth)
+			ipc_send(&peer->chan, IPC_LEAVE, &message);
+	child_exit(keeper->child);
+}
