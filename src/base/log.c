@@ -61,7 +61,11 @@ int log_priority(enum log_level level)
 static bool write_pipe(enum log_level level, const char *text, size_t size)
 {
 	char line[LOG_LINE_MAX + 8];
-	size_t used = (size_t)snprintf(line, sizeof(line), "<%d>", (int)level);
+	size_t used = 3;
+
+	line[0] = '<';
+	line[1] = (char)('0' + (int)level);
+	line[2] = '>';
 
 	memcpy(line + used, text, size);
 	used += size;

@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 enum {
-	BULK_MS = 20,         /* lines of so long are read together */
-	READ_MAX = 32 * 1024, /* octets of one pipe at a time: then others have their turn */
-	LAST_READS = 4,       /* more than a pipe can hold */
-	LINE_HEAD = 3,        /* "<2>" */
+	BULK_MS = 100, /* lines of so long are read together: to wake up for each costs more
+			  than all else of the log */
+	PIPE_SIZE = 256 * 1024, /* octets that fit meanwhile, if the kernel allows */
+	READ_MAX = 32 * 1024,
+	READS = PIPE_SIZE / READ_MAX, /* at a time: then others have their turn */
+	LINE_HEAD = 3,                /* "<2>" */
 };
 
 /* Escapes what is not printable, but not "\": the child has escaped what it got from others. */
@@ -106,11 +108,14 @@ static void read_in_bulk(struct loop_timer *timer)
 {
 	struct log_pipe *pipe = timer->context;
 
-	if (!logbook_has_room()) {
-		loop_timer_set(timer, BULK_MS);
-		return;
+	for (int i = 0; i < READS; i++) {
+		if (!logbook_has_room()) {
+			loop_timer_set(timer, BULK_MS);
+			return;
+		}
+		if (!read_some(pipe))
+			break;
 	}
-	read_some(pipe);
 	if (pipe->fd >= 0)
 		loop_watch_want(&pipe->watch, LOOP_READ);
 }
@@ -138,6 +143,7 @@ int log_pipe_open(struct log_pipe *pipe, int *ret_child_fd, struct err *err)
 	log_pipe_finish(pipe);
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return err_sys(err, EX_OSERR, errno, "cannot make a pipe for the log");
+	(void)fcntl(fds[0], F_SETPIPE_SZ, PIPE_SIZE); /* else it has 64 KiB */
 	pipe->fd = fds[0];
 	*ret_child_fd = fds[1];
 	return 0;
@@ -156,7 +162,7 @@ void log_pipe_finish(struct log_pipe *pipe)
 {
 	loop_timer_cancel(&pipe->timer);
 	if (pipe->fd >= 0 && pipe->watch.loop)
-		for (int i = 0; i < LAST_READS && read_some(pipe); i++)
+		for (int i = 0; i <= READS && read_some(pipe); i++)
 			;
 	if (pipe->used)
 		end_line(pipe);
