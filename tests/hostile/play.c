@@ -209,7 +209,7 @@ void play_spawn(struct real *real, enum ipc_role role)
 	need(chan_pair(pair, &err) == 0, "chan_pair");
 	real->role = role;
 	real->fd = pair[0];
-	real->pid = process_spawn(play.exe, -1, argv, &pair[1], 1, &err);
+	real->pid = process_spawn(play.exe, -1, argv, &pair[1], 1, -1, &err);
 	close(pair[1]);
 	need(real->pid > 0, "process_spawn");
 	message.instance = real->instance = ++play.instances;

@@ -50,7 +50,8 @@ def assert_away(connect, office, user='demo'):
         mark = office.mark()
         answer = attempt()
         assert answer.startswith(('-ERR [SYS/TEMP]', '451 4.3.0')), answer
-        office.wait_log(rf'error: {user}: .*maildrop {user}: .*(mount|make)', since=mark)
+        office.wait_log(rf'error: (maildrop|delivery)-failed session=\S+ .*user="{user}" '
+                        rf'.*maildrop {user}: .*(mount|make)', since=mark)
     assert made(office) == before
 
 

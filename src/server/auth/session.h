@@ -58,8 +58,9 @@ struct auth_session {
 	char *stamp;                   /* for APOP; NULL: none, or used */
 	uint8_t ip[16];
 	bool loopback, granted;
-	bool slow; /* the front knows that this attempt takes time */
-	bool tls;  /* of this attempt, as its front claims */
+	char mechanism[24]; /* of this attempt, for the log */
+	bool slow;          /* the front knows that this attempt takes time */
+	bool tls;           /* of this attempt, as its front claims */
 	uint32_t failures;
 	uint32_t given_up;      /* logins, after they had cost work */
 	uint64_t hold_until;    /* the next SASL exchange begins no earlier; milliseconds */
@@ -76,7 +77,5 @@ void auth_slow(struct auth_session *session);
 void auth_logout(struct auth_session *session);
 /* Makes a stamp for APOP (RFC 1939 section 7), good for one attempt. */
 void auth_new_stamp(struct auth *auth, struct auth_session *session);
-/* Returns an address as text, for the log. buf has 64 octets. */
-const char *auth_address_text(const uint8_t ip[16], char *buf);
 
 #endif
