@@ -342,8 +342,7 @@ static bool copy_alias(struct recipients *recipients, size_t n, char name[USER_N
 
 static void check_postmasters(struct check *check)
 {
-	const char *rest =
-		check->recipients->domains + strspn(check->recipients->domains, " \t");
+	const char *rest = check->recipients->domains + strspn(check->recipients->domains, " \t");
 
 	if (!rest[0])
 		check_postmaster(check, (pop3_span){rest, 0});
