@@ -408,7 +408,7 @@ static const struct lie {
 	{"SLOW unasked", GREETED, slow},
 	{"SLOW twice", PASSING, slow_twice},
 	{"SLOW with another ticket", PASSING, slow_with_another_ticket},
-	{"SLOW twice behind a challenge", CHALLENGED, slow_twice},
+	{"SLOW behind a challenge", CHALLENGED, slow},
 	{"SLOW twice when it was logged in", LOGGED_IN, slow_twice},
 	{"SLOW to another's session", GREETED, slows_the_bystander},
 	{"CHALLENGE twice", CHALLENGED, challenges},

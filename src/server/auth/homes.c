@@ -12,24 +12,26 @@
 #include <sys/stat.h>
 
 enum {
-	THREADS = 4, /* one is taken by each home that hangs */
+	THREADS = 16, /* one is taken by each home that hangs */
 	QUEUE_MAX = 4096,
 	KEPT_MAX = 65536,
-	KEPT_MS = 2000,   /* a folder may be given to another owner */
-	ANSWER_MS = 5000, /* then the home is down */
-	SAID_MS = 10000,  /* then the log says so */
-	TICK_MS = 1000,   /* between two looks at what is asked, while anything is */
+	KEPT_MS = 2000,          /* a folder may be given to another owner */
+	OLD_MS = 60 * 60 * 1000, /* for so long an old answer serves while others hang */
+	MISSING_MS = 20,         /* it may come back; long enough for those that wait */
+	ANSWER_MS = 5000,        /* then the home is down */
+	SAID_MS = 10000,         /* then the log says so */
+	TICK_MS = 1000,          /* between two looks at what is asked, while anything is */
 };
 
 struct home {
 	struct table_node node; /* key: of its path */
 	struct job job;
 	struct homes *homes;
-	struct home *next;   /* of those that are asked */
-	uint64_t asked_at;   /* milliseconds; 0: not asked */
-	uint64_t good_until; /* uid is kept until then */
-	uint32_t uid, found; /* found: the worker's */
-	bool down;
+	struct home *next;         /* of those that are asked */
+	uint64_t asked_at;         /* milliseconds; 0: not asked */
+	uint64_t good_until;       /* uid is kept until then */
+	uint32_t uid, found;       /* found: the worker's */
+	bool known, down, missing; /* missing: the root's owner stands in, for this time */
 	char path[];
 };
 
@@ -39,6 +41,7 @@ struct homes {
 	int mail_fd;
 	struct table table;
 	struct home *asked;
+	unsigned hung;          /* of those, the ones that are down */
 	struct loop_timer tick; /* set while anything is asked */
 	bool said;
 	void (*settled)(void *context, uint64_t key);
@@ -58,8 +61,9 @@ static void look(struct job *job)
 	int root = home->homes->mail_fd;
 	struct stat st;
 
-	if ((fstatat(root, home->path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) ||
-	    fstat(root, &st) == 0)
+	home->missing =
+		fstatat(root, home->path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode);
+	if (!home->missing || fstat(root, &st) == 0)
 		home->found = st.st_uid;
 }
 
@@ -93,8 +97,10 @@ static void looked(struct job *job)
 	bool waits = !home->down;
 
 	not_asked(homes, home);
+	homes->hung -= home->down;
+	home->known = !home->missing;
 	home->uid = home->found;
-	home->good_until = loop_now(homes->loop) + KEPT_MS;
+	home->good_until = loop_now(homes->loop) + (home->missing ? MISSING_MS : KEPT_MS);
 	home->asked_at = 0;
 	home->down = false;
 	if (waits)
@@ -117,6 +123,7 @@ static void tick(struct loop_timer *timer)
 		if (home->down || now - home->asked_at < ANSWER_MS)
 			continue;
 		home->down = true;
+		homes->hung++;
 		homes->settled(homes->context, home->node.key);
 	}
 	loop_timer_set(timer, TICK_MS);
@@ -136,7 +143,7 @@ static void forget_old(struct table_node *node, void *context)
 	struct home *home = CONTAINER(node, struct home, node);
 	const uint64_t *now = context;
 
-	if (!home->asked_at && home->good_until <= *now)
+	if (!home->asked_at && home->good_until <= *now) /* an old answer gives way */
 		forget(home->homes, home);
 }
 
@@ -175,19 +182,28 @@ static enum homes_answer ask(struct homes *homes, struct home *home)
 	return HOMES_ASKED;
 }
 
+/* While a filesystem hangs, what was known not long ago is good enough: a keeper that finds another
+ * owner refuses. */
+static bool serves_old(const struct homes *homes, const struct home *home, uint64_t now)
+{
+	return homes->hung && home->known && home->good_until + OLD_MS > now;
+}
+
 enum homes_answer homes_owner(struct homes *homes, const char *path, uint32_t *ret_uid,
 			      uint64_t *ret_key)
 {
-	uint64_t key = key_of(path);
+	uint64_t key = key_of(path), now = loop_now(homes->loop);
 	struct home *home = find(homes, path, key);
 
 	*ret_key = key;
 	if (home && home->asked_at)
 		return home->down ? HOMES_DOWN : HOMES_ASKED;
-	if (home && home->good_until > loop_now(homes->loop)) {
+	if (home && (home->good_until > now || serves_old(homes, home, now))) {
 		*ret_uid = home->uid;
 		return HOMES_KNOWN;
 	}
+	if (homes->hung >= THREADS)
+		return HOMES_DOWN; /* no thread is left to look */
 	if (!home)
 		home = add(homes, path, key);
 	return home ? ask(homes, home) : HOMES_DOWN;

@@ -231,11 +231,18 @@ static void delay_over(struct loop_timer *timer)
 	free(denial);
 }
 
+/* auth's own answers come behind its SLOW. */
+static void auth_answered(struct session *session)
+{
+	link_answered(&session->login.auth);
+	session->login.slow = true;
+}
+
 static void take_denied(struct session *session, const struct ipc_denied *message)
 {
 	struct login_denial *denial;
 
-	link_answered(&session->login.auth);
+	auth_answered(session);
 	if (!message->delay) {
 		deny_now(session, (enum reason)message->reason, message->close);
 		return;
@@ -261,7 +268,7 @@ static void take_challenge(struct session *session, const struct ipc_challenge *
 	pop3_span text = ipc_text(message, 0);
 	char *copy = realloc(session->login.challenge, text.size + 1);
 
-	link_answered(&session->login.auth);
+	auth_answered(session);
 	if (!copy) {
 		conn_abort(&session->client.conn);
 		return;
@@ -287,7 +294,7 @@ static bool denies(const struct session *session, const struct ipc_denied *messa
 	       ipc_answers(IPC_DENIED, link_unanswered(&session->login.auth));
 }
 
-/* SLOW may come behind the keeper's answer, which has another way: once, for the login that was
+/* SLOW may come behind the answer of a keeper, which has another way: once, for the login that was
  * answered last. */
 static bool says_slow(struct session *session, const struct ipc_slow *message)
 {
