@@ -1,6 +1,6 @@
 """`valija fetch` keeps no password once it is logged in: a server falls silent after the login, and
-the writable memory of the fetcher is searched. With pipelining it is kept for the session,
-as a second login without pipelining may be needed. For each mechanism and each source of a password."""
+the writable memory of the fetcher is searched, for each mechanism and each source of a password.
+With pipelining it is kept for the session, as a second login without pipelining may be needed."""
 import base64
 import pathlib
 import secrets
@@ -123,7 +123,8 @@ def from_environment(fetcher, password):
     return ['--password-env', 'SECRET'], {'SECRET': password}
 
 
-SOURCES = (from_environment, from_command, from_netrc, from_netrc_at_home, from_file_without_line_end)
+SOURCES = (from_environment, from_command, from_netrc, from_netrc_at_home,
+           from_file_without_line_end)
 
 
 @pytest.mark.parametrize('source', SOURCES, ids=lambda f: f.__name__)
@@ -131,9 +132,9 @@ def test_threat_68_no_password_wherever_it_came_from(fetcher, serve, password, s
     silent = Silent()
     server = serve(password=password, hooks={'UIDL': silent})
     options, environment = source(fetcher, password)
-    found = look(fetcher, server, silent,
-                 fetcher.command(server, *options, '--no-pipelining', password=False),
-                 needles(password), fetcher.environment(**environment))
+    command = fetcher.command(server, *options, '--no-pipelining', password=False)
+    found = look(fetcher, server, silent, command, needles(password),
+                 fetcher.environment(**environment))
     assert not found, '\n'.join(found)
 
 
