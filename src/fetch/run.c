@@ -150,6 +150,8 @@ static int session(struct run *run, bool *ret_retry, struct err *err)
 	if (rc == 0) {
 		t.pipelining =
 			run->profile.pipelining && !run->lock_step && !account->no_pipelining;
+		if (!t.pipelining) /* no second login comes, see sessions() */
+			secret_finish(&run->password);
 		rc = remember_profile(run, err);
 		if (rc == 0)
 			rc = collect_run(&collect, err);

@@ -199,14 +199,15 @@ static int from_terminal(const struct fetch_account *account, struct secret *ret
 
 static int from_environment(const char *name, struct secret *ret, struct err *err)
 {
-	const char *value = getenv(name);
+	char *value = getenv(name);
+	int rc;
 
 	if (!value || !*value)
 		return err_set(err, EX_NOINPUT, "the environment has no %s", name);
-	if (secret_set(ret, span_of(value)) < 0)
-		return err_set(err, EX_CONFIG, "the password in %s is too long", name);
-	unsetenv(name); /* not for programs that we start */
-	return 0;
+	rc = secret_set(ret, span_of(value));
+	wipe(value, strlen(value)); /* unsetenv() leaves the octets where they are */
+	unsetenv(name);             /* not for programs that we start */
+	return rc < 0 ? err_set(err, EX_CONFIG, "the password in %s is too long", name) : 0;
 }
 
 static int default_netrc(const struct fetch_account *account, struct secret *ret, struct err *err)

@@ -14,6 +14,8 @@
 struct fetch_sasl {
 	Gsasl *library;
 	Gsasl_session *session;
+	const struct fetch_sasl_settings *settings;
+	bool cram_md5;
 	bool needs_server; /* SCRAM: not complete before the server's proof is checked */
 	bool done;
 };
@@ -33,6 +35,8 @@ int fetch_sasl_start(const struct fetch_sasl_settings *s, struct fetch_sasl **re
 		return err_set(err, EX_SOFTWARE, "cannot start %s: %s", s->mechanism,
 			       gsasl_strerror(rc));
 	}
+	sasl->settings = s;
+	sasl->cram_md5 = strcmp(s->mechanism, "CRAM-MD5") == 0;
 	sasl->needs_server = strncmp(s->mechanism, "SCRAM-", 6) == 0;
 	gsasl_property_set(sasl->session, GSASL_AUTHID, s->user);
 	gsasl_property_set(sasl->session, GSASL_PASSWORD, s->password->bytes);
@@ -71,16 +75,66 @@ void fetch_sasl_finish(struct fetch_sasl *sasl)
 	free(sasl);
 }
 
+/* SASLprep. ASCII stays as it is: it is not given to the library, which leaves copies behind. */
+static int prepare(const char *text, char **ret)
+{
+	for (const char *at = text; *at; at++)
+		if (*at < 0x20 || *at > 0x7e)
+			return gsasl_saslprep(text, GSASL_ALLOW_UNASSIGNED, ret, NULL);
+	*ret = strdup(text);
+	return *ret ? GSASL_OK : GSASL_MALLOC_ERROR;
+}
+
+static char *join_cram_md5(const char *user, const char *password, pop3_span challenge)
+{
+	unsigned char mac[16];
+	size_t size = strlen(user);
+	char *answer = malloc(size + 2 + 2 * sizeof(mac));
+
+	if (!answer)
+		return NULL;
+	hmac_of(DIGEST_MD5, password, strlen(password), challenge.data, challenge.size, mac);
+	memcpy(answer, user, size);
+	answer[size] = ' ';
+	hex_encode(mac, sizeof(mac), answer + size + 1);
+	return answer;
+}
+
+/* RFC 2195. Not GNU SASL's: it frees the prepared password unwiped. */
+static int step_cram_md5(struct fetch_sasl *sasl, pop3_span challenge, char **ret, size_t *ret_size)
+{
+	const struct fetch_sasl_settings *s = sasl->settings;
+	char *user = NULL, *password = NULL;
+	int rc = prepare(s->user, &user);
+
+	if (rc == GSASL_OK)
+		rc = prepare(s->password->bytes, &password);
+	if (rc == GSASL_OK) {
+		*ret = join_cram_md5(user, password, challenge);
+		*ret_size = *ret ? strlen(*ret) : 0;
+		rc = *ret ? GSASL_OK : GSASL_MALLOC_ERROR;
+	}
+	if (password)
+		wipe(password, strlen(password));
+	gsasl_free(password);
+	gsasl_free(user);
+	return rc;
+}
+
+/* Not gsasl_step64(): that one frees the answer in clear text, with the password, unwiped. */
 int fetch_sasl_step(struct fetch_sasl *sasl, pop3_span challenge, char *out, size_t cap,
 		    struct err *err)
 {
 	char in[8192], *answer = NULL;
-	size_t n;
-	int rc;
+	size_t size = 0;
+	int rc, n = challenge.size ? base64_decode(challenge, in, sizeof(in)) : 0;
 
-	if (span_copy(challenge, in, sizeof(in)) < 0)
+	if (n < 0)
 		return err_set(err, EX_PROTOCOL, "the server's challenge cannot be read");
-	rc = gsasl_step64(sasl->session, in, &answer);
+	if (sasl->cram_md5 && n)
+		rc = step_cram_md5(sasl, (pop3_span){in, (size_t)n}, &answer, &size);
+	else
+		rc = gsasl_step(sasl->session, n ? in : NULL, (size_t)n, &answer, &size);
 	if (rc != GSASL_OK && rc != GSASL_NEEDS_MORE) {
 		if (rc == GSASL_AUTHENTICATION_ERROR && sasl->needs_server)
 			return err_set(err, EX_NOPERM,
@@ -90,16 +144,11 @@ int fetch_sasl_step(struct fetch_sasl *sasl, pop3_span challenge, char *out, siz
 			       gsasl_strerror(rc));
 	}
 	sasl->done = rc == GSASL_OK;
-	n = strlen(answer);
-	if (n >= cap) {
-		wipe(answer, n);
-		gsasl_free(answer);
-		return err_set(err, EX_DATAERR, "the login's answer is too long");
-	}
-	memcpy(out, answer, n + 1);
-	wipe(answer, n);
+	n = base64_encode((pop3_span){answer, size}, out, cap);
+	if (answer)
+		wipe(answer, size);
 	gsasl_free(answer);
-	return (int)n;
+	return n < 0 ? err_set(err, EX_DATAERR, "the login's answer is too long") : n;
 }
 
 bool fetch_sasl_complete(const struct fetch_sasl *sasl)

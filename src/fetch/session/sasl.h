@@ -23,6 +23,7 @@ struct fetch_sasl_settings {
 	const unsigned char *binding; /* tls-exporter, 32 octets, or NULL */
 };
 
+/* settings stay until fetch_sasl_finish() */
 int fetch_sasl_start(const struct fetch_sasl_settings *settings, struct fetch_sasl **ret,
 		     struct err *err);
 void fetch_sasl_finish(struct fetch_sasl *sasl);
