@@ -1,6 +1,6 @@
 """The register of maildrops under what people and disks do to it and to the mail beside it: older
-backups, moved roots, full and foreign state folders, cut and doubled files. What is there is served,
-what was there is never shown as empty, and a login makes nothing."""
+backups, moved roots, full and foreign state folders, cut and doubled files. What is there is
+served, what was there is never shown as empty, and a login makes nothing."""
 import os
 import shutil
 import subprocess
@@ -41,7 +41,7 @@ def back(office, user='demo'):
 
 @pytest.fixture
 def mounted(need_root):
-    """mounted(PATH, *OPTIONS): a mount over PATH that ends with the test, or the test is skipped."""
+    """mounted(PATH, *OPTIONS): a mount that ends with the test, or the test is skipped."""
     def mount(path, *words):
         done = subprocess.run(['mount', *words, path], capture_output=True, text=True)
         if done.returncode:
