@@ -271,7 +271,7 @@ struct ipc_recipient_open { /* texts: user, home, address */
 struct ipc_arena { /* fd: memory for bodies, see sys/arena.h */
 	struct ipc_head head;
 };
-struct ipc_opened { /* fds: base, delta */
+struct ipc_opened { /* fds: base, delta; text: user, for the front's log */
 	struct ipc_head head;
 	uint64_t session, ticket, delta_size, octets;
 	uint32_t count, unused;
@@ -409,7 +409,7 @@ struct ipc_transaction { /* FORGET */
 	X(RCPT_OPEN, 31, ipc_recipient_open, IPC_A, IPC_K, 0, 0, 3 * IPC_TEXT_MAX, 3, 0,           \
 	  judge_recipient_open)                                                                    \
 	X(ARENA, 32, ipc_arena, IPC_K, IPC_F, 1, 1, 0, 0, 0, judge_any)                            \
-	X(OPENED, 33, ipc_opened, IPC_K, IPC_F, 2, 2, 0, 0, 0, judge_opened)                       \
+	X(OPENED, 33, ipc_opened, IPC_K, IPC_F, 2, 2, IPC_TEXT_MAX, 1, 0, judge_opened)            \
 	X(OPEN_FAILED, 34, ipc_open_failed, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_open_failed)        \
 	X(BODIES, 35, ipc_bodies, IPC_K, IPC_F, 0, 0,                                              \
 	  IPC_BATCH_MAX + IPC_BODIES_MAX * sizeof(struct ipc_body), 0, 0, judge_bodies)            \

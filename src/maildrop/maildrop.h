@@ -160,11 +160,14 @@ enum maildrop_status maildrop_usage(const struct maildrop_settings *settings, in
  * the message as received (CRLF); headers (CRLF-ended lines: Return-Path and so on) are put in
  * front.
  */
+enum { MAILDROP_NAME_MAX = 192 };
 struct maildrop_delivery {
 	int message_fd;
 	uint64_t message_size;
 	pop3_span headers;
 	struct maildrop_quota quota;
+	char *ret_name; /* MAILDROP_NAME_MAX octets for the file's name, for the log; NULL: not
+			   wanted */
 };
 enum maildrop_status maildrop_deliver(const struct maildrop_settings *settings, int root_fd,
 				      const char *home, const struct maildrop_delivery *delivery,

@@ -187,7 +187,7 @@ static void take_config(struct child *child, const struct ipc_config *message, i
 	child->gid = message->gid;
 	child->change_ids = message->change_ids;
 	snprintf(name, sizeof(name), "%s%u", ipc_role_name(child->role->role), child->index);
-	log_open(name, (enum log_level)child->config->log_level);
+	log_set_level((enum log_level)child->config->log_level);
 	prctl(PR_SET_NAME, name);
 }
 
@@ -289,7 +289,7 @@ int child_main(int fd, const struct child_role *const roles[ROLE_COUNT])
 	struct child child = {.roles = roles};
 	struct err err;
 
-	log_open("child", LOG_LEVEL_INFO);
+	log_open_pipe(LOG_LEVEL_INFO);
 	mallopt(M_ARENA_MAX,
 		2); /* one malloc arena for each worker thread would cost more than all sessions */
 	signal(SIGPIPE, SIG_IGN);

@@ -1,5 +1,5 @@
 /* See process.h. Between fork and exec the child makes system calls only, so it does not matter
- * what the parent's other threads (there are none in the monitor) were doing. */
+ * what the parent's other threads (the monitor's writer of the log) were doing. */
 #include "sys/process.h"
 
 #include <errno.h>
@@ -53,12 +53,18 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* fds[i] → 3 + i, then the program, then the pipe, then nothing more. First all are moved above
- * that, so that none overwrites another. Returns the pipe. */
-static int place_fds(const int *fds, unsigned fd_count, int *exe_fd, int pipe_fd)
+/* fds[i] → 3 + i, then the program, then the pipe, then nothing more; error_fd → 2. First all are
+ * moved above that, so that none overwrites another. Returns the pipe. */
+static int place_fds(const int *fds, unsigned fd_count, int *exe_fd, int pipe_fd, int error_fd)
 {
 	int above = FIRST_FD + (int)fd_count + 2, moved[FDS_MAX + 2];
 	unsigned count = 0;
+
+	if (error_fd >= 0) {
+		error_fd = fcntl(error_fd, F_DUPFD_CLOEXEC, above);
+		if (error_fd < 0)
+			return -1;
+	}
 
 	for (; count < fd_count; count++)
 		moved[count] = fcntl(fds[count], F_DUPFD_CLOEXEC, above);
@@ -69,6 +75,8 @@ static int place_fds(const int *fds, unsigned fd_count, int *exe_fd, int pipe_fd
 		    dup3(moved[i], FIRST_FD + (int)i, i < fd_count ? 0 : O_CLOEXEC) < 0)
 			return -1;
 	*exe_fd = FIRST_FD + (int)fd_count;
+	if (error_fd >= 0 && dup2(error_fd, STDERR_FILENO) < 0)
+		return -1;
 	if (close_range((unsigned)above, ~0U, 0) < 0)
 		return -1;
 	return *exe_fd + 1;
@@ -86,7 +94,8 @@ static int place_standard(void)
 }
 
 static void run_child(int exe_fd, int network_fd, char *const argv[], const int *fds,
-		      unsigned fd_count, char *environment[], pid_t parent, int pipe_fd)
+		      unsigned fd_count, char *environment[], pid_t parent, int pipe_fd,
+		      int error_fd)
 {
 	int errnum, report = pipe_fd;
 
@@ -96,7 +105,7 @@ static void run_child(int exe_fd, int network_fd, char *const argv[], const int 
 	reset_signals();
 	if (network_fd >= 0 && setns(network_fd, CLONE_NEWNET) < 0)
 		goto fail;
-	report = place_fds(fds, fd_count, &exe_fd, pipe_fd);
+	report = place_fds(fds, fd_count, &exe_fd, pipe_fd, error_fd);
 	if (report < 0) {
 		report = pipe_fd;
 		goto fail;
@@ -111,7 +120,7 @@ fail:
 }
 
 pid_t process_spawn(int exe_fd, int network_fd, char *const argv[], const int *fds,
-		    unsigned fd_count, struct err *err)
+		    unsigned fd_count, int error_fd, struct err *err)
 {
 	char *environment[8];
 	int pipe_fds[2], errnum = 0;
@@ -125,8 +134,8 @@ pid_t process_spawn(int exe_fd, int network_fd, char *const argv[], const int *f
 		return err_sys(err, EX_OSERR, errno, "cannot start %s", argv[0]);
 	pid = fork();
 	if (pid == 0)
-		run_child(exe_fd, network_fd, argv, fds, fd_count, environment, parent,
-			  pipe_fds[1]);
+		run_child(exe_fd, network_fd, argv, fds, fd_count, environment, parent, pipe_fds[1],
+			  error_fd);
 	errnum = pid < 0 ? errno : 0;
 	close(pipe_fds[1]);
 	/* the pipe closes when the exec is done; a number means that it was not */

@@ -15,11 +15,11 @@ int process_self(struct err *err);
 /* A network namespace of its own, without an interface that is up, for children that face no
  * network; close-on-exec. -1: it takes CAP_SYS_ADMIN, or the kernel has none. */
 int process_empty_network(void);
-/* argv[0] is what ps shows. fds[i] becomes descriptor 3 + i in the child; stderr is kept, stdin and
- * stdout become /dev/null. PDEATHSIG = SIGKILL. network_fd: the network namespace to enter, -1: the
- * parent's. Returns the pid or -1. */
+/* argv[0] is what ps shows. fds[i] becomes descriptor 3 + i in the child; error_fd becomes its
+ * standard error (-1: that of this process is kept), stdin and stdout become /dev/null. PDEATHSIG =
+ * SIGKILL. network_fd: the network namespace to enter, -1: the parent's. Returns the pid or -1. */
 pid_t process_spawn(int exe_fd, int network_fd, char *const argv[], const int *fds,
-		    unsigned fd_count, struct err *err);
+		    unsigned fd_count, int error_fd, struct err *err);
 /* Raises the soft descriptor limit to the hard one, and as root the hard one up to want. Returns
  * the limit that is in force. */
 unsigned long process_raise_nofile(unsigned long want);

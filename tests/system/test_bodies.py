@@ -229,7 +229,7 @@ def test_a_message_on_fuse_that_never_answers_stops_nobody_else(make_office, ser
             client.login(user, PASSWORD)
             assert retr(client, 1) == message(1_000_000, True)
             client.quit()
-    office.wait_log('session .*: a message is not read from its filesystem in time', 30)
+    office.wait_log('session-end .*a message is not read from its filesystem in time', 30)
     mallory.closed()
     fuse.end()
 

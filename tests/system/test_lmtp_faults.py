@@ -55,7 +55,7 @@ def small_disk(make_office, need_root):
 def test_full_disk(small_disk, connect):
     """452 4.3.1 while it is full, nothing half-written is seen, deleting works, then it goes on."""
     office, message = small_disk, b'Subject: fill\r\n\r\n' + b'x' * 100_000 + b'\r\n'
-    office.allow('No space left on device', 'no space', 'not delivered')
+    office.allow('No space left on device', 'no space', 'delivery-failed')
     taken = 0
     with Lmtp(office.lmtp) as client:
         while (reply := client.deliver(message, 'demo')[0]).startswith('250'):
@@ -78,7 +78,7 @@ def test_full_disk(small_disk, connect):
 def test_full_to_the_last_octet(small_disk, connect):
     """No room even for the index: mail is still read and deleted."""
     office = small_disk
-    office.allow('No space left on device', 'no space', 'not delivered', '')
+    office.allow('No space left on device', 'no space', 'delivery-failed', '')
     with Lmtp(office.lmtp) as client:
         for _ in range(3):
             client.deliver(MESSAGE, 'demo')

@@ -50,7 +50,8 @@ def assert_away(connect, office, user='demo'):
         mark = office.mark()
         answer = attempt()
         assert answer.startswith(('-ERR [SYS/TEMP]', '451 4.3.0')), answer
-        office.wait_log(rf'error: {user}: .*maildrop {user}: .*(mount|make)', since=mark)
+        office.wait_log(rf'error: (maildrop|delivery)-failed session=\S+ .*user="{user}" '
+                        rf'.*maildrop {user}: .*(mount|make)', since=mark)
     assert made(office) == before
 
 
@@ -276,7 +277,7 @@ def assert_missing(connect, office, user='demo'):
     for attempt in (lambda: login(connect, office, user)[0], lambda: deliver(office, user)):
         mark = office.mark()
         assert attempt().startswith(('-ERR [SYS/TEMP]', '451 4.3.0'))
-        office.wait_log(rf'error: {user}: .*maildrop {user}: {MISSING[0]} {user} {office.mail}',
+        office.wait_log(rf'error: (maildrop|delivery)-failed .*maildrop {user}: {MISSING[0]} {user} {office.mail}',
                         since=mark)
     assert not (office.mail / user).exists()
 

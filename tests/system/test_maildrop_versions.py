@@ -174,10 +174,10 @@ def test_an_index_of_a_later_version_is_left_as_it_is(make_office, connect, name
     client.ok('USER demo')
     mark = office.mark()
     assert client.ask(f'PASS {PASSWORD}').startswith('-ERR [SYS/TEMP]')
-    office.wait_log(rf'demo: .*{NEWER}', since=mark)
+    office.wait_log(rf'maildrop-failed session=\S+ user="demo" .*{NEWER}', since=mark)
     mark = office.mark()
     assert deliver(office).startswith('451')
-    office.wait_log(rf'demo: not delivered: .*{NEWER}', since=mark)
+    office.wait_log(rf'delivery-failed session=\S+ .*user="demo" .*{NEWER}', since=mark)
     done = subprocess.run([office.bin / 'valija', 'deliver', '-c', office.conf, 'demo'],
                           input=b'Subject: new\n\nnew\n', capture_output=True, timeout=30,
                           env=office.environment())

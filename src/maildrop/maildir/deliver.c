@@ -325,6 +325,8 @@ enum maildrop_status maildir_deliver(const struct maildrop_settings *settings, i
 		else if (d.fd >= 0)
 			(void)d.place.sys->unlinkat(d.tmp, d.name, 0);
 	}
+	if (status == MAILDROP_OK && delivery->ret_name)
+		snprintf(delivery->ret_name, MAILDROP_NAME_MAX, "%s", d.name);
 	free(d.in);
 	free(d.out);
 	if (d.fd >= 0)

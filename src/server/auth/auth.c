@@ -7,6 +7,7 @@
 #include "server/auth/keepers.h"
 #include "server/auth/login.h"
 #include "server/auth/recipient.h"
+#include "server/record.h"
 #include "users/site.h"
 
 #include <errno.h>
@@ -94,6 +95,16 @@ static void answer_connect(struct peer *front, uint64_t number, enum reason reas
 	peer_send_texts(front, IPC_CONNECTED, &message, &text, 1);
 }
 
+static void refused(const struct peer *front, const struct ipc_connect *message, enum reason why)
+{
+	struct record record;
+
+	record_begin(&record, RECORD_CONNECTION_REFUSED, message->address, front->instance,
+		     message->session);
+	record_words(&record, RECORD_KEY_REASON, reason_row(why)->words);
+	record_write(&record);
+}
+
 /* The connections that a front can have: a front that has more makes auth keep what is not there. A
  * front that is younger than this process has none from before. */
 static bool can_have(struct peer *front, const struct ipc_connect *message)
@@ -116,7 +127,6 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 	struct auth_session *session = NULL;
 	struct limit_address *address;
 	enum reason why = REASON_MEMORY;
-	char text[64];
 
 	if (find_session(front, message->session)) {
 		peer_break(front, "a session number was used twice");
@@ -130,8 +140,7 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 	if (!session) {
 		if (address)
 			limits_disconnect(&auth->limits, address);
-		log_info("refused %s: %s", auth_address_text(message->address, text),
-			 reason_row(why)->words);
+		refused(front, message, why);
 		if (!message->resumed) /* the client is not new: its front waits for no answer */
 			answer_connect(front, message->session, why, "");
 		return;
@@ -350,6 +359,11 @@ static int start(struct child *child, struct err *err)
 		return -1;
 	auth->workers = workers_create(child->loop, threads, WORKER_NICE, threads, err);
 	if (!auth->workers)
+		return -1;
+	if (child->change_ids)
+		auth->homes =
+			homes_create(child->loop, auth->mail_fd, auth_home_settled, auth, err);
+	if (child->change_ids && !auth->homes)
 		return -1;
 	renew_offer(auth);
 	loop_timer_init(&auth->tick, child->loop, tick, auth);

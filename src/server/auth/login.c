@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "server/auth/hold.h"
 #include "server/auth/keepers.h"
+#include "server/record.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -30,15 +31,23 @@ struct login_job {
 	char response[];
 };
 
-static void say(const struct auth_session *session, const struct login *login, const char *outcome,
-		const char *why)
+static void say_of(const struct auth_session *session, enum record_event event, pop3_span name,
+		   const char *why)
 {
-	pop3_span name = login ? login_claimed_name(login) : SPAN_LITERAL("");
-	char address[64];
+	struct record record;
 
-	log_info("%s: user=<%.*s> from=%s%s%s%s", outcome, (int)name.size,
-		 name.data ? name.data : "", auth_address_text(session->ip, address),
-		 session->tls ? " tls" : "", why[0] ? ": " : "", why);
+	record_begin(&record, event, session->ip, session->front->instance, session->node.key);
+	record_words(&record, RECORD_KEY_MECHANISM, session->mechanism);
+	record_words(&record, RECORD_KEY_TLS, session->tls ? "yes" : "no");
+	record_text(&record, RECORD_KEY_USER, name);
+	if (why[0])
+		record_words(&record, RECORD_KEY_REASON, why);
+	record_write(&record);
+}
+
+static void say(const struct auth_session *session, enum record_event event, const char *why)
+{
+	say_of(session, event, login_claimed_name(session->login), why);
 }
 
 static void denied(struct auth *auth, struct auth_session *session)
@@ -48,7 +57,7 @@ static void denied(struct auth *auth, struct auth_session *session)
 	session->failures++;
 	delay = limits_failed(&auth->limits, session->address, session->failures,
 			      loop_now(auth->child->loop));
-	say(session, session->login, "login refused", login_reason(session->login));
+	say(session, RECORD_LOGIN_REFUSED, login_reason(session->login));
 	auth_deny(session, REASON_WRONG, delay);
 }
 
@@ -61,13 +70,13 @@ static void granted(struct auth *auth, struct auth_session *session)
 
 	session->user = limits_login(&auth->limits, user_name_key(span_of(user->name), key));
 	if (!session->user) {
-		say(session, session->login, "login refused", "too many sessions of this user");
+		say(session, RECORD_LOGIN_REFUSED, "too many sessions of this user");
 		auth_deny(session, REASON_USER_SESSIONS, 0);
 		return;
 	}
 	session->granted = true;
 	proven_put(auth->proven, span_of(user->name), limits_network(session->address), now / 1000);
-	say(session, session->login, "login", "");
+	say(session, RECORD_LOGIN, "");
 	auth_open(session, user);
 }
 
@@ -92,12 +101,12 @@ static void conclude(struct auth *auth, struct auth_session *session, enum login
 		denied(auth, session);
 		break;
 	case LOGIN_PERM:
-		say(session, session->login, "login failed", login_reason(session->login));
+		say(session, RECORD_LOGIN_FAILED, login_reason(session->login));
 		auth_deny(session, REASON_LOGIN_UNCHECKABLE, 0);
 		break;
 	case LOGIN_TEMP:
 	case LOGIN_SLOW:
-		say(session, session->login, "login failed", login_reason(session->login));
+		say(session, RECORD_LOGIN_FAILED, login_reason(session->login));
 		auth_deny(session, REASON_LOGIN_DOWN, 0);
 		break;
 	}
@@ -243,7 +252,8 @@ void auth_login_given_up(struct auth_session *session)
 
 	if (has_begun(session)) {
 		/* a worker may be about to write the name */
-		say(session, session->job ? NULL : session->login, "login given up", "");
+		say_of(session, RECORD_LOGIN_GIVEN_UP,
+		       session->job ? SPAN_LITERAL("") : login_claimed_name(session->login), "");
 		if (limits_given_up(session->address, ++session->given_up, now))
 			session->hold_until = now + limits_failed(&auth->limits, session->address,
 								  ++session->failures, now);
@@ -256,7 +266,7 @@ void auth_login_given_up(struct auth_session *session)
 /* The password was not looked at: nothing is said about it. */
 static void turned_away(struct auth_session *session)
 {
-	say(session, session->login, "login failed", "too many logins wait for a worker");
+	say(session, RECORD_LOGIN_FAILED, "too many logins wait for a worker");
 	auth_deny(session, REASON_LOGIN_BUSY, 0);
 	login_destroy(session->login);
 	session->login = NULL;
@@ -287,6 +297,17 @@ static struct login *start_sasl(struct auth *auth, struct auth_session *session,
 	return login_sasl(auth->service, mechanism, &channel);
 }
 
+/* For the log: POP3's own ways by the name of their command. */
+static void name_mechanism(struct auth_session *session, enum ipc_type type, pop3_span mechanism)
+{
+	pop3_span name = mechanism;
+
+	if (type != IPC_SASL_START)
+		name = type == IPC_PASS ? SPAN_LITERAL("USER") : SPAN_LITERAL("APOP");
+	if (span_copy(name, session->mechanism, sizeof(session->mechanism)) < 0)
+		memcpy(session->mechanism, "?", sizeof("?"));
+}
+
 static struct login *start_attempt(struct auth_session *session, enum ipc_type type, pop3_span user,
 				   pop3_span secret)
 {
@@ -294,6 +315,7 @@ static struct login *start_attempt(struct auth_session *session, enum ipc_type t
 	struct login *login;
 	char *stamp;
 
+	name_mechanism(session, type, user);
 	if (type == IPC_PASS)
 		return login_pass(auth->service, user, secret);
 	if (type == IPC_SASL_START)

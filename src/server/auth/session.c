@@ -4,26 +4,10 @@
 #include "base/random.h"
 #include "base/text.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-const char *auth_address_text(const uint8_t ip[16], char *buf)
-{
-	static const uint8_t none[16];
-	const struct in6_addr *six = (const struct in6_addr *)(const void *)ip;
-
-	if (memcmp(ip, none, sizeof(none)) == 0)
-		return "a local socket";
-	if (IN6_IS_ADDR_V4MAPPED(six))
-		inet_ntop(AF_INET, ip + 12, buf, INET_ADDRSTRLEN);
-	else
-		inet_ntop(AF_INET6, ip, buf, INET6_ADDRSTRLEN);
-	return buf;
-}
 
 void auth_new_stamp(struct auth *auth, struct auth_session *session)
 {

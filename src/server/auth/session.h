@@ -3,6 +3,7 @@
 #ifndef SERVER_AUTH_SESSION_H
 #define SERVER_AUTH_SESSION_H
 
+#include "server/auth/homes.h"
 #include "server/auth/limits.h"
 #include "server/auth/proven.h"
 #include "server/auth/queue.h"
@@ -13,13 +14,13 @@
 struct auth;
 struct auth_session;
 
-/* A login or a recipient that waits for a keeper of an owner of mail; embedded first in what wake
- * gets, owns and frees. */
+/* A login or a recipient that waits for the owner of its mail to be known (homes.h), or for a
+ * keeper of that owner; embedded first in what wake gets, owns and frees. */
 struct auth_waiting {
 	struct auth_waiting *next;
 	void (*wake)(struct auth *auth, struct auth_waiting *waiting, bool refused);
 	uint64_t deadline; /* 0: not set yet */
-	uint32_t uid;
+	uint64_t key;      /* a uid, or that of homes_owner */
 };
 
 struct recipients;
@@ -33,6 +34,7 @@ struct auth {
 	struct workers *workers; /* for password hashes */
 	struct queue queue;      /* of logins that wait for one of them */
 	struct proven *proven;
+	struct homes *homes;          /* NULL: all processes share one uid */
 	struct auth_waiting *waiting; /* in order of arrival */
 	struct loop_timer expiry;     /* of the first of them; set while there is one */
 	int users_fd, aliases_fd, mail_fd;
@@ -58,8 +60,9 @@ struct auth_session {
 	char *stamp;                   /* for APOP; NULL: none, or used */
 	uint8_t ip[16];
 	bool loopback, granted;
-	bool slow; /* the front knows that this attempt takes time */
-	bool tls;  /* of this attempt, as its front claims */
+	char mechanism[24]; /* of this attempt, for the log */
+	bool slow;          /* the front knows that this attempt takes time */
+	bool tls;           /* of this attempt, as its front claims */
 	uint32_t failures;
 	uint32_t given_up;      /* logins, after they had cost work */
 	uint64_t hold_until;    /* the next SASL exchange begins no earlier; milliseconds */
@@ -76,7 +79,5 @@ void auth_slow(struct auth_session *session);
 void auth_logout(struct auth_session *session);
 /* Makes a stamp for APOP (RFC 1939 section 7), good for one attempt. */
 void auth_new_stamp(struct auth *auth, struct auth_session *session);
-/* Returns an address as text, for the log. buf has 64 octets. */
-const char *auth_address_text(const uint8_t ip[16], char *buf);
 
 #endif

@@ -140,8 +140,7 @@ static void wrong(struct session *session)
 static void take_failed(struct session *session, const struct ipc_body_failed *message)
 {
 	if (pop3_server_want(&session->pop3) == POP3_WANT_BODY) { /* a later slice */
-		log_warning("session %llu: %s", (unsigned long long)session->client.node.key,
-			    reason_row(message->reason)->words);
+		ending_reason(session, reason_row(message->reason)->words);
 		if (message->reason == REASON_MESSAGE_GONE)
 			wrong(session);
 		conn_abort(&session->client.conn);
@@ -185,8 +184,7 @@ static void take_step(struct session *session, enum lent_step step)
 		body_ask_slice(session);
 		break;
 	case LENT_BROKEN:
-		log_warning("session %llu: a message became shorter while it was sent",
-			    (unsigned long long)session->client.node.key);
+		ending_reason(session, "a message became shorter while it was sent");
 		wrong(session);
 		conn_abort(&session->client.conn);
 		break;
@@ -220,6 +218,8 @@ size_t body_render(struct session *session, char *out, size_t cap)
 
 void body_file_sent(struct session *session, bool failed)
 {
+	if (session->mailbox && !failed)
+		ending_octets(session, body_of(session)->lent.size);
 	if (session->mailbox && lent_file_sent(&body_of(session)->lent, failed, &session->pop3)) {
 		conn_wake(&session->client.conn);
 		return;

@@ -281,15 +281,15 @@ static int start(struct child *child, struct err *err)
 		return err_set(err, EX_CONFIG, "the certificates cannot be used");
 	init_settings(front);
 	loop_deadlines_init(&front->handshake, child->loop, config->handshake_seconds * 1000u,
-			    frame_expired, front);
+			    session_expired, front);
 	front->handshakes_max = most_handshakes(most_sessions(child));
 	loop_deadlines_init(&front->login, child->loop, config->login_seconds * 1000u,
-			    frame_expired, front);
-	loop_deadlines_init(&front->idle, child->loop, config->idle_seconds * 1000u, frame_expired,
-			    front);
+			    session_expired, front);
+	loop_deadlines_init(&front->idle, child->loop, config->idle_seconds * 1000u,
+			    session_expired, front);
 	loop_deadlines_init(&front->write, child->loop, config->write_seconds * 1000u,
 			    session_write_expired, front);
-	loop_deadlines_init(&front->grace, child->loop, GRACE_MS, frame_expired, front);
+	loop_deadlines_init(&front->grace, child->loop, GRACE_MS, session_expired, front);
 	loop_deadlines_init(&front->trim, child->loop, TRIM_IDLE_MS, session_trim_expired, front);
 	loop_timer_init(&front->expiry, child->loop, look_at_dates, front);
 	if (child->index == 0)

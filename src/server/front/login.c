@@ -214,8 +214,10 @@ const struct link_handler login_handler = {
 static void deny_now(struct session *session, enum reason reason, bool close)
 {
 	refuse(session, reason);
-	if (close)
-		pop3_server_close_after(&session->pop3);
+	if (!close)
+		return;
+	ending_reason(session, "too many failed logins");
+	pop3_server_close_after(&session->pop3);
 }
 
 static void delay_over(struct loop_timer *timer)

@@ -1,10 +1,12 @@
 /* See mailbox.h. */
 #include "server/front/mailbox.h"
 
-#include "base/log.h"
+#include "base/text.h"
 #include "server/front/session.h"
+#include "server/record.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -23,6 +25,17 @@ static void send_close(struct peer *keeper, uint64_t number)
 	ipc_send(&keeper->chan, IPC_CLOSE, &message);
 }
 
+static char *copy_of(pop3_span text)
+{
+	char *copy = malloc(text.size + 1);
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, text.data, text.size);
+	copy[text.size] = '\0';
+	return copy;
+}
+
 void mailbox_opened(struct link *keeper, struct session *session, const struct ipc_opened *message,
 		    int *fds)
 {
@@ -33,7 +46,9 @@ void mailbox_opened(struct link *keeper, struct session *session, const struct i
 		return;
 	}
 	mailbox = calloc(1, sizeof(*mailbox));
-	if (!mailbox) {
+	session->ending.user = copy_of(ipc_text(message, 0));
+	if (!mailbox || !session->ending.user) {
+		free(mailbox);
 		send_close(link_peer(keeper), message->session);
 		conn_abort(&session->client.conn);
 		return;
@@ -50,6 +65,7 @@ void mailbox_opened(struct link *keeper, struct session *session, const struct i
 	session->mailbox = mailbox;
 	session->stage = STAGE_MAIL;
 	frame_known(&session->front->frame, &session->client);
+	session->ending.left = mailbox->count;
 	pop3_server_reply_logged_in(&session->pop3, mailbox->count, mailbox->octets);
 	conn_wake(&session->client.conn);
 }
@@ -94,7 +110,13 @@ static void index_wrong(struct session *session, const struct err *err)
 {
 	struct ipc_session message = {.session = session->client.node.key};
 
-	log_error("session %llu: %s", (unsigned long long)session->client.node.key, err->text);
+	struct record record;
+
+	record_begin(&record, RECORD_INDEX_WRONG, session->address,
+		     session->front->frame.child->instance, session->client.node.key);
+	record_text(&record, RECORD_KEY_USER, span_of(session->ending.user));
+	record_words(&record, RECORD_KEY_REASON, err->text);
+	record_write(&record);
 	ipc_send(link_chan(&session->mailbox->keeper), IPC_INDEX_WRONG, &message);
 }
 
@@ -198,6 +220,7 @@ size_t mailbox_lines(struct session *session, char *out, size_t cap)
 
 		/* "+OK" is out: the only honest end is to cut, and nothing more is sent */
 		if (n < 0) {
+			ending_reason(session, "the index is damaged");
 			conn_abort(&session->client.conn);
 			return 0;
 		}
@@ -263,12 +286,14 @@ static void quit(struct session *session)
 				     .total = pop3_server_marked_count(&session->pop3)};
 
 	if (!message.total) {
+		ending_reason(session, "quit");
 		mailbox_close(session);
 		pop3_server_reply_ok(&session->pop3, "bye");
 		return;
 	}
 	if (!send_deletions(session) ||
 	    !link_ask(&session->mailbox->keeper, IPC_COMMIT, &message)) {
+		ending_reason(session, "quit, but nothing was deleted");
 		mailbox_close(session);
 		session_refuse(session, REASON_NOTHING_DELETED);
 	}
@@ -277,13 +302,31 @@ static void quit(struct session *session)
 static void take_committed(struct session *session, const struct ipc_committed *message)
 {
 	mailbox_close(session);
-	if (message->reason != REASON_OK)
+	if (message->reason != REASON_OK) {
+		ending_reason(session, "quit, but not all was deleted");
 		session_refuse(session, (enum reason)message->reason);
-	else
-		pop3_server_reply_ok(&session->pop3, "bye");
+		return;
+	}
+	ending_reason(session, "quit");
+	session->ending.dele = pop3_server_marked_count(&session->pop3);
+	session->ending.dele_octets = session->pop3.deleted_octets;
+	session->ending.left -= session->ending.dele;
+	pop3_server_reply_ok(&session->pop3, "bye");
 }
 
 /* ---- commands ---- */
+
+static void send_message(struct session *session, const struct pop3_event *event)
+{
+	struct ending *ending = &session->ending;
+
+	ending->topping = event->type == POP3_EVENT_TOP;
+	if (ending->topping)
+		ending->top++;
+	else
+		ending->retr++;
+	body_event(session, event);
+}
 
 void mailbox_event(struct session *session, const struct pop3_event *event)
 {
@@ -304,7 +347,7 @@ void mailbox_event(struct session *session, const struct pop3_event *event)
 	if (event->type == POP3_EVENT_LIST || event->type == POP3_EVENT_UIDL)
 		list(session, event);
 	else if (event->type == POP3_EVENT_RETR || event->type == POP3_EVENT_TOP)
-		body_event(session, event);
+		send_message(session, event);
 	else if (event->type == POP3_EVENT_DELE)
 		dele(session, event);
 	else if (event->type == POP3_EVENT_QUIT)
@@ -338,6 +381,7 @@ static void resume(struct link_user *user, const struct pop3_event *event)
 /* The lock is gone with the keeper: nothing was deleted. */
 static void gone(struct link_user *user)
 {
+	ending_reason(session_of(user), "the keeper is gone");
 	conn_abort(&session_of(user)->client.conn);
 }
 

@@ -32,6 +32,7 @@ static void begin_handshake(struct session *session)
 		struct session *oldest = CONTAINER(first, struct session, client.deadline);
 
 		end_handshake(oldest);
+		ending_reason(oldest, "gave way to another handshake");
 		conn_abort(&oldest->client.conn);
 	}
 	session->handshake = true;
@@ -52,6 +53,8 @@ void session_start(struct front_frame *frame, int *fd, const struct accepted *fr
 	session->front = front;
 	session->port = from->port;
 	session->loopback = from->loopback;
+	session->service = (uint8_t)from->service;
+	session->ending.started = loop_now(frame->child->loop);
 	memcpy(session->address, from->address, sizeof(session->address));
 	loop_deadline_init(&session->trim);
 	frame_add(frame, &session->client, session->address);
@@ -106,6 +109,7 @@ void session_end_idle(struct front_frame *frame, struct client *client)
 	/* a reload is in no hurry: the time to log in runs anyway */
 	if (!is_idle(session) || !frame->child->stopping)
 		return;
+	ending_reason(session, "drain");
 	if (session->stage != STAGE_MAIL)
 		conn_abort(&session->client.conn);
 	else
@@ -124,10 +128,23 @@ void session_give_way(struct client *client)
 	struct session *session = CONTAINER(client, struct session, client);
 
 	login_gone(session);
+	ending_reason(session, "gave way to another connection");
 	conn_abort(&client->conn);
 }
 
 /* ---- deadlines ---- */
+
+void session_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
+{
+	struct session *session = CONTAINER(deadline, struct session, client.deadline);
+	const struct front *front = session->front;
+
+	ending_reason(session, deadlines == &front->idle    ? "idle"
+			       : deadlines == &front->login ? "no login in time"
+			       : deadlines == &front->grace ? "drain"
+							    : "no handshake in time");
+	frame_expired(deadlines, deadline);
+}
 
 /* A reply is going out, or a command is being worked on: has the client read anything since? */
 void session_write_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
@@ -136,12 +153,12 @@ void session_write_expired(struct loop_deadlines *deadlines, struct loop_deadlin
 
 	if (conn_blocked(&session->client.conn) &&
 	    session->client.conn.octets_out == session->progress) {
+		ending_reason(session, "write timeout");
 		conn_abort(&session->client.conn);
 		return;
 	}
 	if (mailbox_waits(session) && session->client.conn.octets_out == session->progress) {
-		log_warning("session %llu: a message is not read from its filesystem in time",
-			    (unsigned long long)session->client.node.key);
+		ending_reason(session, "a message is not read from its filesystem in time");
 		conn_abort(&session->client.conn);
 		return;
 	}
@@ -229,6 +246,7 @@ static ssize_t step(struct session *session, pop3_span *in, char *out, size_t ca
 		return n || pop3_server_want(&session->pop3) != POP3_WANT_LINES ? (ssize_t)n : -1;
 	case POP3_WANT_BODY:
 		n = body_render(session, out, cap);
+		ending_octets(session, n);
 		return n || pop3_server_want(&session->pop3) != POP3_WANT_BODY ? (ssize_t)n : -1;
 	case POP3_WANT_TLS:
 		start_tls(session, in);
@@ -262,6 +280,8 @@ static void secured(struct conn *conn)
 	struct tls_session *tls = conn_tls(conn);
 
 	signing_stop(session);
+	session->ending.tls = tls_session_version(tls);
+	session->ending.cipher = tls_session_cipher(tls);
 	if (session->tls_asked)
 		pop3_server_tls_started(&session->pop3);
 	end_handshake(session);
@@ -284,8 +304,7 @@ static void closed(struct conn *conn, enum conn_end why)
 {
 	struct session *session = session_of(conn);
 
-	if (why == CONN_TLS_FAILED)
-		log_debug("tls failed: %s", conn_tls_error(conn));
+	ending_write(session, why);
 	signing_stop(session);
 	mailbox_close(session);
 	login_gone(session);

@@ -6,6 +6,7 @@
 #ifndef SERVER_FRONT_SESSION_H
 #define SERVER_FRONT_SESSION_H
 
+#include "server/front/ending.h"
 #include "server/front/login.h"
 #include "server/front/mailbox.h"
 #include "server/front/root.h"
@@ -26,9 +27,10 @@ struct session {
 	struct login_state login;
 	struct signing_user signing;
 	struct mailbox *mailbox; /* NULL: not in STAGE_MAIL */
+	struct ending ending;
 	uint8_t address[16];
 	uint16_t port;
-	uint8_t stage;
+	uint8_t stage, service; /* enum config_service */
 	bool loopback;
 	bool tls_asked;
 	bool handshake;   /* is under way */
@@ -51,6 +53,7 @@ void session_end_idle(struct front_frame *frame, struct client *client);
 bool session_may_give_way(const struct client *client);
 void session_give_way(struct client *client);
 /* For struct loop_deadlines, of which session.c renews those of writing and trimming. */
+void session_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
 void session_write_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
 void session_trim_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
 

@@ -10,6 +10,8 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "server/keeper/envelope.h"
+#include "server/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +35,8 @@ struct recipient {
 	struct keeper_lane *lane;
 	uint32_t index, transaction;
 	struct maildrop_quota quota;
-	char address[]; /* for Delivered-To */
+	const char *user; /* behind the address */
+	char address[];   /* for Delivered-To */
 };
 
 /* The recipients that a front's session may deliver to now. */
@@ -67,6 +70,7 @@ struct delivery_job {
 	uint32_t transaction;
 	enum maildrop_status status;
 	struct err err;
+	char file[MAILDROP_NAME_MAX], message_id[ENVELOPE_ID_MAX]; /* for the log */
 };
 
 static struct keeper_front *front_of(struct peer *front)
@@ -219,7 +223,7 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 {
 	struct keeper *keeper = auth->child->state;
 	struct peer *front = child_peer(auth->child, ROLE_LMTP, message->front);
-	pop3_span address = ipc_text(message, 2);
+	pop3_span user = ipc_text(message, 0), address = ipc_text(message, 2);
 	struct recipient *recipient;
 	struct delivery_job *job;
 
@@ -229,12 +233,14 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 		refuse(front, message);
 		return;
 	}
-	recipient = calloc(1, sizeof(*recipient) + address.size + 1);
+	recipient = calloc(1, sizeof(*recipient) + address.size + 1 + user.size + 1);
 	if (recipient)
 		recipient->lane = keeper_lane_take(keeper, ipc_text(message, 1));
 	if (!recipient || !recipient->lane)
 		abort();
 	memcpy(recipient->address, address.data, address.size);
+	memcpy(recipient->address + address.size + 1, user.data, user.size);
+	recipient->user = recipient->address + address.size + 1;
 	recipient->index = message->index;
 	recipient->transaction = message->transaction;
 	recipient->quota = (struct maildrop_quota){message->quota_messages, message->quota_octets};
@@ -266,10 +272,39 @@ static void message_run(struct delivery_job *job)
 	struct maildrop_delivery delivery = {.message_fd = job->sealed_message->fd,
 					     .message_size = job->sealed_message->size,
 					     .headers = {headers, (size_t)size},
-					     .quota = job->recipient->quota};
+					     .quota = job->recipient->quota,
+					     .ret_name = job->file};
 
+	envelope_message_id(job->sealed_message->fd, job->sealed_message->size, job->message_id);
 	job->status = maildrop_deliver(&job->keeper->settings, job->keeper->mail_fd,
 				       job->recipient->lane->path, &delivery, &job->err);
+}
+
+static void log_delivery(const struct delivery_job *job)
+{
+	const struct recipient *recipient = job->recipient;
+	const char *headers = job->sealed_message->headers;
+	struct record record;
+
+	record_begin(&record,
+		     job->status == MAILDROP_OK           ? RECORD_DELIVERED
+		     : job->status == MAILDROP_OVER_QUOTA ? RECORD_OVER_QUOTA
+							  : RECORD_DELIVERY_FAILED,
+		     NULL, job->front, job->session);
+	record_number(&record, RECORD_KEY_SIZE, job->sealed_message->size);
+	record_text(&record, RECORD_KEY_CLIENT, envelope_client(headers));
+	record_text(&record, RECORD_KEY_USER, span_of(recipient->user));
+	record_text(&record, RECORD_KEY_RECIPIENT, span_of(recipient->address));
+	record_text(&record, RECORD_KEY_SENDER, envelope_sender(headers));
+	record_text(&record, RECORD_KEY_MESSAGE_ID, span_of(job->message_id));
+	if (job->status == MAILDROP_OK) {
+		record_words(&record, RECORD_KEY_FILE, job->file);
+	} else {
+		record_text(&record, RECORD_KEY_MAILDROP, span_of(recipient->lane->path));
+		record_words(&record, RECORD_KEY_REASON,
+			     job->status == MAILDROP_OVER_QUOTA ? "over quota" : job->err.text);
+	}
+	record_write(&record);
 }
 
 static void deliver_run(struct job *base)
@@ -286,13 +321,7 @@ static void delivered(struct delivery_job *job)
 {
 	struct keeper *keeper = job->keeper;
 
-	if (job->status == MAILDROP_OVER_QUOTA)
-		log_info("%s: not delivered: over quota", job->recipient->lane->path);
-	else if (job->status != MAILDROP_OK)
-		log_error("%s: not delivered: %s", job->recipient->lane->path, job->err.text);
-	else
-		log_info("%s: delivered, %llu octets", job->recipient->lane->path,
-			 (unsigned long long)job->sealed_message->size);
+	log_delivery(job);
 	if (job->status == MAILDROP_OK)
 		keeper_location_seen(keeper, job->recipient->lane);
 	job->recipient->next = job->also;

@@ -7,7 +7,8 @@
 
 #include "server/keeper/location.h"
 
-#include "base/log.h"
+#include "base/text.h"
+#include "server/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,6 +167,7 @@ static void free_session(struct keeper_session *session)
 	unpark(session);
 	free(session->parked);
 	free(session->deletions);
+	free(session->user);
 	if (lane->waiting)
 		loop_timer_set(&lane->waiting->parked->timer, 0); /* the lock may be free now */
 	keeper_lane_release(session->keeper, lane);
@@ -245,6 +247,7 @@ static void opened(struct keeper_session *session)
 	struct peer *front = keeper_session_front(session);
 	struct maildrop_snapshot snapshot;
 	struct ipc_opened message = {.session = session->node.key, .ticket = session->ticket};
+	pop3_span user;
 	int fds[2];
 
 	maildrop_snapshot(session->maildrop, &snapshot);
@@ -256,8 +259,9 @@ static void opened(struct keeper_session *session)
 	session->open = true;
 	if (!session->absent)
 		keeper_location_seen(session->keeper, session->lane);
-	if (front)
-		peer_send_fds(front, IPC_OPENED, &message, fds, 2);
+	user = span_of(session->user);
+	if (front && ipc_send_all(&front->chan, IPC_OPENED, &message, &user, 1, fds, 2) < 0)
+		peer_break(front, "it does not read");
 }
 
 static void not_opened(struct keeper_session *session, enum maildrop_status status)
@@ -269,6 +273,18 @@ static void not_opened(struct keeper_session *session, enum maildrop_status stat
 	keeper_close(session);
 }
 
+static void log_failure(const struct keeper_session *session, enum record_event event,
+			const char *why)
+{
+	struct record record;
+
+	record_begin(&record, event, NULL, session->front, session->node.key);
+	record_text(&record, RECORD_KEY_USER, span_of(session->user));
+	record_text(&record, RECORD_KEY_MAILDROP, span_of(session->lane->path));
+	record_words(&record, RECORD_KEY_REASON, why);
+	record_write(&record);
+}
+
 static void not_opened_for(struct keeper_session *session, enum maildrop_status status,
 			   const char *why)
 {
@@ -276,7 +292,7 @@ static void not_opened_for(struct keeper_session *session, enum maildrop_status 
 	if (session->closing)
 		return;
 	if (status != MAILDROP_IN_USE)
-		log_error("%s: not opened: %s", session->lane->path, why);
+		log_failure(session, RECORD_MAILDROP_FAILED, why);
 	not_opened(session, status);
 }
 
@@ -330,7 +346,7 @@ static void commit_done(struct session_job *job)
 									     : REASON_NOT_DELETED};
 
 	if (job->status != MAILDROP_OK)
-		log_error("%s: deletions failed: %s", session->lane->path, job->err.text);
+		log_failure(session, RECORD_DELETIONS_FAILED, job->err.text);
 	if (front)
 		peer_send(front, IPC_COMMITTED, &message);
 	keeper_session_credit_back(session);
@@ -407,6 +423,7 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 {
 	struct keeper *keeper = auth->child->state;
 	struct peer *front = child_peer(auth->child, ROLE_FRONT, message->front);
+	pop3_span user = ipc_text(message, 0);
 	struct keeper_session *session;
 
 	if (!front)
@@ -423,12 +440,18 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 	}
 	session = calloc(1, sizeof(*session));
 	if (session)
+		session->user = malloc(user.size + 1);
+	if (session && session->user)
 		session->lane = keeper_lane_take(keeper, ipc_text(message, 1));
 	if (!session || !session->lane) {
+		if (session)
+			free(session->user);
 		free(session);
 		peer_break(front, "out of memory");
 		return;
 	}
+	memcpy(session->user, user.data, user.size);
+	session->user[user.size] = '\0';
 	session->keeper = keeper;
 	session->front = message->front;
 	session->ticket = message->ticket;

@@ -16,6 +16,7 @@ struct keeper_session {
 	struct parked *parked; /* waits for the lock */
 	uint32_t *deletions;   /* the messages that QUIT deletes, ascending */
 	uint32_t deletion_count, deletion_room;
+	char *user;        /* its name, for the log */
 	uint64_t front;    /* instance; 0: the front is gone */
 	uint64_t ticket;   /* of OPEN; sent back to the front */
 	uint64_t asked_at; /* milliseconds of the loop: when OPEN came */

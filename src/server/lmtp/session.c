@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 static const struct conn_handler handler;
@@ -32,6 +33,7 @@ void lmtp_session_start(struct front_frame *frame, int *fd, const struct accepte
 	session->front = front;
 	transaction_init(&session->transaction);
 	snprintf(session->peer_address, sizeof(session->peer_address), "%s", from->text);
+	memcpy(session->address, from->address, sizeof(session->address));
 	session->sender = spool_key(from->address, from->text[0] ? 0 : uid_of(*fd));
 	frame_add(frame, &session->client, from->address);
 	lmtp_server_init(&session->lmtp, &front->settings);

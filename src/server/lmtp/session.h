@@ -15,6 +15,7 @@ struct lmtp_session {
 	struct lmtp_transaction transaction;
 	char peer_address[64]; /* "": a Unix socket */
 	uint64_t sender;       /* spool_key */
+	uint8_t address[16];   /* the same, for the log */
 };
 
 /* The functions of front_service. */

@@ -1,8 +1,9 @@
 /* See transaction.h. */
 #include "server/lmtp/session.h"
 
-#include "base/log.h"
+#include "base/text.h"
 #include "lmtp/headers.h"
+#include "server/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,6 +44,27 @@ static void reply(struct lmtp_session *session, enum reason reason)
 	const struct reason_row *row = reason_row(reason);
 
 	lmtp_server_reply(&session->lmtp, row->reply, row->enhanced, row->words);
+}
+
+static void begin(const struct lmtp_session *session, enum record_event event,
+		  struct record *record)
+{
+	record_begin(record, event, session->address, session->front->frame.child->instance,
+		     session->client.node.key);
+	record_text(record, RECORD_KEY_SENDER, span_of(session->transaction.sender));
+}
+
+/* The client reads the same words. */
+static void log_refusal(const struct lmtp_session *session, enum record_event event,
+			enum reason reason)
+{
+	struct record record;
+
+	begin(session, event, &record);
+	if (event == RECORD_RECIPIENT_REFUSED)
+		record_text(&record, RECORD_KEY_RECIPIENT, span_of(session->transaction.asked));
+	record_words(&record, RECORD_KEY_REASON, reason_row(reason)->words);
+	record_write(&record);
 }
 
 static bool is_asking(const struct lmtp_transaction *t)
@@ -199,9 +221,12 @@ void transaction_recipient(struct lmtp_session *session, const struct lmtp_event
 					.transaction = t->number,
 					.index = ++t->serials};
 
+	if (span_copy(event->address, t->asked, sizeof(t->asked)) < 0)
+		t->asked[0] = '\0';
 	if (!recipient || !session->front->auth ||
 	    ipc_send_texts(&session->front->auth->chan, IPC_RCPT, &message, &event->address, 1) <
 		    0) {
+		log_refusal(session, RECORD_RECIPIENT_REFUSED, REASON_STORE_DOWN);
 		reply(session, REASON_STORE_DOWN);
 		return;
 	}
@@ -218,6 +243,7 @@ static void refuse_recipient(struct lmtp_session *session, enum reason reason)
 	if (t->stage == LMTP_RESOLVED) /* its parts are the last ones */
 		t->part_count = t->recipients[t->count].first;
 	t->stage = LMTP_COLLECTING;
+	log_refusal(session, RECORD_RECIPIENT_REFUSED, reason);
 	reply(session, reason);
 	conn_wake(&session->client.conn);
 }
@@ -383,15 +409,13 @@ void transaction_data(struct lmtp_session *session)
 
 	if (!spool_begin(&front->spool, &t->memory, session->sender, t->declared,
 			 now_of(session))) {
-		log_warning("a message from %s was refused: %llu octets of messages are in memory "
-			    "already",
-			    session->peer_address[0] ? session->peer_address : "a Unix socket",
-			    (unsigned long long)front->spool.held);
+		log_refusal(session, RECORD_MESSAGE_REFUSED, REASON_SPOOL_FULL);
 		reply(session, REASON_SPOOL_FULL);
 		return;
 	}
 	t->fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (t->fd < 0) {
+		log_refusal(session, RECORD_MESSAGE_REFUSED, REASON_SPOOL_FULL);
 		drop_file(session);
 		reply(session, REASON_SPOOL_FULL);
 		return;
@@ -405,11 +429,7 @@ static void fail_message(struct lmtp_session *session)
 {
 	const struct reason_row *row = reason_row(REASON_SPOOL_FULL);
 
-	log_warning("a message from %s was refused after %llu octets: %llu octets of messages are "
-		    "in memory",
-		    session->peer_address[0] ? session->peer_address : "a Unix socket",
-		    (unsigned long long)session->transaction.memory.size,
-		    (unsigned long long)session->front->spool.held);
+	log_refusal(session, RECORD_MESSAGE_REFUSED, REASON_SPOOL_FULL);
 	drop_file(session);
 	lmtp_server_fail_content(&session->lmtp, row->reply, row->enhanced, row->words);
 }

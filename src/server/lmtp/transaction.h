@@ -39,7 +39,8 @@ struct lmtp_transaction {
 	int fd;                      /* of the memory file; -1: none */
 	uint8_t stage;
 	bool utf8;
-	char sender[LMTP_SENDER_MAX + 1];
+	char sender[LMTP_SENDER_MAX + 1],
+		asked[LMTP_ADDRESS_MAX + 1]; /* asked: the last RCPT, for the log */
 };
 
 void transaction_init(struct lmtp_transaction *transaction);

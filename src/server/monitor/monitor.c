@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "build-config.h"
 #include "server/monitor/generation.h"
+#include "server/monitor/logbook.h"
 #include "sys/notify.h"
 #include "sys/process.h"
 
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -352,6 +354,16 @@ static void start_watchdog(struct monitor *m)
 		loop_timer_set(&m->watchdog, m->watchdog_ms);
 }
 
+/* Instances are not reused by the next start either, so that a session's id (server/record.h) means
+ * one session in all of the log: tenths of a second since 1970, then 16 bits that count. */
+static uint64_t first_instance(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return ((uint64_t)now.tv_sec * 10 + (uint64_t)now.tv_nsec / 100000000) << 16;
+}
+
 static int monitor_start(struct monitor *m, struct err *err)
 {
 	static const int numbers[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
@@ -361,6 +373,7 @@ static int monitor_start(struct monitor *m, struct err *err)
 	m->owner.ended = on_ended;
 	m->owner.suspect = on_suspect;
 	m->owner.root = geteuid() == 0;
+	m->owner.instances = first_instance();
 	m->owner.loop = loop_create(err);
 	m->owner.exe_fd = process_self(err);
 	m->owner.no_network_fd = m->owner.root ? process_empty_network() : -1;
@@ -387,6 +400,10 @@ int monitor_run(const char *config_file)
 	unsigned long files;
 
 	log_open("valijad", LOG_LEVEL_INFO);
+	if (logbook_open("valijad", &err) < 0) {
+		log_error("%s", err.text);
+		return err.code;
+	}
 	prctl(PR_SET_DUMPABLE, 0);
 	files = process_raise_nofile(FILES_WANTED);
 	if (monitor_start(&m, &err) < 0) {
@@ -402,5 +419,6 @@ int monitor_run(const char *config_file)
 out:
 	listeners_destroy(m.owner.listeners);
 	explicit_bzero(m.owner.ticket_keys, sizeof(m.owner.ticket_keys));
+	logbook_close();
 	return m.exit_code;
 }

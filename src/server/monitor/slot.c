@@ -62,6 +62,7 @@ void slot_init(struct slot *slot, struct loop *loop, struct generation *generati
 	slot->events = events;
 	slot->group_size = 1;
 	loop_timer_init(&slot->timer, loop, time_over, slot);
+	log_pipe_init(&slot->log, loop);
 }
 
 static void close_channel(struct slot *slot)
@@ -75,26 +76,46 @@ void slot_finish(struct slot *slot)
 {
 	loop_timer_cancel(&slot->timer);
 	close_channel(slot);
+	log_pipe_finish(&slot->log);
 	free(slot->home);
 	slot->home = NULL;
 }
 
-int slot_start(struct slot *slot, int exe_fd, int network_fd, uint64_t instance, struct err *err)
+/* The process has fd and a pipe for what it logs. */
+static int spawn(struct slot *slot, int exe_fd, int network_fd, int fd, struct err *err)
 {
 	char title[64], child_argument[] = "--child";
 	char *argv[] = {title, child_argument, NULL};
-	int pair[2];
+	const char *role = ipc_role_name(slot->role);
+	int log_fd;
+	pid_t pid;
 
-	if (chan_pair(pair, err) < 0)
+	if (log_pipe_open(&slot->log, &log_fd, err) < 0)
 		return -1;
 	if (slot->on_demand)
 		snprintf(title, sizeof(title), "valijad: keeper of uid %u", slot->uid);
 	else
-		snprintf(title, sizeof(title), "valijad: %s %u", ipc_role_name(slot->role),
-			 slot->index);
-	slot->pid = process_spawn(exe_fd, network_fd, argv, &pair[1], 1, err);
+		snprintf(title, sizeof(title), "valijad: %s %u", role, slot->index);
+	pid = process_spawn(exe_fd, network_fd, argv, &fd, 1, log_fd, err);
+	close(log_fd);
+	if (pid < 0) {
+		log_pipe_finish(&slot->log);
+		return -1;
+	}
+	slot->pid = pid;
+	log_pipe_start(&slot->log, role, slot->index, pid);
+	return 0;
+}
+
+int slot_start(struct slot *slot, int exe_fd, int network_fd, uint64_t instance, struct err *err)
+{
+	int pair[2], rc;
+
+	if (chan_pair(pair, err) < 0)
+		return -1;
+	rc = spawn(slot, exe_fd, network_fd, pair[1], err);
 	close(pair[1]);
-	if (slot->pid < 0) {
+	if (rc < 0) {
 		close(pair[0]);
 		slot->pid = 0;
 		return -1;
@@ -198,6 +219,7 @@ static void log_end(const struct slot *slot, int status, bool quiet)
 
 void slot_reaped(struct slot *slot, int status, bool quiet)
 {
+	log_pipe_finish(&slot->log); /* its last lines stand before the line of its end */
 	log_end(slot, status, quiet);
 	slot->pid = 0;
 	if (slot->has_chan) /* why it failed may be among what it sent last */

@@ -7,6 +7,7 @@
 #define SERVER_MONITOR_SLOT_H
 
 #include "ipc/messages.h"
+#include "server/monitor/log_pipe.h"
 #include "sys/chan.h"
 #include "sys/loop.h"
 
@@ -37,6 +38,7 @@ struct slot {
 	pid_t pid;
 	uint64_t instance, started;
 	struct chan chan;
+	struct log_pipe log; /* the process's standard error */
 	bool has_chan, ready, ever_ready;
 	uint64_t back_off;
 	struct loop_timer timer;

@@ -104,6 +104,31 @@ static void test_journal_priority(void **state)
 	log_open("tester", LOG_LEVEL_INFO);
 }
 
+/* The pipe is full: nothing waits, and the line that fits next comes behind the count. */
+static void test_lines_that_do_not_fit_are_counted(void **state)
+{
+	static char text[LOG_LINE_MAX];
+	unsigned long lost = 0, written_lines = 0;
+	const unsigned total = 300;
+	const char *got;
+
+	memset(text, 'x', sizeof(text) - 1);
+	assert_int_equal(fcntl(pipe_fds[1], F_SETFL, O_NONBLOCK), 0);
+	log_open_pipe(LOG_LEVEL_INFO);
+	for (unsigned i = 0; i < total; i++)
+		log_info("%s", text);
+	while (*(got = written()))
+		for (const char *at = got; (at = strchr(at, '\n')); at++)
+			written_lines++;
+	log_error("next");
+	assert_int_equal(sscanf(got = written(), "<1>%lu lines of this process lost", &lost), 1);
+	assert_true(lost > 100);
+	assert_int_equal(lost + written_lines, total);
+	assert_non_null(strstr(got, "\n<0>next\n"));
+	log_info("and no count again");
+	assert_string_equal(written(), "<2>and no count again\n");
+}
+
 static void test_errno_stays(void **state)
 {
 	log_open("tester", LOG_LEVEL_INFO);
@@ -138,6 +163,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_journal_priority, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errno_stays, setup, teardown),
 		cmocka_unit_test(test_err),
+		cmocka_unit_test_setup_teardown(
+			test_lines_that_do_not_fit_are_counted, setup,
+			teardown), /* the last one: from then on it is a pipe */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

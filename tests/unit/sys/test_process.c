@@ -81,7 +81,7 @@ static void assert_child_sees(const int *fds, unsigned count)
 
 	assert_true(exe >= 0);
 	snprintf(number, sizeof(number), "%u", count);
-	pid = process_spawn(exe, -1, argv, fds, count, &err);
+	pid = process_spawn(exe, -1, argv, fds, count, -1, &err);
 	assert_string_equal(err.text, "");
 	assert_true(pid > 0);
 	status = wait_for(pid);
@@ -135,7 +135,7 @@ static void test_what_is_no_program_is_an_error(void **state)
 	int fd = open("/dev/null", O_RDONLY);
 
 	(void)state;
-	assert_int_equal(process_spawn(fd, -1, argv, NULL, 0, &err), -1);
+	assert_int_equal(process_spawn(fd, -1, argv, NULL, 0, -1, &err), -1);
 	assert_int_equal(err.errnum, EACCES);
 	assert_non_null(strstr(err.text, "cannot start nothing"));
 	close(fd);

@@ -1,0 +1,213 @@
+"""The log: what it says of sessions and deliveries, and that nobody waits for it."""
+import base64
+import fcntl
+import os
+import re
+import select
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from lmtp import Lmtp
+from office import PASSWORD
+
+SET_PIPE_SIZE = 1031
+MESSAGE = b'Message-ID: <one@example.org>\r\nSubject: x\r\n\r\nhello\r\n'
+
+
+def fields(line):
+    """{key: value} of a record, the quotes taken off; the event's name by "event"."""
+    text = re.sub(r'^\S+ \S+\[\d+\]: (error: |warning: )?', '', line)
+    found = dict(re.findall(r'(\S+?)=("[^"]*"|\S+)', text))
+    return {'event': text.split()[0], **{key: value.strip('"') for key, value in found.items()}}
+
+
+def wait_record(office, event, since, **wanted):
+    """The next record of that event."""
+    while True:
+        since = office.wait_log(rf'\]: (error: )?{event} ', since=since)
+        got = fields(office.log[since - 1])
+        if all(got.get(key.replace('_', '-')) == value for key, value in wanted.items()):
+            return got
+
+
+def session_end(office, since, user='demo'):
+    return wait_record(office, 'session-end', since, user=user)
+
+
+def login(connect, office, user='demo', **more):
+    client = connect(office, **more)
+    client.login(user, PASSWORD)
+    return client
+
+
+def test_the_end_of_a_session_has_all_counts(office, connect):
+    sizes = [len(octets) for octets in (b'Subject: a\n\n' + b'x' * n + b'\n' for n in (5, 50))]
+    for size in (5, 50):
+        office.put('demo', b'Subject: a\n\n' + b'x' * size + b'\n')
+    mark = office.mark()
+    client = login(connect, office)
+    client.retr(1)
+    client.retr(2)
+    client.top(2, 0)
+    client.ok('DELE 2')
+    client.quit()
+    entry = wait_record(office, 'login', mark)
+    end = session_end(office, mark)
+    assert entry['session'] == end['session'] and entry['from'] == end['from'] == '127.0.0.1'
+    assert entry['mechanism'] == 'USER' and end['reason'] == 'quit'
+    wire = [size + 3 for size in sizes]  # three lines end with CRLF
+    assert end['retr'] == '2' and end['retr-octets'] == str(sum(wire))
+    assert end['top'] == '1' and 0 < int(end['top-octets']) < wire[1]
+    assert end['dele'] == '1' and end['dele-octets'] == str(wire[1]) and end['left'] == '1'
+
+
+def test_what_was_taken_back_is_not_counted_as_deleted(office, connect):
+    office.put('demo', b'a\n\nb\n')
+    mark = office.mark()
+    client = login(connect, office)
+    client.ok('DELE 1')
+    client.ok('RSET')
+    client.quit()
+    end = session_end(office, mark)
+    assert (end['dele'], end['dele-octets'], end['left']) == ('0', '0', '1')
+
+
+def test_a_cut_session_deleted_nothing(office, connect):
+    office.put('demo', b'a\n\nb\n')
+    mark = office.mark()
+    client = login(connect, office)
+    client.ok('DELE 1')
+    client.close()
+    end = session_end(office, mark)
+    assert (end['dele'], end['left']) == ('0', '1')
+    assert end['reason'] in ('cut', 'the client closed the connection')
+
+
+def test_a_client_that_is_sent_away_is_named_with_the_reason(make_office, connect):
+    office = make_office(settings={'timeouts.login': '1s'})
+    mark = office.mark()
+    connect(office)
+    end = wait_record(office, 'session-end', mark, reason='no login in time')
+    assert end['from'] == '127.0.0.1'
+
+
+def test_a_session_that_a_stop_ends(office, connect):
+    office.put('demo', b'a\n\nb\n')
+    login(connect, office)
+    office.stop()
+    end = next(fields(line) for line in office.log if line and ' session-end ' in line)
+    assert end['user'] == 'demo' and end['reason'] == 'drain' and end['left'] == '1'
+
+
+def test_failed_handshakes_and_nonsense_have_an_address(office, connect):
+    mark = office.mark()
+    with socket.create_connection(('127.0.0.1', office.pop3s), 10) as client:
+        client.sendall(b'USER demo\r\n')
+        client.recv(100)
+    assert wait_record(office, 'tls-failed', mark)['from'] == '127.0.0.1'
+    client = connect(office)
+    for _ in range(20):
+        try:
+            client.ask('GET / HTTP/1.1')
+        except (OSError, EOFError, AssertionError):
+            break
+    end = wait_record(office, 'session-end', mark, reason='too many bad commands')
+    assert end['from'] == '127.0.0.1' and 'user' not in end
+
+
+def test_tls_is_named_at_the_end(office):
+    mark = office.mark()
+    context = ssl.create_default_context(cafile=office.cert)
+    context.check_hostname = False
+    with socket.create_connection(('127.0.0.1', office.pop3s), 10) as plain, \
+            context.wrap_socket(plain) as client:
+        for line in ('USER demo', f'PASS {PASSWORD}', 'QUIT'):
+            client.recv(1000)
+            client.sendall(line.encode() + b'\r\n')
+        client.recv(1000)
+        end = session_end(office, mark)
+        assert end['tls'] == client.version() and end['cipher'] == client.cipher()[0]
+        assert end['service'] == 'pop3s'
+
+
+@pytest.mark.parametrize('logged_in', [False, True])
+def test_a_connection_that_breaks_under_tls(office, connect, logged_in):
+    """Octets that are no TLS record after the handshake: the line comes, and the front lives."""
+    mark = office.mark()
+    client = connect(office, True)
+    if logged_in:
+        client.login('demo', PASSWORD)
+    os.write(client.socket.fileno(), b'no record of TLS at all\r\n' * 10)
+    client.close()
+    login(connect, office).quit()
+    wait_record(office, 'session-end', mark, reason='quit')
+    if logged_in:
+        office.wait_log('session-end .*tls="TLSv1', since=mark)
+    assert 'ended by signal' not in office.log_text()
+
+
+@pytest.mark.parametrize('name', ['x" from=6.6.6.6', 'x> from=6.6.6.6', 'x\x1b[2J', 'b\xe9 ',
+                                  '\\x22'])
+def test_a_name_forges_no_field(office, connect, name):
+    mark = office.mark()
+    client = connect(office)
+    client.ask(b'AUTH PLAIN ' + base64.b64encode(f'\0{name}\0x'.encode()))
+    client.close()
+    office.wait_log('login-(refused|failed)', since=mark)
+    line = next(line for line in office.log[mark:] if line and 'login-' in line)
+    assert re.findall(r'\S*from=\S+', line) == ['from=127.0.0.1']
+    assert re.search(r'user="[A-Za-z0-9@._+\\-]*"', line) and line.count('user=') == 1
+
+
+def test_a_delivery_is_one_whole_line(office):
+    mark = office.mark()
+    with Lmtp(office.lmtp) as client:
+        assert client.deliver(MESSAGE, 'demo+tag@example.org') == ['250 2.1.5 delivered']
+    got = wait_record(office, 'delivered', mark)
+    assert got['user'] == 'demo' and got['recipient'] == 'demo+tag@example.org'
+    assert got['message-id'] == 'one@example.org' and got['client'] == '127.0.0.1'
+    assert '@' in got['sender'] and got['size'] == str(len(MESSAGE))
+    assert [got['file']] == [path.name for path in office.files('demo')]
+
+
+def test_a_refused_recipient_is_logged(office):
+    mark = office.mark()
+    with Lmtp(office.lmtp) as client:
+        client.expect('MAIL FROM:<s@example.org>', '250')
+        client.expect('RCPT TO:<nobody.here@example.org>', '550')
+    got = wait_record(office, 'recipient-refused', mark)
+    assert got['recipient'] == 'nobody.here@example.org' and got['reason'] == 'no such user here'
+    assert got['from'] == '127.0.0.1' and got['sender'] == 's@example.org'
+
+
+def test_a_reader_that_stalls_stops_nobody(make_office, connect):
+    """Nobody reads the log, whose pipe is small: logins and deliveries go on; later the log says
+    how many lines it lacks."""
+    office = make_office(start=False)
+    ours, theirs = os.pipe()
+    fcntl.fcntl(ours, SET_PIPE_SIZE, 4096)
+    server = subprocess.Popen([office.bin / 'valijad', '-c', office.conf], stderr=theirs,
+                              stdin=subprocess.DEVNULL, env=office.environment(), cwd='/')
+    os.close(theirs)
+    try:
+        seen = b''
+        while b'ready' not in seen:
+            seen += os.read(ours, 4096)
+        for _ in range(60):
+            login(connect, office).quit()
+        with Lmtp(office.lmtp) as client:
+            assert client.deliver(MESSAGE, 'demo') == ['250 2.1.5 delivered']
+        seen = b''
+        deadline = time.monotonic() + 20
+        while seen.count(b'session-end') < 60 or b'delivered' not in seen:
+            assert time.monotonic() < deadline, seen[-2000:]
+            if select.select([ours], [], [], 1)[0]:
+                seen += os.read(ours, 65536)
+    finally:
+        server.terminate()
+        assert server.wait(20) == 0  # nobody reads: the end waits a second for that, not more
+        os.close(ours)
