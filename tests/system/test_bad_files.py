@@ -72,7 +72,7 @@ def may_be_made(office, *kinds):
 
 
 def seen(connect, office, user):
-    """[(id, size, octets)] in the order of the numbers; what LIST, UIDL, STAT and RETR say agrees."""
+    """[(id, size, octets)] in the order of the numbers; LIST, UIDL, STAT and RETR agree."""
     client = connect(office)
     client.login(user, PASSWORD)
     sizes, ids = client.list(), client.uidl()
@@ -160,6 +160,7 @@ def test_all_kinds_at_once_and_a_delivery_between(shared, user, connect, folder)
     assert after[:2] == before and after[2][2] == wire_form(GOOD[2])
     shared.valija('deliver', '-c', shared.conf, user, stdin='Subject: new\n\nnew\n')
     assert seen(connect, shared, user)[:3] == after
+    wait_until(lambda: all(times_named(shared, name, mark) for name in names))
     assert [times_named(shared, name, mark) for name in names] == [1] * len(names)
 
 
