@@ -39,6 +39,7 @@ struct mail_register {
 	struct key *keys;
 	size_t count, room; /* room: a power of two, or 0 */
 	uint64_t entries;   /* of the file that are in keys */
+	uint64_t opened;    /* how often; another one may get the number of the last in fd */
 	int refused;        /* errno of opening it for writing: it can only be read */
 	bool unflushed;     /* something of the file may not be on the disk */
 	bool suspect;       /* a flush failed: what the file shows may never reach the disk */
@@ -224,9 +225,10 @@ static int refresh(struct mail_register *reg, struct err *err)
 {
 	struct stat named, open_one;
 
-	if (reg->fd >= 0 && (stat(reg->file, &named) < 0 || fstat(reg->fd, &open_one) < 0 ||
-			     named.st_ino != open_one.st_ino || named.st_dev != open_one.st_dev ||
-			     (uint64_t)named.st_size < offset_of(reg->entries)))
+	if (reg->fd >= 0 &&
+	    (stat(reg->file, &named) < 0 || fstat(reg->fd, &open_one) < 0 ||
+	     named.st_ino != open_one.st_ino || named.st_dev != open_one.st_dev ||
+	     (reg->entries > 0 && (uint64_t)named.st_size < offset_of(reg->entries))))
 		forget(reg);
 	if (reg->fd < 0) {
 		reg->fd = open(reg->file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -235,6 +237,7 @@ static int refresh(struct mail_register *reg, struct err *err)
 			reg->fd = open(reg->file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 		if (reg->fd < 0)
 			return errno == ENOENT ? 0 : failed(reg, "opened", err);
+		reg->opened++;
 		reg->unflushed = true; /* its writer may not have come to that */
 	}
 	if (fstat(reg->fd, &open_one) < 0)
@@ -297,20 +300,23 @@ static int make_file(struct mail_register *reg, struct err *err)
 	return 0;
 }
 
-/* Locks the file that has the name, which another process may replace meanwhile. */
+/* Locks the file that has the name, which another process may replace meanwhile. One that could
+ * only be read is opened again: its filesystem may have been mounted for writing since. */
 static int lock(struct mail_register *reg, struct err *err)
 {
+	if (reg->refused)
+		forget(reg);
 	for (;;) {
-		int held;
+		uint64_t held;
 
 		if (refresh(reg, err) < 0 || (reg->fd < 0 && make_file(reg, err) < 0))
 			return -1;
-		held = reg->fd;
-		if (flock(held, LOCK_EX) < 0)
+		held = reg->opened;
+		if (flock(reg->fd, LOCK_EX) < 0)
 			return failed(reg, "locked", err);
 		if (refresh(reg, err) < 0)
 			return -1;
-		if (reg->fd == held)
+		if (reg->opened == held)
 			return 0;
 	}
 }

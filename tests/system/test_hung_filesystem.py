@@ -2,6 +2,7 @@
 waits for what, clients get an answer, and all goes on when the filesystem does."""
 import os
 import subprocess
+import time
 
 import pytest
 from lmtp import Lmtp
@@ -132,3 +133,53 @@ def logged_in(office, user):
         return client
     client.close()
     return None
+
+
+# the end, and mail, while it hangs
+
+def end_within(office, seconds):
+    begin = time.monotonic()
+    office.process.terminate()
+    office.process.wait(seconds)
+    assert time.monotonic() - begin < seconds
+    office.stop(check=False)
+
+
+def test_mail_to_one_of_three_users_and_the_end(make_office, frozen):
+    """Three users of one device: two log in, one gets mail; valijad ends in a bounded time and the
+    message has either no answer or a refusal, so the MTA has it still."""
+    office = make(make_office, frozen, 3, **{'processes.keeper_threads': 4, 'timeouts.drain': '2s'})
+    office.allow('.')
+    frozen.freeze()
+    clients = [ask_to_log_in(office, f'stuck{n}') for n in range(2)]
+    with Lmtp(office.lmtp) as lmtp:
+        lmtp.expect('MAIL FROM:<>', '250')
+        lmtp.send(b'RCPT TO:<stuck2>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\n')
+        wait_until(lambda: waiting_in_the_kernel(office) >= 2)
+        elsewhere_all_is_well(office)
+        end_within(office, 20)
+        said = lmtp.closed()
+        assert b'delivered' not in said, said
+    for client in clients:
+        assert not client.closed().startswith(b'+OK')
+    frozen.thaw()
+    for n in range(3):
+        assert len(office.files(f'slow/m{n}')) == 1  # nothing of the message
+
+
+def test_a_freeze_between_dot_and_answer(make_office, frozen):
+    """The message comes when the filesystem does, once, or is refused."""
+    office = make(make_office, frozen, 1)
+    office.allow('.')
+    with Lmtp(office.lmtp, timeout=60) as lmtp:
+        lmtp.begin('stuck0')
+        frozen.freeze()
+        lmtp.send(b'Subject: x\r\n\r\nx\r\n.\r\n')
+        wait_until(lambda: waiting_in_the_kernel(office) >= 1)
+        elsewhere_all_is_well(office)
+        frozen.thaw()
+        reply = lmtp.reply()
+    assert reply.startswith(('250', '451')), reply
+    client = wait_until(lambda: logged_in(office, 'stuck0'))
+    assert client.stat()[0] == 1 + reply.startswith('250')
+    client.quit()

@@ -4,6 +4,7 @@
 #include "maildrop/register.h"
 
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -258,6 +259,69 @@ static void what_cannot_be_written_is_an_error(void **state)
 	register_destroy(reg);
 }
 
+/* Whether a lock of the process is waited for. */
+static bool waits(pid_t pid)
+{
+	char line[200], wanted[40];
+	FILE *locks = fopen("/proc/locks", "r");
+	bool found = false;
+
+	if (!locks)
+		skip();
+	snprintf(wanted, sizeof(wanted), "-> FLOCK  ADVISORY  WRITE %d ", (int)pid);
+	while (!found && fgets(line, sizeof(line), locks))
+		found = strstr(line, wanted) != NULL;
+	fclose(locks);
+	return found;
+}
+
+/* Returns when the writer waits for a lock; it must not end without one. */
+static void until_it_waits(pid_t writer)
+{
+	while (!waits(writer))
+		assert_int_equal(waitpid(writer, NULL, WNOHANG), 0);
+}
+
+/* A writer that waits for a file's lock while another file takes its name needs the lock of that
+ * one, though its descriptor may get the same number. */
+static void the_lock_is_that_of_the_new_file(void **state)
+{
+	struct mail_register *reg = opened();
+	char fresh[220];
+	int old, new, status;
+	pid_t writer;
+
+	(void)state;
+	enter(reg, "a", REGISTER_MADE);
+	register_destroy(reg);
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	reg = register_create(fresh);
+	enter(reg, "b", REGISTER_MADE);
+	register_destroy(reg);
+	old = open(path, O_RDWR | O_CLOEXEC);
+	new = open(fresh, O_RDWR | O_CLOEXEC);
+	assert_int_equal(flock(old, LOCK_EX), 0);
+	assert_int_equal(flock(new, LOCK_EX), 0);
+	writer = fork();
+	if (writer == 0) {
+		close(old); /* shared with the parent: it would be locked already */
+		close(new);
+		reg = register_create(path);
+		_exit(register_enter(reg, (pop3_span){"c", 1}, REGISTER_MADE, true, NULL) < 0);
+	}
+	until_it_waits(writer);
+	assert_int_equal(rename(fresh, path), 0);
+	close(old);
+	until_it_waits(writer);
+	close(new);
+	assert_int_equal(waitpid(writer, &status, 0), writer);
+	assert_int_equal(status, 0);
+	reg = opened();
+	assert_int_equal(kind(reg, "b"), REGISTER_MADE);
+	assert_int_equal(kind(reg, "c"), REGISTER_MADE);
+	register_destroy(reg);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, scratch_end)
 
 int main(void)
@@ -271,6 +335,7 @@ int main(void)
 		TEST(another_file_is_refused_and_kept),
 		TEST(replaced_entries_are_dropped),
 		TEST(what_cannot_be_written_is_an_error),
+		TEST(the_lock_is_that_of_the_new_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
