@@ -211,3 +211,46 @@ def test_a_reader_that_stalls_stops_nobody(make_office, connect):
         server.terminate()
         assert server.wait(20) == 0  # nobody reads: the end waits a second for that, not more
         os.close(ours)
+
+
+def summed(office, event):
+    """(lines in full, lines in sums) of an event, after the end of the office."""
+    full, counted = 0, 0
+    for line in filter(None, office.log):
+        got = fields(line)
+        full += got['event'] == event
+        counted += int(got['lines']) if got.get('of') == event else 0
+    return full, counted
+
+
+def test_a_flood_of_refusals_is_summed_up(make_office):
+    """2,000 refused connections are some ten lines, and a count that is right. The end of valijad
+    does not wait for the minute to be over."""
+    office = make_office(settings={'limits.connections_per_address': '3',
+                                   'processes.fronts': '1'})
+    kept = [socket.create_connection(('127.0.0.1', office.pop3), 10) for _ in range(3)]
+    for client in kept:
+        assert client.recv(100).startswith(b'+OK')
+    for _ in range(2000):
+        with socket.create_connection(('127.0.0.1', office.pop3), 10) as client:
+            assert client.recv(100).startswith(b'-ERR')
+    for client in kept:
+        client.close()
+    office.stop()
+    full, counted = summed(office, 'connection-refused')
+    assert full + counted == 2000
+    assert full <= 10 * 3, 'more than the first ten of three minutes'
+
+
+def test_a_flood_of_wrong_passwords_is_summed_up(make_office):
+    office = make_office(settings={'login.failure_delay': '0', 'login.max_failures': '1000',
+                                   'limits.bad_commands': '0'})
+    with socket.create_connection(('127.0.0.1', office.pop3), 10) as client:
+        stream = client.makefile('rb')
+        stream.readline()
+        for _ in range(300):
+            client.sendall(b'AUTH PLAIN ' + base64.b64encode(b'\0nobody\0x') + b'\r\n')
+            assert stream.readline().startswith(b'-ERR')
+    office.stop()
+    full, counted = summed(office, 'login-refused')
+    assert full + counted == 300 and full <= 10 * 3

@@ -91,7 +91,11 @@ void ending_write(struct session *session, enum conn_end end)
 	struct record record;
 
 	if (ending->user || handshake || own_reason(session, end)) {
-		begin(session, handshake ? RECORD_TLS_FAILED : RECORD_SESSION_END, &record);
+		begin(session,
+		      handshake      ? RECORD_TLS_FAILED
+		      : ending->user ? RECORD_SESSION_END
+				     : RECORD_STRANGER_END,
+		      &record);
 		if (ending->user)
 			write_counts(session, &record);
 		record_number(&record, RECORD_KEY_SECONDS,
