@@ -298,6 +298,7 @@ int child_main(int fd, const struct child_role *const roles[ROLE_COUNT])
 	       SIG_IGN); /* Ctrl-C reaches the whole process group; the monitor sends DRAIN */
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
 	child.loop = loop_create(&err);
 	if (!child.loop) {
 		log_error("%s", err.text);
