@@ -340,26 +340,34 @@ static bool copy_alias(struct recipients *recipients, size_t n, char name[USER_N
 	return alias != NULL;
 }
 
+static void check_postmasters(struct check *check)
+{
+	const char *rest = check->recipients->domains + strspn(check->recipients->domains, " \t");
+
+	if (!rest[0])
+		check_postmaster(check, (pop3_span){rest, 0});
+	while (rest[0]) {
+		pop3_span domain = {rest, strcspn(rest, " \t")};
+
+		check_postmaster(check, domain);
+		rest += domain.size;
+		rest += strspn(rest, " \t");
+	}
+}
+
 /* Every name is looked up as a recipient is. The bound of warnings is no bound of the work: an
  * aliases file has a size, and a look-up a number of steps. */
-void recipients_check(struct recipients *recipients, void (*warn)(const char *text))
+void recipients_check(struct recipients *recipients, bool postmasters,
+		      void (*warn)(const char *text))
 {
 	struct check check = {.recipients = recipients, .warn = warn};
-	const char *rest = recipients->domains + strspn(recipients->domains, " \t");
 	char name[USER_NAME_MAX + 1];
 
 	check.users = calloc(RECIPIENT_USERS_MAX, sizeof(*check.users));
 	if (!check.users)
 		return;
-	if (!rest[0])
-		check_postmaster(&check, (pop3_span){rest, 0});
-	while (rest[0]) {
-		pop3_span domain = {rest, strcspn(rest, " \t")};
-
-		check_postmaster(&check, domain);
-		rest += domain.size;
-		rest += strspn(rest, " \t");
-	}
+	if (postmasters)
+		check_postmasters(&check);
 	if (recipients->catch_all[0]) /* if it is nobody, the error says so */
 		check_address(&check, span_of(recipients->catch_all));
 	for (size_t i = 0; check.count < RECIPIENTS_WARNINGS_MAX && copy_alias(recipients, i, name);

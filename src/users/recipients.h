@@ -49,10 +49,12 @@ enum recipient_status recipients_find(struct recipients *recipients, pop3_span a
 
 /*
  * Names in words what a person should mend before mail comes: aliases and a catch-all that lead to
- * nobody, and postmaster if nobody gets its mail at a domain of ours (RFC 5321 section 4.5.1). For
- * `valijad -t` and the start of auth. At most RECIPIENTS_WARNINGS_MAX calls of warn.
+ * nobody; postmasters: and postmaster, if nobody gets its mail at a domain of ours (RFC 5321
+ * section 4.5.1), which `valijad -t` says but not every start. At most RECIPIENTS_WARNINGS_MAX
+ * calls of warn.
  */
 #define RECIPIENTS_WARNINGS_MAX 16
-void recipients_check(struct recipients *recipients, void (*warn)(const char *text));
+void recipients_check(struct recipients *recipients, bool postmasters,
+		      void (*warn)(const char *text));
 
 #endif

@@ -31,14 +31,14 @@ int site_recipients_open(const struct config *config, int aliases_fd, struct use
 }
 
 void site_recipients_check(const struct config *config, struct recipients *recipients,
-			   void (*warn)(const char *text))
+			   bool postmasters, void (*warn)(const char *text))
 {
 	bool delivers = config->aliases[0] != '\0';
 
 	for (uint32_t i = 0; i < config->listener_count; i++)
 		delivers = delivers || config->listeners[i].service == SERVICE_LMTP;
 	if (delivers)
-		recipients_check(recipients, warn);
+		recipients_check(recipients, postmasters, warn);
 }
 
 static bool may_enter(int folder_fd)

@@ -9,6 +9,8 @@
 #include "users/recipients.h"
 #include "users/users.h"
 
+#include <stdbool.h>
+
 /* Opens the users file in the folder users_fd. Returns 0, or -1 with err. */
 int site_users_open(const struct config *config, int users_fd, struct users **ret, struct err *err);
 /* Opens the aliases file, where the configuration has one, in the folder aliases_fd (-1: none).
@@ -18,7 +20,7 @@ int site_recipients_open(const struct config *config, int aliases_fd, struct use
 
 /* Reports what recipients_check finds, if this site takes mail by LMTP or has aliases. */
 void site_recipients_check(const struct config *config, struct recipients *recipients,
-			   void (*warn)(const char *text));
+			   bool postmasters, void (*warn)(const char *text));
 
 /* Completes the err of an open that failed: file in the folder folder_fd. user: the system user
  * that the process runs as to check passwords, for the advice where it lacks permission; NULL: the

@@ -290,13 +290,16 @@ void play_say(int fd, const char *command)
 	need(send(fd, command, strlen(command), MSG_NOSIGNAL) == (ssize_t)strlen(command), "send");
 }
 
-static size_t read_line(int fd, char *buf, size_t size)
+static size_t read_line(int fd, char *buf, size_t size, const char *wanted)
 {
 	struct pollfd wait = {.fd = fd, .events = POLLIN};
 	size_t used = 0;
 
 	while (used < size - 1 && (used == 0 || buf[used - 1] != '\n')) {
-		need(poll(&wait, 1, PATIENCE_MS) == 1, "the real front does not answer");
+		if (poll(&wait, 1, PATIENCE_MS) != 1) {
+			fprintf(stderr, "wanted: %s\n", wanted);
+			die("the real front does not answer");
+		}
 		if (recv(fd, buf + used, 1, 0) != 1)
 			break;
 		used++;
@@ -311,7 +314,7 @@ void play_line(int fd, const char *command, const char *wanted)
 
 	if (command)
 		play_say(fd, command);
-	while (read_line(fd, buf, sizeof(buf)) > 3 && buf[3] == '-')
+	while (read_line(fd, buf, sizeof(buf), wanted) > 3 && buf[3] == '-')
 		;
 	if (strncmp(buf, wanted, strlen(wanted)) != 0) {
 		fprintf(stderr, "%s→ %s", command ? command : "", buf);

@@ -73,7 +73,7 @@ def test_threat_70_cancels_are_failures_from_the_second_on(make_office, connect)
     with pytest.raises((Closed, OSError)):
         client.ok('NOOP')
         client.ok('NOOP')
-    office.wait_log(r'given up.*demo|demo.*given up')
+    office.wait_log(r'login-given-up .*user="demo"')
     other = connect(office)  # it is the connection that failed, not the user
     assert finish_scram(other).startswith('+OK')
     other.quit()
@@ -113,7 +113,7 @@ def test_threat_70_cut_exchanges_are_failures_of_the_address(make_office, need_r
         client = Pop(office.pop3, source=HERE)
         begin_scram(client)
         client.reset()
-    wait_until(lambda: office.log_text().count('given up') == 4)
+    wait_until(lambda: office.log_text().count('login-given-up') == 4)
     assert delay_of(office, HERE) >= 0.2 * 2 ** 3  # three were failures, this is the fourth
     assert delay_of(office, THERE) < 0.2 * 2 ** 3
     with Pop(office.pop3, source=HERE) as client:  # the owner gets in

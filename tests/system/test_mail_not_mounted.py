@@ -277,7 +277,7 @@ def assert_missing(connect, office, user='demo'):
     for attempt in (lambda: login(connect, office, user)[0], lambda: deliver(office, user)):
         mark = office.mark()
         assert attempt().startswith(('-ERR [SYS/TEMP]', '451 4.3.0'))
-        office.wait_log(rf'error: {user}: .*maildrop {user}: {MISSING[0]} {user} {office.mail}',
+        office.wait_log(rf'error: (maildrop|delivery)-failed .*maildrop {user}: {MISSING[0]} {user} {office.mail}',
                         since=mark)
     assert not (office.mail / user).exists()
 

@@ -30,7 +30,7 @@ int auth_recipients_open(struct auth *auth, struct err *err)
 		site_explain(config->aliases, auth->aliases_fd,
 			     auth->child->change_ids ? config->user_auth : NULL, err);
 	if (rc == 0)
-		site_recipients_check(config, auth->recipients, warn);
+		site_recipients_check(config, auth->recipients, false, warn);
 	return rc;
 }
 

@@ -43,7 +43,7 @@ static int read_users(const struct generation_files *files, const char *user, st
 	if (rc < 0 && files->aliases_fd >= 0)
 		site_explain(config->aliases, files->aliases_fd, user, err);
 	if (rc == 0)
-		site_recipients_check(config, recipients, warn);
+		site_recipients_check(config, recipients, true, warn);
 	recipients_close(recipients);
 	users_close(users);
 	return rc;

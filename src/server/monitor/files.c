@@ -119,6 +119,25 @@ bool files_need_keys(const struct config *config)
 	return false;
 }
 
+/* Root is refused by a network filesystem that takes it for nobody. */
+static int open_mail(struct generation_files *files, bool root, struct err *err)
+{
+	struct err why;
+
+	if (config_open_directory(files->config->mail, O_RDONLY, &files->mail_fd, &why) == 0)
+		return 0;
+	if (root && why.errnum == EACCES)
+		return err_set(
+			err, why.code,
+			"%s; a server of NFS with root_squash takes root for nobody: let all "
+			"enter and read that folder (chmod 755; the maildrops in it stay their "
+			"owners' own), or export it with no_root_squash",
+			why.text);
+	if (err)
+		*err = why;
+	return -1;
+}
+
 int files_open(struct generation_files *files, const struct config *config, bool root,
 	       struct err *err)
 {
@@ -134,8 +153,7 @@ int files_open(struct generation_files *files, const struct config *config, bool
 	if (files->certificates_fd < 0)
 		return -1;
 	files->keys_fd = certificates_pack(config, PACKED_KEYS, &files->keys_size, err);
-	if (files->keys_fd < 0 ||
-	    config_open_directory(files->config->mail, O_RDONLY, &files->mail_fd, err) < 0 ||
+	if (files->keys_fd < 0 || open_mail(files, root, err) < 0 ||
 	    config_open_parent(files->config->users, &files->users_fd, err) < 0)
 		return -1;
 	if (files->config->aliases[0] &&

@@ -104,36 +104,39 @@ static bool read_some(struct log_pipe *pipe)
 	return false;
 }
 
-static void read_in_bulk(struct loop_timer *timer)
+/* Reads what there is, then no more for BULK_MS: to wake up for each line costs more. When that time
+ * brought nothing, the next line is read at once again. */
+static void read_in_bulk(struct log_pipe *pipe)
 {
-	struct log_pipe *pipe = timer->context;
+	bool some = false;
 
-	for (int i = 0; i < READS; i++) {
-		if (!logbook_has_room()) {
-			loop_timer_set(timer, BULK_MS);
-			return;
-		}
-		if (!read_some(pipe))
-			break;
-	}
-	if (pipe->fd >= 0)
+	for (int i = 0; i < READS && logbook_has_room() && read_some(pipe); i++)
+		some = true;
+	if (pipe->fd < 0)
+		return;
+	if (some || !logbook_has_room())
+		loop_timer_set(&pipe->timer, BULK_MS);
+	else
 		loop_watch_want(&pipe->watch, LOOP_READ);
+}
+
+static void pause_over(struct loop_timer *timer)
+{
+	read_in_bulk(timer->context);
 }
 
 static void ready(struct loop_watch *watch, int what)
 {
-	struct log_pipe *pipe = watch->context;
-
 	(void)what;
 	loop_watch_want(watch, 0);
-	loop_timer_set(&pipe->timer, BULK_MS);
+	read_in_bulk(watch->context);
 }
 
 void log_pipe_init(struct log_pipe *pipe, struct loop *loop)
 {
 	pipe->loop = loop;
 	pipe->fd = -1;
-	loop_timer_init(&pipe->timer, loop, read_in_bulk, pipe);
+	loop_timer_init(&pipe->timer, loop, pause_over, pipe);
 }
 
 int log_pipe_open(struct log_pipe *pipe, int *ret_child_fd, struct err *err)

@@ -190,7 +190,7 @@ static void collect_warning(const char *text)
 static const char *checked(struct place *place)
 {
 	warnings[0] = '\0';
-	recipients_check(place->recipients, collect_warning);
+	recipients_check(place->recipients, true, collect_warning);
 	return warnings;
 }
 
