@@ -185,6 +185,55 @@ def test_a_refused_recipient_is_logged(office):
     assert got['from'] == '127.0.0.1' and got['sender'] == 's@example.org'
 
 
+def test_a_message_that_is_too_big_is_logged(make_office):
+    office = make_office(settings={'lmtp.max_size': '2K'})
+    mark = office.mark()
+    with Lmtp(office.lmtp) as client:
+        client.expect('MAIL FROM:<one@example.org> SIZE=5000', '552')
+        got = wait_record(office, 'message-refused', mark)
+        assert got['from'] == '127.0.0.1' and got['reason'] == 'larger than lmtp.max_size'
+        assert 'sender' not in got
+        mark = office.mark()
+        client.expect('MAIL FROM:<two@example.org>', '250')
+        client.expect('RCPT TO:<demo@example.org>', '250')
+        client.expect('DATA', '354')
+        client.send(b'x' * 70 + b'\r\n' + b'y' * 5000 + b'\r\n.\r\n')
+        assert client.reply().startswith('552')
+    got = wait_record(office, 'message-refused', mark)
+    assert got['sender'] == 'two@example.org' and got['reason'] == 'larger than lmtp.max_size'
+    office.stop()
+    assert len([line for line in office.log if line and ' message-refused ' in line]) == 2
+
+
+@pytest.mark.parametrize('command', ['USER demo', 'AUTH PLAIN AGRlbW8AeA=='])
+def test_a_client_without_tls_is_logged(make_office, connect, command):
+    """Its user sees that the login fails, not why."""
+    office = make_office(settings={'login.plain_on_loopback': 'no'})
+    mark = office.mark()
+    client = connect(office)
+    assert client.ask(command).startswith('-ERR')
+    client.close()
+    wait_record(office, 'session-end', mark,
+                reason='no login in clear text: the client has to use TLS')
+
+
+@pytest.mark.parametrize('name', ['valija-base', 'valija-delta'])
+def test_an_index_that_is_made_anew_is_logged(office, connect, name):
+    """Each time, with the maildrop and the reason; the first index of a maildrop is no such line."""
+    office.put('demo', b'a\n\nb\n')
+    login(connect, office).quit()
+    path = office.mail / 'demo' / name
+    wait_until(path.exists)
+    for _ in range(2):
+        wait_until(lambda: login(connect, office).quit() or True)
+        mark = office.mark()
+        assert not any('made anew' in line for line in office.log[mark:] if line)
+        path.write_bytes(os.urandom(4096))
+        office.own(path)
+        login(connect, office).quit()
+        office.wait_log(r'keeper\d+\[\d+\]: maildrop demo: .*; it is made anew', since=mark)
+
+
 def test_a_reader_that_stalls_stops_nobody(make_office, connect):
     """Nobody reads the log, whose pipe is small: logins and deliveries go on; later the log says
     how many lines it lacks."""

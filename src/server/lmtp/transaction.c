@@ -67,6 +67,18 @@ static void log_refusal(const struct lmtp_session *session, enum record_event ev
 	record_write(&record);
 }
 
+void transaction_too_big(const struct lmtp_session *session, bool received)
+{
+	struct record record;
+
+	record_begin(&record, RECORD_MESSAGE_REFUSED, session->address,
+		     session->front->frame.child->instance, session->client.node.key);
+	if (received) /* else the transaction has not begun */
+		record_text(&record, RECORD_KEY_SENDER, span_of(session->transaction.sender));
+	record_words(&record, RECORD_KEY_REASON, "larger than lmtp.max_size");
+	record_write(&record);
+}
+
 static bool is_asking(const struct lmtp_transaction *t)
 {
 	return t->stage == LMTP_ASKING || t->stage == LMTP_RESOLVED;
