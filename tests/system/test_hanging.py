@@ -1,5 +1,6 @@
 """Processes that neither work nor end: stopped, or waiting in the kernel for ever. They are noticed
 and replaced, and no start and no stop of valijad waits for them."""
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -199,3 +200,43 @@ def test_threat_66_a_keeper_that_ends_fronts_again_and_again(make_office, need_r
     for role in ('front 0', 'lmtp 0'):
         assert text.count(f'has lost its channel to {role}') <= 3, text
     assert serves_within(office, slowness() + 5)[0] == 1
+
+
+def test_threat_64_auth_does_not_wait_for_a_home(make_office, need_root):
+    """Whose mail a home is, its filesystem does not say: that user and no other waits."""
+    hung = [f'hung{i}' for i in range(3)]  # each takes a thread of auth for good
+    office = make_office(users=('demo', 'late', *hung))
+    for user in ('demo', 'late', *hung):
+        office.put(user, MAIL)
+    office.allow('has not answered', 'takes 10 s', 'maildrop-failed', 'answers again')
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(Silent(office.mail / user)) for user in hung]
+        clients = [Pop(office.pop3, timeout=60) for _ in hung]
+        for client, user in zip(clients, hung):
+            client.ok(f'USER {user}')
+            client.send(f'PASS {PASSWORD}\r\n')
+        for mount in silent:
+            assert mount.asked.wait(20)
+        for user in ('demo', 'late'):  # known by now, and not known yet
+            with Pop(office.pop3, timeout=4) as client:
+                client.ok(f'USER {user}')
+                client.ok(f'PASS {PASSWORD}')
+                client.quit()
+        with Lmtp(office.lmtp) as client:
+            client.ask('MAIL FROM:<>')
+            assert client.ask('RCPT TO:<demo>').startswith('250')
+            assert client.ask(f'RCPT TO:<{hung[0]}>').startswith('451')
+        for client in clients:
+            assert client.line().startswith('-ERR [SYS/TEMP]')
+            client.close()
+        office.wait_log('auth.*owner of the mail in hung.* is not known')
+    office.wait_log('the mail folder answers again')
+    serves_again(office, hung[0])
+
+
+def serves_again(office, user):
+    def serves():
+        with Pop(office.pop3, timeout=20) as client:
+            client.ok(f'USER {user}')
+            return client.ask(f'PASS {PASSWORD}').startswith('+OK')
+    wait_until(serves, 30)

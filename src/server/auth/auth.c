@@ -360,6 +360,11 @@ static int start(struct child *child, struct err *err)
 	auth->workers = workers_create(child->loop, threads, WORKER_NICE, threads, err);
 	if (!auth->workers)
 		return -1;
+	if (child->change_ids)
+		auth->homes =
+			homes_create(child->loop, auth->mail_fd, auth_home_settled, auth, err);
+	if (child->change_ids && !auth->homes)
+		return -1;
 	renew_offer(auth);
 	loop_timer_init(&auth->tick, child->loop, tick, auth);
 	loop_timer_set(&auth->tick, TICK_MS);

@@ -9,10 +9,8 @@
 #include "base/log.h"
 #include "base/text.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum {
 	WAITING_MAX = 1024,  /* logins, and as many recipients, that wait for a keeper */
@@ -36,11 +34,11 @@ static bool any_keeper(const struct auth *auth, uint32_t uid)
 	return false;
 }
 
-static bool anything_waits(const struct auth *auth, uint32_t uid)
+static bool anything_waits(const struct auth *auth, uint64_t key)
 {
 	const struct auth_waiting *waiting = auth->waiting;
 
-	while (waiting && waiting->uid != uid)
+	while (waiting && waiting->key != key)
 		waiting = waiting->next;
 	return waiting != NULL;
 }
@@ -57,28 +55,40 @@ static enum auth_keeper_found want_keeper(struct auth *auth, uint32_t uid, const
 	return KEEPER_NONE;
 }
 
+/* The uid that keeps the mail of home. */
+static enum homes_answer find_owner(const struct auth *auth, const char *home, uint32_t *ret_uid,
+				    uint64_t *ret_key)
+{
+	if (auth->homes)
+		return homes_owner(auth->homes, home, ret_uid, ret_key);
+	for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
+		if (peer->role == ROLE_KEEPER)
+			*ret_uid = peer->uid;
+	return HOMES_KNOWN;
+}
+
 enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct peer **ret,
-				   uint32_t *ret_uid)
+				   uint64_t *ret_key)
 {
 	uint64_t hash = hash_everywhere(home, strlen(home)); /* a restarted auth chooses the same */
-	struct stat st;
+	uint32_t uid = 0;
 
-	*ret_uid = 0;
-	if (!auth->child->change_ids) { /* the monitor is not root: all processes share one uid */
-		for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
-			if (peer->role == ROLE_KEEPER)
-				*ret_uid = peer->uid;
-	} else if ((fstatat(auth->mail_fd, home, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    S_ISDIR(st.st_mode)) ||
-		   fstat(auth->mail_fd, &st) == 0) { /* symbolic links are never followed */
-		*ret_uid = st.st_uid;
+	*ret = NULL;
+	switch (find_owner(auth, home, &uid, ret_key)) {
+	case HOMES_KNOWN:
+		break;
+	case HOMES_ASKED:
+		return KEEPER_STARTING;
+	case HOMES_DOWN:
+		return KEEPER_NONE;
 	}
-	*ret = find_keeper(auth, *ret_uid, hash);
+	*ret_key = uid;
+	*ret = find_keeper(auth, uid, hash);
 	if (*ret)
 		return KEEPER_FOUND;
-	if (!auth->child->change_ids || any_keeper(auth, *ret_uid))
+	if (!auth->homes || any_keeper(auth, uid))
 		return KEEPER_NONE; /* the keeper is being restarted */
-	return want_keeper(auth, *ret_uid, home);
+	return want_keeper(auth, uid, home);
 }
 
 int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const pop3_span *texts,
@@ -113,7 +123,7 @@ static void send_open(struct auth_session *session, struct peer *keeper, const c
 
 static void expire(struct loop_timer *timer);
 
-int auth_wait(struct auth *auth, struct auth_waiting *waiting, uint32_t uid)
+int auth_wait(struct auth *auth, struct auth_waiting *waiting, uint64_t key)
 {
 	uint64_t now = loop_now(auth->child->loop);
 	struct auth_waiting **at = &auth->waiting;
@@ -130,19 +140,19 @@ int auth_wait(struct auth *auth, struct auth_waiting *waiting, uint32_t uid)
 		loop_timer_set(&auth->expiry, waiting->deadline - now);
 	}
 	waiting->next = NULL;
-	waiting->uid = uid;
+	waiting->key = key;
 	*at = waiting;
 	return 0;
 }
 
-static bool is_due(const struct auth_waiting *waiting, const uint32_t *uid, uint64_t now)
+static bool is_due(const struct auth_waiting *waiting, const uint64_t *key, uint64_t now)
 {
-	return uid ? waiting->uid == *uid : waiting->deadline <= now;
+	return key ? waiting->key == *key : waiting->deadline <= now;
 }
 
-/* Takes off the list what waits for uid, or, uid NULL, what has waited for too long; then wakes
+/* Takes off the list what waits for key, or, key NULL, what has waited for too long; then wakes
  * each, which may wait anew. */
-static void wake_waiting(struct auth *auth, const uint32_t *uid, bool refused)
+static void wake_waiting(struct auth *auth, const uint64_t *key, bool refused)
 {
 	struct auth_waiting **at = &auth->waiting, *due = NULL, **end = &due;
 	uint64_t now = loop_now(auth->child->loop);
@@ -150,7 +160,7 @@ static void wake_waiting(struct auth *auth, const uint32_t *uid, bool refused)
 	while (*at) {
 		struct auth_waiting *waiting = *at;
 
-		if (!is_due(waiting, uid, now)) {
+		if (!is_due(waiting, key, now)) {
 			at = &waiting->next;
 			continue;
 		}
@@ -210,14 +220,14 @@ static void open_or_wait(struct auth_session *session, struct waiting_login *wai
 {
 	struct auth *auth = session->front->child->state;
 	struct peer *keeper;
-	uint32_t uid;
+	uint64_t key;
 
-	switch (auth_keeper(auth, user_home(&wait->user), &keeper, &uid)) {
+	switch (auth_keeper(auth, user_home(&wait->user), &keeper, &key)) {
 	case KEEPER_FOUND:
 		send_open(session, keeper, wait->user.name, user_home(&wait->user));
 		break;
 	case KEEPER_STARTING:
-		if (auth_wait(auth, &wait->waiting, uid) == 0) {
+		if (auth_wait(auth, &wait->waiting, key) == 0) {
 			auth_slow(session);
 			return;
 		}
@@ -249,9 +259,9 @@ void auth_open(struct auth_session *session, const struct user *user)
 	struct auth *auth = session->front->child->state;
 	struct waiting_login *wait;
 	struct peer *keeper;
-	uint32_t uid;
+	uint64_t key;
 
-	if (auth_keeper(auth, user_home(user), &keeper, &uid) == KEEPER_FOUND) {
+	if (auth_keeper(auth, user_home(user), &keeper, &key) == KEEPER_FOUND) {
 		send_open(session, keeper, user->name, user_home(user));
 		return;
 	}
@@ -272,12 +282,23 @@ void auth_open(struct auth_session *session, const struct user *user)
 
 void auth_keeper_up(struct auth *auth, struct peer *keeper)
 {
-	wake_waiting(auth, &keeper->uid, false);
+	uint64_t key = keeper->uid;
+
+	wake_waiting(auth, &key, false);
 }
 
 void auth_keeper_refused(struct auth *auth, uint32_t uid)
 {
-	wake_waiting(auth, &uid, true);
+	uint64_t key = uid;
+
+	if (auth->homes)
+		homes_forget(auth->homes, uid);
+	wake_waiting(auth, &key, true);
+}
+
+void auth_home_settled(void *auth, uint64_t key)
+{
+	wake_waiting(auth, &key, false);
 }
 
 void auth_keeper_leaves(struct peer *keeper, const struct ipc_leave *message)

@@ -10,13 +10,16 @@
 
 enum auth_keeper_found {
 	KEEPER_FOUND,
-	KEEPER_STARTING, /* the monitor was asked to start one: auth_wait */
+	KEEPER_STARTING, /* it was asked for, or whose mail it is: auth_wait */
 	KEEPER_NONE,     /* no keeper now */
 };
 enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct peer **ret,
-				   uint32_t *ret_uid);
-/* Waits for a keeper of uid; -1: too many requests wait, or this one has waited for too long. */
-int auth_wait(struct auth *auth, struct auth_waiting *waiting, uint32_t uid);
+				   uint64_t *ret_key);
+/* Waits for what auth_keeper gave key of; -1: too many requests wait, or this one has waited for
+ * too long. */
+int auth_wait(struct auth *auth, struct auth_waiting *waiting, uint64_t key);
+/* What waits for the owner of a home goes on (for homes_create). */
+void auth_home_settled(void *auth, uint64_t key);
 /* Sends a request to a keeper, and counts it. */
 int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const pop3_span *texts,
 		 unsigned count);

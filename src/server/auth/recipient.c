@@ -81,7 +81,7 @@ static void wake(struct auth *auth, struct auth_waiting *waiting, bool refused)
 	free(wait);
 }
 
-static void wait_for_keeper(struct peer *front, const struct ipc_recipient *message, uint32_t uid,
+static void wait_for_keeper(struct peer *front, const struct ipc_recipient *message, uint64_t key,
 			    uint64_t deadline)
 {
 	size_t size = sizeof(*message) + message->head.tail;
@@ -92,28 +92,28 @@ static void wait_for_keeper(struct peer *front, const struct ipc_recipient *mess
 		wait->waiting.deadline = deadline;
 		wait->front = front->instance;
 		memcpy(&wait->message, message, size);
-		if (auth_wait(front->child->state, &wait->waiting, uid) == 0)
+		if (auth_wait(front->child->state, &wait->waiting, key) == 0)
 			return;
 	}
 	free(wait);
 	refuse(front, message, REASON_STORE_DOWN);
 }
 
-/* Finds the keepers of all users; asks for those that do not run. */
+/* Finds the keepers of all users; asks for those that do not run, and for unknown owners. */
 static enum auth_keeper_found find_keepers(struct auth *auth, const struct user *users,
-					   size_t count, struct peer **ret, uint32_t *ret_uid)
+					   size_t count, struct peer **ret, uint64_t *ret_key)
 {
 	enum auth_keeper_found found = KEEPER_FOUND, one;
-	uint32_t uid;
+	uint64_t key;
 
 	for (size_t i = 0; i < count; i++) {
-		one = auth_keeper(auth, user_home(&users[i]), &ret[i], &uid);
+		one = auth_keeper(auth, user_home(&users[i]), &ret[i], &key);
 		if (one == KEEPER_NONE)
 			return KEEPER_NONE;
 		if (one == KEEPER_FOUND || found == KEEPER_STARTING)
 			continue;
 		found = one;
-		*ret_uid = uid;
+		*ret_key = key;
 	}
 	return found;
 }
@@ -130,13 +130,13 @@ static void resolved(struct peer *front, const struct ipc_recipient *message,
 				      .index = message->index,
 				      .parts = (uint32_t)count};
 	pop3_span tail = {(const char *)instances, count * sizeof(instances[0])};
-	uint32_t uid = 0;
+	uint64_t key = 0;
 
-	switch (find_keepers(front->child->state, users, count, keepers, &uid)) {
+	switch (find_keepers(front->child->state, users, count, keepers, &key)) {
 	case KEEPER_FOUND:
 		break;
 	case KEEPER_STARTING:
-		wait_for_keeper(front, message, uid, deadline);
+		wait_for_keeper(front, message, key, deadline);
 		return;
 	case KEEPER_NONE: /* a keeper that is being restarted: the MTA tries again */
 		refuse(front, message, REASON_STORE_DOWN);

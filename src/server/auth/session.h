@@ -3,6 +3,7 @@
 #ifndef SERVER_AUTH_SESSION_H
 #define SERVER_AUTH_SESSION_H
 
+#include "server/auth/homes.h"
 #include "server/auth/limits.h"
 #include "server/auth/proven.h"
 #include "server/auth/queue.h"
@@ -13,13 +14,13 @@
 struct auth;
 struct auth_session;
 
-/* A login or a recipient that waits for a keeper of an owner of mail; embedded first in what wake
- * gets, owns and frees. */
+/* A login or a recipient that waits for the owner of its mail to be known (homes.h), or for a
+ * keeper of that owner; embedded first in what wake gets, owns and frees. */
 struct auth_waiting {
 	struct auth_waiting *next;
 	void (*wake)(struct auth *auth, struct auth_waiting *waiting, bool refused);
 	uint64_t deadline; /* 0: not set yet */
-	uint32_t uid;
+	uint64_t key;      /* a uid, or that of homes_owner */
 };
 
 struct recipients;
@@ -33,6 +34,7 @@ struct auth {
 	struct workers *workers; /* for password hashes */
 	struct queue queue;      /* of logins that wait for one of them */
 	struct proven *proven;
+	struct homes *homes;          /* NULL: all processes share one uid */
 	struct auth_waiting *waiting; /* in order of arrival */
 	struct loop_timer expiry;     /* of the first of them; set while there is one */
 	int users_fd, aliases_fd, mail_fd;

@@ -104,8 +104,8 @@ static bool read_some(struct log_pipe *pipe)
 	return false;
 }
 
-/* Reads what there is, then no more for BULK_MS: to wake up for each line costs more. When that time
- * brought nothing, the next line is read at once again. */
+/* Reads what there is, then no more for BULK_MS: to wake up for each line costs more. When that
+ * time brought nothing, the next line is read at once again. */
 static void read_in_bulk(struct log_pipe *pipe)
 {
 	bool some = false;

@@ -1,0 +1,37 @@
+/*
+ * Whose mail a home is: the owner of the folder, found in a worker thread, since the filesystem may
+ * not answer. Answers are kept for two seconds. A home whose filesystem does not answer in time is
+ * down until it does; others go on, as long as a thread is left. On auth's loop; the threads are of
+ * this file alone.
+ */
+#ifndef SERVER_AUTH_HOMES_H
+#define SERVER_AUTH_HOMES_H
+
+#include "base/err.h"
+#include "sys/loop.h"
+
+#include <stdint.h>
+
+struct homes;
+
+enum homes_answer {
+	HOMES_KNOWN,
+	HOMES_ASKED, /* settled is called with the key when it is known, or down */
+	HOMES_DOWN,  /* its filesystem does not answer, or too much is being asked */
+};
+
+/* mail_fd: the mail root, which stays the caller's. settled is called on the loop, never from
+ * inside homes_owner. Returns NULL with err. Lives as long as the process. */
+struct homes *homes_create(struct loop *loop, int mail_fd,
+			   void (*settled)(void *context, uint64_t key), void *context,
+			   struct err *err);
+/* The owner of home, a path below the mail root; of the root, if home is not there or is no folder
+ * of its own (symbolic links are not followed). *ret_key is set for HOMES_ASKED: at least
+ * HOMES_KEY_FIRST, above every uid. */
+#define HOMES_KEY_FIRST (1ULL << 63)
+enum homes_answer homes_owner(struct homes *homes, const char *home, uint32_t *ret_uid,
+			      uint64_t *ret_key);
+/* No keeper serves mail of uid: what was known to be that user's is looked at anew. */
+void homes_forget(struct homes *homes, uint32_t uid);
+
+#endif
