@@ -256,3 +256,16 @@ def test_a_mail_folder_of_root_needs_landlock(make_office):
     started = office.valijad('-c', office.conf)
     assert started.returncode == 69
     assert 'mail that belongs to root is not served' in started.stdout + started.stderr
+
+
+def test_many_first_logins_at_once(make_office):
+    """auth says of each that it takes time, and a keeper may answer the front before that arrives."""
+    users = [f'u{i}' for i in range(80)]
+    office = make_office(users=users, settings={'processes.fronts': '1', 'processes.keepers': '1'})
+    for _ in range(3):
+        clients = [Pop(office.pop3) for _ in users]
+        for client, user in zip(clients, users):
+            client.send(f'USER {user}\r\nPASS {PASSWORD}\r\nSTAT\r\nQUIT\r\n')
+        for client in clients:
+            assert [client.line()[:3] for _ in range(4)] == ['+OK'] * 4
+        time.sleep(2.1)  # whose mail it is, is known no more

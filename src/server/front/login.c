@@ -141,6 +141,7 @@ static void send_attempt(struct session *session, const struct pop3_event *event
 		return;
 	}
 	message.ticket = session->login.ticket;
+	session->login.slow = false;
 	if (ipc_send_texts(link_chan(&session->login.auth), types[event->type], &message, texts,
 			   2) < 0) {
 		refuse(session, REASON_LOGIN_DOWN);
@@ -286,11 +287,17 @@ static bool denies(const struct session *session, const struct ipc_denied *messa
 	       ipc_answers(IPC_DENIED, link_unanswered(&session->login.auth));
 }
 
+/* SLOW may come behind the keeper's answer, which has another way: once, for the login that was
+ * answered last. */
 static bool says_slow(struct session *session, const struct ipc_slow *message)
 {
-	return session->login.ticket == message->ticket &&
-	       ipc_answers(IPC_SLOW, link_unanswered(&session->login.auth)) &&
-	       link_slow(&session->login.auth);
+	uint32_t asked = link_unanswered(&session->login.auth);
+
+	if (!message->ticket || session->login.ticket != message->ticket || session->login.slow)
+		return false;
+	session->login.slow = true;
+	return asked == IPC_NONE ||
+	       (ipc_answers(IPC_SLOW, asked) && link_slow(&session->login.auth));
 }
 
 void login_message(struct session *session, struct link *auth, enum ipc_type type,

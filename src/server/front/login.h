@@ -18,6 +18,7 @@ struct login_state {
 	uint64_t ticket;             /* of the login that was sent last: see struct ipc_open */
 	struct login_denial *denial; /* waits for its delay */
 	char *challenge;             /* on its way out */
+	bool slow;                   /* SLOW has come for that login */
 };
 
 /* Random numbers, not given to a login yet. One for a front, all zero at first, login.c's alone. */
