@@ -217,6 +217,8 @@ static unsigned long write_stream(struct log_sink *sink, const char *lines, size
 	sink->torn = false;
 	done = write_octets(sink->fd, lines, size);
 	sink->torn = done > 0 && lines[done - 1] != '\n';
+	if (sink->torn && lines[done] == '\n') /* it lacks its end only, which comes next */
+		done++;
 	return count_lines(lines + done, size - done);
 }
 

@@ -191,6 +191,17 @@ static void test_a_full_disk_loses_counted_lines(void **state)
 	assert_string_equal(text_of(test.file), "first\ns\nfifth\neighth\n");
 }
 
+static void test_a_line_that_lacks_its_end_only_is_not_lost(void **state)
+{
+	(void)state;
+	open_sink();
+	full_after(5);
+	assert_int_equal(put("first\nsecond\n"), 1);
+	full_after(RLIM_INFINITY);
+	assert_int_equal(put("third\n"), 0);
+	assert_string_equal(text_of(test.file), "first\nthird\n");
+}
+
 static void ignore(const char *text)
 {
 	fail_msg("%s", text);
@@ -375,6 +386,7 @@ int main(void)
 		TEST(test_a_renamed_file_is_opened_by_its_name),
 		TEST(test_a_reopen_that_fails_keeps_the_old_file),
 		TEST(test_a_full_disk_loses_counted_lines),
+		TEST(test_a_line_that_lacks_its_end_only_is_not_lost),
 		TEST(test_a_check_leaves_no_file),
 		TEST(test_each_line_is_a_datagram),
 		TEST(test_a_syslog_that_comes_back),
