@@ -148,6 +148,7 @@ struct pop3_server {
 	uint8_t user_size;
 	uint8_t state, want, after, output, owed;
 	bool tls, apop, user_given, discard, closing, in_sasl, last_cr, crlf, verbatim;
+	bool tls_wanted;                 /* a login was refused that would be taken under TLS */
 	char line[POP3_COMMAND_MAX + 1]; /* a partial command; then the head of the reply */
 	char user[POP3_COMMAND_MAX + 1 - 5];
 };

@@ -53,7 +53,9 @@ struct config {
 	char file[CONFIG_PATH_MAX];      /* absolute */
 	char directory[CONFIG_PATH_MAX]; /* of the file */
 	char host_name[CONFIG_NAME_MAX];
-	uint32_t log_level; /* enum log_level */
+	uint32_t log_level;           /* enum log_level */
+	char log_to[CONFIG_PATH_MAX]; /* "stderr", "syslog", "syslog:/path" or a path with "/" in
+					 it, relative to the directory */
 
 	struct config_listener listeners[CONFIG_LISTENERS_MAX];
 	uint32_t listener_count;

@@ -25,6 +25,8 @@ static const struct config_key keys[] = {
 		 "or \"crlf\", which is served a little faster."},
 	{"", "log_level", KEY_CHOICE, AT(log_level), .standard = "info", .choices = log_levels,
 	 .help = "\"error\", \"warning\", \"info\" or \"debug\"."},
+	{"", "log_to", KEY_TEXT, AT(log_to), .standard = "stderr",
+	 .help = "\"stderr\", \"syslog\" or the path of a file, which SIGUSR1 opens again."},
 
 	{"pop3", "listen", KEY_LISTEN, .service = SERVICE_POP3, .standard = "",
 	 .help = "POP3 with STLS. \"ADDRESS:PORT\", any number of them."},

@@ -271,6 +271,15 @@ static void find_only_six(struct config *config)
 	}
 }
 
+/* A path has a "/", so that a word that is written wrong is no file. */
+static bool is_log(const char *to)
+{
+	if (strncmp(to, "syslog:", 7) == 0)
+		return to[7] == '/';
+	return strcmp(to, "stderr") == 0 || strcmp(to, "syslog") == 0 ||
+	       (strchr(to, '/') && to[strlen(to) - 1] != '/');
+}
+
 /* Checks that concern more than one setting. */
 static int check(const struct config *config, struct err *err)
 {
@@ -292,6 +301,11 @@ static int check(const struct config *config, struct err *err)
 			       line_of("login", "failure_delay_max")
 				       ? line_of("login", "failure_delay_max")
 				       : line_of("login", "failure_delay"));
+	if (!is_log(config->log_to))
+		return err_set(err, EX_CONFIG,
+			       "%s:%" PRIu32 ": log_to is \"stderr\", \"syslog\", "
+			       "\"syslog:/SOCKET\" or a path with a \"/\" (\"./valija.log\")",
+			       config->file, line_of("", "log_to"));
 	if (*config->catch_all && strpbrk(config->catch_all, "/ "))
 		return err_set(err, EX_CONFIG, "%s:%" PRIu32 ": catch_all is not a user name",
 			       config->file, line_of("lmtp", "catch_all"));

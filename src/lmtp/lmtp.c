@@ -74,6 +74,7 @@ static enum lmtp_event_type content(struct lmtp_server *server, pop3_span *in, c
 	else
 		n = pop3_decoder_run(&server->decoder, in, scratch, scratch_size);
 	if (!failed && max_size && server->decoder.octets > max_size) {
+		server->too_big = true;
 		fail_content(server, 552, "5.3.4", "Message is larger than this server takes");
 		put_end_back(server, in);
 		return LMTP_EVENT_RESET;
@@ -122,6 +123,14 @@ void lmtp_server_init_refused(struct lmtp_server *server,
 	lmtp_put(server, text);
 	lmtp_put_end(server);
 	server->closing = true;
+}
+
+bool lmtp_server_took_too_big(struct lmtp_server *server)
+{
+	bool too_big = server->too_big;
+
+	server->too_big = false;
+	return too_big;
 }
 
 enum lmtp_want lmtp_server_want(const struct lmtp_server *server)

@@ -105,6 +105,7 @@ struct lmtp_server {
 	uint8_t phase, owed;
 	bool discard, bad_octet, last_cr; /* of the command line being read */
 	bool greeted, utf8, closing;
+	bool too_big; /* refused, and not taken note of */
 	char line[LMTP_COMMAND_LONG_MAX + 2];
 	char address[LMTP_ADDRESS_MAX + 1];
 	char peer_name[LMTP_PEER_NAME_MAX + 1];
@@ -118,6 +119,10 @@ void lmtp_server_init_refused(struct lmtp_server *server,
 			      const struct lmtp_server_settings *settings, const char *text);
 
 enum lmtp_want lmtp_server_want(const struct lmtp_server *server);
+
+/* Whether the machine has refused a message for its size, at MAIL or as it came, since the last
+ * call. */
+bool lmtp_server_took_too_big(struct lmtp_server *server);
 
 /*
  * Takes octets from the front of *in until an event or until the machine wants something else than

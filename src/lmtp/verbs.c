@@ -15,10 +15,12 @@
  * does not count as a bad one. */
 static void refuse_parsed(struct lmtp_server *server, const struct lmtp_refusal *refusal)
 {
-	if (refusal->code == 552)
+	if (refusal->code == 552) {
+		server->too_big = true;
 		lmtp_reply(server, refusal->code, refusal->enhanced, refusal->text);
-	else
+	} else {
 		lmtp_refuse(server, refusal->code, refusal->enhanced, refusal->text);
+	}
 }
 
 static enum lmtp_event_type owe(struct lmtp_server *server, enum lmtp_event_type type)

@@ -48,6 +48,8 @@ struct maildrop_settings {
 	 * one that cannot be unlinked. The same line comes again each time the trouble is met.
 	 * Called by any thread; NULL: nobody wants it. */
 	void (*note)(void *context, const char *text);
+	/* The same for an index that was damaged and is made anew. */
+	void (*note_index)(void *context, const char *text);
 	void *note_context;
 };
 

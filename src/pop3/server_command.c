@@ -87,6 +87,7 @@ static enum pop3_event_type no_plain_login(struct pop3_server *server)
 {
 	if (server->tls)
 		return refuse(server, "USER and PASS are off here, use AUTH");
+	server->tls_wanted = true;
 	if (server->settings->stls)
 		return refuse(server, "no login in clear text, use STLS first");
 	return refuse(server, "no login in clear text, use the TLS port");
@@ -159,9 +160,11 @@ static enum pop3_event_type no_mechanism(struct pop3_server *server, pop3_span n
 	bool under_tls = name.size ? p3_in_list(settings->mechanisms_tls, name)
 				   : settings->mechanisms_tls != NULL;
 
-	if (!server->tls && under_tls)
+	if (!server->tls && under_tls) {
+		server->tls_wanted = true;
 		return refuse(server, settings->stls ? "not in clear text, use STLS first"
 						     : "not in clear text, use the TLS port");
+	}
 	return refuse(server, "no such mechanism here");
 }
 

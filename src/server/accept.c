@@ -2,6 +2,7 @@
 #include "server/accept.h"
 
 #include "base/log.h"
+#include "server/record.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -103,7 +104,7 @@ static void ready(struct loop_watch *watch, int what)
 		struct accepted from = {.service = listener->service};
 		struct sockaddr_storage address;
 		socklen_t size = sizeof(address);
-		int fd;
+		int fd, error;
 
 		if (!acceptor->room(acceptor)) {
 			pause_accepting(acceptor);
@@ -112,14 +113,16 @@ static void ready(struct loop_watch *watch, int what)
 		fd = accept4(watch->fd, (struct sockaddr *)&address, &size,
 			     SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0) {
-			if (errno == EINVAL || (i == 0 && errno == EAGAIN && is_shut(listener))) {
+			error = errno;
+			if (error == EINVAL || (i == 0 && error == EAGAIN && is_shut(listener))) {
 				give_up(listener);
 				return;
 			}
-			if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS &&
-			    errno != ENOMEM)
+			if (error != EMFILE && error != ENFILE && error != ENOBUFS &&
+			    error != ENOMEM)
 				return;
-			log_warning("cannot take more connections: %s", strerror(errno));
+			if (record_may(RECORD_ACCEPT_FAILED, NULL))
+				log_warning("cannot take more connections: %s", strerror(error));
 			pause_accepting(acceptor);
 			return;
 		}

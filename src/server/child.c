@@ -3,6 +3,7 @@
 #include "server/child.h"
 
 #include "base/log.h"
+#include "server/record.h"
 
 #include <assert.h>
 #include <malloc.h>
@@ -130,7 +131,7 @@ static void peer_broken(struct chan *chan, const char *why)
 {
 	struct peer *peer = chan->context, **at = &peer->child->peers;
 
-	if (!peer->child->draining && !peer->leaving)
+	if (!peer->child->draining && !peer->leaving && record_may(RECORD_CHANNEL_GONE, NULL))
 		log_info("channel to %s %u is gone: %s", ipc_role_name(peer->role), peer->index,
 			 why);
 	while (*at != peer)
@@ -297,11 +298,13 @@ int child_main(int fd, const struct child_role *const roles[ROLE_COUNT])
 	       SIG_IGN); /* Ctrl-C reaches the whole process group; the monitor sends DRAIN */
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
 	child.loop = loop_create(&err);
 	if (!child.loop) {
 		log_error("%s", err.text);
 		return EX_OSERR;
 	}
+	record_start(child.loop);
 	chan_init(&child.monitor, child.loop, &fd, &monitor_handler, &child, PEER_QUEUE_MAX);
 	/* PEER is handled before other peers' messages that name the new peer's instance */
 	if (loop_watch_urgent(&child.monitor.watch) < 0) {
@@ -309,5 +312,6 @@ int child_main(int fd, const struct child_role *const roles[ROLE_COUNT])
 		return EX_OSERR;
 	}
 	loop_run(child.loop);
+	record_finish();
 	return EX_OK;
 }

@@ -34,9 +34,10 @@ static const char usage[] =
 	"  -t       check CONF, users, certificates and directories, and end\n"
 	"  -n       print the settings that differ from the defaults, and end\n"
 	"  --version, --help\n"
-	"Serves POP3 and LMTP in the foreground, logs on standard error. SIGHUP: read CONF again;\n"
-	"SIGTERM: finish what is under way and end. `valija init DIR` makes a CONF to start "
-	"with.\n";
+	"Serves POP3 and LMTP in the foreground, logs on standard error or where CONF says.\n"
+	"SIGHUP: read CONF again; SIGUSR1: open the log's file again; SIGTERM: finish what is "
+	"under\n"
+	"way and end. `valija init DIR` makes a CONF to start with.\n";
 
 static int print_changed(const char *file)
 {

@@ -1,6 +1,8 @@
 /* See record.h. In every child. */
 #include "server/record.h"
 
+#include "server/flood.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -11,11 +13,14 @@ enum {
 	TEXT_MAX = 256, /* octets of a value in a line: a few long ones leave room for the others */
 };
 
+enum cause { CAUSE_KNOWN, CAUSE_STRANGER };
+
 static const struct {
 	const char *word;
 	enum log_level level;
+	enum cause cause;
 } events[] = {
-#define X(name, word, level) [RECORD_##name] = {word, LOG_LEVEL_##level},
+#define X(name, word, level, cause) [RECORD_##name] = {word, LOG_LEVEL_##level, CAUSE_##cause},
 	RECORD_EVENTS(X)
 #undef X
 };
@@ -26,7 +31,15 @@ static const char *const keys[] = {
 #undef X
 };
 _Static_assert(sizeof(events) / sizeof(*events) == RECORD_EVENT_COUNT, "an event without a row");
+_Static_assert((int)RECORD_EVENT_COUNT <= (int)FLOOD_KINDS, "an event without a count");
 _Static_assert(sizeof(keys) / sizeof(*keys) == RECORD_KEY_COUNT, "a key without a row");
+
+/* Lines that strangers cause. */
+static struct {
+	struct loop *loop; /* NULL: none is held back */
+	struct loop_timer timer;
+	struct flood flood;
+} strangers;
 
 static void put(struct record *record, const char *text)
 {
@@ -84,6 +97,9 @@ void record_begin(struct record *record, enum record_event event, const uint8_t 
 
 	record->event = event;
 	record->size = 0;
+	record->has_address = address != NULL;
+	if (address)
+		memcpy(record->address, address, sizeof(record->address));
 	put(record, events[event].word);
 	if (address) {
 		put(record, " from=");
@@ -150,7 +166,89 @@ void record_words(struct record *record, enum record_key key, const char *words)
 	put_octet(record, '"');
 }
 
+/* ---- lines that strangers cause ---- */
+
+static void put_network(struct record *record, const uint8_t *network)
+{
+	static const uint8_t none[16],
+		unknown[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+			       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	char buf[64];
+	bool six;
+
+	if (network && memcmp(network, unknown, sizeof(unknown)) == 0)
+		return;
+	put(record, " from=");
+	if (!network) {
+		put(record, "any");
+		return;
+	}
+	six = memcmp(network, none, sizeof(none)) != 0 &&
+	      !IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)network);
+	put(record, record_address(network, buf));
+	if (six)
+		put(record, "/64");
+}
+
+static void write_sum(const struct flood_sum *sum, void *context)
+{
+	struct record record = {.event = RECORD_SUMMED_UP};
+
+	(void)context;
+	put(&record, events[RECORD_SUMMED_UP].word);
+	put_network(&record, sum->network);
+	record_number(&record, RECORD_KEY_LINES, sum->lines);
+	record_number(&record, RECORD_KEY_SECONDS, (sum->ms + 999) / 1000);
+	record_words(&record, RECORD_KEY_OF, events[sum->kind].word);
+	log_line(events[sum->kind].level, record.text, record.size);
+}
+
+static void set_timer(void)
+{
+	uint64_t next = flood_next(&strangers.flood), now = loop_now(strangers.loop);
+
+	if (next != UINT64_MAX)
+		loop_timer_set(&strangers.timer, next > now ? next - now : 0);
+}
+
+static void minute_over(struct loop_timer *timer)
+{
+	(void)timer;
+	flood_report(&strangers.flood, loop_now(strangers.loop), false, write_sum, NULL);
+	set_timer();
+}
+
+void record_start(struct loop *loop)
+{
+	strangers.loop = loop;
+	memset(&strangers.flood, 0, sizeof(strangers.flood));
+	loop_timer_init(&strangers.timer, loop, minute_over, NULL);
+}
+
+void record_finish(void)
+{
+	if (!strangers.loop)
+		return;
+	loop_timer_cancel(&strangers.timer);
+	flood_report(&strangers.flood, loop_now(strangers.loop), true, write_sum, NULL);
+	strangers.loop = NULL;
+}
+
+bool record_may(enum record_event event, const uint8_t *address)
+{
+	unsigned before = strangers.flood.windows_held;
+
+	if (!strangers.loop || events[event].cause != CAUSE_STRANGER)
+		return true;
+	if (flood_may(&strangers.flood, event, address, loop_now(strangers.loop)))
+		return true;
+	if (strangers.flood.windows_held != before)
+		set_timer();
+	return false;
+}
+
 void record_write(const struct record *record)
 {
-	log_line(events[record->event].level, record->text, record->size);
+	if (record_may(record->event, record->has_address ? record->address : NULL))
+		log_line(events[record->event].level, record->text, record->size);
 }

@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import select
+import signal
 import socket
 import ssl
 import subprocess
@@ -12,7 +13,7 @@ import time
 import pytest
 
 from lmtp import Lmtp
-from office import PASSWORD
+from office import PASSWORD, wait_until
 
 SET_PIPE_SIZE = 1031
 MESSAGE = b'Message-ID: <one@example.org>\r\nSubject: x\r\n\r\nhello\r\n'
@@ -93,6 +94,17 @@ def test_a_client_that_is_sent_away_is_named_with_the_reason(make_office, connec
     connect(office)
     end = wait_record(office, 'session-end', mark, reason='no login in time')
     assert end['from'] == '127.0.0.1'
+
+
+def test_a_client_that_does_not_read(make_office, connect):
+    office = make_office(settings={'timeouts.write': '1s'})
+    office.put('demo', b'Subject: a\n\n' + b'x' * 70 + b'\n' * 20_000_000)
+    mark = office.mark()
+    client = login(connect, office)
+    client.send('RETR 1\r\n')
+    end = session_end(office, mark)
+    assert end['reason'] == 'write timeout' and end['retr'] == '1' and end['left'] == '1'
+    assert 0 < int(end['retr-octets']) < 20_000_000
 
 
 def test_a_session_that_a_stop_ends(office, connect):
@@ -184,6 +196,55 @@ def test_a_refused_recipient_is_logged(office):
     assert got['from'] == '127.0.0.1' and got['sender'] == 's@example.org'
 
 
+def test_a_message_that_is_too_big_is_logged(make_office):
+    office = make_office(settings={'lmtp.max_size': '2K'})
+    mark = office.mark()
+    with Lmtp(office.lmtp) as client:
+        client.expect('MAIL FROM:<one@example.org> SIZE=5000', '552')
+        got = wait_record(office, 'message-refused', mark)
+        assert got['from'] == '127.0.0.1' and got['reason'] == 'larger than lmtp.max_size'
+        assert 'sender' not in got
+        mark = office.mark()
+        client.expect('MAIL FROM:<two@example.org>', '250')
+        client.expect('RCPT TO:<demo@example.org>', '250')
+        client.expect('DATA', '354')
+        client.send(b'x' * 70 + b'\r\n' + b'y' * 5000 + b'\r\n.\r\n')
+        assert client.reply().startswith('552')
+    got = wait_record(office, 'message-refused', mark)
+    assert got['sender'] == 'two@example.org' and got['reason'] == 'larger than lmtp.max_size'
+    office.stop()
+    assert len([line for line in office.log if line and ' message-refused ' in line]) == 2
+
+
+@pytest.mark.parametrize('command', ['USER demo', 'AUTH PLAIN AGRlbW8AeA=='])
+def test_a_client_without_tls_is_logged(make_office, connect, command):
+    """Its user sees that the login fails, not why."""
+    office = make_office(settings={'login.plain_on_loopback': 'no'})
+    mark = office.mark()
+    client = connect(office)
+    assert client.ask(command).startswith('-ERR')
+    client.close()
+    wait_record(office, 'session-end', mark,
+                reason='no login in clear text: the client has to use TLS')
+
+
+@pytest.mark.parametrize('name', ['valija-base', 'valija-delta'])
+def test_an_index_that_is_made_anew_is_logged(office, connect, name):
+    """Each time, with maildrop and reason; the first index of a maildrop is no such line."""
+    office.put('demo', b'a\n\nb\n')
+    login(connect, office).quit()
+    path = office.mail / 'demo' / name
+    wait_until(path.exists)
+    assert 'made anew' not in office.log_text()
+    for _ in range(2):
+        login(connect, office).quit()
+        mark = office.mark()
+        path.write_bytes(os.urandom(4096))
+        office.own(path)
+        login(connect, office).quit()
+        office.wait_log(r'keeper\d+\[\d+\]: maildrop demo: .*; it is made anew', since=mark)
+
+
 def test_a_reader_that_stalls_stops_nobody(make_office, connect):
     """Nobody reads the log, whose pipe is small: logins and deliveries go on; later the log says
     how many lines it lacks."""
@@ -211,3 +272,222 @@ def test_a_reader_that_stalls_stops_nobody(make_office, connect):
         server.terminate()
         assert server.wait(20) == 0  # nobody reads: the end waits a second for that, not more
         os.close(ours)
+
+
+def summed(office, event):
+    """(lines in full, lines in sums) of an event, after the end of the office."""
+    full, counted = 0, 0
+    for line in filter(None, office.log):
+        got = fields(line)
+        full += got['event'] == event
+        counted += int(got['lines']) if got.get('of') == event else 0
+    return full, counted
+
+
+def test_a_flood_of_refusals_is_summed_up(make_office):
+    """2,000 refused connections are some ten lines, and a count that is right. The end of valijad
+    does not wait for the minute to be over."""
+    office = make_office(settings={'limits.connections_per_address': '3',
+                                   'processes.fronts': '1'})
+    kept = [socket.create_connection(('127.0.0.1', office.pop3), 10) for _ in range(3)]
+    for client in kept:
+        assert client.recv(100).startswith(b'+OK')
+    for _ in range(2000):
+        with socket.create_connection(('127.0.0.1', office.pop3), 10) as client:
+            assert client.recv(100).startswith(b'-ERR')
+    for client in kept:
+        client.close()
+    office.stop()
+    full, counted = summed(office, 'connection-refused')
+    assert full + counted == 2000
+    assert full <= 10 * 3, 'more than the first ten of three minutes'
+
+
+def test_a_flood_of_wrong_passwords_is_summed_up(make_office):
+    office = make_office(settings={'login.failure_delay': '0', 'login.max_failures': '1000',
+                                   'limits.bad_commands': '0'})
+    with socket.create_connection(('127.0.0.1', office.pop3), 10) as client:
+        stream = client.makefile('rb')
+        stream.readline()
+        for _ in range(300):
+            client.sendall(b'AUTH PLAIN ' + base64.b64encode(b'\0nobody\0x') + b'\r\n')
+            assert stream.readline().startswith(b'-ERR')
+    office.stop()
+    full, counted = summed(office, 'login-refused')
+    assert full + counted == 300 and full <= 10 * 3
+
+
+# ---- other places than standard error ----
+
+def start_logging_to(office, path, to):
+    """Starts with the log in a file at path."""
+    office.set('log_to', f'"{to}"')
+    office.start(wait=False)
+    wait_until(lambda: path.exists() and 'ready: ' in path.read_text(), 30)
+
+
+def counted_lines(text):
+    """Lines of sessions, and lines that the log says it lost."""
+    lost = sum(map(int, re.findall(r'warning: (\d+) lines ', text)))
+    whole = r'\]: (?:login .*user="demo"|session-end .*reason="quit")$'  # a full disk cuts lines
+    return len(re.findall(whole, text, re.M)), lost
+
+
+def test_a_file_that_logrotate_renames(make_office, connect):
+    """Relative to the configuration's folder; errors of a start would be on standard error."""
+    office = make_office(start=False)
+    path, old = office.dir / 'valija.log', office.dir / 'valija.log.1'
+    start_logging_to(office, path, './valija.log')
+    assert path.stat().st_mode & 0o777 == 0o640
+    login(connect, office).quit()
+    wait_until(lambda: 'session-end' in path.read_text())
+    path.rename(old)
+    office.process.send_signal(signal.SIGUSR1)
+    wait_until(path.exists)
+    login(connect, office).quit()
+    wait_until(lambda: 'session-end' in path.read_text())
+    assert old.read_text().count(' session-end ') == path.read_text().count(' session-end ') == 1
+    path.rename(old)
+    office.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: path.exists() and 'reloaded: ' in path.read_text(), 30)
+    assert all(re.match(r'\d{4}-\d\d-\d\dT[\d:]{8}[+-]\d{4} \w+\[\d+\]: ', line)
+               for line in path.read_text().splitlines())
+    office.stop()
+    assert 'stopped' in path.read_text() and 'session-end' not in office.log_text()
+
+
+def test_a_signal_to_all_processes_ends_none(make_office, connect):
+    """systemctl kill sends to all of them."""
+    office = make_office()
+    children = office.children()
+    for pid in children:
+        os.kill(pid, signal.SIGUSR1)
+    office.process.send_signal(signal.SIGUSR1)
+    login(connect, office).quit()
+    assert set(office.children()) == set(children)
+
+
+def test_a_file_that_cannot_be_opened_again(make_office, connect):
+    office = make_office(start=False)
+    office.allow('cannot open the log')
+    path, old = office.dir / 'valija.log', office.dir / 'valija.log.1'
+    start_logging_to(office, path, path)
+    path.rename(old)
+    path.mkdir()
+    office.process.send_signal(signal.SIGUSR1)
+    office.wait_log(rf'error: cannot open the log {path}: .*; the old file is written on')
+    wait_until(lambda: 'the old file is written on' in old.read_text())
+    office.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: 'the new configuration is not used' in old.read_text())
+    login(connect, office).quit()
+    wait_until(lambda: 'session-end' in old.read_text())
+
+
+def test_a_reload_to_another_place(make_office, connect):
+    office = make_office()
+    path = office.dir / 'valija.log'
+    office.set('log_to', f'"{path}"')
+    office.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: path.exists() and 'reloaded: ' in path.read_text(), 30)
+    login(connect, office).quit()
+    wait_until(lambda: 'session-end' in path.read_text())
+    office.set('log_to', '"stderr"')
+    office.reload()
+    login(connect, office).quit()
+    office.wait_log('session-end')
+    assert 'output:' not in path.read_text()
+
+
+def test_the_check_tries_the_file_and_leaves_none(make_office):
+    office = make_office(start=False)
+    path = office.dir / 'valija.log'
+    office.set('log_to', f'"{path}"')
+    done = office.valijad('-t', '-c', office.conf)
+    assert done.returncode == 0 and not path.exists(), done.stderr
+    office.set('log_to', f'"{office.dir}/missing/valija.log"')
+    for args in (['-t'], []):
+        done = office.valijad(*args, '-c', office.conf)
+        assert done.returncode == 78 and f'{office.dir}/missing/valija.log' in done.stderr
+    office.set('log_to', f'"syslog:{office.dir}/no-log"')
+    done = office.valijad('-t', '-c', office.conf)
+    assert done.returncode == 0 and 'syslog is not there' in done.stderr
+
+
+def test_a_full_disk_is_told_afterwards(make_office, connect, tmp_path):
+    """Each line is in the file, or in the count that follows when there is room again."""
+    if os.geteuid() != 0 or subprocess.run(
+            ['mount', '-t', 'tmpfs', '-o', 'size=64k', 'none', tmp_path], check=False).returncode:
+        pytest.skip('no tmpfs can be mounted here')
+    try:
+        office = make_office(start=False)
+        path, ballast = tmp_path / 'log', tmp_path / 'ballast'
+        start_logging_to(office, path, path)
+        with ballast.open('wb', buffering=0) as file:
+            try:
+                while file.write(b'x' * 1024):
+                    pass
+            except OSError:
+                pass
+        sessions = 0
+        while path.read_text().endswith('\n'):  # until a line is cut short
+            login(connect, office).quit()
+            sessions += 1
+        ballast.unlink()
+        login(connect, office).quit()
+
+        def adds_up():
+            written, lost = counted_lines(path.read_text())
+            return lost and written + lost == 2 * (sessions + 1)
+        wait_until(adds_up)
+        office.stop()
+    finally:
+        subprocess.run(['umount', '-l', tmp_path], check=True)
+
+
+class Syslog:
+    """A stand-in for syslogd: its socket, and the datagrams that were taken from it."""
+
+    def __init__(self, path):
+        self.path, self.text = path, ''
+        self.socket = None
+
+    def listen(self):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(self.path))
+        self.path.chmod(0o666)
+
+    def die(self):
+        self.socket.close()
+        self.path.unlink()
+
+    def read(self):
+        while select.select([self.socket], [], [], 0.01)[0]:
+            self.text += self.socket.recv(4096).decode('ascii') + '\n'
+        return self.text
+
+    def wait(self, condition, seconds=20):
+        return wait_until(lambda: condition(self.read()), seconds)
+
+
+def test_a_syslog_that_stalls_dies_and_comes_back(make_office, connect):
+    office = make_office(start=False)
+    log = Syslog(office.scratch / 'log')
+    log.listen()
+    office.set('log_to', f'"syslog:{log.path}"')
+    office.start(wait=False)
+    log.wait(lambda text: 'ready: ' in text, 30)
+    login(connect, office).quit()
+    log.wait(lambda text: ' session-end ' in text)
+    assert all(re.match(r'<2[0-3]>\w+\[\d+\]: ', line) for line in log.text.splitlines())
+    for _ in range(40):  # it does not read
+        login(connect, office).quit()
+    log.wait(lambda text: counted_lines(text) == (2 * 41, 0))
+    log.die()
+    for _ in range(40):
+        login(connect, office).quit()
+    log.listen()
+    login(connect, office).quit()
+    # all are there, or in a count where it was away for long
+    log.wait(lambda text: sum(counted_lines(text)) == 2 * 82)
+    log.die()
+    office.stop()

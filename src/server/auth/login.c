@@ -354,6 +354,10 @@ static void take_login(struct auth_session *session, enum ipc_type type,
 	pop3_span user = ipc_text(message, 0), secret = ipc_text(message, 1);
 
 	if (!allowed(session, type, user)) {
+		name_mechanism(session, type, user);
+		say_of(session, RECORD_LOGIN_FAILED,
+		       type == IPC_SASL_START ? SPAN_LITERAL("") : user,
+		       reason_row(REASON_CLEAR_TEXT)->words);
 		auth_deny(session, REASON_CLEAR_TEXT, 0);
 		return;
 	}

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "server/auth/keepers.h"
+#include "server/record.h"
 #include "users/site.h"
 
 #include <stdlib.h>
@@ -167,7 +168,9 @@ static void find(struct peer *front, const struct ipc_recipient *message, uint64
 	if (status == RECIPIENT_UNKNOWN) {
 		refuse(front, message, REASON_NO_SUCH_USER);
 	} else if (status == RECIPIENT_DOWN) {
-		log_error("recipient <%.*s>: %s", (int)address.size, address.data, err.text);
+		if (record_may(RECORD_RECIPIENT_DOWN, NULL))
+			log_error("recipient <%.*s>: %s", (int)address.size, address.data,
+				  err.text);
 		refuse(front, message, REASON_USERS_DOWN);
 	} else {
 		resolved(front, message, users, count, deadline);

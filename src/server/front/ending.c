@@ -28,11 +28,20 @@ static bool had_too_many_bad_commands(const struct session *session)
 	return session->stage != STAGE_CONNECTING && max && session->pop3.bad_commands >= max;
 }
 
+/* A client that was never set to use TLS: its user sees no cause, but that the login fails. */
+static bool went_without_tls(const struct session *session)
+{
+	return session->stage != STAGE_CONNECTING && session->pop3.tls_wanted &&
+	       !session->ending.tls && !session->ending.user;
+}
+
 /* NULL: the client left by itself. */
 static const char *own_reason(const struct session *session, enum conn_end end)
 {
 	if (session->ending.why)
 		return session->ending.why;
+	if (went_without_tls(session))
+		return "no login in clear text: the client has to use TLS";
 	if (end != CONN_CLOSED_BY_US)
 		return NULL;
 	if (had_too_many_bad_commands(session))
@@ -91,7 +100,11 @@ void ending_write(struct session *session, enum conn_end end)
 	struct record record;
 
 	if (ending->user || handshake || own_reason(session, end)) {
-		begin(session, handshake ? RECORD_TLS_FAILED : RECORD_SESSION_END, &record);
+		begin(session,
+		      handshake      ? RECORD_TLS_FAILED
+		      : ending->user ? RECORD_SESSION_END
+				     : RECORD_STRANGER_END,
+		      &record);
 		if (ending->user)
 			write_counts(session, &record);
 		record_number(&record, RECORD_KEY_SECONDS,

@@ -178,6 +178,7 @@ static int start(struct child *child, struct err *err)
 	keeper->settings.host_name = child->config->host_name;
 	keeper_notes_init(&keeper->notes);
 	keeper->settings.note = keeper_note;
+	keeper->settings.note_index = keeper_note_index;
 	keeper->settings.note_context = &keeper->notes;
 	keeper->settings.local = maildrop_is_local(keeper->mail_fd);
 	table_init(&keeper->lanes);

@@ -28,3 +28,9 @@ void keeper_note(void *context, const char *text)
 	if (!known)
 		log_warning("%s", text);
 }
+
+void keeper_note_index(void *context, const char *text)
+{
+	(void)context;
+	log_info("%s", text);
+}

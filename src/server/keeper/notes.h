@@ -20,5 +20,7 @@ void keeper_notes_init(struct keeper_notes *notes);
 /* For the settings of maildrops; context: struct keeper_notes. Logs a line that is not remembered.
  */
 void keeper_note(void *context, const char *text);
+/* The same of an index that is made anew: logged each time. */
+void keeper_note_index(void *context, const char *text);
 
 #endif

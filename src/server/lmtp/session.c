@@ -123,6 +123,7 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 {
 	struct lmtp_session *session = session_of(conn);
 	struct lmtp_front *front = session->front;
+	enum lmtp_event_type type;
 	struct lmtp_event event;
 	size_t used = 0;
 
@@ -156,8 +157,11 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 			lmtp_server_end(&session->lmtp, "4.4.2", "the message took too long");
 			continue;
 		}
-		if (lmtp_server_next(&session->lmtp, in, front->scratch, sizeof(front->scratch),
-				     &event))
+		type = lmtp_server_next(&session->lmtp, in, front->scratch, sizeof(front->scratch),
+					&event);
+		if (lmtp_server_took_too_big(&session->lmtp))
+			transaction_too_big(session, type == LMTP_EVENT_RESET);
+		if (type)
 			take_event(session, &event);
 	}
 }

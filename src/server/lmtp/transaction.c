@@ -67,6 +67,18 @@ static void log_refusal(const struct lmtp_session *session, enum record_event ev
 	record_write(&record);
 }
 
+void transaction_too_big(const struct lmtp_session *session, bool received)
+{
+	struct record record;
+
+	record_begin(&record, RECORD_MESSAGE_REFUSED, session->address,
+		     session->front->frame.child->instance, session->client.node.key);
+	if (received) /* else the transaction has not begun */
+		record_text(&record, RECORD_KEY_SENDER, span_of(session->transaction.sender));
+	record_words(&record, RECORD_KEY_REASON, "larger than lmtp.max_size");
+	record_write(&record);
+}
+
 static bool is_asking(const struct lmtp_transaction *t)
 {
 	return t->stage == LMTP_ASKING || t->stage == LMTP_RESOLVED;
@@ -86,9 +98,9 @@ void transaction_init(struct lmtp_transaction *transaction)
 }
 
 /* The message is taken all the same: a bounce would go to nobody, or to the wrong one. */
-static void warn_unwritable(pop3_span sender)
+static void warn_unwritable(const struct lmtp_session *session, pop3_span sender)
 {
-	if (sender.size)
+	if (sender.size && record_may(RECORD_SENDER_UNWRITABLE, session->address))
 		log_warning("the envelope sender <%.*s> cannot stand in a header: the message is "
 			    "taken with the null sender",
 			    (int)sender.size, sender.data);
@@ -104,7 +116,7 @@ void transaction_begin(struct lmtp_session *session, const struct lmtp_event *ev
 	t->declared = event->size;
 	memcpy(t->sender, event->path.data, event->path.size);
 	t->sender[event->path.size] = '\0';
-	warn_unwritable(event->unwritable);
+	warn_unwritable(session, event->unwritable);
 	lmtp_server_reply(&session->lmtp, 250, "2.1.0", "sender ok");
 }
 

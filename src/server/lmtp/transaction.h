@@ -56,6 +56,8 @@ bool transaction_late(const struct lmtp_session *session);
 void transaction_evict(struct spool *spool, struct spool_message *message);
 /* Ends the transaction, whatever it was at; keepers forget it. */
 void transaction_forget(struct lmtp_session *session);
+/* Logs a message that the machine refused for its size: as it was received, or at MAIL. */
+void transaction_too_big(const struct lmtp_session *session, bool received);
 bool transaction_delivering(const struct lmtp_session *session);
 
 /* A message of auth or a keeper about a recipient. session NULL: it has ended. */

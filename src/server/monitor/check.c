@@ -10,6 +10,7 @@
 #include "server/expiry.h"
 #include "server/monitor/files.h"
 #include "server/monitor/listeners.h"
+#include "server/monitor/log_sink.h"
 #include "server/monitor/running.h"
 #include "sys/sandbox.h"
 #include "users/site.h"
@@ -124,8 +125,11 @@ static int check_listeners(const struct config *config, struct err *err)
 static int check_all(const struct config *config, bool root, struct err *err)
 {
 	struct generation_files files;
-	int rc = files_open(&files, config, root, err);
+	int rc = log_sink_check(config, warn, err);
 
+	if (rc < 0)
+		return -1;
+	rc = files_open(&files, config, root, err);
 	if (rc == 0 && root && files.mail_uid == 0)
 		rc = sandbox_check_root(err);
 	if (rc == 0)

@@ -2,7 +2,6 @@
 #include "server/monitor/logbook.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,9 +30,13 @@ static struct {
 	pthread_cond_t changed;
 	pthread_t thread;
 	struct page filling;
-	struct page writing; /* the thread's */
+	struct page writing;  /* the thread's */
+	struct log_sink sink; /* the thread's */
+	struct log_sink next; /* if has_next: what the thread goes on with, behind the first */
+	struct page first;    /* octets and lines of filling */
+	enum log_form form;   /* of the lines in filling */
 	unsigned long lost;
-	bool open, journal, stopping, stopped;
+	bool open, has_next, reopen, stopping, stopped;
 	char name[64];
 	char stamp[48]; /* of stamp_second */
 	time_t stamp_second;
@@ -41,64 +44,114 @@ static struct {
 
 /* ---- the thread ---- */
 
-/* Waits as long as the reader of standard error does not read. Returns false: it is gone, or the
- * disk is full. */
-static bool write_all(const char *octets, size_t size)
+static size_t put_head(char *head, enum log_level level, const char *who);
+
+/* Whether there is something else to do than to wait for syslog. */
+static bool give_up(void)
 {
-	while (size) {
-		ssize_t n = write(STDERR_FILENO, octets, size);
+	bool other;
 
-		if (n > 0) {
-			octets += n;
-			size -= (size_t)n;
-		} else if (n < 0 && errno == EAGAIN) { /* made non-blocking by another program */
-			struct pollfd wait = {.fd = STDERR_FILENO, .events = POLLOUT};
+	pthread_mutex_lock(&book.mutex);
+	other = book.stopping || book.has_next;
+	pthread_mutex_unlock(&book.mutex);
+	return other;
+}
 
-			poll(&wait, 1, 1000);
-		} else if (n == 0 || errno != EINTR) {
+/* Tried after others could be written, and again later if it cannot be written itself, so that no
+ * lost line is left out of the count. */
+static void report_lost(unsigned long lost)
+{
+	char line[HEAD_MAX + 96];
+	size_t used;
+
+	pthread_mutex_lock(&book.mutex);
+	used = put_head(line, LOG_LEVEL_WARNING, book.name);
+	pthread_mutex_unlock(&book.mutex);
+	used += (size_t)snprintf(line + used, sizeof(line) - used,
+				 "%lu lines lost: the log was not read, or could not be written\n",
+				 lost);
+	if (log_sink_write(&book.sink, line, used, give_up) != 0)
+		return;
+	pthread_mutex_lock(&book.mutex);
+	book.lost -= lost;
+	pthread_mutex_unlock(&book.mutex);
+}
+
+/* The old file goes on. The error is in it, and on standard error for who looks there first. */
+static void reopen(void)
+{
+	struct err err;
+
+	if (log_sink_reopen(&book.sink, &err) == 0)
+		return;
+	dprintf(STDERR_FILENO, "%s: error: %s; the old file is written on\n", book.name, err.text);
+	log_error("%s; the old file is written on", err.text);
+}
+
+/* What is to be done, taken out of the book under its mutex. */
+struct turn {
+	struct page page, first; /* first: the part of page for the sink that was */
+	struct log_sink next;
+	bool has_next, reopen;
+};
+
+static bool wait_for_work(struct turn *turn)
+{
+	while (!book.filling.used && !book.has_next && !book.reopen) {
+		if (book.stopping)
 			return false;
-		}
+		pthread_cond_wait(&book.changed, &book.mutex);
 	}
+	turn->page = book.filling;
+	turn->first = book.has_next ? book.first : book.filling;
+	turn->has_next = book.has_next;
+	turn->next = book.next;
+	turn->reopen = book.reopen;
+	book.filling = (struct page){.octets = book.writing.octets};
+	book.writing = turn->page;
+	book.has_next = book.reopen = false;
 	return true;
 }
 
-static void add_locked(enum log_level level, const char *who, const char *text, size_t size);
-
-static void report_lost(void)
+static void write_lines(const char *octets, size_t size, unsigned long lines)
 {
-	char words[96];
-	unsigned long lost = book.lost;
-	int n = snprintf(words, sizeof(words),
-			 "%lu lines lost: the log was not read, or could not be written", lost);
+	unsigned long lost, all_lost;
 
-	book.lost = 0;
-	add_locked(LOG_LEVEL_WARNING, book.name, words, (size_t)n);
+	if (!size)
+		return;
+	lost = log_sink_write(&book.sink, octets, size, give_up);
+	pthread_mutex_lock(&book.mutex);
+	book.lost += lost;
+	all_lost = book.lost;
+	pthread_mutex_unlock(&book.mutex);
+	if (all_lost && lines > lost)
+		report_lost(all_lost);
 }
 
-/* Lines are reported lost only after others could be written, so that a log that cannot be written
- * at all is not tried again and again. */
+static void do_turn(struct turn *turn)
+{
+	const struct page *page = &turn->page, *first = &turn->first;
+
+	write_lines(page->octets, first->used, first->lines);
+	if (turn->has_next) {
+		log_sink_close(&book.sink);
+		book.sink = turn->next;
+		write_lines(page->octets + first->used, page->used - first->used,
+			    page->lines - first->lines);
+	} else if (turn->reopen) {
+		reopen();
+	}
+}
+
 static void *write_pages(void *unused)
 {
-	pthread_mutex_lock(&book.mutex);
-	for (;;) {
-		struct page page = book.filling;
-		bool good;
+	struct turn turn;
 
-		if (!page.used && book.stopping)
-			break;
-		if (!page.used) {
-			pthread_cond_wait(&book.changed, &book.mutex);
-			continue;
-		}
-		book.filling = (struct page){.octets = book.writing.octets};
-		book.writing = page;
+	pthread_mutex_lock(&book.mutex);
+	while (wait_for_work(&turn)) {
 		pthread_mutex_unlock(&book.mutex);
-		good = write_all(page.octets, page.used);
+		do_turn(&turn);
 		pthread_mutex_lock(&book.mutex);
-		if (!good)
-			book.lost += page.lines;
-		else if (book.lost && book.filling.used < BUFFER - KEPT_FREE)
-			report_lost();
 	}
 	book.stopped = true;
 	pthread_cond_broadcast(&book.changed);
@@ -123,25 +176,39 @@ static const char *stamp(void)
 	return book.stamp;
 }
 
+static size_t put_head(char *head, enum log_level level, const char *who)
+{
+	enum { FACILITY_MAIL = 2 << 3 };
+	int n = 0;
+
+	switch (book.form) {
+	case LOG_FORM_TIME:
+		n = snprintf(head, HEAD_MAX, "%s%s: %s", stamp(), who, log_label(level));
+		break;
+	case LOG_FORM_JOURNAL:
+		n = snprintf(head, HEAD_MAX, "<%d>%s: %s", log_priority(level), who,
+			     log_label(level));
+		break;
+	case LOG_FORM_SYSLOG:
+		n = snprintf(head, HEAD_MAX, "<%d>%s: %s", FACILITY_MAIL | log_priority(level), who,
+			     log_label(level));
+		break;
+	}
+	return n < HEAD_MAX ? (size_t)n : HEAD_MAX - 1;
+}
+
 static void add_locked(enum log_level level, const char *who, const char *text, size_t size)
 {
 	char head[HEAD_MAX];
 	struct page *page = &book.filling;
-	int n;
+	size_t n = put_head(head, level, who);
 
-	if (book.journal)
-		n = snprintf(head, sizeof(head), "<%d>%s: %s", log_priority(level), who,
-			     log_label(level));
-	else
-		n = snprintf(head, sizeof(head), "%s%s: %s", stamp(), who, log_label(level));
-	if (n >= (int)sizeof(head))
-		n = (int)sizeof(head) - 1;
-	if (page->used + (size_t)n + size + 1 > BUFFER) {
+	if (page->used + n + size + 1 > BUFFER) {
 		book.lost++;
 		return;
 	}
-	memcpy(page->octets + page->used, head, (size_t)n);
-	page->used += (size_t)n;
+	memcpy(page->octets + page->used, head, n);
+	page->used += n;
 	memcpy(page->octets + page->used, text, size);
 	page->used += size;
 	page->octets[page->used++] = '\n';
@@ -168,6 +235,29 @@ bool logbook_has_room(void)
 	room = book.filling.used < BUFFER - KEPT_FREE;
 	pthread_mutex_unlock(&book.mutex);
 	return room;
+}
+
+void logbook_use(struct log_sink *sink)
+{
+	pthread_mutex_lock(&book.mutex);
+	if (book.has_next)
+		log_sink_close(&book.next);
+	else
+		book.first = book.filling;
+	book.next = *sink;
+	book.form = sink->form;
+	book.has_next = true;
+	pthread_cond_broadcast(&book.changed);
+	pthread_mutex_unlock(&book.mutex);
+	log_sink_init(sink);
+}
+
+void logbook_reopen(void)
+{
+	pthread_mutex_lock(&book.mutex);
+	book.reopen = true;
+	pthread_cond_broadcast(&book.changed);
+	pthread_mutex_unlock(&book.mutex);
 }
 
 static void own_line(enum log_level level, const char *text, size_t size)
@@ -204,8 +294,9 @@ static int start_thread(void)
 int logbook_open(const char *name, struct err *err)
 {
 	snprintf(book.name, sizeof(book.name), "%s[%d]", name, (int)getpid());
-	book.journal = getenv("JOURNAL_STREAM") != NULL;
-	book.stopping = book.stopped = false;
+	log_sink_init(&book.sink);
+	book.form = book.sink.form;
+	book.has_next = book.reopen = book.stopping = book.stopped = false;
 	book.lost = 0;
 	book.filling = (struct page){.octets = malloc(BUFFER)};
 	book.writing = (struct page){.octets = malloc(BUFFER)};
@@ -240,5 +331,6 @@ void logbook_close(void)
 	if (!stopped) /* it waits for the reader: the end of the process ends it */
 		return;
 	pthread_join(book.thread, NULL);
+	log_sink_close(&book.sink);
 	free_pages();
 }

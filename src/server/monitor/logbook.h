@@ -1,7 +1,7 @@
 /*
  * The log of valijad: lines of all processes, each with the name and pid that the monitor knows, go
- * to the monitor's standard error. Runs in the monitor, as root when that is root, on its loop; one
- * thread of its own writes.
+ * to the monitor's standard error or elsewhere (log_sink.h). Runs in the monitor, as root when that
+ * is root, on its loop; one thread of its own writes.
  *
  * No process waits for the log. A child writes into a pipe of its own, non-blocking (base/log.h);
  * what it writes is hostile: only a level in its fixed place is believed, everything else is text
@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "server/monitor/log_sink.h"
 #include "sys/loop.h"
 
 #include <stdbool.h>
@@ -24,6 +25,10 @@
 
 /* From here on what the monitor itself logs goes through the buffer. */
 int logbook_open(const char *name, struct err *err);
+/* Lines that come from now on go there, after those that came before; the sink is taken. */
+void logbook_use(struct log_sink *sink);
+/* The log's file was renamed: opens one of its name again. */
+void logbook_reopen(void);
 /* Gives the thread a second to write what is left. */
 void logbook_close(void);
 

@@ -41,6 +41,7 @@ struct monitor {
 	struct generation *current;              /* serving */
 	struct generation *coming;               /* starting */
 	struct generation *old[GENERATIONS_MAX]; /* draining */
+	struct log_sink log;                     /* of the coming generation; standard error else */
 	struct loop_signal signals[5];
 	struct loop_timer tickets, watchdog;
 	struct loop_timer listeners; /* the next look at them */
@@ -134,6 +135,7 @@ static void on_ready(struct generation_owner *owner, struct generation *g)
 	listeners_retain(owner->listeners, generation_config(g),
 			 generation_fronts(generation_config(g)));
 	listeners_describe(owner->listeners, where, sizeof(where));
+	logbook_use(&m->log);
 	if (before) {
 		log_info("reloaded: %s", where);
 		retire(m, before, reload_drain(generation_config(before)));
@@ -150,6 +152,7 @@ static void keep_old(struct monitor *m, const char *why)
 {
 	const struct config *config = generation_config(m->current);
 
+	log_sink_close(&m->log);
 	log_error("the new configuration is not used, the old one goes on: %s", why);
 	log_set_level((enum log_level)config->log_level);
 	listeners_retain(m->owner.listeners, config, generation_fronts(config));
@@ -229,6 +232,9 @@ static int start_generation(struct monitor *m, struct err *err)
 	struct config config;
 
 	if (config_load(m->file, &config, err) < 0)
+		return -1;
+	log_sink_close(&m->log);
+	if (log_sink_open(&m->log, &config, err) < 0)
 		return -1;
 	log_set_level((enum log_level)config.log_level);
 	look_at_listeners(m);
@@ -311,6 +317,9 @@ static void on_signal(struct loop_signal *sig, int number)
 	case SIGHUP:
 		reload(m);
 		break;
+	case SIGUSR1:
+		logbook_reopen();
+		break;
 	default:
 		stop(m, number);
 	}
@@ -366,7 +375,7 @@ static uint64_t first_instance(void)
 
 static int monitor_start(struct monitor *m, struct err *err)
 {
-	static const int numbers[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
+	static const int numbers[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1};
 
 	m->owner.ready = on_ready;
 	m->owner.failed = on_failed;
@@ -399,6 +408,7 @@ int monitor_run(const char *config_file)
 	struct err err = {.code = EX_SOFTWARE};
 	unsigned long files;
 
+	log_sink_init(&m.log);
 	log_open("valijad", LOG_LEVEL_INFO);
 	if (logbook_open("valijad", &err) < 0) {
 		log_error("%s", err.text);
@@ -417,6 +427,7 @@ int monitor_run(const char *config_file)
 	loop_run(m.owner.loop);
 	log_info("stopped");
 out:
+	log_sink_close(&m.log);
 	listeners_destroy(m.owner.listeners);
 	explicit_bzero(m.owner.ticket_keys, sizeof(m.owner.ticket_keys));
 	logbook_close();

@@ -198,6 +198,10 @@ static void test_numbers_and_their_units(void **state)
 	bad(OFFICE "lmtp { recipient_delimiter = \"++++\" }", "2", "too long");
 	bad(OFFICE "lmtp { recipient_delimiter = \"@\" }", "2", "recipient_delimiter");
 	bad(OFFICE "lmtp { catch_all = \"a/b\" }", "2", "user name");
+	bad(OFFICE "log_to = \"stdout\"\n", "2", "log_to is");
+	bad(OFFICE "log_to = \"\"\n", "2", "log_to is");
+	bad(OFFICE "log_to = \"/var/log/\"\n", "2", "log_to is");
+	bad(OFFICE "log_to = \"syslog:log\"\n", "2", "log_to is");
 }
 
 static void test_listeners(void **state)

@@ -93,6 +93,66 @@ static void test_quotes_in_own_words(void **state)
 			    "maildrop-failed session=1-2 reason=\"x\\x22 y\\x5cz\\x0a\"");
 }
 
+static char sums[8][LOG_LINE_MAX + 1];
+static unsigned lines, sum_count;
+
+static void count(enum log_level level, const char *text, size_t size)
+{
+	lines++;
+	if (strncmp(text, "summed-up ", 10) != 0)
+		return;
+	assert_int_equal(level, LOG_LEVEL_INFO);
+	assert_true(sum_count < 8);
+	memcpy(sums[sum_count], text, size);
+	sums[sum_count++][size] = '\0';
+}
+
+static void refuse(const uint8_t from[16], enum record_event event, unsigned times)
+{
+	for (unsigned i = 0; i < times; i++) {
+		struct record record;
+
+		record_begin(&record, event, from, 1, i);
+		record_write(&record);
+	}
+}
+
+static void test_lines_of_strangers_are_summed_up(void **state)
+{
+	static const uint8_t none[16], six[16] = {0x20, 1, 0xd, 0xb8, [15] = 1};
+	struct err err;
+	struct loop *loop = loop_create(&err);
+
+	(void)state;
+	lines = sum_count = 0;
+	log_set_output(count);
+	record_start(loop);
+	refuse(address, RECORD_LOGIN_REFUSED, 30);
+	refuse(none, RECORD_LOGIN_REFUSED, 20);
+	refuse(six, RECORD_STRANGER_END, 12);
+	refuse(address, RECORD_SESSION_END, 30); /* of users: all are written */
+	for (int i = 0; i < 11; i++)
+		assert_int_equal(record_may(RECORD_CHANNEL_GONE, NULL), i < 10);
+	assert_int_equal(lines, 3 * 10 + 30);
+	record_finish();
+	log_set_output(NULL);
+	assert_int_equal(sum_count, 4);
+	for (unsigned i = 0; i < sum_count; i++) {
+		char wanted[4][90] = {
+			"summed-up from=192.0.2.1 lines=20 seconds=0 of=\"login-refused\"",
+			"summed-up from=local lines=10 seconds=0 of=\"login-refused\"",
+			"summed-up from=2001:db8::/64 lines=2 seconds=0 of=\"session-end\"",
+			"summed-up lines=1 seconds=0 of=\"channel-gone\""};
+		bool found = false;
+
+		for (unsigned k = 0; k < 4; k++)
+			found = found || strcmp(sums[i], wanted[k]) == 0;
+		if (!found)
+			fail_msg("%s", sums[i]);
+	}
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -101,6 +161,7 @@ int main(void)
 		cmocka_unit_test(test_text_from_outside_is_escaped),
 		cmocka_unit_test(test_long_values_are_cut_and_closed),
 		cmocka_unit_test(test_quotes_in_own_words),
+		cmocka_unit_test(test_lines_of_strangers_are_summed_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

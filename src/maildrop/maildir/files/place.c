@@ -318,6 +318,7 @@ static int place_init(struct maildir_place *place, const struct maildrop_setting
 		.lock = -1,
 		.directories = {-1, -1},
 		.note = settings->note,
+		.note_index = settings->note_index,
 		.note_context = settings->note_context,
 	};
 	place->home = strdup(home);

@@ -29,6 +29,7 @@ struct maildir_place {
 	int dir, lock; /* lock -1: the filesystem takes no lock file, the directory is locked */
 	int directories[INDEX_DIRECTORIES];            /* -1 until maildir_directory opens them */
 	void (*note)(void *context, const char *text); /* of the settings */
+	void (*note_index)(void *context, const char *text); /* of the settings */
 	void *note_context;
 };
 

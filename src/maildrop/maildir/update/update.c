@@ -7,7 +7,9 @@
 #include "maildrop/maildir/update/record.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -79,6 +81,27 @@ static uint32_t loaded(const struct maildir_model *model)
 	return n;
 }
 
+/* A maildrop that has no index yet is in good order. */
+static void note_damage(const struct maildir_place *place)
+{
+	static const char anew[] = "; it is made anew";
+	struct maildir_index x;
+	struct stat st;
+	struct err err;
+	char text[sizeof(err.text) + sizeof(anew)];
+
+	if (!place->note_index ||
+	    (place->sys->fstatat(place->dir, BASE_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+	     place->sys->fstatat(place->dir, DELTA_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0))
+		return;
+	if (maildir_index_open(place, false, &x, &err) == 0) {
+		maildir_index_close(&x);
+		err_set(&err, 0, "maildrop %s: the index has a bad place", place->home);
+	}
+	snprintf(text, sizeof(text), "%s%s", err.text, anew);
+	place->note_index(place->note_context, text);
+}
+
 static enum maildrop_status load(struct maildir_comparison *c, struct maildir_log *log,
 				 struct err *err)
 {
@@ -86,8 +109,10 @@ static enum maildrop_status load(struct maildir_comparison *c, struct maildir_lo
 
 	if (maildir_model_init(&c->model) < 0)
 		return maildir_failed(c->place, errno, NULL, "cannot be indexed", err);
-	if (!log->index.open)
+	if (!log->index.open) {
+		note_damage(c->place);
 		return load_remains(c, err);
+	}
 	if (maildir_model_load(&c->model, index, c->new_only ? index->header.count : 0, false,
 			       NULL) == 0 &&
 	    maildir_model_load_deleted(&c->model, &index->delta, c->place->sys, index->delta_fd,
@@ -97,6 +122,7 @@ static enum maildrop_status load(struct maildir_comparison *c, struct maildir_lo
 		return MAILDROP_OK;
 	}
 	/* the index is damaged: it is built again, from the parts that can be read */
+	note_damage(c->place);
 	maildir_index_close(&log->index);
 	maildir_model_finish(&c->model);
 	c->new_only = false;
