@@ -1,5 +1,5 @@
-"""Users files as Dovecot sites have them: homes with the mail below, mail= in every form. What can be
-served is; what cannot is named with its line, and its user never gets an empty maildrop."""
+"""Users files as Dovecot sites have them: homes with the mail below, mail= in every form. What can
+be served is; what cannot is named with its line, and its user never gets an empty maildrop."""
 import os
 import re
 
@@ -76,8 +76,8 @@ def test_mail_is_found(brought, connect, home, extra, folder):
     ('jo', 'userdb_mail=maildir:%1u/%u'),
     ('jo', 'userdb_mail=maildir:~other/Maildir'),
     ('jo', 'userdb_mail=maildir:'),
-    ('/home/jo', ''),
-    ('/home/jo', 'userdb_mail=maildir:~/Maildir'),
+    ('/elsewhere/jo', ''),
+    ('/elsewhere/jo', 'userdb_mail=maildir:~/Maildir'),
     ('../jo', ''),
     ('MAIL/../jo', ''),
     ('MAIL', 'userdb_mail=maildir:%h'),

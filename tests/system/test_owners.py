@@ -259,7 +259,7 @@ def test_a_mail_folder_of_root_needs_landlock(make_office):
 
 
 def test_many_first_logins_at_once(make_office):
-    """auth says of each that it takes time, and a keeper may answer the front before that arrives."""
+    """auth says of each that it takes time, and a keeper may answer before the front reads that."""
     users = [f'u{i}' for i in range(80)]
     office = make_office(users=users, settings={'processes.fronts': '1', 'processes.keepers': '1'})
     for _ in range(3):
