@@ -1,12 +1,12 @@
 """./dev mutate: changes the code at random, and looks whether a test notices.
 
 mutate.py [AREA…] [--seed N] [--count N] [--kind KIND] [--every] [--unit] [--list]
-Each area (all of areas.py, or those named) gets COUNT mutants: a kind is drawn first, then a place
-of it. --kind draws of one kind only, --every takes all places instead of drawing, --unit leaves
-pytest out. A mutant is built in a copy of the tree under build-mutate (without sanitizers, -O1),
-the tests of its area run, and the copy is set right again. What survives is printed with its file,
-line and change; docs/mutants.md explains those that change nothing a test could see. Exit status 0 unless
-the unchanged tree fails.
+Each area (all of areas.py, or those named) gets COUNT mutants: a kind is drawn first, then a
+place of it. --kind draws of one kind only, --every takes all places instead of drawing, --unit
+leaves pytest out. A mutant is built in a copy of the tree under build-mutate (without
+sanitizers, -O1), the tests of its area run, and the copy is set right again. What survives is
+printed with its file, line and change; docs/mutants.md explains those that change nothing a
+test could see. Exit status 0 unless the unchanged tree fails.
 """
 import argparse
 import json

@@ -1,6 +1,6 @@
 """Messages that others change, cut, lengthen or replace while they are listed and read, at sizes
-around those by which bodies are lent; and an index that is damaged right before a session under load. A
-client never gets whole what is not the message, and the next session has it right."""
+around those by which bodies are lent; and an index that is damaged right before a session under
+load. A client never gets whole what is not the message, and the next session has it right."""
 import concurrent.futures
 import os
 import ssl

@@ -1,6 +1,6 @@
 """Keepers of owners that come and go under load: logins that meet the end of an idle one, one that
-is killed in the middle, more owners at once than keepers, messages to more owners than keepers. Each
-login and each recipient gets an answer. Needs root."""
+is killed in the middle, more owners at once than keepers, messages to more owners than keepers.
+Each login and each recipient gets an answer. Needs root."""
 import concurrent.futures
 import os
 import signal

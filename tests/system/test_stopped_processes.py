@@ -1,5 +1,6 @@
 """Processes of every role that are stopped by a signal: replaced within the time of
-processes.answer, named in the log, and nobody else notices; the end of valijad waits for none of them."""
+processes.answer, named in the log, and nobody else notices; the end of valijad waits for none
+of them."""
 import os
 import pathlib
 import signal
