@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "config/config.h"
 #include "config/listener.h"
+#include "maildrop/mail_mark.h"
 #include "sys/tls_certificate.h"
 
 #include <errno.h>
@@ -26,10 +27,20 @@
 #define SYSUSERS "systemd-sysusers dist/sysusers.d/valija.conf"
 
 /* In the order they are made. */
-enum part { PART_TLS, PART_KEY, PART_CERTIFICATE, PART_MAIL, PART_USERS, PART_CONFIG, PART_COUNT };
+enum part {
+	PART_TLS,
+	PART_KEY,
+	PART_CERTIFICATE,
+	PART_MAIL,
+	PART_MARK,
+	PART_USERS,
+	PART_CONFIG,
+	PART_COUNT
+};
 
-static const char *const names[PART_COUNT] = {"tls",  "tls/key.pem", "tls/cert.pem",
-					      "mail", "users",       "valija.conf"};
+static const char *const names[PART_COUNT] = {"tls",        "tls/key.pem",          "tls/cert.pem",
+					      "mail",       "mail/" MAIL_MARK_NAME, "users",
+					      "valija.conf"};
 
 struct office {
 	struct config config;
@@ -217,6 +228,23 @@ static int make_mail(struct office *office, struct err *err)
 	return make_directory(office, PART_MAIL, 0711, owner, err);
 }
 
+/* The folder is new, so its filesystem is the one that the mail is to be on. */
+static int mark_mail(struct office *office, struct err *err)
+{
+	int fd = openat(office->fd, names[PART_MAIL],
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char id[MAIL_MARK_SIZE];
+	int rc = fd < 0 ? err_sys(err, EX_CANTCREAT, errno, "%s/mail", office->directory)
+			: mail_mark_write(fd, id, err);
+
+	if (fd >= 0 && rc < 0)
+		err_prefix(err, "%s/mail", office->directory);
+	office->made[PART_MARK] = rc == 0;
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
 static int make_users(struct office *office, struct err *err)
 {
 	const struct group *group;
@@ -307,7 +335,8 @@ static int make_all(struct office *office, struct err *err)
 	if (open_directory(office, err) < 0)
 		return -1;
 	if (make_certificate(office, err) < 0 || make_mail(office, err) < 0 ||
-	    make_users(office, err) < 0 || make_config(office, err) < 0)
+	    mark_mail(office, err) < 0 || make_users(office, err) < 0 ||
+	    make_config(office, err) < 0)
 		return -1;
 	if (flush_folder(office, ".", err) < 0)
 		return -1;

@@ -18,13 +18,14 @@
 #include <unistd.h>
 
 struct arguments {
-	const char *forget; /* a location below the mail folder */
+	const char *forget; /* a location below the mail folder; NULL: the folder gets its mark */
 	const char *mail;
 };
 
 static int usage(void)
 {
-	fputs("usage: valija mark --forget MAILDROP DIR\n"
+	fputs("usage: valija mark DIR\n"
+	      "       valija mark --forget MAILDROP DIR\n"
 	      "DIR is the mail folder as valija.conf has it, MAILDROP a path below it.\n",
 	      stderr);
 	return EX_USAGE;
@@ -43,7 +44,7 @@ static int parse(int argc, char **argv, struct arguments *ret)
 			return -1;
 		ret->forget = optarg;
 	}
-	if (optind != argc - 1 || !ret->forget || !*argv[optind])
+	if (optind != argc - 1 || !*argv[optind])
 		return -1;
 	ret->mail = argv[optind];
 	return 0;
@@ -95,6 +96,22 @@ static int forget_maildrop(const struct arguments *arguments, const char *mail, 
 	return rc;
 }
 
+/* Says where the mark is, and what is left to do. */
+static int mark_root(const char *mail, int fd, struct err *err)
+{
+	char was[MAIL_MARK_SIZE], is[MAIL_MARK_SIZE];
+	bool had = mail_mark_read(&maildrop_kernel, fd, was) == 0;
+	struct mail_root root;
+
+	mail_root_look(fd, mail, &root);
+	if (mail_root_accept(&root, fd, is, err) < 0) {
+		err_prefix(err, "%s", mail);
+		return -1;
+	}
+	printf("%s %s the mark %s; if valijad runs, reload it\n", mail, had ? "has" : "got", is);
+	return 0;
+}
+
 int mark_main(int argc, char **argv)
 {
 	struct arguments arguments = {0};
@@ -108,12 +125,14 @@ int mark_main(int argc, char **argv)
 	if (rc == 0)
 		rc = config_open_directory(mail, O_RDONLY, &fd, &err);
 	if (rc == 0)
-		rc = forget_maildrop(&arguments, mail, fd, &err);
+		rc = arguments.forget ? forget_maildrop(&arguments, mail, fd, &err)
+				      : mark_root(mail, fd, &err);
 	if (fd >= 0)
 		close(fd);
 	if (rc < 0)
 		return command_failed("mark", &err);
-	printf("%s/%s is forgotten: it is made again by the next delivery\n", mail,
-	       arguments.forget);
+	if (arguments.forget)
+		printf("%s/%s is forgotten: it is made again by the next delivery\n", mail,
+		       arguments.forget);
 	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
 }

@@ -1,6 +1,6 @@
 /*
- * `valija mark`: what a person knows about a mail folder and the server cannot: that a maildrop was
- * removed on purpose.
+ * `valija mark`: what a person knows about a mail folder and the server cannot: that it is the one
+ * of the mail, and that a maildrop was removed on purpose.
  */
 #ifndef CLI_MARK_H
 #define CLI_MARK_H

@@ -55,7 +55,7 @@ enum {
 	IPC_RECIPIENTS_MAX = 1024, /* recipients in one DELIVER */
 	IPC_PARTS_MAX = 128,       /* maildrops that one recipient leads to */
 	IPC_HEADERS_MAX = 4096,
-	IPC_ROOT_STATES = 3,      /* enum mail_root_state */
+	IPC_ROOT_STATES = 4,      /* enum mail_root_state */
 	IPC_SERVICES = 3,         /* enum config_service */
 	IPC_DELAY_MAX = 600000,   /* milliseconds in a DENIED */
 	IPC_KEEPER_CREDITS = 512, /* unanswered requests of a front at one keeper */
@@ -86,8 +86,8 @@ struct ipc_config { /* fd: the sealed struct config */
 	uint32_t generation;
 };
 enum ipc_directory_kind { DIRECTORY_USERS, DIRECTORY_MAIL, DIRECTORY_ALIASES, DIRECTORY_COUNT };
-struct ipc_directory { /* fd: O_PATH directory; text, for a keeper: the file that
-			remembers the mail root */
+struct ipc_directory { /* fd: O_PATH directory; text, for a keeper: the mark that
+			the mail root has to have */
 	struct ipc_head head;
 	uint32_t kind;
 	uint32_t state; /* of the mail root: enum mail_root_state */

@@ -23,6 +23,7 @@ struct identity {
 	uint64_t inode;
 	int64_t born;
 	uint32_t born_ns;
+	char mark[MAIL_MARK_SIZE]; /* "": it has none, or it was remembered by an older version */
 };
 
 static int identify(int root_fd, struct identity *ret)
@@ -36,14 +37,20 @@ static int identify(int root_fd, struct identity *ret)
 		ret->born = st.stx_btime.tv_sec;
 		ret->born_ns = st.stx_btime.tv_nsec;
 	}
+	if (mail_mark_read(&maildrop_kernel, root_fd, ret->mark) < 0)
+		ret->mark[0] = '\0';
 	return 0;
 }
 
-static bool same(const struct identity *a, const struct identity *b)
+/* Mail that was moved with its mark is the same mail. */
+static bool same(const struct identity *is, const struct identity *was)
 {
-	bool unborn = !a->born || !b->born;
+	bool unborn = !is->born || !was->born;
 
-	return a->inode == b->inode && (unborn || (a->born == b->born && a->born_ns == b->born_ns));
+	if (was->mark[0])
+		return strcmp(is->mark, was->mark) == 0;
+	return is->inode == was->inode &&
+	       (unborn || (is->born == was->born && is->born_ns == was->born_ns));
 }
 
 /* A file a root: several posts may have one state folder. */
@@ -53,6 +60,22 @@ static int memory_name(char *buf, const char *folder, const char *path)
 			 MAIL_ROOT_MEMORY_MAX, folder, crc32c(0, path, strlen(path)));
 
 	return n < MAIL_ROOT_MEMORY_MAX ? 0 : -1;
+}
+
+/* rest: what is behind inode and time of birth. Returns where the path begins. */
+static const char *take_mark(const char *rest, char ret[MAIL_MARK_SIZE])
+{
+	const char *id = rest + strlen("mark=");
+	size_t n;
+
+	if (strncmp(rest, "mark=", strlen("mark=")) != 0)
+		return rest;
+	n = strcspn(id, " ");
+	if (!mail_mark_valid(id, n) || id[n] != ' ')
+		return rest; /* no path: the line is of no use */
+	memcpy(ret, id, n);
+	ret[n] = '\0';
+	return id + n + 1;
 }
 
 /* What is remembered of the root of this path. -1: nothing. */
@@ -69,7 +92,7 @@ static int recall(const char *memory, const char *path, struct identity *ret)
 		line[strcspn(line, "\n")] = '\0';
 		if (sscanf(line, "inode=%" SCNu64 " born=%" SCNd64 ".%" SCNu32 " %n", &found.inode,
 			   &found.born, &found.born_ns, &at) == 3 &&
-		    at > 0 && strcmp(line + at, path) == 0)
+		    at > 0 && strcmp(take_mark(line + at, found.mark), path) == 0)
 			result = 0;
 	}
 	fclose(file);
@@ -109,9 +132,12 @@ static bool look_into(const char *folder, int root_fd, const char *path, struct 
 	}
 	if (recall(ret->memory, path, &was) < 0)
 		return false;
-	atomic_store(&ret->state, identify(root_fd, &is) == 0 && !same(&is, &was)
-					  ? MAIL_ROOT_OTHER
-					  : MAIL_ROOT_KNOWN);
+	if (identify(root_fd, &is) == 0 && !same(&is, &was)) {
+		atomic_store(&ret->state, MAIL_ROOT_OTHER);
+		ret->mark[0] = '\0';
+	} else if (ret->mark[0]) {
+		atomic_store(&ret->state, MAIL_ROOT_KNOWN);
+	}
 	return true;
 }
 
@@ -120,9 +146,14 @@ void mail_root_look(int root_fd, const char *path, struct mail_root *ret)
 	char own[MAIL_ROOT_MEMORY_MAX];
 	bool found = state_folder(own, sizeof(own)) == 0;
 
-	ret->memory[0] = '\0';
-	atomic_init(&ret->state,
-		    mail_root_in_use(&maildrop_kernel, root_fd) ? MAIL_ROOT_KNOWN : MAIL_ROOT_NEW);
+	ret->memory[0] = ret->mark[0] = '\0';
+	ret->path = path;
+	if (mail_mark_read(&maildrop_kernel, root_fd, ret->mark) < 0)
+		atomic_init(&ret->state, MAIL_ROOT_UNMARKED);
+	else
+		atomic_init(&ret->state, mail_root_in_use(&maildrop_kernel, root_fd)
+						 ? MAIL_ROOT_KNOWN
+						 : MAIL_ROOT_NEW);
 	if (found && look_into(own, root_fd, path, ret))
 		return;
 	if (!look_into(STATE_FOLDER, root_fd, path, ret) && found)
@@ -159,8 +190,8 @@ static int write_memory(const char *memory, const char *path, const struct ident
 {
 	char staged[MAIL_ROOT_MEMORY_MAX + 8], line[2 * MAIL_ROOT_MEMORY_MAX];
 	int n = snprintf(line, sizeof(line),
-			 "inode=%" PRIu64 " born=%" PRId64 ".%09" PRIu32 " %s\n", is->inode,
-			 is->born, is->born_ns, path);
+			 "inode=%" PRIu64 " born=%" PRId64 ".%09" PRIu32 " mark=%s %s\n", is->inode,
+			 is->born, is->born_ns, is->mark, path);
 	int fd, result = -1;
 
 	make_folders(memory);
@@ -182,13 +213,37 @@ int mail_root_remember(struct mail_root *root, int root_fd, const char *path, st
 	if (atomic_load(&root->state) == MAIL_ROOT_OTHER ||
 	    !mail_root_in_use(&maildrop_kernel, root_fd))
 		return 0;
+	if (atomic_load(&root->state) == MAIL_ROOT_UNMARKED) {
+		if (mail_mark_read(&maildrop_kernel, root_fd, root->mark) < 0 &&
+		    !mail_mark_earned(root_fd))
+			return 0;
+		if (mail_mark_write(root_fd, root->mark, err) < 0)
+			return -1;
+	}
 	atomic_store(&root->state, MAIL_ROOT_KNOWN);
 	if (!root->memory[0])
 		return err_set(err, EX_CANTCREAT, "there is no state folder: set STATE_DIRECTORY");
-	if (recall(root->memory, path, &was) == 0)
+	if (recall(root->memory, path, &was) == 0 && strcmp(was.mark, root->mark) == 0)
 		return 0;
-	if (identify(root_fd, &is) < 0 || write_memory(root->memory, path, &is) < 0)
+	if (identify(root_fd, &is) < 0 || strcmp(is.mark, root->mark) != 0 ||
+	    write_memory(root->memory, path, &is) < 0)
 		return err_sys(err, EX_CANTCREAT, errno, "%s cannot be written", root->memory);
+	return 0;
+}
+
+int mail_root_accept(const struct mail_root *root, int root_fd, char ret_mark[MAIL_MARK_SIZE],
+		     struct err *err)
+{
+	struct identity was;
+
+	if (mail_mark_write(root_fd, ret_mark, err) < 0)
+		return -1;
+	if (!root->memory[0] || recall(root->memory, root->path, &was) < 0)
+		return 0;
+	if (strcmp(was.mark, ret_mark) == 0 && mail_root_in_use(&maildrop_kernel, root_fd))
+		return 0;
+	if (unlink(root->memory) < 0 && errno != ENOENT)
+		return err_sys(err, EX_CANTCREAT, errno, "%s cannot be removed", root->memory);
 	return 0;
 }
 
@@ -227,13 +282,33 @@ bool mail_root_in_use(const struct maildrop_syscalls *sys, int root_fd)
 	return found;
 }
 
+/* Has the root the mark that it has to have? */
+static bool marked(const struct mail_root *root, enum mail_root_state state,
+		   const struct maildrop_syscalls *sys, int root_fd)
+{
+	char mark[MAIL_MARK_SIZE];
+
+	return mail_mark_read(sys, root_fd, mark) == 0 &&
+	       (state == MAIL_ROOT_UNMARKED || strcmp(mark, root->mark) == 0);
+}
+
 bool mail_root_may_make(const struct mail_root *root, const struct maildrop_syscalls *sys,
 			int root_fd, struct err *err)
 {
 	enum mail_root_state state = root ? atomic_load(&root->state) : MAIL_ROOT_NEW;
 	bool in_use;
 
-	if (state == MAIL_ROOT_NEW)
+	if (!root)
+		return true;
+	if (state != MAIL_ROOT_OTHER && !marked(root, state, sys, root_fd)) {
+		err_set(err, EX_TEMPFAIL,
+			"it is not there, and the mail folder has %s mark " MAIL_MARK_NAME
+			": mount its filesystem and reload valijad; if this is the folder of the "
+			"mail: valija mark %s, then reload valijad",
+			state == MAIL_ROOT_UNMARKED ? "no" : "lost its", root->path);
+		return false;
+	}
+	if (state == MAIL_ROOT_NEW || state == MAIL_ROOT_UNMARKED)
 		return true;
 	in_use = mail_root_in_use(sys, root_fd);
 	if (in_use && state == MAIL_ROOT_KNOWN)
@@ -242,13 +317,13 @@ bool mail_root_may_make(const struct mail_root *root, const struct maildrop_sysc
 		err_set(err, EX_TEMPFAIL,
 			"it is not there, and the mail folder is not the one that had maildrops "
 			"before: mount the right filesystem and reload valijad; if mail was moved "
-			"to this one: rm -f %s, then reload valijad",
-			root->memory);
+			"to this one: valija mark %s, then reload valijad",
+			root->path);
 	else
 		err_set(err, EX_TEMPFAIL,
 			"it is not there, and the mail folder is empty, but it had maildrops "
 			"before: mount its filesystem and reload valijad; if it is meant to be "
-			"empty: rm -f %s, then reload valijad",
-			root->memory);
+			"empty: valija mark %s, then reload valijad",
+			root->path);
 	return false;
 }

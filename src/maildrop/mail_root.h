@@ -1,6 +1,7 @@
 /*
  * What is known of the mail root for the sake of maildrops that are not there: were there any
- * before, and is it still the same folder? A filesystem that is not mounted looks like a site
+ * before, and is it still the same folder? Its mark says so (mail_mark.h); of a root that an older
+ * version remembered, inode and time of birth. A filesystem that is not mounted looks like a site
  * without mail, and an empty maildrop must not be made for it. The monitor looks and remembers (in
  * a small file of the state folder, so that it is known after a restart), keepers and `valija
  * deliver` ask when a maildrop is not there.
@@ -9,6 +10,7 @@
 #define MAILDROP_MAIL_ROOT_H
 
 #include "base/err.h"
+#include "maildrop/mail_mark.h"
 #include "maildrop/syscalls.h"
 
 #include <stdatomic.h>
@@ -17,26 +19,36 @@
 #define MAIL_ROOT_MEMORY_MAX 512 /* octets of the name of the file that remembers */
 
 enum mail_root_state {
-	MAIL_ROOT_NEW,   /* never had a maildrop, as far as is known: maildrops are made in it */
-	MAIL_ROOT_KNOWN, /* has or had some: they are made as long as there is another one */
+	MAIL_ROOT_NEW,   /* marked, never had a maildrop: maildrops are made in it */
+	MAIL_ROOT_KNOWN, /* marked, has or had some: they are made as long as there is another one
+			  */
 	MAIL_ROOT_OTHER, /* some were in the folder of this path, but it is another one by now */
+	MAIL_ROOT_UNMARKED, /* no mark, and none is remembered: nothing is made before there is one
+			     */
 };
 
 struct mail_root {
 	_Atomic enum mail_root_state state;
-	char memory[MAIL_ROOT_MEMORY_MAX];
+	char memory[MAIL_ROOT_MEMORY_MAX]; /* "": of a keeper, or no place for it */
+	char mark[MAIL_MARK_SIZE];         /* that it has to have; "": UNMARKED, OTHER */
+	const char *path;                  /* as configured, for the log */
 };
 
 /*
  * Fills ret for the folder root_fd that the configuration calls path. The state folder is
  * $STATE_DIRECTORY, else /var/lib/valija for root, else $XDG_STATE_HOME/valija or
  * ~/.local/state/valija; a user other than root looks into /var/lib/valija, too. Only reads.
+ * path must live as long as ret.
  */
 void mail_root_look(int root_fd, const char *path, struct mail_root *ret);
-/* Remembers a root that is MAIL_ROOT_NEW or MAIL_ROOT_KNOWN and has maildrops: it is
- * MAIL_ROOT_KNOWN then. Makes the state folder. -1: has maildrops, but that cannot be written down.
- */
+/* Remembers a root that is not MAIL_ROOT_OTHER and has maildrops: it is MAIL_ROOT_KNOWN then. One
+ * without a mark gets it here if this software made a maildrop in it (an upgrade), else nothing is
+ * done. Makes the state folder. -1: has maildrops, but that cannot be written down. */
 int mail_root_remember(struct mail_root *root, int root_fd, const char *path, struct err *err);
+/* A person says that this is the folder of the mail: it gets a mark, unless it has one, and what
+ * the state folder remembers of another one is removed. */
+int mail_root_accept(const struct mail_root *root, int root_fd, char ret_mark[MAIL_MARK_SIZE],
+		     struct err *err);
 /* The name of the file of the root's register (register.h), beside what remembers the root. -1:
  * there is no state folder. */
 int mail_root_register(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX]);

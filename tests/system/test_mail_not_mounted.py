@@ -11,8 +11,8 @@ from wire import wire_form
 
 MAIL = b'Subject: here\n\nsince yesterday\n'
 AWAY = r'\[SYS/TEMP\]'
-SAID = (r'it is not there, and the mail folder', r'is empty, but it had maildrops before',
-        r'is not the folder that had maildrops before')
+SAID = (r'it is not there, and the mail folder', r'has no mark',
+        r'is empty, but it had maildrops before', r'is not the folder that had maildrops before')
 
 
 MISSING = (r'it is not there, but it was before: mount .* valija mark --forget',)
@@ -123,7 +123,7 @@ def test_an_empty_root_is_not_taken_for_a_new_site(served, connect, how):
     office.allow(*SAID)
     mark = 0 if how == 'restart' else office.mark()
     office.restart() if how == 'restart' else reload(office)
-    office.wait_log(rf'{office.mail} is .*before.*mount .*rm -f {memory(office)}', since=mark)
+    office.wait_log(rf'{office.mail} is .*before.*mount .*valija mark {office.mail}', since=mark)
     assert_away(connect, office)
     swap_back(office, aside)
     reload(office)
@@ -157,7 +157,7 @@ def test_mail_that_was_moved_on_purpose_is_accepted_by_a_person(served, connect)
     office.allow(*SAID)
     office.restart()
     assert_away(connect, office)
-    memory(office).unlink()  # as the log says
+    office.valija('mark', office.mail)  # as the log says
     reload(office)
     # the folder is accepted, but not that a maildrop was lost on the way
     office.allow(*MISSING)
@@ -179,7 +179,7 @@ def test_the_command_puts_mail_off_too(served):
                           input=b'Subject: new\n\nnew\n', capture_output=True, timeout=30,
                           env=office.environment())
     assert done.returncode == os.EX_TEMPFAIL, done
-    assert b'it had maildrops before' in done.stderr and b'rm -f' in done.stderr
+    assert b'it had maildrops before' in done.stderr and b'valija mark' in done.stderr
     assert list(office.mail.iterdir()) == []
     swap_back(office, aside)
 
@@ -277,8 +277,8 @@ def assert_missing(connect, office, user='demo'):
     for attempt in (lambda: login(connect, office, user)[0], lambda: deliver(office, user)):
         mark = office.mark()
         assert attempt().startswith(('-ERR [SYS/TEMP]', '451 4.3.0'))
-        office.wait_log(rf'error: (maildrop|delivery)-failed .*maildrop {user}: {MISSING[0]} {user} {office.mail}',
-                        since=mark)
+        office.wait_log(rf'error: (maildrop|delivery)-failed .*maildrop {user}: '
+                        rf'{MISSING[0]} {user} {office.mail}', since=mark)
     assert not (office.mail / user).exists()
 
 
@@ -412,6 +412,81 @@ def test_a_register_that_cannot_be_written_makes_no_maildrop(together, connect):
     assert deliver(office).startswith('250')  # one that is there needs no register
     register.rmdir()
     register.write_bytes(good)
+    assert deliver(office, 'new').startswith('250')
+
+
+# the mark
+
+def test_an_empty_folder_that_was_never_marked_gets_nothing(make_office, connect):
+    """It may be the one beneath a filesystem that was not mounted at the very first start."""
+    office = make_office(start=False)
+    (office.mail / '.valija-root').unlink()
+    office.allow(*SAID)
+    office.start()
+    office.wait_log(rf'{office.mail} has no mark .*mounted.* valija mark {office.mail}')
+    assert 'has no mark' in office.valijad('-t', '-c', office.conf).stderr
+    assert_away(connect, office)
+    done = subprocess.run([office.bin / 'valija', 'deliver', '-c', office.conf, 'demo'],
+                          input=MAIL, capture_output=True, timeout=30, env=office.environment())
+    assert done.returncode == os.EX_TEMPFAIL and b'valija mark' in done.stderr, done
+    office.valija('mark', office.mail)
+    assert deliver(office).startswith('250')  # without a reload
+    office.restart()
+    assert str(office.mail) in memory(office).read_text()
+    aside = swap(office)
+    reload(office)
+    assert_away(connect, office)
+    swap_back(office, aside)
+
+
+def test_a_site_that_is_older_than_the_mark_gets_it_at_the_start(served, connect):
+    office, ids = served
+    office.stop()
+    memory(office).unlink()
+    (office.mail / '.valija-root').unlink()
+    checked = office.valijad('-t', '-c', office.conf)
+    assert checked.returncode == 0 and 'has no mark' not in checked.stderr
+    assert not (office.mail / '.valija-root').exists()  # a check writes nothing
+    office.start()
+    mark = (office.mail / '.valija-root').read_text().strip()
+    assert f'mark={mark} ' in memory(office).read_text()
+    assert_here(connect, office, ids)
+    office.add_user('new')
+    assert deliver(office, 'new').startswith('250')
+
+
+def test_maildirs_of_other_software_are_served_and_none_is_made(make_office, connect):
+    office = make_office(start=False, users=('demo', 'bob'))
+    office.put('demo', MAIL)
+    (office.mail / '.valija-root').unlink()
+    office.allow(*SAID)
+    office.start()
+    assert not (office.mail / '.valija-root').exists()
+    assert_away(connect, office, 'bob')
+    assert len(login(connect, office)[1]) == 1
+    assert deliver(office).startswith('250')
+
+
+def test_mail_that_moves_with_its_mark_needs_no_person(served, connect):
+    office, ids = served
+    office.stop()
+    aside = office.mail.with_name('mail.disk')
+    office.mail.rename(aside)
+    subprocess.run(['cp', '-a', aside, office.mail], check=True)
+    office.start()
+    assert_here(connect, office, ids)
+    office.add_user('new')
+    assert deliver(office, 'new').startswith('250')
+
+
+def test_a_mark_that_goes_away_under_a_running_server(served, connect):
+    office, ids = served
+    office.allow(*SAID)
+    office.add_user('new')
+    (office.mail / '.valija-root').rename(office.mail / '.away')
+    assert_here(connect, office, ids)
+    assert_away(connect, office, 'new')
+    (office.mail / '.away').rename(office.mail / '.valija-root')
     assert deliver(office, 'new').startswith('250')
 
 

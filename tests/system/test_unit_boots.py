@@ -54,7 +54,8 @@ def set_up(system):
     for line in ('systemd-sysusers', 'systemd-tmpfiles --create',
                  'valija init /etc/valija --hostname mail.example.org --pop3 [::]:110 '
                  '--pop3s [::]:995 --lmtp 127.0.0.1:24',
-                 'rmdir /etc/valija/mail', 'ln -s /var/mail/valija /etc/valija/mail'):
+                 'rm /etc/valija/mail/.valija-root', 'rmdir /etc/valija/mail',
+                 'ln -s /var/mail/valija /etc/valija/mail', 'valija mark /etc/valija/mail'):
         system.run(*line.split())
     system.run('sh', '-c', f'echo "{PASSWORD}" | valija user -c /etc/valija/valija.conf add anna')
     system.run('systemctl', 'enable', '--now', UNIT)

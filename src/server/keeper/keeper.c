@@ -16,7 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-_Static_assert(MAIL_ROOT_OTHER + 1 == IPC_ROOT_STATES, "DIRECTORY knows every state of a root");
+_Static_assert(MAIL_ROOT_UNMARKED + 1 == IPC_ROOT_STATES, "DIRECTORY knows every state of a root");
 
 #define JOBS_MAX (1u << 20)
 
@@ -162,7 +162,8 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	keeper->mail_fd = fds[0];
 	fds[0] = -1;
 	atomic_init(&keeper->root.state, (enum mail_root_state)directory->state);
-	(void)span_copy(ipc_text(directory, 0), keeper->root.memory, sizeof(keeper->root.memory));
+	(void)span_copy(ipc_text(directory, 0), keeper->root.mark, sizeof(keeper->root.mark));
+	keeper->root.path = child->config->mail;
 	keeper->settings.root = &keeper->root;
 }
 

@@ -33,7 +33,7 @@ static void send_mail_root(const struct generation_files *files, struct slot *sl
 {
 	struct ipc_directory message = {.kind = DIRECTORY_MAIL,
 					.state = (uint32_t)atomic_load(&files->root.state)};
-	pop3_span text = span_of(files->root.memory);
+	pop3_span text = span_of(files->root.mark);
 
 	ipc_send_all(&slot->chan, IPC_DIRECTORY, &message, &text, 1, &files->mail_fd, 1);
 }

@@ -85,19 +85,27 @@ static void look_at_root(struct generation_files *files)
 		break;
 	case MAIL_ROOT_OTHER:
 		break;
+	case MAIL_ROOT_UNMARKED:
+		if (!mail_mark_earned(files->mail_fd)) /* else the start makes it */
+			log_warning(
+				"%s has no mark " MAIL_MARK_NAME ": maildrops that are there are "
+				"served, none is made; see that its filesystem is mounted, then: "
+				"valija mark %s, and reload",
+				files->config->mail, files->config->mail);
+		return;
 	}
 	if (in_use)
 		log_error(
 			"%s is not the folder that had maildrops before: users without one here "
 			"cannot log in, and their mail is put off; mount the right filesystem and "
-			"reload; if mail was moved to this one: rm -f %s, then reload",
-			files->config->mail, files->root.memory);
+			"reload; if mail was moved to this one: valija mark %s, then reload",
+			files->config->mail, files->config->mail);
 	else
 		log_error(
 			"%s is empty, but it had maildrops before: nobody can log in, and mail is "
 			"put off; mount its filesystem and reload; if it is meant to be empty: "
-			"rm -f %s, then reload",
-			files->config->mail, files->root.memory);
+			"valija mark %s, then reload",
+			files->config->mail, files->config->mail);
 }
 
 bool files_remember_root(struct generation_files *files)

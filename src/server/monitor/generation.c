@@ -306,7 +306,7 @@ void generation_drain(struct generation *g, uint64_t ms, bool stop)
 		loop_timer_init(&g->deadline, g->owner->loop, deadline_over, g);
 	if (!g->draining && g->look_at_root.loop) { /* the last look */
 		loop_timer_cancel(&g->look_at_root);
-		if (atomic_load(&g->files.root.state) == MAIL_ROOT_NEW)
+		if (atomic_load(&g->files.root.state) != MAIL_ROOT_OTHER)
 			files_remember_root(&g->files);
 	}
 	g->draining = true;

@@ -102,6 +102,8 @@ static void the_office_is_flushed(void **state)
 					    "office/tls/cert.pem",
 					    "office/users",
 					    "office/valija.conf",
+					    "office/mail/.valija-root",
+					    "office/mail",
 					    "office/tls",
 					    "office",
 					    "."};

@@ -7,6 +7,7 @@ static const struct maildrop_quota no_quota;
 
 static unsigned flushes;
 static bool flush_fails;
+static char mark[MAIL_MARK_SIZE]; /* of the root, in each test */
 
 /* The linker's --wrap: of what is remembered, which is no part of the maildrops. */
 int __wrap_fsync(int fd);
@@ -25,7 +26,7 @@ static int begin(void **state)
 	struct scratch *s = *state;
 
 	setenv("STATE_DIRECTORY", s->path, 1);
-	return result;
+	return result < 0 ? result : mail_mark_write(s->root, mark, NULL);
 }
 
 static void look(struct scratch *s, struct mail_root *root)
@@ -129,7 +130,211 @@ static void what_is_remembered_outlives_the_process(void **state)
 	assert_int_equal(renameat(s->root, HOME, s->root, ".away"), 0);
 	look(s, &root);
 	assert_int_equal(root.state, MAIL_ROOT_KNOWN);
-	assert_refused(s, root.memory);
+	assert_refused(s, "if it is meant to be empty: valija mark");
+}
+
+static void unmark(struct scratch *s)
+{
+	assert_int_equal(unlinkat(s->root, MAIL_MARK_NAME, 0), 0);
+}
+
+static void put_mark(struct scratch *s, const char *octets, size_t size)
+{
+	int fd = openat(s->root, MAIL_MARK_NAME, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, octets, size), (ssize_t)size);
+	close(fd);
+}
+
+/* An empty folder without a mark may be the one beneath the mail's filesystem. */
+static void a_root_without_a_mark_makes_nothing(void **state)
+{
+	struct scratch *s = *state;
+	struct mail_root root;
+	struct err err;
+
+	unmark(s);
+	look(s, &root);
+	assert_int_equal(root.state, MAIL_ROOT_UNMARKED);
+	assert_refused(s, "has no mark .valija-root: mount its filesystem");
+	assert_int_equal(mail_root_remember(&root, s->root, s->path, &err), 0);
+	assert_refused(s, "valija mark");
+	/* a person marks it: at once */
+	assert_int_equal(mail_root_accept(&root, s->root, mark, &err), 0);
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", no_quota, &err), MAILDROP_OK);
+}
+
+/* Maildrops of other software are served, and are no reason for a mark; its lock file is one. */
+static void a_root_is_marked_for_a_maildrop_of_ours(void **state)
+{
+	struct scratch *s = *state;
+	struct mail_root root;
+	struct err err;
+	int fd;
+
+	unmark(s);
+	make_folder(s, "example.org");
+	make_folder(s, "example.org/bob");
+	make_folder(s, "example.org/bob/cur");
+	look(s, &root);
+	assert_int_equal(mail_root_remember(&root, s->root, s->path, &err), 0);
+	assert_int_equal(root.state, MAIL_ROOT_UNMARKED);
+	assert_int_not_equal(access(root.memory, F_OK), 0);
+	make_maildir(s);
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", no_quota, &err), MAILDROP_OK);
+	assert_int_equal(unlinkat(s->root, HOME "/valija-lock", 0), 0);
+	fd = openat(s->root, "example.org/bob/valija-lock", O_WRONLY | O_CREAT, 0600);
+	close(fd);
+	assert_int_equal(mail_root_remember(&root, s->root, s->path, &err), 0);
+	assert_int_equal(root.state, MAIL_ROOT_KNOWN);
+	assert_int_equal(mail_mark_read(&maildrop_kernel, s->root, mark), 0);
+	assert_string_equal(mark, root.mark);
+	look(s, &root);
+	assert_int_equal(root.state, MAIL_ROOT_KNOWN);
+	assert_string_equal(mark, root.mark);
+}
+
+/* The lock file has to be in a folder of the root, not in the root or where a link leads. */
+static void a_lock_elsewhere_is_no_maildrop(void **state)
+{
+	struct scratch *s = *state;
+
+	close(openat(s->root, "valija-lock", O_WRONLY | O_CREAT, 0600));
+	assert_int_equal(symlinkat(".", s->root, "link"), 0);
+	make_folder(s, "a");
+	make_folder(s, "a/valija-lock");
+	assert_false(mail_mark_earned(s->root));
+	close(openat(s->root, "a/valija-lock/valija-lock", O_WRONLY | O_CREAT, 0600));
+	assert_true(mail_mark_earned(s->root));
+}
+
+/* What an older version remembered: inode and time of birth, then the path. */
+static void write_old_memory(const struct mail_root *root, unsigned long long inode)
+{
+	FILE *file = fopen(root->memory, "w");
+
+	assert_non_null(file);
+	fprintf(file, "inode=%llu born=0.000000000 %s\n", inode, root->path);
+	fclose(file);
+}
+
+static void a_memory_of_an_older_version_gets_the_mark(void **state)
+{
+	struct scratch *s = *state;
+	struct mail_root root;
+	struct stat st;
+	char line[512] = "";
+	FILE *file;
+
+	unmark(s);
+	make_maildir(s);
+	close(openat(s->root, HOME "/valija-lock", O_WRONLY | O_CREAT, 0600));
+	assert_int_equal(fstat(s->root, &st), 0);
+	look(s, &root);
+	write_old_memory(&root, st.st_ino + 1); /* another folder: nothing is written into it */
+	look(s, &root);
+	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	assert_int_equal(root.state, MAIL_ROOT_OTHER);
+	assert_int_equal(mail_mark_read(&maildrop_kernel, s->root, mark), -1);
+	write_old_memory(&root, st.st_ino);
+	look(s, &root);
+	assert_int_equal(root.state, MAIL_ROOT_UNMARKED);
+	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	assert_int_equal(root.state, MAIL_ROOT_KNOWN);
+	file = fopen(root.memory, "r");
+	assert_non_null(fgets(line, sizeof(line), file));
+	fclose(file);
+	assert_non_null(strstr(line, root.mark));
+}
+
+/* Whatever the inode is: the mark moves with the mail, and a folder without it is another one. */
+static void the_mark_that_is_remembered_is_the_root(void **state)
+{
+	struct scratch *s = *state;
+	struct mail_root root;
+	FILE *file;
+
+	make_folder(s, "other");
+	look(s, &root);
+	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	file = fopen(root.memory, "w");
+	fprintf(file, "inode=1 born=1.000000001 mark=%s %s\n", mark, s->path);
+	fclose(file);
+	look(s, &root);
+	assert_int_equal(root.state, MAIL_ROOT_KNOWN);
+	/* it goes away under a server that runs: nothing is made */
+	unmark(s);
+	assert_refused(s, "has lost its mark");
+	look(s, &root);
+	assert_int_equal(root.state, MAIL_ROOT_OTHER);
+	assert_refused(s, "not the one that had maildrops before");
+	put_mark(s, "0123456789abcdef0123456789abcdef\n", 33);
+	look(s, &root);
+	assert_int_equal(root.state, MAIL_ROOT_OTHER);
+	assert_refused(s, "not the one that had maildrops before");
+	/* a person says that it is right: the memory of the other one goes, the mark stays */
+	assert_int_equal(mail_root_accept(&root, s->root, mark, NULL), 0);
+	assert_string_equal(mark, "0123456789abcdef0123456789abcdef");
+	look(s, &root);
+	assert_int_equal(root.state, MAIL_ROOT_KNOWN);
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", no_quota, NULL), MAILDROP_OK);
+}
+
+/* Only a small regular file of root or of the root's owner, of the right form, is a mark. */
+static void what_is_no_mark_does_not_count(void **state)
+{
+	static const char *const bad[] = {"",
+					  "\n",
+					  "0123456789abcdef0123456789abcde\n",
+					  "0123456789abcdef0123456789abcdef",
+					  "0123456789abcdef0123456789abcdeF\n",
+					  "0123456789abcdef0123456789abcdef\n\n"};
+	struct scratch *s = *state;
+	char fresh[MAIL_MARK_SIZE];
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		put_mark(s, bad[i], strlen(bad[i]));
+		assert_int_equal(mail_mark_read(&maildrop_kernel, s->root, fresh), -1);
+	}
+	/* one that does not count is replaced */
+	assert_int_equal(mail_mark_write(s->root, fresh, NULL), 0);
+	assert_string_not_equal(fresh, mark);
+	assert_int_equal(fstatat(s->root, MAIL_MARK_NAME, &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_int_equal(st.st_mode & 0777, 0644);
+	if (geteuid() == 0) {
+		assert_int_equal(fchownat(s->root, MAIL_MARK_NAME, 12345, 12345, 0), 0);
+		assert_int_equal(mail_mark_read(&maildrop_kernel, s->root, mark), -1);
+	}
+	assert_int_equal(renameat(s->root, MAIL_MARK_NAME, s->root, "elsewhere"), 0);
+	assert_int_equal(symlinkat("elsewhere", s->root, MAIL_MARK_NAME), 0);
+	assert_int_equal(mail_mark_read(&maildrop_kernel, s->root, mark), -1);
+	unmark(s);
+	assert_int_equal(mkfifoat(s->root, MAIL_MARK_NAME, 0644), 0);
+	assert_int_equal(mail_mark_read(&maildrop_kernel, s->root, mark), -1);
+}
+
+/* A mark has its name when it is on the disk; a link of the name that it is written under is not
+ * followed. */
+static void a_mark_is_written_whole_or_not_at_all(void **state)
+{
+	struct scratch *s = *state;
+	struct err err = {0};
+	struct stat st;
+
+	unmark(s);
+	assert_int_equal(symlinkat("victim", s->root, MAIL_MARK_NAME ".new"), 0);
+	flush_fails = true;
+	assert_int_equal(mail_mark_write(s->root, mark, &err), -1);
+	assert_non_null(strstr(err.text, "cannot be written"));
+	flush_fails = false;
+	assert_int_equal(mail_mark_read(&maildrop_kernel, s->root, mark), -1);
+	assert_int_equal(fstatat(s->root, MAIL_MARK_NAME ".new", &st, AT_SYMLINK_NOFOLLOW), -1);
+	flushes = 0;
+	assert_int_equal(mail_mark_write(s->root, mark, &err), 0);
+	assert_int_equal(flushes, 2); /* the file, then its name */
+	assert_int_equal(fstatat(s->root, "victim", &st, AT_SYMLINK_NOFOLLOW), -1);
 }
 
 /* Another folder at that path: who is there is served, nobody is made, and the memory stays. */
@@ -258,6 +463,13 @@ int main(void)
 		TEST(a_new_root_is_known_after_its_first_maildrop),
 		TEST(what_is_remembered_outlives_the_process),
 		TEST(another_root_makes_nobody),
+		TEST(a_root_without_a_mark_makes_nothing),
+		TEST(a_root_is_marked_for_a_maildrop_of_ours),
+		TEST(a_lock_elsewhere_is_no_maildrop),
+		TEST(a_memory_of_an_older_version_gets_the_mark),
+		TEST(the_mark_that_is_remembered_is_the_root),
+		TEST(what_is_no_mark_does_not_count),
+		TEST(a_mark_is_written_whole_or_not_at_all),
 		TEST(without_a_time_of_birth_the_inode_counts),
 		TEST(a_memory_that_cannot_be_flushed_is_said),
 		TEST(a_memory_that_cannot_be_written_is_said),

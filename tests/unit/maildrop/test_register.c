@@ -10,6 +10,17 @@
 
 static char path[200];
 
+static int flushes, flush_that_fails; /* counted from 1; 0: none fails */
+
+/* The linker's --wrap. */
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	(void)fd;
+	errno = EIO;
+	return ++flushes == flush_that_fails ? -1 : 0;
+}
+
 static int begin(void **state)
 {
 	int result = scratch_begin(state);
@@ -322,6 +333,36 @@ static void the_lock_is_that_of_the_new_file(void **state)
 	register_destroy(reg);
 }
 
+/* Of the file and of its name: no entry is acknowledged, and the next one is flushed again. */
+static void what_cannot_be_flushed_is_an_error(void **state)
+{
+	struct mail_register *reg = opened();
+	struct err err = {0};
+	int total;
+
+	(void)state;
+	flushes = flush_that_fails = 0;
+	assert_int_equal(register_enter(reg, (pop3_span){"a", 1}, REGISTER_MAKING, true, &err), 0);
+	total = flushes;
+	assert_true(total >= 2);
+	for (int at = 1; at <= total; at++) {
+		char name[2] = {(char)('a' + at), '\0'};
+
+		flushes = 0;
+		flush_that_fails = at;
+		assert_int_equal(
+			register_enter(reg, (pop3_span){name, 1}, REGISTER_MADE, true, &err), -1);
+		assert_non_null(strstr(err.text, "cannot be flushed"));
+		/* the file may show it: a promise still takes an entry and a flush of its own */
+		flushes = flush_that_fails = 0;
+		assert_int_equal(
+			register_enter(reg, (pop3_span){name, 1}, REGISTER_MADE, true, &err), 0);
+		assert_true(flushes >= total);
+		assert_int_equal(kind(reg, name), REGISTER_MADE);
+	}
+	register_destroy(reg);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, scratch_end)
 
 int main(void)
@@ -336,6 +377,7 @@ int main(void)
 		TEST(replaced_entries_are_dropped),
 		TEST(what_cannot_be_written_is_an_error),
 		TEST(the_lock_is_that_of_the_new_file),
+		TEST(what_cannot_be_flushed_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
