@@ -45,6 +45,7 @@ def small_disk(make_office, need_root):
         pytest.skip(f'cannot mount: {done.stderr.strip()}')
     os.chown(office.mail, owner.st_uid, owner.st_gid)
     office.mail.chmod(0o755)
+    office.valija('mark', office.mail)
     try:
         yield office.start()
     finally:
