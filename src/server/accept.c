@@ -27,12 +27,25 @@ static void want(struct acceptor *acceptor, int what)
 
 static void again(struct loop_timer *timer)
 {
-	want(timer->context, LOOP_READ);
+	struct acceptor *acceptor = timer->context;
+
+	acceptor->paused = false;
+	want(acceptor, LOOP_READ);
+}
+
+void acceptor_go_on(struct acceptor *acceptor)
+{
+	if (acceptor->wanted || acceptor->stopped || !acceptor->paused)
+		return;
+	loop_timer_cancel(&acceptor->again);
+	acceptor->paused = false;
+	want(acceptor, LOOP_READ);
 }
 
 static void pause_accepting(struct acceptor *acceptor)
 {
 	want(acceptor, 0);
+	acceptor->paused = true;
 	loop_timer_set(&acceptor->again, PAUSE_MS);
 }
 
@@ -144,7 +157,7 @@ void acceptor_init(struct acceptor *acceptor, struct loop *loop, bool (*room)(st
 	acceptor->dead = dead;
 	acceptor->count = 0;
 	acceptor->wanted = 0;
-	acceptor->stopped = false;
+	acceptor->stopped = acceptor->paused = false;
 	loop_timer_init(&acceptor->again, loop, again, acceptor);
 }
 

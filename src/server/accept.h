@@ -42,7 +42,7 @@ struct acceptor {
 	struct accept_listener listeners[ACCEPT_LISTENERS_MAX]; /* watch.fd -1: a free place */
 	unsigned count;
 	int wanted; /* what all sockets are watched for now */
-	bool stopped;
+	bool stopped, paused;
 	struct loop_timer again;
 };
 
@@ -51,6 +51,8 @@ void acceptor_init(struct acceptor *acceptor, struct loop *loop, bool (*room)(st
 		   void (*dead)(struct acceptor *), void *context);
 void acceptor_add(struct acceptor *acceptor, enum config_service service, int *fd);
 void acceptor_start(struct acceptor *acceptor);
+/* There may be room again: what waits is not left waiting for the end of a pause. */
+void acceptor_go_on(struct acceptor *acceptor);
 /* Closes this process's copies of the sockets: other processes go on accepting from them. */
 void acceptor_stop(struct acceptor *acceptor);
 

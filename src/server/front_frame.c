@@ -178,6 +178,7 @@ void frame_remove(struct front_frame *frame, struct client *client)
 		frame->leaving--;
 	loop_deadline_cancel(&client->deadline);
 	table_remove(&frame->clients, &client->node);
+	acceptor_go_on(&frame->acceptor);
 	if (frame->child->draining && !frame->clients.count)
 		child_exit(frame->child);
 }

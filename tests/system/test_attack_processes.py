@@ -177,7 +177,7 @@ def test_a_reload_asked_for_during_another_is_carried_out(make_office):
 
 def test_a_storm_of_reloads_under_traffic(make_office, connect):
     """Sessions before, during and after; at the end one generation serves."""
-    office = make_office()
+    office = make_office(settings={'timeouts.drain': '2m'})  # twenty reloads take a while
     office.put('demo', MAIL)
     with (office.dir / 'users').open('a') as file:
         file.writelines(f'u{n}:{{PLAIN}}{PASSWORD}\n' for n in range(20))

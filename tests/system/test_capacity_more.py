@@ -26,15 +26,15 @@ def good_client(connect, office, tls=None):
 def test_strangers_that_say_something_give_way_too(make_office, connect, words):
     """To have begun something is no session."""
     office = small_office(make_office)
-    crowd = fill(office, 20, spread=251)
+    crowd = fill(office, 40, spread=251)
     for sock in crowd:
         try:
             sock.sendall(words)
         except OSError:
             pass
-    crowd += fill(office, 30, spread=251)
+    crowd += fill(office, 50, spread=251)
     good_client(connect, office)
-    assert not all(is_open(sock) for sock in crowd[:20])
+    assert not all(is_open(sock) for sock in crowd[:40])
     for sock in crowd:
         sock.close()
 

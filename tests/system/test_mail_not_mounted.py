@@ -338,7 +338,8 @@ def test_a_making_that_a_crash_cut_short_needs_no_person(together, connect, fold
     [register] = office.state.glob('mail-register-*')
     before = register.stat().st_size
     assert deliver(office, 'new').startswith('250')
-    assert register.stat().st_size == before + 2 * 16  # making, made
+    # making, made; and an opening before, which is entered when there is time
+    assert register.stat().st_size >= before + 2 * 16
     office.stop()
     os.truncate(register, before + 16)
     shutil.rmtree(office.mail / 'new')

@@ -495,5 +495,5 @@ def test_the_check_names_the_folder_and_what_to_type(two):
     done = office.valijad('-t', '-c', office.conf)
     said = done.stdout + done.stderr
     assert 'it had maildrops before' in said and str(office.mail) in said
-    assert 'mount' in said and 'rm -f' in said
+    assert 'mount' in said and 'valija mark' in said
     assert list(office.mail.iterdir()) == []

@@ -182,12 +182,15 @@ static size_t most_sessions(const struct child *child)
 	int used = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0); /* the lowest that is free */
 	rlim_t reserved = (rlim_t)(used > 0 ? used : 0) + FDS_RESERVED;
 
-	if (child->change_ids) /* keepers that are started on demand */
-		reserved += child->config->owner_keepers;
-
 	if (used >= 0)
 		close(used);
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= reserved + FDS_A_SESSION)
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 1;
+	if (child->change_ids) /* keepers that are started on demand; a low limit is shared */
+		reserved += child->config->owner_keepers < limit.rlim_cur / 4
+				    ? child->config->owner_keepers
+				    : limit.rlim_cur / 4;
+	if (limit.rlim_cur <= reserved + FDS_A_SESSION)
 		return 1;
 	return (limit.rlim_cur - reserved) / FDS_A_SESSION;
 }
