@@ -202,6 +202,9 @@ class Valija(Server):
                        stdout=subprocess.DEVNULL)
         shutil.copy(f"{self.bench.scratch}/cert.pem", f"{office}/tls/cert.pem")
         shutil.copy(f"{self.bench.scratch}/key.pem", f"{office}/tls/key.pem")
+        os.makedirs(self.mail, exist_ok=True)
+        for name in os.listdir(f"{office}/mail"):  # the mark of the folder, which stands in for it
+            shutil.move(f"{office}/mail/{name}", f"{self.mail}/{name}")
         os.rmdir(f"{office}/mail")
         os.symlink(self.mail, f"{office}/mail")
         scheme = self.settings.get("secret", "{PLAIN}secret")
