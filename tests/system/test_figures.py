@@ -56,17 +56,28 @@ def test_a_thousand_idle_sessions(make_office, figure, kind):
             client.close()
 
 
-def test_a_maildrop_of_a_hundred_thousand_messages(make_office, figure):
-    office = make_office(users=('demo',))
-    maildir = office.maildir('demo')
+NAMES = {
+    'plain': 'cur/{}.M{}.test:2,S',
+    'claims': 'cur/{}.M{}.test,S=27,W=30:2,S',
+    'new': 'new/{}.M{}.test',
+}
+
+
+def fill(office, user, names='plain'):
+    maildir = office.maildir(user)
     owner = post.owner_of(office.mail)
     octets = b'Subject: one of many\n\nbody\n'
     for n in range(MESSAGES):
-        path = maildir / 'cur' / f'{1700000000 + n}.M{n}.test:2,S'
+        path = maildir / NAMES[names].format(1700000000 + n, n)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.write(fd, octets)
         os.fchown(fd, *owner)
         os.close(fd)
+
+
+def test_a_maildrop_of_a_hundred_thousand_messages(make_office, figure):
+    office = make_office(users=('demo',))
+    fill(office, 'demo')
 
     def session():
         begin = time.monotonic()
@@ -96,6 +107,27 @@ def test_a_maildrop_of_a_hundred_thousand_messages(make_office, figure):
             assert time.monotonic() < begin + 30
             client.ok('USER demo')
         assert client.stat()[0] == MESSAGES - 1000
+
+
+@pytest.mark.parametrize('names, pause', [('claims', 0), ('new', 0), ('new', 1)])
+def test_logins_after_the_first_index(make_office, figure, names, pause):
+    """Upkeep behind the first session yields to a login, and has ended before a later one."""
+    office = make_office(users=('demo',))
+    fill(office, 'demo', names)
+    times = []
+    for _ in range(21):
+        with Pop(office.pop3, timeout=120) as client:
+            begin = time.perf_counter()
+            client.login('demo', PASSWORD)
+            times.append((time.perf_counter() - begin) * 1000)
+            assert client.stat()[0] == MESSAGES
+            client.quit()
+        time.sleep(pause)
+    first, later = times[0], times[1:]
+    figure(f'{MESSAGES} messages, {names}, {pause} s between sessions: first login '
+           f'{first:.0f} ms, the next {later[0]:.1f} ms, twenty: median {sorted(later)[10]:.1f} ms, '
+           f'most {max(later):.1f} ms; ' + ' '.join(f'{t:.1f}' for t in later))
+    assert max(later) < first
 
 
 def test_scrams_first_step_takes_the_same_for_all_names(make_office, figure):
