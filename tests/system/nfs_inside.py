@@ -17,6 +17,7 @@ from pop import Closed, Pop
 SERVER = pathlib.Path('/srv/mail')  # what the NFS server has on its own disk
 VMAIL = 'vmail'
 OPTIONS = {'4.2': 'vers=4.2', '3': 'vers=3,nolock', '4.2 noac': 'vers=4.2,noac'}
+PATIENCE = 150  # seconds: a server that was just started lets nobody in for a while
 MESSAGE = b'Subject: x\n\n' + b'a line of text\n' * 10
 
 
@@ -68,14 +69,14 @@ def as_vmail(*command):
 
 
 def login(site):
-    client = Pop(site.pop3)
+    client = Pop(site.pop3, timeout=PATIENCE)
     client.ok('USER demo')
     client.ok(f'PASS {PASSWORD}')
     return client
 
 
 def deliver(site, user='demo'):
-    with Lmtp(site.lmtp) as client:
+    with Lmtp(site.lmtp, timeout=PATIENCE) as client:
         client.ask('MAIL FROM:<a@b.example>')
         assert client.ask(f'RCPT TO:<{user}>').startswith('250')
         client.ask('DATA')

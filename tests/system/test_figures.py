@@ -125,7 +125,8 @@ def test_logins_after_the_first_index(make_office, figure, names, pause):
         time.sleep(pause)
     first, later = times[0], times[1:]
     figure(f'{MESSAGES} messages, {names}, {pause} s between sessions: first login '
-           f'{first:.0f} ms, the next {later[0]:.1f} ms, twenty: median {sorted(later)[10]:.1f} ms, '
+           f'{first:.0f} ms, the next {later[0]:.1f} ms, twenty: median '
+           f'{sorted(later)[10]:.1f} ms, '
            f'most {max(later):.1f} ms; ' + ' '.join(f'{t:.1f}' for t in later))
     assert max(later) < first
 

@@ -1,6 +1,7 @@
-"""Mail on NFS: a kernel's server on the loopback and a client on the same machine, by NFS 4.2, 3 and
-4.2 without caches of attributes. In a virtual machine: what is tried is the kernel's NFS, which the
-machine of the tests need not have. nfs_inside.py has the scenarios; docs/durability.md the result."""
+"""Mail on NFS: a kernel's server on the loopback and a client on the same machine, by NFS 4.2, 3
+and 4.2 without caches of attributes. In a virtual machine: what is tried is the kernel's NFS, which
+the machine of the tests need not have. nfs_inside.py has the scenarios; docs/durability.md the
+result."""
 import re
 
 import pytest
@@ -38,7 +39,8 @@ PYTHONDONTWRITEBYTECODE=1 VALIJA_BUILD=/valija/build python3 nfs_inside.py 2>&1
 echo o >/proc/sysrq-trigger
 sleep 60
 '''
-PACKAGES = ['linux-image-cloud-amd64', 'nfs-kernel-server', 'python3', 'kmod', 'procps', 'iproute2', 'netbase', 'findutils',
+PACKAGES = ['linux-image-cloud-amd64', 'nfs-kernel-server', 'python3', 'kmod', 'procps',
+            'iproute2', 'netbase', 'findutils',
             'passwd', 'openssl']
 
 
