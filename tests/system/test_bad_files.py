@@ -11,6 +11,14 @@ GOOD = [b'Subject: %d\n\nbody %d\n' % (n, n) * n for n in range(1, 4)]
 LONGEST = 255
 
 
+def second(office, user):
+    """The file of message 2, when no sweep is moving it."""
+    def found():
+        paths = [path for path in office.files(user) if path.name.startswith('2.')]
+        return paths[0] if len(paths) == 1 else None
+    return wait_until(found)
+
+
 def put_folder(path):
     path.mkdir()
     (path / 'inside').write_bytes(b'Subject: inside\n\nnot a message\n')
@@ -171,7 +179,7 @@ def test_a_message_that_turns_bad_and_good_again(shared, user, connect, folder):
     for n, octets in enumerate(GOOD):
         shared.put(user, octets, name=f'{n + 1}.good.test', folder=folder)
     before = seen(connect, shared, user)
-    [path] = [path for path in shared.files(user) if path.name.startswith('2.')]
+    path = second(shared, user)
     moved = path.with_name('2.good.test:2,S' if path.parent.name == 'cur' else '2.good.test')
     path.rename(moved)  # it has to be looked at again
     moved.chmod(0)
@@ -187,7 +195,7 @@ def test_a_message_that_turns_bad_and_good_again(shared, user, connect, folder):
         else:
             assert client.retr(n) == octets
     client.quit()
-    [path] = [path for path in shared.files(user) if path.name.startswith('2.')]
+    path = second(shared, user)
     path.chmod(0o600)
     os.utime(path.parent)
     now = wait_until(lambda: (lambda all: all if len(all) == 3 else None)(

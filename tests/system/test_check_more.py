@@ -1,6 +1,7 @@
 """`valijad -t` and a start say the same, of more states than test_check.py has: what -t accepts
 starts and serves, what it refuses does not start."""
 import os
+import shutil
 
 import pytest
 from office import PASSWORD, owner_of
@@ -69,18 +70,18 @@ def aliases_in_utf_16(office):
 
 
 def mail_is_a_file(office):
-    office.mail.rmdir()
+    shutil.rmtree(office.mail)
     office.mail.write_text('')
     return 'mail'
 
 
 def mail_is_missing(office):
-    office.mail.rmdir()
+    shutil.rmtree(office.mail)
     return 'mail'
 
 
 def mail_leads_round(office):
-    office.mail.rmdir()
+    shutil.rmtree(office.mail)
     office.mail.symlink_to(office.mail)
     return 'mail'
 

@@ -88,7 +88,7 @@ def test_something_else_of_that_name_is_no_place_for_mail(shared, user, maildir,
     shared.own(tmp)
     mark = shared.mark()
     assert deliver(shared, user).startswith('451')
-    shared.wait_log(rf'{user}: not delivered.*tmp', since=mark)
+    shared.wait_log(rf'delivery-failed .*user="{user}" .*tmp', since=mark)
     done = shared.valija('deliver', '-c', shared.conf, user, stdin='Subject: x\n\nx\n', check=False)
     assert done.returncode == os.EX_TEMPFAIL and 'tmp' in done.stderr
     assert list(elsewhere.iterdir()) == []
@@ -129,7 +129,7 @@ def test_a_maildir_that_lost_tmp_and_cannot_get_it(shared, user, maildir, connec
     try:
         mark = shared.mark()
         assert deliver(shared, user).startswith('451')
-        shared.wait_log(rf'{user}: not delivered.*ermission denied', since=mark)
+        shared.wait_log(rf'delivery-failed .*user="{user}" .*ermission denied', since=mark)
     finally:
         maildir.chmod(0o700)
     assert deliver(shared, user).startswith('250')

@@ -158,7 +158,8 @@ def test_threat_13_a_home_in_the_users_file_stays_below_the_mail(make_office, co
         if client.ask(f'PASS {PASSWORD}').startswith('+OK'):
             assert client.stat() == (0, 0)
     assert others() == outside
-    assert {path.name for path in office.mail.iterdir()} <= {'demo', 'guest', 'x', 'a'}
+    assert {path.name for path in office.mail.iterdir()} <= {
+        '.valija-root', 'demo', 'guest', 'x', 'a'}
     assert not (office.mail / 'new').exists()
 
 
