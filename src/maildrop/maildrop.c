@@ -127,13 +127,12 @@ enum maildrop_status maildrop_commit(struct maildrop *maildrop, const uint32_t *
 
 void maildrop_sweep(struct maildrop *maildrop)
 {
-	while (maildrop_sweep_slice(maildrop, NULL)) {
-	}
+	maildrop_sweep_until(maildrop, NULL);
 }
 
-bool maildrop_sweep_slice(struct maildrop *maildrop, const atomic_bool *hurry)
+void maildrop_sweep_until(struct maildrop *maildrop, const atomic_bool *hurry)
 {
-	return maildrop->driver->sweep(maildrop, hurry);
+	maildrop->driver->sweep(maildrop, hurry);
 }
 
 bool maildrop_at_rest(const struct maildrop *maildrop)

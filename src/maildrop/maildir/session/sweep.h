@@ -7,8 +7,7 @@
 
 #include "maildrop/maildir/session/session.h"
 
-/* Does a slice of it; returns whether more is left, which the next call goes on with. */
-bool maildir_sweep(struct maildrop *maildrop, const atomic_bool *hurry);
+void maildir_sweep(struct maildrop *maildrop, const atomic_bool *hurry);
 
 /* Whether there is nothing to sweep. */
 bool maildir_at_rest(const struct maildrop *maildrop);
