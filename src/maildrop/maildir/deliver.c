@@ -41,19 +41,9 @@ static enum maildrop_status failed(struct delivering *d, const char *doing, stru
 static int put(struct delivering *d, const char *data, size_t size)
 {
 	pop3_counter_feed(&d->counter, (pop3_span){data, size});
-	while (size) {
-		ssize_t n = d->place.sys->pwrite(d->fd, data, size, (off_t)d->written);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n == 0)
-			errno = EIO;
-		if (n <= 0)
-			return -1;
-		data += n;
-		size -= (size_t)n;
-		d->written += (uint64_t)n;
-	}
+	if (maildrop_pwrite(d->place.sys, d->fd, data, size, (off_t)d->written) < 0)
+		return -1;
+	d->written += size;
 	return 0;
 }
 
