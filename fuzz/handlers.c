@@ -230,7 +230,7 @@ static void take_all(void)
 	(void)some;
 }
 
-/* What workers do takes longer than a turn. */
+/* Jobs of workers take longer than a turn. */
 static void wait_for_workers(void)
 {
 	struct pollfd wait[HANDLERS_PEERS_MAX];

@@ -35,7 +35,7 @@ pop3_span conn_read_some(struct conn *conn, bool *readable);
 /* Keeps what the session did not take: rest is a part of the scratch or of what was kept. */
 void conn_keep_input(struct conn *conn, pop3_span rest);
 void conn_drop_input(struct conn *conn);
-/* What was read into the scratch has been used or kept: it may have been a password. */
+/* The octets in the scratch have been used or kept: they may have been a password. */
 void conn_wipe_scratch(struct conn *conn, size_t size);
 
 #endif

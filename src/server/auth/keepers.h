@@ -18,7 +18,7 @@ enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct p
 /* Waits for what auth_keeper gave key of; -1: too many requests wait, or this one has waited for
  * too long. */
 int auth_wait(struct auth *auth, struct auth_waiting *waiting, uint64_t key);
-/* What waits for the owner of a home goes on (for homes_create). */
+/* Requests that wait for the owner of a home go on (for homes_create). */
 void auth_home_settled(void *auth, uint64_t key);
 /* Sends a request to a keeper, and counts it. */
 int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const pop3_span *texts,

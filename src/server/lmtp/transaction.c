@@ -436,7 +436,7 @@ void transaction_data(struct lmtp_session *session)
 	lmtp_server_reply_data_go(&session->lmtp);
 }
 
-/* What is left of the message is read and thrown away. */
+/* The rest of the message is read and thrown away. */
 static void fail_message(struct lmtp_session *session)
 {
 	const struct reason_row *row = reason_row(REASON_SPOOL_FULL);

@@ -417,7 +417,7 @@ int listeners_open(struct listeners *listeners, const struct config *config, uns
 	return 0;
 }
 
-/* What open_path would meet, without its changes. */
+/* The checks of open_path, without its changes. */
 static int try_path(const struct config_listener *wanted, struct err *err)
 {
 	const char *name = name_in_folder(wanted->address);

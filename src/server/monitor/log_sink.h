@@ -33,7 +33,7 @@ struct log_sink {
 
 /* Standard error. Closing it closes nothing. */
 void log_sink_init(struct log_sink *sink);
-/* What log_to says. A syslog that is not there is no error. */
+/* Opens the sink that log_to names. A syslog that is not there is no error. */
 int log_sink_open(struct log_sink *sink, const struct config *config, struct err *err);
 /* A file by its name again; the sink stays as it is when that fails. */
 int log_sink_reopen(struct log_sink *sink, struct err *err);
