@@ -57,7 +57,8 @@ def assert_away(connect, office, user='demo'):
 
 def made(office):
     """All that is in the mail, but for what was moved away, where a sweep may still be at work."""
-    return {path for path in office.mail.rglob('*') if '.away' not in path.parts}
+    return {path for path in office.mail.rglob('*')
+            if not any(part.startswith('.away') for part in path.parts)}
 
 
 def assert_here(connect, office, ids, user='demo'):
