@@ -26,7 +26,7 @@ from places import KINDS, places
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WHERE = pathlib.Path(os.environ.get('MUTATE_BUILD_DIR', ROOT / 'build-mutate')).resolve()
 TREE, BUILD = WHERE / 'tree', WHERE / 'build'
-TEST_SECONDS, PYTEST_SECONDS = 120, 420
+TEST_SECONDS, PYTEST_SECONDS = 60, 300
 
 
 def run(command, seconds, **more):
