@@ -82,6 +82,8 @@ def set_up():
         if run(['/usr/bin/meson', 'setup', str(BUILD), str(TREE), '-Doptimization=1',
                 '-Ddebug=false'], 300) != 0:
             sys.exit(f'mutate: meson setup failed\n{said(20)}')
+    elif run(['ninja', '-C', str(BUILD), 'build.ninja'], 300) != 0:  # there may be new tests
+        sys.exit(f'mutate: meson failed\n{said(20)}')
 
 
 def programs(names):
