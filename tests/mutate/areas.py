@@ -58,7 +58,7 @@ COVER = {
 
     'src/server': (unit('server', 'link limits slot'), system('lifecycle', 'protocol')),
     'src/server/accept.c': (['corpus_handlers_lmtp'], system('listeners', 'capacity')),
-    'src/server/certificates.c': ([], system('keys', 'tls', 'check')),
+    'src/server/certificates.c': (['corpus_handlers_keys'], system('keys', 'tls', 'check')),
     'src/server/child.c': (unit('server', 'keeper_role lmtp_role auth_role')
                            + ['corpus_handlers_front'], system('lifecycle', 'hostile_front')),
     'src/server/expiry.c': ([], system('check')),
@@ -92,7 +92,7 @@ COVER = {
                                      system('mail_not_mounted', 'register')),
     'src/server/keeper/notes.c': ([], system('bad_files', 'log')),
     'src/server/keeper/watch.c': ([], system('hanging')),
-    'src/server/keys': ([], system('keys')),
+    'src/server/keys': (['corpus_handlers_keys'], system('keys')),
     'src/server/lmtp': (unit('server', 'spool lmtp_role') + ['corpus_handlers_lmtp'],
                         system('lmtp_protocol', 'lmtp_recipients', 'hostile_lmtp')),
     'src/server/lmtp/spool.c': (unit('server', 'spool'), system('lmtp_room')),
