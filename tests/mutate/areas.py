@@ -59,7 +59,7 @@ COVER = {
     'src/server': (unit('server', 'link limits slot'), system('lifecycle', 'protocol')),
     'src/server/accept.c': (['corpus_handlers_lmtp'], system('listeners', 'capacity')),
     'src/server/certificates.c': (['corpus_handlers_keys'], system('keys', 'tls', 'check')),
-    'src/server/child.c': (unit('server', 'keeper_role lmtp_role auth_role')
+    'src/server/child.c': (unit('server', 'keeper_role lmtp_role auth_role allocations')
                            + ['corpus_handlers_front'], system('lifecycle', 'hostile_front')),
     'src/server/expiry.c': ([], system('check')),
     'src/server/flood.c': (unit('server', 'flood'), system('log')),

@@ -116,6 +116,8 @@ static inline void role_gate(void)
 		sem_wait(&role.shared->gate);
 }
 
+static bool role_is_child; /* this is the role's process */
+
 extern void __gcov_dump(void) __attribute__((weak));
 
 static inline void role_run(int fd)
@@ -123,6 +125,7 @@ static inline void role_run(int fd)
 	const struct child_role *roles[ROLE_COUNT] = {[ROLE_MONITOR] = NULL};
 	int status;
 
+	role_is_child = true;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	roles[role.role->role] = role.role;
 	status = child_main(fd, roles);
@@ -400,6 +403,19 @@ static inline void role_peer_dies(struct role_peer *peer)
 	peer->fd = -1;
 }
 
+/* Its standard input is where it was: no descriptor of a message was closed by that number. */
+static inline void role_expect_input(void)
+{
+	char path[64], own[256], its[256];
+	ssize_t own_size = readlink("/proc/self/fd/0", own, sizeof(own)), its_size;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/0", (int)role.pid);
+	its_size = readlink(path, its, sizeof(its));
+	assert_int_equal(its_size, own_size);
+	if (own_size > 0)
+		assert_memory_equal(its, own, (size_t)own_size);
+}
+
 static inline void role_go(void)
 {
 	struct ipc_empty start;
@@ -407,6 +423,7 @@ static inline void role_go(void)
 	memset(&start, 0, sizeof(start));
 	role_send(&role.monitor, IPC_START, &start);
 	role_expect(&role.monitor, IPC_READY);
+	role_expect_input();
 }
 
 static inline void role_drain(uint64_t ms)
@@ -469,6 +486,8 @@ static inline int role_over(void **state)
 	char command[96];
 
 	(void)state;
+	if (!role.shared)
+		return 0;
 	if (role.pid > 0) {
 		kill(role.pid, SIGKILL);
 		waitpid(role.pid, NULL, 0);
@@ -480,6 +499,8 @@ static inline int role_over(void **state)
 	close(role.mail_fd);
 	close(role.folder_fd);
 	munmap(role.shared, sizeof(*role.shared));
+	role.shared = NULL;
+	role.peer_count = 0;
 	snprintf(command, sizeof(command), "rm -rf '%s'", role.folder);
 	return system(command);
 }

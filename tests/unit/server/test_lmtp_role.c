@@ -213,6 +213,68 @@ static void test_a_keeper_goes_that_was_asked_nothing(void **state)
 	reply("250 2.1.5 ");
 }
 
+/* ---- auth goes ---- */
+
+/* RCPT is under way at auth, which ends. */
+static void test_auth_goes_before_it_answers(void **state)
+{
+	(void)state;
+	mail();
+	say("RCPT TO:<anna@office.test>\r\n");
+	role_expect(auth, IPC_RCPT);
+	role_peer_dies(auth);
+	reply("451 4.3.0 ");
+	say("RCPT TO:<anna@office.test>\r\n"); /* there is none to ask */
+	reply("451 4.3.0 ");
+	auth = role_peer(ROLE_AUTH, 0);
+	role_ping();
+	recipient(1);
+	data();
+	delivered(0, 0);
+	reply("250 2.1.5 ");
+}
+
+/* The next auth is there before the end of the last one is seen. */
+static void test_the_next_auth_comes_first(void **state)
+{
+	struct role_peer *last = auth;
+
+	(void)state;
+	mail();
+	say("RCPT TO:<anna@office.test>\r\n");
+	role_expect(auth, IPC_RCPT);
+	auth = role_peer(ROLE_AUTH, 0);
+	reply("451 4.3.0 ");
+	recipient(1);
+	role_peer_dies(last);
+	role_ping();
+	recipient(2); /* it asks the new one all the same */
+	data();
+	delivered(0, 0);
+	delivered(1, 1);
+	reply("250 2.1.5 ");
+	reply("250 2.1.5 ");
+}
+
+/* auth has passed a recipient to a keeper that is gone: it says so, since it keeps no list. */
+static void test_auth_says_that_a_keeper_is_gone(void **state)
+{
+	struct ipc_empty gone = {0};
+
+	(void)state;
+	mail();
+	recipient(1);
+	say("RCPT TO:<berta@office.test>\r\n");
+	role_expect(auth, IPC_RCPT);
+	role_send(auth, IPC_KEEPER_GONE, &gone);
+	reply("451 4.3.0 ");
+	data();
+	delivered(0, 0);
+	reply("250 2.1.5 ");
+	say("NOOP\r\n");
+	reply("250 ");
+}
+
 /* ---- deadlines ---- */
 
 static bool client_is_told(void)
@@ -333,6 +395,9 @@ int main(void)
 		IN_LMTP(test_one_part_of_a_recipient_is_lost),
 		IN_LMTP(test_a_keeper_goes_before_the_message_comes),
 		IN_LMTP(test_a_keeper_goes_that_was_asked_nothing),
+		IN_LMTP(test_auth_goes_before_it_answers),
+		IN_LMTP(test_the_next_auth_comes_first),
+		IN_LMTP(test_auth_says_that_a_keeper_is_gone),
 		STOPPED(test_an_idle_client_is_told),
 		STOPPED(test_a_client_that_is_idle_in_its_message),
 		STOPPED(test_a_delivery_takes_longer_than_idle),
