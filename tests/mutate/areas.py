@@ -61,7 +61,7 @@ COVER = {
     'src/server/certificates.c': (['corpus_handlers_keys'], system('keys', 'tls', 'check')),
     'src/server/child.c': (unit('server', 'keeper_role lmtp_role auth_role allocations')
                            + ['corpus_handlers_front'], system('lifecycle', 'hostile_front')),
-    'src/server/expiry.c': ([], system('check')),
+    'src/server/expiry.c': (unit('server', 'expiry'), system('check')),
     'src/server/flood.c': (unit('server', 'flood'), system('log')),
     'src/server/front_frame.c': (unit('server', 'lmtp_role ending')
                                  + ['corpus_handlers_front'], system('capacity', 'lifecycle')),
