@@ -95,14 +95,15 @@ static int unlink_elsewhere(struct maildir *m, struct maildir_log *log, const st
 }
 
 /*
- * Mail that another program brought into new/ meanwhile must not pass for our own change until the
- * next look at everything. Where new/ is small the next session looks there again, which costs
- * next to nothing; where we did not touch it, only if somebody else did.
+ * Mail that another program brought meanwhile must not pass for our own change until the next look
+ * at everything: where a directory is small the next session looks there again.
  */
-static void forget_new(struct maildir_own *own, uint32_t left)
+static void forget_small(struct maildir_own *own, const struct index_delta *delta, uint32_t moved)
 {
-	if (left <= PORTION)
-		own->current[INDEX_NEW] = false;
+	uint32_t in_new = delta->in_new > moved ? delta->in_new - moved : 0;
+
+	maildir_own_forget(own, INDEX_NEW, in_new);
+	maildir_own_forget(own, INDEX_CUR, delta->count - in_new);
 }
 
 /* One portion. false: there is no more to do, or it cannot be done. */
@@ -113,12 +114,12 @@ static bool unlink_portion(struct maildir *m, struct maildir_log *log, struct pa
 	struct maildir_own own;
 	int left = PORTION, result = 0;
 
-	maildir_own_begin(&own, log);
+	maildir_own_begin(&own, log, OWN_BOTH);
 	while (left-- && pass->done < delta->pending_count && result == 0 && !maildir_hurried(m)) {
 		result = unlink_deleted(m, log, pass, delta->pending[pass->done]);
 		pass->done += result == 0;
 	}
-	forget_new(&own, delta->in_new);
+	forget_small(&own, delta, 0);
 	maildir_own_end(&own, &batch);
 	if (maildir_log_append(log, &batch) < 0)
 		result = -1;
@@ -208,7 +209,7 @@ static uint32_t move_portion(struct maildir *m, struct maildir_log *log, uint32_
 	struct index_batch batch = {0};
 	struct maildir_own own;
 
-	maildir_own_begin(&own, log);
+	maildir_own_begin(&own, log, OWN_BOTH);
 	for (; *next < end && moved < PORTION; (*next)++) {
 		struct index_change change = {.kind = CHANGE_NAME, .ordinal = *next};
 		char name[INDEX_NAME_MAX + 1];
@@ -224,7 +225,7 @@ static uint32_t move_portion(struct maildir *m, struct maildir_log *log, uint32_
 		index_batch_add(&batch, &change);
 		moved++;
 	}
-	forget_new(&own, index->delta.in_new > moved ? index->delta.in_new - moved : 0);
+	forget_small(&own, &index->delta, moved);
 	maildir_own_end(&own, &batch);
 	if (maildir_log_append(log, &batch) < 0)
 		moved = 0;
