@@ -145,13 +145,27 @@ static off_t size_of(struct place *place)
 	return status.st_size;
 }
 
-/* Three commits; the file is cut at every length: what was committed before the cut is there. */
+static int open_refused(struct place *place)
+{
+	struct journal *journal = NULL;
+	struct err err = {0};
+
+	if (journal_open(&fetch_files_real, place->dir, "j", "x", &journal, &err) == 0) {
+		journal_close(journal);
+		return 0;
+	}
+	assert_non_null(strstr(err.text, "damaged"));
+	return err.code;
+}
+
+/* Three commits; the file is cut at every length: what was committed before the cut is there. A
+ * file that is shorter than the batch it was made with was not torn by a power cut. */
 static void every_torn_tail(void **state)
 {
 	struct place *place = *state;
 	struct journal *journal = open_one(place);
 	char octets[4096];
-	off_t ends[3];
+	off_t made = size_of(place), ends[3];
 	int fd;
 
 	for (int i = 0; i < 3; i++) {
@@ -168,6 +182,10 @@ static void every_torn_tail(void **state)
 	for (off_t cut = 0; cut <= ends[2]; cut++) {
 		assert_int_equal(ftruncate(fd, 0), 0);
 		assert_int_equal(pwrite(fd, octets, (size_t)cut, 0), cut);
+		if (cut < made) {
+			assert_int_equal(open_refused(place), EX_DATAERR);
+			continue;
+		}
 		journal = open_one(place);
 		for (int i = 0; i < 3; i++) {
 			char identity[8];
@@ -185,6 +203,59 @@ static void every_torn_tail(void **state)
 		journal_close(journal);
 	}
 	close(fd);
+}
+
+static void put(struct place *place, const char *octets, size_t size)
+{
+	int fd = openat(place->dir, "j", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0 && write(fd, octets, size) == (ssize_t)size);
+	close(fd);
+}
+
+/* A file that is no journal is never taken for a new one, and is left as it is. */
+static void another_file(void **state)
+{
+	static const char *const texts[] = {"hello\n",          "",
+					    "H 1 a test\n",     "\xef\xbb\xbfH 1 a test\n",
+					    "C 0 1 00000000\n", "H 2 later\nC 0 1 00000000\n"};
+	struct place *place = *state;
+	struct journal *journal = open_one(place);
+	char octets[1024], changed[2048];
+	size_t size, n = 0;
+	int fd;
+
+	add(journal, "uone", SEEN_WHOLE);
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	journal_close(journal);
+	fd = openat(place->dir, "j", O_RDONLY);
+	size = (size_t)read(fd, octets, sizeof(octets));
+	close(fd);
+	for (size_t i = 0; i < size; i++) { /* an editor's line ends */
+		if (octets[i] == '\n')
+			changed[n++] = '\r';
+		changed[n++] = octets[i];
+	}
+	put(place, changed, n);
+	assert_int_equal(open_refused(place), EX_DATAERR);
+	memset(changed, 0, size); /* a crash of the file system */
+	put(place, changed, size);
+	assert_int_equal(open_refused(place), EX_DATAERR);
+	memcpy(changed, "\n", 1); /* one line in front */
+	memcpy(changed + 1, octets, size);
+	put(place, changed, size + 1);
+	assert_int_equal(open_refused(place), EX_DATAERR);
+	/* the first batch is gone, a good one is left */
+	n = (size_t)((char *)memchr(octets, 'C', size) - octets);
+	n += (size_t)((char *)memchr(octets + n, '\n', size - n) - (octets + n)) + 1;
+	put(place, octets + n, size - n);
+	assert_int_equal(open_refused(place), EX_DATAERR);
+	assert_int_equal(size_of(place), size - n);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		put(place, texts[i], strlen(texts[i]));
+		assert_int_equal(open_refused(place), EX_DATAERR);
+		assert_int_equal(size_of(place), strlen(texts[i]));
+	}
 }
 
 /* One octet wrong anywhere: refused, or at most the last batch is missing; never another state. */
@@ -410,6 +481,7 @@ int main(void)
 						remove_place),
 		cmocka_unit_test_setup_teardown(held_by_one, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(every_torn_tail, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(another_file, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(every_flipped_octet, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(rewriting_keeps_what_counts, make_place,
 						remove_place),
