@@ -213,7 +213,7 @@ static int check_unique_ids(struct collect *c, struct err *err)
 {
 	const struct transfer *t = c->transfer;
 
-	if (!t->no_unique_ids || t->account->policy == FETCH_DELETE)
+	if (!t->no_unique_ids || t->count == 0 || t->account->policy == FETCH_DELETE)
 		return 0;
 	return err_set(err, EX_UNAVAILABLE,
 		       "the server has no unique ids (UIDL), so collected messages cannot be "

@@ -99,18 +99,28 @@ static int queue_deletes(struct work *w, struct err *err)
 	return 1;
 }
 
+static void take_deletion(struct work *w, const struct pop3_client_event *event)
+{
+	char words[160];
+
+	if (event->ok) {
+		work_message(w, event->number)->action = PLAN_DELETE;
+		w->t->totals.deleted++;
+		return;
+	}
+	work_message(w, event->number)->failed = true;
+	w->t->totals.undeleted++;
+	report_warning(w->t->report,
+		       "message %u is collected, but the server did not delete it (its answer: %s)",
+		       event->number, dialog_words(event, words, sizeof(words)));
+}
+
 static int take_event(struct work *w, const struct pop3_client_event *event, struct err *err)
 {
 	if (event->command == POP3_RETR || event->command == POP3_TOP)
 		return receive_event(w, event, err);
-	if (event->command == POP3_DELE && event->type == POP3_CLIENT_REPLY) {
-		if (event->ok) {
-			work_message(w, event->number)->action = PLAN_DELETE;
-			w->t->totals.deleted++;
-		} else {
-			work_message(w, event->number)->failed = true;
-		}
-	}
+	if (event->command == POP3_DELE && event->type == POP3_CLIENT_REPLY)
+		take_deletion(w, event);
 	return 0;
 }
 

@@ -25,7 +25,11 @@ struct transfer {
 	struct message *messages;
 	uint32_t count, capacity;
 	bool no_unique_ids;
-	bool dry; /* nothing was done, nothing is to be remembered */
+	uint32_t listed, announced; /* messages that LIST has; that its first line has, 0: none */
+	uint32_t unread_lines,
+		useless_ids;    /* lines of LIST without a number, of UIDL without an id */
+	char list_refused[160]; /* the answer to LIST, "": it was not refused */
+	bool dry;               /* nothing was done, nothing is to be remembered */
 	struct report_totals totals;
 };
 

@@ -46,6 +46,10 @@ static int apply_record(struct journal *journal, const struct journal_record *re
 		seen->identity = identity;
 	} else if (record->kind == JOURNAL_ABSENT) {
 		seen->absent = record->seen.time;
+	} else if (record->kind == JOURNAL_DEATH) {
+		seen->deaths = record->seen.deaths;
+		if (seen->state == SEEN_UNKNOWN)
+			seen->time = record->seen.time;
 	} else if (record->kind == JOURNAL_REMOVE) {
 		seen->remove = true;
 	} else {
