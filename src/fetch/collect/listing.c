@@ -24,6 +24,21 @@ void transfer_delivery_id(const struct transfer *transfer, const struct seen *en
 			       ret);
 }
 
+const char *transfer_unique_id(const struct transfer *t, const struct message *message,
+			       char buf[UNIQUE_ID_TEXT_MAX])
+{
+	uint32_t entry = message->entry != JOURNAL_NONE ? message->entry : message->doubt;
+	pop3_span identity;
+
+	buf[0] = '\0';
+	if (entry == JOURNAL_NONE)
+		return buf;
+	identity = journal_identity(t->journal, journal_at(t->journal, entry));
+	if (identity.data[0] == 'u' || identity.data[0] == 'h')
+		snprintf(buf, UNIQUE_ID_TEXT_MAX, "%s", identity.data + 1);
+	return buf;
+}
+
 static struct message *message_at(struct transfer *t, uint32_t number, struct err *err)
 {
 	if (number == 0 || number > t->account->limits.listing_lines) {

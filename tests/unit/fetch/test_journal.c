@@ -307,6 +307,60 @@ static void every_flipped_octet(void **state)
 	close(fd);
 }
 
+/* Sessions that broke at a message are counted until it is collected, or long ago. */
+static void deaths(void **state)
+{
+	struct journal *journal = open_one(*state);
+	uint32_t never = journal_intern(journal, SPAN_LITERAL("unever")), old, whole;
+
+	old = journal_intern(journal, SPAN_LITERAL("n4096"));
+	add(journal, "uwhole", SEEN_WHOLE);
+	whole = journal_find(journal, SPAN_LITERAL("uwhole"));
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(journal_write_death(journal, never, 1000 + i, NULL), 0);
+	assert_int_equal(journal_write_death(journal, old, 5, NULL), 0);
+	assert_int_equal(journal_write_death(journal, whole, 1000, NULL), 0);
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	for (int round = 0; round < 2; round++) {
+		journal_close(journal);
+		journal = open_one(*state);
+		never = journal_find(journal, SPAN_LITERAL("unever"));
+		assert_int_equal(journal_at(journal, never)->deaths, 3);
+		assert_int_equal(journal_at(journal, never)->time, 1002);
+		assert_int_equal(journal_at(journal, never)->state, SEEN_UNKNOWN);
+		whole = journal_find(journal, SPAN_LITERAL("uwhole"));
+		assert_int_equal(journal_at(journal, whole)->deaths, 1);
+		assert_int_equal(journal_at(journal, whole)->time, 1700000000);
+		old = journal_find(journal, SPAN_LITERAL("n4096"));
+		assert_int_equal(old == JOURNAL_NONE, round);
+		assert_int_equal(journal_rewrite_file(journal, 100, NULL), 0);
+	}
+	add(journal, "unever", SEEN_WHOLE);
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	journal_close(journal);
+	journal = open_one(*state);
+	never = journal_find(journal, SPAN_LITERAL("unever"));
+	assert_int_equal(journal_at(journal, never)->deaths, 0);
+	journal_close(journal);
+}
+
+static void identities_of_ids(void **state)
+{
+	char one[JOURNAL_IDENTITY_MAX], other[JOURNAL_IDENTITY_MAX], long_id[255];
+
+	(void)state;
+	assert_int_equal(journal_identity_of_id(SPAN_LITERAL("abc"), one), 4);
+	assert_memory_equal(one, "uabc", 4);
+	memset(long_id, 'x', sizeof(long_id));
+	assert_int_equal(journal_identity_of_id((pop3_span){long_id, 255}, one), 256);
+	assert_int_equal(one[0], 'u');
+	long_id[254] = ' ';
+	assert_int_equal(journal_identity_of_id((pop3_span){long_id, 255}, one), 33);
+	assert_int_equal(journal_identity_of_id(SPAN_LITERAL("a b"), other), 33);
+	assert_true(one[0] == 'h' && other[0] == 'h' && memcmp(one, other, 33) != 0);
+	assert_int_equal(journal_identity_of_id(SPAN_LITERAL("\xe9"), one), 33);
+}
+
 static void rewriting_keeps_what_counts(void **state)
 {
 	struct place *place = *state;
@@ -407,6 +461,9 @@ static void lines(void **state)
 					   "A 0 ux",
 					   "D 9 ux",
 					   "X 9 ux",
+					   "T 5 1 ux",
+					   "T 5 250 n4096",
+					   "S 1 w 2 3 0123456789abcdef h0123",
 					   "M key and value",
 					   "M key ",
 					   "H 1 me@there"};
@@ -425,6 +482,9 @@ static void lines(void **state)
 					  "S 1 w 2 3 0123456789abcdef ux y",
 					  "S 1 w 2 3 0123456789abcdef u\x7f",
 					  "S 9223372036854775808 w 2 3 0123456789abcdef ux",
+					  "T 5 0 ux",
+					  "T 5 251 ux",
+					  "T 5 ux",
 					  "A ux",
 					  "A 1",
 					  "Z 1 ux",
@@ -486,6 +546,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(rewriting_keeps_what_counts, make_place,
 						remove_place),
 		cmocka_unit_test_setup_teardown(a_disk_that_fails, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(deaths, make_place, remove_place),
+		cmocka_unit_test(identities_of_ids),
 		cmocka_unit_test(lines),
 		cmocka_unit_test_setup_teardown(chosen_ids_do_not_share_a_slot, make_place,
 						remove_place),
