@@ -63,7 +63,7 @@ COVER = {
                            + ['corpus_handlers_front'], system('lifecycle', 'hostile_front')),
     'src/server/expiry.c': (unit('server', 'expiry'), system('check')),
     'src/server/flood.c': (unit('server', 'flood'), system('log')),
-    'src/server/front_frame.c': (unit('server', 'lmtp_role ending')
+    'src/server/front_frame.c': (unit('server', 'lmtp_role front_role ending')
                                  + ['corpus_handlers_front'], system('capacity', 'lifecycle')),
     'src/server/record.c': (unit('server', 'record flood ending'), system('log')),
     'src/server/strangers.c': (unit('server', 'strangers'), system('capacity')),
@@ -77,8 +77,9 @@ COVER = {
     'src/server/auth/queue.c': (unit('server', 'queue'), system('logins_wait')),
     'src/server/auth/recipient.c': (unit('server', 'auth_role') + ['corpus_handlers_auth'],
                                     system('lmtp_recipients')),
-    'src/server/front': (unit('server', 'link reader ending') + ['corpus_handlers_front'],
+    'src/server/front': (unit('server', 'front_role link reader ending') + ['corpus_handlers_front'],
                          system('protocol', 'bodies', 'log', 'hostile_keeper')),
+    'src/server/front/lent.c': (unit('server', 'lent'), system('bodies')),
     'src/server/front/link.c': (unit('server', 'link'), system('logins_wait')),
     'src/server/front/reader.c': (unit('server', 'reader'), system('bodies')),
     'src/server/front/signing.c': (unit('server', 'ending'), system('keys')),
