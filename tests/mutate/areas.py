@@ -117,6 +117,8 @@ COVER = {
                           ['tests/crash/test_fetch_crash.py'] + system('fetch_policies')),
     'src/fetch/sink': (unit('fetch', 'sink'),
                        ['tests/crash/test_fetch_crash.py'] + system('fetch_sinks')),
+    'src/fetch/session': (['corpus_oauth'] + unit('fetch', 'policy'),
+                          system('fetch_login', 'fetch_basic')),
     'src/fetch/account': (unit('fetch', 'policy sink'), system('fetch_login', 'fetch_basic')),
 
     'src/users': (USERS, system('password', 'login_rules')),

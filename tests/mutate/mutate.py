@@ -46,6 +46,18 @@ def run(command, seconds, **more):
             child.wait()
 
 
+def end_servers():
+    """A test that is stopped at its first failure may leave a server of the mutant behind."""
+    for entry in pathlib.Path('/proc').iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if os.readlink(entry / 'exe').startswith(f'{BUILD}/'):
+                os.kill(int(entry.name), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            pass
+
+
 def said(lines=6):
     return '\n'.join((WHERE / 'output').read_text(errors='replace').splitlines()[-lines:])
 
@@ -120,6 +132,7 @@ def noticed_by(names, selections):
                       '--rootdir=tests', '-x', '-q', '-n', '2', '-m',
                       'not figures and not installed and not vm', selection],
                      PYTEST_SECONDS, cwd=TREE, env={**os.environ, 'VALIJA_BUILD': str(BUILD)})
+        end_servers()
         if status not in (0, 5):
             return selection if status is not None else f'{selection} (no end)'
     return None
