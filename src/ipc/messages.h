@@ -64,6 +64,7 @@ enum {
 	IPC_KEYS_MAX = 64,                  /* private keys: CONFIG_CERTIFICATES_MAX */
 };
 #define IPC_NO_SLOT UINT32_MAX
+#define IPC_HELD_ALL UINT32_MAX
 #define IPC_COUNT_MAX (UINT32_MAX - 64) /* messages in a maildrop */
 #define IPC_WINDOW_MAX (4u << 20)       /* octets in one READ_SLICE */
 
@@ -199,6 +200,9 @@ struct ipc_recipient { /* RCPT; text: address */
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t transaction, index;
+	uint32_t held; /* keepers on demand that cannot end before this transaction does;
+			  IPC_HELD_ALL: it has waited for another one in vain */
+	uint32_t unused;
 };
 
 /* front → keys */
@@ -325,7 +329,8 @@ struct ipc_recipient_answer {
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t transaction, index;
-	uint32_t reason, unused;
+	uint32_t reason;
+	uint32_t on_demand; /* RCPT_READY of a keeper that was started on demand: 1; else 0 */
 };
 
 /* front → keeper */

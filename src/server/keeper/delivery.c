@@ -122,7 +122,9 @@ static void answer(const struct delivery_job *job, uint32_t index, enum ipc_type
 	struct ipc_recipient_answer message = {.session = job->session,
 					       .transaction = job->transaction,
 					       .index = index,
-					       .reason = reason};
+					       .reason = reason,
+					       .on_demand = type == IPC_RCPT_READY &&
+							    job->keeper->on_demand};
 
 	if (front)
 		peer_send(front, type, &message);

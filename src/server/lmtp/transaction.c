@@ -37,6 +37,13 @@ struct lmtp_early {
 	uint32_t reason;
 };
 
+/* A keeper that may know of the transaction. One on demand with a recipient that is ready does not
+ * end before it gets FORGET, or has delivered. */
+struct lmtp_knowing {
+	uint32_t place;
+	bool held;
+};
+
 static const char never_asked[] = "it answers for a recipient that was not asked about";
 
 static void reply(struct lmtp_session *session, enum reason reason)
@@ -144,7 +151,7 @@ void transaction_forget(struct lmtp_session *session)
 					  .transaction = t->number};
 
 	for (uint32_t i = 0; i < t->knowing_count; i++) {
-		struct peer *keeper = session->front->keepers[t->knowing[i]];
+		struct peer *keeper = session->front->keepers[t->knowing[i].place];
 
 		if (keeper)
 			ipc_send(&keeper->chan, IPC_FORGET, &message);
@@ -162,6 +169,7 @@ void transaction_forget(struct lmtp_session *session)
 	t->knowing_count = t->knowing_room = 0;
 	t->count = t->room = t->part_count = 0;
 	t->early_count = t->early_room = 0;
+	t->crowded = false;
 	t->stage = LMTP_COLLECTING;
 }
 
@@ -181,14 +189,18 @@ static uint32_t place_of(const struct lmtp_front *front, uint64_t instance)
 	return PLACE_LEFT;
 }
 
-/* The keeper gets FORGET when the transaction ends. */
-static int note_keeper(struct lmtp_transaction *t, uint32_t place)
+/* The keeper gets FORGET when the transaction ends. held: the transaction keeps it from ending. */
+static int note_keeper(struct lmtp_transaction *t, uint32_t place, bool held)
 {
-	uint32_t room = t->knowing_room ? 2 * t->knowing_room : 4, *list;
+	uint32_t room = t->knowing_room ? 2 * t->knowing_room : 4, i = 0;
+	struct lmtp_knowing *list;
 
-	for (uint32_t i = 0; i < t->knowing_count; i++)
-		if (t->knowing[i] == place)
-			return 0;
+	while (i < t->knowing_count && t->knowing[i].place != place)
+		i++;
+	if (i < t->knowing_count) {
+		t->knowing[i].held |= held;
+		return 0;
+	}
 	if (t->knowing_count == t->knowing_room) {
 		list = realloc(t->knowing, room * sizeof(*list));
 		if (!list)
@@ -196,14 +208,26 @@ static int note_keeper(struct lmtp_transaction *t, uint32_t place)
 		t->knowing = list;
 		t->knowing_room = room;
 	}
-	t->knowing[t->knowing_count++] = place;
+	t->knowing[t->knowing_count++] = (struct lmtp_knowing){place, held};
 	return 0;
+}
+
+/* The keepers on demand that the transaction keeps from ending. */
+static uint32_t keepers_held(const struct lmtp_transaction *t)
+{
+	uint32_t held = 0;
+
+	if (t->crowded)
+		return IPC_HELD_ALL;
+	for (uint32_t i = 0; i < t->knowing_count; i++)
+		held += t->knowing[i].held;
+	return held;
 }
 
 static void forget_keeper(struct lmtp_transaction *t, uint32_t place)
 {
 	for (uint32_t i = 0; i < t->knowing_count; i++)
-		if (t->knowing[i] == place)
+		if (t->knowing[i].place == place)
 			t->knowing[i--] = t->knowing[--t->knowing_count];
 }
 
@@ -231,7 +255,8 @@ void transaction_recipient(struct lmtp_session *session, const struct lmtp_event
 	struct lmtp_recipient *recipient = room_for_one(session);
 	struct ipc_recipient message = {.session = session->client.node.key,
 					.transaction = t->number,
-					.index = ++t->serials};
+					.index = ++t->serials,
+					.held = keepers_held(t)};
 
 	if (span_copy(event->address, t->asked, sizeof(t->asked)) < 0)
 		t->asked[0] = '\0';
@@ -330,7 +355,7 @@ static void keeper_answers(struct lmtp_session *session, struct peer *keeper, ui
 	struct lmtp_transaction *t = &session->transaction;
 	enum reason reason = (enum reason)message->reason;
 
-	if (note_keeper(t, place) < 0) {
+	if (note_keeper(t, place, message->on_demand) < 0) {
 		if (is_asking(t))
 			refuse_recipient(session, REASON_MEMORY);
 		return;
@@ -363,7 +388,7 @@ static int add_parts(struct lmtp_session *session, const struct ipc_resolved *me
 
 		memcpy(&instance, ipc_tail(message) + i * sizeof(instance), sizeof(instance));
 		place = place_of(session->front, instance);
-		if (place == PLACE_LEFT || note_keeper(t, place) < 0)
+		if (place == PLACE_LEFT || note_keeper(t, place, false) < 0)
 			return -1; /* that keeper is gone */
 		parts[t->part_count++] = (struct lmtp_part){place, PART_ASKED};
 	}
@@ -401,10 +426,15 @@ static void auth_refuses(struct lmtp_session *session, struct peer *auth,
 {
 	struct lmtp_transaction *t = &session->transaction;
 
-	if (message->index > t->serials)
+	if (message->index > t->serials) {
 		peer_break(auth, never_asked);
-	else if (is_asking(t) && t->recipients[t->count].serial == message->index)
-		refuse_recipient(session, (enum reason)message->reason);
+		return;
+	}
+	if (!is_asking(t) || t->recipients[t->count].serial != message->index)
+		return;
+	if (message->reason == REASON_TOO_MANY_OWNERS || message->reason == REASON_OWNERS_BUSY)
+		t->crowded = true; /* the next recipients do not wait */
+	refuse_recipient(session, (enum reason)message->reason);
 }
 
 /* ---- the message ---- */

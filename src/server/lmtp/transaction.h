@@ -30,9 +30,9 @@ struct lmtp_transaction {
 	struct lmtp_early *early;          /* for the RCPT that is under way */
 	uint32_t count, room, serials, number;
 	uint32_t part_count, early_count, early_room;
-	uint32_t *knowing; /* places of keepers that may know of this transaction: FORGET goes there
-			    */
+	struct lmtp_knowing *knowing; /* keepers that may know of it: FORGET goes there */
 	uint32_t knowing_count, knowing_room;
+	bool crowded;                /* it has waited for one more keeper in vain */
 	uint64_t declared;           /* octets of the message as MAIL has them; 0: not known */
 	uint64_t data_at;            /* when DATA came */
 	struct spool_message memory; /* room for the message */

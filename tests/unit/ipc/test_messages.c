@@ -325,9 +325,12 @@ static void test_threat_61_ranges(void **state)
 		FIELD(COMMITTED, ipc_committed, reason, REASON_COUNT),
 		FIELD(COMMITTED, ipc_committed, reason, 66035774),
 		FIELD(RCPT_READY, ipc_recipient_answer, reason, REASON_STORE_DOWN),
+		FIELD(RCPT_READY, ipc_recipient_answer, on_demand, 2),
 		FIELD(RCPT_REFUSED, ipc_recipient_answer, reason, REASON_OK),
+		FIELD(RCPT_REFUSED, ipc_recipient_answer, on_demand, 1),
 		FIELD(DELIVERED, ipc_recipient_answer, reason, REASON_WRONG), /* not LMTP's */
 		FIELD(DELIVERED, ipc_recipient_answer, reason, UINT32_MAX),
+		FIELD(DELIVERED, ipc_recipient_answer, on_demand, 1),
 		FIELD(FETCH, ipc_fetch, number, 0),
 		FIELD(FETCH, ipc_fetch, count, 0),
 		FIELD(FETCH, ipc_fetch, slot, ARENA_SLOTS),
