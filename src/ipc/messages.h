@@ -74,7 +74,9 @@ struct ipc_head {
 	uint16_t texts[IPC_TEXTS_MAX]; /* sizes of the tail's texts, in order */
 };
 
-struct ipc_empty { /* START, READY, KEEPER_GONE, PING, LISTENER_DEAD: one takes no connections */
+struct ipc_empty { /* START, READY, KEEPER_GONE, PING, LISTENER_DEAD: one takes no connections,
+		    SPOOL_WANTED: a file is needed, SPOOL_NONE: there is none,
+		    SPOOL_FILE: see spool_files.h; fds: one to write to, one to read from */
 	struct ipc_head head;
 };
 
@@ -357,8 +359,8 @@ struct ipc_commit {
 	uint64_t session;
 	uint32_t total, unused;
 };
-struct ipc_deliver { /* fd: sealed memory file with the message; tail: uint32_t indexes[count], then
-			header lines */
+struct ipc_deliver { /* fd: the message: a sealed memory file, or a file of the spool; tail:
+			uint32_t indexes[count], then header lines */
 	struct ipc_head head;
 	uint64_t session, size;
 	uint32_t transaction, count;
@@ -449,7 +451,10 @@ struct ipc_transaction { /* FORGET */
 	X(BODY_WRONG, 72, ipc_body_wrong, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_body_wrong)           \
 	X(LOCATION, 75, ipc_location, IPC_K, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_location)      \
 	X(LOCATION_ANSWER, 76, ipc_location_answer, IPC_M, IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0,        \
-	  judge_location_answer)
+	  judge_location_answer)                                                                   \
+	X(SPOOL_WANTED, 200, ipc_empty, IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)                    \
+	X(SPOOL_FILE, 201, ipc_empty, IPC_M, IPC_L, 2, 2, 0, 0, 0, judge_any)                      \
+	X(SPOOL_NONE, 202, ipc_empty, IPC_M, IPC_L, 0, 0, 0, 0, 0, judge_any)
 
 enum ipc_type {
 	IPC_NONE,

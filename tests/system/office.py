@@ -85,6 +85,7 @@ class Office:
         # beside it, so that what lies in the office is the office
         self.state = pathlib.Path(f'{self.scratch}-state')
         self.state.mkdir(exist_ok=True)
+        self.spool = self.state  # of large messages, unless lmtp.spool says otherwise
         if runas is not None:
             os.chown(self.scratch, runas, runas)
             os.chown(self.state, runas, runas)

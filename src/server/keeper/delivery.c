@@ -369,14 +369,26 @@ static void deliver_done(struct job *base)
 	keeper_job_over(keeper);
 }
 
-/* Seals prove that no process can change or shorten the file while it is read. */
-static bool sealed(int fd, uint64_t size)
+/*
+ * A memory file must be sealed, as an honest front does. A file of the spool cannot be: a front
+ * that an attacker owns may change or cut it while it is copied. So the copy reads each octet once,
+ * by pread(), and counts what it has read; a file that is cut fails the delivery. What such a front
+ * could write into the file, it could have sent as well. The descriptor must not write: keepers of
+ * other users get the same file.
+ */
+static bool can_be_copied(int fd, uint64_t size)
 {
-	int wanted = F_SEAL_WRITE | F_SEAL_SHRINK, seals = fcntl(fd, F_GET_SEALS);
+	const int wanted = F_SEAL_WRITE | F_SEAL_SHRINK;
+	int seals = fcntl(fd, F_GET_SEALS), flags = fcntl(fd, F_GETFL);
 	struct stat st;
 
-	return seals >= 0 && (seals & wanted) == wanted && fstat(fd, &st) == 0 &&
-	       (uint64_t)st.st_size >= size;
+	if (flags < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < size)
+		return false;
+	if ((seals & wanted) == wanted && seals >= 0)
+		return true;
+	/* not a memory file; one of tmpfs refuses seals in this way */
+	return (seals < 0 || seals == F_SEAL_SEAL) &&
+	       (flags & (O_ACCMODE | O_PATH | O_DIRECT)) == O_RDONLY;
 }
 
 static struct delivery_message *new_message(const struct ipc_deliver *message, int *fd)
@@ -384,7 +396,7 @@ static struct delivery_message *new_message(const struct ipc_deliver *message, i
 	size_t numbers = message->count * sizeof(uint32_t);
 	struct delivery_message *sealed_message;
 
-	if (!sealed(*fd, message->size))
+	if (!can_be_copied(*fd, message->size))
 		return NULL;
 	sealed_message = calloc(1, sizeof(*sealed_message));
 	if (!sealed_message)

@@ -149,7 +149,7 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 				lmtp_server_end(&session->lmtp, "4.3.2", "shutting down");
 			continue;
 		}
-		if (!in->size)
+		if (!in->size || transaction_busy(session))
 			return used;
 		loop_deadline_renew(&front->idle, &session->client.deadline);
 		frame_active(&front->frame, &session->client);
@@ -179,7 +179,9 @@ static void closed(struct conn *conn, enum conn_end why)
 /* A client that has sent its last command (half-closed) still gets the replies to all of them. */
 static bool busy(struct conn *conn)
 {
-	return lmtp_server_want(&session_of(conn)->lmtp) != LMTP_WANT_INPUT;
+	const struct lmtp_session *session = session_of(conn);
+
+	return lmtp_server_want(&session->lmtp) != LMTP_WANT_INPUT || transaction_busy(session);
 }
 
 static const struct conn_handler handler = {.exchange = exchange, .busy = busy, .closed = closed};

@@ -3,15 +3,12 @@
 
 #include "base/text.h"
 #include "lmtp/headers.h"
+#include "server/lmtp/message.h"
 #include "server/record.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 /* A maildrop that a recipient leads to. auth names its keeper (RESOLVED), which then answers RCPT
  * and DELIVER once each. */
@@ -101,7 +98,6 @@ bool transaction_delivering(const struct lmtp_session *session)
 void transaction_init(struct lmtp_transaction *transaction)
 {
 	memset(transaction, 0, sizeof(*transaction));
-	transaction->fd = -1;
 }
 
 /* The message is taken all the same: a bounce would go to nobody, or to the wrong one. */
@@ -127,21 +123,13 @@ void transaction_begin(struct lmtp_session *session, const struct lmtp_event *ev
 	lmtp_server_reply(&session->lmtp, 250, "2.1.0", "sender ok");
 }
 
-static void close_file(struct lmtp_session *session)
+static void drop_message(struct lmtp_session *session)
 {
 	struct lmtp_transaction *t = &session->transaction;
 
-	if (t->fd >= 0)
-		close(t->fd);
-	t->fd = -1;
-}
-
-static void drop_file(struct lmtp_session *session)
-{
-	struct lmtp_transaction *t = &session->transaction;
-
-	close_file(session);
-	spool_end(&session->front->spool, &t->memory);
+	message_release(&t->message);
+	spool_end(&session->front->memory, &t->memory);
+	spool_end(&session->front->disk, &t->disk);
 }
 
 void transaction_forget(struct lmtp_session *session)
@@ -156,7 +144,7 @@ void transaction_forget(struct lmtp_session *session)
 		if (keeper)
 			ipc_send(&keeper->chan, IPC_FORGET, &message);
 	}
-	drop_file(session);
+	drop_message(session);
 	free(lmtp_server_take_back(&session->lmtp));
 	free(t->recipients);
 	free(t->parts);
@@ -169,7 +157,7 @@ void transaction_forget(struct lmtp_session *session)
 	t->knowing_count = t->knowing_room = 0;
 	t->count = t->room = t->part_count = 0;
 	t->early_count = t->early_room = 0;
-	t->crowded = false;
+	t->crowded = t->ending = false;
 	t->stage = LMTP_COLLECTING;
 }
 
@@ -444,66 +432,110 @@ static uint64_t now_of(const struct lmtp_session *session)
 	return loop_now(session->front->frame.child->loop);
 }
 
-void transaction_data(struct lmtp_session *session)
+/* If there is room on the disk, and a file, the message goes there with its next octets. */
+static bool move_to_disk(struct lmtp_session *session)
 {
 	struct lmtp_transaction *t = &session->transaction;
 	struct lmtp_front *front = session->front;
+	uint64_t now = now_of(session);
+	int fds[2];
 
-	if (!spool_begin(&front->spool, &t->memory, session->sender, t->declared,
-			 now_of(session))) {
+	stock_ask(&front->stock);
+	if (!front->stock.count ||
+	    !spool_begin(&front->disk, &t->disk, session->sender, t->declared, now))
+		return false;
+	if (!spool_grow(&front->disk, &t->disk, message_size(t->message), now) ||
+	    !stock_take(&front->stock, fds)) {
+		spool_end(&front->disk, &t->disk);
+		return false;
+	}
+	message_to_disk(t->message, fds);
+	spool_end(&front->memory, &t->memory);
+	return true;
+}
+
+static void settled(void *context);
+
+/* Begins the message, on the disk if it is known to be large and there is room. */
+static bool begin_message(struct lmtp_session *session)
+{
+	struct lmtp_transaction *t = &session->transaction;
+	struct lmtp_front *front = session->front;
+	uint64_t declared = t->declared;
+
+	t->message = message_create(front->workers, settled, session);
+	if (!t->message)
+		return false;
+	if (t->declared > SPOOL_SMALL && move_to_disk(session))
+		return true;
+	if (declared > SPOOL_SMALL && front->stock.asked)
+		declared = SPOOL_SMALL; /* a file may be there by then */
+	return spool_begin(&front->memory, &t->memory, session->sender, declared, now_of(session));
+}
+
+void transaction_data(struct lmtp_session *session)
+{
+	if (!begin_message(session)) {
 		log_refusal(session, RECORD_MESSAGE_REFUSED, REASON_SPOOL_FULL);
+		drop_message(session);
 		reply(session, REASON_SPOOL_FULL);
 		return;
 	}
-	t->fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (t->fd < 0) {
-		log_refusal(session, RECORD_MESSAGE_REFUSED, REASON_SPOOL_FULL);
-		drop_file(session);
-		reply(session, REASON_SPOOL_FULL);
-		return;
-	}
-	t->data_at = now_of(session);
+	session->transaction.data_at = now_of(session);
 	lmtp_server_reply_data_go(&session->lmtp);
 }
 
 /* The rest of the message is read and thrown away. */
-static void fail_message(struct lmtp_session *session)
+static void fail_message(struct lmtp_session *session, enum reason reason)
 {
-	const struct reason_row *row = reason_row(REASON_SPOOL_FULL);
+	const struct reason_row *row = reason_row(reason);
 
-	log_refusal(session, RECORD_MESSAGE_REFUSED, REASON_SPOOL_FULL);
-	drop_file(session);
+	log_refusal(session, RECORD_MESSAGE_REFUSED, reason);
+	drop_message(session);
 	lmtp_server_fail_content(&session->lmtp, row->reply, row->enhanced, row->words);
 }
 
 void transaction_evict(struct spool *spool, struct spool_message *message)
 {
 	(void)spool;
-	fail_message(CONTAINER(message, struct lmtp_session, transaction.memory));
+	fail_message(CONTAINER(message, struct lmtp_session, transaction.memory),
+		     REASON_SPOOL_FULL);
 }
 
-static int write_all(int fd, pop3_span text)
+void transaction_evict_from_disk(struct spool *spool, struct spool_message *message)
 {
-	while (text.size) {
-		ssize_t n = write(fd, text.data, text.size);
+	(void)spool;
+	fail_message(CONTAINER(message, struct lmtp_session, transaction.disk), REASON_SPOOL_FULL);
+}
 
-		if (n <= 0)
-			return -1;
-		text.data += n;
-		text.size -= (size_t)n;
-	}
-	return 0;
+/* Room for so many more octets of the message, which goes to the disk at its first MiB, or at a
+ * later one. */
+static bool grow(struct lmtp_session *session, uint64_t more)
+{
+	struct lmtp_transaction *t = &session->transaction;
+	struct lmtp_front *front = session->front;
+	uint64_t size = message_size(t->message);
+
+	if (!message_on_disk(t->message) && size / SPOOL_SMALL != (size + more) / SPOOL_SMALL)
+		(void)move_to_disk(session);
+	return message_on_disk(t->message)
+		       ? spool_grow(&front->disk, &t->disk, more, now_of(session))
+		       : spool_grow(&front->memory, &t->memory, more, now_of(session));
 }
 
 void transaction_content(struct lmtp_session *session, pop3_span text)
 {
 	struct lmtp_transaction *t = &session->transaction;
 
-	if (t->fd < 0)
+	if (!t->message)
 		return;
-	if (!spool_grow(&session->front->spool, &t->memory, text.size, now_of(session)) ||
-	    write_all(t->fd, text) < 0)
-		fail_message(session);
+	if (!grow(session, text.size) || message_add(t->message, text) < 0)
+		fail_message(session, REASON_SPOOL_FULL);
+}
+
+bool transaction_busy(const struct lmtp_session *session)
+{
+	return session->transaction.message && message_busy(session->transaction.message);
 }
 
 bool transaction_late(const struct lmtp_session *session)
@@ -558,40 +590,74 @@ static void send_to(struct lmtp_session *session, uint32_t place, const uint32_t
 	struct lmtp_transaction *t = &session->transaction;
 	struct peer *keeper = keeper_at(session->front, place);
 	struct ipc_deliver message = {.session = session->client.node.key,
-				      .size = t->memory.size,
+				      .size = t->size,
 				      .transaction = t->number,
 				      .count = t->count};
 	pop3_span parts[] = {{(const char *)serials, t->count * sizeof(*serials)}, {headers, size}};
+	int fd = message_fd(t->message);
 
-	if (!keeper || ipc_send_all(&keeper->chan, IPC_DELIVER, &message, parts, 2, &t->fd, 1) < 0)
+	if (!keeper || ipc_send_all(&keeper->chan, IPC_DELIVER, &message, parts, 2, &fd, 1) < 0)
 		transaction_keeper_gone(session, place);
 }
 
-void transaction_deliver(struct lmtp_session *session)
+static void refuse_all(struct lmtp_session *session, enum reason reason)
+{
+	const struct reason_row *row = reason_row(reason);
+
+	log_refusal(session, RECORD_MESSAGE_REFUSED, reason);
+	drop_message(session);
+	lmtp_server_reply_all(&session->lmtp, row->reply, row->enhanced, row->words);
+}
+
+/* The message is complete, and can be lent. */
+static void lend(struct lmtp_session *session)
 {
 	struct lmtp_transaction *t = &session->transaction;
 	char headers[IPC_HEADERS_MAX];
 	uint32_t serials[IPC_RECIPIENTS_MAX];
 	size_t size = render_headers(session, headers);
-	const struct reason_row *store_down = reason_row(REASON_STORE_DOWN);
 	struct lmtp_outcome *outcomes = calloc(t->count, sizeof(*outcomes));
 
-	spool_complete(&session->front->spool, &t->memory);
-	if (!outcomes || t->fd < 0 || t->count > IPC_RECIPIENTS_MAX ||
-	    fcntl(t->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0) {
+	if (!outcomes || t->count > IPC_RECIPIENTS_MAX) {
 		free(outcomes);
-		lmtp_server_reply_all(&session->lmtp, store_down->reply, store_down->enhanced,
-				      store_down->words);
+		refuse_all(session, REASON_STORE_DOWN);
 		return;
 	}
 	lmtp_server_lend(&session->lmtp, outcomes);
 	for (uint32_t i = 0; i < t->count; i++)
 		serials[i] = t->recipients[i].serial;
+	t->size = message_size(t->message);
 	t->stage = LMTP_DELIVERING;
 	for (uint32_t place = 0; place < session->front->keeper_room; place++)
 		if (owes_delivery(session, place))
 			send_to(session, place, serials, headers, size);
-	close_file(session); /* keepers have it; its octets count until they have answered */
+	message_release(&t->message); /* keepers have it; it counts until they have answered */
+}
+
+void transaction_deliver(struct lmtp_session *session)
+{
+	struct lmtp_transaction *t = &session->transaction;
+	int complete = t->message ? message_complete(t->message) : -1;
+
+	spool_complete(&session->front->memory, &t->memory);
+	spool_complete(&session->front->disk, &t->disk);
+	if (complete < 0)
+		refuse_all(session, REASON_DISK_FULL);
+	else if (complete)
+		lend(session);
+	t->ending = complete == 0;
+}
+
+/* A worker has written what came of the message. */
+static void settled(void *context)
+{
+	struct lmtp_session *session = context;
+
+	if (session->transaction.ending)
+		transaction_deliver(session);
+	else if (message_failed(session->transaction.message))
+		fail_message(session, REASON_DISK_FULL);
+	conn_wake(&session->client.conn);
 }
 
 /* ---- outcomes ---- */

@@ -101,6 +101,8 @@ static void message(struct slot *slot, enum ipc_type type, const void *data)
 		health_peer_lost(slot, ((const struct ipc_instance *)data)->instance);
 	} else if (type == IPC_LOCATION) {
 		locations_answer(&g->locations, &slot->chan, data);
+	} else if (type == IPC_SPOOL_WANTED) {
+		spool_files_send(&g->spool, &slot->chan, loop_now(g->owner->loop));
 	} else if (type == IPC_LISTENER_DEAD) {
 		g->owner->suspect(g->owner);
 	} else if (type == IPC_PONG) {
@@ -211,6 +213,7 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 		locations_init(&g->locations, owner->loop, &g->files.root, g->config.mail);
 		loop_timer_init(&g->look_at_root, owner->loop, look_at_root, g);
 		look_at_root(&g->look_at_root);
+		spool_files_init(&g->spool, &g->files, serves(&g->config, true));
 	}
 	for (struct slot *slot = g->slots; slot && rc == 0; slot = slot->next)
 		rc = members_start(slot, err);

@@ -10,6 +10,7 @@
 #include "server/monitor/locations.h"
 #include "server/monitor/owners.h"
 #include "server/monitor/slot.h"
+#include "server/monitor/spool_files.h"
 
 struct generation {
 	struct generation_owner *owner;
@@ -22,6 +23,7 @@ struct generation {
 	struct loop_timer room; /* set while a request waits for a keeper */
 	struct loop_timer look_at_root, pulse;
 	struct locations locations;
+	struct spool_files spool;
 	bool announced, draining, failed, killed;
 	struct loop_timer deadline;
 };
