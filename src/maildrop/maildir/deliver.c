@@ -234,9 +234,11 @@ static enum maildrop_status publish_logged(struct delivering *d, struct maildir_
 	bool open = held && log->index.open;
 
 	if (open)
-		maildir_own_begin(&own, log);
+		maildir_own_begin(&own, log, OWN_NEW);
 	if (publish(d) < 0)
 		return maildir_failed(&d->place, errno, "new", "cannot be written to", err);
+	if (open && !maildir_own_quick(&own))
+		maildir_own_forget(&own, INDEX_NEW, log->index.index.delta.in_new);
 	/* the directory's new time only together with what made it new */
 	if (open && add(d, &batch, &log->index.index) == 0) {
 		maildir_own_end(&own, &batch);

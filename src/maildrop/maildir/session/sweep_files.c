@@ -12,8 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PORTION 1024    /* files touched while the log is held at a time */
-#define MOVES_MAX 20000 /* messages moved to cur/ in one sweep */
+#define PORTION 1024 /* files touched while the log is held at a time */
 
 /* One run over the pending DELs. */
 struct pass {
@@ -95,14 +94,15 @@ static int unlink_elsewhere(struct maildir *m, struct maildir_log *log, const st
 }
 
 /*
- * Mail that another program brought into new/ meanwhile must not pass for our own change until the
- * next look at everything. Where new/ is small the next session looks there again, which costs
- * next to nothing; where we did not touch it, only if somebody else did.
+ * Mail that another program brought meanwhile must not pass for our own change until the next look
+ * at everything: where a directory is small the next session looks there again.
  */
-static void forget_new(struct maildir_own *own, uint32_t left)
+static void forget_small(struct maildir_own *own, const struct index_delta *delta, uint32_t moved)
 {
-	if (left <= PORTION)
-		own->current[INDEX_NEW] = false;
+	uint32_t in_new = delta->in_new > moved ? delta->in_new - moved : 0;
+
+	maildir_own_forget(own, INDEX_NEW, in_new);
+	maildir_own_forget(own, INDEX_CUR, delta->count - in_new);
 }
 
 /* One portion. false: there is no more to do, or it cannot be done. */
@@ -113,12 +113,12 @@ static bool unlink_portion(struct maildir *m, struct maildir_log *log, struct pa
 	struct maildir_own own;
 	int left = PORTION, result = 0;
 
-	maildir_own_begin(&own, log);
+	maildir_own_begin(&own, log, OWN_BOTH);
 	while (left-- && pass->done < delta->pending_count && result == 0 && !maildir_hurried(m)) {
 		result = unlink_deleted(m, log, pass, delta->pending[pass->done]);
 		pass->done += result == 0;
 	}
-	forget_new(&own, delta->in_new);
+	forget_small(&own, delta, 0);
 	maildir_own_end(&own, &batch);
 	if (maildir_log_append(log, &batch) < 0)
 		result = -1;
@@ -208,8 +208,8 @@ static uint32_t move_portion(struct maildir *m, struct maildir_log *log, uint32_
 	struct index_batch batch = {0};
 	struct maildir_own own;
 
-	maildir_own_begin(&own, log);
-	for (; *next < end && moved < PORTION; (*next)++) {
+	maildir_own_begin(&own, log, OWN_BOTH);
+	for (; *next < end && moved < PORTION && !maildir_hurried(m); (*next)++) {
 		struct index_change change = {.kind = CHANGE_NAME, .ordinal = *next};
 		char name[INDEX_NAME_MAX + 1];
 		struct index_message message;
@@ -224,7 +224,7 @@ static uint32_t move_portion(struct maildir *m, struct maildir_log *log, uint32_
 		index_batch_add(&batch, &change);
 		moved++;
 	}
-	forget_new(&own, index->delta.in_new > moved ? index->delta.in_new - moved : 0);
+	forget_small(&own, &index->delta, moved);
 	maildir_own_end(&own, &batch);
 	if (maildir_log_append(log, &batch) < 0)
 		moved = 0;
@@ -232,22 +232,20 @@ static uint32_t move_portion(struct maildir *m, struct maildir_log *log, uint32_
 	return moved;
 }
 
-void maildir_sweep_new(struct maildir *m)
+bool maildir_sweep_new(struct maildir *m)
 {
-	uint32_t all = 0, moved = 1, next = 0;
+	uint32_t moved = 0;
 	struct maildir_log log;
 
 	/* only a base that has some is worth being read */
-	if (m->index.index.header.in_new == 0)
-		next = m->index.index.header.count;
-	while (moved && all < MOVES_MAX && !maildir_hurried(m) &&
-	       maildir_log_begin(&m->place, true, &log) == 0) {
-		moved = log.index.open && log.index.index.header.id == m->index.index.header.id
-				? move_portion(m, &log, &next)
-				: 0;
-		all += moved;
-		maildir_log_end(&log);
-	}
+	if (m->index.index.header.in_new == 0 && m->moved < m->index.index.header.count)
+		m->moved = m->index.index.header.count;
+	if (maildir_hurried(m) || maildir_log_begin(&m->place, true, &log) < 0)
+		return false;
+	if (log.index.open && log.index.index.header.id == m->index.index.header.id)
+		moved = move_portion(m, &log, &m->moved);
+	maildir_log_end(&log);
+	return moved == PORTION;
 }
 
 /* What the Maildir page gives a writer, who may be another program on another machine. */

@@ -9,8 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#define ATTEMPTS 3
+#define ATTEMPTS 5
+/* Longer than a step of the kernel's clock for files (HZ=100). */
+#define CLOCK_STEP_NS 11000000L
 
 struct looking {
 	struct maildir_comparison *c;
@@ -211,28 +214,44 @@ static enum maildrop_status look(struct maildir_comparison *c, const struct time
 	return status;
 }
 
+/* Did nothing change while it was read? A listing may leave out a file that was renamed meanwhile.
+ */
+static bool unchanged(const struct maildir_comparison *c, const struct timespec *clock)
+{
+	bool has_clock = clock->tv_sec || clock->tv_nsec;
+
+	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
+		struct index_stamp now;
+
+		if (!c->scan[d])
+			continue;
+		if (maildir_stamp(c->place, d, &now) < 0 ||
+		    !maildir_stamp_equal(&now, &c->stamps[d]))
+			return false;
+		/* a change in the clock's step of the stamp would leave the same time */
+		if (has_clock && c->stamps[d].trust != TRUST_SURE)
+			return false;
+	}
+	return true;
+}
+
 enum maildrop_status maildir_compare_scan(struct maildir_comparison *c, struct err *err)
 {
 	for (int attempt = 0; attempt < ATTEMPTS && !c->settled; attempt++) {
 		enum maildrop_status status;
 		struct timespec clock = {0};
 
-		if (attempt)
+		if (attempt) {
+			nanosleep(&(struct timespec){.tv_nsec = CLOCK_STEP_NS}, NULL);
 			forget(c);
+		}
 		/* a filesystem that cannot be written to has no clock for us: no stamp is trusted
 		 */
 		(void)maildir_clock(c->place, &clock);
 		status = look(c, &clock, err);
 		if (status < 0)
 			return status;
-		c->settled = true;
-		for (int d = 0; d < INDEX_DIRECTORIES; d++) {
-			struct index_stamp now;
-
-			if (c->scan[d] && (maildir_stamp(c->place, d, &now) < 0 ||
-					   !maildir_stamp_equal(&now, &c->stamps[d])))
-				c->settled = false;
-		}
+		c->settled = unchanged(c, &clock);
 	}
 	return MAILDROP_OK;
 }

@@ -27,6 +27,7 @@ struct maildir_comparison {
 	uint32_t not_loaded; /* messages of the base, which new_only did not load */
 	bool settled;        /* nothing moved while we looked: what was not seen is gone */
 	bool left_out;       /* something could not be read now: look again next time */
+	bool moved;          /* a fresh file was not where it was seen: look again now */
 	uint32_t *order;     /* fresh messages in the order they get */
 	uint32_t order_count;
 	struct maildir_duplicate *duplicates;

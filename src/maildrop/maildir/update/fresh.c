@@ -117,8 +117,10 @@ static enum maildrop_status take_results(struct maildir_comparison *c,
 			continue;
 		}
 		m->marks |= MODEL_DEAD;
-		if (e == ENOENT)
+		if (e == ENOENT) {
+			c->moved = c->left_out = true;
 			continue;
+		}
 		if (!our_fault(e))
 			maildir_note_left_out(
 				c->place, maildir_directory(c->place, jobs[i].directory),

@@ -11,7 +11,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
+
+#define ATTEMPTS 5 /* for a file that another program renames meanwhile */
+#define OWN_SMALL 256
+#define OWN_QUICK_NS 50000
 
 enum maildir_freshness maildir_current(const struct maildir_place *place,
 				       const struct index_delta *delta, enum index_directory which)
@@ -160,9 +165,14 @@ static enum meeting meets_base(const struct maildir_comparison *c, struct index 
 	return result ? MEETING_POSSIBLE : MEETING_NONE;
 }
 
-/* All steps. *ret_again: the base has to be loaded, and all steps are done again. */
+/*
+ * All steps. *ret_again: all steps are to be done again, with the base loaded and both directories
+ * read: what is in new/ alone cannot tell, or a file was renamed before it was measured. last: a
+ * message of such a file is left out until the next look.
+ */
 static enum maildrop_status compare(struct maildir_comparison *c, struct maildir_log *log,
-				    enum maildir_target target, bool *ret_again, struct err *err)
+				    enum maildir_target target, bool last, bool *ret_again,
+				    struct err *err)
 {
 	enum maildrop_status status = load(c, log, err);
 
@@ -176,6 +186,10 @@ static enum maildrop_status compare(struct maildir_comparison *c, struct maildir
 		status = maildir_compare_settle(c, err);
 	if (status == MAILDROP_OK)
 		status = maildir_fresh_measure(c, err);
+	if (status == MAILDROP_OK && c->moved && !last) {
+		*ret_again = true;
+		return status;
+	}
 	if (status == MAILDROP_OK)
 		status = maildir_order(c, err);
 	if (status == MAILDROP_OK)
@@ -205,8 +219,8 @@ enum maildrop_status maildir_update(struct maildir_log *log, enum maildir_target
 				    bool rescan, struct err *err)
 {
 	struct maildir_comparison c = {.place = log->place};
-	enum maildrop_status status;
-	bool again = false;
+	enum maildrop_status status = MAILDROP_OK;
+	bool again = true;
 
 	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
 		enum maildir_freshness current =
@@ -222,22 +236,42 @@ enum maildrop_status maildir_update(struct maildir_log *log, enum maildir_target
 	if (!c.scan[INDEX_NEW] && !c.scan[INDEX_CUR] && target != TARGET_MEMORY)
 		return MAILDROP_OK;
 	c.new_only = new_only_suffices(&c, log, target);
-	status = compare(&c, log, target, &again, err);
-	if (again) {
+	for (int attempt = 1; again; attempt++) {
+		again = false;
+		status = compare(&c, log, target, attempt >= ATTEMPTS, &again, err);
 		maildir_compare_finish(&c);
 		c = (struct maildir_comparison){.place = log->place, .scan = {true, true}};
-		status = compare(&c, log, target, &again, err);
 	}
-	maildir_compare_finish(&c);
 	return status;
 }
 
-void maildir_own_begin(struct maildir_own *own, struct maildir_log *log)
+static uint64_t monotonic_ns(void)
 {
-	own->log = log;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void maildir_own_begin(struct maildir_own *own, struct maildir_log *log, enum maildir_own_of which)
+{
+	*own = (struct maildir_own){.log = log};
 	for (int d = 0; d < INDEX_DIRECTORIES; d++)
 		own->current[d] =
+			(which == OWN_BOTH || d == INDEX_NEW) &&
 			maildir_current(log->place, &log->index.index.delta, d) == MAILDIR_CURRENT;
+	own->began = monotonic_ns();
+}
+
+bool maildir_own_quick(const struct maildir_own *own)
+{
+	return monotonic_ns() - own->began < OWN_QUICK_NS;
+}
+
+void maildir_own_forget(struct maildir_own *own, enum index_directory which, uint32_t left)
+{
+	if (left <= OWN_SMALL)
+		own->current[which] = false;
 }
 
 void maildir_own_end(const struct maildir_own *own, struct index_batch *batch)

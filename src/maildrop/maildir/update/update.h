@@ -28,14 +28,20 @@ enum maildrop_status maildir_update(struct maildir_log *log, enum maildir_target
 /*
  * Our own changes to new/ and cur/ while the log is held: if the index stood for the directories
  * before (begin), it does so afterwards, with their new times, which end adds to the batch. Those
- * are assumed: another program may have changed something in the same instant, and a later look at
- * the whole directory makes sure.
+ * are assumed: another program may have changed something in between, and a later look at the
+ * whole directory makes sure. Where that look costs next to nothing, it is made the next time.
  */
+enum maildir_own_of { OWN_NEW, OWN_BOTH };
 struct maildir_own {
 	struct maildir_log *log;
 	bool current[INDEX_DIRECTORIES];
+	uint64_t began; /* CLOCK_MONOTONIC, nanoseconds */
 };
-void maildir_own_begin(struct maildir_own *own, struct maildir_log *log);
+void maildir_own_begin(struct maildir_own *own, struct maildir_log *log, enum maildir_own_of which);
+/* Since begin there was hardly time for another program. */
+bool maildir_own_quick(const struct maildir_own *own);
+/* Leaves a directory to the next look, if few messages are left in it. */
+void maildir_own_forget(struct maildir_own *own, enum index_directory which, uint32_t left);
 void maildir_own_end(const struct maildir_own *own, struct index_batch *batch);
 
 #endif
