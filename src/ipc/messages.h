@@ -168,6 +168,13 @@ struct ipc_location_answer {
 	uint32_t unused;
 };
 
+/* monitor → keeper */
+struct ipc_root { /* ROOT_AWAY; away: the path of the mail folder leads to another one than the
+		     keeper has; until it does not, nothing is opened or delivered */
+	struct ipc_head head;
+	uint32_t away, unused;
+};
+
 /* front → auth */
 struct ipc_connect {
 	struct ipc_head head;
@@ -444,7 +451,8 @@ struct ipc_transaction { /* FORGET */
 	X(BODY_WRONG, 72, ipc_body_wrong, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_body_wrong)           \
 	X(LOCATION, 75, ipc_location, IPC_K, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_location)      \
 	X(LOCATION_ANSWER, 76, ipc_location_answer, IPC_M, IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0,        \
-	  judge_location_answer)
+	  judge_location_answer)                                                                   \
+	X(ROOT_AWAY, 210, ipc_root, IPC_M, IPC_K, 0, 0, 0, 0, 0, judge_root)
 
 enum ipc_type {
 	IPC_NONE,

@@ -49,7 +49,8 @@ static struct briefing briefing_of(const struct generation *g)
 				 .listeners = g->owner->listeners,
 				 .ticket_keys = g->owner->ticket_keys,
 				 .generation = g->number,
-				 .root = g->owner->root};
+				 .root = g->owner->root,
+				 .mail_away = g->root_watch.away};
 }
 
 /* ---- what children send ---- */
@@ -181,6 +182,16 @@ static int add_slots(struct generation *g)
 
 static void pulse(struct loop_timer *timer);
 
+static void root_changed(void *context)
+{
+	struct generation *g = context;
+	struct briefing briefing = briefing_of(g);
+
+	for (struct slot *slot = g->slots; slot; slot = slot->next)
+		if (slot->has_chan)
+			briefing_send_away(&briefing, slot);
+}
+
 static void look_at_root(struct loop_timer *timer)
 {
 	struct generation *g = timer->context;
@@ -211,6 +222,8 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 		locations_init(&g->locations, owner->loop, &g->files.root, g->config.mail);
 		loop_timer_init(&g->look_at_root, owner->loop, look_at_root, g);
 		look_at_root(&g->look_at_root);
+		root_watch_init(&g->root_watch, owner->loop, g->config.mail, g->files.mail_fd,
+				root_changed, g);
 	}
 	for (struct slot *slot = g->slots; slot && rc == 0; slot = slot->next)
 		rc = members_start(slot, err);
@@ -309,7 +322,7 @@ void generation_drain(struct generation *g, uint64_t ms, bool stop)
 		if (atomic_load(&g->files.root.state) != MAIL_ROOT_OTHER)
 			files_remember_root(&g->files);
 	}
-	g->draining = true;
+	g->draining = g->root_watch.retired = true;
 	if (!g->killed)
 		loop_timer_set(&g->deadline, ms + STOP_GRACE);
 	for (struct slot *slot = g->slots; slot; slot = slot->next) {
@@ -341,6 +354,7 @@ void generation_destroy(struct generation *g)
 	if (g->look_at_root.loop)
 		loop_timer_cancel(&g->look_at_root);
 	locations_finish(&g->locations);
+	root_watch_finish(&g->root_watch);
 	loop_timer_cancel(&g->room);
 	loop_timer_cancel(&g->pulse);
 	owners_finish(&g->owners);
