@@ -101,7 +101,7 @@ static void message(struct slot *slot, enum ipc_type type, const void *data)
 	} else if (type == IPC_PEER_LOST) {
 		health_peer_lost(slot, ((const struct ipc_instance *)data)->instance);
 	} else if (type == IPC_LOCATION) {
-		locations_answer(&g->locations, &slot->chan, data);
+		locations_ask(g->locations, slot->instance, data);
 	} else if (type == IPC_LISTENER_DEAD) {
 		g->owner->suspect(g->owner);
 	} else if (type == IPC_PONG) {
@@ -182,6 +182,17 @@ static int add_slots(struct generation *g)
 
 static void pulse(struct loop_timer *timer);
 
+static void send_location(void *context, uint64_t instance,
+			  const struct ipc_location_answer *answer, pop3_span why)
+{
+	struct generation *g = context;
+	struct ipc_location_answer message = *answer;
+
+	for (struct slot *slot = g->slots; slot; slot = slot->next)
+		if (slot->has_chan && slot->instance == instance)
+			(void)ipc_send_texts(&slot->chan, IPC_LOCATION_ANSWER, &message, &why, 1);
+}
+
 static void root_changed(void *context)
 {
 	struct generation *g = context;
@@ -219,7 +230,11 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 	loop_timer_init(&g->pulse, owner->loop, pulse, g);
 	loop_timer_set(&g->pulse, health_pulse(g));
 	if (rc == 0) {
-		locations_init(&g->locations, owner->loop, &g->files.root, g->config.mail);
+		g->locations = locations_create(owner->workers, owner->loop, &g->files.root,
+						g->config.mail, send_location, g);
+		rc = g->locations ? 0 : err_set(err, EX_OSERR, "out of memory");
+	}
+	if (rc == 0) {
 		loop_timer_init(&g->look_at_root, owner->loop, look_at_root, g);
 		look_at_root(&g->look_at_root);
 		root_watch_init(&g->root_watch, owner->loop, g->config.mail, g->files.mail_fd,
@@ -353,7 +368,7 @@ void generation_destroy(struct generation *g)
 		loop_timer_cancel(&g->deadline);
 	if (g->look_at_root.loop)
 		loop_timer_cancel(&g->look_at_root);
-	locations_finish(&g->locations);
+	locations_destroy(g->locations);
 	root_watch_finish(&g->root_watch);
 	loop_timer_cancel(&g->room);
 	loop_timer_cancel(&g->pulse);

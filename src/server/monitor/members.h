@@ -22,7 +22,7 @@ struct generation {
 	struct owners owners;
 	struct loop_timer room; /* set while a request waits for a keeper */
 	struct loop_timer look_at_root, pulse;
-	struct locations locations;
+	struct locations *locations;
 	struct root_watch root_watch;
 	bool announced, draining, failed, killed;
 	struct loop_timer deadline;
