@@ -26,6 +26,8 @@ enum {
 	OPT_PASSWORD_COMMAND,
 	OPT_PASSWORD_ENV,
 	OPT_NETRC,
+	OPT_PASSWORD_CREDENTIAL,
+	OPT_TOKEN_COMMAND,
 	OPT_STATE,
 	OPT_RECIPIENT,
 	OPT_CRLF,
@@ -35,6 +37,7 @@ enum {
 	OPT_NO_PIPELINING,
 	OPT_TIMEOUT,
 	OPT_WHOLE,
+	OPT_LEAVE_OUT,
 	OPT_MARK_SEEN,
 	OPT_DRY_RUN,
 	OPT_ACCEPT,
@@ -66,6 +69,8 @@ static const struct option long_options[] = {
 	{"password-command", required_argument, NULL, OPT_PASSWORD_COMMAND},
 	{"password-env", required_argument, NULL, OPT_PASSWORD_ENV},
 	{"netrc", required_argument, NULL, OPT_NETRC},
+	{"password-credential", required_argument, NULL, OPT_PASSWORD_CREDENTIAL},
+	{"token-command", required_argument, NULL, OPT_TOKEN_COMMAND},
 	{"state", required_argument, NULL, OPT_STATE},
 	{"recipient", required_argument, NULL, OPT_RECIPIENT},
 	{"crlf", no_argument, NULL, OPT_CRLF},
@@ -75,6 +80,7 @@ static const struct option long_options[] = {
 	{"no-pipelining", no_argument, NULL, OPT_NO_PIPELINING},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"whole", required_argument, NULL, OPT_WHOLE},
+	{"leave-out", required_argument, NULL, OPT_LEAVE_OUT},
 	{"mark-seen", no_argument, NULL, OPT_MARK_SEEN},
 	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
 	{"accept-new-uidls", no_argument, NULL, OPT_ACCEPT},
@@ -183,6 +189,10 @@ static int access_option(int option, const char *value, struct fetch_account *a,
 		return password_option(a, FETCH_PASSWORD_ENVIRONMENT, value, err);
 	case OPT_NETRC:
 		return password_option(a, FETCH_PASSWORD_NETRC, value, err);
+	case OPT_PASSWORD_CREDENTIAL:
+		return password_option(a, FETCH_PASSWORD_CREDENTIAL, value, err);
+	case OPT_TOKEN_COMMAND:
+		return password_option(a, FETCH_TOKEN_COMMAND, value, err);
 	case OPT_NO_PIPELINING:
 		a->no_pipelining = true;
 		return 0;
@@ -250,6 +260,9 @@ static int run_option(int option, char *value, struct fetch_options *o, struct e
 		return 0;
 	case OPT_WHOLE:
 		o->whole = value;
+		return 0;
+	case OPT_LEAVE_OUT:
+		o->leave_out = value;
 		return 0;
 	case OPT_MARK_SEEN:
 		o->mark_seen = true;
