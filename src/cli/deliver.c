@@ -297,7 +297,7 @@ static int enter(struct deliver *deliver, const struct target *target, enum regi
 			"restore it; if it was removed on purpose: valija mark --forget %s %s",
 			home.data, deliver->config.mail);
 	if (rc == 0) {
-		rc = register_enter(deliver->reg, home, kind, true, &err);
+		rc = register_enter(deliver->reg, home, kind, REGISTER_NOW, &err);
 		rc = rc < 0 && not_ours(&err) ? 0 : rc;
 	}
 	if (rc < 0)

@@ -91,7 +91,7 @@ static int forget_maildrop(const struct arguments *arguments, const char *mail, 
 			     "valija.conf has?",
 			     file, arguments->forget, mail);
 	if (rc == 0)
-		rc = register_enter(reg, location, REGISTER_NONE, true, err);
+		rc = register_enter(reg, location, REGISTER_NONE, REGISTER_NOW, err);
 	register_destroy(reg);
 	return rc;
 }

@@ -262,6 +262,13 @@ static bool judge_location(const void *message)
 	return m->ask < LOCATION_ASKS;
 }
 
+static bool judge_root(const void *message)
+{
+	const struct ipc_root *m = message;
+
+	return m->away <= 1;
+}
+
 static bool judge_location_answer(const void *message)
 {
 	const struct ipc_location_answer *m = message;

@@ -171,6 +171,13 @@ struct ipc_location_answer {
 	uint32_t unused;
 };
 
+/* monitor → keeper */
+struct ipc_root { /* ROOT_AWAY; away: the path of the mail folder leads to another one than the
+		     keeper has; until it does not, nothing is opened or delivered */
+	struct ipc_head head;
+	uint32_t away, unused;
+};
+
 /* front → auth */
 struct ipc_connect {
 	struct ipc_head head;
@@ -454,7 +461,8 @@ struct ipc_transaction { /* FORGET */
 	  judge_location_answer)                                                                   \
 	X(SPOOL_WANTED, 200, ipc_empty, IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)                    \
 	X(SPOOL_FILE, 201, ipc_empty, IPC_M, IPC_L, 2, 2, 0, 0, 0, judge_any)                      \
-	X(SPOOL_NONE, 202, ipc_empty, IPC_M, IPC_L, 0, 0, 0, 0, 0, judge_any)
+	X(SPOOL_NONE, 202, ipc_empty, IPC_M, IPC_L, 0, 0, 0, 0, 0, judge_any)  \
+	X(ROOT_AWAY, 210, ipc_root, IPC_M, IPC_K, 0, 0, 0, 0, 0, judge_root)
 
 enum ipc_type {
 	IPC_NONE,

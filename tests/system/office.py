@@ -284,15 +284,18 @@ class Office:
         self.allowed += patterns
 
     def children(self):
-        """{pid: command line} of the server's processes, without the monitor."""
-        result, todo = {}, [self.process.pid]
+        """{pid: command line} of the server's processes, without the monitor, and without one that
+        looks at the mail folder for it for a moment: that has the monitor's command line."""
+        monitor, result, todo = None, {}, [self.process.pid]
         while todo:
             pid = todo.pop()
             try:
                 for task in pathlib.Path(f'/proc/{pid}/task').iterdir():
                     todo += map(int, (task / 'children').read_text().split())
-                if pid != self.process.pid:
-                    line = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()
+                line = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()
+                if pid == self.process.pid:
+                    monitor = line
+                elif line != monitor:
                     result[pid] = line.replace(b'\0', b' ').decode('latin-1').strip()
             except (FileNotFoundError, ProcessLookupError):
                 continue

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from office import PASSWORD, Office, wait_until
 from test_mail_not_mounted import (MAIL, MISSING, assert_here, assert_missing, deliver, login, made,
-                                   reload)
+                                   reload, wait_entered)
 
 NOBODY = 65534
 
@@ -22,6 +22,7 @@ def two(make_office, connect):
     office.start()
     ids = login(connect, office)[1]
     assert len(login(connect, office, 'bob')[1]) == len(ids) == 1
+    wait_entered(office, 2)
     office.allow(*MISSING)
     return office, ids
 
@@ -266,6 +267,7 @@ def test_a_state_folder_of_somebody_else(make_office, connect, need_root):
     office.start()
     ids = login(connect, office)[1]
     login(connect, office, 'bob')
+    wait_entered(office, 2)
     office.stop()
     office.allow(*MISSING, 'the register', 'cannot be remembered')
     for path in (office.state, *office.state.iterdir()):

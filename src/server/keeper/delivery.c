@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 enum {
@@ -231,7 +232,7 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 
 	if (!front)
 		return;
-	if (front_of(front)->asked >= FRONT_ASKED) {
+	if (front_of(front)->asked >= FRONT_ASKED || atomic_load(&keeper->mail_away)) {
 		refuse(front, message);
 		return;
 	}
@@ -313,10 +314,14 @@ static void deliver_run(struct job *base)
 {
 	struct delivery_job *job = (struct delivery_job *)base;
 
-	if (job->step == STEP_MAKE)
+	if (atomic_load(&job->keeper->mail_away)) {
+		job->status = MAILDROP_TEMP;
+		err_set(&job->err, EX_TEMPFAIL, KEEPER_MAIL_AWAY);
+	} else if (job->step == STEP_MAKE) {
 		make_run(job);
-	else
+	} else {
 		message_run(job);
+	}
 }
 
 static void delivered(struct delivery_job *job)

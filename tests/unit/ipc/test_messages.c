@@ -343,6 +343,7 @@ static void test_threat_61_ranges(void **state)
 		FIELD(DELIVER, ipc_deliver, size, UINT64_MAX),
 		FIELD(LOCATION, ipc_location, ask, LOCATION_ASKS),
 		FIELD(LOCATION_ANSWER, ipc_location_answer, allowed, 2),
+		FIELD(ROOT_AWAY, ipc_root, away, 2),
 	};
 #undef FIELD
 
