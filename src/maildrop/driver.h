@@ -31,7 +31,7 @@ struct maildrop_driver {
 	bool (*body_wrong)(struct maildrop *maildrop, uint32_t number, struct err *err);
 	enum maildrop_status (*commit)(struct maildrop *maildrop, const uint32_t *numbers,
 				       uint32_t count, struct err *err);
-	void (*sweep)(struct maildrop *maildrop, const atomic_bool *hurry);
+	bool (*sweep)(struct maildrop *maildrop, const atomic_bool *hurry);
 	bool (*at_rest)(const struct maildrop *maildrop);
 	void (*index_wrong)(struct maildrop *maildrop);
 	enum maildrop_status (*usage)(const struct maildrop_settings *settings, int root_fd,

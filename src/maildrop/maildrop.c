@@ -127,12 +127,13 @@ enum maildrop_status maildrop_commit(struct maildrop *maildrop, const uint32_t *
 
 void maildrop_sweep(struct maildrop *maildrop)
 {
-	maildrop_sweep_until(maildrop, NULL);
+	while (maildrop_sweep_slice(maildrop, NULL)) {
+	}
 }
 
-void maildrop_sweep_until(struct maildrop *maildrop, const atomic_bool *hurry)
+bool maildrop_sweep_slice(struct maildrop *maildrop, const atomic_bool *hurry)
 {
-	maildrop->driver->sweep(maildrop, hurry);
+	return maildrop->driver->sweep(maildrop, hurry);
 }
 
 bool maildrop_at_rest(const struct maildrop *maildrop)

@@ -139,9 +139,10 @@ bool maildrop_body_wrong(struct maildrop *maildrop, uint32_t number, struct err 
 enum maildrop_status maildrop_commit(struct maildrop *maildrop, const uint32_t *numbers,
 				     uint32_t count, struct err *err);
 void maildrop_sweep(struct maildrop *maildrop);
-/* The same, but ends soon (within a file or so) once *hurry is true: a session or delivery waits
- * for the maildrop. What is left is done by a later sweep. */
-void maildrop_sweep_until(struct maildrop *maildrop, const atomic_bool *hurry);
+/* A part of it, so that the thread can do other work in between: returns whether to call it again.
+ * It ends soon (within a file or so) once *hurry is true: a session or delivery waits for the
+ * maildrop. What is left then is done by a later sweep. */
+bool maildrop_sweep_slice(struct maildrop *maildrop, const atomic_bool *hurry);
 /* A sweep would find nothing to do: the maildrop can be closed without waiting for a disk. */
 bool maildrop_at_rest(const struct maildrop *maildrop);
 /* A reader of the lent index (index_view) found it damaged: it is built again by the next login. */

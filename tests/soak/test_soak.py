@@ -64,7 +64,6 @@ def test_ids_stay_and_are_unique(maildrop):
         maildrop.id_of('unanswered', 'one')
 
 
-@pytest.mark.soak
 def test_a_minute_of_everything_at_once():
     seed = os.environ.get('VALIJA_SOAK_SEED', '1')
     done = subprocess.run([sys.executable, str(HERE / 'soak.py'), '60', seed], timeout=240,

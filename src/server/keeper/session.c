@@ -33,6 +33,7 @@ struct session_job {
 	struct job job;
 	struct keeper_session *session;
 	enum work work;
+	bool more; /* to sweep */
 	enum maildrop_status status;
 	struct err err;
 };
@@ -144,6 +145,7 @@ static bool park(struct keeper_session *session)
 		return false;
 	session->next_waiting = session->lane->waiting;
 	session->lane->waiting = session;
+	atomic_store(&session->lane->hurry, true);
 	loop_timer_set(&parked->timer, RETRY_MS);
 	return true;
 }
@@ -205,10 +207,12 @@ void keeper_close(struct keeper_session *session)
 		session->maildrop = NULL;
 		session->open = false;
 	}
-	if (session->open)
+	if (session->open) {
+		atomic_store(&session->lane->hurry, session->lane->waiting != NULL);
 		add_work(session, WORK_CLOSE);
-	else if (!session->jobs)
+	} else if (!session->jobs) {
 		free_session(session);
+	}
 }
 
 /* ---- jobs ---- */
@@ -235,7 +239,9 @@ static void job_run(struct job *base)
 		(void)maildrop_body_wrong(s->maildrop, s->body_wrong, &job->err);
 		break;
 	case WORK_CLOSE:
-		maildrop_sweep_until(s->maildrop, &s->lane->hurry);
+		job->more = !s->ending && maildrop_sweep_slice(s->maildrop, &s->lane->hurry);
+		if (job->more)
+			break;
 		maildrop_close(s->maildrop);
 		s->maildrop = NULL;
 		break;
@@ -353,6 +359,15 @@ static void commit_done(struct session_job *job)
 	keeper_close(session);
 }
 
+/* The next slice, behind the jobs of others. A login that waits, and a keeper that drains, get the
+ * maildrop closed without it; a later session's close goes on there. */
+static void sweep_on(struct keeper_session *session)
+{
+	session->ending = session->keeper->child->draining || session->lane->waiting ||
+			  atomic_load(&session->lane->hurry);
+	add_work(session, WORK_CLOSE);
+}
+
 static void job_done(struct job *base)
 {
 	struct session_job *job = (struct session_job *)base;
@@ -370,8 +385,11 @@ static void job_done(struct job *base)
 			log_warning("%s: message %u: %s", session->lane->path, session->body_wrong,
 				    job->err.text);
 		break;
-	case WORK_INDEX_WRONG:
 	case WORK_CLOSE:
+		if (job->more)
+			sweep_on(session);
+		break;
+	case WORK_INDEX_WRONG:
 		break;
 	}
 	free(job);

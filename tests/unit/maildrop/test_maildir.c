@@ -935,7 +935,7 @@ static void a_damaged_index_keeps_deletions(void **state)
 	overwrite(s, "valija-base", 4096 + 50);
 	m = open_session(s);
 	maildrop_index_wrong(m);
-	maildrop_sweep_until(m, &hurry);
+	maildrop_sweep_slice(m, &hurry);
 	maildrop_close(m);
 	m = open_session(s);
 	assert_entry(m, 2, "1002.m.host", strlen("message 2\r\n"));
@@ -1067,6 +1067,71 @@ static void a_deleted_file_that_was_renamed_goes_too(void **state)
 	maildrop_close(m);
 	assert_false(has_file(s, "cur/1000.m.host:2,FS"));
 	assert_int_equal(count_files(s, "cur", NULL), 1);
+}
+
+/* Files that are only known by stat(2) are counted in slices, from where the last slice ended. */
+static void upkeep_goes_on_in_slices_until_it_is_at_rest(void **state)
+{
+	struct scratch *s = *state;
+	enum { N = 2500 };
+	struct maildrop_snapshot snapshot;
+	atomic_bool hurry = false;
+	char name[64];
+	struct maildrop *m;
+	int slices = 1;
+
+	make_maildir(s);
+	for (int i = 0; i < N; i++) {
+		snprintf(name, sizeof(name), "cur/%d.x,S=6,W=7:2,", 1000 + i);
+		put_file(s, name, "abc\n1\n");
+	}
+	m = open_session(s);
+	assert_false(maildrop_at_rest(m));
+	while (maildrop_sweep_slice(m, &hurry))
+		slices++;
+	assert_in_range(slices, 3, 10);
+	maildrop_close(m);
+	forget();
+	m = open_session(s);
+	assert_true(maildrop_at_rest(m));
+	maildrop_snapshot(m, &snapshot);
+	assert_int_equal(snapshot.octets, N * 8);
+	assert_int_equal(world.messages, 0);
+	maildrop_close(m);
+}
+
+/* A login waits: not one more message is counted, and the next session goes on there. */
+static void upkeep_ends_at_once_for_a_login_that_waits(void **state)
+{
+	struct scratch *s = *state;
+	enum { N = 2500 };
+	atomic_bool hurry = false;
+	char name[64];
+	struct maildrop *m;
+
+	make_maildir(s);
+	for (int i = 0; i < N; i++) {
+		snprintf(name, sizeof(name), "cur/%d.x,S=6,W=7:2,", 1000 + i);
+		put_file(s, name, "abc\n1\n");
+	}
+	m = open_session(s);
+	assert_true(maildrop_sweep_slice(m, &hurry));
+	forget();
+	hurry = true;
+	assert_false(maildrop_sweep_slice(m, &hurry));
+	assert_int_equal(world.messages, 0);
+	maildrop_close(m);
+	m = open_session(s);
+	assert_false(maildrop_at_rest(m));
+	hurry = false;
+	forget();
+	while (maildrop_sweep_slice(m, &hurry)) {
+	}
+	assert_in_range(world.messages, 1, N - 1000); /* the first slice is not counted again */
+	maildrop_close(m);
+	m = open_session(s);
+	assert_true(maildrop_at_rest(m));
+	maildrop_close(m);
 }
 
 /* An IMAP client marks a whole folder between QUIT and the sweep; some of it is removed, too. */
@@ -1601,6 +1666,8 @@ int main(void)
 		TEST(an_unreadable_directory_is_an_error),
 		TEST(a_racy_time_is_not_believed),
 		TEST(commits_hold_when_the_index_was_taken_away),
+		TEST(upkeep_goes_on_in_slices_until_it_is_at_rest),
+		TEST(upkeep_ends_at_once_for_a_login_that_waits),
 		TEST(a_long_log_becomes_a_base),
 		TEST(usage_is_that_of_the_index),
 		TEST(a_message_that_was_wrong_is_mended),

@@ -18,6 +18,9 @@ struct maildir {
 	struct maildir_locator locator;
 	const atomic_bool *hurry; /* NULL, or true: a login waits for the end of this sweep */
 	bool committed;           /* this session deleted something: there is something to sweep */
+	bool unlinked;            /* the sweep has done with deletions; the rest goes in slices */
+	uint32_t moved;           /* of the sweep: messages below are moved to cur/ */
+	uint32_t counted;         /* of the sweep: messages below are counted */
 	bool damaged;             /* the index has to be built again */
 };
 

@@ -72,7 +72,7 @@ bool maildir_at_rest(const struct maildrop *maildrop)
 	       delta->size <= LONG_LOG && !assumed_long(delta);
 }
 
-void maildir_sweep(struct maildrop *maildrop, const atomic_bool *hurry)
+bool maildir_sweep(struct maildrop *maildrop, const atomic_bool *hurry)
 {
 	struct maildir *m = (struct maildir *)maildrop;
 	const struct index_delta *delta = &m->index.index.delta;
@@ -80,16 +80,19 @@ void maildir_sweep(struct maildrop *maildrop, const atomic_bool *hurry)
 
 	m->hurry = hurry;
 	if (maildir_at_rest(maildrop))
-		return;
-	if (m->committed || delta->pending_count)
+		return false;
+	if (!m->unlinked && (m->committed || delta->pending_count))
 		maildir_sweep_deleted(m);
-	if (delta->in_new)
-		maildir_sweep_new(m);
-	maildir_sweep_claims(m);
+	m->unlinked = true;
+	if (delta->in_new && maildir_sweep_new(m) && !maildir_hurried(m))
+		return true;
+	if (maildir_sweep_claims(m) && !maildir_hurried(m))
+		return true;
 	changed = changed || delta->in_new || delta->size > LONG_LOG;
 	/* the login that waits gets a damaged index otherwise, and its session ends as this one */
 	if (maildir_hurried(m) && !m->damaged)
-		return;
+		return false;
 	if (changed || m->damaged || !delta->flushed || assumed_long(delta))
 		upkeep(m);
+	return false;
 }

@@ -7,7 +7,8 @@
 
 #include "maildrop/maildir/session/session.h"
 
-void maildir_sweep(struct maildrop *maildrop, const atomic_bool *hurry);
+/* Does a slice of it; returns whether more is left, which the next call goes on with. */
+bool maildir_sweep(struct maildrop *maildrop, const atomic_bool *hurry);
 
 /* Whether there is nothing to sweep. */
 bool maildir_at_rest(const struct maildrop *maildrop);

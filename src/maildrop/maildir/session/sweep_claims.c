@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define COUNT_MAX 4000 /* messages in one sweep */
-#define OCTETS_MAX ((uint64_t)128 << 20)
+/* Of one slice, which others wait for if all threads of their filesystem are busy. */
+#define COUNT_MAX 1000
+#define OCTETS_MAX ((uint64_t)32 << 20)
 
 struct counted {
 	uint32_t ordinal;
@@ -33,12 +34,12 @@ static int count_one(struct maildir *m, uint32_t ordinal, const struct index_mes
 	return result;
 }
 
-/* Counts on from `verified`; returns how many, and the first ordinal that is not known yet: it
- * stops at a message that cannot be read, which may be served later. */
+/* Counts on from where the last slice ended; returns how many, and the first ordinal that is not
+ * known yet: it stops at a message that cannot be read, which may be served later. */
 static size_t count_portion(struct maildir *m, struct counted *counted, uint32_t *ret_end)
 {
 	struct index *index = &m->index.index;
-	uint32_t ordinal = index->delta.verified;
+	uint32_t ordinal = m->counted;
 	uint64_t octets = 0;
 	size_t n = 0;
 
@@ -62,14 +63,15 @@ static size_t count_portion(struct maildir *m, struct counted *counted, uint32_t
 	return n;
 }
 
-static void record_portion(struct maildir *m, const struct counted *counted, size_t n, uint32_t end)
+static bool record_portion(struct maildir *m, const struct counted *counted, size_t n, uint32_t end)
 {
 	struct index_batch batch = {0};
 	struct maildir_log log;
 	struct index *now = &log.index.index;
+	bool recorded;
 
 	if (maildir_log_begin(&m->place, true, &log) < 0)
-		return;
+		return false;
 	for (size_t i = 0; i < n && log.index.open; i++) {
 		const struct counted *c = &counted[i];
 		struct index_message message;
@@ -93,26 +95,32 @@ static void record_portion(struct maildir *m, const struct counted *counted, siz
 						.old_stored = message.stored});
 	}
 	index_batch_add(&batch, &(struct index_change){.kind = CHANGE_VERIFIED, .ordinal = end});
-	if (log.index.open && now->header.id == m->index.index.header.id)
-		(void)maildir_log_append(&log, &batch);
+	recorded = log.index.open && now->header.id == m->index.index.header.id &&
+		   maildir_log_append(&log, &batch) == 0;
 	index_batch_finish(&batch);
 	maildir_log_end(&log);
+	return recorded;
 }
 
-void maildir_sweep_claims(struct maildir *m)
+bool maildir_sweep_claims(struct maildir *m)
 {
 	const struct index_delta *delta = &m->index.index.delta;
 	struct counted *counted;
+	bool recorded = false;
 	uint32_t end;
 	size_t n;
 
-	if (delta->verified >= delta->unverified_end)
-		return;
+	if (m->counted < delta->verified)
+		m->counted = delta->verified;
+	if (m->counted >= delta->unverified_end)
+		return false;
 	counted = malloc(COUNT_MAX * sizeof(*counted));
 	if (!counted)
-		return;
+		return false;
 	n = count_portion(m, counted, &end);
-	if (end > delta->verified)
-		record_portion(m, counted, n, end);
+	if (end > m->counted)
+		recorded = record_portion(m, counted, n, end);
+	m->counted = end;
 	free(counted);
+	return recorded && end < delta->unverified_end;
 }

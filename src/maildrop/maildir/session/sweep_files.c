@@ -12,8 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PORTION 1024    /* files touched while the log is held at a time */
-#define MOVES_MAX 20000 /* messages moved to cur/ in one sweep */
+#define PORTION 1024 /* files touched while the log is held at a time */
 
 /* One run over the pending DELs. */
 struct pass {
@@ -210,7 +209,7 @@ static uint32_t move_portion(struct maildir *m, struct maildir_log *log, uint32_
 	struct maildir_own own;
 
 	maildir_own_begin(&own, log, OWN_BOTH);
-	for (; *next < end && moved < PORTION; (*next)++) {
+	for (; *next < end && moved < PORTION && !maildir_hurried(m); (*next)++) {
 		struct index_change change = {.kind = CHANGE_NAME, .ordinal = *next};
 		char name[INDEX_NAME_MAX + 1];
 		struct index_message message;
@@ -233,22 +232,20 @@ static uint32_t move_portion(struct maildir *m, struct maildir_log *log, uint32_
 	return moved;
 }
 
-void maildir_sweep_new(struct maildir *m)
+bool maildir_sweep_new(struct maildir *m)
 {
-	uint32_t all = 0, moved = 1, next = 0;
+	uint32_t moved = 0;
 	struct maildir_log log;
 
 	/* only a base that has some is worth being read */
-	if (m->index.index.header.in_new == 0)
-		next = m->index.index.header.count;
-	while (moved && all < MOVES_MAX && !maildir_hurried(m) &&
-	       maildir_log_begin(&m->place, true, &log) == 0) {
-		moved = log.index.open && log.index.index.header.id == m->index.index.header.id
-				? move_portion(m, &log, &next)
-				: 0;
-		all += moved;
-		maildir_log_end(&log);
-	}
+	if (m->index.index.header.in_new == 0 && m->moved < m->index.index.header.count)
+		m->moved = m->index.index.header.count;
+	if (maildir_hurried(m) || maildir_log_begin(&m->place, true, &log) < 0)
+		return false;
+	if (log.index.open && log.index.index.header.id == m->index.index.header.id)
+		moved = move_portion(m, &log, &m->moved);
+	maildir_log_end(&log);
+	return moved == PORTION;
 }
 
 /* What the Maildir page gives a writer, who may be another program on another machine. */

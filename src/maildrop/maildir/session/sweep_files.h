@@ -8,8 +8,9 @@
 
 /* Unlinks what DELs name and retires those. */
 void maildir_sweep_deleted(struct maildir *m);
-/* Moves messages of new/ that the index knows to cur/. */
-void maildir_sweep_new(struct maildir *m);
+/* Moves a portion of the messages of new/ that the index knows to cur/; returns whether there may
+ * be more. */
+bool maildir_sweep_new(struct maildir *m);
 /* Removes what writers that died left in tmp/ long ago. */
 void maildir_sweep_tmp(struct maildir *m);
 
