@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "fetch/account/config_file.h"
+#include "fetch/interrupt.h"
 #include "fetch/jobs.h"
 #include "fetch/account/options.h"
 #include "fetch/report/json.h"
@@ -143,6 +144,7 @@ int fetch_main(int argc, char **argv)
 	struct err err = {0};
 
 	signal(SIGPIPE, SIG_IGN);
+	fetch_interrupt_catch();
 	fetch_account_defaults(&account);
 	if (fetch_options_parse(argc, argv, &options, &account, &err) < 0) {
 		complain(&err);

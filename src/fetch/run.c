@@ -93,7 +93,8 @@ static int open_parts(struct run *run, int state_dir, struct err *err)
 	struct sink_settings sink = {.files = run->files,
 				     .account = run->account,
 				     .key = span_of(run->key),
-				     .state_dir = state_dir};
+				     .state_dir = state_dir,
+				     .output_apart = run->options->json};
 	char name[STATE_NAME_MAX];
 
 	state_journal_name(run->account, run->key, name);
