@@ -112,12 +112,12 @@ static int prepare(struct run *run, struct err *err)
 {
 	int dir, rc;
 
-	if (state_key(run->account, run->key, err) < 0)
-		return -1;
 	dir = state_open(run->files, run->options->state, err);
 	if (dir < 0)
 		return -1;
-	rc = open_parts(run, dir, err);
+	rc = state_key(run->account, dir, run->key, err);
+	if (rc == 0)
+		rc = open_parts(run, dir, err);
 	if (rc == 0)
 		rc = fetch_confine(run->account, dir, err);
 	close(dir);
