@@ -1,6 +1,5 @@
 /* See handlers.h. The role's thread is the only one that runs its code; the target's thread waits
  * for it at the end of each step. */
-#define _GNU_SOURCE
 #include "handlers.h"
 
 #include "base/log.h"

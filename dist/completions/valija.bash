@@ -4,7 +4,7 @@ _valija() {
 	local commands="init user mark deliver fetch"
 	local options="--to --keep --delete --keep-days --keep-newest --follow --accept-removals
 		--tls --ca --pin --cert --key --auth --password-file --password-command
-		--password-env --netrc --timeout --no-pipelining --recipient --crlf --max-size
+		--password-env --password-credential --token-command --netrc --timeout --no-pipelining --recipient --crlf --max-size
 		--max-messages --max-octets --whole --leave-out --mark-seen --dry-run --accept-new-uidls
 		--config --state --jobs --json --record --quiet --verbose --init --help"
 	local config=${XDG_CONFIG_HOME:-$HOME/.config}/valija/fetch.conf
@@ -30,7 +30,8 @@ _valija() {
 		;;
 	--auth)
 		mapfile -t COMPREPLY < <(compgen -W "scram-sha-256-plus scram-sha-1-plus
-			scram-sha-256 scram-sha-1 cram-md5 apop plain login user" -- "$cur")
+			scram-sha-256 scram-sha-1 plain login user cram-md5 apop xoauth2 oauthbearer
+			external" -- "$cur")
 		return
 		;;
 	--whole)

@@ -3,7 +3,9 @@
 
 #include "base/text.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -57,25 +59,41 @@ int log_priority(enum log_level level)
 	return priorities[level];
 }
 
-/* The line is smaller than PIPE_BUF, so it is written as a whole or not at all. */
+enum { PIPE_LINE_MAX = LOG_LINE_MAX + 4 };
+
+/* Of the one thread that gathers. Up to PIPE_BUF octets are written as a whole or not at all. */
+static struct {
+	char text[PIPE_BUF];
+	size_t used;
+	unsigned lines;
+	void (*started)(void *context);
+	void *context;
+} gathered;
+static _Thread_local bool gathers;
+
+static_assert(PIPE_BUF >= PIPE_LINE_MAX, "a line fits");
+
+static size_t pipe_line(enum log_level level, const char *text, size_t size, char *ret)
+{
+	ret[0] = '<';
+	ret[1] = (char)('0' + (int)level);
+	ret[2] = '>';
+	memcpy(ret + 3, text, size);
+	ret[3 + size] = '\n';
+	return size + 4;
+}
+
 static bool write_pipe(enum log_level level, const char *text, size_t size)
 {
-	char line[LOG_LINE_MAX + 8];
-	size_t used = 3;
+	char line[PIPE_LINE_MAX];
+	size_t used = pipe_line(level, text, size, line);
 
-	line[0] = '<';
-	line[1] = (char)('0' + (int)level);
-	line[2] = '>';
-
-	memcpy(line + used, text, size);
-	used += size;
-	line[used++] = '\n';
 	return write(STDERR_FILENO, line, used) == (ssize_t)used;
 }
 
-/* Reports lost lines first. A thread that reports them takes the whole count, and gives it back
- * if that line does not fit either. */
-static void to_pipe(enum log_level level, const char *text, size_t size)
+/* A thread that reports lost lines takes the whole count, and gives it back, which is false, if
+ * that line does not fit either. */
+static bool report_lost(void)
 {
 	unsigned long lost = 0;
 	char words[80];
@@ -83,15 +101,55 @@ static void to_pipe(enum log_level level, const char *text, size_t size)
 
 	if (atomic_load_explicit(&logger.lost, memory_order_relaxed))
 		lost = atomic_exchange(&logger.lost, 0);
-	if (lost) {
-		n = snprintf(words, sizeof(words),
-			     "%lu lines of this process lost: the log was full", lost);
-		if (!write_pipe(LOG_LEVEL_WARNING, words, (size_t)n)) {
-			atomic_fetch_add(&logger.lost, lost + 1);
-			return;
-		}
+	if (!lost)
+		return true;
+	n = snprintf(words, sizeof(words), "%lu lines of this process lost: the log was full",
+		     lost);
+	if (write_pipe(LOG_LEVEL_WARNING, words, (size_t)n))
+		return true;
+	atomic_fetch_add(&logger.lost, lost);
+	return false;
+}
+
+void log_flush(void)
+{
+	int saved = errno;
+
+	if (!gathers || !gathered.used)
+		return;
+	if (!report_lost() ||
+	    write(STDERR_FILENO, gathered.text, gathered.used) != (ssize_t)gathered.used)
+		atomic_fetch_add(&logger.lost, gathered.lines);
+	gathered.used = gathered.lines = 0;
+	errno = saved;
+}
+
+void log_gather(void (*started)(void *context), void *context)
+{
+	log_flush();
+	gathered.started = started;
+	gathered.context = context;
+	gathers = started != NULL;
+}
+
+static void gather(enum log_level level, const char *text, size_t size)
+{
+	if (sizeof(gathered.text) - gathered.used < PIPE_LINE_MAX)
+		log_flush();
+	if (!gathered.used)
+		gathered.started(gathered.context);
+	gathered.used += pipe_line(level, text, size, gathered.text + gathered.used);
+	gathered.lines++;
+}
+
+static void to_pipe(enum log_level level, const char *text, size_t size)
+{
+	if (gathers && level >= LOG_LEVEL_INFO) {
+		gather(level, text, size);
+		return;
 	}
-	if (!write_pipe(level, text, size))
+	log_flush();
+	if (!report_lost() || !write_pipe(level, text, size))
 		atomic_fetch_add(&logger.lost, 1);
 }
 

@@ -7,7 +7,8 @@
  * Where lines go: a command writes them to standard error, "NAME[PID]: level: text" (with syslog
  * priorities as "<3>" when systemd's journal reads it). A child of valijad writes them into a pipe
  * that only the monitor reads ("<LEVEL>text"; the monitor adds name and pid): a line that does not
- * fit is dropped and counted, and the next line that fits comes with the count. The monitor has a
+ * fit is dropped and counted, and the next line that fits comes with the count. Its loop's thread
+ * may gather lines and write them together (log_gather). The monitor has a
  * function that takes them (log_set_output).
  */
 #ifndef BASE_LOG_H
@@ -29,6 +30,13 @@ enum log_level {
 void log_open(const char *name, enum log_level level);
 /* Standard error is a pipe to the monitor, of this process alone and non-blocking. */
 void log_open_pipe(enum log_level level);
+/*
+ * From now on what this thread writes into the pipe is gathered, but errors and warnings, which
+ * take along what was gathered. started is called when the first line is in: it sees to log_flush,
+ * which writes them all. started NULL: no more.
+ */
+void log_gather(void (*started)(void *context), void *context);
+void log_flush(void);
 /* text: escaped, size octets, without a line break. Called by any thread. */
 void log_set_output(void (*output)(enum log_level level, const char *text, size_t size));
 void log_set_level(enum log_level level);

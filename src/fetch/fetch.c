@@ -9,7 +9,7 @@
 #include "fetch/interrupt.h"
 #include "fetch/jobs.h"
 #include "fetch/account/options.h"
-#include "fetch/report/json.h"
+#include "fetch/report/report.h"
 #include "fetch/run.h"
 
 #include <errno.h>
@@ -156,10 +156,6 @@ int fetch_main(int argc, char **argv)
 		return EX_OK;
 	}
 	log_open("valija fetch", options.verbose ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR);
-	if (options.json && !report_json_available()) {
-		err_set(&err, EX_UNAVAILABLE, "this build has no JSON (libjansson was missing)");
-		return complain(&err);
-	}
 	if (argc - options.first == 1 && strstr(argv[options.first], "://"))
 		return fetch_url(&account, &options, argv[options.first], &err);
 	return fetch_from_file(argc, argv, &options, &err);

@@ -62,6 +62,7 @@ static void recall_profile(struct run *run)
 	    at > 0) {
 		snprintf(p->mechanisms, sizeof(p->mechanisms), "%s", text + at);
 		p->pipelining = strchr(flags, 'p') != NULL;
+		p->two_lines = strchr(flags, '2') != NULL;
 		p->known = time(NULL) - since < PROFILE_SECONDS && time(NULL) >= since;
 	}
 	run->recalled = *p;
@@ -75,10 +76,10 @@ static int remember_profile(struct run *run, struct err *err)
 	char text[JOURNAL_VALUE_MAX];
 
 	if (p->known && p->strength == run->recalled.strength &&
-	    strcmp(p->login, run->recalled.login) == 0)
+	    p->two_lines == run->recalled.two_lines && strcmp(p->login, run->recalled.login) == 0)
 		return 0;
-	snprintf(text, sizeof(text), "%lld %d %s %s %s", (long long)time(NULL), p->strength,
-		 p->pipelining ? "p" : "-", p->login, p->mechanisms);
+	snprintf(text, sizeof(text), "%lld %d %s%s %s %s", (long long)time(NULL), p->strength,
+		 p->pipelining ? "p" : "-", p->two_lines ? "2" : "", p->login, p->mechanisms);
 	return journal_remember(run->journal, profile_key(run), text, err);
 }
 
@@ -88,6 +89,20 @@ static bool stores_crlf(const struct fetch_account *account)
 	       (account->sink == FETCH_MAILDIR || account->sink == FETCH_COMMAND);
 }
 
+/* Before a person is asked for a password: a mistyped host shall not cost them the typing. */
+static int check_host(const void *context, struct err *err)
+{
+	const struct fetch_account *account = context;
+	struct wire wire;
+	int rc;
+
+	wire_init(&wire);
+	rc = wire_connect(&wire, account->host, account->port,
+			  (int64_t)account->limits.connect_seconds * 1000, err);
+	wire_finish(&wire);
+	return rc;
+}
+
 static int open_parts(struct run *run, int state_dir, struct err *err)
 {
 	struct sink_settings sink = {.files = run->files,
@@ -95,6 +110,7 @@ static int open_parts(struct run *run, int state_dir, struct err *err)
 				     .key = span_of(run->key),
 				     .state_dir = state_dir,
 				     .output_apart = run->options->json};
+	const struct fetch_asking asking = {check_host, run->account};
 	char name[STATE_NAME_MAX];
 
 	state_journal_name(run->account, run->key, name);
@@ -105,7 +121,7 @@ static int open_parts(struct run *run, int state_dir, struct err *err)
 	if (run->options->record && record_open(run->options->record, run->server,
 						!stores_crlf(run->account), &run->record, err) < 0)
 		return -1;
-	return fetch_password(run->account, &run->password, err);
+	return fetch_password(run->account, &asking, &run->password, err);
 }
 
 static int prepare(struct run *run, struct err *err)

@@ -218,8 +218,23 @@ static void minute_over(struct loop_timer *timer)
 	set_timer();
 }
 
+static void turn_over(struct loop_later *later)
+{
+	(void)later;
+	log_flush();
+}
+
+/* One write for all lines of a turn. */
+static void line_gathered(void *loop)
+{
+	static struct loop_later turn = {.run = turn_over};
+
+	loop_later_add_last(loop, &turn);
+}
+
 void record_start(struct loop *loop)
 {
+	log_gather(line_gathered, loop);
 	strangers.loop = loop;
 	memset(&strangers.flood, 0, sizeof(strangers.flood));
 	loop_timer_init(&strangers.timer, loop, minute_over, NULL);
@@ -231,6 +246,7 @@ void record_finish(void)
 		return;
 	loop_timer_cancel(&strangers.timer);
 	flood_report(&strangers.flood, loop_now(strangers.loop), true, write_sum, NULL);
+	log_gather(NULL, NULL);
 	strangers.loop = NULL;
 }
 

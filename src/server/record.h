@@ -108,7 +108,8 @@ void record_words(struct record *record, enum record_key key, const char *words)
 /* Records that strangers cause: by the loop's thread only. */
 void record_write(const struct record *record);
 
-/* From here on lines that strangers cause are summed up, by a timer on loop. */
+/* From here on lines that strangers cause are summed up, by a timer on loop, and this thread's
+ * lines of one turn are written together. */
 void record_start(struct loop *loop);
 /* Whether a line that is no record may be written now, else it is counted as event. address: NULL
  * for none. */

@@ -12,6 +12,7 @@ SANITIZER = re.compile(r'AddressSanitizer|UndefinedBehaviorSanitizer|LeakSanitiz
 # sysexits
 OK, USAGE, DATAERR, NOINPUT, NOHOST, UNAVAILABLE = 0, 64, 65, 66, 68, 69
 CANTCREAT, IOERR, TEMPFAIL, PROTOCOL, NOPERM, CONFIG = 73, 74, 75, 76, 77, 78
+TOKEN = 79  # ours: the token is not accepted any more
 
 
 def program():

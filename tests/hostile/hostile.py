@@ -8,6 +8,7 @@ only by a QUIT behind their DELE. What a test wants done differently it says wit
   cut_after   the connection is torn down after so many octets sent by the server
   chunk       sends in pieces of so many octets
   capabilities, mechanisms, tls ('implicit', 'starttls', None), greeting, unique_ids
+  tokens      access tokens that XOAUTH2 and OAUTHBEARER take; token_lines, token_refusal: how
 
 Every session's commands are in sessions[i].commands, octet for octet.
 """
@@ -193,6 +194,35 @@ class Session:
         answer = base64.b64decode(initial) if initial else self.ask(b'')
         self.logged_in(answer == f'\0{USER}\0{self.server.password}'.encode())
 
+    def sasl_external(self, initial):
+        name = base64.b64decode(initial) if initial not in ('', '=') else b''
+        known = isinstance(self.socket, ssl.SSLSocket) and self.socket.getpeercert()
+        self.logged_in(bool(known) and name in (b'', USER.encode()))
+
+    def bearer(self, initial, form, refusal, last):
+        """A login with a token: form(token) is what is wanted, refusal the JSON of a refusal and
+        last the client's answer to it. The server's token_lines says how it wants the token: 1
+        along with AUTH, 2 behind an empty challenge, None either way."""
+        if self.server.token_lines == (2 if initial else 1):
+            return self.line('-ERR malformed command')
+        answer = base64.b64decode(initial) if initial else self.ask(b'')
+        if answer in [form(token).encode() for token in self.server.tokens]:
+            return self.logged_in(True)
+        if self.server.token_refusal is None:
+            return self.line('-ERR Authentication failure: unknown user name or bad password.')
+        if self.ask((self.server.token_refusal or refusal).encode()) != last:
+            self.server.errors.append('the refusal of a token was not answered as it must be')
+        self.line('-ERR bad token')
+
+    def sasl_xoauth2(self, initial):
+        self.bearer(initial, lambda token: f'user={USER}\1auth=Bearer {token}\1\1',
+                    '{"status":"401","schemes":"bearer","scope":"mail"}', b'')
+
+    def sasl_oauthbearer(self, initial):
+        self.bearer(initial, lambda token: (
+            f'n,a={USER},\1host={self.server.name}\1port={self.server.port}\1'
+            f'auth=Bearer {token}\1\1'), '{"status":"invalid_token"}', b'\1')
+
     def sasl_login(self, _):
         pair = self.ask(b'Username:'), self.ask(b'Password:')
         self.logged_in(pair == (USER.encode(), self.server.password.encode()))
@@ -307,11 +337,14 @@ class Server:
     def __init__(self, messages=(), tls=None, certificate=None, capabilities=CAPABILITIES,
                  mechanisms=('PLAIN',), password=PASSWORD, greeting='+OK ready', hooks=None,
                  cut_after=None, chunk=None, on_connect=None, client_ca=None, tls_version=None,
-                 session=Session, transcript=None):
+                 session=Session, transcript=None, tokens=(), token_lines=None, token_refusal='',
+                 name='127.0.0.1'):
         self.messages = [message if isinstance(message, tuple) else (f'uid-{number}', message)
                          for number, message in enumerate(messages, 1)]
         self.tls, self.certificate, self.client_ca = tls, certificate, client_ca
         self.tls_version = tls_version
+        self.tokens, self.token_lines, self.name = list(tokens), token_lines, name
+        self.token_refusal = token_refusal  # JSON; '': the usual one; None: -ERR at once
         self.capabilities, self.mechanisms = tuple(capabilities), tuple(mechanisms)
         self.password, self.greeting = password, greeting
         self.hooks, self.on_connect = dict(hooks or {}), on_connect

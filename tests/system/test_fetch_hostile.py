@@ -583,7 +583,8 @@ def test_threat_58_terminal_escapes_in_what_it_says(fetcher, serve):
     for where in ('greeting', 'login', 'list'):
         hooks = {}
         if where == 'login':
-            hooks['AUTH'] = lambda s, _: s.line('-ERR ' + nasty) or True
+            for command in ('AUTH', 'USER', 'PASS', 'APOP'):  # whatever it tries next
+                hooks[command] = lambda s, _: s.line('-ERR ' + nasty) or True
         if where == 'list':
             hooks['LIST'] = lambda s, _: s.line('-ERR ' + nasty) or True
         server = serve(greeting='-ERR ' + nasty if where == 'greeting' else '+OK', hooks=hooks)

@@ -9,8 +9,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / 'hostile'))
 
 from fetch_fixtures import certificate, fetcher, serve  # noqa: E402,F401
-from fetching import NOINPUT, NOPERM, TEMPFAIL, UNAVAILABLE  # noqa: E402
+from fetching import NOINPUT, NOPERM, TEMPFAIL, TOKEN, UNAVAILABLE  # noqa: E402
 from hostile import CAPABILITIES, PASSWORD, Replay, letter  # noqa: E402
+from office import free_port  # noqa: E402
 
 ALL = ('LOGIN', 'PLAIN', 'CRAM-MD5', 'SCRAM-SHA-256')
 
@@ -25,20 +26,239 @@ def mechanism(server, session=-1):
             return word[0]
 
 
-@pytest.mark.parametrize('offered, taken', [
-    (ALL, 'SCRAM-SHA-256'),
-    (('LOGIN', 'PLAIN', 'CRAM-MD5'), 'CRAM-MD5'),
-    (('LOGIN', 'PLAIN'), 'PLAIN'),
-    (('LOGIN',), 'LOGIN'),
-    ((), 'USER'),
-    (('XOAUTH2', 'GSSAPI'), 'USER'),
+@pytest.mark.parametrize('offered, in_clear, under_tls', [
+    (ALL, 'SCRAM-SHA-256', 'SCRAM-SHA-256'),
+    (('LOGIN', 'PLAIN', 'CRAM-MD5'), 'CRAM-MD5', 'PLAIN'),
+    (('CRAM-MD5',), 'CRAM-MD5', 'USER'),
+    (('LOGIN', 'PLAIN'), 'PLAIN', 'PLAIN'),
+    (('LOGIN',), 'LOGIN', 'LOGIN'),
+    ((), 'USER', 'USER'),
+    (('XOAUTH2', 'GSSAPI', 'EXTERNAL'), 'USER', 'USER'),
 ])
 @pytest.mark.parametrize('tls', [None, 'implicit'])
-def test_the_strongest_that_both_know(fetcher, serve, certificate, offered, taken, tls):
+def test_the_strongest_that_both_know(fetcher, serve, certificate, offered, in_clear, under_tls,
+                                      tls):
+    """Under verified TLS, the password comes before digests that few servers can check."""
     server = serve(mechanisms=offered, tls=tls, certificate=certificate)
     trust = ['--ca', certificate[0]] if tls else []
     fetcher.run(server, *trust)
-    assert mechanism(server) == taken and len(fetcher.files()) == 5
+    assert mechanism(server) == (under_tls if tls else in_clear) and len(fetcher.files()) == 5
+
+
+def attempts(server, session=-1):
+    """The mechanisms of a session in order; a "+" marks those with an initial response."""
+    found = []
+    for command in server.sessions[session].commands:
+        word = command.split(' ')
+        if word[0] == 'AUTH':
+            found.append(word[1] + ('+' if len(word) > 2 else ''))
+        elif word[0] == 'USER':
+            found.append('USER')
+    return found
+
+
+def refuse_with(*words):
+    """A hook of AUTH: these mechanisms are refused, "PLAIN+" with an initial response only."""
+    def hook(session, argument):
+        name, _, initial = argument.partition(' ')
+        if name in words or (initial and name + '+' in words):
+            session.line('-ERR no')
+            return True
+        return False
+    return hook
+
+
+@pytest.mark.parametrize('refused, tried', [
+    (('PLAIN+',), ['PLAIN+', 'PLAIN']),
+    (('PLAIN',), ['PLAIN+', 'PLAIN', 'LOGIN']),
+    (('PLAIN', 'LOGIN'), ['PLAIN+', 'PLAIN', 'LOGIN', 'USER']),
+])
+def test_a_refused_mechanism_is_followed_by_the_next_as_strong(fetcher, serve, certificate,
+                                                               refused, tried):
+    server = serve(mechanisms=('CRAM-MD5', 'PLAIN', 'LOGIN'), tls='implicit',
+                   certificate=certificate, hooks={'AUTH': refuse_with(*refused)})
+    fetcher.run(server, '--ca', certificate[0])
+    assert attempts(server) == tried and len(fetcher.files()) == 5
+    fetcher.run(server, '--ca', certificate[0])
+    assert attempts(server) == tried[-1:], 'what was good is the first next time'
+
+
+def test_no_weaker_mechanism_follows_a_refused_one(fetcher, serve, certificate):
+    server = serve(mechanisms=ALL, tls='implicit', certificate=certificate,
+                   hooks={'AUTH': refuse_with('SCRAM-SHA-256')})
+    done = fetcher.run(server, '--ca', certificate[0], expect=NOPERM)
+    assert attempts(server) == ['SCRAM-SHA-256+'] and '--auth' in done.stderr
+    in_clear = serve(mechanisms=('CRAM-MD5', 'PLAIN'), hooks={'AUTH': refuse_with('CRAM-MD5')})
+    done = fetcher.run(in_clear, expect=NOPERM)
+    assert attempts(in_clear) == ['CRAM-MD5'] and '--auth' in done.stderr
+
+
+def test_a_refusal_with_its_reason_is_final(fetcher, serve):
+    """Servers count wrong passwords: one is enough where the server says that it is one."""
+    server = serve(mechanisms=('PLAIN', 'LOGIN'), password='another')
+    fetcher.run(server, expect=NOPERM)
+    assert attempts(server) == ['PLAIN+']
+
+
+def test_a_changed_password_is_tried_once_where_the_mechanism_was_good(fetcher, serve):
+    server = serve(mechanisms=('PLAIN', 'LOGIN'))
+    fetcher.run(server)
+    server.hooks['AUTH'] = refuse_with('PLAIN', 'LOGIN')
+    fetcher.run(server, expect=NOPERM)
+    assert attempts(server) == ['PLAIN+']
+
+
+def test_tries_are_few_where_nothing_is_good(fetcher, serve, certificate):
+    server = serve(mechanisms=('PLAIN', 'LOGIN', 'CRAM-MD5', 'XOAUTH2'), tls='implicit',
+                   certificate=certificate,
+                   hooks={'AUTH': refuse_with('PLAIN', 'LOGIN', 'CRAM-MD5'),
+                          'PASS': lambda s, _: s.line('-ERR no') or True})
+    done = fetcher.run(server, '--ca', certificate[0], expect=NOPERM)
+    assert len(attempts(server)) == 4 and '--auth' in done.stderr
+
+
+# tokens
+
+@pytest.mark.parametrize('lines', [None, 1, 2])
+@pytest.mark.parametrize('offered', [('XOAUTH2',), ('PLAIN', 'OAUTHBEARER'),
+                                     ('PLAIN', 'OAUTHBEARER', 'XOAUTH2')])
+def test_a_token_of_a_command(fetcher, serve, certificate, offered, lines):
+    """In one line or two, as the server wants it; the form that was good is remembered."""
+    token = 'ya29.' + 'A' * 1500
+    server = serve(mechanisms=offered, tls='implicit', certificate=certificate, tokens=[token],
+                   token_lines=lines)
+    taken = 'XOAUTH2' if 'XOAUTH2' in offered else 'OAUTHBEARER'
+    words = ['--ca', certificate[0], '--token-command', f'echo {token}']
+    fetcher.run(server, *words, password=False)
+    assert attempts(server) == [taken + '+'] + [taken] * (lines == 2)
+    assert len(fetcher.files()) == 5
+    fetcher.run(server, *words, password=False)
+    assert attempts(server) == [taken + '+' * (lines != 2)]
+
+
+def test_the_form_of_a_token_can_be_set(fetcher, serve, certificate):
+    server = serve(mechanisms=('XOAUTH2',), tls='implicit', certificate=certificate,
+                   tokens=['secret'], token_lines=2)
+    text = (f'account "x" {{ server = "pop3s://demo@127.0.0.1:{server.port}"\n'
+            f'to = "maildir:{fetcher.maildir}"\nca = "{certificate[0]}"\n'
+            'token-command = "echo secret"\ninitial-response = ')
+    fetcher.configured(text + '"no" }\n', '--state', fetcher.state)
+    assert attempts(server) == ['XOAUTH2'] and len(fetcher.files()) == 5
+    done = fetcher.configured(text + '"yes" }\n', '--state', fetcher.state, expect=TOKEN)
+    assert attempts(server) == ['XOAUTH2+'] and 'token' in done.stderr
+    fetcher.configured(text + '"never" }\n', expect=78)
+
+
+@pytest.mark.parametrize('offered', [('XOAUTH2',), ('OAUTHBEARER',)])
+@pytest.mark.parametrize('refusal', ['', None, 'not JSON', '{"status":"400"}'])
+def test_a_refused_token(fetcher, serve, certificate, offered, refusal):
+    server = serve(mechanisms=offered, tls='implicit', certificate=certificate, tokens=['right'],
+                   token_refusal=refusal)
+    done = fetcher.run(server, '--ca', certificate[0], '--token-command', 'echo wrong',
+                       password=False, expect=TOKEN)
+    assert 'wrong' not in done.stderr and offered[0] in done.stderr
+    if refusal is not None:
+        assert 'status' in done.stderr and len(attempts(server)) == 1
+
+
+def test_a_token_never_goes_in_clear(fetcher, serve):
+    server = serve(mechanisms=('XOAUTH2',), tokens=['secret'])
+    done = fetcher.run(server, '--token-command', 'echo secret', password=False, expect=78)
+    assert 'TLS' in done.stderr and server.sessions == []
+
+
+def test_a_server_that_takes_no_tokens(fetcher, serve, certificate):
+    server = serve(mechanisms=('PLAIN',), tls='implicit', certificate=certificate)
+    done = fetcher.run(server, '--ca', certificate[0], '--token-command', 'echo secret',
+                       password=False, expect=UNAVAILABLE)
+    assert 'PLAIN' in done.stderr and attempts(server) == []
+
+
+def test_a_transcript_masks_tokens(fetcher, serve, certificate):
+    for lines in (1, 2):
+        server = serve(mechanisms=('XOAUTH2',), tls='implicit', certificate=certificate,
+                       tokens=['hush-hush-hush'], token_lines=lines)
+        file = fetcher.scratch / 'transcript'
+        fetcher.run(server, '--ca', certificate[0], '--token-command', 'echo hush-hush-hush',
+                    '--record', file, password=False)
+        sent = [w for c in server.commands() for w in c.split(' ') if len(w) > 30]
+        assert sent and not [word for word in sent if word in file.read_text()]
+
+
+# certificates
+
+@pytest.mark.parametrize('good', [True, False])
+def test_external(fetcher, serve, certificate, good):
+    """The client's certificate is the login; no password is asked for."""
+    more = {'client_ca': certificate[0]} if good else {}
+    server = serve(mechanisms=('PLAIN', 'EXTERNAL'), tls='implicit', certificate=certificate,
+                   **more)
+    words = ['--ca', certificate[0], '--cert', certificate[0], '--key', certificate[1]]
+    done = fetcher.run(server, *words, '--auth', 'external', password=False,
+                       expect=0 if good else NOPERM)
+    assert attempts(server)[0] == 'EXTERNAL+' and (len(fetcher.files()) == 5) == good
+    assert good or 'EXTERNAL' in done.stderr
+
+
+def test_external_needs_a_certificate(fetcher, serve):
+    done = fetcher.run(serve(mechanisms=('EXTERNAL',)), '--auth', 'external', password=False,
+                       expect=78)
+    assert '--cert' in done.stderr
+
+
+# secrets
+
+def test_a_credential_of_systemd(fetcher, serve):
+    folder = fetcher.scratch / 'credentials'
+    folder.mkdir()
+    (folder / 'mail').write_text(PASSWORD)
+    (folder / 'mail').chmod(0o440)
+    env = fetcher.environment(CREDENTIALS_DIRECTORY=folder)
+    fetcher.run(serve(), '--password-credential', 'mail', password=False, env=env)
+    assert len(fetcher.files()) == 5
+    server = serve()
+    for name, environment, status in (('mail', None, NOINPUT), ('other', env, NOINPUT),
+                                      ('../password', env, 78), ('.', env, 78)):
+        done = fetcher.run(server, '--password-credential', name, password=False,
+                           env=environment, expect=status)
+        assert name in done.stderr or 'CREDENTIALS_DIRECTORY' in done.stderr
+    assert server.sessions == []
+
+
+@pytest.mark.parametrize('mode', [0o644, 0o604, 0o602])
+def test_a_secret_that_everybody_may_read_is_refused(fetcher, serve, mode):
+    server = serve()
+    fetcher.password_file.chmod(mode)
+    done = fetcher.run(server, expect=NOPERM)
+    assert f'chmod go= {fetcher.password_file}' in done.stderr and server.sessions == []
+    netrc = fetcher.scratch / '.netrc'
+    netrc.write_text(f'machine 127.0.0.1 login demo password {PASSWORD}\n')
+    netrc.chmod(mode)
+    done = fetcher.run(server, password=False, expect=NOPERM)
+    assert f'chmod go= {netrc}' in done.stderr and server.sessions == []
+    fetcher.password_file.chmod(0o640)
+    fetcher.run(server)
+
+
+def test_nothing_is_asked_where_no_host_answers(fetcher):
+    import os
+    import pty
+
+    class Nowhere:
+        tls, port = None, free_port()
+
+    pid, terminal = pty.fork()
+    if pid == 0:
+        words = fetcher.command(Nowhere, password=False)
+        os.execve(words[0], words, fetcher.environment())
+    seen = b''
+    try:
+        while more := os.read(terminal, 1000):
+            seen += more
+    except OSError:
+        pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == TEMPFAIL
+    assert b'Password' not in seen and b'cannot connect' in seen
 
 
 @pytest.mark.parametrize('name', ['plain', 'LOGIN', 'cram-md5', 'scram-sha-256', 'user', 'apop'])

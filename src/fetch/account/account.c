@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sysexits.h>
 
 void fetch_account_defaults(struct fetch_account *account)
@@ -178,6 +179,35 @@ int fetch_account_sink(struct fetch_account *account, const char *text, struct e
 		       text);
 }
 
+bool fetch_account_token(const struct fetch_account *account)
+{
+	return account->password_source == FETCH_TOKEN_COMMAND ||
+	       strcasecmp(account->auth, "XOAUTH2") == 0 ||
+	       strcasecmp(account->auth, "OAUTHBEARER") == 0;
+}
+
+bool fetch_account_external(const struct fetch_account *account)
+{
+	return strcasecmp(account->auth, "EXTERNAL") == 0;
+}
+
+static int check_secrets(const struct fetch_account *account, struct err *err)
+{
+	if (account->tls == FETCH_TLS_NONE && fetch_account_token(account))
+		return err_set(err, EX_CONFIG,
+			       "a token is sent over TLS only: whoever reads it can use it");
+	if (fetch_account_external(account) &&
+	    (account->tls == FETCH_TLS_NONE || !account->cert_file[0]))
+		return err_set(err, EX_CONFIG,
+			       "EXTERNAL needs TLS and a client certificate: --cert FILE");
+	if (account->password_source == FETCH_PASSWORD_CREDENTIAL &&
+	    (strchr(account->password_from, '/') || account->password_from[0] == '.'))
+		return err_set(err, EX_CONFIG,
+			       "\"%.80s\" is no name of a credential: a path is for password-file",
+			       account->password_from);
+	return 0;
+}
+
 int fetch_account_check(struct fetch_account *account, struct err *err)
 {
 	if (!account->host[0])
@@ -193,6 +223,8 @@ int fetch_account_check(struct fetch_account *account, struct err *err)
 		return err_set(err, EX_CONFIG, "the recipient is no plain address");
 	if (account->sink != FETCH_MAILDIR && account->policy == FETCH_FOLLOW)
 		return err_set(err, EX_CONFIG, "only a Maildir shows what was removed");
+	if (check_secrets(account, err) < 0)
+		return -1;
 	if (!account->port)
 		account->port = account->tls == FETCH_TLS_IMPLICIT ? 995 : 110;
 	if (!account->name[0])

@@ -35,7 +35,11 @@ enum fetch_password_source {
 	FETCH_PASSWORD_COMMAND,
 	FETCH_PASSWORD_ENVIRONMENT,
 	FETCH_PASSWORD_NETRC,
+	FETCH_PASSWORD_CREDENTIAL, /* of systemd: a name in $CREDENTIALS_DIRECTORY */
+	FETCH_TOKEN_COMMAND,       /* prints an access token */
 };
+
+enum fetch_answer { FETCH_UNKNOWN, FETCH_NO, FETCH_YES };
 
 struct fetch_limits {
 	uint64_t message_octets;  /* larger ones: headers only; 0: none */
@@ -58,7 +62,8 @@ struct fetch_account {
 	char ca_file[FETCH_PATH_MAX], cert_file[FETCH_PATH_MAX], key_file[FETCH_PATH_MAX];
 	unsigned char pins[TLS_CLIENT_PINS_MAX][TLS_CLIENT_PIN_SIZE];
 	unsigned pin_count;
-	char auth[32]; /* mechanism asked for by name, "": the strongest */
+	char auth[32];                      /* mechanism asked for by name, "": the strongest */
+	enum fetch_answer initial_response; /* along with AUTH: the server wants it, or does not */
 	enum fetch_password_source password_source;
 	char password_from[FETCH_COMMAND_MAX]; /* file, command, variable or netrc file */
 	enum fetch_sink_type sink;
@@ -80,6 +85,10 @@ int fetch_account_sink(struct fetch_account *account, const char *text, struct e
 int fetch_account_tls(struct fetch_account *account, const char *text, struct err *err);
 /* After all settings are in: missing ones get their defaults, impossible ones are refused. */
 int fetch_account_check(struct fetch_account *account, struct err *err);
+/* What the account logs in with is an access token, no password. */
+bool fetch_account_token(const struct fetch_account *account);
+/* It logs in without a secret: with its certificate. */
+bool fetch_account_external(const struct fetch_account *account);
 /* Copies bounded text without control characters; field names it in the error. */
 int fetch_text(char *to, size_t size, const char *from, const char *field, struct err *err);
 

@@ -159,7 +159,9 @@ static int set_password(struct fetch_account *account, cfg_t *section, struct er
 	} sources[] = {{"password-file", FETCH_PASSWORD_FILE},
 		       {"password-command", FETCH_PASSWORD_COMMAND},
 		       {"password-env", FETCH_PASSWORD_ENVIRONMENT},
-		       {"netrc", FETCH_PASSWORD_NETRC}};
+		       {"netrc", FETCH_PASSWORD_NETRC},
+		       {"password-credential", FETCH_PASSWORD_CREDENTIAL},
+		       {"token-command", FETCH_TOKEN_COMMAND}};
 
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
 		const char *text = cfg_getstr(section, sources[i].name);
@@ -210,6 +212,20 @@ static int set_text(cfg_t *section, const char *name, char *to, size_t size, str
 	return text ? fetch_text(to, size, text, name, err) : 0;
 }
 
+/* Not set: as the server's kind is known to want it. */
+static int set_initial_response(struct fetch_account *account, cfg_t *section, struct err *err)
+{
+	const char *text = cfg_getstr(section, "initial-response");
+
+	if (!text)
+		return 0;
+	if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+		return err_set(err, EX_CONFIG, "initial-response is yes or no, not \"%.32s\"",
+			       text);
+	account->initial_response = text[0] == 'y' ? FETCH_YES : FETCH_NO;
+	return 0;
+}
+
 static int read_account(cfg_t *section, struct fetch_account *account, struct err *err)
 {
 	const char *server = cfg_getstr(section, "server"), *to = cfg_getstr(section, "to");
@@ -225,6 +241,7 @@ static int read_account(cfg_t *section, struct fetch_account *account, struct er
 	    fetch_account_url(account, server, err) < 0 || set_sink(account, to, err) < 0 ||
 	    (policy && set_policy(account, policy, err) < 0) ||
 	    set_tls(account, section, err) < 0 || set_password(account, section, err) < 0 ||
+	    set_initial_response(account, section, err) < 0 ||
 	    set_sizes(account, section, err) < 0 || set_seconds(account, section, err) < 0 ||
 	    set_text(section, "auth", account->auth, sizeof(account->auth), err) < 0 ||
 	    set_text(section, "recipient", account->recipient, sizeof(account->recipient), err) < 0)
@@ -297,6 +314,9 @@ int fetch_config_read(const char *file, struct fetch_config *ret, struct err *er
 		CFG_STR("password-command", NULL, CFGF_NONE),
 		CFG_STR("password-env", NULL, CFGF_NONE),
 		CFG_STR("netrc", NULL, CFGF_NONE),
+		CFG_STR("password-credential", NULL, CFGF_NONE),
+		CFG_STR("token-command", NULL, CFGF_NONE),
+		CFG_STR("initial-response", NULL, CFGF_NONE),
 		CFG_STR("recipient", NULL, CFGF_NONE),
 		CFG_STR("max-size", NULL, CFGF_NONE),
 		CFG_STR("max-messages", NULL, CFGF_NONE),

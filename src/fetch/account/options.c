@@ -26,6 +26,8 @@ enum {
 	OPT_PASSWORD_COMMAND,
 	OPT_PASSWORD_ENV,
 	OPT_NETRC,
+	OPT_PASSWORD_CREDENTIAL,
+	OPT_TOKEN_COMMAND,
 	OPT_STATE,
 	OPT_RECIPIENT,
 	OPT_CRLF,
@@ -67,6 +69,8 @@ static const struct option long_options[] = {
 	{"password-command", required_argument, NULL, OPT_PASSWORD_COMMAND},
 	{"password-env", required_argument, NULL, OPT_PASSWORD_ENV},
 	{"netrc", required_argument, NULL, OPT_NETRC},
+	{"password-credential", required_argument, NULL, OPT_PASSWORD_CREDENTIAL},
+	{"token-command", required_argument, NULL, OPT_TOKEN_COMMAND},
 	{"state", required_argument, NULL, OPT_STATE},
 	{"recipient", required_argument, NULL, OPT_RECIPIENT},
 	{"crlf", no_argument, NULL, OPT_CRLF},
@@ -185,6 +189,10 @@ static int access_option(int option, const char *value, struct fetch_account *a,
 		return password_option(a, FETCH_PASSWORD_ENVIRONMENT, value, err);
 	case OPT_NETRC:
 		return password_option(a, FETCH_PASSWORD_NETRC, value, err);
+	case OPT_PASSWORD_CREDENTIAL:
+		return password_option(a, FETCH_PASSWORD_CREDENTIAL, value, err);
+	case OPT_TOKEN_COMMAND:
+		return password_option(a, FETCH_TOKEN_COMMAND, value, err);
 	case OPT_NO_PIPELINING:
 		a->no_pipelining = true;
 		return 0;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <termios.h>
@@ -46,14 +47,30 @@ static int read_all(int fd, char *buf, size_t cap, size_t *ret_size)
 	return 0;
 }
 
+int fetch_open_secret(const char *path, const char *what, struct err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return err_sys(err, EX_NOINPUT, errno, "cannot open the %s %s", what, path);
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & (S_IROTH | S_IWOTH))) {
+		close(fd);
+		return err_set(err, EX_NOPERM,
+			       "everybody on this machine may %s the %s %s: chmod go= %s",
+			       st.st_mode & S_IROTH ? "read" : "change", what, path, path);
+	}
+	return fd;
+}
+
 static int from_file(const char *path, struct secret *ret, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc;
+	int fd = fetch_open_secret(path, "password file", err), rc;
 	char text[SECRET_MAX + 2];
 	size_t size = 0;
 
 	if (fd < 0)
-		return err_sys(err, EX_NOINPUT, errno, "cannot open the password file %s", path);
+		return -1;
 	rc = read_all(fd, text, sizeof(text), &size);
 	close(fd);
 	if (rc < 0)
@@ -63,8 +80,25 @@ static int from_file(const char *path, struct secret *ret, struct err *err)
 	return 0;
 }
 
+/* The manager of services decrypts it into a folder that only the service sees. */
+static int from_credential(const char *name, struct secret *ret, struct err *err)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	char path[FETCH_PATH_MAX];
+
+	if (!folder)
+		return err_set(
+			err, EX_NOINPUT,
+			"there is no credential \"%.80s\": $CREDENTIALS_DIRECTORY is not set "
+			"(LoadCredential= in the unit, systemd.exec(5))",
+			name);
+	if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
+		return err_set(err, EX_CONFIG, "the credential's path is too long");
+	return from_file(path, ret, err);
+}
+
 /* The shell runs a command of the user, from the user's configuration. */
-static int from_command(const char *command, struct secret *ret, struct err *err)
+static int from_command(const char *command, const char *what, struct secret *ret, struct err *err)
 {
 	char text[SECRET_MAX + 2];
 	size_t size = 0;
@@ -74,17 +108,17 @@ static int from_command(const char *command, struct secret *ret, struct err *err
 	fflush(NULL);
 	pipe = popen(command, "re");
 	if (!pipe)
-		return err_sys(err, EX_OSERR, errno, "cannot run the password command");
+		return err_sys(err, EX_OSERR, errno, "cannot run the %s", what);
 	rc = read_all(fileno(pipe), text, sizeof(text), &size);
 	status = pclose(pipe);
 	if (rc < 0 || status != 0) {
 		wipe(text, sizeof(text));
-		return err_set(err, EX_CONFIG, "the password command failed (%s %d)",
+		return err_set(err, EX_CONFIG, "the %s failed (%s %d)", what,
 			       WIFSIGNALED(status) ? "signal" : "exit status",
 			       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	}
 	if (take_line(text, size, ret, err) < 0)
-		return err_prefix(err, "password command");
+		return err_prefix(err, "%s", what);
 	return 0;
 }
 
@@ -148,12 +182,15 @@ int fetch_netrc(pop3_span text, pop3_span host, pop3_span user, struct secret *r
 static int from_netrc(const struct fetch_account *account, const char *path, bool must,
 		      struct secret *ret, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), rc;
+	int fd, rc;
 	size_t size = 0;
 	char *text;
 
+	if (!must && access(path, F_OK) < 0)
+		return 0;
+	fd = fetch_open_secret(path, "netrc file", err);
 	if (fd < 0)
-		return must ? err_sys(err, EX_NOINPUT, errno, "cannot open %s", path) : 0;
+		return -1;
 	text = malloc(NETRC_MAX);
 	rc = text && read_all(fd, text, NETRC_MAX, &size) == 0 ? 0 : -1;
 	close(fd);
@@ -168,7 +205,8 @@ static int from_netrc(const struct fetch_account *account, const char *path, boo
 	return rc;
 }
 
-static int from_terminal(const struct fetch_account *account, struct secret *ret, struct err *err)
+static int from_terminal(const struct fetch_account *account, const struct fetch_asking *asking,
+			 struct secret *ret, struct err *err)
 {
 	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC), rc;
 	struct termios before, quiet;
@@ -180,6 +218,10 @@ static int from_terminal(const struct fetch_account *account, struct secret *ret
 			err, EX_NOINPUT,
 			"no password: there is no terminal to ask; give --password-file FILE, "
 			"or put it into ~/.netrc");
+	if (asking && asking->before(asking->context, err) < 0) {
+		close(fd);
+		return -1;
+	}
 	rc = tcgetattr(fd, &before);
 	if (rc == 0) {
 		quiet = before;
@@ -224,16 +266,23 @@ static int default_netrc(const struct fetch_account *account, struct secret *ret
 	return from_netrc(account, path, false, ret, err);
 }
 
-int fetch_password(const struct fetch_account *account, struct secret *ret, struct err *err)
+int fetch_password(const struct fetch_account *account, const struct fetch_asking *asking,
+		   struct secret *ret, struct err *err)
 {
 	const char *from = account->password_from;
 	int rc;
 
+	if (fetch_account_external(account))
+		return 0;
 	switch (account->password_source) {
 	case FETCH_PASSWORD_FILE:
 		return from_file(from, ret, err);
 	case FETCH_PASSWORD_COMMAND:
-		return from_command(from, ret, err);
+		return from_command(from, "password command", ret, err);
+	case FETCH_TOKEN_COMMAND:
+		return from_command(from, "token command", ret, err);
+	case FETCH_PASSWORD_CREDENTIAL:
+		return from_credential(from, ret, err);
 	case FETCH_PASSWORD_ENVIRONMENT:
 		return from_environment(from, ret, err);
 	case FETCH_PASSWORD_NETRC:
@@ -248,5 +297,5 @@ int fetch_password(const struct fetch_account *account, struct secret *ret, stru
 	rc = default_netrc(account, ret, err);
 	if (rc)
 		return rc < 0 ? -1 : 0;
-	return from_terminal(account, ret, err);
+	return from_terminal(account, asking, ret, err);
 }

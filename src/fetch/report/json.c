@@ -3,19 +3,12 @@
 #include "fetch/report/json.h"
 
 #include "base/text.h"
-#include "build-config.h"
+
+#include <jansson.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#ifdef HAVE_JANSSON
-#include <jansson.h>
-
-bool report_json_available(void)
-{
-	return true;
-}
 
 /* Flushes each line, so that lines of several processes (--jobs) do not mix: one write(2), as long
  * as a line fits into the buffer of stdout. */
@@ -84,32 +77,3 @@ void report_json_message(const struct report *report, const struct report_messag
 		       message->reason, "unique_id",
 		       message->unique_id ? json_string(message->unique_id) : json_null()));
 }
-
-#else
-
-bool report_json_available(void)
-{
-	return false;
-}
-
-void report_json_plan(const struct report *report)
-{
-	(void)report;
-}
-
-void report_json_text(const struct report *report, const char *event, const char *text)
-{
-	(void)report, (void)event, (void)text;
-}
-
-void report_json_summary(const struct report *report, const struct report_totals *totals)
-{
-	(void)report, (void)totals;
-}
-
-void report_json_message(const struct report *report, const struct report_message *message)
-{
-	(void)report, (void)message;
-}
-
-#endif

@@ -4,7 +4,6 @@
 
 #include "fetch/report/report.h"
 
-bool report_json_available(void);
 void report_json_plan(const struct report *report);
 void report_json_text(const struct report *report, const char *event, const char *text);
 void report_json_summary(const struct report *report, const struct report_totals *totals);

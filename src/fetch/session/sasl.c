@@ -4,47 +4,79 @@
 
 #include "base/digest.h"
 #include "base/text.h"
+#include "fetch/session/bearer.h"
 
 #include <gsasl.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+
+/* GNU SASL has neither of the mechanisms with tokens; its CRAM-MD5 leaves the password behind. */
+enum way { BY_LIBRARY, CRAM_MD5, XOAUTH2, OAUTHBEARER };
 
 struct fetch_sasl {
 	Gsasl *library;
 	Gsasl_session *session;
 	const struct fetch_sasl_settings *settings;
-	bool cram_md5;
+	enum way by;
 	bool needs_server; /* SCRAM: not complete before the server's proof is checked */
 	bool done;
+	bool sent;                           /* a token */
+	char token_error[BEARER_STATUS_MAX]; /* the server's status of it */
 };
+
+static void classify(struct fetch_sasl *sasl, const char *mechanism)
+{
+	sasl->by = strcmp(mechanism, "CRAM-MD5") == 0      ? CRAM_MD5
+		   : strcmp(mechanism, "XOAUTH2") == 0     ? XOAUTH2
+		   : strcmp(mechanism, "OAUTHBEARER") == 0 ? OAUTHBEARER
+							   : BY_LIBRARY;
+	sasl->needs_server = strncmp(mechanism, "SCRAM-", 6) == 0;
+}
+
+static int start_session(struct fetch_sasl *sasl, const char *mechanism)
+{
+	int rc = gsasl_init(&sasl->library);
+
+	return rc == GSASL_OK ? gsasl_client_start(sasl->library, mechanism, &sasl->session) : rc;
+}
+
+static void set_properties(Gsasl_session *session, const struct fetch_sasl_settings *s)
+{
+	char binding[64];
+
+	/* EXTERNAL sends a name that the certificate must be good for */
+	if (strcmp(s->mechanism, "EXTERNAL") == 0)
+		gsasl_property_set(session, GSASL_AUTHZID, s->user);
+	gsasl_property_set(session, GSASL_AUTHID, s->user);
+	gsasl_property_set(session, GSASL_PASSWORD, s->password->bytes);
+	gsasl_property_set(session, GSASL_SERVICE, "pop");
+	gsasl_property_set(session, GSASL_HOSTNAME, s->host);
+	if (s->binding &&
+	    base64_encode((pop3_span){(const char *)s->binding, 32}, binding, sizeof(binding)) > 0)
+		gsasl_property_set(session, GSASL_CB_TLS_EXPORTER, binding);
+}
 
 int fetch_sasl_start(const struct fetch_sasl_settings *s, struct fetch_sasl **ret, struct err *err)
 {
 	struct fetch_sasl *sasl = calloc(1, sizeof(*sasl));
-	char binding[64];
-	int rc = GSASL_MALLOC_ERROR;
+	int rc = GSASL_OK;
 
-	if (sasl)
-		rc = gsasl_init(&sasl->library);
-	if (rc == GSASL_OK)
-		rc = gsasl_client_start(sasl->library, s->mechanism, &sasl->session);
+	if (!sasl)
+		return err_sys(err, EX_OSERR, errno, "memory");
+	sasl->settings = s;
+	classify(sasl, s->mechanism);
+	if (sasl->by == BY_LIBRARY)
+		rc = start_session(sasl, s->mechanism);
 	if (rc != GSASL_OK) {
 		fetch_sasl_finish(sasl);
 		return err_set(err, EX_SOFTWARE, "cannot start %s: %s", s->mechanism,
 			       gsasl_strerror(rc));
 	}
-	sasl->settings = s;
-	sasl->cram_md5 = strcmp(s->mechanism, "CRAM-MD5") == 0;
-	sasl->needs_server = strncmp(s->mechanism, "SCRAM-", 6) == 0;
-	gsasl_property_set(sasl->session, GSASL_AUTHID, s->user);
-	gsasl_property_set(sasl->session, GSASL_PASSWORD, s->password->bytes);
-	gsasl_property_set(sasl->session, GSASL_SERVICE, "pop");
-	gsasl_property_set(sasl->session, GSASL_HOSTNAME, s->host);
-	if (s->binding &&
-	    base64_encode((pop3_span){(const char *)s->binding, 32}, binding, sizeof(binding)) > 0)
-		gsasl_property_set(sasl->session, GSASL_CB_TLS_EXPORTER, binding);
+	if (sasl->session)
+		set_properties(sasl->session, s);
 	*ret = sasl;
 	return 0;
 }
@@ -100,7 +132,7 @@ static char *join_cram_md5(const char *user, const char *password, pop3_span cha
 	return answer;
 }
 
-/* RFC 2195. Not GNU SASL's: it frees the prepared password unwiped. */
+/* RFC 2195. */
 static int step_cram_md5(struct fetch_sasl *sasl, pop3_span challenge, char **ret, size_t *ret_size)
 {
 	const struct fetch_sasl_settings *s = sasl->settings;
@@ -121,6 +153,51 @@ static int step_cram_md5(struct fetch_sasl *sasl, pop3_span challenge, char **re
 	return rc;
 }
 
+/* A challenge behind the token is the server's reason to refuse it; the answer to that carries
+ * nothing (RFC 7628 section 3.2.3), then the refusal itself comes. */
+static int step_token(struct fetch_sasl *sasl, pop3_span challenge, char **ret, size_t *ret_size)
+{
+	const struct fetch_sasl_settings *s = sasl->settings;
+	pop3_span token = {s->password->bytes, s->password->size};
+	size_t cap = token.size + 2 * strlen(s->user) + strlen(s->host) + 1200;
+	char *answer = malloc(cap);
+	int n;
+
+	if (!answer)
+		return GSASL_MALLOC_ERROR;
+	if (sasl->sent) {
+		bearer_status(challenge, sasl->token_error);
+		n = sasl->by == OAUTHBEARER;
+		answer[0] = '\1';
+	} else if (sasl->by == OAUTHBEARER) {
+		n = bearer_oauthbearer(s->user, s->host, s->port, token, answer, cap);
+	} else {
+		n = bearer_xoauth2(s->user, token, answer, cap);
+	}
+	if (n < 0) {
+		free(answer);
+		return GSASL_AUTHENTICATION_ERROR;
+	}
+	sasl->sent = true;
+	*ret = answer;
+	*ret_size = (size_t)n;
+	return GSASL_OK;
+}
+
+static int step(struct fetch_sasl *sasl, pop3_span in, char **ret, size_t *ret_size)
+{
+	switch (sasl->by) {
+	case XOAUTH2:
+	case OAUTHBEARER:
+		return step_token(sasl, in, ret, ret_size);
+	case CRAM_MD5:
+		return in.size ? step_cram_md5(sasl, in, ret, ret_size) : GSASL_NEEDS_MORE;
+	case BY_LIBRARY:
+		break;
+	}
+	return gsasl_step(sasl->session, in.size ? in.data : NULL, in.size, ret, ret_size);
+}
+
 /* Not gsasl_step64(): that one frees the answer in clear text, with the password, unwiped. */
 int fetch_sasl_step(struct fetch_sasl *sasl, pop3_span challenge, char *out, size_t cap,
 		    struct err *err)
@@ -131,10 +208,7 @@ int fetch_sasl_step(struct fetch_sasl *sasl, pop3_span challenge, char *out, siz
 
 	if (n < 0)
 		return err_set(err, EX_PROTOCOL, "the server's challenge cannot be read");
-	if (sasl->cram_md5 && n)
-		rc = step_cram_md5(sasl, (pop3_span){in, (size_t)n}, &answer, &size);
-	else
-		rc = gsasl_step(sasl->session, n ? in : NULL, (size_t)n, &answer, &size);
+	rc = step(sasl, (pop3_span){in, (size_t)n}, &answer, &size);
 	if (rc != GSASL_OK && rc != GSASL_NEEDS_MORE) {
 		if (rc == GSASL_AUTHENTICATION_ERROR && sasl->needs_server)
 			return err_set(err, EX_NOPERM,
@@ -149,6 +223,11 @@ int fetch_sasl_step(struct fetch_sasl *sasl, pop3_span challenge, char *out, siz
 		wipe(answer, size);
 	gsasl_free(answer);
 	return n < 0 ? err_set(err, EX_DATAERR, "the login's answer is too long") : n;
+}
+
+const char *fetch_sasl_token_error(const struct fetch_sasl *sasl)
+{
+	return sasl->token_error;
 }
 
 bool fetch_sasl_complete(const struct fetch_sasl *sasl)

@@ -12,14 +12,16 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct fetch_sasl;
 
 struct fetch_sasl_settings {
 	const char *mechanism;
 	const char *user;
-	const struct secret *password;
+	const struct secret *password; /* or a token */
 	const char *host;
+	uint16_t port;
 	const unsigned char *binding; /* tls-exporter, 32 octets, or NULL */
 };
 
@@ -35,6 +37,9 @@ int fetch_sasl_step(struct fetch_sasl *sasl, pop3_span challenge, char *out, siz
 		    struct err *err);
 /* The mechanism is content: for SCRAM, the server has proved that it knows the password too. */
 bool fetch_sasl_complete(const struct fetch_sasl *sasl);
+
+/* The status with which the server has refused a token, printable; "": it has said nothing. */
+const char *fetch_sasl_token_error(const struct fetch_sasl *sasl);
 
 /* APOP's digest of stamp and password as 32 hex digits. */
 void fetch_apop_digest(pop3_span stamp, const struct secret *password, char out[33]);

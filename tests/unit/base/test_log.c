@@ -129,6 +129,93 @@ static void test_lines_that_do_not_fit_are_counted(void **state)
 	assert_string_equal(written(), "<2>and no count again\n");
 }
 
+static void count_start(void *context)
+{
+	++*(unsigned *)context;
+}
+
+/* They come in their order, in one write, before what is urgent; all others of the process at
+ * once. */
+static void test_gathered_lines(void **state)
+{
+	static char text[LOG_LINE_MAX];
+	unsigned started = 0, lines = 0;
+	const char *got;
+
+	log_open_pipe(LOG_LEVEL_INFO);
+	log_gather(count_start, &started);
+	log_info("one");
+	log_info("two");
+	log_debug("not this");
+	assert_string_equal(written(), "");
+	assert_int_equal(started, 1);
+	log_flush();
+	assert_string_equal(written(), "<2>one\n<2>two\n");
+	log_flush();
+	assert_string_equal(written(), "");
+	log_info("three");
+	errno = ENOENT;
+	log_warning("four");
+	assert_int_equal(errno, ENOENT);
+	assert_string_equal(written(), "<2>three\n<1>four\n");
+	/* more than fits together */
+	memset(text, 'x', sizeof(text) - 1);
+	started = 0;
+	for (unsigned i = 0; i < 7; i++)
+		log_info("%s", text);
+	log_gather(NULL, NULL);
+	while (*(got = written()))
+		for (const char *at = got; (at = strchr(at, '\n')); at++)
+			lines++;
+	assert_int_equal(lines, 7);
+	assert_true(started >= 2);
+	log_info("at once");
+	assert_string_equal(written(), "<2>at once\n");
+}
+
+/* Counts whole lines of what is in the pipe, and adds up what reports say of lost ones. */
+static void count_lines(unsigned *ret_lines, unsigned long *ret_lost)
+{
+	static char all[512 * 1024];
+	size_t used = 0;
+	const char *got;
+
+	for (; *(got = written()); used += strlen(got))
+		memcpy(all + used, got, strlen(got) + 1);
+	for (char *at = all, *end; used && (end = strchr(at, '\n')); at = end + 1) {
+		unsigned long n;
+
+		if (sscanf(at, "<1>%lu lines of this process lost", &n) == 1)
+			*ret_lost += n;
+		else
+			++*ret_lines;
+	}
+}
+
+/* Reports are short, so one may fit where the next lines do not. */
+static void test_gathered_lines_that_do_not_fit_are_counted(void **state)
+{
+	static char text[LOG_LINE_MAX];
+	unsigned long lost = 0;
+	unsigned started = 0, lines = 0;
+	const unsigned total = 300;
+
+	memset(text, 'x', sizeof(text) - 1);
+	assert_int_equal(fcntl(pipe_fds[1], F_SETFL, O_NONBLOCK), 0);
+	log_open_pipe(LOG_LEVEL_INFO);
+	log_gather(count_start, &started);
+	for (unsigned i = 0; i < total; i++)
+		log_info("%s", text);
+	log_flush();
+	count_lines(&lines, &lost);
+	assert_true(lines > 10 && lines < total);
+	log_info("next");
+	log_flush();
+	count_lines(&lines, &lost);
+	assert_int_equal(lost + lines, total + 1);
+	log_gather(NULL, NULL);
+}
+
 static void test_errno_stays(void **state)
 {
 	log_open("tester", LOG_LEVEL_INFO);
@@ -163,9 +250,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_journal_priority, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errno_stays, setup, teardown),
 		cmocka_unit_test(test_err),
-		cmocka_unit_test_setup_teardown(
-			test_lines_that_do_not_fit_are_counted, setup,
-			teardown), /* the last one: from then on it is a pipe */
+		cmocka_unit_test_setup_teardown(test_lines_that_do_not_fit_are_counted, setup,
+						teardown), /* from then on it is a pipe */
+		cmocka_unit_test_setup_teardown(test_gathered_lines, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gathered_lines_that_do_not_fit_are_counted,
+						setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,8 @@
 #include "base/text.h"
 #include "fetch/account/account.h"
 #include "fetch/collect/head.h"
-#include "fetch/session/login.h"
+#include "fetch/session/bearer.h"
+#include "fetch/session/mechanism.h"
 #include "fetch/account/options.h"
 #include "fetch/account/password.h"
 #include "fetch/collect/plan.h"
@@ -123,12 +124,19 @@ static void mechanisms(void **state)
 		 FETCH_PLAIN_IN_CLEAR},
 		{"SCRAM-SHA-1-PLUS SCRAM-SHA-256", "", true, true, false, "SCRAM-SHA-1-PLUS",
 		 FETCH_SCRAM_BOUND},
-		{"USER CRAM-MD5", "", true, true, true, "CRAM-MD5", FETCH_DIGEST},
+		{"USER CRAM-MD5", "", true, true, true, "USER", FETCH_PLAIN_TLS},
+		{"CRAM-MD5 LOGIN PLAIN", "", true, true, true, "PLAIN", FETCH_PLAIN_TLS},
+		{"CRAM-MD5 LOGIN PLAIN", "", false, false, false, "CRAM-MD5", FETCH_DIGEST},
+		{"CRAM-MD5", "", true, true, false, "CRAM-MD5", FETCH_PLAIN_TLS},
 		{"USER", "", false, false, true, "APOP", FETCH_DIGEST},
 		{"USER", "", true, true, true, "USER", FETCH_PLAIN_TLS},
-		{"USER", "apop", true, true, true, "APOP", FETCH_DIGEST},
+		{"USER", "apop", true, true, true, "APOP", FETCH_PLAIN_TLS},
 		{"USER", "apop", true, true, false, NULL, 0},
 		{"USER PLAIN", "user", true, true, false, "USER", FETCH_PLAIN_TLS},
+		{"EXTERNAL PLAIN", "", true, true, false, "PLAIN", FETCH_PLAIN_TLS},
+		{"EXTERNAL PLAIN", "external", true, true, false, "EXTERNAL", FETCH_SCRAM_BOUND},
+		{"EXTERNAL PLAIN", "external", false, false, false, NULL, 0},
+		{"XOAUTH2 OAUTHBEARER", "", true, true, false, NULL, 0},
 		{"XPLAIN PLAINX GSSAPI", "", true, true, false, NULL, 0},
 		{"PLAIN", "login", true, true, false, NULL, 0},
 		{"", "", true, true, false, NULL, 0},
@@ -137,8 +145,13 @@ static void mechanisms(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		int strength = -1;
-		const char *name = fetch_choose(cases[i].offered, cases[i].asked, cases[i].tls,
-						cases[i].binding, cases[i].stamp, &strength);
+		const struct fetch_choice choice = {.offered = cases[i].offered,
+						    .asked = cases[i].asked,
+						    .last = "",
+						    .tls = cases[i].tls,
+						    .binding = cases[i].binding,
+						    .stamp = cases[i].stamp};
+		const char *name = fetch_choose(&choice, &strength);
 
 		if (!cases[i].taken) {
 			assert_null(name);
@@ -146,6 +159,80 @@ static void mechanisms(void **state)
 		}
 		assert_string_equal(name, cases[i].taken);
 		assert_int_equal(strength, cases[i].strength);
+	}
+}
+
+static void mechanisms_of_tokens(void **state)
+{
+	struct fetch_choice choice = {.offered = "PLAIN OAUTHBEARER XOAUTH2",
+				      .asked = "",
+				      .last = "",
+				      .tls = true,
+				      .token = true};
+	int strength = -1;
+
+	(void)state;
+	assert_string_equal(fetch_choose(&choice, &strength), "XOAUTH2");
+	assert_int_equal(strength, FETCH_PLAIN_TLS);
+	choice.tried = fetch_mechanism_bit("XOAUTH2");
+	assert_string_equal(fetch_choose(&choice, &strength), "OAUTHBEARER");
+	choice.tried |= fetch_mechanism_bit("OAUTHBEARER");
+	assert_null(fetch_choose(&choice, &strength));
+	choice = (struct fetch_choice){
+		.offered = "XOAUTH2", .asked = "", .last = "", .tls = false, .token = true};
+	assert_null(fetch_choose(&choice, &strength)); /* never in clear */
+	choice.tls = true;
+	choice.asked = "plain";
+	assert_null(fetch_choose(&choice, &strength));
+}
+
+/* Among mechanisms of one strength the one that was good last time comes first. */
+static void last_good_mechanism(void **state)
+{
+	struct fetch_choice choice = {
+		.offered = "PLAIN LOGIN USER CRAM-MD5", .asked = "", .last = "USER", .tls = true};
+	int strength = -1;
+
+	(void)state;
+	assert_string_equal(fetch_choose(&choice, &strength), "USER");
+	choice.offered = "PLAIN LOGIN SCRAM-SHA-1 USER";
+	assert_string_equal(fetch_choose(&choice, &strength), "SCRAM-SHA-1");
+	choice.offered = "PLAIN LOGIN";
+	assert_string_equal(fetch_choose(&choice, &strength), "PLAIN");
+}
+
+static void bearers(void **state)
+{
+	char out[256], status[BEARER_STATUS_MAX];
+	static const struct {
+		const char *json, *status;
+	} refusals[] = {
+		{"{\"status\":\"401\",\"schemes\":\"bearer\"}", "401"},
+		{"{\"status\":400}", "400"},
+		{"{\"status\":\"invalid_token\",\"openid-configuration\":\"https://x\"}",
+		 "invalid_token"},
+		{"{\"status\":\"a\\nb\"}", "a\\x0ab"},
+		{"{\"status\":[]}", "unknown"},
+		{"{}", "unknown"},
+		{"[\"status\"]", "unknown"},
+		{"<html>", "unknown"},
+		{"", "unknown"},
+	};
+
+	(void)state;
+	assert_int_equal(bearer_xoauth2("a@b", SPAN_LITERAL("tok"), out, sizeof(out)), 26);
+	assert_string_equal(out, "user=a@b\1auth=Bearer tok\1\1");
+	assert_true(bearer_oauthbearer("a,=b", "h", 995, SPAN_LITERAL("tok"), out, sizeof(out)) >
+		    0);
+	assert_string_equal(out, "n,a=a=2C=3Db,\1host=h\1port=995\1auth=Bearer tok\1\1");
+	assert_int_equal(bearer_xoauth2("a\1", SPAN_LITERAL("tok"), out, sizeof(out)), -1);
+	assert_int_equal(bearer_xoauth2("a", SPAN_LITERAL("t\1k"), out, sizeof(out)), -1);
+	assert_int_equal(bearer_xoauth2("a", SPAN_LITERAL(""), out, sizeof(out)), -1);
+	assert_int_equal(bearer_xoauth2("a", SPAN_LITERAL("tok"), out, 20), -1);
+	assert_int_equal(bearer_oauthbearer("a", "h", 1, SPAN_LITERAL("tok"), out, 20), -1);
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		bearer_status(span_of(refusals[i].json), status);
+		assert_string_equal(status, refusals[i].status);
 	}
 }
 
@@ -462,6 +549,9 @@ int main(void)
 		cmocka_unit_test(urls),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(mechanisms),
+		cmocka_unit_test(mechanisms_of_tokens),
+		cmocka_unit_test(last_good_mechanism),
+		cmocka_unit_test(bearers),
 		cmocka_unit_test(netrc),
 		cmocka_unit_test(header_hashes),
 		cmocka_unit_test_setup_teardown(plans, make_world, remove_world),
