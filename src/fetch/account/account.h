@@ -55,6 +55,7 @@ struct fetch_limits {
 	uint64_t message_refused; /* a message that goes on beyond this ends the session */
 	uint64_t minimum_rate;    /* octets a second in a long reply, over reply_seconds */
 	uint32_t connect_seconds, reply_seconds, run_seconds;
+	uint32_t command_seconds; /* a delivery command is ended after so long */
 };
 
 struct fetch_account {

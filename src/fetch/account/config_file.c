@@ -126,7 +126,8 @@ static int set_seconds(struct fetch_account *account, cfg_t *section, struct err
 		uint32_t *to;
 	} times[] = {{"connect-seconds", &account->limits.connect_seconds},
 		     {"reply-seconds", &account->limits.reply_seconds},
-		     {"run-seconds", &account->limits.run_seconds}};
+		     {"run-seconds", &account->limits.run_seconds},
+		     {"command-seconds", &account->limits.command_seconds}};
 
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
 		long value = cfg_getint(section, times[i].name);
@@ -333,6 +334,7 @@ int fetch_config_read(const char *file, struct fetch_config *ret, struct err *er
 		CFG_INT("connect-seconds", 0, CFGF_NONE),
 		CFG_INT("reply-seconds", 0, CFGF_NONE),
 		CFG_INT("run-seconds", 0, CFGF_NONE),
+		CFG_INT("command-seconds", 0, CFGF_NONE),
 		CFG_BOOL("crlf", cfg_false, CFGF_NONE),
 		CFG_BOOL("pipelining", cfg_true, CFGF_NONE),
 		CFG_END(),
