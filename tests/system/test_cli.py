@@ -26,6 +26,45 @@ def test_init_makes_what_it_says(still):
     assert still.valijad('-t', '-c', still.conf).returncode == 0
 
 
+@pytest.mark.parametrize('there', ['nothing', 'empty', 'marked'])
+def test_init_with_mail_elsewhere(still, there):
+    """It serves what is there; a mark that is there stays."""
+    mail, new = still.dir / 'disk', still.dir / 'new'
+    if there != 'nothing':
+        mail.mkdir()
+    if there == 'marked':
+        assert still.valija('mark', mail).returncode == 0
+        (mail / 'anna').mkdir()
+    mark = (mail / '.valija-root').read_bytes() if there == 'marked' else None
+    still.valija('init', new, '--mail', mail, check=True)
+    assert f'"{mail}"' in (new / 'valija.conf').read_text()
+    assert not (new / 'mail').exists()
+    assert mark in (None, (mail / '.valija-root').read_bytes())
+    done = still.valijad('-t', '-c', new / 'valija.conf')
+    assert done.returncode == 0, done.stderr
+
+
+def test_init_takes_no_folder_that_may_be_another(still):
+    mail, new = still.dir / 'disk', still.dir / 'new'
+    (mail / 'photos').mkdir(parents=True)
+    done = still.valija('init', new, '--mail', mail, check=False)
+    assert done.returncode == EX_CANTCREAT
+    assert str(mail) in done.stderr and 'not empty' in done.stderr and 'valija mark' in done.stderr
+    assert not new.exists() and [path.name for path in mail.iterdir()] == ['photos']
+
+
+def test_init_that_fails_leaves_no_mail_folder(still):
+    mail, new = still.dir / 'disk', still.dir / 'new'
+    new.mkdir()
+    (new / 'users').touch()
+    done = still.valija('init', new, '--mail', mail, check=False)
+    assert done.returncode == EX_CANTCREAT and 'users' in done.stderr
+    assert not mail.exists()
+    done = still.valija('init', still.dir / 'other', '--mail', still.dir / 'no' / 'folder',
+                        check=False)
+    assert done.returncode == EX_CANTCREAT and not (still.dir / 'other').exists()
+
+
 def test_users_come_and_go(still):
     for name in ('anna', 'bert', 'carla@example.org'):
         assert user(still, 'add', name).returncode == 0
