@@ -461,7 +461,7 @@ struct ipc_transaction { /* FORGET */
 	  judge_location_answer)                                                                   \
 	X(SPOOL_WANTED, 200, ipc_empty, IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)                    \
 	X(SPOOL_FILE, 201, ipc_empty, IPC_M, IPC_L, 2, 2, 0, 0, 0, judge_any)                      \
-	X(SPOOL_NONE, 202, ipc_empty, IPC_M, IPC_L, 0, 0, 0, 0, 0, judge_any)  \
+	X(SPOOL_NONE, 202, ipc_empty, IPC_M, IPC_L, 0, 0, 0, 0, 0, judge_any)                      \
 	X(ROOT_AWAY, 210, ipc_root, IPC_M, IPC_K, 0, 0, 0, 0, 0, judge_root)
 
 enum ipc_type {
