@@ -612,6 +612,24 @@ static void step(struct input *in)
 	}
 }
 
+/* What a front of LMTP asked the monitor for; it refuses more. */
+static void give_spool(void)
+{
+	struct ipc_empty file = {.head.type = IPC_SPOOL_FILE};
+	char path[64];
+	int fds[2];
+
+	for (int i = 0; i < 4; i++) {
+		fds[0] = openat(h.folder_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[0]);
+		fds[1] = open(path, O_RDONLY | O_CLOEXEC);
+		need(fds[1] >= 0, "a file of the spool");
+		send_packet(h.monitor, &file, sizeof(file), fds, 2);
+		close(fds[0]);
+		close(fds[1]);
+	}
+}
+
 void handlers_run(const struct handlers_plan *plan, const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
@@ -620,6 +638,8 @@ void handlers_run(const struct handlers_plan *plan, const uint8_t *data, size_t 
 		start(plan);
 	if (plan->role->role == ROLE_KEEPER)
 		renew_mail();
+	if (plan->role->role == ROLE_LMTP)
+		give_spool();
 	memset(h.seen, 0, sizeof(h.seen));
 	for (unsigned i = 0; i < plan->peer_count; i++)
 		give_peer(i);
