@@ -2,6 +2,7 @@
 #include "server/lmtp/lmtp.h"
 
 #include "base/log.h"
+#include "server/lmtp/content.h"
 #include "server/lmtp/session.h"
 
 #include <stdlib.h>
@@ -170,9 +171,9 @@ static int start(struct child *child, struct err *err)
 	if (!front->settings.max_recipients || front->settings.max_recipients > IPC_RECIPIENTS_MAX)
 		front->settings.max_recipients = IPC_RECIPIENTS_MAX;
 	spool_init(&front->memory, room(config, config->lmtp_memory, MEMORY), SPOOL_SMALL,
-		   transaction_evict);
+		   content_evict);
 	spool_init(&front->disk, room(config, config->lmtp_spool_size, DISK), 0,
-		   transaction_evict_from_disk);
+		   content_evict_from_disk);
 	loop_deadlines_init(&front->idle, child->loop, IDLE_MS, lmtp_session_expired, front);
 	tzset();
 	front->frame.file_max = config->lmtp_max_size + CONN_SCRATCH;

@@ -3,7 +3,9 @@
 
 #include "base/text.h"
 #include "lmtp/headers.h"
+#include "server/lmtp/content.h"
 #include "server/lmtp/message.h"
+#include "server/lmtp/refusal.h"
 #include "server/record.h"
 
 #include <stdlib.h>
@@ -42,34 +44,6 @@ struct lmtp_knowing {
 };
 
 static const char never_asked[] = "it answers for a recipient that was not asked about";
-
-static void reply(struct lmtp_session *session, enum reason reason)
-{
-	const struct reason_row *row = reason_row(reason);
-
-	lmtp_server_reply(&session->lmtp, row->reply, row->enhanced, row->words);
-}
-
-static void begin(const struct lmtp_session *session, enum record_event event,
-		  struct record *record)
-{
-	record_begin(record, event, session->address, session->front->frame.child->instance,
-		     session->client.node.key);
-	record_text(record, RECORD_KEY_SENDER, span_of(session->transaction.sender));
-}
-
-/* The client reads the same words. */
-static void log_refusal(const struct lmtp_session *session, enum record_event event,
-			enum reason reason)
-{
-	struct record record;
-
-	begin(session, event, &record);
-	if (event == RECORD_RECIPIENT_REFUSED)
-		record_text(&record, RECORD_KEY_RECIPIENT, span_of(session->transaction.asked));
-	record_words(&record, RECORD_KEY_REASON, reason_row(reason)->words);
-	record_write(&record);
-}
 
 void transaction_too_big(const struct lmtp_session *session, bool received)
 {
@@ -123,15 +97,6 @@ void transaction_begin(struct lmtp_session *session, const struct lmtp_event *ev
 	lmtp_server_reply(&session->lmtp, 250, "2.1.0", "sender ok");
 }
 
-static void drop_message(struct lmtp_session *session)
-{
-	struct lmtp_transaction *t = &session->transaction;
-
-	message_release(&t->message);
-	spool_end(&session->front->memory, &t->memory);
-	spool_end(&session->front->disk, &t->disk);
-}
-
 void transaction_forget(struct lmtp_session *session)
 {
 	struct lmtp_transaction *t = &session->transaction;
@@ -144,7 +109,7 @@ void transaction_forget(struct lmtp_session *session)
 		if (keeper)
 			ipc_send(&keeper->chan, IPC_FORGET, &message);
 	}
-	drop_message(session);
+	content_drop(session);
 	free(lmtp_server_take_back(&session->lmtp));
 	free(t->recipients);
 	free(t->parts);
@@ -251,8 +216,8 @@ void transaction_recipient(struct lmtp_session *session, const struct lmtp_event
 	if (!recipient || !session->front->auth ||
 	    ipc_send_texts(&session->front->auth->chan, IPC_RCPT, &message, &event->address, 1) <
 		    0) {
-		log_refusal(session, RECORD_RECIPIENT_REFUSED, REASON_STORE_DOWN);
-		reply(session, REASON_STORE_DOWN);
+		refusal_log(session, RECORD_RECIPIENT_REFUSED, REASON_STORE_DOWN);
+		refusal_reply(session, REASON_STORE_DOWN);
 		return;
 	}
 	memset(recipient, 0, sizeof(*recipient));
@@ -268,8 +233,8 @@ static void refuse_recipient(struct lmtp_session *session, enum reason reason)
 	if (t->stage == LMTP_RESOLVED) /* its parts are the last ones */
 		t->part_count = t->recipients[t->count].first;
 	t->stage = LMTP_COLLECTING;
-	log_refusal(session, RECORD_RECIPIENT_REFUSED, reason);
-	reply(session, reason);
+	refusal_log(session, RECORD_RECIPIENT_REFUSED, reason);
+	refusal_reply(session, reason);
 	conn_wake(&session->client.conn);
 }
 
@@ -427,123 +392,17 @@ static void auth_refuses(struct lmtp_session *session, struct peer *auth,
 
 /* ---- the message ---- */
 
-static uint64_t now_of(const struct lmtp_session *session)
-{
-	return loop_now(session->front->frame.child->loop);
-}
-
-/* If there is room on the disk, and a file, the message goes there with its next octets. */
-static bool move_to_disk(struct lmtp_session *session)
-{
-	struct lmtp_transaction *t = &session->transaction;
-	struct lmtp_front *front = session->front;
-	uint64_t now = now_of(session);
-	int fds[2];
-
-	stock_ask(&front->stock);
-	if (!front->stock.count ||
-	    !spool_begin(&front->disk, &t->disk, session->sender, t->declared, now))
-		return false;
-	if (!spool_grow(&front->disk, &t->disk, message_size(t->message), now) ||
-	    !stock_take(&front->stock, fds)) {
-		spool_end(&front->disk, &t->disk);
-		return false;
-	}
-	message_to_disk(t->message, fds);
-	spool_end(&front->memory, &t->memory);
-	return true;
-}
-
 static void settled(void *context);
-
-/* Begins the message, on the disk if it is known to be large and there is room. */
-static bool begin_message(struct lmtp_session *session)
-{
-	struct lmtp_transaction *t = &session->transaction;
-	struct lmtp_front *front = session->front;
-	uint64_t declared = t->declared;
-
-	t->message = message_create(front->workers, settled, session);
-	if (!t->message)
-		return false;
-	if (t->declared > SPOOL_SMALL && move_to_disk(session))
-		return true;
-	if (declared > SPOOL_SMALL && front->stock.asked)
-		declared = SPOOL_SMALL; /* a file may be there by then */
-	return spool_begin(&front->memory, &t->memory, session->sender, declared, now_of(session));
-}
 
 void transaction_data(struct lmtp_session *session)
 {
-	if (!begin_message(session)) {
-		log_refusal(session, RECORD_MESSAGE_REFUSED, REASON_SPOOL_FULL);
-		drop_message(session);
-		reply(session, REASON_SPOOL_FULL);
+	if (!content_begin(session, settled)) {
+		refusal_log(session, RECORD_MESSAGE_REFUSED, REASON_SPOOL_FULL);
+		content_drop(session);
+		refusal_reply(session, REASON_SPOOL_FULL);
 		return;
 	}
-	session->transaction.data_at = now_of(session);
 	lmtp_server_reply_data_go(&session->lmtp);
-}
-
-/* The rest of the message is read and thrown away. */
-static void fail_message(struct lmtp_session *session, enum reason reason)
-{
-	const struct reason_row *row = reason_row(reason);
-
-	log_refusal(session, RECORD_MESSAGE_REFUSED, reason);
-	drop_message(session);
-	lmtp_server_fail_content(&session->lmtp, row->reply, row->enhanced, row->words);
-}
-
-void transaction_evict(struct spool *spool, struct spool_message *message)
-{
-	(void)spool;
-	fail_message(CONTAINER(message, struct lmtp_session, transaction.memory),
-		     REASON_SPOOL_FULL);
-}
-
-void transaction_evict_from_disk(struct spool *spool, struct spool_message *message)
-{
-	(void)spool;
-	fail_message(CONTAINER(message, struct lmtp_session, transaction.disk), REASON_SPOOL_FULL);
-}
-
-/* Room for so many more octets of the message, which goes to the disk at its first MiB, or at a
- * later one. */
-static bool grow(struct lmtp_session *session, uint64_t more)
-{
-	struct lmtp_transaction *t = &session->transaction;
-	struct lmtp_front *front = session->front;
-	uint64_t size = message_size(t->message);
-
-	if (!message_on_disk(t->message) && size / SPOOL_SMALL != (size + more) / SPOOL_SMALL)
-		(void)move_to_disk(session);
-	return message_on_disk(t->message)
-		       ? spool_grow(&front->disk, &t->disk, more, now_of(session))
-		       : spool_grow(&front->memory, &t->memory, more, now_of(session));
-}
-
-void transaction_content(struct lmtp_session *session, pop3_span text)
-{
-	struct lmtp_transaction *t = &session->transaction;
-
-	if (!t->message)
-		return;
-	if (!grow(session, text.size) || message_add(t->message, text) < 0)
-		fail_message(session, REASON_SPOOL_FULL);
-}
-
-bool transaction_busy(const struct lmtp_session *session)
-{
-	return session->transaction.message && message_busy(session->transaction.message);
-}
-
-bool transaction_late(const struct lmtp_session *session)
-{
-	const struct lmtp_transaction *t = &session->transaction;
-
-	return lmtp_server_receives(&session->lmtp) &&
-	       spool_late(t->data_at, lmtp_server_octets(&session->lmtp), now_of(session));
 }
 
 static size_t render_headers(const struct lmtp_session *session, char *headers)
@@ -604,8 +463,8 @@ static void refuse_all(struct lmtp_session *session, enum reason reason)
 {
 	const struct reason_row *row = reason_row(reason);
 
-	log_refusal(session, RECORD_MESSAGE_REFUSED, reason);
-	drop_message(session);
+	refusal_log(session, RECORD_MESSAGE_REFUSED, reason);
+	content_drop(session);
 	lmtp_server_reply_all(&session->lmtp, row->reply, row->enhanced, row->words);
 }
 
@@ -656,7 +515,7 @@ static void settled(void *context)
 	if (session->transaction.ending)
 		transaction_deliver(session);
 	else if (message_failed(session->transaction.message))
-		fail_message(session, REASON_DISK_FULL);
+		content_fail(session, REASON_DISK_FULL);
 	conn_wake(&session->client.conn);
 }
 

@@ -23,7 +23,8 @@ enum lmtp_stage {
 	LMTP_DELIVERING, /* the keepers have the message */
 };
 
-/* One for each session; begun anew by MAIL. Its members are transaction.c's alone. */
+/* One for each session; begun anew by MAIL. Its members are for transaction.c and content.c
+ * alone. */
 struct lmtp_transaction {
 	struct lmtp_recipient *recipients; /* accepted, then the one that is being asked about */
 	struct lmtp_part *parts;           /* of all recipients */
@@ -46,19 +47,11 @@ struct lmtp_transaction {
 };
 
 void transaction_init(struct lmtp_transaction *transaction);
-/* MAIL, RCPT, DATA, a piece of the message, its end. */
+/* MAIL, RCPT, DATA, the message's end; content.h has what is between. */
 void transaction_begin(struct lmtp_session *session, const struct lmtp_event *event);
 void transaction_recipient(struct lmtp_session *session, const struct lmtp_event *event);
 void transaction_data(struct lmtp_session *session);
-void transaction_content(struct lmtp_session *session, pop3_span text);
 void transaction_deliver(struct lmtp_session *session);
-/* The message has taken longer than any sender needs. */
-bool transaction_late(const struct lmtp_session *session);
-/* A worker writes to the disk: nothing more of the message can be taken now. */
-bool transaction_busy(const struct lmtp_session *session);
-/* struct spool.evict: the message is thrown away and refused at its end. */
-void transaction_evict(struct spool *spool, struct spool_message *message);
-void transaction_evict_from_disk(struct spool *spool, struct spool_message *message);
 /* Ends the transaction, whatever it was at; keepers forget it. */
 void transaction_forget(struct lmtp_session *session);
 /* Logs a message that the machine refused for its size: as it was received, or at MAIL. */
