@@ -7,7 +7,7 @@ function __valija_accounts
 end
 
 complete -c valija -f -n __fish_use_subcommand -a init -d 'make a post office'
-complete -c valija -f -n __fish_use_subcommand -a user -d 'add, change, delete, list users'
+complete -c valija -f -n __fish_use_subcommand -a user -d 'add, change, delete, list users, make their maildrops'
 complete -c valija -f -n __fish_use_subcommand -a mark -d 'say what is so with a mail folder'
 complete -c valija -f -n __fish_use_subcommand -a deliver -d 'put a message into mail'
 complete -c valija -f -n __fish_use_subcommand -a fetch -d 'collect mail'

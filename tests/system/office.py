@@ -171,8 +171,11 @@ class Office:
                        f'\tkey = "{key}"\n}}\n')
 
     def add_user(self, name, password=PASSWORD, scheme='PLAIN'):
-        self.valija('user', 'add', '-c', self.conf, name, '--scheme', scheme,
-                    stdin=password + '\n')
+        """A user who has no maildrop yet: the command finds no mail folder to make one in."""
+        conf = self.scratch / 'add-user.conf'
+        text = re.sub(r'(?m)^(mail|users)\s*=.*\n', '', self.conf.read_text())
+        conf.write_text(f'mail = "{self.scratch}/nowhere"\nusers = "{self.dir}/users"\n' + text)
+        self.valija('user', 'add', '-c', conf, name, '--scheme', scheme, stdin=password + '\n')
 
     def maildir(self, user):
         """The user's Maildir, made if it is not there, owned by the owner of DIR/mail."""
