@@ -146,6 +146,8 @@ int fetch_main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	/* an account of this name is collected by: valija fetch -- login */
+	if (argc > 1 && strcmp(argv[1], "setup") == 0)
+		return setup_main(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "login") == 0)
 		return setup_login_main(argc - 1, argv + 1);
 	fetch_interrupt_catch();

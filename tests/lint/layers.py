@@ -33,7 +33,7 @@ ROOMS = {
     'maildrop': {'index': (), 'maildir': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
               'oauth': ('account', 'https', 'journal'),
-              'setup': ('account', 'journal', 'oauth', 'report'),
+              'setup': ('account', 'https', 'journal', 'oauth', 'report', 'session'),
               'session': ('account',), 'journal': ('account',),
               'sink': ('account', 'journal'),
               'collect': ('account', 'session', 'journal', 'sink', 'report')},
@@ -88,6 +88,8 @@ DOORS = (
     (r'jansson\.h', ('src/fetch/report/json.c', 'src/fetch/session/bearer.c',
                      'src/fetch/oauth/answer.c')),
     (r'curl/', ('src/https/main.c',)),
+    (r'expat\.h', ('src/fetch/setup/autoconfig.c',)),
+    (r'resolv\.h|arpa/nameser\.h', ('src/fetch/setup/dns.c',)),
 )
 
 # what makes a machine without I/O have I/O
