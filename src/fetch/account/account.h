@@ -65,6 +65,7 @@ struct fetch_account {
 	char host[FETCH_TEXT_MAX];
 	uint16_t port;
 	enum fetch_tls tls;
+	char tls_name[FETCH_TEXT_MAX]; /* that the certificate must be for, "": the host */
 	char ca_file[FETCH_PATH_MAX], cert_file[FETCH_PATH_MAX], key_file[FETCH_PATH_MAX];
 	unsigned char pins[TLS_CLIENT_PINS_MAX][TLS_CLIENT_PIN_SIZE];
 	unsigned pin_count;
