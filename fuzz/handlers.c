@@ -454,7 +454,7 @@ static void start(const struct handlers_plan *plan)
 {
 	struct ipc_config config = {.instance = 1, .role = plan->role->role, .generation = 1};
 	struct ipc_listener listener = {.service = plan->service};
-	struct ipc_empty empty;
+	struct ipc_empty empty = {.head.type = IPC_START};
 	int ends[2], *end = malloc(sizeof(*end));
 	pthread_t thread;
 
@@ -553,6 +553,20 @@ static size_t octets(struct input *in, const uint8_t **ret, size_t wanted)
 	return size;
 }
 
+/* The fuzzer's timer may interrupt it; it goes on all the same. */
+static int dial(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
+	struct pollfd wait = {.fd = fd, .events = POLLOUT};
+
+	need(fd >= 0, "socket");
+	rc = connect(fd, (struct sockaddr *)&h.address, sizeof(h.address));
+	while (rc < 0 && errno == EINTR)
+		rc = poll(&wait, 1, -1) == 1 ? 0 : -1;
+	need(rc == 0, "connection");
+	return fd;
+}
+
 static void client_says(unsigned i, struct input *in)
 {
 	const uint8_t *text;
@@ -561,10 +575,7 @@ static void client_says(unsigned i, struct input *in)
 	if (!h.plan->has_clients)
 		return;
 	if (h.clients[i] < 0) {
-		h.clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		need(h.clients[i] >= 0 && connect(h.clients[i], (struct sockaddr *)&h.address,
-						  sizeof(h.address)) == 0,
-		     "connection");
+		h.clients[i] = dial();
 		settle();
 	}
 	(void)!send(h.clients[i], text, size, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -718,6 +729,24 @@ static void step(struct input *in)
 	}
 }
 
+/* What a front of LMTP asked the monitor for; it refuses more. */
+static void give_spool(void)
+{
+	struct ipc_empty file = {.head.type = IPC_SPOOL_FILE};
+	char path[64];
+	int fds[2];
+
+	for (int i = 0; i < 4; i++) {
+		fds[0] = openat(h.folder_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[0]);
+		fds[1] = open(path, O_RDONLY | O_CLOEXEC);
+		need(fds[1] >= 0, "a file of the spool");
+		send_packet(h.monitor, &file, sizeof(file), fds, 2);
+		close(fds[0]);
+		close(fds[1]);
+	}
+}
+
 void handlers_run(const struct handlers_plan *plan, const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
@@ -726,6 +755,8 @@ void handlers_run(const struct handlers_plan *plan, const uint8_t *data, size_t 
 		start(plan);
 	if (plan->role->role == ROLE_KEEPER)
 		renew_mail();
+	if (plan->role->role == ROLE_LMTP)
+		give_spool();
 	memset(h.seen, 0, sizeof(h.seen));
 	h.answer = ANSWER_YES;
 	for (unsigned i = 0; i < plan->peer_count; i++)

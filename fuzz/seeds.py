@@ -75,6 +75,8 @@ FRONT = {
 GREET = say('LHLO x\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<anna@office.test>\r\n')
 RESOLVED = send(0, 'RESOLVED', 0, 0, two(1, 0), flags=3, tail=struct.pack('<Q', 11))
 READY = GREET + RESOLVED + send(1, 'RCPT_READY', 0, 0, two(0, 0), flags=3)
+LARGE = (say('LHLO x\r\nMAIL FROM:<> SIZE=2000000\r\nRCPT TO:<anna@office.test>\r\n')
+         + RESOLVED + send(1, 'RCPT_READY', 0, 0, two(0, 1), flags=3))
 LMTP = {
     'delivery': READY + say('DATA\r\n') + say('Subject: x\r\n\r\nbody\r\n.\r\n')
                 + send(1, 'DELIVERED', 0, 0, two(0, 0), flags=3) + say('QUIT\r\n'),
@@ -82,6 +84,11 @@ LMTP = {
     'keeper_refuses': GREET + RESOLVED + send(1, 'RCPT_REFUSED', 0, 0, two(20, 0), flags=3),
     'gone': GREET + RESOLVED + send(0, 'KEEPER_GONE') + say('RSET\r\n'),
     'keeper_dies': READY + say('DATA\r\nx\r\n.\r\n') + dies(1) + say('QUIT\r\n'),
+    'spooled': LARGE + say('DATA\r\n') + say('Subject: x\r\n\r\nbody\r\n') + say('.\r\n')
+               + send(1, 'DELIVERED', 0, 0, two(0, 0), flags=3) + say('QUIT\r\n'),
+    'spooled_in_part': LARGE + say('DATA\r\nx\r\n') + hang_up(0) + TURN,
+    'too_many_owners': GREET + send(0, 'RCPT_REFUSED', 0, 0, two(25, 0), flags=3)
+                       + say('RCPT TO:<b@c>\r\nRSET\r\n'),
 }
 
 # peers of auth: front, LMTP front, keeper, keeper

@@ -328,9 +328,12 @@ static void test_threat_61_ranges(void **state)
 		FIELD(COMMITTED, ipc_committed, reason, REASON_COUNT),
 		FIELD(COMMITTED, ipc_committed, reason, 66035774),
 		FIELD(RCPT_READY, ipc_recipient_answer, reason, REASON_STORE_DOWN),
+		FIELD(RCPT_READY, ipc_recipient_answer, on_demand, 2),
 		FIELD(RCPT_REFUSED, ipc_recipient_answer, reason, REASON_OK),
+		FIELD(RCPT_REFUSED, ipc_recipient_answer, on_demand, 1),
 		FIELD(DELIVERED, ipc_recipient_answer, reason, REASON_WRONG), /* not LMTP's */
 		FIELD(DELIVERED, ipc_recipient_answer, reason, UINT32_MAX),
+		FIELD(DELIVERED, ipc_recipient_answer, on_demand, 1),
 		FIELD(FETCH, ipc_fetch, number, 0),
 		FIELD(FETCH, ipc_fetch, count, 0),
 		FIELD(FETCH, ipc_fetch, slot, ARENA_SLOTS),
@@ -343,6 +346,7 @@ static void test_threat_61_ranges(void **state)
 		FIELD(DELIVER, ipc_deliver, size, UINT64_MAX),
 		FIELD(LOCATION, ipc_location, ask, LOCATION_ASKS),
 		FIELD(LOCATION_ANSWER, ipc_location_answer, allowed, 2),
+		FIELD(ROOT_AWAY, ipc_root, away, 2),
 	};
 #undef FIELD
 
