@@ -266,8 +266,9 @@ static inline const void *role_expect(struct role_peer *from, enum ipc_type want
 
 	do
 		type = role_next(from, &message);
-	while (type != wanted && (type == IPC_OFFER || type == IPC_ARENA || type == IPC_FORGET ||
-				  type == IPC_DISCONNECT));
+	while (type != wanted &&
+	       (type == IPC_OFFER || type == IPC_ARENA || type == IPC_SPOOL_WANTED ||
+		type == IPC_FORGET || type == IPC_DISCONNECT));
 	assert_int_equal(type, wanted);
 	return message;
 }

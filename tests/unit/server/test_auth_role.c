@@ -67,12 +67,18 @@ static void recipient(uint32_t index)
 	recipient_of("anna@office.test", index);
 }
 
-static void expect_refused(uint32_t index)
+static void expect_refused_for(uint32_t index, enum reason reason)
 {
 	const struct ipc_recipient_answer *answer = role_expect(lmtp, IPC_RCPT_REFUSED);
 
 	assert_int_equal(answer->index, index);
-	assert_int_equal(answer->reason, REASON_STORE_DOWN);
+	assert_int_equal(answer->reason, reason);
+}
+
+/* It has waited until its deadline. */
+static void expect_refused(uint32_t index)
+{
+	expect_refused_for(index, REASON_OWNERS_BUSY);
 }
 
 static void log_in(uint64_t ticket)
@@ -107,6 +113,22 @@ static void test_a_recipient_waits_for_thirty_seconds(void **state)
 	expect_refused(1);
 	recipient(2); /* the monitor is asked anew */
 	expect_wanted(OWNER);
+}
+
+/* In a transaction that keeps other keepers from ending. */
+static void test_a_recipient_that_holds_keepers_waits_for_five_seconds(void **state)
+{
+	enum { HOLDING_MS = 5000 };
+	struct ipc_recipient message = {
+		.session = SESSION, .transaction = 1, .index = 1, .held = 1};
+
+	(void)state;
+	ROLE_SEND_TEXTS(lmtp, IPC_RCPT, &message, "anna@office.test");
+	expect_wanted(OWNER);
+	role_advance(HOLDING_MS - 1);
+	assert_false(is_answered());
+	role_advance(1);
+	expect_refused_for(1, REASON_TOO_MANY_OWNERS);
 }
 
 static void test_a_login_waits_for_thirty_seconds(void **state)
@@ -192,7 +214,7 @@ static void test_a_keeper_that_is_refused_is_waited_for_no_longer(void **state)
 	role_ping();
 	assert_false(is_answered());
 	role_send(&role.monitor, IPC_KEEPER_REFUSED, &refused);
-	expect_refused(1);
+	expect_refused_for(1, REASON_STORE_DOWN);
 	expect_denied(99);
 }
 
@@ -203,7 +225,7 @@ static void test_no_more_than_so_many_wait(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < WAITING_MAX + 1; i++)
 		recipient(i);
-	expect_refused(WAITING_MAX);
+	expect_refused_for(WAITING_MAX, REASON_STORE_DOWN);
 	log_in(99); /* logins are counted by themselves */
 	role_ping();
 	assert_false(is_answered());
@@ -230,6 +252,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		IN_AUTH(test_a_recipient_waits_for_thirty_seconds),
+		IN_AUTH(test_a_recipient_that_holds_keepers_waits_for_five_seconds),
 		IN_AUTH(test_a_login_waits_for_thirty_seconds),
 		IN_AUTH(test_each_waits_from_its_own_beginning),
 		IN_AUTH(test_a_deadline_is_kept_over_what_is_waited_for),
