@@ -89,15 +89,21 @@ static int begin(void **state)
 	return 0;
 }
 
-static void recipient(uint64_t session, uint32_t index)
+static void recipient_with(uint64_t session, uint32_t index, uint64_t messages, uint64_t octets)
 {
 	struct ipc_recipient_open message = {.front = lmtp->instance,
 					     .session = session,
 					     .transaction = 1,
 					     .index = index,
-					     .quota_messages = QUOTA};
+					     .quota_messages = messages,
+					     .quota_octets = octets};
 
 	ROLE_SEND_TEXTS(auth, IPC_RCPT_OPEN, &message, "anna", "anna", "anna@office.test");
+}
+
+static void recipient(uint64_t session, uint32_t index)
+{
+	recipient_with(session, index, QUOTA, 0);
 }
 
 static void expect_recipient(enum ipc_type wanted, uint64_t session, uint32_t index)
@@ -342,6 +348,23 @@ static void test_a_tail_that_is_shorter_than_its_count(void **state)
 	role_ping();
 }
 
+/* Two messages of 9 octets. */
+static void test_a_quota_is_reached_when_it_is_full(void **state)
+{
+	static const struct {
+		uint64_t messages, octets;
+		bool full;
+	} cases[] = {{2, 0, true},  {3, 0, false}, {0, 18, true},  {0, 19, false},
+		     {3, 18, true}, {2, 19, true}, {3, 19, false}, {0, 0, false}};
+
+	(void)state;
+	put_mail(2);
+	for (uint32_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		recipient_with(SESSION, i, cases[i].messages, cases[i].octets);
+		expect_recipient(cases[i].full ? IPC_RCPT_REFUSED : IPC_RCPT_READY, SESSION, i);
+	}
+}
+
 /* ---- bounds of a POP3 front ---- */
 
 static void test_sessions_of_one_front(void **state)
@@ -424,6 +447,7 @@ int main(void)
 		IN_KEEPER(test_headers_above_the_bound_cut_the_channel),
 		IN_KEEPER(test_more_recipients_than_a_delivery_has),
 		IN_KEEPER(test_a_tail_that_is_shorter_than_its_count),
+		IN_KEEPER(test_a_quota_is_reached_when_it_is_full),
 		IN_KEEPER(test_sessions_of_one_front),
 		IN_KEEPER(test_bodies_in_one_packet),
 	};
