@@ -1,8 +1,10 @@
 """Accounts with tokens: consent by device code, by a browser, by a pasted address; refresh; what a
 person reads when something is wrong. Against tests/stand_ins/oauth.py."""
 import http.client
+import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -409,6 +411,27 @@ def test_a_refresh_waits_for_the_one_of_another_process(account, provider):
     fcntl.lockf(lock, fcntl.LOCK_UN)
     assert process.wait(30) == 0, process.stderr.read()
     assert account.refreshes() == [] and len(account.fetcher.files()) == 5
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize('when', ['ahead', 'refused'])
+def test_threat_85_a_signal_in_the_middle_of_a_refresh(account, provider, number, when):
+    """The provider has rotated the token when its answer comes: that is waited for."""
+    account.login()
+    if when == 'ahead':
+        account.age(-10)
+    else:
+        provider.access.clear()
+    provider.faults, provider.slowness = ['slow'], 1
+    process = subprocess.Popen([*account.command(), 'work'], env=account.environment(),
+                               stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not account.refreshes() and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, number)
+    code = process.wait(30)
+    assert code == 128 + number, (code, process.stderr.read())
+    account.fetch()
+    assert len(account.refreshes()) == 1 and len(account.fetcher.files()) == 5
 
 
 # a keyring
