@@ -1,8 +1,10 @@
 """Accounts with tokens: consent by device code, by a browser, by a pasted address; refresh; what a
 person reads when something is wrong. Against tests/stand_ins/oauth.py."""
 import http.client
+import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -60,7 +62,7 @@ def test_slow_down_is_heeded(account, provider):
 def test_a_device_code_that_comes_to_nothing(account, provider, answer, status, word):
     provider.device = [answer]
     done = account.login(expect=status)
-    assert word in done.stderr and not list(account.fetcher.state.glob('*.grant'))
+    assert word in done.stderr and not account.grants()
 
 
 @pytest.mark.parametrize('fault', ['html', 'drop', 'cut', 'empty', 503, 429])
@@ -109,7 +111,7 @@ def test_a_client_with_a_secret_sends_it(account, provider):
     assert [form['client_secret'] for form in provider.asked('/token')] == ['not so secret'] * 2
 
 
-def test_another_program_s_visit_changes_nothing(account):
+def test_threat_83_another_program_s_visit_changes_nothing(account):
     """A page of the web may send the browser to our port: without our state it is nothing."""
     process, page = account.start_login('--flow', 'browser', '--no-browser')
     good = account.consent(page)
@@ -127,7 +129,7 @@ def test_another_program_s_visit_changes_nothing(account):
     assert get(good)[0] == 200 and process.wait(30) == 0
 
 
-def test_the_listener_is_on_127_0_0_1_only(account):
+def test_threat_83_the_listener_is_on_127_0_0_1_only(account):
     process, page = account.start_login('--flow', 'browser', '--no-browser')
     port = urllib.parse.urlsplit(account.consent(page)).port
     listening = [line.split()[1] for line in
@@ -330,7 +332,7 @@ def test_a_refresh_token_dead_at_seven_days_names_the_cause(account, provider):
 
 
 @pytest.mark.parametrize('fault', ['html', 'drop', 'cut', 'empty', 'long', 503, 429, 'redirect'])
-def test_a_token_server_in_trouble(account, provider, fault):
+def test_threat_84_a_token_server_in_trouble(account, provider, fault):
     account.login()
     account.age(200)
     provider.faults = [fault]
@@ -411,6 +413,27 @@ def test_a_refresh_waits_for_the_one_of_another_process(account, provider):
     assert account.refreshes() == [] and len(account.fetcher.files()) == 5
 
 
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize('when', ['ahead', 'refused'])
+def test_threat_85_a_signal_in_the_middle_of_a_refresh(account, provider, number, when):
+    """The provider has rotated the token when its answer comes: that is waited for."""
+    account.login()
+    if when == 'ahead':
+        account.age(-10)
+    else:
+        provider.access.clear()
+    provider.faults, provider.slowness = ['slow'], 1
+    process = subprocess.Popen([*account.command(), 'work'], env=account.environment(),
+                               stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not account.refreshes() and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, number)
+    code = process.wait(30)
+    assert code == 128 + number, (code, process.stderr.read())
+    account.fetch()
+    assert len(account.refreshes()) == 1 and len(account.fetcher.files()) == 5
+
+
 # a keyring
 
 def test_a_keyring_s_commands(account, provider, fetcher):
@@ -420,7 +443,7 @@ def test_a_keyring_s_commands(account, provider, fetcher):
     assert account.fetch(expect=TOKEN).stderr.startswith(CONSENT)
     account.login()
     account.fetch()
-    assert len(fetcher.files()) == 5 and not list(fetcher.state.glob('*.grant'))
+    assert len(fetcher.files()) == 5 and not account.grants()
     ring.write_text(re.sub('^expires .*$', 'expires 5', ring.read_text(), flags=re.M))
     account.fetch()
     assert len(account.refreshes()) == 1
@@ -441,6 +464,35 @@ def test_a_server_that_wants_two_lines(fetcher, serve, certificate, provider):
     made.fetch()
     auth = [[c for c in s.commands if c.startswith('AUTH')] for s in made.server.sessions]
     assert len(auth[0]) == 2 and len(auth[1]) == 1 and len(fetcher.files()) == 5
+
+
+@pytest.mark.parametrize('name, first', [('microsoft', 'AUTH XOAUTH2'),
+                                         ('google', 'AUTH XOAUTH2 '),
+                                         ('stand-in', 'AUTH XOAUTH2 ')])
+def test_the_table_says_how_many_lines(account, provider, name, first):
+    account.section = provider.section(name)
+    command = account.command('login')
+    text = account.file.read_text().replace('oauth = "stand-in"', f'oauth = "{name}"')
+    account.file.write_text(text)
+    account.fetcher.execute([*command, 'work'], env=account.environment())
+    account.fetcher.execute([command[0], 'fetch', '-c', str(account.file)],
+                            env=account.environment())
+    auth = [c for c in account.server.sessions[0].commands if c.startswith('AUTH')][0]
+    assert auth == first if first[-1] != ' ' else auth.startswith(first)
+    assert len(account.fetcher.files()) == 5
+
+
+def test_the_program_for_https_is_missing(account, fetcher):
+    import shutil
+
+    alone = fetcher.scratch / 'bin'
+    alone.mkdir()
+    shutil.copy(account.command()[0], alone / 'valija')
+    done = fetcher.execute([str(alone / 'valija'), 'fetch', 'login', '-c', str(account.file)],
+                           expect=None, env=account.environment())
+    if done.returncode:  # it is not installed on this machine either
+        assert done.returncode == UNAVAILABLE and 'cannot start' in done.stderr
+        assert 'valija-https' in done.stderr
 
 
 def test_no_token_is_shown_anywhere(account, provider, fetcher):

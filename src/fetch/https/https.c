@@ -5,11 +5,13 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "build-config.h"
+#include "fetch/interrupt.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,8 +43,12 @@ static void program(char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "%s", VALIJA_LIBEXEC "/valija-https");
 }
 
-static void execute(const char *path, int in, int out)
+/* A form may spend a refresh token that rotates: once it is on its way, the answer is waited for,
+ * whatever signal ends the run. */
+static void execute(const char *path, bool form, int in, int out)
 {
+	if (form)
+		fetch_interrupt_ignore();
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0)
 		execl(path, "valija-https", (char *)NULL);
@@ -50,7 +56,7 @@ static void execute(const char *path, int in, int out)
 	_exit(EX_UNAVAILABLE);
 }
 
-static int start(struct child *child, struct err *err)
+static int start(struct child *child, bool form, struct err *err)
 {
 	int in[2] = {-1, -1}, out[2] = {-1, -1};
 	char path[PATH_MAX];
@@ -61,7 +67,7 @@ static int start(struct child *child, struct err *err)
 		child->pid = fork();
 	}
 	if (child->pid == 0)
-		execute(path, in[0], out[1]);
+		execute(path, form, in[0], out[1]);
 	close_fd(&in[0]);
 	close_fd(&out[1]);
 	child->in = in[1];
@@ -114,7 +120,7 @@ static int finish(struct child *child)
 	close_fd(&child->out);
 	while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR)
 		;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EX_TEMPFAIL;
 }
 
 /* "200\n" and the body. */
@@ -157,7 +163,7 @@ static int talk(const char *url, const char *form, char *raw, struct https_answe
 	size_t size;
 	int code;
 
-	if (start(&child, err) < 0)
+	if (start(&child, form != NULL, err) < 0)
 		return -1;
 	put(child.in, form ? "POST " : "GET ");
 	put(child.in, url);

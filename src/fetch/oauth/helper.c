@@ -2,12 +2,12 @@
  * question: it never reads what a mail server sent. */
 #include "fetch/oauth/oauth.h"
 
+#include "fetch/interrupt.h"
+
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -29,9 +29,11 @@ static void serve(int socket, int state_dir, const struct fetch_account *account
 	struct reply *reply = calloc(1, sizeof(*reply));
 	struct secret refused;
 
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	fetch_interrupt_ignore(); /* a terminal sends them to all */
 	if (reply && recv(socket, &refused, sizeof(refused), 0) == (ssize_t)sizeof(refused)) {
-		refused.bytes[SECRET_MAX] = '\0';
+		if (refused.size > SECRET_MAX) /* the process behind the wall may be another's */
+			_exit(EX_DATAERR);
+		refused.bytes[refused.size] = '\0';
 		secret_init(&reply->token);
 		reply->rc = oauth_token(&fetch_files_real, state_dir, account, &refused,
 					&reply->token, &reply->err);
