@@ -7,13 +7,15 @@ function __valija_accounts
 end
 
 complete -c valija -f -n __fish_use_subcommand -a init -d 'make a post office'
-complete -c valija -f -n __fish_use_subcommand -a user -d 'add, change, delete, list users'
+complete -c valija -f -n __fish_use_subcommand -a user -d 'add, change, delete, list users, make their maildrops'
 complete -c valija -f -n __fish_use_subcommand -a mark -d 'say what is so with a mail folder'
 complete -c valija -f -n __fish_use_subcommand -a deliver -d 'put a message into mail'
 complete -c valija -f -n __fish_use_subcommand -a fetch -d 'collect mail'
 
 set -l fetch '__fish_seen_subcommand_from fetch'
 complete -c valija -f -n $fetch -a '(__valija_accounts)'
+complete -c valija -f -n $fetch -a setup -d 'set an account up'
+complete -c valija -f -n $fetch -a login -d 'consent to tokens'
 complete -c valija -x -n $fetch -l to -a 'maildir: mbox: command: lmtp:' -d 'where the mail goes'
 complete -c valija -f -n $fetch -l keep -d 'leave it on the server'
 complete -c valija -f -n $fetch -l delete -d 'delete it when it is here'

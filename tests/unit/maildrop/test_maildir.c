@@ -1515,6 +1515,9 @@ static void commits_hold_when_the_index_was_taken_away(void **state)
 			assert_int_equal(maildrop_usage(&s->settings, s->root, HOME, &usage, &err),
 					 MAILDROP_OK);
 		assert_int_equal(maildrop_commit(m, numbers, rebuilt ? 1 : 2, &err), MAILDROP_OK);
+		maildrop_close(m);
+		m = open_session(s); /* the files are there still */
+		assert_int_equal(session_count(m), 3);
 		maildrop_sweep(m);
 		maildrop_close(m);
 		m = open_session(s);
