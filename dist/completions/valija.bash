@@ -3,7 +3,7 @@ _valija() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands="init user mark deliver fetch"
 	local options="--to --keep --delete --keep-days --keep-newest --follow --accept-removals
-		--tls --tls-name --ca --pin --cert --key --auth --password-file --password-command
+		--proxy --source --tls --tls-name --ca --pin --cert --key --auth --password-file --password-command
 		--password-env --password-credential --token-command --netrc --timeout --no-pipelining --recipient --crlf --max-size
 		--max-messages --max-octets --whole --leave-out --mark-seen --dry-run --accept-new-uidls
 		--config --state --jobs --json --record --quiet --verbose --init --help"

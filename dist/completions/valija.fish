@@ -26,6 +26,8 @@ complete -c valija -f -n $fetch -l accept-removals -d 'believe an emptied Maildi
 complete -c valija -x -n $fetch -l tls -a 'implicit starttls none' -d protection
 complete -c valija -r -n $fetch -l ca -d 'trusted certificates'
 complete -c valija -x -n $fetch -l tls-name -a '(__fish_print_hostnames)' -d 'name in the certificate'
+complete -c valija -x -n $fetch -l proxy -a 'socks5:// http:// none' -d 'socks5 or http'
+complete -c valija -x -n $fetch -l source -d 'address to connect from'
 complete -c valija -x -n $fetch -l pin -d 'key of the server'
 complete -c valija -r -n $fetch -l cert -d 'certificate to show'
 complete -c valija -r -n $fetch -l key -d 'its key'

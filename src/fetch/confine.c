@@ -42,7 +42,9 @@ static void add_sink(struct sandbox *sandbox, const struct fetch_account *accoun
 
 int fetch_confine(const struct fetch_account *account, int state_dir, struct err *err)
 {
-	struct sandbox sandbox = {.role = SANDBOX_FETCH, .allow_connect = true};
+	struct sandbox sandbox = {.role = SANDBOX_FETCH,
+				  .allow_connect = true,
+				  .allow_bind = account->source[0] != '\0'};
 	int rc;
 
 	sandbox.paths[sandbox.path_count++] =

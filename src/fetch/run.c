@@ -99,8 +99,7 @@ static int check_host(const void *context, struct err *err)
 	int rc;
 
 	wire_init(&wire);
-	rc = wire_connect(&wire, account->host, account->port,
-			  (int64_t)account->limits.connect_seconds * 1000, err);
+	rc = wire_connect(&wire, account, err);
 	wire_finish(&wire);
 	return rc;
 }
@@ -166,8 +165,7 @@ static int session(struct run *run, bool *ret_retry, struct err *err)
 	dialog->record = run->record;
 	dialog->wire.minimum_rate = account->limits.minimum_rate;
 	dialog->wire.run_deadline = run->started + (int64_t)account->limits.run_seconds * 1000;
-	rc = wire_connect(&dialog->wire, account->host, account->port,
-			  (int64_t)account->limits.connect_seconds * 1000, err);
+	rc = wire_connect(&dialog->wire, account, err);
 	if (rc == 0)
 		rc = fetch_login(dialog, account, &run->password, &run->profile, err);
 	if (rc == 0) {

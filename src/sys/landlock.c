@@ -24,7 +24,7 @@ struct __attribute__((packed)) beneath {
 	int32_t fd;
 };
 
-enum { RULE_PATH_BENEATH = 1, CREATE_RULESET_VERSION = 1 };
+enum { RULE_PATH_BENEATH = 1, RULE_NET_PORT = 2, CREATE_RULESET_VERSION = 1 };
 
 #define FS_WRITE_FILE (1ULL << 1)
 #define FS_READ_FILE (1ULL << 2)
@@ -85,6 +85,20 @@ static int add_path(int ruleset_fd, const struct ruleset *ruleset, const struct 
 	return 0;
 }
 
+/* Port 0: any address, the kernel chooses the port. */
+static int add_bind(int ruleset_fd, const struct ruleset *ruleset, struct err *err)
+{
+	const struct {
+		uint64_t access, port;
+	} rule = {NET_BIND_TCP, 0};
+
+	if (!(ruleset->net & NET_BIND_TCP))
+		return 0;
+	if (syscall(SYS_landlock_add_rule, ruleset_fd, RULE_NET_PORT, &rule, 0) < 0)
+		return err_sys(err, EX_OSERR, errno, "Landlock: cannot add a port");
+	return 0;
+}
+
 static bool writes(const struct sandbox *sandbox)
 {
 	for (unsigned i = 0; i < sandbox->path_count; i++)
@@ -134,6 +148,10 @@ int sandbox_landlock(const struct sandbox *sandbox, struct err *err)
 			close(fd);
 			return -1;
 		}
+	if (sandbox->allow_bind && add_bind(fd, &ruleset, err) < 0) {
+		close(fd);
+		return -1;
+	}
 	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0) {
 		err_sys(err, EX_OSERR, errno, "Landlock: cannot restrict the process");
 		close(fd);

@@ -52,6 +52,7 @@ struct sandbox {
 	unsigned path_count;
 	uint64_t max_files; /* RLIMIT_NOFILE is left alone; RLIMIT_FSIZE, 0: no limit */
 	bool allow_connect; /* fetch: outgoing TCP */
+	bool allow_bind;    /* fetch: from an address of its choice, at no port of its choice */
 };
 
 /* -1: a step failed, and some are done already: the process must exit. */

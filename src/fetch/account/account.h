@@ -24,6 +24,16 @@ struct fetch_oauth;
 
 enum fetch_tls { FETCH_TLS_IMPLICIT, FETCH_TLS_STARTTLS, FETCH_TLS_NONE };
 
+enum fetch_proxy_kind { FETCH_NO_PROXY, FETCH_SOCKS5, FETCH_HTTP };
+
+/* What stands between us and the server; it finds the server by its name. */
+struct fetch_proxy {
+	enum fetch_proxy_kind kind;
+	char host[FETCH_TEXT_MAX];
+	uint16_t port;
+	char user[128], password[128]; /* "": none */
+};
+
 enum fetch_policy {
 	FETCH_DELETE,      /* once delivered */
 	FETCH_KEEP,        /* for good */
@@ -66,6 +76,8 @@ struct fetch_account {
 	uint16_t port;
 	enum fetch_tls tls;
 	char tls_name[FETCH_TEXT_MAX]; /* that the certificate must be for, "": the host */
+	struct fetch_proxy proxy;
+	char source[48]; /* address to connect from, "": any */
 	char ca_file[FETCH_PATH_MAX], cert_file[FETCH_PATH_MAX], key_file[FETCH_PATH_MAX];
 	unsigned char pins[TLS_CLIENT_PINS_MAX][TLS_CLIENT_PIN_SIZE];
 	unsigned pin_count;
@@ -91,6 +103,12 @@ void fetch_account_defaults(struct fetch_account *account);
 int fetch_account_url(struct fetch_account *account, const char *url, struct err *err);
 /* "maildir:DIR", "mbox:FILE", "command:WORDS", "lmtp:HOST:PORT" or "lmtp:/SOCKET". */
 int fetch_account_sink(struct fetch_account *account, const char *text, struct err *err);
+/* "socks5://[USER[:PASSWORD]@]HOST[:PORT]" or "http://..."; "none". secret: a password may stand in
+ * it. */
+int fetch_account_proxy(struct fetch_account *account, const char *text, bool secret,
+			struct err *err);
+/* An IPv4 or IPv6 address. */
+int fetch_account_source(struct fetch_account *account, const char *text, struct err *err);
 int fetch_account_tls(struct fetch_account *account, const char *text, struct err *err);
 /* After all settings are in: missing ones get their defaults, impossible ones are refused. */
 int fetch_account_check(struct fetch_account *account, struct err *err);

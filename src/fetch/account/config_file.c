@@ -220,6 +220,15 @@ static int set_initial_response(struct fetch_account *account, cfg_t *section, s
 	return 0;
 }
 
+static int set_way(struct fetch_account *account, cfg_t *section, struct err *err)
+{
+	const char *proxy = cfg_getstr(section, "proxy"), *source = cfg_getstr(section, "source");
+
+	if (proxy && fetch_account_proxy(account, proxy, true, err) < 0)
+		return -1;
+	return source ? fetch_account_source(account, source, err) : 0;
+}
+
 static int set_tokens(struct fetch_config *config, struct fetch_account *account, cfg_t *section,
 		      struct err *err)
 {
@@ -247,7 +256,8 @@ static int read_account(struct fetch_config *config, cfg_t *section, struct fetc
 		    0 ||
 	    fetch_account_url(account, server, err) < 0 || set_sink(account, to, err) < 0 ||
 	    (policy && set_policy(account, policy, err) < 0) ||
-	    set_tls(account, section, err) < 0 || set_password(account, section, err) < 0 ||
+	    set_way(account, section, err) < 0 || set_tls(account, section, err) < 0 ||
+	    set_password(account, section, err) < 0 ||
 	    set_initial_response(account, section, err) < 0 ||
 	    set_tokens(config, account, section, err) < 0 || set_sizes(account, section, err) < 0 ||
 	    set_seconds(account, section, err) < 0 ||
@@ -316,6 +326,8 @@ static cfg_t *describe(void)
 		CFG_STR("tls", NULL, CFGF_NONE),
 		CFG_STR("ca", NULL, CFGF_NONE),
 		CFG_STR("tls-name", NULL, CFGF_NONE),
+		CFG_STR("proxy", NULL, CFGF_NONE),
+		CFG_STR("source", NULL, CFGF_NONE),
 		CFG_STR("cert", NULL, CFGF_NONE),
 		CFG_STR("key", NULL, CFGF_NONE),
 		CFG_STR_LIST("pin", NULL, CFGF_NONE),

@@ -20,6 +20,8 @@ enum {
 	OPT_TLS,
 	OPT_CA,
 	OPT_TLS_NAME,
+	OPT_PROXY,
+	OPT_SOURCE,
 	OPT_PIN,
 	OPT_CERT,
 	OPT_KEY,
@@ -63,6 +65,8 @@ static const struct option long_options[] = {
 	{"follow", no_argument, NULL, OPT_FOLLOW},
 	{"tls", required_argument, NULL, OPT_TLS},
 	{"ca", required_argument, NULL, OPT_CA},
+	{"proxy", required_argument, NULL, OPT_PROXY},
+	{"source", required_argument, NULL, OPT_SOURCE},
 	{"tls-name", required_argument, NULL, OPT_TLS_NAME},
 	{"pin", required_argument, NULL, OPT_PIN},
 	{"cert", required_argument, NULL, OPT_CERT},
@@ -176,6 +180,10 @@ static int access_option(int option, const char *value, struct fetch_account *a,
 		return fetch_account_tls(a, value, err);
 	case OPT_CA:
 		return fetch_text(a->ca_file, sizeof(a->ca_file), value, "--ca", err);
+	case OPT_PROXY:
+		return fetch_account_proxy(a, value, false, err);
+	case OPT_SOURCE:
+		return fetch_account_source(a, value, err);
 	case OPT_TLS_NAME:
 		return fetch_host_to_ascii(value, a->tls_name, sizeof(a->tls_name), err);
 	case OPT_CERT:

@@ -5,8 +5,10 @@
 #include "fetch/session/wire.h"
 
 #include "fetch/interrupt.h"
+#include "fetch/session/proxy.h"
 #include "fetch/syscalls.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -50,13 +52,32 @@ static int resolve(const char *host, uint16_t port, struct addrinfo **ret, struc
 	return err_set(err, EX_NOHOST, "cannot find %s: %s", host, gai_strerror(code));
 }
 
+/* An address of the other family cannot be reached from it. */
+static int bind_source(int fd, int family, const char *source)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+	if (inet_pton(AF_INET, source, &v4.sin_addr) == 1 && family == AF_INET)
+		return bind(fd, (struct sockaddr *)&v4, sizeof(v4));
+	if (inet_pton(AF_INET6, source, &v6.sin6_addr) == 1 && family == AF_INET6)
+		return bind(fd, (struct sockaddr *)&v6, sizeof(v6));
+	errno = EAFNOSUPPORT;
+	return -1;
+}
+
 /* Begins one attempt. 1: connected at once. */
-static int begin(struct tries *tries, const struct addrinfo *address)
+static int begin(struct tries *tries, const struct addrinfo *address, const char *source)
 {
 	int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0) {
 		tries->last_errno = errno;
+		return -1;
+	}
+	if (source[0] && bind_source(fd, address->ai_family, source) < 0) {
+		tries->last_errno = errno;
+		close(fd);
 		return -1;
 	}
 	if (connect(fd, address->ai_addr, address->ai_addrlen) < 0 && errno != EINPROGRESS) {
@@ -89,7 +110,7 @@ static int finished(struct tries *tries)
 	return -1;
 }
 
-static int race(const struct addrinfo *address, int64_t deadline)
+static int race(const struct addrinfo *address, const char *source, int64_t deadline)
 {
 	struct tries tries = {.last_errno = ETIMEDOUT};
 	int fd = -1;
@@ -106,7 +127,7 @@ static int race(const struct addrinfo *address, int64_t deadline)
 			const struct addrinfo *now = address;
 
 			address = address->ai_next;
-			if (begin(&tries, now) < 0)
+			if (begin(&tries, now, source) < 0)
 				continue;
 			left = address && left > HEAD_START_MS ? HEAD_START_MS : left;
 		} else if (tries.count == 0) {
@@ -122,20 +143,28 @@ static int race(const struct addrinfo *address, int64_t deadline)
 	return fd;
 }
 
-int wire_connect(struct wire *wire, const char *host, uint16_t port, int64_t ms, struct err *err)
+int wire_connect(struct wire *wire, const struct fetch_account *account, struct err *err)
 {
+	const struct fetch_proxy *proxy = &account->proxy;
+	const char *host = proxy->kind ? proxy->host : account->host;
+	uint16_t port = proxy->kind ? proxy->port : account->port;
+	int64_t deadline = fetch_now() + (int64_t)account->limits.connect_seconds * 1000;
 	struct addrinfo *addresses;
 	int one = 1;
 
 	if (resolve(host, port, &addresses, err) < 0)
-		return -1;
-	wire->fd = race(addresses, fetch_now() + ms);
+		return proxy->kind ? err_prefix(err, "proxy") : -1;
+	wire->fd = race(addresses, account->source, deadline);
 	freeaddrinfo(addresses);
 	if (wire->fd < 0 && fetch_interrupt_check(err) < 0)
 		return -1;
 	if (wire->fd < 0)
-		return err_sys(err, EX_TEMPFAIL, errno, "cannot connect to %s port %u", host, port);
+		return err_sys(err, EX_TEMPFAIL, errno, "cannot connect to %s%s port %u%s%s",
+			       proxy->kind ? "the proxy " : "", host, port,
+			       account->source[0] ? " from " : "", account->source);
 	setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (proxy_open(wire->fd, proxy, account->host, account->port, deadline, err) < 0)
+		return -1;
 	wire->in = malloc(WIRE_IN_SIZE);
 	wire->out = malloc(WIRE_OUT_SIZE);
 	if (!wire->in || !wire->out)

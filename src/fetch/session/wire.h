@@ -8,6 +8,7 @@
 #define FETCH_SESSION_WIRE_H
 
 #include "base/err.h"
+#include "fetch/account/account.h"
 #include "sys/tls_client.h"
 
 #include <pop3/span.h>
@@ -40,8 +41,8 @@ void wire_init(struct wire *wire);
 /* Closes and frees; wire_init'ed or opened. */
 void wire_finish(struct wire *wire);
 
-/* Resolves and connects within ms. */
-int wire_connect(struct wire *wire, const char *host, uint16_t port, int64_t ms, struct err *err);
+/* Resolves and connects within the account's connect_seconds, through its proxy. */
+int wire_connect(struct wire *wire, const struct fetch_account *account, struct err *err);
 int wire_start_tls(struct wire *wire, const struct tls_client_settings *settings, int64_t ms,
 		   struct err *err);
 

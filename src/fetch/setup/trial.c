@@ -42,10 +42,9 @@ static int ask_stat(struct dialog *dialog, struct trial *ret, struct err *err)
 static int session(const struct fetch_account *account, const struct secret *secret,
 		   struct dialog *dialog, struct trial *ret, struct err *err)
 {
-	int64_t ms = (int64_t)account->limits.connect_seconds * 1000;
 	struct fetch_profile profile = {0};
 	struct pop3_client_event event;
-	int rc = wire_connect(&dialog->wire, account->host, account->port, ms, err);
+	int rc = wire_connect(&dialog->wire, account, err);
 
 	if (rc == 0 && !secret)
 		return fetch_greet(dialog, account, err);
