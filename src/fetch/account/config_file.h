@@ -11,8 +11,9 @@
 struct fetch_config {
 	struct fetch_account *accounts;
 	unsigned count;
-	unsigned jobs;
-	char state[FETCH_PATH_MAX]; /* "": the default place */
+	unsigned jobs;                /* 0: not set */
+	char metrics[FETCH_PATH_MAX]; /* "": none */
+	char state[FETCH_PATH_MAX];   /* "": the default place */
 };
 
 /* The default place: $XDG_CONFIG_HOME/valija/fetch.conf or ~/.config/valija/fetch.conf. */

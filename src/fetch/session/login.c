@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sysexits.h>
 
+enum { DELAY_MAX = 86400 };
+
 static void add_mechanism(struct fetch_profile *profile, pop3_span name)
 {
 	size_t used = strlen(profile->mechanisms);
@@ -39,6 +41,15 @@ static pop3_span next_word(pop3_span *rest)
 	return word;
 }
 
+/* A server that wants more than a day between two logins is not believed. */
+static void note_delay(struct fetch_profile *profile, pop3_span number)
+{
+	uint64_t seconds;
+
+	if (span_number(number, DELAY_MAX, &seconds) == 0)
+		profile->login_delay = (uint32_t)seconds;
+}
+
 static void note_capability(struct fetch_profile *profile, pop3_span line, bool *stls)
 {
 	pop3_span name = next_word(&line), word;
@@ -51,6 +62,8 @@ static void note_capability(struct fetch_profile *profile, pop3_span line, bool 
 		profile->uidl_told = true;
 	else if (span_equal_nocase(name, SPAN_LITERAL("TOP")))
 		profile->top_told = true;
+	else if (span_equal_nocase(name, SPAN_LITERAL("LOGIN-DELAY")))
+		note_delay(profile, next_word(&line));
 	else if (span_equal_nocase(name, SPAN_LITERAL("USER")))
 		add_mechanism(profile, name);
 	else if (span_equal_nocase(name, SPAN_LITERAL("SASL")))
@@ -66,6 +79,7 @@ static int ask_capabilities(struct dialog *dialog, struct fetch_profile *profile
 
 	*ret_stls = false;
 	profile->pipelining = profile->uidl_told = profile->top_told = false;
+	profile->login_delay = 0;
 	profile->mechanisms[0] = '\0';
 	if (dialog_ask(dialog, POP3_CAPA, (pop3_span){0}, &event, err) < 0)
 		return -1;
@@ -156,10 +170,12 @@ int fetch_login(struct dialog *dialog, const struct fetch_account *account,
 		return -1;
 	if (dialog_next(dialog, &event, err) < 0)
 		return err_prefix(err, "no greeting");
-	if (!event.ok)
+	if (!event.ok) {
+		profile->refusal = event.code;
 		return err_set(err, EX_TEMPFAIL,
 			       "the server refuses the connection (its answer: %s)",
 			       dialog_words(&event, words, sizeof(words)));
+	}
 	if (span_copy(event.text, greeting, sizeof(greeting)) == 0)
 		stamp = pop3_greeting_stamp(span_of(greeting));
 	if (account->tls == FETCH_TLS_STARTTLS && upgrade(dialog, account, err) < 0)
