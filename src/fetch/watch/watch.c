@@ -441,6 +441,7 @@ static void work(struct watch *w)
 	}
 	if (notify_watchdog_ms())
 		loop_timer_set(&w->pulse, notify_watchdog_ms() / 2);
+	tls_client_warm();
 	notify_send("READY=1");
 	save(w);
 	start_due(w);
