@@ -164,10 +164,12 @@ static int take_body(struct work *w, pop3_span text, struct err *err)
 	w->octets += text.size;
 	w->received += text.size;
 	report_progress(w->t->report, 0, text.size);
-	if (w->octets > w->t->account->limits.message_refused)
+	if (w->octets > w->t->account->limits.message_refused) {
+		w->endless = true;
 		return err_set(err, EX_PROTOCOL,
-			       "message %u goes on beyond %" PRIu64 " octets: not believed",
-			       w->number, w->t->account->limits.message_refused);
+			       "it goes on beyond %" PRIu64 " octets: not believed (refuse-size)",
+			       w->t->account->limits.message_refused);
+	}
 	if (w->dropped)
 		return 0;
 	head_hash_feed(&w->head, text);
