@@ -406,7 +406,7 @@ def test_the_service_manager_is_kept_informed(fetcher, serve, watch):
         until('READY=1')
         daemon.process.send_signal(signal.SIGTERM)
         until('STOPPING=1')
-        daemon.end()
+        assert daemon.process.wait(PATIENCE) == OK
 
 
 def test_status_without_a_daemon_ever(fetcher):
