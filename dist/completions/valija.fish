@@ -58,4 +58,5 @@ complete -c valija -f -n $fetch -l watch -d 'collect again and again'
 complete -c valija -x -n $fetch -l interval -d 'between two runs'
 complete -c valija -r -n $fetch -l metrics -d 'for Prometheus'
 complete -c valija -f -n $fetch -a status -d 'of --watch'
+complete -c valija -f -n $fetch -a import -d 'move in from another fetcher'
 complete -c valija -f -n $fetch -s h -l help -d help

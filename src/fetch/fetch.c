@@ -8,6 +8,7 @@
 #include "fetch/account/config_file.h"
 #include "fetch/jobs.h"
 #include "fetch/account/options.h"
+#include "fetch/import/import.h"
 #include "fetch/report/report.h"
 #include "fetch/run.h"
 #include "fetch/watch/watch.h"
@@ -270,9 +271,11 @@ int fetch_main(int argc, char **argv)
 	bool url;
 
 	signal(SIGPIPE, SIG_IGN);
-	/* an account of this name is collected by: valija fetch -- status */
+	/* an account of this name is collected by, for example: valija fetch -- status */
 	if (argc > 1 && strcmp(argv[1], "status") == 0)
 		return status(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "import") == 0)
+		return fetch_import(argc - 1, argv + 1);
 	fetch_account_defaults(&account);
 	if (fetch_options_parse(argc, argv, &options, &account, &err) < 0) {
 		complain(&err);

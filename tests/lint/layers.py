@@ -30,7 +30,7 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': ()},
     'maildrop': {'index': (), 'maildir': ('index',)},
-    'fetch': {'account': (), 'report': (), 'watch': ('account', 'journal'), 'session': ('account',), 'journal': ('account',),
+    'fetch': {'account': (), 'report': (), 'watch': ('account', 'journal'), 'import': ('account', 'journal'), 'session': ('account',), 'journal': ('account',),
               'sink': ('account', 'journal'),
               'collect': ('account', 'session', 'journal', 'sink', 'report')},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'session': ('files', 'update')},
