@@ -3,7 +3,7 @@ _valija() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands="init user mark deliver fetch"
 	local options="--to --keep --delete --keep-days --keep-newest --follow --accept-removals
-		--tls --ca --pin --cert --key --auth --password-file --password-command
+		--tls --tls-name --ca --pin --cert --key --auth --password-file --password-command
 		--password-env --password-credential --token-command --netrc --timeout --no-pipelining --recipient --crlf --max-size
 		--max-messages --max-octets --whole --leave-out --mark-seen --dry-run --accept-new-uidls
 		--config --state --jobs --json --record --quiet --verbose --init --help
@@ -46,7 +46,7 @@ _valija() {
 		local accounts
 		accounts=$(sed -n 's/^[[:space:]]*account[[:space:]]*"\([^"]*\)".*/\1/p' \
 			"$config" 2>/dev/null)
-		mapfile -t COMPREPLY < <(compgen -W "$accounts status import pop3s:// pop3://" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "$accounts setup login status import pop3s:// pop3://" -- "$cur")
 		;;
 	esac
 }

@@ -6,11 +6,13 @@
 
 #include "base/log.h"
 #include "fetch/account/config_file.h"
+#include "fetch/interrupt.h"
 #include "fetch/jobs.h"
 #include "fetch/account/options.h"
 #include "fetch/import/import.h"
 #include "fetch/report/report.h"
 #include "fetch/run.h"
+#include "fetch/setup/setup.h"
 #include "fetch/watch/watch.h"
 
 #include <errno.h>
@@ -276,6 +278,11 @@ int fetch_main(int argc, char **argv)
 		return status(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "import") == 0)
 		return fetch_import(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "setup") == 0)
+		return setup_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "login") == 0)
+		return setup_login_main(argc - 1, argv + 1);
+	fetch_interrupt_catch();
 	fetch_account_defaults(&account);
 	if (fetch_options_parse(argc, argv, &options, &account, &err) < 0) {
 		complain(&err);

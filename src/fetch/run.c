@@ -8,6 +8,7 @@
 #include "fetch/account/password.h"
 #include "fetch/session/transcript.h"
 #include "fetch/journal/state.h"
+#include "fetch/oauth/oauth.h"
 #include "fetch/collect/collect.h"
 
 #include <errno.h>
@@ -34,6 +35,7 @@ struct run {
 	struct journal *journal;
 	struct sink *sink;
 	struct secret password;
+	struct oauth_helper *helper; /* for accounts with tokens */
 	struct fetch_profile profile, recalled;
 	bool dry;
 	bool lock_step;  /* the server breaks under pipelining */
@@ -115,7 +117,8 @@ static int open_parts(struct run *run, int state_dir, struct err *err)
 	struct sink_settings sink = {.files = run->files,
 				     .account = run->account,
 				     .key = span_of(run->key),
-				     .state_dir = state_dir};
+				     .state_dir = state_dir,
+				     .output_apart = run->options->json};
 	const struct fetch_asking asking = {check_host, run->account};
 	char name[STATE_NAME_MAX];
 
@@ -127,19 +130,23 @@ static int open_parts(struct run *run, int state_dir, struct err *err)
 	if (run->options->record && record_open(run->options->record, run->server,
 						!stores_crlf(run->account), &run->record, err) < 0)
 		return -1;
-	return fetch_password(run->account, &asking, &run->password, err);
+	if (!fetch_account_token(run->account))
+		return fetch_password(run->account, &asking, &run->password, err);
+	if (oauth_token(run->files, state_dir, run->account, NULL, &run->password, err) < 0)
+		return -1;
+	return oauth_helper_start(state_dir, run->account, &run->helper, err);
 }
 
 static int prepare(struct run *run, struct err *err)
 {
 	int dir, rc;
 
-	if (state_key(run->account, run->key, err) < 0)
-		return -1;
 	dir = state_open(run->files, run->options->state, err);
 	if (dir < 0)
 		return -1;
-	rc = open_parts(run, dir, err);
+	rc = state_key(run->account, dir, run->key, err);
+	if (rc == 0)
+		rc = open_parts(run, dir, err);
 	if (rc == 0)
 		rc = fetch_confine(run->account, dir, err);
 	close(dir);
@@ -198,6 +205,12 @@ static int sessions(struct run *run, struct err *err)
 	bool retry = false;
 	int rc = session(run, &retry, err);
 
+	if (rc < 0 && err->code == FETCH_EX_CONSENT && run->helper) {
+		report_info(&run->report, "%s; trying once more with a new token", err->text);
+		if (oauth_helper_ask(run->helper, &run->password, err) < 0)
+			return -1;
+		rc = session(run, &retry, err);
+	}
 	if (rc == 0 || !retry || run->lock_step)
 		return rc;
 	report_info(&run->report, "%s; trying once more without pipelining", err->text);
@@ -217,6 +230,7 @@ static void finish(struct run *run)
 	journal_close(run->journal);
 	record_close(run->record);
 	secret_finish(&run->password);
+	oauth_helper_stop(run->helper);
 }
 
 static void tell_outcome(const struct run *run, int code, const struct err *err,
@@ -225,7 +239,7 @@ static void tell_outcome(const struct run *run, int code, const struct err *err,
 	*ret = (struct fetch_outcome){.code = code,
 				      .refusal = run->profile.refusal,
 				      .login_delay = run->profile.login_delay,
-				      .consent = code == FETCH_EX_TOKEN,
+				      .consent = code == FETCH_EX_CONSENT,
 				      .totals = run->totals};
 	ret->network = run->on_the_way && ret->refusal == POP3_CODE_NONE &&
 		       (code == EX_NOHOST || code == EX_TEMPFAIL);
@@ -262,8 +276,11 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 	run->totals.milliseconds = fetch_now() - run->started;
 	report_end_bar(&run->report);
 	if (rc < 0) {
-		report_error(&run->report, &err);
 		code = err.code ? err.code : EX_SOFTWARE;
+		if (code == FETCH_EX_CONSENT)
+			report_consent(&run->report, &err);
+		else
+			report_error(&run->report, &err);
 	} else if (journal_tidy(run->journal, time(NULL) - FORGET_SECONDS, &err) < 0) {
 		report_error(&run->report, &err);
 		code = err.code;

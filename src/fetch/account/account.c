@@ -3,6 +3,7 @@
 #include "fetch/account/account.h"
 
 #include "base/text.h"
+#include "fetch/account/idn.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,7 @@ void fetch_account_defaults(struct fetch_account *account)
 		.connect_seconds = 30,
 		.reply_seconds = 120,
 		.run_seconds = 12 * 3600,
+		.command_seconds = 900,
 	};
 }
 
@@ -92,6 +94,7 @@ static int set_port(struct fetch_account *account, const char *text, struct err 
 /* HOST[:PORT] or [ADDRESS][:PORT] */
 static int set_host(struct fetch_account *account, const char *text, struct err *err)
 {
+	char host[sizeof(account->host)];
 	const char *end, *colon;
 	size_t n;
 
@@ -107,8 +110,10 @@ static int set_host(struct fetch_account *account, const char *text, struct err 
 	}
 	if (n == 0 || n >= sizeof(account->host))
 		return err_set(err, EX_USAGE, "the URL has no host that can be used");
-	memcpy(account->host, text, n);
-	account->host[n] = '\0';
+	memcpy(host, text, n);
+	host[n] = '\0';
+	if (fetch_host_to_ascii(host, account->host, sizeof(account->host), err) < 0)
+		return -1;
 	if (strcmp(colon, "/") == 0 || *colon == '\0')
 		return 0;
 	if (*colon != ':')
@@ -182,6 +187,7 @@ int fetch_account_sink(struct fetch_account *account, const char *text, struct e
 bool fetch_account_token(const struct fetch_account *account)
 {
 	return account->password_source == FETCH_TOKEN_COMMAND ||
+	       account->password_source == FETCH_TOKEN_OAUTH ||
 	       strcasecmp(account->auth, "XOAUTH2") == 0 ||
 	       strcasecmp(account->auth, "OAUTHBEARER") == 0;
 }
@@ -200,6 +206,10 @@ static int check_secrets(const struct fetch_account *account, struct err *err)
 	    (account->tls == FETCH_TLS_NONE || !account->cert_file[0]))
 		return err_set(err, EX_CONFIG,
 			       "EXTERNAL needs TLS and a client certificate: --cert FILE");
+	if (!account->token_lookup[0] != !account->token_store[0])
+		return err_set(err, EX_CONFIG,
+			       "token-lookup and token-store belong together: one reads what the "
+			       "other one keeps");
 	if (account->password_source == FETCH_PASSWORD_CREDENTIAL &&
 	    (strchr(account->password_from, '/') || account->password_from[0] == '.'))
 		return err_set(err, EX_CONFIG,

@@ -19,6 +19,11 @@ enum {
 	FETCH_INTERVAL_MAX = 30 * 86400,
 };
 
+/* Behind the codes of sysexits.h: the token is not accepted (any more); a person has to consent. */
+enum { FETCH_EX_CONSENT = 79 };
+
+struct fetch_oauth;
+
 enum fetch_tls { FETCH_TLS_IMPLICIT, FETCH_TLS_STARTTLS, FETCH_TLS_NONE };
 
 enum fetch_policy {
@@ -39,6 +44,7 @@ enum fetch_password_source {
 	FETCH_PASSWORD_NETRC,
 	FETCH_PASSWORD_CREDENTIAL, /* of systemd: a name in $CREDENTIALS_DIRECTORY */
 	FETCH_TOKEN_COMMAND,       /* prints an access token */
+	FETCH_TOKEN_OAUTH,         /* ours: oauth/ keeps and refreshes it */
 };
 
 enum fetch_answer { FETCH_UNKNOWN, FETCH_NO, FETCH_YES };
@@ -51,6 +57,7 @@ struct fetch_limits {
 	uint64_t message_refused; /* a message that goes on beyond this ends the session */
 	uint64_t minimum_rate;    /* octets a second in a long reply, over reply_seconds */
 	uint32_t connect_seconds, reply_seconds, run_seconds;
+	uint32_t command_seconds; /* a delivery command is ended after so long */
 };
 
 struct fetch_account {
@@ -60,6 +67,7 @@ struct fetch_account {
 	char host[FETCH_TEXT_MAX];
 	uint16_t port;
 	enum fetch_tls tls;
+	char tls_name[FETCH_TEXT_MAX]; /* that the certificate must be for, "": the host */
 	char ca_file[FETCH_PATH_MAX], cert_file[FETCH_PATH_MAX], key_file[FETCH_PATH_MAX];
 	unsigned char pins[TLS_CLIENT_PINS_MAX][TLS_CLIENT_PIN_SIZE];
 	unsigned pin_count;
@@ -67,6 +75,8 @@ struct fetch_account {
 	enum fetch_answer initial_response; /* along with AUTH: the server wants it, or does not */
 	enum fetch_password_source password_source;
 	char password_from[FETCH_COMMAND_MAX]; /* file, command, variable or netrc file */
+	const struct fetch_oauth *oauth;       /* FETCH_TOKEN_OAUTH; the configuration's */
+	char token_lookup[FETCH_PATH_MAX], token_store[FETCH_PATH_MAX]; /* a keyring's commands */
 	enum fetch_sink_type sink;
 	char target[FETCH_COMMAND_MAX]; /* folder, file, command, HOST:PORT or socket path */
 	char recipient[FETCH_TEXT_MAX]; /* LMTP */

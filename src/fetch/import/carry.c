@@ -273,10 +273,7 @@ static int add_ids(struct carry *c, unsigned index, struct journal *journal, str
 		if (seen->state == SEEN_UNKNOWN) {
 			seen->state = *at == IMPORT_PARTIAL ? SEEN_PARTIAL : SEEN_MARKED;
 			seen->time = (int64_t)time(NULL) * 1000000;
-			/* until a listing shows it: other programs' lists are seldom tidied up */
-			seen->absent = time(NULL);
-			if (journal_write_seen(journal, entry, err) < 0 ||
-			    journal_write_absent(journal, entry, err) < 0)
+			if (journal_write_seen(journal, entry, err) < 0)
 				return -1;
 			c->known[index]++;
 		}
@@ -292,7 +289,7 @@ static int write_journal(struct carry *c, unsigned index, int dir, struct err *e
 	struct journal *journal;
 	int rc;
 
-	if (state_key(account, key, err) < 0)
+	if (state_key(account, dir, key, err) < 0)
 		return -1;
 	state_journal_name(account, key, name);
 	if (journal_open(&fetch_files_real, dir, name, account->name, &journal, err) < 0)

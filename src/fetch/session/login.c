@@ -101,7 +101,7 @@ static int ask_capabilities(struct dialog *dialog, struct fetch_profile *profile
 static int start_tls(struct dialog *dialog, const struct fetch_account *account, struct err *err)
 {
 	struct tls_client_settings settings = {
-		.host = account->host,
+		.host = account->tls_name[0] ? account->tls_name : account->host,
 		.ca_file = account->ca_file[0] ? account->ca_file : NULL,
 		.cert_file = account->cert_file[0] ? account->cert_file : NULL,
 		.key_file = account->key_file[0] ? account->key_file : NULL,
@@ -110,8 +110,30 @@ static int start_tls(struct dialog *dialog, const struct fetch_account *account,
 	};
 
 	memcpy(settings.pins, account->pins, sizeof(settings.pins));
-	return wire_start_tls(&dialog->wire, &settings,
-			      (int64_t)account->limits.connect_seconds * 1000, err);
+	if (wire_start_tls(&dialog->wire, &settings,
+			   (int64_t)account->limits.connect_seconds * 1000, err) == 0)
+		return 0;
+	if (account->tls == FETCH_TLS_IMPLICIT && dialog->wire.tls &&
+	    tls_client_met_clear_text(dialog->wire.tls))
+		err_set(err, EX_PROTOCOL,
+			"the server does not begin with TLS at this port: try pop3:// (STLS) in "
+			"the "
+			"place of pop3s://, or another port; nothing was sent");
+	return -1;
+}
+
+/* A port with TLS from the first octet waits for the client to begin, and sees no sense in a
+ * greeting. */
+static int no_greeting(const struct dialog *dialog, const struct fetch_account *account,
+		       struct err *err)
+{
+	bool nothing = dialog->wire.octets_in == 0;
+
+	err_prefix(err, "no greeting%s",
+		   nothing && account->tls != FETCH_TLS_IMPLICIT
+			   ? " (at a port with TLS from the first octet, write pop3s://)"
+			   : "");
+	return -1;
 }
 
 /* STLS is asked for whether offered or not: someone in between may have cut it out of CAPA. */
@@ -158,28 +180,45 @@ static int look_again(struct dialog *dialog, const struct fetch_account *account
 	return fetch_authenticate(dialog, account, password, profile, stamp, err);
 }
 
-int fetch_login(struct dialog *dialog, const struct fetch_account *account,
-		const struct secret *password, struct fetch_profile *profile, struct err *err)
+/* greeting: with the stamp of APOP in it, if there is one; "": it is too long. */
+static int greet(struct dialog *dialog, const struct fetch_account *account,
+		 char greeting[POP3_CLIENT_LINE_MAX], enum pop3_code *ret_refusal, struct err *err)
 {
 	struct pop3_client_event event;
-	char words[160], greeting[POP3_CLIENT_LINE_MAX];
-	pop3_span stamp = {0};
-	bool stls;
+	char words[160];
 
+	greeting[0] = '\0';
 	if (account->tls == FETCH_TLS_IMPLICIT && start_tls(dialog, account, err) < 0)
 		return -1;
 	if (dialog_next(dialog, &event, err) < 0)
-		return err_prefix(err, "no greeting");
-	if (!event.ok) {
-		profile->refusal = event.code;
+		return no_greeting(dialog, account, err);
+	*ret_refusal = event.ok ? POP3_CODE_NONE : event.code;
+	if (!event.ok)
 		return err_set(err, EX_TEMPFAIL,
 			       "the server refuses the connection (its answer: %s)",
 			       dialog_words(&event, words, sizeof(words)));
-	}
-	if (span_copy(event.text, greeting, sizeof(greeting)) == 0)
-		stamp = pop3_greeting_stamp(span_of(greeting));
-	if (account->tls == FETCH_TLS_STARTTLS && upgrade(dialog, account, err) < 0)
+	span_copy(event.text, greeting, POP3_CLIENT_LINE_MAX);
+	return account->tls == FETCH_TLS_STARTTLS ? upgrade(dialog, account, err) : 0;
+}
+
+int fetch_greet(struct dialog *dialog, const struct fetch_account *account, struct err *err)
+{
+	char greeting[POP3_CLIENT_LINE_MAX];
+	enum pop3_code refusal;
+
+	return greet(dialog, account, greeting, &refusal, err);
+}
+
+int fetch_login(struct dialog *dialog, const struct fetch_account *account,
+		const struct secret *password, struct fetch_profile *profile, struct err *err)
+{
+	char greeting[POP3_CLIENT_LINE_MAX];
+	pop3_span stamp;
+	bool stls;
+
+	if (greet(dialog, account, greeting, &profile->refusal, err) < 0)
 		return -1;
+	stamp = pop3_greeting_stamp(span_of(greeting));
 	if (!profile->known && ask_capabilities(dialog, profile, &stls, err) < 0)
 		return -1;
 	if (fetch_authenticate(dialog, account, password, profile, stamp, err) == 0)

@@ -12,9 +12,6 @@
 
 #include <stdbool.h>
 
-/* Behind the codes of sysexits.h: the token is not accepted (any more). */
-enum { FETCH_EX_TOKEN = 79 };
-
 /* A server's capabilities, from its CAPA or the journal. */
 struct fetch_profile {
 	bool known;      /* of an earlier session, and still true: CAPA need not be asked */
@@ -28,8 +25,11 @@ struct fetch_profile {
 	enum pop3_code refusal; /* the response code of this session's refused greeting or login */
 };
 
+/* Greeting and TLS only: the server answers, and its certificate is good. Nothing secret is sent.
+ */
+int fetch_greet(struct dialog *dialog, const struct fetch_account *account, struct err *err);
 /* Logs in over a dialogue that is connected; password is a token where the account says so. profile
- * is updated. err's code separates wrong credentials (EX_NOPERM, FETCH_EX_TOKEN) from trouble. */
+ * is updated. err's code separates wrong credentials (EX_NOPERM, FETCH_EX_CONSENT) from trouble. */
 int fetch_login(struct dialog *dialog, const struct fetch_account *account,
 		const struct secret *password, struct fetch_profile *profile, struct err *err);
 

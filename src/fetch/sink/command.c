@@ -7,17 +7,15 @@
 #include "fetch/sink/runner.h"
 #include "fetch/sink/spool.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sysexits.h>
-
-static_assert(DELIVERY_ID_SIZE == DELIVERY_ID_SIZE, "the runner passes delivery ids");
 
 struct command_sink {
 	struct sink sink;
 	struct spool spool;
 	struct runner *runner;
+	uint32_t seconds;
 };
 
 static enum sink_result command_begin(struct sink *sink, const char *id, struct err *err)
@@ -51,7 +49,10 @@ static enum sink_result command_end(struct sink *sink, const struct sink_message
 		return SINK_BROKEN;
 	if (status == 0)
 		return SINK_OK;
-	if (status > 128)
+	if (status == RUNNER_TIMEOUT)
+		err_set(err, EX_TEMPFAIL,
+			"the command did not end within %u seconds (command-seconds)", c->seconds);
+	else if (status > 128)
 		err_set(err, EX_TEMPFAIL, "signal %d ended the command", status - 128);
 	else
 		err_set(err, EX_TEMPFAIL, "the command ended with status %d", status);
@@ -91,8 +92,9 @@ int sink_command_open(const struct sink_settings *settings, struct sink **ret, s
 	if (!c)
 		return err_sys(err, EX_OSERR, errno, "memory");
 	c->sink = (struct sink){.ops = &command_ops, .batch = 1, .files = settings->files};
+	c->seconds = settings->account->limits.command_seconds;
 	if (spool_init(&c->spool, settings, err) < 0 ||
-	    runner_start(settings->account, &c->runner, err) < 0) {
+	    runner_start(settings->account, settings->output_apart, &c->runner, err) < 0) {
 		command_destroy(&c->sink);
 		return -1;
 	}

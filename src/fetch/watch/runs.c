@@ -2,6 +2,7 @@
  * run.c confines. What it writes back is not trusted: it has read from the network. */
 #include "fetch/watch/runs.h"
 
+#include "fetch/interrupt.h"
 #include "fetch/syscalls.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@ static void become_run(const struct fetch_account *account, const struct fetch_o
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		signal(signals[i], SIG_DFL);
+	fetch_interrupt_catch();
 	sigprocmask(SIG_SETMASK, before, NULL);
 	setsid(); /* nobody is there to type a password */
 	if (to != OUTCOME_FD && dup2(to, OUTCOME_FD) < 0)
