@@ -314,8 +314,9 @@ static int read_file(cfg_t *cfg, const char *file, struct fetch_config *config, 
 	if (cfg_getstr(cfg, "state") && config_path(config->state, sizeof(config->state),
 						    cfg_getstr(cfg, "state"), "state", err) < 0)
 		return -1;
-	if (cfg_getstr(cfg, "metrics") && config_path(config->metrics, sizeof(config->metrics),
-						   cfg_getstr(cfg, "metrics"), "metrics", err) < 0)
+	if (cfg_getstr(cfg, "metrics") &&
+	    config_path(config->metrics, sizeof(config->metrics), cfg_getstr(cfg, "metrics"),
+			"metrics", err) < 0)
 		return -1;
 	if (config_oauth_read(cfg, config, err) < 0 || read_accounts(cfg, config, err) < 0)
 		return err_prefix(err, "%s", file);
