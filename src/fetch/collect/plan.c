@@ -143,7 +143,7 @@ static void decide(const struct plan_settings *s, struct journal *journal, struc
 	} else if (seen->state == SEEN_MARKED) {
 		message->reason = REASON_MARKED;
 		/* its days count from the day of the mark, or of the import */
-		if (same_message(seen, message) && kept_its_days(s, seen))
+		if (seen->time && same_message(seen, message) && kept_its_days(s, seen))
 			take_for_deletion(message);
 	} else if (!same_message(seen, message)) {
 		message->doubt = message->entry;
