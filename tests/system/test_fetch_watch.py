@@ -1,5 +1,5 @@
-"""`valija fetch --watch` and `status`: intervals, delays that servers ask for, trouble with one account beside
-others, reload, end, news for the service manager, metrics, and addresses that come back."""
+"""`valija fetch --watch` and `status`: intervals, delays that servers ask for, trouble with one account
+beside others, reload, end, news for the service manager, metrics, and addresses that come back."""
 import contextlib
 import json
 import os
@@ -83,7 +83,8 @@ class Watch:
         return wait_for(lambda: words in self.words.read_text(errors='replace'))
 
     def children(self):
-        return pathlib.Path(f'/proc/{self.process.pid}/task/{self.process.pid}/children').read_text().split()
+        task = f'/proc/{self.process.pid}/task/{self.process.pid}'
+        return pathlib.Path(f'{task}/children').read_text().split()
 
     def end(self, number=signal.SIGTERM, expect=OK):
         self.process.send_signal(number)
@@ -232,7 +233,8 @@ def test_the_pause_doubles_and_a_good_run_ends_that(fetcher, serve, watch):
     daemon.end()
 
 
-def test_consent_that_is_needed_is_named_and_the_others_go_on(fetcher, serve, watch, certificate):
+@pytest.mark.parametrize('how', ['hangup', 'tokens'])
+def test_consent_that_is_needed_is_named_and_the_others_go_on(fetcher, serve, watch, certificate, how):
     token = serve([letter(1)], mechanisms=('XOAUTH2',), tokens=['good'], tls='starttls',
                   certificate=certificate)
     other = serve([letter(2)])
@@ -248,7 +250,13 @@ def test_consent_that_is_needed_is_named_and_the_others_go_on(fetcher, serve, wa
     wait_for(lambda: len(logins(other)) >= 2)
     assert 'consent needed: valija fetch login token' in daemon.status(expect=TOKEN).stdout
     (fetcher.scratch / 'token').write_text('good\n')
-    daemon.process.send_signal(signal.SIGHUP)  # a person has consented
+    if how == 'hangup':
+        daemon.process.send_signal(signal.SIGHUP)  # a person has consented
+    else:  # valija fetch login puts the account's tokens beside its journal
+        [journal] = fetcher.state.glob('token-*.journal')
+        for name in ('another-0123456789ab.grant', journal.with_suffix('.grant').name):
+            (fetcher.scratch / 'new').write_text('{}')
+            (fetcher.scratch / 'new').rename(fetcher.state / name)
     daemon.record('token', result='ok', messages=1)
     daemon.end()
 

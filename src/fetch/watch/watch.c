@@ -7,7 +7,7 @@
 
 #include "base/random.h"
 #include "fetch/journal/state.h"
-#include "fetch/watch/metrics.h"
+#include "fetch/watch/grants.h"
 #include "fetch/watch/network.h"
 #include "sys/notify.h"
 
@@ -26,23 +26,9 @@ enum {
 	PLACES = 16,          /* runs at once, unless jobs is set */
 	OLD_MS = 30 * 1000,   /* a run that takes longer gives its place to another */
 	OLD_TIMES = 10,       /* times the places: processes at most */
-	SAVE_MS = 1000,       /* news are written down so much later, together */
 	STOP_MS = 20 * 1000,  /* for runs to finish their batch */
 	ADDRESS_MS = 5 * 1000 /* between two answers to new addresses */
 };
-
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void say(const char *format, ...)
-{
-	char text[700];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	fprintf(stderr, "valija fetch: %s\n", text);
-}
 
 static uint32_t any_number(void)
 {
@@ -57,60 +43,6 @@ static unsigned places(const struct watch *w)
 	unsigned jobs = w->jobs ? w->jobs : w->config.jobs;
 
 	return jobs ? jobs : PLACES;
-}
-
-/* ---- what is written down ---- */
-
-static void save_soon(struct watch *w)
-{
-	if (!w->saving)
-		loop_timer_set(&w->save, SAVE_MS);
-	w->saving = true;
-}
-
-static void tell_manager(const struct watch *w)
-{
-	unsigned running = 0, failing = 0, consent = 0;
-	char text[200];
-
-	for (unsigned i = 0; i < w->count; i++) {
-		running += w->accounts[i].run.pid > 0;
-		failing += w->accounts[i].record.failures > 0;
-		consent += w->accounts[i].record.result == WATCH_CONSENT;
-	}
-	snprintf(text, sizeof(text),
-		 "STATUS=%u accounts: %u collected now, %u failing, %u need consent", w->count,
-		 running, failing, consent);
-	notify_send(text);
-}
-
-static void save(struct watch *w)
-{
-	struct watch_memory memory = {.written = time(NULL)};
-	const char *metrics = w->metrics ? w->metrics : w->config.metrics;
-	struct err err = {0};
-
-	w->saving = false;
-	memory.records = calloc(w->count + 1, sizeof(*memory.records));
-	if (!memory.records)
-		return;
-	for (unsigned i = 0; i < w->count; i++) {
-		if (!w->accounts[i].settings)
-			continue;
-		memory.records[memory.count] = w->accounts[i].record;
-		memory.records[memory.count++].running = w->accounts[i].run.pid > 0;
-	}
-	if (watch_memory_save(w->dir, &memory, &err) < 0)
-		say("%s", err.text);
-	if (metrics[0] && watch_metrics_write(metrics, &memory, &err) < 0)
-		say("%s", err.text);
-	watch_memory_finish(&memory);
-	tell_manager(w);
-}
-
-static void save_fired(struct loop_timer *timer)
-{
-	save(timer->context);
 }
 
 /* ---- runs ---- */
@@ -147,7 +79,7 @@ static void note(struct watch *w, struct watch_account *account, struct fetch_ou
 		r->failures++;
 	}
 	if (outcome->totals.collected && !w->options.verbose && !w->options.json)
-		say("%s: %" PRIu32 " collected", r->name, outcome->totals.collected);
+		watch_say("%s: %" PRIu32 " collected", r->name, outcome->totals.collected);
 }
 
 static void start_run(struct watch *w, struct watch_account *account)
@@ -157,7 +89,7 @@ static void start_run(struct watch *w, struct watch_account *account)
 
 	if (watch_run_start(account->settings, &w->options, &account->run, &err) == 0)
 		return;
-	say("%s: %s", account->record.name, err.text);
+	watch_say("%s: %s", account->record.name, err.text);
 	snprintf(outcome.text, sizeof(outcome.text), "%s", err.text);
 	note(w, account, &outcome);
 	plan(w, account);
@@ -214,7 +146,7 @@ static void start_due(struct watch *w)
 			return;
 		}
 		start_run(w, load.next);
-		save_soon(w);
+		watch_save_soon(w);
 	}
 }
 
@@ -235,13 +167,44 @@ static void run_ended(struct watch *w, unsigned index, int status)
 
 	watch_run_take(&account->run, status, &outcome);
 	if (WIFSIGNALED(status) && !w->stopping)
-		say("%s: %s", account->record.name, outcome.text);
+		watch_say("%s: %s", account->record.name, outcome.text);
 	if (!account->settings) {
 		drop(w, index);
 	} else if (!w->stopping) {
 		note(w, account, &outcome);
 		plan(w, account);
 	}
+}
+
+/* A run that needs consent and has ended is tried again. What is still at work wrote the file
+ * itself. */
+static void grant_came(void *context, const char *name)
+{
+	struct watch *w = context;
+
+	for (unsigned i = 0; i < w->count; i++) {
+		struct watch_account *account = &w->accounts[i];
+		char key[STATE_KEY_MAX], own[STATE_NAME_MAX];
+		size_t n;
+
+		if (account->record.result != WATCH_CONSENT || !account->settings ||
+		    account->run.pid > 0 || state_key(account->settings, w->dir, key, NULL) < 0)
+			continue;
+		state_journal_name(account->settings, key, own);
+		n = (size_t)(strrchr(own, '.') - own); /* ".journal" */
+		if (strlen(name) != n + 6 || strncmp(name, own, n) != 0)
+			continue;
+		account->due = loop_now(w->loop);
+		account->record.next_run = time(NULL);
+	}
+}
+
+static void tokens_came(struct loop_watch *watch, int what)
+{
+	struct watch *w = watch->context;
+
+	watch_grants_take(w->grants, grant_came, w);
+	start_due(w);
 }
 
 static void stop_if_idle(struct watch *w)
@@ -258,6 +221,8 @@ static void child_ended(struct loop_signal *sig, int number)
 	struct watch *w = sig->context;
 
 	(void)number;
+	if (w->grants >= 0) /* while those that ended count as at work: see grant_came */
+		watch_grants_take(w->grants, grant_came, w);
 	for (unsigned i = w->count; i-- > 0;) {
 		int status;
 
@@ -265,7 +230,7 @@ static void child_ended(struct loop_signal *sig, int number)
 		    waitpid(w->accounts[i].run.pid, &status, WNOHANG) > 0)
 			run_ended(w, i, status);
 	}
-	save_soon(w);
+	watch_save_soon(w);
 	start_due(w);
 	stop_if_idle(w);
 }
@@ -292,18 +257,18 @@ static void reload(struct loop_signal *sig, int number)
 	(void)number;
 	notify_reloading();
 	if (read_source(w, &config, &err) < 0) {
-		say("the configuration stays as it was: %s", err.text);
+		watch_say("the configuration stays as it was: %s", err.text);
 	} else if (watch_adopt_all(w, &config, &none, &err) < 0) {
 		fetch_config_finish(&config);
-		say("the configuration stays as it was: %s", err.text);
+		watch_say("the configuration stays as it was: %s", err.text);
 	} else {
-		say("the configuration is read again: %u accounts", w->config.count);
+		watch_say("the configuration is read again: %u accounts", w->config.count);
 		if (w->config.state[0] && strcmp(w->config.state, w->state) != 0 &&
 		    w->options.state == w->state)
-			say("another state folder counts from the next start on");
+			watch_say("another state folder counts from the next start on");
 	}
 	notify_send("READY=1");
-	save_soon(w);
+	watch_save_soon(w);
 	start_due(w);
 }
 
@@ -381,7 +346,7 @@ static int open_state(struct watch *w, struct err *err)
 static void add_parts(struct watch *w)
 {
 	loop_timer_init(&w->due, w->loop, due_fired, w);
-	loop_timer_init(&w->save, w->loop, save_fired, w);
+	loop_timer_init(&w->save, w->loop, watch_save_fired, w);
 	loop_timer_init(&w->end, w->loop, end_fired, w);
 	loop_timer_init(&w->pulse, w->loop, pulse_fired, w);
 	loop_signal_init(&w->child, w->loop, SIGCHLD, child_ended, w);
@@ -406,7 +371,7 @@ static int begin(struct watch *w, struct err *err)
 		return -1;
 	}
 	if (watch_memory_load(w->dir, &memory, &why) < 0)
-		say("%s", why.text);
+		watch_say("%s", why.text);
 	if (watch_adopt_all(w, &config, &memory, err) < 0) {
 		fetch_config_finish(&config);
 		watch_memory_finish(&memory);
@@ -415,17 +380,20 @@ static int begin(struct watch *w, struct err *err)
 	watch_memory_finish(&memory);
 	w->network = watch_network_open(&why);
 	if (w->network < 0)
-		say("%s: accounts wait for their time after a failure", why.text);
+		watch_say("%s: accounts wait for their time after a failure", why.text);
+	w->grants = watch_grants_open(w->dir, &why);
+	if (w->grants < 0)
+		watch_say("%s: SIGHUP behind valija fetch login", why.text);
 	return 0;
 }
 
 static void finish(struct watch *w)
 {
-	const int fds[] = {w->dir, w->lock, w->network};
+	const int fds[] = {w->dir, w->lock, w->network, w->grants};
 
 	if (w->loop)
 		loop_destroy(w->loop);
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < 4; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	free(w->accounts);
@@ -439,14 +407,18 @@ static void work(struct watch *w)
 		loop_watch_init(&w->news, w->loop, w->network, addresses, w);
 		loop_watch_want(&w->news, LOOP_READ);
 	}
+	if (w->grants >= 0) {
+		loop_watch_init(&w->tokens, w->loop, w->grants, tokens_came, w);
+		loop_watch_want(&w->tokens, LOOP_READ);
+	}
 	if (notify_watchdog_ms())
 		loop_timer_set(&w->pulse, notify_watchdog_ms() / 2);
 	tls_client_warm();
 	notify_send("READY=1");
-	save(w);
+	watch_save(w);
 	start_due(w);
 	loop_run(w->loop);
-	save(w);
+	watch_save(w);
 }
 
 int fetch_watch(const struct watch_source *source, const struct fetch_options *options)
@@ -463,7 +435,7 @@ int fetch_watch(const struct watch_source *source, const struct fetch_options *o
 	w->options = *options;
 	w->options.several = true;
 	w->options.quiet = !options->verbose;
-	w->dir = w->lock = w->network = -1;
+	w->dir = w->lock = w->network = w->grants = -1;
 	w->loop = loop_create(&err);
 	rc = w->loop ? 0 : -1;
 	if (rc == 0) {
@@ -473,7 +445,7 @@ int fetch_watch(const struct watch_source *source, const struct fetch_options *o
 	if (rc == 0)
 		work(w);
 	else
-		say("%s", err.text);
+		watch_say("%s", err.text);
 	finish(w);
 	return rc == 0 ? EX_OK : err.code ? err.code : EX_SOFTWARE;
 }

@@ -1,4 +1,5 @@
-/* The inside of --watch, shared by watch.c (runs, signals) and accounts.c (the configuration). */
+/* The inside of --watch, shared by watch.c (runs, signals), news.c and accounts.c (the
+ * configuration). */
 #ifndef FETCH_WATCH_WATCH_PRIVATE_H
 #define FETCH_WATCH_WATCH_PRIVATE_H
 
@@ -23,15 +24,21 @@ struct watch {
 	struct fetch_config config;
 	struct watch_account *accounts;
 	unsigned count;
-	int dir, lock, network;
+	int dir, lock, network, grants;
 	char state[FETCH_PATH_MAX];
 	struct loop_timer due, save, end, pulse;
-	struct loop_watch news;
+	struct loop_watch news, tokens;
 	struct loop_signal child, hangup, terminate, interrupt;
 	uint64_t addresses_at; /* last answer to a new address */
 	bool saving, stopping;
 };
 
+/* A line on standard error. */
+void watch_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Memory, metrics, the service manager's line: now, or in a moment together with what follows. */
+void watch_save(struct watch *w);
+void watch_save_soon(struct watch *w);
+void watch_save_fired(struct loop_timer *timer);
 /* Takes a configuration over, with the records of before; *config is empty afterwards. Runs of
  * accounts that left it go on to their end. -1: nothing has changed. */
 int watch_adopt_all(struct watch *w, struct fetch_config *config, const struct watch_memory *memory,
