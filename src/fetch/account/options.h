@@ -12,6 +12,8 @@ struct fetch_options {
 	bool mark_seen, dry_run, accept_new_uidls;
 	bool accept_removals;
 	bool several; /* accounts at once: no bars */
+	bool watch;
+	const char *metrics;
 	bool json, verbose, quiet, init, help;
 	unsigned jobs;
 	int first;             /* index in argv of the first account or URL */
@@ -27,6 +29,8 @@ int fetch_options_parse(int argc, char **argv, struct fetch_options *options,
 			struct fetch_account *account, struct err *err);
 /* "10M": K, M, G are powers of 1024. */
 int fetch_size(const char *text, uint64_t *ret);
+/* "90", "90s", "5m", "1h", "1d" in seconds: 1 s to 30 days. */
+int fetch_interval(const char *text, uint32_t *ret);
 void fetch_usage(void);
 
 #endif
