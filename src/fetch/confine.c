@@ -48,6 +48,7 @@ int fetch_confine(const struct fetch_account *account, int state_dir, struct err
 	sandbox.paths[sandbox.path_count++] =
 		(struct sandbox_path){state_dir, SANDBOX_READ | SANDBOX_WRITE};
 	add_sink(&sandbox, account);
+	add(&sandbox, account->refused, SANDBOX_READ | SANDBOX_WRITE);
 	add(&sandbox, "/etc", SANDBOX_READ); /* names, certificates */
 	add(&sandbox, "/usr", SANDBOX_READ); /* modules of the name service, certificates */
 	add(&sandbox, "/run", SANDBOX_READ); /* where a resolver keeps its resolv.conf */

@@ -9,6 +9,7 @@
 #include "fetch/session/transcript.h"
 #include "fetch/journal/state.h"
 #include "fetch/collect/collect.h"
+#include "fetch/sink/backoff.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -114,6 +115,8 @@ static int open_parts(struct run *run, int state_dir, struct err *err)
 
 	state_journal_name(run->account, run->key, name);
 	if (journal_open(run->files, state_dir, name, run->account->name, &run->journal, err) < 0 ||
+	    (!run->options->now && !run->options->dry_run &&
+	     backoff_check(run->journal, time(NULL), err) < 0) ||
 	    sink_open(&sink, run->journal, &run->sink, err) < 0)
 		return -1;
 	recall_profile(run);
@@ -201,6 +204,17 @@ static int sessions(struct run *run, struct err *err)
 	return rc;
 }
 
+/* Whether the destination asked to wait, or takes mail again. */
+static void note_backoff(struct run *run, const struct err *why)
+{
+	struct err err = {0};
+
+	if (run->sink && (backoff_note(run->journal, run->sink, run->totals.collected > 0,
+				       time(NULL), why->text, &err) < 0 ||
+			  journal_commit(run->journal, &err) < 0))
+		report_warning(&run->report, "%s", err.text);
+}
+
 static void finish(struct run *run)
 {
 	if (run->sink)
@@ -235,6 +249,7 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 	if (rc == 0)
 		rc = sessions(run, &err);
 	run->totals.milliseconds = fetch_now() - run->started;
+	note_backoff(run, &err);
 	report_end_bar(&run->report);
 	if (rc < 0) {
 		report_error(&run->report, &err);

@@ -51,6 +51,7 @@ OPEN = {
         'dialog.h': 'the session that collect drives', 'login.h': 'run.c chooses the login',
         'transcript.h': '--record',
     },
+    'fetch/sink': {'backoff.h': 'run.c begins and ends it'},
     'maildrop/index': {
         'format.h': 'sizes and kinds of records',
         'view.h': 'a front reads the index that was lent to it',

@@ -68,6 +68,7 @@ struct fetch_account {
 	enum fetch_sink_type sink;
 	char target[FETCH_COMMAND_MAX]; /* folder, file, command, HOST:PORT or socket path */
 	char recipient[FETCH_TEXT_MAX]; /* LMTP */
+	char refused[FETCH_PATH_MAX];   /* Maildir of refused messages; "": in the state folder */
 	bool store_crlf;
 	enum fetch_policy policy;
 	uint32_t keep_days;

@@ -225,6 +225,13 @@ static int set_initial_response(struct fetch_account *account, cfg_t *section, s
 	return 0;
 }
 
+static int set_refused(struct fetch_account *account, cfg_t *section, struct err *err)
+{
+	const char *text = cfg_getstr(section, "refused");
+
+	return text ? set_path(account->refused, FETCH_PATH_MAX, text, "refused", err) : 0;
+}
+
 static int read_account(cfg_t *section, struct fetch_account *account, struct err *err)
 {
 	const char *server = cfg_getstr(section, "server"), *to = cfg_getstr(section, "to");
@@ -243,6 +250,7 @@ static int read_account(cfg_t *section, struct fetch_account *account, struct er
 	    set_initial_response(account, section, err) < 0 ||
 	    set_sizes(account, section, err) < 0 || set_seconds(account, section, err) < 0 ||
 	    set_text(section, "auth", account->auth, sizeof(account->auth), err) < 0 ||
+	    set_refused(account, section, err) < 0 ||
 	    set_text(section, "recipient", account->recipient, sizeof(account->recipient), err) < 0)
 		return -1;
 	account->from_url = false;
@@ -317,6 +325,7 @@ int fetch_config_read(const char *file, struct fetch_config *ret, struct err *er
 		CFG_STR("token-command", NULL, CFGF_NONE),
 		CFG_STR("initial-response", NULL, CFGF_NONE),
 		CFG_STR("recipient", NULL, CFGF_NONE),
+		CFG_STR("refused", NULL, CFGF_NONE),
 		CFG_STR("max-size", NULL, CFGF_NONE),
 		CFG_STR("max-messages", NULL, CFGF_NONE),
 		CFG_STR("max-octets", NULL, CFGF_NONE),

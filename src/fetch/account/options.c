@@ -45,6 +45,9 @@ enum {
 	OPT_JOBS,
 	OPT_RECORD,
 	OPT_INIT,
+	OPT_REFUSED,
+	OPT_RETRY_REFUSED,
+	OPT_NOW,
 };
 
 static const struct option long_options[] = {
@@ -87,6 +90,9 @@ static const struct option long_options[] = {
 	{"jobs", required_argument, NULL, OPT_JOBS},
 	{"record", required_argument, NULL, OPT_RECORD},
 	{"init", no_argument, NULL, OPT_INIT},
+	{"refused", required_argument, NULL, OPT_REFUSED},
+	{"retry-refused", no_argument, NULL, OPT_RETRY_REFUSED},
+	{"now", no_argument, NULL, OPT_NOW},
 	{NULL, 0, NULL, 0},
 };
 
@@ -223,6 +229,8 @@ static int policy_option(int option, const char *value, struct fetch_account *a,
 		return 0;
 	case OPT_RECIPIENT:
 		return fetch_text(a->recipient, sizeof(a->recipient), value, "--recipient", err);
+	case OPT_REFUSED:
+		return fetch_text(a->refused, sizeof(a->refused), value, "--refused", err);
 	case OPT_CRLF:
 		a->store_crlf = true;
 		return 0;
@@ -279,6 +287,12 @@ static int run_option(int option, char *value, struct fetch_options *o, struct e
 		return 0;
 	case OPT_INIT:
 		o->init = true;
+		return 0;
+	case OPT_RETRY_REFUSED:
+		o->retry_refused = true;
+		return 0;
+	case OPT_NOW:
+		o->now = true;
 		return 0;
 	case OPT_JOBS:
 		if (number32(value, "jobs", &jobs, err) < 0)

@@ -11,7 +11,9 @@ struct fetch_options {
 	const char *whole;
 	bool mark_seen, dry_run, accept_new_uidls;
 	bool accept_removals;
-	bool several; /* accounts at once: no bars */
+	bool retry_refused; /* messages that the destination refused for good */
+	bool now;           /* although the destination asked to wait */
+	bool several;       /* accounts at once: no bars */
 	bool json, verbose, quiet, init, help;
 	unsigned jobs;
 	int first;             /* index in argv of the first account or URL */

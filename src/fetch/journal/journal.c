@@ -196,7 +196,7 @@ int journal_write_seen(struct journal *journal, uint32_t index, struct err *err)
 
 	return add_line(journal, err,
 			"S %" PRId64 " %c%s%s %" PRIu64 " %" PRIu64 " %016" PRIx64 " %s\n", s->time,
-			"?wpm"[s->state], s -> remove ? "d" : "", s->renamed ? "r" : "",
+			"?wpmx"[s->state], s -> remove ? "d" : "", s->renamed ? "r" : "",
 			s->announced, s->octets, s->head_hash, journal->names + s->identity);
 }
 
@@ -225,8 +225,14 @@ int journal_write_gone(struct journal *journal, uint32_t index, struct err *err)
 
 	seen->state = SEEN_UNKNOWN;
 	seen->absent = 0;
-	seen->remove = seen->renamed = false;
+	seen->remove = seen->renamed = seen->sending = false;
 	return rc;
+}
+
+int journal_write_sending(struct journal *journal, uint32_t index, struct err *err)
+{
+	journal->entries[index].sending = true;
+	return write_short(journal, 'T', journal->entries[index].time, index, err);
 }
 
 const char *journal_recall(const struct journal *journal, const char *key)
@@ -286,6 +292,25 @@ int journal_commit(struct journal *journal, struct err *err)
 	return err_sys(err, EX_IOERR, saved, "cannot write the state file %s", journal->name);
 }
 
+/* Not to be kept in a new file. */
+static bool is_useless(const struct seen *seen, int64_t before)
+{
+	if (seen->state == SEEN_UNKNOWN)
+		return !seen->sending || seen->time / 1000000 < before;
+	return seen->absent && seen->absent < before;
+}
+
+static int write_whole_entry(struct journal *journal, uint32_t index, struct err *err)
+{
+	const struct seen *seen = &journal->entries[index];
+
+	if (seen->state != SEEN_UNKNOWN && journal_write_seen(journal, index, err) < 0)
+		return -1;
+	if (seen->sending && journal_write_sending(journal, index, err) < 0)
+		return -1;
+	return seen->absent ? journal_write_absent(journal, index, err) : 0;
+}
+
 static int rewrite(struct journal *journal, int64_t before, struct err *err)
 {
 	journal->out_size = journal->batch_start = 0;
@@ -298,12 +323,9 @@ static int rewrite(struct journal *journal, int64_t before, struct err *err)
 			     journal->memories[i].value) < 0)
 			return -1;
 	for (uint32_t i = 0; i < journal->count; i++) {
-		const struct seen *seen = &journal->entries[i];
-
-		if (seen->state == SEEN_UNKNOWN || (seen->absent && seen->absent < before))
+		if (is_useless(&journal->entries[i], before))
 			continue;
-		if (journal_write_seen(journal, i, err) < 0 ||
-		    (seen->absent && journal_write_absent(journal, i, err) < 0))
+		if (write_whole_entry(journal, i, err) < 0)
 			return -1;
 		if (journal->batch_lines == 0) /* groups count up, see above */
 			journal->group++;
@@ -351,9 +373,7 @@ int journal_tidy(struct journal *journal, int64_t before, struct err *err)
 	for (uint32_t i = 0; i < journal->count; i++) {
 		struct seen *seen = &journal->entries[i];
 
-		if (seen->state == SEEN_UNKNOWN)
-			continue;
-		if (!seen->absent || seen->absent >= before)
+		if (!is_useless(seen, before))
 			live += seen->absent ? 2 : 1;
 	}
 	if (journal->lines < 2 * live + 200)

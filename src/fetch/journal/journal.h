@@ -27,6 +27,7 @@ enum seen_state {
 	SEEN_WHOLE,   /* delivered */
 	SEEN_PARTIAL, /* its headers were delivered */
 	SEEN_MARKED,  /* passed over on request: neither collected nor ever deleted by us */
+	SEEN_REFUSED, /* by the destination, for good: kept aside here, never deleted there */
 };
 
 struct seen {
@@ -39,6 +40,7 @@ struct seen {
 	uint8_t state;      /* enum seen_state */
 	bool remove;        /* its deletion is decided: that it vanishes is no surprise */
 	bool renamed;       /* its unique id is not the one it was delivered under */
+	bool sending;       /* on its way to the destination when its run was cut */
 	bool listed;        /* in this session's listing */
 	bool twice;         /* listed more than once: names no single message */
 };
@@ -49,14 +51,15 @@ enum journal_kind {
 	JOURNAL_ABSENT,
 	JOURNAL_GONE,
 	JOURNAL_REMOVE,
-	JOURNAL_MEMORY
+	JOURNAL_MEMORY,
+	JOURNAL_SENDING
 };
 
 /* One line of the file. */
 struct journal_record {
 	enum journal_kind kind;
-	struct seen seen;   /* SEEN: without identity; ABSENT: time */
-	pop3_span identity; /* SEEN, ABSENT, GONE, REMOVE */
+	struct seen seen;   /* SEEN: without identity; ABSENT, SENDING: time */
+	pop3_span identity; /* SEEN, ABSENT, GONE, REMOVE, SENDING */
 	pop3_span key, value;
 };
 
@@ -83,6 +86,8 @@ int journal_write_seen(struct journal *journal, uint32_t index, struct err *err)
 int journal_write_absent(struct journal *journal, uint32_t index, struct err *err);
 int journal_write_remove(struct journal *journal, uint32_t index, struct err *err);
 int journal_write_gone(struct journal *journal, uint32_t index, struct err *err);
+/* Before a message that is not collected yet goes to a destination that can be asked for it. */
+int journal_write_sending(struct journal *journal, uint32_t index, struct err *err);
 int journal_commit(struct journal *journal, struct err *err);
 
 /* Small things to remember: the mechanism used, the sink. NULL: nothing known. */

@@ -47,6 +47,9 @@ static int apply_record(struct journal *journal, const struct journal_record *re
 		seen->absent = record->seen.time;
 	} else if (record->kind == JOURNAL_REMOVE) {
 		seen->remove = true;
+	} else if (record->kind == JOURNAL_SENDING) {
+		seen->time = record->seen.time;
+		seen->sending = true;
 	} else {
 		*seen = (struct seen){.identity = seen->identity};
 	}

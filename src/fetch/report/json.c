@@ -60,9 +60,10 @@ void report_json_summary(const struct report *report, const struct report_totals
 	if (!report->json)
 		return;
 	emit(report, "summary",
-	     json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "collected", (json_int_t)t->collected,
-		       "partial", (json_int_t)t->partial, "deleted", (json_int_t)t->deleted,
-		       "failed", (json_int_t)t->failed, "later", (json_int_t)t->later, "octets",
+	     json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "refused",
+		       (json_int_t)t->refused, "collected", (json_int_t)t->collected, "partial",
+		       (json_int_t)t->partial, "deleted", (json_int_t)t->deleted, "failed",
+		       (json_int_t)t->failed, "later", (json_int_t)t->later, "octets",
 		       (json_int_t)t->octets, "milliseconds", (json_int_t)t->milliseconds));
 }
 
