@@ -36,6 +36,8 @@ static void add_sink(struct sandbox *sandbox, const struct fetch_account *accoun
 		break;
 	case FETCH_COMMAND: /* the runner starts it, which is not confined */
 	case FETCH_LMTP:
+	case FETCH_IMAP: /* valija-upload connects, which has a sandbox of its own */
+	case FETCH_GMAIL:
 		break;
 	}
 }

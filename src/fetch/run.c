@@ -86,8 +86,7 @@ static int remember_profile(struct run *run, struct err *err)
 
 static bool stores_crlf(const struct fetch_account *account)
 {
-	return account->store_crlf &&
-	       (account->sink == FETCH_MAILDIR || account->sink == FETCH_COMMAND);
+	return account->store_crlf && account->sink != FETCH_MBOX && account->sink != FETCH_LMTP;
 }
 
 /* Before a person is asked for a password: a mistyped host shall not cost them the typing. */

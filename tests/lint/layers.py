@@ -31,7 +31,7 @@ ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': ()},
     'maildrop': {'index': (), 'maildir': ('index',)},
     'fetch': {'account': (), 'report': (), 'session': ('account',), 'journal': ('account',),
-              'sink': ('account', 'journal'),
+              'upload': (), 'sink': ('account', 'journal', 'upload'),
               'collect': ('account', 'session', 'journal', 'sink', 'report')},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'session': ('files', 'update')},
 }
@@ -42,6 +42,7 @@ OPEN = {
     'fetch/account': {
         'config_file.h': 'fetch.c reads the accounts', 'options.h': 'the policy of an account',
         'password.h': 'asked for before the process is confined',
+        'place.h': 'the login of a destination',
     },
     'fetch/journal': {
         'delivery_id.h': 'sinks name deliveries by it', 'state.h': 'run.c locks an account',
@@ -79,7 +80,9 @@ DOORS = (
     (r'confuse\.h', ('src/config/parse.c', 'src/fetch/account/config_file.c')),
     (r'gsasl\.h', ('src/users/sasl', 'src/fetch/session/sasl.c')),
     (r'crypt\.h|argon2\.h', ('src/users/schemes.c',)),
-    (r'jansson\.h', ('src/fetch/report/json.c', 'src/fetch/session/bearer.c')),
+    (r'curl/', ('src/fetch/upload/',)),
+    (r'jansson\.h', ('src/fetch/report/json.c', 'src/fetch/session/bearer.c',
+                     'src/fetch/upload/verdict.c')),
 )
 
 # what makes a machine without I/O have I/O

@@ -7,6 +7,7 @@
 #include "fetch/account/config_file.h"
 
 #include "base/text.h"
+#include "fetch/account/place.h"
 #include "fetch/account/options.h"
 
 #include <confuse.h>
@@ -225,6 +226,26 @@ static int set_initial_response(struct fetch_account *account, cfg_t *section, s
 	return 0;
 }
 
+static int set_place(struct fetch_account *account, cfg_t *section, struct err *err)
+{
+	char path[FETCH_COMMAND_MAX];
+	const char *name;
+	bool is_path;
+
+	for (unsigned i = 0; (name = fetch_place_setting(i, &is_path)) != NULL; i++) {
+		const char *text = cfg_getstr(section, name);
+
+		if (text && is_path) {
+			if (set_path(path, sizeof(path), text, name, err) < 0)
+				return -1;
+			text = path;
+		}
+		if (text && fetch_place_set(account, name, text, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int set_refused(struct fetch_account *account, cfg_t *section, struct err *err)
 {
 	const char *text = cfg_getstr(section, "refused");
@@ -250,7 +271,7 @@ static int read_account(cfg_t *section, struct fetch_account *account, struct er
 	    set_initial_response(account, section, err) < 0 ||
 	    set_sizes(account, section, err) < 0 || set_seconds(account, section, err) < 0 ||
 	    set_text(section, "auth", account->auth, sizeof(account->auth), err) < 0 ||
-	    set_refused(account, section, err) < 0 ||
+	    set_refused(account, section, err) < 0 || set_place(account, section, err) < 0 ||
 	    set_text(section, "recipient", account->recipient, sizeof(account->recipient), err) < 0)
 		return -1;
 	account->from_url = false;
@@ -326,6 +347,17 @@ int fetch_config_read(const char *file, struct fetch_config *ret, struct err *er
 		CFG_STR("initial-response", NULL, CFGF_NONE),
 		CFG_STR("recipient", NULL, CFGF_NONE),
 		CFG_STR("refused", NULL, CFGF_NONE),
+		CFG_STR("to-password-file", NULL, CFGF_NONE),
+		CFG_STR("to-password-command", NULL, CFGF_NONE),
+		CFG_STR("to-password-env", NULL, CFGF_NONE),
+		CFG_STR("to-password-credential", NULL, CFGF_NONE),
+		CFG_STR("to-netrc", NULL, CFGF_NONE),
+		CFG_STR("to-token-command", NULL, CFGF_NONE),
+		CFG_STR("to-ca", NULL, CFGF_NONE),
+		CFG_STR("to-pin", NULL, CFGF_NONE),
+		CFG_STR("to-flags", NULL, CFGF_NONE),
+		CFG_STR("gmail-api", NULL, CFGF_NONE),
+		CFG_STR("gmail-never-spam", NULL, CFGF_NONE),
 		CFG_STR("max-size", NULL, CFGF_NONE),
 		CFG_STR("max-messages", NULL, CFGF_NONE),
 		CFG_STR("max-octets", NULL, CFGF_NONE),

@@ -3,6 +3,7 @@
 #include "fetch/account/options.h"
 
 #include "base/text.h"
+#include "fetch/account/place.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -48,6 +49,7 @@ enum {
 	OPT_REFUSED,
 	OPT_RETRY_REFUSED,
 	OPT_NOW,
+	OPT_PLACE, /* see place.h */
 };
 
 static const struct option long_options[] = {
@@ -93,6 +95,17 @@ static const struct option long_options[] = {
 	{"refused", required_argument, NULL, OPT_REFUSED},
 	{"retry-refused", no_argument, NULL, OPT_RETRY_REFUSED},
 	{"now", no_argument, NULL, OPT_NOW},
+	{"to-password-file", required_argument, NULL, OPT_PLACE},
+	{"to-password-command", required_argument, NULL, OPT_PLACE},
+	{"to-password-env", required_argument, NULL, OPT_PLACE},
+	{"to-password-credential", required_argument, NULL, OPT_PLACE},
+	{"to-netrc", required_argument, NULL, OPT_PLACE},
+	{"to-token-command", required_argument, NULL, OPT_PLACE},
+	{"to-ca", required_argument, NULL, OPT_PLACE},
+	{"to-pin", required_argument, NULL, OPT_PLACE},
+	{"to-flags", required_argument, NULL, OPT_PLACE},
+	{"gmail-api", required_argument, NULL, OPT_PLACE},
+	{"gmail-never-spam", no_argument, NULL, OPT_PLACE},
 	{NULL, 0, NULL, 0},
 };
 
@@ -306,16 +319,19 @@ static int run_option(int option, char *value, struct fetch_options *o, struct e
 int fetch_options_parse(int argc, char **argv, struct fetch_options *options,
 			struct fetch_account *account, struct err *err)
 {
-	int option;
+	int option, row = 0;
 
 	*options = (struct fetch_options){0};
 	optind = 0; /* GNU: the parser starts anew, it may have run before */
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, "c:vqh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:vqh", long_options, &row)) != -1) {
 		int rc = 1;
 
 		if (option != '?')
 			rc = access_option(option, optarg, account, err);
+		if (rc == 1 && option == OPT_PLACE)
+			rc = fetch_place_set(account, long_options[row].name,
+					     optarg ? optarg : "yes", err);
 		if (rc == 1 && option != '?')
 			rc = policy_option(option, optarg, account, err);
 		if (rc == 0)

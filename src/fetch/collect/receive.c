@@ -257,35 +257,43 @@ static int note_refused(struct work *w, struct message *message, const struct si
 	return journal_commit(w->t->journal, err);
 }
 
+/* The message was on its way when an earlier run was cut. */
+static enum sink_answer ask(struct work *w, const struct sink_message *sunk, struct err *err)
+{
+	static const char *const words[] = {"has it", "does not have it", "cannot be asked"};
+	enum sink_answer answer = w->t->sink->ops->ask(w->t->sink, sunk, err);
+
+	if (answer != SINK_NO_ANSWER)
+		report_info(w->t->report,
+			    "message %u was on its way when a run was cut: the destination %s",
+			    w->number, words[answer]);
+	return answer;
+}
+
 /*
- * Hands the message over. A sink that can be asked is told apart: *sending* is on the disk first,
- * and where an earlier run was cut behind that, the destination is asked instead, once.
+ * Hands the message over. For a sink that can be asked, *sending* is on the disk first; where an
+ * earlier run was cut behind that, the destination is asked, once.
  */
 static enum sink_result hand_over(struct work *w, const struct sink_message *sunk, uint32_t entry,
 				  struct err *err)
 {
 	const struct sink_ops *ops = w->t->sink->ops;
 	struct seen *seen = journal_at(w->t->journal, entry);
-	enum sink_answer answer;
+	enum sink_answer answer = SINK_ABSENT;
 
-	if (!ops->ask)
-		return ops->end(w->t->sink, sunk, err);
-	if (seen->sending) {
-		answer = ops->ask(w->t->sink, sunk);
-		report_info(w->t->report, "message %u was on its way when a run was cut: %s",
-			    w->number,
-			    answer == SINK_THERE    ? "the destination has it"
-			    : answer == SINK_ABSENT ? "the destination does not have it"
-						    : "the destination cannot be asked");
-		if (answer == SINK_THERE) {
-			ops->drop(w->t->sink);
-			return SINK_OK;
-		}
-	} else {
+	if (ops->ask && seen->sending) {
+		answer = ask(w, sunk, err);
+	} else if (ops->ask) {
 		seen->time = sunk->time;
 		if (journal_write_sending(w->t->journal, entry, err) < 0 ||
 		    journal_commit(w->t->journal, err) < 0)
 			return SINK_BROKEN;
+	}
+	if (answer == SINK_NO_ANSWER)
+		return w->t->sink->later ? SINK_LATER : SINK_BROKEN;
+	if (answer == SINK_THERE) {
+		ops->drop(w->t->sink);
+		return SINK_OK;
 	}
 	return ops->end(w->t->sink, sunk, err);
 }

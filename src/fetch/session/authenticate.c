@@ -52,7 +52,7 @@ static int refused(const struct login *login, const struct pop3_client_event *ev
 		break;
 	}
 	if (fetch_mechanism_takes_token(mechanism))
-		err_set(err, FETCH_EX_TOKEN, "the token was refused with %s (its answer: %s)",
+		err_set(err, FETCH_EX_CONSENT, "the token was refused with %s (its answer: %s)",
 			mechanism, words);
 	else
 		err_set(err, EX_NOPERM,
@@ -106,8 +106,8 @@ static int verdict(const struct login *login, const struct pop3_client_event *ev
 	if (!why[0])
 		return REFUSED;
 	/* the server has looked at the token: another form of it will not please it more */
-	return err_set(err, FETCH_EX_TOKEN, "the token was refused with %s (status %s)", mechanism,
-		       why);
+	return err_set(err, FETCH_EX_CONSENT, "the token was refused with %s (status %s)",
+		       mechanism, why);
 }
 
 /* Challenges and answers until +OK or -ERR. waiting: octets in line that answer the first. */

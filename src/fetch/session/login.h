@@ -12,9 +12,6 @@
 
 #include <stdbool.h>
 
-/* Behind the codes of sysexits.h: the token is not accepted (any more). */
-enum { FETCH_EX_TOKEN = 79 };
-
 /* A server's capabilities, from its CAPA or the journal. */
 struct fetch_profile {
 	bool known;      /* of an earlier session, and still true: CAPA need not be asked */
@@ -27,7 +24,7 @@ struct fetch_profile {
 };
 
 /* Logs in over a dialogue that is connected; password is a token where the account says so. profile
- * is updated. err's code separates wrong credentials (EX_NOPERM, FETCH_EX_TOKEN) from trouble. */
+ * is updated. err's code separates wrong credentials (EX_NOPERM, FETCH_EX_CONSENT) from trouble. */
 int fetch_login(struct dialog *dialog, const struct fetch_account *account,
 		const struct secret *password, struct fetch_profile *profile, struct err *err);
 

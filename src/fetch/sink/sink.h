@@ -39,7 +39,12 @@ struct sink_message {
 
 struct sink;
 
-enum sink_answer { SINK_THERE, SINK_ABSENT, SINK_UNKNOWN /* it cannot be asked */ };
+enum sink_answer {
+	SINK_THERE,
+	SINK_ABSENT,
+	SINK_UNKNOWN,   /* it cannot be asked, now or later */
+	SINK_NO_ANSWER, /* not now: err, and later, say why */
+};
 
 struct sink_ops {
 	/* id may be another one than that of end: a message without unique id gets one of its
@@ -49,7 +54,7 @@ struct sink_ops {
 	enum sink_result (*end)(struct sink *, const struct sink_message *, struct err *);
 	/* Instead of end, for a message that was on its way when its run was cut: whether the
 	 * destination has it. NULL: no question is possible, and *sending* is not written down. */
-	enum sink_answer (*ask)(struct sink *, const struct sink_message *);
+	enum sink_answer (*ask)(struct sink *, const struct sink_message *, struct err *);
 	void (*drop)(struct sink *);
 	enum sink_result (*settle)(struct sink *, struct err *);
 	enum sink_result (*publish)(struct sink *, struct err *);
