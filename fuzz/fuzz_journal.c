@@ -33,10 +33,11 @@ static void same(struct journal *a, struct journal *b)
 		const struct seen *one = journal_at(a, i), *other;
 		uint32_t at = journal_find(b, journal_identity(a, one));
 
-		if (one->state == SEEN_UNKNOWN)
+		if (one->state == SEEN_UNKNOWN && !one->deaths)
 			continue;
 		assert(at != JOURNAL_NONE);
 		other = journal_at(b, at);
+		assert(one->deaths == other->deaths);
 		assert(one->state == other->state && one->octets == other->octets &&
 		       one->announced == other->announced && one->absent == other->absent &&
 		       one->remove == other->remove && one->renamed == other->renamed &&

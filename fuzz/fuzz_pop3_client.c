@@ -56,9 +56,11 @@ static void ask(struct play *play)
 
 static void check_unique_id(pop3_span id)
 {
-	CHECK(id.size >= 1 && id.size <= POP3_UNIQUE_ID_MAX);
+	CHECK(id.size >= 1 && id.size <= POP3_CLIENT_ID_MAX);
+	CHECK(!strchr(" \t", id.data[0]) && !strchr(" \t", id.data[id.size - 1]));
 	for (size_t i = 0; i < id.size; i++)
-		CHECK(id.data[i] >= 0x21 && id.data[i] <= 0x7e);
+		CHECK(id.data[i] == '\t' ||
+		      ((unsigned char)id.data[i] >= 0x20 && id.data[i] != 0x7f));
 }
 
 static void check_line(struct play *play, const struct pop3_client_event *event)

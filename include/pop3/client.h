@@ -23,6 +23,9 @@ extern "C" {
 #define POP3_CLIENT_LINE_MAX 1024
 /* Octets of a unique id, RFC 1939 section 7. */
 #define POP3_UNIQUE_ID_MAX 70
+/* Octets of a unique id that the client machine takes from a server: many give longer ones than RFC
+ * 1939 allows, with octets beyond ASCII and blanks inside; control characters are refused. */
+#define POP3_CLIENT_ID_MAX 255
 
 /* The commands; behind each the arguments of pop3_client_command() that it uses. */
 enum pop3_command {
@@ -56,7 +59,7 @@ enum pop3_client_event_type {
 	/* "+ " during AUTH: text is the challenge in base64. */
 	POP3_CLIENT_CHALLENGE,
 	/* A line of a listing. CAPA: text. LIST: number, octets. UIDL: number, text is the unique
-	 * id. */
+	 * id, 1 to POP3_CLIENT_ID_MAX octets without the blanks around it. */
 	POP3_CLIENT_LINE,
 	/* Octets of a message: text, unstuffed, in the line ends asked for. */
 	POP3_CLIENT_BODY,
@@ -76,7 +79,8 @@ struct pop3_client_event {
 	bool ok;
 	/*
 	 * The numbers of a LINE, or of "+OK" to STAT, LIST n or UIDL n, cannot be parsed: octets,
-	 * count and text hold nothing. The number of such a LINE is what could be read, or 0.
+	 * count and text hold nothing. The number of such a LINE is what could be read, or 0: of a
+	 * line of LIST without a readable size it is there.
 	 */
 	bool malformed;
 	/* The response code in "[]" (RFC 2449 section 8, RFC 3206). */

@@ -256,7 +256,7 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 	} else if (journal_tidy(run->journal, time(NULL) - FORGET_SECONDS, &err) < 0) {
 		report_error(&run->report, &err);
 		code = err.code;
-	} else if (run->totals.failed) {
+	} else if (run->totals.failed || run->totals.undeleted) {
 		code = EX_DATAERR;
 	}
 	if (!run->dry && (rc == 0 || run->totals.collected))

@@ -49,6 +49,7 @@ const struct maildrop_syscalls maildrop_kernel = {
 	.futimens = futimens,
 	.lock = kernel_lock,
 	.flock = flock,
+	.clock_gettime = clock_gettime,
 };
 
 static int cached_openat(int dir, const char *path, int flags, mode_t mode)

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
 
 struct maildrop_syscalls {
 	int (*openat)(int dir, const char *path, int flags, mode_t mode);
@@ -31,6 +32,7 @@ struct maildrop_syscalls {
 	int (*futimens)(int fd, const struct timespec times[2]);
 	int (*lock)(int fd, int command, struct flock *lock); /* fcntl */
 	int (*flock)(int fd, int operation);
+	int (*clock_gettime)(clockid_t clock, struct timespec *ret);
 };
 
 extern const struct maildrop_syscalls maildrop_kernel;

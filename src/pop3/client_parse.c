@@ -9,46 +9,48 @@
 
 #include <string.h>
 
-/* The word in front of the first space; *text keeps what is behind it, *ret_more: a space was
- * there.
- */
-static pop3_span take_word(pop3_span *text, bool *ret_more)
+static bool is_blank(char c)
 {
-	const char *space = text->size ? memchr(text->data, ' ', text->size) : NULL;
-	pop3_span word = {text->data, space ? (size_t)(space - text->data) : text->size};
+	return c == ' ' || c == '\t';
+}
 
-	*ret_more = space;
-	if (space) {
-		text->size -= word.size + 1;
-		text->data = space + 1;
-	} else {
-		text->size = 0;
+/* The word in front of the first blank; *text keeps what is behind the blanks. RFC 1939 has one
+ * space there; servers send several, and tabs. */
+static pop3_span take_word(pop3_span *text)
+{
+	pop3_span word = {text->data, 0};
+
+	while (word.size < text->size && !is_blank(text->data[word.size]))
+		word.size++;
+	text->data += word.size;
+	text->size -= word.size;
+	while (text->size && is_blank(*text->data)) {
+		text->data++;
+		text->size--;
 	}
 	return word;
 }
 
-/* "number octets"; what follows behind another space is the server's own (RFC 1939 section 5). */
+/* "number octets"; what follows behind another space is the server's own (RFC 1939 section 5). The
+ * number is there, too, when the octets cannot be read. */
 static bool parse_pair(pop3_span text, uint64_t *ret_first, uint64_t *ret_second)
 {
-	bool more;
-	pop3_span first = take_word(&text, &more), second;
-
-	if (!more || !p3_number(first, UINT32_MAX, ret_first))
-		return false;
-	second = take_word(&text, &more);
-	return p3_number(second, INT64_MAX, ret_second);
+	return p3_number(take_word(&text), UINT32_MAX, ret_first) &&
+	       p3_number(take_word(&text), INT64_MAX, ret_second);
 }
 
 static void parse_item(pop3_span line, bool uidl, struct pop3_client_event *event)
 {
 	uint64_t number = 0, octets = 0;
-	bool good, more;
+	bool good;
 
 	event->text = (pop3_span){line.data, 0};
 	if (uidl) {
-		pop3_span id = line, word = take_word(&id, &more);
+		pop3_span id = line, word = take_word(&id);
 
-		good = more && p3_number(word, UINT32_MAX, &number) && p3_unique_id(id);
+		while (id.size && is_blank(id.data[id.size - 1]))
+			id.size--;
+		good = p3_number(word, UINT32_MAX, &number) && p3_unique_id(id);
 		if (good)
 			event->text = id;
 	} else {
@@ -73,7 +75,6 @@ void p3_client_parse_reply(pop3_span text, struct pop3_client_event *event, bool
 {
 	uint32_t asked = event->number;
 	uint64_t first = 0, second = 0;
-	bool more;
 
 	if (event->command == POP3_STAT) {
 		event->malformed = !parse_pair(text, &first, &second);
@@ -90,9 +91,7 @@ void p3_client_parse_reply(pop3_span text, struct pop3_client_event *event, bool
 		}
 		event->number = asked;
 	} else if (event->command == POP3_RETR) {
-		pop3_span word = take_word(&text, &more);
-
-		if (p3_number(word, INT64_MAX, &second))
+		if (p3_number(take_word(&text), INT64_MAX, &second))
 			event->octets = second;
 	}
 }

@@ -96,10 +96,12 @@ bool p3_base64(pop3_span text)
 
 bool p3_unique_id(pop3_span text)
 {
-	if (text.size < 1 || text.size > POP3_UNIQUE_ID_MAX)
+	if (text.size < 1 || text.size > POP3_CLIENT_ID_MAX)
 		return false;
 	for (size_t i = 0; i < text.size; i++) {
-		if (text.data[i] < 0x21 || text.data[i] > 0x7e)
+		unsigned char c = (unsigned char)text.data[i];
+
+		if ((c < 0x20 && c != '\t') || c == 0x7f)
 			return false;
 	}
 	return true;

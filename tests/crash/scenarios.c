@@ -319,7 +319,7 @@ static void make_pending(struct run *run)
 		err(1, "valija-base");
 }
 
-static void work_day(struct run *run)
+static void deliveries_and_a_session(struct run *run)
 {
 	struct maildrop *m;
 
@@ -334,6 +334,39 @@ static void work_day(struct run *run)
 	maildrop_close(m);
 	deliver(run, 3);
 	work_rebuild(run);
+}
+
+static int still_clock(clockid_t clock, struct timespec *ret)
+{
+	(void)clock;
+	*ret = (struct timespec){.tv_sec = 1};
+	return 0;
+}
+
+static int hasty_clock(clockid_t clock, struct timespec *ret)
+{
+	static time_t now;
+
+	(void)clock;
+	*ret = (struct timespec){.tv_sec = ++now};
+	return 0;
+}
+
+/* A delivery that is quickly done tells the next login that it need not look at new/. */
+static void work_day(struct run *run)
+{
+	struct maildrop_syscalls calls = *run->settings.syscalls;
+
+	calls.clock_gettime = still_clock;
+	with_calls(run, &calls, deliveries_and_a_session);
+}
+
+static void work_slow_day(struct run *run)
+{
+	struct maildrop_syscalls calls = *run->settings.syscalls;
+
+	calls.clock_gettime = hasty_clock;
+	with_calls(run, &calls, deliveries_and_a_session);
 }
 
 /* The log has no room for deletions: the files are unlinked at once. */
@@ -433,6 +466,10 @@ const struct scenario scenarios[] = {
 	{.name = "deliveries and a session",
 	 .prepare = make_index,
 	 .work = work_day,
+	 .base = BASE_MESSAGES},
+	{.name = "slow deliveries and a session",
+	 .prepare = make_index,
+	 .work = work_slow_day,
 	 .base = BASE_MESSAGES},
 	{.name = "QUIT on a full disk",
 	 .prepare = make_index,

@@ -392,8 +392,8 @@ def test_threat_55_uidl_left_out_of_capa(fetcher, serve):
 
 def test_threat_55_list_and_uidl_disagree(fetcher, serve):
     server = serve(hooks={'LIST': lambda s, _: s.multi('+OK', ['1 100', '3 100', '4 100']) or True})
-    fetcher.run(server, '--delete')
-    assert len(fetcher.files()) == 3
+    done = fetcher.run(server, '--delete', expect=DATAERR)
+    assert len(fetcher.files()) == 3 and '2 messages' in done.stderr
     assert [uid for uid, _ in server.messages] == ['uid-2', 'uid-5']
 
 
@@ -581,7 +581,8 @@ def test_threat_58_terminal_escapes_in_what_it_says(fetcher, serve):
     for where in ('greeting', 'login', 'list'):
         hooks = {}
         if where == 'login':
-            hooks['AUTH'] = lambda s, _: s.line('-ERR ' + nasty) or True
+            for command in ('AUTH', 'USER', 'PASS', 'APOP'):  # whatever it tries next
+                hooks[command] = lambda s, _: s.line('-ERR ' + nasty) or True
         if where == 'list':
             hooks['LIST'] = lambda s, _: s.line('-ERR ' + nasty) or True
         server = serve(greeting='-ERR ' + nasty if where == 'greeting' else '+OK', hooks=hooks)

@@ -38,6 +38,7 @@ enum {
 	OPT_NO_PIPELINING,
 	OPT_TIMEOUT,
 	OPT_WHOLE,
+	OPT_LEAVE_OUT,
 	OPT_MARK_SEEN,
 	OPT_DRY_RUN,
 	OPT_ACCEPT,
@@ -84,6 +85,7 @@ static const struct option long_options[] = {
 	{"no-pipelining", no_argument, NULL, OPT_NO_PIPELINING},
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"whole", required_argument, NULL, OPT_WHOLE},
+	{"leave-out", required_argument, NULL, OPT_LEAVE_OUT},
 	{"mark-seen", no_argument, NULL, OPT_MARK_SEEN},
 	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
 	{"accept-new-uidls", no_argument, NULL, OPT_ACCEPT},
@@ -279,6 +281,9 @@ static int run_option(int option, char *value, struct fetch_options *o, struct e
 		return 0;
 	case OPT_WHOLE:
 		o->whole = value;
+		return 0;
+	case OPT_LEAVE_OUT:
+		o->leave_out = value;
 		return 0;
 	case OPT_MARK_SEEN:
 		o->mark_seen = true;

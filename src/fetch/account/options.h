@@ -8,7 +8,7 @@ struct fetch_options {
 	const char *config; /* -c; NULL: the default place */
 	const char *state;  /* --state; NULL: the default place */
 	const char *record;
-	const char *whole;
+	const char *whole, *leave_out;
 	bool mark_seen, dry_run, accept_new_uidls;
 	bool accept_removals;
 	bool retry_refused; /* messages that the destination refused for good */

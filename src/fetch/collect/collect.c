@@ -183,23 +183,74 @@ static int dry_run(struct collect *c, const struct plan_totals *totals, struct e
 	return transfer_quit(t, err);
 }
 
+static int mark(struct collect *c, const struct message *message, struct err *err)
+{
+	struct seen *seen = journal_at(c->transfer->journal, message->entry);
+
+	seen->state = SEEN_MARKED;
+	seen->announced = message->size;
+	seen->time = c->now * 1000000;
+	seen->deaths = 0;
+	return journal_write_seen(c->transfer->journal, message->entry, err);
+}
+
+/* --leave-out: one message is passed over for good, as --mark-seen does with all. */
+static int leave_out(struct collect *c, struct err *err)
+{
+	struct transfer *t = c->transfer;
+	char id[UNIQUE_ID_TEXT_MAX];
+
+	for (uint32_t i = 0; i < t->count; i++) {
+		const struct message *message = &t->messages[i];
+
+		if (message->entry == JOURNAL_NONE ||
+		    strcmp(transfer_unique_id(t, message, id), c->options->leave_out) != 0)
+			continue;
+		if (journal_at(t->journal, message->entry)->state != SEEN_UNKNOWN)
+			return 0;
+		if (mark(c, message, err) < 0)
+			return -1;
+		return c->options->dry_run ? 0 : journal_commit(t->journal, err);
+	}
+	return err_set(err, EX_USAGE,
+		       "--leave-out: the server lists no message with the unique id %.80s "
+		       "(--dry-run shows them)",
+		       c->options->leave_out);
+}
+
+/* Each of them in each run: a person has to decide. */
+static void report_left_out(struct transfer *t)
+{
+	char id[UNIQUE_ID_TEXT_MAX];
+
+	for (uint32_t i = 0; i < t->count; i++) {
+		const struct message *message = &t->messages[i];
+
+		if (message->reason != REASON_DEADLY)
+			continue;
+		transfer_unique_id(t, message, id);
+		t->totals.failed++;
+		report_warning(t->report,
+			       "message %u (%" PRIu64 " octets) is left out: sessions broke at it "
+			       "again and again; --whole %s tries it again%s%s%s",
+			       i + 1, message->size, id[0] ? id : "all",
+			       id[0] ? ", --leave-out " : "", id,
+			       id[0] ? " passes it over for good" : "");
+	}
+}
+
 static int mark_seen(struct collect *c, struct err *err)
 {
 	struct transfer *t = c->transfer;
 	uint32_t marked = 0;
 
 	for (uint32_t i = 0; i < t->count; i++) {
-		struct seen *seen;
+		const struct message *message = &t->messages[i];
 
-		if (t->messages[i].entry == JOURNAL_NONE)
+		if (message->entry == JOURNAL_NONE ||
+		    journal_at(t->journal, message->entry)->state != SEEN_UNKNOWN)
 			continue;
-		seen = journal_at(t->journal, t->messages[i].entry);
-		if (seen->state != SEEN_UNKNOWN)
-			continue;
-		seen->state = SEEN_MARKED;
-		seen->announced = t->messages[i].size;
-		seen->time = c->now * 1000000;
-		if (journal_write_seen(t->journal, t->messages[i].entry, err) < 0)
+		if (mark(c, message, err) < 0)
 			return -1;
 		marked++;
 	}
@@ -213,7 +264,7 @@ static int check_unique_ids(struct collect *c, struct err *err)
 {
 	const struct transfer *t = c->transfer;
 
-	if (!t->no_unique_ids || t->account->policy == FETCH_DELETE)
+	if (!t->no_unique_ids || t->count == 0 || t->account->policy == FETCH_DELETE)
 		return 0;
 	return err_set(err, EX_UNAVAILABLE,
 		       "the server has no unique ids (UIDL), so collected messages cannot be "
@@ -239,6 +290,8 @@ int collect_run(struct collect *c, struct err *err)
 		return -1;
 	if (c->options->mark_seen)
 		return mark_seen(c, err);
+	if (c->options->leave_out && leave_out(c, err) < 0)
+		return -1;
 	if (t->account->policy == FETCH_FOLLOW) {
 		if (check_follow(c, &follow, err) < 0)
 			return -1;
@@ -249,6 +302,9 @@ int collect_run(struct collect *c, struct err *err)
 		return dry_run(c, &totals, err);
 	if (note_absent(c, err) < 0)
 		return -1;
+	if (totals.left_out)
+		report_left_out(t);
+	t->last_rank = totals.last_rank;
 	report_plan(t->report, totals.fetch, totals.fetch_octets);
 	t->totals.later = totals.later;
 	return transfer_run(t, err);

@@ -4,6 +4,8 @@
 
 #include "base/text.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -11,17 +13,48 @@ enum {
 	DAY = 86400,
 };
 
-static bool wanted_whole(const struct plan_settings *s, const struct journal *journal,
-			 const struct seen *seen)
+static bool asked_for(const struct plan_settings *s, const struct journal *journal,
+		      const struct seen *seen)
 {
 	pop3_span identity = journal_identity(journal, seen);
 
-	if (!s->whole || seen->state != SEEN_PARTIAL)
+	if (!s->whole)
 		return false;
 	if (strcmp(s->whole, "all") == 0)
 		return true;
-	return identity.data[0] == 'u' &&
-	       span_equal(span_of(s->whole), (pop3_span){identity.data + 1, identity.size - 1});
+	return span_equal(span_of(s->whole), (pop3_span){identity.data + 1, identity.size - 1});
+}
+
+uint32_t plan_suspect(struct journal *journal, const struct message *message, bool make)
+{
+	char identity[32];
+
+	if (message->entry != JOURNAL_NONE)
+		return message->entry;
+	if (message->doubt != JOURNAL_NONE)
+		return message->doubt;
+	if (!message->size)
+		return JOURNAL_NONE;
+	snprintf(identity, sizeof(identity), "n%" PRIu64, message->size);
+	return make ? journal_intern(journal, span_of(identity))
+		    : journal_find(journal, span_of(identity));
+}
+
+/* A message that is to be fetched, but broke sessions, or is announced larger than is believed. */
+static void rank(const struct plan_settings *s, struct journal *journal, struct message *message)
+{
+	uint32_t entry = plan_suspect(journal, message, false);
+	const struct seen *seen = entry == JOURNAL_NONE ? NULL : journal_at(journal, entry);
+
+	if (message->action == PLAN_FETCH && message->size > s->account->limits.message_refused)
+		message->rank = 1;
+	if (!seen || seen->deaths < PLAN_LAST_DEATHS)
+		return;
+	message->rank = 2;
+	if (seen->deaths >= PLAN_LEFT_OUT_DEATHS && !asked_for(s, journal, seen)) {
+		message->action = PLAN_NOTHING;
+		message->reason = REASON_DEADLY;
+	}
 }
 
 /*
@@ -82,6 +115,7 @@ static void decide(const struct plan_settings *s, struct journal *journal, struc
 
 	message->action = PLAN_NOTHING;
 	message->ours = false;
+	message->rank = 0;
 	if (!message->listed) {
 		message->reason = REASON_NOT_LISTED;
 		return;
@@ -105,7 +139,7 @@ static void decide(const struct plan_settings *s, struct journal *journal, struc
 		message->reason = REASON_DOUBT;
 	} else if (seen->state == SEEN_PARTIAL) {
 		message->reason = REASON_SEEN; /* never deleted while only its head is here */
-		if (wanted_whole(s, journal, seen)) {
+		if (asked_for(s, journal, seen)) {
 			message->action = PLAN_FETCH;
 			message->reason = REASON_WHOLE;
 		}
@@ -133,6 +167,8 @@ void plan_make(const struct plan_settings *s, struct journal *journal, struct me
 		struct message *message = &messages[i];
 
 		decide(s, journal, message, count - 1 - i);
+		if (message->action == PLAN_FETCH || message->action == PLAN_PARTIAL)
+			rank(s, journal, message);
 		if (message->action == PLAN_FETCH || message->action == PLAN_PARTIAL) {
 			if (over_run_limit(&s->account->limits, &totals, message->size)) {
 				message->action = PLAN_NOTHING;
@@ -144,9 +180,13 @@ void plan_make(const struct plan_settings *s, struct journal *journal, struct me
 			totals.fetch_octets += message->action == PLAN_FETCH ? message->size : 0;
 		} else if (message->action == PLAN_DELETE) {
 			totals.remove++;
+		} else if (message->reason == REASON_DEADLY) {
+			totals.left_out++;
 		} else {
 			totals.known++;
 		}
+		if (message->action != PLAN_NOTHING && message->rank > totals.last_rank)
+			totals.last_rank = message->rank;
 	}
 	*ret = totals;
 }
@@ -184,6 +224,8 @@ const char *plan_reason_text(enum plan_reason reason)
 		return "known, but of another size than before";
 	case REASON_NOT_LISTED:
 		return "not in the server's LIST";
+	case REASON_DEADLY:
+		return "sessions broke at it, left out";
 	}
 	return "";
 }

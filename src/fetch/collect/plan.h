@@ -20,7 +20,6 @@ enum plan_reason {
 	REASON_NEW,
 	REASON_SEEN,          /* collected before, stays on the server */
 	REASON_MARKED,        /* passed over by --mark-seen */
-	REASON_REFUSED,       /* by the destination, before */
 	REASON_DELIVERED,     /* collected before, to be deleted now */
 	REASON_EXPIRED,       /* kept for its days */
 	REASON_OLD,           /* not among the newest that are kept */
@@ -30,8 +29,16 @@ enum plan_reason {
 	REASON_RUN_LIMIT,     /* comes with a later run */
 	REASON_NO_ID,         /* without a usable unique id: known only after reading it */
 	REASON_DOUBT,         /* known, but of another size */
+	REASON_NOT_LISTED,    /* UIDL names it, LIST does not */
+	REASON_DEADLY,        /* sessions broke at it again and again: left out */
+	REASON_REFUSED,       /* by the destination, before */
 	REASON_REFUSED_AGAIN, /* refused before, wanted once more */
-	REASON_NOT_LISTED     /* UIDL names it, LIST does not */
+};
+
+/* Deaths of sessions at one message: it is taken behind all others, then not any more. */
+enum {
+	PLAN_LAST_DEATHS = 2,
+	PLAN_LEFT_OUT_DEATHS = 3,
 };
 
 struct message {
@@ -43,10 +50,12 @@ struct message {
 	bool ours;      /* delivered, now or before: DELE is allowed */
 	uint8_t action; /* enum plan_action */
 	uint8_t reason; /* enum plan_reason */
+	uint8_t rank;   /* messages of rank 0 come first; 1: may break the session, 2: did */
 };
 
 struct plan_totals {
-	uint32_t fetch, remove, known, later;
+	uint32_t fetch, remove, known, later, left_out;
+	uint8_t last_rank; /* of a message that is fetched or deleted */
 	uint64_t fetch_octets;
 };
 
@@ -55,10 +64,14 @@ struct plan_settings {
 	int64_t now;                                             /* seconds since 1970 */
 	bool (*removed)(void *context, const struct seen *seen); /* FETCH_FOLLOW; else NULL */
 	void *context;
-	const char *whole; /* unique id wanted whole, "all", or NULL */
+	const char *whole; /* unique id wanted whole or tried again, "all", or NULL */
 	bool retry_refused;
 };
 
+/* The journal's entry that counts the deaths of sessions at a message: its own, that of an id that
+ * may be another's, or one for messages of its size that have no id. make: it is made if missing.
+ * JOURNAL_NONE: there is none. */
+uint32_t plan_suspect(struct journal *journal, const struct message *message, bool make);
 /* messages[0] is message number 1. */
 void plan_make(const struct plan_settings *settings, struct journal *journal,
 	       struct message *messages, uint32_t count, struct plan_totals *ret);

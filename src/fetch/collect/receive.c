@@ -167,10 +167,12 @@ static int take_body(struct work *w, pop3_span text, struct err *err)
 	w->octets += text.size;
 	w->received += text.size;
 	report_progress(w->t->report, 0, text.size);
-	if (w->octets > w->t->account->limits.message_refused)
+	if (w->octets > w->t->account->limits.message_refused) {
+		w->endless = true;
 		return err_set(err, EX_PROTOCOL,
-			       "message %u goes on beyond %" PRIu64 " octets: not believed",
-			       w->number, w->t->account->limits.message_refused);
+			       "it goes on beyond %" PRIu64 " octets: not believed (refuse-size)",
+			       w->t->account->limits.message_refused);
+	}
 	if (w->dropped)
 		return 0;
 	head_hash_feed(&w->head, text);
@@ -284,8 +286,7 @@ static enum sink_result hand_over(struct work *w, const struct sink_message *sun
 	if (ops->ask && seen->sending) {
 		answer = ask(w, sunk, err);
 	} else if (ops->ask) {
-		seen->time = sunk->time;
-		if (journal_write_sending(w->t->journal, entry, err) < 0 ||
+		if (journal_write_sending(w->t->journal, entry, sunk->time / 1000000, err) < 0 ||
 		    journal_commit(w->t->journal, err) < 0)
 			return SINK_BROKEN;
 	}

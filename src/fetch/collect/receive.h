@@ -16,11 +16,16 @@ struct staged_message {
 	bool completes; /* its headers were delivered before */
 };
 
+/* A place in the order of the plan: by rank, then by number. */
+struct cursor {
+	uint8_t rank;
+	uint32_t index;
+};
+
 struct work {
 	struct transfer *t;
-	uint32_t next_fetch;  /* index of the next message to look at */
-	uint32_t next_delete; /* same */
-	uint32_t flying;      /* RETR and TOP unanswered */
+	struct cursor next_fetch, next_delete;
+	uint32_t flying; /* RETR and TOP unanswered */
 	uint64_t flying_octets;
 	uint64_t window;
 	int64_t began;
@@ -28,6 +33,7 @@ struct work {
 
 	/* the message that is being received */
 	bool receiving, dropped;
+	bool endless; /* it went on beyond what is believed */
 	uint32_t number;
 	uint64_t octets;
 	struct head_hash head;

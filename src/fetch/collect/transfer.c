@@ -4,6 +4,7 @@
  * follows the last of them.
  */
 #include "fetch/collect/receive.h"
+#include "fetch/collect/suspects.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,18 +53,19 @@ static int send_fetch(struct work *w, uint32_t index, struct err *err)
 static int queue_fetches(struct work *w, struct err *err)
 {
 	uint32_t limit = w->t->pipelining ? WINDOW_COMMANDS : 1;
+	const struct message *message;
 
 	size_window(w);
 	if (w->flying && (w->flying > limit / 2 || w->flying_octets > w->window / 2))
 		return 0;
-	for (; w->next_fetch < w->t->count; w->next_fetch++) {
+	for (; (message = suspects_at(w, &w->next_fetch)); w->next_fetch.index++) {
 		int rc;
 
-		if (!is_fetch(&w->t->messages[w->next_fetch]))
+		if (!is_fetch(message))
 			continue;
 		if (w->flying >= limit || (w->flying && w->flying_octets >= w->window))
 			return 0;
-		rc = send_fetch(w, w->next_fetch, err);
+		rc = send_fetch(w, w->next_fetch.index, err);
 		if (rc)
 			return rc < 0 ? -1 : 0;
 	}
@@ -81,8 +83,9 @@ static bool deletable(const struct work *w, const struct message *message)
 /* 1: all that can be deleted now are sent. */
 static int queue_deletes(struct work *w, struct err *err)
 {
-	for (; w->next_delete < w->t->count; w->next_delete++) {
-		struct message *message = &w->t->messages[w->next_delete];
+	struct message *message;
+
+	for (; (message = suspects_at(w, &w->next_delete)); w->next_delete.index++) {
 		int rc;
 
 		if (is_fetch(message) && !message->ours && !message->failed)
@@ -91,26 +94,36 @@ static int queue_deletes(struct work *w, struct err *err)
 			continue;
 		if (!w->t->pipelining && pop3_client_unanswered(&w->t->dialog->client))
 			return 0;
-		rc = dialog_send(w->t->dialog, POP3_DELE, w->next_delete + 1, 0, (pop3_span){0},
-				 err);
+		rc = dialog_send(w->t->dialog, POP3_DELE, w->next_delete.index + 1, 0,
+				 (pop3_span){0}, err);
 		if (rc)
 			return rc < 0 ? -1 : 0;
 	}
 	return 1;
 }
 
+static void take_deletion(struct work *w, const struct pop3_client_event *event)
+{
+	char words[160];
+
+	if (event->ok) {
+		work_message(w, event->number)->action = PLAN_DELETE;
+		w->t->totals.deleted++;
+		return;
+	}
+	work_message(w, event->number)->failed = true;
+	w->t->totals.undeleted++;
+	report_warning(w->t->report,
+		       "message %u is collected, but the server did not delete it (its answer: %s)",
+		       event->number, dialog_words(event, words, sizeof(words)));
+}
+
 static int take_event(struct work *w, const struct pop3_client_event *event, struct err *err)
 {
 	if (event->command == POP3_RETR || event->command == POP3_TOP)
 		return receive_event(w, event, err);
-	if (event->command == POP3_DELE && event->type == POP3_CLIENT_REPLY) {
-		if (event->ok) {
-			work_message(w, event->number)->action = PLAN_DELETE;
-			w->t->totals.deleted++;
-		} else {
-			work_message(w, event->number)->failed = true;
-		}
-	}
+	if (event->command == POP3_DELE && event->type == POP3_CLIENT_REPLY)
+		take_deletion(w, event);
 	return 0;
 }
 
@@ -228,6 +241,8 @@ int transfer_run(struct transfer *t, struct err *err)
 		/* complete messages are delivered, even if the rest failed */
 		if (!w->batch_failed)
 			receive_finish_batch(w, NULL);
+		if (err)
+			suspects_note(w, err);
 	} else {
 		rc = say_goodbye(w, err);
 		if (rc == 0)

@@ -45,7 +45,7 @@ static int identity(pop3_span text, pop3_span *ret)
 {
 	if (text.size < 2 || text.size > JOURNAL_IDENTITY_MAX)
 		return -1;
-	if (text.data[0] != 'u' && text.data[0] != 'c')
+	if (text.data[0] == '\0' || !strchr("uhcn", text.data[0]))
 		return -1;
 	for (size_t i = 0; i < text.size; i++)
 		if (text.data[i] < 0x21 || text.data[i] > 0x7e)
@@ -100,6 +100,19 @@ static int parse_short(enum journal_kind kind, pop3_span rest, struct journal_re
 	return identity(rest, &record->identity);
 }
 
+static int parse_death(pop3_span rest, struct journal_record *record)
+{
+	uint64_t time, deaths;
+
+	if (number(&rest, INT64_MAX, &time) < 0 || number(&rest, JOURNAL_DEATHS_MAX, &deaths) < 0 ||
+	    deaths == 0)
+		return -1;
+	record->kind = JOURNAL_DEATH;
+	record->seen.time = (int64_t)time;
+	record->seen.deaths = (uint8_t)deaths;
+	return identity(rest, &record->identity);
+}
+
 static int parse_memory(enum journal_kind kind, pop3_span rest, struct journal_record *record)
 {
 	record->kind = kind;
@@ -130,6 +143,8 @@ int journal_parse(pop3_span line, struct journal_record *ret)
 	else if (kind == 'X')
 		rc = parse_short(JOURNAL_REMOVE, line, &record);
 	else if (kind == 'T')
+		rc = parse_death(line, &record);
+	else if (kind == 'W')
 		rc = parse_short(JOURNAL_SENDING, line, &record);
 	else if (kind == 'M')
 		rc = parse_memory(JOURNAL_MEMORY, line, &record);

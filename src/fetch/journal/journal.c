@@ -11,6 +11,7 @@
 #include "fetch/journal/journal_private.h"
 
 #include "base/crc32c.h"
+#include "base/digest.h"
 #include "base/table.h"
 #include "base/text.h"
 
@@ -44,7 +45,25 @@ pop3_span journal_identity(const struct journal *journal, const struct seen *see
 
 bool journal_is_unlisted_kind(const struct journal *journal, const struct seen *seen)
 {
-	return journal->names[seen->identity] == 'c';
+	return journal->names[seen->identity] == 'c' || journal->names[seen->identity] == 'n';
+}
+
+size_t journal_identity_of_id(pop3_span id, char ret[JOURNAL_IDENTITY_MAX])
+{
+	struct digest digest;
+	bool plain = id.size < JOURNAL_IDENTITY_MAX;
+
+	for (size_t i = 0; plain && i < id.size; i++)
+		plain = id.data[i] >= 0x21 && id.data[i] <= 0x7e;
+	ret[0] = plain ? 'u' : 'h';
+	if (plain) {
+		memcpy(ret + 1, id.data, id.size);
+		return 1 + id.size;
+	}
+	digest_init(&digest, DIGEST_SHA_256);
+	digest_add(&digest, id.data, id.size);
+	digest_finish_name(&digest, ret + 1);
+	return 33;
 }
 
 /* Unique ids are the server's choice: the hash has a key. */
@@ -218,6 +237,25 @@ int journal_write_remove(struct journal *journal, uint32_t index, struct err *er
 	return write_short(journal, 'X', journal->entries[index].time, index, err);
 }
 
+static int write_death(struct journal *journal, uint32_t index, int64_t time, struct err *err)
+{
+	const struct seen *seen = &journal->entries[index];
+
+	return add_line(journal, err, "T %" PRId64 " %u %s\n", time, seen->deaths,
+			journal->names + seen->identity);
+}
+
+int journal_write_death(struct journal *journal, uint32_t index, int64_t now, struct err *err)
+{
+	struct seen *seen = &journal->entries[index];
+
+	if (seen->deaths < JOURNAL_DEATHS_MAX)
+		seen->deaths++;
+	if (seen->state == SEEN_UNKNOWN)
+		seen->time = now;
+	return write_death(journal, index, now, err);
+}
+
 int journal_write_gone(struct journal *journal, uint32_t index, struct err *err)
 {
 	struct seen *seen = &journal->entries[index];
@@ -226,13 +264,18 @@ int journal_write_gone(struct journal *journal, uint32_t index, struct err *err)
 	seen->state = SEEN_UNKNOWN;
 	seen->absent = 0;
 	seen->remove = seen->renamed = seen->sending = false;
+	seen->deaths = 0;
 	return rc;
 }
 
-int journal_write_sending(struct journal *journal, uint32_t index, struct err *err)
+int journal_write_sending(struct journal *journal, uint32_t index, int64_t now, struct err *err)
 {
-	journal->entries[index].sending = true;
-	return write_short(journal, 'T', journal->entries[index].time, index, err);
+	struct seen *seen = &journal->entries[index];
+
+	seen->sending = true;
+	if (seen->state == SEEN_UNKNOWN)
+		seen->time = now;
+	return write_short(journal, 'W', now, index, err);
 }
 
 const char *journal_recall(const struct journal *journal, const char *key)
@@ -292,23 +335,26 @@ int journal_commit(struct journal *journal, struct err *err)
 	return err_sys(err, EX_IOERR, saved, "cannot write the state file %s", journal->name);
 }
 
-/* Not to be kept in a new file. */
-static bool is_useless(const struct seen *seen, int64_t before)
+/* Entries that are worth a line: collected ones, those at which sessions broke, and those on their
+ * way, until they have been gone or quiet for long. */
+static bool lives(const struct seen *seen, int64_t before)
 {
 	if (seen->state == SEEN_UNKNOWN)
-		return !seen->sending || seen->time / 1000000 < before;
-	return seen->absent && seen->absent < before;
+		return (seen->deaths || seen->sending) && seen->time >= before;
+	return !seen->absent || seen->absent >= before;
 }
 
-static int write_whole_entry(struct journal *journal, uint32_t index, struct err *err)
+static int rewrite_entry(struct journal *journal, uint32_t i, struct err *err)
 {
-	const struct seen *seen = &journal->entries[index];
+	const struct seen *seen = &journal->entries[i];
 
-	if (seen->state != SEEN_UNKNOWN && journal_write_seen(journal, index, err) < 0)
+	if (seen->state != SEEN_UNKNOWN && journal_write_seen(journal, i, err) < 0)
 		return -1;
-	if (seen->sending && journal_write_sending(journal, index, err) < 0)
+	if (seen->absent && journal_write_absent(journal, i, err) < 0)
 		return -1;
-	return seen->absent ? journal_write_absent(journal, index, err) : 0;
+	if (seen->sending && journal_write_sending(journal, i, seen->time, err) < 0)
+		return -1;
+	return seen->deaths ? write_death(journal, i, seen->time, err) : 0;
 }
 
 static int rewrite(struct journal *journal, int64_t before, struct err *err)
@@ -323,9 +369,9 @@ static int rewrite(struct journal *journal, int64_t before, struct err *err)
 			     journal->memories[i].value) < 0)
 			return -1;
 	for (uint32_t i = 0; i < journal->count; i++) {
-		if (is_useless(&journal->entries[i], before))
+		if (!lives(&journal->entries[i], before))
 			continue;
-		if (write_whole_entry(journal, i, err) < 0)
+		if (rewrite_entry(journal, i, err) < 0)
 			return -1;
 		if (journal->batch_lines == 0) /* groups count up, see above */
 			journal->group++;
@@ -371,10 +417,8 @@ int journal_tidy(struct journal *journal, int64_t before, struct err *err)
 	uint64_t live = journal->memory_count + 1;
 
 	for (uint32_t i = 0; i < journal->count; i++) {
-		struct seen *seen = &journal->entries[i];
-
-		if (!is_useless(seen, before))
-			live += seen->absent ? 2 : 1;
+		if (lives(&journal->entries[i], before))
+			live += journal->entries[i].absent ? 2 : 1;
 	}
 	if (journal->lines < 2 * live + 200)
 		return 0;

@@ -17,7 +17,8 @@
 #include <stdint.h>
 
 enum {
-	JOURNAL_IDENTITY_MAX = 80, /* 'u' and a unique id, or 'c' and a digest */
+	JOURNAL_IDENTITY_MAX = 260, /* see journal_identity_of_id, journal_is_unlisted_kind */
+	JOURNAL_DEATHS_MAX = 250,
 	JOURNAL_VALUE_MAX = 320,
 };
 #define JOURNAL_NONE UINT32_MAX
@@ -38,11 +39,13 @@ struct seen {
 	int64_t absent;     /* not listed since, in seconds; 0: it was listed last time */
 	uint32_t identity;  /* where the text is, see journal_identity */
 	uint8_t state;      /* enum seen_state */
-	bool remove;        /* its deletion is decided: that it vanishes is no surprise */
-	bool renamed;       /* its unique id is not the one it was delivered under */
-	bool sending;       /* on its way to the destination when its run was cut */
-	bool listed;        /* in this session's listing */
-	bool twice;         /* listed more than once: names no single message */
+	uint8_t deaths; /* sessions that broke at it; time is the last one's, in seconds, if unknown
+			 */
+	bool remove;    /* its deletion is decided: that it vanishes is no surprise */
+	bool renamed;   /* its unique id is not the one it was delivered under */
+	bool sending;   /* on its way to the destination when its run was cut; time as for deaths */
+	bool listed;    /* in this session's listing */
+	bool twice;     /* listed more than once: names no single message */
 };
 
 enum journal_kind {
@@ -51,15 +54,16 @@ enum journal_kind {
 	JOURNAL_ABSENT,
 	JOURNAL_GONE,
 	JOURNAL_REMOVE,
-	JOURNAL_MEMORY,
-	JOURNAL_SENDING
+	JOURNAL_DEATH,
+	JOURNAL_SENDING,
+	JOURNAL_MEMORY
 };
 
 /* One line of the file. */
 struct journal_record {
 	enum journal_kind kind;
-	struct seen seen;   /* SEEN: without identity; ABSENT, SENDING: time */
-	pop3_span identity; /* SEEN, ABSENT, GONE, REMOVE, SENDING */
+	struct seen seen;   /* SEEN: without identity; ABSENT, SENDING: time; DEATH: time, deaths */
+	pop3_span identity; /* SEEN, ABSENT, GONE, REMOVE, DEATH, SENDING */
 	pop3_span key, value;
 };
 
@@ -73,9 +77,12 @@ void journal_close(struct journal *journal);
 uint32_t journal_count(const struct journal *journal);
 struct seen *journal_at(struct journal *journal, uint32_t index); /* until the next intern */
 pop3_span journal_identity(const struct journal *journal, const struct seen *seen);
-/* An entry identified by contents, not by a unique id: no listing shows whether its message is
- * there. */
+/* An entry identified by contents ('c' and a digest) or by nothing but a size ('n'), not by a
+ * unique id: no listing shows whether its message is there. */
 bool journal_is_unlisted_kind(const struct journal *journal, const struct seen *seen);
+/* The identity of a server's unique id: 'u' and the id if it is printable ASCII, else 'h' and a
+ * digest. Returns its size; id: 1 to 255 octets. */
+size_t journal_identity_of_id(pop3_span id, char ret[JOURNAL_IDENTITY_MAX]);
 /* Finds; JOURNAL_NONE if it is not there. */
 uint32_t journal_find(const struct journal *journal, pop3_span identity);
 /* Finds or makes an entry of state SEEN_UNKNOWN, which is not written. JOURNAL_NONE: no memory. */
@@ -85,9 +92,11 @@ uint32_t journal_intern(struct journal *journal, pop3_span identity);
 int journal_write_seen(struct journal *journal, uint32_t index, struct err *err);
 int journal_write_absent(struct journal *journal, uint32_t index, struct err *err);
 int journal_write_remove(struct journal *journal, uint32_t index, struct err *err);
+/* A session broke at it: one more of its deaths. */
+int journal_write_death(struct journal *journal, uint32_t index, int64_t now, struct err *err);
 int journal_write_gone(struct journal *journal, uint32_t index, struct err *err);
-/* Before a message that is not collected yet goes to a destination that can be asked for it. */
-int journal_write_sending(struct journal *journal, uint32_t index, struct err *err);
+/* Before a message goes to a destination that can be asked for it. now: seconds. */
+int journal_write_sending(struct journal *journal, uint32_t index, int64_t now, struct err *err);
 int journal_commit(struct journal *journal, struct err *err);
 
 /* Small things to remember: the mechanism used, the sink. NULL: nothing known. */

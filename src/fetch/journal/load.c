@@ -23,6 +23,7 @@ struct load {
 	bool torn;       /* a bad batch was met */
 	bool damaged;    /* and it was not the last */
 	uint64_t groups; /* the last good one */
+	bool headed;     /* the first batch is good and begins with the head line */
 };
 
 static int apply_record(struct journal *journal, const struct journal_record *record)
@@ -45,10 +46,15 @@ static int apply_record(struct journal *journal, const struct journal_record *re
 		seen->identity = identity;
 	} else if (record->kind == JOURNAL_ABSENT) {
 		seen->absent = record->seen.time;
+	} else if (record->kind == JOURNAL_DEATH) {
+		seen->deaths = record->seen.deaths;
+		if (seen->state == SEEN_UNKNOWN)
+			seen->time = record->seen.time;
 	} else if (record->kind == JOURNAL_REMOVE) {
 		seen->remove = true;
 	} else if (record->kind == JOURNAL_SENDING) {
-		seen->time = record->seen.time;
+		if (seen->state == SEEN_UNKNOWN)
+			seen->time = record->seen.time;
 		seen->sending = true;
 	} else {
 		*seen = (struct seen){.identity = seen->identity};
@@ -75,6 +81,17 @@ int journal_apply(struct journal *journal, pop3_span batch)
 	return 0;
 }
 
+/* The first line of a journal. */
+static int parse_head(pop3_span batch)
+{
+	const char *end = memchr(batch.data, '\n', batch.size);
+	struct journal_record record;
+
+	if (!end || journal_parse((pop3_span){batch.data, (size_t)(end - batch.data)}, &record) < 0)
+		return -1;
+	return record.kind == JOURNAL_HEAD && span_equal(record.key, SPAN_LITERAL("1")) ? 0 : -1;
+}
+
 /* One batch with its closing line (close points into it). */
 static int take_batch(struct load *load, pop3_span batch, size_t close_at)
 {
@@ -88,6 +105,11 @@ static int take_batch(struct load *load, pop3_span batch, size_t close_at)
 		load->torn = true;
 		return 0;
 	}
+	if (!load->headed && (load->torn || parse_head(batch) < 0)) {
+		load->torn = true;
+		return 0;
+	}
+	load->headed = true;
 	if (load->torn) {
 		if (group > load->groups + 1)
 			load->damaged = true;
@@ -123,6 +145,9 @@ static ssize_t take_batches(struct load *load, pop3_span in)
 	return (ssize_t)start;
 }
 
+/* A journal gets its name when its first batch is on the disk (journal_rewrite_file): a file that
+ * does not begin with one was never torn, it is another file, or damaged. Taking it for a new one
+ * would collect everything again. */
 static int load_file(struct load *load, struct err *err)
 {
 	struct journal *journal = load->journal;
@@ -148,7 +173,7 @@ static int load_file(struct load *load, struct err *err)
 	if (n < 0)
 		return err_sys(err, EX_IOERR, errno, "cannot read the state file %s",
 			       journal->name);
-	if (taken < 0 || load->damaged)
+	if (taken < 0 || load->damaged || !load->headed)
 		return err_set(err, EX_DATAERR,
 			       "the state file %s is damaged at octet %lld: put it back from a "
 			       "backup, or remove it (then what is kept on the server is collected "

@@ -191,6 +191,9 @@ void report_summary(struct report *report, const struct report_totals *t)
 	if (t->deleted)
 		used += (size_t)snprintf(more + used, sizeof(more) - used, ", %u deleted there",
 					 t->deleted);
+	if (t->undeleted)
+		used += (size_t)snprintf(more + used, sizeof(more) - used, ", %u NOT DELETED",
+					 t->undeleted);
 	if (t->partial)
 		used += (size_t)snprintf(more + used, sizeof(more) - used, ", %u headers only",
 					 t->partial);

@@ -130,8 +130,7 @@ static void what_was_on_its_way_is_known(void **state)
 	for (int i = 0; i < 4; i++) {
 		uint32_t at = journal_intern(journal, span_of(names[i]));
 
-		journal_at(journal, at)->time = 1700000000000000;
-		assert_int_equal(journal_write_sending(journal, at, NULL), 0);
+		assert_int_equal(journal_write_sending(journal, at, 1700000000, NULL), 0);
 	}
 	assert_int_equal(journal_commit(journal, NULL), 0);
 	add(journal, "utwo", SEEN_WHOLE);
@@ -195,13 +194,27 @@ static off_t size_of(struct place *place)
 	return status.st_size;
 }
 
-/* Three commits; the file is cut at every length: what was committed before the cut is there. */
+static int open_refused(struct place *place)
+{
+	struct journal *journal = NULL;
+	struct err err = {0};
+
+	if (journal_open(&fetch_files_real, place->dir, "j", "x", &journal, &err) == 0) {
+		journal_close(journal);
+		return 0;
+	}
+	assert_non_null(strstr(err.text, "damaged"));
+	return err.code;
+}
+
+/* Three commits; the file is cut at every length: what was committed before the cut is there. A
+ * file that is shorter than the batch it was made with was not torn by a power cut. */
 static void every_torn_tail(void **state)
 {
 	struct place *place = *state;
 	struct journal *journal = open_one(place);
 	char octets[4096];
-	off_t ends[3];
+	off_t made = size_of(place), ends[3];
 	int fd;
 
 	for (int i = 0; i < 3; i++) {
@@ -218,6 +231,10 @@ static void every_torn_tail(void **state)
 	for (off_t cut = 0; cut <= ends[2]; cut++) {
 		assert_int_equal(ftruncate(fd, 0), 0);
 		assert_int_equal(pwrite(fd, octets, (size_t)cut, 0), cut);
+		if (cut < made) {
+			assert_int_equal(open_refused(place), EX_DATAERR);
+			continue;
+		}
 		journal = open_one(place);
 		for (int i = 0; i < 3; i++) {
 			char identity[8];
@@ -235,6 +252,59 @@ static void every_torn_tail(void **state)
 		journal_close(journal);
 	}
 	close(fd);
+}
+
+static void put(struct place *place, const char *octets, size_t size)
+{
+	int fd = openat(place->dir, "j", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0 && write(fd, octets, size) == (ssize_t)size);
+	close(fd);
+}
+
+/* A file that is no journal is never taken for a new one, and is left as it is. */
+static void another_file(void **state)
+{
+	static const char *const texts[] = {"hello\n",          "",
+					    "H 1 a test\n",     "\xef\xbb\xbfH 1 a test\n",
+					    "C 0 1 00000000\n", "H 2 later\nC 0 1 00000000\n"};
+	struct place *place = *state;
+	struct journal *journal = open_one(place);
+	char octets[1024], changed[2048];
+	size_t size, n = 0;
+	int fd;
+
+	add(journal, "uone", SEEN_WHOLE);
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	journal_close(journal);
+	fd = openat(place->dir, "j", O_RDONLY);
+	size = (size_t)read(fd, octets, sizeof(octets));
+	close(fd);
+	for (size_t i = 0; i < size; i++) { /* an editor's line ends */
+		if (octets[i] == '\n')
+			changed[n++] = '\r';
+		changed[n++] = octets[i];
+	}
+	put(place, changed, n);
+	assert_int_equal(open_refused(place), EX_DATAERR);
+	memset(changed, 0, size); /* a crash of the file system */
+	put(place, changed, size);
+	assert_int_equal(open_refused(place), EX_DATAERR);
+	memcpy(changed, "\n", 1); /* one line in front */
+	memcpy(changed + 1, octets, size);
+	put(place, changed, size + 1);
+	assert_int_equal(open_refused(place), EX_DATAERR);
+	/* the first batch is gone, a good one is left */
+	n = (size_t)((char *)memchr(octets, 'C', size) - octets);
+	n += (size_t)((char *)memchr(octets + n, '\n', size - n) - (octets + n)) + 1;
+	put(place, octets + n, size - n);
+	assert_int_equal(open_refused(place), EX_DATAERR);
+	assert_int_equal(size_of(place), size - n);
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		put(place, texts[i], strlen(texts[i]));
+		assert_int_equal(open_refused(place), EX_DATAERR);
+		assert_int_equal(size_of(place), strlen(texts[i]));
+	}
 }
 
 /* One octet wrong anywhere: refused, or at most the last batch is missing; never another state. */
@@ -284,6 +354,60 @@ static void every_flipped_octet(void **state)
 	}
 	assert_true(refused >= (unsigned)before / 2);
 	close(fd);
+}
+
+/* Sessions that broke at a message are counted until it is collected, or long ago. */
+static void deaths(void **state)
+{
+	struct journal *journal = open_one(*state);
+	uint32_t never = journal_intern(journal, SPAN_LITERAL("unever")), old, whole;
+
+	old = journal_intern(journal, SPAN_LITERAL("n4096"));
+	add(journal, "uwhole", SEEN_WHOLE);
+	whole = journal_find(journal, SPAN_LITERAL("uwhole"));
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(journal_write_death(journal, never, 1000 + i, NULL), 0);
+	assert_int_equal(journal_write_death(journal, old, 5, NULL), 0);
+	assert_int_equal(journal_write_death(journal, whole, 1000, NULL), 0);
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	for (int round = 0; round < 2; round++) {
+		journal_close(journal);
+		journal = open_one(*state);
+		never = journal_find(journal, SPAN_LITERAL("unever"));
+		assert_int_equal(journal_at(journal, never)->deaths, 3);
+		assert_int_equal(journal_at(journal, never)->time, 1002);
+		assert_int_equal(journal_at(journal, never)->state, SEEN_UNKNOWN);
+		whole = journal_find(journal, SPAN_LITERAL("uwhole"));
+		assert_int_equal(journal_at(journal, whole)->deaths, 1);
+		assert_int_equal(journal_at(journal, whole)->time, 1700000000);
+		old = journal_find(journal, SPAN_LITERAL("n4096"));
+		assert_int_equal(old == JOURNAL_NONE, round);
+		assert_int_equal(journal_rewrite_file(journal, 100, NULL), 0);
+	}
+	add(journal, "unever", SEEN_WHOLE);
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	journal_close(journal);
+	journal = open_one(*state);
+	never = journal_find(journal, SPAN_LITERAL("unever"));
+	assert_int_equal(journal_at(journal, never)->deaths, 0);
+	journal_close(journal);
+}
+
+static void identities_of_ids(void **state)
+{
+	char one[JOURNAL_IDENTITY_MAX], other[JOURNAL_IDENTITY_MAX], long_id[255];
+
+	(void)state;
+	assert_int_equal(journal_identity_of_id(SPAN_LITERAL("abc"), one), 4);
+	assert_memory_equal(one, "uabc", 4);
+	memset(long_id, 'x', sizeof(long_id));
+	assert_int_equal(journal_identity_of_id((pop3_span){long_id, 255}, one), 256);
+	assert_int_equal(one[0], 'u');
+	long_id[254] = ' ';
+	assert_int_equal(journal_identity_of_id((pop3_span){long_id, 255}, one), 33);
+	assert_int_equal(journal_identity_of_id(SPAN_LITERAL("a b"), other), 33);
+	assert_true(one[0] == 'h' && other[0] == 'h' && memcmp(one, other, 33) != 0);
+	assert_int_equal(journal_identity_of_id(SPAN_LITERAL("\xe9"), one), 33);
 }
 
 static void rewriting_keeps_what_counts(void **state)
@@ -386,6 +510,9 @@ static void lines(void **state)
 					   "A 0 ux",
 					   "D 9 ux",
 					   "X 9 ux",
+					   "T 5 1 ux",
+					   "T 5 250 n4096",
+					   "S 1 w 2 3 0123456789abcdef h0123",
 					   "M key and value",
 					   "M key ",
 					   "H 1 me@there"};
@@ -404,6 +531,9 @@ static void lines(void **state)
 					  "S 1 w 2 3 0123456789abcdef ux y",
 					  "S 1 w 2 3 0123456789abcdef u\x7f",
 					  "S 9223372036854775808 w 2 3 0123456789abcdef ux",
+					  "T 5 0 ux",
+					  "T 5 251 ux",
+					  "T 5 ux",
 					  "A ux",
 					  "A 1",
 					  "Z 1 ux",
@@ -462,10 +592,13 @@ int main(void)
 						remove_place),
 		cmocka_unit_test_setup_teardown(held_by_one, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(every_torn_tail, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(another_file, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(every_flipped_octet, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(rewriting_keeps_what_counts, make_place,
 						remove_place),
 		cmocka_unit_test_setup_teardown(a_disk_that_fails, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(deaths, make_place, remove_place),
+		cmocka_unit_test(identities_of_ids),
 		cmocka_unit_test(lines),
 		cmocka_unit_test_setup_teardown(chosen_ids_do_not_share_a_slot, make_place,
 						remove_place),

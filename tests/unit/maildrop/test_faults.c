@@ -274,6 +274,7 @@ static const struct maildrop_syscalls faulty = {
 	.futimens = f_futimens,
 	.lock = f_lock,
 	.flock = f_flock,
+	.clock_gettime = clock_gettime,
 };
 
 #define MESSAGES 6

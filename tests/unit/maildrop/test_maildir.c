@@ -103,6 +103,7 @@ static struct {
 	int64_t then_later;        /* for as many seconds later, once it did */
 	struct scratch *renamer;   /* somebody else, who renames what is opened to be counted */
 	unsigned renames;          /* as often as this */
+	long step;                 /* nanoseconds between two looks at the clock */
 } world;
 
 /* A mail reader moves it to cur/, or gives it another flag, before it is opened. */
@@ -230,6 +231,17 @@ static int frozen_fstat(int fd, struct stat *st)
 	return result;
 }
 
+/* Each look at it is later by world.step nanoseconds. */
+static int stepping_clock(clockid_t clock, struct timespec *ret)
+{
+	static long now;
+
+	(void)clock;
+	now += world.step;
+	*ret = (struct timespec){.tv_sec = now / 1000000000, .tv_nsec = now % 1000000000};
+	return 0;
+}
+
 static int watched_begin(void **state)
 {
 	static struct maildrop_syscalls watched;
@@ -246,6 +258,7 @@ static int watched_begin(void **state)
 	watched.renameat2 = refuse_renameat2;
 	watched.fstatat = frozen_fstatat;
 	watched.fstat = frozen_fstat;
+	watched.clock_gettime = stepping_clock;
 	s->settings.syscalls = &watched;
 	return result;
 }
@@ -346,6 +359,28 @@ static void mail_that_comes_into_cur_while_the_sweep_moves_is_seen(void **state)
 	m = open_session(s);
 	assert_int_equal(session_count(m), 12);
 	maildrop_close(m);
+}
+
+/* In a delivery that took its time others may have delivered as well: the next login looks. */
+static void behind_a_slow_delivery_new_is_read(void **state)
+{
+	struct scratch *s = *state;
+
+	make_maildir(s);
+	fill_cur(s, 300);
+	settle(s);
+	for (unsigned n = 1; n <= 3; n++) {
+		struct maildrop *m;
+
+		world.step = n == 2 ? 10 : 1000000;
+		assert_int_equal(deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, NULL),
+				 MAILDROP_OK);
+		forget();
+		m = open_session(s);
+		assert_int_equal(session_count(m), 300 + n);
+		assert_int_equal(world.listings, n == 2 ? 0 : 2);
+		maildrop_close(m);
+	}
 }
 
 /* Between the listing and the count a mail reader moves it: it is there, so it is listed. */
@@ -1632,6 +1667,7 @@ int main(void)
 		TEST(mail_that_comes_while_the_sweep_moves_is_seen),
 		TEST(mail_that_comes_into_cur_while_the_sweep_moves_is_seen),
 		TEST(behind_a_sweep_of_a_large_maildrop_only_new_is_read),
+		TEST(behind_a_slow_delivery_new_is_read),
 		TEST(a_message_renamed_before_it_is_counted_is_listed),
 		TEST(a_message_renamed_again_and_again_hides_no_other),
 		TEST(a_rename_in_the_clocks_step_loses_nothing),

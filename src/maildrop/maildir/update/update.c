@@ -245,33 +245,46 @@ enum maildrop_status maildir_update(struct maildir_log *log, enum maildir_target
 	return status;
 }
 
-static uint64_t monotonic_ns(void)
+static uint64_t monotonic_ns(const struct maildir_log *log)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	log->place->sys->clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 void maildir_own_begin(struct maildir_own *own, struct maildir_log *log, enum maildir_own_of which)
 {
-	*own = (struct maildir_own){.log = log};
+	*own = (struct maildir_own){.log = log, .which = which};
 	for (int d = 0; d < INDEX_DIRECTORIES; d++)
 		own->current[d] =
 			(which == OWN_BOTH || d == INDEX_NEW) &&
 			maildir_current(log->place, &log->index.index.delta, d) == MAILDIR_CURRENT;
-	own->began = monotonic_ns();
+	own->began = monotonic_ns(log);
 }
 
 bool maildir_own_quick(const struct maildir_own *own)
 {
-	return monotonic_ns() - own->began < OWN_QUICK_NS;
+	return monotonic_ns(own->log) - own->began < OWN_QUICK_NS;
 }
 
 void maildir_own_forget(struct maildir_own *own, enum index_directory which, uint32_t left)
 {
 	if (left <= OWN_SMALL)
 		own->current[which] = false;
+}
+
+/* The directory's new time as assumed, if we may assume it and it tells the change. */
+static bool assume(const struct maildir_own *own, enum index_directory d, struct index_stamp *ret)
+{
+	const struct index_stamp *old = &own->log->index.index.delta.stamps[d];
+
+	if (!own->current[d] || maildir_stamp(own->log->place, d, ret) < 0 ||
+	    maildir_stamp_equal(ret, old))
+		return false;
+	ret->trust = TRUST_ASSUMED;
+	ret->scanned = old->scanned;
+	return true;
 }
 
 void maildir_own_end(const struct maildir_own *own, struct index_batch *batch)
@@ -281,11 +294,15 @@ void maildir_own_end(const struct maildir_own *own, struct index_batch *batch)
 	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
 		struct index_change change = {.kind = CHANGE_STAMP, .directory = d};
 
-		if (!own->current[d] || maildir_stamp(own->log->place, d, &change.stamp) < 0 ||
-		    maildir_stamp_equal(&change.stamp, &delta->stamps[d]))
-			continue;
-		change.stamp.trust = TRUST_ASSUMED;
-		change.stamp.scanned = delta->stamps[d].scanned;
-		index_batch_add(batch, &change);
+		if (assume(own, d, &change.stamp)) {
+			index_batch_add(batch, &change);
+		} else if (own->which == OWN_NEW && d == INDEX_NEW &&
+			   delta->stamps[d].trust != TRUST_NONE) {
+			/* a power cut may take back the file and leave the time that the index
+			 * knows */
+			change.stamp = delta->stamps[d];
+			change.stamp.trust = TRUST_NONE;
+			index_batch_add(batch, &change);
+		}
 	}
 }

@@ -31,9 +31,13 @@ enum maildrop_status maildir_update(struct maildir_log *log, enum maildir_target
  * are assumed: another program may have changed something in between, and a later look at the
  * whole directory makes sure. Where that look costs next to nothing, it is made the next time.
  */
-enum maildir_own_of { OWN_NEW, OWN_BOTH };
+enum maildir_own_of {
+	OWN_NEW, /* a message is added to new/ */
+	OWN_BOTH
+};
 struct maildir_own {
 	struct maildir_log *log;
+	enum maildir_own_of which;
 	bool current[INDEX_DIRECTORIES];
 	uint64_t began; /* CLOCK_MONOTONIC, nanoseconds */
 };
