@@ -82,7 +82,7 @@ def test_killed_all_over_the_run(account, provider):
     assert reached == {0, 1, 2}
 
 
-def test_killed_at_every_call_between_refresh_and_use(account, provider):
+def test_threat_85_killed_at_every_call_between_refresh_and_use(account, provider):
     killer = Killer(account, provider)
     refresh, use = killer.first(1), killer.first(2)
     assert use - refresh > 30
@@ -91,7 +91,7 @@ def test_killed_at_every_call_between_refresh_and_use(account, provider):
         killer.kill_at(n)
 
 
-def test_a_disk_that_is_full_costs_no_refresh_token(account, provider):
+def test_threat_85_a_disk_that_is_full_costs_no_refresh_token(account, provider):
     """A rotating provider gives the new one once: it is asked only when it can be kept."""
     account.login()
     account.age(-10)

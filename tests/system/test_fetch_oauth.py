@@ -109,7 +109,7 @@ def test_a_client_with_a_secret_sends_it(account, provider):
     assert [form['client_secret'] for form in provider.asked('/token')] == ['not so secret'] * 2
 
 
-def test_another_program_s_visit_changes_nothing(account):
+def test_threat_83_another_program_s_visit_changes_nothing(account):
     """A page of the web may send the browser to our port: without our state it is nothing."""
     process, page = account.start_login('--flow', 'browser', '--no-browser')
     good = account.consent(page)
@@ -127,7 +127,7 @@ def test_another_program_s_visit_changes_nothing(account):
     assert get(good)[0] == 200 and process.wait(30) == 0
 
 
-def test_the_listener_is_on_127_0_0_1_only(account):
+def test_threat_83_the_listener_is_on_127_0_0_1_only(account):
     process, page = account.start_login('--flow', 'browser', '--no-browser')
     port = urllib.parse.urlsplit(account.consent(page)).port
     listening = [line.split()[1] for line in
@@ -330,7 +330,7 @@ def test_a_refresh_token_dead_at_seven_days_names_the_cause(account, provider):
 
 
 @pytest.mark.parametrize('fault', ['html', 'drop', 'cut', 'empty', 'long', 503, 429, 'redirect'])
-def test_a_token_server_in_trouble(account, provider, fault):
+def test_threat_84_a_token_server_in_trouble(account, provider, fault):
     account.login()
     account.age(200)
     provider.faults = [fault]
@@ -441,6 +441,34 @@ def test_a_server_that_wants_two_lines(fetcher, serve, certificate, provider):
     made.fetch()
     auth = [[c for c in s.commands if c.startswith('AUTH')] for s in made.server.sessions]
     assert len(auth[0]) == 2 and len(auth[1]) == 1 and len(fetcher.files()) == 5
+
+
+@pytest.mark.parametrize('name, first', [('microsoft', 'AUTH XOAUTH2'),
+                                         ('google', 'AUTH XOAUTH2 '), ('stand-in', 'AUTH XOAUTH2 ')])
+def test_the_table_says_how_many_lines(account, provider, name, first):
+    account.section = provider.section(name)
+    command = account.command('login')
+    text = account.file.read_text().replace('oauth = "stand-in"', f'oauth = "{name}"')
+    account.file.write_text(text)
+    account.fetcher.execute([*command, 'work'], env=account.environment())
+    account.fetcher.execute([command[0], 'fetch', '-c', str(account.file)],
+                            env=account.environment())
+    auth = [c for c in account.server.sessions[0].commands if c.startswith('AUTH')][0]
+    assert auth == first if first[-1] != ' ' else auth.startswith(first)
+    assert len(account.fetcher.files()) == 5
+
+
+def test_the_program_for_https_is_missing(account, fetcher):
+    import shutil
+
+    alone = fetcher.scratch / 'bin'
+    alone.mkdir()
+    shutil.copy(account.command()[0], alone / 'valija')
+    done = fetcher.execute([str(alone / 'valija'), 'fetch', 'login', '-c', str(account.file)],
+                           expect=None, env=account.environment())
+    if done.returncode:  # it is not installed on this machine either
+        assert done.returncode == UNAVAILABLE and 'cannot start' in done.stderr
+        assert 'valija-https' in done.stderr
 
 
 def test_no_token_is_shown_anywhere(account, provider, fetcher):

@@ -229,7 +229,7 @@ def test_by_autoconfig(setup, serve, certificate, provider, kind):
     '<!DOCTYPE x [<!ENTITY a "b">]>' + PAGE.format(port=1, kind='SSL', clear=1, auth='')[22:],
     '<html></html>', '', 'x' * 1000,
 ])
-def test_a_page_that_names_no_server(setup, provider, page):
+def test_threat_86_a_page_that_names_no_server(setup, provider, page):
     provider.pages['/x'] = (200, page, 'text/xml')
     done = setup.run('--autoconfig', provider.url + '/x', expect=UNAVAILABLE)
     assert 'not found' in done.stderr and not setup.file.exists()
@@ -271,7 +271,7 @@ def test_by_dns(setup, serve, own_certificate):
 
 
 @own_network
-def test_a_server_of_another_domain_is_not_believed(setup, serve, own_certificate):
+def test_threat_86_a_server_of_another_domain_is_not_believed(setup, serve, own_certificate):
     """DNS is not signed: a script does not send a password to another domain on its word."""
     needs_mounts()
     server = serve(tls='implicit', certificate=own_certificate)
