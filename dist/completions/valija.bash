@@ -47,7 +47,7 @@ _valija() {
 		local accounts
 		accounts=$(sed -n 's/^[[:space:]]*account[[:space:]]*"\([^"]*\)".*/\1/p' \
 			"$config" 2>/dev/null)
-		mapfile -t COMPREPLY < <(compgen -W "$accounts pop3s:// pop3://" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "$accounts setup login pop3s:// pop3://" -- "$cur")
 		;;
 	esac
 }

@@ -14,6 +14,8 @@ complete -c valija -f -n __fish_use_subcommand -a fetch -d 'collect mail'
 
 set -l fetch '__fish_seen_subcommand_from fetch'
 complete -c valija -f -n $fetch -a '(__valija_accounts)'
+complete -c valija -f -n $fetch -a setup -d 'set an account up'
+complete -c valija -f -n $fetch -a login -d 'consent to tokens'
 complete -c valija -x -n $fetch -l to -a 'maildir: mbox: command: lmtp: imaps:// imap:// gmail:' -d 'where the mail goes'
 complete -c valija -f -n $fetch -l keep -d 'leave it on the server'
 complete -c valija -f -n $fetch -l delete -d 'delete it when it is here'

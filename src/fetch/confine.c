@@ -56,12 +56,12 @@ int fetch_confine(const struct fetch_account *account, int state_dir, struct err
 	add(&sandbox, "/run", SANDBOX_READ); /* where a resolver keeps its resolv.conf */
 	add(&sandbox, account->cert_file, SANDBOX_READ);
 	add(&sandbox, account->key_file, SANDBOX_READ);
-	if (account->ca_file[0])
+	if (account->ca_file[0]) {
 		add(&sandbox, account->ca_file, SANDBOX_READ);
-	else
-		add(&sandbox,
-		    getenv("SSL_CERT_DIR") ? getenv("SSL_CERT_DIR") : getenv("SSL_CERT_FILE"),
-		    SANDBOX_READ);
+	} else {
+		add(&sandbox, getenv("SSL_CERT_DIR"), SANDBOX_READ);
+		add(&sandbox, getenv("SSL_CERT_FILE"), SANDBOX_READ);
+	}
 	rc = sandbox_enter(&sandbox, err);
 	for (unsigned i = 1; i < sandbox.path_count; i++)
 		close(sandbox.paths[i].fd);

@@ -10,6 +10,7 @@
 #include "fetch/account/options.h"
 #include "fetch/report/report.h"
 #include "fetch/run.h"
+#include "fetch/setup/setup.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -143,6 +144,11 @@ int fetch_main(int argc, char **argv)
 	struct err err = {0};
 
 	signal(SIGPIPE, SIG_IGN);
+	/* an account of this name is collected by: valija fetch -- login */
+	if (argc > 1 && strcmp(argv[1], "setup") == 0)
+		return setup_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "login") == 0)
+		return setup_login_main(argc - 1, argv + 1);
 	fetch_account_defaults(&account);
 	if (fetch_options_parse(argc, argv, &options, &account, &err) < 0) {
 		complain(&err);

@@ -8,6 +8,7 @@
 #include "fetch/account/password.h"
 #include "fetch/session/transcript.h"
 #include "fetch/journal/state.h"
+#include "fetch/oauth/oauth.h"
 #include "fetch/collect/collect.h"
 #include "fetch/sink/backoff.h"
 
@@ -35,6 +36,7 @@ struct run {
 	struct journal *journal;
 	struct sink *sink;
 	struct secret password;
+	struct oauth_helper *helper; /* for accounts with tokens */
 	struct fetch_profile profile, recalled;
 	bool dry;
 	bool lock_step; /* the server breaks under pipelining */
@@ -122,7 +124,11 @@ static int open_parts(struct run *run, int state_dir, struct err *err)
 	if (run->options->record && record_open(run->options->record, run->server,
 						!stores_crlf(run->account), &run->record, err) < 0)
 		return -1;
-	return fetch_password(run->account, &asking, &run->password, err);
+	if (!fetch_account_token(run->account))
+		return fetch_password(run->account, &asking, &run->password, err);
+	if (oauth_token(run->files, state_dir, run->account, NULL, &run->password, err) < 0)
+		return -1;
+	return oauth_helper_start(state_dir, run->account, &run->helper, err);
 }
 
 static int prepare(struct run *run, struct err *err)
@@ -191,6 +197,12 @@ static int sessions(struct run *run, struct err *err)
 	bool retry = false;
 	int rc = session(run, &retry, err);
 
+	if (rc < 0 && err->code == FETCH_EX_CONSENT && run->helper && !run->sink->broken) {
+		report_info(&run->report, "%s; trying once more with a new token", err->text);
+		if (oauth_helper_ask(run->helper, &run->password, err) < 0)
+			return -1;
+		rc = session(run, &retry, err);
+	}
 	if (rc == 0 || !retry || run->lock_step)
 		return rc;
 	report_info(&run->report, "%s; trying once more without pipelining", err->text);
@@ -221,6 +233,7 @@ static void finish(struct run *run)
 	journal_close(run->journal);
 	record_close(run->record);
 	secret_finish(&run->password);
+	oauth_helper_stop(run->helper);
 }
 
 int fetch_run(const struct fetch_account *account, const struct fetch_options *options,
@@ -251,8 +264,11 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 	note_backoff(run, &err);
 	report_end_bar(&run->report);
 	if (rc < 0) {
-		report_error(&run->report, &err);
 		code = err.code ? err.code : EX_SOFTWARE;
+		if (code == FETCH_EX_CONSENT)
+			report_consent(&run->report, &err);
+		else
+			report_error(&run->report, &err);
 	} else if (journal_tidy(run->journal, time(NULL) - FORGET_SECONDS, &err) < 0) {
 		report_error(&run->report, &err);
 		code = err.code;

@@ -47,7 +47,7 @@ struct sandbox {
 	gid_t gid;
 	bool empty_root; /* as root: chroot into an empty, removed, unwritable directory */
 	/* files beneath these only; count 0: no file at all can be opened */
-	struct sandbox_path paths[8];
+	struct sandbox_path paths[10];
 	unsigned path_count;
 	uint64_t max_files; /* RLIMIT_NOFILE is left alone; RLIMIT_FSIZE, 0: no limit */
 	bool allow_connect; /* fetch: outgoing TCP */

@@ -1,8 +1,8 @@
 /*
- * fetch_kill_at N COMMAND…: runs the command and kills it with SIGKILL when its N-th system call
- * begins, counted from its first mkdirat (what comes before is the start of the program). N = 0:
- * lets it run. Says on standard output "CALLS n" and "killed" or "exit CODE". Exit status 0, 2 if
- * tracing is not possible here. For the crash tests.
+ * fetch_kill_at [-l] N COMMAND…: runs the command and kills it with SIGKILL when its N-th system
+ * call begins, counted from its first mkdirat, with -l from its first flock (what comes before is
+ * the start of the program). N = 0: lets it run. Says on standard output "CALLS n" and "killed" or
+ * "exit CODE". Exit status 0, 2 if tracing is not possible here. For the crash tests.
  */
 #include <errno.h>
 #include <signal.h>
@@ -31,7 +31,7 @@ static long call_number(pid_t pid)
 	return info.op == PTRACE_SYSCALL_INFO_ENTRY ? (long)info.entry.nr : -1;
 }
 
-static int watch(pid_t pid, unsigned long fatal)
+static int watch(pid_t pid, long first, unsigned long fatal)
 {
 	unsigned long calls = 0;
 	bool counting = false;
@@ -55,7 +55,7 @@ static int watch(pid_t pid, unsigned long fatal)
 			long call = call_number(pid);
 
 			signal = 0;
-			counting |= call == SYS_mkdirat;
+			counting |= call == first;
 			if (!counting || call < 0 || ++calls != fatal)
 				continue;
 			kill(pid, SIGKILL); /* before the call is carried out */
@@ -70,9 +70,15 @@ static int watch(pid_t pid, unsigned long fatal)
 
 int main(int argc, char **argv)
 {
+	long first = SYS_mkdirat;
 	int status;
 	pid_t pid;
 
+	if (argc > 1 && strcmp(argv[1], "-l") == 0) {
+		first = SYS_flock;
+		argc--;
+		argv++;
+	}
 	if (argc < 3)
 		return 2;
 	pid = fork();
@@ -89,5 +95,5 @@ int main(int argc, char **argv)
 		return give_up("tracing");
 	if (ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) < 0)
 		return give_up("tracing");
-	return watch(pid, strtoul(argv[1], NULL, 10));
+	return watch(pid, first, strtoul(argv[1], NULL, 10));
 }

@@ -19,6 +19,7 @@ ALLOWED = {
     'config': ('base',),
     'server': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
     'fetch': ('base', 'sys'),
+    'https': ('base', 'sys'),
     'cli': ('base', 'lmtp', 'sys', 'maildrop', 'users', 'config'),
 }
 
@@ -30,8 +31,11 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': ()},
     'maildrop': {'index': (), 'maildir': ('index',)},
-    'fetch': {'account': (), 'report': (), 'session': ('account',), 'journal': ('account',),
-              'upload': (), 'sink': ('account', 'journal', 'upload'),
+    'fetch': {'account': (), 'report': (), 'https': (),
+              'oauth': ('account', 'https', 'journal'),
+              'setup': ('account', 'https', 'journal', 'oauth', 'report', 'session'),
+              'session': ('account',), 'journal': ('account',),
+              'upload': (), 'sink': ('account', 'journal', 'oauth', 'upload'),
               'collect': ('account', 'session', 'journal', 'sink', 'report')},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'session': ('files', 'update')},
 }
@@ -40,13 +44,15 @@ ROOMS = {
 # room, with the reason; every header that is not here is for its room alone.
 OPEN = {
     'fetch/account': {
-        'config_file.h': 'fetch.c reads the accounts', 'options.h': 'the policy of an account',
+        'config_file.h': 'fetch.c reads the accounts',
+        'provider.h': 'where tokens come from', 'options.h': 'the policy of an account',
         'password.h': 'asked for before the process is confined',
         'place.h': 'the login of a destination',
     },
     'fetch/journal': {
         'delivery_id.h': 'sinks name deliveries by it', 'state.h': 'run.c locks an account',
     },
+    'fetch/oauth': {'login.h': 'valija fetch login'},
     'fetch/report': {'json.h': 'events have two forms'},
     'fetch/session': {
         'dialog.h': 'the session that collect drives', 'login.h': 'run.c chooses the login',
@@ -77,12 +83,15 @@ DOORS = (
     (r'event2/', ('src/sys/loop',)),
     (r'seccomp\.h', ('src/sys/seccomp.c',)),
     (r'openssl/', ('src/sys/tls', 'src/base/digest.c')),
-    (r'confuse\.h', ('src/config/parse.c', 'src/fetch/account/config_file.c')),
+    (r'confuse\.h', ('src/config/parse.c', 'src/fetch/account/config_file.c',
+                     'src/fetch/account/config_oauth')),
     (r'gsasl\.h', ('src/users/sasl', 'src/fetch/session/sasl.c')),
     (r'crypt\.h|argon2\.h', ('src/users/schemes.c',)),
-    (r'curl/', ('src/fetch/upload/',)),
     (r'jansson\.h', ('src/fetch/report/json.c', 'src/fetch/session/bearer.c',
-                     'src/fetch/upload/verdict.c')),
+                     'src/fetch/oauth/answer.c', 'src/fetch/upload/verdict.c')),
+    (r'curl/', ('src/https/main.c', 'src/fetch/upload/')),
+    (r'expat\.h', ('src/fetch/setup/autoconfig.c',)),
+    (r'resolv\.h|arpa/nameser\.h', ('src/fetch/setup/dns.c',)),
 )
 
 # what makes a machine without I/O have I/O

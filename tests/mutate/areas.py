@@ -21,6 +21,10 @@ FETCH_TESTS = [
     'tests/system/test_fetch_policies.py', 'tests/system/test_fetch_login.py',
     'tests/system/test_fetch_hostile.py', 'tests/crash/test_fetch_crash.py',
 ]
+TOKEN_TESTS = [
+    'tests/system/test_fetch_oauth.py', 'tests/system/test_fetch_setup.py',
+    'tests/crash/test_fetch_oauth_crash.py',
+]
 
 AREAS = {
     'pop3': (['src/pop3'],
@@ -44,6 +48,9 @@ AREAS = {
     'fetch': (['src/fetch/journal', 'src/fetch/sink', 'src/fetch/account/config_init.c'],
               ['test_fetch_journal', 'test_fetch_sink', 'test_fetch_policy', 'corpus_journal'],
               FETCH_TESTS),
+    'tokens': (['src/fetch/oauth', 'src/fetch/setup', 'src/fetch/account/provider.c'],
+               ['test_fetch_oauth', 'test_fetch_setup', 'corpus_oauth', 'corpus_setup'],
+               TOKEN_TESTS),
     'users': (['src/users'],
               ['test_users_names', 'test_users_passwd_file', 'test_users_recipients',
                'test_users_schemes', 'test_users_sasl', 'test_users_login',

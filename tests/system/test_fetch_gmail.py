@@ -11,9 +11,10 @@ sys.path[:0] = [str(HERE.parent / name) for name in ('hostile', 'stand_ins')]
 
 from fetch_fixtures import certificate, fetcher, serve  # noqa: E402,F401
 from fetching import CANTCREAT, CONFIG, DATAERR, NOPERM, PROTOCOL, TEMPFAIL, TOKEN  # noqa: E402
-from fetching import UNAVAILABLE  # noqa: E402
+from fetching import UNAVAILABLE, program  # noqa: E402
 from gmail import Gmail  # noqa: E402
 from hostile import letter, wire_form  # noqa: E402
+from oauth import OAuth  # noqa: E402
 from test_fetch_imap import HARD  # noqa: E402
 from test_fetch_refused import kept, waiting  # noqa: E402
 
@@ -181,3 +182,68 @@ def test_events(gmail, run, serve):
     done = run(serve(), target, '--json', expect=DATAERR)
     summary = json.loads(done.stdout.splitlines()[-1])
     assert (summary['collected'], summary['refused'], summary['failed']) == (4, 1, 1)
+
+
+class Consented:
+    """An account whose destination takes tokens of the provider (stand_ins/oauth.py)."""
+
+    def __init__(self, fetcher, server, target, provider, certificate):
+        self.fetcher, self.server, self.target = fetcher, server, target
+        self.provider, self.certificate = provider, certificate
+        target.tokens = provider.access  # alive
+
+    def run(self, *words, expect=0):
+        # a consented token has no limits here; the stand-in knows it by its scopes
+        return self.fetcher.configured(f'''
+            state = "{self.fetcher.state}"
+            {self.provider.section()}
+            account "isp" {{
+                server = "pop3://demo@127.0.0.1:{self.server.port}"
+                tls = none
+                policy = delete
+                password-file = "{self.fetcher.password_file}"
+                to = "gmail:INBOX"
+                to-oauth = "stand-in"
+                to-ca = "{self.certificate[0]}"
+                gmail-api = "{self.target.api}"
+            }}''', *words, expect=expect, env=self.fetcher.environment(
+                SSL_CERT_FILE=self.certificate[0]))
+
+    def login(self):
+        command = [str(program()), 'fetch', 'login', '-c', str(self.fetcher.scratch / 'fetch.conf'),
+                   'isp']
+        return self.fetcher.execute(command, env=self.fetcher.environment(
+            SSL_CERT_FILE=self.certificate[0]))
+
+
+@pytest.fixture
+def consented(fetcher, serve, gmail, certificate):
+    with OAuth(certificate) as provider:
+        yield Consented(fetcher, serve(), gmail(), provider, certificate)
+
+
+def test_consent_for_the_destination(consented):
+    """Login, delivery, and a token that Google refuses is renewed once under way."""
+    done = consented.run(expect=TOKEN)
+    assert 'consent needed: valija fetch login isp' in done.stderr
+    assert len(consented.server.messages) == 5
+    consented.login()
+    consented.run()
+    assert len(consented.target.messages) == 5 and consented.server.messages == []
+    consented.server.messages.extend([('new', letter(6)), ('newer', letter(7))])
+    consented.target.tokens[:] = []  # it is good by its time, but not accepted any more
+    consented.run()
+    assert consented.target.octets()[5:] == [wire_form(letter(6)), wire_form(letter(7))]
+    refreshed = [form for form in consented.provider.asked('/token')
+                 if form.get('grant_type') == 'refresh_token']
+    assert len(refreshed) == 1 and consented.server.messages == []
+
+
+def test_consent_that_ended(consented):
+    consented.run(expect=TOKEN)
+    consented.login()
+    consented.target.tokens[:] = []
+    consented.provider.faults = ['invalid_grant', 'invalid_grant']
+    done = consented.run(expect=TOKEN)
+    assert 'consent needed: valija fetch login isp' in done.stderr
+    assert len(consented.server.messages) == 5

@@ -21,6 +21,16 @@ def test_every_option_is_in_the_manual_and_nothing_else():
     assert len(options()) > 30 and named == options()
 
 
+def test_every_option_of_setup_and_login_is_in_their_manual_and_nothing_else():
+    text = ''.join((ROOT / f'src/fetch/setup/{name}.c').read_text()
+                   for name in ('arguments', 'login'))
+    known = set(re.findall(r'\{"([a-z-]+)",\s*(?:no|required)_argument', text))
+    page = (ROOT / 'man/valija-fetch-setup.1').read_text()
+    named = {word for line in re.findall(r'^\.(?:It|Op) (.*)$', page, re.M)
+             for word in re.findall(r'(?:Fl |, )-([a-z-]+)', line)}
+    assert len(known) > 20 and named == known
+
+
 def test_every_setting_is_in_the_manual():
     text = (ROOT / 'man/valija-fetch.conf.5').read_text()
     words = set(re.findall(r'[a-z-]+', ' '.join(re.findall(r'^\.It Ic (.*)$', text, re.M))))

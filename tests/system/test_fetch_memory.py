@@ -95,6 +95,23 @@ def test_threat_68_no_password_after_the_login(fetcher, serve, certificate, pass
     assert not found, '\n'.join(found)
 
 
+@pytest.mark.parametrize('mechanism', ['XOAUTH2', 'OAUTHBEARER'])
+@pytest.mark.parametrize('lines', [1, 2])
+def test_threat_68_no_token_after_the_login(fetcher, serve, certificate, password, mechanism, lines):
+    silent, token = Silent(), password * 20
+    server = serve(mechanisms=[mechanism], tls='implicit', certificate=certificate, tokens=[token],
+                   token_lines=lines, hooks={'UIDL': silent})
+    (fetcher.scratch / 'tell').write_text(token + '\n')
+    coded = base64.b64encode(f'user=demo\1auth=Bearer {token}\1\1'.encode())
+    other = base64.b64encode(
+        f'n,a=demo,\1host=127.0.0.1\1port={server.port}\1auth=Bearer {token}\1\1'.encode())
+    found = look(fetcher, server, silent,
+                 fetcher.command(server, '--no-pipelining', '--ca', certificate[0],
+                                 '--token-command', f'cat {fetcher.scratch}/tell', password=False),
+                 [token[100:140].encode(), coded[200:240], other[200:240]])
+    assert not found, '\n'.join(found)
+
+
 def from_command(fetcher, password):
     (fetcher.scratch / 'tell').write_text(password + '\n')
     return ['--password-command', f'cat {fetcher.scratch}/tell'], {}

@@ -89,6 +89,7 @@ int fetch_account_sink(struct fetch_account *account, const char *text, struct e
 bool fetch_account_token(const struct fetch_account *account)
 {
 	return account->password_source == FETCH_TOKEN_COMMAND ||
+	       account->password_source == FETCH_TOKEN_OAUTH ||
 	       strcasecmp(account->auth, "XOAUTH2") == 0 ||
 	       strcasecmp(account->auth, "OAUTHBEARER") == 0;
 }
@@ -107,6 +108,10 @@ static int check_secrets(const struct fetch_account *account, struct err *err)
 	    (account->tls == FETCH_TLS_NONE || !account->cert_file[0]))
 		return err_set(err, EX_CONFIG,
 			       "EXTERNAL needs TLS and a client certificate: --cert FILE");
+	if (!account->token_lookup[0] != !account->token_store[0])
+		return err_set(err, EX_CONFIG,
+			       "token-lookup and token-store belong together: one reads what the "
+			       "other one keeps");
 	if (account->password_source == FETCH_PASSWORD_CREDENTIAL &&
 	    (strchr(account->password_from, '/') || account->password_from[0] == '.'))
 		return err_set(err, EX_CONFIG,

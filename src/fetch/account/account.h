@@ -21,6 +21,8 @@ enum {
 /* Behind the codes of sysexits.h: the token is not accepted (any more); a person has to consent. */
 enum { FETCH_EX_CONSENT = 79 };
 
+struct fetch_oauth;
+
 enum fetch_tls { FETCH_TLS_IMPLICIT, FETCH_TLS_STARTTLS, FETCH_TLS_NONE };
 
 enum fetch_policy {
@@ -48,6 +50,7 @@ enum fetch_password_source {
 	FETCH_PASSWORD_NETRC,
 	FETCH_PASSWORD_CREDENTIAL, /* of systemd: a name in $CREDENTIALS_DIRECTORY */
 	FETCH_TOKEN_COMMAND,       /* prints an access token */
+	FETCH_TOKEN_OAUTH,         /* ours: oauth/ keeps and refreshes it */
 };
 
 enum fetch_answer { FETCH_UNKNOWN, FETCH_NO, FETCH_YES };
@@ -74,8 +77,9 @@ struct fetch_place {
 	unsigned pin_count;
 	enum fetch_password_source password_source;
 	char password_from[FETCH_COMMAND_MAX];
-	char api[FETCH_TEXT_MAX]; /* Gmail: https://HOST[:PORT] */
-	bool never_spam;          /* Gmail */
+	const struct fetch_oauth *oauth; /* FETCH_TOKEN_OAUTH; the configuration's */
+	char api[FETCH_TEXT_MAX];        /* Gmail: https://HOST[:PORT] */
+	bool never_spam;                 /* Gmail */
 };
 
 struct fetch_account {
@@ -92,6 +96,8 @@ struct fetch_account {
 	enum fetch_answer initial_response; /* along with AUTH: the server wants it, or does not */
 	enum fetch_password_source password_source;
 	char password_from[FETCH_COMMAND_MAX]; /* file, command, variable or netrc file */
+	const struct fetch_oauth *oauth;       /* FETCH_TOKEN_OAUTH; the configuration's */
+	char token_lookup[FETCH_PATH_MAX], token_store[FETCH_PATH_MAX]; /* a keyring's commands */
 	enum fetch_sink_type sink;
 	char target[FETCH_COMMAND_MAX]; /* folder, file, command, HOST:PORT, socket path, URL or
 					   labels */

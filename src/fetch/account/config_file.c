@@ -1,12 +1,15 @@
 /*
- * valija-fetch.conf to struct fetch_config: one of the two files that know libconfuse; the other
- * one is config/parse.c, for valija.conf. For fetch.c, before the process confines itself; the
- * caller owns the accounts until fetch_config_finish. The file is the user's own, but may be wrong
- * in any way.
+ * valija-fetch.conf to struct fetch_config: one of the files that know libconfuse, with
+ * config_oauth.c and, for valija.conf, config/parse.c. For fetch.c, before the process confines
+ * itself; the caller owns the accounts until fetch_config_finish. The file is the user's own, but
+ * may be wrong in any way.
  */
 #include "fetch/account/config_file.h"
 
+#include "base/secret.h"
 #include "base/text.h"
+#include "fetch/account/config_oauth.h"
+#include "fetch/account/config_path.h"
 #include "fetch/account/place.h"
 #include "fetch/account/options.h"
 
@@ -47,19 +50,6 @@ int fetch_config_place(char *buf, size_t size, struct err *err)
 	return n < (int)size ? 0 : err_set(err, EX_CONFIG, "the file's name is too long");
 }
 
-/* "~/x" is the user's. */
-static int set_path(char *to, size_t size, const char *from, const char *field, struct err *err)
-{
-	char whole[FETCH_COMMAND_MAX];
-	const char *home = getenv("HOME");
-
-	if (strncmp(from, "~/", 2) != 0 || !home)
-		return fetch_text(to, size, from, field, err);
-	if (snprintf(whole, sizeof(whole), "%s/%s", home, from + 2) >= (int)sizeof(whole))
-		return err_set(err, EX_CONFIG, "%s is too long", field);
-	return fetch_text(to, size, whole, field, err);
-}
-
 static int set_sink(struct fetch_account *account, const char *text, struct err *err)
 {
 	char path[FETCH_COMMAND_MAX];
@@ -69,7 +59,7 @@ static int set_sink(struct fetch_account *account, const char *text, struct err 
 	if (account->sink == FETCH_COMMAND)
 		return 0; /* the shell knows what ~ is */
 	snprintf(path, sizeof(path), "%s", account->target);
-	return set_path(account->target, sizeof(account->target), path, "to", err);
+	return config_path(account->target, sizeof(account->target), path, "to", err);
 }
 
 /* "keep", "delete", "keep-days 30", "keep-newest 500", "follow". */
@@ -171,8 +161,8 @@ static int set_password(struct fetch_account *account, cfg_t *section, struct er
 		if (account->password_source != FETCH_PASSWORD_ASK)
 			return err_set(err, EX_CONFIG, "the password comes from one place only");
 		account->password_source = sources[i].source;
-		if (set_path(account->password_from, sizeof(account->password_from), text,
-			     sources[i].name, err) < 0)
+		if (config_path(account->password_from, sizeof(account->password_from), text,
+				sources[i].name, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -192,7 +182,7 @@ static int set_tls(struct fetch_account *account, cfg_t *section, struct err *er
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		const char *text = cfg_getstr(section, paths[i].name);
 
-		if (text && set_path(paths[i].to, FETCH_PATH_MAX, text, paths[i].name, err) < 0)
+		if (text && config_path(paths[i].to, FETCH_PATH_MAX, text, paths[i].name, err) < 0)
 			return -1;
 	}
 	for (unsigned i = 0; i < cfg_size(section, "pin"); i++) {
@@ -236,7 +226,7 @@ static int set_place(struct fetch_account *account, cfg_t *section, struct err *
 		const char *text = cfg_getstr(section, name);
 
 		if (text && is_path) {
-			if (set_path(path, sizeof(path), text, name, err) < 0)
+			if (config_path(path, sizeof(path), text, name, err) < 0)
 				return -1;
 			text = path;
 		}
@@ -250,10 +240,29 @@ static int set_refused(struct fetch_account *account, cfg_t *section, struct err
 {
 	const char *text = cfg_getstr(section, "refused");
 
-	return text ? set_path(account->refused, FETCH_PATH_MAX, text, "refused", err) : 0;
+	return text ? config_path(account->refused, FETCH_PATH_MAX, text, "refused", err) : 0;
 }
 
-static int read_account(cfg_t *section, struct fetch_account *account, struct err *err)
+static int set_tokens(struct fetch_config *config, struct fetch_account *account, cfg_t *section,
+		      struct err *err)
+{
+	const char *oauth = cfg_getstr(section, "oauth"), *to = cfg_getstr(section, "to-oauth");
+
+	if (oauth && config_oauth_use(config, account, oauth, err) < 0)
+		return -1;
+	if (to) {
+		account->place.oauth = config_oauth_named(config, to, err);
+		account->place.password_source = FETCH_TOKEN_OAUTH;
+		if (!account->place.oauth)
+			return -1;
+	}
+	if (set_text(section, "token-lookup", account->token_lookup, FETCH_PATH_MAX, err) < 0)
+		return -1;
+	return set_text(section, "token-store", account->token_store, FETCH_PATH_MAX, err);
+}
+
+static int read_account(struct fetch_config *config, cfg_t *section, struct fetch_account *account,
+			struct err *err)
 {
 	const char *server = cfg_getstr(section, "server"), *to = cfg_getstr(section, "to");
 	const char *policy = cfg_getstr(section, "policy");
@@ -269,7 +278,8 @@ static int read_account(cfg_t *section, struct fetch_account *account, struct er
 	    (policy && set_policy(account, policy, err) < 0) ||
 	    set_tls(account, section, err) < 0 || set_password(account, section, err) < 0 ||
 	    set_initial_response(account, section, err) < 0 ||
-	    set_sizes(account, section, err) < 0 || set_seconds(account, section, err) < 0 ||
+	    set_tokens(config, account, section, err) < 0 || set_sizes(account, section, err) < 0 ||
+	    set_seconds(account, section, err) < 0 ||
 	    set_text(section, "auth", account->auth, sizeof(account->auth), err) < 0 ||
 	    set_refused(account, section, err) < 0 || set_place(account, section, err) < 0 ||
 	    set_text(section, "recipient", account->recipient, sizeof(account->recipient), err) < 0)
@@ -290,7 +300,7 @@ static int read_accounts(cfg_t *cfg, struct fetch_config *config, struct err *er
 	for (unsigned i = 0; i < count; i++) {
 		cfg_t *section = cfg_getnsec(cfg, "account", i);
 
-		if (read_account(section, &config->accounts[i], err) < 0) {
+		if (read_account(config, section, &config->accounts[i], err) < 0) {
 			err->code = EX_CONFIG;
 			return err_prefix(err, "account \"%.80s\"", cfg_title(section));
 		}
@@ -318,10 +328,10 @@ static int read_file(cfg_t *cfg, const char *file, struct fetch_config *config, 
 	if (jobs < 1 || jobs > 100)
 		return err_set(err, EX_CONFIG, "%s: jobs is 1 to 100", file);
 	config->jobs = (unsigned)jobs;
-	if (cfg_getstr(cfg, "state") && set_path(config->state, sizeof(config->state),
-						 cfg_getstr(cfg, "state"), "state", err) < 0)
+	if (cfg_getstr(cfg, "state") && config_path(config->state, sizeof(config->state),
+						    cfg_getstr(cfg, "state"), "state", err) < 0)
 		return -1;
-	if (read_accounts(cfg, config, err) < 0)
+	if (config_oauth_read(cfg, config, err) < 0 || read_accounts(cfg, config, err) < 0)
 		return err_prefix(err, "%s", file);
 	return 0;
 }
@@ -344,6 +354,9 @@ int fetch_config_read(const char *file, struct fetch_config *ret, struct err *er
 		CFG_STR("netrc", NULL, CFGF_NONE),
 		CFG_STR("password-credential", NULL, CFGF_NONE),
 		CFG_STR("token-command", NULL, CFGF_NONE),
+		CFG_STR("oauth", NULL, CFGF_NONE),
+		CFG_STR("token-lookup", NULL, CFGF_NONE),
+		CFG_STR("token-store", NULL, CFGF_NONE),
 		CFG_STR("initial-response", NULL, CFGF_NONE),
 		CFG_STR("recipient", NULL, CFGF_NONE),
 		CFG_STR("refused", NULL, CFGF_NONE),
@@ -353,6 +366,7 @@ int fetch_config_read(const char *file, struct fetch_config *ret, struct err *er
 		CFG_STR("to-password-credential", NULL, CFGF_NONE),
 		CFG_STR("to-netrc", NULL, CFGF_NONE),
 		CFG_STR("to-token-command", NULL, CFGF_NONE),
+		CFG_STR("to-oauth", NULL, CFGF_NONE),
 		CFG_STR("to-ca", NULL, CFGF_NONE),
 		CFG_STR("to-pin", NULL, CFGF_NONE),
 		CFG_STR("to-flags", NULL, CFGF_NONE),
@@ -371,9 +385,17 @@ int fetch_config_read(const char *file, struct fetch_config *ret, struct err *er
 		CFG_BOOL("pipelining", cfg_true, CFGF_NONE),
 		CFG_END(),
 	};
+	cfg_opt_t oauth[] = {
+		CFG_STR("authorize", NULL, CFGF_NONE),   CFG_STR("token", NULL, CFGF_NONE),
+		CFG_STR("device", NULL, CFGF_NONE),      CFG_STR("scope", NULL, CFGF_NONE),
+		CFG_STR("redirect", NULL, CFGF_NONE),    CFG_STR("tenant", NULL, CFGF_NONE),
+		CFG_STR("client-id", NULL, CFGF_NONE),   CFG_STR("client-secret", NULL, CFGF_NONE),
+		CFG_STR("client-file", NULL, CFGF_NONE), CFG_END(),
+	};
 	cfg_opt_t options[] = {
 		CFG_INT("jobs", 1, CFGF_NONE),
 		CFG_STR("state", NULL, CFGF_NONE),
+		CFG_SEC("oauth", oauth, CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("account", account, CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),
 		CFG_END(),
 	};
@@ -395,5 +417,8 @@ int fetch_config_read(const char *file, struct fetch_config *ret, struct err *er
 void fetch_config_finish(struct fetch_config *config)
 {
 	free(config->accounts);
+	if (config->oauth) /* clients may have secrets */
+		wipe(config->oauth, config->oauth_count * sizeof(*config->oauth));
+	free(config->oauth);
 	*config = (struct fetch_config){0};
 }

@@ -7,8 +7,11 @@
 #define FETCH_ACCOUNT_CONFIG_FILE_H
 
 #include "fetch/account/account.h"
+#include "fetch/account/provider.h"
 
 struct fetch_config {
+	struct fetch_oauth *oauth; /* accounts point into it */
+	unsigned oauth_count;
 	struct fetch_account *accounts;
 	unsigned count;
 	unsigned jobs;

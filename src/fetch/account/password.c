@@ -291,6 +291,7 @@ int fetch_password(const struct fetch_account *account, const struct fetch_askin
 			return err_set(err, EX_NOINPUT, "%s has no password for %s at %s", from,
 				       account->user, account->host);
 		return rc < 0 ? -1 : 0;
+	case FETCH_TOKEN_OAUTH: /* oauth_token()'s */
 	case FETCH_PASSWORD_ASK:
 		break;
 	}

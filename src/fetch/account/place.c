@@ -128,7 +128,8 @@ int fetch_place_set(struct fetch_account *account, const char *name, const char 
 bool fetch_place_token(const struct fetch_account *account)
 {
 	return account->sink == FETCH_GMAIL ||
-	       account->place.password_source == FETCH_TOKEN_COMMAND;
+	       account->place.password_source == FETCH_TOKEN_COMMAND ||
+	       account->place.password_source == FETCH_TOKEN_OAUTH;
 }
 
 static int check_gmail(struct fetch_account *account, struct err *err)
@@ -145,8 +146,10 @@ static int check_gmail(struct fetch_account *account, struct err *err)
 		return err_set(err, EX_CONFIG, "gmail-api is https://HOST[:PORT], not \"%.80s\"",
 			       place->api);
 	if (place->password_source == FETCH_PASSWORD_ASK)
-		return err_set(err, EX_CONFIG,
-			       "Gmail takes an access token: give --to-token-command WORDS");
+		return err_set(
+			err, EX_CONFIG,
+			"Gmail takes an access token: set to-oauth = \"gmail-import\", or give "
+			"--to-token-command WORDS");
 	return 0;
 }
 
@@ -165,7 +168,9 @@ void fetch_place_account(const struct fetch_account *account, struct fetch_accou
 	*ret = (struct fetch_account){.limits = account->limits};
 	snprintf(ret->name, sizeof(ret->name), "%s", account->name);
 	snprintf(ret->user, sizeof(ret->user), "%s", place->user);
-	snprintf(ret->host, sizeof(ret->host), "%s", place->host);
+	snprintf(ret->host, sizeof(ret->host), "%s",
+		 account->sink == FETCH_GMAIL ? place->api : place->host);
+	ret->oauth = place->oauth;
 	ret->port = place->port;
 	ret->password_source = place->password_source;
 	snprintf(ret->password_from, sizeof(ret->password_from), "%s", place->password_from);

@@ -109,7 +109,7 @@ static int write_partial_mark(struct work *w, struct err *err)
 static void sink_trouble(struct work *w, enum sink_result result, struct err *err, int *ret)
 {
 	if (result == SINK_BROKEN || result == SINK_LATER) {
-		w->sink_broken = true;
+		w->sink_broken = w->t->sink->broken = true;
 		w->t->sink->later = result == SINK_LATER;
 		*ret = -1;
 		return;

@@ -179,6 +179,17 @@ void report_error(struct report *report, const struct err *err)
 	print_line(report, "error: ", text);
 }
 
+void report_consent(struct report *report, const struct err *err)
+{
+	char safe[1024];
+
+	report_end_bar(report);
+	report_json_text(report, "error", err->text);
+	fprintf(stderr, "consent needed: valija fetch login %s",
+		report_harmless(report->account, safe, sizeof(safe)));
+	fprintf(stderr, " (%s)\n", report_harmless(err->text, safe, sizeof(safe)));
+}
+
 void report_summary(struct report *report, const struct report_totals *t)
 {
 	char octets[24], more[200] = "";

@@ -43,6 +43,8 @@ void report_info(struct report *report, const char *format, ...)
 /* Printable ASCII only, the rest as \xHH (a backslash stays: it may be an escape already). */
 const char *report_harmless(const char *text, char *buf, size_t size);
 void report_error(struct report *report, const struct err *err);
+/* A person has to consent anew: one line that says so, and by what command. */
+void report_consent(struct report *report, const struct err *err);
 void report_summary(struct report *report, const struct report_totals *totals);
 
 #endif

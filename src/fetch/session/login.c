@@ -144,14 +144,14 @@ static int look_again(struct dialog *dialog, const struct fetch_account *account
 	return fetch_authenticate(dialog, account, password, profile, stamp, err);
 }
 
-int fetch_login(struct dialog *dialog, const struct fetch_account *account,
-		const struct secret *password, struct fetch_profile *profile, struct err *err)
+/* greeting: with the stamp of APOP in it, if there is one; "": it is too long. */
+static int greet(struct dialog *dialog, const struct fetch_account *account,
+		 char greeting[POP3_CLIENT_LINE_MAX], struct err *err)
 {
 	struct pop3_client_event event;
-	char words[160], greeting[POP3_CLIENT_LINE_MAX];
-	pop3_span stamp = {0};
-	bool stls;
+	char words[160];
 
+	greeting[0] = '\0';
 	if (account->tls == FETCH_TLS_IMPLICIT && start_tls(dialog, account, err) < 0)
 		return -1;
 	if (dialog_next(dialog, &event, err) < 0)
@@ -160,10 +160,27 @@ int fetch_login(struct dialog *dialog, const struct fetch_account *account,
 		return err_set(err, EX_TEMPFAIL,
 			       "the server refuses the connection (its answer: %s)",
 			       dialog_words(&event, words, sizeof(words)));
-	if (span_copy(event.text, greeting, sizeof(greeting)) == 0)
-		stamp = pop3_greeting_stamp(span_of(greeting));
-	if (account->tls == FETCH_TLS_STARTTLS && upgrade(dialog, account, err) < 0)
+	span_copy(event.text, greeting, POP3_CLIENT_LINE_MAX);
+	return account->tls == FETCH_TLS_STARTTLS ? upgrade(dialog, account, err) : 0;
+}
+
+int fetch_greet(struct dialog *dialog, const struct fetch_account *account, struct err *err)
+{
+	char greeting[POP3_CLIENT_LINE_MAX];
+
+	return greet(dialog, account, greeting, err);
+}
+
+int fetch_login(struct dialog *dialog, const struct fetch_account *account,
+		const struct secret *password, struct fetch_profile *profile, struct err *err)
+{
+	char greeting[POP3_CLIENT_LINE_MAX];
+	pop3_span stamp;
+	bool stls;
+
+	if (greet(dialog, account, greeting, err) < 0)
 		return -1;
+	stamp = pop3_greeting_stamp(span_of(greeting));
 	if (!profile->known && ask_capabilities(dialog, profile, &stls, err) < 0)
 		return -1;
 	if (fetch_authenticate(dialog, account, password, profile, stamp, err) == 0)

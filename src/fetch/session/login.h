@@ -23,6 +23,9 @@ struct fetch_profile {
 	int strength;         /* of that mechanism: enum fetch_strength */
 };
 
+/* Greeting and TLS only: the server answers, and its certificate is good. Nothing secret is sent.
+ */
+int fetch_greet(struct dialog *dialog, const struct fetch_account *account, struct err *err);
 /* Logs in over a dialogue that is connected; password is a token where the account says so. profile
  * is updated. err's code separates wrong credentials (EX_NOPERM, FETCH_EX_CONSENT) from trouble. */
 int fetch_login(struct dialog *dialog, const struct fetch_account *account,

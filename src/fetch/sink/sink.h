@@ -68,6 +68,7 @@ struct sink {
 	const struct fetch_files *files;
 	uint32_t wait; /* with SINK_LATER: seconds that the destination asked for, 0: none */
 	bool later;    /* SINK_LATER was the end of this run */
+	bool broken;   /* it was the end of this run, that or another way */
 };
 
 struct sink_settings {

@@ -8,6 +8,7 @@
 
 #include "fetch/account/password.h"
 #include "fetch/account/place.h"
+#include "fetch/oauth/oauth.h"
 #include "fetch/sink/refused.h"
 #include "fetch/sink/spool.h"
 #include "fetch/sink/uploader.h"
@@ -24,6 +25,8 @@ struct upload_sink {
 	struct uploader *uploader;
 	struct refused *refused;
 	const struct fetch_account *account;
+	struct oauth_helper *helper; /* can renew the token, once; NULL: it is a password */
+	struct secret token;         /* else empty: a password is wiped when it is handed on */
 };
 
 static enum sink_result upload_begin(struct sink *sink, const char *id, struct err *err)
@@ -62,6 +65,24 @@ static enum sink_result trouble(struct upload_sink *u, const struct upload_answe
 	return SINK_BROKEN;
 }
 
+/* One order; with a token that was refused the destination is tried once more with another. */
+static enum sink_result order(struct upload_sink *u, enum upload_verb verb, const char *id,
+			      struct upload_answer *answer, struct err *err)
+{
+	uploader_order(u->uploader, verb, id, u->spool.fd, answer);
+	if (answer->result != UPLOAD_LOGIN || !u->helper)
+		return SINK_OK;
+	if (oauth_helper_ask(u->helper, &u->token, err) < 0) {
+		err_prefix(err, "the token for %.80s", u->account->target);
+		return SINK_BROKEN;
+	}
+	oauth_helper_stop(u->helper);
+	u->helper = NULL;
+	uploader_renew(u->uploader, &u->token);
+	uploader_order(u->uploader, verb, id, u->spool.fd, answer);
+	return SINK_OK;
+}
+
 static enum sink_result upload_end(struct sink *sink, const struct sink_message *message,
 				   struct err *err)
 {
@@ -69,9 +90,10 @@ static enum sink_result upload_end(struct sink *sink, const struct sink_message 
 	enum sink_result result = spool_rewind(&u->spool, err);
 	struct upload_answer answer;
 
+	if (result == SINK_OK)
+		result = order(u, UPLOAD_SEND, message->id, &answer, err);
 	if (result != SINK_OK)
 		return result;
-	uploader_order(u->uploader, UPLOAD_SEND, message->id, u->spool.fd, &answer);
 	if (answer.result == UPLOAD_REFUSED) {
 		err_set(err, EX_UNAVAILABLE, "%s", answer.words);
 		result = refused_keep(u->refused, u->spool.fd, message, err);
@@ -91,9 +113,9 @@ static enum sink_answer upload_ask(struct sink *sink, const struct sink_message 
 	struct upload_sink *u = (struct upload_sink *)sink;
 	struct upload_answer answer;
 
-	if (spool_rewind(&u->spool, err) != SINK_OK)
+	if (spool_rewind(&u->spool, err) != SINK_OK ||
+	    order(u, UPLOAD_ASK, message->id, &answer, err) != SINK_OK)
 		return SINK_NO_ANSWER;
-	uploader_order(u->uploader, UPLOAD_ASK, message->id, u->spool.fd, &answer);
 	if (answer.result == UPLOAD_DONE)
 		return SINK_THERE;
 	if (answer.result == UPLOAD_ABSENT)
@@ -115,6 +137,8 @@ static void upload_destroy(struct sink *sink)
 	struct upload_sink *u = (struct upload_sink *)sink;
 
 	uploader_stop(u->uploader);
+	oauth_helper_stop(u->helper);
+	secret_finish(&u->token);
 	refused_close(u->refused);
 	spool_finish(&u->spool);
 	free(u);
@@ -154,7 +178,24 @@ static void fill_setup(struct upload_setup *setup, const struct fetch_account *a
 	setup->pin_count = place->pin_count;
 }
 
-/* The destination's own secret: a password or a token, by the same ways as an account's. */
+/* The destination's own secret: a password or a token, by the same ways as an account's. A token is
+ * kept here, for the helper wants to see what was refused. */
+static int take_secret(struct upload_sink *u, const struct sink_settings *settings,
+		       const struct fetch_account *login, struct secret *ret, struct err *err)
+{
+	int rc;
+
+	if (!fetch_place_token(settings->account)) {
+		rc = fetch_password(login, NULL, ret, err);
+	} else {
+		rc = oauth_token(settings->files, settings->state_dir, login, NULL, ret, err);
+		if (rc == 0)
+			rc = oauth_helper_start(settings->state_dir, login, &u->helper, err);
+		u->token = *ret;
+	}
+	return rc < 0 ? err_prefix(err, "the destination") : 0;
+}
+
 static int start(struct upload_sink *u, const struct sink_settings *settings, struct err *err)
 {
 	struct fetch_account *login = malloc(sizeof(*login));
@@ -166,10 +207,8 @@ static int start(struct upload_sink *u, const struct sink_settings *settings, st
 	} else {
 		fill_setup(setup, settings->account);
 		fetch_place_account(settings->account, login);
-		rc = fetch_password(login, NULL, &setup->secret, err);
-		if (rc < 0)
-			err_prefix(err, "the destination");
-		else
+		rc = take_secret(u, settings, login, &setup->secret, err);
+		if (rc == 0)
 			rc = uploader_start(setup, &u->uploader, err);
 		wipe(setup, sizeof(*setup));
 	}
@@ -186,6 +225,7 @@ int sink_upload_open(const struct sink_settings *settings, struct sink **ret, st
 		return err_sys(err, EX_OSERR, errno, "memory");
 	u->sink = (struct sink){.ops = &upload_ops, .batch = 1, .files = settings->files};
 	u->account = settings->account;
+	secret_init(&u->token);
 	if (spool_init(&u->spool, settings, err) < 0 ||
 	    refused_open(settings, &u->refused, err) < 0 || start(u, settings, err) < 0) {
 		upload_destroy(&u->sink);

@@ -88,7 +88,10 @@ void uploader_stop(struct uploader *uploader)
 {
 	if (!uploader)
 		return;
-	close(uploader->socket); /* it says goodbye to the server, and ends */
+	/* it says goodbye to the server, and ends, although a helper that was forked has the socket
+	 */
+	shutdown(uploader->socket, SHUT_WR);
+	close(uploader->socket);
 	if (uploader->pid > 0)
 		while (waitpid(uploader->pid, NULL, 0) < 0 && errno == EINTR)
 			;
