@@ -86,8 +86,8 @@ def test_threat_85_killed_at_every_call_between_refresh_and_use(account, provide
     killer = Killer(account, provider)
     refresh, use = killer.first(1), killer.first(2)
     assert use - refresh > 30
-    near = refresh + 60  # each call while the tokens are kept, some of those of the handshake
-    for n in [*range(refresh - 3, near), *range(near, use, 15), *range(use - 2, use + 3)]:
+    near = refresh + 45  # each call while the tokens are kept, some of those of the handshake
+    for n in [*range(refresh - 3, near), *range(near, use, 25), *range(use - 2, use + 3)]:
         killer.kill_at(n)
 
 

@@ -68,9 +68,14 @@ class Account:
         query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(page).query))
         return self.provider.authorize(query)
 
+    def grants(self):
+        """Beside the state folder: the process that speaks POP3 may read only that one."""
+        folder = self.fetcher.state.with_name(self.fetcher.state.name + '-grants')
+        return list(folder.glob('*.grant'))
+
     @property
     def grant(self):
-        found = list(self.fetcher.state.glob('*.grant'))
+        found = self.grants()
         assert len(found) == 1, found
         return found[0]
 

@@ -97,7 +97,8 @@ def test_threat_68_no_password_after_the_login(fetcher, serve, certificate, pass
 
 @pytest.mark.parametrize('mechanism', ['XOAUTH2', 'OAUTHBEARER'])
 @pytest.mark.parametrize('lines', [1, 2])
-def test_threat_68_no_token_after_the_login(fetcher, serve, certificate, password, mechanism, lines):
+def test_threat_68_no_token_after_the_login(fetcher, serve, certificate, password, mechanism,
+                                            lines):
     silent, token = Silent(), password * 20
     server = serve(mechanisms=[mechanism], tls='implicit', certificate=certificate, tokens=[token],
                    token_lines=lines, hooks={'UIDL': silent})

@@ -60,7 +60,7 @@ def test_slow_down_is_heeded(account, provider):
 def test_a_device_code_that_comes_to_nothing(account, provider, answer, status, word):
     provider.device = [answer]
     done = account.login(expect=status)
-    assert word in done.stderr and not list(account.fetcher.state.glob('*.grant'))
+    assert word in done.stderr and not account.grants()
 
 
 @pytest.mark.parametrize('fault', ['html', 'drop', 'cut', 'empty', 503, 429])
@@ -420,7 +420,7 @@ def test_a_keyring_s_commands(account, provider, fetcher):
     assert account.fetch(expect=TOKEN).stderr.startswith(CONSENT)
     account.login()
     account.fetch()
-    assert len(fetcher.files()) == 5 and not list(fetcher.state.glob('*.grant'))
+    assert len(fetcher.files()) == 5 and not account.grants()
     ring.write_text(re.sub('^expires .*$', 'expires 5', ring.read_text(), flags=re.M))
     account.fetch()
     assert len(account.refreshes()) == 1
@@ -444,7 +444,8 @@ def test_a_server_that_wants_two_lines(fetcher, serve, certificate, provider):
 
 
 @pytest.mark.parametrize('name, first', [('microsoft', 'AUTH XOAUTH2'),
-                                         ('google', 'AUTH XOAUTH2 '), ('stand-in', 'AUTH XOAUTH2 ')])
+                                         ('google', 'AUTH XOAUTH2 '),
+                                         ('stand-in', 'AUTH XOAUTH2 ')])
 def test_the_table_says_how_many_lines(account, provider, name, first):
     account.section = provider.section(name)
     command = account.command('login')

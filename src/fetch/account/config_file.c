@@ -336,7 +336,8 @@ static int read_file(cfg_t *cfg, const char *file, struct fetch_config *config, 
 	return 0;
 }
 
-int fetch_config_read(const char *file, struct fetch_config *ret, struct err *err)
+/* Every setting; libconfuse makes copies of the tables. */
+static cfg_t *describe(void)
 {
 	cfg_opt_t account[] = {
 		CFG_STR("server", NULL, CFGF_NONE),
@@ -399,7 +400,13 @@ int fetch_config_read(const char *file, struct fetch_config *ret, struct err *er
 		CFG_SEC("account", account, CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),
 		CFG_END(),
 	};
-	cfg_t *cfg = cfg_init(options, CFGF_NONE);
+
+	return cfg_init(options, CFGF_NONE);
+}
+
+int fetch_config_read(const char *file, struct fetch_config *ret, struct err *err)
+{
+	cfg_t *cfg = describe();
 	struct err ignored = {0};
 	int rc;
 

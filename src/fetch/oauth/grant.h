@@ -1,7 +1,7 @@
 /*
- * What an account was granted: its tokens and when they came, in the state folder or in a keyring
- * that commands of the user's look after. One lock from reading to writing. Runs as the user, not
- * in the process that speaks with mail servers.
+ * What an account was granted: its tokens and when they came, in a folder beside the state folder
+ * or in a keyring that commands of the user's look after. One lock from reading to writing. Runs as
+ * the user, not in the process that speaks with mail servers.
  */
 #ifndef FETCH_OAUTH_GRANT_H
 #define FETCH_OAUTH_GRANT_H
@@ -30,7 +30,7 @@ int grant_read(pop3_span text, struct grant *ret); /* -1: it is none, or a part 
 
 struct grant_store;
 
-/* Waits for the lock. state_dir stays the caller's, as long as the store is used. */
+/* Waits for the lock. state_dir stays the caller's. */
 int grant_open(const struct fetch_files *files, int state_dir, const struct fetch_account *account,
 	       struct grant_store **ret, struct err *err);
 void grant_close(struct grant_store *store);

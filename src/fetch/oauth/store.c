@@ -1,5 +1,6 @@
-/* See grant.h: where a grant is kept. The lock is a file of its own in the state folder, also for a
- * keyring; it is never removed. */
+/* See grant.h: where a grant is kept: in a folder beside the state folder, because the confined
+ * process may read that one, and has no business with refresh tokens. The lock is a file of its own
+ * there, also for a keyring; it is never removed. */
 #include "fetch/oauth/grant.h"
 
 #include "base/descriptor.h"
@@ -8,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +26,29 @@ struct grant_store {
 	int dir, lock;
 	char name[NAME_MAX_HERE], temporary[NAME_MAX_HERE + 8];
 };
+
+/* The state folder's own name and "-grants"; made if it is missing. */
+static int open_folder(struct grant_store *store, int state_dir, struct err *err)
+{
+	char link[32], path[PATH_MAX];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", state_dir);
+	n = readlink(link, path, sizeof(path) - sizeof("-grants"));
+	if (n <= 1)
+		return err_sys(err, EX_OSERR, errno, "cannot find the name of the state folder");
+	memcpy(path + n, "-grants", sizeof("-grants"));
+	if (store->files->mkdirat(AT_FDCWD, path, 0700) == 0) {
+		if (fetch_flush_parent(store->files, path) < 0)
+			return err_sys(err, EX_IOERR, errno, "cannot flush the folder of %s", path);
+	} else if (errno != EEXIST) {
+		return err_sys(err, EX_CANTCREAT, errno, "cannot make %s", path);
+	}
+	store->dir = store->files->openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+	if (store->dir < 0)
+		return err_sys(err, EX_CANTCREAT, errno, "cannot open %s", path);
+	return 0;
+}
 
 static int take_lock(struct grant_store *store, struct err *err)
 {
@@ -50,8 +75,7 @@ int grant_open(const struct fetch_files *files, int state_dir, const struct fetc
 		return err_sys(err, EX_OSERR, errno, "memory");
 	store->files = files;
 	store->account = account;
-	store->dir = state_dir;
-	store->lock = -1;
+	store->dir = store->lock = -1;
 	if (state_key(account, key, err) < 0) {
 		free(store);
 		return -1;
@@ -60,7 +84,7 @@ int grant_open(const struct fetch_files *files, int state_dir, const struct fetc
 	*strrchr(name, '.') = '\0'; /* ".journal" */
 	snprintf(store->name, sizeof(store->name), "%s.grant", name);
 	snprintf(store->temporary, sizeof(store->temporary), "%s.new", store->name);
-	if (take_lock(store, err) < 0) {
+	if (open_folder(store, state_dir, err) < 0 || take_lock(store, err) < 0) {
 		grant_close(store);
 		return -1;
 	}
@@ -73,6 +97,7 @@ void grant_close(struct grant_store *store)
 	if (!store)
 		return;
 	close_fd(&store->lock);
+	close_fd(&store->dir);
 	free(store);
 }
 
@@ -90,7 +115,7 @@ static ssize_t read_file(struct grant_store *store, char *text, size_t cap, stru
 	if (fstat(fd, &st) < 0 || (st.st_mode & (S_IROTH | S_IWOTH))) {
 		close(fd);
 		return err_set(err, EX_NOPERM,
-			       "everybody on this machine may read the tokens in the state folder: "
+			       "everybody on this machine may read these tokens: "
 			       "chmod go= %s",
 			       store->name);
 	}

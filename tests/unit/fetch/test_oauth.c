@@ -8,14 +8,22 @@
 
 #include "base/text.h"
 #include "fetch/account/provider.h"
+#include "fetch/confine.h"
 #include "fetch/oauth/answer.h"
 #include "fetch/oauth/form.h"
 #include "fetch/oauth/grant.h"
 #include "fetch/oauth/redirect.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void answers(void **state)
 {
@@ -258,13 +266,90 @@ static void providers(void **state)
 	assert_int_equal(fetch_oauth_complete(&oauth, &err), -1);
 }
 
+static int open_in(const char *folder, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s%s", folder, name);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* In a child: the state folder can be read behind the wall, what was granted cannot. */
+static int try_wall(const struct fetch_account *account, const char *folder)
+{
+	int state = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+	struct err err = {0};
+
+	fd = open_in(folder, "-grants");
+	if (state < 0 || fd < 0 || fetch_confine(account, state, &err) < 0)
+		return 1;
+	if (open_in(folder, "/journal") < 0)
+		return 2;
+	if (openat(fd, "x.grant", O_RDONLY | O_CLOEXEC) >= 0 ||
+	    open_in(folder, "-grants/x.grant") >= 0)
+		return 3;
+	return errno == EACCES ? 0 : 4;
+}
+
+static void touch(const char *folder, const char *name)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s%s", folder, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+static void remove_in(const char *folder, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s%s", folder, name);
+	assert_int_equal(remove(path), 0);
+}
+
+static void the_confined_process_reads_no_grant(void **state)
+{
+	char folder[] = "/tmp/valija-wall-XXXXXX", grants[64];
+	struct fetch_account account;
+	int status = -1;
+	pid_t pid;
+
+	(void)state;
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 0)
+		skip(); /* a kernel without Landlock has no such wall */
+	assert_non_null(mkdtemp(folder));
+	snprintf(grants, sizeof(grants), "%s-grants", folder);
+	assert_int_equal(mkdir(grants, 0700), 0);
+	touch(folder, "/journal");
+	touch(grants, "/x.grant");
+	fetch_account_defaults(&account);
+	snprintf(account.target, sizeof(account.target), "%s/Maildir", folder);
+	pid = fork();
+	if (pid == 0)
+		_exit(try_wall(&account, folder));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	remove_in(folder, "/journal");
+	remove_in(grants, "/x.grant");
+	remove_in(folder, "");
+	remove_in(grants, "");
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(answers), cmocka_unit_test(a_token_that_is_too_long),
-		cmocka_unit_test(devices), cmocka_unit_test(clients),
-		cmocka_unit_test(grants),  cmocka_unit_test(redirects),
-		cmocka_unit_test(forms),   cmocka_unit_test(providers),
+		cmocka_unit_test(answers),
+		cmocka_unit_test(a_token_that_is_too_long),
+		cmocka_unit_test(devices),
+		cmocka_unit_test(clients),
+		cmocka_unit_test(grants),
+		cmocka_unit_test(redirects),
+		cmocka_unit_test(the_confined_process_reads_no_grant),
+		cmocka_unit_test(forms),
+		cmocka_unit_test(providers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
