@@ -9,6 +9,7 @@ import pytest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / name) for name in ('hostile', 'stand_ins')]
 
+from dovecot_imap import DovecotImap, Relay  # noqa: E402
 from fetch_fixtures import certificate, fetcher, serve  # noqa: E402,F401
 from fetching import CANTCREAT, CONFIG, DATAERR, NOPERM, PROTOCOL, TEMPFAIL, TOKEN  # noqa: E402
 from fetching import UNAVAILABLE, USAGE  # noqa: E402
@@ -56,7 +57,7 @@ HARD = [b'Subject: 8-bit\n\n\x80\xff\xfe gr\xfc\xdf\n', b'Subject: bare\rCR\n\na
 
 @pytest.mark.parametrize('ahead', [True, False])
 @pytest.mark.parametrize('starttls', [None, True])
-def test_every_octet_as_it_came(imap, run, serve, ahead, starttls):
+def test_threat_88_every_octet_as_it_came(imap, run, serve, ahead, starttls):
     target = imap(starttls=starttls, capabilities=['LITERAL+'] if ahead else [])
     server = serve(HARD)
     run(server, target, '--delete')
@@ -251,7 +252,7 @@ def test_a_server_that_cannot_be_asked_gets_it_again(imap, run, serve, answers):
 
 
 @pytest.mark.parametrize('chatter', ['* BAD\x00', 'x' * 20000, '* OK {99999999}', 'nonsense here'])
-def test_a_server_that_is_none(imap, run, serve, chatter):
+def test_threat_87_a_server_that_is_none(imap, run, serve, chatter):
     target, server = imap(), serve()
 
     def speak(session, _):
@@ -289,3 +290,59 @@ def test_in_a_configuration_file(imap, serve, fetcher, certificate):
             refused = "~/aside"
         }}''')
     assert [flags for flags, _, _ in target.folders['"INBOX"']] == ['\\Flagged'] * 5
+
+
+@pytest.fixture(scope='module')
+def dovecot():
+    if not DovecotImap.usable():
+        pytest.skip('needs root, and dovecot-imapd')
+    server = DovecotImap()
+    yield server
+    server.stop()
+
+
+CORPUS = sorted((HERE.parent / 'corpus').glob('*.eml'))
+
+
+@pytest.mark.parametrize('starttls', [False, True])
+def test_dovecot_takes_all_that_imap_can_carry(fetcher, serve, dovecot, starttls):
+    """Its Maildir has LF: what came with bare LF or bare CR in it is compared in that form."""
+    folder = 'starttls' if starttls else 'tls'
+    texts = [path.read_bytes() for path in CORPUS] + HARD
+    texts = sorted({wire_form(text) for text in texts if b'\0' not in text and text})
+    server = serve(texts)
+    fetcher.run(server, '--delete', '--to-password-file', fetcher.password_file, '--to-ca',
+                dovecot.certificate[0], to=dovecot.url(folder, starttls))
+    assert server.messages == [] and len(texts) > 30
+    assert dovecot.mail('.' + folder) == sorted(text.replace(b'\r\n', b'\n') for text in texts)
+    assert not any(',' in path.name.partition(':2,')[2] or 'S' in path.name.partition(':2,')[2]
+                   for path in dovecot.paths('.' + folder)), 'no flags'
+
+
+def test_dovecot_is_one_turn_a_message_on_one_connection(fetcher, serve, dovecot):
+    relay = Relay(dovecot.imaps)
+    server = serve([letter(n, 4096) for n in range(100)])
+    fetcher.run(server, '--delete', '--to-password-file', fetcher.password_file, '--to-ca',
+                dovecot.certificate[0], to=dovecot.url('many', port=relay.port))
+    relay.stop()
+    assert len(dovecot.paths('.many')) == 100 and relay.connections == 1
+    # handshake, login, capabilities, the folder that is made; two turns would be 200
+    assert relay.turns <= 100 + 15
+
+
+def test_dovecot_answers_the_question(fetcher, serve, dovecot):
+    """The journal says that a message was on its way; the folder has it, by our header."""
+    server = serve([letter(1)])
+
+    def run(*options):
+        fetcher.run(server, '--to-password-file', fetcher.password_file, '--to-ca',
+                    dovecot.certificate[0], *options, to=dovecot.url('asked'))
+
+    run('--keep')
+    [journal] = fetcher.state.glob('*.journal')
+    text = journal.read_bytes()
+    cut = text.index(b'\nS ') + 1  # as a kill behind the upload leaves it
+    journal.write_bytes(text[:cut])
+    assert b'\nW ' in text[:cut] and len(dovecot.paths('.asked')) == 1
+    run('--delete')
+    assert len(dovecot.paths('.asked')) == 1 and server.messages == []

@@ -59,7 +59,7 @@ def test_lmtp_refuses_one_for_good(fetcher, serve):
     assert subjects(lmtp.mail)[5:] == ['letter 3'] and server.messages == []
 
 
-def test_all_are_refused_and_one_notice_comes(fetcher, serve):
+def test_threat_90_all_are_refused_and_one_notice_comes(fetcher, serve):
     lmtp = Lmtp(judge=lambda text: None if b'MAILER-DAEMON' in text else '550 5.7.1 no')
     done = fetcher.run(serve([letter(n) for n in range(60)]), '--json', '--recipient', 'me',
                        to=f'lmtp:{lmtp.target}', expect=DATAERR)
