@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.peer_count = 3,
 		.service = SERVICE_LMTP,
 		.has_clients = true,
-		.has_workers = false,
+		.has_workers = true,
 	};
 
 	handlers_run(&plan, data, size);

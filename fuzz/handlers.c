@@ -3,15 +3,19 @@
 #include "handlers.h"
 
 #include "base/log.h"
+#include "maildrop/mail_mark.h"
 #include "maildrop/maildir/maildir.h"
 #include "maildrop/maildrop.h"
+#include "server/certificates.h"
 #include "sys/sandbox.h"
+#include "tests/unit/sys/tls_material.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <openssl/rand.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -24,7 +28,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CLIENTS = 4, TURNS = 3, FIRST_INSTANCE = 10, WAIT_MS = 1, WAITS = 3 };
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#include <sanitizer/lsan_interface.h>
+#define leaks_ignored(ignored) ((ignored) ? __lsan_disable() : __lsan_enable())
+#else
+#define leaks_ignored(ignored) ((void)(ignored))
+#endif
+
+enum { CLIENTS = 4, TURNS = 3, FIRST_INSTANCE = 10, WAIT_MS = 1, WAITS = 8 };
+
+/* How the monitor answers a question about a location. */
+enum { ANSWER_YES, ANSWER_NO, ANSWER_OTHER, ANSWER_NEVER };
 
 static struct {
 	const struct handlers_plan *plan;
@@ -32,9 +49,11 @@ static struct {
 	const struct child_role *roles[ROLE_COUNT];
 	char folder[64];
 	int monitor, barrier, listener, mail_fd, folder_fd, config_fd;
+	struct config config;
 	struct sockaddr_in address;
 	int peers[HANDLERS_PEERS_MAX], clients[CLIENTS];
 	uint64_t seen[4]; /* of the last message that the role sent */
+	unsigned answer;  /* ANSWER_… */
 	struct loop_watch watch;
 	struct loop_later later;
 	struct loop *loop;
@@ -111,11 +130,24 @@ static void watched_gone(struct peer *peer)
 	h.gone++;
 }
 
+/* libcrypto keeps random generators for each thread, and forgets those of a thread that still runs
+ * at the end of the process: no leak of the role's. */
+static void make_generators(void)
+{
+	unsigned char octet;
+
+	leaks_ignored(true);
+	RAND_bytes(&octet, 1);
+	RAND_priv_bytes(&octet, 1);
+	leaks_ignored(false);
+}
+
 static void *run_role(void *argument)
 {
 	int fd = *(int *)argument;
 
 	free(argument);
+	make_generators();
 	child_main(fd, h.roles);
 	abort(); /* it never ends while the target lives */
 }
@@ -182,6 +214,31 @@ static void give_peer(unsigned i)
 	h.peers_made++;
 }
 
+static void answer_location(const struct ipc_location *question)
+{
+	struct ipc_location_answer answer = {.number = question->number,
+					     .allowed = h.answer == ANSWER_YES};
+
+	if (question->ask == LOCATION_SEEN || h.answer == ANSWER_NEVER)
+		return;
+	if (h.answer == ANSWER_OTHER)
+		answer.number++;
+	to_monitor_end(IPC_LOCATION_ANSWER, &answer, sizeof(answer),
+		       answer.allowed ? NULL : "the register says no", -1);
+}
+
+static void answer_monitor_end(const char *at, size_t size)
+{
+	while (size) {
+		size_t first = ipc_first(at, size);
+
+		if (((const struct ipc_head *)(const void *)at)->type == IPC_LOCATION)
+			answer_location((const struct ipc_location *)(const void *)at);
+		at += first;
+		size -= first;
+	}
+}
+
 /* Takes what the role sent; remembers the beginning of the last message. */
 static bool drain(int fd)
 {
@@ -209,7 +266,9 @@ static bool drain(int fd)
 		}
 		memset(packet + size, 0,
 		       sizeof(packet) - (size_t)size < 64 ? sizeof(packet) - (size_t)size : 64);
-		if (fd != h.monitor && (size_t)size > sizeof(struct ipc_head))
+		if (fd == h.monitor)
+			answer_monitor_end(packet, (size_t)size);
+		else if ((size_t)size > sizeof(struct ipc_head))
 			memcpy(h.seen, packet + sizeof(struct ipc_head), sizeof(h.seen));
 	}
 }
@@ -232,12 +291,14 @@ static void take_all(void)
 /* Jobs of workers take longer than a turn. */
 static void wait_for_workers(void)
 {
-	struct pollfd wait[HANDLERS_PEERS_MAX];
+	struct pollfd wait[HANDLERS_PEERS_MAX + 1];
+	unsigned count = h.plan->peer_count;
 
 	for (int n = 0; n < WAITS; n++) {
-		for (unsigned i = 0; i < h.plan->peer_count; i++)
+		for (unsigned i = 0; i < count; i++)
 			wait[i] = (struct pollfd){.fd = h.peers[i], .events = POLLIN};
-		if (poll(wait, h.plan->peer_count, WAIT_MS) <= 0)
+		wait[count] = (struct pollfd){.fd = h.monitor, .events = POLLIN};
+		if (poll(wait, count + 1, WAIT_MS) <= 0)
 			return;
 		take_all();
 		turn();
@@ -272,7 +333,6 @@ static void remove_folder(void)
 
 static void make_config(void)
 {
-	static struct config config;
 	char text[1024], file[96];
 	struct err err;
 	int size = snprintf(text, sizeof(text),
@@ -281,14 +341,20 @@ static void make_config(void)
 			    "login { plain_without_tls = yes\n failure_delay = 1ms\n"
 			    " failure_delay_max = 1ms\n apop = yes }\n"
 			    "pop3 { listen = {\"127.0.0.1:1\"} }\n"
-			    "lmtp { listen = {\"127.0.0.1:2\"} }\n");
+			    "lmtp { listen = {\"127.0.0.1:2\"} }\n%s",
+			    h.plan->role->role == ROLE_KEYS
+				    ? "tls \"ec\" { certificate = EC.pem\n"
+				      " key = EC.key }\n"
+				      "tls \"ed\" { certificate = ED25519.pem\n"
+				      " key = ED25519.key }\n"
+				    : "");
 
 	snprintf(file, sizeof(file), "%s/valija.conf", h.folder);
-	if (config_parse((pop3_span){text, (size_t)size}, file, &config, &err) < 0) {
+	if (config_parse((pop3_span){text, (size_t)size}, file, &h.config, &err) < 0) {
 		fprintf(stderr, "%s\n", err.text);
 		abort();
 	}
-	h.config_fd = config_seal(&config, &err);
+	h.config_fd = config_seal(&h.config, &err);
 	need(h.config_fd >= 0, "configuration");
 }
 
@@ -324,13 +390,48 @@ static void make_listener(void)
 static void give_folders(void)
 {
 	struct ipc_directory users = {.kind = DIRECTORY_USERS}, mail = {.kind = DIRECTORY_MAIL};
-	char memory[96];
+	char mark[MAIL_MARK_SIZE];
+	struct err err;
 
-	snprintf(memory, sizeof(memory), "%s/memory", h.folder);
+	need(mail_mark_write(h.mail_fd, mark, &err) == 0, "mark of the mail root");
 	if (h.plan->role->role == ROLE_AUTH)
 		to_monitor_end(IPC_DIRECTORY, &users, sizeof(users), NULL, h.folder_fd);
 	if (h.plan->role->role == ROLE_AUTH || h.plan->role->role == ROLE_KEEPER)
-		to_monitor_end(IPC_DIRECTORY, &mail, sizeof(mail), memory, h.mail_fd);
+		to_monitor_end(IPC_DIRECTORY, &mail, sizeof(mail), mark, h.mail_fd);
+}
+
+static void make_certificate(const char *kind)
+{
+	struct material material;
+	char name[32];
+
+	material_make(&material, kind, "DNS:office.test",
+		      strcmp(kind, "EC") == 0 ? "SHA256" : NULL);
+	snprintf(name, sizeof(name), "%s.pem", kind);
+	write_file(name, material.pem.certificate.data, material.pem.certificate.size);
+	snprintf(name, sizeof(name), "%s.key", kind);
+	write_file(name, material.pem.key.data, material.pem.key.size);
+}
+
+static void give_keys(void)
+{
+	static const enum ipc_type types[PACKED_COUNT] = {
+		[PACKED_CERTIFICATES] = IPC_CERTIFICATES, [PACKED_KEYS] = IPC_KEYS};
+
+	make_certificate("EC");
+	make_certificate("ED25519");
+	for (unsigned kind = 0; kind < PACKED_COUNT; kind++) {
+		struct ipc_certificates message = {0};
+		struct err err;
+		int fd = certificates_pack(&h.config, (enum packed_kind)kind, &message.size, &err);
+
+		if (fd < 0) {
+			fprintf(stderr, "%s\n", err.text);
+			abort();
+		}
+		to_monitor_end(types[kind], &message, sizeof(message), NULL, fd);
+		close(fd);
+	}
 }
 
 static void renew_mail(void);
@@ -353,7 +454,7 @@ static void start(const struct handlers_plan *plan)
 {
 	struct ipc_config config = {.instance = 1, .role = plan->role->role, .generation = 1};
 	struct ipc_listener listener = {.service = plan->service};
-	struct ipc_empty empty;
+	struct ipc_empty empty = {.head.type = IPC_START};
 	int ends[2], *end = malloc(sizeof(*end));
 	pthread_t thread;
 
@@ -372,6 +473,8 @@ static void start(const struct handlers_plan *plan)
 	*end = ends[1];
 	to_monitor_end(IPC_CONFIG, &config, sizeof(config), NULL, h.config_fd);
 	give_folders();
+	if (plan->role->role == ROLE_KEYS)
+		give_keys();
 	if (plan->has_clients) {
 		make_index();
 		make_listener();
@@ -450,6 +553,20 @@ static size_t octets(struct input *in, const uint8_t **ret, size_t wanted)
 	return size;
 }
 
+/* The fuzzer's timer may interrupt it; it goes on all the same. */
+static int dial(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
+	struct pollfd wait = {.fd = fd, .events = POLLOUT};
+
+	need(fd >= 0, "socket");
+	rc = connect(fd, (struct sockaddr *)&h.address, sizeof(h.address));
+	while (rc < 0 && errno == EINTR)
+		rc = poll(&wait, 1, -1) == 1 ? 0 : -1;
+	need(rc == 0, "connection");
+	return fd;
+}
+
 static void client_says(unsigned i, struct input *in)
 {
 	const uint8_t *text;
@@ -458,10 +575,7 @@ static void client_says(unsigned i, struct input *in)
 	if (!h.plan->has_clients)
 		return;
 	if (h.clients[i] < 0) {
-		h.clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		need(h.clients[i] >= 0 && connect(h.clients[i], (struct sockaddr *)&h.address,
-						  sizeof(h.address)) == 0,
-		     "connection");
+		h.clients[i] = dial();
 		settle();
 	}
 	(void)!send(h.clients[i], text, size, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -607,8 +721,29 @@ static void step(struct input *in)
 	case 4:
 		peer_dies(i);
 		break;
+	case 5:
+		h.answer = i;
+		break;
 	default:
 		settle();
+	}
+}
+
+/* What a front of LMTP asked the monitor for; it refuses more. */
+static void give_spool(void)
+{
+	struct ipc_empty file = {.head.type = IPC_SPOOL_FILE};
+	char path[64];
+	int fds[2];
+
+	for (int i = 0; i < 4; i++) {
+		fds[0] = openat(h.folder_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[0]);
+		fds[1] = open(path, O_RDONLY | O_CLOEXEC);
+		need(fds[1] >= 0, "a file of the spool");
+		send_packet(h.monitor, &file, sizeof(file), fds, 2);
+		close(fds[0]);
+		close(fds[1]);
 	}
 }
 
@@ -620,7 +755,10 @@ void handlers_run(const struct handlers_plan *plan, const uint8_t *data, size_t 
 		start(plan);
 	if (plan->role->role == ROLE_KEEPER)
 		renew_mail();
+	if (plan->role->role == ROLE_LMTP)
+		give_spool();
 	memset(h.seen, 0, sizeof(h.seen));
+	h.answer = ANSWER_YES;
 	for (unsigned i = 0; i < plan->peer_count; i++)
 		give_peer(i);
 	settle();

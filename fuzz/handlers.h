@@ -1,7 +1,8 @@
 /*
  * A role of valijad inside a fuzz target: its real handlers on a loop of its own, in a thread,
- *while the target plays the monitor (honest), every process that the role talks to and the clients
- *(both hostile). Only the sandbox is left out. Every input begins with new channels and no session.
+ * while the target plays the monitor (honest, but for 0x5i), every process that the role talks to
+ *and the clients (both hostile). Only the sandbox is left out. Every input begins with new channels
+ *and no session.
  *
  * An input is a list of steps:
  *
@@ -15,6 +16,8 @@
  *	                     instead; 0x30: which descriptor goes with it
  *	0x3i n octets        peer i sends a packet of n octets, whatever they are
  *	0x4i                 peer i dies and is started again
+ *	0x5i                 how the monitor answers a keeper's questions about locations from here
+ *	                     on: yes (0, at first), no, another question's number, not at all
  *	other                a turn of the loop
  */
 #ifndef FUZZ_HANDLERS_H

@@ -35,6 +35,10 @@ def dies(peer):
     return bytes([0x40 | peer])
 
 
+def monitor_answers(how):
+    return bytes([0x50 | ('yes', 'no', 'other', 'never').index(how)])
+
+
 TURN = b'\xff'
 NAME = pathlib.Path('corpus')
 
@@ -71,6 +75,8 @@ FRONT = {
 GREET = say('LHLO x\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<anna@office.test>\r\n')
 RESOLVED = send(0, 'RESOLVED', 0, 0, two(1, 0), flags=3, tail=struct.pack('<Q', 11))
 READY = GREET + RESOLVED + send(1, 'RCPT_READY', 0, 0, two(0, 0), flags=3)
+LARGE = (say('LHLO x\r\nMAIL FROM:<> SIZE=2000000\r\nRCPT TO:<anna@office.test>\r\n')
+         + RESOLVED + send(1, 'RCPT_READY', 0, 0, two(0, 1), flags=3))
 LMTP = {
     'delivery': READY + say('DATA\r\n') + say('Subject: x\r\n\r\nbody\r\n.\r\n')
                 + send(1, 'DELIVERED', 0, 0, two(0, 0), flags=3) + say('QUIT\r\n'),
@@ -78,6 +84,11 @@ LMTP = {
     'keeper_refuses': GREET + RESOLVED + send(1, 'RCPT_REFUSED', 0, 0, two(20, 0), flags=3),
     'gone': GREET + RESOLVED + send(0, 'KEEPER_GONE') + say('RSET\r\n'),
     'keeper_dies': READY + say('DATA\r\nx\r\n.\r\n') + dies(1) + say('QUIT\r\n'),
+    'spooled': LARGE + say('DATA\r\n') + say('Subject: x\r\n\r\nbody\r\n') + say('.\r\n')
+               + send(1, 'DELIVERED', 0, 0, two(0, 0), flags=3) + say('QUIT\r\n'),
+    'spooled_in_part': LARGE + say('DATA\r\nx\r\n') + hang_up(0) + TURN,
+    'too_many_owners': GREET + send(0, 'RCPT_REFUSED', 0, 0, two(25, 0), flags=3)
+                       + say('RCPT TO:<b@c>\r\nRSET\r\n'),
 }
 
 # peers of auth: front, LMTP front, keeper, keeper
@@ -103,6 +114,8 @@ AUTH = {
 # peers of a keeper: auth, front, LMTP front
 OPENS = send(0, 'OPEN', 11, 7, 99, tail='anna\nanna')
 RCPT = send(0, 'RCPT_OPEN', 12, 8, two(1, 0), 0, 0, tail='anna\nanna\nanna@office.test')
+NEW_RCPT = send(0, 'RCPT_OPEN', 12, 8, two(1, 0), 0, 0, tail='berta\nberta\nberta@office.test')
+NEW_MAIL = send(2, 'DELIVER', 8, 20, two(1, 1), tail=struct.pack('<I', 0) + b'X: y\r\n')
 KEEPER = {
     'fetch': OPENS + send(1, 'FETCH', 7, two(1, 2), two(0xffffffff, 0))
              + send(1, 'FETCH', 7, two(3, 1), two(0, 0)) + send(1, 'CLOSE', 7),
@@ -115,12 +128,41 @@ KEEPER = {
                 + send(2, 'DELIVER', 8, 20, two(1, 1), tail=struct.pack('<I', 0) + b'X: y\r\n')
                 + send(2, 'FORGET', 8, two(1, 0)),
     'forget': RCPT + send(2, 'FORGET', 8, two(1, 0)) + dies(2),
+    'new_maildrop': NEW_RCPT + NEW_MAIL + TURN * 3,
+    'new_refused': monitor_answers('no') + NEW_RCPT + NEW_MAIL + TURN,
+    'new_confused': monitor_answers('other') + NEW_RCPT + NEW_MAIL + TURN + dies(2),
+    'new_unanswered': monitor_answers('never') + NEW_RCPT + NEW_MAIL
+                      + send(0, 'OPEN', 11, 7, 99, tail='berta\nberta') + dies(2) + dies(1),
     'front_dies': OPENS + send(1, 'FETCH', 7, two(3, 1), two(0xffffffff, 0)) + dies(1),
     'nobody': send(0, 'OPEN', 11, 7, 99, tail='x\nberta')
               + send(0, 'OPEN', 11, 8, 1, tail='x\n../x'),
 }
 
-for role, seeds in ('front', FRONT), ('lmtp', LMTP), ('auth', AUTH), ('keeper', KEEPER):
+# peers of keys: front, front; key 0 is of P-256, key 1 of Ed25519
+VERIFY = b' ' * 64 + b'TLS 1.3, server CertificateVerify\0' + b'h' * 32
+EXCHANGE = b'c' * 32 + b's' * 32 + bytes([3, 0, 29, 32]) + b'x' * 32
+POINT = b'c' * 32 + b's' * 32 + bytes([3, 0, 23, 65]) + b'p' * 65
+ECDSA, ED25519, RSA_PSS = 0x0403, 0x0807, 0x0804
+
+
+def sign(peer, key, scheme, content, session=7, ticket=1):
+    return send(peer, 'SIGN', session, ticket, two(key, scheme), tail=content)
+
+
+KEYS = {
+    'verify': sign(0, 0, ECDSA, VERIFY) + sign(0, 1, ED25519, VERIFY, ticket=2),
+    'exchange': sign(0, 0, ECDSA, EXCHANGE) + sign(1, 0, ECDSA, POINT),
+    'wrong_scheme': sign(0, 0, ED25519, VERIFY) + sign(0, 1, RSA_PSS, VERIFY)
+                    + sign(1, 0, ECDSA, VERIFY),
+    'no_key': sign(0, 2, ECDSA, VERIFY) + sign(1, 0, ECDSA, VERIFY),
+    'no_handshake': sign(0, 0, ECDSA, b'sign this') + sign(1, 0, ECDSA, VERIFY[:-1]) + dies(0)
+                    + sign(0, 0, ECDSA, POINT[:-1]),
+    'many': sign(0, 0, ECDSA, VERIFY) * 20 + sign(1, 1, ED25519, VERIFY) * 3 + dies(0)
+            + sign(0, 0, ECDSA, VERIFY),
+}
+
+for role, seeds in (('front', FRONT), ('lmtp', LMTP), ('auth', AUTH), ('keeper', KEEPER),
+                    ('keys', KEYS)):
     folder = NAME / f'handlers_{role}'
     folder.mkdir(exist_ok=True)
     for name, octets in seeds.items():

@@ -3,7 +3,7 @@ _valija() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	local commands="init user mark deliver fetch"
 	local options="--to --keep --delete --keep-days --keep-newest --follow --accept-removals
-		--tls --ca --pin --cert --key --auth --password-file --password-command
+		--tls --tls-name --ca --pin --cert --key --auth --password-file --password-command
 		--password-env --password-credential --token-command --netrc --timeout --no-pipelining --recipient --crlf --max-size
 		--to-password-file --to-password-command --to-password-env --to-password-credential --to-netrc --to-token-command --to-ca
 		--to-pin --to-flags --gmail-api --gmail-never-spam --refused --retry-refused --now

@@ -7,7 +7,7 @@ function __valija_accounts
 end
 
 complete -c valija -f -n __fish_use_subcommand -a init -d 'make a post office'
-complete -c valija -f -n __fish_use_subcommand -a user -d 'add, change, delete, list users'
+complete -c valija -f -n __fish_use_subcommand -a user -d 'add, change, delete, list users, make their maildrops'
 complete -c valija -f -n __fish_use_subcommand -a mark -d 'say what is so with a mail folder'
 complete -c valija -f -n __fish_use_subcommand -a deliver -d 'put a message into mail'
 complete -c valija -f -n __fish_use_subcommand -a fetch -d 'collect mail'
@@ -25,6 +25,7 @@ complete -c valija -f -n $fetch -l follow -d 'delete what is removed from the Ma
 complete -c valija -f -n $fetch -l accept-removals -d 'believe an emptied Maildir'
 complete -c valija -x -n $fetch -l tls -a 'implicit starttls none' -d protection
 complete -c valija -r -n $fetch -l ca -d 'trusted certificates'
+complete -c valija -x -n $fetch -l tls-name -a '(__fish_print_hostnames)' -d 'name in the certificate'
 complete -c valija -x -n $fetch -l pin -d 'key of the server'
 complete -c valija -r -n $fetch -l cert -d 'certificate to show'
 complete -c valija -r -n $fetch -l key -d 'its key'

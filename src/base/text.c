@@ -75,32 +75,91 @@ int text_skip_mark(pop3_span *text)
 	return 0;
 }
 
-size_t text_escape(char *buf, size_t cap, pop3_span text)
+/* Controls of C1, separators and marks of direction, invisible and private characters, surrogates:
+ * not to be trusted on a terminal. */
+static bool is_shown(uint32_t c)
+{
+	static const struct {
+		uint32_t from, to;
+	} hidden[] = {{0x0000, 0x009f}, {0x00ad, 0x00ad}, {0x061c, 0x061c}, {0x180e, 0x180e},
+		      {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0xd800, 0xf8ff},
+		      {0xfe00, 0xfe0f}, {0xfeff, 0xfeff}, {0xfff0, 0xffff}, {0xe0000, 0x10ffff}};
+
+	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
+		if (c >= hidden[i].from && c <= hidden[i].to)
+			return false;
+	return (c & 0xfffe) != 0xfffe;
+}
+
+size_t text_shown_size(pop3_span text)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	unsigned char first = text.size ? (unsigned char)text.data[0] : 0;
+	size_t size = first >= 0xf0 && first < 0xf8   ? 4
+		      : first >= 0xe0 && first < 0xf0 ? 3
+		      : first >= 0xc0 && first < 0xe0 ? 2
+						      : 0;
+	uint32_t c = first & (0x7fu >> size);
+
+	if (!size || size > text.size)
+		return 0;
+	for (size_t i = 1; i < size; i++) {
+		unsigned char next = (unsigned char)text.data[i];
+
+		if ((next & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (next & 0x3f);
+	}
+	return c >= least[size] && c <= 0x10ffff && is_shown(c) ? size : 0;
+}
+
+static void put_hex(char *buf, unsigned char c)
 {
 	static const char digits[] = "0123456789abcdef";
-	size_t used = 0;
 
-	for (size_t i = 0; i < text.size; i++) {
+	buf[0] = '\\';
+	buf[1] = 'x';
+	buf[2] = digits[c >> 4];
+	buf[3] = digits[c & 15];
+}
+
+static size_t escape(char *buf, size_t cap, pop3_span text, bool utf8)
+{
+	size_t used = 0, n;
+
+	for (size_t i = 0; i < text.size; i += n) {
 		unsigned char c = (unsigned char)text.data[i];
-		size_t need = c >= 0x20 && c <= 0x7e && c != '\\' ? 1 : 4;
-		size_t reserve = i + 1 < text.size ? 3 : 0;
+		size_t kept = utf8 ? text_shown_size((pop3_span){text.data + i, text.size - i}) : 0;
+		size_t need, reserve;
 
+		if (c >= 0x20 && c <= 0x7e && c != '\\')
+			kept = 1;
+		n = kept ? kept : 1;
+		need = kept ? kept : 4;
+		reserve = i + n < text.size ? 3 : 0;
 		if (used + need + reserve > cap) {
 			for (int k = 0; k < 3 && used < cap; k++)
 				buf[used++] = '.';
 			break;
 		}
-		if (need == 1) {
-			buf[used++] = (char)c;
-			continue;
-		}
-		buf[used++] = '\\';
-		buf[used++] = 'x';
-		buf[used++] = digits[c >> 4];
-		buf[used++] = digits[c & 15];
+		if (kept)
+			memcpy(buf + used, text.data + i, kept);
+		else
+			put_hex(buf + used, c);
+		used += need;
 	}
 	buf[used] = '\0';
 	return used;
+}
+
+size_t text_escape(char *buf, size_t cap, pop3_span text)
+{
+	return escape(buf, cap, text, false);
+}
+
+size_t text_show(char *buf, size_t cap, pop3_span text)
+{
+	return escape(buf, cap, text, true);
 }
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

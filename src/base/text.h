@@ -30,6 +30,12 @@ extern const char text_utf16_words[];
  * the NUL. */
 size_t text_escape(char *buf, size_t cap, pop3_span text);
 
+/* The same, but keeps characters of UTF-8 that a terminal shows as text. */
+size_t text_show(char *buf, size_t cap, pop3_span text);
+/* Octets of the character of UTF-8 beyond ASCII that text begins with: 2 to 4; 0: it is none, or
+ * one that is a control, steers the direction of text or is never shown. */
+size_t text_shown_size(pop3_span text);
+
 /* Standard base64 (RFC 4648 section 4) with padding, nothing else tolerated. Return octets written,
  * -1: does not fit or invalid. */
 int base64_encode(pop3_span in, char *buf, size_t size); /* adds a NUL */

@@ -12,13 +12,12 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/deliver_input.h"
+#include "cli/maker.h"
 #include "config/config.h"
 #include "config/path.h"
 #include "lmtp/headers.h"
-#include "maildrop/mail_root.h"
 #include "maildrop/maildir/maildir.h"
 #include "maildrop/maildrop.h"
-#include "maildrop/register.h"
 #include "users/site.h"
 
 #include <errno.h>
@@ -29,14 +28,11 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
-/* As in a keeper: a maildrop that is not there is made, then the message is delivered. */
-enum step { STEP_DELIVER, STEP_MAKE };
-enum { STEP_ABSENT = 125 }; /* an exit code of the owner's process, beyond those of sysexits.h */
+enum { DELIVER_ABSENT = 125 }; /* a result of the owner's step, beyond those of sysexits.h */
 
 /* One maildrop that the message goes to. */
 struct target {
@@ -48,15 +44,12 @@ struct target {
 
 struct deliver {
 	struct config config;
-	int users_dir_fd, aliases_dir_fd, mail_fd;
-	struct mail_root root;     /* what is known of mail_fd */
-	struct mail_register *reg; /* NULL: there is no place for one */
+	int users_dir_fd, aliases_dir_fd;
+	struct maker maker; /* the mail folder, and whose it is */
 	struct users *users;
 	struct recipients *recipients;
 	struct target *targets;
 	size_t count;
-	uid_t mail_uid;
-	gid_t mail_gid;
 	bool has_sender;
 	char sender[LMTP_ADDRESS_MAX + 1];
 	char id[17];
@@ -86,10 +79,8 @@ static void note_status(struct deliver *deliver, int status)
 static int open_databases(struct deliver *deliver, struct err *err)
 {
 	const struct config *config = &deliver->config;
-	char file[MAIL_ROOT_MEMORY_MAX];
-	struct stat st;
 
-	if (config_open_directory(config->mail, O_RDONLY, &deliver->mail_fd, err) < 0 ||
+	if (maker_init(&deliver->maker, config, err) < 0 ||
 	    config_open_parent(config->users, &deliver->users_dir_fd, err) < 0 ||
 	    (config->aliases[0] &&
 	     config_open_parent(config->aliases, &deliver->aliases_dir_fd, err) < 0)) {
@@ -100,34 +91,10 @@ static int open_databases(struct deliver *deliver, struct err *err)
 	    site_recipients_open(config, deliver->aliases_dir_fd, deliver->users,
 				 &deliver->recipients, err) < 0)
 		return -1;
-	if (fstat(deliver->mail_fd, &st) < 0)
-		return err_sys(err, EX_TEMPFAIL, errno, "cannot look at %s", config->mail);
-	mail_root_look(deliver->mail_fd, config->mail, &deliver->root);
-	if (mail_root_register(&deliver->root, file) == 0)
-		deliver->reg = register_create(file);
-	deliver->mail_uid = st.st_uid;
-	deliver->mail_gid = st.st_gid;
 	return 0;
 }
 
 /* ---- recipients ---- */
-
-/* Finds the owner of the files: the maildrop's owner, if it exists, else the mail root's. */
-static int find_owner(const struct deliver *deliver, struct target *target)
-{
-	struct stat st;
-
-	target->uid = deliver->mail_uid;
-	target->gid = deliver->mail_gid;
-	if (fstatat(deliver->mail_fd, user_home(&target->user), &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    !S_ISDIR(st.st_mode))
-		return 0;
-	if (st.st_uid == 0 && deliver->mail_uid != 0)
-		return -1;
-	target->uid = st.st_uid;
-	target->gid = st.st_gid;
-	return 0;
-}
 
 static int add_target(struct deliver *deliver, const struct user *user, const char *address)
 {
@@ -145,7 +112,8 @@ static int add_target(struct deliver *deliver, const struct user *user, const ch
 	target->user = *user;
 	target->address = address;
 	explicit_bzero(target->user.secret, sizeof(target->user.secret));
-	if (geteuid() == 0 && find_owner(deliver, target) < 0) {
+	if (geteuid() == 0 && maker_owner(&deliver->maker, user_home(&target->user), &target->uid,
+					  &target->gid) < 0) {
 		complain(address, "the maildrop belongs to root, but the mail does not");
 		note_status(deliver, EX_TEMPFAIL);
 		return 0;
@@ -201,14 +169,23 @@ static int status_of(const struct deliver *deliver, enum maildrop_status status)
 	return EX_TEMPFAIL;
 }
 
-static int deliver_one(struct deliver *deliver, const struct target *target, enum step step)
+struct step {
+	struct deliver *deliver;
+	const struct target *target;
+};
+
+/* As the owner of the mail. */
+static int deliver_one(void *context, struct err *err)
 {
+	const struct step *step = context;
+	struct deliver *deliver = step->deliver;
+	const struct target *target = step->target;
 	const struct config *config = &deliver->config;
 	struct site_quota quota = site_quota(config, &target->user);
 	struct maildrop_settings settings = {.driver = &maildir_driver,
 					     .store_crlf = config->store_crlf,
 					     .host_name = config->host_name,
-					     .root = &deliver->root};
+					     .root = &deliver->maker.root};
 	struct lmtp_trace trace = {.sender = span_of(deliver->sender),
 				   .recipient = span_of(target->address),
 				   .host_name = span_of(config->host_name),
@@ -221,105 +198,28 @@ static int deliver_one(struct deliver *deliver, const struct target *target, enu
 		.message_size = deliver->input.size,
 		.headers = {headers, lmtp_headers_render(&trace, headers, sizeof(headers))},
 		.quota = {quota.messages, quota.octets}};
-	struct err err = {0};
-	enum maildrop_status status =
-		step == STEP_MAKE
-			? maildrop_make(&settings, deliver->mail_fd, user_home(&target->user), &err)
-			: maildrop_deliver(&settings, deliver->mail_fd, user_home(&target->user),
-					   &delivery, &err);
+	enum maildrop_status status = maildrop_deliver(&settings, deliver->maker.mail_fd,
+						       user_home(&target->user), &delivery, err);
 
-	if (status == MAILDROP_ABSENT)
-		return STEP_ABSENT;
-	if (status != MAILDROP_OK)
-		complain(target->user.name, err.text[0] ? err.text : "cannot be delivered");
-	return status_of(deliver, status);
+	return status == MAILDROP_ABSENT ? DELIVER_ABSENT : status_of(deliver, status);
 }
 
-/* As root: a child becomes the owner for good, so that no right of root is left in it. */
-static int deliver_as_owner(struct deliver *deliver, const struct target *target, enum step step)
-{
-	pid_t pid = fork(), ended;
-	int status = 0;
-
-	if (pid < 0) {
-		complain("fork", strerror(errno));
-		return EX_TEMPFAIL;
-	}
-	if (pid == 0) {
-		if (seteuid(0) < 0 || setgroups(0, NULL) < 0 ||
-		    setresgid(target->gid, target->gid, target->gid) < 0 ||
-		    setresuid(target->uid, target->uid, target->uid) < 0) {
-			complain("cannot become the owner of the mail", strerror(errno));
-			_exit(EX_TEMPFAIL);
-		}
-		_exit(deliver_one(deliver, target, step));
-	}
-	do
-		ended = waitpid(pid, &status, 0);
-	while (ended < 0 && errno == EINTR);
-	if (ended == pid && WIFEXITED(status))
-		return WEXITSTATUS(status);
-	complain(target->user.name, "the delivering process died");
-	return EX_TEMPFAIL;
-}
-
-static int take_step(struct deliver *deliver, const struct target *target, enum step step)
-{
-	return geteuid() == 0 ? deliver_as_owner(deliver, target, step)
-			      : deliver_one(deliver, target, step);
-}
-
-/* The register is somebody else's: an MTA calls the command as the owner of the mail, and the state
- * folder is root's. The server enters the maildrop when it first meets it. */
-static bool not_ours(const struct err *err)
-{
-	return geteuid() != 0 && (err->errnum == EACCES || err->errnum == EPERM ||
-				  err->errnum == EROFS || err->errnum == ENOENT);
-}
-
-/* Enters the maildrop in the register, on the disk, before and after it is made; as the one who
- * called the command, not as the owner of the mail. */
-static int enter(struct deliver *deliver, const struct target *target, enum register_kind kind)
-{
-	pop3_span home = span_of(user_home(&target->user));
-	enum register_kind is = REGISTER_NONE;
-	struct err err = {0};
-	int rc = 0;
-
-	if (!deliver->reg)
-		return 0; /* no place for one: it is known by its folder alone */
-	if (rc == 0 && kind == REGISTER_MAKING)
-		rc = register_find(deliver->reg, home, &is, &err);
-	if (rc == 0 && is == REGISTER_MADE)
-		rc = err_set(
-			&err, EX_TEMPFAIL,
-			"the maildrop is not there, but it was before: mount its filesystem, or "
-			"restore it; if it was removed on purpose: valija mark --forget %s %s",
-			home.data, deliver->config.mail);
-	if (rc == 0) {
-		rc = register_enter(deliver->reg, home, kind, true, &err);
-		rc = rc < 0 && not_ours(&err) ? 0 : rc;
-	}
-	if (rc < 0)
-		complain(target->user.name, err.text);
-	return rc;
-}
-
+/* As in a keeper: a maildrop that is not there is made, then the message is delivered. */
 static int deliver_to(struct deliver *deliver, const struct target *target)
 {
-	int status = take_step(deliver, target, STEP_DELIVER);
+	struct step step = {deliver, target};
+	struct err err = {0};
+	int status = maker_as_owner(target->uid, target->gid, deliver_one, &step, &err);
 
-	if (status != STEP_ABSENT)
-		return status;
-	if (enter(deliver, target, REGISTER_MAKING) < 0)
-		return EX_TEMPFAIL;
-	status = take_step(deliver, target, STEP_MAKE);
-	if (status != EX_OK)
-		return status == STEP_ABSENT ? EX_TEMPFAIL : status;
-	if (enter(deliver, target, REGISTER_MADE) < 0)
-		return EX_TEMPFAIL;
-	status = take_step(deliver, target, STEP_DELIVER);
-	return status == STEP_ABSENT ? EX_TEMPFAIL : status;
+	if (status == DELIVER_ABSENT) {
+		status = maker_make(&deliver->maker, &target->user, target->uid, target->gid, &err);
+		if (status == 0)
+			status = maker_as_owner(target->uid, target->gid, deliver_one, &step, &err);
+	}
+	if (status == EX_OK)
+		return EX_OK;
+	complain(target->user.name, err.text[0] ? err.text : "cannot be delivered");
+	return status < 0 || status == DELIVER_ABSENT ? EX_TEMPFAIL : status;
 }
 
 /* The message comes from outside: it is read with the rights of the mail's owner, not root's. */
@@ -328,8 +228,8 @@ static int read_message(struct deliver *deliver, struct err *err)
 	bool root = geteuid() == 0;
 	int rc;
 
-	if (root && (setgroups(0, NULL) < 0 || setegid(deliver->mail_gid) < 0 ||
-		     seteuid(deliver->mail_uid) < 0))
+	if (root && (setgroups(0, NULL) < 0 || setegid(deliver->maker.gid) < 0 ||
+		     seteuid(deliver->maker.uid) < 0))
 		return err_sys(err, EX_TEMPFAIL, errno, "cannot become the owner of the mail");
 	rc = deliver_input_read(STDIN_FILENO, deliver->config.lmtp_max_size, &deliver->input, err);
 	if (root && (seteuid(0) < 0 || setegid(0) < 0))
@@ -397,9 +297,9 @@ static int run(struct deliver *deliver, const struct options *options, char **ad
 
 static void finish(struct deliver *deliver)
 {
-	int fds[] = {deliver->users_dir_fd, deliver->aliases_dir_fd, deliver->mail_fd};
+	int fds[] = {deliver->users_dir_fd, deliver->aliases_dir_fd};
 
-	register_destroy(deliver->reg);
+	maker_finish(&deliver->maker);
 	recipients_close(deliver->recipients);
 	users_close(deliver->users);
 	deliver_input_finish(&deliver->input);
@@ -431,7 +331,7 @@ int deliver_main(int argc, char **argv)
 	deliver = calloc(1, sizeof(*deliver));
 	if (!deliver)
 		return EX_TEMPFAIL;
-	deliver->users_dir_fd = deliver->aliases_dir_fd = deliver->mail_fd = -1;
+	deliver->users_dir_fd = deliver->aliases_dir_fd = deliver->maker.mail_fd = -1;
 	deliver->input.fd = -1;
 	failed = run(deliver, &options, argv + optind, &err);
 	if (failed != EX_OK) {

@@ -1,7 +1,8 @@
 /*
  * `valija init`: a post office in a directory: configuration, users, certificate, mail. It
  * overwrites nothing: when any of them is there it stops before it makes the first, and what it
- * made is taken away again when a later step fails.
+ * made is taken away again when a later step fails. A folder of mail that is elsewhere (--mail) may
+ * be there before: with its mark, or empty.
  */
 #include "cli/init.h"
 
@@ -11,6 +12,7 @@
 #include "maildrop/mail_mark.h"
 #include "sys/tls_certificate.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -45,8 +47,9 @@ static const char *const names[PART_COUNT] = {"tls",        "tls/key.pem",      
 struct office {
 	struct config config;
 	const char *directory;
-	int fd;
-	bool made_directory;
+	const char *elsewhere; /* where the mail is, if not in directory */
+	int fd, mail_fd;
+	bool made_directory, made_elsewhere;
 	bool made[PART_COUNT];
 	const char *hints[2];
 };
@@ -54,7 +57,7 @@ struct office {
 static int usage(void)
 {
 	fputs("usage: valija init DIR [--hostname NAME] [--pop3 ADDR:PORT] [--pop3s ADDR:PORT]\n"
-	      "                   [--lmtp ADDR:PORT|PATH]\n",
+	      "                   [--lmtp ADDR:PORT|PATH] [--mail FOLDER]\n",
 	      stderr);
 	return EX_USAGE;
 }
@@ -77,10 +80,13 @@ static int add_listener(struct office *office, const char *value, enum config_se
 
 static int parse(int argc, char **argv, struct office *office, struct err *err)
 {
-	static const struct option options[] = {
-		{"hostname", required_argument, NULL, 'n'}, {"pop3", required_argument, NULL, 'p'},
-		{"pop3s", required_argument, NULL, 's'},    {"lmtp", required_argument, NULL, 'l'},
-		{"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"hostname", required_argument, NULL, 'n'},
+						{"pop3", required_argument, NULL, 'p'},
+						{"pop3s", required_argument, NULL, 's'},
+						{"lmtp", required_argument, NULL, 'l'},
+						{"mail", required_argument, NULL, 'm'},
+						{"help", no_argument, NULL, 'h'},
+						{NULL, 0, NULL, 0}};
 	const char *listen[] = {"127.0.0.1:1110", "127.0.0.1:1995", "127.0.0.1:1124"};
 	int c;
 
@@ -97,6 +103,8 @@ static int parse(int argc, char **argv, struct office *office, struct err *err)
 			listen[SERVICE_POP3S] = optarg;
 		else if (c == 'l')
 			listen[SERVICE_LMTP] = optarg;
+		else if (c == 'm')
+			office->elsewhere = optarg;
 		else
 			return -1;
 	}
@@ -123,6 +131,8 @@ static int open_directory(struct office *office, struct err *err)
 	for (int i = 0; i < PART_COUNT; i++) {
 		struct stat st;
 
+		if (office->elsewhere && (i == PART_MAIL || i == PART_MARK))
+			continue;
 		if (fstatat(office->fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
 			return err_set(err, EX_CANTCREAT,
 				       "%s/%s is there already; nothing was changed. Take another "
@@ -218,31 +228,93 @@ static int make_certificate(struct office *office, struct err *err)
 	return status;
 }
 
+static int mail_failed(const struct office *office, struct err *err)
+{
+	if (office->elsewhere)
+		return err_sys(err, EX_CANTCREAT, errno, "%s", office->elsewhere);
+	return err_sys(err, EX_CANTCREAT, errno, "%s/mail", office->directory);
+}
+
+/* Marks that count stay, and so does what is in the folder then. A folder without one is to be
+ * empty: it may be the wrong one, or the one beneath a disk that is not mounted. */
+static int check_elsewhere(const struct office *office, struct err *err)
+{
+	int fd = openat(office->mail_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+	char id[MAIL_MARK_SIZE];
+	struct dirent *entry;
+
+	if (!folder)
+		return mail_failed(office, err);
+	do
+		entry = readdir(folder);
+	while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+			 strcmp(entry->d_name, "lost+found") == 0));
+	closedir(folder);
+	if (!entry || mail_mark_read(&maildrop_kernel, office->mail_fd, id) == 0)
+		return 0;
+	return err_set(
+		err, EX_CANTCREAT,
+		"%s is not empty and has no mark of a mail folder; nothing was changed. If it is "
+		"the folder of the mail: valija mark %s, then again",
+		office->elsewhere, office->elsewhere);
+}
+
+/* An absolute path goes into the configuration: relative ones count from its folder. */
+static int open_elsewhere(struct office *office, struct err *err)
+{
+	char *path;
+
+	office->made_elsewhere = mkdir(office->elsewhere, 0711) == 0;
+	if (!office->made_elsewhere && errno != EEXIST)
+		return mail_failed(office, err);
+	path = realpath(office->elsewhere, NULL);
+	if (!path)
+		return mail_failed(office, err);
+	if (strlen(path) >= sizeof(office->config.mail)) {
+		free(path);
+		return err_set(err, EX_USAGE, "%s: the path is too long", office->elsewhere);
+	}
+	strcpy(office->config.mail, path);
+	free(path);
+	office->mail_fd = open(office->elsewhere, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return office->mail_fd < 0 ? mail_failed(office, err) : check_elsewhere(office, err);
+}
+
 /* As root, mail belongs to vmail; started by somebody else it belongs to them. */
 static int make_mail(struct office *office, struct err *err)
 {
 	const struct passwd *owner = geteuid() == 0 ? getpwnam("vmail") : NULL;
+	struct stat st;
 
 	if (geteuid() == 0 && !owner)
 		office->hints[0] = "The system user vmail, the owner of the mail, does not exist.";
-	return make_directory(office, PART_MAIL, 0711, owner, err);
+	if (!office->elsewhere) {
+		if (make_directory(office, PART_MAIL, 0711, owner, err) < 0)
+			return -1;
+		office->mail_fd = openat(office->fd, names[PART_MAIL],
+					 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		return office->mail_fd < 0 ? mail_failed(office, err) : 0;
+	}
+	/* one that was there before keeps its owner, unless that is root: no mail could be in it */
+	if (owner && fstat(office->mail_fd, &st) == 0 && st.st_uid == 0 &&
+	    fchown(office->mail_fd, owner->pw_uid, owner->pw_gid) < 0)
+		return mail_failed(office, err);
+	return 0;
 }
 
-/* The folder is new, so its filesystem is the one that the mail is to be on. */
+/* A new folder is on the filesystem that the mail is to be on, and so is one that was named. */
 static int mark_mail(struct office *office, struct err *err)
 {
-	int fd = openat(office->fd, names[PART_MAIL],
-			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	char id[MAIL_MARK_SIZE];
-	int rc = fd < 0 ? err_sys(err, EX_CANTCREAT, errno, "%s/mail", office->directory)
-			: mail_mark_write(fd, id, err);
+	bool before = mail_mark_read(&maildrop_kernel, office->mail_fd, id) == 0;
 
-	if (fd >= 0 && rc < 0)
-		err_prefix(err, "%s/mail", office->directory);
-	office->made[PART_MARK] = rc == 0;
-	if (fd >= 0)
-		close(fd);
-	return rc;
+	if (mail_mark_write(office->mail_fd, id, err) < 0)
+		return err_prefix(err, "%s%s",
+				  office->elsewhere ? office->elsewhere : office->directory,
+				  office->elsewhere ? "" : "/mail");
+	office->made[PART_MARK] = !before;
+	return 0;
 }
 
 static int make_users(struct office *office, struct err *err)
@@ -298,10 +370,17 @@ static int make_config(struct office *office, struct err *err)
 
 static void undo(const struct office *office)
 {
-	for (int i = PART_COUNT - 1; i >= 0; i--)
-		if (office->made[i])
+	for (int i = PART_COUNT - 1; i >= 0; i--) {
+		if (!office->made[i])
+			continue;
+		if (i == PART_MARK)
+			unlinkat(office->mail_fd, MAIL_MARK_NAME, 0);
+		else
 			unlinkat(office->fd, names[i],
 				 i == PART_TLS || i == PART_MAIL ? AT_REMOVEDIR : 0);
+	}
+	if (office->made_elsewhere)
+		rmdir(office->elsewhere);
 	if (office->made_directory)
 		rmdir(office->directory);
 }
@@ -321,8 +400,9 @@ static void report(const struct office *office)
 				printf("%s\n", office->hints[i]);
 		printf("Make the system users, then give the files to them:\n\n"
 		       "    " SYSUSERS "\n"
-		       "    chown vmail: %s/mail && chgrp valija-auth %s/users\n",
-		       office->directory, office->directory);
+		       "    chown vmail: %s%s && chgrp valija-auth %s/users\n",
+		       office->elsewhere ? office->elsewhere : office->directory,
+		       office->elsewhere ? "" : "/mail", office->directory);
 	}
 	printf("\nNext:\n\n"
 	       "    valija user add -c %s/valija.conf NAME\n"
@@ -333,6 +413,8 @@ static void report(const struct office *office)
 static int make_all(struct office *office, struct err *err)
 {
 	if (open_directory(office, err) < 0)
+		return -1;
+	if (office->elsewhere && open_elsewhere(office, err) < 0)
 		return -1;
 	if (make_certificate(office, err) < 0 || make_mail(office, err) < 0 ||
 	    mark_mail(office, err) < 0 || make_users(office, err) < 0 ||
@@ -351,7 +433,7 @@ int init_main(int argc, char **argv)
 
 	if (!office)
 		return EX_OSERR;
-	office->fd = -1;
+	office->fd = office->mail_fd = -1;
 	config_defaults(&office->config);
 	if (parse(argc, argv, office, &err) < 0) {
 		code = err.code ? command_failed("init", &err) : usage();
@@ -365,6 +447,8 @@ int init_main(int argc, char **argv)
 	}
 	if (office->fd >= 0)
 		close(office->fd);
+	if (office->mail_fd >= 0)
+		close(office->mail_fd);
 	free(office);
 	return code;
 }

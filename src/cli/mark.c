@@ -7,6 +7,7 @@
 #include "maildrop/mail_root.h"
 #include "maildrop/register.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -16,6 +17,11 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+enum {
+	LOCATION_MAX = 512, /* octets of a path below the mail folder, with its NUL */
+	LEVELS = 4,         /* as domain/letter/user/Maildir */
+};
 
 struct arguments {
 	const char *forget; /* a location below the mail folder; NULL: the folder gets its mark */
@@ -91,8 +97,101 @@ static int forget_maildrop(const struct arguments *arguments, const char *mail, 
 			     "valija.conf has?",
 			     file, arguments->forget, mail);
 	if (rc == 0)
-		rc = register_enter(reg, location, REGISTER_NONE, true, err);
+		rc = register_enter(reg, location, REGISTER_NONE, REGISTER_NOW, err);
 	register_destroy(reg);
+	return rc;
+}
+
+/* ---- what is there goes into the register ---- */
+
+struct scan {
+	struct mail_register *reg;
+	unsigned found;
+	struct err *err;
+};
+
+static bool has_folder(int fd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool part_of_maildrop(const char *name)
+{
+	return strcmp(name, "cur") == 0 || strcmp(name, "new") == 0 || strcmp(name, "tmp") == 0;
+}
+
+static int scan_folder(struct scan *scan, int parent, const char *name, const char *path,
+		       int levels);
+
+/* The folders in one that is open at path ("": the mail folder). */
+static int scan_inside(struct scan *scan, DIR *folder, const char *path, bool maildrop, int levels)
+{
+	struct dirent *entry;
+	int rc = 0;
+
+	while (rc == 0 && (entry = readdir(folder)) != NULL) {
+		char below[LOCATION_MAX];
+		int n;
+
+		if (entry->d_name[0] == '.' || (maildrop && part_of_maildrop(entry->d_name)) ||
+		    (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN))
+			continue;
+		n = snprintf(below, sizeof(below), "%s%s%s", path, path[0] ? "/" : "",
+			     entry->d_name);
+		if (n < LOCATION_MAX)
+			rc = scan_folder(scan, dirfd(folder), entry->d_name, below, levels);
+	}
+	return rc;
+}
+
+/* A maildrop has new or cur; one that lost the other gets it again. Links are not followed: the
+ * server follows none either. */
+static int scan_folder(struct scan *scan, int parent, const char *name, const char *path,
+		       int levels)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+	bool cur = folder && has_folder(fd, "cur"), new = folder &&has_folder(fd, "new");
+	int rc = 0;
+
+	if (!folder) {
+		if (errno != ENOTDIR && errno != ENOENT)
+			fprintf(stderr, "valija mark: %s is left out: %s\n", path, strerror(errno));
+		if (fd >= 0)
+			close(fd);
+		return 0;
+	}
+	if ((cur || new) && path[0]) {
+		rc = register_enter(scan->reg, (pop3_span){path, strlen(path)}, REGISTER_MADE,
+				    REGISTER_WITH_NEXT, scan->err);
+		scan->found++;
+	}
+	if (rc == 0 && levels > 0)
+		rc = scan_inside(scan, folder, path, cur && new, levels - 1);
+	closedir(folder);
+	return rc;
+}
+
+/* Enters each maildrop that is there, so that it is missed if it is not there once more, though the
+ * server never opened it. */
+static int fill_register(const struct mail_root *root, int fd, unsigned *ret_found, struct err *err)
+{
+	char file[MAIL_ROOT_MEMORY_MAX];
+	struct scan scan = {.err = err};
+	int rc;
+
+	if (mail_root_register(root, file) < 0)
+		return err_set(err, EX_CANTCREAT, "there is no state folder: set STATE_DIRECTORY");
+	scan.reg = register_create(file);
+	if (!scan.reg)
+		return err_sys(err, EX_OSERR, errno, "%s", file);
+	rc = scan_folder(&scan, fd, ".", "", LEVELS);
+	if (rc == 0)
+		rc = register_flush(scan.reg, err);
+	register_destroy(scan.reg);
+	*ret_found = scan.found;
 	return rc;
 }
 
@@ -102,6 +201,7 @@ static int mark_root(const char *mail, int fd, struct err *err)
 	char was[MAIL_MARK_SIZE], is[MAIL_MARK_SIZE];
 	bool had = mail_mark_read(&maildrop_kernel, fd, was) == 0;
 	struct mail_root root;
+	unsigned found;
 
 	mail_root_look(fd, mail, &root);
 	if (mail_root_accept(&root, fd, is, err) < 0) {
@@ -109,6 +209,11 @@ static int mark_root(const char *mail, int fd, struct err *err)
 		return -1;
 	}
 	printf("%s %s the mark %s; if valijad runs, reload it\n", mail, had ? "has" : "got", is);
+	if (fill_register(&root, fd, &found, err) < 0) {
+		err_prefix(err, "maildrops that are there are not all in the register");
+		return -1;
+	}
+	printf("%u maildrops are there, and in the register\n", found);
 	return 0;
 }
 

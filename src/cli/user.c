@@ -1,38 +1,44 @@
-/* `valija user`: users of the passwd-file that the configuration names. valijad reads a change at
- * the next login, without a signal. */
+/* `valija user`: users of the passwd-file that the configuration names, and their maildrops.
+ * valijad reads a change at the next login, without a signal. */
 #include "cli/user.h"
 
 #include "base/secret.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/maker.h"
 #include "cli/password.h"
 #include "config/config.h"
+#include "config/path.h"
 #include "users/edit.h"
 #include "users/schemes.h"
+#include "users/site.h"
 #include "users/users.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-enum verb { VERB_ADD, VERB_PASSWD, VERB_DEL, VERB_LIST, VERB_COUNT };
+enum verb { VERB_ADD, VERB_PASSWD, VERB_DEL, VERB_LIST, VERB_MAKE, VERB_COUNT };
 
-static const char *const verbs[VERB_COUNT] = {"add", "passwd", "del", "list"};
+static const char *const verbs[VERB_COUNT] = {"add", "passwd", "del", "list", "make"};
 
 struct arguments {
 	enum verb verb;
 	const char *config, *name, *scheme;
 	char spelling[USER_NAME_MAX + 1]; /* of the name in the users file, "": not there */
+	char home[USER_HOME_MAX + 1];     /* of the maildrop, "": not known */
 };
 
 static int usage(void)
 {
 	fputs("usage: valija user add|passwd [-c CONF] NAME [--scheme SCHEME]\n"
-	      "       valija user del [-c CONF] NAME\n"
+	      "       valija user del|make [-c CONF] NAME\n"
 	      "       valija user list [-c CONF]\n"
 	      "The password is asked for, or is the first line of standard input.\nSchemes:",
 	      stderr);
@@ -75,7 +81,7 @@ static int parse(int argc, char **argv, struct arguments *ret)
 			return -1;
 		ret->name = argv[optind++];
 	}
-	if (ret->scheme && (ret->verb == VERB_LIST || ret->verb == VERB_DEL))
+	if (ret->scheme && ret->verb != VERB_ADD && ret->verb != VERB_PASSWD)
 		return -1;
 	return optind == argc ? 0 : -1;
 }
@@ -158,12 +164,82 @@ static int set_password(struct arguments *arguments, const struct config *config
 	return status;
 }
 
+/* ---- the maildrop ---- */
+
+static int look_up(const struct config *config, const char *name, struct user *ret, struct err *err)
+{
+	struct users *users = NULL;
+	enum users_status status = USERS_DOWN;
+	int fd = -1;
+
+	if (config_open_parent(config->users, &fd, err) == 0 &&
+	    site_users_open(config, fd, &users, err) == 0)
+		status = users_find(users, span_of(name), ret, err);
+	if (status == USERS_UNKNOWN)
+		err_set(err, EX_NOUSER, "there is no user %s in %s", name, config->users);
+	wipe(ret->secret, sizeof(ret->secret));
+	users_close(users);
+	if (fd >= 0)
+		close(fd);
+	return status == USERS_FOUND ? 0 : -1;
+}
+
+static int make_absent(struct maker *maker, const struct user *user, struct err *err)
+{
+	struct stat st;
+
+	if (fstatat(maker->mail_fd, user_home(user), &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0; /* whatever it is: the server judges it */
+	if (geteuid() != 0 && geteuid() != maker->uid)
+		return err_set(err, EX_NOPERM, "%s belongs to another user: call this as root",
+			       maker->config->mail);
+	if (!mail_root_may_make(&maker->root, &maildrop_kernel, maker->mail_fd, err))
+		return -1;
+	return maker_make(maker, user, maker->uid, maker->gid, err);
+}
+
+/* Makes the maildrop of a user who is in the file, as the first delivery would. */
+static int make_maildrop(struct arguments *arguments, const struct config *config, struct err *err)
+{
+	struct user user = {0};
+	struct maker maker;
+	int rc;
+
+	if (look_up(config, arguments->name, &user, err) < 0)
+		return -1;
+	snprintf(arguments->home, sizeof(arguments->home), "%s", user_home(&user));
+	rc = maker_init(&maker, config, err);
+	if (rc == 0)
+		rc = make_absent(&maker, &user, err);
+	maker_finish(&maker);
+	return rc;
+}
+
+/* The user may log in and get mail even if there is no maildrop yet. */
+static int add_user(struct arguments *arguments, const struct config *config, struct err *err)
+{
+	struct err why = {0};
+
+	if (set_password(arguments, config, err) < 0)
+		return -1;
+	if (make_maildrop(arguments, config, &why) < 0)
+		fprintf(stderr,
+			"valija user: the maildrop is not made yet, the first delivery does that: "
+			"%s\n",
+			why.text);
+	return 0;
+}
+
 static int run(struct arguments *arguments, const struct config *config, struct err *err)
 {
 	switch (arguments->verb) {
 	case VERB_ADD:
+		return add_user(arguments, config, err);
 	case VERB_PASSWD:
 		return set_password(arguments, config, err);
+	case VERB_MAKE:
+		return check(arguments, config, err) < 0 ? -1
+							 : make_maildrop(arguments, config, err);
 	case VERB_DEL:
 		return check(arguments, config, err) < 0
 			       ? -1
@@ -182,7 +258,10 @@ static void report(const struct arguments *arguments, const struct config *confi
 	const char *name = arguments->spelling[0] ? arguments->spelling : arguments->name;
 
 	if (arguments->verb == VERB_ADD)
-		printf("%s may log in; new mail is put into %s/%s\n", name, config->mail, name);
+		printf("%s may log in; new mail is put into %s/%s\n", name, config->mail,
+		       arguments->home[0] ? arguments->home : name);
+	else if (arguments->verb == VERB_MAKE)
+		printf("%s has the maildrop %s/%s\n", name, config->mail, arguments->home);
 	else if (arguments->verb == VERB_PASSWD)
 		printf("%s has a new password\n", name);
 	else if (arguments->verb == VERB_DEL)

@@ -98,11 +98,14 @@ struct config {
 		drain_seconds; /* limit for open sessions after SIGTERM, and for those of the old
 				  generation after SIGHUP: there CONFIG_DRAIN_STANDARD is an hour */
 
-	uint64_t lmtp_max_size;          /* octets of a message */
-	uint32_t lmtp_max_recipients;    /* in one transaction */
-	char recipient_delimiter[4];     /* sub-addressing, "" none */
-	char aliases[CONFIG_PATH_MAX];   /* "" none */
-	char catch_all[CONFIG_NAME_MAX]; /* user, "" none */
+	uint64_t lmtp_max_size;           /* octets of a message */
+	uint32_t lmtp_max_recipients;     /* in one transaction */
+	uint64_t lmtp_memory;             /* octets of messages in memory; 0: automatic */
+	char lmtp_spool[CONFIG_PATH_MAX]; /* folder for large messages; "": the state folder */
+	uint64_t lmtp_spool_size;         /* octets of messages there; 0: automatic */
+	char recipient_delimiter[4];      /* sub-addressing, "" none */
+	char aliases[CONFIG_PATH_MAX];    /* "" none */
+	char catch_all[CONFIG_NAME_MAX];  /* user, "" none */
 	char domains[CONFIG_PATH_MAX]; /* local domains separated by spaces; "": any domain is ours
 					  and is cut off when the full address is no user */
 	uint64_t quota_messages, quota_octets; /* default per user, 0 none */

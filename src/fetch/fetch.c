@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "fetch/account/config_file.h"
+#include "fetch/interrupt.h"
 #include "fetch/jobs.h"
 #include "fetch/account/options.h"
 #include "fetch/report/report.h"
@@ -149,6 +150,7 @@ int fetch_main(int argc, char **argv)
 		return setup_main(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "login") == 0)
 		return setup_login_main(argc - 1, argv + 1);
+	fetch_interrupt_catch();
 	fetch_account_defaults(&account);
 	if (fetch_options_parse(argc, argv, &options, &account, &err) < 0) {
 		complain(&err);

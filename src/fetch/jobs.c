@@ -2,6 +2,8 @@
  * processes of their own, so a crash or a hostile server of one leaves the others alone. */
 #include "fetch/jobs.h"
 
+#include "fetch/interrupt.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,16 +56,30 @@ static bool wait_for_one(struct job *jobs, const struct fetch_account *const *ac
 	return true;
 }
 
+/* Each account's process ends tidily; a terminal has signalled them already. */
+static void pass_on(const struct job *jobs, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (jobs[i].pid > 0)
+			kill(jobs[i].pid, SIGTERM);
+}
+
 int fetch_jobs(const struct fetch_account *const *accounts, unsigned count, unsigned jobs,
 	       const struct fetch_options *options)
 {
 	struct job *list = calloc(count, sizeof(*list));
 	unsigned running = 0;
 	int code = EX_OK;
+	bool told = false;
 
 	if (!list)
 		return EX_OSERR;
 	for (unsigned next = 0; next < count || running;) {
+		if (fetch_interrupted() && !told) {
+			told = true;
+			count = next; /* the others are not begun */
+			pass_on(list, next);
+		}
 		if (next < count && running < jobs) {
 			start(&list[next], accounts[next], options);
 			running += list[next].pid > 0;
@@ -79,5 +95,5 @@ int fetch_jobs(const struct fetch_account *const *accounts, unsigned count, unsi
 	for (unsigned i = 0; i < count && code == EX_OK; i++)
 		code = list[i].code;
 	free(list);
-	return code;
+	return fetch_interrupted() ? 128 + fetch_interrupted() : code;
 }

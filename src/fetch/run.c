@@ -110,7 +110,8 @@ static int open_parts(struct run *run, int state_dir, struct err *err)
 	struct sink_settings sink = {.files = run->files,
 				     .account = run->account,
 				     .key = span_of(run->key),
-				     .state_dir = state_dir};
+				     .state_dir = state_dir,
+				     .output_apart = run->options->json};
 	const struct fetch_asking asking = {check_host, run->account};
 	char name[STATE_NAME_MAX];
 
@@ -135,12 +136,12 @@ static int prepare(struct run *run, struct err *err)
 {
 	int dir, rc;
 
-	if (state_key(run->account, run->key, err) < 0)
-		return -1;
 	dir = state_open(run->files, run->options->state, err);
 	if (dir < 0)
 		return -1;
-	rc = open_parts(run, dir, err);
+	rc = state_key(run->account, dir, run->key, err);
+	if (rc == 0)
+		rc = open_parts(run, dir, err);
 	if (rc == 0)
 		rc = fetch_confine(run->account, dir, err);
 	close(dir);

@@ -214,7 +214,7 @@ static bool judge_delivered(const void *message)
 {
 	const struct ipc_recipient_answer *m = message;
 
-	return m->reason < REASON_COUNT && reason_row(m->reason)->reply != 0;
+	return m->reason < REASON_COUNT && reason_row(m->reason)->reply != 0 && !m->on_demand;
 }
 
 static bool judge_refused(const void *message)
@@ -228,7 +228,7 @@ static bool judge_ready(const void *message)
 {
 	const struct ipc_recipient_answer *m = message;
 
-	return m->reason == REASON_OK;
+	return m->reason == REASON_OK && m->on_demand <= 1;
 }
 
 static bool judge_fetch(const void *message)
@@ -260,6 +260,13 @@ static bool judge_location(const void *message)
 	const struct ipc_location *m = message;
 
 	return m->ask < LOCATION_ASKS;
+}
+
+static bool judge_root(const void *message)
+{
+	const struct ipc_root *m = message;
+
+	return m->away <= 1;
 }
 
 static bool judge_location_answer(const void *message)

@@ -64,6 +64,7 @@ enum {
 	IPC_KEYS_MAX = 64,                  /* private keys: CONFIG_CERTIFICATES_MAX */
 };
 #define IPC_NO_SLOT UINT32_MAX
+#define IPC_HELD_ALL UINT32_MAX
 #define IPC_COUNT_MAX (UINT32_MAX - 64) /* messages in a maildrop */
 #define IPC_WINDOW_MAX (4u << 20)       /* octets in one READ_SLICE */
 
@@ -73,7 +74,9 @@ struct ipc_head {
 	uint16_t texts[IPC_TEXTS_MAX]; /* sizes of the tail's texts, in order */
 };
 
-struct ipc_empty { /* START, READY, KEEPER_GONE, PING, LISTENER_DEAD: one takes no connections */
+struct ipc_empty { /* START, READY, KEEPER_GONE, PING, LISTENER_DEAD: one takes no connections,
+		    SPOOL_WANTED: a file is needed, SPOOL_NONE: there is none,
+		    SPOOL_FILE: see spool_files.h; fds: one to write to, one to read from */
 	struct ipc_head head;
 };
 
@@ -168,6 +171,13 @@ struct ipc_location_answer {
 	uint32_t unused;
 };
 
+/* monitor → keeper */
+struct ipc_root { /* ROOT_AWAY; away: the path of the mail folder leads to another one than the
+		     keeper has; until it does not, nothing is opened or delivered */
+	struct ipc_head head;
+	uint32_t away, unused;
+};
+
 /* front → auth */
 struct ipc_connect {
 	struct ipc_head head;
@@ -199,6 +209,9 @@ struct ipc_recipient { /* RCPT; text: address */
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t transaction, index;
+	uint32_t held; /* keepers on demand that cannot end before this transaction does;
+			  IPC_HELD_ALL: it has waited for another one in vain */
+	uint32_t unused;
 };
 
 /* front → keys */
@@ -325,7 +338,8 @@ struct ipc_recipient_answer {
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t transaction, index;
-	uint32_t reason, unused;
+	uint32_t reason;
+	uint32_t on_demand; /* RCPT_READY of a keeper that was started on demand: 1; else 0 */
 };
 
 /* front → keeper */
@@ -352,8 +366,8 @@ struct ipc_commit {
 	uint64_t session;
 	uint32_t total, unused;
 };
-struct ipc_deliver { /* fd: sealed memory file with the message; tail: uint32_t indexes[count], then
-			header lines */
+struct ipc_deliver { /* fd: the message: a sealed memory file, or a file of the spool; tail:
+			uint32_t indexes[count], then header lines */
 	struct ipc_head head;
 	uint64_t session, size;
 	uint32_t transaction, count;
@@ -444,7 +458,11 @@ struct ipc_transaction { /* FORGET */
 	X(BODY_WRONG, 72, ipc_body_wrong, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_body_wrong)           \
 	X(LOCATION, 75, ipc_location, IPC_K, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_location)      \
 	X(LOCATION_ANSWER, 76, ipc_location_answer, IPC_M, IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0,        \
-	  judge_location_answer)
+	  judge_location_answer)                                                                   \
+	X(SPOOL_WANTED, 200, ipc_empty, IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)                    \
+	X(SPOOL_FILE, 201, ipc_empty, IPC_M, IPC_L, 2, 2, 0, 0, 0, judge_any)                      \
+	X(SPOOL_NONE, 202, ipc_empty, IPC_M, IPC_L, 0, 0, 0, 0, 0, judge_any)                      \
+	X(ROOT_AWAY, 210, ipc_root, IPC_M, IPC_K, 0, 0, 0, 0, 0, judge_root)
 
 enum ipc_type {
 	IPC_NONE,

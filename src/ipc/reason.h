@@ -52,7 +52,12 @@
 	X(SPOOL_FULL, NONE, 452, "4.3.1", "too many messages are on their way, try again later",   \
 	  "spool-full")                                                                            \
 	X(LOGIN_BUSY, SYS_TEMP, 0, "", "too many logins wait for their turn, try again later",     \
-	  "login-busy")
+	  "login-busy")                                                                            \
+	X(TOO_MANY_OWNERS, NONE, 452, "4.5.3",                                                     \
+	  "mail of too many owners in one transaction, send the rest in another",                  \
+	  "too-many-owners")                                                                       \
+	X(OWNERS_BUSY, NONE, 451, "4.3.2",                                                         \
+	  "mail of too many owners is in use now, try again later", "owners-busy")
 
 enum reason {
 #define X(name, ...) REASON_##name,

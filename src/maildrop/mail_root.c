@@ -186,6 +186,29 @@ int mail_root_register(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_M
 	return 0;
 }
 
+int mail_root_check_state(const struct mail_root *root, struct err *err)
+{
+	char path[MAIL_ROOT_MEMORY_MAX];
+	struct stat st;
+	char *slash;
+
+	if (!root->memory[0])
+		return err_set(err, EX_CANTCREAT, "there is no state folder: set STATE_DIRECTORY");
+	snprintf(path, sizeof(path), "%s", root->memory);
+	while ((slash = strrchr(path, '/')) != NULL) {
+		slash[slash == path] = '\0';
+		if (stat(path, &st) == 0) {
+			if (!S_ISDIR(st.st_mode))
+				return err_set(err, EX_CANTCREAT, "%s is no folder", path);
+			if (access(path, W_OK | X_OK) == 0)
+				return 0;
+		}
+		if ((errno != ENOENT && errno != ENOTDIR) || slash == path)
+			break;
+	}
+	return err_sys(err, EX_CANTCREAT, errno, "%s", path);
+}
+
 static int write_memory(const char *memory, const char *path, const struct identity *is)
 {
 	char staged[MAIL_ROOT_MEMORY_MAX + 8], line[2 * MAIL_ROOT_MEMORY_MAX];

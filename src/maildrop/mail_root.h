@@ -52,6 +52,8 @@ int mail_root_accept(const struct mail_root *root, int root_fd, char ret_mark[MA
 /* The name of the file of the root's register (register.h), beside what remembers the root. -1:
  * there is no state folder. */
 int mail_root_register(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX]);
+/* Can the state folder of the root be written to, or made? Changes nothing. */
+int mail_root_check_state(const struct mail_root *root, struct err *err);
 /* Is there anything that may be a maildrop, or a folder of some? Yes, too, if that cannot be told.
  */
 bool mail_root_in_use(const struct maildrop_syscalls *sys, int root_fd);

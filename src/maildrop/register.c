@@ -378,8 +378,15 @@ static int append(struct mail_register *reg, const struct key *key, struct err *
 
 int register_flush(struct mail_register *reg, struct err *err)
 {
-	if (!reg->unflushed || reg->fd < 0)
+	if (!reg->unflushed)
 		return 0;
+	/* a failure of another entry may have closed the file since */
+	if (reg->fd < 0 && refresh(reg, err) < 0)
+		return -1;
+	if (reg->fd < 0) {
+		errno = ENOENT;
+		return failed(reg, "flushed", err);
+	}
 	if (fsync(reg->fd) < 0 || flush_folder(reg) < 0) {
 		/* the kernel may show, from now on, what it could not write */
 		reg->suspect = true;
@@ -390,14 +397,15 @@ int register_flush(struct mail_register *reg, struct err *err)
 }
 
 int register_enter(struct mail_register *reg, pop3_span location, enum register_kind kind,
-		   bool flush, struct err *err)
+		   enum register_flush flush, struct err *err)
 {
 	struct key key = key_of(location, kind);
 	int result = lock(reg, err);
 
-	if (result == 0 && (kind_in_memory(reg, &key) != kind || (flush && reg->suspect)))
+	if (result == 0 &&
+	    (kind_in_memory(reg, &key) != kind || (flush != REGISTER_LATER && reg->suspect)))
 		result = append(reg, &key, err);
-	if (result == 0 && flush)
+	if (result == 0 && flush == REGISTER_NOW)
 		result = register_flush(reg, err);
 	if (result == 0 && reg->entries > 2 * (uint64_t)reg->count + WASTE)
 		(void)compact(reg); /* else at the next entry */

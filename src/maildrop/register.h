@@ -35,14 +35,18 @@ const char *register_file(const struct mail_register *reg);
  */
 int register_find(struct mail_register *reg, pop3_span location, enum register_kind *ret,
 		  struct err *err);
+enum register_flush {
+	REGISTER_LATER,     /* it may be unknown after a crash: the next flush is soon enough */
+	REGISTER_WITH_NEXT, /* the caller calls register_flush before it relies on the entry */
+	REGISTER_NOW,       /* it is on the disk when 0 is returned */
+};
 /*
- * Enters a location; the latest entry of a location counts. flush: it is on the disk when 0 is
- * returned. Nothing is written for a location that is of that kind already. -1 with err: it is not
- * known whether it will be there after a crash.
+ * Enters a location; the latest entry of a location counts. Nothing is written for a location that
+ * is of that kind already. -1 with err: it is not known whether it will be there after a crash.
  */
 int register_enter(struct mail_register *reg, pop3_span location, enum register_kind kind,
-		   bool flush, struct err *err);
-/* Flushes what was entered without it. */
+		   enum register_flush flush, struct err *err);
+/* Flushes what was entered without it. -1 with err: nothing of that is known to be on the disk. */
 int register_flush(struct mail_register *reg, struct err *err);
 
 #endif

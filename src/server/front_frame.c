@@ -143,7 +143,8 @@ int frame_start(struct front_frame *frame, size_t clients_max, struct err *err)
 	struct sandbox sandbox;
 
 	frame->clients_max = clients_max;
-	child_sandbox(frame->child, SANDBOX_FRONT, &sandbox);
+	child_sandbox(frame->child, frame->service->sandbox, &sandbox);
+	sandbox.max_files = frame->file_max;
 	if (sandbox_enter(&sandbox, err) < 0)
 		return -1;
 	acceptor_start(&frame->acceptor);

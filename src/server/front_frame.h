@@ -34,6 +34,7 @@ struct front_service {
 	bool (*may_give_way)(const struct client *client);
 	/* Ends it: its connection is over at the end of this turn. */
 	void (*give_way)(struct client *client);
+	enum sandbox_role sandbox;
 };
 
 struct front_frame {
@@ -48,6 +49,7 @@ struct front_frame {
 	uint64_t gave_way_said, waiting_said; /* when the log said so; 0: never */
 	struct acceptor acceptor;
 	struct loop_timer drain_over;
+	uint64_t file_max; /* octets of a file that it may write (struct sandbox.max_files) */
 };
 
 /* The root struct of the front that child is: size octets, zeroed, with the frame in front. It is

@@ -150,6 +150,45 @@ pid_t process_spawn(int exe_fd, int network_fd, char *const argv[], const int *f
 	return err_sys(err, EX_OSERR, errnum, "cannot start %s", argv[0]);
 }
 
+static void run_ask(void (*ask)(int, int, const void *), int fd, const void *context, int pipe_fd,
+		    pid_t parent)
+{
+	int out, null;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(EX_OSERR);
+	reset_signals();
+	out = place_fds(NULL, 0, &fd, pipe_fd, -1);
+	if (out < 0 || place_standard() < 0)
+		_exit(EX_OSERR);
+	null = dup2(0, STDERR_FILENO); /* nobody waits for the end of what this process cannot close
+					*/
+	if (null >= 0)
+		ask(fd, out, context);
+	_exit(null < 0 ? EX_OSERR : EX_OK);
+}
+
+pid_t process_ask(void (*ask)(int fd, int out, const void *context), int fd, const void *context,
+		  int *ret_answer, struct err *err)
+{
+	int pipe_fds[2];
+	pid_t parent = getpid(), pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		return err_sys(err, EX_OSERR, errno, "cannot start a process");
+	pid = fork();
+	if (pid == 0)
+		run_ask(ask, fd, context, pipe_fds[1], parent);
+	if (pid < 0) {
+		err_sys(err, EX_OSERR, errno, "cannot start a process");
+		close(pipe_fds[0]);
+	} else {
+		*ret_answer = pipe_fds[0];
+	}
+	close(pipe_fds[1]);
+	return pid;
+}
+
 /* A process that has a new namespace until it is killed. */
 static void hold_network(int ready)
 {

@@ -25,6 +25,7 @@ enum sandbox_role {
 	SANDBOX_KEEPER,
 	SANDBOX_FETCH,
 	SANDBOX_KEYS,
+	SANDBOX_LMTP, /* a front that writes to files it was given, in threads */
 	SANDBOX_ROLE_COUNT
 };
 

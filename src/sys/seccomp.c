@@ -37,7 +37,8 @@ enum {
 	KEEPER = 1 << SANDBOX_KEEPER,
 	FETCH = 1 << SANDBOX_FETCH,
 	KEYS = 1 << SANDBOX_KEYS,
-	ALL = FRONT | AUTH | KEEPER | FETCH | KEYS,
+	LMTP = 1 << SANDBOX_LMTP,
+	ALL = FRONT | AUTH | KEEPER | FETCH | KEYS | LMTP,
 };
 
 /* Descriptors that are open already, memory, time. */
@@ -296,7 +297,7 @@ static const struct {
 	int roles;
 } allowed[] = {
 	{for_all, ALL},
-	{for_listeners, FRONT},
+	{for_listeners, FRONT | LMTP},
 	{for_status, AUTH | KEEPER | FETCH},
 	{for_readers, KEEPER | FETCH},
 	{for_writers, KEEPER | FETCH},
@@ -330,7 +331,7 @@ static const struct checked {
 	CHECK1("mprotect", ALL, 2, PROT_EXEC, 0), CHECK1("pkey_mprotect", ALL, 2, PROT_EXEC, 0),
 	/* name service modules and SASL libraries are loaded when they are needed */
 	CHECK1("mmap", FETCH, 2, PROT_EXEC | PROT_WRITE, PROT_EXEC),
-	CHECK1("clone", AUTH | KEEPER | FETCH, 0, THREAD, THREAD),
+	CHECK1("clone", AUTH | KEEPER | FETCH | LMTP, 0, THREAD, THREAD),
 	CHECK1("open", AUTH, 1, OPEN_WRITES, O_RDONLY),
 	CHECK1("openat", AUTH, 2, OPEN_WRITES, O_RDONLY),
 	/* a worker thread lowers its own priority */
@@ -338,10 +339,10 @@ static const struct checked {
 	/* the other ways to shut a listening socket end it for every process that has it */
 	CHECK1("shutdown", ALL, 1, WHOLE, SHUT_WR),
 	/* MSG_FASTOPEN and an address connect a socket without connect() */
-	CHECK2("sendto", FRONT | AUTH | KEEPER | KEYS, 3, MSG_FASTOPEN, 0, 4, ~0ULL, 0),
+	CHECK2("sendto", FRONT | AUTH | KEEPER | KEYS | LMTP, 3, MSG_FASTOPEN, 0, 4, ~0ULL, 0),
 	CHECK1("sendto", FETCH, 3, MSG_FASTOPEN, 0), CHECK1("sendmsg", ALL, 2, MSG_FASTOPEN, 0),
 	CHECK1("sendmmsg", FETCH, 3, MSG_FASTOPEN, 0), /* the resolver's */
-	OPTION(FRONT, SOL_SOCKET, SO_LINGER), OPTION(FETCH, SOL_SOCKET, SO_RCVTIMEO),
+	OPTION(FRONT | LMTP, SOL_SOCKET, SO_LINGER), OPTION(FETCH, SOL_SOCKET, SO_RCVTIMEO),
 	OPTION(FETCH, SOL_SOCKET, SO_SNDTIMEO), OPTION(FETCH, IPPROTO_TCP, TCP_NODELAY),
 	/* the resolver, modules of the name service */
 	OPTION(FETCH, IPPROTO_IP, IP_RECVERR), OPTION(FETCH, IPPROTO_IPV6, IPV6_RECVERR),

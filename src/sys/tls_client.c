@@ -26,6 +26,8 @@ struct tls_client {
 	char host[256];
 	bool pinned_only;
 	bool failed;
+	bool clear_text;    /* what came is no TLS */
+	char key_words[64]; /* of a certificate that was refused: its key's pin, base64 */
 };
 
 /* A directory that holds certificates by hash ("1a2b3c4d.0"), as c_rehash makes it. */
@@ -117,6 +119,31 @@ static int set_alpn(SSL *ssl, const char *alpn)
 	return SSL_set_alpn_protos(ssl, wire, (unsigned)n + 1) == 0 ? 0 : -1;
 }
 
+static void pin_of(X509 *certificate, char words[64])
+{
+	unsigned char *der = NULL, seen[TLS_CLIENT_PIN_SIZE];
+	int n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
+
+	words[0] = '\0';
+	if (n <= 0)
+		return;
+	digest_of(DIGEST_SHA_256, der, (size_t)n, seen);
+	OPENSSL_free(der);
+	base64_encode((pop3_span){(const char *)seen, sizeof(seen)}, words, 64);
+}
+
+/* For a person: a key that is not trusted can be pinned. The library's verdict stands. */
+static int note_refused(int good, X509_STORE_CTX *store)
+{
+	SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+	struct tls_client *client = ssl ? SSL_get_app_data(ssl) : NULL;
+	X509 *leaf = X509_STORE_CTX_get0_cert(store);
+
+	if (!good && client && leaf)
+		pin_of(leaf, client->key_words);
+	return good;
+}
+
 static int set_up(struct tls_client *client, const struct tls_client_settings *s, int fd,
 		  struct err *err)
 {
@@ -132,12 +159,13 @@ static int set_up(struct tls_client *client, const struct tls_client_settings *s
 	SSL_CTX_set_session_cache_mode(client->context, SSL_SESS_CACHE_OFF);
 	client->pinned_only = s->pin_count && !s->ca_file;
 	SSL_CTX_set_verify(client->context, client->pinned_only ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
-			   NULL);
+			   note_refused);
 	if (load_files(client->context, s, err) < 0)
 		return -1;
 	client->ssl = SSL_new(client->context);
-	if (!client->ssl || SSL_set_fd(client->ssl, fd) != 1 ||
-	    set_name(client->ssl, s->host) < 0 || set_alpn(client->ssl, s->alpn) < 0)
+	if (!client->ssl || SSL_set_app_data(client->ssl, client) != 1 ||
+	    SSL_set_fd(client->ssl, fd) != 1 || set_name(client->ssl, s->host) < 0 ||
+	    set_alpn(client->ssl, s->alpn) < 0)
 		return err_set(err, EX_SOFTWARE, "cannot start TLS with %s: %s", s->host,
 			       tls_error_text());
 	return 0;
@@ -173,18 +201,43 @@ void tls_client_destroy(struct tls_client *client)
 	free(client);
 }
 
+static const char *way_out(long verdict)
+{
+	switch (verdict) {
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH:
+		return "if it is the right server, give the name it is for: --tls-name NAME; or "
+		       "pin its "
+		       "key: --pin sha256//";
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return "until its owner mends it, its key can be pinned: --pin sha256//";
+	}
+	return "give its authority, --ca FILE, or, if its owner confirms the key, --pin sha256//";
+}
+
 static enum tls_client_status refuse(struct tls_client *client, struct err *err)
 {
 	long verdict = SSL_get_verify_result(client->ssl);
+	int reason = ERR_GET_REASON(ERR_peek_last_error());
 
 	client->failed = true;
+	client->clear_text = reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
+			     reason == SSL_R_PACKET_LENGTH_TOO_LONG;
 	if (!client->pinned_only && verdict != X509_V_OK)
 		err_set(err, EX_NOPERM,
-			"the certificate of %s is not accepted: %s; nothing was sent", client->host,
-			X509_verify_cert_error_string(verdict));
+			"the certificate of %.80s is not accepted: %s; nothing was sent%s%s%s",
+			client->host, X509_verify_cert_error_string(verdict),
+			client->key_words[0] ? ". " : "",
+			client->key_words[0] ? way_out(verdict) : "", client->key_words);
 	else
 		err_set(err, EX_PROTOCOL, "TLS handshake failed: %s", tls_error_text());
 	return TLS_CLIENT_FAILED;
+}
+
+bool tls_client_met_clear_text(const struct tls_client *client)
+{
+	return client->clear_text;
 }
 
 static enum tls_client_status translate(struct tls_client *client, int result, struct err *err)

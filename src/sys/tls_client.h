@@ -17,7 +17,7 @@
 #define TLS_CLIENT_BINDING_SIZE 32
 
 struct tls_client_settings {
-	const char *host;    /* name or address the certificate must be for */
+	const char *host;    /* name or address the certificate must be for; sent as SNI */
 	const char *ca_file; /* PEM file: the CAs trusted. NULL: the system's; none with pins */
 	const char *cert_file,
 		*key_file; /* client certificate, NULL: none; key NULL: in cert_file */
@@ -55,6 +55,8 @@ int tls_client_write(struct tls_client *client, const char *buf, size_t size, st
 /* Channel binding tls-exporter (RFC 9266); -1 when the session has none (TLS 1.2 without extended
  * master secret). */
 int tls_client_binding(struct tls_client *client, unsigned char out[TLS_CLIENT_BINDING_SIZE]);
+/* After a handshake that failed: the server did not answer in TLS at all. */
+bool tls_client_met_clear_text(const struct tls_client *client);
 /* "sha256//BASE64" or bare base64 of a pin. -1: it is neither. */
 int tls_client_pin(const char *text, unsigned char ret[TLS_CLIENT_PIN_SIZE]);
 

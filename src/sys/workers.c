@@ -1,7 +1,7 @@
 /*
- * See workers.h. In auth and keepers, after the sandbox is entered. The mutex guards the queue, the
- * lanes' lists and the shares. `pending` of a lane belongs to the loop's thread: a lane that is
- * idle there is used by no worker and may be freed.
+ * See workers.h. In auth and keepers, after the sandbox is entered, and in the monitor. The mutex
+ * guards the queue, the lanes' lists and the shares. `pending` of a lane belongs to the loop's
+ * thread: a lane that is idle there is used by no worker and may be freed.
  */
 #include "sys/workers.h"
 

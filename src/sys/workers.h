@@ -2,8 +2,9 @@
  * Blocking work off the loop: a pool of threads, a bounded queue, lanes, shares. Jobs of one lane
  * run one after another, in the order they were added; jobs without a lane whenever a thread is
  * free. Jobs of one share may all wait for one thing, such as a filesystem: they never get all
- * threads, so that jobs of others go on when it never answers. auth (password hashes) and keepers
- * (file systems) have one; all calls come from the loop's thread.
+ * threads, so that jobs of others go on when it never answers. auth (password hashes), keepers
+ * (file systems) and the monitor (the register's disk) have one; all calls come from the loop's
+ * thread.
  */
 #ifndef SYS_WORKERS_H
 #define SYS_WORKERS_H

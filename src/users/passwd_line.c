@@ -148,7 +148,7 @@ static enum passwd_line set_mail(pop3_span mail, pop3_span home, const char *mai
 		"%%u, %%n and %%d and no options: take userdb_mail out, and write the folder of "
 		"the "
 		"mail into the field home",
-		user->name, shown);
+		user->name, shown[0] ? shown : "nothing");
 	return PASSWD_LINE_UNSERVED;
 }
 
@@ -310,7 +310,7 @@ enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct
 		return status;
 	if (!user_name_addressable(field[0]))
 		return refuse_name(field[0], err);
-	return mail.size ? set_mail(mail, field[5], mail_root, ret, err)
+	return mail.data ? set_mail(mail, field[5], mail_root, ret, err)
 			 : set_home(field[5], mail_root, ret, err);
 }
 

@@ -85,7 +85,8 @@ def again(fetcher, server, place):
 @pytest.mark.parametrize('askable', [True, False], ids=['askable', 'mute'])
 @pytest.mark.parametrize('when', ['before', 'stored'])
 @pytest.mark.parametrize('which', [1, 3, 4])
-def test_threat_89_killed_between_sending_and_sent(fetcher, serve, place, kind, askable, when, which):
+def test_threat_89_killed_between_sending_and_sent(fetcher, serve, place, kind, askable, when,
+                                                   which):
     """The whole process group dies while the destination has a message in hand."""
     server, target = serve([letter(n) for n in range(1, 5)]), place(kind, askable)
     process = subprocess.Popen(

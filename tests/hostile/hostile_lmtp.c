@@ -12,11 +12,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,20 +75,25 @@ static void become_front(void)
 
 /* -- the real front's client -- */
 
-static unsigned count_mail(void)
+static unsigned count_files(const char *folder)
 {
 	char path[600];
 	struct dirent *entry;
 	unsigned count = 0;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "%s/new", all.user);
+	snprintf(path, sizeof(path), "%s/%s", all.user, folder);
 	dir = fdopendir(openat(play.mail_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	while (dir && (entry = readdir(dir)))
 		count += entry->d_name[0] != '.';
 	if (dir)
 		closedir(dir);
 	return count;
+}
+
+static unsigned count_mail(void)
+{
+	return count_files("new");
 }
 
 static int accepted(void)
@@ -305,6 +312,112 @@ static void deliveries_at_their_limits(void)
 		delivered_once(longest, &odd[i]);
 }
 
+/* -- files of the spool, which nothing seals -- */
+
+enum { LARGE = 16 << 20 };
+
+/* The descriptor to write by, and another one as a keeper gets it. */
+static int spool_file(size_t size, int how, int *ret_other)
+{
+	char path[64];
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	need(fd >= 0 && ftruncate(fd, (off_t)size) == 0, "a file without a name");
+	need(size < 5 || pwrite(fd, "x\r\n\r\n", 5, 0) == 5, "write");
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	*ret_other = open(path, how | O_CLOEXEC);
+	need(*ret_other >= 0, path);
+	return fd;
+}
+
+/* What is announced about a stored message is what is in its file. */
+static void sizes_are_right(const char *after)
+{
+	char path[600];
+	struct dirent *entry;
+	struct stat st;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/new", all.user);
+	dir = fdopendir(openat(play.mail_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	while (dir && (entry = readdir(dir))) {
+		const char *size = strstr(entry->d_name, ",S=");
+
+		if (size && (fstatat(dirfd(dir), entry->d_name, &st, 0) < 0 ||
+			     strtoll(size + 3, NULL, 10) != st.st_size))
+			die(after);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+/* Its last keeper's answer; OK: the message is there. */
+static void await_delivery(const char *what)
+{
+	char buf[CHAN_PACKET_MAX];
+
+	need(wait_for(all.to_keeper, buf, sizeof(buf), IPC_DELIVERED) == IPC_DELIVERED, what);
+	if (((struct ipc_recipient_answer *)(void *)buf)->reason == REASON_OK)
+		all.mails++;
+	sizes_are_right(what);
+	still_well(what);
+}
+
+static void spool_files_that_may_be_written_to(void)
+{
+	static const struct delivery plain = {"", 5, 5, 0, 1, 1, 4, 0};
+	static const int how[] = {O_RDWR, O_WRONLY, O_PATH};
+
+	for (size_t i = 0; i < sizeof(how) / sizeof(how[0]); i++) {
+		int other, fd = spool_file(5, how[i], &other);
+
+		rcpt(all.user);
+		deliver_to(&plain, 1, other);
+		expect_cut(all.to_keeper, "a file was taken that the next keeper could write to");
+		become_front();
+		close(other);
+		close(fd);
+	}
+	still_well("files of the spool that may be written to");
+}
+
+/* The keeper writes the message: it has accepted the file. */
+static void await_copy(void)
+{
+	for (int ms = 0; ms < 5000 && !count_files("tmp"); ms++)
+		poll(NULL, 0, 1);
+}
+
+static void spool_files_that_change(void)
+{
+	static const struct delivery large = {"", LARGE, LARGE, 0, 1, 1, 4, 0};
+	int other, fd = spool_file(LARGE, O_RDONLY, &other);
+	static char piece[2][1 << 16];
+
+	memset(piece[0], 'x', sizeof(piece[0]));
+	for (size_t i = 0; i < sizeof(piece[1]); i++)
+		piece[1][i] = i % 2 ? '\n' : '\r';
+	rcpt(all.user);
+	deliver_to(&large, 1, other);
+	for (unsigned round = 0; round < 8; round++)
+		for (off_t at = LARGE - (off_t)sizeof(piece[0]); at >= 0;
+		     at -= (off_t)sizeof(piece[0]))
+			need(pwrite(fd, piece[round % 2], sizeof(piece[0]), at) > 0, "write");
+	await_delivery("a file that changes while it is copied");
+	rcpt(all.user);
+	deliver_to(&large, 1, other);
+	await_copy();
+	need(ftruncate(fd, 5) == 0, "truncate");
+	await_delivery("a file that is cut while it is copied");
+	rcpt(all.user);
+	deliver_to(&large, 1, other);
+	expect_cut(all.to_keeper, "a file was taken that is shorter than announced");
+	become_front();
+	close(other);
+	close(fd);
+	still_well("a file that is shorter than announced");
+}
+
 /* -- floods -- */
 
 static void forgets(void)
@@ -381,6 +494,8 @@ int main(int argc, char **argv)
 	deliveries_that_do_not_add_up();
 	files_that_are_none();
 	deliveries_at_their_limits();
+	spool_files_that_may_be_written_to();
+	spool_files_that_change();
 	what_is_not_its_own();
 	forgets();
 	recipients();

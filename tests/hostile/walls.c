@@ -328,6 +328,7 @@ static const struct {
 	int own; /* access to the lent folder */
 } roles[] = {
 	{"front", SANDBOX_FRONT, 0},
+	{"lmtp", SANDBOX_LMTP, 0},
 	{"auth", SANDBOX_AUTH, SANDBOX_READ},
 	{"keeper", SANDBOX_KEEPER, SANDBOX_READ | SANDBOX_WRITE},
 	{"keys", SANDBOX_KEYS, 0},

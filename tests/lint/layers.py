@@ -85,6 +85,7 @@ DOORS = (
     (r'openssl/', ('src/sys/tls', 'src/base/digest.c')),
     (r'confuse\.h', ('src/config/parse.c', 'src/fetch/account/config_file.c',
                      'src/fetch/account/config_oauth')),
+    (r'idn2\.h', ('src/fetch/account/idn.c',)),
     (r'gsasl\.h', ('src/users/sasl', 'src/fetch/session/sasl.c')),
     (r'crypt\.h|argon2\.h', ('src/users/schemes.c',)),
     (r'jansson\.h', ('src/fetch/report/json.c', 'src/fetch/session/bearer.c',

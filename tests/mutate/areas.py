@@ -1,74 +1,142 @@
-"""Areas of the code and the tests that cover each: what `./dev mutate` runs against a mutant.
+"""Areas of the code, and the tests that cover each file: what `./dev mutate` runs against a mutant.
 
-An area: the folders (or files) it changes, the meson tests that cover them, and the pytest
-selections that are run when those let a mutant through. Quick ones come first: the first test that
-fails ends it.
+AREAS: the folders (or files) that an area changes. COVER: for the files below a path, the meson
+tests that cover them, and the pytest selections that are run when those let a mutant through; the
+longest path that fits a file counts. Few and quick ones, the likeliest first: the first test that
+fails ends it. A new test program belongs in here.
 """
 
-SERVER_TESTS = [
-    'tests/system/test_protocol.py', 'tests/system/test_lifecycle.py',
-    'tests/system/test_maildir.py', 'tests/system/test_lmtp_protocol.py',
-    'tests/system/test_lmtp_recipients.py', 'tests/system/test_lmtp_faults.py',
-    'tests/system/test_threats_server.py', 'tests/system/test_hostile_front.py',
-    'tests/system/test_hostile_keeper.py', 'tests/system/test_hostile_lmtp.py',
-    'tests/system/test_hostile_auth.py', 'tests/system/test_listeners.py',
-    'tests/system/test_attack_processes.py', 'tests/system/test_attack_keeper.py',
-    'tests/system/test_password.py', 'tests/system/test_tls.py',
-    'tests/crash/test_running_server.py',
-]
-FETCH_TESTS = [
-    'tests/system/test_fetch_basic.py', 'tests/system/test_fetch_sinks.py',
-    'tests/system/test_fetch_policies.py', 'tests/system/test_fetch_login.py',
-    'tests/system/test_fetch_hostile.py', 'tests/crash/test_fetch_crash.py',
-]
-TOKEN_TESTS = [
-    'tests/system/test_fetch_oauth.py', 'tests/system/test_fetch_setup.py',
-    'tests/crash/test_fetch_oauth_crash.py',
-]
-
 AREAS = {
-    'pop3': (['src/pop3'],
-             ['test_pop3_message', 'test_pop3_message_portable', 'test_pop3_server',
-              'test_pop3_client', 'transcripts', 'corpus_pop3_server', 'corpus_pop3_client',
-              'corpus_stuffing'], []),
-    'lmtp': (['src/lmtp'],
-             ['test_lmtp_lmtp', 'transcripts_lmtp', 'corpus_lmtp'],
-             ['tests/system/test_lmtp_protocol.py', 'tests/system/test_lmtp_recipients.py']),
-    'ipc': (['src/ipc'], ['test_ipc_messages', 'corpus_ipc'],
-            ['tests/system/test_hostile_front.py', 'tests/system/test_hostile_keeper.py']),
-    'maildrop': (['src/maildrop'],
-                 ['test_maildrop_index', 'test_maildrop_maildir', 'test_maildrop_now',
-                  'test_maildrop_later', 'test_maildrop_deliver', 'test_maildrop_mail_root',
-                  'test_maildrop_together', 'corpus_index', 'test_maildrop_faults'],
-                 ['tests/crash/test_maildrop.py', 'tests/system/test_maildir.py',
-                  'tests/system/test_mail_not_mounted.py']),
-    'server': (['src/server'],
-               ['test_server_limits', 'test_server_link', 'test_server_reader',
-                'test_server_slot'], SERVER_TESTS),
-    'fetch': (['src/fetch/journal', 'src/fetch/sink', 'src/fetch/account/config_init.c'],
-              ['test_fetch_journal', 'test_fetch_sink', 'test_fetch_policy', 'corpus_journal'],
-              FETCH_TESTS),
-    'tokens': (['src/fetch/oauth', 'src/fetch/setup', 'src/fetch/account/provider.c'],
-               ['test_fetch_oauth', 'test_fetch_setup', 'corpus_oauth', 'corpus_setup'],
-               TOKEN_TESTS),
-    'users': (['src/users'],
-              ['test_users_names', 'test_users_passwd_file', 'test_users_recipients',
-               'test_users_schemes', 'test_users_sasl', 'test_users_login',
-               'corpus_passwd_file', 'corpus_aliases'],
-              ['tests/system/test_cli.py', 'tests/system/test_password.py',
-               'tests/system/test_protocol.py']),
-    'cli': (['src/cli'], [],
-            ['tests/system/test_cli.py', 'tests/system/test_deliver.py']),
-    'base': (['src/base'],
-             ['test_base_array', 'test_base_descriptor', 'test_base_digest', 'test_base_text',
-              'test_base_crc32c', 'test_base_log', 'test_base_secret'],
-             ['tests/system/test_protocol.py']),
-    'sys': (['src/sys'],
-            ['test_sys_arena', 'test_sys_chan', 'test_sys_conn', 'test_sys_loop',
-             'test_sys_notify', 'test_sys_process', 'test_sys_workers', 'test_sys_tls',
-             'test_sys_sandbox'],
-            ['tests/system/test_protocol.py', 'tests/system/test_tls.py',
-             'tests/system/test_lifecycle.py']),
-    'config': (['src/config'], ['test_config_config', 'corpus_config'],
-               ['tests/system/test_manual.py', 'tests/system/test_lifecycle.py']),
+    'pop3': ['src/pop3'],
+    'lmtp': ['src/lmtp'],
+    'ipc': ['src/ipc'],
+    'maildrop': ['src/maildrop'],
+    'server': ['src/server'],
+    'fetch': ['src/fetch/journal', 'src/fetch/sink', 'src/fetch/account/config_init.c'],
+    'users': ['src/users'],
+    'cli': ['src/cli'],
+    'base': ['src/base'],
+    'sys': ['src/sys'],
+    'config': ['src/config'],
 }
+
+
+def system(*names):
+    return [f'tests/system/test_{name}.py' for name in names]
+
+
+def unit(folder, names):
+    return [f'test_{folder}_{name}' for name in names.split()]
+
+
+MAILDROP = unit('maildrop', 'index maildir now later deliver bad_files together') \
+    + ['corpus_index'] + unit('maildrop', 'faults')
+REGISTER = unit('maildrop', 'register mail_root')
+USERS = unit('users', 'names passwd_file edit recipients schemes sasl login strangers') \
+    + ['corpus_passwd_file', 'corpus_aliases']
+
+# path → (meson tests, pytest selections)
+COVER = {
+    'src/pop3': (unit('pop3', 'message message_portable server client')
+                 + ['transcripts', 'corpus_pop3_server', 'corpus_pop3_client', 'corpus_stuffing'],
+                 []),
+    'src/lmtp': (['test_lmtp_lmtp', 'transcripts_lmtp', 'corpus_lmtp'],
+                 system('lmtp_protocol')),
+    'src/ipc': (['test_ipc_messages', 'corpus_ipc', 'corpus_handlers_keeper',
+                 'corpus_handlers_lmtp'], system('hostile_front', 'hostile_keeper')),
+
+    'src/maildrop': (MAILDROP + REGISTER, ['tests/crash/test_maildrop.py'] + system('maildir')),
+    'src/maildrop/index': (unit('maildrop', 'index') + ['corpus_index']
+                           + unit('maildrop', 'maildir later now faults'),
+                           ['tests/crash/test_maildrop.py']),
+    'src/maildrop/maildir/deliver.c': (unit('maildrop', 'deliver faults together'),
+                                       ['tests/crash/test_maildrop.py']),
+    'src/maildrop/mail_root.c': (REGISTER + unit('maildrop', 'maildir'),
+                                 system('mail_not_mounted')),
+    'src/maildrop/mail_mark.c': (REGISTER, system('mail_not_mounted')),
+    'src/maildrop/register.c': (REGISTER, system('register')),
+
+    'src/server': (unit('server', 'link limits slot'), system('lifecycle', 'protocol')),
+    'src/server/accept.c': (['corpus_handlers_lmtp'], system('listeners', 'capacity')),
+    'src/server/certificates.c': (['corpus_handlers_keys'], system('keys', 'tls', 'check')),
+    'src/server/child.c': (unit('server', 'keeper_role lmtp_role auth_role allocations')
+                           + ['corpus_handlers_front'], system('lifecycle', 'hostile_front')),
+    'src/server/expiry.c': (unit('server', 'expiry'), system('check')),
+    'src/server/flood.c': (unit('server', 'flood'), system('log')),
+    'src/server/front_frame.c': (unit('server', 'lmtp_role front_role ending')
+                                 + ['corpus_handlers_front'], system('capacity', 'lifecycle')),
+    'src/server/record.c': (unit('server', 'record flood ending'), system('log')),
+    'src/server/strangers.c': (unit('server', 'strangers'), system('capacity')),
+    'src/server/auth': (unit('server', 'limits queue homes auth_role') + unit('users', 'login')
+                        + ['corpus_handlers_auth'],
+                        system('login_rules', 'logins_more', 'logins_wait', 'lmtp_recipients')),
+    'src/server/auth/homes.c': (unit('server', 'homes'), system('owners')),
+    'src/server/auth/keepers.c': (unit('server', 'auth_role') + ['corpus_handlers_auth'],
+                                  system('owners', 'lmtp_recipients')),
+    'src/server/auth/limits.c': (unit('server', 'limits'), system('login_rules')),
+    'src/server/auth/queue.c': (unit('server', 'queue'), system('logins_wait')),
+    'src/server/auth/recipient.c': (unit('server', 'auth_role') + ['corpus_handlers_auth'],
+                                    system('lmtp_recipients')),
+    'src/server/front': (unit('server', 'front_role link reader ending')
+                         + ['corpus_handlers_front'],
+                         system('protocol', 'bodies', 'log', 'hostile_keeper')),
+    'src/server/front/lent.c': (unit('server', 'lent'), system('bodies')),
+    'src/server/front/link.c': (unit('server', 'link'), system('logins_wait')),
+    'src/server/front/reader.c': (unit('server', 'reader'), system('bodies')),
+    'src/server/front/signing.c': (unit('server', 'ending'), system('keys')),
+    'src/server/keeper': (unit('server', 'keeper_role') + ['corpus_handlers_keeper'],
+                          system('bodies', 'maildir', 'hostile_front', 'lifecycle')),
+    'src/server/keeper/delivery.c': (unit('server', 'keeper_role') + ['corpus_handlers_keeper'],
+                                     system('lmtp_recipients', 'hostile_lmtp', 'register')),
+    'src/server/keeper/envelope.c': (['corpus_handlers_keeper'], system('log')),
+    'src/server/keeper/idle.c': ([], system('owners')),
+    'src/server/keeper/location.c': (unit('server', 'keeper_role'),
+                                     system('mail_not_mounted', 'register')),
+    'src/server/keeper/notes.c': ([], system('bad_files', 'log')),
+    'src/server/keeper/watch.c': ([], system('hanging')),
+    'src/server/keys': (['corpus_handlers_keys'], system('keys')),
+    'src/server/lmtp': (unit('server', 'spool lmtp_role') + ['corpus_handlers_lmtp'],
+                        system('lmtp_protocol', 'lmtp_recipients', 'hostile_lmtp')),
+    'src/server/lmtp/spool.c': (unit('server', 'spool'), system('lmtp_room')),
+    'src/server/monitor': (unit('server', 'slot owners'), system('lifecycle', 'listeners')),
+    'src/server/monitor/check.c': ([], system('check', 'check_more')),
+    'src/server/monitor/demand.c': (unit('server', 'owners'), system('owners')),
+    'src/server/monitor/health.c': ([], system('stopped_processes')),
+    'src/server/monitor/listeners.c': ([], system('listeners')),
+    'src/server/monitor/locations.c': ([], system('register', 'mail_not_mounted')),
+    'src/server/monitor/log_pipe.c': (unit('server', 'log_pipe'), system('log')),
+    'src/server/monitor/log_sink.c': (unit('server', 'log_sink'), system('log')),
+    'src/server/monitor/logbook.c': (unit('server', 'log_sink log_pipe'), system('log')),
+    'src/server/monitor/members.c': (unit('server', 'slot'), system('lifecycle', 'owners')),
+    'src/server/monitor/owners.c': (unit('server', 'owners'), system('owners')),
+    'src/server/monitor/slot.c': (unit('server', 'slot'),
+                                  system('lifecycle', 'stopped_processes')),
+
+    'src/fetch': (unit('fetch', 'policy journal sink'), system('fetch_basic', 'fetch_policies')),
+    'src/fetch/journal': (unit('fetch', 'journal') + ['corpus_journal']
+                          + unit('fetch', 'policy sink'),
+                          ['tests/crash/test_fetch_crash.py'] + system('fetch_policies')),
+    'src/fetch/sink': (unit('fetch', 'sink'),
+                       ['tests/crash/test_fetch_crash.py'] + system('fetch_sinks')),
+    'src/fetch/upload': (unit('fetch', 'upload') + ['corpus_upload'],
+                         system('fetch_imap', 'fetch_gmail')),
+    'src/fetch/session': (['corpus_oauth'] + unit('fetch', 'policy'),
+                          system('fetch_login', 'fetch_basic')),
+    'src/fetch/account': (unit('fetch', 'policy sink'), system('fetch_login', 'fetch_basic')),
+
+    'src/users': (USERS, system('password', 'login_rules')),
+    'src/users/edit.c': (unit('users', 'edit'), system('password')),
+    'src/cli': (unit('cli', 'init'), system('cli', 'deliver')),
+    'src/base': (unit('base', 'array descriptor digest text crc32c crc32c_table log secret'
+                      ' siphash table'),
+                 system('protocol')),
+    'src/sys': (unit('sys', 'arena chan conn filter loop notify process workers tls sandbox'),
+                system('tls', 'lifecycle')),
+    'src/config': (['test_config_config', 'corpus_config'], system('manual', 'check')),
+}
+
+
+def cover(file):
+    """(meson tests, pytest selections) of a file, a path from the tree's root."""
+    fits = [path for path in COVER if file == path or file.startswith(path + '/')]
+    return COVER[max(fits, key=len)]

@@ -2,8 +2,9 @@
 
     python3 tests/stand_ins/dovecot_imap.py [--build DIR] [MESSAGES OCTETS]
 
-measures: so many messages of that size (2,000 of 4,096) by `valija fetch` from a POP3 server of the
-tests into Dovecot over one connection: turns and milliseconds a message. As root, with dovecot-imapd.
+measures: so many messages of that size (2,000 of 4,096) by `valija fetch` from a POP3 server of
+the tests into Dovecot over one connection: turns and milliseconds a message. As root, with
+dovecot-imapd.
 
     dovecot = DovecotImap(); dovecot.url('INBOX'); dovecot.mail(); dovecot.stop()
 """

@@ -85,6 +85,7 @@ class Office:
         # beside it, so that what lies in the office is the office
         self.state = pathlib.Path(f'{self.scratch}-state')
         self.state.mkdir(exist_ok=True)
+        self.spool = self.state  # of large messages, unless lmtp.spool says otherwise
         if runas is not None:
             os.chown(self.scratch, runas, runas)
             os.chown(self.state, runas, runas)
@@ -170,8 +171,11 @@ class Office:
                        f'\tkey = "{key}"\n}}\n')
 
     def add_user(self, name, password=PASSWORD, scheme='PLAIN'):
-        self.valija('user', 'add', '-c', self.conf, name, '--scheme', scheme,
-                    stdin=password + '\n')
+        """A user who has no maildrop yet: the command finds no mail folder to make one in."""
+        conf = self.scratch / 'add-user.conf'
+        text = re.sub(r'(?m)^(mail|users)\s*=.*\n', '', self.conf.read_text())
+        conf.write_text(f'mail = "{self.scratch}/nowhere"\nusers = "{self.dir}/users"\n' + text)
+        self.valija('user', 'add', '-c', conf, name, '--scheme', scheme, stdin=password + '\n')
 
     def maildir(self, user):
         """The user's Maildir, made if it is not there, owned by the owner of DIR/mail."""
@@ -283,15 +287,18 @@ class Office:
         self.allowed += patterns
 
     def children(self):
-        """{pid: command line} of the server's processes, without the monitor."""
-        result, todo = {}, [self.process.pid]
+        """{pid: command line} of the server's processes, without the monitor, and without one that
+        looks at the mail folder for it for a moment: that has the monitor's command line."""
+        monitor, result, todo = None, {}, [self.process.pid]
         while todo:
             pid = todo.pop()
             try:
                 for task in pathlib.Path(f'/proc/{pid}/task').iterdir():
                     todo += map(int, (task / 'children').read_text().split())
-                if pid != self.process.pid:
-                    line = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()
+                line = pathlib.Path(f'/proc/{pid}/cmdline').read_bytes()
+                if pid == self.process.pid:
+                    monitor = line
+                elif line != monitor:
                     result[pid] = line.replace(b'\0', b' ').decode('latin-1').strip()
             except (FileNotFoundError, ProcessLookupError):
                 continue

@@ -1,10 +1,11 @@
 """`valijad -t` and a start say the same, of more states than test_check.py has: what -t accepts
 starts and serves, what it refuses does not start."""
 import os
+import re
 import shutil
 
 import pytest
-from office import PASSWORD, owner_of
+from office import NOBODY, PASSWORD, owner_of
 from pop import Pop
 from test_check import certificate, check, listen_at, openssl, starts
 
@@ -320,3 +321,25 @@ def test_without_tls_no_certificate_is_looked_at(make_office):
     office.conf.write_text(text[:begin] + text[end:])
     checked, _ = same(office, True)
     assert 'cert' not in checked
+
+
+@pytest.mark.parametrize('state', ['a file', 'below a file', 'read-only', 'to be made'])
+def test_a_state_folder_that_cannot_be_used_is_said(make_office, monkeypatch, state):
+    """Where the start goes on with a warning, so does the check."""
+    as_root = os.geteuid() == 0  # for whom nothing is read-only
+    office = make_office(start=False, runas=NOBODY if state == 'read-only' and as_root else None)
+    path = office.state / 'x'
+    if state in ('a file', 'below a file'):
+        path.touch()
+    elif state == 'read-only':
+        path.mkdir(mode=0o500)
+    monkeypatch.setattr(office, 'state', path / 'y' if state == 'below a file' else path)
+    done = office.valijad('-t', '-c', office.conf)
+    assert done.returncode == 0, done
+    said = re.search(r'warning: the state folder cannot be used: (\S+) .*STATE_DIRECTORY',
+                     done.stderr)
+    if state == 'to be made':
+        assert not said, done
+    else:
+        assert said and said[1].rstrip(':') == str(path), done
+    assert state != 'to be made' or not path.exists()

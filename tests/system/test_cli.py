@@ -1,9 +1,12 @@
 """valija init and valija user: what they make, what they refuse, exit codes of sysexits."""
+import subprocess
+
 import pytest
-from office import PASSWORD
+from office import NOBODY, PASSWORD
 from pop import login_within
 
-EX_USAGE, EX_DATAERR, EX_NOUSER, EX_CANTCREAT, EX_CONFIG = 64, 65, 67, 73, 78
+EX_USAGE, EX_DATAERR, EX_NOUSER, EX_CANTCREAT, EX_TEMPFAIL = 64, 65, 67, 73, 75
+EX_NOPERM, EX_CONFIG = 77, 78
 
 
 @pytest.fixture
@@ -26,6 +29,45 @@ def test_init_makes_what_it_says(still):
     assert still.valijad('-t', '-c', still.conf).returncode == 0
 
 
+@pytest.mark.parametrize('there', ['nothing', 'empty', 'marked'])
+def test_init_with_mail_elsewhere(still, there):
+    """It serves what is there; a mark that is there stays."""
+    mail, new = still.dir / 'disk', still.dir / 'new'
+    if there != 'nothing':
+        mail.mkdir()
+    if there == 'marked':
+        assert still.valija('mark', mail).returncode == 0
+        (mail / 'anna').mkdir()
+    mark = (mail / '.valija-root').read_bytes() if there == 'marked' else None
+    still.valija('init', new, '--mail', mail, check=True)
+    assert f'"{mail}"' in (new / 'valija.conf').read_text()
+    assert not (new / 'mail').exists()
+    assert mark in (None, (mail / '.valija-root').read_bytes())
+    done = still.valijad('-t', '-c', new / 'valija.conf')
+    assert done.returncode == 0, done.stderr
+
+
+def test_init_takes_no_folder_that_may_be_another(still):
+    mail, new = still.dir / 'disk', still.dir / 'new'
+    (mail / 'photos').mkdir(parents=True)
+    done = still.valija('init', new, '--mail', mail, check=False)
+    assert done.returncode == EX_CANTCREAT
+    assert str(mail) in done.stderr and 'not empty' in done.stderr and 'valija mark' in done.stderr
+    assert not new.exists() and [path.name for path in mail.iterdir()] == ['photos']
+
+
+def test_init_that_fails_leaves_no_mail_folder(still):
+    mail, new = still.dir / 'disk', still.dir / 'new'
+    new.mkdir()
+    (new / 'users').touch()
+    done = still.valija('init', new, '--mail', mail, check=False)
+    assert done.returncode == EX_CANTCREAT and 'users' in done.stderr
+    assert not mail.exists()
+    done = still.valija('init', still.dir / 'other', '--mail', still.dir / 'no' / 'folder',
+                        check=False)
+    assert done.returncode == EX_CANTCREAT and not (still.dir / 'other').exists()
+
+
 def test_users_come_and_go(still):
     for name in ('anna', 'bert', 'carla@example.org'):
         assert user(still, 'add', name).returncode == 0
@@ -40,6 +82,84 @@ def test_a_user_is_added_once(still):
     done = user(still, 'add', 'anna', stdin='other\n')
     assert done.returncode == EX_CANTCREAT and 'anna' in done.stderr
     assert (still.dir / 'users').read_bytes() == before
+
+
+# the maildrop of a user who is added
+
+def folders(office, name):
+    return sorted(path.name for path in (office.mail / name).iterdir())
+
+
+def registers(office):
+    return [path.stat().st_size // 16 - 1 for path in office.state.glob('mail-register-*')]
+
+
+def test_a_user_is_added_with_a_maildrop(still, connect):
+    """Of the owner of the mail, and known: it is missing if it is not there, though nobody ever
+    used it."""
+    done = user(still, 'add', 'anna', check=True)
+    assert f'{still.mail}/anna' in done.stdout and not done.stderr
+    assert folders(still, 'anna') == ['cur', 'new', 'tmp', 'valija-lock']
+    root = still.mail.stat()
+    for path in (still.mail / 'anna', *(still.mail / 'anna').iterdir()):
+        assert (path.stat().st_uid, path.stat().st_gid) == (root.st_uid, root.st_gid)
+    assert registers(still) == [2]  # that it is being made, that it was made
+    (still.mail / 'anna').rename(still.mail / '.anna')
+    user(still, 'add', 'bert', check=True)
+    still.start()
+    still.allow('it is not there, but it was before')
+    for name, answer in (('anna', '-ERR [SYS/TEMP]'), ('bert', '+OK 0 ')):
+        client = connect(still)
+        client.ok(f'USER {name}')
+        assert client.ask(f'PASS {PASSWORD}').startswith(answer)
+
+
+@pytest.mark.parametrize('why', ['no mark', 'no folder', 'missing'])
+def test_a_user_is_added_without_a_maildrop(still, why):
+    """The user is added all the same, and the reason is said with what to type."""
+    if why == 'no mark':
+        (still.mail / '.valija-root').unlink()
+        words = f'valija mark {still.mail}'
+    elif why == 'no folder':
+        still.mail.rename(still.dir / 'moved')
+        words = str(still.mail)
+    else:
+        for verb in ('add', 'del'):
+            user(still, verb, 'anna', check=True)
+        (still.mail / 'anna').rename(still.mail / '.anna')
+        words = f'valija mark --forget anna {still.mail}'
+    before = sorted(still.dir.rglob('*')), sorted(still.state.iterdir())
+    done = user(still, 'add', 'anna', check=True)
+    assert 'the first delivery does that' in done.stderr and words in done.stderr
+    assert names(still) == ['anna']
+    assert (sorted(still.dir.rglob('*')), sorted(still.state.iterdir())) == before
+
+
+def test_a_maildrop_is_made_by_hand(still):
+    still.add_user('Anna')
+    assert not (still.mail / 'Anna').exists()
+    for _ in range(2):  # one that is there stays
+        assert f'{still.mail}/Anna' in user(still, 'make', 'anna', check=True).stdout
+        assert folders(still, 'Anna') == ['cur', 'new', 'tmp', 'valija-lock']
+        assert registers(still) == [2]
+    assert user(still, 'make', 'bert').returncode == EX_NOUSER
+    (still.mail / 'Anna').rename(still.mail / '.Anna')
+    done = user(still, 'make', 'anna')
+    assert done.returncode == EX_TEMPFAIL and 'valija mark --forget' in done.stderr
+    assert user(still, 'make', 'anna', '--scheme', 'PLAIN').returncode == EX_USAGE
+
+
+def test_a_maildrop_is_not_made_by_a_stranger(still, need_root):
+    if still.mail.stat().st_uid == NOBODY:
+        pytest.skip('the mail is nobody\'s')
+    still.add_user('anna')
+    (still.dir / 'users').chmod(0o644)
+    still.mail.chmod(0o755)
+    done = subprocess.run(['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups',
+                           still.bin / 'valija', 'user', 'make', '-c', still.conf, 'anna'],
+                          capture_output=True, text=True, env=still.environment(), cwd='/')
+    assert done.returncode == EX_NOPERM and 'as root' in done.stderr, done
+    assert not (still.mail / 'anna').exists() and registers(still) == []
 
 
 @pytest.mark.parametrize('there, added', [('Carol@Example.ORG', 'carol@example.org'),

@@ -211,20 +211,57 @@ def test_procmail(make_office, connect, tool, tmp_path):
     assert MESSAGE.strip() in box.read_bytes()  # the second was over quota: kept by procmail
 
 
-def test_the_owner_of_the_mail_obeys_a_register_of_root(make_office, need_root):
-    """As an MTA calls it: the register is root's; it is read, and who is new is made."""
+@pytest.fixture
+def as_owner(make_office, need_root):
+    """An office, and as_owner(USER, **environment): a delivery as an MTA calls it, as the owner of
+    the mail, where the state folder is root's."""
     office = make_office(start=False, users=('demo', 'new'))
     if office.mail.stat().st_uid == 0:
         pytest.skip('the mail is root\'s')
-    delivered(office, 'demo')
-    (office.mail / 'demo').rename(office.mail / '.away')
     os.chmod(office.dir / 'users', 0o644)
     owner = office.mail.stat()
     command = ['setpriv', f'--reuid={owner.st_uid}', f'--regid={owner.st_gid}', '--clear-groups',
                office.bin / 'valija', 'deliver', '-c', office.conf]
-    for user, code in (('demo', EX_TEMPFAIL), ('new', 0)):
-        done = subprocess.run([*command, user], input=MESSAGE, capture_output=True,
-                              env=office.environment(), cwd='/')
-        assert done.returncode == code, done.stderr
-        assert (b'it was before' in done.stderr) == (user == 'demo')
-    assert len(office.files('new')) == 1 and not (office.mail / 'demo').exists()
+
+    def run(user, **environment):
+        return subprocess.run([*command, user], input=MESSAGE, capture_output=True, cwd='/',
+                              env=environment or office.environment())
+
+    return office, run
+
+
+def listing(office):
+    return sorted(office.mail.rglob('*')), {path.name: path.read_bytes()
+                                            for path in office.state.iterdir()}
+
+
+def test_the_owner_of_the_mail_obeys_a_register_of_root(as_owner):
+    """It is read, and who is new in it gets no maildrop that it would not know: root makes it."""
+    office, run = as_owner
+    delivered(office, 'demo')
+    (office.mail / 'demo').rename(office.mail / '.away')
+    before = listing(office)
+    done = run('demo')
+    assert done.returncode == EX_TEMPFAIL and b'it was before' in done.stderr
+    done = run('new')
+    assert done.returncode == EX_TEMPFAIL and b'as root: valija user make new' in done.stderr
+    assert listing(office) == before
+    office.valija('user', 'make', '-c', office.conf, 'new')
+    assert run('new').returncode == 0
+    assert len(office.files('new')) == 1
+    (office.mail / 'new').rename(office.mail / '.new')
+    assert b'it was before' in run('new').stderr
+
+
+@pytest.mark.parametrize('state', ['empty', 'none'])
+def test_nobody_but_root_begins_a_register(as_owner, state):
+    """The first maildrop of a site, and an environment that has no state folder at all."""
+    office, run = as_owner
+    before = listing(office)
+    done = run('new', **({'PATH': '/bin'} if state == 'none' else {}))
+    assert done.returncode == EX_TEMPFAIL, done
+    assert b'is made only by who may enter it in the register' in done.stderr
+    assert listing(office) == before
+    delivered(office, 'new')
+    assert run('new').returncode == 0
+    assert len(office.files('new')) == 2

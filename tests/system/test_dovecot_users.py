@@ -76,6 +76,8 @@ def test_mail_is_found(brought, connect, home, extra, folder):
     ('jo', 'userdb_mail=maildir:%1u/%u'),
     ('jo', 'userdb_mail=maildir:~other/Maildir'),
     ('jo', 'userdb_mail=maildir:'),
+    ('jo', 'userdb_mail='),
+    ('jo', 'mail= x=y'),
     ('/elsewhere/jo', ''),
     ('/elsewhere/jo', 'userdb_mail=maildir:~/Maildir'),
     ('../jo', ''),

@@ -452,7 +452,9 @@ def test_threat_55_a_server_that_hides_what_was_collected(fetcher, serve):
     next_ones = gmail(server, 20)
     fetcher.run(server)
     next_ones()
+    server.hooks['TOP'] = lambda s, _: s.line('-ERR what?') or True
     fetcher.run(server, expect=UNAVAILABLE)  # looks like changed ids: somebody has to say yes
+    server.hooks.clear()
     fetcher.run(server, '--accept-new-uidls')
     next_ones()
     fetcher.run(server)

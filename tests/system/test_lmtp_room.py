@@ -11,6 +11,9 @@ from lmtp import Lmtp
 MESSAGE = b'Subject: hello\r\n\r\nbody\r\n'
 ROOM = 256 << 20
 LINE = b'x' * 1022 + b'\r\n'
+# room for the same octets, in files of the spool or in memory alone
+ON_DISK = {'lmtp.spool_size': ROOM, 'lmtp.memory': '16M'}
+IN_MEMORY = {'lmtp.spool_size': '1K', 'lmtp.memory': ROOM}
 
 
 class Drip:
@@ -25,25 +28,36 @@ class Drip:
         self.client.send(b'y')
 
 
-def held(office):
-    """Octets of messages in the memory of LMTP fronts."""
+def files(office):
+    """{file: (in memory, octets)} of the messages that LMTP fronts hold."""
     pids = [pid for pid, line in office.children().items() if 'lmtp' in line]
     assert pids, office.children()
-    total = 0
+    found = {}
     for pid in pids:
         for fd in os.listdir(f'/proc/{pid}/fd'):
             path = f'/proc/{pid}/fd/{fd}'
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                if 'memfd:message' in os.readlink(path):
-                    total += os.stat(path).st_size
-    return total
+                where, status = os.readlink(path), os.stat(path)
+                if 'memfd:message' in where or f'{office.spool}/#' in where:
+                    found[status.st_dev, status.st_ino] = ('memfd' in where, status.st_size)
+    return found
 
 
-@pytest.mark.parametrize('unix', [False, True])
-def test_threat_73_messages_that_drip(make_office, need_root, unix, record_property):
+def held(office):
+    """Octets of messages in LMTP fronts, in memory or in the spool."""
+    return sum(size for _, size in files(office).values())
+
+
+def held_in_memory(office):
+    return sum(size for in_memory, size in files(office).values() if in_memory)
+
+
+@pytest.mark.parametrize('unix, settings', [(False, ON_DISK), (True, ON_DISK), (False, IN_MEMORY)],
+                         ids=['tcp', 'unix', 'memory'])
+def test_threat_73_messages_that_drip(make_office, need_root, unix, settings, record_property):
     """37 senders hold what room there is for one sender and drip. Small messages go on at once,
     also from the same address or user; large ones as soon as those that drip are known as slow."""
-    office = make_office(start=False)
+    office = make_office(start=False, settings=settings)
     where = office.lmtp
     if unix:
         where = office.scratch / 'lmtp.sock'
@@ -55,7 +69,13 @@ def test_threat_73_messages_that_drip(make_office, need_root, unix, record_prope
     while held(office) < ROOM * 3 // 4 - (8 << 20):
         assert time.monotonic() < deadline, held(office)
         time.sleep(0.05)
-    assert held(office) <= ROOM * 3 // 4
+    now = files(office).values()
+    in_memory, together = (sum(size for memory, size in now if memory or every)
+                           for every in (False, True))
+    if settings is ON_DISK:
+        assert in_memory <= 16 << 20 and together <= ROOM * 3 // 4 + (16 << 20)
+    else:
+        assert in_memory == together <= ROOM * 3 // 4
     slowest = 0
     with Lmtp(where) as client:
         for _ in range(20):
@@ -81,9 +101,10 @@ def test_threat_73_messages_that_drip(make_office, need_root, unix, record_prope
         drip.client.close()
 
 
-def test_a_refused_message_gets_its_reply_at_the_end(make_office):
+@pytest.mark.parametrize('settings', [ON_DISK, IN_MEMORY], ids=['disk', 'memory'])
+def test_a_refused_message_gets_its_reply_at_the_end(make_office, settings):
     """What had to give way is answered 452 after its dot, and the session goes on."""
-    office = make_office()
+    office = make_office(settings=settings)
     office.allow('a message from .* was refused')
     drips = [Drip(office.lmtp, 7) for _ in range(37)]
     refused = 0

@@ -11,7 +11,7 @@ from office import PASSWORD
 from pop import login_within
 from test_lmtp_protocol import collect
 from test_lmtp_recipients import counts
-from test_lmtp_room import LINE, held
+from test_lmtp_room import IN_MEMORY, LINE, ON_DISK, held
 
 MESSAGE = b'Subject: hello\r\n\r\nbody\r\n'
 OK = '250 2.1.5 delivered'
@@ -169,10 +169,11 @@ def test_apop_with_a_name_in_utf8(make_office, connect):
 
 # unfinished messages
 
-def test_messages_that_are_given_up_leave_their_room(make_office, need_root):
+@pytest.mark.parametrize('settings', [ON_DISK, IN_MEMORY], ids=['disk', 'memory'])
+def test_messages_that_are_given_up_leave_their_room(make_office, need_root, settings):
     """By RST, by QUIT within the message's connection, by an end without a dot: all room is free
     again, and what was unfinished is in nobody's maildrop."""
-    office = make_office()
+    office = make_office(settings=settings)
     office.allow('a message from .* was refused')
     for end in ('reset', 'close', 'half'):
         clients = [Lmtp(office.lmtp) for _ in range(8)]

@@ -270,8 +270,15 @@ def together(make_office, connect):
     office.start()
     ids = login(connect, office)[1]
     login(connect, office, 'bob')
+    wait_entered(office, 2)
     office.allow(*MISSING)
     return office, ids
+
+
+def wait_entered(office, count):
+    """An opening is entered in the register a moment after it."""
+    wait_until(lambda: sum(path.stat().st_size for path in office.state.glob('mail-register-*')) ==
+               (1 + count) * 16)
 
 
 def assert_missing(connect, office, user='demo'):

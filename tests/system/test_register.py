@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from office import PASSWORD, Office, wait_until
 from test_mail_not_mounted import (MAIL, MISSING, assert_here, assert_missing, deliver, login, made,
-                                   reload)
+                                   reload, wait_entered)
 
 NOBODY = 65534
 
@@ -22,6 +22,7 @@ def two(make_office, connect):
     office.start()
     ids = login(connect, office)[1]
     assert len(login(connect, office, 'bob')[1]) == len(ids) == 1
+    wait_entered(office, 2)
     office.allow(*MISSING)
     return office, ids
 
@@ -196,6 +197,83 @@ def test_a_maildrop_from_an_older_backup(two, connect, index):
     assert now[:1] == ids and len(set(now)) == 2
 
 
+# a site that is older than the register
+
+def without_register(office):
+    """The state folder as a version without a register leaves it."""
+    office.stop()
+    register(office).unlink()
+
+
+@pytest.mark.parametrize('how', ['login', 'delivery', 'no other than bob'])
+def test_an_upgrade_enters_what_is_opened(two, connect, how):
+    """Each opening and each delivery, of the first generation after it; no others are known."""
+    office, ids = two
+    without_register(office)
+    office.start()
+    if how == 'login':
+        assert_here(connect, office, ids)
+    elif how == 'delivery':
+        assert deliver(office).startswith('250')
+    assert len(login(connect, office, 'bob')[1]) == 1
+    wait_entered(office, 1 if how == 'no other than bob' else 2)
+    office.restart()
+    away(office)
+    if how == 'no other than bob':
+        assert login(connect, office)[1] == []
+    else:
+        assert_missing(connect, office)
+    away(office, 'bob')
+    office.put('new', MAIL)  # else the whole root is in doubt
+    assert_missing(connect, office, 'bob')
+
+
+def test_a_person_enters_all_that_is_there(two, connect):
+    """valija mark: at several levels, of other software, never opened; and nothing else."""
+    office, _ = two
+    users = office.dir / 'users'
+    deep = ('x.org/y/Maildir', 'x.org/z', 'a/b/c/new')
+    users.write_text(users.read_text() +
+                     ''.join(f'u{n}:{{PLAIN}}{PASSWORD}::::{home}\n'
+                             for n, home in enumerate(deep)))
+    without_register(office)
+    for home in deep:
+        for part in ('cur', 'new', 'tmp'):
+            (office.mail / home / part).mkdir(parents=True)
+    shutil.rmtree(office.mail / 'x.org/z/cur')
+    (office.mail / 'empty').mkdir()
+    (office.mail / '.hidden/cur').mkdir(parents=True)
+    (office.mail / 'link').symlink_to('demo')
+    (office.mail / 'bob/.Sent/cur').mkdir(parents=True)
+    for path in (office.mail, *office.mail.rglob('*')):
+        if not path.is_symlink():
+            office.own(path)
+    said = office.valija('mark', office.mail).stdout
+    # a/b/c is taken for one, too, for the folder "new" in it: that harms nobody
+    assert '6 maildrops are there, and in the register' in said, said
+    assert register(office).stat().st_size == (1 + 6) * 16
+    assert '6 maildrops' in office.valija('mark', office.mail).stdout
+    assert register(office).stat().st_size == (1 + 6) * 16  # no second time
+    for user, home in (('demo', 'demo'), ('u0', deep[0]), ('u1', deep[1]), ('u2', deep[2])):
+        (office.mail / home).rename(office.mail / f'.away-{user}')
+    office.start()
+    for user in ('demo', 'u0', 'u1', 'u2'):
+        assert login(connect, office, user)[0].startswith('-ERR [SYS/TEMP]'), user
+        assert deliver(office, user).startswith('451')
+    assert len(login(connect, office, 'bob')[1]) == 1
+    assert login(connect, office, 'new')[1] == []
+
+
+def test_a_register_that_takes_nothing_is_said_by_the_mark(two):
+    office, _ = two
+    without_register(office)
+    [memory] = office.state.glob('mail-root-*')
+    memory.with_name(memory.name.replace('root', 'register')).mkdir()
+    done = office.valija('mark', office.mail, check=False)
+    assert done.returncode == os.EX_TEMPFAIL
+    assert 'not all in the register' in done.stderr and 'mail-register-' in done.stderr
+
+
 # the state folder
 
 def test_a_state_folder_that_is_not_there(two, connect):
@@ -266,6 +344,7 @@ def test_a_state_folder_of_somebody_else(make_office, connect, need_root):
     office.start()
     ids = login(connect, office)[1]
     login(connect, office, 'bob')
+    wait_entered(office, 2)
     office.stop()
     office.allow(*MISSING, 'the register', 'cannot be remembered')
     for path in (office.state, *office.state.iterdir()):

@@ -20,6 +20,7 @@ void fetch_account_defaults(struct fetch_account *account)
 		.connect_seconds = 30,
 		.reply_seconds = 120,
 		.run_seconds = 12 * 3600,
+		.command_seconds = 900,
 	};
 }
 

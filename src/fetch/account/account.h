@@ -63,6 +63,7 @@ struct fetch_limits {
 	uint64_t message_refused; /* a message that goes on beyond this ends the session */
 	uint64_t minimum_rate;    /* octets a second in a long reply, over reply_seconds */
 	uint32_t connect_seconds, reply_seconds, run_seconds;
+	uint32_t command_seconds; /* a delivery command is ended after so long */
 };
 
 /* A destination that is an account itself: an IMAP folder, Gmail; see place.h. */
@@ -89,6 +90,7 @@ struct fetch_account {
 	char host[FETCH_TEXT_MAX];
 	uint16_t port;
 	enum fetch_tls tls;
+	char tls_name[FETCH_TEXT_MAX]; /* that the certificate must be for, "": the host */
 	char ca_file[FETCH_PATH_MAX], cert_file[FETCH_PATH_MAX], key_file[FETCH_PATH_MAX];
 	unsigned char pins[TLS_CLIENT_PINS_MAX][TLS_CLIENT_PIN_SIZE];
 	unsigned pin_count;

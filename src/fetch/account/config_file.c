@@ -10,8 +10,9 @@
 #include "base/text.h"
 #include "fetch/account/config_oauth.h"
 #include "fetch/account/config_path.h"
-#include "fetch/account/place.h"
+#include "fetch/account/idn.h"
 #include "fetch/account/options.h"
+#include "fetch/account/place.h"
 
 #include <confuse.h>
 
@@ -127,7 +128,8 @@ static int set_seconds(struct fetch_account *account, cfg_t *section, struct err
 		uint32_t *to;
 	} times[] = {{"connect-seconds", &account->limits.connect_seconds},
 		     {"reply-seconds", &account->limits.reply_seconds},
-		     {"run-seconds", &account->limits.run_seconds}};
+		     {"run-seconds", &account->limits.run_seconds},
+		     {"command-seconds", &account->limits.command_seconds}};
 
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
 		long value = cfg_getint(section, times[i].name);
@@ -175,9 +177,12 @@ static int set_tls(struct fetch_account *account, cfg_t *section, struct err *er
 		char *to;
 	} paths[] = {
 		{"ca", account->ca_file}, {"cert", account->cert_file}, {"key", account->key_file}};
-	const char *tls = cfg_getstr(section, "tls");
+	const char *tls = cfg_getstr(section, "tls"), *name = cfg_getstr(section, "tls-name");
 
 	if (tls && fetch_account_tls(account, tls, err) < 0)
+		return -1;
+	if (name &&
+	    fetch_host_to_ascii(name, account->tls_name, sizeof(account->tls_name), err) < 0)
 		return -1;
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		const char *text = cfg_getstr(section, paths[i].name);
@@ -345,6 +350,7 @@ static cfg_t *describe(void)
 		CFG_STR("policy", NULL, CFGF_NONE),
 		CFG_STR("tls", NULL, CFGF_NONE),
 		CFG_STR("ca", NULL, CFGF_NONE),
+		CFG_STR("tls-name", NULL, CFGF_NONE),
 		CFG_STR("cert", NULL, CFGF_NONE),
 		CFG_STR("key", NULL, CFGF_NONE),
 		CFG_STR_LIST("pin", NULL, CFGF_NONE),
@@ -382,6 +388,7 @@ static cfg_t *describe(void)
 		CFG_INT("connect-seconds", 0, CFGF_NONE),
 		CFG_INT("reply-seconds", 0, CFGF_NONE),
 		CFG_INT("run-seconds", 0, CFGF_NONE),
+		CFG_INT("command-seconds", 0, CFGF_NONE),
 		CFG_BOOL("crlf", cfg_false, CFGF_NONE),
 		CFG_BOOL("pipelining", cfg_true, CFGF_NONE),
 		CFG_END(),

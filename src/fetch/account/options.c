@@ -3,6 +3,7 @@
 #include "fetch/account/options.h"
 
 #include "base/text.h"
+#include "fetch/account/idn.h"
 #include "fetch/account/place.h"
 
 #include <getopt.h>
@@ -19,6 +20,7 @@ enum {
 	OPT_FOLLOW,
 	OPT_TLS,
 	OPT_CA,
+	OPT_TLS_NAME,
 	OPT_PIN,
 	OPT_CERT,
 	OPT_KEY,
@@ -66,6 +68,7 @@ static const struct option long_options[] = {
 	{"follow", no_argument, NULL, OPT_FOLLOW},
 	{"tls", required_argument, NULL, OPT_TLS},
 	{"ca", required_argument, NULL, OPT_CA},
+	{"tls-name", required_argument, NULL, OPT_TLS_NAME},
 	{"pin", required_argument, NULL, OPT_PIN},
 	{"cert", required_argument, NULL, OPT_CERT},
 	{"key", required_argument, NULL, OPT_KEY},
@@ -192,6 +195,8 @@ static int access_option(int option, const char *value, struct fetch_account *a,
 		return fetch_account_tls(a, value, err);
 	case OPT_CA:
 		return fetch_text(a->ca_file, sizeof(a->ca_file), value, "--ca", err);
+	case OPT_TLS_NAME:
+		return fetch_host_to_ascii(value, a->tls_name, sizeof(a->tls_name), err);
 	case OPT_CERT:
 		return fetch_text(a->cert_file, sizeof(a->cert_file), value, "--cert", err);
 	case OPT_KEY:

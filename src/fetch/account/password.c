@@ -122,6 +122,66 @@ static int from_command(const char *command, const char *what, struct secret *re
 	return 0;
 }
 
+/* A word in quotes, with them, as curl and fetchmail have it: blanks are part of it, a backslash
+ * takes the next octet as it is. Size 0: it is none; a quote that does not end on its line is a
+ * plain octet. */
+static pop3_span quoted(pop3_span *rest)
+{
+	size_t n = 1;
+
+	if (!rest->size || *rest->data != '"')
+		return (pop3_span){rest->data, 0};
+	while (n < rest->size && rest->data[n] != '"' && rest->data[n] != '\n')
+		n += rest->data[n] == '\\' && n + 1 < rest->size ? 2 : 1;
+	if (n >= rest->size || rest->data[n] != '"')
+		return (pop3_span){rest->data, 0};
+	rest->data += n + 1;
+	rest->size -= n + 1;
+	return (pop3_span){rest->data - n - 1, n + 1};
+}
+
+/* The text of a word, without its quotes; buf has room for it. */
+static pop3_span plain(pop3_span word, char *buf)
+{
+	size_t used = 0;
+
+	if (word.size < 2 || word.data[0] != '"' || word.data[word.size - 1] != '"')
+		return word;
+	for (size_t i = 1; i + 1 < word.size; i++) {
+		char c = word.data[i];
+
+		if (c == '\\' && i + 2 < word.size) {
+			c = word.data[++i];
+			c = c == 'n' ? '\n' : c == 'r' ? '\r' : c == 't' ? '\t' : c;
+		}
+		buf[used++] = c;
+	}
+	return (pop3_span){buf, used};
+}
+
+static int keep_password(pop3_span word, struct secret *ret)
+{
+	char buf[SECRET_MAX + 2];
+	int rc;
+
+	if (word.size > sizeof(buf))
+		return -1;
+	rc = secret_set(ret, plain(word, buf)) < 0 ? -1 : 1;
+	wipe(buf, sizeof(buf));
+	return rc;
+}
+
+/* The next word is this text, in quotes or not. */
+static bool names(pop3_span word, pop3_span text, bool nocase)
+{
+	char buf[FETCH_TEXT_MAX];
+
+	if (word.size > sizeof(buf))
+		return false;
+	word = plain(word, buf);
+	return nocase ? span_equal_nocase(word, text) : span_equal(word, text);
+}
+
 static pop3_span token(pop3_span *rest)
 {
 	static const char blanks[] = " \t\r\n";
@@ -129,6 +189,9 @@ static pop3_span token(pop3_span *rest)
 
 	while (rest->size && memchr(blanks, *rest->data, 4))
 		rest->data++, rest->size--;
+	word = quoted(rest);
+	if (word.size)
+		return word;
 	word = (pop3_span){rest->data, 0};
 	while (rest->size && !memchr(blanks, *rest->data, 4))
 		rest->data++, rest->size--, word.size++;
@@ -157,17 +220,17 @@ int fetch_netrc(pop3_span text, pop3_span host, pop3_span user, struct secret *r
 		start = word.size == 0 || span_equal(word, SPAN_LITERAL("machine")) ||
 			span_equal(word, SPAN_LITERAL("default"));
 		if (start && here && password.data && (login_ok || !login_known))
-			return secret_set(ret, password) < 0 ? -1 : 1;
+			return keep_password(password, ret);
 		if (word.size == 0)
 			return 0;
 		if (start) {
 			here = span_equal(word, SPAN_LITERAL("default")) ||
-			       span_equal_nocase(token(&text), host);
+			       names(token(&text), host, true);
 			login_known = login_ok = false;
 			password = (pop3_span){0};
 		} else if (span_equal(word, SPAN_LITERAL("login"))) {
 			login_known = true;
-			login_ok = span_equal(token(&text), user);
+			login_ok = names(token(&text), user, false);
 		} else if (span_equal(word, SPAN_LITERAL("password"))) {
 			password = token(&text);
 		} else if (span_equal(word, SPAN_LITERAL("account"))) {

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "fetch/account/account.h"
+#include "fetch/account/idn.h"
 
 #include <string.h>
 #include <sysexits.h>
@@ -76,6 +77,7 @@ static int set_port(struct fetch_account *account, const char *text, struct err 
 /* HOST[:PORT] or [ADDRESS][:PORT] */
 static int set_host(struct fetch_account *account, const char *text, struct err *err)
 {
+	char host[sizeof(account->host)];
 	const char *end, *colon;
 	size_t n;
 
@@ -91,8 +93,10 @@ static int set_host(struct fetch_account *account, const char *text, struct err 
 	}
 	if (n == 0 || n >= sizeof(account->host))
 		return err_set(err, EX_USAGE, "the URL has no host that can be used");
-	memcpy(account->host, text, n);
-	account->host[n] = '\0';
+	memcpy(host, text, n);
+	host[n] = '\0';
+	if (fetch_host_to_ascii(host, account->host, sizeof(account->host), err) < 0)
+		return -1;
 	if (strcmp(colon, "/") == 0 || *colon == '\0')
 		return 0;
 	if (*colon != ':')

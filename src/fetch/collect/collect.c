@@ -51,24 +51,85 @@ static bool hides_collected(const struct transfer *t)
 	return hides && strcmp(hides, "yes") == 0;
 }
 
+/* Messages that --mark-seen passed over were never read: no headers show whether they are back
+ * under other ids. */
+static bool marked_are_missing(struct journal *journal)
+{
+	for (uint32_t i = 0; i < journal_count(journal); i++) {
+		const struct seen *seen = journal_at(journal, i);
+
+		if (seen->state == SEEN_MARKED && !seen->listed && !seen->absent)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Most known messages are gone, and unknown ones are there. If the headers of all unknown ones can
+ * be read and none is a known one's, nothing can come twice: they are new, and the others were
+ * removed by their owner, in webmail or by another program. 1: so it is; 0: it cannot be told; -1:
+ * err.
+ */
+static int all_are_new(struct collect *c, const struct plan_brake *brake, struct err *err)
+{
+	uint32_t refused = 0;
+	int64_t matched;
+
+	if (!brake->fresh || marked_are_missing(c->transfer->journal))
+		return 0;
+	matched = rematch_sample(c->transfer, UINT32_MAX, &refused, err);
+	if (matched < 0)
+		return -1;
+	if (matched || refused)
+		return 0;
+	report_info(c->transfer->report,
+		    "%u of the %u messages known on the server were removed there; none of the %u "
+		    "unknown ones is one of them",
+		    brake->missing, brake->known, brake->fresh);
+	return 1;
+}
+
+/* A mailbox that is too small for the brake: what has the headers and the size of a message that is
+ * gone is that message. */
+static int find_renewed(struct collect *c, struct err *err)
+{
+	struct transfer *t = c->transfer;
+	uint32_t refused = 0;
+	int64_t matched;
+
+	if (c->options->dry_run)
+		return 0;
+	matched = rematch(t, &refused, err);
+	if (matched > 0)
+		report_info(t->report, "%" PRId64 " messages found again under new unique ids",
+			    matched);
+	t->renewed = refused > 0;
+	return matched < 0 ? -1 : 0;
+}
+
 static int brake(struct collect *c, struct err *err)
 {
 	struct transfer *t = c->transfer;
 	struct plan_brake brake;
+	uint32_t refused;
+	int rc;
 
 	plan_brake(t->journal, t->messages, t->count, &brake);
 	if (!brake.stop)
-		return 0;
+		return brake.renewed && !c->options->accept_new_uidls ? find_renewed(c, err) : 0;
 	if (c->options->accept_new_uidls) {
 		c->all_gone = brake.missing == brake.known && brake.fresh > 0;
 		return 0;
 	}
 	if (hides_collected(t)) {
-		int64_t matched = brake.fresh ? rematch_sample(t, SAMPLE, err) : 0;
+		int64_t matched = brake.fresh ? rematch_sample(t, SAMPLE, &refused, err) : 0;
 
 		if (matched <= 0)
 			return matched < 0 ? -1 : 0;
 	}
+	rc = all_are_new(c, &brake, err);
+	if (rc)
+		return rc < 0 ? -1 : 0;
 	/* Messages are missing but not replaced by unknown ones: reported once, then taken as the
 	 * owner's doing. */
 	if (!brake.many_unknown && !c->options->dry_run && note_absent(c, err) < 0)
@@ -83,7 +144,8 @@ static int brake(struct collect *c, struct err *err)
 
 static int accept_new(struct collect *c, struct err *err)
 {
-	int64_t matched = rematch(c->transfer, err);
+	uint32_t refused;
+	int64_t matched = rematch(c->transfer, &refused, err);
 
 	if (matched < 0)
 		return -1;

@@ -260,5 +260,6 @@ void plan_brake(struct journal *journal, const struct message *messages, uint32_
 			     brake.fresh >= BRAKE_FEW && brake.fresh * 4 >= brake.missing;
 	brake.stop =
 		brake.many_unknown || (present >= BRAKE_FEW && brake.just_missing * 2 > present);
+	brake.renewed = !brake.stop && brake.fresh && brake.just_missing * 2 > present;
 	*ret = brake;
 }

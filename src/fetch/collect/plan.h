@@ -79,6 +79,8 @@ const char *plan_reason_text(enum plan_reason reason);
 
 struct plan_brake {
 	uint32_t known, missing, just_missing, fresh;
+	bool renewed; /* few messages, most gone and others there: ids that change in each session?
+		       */
 	bool many_unknown; /* about as many unknown messages are listed: changed ids */
 	bool stop;         /* the listing is not believed unless an option allows it */
 };

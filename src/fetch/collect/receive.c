@@ -6,6 +6,7 @@
 #include "fetch/collect/receive.h"
 
 #include "base/text.h"
+#include "fetch/collect/rematch.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -352,6 +353,12 @@ static bool is_same_after_all(const struct work *w, const struct message *messag
 	return seen->octets == octets && seen->head_hash == head_hash_value(&w->head);
 }
 
+static bool is_unknown(const struct work *w, const struct message *message)
+{
+	return message->action == PLAN_FETCH &&
+	       journal_at(w->t->journal, message->entry)->state == SEEN_UNKNOWN;
+}
+
 static int end_message(struct work *w, const struct pop3_client_event *event, struct err *err)
 {
 	struct message *message = work_message(w, w->number);
@@ -375,6 +382,14 @@ static int end_message(struct work *w, const struct pop3_client_event *event, st
 			return err_sys(err, EX_OSERR, ENOMEM, "message %u", w->number);
 		if (journal_at(w->t->journal, message->entry)->state != SEEN_UNKNOWN)
 			return pass_over(w, message);
+	} else if (w->t->renewed) {
+		int known = is_unknown(w, message)
+				    ? rematch_received(w->t, message, event->octets,
+						       head_hash_value(&w->head), err)
+				    : 0;
+
+		if (known)
+			return known < 0 ? -1 : pass_over(w, message);
 	}
 	return stage(w, message, event->octets, err);
 }

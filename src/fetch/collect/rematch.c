@@ -24,7 +24,7 @@ struct rematch {
 	struct head_hash head;
 	int64_t matched;
 	uint32_t sample; /* only ask, of at most so many; 0: take over what matches */
-	uint32_t asked;
+	uint32_t asked, refused;
 };
 
 static int compare(const void *a, const void *b)
@@ -78,11 +78,11 @@ static struct lost *find(struct rematch *r, uint64_t hash, uint64_t size)
 	return NULL;
 }
 
-static int take_over(struct rematch *r, const struct message *message, struct lost *lost,
+static int take_over(struct transfer *t, const struct message *message, uint32_t lost,
 		     struct err *err)
 {
-	struct seen *fresh = journal_at(r->t->journal, message->entry);
-	const struct seen *old = journal_at(r->t->journal, lost->entry);
+	struct seen *fresh = journal_at(t->journal, message->entry);
+	const struct seen *old = journal_at(t->journal, lost);
 
 	fresh->state = old->state;
 	fresh->octets = old->octets;
@@ -91,11 +91,21 @@ static int take_over(struct rematch *r, const struct message *message, struct lo
 	fresh->remove = old->remove;
 	fresh->announced = message->size;
 	fresh->renamed = true;
-	r->matched++;
-	if (journal_write_seen(r->t->journal, message->entry, err) < 0 ||
-	    journal_write_gone(r->t->journal, lost->entry, err) < 0)
+	if (journal_write_seen(t->journal, message->entry, err) < 0)
 		return -1;
-	lost->entry = JOURNAL_NONE;
+	return journal_write_gone(t->journal, lost, err);
+}
+
+int rematch_received(struct transfer *t, const struct message *message, uint64_t octets,
+		     uint64_t head_hash, struct err *err)
+{
+	for (uint32_t i = 0; i < journal_count(t->journal); i++) {
+		const struct seen *seen = journal_at(t->journal, i);
+
+		if (!seen->listed && seen->state == SEEN_WHOLE && seen->octets == octets &&
+		    seen->head_hash == head_hash)
+			return take_over(t, message, i, err) < 0 ? -1 : 1;
+	}
 	return 0;
 }
 
@@ -131,18 +141,28 @@ static int take(struct rematch *r, const struct pop3_client_event *event, struct
 	const struct message *message = &r->t->messages[event->number - 1];
 	struct lost *lost;
 
-	if (event->type == POP3_CLIENT_REPLY)
+	if (event->type == POP3_CLIENT_REPLY && !event->ok)
+		r->refused++;
+	else if (event->type == POP3_CLIENT_REPLY)
 		head_hash_init(&r->head);
 	else if (event->type == POP3_CLIENT_BODY)
 		head_hash_feed(&r->head, event->text);
 	if (event->type != POP3_CLIENT_END)
 		return 0;
 	lost = find(r, head_hash_value(&r->head), message->size);
-	r->matched += lost && r->sample;
-	return lost && !r->sample ? take_over(r, message, lost, err) : 0;
+	if (!lost)
+		return 0;
+	r->matched++;
+	if (r->sample)
+		return 0;
+	if (take_over(r->t, message, lost->entry, err) < 0)
+		return -1;
+	lost->entry = JOURNAL_NONE;
+	return 0;
 }
 
-static int64_t compare_all(struct transfer *transfer, uint32_t sample, struct err *err)
+static int64_t compare_all(struct transfer *transfer, uint32_t sample, uint32_t *ret_refused,
+			   struct err *err)
 {
 	struct rematch r = {.t = transfer, .sample = sample};
 	struct pop3_client_event event;
@@ -157,17 +177,19 @@ static int64_t compare_all(struct transfer *transfer, uint32_t sample, struct er
 			rc = take(&r, &event, err);
 	}
 	free(r.lost);
+	*ret_refused = r.refused;
 	return rc < 0 ? -1 : r.matched;
 }
 
-int64_t rematch(struct transfer *transfer, struct err *err)
+int64_t rematch(struct transfer *transfer, uint32_t *ret_refused, struct err *err)
 {
-	int64_t matched = compare_all(transfer, 0, err);
+	int64_t matched = compare_all(transfer, 0, ret_refused, err);
 
 	return matched < 0 || journal_commit(transfer->journal, err) < 0 ? -1 : matched;
 }
 
-int64_t rematch_sample(struct transfer *transfer, uint32_t sample, struct err *err)
+int64_t rematch_sample(struct transfer *transfer, uint32_t sample, uint32_t *ret_refused,
+		       struct err *err)
 {
-	return compare_all(transfer, sample, err);
+	return compare_all(transfer, sample, ret_refused, err);
 }

@@ -3,6 +3,8 @@
  * collected: plan.c takes it last after its second death, and leaves it out after its third. */
 #include "fetch/collect/suspects.h"
 
+#include "fetch/interrupt.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -47,7 +49,8 @@ static const char *next_time(unsigned deaths)
 void suspects_note(struct work *w, struct err *err)
 {
 	struct transfer *t = w->t;
-	struct message *message = t->dialog->closed || w->endless ? under_way(w) : NULL;
+	bool broke = (t->dialog->closed || w->endless) && !fetch_interrupted();
+	struct message *message = broke ? under_way(w) : NULL;
 	char id[UNIQUE_ID_TEXT_MAX];
 	const char *next = "";
 	uint32_t entry;

@@ -5,6 +5,7 @@
  */
 #include "fetch/collect/receive.h"
 #include "fetch/collect/suspects.h"
+#include "fetch/interrupt.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -160,7 +161,9 @@ static int collect(struct work *w, struct err *err)
 		if (bunch && w->t->pipelining && queue_deletes(w, err) < 0)
 			return -1;
 		do {
-			if (dialog_next(w->t->dialog, &event, err) < 0 ||
+			/* much may have been received: nothing more is begun of it */
+			if (fetch_interrupt_check(err) < 0 ||
+			    dialog_next(w->t->dialog, &event, err) < 0 ||
 			    take_event(w, &event, err) < 0)
 				return -1;
 		} while (w->receiving);

@@ -30,6 +30,7 @@ struct transfer {
 		useless_ids;    /* lines of LIST without a number, of UIDL without an id */
 	char list_refused[160]; /* the answer to LIST, "": it was not refused */
 	uint8_t last_rank;      /* of the plan: messages of rank 0 go first */
+	bool renewed;           /* ids may be new ones of known messages, and there is no TOP */
 	bool dry;               /* nothing was done, nothing is to be remembered */
 	struct report_totals totals;
 };

@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 static int default_dir(char *buf, size_t size, struct err *err)
 {
@@ -93,13 +95,20 @@ static int absolute(const char *path, char *buf, size_t size, struct err *err)
 	return n < (int)size ? 0 : err_set(err, EX_USAGE, "%s is too long", path);
 }
 
-int state_key(const struct fetch_account *account, char key[STATE_KEY_MAX], struct err *err)
+/* A port of this host may be a tunnel's: then it alone says which server is meant. */
+static bool is_this_host(const char *host)
 {
-	bool usual = account->port == 110 || account->port == 995;
+	return strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
+	       strcmp(host, "::1") == 0;
+}
+
+static int make_key(const struct fetch_account *account, bool with_port, char key[STATE_KEY_MAX],
+		    struct err *err)
+{
 	char place[FETCH_COMMAND_MAX] = "", port[8] = "";
 	bool a_file = account->sink == FETCH_MAILDIR || account->sink == FETCH_MBOX;
 
-	if (!usual)
+	if (with_port && account->port != 110 && account->port != 995)
 		snprintf(port, sizeof(port), ":%u", account->port);
 	if (account->from_url && a_file) {
 		if (absolute(account->target, place, sizeof(place), err) < 0)
@@ -130,4 +139,27 @@ void state_journal_name(const struct fetch_account *account, const char *key,
 	}
 	delivery_id(span_of(key), SPAN_LITERAL("journal"), id);
 	snprintf(name + n, STATE_NAME_MAX - n, "-%.12s.journal", id);
+}
+
+static bool has_journal(const struct fetch_account *account, int dir, const char *key)
+{
+	char name[STATE_NAME_MAX];
+
+	state_journal_name(account, key, name);
+	return faccessat(dir, name, F_OK, 0) == 0;
+}
+
+int state_key(const struct fetch_account *account, int dir, char key[STATE_KEY_MAX],
+	      struct err *err)
+{
+	bool tunnel = account->from_url && is_this_host(account->host);
+	char before[STATE_KEY_MAX];
+
+	if (make_key(account, tunnel, key, err) < 0 || make_key(account, true, before, err) < 0)
+		return -1;
+	/* the port used to be part of each key: such a journal, and the ids made of its key, stay
+	 */
+	if (!has_journal(account, dir, key) && has_journal(account, dir, before))
+		snprintf(key, STATE_KEY_MAX, "%s", before);
+	return 0;
 }

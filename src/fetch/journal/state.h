@@ -16,9 +16,12 @@ int state_open(const struct fetch_files *files, const char *dir, struct err *err
 
 /*
  * What names the account for good: server and user; the section's name, or, for a URL, the place
- * the mail goes to (the same account may be collected into several places).
+ * the mail goes to (the same account may be collected into several places). Another port of the
+ * same server is the same mailbox, but in a URL with a port of this host, which may be a tunnel's.
+ * dir: the state folder.
  */
-int state_key(const struct fetch_account *account, char key[STATE_KEY_MAX], struct err *err);
+int state_key(const struct fetch_account *account, int dir, char key[STATE_KEY_MAX],
+	      struct err *err);
 /* The journal's file name. */
 void state_journal_name(const struct fetch_account *account, const char *key,
 			char name[STATE_NAME_MAX]);

@@ -76,7 +76,7 @@ int grant_open(const struct fetch_files *files, int state_dir, const struct fetc
 	store->files = files;
 	store->account = account;
 	store->dir = store->lock = -1;
-	if (state_key(account, key, err) < 0) {
+	if (state_key(account, state_dir, key, err) < 0) {
 		free(store);
 		return -1;
 	}

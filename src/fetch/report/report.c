@@ -2,11 +2,13 @@
  * process. Lines are written whole, so that several accounts do not mix; server text is escaped. */
 #include "fetch/report/report.h"
 
+#include "base/text.h"
 #include "fetch/report/json.h"
 #include "fetch/syscalls.h"
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -54,27 +56,33 @@ static unsigned columns(void)
 	return window.ws_col < 200 ? window.ws_col : 200;
 }
 
+/* The bar takes what the text leaves of the line: what is left to do is always to be seen. */
 static void draw(struct report *report, int64_t now)
 {
-	char line[400], octets[24], all[24], rate[24], left[32], bar[BAR_WIDTH + 1];
+	char text[300], octets[24], all[24], rate[24], left[32], bar[BAR_WIDTH + 1];
 	int64_t elapsed = now - report->started;
 	uint64_t most = report->total_octets > report->done_octets ? report->total_octets
 								   : report->done_octets;
-	unsigned filled = most ? (unsigned)(report->done_octets * BAR_WIDTH / most) : BAR_WIDTH;
+	unsigned width = columns() - 1, name, room, filled;
 
-	memset(bar, '#', filled);
-	memset(bar + filled, '-', BAR_WIDTH - filled);
-	bar[BAR_WIDTH] = '\0';
 	left_text(report, elapsed, left, sizeof(left));
-	snprintf(line, sizeof(line), "%.40s [%s] %u/%u  %s of %s  %s/s%s", report->account, bar,
-		 report->done, report->total,
+	snprintf(text, sizeof(text), "%u/%u  %s of %s  %s/s%s", report->done, report->total,
 		 size_text(report->done_octets, octets, sizeof(octets)),
 		 size_text(report->total_octets, all, sizeof(all)),
 		 size_text(elapsed > 0 ? report->done_octets * 1000 / (uint64_t)elapsed : 0, rate,
 			   sizeof(rate)),
 		 left);
-	line[columns() - 1] = '\0';
-	fprintf(stderr, "\r%s\033[K", line);
+	name = width > strlen(text) + 1 ? width - (unsigned)strlen(text) - 1 : 0;
+	name = name < strlen(report->account) ? name : (unsigned)strlen(report->account);
+	name = name < 40 ? name : 40;
+	room = name ? width - (unsigned)strlen(text) - name - 1 : 0;
+	room = room <= 3 ? 0 : room - 3 < BAR_WIDTH ? room - 3 : BAR_WIDTH; /* " [" and "]" */
+	filled = most ? (unsigned)(report->done_octets * room / most) : room;
+	memset(bar, '#', filled);
+	memset(bar + filled, '-', room - filled);
+	bar[room] = '\0';
+	fprintf(stderr, "\r%.*s%s%s%s%s%.*s\033[K", (int)name, report->account, room ? " [" : "",
+		bar, room ? "]" : "", name ? " " : "", (int)width, text);
 	fflush(stderr);
 	report->drawn = true;
 	report->last_drawn = now;
@@ -112,17 +120,37 @@ void report_end_bar(struct report *report)
 	report->drawn = false;
 }
 
+static bool locale_is_utf8(void)
+{
+	static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *value = getenv(names[i]);
+
+		if (value && *value)
+			return strcasestr(value, "UTF-8") || strcasestr(value, "UTF8");
+	}
+	return false;
+}
+
 const char *report_harmless(const char *text, char *buf, size_t size)
 {
-	size_t used = 0;
+	size_t used = 0, left = strlen(text), n;
+	bool utf8 = locale_is_utf8();
 
-	for (; *text && used + 5 < size; text++) {
+	for (; *text && used + 5 < size; text += n, left -= n) {
 		unsigned char c = (unsigned char)*text;
 
+		n = utf8 ? text_shown_size((pop3_span){text, left}) : 0;
 		if (c >= 0x20 && c <= 0x7e)
-			buf[used++] = (char)c;
-		else
-			used += (size_t)snprintf(buf + used, size - used, "\\x%02x", c);
+			n = 1;
+		if (n) {
+			memcpy(buf + used, text, n);
+			used += n;
+			continue;
+		}
+		n = 1;
+		used += (size_t)snprintf(buf + used, size - used, "\\x%02x", c);
 	}
 	buf[used] = '\0';
 	return buf;

@@ -40,7 +40,8 @@ void report_warning(struct report *report, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void report_info(struct report *report, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Printable ASCII only, the rest as \xHH (a backslash stays: it may be an escape already). */
+/* Printable ASCII, and UTF-8 where the locale has it; the rest as \xHH (a backslash stays: it may
+ * be an escape already). */
 const char *report_harmless(const char *text, char *buf, size_t size);
 void report_error(struct report *report, const struct err *err);
 /* A person has to consent anew: one line that says so, and by what command. */

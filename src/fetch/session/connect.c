@@ -4,6 +4,7 @@
  */
 #include "fetch/session/wire.h"
 
+#include "fetch/interrupt.h"
 #include "fetch/syscalls.h"
 
 #include <errno.h>
@@ -97,7 +98,7 @@ static int race(const struct addrinfo *address, int64_t deadline)
 		int64_t left = deadline - fetch_now();
 		bool more = address && tries.count < TRIES_MAX;
 
-		if (left <= 0) {
+		if (left <= 0 || fetch_interrupted()) {
 			tries.last_errno = ETIMEDOUT;
 			break;
 		}
@@ -111,6 +112,7 @@ static int race(const struct addrinfo *address, int64_t deadline)
 		} else if (tries.count == 0) {
 			break;
 		}
+		left = left > INTERRUPT_POLL_MS ? INTERRUPT_POLL_MS : left;
 		if (poll(tries.fds, tries.count, (int)left) > 0)
 			fd = finished(&tries);
 	}
@@ -129,6 +131,8 @@ int wire_connect(struct wire *wire, const char *host, uint16_t port, int64_t ms,
 		return -1;
 	wire->fd = race(addresses, fetch_now() + ms);
 	freeaddrinfo(addresses);
+	if (wire->fd < 0 && fetch_interrupt_check(err) < 0)
+		return -1;
 	if (wire->fd < 0)
 		return err_sys(err, EX_TEMPFAIL, errno, "cannot connect to %s port %u", host, port);
 	setsockopt(wire->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));

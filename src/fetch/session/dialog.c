@@ -3,6 +3,7 @@
 #include "fetch/session/dialog.h"
 
 #include "base/text.h"
+#include "fetch/interrupt.h"
 #include "fetch/session/transcript.h"
 
 #include <string.h>
@@ -36,16 +37,87 @@ int dialog_send(struct dialog *dialog, enum pop3_command command, uint32_t numbe
 		return err_set(err, EX_DATAERR,
 			       "user name, password or mechanism cannot be sent: too long, or a "
 			       "line break inside");
+	dialog->last = command;
 	record_sent(dialog->record, command, (pop3_span){room, (size_t)n});
 	wire_queued(&dialog->wire, (size_t)n);
 	return 0;
 }
 
+/* The state in which a session ended; "" where the caller names it. */
+static const char *state(const struct dialog *dialog)
+{
+	switch (dialog->last) {
+	case POP3_CAPA:
+		return "after CAPA: ";
+	case POP3_STLS:
+		return "after STLS: ";
+	case POP3_USER:
+	case POP3_PASS:
+	case POP3_APOP:
+	case POP3_AUTH:
+	case POP3_SASL:
+		return "at the login (some servers end so when the password is wrong): ";
+	case POP3_STAT:
+	case POP3_LIST:
+	case POP3_UIDL:
+		return "in the listing: ";
+	case POP3_GREETING:
+	case POP3_RETR:
+	case POP3_TOP:
+	case POP3_DELE:
+	case POP3_RSET:
+	case POP3_NOOP:
+	case POP3_QUIT:
+	case POP3_COMMAND_COUNT:
+		break;
+	}
+	return "";
+}
+
 static int ended(struct dialog *dialog, struct err *err)
 {
 	dialog->closed = true;
-	return err_set(err, EX_TEMPFAIL, "the server closed the connection in the middle%s",
+	return err_set(err, EX_TEMPFAIL, "%sthe server closed the connection in the middle%s",
+		       state(dialog),
 		       pop3_client_unanswered(&dialog->client) > 1 ? " of pipelined commands" : "");
+}
+
+static int name_state(const struct dialog *dialog, struct err *err)
+{
+	const char *where = state(dialog);
+
+	if (*where && err && !fetch_interrupted())
+		err_prefix(err, "%.*s", (int)strlen(where) - 2, where);
+	return -1;
+}
+
+/* Another protocol's greeting. */
+static const char *other_protocol(pop3_span text)
+{
+	static const struct {
+		const char *begins, *words;
+	} kinds[] = {{"* ", "; this looks like an IMAP server: POP3 has port 995 or 110"},
+		     {"220", "; this looks like an SMTP server: POP3 has port 995 or 110"},
+		     {"HTTP/", "; this looks like a web server"}};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (text.size >= strlen(kinds[i].begins) &&
+		    memcmp(text.data, kinds[i].begins, strlen(kinds[i].begins)) == 0)
+			return kinds[i].words;
+	return "";
+}
+
+static int broken(struct dialog *dialog, const char *why, pop3_span sent, struct err *err)
+{
+	char line[100];
+
+	dialog->closed = true;
+	while (sent.size && strchr("\r\n", sent.data[sent.size - 1]))
+		sent.size--;
+	text_show(line, sizeof(line) - 1, sent);
+	return err_set(err, EX_PROTOCOL, "%sthe server broke the protocol: %s (it sent \"%s\"%s)",
+		       state(dialog), why, line,
+		       dialog->last == POP3_GREETING ? other_protocol(sent) : "");
 }
 
 int dialog_next(struct dialog *dialog, struct pop3_client_event *ret, struct err *err)
@@ -64,10 +136,8 @@ int dialog_next(struct dialog *dialog, struct pop3_client_event *ret, struct err
 		record_received(dialog->record, (pop3_span){from, before - in.size}, type);
 		wire_take(&dialog->wire, before - in.size);
 		if (type == POP3_CLIENT_BAD) {
-			dialog->closed = true;
 			text_escape(words, sizeof(words) - 1, ret->text);
-			return err_set(err, EX_PROTOCOL, "the server broke the protocol: %s",
-				       words);
+			return broken(dialog, words, (pop3_span){from, before - in.size}, err);
 		}
 		/* between long replies a round trip may bring a few octets only */
 		if (type != POP3_CLIENT_MORE && type != POP3_CLIENT_BODY &&
@@ -76,10 +146,12 @@ int dialog_next(struct dialog *dialog, struct pop3_client_event *ret, struct err
 		if (type != POP3_CLIENT_MORE)
 			return 0;
 		got = wire_wait(&dialog->wire, dialog->reply_ms, err);
-		if (got < 0)
+		if (got == 0)
+			return ended(dialog, err);
+		if (got < 0) {
 			dialog->closed = true;
-		if (got <= 0)
-			return got < 0 ? -1 : ended(dialog, err);
+			return name_state(dialog, err);
+		}
 	}
 }
 
@@ -100,6 +172,6 @@ int dialog_ask(struct dialog *dialog, enum pop3_command command, pop3_span text,
 
 const char *dialog_words(const struct pop3_client_event *event, char *buf, size_t size)
 {
-	text_escape(buf, size - 1, event->text);
+	text_show(buf, size - 1, event->text);
 	return buf[0] ? buf : "(without a word)";
 }

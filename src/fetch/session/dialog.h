@@ -17,7 +17,8 @@ struct dialog {
 	struct pop3_client client;
 	struct record *record; /* NULL: none */
 	int64_t reply_ms;
-	bool closed; /* the server has closed or broken the protocol: no more commands */
+	enum pop3_command last; /* sent; POP3_GREETING: none */
+	bool closed;            /* the server has closed or broken the protocol: no more commands */
 	char scratch[16384];
 };
 
@@ -42,7 +43,7 @@ int dialog_next(struct dialog *dialog, struct pop3_client_event *ret, struct err
 int dialog_ask(struct dialog *dialog, enum pop3_command command, pop3_span text,
 	       struct pop3_client_event *ret, struct err *err);
 
-/* The server's answer in a form that is safe to print: returns buf. */
+/* The server's answer in a form that is safe to print, UTF-8 or ASCII: returns buf. */
 const char *dialog_words(const struct pop3_client_event *event, char *buf, size_t size);
 
 #endif

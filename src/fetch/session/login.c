@@ -87,7 +87,7 @@ static int ask_capabilities(struct dialog *dialog, struct fetch_profile *profile
 static int start_tls(struct dialog *dialog, const struct fetch_account *account, struct err *err)
 {
 	struct tls_client_settings settings = {
-		.host = account->host,
+		.host = account->tls_name[0] ? account->tls_name : account->host,
 		.ca_file = account->ca_file[0] ? account->ca_file : NULL,
 		.cert_file = account->cert_file[0] ? account->cert_file : NULL,
 		.key_file = account->key_file[0] ? account->key_file : NULL,
@@ -96,8 +96,30 @@ static int start_tls(struct dialog *dialog, const struct fetch_account *account,
 	};
 
 	memcpy(settings.pins, account->pins, sizeof(settings.pins));
-	return wire_start_tls(&dialog->wire, &settings,
-			      (int64_t)account->limits.connect_seconds * 1000, err);
+	if (wire_start_tls(&dialog->wire, &settings,
+			   (int64_t)account->limits.connect_seconds * 1000, err) == 0)
+		return 0;
+	if (account->tls == FETCH_TLS_IMPLICIT && dialog->wire.tls &&
+	    tls_client_met_clear_text(dialog->wire.tls))
+		err_set(err, EX_PROTOCOL,
+			"the server does not begin with TLS at this port: try pop3:// (STLS) in "
+			"the "
+			"place of pop3s://, or another port; nothing was sent");
+	return -1;
+}
+
+/* A port with TLS from the first octet waits for the client to begin, and sees no sense in a
+ * greeting. */
+static int no_greeting(const struct dialog *dialog, const struct fetch_account *account,
+		       struct err *err)
+{
+	bool nothing = dialog->wire.octets_in == 0;
+
+	err_prefix(err, "no greeting%s",
+		   nothing && account->tls != FETCH_TLS_IMPLICIT
+			   ? " (at a port with TLS from the first octet, write pop3s://)"
+			   : "");
+	return -1;
 }
 
 /* STLS is asked for whether offered or not: someone in between may have cut it out of CAPA. */
@@ -155,7 +177,7 @@ static int greet(struct dialog *dialog, const struct fetch_account *account,
 	if (account->tls == FETCH_TLS_IMPLICIT && start_tls(dialog, account, err) < 0)
 		return -1;
 	if (dialog_next(dialog, &event, err) < 0)
-		return err_prefix(err, "no greeting");
+		return no_greeting(dialog, account, err);
 	if (!event.ok)
 		return err_set(err, EX_TEMPFAIL,
 			       "the server refuses the connection (its answer: %s)",

@@ -3,6 +3,7 @@
 #include "fetch/session/wire.h"
 
 #include "base/secret.h"
+#include "fetch/interrupt.h"
 #include "fetch/syscalls.h"
 
 #include <errno.h>
@@ -59,17 +60,22 @@ void wire_take(struct wire *wire, size_t n)
 		wire->in_at = wire->in_end = 0;
 }
 
-/* The next wait's end: the state's, the run's. */
-static int time_left(const struct wire *wire, int64_t deadline)
+/* Waits until the socket is ready, or for a while. 0: the time is over, the state's or the run's;
+ * -1: a signal ends the run. */
+static int wait_ready(const struct wire *wire, short events, int64_t deadline, struct err *err)
 {
+	struct pollfd poll_fd = {.fd = wire->fd, .events = events};
 	int64_t left;
 
+	if (fetch_interrupt_check(err) < 0)
+		return -1;
 	if (wire->run_deadline && wire->run_deadline < deadline)
 		deadline = wire->run_deadline;
 	left = deadline - fetch_now();
-	if (left < 0)
+	if (left <= 0)
 		return 0;
-	return left > 3600000 ? 3600000 : (int)left;
+	poll(&poll_fd, 1, left > INTERRUPT_POLL_MS ? INTERRUPT_POLL_MS : (int)left);
+	return 1;
 }
 
 static int timed_out(const struct wire *wire, const char *doing, struct err *err)
@@ -90,9 +96,9 @@ int wire_start_tls(struct wire *wire, const struct tls_client_settings *settings
 	if (tls_client_create(settings, wire->fd, &wire->tls, err) < 0)
 		return -1;
 	for (;;) {
-		struct pollfd poll_fd = {.fd = wire->fd};
 		struct err why = {0};
 		enum tls_client_status status = tls_client_handshake(wire->tls, &why);
+		int ready;
 
 		if (status == TLS_CLIENT_OK)
 			return 0;
@@ -104,9 +110,10 @@ int wire_start_tls(struct wire *wire, const struct tls_client_settings *settings
 				*err = why;
 			return -1;
 		}
-		poll_fd.events = status == TLS_CLIENT_WANT_WRITE ? POLLOUT : POLLIN;
-		if (poll(&poll_fd, 1, time_left(wire, deadline)) == 0)
-			return timed_out(wire, "TLS handshake", err);
+		ready = wait_ready(wire, status == TLS_CLIENT_WANT_WRITE ? POLLOUT : POLLIN,
+				   deadline, err);
+		if (ready <= 0)
+			return ready < 0 ? -1 : timed_out(wire, "TLS handshake", err);
 	}
 }
 
@@ -199,9 +206,11 @@ int wire_wait(struct wire *wire, int64_t ms, struct err *err)
 	int64_t deadline = fetch_now() + ms;
 
 	for (;;) {
-		struct pollfd poll_fd = {.fd = wire->fd, .events = POLLIN};
-		int got;
+		short events = POLLIN;
+		int got, ready;
 
+		if (fetch_interrupt_check(err) < 0)
+			return -1;
 		if (wire->run_deadline && fetch_now() >= wire->run_deadline)
 			return timed_out(wire, "whole run", err);
 		if (flush_out(wire, err) < 0)
@@ -210,8 +219,9 @@ int wire_wait(struct wire *wire, int64_t ms, struct err *err)
 		if (got != -2)
 			return got == 1 && check_rate(wire, err) < 0 ? -1 : got;
 		if (wire->out_at < wire->out_end || wire->tls_wants_write)
-			poll_fd.events |= POLLOUT;
-		if (poll(&poll_fd, 1, time_left(wire, deadline)) == 0)
-			return timed_out(wire, "waiting for its answer", err);
+			events |= POLLOUT;
+		ready = wait_ready(wire, events, deadline, err);
+		if (ready <= 0)
+			return ready < 0 ? -1 : timed_out(wire, "waiting for its answer", err);
 	}
 }

@@ -8,7 +8,6 @@
 #include "fetch/sink/runner.h"
 #include "fetch/sink/spool.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -18,6 +17,7 @@ struct command_sink {
 	struct spool spool;
 	struct runner *runner;
 	struct refused *refused;
+	uint32_t seconds;
 };
 
 static enum sink_result command_begin(struct sink *sink, const char *id, struct err *err)
@@ -43,11 +43,14 @@ static bool is_final(int status)
 	       status == EX_UNAVAILABLE || status == EX_NOPERM;
 }
 
-static enum sink_result judge(int status, struct err *err)
+static enum sink_result judge(int status, uint32_t seconds, struct err *err)
 {
 	if (status == 0)
 		return SINK_OK;
-	if (status > 128)
+	if (status == RUNNER_TIMEOUT)
+		err_set(err, EX_TEMPFAIL,
+			"the command did not end within %u seconds (command-seconds)", seconds);
+	else if (status > 128)
 		err_set(err, EX_TEMPFAIL, "signal %d ended the command", status - 128);
 	else
 		err_set(err, EX_TEMPFAIL, "the command ended with status %d", status);
@@ -67,7 +70,7 @@ static enum sink_result command_end(struct sink *sink, const struct sink_message
 	if (result != SINK_OK)
 		return result;
 	status = runner_run(c->runner, c->spool.fd, message->id, err);
-	result = status < 0 ? SINK_BROKEN : judge(status, err);
+	result = status < 0 ? SINK_BROKEN : judge(status, c->seconds, err);
 	if (result == SINK_REFUSED)
 		result = refused_keep(c->refused, c->spool.fd, message, err);
 	spool_drop(&c->spool);
@@ -107,9 +110,10 @@ int sink_command_open(const struct sink_settings *settings, struct sink **ret, s
 	if (!c)
 		return err_sys(err, EX_OSERR, errno, "memory");
 	c->sink = (struct sink){.ops = &command_ops, .batch = 1, .files = settings->files};
+	c->seconds = settings->account->limits.command_seconds;
 	if (spool_init(&c->spool, settings, err) < 0 ||
 	    refused_open(settings, &c->refused, err) < 0 ||
-	    runner_start(settings->account, &c->runner, err) < 0) {
+	    runner_start(settings->account, settings->output_apart, &c->runner, err) < 0) {
 		command_destroy(&c->sink);
 		return -1;
 	}

@@ -3,6 +3,7 @@
 #include "fetch/sink/lmtp_client.h"
 
 #include "base/text.h"
+#include "fetch/interrupt.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -62,9 +63,11 @@ static int fill(struct lmtp_client *client, struct err *err)
 
 	do {
 		n = recv(client->fd, client->in, sizeof(client->in), 0);
-	} while (n < 0 && errno == EINTR);
+	} while (n < 0 && errno == EINTR && !fetch_interrupted());
 	if (n <= 0) {
-		if (n == 0)
+		if (fetch_interrupted())
+			fetch_interrupt_check(err);
+		else if (n == 0)
 			err_set(err, EX_TEMPFAIL, "it closed the connection");
 		else
 			err_sys(err, EX_TEMPFAIL, errno, "no answer");

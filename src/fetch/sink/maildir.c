@@ -33,7 +33,7 @@ static enum sink_result trouble(struct err *err, const char *doing)
 
 	err_sys(err, saved == ENOSPC || saved == EDQUOT ? EX_TEMPFAIL : EX_IOERR, saved, "%s",
 		doing);
-	return SINK_BROKEN;
+	return saved == EFBIG ? SINK_FAILED : SINK_BROKEN; /* a smaller one may do */
 }
 
 static enum sink_result flush_buffer(struct maildir_sink *m, struct err *err)
@@ -65,8 +65,9 @@ static enum sink_result maildir_begin(struct sink *sink, const char *id, struct 
 static enum sink_result maildir_write(struct sink *sink, pop3_span text, struct err *err)
 {
 	struct maildir_sink *m = (struct maildir_sink *)sink;
+	enum sink_result result = SINK_OK;
 
-	while (text.size) {
+	while (text.size && result == SINK_OK) {
 		size_t n = sizeof(m->buffer) - m->buffered;
 
 		n = n < text.size ? n : text.size;
@@ -74,10 +75,9 @@ static enum sink_result maildir_write(struct sink *sink, pop3_span text, struct 
 		m->buffered += n;
 		text.data += n;
 		text.size -= n;
-		if (m->buffered == sizeof(m->buffer) && flush_buffer(m, err) != SINK_OK)
-			return SINK_BROKEN;
+		result = m->buffered == sizeof(m->buffer) ? flush_buffer(m, err) : SINK_OK;
 	}
-	return SINK_OK;
+	return result;
 }
 
 static void maildir_drop(struct sink *sink)
@@ -96,9 +96,10 @@ static enum sink_result maildir_end(struct sink *sink, const struct sink_message
 {
 	struct maildir_sink *m = (struct maildir_sink *)sink;
 	struct staged *staged = &m->batch[m->batched];
+	enum sink_result result = flush_buffer(m, err);
 
-	if (flush_buffer(m, err) != SINK_OK)
-		return SINK_BROKEN;
+	if (result != SINK_OK)
+		return result;
 	snprintf(staged->name, sizeof(staged->name), "%s.%s", m->prefix, message->id);
 	if (strcmp(staged->name, m->staged_name) != 0 &&
 	    sink->files->rename(m->staging, m->staged_name, m->staging, staged->name) < 0)

@@ -5,6 +5,9 @@
  * X-Valija-Delivery-Id then.
  */
 #include "fetch/sink/mbox.h"
+
+#include "fetch/interrupt.h"
+#include "fetch/sink/dotlock.h"
 #include "fetch/sink/spool.h"
 
 #include <errno.h>
@@ -42,20 +45,26 @@ static enum sink_result mbox_trouble(const struct mbox_sink *m, int error, const
 {
 	err_sys(err, error == ENOSPC || error == EDQUOT ? EX_TEMPFAIL : EX_IOERR, error,
 		"cannot %s the mbox %s", doing, m->path);
-	return SINK_BROKEN;
+	return error == EFBIG ? SINK_FAILED : SINK_BROKEN; /* a smaller message may do */
 }
 
 /* 0: held, or not possible in this folder, where the fcntl lock must do. */
 static int take_dotlock(struct mbox_sink *m)
 {
-	int fd = m->sink.files->openat(AT_FDCWD, m->dotlock, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	int rc = dotlock_take(m->sink.files, m->dotlock);
 
-	if (fd >= 0) {
-		m->sink.files->close(fd);
-		m->dotlocked = true;
-		return 0;
-	}
-	return errno == EEXIST ? -1 : 0;
+	m->dotlocked = rc == 0;
+	return rc < 0 && errno == EEXIST ? -1 : 0;
+}
+
+static void unlock(struct mbox_sink *m)
+{
+	struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+
+	if (m->dotlocked)
+		m->sink.files->unlinkat(AT_FDCWD, m->dotlock, 0);
+	m->dotlocked = false;
+	fcntl(m->fd, F_SETLK, &whole);
 }
 
 static enum sink_result lock(struct mbox_sink *m, struct err *err)
@@ -67,26 +76,22 @@ static enum sink_result lock(struct mbox_sink *m, struct err *err)
 	while (fcntl(m->fd, F_SETLK, &whole) < 0) {
 		if ((errno != EAGAIN && errno != EACCES) || ++tries >= LOCK_TRIES)
 			return mbox_trouble(m, errno, "lock", err);
+		if (fetch_interrupt_check(err) < 0)
+			return SINK_BROKEN;
 		nanosleep(&pause, NULL);
 	}
 	while (take_dotlock(m) < 0) {
-		if (++tries >= LOCK_TRIES) {
+		bool ended = fetch_interrupt_check(err) < 0;
+
+		if (!ended && ++tries >= LOCK_TRIES)
 			err_set(err, EX_TEMPFAIL, "%s is held by another program", m->dotlock);
+		if (ended || tries >= LOCK_TRIES) {
+			unlock(m);
 			return SINK_BROKEN;
 		}
 		nanosleep(&pause, NULL);
 	}
 	return SINK_OK;
-}
-
-static void unlock(struct mbox_sink *m)
-{
-	struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-
-	if (m->dotlocked)
-		m->sink.files->unlinkat(AT_FDCWD, m->dotlock, 0);
-	m->dotlocked = false;
-	fcntl(m->fd, F_SETLK, &whole);
 }
 
 static int flush_out(struct mbox_sink *m)

@@ -2,51 +2,97 @@
  * runs as the user, unconfined; requests come from the confined process. */
 #include "fetch/sink/runner.h"
 
+#include "fetch/interrupt.h"
+#include "fetch/syscalls.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { COMMAND_SECONDS = 900 };
+enum { GRACE_SECONDS = 2 }; /* between SIGTERM and SIGKILL */
 
 struct runner {
 	pid_t pid;
 	int socket;
 };
 
-/* The child: the shell runs the user's command. */
-static void execute(const struct fetch_account *account, int message_fd, const char *id)
+/* Of each command. */
+struct order {
+	const struct fetch_account *account;
+	bool output_apart;
+};
+
+/* The child: the shell runs the user's command, in a process group of its own: a signal of the
+ * terminal does not cut a delivery, and a command that hangs is ended with all that it started. */
+static void execute(const struct order *order, int message_fd, const char *id)
 {
-	if (dup2(message_fd, STDIN_FILENO) < 0)
+	const struct fetch_account *account = order->account;
+	sigset_t none;
+
+	setpgid(0, 0);
+	if (dup2(message_fd, STDIN_FILENO) < 0 ||
+	    (order->output_apart && dup2(STDERR_FILENO, STDOUT_FILENO) < 0))
 		_exit(EX_OSERR);
 	setenv("VALIJA_DELIVERY_ID", id, 1);
 	setenv("VALIJA_ACCOUNT", account->name, 1);
 	setenv("VALIJA_USER", account->user, 1);
-	signal(SIGPIPE, SIG_DFL);
-	alarm(COMMAND_SECONDS); /* survives exec: a command that hangs is ended */
+	fetch_interrupt_default();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	execl("/bin/sh", "sh", "-c", account->target, (char *)NULL);
 	_exit(EX_OSERR);
 }
 
-static int32_t run_one(const struct fetch_account *account, int message_fd, const char *id)
+/* SIGCHLD is blocked, so that it can be waited for. 1: the child has ended; 0: the time is over. */
+static int wait_for(pid_t pid, uint32_t seconds, int *ret_status)
 {
-	int status;
+	int64_t deadline = fetch_now() + (int64_t)seconds * 1000;
+	sigset_t ended;
+
+	sigemptyset(&ended);
+	sigaddset(&ended, SIGCHLD);
+	for (;;) {
+		int64_t left = deadline - fetch_now();
+		struct timespec wait = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
+		pid_t got = waitpid(pid, ret_status, WNOHANG);
+
+		if (got != 0)
+			return got == pid ? 1 : -1;
+		if (left <= 0)
+			return 0;
+		sigtimedwait(&ended, NULL, &wait);
+	}
+}
+
+static int32_t run_one(const struct order *order, int message_fd, const char *id)
+{
+	int status = 0, rc;
 	pid_t pid = fork();
 
 	if (pid < 0)
 		return -1;
 	if (pid == 0)
-		execute(account, message_fd, id);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -1;
+		execute(order, message_fd, id);
+	setpgid(pid, pid); /* whoever is first */
+	rc = wait_for(pid, order->account->limits.command_seconds, &status);
+	if (rc == 0) {
+		kill(-pid, SIGTERM);
+		if (wait_for(pid, GRACE_SECONDS, &status) == 0) {
+			kill(-pid, SIGKILL);
+			waitpid(pid, &status, 0);
+		}
+		kill(-pid, SIGKILL); /* what the shell left */
+		return RUNNER_TIMEOUT;
+	}
+	if (rc < 0)
+		return -1;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -72,14 +118,20 @@ static ssize_t take_order(int socket, char id[DELIVERY_ID_SIZE], int *ret_fd)
 	return strspn(id, "0123456789abcdef") == DELIVERY_ID_SIZE - 1 ? n : -1;
 }
 
-static void serve(const struct fetch_account *account, int socket)
+/* It ends with its parent, whose end of the socket closes; a delivery that is under way is not cut.
+ */
+static void serve(const struct order *order, int socket)
 {
 	char id[DELIVERY_ID_SIZE];
+	sigset_t ended;
 	int fd = -1;
 
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	fetch_interrupt_ignore();
+	sigemptyset(&ended);
+	sigaddset(&ended, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &ended, NULL);
 	while (take_order(socket, id, &fd) > 0) {
-		int32_t status = run_one(account, fd, id);
+		int32_t status = run_one(order, fd, id);
 
 		close(fd);
 		if (send(socket, &status, sizeof(status), MSG_NOSIGNAL) != sizeof(status))
@@ -88,8 +140,10 @@ static void serve(const struct fetch_account *account, int socket)
 	_exit(0);
 }
 
-int runner_start(const struct fetch_account *account, struct runner **ret, struct err *err)
+int runner_start(const struct fetch_account *account, bool output_apart, struct runner **ret,
+		 struct err *err)
 {
+	const struct order order = {account, output_apart};
 	struct runner *runner = calloc(1, sizeof(*runner));
 	int pair[2];
 
@@ -108,7 +162,7 @@ int runner_start(const struct fetch_account *account, struct runner **ret, struc
 	}
 	if (runner->pid == 0) {
 		close(pair[0]);
-		serve(account, pair[1]);
+		serve(&order, pair[1]);
 	}
 	close(pair[1]);
 	runner->socket = pair[0];

@@ -12,13 +12,17 @@
 
 struct runner;
 
-int runner_start(const struct fetch_account *account, struct runner **ret, struct err *err);
+/* output_apart: what commands print on standard output goes to standard error. */
+int runner_start(const struct fetch_account *account, bool output_apart, struct runner **ret,
+		 struct err *err);
 void runner_stop(struct runner *runner);
 /*
  * Runs the command with message_fd as standard input and VALIJA_DELIVERY_ID, VALIJA_ACCOUNT and
- * VALIJA_USER in its environment. Returns its exit status, 128 + n when signal n ended it; -1: it
- * could not be run.
+ * VALIJA_USER in its environment. Returns its exit status, 128 + n when signal n ended it,
+ * RUNNER_TIMEOUT when it was ended because it took longer than the account's command_seconds; -1:
+ * it could not be run.
  */
+enum { RUNNER_TIMEOUT = 1000 };
 int runner_run(struct runner *runner, int message_fd, const char id[DELIVERY_ID_SIZE],
 	       struct err *err);
 

@@ -75,7 +75,8 @@ struct sink_settings {
 	const struct fetch_files *files;
 	const struct fetch_account *account;
 	pop3_span key;
-	int state_dir; /* for spool files; the caller's */
+	int state_dir;     /* for spool files; the caller's */
+	bool output_apart; /* standard output is for events (--json) */
 };
 
 /*

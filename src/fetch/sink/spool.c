@@ -39,7 +39,7 @@ static enum sink_result broken(struct err *err)
 
 	err_sys(err, saved == ENOSPC ? EX_TEMPFAIL : EX_IOERR, saved,
 		"cannot hold a message in the state folder");
-	return SINK_BROKEN;
+	return saved == EFBIG ? SINK_FAILED : SINK_BROKEN; /* a smaller one may do */
 }
 
 enum sink_result spool_begin(struct spool *spool, struct err *err)
@@ -68,7 +68,9 @@ static enum sink_result flush(struct spool *spool, struct err *err)
 
 enum sink_result spool_write(struct spool *spool, pop3_span text, struct err *err)
 {
-	while (text.size) {
+	enum sink_result result = SINK_OK;
+
+	while (text.size && result == SINK_OK) {
 		size_t n = sizeof(spool->buffer) - spool->buffered;
 
 		n = n < text.size ? n : text.size;
@@ -76,15 +78,16 @@ enum sink_result spool_write(struct spool *spool, pop3_span text, struct err *er
 		spool->buffered += n;
 		text.data += n;
 		text.size -= n;
-		if (spool->buffered == sizeof(spool->buffer) && flush(spool, err) != SINK_OK)
-			return SINK_BROKEN;
+		result = spool->buffered == sizeof(spool->buffer) ? flush(spool, err) : SINK_OK;
 	}
-	return SINK_OK;
+	return result;
 }
 
 enum sink_result spool_rewind(struct spool *spool, struct err *err)
 {
-	if (flush(spool, err) != SINK_OK)
-		return SINK_BROKEN;
+	enum sink_result result = flush(spool, err);
+
+	if (result != SINK_OK)
+		return result;
 	return lseek(spool->fd, 0, SEEK_SET) < 0 ? broken(err) : SINK_OK;
 }

@@ -126,7 +126,7 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 	struct auth *auth = front->child->state;
 	struct auth_session *session = NULL;
 	struct limit_address *address;
-	enum reason why = REASON_MEMORY;
+	enum reason why = REASON_OK;
 
 	if (find_session(front, message->session)) {
 		peer_break(front, "a session number was used twice");
@@ -138,8 +138,10 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 	if (address)
 		session = calloc(1, sizeof(*session));
 	if (!session) {
-		if (address)
+		if (address) {
 			limits_disconnect(&auth->limits, address);
+			why = REASON_MEMORY;
+		}
 		refused(front, message, why);
 		if (!message->resumed) /* the client is not new: its front waits for no answer */
 			answer_connect(front, message->session, why, "");

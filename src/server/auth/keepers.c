@@ -44,7 +44,7 @@ static bool anything_waits(const struct auth *auth, uint64_t key)
 }
 
 /* The monitor answers with a PEER or with KEEPER_REFUSED; it is asked once for all that wait. */
-static enum auth_keeper_found want_keeper(struct auth *auth, uint32_t uid, const char *home)
+enum auth_keeper_found auth_want_keeper(struct auth *auth, uint32_t uid, const char *home)
 {
 	struct ipc_owner wanted = {.uid = uid};
 	pop3_span text = span_of(home);
@@ -67,8 +67,8 @@ static enum homes_answer find_owner(const struct auth *auth, const char *home, u
 	return HOMES_KNOWN;
 }
 
-enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct peer **ret,
-				   uint64_t *ret_key)
+enum auth_keeper_found auth_find_keeper(struct auth *auth, const char *home, struct peer **ret,
+					uint64_t *ret_key)
 {
 	uint64_t hash = hash_everywhere(home, strlen(home)); /* a restarted auth chooses the same */
 	uint32_t uid = 0;
@@ -88,7 +88,15 @@ enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct p
 		return KEEPER_FOUND;
 	if (!auth->homes || any_keeper(auth, uid))
 		return KEEPER_NONE; /* the keeper is being restarted */
-	return want_keeper(auth, uid, home);
+	return KEEPER_ABSENT;
+}
+
+enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct peer **ret,
+				   uint64_t *ret_key)
+{
+	enum auth_keeper_found found = auth_find_keeper(auth, home, ret, ret_key);
+
+	return found == KEEPER_ABSENT ? auth_want_keeper(auth, (uint32_t)*ret_key, home) : found;
 }
 
 int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const pop3_span *texts,
@@ -125,20 +133,23 @@ static void expire(struct loop_timer *timer);
 
 int auth_wait(struct auth *auth, struct auth_waiting *waiting, uint64_t key)
 {
-	uint64_t now = loop_now(auth->child->loop);
+	uint64_t now = loop_now(auth->child->loop), first = UINT64_MAX;
 	struct auth_waiting **at = &auth->waiting;
 	unsigned same = 0;
 
-	for (; *at; at = &(*at)->next)
+	for (; *at; at = &(*at)->next) {
 		same += (*at)->wake == waiting->wake;
+		if ((*at)->deadline < first)
+			first = (*at)->deadline;
+	}
 	if (!waiting->deadline)
 		waiting->deadline = now + WAIT_MS;
 	if (same >= WAITING_MAX || waiting->deadline <= now)
 		return -1;
-	if (!auth->waiting) {
+	if (!auth->waiting)
 		loop_timer_init(&auth->expiry, auth->child->loop, expire, auth);
+	if (waiting->deadline < first)
 		loop_timer_set(&auth->expiry, waiting->deadline - now);
-	}
 	waiting->next = NULL;
 	waiting->key = key;
 	*at = waiting;
@@ -233,6 +244,7 @@ static void open_or_wait(struct auth_session *session, struct waiting_login *wai
 		}
 		ungrant(session);
 		break;
+	case KEEPER_ABSENT:
 	case KEEPER_NONE:
 		ungrant(session);
 		break;

@@ -11,10 +11,17 @@
 enum auth_keeper_found {
 	KEEPER_FOUND,
 	KEEPER_STARTING, /* it was asked for, or whose mail it is: auth_wait */
+	KEEPER_ABSENT,   /* it does not run, and was not asked for: auth_want_keeper */
 	KEEPER_NONE,     /* no keeper now */
 };
+/* Never KEEPER_ABSENT: the keeper is asked for. */
 enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct peer **ret,
 				   uint64_t *ret_key);
+/* The same, but no keeper is asked for. */
+enum auth_keeper_found auth_find_keeper(struct auth *auth, const char *home, struct peer **ret,
+					uint64_t *ret_key);
+/* Asks for a keeper of uid, the owner of home: KEEPER_STARTING, or KEEPER_NONE. */
+enum auth_keeper_found auth_want_keeper(struct auth *auth, uint32_t uid, const char *home);
 /* Waits for what auth_keeper gave key of; -1: too many requests wait, or this one has waited for
  * too long. */
 int auth_wait(struct auth *auth, struct auth_waiting *waiting, uint64_t key);

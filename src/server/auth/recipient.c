@@ -61,6 +61,26 @@ static int pass_on(struct peer *front, const struct ipc_recipient *message, cons
 	return auth_pass_on(keeper, IPC_RCPT_OPEN, &open, texts, 3);
 }
 
+enum {
+	HOLDING_WAIT_MS = 5 * 1000, /* in a transaction that keeps other keepers from ending; for
+				       one that is idle to end, and another to start */
+};
+
+/* A recipient has no keeper since too many owners have theirs. */
+static enum reason crowded(const struct ipc_recipient *message)
+{
+	return message->held ? REASON_TOO_MANY_OWNERS : REASON_OWNERS_BUSY;
+}
+
+/* It has waited for key until its deadline, or cannot wait. */
+static enum reason waited(const struct auth *auth, const struct ipc_recipient *message,
+			  uint64_t key, uint64_t deadline)
+{
+	if (key >= HOMES_KEY_FIRST || deadline > loop_now(auth->child->loop))
+		return REASON_STORE_DOWN;
+	return crowded(message);
+}
+
 struct waiting_recipient {
 	struct auth_waiting waiting;
 	uint64_t front;
@@ -75,47 +95,120 @@ static void wake(struct auth *auth, struct auth_waiting *waiting, bool refused)
 	struct peer *front = child_peer(auth->child, ROLE_LMTP, wait->front);
 
 	if (front && refused)
-		refuse(front, &wait->message, REASON_STORE_DOWN);
+		refuse(front, &wait->message,
+		       waited(auth, &wait->message, waiting->key, waiting->deadline));
 	else if (front)
 		find(front, &wait->message, waiting->deadline);
 	free(wait);
 }
 
+/* deadline 0: it has not waited yet. Two transactions that keep keepers from ending could wait for
+ * each other's, so they do not wait for long. */
 static void wait_for_keeper(struct peer *front, const struct ipc_recipient *message, uint64_t key,
 			    uint64_t deadline)
 {
 	size_t size = sizeof(*message) + message->head.tail;
 	struct waiting_recipient *wait = calloc(1, sizeof(*wait) + message->head.tail);
+	struct auth *auth = front->child->state;
 
+	if (!deadline && message->held)
+		deadline = loop_now(auth->child->loop) + HOLDING_WAIT_MS;
 	if (wait) {
 		wait->waiting.wake = wake;
 		wait->waiting.deadline = deadline;
 		wait->front = front->instance;
 		memcpy(&wait->message, message, size);
-		if (auth_wait(front->child->state, &wait->waiting, key) == 0)
+		if (auth_wait(auth, &wait->waiting, key) == 0)
 			return;
+		deadline = wait->waiting.deadline;
 	}
 	free(wait);
-	refuse(front, message, REASON_STORE_DOWN);
+	refuse(front, message, waited(auth, message, key, deadline ? deadline : UINT64_MAX));
 }
 
-/* Finds the keepers of all users; asks for those that do not run, and for unknown owners. */
-static enum auth_keeper_found find_keepers(struct auth *auth, const struct user *users,
-					   size_t count, struct peer **ret, uint64_t *ret_key)
+/* The owners of a recipient's maildrops. */
+struct owners_found {
+	uint32_t count, absent; /* of all; of those whose keeper does not run */
+	uint32_t uids[RECIPIENT_USERS_MAX];
+	const char *homes[RECIPIENT_USERS_MAX]; /* of each; NULL: its keeper runs */
+};
+
+static void note_owner(struct owners_found *owners, uint32_t uid, const char *home)
 {
-	enum auth_keeper_found found = KEEPER_FOUND, one;
-	uint64_t key;
+	for (uint32_t i = 0; i < owners->count; i++)
+		if (owners->uids[i] == uid)
+			return;
+	owners->uids[owners->count] = uid;
+	owners->homes[owners->count++] = home;
+	owners->absent += home != NULL;
+}
+
+/* Finds the keepers of all users that run, and the owners of all; asks for unknown owners. */
+static enum auth_keeper_found look(struct auth *auth, const struct user *users, size_t count,
+				   struct peer **ret, struct owners_found *owners,
+				   uint64_t *ret_key)
+{
+	enum auth_keeper_found found = KEEPER_FOUND;
+	uint64_t key = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		one = auth_keeper(auth, user_home(&users[i]), &ret[i], &key);
-		if (one == KEEPER_NONE)
+		const char *home = user_home(&users[i]);
+
+		switch (auth_find_keeper(auth, home, &ret[i], &key)) {
+		case KEEPER_FOUND:
+			note_owner(owners, ret[i]->uid, NULL);
+			break;
+		case KEEPER_ABSENT:
+			note_owner(owners, (uint32_t)key, home);
+			break;
+		case KEEPER_STARTING:
+			found = KEEPER_STARTING;
+			*ret_key = key;
+			break;
+		case KEEPER_NONE:
 			return KEEPER_NONE;
-		if (one == KEEPER_FOUND || found == KEEPER_STARTING)
-			continue;
-		found = one;
-		*ret_key = key;
+		}
 	}
-	return found;
+	return found == KEEPER_FOUND && owners->absent ? KEEPER_ABSENT : found;
+}
+
+/* Whether there can be keepers for all these owners beside those that the transaction keeps from
+ * ending. One of the owners may be the mail folder's, who needs no keeper on demand. */
+static bool can_have(const struct auth *auth, const struct ipc_recipient *message,
+		     const struct owners_found *owners)
+{
+	uint32_t most = auth->child->config->owner_keepers;
+	pop3_span address = ipc_text(message, 0);
+
+	if (message->held != IPC_HELD_ALL && owners->count <= most + 1 && owners->absent <= most &&
+	    message->held <= most - owners->absent)
+		return true;
+	if (!message->held && record_may(RECORD_RECIPIENT_DOWN, NULL))
+		log_error("recipient <%.*s>: its maildrops belong to %u users, more than "
+			  "processes.owner_keepers, %u: raise that",
+			  (int)address.size, address.data, owners->count, most);
+	return false;
+}
+
+/* Finds the keepers of all users; asks for those that do not run, and for unknown owners.
+ * KEEPER_ABSENT: there cannot be keepers for all of them now. */
+static enum auth_keeper_found find_keepers(struct auth *auth, const struct ipc_recipient *message,
+					   const struct user *users, size_t count,
+					   struct peer **ret, uint64_t *ret_key)
+{
+	struct owners_found owners = {.count = 0};
+	enum auth_keeper_found found = look(auth, users, count, ret, &owners, ret_key);
+
+	if (found != KEEPER_ABSENT || !can_have(auth, message, &owners))
+		return found;
+	for (uint32_t i = owners.count; i-- > 0;) {
+		if (!owners.homes[i])
+			continue;
+		if (auth_want_keeper(auth, owners.uids[i], owners.homes[i]) == KEEPER_NONE)
+			return KEEPER_NONE;
+		*ret_key = owners.uids[i];
+	}
+	return KEEPER_STARTING;
 }
 
 /* RESOLVED with the instances of the keepers is sent before any keeper can answer: the front
@@ -132,11 +225,14 @@ static void resolved(struct peer *front, const struct ipc_recipient *message,
 	pop3_span tail = {(const char *)instances, count * sizeof(instances[0])};
 	uint64_t key = 0;
 
-	switch (find_keepers(front->child->state, users, count, keepers, &key)) {
+	switch (find_keepers(front->child->state, message, users, count, keepers, &key)) {
 	case KEEPER_FOUND:
 		break;
 	case KEEPER_STARTING:
 		wait_for_keeper(front, message, key, deadline);
+		return;
+	case KEEPER_ABSENT:
+		refuse(front, message, crowded(message));
 		return;
 	case KEEPER_NONE: /* a keeper that is being restarted: the MTA tries again */
 		refuse(front, message, REASON_STORE_DOWN);

@@ -36,7 +36,7 @@ struct auth {
 	struct proven *proven;
 	struct homes *homes;          /* NULL: all processes share one uid */
 	struct auth_waiting *waiting; /* in order of arrival */
-	struct loop_timer expiry;     /* of the first of them; set while there is one */
+	struct loop_timer expiry;     /* the first deadline of them; set while there is one */
 	int users_fd, aliases_fd, mail_fd;
 	char mechanisms[CONFIG_NAME_MAX], mechanisms_tls[CONFIG_NAME_MAX]; /* the last offer */
 	bool apop;

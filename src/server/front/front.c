@@ -208,7 +208,8 @@ static size_t most_handshakes(size_t sessions)
 static const struct front_service service = {.connected = session_start,
 					     .end_idle = session_end_idle,
 					     .may_give_way = session_may_give_way,
-					     .give_way = session_give_way};
+					     .give_way = session_give_way,
+					     .sandbox = SANDBOX_FRONT};
 
 static struct front *root_struct(struct child *child)
 {

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 enum {
@@ -122,7 +123,9 @@ static void answer(const struct delivery_job *job, uint32_t index, enum ipc_type
 	struct ipc_recipient_answer message = {.session = job->session,
 					       .transaction = job->transaction,
 					       .index = index,
-					       .reason = reason};
+					       .reason = reason,
+					       .on_demand = type == IPC_RCPT_READY &&
+							    job->keeper->on_demand};
 
 	if (front)
 		peer_send(front, type, &message);
@@ -229,7 +232,7 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 
 	if (!front)
 		return;
-	if (front_of(front)->asked >= FRONT_ASKED) {
+	if (front_of(front)->asked >= FRONT_ASKED || atomic_load(&keeper->mail_away)) {
 		refuse(front, message);
 		return;
 	}
@@ -311,10 +314,14 @@ static void deliver_run(struct job *base)
 {
 	struct delivery_job *job = (struct delivery_job *)base;
 
-	if (job->step == STEP_MAKE)
+	if (atomic_load(&job->keeper->mail_away)) {
+		job->status = MAILDROP_TEMP;
+		err_set(&job->err, EX_TEMPFAIL, KEEPER_MAIL_AWAY);
+	} else if (job->step == STEP_MAKE) {
 		make_run(job);
-	else
+	} else {
 		message_run(job);
+	}
 }
 
 static void delivered(struct delivery_job *job)
@@ -367,14 +374,26 @@ static void deliver_done(struct job *base)
 	keeper_job_over(keeper);
 }
 
-/* Seals prove that no process can change or shorten the file while it is read. */
-static bool sealed(int fd, uint64_t size)
+/*
+ * A memory file must be sealed, as an honest front does. A file of the spool cannot be: a front
+ * that an attacker owns may change or cut it while it is copied. So the copy reads each octet once,
+ * by pread(), and counts what it has read; a file that is cut fails the delivery. What such a front
+ * could write into the file, it could have sent as well. The descriptor must not write: keepers of
+ * other users get the same file.
+ */
+static bool can_be_copied(int fd, uint64_t size)
 {
-	int wanted = F_SEAL_WRITE | F_SEAL_SHRINK, seals = fcntl(fd, F_GET_SEALS);
+	const int wanted = F_SEAL_WRITE | F_SEAL_SHRINK;
+	int seals = fcntl(fd, F_GET_SEALS), flags = fcntl(fd, F_GETFL);
 	struct stat st;
 
-	return seals >= 0 && (seals & wanted) == wanted && fstat(fd, &st) == 0 &&
-	       (uint64_t)st.st_size >= size;
+	if (flags < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (uint64_t)st.st_size < size)
+		return false;
+	if ((seals & wanted) == wanted && seals >= 0)
+		return true;
+	/* not a memory file; one of tmpfs refuses seals in this way */
+	return (seals < 0 || seals == F_SEAL_SEAL) &&
+	       (flags & (O_ACCMODE | O_PATH | O_DIRECT)) == O_RDONLY;
 }
 
 static struct delivery_message *new_message(const struct ipc_deliver *message, int *fd)
@@ -382,7 +401,7 @@ static struct delivery_message *new_message(const struct ipc_deliver *message, i
 	size_t numbers = message->count * sizeof(uint32_t);
 	struct delivery_message *sealed_message;
 
-	if (!sealed(*fd, message->size))
+	if (!can_be_copied(*fd, message->size))
 		return NULL;
 	sealed_message = calloc(1, sizeof(*sealed_message));
 	if (!sealed_message)

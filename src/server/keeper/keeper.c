@@ -157,6 +157,8 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 		keeper_asked_to_leave(keeper);
 	else if (type == IPC_LOCATION_ANSWER)
 		keeper_location_answer(keeper, message);
+	else if (type == IPC_ROOT_AWAY)
+		atomic_store(&keeper->mail_away, ((const struct ipc_root *)message)->away != 0);
 	if (type != IPC_DIRECTORY)
 		return;
 	keeper->mail_fd = fds[0];

@@ -28,6 +28,7 @@ struct keeper {
 	struct table lanes;
 	int mail_fd;
 	struct mail_root root; /* what is known of mail_fd */
+	atomic_bool mail_away; /* ROOT_AWAY; workers read it */
 	struct keeper_notes notes;
 	struct table questions; /* to the monitor, unanswered (location.h) */
 	uint64_t question_number;

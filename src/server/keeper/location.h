@@ -8,6 +8,9 @@
 
 #include "server/keeper/lane.h"
 
+/* For the log; the monitor's log has more of it. */
+#define KEEPER_MAIL_AWAY "the path of the mail folder leads elsewhere: see valijad's log before"
+
 /* Called once: allowed, or why (a text for the log) it is not. */
 typedef void keeper_located(void *context, bool allowed, const char *why);
 

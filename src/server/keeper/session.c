@@ -424,6 +424,10 @@ static void open_maildrop(struct keeper_session *session)
 	const struct keeper *keeper = session->keeper;
 	enum maildrop_status status = MAILDROP_WAIT;
 
+	if (atomic_load(&keeper->mail_away)) {
+		not_opened_for(session, MAILDROP_TEMP, KEEPER_MAIL_AWAY);
+		return;
+	}
 	if (job_lane_idle(&session->lane->jobs))
 		status = maildrop_open_now(&keeper->settings, keeper->mail_fd, session->lane->path,
 					   &session->maildrop);

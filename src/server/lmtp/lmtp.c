@@ -2,19 +2,24 @@
 #include "server/lmtp/lmtp.h"
 
 #include "base/log.h"
+#include "server/lmtp/content.h"
 #include "server/lmtp/session.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum {
 	SESSIONS_MAX = 2000,
 	IDLE_MS = 300 * 1000, /* RFC 5321 section 4.5.3.2.7 */
+	WRITERS = 4,          /* threads that write to the spool */
+	FDS_A_SESSION = 4,    /* the socket, a message's memory file, a spool file twice */
+	FDS_RESERVED = 64,    /* channels, listening sockets, what comes by a channel */
 };
-#define SPOOL_MIN                                                                       \
-	(256ull << 20) /* octets of messages in memory, if four of the largest are less \
-			*/
+/* Octets, where the configuration says nothing. */
+#define MEMORY (256ull << 20)
+#define DISK (1ull << 30)
 
 /* ---- peers ---- */
 
@@ -104,7 +109,8 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 static const struct front_service service = {.connected = lmtp_session_start,
 					     .end_idle = lmtp_session_end_idle,
 					     .may_give_way = lmtp_session_may_give_way,
-					     .give_way = lmtp_session_give_way};
+					     .give_way = lmtp_session_give_way,
+					     .sandbox = SANDBOX_LMTP};
 
 static struct lmtp_front *root_struct(struct child *child)
 {
@@ -117,7 +123,38 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 
 	if (type == IPC_LISTENER)
 		acceptor_add(&front->frame.acceptor, SERVICE_LMTP, &fds[0]);
+	else if (type == IPC_SPOOL_FILE)
+		stock_file(&front->stock, fds);
+	else if (type == IPC_SPOOL_NONE)
+		stock_none(&front->stock);
 	(void)message;
+}
+
+/* Descriptors may be few. A packet with descriptors that find no room breaks its channel, and the
+ * monitor's ends this process: sessions must leave some. */
+static size_t most_sessions(const struct child *child)
+{
+	struct rlimit limit;
+	rlim_t reserved = FDS_RESERVED, most;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 1;
+	if (child->change_ids) /* keepers on demand; a low limit is shared */
+		reserved += child->config->owner_keepers < limit.rlim_cur / 4
+				    ? child->config->owner_keepers
+				    : limit.rlim_cur / 4;
+	if (limit.rlim_cur <= reserved + FDS_A_SESSION)
+		return 1;
+	most = (limit.rlim_cur - reserved) / FDS_A_SESSION;
+	return most < SESSIONS_MAX ? most : SESSIONS_MAX;
+}
+
+/* At least four of the largest messages, unless the site says otherwise. */
+static uint64_t room(const struct config *config, uint64_t configured, uint64_t standard)
+{
+	if (configured)
+		return configured;
+	return 4 * config->lmtp_max_size > standard ? 4 * config->lmtp_max_size : standard;
 }
 
 static int start(struct child *child, struct err *err)
@@ -133,12 +170,18 @@ static int start(struct child *child, struct err *err)
 					      .smtputf8 = true};
 	if (!front->settings.max_recipients || front->settings.max_recipients > IPC_RECIPIENTS_MAX)
 		front->settings.max_recipients = IPC_RECIPIENTS_MAX;
-	spool_init(&front->spool,
-		   4 * config->lmtp_max_size > SPOOL_MIN ? 4 * config->lmtp_max_size : SPOOL_MIN,
-		   transaction_evict);
+	spool_init(&front->memory, room(config, config->lmtp_memory, MEMORY), SPOOL_SMALL,
+		   content_evict);
+	spool_init(&front->disk, room(config, config->lmtp_spool_size, DISK), 0,
+		   content_evict_from_disk);
 	loop_deadlines_init(&front->idle, child->loop, IDLE_MS, lmtp_session_expired, front);
 	tzset();
-	return frame_start(&front->frame, SESSIONS_MAX, err);
+	front->frame.file_max = config->lmtp_max_size + CONN_SCRATCH;
+	if (frame_start(&front->frame, most_sessions(child), err) < 0)
+		return -1;
+	stock_init(&front->stock, &child->monitor);
+	front->workers = workers_create(child->loop, WRITERS, 0, SESSIONS_MAX, err);
+	return front->workers ? 0 : -1;
 }
 
 static void drain(struct child *child, uint64_t ms)

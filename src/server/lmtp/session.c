@@ -1,6 +1,8 @@
 /* See session.h. */
 #include "server/lmtp/session.h"
 
+#include "server/lmtp/content.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +107,7 @@ static void take_event(struct lmtp_session *session, const struct lmtp_event *ev
 		transaction_data(session);
 		break;
 	case LMTP_EVENT_CONTENT:
-		transaction_content(session, event->text);
+		content_add(session, event->text);
 		break;
 	case LMTP_EVENT_END:
 		transaction_deliver(session);
@@ -149,11 +151,11 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 				lmtp_server_end(&session->lmtp, "4.3.2", "shutting down");
 			continue;
 		}
-		if (!in->size)
+		if (!in->size || content_busy(session))
 			return used;
 		loop_deadline_renew(&front->idle, &session->client.deadline);
 		frame_active(&front->frame, &session->client);
-		if (transaction_late(session)) {
+		if (content_late(session)) {
 			lmtp_server_end(&session->lmtp, "4.4.2", "the message took too long");
 			continue;
 		}
@@ -179,7 +181,9 @@ static void closed(struct conn *conn, enum conn_end why)
 /* A client that has sent its last command (half-closed) still gets the replies to all of them. */
 static bool busy(struct conn *conn)
 {
-	return lmtp_server_want(&session_of(conn)->lmtp) != LMTP_WANT_INPUT;
+	const struct lmtp_session *session = session_of(conn);
+
+	return lmtp_server_want(&session->lmtp) != LMTP_WANT_INPUT || content_busy(session);
 }
 
 static const struct conn_handler handler = {.exchange = exchange, .busy = busy, .closed = closed};

@@ -10,10 +10,10 @@ struct spool_sender {
 	unsigned messages;
 };
 
-void spool_init(struct spool *spool, uint64_t max,
+void spool_init(struct spool *spool, uint64_t max, uint64_t small,
 		void (*evict)(struct spool *spool, struct spool_message *message))
 {
-	*spool = (struct spool){.max = max, .evict = evict};
+	*spool = (struct spool){.max = max, .small = small, .evict = evict};
 	table_init(&spool->senders);
 }
 
@@ -101,7 +101,7 @@ static struct spool_message *greedy_message(const struct spool *spool,
 static bool has_room(const struct spool *spool, const struct spool_sender *sender, uint64_t octets,
 		     uint64_t more)
 {
-	bool large = octets + more > SPOOL_SMALL;
+	bool large = octets + more > spool->small;
 	uint64_t room = spool->max;
 
 	if (large && sender->held + more > spool->max / 4)

@@ -1,9 +1,9 @@
 /*
- * Room for messages that are being received and delivered: a bound for all of them, and who has to
- * give way when it is reached. A sender is a user of this machine (Unix socket) or a network
- * address. Messages that hardly grow give way first, then those of the sender that holds most; so
- * nobody who drips, or who holds much, stops the deliveries of others. In the LMTP front, which
- * calls it with the time; no I/O here.
+ * Room for messages that are being received and delivered, in memory or on a disk: a bound for all
+ * of them, and who has to give way when it is reached. A sender is a user of this machine (Unix
+ * socket) or a network address. Messages that hardly grow give way first, then those of the sender
+ * that holds most; so nobody who drips, or who holds much, stops the deliveries of others. In the
+ * LMTP front, which calls it with the time; no I/O here.
  */
 #ifndef SERVER_LMTP_SPOOL_H
 #define SERVER_LMTP_SPOOL_H
@@ -14,10 +14,10 @@
 #include <stdint.h>
 
 enum {
-	SPOOL_STEP = 128 * 1024,    /* a message that grows so much … */
-	SPOOL_STEP_MS = 10 * 1000,  /* … in this time is on its way; another one is slow */
-	SPOOL_SMALL = 1024 * 1024,  /* a message for which the last quarter of the room is kept */
-	SPOOL_TIME_MS = 600 * 1000, /* for a message, and in addition … */
+	SPOOL_STEP = 128 * 1024,           /* a message that grows so much … */
+	SPOOL_STEP_MS = 10 * 1000,         /* … in this time is on its way; another one is slow */
+	SPOOL_SMALL = 1024 * 1024,         /* a message that is held in memory */
+	SPOOL_TIME_MS = 600 * 1000,        /* for a message, and in addition … */
 	SPOOL_OCTETS_A_SECOND = 16 * 1024, /* … the time that its octets take at this rate */
 };
 
@@ -34,13 +34,14 @@ struct spool_message {
 
 struct spool {
 	uint64_t max, held;
+	uint64_t small; /* a message for which the last quarter of the room is kept */
 	struct table senders;
 	struct spool_message *first, *last;
 	/* The message must give way: the owner throws it away and calls spool_end. */
 	void (*evict)(struct spool *spool, struct spool_message *message);
 };
 
-void spool_init(struct spool *spool, uint64_t max,
+void spool_init(struct spool *spool, uint64_t max, uint64_t small,
 		void (*evict)(struct spool *spool, struct spool_message *message));
 
 /* The key of a sender: address is IPv4 mapped or IPv6 (counted by /64); all zero: uid's socket. */

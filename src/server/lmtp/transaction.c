@@ -3,15 +3,14 @@
 
 #include "base/text.h"
 #include "lmtp/headers.h"
+#include "server/lmtp/content.h"
+#include "server/lmtp/message.h"
+#include "server/lmtp/refusal.h"
 #include "server/record.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 /* A maildrop that a recipient leads to. auth names its keeper (RESOLVED), which then answers RCPT
  * and DELIVER once each. */
@@ -37,35 +36,14 @@ struct lmtp_early {
 	uint32_t reason;
 };
 
+/* A keeper that may know of the transaction. One on demand with a recipient that is ready does not
+ * end before it gets FORGET, or has delivered. */
+struct lmtp_knowing {
+	uint32_t place;
+	bool held;
+};
+
 static const char never_asked[] = "it answers for a recipient that was not asked about";
-
-static void reply(struct lmtp_session *session, enum reason reason)
-{
-	const struct reason_row *row = reason_row(reason);
-
-	lmtp_server_reply(&session->lmtp, row->reply, row->enhanced, row->words);
-}
-
-static void begin(const struct lmtp_session *session, enum record_event event,
-		  struct record *record)
-{
-	record_begin(record, event, session->address, session->front->frame.child->instance,
-		     session->client.node.key);
-	record_text(record, RECORD_KEY_SENDER, span_of(session->transaction.sender));
-}
-
-/* The client reads the same words. */
-static void log_refusal(const struct lmtp_session *session, enum record_event event,
-			enum reason reason)
-{
-	struct record record;
-
-	begin(session, event, &record);
-	if (event == RECORD_RECIPIENT_REFUSED)
-		record_text(&record, RECORD_KEY_RECIPIENT, span_of(session->transaction.asked));
-	record_words(&record, RECORD_KEY_REASON, reason_row(reason)->words);
-	record_write(&record);
-}
 
 void transaction_too_big(const struct lmtp_session *session, bool received)
 {
@@ -94,7 +72,6 @@ bool transaction_delivering(const struct lmtp_session *session)
 void transaction_init(struct lmtp_transaction *transaction)
 {
 	memset(transaction, 0, sizeof(*transaction));
-	transaction->fd = -1;
 }
 
 /* The message is taken all the same: a bounce would go to nobody, or to the wrong one. */
@@ -120,23 +97,6 @@ void transaction_begin(struct lmtp_session *session, const struct lmtp_event *ev
 	lmtp_server_reply(&session->lmtp, 250, "2.1.0", "sender ok");
 }
 
-static void close_file(struct lmtp_session *session)
-{
-	struct lmtp_transaction *t = &session->transaction;
-
-	if (t->fd >= 0)
-		close(t->fd);
-	t->fd = -1;
-}
-
-static void drop_file(struct lmtp_session *session)
-{
-	struct lmtp_transaction *t = &session->transaction;
-
-	close_file(session);
-	spool_end(&session->front->spool, &t->memory);
-}
-
 void transaction_forget(struct lmtp_session *session)
 {
 	struct lmtp_transaction *t = &session->transaction;
@@ -144,12 +104,12 @@ void transaction_forget(struct lmtp_session *session)
 					  .transaction = t->number};
 
 	for (uint32_t i = 0; i < t->knowing_count; i++) {
-		struct peer *keeper = session->front->keepers[t->knowing[i]];
+		struct peer *keeper = session->front->keepers[t->knowing[i].place];
 
 		if (keeper)
 			ipc_send(&keeper->chan, IPC_FORGET, &message);
 	}
-	drop_file(session);
+	content_drop(session);
 	free(lmtp_server_take_back(&session->lmtp));
 	free(t->recipients);
 	free(t->parts);
@@ -162,6 +122,7 @@ void transaction_forget(struct lmtp_session *session)
 	t->knowing_count = t->knowing_room = 0;
 	t->count = t->room = t->part_count = 0;
 	t->early_count = t->early_room = 0;
+	t->crowded = t->ending = false;
 	t->stage = LMTP_COLLECTING;
 }
 
@@ -181,14 +142,18 @@ static uint32_t place_of(const struct lmtp_front *front, uint64_t instance)
 	return PLACE_LEFT;
 }
 
-/* The keeper gets FORGET when the transaction ends. */
-static int note_keeper(struct lmtp_transaction *t, uint32_t place)
+/* The keeper gets FORGET when the transaction ends. held: the transaction keeps it from ending. */
+static int note_keeper(struct lmtp_transaction *t, uint32_t place, bool held)
 {
-	uint32_t room = t->knowing_room ? 2 * t->knowing_room : 4, *list;
+	uint32_t room = t->knowing_room ? 2 * t->knowing_room : 4, i = 0;
+	struct lmtp_knowing *list;
 
-	for (uint32_t i = 0; i < t->knowing_count; i++)
-		if (t->knowing[i] == place)
-			return 0;
+	while (i < t->knowing_count && t->knowing[i].place != place)
+		i++;
+	if (i < t->knowing_count) {
+		t->knowing[i].held |= held;
+		return 0;
+	}
 	if (t->knowing_count == t->knowing_room) {
 		list = realloc(t->knowing, room * sizeof(*list));
 		if (!list)
@@ -196,14 +161,26 @@ static int note_keeper(struct lmtp_transaction *t, uint32_t place)
 		t->knowing = list;
 		t->knowing_room = room;
 	}
-	t->knowing[t->knowing_count++] = place;
+	t->knowing[t->knowing_count++] = (struct lmtp_knowing){place, held};
 	return 0;
+}
+
+/* The keepers on demand that the transaction keeps from ending. */
+static uint32_t keepers_held(const struct lmtp_transaction *t)
+{
+	uint32_t held = 0;
+
+	if (t->crowded)
+		return IPC_HELD_ALL;
+	for (uint32_t i = 0; i < t->knowing_count; i++)
+		held += t->knowing[i].held;
+	return held;
 }
 
 static void forget_keeper(struct lmtp_transaction *t, uint32_t place)
 {
 	for (uint32_t i = 0; i < t->knowing_count; i++)
-		if (t->knowing[i] == place)
+		if (t->knowing[i].place == place)
 			t->knowing[i--] = t->knowing[--t->knowing_count];
 }
 
@@ -231,15 +208,16 @@ void transaction_recipient(struct lmtp_session *session, const struct lmtp_event
 	struct lmtp_recipient *recipient = room_for_one(session);
 	struct ipc_recipient message = {.session = session->client.node.key,
 					.transaction = t->number,
-					.index = ++t->serials};
+					.index = ++t->serials,
+					.held = keepers_held(t)};
 
 	if (span_copy(event->address, t->asked, sizeof(t->asked)) < 0)
 		t->asked[0] = '\0';
 	if (!recipient || !session->front->auth ||
 	    ipc_send_texts(&session->front->auth->chan, IPC_RCPT, &message, &event->address, 1) <
 		    0) {
-		log_refusal(session, RECORD_RECIPIENT_REFUSED, REASON_STORE_DOWN);
-		reply(session, REASON_STORE_DOWN);
+		refusal_log(session, RECORD_RECIPIENT_REFUSED, REASON_STORE_DOWN);
+		refusal_reply(session, REASON_STORE_DOWN);
 		return;
 	}
 	memset(recipient, 0, sizeof(*recipient));
@@ -255,8 +233,8 @@ static void refuse_recipient(struct lmtp_session *session, enum reason reason)
 	if (t->stage == LMTP_RESOLVED) /* its parts are the last ones */
 		t->part_count = t->recipients[t->count].first;
 	t->stage = LMTP_COLLECTING;
-	log_refusal(session, RECORD_RECIPIENT_REFUSED, reason);
-	reply(session, reason);
+	refusal_log(session, RECORD_RECIPIENT_REFUSED, reason);
+	refusal_reply(session, reason);
 	conn_wake(&session->client.conn);
 }
 
@@ -330,7 +308,7 @@ static void keeper_answers(struct lmtp_session *session, struct peer *keeper, ui
 	struct lmtp_transaction *t = &session->transaction;
 	enum reason reason = (enum reason)message->reason;
 
-	if (note_keeper(t, place) < 0) {
+	if (note_keeper(t, place, message->on_demand) < 0) {
 		if (is_asking(t))
 			refuse_recipient(session, REASON_MEMORY);
 		return;
@@ -363,7 +341,7 @@ static int add_parts(struct lmtp_session *session, const struct ipc_resolved *me
 
 		memcpy(&instance, ipc_tail(message) + i * sizeof(instance), sizeof(instance));
 		place = place_of(session->front, instance);
-		if (place == PLACE_LEFT || note_keeper(t, place) < 0)
+		if (place == PLACE_LEFT || note_keeper(t, place, false) < 0)
 			return -1; /* that keeper is gone */
 		parts[t->part_count++] = (struct lmtp_part){place, PART_ASKED};
 	}
@@ -401,87 +379,30 @@ static void auth_refuses(struct lmtp_session *session, struct peer *auth,
 {
 	struct lmtp_transaction *t = &session->transaction;
 
-	if (message->index > t->serials)
+	if (message->index > t->serials) {
 		peer_break(auth, never_asked);
-	else if (is_asking(t) && t->recipients[t->count].serial == message->index)
-		refuse_recipient(session, (enum reason)message->reason);
+		return;
+	}
+	if (!is_asking(t) || t->recipients[t->count].serial != message->index)
+		return;
+	if (message->reason == REASON_TOO_MANY_OWNERS || message->reason == REASON_OWNERS_BUSY)
+		t->crowded = true; /* the next recipients do not wait */
+	refuse_recipient(session, (enum reason)message->reason);
 }
 
 /* ---- the message ---- */
 
-static uint64_t now_of(const struct lmtp_session *session)
-{
-	return loop_now(session->front->frame.child->loop);
-}
+static void settled(void *context);
 
 void transaction_data(struct lmtp_session *session)
 {
-	struct lmtp_transaction *t = &session->transaction;
-	struct lmtp_front *front = session->front;
-
-	if (!spool_begin(&front->spool, &t->memory, session->sender, t->declared,
-			 now_of(session))) {
-		log_refusal(session, RECORD_MESSAGE_REFUSED, REASON_SPOOL_FULL);
-		reply(session, REASON_SPOOL_FULL);
+	if (!content_begin(session, settled)) {
+		refusal_log(session, RECORD_MESSAGE_REFUSED, REASON_SPOOL_FULL);
+		content_drop(session);
+		refusal_reply(session, REASON_SPOOL_FULL);
 		return;
 	}
-	t->fd = memfd_create("message", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (t->fd < 0) {
-		log_refusal(session, RECORD_MESSAGE_REFUSED, REASON_SPOOL_FULL);
-		drop_file(session);
-		reply(session, REASON_SPOOL_FULL);
-		return;
-	}
-	t->data_at = now_of(session);
 	lmtp_server_reply_data_go(&session->lmtp);
-}
-
-/* The rest of the message is read and thrown away. */
-static void fail_message(struct lmtp_session *session)
-{
-	const struct reason_row *row = reason_row(REASON_SPOOL_FULL);
-
-	log_refusal(session, RECORD_MESSAGE_REFUSED, REASON_SPOOL_FULL);
-	drop_file(session);
-	lmtp_server_fail_content(&session->lmtp, row->reply, row->enhanced, row->words);
-}
-
-void transaction_evict(struct spool *spool, struct spool_message *message)
-{
-	(void)spool;
-	fail_message(CONTAINER(message, struct lmtp_session, transaction.memory));
-}
-
-static int write_all(int fd, pop3_span text)
-{
-	while (text.size) {
-		ssize_t n = write(fd, text.data, text.size);
-
-		if (n <= 0)
-			return -1;
-		text.data += n;
-		text.size -= (size_t)n;
-	}
-	return 0;
-}
-
-void transaction_content(struct lmtp_session *session, pop3_span text)
-{
-	struct lmtp_transaction *t = &session->transaction;
-
-	if (t->fd < 0)
-		return;
-	if (!spool_grow(&session->front->spool, &t->memory, text.size, now_of(session)) ||
-	    write_all(t->fd, text) < 0)
-		fail_message(session);
-}
-
-bool transaction_late(const struct lmtp_session *session)
-{
-	const struct lmtp_transaction *t = &session->transaction;
-
-	return lmtp_server_receives(&session->lmtp) &&
-	       spool_late(t->data_at, lmtp_server_octets(&session->lmtp), now_of(session));
 }
 
 static size_t render_headers(const struct lmtp_session *session, char *headers)
@@ -528,40 +449,74 @@ static void send_to(struct lmtp_session *session, uint32_t place, const uint32_t
 	struct lmtp_transaction *t = &session->transaction;
 	struct peer *keeper = keeper_at(session->front, place);
 	struct ipc_deliver message = {.session = session->client.node.key,
-				      .size = t->memory.size,
+				      .size = t->size,
 				      .transaction = t->number,
 				      .count = t->count};
 	pop3_span parts[] = {{(const char *)serials, t->count * sizeof(*serials)}, {headers, size}};
+	int fd = message_fd(t->message);
 
-	if (!keeper || ipc_send_all(&keeper->chan, IPC_DELIVER, &message, parts, 2, &t->fd, 1) < 0)
+	if (!keeper || ipc_send_all(&keeper->chan, IPC_DELIVER, &message, parts, 2, &fd, 1) < 0)
 		transaction_keeper_gone(session, place);
 }
 
-void transaction_deliver(struct lmtp_session *session)
+static void refuse_all(struct lmtp_session *session, enum reason reason)
+{
+	const struct reason_row *row = reason_row(reason);
+
+	refusal_log(session, RECORD_MESSAGE_REFUSED, reason);
+	content_drop(session);
+	lmtp_server_reply_all(&session->lmtp, row->reply, row->enhanced, row->words);
+}
+
+/* The message is complete, and can be lent. */
+static void lend(struct lmtp_session *session)
 {
 	struct lmtp_transaction *t = &session->transaction;
 	char headers[IPC_HEADERS_MAX];
 	uint32_t serials[IPC_RECIPIENTS_MAX];
 	size_t size = render_headers(session, headers);
-	const struct reason_row *store_down = reason_row(REASON_STORE_DOWN);
 	struct lmtp_outcome *outcomes = calloc(t->count, sizeof(*outcomes));
 
-	spool_complete(&session->front->spool, &t->memory);
-	if (!outcomes || t->fd < 0 || t->count > IPC_RECIPIENTS_MAX ||
-	    fcntl(t->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK) < 0) {
+	if (!outcomes || t->count > IPC_RECIPIENTS_MAX) {
 		free(outcomes);
-		lmtp_server_reply_all(&session->lmtp, store_down->reply, store_down->enhanced,
-				      store_down->words);
+		refuse_all(session, REASON_STORE_DOWN);
 		return;
 	}
 	lmtp_server_lend(&session->lmtp, outcomes);
 	for (uint32_t i = 0; i < t->count; i++)
 		serials[i] = t->recipients[i].serial;
+	t->size = message_size(t->message);
 	t->stage = LMTP_DELIVERING;
 	for (uint32_t place = 0; place < session->front->keeper_room; place++)
 		if (owes_delivery(session, place))
 			send_to(session, place, serials, headers, size);
-	close_file(session); /* keepers have it; its octets count until they have answered */
+	message_release(&t->message); /* keepers have it; it counts until they have answered */
+}
+
+void transaction_deliver(struct lmtp_session *session)
+{
+	struct lmtp_transaction *t = &session->transaction;
+	int complete = t->message ? message_complete(t->message) : -1;
+
+	spool_complete(&session->front->memory, &t->memory);
+	spool_complete(&session->front->disk, &t->disk);
+	if (complete < 0)
+		refuse_all(session, REASON_DISK_FULL);
+	else if (complete)
+		lend(session);
+	t->ending = complete == 0;
+}
+
+/* A worker has written what came of the message. */
+static void settled(void *context)
+{
+	struct lmtp_session *session = context;
+
+	if (session->transaction.ending)
+		transaction_deliver(session);
+	else if (message_failed(session->transaction.message))
+		content_fail(session, REASON_DISK_FULL);
+	conn_wake(&session->client.conn);
 }
 
 /* ---- outcomes ---- */

@@ -66,6 +66,14 @@ void briefing_send_ticket_keys(const struct briefing *b, struct slot *slot)
 	explicit_bzero(&message, sizeof(message));
 }
 
+void briefing_send_away(const struct briefing *b, struct slot *slot)
+{
+	struct ipc_root message = {.away = b->mail_away};
+
+	if (slot->role == ROLE_KEEPER)
+		ipc_send(&slot->chan, IPC_ROOT_AWAY, &message);
+}
+
 static void send_owner(struct slot *slot)
 {
 	struct ipc_owner message = {.uid = slot->uid};
@@ -103,6 +111,7 @@ static void send_role_things(const struct briefing *b, struct slot *slot)
 		break;
 	case ROLE_KEEPER:
 		send_mail_root(files, slot);
+		briefing_send_away(b, slot);
 		send_owner(slot);
 		break;
 	case ROLE_MONITOR:

@@ -16,6 +16,7 @@ struct briefing {
 	const uint8_t (*ticket_keys)[TLS_TICKET_KEY_SIZE]; /* TLS_TICKET_KEYS rows */
 	uint32_t generation;                               /* of the generation */
 	bool root;
+	bool mail_away; /* see root_watch.h */
 };
 
 /* Sends CONFIG and what the slot's role needs; channels to other children: briefing_wire. */
@@ -24,6 +25,8 @@ void briefing_send_ticket_keys(const struct briefing *briefing, struct slot *slo
 /* Sends a listening socket, if the role takes it and it is open. */
 void briefing_send_listener(const struct briefing *briefing, struct slot *slot,
 			    const struct config_listener *listener);
+/* Tells a keeper whether the path of the mail folder leads elsewhere. */
+void briefing_send_away(const struct briefing *briefing, struct slot *slot);
 /* Gives each of the two slots a channel to the other, if their roles work together. Returns 0, or
  * -1 with err. */
 int briefing_wire(struct slot *a, struct slot *b, struct err *err);

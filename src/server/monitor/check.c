@@ -122,6 +122,21 @@ static int check_listeners(const struct config *config, struct err *err)
 	return 0;
 }
 
+/* A start goes on without it. */
+static void check_state(const struct generation_files *files)
+{
+	char text[sizeof(((struct err *)NULL)->text) + 256];
+	struct err err;
+
+	if (mail_root_check_state(&files->root, &err) == 0)
+		return;
+	snprintf(text, sizeof(text),
+		 "the state folder cannot be used: %s; no maildrop is made, and one that goes "
+		 "missing is not noticed: let STATE_DIRECTORY name a folder that valijad may write",
+		 err.text);
+	warn(text);
+}
+
 static int check_all(const struct config *config, bool root, struct err *err)
 {
 	struct generation_files files;
@@ -132,6 +147,8 @@ static int check_all(const struct config *config, bool root, struct err *err)
 	rc = files_open(&files, config, root, err);
 	if (rc == 0 && root && files.mail_uid == 0)
 		rc = sandbox_check_root(err);
+	if (rc == 0)
+		check_state(&files);
 	if (rc == 0)
 		rc = check_users(&files, root, err);
 	if (rc == 0)

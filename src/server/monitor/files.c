@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "config/path.h"
 #include "server/certificates.h"
+#include "server/monitor/spool_files.h"
 #include "sys/sandbox.h"
 
 #include <dirent.h>
@@ -154,6 +155,7 @@ int files_open(struct generation_files *files, const struct config *config, bool
 					   .certificates_fd = -1,
 					   .keys_fd = -1,
 					   .mail_fd = -1,
+					   .spool_fd = -1,
 					   .users_fd = -1,
 					   .aliases_fd = -1};
 	files->certificates_fd =
@@ -166,6 +168,9 @@ int files_open(struct generation_files *files, const struct config *config, bool
 		return -1;
 	if (files->config->aliases[0] &&
 	    config_open_parent(files->config->aliases, &files->aliases_fd, err) < 0)
+		return -1;
+	if (files->config->lmtp_spool[0] &&
+	    spool_files_open(files->config->lmtp_spool, &files->spool_fd, err) < 0)
 		return -1;
 	look_at_root(files);
 	files->config_fd = config_seal(config, err);
@@ -184,8 +189,8 @@ int files_open(struct generation_files *files, const struct config *config, bool
 
 void files_close(struct generation_files *files)
 {
-	int fds[] = {files->config_fd, files->certificates_fd, files->keys_fd,
-		     files->mail_fd,   files->users_fd,        files->aliases_fd};
+	int fds[] = {files->config_fd, files->certificates_fd, files->keys_fd, files->mail_fd,
+		     files->users_fd,  files->aliases_fd,      files->spool_fd};
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)

@@ -15,6 +15,7 @@
 struct generation_files {
 	const struct config *config;
 	int config_fd, mail_fd, users_fd, aliases_fd; /* -1: not open */
+	int spool_fd;                                 /* the same, and if none is configured */
 	int certificates_fd, keys_fd;                 /* the same */
 	uint64_t certificates_size, keys_size;
 	struct mail_root root; /* what is known of mail_fd */

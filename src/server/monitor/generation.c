@@ -49,7 +49,8 @@ static struct briefing briefing_of(const struct generation *g)
 				 .listeners = g->owner->listeners,
 				 .ticket_keys = g->owner->ticket_keys,
 				 .generation = g->number,
-				 .root = g->owner->root};
+				 .root = g->owner->root,
+				 .mail_away = g->root_watch.away};
 }
 
 /* ---- what children send ---- */
@@ -100,7 +101,9 @@ static void message(struct slot *slot, enum ipc_type type, const void *data)
 	} else if (type == IPC_PEER_LOST) {
 		health_peer_lost(slot, ((const struct ipc_instance *)data)->instance);
 	} else if (type == IPC_LOCATION) {
-		locations_answer(&g->locations, &slot->chan, data);
+		locations_ask(g->locations, slot->instance, data);
+	} else if (type == IPC_SPOOL_WANTED) {
+		spool_files_send(&g->spool, &slot->chan, loop_now(g->owner->loop));
 	} else if (type == IPC_LISTENER_DEAD) {
 		g->owner->suspect(g->owner);
 	} else if (type == IPC_PONG) {
@@ -181,6 +184,27 @@ static int add_slots(struct generation *g)
 
 static void pulse(struct loop_timer *timer);
 
+static void send_location(void *context, uint64_t instance,
+			  const struct ipc_location_answer *answer, pop3_span why)
+{
+	struct generation *g = context;
+	struct ipc_location_answer message = *answer;
+
+	for (struct slot *slot = g->slots; slot; slot = slot->next)
+		if (slot->has_chan && slot->instance == instance)
+			(void)ipc_send_texts(&slot->chan, IPC_LOCATION_ANSWER, &message, &why, 1);
+}
+
+static void root_changed(void *context)
+{
+	struct generation *g = context;
+	struct briefing briefing = briefing_of(g);
+
+	for (struct slot *slot = g->slots; slot; slot = slot->next)
+		if (slot->has_chan)
+			briefing_send_away(&briefing, slot);
+}
+
 static void look_at_root(struct loop_timer *timer)
 {
 	struct generation *g = timer->context;
@@ -208,9 +232,16 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 	loop_timer_init(&g->pulse, owner->loop, pulse, g);
 	loop_timer_set(&g->pulse, health_pulse(g));
 	if (rc == 0) {
-		locations_init(&g->locations, owner->loop, &g->files.root, g->config.mail);
+		g->locations = locations_create(owner->workers, owner->loop, &g->files.root,
+						g->config.mail, send_location, g);
+		rc = g->locations ? 0 : err_set(err, EX_OSERR, "out of memory");
+	}
+	if (rc == 0) {
 		loop_timer_init(&g->look_at_root, owner->loop, look_at_root, g);
 		look_at_root(&g->look_at_root);
+		spool_files_init(&g->spool, &g->files, serves(&g->config, true));
+		root_watch_init(&g->root_watch, owner->loop, g->config.mail, g->files.mail_fd,
+				root_changed, g);
 	}
 	for (struct slot *slot = g->slots; slot && rc == 0; slot = slot->next)
 		rc = members_start(slot, err);
@@ -309,7 +340,7 @@ void generation_drain(struct generation *g, uint64_t ms, bool stop)
 		if (atomic_load(&g->files.root.state) != MAIL_ROOT_OTHER)
 			files_remember_root(&g->files);
 	}
-	g->draining = true;
+	g->draining = g->root_watch.retired = true;
 	if (!g->killed)
 		loop_timer_set(&g->deadline, ms + STOP_GRACE);
 	for (struct slot *slot = g->slots; slot; slot = slot->next) {
@@ -340,7 +371,8 @@ void generation_destroy(struct generation *g)
 		loop_timer_cancel(&g->deadline);
 	if (g->look_at_root.loop)
 		loop_timer_cancel(&g->look_at_root);
-	locations_finish(&g->locations);
+	locations_destroy(g->locations);
+	root_watch_finish(&g->root_watch);
 	loop_timer_cancel(&g->room);
 	loop_timer_cancel(&g->pulse);
 	owners_finish(&g->owners);

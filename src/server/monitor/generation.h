@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "ipc/messages.h"
 #include "server/monitor/listeners.h"
+#include "sys/workers.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -21,8 +22,9 @@ struct generation_owner {
 	struct loop *loop;
 	struct listeners *listeners;
 	int exe_fd;
-	int no_network_fd;  /* a network namespace without interfaces; -1: none */
-	uint64_t instances; /* the last one given */
+	struct workers *workers; /* for the register: a thread that may wait for its disk */
+	int no_network_fd;       /* a network namespace without interfaces; -1: none */
+	uint64_t instances;      /* the last one given */
 	uint8_t ticket_keys[TLS_TICKET_KEYS][TLS_TICKET_KEY_SIZE];
 	bool root;
 	/* ready: every child is ready (called once a generation). failed: a child cannot start, for

@@ -1,30 +1,33 @@
 /*
  * The monitor's side of the register of maildrops (maildrop/register.h), which it alone writes
- * while valijad runs: keepers ask before an empty maildrop is shown or one is made. The mail itself
- * is not touched here: that may hang. A keeper that was taken over can enter locations, and cannot
- * take out any.
+ * while valijad runs: keepers ask before an empty maildrop is shown or one is made. The register
+ * lies on a disk that may be slow, so all of its reading, writing and flushing is a job in a worker
+ * thread: questions that arrive during one are answered by the next, which flushes once for all of
+ * them. The mail itself is not touched here. A keeper that was taken over can enter locations, and
+ * cannot take out any.
  */
 #ifndef SERVER_MONITOR_LOCATIONS_H
 #define SERVER_MONITOR_LOCATIONS_H
 
 #include "ipc/messages.h"
 #include "maildrop/mail_root.h"
-#include "maildrop/register.h"
-#include "sys/loop.h"
+#include "sys/workers.h"
 
-struct locations {
-	struct mail_register *reg; /* NULL: there is no place for one */
-	const char *mail;          /* the mail folder, as configured */
-	struct loop_timer flush;
-	bool flushing, warned;
-};
+struct locations;
 
-/* root: was looked at. mail must live as long as locations. */
-void locations_init(struct locations *locations, struct loop *loop, const struct mail_root *root,
-		    const char *mail);
-void locations_finish(struct locations *locations);
-/* Answers a keeper's question on its channel. */
-void locations_answer(struct locations *locations, struct chan *chan,
-		      const struct ipc_location *question);
+/* The answer to a question of the process with that instance, which may have ended. */
+typedef void locations_reply(void *context, uint64_t instance,
+			     const struct ipc_location_answer *answer, pop3_span why);
+
+/* root: was looked at. mail: the mail folder, as configured. NULL: no memory. */
+struct locations *locations_create(struct workers *workers, struct loop *loop,
+				   const struct mail_root *root, const char *mail,
+				   locations_reply *reply, void *context);
+/* reply is called no more; what was entered is flushed, by a job that frees the rest. NULL is
+ * none. */
+void locations_destroy(struct locations *locations);
+/* A question of the process with that instance; SEEN gets no reply. */
+void locations_ask(struct locations *locations, uint64_t instance,
+		   const struct ipc_location *question);
 
 #endif

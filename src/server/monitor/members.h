@@ -9,7 +9,9 @@
 #include "server/monitor/generation.h"
 #include "server/monitor/locations.h"
 #include "server/monitor/owners.h"
+#include "server/monitor/root_watch.h"
 #include "server/monitor/slot.h"
+#include "server/monitor/spool_files.h"
 
 struct generation {
 	struct generation_owner *owner;
@@ -21,7 +23,9 @@ struct generation {
 	struct owners owners;
 	struct loop_timer room; /* set while a request waits for a keeper */
 	struct loop_timer look_at_root, pulse;
-	struct locations locations;
+	struct locations *locations;
+	struct spool_files spool;
+	struct root_watch root_watch;
 	bool announced, draining, failed, killed;
 	struct loop_timer deadline;
 };

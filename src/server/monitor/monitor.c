@@ -389,6 +389,9 @@ static int monitor_start(struct monitor *m, struct err *err)
 	m->owner.listeners = listeners_create();
 	if (!m->owner.loop || m->owner.exe_fd < 0 || !m->owner.listeners)
 		return -1;
+	m->owner.workers = workers_create(m->owner.loop, 1, 0, GENERATIONS_MAX, err);
+	if (!m->owner.workers)
+		return -1;
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		loop_signal_init(&m->signals[i], m->owner.loop, numbers[i], on_signal, m);
@@ -427,6 +430,7 @@ int monitor_run(const char *config_file)
 	loop_run(m.owner.loop);
 	log_info("stopped");
 out:
+	workers_destroy(m.owner.workers); /* what was entered in the register is flushed */
 	log_sink_close(&m.log);
 	listeners_destroy(m.owner.listeners);
 	explicit_bzero(m.owner.ticket_keys, sizeof(m.owner.ticket_keys));

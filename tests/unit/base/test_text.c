@@ -87,6 +87,47 @@ static void test_threat_28_escape(void **state)
 	}
 }
 
+/* Text of other people's languages stays text; what steers a terminal, or hides, does not. */
+static void test_threat_28_show(void **state)
+{
+	static const struct {
+		const char *text, *shown;
+	} cases[] = {
+		{"plain", "plain"},
+		{"caf\xc3\xa9", "caf\xc3\xa9"},
+		{"\xe8\xaf\xb7\xe6\xb1\x82", "\xe8\xaf\xb7\xe6\xb1\x82"},
+		{"\xf0\x9f\x93\xae", "\xf0\x9f\x93\xae"},
+		{"a\\b", "a\\x5cb"},
+		{"\x1b[2J", "\\x1b[2J"},
+		{"\xc2\x9b"
+		 "31m",
+		 "\\xc2\\x9b31m"},                   /* C1: CSI */
+		{"\xe2\x80\xae", "\\xe2\\x80\\xae"}, /* from right to left */
+		{"\xe2\x81\xa6", "\\xe2\\x81\\xa6"}, /* isolates */
+		{"\xef\xbb\xbf", "\\xef\\xbb\\xbf"}, /* mark */
+		{"\xed\xa0\x80", "\\xed\\xa0\\x80"}, /* surrogate */
+		{"\xc0\xaf", "\\xc0\\xaf"},          /* longer than need be */
+		{"\xe0\x80\xaf", "\\xe0\\x80\\xaf"},
+		{"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"}, /* beyond Unicode */
+		{"\xf3\xa0\x81\x81", "\\xf3\\xa0\\x81\\x81"}, /* tags */
+		{"\xe8\xaf", "\\xe8\\xaf"},                   /* cut */
+		{"\x80\xff", "\\x80\\xff"},
+	};
+	char buf[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		pop3_span text = span_of(cases[i].text);
+
+		assert_int_equal(text_show(buf, 63, text), strlen(cases[i].shown));
+		assert_string_equal(buf, cases[i].shown);
+		for (size_t cap = 0; cap < 12; cap++) /* cut, never in the middle of a character */
+			assert_true(text_show(buf, cap, text) <= cap);
+	}
+	text_show(buf, 6, SPAN_LITERAL("\xe8\xaf\xb7\xe6\xb1\x82\xe8\xaf\xb7"));
+	assert_string_equal(buf, "\xe8\xaf\xb7...");
+}
+
 static void test_base64(void **state)
 {
 	static const struct {
@@ -124,9 +165,13 @@ static void test_hex(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_number), cmocka_unit_test(test_equal),
-		cmocka_unit_test(test_copy),   cmocka_unit_test(test_threat_28_escape),
-		cmocka_unit_test(test_base64), cmocka_unit_test(test_hex),
+		cmocka_unit_test(test_number),
+		cmocka_unit_test(test_equal),
+		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_threat_28_escape),
+		cmocka_unit_test(test_threat_28_show),
+		cmocka_unit_test(test_base64),
+		cmocka_unit_test(test_hex),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/text.h"
+#include "build-config.h"
 #include "fetch/account/account.h"
 #include "fetch/collect/head.h"
 #include "fetch/session/bearer.h"
@@ -262,6 +263,81 @@ static void netrc(void **state)
 			assert_string_equal(secret.bytes, cases[i].password);
 	}
 	assert_int_equal(fetch_netrc((pop3_span){"", 0}, span_of("a"), span_of("x"), &secret), 0);
+}
+
+static void netrc_with_quotes(void **state)
+{
+	static const struct {
+		const char *text, *password;
+	} cases[] = {
+		{"machine h login x password \"two words\"", "two words"},
+		{"machine \"h\" login \"x\" password \"p\"", "p"},
+		{"machine h login x password \"say \\\"hi\\\" \\\\\"", "say \"hi\" \\"},
+		{"machine h login x password \"\"", NULL},
+		{"machine h login x password \"open", "\"open"},
+		{"machine h login x password \"open\nmachine i login x password \"2\"", "\"open"},
+		{"machine h login x password in\"side", "in\"side"},
+		{"machine h login x password \"a\"\nmachine h login x password b", "a"},
+		{"machine h password \"a b\" login x", "a b"},
+	};
+	char longest[2 * SECRET_MAX + 64];
+	struct secret secret;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int rc;
+
+		secret_init(&secret);
+		rc = fetch_netrc(span_of(cases[i].text), span_of("h"), span_of("x"), &secret);
+		if (!cases[i].password) {
+			assert_true(rc != 1 || secret.size == 0);
+			continue;
+		}
+		assert_int_equal(rc, 1);
+		assert_string_equal(secret.bytes, cases[i].password);
+	}
+	memset(longest, 'p', sizeof(longest));
+	memcpy(longest, "machine h login x password \"", 28);
+	longest[sizeof(longest) - 1] = '"';
+	assert_int_equal(fetch_netrc((pop3_span){longest, sizeof(longest)}, span_of("h"),
+				     span_of("x"), &secret),
+			 -1);
+}
+
+static void names_beyond_ascii(void **state)
+{
+	static const char *const hosts[][2] = {
+		{"b\xc3\xbc"
+		 "cher.example",
+		 "xn--bcher-kva.example"},
+		{"B\xc3\x9c"
+		 "CHER.example",
+		 "xn--bcher-kva.example"},
+		{"mail.\xe4\xbe\x8b\xe3\x81\x88.example", "mail.xn--r8jz45g.example"},
+	};
+	struct fetch_account account;
+	struct err err = {0};
+	char url[100];
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		int rc;
+
+		fetch_account_defaults(&account);
+		snprintf(url, sizeof(url), "pop3s://me@%s:1995", hosts[i][0]);
+		rc = fetch_account_url(&account, url, &err);
+#ifdef HAVE_IDN2
+		assert_int_equal(rc, 0);
+		assert_string_equal(account.host, hosts[i][1]);
+		assert_int_equal(account.port, 1995);
+#else
+		assert_int_equal(rc, -1);
+		assert_non_null(strstr(err.text, "xn--"));
+#endif
+	}
+	assert_int_equal(fetch_account_url(&account, "pop3s://me@b\xff.example", &err), -1);
+	assert_int_equal(
+		fetch_account_url(&account, "pop3s://me@a\xc3\x9f\xe2\x80\xae.example", &err), -1);
 }
 
 static uint64_t hash_of(const char *text, size_t step)
@@ -553,6 +629,8 @@ int main(void)
 		cmocka_unit_test(last_good_mechanism),
 		cmocka_unit_test(bearers),
 		cmocka_unit_test(netrc),
+		cmocka_unit_test(netrc_with_quotes),
+		cmocka_unit_test(names_beyond_ascii),
 		cmocka_unit_test(header_hashes),
 		cmocka_unit_test_setup_teardown(plans, make_world, remove_world),
 		cmocka_unit_test_setup_teardown(plans_of_odd_listings, make_world, remove_world),

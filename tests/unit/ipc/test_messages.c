@@ -10,6 +10,9 @@
 
 #include <cmocka.h>
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 struct row {
 	const char *name;
 	uint32_t type;
@@ -325,9 +328,12 @@ static void test_threat_61_ranges(void **state)
 		FIELD(COMMITTED, ipc_committed, reason, REASON_COUNT),
 		FIELD(COMMITTED, ipc_committed, reason, 66035774),
 		FIELD(RCPT_READY, ipc_recipient_answer, reason, REASON_STORE_DOWN),
+		FIELD(RCPT_READY, ipc_recipient_answer, on_demand, 2),
 		FIELD(RCPT_REFUSED, ipc_recipient_answer, reason, REASON_OK),
+		FIELD(RCPT_REFUSED, ipc_recipient_answer, on_demand, 1),
 		FIELD(DELIVERED, ipc_recipient_answer, reason, REASON_WRONG), /* not LMTP's */
 		FIELD(DELIVERED, ipc_recipient_answer, reason, UINT32_MAX),
+		FIELD(DELIVERED, ipc_recipient_answer, on_demand, 1),
 		FIELD(FETCH, ipc_fetch, number, 0),
 		FIELD(FETCH, ipc_fetch, count, 0),
 		FIELD(FETCH, ipc_fetch, slot, ARENA_SLOTS),
@@ -340,6 +346,7 @@ static void test_threat_61_ranges(void **state)
 		FIELD(DELIVER, ipc_deliver, size, UINT64_MAX),
 		FIELD(LOCATION, ipc_location, ask, LOCATION_ASKS),
 		FIELD(LOCATION_ANSWER, ipc_location_answer, allowed, 2),
+		FIELD(ROOT_AWAY, ipc_root, away, 2),
 	};
 #undef FIELD
 
@@ -492,6 +499,38 @@ static void test_several_in_a_packet(void **state)
 	assert_int_equal(ipc_first(&packet, two), two);
 }
 
+/* Heads are filled in whole, whatever was in that memory: with texts and without. */
+static void test_heads_are_filled_in_whole(void **state)
+{
+	struct ipc_session session;
+	struct ipc_owner owner;
+	union {
+		struct ipc_head head;
+		char octets[256];
+	} packet;
+	pop3_span text = {"anna", 4};
+	struct chan chan = {.fd = -1};
+	int ends[2];
+	const char *why;
+	ssize_t size;
+
+	(void)state;
+	assert_int_equal(chan_pair(ends, NULL), 0);
+	chan.fd = ends[0];
+	memset(&session, 0xff, sizeof(session));
+	assert_int_equal(ipc_send(&chan, IPC_CLOSE, &session), 0);
+	size = recv(ends[1], &packet, sizeof(packet), 0);
+	assert_int_equal(ipc_check(&packet, (size_t)size, 0, ROLE_FRONT, ROLE_KEEPER, &why),
+			 IPC_CLOSE);
+	memset(&owner, 0xff, sizeof(owner));
+	assert_int_equal(ipc_send_texts(&chan, IPC_KEEPER_WANTED, &owner, &text, 1), 0);
+	size = recv(ends[1], &packet, sizeof(packet), 0);
+	assert_int_equal(ipc_check(&packet, (size_t)size, 0, ROLE_AUTH, ROLE_MONITOR, &why),
+			 IPC_KEEPER_WANTED);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* Nothing but the monitor gives authority: what a front may send to a keeper is about sessions that
  * auth opened. */
 static void test_threat_29_who_may_open(void **state)
@@ -522,6 +561,7 @@ int main(void)
 		cmocka_unit_test(test_secrets_are_wiped),
 		cmocka_unit_test(test_no_such_message),
 		cmocka_unit_test(test_several_in_a_packet),
+		cmocka_unit_test(test_heads_are_filled_in_whole),
 		cmocka_unit_test(test_threat_29_who_may_open),
 	};
 

@@ -363,6 +363,42 @@ static void up_to_end(struct lmtp_server *server, uint32_t n)
 	assert_int_equal(lmtp_server_accepted(server), n);
 }
 
+/* A message that is refused while it comes is read to its end, but not for ever. */
+static void refused_without_an_end(void **state)
+{
+	enum { CHUNK = 1 << 20, CHUNKS = LMTP_DISCARD_MAX / CHUNK };
+	static char octets[CHUNK], scratch[LMTP_SCRATCH_MIN];
+	struct lmtp_server server;
+	struct lmtp_event event;
+
+	(void)state;
+	memset(octets, 'x', sizeof(octets));
+	lmtp_server_init(&server, &settings);
+	take(&server);
+	give(&server, "LHLO a\r\n", &event);
+	take(&server);
+	give(&server, "MAIL FROM:<>\r\n", &event);
+	lmtp_server_reply(&server, 250, "2.1.0", "ok");
+	take(&server);
+	give(&server, "RCPT TO:<a@b>\r\n", &event);
+	lmtp_server_reply(&server, 250, "2.1.5", "ok");
+	take(&server);
+	give(&server, "DATA\r\n", &event);
+	lmtp_server_reply_data_go(&server);
+	take(&server);
+	lmtp_server_fail_content(&server, 452, "4.3.1", "no room");
+	for (int i = 0; i <= CHUNKS; i++) {
+		pop3_span in = {octets, i < CHUNKS ? CHUNK : 1};
+
+		assert_int_equal(lmtp_server_want(&server), LMTP_WANT_INPUT);
+		while (in.size)
+			lmtp_server_next(&server, &in, scratch, sizeof(scratch), &event);
+	}
+	assert_string_equal(take(&server),
+			    "421 4.3.2 The rest of a refused message is too long\r\n");
+	assert_int_equal(lmtp_server_want(&server), LMTP_WANT_CLOSE);
+}
+
 static void outcomes_go_out_in_order(void **state)
 {
 	struct lmtp_server server;
@@ -499,6 +535,7 @@ int main(void)
 		cmocka_unit_test(dates_by_libc),
 		cmocka_unit_test(headers_rendered),
 		cmocka_unit_test(headers_hold),
+		cmocka_unit_test(refused_without_an_end),
 		cmocka_unit_test(outcomes_go_out_in_order),
 		cmocka_unit_test(outcome_for_the_rest),
 		cmocka_unit_test(end_by_the_program),

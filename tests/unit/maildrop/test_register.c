@@ -53,7 +53,7 @@ static void enter(struct mail_register *reg, const char *location, enum register
 {
 	struct err err = {0};
 
-	if (register_enter(reg, (pop3_span){location, strlen(location)}, k, true, &err) < 0)
+	if (register_enter(reg, (pop3_span){location, strlen(location)}, k, REGISTER_NOW, &err) < 0)
 		fail_msg("%s", err.text);
 }
 
@@ -211,7 +211,8 @@ static void another_file_is_refused_and_kept(void **state)
 	close(fd);
 	assert_int_equal(register_find(reg, (pop3_span){"a", 1}, &found, &err), -1);
 	assert_non_null(strstr(err.text, path));
-	assert_int_equal(register_enter(reg, (pop3_span){"a", 1}, REGISTER_MADE, true, &err), -1);
+	assert_int_equal(
+		register_enter(reg, (pop3_span){"a", 1}, REGISTER_MADE, REGISTER_NOW, &err), -1);
 	assert_int_equal(size(), 32);
 	register_destroy(reg);
 }
@@ -229,7 +230,8 @@ static void replaced_entries_are_dropped(void **state)
 	for (int i = 0; i < 33000; i++) {
 		for (int k = REGISTER_MADE; k >= 0; k -= REGISTER_MADE)
 			assert_int_equal(register_enter(reg, (pop3_span){"goes", 4},
-							(enum register_kind)k, false, NULL),
+							(enum register_kind)k, REGISTER_LATER,
+							NULL),
 					 0);
 		biggest = size() > biggest ? size() : biggest;
 	}
@@ -258,7 +260,8 @@ static void what_cannot_be_written_is_an_error(void **state)
 		small = (struct rlimit){room, before.rlim_max};
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
 		assert_int_equal(
-			register_enter(reg, (pop3_span){"b", 1}, REGISTER_MADE, true, &err), -1);
+			register_enter(reg, (pop3_span){"b", 1}, REGISTER_MADE, REGISTER_NOW, &err),
+			-1);
 		assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 		assert_int_equal(size(), 32);
 		assert_int_equal(kind(reg, "b"), REGISTER_NONE);
@@ -266,7 +269,8 @@ static void what_cannot_be_written_is_an_error(void **state)
 	enter(reg, "b", REGISTER_MADE);
 	register_destroy(reg);
 	reg = register_create("/dev/null/nowhere");
-	assert_int_equal(register_enter(reg, (pop3_span){"b", 1}, REGISTER_MADE, true, &err), -1);
+	assert_int_equal(
+		register_enter(reg, (pop3_span){"b", 1}, REGISTER_MADE, REGISTER_NOW, &err), -1);
 	register_destroy(reg);
 }
 
@@ -318,7 +322,8 @@ static void the_lock_is_that_of_the_new_file(void **state)
 		close(old); /* shared with the parent: it would be locked already */
 		close(new);
 		reg = register_create(path);
-		_exit(register_enter(reg, (pop3_span){"c", 1}, REGISTER_MADE, true, NULL) < 0);
+		_exit(register_enter(reg, (pop3_span){"c", 1}, REGISTER_MADE, REGISTER_NOW, NULL) <
+		      0);
 	}
 	until_it_waits(writer);
 	assert_int_equal(rename(fresh, path), 0);
@@ -342,7 +347,8 @@ static void what_cannot_be_flushed_is_an_error(void **state)
 
 	(void)state;
 	flushes = flush_that_fails = 0;
-	assert_int_equal(register_enter(reg, (pop3_span){"a", 1}, REGISTER_MAKING, true, &err), 0);
+	assert_int_equal(
+		register_enter(reg, (pop3_span){"a", 1}, REGISTER_MAKING, REGISTER_NOW, &err), 0);
 	total = flushes;
 	assert_true(total >= 2);
 	for (int at = 1; at <= total; at++) {
@@ -350,16 +356,48 @@ static void what_cannot_be_flushed_is_an_error(void **state)
 
 		flushes = 0;
 		flush_that_fails = at;
-		assert_int_equal(
-			register_enter(reg, (pop3_span){name, 1}, REGISTER_MADE, true, &err), -1);
+		assert_int_equal(register_enter(reg, (pop3_span){name, 1}, REGISTER_MADE,
+						REGISTER_NOW, &err),
+				 -1);
 		assert_non_null(strstr(err.text, "cannot be flushed"));
 		/* the file may show it: a promise still takes an entry and a flush of its own */
 		flushes = flush_that_fails = 0;
-		assert_int_equal(
-			register_enter(reg, (pop3_span){name, 1}, REGISTER_MADE, true, &err), 0);
+		assert_int_equal(register_enter(reg, (pop3_span){name, 1}, REGISTER_MADE,
+						REGISTER_NOW, &err),
+				 0);
 		assert_true(flushes >= total);
 		assert_int_equal(kind(reg, name), REGISTER_MADE);
 	}
+	register_destroy(reg);
+}
+
+/* Between an entry and its flush another question may find the file damaged, or gone. */
+static void a_flush_is_of_what_was_entered(void **state)
+{
+	struct mail_register *reg = opened();
+	enum register_kind found;
+	struct err err = {0};
+	char aside[220];
+
+	(void)state;
+	flushes = flush_that_fails = 0;
+	snprintf(aside, sizeof(aside), "%s.aside", path);
+	assert_int_equal(
+		register_enter(reg, (pop3_span){"a", 1}, REGISTER_MADE, REGISTER_WITH_NEXT, &err),
+		0);
+	assert_int_equal(flushes, 0);
+	assert_int_equal(rename(path, aside), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(register_find(reg, (pop3_span){"b", 1}, &found, &err), -1);
+	assert_int_equal(register_flush(reg, &err), -1);
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(register_flush(reg, &err), -1);
+	assert_non_null(strstr(err.text, path));
+	assert_int_equal(flushes, 0);
+	assert_int_equal(rename(aside, path), 0);
+	assert_int_equal(register_flush(reg, &err), 0);
+	assert_true(flushes >= 2);
+	assert_int_equal(kind(reg, "a"), REGISTER_MADE);
 	register_destroy(reg);
 }
 
@@ -378,6 +416,7 @@ int main(void)
 		TEST(what_cannot_be_written_is_an_error),
 		TEST(the_lock_is_that_of_the_new_file),
 		TEST(what_cannot_be_flushed_is_an_error),
+		TEST(a_flush_is_of_what_was_entered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,6 +122,21 @@ static void test_networks_and_kinds_are_apart(void **state)
 	assert_int_equal(got.lines, 3 * (50 - FLOOD_FULL));
 }
 
+/* Ten are held; of a hundred others some are in the same sets of the table. */
+static void test_networks_of_one_set_are_apart(void **state)
+{
+	enum { HELD = 10, OTHERS = FLOOD_FULL_ALL - HELD * FLOOD_FULL };
+
+	(void)state;
+	for (uint32_t i = 0; i < HELD; i++)
+		assert_int_equal(written(four(i), FLOOD_FULL + 1, BEGIN), FLOOD_FULL);
+	for (uint32_t i = 0; i < OTHERS; i++)
+		assert_true(flood_may(&flood, KIND, four(1000 + i), BEGIN));
+	report(BEGIN, true);
+	assert_int_equal(got.sums, HELD);
+	assert_int_equal(got.lines, HELD);
+}
+
 static void test_ipv6_counts_by_its_64(void **state)
 {
 	unsigned n = 0;
@@ -171,6 +186,7 @@ int main(void)
 		cmocka_unit_test_setup(test_few_lines_are_never_held, fresh),
 		cmocka_unit_test_setup(test_a_count_is_not_lost_when_the_report_is_late, fresh),
 		cmocka_unit_test_setup(test_networks_and_kinds_are_apart, fresh),
+		cmocka_unit_test_setup(test_networks_of_one_set_are_apart, fresh),
 		cmocka_unit_test_setup(test_ipv6_counts_by_its_64, fresh),
 		cmocka_unit_test_setup(test_many_addresses_are_bounded_together, fresh),
 		cmocka_unit_test_setup(test_many_addresses_that_each_flood, fresh),

@@ -106,11 +106,14 @@ static void test_a_client_in_order_never_waits_again(void **state)
 static void test_a_client_that_jumps_gets_one_message(void **state)
 {
 	struct reader reader;
+	struct ipc_fetch fetch = {0};
 
 	(void)state;
 	reader_init(&reader, 60);
 	fetched(&reader, 30, 1);
+	assert_false(reader_fetch_ahead(&reader, NULL, &fetch)); /* nor any behind it */
 	fetched(&reader, 20, 1);
+	assert_false(reader_fetch_ahead(&reader, NULL, &fetch));
 	fetched(&reader, 21, 4); /* twice in order */
 	found(&reader, 23);      /* 22 is skipped for good */
 	fetched(&reader, 22, 1);

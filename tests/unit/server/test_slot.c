@@ -1,4 +1,5 @@
-/* How long the monitor waits before it starts a process again. */
+/* How long the monitor waits before it starts a process again, or gives one up that does not end.
+ */
 #include "server/monitor/slot.h"
 
 #include <setjmp.h>
@@ -51,10 +52,33 @@ static void test_the_wait_grows_while_lives_are_short(void **state)
 	loop_destroy(loop);
 }
 
+static void test_a_process_that_does_not_end_is_given_up_once(void **state)
+{
+	enum { STUCK = 1500, FREED = 2147483647 }; /* no process has that id */
+	struct slot slot = {0};
+	struct loop *loop = begin(&slot);
+	uint64_t now = loop_now(loop);
+
+	(void)state;
+	assert_false(slot_is_stuck(&slot));
+	slot.pid = FREED;
+	assert_false(slot_is_stuck(&slot)); /* it was not killed */
+	slot.killed = now - STUCK + 1;
+	assert_false(slot_is_stuck(&slot));
+	slot.killed = now - STUCK;
+	assert_true(slot_is_stuck(&slot));
+	slot_abandon(&slot);
+	assert_int_equal(slot.pid, 0);
+	assert_false(slot_is_stuck(&slot));
+	slot_finish(&slot);
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_wait_grows_while_lives_are_short),
+		cmocka_unit_test(test_a_process_that_does_not_end_is_given_up_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,7 +30,7 @@ static void evict(struct spool *from, struct spool_message *message)
 static int set_up(void **state)
 {
 	(void)state;
-	spool_init(&spool, ROOM, evict);
+	spool_init(&spool, ROOM, SPOOL_SMALL, evict);
 	memset(messages, 0, sizeof(messages));
 	evicted = 0;
 	return 0;
@@ -99,6 +99,23 @@ static void the_last_quarter_is_for_small_messages(void **state)
 	/* another sender has its share */
 	assert_true(spool_begin(&spool, &messages[200], 2, 20 * MIB, 0));
 	assert_int_equal(grow(200, 20 * MIB, 0), 20 * MIB);
+	assert_int_equal(evicted, 0);
+}
+
+/* On a disk there are no small ones. */
+static void the_last_quarter_is_for_other_senders(void **state)
+{
+	spool.small = 0;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(spool_begin(&spool, &messages[i], 1, 0, 0));
+		assert_int_equal(grow(i, 96 * MIB, 0), 96 * MIB);
+	}
+	assert_int_equal(spool.held, ROOM * 3 / 4);
+	assert_true(spool_begin(&spool, &messages[2], 1, 0, 0));
+	assert_int_equal(grow(2, MIB, 0), 0);
+	assert_false(spool_begin(&spool, &messages[3], 1, 1, 0));
+	assert_true(spool_begin(&spool, &messages[4], 2, MIB, 0));
+	assert_int_equal(grow(4, MIB, 0), MIB);
 	assert_int_equal(evicted, 0);
 }
 
@@ -185,6 +202,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys_of_senders),
 		cmocka_unit_test_setup_teardown(the_last_quarter_is_for_small_messages, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(the_last_quarter_is_for_other_senders, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(slow_messages_give_way_first, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

@@ -10,7 +10,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +130,76 @@ static void test_signals_and_environment(void **state)
 	sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
+struct asked {
+	bool hangs;
+	char octet;
+};
+
+/* In the child: counts the descriptors that it has, and reads from the one it was given. */
+static void ask(int fd, int out, const void *context)
+{
+	const struct asked *asked = context;
+	char answer[3] = {asked->octet, 0, 0};
+
+	if (read(fd, answer + 1, 1) != 1)
+		answer[1] = '?';
+	for (int i = 0; i < 1000; i++)
+		answer[2] = (char)(answer[2] + (fcntl(i, F_GETFD) >= 0));
+	(void)!write(out, answer, sizeof(answer));
+	while (asked->hangs)
+		pause();
+}
+
+static pid_t ask_with(struct asked asked, int *ret_answer, char ret[3])
+{
+	struct pollfd wait;
+	struct err err = {0};
+	int fd = make_pipe_with('f'), other = make_pipe_with('o');
+	pid_t pid = process_ask(ask, fd, &asked, ret_answer, &err);
+
+	assert_true(pid > 0);
+	wait = (struct pollfd){.fd = *ret_answer, .events = POLLIN};
+	assert_int_equal(poll(&wait, 1, -1), 1);
+	assert_int_equal(read(*ret_answer, ret, 3), 3);
+	close(fd);
+	close(other);
+	return pid;
+}
+
+static void test_a_question_in_a_process_of_its_own(void **state)
+{
+	int answer, status;
+	char got[3];
+	pid_t pid = ask_with((struct asked){false, 'x'}, &answer, got);
+
+	(void)state;
+	assert_int_equal(got[0], 'x');
+	assert_int_equal(got[1], 'f');
+	assert_int_equal(got[2], 5); /* standard ones, what was given, the pipe */
+	status = wait_for(pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(read(answer, got, 1), 0);
+	close(answer);
+}
+
+/* The pipe does not end before the process does, so it shows whether that is there still. */
+static void test_a_question_that_hangs(void **state)
+{
+	int answer, status;
+	char got[3];
+	pid_t pid = ask_with((struct asked){true, 'x'}, &answer, got);
+
+	(void)state;
+	assert_int_equal(read(answer, got, 1), -1);
+	assert_int_equal(errno, EAGAIN);
+	kill(pid, SIGKILL);
+	status = wait_for(pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(read(answer, got, 1), 0);
+	close(answer);
+}
+
 static void test_what_is_no_program_is_an_error(void **state)
 {
 	char name[] = "nothing", *argv[] = {name, NULL};
@@ -162,6 +234,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_descriptors_are_placed),
 		cmocka_unit_test(test_signals_and_environment),
+		cmocka_unit_test(test_a_question_in_a_process_of_its_own),
+		cmocka_unit_test(test_a_question_that_hangs),
 		cmocka_unit_test(test_what_is_no_program_is_an_error),
 		cmocka_unit_test(test_descriptor_limit),
 	};

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -479,9 +480,64 @@ static void test_keys(void **state)
 	assert_int_equal(WEXITSTATUS(run(keys_starts_a_thread, *state)), 77);
 }
 
+/* ---- lmtp ---- */
+
+enum { FILE_MAX = 100 };
+
+static const struct sandbox lmtp = {.role = SANDBOX_LMTP, .max_files = FILE_MAX};
+
+static void *write_to(void *argument)
+{
+	const int *fd = argument;
+
+	return write(*fd, "abc", 3) == 3 ? argument : NULL;
+}
+
+/* What the front of LMTP needs beyond another front: threads that write to files it was given, up
+ * to a bound. */
+static void lmtp_works(struct place *place)
+{
+	int file = openat(place->fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
+	pthread_t thread;
+	void *result = NULL;
+
+	EXPECT(file >= 0);
+	enter(&lmtp);
+	EXPECT(pthread_create(&thread, NULL, write_to, &file) == 0);
+	EXPECT(pthread_join(thread, &result) == 0 && result == &file);
+	EXPECT(lseek(file, FILE_MAX, SEEK_SET) == FILE_MAX);
+	EXPECT(write(file, "x", 1) < 0 && errno == EFBIG);
+	EXPECT(open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES);
+	EXPECT(openat(place->fd, ".", O_TMPFILE | O_WRONLY, 0600) < 0 && errno == EACCES);
+	EXPECT(openat(place->fd, "tmp", O_RDONLY | O_DIRECTORY) < 0 && errno == EACCES);
+	EXPECT(unlinkat(place->fd, "tmp", AT_REMOVEDIR) < 0 && errno == EACCES);
+	EXPECT(fsync(file) < 0 && fchmod(file, 0666) < 0);
+}
+
+static void lmtp_forks(struct place *place)
+{
+	(void)place;
+	enter(&lmtp);
+	_exit(fork() < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void lmtp_dials(struct place *place)
+{
+	(void)place;
+	enter(&lmtp);
+	_exit(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void test_lmtp(void **state)
+{
+	assert_fine(run(lmtp_works, *state));
+	assert_deadly(run(lmtp_forks, *state));
+	assert_deadly(run(lmtp_dials, *state));
+}
+
 /* ---- arguments, every role ---- */
 
-enum { FRONT = 1, AUTH = 2, KEEPER = 4, FETCH = 8, KEYS = 16, ALL = 31 };
+enum { FRONT = 1, AUTH = 2, KEEPER = 4, FETCH = 8, KEYS = 16, LMTP = 32, ALL = 63 };
 
 /* Calls on descriptor -1: what passes the filter meets EBADF (a few look at an argument first),
  * what does not is ENOSYS. */
@@ -515,7 +571,7 @@ static const struct attempt {
 	{"sendmsg MSG_FASTOPEN|…", SYS_sendmsg, {0, MSG_FASTOPEN | MSG_NOSIGNAL}, 0},
 	{"sendmmsg", SYS_sendmmsg, {0, 0, 0}, FETCH},
 	{"sendmmsg MSG_FASTOPEN", SYS_sendmmsg, {0, 0, MSG_FASTOPEN}, 0},
-	{OPTION(SOL_SOCKET, SO_LINGER), FRONT},
+	{OPTION(SOL_SOCKET, SO_LINGER), FRONT | LMTP},
 	{OPTION(SOL_SOCKET, SO_RCVTIMEO), FETCH},
 	{OPTION(SOL_SOCKET, SO_SNDBUF), FETCH},
 	{OPTION(SOL_SOCKET, SO_RCVBUFFORCE), 0},
@@ -617,6 +673,11 @@ static void keys_attempts(struct place *place)
 	attempts_of(place, KEYS, SANDBOX_KEYS);
 }
 
+static void lmtp_attempts(struct place *place)
+{
+	attempts_of(place, LMTP, SANDBOX_LMTP);
+}
+
 static void attempts_in_every_role(struct place *place)
 {
 	assert_fine(run(front_attempts, place));
@@ -624,6 +685,7 @@ static void attempts_in_every_role(struct place *place)
 	assert_fine(run(keeper_attempts, place));
 	assert_fine(run(fetch_attempts, place));
 	assert_fine(run(keys_attempts, place));
+	assert_fine(run(lmtp_attempts, place));
 }
 
 static void test_threat_67_arguments(void **state)
@@ -777,6 +839,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keeper, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fetch, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lmtp, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_threat_67_arguments, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_threat_67_arguments_as_root, set_up,
 						tear_down),

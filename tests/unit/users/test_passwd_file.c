@@ -306,6 +306,7 @@ static void test_a_maildir_of_another_server_is_found(void **state)
 		"/srv/mail/fred",
 		"auto",
 		"maildir:%d/x",
+		"",
 	};
 	char text[400];
 

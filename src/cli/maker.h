@@ -1,0 +1,42 @@
+/*
+ * A maildrop made by a command, as keepers and the monitor make one: the register has the intention
+ * on the disk, then the folders are made by the owner of the mail, then the register has the
+ * maildrop. Only who may write the register makes any. For `valija deliver` and `valija user`, with
+ * the rights of their caller; root does what is in the mail as the mail's owner, in a process that
+ * gives up root for good.
+ */
+#ifndef CLI_MAKER_H
+#define CLI_MAKER_H
+
+#include "config/config.h"
+#include "maildrop/mail_root.h"
+#include "maildrop/register.h"
+#include "users/users.h"
+
+#include <sys/types.h>
+
+struct maker {
+	const struct config *config;
+	int mail_fd; /* -1: not open */
+	struct mail_root root;
+	struct mail_register *reg; /* NULL: there is no place for one */
+	uid_t uid;                 /* the owner of the mail folder */
+	gid_t gid;
+};
+
+/* Opens the mail folder and looks for its register. config must live as long as maker. Returns 0,
+ * or -1 with err: maker_finish must be called then, too. */
+int maker_init(struct maker *maker, const struct config *config, struct err *err);
+void maker_finish(struct maker *maker);
+
+/* The owner that files in a maildrop get: its own, if it exists, else the mail folder's. -1: the
+ * maildrop belongs to root, but the mail does not. */
+int maker_owner(const struct maker *maker, const char *home, uid_t *ret_uid, gid_t *ret_gid);
+/* Runs a step as the owner: in a process of its own if this one is root. Returns the step's result
+ * (0 to 255, with the err that it filled), or -1 with err. */
+int maker_as_owner(uid_t uid, gid_t gid, int (*step)(void *context, struct err *err), void *context,
+		   struct err *err);
+/* Makes the maildrop of a user, which is not there. -1 with err. */
+int maker_make(struct maker *maker, const struct user *user, uid_t uid, gid_t gid, struct err *err);
+
+#endif

@@ -1,0 +1,508 @@
+/*
+ * A role of valijad with its real handlers, for a test that plays the monitor, its peers and its
+ * clients. The role runs in a process of its own, without a sandbox, and its time is the test's.
+ * Header only; a test program includes it once, and links with role_wraps of
+ * tests/unit/meson.build.
+ *
+ * role_begin, role_peer …, role_go; then role_send and role_expect; role_end or role_over last.
+ */
+#ifndef TESTS_ROLE_TEST_H
+#define TESTS_ROLE_TEST_H
+
+#include "config/config.h"
+#include "server/child.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	ROLE_PEERS_MAX = 8,
+	ROLE_PATIENCE_MS = 30000,
+	/* where the clock stands still, timers of a second and more fire early, and find out that
+	 * nothing is due: deadlines can bear it */
+	ROLE_LONG_MS = 1000,
+	ROLE_EARLY_MS = 5,
+};
+
+/* Of the test and the role's process. */
+struct role_shared {
+	atomic_uint speed;  /* the role's timers go so many times faster, not its clock */
+	atomic_ulong clock; /* the role's time, if it is not 0: it moves by role_advance alone */
+	atomic_bool closed; /* workers stop at role_gate until it is opened */
+	sem_t gate;
+	atomic_long failing; /* the allocation that fails, counted down; 0: none */
+	/* for wraps of a test: numbers that a front has in its table already */
+	atomic_uint sessions, recipients;
+};
+
+/* The test's end of a channel. */
+struct role_peer {
+	int fd;
+	uint64_t instance;
+	char packet[CHAN_PACKET_MAX] __attribute__((aligned(8)));
+	size_t at, size; /* what is not taken yet of the packet */
+	int fds[CHAN_FDS_MAX];
+};
+
+static struct {
+	struct role_shared *shared;
+	const struct child_role *role;
+	pid_t pid;
+	char folder[64];
+	int folder_fd, mail_fd;
+	uint64_t instances;
+	struct role_peer monitor, peers[ROLE_PEERS_MAX];
+	unsigned peer_count;
+} role;
+
+/* ---- in the role's process ---- */
+
+int __wrap_sandbox_enter(const struct sandbox *sandbox, struct err *err);
+uint64_t __real_loop_now(const struct loop *loop);
+uint64_t __wrap_loop_now(const struct loop *loop);
+void __real_loop_timer_set(struct loop_timer *timer, uint64_t ms);
+void __wrap_loop_timer_set(struct loop_timer *timer, uint64_t ms);
+
+int __wrap_sandbox_enter(const struct sandbox *sandbox, struct err *err)
+{
+	(void)sandbox, (void)err;
+	return 0;
+}
+
+uint64_t __wrap_loop_now(const struct loop *loop)
+{
+	if (role.shared->clock)
+		return role.shared->clock;
+	return __real_loop_now(loop);
+}
+
+void __wrap_loop_timer_set(struct loop_timer *timer, uint64_t ms)
+{
+	uint64_t speed = role.shared->speed;
+
+	if (role.shared->clock && ms >= ROLE_LONG_MS)
+		__real_loop_timer_set(timer, ROLE_EARLY_MS);
+	else
+		__real_loop_timer_set(timer, (ms + speed - 1) / speed);
+}
+
+static inline void role_gate(void)
+{
+	if (role.shared->closed)
+		sem_wait(&role.shared->gate);
+}
+
+static bool role_is_child; /* this is the role's process */
+
+extern void __gcov_dump(void) __attribute__((weak));
+
+static inline void role_run(int fd)
+{
+	const struct child_role *roles[ROLE_COUNT] = {[ROLE_MONITOR] = NULL};
+	int status;
+
+	role_is_child = true;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	roles[role.role->role] = role.role;
+	status = child_main(fd, roles);
+	if (__gcov_dump)
+		__gcov_dump();
+	_exit(status);
+}
+
+/* ---- the test's side ---- */
+
+static inline void role_write(const char *name, const char *text)
+{
+	int fd = openat(role.folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+/* Sends a message by hand: tail behind the struct; count texts of these sizes; a descriptor or -1.
+ */
+static inline void role_send_raw(const struct role_peer *to, enum ipc_type type, void *message,
+				 size_t size, const void *tail, size_t tail_size, int fd)
+{
+	char packet[CHAN_PACKET_MAX], control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec part = {packet, size + tail_size};
+	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+	struct pollfd wait = {.fd = to->fd, .events = POLLOUT};
+	struct ipc_head *head = message;
+
+	head->type = type;
+	head->tail = (uint32_t)tail_size;
+	memcpy(packet, message, size);
+	if (tail_size)
+		memcpy(packet + size, tail, tail_size);
+	if (fd >= 0) {
+		struct cmsghdr *cmsg;
+
+		header.msg_control = control;
+		header.msg_controllen = sizeof(control);
+		cmsg = CMSG_FIRSTHDR(&header);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+	}
+	while (sendmsg(to->fd, &header, MSG_NOSIGNAL) < 0) {
+		if (errno != EAGAIN)
+			return; /* it is cut: what is expected next says so */
+		assert_int_equal(poll(&wait, 1, ROLE_PATIENCE_MS), 1);
+	}
+}
+
+#define role_send(to, type, message) \
+	role_send_raw(to, type, message, sizeof(*(message)), NULL, 0, -1)
+
+/* Texts: up to four, NULL behind the last. */
+static inline void role_send_texts(const struct role_peer *to, enum ipc_type type, void *message,
+				   size_t size, const char *const *texts)
+{
+	struct ipc_head *head = message;
+	char tail[CHAN_PACKET_MAX];
+	size_t used = 0;
+
+	for (unsigned i = 0; i < IPC_TEXTS_MAX && texts[i]; i++) {
+		head->texts[i] = (uint16_t)strlen(texts[i]);
+		memcpy(tail + used, texts[i], head->texts[i]);
+		used += head->texts[i];
+	}
+	role_send_raw(to, type, message, size, tail, used, -1);
+}
+#define ROLE_SEND_TEXTS(to, type, message, ...)                \
+	role_send_texts(to, type, message, sizeof(*(message)), \
+			(const char *const[IPC_TEXTS_MAX + 1]){__VA_ARGS__})
+
+static inline void role_drop_fds(struct role_peer *from)
+{
+	for (unsigned i = 0; i < CHAN_FDS_MAX; i++) {
+		if (from->fds[i] > 0)
+			close(from->fds[i]);
+		from->fds[i] = 0;
+	}
+}
+
+/* Whether there is a packet, or the end of the channel, within ms. */
+static inline bool role_speaks(const struct role_peer *from, int ms)
+{
+	struct pollfd wait = {.fd = from->fd, .events = POLLIN};
+
+	return from->at < from->size || poll(&wait, 1, ms) == 1;
+}
+
+static inline bool role_read(struct role_peer *from)
+{
+	char control[CMSG_SPACE(CHAN_FDS_MAX * sizeof(int))];
+	struct iovec part = {from->packet, sizeof(from->packet)};
+	struct msghdr header = {.msg_iov = &part,
+				.msg_iovlen = 1,
+				.msg_control = control,
+				.msg_controllen = sizeof(control)};
+	ssize_t size;
+	struct cmsghdr *cmsg;
+
+	role_drop_fds(from);
+	size = recvmsg(from->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (size <= 0)
+		return false;
+	cmsg = CMSG_FIRSTHDR(&header);
+	if (cmsg)
+		memcpy(from->fds, CMSG_DATA(cmsg), cmsg->cmsg_len - CMSG_LEN(0));
+	from->at = 0;
+	from->size = (size_t)size;
+	return true;
+}
+
+/* The next message; IPC_NONE: the channel is cut. */
+static inline enum ipc_type role_next(struct role_peer *from, const void **ret)
+{
+	size_t first;
+
+	if (from->at >= from->size) {
+		if (!role_speaks(from, ROLE_PATIENCE_MS))
+			fail_msg("%s is silent", ipc_role_name(role.role->role));
+		if (!role_read(from))
+			return IPC_NONE;
+	}
+	*ret = from->packet + from->at;
+	first = from->fds[0] > 0 ? from->size : ipc_first(*ret, from->size - from->at);
+	from->at += first;
+	return (enum ipc_type)((const struct ipc_head *)*ret)->type;
+}
+
+/* The next message, which must be of this type; what a role sends unasked is left out. */
+static inline const void *role_expect(struct role_peer *from, enum ipc_type wanted)
+{
+	const void *message = NULL;
+	enum ipc_type type;
+
+	do
+		type = role_next(from, &message);
+	while (type != wanted && (type == IPC_OFFER || type == IPC_ARENA || type == IPC_FORGET ||
+				  type == IPC_DISCONNECT));
+	assert_int_equal(type, wanted);
+	return message;
+}
+
+/* The channel is cut, whatever came before. */
+static inline void role_expect_cut(struct role_peer *from)
+{
+	const void *message;
+
+	while (role_next(from, &message) != IPC_NONE)
+		;
+}
+
+/* The role has read all that this peer sent. */
+static inline void role_wait_taken(const struct role_peer *peer)
+{
+	int octets = 0;
+
+	for (int ms = 0; ioctl(peer->fd, SIOCOUTQ, &octets) == 0 && octets > 0; ms++) {
+		assert_true(ms < ROLE_PATIENCE_MS);
+		usleep(1000);
+	}
+}
+
+/* The role lives, and has done what peers sent it before, but for its workers. */
+static inline void role_ping(void)
+{
+	struct ipc_empty ping;
+	const void *message;
+	enum ipc_type type;
+
+	for (unsigned i = 0; i < role.peer_count; i++)
+		if (role.peers[i].fd >= 0)
+			role_wait_taken(&role.peers[i]);
+	memset(&ping, 0, sizeof(ping));
+	role_send(&role.monitor, IPC_PING, &ping);
+	while ((type = role_next(&role.monitor, &message)) != IPC_PONG)
+		assert_true(type != IPC_NONE);
+}
+
+static inline void role_directory(enum ipc_directory_kind kind, int fd)
+{
+	struct ipc_directory message = {.kind = kind};
+
+	role_send_raw(&role.monitor, IPC_DIRECTORY, &message, sizeof(message), NULL, 0, fd);
+}
+
+static inline int role_config(void)
+{
+	static struct config config;
+	char text[1024], file[96];
+	struct err err;
+	int size = snprintf(text, sizeof(text),
+			    "hostname = office.test\nmail = mail\nusers = users\n"
+			    "log_level = error\nlogin { plain_without_tls = yes\n"
+			    " failure_delay = 1ms\n failure_delay_max = 1ms }\n"
+			    "pop3 { listen = {\"127.0.0.1:1\"} }\n"
+			    "lmtp { listen = {\"127.0.0.1:2\"} }\n");
+
+	snprintf(file, sizeof(file), "%s/valija.conf", role.folder);
+	if (config_parse((pop3_span){text, (size_t)size}, file, &config, &err) < 0)
+		fail_msg("%s", err.text);
+	return config_seal(&config, &err);
+}
+
+static inline void role_make_folder(void)
+{
+	snprintf(role.folder, sizeof(role.folder), "/tmp/valija-role-XXXXXX");
+	assert_non_null(mkdtemp(role.folder));
+	role.folder_fd = open(role.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(mkdirat(role.folder_fd, "mail", 0700), 0);
+	role.mail_fd = openat(role.folder_fd, "mail", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(role.mail_fd >= 0);
+	role_write("users", "anna:{PLAIN}secret\nberta:{PLAIN}secret\n");
+}
+
+/* A new process; it knows its configuration and its folders, and waits for its peers. owners: the
+ * homes may have an owner each, as where the monitor is root. */
+static inline void role_begin(const struct child_role *which, bool owners)
+{
+	struct ipc_config config = {.instance = 1, .role = which->role, .generation = 1};
+	int ends[2], config_fd;
+
+	memset(&role, 0, sizeof(role));
+	role.role = which;
+	role.instances = 1;
+	role.shared = mmap(NULL, sizeof(*role.shared), PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(role.shared, MAP_FAILED);
+	role.shared->speed = 1;
+	sem_init(&role.shared->gate, 1, 0);
+	role_make_folder();
+	assert_int_equal(chan_pair(ends, NULL), 0);
+	role.pid = fork();
+	if (role.pid == 0) {
+		close(ends[0]);
+		role_run(ends[1]);
+	}
+	assert_true(role.pid > 0);
+	close(ends[1]);
+	role.monitor.fd = ends[0];
+	config.change_ids = owners;
+	config_fd = role_config();
+	role_send_raw(&role.monitor, IPC_CONFIG, &config, sizeof(config), NULL, 0, config_fd);
+	close(config_fd);
+	if (which->role == ROLE_AUTH)
+		role_directory(DIRECTORY_USERS, role.folder_fd);
+	if (which->role == ROLE_AUTH || which->role == ROLE_KEEPER)
+		role_directory(DIRECTORY_MAIL, role.mail_fd);
+}
+
+static inline struct role_peer *role_peer(enum ipc_role which, uint32_t uid)
+{
+	struct role_peer *peer = &role.peers[role.peer_count];
+	struct ipc_peer message = {.instance = ++role.instances, .role = which, .uid = uid};
+	int ends[2];
+
+	assert_true(role.peer_count < ROLE_PEERS_MAX);
+	message.group_size = which == ROLE_KEEPER;
+	assert_int_equal(chan_pair(ends, NULL), 0);
+	role_send_raw(&role.monitor, IPC_PEER, &message, sizeof(message), NULL, 0, ends[1]);
+	close(ends[1]);
+	role.peer_count++;
+	peer->instance = message.instance;
+	peer->fd = ends[0];
+	return peer;
+}
+
+static inline void role_peer_dies(struct role_peer *peer)
+{
+	role_drop_fds(peer);
+	close(peer->fd);
+	peer->fd = -1;
+}
+
+/* Its standard input is where it was: no descriptor of a message was closed by that number. */
+static inline void role_expect_input(void)
+{
+	char path[64], own[256], its[256];
+	ssize_t own_size = readlink("/proc/self/fd/0", own, sizeof(own)), its_size;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/0", (int)role.pid);
+	its_size = readlink(path, its, sizeof(its));
+	assert_int_equal(its_size, own_size);
+	if (own_size > 0)
+		assert_memory_equal(its, own, (size_t)own_size);
+}
+
+static inline void role_go(void)
+{
+	struct ipc_empty start;
+
+	memset(&start, 0, sizeof(start));
+	role_send(&role.monitor, IPC_START, &start);
+	role_expect(&role.monitor, IPC_READY);
+	role_expect_input();
+}
+
+static inline void role_drain(uint64_t ms)
+{
+	struct ipc_drain message = {.ms = ms, .stop = 1};
+
+	role_send(&role.monitor, IPC_DRAIN, &message);
+}
+
+static inline bool role_runs(void)
+{
+	return waitpid(role.pid, NULL, WNOHANG) == 0;
+}
+
+/* Waits for the end of the process; its wait status. */
+static inline int role_ends(void)
+{
+	int status = -1;
+
+	for (int ms = 0; waitpid(role.pid, &status, WNOHANG) == 0; ms++) {
+		if (ms > ROLE_PATIENCE_MS)
+			fail_msg("%s does not end", ipc_role_name(role.role->role));
+		usleep(1000);
+	}
+	role.pid = 0;
+	return status;
+}
+
+/* From before role_go on: the role's clock stands still. */
+static inline void role_stop_clock(void)
+{
+	role.shared->clock = 1000000;
+}
+
+/* Moves it, behind what was sent before, and waits until timers must have seen that. */
+static inline void role_advance(unsigned long ms)
+{
+	role_ping();
+	role.shared->clock += ms;
+	for (int i = 0; i < 5; i++) {
+		usleep(ROLE_EARLY_MS * 1000);
+		role_ping();
+	}
+}
+
+/* Lets go on what stands at the gate, n times; n < 0: for good. */
+static inline void role_open_gate(int n)
+{
+	if (n < 0) {
+		role.shared->closed = false;
+		n = 64;
+	}
+	while (n-- > 0)
+		sem_post(&role.shared->gate);
+}
+
+/* Teardown: the process is killed, if it is still there. */
+static inline int role_over(void **state)
+{
+	char command[96];
+
+	(void)state;
+	if (!role.shared)
+		return 0;
+	if (role.pid > 0) {
+		kill(role.pid, SIGKILL);
+		waitpid(role.pid, NULL, 0);
+	}
+	for (unsigned i = 0; i < role.peer_count; i++)
+		if (role.peers[i].fd >= 0)
+			role_peer_dies(&role.peers[i]);
+	close(role.monitor.fd);
+	close(role.mail_fd);
+	close(role.folder_fd);
+	munmap(role.shared, sizeof(*role.shared));
+	role.shared = NULL;
+	role.peer_count = 0;
+	snprintf(command, sizeof(command), "rm -rf '%s'", role.folder);
+	return system(command);
+}
+
+#endif

@@ -1,0 +1,411 @@
+/* An LMTP front whose keepers go, whose clients are idle, and that is drained: the test plays the
+ * monitor, auth, two keepers and a client. */
+#include "role_test.h"
+
+#include "server/lmtp/lmtp.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
+enum { IDLE_MS = 300 * 1000 };
+
+static struct role_peer *auth, *keepers[2];
+static uint64_t session;
+static int client = -1;
+static struct sockaddr_in address;
+
+static void listen_here(void)
+{
+	struct ipc_listener message = {.service = SERVICE_LMTP};
+	socklen_t size = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	address = (struct sockaddr_in){.sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	role_send_raw(&role.monitor, IPC_LISTENER, &message, sizeof(message), NULL, 0, fd);
+	close(fd);
+}
+
+static void say(const char *text)
+{
+	assert_int_equal(send(client, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* The next line; "": the connection is closed. */
+static const char *line(void)
+{
+	static char text[1024];
+	size_t used = 0;
+
+	for (;;) {
+		struct pollfd wait = {.fd = client, .events = POLLIN};
+
+		assert_true(used < sizeof(text) - 1);
+		assert_int_equal(poll(&wait, 1, ROLE_PATIENCE_MS), 1);
+		if (recv(client, text + used, 1, 0) <= 0)
+			return "";
+		if (text[used++] == '\n')
+			break;
+	}
+	text[used] = '\0';
+	return text;
+}
+
+/* The last line of a reply begins so. */
+static void reply(const char *wanted)
+{
+	const char *text;
+
+	do
+		text = line();
+	while (text[0] && text[3] == '-');
+	if (strncmp(text, wanted, strlen(wanted)) != 0)
+		fail_msg("%s, not %s", text, wanted);
+}
+
+static void *stopped;
+
+static int begin(void **state)
+{
+	(void)state;
+	role_begin(&lmtp_role, false);
+	if (state == &stopped)
+		role_stop_clock();
+	listen_here();
+	auth = role_peer(ROLE_AUTH, 0);
+	keepers[0] = role_peer(ROLE_KEEPER, 0);
+	keepers[1] = role_peer(ROLE_KEEPER, 0);
+	role_go();
+	client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+	reply("220 ");
+	say("LHLO x\r\n");
+	reply("250 ");
+	return 0;
+}
+
+static int begin_stopped(void **state)
+{
+	(void)state;
+	return begin(&stopped);
+}
+
+static int end(void **state)
+{
+	close(client);
+	return role_over(state);
+}
+
+/* A recipient with a part at each of the keepers of this set (1, 2 or 3), all of which are ready.
+ */
+static void recipient(unsigned set)
+{
+	const struct ipc_recipient *asked;
+	struct ipc_resolved resolved = {.parts = set == 3 ? 2 : 1};
+	struct ipc_recipient_answer ready = {.reason = REASON_OK};
+	uint64_t instances[2] = {keepers[set == 2]->instance, keepers[1]->instance};
+
+	say("RCPT TO:<anna@office.test>\r\n");
+	asked = role_expect(auth, IPC_RCPT);
+	session = resolved.session = ready.session = asked->session;
+	resolved.transaction = ready.transaction = asked->transaction;
+	resolved.index = ready.index = asked->index;
+	role_send_raw(auth, IPC_RESOLVED, &resolved, sizeof(resolved), instances,
+		      resolved.parts * sizeof(instances[0]), -1);
+	for (unsigned i = 0; i < 2; i++)
+		if (set & 1u << i)
+			role_send(keepers[i], IPC_RCPT_READY, &ready);
+	reply("250 ");
+}
+
+static void mail(void)
+{
+	say("MAIL FROM:<a@example.org>\r\n");
+	reply("250 ");
+}
+
+static void data(void)
+{
+	say("DATA\r\n");
+	reply("354 ");
+	say("Subject: x\r\n\r\nbody\r\n.\r\n");
+}
+
+/* One keeper answers for a recipient of its DELIVER. */
+static void delivered(unsigned keeper, unsigned n)
+{
+	const struct ipc_deliver *message = role_expect(keepers[keeper], IPC_DELIVER);
+	struct ipc_recipient_answer answer = {.session = message->session,
+					      .transaction = message->transaction};
+
+	memcpy(&answer.index, ipc_tail(message) + n * sizeof(uint32_t), sizeof(uint32_t));
+	role_send(keepers[keeper], IPC_DELIVERED, &answer);
+}
+
+static void test_a_keeper_goes_in_the_middle_of_a_delivery(void **state)
+{
+	(void)state;
+	mail();
+	recipient(1);
+	data();
+	role_expect(keepers[0], IPC_DELIVER);
+	role_peer_dies(keepers[0]);
+	reply("451 4.3.0 ");
+	say("NOOP\r\n");
+	reply("250 ");
+}
+
+static void test_the_other_keepers_recipients_are_delivered(void **state)
+{
+	(void)state;
+	mail();
+	recipient(1);
+	recipient(2);
+	recipient(1);
+	data();
+	role_expect(keepers[0], IPC_DELIVER);
+	role_peer_dies(keepers[0]);
+	reply("451 4.3.0 ");
+	delivered(1, 1);
+	reply("250 2.1.5 ");
+	reply("451 4.3.0 ");
+	say("NOOP\r\n");
+	reply("250 ");
+}
+
+/* Each part has to be delivered: the one that is not makes it 451, once. */
+static void test_one_part_of_a_recipient_is_lost(void **state)
+{
+	(void)state;
+	mail();
+	recipient(3);
+	data();
+	delivered(1, 0);
+	role_expect(keepers[0], IPC_DELIVER);
+	role_peer_dies(keepers[0]);
+	reply("451 4.3.0 ");
+	say("NOOP\r\n");
+	reply("250 2.0.0");
+}
+
+/* Before DATA, what was promised cannot be kept: the connection ends. */
+static void test_a_keeper_goes_before_the_message_comes(void **state)
+{
+	(void)state;
+	mail();
+	recipient(1);
+	role_peer_dies(keepers[0]);
+	assert_string_equal(line(), "");
+}
+
+static void test_a_keeper_goes_that_was_asked_nothing(void **state)
+{
+	(void)state;
+	mail();
+	recipient(1);
+	role_peer_dies(keepers[1]);
+	role_ping();
+	data();
+	delivered(0, 0);
+	reply("250 2.1.5 ");
+}
+
+/* ---- auth goes ---- */
+
+/* RCPT is under way at auth, which ends. */
+static void test_auth_goes_before_it_answers(void **state)
+{
+	(void)state;
+	mail();
+	say("RCPT TO:<anna@office.test>\r\n");
+	role_expect(auth, IPC_RCPT);
+	role_peer_dies(auth);
+	reply("451 4.3.0 ");
+	say("RCPT TO:<anna@office.test>\r\n"); /* there is none to ask */
+	reply("451 4.3.0 ");
+	auth = role_peer(ROLE_AUTH, 0);
+	role_ping();
+	recipient(1);
+	data();
+	delivered(0, 0);
+	reply("250 2.1.5 ");
+}
+
+/* The next auth is there before the end of the last one is seen. */
+static void test_the_next_auth_comes_first(void **state)
+{
+	struct role_peer *last = auth;
+
+	(void)state;
+	mail();
+	say("RCPT TO:<anna@office.test>\r\n");
+	role_expect(auth, IPC_RCPT);
+	auth = role_peer(ROLE_AUTH, 0);
+	reply("451 4.3.0 ");
+	recipient(1);
+	role_peer_dies(last);
+	role_ping();
+	recipient(2); /* it asks the new one all the same */
+	data();
+	delivered(0, 0);
+	delivered(1, 1);
+	reply("250 2.1.5 ");
+	reply("250 2.1.5 ");
+}
+
+/* auth has passed a recipient to a keeper that is gone: it says so, since it keeps no list. */
+static void test_auth_says_that_a_keeper_is_gone(void **state)
+{
+	struct ipc_empty gone = {0};
+
+	(void)state;
+	mail();
+	recipient(1);
+	say("RCPT TO:<berta@office.test>\r\n");
+	role_expect(auth, IPC_RCPT);
+	role_send(auth, IPC_KEEPER_GONE, &gone);
+	reply("451 4.3.0 ");
+	data();
+	delivered(0, 0);
+	reply("250 2.1.5 ");
+	say("NOOP\r\n");
+	reply("250 ");
+}
+
+/* ---- deadlines ---- */
+
+static bool client_is_told(void)
+{
+	struct pollfd wait = {.fd = client, .events = POLLIN};
+
+	return poll(&wait, 1, 0) == 1;
+}
+
+static void test_an_idle_client_is_told(void **state)
+{
+	(void)state;
+	role_advance(IDLE_MS - 1);
+	say("NOOP\r\n"); /* from here on anew */
+	reply("250 ");
+	role_advance(IDLE_MS - 1);
+	assert_false(client_is_told());
+	role_advance(1);
+	reply("421 4.4.2 ");
+	assert_string_equal(line(), "");
+}
+
+static void test_a_client_that_is_idle_in_its_message(void **state)
+{
+	(void)state;
+	mail();
+	recipient(1);
+	say("DATA\r\n");
+	reply("354 ");
+	role_advance(IDLE_MS - 1);
+	assert_false(client_is_told());
+	role_advance(1);
+	reply("421 4.4.2 ");
+	assert_string_equal(line(), "");
+}
+
+/* The client waits for the keepers: it is not idle. */
+static void test_a_delivery_takes_longer_than_idle(void **state)
+{
+	(void)state;
+	mail();
+	recipient(1);
+	data();
+	role_advance(IDLE_MS);
+	role_advance(IDLE_MS);
+	assert_false(client_is_told());
+	delivered(0, 0);
+	reply("250 2.1.5 ");
+	role_advance(IDLE_MS); /* now it is */
+	reply("421 4.4.2 ");
+}
+
+/* A keeper does not answer RCPT: the client is cut, not told to be idle. */
+static void test_a_recipient_takes_longer_than_idle(void **state)
+{
+	(void)state;
+	mail();
+	say("RCPT TO:<anna@office.test>\r\n");
+	role_expect(auth, IPC_RCPT);
+	role_advance(IDLE_MS);
+	assert_string_equal(line(), "");
+}
+
+/* ---- the end ---- */
+
+static void test_drain_ends_an_idle_session_at_once(void **state)
+{
+	(void)state;
+	role_drain(3600 * 1000);
+	reply("421 4.3.2 ");
+	assert_string_equal(line(), "");
+	assert_int_equal(role_ends(), 0);
+}
+
+static void test_drain_lets_a_delivery_end(void **state)
+{
+	(void)state;
+	mail();
+	recipient(1);
+	data();
+	role_drain(3600 * 1000);
+	role_ping();
+	delivered(0, 0);
+	reply("250 2.1.5 ");
+	reply("421 4.3.2 ");
+	assert_int_equal(role_ends(), 0);
+}
+
+/* The time of the drain is over: what is open is cut. */
+static void test_drain_cuts_what_takes_longer(void **state)
+{
+	enum { DRAIN_MS = 5000, FAST = 20 };
+	struct timespec began, now;
+	long ms;
+
+	(void)state;
+	mail();
+	recipient(1);
+	data();
+	role.shared->speed = FAST;
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	role_drain(DRAIN_MS);
+	assert_string_equal(line(), "");
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ms = (now.tv_sec - began.tv_sec) * 1000 + (now.tv_nsec - began.tv_nsec) / 1000000;
+	assert_true(ms >= DRAIN_MS / FAST - 2);
+	assert_int_equal(role_ends(), 0);
+}
+
+#define IN_LMTP(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define STOPPED(test) cmocka_unit_test_setup_teardown(test, begin_stopped, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		IN_LMTP(test_a_keeper_goes_in_the_middle_of_a_delivery),
+		IN_LMTP(test_the_other_keepers_recipients_are_delivered),
+		IN_LMTP(test_one_part_of_a_recipient_is_lost),
+		IN_LMTP(test_a_keeper_goes_before_the_message_comes),
+		IN_LMTP(test_a_keeper_goes_that_was_asked_nothing),
+		IN_LMTP(test_auth_goes_before_it_answers),
+		IN_LMTP(test_the_next_auth_comes_first),
+		IN_LMTP(test_auth_says_that_a_keeper_is_gone),
+		STOPPED(test_an_idle_client_is_told),
+		STOPPED(test_a_client_that_is_idle_in_its_message),
+		STOPPED(test_a_delivery_takes_longer_than_idle),
+		STOPPED(test_a_recipient_takes_longer_than_idle),
+		IN_LMTP(test_drain_ends_an_idle_session_at_once),
+		IN_LMTP(test_drain_lets_a_delivery_end),
+		IN_LMTP(test_drain_cuts_what_takes_longer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
