@@ -8,7 +8,8 @@ _valija() {
 		--to-password-file --to-password-command --to-password-env --to-password-credential --to-netrc --to-token-command --to-ca
 		--to-pin --to-flags --gmail-api --gmail-never-spam --refused --retry-refused --now
 		--max-messages --max-octets --whole --leave-out --mark-seen --dry-run --accept-new-uidls
-		--config --state --jobs --json --record --quiet --verbose --init --help"
+		--config --state --jobs --json --record --quiet --verbose --init --help
+		--watch --interval --metrics"
 	local config=${XDG_CONFIG_HOME:-$HOME/.config}/valija/fetch.conf
 
 	COMPREPLY=()
@@ -18,7 +19,7 @@ _valija() {
 	fi
 	[ "${COMP_WORDS[1]}" = fetch ] || return 0
 	case $prev in
-	--ca | --cert | --key | --password-file | --netrc | --record | --config | -c)
+	--ca | --cert | --key | --password-file | --netrc | --record | --metrics | --config | -c)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
@@ -47,7 +48,7 @@ _valija() {
 		local accounts
 		accounts=$(sed -n 's/^[[:space:]]*account[[:space:]]*"\([^"]*\)".*/\1/p' \
 			"$config" 2>/dev/null)
-		mapfile -t COMPREPLY < <(compgen -W "$accounts setup login pop3s:// pop3://" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "$accounts setup login status import pop3s:// pop3://" -- "$cur")
 		;;
 	esac
 }

@@ -71,4 +71,9 @@ complete -c valija -r -n $fetch -l record -d transcript
 complete -c valija -f -n $fetch -s q -l quiet -d 'no bar, no summary'
 complete -c valija -f -n $fetch -s v -l verbose -d 'say more'
 complete -c valija -f -n $fetch -l init -d 'make a configuration'
+complete -c valija -f -n $fetch -l watch -d 'collect again and again'
+complete -c valija -x -n $fetch -l interval -d 'between two runs'
+complete -c valija -r -n $fetch -l metrics -d 'for Prometheus'
+complete -c valija -f -n $fetch -a status -d 'of --watch'
+complete -c valija -f -n $fetch -a import -d 'move in from another fetcher'
 complete -c valija -f -n $fetch -s h -l help -d help

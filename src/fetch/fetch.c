@@ -9,9 +9,11 @@
 #include "fetch/interrupt.h"
 #include "fetch/jobs.h"
 #include "fetch/account/options.h"
+#include "fetch/import/import.h"
 #include "fetch/report/report.h"
 #include "fetch/run.h"
 #include "fetch/setup/setup.h"
+#include "fetch/watch/watch.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -41,7 +43,7 @@ static int fetch_url(struct fetch_account *account, const struct fetch_options *
 		account->tls = tls;
 	if (fetch_account_check(account, err) < 0)
 		return complain(err);
-	return fetch_run(account, options, &fetch_files_real);
+	return fetch_run(account, options, &fetch_files_real, NULL);
 }
 
 /* The accounts that are named, or all. */
@@ -93,17 +95,142 @@ static int fetch_configured(struct fetch_config *config, int argc, char **argv,
 		err_set(err, EX_CONFIG, "the configuration file names no account");
 	if (!options->state && config->state[0])
 		options->state = config->state;
-	options->jobs = options->jobs ? options->jobs : config->jobs;
+	options->jobs = options->jobs ? options->jobs : config->jobs ? config->jobs : 1;
 	options->several = count > 1 && options->jobs > 1;
 	if (count <= 0)
 		code = complain(err);
 	else if (count > 1 && options->record)
 		code = complain((err_set(err, EX_USAGE, "--record takes one account"), err));
 	else if (count == 1)
-		code = fetch_run(chosen[0], options, &fetch_files_real);
+		code = fetch_run(chosen[0], options, &fetch_files_real, NULL);
 	else
 		code = fetch_jobs(chosen, (unsigned)count, options->jobs, options);
 	free(chosen);
+	return code;
+}
+
+/* ---- --watch and status ---- */
+
+struct source {
+	int argc;
+	char **argv;
+	struct fetch_options *options;
+	const char *url; /* NULL: the configuration file */
+};
+
+static int source_url(const struct source *source, struct fetch_config *ret, struct err *err)
+{
+	struct fetch_options again;
+	enum fetch_tls tls;
+
+	*ret = (struct fetch_config){.accounts = calloc(1, sizeof(*ret->accounts))};
+	if (!ret->accounts)
+		return err_sys(err, EX_OSERR, errno, "memory");
+	fetch_account_defaults(ret->accounts);
+	if (fetch_options_parse(source->argc, source->argv, &again, ret->accounts, err) < 0)
+		return -1;
+	tls = ret->accounts->tls;
+	if (fetch_account_url(ret->accounts, source->url, err) < 0)
+		return -1;
+	if (again.tls_given)
+		ret->accounts->tls = tls;
+	ret->count = 1;
+	return fetch_account_check(ret->accounts, err);
+}
+
+/* Leaves the chosen accounts in the configuration, in its order. */
+static int keep_chosen(struct fetch_config *config, char **names, int count, struct err *err)
+{
+	const struct fetch_account **chosen =
+		calloc(config->count + (size_t)count + 1, sizeof(const struct fetch_account *));
+	unsigned kept = 0;
+	int used;
+
+	if (!chosen)
+		return err_sys(err, EX_OSERR, errno, "memory");
+	used = choose(config, names, count, chosen, err);
+	for (unsigned i = 0; used >= 0 && i < config->count; i++) {
+		int n = 0;
+
+		while (n < used && chosen[n] != &config->accounts[i])
+			n++;
+		if (n == used)
+			continue;
+		if (kept != i)
+			config->accounts[kept] = config->accounts[i];
+		kept++;
+	}
+	free(chosen);
+	config->count = used < 0 ? config->count : kept;
+	return used < 0 ? -1 : 0;
+}
+
+static int source_file(const struct source *source, struct fetch_config *ret, struct err *err)
+{
+	int first = source->options->first;
+
+	if (fetch_config_read(source->options->config, ret, err) < 0)
+		return -1;
+	if (override(ret, source->argc, source->argv, err) < 0)
+		return -1;
+	return keep_chosen(ret, source->argv + first, source->argc - first, err);
+}
+
+static int read_source(void *context, struct fetch_config *ret, struct err *err)
+{
+	const struct source *source = context;
+	int rc = source->url ? source_url(source, ret, err) : source_file(source, ret, err);
+
+	if (rc < 0)
+		fetch_config_finish(ret);
+	return rc;
+}
+
+static int watch(int argc, char **argv, struct fetch_options *options, const char *url,
+		 struct err *err)
+{
+	struct source source = {argc, argv, options, url};
+
+	if (options->record || options->whole || options->mark_seen || options->dry_run ||
+	    options->accept_new_uidls || options->accept_removals)
+		return complain((err_set(err, EX_USAGE,
+					 "--watch goes on for ever: it takes no option that is "
+					 "meant for a single run"),
+				 err));
+	return fetch_watch(&(struct watch_source){read_source, &source}, options);
+}
+
+static int default_config(struct fetch_options *options, char *place, size_t size, struct err *err)
+{
+	if (!options->config && fetch_config_place(place, size, err) < 0)
+		return -1;
+	if (!options->config)
+		options->config = place;
+	return 0;
+}
+
+/* The state folder is the option's, the file's, or the default; no file is needed for that. */
+static int status(int argc, char **argv)
+{
+	struct fetch_config config = {0};
+	struct fetch_account account;
+	struct fetch_options options;
+	char place[FETCH_PATH_MAX];
+	struct err err = {0};
+	int code;
+
+	fetch_account_defaults(&account);
+	if (fetch_options_parse(argc, argv, &options, &account, &err) < 0)
+		return complain(&err);
+	if (!options.state &&
+	    (default_config(&options, place, sizeof(place), &err) < 0 ||
+	     (fetch_config_read(options.config, &config, &err) < 0 && err.errnum != ENOENT)))
+		return complain(&err);
+	if (!options.state && config.state[0])
+		options.state = config.state;
+	code = fetch_watch_status(options.state, options.json, argv + options.first,
+				  argc - options.first);
+	fetch_config_finish(&config);
 	return code;
 }
 
@@ -121,12 +248,12 @@ static int fetch_from_file(int argc, char **argv, struct fetch_options *options,
 	struct fetch_config config;
 	int code;
 
-	if (!options->config && fetch_config_place(place, sizeof(place), err) < 0)
+	if (default_config(options, place, sizeof(place), err) < 0)
 		return complain(err);
-	if (!options->config)
-		options->config = place;
 	if (options->init)
 		return init(options->config, err);
+	if (options->watch)
+		return watch(argc, argv, options, NULL, err);
 	if (fetch_config_read(options->config, &config, err) < 0) {
 		code = complain(err);
 		if (err->errnum == ENOENT)
@@ -143,9 +270,14 @@ int fetch_main(int argc, char **argv)
 	struct fetch_account account;
 	struct fetch_options options;
 	struct err err = {0};
+	bool url;
 
 	signal(SIGPIPE, SIG_IGN);
-	/* an account of this name is collected by: valija fetch -- login */
+	/* an account of this name is collected by, for example: valija fetch -- status */
+	if (argc > 1 && strcmp(argv[1], "status") == 0)
+		return status(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "import") == 0)
+		return fetch_import(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "setup") == 0)
 		return setup_main(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "login") == 0)
@@ -162,7 +294,10 @@ int fetch_main(int argc, char **argv)
 		return EX_OK;
 	}
 	log_open("valija fetch", options.verbose ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR);
-	if (argc - options.first == 1 && strstr(argv[options.first], "://"))
+	url = argc - options.first == 1 && strstr(argv[options.first], "://");
+	if (url && options.watch)
+		return watch(argc, argv, &options, argv[options.first], &err);
+	if (url)
 		return fetch_url(&account, &options, argv[options.first], &err);
 	return fetch_from_file(argc, argv, &options, &err);
 }

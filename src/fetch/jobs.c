@@ -26,7 +26,7 @@ static void start(struct job *job, const struct fetch_account *account,
 	job->pid = fork();
 	if (job->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		exit(fetch_run(account, options, &fetch_files_real));
+		exit(fetch_run(account, options, &fetch_files_real, NULL));
 	}
 	if (job->pid < 0) {
 		fprintf(stderr, "valija fetch: %s: cannot start a process: %s\n", account->name,

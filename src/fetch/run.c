@@ -39,7 +39,8 @@ struct run {
 	struct oauth_helper *helper; /* for accounts with tokens */
 	struct fetch_profile profile, recalled;
 	bool dry;
-	bool lock_step; /* the server breaks under pipelining */
+	bool lock_step;  /* the server breaks under pipelining */
+	bool on_the_way; /* failed between here and the server, not here */
 	int64_t started;
 	char key[STATE_KEY_MAX];
 	char server[FETCH_TEXT_MAX + 16];
@@ -68,6 +69,8 @@ static void recall_profile(struct run *run)
 		p->two_lines = strchr(flags, '2') != NULL;
 		p->known = time(NULL) - since < PROFILE_SECONDS && time(NULL) >= since;
 	}
+	text = journal_recall(run->journal, "login-delay");
+	p->login_delay = text ? (uint32_t)strtoul(text, NULL, 10) : 0;
 	run->recalled = *p;
 	run->lock_step = journal_recall(run->journal, "pipelining") &&
 			 strcmp(journal_recall(run->journal, "pipelining"), "off") == 0;
@@ -78,6 +81,10 @@ static int remember_profile(struct run *run, struct err *err)
 	const struct fetch_profile *p = &run->profile;
 	char text[JOURNAL_VALUE_MAX];
 
+	snprintf(text, sizeof(text), "%" PRIu32, p->login_delay);
+	if (p->login_delay != run->recalled.login_delay &&
+	    journal_remember(run->journal, "login-delay", text, err) < 0)
+		return -1;
 	if (p->known && p->strength == run->recalled.strength &&
 	    p->two_lines == run->recalled.two_lines && strcmp(p->login, run->recalled.login) == 0)
 		return 0;
@@ -168,6 +175,7 @@ static int session(struct run *run, bool *ret_retry, struct err *err)
 	dialog->record = run->record;
 	dialog->wire.minimum_rate = account->limits.minimum_rate;
 	dialog->wire.run_deadline = run->started + (int64_t)account->limits.run_seconds * 1000;
+	run->on_the_way = true;
 	rc = wire_connect(&dialog->wire, account->host, account->port,
 			  (int64_t)account->limits.connect_seconds * 1000, err);
 	if (rc == 0)
@@ -180,6 +188,7 @@ static int session(struct run *run, bool *ret_retry, struct err *err)
 		rc = remember_profile(run, err);
 		if (rc == 0)
 			rc = collect_run(&collect, err);
+		run->on_the_way = dialog->closed;
 	}
 	*ret_retry = t.trouble_under_pipelining;
 	run->totals = t.totals;
@@ -237,15 +246,31 @@ static void finish(struct run *run)
 	oauth_helper_stop(run->helper);
 }
 
+static void tell_outcome(const struct run *run, int code, const struct err *err,
+			 struct fetch_outcome *ret)
+{
+	*ret = (struct fetch_outcome){.code = code,
+				      .refusal = run->profile.refusal,
+				      .login_delay = run->profile.login_delay,
+				      .consent = code == FETCH_EX_CONSENT,
+				      .totals = run->totals};
+	ret->network = run->on_the_way && ret->refusal == POP3_CODE_NONE &&
+		       (code == EX_NOHOST || code == EX_TEMPFAIL);
+	snprintf(ret->text, sizeof(ret->text), "%s", err->text);
+}
+
 int fetch_run(const struct fetch_account *account, const struct fetch_options *options,
-	      const struct fetch_files *files)
+	      const struct fetch_files *files, struct fetch_outcome *ret)
 {
 	struct run *run = calloc(1, sizeof(*run));
 	struct err err = {0};
 	int rc, code = EX_OK;
 
-	if (!run)
+	if (!run) {
+		if (ret)
+			*ret = (struct fetch_outcome){.code = EX_OSERR};
 		return EX_OSERR;
+	}
 	run->account = account;
 	run->options = options;
 	run->files = files;
@@ -278,6 +303,8 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 	}
 	if (!run->dry && (rc == 0 || run->totals.collected))
 		report_summary(&run->report, &run->totals);
+	if (ret)
+		tell_outcome(run, code, &err, ret);
 	finish(run);
 	free(run);
 	return code;

@@ -158,5 +158,5 @@ int main(int argc, char **argv)
 	account.tls = tls;
 	if (fetch_account_check(&account, &err) < 0)
 		return 2;
-	return fetch_run(&account, &options, &files);
+	return fetch_run(&account, &options, &files, NULL);
 }

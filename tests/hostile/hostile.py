@@ -232,7 +232,10 @@ class Session:
         digest = hmac.new(self.server.password.encode(), stamp, 'md5').hexdigest()
         self.logged_in(self.ask(stamp) == f'{USER} {digest}'.encode())
 
-    def sasl_scram_sha_256(self, initial, forge=False, skip_proof=False):
+    def sasl_scram_sha_1(self, initial):
+        self.sasl_scram_sha_256(initial, name='sha1')
+
+    def sasl_scram_sha_256(self, initial, forge=False, skip_proof=False, name='sha256'):
         first = (base64.b64decode(initial) if initial else self.ask(b'')).decode()
         bare = first.split(',', 2)[2]
         nonce = bare.split('r=')[1] + base64.b64encode(os.urandom(12)).decode()
@@ -240,14 +243,14 @@ class Session:
         server_first = f'r={nonce},s={base64.b64encode(salt).decode()},i=4096'
         final = self.ask(server_first.encode()).decode()
         without, proof = final.rsplit(',p=', 1)
-        salted = hashlib.pbkdf2_hmac('sha256', self.server.password.encode(), salt, 4096)
-        key = hmac.digest(salted, b'Client Key', 'sha256')
+        salted = hashlib.pbkdf2_hmac(name, self.server.password.encode(), salt, 4096)
+        key = hmac.digest(salted, b'Client Key', name)
         message = f'{bare},{server_first},{without}'.encode()
-        mask = hmac.digest(hashlib.sha256(key).digest(), message, 'sha256')
+        mask = hmac.digest(hashlib.new(name, key).digest(), message, name)
         good = bytes(a ^ b for a, b in zip(key, mask)) == base64.b64decode(proof)
-        signature = hmac.digest(hmac.digest(salted, b'Server Key', 'sha256'), message, 'sha256')
+        signature = hmac.digest(hmac.digest(salted, b'Server Key', name), message, name)
         if forge:
-            signature = bytes(32)
+            signature = bytes(len(signature))
         if good and not skip_proof:
             self.ask(b'v=' + base64.b64encode(signature))
         self.logged_in(good)

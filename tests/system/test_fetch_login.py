@@ -1,4 +1,5 @@
 """How `valija fetch` logs in: mechanisms, where passwords come from, what is never shown."""
+import base64
 import pathlib
 import shutil
 import sys
@@ -9,7 +10,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / 'hostile'))
 
 from fetch_fixtures import certificate, fetcher, serve  # noqa: E402,F401
-from fetching import NOINPUT, NOPERM, TEMPFAIL, TOKEN, UNAVAILABLE  # noqa: E402
+from fetching import NOINPUT, NOPERM, PROTOCOL, TEMPFAIL, TOKEN, UNAVAILABLE  # noqa: E402
 from hostile import CAPABILITIES, PASSWORD, Replay, letter  # noqa: E402
 from office import free_port  # noqa: E402
 
@@ -492,3 +493,26 @@ def test_the_password_is_in_no_process_list(fetcher, serve):
     fetcher.run(serve(hooks={'UIDL': look}), '--password-env', 'NOTHING_ELSE', password=False,
                 env=fetcher.environment(NOTHING_ELSE=PASSWORD))
     assert CAPABILITIES and not [s for s in seen if PASSWORD.encode() in s.split(b'\0')[0]]
+
+
+@pytest.mark.parametrize('mechanism', ['SCRAM-SHA-1', 'SCRAM-SHA-256'])
+@pytest.mark.parametrize('password', ['correct horse', ' ~!', 'mot de passe très long', 'x' * 200],
+                         ids=['words', 'blank', 'umlaut', 'long'])
+def test_scram_salts_a_password_of_any_kind(fetcher, serve, mechanism, password):
+    server = serve(mechanisms=(mechanism,), password=password)
+    fetcher.password_file.write_text(password + '\n')
+    fetcher.run(server)
+    assert len(fetcher.files()) == 5
+
+
+@pytest.mark.parametrize('first', [b'r=%s,s=,i=4096', b'r=%s,s=QUJD,i=0', b'r=%s,s=QUJD,i=x',
+                                   b'r=%s,s=*,i=4096', b'r=%s,i=4096', b's=QUJD,i=4096'])
+def test_a_first_message_of_scram_that_is_none(fetcher, serve, first):
+    def hook(session, argument):
+        mine = base64.b64decode(argument.split(' ')[1]).split(b'r=')[1]
+        session.ask(first.replace(b'%s', mine + b'server'))
+        session.line('-ERR cancelled')
+        return True
+
+    server = serve(mechanisms=('SCRAM-SHA-256',), hooks={'AUTH': hook})
+    fetcher.run(server, expect=PROTOCOL)

@@ -146,6 +146,8 @@ def test_a_message_is_left_out_by_hand(fetcher, serve):
     done = run(fetcher, server, '--dry-run', '--leave-out', 'uid-2', expect=OK)
     assert '4 to fetch' in done.stdout
     run(fetcher, server, '--leave-out', 'uid-2', policy='delete', expect=OK)
+    run(fetcher, server, policy='keep-days 0', expect=OK)
+    assert 'uid-2' not in server.deleted
     assert server.tried == [] and len(fetcher.files()) == 4
     done = run(fetcher, server, policy='delete', expect=OK)
     assert done.stderr == '' and [uid for uid, _ in server.messages] == ['uid-2']

@@ -12,7 +12,8 @@
 
 void fetch_account_defaults(struct fetch_account *account)
 {
-	*account = (struct fetch_account){.tls = FETCH_TLS_IMPLICIT, .policy = FETCH_KEEP};
+	*account = (struct fetch_account){
+		.tls = FETCH_TLS_IMPLICIT, .policy = FETCH_KEEP, .interval = FETCH_INTERVAL};
 	account->limits = (struct fetch_limits){
 		.listing_lines = 1000000,
 		.message_refused = (uint64_t)4 << 30,

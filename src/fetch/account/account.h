@@ -16,6 +16,8 @@ enum {
 	FETCH_TEXT_MAX = 256,
 	FETCH_PATH_MAX = 1024,
 	FETCH_COMMAND_MAX = 2048,
+	FETCH_INTERVAL = 300, /* seconds */
+	FETCH_INTERVAL_MAX = 30 * 86400,
 };
 
 /* Behind the codes of sysexits.h: the token is not accepted (any more); a person has to consent. */
@@ -111,6 +113,7 @@ struct fetch_account {
 	uint32_t keep_days;
 	uint32_t keep_newest;
 	bool no_pipelining;
+	uint32_t interval; /* seconds between two runs of --watch */
 	struct fetch_limits limits;
 };
 

@@ -248,6 +248,17 @@ static int set_refused(struct fetch_account *account, cfg_t *section, struct err
 	return text ? config_path(account->refused, FETCH_PATH_MAX, text, "refused", err) : 0;
 }
 
+/* Of the file for all accounts, or of one. */
+static int set_interval(struct fetch_account *account, cfg_t *from, struct err *err)
+{
+	const char *text = cfg_getstr(from, "interval");
+
+	if (text && fetch_interval(text, &account->interval) < 0)
+		return err_set(err, EX_CONFIG,
+			       "interval is a time such as 30s, 5m or 2h, not \"%.40s\"", text);
+	return 0;
+}
+
 static int set_tokens(struct fetch_config *config, struct fetch_account *account, cfg_t *section,
 		      struct err *err)
 {
@@ -305,7 +316,9 @@ static int read_accounts(cfg_t *cfg, struct fetch_config *config, struct err *er
 	for (unsigned i = 0; i < count; i++) {
 		cfg_t *section = cfg_getnsec(cfg, "account", i);
 
-		if (read_account(config, section, &config->accounts[i], err) < 0) {
+		if (read_account(config, section, &config->accounts[i], err) < 0 ||
+		    set_interval(&config->accounts[i], cfg, err) < 0 ||
+		    set_interval(&config->accounts[i], section, err) < 0) {
 			err->code = EX_CONFIG;
 			return err_prefix(err, "account \"%.80s\"", cfg_title(section));
 		}
@@ -330,11 +343,15 @@ static int read_file(cfg_t *cfg, const char *file, struct fetch_config *config, 
 		return why.code ? -1 : err_set(err, EX_CONFIG, "%s cannot be understood", file);
 	}
 	jobs = cfg_getint(cfg, "jobs");
-	if (jobs < 1 || jobs > 100)
+	if (jobs < 0 || jobs > 100)
 		return err_set(err, EX_CONFIG, "%s: jobs is 1 to 100", file);
 	config->jobs = (unsigned)jobs;
 	if (cfg_getstr(cfg, "state") && config_path(config->state, sizeof(config->state),
 						    cfg_getstr(cfg, "state"), "state", err) < 0)
+		return -1;
+	if (cfg_getstr(cfg, "metrics") &&
+	    config_path(config->metrics, sizeof(config->metrics), cfg_getstr(cfg, "metrics"),
+			"metrics", err) < 0)
 		return -1;
 	if (config_oauth_read(cfg, config, err) < 0 || read_accounts(cfg, config, err) < 0)
 		return err_prefix(err, "%s", file);
@@ -385,6 +402,7 @@ static cfg_t *describe(void)
 		CFG_STR("max-listing", NULL, CFGF_NONE),
 		CFG_STR("refuse-size", NULL, CFGF_NONE),
 		CFG_STR("minimum-rate", NULL, CFGF_NONE),
+		CFG_STR("interval", NULL, CFGF_NONE),
 		CFG_INT("connect-seconds", 0, CFGF_NONE),
 		CFG_INT("reply-seconds", 0, CFGF_NONE),
 		CFG_INT("run-seconds", 0, CFGF_NONE),
@@ -401,7 +419,9 @@ static cfg_t *describe(void)
 		CFG_STR("client-file", NULL, CFGF_NONE), CFG_END(),
 	};
 	cfg_opt_t options[] = {
-		CFG_INT("jobs", 1, CFGF_NONE),
+		CFG_INT("jobs", 0, CFGF_NONE),
+		CFG_STR("interval", NULL, CFGF_NONE),
+		CFG_STR("metrics", NULL, CFGF_NONE),
 		CFG_STR("state", NULL, CFGF_NONE),
 		CFG_SEC("oauth", oauth, CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("account", account, CFGF_TITLE | CFGF_MULTI | CFGF_NO_TITLE_DUPES),

@@ -14,14 +14,17 @@ struct fetch_config {
 	unsigned oauth_count;
 	struct fetch_account *accounts;
 	unsigned count;
-	unsigned jobs;
-	char state[FETCH_PATH_MAX]; /* "": the default place */
+	unsigned jobs;                /* 0: not set */
+	char metrics[FETCH_PATH_MAX]; /* "": none */
+	char state[FETCH_PATH_MAX];   /* "": the default place */
 };
 
 /* The default place: $XDG_CONFIG_HOME/valija/fetch.conf or ~/.config/valija/fetch.conf. */
 int fetch_config_place(char *buf, size_t size, struct err *err);
 int fetch_config_read(const char *file, struct fetch_config *ret, struct err *err);
 void fetch_config_finish(struct fetch_config *config);
+/* Makes the folders of the file that are missing. */
+int fetch_config_folder(const char *file, struct err *err);
 /* Writes a commented file; never overwrites one. */
 int fetch_config_init(const char *file, struct err *err);
 

@@ -46,8 +46,8 @@ static const char text[] =
 	"	#pin = {\"sha256//...\"}\n"
 	"}\n";
 
-/* The folder of the file, made if it is missing, one level at a time. */
-static int make_folder(const char *file, struct err *err)
+/* One level at a time. */
+int fetch_config_folder(const char *file, struct err *err)
 {
 	char path[FETCH_PATH_MAX];
 
@@ -66,7 +66,7 @@ int fetch_config_init(const char *file, struct err *err)
 {
 	int fd;
 
-	if (make_folder(file, err) < 0)
+	if (fetch_config_folder(file, err) < 0)
 		return -1;
 	fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)

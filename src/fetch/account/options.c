@@ -53,6 +53,9 @@ enum {
 	OPT_RETRY_REFUSED,
 	OPT_NOW,
 	OPT_PLACE, /* see place.h */
+	OPT_WATCH,
+	OPT_INTERVAL,
+	OPT_METRICS,
 };
 
 static const struct option long_options[] = {
@@ -111,6 +114,9 @@ static const struct option long_options[] = {
 	{"to-flags", required_argument, NULL, OPT_PLACE},
 	{"gmail-api", required_argument, NULL, OPT_PLACE},
 	{"gmail-never-spam", no_argument, NULL, OPT_PLACE},
+	{"watch", no_argument, NULL, OPT_WATCH},
+	{"interval", required_argument, NULL, OPT_INTERVAL},
+	{"metrics", required_argument, NULL, OPT_METRICS},
 	{NULL, 0, NULL, 0},
 };
 
@@ -120,6 +126,9 @@ void fetch_usage(void)
 	      "       valija fetch pop3[s]://USER@HOST[:PORT] --to maildir:DIR [--keep|--delete]\n"
 	      "           [--tls implicit|starttls|none] [--ca FILE] [--password-file FILE]\n"
 	      "           [--state DIR]\n"
+	      "       valija fetch --watch [--metrics FILE] [--interval 5m] [ACCOUNT...|URL --to "
+	      "PLACE]\n"
+	      "       valija fetch status [--json] [ACCOUNT...]\n"
 	      "       valija fetch --init [-c FILE]\n"
 	      "with either: --dry-run, --mark-seen, --json, --record FILE, --accept-new-uidls\n"
 	      "All options: man valija-fetch\n",
@@ -140,6 +149,29 @@ int fetch_size(const char *text, uint64_t *ret)
 	if (span_number((pop3_span){text, n}, UINT64_MAX >> shift, ret) < 0)
 		return -1;
 	*ret <<= shift;
+	return 0;
+}
+
+int fetch_interval(const char *text, uint32_t *ret)
+{
+	static const struct {
+		char unit;
+		uint32_t seconds;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+	size_t n = strlen(text);
+	uint32_t unit = 1;
+	uint64_t value;
+
+	for (size_t i = 0; n && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (text[n - 1] == units[i].unit) {
+			unit = units[i].seconds;
+			n--;
+			break;
+		}
+	}
+	if (span_number((pop3_span){text, n}, FETCH_INTERVAL_MAX / unit, &value) < 0 || value == 0)
+		return -1;
+	*ret = (uint32_t)value * unit;
 	return 0;
 }
 
@@ -254,6 +286,11 @@ static int policy_option(int option, const char *value, struct fetch_account *a,
 	case OPT_CRLF:
 		a->store_crlf = true;
 		return 0;
+	case OPT_INTERVAL:
+		if (fetch_interval(value, &a->interval) < 0)
+			return err_set(err, EX_USAGE,
+				       "--interval needs a time such as 5m, not \"%.40s\"", value);
+		return 0;
 	case OPT_MAX_SIZE:
 		return size_option(value, "max-size", &a->limits.message_octets, err);
 	case OPT_MAX_OCTETS:
@@ -316,6 +353,12 @@ static int run_option(int option, char *value, struct fetch_options *o, struct e
 		return 0;
 	case OPT_NOW:
 		o->now = true;
+		return 0;
+	case OPT_WATCH:
+		o->watch = true;
+		return 0;
+	case OPT_METRICS:
+		o->metrics = value;
 		return 0;
 	case OPT_JOBS:
 		if (number32(value, "jobs", &jobs, err) < 0)

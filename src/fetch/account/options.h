@@ -14,6 +14,8 @@ struct fetch_options {
 	bool retry_refused; /* messages that the destination refused for good */
 	bool now;           /* although the destination asked to wait */
 	bool several;       /* accounts at once: no bars */
+	bool watch;
+	const char *metrics;
 	bool json, verbose, quiet, init, help;
 	unsigned jobs;
 	int first;             /* index in argv of the first account or URL */
@@ -29,6 +31,8 @@ int fetch_options_parse(int argc, char **argv, struct fetch_options *options,
 			struct fetch_account *account, struct err *err);
 /* "10M": K, M, G are powers of 1024. */
 int fetch_size(const char *text, uint64_t *ret);
+/* "90", "90s", "5m", "1h", "1d" in seconds: 1 s to 30 days. */
+int fetch_interval(const char *text, uint32_t *ret);
 void fetch_usage(void);
 
 #endif

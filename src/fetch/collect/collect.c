@@ -245,13 +245,14 @@ static int dry_run(struct collect *c, const struct plan_totals *totals, struct e
 	return transfer_quit(t, err);
 }
 
-static int mark(struct collect *c, const struct message *message, struct err *err)
+/* since: when its days begin, in seconds; 0: it is never deleted. */
+static int mark(struct collect *c, const struct message *message, int64_t since, struct err *err)
 {
 	struct seen *seen = journal_at(c->transfer->journal, message->entry);
 
 	seen->state = SEEN_MARKED;
 	seen->announced = message->size;
-	seen->time = c->now * 1000000;
+	seen->time = since * 1000000;
 	seen->deaths = 0;
 	return journal_write_seen(c->transfer->journal, message->entry, err);
 }
@@ -270,7 +271,7 @@ static int leave_out(struct collect *c, struct err *err)
 			continue;
 		if (journal_at(t->journal, message->entry)->state != SEEN_UNKNOWN)
 			return 0;
-		if (mark(c, message, err) < 0)
+		if (mark(c, message, 0, err) < 0)
 			return -1;
 		return c->options->dry_run ? 0 : journal_commit(t->journal, err);
 	}
@@ -312,7 +313,7 @@ static int mark_seen(struct collect *c, struct err *err)
 		if (message->entry == JOURNAL_NONE ||
 		    journal_at(t->journal, message->entry)->state != SEEN_UNKNOWN)
 			continue;
-		if (mark(c, message, err) < 0)
+		if (mark(c, message, c->now, err) < 0)
 			return -1;
 		marked++;
 	}

@@ -79,6 +79,19 @@ static void decide_new(const struct plan_settings *s, struct message *message)
 	}
 }
 
+static bool kept_its_days(const struct plan_settings *s, const struct seen *seen)
+{
+	return s->account->policy == FETCH_KEEP_DAYS &&
+	       s->now - seen->time / 1000000 >= (int64_t)s->account->keep_days * DAY;
+}
+
+static void take_for_deletion(struct message *message)
+{
+	message->ours = true;
+	message->reason = REASON_EXPIRED;
+	message->action = PLAN_DELETE;
+}
+
 static void decide_known(const struct plan_settings *s, const struct seen *seen,
 			 struct message *message, uint32_t newer)
 {
@@ -91,7 +104,7 @@ static void decide_known(const struct plan_settings *s, const struct seen *seen,
 		reason = REASON_DELIVERED;
 		break;
 	case FETCH_KEEP_DAYS:
-		if (s->now - seen->time / 1000000 >= (int64_t)s->account->keep_days * DAY)
+		if (kept_its_days(s, seen))
 			reason = REASON_EXPIRED;
 		break;
 	case FETCH_KEEP_NEWEST:
@@ -129,6 +142,9 @@ static void decide(const struct plan_settings *s, struct journal *journal, struc
 		decide_new(s, message);
 	} else if (seen->state == SEEN_MARKED) {
 		message->reason = REASON_MARKED;
+		/* its days count from the day of the mark, or of the import */
+		if (seen->time && same_message(seen, message) && kept_its_days(s, seen))
+			take_for_deletion(message);
 	} else if (seen->state == SEEN_REFUSED) {
 		message->reason = s->retry_refused ? REASON_REFUSED_AGAIN : REASON_REFUSED;
 		message->action = s->retry_refused ? PLAN_FETCH : PLAN_NOTHING;
@@ -199,7 +215,7 @@ const char *plan_reason_text(enum plan_reason reason)
 	case REASON_SEEN:
 		return "collected before, kept on the server";
 	case REASON_MARKED:
-		return "passed over by --mark-seen";
+		return "passed over by --mark-seen, or collected by another program";
 	case REASON_REFUSED:
 		return "refused by the destination before";
 	case REASON_REFUSED_AGAIN:

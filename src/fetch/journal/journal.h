@@ -27,7 +27,8 @@ enum seen_state {
 	SEEN_UNKNOWN, /* listed by the server, never collected */
 	SEEN_WHOLE,   /* delivered */
 	SEEN_PARTIAL, /* its headers were delivered */
-	SEEN_MARKED,  /* passed over on request: neither collected nor ever deleted by us */
+	SEEN_MARKED,  /* passed over on request: never collected, and deleted by keep-days alone,
+		       * counted from its time; of time 0: never deleted */
 	SEEN_REFUSED, /* by the destination, for good: kept aside here, never deleted there */
 };
 

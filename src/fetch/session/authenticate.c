@@ -31,6 +31,7 @@ static int refused(const struct login *login, const struct pop3_client_event *ev
 {
 	char words[160];
 
+	login->profile->refusal = event->code;
 	dialog_words(event, words, sizeof(words));
 	switch (event->code) {
 	case POP3_CODE_IN_USE:
@@ -296,6 +297,7 @@ static int try_all(struct login *login, struct fetch_choice *choice, struct err 
 			*err = first;
 		return -1;
 	}
+	login->profile->refusal = POP3_CODE_NONE;
 	snprintf(login->profile->login, sizeof(login->profile->login), "%s", name);
 	login->profile->strength = strength;
 	login->profile->two_lines = login->two_lines;

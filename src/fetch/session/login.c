@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sysexits.h>
 
+enum { DELAY_MAX = 86400 };
+
 static void add_mechanism(struct fetch_profile *profile, pop3_span name)
 {
 	size_t used = strlen(profile->mechanisms);
@@ -39,6 +41,15 @@ static pop3_span next_word(pop3_span *rest)
 	return word;
 }
 
+/* A server that wants more than a day between two logins is not believed. */
+static void note_delay(struct fetch_profile *profile, pop3_span number)
+{
+	uint64_t seconds;
+
+	if (span_number(number, DELAY_MAX, &seconds) == 0)
+		profile->login_delay = (uint32_t)seconds;
+}
+
 static void note_capability(struct fetch_profile *profile, pop3_span line, bool *stls)
 {
 	pop3_span name = next_word(&line), word;
@@ -51,6 +62,8 @@ static void note_capability(struct fetch_profile *profile, pop3_span line, bool 
 		profile->uidl_told = true;
 	else if (span_equal_nocase(name, SPAN_LITERAL("TOP")))
 		profile->top_told = true;
+	else if (span_equal_nocase(name, SPAN_LITERAL("LOGIN-DELAY")))
+		note_delay(profile, next_word(&line));
 	else if (span_equal_nocase(name, SPAN_LITERAL("USER")))
 		add_mechanism(profile, name);
 	else if (span_equal_nocase(name, SPAN_LITERAL("SASL")))
@@ -66,6 +79,7 @@ static int ask_capabilities(struct dialog *dialog, struct fetch_profile *profile
 
 	*ret_stls = false;
 	profile->pipelining = profile->uidl_told = profile->top_told = false;
+	profile->login_delay = 0;
 	profile->mechanisms[0] = '\0';
 	if (dialog_ask(dialog, POP3_CAPA, (pop3_span){0}, &event, err) < 0)
 		return -1;
@@ -168,7 +182,7 @@ static int look_again(struct dialog *dialog, const struct fetch_account *account
 
 /* greeting: with the stamp of APOP in it, if there is one; "": it is too long. */
 static int greet(struct dialog *dialog, const struct fetch_account *account,
-		 char greeting[POP3_CLIENT_LINE_MAX], struct err *err)
+		 char greeting[POP3_CLIENT_LINE_MAX], enum pop3_code *ret_refusal, struct err *err)
 {
 	struct pop3_client_event event;
 	char words[160];
@@ -178,6 +192,7 @@ static int greet(struct dialog *dialog, const struct fetch_account *account,
 		return -1;
 	if (dialog_next(dialog, &event, err) < 0)
 		return no_greeting(dialog, account, err);
+	*ret_refusal = event.ok ? POP3_CODE_NONE : event.code;
 	if (!event.ok)
 		return err_set(err, EX_TEMPFAIL,
 			       "the server refuses the connection (its answer: %s)",
@@ -189,8 +204,9 @@ static int greet(struct dialog *dialog, const struct fetch_account *account,
 int fetch_greet(struct dialog *dialog, const struct fetch_account *account, struct err *err)
 {
 	char greeting[POP3_CLIENT_LINE_MAX];
+	enum pop3_code refusal;
 
-	return greet(dialog, account, greeting, err);
+	return greet(dialog, account, greeting, &refusal, err);
 }
 
 int fetch_login(struct dialog *dialog, const struct fetch_account *account,
@@ -200,7 +216,7 @@ int fetch_login(struct dialog *dialog, const struct fetch_account *account,
 	pop3_span stamp;
 	bool stls;
 
-	if (greet(dialog, account, greeting, err) < 0)
+	if (greet(dialog, account, greeting, &profile->refusal, err) < 0)
 		return -1;
 	stamp = pop3_greeting_stamp(span_of(greeting));
 	if (!profile->known && ask_capabilities(dialog, profile, &stls, err) < 0)

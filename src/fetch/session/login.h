@@ -17,10 +17,12 @@ struct fetch_profile {
 	bool known;      /* of an earlier session, and still true: CAPA need not be asked */
 	bool pipelining; /* announced in CAPA */
 	bool uidl_told, top_told;
-	bool two_lines;       /* the first octets of a login go in a line of their own */
-	char mechanisms[256]; /* space-separated, upper case, "" none; USER and APOP among them */
-	char login[32];       /* mechanism of the last good login */
-	int strength;         /* of that mechanism: enum fetch_strength */
+	bool two_lines;         /* the first octets of a login go in a line of their own */
+	char mechanisms[256];   /* space-separated, upper case, "" none; USER and APOP among them */
+	char login[32];         /* mechanism of the last good login */
+	int strength;           /* of that mechanism: enum fetch_strength */
+	uint32_t login_delay;   /* seconds, LOGIN-DELAY of RFC 2449; 0: none */
+	enum pop3_code refusal; /* the response code of this session's refused greeting or login */
 };
 
 /* Greeting and TLS only: the server answers, and its certificate is good. Nothing secret is sent.

@@ -463,7 +463,7 @@ static void plans(void **state)
 		 {PLAN_NOTHING, PLAN_NOTHING, PLAN_NOTHING, PLAN_NOTHING, PLAN_FETCH}},
 		{FETCH_KEEP_DAYS,
 		 1000000 + 86400 * 3,
-		 {PLAN_DELETE, PLAN_DELETE, PLAN_NOTHING, PLAN_NOTHING, PLAN_FETCH}},
+		 {PLAN_DELETE, PLAN_DELETE, PLAN_NOTHING, PLAN_DELETE, PLAN_FETCH}},
 		{FETCH_KEEP_NEWEST,
 		 0,
 		 {PLAN_DELETE, PLAN_NOTHING, PLAN_NOTHING, PLAN_NOTHING, PLAN_FETCH}},
@@ -491,6 +491,15 @@ static void plans(void **state)
 		assert_int_equal(totals.fetch, 1);
 		assert_int_equal(totals.fetch_octets, 10);
 	}
+	account.policy = FETCH_KEEP_DAYS;
+	put(world, 4, "ud", 10, SEEN_MARKED)->time = 0; /* left out by hand */
+	plan(world, 5, &account, 1000000 + 86400 * 30, NULL, &totals);
+	assert_int_equal(world->messages[3].action, PLAN_NOTHING);
+	put(world, 4, "ud", 10, SEEN_MARKED);
+	world->messages[3].size = 11; /* another message under its id */
+	plan(world, 5, &account, 1000000 + 86400 * 30, NULL, &totals);
+	assert_int_equal(world->messages[3].action, PLAN_NOTHING);
+	account.policy = FETCH_FOLLOW;
 	plan(world, 5, &account, 0, "c", &totals);
 	assert_int_equal(world->messages[2].action, PLAN_FETCH);
 	assert_int_equal(world->messages[2].reason, REASON_WHOLE);

@@ -1,0 +1,101 @@
+/* The accounts of --watch and their records, at the start and when the configuration is read again.
+ * See watch_private.h; in the parent of --watch. */
+#include "fetch/watch/watch_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+
+/* A new one is due at once, unless its server wants some time between two logins. */
+static void adopt(struct watch *w, struct watch_account *to, const struct fetch_account *settings,
+		  const struct watch_memory *memory)
+{
+	const struct watch_record *known = watch_memory_find(memory, settings->name);
+
+	*to = (struct watch_account){.settings = settings, .run = {.from = -1}};
+	to->due = loop_now(w->loop);
+	if (known)
+		to->record = *known;
+	snprintf(to->record.name, sizeof(to->record.name), "%s", settings->name);
+	if (known && known->login_delay && known->last_run) {
+		int64_t wait = known->last_run + known->login_delay - time(NULL);
+
+		if (wait > 0 && wait <= known->login_delay)
+			to->due += (uint64_t)wait * 1000;
+	}
+	to->record.next_run = time(NULL) + (int64_t)(to->due - loop_now(w->loop)) / 1000;
+}
+
+static struct watch_account *find(const struct watch *w, const char *name)
+{
+	for (unsigned i = 0; i < w->count; i++)
+		if (w->accounts[i].settings && strcmp(w->accounts[i].record.name, name) == 0)
+			return &w->accounts[i];
+	return NULL;
+}
+
+/* What waited for a person to mend something is tried at once. */
+static void keep(struct watch *w, struct watch_account *to, struct watch_account *from,
+		 const struct fetch_account *settings)
+{
+	uint64_t now = loop_now(w->loop), latest = now + (uint64_t)settings->interval * 1100;
+
+	*to = *from;
+	from->settings = NULL;
+	from->run.pid = 0; /* moved */
+	to->settings = settings;
+	switch (to->record.result) {
+	case WATCH_LOGIN:
+	case WATCH_CONSENT:
+	case WATCH_BROKEN:
+		to->due = now;
+		break;
+	case WATCH_GOOD:
+	case WATCH_PARTLY:
+		if (to->due > latest && !to->record.login_delay)
+			to->due = latest;
+		break;
+	case WATCH_NEVER:
+	case WATCH_NETWORK:
+	case WATCH_IN_USE:
+	case WATCH_TOO_SOON:
+	case WATCH_TEMPORARY:
+	case WATCH_RESULTS:
+		break;
+	}
+}
+
+int watch_adopt_all(struct watch *w, struct fetch_config *config, const struct watch_memory *memory,
+		    struct err *err)
+{
+	struct watch_account *fresh =
+		calloc(config->count + w->count + 1, sizeof(struct watch_account));
+	unsigned count = 0;
+
+	if (!fresh)
+		return err_sys(err, EX_OSERR, errno, "memory");
+	for (unsigned i = 0; i < config->count; i++) {
+		struct watch_account *old = find(w, config->accounts[i].name);
+
+		if (old)
+			keep(w, &fresh[count++], old, &config->accounts[i]);
+		else
+			adopt(w, &fresh[count++], &config->accounts[i], memory);
+	}
+	for (unsigned i = 0; i < w->count; i++) {
+		if (w->accounts[i].run.pid <= 0)
+			continue;
+		fresh[count] = w->accounts[i]; /* until its run has ended */
+		fresh[count++].settings = NULL;
+	}
+	free(w->accounts);
+	w->accounts = fresh;
+	w->count = count;
+	fetch_config_finish(&w->config);
+	w->config = *config;
+	*config = (struct fetch_config){0};
+	return 0;
+}
