@@ -36,6 +36,8 @@ static void add_sink(struct sandbox *sandbox, const struct fetch_account *accoun
 		break;
 	case FETCH_COMMAND: /* the runner starts it, which is not confined */
 	case FETCH_LMTP:
+	case FETCH_IMAP: /* valija-upload connects, which has a sandbox of its own */
+	case FETCH_GMAIL:
 		break;
 	}
 }
@@ -50,6 +52,7 @@ int fetch_confine(const struct fetch_account *account, int state_dir, struct err
 	sandbox.paths[sandbox.path_count++] =
 		(struct sandbox_path){state_dir, SANDBOX_READ | SANDBOX_WRITE};
 	add_sink(&sandbox, account);
+	add(&sandbox, account->refused, SANDBOX_READ | SANDBOX_WRITE);
 	add(&sandbox, "/etc", SANDBOX_READ); /* names, certificates */
 	add(&sandbox, "/usr", SANDBOX_READ); /* modules of the name service, certificates */
 	add(&sandbox, "/run", SANDBOX_READ); /* where a resolver keeps its resolv.conf */

@@ -10,6 +10,7 @@
 #include "fetch/journal/state.h"
 #include "fetch/oauth/oauth.h"
 #include "fetch/collect/collect.h"
+#include "fetch/sink/backoff.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -94,8 +95,7 @@ static int remember_profile(struct run *run, struct err *err)
 
 static bool stores_crlf(const struct fetch_account *account)
 {
-	return account->store_crlf &&
-	       (account->sink == FETCH_MAILDIR || account->sink == FETCH_COMMAND);
+	return account->store_crlf && account->sink != FETCH_MBOX && account->sink != FETCH_LMTP;
 }
 
 /* Before a person is asked for a password: a mistyped host shall not cost them the typing. */
@@ -123,6 +123,8 @@ static int open_parts(struct run *run, int state_dir, struct err *err)
 
 	state_journal_name(run->account, run->key, name);
 	if (journal_open(run->files, state_dir, name, run->account->name, &run->journal, err) < 0 ||
+	    (!run->options->now && !run->options->dry_run &&
+	     backoff_check(run->journal, time(NULL), err) < 0) ||
 	    sink_open(&sink, run->journal, &run->sink, err) < 0)
 		return -1;
 	recall_profile(run);
@@ -203,7 +205,7 @@ static int sessions(struct run *run, struct err *err)
 	bool retry = false;
 	int rc = session(run, &retry, err);
 
-	if (rc < 0 && err->code == FETCH_EX_CONSENT && run->helper) {
+	if (rc < 0 && err->code == FETCH_EX_CONSENT && run->helper && !run->sink->broken) {
 		report_info(&run->report, "%s; trying once more with a new token", err->text);
 		if (oauth_helper_ask(run->helper, &run->password, err) < 0)
 			return -1;
@@ -219,6 +221,17 @@ static int sessions(struct run *run, struct err *err)
 	if (rc == 0)
 		rc = journal_commit(run->journal, err);
 	return rc;
+}
+
+/* Whether the destination asked to wait, or takes mail again. */
+static void note_backoff(struct run *run, const struct err *why)
+{
+	struct err err = {0};
+
+	if (run->sink && (backoff_note(run->journal, run->sink, run->totals.collected > 0,
+				       time(NULL), why->text, &err) < 0 ||
+			  journal_commit(run->journal, &err) < 0))
+		report_warning(&run->report, "%s", err.text);
 }
 
 static void finish(struct run *run)
@@ -272,6 +285,7 @@ int fetch_run(const struct fetch_account *account, const struct fetch_options *o
 	if (rc == 0)
 		rc = sessions(run, &err);
 	run->totals.milliseconds = fetch_now() - run->started;
+	note_backoff(run, &err);
 	report_end_bar(&run->report);
 	if (rc < 0) {
 		code = err.code ? err.code : EX_SOFTWARE;

@@ -16,10 +16,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -97,11 +99,44 @@ static void trust(CURL *curl)
 		curl_easy_setopt(curl, CURLOPT_CAPATH, folder);
 }
 
+/*
+ * Looks the URL's host up and hands the address on as "HOST:PORT:ADDRESS": libcurl itself would do
+ * it in a thread with a pair of sockets, which the sandbox refuses. What cannot be looked up is
+ * left to libcurl, for its words.
+ */
+static struct curl_slist *look_up(const char *url)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all = NULL;
+	char *host = NULL, *port = NULL, address[NI_MAXHOST], text[NI_MAXHOST + 512];
+	struct curl_slist *list = NULL;
+	CURLU *parts = curl_url();
+	size_t used = 0;
+
+	if (parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+	    curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK && strlen(host) < 256 &&
+	    curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+	    getaddrinfo(host, NULL, &hints, &all) == 0) {
+		used = (size_t)snprintf(text, sizeof(text), "%s:%s:", host, port);
+		for (const struct addrinfo *one = all; one; one = one->ai_next)
+			if (getnameinfo(one->ai_addr, one->ai_addrlen, address, sizeof(address),
+					NULL, 0, NI_NUMERICHOST) == 0 &&
+			    used + strlen(address) + 4 < sizeof(text))
+				used += (size_t)snprintf(text + used, sizeof(text) - used,
+							 one->ai_family == AF_INET6 ? "%s[%s]"
+										    : "%s%s",
+							 one == all ? "" : ",", address);
+		list = curl_slist_append(NULL, text);
+		freeaddrinfo(all);
+	}
+	curl_free(host);
+	curl_free(port);
+	curl_url_cleanup(parts);
+	return list;
+}
+
 static void prepare(CURL *curl, struct exchange *e, struct curl_slist *headers)
 {
-	curl_easy_setopt(curl, CURLOPT_URL, e->url);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
-	curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR, "https");
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)TOTAL_SECONDS);
@@ -110,12 +145,8 @@ static void prepare(CURL *curl, struct exchange *e, struct curl_slist *headers)
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, e);
-	if (e->post) { /* a form with secrets is sent where it was meant to go, nowhere else */
+	if (e->post)
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, e->body);
-	} else {
-		curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 1L);
-		curl_easy_setopt(curl, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
-	}
 	trust(curl);
 }
 
@@ -156,6 +187,34 @@ static int failed(const struct exchange *e, CURLcode code, const char *words)
 		       : EX_TEMPFAIL;
 }
 
+/* Goes where redirects lead, each host looked up before; a form with secrets is sent where it was
+ * meant to go, nowhere else. */
+static CURLcode perform(CURL *curl, struct exchange *e, long *ret_status)
+{
+	CURLcode code = CURLE_TOO_MANY_REDIRECTS;
+	char *next = NULL;
+
+	for (int i = 0; i <= REDIRECTS_MAX; i++) {
+		char *url = strdup(next ? next : e->url);
+		struct curl_slist *addresses = url ? look_up(url) : NULL;
+
+		if (!url)
+			return CURLE_OUT_OF_MEMORY;
+		e->answer_size = 0;
+		curl_easy_setopt(curl, CURLOPT_URL, url);
+		curl_easy_setopt(curl, CURLOPT_RESOLVE, addresses);
+		code = curl_easy_perform(curl);
+		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, ret_status);
+		curl_easy_setopt(curl, CURLOPT_RESOLVE, NULL);
+		curl_slist_free_all(addresses);
+		free(url);
+		if (code != CURLE_OK || e->post ||
+		    curl_easy_getinfo(curl, CURLINFO_REDIRECT_URL, &next) != CURLE_OK || !next)
+			return code;
+	}
+	return CURLE_TOO_MANY_REDIRECTS;
+}
+
 static int exchange(struct exchange *e)
 {
 	char words[CURL_ERROR_SIZE] = "";
@@ -168,8 +227,7 @@ static int exchange(struct exchange *e)
 		return say("no memory");
 	prepare(curl, e, headers);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, words);
-	code = curl_easy_perform(curl);
-	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	code = perform(curl, e, &status);
 	curl_easy_cleanup(curl);
 	curl_slist_free_all(headers);
 	if (code != CURLE_OK)

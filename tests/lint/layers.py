@@ -36,7 +36,7 @@ ROOMS = {
               'setup': ('account', 'https', 'journal', 'oauth', 'report', 'session'),
               'watch': ('account', 'journal'), 'import': ('account', 'journal'),
               'session': ('account',), 'journal': ('account',),
-              'sink': ('account', 'journal'),
+              'upload': (), 'sink': ('account', 'journal', 'oauth', 'upload'),
               'collect': ('account', 'session', 'journal', 'sink', 'report')},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'session': ('files', 'update')},
 }
@@ -48,6 +48,7 @@ OPEN = {
         'config_file.h': 'fetch.c reads the accounts',
         'provider.h': 'where tokens come from', 'options.h': 'the policy of an account',
         'password.h': 'asked for before the process is confined',
+        'place.h': 'the login of a destination',
     },
     'fetch/journal': {
         'delivery_id.h': 'sinks name deliveries by it', 'state.h': 'run.c locks an account',
@@ -58,6 +59,7 @@ OPEN = {
         'dialog.h': 'the session that collect drives', 'login.h': 'run.c chooses the login',
         'transcript.h': '--record',
     },
+    'fetch/sink': {'backoff.h': 'run.c begins and ends it'},
     'maildrop/index': {
         'format.h': 'sizes and kinds of records',
         'view.h': 'a front reads the index that was lent to it',
@@ -88,8 +90,9 @@ DOORS = (
     (r'gsasl\.h', ('src/users/sasl', 'src/fetch/session/sasl.c')),
     (r'crypt\.h|argon2\.h', ('src/users/schemes.c',)),
     (r'jansson\.h', ('src/fetch/report/json.c', 'src/fetch/session/bearer.c',
-                     'src/fetch/oauth/answer.c', 'src/fetch/watch/memory.c')),
-    (r'curl/', ('src/https/main.c',)),
+                     'src/fetch/oauth/answer.c', 'src/fetch/upload/verdict.c',
+                     'src/fetch/watch/memory.c')),
+    (r'curl/', ('src/https/main.c', 'src/fetch/upload/')),
     (r'expat\.h', ('src/fetch/setup/autoconfig.c',)),
     (r'resolv\.h|arpa/nameser\.h', ('src/fetch/setup/dns.c',)),
 )

@@ -121,6 +121,8 @@ COVER = {
                           ['tests/crash/test_fetch_crash.py'] + system('fetch_policies')),
     'src/fetch/sink': (unit('fetch', 'sink'),
                        ['tests/crash/test_fetch_crash.py'] + system('fetch_sinks')),
+    'src/fetch/upload': (unit('fetch', 'upload') + ['corpus_upload'],
+                         system('fetch_imap', 'fetch_gmail')),
     'src/fetch/session': (unit('fetch', 'oauth policy') + ['corpus_oauth'],
                           system('fetch_login', 'fetch_basic')),
     'src/fetch/oauth': (unit('fetch', 'oauth') + ['corpus_oauth'],

@@ -111,13 +111,13 @@ def test_a_command_gets_each_message(fetcher, serve):
     assert (out / 'log').read_text() == 'demo@127.0.0.1 demo\n' * 5
 
 
-def test_a_command_that_refuses_one_message(fetcher, serve):
+def test_a_command_that_puts_one_message_off(fetcher, serve):
     out = fetcher.scratch / 'out'
     out.mkdir()
-    command = f'f={out}/$VALIJA_DELIVERY_ID; cat > $f; ! grep -q "letter 3" $f || exit 65'
+    command = f'f={out}/$VALIJA_DELIVERY_ID; cat > $f; ! grep -q "letter 3" $f || exit 75'
     server = serve()
     done = fetcher.run(server, '--delete', to=f'command:{command}', expect=DATAERR)
-    assert [uid for uid, _ in server.messages] == ['uid-3'] and 'status 65' in done.stderr
+    assert [uid for uid, _ in server.messages] == ['uid-3'] and 'status 75' in done.stderr
     first = {p.name for p in out.iterdir()}
     fetcher.run(server, '--delete', to=f'command:{command}', expect=DATAERR)
     assert {p.name for p in out.iterdir()} == first, 'the delivery id is the same the second time'
@@ -136,10 +136,12 @@ def test_a_command_that_does_not_read(fetcher, serve):
 
 
 class Lmtp:
-    """An LMTP server for one test: takes mail, or says what `answers` says."""
+    """An LMTP server for one test: takes mail, or says what `answers` says; `judge`, a function of
+    a message's octets, may give the answer behind it."""
 
-    def __init__(self, answers=None, path=None):
+    def __init__(self, answers=None, path=None, judge=None):
         self.answers, self.mail, self.lines, self.path = answers or {}, [], [], path
+        self.judge = judge or (lambda text: None)
         if path:
             self.listener = socket.socket(socket.AF_UNIX)
             self.listener.bind(str(path))
@@ -176,8 +178,11 @@ class Lmtp:
                 text = b''
                 while not text.endswith(b'\r\n.\r\n'):
                     text += file.readline()
-                self.mail.append(re.sub(rb'\r\n\.', b'\r\n', b'\r\n' + text[:-3])[2:])
-                say(self.answers.get('.', '250 2.0.0 taken'))
+                text = re.sub(rb'\r\n\.', b'\r\n', b'\r\n' + text[:-3])[2:]
+                answer = self.judge(text) or self.answers.get('.', '250 2.0.0 taken')
+                if answer.startswith('2'):
+                    self.mail.append(text)
+                say(answer)
             elif verb == 'QUIT':
                 return say('221 bye')
             else:

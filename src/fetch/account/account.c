@@ -3,7 +3,7 @@
 #include "fetch/account/account.h"
 
 #include "base/text.h"
-#include "fetch/account/idn.h"
+#include "fetch/account/place.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,105 +25,9 @@ void fetch_account_defaults(struct fetch_account *account)
 	};
 }
 
-int fetch_text(char *to, size_t size, const char *from, const char *field, struct err *err)
-{
-	size_t n = strlen(from);
-
-	if (n >= size)
-		return err_set(err, EX_USAGE, "%s is longer than %zu octets", field, size - 1);
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)from[i] < 0x20 || from[i] == 0x7f)
-			return err_set(err, EX_USAGE, "%s holds a control character", field);
-	memcpy(to, from, n + 1);
-	return 0;
-}
-
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Percent-decodes in place; -1 for a broken escape or a NUL. */
-static int decode(char *text)
-{
-	char *to = text;
-
-	for (; *text; text++) {
-		if (*text == '%') {
-			int high = hex_value(text[1]);
-			int low = high < 0 ? -1 : hex_value(text[2]);
-
-			if (low < 0 || high * 16 + low == 0)
-				return -1;
-			*to++ = (char)(high * 16 + low);
-			text += 2;
-		} else {
-			*to++ = *text;
-		}
-	}
-	*to = '\0';
-	return 0;
-}
-
-static int set_user(struct fetch_account *account, pop3_span text, struct err *err)
-{
-	char user[3 * FETCH_TEXT_MAX];
-
-	if (memchr(text.data, ':', text.size))
-		return err_set(err, EX_USAGE,
-			       "a password in the URL would be seen by everybody on this machine: "
-			       "use --password-file");
-	if (text.size == 0 || span_copy(text, user, sizeof(user)) < 0 || decode(user) < 0)
-		return err_set(err, EX_USAGE, "the URL's user name cannot be read");
-	return fetch_text(account->user, sizeof(account->user), user, "the user name", err);
-}
-
-static int set_port(struct fetch_account *account, const char *text, struct err *err)
-{
-	uint64_t port;
-
-	if (span_number(span_of(text), 65535, &port) < 0 || port == 0)
-		return err_set(err, EX_USAGE, "\"%.32s\" is no port", text);
-	account->port = (uint16_t)port;
-	return 0;
-}
-
-/* HOST[:PORT] or [ADDRESS][:PORT] */
-static int set_host(struct fetch_account *account, const char *text, struct err *err)
-{
-	char host[sizeof(account->host)];
-	const char *end, *colon;
-	size_t n;
-
-	if (*text == '[') {
-		end = strchr(++text, ']');
-		if (!end)
-			return err_set(err, EX_USAGE, "the URL's address has no \"]\"");
-		n = (size_t)(end - text);
-		colon = end + 1;
-	} else {
-		n = strcspn(text, ":/");
-		colon = text + n;
-	}
-	if (n == 0 || n >= sizeof(account->host))
-		return err_set(err, EX_USAGE, "the URL has no host that can be used");
-	memcpy(host, text, n);
-	host[n] = '\0';
-	if (fetch_host_to_ascii(host, account->host, sizeof(account->host), err) < 0)
-		return -1;
-	if (strcmp(colon, "/") == 0 || *colon == '\0')
-		return 0;
-	if (*colon != ':')
-		return err_set(err, EX_USAGE, "the URL goes on behind the host: \"%.64s\"", colon);
-	return set_port(account, colon + 1, err);
-}
-
 int fetch_account_url(struct fetch_account *account, const char *url, struct err *err)
 {
-	const char *rest, *at;
+	const char *rest;
 
 	if (strncmp(url, "pop3s://", 8) == 0) {
 		account->tls = FETCH_TLS_IMPLICIT;
@@ -135,13 +39,8 @@ int fetch_account_url(struct fetch_account *account, const char *url, struct err
 		return err_set(err, EX_USAGE, "\"%.100s\" does not begin with pop3:// or pop3s://",
 			       url);
 	}
-	at = strrchr(rest, '@');
-	if (!at)
-		return err_set(err, EX_USAGE, "the URL names no user: pop3s://USER@HOST");
 	account->from_url = true;
-	if (set_user(account, (pop3_span){rest, (size_t)(at - rest)}, err) < 0)
-		return -1;
-	return set_host(account, at + 1, err);
+	return fetch_url_authority(account, rest, err);
 }
 
 int fetch_account_tls(struct fetch_account *account, const char *text, struct err *err)
@@ -162,10 +61,10 @@ int fetch_account_sink(struct fetch_account *account, const char *text, struct e
 	static const struct {
 		const char *prefix;
 		enum fetch_sink_type type;
-	} kinds[] = {{"maildir:", FETCH_MAILDIR},
-		     {"mbox:", FETCH_MBOX},
-		     {"command:", FETCH_COMMAND},
-		     {"lmtp:", FETCH_LMTP}};
+	} kinds[] = {{"maildir:", FETCH_MAILDIR}, {"mbox:", FETCH_MBOX},
+		     {"command:", FETCH_COMMAND}, {"lmtp:", FETCH_LMTP},
+		     {"gmail:", FETCH_GMAIL},     {"imaps://", FETCH_IMAP},
+		     {"imap://", FETCH_IMAP}};
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		size_t n = strlen(kinds[i].prefix);
@@ -175,12 +74,17 @@ int fetch_account_sink(struct fetch_account *account, const char *text, struct e
 		if (text[n] == '\0')
 			return err_set(err, EX_USAGE, "\"%s\" names no place", text);
 		account->sink = kinds[i].type;
+		if (account->sink == FETCH_IMAP) {
+			if (fetch_place_url(account, text, err) < 0)
+				return -1;
+			n = 0; /* the whole URL names it */
+		}
 		return fetch_text(account->target, sizeof(account->target), text + n,
 				  "the destination", err);
 	}
 	return err_set(err, EX_USAGE,
-		       "mail goes to maildir:DIR, mbox:FILE, command:WORDS or lmtp:HOST:PORT, not "
-		       "to \"%.64s\"",
+		       "mail goes to maildir:DIR, mbox:FILE, command:WORDS, lmtp:HOST:PORT, "
+		       "imaps://USER@HOST/FOLDER or gmail:LABEL, not to \"%.64s\"",
 		       text);
 }
 
@@ -233,7 +137,7 @@ int fetch_account_check(struct fetch_account *account, struct err *err)
 		return err_set(err, EX_CONFIG, "the recipient is no plain address");
 	if (account->sink != FETCH_MAILDIR && account->policy == FETCH_FOLLOW)
 		return err_set(err, EX_CONFIG, "only a Maildir shows what was removed");
-	if (check_secrets(account, err) < 0)
+	if (check_secrets(account, err) < 0 || fetch_place_check(account, err) < 0)
 		return -1;
 	if (!account->port)
 		account->port = account->tls == FETCH_TLS_IMPLICIT ? 995 : 110;

@@ -6,6 +6,7 @@
 #define FETCH_ACCOUNT_ACCOUNT_H
 
 #include "base/err.h"
+#include "fetch/account/url.h"
 #include "sys/tls_client.h"
 
 #include <stdbool.h>
@@ -44,7 +45,14 @@ enum fetch_policy {
 	FETCH_FOLLOW,      /* delete what was removed from the Maildir */
 };
 
-enum fetch_sink_type { FETCH_MAILDIR, FETCH_MBOX, FETCH_COMMAND, FETCH_LMTP };
+enum fetch_sink_type {
+	FETCH_MAILDIR,
+	FETCH_MBOX,
+	FETCH_COMMAND,
+	FETCH_LMTP,
+	FETCH_IMAP,
+	FETCH_GMAIL
+};
 
 enum fetch_password_source {
 	FETCH_PASSWORD_ASK, /* netrc, then the terminal */
@@ -70,6 +78,23 @@ struct fetch_limits {
 	uint32_t command_seconds; /* a delivery command is ended after so long */
 };
 
+/* A destination that is an account itself: an IMAP folder, Gmail; see place.h. */
+struct fetch_place {
+	char user[FETCH_TEXT_MAX], host[FETCH_TEXT_MAX];
+	uint16_t port;
+	enum fetch_tls tls;          /* never none */
+	char folder[FETCH_TEXT_MAX]; /* IMAP, UTF-8 */
+	char flags[FETCH_TEXT_MAX];  /* of IMAP, between blanks */
+	char ca_file[FETCH_PATH_MAX];
+	unsigned char pins[TLS_CLIENT_PINS_MAX][TLS_CLIENT_PIN_SIZE];
+	unsigned pin_count;
+	enum fetch_password_source password_source;
+	char password_from[FETCH_COMMAND_MAX];
+	const struct fetch_oauth *oauth; /* FETCH_TOKEN_OAUTH; the configuration's */
+	char api[FETCH_TEXT_MAX];        /* Gmail: https://HOST[:PORT] */
+	bool never_spam;                 /* Gmail */
+};
+
 struct fetch_account {
 	char name[FETCH_TEXT_MAX]; /* of the section, or user@host */
 	bool from_url;             /* its state belongs to the destination as well */
@@ -90,8 +115,11 @@ struct fetch_account {
 	const struct fetch_oauth *oauth;       /* FETCH_TOKEN_OAUTH; the configuration's */
 	char token_lookup[FETCH_PATH_MAX], token_store[FETCH_PATH_MAX]; /* a keyring's commands */
 	enum fetch_sink_type sink;
-	char target[FETCH_COMMAND_MAX]; /* folder, file, command, HOST:PORT or socket path */
+	char target[FETCH_COMMAND_MAX]; /* folder, file, command, HOST:PORT, socket path, URL or
+					   labels */
+	struct fetch_place place;
 	char recipient[FETCH_TEXT_MAX]; /* LMTP */
+	char refused[FETCH_PATH_MAX];   /* Maildir of refused messages; "": in the state folder */
 	bool store_crlf;
 	enum fetch_policy policy;
 	uint32_t keep_days;
@@ -104,7 +132,8 @@ struct fetch_account {
 void fetch_account_defaults(struct fetch_account *account);
 /* "pop3[s]://USER@HOST[:PORT]", user percent-encoded where it must be. */
 int fetch_account_url(struct fetch_account *account, const char *url, struct err *err);
-/* "maildir:DIR", "mbox:FILE", "command:WORDS", "lmtp:HOST:PORT" or "lmtp:/SOCKET". */
+/* "maildir:DIR", "mbox:FILE", "command:WORDS", "lmtp:HOST:PORT", "lmtp:/SOCKET",
+ * "imap[s]://USER@HOST[:PORT]/FOLDER" or "gmail:LABEL,…". */
 int fetch_account_sink(struct fetch_account *account, const char *text, struct err *err);
 /* "socks5://[USER[:PASSWORD]@]HOST[:PORT]" or "http://..."; "none". secret: a password may stand in
  * it. */
@@ -119,7 +148,5 @@ int fetch_account_check(struct fetch_account *account, struct err *err);
 bool fetch_account_token(const struct fetch_account *account);
 /* It logs in without a secret: with its certificate. */
 bool fetch_account_external(const struct fetch_account *account);
-/* Copies bounded text without control characters; field names it in the error. */
-int fetch_text(char *to, size_t size, const char *from, const char *field, struct err *err);
 
 #endif

@@ -12,6 +12,7 @@
 #include "fetch/account/config_path.h"
 #include "fetch/account/idn.h"
 #include "fetch/account/options.h"
+#include "fetch/account/place.h"
 
 #include <confuse.h>
 
@@ -229,6 +230,33 @@ static int set_way(struct fetch_account *account, cfg_t *section, struct err *er
 	return source ? fetch_account_source(account, source, err) : 0;
 }
 
+static int set_place(struct fetch_account *account, cfg_t *section, struct err *err)
+{
+	char path[FETCH_COMMAND_MAX];
+	const char *name;
+	bool is_path;
+
+	for (unsigned i = 0; (name = fetch_place_setting(i, &is_path)) != NULL; i++) {
+		const char *text = cfg_getstr(section, name);
+
+		if (text && is_path) {
+			if (config_path(path, sizeof(path), text, name, err) < 0)
+				return -1;
+			text = path;
+		}
+		if (text && fetch_place_set(account, name, text, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int set_refused(struct fetch_account *account, cfg_t *section, struct err *err)
+{
+	const char *text = cfg_getstr(section, "refused");
+
+	return text ? config_path(account->refused, FETCH_PATH_MAX, text, "refused", err) : 0;
+}
+
 /* Of the file for all accounts, or of one. */
 static int set_interval(struct fetch_account *account, cfg_t *from, struct err *err)
 {
@@ -243,10 +271,16 @@ static int set_interval(struct fetch_account *account, cfg_t *from, struct err *
 static int set_tokens(struct fetch_config *config, struct fetch_account *account, cfg_t *section,
 		      struct err *err)
 {
-	const char *oauth = cfg_getstr(section, "oauth");
+	const char *oauth = cfg_getstr(section, "oauth"), *to = cfg_getstr(section, "to-oauth");
 
 	if (oauth && config_oauth_use(config, account, oauth, err) < 0)
 		return -1;
+	if (to) {
+		account->place.oauth = config_oauth_named(config, to, err);
+		account->place.password_source = FETCH_TOKEN_OAUTH;
+		if (!account->place.oauth)
+			return -1;
+	}
 	if (set_text(section, "token-lookup", account->token_lookup, FETCH_PATH_MAX, err) < 0)
 		return -1;
 	return set_text(section, "token-store", account->token_store, FETCH_PATH_MAX, err);
@@ -273,6 +307,7 @@ static int read_account(struct fetch_config *config, cfg_t *section, struct fetc
 	    set_tokens(config, account, section, err) < 0 || set_sizes(account, section, err) < 0 ||
 	    set_seconds(account, section, err) < 0 ||
 	    set_text(section, "auth", account->auth, sizeof(account->auth), err) < 0 ||
+	    set_refused(account, section, err) < 0 || set_place(account, section, err) < 0 ||
 	    set_text(section, "recipient", account->recipient, sizeof(account->recipient), err) < 0)
 		return -1;
 	account->from_url = false;
@@ -360,6 +395,19 @@ static cfg_t *describe(void)
 		CFG_STR("token-store", NULL, CFGF_NONE),
 		CFG_STR("initial-response", NULL, CFGF_NONE),
 		CFG_STR("recipient", NULL, CFGF_NONE),
+		CFG_STR("refused", NULL, CFGF_NONE),
+		CFG_STR("to-password-file", NULL, CFGF_NONE),
+		CFG_STR("to-password-command", NULL, CFGF_NONE),
+		CFG_STR("to-password-env", NULL, CFGF_NONE),
+		CFG_STR("to-password-credential", NULL, CFGF_NONE),
+		CFG_STR("to-netrc", NULL, CFGF_NONE),
+		CFG_STR("to-token-command", NULL, CFGF_NONE),
+		CFG_STR("to-oauth", NULL, CFGF_NONE),
+		CFG_STR("to-ca", NULL, CFGF_NONE),
+		CFG_STR("to-pin", NULL, CFGF_NONE),
+		CFG_STR("to-flags", NULL, CFGF_NONE),
+		CFG_STR("gmail-api", NULL, CFGF_NONE),
+		CFG_STR("gmail-never-spam", NULL, CFGF_NONE),
 		CFG_STR("max-size", NULL, CFGF_NONE),
 		CFG_STR("max-messages", NULL, CFGF_NONE),
 		CFG_STR("max-octets", NULL, CFGF_NONE),

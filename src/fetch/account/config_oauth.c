@@ -42,8 +42,8 @@ int config_oauth_read(cfg_t *cfg, struct fetch_config *config, struct err *err)
 {
 	unsigned count = cfg_size(cfg, "oauth");
 
-	/* one more an account: accounts keep pointers, so the array does not move */
-	config->oauth = calloc(count + cfg_size(cfg, "account") + 1, sizeof(*config->oauth));
+	/* two more an account: accounts keep pointers, so the array does not move */
+	config->oauth = calloc(count + 2 * cfg_size(cfg, "account") + 1, sizeof(*config->oauth));
 	if (!config->oauth)
 		return err_sys(err, EX_OSERR, errno, "memory");
 	for (unsigned i = 0; i < count; i++) {
@@ -58,8 +58,8 @@ int config_oauth_read(cfg_t *cfg, struct fetch_config *config, struct err *err)
 	return 0;
 }
 
-int config_oauth_use(struct fetch_config *config, struct fetch_account *account, const char *name,
-		     struct err *err)
+const struct fetch_oauth *config_oauth_named(struct fetch_config *config, const char *name,
+					     struct err *err)
 {
 	struct fetch_oauth *oauth = NULL;
 
@@ -70,9 +70,19 @@ int config_oauth_use(struct fetch_config *config, struct fetch_account *account,
 		oauth = &config->oauth[config->oauth_count];
 		fetch_oauth_init(oauth, name);
 		if (fetch_oauth_complete(oauth, err) < 0)
-			return -1;
+			return NULL;
 		config->oauth_count++;
 	}
+	return oauth;
+}
+
+int config_oauth_use(struct fetch_config *config, struct fetch_account *account, const char *name,
+		     struct err *err)
+{
+	const struct fetch_oauth *oauth = config_oauth_named(config, name, err);
+
+	if (!oauth)
+		return -1;
 	if (account->password_source != FETCH_PASSWORD_ASK)
 		return err_set(err, EX_CONFIG, "the password comes from one place only");
 	account->password_source = FETCH_TOKEN_OAUTH;

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "fetch/account/idn.h"
+#include "fetch/account/place.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -50,6 +51,10 @@ enum {
 	OPT_JOBS,
 	OPT_RECORD,
 	OPT_INIT,
+	OPT_REFUSED,
+	OPT_RETRY_REFUSED,
+	OPT_NOW,
+	OPT_PLACE, /* see place.h */
 	OPT_WATCH,
 	OPT_INTERVAL,
 	OPT_METRICS,
@@ -99,6 +104,20 @@ static const struct option long_options[] = {
 	{"jobs", required_argument, NULL, OPT_JOBS},
 	{"record", required_argument, NULL, OPT_RECORD},
 	{"init", no_argument, NULL, OPT_INIT},
+	{"refused", required_argument, NULL, OPT_REFUSED},
+	{"retry-refused", no_argument, NULL, OPT_RETRY_REFUSED},
+	{"now", no_argument, NULL, OPT_NOW},
+	{"to-password-file", required_argument, NULL, OPT_PLACE},
+	{"to-password-command", required_argument, NULL, OPT_PLACE},
+	{"to-password-env", required_argument, NULL, OPT_PLACE},
+	{"to-password-credential", required_argument, NULL, OPT_PLACE},
+	{"to-netrc", required_argument, NULL, OPT_PLACE},
+	{"to-token-command", required_argument, NULL, OPT_PLACE},
+	{"to-ca", required_argument, NULL, OPT_PLACE},
+	{"to-pin", required_argument, NULL, OPT_PLACE},
+	{"to-flags", required_argument, NULL, OPT_PLACE},
+	{"gmail-api", required_argument, NULL, OPT_PLACE},
+	{"gmail-never-spam", no_argument, NULL, OPT_PLACE},
 	{"watch", no_argument, NULL, OPT_WATCH},
 	{"interval", required_argument, NULL, OPT_INTERVAL},
 	{"metrics", required_argument, NULL, OPT_METRICS},
@@ -270,6 +289,8 @@ static int policy_option(int option, const char *value, struct fetch_account *a,
 		return 0;
 	case OPT_RECIPIENT:
 		return fetch_text(a->recipient, sizeof(a->recipient), value, "--recipient", err);
+	case OPT_REFUSED:
+		return fetch_text(a->refused, sizeof(a->refused), value, "--refused", err);
 	case OPT_CRLF:
 		a->store_crlf = true;
 		return 0;
@@ -335,6 +356,12 @@ static int run_option(int option, char *value, struct fetch_options *o, struct e
 	case OPT_INIT:
 		o->init = true;
 		return 0;
+	case OPT_RETRY_REFUSED:
+		o->retry_refused = true;
+		return 0;
+	case OPT_NOW:
+		o->now = true;
+		return 0;
 	case OPT_WATCH:
 		o->watch = true;
 		return 0;
@@ -353,16 +380,19 @@ static int run_option(int option, char *value, struct fetch_options *o, struct e
 int fetch_options_parse(int argc, char **argv, struct fetch_options *options,
 			struct fetch_account *account, struct err *err)
 {
-	int option;
+	int option, row = 0;
 
 	*options = (struct fetch_options){0};
 	optind = 0; /* GNU: the parser starts anew, it may have run before */
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, "c:vqh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:vqh", long_options, &row)) != -1) {
 		int rc = 1;
 
 		if (option != '?')
 			rc = access_option(option, optarg, account, err);
+		if (rc == 1 && option == OPT_PLACE)
+			rc = fetch_place_set(account, long_options[row].name,
+					     optarg ? optarg : "yes", err);
 		if (rc == 1 && option != '?')
 			rc = policy_option(option, optarg, account, err);
 		if (rc == 0)

@@ -11,7 +11,9 @@ struct fetch_options {
 	const char *whole, *leave_out;
 	bool mark_seen, dry_run, accept_new_uidls;
 	bool accept_removals;
-	bool several; /* accounts at once: no bars */
+	bool retry_refused; /* messages that the destination refused for good */
+	bool now;           /* although the destination asked to wait */
+	bool several;       /* accounts at once: no bars */
 	bool watch;
 	const char *metrics;
 	bool json, verbose, quiet, init, help;

@@ -27,6 +27,18 @@ static const struct fetch_provider providers[] = {
 		.password_page = "https://myaccount.google.com/apppasswords",
 	},
 	{
+		/* puts mail into Gmail, and can neither read nor delete any */
+		.name = "gmail-import",
+		.authorize = "https://accounts.google.com/o/oauth2/v2/auth",
+		.token = "https://oauth2.googleapis.com/token",
+		.scope = "https://www.googleapis.com/auth/gmail.insert "
+			 "https://www.googleapis.com/auth/gmail.labels",
+		.parameters = "&access_type=offline&prompt=consent",
+		.testing = true,
+		.register_page = "https://console.cloud.google.com/auth/clients",
+		.publish_page = "https://console.cloud.google.com/auth/audience",
+	},
+	{
 		.name = "microsoft",
 		.domains = "outlook.com hotmail.com live.com msn.com hotmail.de outlook.de "
 			   "hotmail.co.uk hotmail.fr outlook.fr live.de live.fr live.co.uk "

@@ -341,6 +341,7 @@ int collect_run(struct collect *c, struct err *err)
 	struct plan_settings settings = {.account = t->account,
 					 .now = c->now,
 					 .whole = c->options->whole,
+					 .retry_refused = c->options->retry_refused,
 					 .context = &follow};
 	struct plan_totals totals;
 

@@ -145,6 +145,9 @@ static void decide(const struct plan_settings *s, struct journal *journal, struc
 		/* its days count from the day of the mark, or of the import */
 		if (seen->time && same_message(seen, message) && kept_its_days(s, seen))
 			take_for_deletion(message);
+	} else if (seen->state == SEEN_REFUSED) {
+		message->reason = s->retry_refused ? REASON_REFUSED_AGAIN : REASON_REFUSED;
+		message->action = s->retry_refused ? PLAN_FETCH : PLAN_NOTHING;
 	} else if (!same_message(seen, message)) {
 		message->doubt = message->entry;
 		message->entry = JOURNAL_NONE;
@@ -213,6 +216,10 @@ const char *plan_reason_text(enum plan_reason reason)
 		return "collected before, kept on the server";
 	case REASON_MARKED:
 		return "passed over by --mark-seen, or collected by another program";
+	case REASON_REFUSED:
+		return "refused by the destination before";
+	case REASON_REFUSED_AGAIN:
+		return "refused by the destination before, tried again";
 	case REASON_DELIVERED:
 		return "collected before";
 	case REASON_EXPIRED:

@@ -18,19 +18,21 @@ enum plan_action {
 
 enum plan_reason {
 	REASON_NEW,
-	REASON_SEEN,       /* collected before, stays on the server */
-	REASON_MARKED,     /* passed over by --mark-seen */
-	REASON_DELIVERED,  /* collected before, to be deleted now */
-	REASON_EXPIRED,    /* kept for its days */
-	REASON_OLD,        /* not among the newest that are kept */
-	REASON_REMOVED,    /* gone from the Maildir */
-	REASON_LARGE,      /* above the size limit */
-	REASON_WHOLE,      /* partial before, wanted whole */
-	REASON_RUN_LIMIT,  /* comes with a later run */
-	REASON_NO_ID,      /* without a usable unique id: known only after reading it */
-	REASON_DOUBT,      /* known, but of another size */
-	REASON_NOT_LISTED, /* UIDL names it, LIST does not */
-	REASON_DEADLY,     /* sessions broke at it again and again: left out */
+	REASON_SEEN,          /* collected before, stays on the server */
+	REASON_MARKED,        /* passed over by --mark-seen */
+	REASON_DELIVERED,     /* collected before, to be deleted now */
+	REASON_EXPIRED,       /* kept for its days */
+	REASON_OLD,           /* not among the newest that are kept */
+	REASON_REMOVED,       /* gone from the Maildir */
+	REASON_LARGE,         /* above the size limit */
+	REASON_WHOLE,         /* partial before, wanted whole */
+	REASON_RUN_LIMIT,     /* comes with a later run */
+	REASON_NO_ID,         /* without a usable unique id: known only after reading it */
+	REASON_DOUBT,         /* known, but of another size */
+	REASON_NOT_LISTED,    /* UIDL names it, LIST does not */
+	REASON_DEADLY,        /* sessions broke at it again and again: left out */
+	REASON_REFUSED,       /* by the destination, before */
+	REASON_REFUSED_AGAIN, /* refused before, wanted once more */
 };
 
 /* Deaths of sessions at one message: it is taken behind all others, then not any more. */
@@ -63,6 +65,7 @@ struct plan_settings {
 	bool (*removed)(void *context, const struct seen *seen); /* FETCH_FOLLOW; else NULL */
 	void *context;
 	const char *whole; /* unique id wanted whole or tried again, "all", or NULL */
+	bool retry_refused;
 };
 
 /* The journal's entry that counts the deaths of sessions at a message: its own, that of an id that

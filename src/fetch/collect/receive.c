@@ -44,6 +44,7 @@ static int note_seen(struct work *w, const struct staged_message *s, uint32_t en
 	seen->head_hash = s->head_hash;
 	seen->time = s->time;
 	seen->absent = 0;
+	seen->sending = false;
 	seen->remove = !s->partial && w->t->account->policy == FETCH_DELETE;
 	seen->renamed = entry != s->entry; /* delivered under the other's id */
 	return journal_write_seen(w->t->journal, entry, err);
@@ -108,7 +109,9 @@ static int write_partial_mark(struct work *w, struct err *err)
 
 static void sink_trouble(struct work *w, enum sink_result result, struct err *err, int *ret)
 {
-	if (result == SINK_BROKEN) {
+	if (result == SINK_BROKEN || result == SINK_LATER) {
+		w->sink_broken = w->t->sink->broken = true;
+		w->t->sink->later = result == SINK_LATER;
 		*ret = -1;
 		return;
 	}
@@ -231,6 +234,72 @@ static int64_t next_time(struct work *w)
 	return w->last_time;
 }
 
+/* The destination will never take it: it is kept aside, stays on the server, and is not sent again
+ * unless a person wants it. */
+static int note_refused(struct work *w, struct message *message, const struct sink_message *sunk,
+			const struct err *why, struct err *err)
+{
+	struct seen *seen = journal_at(w->t->journal, message->entry);
+
+	w->t->sink->ops->drop(w->t->sink);
+	seen->state = SEEN_REFUSED;
+	seen->announced = message->size;
+	seen->octets = sunk->octets;
+	seen->head_hash = head_hash_value(&w->head);
+	seen->time = sunk->time;
+	seen->absent = 0;
+	seen->sending = seen->remove = seen->renamed = false;
+	message->failed = true;
+	w->t->totals.failed++;
+	w->t->totals.refused++;
+	notice_add(&w->notice, w->number, why->text);
+	report_warning(w->t->report, "the destination refused message %u for good: %s", w->number,
+		       why->text);
+	if (journal_write_seen(w->t->journal, message->entry, err) < 0)
+		return -1;
+	return journal_commit(w->t->journal, err);
+}
+
+/* The message was on its way when an earlier run was cut. */
+static enum sink_answer ask(struct work *w, const struct sink_message *sunk, struct err *err)
+{
+	static const char *const words[] = {"has it", "does not have it", "cannot be asked"};
+	enum sink_answer answer = w->t->sink->ops->ask(w->t->sink, sunk, err);
+
+	if (answer != SINK_NO_ANSWER)
+		report_info(w->t->report,
+			    "message %u was on its way when a run was cut: the destination %s",
+			    w->number, words[answer]);
+	return answer;
+}
+
+/*
+ * Hands the message over. For a sink that can be asked, *sending* is on the disk first; where an
+ * earlier run was cut behind that, the destination is asked, once.
+ */
+static enum sink_result hand_over(struct work *w, const struct sink_message *sunk, uint32_t entry,
+				  struct err *err)
+{
+	const struct sink_ops *ops = w->t->sink->ops;
+	struct seen *seen = journal_at(w->t->journal, entry);
+	enum sink_answer answer = SINK_ABSENT;
+
+	if (ops->ask && seen->sending) {
+		answer = ask(w, sunk, err);
+	} else if (ops->ask) {
+		if (journal_write_sending(w->t->journal, entry, sunk->time / 1000000, err) < 0 ||
+		    journal_commit(w->t->journal, err) < 0)
+			return SINK_BROKEN;
+	}
+	if (answer == SINK_NO_ANSWER)
+		return w->t->sink->later ? SINK_LATER : SINK_BROKEN;
+	if (answer == SINK_THERE) {
+		ops->drop(w->t->sink);
+		return SINK_OK;
+	}
+	return ops->end(w->t->sink, sunk, err);
+}
+
 static int stage(struct work *w, struct message *message, uint64_t octets, struct err *err)
 {
 	struct sink_message sunk = {.octets = octets + w->extra, .time = next_time(w)};
@@ -240,7 +309,9 @@ static int stage(struct work *w, struct message *message, uint64_t octets, struc
 
 	transfer_delivery_id(w->t, journal_at(w->t->journal, message->entry),
 			     message->action == PLAN_PARTIAL, sunk.id);
-	result = w->t->sink->ops->end(w->t->sink, &sunk, &why);
+	result = hand_over(w, &sunk, message->entry, &why);
+	if (result == SINK_REFUSED)
+		return note_refused(w, message, &sunk, &why, err);
 	if (result != SINK_OK) {
 		sink_trouble(w, result, &why, &rc);
 		if (rc < 0 && err)

@@ -5,6 +5,7 @@
 
 #include "base/digest.h"
 #include "fetch/collect/head.h"
+#include "fetch/collect/notice.h"
 #include "fetch/collect/transfer.h"
 
 struct staged_message {
@@ -45,6 +46,8 @@ struct work {
 	uint64_t batch_octets;
 	int64_t batch_since;
 	int64_t last_time; /* given to a message */
+	bool sink_broken;  /* nothing more can be delivered */
+	struct notice notice;
 };
 
 static inline struct message *work_message(struct work *work, uint32_t number)

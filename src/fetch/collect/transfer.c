@@ -235,9 +235,11 @@ int transfer_run(struct transfer *t, struct err *err)
 	rc = note_removals(w, err);
 	if (rc == 0)
 		rc = collect(w, err);
+	if (!w->sink_broken)
+		notice_deliver(&w->notice, t);
 	if (rc < 0) {
-		t->trouble_under_pipelining =
-			t->pipelining && pop3_client_unanswered(&t->dialog->client) > 1;
+		t->trouble_under_pipelining = t->pipelining && !w->sink_broken &&
+					      pop3_client_unanswered(&t->dialog->client) > 1;
 		t->sink->ops->drop(t->sink);
 		/* complete messages are delivered, even if the rest failed */
 		if (!w->batch_failed)

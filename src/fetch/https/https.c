@@ -4,12 +4,11 @@
 #include "base/descriptor.h"
 #include "base/secret.h"
 #include "base/text.h"
-#include "build-config.h"
 #include "fetch/interrupt.h"
+#include "fetch/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -26,22 +25,6 @@ struct child {
 	pid_t pid;
 	int in, out; /* -1: closed */
 };
-
-/* Beside this program, as in a build directory, or where it is installed. */
-static void program(char path[PATH_MAX])
-{
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
-	char *slash;
-
-	path[n > 0 ? n : 0] = '\0';
-	slash = strrchr(path, '/');
-	if (slash && (size_t)(slash - path) + sizeof("/valija-https") <= PATH_MAX) {
-		memcpy(slash, "/valija-https", sizeof("/valija-https"));
-		if (access(path, X_OK) == 0)
-			return;
-	}
-	snprintf(path, PATH_MAX, "%s", VALIJA_LIBEXEC "/valija-https");
-}
 
 /* A form may spend a refresh token that rotates: once it is on its way, the answer is waited for,
  * whatever signal ends the run. */
@@ -61,7 +44,7 @@ static int start(struct child *child, bool form, struct err *err)
 	int in[2] = {-1, -1}, out[2] = {-1, -1};
 	char path[PATH_MAX];
 
-	program(path);
+	fetch_program("valija-https", path);
 	if (pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0) {
 		fflush(NULL);
 		child->pid = fork();

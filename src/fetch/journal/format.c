@@ -56,7 +56,7 @@ static int identity(pop3_span text, pop3_span *ret)
 
 static int flags(pop3_span text, struct seen *seen)
 {
-	static const char states[] = "?wpm";
+	static const char states[] = "?wpmx";
 	const char *at;
 
 	if (text.size < 1 || text.size > 3 || text.data[0] == '?' || text.data[0] == '\0')
@@ -144,6 +144,8 @@ int journal_parse(pop3_span line, struct journal_record *ret)
 		rc = parse_short(JOURNAL_REMOVE, line, &record);
 	else if (kind == 'T')
 		rc = parse_death(line, &record);
+	else if (kind == 'W')
+		rc = parse_short(JOURNAL_SENDING, line, &record);
 	else if (kind == 'M')
 		rc = parse_memory(JOURNAL_MEMORY, line, &record);
 	else if (kind == 'H')

@@ -215,7 +215,7 @@ int journal_write_seen(struct journal *journal, uint32_t index, struct err *err)
 
 	return add_line(journal, err,
 			"S %" PRId64 " %c%s%s %" PRIu64 " %" PRIu64 " %016" PRIx64 " %s\n", s->time,
-			"?wpm"[s->state], s -> remove ? "d" : "", s->renamed ? "r" : "",
+			"?wpmx"[s->state], s -> remove ? "d" : "", s->renamed ? "r" : "",
 			s->announced, s->octets, s->head_hash, journal->names + s->identity);
 }
 
@@ -263,9 +263,19 @@ int journal_write_gone(struct journal *journal, uint32_t index, struct err *err)
 
 	seen->state = SEEN_UNKNOWN;
 	seen->absent = 0;
-	seen->remove = seen->renamed = false;
+	seen->remove = seen->renamed = seen->sending = false;
 	seen->deaths = 0;
 	return rc;
+}
+
+int journal_write_sending(struct journal *journal, uint32_t index, int64_t now, struct err *err)
+{
+	struct seen *seen = &journal->entries[index];
+
+	seen->sending = true;
+	if (seen->state == SEEN_UNKNOWN)
+		seen->time = now;
+	return write_short(journal, 'W', now, index, err);
 }
 
 const char *journal_recall(const struct journal *journal, const char *key)
@@ -325,12 +335,12 @@ int journal_commit(struct journal *journal, struct err *err)
 	return err_sys(err, EX_IOERR, saved, "cannot write the state file %s", journal->name);
 }
 
-/* Entries that are worth a line: collected ones, and those at which sessions broke, until they have
- * been gone or quiet for long. */
+/* Entries that are worth a line: collected ones, those at which sessions broke, and those on their
+ * way, until they have been gone or quiet for long. */
 static bool lives(const struct seen *seen, int64_t before)
 {
 	if (seen->state == SEEN_UNKNOWN)
-		return seen->deaths && seen->time >= before;
+		return (seen->deaths || seen->sending) && seen->time >= before;
 	return !seen->absent || seen->absent >= before;
 }
 
@@ -341,6 +351,8 @@ static int rewrite_entry(struct journal *journal, uint32_t i, struct err *err)
 	if (seen->state != SEEN_UNKNOWN && journal_write_seen(journal, i, err) < 0)
 		return -1;
 	if (seen->absent && journal_write_absent(journal, i, err) < 0)
+		return -1;
+	if (seen->sending && journal_write_sending(journal, i, seen->time, err) < 0)
 		return -1;
 	return seen->deaths ? write_death(journal, i, seen->time, err) : 0;
 }

@@ -29,6 +29,7 @@ enum seen_state {
 	SEEN_PARTIAL, /* its headers were delivered */
 	SEEN_MARKED,  /* passed over on request: never collected, and deleted by keep-days alone,
 		       * counted from its time; of time 0: never deleted */
+	SEEN_REFUSED, /* by the destination, for good: kept aside here, never deleted there */
 };
 
 struct seen {
@@ -43,6 +44,7 @@ struct seen {
 			 */
 	bool remove;    /* its deletion is decided: that it vanishes is no surprise */
 	bool renamed;   /* its unique id is not the one it was delivered under */
+	bool sending;   /* on its way to the destination when its run was cut; time as for deaths */
 	bool listed;    /* in this session's listing */
 	bool twice;     /* listed more than once: names no single message */
 };
@@ -54,14 +56,15 @@ enum journal_kind {
 	JOURNAL_GONE,
 	JOURNAL_REMOVE,
 	JOURNAL_DEATH,
+	JOURNAL_SENDING,
 	JOURNAL_MEMORY
 };
 
 /* One line of the file. */
 struct journal_record {
 	enum journal_kind kind;
-	struct seen seen;   /* SEEN: without identity; ABSENT: time; DEATH: time, deaths */
-	pop3_span identity; /* SEEN, ABSENT, GONE, REMOVE, DEATH */
+	struct seen seen;   /* SEEN: without identity; ABSENT, SENDING: time; DEATH: time, deaths */
+	pop3_span identity; /* SEEN, ABSENT, GONE, REMOVE, DEATH, SENDING */
 	pop3_span key, value;
 };
 
@@ -93,6 +96,8 @@ int journal_write_remove(struct journal *journal, uint32_t index, struct err *er
 /* A session broke at it: one more of its deaths. */
 int journal_write_death(struct journal *journal, uint32_t index, int64_t now, struct err *err);
 int journal_write_gone(struct journal *journal, uint32_t index, struct err *err);
+/* Before a message goes to a destination that can be asked for it. now: seconds. */
+int journal_write_sending(struct journal *journal, uint32_t index, int64_t now, struct err *err);
 int journal_commit(struct journal *journal, struct err *err);
 
 /* Small things to remember: the mechanism used, the sink. NULL: nothing known. */

@@ -52,6 +52,10 @@ static int apply_record(struct journal *journal, const struct journal_record *re
 			seen->time = record->seen.time;
 	} else if (record->kind == JOURNAL_REMOVE) {
 		seen->remove = true;
+	} else if (record->kind == JOURNAL_SENDING) {
+		if (seen->state == SEEN_UNKNOWN)
+			seen->time = record->seen.time;
+		seen->sending = true;
 	} else {
 		*seen = (struct seen){.identity = seen->identity};
 	}

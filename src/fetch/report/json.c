@@ -60,11 +60,12 @@ void report_json_summary(const struct report *report, const struct report_totals
 	if (!report->json)
 		return;
 	emit(report, "summary",
-	     json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "collected",
-		       (json_int_t)t->collected, "partial", (json_int_t)t->partial, "deleted",
-		       (json_int_t)t->deleted, "undeleted", (json_int_t)t->undeleted, "failed",
-		       (json_int_t)t->failed, "later", (json_int_t)t->later, "octets",
-		       (json_int_t)t->octets, "milliseconds", (json_int_t)t->milliseconds));
+	     json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "refused",
+		       (json_int_t)t->refused, "collected", (json_int_t)t->collected, "partial",
+		       (json_int_t)t->partial, "deleted", (json_int_t)t->deleted, "undeleted",
+		       (json_int_t)t->undeleted, "failed", (json_int_t)t->failed, "later",
+		       (json_int_t)t->later, "octets", (json_int_t)t->octets, "milliseconds",
+		       (json_int_t)t->milliseconds));
 }
 
 void report_json_message(const struct report *report, const struct report_message *message)

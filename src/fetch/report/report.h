@@ -27,6 +27,7 @@ struct report {
 
 struct report_totals {
 	uint32_t collected, partial, deleted, undeleted, failed, later;
+	uint32_t refused; /* by the destination, for good; failed counts them, too */
 	uint64_t octets;
 	int64_t milliseconds;
 };

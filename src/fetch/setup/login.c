@@ -3,12 +3,14 @@
 #include "fetch/setup/setup.h"
 
 #include "fetch/account/config_file.h"
+#include "fetch/account/place.h"
 #include "fetch/journal/state.h"
 #include "fetch/oauth/login.h"
 #include "fetch/report/report.h"
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -16,13 +18,13 @@
 struct arguments {
 	const char *config, *state, *name;
 	struct oauth_login how;
-	bool help;
+	bool destination, help;
 };
 
 static void usage(FILE *out)
 {
 	fputs("usage: valija fetch login [-c FILE] [--state DIR] [--flow device|browser]\n"
-	      "                          [--no-browser] [ACCOUNT]\n",
+	      "                          [--no-browser] [--destination] [ACCOUNT]\n",
 	      out);
 }
 
@@ -36,10 +38,13 @@ static int complain(const struct err *err)
 
 static int parse(int argc, char **argv, struct arguments *ret, struct err *err)
 {
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"state", required_argument, NULL, 's'},
-		{"flow", required_argument, NULL, 'f'},   {"no-browser", no_argument, NULL, 'n'},
-		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+						{"state", required_argument, NULL, 's'},
+						{"flow", required_argument, NULL, 'f'},
+						{"no-browser", no_argument, NULL, 'n'},
+						{"help", no_argument, NULL, 'h'},
+						{"destination", no_argument, NULL, 'd'},
+						{NULL, 0, NULL, 0}};
 	int c;
 
 	optind = 0;
@@ -49,6 +54,8 @@ static int parse(int argc, char **argv, struct arguments *ret, struct err *err)
 			ret->config = optarg;
 		else if (c == 's')
 			ret->state = optarg;
+		else if (c == 'd')
+			ret->destination = true;
 		else if (c == 'n')
 			ret->how.no_browser = true;
 		else if (c == 'h')
@@ -78,7 +85,8 @@ static const struct fetch_account *choose(const struct fetch_config *config, con
 	for (unsigned i = 0; i < config->count; i++) {
 		const struct fetch_account *account = &config->accounts[i];
 
-		if (name ? strcmp(account->name, name) != 0 : !fetch_account_token(account))
+		if (name ? strcmp(account->name, name) != 0
+			 : !fetch_account_token(account) && !account->place.oauth)
 			continue;
 		if (found) {
 			err_set(err, EX_USAGE, "which account? \"%.80s\", \"%.80s\"", found->name,
@@ -96,6 +104,28 @@ static const struct fetch_account *choose(const struct fetch_config *config, con
 	return found;
 }
 
+/* At the account's own provider, or, if only its destination takes tokens or it is wanted, there.
+ */
+static int login_at(int dir, const struct fetch_account *account, const struct arguments *arguments,
+		    struct err *err)
+{
+	struct fetch_account *place;
+	int rc;
+
+	if (!arguments->destination && (fetch_account_token(account) || !account->place.oauth))
+		return oauth_login(&fetch_files_real, dir, account, &arguments->how, err);
+	if (!account->place.oauth)
+		return err_set(err, EX_USAGE, "the destination of \"%.80s\" has no to-oauth",
+			       account->name);
+	place = malloc(sizeof(*place));
+	if (!place)
+		return err_set(err, EX_OSERR, "no memory");
+	fetch_place_account(account, place);
+	rc = oauth_login(&fetch_files_real, dir, place, &arguments->how, err);
+	free(place);
+	return rc;
+}
+
 static int login(const struct arguments *arguments, const struct fetch_config *config,
 		 struct err *err)
 {
@@ -110,7 +140,7 @@ static int login(const struct arguments *arguments, const struct fetch_config *c
 	dir = state_open(&fetch_files_real, state, err);
 	if (dir < 0)
 		return -1;
-	rc = oauth_login(&fetch_files_real, dir, account, &arguments->how, err);
+	rc = login_at(dir, account, arguments, err);
 	close(dir);
 	if (rc == 0)
 		printf("Logged in. Try it: valija fetch --dry-run %s\n", account->name);

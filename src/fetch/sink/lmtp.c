@@ -6,6 +6,7 @@
  */
 #include "fetch/sink/lmtp.h"
 #include "fetch/sink/lmtp_client.h"
+#include "fetch/sink/refused.h"
 #include "fetch/sink/spool.h"
 
 #include "base/text.h"
@@ -23,6 +24,7 @@ struct lmtp_sink {
 	struct sink sink;
 	struct spool spool;
 	struct lmtp_client client;
+	struct refused *refused;
 	const struct fetch_account *account;
 };
 
@@ -78,7 +80,9 @@ static enum sink_result deliver(struct lmtp_sink *l, const struct sink_message *
 	if (code != 354) {
 		if (code < 0)
 			return SINK_BROKEN;
-		return code >= 500 ? SINK_FAILED : SINK_BROKEN; /* 4xx: nor will the next */
+		if (code / 100 == 4) /* nor will the next */
+			return SINK_LATER;
+		return SINK_FAILED; /* the recipient, perhaps: it is no verdict on the message */
 	}
 	n = snprintf(head, sizeof(head), "X-Valija-Delivery-Id: %s\r\n", message->id);
 	if (lmtp_client_send(&l->client, (pop3_span){head, (size_t)n}, err) < 0 ||
@@ -90,7 +94,7 @@ static enum sink_result deliver(struct lmtp_sink *l, const struct sink_message *
 	if (code / 100 == 2)
 		return SINK_OK;
 	lmtp_client_refused(&l->client, code, err);
-	return SINK_FAILED;
+	return code / 100 == 5 && !lmtp_client_full(&l->client) ? SINK_REFUSED : SINK_FAILED;
 }
 
 static enum sink_result lmtp_end(struct sink *sink, const struct sink_message *message,
@@ -101,7 +105,9 @@ static enum sink_result lmtp_end(struct sink *sink, const struct sink_message *m
 
 	if (result == SINK_OK)
 		result = deliver(l, message, err);
-	if (result == SINK_BROKEN)
+	if (result == SINK_REFUSED)
+		result = refused_keep(l->refused, l->spool.fd, message, err);
+	if (result == SINK_BROKEN || result == SINK_LATER)
 		err_prefix(err, "LMTP server %s", l->account->target);
 	spool_drop(&l->spool);
 	return result;
@@ -119,6 +125,7 @@ static void lmtp_destroy(struct sink *sink)
 
 	lmtp_client_close(&l->client);
 	spool_finish(&l->spool);
+	refused_close(l->refused);
 	free(l);
 }
 
@@ -141,7 +148,8 @@ int sink_lmtp_open(const struct sink_settings *settings, struct sink **ret, stru
 	l->sink = (struct sink){.ops = &lmtp_ops, .batch = 1, .files = settings->files};
 	l->account = settings->account;
 	lmtp_client_init(&l->client);
-	if (spool_init(&l->spool, settings, err) < 0) {
+	if (spool_init(&l->spool, settings, err) < 0 ||
+	    refused_open(settings, &l->refused, err) < 0) {
 		lmtp_destroy(&l->sink);
 		return -1;
 	}

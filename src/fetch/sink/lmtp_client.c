@@ -121,6 +121,13 @@ int lmtp_client_reply(struct lmtp_client *client, struct err *err)
 	return err_set(err, EX_PROTOCOL, "the server is no LMTP server");
 }
 
+bool lmtp_client_full(const struct lmtp_client *client)
+{
+	const char *code = client->line + 3; /* "552 5.2.2 …" */
+
+	return strncmp(code, " 5.2.2", 6) == 0 && (code[6] == ' ' || code[6] == '\0');
+}
+
 int lmtp_client_refused(struct lmtp_client *client, int code, struct err *err)
 {
 	char words[200];

@@ -6,6 +6,8 @@
 
 #include <pop3/span.h>
 
+#include <stdbool.h>
+
 struct lmtp_client {
 	int fd; /* −1: not connected */
 	size_t at, end;
@@ -22,6 +24,8 @@ int lmtp_client_begin(struct lmtp_client *client, const char *recipient, struct 
 int lmtp_client_send(struct lmtp_client *client, pop3_span text, struct err *err);
 /* A whole reply: its code; -1: none came. */
 int lmtp_client_reply(struct lmtp_client *client, struct err *err);
+/* The refusal of the last reply says that the mailbox is full (RFC 3463, X.2.2): that passes. */
+bool lmtp_client_full(const struct lmtp_client *client);
 int lmtp_client_refused(struct lmtp_client *client, int code, struct err *err);
 
 #endif

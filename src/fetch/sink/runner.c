@@ -174,7 +174,8 @@ void runner_stop(struct runner *runner)
 {
 	if (!runner)
 		return;
-	close(runner->socket); /* its recvmsg ends */
+	shutdown(runner->socket, SHUT_WR); /* its recvmsg ends, although a helper has the socket */
+	close(runner->socket);
 	waitpid(runner->pid, NULL, 0);
 	free(runner);
 }

@@ -6,6 +6,7 @@
 #include "fetch/sink/lmtp.h"
 #include "fetch/sink/maildir.h"
 #include "fetch/sink/mbox.h"
+#include "fetch/sink/upload.h"
 
 #include <sysexits.h>
 
@@ -21,6 +22,9 @@ int sink_open(const struct sink_settings *settings, struct journal *journal, str
 		return sink_command_open(settings, ret, err);
 	case FETCH_LMTP:
 		return sink_lmtp_open(settings, ret, err);
+	case FETCH_IMAP:
+	case FETCH_GMAIL:
+		return sink_upload_open(settings, ret, err);
 	}
 	return err_set(err, EX_SOFTWARE, "no such sink");
 }

@@ -26,6 +26,9 @@ enum sink_result {
 	SINK_OK = 0,
 	SINK_FAILED = -1, /* this message cannot be delivered (now); others may */
 	SINK_BROKEN = -2, /* nothing can be delivered: full disk, no permission */
+	SINK_REFUSED =
+		-3, /* for good, and kept aside: err has the destination's words and the place */
+	SINK_LATER = -4, /* the destination takes nothing now: the run ends, back-off begins */
 };
 
 struct sink_message {
@@ -36,12 +39,22 @@ struct sink_message {
 
 struct sink;
 
+enum sink_answer {
+	SINK_THERE,
+	SINK_ABSENT,
+	SINK_UNKNOWN,   /* it cannot be asked, now or later */
+	SINK_NO_ANSWER, /* not now: err, and later, say why */
+};
+
 struct sink_ops {
 	/* id may be another one than that of end: a message without unique id gets one of its
 	 * contents */
 	enum sink_result (*begin)(struct sink *, const char *id, struct err *);
 	enum sink_result (*write)(struct sink *, pop3_span, struct err *);
 	enum sink_result (*end)(struct sink *, const struct sink_message *, struct err *);
+	/* Instead of end, for a message that was on its way when its run was cut: whether the
+	 * destination has it. NULL: no question is possible, and *sending* is not written down. */
+	enum sink_answer (*ask)(struct sink *, const struct sink_message *, struct err *);
 	void (*drop)(struct sink *);
 	enum sink_result (*settle)(struct sink *, struct err *);
 	enum sink_result (*publish)(struct sink *, struct err *);
@@ -53,6 +66,9 @@ struct sink {
 	unsigned batch; /* messages between two journal entries, at most SINK_BATCH_MAX: what is
 			   delivered at once should be noted at once */
 	const struct fetch_files *files;
+	uint32_t wait; /* with SINK_LATER: seconds that the destination asked for, 0: none */
+	bool later;    /* SINK_LATER was the end of this run */
+	bool broken;   /* it was the end of this run, that or another way */
 };
 
 struct sink_settings {

@@ -114,6 +114,55 @@ static void written_is_read(void **state)
 	journal_close(journal);
 }
 
+static bool is_sending(struct journal *journal, const char *identity)
+{
+	uint32_t at = journal_find(journal, span_of(identity));
+
+	return at != JOURNAL_NONE && journal_at(journal, at)->sending;
+}
+
+/* *sending* lasts until the message is collected, refused or forgotten; also through a new file. */
+static void what_was_on_its_way_is_known(void **state)
+{
+	static const char *const names[] = {"uone", "utwo", "uthree", "ufour"};
+	struct journal *journal = open_one(*state);
+
+	for (int i = 0; i < 4; i++) {
+		uint32_t at = journal_intern(journal, span_of(names[i]));
+
+		assert_int_equal(journal_write_sending(journal, at, 1700000000, NULL), 0);
+	}
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	add(journal, "utwo", SEEN_WHOLE);
+	add(journal, "uthree", SEEN_REFUSED);
+	assert_int_equal(journal_write_gone(journal, 3, NULL), 0);
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	journal_close(journal);
+	for (int i = 0; i < 2; i++) {
+		journal = open_one(*state);
+		assert_true(is_sending(journal, "uone"));
+		assert_int_equal(state_of(journal, "uone"), SEEN_UNKNOWN);
+		assert_false(is_sending(journal, "utwo"));
+		assert_int_equal(state_of(journal, "uthree"), SEEN_REFUSED);
+		assert_false(is_sending(journal, "uthree"));
+		assert_false(is_sending(journal, "ufour"));
+		for (int n = 0; n < 300; n++)
+			assert_int_equal(journal_remember(journal, "key", n % 2 ? "a" : "b", NULL),
+					 0);
+		assert_int_equal(journal_commit(journal, NULL), 0);
+		assert_int_equal(journal_tidy(journal, 0, NULL), 0);
+		journal_close(journal);
+	}
+	journal = open_one(*state); /* after 90 days nobody will ask any more */
+	for (int n = 0; n < 300; n++)
+		assert_int_equal(journal_remember(journal, "key", n % 2 ? "a" : "b", NULL), 0);
+	assert_int_equal(journal_tidy(journal, 1700000001, NULL), 0);
+	journal_close(journal);
+	journal = open_one(*state);
+	assert_false(is_sending(journal, "uone"));
+	journal_close(journal);
+}
+
 static void without_commit_nothing_is_there(void **state)
 {
 	struct journal *journal = open_one(*state);
@@ -537,6 +586,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(written_is_read, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(what_was_on_its_way_is_known, make_place,
+						remove_place),
 		cmocka_unit_test_setup_teardown(without_commit_nothing_is_there, make_place,
 						remove_place),
 		cmocka_unit_test_setup_teardown(held_by_one, make_place, remove_place),

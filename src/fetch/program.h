@@ -1,0 +1,10 @@
+/* Where the programs are that `valija fetch` starts. Before the process confines itself. */
+#ifndef FETCH_PROGRAM_H
+#define FETCH_PROGRAM_H
+
+#include <limits.h>
+
+/* Beside this program, as in a build directory, or where it is installed. */
+void fetch_program(const char *name, char ret[PATH_MAX]);
+
+#endif

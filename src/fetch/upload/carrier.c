@@ -1,0 +1,141 @@
+/* See carrier.h. */
+#include "fetch/upload/carrier.h"
+
+#include "base/text.h"
+#include "fetch/upload/head.h"
+
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum {
+	ADDRESSES_MAX = 8,
+	STALL_SECONDS = 120,
+};
+
+/* "HOST:PORT:ADDRESS,ADDRESS", the form of CURLOPT_RESOLVE. */
+static void list_addresses(const struct addrinfo *all, const char *host, uint16_t port, char *buf,
+			   size_t size)
+{
+	size_t used = (size_t)snprintf(buf, size, "%s:%u:", host, port);
+	unsigned count = 0;
+
+	for (const struct addrinfo *one = all; one && count < ADDRESSES_MAX; one = one->ai_next) {
+		char text[NI_MAXHOST];
+
+		if (getnameinfo(one->ai_addr, one->ai_addrlen, text, sizeof(text), NULL, 0,
+				NI_NUMERICHOST) != 0 ||
+		    used + strlen(text) + 4 > size)
+			continue;
+		used += (size_t)snprintf(buf + used, size - used,
+					 one->ai_family == AF_INET6 ? "%s[%s]" : "%s%s",
+					 count ? "," : "", text);
+		count++;
+	}
+}
+
+static int resolve(const char *host, uint16_t port, struct curl_slist **ret,
+		   struct upload_answer *answer)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all;
+	char text[UPLOAD_TEXT_MAX + 16 + ADDRESSES_MAX * 64];
+	int code;
+
+	hints.ai_flags = AI_NUMERICHOST;
+	if (getaddrinfo(host, NULL, &hints, &all) == 0) { /* nothing to look up */
+		freeaddrinfo(all);
+		return 0;
+	}
+	hints.ai_flags = 0;
+	code = getaddrinfo(host, NULL, &hints, &all);
+	if (code) {
+		snprintf(text, sizeof(text), "cannot look up %s: %s", host, gai_strerror(code));
+		answer_set(answer, UPLOAD_BROKEN, code == EAI_AGAIN ? EX_TEMPFAIL : EX_NOHOST,
+			   span_of(text));
+		return -1;
+	}
+	list_addresses(all, host, port, text, sizeof(text));
+	freeaddrinfo(all);
+	*ret = curl_slist_append(NULL, text);
+	return 0;
+}
+
+/* As the POP3 side: pins alone stand for chain and name; with a file of authorities both hold. */
+static void set_trust(CURL *curl, const struct upload_setup *setup)
+{
+	const char *file = getenv("SSL_CERT_FILE"), *folder = getenv("SSL_CERT_DIR");
+	char pins[TLS_CLIENT_PINS_MAX * 64], base64[48];
+	size_t used = 0;
+
+	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	for (unsigned i = 0; i < setup->pin_count && i < TLS_CLIENT_PINS_MAX; i++) {
+		base64_encode((pop3_span){(const char *)setup->pins[i], TLS_CLIENT_PIN_SIZE},
+			      base64, sizeof(base64));
+		used += (size_t)snprintf(pins + used, sizeof(pins) - used, "%ssha256//%s",
+					 i ? ";" : "", base64);
+	}
+	if (used)
+		curl_easy_setopt(curl, CURLOPT_PINNEDPUBLICKEY, pins);
+	if (setup->ca_file[0]) {
+		curl_easy_setopt(curl, CURLOPT_CAINFO, setup->ca_file);
+		curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+	} else if (used) {
+		curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+	} else {
+		if (file && *file)
+			curl_easy_setopt(curl, CURLOPT_CAINFO, file);
+		if (folder && *folder)
+			curl_easy_setopt(curl, CURLOPT_CAPATH, folder);
+	}
+}
+
+int carrier_prepare(CURL *curl, const struct upload_setup *setup, const char *host, uint16_t port,
+		    struct curl_slist **ret_list, struct upload_answer *ret)
+{
+	struct curl_slist *list = NULL;
+
+	if (resolve(host, port, &list, ret) < 0)
+		return -1;
+	curl_slist_free_all(*ret_list);
+	*ret_list = list;
+	curl_easy_setopt(curl, CURLOPT_RESOLVE, list);
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)setup->connect_seconds);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
+	set_trust(curl, setup);
+	return 0;
+}
+
+enum upload_result carrier_failed(CURLcode code, const char *words, struct upload_answer *ret)
+{
+	int exit_code = EX_TEMPFAIL;
+
+	if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_PINNEDPUBKEYNOTMATCH ||
+	    code == CURLE_SSL_CACERT_BADFILE)
+		exit_code = EX_NOPERM;
+	else if (code == CURLE_USE_SSL_FAILED)
+		exit_code = EX_UNAVAILABLE;
+	else if (code == CURLE_WEIRD_SERVER_REPLY || code == CURLE_FILESIZE_EXCEEDED)
+		exit_code = EX_PROTOCOL;
+	return answer_set(ret, UPLOAD_BROKEN, exit_code,
+			  span_of(words && words[0] ? words : curl_easy_strerror(code)));
+}
+
+pop3_span carrier_head(int fd, char *buf)
+{
+	size_t used = 0;
+	ssize_t n;
+
+	while (used < HEAD_READ_MAX &&
+	       (n = pread(fd, buf + used, HEAD_READ_MAX - used, (off_t)used)) > 0)
+		used += (size_t)n;
+	return (pop3_span){buf, used};
+}
