@@ -37,6 +37,8 @@ static const char text[] =
 	"asked.\n"
 	"	#password-command = \"pass show mail/home\"\n"
 	"	#password-file = \"~/.config/valija/home.password\"\n"
+	"	# Tokens of a large provider in its place: valija fetch setup, man "
+	"valija-fetch-setup.\n"
 	"\n"
 	"	# Of larger messages only the headers; whole with: valija fetch home --whole all\n"
 	"	#max-size = \"20M\"\n"
@@ -46,8 +48,7 @@ static const char text[] =
 	"	#pin = {\"sha256//...\"}\n"
 	"}\n";
 
-/* The folder of the file, made if it is missing, one level at a time. */
-static int make_folder(const char *file, struct err *err)
+int fetch_config_folder(const char *file, struct err *err)
 {
 	char path[FETCH_PATH_MAX];
 
@@ -66,7 +67,7 @@ int fetch_config_init(const char *file, struct err *err)
 {
 	int fd;
 
-	if (make_folder(file, err) < 0)
+	if (fetch_config_folder(file, err) < 0)
 		return -1;
 	fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)

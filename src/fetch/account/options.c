@@ -102,6 +102,8 @@ void fetch_usage(void)
 	      "           [--tls implicit|starttls|none] [--ca FILE] [--password-file FILE]\n"
 	      "           [--state DIR]\n"
 	      "       valija fetch --init [-c FILE]\n"
+	      "       valija fetch setup [OPTION...] ADDRESS    (man valija-fetch-setup)\n"
+	      "       valija fetch login [OPTION...] [ACCOUNT]\n"
 	      "with either: --dry-run, --mark-seen, --json, --record FILE, --accept-new-uidls\n"
 	      "All options: man valija-fetch\n",
 	      stderr);
