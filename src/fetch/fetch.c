@@ -257,7 +257,9 @@ static int fetch_from_file(int argc, char **argv, struct fetch_options *options,
 	if (fetch_config_read(options->config, &config, err) < 0) {
 		code = complain(err);
 		if (err->errnum == ENOENT)
-			fprintf(stderr, "valija fetch: \"valija fetch --init\" makes one\n");
+			fprintf(stderr,
+				"valija fetch: \"valija fetch setup ADDRESS\" makes one, or "
+				"\"valija fetch --init\" an empty one\n");
 		return code;
 	}
 	code = fetch_configured(&config, argc, argv, options, err);

@@ -131,6 +131,8 @@ static int open_parts(struct run *run, int state_dir, struct err *err)
 	if (run->options->record && record_open(run->options->record, run->server,
 						!stores_crlf(run->account), &run->record, err) < 0)
 		return -1;
+	if (fetch_check_key(run->account, err) < 0)
+		return -1;
 	if (!fetch_account_token(run->account))
 		return fetch_password(run->account, &asking, &run->password, err);
 	if (oauth_token(run->files, state_dir, run->account, NULL, &run->password, err) < 0)

@@ -209,6 +209,23 @@ def test_external_needs_a_certificate(fetcher, serve):
 
 # secrets
 
+def test_a_key_that_everybody_may_read_is_refused(fetcher, serve, certificate):
+    key = fetcher.scratch / 'key.pem'
+    key.write_bytes(certificate[1].read_bytes())
+    server = serve(tls='implicit', certificate=certificate)
+    words = ['--ca', certificate[0], '--cert', certificate[0], '--key', key]
+    key.chmod(0o644)
+    done = fetcher.run(server, *words, expect=NOPERM)
+    assert f'chmod go= {key}' in done.stderr and server.sessions == []
+    key.chmod(0o640)
+    fetcher.run(server, *words)
+    both = fetcher.scratch / 'both.pem'
+    both.write_bytes(certificate[0].read_bytes() + key.read_bytes())
+    both.chmod(0o644)
+    done = fetcher.run(server, '--ca', certificate[0], '--cert', both, expect=NOPERM)
+    assert f'chmod go= {both}' in done.stderr
+
+
 def test_a_credential_of_systemd(fetcher, serve):
     folder = fetcher.scratch / 'credentials'
     folder.mkdir()

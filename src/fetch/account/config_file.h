@@ -23,7 +23,7 @@ struct fetch_config {
 int fetch_config_place(char *buf, size_t size, struct err *err);
 int fetch_config_read(const char *file, struct fetch_config *ret, struct err *err);
 void fetch_config_finish(struct fetch_config *config);
-/* Makes the folders of the file that are missing. */
+/* The folder of the file, made if it is missing, one level at a time. */
 int fetch_config_folder(const char *file, struct err *err);
 /* Writes a commented file; never overwrites one. */
 int fetch_config_init(const char *file, struct err *err);

@@ -37,6 +37,8 @@ static const char text[] =
 	"asked.\n"
 	"	#password-command = \"pass show mail/home\"\n"
 	"	#password-file = \"~/.config/valija/home.password\"\n"
+	"	# Tokens of a large provider in its place: valija fetch setup, man "
+	"valija-fetch-setup.\n"
 	"\n"
 	"	# Of larger messages only the headers; whole with: valija fetch home --whole all\n"
 	"	#max-size = \"20M\"\n"
@@ -46,7 +48,6 @@ static const char text[] =
 	"	#pin = {\"sha256//...\"}\n"
 	"}\n";
 
-/* One level at a time. */
 int fetch_config_folder(const char *file, struct err *err)
 {
 	char path[FETCH_PATH_MAX];

@@ -134,6 +134,8 @@ void fetch_usage(void)
 	      "PLACE]\n"
 	      "       valija fetch status [--json] [ACCOUNT...]\n"
 	      "       valija fetch --init [-c FILE]\n"
+	      "       valija fetch setup [OPTION...] ADDRESS    (man valija-fetch-setup)\n"
+	      "       valija fetch login [OPTION...] [ACCOUNT]\n"
 	      "with either: --dry-run, --mark-seen, --json, --record FILE, --accept-new-uidls\n"
 	      "All options: man valija-fetch\n",
 	      stderr);

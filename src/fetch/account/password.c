@@ -63,6 +63,16 @@ int fetch_open_secret(const char *path, const char *what, struct err *err)
 	return fd;
 }
 
+int fetch_check_key(const struct fetch_account *account, struct err *err)
+{
+	const char *key = account->key_file[0] ? account->key_file : account->cert_file;
+	int fd = key[0] ? fetch_open_secret(key, "key file", err) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	return key[0] && fd < 0 ? -1 : 0;
+}
+
 static int from_file(const char *path, struct secret *ret, struct err *err)
 {
 	int fd = fetch_open_secret(path, "password file", err), rc;

@@ -20,6 +20,8 @@ int fetch_password(const struct fetch_account *account, const struct fetch_askin
 /* Opens a file with a secret for reading. One that everybody may read or change is refused, with
  * the command that mends it. what: "password file". */
 int fetch_open_secret(const char *path, const char *what, struct err *err);
+/* The key of the client certificate is such a file, too. */
+int fetch_check_key(const struct fetch_account *account, struct err *err);
 
 /* Pure: looks machine and login up in a netrc's text. 1: found, 0: not there, -1: it cannot be
  * read. */

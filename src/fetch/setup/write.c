@@ -67,21 +67,6 @@ void section_close(struct section_text *text)
 	put(text, "}\n");
 }
 
-/* mkdir -p of the file's folder. */
-static int make_folders(const char *file, struct err *err)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s", file);
-	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(path, 0700) < 0 && errno != EEXIST)
-			return err_sys(err, EX_CANTCREAT, errno, "cannot make %s", path);
-		*slash = '/';
-	}
-	return 0;
-}
-
 static int copy(const char *file, int to, mode_t *ret_mode, struct err *err)
 {
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -171,7 +156,7 @@ int write_config(const char *file, const struct section_text *text, struct err *
 
 	if (text->full || snprintf(temporary, sizeof(temporary), "%s.new", real) >= PATH_MAX)
 		return err_set(err, EX_USAGE, "the account's settings are too long");
-	if (make_folders(real, err) < 0)
+	if (fetch_config_folder(real, err) < 0)
 		return -1;
 	unlink(temporary); /* left by one that was killed */
 	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
