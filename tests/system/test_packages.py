@@ -37,7 +37,12 @@ def system():
 
 
 def install(system):
-    return system.run('sh', '-c', 'DEBIAN_FRONTEND=noninteractive dpkg -i /packages/*.deb').stdout
+    """The packages, and the server that they start."""
+    said = system.run('sh', '-c', 'DEBIAN_FRONTEND=noninteractive dpkg -i /packages/*.deb').stdout
+    try:
+        wait_until(lambda: state(system) == 'active', 30)
+    except AssertionError:
+        raise AssertionError(said + system.journal('-u', UNIT)) from None
 
 
 def state(system):
@@ -65,8 +70,8 @@ def test_a_package_from_the_first_day_to_the_last(system):
     conf = pathlib.Path(system.root, 'etc/valija/valija.conf')
 
     install(system)
-    wait_until(lambda: state(system) == 'active', 30)
     assert system.run('systemctl', 'is-enabled', UNIT).stdout.strip() == 'enabled'
+    assert not list(pathlib.Path(system.root, 'etc/systemd/user').rglob('valija*'))  # a user's own
     add_anna(system)
     assert ids(system) == []
     system.run('sh', '-c', 'printf "Subject: hello\\n\\nfirst\\n" | '
@@ -79,7 +84,6 @@ def test_a_package_from_the_first_day_to_the_last(system):
     conf.write_text(conf.read_text() + '\n# by hand\n')
     before = conf.read_bytes()
     install(system)
-    wait_until(lambda: state(system) == 'active', 30)
     assert conf.read_bytes() == before and ids(system) == known
 
     system.run('dpkg', '-r', 'valijad')
@@ -91,6 +95,5 @@ def test_a_package_from_the_first_day_to_the_last(system):
 
     # who comes back finds the mail
     install(system)
-    wait_until(lambda: state(system) == 'active', 30)
     add_anna(system)
     assert ids(system) == known
