@@ -40,9 +40,10 @@ static void add_sink(struct sandbox *sandbox, const struct fetch_account *accoun
 	}
 }
 
-int fetch_confine(const struct fetch_account *account, int state_dir, struct err *err)
+int fetch_confine(const struct fetch_account *account, int state_dir,
+		  const struct sandbox_program *program, struct err *err)
 {
-	struct sandbox sandbox = {.role = SANDBOX_FETCH, .allow_connect = true};
+	struct sandbox sandbox = {.role = SANDBOX_FETCH, .allow_connect = true, .program = program};
 	int rc;
 
 	sandbox.paths[sandbox.path_count++] =

@@ -4,6 +4,8 @@
 
 #include "fetch/account/account.h"
 
+struct sandbox_program;
+
 struct fetch_options {
 	const char *config; /* -c; NULL: the default place */
 	const char *state;  /* --state; NULL: the default place */
@@ -11,7 +13,8 @@ struct fetch_options {
 	const char *whole, *leave_out;
 	bool mark_seen, dry_run, accept_new_uidls;
 	bool accept_removals;
-	bool several; /* accounts at once: no bars */
+	bool several;                          /* accounts at once: no bars */
+	const struct sandbox_program *program; /* of the run's sandbox; NULL: it is made there */
 	bool watch;
 	const char *metrics;
 	bool json, verbose, quiet, init, help;
