@@ -8,7 +8,10 @@
 #include "base/err.h"
 #include "fetch/account/account.h"
 
+struct sandbox_program;
+
 /* state_dir: open descriptor. */
-int fetch_confine(const struct fetch_account *account, int state_dir, struct err *err);
+int fetch_confine(const struct fetch_account *account, int state_dir,
+		  const struct sandbox_program *program, struct err *err);
 
 #endif

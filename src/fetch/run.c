@@ -151,7 +151,7 @@ static int prepare(struct run *run, struct err *err)
 	if (rc == 0)
 		rc = open_parts(run, dir, err);
 	if (rc == 0)
-		rc = fetch_confine(run->account, dir, err);
+		rc = fetch_confine(run->account, dir, run->options->program, err);
 	close(dir);
 	return rc;
 }

@@ -39,6 +39,8 @@ struct sandbox_path {
 	int access;
 };
 
+struct sandbox_program;
+
 struct sandbox {
 	enum sandbox_role role;
 	/* as root: to uid and gid, no supplementary groups. uid 0 is allowed where there is
@@ -53,7 +55,16 @@ struct sandbox {
 	uint64_t max_files; /* RLIMIT_NOFILE is left alone; RLIMIT_FSIZE, 0: no limit */
 	bool allow_connect; /* fetch: outgoing TCP */
 	bool allow_bind;    /* fetch: from an address of its choice, at no port of its choice */
+	const struct sandbox_program *program; /* of the role; NULL: it is made here */
 };
+
+/*
+ * The filter of a role, made once for the processes that are forked from this one: making it costs
+ * a millisecond or two. It is the same filter, but for the calls that name the process itself,
+ * which a second one checks. NULL with err: it cannot be made.
+ */
+struct sandbox_program *sandbox_program_make(enum sandbox_role role, struct err *err);
+void sandbox_program_free(struct sandbox_program *program);
 
 /* -1: a step failed, and some are done already: the process must exit. */
 int sandbox_enter(const struct sandbox *sandbox, struct err *err);

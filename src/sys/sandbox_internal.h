@@ -21,5 +21,10 @@ int sandbox_seccomp(const struct sandbox *sandbox, struct err *err);
 /* The filter of a role for an architecture of libseccomp, which must be released, or NULL.
  * sandbox_seccomp loads it. */
 void *sandbox_filter(enum sandbox_role role, uint32_t arch, struct err *err);
+/* The program that libseccomp has written into fd, to be freed. It lets a process signal the
+ * threads of any; loading it adds the check that they are its own. */
+struct sandbox_program *sandbox_program_read(int fd, uint32_t arch, struct err *err);
+/* 0, or a negative errno as seccomp_load has it. */
+int sandbox_program_load(const struct sandbox_program *program);
 
 #endif

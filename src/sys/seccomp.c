@@ -402,10 +402,11 @@ static int add_allowed(scmp_filter_ctx filter, int role)
 	return result;
 }
 
-static int add_checked(scmp_filter_ctx filter, int role)
+/* own: the process that may be signalled; 0: any. */
+static int add_checked(scmp_filter_ctx filter, int role, pid_t own)
 {
-	struct scmp_arg_cmp own = SCMP_A0_64(SCMP_CMP_EQ, (uint64_t)getpid());
-	int result = add_rule(filter, SCMP_ACT_ALLOW, "tgkill", 1, &own); /* abort() uses it */
+	struct scmp_arg_cmp itself = SCMP_A0_64(SCMP_CMP_EQ, (uint64_t)own);
+	int result = add_rule(filter, SCMP_ACT_ALLOW, "tgkill", own != 0, &itself); /* abort() */
 
 	for (size_t i = 0; i < COUNT(checked) && !result; i++) {
 		const struct checked *row = &checked[i];
@@ -456,7 +457,7 @@ static int set_arch(scmp_filter_ctx filter, uint32_t arch)
 	return result;
 }
 
-void *sandbox_filter(enum sandbox_role number, uint32_t arch, struct err *err)
+static void *make_filter(enum sandbox_role number, uint32_t arch, pid_t own, struct err *err)
 {
 	/* clone3 hides its flags in memory: with ENOSYS the C library uses clone */
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
@@ -473,7 +474,7 @@ void *sandbox_filter(enum sandbox_role number, uint32_t arch, struct err *err)
 	if (!result)
 		result = add_allowed(filter, role);
 	if (!result)
-		result = add_checked(filter, role);
+		result = add_checked(filter, role, own);
 	if (!result)
 		result = add_denied(filter, role);
 	if (result) {
@@ -484,15 +485,51 @@ void *sandbox_filter(enum sandbox_role number, uint32_t arch, struct err *err)
 	return filter;
 }
 
-int sandbox_seccomp(const struct sandbox *sandbox, struct err *err)
+void *sandbox_filter(enum sandbox_role number, uint32_t arch, struct err *err)
+{
+	return make_filter(number, arch, getpid(), err);
+}
+
+struct sandbox_program *sandbox_program_make(enum sandbox_role role, struct err *err)
+{
+	scmp_filter_ctx filter = make_filter(role, seccomp_arch_native(), 0, err);
+	struct sandbox_program *program = NULL;
+	int fd = filter ? memfd_create("filter", MFD_CLOEXEC) : -1, result;
+
+	if (fd >= 0) {
+		result = seccomp_export_bpf(filter, fd);
+		if (result == 0)
+			program = sandbox_program_read(fd, seccomp_arch_native(), err);
+		else
+			err_sys(err, EX_OSERR, -result, "seccomp: cannot make the program");
+		close(fd);
+	} else if (filter) {
+		err_sys(err, EX_OSERR, errno, "seccomp: cannot make the program");
+	}
+	if (filter)
+		seccomp_release(filter);
+	return program;
+}
+
+static int make_and_load(const struct sandbox *sandbox, int *ret_result, struct err *err)
 {
 	scmp_filter_ctx filter = sandbox_filter(sandbox->role, seccomp_arch_native(), err);
-	int result;
 
 	if (!filter)
 		return -1;
-	result = seccomp_load(filter);
+	*ret_result = seccomp_load(filter);
 	seccomp_release(filter);
+	return 0;
+}
+
+int sandbox_seccomp(const struct sandbox *sandbox, struct err *err)
+{
+	int result;
+
+	if (sandbox->program)
+		result = sandbox_program_load(sandbox->program);
+	else if (make_and_load(sandbox, &result, err) < 0)
+		return -1;
 	if (result == -EINVAL || result == -ENOSYS || result == -EOPNOTSUPP) {
 		log_warning("no seccomp filters in this kernel: system calls are not confined");
 		return 1;

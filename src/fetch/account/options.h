@@ -4,6 +4,8 @@
 
 #include "fetch/account/account.h"
 
+struct sandbox_program;
+
 struct fetch_options {
 	const char *config; /* -c; NULL: the default place */
 	const char *state;  /* --state; NULL: the default place */
@@ -14,6 +16,7 @@ struct fetch_options {
 	bool retry_refused; /* messages that the destination refused for good */
 	bool now;           /* although the destination asked to wait */
 	bool several;       /* accounts at once: no bars */
+	const struct sandbox_program *program; /* of the run's sandbox; NULL: it is made there */
 	bool watch;
 	const char *metrics;
 	bool json, verbose, quiet, init, help;

@@ -70,7 +70,7 @@ static void child(const struct fetch_account *account, int state_dir, const stru
 		_exit(EX_OSERR);
 	dialog_init(dialog, POP3_TO_LF, LISTING_LINES,
 		    (int64_t)account->limits.reply_seconds * 1000);
-	outcome->rc = fetch_confine(account, state_dir, &outcome->err);
+	outcome->rc = fetch_confine(account, state_dir, NULL, &outcome->err);
 	if (outcome->rc == 0)
 		outcome->rc = session(account, secret, dialog, &outcome->trial, &outcome->err);
 	dialog_finish(dialog);

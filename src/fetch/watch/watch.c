@@ -10,6 +10,7 @@
 #include "fetch/watch/grants.h"
 #include "fetch/watch/network.h"
 #include "sys/notify.h"
+#include "sys/sandbox.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -396,6 +397,7 @@ static void finish(struct watch *w)
 	for (unsigned i = 0; i < 4; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	sandbox_program_free(w->program);
 	free(w->accounts);
 	fetch_config_finish(&w->config);
 	free(w);
@@ -403,6 +405,8 @@ static void finish(struct watch *w)
 
 static void work(struct watch *w)
 {
+	struct err err = {0};
+
 	if (w->network >= 0) {
 		loop_watch_init(&w->news, w->loop, w->network, addresses, w);
 		loop_watch_want(&w->news, LOOP_READ);
@@ -414,6 +418,10 @@ static void work(struct watch *w)
 	if (notify_watchdog_ms())
 		loop_timer_set(&w->pulse, notify_watchdog_ms() / 2);
 	tls_client_warm();
+	w->program = sandbox_program_make(SANDBOX_FETCH, &err);
+	w->options.program = w->program;
+	if (!w->program)
+		watch_say("%s: each run makes its own", err.text);
 	notify_send("READY=1");
 	watch_save(w);
 	start_due(w);

@@ -19,8 +19,9 @@ struct watch {
 	struct loop *loop;
 	const struct watch_source *source;
 	struct fetch_options options; /* of the runs */
-	const char *metrics;          /* of the command line; NULL: the configuration's */
-	unsigned jobs;                /* the same; 0 */
+	struct sandbox_program *program;
+	const char *metrics; /* of the command line; NULL: the configuration's */
+	unsigned jobs;       /* the same; 0 */
 	struct fetch_config config;
 	struct watch_account *accounts;
 	unsigned count;

@@ -668,6 +668,50 @@ static void fetch_attempts(struct place *place)
 	attempts_of(place, FETCH, SANDBOX_FETCH);
 }
 
+/* With a program that the parent made. */
+static struct sandbox_program *program;
+
+static void fetch_attempts_with_a_program(struct place *place)
+{
+	struct sandbox sandbox = {.role = SANDBOX_FETCH, .program = program};
+
+	if (geteuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
+		_exit(1);
+	attempt_all(&sandbox, FETCH);
+}
+
+static void signals_with_a_program(struct place *place)
+{
+	struct sandbox sandbox = {.role = SANDBOX_FETCH, .program = program};
+	const long beyond = (long)getpid() | 1L << 32;
+
+	enter(&sandbox);
+	EXPECT(syscall(SYS_tgkill, getpid(), getpid(), 0) == 0);
+	EXPECT(syscall(SYS_tgkill, getppid(), getppid(), 0) < 0 && errno == ENOSYS);
+	EXPECT(syscall(SYS_tgkill, beyond, getpid(), 0) < 0 && errno == ENOSYS);
+	EXPECT(kill(getpid(), 0) < 0 && kill(getppid(), 0) < 0);
+}
+
+static void starts_a_program_with_a_program(struct place *place)
+{
+	char name[] = "/bin/true", *argv[] = {name, NULL};
+	struct sandbox sandbox = {.role = SANDBOX_FETCH, .program = program};
+
+	enter(&sandbox);
+	execv(name, argv);
+	_exit(errno == EPERM ? 77 : 1);
+}
+
+static void test_program(void **state)
+{
+	program = sandbox_program_make(SANDBOX_FETCH, NULL);
+	assert_non_null(program);
+	assert_fine(run(fetch_attempts_with_a_program, *state));
+	assert_fine(run(signals_with_a_program, *state));
+	assert_deadly(run(starts_a_program_with_a_program, *state));
+	sandbox_program_free(program);
+}
+
 static void keys_attempts(struct place *place)
 {
 	attempts_of(place, KEYS, SANDBOX_KEYS);
@@ -838,6 +882,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_auth, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keeper, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fetch, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_program, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_lmtp, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_threat_67_arguments, set_up, tear_down),
