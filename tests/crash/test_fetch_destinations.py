@@ -115,6 +115,30 @@ def test_threat_89_killed_between_sending_and_sent(fetcher, serve, place, kind, 
     assert target.mail() == sorted(expected)
 
 
+@pytest.mark.parametrize('kind', [ImapPlace, GmailPlace])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_ends_a_run_tidily(fetcher, serve, place, kind, number):
+    """As from a terminal or a service manager: the message under way is delivered and noted."""
+    server, target = serve([letter(n) for n in range(1, 5)]), place(kind)
+    process = subprocess.Popen(
+        fetcher.command(server, '--delete', '--no-pipelining', *target.words(fetcher),
+                        to=target.to),
+        stdin=subprocess.DEVNULL, start_new_session=True, env=fetcher.environment(),
+        cwd=fetcher.scratch, stderr=subprocess.PIPE, text=True)
+
+    def interrupt(_, octets):
+        if octets and b'Subject: letter 2\r\n' in octets:
+            target.server.hooks.clear()
+            os.killpg(process.pid, number)
+
+    target.server.hooks['before'] = interrupt
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + number, words
+    server.idle()
+    again(fetcher, server, target)
+    assert target.mail() == MAIL and target.asked == 0, 'nothing was in doubt'
+
+
 @pytest.mark.parametrize('part', range(2))
 def test_killed_at_system_calls(fetcher, serve, place, part):
     """At points all over a run: each message is there once in the end, in an askable place."""

@@ -48,10 +48,11 @@ static void compose(const struct notice *notice, const struct transfer *t, const
 	char when[64];
 	time_t now = time(NULL);
 	struct tm tm;
+	bool whole = strchr(t->account->user, '@') != NULL; /* the user's name is an address */
 
 	strftime(when, sizeof(when), "%a, %d %b %Y %H:%M:%S +0000", gmtime_r(&now, &tm));
-	add(text, "From: valija fetch <MAILER-DAEMON@localhost>\nTo: <%s@%s>\n", t->account->user,
-	    t->account->host);
+	add(text, "From: valija fetch <MAILER-DAEMON@localhost>\nTo: <%s%s%s>\n", t->account->user,
+	    whole ? "" : "@", whole ? "" : t->account->host);
 	add(text, "Date: %s\nMessage-ID: <%s.refused@valija-fetch.localhost>\n", when, id);
 	add(text, "Subject: %u message%s could not be delivered here\n", notice->count,
 	    notice->count == 1 ? "" : "s");

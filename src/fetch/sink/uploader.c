@@ -2,6 +2,7 @@
  * escaped by the program, but it talks to a server: they are checked as if they were hostile. */
 #include "fetch/sink/uploader.h"
 
+#include "fetch/interrupt.h"
 #include "fetch/program.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@ struct uploader {
 
 static void execute(const char *path, int socket)
 {
+	fetch_interrupt_ignore(); /* also behind exec: the message under way is delivered */
 	if (dup2(socket, STDIN_FILENO) >= 0)
 		execl(path, "valija-upload", (char *)NULL);
 	_exit(EX_UNAVAILABLE);

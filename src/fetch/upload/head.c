@@ -191,7 +191,7 @@ size_t head_message_id(pop3_span head, char ret[HEAD_FIELD_MAX + 1])
 	if (field[n] != '>')
 		return 0;
 	for (size_t i = 0; i < n; i++)
-		if (field[i] < 0x21 || field[i] > 0x7e || strchr("\"(){}", field[i]))
+		if (field[i] < 0x21 || field[i] > 0x7e || strchr("\"(){}<", field[i]))
 			return 0;
 	memcpy(ret, field, n);
 	ret[n] = '\0';

@@ -4,7 +4,8 @@
  * and the secret of the destination are in no process that reads what a POP3 server sends, and cost
  * a run nothing that needs none. Orders come on standard input (upload.h), messages as descriptors,
  * and are read only. It runs as the user, confined: it may connect, and read certificates and the
- * resolver's files; it writes nothing. It ends with its standard input.
+ * resolver's files; it writes nothing. It ends with its standard input; signals that end
+ * a run tidily are ignored, so that the message under way has an end.
  */
 #include "fetch/upload/carrier.h"
 

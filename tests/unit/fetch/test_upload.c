@@ -202,6 +202,8 @@ static void headers(void **state)
 	assert_int_equal(head_message_id(SPAN_LITERAL("Message-ID: <a b>\n\n"), field), 0);
 	assert_int_equal(head_message_id(SPAN_LITERAL("Message-ID: <a\"b>\n\n"), field), 0);
 	assert_int_equal(head_message_id(SPAN_LITERAL("Message-ID: <a\n\n"), field), 0);
+	assert_int_equal(head_message_id(SPAN_LITERAL("Message-ID: <a<b@c>\n\n"), field), 0);
+	assert_int_equal(head_message_id(SPAN_LITERAL("Message-ID: <<a@c>\n\n"), field), 0);
 	assert_int_equal(head_message_id(SPAN_LITERAL("Message-ID: <a\0b>\n\n"), field), 0);
 	assert_int_equal(head_message_id(SPAN_LITERAL("\nMessage-ID: <a>\n"), field), 0);
 	/* the end of a long field counts: there is the date */
