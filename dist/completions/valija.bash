@@ -5,7 +5,7 @@ _valija() {
 	local options="--to --keep --delete --keep-days --keep-newest --follow --accept-removals
 		--proxy --source --tls --tls-name --ca --pin --cert --key --auth --password-file --password-command
 		--password-env --password-credential --token-command --netrc --timeout --no-pipelining --recipient --crlf --max-size
-		--max-messages --max-octets --whole --leave-out --mark-seen --dry-run --accept-new-uidls
+		--max-messages --max-octets --whole --leave-out --bodies --mark-seen --dry-run --accept-new-uidls
 		--config --state --jobs --json --record --quiet --verbose --init --help"
 	local config=${XDG_CONFIG_HOME:-$HOME/.config}/valija/fetch.conf
 

@@ -43,6 +43,7 @@ enum {
 	OPT_WHOLE,
 	OPT_LEAVE_OUT,
 	OPT_MARK_SEEN,
+	OPT_BODIES,
 	OPT_DRY_RUN,
 	OPT_ACCEPT,
 	OPT_ACCEPT_REMOVALS,
@@ -88,6 +89,7 @@ static const struct option long_options[] = {
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"whole", required_argument, NULL, OPT_WHOLE},
 	{"leave-out", required_argument, NULL, OPT_LEAVE_OUT},
+	{"bodies", no_argument, NULL, OPT_BODIES},
 	{"mark-seen", no_argument, NULL, OPT_MARK_SEEN},
 	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
 	{"accept-new-uidls", no_argument, NULL, OPT_ACCEPT},
@@ -105,6 +107,7 @@ void fetch_usage(void)
 	      "       valija fetch pop3[s]://USER@HOST[:PORT] --to maildir:DIR [--keep|--delete]\n"
 	      "           [--tls implicit|starttls|none] [--ca FILE] [--password-file FILE]\n"
 	      "           [--state DIR]\n"
+	      "       valija fetch doctor [--bodies] [--json] ACCOUNT|HOST|URL\n"
 	      "       valija fetch --init [-c FILE]\n"
 	      "with either: --dry-run, --mark-seen, --json, --record FILE, --accept-new-uidls\n"
 	      "All options: man valija-fetch\n",
@@ -276,6 +279,9 @@ static int run_option(int option, char *value, struct fetch_options *o, struct e
 		return 0;
 	case OPT_LEAVE_OUT:
 		o->leave_out = value;
+		return 0;
+	case OPT_BODIES:
+		o->bodies = true;
 		return 0;
 	case OPT_MARK_SEEN:
 		o->mark_seen = true;

@@ -10,6 +10,7 @@ struct fetch_options {
 	const char *record;
 	const char *whole, *leave_out;
 	bool mark_seen, dry_run, accept_new_uidls;
+	bool bodies; /* of the doctor */
 	bool accept_removals;
 	bool several; /* accounts at once: no bars */
 	bool json, verbose, quiet, init, help;
