@@ -1,4 +1,4 @@
-"""The map of tests that ./dev mutate runs: it names what there is, and leaves no test program out."""
+"""The map of tests that ./dev mutate runs: it names what there is, and leaves out no program."""
 import pathlib
 import re
 import sys

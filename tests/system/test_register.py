@@ -207,7 +207,7 @@ def without_register(office):
 
 @pytest.mark.parametrize('how', ['login', 'delivery', 'no other than bob'])
 def test_an_upgrade_enters_what_is_opened(two, connect, how):
-    """Each opening and each delivery, of the first generation after it; no others are known then."""
+    """Each opening and each delivery, of the first generation after it; no others are known."""
     office, ids = two
     without_register(office)
     office.start()

@@ -33,8 +33,21 @@
 struct scratch {
 	char path[128];
 	int root;
+	unsigned descriptors; /* of this process, at the beginning */
 	struct maildrop_settings settings;
 };
+
+static inline unsigned count_descriptors(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	while (folder && readdir(folder))
+		count++;
+	if (folder)
+		closedir(folder);
+	return count;
+}
 
 static inline int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -47,6 +60,7 @@ static inline int scratch_begin(void **state)
 	struct scratch *s = calloc(1, sizeof(*s));
 	const char *base = getenv("TMPDIR");
 
+	s->descriptors = count_descriptors();
 	snprintf(s->path, sizeof(s->path), "%s/valija-maildrop-XXXXXX", base ? base : "/tmp");
 	if (!mkdtemp(s->path))
 		return -1;
@@ -57,14 +71,19 @@ static inline int scratch_begin(void **state)
 	return s->root < 0 ? -1 : 0;
 }
 
+/* A descriptor that a test, or what it tried, left open makes it fail. */
 static inline int scratch_end(void **state)
 {
 	struct scratch *s = *state;
+	unsigned left;
 
 	close(s->root);
 	nftw(s->path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	left = count_descriptors() - s->descriptors;
+	if (left)
+		print_error("%u descriptors are still open\n", left);
 	free(s);
-	return 0;
+	return left ? -1 : 0;
 }
 
 static inline void make_maildir(struct scratch *s)

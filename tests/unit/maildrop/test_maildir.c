@@ -1529,6 +1529,45 @@ static void commits_hold_when_the_index_was_taken_away(void **state)
 	assert_false(has_file(s, "cur/0.x:2,"));
 }
 
+static int no_flush(int fd)
+{
+	(void)fd;
+	errno = EIO;
+	return -1;
+}
+
+/* Deletions of a session that died before its sweep: their files go when they are known to be on
+ * the disk, and not before. */
+static void a_sweep_unlinks_nothing_that_cannot_be_flushed(void **state)
+{
+	static const uint32_t two[] = {2};
+	static struct maildrop_syscalls broken;
+	struct scratch *s = *state;
+	struct maildrop *m;
+	struct err err;
+
+	make_maildir(s);
+	fill_cur(s, 3);
+	settle(s);
+	m = open_session(s);
+	assert_int_equal(maildrop_commit(m, two, 1, &err), MAILDROP_OK);
+	maildrop_close(m);
+	broken = maildrop_kernel;
+	broken.fdatasync = no_flush;
+	s->settings.syscalls = &broken;
+	m = open_session(s);
+	assert_int_equal(session_count(m), 2);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_true(has_file(s, "cur/1001.m.host:2,"));
+	s->settings.syscalls = NULL;
+	m = open_session(s);
+	assert_int_equal(session_count(m), 2);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_false(has_file(s, "cur/1001.m.host:2,"));
+}
+
 static void a_long_log_becomes_a_base(void **state)
 {
 	struct scratch *s = *state;
@@ -1707,6 +1746,7 @@ int main(void)
 		TEST(commits_hold_when_the_index_was_taken_away),
 		TEST(upkeep_goes_on_in_slices_until_it_is_at_rest),
 		TEST(upkeep_ends_at_once_for_a_login_that_waits),
+		TEST(a_sweep_unlinks_nothing_that_cannot_be_flushed),
 		TEST(a_long_log_becomes_a_base),
 		TEST(usage_is_that_of_the_index),
 		TEST(a_message_that_was_wrong_is_mended),

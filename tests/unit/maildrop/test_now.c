@@ -146,6 +146,36 @@ static void a_warm_maildrop_is_opened_as_ever(void **state)
 	maildrop_close(m);
 }
 
+static void body_now(struct maildrop *m, uint32_t number, const char *expected)
+{
+	struct maildrop_body body;
+	char text[100] = "";
+
+	assert_int_equal(maildrop_body_now(m, number, &body), MAILDROP_OK);
+	assert_int_equal(body.stored, strlen(expected));
+	assert_int_equal(pread(body.fd, text, sizeof(text) - 1, (off_t)body.offset),
+			 strlen(expected));
+	assert_string_equal(text, expected);
+	close(body.fd);
+}
+
+static void each_message_of_a_warm_maildrop_is_there_at_once(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop_body body;
+	struct maildrop *m;
+
+	fill(s);
+	warm(s);
+	assert_int_equal(open_now(s, &m), MAILDROP_OK);
+	body_now(m, 1, "a\n");
+	body_now(m, 2, "b, longer\n");
+	body_now(m, MESSAGES, ".c\n");
+	assert_int_equal(maildrop_body_now(m, 0, &body), MAILDROP_WAIT);
+	assert_int_equal(maildrop_body_now(m, MESSAGES + 1, &body), MAILDROP_WAIT);
+	maildrop_close(m);
+}
+
 static void one_session_at_a_time(void **state)
 {
 	struct scratch *s = *state;
@@ -424,6 +454,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_warm_maildrop_is_opened_as_ever),
+		TEST(each_message_of_a_warm_maildrop_is_there_at_once),
 		TEST(one_session_at_a_time),
 		TEST(no_maildrop_is_made),
 		TEST(what_needs_work_is_left_alone),
