@@ -7,7 +7,7 @@ _valija() {
 		--password-env --password-credential --token-command --netrc --timeout --no-pipelining --recipient --crlf --max-size
 		--to-password-file --to-password-command --to-password-env --to-password-credential --to-netrc --to-token-command --to-ca
 		--to-pin --to-flags --gmail-api --gmail-never-spam --refused --retry-refused --now
-		--max-messages --max-octets --whole --leave-out --mark-seen --dry-run --accept-new-uidls
+		--max-messages --max-octets --whole --leave-out --bodies --mark-seen --dry-run --accept-new-uidls
 		--config --state --jobs --json --record --quiet --verbose --init --help
 		--watch --interval --metrics"
 	local config=${XDG_CONFIG_HOME:-$HOME/.config}/valija/fetch.conf

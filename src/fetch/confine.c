@@ -45,12 +45,10 @@ static void add_sink(struct sandbox *sandbox, const struct fetch_account *accoun
 int fetch_confine(const struct fetch_account *account, int state_dir,
 		  const struct sandbox_program *program, struct err *err)
 {
-	bool binds = account->source[0] != '\0';
 	struct sandbox sandbox = {.role = SANDBOX_FETCH,
 				  .allow_connect = true,
-				  .allow_bind = binds,
-				  /* that one is of accounts that need not bind */
-				  .program = binds ? NULL : program};
+				  .allow_bind = account->source[0] != '\0',
+				  .program = program};
 	int rc;
 
 	sandbox.paths[sandbox.path_count++] =

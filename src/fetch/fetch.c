@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "fetch/account/config_file.h"
+#include "fetch/doctor/doctor.h"
 #include "fetch/interrupt.h"
 #include "fetch/jobs.h"
 #include "fetch/account/options.h"
@@ -267,6 +268,74 @@ static int fetch_from_file(int argc, char **argv, struct fetch_options *options,
 	return code;
 }
 
+/* HOST alone: up to the login. */
+static int doctor_of_host(struct fetch_account *account, const struct fetch_options *options,
+			  const char *host, struct err *err)
+{
+	enum fetch_tls tls = account->tls;
+	char url[FETCH_TEXT_MAX + 32];
+	bool whole = strstr(host, "://") != NULL;
+
+	snprintf(url, sizeof(url), whole ? "%s" : "pop3s://nobody@%s", host);
+	if (fetch_account_url(account, url, err) < 0)
+		return complain(err);
+	if (options->tls_given)
+		account->tls = tls;
+	if (!whole)
+		snprintf(account->name, sizeof(account->name), "%s", account->host);
+	/* the doctor delivers nothing */
+	if (fetch_account_sink(account, "command:true", err) < 0 ||
+	    fetch_account_check(account, err) < 0)
+		return complain(err);
+	return doctor_run(account, options, whole);
+}
+
+static int doctor_of_account(int argc, char **argv, struct fetch_options *options,
+			     struct fetch_config *config, struct err *err)
+{
+	const struct fetch_account *chosen = NULL;
+	int count;
+
+	if (override(config, argc, argv, err) < 0)
+		return complain(err);
+	count = choose(config, argv + options->first, 1, &chosen, err);
+	if (!options->state && config->state[0])
+		options->state = config->state;
+	return count < 0 ? complain(err) : doctor_run(chosen, options, true);
+}
+
+/* An account of the file, else a host or a URL. */
+static int doctor_main(int argc, char **argv)
+{
+	struct fetch_config config = {0};
+	struct fetch_account account;
+	struct fetch_options options;
+	char place[FETCH_PATH_MAX];
+	struct err err = {0};
+	bool known = false;
+	int code;
+
+	fetch_account_defaults(&account);
+	if (fetch_options_parse(argc, argv, &options, &account, &err) < 0)
+		return complain(&err);
+	if (argc - options.first != 1) {
+		err_set(&err, EX_USAGE, "doctor takes one account, host or URL");
+		return complain(&err);
+	}
+	if (!options.config && fetch_config_place(place, sizeof(place), &err) == 0 &&
+	    access(place, R_OK) == 0)
+		options.config = place;
+	if (options.config && !strstr(argv[options.first], "://") &&
+	    fetch_config_read(options.config, &config, &err) < 0)
+		return complain(&err);
+	for (unsigned i = 0; i < config.count; i++)
+		known |= strcmp(config.accounts[i].name, argv[options.first]) == 0;
+	code = known ? doctor_of_account(argc, argv, &options, &config, &err)
+		     : doctor_of_host(&account, &options, argv[options.first], &err);
+	fetch_config_finish(&config);
+	return code;
+}
+
 int fetch_main(int argc, char **argv)
 {
 	struct fetch_account account;
@@ -285,6 +354,8 @@ int fetch_main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "login") == 0)
 		return setup_login_main(argc - 1, argv + 1);
 	fetch_interrupt_catch();
+	if (argc > 1 && strcmp(argv[1], "doctor") == 0)
+		return doctor_main(argc - 1, argv + 1);
 	fetch_account_defaults(&account);
 	if (fetch_options_parse(argc, argv, &options, &account, &err) < 0) {
 		complain(&err);

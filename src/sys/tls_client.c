@@ -357,6 +357,32 @@ int tls_client_binding(struct tls_client *client, unsigned char out[TLS_CLIENT_B
 		       : -1;
 }
 
+static void name_text(const X509_NAME *name, char *buf, size_t size)
+{
+	char text[256];
+
+	X509_NAME_oneline(name, text, sizeof(text));
+	text_escape(buf, size - 1, span_of(text));
+}
+
+void tls_client_peer(struct tls_client *client, struct tls_client_peer *ret)
+{
+	X509 *certificate = SSL_get0_peer_certificate(client->ssl);
+	STACK_OF(X509) *chain = client->pinned_only ? SSL_get_peer_cert_chain(client->ssl)
+						    : SSL_get0_verified_chain(client->ssl);
+	int seconds = 0;
+
+	*ret = (struct tls_client_peer){0};
+	snprintf(ret->version, sizeof(ret->version), "%s", SSL_get_version(client->ssl));
+	if (!certificate)
+		return;
+	name_text(X509_get_subject_name(certificate), ret->subject, sizeof(ret->subject));
+	name_text(X509_get_issuer_name(certificate), ret->issuer, sizeof(ret->issuer));
+	pin_of(certificate, ret->pin);
+	ASN1_TIME_diff(&ret->days_left, &seconds, NULL, X509_get0_notAfter(certificate));
+	ret->chain = chain ? (unsigned)sk_X509_num(chain) : 0;
+}
+
 int tls_client_pin(const char *text, unsigned char ret[TLS_CLIENT_PIN_SIZE])
 {
 	char raw[48];

@@ -60,6 +60,17 @@ int tls_client_write(struct tls_client *client, const char *buf, size_t size, st
 int tls_client_binding(struct tls_client *client, unsigned char out[TLS_CLIENT_BINDING_SIZE]);
 /* After a handshake that failed: the server did not answer in TLS at all. */
 bool tls_client_met_clear_text(const struct tls_client *client);
+/* The other side, after a handshake: texts are escaped. */
+struct tls_client_peer {
+	char version[16]; /* "TLSv1.3"; "": no handshake */
+	char subject[120], issuer[120];
+	char pin[64]; /* base64 of the key's SHA-256 */
+	int days_left;
+	unsigned chain; /* certificates that were verified, or shown where a pin stands for the
+			   chain */
+};
+
+void tls_client_peer(struct tls_client *client, struct tls_client_peer *ret);
 /* "sha256//BASE64" or bare base64 of a pin. -1: it is neither. */
 int tls_client_pin(const char *text, unsigned char ret[TLS_CLIENT_PIN_SIZE]);
 

@@ -276,8 +276,11 @@ class Disk:
             elif kind == 'file':
                 flushed, later = self.files[thing]
                 last = later[-1]
-                contents[thing] = {0: flushed or b'', 1: last, 2: bytes(len(last)),
-                                   3: last[:len(last) // 2]}[what]
+                # octets that were flushed stay; those appended since may be zeros, or cut
+                kept = flushed if flushed and last.startswith(flushed) else b''
+                more = len(last) - len(kept)
+                contents[thing] = {0: flushed or b'', 1: last, 2: kept + bytes(more),
+                                   3: last[:len(kept) + more // 2]}[what]
         for inode, (flushed, later) in self.files.items():
             contents.setdefault(inode, flushed if not later else later[-1])
         return folders, contents

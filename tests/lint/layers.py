@@ -33,6 +33,7 @@ ROOMS = {
     'maildrop': {'index': (), 'maildir': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
               'oauth': ('account', 'https', 'journal'),
+              'doctor': ('account', 'journal', 'oauth', 'report', 'session'),
               'setup': ('account', 'https', 'journal', 'oauth', 'report', 'session'),
               'watch': ('account', 'journal'), 'import': ('account', 'journal'),
               'session': ('account',), 'journal': ('account',),

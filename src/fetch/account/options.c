@@ -44,6 +44,7 @@ enum {
 	OPT_WHOLE,
 	OPT_LEAVE_OUT,
 	OPT_MARK_SEEN,
+	OPT_BODIES,
 	OPT_DRY_RUN,
 	OPT_ACCEPT,
 	OPT_ACCEPT_REMOVALS,
@@ -96,6 +97,7 @@ static const struct option long_options[] = {
 	{"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"whole", required_argument, NULL, OPT_WHOLE},
 	{"leave-out", required_argument, NULL, OPT_LEAVE_OUT},
+	{"bodies", no_argument, NULL, OPT_BODIES},
 	{"mark-seen", no_argument, NULL, OPT_MARK_SEEN},
 	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
 	{"accept-new-uidls", no_argument, NULL, OPT_ACCEPT},
@@ -133,6 +135,7 @@ void fetch_usage(void)
 	      "       valija fetch --watch [--metrics FILE] [--interval 5m] [ACCOUNT...|URL --to "
 	      "PLACE]\n"
 	      "       valija fetch status [--json] [ACCOUNT...]\n"
+	      "       valija fetch doctor [--bodies] [--json] ACCOUNT|HOST|URL\n"
 	      "       valija fetch --init [-c FILE]\n"
 	      "       valija fetch setup [OPTION...] ADDRESS    (man valija-fetch-setup)\n"
 	      "       valija fetch login [OPTION...] [ACCOUNT]\n"
@@ -336,6 +339,9 @@ static int run_option(int option, char *value, struct fetch_options *o, struct e
 		return 0;
 	case OPT_LEAVE_OUT:
 		o->leave_out = value;
+		return 0;
+	case OPT_BODIES:
+		o->bodies = true;
 		return 0;
 	case OPT_MARK_SEEN:
 		o->mark_seen = true;

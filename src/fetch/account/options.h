@@ -12,6 +12,7 @@ struct fetch_options {
 	const char *record;
 	const char *whole, *leave_out;
 	bool mark_seen, dry_run, accept_new_uidls;
+	bool bodies; /* of the doctor */
 	bool accept_removals;
 	bool retry_refused; /* messages that the destination refused for good */
 	bool now;           /* although the destination asked to wait */

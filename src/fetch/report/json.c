@@ -78,3 +78,18 @@ void report_json_message(const struct report *report, const struct report_messag
 		       message->reason, "unique_id",
 		       message->unique_id ? json_string(message->unique_id) : json_null()));
 }
+
+void report_json_finding(const struct report *report, const char *level, const char *check,
+			 const char *text, const char *setting)
+{
+	emit(report, "finding",
+	     json_pack("{s:s, s:s, s:o, s:o, s:s}", "level", level, "check", check, "text",
+		       text_value(text), "setting", setting ? json_string(setting) : json_null(),
+		       "server", report->server));
+}
+
+void report_json_step(const struct report *report, const char *name, int64_t milliseconds)
+{
+	emit(report, "step",
+	     json_pack("{s:s, s:I}", "step", name, "milliseconds", (json_int_t)milliseconds));
+}

@@ -410,6 +410,44 @@ static void test_fetch(void **state)
 	assert_fine(run(fetch_is_cut_off, *state));
 }
 
+/* An address to connect from, at a port that the kernel chooses; only where it is asked for. */
+static void fetch_binds(struct place *place)
+{
+	struct sandbox fetch = {
+		.role = SANDBOX_FETCH, .path_count = 1, .allow_connect = true, .allow_bind = true};
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)},
+			   chosen = any;
+	int fd;
+
+	chosen.sin_port = htons(40009);
+	fetch.paths[0] = (struct sandbox_path){place->fd, SANDBOX_READ | SANDBOX_WRITE};
+	enter(&fetch);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	EXPECT(fd >= 0 && bind(fd, (struct sockaddr *)&chosen, sizeof(chosen)) < 0);
+	EXPECT(errno == EACCES);
+	EXPECT(bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0);
+}
+
+static void fetch_binds_not(struct place *place)
+{
+	struct sandbox fetch = {.role = SANDBOX_FETCH, .path_count = 1, .allow_connect = true};
+	struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd;
+
+	fetch.paths[0] = (struct sandbox_path){place->fd, SANDBOX_READ | SANDBOX_WRITE};
+	enter(&fetch);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	EXPECT(fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof(any)) < 0 && errno == EACCES);
+}
+
+static void test_fetch_binds(void **state)
+{
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 4)
+		skip();
+	assert_fine(run(fetch_binds, *state));
+	assert_fine(run(fetch_binds_not, *state));
+}
+
 /* ---- keys ---- */
 
 static const struct sandbox keys = {.role = SANDBOX_KEYS};
@@ -883,6 +921,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_keeper, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fetch, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_program, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_fetch_binds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_lmtp, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_threat_67_arguments, set_up, tear_down),
