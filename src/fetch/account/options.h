@@ -14,9 +14,9 @@ struct fetch_options {
 	bool mark_seen, dry_run, accept_new_uidls;
 	bool bodies; /* of the doctor */
 	bool accept_removals;
-	bool retry_refused; /* messages that the destination refused for good */
-	bool now;           /* although the destination asked to wait */
-	bool several;       /* accounts at once: no bars */
+	bool retry_refused;                    /* messages that the destination refused for good */
+	bool now;                              /* although the destination asked to wait */
+	bool several;                          /* accounts at once: no bars */
 	const struct sandbox_program *program; /* of the run's sandbox; NULL: it is made there */
 	bool watch;
 	const char *metrics;

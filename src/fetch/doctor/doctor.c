@@ -323,7 +323,7 @@ int doctor_run(const struct fetch_account *account, const struct fetch_options *
 	/* no folder is written to: what the sandbox leaves of the files is nothing */
 	nothing = open("/dev/null", O_PATH | O_CLOEXEC);
 	if ((login && take_secret(&d, &secret, &err) < 0) ||
-	    fetch_confine(account, nothing, &err) < 0)
+	    fetch_confine(account, nothing, NULL, &err) < 0)
 		code = fail(&d, "account", &err);
 	else
 		code = examine(&d, login ? &secret : NULL);
