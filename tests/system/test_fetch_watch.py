@@ -20,7 +20,7 @@ from fetch_fixtures import certificate, fetcher, serve  # noqa: E402,F401
 from fetching import CONFIG, DATAERR, OK, TEMPFAIL, TOKEN, UNAVAILABLE, USAGE, program  # noqa: E402
 from hostile import Cut, letter  # noqa: E402
 
-PATIENCE = 40
+PATIENCE = 120  # a sanitized build on a busy machine
 
 
 def wait_for(what, seconds=PATIENCE):
