@@ -281,7 +281,7 @@ static int try_wall(const struct fetch_account *account, const char *folder)
 	struct err err = {0};
 
 	fd = open_in(folder, "-grants");
-	if (state < 0 || fd < 0 || fetch_confine(account, state, &err) < 0)
+	if (state < 0 || fd < 0 || fetch_confine(account, state, NULL, &err) < 0)
 		return 1;
 	if (open_in(folder, "/journal") < 0)
 		return 2;
