@@ -127,6 +127,8 @@ static int make_folders(void *context, struct err *err)
 
 /* ---- the register ---- */
 
+enum { THERE = 1 };
+
 /* Why the caller makes no maildrop, and who does. */
 static int refuse(const struct user *user, const struct err *why, struct err *err)
 {
@@ -137,7 +139,15 @@ static int refuse(const struct user *user, const struct err *why, struct err *er
 		       user_home(user), why->text, user->name);
 }
 
-/* Enters the maildrop, on the disk; as the one who called the command, not as the owner. */
+static bool is_there(const struct maker *maker, const char *home)
+{
+	struct stat st;
+
+	return fstatat(maker->mail_fd, home, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Enters the maildrop, on the disk; as the one who called the command, not as the owner. THERE: it
+ * need not be made any more. */
 static int enter(struct maker *maker, const struct user *user, enum register_kind kind,
 		 struct err *err)
 {
@@ -152,6 +162,9 @@ static int enter(struct maker *maker, const struct user *user, enum register_kin
 	}
 	if (kind == REGISTER_MAKING && register_find(maker->reg, location, &is, err) < 0)
 		return -1;
+	/* another delivery may have made it since this one found none */
+	if (is == REGISTER_MADE && is_there(maker, home))
+		return THERE;
 	if (is == REGISTER_MADE)
 		return err_set(
 			err, EX_TEMPFAIL,
@@ -170,9 +183,11 @@ static int enter(struct maker *maker, const struct user *user, enum register_kin
 int maker_make(struct maker *maker, const struct user *user, uid_t uid, gid_t gid, struct err *err)
 {
 	struct making making = {maker, user_home(user)};
+	int result = enter(maker, user, REGISTER_MAKING, err);
 
-	if (enter(maker, user, REGISTER_MAKING, err) < 0 ||
-	    maker_as_owner(uid, gid, make_folders, &making, err) != EX_OK)
+	if (result == THERE)
+		return 0;
+	if (result < 0 || maker_as_owner(uid, gid, make_folders, &making, err) != EX_OK)
 		return -1;
 	return enter(maker, user, REGISTER_MADE, err);
 }

@@ -240,7 +240,8 @@ EITHER = {
     'mail that nobody may enter': lambda office: office.mail.chmod(0),
     'catch-all that is no name': lambda office: office.set('lmtp.catch_all', '"a:b"'),
     'a domain that is none': lambda office: office.set('lmtp.domains', '"b..c @ x"'),
-    'few descriptors': lambda office: setattr(office, 'limit_files', 40),
+    'too few descriptors': lambda office: setattr(office, 'limit_files', 40),
+    'few descriptors': lambda office: setattr(office, 'limit_files', 64),
     'a state folder that is a file': lambda office: (
         office.state.rmdir(), office.state.write_text('')),
 }

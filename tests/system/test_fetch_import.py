@@ -1,5 +1,6 @@
-"""Moving in from other fetchers: the real fetchmail, mpop and getmail collect and leave the mail there, `valija
-fetch import` takes over, and nothing is collected again. Thunderbird by files of its format."""
+"""Moving in from other fetchers: the real fetchmail, mpop and getmail collect and leave the mail
+there, `valija fetch import` takes over, and nothing is collected again. Thunderbird by files of its
+format."""
 import os
 import pathlib
 import shutil
@@ -171,7 +172,8 @@ def thunderbird(home, port, user, ids, **more):
     prefs = {'server1.type': '"imap"', 'server1.hostname': '"imap.example.org"',
              'server2.type': '"pop3"', 'server2.hostname': '"127.0.0.1"',
              'server2.name': '"Home \\u0026 garden"', 'server2.userName': f'"{user}"',
-             'server2.port': str(port), 'server2.socketType': '0', 'server2.leave_on_server': 'true',
+             'server2.port': str(port), 'server2.socketType': '0',
+             'server2.leave_on_server': 'true',
              'server2.directory': '"/somewhere/else"',
              'server2.directory-rel': '"[ProfD]Mail/127.0.0.1"', **more}
     home.write(f'{profile}/prefs.js', '// Mozilla User Preferences\n\n' + ''.join(
@@ -182,7 +184,8 @@ def thunderbird(home, port, user, ids, **more):
                '*another.example.org someone\nk other 1\n')
     home.write('.thunderbird/profiles.ini', '[Profile1]\nName=old\nIsRelative=1\nPath=none.old\n'
                'Default=1\n\n[Profile0]\nName=default-release\nIsRelative=1\n'
-               'Path=ab12.default-release\n\n[InstallABC]\nDefault=ab12.default-release\nLocked=1\n')
+               'Path=ab12.default-release\n\n[InstallABC]\n'
+               'Default=ab12.default-release\nLocked=1\n')
 
 
 def test_from_thunderbird(fetcher, serve):
@@ -247,7 +250,8 @@ poll a.example.org via pop.example.org plugin "ssh x" preconnect 'make' :
   user bert there pass "x" mda "/usr/bin/procmail -d %T" is bert here nokeep ssl no sslcertck
 poll b.example.org proto imap user c password d
 ''')
-    home.write('.fetchids', 'anna@example.org@a.example.org 1\nanna@example.org@a.example.org 2 3\nbad\n'
+    home.write('.fetchids', 'anna@example.org@a.example.org 1\n'
+               'anna@example.org@a.example.org 2 3\nbad\n'
                             'who@a.example.org 5\n\n')
     done = home.valija('import', 'fetchmail')
     rc, ids = home.path / '.fetchmailrc', home.path / '.fetchids'
@@ -311,7 +315,8 @@ host work.example.org
 
 @pytest.mark.parametrize('words, code', [
     ([], USAGE), (['outlook'], USAGE), (['mpop', 'a', 'b'], USAGE), (['mpop', '--nope'], USAGE),
-    (['mpop', '/nowhere'], NOINPUT), (['thunderbird'], NOINPUT), (['getmail', '/dev/null'], DATAERR)],
+    (['mpop', '/nowhere'], NOINPUT), (['thunderbird'], NOINPUT),
+    (['getmail', '/dev/null'], DATAERR)],
     ids=range(7))
 def test_what_is_no_import(fetcher, words, code):
     home = Home(fetcher)
@@ -345,7 +350,7 @@ def test_a_list_with_ids_of_long_ago(fetcher, serve):
 
 
 def test_a_list_of_another_server_is_not_believed(fetcher, serve):
-    """As many unknown messages as missing ones: unique ids have changed, or it is another mailbox."""
+    """As many unknown messages as missing ones: ids have changed, or it is another mailbox."""
     home = Home(fetcher)
     server = serve([letter(n) for n in range(1, 9)], password='word')
     thunderbird(home, server.port, 'demo', [f'k other-{n} 1' for n in range(8)])

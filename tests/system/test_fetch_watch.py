@@ -1,5 +1,6 @@
-"""`valija fetch --watch` and `status`: intervals, delays that servers ask for, trouble with one account
-beside others, reload, end, news for the service manager, metrics, and addresses that come back."""
+"""`valija fetch --watch` and `status`: intervals, delays that servers ask for, trouble with one
+account beside others, reload, end, news for the service manager, metrics, and addresses that come
+back."""
 import contextlib
 import json
 import os
@@ -127,12 +128,14 @@ def test_accounts_are_collected_again_and_again(fetcher, serve, watch):
     assert record['last_success'] >= record['last_run'] - 5 and record['next_run']
     assert 'one: 1 collected' in daemon.words.read_text()
     daemon.end()
-    assert daemon.status(expect=UNAVAILABLE).stdout.startswith('valija fetch --watch is not running')
+    said = daemon.status(expect=UNAVAILABLE).stdout
+    assert said.startswith('valija fetch --watch is not running')
 
 
 def test_an_account_of_the_command_line_is_watched(fetcher, serve):
     server = serve([letter(1)])
-    process = subprocess.Popen(fetcher.command(server, '--watch', '--interval', '1s', '--auth', 'USER'),
+    command = fetcher.command(server, '--watch', '--interval', '1s', '--auth', 'USER')
+    process = subprocess.Popen(command,
                                env=fetcher.environment(), start_new_session=True)
     try:
         wait_for(lambda: fetcher.files() and len(logins(server)) > 1)
@@ -234,7 +237,8 @@ def test_the_pause_doubles_and_a_good_run_ends_that(fetcher, serve, watch):
 
 
 @pytest.mark.parametrize('how', ['hangup', 'tokens'])
-def test_consent_that_is_needed_is_named_and_the_others_go_on(fetcher, serve, watch, certificate, how):
+def test_consent_that_is_needed_is_named_and_the_others_go_on(fetcher, serve, watch, certificate,
+                                                              how):
     token = serve([letter(1)], mechanisms=('XOAUTH2',), tokens=['good'], tls='starttls',
                   certificate=certificate)
     other = serve([letter(2)])

@@ -140,9 +140,10 @@ static void check_state(const struct generation_files *files)
 static int check_all(const struct config *config, bool root, struct err *err)
 {
 	struct generation_files files;
+	unsigned long limit;
 	int rc = log_sink_check(config, warn, err);
 
-	if (rc < 0)
+	if (rc < 0 || files_raise_limit(&limit, err) < 0)
 		return -1;
 	rc = files_open(&files, config, root, err);
 	if (rc == 0 && root && files.mail_uid == 0)

@@ -6,6 +6,7 @@
 #include "config/path.h"
 #include "server/certificates.h"
 #include "server/monitor/spool_files.h"
+#include "sys/process.h"
 #include "sys/sandbox.h"
 
 #include <dirent.h>
@@ -17,6 +18,8 @@
 #include <unistd.h>
 
 enum {
+	FILES_WANTED = 1 << 20, /* descriptors of a process */
+	FILES_NEEDED = 64,
 	LOOKED_AT_MAX = 4096, /* folders of the mail root, to learn whose they are */
 };
 
@@ -195,4 +198,16 @@ void files_close(struct generation_files *files)
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+}
+
+int files_raise_limit(unsigned long *ret, struct err *err)
+{
+	*ret = process_raise_nofile(FILES_WANTED);
+	if (*ret >= FILES_NEEDED)
+		return 0;
+	return err_set(err, EX_OSERR,
+		       "%lu descriptors a process are too few: at least %u are needed "
+		       "(LimitNOFILE= of the "
+		       "unit, ulimit -n)",
+		       *ret, FILES_NEEDED);
 }

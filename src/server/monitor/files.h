@@ -35,4 +35,8 @@ void files_close(struct generation_files *files);
  * left to record. */
 bool files_remember_root(struct generation_files *files);
 
+/* Raises the limit of descriptors as far as it goes, and returns it. -1: a start would not get far
+ * with so few. */
+int files_raise_limit(unsigned long *ret, struct err *err);
+
 #endif

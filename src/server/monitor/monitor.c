@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "base/table.h"
 #include "build-config.h"
+#include "server/monitor/files.h"
 #include "server/monitor/generation.h"
 #include "server/monitor/logbook.h"
 #include "sys/notify.h"
@@ -29,7 +30,6 @@
 /* ms between two new ticket keys: a key is good for as long as a ticket that was made with it just
  * before it was replaced, and is gone then */
 #define TICKET_LIFE (TLS_TICKET_SECONDS * 1000u / (TLS_TICKET_KEYS - 1))
-#define FILES_WANTED (1u << 20)
 enum {
 	GENERATIONS_MAX = 16,   /* that drain at a time */
 	LISTENERS_PAUSE = 1000, /* ms between two looks at the listening sockets */
@@ -418,8 +418,7 @@ int monitor_run(const char *config_file)
 		return err.code;
 	}
 	prctl(PR_SET_DUMPABLE, 0);
-	files = process_raise_nofile(FILES_WANTED);
-	if (monitor_start(&m, &err) < 0) {
+	if (files_raise_limit(&files, &err) < 0 || monitor_start(&m, &err) < 0) {
 		log_error("%s", err.text);
 		m.exit_code = err.code ? err.code : EX_SOFTWARE;
 		goto out;
