@@ -468,6 +468,8 @@ static void refuse_all(struct lmtp_session *session, enum reason reason)
 	lmtp_server_reply_all(&session->lmtp, row->reply, row->enhanced, row->words);
 }
 
+static void fail_recipient(struct lmtp_session *session, uint32_t index);
+
 /* The message is complete, and can be lent. */
 static void lend(struct lmtp_session *session)
 {
@@ -487,6 +489,9 @@ static void lend(struct lmtp_session *session)
 		serials[i] = t->recipients[i].serial;
 	t->size = message_size(t->message);
 	t->stage = LMTP_DELIVERING;
+	for (uint32_t i = 0; i < t->count && t->stage == LMTP_DELIVERING; i++)
+		if (has_part(session, &t->recipients[i], PLACE_LEFT))
+			fail_recipient(session, i);
 	for (uint32_t place = 0; place < session->front->keeper_room; place++)
 		if (owes_delivery(session, place))
 			send_to(session, place, serials, headers, size);
@@ -593,8 +598,6 @@ void transaction_keeper_gone(struct lmtp_session *session, uint32_t place)
 {
 	struct lmtp_transaction *t = &session->transaction;
 
-	bool owed = owes_delivery(session, place);
-
 	/* until auth has named the keepers of the recipient under way, this one may be among them,
 	 * and then no answer comes */
 	if ((t->stage == LMTP_ASKING && !session->front->left_tidily) ||
@@ -604,12 +607,8 @@ void transaction_keeper_gone(struct lmtp_session *session, uint32_t place)
 	for (uint32_t i = 0; i < t->count && t->stage == LMTP_DELIVERING; i++)
 		if (has_part(session, &t->recipients[i], place))
 			fail_recipient(session, i);
+	/* recipients that were accepted before the message is complete are told behind it */
 	leave_place(t, place);
-	if (t->stage == LMTP_DELIVERING || !owed)
-		return;
-	/* recipients were accepted, but DATA has not come yet: that promise cannot be kept, so the
-	 * transaction ends here */
-	conn_abort(&session->client.conn);
 }
 
 void transaction_unanswered(struct lmtp_session *session)

@@ -158,6 +158,34 @@ static void test_a_keeper_goes_in_the_middle_of_a_delivery(void **state)
 	reply("250 ");
 }
 
+/* RCPT was answered 250, and its keeper is gone when the message is complete. */
+static void test_a_keeper_goes_before_the_message_is_complete(void **state)
+{
+	(void)state;
+	mail();
+	recipient(1);
+	role_peer_dies(keepers[0]);
+	data();
+	reply("451 4.3.0 ");
+	say("NOOP\r\n");
+	reply("250 ");
+}
+
+static void test_others_are_delivered_behind_a_keeper_that_went_early(void **state)
+{
+	(void)state;
+	mail();
+	recipient(1);
+	recipient(2);
+	role_peer_dies(keepers[0]);
+	data();
+	reply("451 4.3.0 ");
+	delivered(1, 1);
+	reply("250 2.1.5 ");
+	say("NOOP\r\n");
+	reply("250 ");
+}
+
 static void test_the_other_keepers_recipients_are_delivered(void **state)
 {
 	(void)state;
@@ -192,15 +220,6 @@ static void test_one_part_of_a_recipient_is_lost(void **state)
 }
 
 /* Before DATA, what was promised cannot be kept: the connection ends. */
-static void test_a_keeper_goes_before_the_message_comes(void **state)
-{
-	(void)state;
-	mail();
-	recipient(1);
-	role_peer_dies(keepers[0]);
-	assert_string_equal(line(), "");
-}
-
 static void test_a_keeper_goes_that_was_asked_nothing(void **state)
 {
 	(void)state;
@@ -391,9 +410,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		IN_LMTP(test_a_keeper_goes_in_the_middle_of_a_delivery),
+		IN_LMTP(test_a_keeper_goes_before_the_message_is_complete),
+		IN_LMTP(test_others_are_delivered_behind_a_keeper_that_went_early),
 		IN_LMTP(test_the_other_keepers_recipients_are_delivered),
 		IN_LMTP(test_one_part_of_a_recipient_is_lost),
-		IN_LMTP(test_a_keeper_goes_before_the_message_comes),
 		IN_LMTP(test_a_keeper_goes_that_was_asked_nothing),
 		IN_LMTP(test_auth_goes_before_it_answers),
 		IN_LMTP(test_the_next_auth_comes_first),
