@@ -53,9 +53,7 @@ def set_up(system):
     """README's lines, and a user with a message."""
     for line in ('systemd-sysusers', 'systemd-tmpfiles --create',
                  'valija init /etc/valija --hostname mail.example.org --pop3 [::]:110 '
-                 '--pop3s [::]:995 --lmtp 127.0.0.1:24',
-                 'rm /etc/valija/mail/.valija-root', 'rmdir /etc/valija/mail',
-                 'ln -s /var/mail/valija /etc/valija/mail', 'valija mark /etc/valija/mail'):
+                 '--pop3s [::]:995 --lmtp 127.0.0.1:24 --mail /var/mail/valija'):
         system.run(*line.split())
     system.run('sh', '-c', f'echo "{PASSWORD}" | valija user -c /etc/valija/valija.conf add anna')
     system.run('systemctl', 'enable', '--now', UNIT)
