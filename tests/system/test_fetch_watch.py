@@ -78,7 +78,10 @@ class Watch:
         def right():
             record = self.records().get(name)
             return record if record and all(record[k] == v for k, v in wanted.items()) else None
-        return wait_for(right)
+        try:
+            return wait_for(right)
+        except AssertionError:
+            raise AssertionError(f'{self.records()}\n{self.words.read_text(errors="replace")}')
 
     def said(self, words):
         return wait_for(lambda: words in self.words.read_text(errors='replace'))
