@@ -1,4 +1,4 @@
-"""For all of pytest: no test goes on for ever."""
+"""For all of pytest: no test goes on for ever, and what tests start can be interrupted."""
 import faulthandler
 import signal
 import sys
@@ -6,6 +6,11 @@ import sys
 import pytest
 
 TEST_SECONDS = 600  # the longest take a minute; a busy machine is slower
+
+
+# A shell's background job has it ignored, and what a job starts, too: here it is an interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class TooLong(Exception):

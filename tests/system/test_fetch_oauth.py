@@ -424,9 +424,7 @@ def test_threat_85_a_signal_in_the_middle_of_a_refresh(account, provider, number
         provider.access.clear()
     provider.faults, provider.slowness = ['slow'], 1
     process = subprocess.Popen([*account.command(), 'work'], env=account.environment(),
-                               stderr=subprocess.PIPE, text=True, start_new_session=True,
-                               # tests that run in the background of a shell have it ignored
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+                               stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not account.refreshes() and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, number)

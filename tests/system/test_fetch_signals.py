@@ -43,9 +43,7 @@ class Halt:
 def start(fetcher, command):
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, text=True, env=fetcher.environment(),
-                            start_new_session=True, cwd=fetcher.scratch,
-                            # tests that run in the background of a shell have it ignored
-                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+                            start_new_session=True, cwd=fetcher.scratch)
 
 
 def ended(process, number):
