@@ -13,3 +13,42 @@ void close_fd(int *fd)
 	*fd = -1;
 	errno = saved;
 }
+
+ssize_t read_all(int fd, void *buf, size_t cap)
+{
+	size_t used = 0;
+
+	while (used < cap) {
+		ssize_t n = read(fd, (char *)buf + used, cap - used);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		used += (size_t)n;
+	}
+	return (ssize_t)used;
+}
+
+int write_all(int fd, const void *data, size_t size)
+{
+	const char *at = data;
+
+	while (size) {
+		ssize_t n = write(fd, at, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0) {
+			errno = ENOSPC;
+			return -1;
+		}
+		at += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}

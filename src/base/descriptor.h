@@ -1,9 +1,16 @@
-/* Closing descriptors in cleanup paths. Any process and thread. */
+/* Descriptors: whole reads and writes, and closing in cleanup paths. Any process and thread. */
 #ifndef BASE_DESCRIPTOR_H
 #define BASE_DESCRIPTOR_H
+
+#include <stddef.h>
+#include <sys/types.h>
 
 /* Closes *fd, if it is one (-1: none), and sets it to -1. errno is kept, so that a failure can be
  * cleaned up before it is reported. */
 void close_fd(int *fd);
+/* Reads up to the end, or cap octets. A signal interrupts nothing. Returns how many; -1: errno. */
+ssize_t read_all(int fd, void *buf, size_t cap);
+/* Writes all of it. A signal interrupts nothing. -1: errno. */
+int write_all(int fd, const void *data, size_t size);
 
 #endif

@@ -2,6 +2,7 @@
  * message is hostile. */
 #include "cli/deliver_input.h"
 
+#include "base/descriptor.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -53,21 +54,6 @@ bool deliver_sender(const char *text, size_t size, char ret[LMTP_ADDRESS_MAX + 1
 }
 
 /* ---- storage ---- */
-
-static int write_all(int fd, const char *data, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, data, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		data += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
 
 static int open_unnamed(struct err *err)
 {

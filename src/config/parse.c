@@ -8,6 +8,7 @@
 #include "config/path.h"
 #include "config/scan.h"
 
+#include "base/descriptor.h"
 #include "base/text.h"
 
 #include <confuse.h>
@@ -386,7 +387,7 @@ out:
 
 static int read_text(int fd, const char *file, char **ret, size_t *ret_size, struct err *err)
 {
-	size_t cap = CONFIG_TEXT_MAX + 1, used = 0;
+	size_t cap = CONFIG_TEXT_MAX + 1;
 	char *text;
 	struct stat st;
 	ssize_t n;
@@ -396,18 +397,14 @@ static int read_text(int fd, const char *file, char **ret, size_t *ret_size, str
 	text = malloc(cap);
 	if (!text)
 		return err_set(err, EX_OSERR, "out of memory");
-	while (used < cap && (n = read(fd, text + used, cap - used)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			err_sys(err, EX_IOERR, errno, "%s", file);
-			free(text);
-			return -1;
-		}
-		used += (size_t)n;
+	n = read_all(fd, text, cap);
+	if (n < 0) {
+		err_sys(err, EX_IOERR, errno, "%s", file);
+		free(text);
+		return -1;
 	}
 	*ret = text;
-	*ret_size = used;
+	*ret_size = (size_t)n;
 	return 0;
 }
 

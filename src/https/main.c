@@ -9,6 +9,7 @@
  * that says why. Nothing secret is in its arguments or environment. It runs as the user, confined:
  * it reads certificates and the settings of the resolver, and writes nothing.
  */
+#include "base/descriptor.h"
 #include "base/secret.h"
 #include "sys/sandbox.h"
 
@@ -51,17 +52,12 @@ static int say(const char *text)
 
 static int read_request(struct exchange *e)
 {
-	ssize_t n;
+	ssize_t n = read_all(STDIN_FILENO, e->request, REQUEST_MAX);
 	char *end;
 
-	while (e->request_size < REQUEST_MAX &&
-	       (n = read(STDIN_FILENO, e->request + e->request_size,
-			 REQUEST_MAX - e->request_size)) != 0) {
-		if (n < 0 && errno != EINTR)
-			return -1;
-		if (n > 0)
-			e->request_size += (size_t)n;
-	}
+	if (n < 0)
+		return -1;
+	e->request_size = (size_t)n;
 	end = memchr(e->request, '\n', e->request_size);
 	if (!end || memchr(e->request, '\0', e->request_size))
 		return -1;

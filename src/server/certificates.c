@@ -2,6 +2,7 @@
  * held keys is wiped; a memory file is read where it is mapped, so that no copy is made. */
 #include "server/certificates.h"
 
+#include "base/descriptor.h"
 #include "base/secret.h"
 
 #include <errno.h>
@@ -23,7 +24,6 @@ enum {
 static ssize_t read_file(const char *path, char *buf, struct err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	size_t size = 0;
 	struct stat st;
 	ssize_t n = -1;
 
@@ -35,14 +35,13 @@ static ssize_t read_file(const char *path, char *buf, struct err *err)
 		err_set(err, EX_CONFIG, "%s is not a PEM file", path);
 		goto out;
 	}
-	while (size < PEM_MAX && (n = read(fd, buf + size, PEM_MAX - size)) > 0)
-		size += (size_t)n;
+	n = read_all(fd, buf, PEM_MAX);
 	if (n < 0)
 		err_sys(err, EX_OSERR, errno, "cannot read %s", path);
 out:
 	if (fd >= 0)
 		close(fd);
-	return n < 0 ? -1 : (ssize_t)size;
+	return n;
 }
 
 /* Leaves the certificates of a PEM text alone, at its front; returns their size. */

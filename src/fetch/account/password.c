@@ -2,6 +2,7 @@
  * wipes the secret. Files, commands and variables are the user's own; sizes are bounded. */
 #include "fetch/account/password.h"
 
+#include "base/descriptor.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -29,22 +30,6 @@ static int take_line(char *text, size_t size, struct secret *ret, struct err *er
 	rc = n ? secret_set(ret, (pop3_span){text, n}) : -1;
 	wipe(text, size);
 	return rc < 0 ? err_set(err, EX_CONFIG, "there is no password in it, or one too long") : 0;
-}
-
-static int read_all(int fd, char *buf, size_t cap, size_t *ret_size)
-{
-	size_t used = 0;
-	ssize_t n;
-
-	while (used < cap && (n = read(fd, buf + used, cap - used)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		used += (size_t)n;
-	}
-	*ret_size = used;
-	return 0;
 }
 
 int fetch_open_secret(const char *path, const char *what, struct err *err)
@@ -75,17 +60,19 @@ int fetch_check_key(const struct fetch_account *account, struct err *err)
 
 static int from_file(const char *path, struct secret *ret, struct err *err)
 {
-	int fd = fetch_open_secret(path, "password file", err), rc;
+	int fd = fetch_open_secret(path, "password file", err);
 	char text[SECRET_MAX + 2];
-	size_t size = 0;
+	ssize_t size;
 
 	if (fd < 0)
 		return -1;
-	rc = read_all(fd, text, sizeof(text), &size);
+	size = read_all(fd, text, sizeof(text));
+	if (size < 0)
+		err_sys(err, EX_IOERR, errno, "cannot read the password file %s", path);
 	close(fd);
-	if (rc < 0)
-		return err_sys(err, EX_IOERR, errno, "cannot read the password file %s", path);
-	if (take_line(text, size, ret, err) < 0)
+	if (size < 0)
+		return -1;
+	if (take_line(text, (size_t)size, ret, err) < 0)
 		return err_prefix(err, "password file %s", path);
 	return 0;
 }
@@ -111,23 +98,23 @@ static int from_credential(const char *name, struct secret *ret, struct err *err
 static int from_command(const char *command, const char *what, struct secret *ret, struct err *err)
 {
 	char text[SECRET_MAX + 2];
-	size_t size = 0;
+	ssize_t size;
 	FILE *pipe;
-	int rc, status;
+	int status;
 
 	fflush(NULL);
 	pipe = popen(command, "re");
 	if (!pipe)
 		return err_sys(err, EX_OSERR, errno, "cannot run the %s", what);
-	rc = read_all(fileno(pipe), text, sizeof(text), &size);
+	size = read_all(fileno(pipe), text, sizeof(text));
 	status = pclose(pipe);
-	if (rc < 0 || status != 0) {
+	if (size < 0 || status != 0) {
 		wipe(text, sizeof(text));
 		return err_set(err, EX_CONFIG, "the %s failed (%s %d)", what,
 			       WIFSIGNALED(status) ? "signal" : "exit status",
 			       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	}
-	if (take_line(text, size, ret, err) < 0)
+	if (take_line(text, (size_t)size, ret, err) < 0)
 		return err_prefix(err, "%s", what);
 	return 0;
 }
@@ -255,8 +242,8 @@ int fetch_netrc(pop3_span text, pop3_span host, pop3_span user, struct secret *r
 static int from_netrc(const struct fetch_account *account, const char *path, bool must,
 		      struct secret *ret, struct err *err)
 {
-	int fd, rc;
-	size_t size = 0;
+	int fd, rc = -1;
+	ssize_t size;
 	char *text;
 
 	if (!must && access(path, F_OK) < 0)
@@ -265,13 +252,13 @@ static int from_netrc(const struct fetch_account *account, const char *path, boo
 	if (fd < 0)
 		return -1;
 	text = malloc(NETRC_MAX);
-	rc = text && read_all(fd, text, NETRC_MAX, &size) == 0 ? 0 : -1;
-	close(fd);
-	if (rc < 0)
+	size = text ? read_all(fd, text, NETRC_MAX) : -1;
+	if (size < 0)
 		err_sys(err, EX_IOERR, errno, "cannot read %s", path);
 	else
-		rc = fetch_netrc((pop3_span){text, size}, span_of(account->host),
+		rc = fetch_netrc((pop3_span){text, (size_t)size}, span_of(account->host),
 				 span_of(account->user), ret);
+	close(fd);
 	if (text)
 		wipe(text, NETRC_MAX);
 	free(text);

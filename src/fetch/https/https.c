@@ -63,36 +63,11 @@ static int start(struct child *child, bool form, struct err *err)
 	return -1;
 }
 
-/* The child reads all before it writes: no deadlock. */
+/* The child reads all before it writes: no deadlock. One that has ended is no failure here: its
+ * words are read. */
 static void put(int fd, const char *text)
 {
-	size_t left = strlen(text);
-
-	while (left) {
-		ssize_t n = write(fd, text, left);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return; /* it has ended; its words are read */
-		text += n;
-		left -= (size_t)n;
-	}
-}
-
-static size_t get(int fd, char *buf, size_t cap)
-{
-	size_t used = 0;
-	ssize_t n;
-
-	while (used < cap && (n = read(fd, buf + used, cap - used)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			break;
-		used += (size_t)n;
-	}
-	return used;
+	(void)write_all(fd, text, strlen(text));
 }
 
 static int finish(struct child *child)
@@ -143,7 +118,8 @@ static int talk(const char *url, const char *form, char *raw, struct https_answe
 		struct err *err)
 {
 	struct child child = {.pid = -1, .in = -1, .out = -1};
-	size_t size;
+	pop3_span answer;
+	ssize_t size;
 	int code;
 
 	if (start(&child, form != NULL, err) < 0)
@@ -154,11 +130,12 @@ static int talk(const char *url, const char *form, char *raw, struct https_answe
 	if (form)
 		put(child.in, form);
 	close_fd(&child.in);
-	size = get(child.out, raw, RAW_MAX);
+	size = read_all(child.out, raw, RAW_MAX);
 	code = finish(&child);
+	answer = (pop3_span){raw, size < 0 ? 0 : (size_t)size};
 	if (code != EX_OK)
-		return complain(url, code, (pop3_span){raw, size}, err);
-	if (take((pop3_span){raw, size}, ret) < 0)
+		return complain(url, code, answer, err);
+	if (take(answer, ret) < 0)
 		return err_set(err, EX_SOFTWARE, "valija-https is another version");
 	return 0;
 }

@@ -2,6 +2,7 @@
  * and says what a person has to do. Never copies a password. */
 #include "fetch/import/import.h"
 
+#include "base/descriptor.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "fetch/account/password.h"
@@ -42,8 +43,7 @@ static int read_file(const char *path, pop3_span *ret, struct err *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
-	size_t used = 0;
-	ssize_t n = 1;
+	ssize_t n;
 	char *text;
 
 	if (fd < 0 || fstat(fd, &st) < 0) {
@@ -57,15 +57,13 @@ static int read_file(const char *path, pop3_span *ret, struct err *err)
 		return err_set(err, EX_DATAERR, "%s is no file, or too large", path);
 	}
 	text = malloc((size_t)st.st_size + 1);
-	while (text && used < (size_t)st.st_size &&
-	       (n = read(fd, text + used, (size_t)st.st_size - used)) > 0)
-		used += (size_t)n;
+	n = text ? read_all(fd, text, (size_t)st.st_size) : -1;
 	close(fd);
-	if (!text || n < 0) {
+	if (n < 0) {
 		free(text);
 		return err_sys(err, EX_IOERR, errno, "cannot read %s", path);
 	}
-	*ret = (pop3_span){text, used};
+	*ret = (pop3_span){text, (size_t)n};
 	return 0;
 }
 

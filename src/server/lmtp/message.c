@@ -2,6 +2,7 @@
  * spool: a disk may take its time. */
 #include "server/lmtp/message.h"
 
+#include "base/descriptor.h"
 #include "sys/conn.h"
 
 #include <errno.h>
@@ -28,28 +29,6 @@ struct lmtp_message {
 	size_t used;
 	bool busy, failed; /* failed: the worker's, while it is busy */
 };
-
-static int write_all(int fd, const char *data, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, data, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -1;
-		data += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
-static void close_one(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
 
 struct lmtp_message *message_create(struct workers *workers, void (*settled)(void *context),
 				    void *context)
@@ -110,9 +89,9 @@ static void run(struct job *job)
 
 static void finish(struct lmtp_message *message)
 {
-	close_one(&message->memory);
-	close_one(&message->writing);
-	close_one(&message->reading);
+	close_fd(&message->memory);
+	close_fd(&message->writing);
+	close_fd(&message->reading);
 	free(message->buffer);
 	free(message);
 }
@@ -123,7 +102,7 @@ static void done(struct job *job)
 
 	message->busy = false;
 	message->used = 0;
-	close_one(&message->memory);
+	close_fd(&message->memory);
 	if (message->settled)
 		message->settled(message->context);
 	else
@@ -189,7 +168,7 @@ int message_complete(struct lmtp_message *message)
 		return -1;
 	if (message->busy)
 		return 0;
-	close_one(&message->writing);
+	close_fd(&message->writing);
 	return 1;
 }
 

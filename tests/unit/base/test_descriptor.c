@@ -1,4 +1,4 @@
-/* Descriptors are closed once, and errno survives. */
+/* Descriptors are closed once, and errno survives; reads and writes are whole. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/descriptor.h"
@@ -44,12 +48,78 @@ static void test_errno_is_kept(void **state)
 	assert_int_equal(errno, ENOSPC);
 }
 
+static void ignore(int number)
+{
+	(void)number;
+}
+
+/* More than a pipe holds, written and read in many pieces, under a hail of signals. */
+static void test_whole_reads_and_writes(void **state)
+{
+	enum { SIZE = 1 << 20 };
+	struct sigaction action = {.sa_handler = ignore}; /* no SA_RESTART */
+	char *sent = malloc(SIZE), *got = malloc(SIZE + 1);
+	pid_t parent = getpid(), reader, hail;
+	int fds[2], status;
+
+	for (size_t i = 0; i < SIZE; i++)
+		sent[i] = (char)(i * 7 >> 3);
+	sigaction(SIGUSR1, &action, NULL);
+	assert_int_equal(pipe(fds), 0);
+	reader = fork();
+	if (reader == 0) {
+		close(fds[1]);
+		usleep(20000); /* the pipe fills up */
+		_exit(read_all(fds[0], got, SIZE + 1) != SIZE || memcmp(got, sent, SIZE) != 0);
+	}
+	hail = fork();
+	for (int i = 0; hail == 0; i++) {
+		kill(parent, SIGUSR1);
+		kill(reader, SIGUSR1);
+		usleep(100);
+		if (i == 20000 || getppid() != parent)
+			_exit(0);
+	}
+	close(fds[0]);
+	assert_int_equal(write_all(fds[1], sent, SIZE), 0);
+	close(fds[1]);
+	while (waitpid(reader, &status, 0) < 0)
+		assert_int_equal(errno, EINTR);
+	assert_int_equal(status, 0);
+	kill(hail, SIGKILL);
+	waitpid(hail, NULL, 0);
+	signal(SIGUSR1, SIG_DFL);
+	free(sent);
+	free(got);
+}
+
+static void test_as_many_octets_as_asked_for(void **state)
+{
+	char got[8] = "";
+	int fds[2];
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write_all(fds[1], "abcdef", 6), 0);
+	assert_int_equal(read_all(fds[0], got, 4), 4);
+	assert_string_equal(got, "abcd");
+	close(fds[1]);
+	assert_int_equal(read_all(fds[0], got, 4), 2);
+	assert_int_equal(read_all(fds[0], got, 4), 0);
+	close(fds[0]);
+	errno = 0;
+	assert_int_equal(read_all(fds[0], got, 4), -1);
+	assert_int_equal(errno, EBADF);
+	assert_int_equal(write_all(fds[1], got, 1), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_closed_and_forgotten),
 		cmocka_unit_test(test_none_is_left_alone),
 		cmocka_unit_test(test_errno_is_kept),
+		cmocka_unit_test(test_whole_reads_and_writes),
+		cmocka_unit_test(test_as_many_octets_as_asked_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
