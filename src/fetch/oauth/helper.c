@@ -2,20 +2,24 @@
  * question: it never reads what a mail server sent. */
 #include "fetch/oauth/oauth.h"
 
+#include "fetch/companion.h"
 #include "fetch/interrupt.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 struct oauth_helper {
-	pid_t pid;
-	int socket;
+	struct companion process;
+};
+
+/* The tokens that it refreshes. */
+struct grants {
+	int state_dir;
+	const struct fetch_account *account;
 };
 
 struct reply {
@@ -24,8 +28,9 @@ struct reply {
 	struct secret token;
 };
 
-static void serve(int socket, int state_dir, const struct fetch_account *account)
+static void serve(int socket, const void *context)
 {
+	const struct grants *grants = context;
 	struct reply *reply = calloc(1, sizeof(*reply));
 	struct secret refused;
 
@@ -35,8 +40,8 @@ static void serve(int socket, int state_dir, const struct fetch_account *account
 			_exit(EX_DATAERR);
 		refused.bytes[refused.size] = '\0';
 		secret_init(&reply->token);
-		reply->rc = oauth_token(&fetch_files_real, state_dir, account, &refused,
-					&reply->token, &reply->err);
+		reply->rc = oauth_token(&fetch_files_real, grants->state_dir, grants->account,
+					&refused, &reply->token, &reply->err);
 		if (send(socket, reply, sizeof(*reply), MSG_NOSIGNAL) < 0)
 			_exit(EX_OSERR);
 	}
@@ -46,24 +51,12 @@ static void serve(int socket, int state_dir, const struct fetch_account *account
 int oauth_helper_start(int state_dir, const struct fetch_account *account,
 		       struct oauth_helper **ret, struct err *err)
 {
+	const struct grants grants = {state_dir, account};
 	struct oauth_helper *helper = calloc(1, sizeof(*helper));
-	int pair[2];
 
-	if (!helper || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		free(helper);
+	if (!helper)
 		return err_sys(err, EX_OSERR, errno, "cannot prepare to refresh the token");
-	}
-	fflush(NULL);
-	helper->pid = fork();
-	if (helper->pid == 0) {
-		close(pair[0]);
-		serve(pair[1], state_dir, account);
-	}
-	close(pair[1]);
-	helper->socket = pair[0];
-	if (helper->pid < 0) {
-		err_sys(err, EX_OSERR, errno, "cannot prepare to refresh the token");
-		close(pair[0]);
+	if (companion_start(&helper->process, serve, &grants, "refresh the token", err) < 0) {
 		free(helper);
 		return -1;
 	}
@@ -73,11 +66,8 @@ int oauth_helper_start(int state_dir, const struct fetch_account *account,
 
 void oauth_helper_stop(struct oauth_helper *helper)
 {
-	if (!helper)
-		return;
-	close(helper->socket); /* its recv ends */
-	while (waitpid(helper->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	if (helper)
+		companion_stop(&helper->process);
 	free(helper);
 }
 
@@ -87,10 +77,8 @@ int oauth_helper_ask(struct oauth_helper *helper, struct secret *token, struct e
 	ssize_t n = -1;
 	int rc = -1;
 
-	if (reply && send(helper->socket, token, sizeof(*token), MSG_NOSIGNAL) > 0)
-		do {
-			n = recv(helper->socket, reply, sizeof(*reply), 0);
-		} while (n < 0 && errno == EINTR);
+	if (reply && send(helper->process.socket, token, sizeof(*token), MSG_NOSIGNAL) > 0)
+		n = companion_answer(&helper->process, reply, sizeof(*reply));
 	if (n != (ssize_t)sizeof(*reply)) {
 		err_set(err, EX_OSERR, "the helper that refreshes tokens has ended");
 	} else if (reply->rc < 0) {

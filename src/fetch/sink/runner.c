@@ -2,6 +2,7 @@
  * runs as the user, unconfined; requests come from the confined process. */
 #include "fetch/sink/runner.h"
 
+#include "fetch/companion.h"
 #include "fetch/interrupt.h"
 #include "fetch/syscalls.h"
 
@@ -19,8 +20,7 @@
 enum { GRACE_SECONDS = 2 }; /* between SIGTERM and SIGKILL */
 
 struct runner {
-	pid_t pid;
-	int socket;
+	struct companion process;
 };
 
 /* Of each command. */
@@ -120,8 +120,9 @@ static ssize_t take_order(int socket, char id[DELIVERY_ID_SIZE], int *ret_fd)
 
 /* It ends with its parent, whose end of the socket closes; a delivery that is under way is not cut.
  */
-static void serve(const struct order *order, int socket)
+static void serve(int socket, const void *context)
 {
+	const struct order *order = context;
 	char id[DELIVERY_ID_SIZE];
 	sigset_t ended;
 	int fd = -1;
@@ -145,38 +146,21 @@ int runner_start(const struct fetch_account *account, bool output_apart, struct 
 {
 	const struct order order = {account, output_apart};
 	struct runner *runner = calloc(1, sizeof(*runner));
-	int pair[2];
 
-	if (!runner || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		free(runner);
+	if (!runner)
 		return err_sys(err, EX_OSERR, errno, "cannot prepare to run the command");
-	}
-	fflush(NULL);
-	runner->pid = fork();
-	if (runner->pid < 0) {
-		err_sys(err, EX_OSERR, errno, "cannot prepare to run the command");
-		close(pair[0]);
-		close(pair[1]);
+	if (companion_start(&runner->process, serve, &order, "run the command", err) < 0) {
 		free(runner);
 		return -1;
 	}
-	if (runner->pid == 0) {
-		close(pair[0]);
-		serve(&order, pair[1]);
-	}
-	close(pair[1]);
-	runner->socket = pair[0];
 	*ret = runner;
 	return 0;
 }
 
 void runner_stop(struct runner *runner)
 {
-	if (!runner)
-		return;
-	shutdown(runner->socket, SHUT_WR); /* its recvmsg ends, although a helper has the socket */
-	close(runner->socket);
-	waitpid(runner->pid, NULL, 0);
+	if (runner)
+		companion_stop(&runner->process);
 	free(runner);
 }
 
@@ -202,11 +186,9 @@ int runner_run(struct runner *runner, int message_fd, const char id[DELIVERY_ID_
 	head->cmsg_type = SCM_RIGHTS;
 	head->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(head), &message_fd, sizeof(int));
-	if (sendmsg(runner->socket, &message, MSG_NOSIGNAL) != (ssize_t)sizeof(copy))
+	if (sendmsg(runner->process.socket, &message, MSG_NOSIGNAL) != (ssize_t)sizeof(copy))
 		return err_sys(err, EX_OSERR, errno, "cannot run the command");
-	do {
-		n = recv(runner->socket, &status, sizeof(status), 0);
-	} while (n < 0 && errno == EINTR);
+	n = companion_answer(&runner->process, &status, sizeof(status));
 	if (n != sizeof(status) || status < 0)
 		return err_set(err, EX_OSERR, "the command could not be run");
 	return status;

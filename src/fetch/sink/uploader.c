@@ -2,6 +2,7 @@
  * escaped by the program, but it talks to a server: they are checked as if they were hostile. */
 #include "fetch/sink/uploader.h"
 
+#include "fetch/companion.h"
 #include "fetch/interrupt.h"
 #include "fetch/program.h"
 
@@ -11,16 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 struct uploader {
-	pid_t pid;
-	int socket;
+	struct companion process;
 };
 
-static void execute(const char *path, int socket)
+static void execute(int socket, const void *path)
 {
 	fetch_interrupt_ignore(); /* also behind exec: the message under way is delivered */
 	if (dup2(socket, STDIN_FILENO) >= 0)
@@ -36,11 +35,8 @@ static void broken(struct upload_answer *ret)
 
 static void take_answer(struct uploader *uploader, struct upload_answer *ret)
 {
-	ssize_t n;
+	ssize_t n = companion_answer(&uploader->process, ret, sizeof(*ret));
 
-	do {
-		n = recv(uploader->socket, ret, sizeof(*ret), 0);
-	} while (n < 0 && errno == EINTR);
 	if (n != (ssize_t)sizeof(*ret) || (unsigned)ret->result >= UPLOAD_RESULT_COUNT)
 		broken(ret);
 	ret->words[UPLOAD_WORDS_MAX - 1] = '\0';
@@ -51,7 +47,8 @@ static int begin(struct uploader *uploader, const struct upload_setup *setup, co
 {
 	struct upload_answer answer;
 
-	if (send(uploader->socket, setup, sizeof(*setup), MSG_NOSIGNAL) != (ssize_t)sizeof(*setup))
+	if (send(uploader->process.socket, setup, sizeof(*setup), MSG_NOSIGNAL) !=
+	    (ssize_t)sizeof(*setup))
 		return err_sys(err, EX_OSERR, errno, "cannot start %s", path);
 	take_answer(uploader, &answer);
 	if (answer.result == UPLOAD_DONE)
@@ -63,22 +60,15 @@ int uploader_start(const struct upload_setup *setup, struct uploader **ret, stru
 {
 	struct uploader *uploader = calloc(1, sizeof(*uploader));
 	char path[PATH_MAX];
-	int pair[2];
 
-	if (!uploader || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		free(uploader);
+	if (!uploader)
 		return err_sys(err, EX_OSERR, errno, "cannot prepare to deliver mail");
-	}
 	fetch_program("valija-upload", path);
-	fflush(NULL);
-	uploader->socket = pair[0];
-	uploader->pid = fork();
-	if (uploader->pid == 0)
-		execute(path, pair[1]);
-	close(pair[1]);
-	if (uploader->pid < 0)
-		err_sys(err, EX_OSERR, errno, "cannot start %s", path);
-	if (uploader->pid < 0 || begin(uploader, setup, path, err) < 0) {
+	if (companion_start(&uploader->process, execute, path, "deliver mail", err) < 0) {
+		free(uploader);
+		return -1;
+	}
+	if (begin(uploader, setup, path, err) < 0) {
 		uploader_stop(uploader);
 		return -1;
 	}
@@ -88,15 +78,8 @@ int uploader_start(const struct upload_setup *setup, struct uploader **ret, stru
 
 void uploader_stop(struct uploader *uploader)
 {
-	if (!uploader)
-		return;
-	/* it says goodbye to the server, and ends, although a helper that was forked has the socket
-	 */
-	shutdown(uploader->socket, SHUT_WR);
-	close(uploader->socket);
-	if (uploader->pid > 0)
-		while (waitpid(uploader->pid, NULL, 0) < 0 && errno == EINTR)
-			;
+	if (uploader)
+		companion_stop(&uploader->process); /* it says goodbye to the server */
 	free(uploader);
 }
 
@@ -120,7 +103,7 @@ void uploader_order(struct uploader *uploader, enum upload_verb verb, const char
 	head->cmsg_type = SCM_RIGHTS;
 	head->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(head), &fd, sizeof(int));
-	if (sendmsg(uploader->socket, &message, MSG_NOSIGNAL) != (ssize_t)sizeof(order))
+	if (sendmsg(uploader->process.socket, &message, MSG_NOSIGNAL) != (ssize_t)sizeof(order))
 		broken(ret);
 	else
 		take_answer(uploader, ret);
@@ -130,6 +113,7 @@ void uploader_renew(struct uploader *uploader, const struct secret *secret)
 {
 	struct upload_order order = {.verb = UPLOAD_RENEW};
 
-	if (send(uploader->socket, &order, sizeof(order), MSG_NOSIGNAL) == (ssize_t)sizeof(order))
-		(void)!send(uploader->socket, secret, sizeof(*secret), MSG_NOSIGNAL);
+	if (send(uploader->process.socket, &order, sizeof(order), MSG_NOSIGNAL) ==
+	    (ssize_t)sizeof(order))
+		(void)!send(uploader->process.socket, secret, sizeof(*secret), MSG_NOSIGNAL);
 }
