@@ -4,23 +4,10 @@
 
 #include "sys/sandbox.h"
 
-#include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-static void add(struct sandbox *sandbox, const char *path, int access)
-{
-	int fd;
-
-	if (!path || !path[0] ||
-	    sandbox->path_count == sizeof(sandbox->paths) / sizeof(sandbox->paths[0]))
-		return;
-	fd = open(path, O_PATH | O_CLOEXEC);
-	if (fd >= 0) /* a path that does not exist needs no rule */
-		sandbox->paths[sandbox->path_count++] = (struct sandbox_path){fd, access};
-}
 
 static void add_sink(struct sandbox *sandbox, const struct fetch_account *account)
 {
@@ -29,10 +16,10 @@ static void add_sink(struct sandbox *sandbox, const struct fetch_account *accoun
 	snprintf(copy, sizeof(copy), "%s", account->target);
 	switch (account->sink) {
 	case FETCH_MAILDIR:
-		add(sandbox, copy, SANDBOX_READ | SANDBOX_WRITE);
+		sandbox_add_path(sandbox, copy, SANDBOX_READ | SANDBOX_WRITE);
 		break;
 	case FETCH_MBOX: /* the dotlock is made beside it */
-		add(sandbox, dirname(copy), SANDBOX_READ | SANDBOX_WRITE);
+		sandbox_add_path(sandbox, dirname(copy), SANDBOX_READ | SANDBOX_WRITE);
 		break;
 	case FETCH_COMMAND: /* the runner starts it, which is not confined */
 	case FETCH_LMTP:
@@ -54,17 +41,19 @@ int fetch_confine(const struct fetch_account *account, int state_dir,
 	sandbox.paths[sandbox.path_count++] =
 		(struct sandbox_path){state_dir, SANDBOX_READ | SANDBOX_WRITE};
 	add_sink(&sandbox, account);
-	add(&sandbox, account->refused, SANDBOX_READ | SANDBOX_WRITE);
-	add(&sandbox, "/etc", SANDBOX_READ); /* names, certificates */
-	add(&sandbox, "/usr", SANDBOX_READ); /* modules of the name service, certificates */
-	add(&sandbox, "/run", SANDBOX_READ); /* where a resolver keeps its resolv.conf */
-	add(&sandbox, account->cert_file, SANDBOX_READ);
-	add(&sandbox, account->key_file, SANDBOX_READ);
+	sandbox_add_path(&sandbox, account->refused, SANDBOX_READ | SANDBOX_WRITE);
+	sandbox_add_path(&sandbox, "/etc", SANDBOX_READ); /* names, certificates */
+	sandbox_add_path(&sandbox, "/usr",
+			 SANDBOX_READ); /* modules of the name service, certificates */
+	sandbox_add_path(&sandbox, "/run",
+			 SANDBOX_READ); /* where a resolver keeps its resolv.conf */
+	sandbox_add_path(&sandbox, account->cert_file, SANDBOX_READ);
+	sandbox_add_path(&sandbox, account->key_file, SANDBOX_READ);
 	if (account->ca_file[0]) {
-		add(&sandbox, account->ca_file, SANDBOX_READ);
+		sandbox_add_path(&sandbox, account->ca_file, SANDBOX_READ);
 	} else {
-		add(&sandbox, getenv("SSL_CERT_DIR"), SANDBOX_READ);
-		add(&sandbox, getenv("SSL_CERT_FILE"), SANDBOX_READ);
+		sandbox_add_path(&sandbox, getenv("SSL_CERT_DIR"), SANDBOX_READ);
+		sandbox_add_path(&sandbox, getenv("SSL_CERT_FILE"), SANDBOX_READ);
 	}
 	rc = sandbox_enter(&sandbox, err);
 	for (unsigned i = 1; i < sandbox.path_count; i++)

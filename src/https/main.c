@@ -11,18 +11,15 @@
  */
 #include "base/descriptor.h"
 #include "base/secret.h"
+#include "https/easy.h"
 #include "sys/sandbox.h"
 
 #include <curl/curl.h>
 
-#include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -84,46 +81,17 @@ static size_t take(char *data, size_t unit, size_t count, void *context)
 	return size;
 }
 
-/* The same variables by which OpenSSL, and so the POP3 side, finds other authorities. */
-static void trust(CURL *curl)
-{
-	const char *file = getenv("SSL_CERT_FILE"), *folder = getenv("SSL_CERT_DIR");
-
-	if (file && *file)
-		curl_easy_setopt(curl, CURLOPT_CAINFO, file);
-	if (folder && *folder)
-		curl_easy_setopt(curl, CURLOPT_CAPATH, folder);
-}
-
-/*
- * Looks the URL's host up and hands the address on as "HOST:PORT:ADDRESS": libcurl itself would do
- * it in a thread with a pair of sockets, which the sandbox refuses. What cannot be looked up is
- * left to libcurl, for its words.
- */
+/* The URL's host, looked up. What cannot be looked up is left to libcurl, for its words. */
 static struct curl_slist *look_up(const char *url)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all = NULL;
-	char *host = NULL, *port = NULL, address[NI_MAXHOST], text[NI_MAXHOST + 512];
+	char *host = NULL, *port = NULL;
 	struct curl_slist *list = NULL;
 	CURLU *parts = curl_url();
-	size_t used = 0;
 
 	if (parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
 	    curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK && strlen(host) < 256 &&
-	    curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-	    getaddrinfo(host, NULL, &hints, &all) == 0) {
-		used = (size_t)snprintf(text, sizeof(text), "%s:%s:", host, port);
-		for (const struct addrinfo *one = all; one; one = one->ai_next)
-			if (getnameinfo(one->ai_addr, one->ai_addrlen, address, sizeof(address),
-					NULL, 0, NI_NUMERICHOST) == 0 &&
-			    used + strlen(address) + 4 < sizeof(text))
-				used += (size_t)snprintf(text + used, sizeof(text) - used,
-							 one->ai_family == AF_INET6 ? "%s[%s]"
-										    : "%s%s",
-							 one == all ? "" : ",", address);
-		list = curl_slist_append(NULL, text);
-		freeaddrinfo(all);
-	}
+	    curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK)
+		(void)easy_resolve(host, (unsigned)strtoul(port, NULL, 10), &list);
 	curl_free(host);
 	curl_free(port);
 	curl_url_cleanup(parts);
@@ -143,15 +111,7 @@ static void prepare(CURL *curl, struct exchange *e, struct curl_slist *headers)
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, e);
 	if (e->post)
 		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, e->body);
-	trust(curl);
-}
-
-static void add(struct sandbox *sandbox, const char *path)
-{
-	int fd = path && *path ? open(path, O_PATH | O_CLOEXEC) : -1;
-
-	if (fd >= 0)
-		sandbox->paths[sandbox->path_count++] = (struct sandbox_path){fd, SANDBOX_READ};
+	easy_authorities(curl);
 }
 
 static int confine(void)
@@ -159,12 +119,12 @@ static int confine(void)
 	struct sandbox sandbox = {.role = SANDBOX_FETCH, .allow_connect = true};
 	struct err err = {0};
 
-	add(&sandbox, "/etc");
-	add(&sandbox, "/usr");
-	add(&sandbox, "/run");
-	add(&sandbox, "/dev/null");
-	add(&sandbox, getenv("SSL_CERT_FILE"));
-	add(&sandbox, getenv("SSL_CERT_DIR"));
+	sandbox_add_path(&sandbox, "/etc", SANDBOX_READ);
+	sandbox_add_path(&sandbox, "/usr", SANDBOX_READ);
+	sandbox_add_path(&sandbox, "/run", SANDBOX_READ);
+	sandbox_add_path(&sandbox, "/dev/null", SANDBOX_READ);
+	sandbox_add_path(&sandbox, getenv("SSL_CERT_FILE"), SANDBOX_READ);
+	sandbox_add_path(&sandbox, getenv("SSL_CERT_DIR"), SANDBOX_READ);
 	if (sandbox_enter(&sandbox, &err) == 0)
 		return 0;
 	say(err.text);

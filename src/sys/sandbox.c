@@ -109,6 +109,18 @@ static int drop_capabilities(struct err *err)
 	return 0;
 }
 
+void sandbox_add_path(struct sandbox *sandbox, const char *path, int access)
+{
+	int fd;
+
+	if (!path || !path[0] ||
+	    sandbox->path_count == sizeof(sandbox->paths) / sizeof(sandbox->paths[0]))
+		return;
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd >= 0)
+		sandbox->paths[sandbox->path_count++] = (struct sandbox_path){fd, access};
+}
+
 /* A change of uid cancels PDEATHSIG: it is set again. */
 static int renew_parent_signal(int number, pid_t parent, struct err *err)
 {

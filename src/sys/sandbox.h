@@ -66,6 +66,9 @@ struct sandbox {
 struct sandbox_program *sandbox_program_make(enum sandbox_role role, struct err *err);
 void sandbox_program_free(struct sandbox_program *program);
 
+/* Adds a file or folder, by a descriptor that stays open. One that does not exist needs no rule;
+ * nor does NULL or "". No more are added than there is room for. */
+void sandbox_add_path(struct sandbox *sandbox, const char *path, int access);
 /* -1: a step failed, and some are done already: the process must exit. */
 int sandbox_enter(const struct sandbox *sandbox, struct err *err);
 /* Whether a process of uid 0 can be confined to the mail: sandbox_enter refuses to start one that

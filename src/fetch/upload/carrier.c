@@ -3,71 +3,33 @@
 
 #include "base/text.h"
 #include "fetch/upload/head.h"
+#include "https/easy.h"
 
 #include <netdb.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
-enum {
-	ADDRESSES_MAX = 8,
-	STALL_SECONDS = 120,
-};
-
-/* "HOST:PORT:ADDRESS,ADDRESS", the form of CURLOPT_RESOLVE. */
-static void list_addresses(const struct addrinfo *all, const char *host, uint16_t port, char *buf,
-			   size_t size)
-{
-	size_t used = (size_t)snprintf(buf, size, "%s:%u:", host, port);
-	unsigned count = 0;
-
-	for (const struct addrinfo *one = all; one && count < ADDRESSES_MAX; one = one->ai_next) {
-		char text[NI_MAXHOST];
-
-		if (getnameinfo(one->ai_addr, one->ai_addrlen, text, sizeof(text), NULL, 0,
-				NI_NUMERICHOST) != 0 ||
-		    used + strlen(text) + 4 > size)
-			continue;
-		used += (size_t)snprintf(buf + used, size - used,
-					 one->ai_family == AF_INET6 ? "%s[%s]" : "%s%s",
-					 count ? "," : "", text);
-		count++;
-	}
-}
+enum { STALL_SECONDS = 120 };
 
 static int resolve(const char *host, uint16_t port, struct curl_slist **ret,
 		   struct upload_answer *answer)
 {
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all;
-	char text[UPLOAD_TEXT_MAX + 16 + ADDRESSES_MAX * 64];
-	int code;
+	int code = easy_resolve(host, port, ret);
+	char text[UPLOAD_TEXT_MAX + 256];
 
-	hints.ai_flags = AI_NUMERICHOST;
-	if (getaddrinfo(host, NULL, &hints, &all) == 0) { /* nothing to look up */
-		freeaddrinfo(all);
+	if (!code)
 		return 0;
-	}
-	hints.ai_flags = 0;
-	code = getaddrinfo(host, NULL, &hints, &all);
-	if (code) {
-		snprintf(text, sizeof(text), "cannot look up %s: %s", host, gai_strerror(code));
-		answer_set(answer, UPLOAD_BROKEN, code == EAI_AGAIN ? EX_TEMPFAIL : EX_NOHOST,
-			   span_of(text));
-		return -1;
-	}
-	list_addresses(all, host, port, text, sizeof(text));
-	freeaddrinfo(all);
-	*ret = curl_slist_append(NULL, text);
-	return 0;
+	snprintf(text, sizeof(text), "cannot look up %s: %s", host, gai_strerror(code));
+	answer_set(answer, UPLOAD_BROKEN, code == EAI_AGAIN ? EX_TEMPFAIL : EX_NOHOST,
+		   span_of(text));
+	return -1;
 }
 
 /* As the POP3 side: pins alone stand for chain and name; with a file of authorities both hold. */
 static void set_trust(CURL *curl, const struct upload_setup *setup)
 {
-	const char *file = getenv("SSL_CERT_FILE"), *folder = getenv("SSL_CERT_DIR");
 	char pins[TLS_CLIENT_PINS_MAX * 64], base64[48];
 	size_t used = 0;
 
@@ -87,10 +49,7 @@ static void set_trust(CURL *curl, const struct upload_setup *setup)
 		curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
 	} else {
-		if (file && *file)
-			curl_easy_setopt(curl, CURLOPT_CAINFO, file);
-		if (folder && *folder)
-			curl_easy_setopt(curl, CURLOPT_CAPATH, folder);
+		easy_authorities(curl);
 	}
 }
 

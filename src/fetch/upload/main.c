@@ -13,7 +13,6 @@
 #include "sys/sandbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,24 +21,16 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-static void add(struct sandbox *sandbox, const char *path)
-{
-	int fd = path && *path ? open(path, O_PATH | O_CLOEXEC) : -1;
-
-	if (fd >= 0)
-		sandbox->paths[sandbox->path_count++] = (struct sandbox_path){fd, SANDBOX_READ};
-}
-
 static int confine(const struct upload_setup *setup, struct err *err)
 {
 	struct sandbox sandbox = {.role = SANDBOX_FETCH, .allow_connect = true};
 
-	add(&sandbox, "/etc");
-	add(&sandbox, "/usr");
-	add(&sandbox, "/run");
-	add(&sandbox, setup->ca_file);
-	add(&sandbox, getenv("SSL_CERT_FILE"));
-	add(&sandbox, getenv("SSL_CERT_DIR"));
+	sandbox_add_path(&sandbox, "/etc", SANDBOX_READ);
+	sandbox_add_path(&sandbox, "/usr", SANDBOX_READ);
+	sandbox_add_path(&sandbox, "/run", SANDBOX_READ);
+	sandbox_add_path(&sandbox, setup->ca_file, SANDBOX_READ);
+	sandbox_add_path(&sandbox, getenv("SSL_CERT_FILE"), SANDBOX_READ);
+	sandbox_add_path(&sandbox, getenv("SSL_CERT_DIR"), SANDBOX_READ);
 	return sandbox_enter(&sandbox, err);
 }
 
