@@ -75,42 +75,56 @@ static void quit(struct dialog *dialog)
 		dialog_ask(dialog, POP3_QUIT, (pop3_span){0}, &event, NULL);
 }
 
-static int connect_and(struct look *look, struct dialog *dialog,
-		       const struct fetch_account *account, struct err *err)
-{
-	int64_t began = fetch_now();
-	int rc;
+/* What a session is for. */
+struct visit {
+	const struct fetch_account *account;
+	const struct secret *password; /* NULL: no login */
+	bool pipelined, bodies;
+	int (*steps)(struct look *look, struct dialog *dialog, const struct visit *visit,
+		     struct err *err);
+};
 
-	dialog_init(dialog, POP3_TO_LF, account->limits.listing_lines,
-		    (int64_t)account->limits.reply_seconds * 1000);
-	dialog->wire.minimum_rate = account->limits.minimum_rate;
-	rc = wire_connect(&dialog->wire, account, err);
-	look->connect_ms = fetch_now() - began;
-	return rc;
-}
-
-int look_outside(struct look *look, const struct fetch_account *account, struct err *err)
+/* One session: connected, its steps, QUIT. */
+static int pay_visit(struct look *look, const struct visit *visit, struct err *err)
 {
+	const struct fetch_limits *limits = &visit->account->limits;
 	struct dialog *dialog = malloc(sizeof(*dialog));
-	int64_t began;
+	int64_t began = fetch_now();
 	int rc;
 
 	if (!dialog)
 		return err_sys(err, EX_OSERR, errno, "memory");
-	rc = connect_and(look, dialog, account, err);
-	began = fetch_now();
+	dialog_init(dialog, POP3_TO_LF, limits->listing_lines,
+		    (int64_t)limits->reply_seconds * 1000);
+	dialog->wire.minimum_rate = limits->minimum_rate;
+	rc = wire_connect(&dialog->wire, visit->account, err);
+	look->connect_ms = fetch_now() - began;
 	if (rc == 0)
-		rc = fetch_greet(dialog, account, err);
-	look->greeting_ms = fetch_now() - began;
-	if (rc == 0 && dialog->wire.tls)
-		tls_client_peer(dialog->wire.tls, &look->peer);
-	if (rc == 0)
-		rc = ask_capabilities(dialog, &look->before, err);
+		rc = visit->steps(look, dialog, visit, err);
 	if (rc == 0)
 		quit(dialog);
 	dialog_finish(dialog);
 	free(dialog);
 	return rc;
+}
+
+static int outside(struct look *look, struct dialog *dialog, const struct visit *visit,
+		   struct err *err)
+{
+	int64_t began = fetch_now();
+	int rc = fetch_greet(dialog, visit->account, err);
+
+	look->greeting_ms = fetch_now() - began;
+	if (rc < 0)
+		return rc;
+	if (dialog->wire.tls)
+		tls_client_peer(dialog->wire.tls, &look->peer);
+	return ask_capabilities(dialog, &look->before, err);
+}
+
+int look_outside(struct look *look, const struct fetch_account *account, struct err *err)
+{
+	return pay_visit(look, &(struct visit){.account = account, .steps = outside}, err);
 }
 
 static struct look_message *message_at(struct look *look, uint32_t number)
@@ -268,40 +282,34 @@ static int try_bodies(struct look *look, struct dialog *dialog, struct err *err)
 	return 0;
 }
 
-static int inside(struct look *look, struct dialog *dialog, bool pipelined, bool bodies,
+static int inside(struct look *look, struct dialog *dialog, const struct visit *visit,
 		  struct err *err)
 {
 	int64_t began = fetch_now();
+	int rc = fetch_login(dialog, visit->account, visit->password, &look->profile, err);
 
-	if (list(look, dialog, pipelined, err) < 0)
+	look->login_ms = fetch_now() - began;
+	if (rc < 0)
+		return rc;
+	began = fetch_now();
+	if (list(look, dialog, visit->pipelined, err) < 0)
 		return -1;
 	look->listing_ms = fetch_now() - began;
-	if (pipelined)
+	if (visit->pipelined)
 		return 0;
 	if (ask_capabilities(dialog, &look->after, err) < 0 || try_top(look, dialog, err) < 0)
 		return -1;
-	return bodies ? try_bodies(look, dialog, err) : 0;
+	return visit->bodies ? try_bodies(look, dialog, err) : 0;
 }
 
 int look_inside(struct look *look, const struct fetch_account *account,
 		const struct secret *password, bool pipelined, bool bodies, struct err *err)
 {
-	struct dialog *dialog = malloc(sizeof(*dialog));
-	int64_t began;
-	int rc;
-
-	if (!dialog)
-		return err_sys(err, EX_OSERR, errno, "memory");
-	rc = connect_and(look, dialog, account, err);
-	began = fetch_now();
-	if (rc == 0)
-		rc = fetch_login(dialog, account, password, &look->profile, err);
-	look->login_ms = fetch_now() - began;
-	if (rc == 0)
-		rc = inside(look, dialog, pipelined, bodies, err);
-	if (rc == 0)
-		quit(dialog);
-	dialog_finish(dialog);
-	free(dialog);
-	return rc;
+	return pay_visit(look,
+			 &(struct visit){.account = account,
+					 .password = password,
+					 .pipelined = pipelined,
+					 .bodies = bodies,
+					 .steps = inside},
+			 err);
 }
