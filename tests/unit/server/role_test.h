@@ -19,9 +19,11 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -504,6 +506,33 @@ static inline int role_over(void **state)
 	role.peer_count = 0;
 	snprintf(command, sizeof(command), "rm -rf '%s'", role.folder);
 	return system(command);
+}
+
+/* Where the front listens that role_listen was called for. */
+static struct sockaddr_in role_address;
+
+static inline void role_listen(enum config_service service)
+{
+	struct ipc_listener message = {.service = service};
+	socklen_t size = sizeof(role_address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	role_address = (struct sockaddr_in){.sin_family = AF_INET,
+					    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	assert_int_equal(bind(fd, (struct sockaddr *)&role_address, size), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&role_address, &size), 0);
+	role_send_raw(&role.monitor, IPC_LISTENER, &message, sizeof(message), NULL, 0, fd);
+	close(fd);
+}
+
+static inline int role_dial(void)
+{
+	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(client, (struct sockaddr *)&role_address, sizeof(role_address)),
+			 0);
+	return client;
 }
 
 #endif

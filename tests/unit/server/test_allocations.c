@@ -8,9 +8,6 @@
 #include "server/keeper/keeper.h"
 #include "server/lmtp/lmtp.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
@@ -49,7 +46,6 @@ char *__wrap_strdup(const char *text)
 /* ---- what is common ---- */
 
 static struct role_peer *auth, *front, *lmtp, *keeper;
-static struct sockaddr_in address;
 
 /* The type of the next message at either end (b NULL: at a); IPC_NONE: cut. */
 static enum ipc_type either(struct role_peer *a, struct role_peer *b)
@@ -75,29 +71,6 @@ static enum ipc_type either(struct role_peer *a, struct role_peer *b)
 static enum ipc_type answer(struct role_peer *from)
 {
 	return either(from, NULL);
-}
-
-static void listen_here(enum config_service service)
-{
-	struct ipc_listener message = {.service = service};
-	socklen_t size = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	address = (struct sockaddr_in){.sin_family = AF_INET,
-				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
-	assert_int_equal(listen(fd, 4), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-	role_send_raw(&role.monitor, IPC_LISTENER, &message, sizeof(message), NULL, 0, fd);
-	close(fd);
-}
-
-static int dial(void)
-{
-	int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
-	return client;
 }
 
 static void say(int client, const char *text)
@@ -249,7 +222,7 @@ static bool auth_works(void)
 static void begin_lmtp(void)
 {
 	role_begin(&lmtp_role, false);
-	listen_here(SERVICE_LMTP);
+	role_listen(SERVICE_LMTP);
 	auth = role_peer(ROLE_AUTH, 0);
 	keeper = role_peer(ROLE_KEEPER, 0);
 }
@@ -281,7 +254,7 @@ static bool deliver_by(int client)
 
 static bool lmtp_works(void)
 {
-	int client = dial();
+	int client = role_dial();
 	bool good = deliver_by(client);
 
 	close(client);
@@ -291,7 +264,7 @@ static bool lmtp_works(void)
 static void begin_front(void)
 {
 	role_begin(&front_role, false);
-	listen_here(SERVICE_POP3);
+	role_listen(SERVICE_POP3);
 	auth = role_peer(ROLE_AUTH, 0);
 	keeper = role_peer(ROLE_KEEPER, 0);
 }
@@ -323,7 +296,7 @@ static bool login_by(int client)
 
 static bool front_works(void)
 {
-	int client = dial();
+	int client = role_dial();
 	bool good = login_by(client);
 
 	close(client);

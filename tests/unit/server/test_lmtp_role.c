@@ -4,30 +4,11 @@
 
 #include "server/lmtp/lmtp.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 enum { IDLE_MS = 300 * 1000 };
 
 static struct role_peer *auth, *keepers[2];
 static uint64_t session;
 static int client = -1;
-static struct sockaddr_in address;
-
-static void listen_here(void)
-{
-	struct ipc_listener message = {.service = SERVICE_LMTP};
-	socklen_t size = sizeof(address);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	address = (struct sockaddr_in){.sin_family = AF_INET,
-				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, size), 0);
-	assert_int_equal(listen(fd, 4), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
-	role_send_raw(&role.monitor, IPC_LISTENER, &message, sizeof(message), NULL, 0, fd);
-	close(fd);
-}
 
 static void say(const char *text)
 {
@@ -74,13 +55,12 @@ static int begin(void **state)
 	role_begin(&lmtp_role, false);
 	if (state == &stopped)
 		role_stop_clock();
-	listen_here();
+	role_listen(SERVICE_LMTP);
 	auth = role_peer(ROLE_AUTH, 0);
 	keepers[0] = role_peer(ROLE_KEEPER, 0);
 	keepers[1] = role_peer(ROLE_KEEPER, 0);
 	role_go();
-	client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+	client = role_dial();
 	reply("220 ");
 	say("LHLO x\r\n");
 	reply("250 ");
