@@ -39,13 +39,19 @@ void maker_finish(struct maker *maker)
 		close(maker->mail_fd);
 }
 
+static bool is_there(const struct maker *maker, const char *home, struct stat *ret)
+{
+	return fstatat(maker->mail_fd, home, ret, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISDIR(ret->st_mode);
+}
+
 int maker_owner(const struct maker *maker, const char *home, uid_t *ret_uid, gid_t *ret_gid)
 {
 	struct stat st;
 
 	*ret_uid = maker->uid;
 	*ret_gid = maker->gid;
-	if (fstatat(maker->mail_fd, home, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+	if (!is_there(maker, home, &st))
 		return 0;
 	if (st.st_uid == 0 && maker->uid != 0)
 		return -1;
@@ -139,13 +145,6 @@ static int refuse(const struct user *user, const struct err *why, struct err *er
 		       user_home(user), why->text, user->name);
 }
 
-static bool is_there(const struct maker *maker, const char *home)
-{
-	struct stat st;
-
-	return fstatat(maker->mail_fd, home, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
-}
-
 /* Enters the maildrop, on the disk; as the one who called the command, not as the owner. THERE: it
  * need not be made any more. */
 static int enter(struct maker *maker, const struct user *user, enum register_kind kind,
@@ -154,6 +153,7 @@ static int enter(struct maker *maker, const struct user *user, enum register_kin
 	const char *home = user_home(user);
 	pop3_span location = {home, strlen(home)};
 	enum register_kind is = REGISTER_NONE;
+	struct stat st;
 	struct err why;
 
 	if (!maker->reg) {
@@ -163,7 +163,7 @@ static int enter(struct maker *maker, const struct user *user, enum register_kin
 	if (kind == REGISTER_MAKING && register_find(maker->reg, location, &is, err) < 0)
 		return -1;
 	/* another delivery may have made it since this one found none */
-	if (is == REGISTER_MADE && is_there(maker, home))
+	if (is == REGISTER_MADE && is_there(maker, home, &st))
 		return THERE;
 	if (is == REGISTER_MADE)
 		return err_set(

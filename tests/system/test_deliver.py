@@ -1,4 +1,5 @@
 """valija deliver: messages from standard input, exit codes, senders, quota, as root and not."""
+import concurrent.futures
 import os
 import subprocess
 
@@ -50,6 +51,17 @@ def test_names_in_every_case(make_office, connect):
     delivered(office, 'dave@example.org', 'DAVE@example.org', 'Dave+x@example.ORG.')
     assert [len(office.files('Dave@Example.ORG')), (office.mail / 'rest').exists()] == [1, False]
     assert len(collect(connect, office, 'dave@EXAMPLE.org')) == 1
+
+
+def test_first_deliveries_at_once(make_office):
+    """One makes the maildrop; the others find it, whatever they saw before."""
+    office = make_office(users=('demo',))
+    for round_ in range(10):
+        office.add_user(f'user{round_}')
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            done = list(pool.map(lambda _: deliver(office, f'user{round_}'), range(6)))
+        assert [one.returncode for one in done] == [0] * 6, [one.stderr for one in done]
+        assert len(office.files(f'user{round_}')) == 6
 
 
 def test_whose_files_they_are(shared, user):
