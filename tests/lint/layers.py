@@ -47,6 +47,7 @@ ROOMS = {
 OPEN = {
     'fetch/account': {
         'config_file.h': 'fetch.c reads the accounts',
+        'config_text.h': 'set-up and import write sections',
         'provider.h': 'where tokens come from', 'options.h': 'the policy of an account',
         'password.h': 'asked for before the process is confined',
         'place.h': 'the login of a destination',

@@ -2,10 +2,12 @@
 #include "fetch/import/carry.h"
 
 #include "base/text.h"
+#include "fetch/account/config_text.h"
 #include "fetch/journal/journal.h"
 #include "fetch/journal/state.h"
 #include "fetch/syscalls.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,25 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A text of the file. In double quotes libconfuse would put variables of the environment in. */
-static void put_text(FILE *out, const char *text)
-{
-	bool special = strpbrk(text, "$\\\"") != NULL;
-
-	fputc(special ? '\'' : '"', out);
-	for (; *text; text++) {
-		if (special && (*text == '\'' || *text == '\\'))
-			fputc('\\', out);
-		fputc(*text, out);
-	}
-	fputc(special ? '\'' : '"', out);
-}
-
 static void put(FILE *out, const char *name, const char *text)
 {
-	fprintf(out, "\t%s = ", name);
-	put_text(out, text);
-	fputc('\n', out);
+	char buf[CONFIG_QUOTED_MAX];
+	const char *quoted = config_quoted(text, buf);
+
+	assert(quoted); /* it is of an account */
+	fprintf(out, "\t%s = %s\n", name, quoted);
 }
 
 static void put_server(FILE *out, const struct fetch_account *a)
@@ -94,15 +84,13 @@ static void put_number(FILE *out, const char *name, uint64_t number)
 char *carry_section(const struct import_account *account, const char *password_file)
 {
 	const struct fetch_account *a = &account->account;
-	char *text = NULL;
+	char *text = NULL, quoted[CONFIG_QUOTED_MAX];
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
 
 	if (!out)
 		return NULL;
-	fputs("\naccount ", out);
-	put_text(out, a->name);
-	fputs(" {\n", out);
+	fprintf(out, "\naccount %s {\n", config_quoted(a->name, quoted));
 	put_server(out, a);
 	put_place(out, account);
 	put_policy(out, a);

@@ -2,6 +2,7 @@
 #include "fetch/setup/write.h"
 
 #include "base/descriptor.h"
+#include "fetch/account/config_text.h"
 #include "fetch/syscalls.h"
 
 #include <errno.h>
@@ -29,17 +30,15 @@ static void put(struct section_text *text, const char *part)
 	text->used += n;
 }
 
-/* In quotes, as libconfuse reads it. "${" would be a variable of the environment. */
 static void put_quoted(struct section_text *text, const char *value)
 {
-	put(text, "\"");
-	for (; *value; value++) {
-		char one[3] = {'\\', *value, '\0'};
-		bool special = *value == '"' || *value == '\\' || *value == '$';
+	char buf[CONFIG_QUOTED_MAX];
+	const char *quoted = config_quoted(value, buf);
 
-		put(text, special ? one : one + 1);
-	}
-	put(text, "\"");
+	if (quoted)
+		put(text, quoted);
+	else
+		text->full = true;
 }
 
 void section_open(struct section_text *text, const char *kind, const char *name)

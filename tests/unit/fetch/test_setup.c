@@ -136,7 +136,7 @@ static void sections(void **state)
 	section_set(text, "empty", "");
 	section_set(text, "none", NULL);
 	section_close(text);
-	assert_string_equal(text->text, "\naccount \"a\\\"b\" {\n\tto = \"x\\\\y\\$z\"\n}\n");
+	assert_string_equal(text->text, "\naccount 'a\"b' {\n\tto = 'x\\\\y$z'\n}\n");
 	for (int i = 0; i < 5000; i++)
 		section_set(text, "key", "value");
 	assert_true(text->full && strlen(text->text) < WRITE_TEXT_MAX);
