@@ -21,6 +21,8 @@
 #define CONFIG_NETWORKS_MAX 32
 #define CONFIG_PATH_MAX 512
 #define CONFIG_NAME_MAX 256
+#define CONFIG_DATABASES_MAX 64
+#define CONFIG_SETTINGS_MAX (64u * 1024) /* octets of the settings of all databases */
 
 enum config_service { SERVICE_POP3, SERVICE_POP3S, SERVICE_LMTP };
 
@@ -48,6 +50,26 @@ struct config_network { /* address/prefix */
 	uint8_t address[16];
 };
 
+enum config_driver {
+	DRIVER_PASSWD_FILE,
+	DRIVER_SYSTEM,
+	DRIVER_SQL,
+	DRIVER_LDAP,
+	DRIVER_HTTP,
+	DRIVER_OAUTH,
+	DRIVER_COUNT
+};
+enum { CONFIG_FOR_LOGIN = 1, CONFIG_FOR_RECIPIENT = 2 };
+
+/* A database of users: config/database.h */
+struct config_database {
+	char name[64];
+	uint32_t driver;                 /* enum config_driver */
+	uint32_t purposes;               /* CONFIG_FOR_LOGIN | CONFIG_FOR_RECIPIENT */
+	uint32_t line;                   /* in the configuration file */
+	uint32_t settings, settings_end; /* where its settings are in those of config */
+};
+
 struct config {
 	uint32_t magic, size;            /* checked by config_map */
 	char file[CONFIG_PATH_MAX];      /* absolute */
@@ -62,6 +84,12 @@ struct config {
 	struct config_certificate
 		certificates[CONFIG_CERTIFICATES_MAX]; /* the first is the default */
 	uint32_t certificate_count;
+
+	struct config_database
+		databases[CONFIG_DATABASES_MAX]; /* asked in this order, after users */
+	uint32_t database_count;
+	uint32_t settings_size;
+	char settings[CONFIG_SETTINGS_MAX]; /* of databases: name NUL value NUL … */
 
 	char mail[CONFIG_PATH_MAX];  /* root of the maildrops */
 	char users[CONFIG_PATH_MAX]; /* passwd-file */

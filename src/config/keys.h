@@ -51,6 +51,9 @@ int config_key_find(const char *section, const char *name);
  * paths absolute (NULL: they stay as they are). */
 int config_key_set(const struct config_key *key, const char *value, const char *directory,
 		   uint32_t line, struct config *config, struct err *err);
+/* A number of the key's kind and range; yes or no. err as above. */
+int config_number(const struct config_key *key, const char *value, uint64_t *ret, struct err *err);
+int config_bool(const struct config_key *key, const char *value, uint64_t *ret, struct err *err);
 /* Empties a list before its first value. */
 void config_key_clear(const struct config_key *key, struct config *config);
 /* The value as the file writes it. Paths below directory (may be "") are written relative to it. */

@@ -4,6 +4,7 @@
  * table of keys.h while libconfuse stands at their line, so that every message has one. Runs in the
  * monitor and in the command line programs; see config.h.
  */
+#include "config/database.h"
 #include "config/keys.h"
 #include "config/path.h"
 #include "config/scan.h"
@@ -35,6 +36,7 @@ struct reader {
 	uint32_t lines[KEYS_MAX]; /* where each key was set, 0: not */
 	const cfg_t *tls;         /* the certificate section that is being read */
 	bool has_certificate, has_key;
+	const cfg_t *database; /* the database section that is being read */
 };
 static _Thread_local struct reader *reader;
 
@@ -42,6 +44,7 @@ struct grammar {
 	cfg_opt_t root[KEYS_MAX + SECTIONS_MAX];
 	cfg_opt_t sections[SECTIONS_MAX][KEYS_MAX];
 	cfg_opt_t tls[3];
+	cfg_opt_t database[KEYS_MAX];
 };
 
 static void fail(int line, const char *words)
@@ -162,6 +165,41 @@ static int on_tls_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *res
 	return 0;
 }
 
+/* A setting of a database section. */
+static int on_database_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+	struct config *config = reader->config;
+	struct err err = {0};
+
+	*(const char **)result = value;
+	if (reader->failed)
+		return -1;
+	if (reader->database != cfg) {
+		reader->database = cfg;
+		if (config_database_begin(config, cfg_title(cfg), (uint32_t)cfg->line, &err) < 0) {
+			fail(cfg->line, err.text);
+			return -1;
+		}
+	}
+	if (config_database_set(config, opt->name, value, &err) < 0) {
+		fail(cfg->line, err.text);
+		return -1;
+	}
+	return 0;
+}
+
+static int on_database_end(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+	struct err err = {0};
+
+	if (reader->database != section)
+		fail(cfg->line, "a database section needs a driver");
+	else if (config_database_end(reader->config, &err) < 0)
+		fail(cfg->line, err.text);
+	return reader->failed ? -1 : 0;
+}
+
 static int on_tls_end(cfg_t *cfg, cfg_opt_t *opt)
 {
 	const cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
@@ -217,6 +255,13 @@ static void grammar_init(struct grammar *grammar)
 	add_option(grammar->tls, "key", false, on_tls_value);
 	add_section(grammar->root, "tls", grammar->tls,
 		    CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+	add_option(grammar->database, "driver", false, on_database_value);
+	add_option(grammar->database, "for", true, on_database_value);
+	for (size_t i = 0; i < config_database_key_count(); i++)
+		add_option(grammar->database, config_database_key(i)->name,
+			   config_database_key(i)->kind == DATABASE_LIST, on_database_value);
+	add_section(grammar->root, "database", grammar->database,
+		    CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
 }
 
 static int run_parser(char *text, size_t size, struct err *err)
@@ -238,6 +283,7 @@ static int run_parser(char *text, size_t size, struct err *err)
 	}
 	cfg_set_error_function(cfg, on_error);
 	cfg_set_validate_func(cfg, "tls", on_tls_end);
+	cfg_set_validate_func(cfg, "database", on_database_end);
 	if (cfg_parse_fp(cfg, file) == CFG_SUCCESS && !reader->failed)
 		status = 0;
 	else if (!reader->failed)

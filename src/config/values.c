@@ -64,8 +64,7 @@ static void print_number(enum key_kind kind, uint64_t value, char *buf, size_t s
 	snprintf(buf, size, "%" PRIu64, value);
 }
 
-static int set_number(const struct config_key *key, const char *value, uint64_t *ret,
-		      struct err *err)
+int config_number(const struct config_key *key, const char *value, uint64_t *ret, struct err *err)
 {
 	size_t digits = strspn(value, "0123456789");
 	const struct unit *unit = units_of(key->kind);
@@ -195,6 +194,15 @@ static int set_bool(const struct config_key *key, const char *value, bool *ret, 
 	return err_set(err, EX_CONFIG, "%s = \"%s\": write yes or no", key->name, value);
 }
 
+int config_bool(const struct config_key *key, const char *value, uint64_t *ret, struct err *err)
+{
+	bool yes = false;
+	int rc = set_bool(key, value, &yes, err);
+
+	*ret = yes;
+	return rc;
+}
+
 static int set_expire(const struct config_key *key, const char *value, int32_t *ret,
 		      struct err *err)
 {
@@ -265,12 +273,12 @@ int config_key_set(const struct config_key *key, const char *value, const char *
 	case KEY_NUMBER:
 	case KEY_SECONDS:
 	case KEY_MILLISECONDS:
-		if (set_number(key, value, &number, err) < 0)
+		if (config_number(key, value, &number, err) < 0)
 			return -1;
 		*(uint32_t *)member(key, config) = (uint32_t)number;
 		return 0;
 	case KEY_SIZE:
-		return set_number(key, value, member(key, config), err);
+		return config_number(key, value, member(key, config), err);
 	case KEY_EXPIRE:
 		return set_expire(key, value, member(key, config), err);
 	case KEY_LISTEN:

@@ -283,6 +283,59 @@ static bool judge_sign(const void *message)
 	return m->key < IPC_KEYS_MAX && tls_scheme(m->scheme) && m->head.tail >= 1;
 }
 
+static bool judge_database(const void *message)
+{
+	const struct ipc_database *m = message;
+
+	return m->index < IPC_DATABASES_MAX && m->size <= INT32_MAX;
+}
+
+/* The number of texts in a tail in which each is ended by NUL and has at most so many octets; -1:
+ * it is no such tail. */
+static int count_strings(const void *message, size_t longest)
+{
+	const struct ipc_head *head = message;
+	const char *at = ipc_tail(message), *end = at + head->tail;
+	int count = 0;
+
+	while (at < end) {
+		const char *nul = memchr(at, 0, (size_t)(end - at));
+
+		if (!nul || (size_t)(nul - at) > longest)
+			return -1;
+		count++;
+		at = nul + 1;
+	}
+	return count;
+}
+
+static bool judge_find(const void *message)
+{
+	const struct ipc_find *m = message;
+
+	return m->purpose < LOOKUP_PURPOSES && m->deadline <= IPC_LOOKUP_DEADLINE_MAX &&
+	       m->count >= 1 && m->count <= IPC_LOOKUP_NAMES_MAX &&
+	       count_strings(message, 255) == (int)m->count;
+}
+
+static bool judge_verify(const void *message)
+{
+	const struct ipc_verify *m = message;
+
+	return (m->kind == LOOKUP_PASSWORD || m->kind == LOOKUP_TOKEN) &&
+	       m->purpose < LOOKUP_PURPOSES && m->deadline <= IPC_LOOKUP_DEADLINE_MAX &&
+	       m->tls <= 1 && m->head.texts[0] <= 255 && m->head.texts[1] <= IPC_LOOKUP_SECRET_MAX;
+}
+
+static bool judge_answer(const void *message)
+{
+	const struct ipc_answer *m = message;
+	int strings = count_strings(message, IPC_ANSWER_MAX);
+
+	return m->status < LOOKUP_STATUSES && m->matched < IPC_LOOKUP_NAMES_MAX && strings >= 0 &&
+	       strings % 2 == 0 && (strings == 0 || m->status == LOOKUP_FOUND);
+}
+
 /* ---- the table ---- */
 
 struct row {
@@ -331,8 +384,8 @@ const char *ipc_name(uint32_t type)
 
 const char *ipc_role_name(enum ipc_role role)
 {
-	static const char *const names[ROLE_COUNT] = {"monitor", "front",  "lmtp",
-						      "auth",    "keeper", "keys"};
+	static const char *const names[ROLE_COUNT] = {"monitor", "front", "lmtp",  "auth",
+						      "keeper",  "keys",  "lookup"};
 
 	return (unsigned)role < ROLE_COUNT ? names[role] : "unknown role";
 }
@@ -412,12 +465,29 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_DELIVER, IPC_DELIVERED},
 		{IPC_LOCATION, IPC_LOCATION_ANSWER},
 		{IPC_SIGN, IPC_SIGNED},
+		{IPC_FIND, IPC_ANSWER},
+		{IPC_VERIFY, IPC_ANSWER},
 	};
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
 		if (pairs[i].asked == asked && pairs[i].answer == answer)
 			return true;
 	return false;
+}
+
+const char *ipc_next_string(const void *message, const char *string)
+{
+	const struct ipc_head *head = message;
+	const char *next = string + strlen(string) + 1;
+
+	return next < (const char *)ipc_tail(message) + head->tail ? next : NULL;
+}
+
+const char *ipc_strings(const void *message)
+{
+	const struct ipc_head *head = message;
+
+	return head->tail ? ipc_tail(message) : NULL;
 }
 
 size_t ipc_first(const void *data, size_t size)

@@ -24,17 +24,43 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A question of auth to a lookup, and its answer. */
+enum lookup_kind {
+	LOOKUP_FIND,     /* the entry of a name */
+	LOOKUP_PASSWORD, /* whether a password is right, and the entry */
+	LOOKUP_TOKEN,    /* the same of an OAuth token */
+	LOOKUP_KINDS
+};
+enum lookup_purpose {
+	LOOKUP_LOGIN,
+	LOOKUP_RECIPIENT,
+	LOOKUP_SASL, /* a login at an MTA */
+	LOOKUP_CLI,
+	LOOKUP_PURPOSES
+};
+enum lookup_status {
+	LOOKUP_FOUND,     /* the entry is there; the secret, if there was one, is right */
+	LOOKUP_UNKNOWN,   /* no such user: the next database is asked */
+	LOOKUP_WRONG,     /* the user is there, the secret is wrong */
+	LOOKUP_REFUSED,   /* the secret is right, the user may not log in: expired, locked */
+	LOOKUP_DOWN,      /* the database cannot be asked: no other one is */
+	LOOKUP_BAD_ENTRY, /* the user is there, the entry is none: two rows, another name … */
+	LOOKUP_STATUSES
+};
+
 enum ipc_role {
 	ROLE_MONITOR,
 	ROLE_FRONT, /* POP3 */
 	ROLE_LMTP,  /* the front of LMTP */
 	ROLE_AUTH,
 	ROLE_KEEPER,
-	ROLE_KEYS, /* signs for fronts */
+	ROLE_KEYS,   /* signs for fronts */
+	ROLE_LOOKUP, /* asks one database of users; a program of its own */
 	ROLE_COUNT
 };
 
-/* Sets of roles: monitor, front, LMTP front, auth, keeper, keys (which signs). */
+/* Sets of roles: monitor, front, LMTP front, auth, keeper, keys (which signs), lookup (which asks a
+ * database). */
 enum {
 	IPC_M = 1 << ROLE_MONITOR,
 	IPC_F = 1 << ROLE_FRONT,
@@ -42,7 +68,8 @@ enum {
 	IPC_A = 1 << ROLE_AUTH,
 	IPC_K = 1 << ROLE_KEEPER,
 	IPC_S = 1 << ROLE_KEYS,
-	IPC_CHILDREN = IPC_F | IPC_L | IPC_A | IPC_K | IPC_S,
+	IPC_D = 1 << ROLE_LOOKUP,
+	IPC_CHILDREN = IPC_F | IPC_L | IPC_A | IPC_K | IPC_S | IPC_D,
 };
 
 enum {
@@ -62,6 +89,12 @@ enum {
 	IPC_AUTH_CREDITS = 1024,  /* the same at auth; what SLOW answered is not counted */
 	IPC_SIGN_CREDITS = TLS_SIGNING_MAX, /* the same at keys */
 	IPC_KEYS_MAX = 64,                  /* private keys: CONFIG_CERTIFICATES_MAX */
+	IPC_DATABASES_MAX = 64,             /* CONFIG_DATABASES_MAX */
+	IPC_LOOKUP_NAMES_MAX = 6,           /* spellings in one FIND */
+	IPC_LOOKUP_SECRET_MAX = 16384,      /* octets of a password or token in VERIFY */
+	IPC_ANSWER_MAX = 16384,             /* octets of fields in an ANSWER */
+	IPC_LOOKUP_CREDITS = 1024,          /* unanswered questions of auth at one lookup */
+	IPC_LOOKUP_DEADLINE_MAX = 300000,   /* milliseconds */
 };
 #define IPC_NO_SLOT UINT32_MAX
 #define IPC_HELD_ALL UINT32_MAX
@@ -378,6 +411,45 @@ struct ipc_transaction { /* FORGET */
 	uint32_t transaction, unused;
 };
 
+/* monitor → lookup; fd: sealed memory file of secrets: name NUL value NUL … */
+struct ipc_database {
+	struct ipc_head head;
+	uint64_t size;
+	uint32_t index, unused; /* in the configuration */
+};
+/* auth → lookup; tail: count spellings of a name, each ended by NUL, best first */
+struct ipc_find {
+	struct ipc_head head;
+	uint64_t id;       /* ANSWER carries it; never used again */
+	uint32_t purpose;  /* enum lookup_purpose */
+	uint32_t deadline; /* milliseconds */
+	uint32_t count, unused;
+};
+struct ipc_verify { /* texts: name, secret */
+	struct ipc_head head;
+	uint64_t id;
+	uint32_t kind, purpose; /* enum lookup_kind, enum lookup_purpose */
+	uint32_t deadline, tls;
+	uint8_t address[16]; /* of the client; all zero: none */
+};
+struct ipc_cancel { /* nobody waits for that answer any more */
+	struct ipc_head head;
+	uint64_t id;
+};
+struct ipc_note { /* text: a user who logged in on that day; no answer */
+	struct ipc_head head;
+	uint32_t day, unused; /* days since 1970 */
+};
+/* lookup → auth; tail: fields: name NUL value NUL … */
+struct ipc_answer {
+	struct ipc_head head;
+	uint64_t id, expires; /* expires: seconds of 1970; 0: never */
+	uint32_t status;      /* enum lookup_status */
+	uint32_t matched;     /* which of the names of FIND */
+	uint32_t ttl;         /* seconds; 0: the site's time */
+	uint32_t unused;
+};
+
 /*
  * X(name, number, struct, from, to, least descriptors, most descriptors, longest tail, texts in the
  * tail, secret, judge)
@@ -462,7 +534,14 @@ struct ipc_transaction { /* FORGET */
 	X(SPOOL_WANTED, 200, ipc_empty, IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)                    \
 	X(SPOOL_FILE, 201, ipc_empty, IPC_M, IPC_L, 2, 2, 0, 0, 0, judge_any)                      \
 	X(SPOOL_NONE, 202, ipc_empty, IPC_M, IPC_L, 0, 0, 0, 0, 0, judge_any)                      \
-	X(ROOT_AWAY, 210, ipc_root, IPC_M, IPC_K, 0, 0, 0, 0, 0, judge_root)
+	X(ROOT_AWAY, 210, ipc_root, IPC_M, IPC_K, 0, 0, 0, 0, 0, judge_root)                       \
+	X(DATABASE, 220, ipc_database, IPC_M, IPC_D, 1, 1, 0, 0, 0, judge_database)                \
+	X(FIND, 221, ipc_find, IPC_A, IPC_D, 0, 0, IPC_LOOKUP_NAMES_MAX * 256, 0, 0, judge_find)   \
+	X(VERIFY, 222, ipc_verify, IPC_A, IPC_D, 0, 0, IPC_LOOKUP_SECRET_MAX + IPC_TEXT_MAX, 2, 1, \
+	  judge_verify)                                                                            \
+	X(CANCEL, 223, ipc_cancel, IPC_A, IPC_D, 0, 0, 0, 0, 0, judge_any)                         \
+	X(NOTE, 224, ipc_note, IPC_A, IPC_D, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)                  \
+	X(ANSWER, 225, ipc_answer, IPC_D, IPC_A, 0, 0, IPC_ANSWER_MAX, 0, 1, judge_answer)
 
 enum ipc_type {
 	IPC_NONE,
@@ -495,6 +574,10 @@ size_t ipc_first(const void *data, size_t size);
 const char *ipc_tail(const void *message);
 /* Text n (from 0) of a checked message; it lives as long as the message. */
 pop3_span ipc_text(const void *message, unsigned n);
+/* The texts of a tail in which each is ended by NUL: the first; the next one, NULL after the last.
+ */
+const char *ipc_strings(const void *message);
+const char *ipc_next_string(const void *message, const char *string);
 /* Overwrites a checked message whose row is secret (credentials, keys); leaves others. */
 void ipc_wipe(const void *message);
 

@@ -123,7 +123,7 @@ static void tell_lost(const struct peer *peer)
 	bool front = peer->role == ROLE_FRONT || peer->role == ROLE_LMTP;
 
 	if ((front && (own == ROLE_AUTH || own == ROLE_KEEPER || own == ROLE_KEYS)) ||
-	    (own == ROLE_AUTH && peer->role == ROLE_KEEPER))
+	    (own == ROLE_AUTH && (peer->role == ROLE_KEEPER || peer->role == ROLE_LOOKUP)))
 		ipc_send(&peer->child->monitor, IPC_PEER_LOST, &message);
 }
 

@@ -25,7 +25,8 @@ enum sandbox_role {
 	SANDBOX_KEEPER,
 	SANDBOX_FETCH,
 	SANDBOX_KEYS,
-	SANDBOX_LMTP, /* a front that writes to files it was given, in threads */
+	SANDBOX_LMTP,   /* a front that writes to files it was given, in threads */
+	SANDBOX_LOOKUP, /* asks a database: connects, and reads some files */
 	SANDBOX_ROLE_COUNT
 };
 
@@ -53,7 +54,7 @@ struct sandbox {
 	struct sandbox_path paths[10];
 	unsigned path_count;
 	uint64_t max_files; /* RLIMIT_NOFILE is left alone; RLIMIT_FSIZE, 0: no limit */
-	bool allow_connect; /* fetch: outgoing TCP */
+	bool allow_connect; /* fetch, lookup: outgoing TCP */
 	bool allow_bind;    /* fetch: from an address of its choice, at no port of its choice */
 	const struct sandbox_program *program; /* of the role; NULL: it is made here */
 };

@@ -38,7 +38,9 @@ enum {
 	FETCH = 1 << SANDBOX_FETCH,
 	KEYS = 1 << SANDBOX_KEYS,
 	LMTP = 1 << SANDBOX_LMTP,
-	ALL = FRONT | AUTH | KEEPER | FETCH | KEYS | LMTP,
+	LOOKUP = 1 << SANDBOX_LOOKUP,
+	ALL = FRONT | AUTH | KEEPER | FETCH | KEYS | LMTP | LOOKUP,
+	DIALERS = FETCH | LOOKUP,
 };
 
 /* Descriptors that are open already, memory, time. */
@@ -298,11 +300,11 @@ static const struct {
 } allowed[] = {
 	{for_all, ALL},
 	{for_listeners, FRONT | LMTP},
-	{for_status, AUTH | KEEPER | FETCH},
-	{for_readers, KEEPER | FETCH},
+	{for_status, AUTH | KEEPER | FETCH | LOOKUP},
+	{for_readers, KEEPER | FETCH | LOOKUP},
 	{for_writers, KEEPER | FETCH},
 	{for_sinks, FETCH},
-	{for_dialers, FETCH},
+	{for_dialers, DIALERS},
 };
 
 /* An allowed call whose arguments matter: (argument & mask) == value, up to two. */
@@ -330,30 +332,33 @@ static const struct checked {
 	CHECK1("mmap", ALL, 2, PROT_EXEC, 0), CHECK1("mmap2", ALL, 2, PROT_EXEC, 0),
 	CHECK1("mprotect", ALL, 2, PROT_EXEC, 0), CHECK1("pkey_mprotect", ALL, 2, PROT_EXEC, 0),
 	/* name service modules and SASL libraries are loaded when they are needed */
-	CHECK1("mmap", FETCH, 2, PROT_EXEC | PROT_WRITE, PROT_EXEC),
-	CHECK1("clone", AUTH | KEEPER | FETCH | LMTP, 0, THREAD, THREAD),
-	CHECK1("open", AUTH, 1, OPEN_WRITES, O_RDONLY),
-	CHECK1("openat", AUTH, 2, OPEN_WRITES, O_RDONLY),
+	CHECK1("mmap", DIALERS, 2, PROT_EXEC | PROT_WRITE, PROT_EXEC),
+	CHECK1("clone", AUTH | KEEPER | FETCH | LMTP | LOOKUP, 0, THREAD, THREAD),
+	CHECK1("open", AUTH | LOOKUP, 1, OPEN_WRITES, O_RDONLY),
+	CHECK1("openat", AUTH | LOOKUP, 2, OPEN_WRITES, O_RDONLY),
 	/* a worker thread lowers its own priority */
 	CHECK2("setpriority", AUTH, 0, WHOLE, PRIO_PROCESS, 1, WHOLE, 0),
 	/* the other ways to shut a listening socket end it for every process that has it */
 	CHECK1("shutdown", ALL, 1, WHOLE, SHUT_WR),
 	/* MSG_FASTOPEN and an address connect a socket without connect() */
 	CHECK2("sendto", FRONT | AUTH | KEEPER | KEYS | LMTP, 3, MSG_FASTOPEN, 0, 4, ~0ULL, 0),
-	CHECK1("sendto", FETCH, 3, MSG_FASTOPEN, 0), CHECK1("sendmsg", ALL, 2, MSG_FASTOPEN, 0),
-	CHECK1("sendmmsg", FETCH, 3, MSG_FASTOPEN, 0), /* the resolver's */
-	OPTION(FRONT | LMTP, SOL_SOCKET, SO_LINGER), OPTION(FETCH, SOL_SOCKET, SO_RCVTIMEO),
-	OPTION(FETCH, SOL_SOCKET, SO_SNDTIMEO), OPTION(FETCH, IPPROTO_TCP, TCP_NODELAY),
+	CHECK1("sendto", DIALERS, 3, MSG_FASTOPEN, 0), CHECK1("sendmsg", ALL, 2, MSG_FASTOPEN, 0),
+	CHECK1("sendmmsg", DIALERS, 3, MSG_FASTOPEN, 0), /* the resolver's */
+	OPTION(FRONT | LMTP, SOL_SOCKET, SO_LINGER), OPTION(DIALERS, SOL_SOCKET, SO_RCVTIMEO),
+	OPTION(DIALERS, SOL_SOCKET, SO_SNDTIMEO), OPTION(DIALERS, IPPROTO_TCP, TCP_NODELAY),
 	/* the resolver, modules of the name service */
-	OPTION(FETCH, IPPROTO_IP, IP_RECVERR), OPTION(FETCH, IPPROTO_IPV6, IPV6_RECVERR),
-	OPTION(FETCH, SOL_SOCKET, SO_PASSCRED), OPTION(FETCH, SOL_SOCKET, SO_SNDBUF),
-	OPTION(FETCH, SOL_SOCKET, SO_RCVBUF), CHECK1("fcntl", FETCH, 1, WHOLE, F_SETFL),
-	CHECK1("fcntl64", FETCH, 1, WHOLE, F_SETFL), CHECK1("ioctl", FETCH, 1, WHOLE, FIONBIO),
-	CHECK1("ioctl", ALL, 1, WHOLE, FIONREAD), CHECK1("ioctl", ALL, 1, WHOLE, TCGETS),
-	CHECK1("ioctl", FETCH, 1, WHOLE, TIOCGWINSZ), CHECK1("ioctl", FETCH, 1, WHOLE, TCSETS),
-	CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSW), CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSF),
-	CHECK1("prctl", ALL, 0, WHOLE, PR_SET_NAME), CHECK1("prctl", ALL, 0, WHOLE, PR_SET_VMA),
-	CHECK1("prctl", ALL, 0, WHOLE, PR_GET_DUMPABLE),
+	OPTION(DIALERS, IPPROTO_IP, IP_RECVERR), OPTION(DIALERS, IPPROTO_IPV6, IPV6_RECVERR),
+	OPTION(DIALERS, SOL_SOCKET, SO_PASSCRED), OPTION(DIALERS, SOL_SOCKET, SO_SNDBUF),
+	OPTION(DIALERS, SOL_SOCKET, SO_RCVBUF), CHECK1("fcntl", DIALERS, 1, WHOLE, F_SETFL),
+	CHECK1("fcntl64", DIALERS, 1, WHOLE, F_SETFL), CHECK1("ioctl", DIALERS, 1, WHOLE, FIONBIO),
+	OPTION(LOOKUP, SOL_SOCKET, SO_KEEPALIVE), OPTION(LOOKUP, IPPROTO_TCP, TCP_KEEPIDLE),
+	OPTION(LOOKUP, IPPROTO_TCP, TCP_KEEPINTVL), OPTION(LOOKUP, IPPROTO_TCP, TCP_KEEPCNT),
+	OPTION(LOOKUP, IPPROTO_TCP, TCP_USER_TIMEOUT), OPTION(LOOKUP, IPPROTO_IP, IP_TOS),
+	CHECK1("shutdown", LOOKUP, 1, WHOLE, SHUT_RDWR), CHECK1("ioctl", ALL, 1, WHOLE, FIONREAD),
+	CHECK1("ioctl", ALL, 1, WHOLE, TCGETS), CHECK1("ioctl", FETCH, 1, WHOLE, TIOCGWINSZ),
+	CHECK1("ioctl", FETCH, 1, WHOLE, TCSETS), CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSW),
+	CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSF), CHECK1("prctl", ALL, 0, WHOLE, PR_SET_NAME),
+	CHECK1("prctl", ALL, 0, WHOLE, PR_SET_VMA), CHECK1("prctl", ALL, 0, WHOLE, PR_GET_DUMPABLE),
 	CHECK1("prlimit64", ALL, 2, ~0ULL, 0), /* reading is allowed, setting is not */
 };
 

@@ -83,6 +83,14 @@ static void send_owner(struct slot *slot)
 		ipc_send_texts(&slot->chan, IPC_OWNER, &message, &home, 1);
 }
 
+static void send_database(const struct generation_files *files, struct slot *slot)
+{
+	const struct lookup_program *program = &files->lookups[slot->index];
+	struct ipc_database message = {.size = program->secrets_size, .index = slot->index};
+
+	ipc_send_fds(&slot->chan, IPC_DATABASE, &message, &program->secrets_fd, 1);
+}
+
 static void send_role_things(const struct briefing *b, struct slot *slot)
 {
 	const struct generation_files *files = b->files;
@@ -114,6 +122,9 @@ static void send_role_things(const struct briefing *b, struct slot *slot)
 		briefing_send_away(b, slot);
 		send_owner(slot);
 		break;
+	case ROLE_LOOKUP:
+		send_database(files, slot);
+		break;
 	case ROLE_MONITOR:
 	case ROLE_COUNT:
 		break;
@@ -131,7 +142,8 @@ static bool work_together(enum ipc_role a, enum ipc_role b)
 	bool front = a == ROLE_FRONT || a == ROLE_LMTP;
 
 	return (front && (b == ROLE_AUTH || b == ROLE_KEEPER)) ||
-	       (a == ROLE_AUTH && b == ROLE_KEEPER) || (a == ROLE_FRONT && b == ROLE_KEYS);
+	       (a == ROLE_AUTH && (b == ROLE_KEEPER || b == ROLE_LOOKUP)) ||
+	       (a == ROLE_FRONT && b == ROLE_KEYS);
 }
 
 static void send_peer(struct slot *to, const struct slot *peer, int fd)

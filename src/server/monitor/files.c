@@ -23,7 +23,7 @@ enum {
 	LOOKED_AT_MAX = 4096, /* folders of the mail root, to learn whose they are */
 };
 
-static int find_user(const char *name, uid_t *uid, gid_t *gid, struct err *err)
+int files_find_user(const char *name, uid_t *uid, gid_t *gid, struct err *err)
 {
 	if (sandbox_user(name, uid, gid, NULL) == 0)
 		return 0;
@@ -175,17 +175,19 @@ int files_open(struct generation_files *files, const struct config *config, bool
 	if (files->config->lmtp_spool[0] &&
 	    spool_files_open(files->config->lmtp_spool, &files->spool_fd, err) < 0)
 		return -1;
+	if (lookups_open(files->lookups, config, root, err) < 0)
+		return -1;
 	look_at_root(files);
 	files->config_fd = config_seal(config, err);
 	if (files->config_fd < 0)
 		return -1;
 	if (!root)
 		return 0;
-	if (find_user(files->config->user_net, &files->net_uid, &files->net_gid, err) < 0 ||
-	    find_user(files->config->user_auth, &files->auth_uid, &files->auth_gid, err) < 0)
+	if (files_find_user(files->config->user_net, &files->net_uid, &files->net_gid, err) < 0 ||
+	    files_find_user(files->config->user_auth, &files->auth_uid, &files->auth_gid, err) < 0)
 		return -1;
 	if (files_need_keys(config) &&
-	    find_user(files->config->user_keys, &files->keys_uid, &files->keys_gid, err) < 0)
+	    files_find_user(files->config->user_keys, &files->keys_uid, &files->keys_gid, err) < 0)
 		return -1;
 	return find_owner(files, err);
 }
@@ -198,6 +200,7 @@ void files_close(struct generation_files *files)
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	lookups_close(files->lookups, files->config);
 }
 
 int files_raise_limit(unsigned long *ret, struct err *err)

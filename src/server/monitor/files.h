@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "maildrop/mail_root.h"
+#include "server/monitor/lookups.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -18,7 +19,8 @@ struct generation_files {
 	int spool_fd;                                 /* the same, and if none is configured */
 	int certificates_fd, keys_fd;                 /* the same */
 	uint64_t certificates_size, keys_size;
-	struct mail_root root; /* what is known of mail_fd */
+	struct lookup_program lookups[CONFIG_DATABASES_MAX]; /* of the databases that need one */
+	struct mail_root root;                               /* what is known of mail_fd */
 	/* set if the monitor is root */
 	uid_t net_uid, auth_uid, mail_uid, keys_uid;
 	gid_t net_gid, auth_gid, mail_gid, keys_gid;
@@ -34,6 +36,9 @@ void files_close(struct generation_files *files);
 /* Records which folder the mail root is, once that holds a maildrop. Returns true when nothing is
  * left to record. */
 bool files_remember_root(struct generation_files *files);
+
+/* Looks a system user up that a process becomes. */
+int files_find_user(const char *name, uid_t *uid, gid_t *gid, struct err *err);
 
 /* Raises the limit of descriptors as far as it goes, and returns it. -1: a start would not get far
  * with so few. */

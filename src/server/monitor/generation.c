@@ -70,7 +70,7 @@ static void check_ready(struct generation *g)
 	if (g->announced || g->failed)
 		return;
 	for (struct slot *slot = g->slots; slot; slot = slot->next)
-		if (!slot->ready && !slot->on_demand)
+		if (!slot->ready && !slot->on_demand && slot->role != ROLE_LOOKUP)
 			return;
 	g->announced = true;
 	g->owner->ready(g->owner, g);
@@ -83,7 +83,8 @@ static void child_failed(struct slot *slot, const struct ipc_failed *message)
 	if (span_copy(ipc_text(message, 0), text, sizeof(text)) < 0)
 		snprintf(text, sizeof(text), "it gave no reason");
 	log_error("%s %u cannot start: %s", ipc_role_name(slot->role), slot->index, text);
-	if (!slot->on_demand)
+	/* a database that cannot be asked costs its own users, no start */
+	if (!slot->on_demand && slot->role != ROLE_LOOKUP)
 		give_up(slot->generation, text, (int)message->code);
 }
 
@@ -179,6 +180,10 @@ static int add_slots(struct generation *g)
 		ok = members_add(g, ROLE_FRONT, i, g->files.net_uid, g->files.net_gid) != NULL;
 	if (ok && serves(&g->config, true))
 		ok = members_add(g, ROLE_LMTP, 0, g->files.net_uid, g->files.net_gid) != NULL;
+	for (unsigned i = 0; i < g->config.database_count && ok; i++)
+		if (g->config.databases[i].driver != DRIVER_PASSWD_FILE)
+			ok = members_add(g, ROLE_LOOKUP, i, g->files.lookups[i].uid,
+					 g->files.lookups[i].gid) != NULL;
 	return ok ? 0 : -1;
 }
 
@@ -388,7 +393,7 @@ static void slot_ended(struct generation *g, struct slot *slot, bool tidy)
 	if (g->draining)
 		check_ended(g);
 	else if (!demand_ended(g, slot, tidy) &&
-		 (slot->ever_ready ||
+		 (slot->ever_ready || slot->role == ROLE_LOOKUP ||
 		  !give_up(g, "a process ended while it was starting", EX_SOFTWARE)))
 		slot_start_later(slot);
 }

@@ -6,9 +6,13 @@
 int members_start(struct slot *slot, struct err *err)
 {
 	struct generation_owner *owner = slot->generation->owner;
-	bool faces_network = slot->role == ROLE_FRONT || slot->role == ROLE_LMTP;
+	bool faces_network =
+		slot->role == ROLE_FRONT || slot->role == ROLE_LMTP || slot->role == ROLE_LOOKUP;
+	int exe_fd = slot->role == ROLE_LOOKUP
+			     ? slot->generation->files.lookups[slot->index].program_fd
+			     : owner->exe_fd;
 
-	return slot_start(slot, owner->exe_fd, faces_network ? -1 : owner->no_network_fd,
+	return slot_start(slot, exe_fd, faces_network ? -1 : owner->no_network_fd,
 			  ++owner->instances, err);
 }
 

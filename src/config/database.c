@@ -1,0 +1,338 @@
+/* See database.h. Pure but for the parser's part, which runs where the file is read. */
+#include "config/database.h"
+
+#include "base/text.h"
+#include "config/keys.h"
+#include "config/path.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+static const char *const drivers[DRIVER_COUNT] = {
+	[DRIVER_PASSWD_FILE] = "passwd-file",
+	[DRIVER_SYSTEM] = "system",
+	[DRIVER_SQL] = "sql",
+	[DRIVER_LDAP] = "ldap",
+	[DRIVER_HTTP] = "http",
+	[DRIVER_OAUTH] = "oauth",
+};
+
+#define SYSTEM (1u << DRIVER_SYSTEM)
+#define SQL (1u << DRIVER_SQL)
+#define LDAP (1u << DRIVER_LDAP)
+#define HTTP (1u << DRIVER_HTTP)
+#define OAUTH (1u << DRIVER_OAUTH)
+#define ASKED (SYSTEM | SQL | LDAP | HTTP | OAUTH) /* by a lookup process */
+#define ALL (ASKED | 1u << DRIVER_PASSWD_FILE)
+#define DAY (24 * 3600u)
+
+static const struct database_key keys[] = {
+	{.name = "domains",
+	 .drivers = ALL,
+	 .kind = DATABASE_LIST,
+	 .standard = "",
+	 .help = "The domains whose users it has; \"\" among them: names without a domain.\n"
+		 "None named: it could have any user."},
+	{.name = "file",
+	 .drivers = 1u << DRIVER_PASSWD_FILE,
+	 .kind = DATABASE_PATH,
+	 .help = "The passwd-file."},
+	{.name = "timeout",
+	 .drivers = ASKED,
+	 .kind = DATABASE_SECONDS,
+	 .standard = "10s",
+	 .min = 1,
+	 .max = 120,
+	 .help = "How long an answer may take."},
+	{.name = "connections",
+	 .drivers = ASKED & ~SYSTEM,
+	 .kind = DATABASE_NUMBER,
+	 .standard = "4",
+	 .min = 1,
+	 .max = 64,
+	 .help = "Questions under way at a time, each on a connection of its own."},
+	{.name = "cache_time",
+	 .drivers = ASKED,
+	 .kind = DATABASE_SECONDS,
+	 .standard = "5m",
+	 .max = DAY,
+	 .help = "How long an entry, or a password that was right, is remembered."},
+	{.name = "cache_down",
+	 .drivers = ASKED,
+	 .kind = DATABASE_SECONDS,
+	 .standard = "0",
+	 .max = 30 * DAY,
+	 .help = "While the database is down, what was remembered serves logins for so long. 0: "
+		 "not."},
+	{.name = "user",
+	 .drivers = ASKED & ~SYSTEM,
+	 .kind = DATABASE_TEXT,
+	 .standard = "valija-lookup",
+	 .help = "System user of the process that asks it."},
+};
+
+size_t config_database_key_count(void)
+{
+	return sizeof(keys) / sizeof(keys[0]);
+}
+
+const struct database_key *config_database_key(size_t index)
+{
+	return &keys[index];
+}
+
+const char *config_driver_name(enum config_driver driver)
+{
+	return drivers[driver];
+}
+
+static const struct database_key *find_key(const char *name)
+{
+	for (size_t i = 0; i < config_database_key_count(); i++)
+		if (strcmp(keys[i].name, name) == 0)
+			return &keys[i];
+	return NULL;
+}
+
+static const struct database_key *key_of(const struct config_database *database, const char *name)
+{
+	const struct database_key *key = find_key(name);
+
+	if (!key || !(key->drivers & 1u << database->driver))
+		abort();
+	return key;
+}
+
+/* Value number index of a setting as it was written; NULL: there is none. */
+static const char *written(const struct config *config, const struct config_database *database,
+			   const char *name, size_t index)
+{
+	const char *at = config->settings + database->settings;
+	const char *end = config->settings + database->settings_end;
+
+	while (at < end) {
+		const char *value = at + strlen(at) + 1;
+
+		if (strcmp(at, name) == 0 && index-- == 0)
+			return value;
+		at = value + strlen(value) + 1;
+	}
+	return NULL;
+}
+
+const char *config_database_text(const struct config *config,
+				 const struct config_database *database, const char *name)
+{
+	const struct database_key *key = key_of(database, name);
+	const char *value = written(config, database, name, 0);
+
+	return value ? value : key->standard ? key->standard : "";
+}
+
+const char *config_database_item(const struct config *config,
+				 const struct config_database *database, const char *name,
+				 size_t index)
+{
+	(void)key_of(database, name);
+	return written(config, database, name, index);
+}
+
+static int choice_place(const char *choices, const char *value)
+{
+	int place = 0;
+
+	for (const char *at = choices; *at; place++) {
+		size_t n = strcspn(at, " ");
+
+		if (strlen(value) == n && memcmp(at, value, n) == 0)
+			return place;
+		at += n + (at[n] == ' ');
+	}
+	return -1;
+}
+
+static int choice_of(const struct database_key *key, const char *value, uint64_t *ret,
+		     struct err *err)
+{
+	int place = choice_place(key->choices, value);
+
+	*ret = (uint64_t)place;
+	return place < 0 ? err_set(err, EX_CONFIG, "%s = \"%s\": write one of %s", key->name, value,
+				   key->choices)
+			 : 0;
+}
+
+static int number_of(const struct database_key *key, const char *value, uint64_t *ret,
+		     struct err *err)
+{
+	const struct config_key form = {.name = key->name,
+					.kind = key->kind == DATABASE_SECONDS ? KEY_SECONDS
+									      : KEY_NUMBER,
+					.min = key->min,
+					.max = key->max};
+
+	switch (key->kind) {
+	case DATABASE_SECONDS:
+	case DATABASE_NUMBER:
+		return config_number(&form, value, ret, err);
+	case DATABASE_BOOL:
+		return config_bool(&form, value, ret, err);
+	case DATABASE_CHOICE:
+		return choice_of(key, value, ret, err);
+	case DATABASE_TEXT:
+	case DATABASE_LIST:
+	case DATABASE_PATH:
+	case DATABASE_SECRET:
+		break;
+	}
+	return 0;
+}
+
+uint64_t config_database_number(const struct config *config, const struct config_database *database,
+				const char *name)
+{
+	const struct database_key *key = key_of(database, name);
+	struct err err;
+	uint64_t number = 0;
+
+	if (number_of(key, config_database_text(config, database, name), &number, &err) < 0)
+		abort(); /* the parser let it pass, or a bad row: every test would fail here */
+	return number;
+}
+
+bool config_database_could_have(const struct config *config, const struct config_database *database,
+				pop3_span name)
+{
+	const char *at = name.size ? memrchr(name.data, '@', name.size) : NULL, *domain;
+	pop3_span own = {at ? at + 1 : "", at ? name.size - (size_t)(at + 1 - name.data) : 0};
+	size_t n = 0;
+
+	for (; (domain = written(config, database, "domains", n)); n++)
+		if (span_equal_nocase(own, span_of(domain)))
+			return true;
+	return n == 0;
+}
+
+/* ---- for the parser ---- */
+
+int config_database_begin(struct config *config, const char *title, uint32_t line, struct err *err)
+{
+	struct config_database *database = &config->databases[config->database_count];
+	size_t n = strlen(title);
+
+	if (config->database_count == CONFIG_DATABASES_MAX)
+		return err_set(err, EX_CONFIG, "too many databases: at most %d",
+			       CONFIG_DATABASES_MAX);
+	if (n == 0 || n >= sizeof(database->name) ||
+	    strspn(title, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != n)
+		return err_set(err, EX_CONFIG,
+			       "the name of a database is 1 to %zu letters, digits, \"_\", \".\", "
+			       "\"-\": database \"people\" { … }",
+			       sizeof(database->name) - 1);
+	*database = (struct config_database){.driver = DRIVER_COUNT,
+					     .purposes = 0,
+					     .line = line,
+					     .settings = config->settings_size,
+					     .settings_end = config->settings_size};
+	memcpy(database->name, title, n + 1);
+	config->database_count++;
+	return 0;
+}
+
+static struct config_database *last(struct config *config)
+{
+	return &config->databases[config->database_count - 1];
+}
+
+static int set_driver(struct config_database *database, const char *value, struct err *err)
+{
+	for (uint32_t i = 0; i < DRIVER_COUNT; i++)
+		if (strcmp(drivers[i], value) == 0) {
+			database->driver = i;
+			return 0;
+		}
+	return err_set(err, EX_CONFIG,
+		       "\"%s\" is no driver: passwd-file, system, sql, ldap, http or oauth", value);
+}
+
+static int add_purpose(struct config_database *database, const char *value, struct err *err)
+{
+	if (strcmp(value, "login") == 0)
+		database->purposes |= CONFIG_FOR_LOGIN;
+	else if (strcmp(value, "recipient") == 0)
+		database->purposes |= CONFIG_FOR_RECIPIENT;
+	else
+		return err_set(err, EX_CONFIG, "for is {\"login\"}, {\"recipient\"}, or both");
+	return 0;
+}
+
+static int append(struct config *config, const char *name, const char *value, struct err *err)
+{
+	size_t names = strlen(name) + 1, values = strlen(value) + 1;
+
+	if (names + values > CONFIG_SETTINGS_MAX - config->settings_size)
+		return err_set(err, EX_CONFIG,
+			       "the settings of all databases have more than %u octets",
+			       CONFIG_SETTINGS_MAX);
+	memcpy(config->settings + config->settings_size, name, names);
+	memcpy(config->settings + config->settings_size + names, value, values);
+	config->settings_size += (uint32_t)(names + values);
+	last(config)->settings_end = config->settings_size;
+	return 0;
+}
+
+static int add_value(struct config *config, const struct database_key *key, const char *value,
+		     struct err *err)
+{
+	static const char credential[] = "credential:";
+	char path[CONFIG_PATH_MAX];
+	uint64_t number;
+
+	if (key->kind != DATABASE_LIST && written(config, last(config), key->name, 0))
+		return err_set(err, EX_CONFIG, "%s is set twice", key->name);
+	if (key->kind == DATABASE_PATH ||
+	    (key->kind == DATABASE_SECRET && strncmp(value, credential, sizeof(credential) - 1))) {
+		if (!*value || strpbrk(value, "\n\r\t"))
+			return err_set(err, EX_CONFIG, "%s is the path of a file", key->name);
+		if (config_resolve(config->directory, value, path, sizeof(path), err) < 0)
+			return -1;
+		return append(config, key->name, path, err);
+	}
+	if (number_of(key, value, &number, err) < 0)
+		return -1;
+	return append(config, key->name, value, err);
+}
+
+int config_database_set(struct config *config, const char *name, const char *value, struct err *err)
+{
+	struct config_database *database = last(config);
+	const struct database_key *key = find_key(name);
+
+	if (strcmp(name, "driver") == 0)
+		return set_driver(database, value, err);
+	if (strcmp(name, "for") == 0)
+		return add_purpose(database, value, err);
+	if (database->driver == DRIVER_COUNT)
+		return err_set(err, EX_CONFIG, "write driver = … first");
+	if (!key || !(key->drivers & 1u << database->driver))
+		return err_set(err, EX_CONFIG, "a database of driver %s has no setting %s",
+			       drivers[database->driver], name);
+	return add_value(config, key, value, err);
+}
+
+int config_database_end(struct config *config, struct err *err)
+{
+	struct config_database *database = last(config);
+
+	if (database->driver == DRIVER_COUNT)
+		return err_set(err, EX_CONFIG, "database \"%s\" has no driver", database->name);
+	if (!database->purposes)
+		database->purposes = CONFIG_FOR_LOGIN | CONFIG_FOR_RECIPIENT;
+	for (size_t i = 0; i < config_database_key_count(); i++)
+		if ((keys[i].drivers & 1u << database->driver) && !keys[i].standard &&
+		    !written(config, database, keys[i].name, 0))
+			return err_set(err, EX_CONFIG, "database \"%s\" needs %s: %s",
+				       database->name, keys[i].name, keys[i].help);
+	return 0;
+}

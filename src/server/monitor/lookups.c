@@ -1,0 +1,197 @@
+/* See lookups.h. Runs in the monitor, as root when that is root; paths come from the
+ * configuration. */
+#include "server/monitor/lookups.h"
+
+#include "base/descriptor.h"
+#include "base/secret.h"
+#include "build-config.h"
+#include "config/database.h"
+#include "server/monitor/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum {
+	SECRET_FILE_MAX = 64 * 1024, /* octets of one file */
+};
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+/* Beside the running program, as in a build, or where it is installed. */
+static int open_program(const char *driver, int *ret, struct err *err)
+{
+	char self[PATH_MAX], path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	const char *slash;
+
+	self[n > 0 ? n : 0] = '\0';
+	slash = strrchr(self, '/');
+	*ret = -1;
+	if (slash && snprintf(path, sizeof(path), "%.*s/valija-lookup-%s", (int)(slash - self),
+			      self, driver) < (int)sizeof(path))
+		*ret = open(path, O_PATH | O_CLOEXEC);
+	if (*ret < 0) {
+		snprintf(path, sizeof(path), VALIJA_LIBEXEC "/valija-lookup-%s", driver);
+		*ret = open(path, O_PATH | O_CLOEXEC);
+	}
+	if (*ret >= 0)
+		return 0;
+	return err_sys(err, EX_UNAVAILABLE, errno,
+		       "%s, the program for databases of driver %s (install the package that has "
+		       "it, or build Valija with its library)",
+		       path, driver);
+}
+
+/* Secrets are for their owner: a file that others can read would be no secret. */
+static int check_mode(int fd, const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, EX_NOINPUT, errno, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, EX_NOINPUT, "%s: not a regular file", path);
+	if (st.st_mode & (S_IROTH | S_IWOTH))
+		return err_set(err, EX_NOPERM, "%s can be read by all: chmod 600 %s", path, path);
+	return 0;
+}
+
+static int secret_path(const char *value, char path[PATH_MAX], struct err *err)
+{
+	static const char credential[] = "credential:";
+	const char *name = value + sizeof(credential) - 1, *folder;
+
+	if (strncmp(value, credential, sizeof(credential) - 1) != 0) {
+		snprintf(path, PATH_MAX, "%s", value);
+		return 0;
+	}
+	folder = getenv("CREDENTIALS_DIRECTORY");
+	if (!folder || !*name || strchr(name, '/'))
+		return err_set(err, EX_CONFIG,
+			       "%s: the service manager gives no credential of that name "
+			       "(LoadCredential=%s:FILE in the unit)",
+			       value, name);
+	snprintf(path, PATH_MAX, "%s/%s", folder, name);
+	return 0;
+}
+
+/* Writes the content of a secret's file, without a line end behind it, and NUL. */
+static int put_secret(FILE *out, const char *key, const char *value, struct err *err)
+{
+	char path[PATH_MAX], *text = malloc(SECRET_FILE_MAX + 1);
+	ssize_t n = -1;
+	int fd = -1, rc = -1;
+
+	if (!text || secret_path(value, path, err) < 0)
+		goto out;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0) {
+		err_sys(err, EX_NOINPUT, errno, "%s", path);
+		goto out;
+	}
+	if (check_mode(fd, path, err) < 0)
+		goto out;
+	n = read_all(fd, text, SECRET_FILE_MAX + 1);
+	if (n < 0 || n > SECRET_FILE_MAX || memchr(text, 0, (size_t)n)) {
+		err_set(err, EX_DATAERR, "%s: not a text of at most %d octets", path,
+			SECRET_FILE_MAX);
+		goto out;
+	}
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+		n--;
+	fprintf(out, "%s%c%.*s%c", key, 0, (int)n, text, 0);
+	rc = 0;
+out:
+	if (fd >= 0)
+		close(fd);
+	if (text && n > 0)
+		wipe(text, (size_t)n);
+	free(text);
+	return rc;
+}
+
+static int seal(const char *data, size_t size, int *ret, struct err *err)
+{
+	*ret = memfd_create("secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (*ret < 0 || write_all(*ret, data, size) < 0 || fcntl(*ret, F_ADD_SEALS, SEALS) < 0)
+		return err_sys(err, EX_OSERR, errno, "memory for secrets");
+	return 0;
+}
+
+static int read_secrets(const struct config *config, const struct config_database *database,
+			struct lookup_program *lookup, struct err *err)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+	int rc = 0;
+
+	if (!out)
+		return err_set(err, EX_OSERR, "out of memory");
+	for (size_t i = 0; i < config_database_key_count() && rc == 0; i++) {
+		const struct database_key *key = config_database_key(i);
+		const char *value;
+
+		if (key->kind != DATABASE_SECRET || !(key->drivers & 1u << database->driver))
+			continue;
+		value = config_database_text(config, database, key->name);
+		if (*value)
+			rc = put_secret(out, key->name, value, err);
+	}
+	if (fclose(out) != 0 && rc == 0)
+		rc = err_set(err, EX_OSERR, "out of memory");
+	if (rc == 0)
+		rc = seal(text, size, &lookup->secrets_fd, err);
+	lookup->secrets_size = size;
+	if (text)
+		wipe(text, size);
+	free(text);
+	return rc;
+}
+
+/* The one for PAM is root: a password of the system is checked by nobody else. */
+static int find_ids(const struct config *config, const struct config_database *database,
+		    struct lookup_program *lookup, struct err *err)
+{
+	if (database->driver == DRIVER_SYSTEM)
+		return 0;
+	return files_find_user(config_database_text(config, database, "user"), &lookup->uid,
+			       &lookup->gid, err);
+}
+
+int lookups_open(struct lookup_program *lookups, const struct config *config, bool root,
+		 struct err *err)
+{
+	for (uint32_t i = 0; i < config->database_count; i++)
+		lookups[i] = (struct lookup_program){.program_fd = -1, .secrets_fd = -1};
+	for (uint32_t i = 0; i < config->database_count; i++) {
+		const struct config_database *database = &config->databases[i];
+
+		if (database->driver == DRIVER_PASSWD_FILE)
+			continue;
+		if (open_program(config_driver_name(database->driver), &lookups[i].program_fd,
+				 err) < 0 ||
+		    read_secrets(config, database, &lookups[i], err) < 0 ||
+		    (root && find_ids(config, database, &lookups[i], err) < 0))
+			return err_prefix(err, "%s:%u: database %s", config->file, database->line,
+					  database->name);
+	}
+	return 0;
+}
+
+void lookups_close(struct lookup_program *lookups, const struct config *config)
+{
+	for (uint32_t i = 0; i < config->database_count; i++) {
+		if (lookups[i].program_fd > 0)
+			close(lookups[i].program_fd);
+		if (lookups[i].secrets_fd > 0)
+			close(lookups[i].secrets_fd);
+	}
+}

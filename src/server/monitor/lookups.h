@@ -1,0 +1,28 @@
+/*
+ * The processes that ask databases of users: the program of each driver, the system user that it
+ * becomes, and the secrets of its database, which the monitor reads and gives to that process
+ * alone. Runs in the monitor, as root when that is root.
+ */
+#ifndef SERVER_MONITOR_LOOKUPS_H
+#define SERVER_MONITOR_LOOKUPS_H
+
+#include "config/config.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct lookup_program {
+	int program_fd; /* valija-lookup-DRIVER; -1: none */
+	int secrets_fd; /* sealed memory file, see struct ipc_database */
+	uint64_t secrets_size;
+	uid_t uid; /* set if the monitor is root */
+	gid_t gid;
+};
+
+/* Opens what the databases of config need; lookups has an element for each. Returns 0, or -1 with
+ * err: lookups_close must be called then, too. */
+int lookups_open(struct lookup_program *lookups, const struct config *config, bool root,
+		 struct err *err);
+void lookups_close(struct lookup_program *lookups, const struct config *config);
+
+#endif
