@@ -135,7 +135,6 @@ const char *config_database_item(const struct config *config,
 				 const struct config_database *database, const char *name,
 				 size_t index)
 {
-	(void)key_of(database, name);
 	return written(config, database, name, index);
 }
 
