@@ -66,10 +66,41 @@ static const struct database_key keys[] = {
 	 .help = "While the database is down, what was remembered serves logins for so long. 0: "
 		 "not."},
 	{.name = "user",
-	 .drivers = ASKED & ~SYSTEM,
+	 .drivers = ASKED,
 	 .kind = DATABASE_TEXT,
 	 .standard = "valija-lookup",
 	 .help = "System user of the process that asks it."},
+	{.name = "connections",
+	 .drivers = SYSTEM,
+	 .kind = DATABASE_NUMBER,
+	 .standard = "8",
+	 .min = 1,
+	 .max = 64,
+	 .help = "Questions to PAM under way at a time, each in a process of its own."},
+	{.name = "service",
+	 .drivers = SYSTEM,
+	 .kind = DATABASE_TEXT,
+	 .standard = "valija",
+	 .help = "The service of PAM: the name of a file in /etc/pam.d."},
+	{.name = "min_uid",
+	 .drivers = SYSTEM,
+	 .kind = DATABASE_NUMBER,
+	 .standard = "1000",
+	 .min = 1,
+	 .max = 4294967294,
+	 .help = "The lowest uid of a user of the database."},
+	{.name = "max_uid",
+	 .drivers = SYSTEM,
+	 .kind = DATABASE_NUMBER,
+	 .standard = "59999",
+	 .min = 1,
+	 .max = 4294967294,
+	 .help = "The highest one."},
+	{.name = "group",
+	 .drivers = SYSTEM,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "Only members of this system group are users of the database."},
 };
 
 size_t config_database_key_count(void)
@@ -87,19 +118,21 @@ const char *config_driver_name(enum config_driver driver)
 	return drivers[driver];
 }
 
-static const struct database_key *find_key(const char *name)
+/* Rows of one name are for different drivers. */
+static const struct database_key *find_key(const struct config_database *database,
+					   const char *name)
 {
 	for (size_t i = 0; i < config_database_key_count(); i++)
-		if (strcmp(keys[i].name, name) == 0)
+		if ((keys[i].drivers & 1u << database->driver) && strcmp(keys[i].name, name) == 0)
 			return &keys[i];
 	return NULL;
 }
 
 static const struct database_key *key_of(const struct config_database *database, const char *name)
 {
-	const struct database_key *key = find_key(name);
+	const struct database_key *key = find_key(database, name);
 
-	if (!key || !(key->drivers & 1u << database->driver))
+	if (!key)
 		abort();
 	return key;
 }
@@ -307,7 +340,7 @@ static int add_value(struct config *config, const struct database_key *key, cons
 int config_database_set(struct config *config, const char *name, const char *value, struct err *err)
 {
 	struct config_database *database = last(config);
-	const struct database_key *key = find_key(name);
+	const struct database_key *key;
 
 	if (strcmp(name, "driver") == 0)
 		return set_driver(database, value, err);
@@ -315,7 +348,8 @@ int config_database_set(struct config *config, const char *name, const char *val
 		return add_purpose(database, value, err);
 	if (database->driver == DRIVER_COUNT)
 		return err_set(err, EX_CONFIG, "write driver = … first");
-	if (!key || !(key->drivers & 1u << database->driver))
+	key = find_key(database, name);
+	if (!key)
 		return err_set(err, EX_CONFIG, "a database of driver %s has no setting %s",
 			       drivers[database->driver], name);
 	return add_value(config, key, value, err);
