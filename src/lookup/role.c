@@ -405,9 +405,9 @@ static int start(struct child *child, struct err *err)
 		return err_prefix(err, "database %s", settings->name);
 	if (sandbox_enter(&sandbox, err) < 0)
 		return -1;
-	lookup->workers = workers_create(
-		child->loop, (unsigned)lookup_number(&lookup->database, "connections"), 0,
-		IPC_LOOKUP_CREDITS + NOTES_MAX, err);
+	lookup->workers = workers_create(child->loop,
+					 (unsigned)lookup_number(&lookup->database, "connections"),
+					 0, IPC_LOOKUP_CREDITS + NOTES_MAX, err);
 	return lookup->workers ? 0 : -1;
 }
 

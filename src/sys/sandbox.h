@@ -77,8 +77,8 @@ int sandbox_enter(const struct sandbox *sandbox, struct err *err);
  * only confinement of a process whose code is not known. It keeps of its capabilities
  * CAP_DAC_READ_SEARCH and CAP_AUDIT_WRITE, reads and runs every file, writes below /tmp, /var/tmp
  * and /run/faillock only, sends signals to its own children only, makes no namespace, listens
- * nowhere, and touches no other process, mount, kernel module or clock. Programs that it starts have
- * the same bounds. PDEATHSIG has to be set again afterwards. -1: the process must exit.
+ * nowhere, and touches no other process, mount, kernel module or clock. Programs that it starts
+ * have the same bounds. PDEATHSIG has to be set again afterwards. -1: the process must exit.
  */
 int sandbox_enter_modules(struct err *err);
 /* Whether a process of uid 0 can be confined to the mail: sandbox_enter refuses to start one that

@@ -531,10 +531,14 @@ static int make_and_load(const struct sandbox *sandbox, int *ret_result, struct 
 
 /* Deadly calls that modules of PAM and the programs that they start have a use for. */
 static const char *const for_modules[] = {
-	"execve",    "execveat",  "fork",      "vfork",       "socket",  "connect",
-	"bind",      "setuid",    "setgid",    "setreuid",    "setregid", "setresuid",
-	"setresgid", "setgroups", "setfsuid",  "setfsgid",    "capset",  "keyctl",
-	"add_key",   "request_key", "pidfd_send_signal", NULL,
+	"execve",    "execveat",    "fork",
+	"vfork",     "socket",      "connect",
+	"bind",      "setuid",      "setgid",
+	"setreuid",  "setregid",    "setresuid",
+	"setresgid", "setgroups",   "setfsuid",
+	"setfsgid",  "capset",      "keyctl",
+	"add_key",   "request_key", "pidfd_send_signal",
+	NULL,
 };
 
 static bool is_listed(const char *const *list, const char *name)

@@ -17,8 +17,8 @@ enum { SERVER_LANES_MAX = 64 };
 struct server_settings {
 	const char *service;
 	struct entry_range range;
-	unsigned lanes;        /* questions at a time */
-	uint64_t longest;      /* milliseconds that a question may take, whatever its deadline is */
+	unsigned lanes;   /* questions at a time */
+	uint64_t longest; /* milliseconds that a question may take, whatever its deadline is */
 	/* Asks PAM about a user who is in range; pam_ask. */
 	enum verdict (*ask)(const char *service, const char *user, const char *address,
 			    char *secret, uint32_t *ret_detail);

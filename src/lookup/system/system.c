@@ -11,7 +11,6 @@
 #include "lookup/driver.h"
 #include "lookup/system/pam.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -19,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -30,7 +30,7 @@ enum {
 struct system {
 	const struct lookup_database *database;
 	struct entry_range range;
-	const char *group;
+	const char *group, *maildir;
 	bool has_pam;
 	int lanes[SERVER_LANES_MAX];
 	unsigned lane_count;
@@ -98,8 +98,7 @@ static enum entry_status find_name(const struct system *system, const char *name
 	char local[256];
 
 	if (status != ENTRY_UNKNOWN || !at || !is_own_domain(system, at + 1) ||
-	    span_copy((pop3_span){name, (size_t)(at - name)}, local, sizeof(local)) < 0 ||
-	    !*local)
+	    span_copy((pop3_span){name, (size_t)(at - name)}, local, sizeof(local)) < 0 || !*local)
 		return status;
 	return find_either(system, local, ret, ret_errnum);
 }
@@ -164,12 +163,34 @@ static void find_entry(const struct system *system, const struct lookup_question
 	}
 }
 
-static void put_fields(const struct entry *entry, struct lookup_answer *answer)
+/* Where the mail of an entry is: by its own spelling of the name, whatever the client's was. */
+static void put_maildir(const struct system *system, const struct lookup_question *question,
+			const struct entry *entry, struct lookup_answer *answer)
+{
+	struct lookup_question named = {
+		.names = {entry->name}, .name_count = 1, .service = question->service};
+	char path[CONFIG_PATH_MAX];
+	struct err err;
+
+	if (!*system->maildir)
+		return;
+	if (lookup_expand(system->maildir, &named, 0, NULL, path, sizeof(path), &err) < 0)
+		lookup_bad(answer, "maildir = …: %s", err.text);
+	else
+		lookup_field(answer, "maildir", path, strlen(path));
+}
+
+/* The name goes along where it is the one that was asked for: anna@example.org has the mail of
+ * anna, but goes by the name with the domain. */
+static void put_fields(const struct system *system, const struct lookup_question *question,
+		       const struct entry *entry, struct lookup_answer *answer)
 {
 	char number[16];
 
-	lookup_field(answer, "user", entry->name, strlen(entry->name));
+	if (strcasecmp(question->names[answer->matched], entry->name) == 0)
+		lookup_field(answer, "user", entry->name, strlen(entry->name));
 	lookup_field(answer, "home", entry->home, strlen(entry->home));
+	put_maildir(system, question, entry, answer);
 	snprintf(number, sizeof(number), "%u", (unsigned)entry->uid);
 	lookup_field(answer, "uid", number, strlen(number));
 	snprintf(number, sizeof(number), "%u", (unsigned)entry->gid);
@@ -219,8 +240,7 @@ static int await_verdict(struct lane *lane, const struct lookup_question *questi
 		if (n == 0)
 			return 0;
 		size = recv(lane->fd, packet, sizeof(packet), MSG_DONTWAIT);
-		if (size <= 0 ||
-		    frame_take_verdict((pop3_span){packet, (size_t)size}, ret) < 0)
+		if (size <= 0 || frame_take_verdict((pop3_span){packet, (size_t)size}, ret) < 0)
 			return -1;
 		if (ret->id == lane->id) /* else: of a question that was given up */
 			return 1;
@@ -242,14 +262,15 @@ static void explain_down(uint32_t detail, struct lookup_answer *answer)
 		lookup_down(answer, "the PAM server refused the question");
 }
 
-static void take_verdict(const struct system *system, const struct frame_verdict *verdict,
-			 const struct entry *entry, struct lookup_answer *answer)
+static void take_verdict(const struct system *system, const struct lookup_question *question,
+			 const struct frame_verdict *verdict, const struct entry *entry,
+			 struct lookup_answer *answer)
 {
 	const char *database = system->database->settings->name;
 
 	switch (verdict->verdict) {
 	case VERDICT_RIGHT:
-		put_fields(entry, answer);
+		put_fields(system, question, entry, answer);
 		return;
 	case VERDICT_WRONG:
 		answer->status = LOOKUP_WRONG;
@@ -311,7 +332,7 @@ static void verify(struct system *system, void **connection, const struct lookup
 	else if (rc == 0)
 		lookup_down(answer, "the PAM server does not answer");
 	else
-		take_verdict(system, &verdict, entry, answer);
+		take_verdict(system, question, &verdict, entry, answer);
 }
 
 static void ask(void *state, void **connection, const struct lookup_question *question,
@@ -330,7 +351,7 @@ static void ask(void *state, void **connection, const struct lookup_question *qu
 	if (question->kind == LOOKUP_PASSWORD)
 		verify(system, connection, question, &entry, answer);
 	else
-		put_fields(&entry, answer);
+		put_fields(system, question, &entry, answer);
 }
 
 /* ---- open ---- */
@@ -360,9 +381,9 @@ static int check_service(const char *service, struct err *err)
 /* Modules of the name service and what they read. Their sockets need no rule. */
 static void add_paths(struct sandbox *sandbox)
 {
-	static const char *const paths[] = {"/etc",         "/usr/lib",     "/usr/lib64",
-					    "/lib",         "/lib64",       "/var/lib/sss",
-					    "/run/userdb",  "/run/systemd", "/var/lib/extrausers"};
+	static const char *const paths[] = {"/etc",        "/usr/lib",     "/usr/lib64",
+					    "/lib",        "/lib64",       "/var/lib/sss",
+					    "/run/userdb", "/run/systemd", "/var/lib/extrausers"};
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
 		sandbox_add_path(sandbox, paths[i], SANDBOX_READ);
@@ -401,6 +422,7 @@ static int open_system(const struct lookup_database *database, struct sandbox *s
 	system->range.min = (uid_t)lookup_number(database, "min_uid");
 	system->range.max = (uid_t)lookup_number(database, "max_uid");
 	system->group = lookup_text(database, "group");
+	system->maildir = lookup_text(database, "maildir");
 	system->lane_count = (unsigned)lookup_number(database, "connections");
 	if (system->range.min > system->range.max) {
 		free(system);

@@ -161,10 +161,11 @@ static int check_rights(const struct config_database *database, bool root, struc
 {
 	if (root || database->driver != DRIVER_SYSTEM || !(database->purposes & CONFIG_FOR_LOGIN))
 		return 0;
-	return err_set(err, EX_NOPERM,
-		       "passwords of system users are checked by PAM, which needs root (unix_chkpwd "
-		       "helps a user with nobody's password but the own one): start valijad as root, "
-		       "or write for = {\"recipient\"}");
+	return err_set(
+		err, EX_NOPERM,
+		"passwords of system users are checked by PAM, which needs root (unix_chkpwd "
+		"helps a user with nobody's password but the own one): start valijad as root, "
+		"or write for = {\"recipient\"}");
 }
 
 static int find_ids(const struct config *config, const struct config_database *database,

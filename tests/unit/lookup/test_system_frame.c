@@ -76,9 +76,9 @@ static void verdicts_come_back_and_no_others(void **state)
 	for (uint32_t verdict = 0; verdict < VERDICT_END + 2; verdict++)
 		for (uint32_t detail = 0; detail < DETAIL_END + 2; detail++) {
 			struct frame_verdict put = {5, (enum verdict)verdict, detail};
-			bool good = verdict >= VERDICT_RIGHT && verdict < VERDICT_END &&
-				    (detail == 0 ||
-				     (verdict == VERDICT_DOWN && detail < DETAIL_END));
+			bool good =
+				verdict >= VERDICT_RIGHT && verdict < VERDICT_END &&
+				(detail == 0 || (verdict == VERDICT_DOWN && detail < DETAIL_END));
 
 			frame_put_verdict(&put, buf);
 			assert_int_equal(

@@ -119,7 +119,7 @@ static int tear_down(void **state)
 		close(lanes[i]);
 	unlink(left_behind);
 	return waitpid(-1, &status, 0) > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0
-											     : -1;
+											    : -1;
 }
 
 static void ask_as(unsigned lane, uint64_t id, const char *name, const char *secret,
