@@ -110,6 +110,7 @@ struct config {
 	bool plain_on_loopback;
 	bool apop;
 	char mechanisms[CONFIG_NAME_MAX]; /* SASL, allowed */
+	bool mechanisms_named;            /* the file has that setting */
 	uint32_t auth_cache_entries, auth_cache_seconds;
 	uint32_t failure_delay_ms; /* after the first failure; doubles up to max */
 	uint32_t failure_delay_max_ms;
@@ -146,6 +147,9 @@ int config_load(const char *file, struct config *ret, struct err *err);
 /* The same with the text of a file at hand; file (absolute) is what errors and relative paths refer
  * to. */
 int config_parse(pop3_span text, const char *file, struct config *ret, struct err *err);
+/* Whether a SASL mechanism shows a password, or a token that is as good as one, to whoever reads
+ * along. */
+bool config_mechanism_shows_secret(pop3_span mechanism);
 void config_defaults(struct config *ret);
 /* A whole commented configuration file: host name, mail, users, listeners and certificates as in
  * config, every other setting as a comment with its default. Paths below config->directory are

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "users/login_password_private.h"
+#include "users/login_token_private.h"
 #include "users/login_scram_private.h"
 
 #include <stdatomic.h>
@@ -57,7 +58,7 @@ static enum login_verdict sasl_octets(struct login *login, pop3_span input, bool
 		break;
 	}
 	if (login->claimed_size && !login->looked_up)
-		return login_over(login, LOGIN_TEMP, "the user database is down");
+		return login_no_entry(login);
 	return login_over(login, LOGIN_DENIED,
 			  login->claimed_size ? "wrong proof, or unknown user"
 					      : "malformed SASL response");
@@ -76,6 +77,8 @@ static enum login_verdict take_response(struct login *login, pop3_span input, bo
 	/* GNU SASL cannot tell an empty response ("=") from none */
 	if (login->phase == PHASE_START && has_response && input.size == 0)
 		return login_over(login, LOGIN_DENIED, "an empty initial response");
+	if (login->mechanism == MECHANISM_OAUTHBEARER || login->mechanism == MECHANISM_XOAUTH2)
+		return login_token_response(login, input, has_response);
 	if (login->mechanism != MECHANISM_CRAM_MD5)
 		return sasl_octets(login, input, fast);
 	if (login->phase == PHASE_START)
@@ -94,16 +97,19 @@ static int start_exchange(struct login *login)
 	return login->exchange ? 0 : -1;
 }
 
-/* SCRAM's first step needs a worker: what was done on the loop counts for nothing. */
+/* SCRAM's first step needs a worker, or the answer of a database: what was done so far counts for
+ * nothing. */
 static enum login_verdict begin_again(struct login *login)
 {
+	enum login_verdict verdict = login->asks ? LOGIN_ASK : LOGIN_SLOW;
+
 	sasl_finish(login->exchange);
 	login->needs_worker = false;
 	login->phase = PHASE_START;
 	login->looked_up = false;
 	if (start_exchange(login) < 0)
 		return login_over(login, LOGIN_TEMP, "out of memory");
-	return LOGIN_SLOW;
+	return verdict;
 }
 
 static enum login_verdict step(struct login *login, pop3_span response, bool has_response,
@@ -122,6 +128,8 @@ static enum login_verdict step(struct login *login, pop3_span response, bool has
 		return login_verify(login, fast);
 	if (login->mechanism == MECHANISM_APOP)
 		return login_verify_apop(login);
+	if (login->token || login->token_proved)
+		return login_token_verdict(login);
 	if (response.size > RESPONSE_MAX)
 		return login_over(login, LOGIN_DENIED, "a SASL response too long");
 	octets = malloc(response.size + 1);
@@ -134,7 +142,11 @@ static enum login_verdict step(struct login *login, pop3_span response, bool has
 		verdict = take_response(login, (pop3_span){octets, (size_t)n}, has_response, fast);
 	wipe(octets, response.size + 1);
 	free(octets);
-	return login->needs_worker ? begin_again(login) : verdict;
+	return login->exchange && login->mechanism != MECHANISM_PLAIN &&
+			       login->mechanism != MECHANISM_LOGIN &&
+			       (login->needs_worker || login->asks)
+		       ? begin_again(login)
+		       : verdict;
 }
 
 enum login_verdict login_step(struct login *login, pop3_span response, bool has_response)
@@ -211,7 +223,8 @@ struct login *login_sasl(struct login_service *service, pop3_span mechanism,
 		if (service->allowed[i] &&
 		    span_equal_nocase(mechanism, span_of(login_mechanism_names[i])))
 			login->mechanism = (enum mechanism)i;
-	if (login->mechanism == MECHANISM_REFUSED || login->mechanism == MECHANISM_CRAM_MD5)
+	if (login->mechanism == MECHANISM_REFUSED || login->mechanism == MECHANISM_CRAM_MD5 ||
+	    login->mechanism == MECHANISM_OAUTHBEARER || login->mechanism == MECHANISM_XOAUTH2)
 		return login;
 	/* a client may claim that the server offers no binding only where it offers none (RFC 5802
 	 * section 6) */
@@ -238,6 +251,8 @@ void login_destroy(struct login *login)
 		return;
 	sasl_finish(login->exchange);
 	free(login->challenge);
+	finding_free(login->finding);
+	login_drop_token(login);
 	atomic_fetch_sub(&login->service->live, 1);
 	wipe(login, sizeof(*login));
 	free(login);
@@ -266,4 +281,9 @@ const char *login_reason(const struct login *login)
 pop3_span login_claimed_name(const struct login *login)
 {
 	return (pop3_span){login->claimed, login->claimed_size};
+}
+
+const char *login_database(const struct login *login)
+{
+	return login->finding ? login->finding->database : NULL;
 }

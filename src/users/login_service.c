@@ -18,6 +18,8 @@ const char *const login_mechanism_names[MECHANISM_SASL_COUNT] = {
 	"SCRAM-SHA-1-PLUS",
 	"SCRAM-SHA-1",
 	"CRAM-MD5",
+	"OAUTHBEARER",
+	"XOAUTH2",
 	"PLAIN",
 	"LOGIN",
 };
@@ -40,6 +42,11 @@ int login_service_create(struct users *users, const struct login_settings *setti
 	if (!service)
 		return err_set(err, EX_OSERR, "out of memory");
 	service->users = users;
+	service->config = directory_has_databases(settings->config, CONFIG_FOR_LOGIN)
+				  ? settings->config
+				  : NULL;
+	service->keys_with_databases = settings->keys_with_databases;
+	pthread_mutex_init(&service->lock, NULL);
 	snprintf(service->host_name, sizeof(service->host_name), "%s",
 		 settings->host_name && *settings->host_name ? settings->host_name : "localhost");
 	for (const char *p = settings->mechanisms; p && *(p += strspn(p, " "));
@@ -70,14 +77,32 @@ void login_service_destroy(struct login_service *service)
 	cache_destroy(service->cache);
 	derived_destroy(service->derived);
 	sasl_context_destroy(service->sasl);
+	pthread_mutex_destroy(&service->lock);
 	wipe(service, sizeof(*service));
 	free(service);
+}
+
+static bool takes_tokens(const struct config *config)
+{
+	for (uint32_t i = 0; config && i < config->database_count; i++)
+		if (config->databases[i].driver == DRIVER_OAUTH &&
+		    (config->databases[i].purposes & CONFIG_FOR_LOGIN))
+			return true;
+	return false;
 }
 
 static bool is_usable(struct login_service *service, enum mechanism mechanism, bool tls)
 {
 	bool plain = users_any_with_plain_secret(service->users);
 
+	if (mechanism == MECHANISM_OAUTHBEARER || mechanism == MECHANISM_XOAUTH2)
+		return takes_tokens(service->config);
+	/* a client that prefers SCRAM must not shut out a user whose database has no keys */
+	if (service->config && mechanism != MECHANISM_PLAIN && mechanism != MECHANISM_LOGIN) {
+		if (!service->keys_with_databases)
+			return false;
+		plain = true;
+	}
 	switch (mechanism) {
 	case MECHANISM_SCRAM_SHA_256_PLUS:
 		return tls && (plain || users_any_with_scram(service->users, "SCRAM-SHA-256"));
@@ -92,6 +117,8 @@ static bool is_usable(struct login_service *service, enum mechanism mechanism, b
 	case MECHANISM_PLAIN:
 	case MECHANISM_LOGIN:
 		return true;
+	case MECHANISM_OAUTHBEARER:
+	case MECHANISM_XOAUTH2:
 	case MECHANISM_PASS:
 	case MECHANISM_APOP:
 	case MECHANISM_REFUSED:
