@@ -70,6 +70,98 @@ static const struct database_key keys[] = {
 	 .kind = DATABASE_TEXT,
 	 .standard = "valija-lookup",
 	 .help = "System user of the process that asks it."},
+	{.name = "servers",
+	 .drivers = LDAP,
+	 .kind = DATABASE_LIST,
+	 .help = "Addresses of its servers, tried in this order: \"ldaps://ldap.example.org\",\n"
+		 "\"ldap://HOST:PORT\", \"ldapi://%2Frun%2Fslapd%2Fldapi\"."},
+	{.name = "starttls",
+	 .drivers = LDAP,
+	 .kind = DATABASE_BOOL,
+	 .standard = "no",
+	 .help = "Encrypt connections to ldap:// addresses by StartTLS, or do not use them."},
+	{.name = "ca_file",
+	 .drivers = LDAP,
+	 .kind = DATABASE_PATH,
+	 .standard = "/etc/ssl/certs/ca-certificates.crt",
+	 .help = "PEM file of the authorities that certificates of its servers are checked by."},
+	{.name = "insecure_certificates",
+	 .drivers = LDAP,
+	 .kind = DATABASE_BOOL,
+	 .standard = "no",
+	 .help = "Take any certificate: whoever is between here and the server reads all passwords."},
+	{.name = "bind_mechanism",
+	 .drivers = LDAP,
+	 .kind = DATABASE_CHOICE,
+	 .standard = "simple",
+	 .choices = "simple external",
+	 .help = "How Valija itself logs in: with bind_dn (none: anonymously), or, external, as the\n"
+		 "system user of the process (ldapi://)."},
+	{.name = "bind_dn",
+	 .drivers = LDAP,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "The entry that Valija searches as. Active Directory also takes name@domain."},
+	{.name = "bind_password_file",
+	 .drivers = LDAP,
+	 .kind = DATABASE_SECRET,
+	 .standard = "",
+	 .help = "The file that holds its password."},
+	{.name = "base",
+	 .drivers = LDAP,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "Where users are searched: \"ou=people,dc=example,dc=org\"."},
+	{.name = "scope",
+	 .drivers = LDAP,
+	 .kind = DATABASE_CHOICE,
+	 .standard = "sub",
+	 .choices = "sub one",
+	 .help = "Below base: everywhere, or one level."},
+	{.name = "filter",
+	 .drivers = LDAP,
+	 .kind = DATABASE_TEXT,
+	 .standard = "(&(objectClass=inetOrgPerson)(|(mail={user})(uid={user})))",
+	 .help = "Finds the one entry of a user."},
+	{.name = "recipient_filter",
+	 .drivers = LDAP,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "The same for a recipient; none: filter."},
+	{.name = "user_dn",
+	 .drivers = LDAP,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "Instead of base and filter: the name of a user's entry,\n"
+		 "\"uid={local},ou=people,dc=example,dc=org\"."},
+	{.name = "attributes",
+	 .drivers = LDAP,
+	 .kind = DATABASE_LIST,
+	 .standard = "",
+	 .help = "What is taken from an entry: \"ATTRIBUTE=FIELD\", \"ATTRIBUTE=FIELD=text with\n"
+		 "{value}\", \"=FIELD=text\" for all."},
+	{.name = "verify",
+	 .drivers = LDAP,
+	 .kind = DATABASE_CHOICE,
+	 .standard = "bind",
+	 .choices = "bind hash",
+	 .help = "A password is right if the server takes it, or if it fits userPassword."},
+	{.name = "group",
+	 .drivers = LDAP,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "Only members of this entry are users: \"cn=mail,ou=groups,dc=example,dc=org\"."},
+	{.name = "group_attribute",
+	 .drivers = LDAP,
+	 .kind = DATABASE_TEXT,
+	 .standard = "member",
+	 .help = "Members are named by this attribute of the group, member or uniqueMember; memberOf:\n"
+		 "the group is named by the user's entry."},
+	{.name = "referrals",
+	 .drivers = LDAP,
+	 .kind = DATABASE_BOOL,
+	 .standard = "no",
+	 .help = "Go, anonymously, to other servers that the server refers to."},
 };
 
 size_t config_database_key_count(void)
@@ -87,19 +179,20 @@ const char *config_driver_name(enum config_driver driver)
 	return drivers[driver];
 }
 
-static const struct database_key *find_key(const char *name)
+/* One name may be a setting of several drivers, and of another kind in each. */
+static const struct database_key *find_key(uint32_t driver, const char *name)
 {
 	for (size_t i = 0; i < config_database_key_count(); i++)
-		if (strcmp(keys[i].name, name) == 0)
+		if ((keys[i].drivers & 1u << driver) && strcmp(keys[i].name, name) == 0)
 			return &keys[i];
 	return NULL;
 }
 
 static const struct database_key *key_of(const struct config_database *database, const char *name)
 {
-	const struct database_key *key = find_key(name);
+	const struct database_key *key = find_key(database->driver, name);
 
-	if (!key || !(key->drivers & 1u << database->driver))
+	if (!key)
 		abort();
 	return key;
 }
@@ -307,7 +400,7 @@ static int add_value(struct config *config, const struct database_key *key, cons
 int config_database_set(struct config *config, const char *name, const char *value, struct err *err)
 {
 	struct config_database *database = last(config);
-	const struct database_key *key = find_key(name);
+	const struct database_key *key;
 
 	if (strcmp(name, "driver") == 0)
 		return set_driver(database, value, err);
@@ -315,7 +408,8 @@ int config_database_set(struct config *config, const char *name, const char *val
 		return add_purpose(database, value, err);
 	if (database->driver == DRIVER_COUNT)
 		return err_set(err, EX_CONFIG, "write driver = … first");
-	if (!key || !(key->drivers & 1u << database->driver))
+	key = find_key(database->driver, name);
+	if (!key)
 		return err_set(err, EX_CONFIG, "a database of driver %s has no setting %s",
 			       drivers[database->driver], name);
 	return add_value(config, key, value, err);
