@@ -110,6 +110,7 @@ struct config {
 	bool plain_on_loopback;
 	bool apop;
 	char mechanisms[CONFIG_NAME_MAX]; /* SASL, allowed */
+	bool mechanisms_named;            /* the file has that setting */
 	uint32_t auth_cache_entries, auth_cache_seconds;
 	uint32_t failure_delay_ms; /* after the first failure; doubles up to max */
 	uint32_t failure_delay_max_ms;

@@ -179,18 +179,18 @@ const char *config_driver_name(enum config_driver driver)
 	return drivers[driver];
 }
 
-/* One name may be a setting of several drivers, and of another kind in each. */
-static const struct database_key *find_key(uint32_t driver, const char *name)
+/* A name may have a row for each of several drivers. */
+static const struct database_key *find_key(const char *name, uint32_t driver)
 {
 	for (size_t i = 0; i < config_database_key_count(); i++)
-		if ((keys[i].drivers & 1u << driver) && strcmp(keys[i].name, name) == 0)
+		if (strcmp(keys[i].name, name) == 0 && (keys[i].drivers & 1u << driver))
 			return &keys[i];
 	return NULL;
 }
 
 static const struct database_key *key_of(const struct config_database *database, const char *name)
 {
-	const struct database_key *key = find_key(database->driver, name);
+	const struct database_key *key = find_key(name, database->driver);
 
 	if (!key)
 		abort();
@@ -307,6 +307,24 @@ bool config_database_could_have(const struct config *config, const struct config
 	return n == 0;
 }
 
+bool config_database_verifies(const struct config *config, const struct config_database *database)
+{
+	switch ((enum config_driver)database->driver) {
+	case DRIVER_SYSTEM:
+	case DRIVER_OAUTH:
+		return true;
+	case DRIVER_LDAP:
+		return strcmp(config_database_text(config, database, "verify"), "hash") != 0;
+	case DRIVER_HTTP:
+		return config_database_number(config, database, "verify") != 0;
+	case DRIVER_PASSWD_FILE:
+	case DRIVER_SQL:
+	case DRIVER_COUNT:
+		break;
+	}
+	return false;
+}
+
 /* ---- for the parser ---- */
 
 int config_database_begin(struct config *config, const char *title, uint32_t line, struct err *err)
@@ -408,7 +426,7 @@ int config_database_set(struct config *config, const char *name, const char *val
 		return add_purpose(database, value, err);
 	if (database->driver == DRIVER_COUNT)
 		return err_set(err, EX_CONFIG, "write driver = … first");
-	key = find_key(database->driver, name);
+	key = find_key(name, database->driver);
 	if (!key)
 		return err_set(err, EX_CONFIG, "a database of driver %s has no setting %s",
 			       drivers[database->driver], name);

@@ -54,6 +54,10 @@ uint64_t config_database_number(const struct config *config, const struct config
 bool config_database_could_have(const struct config *config, const struct config_database *database,
 				pop3_span name);
 
+/* Whether the database judges passwords itself: it is asked with the password. Others give the
+ * stored secret. */
+bool config_database_verifies(const struct config *config, const struct config_database *database);
+
 /* ---- for the parser ---- */
 
 /* Begins a section. Returns 0, or -1 with err (without file and line), as all that follow. */

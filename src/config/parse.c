@@ -221,6 +221,13 @@ static void add_option(cfg_opt_t *options, const char *name, bool list,
 	options->parsecb = parse;
 }
 
+static bool has_option(const cfg_opt_t *options, const char *name)
+{
+	while (options->name && strcmp(options->name, name) != 0)
+		options++;
+	return options->name != NULL;
+}
+
 static void add_section(cfg_opt_t *options, const char *name, cfg_opt_t *inside, cfg_flag_t flags)
 {
 	while (options->name)
@@ -258,8 +265,10 @@ static void grammar_init(struct grammar *grammar)
 	add_option(grammar->database, "driver", false, on_database_value);
 	add_option(grammar->database, "for", true, on_database_value);
 	for (size_t i = 0; i < config_database_key_count(); i++)
-		add_option(grammar->database, config_database_key(i)->name,
-			   config_database_key(i)->kind == DATABASE_LIST, on_database_value);
+		if (!has_option(grammar->database, config_database_key(i)->name))
+			add_option(grammar->database, config_database_key(i)->name,
+				   config_database_key(i)->kind == DATABASE_LIST,
+				   on_database_value);
 	add_section(grammar->root, "database", grammar->database,
 		    CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
 }
@@ -422,6 +431,7 @@ int config_parse(pop3_span text, const char *file, struct config *ret, struct er
 		status = check(config, err);
 	if (status == 0)
 		find_only_six(config);
+	config->mechanisms_named = status == 0 && line_of("login", "mechanisms");
 	reader = NULL;
 	if (status == 0)
 		*ret = *config;

@@ -537,7 +537,7 @@ struct ipc_answer {
 	X(ROOT_AWAY, 210, ipc_root, IPC_M, IPC_K, 0, 0, 0, 0, 0, judge_root)                       \
 	X(DATABASE, 220, ipc_database, IPC_M, IPC_D, 1, 1, 0, 0, 0, judge_database)                \
 	X(FIND, 221, ipc_find, IPC_A, IPC_D, 0, 0, IPC_LOOKUP_NAMES_MAX * 256, 0, 0, judge_find)   \
-	X(VERIFY, 222, ipc_verify, IPC_A, IPC_D, 0, 0, IPC_LOOKUP_SECRET_MAX + IPC_TEXT_MAX, 2, 1, \
+	X(VERIFY, 222, ipc_verify, IPC_A, IPC_D, 0, 0, IPC_LOOKUP_SECRET_MAX + 255, 2, 1,          \
 	  judge_verify)                                                                            \
 	X(CANCEL, 223, ipc_cancel, IPC_A, IPC_D, 0, 0, 0, 0, 0, judge_any)                         \
 	X(NOTE, 224, ipc_note, IPC_A, IPC_D, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)                  \

@@ -57,7 +57,7 @@ static enum login_verdict sasl_octets(struct login *login, pop3_span input, bool
 		break;
 	}
 	if (login->claimed_size && !login->looked_up)
-		return login_over(login, LOGIN_TEMP, "the user database is down");
+		return login_no_entry(login);
 	return login_over(login, LOGIN_DENIED,
 			  login->claimed_size ? "wrong proof, or unknown user"
 					      : "malformed SASL response");
@@ -94,16 +94,19 @@ static int start_exchange(struct login *login)
 	return login->exchange ? 0 : -1;
 }
 
-/* SCRAM's first step needs a worker: what was done on the loop counts for nothing. */
+/* SCRAM's first step needs a worker, or the answer of a database: what was done so far counts for
+ * nothing. */
 static enum login_verdict begin_again(struct login *login)
 {
+	enum login_verdict verdict = login->asks ? LOGIN_ASK : LOGIN_SLOW;
+
 	sasl_finish(login->exchange);
 	login->needs_worker = false;
 	login->phase = PHASE_START;
 	login->looked_up = false;
 	if (start_exchange(login) < 0)
 		return login_over(login, LOGIN_TEMP, "out of memory");
-	return LOGIN_SLOW;
+	return verdict;
 }
 
 static enum login_verdict step(struct login *login, pop3_span response, bool has_response,
@@ -134,7 +137,11 @@ static enum login_verdict step(struct login *login, pop3_span response, bool has
 		verdict = take_response(login, (pop3_span){octets, (size_t)n}, has_response, fast);
 	wipe(octets, response.size + 1);
 	free(octets);
-	return login->needs_worker ? begin_again(login) : verdict;
+	return login->exchange && login->mechanism != MECHANISM_PLAIN &&
+			       login->mechanism != MECHANISM_LOGIN &&
+			       (login->needs_worker || login->asks)
+		       ? begin_again(login)
+		       : verdict;
 }
 
 enum login_verdict login_step(struct login *login, pop3_span response, bool has_response)
@@ -238,6 +245,7 @@ void login_destroy(struct login *login)
 		return;
 	sasl_finish(login->exchange);
 	free(login->challenge);
+	finding_free(login->finding);
 	atomic_fetch_sub(&login->service->live, 1);
 	wipe(login, sizeof(*login));
 	free(login);
@@ -266,4 +274,9 @@ const char *login_reason(const struct login *login)
 pop3_span login_claimed_name(const struct login *login)
 {
 	return (pop3_span){login->claimed, login->claimed_size};
+}
+
+const char *login_database(const struct login *login)
+{
+	return login->finding ? login->finding->database : NULL;
 }

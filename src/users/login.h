@@ -14,6 +14,7 @@
 #ifndef USERS_LOGIN_H
 #define USERS_LOGIN_H
 
+#include "users/directory.h"
 #include "users/users.h"
 
 enum login_verdict {
@@ -24,6 +25,7 @@ enum login_verdict {
 			  served: [SYS/TEMP] */
 	LOGIN_PERM,    /* the mechanism cannot be used: [SYS/PERM] */
 	LOGIN_SLOW,    /* login_step_fast only: needs a worker */
+	LOGIN_ASK,     /* a database has to be asked: see login_question */
 };
 
 /* What the front says about the connection. */
@@ -43,6 +45,9 @@ struct login_settings {
 	const char *mechanisms; /* allowed: "SCRAM-SHA-256-PLUS SCRAM-SHA-256 … PLAIN LOGIN" */
 	uint32_t cache_entries; /* remembered digests, 0: none */
 	uint32_t cache_seconds;
+	const struct config *config; /* whose databases have users, too; NULL: none. Borrowed */
+	bool keys_with_databases;    /* mechanisms that need stored keys are offered although
+					databases may have none: the site names them */
 };
 
 int login_service_create(struct users *users, const struct login_settings *settings,
@@ -65,12 +70,29 @@ void login_destroy(struct login *login);
  * final message comes as LOGIN_MORE, its empty answer then as LOGIN_GRANTED. */
 enum login_verdict login_step(struct login *login, pop3_span response, bool has_response);
 enum login_verdict login_step_fast(struct login *login, pop3_span response, bool has_response);
+/*
+ * After LOGIN_ASK: the name that the databases are to be asked about, and the password that proves
+ * it, empty where the mechanism has none (SCRAM, CRAM-MD5, APOP). fresh: what is remembered of
+ * earlier answers does not count. login_answered takes what was found out; then the same step is
+ * made again, with the same response.
+ */
+struct login_question {
+	pop3_span name, password;
+	bool fresh;
+};
+struct login_question login_question(const struct login *login);
+void login_answered(struct login *login, struct finding *finding);
+/* Whether this password of this name was right before, by the word of the database. */
+bool login_remembered(const struct login *login, const char *database);
 /* Whether the exchange has cost work that no verdict has answered for: to give it up then is a
  * failure. */
 bool login_has_begun(const struct login *login);
 pop3_span login_challenge(const struct login *login);
 const struct user *login_user(const struct login *login); /* after LOGIN_GRANTED */
-const char *login_reason(const struct login *login);      /* for the log, without secrets */
-pop3_span login_claimed_name(const struct login *login);  /* for limits and the log; may be empty */
+/* The name of the database that has the user (of the configuration), after LOGIN_GRANTED; NULL: the
+ * users file. */
+const char *login_database(const struct login *login);
+const char *login_reason(const struct login *login);     /* for the log, without secrets */
+pop3_span login_claimed_name(const struct login *login); /* for limits and the log; may be empty */
 
 #endif

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <string.h>
 
 enum login_verdict login_over(struct login *login, enum login_verdict verdict, const char *reason)
 {
@@ -55,18 +56,30 @@ bool login_look_up(struct login *login)
 	enum users_status status;
 	enum scheme_kind kind;
 	struct err err = {0};
+	const struct finding *finding;
 	pop3_span payload;
 
 	if (login->looked_up)
 		return true;
 	login->known = false;
-	status = users_find(login->service->users, (pop3_span){login->claimed, login->claimed_size},
-			    &login->user, &err);
+	status = directory_find(login->service->users, login->service->config, CONFIG_FOR_LOGIN,
+				login->finding, (pop3_span){login->claimed, login->claimed_size},
+				&login->user, &finding, &err);
+	login->asks = status == USERS_ASK;
+	if (login->asks)
+		return false;
 	if (status == USERS_DOWN) {
-		log_error("user database: %s", err.text);
+		if (!finding) /* of databases the processes that ask them say it */
+			log_error("user database: %s", err.text);
 		return false;
 	}
 	login->looked_up = true;
+	if (finding && finding->secret != FINDING_UNJUDGED) {
+		login->known = status == USERS_FOUND && !login->user.nologin;
+		if (status == USERS_UNSERVED)
+			snprintf(login->unserved, sizeof(login->unserved), "%s", err.text);
+		return true;
+	}
 	if (status == USERS_UNSERVED)
 		snprintf(login->unserved, sizeof(login->unserved), "%s", err.text);
 	if (status == USERS_UNKNOWN || login->user.nologin)
@@ -78,4 +91,32 @@ bool login_look_up(struct login *login)
 			 "the password scheme %.*s is not known here",
 			 (int)strcspn(login->user.secret, "}") + 1, login->user.secret);
 	return true;
+}
+
+enum login_verdict login_no_entry(struct login *login)
+{
+	if (login->asks)
+		return LOGIN_ASK;
+	return login_over(login, LOGIN_TEMP, "the user database is down");
+}
+
+struct login_question login_question(const struct login *login)
+{
+	return (struct login_question){.name = {login->claimed, login->claimed_size},
+				       .password = {login->password.bytes, login->password.size},
+				       .fresh = login->fresh};
+}
+
+void login_answered(struct login *login, struct finding *finding)
+{
+	struct login_service *service = login->service;
+
+	finding_free(login->finding);
+	login->finding = finding;
+	login->asks = login->looked_up = false;
+	if (finding->status != USERS_FOUND || !finding->user.secret[0])
+		return;
+	pthread_mutex_lock(&service->lock);
+	memcpy(service->sample, finding->user.secret, sizeof(service->sample));
+	pthread_mutex_unlock(&service->lock);
 }

@@ -13,6 +13,8 @@
 #include "users/cache.h"
 #include "users/sasl.h"
 
+#include <pthread.h>
+
 #define LOGIN_STAMP_MAX 255
 #define LOGIN_WHY_MAX sizeof(((struct err *)0)->text)
 
@@ -40,6 +42,8 @@ enum phase {
 
 struct login_service {
 	struct users *users;
+	const struct config *config;
+	bool keys_with_databases;
 	struct cache *cache;
 	struct derived *derived;
 	struct sasl_context *sasl;
@@ -49,6 +53,8 @@ struct login_service {
 	char host_name[256];
 	unsigned char fake_key[32];
 	_Atomic uint32_t live;
+	pthread_mutex_t lock;
+	char sample[USER_SECRET_MAX + 1]; /* a stored secret of a database, "" : none seen */
 };
 
 struct login {
@@ -58,9 +64,12 @@ struct login {
 	enum login_verdict verdict; /* once over */
 	bool looked_up, known;      /* known: user may log in with the right secret */
 	bool other_authzid;
-	bool fast;         /* on the loop: no time for a hash */
-	bool needs_worker; /* SCRAM: the keys for this step have to be derived */
-	char exporter[64]; /* SCRAM; empty: none */
+	bool fast;               /* on the loop: no time for a hash */
+	bool asks;               /* databases have to be asked before this step can be made */
+	bool fresh;              /* they have been asked again */
+	struct finding *finding; /* what they said; owned. NULL: nothing yet */
+	bool needs_worker;       /* SCRAM: the keys for this step have to be derived */
+	char exporter[64];       /* SCRAM; empty: none */
 	size_t exporter_size;
 	char network[16]; /* of the client; empty: not to be told from others */
 	size_t network_size;
@@ -89,8 +98,10 @@ enum login_verdict login_over(struct login *login, enum login_verdict verdict, c
 enum login_verdict login_proven(struct login *login, const char *how);
 /* Keeps the name that the client claims. */
 void login_claim(struct login *login, pop3_span name);
-/* Fills user and known, once. False: the database is down. */
+/* Fills user and known, once. False: a database has to be asked, or is down: login_no_entry. */
 bool login_look_up(struct login *login);
+/* The verdict where login_look_up failed. */
+enum login_verdict login_no_entry(struct login *login);
 /* Takes text as the challenge to send. */
 enum login_verdict login_challenge_with(struct login *login, pop3_span text);
 

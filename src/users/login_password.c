@@ -41,13 +41,39 @@ static bool is_cheap(const char *stored)
 /* The secret to compute with: the user's own, or for a stranger somebody's. */
 static const char *secret_to_try(struct login *login, char *buf, size_t size)
 {
+	struct login_service *service = login->service;
+
 	if (login->known)
 		return login->user.secret;
-	return users_stranger_secret(login->service->users,
-				     (pop3_span){login->claimed, login->claimed_size}, ~0u, buf,
-				     size) == 0
-		       ? buf
-		       : NULL;
+	if (users_stranger_secret(service->users, (pop3_span){login->claimed, login->claimed_size},
+				  ~0u, buf, size) == 0)
+		return buf;
+	pthread_mutex_lock(&service->lock);
+	snprintf(buf, size, "%s", service->sample);
+	pthread_mutex_unlock(&service->lock);
+	return buf[0] ? buf : NULL;
+}
+
+/* The digest by which a password that a database judged is remembered. */
+static bool judged_digest(const struct login *login, const char *database,
+			  unsigned char digest[CACHE_DIGEST])
+{
+	char name[USER_NAME_MAX + 1], stored[96];
+	pop3_span key = user_name_key((pop3_span){login->claimed, login->claimed_size}, name);
+
+	name[key.size] = '\0';
+	snprintf(stored, sizeof(stored), "judged by %s", database); /* no "{": no stored secret */
+	return cache_digest(login->service->cache, name, stored, &login->password, digest);
+}
+
+bool login_remembered(const struct login *login, const char *database)
+{
+	unsigned char digest[CACHE_DIGEST];
+	bool hit =
+		judged_digest(login, database, digest) && cache_has(login->service->cache, digest);
+
+	wipe(digest, sizeof(digest));
+	return hit;
 }
 
 static enum login_verdict wrong(struct login *login)
@@ -93,6 +119,37 @@ static enum scheme_verdict try_secret(struct login *login, bool fast, const char
 	return verdict;
 }
 
+/* A database has judged the password. */
+static enum login_verdict judged(struct login *login)
+{
+	const struct finding *finding = login->finding;
+	unsigned char digest[CACHE_DIGEST];
+	char how[96];
+
+	if (finding->secret == FINDING_REFUSED)
+		return login_over(login, LOGIN_DENIED, "the account is expired or locked");
+	if (finding->secret != FINDING_RIGHT || (!login->known && !login->unserved[0]))
+		return wrong(login);
+	if (!finding->cached && judged_digest(login, finding->database, digest))
+		cache_put(login->service->cache, digest);
+	snprintf(how, sizeof(how), "password%s, by database %s",
+		 finding->cached ? ", seen before" : "", finding->database);
+	return login_proven(login, how);
+}
+
+/* An entry that was remembered may be old: before a password is called wrong, the database is asked
+ * again. */
+static bool asks_again(struct login *login)
+{
+	if (!login->finding || !login->finding->cached || login->fresh)
+		return false;
+	finding_free(login->finding);
+	login->finding = NULL;
+	login->looked_up = false;
+	login->fresh = login->asks = true;
+	return true;
+}
+
 enum login_verdict login_verify(struct login *login, bool fast)
 {
 	enum scheme_verdict verdict;
@@ -101,7 +158,11 @@ enum login_verdict login_verify(struct login *login, bool fast)
 
 	login->phase = PHASE_VERIFY;
 	if (!login_look_up(login))
-		return login_over(login, LOGIN_TEMP, "the user database is down");
+		return login_no_entry(login);
+	if (login->finding && login->finding->secret != FINDING_UNJUDGED)
+		return judged(login);
+	if (!login->known && login->finding && login->finding->judges)
+		return wrong(login); /* the database has done the work of a wrong password */
 	verdict = try_secret(login, fast, &how, &slow);
 	if (verdict ==
 	    SCHEME_BROKEN) { /* no password is right: the name costs what a stranger's does */
@@ -110,7 +171,9 @@ enum login_verdict login_verify(struct login *login, bool fast)
 	}
 	if (slow)
 		return LOGIN_SLOW;
-	return verdict == SCHEME_MATCH ? login_proven(login, how) : wrong(login);
+	if (verdict == SCHEME_MATCH)
+		return login_proven(login, how);
+	return asks_again(login) ? LOGIN_ASK : wrong(login);
 }
 
 /* APOP (RFC 1939 section 7): MD5 of stamp and secret. */
@@ -123,7 +186,7 @@ enum login_verdict login_verify_apop(struct login *login)
 	int n;
 
 	if (!login_look_up(login))
-		return login_over(login, LOGIN_TEMP, "the user database is down");
+		return login_no_entry(login);
 	usable = login->known && scheme_kind(login->user.secret, &payload) == SCHEME_KIND_PLAIN &&
 		 *login->stamp;
 	n = snprintf(input, sizeof(input), "%s%s", login->stamp,
@@ -196,7 +259,7 @@ enum login_verdict login_cram_response(struct login *login, pop3_span response)
 	}
 	login_claim(login, (pop3_span){response.data, n});
 	if (!login_look_up(login))
-		return login_over(login, LOGIN_TEMP, "the user database is down");
+		return login_no_entry(login);
 	cram_expected(login, &usable, expected);
 	good = secret_equal((pop3_span){expected, 32}, (pop3_span){lower, 32});
 	wipe(expected, sizeof(expected));

@@ -40,6 +40,11 @@ int login_service_create(struct users *users, const struct login_settings *setti
 	if (!service)
 		return err_set(err, EX_OSERR, "out of memory");
 	service->users = users;
+	service->config = directory_has_databases(settings->config, CONFIG_FOR_LOGIN)
+				  ? settings->config
+				  : NULL;
+	service->keys_with_databases = settings->keys_with_databases;
+	pthread_mutex_init(&service->lock, NULL);
 	snprintf(service->host_name, sizeof(service->host_name), "%s",
 		 settings->host_name && *settings->host_name ? settings->host_name : "localhost");
 	for (const char *p = settings->mechanisms; p && *(p += strspn(p, " "));
@@ -70,6 +75,7 @@ void login_service_destroy(struct login_service *service)
 	cache_destroy(service->cache);
 	derived_destroy(service->derived);
 	sasl_context_destroy(service->sasl);
+	pthread_mutex_destroy(&service->lock);
 	wipe(service, sizeof(*service));
 	free(service);
 }
@@ -78,6 +84,12 @@ static bool is_usable(struct login_service *service, enum mechanism mechanism, b
 {
 	bool plain = users_any_with_plain_secret(service->users);
 
+	/* a client that prefers SCRAM must not shut out a user whose database has no keys */
+	if (service->config && mechanism != MECHANISM_PLAIN && mechanism != MECHANISM_LOGIN) {
+		if (!service->keys_with_databases)
+			return false;
+		plain = true;
+	}
 	switch (mechanism) {
 	case MECHANISM_SCRAM_SHA_256_PLUS:
 		return tls && (plain || users_any_with_scram(service->users, "SCRAM-SHA-256"));

@@ -23,6 +23,7 @@ struct recipients {
 	pthread_mutex_t lock; /* aliases may be read again by any look-up */
 	struct users *users;
 	struct aliases *aliases;
+	const struct config *config;
 	char *delimiters, *domains, *catch_all;
 };
 
@@ -48,6 +49,8 @@ struct search {
 	} steps[STEPS_MAX]; /* targets still to be looked at, in order */
 	size_t step_count;
 	struct check *check; /* NULL: a recipient of mail */
+	const struct finding *findings;
+	struct recipient_names *names; /* to be asked about; count 0: nothing is */
 	struct err *err;
 };
 
@@ -96,18 +99,29 @@ static enum found add_user(struct search *search, const struct user *user)
 	return FOUND;
 }
 
+/* Where an alias stands, for messages. */
+static const char *place_of(const struct search *search, const struct alias *alias, char buf[300])
+{
+	if (alias->line)
+		snprintf(buf, 300, "%s:%u", aliases_file_name(search->recipients->aliases),
+			 alias->line);
+	else
+		snprintf(buf, 300, "an alias of a database");
+	return buf;
+}
+
 /* Queues an alias's targets. NOBODY: they were queued before; this is a circle. */
 static enum found follow(struct search *search, const struct alias *alias)
 {
 	const char *target = alias->targets;
+	char place[300];
 
 	for (size_t i = 0; i < search->followed_count; i++)
 		if (search->followed[i] == alias)
 			return NOBODY;
 	if (search->followed_count == STEPS_MAX || alias->count > STEPS_MAX - search->step_count) {
-		err_set(search->err, EX_CONFIG, "%s:%u: %s leads to more than %u names",
-			aliases_file_name(search->recipients->aliases), alias->line, alias->name,
-			STEPS_MAX);
+		err_set(search->err, EX_CONFIG, "%s: %s leads to more than %u names",
+			place_of(search, alias, place), alias->name, STEPS_MAX);
 		return FAILED;
 	}
 	search->followed[search->followed_count++] = alias;
@@ -118,9 +132,33 @@ static enum found follow(struct search *search, const struct alias *alias)
 	return FOUND;
 }
 
+/* Adds a name that databases have to be asked about. */
+static enum found note_name(struct search *search, pop3_span name)
+{
+	struct recipient_names *names = search->names;
+
+	if (names->count < RECIPIENT_NAMES_MAX &&
+	    span_copy(name, names->names[names->count], USER_NAME_MAX + 1) >= 0)
+		names->count++;
+	return NOBODY;
+}
+
+/* An alias or a user of a database. */
+static enum found take_found(struct search *search, const struct finding *finding,
+			     const struct user *user)
+{
+	enum found found;
+
+	if (!finding || !finding->alias.count)
+		return add_user(search, user);
+	found = follow(search, &finding->alias);
+	return found == NOBODY ? FOUND : found; /* a circle */
+}
+
 static enum found look_up(struct search *search, pop3_span name)
 {
 	const struct alias *alias = NULL;
+	const struct finding *finding;
 	struct user user;
 	enum found found;
 
@@ -128,9 +166,15 @@ static enum found look_up(struct search *search, pop3_span name)
 		alias = aliases_find(search->recipients->aliases, name);
 	if (alias && (found = follow(search, alias)) != NOBODY)
 		return found;
-	switch (users_find(search->recipients->users, name, &user, search->err)) {
+	switch (directory_find(search->recipients->users, search->recipients->config,
+			       CONFIG_FOR_RECIPIENT, search->findings, name, &user, &finding,
+			       search->err)) {
 	case USERS_FOUND:
-		return add_user(search, &user);
+		return take_found(search, finding, &user);
+	case USERS_ASK:
+		if (!alias)
+			return note_name(search, name);
+		break;
 	case USERS_DOWN:
 	case USERS_UNSERVED:
 		return FAILED;
@@ -196,10 +240,10 @@ static enum found look_up_address(struct search *search, pop3_span address)
 static void warn_no_user(const struct search *search, const struct step *step)
 {
 	struct err text = {0};
+	char place[300];
 
-	err_set(&text, EX_CONFIG, "%s:%u: %s, a target of %s, is no user and no alias",
-		aliases_file_name(search->recipients->aliases), step->from->line, step->name,
-		step->from->name);
+	err_set(&text, EX_CONFIG, "%s: %s, a target of %s, is no user and no alias",
+		place_of(search, step->from, place), step->name, step->from->name);
 	if (search->check)
 		check_warn(search->check, text.text);
 	else
@@ -210,20 +254,23 @@ static void warn_no_user(const struct search *search, const struct step *step)
  * the only one. */
 static enum found follow_steps(struct search *search)
 {
+	char place[300];
+
 	for (size_t i = 0; i < search->step_count; i++) {
 		const struct step *step = &search->steps[i];
 		enum found found = look_up_address(search, span_of(step->name));
 
 		if (found == FAILED)
 			return FAILED;
+		if (search->names->count)
+			return NOBODY;
 		if (found == NOBODY)
 			warn_no_user(search, step);
 	}
 	if (search->count)
 		return FOUND;
-	err_set(search->err, EX_CONFIG, "%s:%u: %s leads to no user",
-		aliases_file_name(search->recipients->aliases), search->followed[0]->line,
-		search->followed[0]->name);
+	err_set(search->err, EX_CONFIG, "%s: %s leads to no user",
+		place_of(search, search->followed[0], place), search->followed[0]->name);
 	return FAILED;
 }
 
@@ -241,15 +288,16 @@ static enum found catch_all(struct search *search, pop3_span address)
 			   (pop3_span){at + 1, address.size - (size_t)(at + 1 - address.data)}))
 		return NOBODY;
 	found = look_up(search, span_of(name));
-	if (found != NOBODY)
+	if (found != NOBODY || search->names->count)
 		return found;
 	err_set(search->err, EX_CONFIG, "catch_all: there is no user %s", name);
 	return FAILED;
 }
 
 static enum recipient_status resolve(struct recipients *recipients, struct check *check,
-				     pop3_span address, struct user *ret_users, size_t max,
-				     size_t *ret_count, struct err *err)
+				     pop3_span address, const struct finding *findings,
+				     struct user *ret_users, size_t max, size_t *ret_count,
+				     struct recipient_names *names, struct err *err)
 {
 	struct search *search = calloc(1, sizeof(*search));
 	enum recipient_status status = RECIPIENT_DOWN;
@@ -263,17 +311,22 @@ static enum recipient_status resolve(struct recipients *recipients, struct check
 	search->users = ret_users;
 	search->max = max;
 	search->check = check;
+	search->findings = findings;
+	search->names = names;
+	names->count = 0;
 	search->err = err;
 	pthread_mutex_lock(&recipients->lock);
 	if (recipients->aliases)
 		aliases_refresh(recipients->aliases);
 	found = look_up_address(search, address);
-	if (found == NOBODY)
+	if (found == NOBODY && !names->count)
 		found = catch_all(search, address);
-	if (found == FOUND && search->step_count)
+	if (found == FOUND && search->step_count && !names->count)
 		found = follow_steps(search);
 	pthread_mutex_unlock(&recipients->lock);
-	if (found == FOUND) {
+	if (found != FAILED && names->count) {
+		status = RECIPIENT_ASK;
+	} else if (found == FOUND) {
 		*ret_count = search->count;
 		status = RECIPIENT_FOUND;
 	} else if (found == NOBODY) {
@@ -287,7 +340,24 @@ enum recipient_status recipients_find(struct recipients *recipients, pop3_span a
 				      struct user *ret_users, size_t max, size_t *ret_count,
 				      struct err *err)
 {
-	return resolve(recipients, NULL, address, ret_users, max, ret_count, err);
+	struct recipient_names names;
+	enum recipient_status status =
+		resolve(recipients, NULL, address, NULL, ret_users, max, ret_count, &names, err);
+
+	if (status != RECIPIENT_ASK)
+		return status;
+	err_set(err, EX_TEMPFAIL, "a database may have %s, and valijad alone asks databases",
+		names.names[0]);
+	return RECIPIENT_DOWN;
+}
+
+enum recipient_status recipients_resolve(struct recipients *recipients, pop3_span address,
+					 const struct finding *findings, struct user *ret_users,
+					 size_t max, size_t *ret_count,
+					 struct recipient_names *ret_names, struct err *err)
+{
+	return resolve(recipients, NULL, address, findings, ret_users, max, ret_count, ret_names,
+		       err);
 }
 
 /* ---- the check ---- */
@@ -295,12 +365,14 @@ enum recipient_status recipients_find(struct recipients *recipients, pop3_span a
 /* False: the address leads to nobody, for a reason that was not reported yet. */
 static bool check_address(struct check *check, pop3_span address)
 {
+	struct recipient_names names;
 	struct err err = {0};
 	size_t count;
 
-	switch (resolve(check->recipients, check, address, check->users, RECIPIENT_USERS_MAX,
-			&count, &err)) {
+	switch (resolve(check->recipients, check, address, NULL, check->users, RECIPIENT_USERS_MAX,
+			&count, &names, &err)) {
 	case RECIPIENT_FOUND:
+	case RECIPIENT_ASK: /* a database may have it: nobody asks it here */
 		return true;
 	case RECIPIENT_UNKNOWN:
 		return false;
@@ -393,6 +465,7 @@ int recipients_open(const struct recipients_settings *settings, struct users *us
 		return err_sys(err, EX_OSERR, ENOMEM, "recipients");
 	pthread_mutex_init(&recipients->lock, NULL);
 	recipients->users = users;
+	recipients->config = settings->config;
 	recipients->delimiters = copy(settings->delimiters);
 	recipients->domains = copy(settings->domains);
 	recipients->catch_all = copy(settings->catch_all);

@@ -7,6 +7,7 @@
 #define USERS_RECIPIENTS_H
 
 #include "base/err.h"
+#include "users/directory.h"
 #include "users/users.h"
 
 #include <pop3/span.h>
@@ -18,15 +19,18 @@
 enum recipient_status {
 	RECIPIENT_FOUND = 0,
 	RECIPIENT_UNKNOWN = -1, /* 550 5.1.1 */
+	RECIPIENT_ASK = -3,     /* databases have to be asked: recipients_resolve only */
 	RECIPIENT_DOWN = -2, /* 451 4.3.0: the database, or an alias that leads nowhere: see err */
 };
 
 /* Texts are copied. Empty or NULL: not used. */
 struct recipients_settings {
-	const char *delimiters; /* any of these begins a sub-address */
-	const char *domains;    /* ours, separated by blanks; none: every domain is */
-	const char *catch_all;  /* user */
-	int aliases_dir_fd;     /* borrowed */
+	const char *delimiters;      /* any of these begins a sub-address */
+	const char *domains;         /* ours, separated by blanks; none: every domain is */
+	const char *catch_all;       /* user */
+	const struct config *config; /* whose databases have recipients, too; NULL: none.
+					Borrowed */
+	int aliases_dir_fd;          /* borrowed */
 	const char *aliases_file;
 };
 
@@ -46,6 +50,20 @@ void recipients_close(struct recipients *recipients);
 enum recipient_status recipients_find(struct recipients *recipients, pop3_span address,
 				      struct user *ret_users, size_t max, size_t *ret_count,
 				      struct err *err);
+
+/* The names that the databases have to be asked about: spellings of one, best first. */
+#define RECIPIENT_NAMES_MAX 6
+struct recipient_names {
+	unsigned count;
+	char names[RECIPIENT_NAMES_MAX][USER_NAME_MAX + 1];
+};
+/* recipients_find with what databases have said so far. RECIPIENT_ASK: *ret_names is to be asked;
+ * with the findings added, the call is made again. Where nobody asks databases (recipients_find),
+ * a recipient that one of them could have is RECIPIENT_DOWN. */
+enum recipient_status recipients_resolve(struct recipients *recipients, pop3_span address,
+					 const struct finding *findings, struct user *ret_users,
+					 size_t max, size_t *ret_count,
+					 struct recipient_names *ret_names, struct err *err);
 
 /*
  * Names in words what a person should mend before mail comes: aliases and a catch-all that lead to

@@ -24,6 +24,7 @@ int site_recipients_open(const struct config *config, int aliases_fd, struct use
 		.delimiters = config->recipient_delimiter,
 		.domains = config->domains,
 		.catch_all = config->catch_all,
+		.config = config,
 		.aliases_dir_fd = aliases_fd,
 		.aliases_file = aliases_fd >= 0 ? config_file_name(config->aliases) : NULL};
 

@@ -29,7 +29,8 @@ struct user {
 	uint32_t uid, gid;
 	uint64_t quota_messages, quota_octets; /* extra fields quota_messages=, quota_octets= (K M
 						  G), 0: the default */
-	bool nologin; /* extra field nologin: may receive, may not log in */
+	bool nologin;       /* extra field nologin: may receive, may not log in */
+	char networks[256]; /* that the user may log in from (users/networks.h); "": any */
 };
 
 /* The folder of the user's maildrop below the mail root; lives as long as user. */
@@ -39,6 +40,7 @@ enum users_status {
 	USERS_FOUND = 0,
 	USERS_UNKNOWN = -1,
 	USERS_DOWN = -2,     /* [SYS/TEMP], 451 */
+	USERS_ASK = -4,      /* directory_find only: databases have to be asked */
 	USERS_UNSERVED = -3, /* the entry is there, its mail cannot be served: the same, but only
 				for the right secret */
 };

@@ -326,7 +326,7 @@ out:
 }
 
 static enum directory_result login(struct directory *directory, const char *dn,
-				   const char *mechanism, const struct berval *credentials,
+				   const char *mechanism, struct berval *credentials,
 				   uint64_t deadline, struct err *err)
 {
 	LDAPControl *controls[] = {&directory->policy, NULL};

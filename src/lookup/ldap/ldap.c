@@ -476,6 +476,26 @@ static void check_hash(const struct asking *asking)
 	lookup_bad(asking->answer, "no userPassword: bind_dn may not read it, or there is none");
 }
 
+/* Whether the directory has to be asked. */
+static bool is_for_us(const struct ldap *ldap, const struct lookup_question *question,
+		      struct lookup_answer *answer)
+{
+	switch (question->kind) {
+	case LOOKUP_FIND:
+		return true;
+	case LOOKUP_PASSWORD: /* an empty one is no login: RFC 4513, 5.1.2 */
+		answer->status = LOOKUP_WRONG;
+		if (ldap->hash)
+			lookup_down(answer, "verify = hash: auth judges passwords");
+		return question->secret.size > 0 && !ldap->hash;
+	case LOOKUP_TOKEN:
+	case LOOKUP_KINDS:
+		break;
+	}
+	answer->status = LOOKUP_UNKNOWN; /* a directory knows no tokens */
+	return false;
+}
+
 static void ask(void *state, void **connection, const struct lookup_question *question,
 		struct lookup_answer *answer)
 {
@@ -490,11 +510,8 @@ static void ask(void *state, void **connection, const struct lookup_question *qu
 		return;
 	}
 	worker->search.logged_in = true;
-	if (question->kind == LOOKUP_TOKEN || (question->kind == LOOKUP_PASSWORD &&
-					       (question->secret.size == 0 || asking.ldap->hash))) {
-		answer->status = LOOKUP_WRONG; /* an empty password is no login (RFC 4513, 5.1.2) */
+	if (!is_for_us(asking.ldap, question, answer))
 		return;
-	}
 	asking.count = question->name_count;
 	for (unsigned i = 0; i < asking.count; i++)
 		if (write_search(&asking, i, &err) < 0) {

@@ -41,7 +41,9 @@ static void send_offer(struct auth *auth, struct peer *front)
 static bool renew_offer(struct auth *auth)
 {
 	char plain[CONFIG_NAME_MAX], tls[CONFIG_NAME_MAX];
-	bool apop = auth->child->config->apop && users_any_with_plain_secret(auth->users);
+	const struct config *config = auth->child->config;
+	bool apop = config->apop && (users_any_with_plain_secret(auth->users) ||
+				     directory_has_databases(config, CONFIG_FOR_LOGIN));
 
 	login_mechanisms(auth->service, false, plain, sizeof(plain));
 	login_mechanisms(auth->service, true, tls, sizeof(tls));
@@ -202,7 +204,9 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
 {
 	(void)fds;
-	if (type != IPC_LEAVE)
+	if (type == IPC_ANSWER)
+		databases_answer(((struct auth *)peer->child->state)->databases, peer, message);
+	else if (type != IPC_LEAVE)
 		front_message(peer, type, message);
 	else if (peer->role == ROLE_KEEPER)
 		auth_keeper_leaves(peer, message);
@@ -216,6 +220,10 @@ static void peer_up(struct peer *peer)
 
 	if (peer->role == ROLE_KEEPER) {
 		auth_keeper_up(auth, peer);
+		return;
+	}
+	if (peer->role == ROLE_LOOKUP) {
+		databases_up(auth->databases, peer);
 		return;
 	}
 	peer->data = malloc(sizeof(struct table));
@@ -240,7 +248,7 @@ static void check_drained(struct child *child, const struct peer *gone)
 	if (!child->draining)
 		return;
 	for (struct peer *peer = child->peers; peer; peer = peer->next)
-		if (peer != gone && peer->role != ROLE_KEEPER)
+		if (peer != gone && peer->role != ROLE_KEEPER && peer->role != ROLE_LOOKUP)
 			return;
 	child_exit(child);
 }
@@ -249,6 +257,8 @@ static void peer_gone(struct peer *peer)
 {
 	if (peer->role == ROLE_KEEPER)
 		auth_keeper_gone(peer->child->state, peer);
+	if (peer->role == ROLE_LOOKUP)
+		databases_gone(((struct auth *)peer->child->state)->databases, peer);
 	if (peer->role != ROLE_KEEPER && peer->data) {
 		table_each(peer->data, end_one, peer->child->state);
 		table_finish(peer->data);
@@ -344,7 +354,9 @@ static int start(struct child *child, struct err *err)
 	struct login_settings settings = {.host_name = child->config->host_name,
 					  .mechanisms = child->config->mechanisms,
 					  .cache_entries = child->config->auth_cache_entries,
-					  .cache_seconds = child->config->auth_cache_seconds};
+					  .cache_seconds = child->config->auth_cache_seconds,
+					  .config = child->config,
+					  .keys_with_databases = child->config->mechanisms_named};
 	unsigned threads = worker_count(child->config);
 
 	struct rlimit files;
@@ -358,6 +370,9 @@ static int start(struct child *child, struct err *err)
 	    login_service_create(auth->users, &settings, &auth->service, err) < 0 ||
 	    auth_recipients_open(auth, err) < 0 ||
 	    proven_create(PROVEN_PAIRS, &auth->proven, err) < 0)
+		return -1;
+	auth->databases = databases_create(child, err);
+	if (!auth->databases)
 		return -1;
 	auth->workers = workers_create(child->loop, threads, WORKER_NICE, threads, err);
 	if (!auth->workers)

@@ -12,7 +12,9 @@
 #include "server/auth/hold.h"
 #include "server/auth/keepers.h"
 #include "server/record.h"
+#include "users/networks.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,14 +52,14 @@ static void say(const struct auth_session *session, enum record_event event, con
 	say_of(session, event, login_claimed_name(session->login), why);
 }
 
-static void denied(struct auth *auth, struct auth_session *session)
+static void denied(struct auth *auth, struct auth_session *session, const char *why)
 {
 	uint32_t delay;
 
 	session->failures++;
 	delay = limits_failed(&auth->limits, session->address, session->failures,
 			      loop_now(auth->child->loop));
-	say(session, RECORD_LOGIN_REFUSED, login_reason(session->login));
+	say(session, RECORD_LOGIN_REFUSED, why);
 	auth_deny(session, REASON_WRONG, delay);
 }
 
@@ -68,6 +70,11 @@ static void granted(struct auth *auth, struct auth_session *session)
 	char key[USER_NAME_MAX]; /* one user in every spelling, also when the users file changes
 				    between logins */
 
+	/* judged after the secret: a stranger learns nothing about the name */
+	if (user->networks[0] && !networks_have(span_of(user->networks), session->ip)) {
+		denied(auth, session, "not from a network of allow_networks");
+		return;
+	}
 	session->user = limits_login(&auth->limits, user_name_key(span_of(user->name), key));
 	if (!session->user) {
 		say(session, RECORD_LOGIN_REFUSED, "too many sessions of this user");
@@ -77,6 +84,8 @@ static void granted(struct auth *auth, struct auth_session *session)
 	session->granted = true;
 	proven_put(auth->proven, span_of(user->name), limits_network(session->address), now / 1000);
 	say(session, RECORD_LOGIN, "");
+	if (login_database(session->login))
+		databases_note(auth->databases, login_database(session->login), user->name);
 	auth_open(session, user);
 }
 
@@ -90,6 +99,7 @@ static void challenge(struct auth_session *session)
 
 static void conclude(struct auth *auth, struct auth_session *session, enum login_verdict verdict)
 {
+	assert(verdict != LOGIN_ASK);
 	switch (verdict) {
 	case LOGIN_MORE:
 		challenge(session);
@@ -98,7 +108,7 @@ static void conclude(struct auth *auth, struct auth_session *session, enum login
 		granted(auth, session);
 		break;
 	case LOGIN_DENIED:
-		denied(auth, session);
+		denied(auth, session, login_reason(session->login));
 		break;
 	case LOGIN_PERM:
 		say(session, RECORD_LOGIN_FAILED, login_reason(session->login));
@@ -106,6 +116,7 @@ static void conclude(struct auth *auth, struct auth_session *session, enum login
 		break;
 	case LOGIN_TEMP:
 	case LOGIN_SLOW:
+	case LOGIN_ASK:
 		say(session, RECORD_LOGIN_FAILED, login_reason(session->login));
 		auth_deny(session, REASON_LOGIN_DOWN, 0);
 		break;
@@ -133,6 +144,8 @@ static void free_job(struct login_job *job)
 }
 
 static void run_next(struct auth *auth);
+static void ask(struct auth *auth, struct auth_session *session, pop3_span response,
+		bool has_response);
 
 static void job_done(struct job *base)
 {
@@ -143,7 +156,11 @@ static void job_done(struct job *base)
 	run_next(auth); /* no worker waits for what follows */
 	if (job->session) {
 		job->session->job = NULL;
-		conclude(auth, job->session, job->verdict);
+		if (job->verdict == LOGIN_ASK)
+			ask(auth, job->session, (pop3_span){job->response, job->size},
+			    job->has_response);
+		else
+			conclude(auth, job->session, job->verdict);
 	} else {
 		login_destroy(job->login);
 	}
@@ -217,12 +234,115 @@ static int add_job(struct auth *auth, struct auth_session *session, pop3_span re
 	return 0;
 }
 
+/* ---- databases ---- */
+
+/* The step of an attempt that waits for the answer of a database. */
+struct login_ask {
+	struct ask *ask;
+	struct auth_session *session;
+	bool has_response;
+	size_t size;
+	char response[];
+};
+
+static void drop_ask(struct auth_session *session)
+{
+	struct login_ask *wait = session->ask;
+
+	if (!wait)
+		return;
+	databases_cancel(wait->ask);
+	session->ask = NULL;
+	wipe(wait->response, wait->size);
+	free(wait);
+}
+
+static bool remembered(void *context, const char *database)
+{
+	return login_remembered(context, database);
+}
+
+static struct ask_question question_of(const struct auth *auth, const struct auth_session *session)
+{
+	struct login_question of = login_question(session->login);
+	struct ask_question question = {.purpose = LOOKUP_LOGIN,
+					.names = {of.name},
+					.name_count = 1,
+					.password = of.password,
+					.fresh = of.fresh,
+					.tls = session->tls,
+					.loopback = limits_is_loopback(session->address),
+					.class = class_of(auth, session),
+					.remembered = remembered,
+					.context = session->login};
+
+	memcpy(question.address, session->ip, sizeof(question.address));
+	memcpy(question.network, limits_network(session->address), sizeof(question.network));
+	return question;
+}
+
+static void step(struct auth_session *session, pop3_span response, bool has_response);
+
+static void answered(void *context, struct finding *findings)
+{
+	struct login_ask *wait = context;
+	struct auth_session *session = wait->session;
+
+	session->ask = NULL;
+	if (findings) {
+		login_answered(session->login, findings);
+		step(session, (pop3_span){wait->response, wait->size}, wait->has_response);
+	} else {
+		conclude(session->front->child->state, session, LOGIN_TEMP);
+	}
+	wipe(wait->response, wait->size);
+	free(wait);
+}
+
+/* Asks the databases; the step is made again with their answer. The front gets its credit back. */
+static void ask(struct auth *auth, struct auth_session *session, pop3_span response,
+		bool has_response)
+{
+	struct login_ask *wait = calloc(1, sizeof(*wait) + response.size);
+	struct ask_question question = question_of(auth, session);
+
+	if (wait) {
+		wait->session = session;
+		wait->has_response = has_response;
+		wait->size = response.size;
+		if (response.size)
+			memcpy(wait->response, response.data, response.size);
+		wait->ask = databases_ask(auth->databases, &question, answered, wait);
+	}
+	if (!wait || !wait->ask) {
+		free(wait);
+		conclude(auth, session, LOGIN_TEMP);
+		return;
+	}
+	session->ask = wait;
+	auth_slow(session);
+}
+
+/* Whether what the databases say is remembered: then the step can be made again at once. */
+static bool is_known(struct auth *auth, struct auth_session *session)
+{
+	struct ask_question question = question_of(auth, session);
+	struct finding *finding = databases_known(auth->databases, &question);
+
+	if (finding)
+		login_answered(session->login, finding);
+	return finding != NULL;
+}
+
+/* ---- the end of an attempt ---- */
+
 void auth_login_cancel(struct auth_session *session)
 {
 	struct login_job *job = session->job;
 	struct auth *auth = session->front->child->state;
 
 	auth_hold_drop(session);
+	drop_ask(session);
 	session->job = NULL;
 	if (job && !queue_waits(&job->entry)) { /* a worker has it, and the login with it */
 		atomic_store(&job->cancelled, true);
@@ -242,6 +362,8 @@ static bool has_begun(const struct auth_session *session)
 {
 	if (session->job)
 		return !queue_waits(&session->job->entry);
+	if (session->ask)
+		return true;
 	return session->login && login_has_begun(session->login);
 }
 
@@ -277,7 +399,11 @@ static void step(struct auth_session *session, pop3_span response, bool has_resp
 	struct auth *auth = session->front->child->state;
 	enum login_verdict verdict = login_step_fast(session->login, response, has_response);
 
-	if (verdict != LOGIN_SLOW)
+	while (verdict == LOGIN_ASK && is_known(auth, session))
+		verdict = login_step_fast(session->login, response, has_response);
+	if (verdict == LOGIN_ASK)
+		ask(auth, session, response, has_response);
+	else if (verdict != LOGIN_SLOW)
 		conclude(auth, session, verdict);
 	else if (add_job(auth, session, response, has_response) < 0)
 		turned_away(session);
@@ -380,7 +506,7 @@ static void take_login(struct auth_session *session, enum ipc_type type,
 void auth_login_message(struct auth_session *session, enum ipc_type type,
 			const struct ipc_credentials *message)
 {
-	if (session->job || session->held ||
+	if (session->job || session->held || session->ask ||
 	    (type == IPC_SASL_RESPONSE) != (session->login != NULL))
 		return; /* out of order: a front that does this loses its client, nothing more */
 	/* The session may be granted already: then the keeper refused the maildrop, and only the

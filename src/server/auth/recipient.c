@@ -248,32 +248,163 @@ static void resolved(struct peer *front, const struct ipc_recipient *message,
 		}
 }
 
-/* deadline: of a recipient that has waited for a keeper; 0: it has not. */
-static void find(struct peer *front, const struct ipc_recipient *message, uint64_t deadline)
+/* ---- databases ---- */
+
+/* A recipient whose names databases are asked about, one question after another. */
+struct asking {
+	struct auth *auth;
+	uint64_t front, deadline;
+	struct finding *findings; /* so far */
+	unsigned rounds;
+	struct ipc_recipient message; /* its tail follows */
+};
+
+enum {
+	ROUNDS_MAX = 2 * RECIPIENT_USERS_MAX, /* questions for one recipient */
+};
+
+static void free_asking(struct asking *asking)
+{
+	findings_free(asking->findings);
+	free(asking);
+}
+
+static void find_with(struct peer *front, const struct ipc_recipient *message, uint64_t deadline,
+		      struct asking *asking);
+
+static void add_findings(struct asking *asking, struct finding *findings)
+{
+	struct finding **end = &asking->findings;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = findings;
+}
+
+static void answered(void *context, struct finding *findings)
+{
+	struct asking *asking = context;
+	struct peer *front = child_peer(asking->auth->child, ROLE_LMTP, asking->front);
+
+	if (!front) {
+		findings_free(findings);
+		free_asking(asking);
+		return;
+	}
+	add_findings(asking, findings);
+	if (findings) {
+		find_with(front, &asking->message, asking->deadline, asking);
+		return;
+	}
+	refuse(front, &asking->message, REASON_USERS_DOWN);
+	free_asking(asking);
+}
+
+static struct asking *new_asking(struct peer *front, const struct ipc_recipient *message,
+				 uint64_t deadline)
+{
+	struct asking *asking = calloc(1, sizeof(*asking) + message->head.tail);
+
+	if (!asking)
+		return NULL;
+	asking->auth = front->child->state;
+	asking->front = front->instance;
+	asking->deadline = deadline;
+	memcpy(&asking->message, message, sizeof(*message) + message->head.tail);
+	return asking;
+}
+
+static struct ask_question question_of(const struct recipient_names *names)
+{
+	struct ask_question question = {.purpose = LOOKUP_RECIPIENT,
+					.loopback = true, /* no bound of one network */
+					.class = QUEUE_CALM};
+
+	for (unsigned i = 0; i < names->count; i++)
+		question.names[question.name_count++] = span_of(names->names[i]);
+	return question;
+}
+
+_Static_assert((int)RECIPIENT_NAMES_MAX <= (int)IPC_LOOKUP_NAMES_MAX, "FIND has too few names");
+
+/* Asks, or takes what is remembered of the best spelling. Returns true: the search goes on at once.
+ * *asking NULL: it was refused, or somebody answers later. */
+static bool ask(struct peer *front, const struct ipc_recipient *message, uint64_t deadline,
+		const struct recipient_names *names, struct asking **asking)
 {
 	struct auth *auth = front->child->state;
+	struct ask_question question = question_of(names), best = question;
+	struct finding *known;
+
+	if (!*asking)
+		*asking = new_asking(front, message, deadline);
+	if (*asking && (*asking)->rounds++ < ROUNDS_MAX) {
+		best.name_count = 1;
+		known = databases_known(auth->databases, &best);
+		if (known) {
+			add_findings(*asking, known);
+			return true;
+		}
+		if (databases_ask(auth->databases, &question, answered, *asking)) {
+			*asking = NULL;
+			return false;
+		}
+	}
+	refuse(front, message, REASON_USERS_DOWN);
+	return false;
+}
+
+/* ---- the search ---- */
+
+static void conclude(struct peer *front, const struct ipc_recipient *message, uint64_t deadline,
+		     enum recipient_status status, const struct user *users, size_t count,
+		     const struct err *err)
+{
+	pop3_span address = ipc_text(message, 0);
+
+	if (status == RECIPIENT_UNKNOWN) {
+		refuse(front, message, REASON_NO_SUCH_USER);
+	} else if (status == RECIPIENT_DOWN) {
+		if (record_may(RECORD_RECIPIENT_DOWN, NULL))
+			log_error("recipient <%.*s>: %s", (int)address.size, address.data,
+				  err->text);
+		refuse(front, message, REASON_USERS_DOWN);
+	} else {
+		resolved(front, message, users, count, deadline);
+	}
+}
+
+/* message may be that of asking, which is freed here if nobody answers it any more. */
+static void find_with(struct peer *front, const struct ipc_recipient *message, uint64_t deadline,
+		      struct asking *asking)
+{
+	struct auth *auth = front->child->state;
+	struct recipient_names names = {0};
 	struct user *users = calloc(RECIPIENT_USERS_MAX, sizeof(*users));
 	pop3_span address = ipc_text(message, 0);
 	enum recipient_status status = RECIPIENT_DOWN;
 	struct err err = {.text = "out of memory"};
 	size_t count = 0;
 
-	if (users)
-		status = recipients_find(auth->recipients, address, users, RECIPIENT_USERS_MAX,
-					 &count, &err);
-	if (status == RECIPIENT_UNKNOWN) {
-		refuse(front, message, REASON_NO_SUCH_USER);
-	} else if (status == RECIPIENT_DOWN) {
-		if (record_may(RECORD_RECIPIENT_DOWN, NULL))
-			log_error("recipient <%.*s>: %s", (int)address.size, address.data,
-				  err.text);
-		refuse(front, message, REASON_USERS_DOWN);
-	} else {
-		resolved(front, message, users, count, deadline);
-	}
+	do {
+		if (users)
+			status = recipients_resolve(auth->recipients, address,
+						    asking ? asking->findings : NULL, users,
+						    RECIPIENT_USERS_MAX, &count, &names, &err);
+	} while (status == RECIPIENT_ASK && ask(front, message, deadline, &names, &asking));
+	if (status != RECIPIENT_ASK)
+		conclude(front, message, deadline, status, users, count, &err);
 	if (users)
 		explicit_bzero(users, RECIPIENT_USERS_MAX * sizeof(*users));
 	free(users);
+	if (asking)
+		free_asking(asking);
+}
+
+/* deadline: of a recipient that has waited for a keeper; 0: it has not. */
+static void find(struct peer *front, const struct ipc_recipient *message, uint64_t deadline)
+{
+	find_with(front, message, deadline, NULL);
 }
 
 void auth_recipient(struct peer *front, const struct ipc_recipient *message)

@@ -3,6 +3,7 @@
 #ifndef SERVER_AUTH_SESSION_H
 #define SERVER_AUTH_SESSION_H
 
+#include "server/auth/databases.h"
 #include "server/auth/homes.h"
 #include "server/auth/limits.h"
 #include "server/auth/proven.h"
@@ -31,6 +32,7 @@ struct auth {
 	struct users *users;
 	struct login_service *service;
 	struct recipients *recipients;
+	struct databases *databases;
 	struct workers *workers; /* for password hashes */
 	struct queue queue;      /* of logins that wait for one of them */
 	struct proven *proven;
@@ -56,6 +58,7 @@ struct auth_session {
 	struct limit_user *user;
 	struct login *login;           /* an attempt under way */
 	struct login_job *job;         /* the job of that attempt in a worker */
+	struct login_ask *ask;         /* its question to databases */
 	struct ipc_bindings *bindings; /* NULL: the front sent none */
 	char *stamp;                   /* for APOP; NULL: none, or used */
 	uint8_t ip[16];

@@ -367,6 +367,8 @@ static void test_the_written_file_shows_every_default(void **state)
 	for (uint32_t i = 0; i < config.listener_count; i++)
 		config.listeners[i].line = before->listeners[i].line;
 	config.certificates[0].line = before->certificates[0].line;
+	assert_true(config.mechanisms_named && !before->mechanisms_named);
+	config.mechanisms_named = false;
 	assert_memory_equal(before, &config, sizeof(config));
 	free(before);
 }

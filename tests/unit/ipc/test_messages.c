@@ -49,6 +49,8 @@ union any {
 	struct ipc_delete delete;
 	struct ipc_deliver deliver;
 	struct ipc_sign sign;
+	struct ipc_find find;
+	struct ipc_verify verify;
 	char octets[CHAN_PACKET_MAX];
 };
 
@@ -124,6 +126,17 @@ static size_t sound_message(const struct row *row)
 		break;
 	case IPC_DELIVER:
 		sound.deliver.count = IPC_RECIPIENTS_MAX;
+		break;
+	case IPC_FIND:
+		sound.find.count = IPC_LOOKUP_NAMES_MAX;
+		memset(sound.octets + sizeof(struct ipc_find), 'a', row->tail_max);
+		for (size_t i = 1; i <= IPC_LOOKUP_NAMES_MAX; i++)
+			sound.octets[sizeof(struct ipc_find) + i * 256 - 1] = '\0';
+		break;
+	case IPC_VERIFY:
+		sound.verify.kind = LOOKUP_PASSWORD;
+		sound.head.texts[0] = 255;
+		sound.head.texts[1] = IPC_LOOKUP_SECRET_MAX;
 		break;
 	default:
 		break;
@@ -340,6 +353,18 @@ static void test_threat_61_ranges(void **state)
 		FIELD(DELETE, ipc_delete, count, 0),
 		FIELD(DELETE, ipc_delete, count, IPC_NUMBERS_MAX + 1),
 		FIELD(DELETE, ipc_delete, count, IPC_NUMBERS_MAX - 1), /* the tail has more */
+		FIELD(FIND, ipc_find, purpose, LOOKUP_PURPOSES),
+		FIELD(FIND, ipc_find, deadline, IPC_LOOKUP_DEADLINE_MAX + 1),
+		FIELD(FIND, ipc_find, count, 0),
+		FIELD(FIND, ipc_find, count, IPC_LOOKUP_NAMES_MAX - 1), /* the tail has more */
+		FIELD(FIND, ipc_find, count, IPC_LOOKUP_NAMES_MAX + 1),
+		FIELD(VERIFY, ipc_verify, kind, LOOKUP_FIND),
+		FIELD(VERIFY, ipc_verify, kind, LOOKUP_KINDS),
+		FIELD(VERIFY, ipc_verify, tls, 2),
+		FIELD(ANSWER, ipc_answer, status, LOOKUP_STATUSES),
+		FIELD(ANSWER, ipc_answer, status, LOOKUP_UNKNOWN), /* fields of nobody */
+		FIELD(ANSWER, ipc_answer, matched, IPC_LOOKUP_NAMES_MAX),
+		FIELD(DATABASE, ipc_database, index, IPC_DATABASES_MAX),
 		FIELD(DELIVER, ipc_deliver, count, 0),
 		FIELD(DELIVER, ipc_deliver, count, IPC_RECIPIENTS_MAX + 1),
 		FIELD(DELIVER, ipc_deliver, count, IPC_RECIPIENTS_MAX - 1), /* headers too long */

@@ -80,7 +80,10 @@ static int tear_down(void **state)
 
 static void open_service(const char *text, uint32_t entries, uint32_t seconds)
 {
-	struct login_settings settings = {"host", "PLAIN", entries, seconds};
+	struct login_settings settings = {.host_name = "host",
+					  .mechanisms = "PLAIN",
+					  .cache_entries = entries,
+					  .cache_seconds = seconds};
 
 	write_users(text);
 	assert_int_equal(users_open_passwd_file(dir_fd, "users", NULL, &users, NULL), 0);

@@ -260,7 +260,7 @@ static void test_what_we_cannot_serve_stops_only_its_user(void **state)
 	struct users *users = opened(
 		"a:{PLAIN}x::::/elsewhere/a\nb:{PLAIN}x\n"
 		"c:{PLAIN}x::::/srv/mailbox/c\nd:{PLAIN}x::::/srv/mail\n"
-		"e:{PLAIN}x::::::allow_nets=10.0.0.0/8\nf:{PLAIN}x:vmail:vmail\ng:{PLAIN}x:0:0\n");
+		"e:{PLAIN}x::::::allow_nets=10.0.0.0/33\nf:{PLAIN}x:vmail:vmail\ng:{PLAIN}x:0:0\n");
 
 	(void)state;
 	assert_int_equal(find(users, "a"), USERS_UNSERVED);

@@ -101,6 +101,9 @@ static const char *found(struct place *place, const char *address)
 	memset(&place->err, 0, sizeof(place->err));
 	switch (recipients_find(place->recipients, span_of(address), place->found,
 				RECIPIENT_USERS_MAX, &place->count, &place->err)) {
+	case RECIPIENT_ASK: /* of recipients_resolve only */
+		fail();
+		break;
 	case RECIPIENT_UNKNOWN:
 		return "?";
 	case RECIPIENT_DOWN:

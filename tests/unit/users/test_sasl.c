@@ -66,7 +66,10 @@ static void add_user(FILE *out, const char *name, const char *scheme, const char
 
 static int set_up(void **state)
 {
-	struct login_settings settings = {"mail.example.org", EVERY, 100, 3600};
+	struct login_settings settings = {.host_name = "mail.example.org",
+					  .mechanisms = EVERY,
+					  .cache_entries = 100,
+					  .cache_seconds = 3600};
 	char path[64];
 	FILE *out;
 

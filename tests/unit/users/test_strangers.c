@@ -123,7 +123,10 @@ static int tear_down(void **state)
 
 static void open_site(const char *text)
 {
-	struct login_settings settings = {"host", "SCRAM-SHA-256 CRAM-MD5 PLAIN", 100, 3600};
+	struct login_settings settings = {.host_name = "host",
+					  .mechanisms = "SCRAM-SHA-256 CRAM-MD5 PLAIN",
+					  .cache_entries = 100,
+					  .cache_seconds = 3600};
 	int fd = openat(dir_fd, "users", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
 
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));

@@ -1,0 +1,19 @@
+/*
+ * The answer of a database becomes a finding: every field is judged by the function that judges the
+ * users file. Lookup processes are hostile: they speak with networks and have large libraries. On
+ * auth's loop.
+ */
+#ifndef SERVER_AUTH_JUDGE_H
+#define SERVER_AUTH_JUDGE_H
+
+#include "config/config.h"
+#include "ipc/messages.h"
+#include "users/directory.h"
+
+/* message: FOUND, its row checked. name: that was asked about, in its canonical form; "": the token
+ * says whose it is. Returns a finding (the caller frees it): USERS_FOUND, or USERS_UNSERVED with
+ * why; NULL: no memory. */
+struct finding *judge_answer(const struct config *config, const struct config_database *database,
+			     const char *name, const struct ipc_answer *message);
+
+#endif
