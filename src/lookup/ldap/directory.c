@@ -71,8 +71,10 @@ static int prepare_tls(const struct directory_options *options, struct err *err)
 			  : set_number(NULL, LDAP_OPT_X_TLS_PROTOCOL_MIN,
 				       LDAP_OPT_X_TLS_PROTOCOL_TLS1_2)) < 0 ||
 		 set_number(NULL, LDAP_OPT_X_TLS_NEWCTX, 0) < 0)
-		rc = err_set(err, EX_CONFIG, "ca_file %s: holds no certificates, or the TLS of "
-			     "libldap cannot be set up", options->ca_file);
+		rc = err_set(err, EX_CONFIG,
+			     "ca_file %s: holds no certificates, or the TLS of "
+			     "libldap cannot be set up",
+			     options->ca_file);
 	ldap_memfree(package);
 	return rc;
 }
@@ -82,7 +84,8 @@ int directory_prepare(const struct directory_options *options, struct err *err)
 	LDAP *first = NULL;
 	int rc;
 
-	/* no ldap.conf, .ldaprc or LDAPTLS_… of the environment: what holds stands in valija.conf */
+	/* no ldap.conf, .ldaprc or LDAPTLS_… of the environment: what holds stands in valija.conf
+	 */
 	setenv("LDAPNOINIT", "1", 1);
 	if (set_number(NULL, LDAP_OPT_PROTOCOL_VERSION, LDAP_VERSION3) < 0 ||
 	    set(NULL, LDAP_OPT_REFERRALS, options->referrals ? LDAP_OPT_ON : LDAP_OPT_OFF) < 0 ||
@@ -248,8 +251,7 @@ struct directory *directory_open(const char *address, const struct directory_opt
 	else
 		fd = dial_tcp(url->lud_host, (unsigned)url->lud_port, deadline, err);
 	if (fd >= 0)
-		directory->ldap =
-			attach(fd, url, address, options->starttls, deadline, err);
+		directory->ldap = attach(fd, url, address, options->starttls, deadline, err);
 	if (!directory->ldap)
 		goto fail;
 	memcpy(directory->policy_oid, LDAP_CONTROL_PASSWORDPOLICYREQUEST,
@@ -437,13 +439,12 @@ enum directory_result directory_search(struct directory *directory,
 	for (unsigned i = 0; i < count; i++) {
 		code = send_search(ldap, &searches[i], attributes, deadline, &ids[i]);
 		if (code != LDAP_SUCCESS)
-			return failed(
-				ldap, code == LDAP_FILTER_ERROR ? DIRECTORY_FAILED : DIRECTORY_LOST,
-				"search", code, err);
+			return failed(ldap,
+				      code == LDAP_FILTER_ERROR ? DIRECTORY_FAILED : DIRECTORY_LOST,
+				      "search", code, err);
 	}
 	for (unsigned i = 0; i < count; i++) {
-		enum directory_result one =
-			take_search(ldap, &searches[i], ids[i], deadline, err);
+		enum directory_result one = take_search(ldap, &searches[i], ids[i], deadline, err);
 
 		if (one == DIRECTORY_LOST || one == DIRECTORY_FAILED)
 			return one;
@@ -475,8 +476,8 @@ void *directory_values(struct directory *directory, const struct directory_searc
 	ret->count = 0;
 	for (; values && values[ret->count]; ret->count++)
 		if (ret->count < MAP_VALUES_MAX)
-			ret->values[ret->count] = (pop3_span){values[ret->count]->bv_val,
-							      values[ret->count]->bv_len};
+			ret->values[ret->count] =
+				(pop3_span){values[ret->count]->bv_val, values[ret->count]->bv_len};
 	return values;
 }
 

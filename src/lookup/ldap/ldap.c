@@ -97,8 +97,10 @@ static int check_template(const char *name, const char *text, bool filter, struc
 		return err_set(err, EX_CONFIG, "%s = \"%s\": not one filter in parentheses", name,
 			       text);
 	if (!strstr(text, "{user}") && !strstr(text, "{local}"))
-		return err_set(err, EX_CONFIG, "%s = \"%s\" finds the same entry for all users: "
-			       "write {user} or {local} in it", name, text);
+		return err_set(err, EX_CONFIG,
+			       "%s = \"%s\" finds the same entry for all users: "
+			       "write {user} or {local} in it",
+			       name, text);
 	return 0;
 }
 
@@ -168,8 +170,7 @@ static int open_driver(const struct lookup_database *database, struct sandbox *s
 		.ca_file = lookup_text(database, "ca_file")};
 	if (read_login(ldap, database, err) < 0 || read_servers(ldap, database, err) < 0 ||
 	    read_search(ldap, database, err) < 0 || read_group(ldap, database, err) < 0 ||
-	    read_map(ldap, database, err) < 0 ||
-	    directory_prepare(&ldap->site.options, err) < 0) {
+	    read_map(ldap, database, err) < 0 || directory_prepare(&ldap->site.options, err) < 0) {
 		free(ldap);
 		return -1;
 	}
@@ -217,8 +218,8 @@ static int escape_text(const char *text, int (*escape)(pop3_span, char *, size_t
 static int write_filter(const struct ldap *ldap, const struct lookup_question *question,
 			unsigned name, char *buf, struct err *err)
 {
-	const char *filter = question->purpose == LOOKUP_RECIPIENT ? ldap->recipient_filter
-								   : ldap->filter;
+	const char *filter =
+		question->purpose == LOOKUP_RECIPIENT ? ldap->recipient_filter : ldap->filter;
 	char own[FILTER_MAX / 2], group[FILTER_MAX / 4];
 
 	if (*ldap->user_dn)
@@ -246,8 +247,8 @@ static int write_search(struct asking *asking, unsigned name, struct err *err)
 		return err_set(err, EX_OSERR, "out of memory");
 	if (write_filter(ldap, asking->question, name, text, err) < 0)
 		return -1;
-	*search = (struct directory_search){
-		.filter = text, .base = ldap->base, .scope = ldap->scope};
+	*search =
+		(struct directory_search){.filter = text, .base = ldap->base, .scope = ldap->scope};
 	if (!*ldap->user_dn)
 		return 0;
 	if (lookup_expand(ldap->user_dn, asking->question, name, dn_escape, text + FILTER_MAX,
@@ -499,8 +500,7 @@ static bool is_for_us(const struct ldap *ldap, const struct lookup_question *que
 static void ask(void *state, void **connection, const struct lookup_question *question,
 		struct lookup_answer *answer)
 {
-	struct asking asking = {
-		.ldap = state, .question = question, .answer = answer, .found = -1};
+	struct asking asking = {.ldap = state, .question = question, .answer = answer, .found = -1};
 	struct worker *worker = *connection ? *connection : calloc(1, sizeof(*worker));
 	struct err err;
 

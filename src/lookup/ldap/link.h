@@ -1,6 +1,6 @@
 /*
- * A worker's connection to one of the servers: made when it is needed, kept, and made again where it
- * broke. Worker threads; a link is one thread's, the site is all's.
+ * A worker's connection to one of the servers: made when it is needed, kept, and made again where
+ * it broke. Worker threads; a link is one thread's, the site is all's.
  */
 #ifndef LOOKUP_LDAP_LINK_H
 #define LOOKUP_LDAP_LINK_H
