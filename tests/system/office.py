@@ -129,7 +129,8 @@ class Office:
     def _command(self, *args):
         prefix = [*self.inside]
         if self.runas is not None and os.geteuid() == 0:
-            prefix += ['setpriv', f'--reuid={self.runas}', f'--regid={self.runas}', '--clear-groups']
+            prefix += ['setpriv', f'--reuid={self.runas}', f'--regid={self.runas}',
+                       '--clear-groups']
         if self.limit_files:
             prefix += ['prlimit', f'--nofile={self.limit_files}']
         return [*prefix, *map(str, args)]

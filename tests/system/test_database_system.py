@@ -321,3 +321,24 @@ def test_without_root(make_office):
         'driver = system', 'driver = system\n\tfor = {"recipient"}'))
     done = office.valijad('-t', '-c', office.conf)
     assert done.returncode == 0, done.stderr
+
+
+def rights_of_the_unit():
+    """The command that runs valijad with the capabilities of the shipped unit."""
+    unit = (HERE.parents[1] / 'dist/systemd/valijad.service.in').read_text()
+    named = [word for line in unit.splitlines() if line.startswith('CapabilityBoundingSet=')
+             for word in line.partition('=')[2].split()]
+    assert 'NoNewPrivileges=yes' in unit and 'CAP_SETUID' in named
+    kept = ','.join('+' + name.removeprefix('CAP_').lower() for name in named)
+    return ['setpriv', '--no-new-privs', '--inh-caps=-all', f'--bounding-set=-all,{kept}']
+
+
+def test_with_the_rights_of_the_unit(make_site):
+    office = make_site('anna', start=False)
+    office.inside = [*office.inside, *rights_of_the_unit()]
+    office.start()
+    collects(office, 'anna')
+    assert answers(office, 'anna', 'wrong').startswith('-ERR')
+    assert 'shadow' not in office.log_text()
+    _, pam = pam_server(office)
+    assert int(status_of(pam)['CapEff'], 16) == 1 << 2
