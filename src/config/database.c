@@ -73,12 +73,14 @@ static const struct database_key keys[] = {
 	{.name = "connect",
 	 .drivers = SQL,
 	 .kind = DATABASE_TEXT,
-	 .help = "The database: \"postgresql:host=HOST dbname=NAME user=NAME\", \"mysql:\" with the\n"
+	 .help = "The database: \"postgresql:host=HOST dbname=NAME user=NAME\", \"mysql:\" with "
+		 "the\n"
 		 "same words, or \"sqlite:PATH\". Several hosts, with commas, are tried in order."},
 	{.name = "user_query",
 	 .drivers = SQL,
 	 .kind = DATABASE_TEXT,
-	 .help = "Finds a user; each column is a field. {user}, {local} and {domain} are parameters\n"
+	 .help = "Finds a user; each column is a field. {user}, {local} and {domain} are "
+		 "parameters\n"
 		 "and stand without quotes."},
 	{.name = "recipient_query",
 	 .drivers = SQL,
@@ -101,7 +103,8 @@ static const struct database_key keys[] = {
 	 .kind = DATABASE_CHOICE,
 	 .standard = "auto",
 	 .choices = "auto off encrypt verify",
-	 .help = "encrypt: by any certificate; verify: by one of this host that ca_file knows; auto:\n"
+	 .help = "encrypt: by any certificate; verify: by one of this host that ca_file knows; "
+		 "auto:\n"
 		 "verify, but off to this machine."},
 	{.name = "ca_file",
 	 .drivers = SQL,
