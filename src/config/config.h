@@ -147,6 +147,9 @@ int config_load(const char *file, struct config *ret, struct err *err);
 /* The same with the text of a file at hand; file (absolute) is what errors and relative paths refer
  * to. */
 int config_parse(pop3_span text, const char *file, struct config *ret, struct err *err);
+/* Whether a SASL mechanism shows a password, or a token that is as good as one, to whoever reads
+ * along. */
+bool config_mechanism_shows_secret(pop3_span mechanism);
 void config_defaults(struct config *ret);
 /* A whole commented configuration file: host name, mail, users, listeners and certificates as in
  * config, every other setting as a comment with its default. Paths below config->directory are

@@ -75,8 +75,10 @@ static const struct config_key keys[] = {
 	 .help = "APOP, for users whose scheme is PLAIN. MD5: only where a client knows no "
 		 "better."},
 	{"login", "mechanisms", KEY_MECHANISMS, AT(mechanisms),
-	 .standard = "SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS SCRAM-SHA-1 PLAIN LOGIN",
-	 .help = "SASL mechanisms that are allowed. Known besides these: \"CRAM-MD5\"."},
+	 .standard = "SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS SCRAM-SHA-1 OAUTHBEARER "
+		     "XOAUTH2 PLAIN LOGIN",
+	 .help = "SASL mechanisms that are allowed. Known besides these: \"CRAM-MD5\". With\n"
+		 "databases that may have no keys for SCRAM, it is offered only if named here."},
 	{"login", "cache_entries", KEY_NUMBER, AT(auth_cache_entries), .max = 10000000,
 	 .standard = "50000",
 	 .help = "Logins that are remembered (as keyed digests), so that a slow password hash is\n"

@@ -120,11 +120,23 @@ static bool known_mechanism(pop3_span word)
 					    "SCRAM-SHA-1-PLUS",
 					    "SCRAM-SHA-1",
 					    "CRAM-MD5",
+					    "OAUTHBEARER",
+					    "XOAUTH2",
 					    "PLAIN",
 					    "LOGIN"};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (span_equal(word, span_of(known[i])))
+			return true;
+	return false;
+}
+
+bool config_mechanism_shows_secret(pop3_span mechanism)
+{
+	static const char *const names[] = {"PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (span_equal_nocase(mechanism, span_of(names[i])))
 			return true;
 	return false;
 }

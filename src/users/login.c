@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "users/login_password_private.h"
+#include "users/login_token_private.h"
 #include "users/login_scram_private.h"
 
 #include <stdatomic.h>
@@ -76,6 +77,8 @@ static enum login_verdict take_response(struct login *login, pop3_span input, bo
 	/* GNU SASL cannot tell an empty response ("=") from none */
 	if (login->phase == PHASE_START && has_response && input.size == 0)
 		return login_over(login, LOGIN_DENIED, "an empty initial response");
+	if (login->mechanism == MECHANISM_OAUTHBEARER || login->mechanism == MECHANISM_XOAUTH2)
+		return login_token_response(login, input, has_response);
 	if (login->mechanism != MECHANISM_CRAM_MD5)
 		return sasl_octets(login, input, fast);
 	if (login->phase == PHASE_START)
@@ -125,6 +128,8 @@ static enum login_verdict step(struct login *login, pop3_span response, bool has
 		return login_verify(login, fast);
 	if (login->mechanism == MECHANISM_APOP)
 		return login_verify_apop(login);
+	if (login->token || login->token_proved)
+		return login_token_verdict(login);
 	if (response.size > RESPONSE_MAX)
 		return login_over(login, LOGIN_DENIED, "a SASL response too long");
 	octets = malloc(response.size + 1);
@@ -218,7 +223,8 @@ struct login *login_sasl(struct login_service *service, pop3_span mechanism,
 		if (service->allowed[i] &&
 		    span_equal_nocase(mechanism, span_of(login_mechanism_names[i])))
 			login->mechanism = (enum mechanism)i;
-	if (login->mechanism == MECHANISM_REFUSED || login->mechanism == MECHANISM_CRAM_MD5)
+	if (login->mechanism == MECHANISM_REFUSED || login->mechanism == MECHANISM_CRAM_MD5 ||
+	    login->mechanism == MECHANISM_OAUTHBEARER || login->mechanism == MECHANISM_XOAUTH2)
 		return login;
 	/* a client may claim that the server offers no binding only where it offers none (RFC 5802
 	 * section 6) */
@@ -246,6 +252,7 @@ void login_destroy(struct login *login)
 	sasl_finish(login->exchange);
 	free(login->challenge);
 	finding_free(login->finding);
+	login_drop_token(login);
 	atomic_fetch_sub(&login->service->live, 1);
 	wipe(login, sizeof(*login));
 	free(login);

@@ -77,7 +77,7 @@ enum login_verdict login_step_fast(struct login *login, pop3_span response, bool
  * made again, with the same response.
  */
 struct login_question {
-	pop3_span name, password;
+	pop3_span name, password, token;
 	bool fresh;
 };
 struct login_question login_question(const struct login *login);

@@ -10,12 +10,22 @@
 #include <string.h>
 #include <string.h>
 
+void login_drop_token(struct login *login)
+{
+	if (login->token)
+		wipe(login->token, login->token_size);
+	free(login->token);
+	login->token = NULL;
+	login->token_size = 0;
+}
+
 enum login_verdict login_over(struct login *login, enum login_verdict verdict, const char *reason)
 {
 	login->phase = PHASE_OVER;
 	login->verdict = verdict;
 	snprintf(login->reason, sizeof(login->reason), "%s", reason);
 	secret_finish(&login->password);
+	login_drop_token(login);
 	return verdict;
 }
 
@@ -104,6 +114,7 @@ struct login_question login_question(const struct login *login)
 {
 	return (struct login_question){.name = {login->claimed, login->claimed_size},
 				       .password = {login->password.bytes, login->password.size},
+				       .token = {login->token, login->token_size},
 				       .fresh = login->fresh};
 }
 

@@ -24,6 +24,8 @@ enum mechanism {
 	MECHANISM_SCRAM_SHA_1_PLUS,
 	MECHANISM_SCRAM_SHA_1,
 	MECHANISM_CRAM_MD5,
+	MECHANISM_OAUTHBEARER,
+	MECHANISM_XOAUTH2,
 	MECHANISM_PLAIN,
 	MECHANISM_LOGIN,
 	MECHANISM_SASL_COUNT,
@@ -35,8 +37,9 @@ enum mechanism {
 enum phase {
 	PHASE_START,
 	PHASE_EXCHANGE,
-	PHASE_VERIFY, /* name and password are known, the verdict is not */
-	PHASE_LAST,   /* the server's final message is out, its empty answer awaited */
+	PHASE_VERIFY,  /* name and password are known, the verdict is not */
+	PHASE_REFUSED, /* a token was; the challenge that says so is out */
+	PHASE_LAST,    /* the server's final message is out, its empty answer awaited */
 	PHASE_OVER,
 };
 
@@ -79,6 +82,9 @@ struct login {
 	char claimed[USER_NAME_MAX + 1];
 	size_t claimed_size;
 	struct secret password;
+	char *token; /* OAUTHBEARER, XOAUTH2; owned */
+	size_t token_size;
+	bool token_proved; /* user is whose it is; other databases may have fields of that user */
 	struct user user;
 	char digest[33]; /* APOP */
 	char stamp[LOGIN_STAMP_MAX + 1];
@@ -92,6 +98,8 @@ struct login {
 
 extern const char *const login_mechanism_names[MECHANISM_SASL_COUNT];
 
+/* Wipes the token, if there is one. */
+void login_drop_token(struct login *login);
 /* Ends the attempt with a verdict; reason is for the log. Returns the verdict. */
 enum login_verdict login_over(struct login *login, enum login_verdict verdict, const char *reason);
 /* The secret proved right: grants, unless the entry cannot be served. */

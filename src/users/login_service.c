@@ -18,6 +18,8 @@ const char *const login_mechanism_names[MECHANISM_SASL_COUNT] = {
 	"SCRAM-SHA-1-PLUS",
 	"SCRAM-SHA-1",
 	"CRAM-MD5",
+	"OAUTHBEARER",
+	"XOAUTH2",
 	"PLAIN",
 	"LOGIN",
 };
@@ -80,10 +82,21 @@ void login_service_destroy(struct login_service *service)
 	free(service);
 }
 
+static bool takes_tokens(const struct config *config)
+{
+	for (uint32_t i = 0; config && i < config->database_count; i++)
+		if (config->databases[i].driver == DRIVER_OAUTH &&
+		    (config->databases[i].purposes & CONFIG_FOR_LOGIN))
+			return true;
+	return false;
+}
+
 static bool is_usable(struct login_service *service, enum mechanism mechanism, bool tls)
 {
 	bool plain = users_any_with_plain_secret(service->users);
 
+	if (mechanism == MECHANISM_OAUTHBEARER || mechanism == MECHANISM_XOAUTH2)
+		return takes_tokens(service->config);
 	/* a client that prefers SCRAM must not shut out a user whose database has no keys */
 	if (service->config && mechanism != MECHANISM_PLAIN && mechanism != MECHANISM_LOGIN) {
 		if (!service->keys_with_databases)
@@ -104,6 +117,8 @@ static bool is_usable(struct login_service *service, enum mechanism mechanism, b
 	case MECHANISM_PLAIN:
 	case MECHANISM_LOGIN:
 		return true;
+	case MECHANISM_OAUTHBEARER:
+	case MECHANISM_XOAUTH2:
 	case MECHANISM_PASS:
 	case MECHANISM_APOP:
 	case MECHANISM_REFUSED:

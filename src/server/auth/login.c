@@ -269,6 +269,7 @@ static struct ask_question question_of(const struct auth *auth, const struct aut
 					.names = {of.name},
 					.name_count = 1,
 					.password = of.password,
+					.token = of.token,
 					.fresh = of.fresh,
 					.tls = session->tls,
 					.loopback = limits_is_loopback(session->address),
@@ -458,8 +459,7 @@ static bool allowed(const struct auth_session *session, enum ipc_type type, pop3
 {
 	const struct config *config = session->front->child->config;
 	bool in_clear = type == IPC_PASS ||
-			(type == IPC_SASL_START && (span_equal(mechanism, SPAN_LITERAL("PLAIN")) ||
-						    span_equal(mechanism, SPAN_LITERAL("LOGIN"))));
+			(type == IPC_SASL_START && config_mechanism_shows_secret(mechanism));
 
 	if (session->tls || !in_clear)
 		return true;

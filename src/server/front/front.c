@@ -82,7 +82,7 @@ static void peer_gone(struct peer *peer)
 	free(link);
 }
 
-/* Clear-text mechanisms without those that show the password. */
+/* Without the mechanisms that show the password, or a token that is as good as one. */
 static void strict_mechanisms(const char *all, char *ret, size_t size)
 {
 	char copy[CONFIG_NAME_MAX], *rest = copy, *word;
@@ -91,7 +91,7 @@ static void strict_mechanisms(const char *all, char *ret, size_t size)
 	snprintf(copy, sizeof(copy), "%s", all);
 	ret[0] = '\0';
 	while ((word = strtok_r(rest, " ", &rest))) {
-		if (strcmp(word, "PLAIN") == 0 || strcmp(word, "LOGIN") == 0)
+		if (config_mechanism_shows_secret(span_of(word)))
 			continue;
 		used += (size_t)snprintf(ret + used, size - used, "%s%s", used ? " " : "", word);
 	}

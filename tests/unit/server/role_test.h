@@ -270,7 +270,8 @@ static inline const void *role_expect(struct role_peer *from, enum ipc_type want
 		type = role_next(from, &message);
 	while (type != wanted &&
 	       (type == IPC_OFFER || type == IPC_ARENA || type == IPC_SPOOL_WANTED ||
-		type == IPC_FORGET || type == IPC_DISCONNECT));
+		type == IPC_FORGET || type == IPC_DISCONNECT ||
+		(type == IPC_SLOW && wanted != IPC_SLOW)));
 	assert_int_equal(type, wanted);
 	return message;
 }
@@ -318,6 +319,9 @@ static inline void role_directory(enum ipc_directory_kind kind, int fd)
 	role_send_raw(&role.monitor, IPC_DIRECTORY, &message, sizeof(message), NULL, 0, fd);
 }
 
+/* Adds to the configuration of the next role_begin; NULL: nothing. */
+static void (*role_configure)(struct config *config);
+
 static inline int role_config(void)
 {
 	static struct config config;
@@ -333,6 +337,8 @@ static inline int role_config(void)
 	snprintf(file, sizeof(file), "%s/valija.conf", role.folder);
 	if (config_parse((pop3_span){text, (size_t)size}, file, &config, &err) < 0)
 		fail_msg("%s", err.text);
+	if (role_configure)
+		role_configure(&config);
 	return config_seal(&config, &err);
 }
 
@@ -382,10 +388,11 @@ static inline void role_begin(const struct child_role *which, bool owners)
 		role_directory(DIRECTORY_MAIL, role.mail_fd);
 }
 
-static inline struct role_peer *role_peer(enum ipc_role which, uint32_t uid)
+static inline struct role_peer *role_peer_at(enum ipc_role which, uint32_t uid, uint32_t index)
 {
 	struct role_peer *peer = &role.peers[role.peer_count];
-	struct ipc_peer message = {.instance = ++role.instances, .role = which, .uid = uid};
+	struct ipc_peer message = {
+		.instance = ++role.instances, .role = which, .uid = uid, .index = index};
 	int ends[2];
 
 	assert_true(role.peer_count < ROLE_PEERS_MAX);
@@ -397,6 +404,11 @@ static inline struct role_peer *role_peer(enum ipc_role which, uint32_t uid)
 	peer->instance = message.instance;
 	peer->fd = ends[0];
 	return peer;
+}
+
+static inline struct role_peer *role_peer(enum ipc_role which, uint32_t uid)
+{
+	return role_peer_at(which, uid, 0);
 }
 
 static inline void role_peer_dies(struct role_peer *peer)
