@@ -117,7 +117,8 @@ class Office:
         """Copies the programs to where every user can run them."""
         self.bin = self.scratch / 'bin'
         self.bin.mkdir()
-        for name in ('valijad', 'valija'):
+        lookups = (path.name for path in build_dir().glob('valija-lookup-*') if path.is_file())
+        for name in ('valijad', 'valija', *lookups):
             shutil.copy(program(name), self.bin / name)
 
     def environment(self):

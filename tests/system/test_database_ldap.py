@@ -7,6 +7,7 @@ import time
 
 import office as post
 import pytest
+from lmtp import Lmtp
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'stand_ins'))
 
@@ -506,3 +507,109 @@ def test_the_environment_changes_nothing(slapd, driver, monkeypatch):
     monkeypatch.setenv('LDAPTLS_CACERT', str(slapd.ca))
     assert driver(slapd.ldaps).verify('anna').status == 'down'
     assert driver(slapd.ldap).verify('anna').status == 'found'
+
+
+# the whole server
+
+@pytest.fixture
+def people_office(make_office, own_slapd, request):
+    """(office, slapd): demo is in the users file, anna and bert in the directory."""
+    server = own_slapd()
+    office = make_office(start=False)
+    way = getattr(request, 'param', 'ldap')
+    address = server.ldap if way == 'starttls' else getattr(server, way)
+    with office.conf.open('a') as conf:
+        conf.write(section(address, f'\tbase = "{PEOPLE}"\n\ttimeout = 2s\n\tcache_time = 0\n'
+                                    f'\tca_file = "{server.ca}"\n\tstarttls = '
+                                    f'{"yes" if way == "starttls" else "no"}\n'))
+    return office.start(), server
+
+
+def login(connect, office, name, password=PASSWORD):
+    client = connect(office)
+    client.ok(f'USER {name}')
+    reply = client.ask(f'PASS {password}')
+    client.close()
+    return reply
+
+
+def is_back(connect, office, name):
+    time.sleep(0.1)  # failures of one address are counted
+    return login(connect, office, name).startswith('+OK')
+
+
+@pytest.mark.release
+@pytest.mark.parametrize('people_office', ['ldap', 'ldaps', 'starttls', 'ldapi'], indirect=True)
+def test_server_logins_and_recipients(people_office, connect):
+    office, _ = people_office
+    with Lmtp(office.lmtp) as lmtp:
+        lmtp.ask('MAIL FROM:<>')
+        assert lmtp.ask('RCPT TO:<anna>').startswith('250')
+        assert lmtp.ask('RCPT TO:<nobody>').startswith('550')
+        assert lmtp.ask('RCPT TO:<demo>').startswith('250')
+        assert lmtp.ask('DATA').startswith('354')
+        assert lmtp.ask('Subject: x\r\n\r\nx\r\n.').startswith('250')
+    for _ in range(2):
+        client = connect(office)
+        client.ok('USER anna')
+        client.ok(f'PASS {PASSWORD}')
+        assert client.ok('STAT').startswith('+OK 1 ')
+        client.ok('QUIT')
+    for name, password in (('anna', 'wrong'), ('nobody', PASSWORD), ('*', PASSWORD),
+                           ('demo', 'wrong'), ('nobody', 'wrong')):
+        assert login(connect, office, name, password).startswith('-ERR [AUTH]'), name
+    assert login(connect, office, 'demo').startswith('+OK')
+
+
+@pytest.mark.release
+@pytest.mark.parametrize('way', ['killed', 'stopped'])
+def test_server_without_its_directory(people_office, connect, way):
+    """Users of the directory get a temporary failure for as long as it lasts, others nothing."""
+    office, server = people_office
+    office.allow('database people cannot be asked', 'database people: it cannot be asked')
+    assert login(connect, office, 'anna').startswith('+OK')
+    server.kill() if way == 'killed' else server.pause()
+    for _ in range(2):
+        assert login(connect, office, 'bert').startswith('-ERR [SYS/TEMP]')
+        assert login(connect, office, 'nobody').startswith('-ERR [SYS/TEMP]')
+        begin = time.monotonic()
+        assert login(connect, office, 'demo').startswith('+OK')
+        assert time.monotonic() - begin < 2
+    with Lmtp(office.lmtp) as lmtp:
+        lmtp.ask('MAIL FROM:<>')
+        assert lmtp.ask('RCPT TO:<anna>').startswith('451')
+        assert lmtp.ask('RCPT TO:<demo>').startswith('250')
+    server.start() if way == 'killed' else server.go_on()
+    post.wait_until(lambda: is_back(connect, office, 'bert'), 40)
+    assert login(connect, office, 'nobody').startswith('-ERR [AUTH]')
+
+
+def test_server_starts_without_its_directory(make_office, own_slapd, connect):
+    server = own_slapd()
+    server.kill()
+    office = make_office(start=False)
+    office.allow('database people cannot be asked', 'database people: it cannot be asked')
+    with office.conf.open('a') as conf:
+        conf.write(section(server.ldap, f'\tbase = "{PEOPLE}"\n\ttimeout = 2s\n'))
+    office.start()
+    assert login(connect, office, 'demo').startswith('+OK')
+    assert login(connect, office, 'anna').startswith('-ERR [SYS/TEMP]')
+    server.start()
+    post.wait_until(lambda: is_back(connect, office, 'anna'), 40)
+
+
+@pytest.mark.parametrize('form', ['plain', 'crypt'])
+def test_server_judges_hashes(make_office, own_slapd, connect, tmp_path, form):
+    password = right = 'a right one'
+    if form == 'crypt':
+        password = '{CRYPT}' + subprocess.run(['openssl', 'passwd', '-6', right], text=True,
+                                              capture_output=True, check=True).stdout.strip()
+    server = own_slapd(data=person('hashed', password=password))
+    office = make_office(start=False)
+    with office.conf.open('a') as conf:
+        conf.write(section(server.ldap, reader(tmp_path) +
+                           f'\tbase = "{PEOPLE}"\n\tverify = hash\n'))
+    (tmp_path / 'reader').chmod(0o600)
+    office.start()
+    assert login(connect, office, 'hashed', 'wrong').startswith('-ERR [AUTH]')
+    assert login(connect, office, 'hashed', right).startswith('+OK')
