@@ -98,13 +98,13 @@ static void start_run(struct watch *w, struct watch_account *account)
 
 struct load {
 	unsigned running, young;
-	int64_t oldest_young; /* its start */
+	int64_t ages_in; /* ms until the oldest of the young is old */
 	struct watch_account *next;
 };
 
 static void look(const struct watch *w, struct load *ret)
 {
-	struct load load = {.oldest_young = INT64_MAX};
+	struct load load = {.ages_in = OLD_MS};
 	int64_t now = fetch_now();
 
 	for (unsigned i = 0; i < w->count; i++) {
@@ -115,8 +115,8 @@ static void look(const struct watch *w, struct load *ret)
 			if (now - account->run.started >= OLD_MS)
 				continue;
 			load.young++;
-			if (account->run.started < load.oldest_young)
-				load.oldest_young = account->run.started;
+			if (account->run.started + OLD_MS - now < load.ages_in)
+				load.ages_in = account->run.started + OLD_MS - now;
 		} else if (account->settings && (!load.next || account->due < load.next->due)) {
 			load.next = account;
 		}
@@ -138,8 +138,7 @@ static void start_due(struct watch *w)
 		if (load.running >= OLD_TIMES * places(w))
 			return; /* the end of one of them comes back here */
 		if (load.young >= places(w)) {
-			loop_timer_set(&w->due,
-				       (uint64_t)(load.oldest_young + OLD_MS - fetch_now() + 1));
+			loop_timer_set(&w->due, (uint64_t)load.ages_in);
 			return;
 		}
 		if (load.next->due > now) {

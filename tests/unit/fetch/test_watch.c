@@ -11,9 +11,11 @@
 #include "fetch/watch/metrics.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -136,7 +138,7 @@ static void the_memory_comes_back(void **state)
 	struct watch_record records[] = {some("home"), some("\xc3\xa4 \"b\\")};
 	struct watch_memory memory = {records, 2, 1700000001}, back;
 	char folder[] = "/tmp/valija-watch-XXXXXX";
-	int dir, lock, second;
+	int dir;
 
 	(void)state;
 	assert_non_null(mkdtemp(folder));
@@ -152,12 +154,57 @@ static void the_memory_comes_back(void **state)
 	assert_null(watch_memory_find(&back, "hom"));
 	watch_memory_finish(&back);
 
+	unlinkat(dir, "watch.json", 0);
+	close(dir);
+	assert_int_equal(rmdir(folder), 0); /* nothing else was made */
+}
+
+static void one_daemon_has_the_lock(void **state)
+{
+	char folder[] = "/tmp/valija-test-XXXXXX";
+	int dir, lock, second;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(watch_locked(dir, NULL), 0);
 	assert_int_equal(watch_lock(dir, &lock, NULL), 1);
 	assert_int_equal(watch_lock(dir, &second, NULL), 0);
+	assert_int_equal(watch_locked(dir, NULL), 1);
 	close(lock);
+	assert_int_equal(watch_locked(dir, NULL), 0);
 	assert_int_equal(watch_lock(dir, &second, NULL), 1);
 	close(second);
-	unlinkat(dir, "watch.json", 0);
+	unlinkat(dir, "watch.lock", 0);
+	close(dir);
+	assert_int_equal(rmdir(folder), 0);
+}
+
+/* `valija fetch status` at the moment in which a daemon starts. */
+static void the_lock_is_looked_at_without_being_taken(void **state)
+{
+	char folder[] = "/tmp/valija-test-XXXXXX";
+	int dir, lock, status;
+	pid_t child;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	child = fork();
+	if (child == 0) {
+		for (pid_t parent = getppid(); getppid() == parent;)
+			if (watch_locked(dir, NULL) < 0)
+				_exit(1);
+		_exit(0);
+	}
+	assert_true(child > 0);
+	for (int i = 0; i < 5000; i++) {
+		assert_int_equal(watch_lock(dir, &lock, NULL), 1);
+		close(lock);
+	}
+	assert_int_equal(waitpid(child, &status, WNOHANG), 0); /* it looks still */
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
 	unlinkat(dir, "watch.lock", 0);
 	close(dir);
 	assert_int_equal(rmdir(folder), 0);
@@ -188,6 +235,8 @@ int main(void)
 		cmocka_unit_test(login_delays),
 		cmocka_unit_test(intervals),
 		cmocka_unit_test(the_memory_comes_back),
+		cmocka_unit_test(one_daemon_has_the_lock),
+		cmocka_unit_test(the_lock_is_looked_at_without_being_taken),
 		cmocka_unit_test(metrics),
 	};
 
