@@ -321,7 +321,8 @@ static const char odd[] =
 	"hostname = a.example\nmail = \"/m a\\\\i\\\"l\\$\"\nusers = \"u\"\n"
 	"pop3 { listen = {\"127.0.0.1:1110\", \"[::1]:1110\"} expire = unannounced }\n"
 	"tls \"x\" { certificate = \"c\" key = \"/k\" }\n"
-	"lmtp { listen = \"s\" max_size = 3M memory = 5000K spool = \"sp o'ol\" }\nquota { over = permanent }\n"
+	"lmtp { listen = \"s\" max_size = 3M memory = 5000K spool = \"sp o'ol\" }\nquota { over = "
+	"permanent }\n"
 	"login { failure_delay = 1500ms mechanisms = \"PLAIN\" cache_time = 90m }\n"
 	"processes { fronts = 2 }\n";
 
