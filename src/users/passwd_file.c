@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,7 @@
  * clock of the filesystem: it is read once more. */
 enum {
 	SETTLED_NS = 50000000,
+	LARGE = 1 << 20, /* octets: a larger file is read again by a thread of its own */
 };
 
 struct users {
@@ -34,7 +37,11 @@ struct users {
 	char file_name[256];
 	char *mail_root;
 	pthread_rwlock_t lock; /* over table, seen, settled */
-	pthread_mutex_t reading;
+	atomic_bool reading;
+	struct stat changed;      /* what a thread of its own reads for; of whoever set reading */
+	pthread_mutex_t starting; /* over reader, has_reader */
+	pthread_t reader;         /* the last such thread */
+	bool has_reader;
 	struct passwd_table *table;
 	struct stat seen; /* of the file when it was last read, good or bad */
 	bool settled;
@@ -162,6 +169,34 @@ static void reload(struct users *users, const struct stat *st)
 		log_write(good, "%s: read again: %u users", users->file_name, table->count);
 }
 
+static void *read_again(void *context)
+{
+	struct users *users = context;
+
+	reload(users, &users->changed);
+	atomic_store(&users->reading, false);
+	return NULL;
+}
+
+/* Reads a large file in a thread of its own: whoever looks up a name would wait for half a second
+ * where there are a million. Returns false: there is no thread. */
+static bool begin_reading(struct users *users, const struct stat *st)
+{
+	sigset_t all, before;
+	bool begun;
+
+	users->changed = *st;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_mutex_lock(&users->starting);
+	if (users->has_reader) /* it has ended */
+		pthread_join(users->reader, NULL);
+	begun = users->has_reader = pthread_create(&users->reader, NULL, read_again, users) == 0;
+	pthread_mutex_unlock(&users->starting);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return begun;
+}
+
 /* Costs one fstatat when nothing changed. */
 static void refresh(struct users *users)
 {
@@ -176,10 +211,12 @@ static void refresh(struct users *users)
 	if (current)
 		return;
 	/* other threads go on with the old entries meanwhile */
-	if (pthread_mutex_trylock(&users->reading) != 0)
+	if (atomic_exchange(&users->reading, true))
+		return;
+	if (st.st_size > LARGE && begin_reading(users, &st))
 		return;
 	reload(users, &st);
-	pthread_mutex_unlock(&users->reading);
+	atomic_store(&users->reading, false);
 }
 
 int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_root,
@@ -191,7 +228,7 @@ int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_r
 		return err_set(err, EX_OSERR, "out of memory");
 	users->dir_fd = dir_fd;
 	pthread_rwlock_init(&users->lock, NULL);
-	pthread_mutex_init(&users->reading, NULL);
+	pthread_mutex_init(&users->starting, NULL);
 	if (span_copy(span_of(file_name), users->file_name, sizeof(users->file_name)) < 0) {
 		err_set(err, EX_CONFIG, "%s: the name is too long", file_name);
 		goto fail;
@@ -214,9 +251,11 @@ void users_close(struct users *users)
 {
 	if (!users)
 		return;
+	if (users->has_reader)
+		pthread_join(users->reader, NULL);
 	passwd_table_destroy(users->table);
 	pthread_rwlock_destroy(&users->lock);
-	pthread_mutex_destroy(&users->reading);
+	pthread_mutex_destroy(&users->starting);
 	free(users->mail_root);
 	free(users);
 }
