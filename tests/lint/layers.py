@@ -89,6 +89,9 @@ OPEN = {
 # headers of the system and of libraries → the files that are their door (beginnings of paths)
 DOORS = (
     (r'event2/', ('src/sys/loop',)),
+    (r'libpq-fe\.h', ('src/lookup/sql/postgresql.c',)),
+    (r'mysql\.h|errmsg\.h', ('src/lookup/sql/mysql.c',)),
+    (r'sqlite3\.h', ('src/lookup/sql/sqlite.c',)),
     (r'seccomp\.h', ('src/sys/seccomp.c',)),
     (r'openssl/', ('src/sys/tls', 'src/base/digest.c', 'src/lookup/oauth/signature.c')),
     (r'jose/', ('src/lookup/oauth/jwt.c', 'src/lookup/oauth/signature.c')),
