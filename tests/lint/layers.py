@@ -18,6 +18,7 @@ ALLOWED = {
     'users': ('base', 'lmtp', 'config'),
     'config': ('base',),
     'server': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
+    'lookup': ('base', 'sys', 'ipc', 'config', 'server'),
     'https': ('base', 'sys'),
     'fetch': ('base', 'sys', 'https'),
     'cli': ('base', 'lmtp', 'sys', 'maildrop', 'users', 'config'),
@@ -30,6 +31,7 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 # files on the folder's own ground may include each room; each room may include the ground.
 ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': ()},
+    'lookup': {'system': ()},
     'maildrop': {'index': (), 'maildir': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
               'oauth': ('account', 'https', 'journal'),
@@ -95,6 +97,7 @@ DOORS = (
                      'src/fetch/oauth/answer.c', 'src/fetch/upload/verdict.c',
                      'src/fetch/watch/memory.c')),
     (r'curl/', ('src/https/', 'src/fetch/upload/')),
+    (r'security/', ('src/lookup/system/pam.c',)),
     (r'expat\.h', ('src/fetch/setup/autoconfig.c',)),
     (r'resolv\.h|arpa/nameser\.h', ('src/fetch/setup/dns.c',)),
 )

@@ -274,11 +274,11 @@ static bool add_rows(const PGresult *result, unsigned set, struct sql_rows *rows
 		return false;
 	for (int row = 0; row < PQntuples(result); row++) {
 		for (int i = 0; i < columns; i++)
-			cells[i] = (struct sql_cell){
-				.name = PQfname(result, i),
-				.value = PQgetisnull(result, row, i) ? NULL
-								     : PQgetvalue(result, row, i),
-				.size = (size_t)PQgetlength(result, row, i)};
+			cells[i] = (struct sql_cell){.name = PQfname(result, i),
+						     .value = PQgetisnull(result, row, i)
+								      ? NULL
+								      : PQgetvalue(result, row, i),
+						     .size = (size_t)PQgetlength(result, row, i)};
 		if (!sql_rows_add(rows, set, cells, (unsigned)columns))
 			return false;
 	}

@@ -1,6 +1,7 @@
 /* valija.conf: what is understood, what is refused and with which words, and what comes back out.
  */
 #include "config/config.h"
+#include "config/database.h"
 #include "config/keys.h"
 
 #include "base/text.h"
@@ -127,6 +128,66 @@ static void test_every_kind_of_value(void **state)
 	assert_int_equal(config.drain_seconds, 0);
 	assert_int_equal(config.max_connections_per_address, 0);
 	assert_string_equal(config.user_net, "nobody");
+}
+
+static void test_mail_with_placeholders(void **state)
+{
+	char buf[CONFIG_MAIL_MAX];
+
+	(void)state;
+	good(OFFICE "mail = \"/srv/mail/{domain}/{local}\"\n");
+	assert_string_equal(config.mail, "/srv/mail");
+	assert_string_equal(config.mail_template, "{domain}/{local}");
+	assert_string_equal(config_mail(&config, buf), "/srv/mail/{domain}/{local}");
+	good(OFFICE "mail = \"/srv/mail/x-{user}\"\n");
+	assert_string_equal(config.mail, "/srv/mail");
+	assert_string_equal(config.mail_template, "x-{user}");
+	good(OFFICE "mail = \"/srv/mail\"\n");
+	assert_string_equal(config_mail(&config, buf), "/srv/mail");
+	bad(OFFICE "mail = \"{user}\"\n", "2", "before the first placeholder");
+	bad(OFFICE "mail = \"/{user}\"\n", "2", "before the first placeholder");
+	bad(OFFICE "mail = \"/srv/{home}\"\n", "2", "known are {user}");
+}
+
+static void test_domain_aliases(void **state)
+{
+	(void)state;
+	good(OFFICE "domain_aliases = {\"Example.net=example.org\", \"b.test=a.test\"}\n");
+	assert_string_equal(config.domain_aliases, "example.net=example.org b.test=a.test");
+	bad(OFFICE "domain_aliases = {\"example.net\"}\n", "2", "ALIAS=DOMAIN");
+	bad(OFFICE "domain_aliases = {\"=example.net\"}\n", "2", "ALIAS=DOMAIN");
+}
+
+static void test_databases(void **state)
+{
+	(void)state;
+	good(OFFICE "database \"people\" {\n driver = system\n for = {\"login\"}\n"
+		    " domains = {\"a.test\", \"\"}\n timeout = 3s\n}\n"
+		    "database \"more\" { driver = system }\n");
+	assert_int_equal(config.database_count, 2);
+	assert_string_equal(config.databases[0].name, "people");
+	assert_int_equal(config.databases[0].purposes, CONFIG_FOR_LOGIN);
+	assert_int_equal(config.databases[1].purposes, CONFIG_FOR_LOGIN | CONFIG_FOR_RECIPIENT);
+	assert_int_equal(config_database_number(&config, &config.databases[0], "timeout"), 3);
+	assert_int_equal(config_database_number(&config, &config.databases[1], "timeout"), 10);
+	assert_string_equal(config_database_item(&config, &config.databases[0], "domains", 1), "");
+	assert_true(config_database_could_have(&config, &config.databases[0],
+					       SPAN_LITERAL("x@A.test")));
+	assert_true(config_database_could_have(&config, &config.databases[0], SPAN_LITERAL("x")));
+	assert_false(config_database_could_have(&config, &config.databases[0],
+						SPAN_LITERAL("x@b.test")));
+	assert_true(config_database_could_have(&config, &config.databases[1],
+					       SPAN_LITERAL("x@b.test")));
+	bad(OFFICE "database \"x\" { }\n", "2", "needs a driver");
+	bad(OFFICE "database \"x\" {\n timeout = 3s\n}\n", "3", "driver = … first");
+	bad(OFFICE "database \"x\" { driver = oracle }\n", "2", "is no driver");
+	bad(OFFICE "database \"x y\" { driver = system }\n", "2", "the name of a database");
+	bad(OFFICE "database \"x\" { driver = system\n filter = a }\n", "3",
+	    "has no setting filter");
+	bad(OFFICE "database \"x\" { driver = system\n timeout = 0 }\n", "3", "too little");
+	bad(OFFICE "database \"x\" { driver = passwd-file }\n", "2", "needs file");
+	bad(OFFICE "database \"x\" { driver = system\n timeout = 1s\n timeout = 2s }\n", "4",
+	    "twice");
 }
 
 static void test_certificates_in_order(void **state)
@@ -435,6 +496,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_every_kind_of_value),
+		cmocka_unit_test(test_mail_with_placeholders),
+		cmocka_unit_test(test_domain_aliases),
+		cmocka_unit_test(test_databases),
 		cmocka_unit_test(test_certificates_in_order),
 		cmocka_unit_test(test_slips_are_told_with_their_line),
 		cmocka_unit_test(test_numbers_and_their_units),
