@@ -31,7 +31,7 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 # files on the folder's own ground may include each room; each room may include the ground.
 ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': ()},
-    'lookup': {'system': ()},
+    'lookup': {'ldap': (), 'system': ()},
     'maildrop': {'index': (), 'maildir': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
               'oauth': ('account', 'https', 'journal'),
@@ -97,6 +97,7 @@ DOORS = (
                      'src/fetch/oauth/answer.c', 'src/fetch/upload/verdict.c',
                      'src/fetch/watch/memory.c')),
     (r'curl/', ('src/https/', 'src/fetch/upload/')),
+    (r'(open)?ldap\.h|lber\.h', ('src/lookup/ldap/client.c',)),
     (r'security/', ('src/lookup/system/pam.c',)),
     (r'expat\.h', ('src/fetch/setup/autoconfig.c',)),
     (r'resolv\.h|arpa/nameser\.h', ('src/fetch/setup/dns.c',)),
