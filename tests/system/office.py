@@ -117,8 +117,10 @@ class Office:
         """Copies the programs to where every user can run them."""
         self.bin = self.scratch / 'bin'
         self.bin.mkdir()
-        for name in ('valijad', 'valija'):
-            shutil.copy(program(name), self.bin / name)
+        lookups = build_dir().glob('valija-lookup-*')
+        for path in (program('valijad'), program('valija'), *lookups):
+            if path.is_file():
+                shutil.copy(path, self.bin / path.name)
 
     def environment(self):
         return {**environment(), 'STATE_DIRECTORY': str(self.state)}
