@@ -109,12 +109,14 @@ static const struct database_key keys[] = {
 	{.name = "connect",
 	 .drivers = SQL,
 	 .kind = DATABASE_TEXT,
-	 .help = "The database: \"postgresql:host=HOST dbname=NAME user=NAME\", \"mysql:\" with the\n"
+	 .help = "The database: \"postgresql:host=HOST dbname=NAME user=NAME\", \"mysql:\" with "
+		 "the\n"
 		 "same words, or \"sqlite:PATH\". Several hosts, with commas, are tried in order."},
 	{.name = "user_query",
 	 .drivers = SQL,
 	 .kind = DATABASE_TEXT,
-	 .help = "Finds a user; each column is a field. {user}, {local} and {domain} are parameters\n"
+	 .help = "Finds a user; each column is a field. {user}, {local} and {domain} are "
+		 "parameters\n"
 		 "and stand without quotes."},
 	{.name = "recipient_query",
 	 .drivers = SQL,
@@ -137,7 +139,8 @@ static const struct database_key keys[] = {
 	 .kind = DATABASE_CHOICE,
 	 .standard = "auto",
 	 .choices = "auto off encrypt verify",
-	 .help = "encrypt: by any certificate; verify: by one of this host that ca_file knows; auto:\n"
+	 .help = "encrypt: by any certificate; verify: by one of this host that ca_file knows; "
+		 "auto:\n"
 		 "verify, but off to this machine."},
 	{.name = "ca_file",
 	 .drivers = SQL,
@@ -173,13 +176,15 @@ static const struct database_key keys[] = {
 	 .drivers = LDAP,
 	 .kind = DATABASE_BOOL,
 	 .standard = "no",
-	 .help = "Take any certificate: whoever is between here and the server reads all passwords."},
+	 .help = "Take any certificate: whoever is between here and the server reads all "
+		 "passwords."},
 	{.name = "bind_mechanism",
 	 .drivers = LDAP,
 	 .kind = DATABASE_CHOICE,
 	 .standard = "simple",
 	 .choices = "simple external",
-	 .help = "How Valija itself logs in: with bind_dn (none: anonymously), or, external, as the\n"
+	 .help = "How Valija itself logs in: with bind_dn (none: anonymously), or, external, as "
+		 "the\n"
 		 "system user of the process (ldapi://)."},
 	{.name = "bind_dn",
 	 .drivers = LDAP,
@@ -239,7 +244,8 @@ static const struct database_key keys[] = {
 	 .drivers = LDAP,
 	 .kind = DATABASE_TEXT,
 	 .standard = "member",
-	 .help = "Members are named by this attribute of the group, member or uniqueMember; memberOf:\n"
+	 .help = "Members are named by this attribute of the group, member or uniqueMember; "
+		 "memberOf:\n"
 		 "the group is named by the user's entry."},
 	{.name = "referrals",
 	 .drivers = LDAP,

@@ -2,6 +2,7 @@
 #include "users/login_attempt_private.h"
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "users/scheme_kinds.h"
 
@@ -61,6 +62,34 @@ void login_claim(struct login *login, pop3_span name)
 		login->claimed[0] = '-'; /* no valid name begins like that */
 }
 
+/* The name as users have it: the domain of an alias is replaced, a missing one is added where no
+ * user of the file has the bare name. */
+static void settle_name(struct login *login)
+{
+	const struct config *site = login->service->site;
+	char buf[USER_NAME_MAX + 1];
+	pop3_span name = {login->claimed, login->claimed_size}, full;
+	struct user user;
+	struct err err;
+	bool bare;
+	int n;
+
+	if (!site || !name.size || name.data[0] == '-')
+		return;
+	full = user_name_unaliased(site, name, buf);
+	if (full.data != name.data)
+		login_claim(login, full);
+	if (!site->realm[0] || memchr(name.data, '@', name.size))
+		return;
+	bare = users_find(login->service->users, name, &user, &err) != USERS_UNKNOWN;
+	wipe(&user, sizeof(user));
+	if (bare)
+		return;
+	n = snprintf(buf, sizeof(buf), "%.*s@%s", (int)name.size, name.data, site->realm);
+	if (n > 0 && (size_t)n < sizeof(buf))
+		login_claim(login, (pop3_span){buf, (size_t)n});
+}
+
 bool login_look_up(struct login *login)
 {
 	enum users_status status;
@@ -72,6 +101,7 @@ bool login_look_up(struct login *login)
 	if (login->looked_up)
 		return true;
 	login->known = false;
+	settle_name(login);
 	status = directory_find(login->service->users, login->service->config, CONFIG_FOR_LOGIN,
 				login->finding, (pop3_span){login->claimed, login->claimed_size},
 				&login->user, &finding, &err);

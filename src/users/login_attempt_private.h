@@ -45,7 +45,8 @@ enum phase {
 
 struct login_service {
 	struct users *users;
-	const struct config *config;
+	const struct config *site;   /* NULL: there is none */
+	const struct config *config; /* the same, where databases have users; else NULL */
 	bool keys_with_databases;
 	struct cache *cache;
 	struct derived *derived;

@@ -32,7 +32,7 @@ struct ldap {
 	const char *group, *group_attribute;
 	bool hash;           /* passwords are judged by auth */
 	bool group_of_entry; /* the entry names its groups */
-	enum directory_scope scope;
+	enum client_scope scope;
 	struct map map;
 	const char *attributes[MAP_MAX + 1];
 	char nobody[DN_MAX]; /* an entry that is not there */
@@ -47,12 +47,12 @@ struct worker {
 
 static int read_servers(struct ldap *ldap, const struct lookup_database *database, struct err *err)
 {
-	struct directory_options *options = &ldap->site.options;
+	struct client_options *options = &ldap->site.options;
 	const char *address;
 
 	servers_init(&ldap->site.servers);
 	for (size_t i = 0; (address = lookup_item(database, "servers", i)); i++) {
-		if (directory_check(address, err) < 0 ||
+		if (client_check(address, err) < 0 ||
 		    servers_add(&ldap->site.servers, address, err) < 0)
 			return -1;
 		if (strncmp(address, "ldaps:", 6) == 0 || options->starttls)
@@ -60,7 +60,7 @@ static int read_servers(struct ldap *ldap, const struct lookup_database *databas
 		if (ldap->site.external && strncmp(address, "ldapi:", 6) != 0)
 			return err_set(err, EX_CONFIG,
 				       "bind_mechanism = external is for ldapi:// addresses only");
-		if (directory_is_open(address, options))
+		if (client_is_open(address, options))
 			log_warning("database %s: passwords go to %s as plain text: use ldaps:// "
 				    "or starttls = yes",
 				    database->settings->name, address);
@@ -97,15 +97,17 @@ static int check_template(const char *name, const char *text, bool filter, struc
 		return err_set(err, EX_CONFIG, "%s = \"%s\": not one filter in parentheses", name,
 			       text);
 	if (!strstr(text, "{user}") && !strstr(text, "{local}"))
-		return err_set(err, EX_CONFIG, "%s = \"%s\" finds the same entry for all users: "
-			       "write {user} or {local} in it", name, text);
+		return err_set(err, EX_CONFIG,
+			       "%s = \"%s\" finds the same entry for all users: "
+			       "write {user} or {local} in it",
+			       name, text);
 	return 0;
 }
 
 static int read_search(struct ldap *ldap, const struct lookup_database *database, struct err *err)
 {
 	ldap->base = lookup_text(database, "base");
-	ldap->scope = (enum directory_scope)lookup_number(database, "scope");
+	ldap->scope = (enum client_scope)lookup_number(database, "scope");
 	ldap->filter = lookup_text(database, "filter");
 	ldap->recipient_filter = lookup_text(database, "recipient_filter");
 	ldap->user_dn = lookup_text(database, "user_dn");
@@ -161,7 +163,7 @@ static int open_driver(const struct lookup_database *database, struct sandbox *s
 
 	if (!ldap)
 		return err_set(err, EX_OSERR, "out of memory");
-	ldap->site.options = (struct directory_options){
+	ldap->site.options = (struct client_options){
 		.starttls = lookup_number(database, "starttls") != 0,
 		.insecure = lookup_number(database, "insecure_certificates") != 0,
 		.referrals = lookup_number(database, "referrals") != 0,
@@ -169,7 +171,7 @@ static int open_driver(const struct lookup_database *database, struct sandbox *s
 	if (read_login(ldap, database, err) < 0 || read_servers(ldap, database, err) < 0 ||
 	    read_search(ldap, database, err) < 0 || read_group(ldap, database, err) < 0 ||
 	    read_map(ldap, database, err) < 0 ||
-	    directory_prepare(&ldap->site.options, err) < 0) {
+	    client_prepare(&ldap->site.options, err) < 0) {
 		free(ldap);
 		return -1;
 	}
@@ -188,7 +190,7 @@ struct asking {
 	struct ldap *ldap;
 	const struct lookup_question *question;
 	struct lookup_answer *answer;
-	struct directory_search searches[IPC_LOOKUP_NAMES_MAX];
+	struct client_search searches[IPC_LOOKUP_NAMES_MAX];
 	char *texts[IPC_LOOKUP_NAMES_MAX]; /* that the searches point to */
 	unsigned count;
 	int found;   /* number of the search that found the entry; −1: none did */
@@ -217,8 +219,8 @@ static int escape_text(const char *text, int (*escape)(pop3_span, char *, size_t
 static int write_filter(const struct ldap *ldap, const struct lookup_question *question,
 			unsigned name, char *buf, struct err *err)
 {
-	const char *filter = question->purpose == LOOKUP_RECIPIENT ? ldap->recipient_filter
-								   : ldap->filter;
+	const char *filter =
+		question->purpose == LOOKUP_RECIPIENT ? ldap->recipient_filter : ldap->filter;
 	char own[FILTER_MAX / 2], group[FILTER_MAX / 4];
 
 	if (*ldap->user_dn)
@@ -239,14 +241,14 @@ static int write_filter(const struct ldap *ldap, const struct lookup_question *q
 static int write_search(struct asking *asking, unsigned name, struct err *err)
 {
 	const struct ldap *ldap = asking->ldap;
-	struct directory_search *search = &asking->searches[name];
+	struct client_search *search = &asking->searches[name];
 	char *text = asking->texts[name] = malloc(FILTER_MAX + DN_MAX);
 
 	if (!text)
 		return err_set(err, EX_OSERR, "out of memory");
 	if (write_filter(ldap, asking->question, name, text, err) < 0)
 		return -1;
-	*search = (struct directory_search){
+	*search = (struct client_search){
 		.filter = text, .base = ldap->base, .scope = ldap->scope};
 	if (!*ldap->user_dn)
 		return 0;
@@ -254,7 +256,7 @@ static int write_search(struct asking *asking, unsigned name, struct err *err)
 			  DN_MAX, err) < 0)
 		return -1;
 	search->base = text + FILTER_MAX;
-	search->scope = DIRECTORY_BASE;
+	search->scope = CLIENT_BASE;
 	return 0;
 }
 
@@ -267,34 +269,34 @@ static void take_entry(struct asking *asking)
 }
 
 /* Whether the entry is a member of the group, by the group's own list. */
-static enum directory_result find_member(struct asking *asking, struct directory *directory,
+static enum client_result find_member(struct asking *asking, struct client *client,
 					 uint64_t deadline, struct err *err)
 {
 	static const char *const none[] = {NULL};
 	const struct ldap *ldap = asking->ldap;
 	char filter[FILTER_MAX], dn[DN_MAX];
-	struct directory_search search = {
-		.base = ldap->group, .filter = filter, .scope = DIRECTORY_BASE};
-	enum directory_result result;
+	struct client_search search = {
+		.base = ldap->group, .filter = filter, .scope = CLIENT_BASE};
+	enum client_result result;
 
 	if (escape_text(asking->searches[asking->found].dn, filter_escape, dn, sizeof(dn)) < 0) {
 		err_set(err, EX_DATAERR, "the name of the entry is too long");
-		return DIRECTORY_FAILED;
+		return CLIENT_FAILED;
 	}
 	snprintf(filter, sizeof(filter), "(%s=%s)", ldap->group_attribute, dn);
-	result = directory_search(directory, &search, 1, none, deadline, err);
+	result = client_search(client, &search, 1, none, deadline, err);
 	asking->member = search.entries > 0;
-	directory_forget(&search, 1);
-	if (result == DIRECTORY_ABSENT) {
+	client_forget(&search, 1);
+	if (result == CLIENT_ABSENT) {
 		err_set(err, EX_CONFIG, "group %s is not there, or bind_dn may not see it",
 			ldap->group);
-		return DIRECTORY_FAILED;
+		return CLIENT_FAILED;
 	}
 	return result;
 }
 
 /* Adds the fields of the entry to the answer. */
-static void take_fields(struct asking *asking, struct directory *directory)
+static void take_fields(struct asking *asking, struct client *client)
 {
 	const struct map *map = &asking->ldap->map;
 	struct map_values values;
@@ -304,32 +306,32 @@ static void take_fields(struct asking *asking, struct directory *directory)
 		void *held = NULL;
 
 		values.count = 0;
-		if (row->attribute[0] && directory)
-			held = directory_values(directory, &asking->searches[asking->found],
+		if (row->attribute[0] && client)
+			held = client_values(client, &asking->searches[asking->found],
 						row->attribute, &values);
 		map_apply(row, &values, asking->question, (unsigned)asking->found, asking->answer);
-		directory_values_end(held);
+		client_values_end(held);
 	}
 }
 
 /* A step on the connection for searches. */
-static enum directory_result find_entry(struct directory *directory, void *context,
+static enum client_result find_entry(struct client *client, void *context,
 					uint64_t deadline, struct err *err)
 {
 	struct asking *asking = context;
 	const struct ldap *ldap = asking->ldap;
-	enum directory_result result;
+	enum client_result result;
 
 	asking->found = -1;
 	asking->member = true;
 	asking->answer->size = 0;
-	result = directory_search(directory, asking->searches, asking->count, ldap->attributes,
+	result = client_search(client, asking->searches, asking->count, ldap->attributes,
 				  deadline, err);
-	if (result == DIRECTORY_DONE)
+	if (result == CLIENT_DONE)
 		take_entry(asking);
 	if (asking->found >= 0 && *ldap->group && !ldap->group_of_entry)
-		result = find_member(asking, directory, deadline, err);
-	if (result == DIRECTORY_DONE && asking->found >= 0 && asking->member) {
+		result = find_member(asking, client, deadline, err);
+	if (result == CLIENT_DONE && asking->found >= 0 && asking->member) {
 		asking->answer->matched = (unsigned)asking->found;
 		asking->answer->status = LOOKUP_FOUND;
 		asking->dn = strdup(asking->searches[asking->found].dn);
@@ -338,9 +340,9 @@ static enum directory_result find_entry(struct directory *directory, void *conte
 		else if (!asking->dn)
 			(void)out_of_memory(asking->answer);
 		else
-			take_fields(asking, directory);
+			take_fields(asking, client);
 	}
-	directory_forget(asking->searches, asking->count);
+	client_forget(asking->searches, asking->count);
 	return result;
 }
 
@@ -352,18 +354,18 @@ static int search(struct asking *asking, struct worker *worker)
 
 	switch (link_do(&worker->search, &ldap->site, find_entry, asking,
 			asking->question->deadline, &err)) {
-	case DIRECTORY_DONE:
+	case CLIENT_DONE:
 		break;
-	case DIRECTORY_ABSENT:
+	case CLIENT_ABSENT:
 		if (*ldap->user_dn)
 			return 0;
 		lookup_down(asking->answer, "base %s is not there, or bind_dn may not see it",
 			    ldap->base);
 		return -1;
-	case DIRECTORY_FAILED:
-	case DIRECTORY_LOST:
-	case DIRECTORY_WRONG:
-	case DIRECTORY_REFUSED:
+	case CLIENT_FAILED:
+	case CLIENT_LOST:
+	case CLIENT_WRONG:
+	case CLIENT_REFUSED:
 		lookup_down(asking->answer, "%s", err.text);
 		return -1;
 	}
@@ -380,15 +382,15 @@ struct login {
 };
 
 /* A step on the connection for logins. */
-static enum directory_result log_in(struct directory *directory, void *context, uint64_t deadline,
+static enum client_result log_in(struct client *client, void *context, uint64_t deadline,
 				    struct err *err)
 {
 	const struct login *login = context;
 
-	return directory_bind(directory, login->dn, login->password, deadline, err);
+	return client_bind(client, login->dn, login->password, deadline, err);
 }
 
-static enum directory_result try_login(struct asking *asking, struct worker *worker, const char *dn,
+static enum client_result try_login(struct asking *asking, struct worker *worker, const char *dn,
 				       struct err *err)
 {
 	struct login login = {.dn = dn, .password = asking->question->secret};
@@ -403,25 +405,25 @@ static void verify(struct asking *asking, struct worker *worker, const char *dn,
 {
 	struct lookup_answer *answer = asking->answer;
 	struct err err = {0};
-	enum directory_result result = try_login(asking, worker, dn, &err);
+	enum client_result result = try_login(asking, worker, dn, &err);
 
 	if (!there) {
 		answer->status = LOOKUP_UNKNOWN;
 		return;
 	}
 	switch (result) {
-	case DIRECTORY_DONE:
+	case CLIENT_DONE:
 		answer->status = LOOKUP_FOUND;
 		return;
-	case DIRECTORY_WRONG:
-	case DIRECTORY_ABSENT:
+	case CLIENT_WRONG:
+	case CLIENT_ABSENT:
 		answer->status = LOOKUP_WRONG;
 		return;
-	case DIRECTORY_REFUSED:
+	case CLIENT_REFUSED:
 		answer->status = LOOKUP_REFUSED;
 		return;
-	case DIRECTORY_FAILED:
-	case DIRECTORY_LOST:
+	case CLIENT_FAILED:
+	case CLIENT_LOST:
 		lookup_down(answer, "%s", err.text);
 	}
 }
@@ -499,8 +501,7 @@ static bool is_for_us(const struct ldap *ldap, const struct lookup_question *que
 static void ask(void *state, void **connection, const struct lookup_question *question,
 		struct lookup_answer *answer)
 {
-	struct asking asking = {
-		.ldap = state, .question = question, .answer = answer, .found = -1};
+	struct asking asking = {.ldap = state, .question = question, .answer = answer, .found = -1};
 	struct worker *worker = *connection ? *connection : calloc(1, sizeof(*worker));
 	struct err err;
 

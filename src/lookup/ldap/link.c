@@ -8,8 +8,8 @@
 
 static void forget(struct link *link, bool lost)
 {
-	directory_close(link->directory, lost);
-	link->directory = NULL;
+	client_close(link->client, lost);
+	link->client = NULL;
 }
 
 /* The deadline of one of so many attempts. */
@@ -20,39 +20,39 @@ static uint64_t share(uint64_t deadline, unsigned attempts)
 	return deadline > now ? now + (deadline - now) / attempts : now;
 }
 
-static enum directory_result log_in(const struct link *link, const struct link_site *site,
+static enum client_result log_in(const struct link *link, const struct link_site *site,
 				    uint64_t deadline, struct err *err)
 {
-	enum directory_result result = DIRECTORY_DONE;
+	enum client_result result = CLIENT_DONE;
 
 	if (!link->logged_in)
-		return DIRECTORY_DONE;
+		return CLIENT_DONE;
 	if (site->external)
-		result = directory_bind_external(link->directory, deadline, err);
+		result = client_bind_external(link->client, deadline, err);
 	else if (*site->bind_dn)
-		result = directory_bind(link->directory, site->bind_dn, site->password, deadline,
+		result = client_bind(link->client, site->bind_dn, site->password, deadline,
 					err);
-	if (result != DIRECTORY_DONE && result != DIRECTORY_LOST)
+	if (result != CLIENT_DONE && result != CLIENT_LOST)
 		err_prefix(err, "the server refuses %s",
 			   site->external ? "SASL EXTERNAL" : "bind_dn with bind_password_file");
-	return result == DIRECTORY_DONE ? DIRECTORY_DONE : DIRECTORY_LOST;
+	return result == CLIENT_DONE ? CLIENT_DONE : CLIENT_LOST;
 }
 
 /* An attempt at one server. Only what ends with an answer is good: a server may take connections,
  * and never say anything. */
-static enum directory_result try_server(struct link *link, struct link_site *site,
+static enum client_result try_server(struct link *link, struct link_site *site,
 					const struct server_try *tried, link_step *step,
 					void *context, uint64_t deadline, struct err *err)
 {
-	enum directory_result result = DIRECTORY_LOST;
+	enum client_result result = CLIENT_LOST;
 
-	link->directory = directory_open(site->servers.list[tried->server].address, &site->options,
+	link->client = client_open(site->servers.list[tried->server].address, &site->options,
 					 deadline, err);
-	if (link->directory)
+	if (link->client)
 		result = log_in(link, site, deadline, err);
-	if (result == DIRECTORY_DONE)
-		result = step(link->directory, context, deadline, err);
-	if (result == DIRECTORY_LOST) {
+	if (result == CLIENT_DONE)
+		result = step(link->client, context, deadline, err);
+	if (result == CLIENT_LOST) {
 		servers_bad(&site->servers, tried, dial_now(), err->text);
 		forget(link, true);
 	} else {
@@ -63,26 +63,26 @@ static enum directory_result try_server(struct link *link, struct link_site *sit
 
 /* A connection may have been closed by the server, or forgotten by a firewall, since it was used:
  * that says nothing about the server, which is asked again at once. */
-static enum directory_result try_kept(struct link *link, link_step *step, void *context,
+static enum client_result try_kept(struct link *link, link_step *step, void *context,
 				      uint64_t deadline, struct err *err)
 {
-	enum directory_result result = DIRECTORY_LOST;
+	enum client_result result = CLIENT_LOST;
 
-	if (link->directory)
-		result = step(link->directory, context, share(deadline, 2), err);
-	if (result == DIRECTORY_LOST || result == DIRECTORY_FAILED)
+	if (link->client)
+		result = step(link->client, context, share(deadline, 2), err);
+	if (result == CLIENT_LOST || result == CLIENT_FAILED)
 		forget(link, true);
 	return result;
 }
 
-enum directory_result link_do(struct link *link, struct link_site *site, link_step *step,
+enum client_result link_do(struct link *link, struct link_site *site, link_step *step,
 			      void *context, uint64_t deadline, struct err *err)
 {
-	enum directory_result result = try_kept(link, step, context, deadline, err);
+	enum client_result result = try_kept(link, step, context, deadline, err);
 	struct server_try tried;
 	char why[sizeof(err->text)];
 
-	for (unsigned from = 0; result == DIRECTORY_LOST; from = tried.server + 1) {
+	for (unsigned from = 0; result == CLIENT_LOST; from = tried.server + 1) {
 		uint64_t now = dial_now();
 
 		if (now >= deadline ||
@@ -91,10 +91,10 @@ enum directory_result link_do(struct link *link, struct link_site *site, link_st
 		result = try_server(link, site, &tried, step, context, share(deadline, tried.left),
 				    err);
 	}
-	if (result != DIRECTORY_LOST)
+	if (result != CLIENT_LOST)
 		return result;
 	servers_why(&site->servers, why, sizeof(why));
 	if (*why)
 		err_set(err, EX_UNAVAILABLE, "%s", why);
-	return DIRECTORY_LOST;
+	return CLIENT_LOST;
 }

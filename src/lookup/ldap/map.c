@@ -1,6 +1,7 @@
 /* See map.h. */
 #include "lookup/ldap/map.h"
 
+#include "base/secret.h"
 #include "base/text.h"
 #include "lookup/ldap/escape.h"
 
@@ -146,6 +147,43 @@ static void add(const struct map_row *row, pop3_span value, const struct lookup_
 		lookup_field(answer, row->field, buf, (size_t)n);
 }
 
+/* A stored password as directories have it (RFC 2307) in our form: one without "{SCHEME}" is the
+ * password itself; OpenLDAP has one name for all kinds of Argon2. */
+static void add_password(const struct map_row *row, pop3_span value, struct lookup_answer *answer)
+{
+	static const pop3_span argon2 = {"{ARGON2}$argon2id$", 18};
+	char buf[FIELD_TEXT_MAX];
+	pop3_span scheme = SPAN_LITERAL("");
+	int n;
+
+	if (value.size == 0 || value.data[0] != '{' || !memchr(value.data, '}', value.size)) {
+		scheme = SPAN_LITERAL("{PLAIN}");
+	} else if (value.size > argon2.size &&
+		   span_equal_nocase((pop3_span){value.data, argon2.size}, argon2)) {
+		scheme = SPAN_LITERAL("{ARGON2ID}");
+		value = (pop3_span){value.data + 8, value.size - 8};
+	}
+	n = value.size < FIELD_TEXT_MAX
+		    ? snprintf(buf, sizeof(buf), "%.*s%.*s", (int)scheme.size, scheme.data,
+			       (int)value.size, value.size ? value.data : "")
+		    : FIELD_TEXT_MAX;
+	if (n < 0 || n >= FIELD_TEXT_MAX || (size_t)n != scheme.size + value.size)
+		lookup_bad(answer, "%s is too long, or holds a NUL", row->attribute);
+	else
+		lookup_field(answer, row->field, buf, (size_t)n);
+	wipe(buf, sizeof(buf));
+}
+
+static void add_value(const struct map_row *row, pop3_span value,
+		      const struct lookup_question *question, unsigned name,
+		      struct lookup_answer *answer)
+{
+	if (!row->text && strcmp(row->field, "password") == 0)
+		add_password(row, value, answer);
+	else
+		add(row, value, question, name, answer);
+}
+
 /* Of several names of an entry the one that was asked for. NULL: it is not among them. */
 static const pop3_span *own_name(const struct map_values *values, const char *name)
 {
@@ -190,7 +228,7 @@ void map_apply(const struct map_row *row, const struct map_values *values,
 		lookup_bad(answer, "%s has more than %d values", row->attribute, MAP_VALUES_MAX);
 	} else if (values->count <= 1 || strcmp(row->field, "alias") == 0) {
 		for (size_t i = 0; i < values->count; i++)
-			add(row, values->values[i], question, name, answer);
+			add_value(row, values->values[i], question, name, answer);
 	} else if (strcmp(row->field, "allow_networks") == 0 ||
 		   strcmp(row->field, "allow_nets") == 0) {
 		add_list(row, values, question, name, answer);

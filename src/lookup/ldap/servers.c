@@ -76,8 +76,8 @@ void servers_why(struct servers *servers, char *buf, size_t size)
 
 		if (!server->wait || used >= size)
 			continue;
-		n = snprintf(buf + used, size - used, "%s%s: %s", used ? "; " : "",
-			     server->address, server->why);
+		n = snprintf(buf + used, size - used, "%s%s: %s", used ? "; " : "", server->address,
+			     server->why);
 		if (n > 0)
 			used += (size_t)n;
 	}

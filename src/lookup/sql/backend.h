@@ -29,7 +29,7 @@ struct sql_site {
 struct sql_values {
 	pop3_span value[SQL_VALUES];
 	char lower[256]; /* the name with its ASCII letters in lower case */
-	unsigned name;	 /* its place in the question */
+	unsigned name;   /* its place in the question */
 };
 
 enum sql_result {
@@ -40,7 +40,7 @@ enum sql_result {
 	SQL_FAILED,    /* the database refuses the statement: a table is missing … */
 	SQL_TOO_MUCH,  /* rows without end; the connection is to be closed */
 	SQL_BAD_VALUE, /* it cannot take these values */
-	SQL_NO_NAME,   /* the database's character set does not have this name: nobody is called so */
+	SQL_NO_NAME, /* the database's character set does not have this name: nobody is called so */
 };
 
 enum { SQL_WHY = 200 };
@@ -51,8 +51,8 @@ struct sql_backend {
 	/* NULL: why says what happened. */
 	void *(*connect)(const struct sql_site *site, unsigned host, uint64_t deadline,
 			 char why[SQL_WHY]);
-	/* Runs a statement for each of count spellings, best first, as few round trips as can be; it
-	 * may stop after the first that has rows. Anything but SQL_DONE: why. */
+	/* Runs a statement for each of count spellings, best first, as few round trips as can be;
+	 * it may stop after the first that has rows. Anything but SQL_DONE: why. */
 	enum sql_result (*run)(void *connection, enum sql_query query,
 			       const struct sql_values *values, unsigned count, uint64_t deadline,
 			       struct sql_rows *rows, char why[SQL_WHY]);
@@ -66,8 +66,8 @@ enum sql_tls sql_site_tls(const struct sql_site *site, unsigned host);
 uint64_t sql_now(void);
 /* Milliseconds until deadline, for poll(). */
 int sql_left(uint64_t deadline);
-/* Waits until fd can be read or written (POLLIN, POLLOUT). Returns what can be done; 0: the deadline
- * is over. */
+/* Waits until fd can be read or written (POLLIN, POLLOUT). Returns what can be done; 0: the
+ * deadline is over. */
 int sql_wait(int fd, int events, uint64_t deadline);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * MariaDB and MySQL, by libmariadb, which stands in no other file, with its calls that do not block:
- * each is begun, and gone on with when the connection is ready. At the deadline the socket is shut:
- * then the call that is under way comes to its end.
+ * MariaDB and MySQL, by libmariadb, which stands in no other file, with its calls that do not
+ * block: each is begun, and gone on with when the connection is ready. At the deadline the socket
+ * is shut: then the call that is under way comes to its end.
  */
 #include "lookup/sql/backend.h"
 
@@ -198,8 +198,8 @@ static void set_tls(MYSQL *mysql, const struct sql_site *site, enum sql_tls tls)
 static void set_options(MYSQL *mysql, const struct sql_site *site, unsigned host)
 {
 	const char *name = site->target.hosts[host];
-	unsigned off = 0, protocol = *name && *name != '/' ? MYSQL_PROTOCOL_TCP
-							   : MYSQL_PROTOCOL_SOCKET;
+	unsigned off = 0,
+		 protocol = *name && *name != '/' ? MYSQL_PROTOCOL_TCP : MYSQL_PROTOCOL_SOCKET;
 	unsigned long packet = PACKET_MAX;
 	size_t stack = STACK;
 
@@ -292,8 +292,8 @@ static enum sql_result prepare(struct connection *c, enum sql_query query, char 
 	return result;
 }
 
-static void bind(const struct connection *c, enum sql_query query, const struct sql_values *values,
-		 MYSQL_BIND bound[SQL_PARAMETERS_MAX])
+static void bind_values(const struct connection *c, enum sql_query query,
+			const struct sql_values *values, MYSQL_BIND bound[SQL_PARAMETERS_MAX])
 {
 	const struct sql_statement *statement = &c->site->statements[query];
 	static char nothing[1];
@@ -367,8 +367,7 @@ static enum sql_result take_rows(struct connection *c, MYSQL_STMT *prepared, uns
 	if (names)
 		mysql_free_result(names);
 	if (enough) {
-		snprintf(why, SQL_WHY,
-			 "the query finds too many rows or columns for one name");
+		snprintf(why, SQL_WHY, "the query finds too many rows or columns for one name");
 		return SQL_TOO_MUCH;
 	}
 	return rc == MYSQL_NO_DATA && do_free(c, prepared) ? SQL_DONE
@@ -389,7 +388,7 @@ static enum sql_result run(void *connection, enum sql_query query, const struct 
 	for (unsigned i = 0; i < count && result == SQL_DONE && !rows->count; i++) {
 		MYSQL_STMT *prepared = c->prepared[query];
 
-		bind(c, query, &values[i], bound);
+		bind_values(c, query, &values[i], bound);
 		if (mysql_stmt_bind_param(prepared, bound) || do_execute(c, prepared) != 0)
 			result = judge_statement(c, prepared, why);
 		else

@@ -94,7 +94,8 @@ void sql_pool_destroy(struct sql_pool *pool)
 
 /* ---- hosts ---- */
 
-/* Whether a host may be tried now. One that failed is one worker's to try; it is his for a while. */
+/* Whether a host may be tried now. One that failed is one worker's to try; it is his for a while.
+ */
 static bool claim(struct sql_pool *pool, unsigned i)
 {
 	struct host *host = &pool->hosts[i];

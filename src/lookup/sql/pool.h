@@ -1,7 +1,7 @@
 /*
- * Connections of all workers to the hosts of one database: which host is tried, when one that failed
- * is tried again, and what happens to a question whose connection breaks. In worker threads; the
- * state of hosts is shared by them.
+ * Connections of all workers to the hosts of one database: which host is tried, when one that
+ * failed is tried again, and what happens to a question whose connection breaks. In worker threads;
+ * the state of hosts is shared by them.
  */
 #ifndef LOOKUP_SQL_POOL_H
 #define LOOKUP_SQL_POOL_H

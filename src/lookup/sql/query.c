@@ -19,7 +19,7 @@ struct parser {
 };
 
 static const char *const placeholders[SQL_VALUES] = {
-	[SQL_USER] = "{user}",	     [SQL_LOCAL] = "{local}",	  [SQL_DOMAIN] = "{domain}",
+	[SQL_USER] = "{user}",       [SQL_LOCAL] = "{local}",     [SQL_DOMAIN] = "{domain}",
 	[SQL_ADDRESS] = "{address}", [SQL_SERVICE] = "{service}",
 };
 

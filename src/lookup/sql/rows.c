@@ -1,5 +1,5 @@
-/* See rows.h. Names and values are the database's: hostile. auth judges them; here only their number
- * and size. */
+/* See rows.h. Names and values are the database's: hostile. auth judges them; here only their
+ * number and size. */
 #include "lookup/sql/rows.h"
 
 #include <ctype.h>
@@ -54,8 +54,7 @@ static bool is_empty(const struct sql_cell *cells, unsigned count)
 	return true;
 }
 
-bool sql_rows_add(struct sql_rows *rows, unsigned set, const struct sql_cell *cells,
-		  unsigned count)
+bool sql_rows_add(struct sql_rows *rows, unsigned set, const struct sql_cell *cells, unsigned count)
 {
 	bool alias = is_alias(cells, count);
 

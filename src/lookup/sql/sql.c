@@ -68,8 +68,8 @@ static int read_queries(const struct lookup_database *database, struct sql_site 
 	for (unsigned i = 0; i < SQL_QUERIES; i++) {
 		const char *text = lookup_text(database, query_names[i]);
 
-		if (*text && sql_query_parse(text, site->target.dialect, &site->statements[i],
-					     err) < 0)
+		if (*text &&
+		    sql_query_parse(text, site->target.dialect, &site->statements[i], err) < 0)
 			return err_prefix(err, "%s", query_names[i]);
 	}
 	if (site->target.dialect == SQL_SQLITE && site->statements[SQL_LAST_LOGIN_UPDATE].text)
@@ -162,8 +162,7 @@ failed:
 
 static enum sql_query query_of(const struct sql *sql, const struct lookup_question *question)
 {
-	if (question->purpose == LOOKUP_RECIPIENT &&
-	    sql->site.statements[SQL_RECIPIENT_QUERY].text)
+	if (question->purpose == LOOKUP_RECIPIENT && sql->site.statements[SQL_RECIPIENT_QUERY].text)
 		return SQL_RECIPIENT_QUERY;
 	return SQL_USER_QUERY;
 }

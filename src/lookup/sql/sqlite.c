@@ -14,7 +14,7 @@
 
 enum {
 	VALUE_MAX = 1 << 20, /* octets of a value, as SQLite itself limits it */
-	STEPS = 1000,	     /* of SQLite's machine between two looks at the clock */
+	STEPS = 1000,        /* of SQLite's machine between two looks at the clock */
 };
 
 struct connection {
@@ -134,8 +134,8 @@ static bool add_row(sqlite3_stmt *prepared, unsigned set, struct sql_rows *rows)
 
 /* Runs the statement for one spelling. */
 static enum sql_result run_one(struct connection *c, enum sql_query query,
-			       const struct sql_values *values, unsigned set,
-			       struct sql_rows *rows, char why[SQL_WHY])
+			       const struct sql_values *values, unsigned set, struct sql_rows *rows,
+			       char why[SQL_WHY])
 {
 	const struct sql_statement *statement = &c->site->statements[query];
 	sqlite3_stmt *prepared = c->prepared[query];
@@ -151,8 +151,7 @@ static enum sql_result run_one(struct connection *c, enum sql_query query,
 	while (rc == SQLITE_OK && (rc = sqlite3_step(prepared)) == SQLITE_ROW)
 		rc = add_row(prepared, set, rows) ? SQLITE_OK : SQLITE_FULL;
 	if (rc == SQLITE_FULL) {
-		snprintf(why, SQL_WHY,
-			 "the query finds too many rows or columns for one name");
+		snprintf(why, SQL_WHY, "the query finds too many rows or columns for one name");
 		result = SQL_TOO_MUCH;
 	} else if (rc != SQLITE_DONE) {
 		result = judge(c, rc, why);

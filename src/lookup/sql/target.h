@@ -15,10 +15,10 @@ enum { SQL_HOSTS_MAX = 8 };
 
 struct sql_target {
 	enum sql_dialect dialect;
-	char text[2048];		   /* the values stand here */
+	char text[2048];                  /* the values stand here */
 	const char *hosts[SQL_HOSTS_MAX]; /* name, address, or path of a Unix socket; "": the
 					      library's own place */
-	unsigned ports[SQL_HOSTS_MAX];	   /* 0: the usual one */
+	unsigned ports[SQL_HOSTS_MAX];    /* 0: the usual one */
 	unsigned host_count;
 	const char *database, *user; /* "": none; of sqlite: the path */
 };

@@ -7,6 +7,7 @@
 #include "base/secret.h"
 #include "sys/sandbox.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -77,14 +78,23 @@ static void enter_child(struct server *server, const struct lane *lane, pid_t pa
 	sigprocmask(SIG_SETMASK, &server->unblocked, NULL);
 }
 
-/* The lookup process may ask about users of the database only: a root of its own choice would be an
- * oracle for root's password. */
+static bool is_address(const char *text)
+{
+	unsigned char octets[16];
+
+	return !*text || inet_pton(AF_INET, text, octets) == 1 ||
+	       inet_pton(AF_INET6, text, octets) == 1;
+}
+
+/* The lookup process may ask about users of the database only, or it could try passwords of root;
+ * and modules get no address that is none. */
 static bool may_ask(const struct server *server, const struct frame_question *question)
 {
 	struct entry entry;
 	int errnum;
 
-	return entry_find(question->user, &server->settings.range, &entry, &errnum) ==
+	return is_address(question->address) &&
+	       entry_find(question->user, &server->settings.range, &entry, &errnum) ==
 		       ENTRY_FOUND &&
 	       strcmp(entry.name, question->user) == 0;
 }

@@ -365,8 +365,8 @@ static int check_service(const char *service, struct err *err)
 	if (n == 0 || n > 64 || service[0] == '.' || strchr(service, '/'))
 		return err_set(err, EX_CONFIG,
 			       "service = \"%s\": write the name of a file in /etc/pam.d", service);
-	if (access("/etc/pam.conf", R_OK) == 0)
-		return 0; /* services may stand there */
+	if (access(folders[0], R_OK) < 0 && access(folders[1], R_OK) < 0)
+		return 0; /* without the folders, PAM reads /etc/pam.conf */
 	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
 		snprintf(path, sizeof(path), "%s/%s", folders[i], service);
 		if (access(path, R_OK) == 0)

@@ -135,6 +135,18 @@ static void ask_as(unsigned lane, uint64_t id, const char *name, const char *sec
 	assert_int_equal(send(lanes[lane], packet, size, MSG_NOSIGNAL), size);
 }
 
+static void ask_from(unsigned lane, uint64_t id, const char *address)
+{
+	struct frame_question question = {.head = {id, now() + LONG_MS}, .secret = "right"};
+	char packet[FRAME_QUESTION_MAX];
+	size_t size;
+
+	strcpy(question.user, user);
+	strcpy(question.address, address);
+	size = frame_put_question(&question, packet);
+	assert_int_equal(send(lanes[lane], packet, size, MSG_NOSIGNAL), size);
+}
+
 static void ask(unsigned lane, uint64_t id, const char *secret)
 {
 	ask_as(lane, id, user, secret, now() + LONG_MS);
@@ -255,8 +267,16 @@ static void threat_29_the_lookup_process_asks_for_no_others(void **state)
 	expect(0, 2, VERDICT_DOWN, DETAIL_QUESTION);
 	ask_as(0, 3, "../../etc/passwd", "right", now() + LONG_MS);
 	expect(0, 3, VERDICT_DOWN, DETAIL_QUESTION);
-	ask(0, 4, "right");
-	expect(0, 4, VERDICT_RIGHT, 0);
+	ask_from(0, 4, "-:ALL:ALL\n");
+	expect(0, 4, VERDICT_DOWN, DETAIL_QUESTION);
+	ask_from(0, 5, "localhost");
+	expect(0, 5, VERDICT_DOWN, DETAIL_QUESTION);
+	ask_from(0, 6, "");
+	expect(0, 6, VERDICT_LOCKED, 0);
+	ask_from(0, 7, "2001:db8::7");
+	expect(0, 7, VERDICT_LOCKED, 0);
+	ask(0, 8, "right");
+	expect(0, 8, VERDICT_RIGHT, 0);
 }
 
 static void threat_29_garbage_closes_a_lane_alone(void **state)
