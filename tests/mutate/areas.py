@@ -99,6 +99,8 @@ COVER = {
     'src/server/keys': (['corpus_handlers_keys'], system('keys')),
     'src/server/lmtp': (unit('server', 'spool lmtp_role') + ['corpus_handlers_lmtp'],
                         system('lmtp_protocol', 'lmtp_recipients', 'hostile_lmtp')),
+    'src/server/lmtp/refusal.c': (unit('server', 'lmtp_role'), system('log', 'lmtp_recipients')),
+    'src/server/lmtp/stock.c': (unit('server', 'lmtp_role'), system('lmtp_spool', 'lmtp_room')),
     'src/server/lmtp/spool.c': (unit('server', 'spool'), system('lmtp_room')),
     'src/server/monitor': (unit('server', 'slot owners'), system('lifecycle', 'listeners')),
     'src/server/monitor/check.c': ([], system('check', 'check_more')),
