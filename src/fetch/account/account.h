@@ -92,7 +92,8 @@ struct fetch_place {
 	char password_from[FETCH_COMMAND_MAX];
 	const struct fetch_oauth *oauth; /* FETCH_TOKEN_OAUTH; the configuration's */
 	char api[FETCH_TEXT_MAX];        /* Gmail: https://HOST[:PORT] */
-	bool never_spam;                 /* Gmail */
+	struct fetch_proxy proxy;
+	bool never_spam; /* Gmail */
 };
 
 struct fetch_account {
@@ -137,8 +138,7 @@ int fetch_account_url(struct fetch_account *account, const char *url, struct err
 int fetch_account_sink(struct fetch_account *account, const char *text, struct err *err);
 /* "socks5://[USER[:PASSWORD]@]HOST[:PORT]" or "http://..."; "none". secret: a password may stand in
  * it. */
-int fetch_account_proxy(struct fetch_account *account, const char *text, bool secret,
-			struct err *err);
+int fetch_proxy_url(struct fetch_proxy *proxy, const char *text, bool secret, struct err *err);
 /* An IPv4 or IPv6 address. */
 int fetch_account_source(struct fetch_account *account, const char *text, struct err *err);
 int fetch_account_tls(struct fetch_account *account, const char *text, struct err *err);

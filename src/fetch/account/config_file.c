@@ -225,7 +225,7 @@ static int set_way(struct fetch_account *account, cfg_t *section, struct err *er
 {
 	const char *proxy = cfg_getstr(section, "proxy"), *source = cfg_getstr(section, "source");
 
-	if (proxy && fetch_account_proxy(account, proxy, true, err) < 0)
+	if (proxy && fetch_proxy_url(&account->proxy, proxy, true, err) < 0)
 		return -1;
 	return source ? fetch_account_source(account, source, err) : 0;
 }
@@ -244,7 +244,7 @@ static int set_place(struct fetch_account *account, cfg_t *section, struct err *
 				return -1;
 			text = path;
 		}
-		if (text && fetch_place_set(account, name, text, err) < 0)
+		if (text && fetch_place_set(account, name, text, true, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -406,6 +406,7 @@ static cfg_t *describe(void)
 		CFG_STR("to-ca", NULL, CFGF_NONE),
 		CFG_STR("to-pin", NULL, CFGF_NONE),
 		CFG_STR("to-flags", NULL, CFGF_NONE),
+		CFG_STR("to-proxy", NULL, CFGF_NONE),
 		CFG_STR("gmail-api", NULL, CFGF_NONE),
 		CFG_STR("gmail-never-spam", NULL, CFGF_NONE),
 		CFG_STR("max-size", NULL, CFGF_NONE),

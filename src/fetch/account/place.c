@@ -23,6 +23,7 @@ static const struct setting {
 	{"to-ca", FETCH_PASSWORD_ASK, true},
 	{"to-pin", FETCH_PASSWORD_ASK, false},
 	{"to-flags", FETCH_PASSWORD_ASK, false},
+	{"to-proxy", FETCH_PASSWORD_ASK, false},
 	{"gmail-api", FETCH_PASSWORD_ASK, false},
 	{"gmail-never-spam", FETCH_PASSWORD_ASK, false},
 };
@@ -102,7 +103,7 @@ static int set_never_spam(struct fetch_place *place, const char *value, struct e
 	return 0;
 }
 
-int fetch_place_set(struct fetch_account *account, const char *name, const char *value,
+int fetch_place_set(struct fetch_account *account, const char *name, const char *value, bool secret,
 		    struct err *err)
 {
 	struct fetch_place *place = &account->place;
@@ -120,6 +121,8 @@ int fetch_place_set(struct fetch_account *account, const char *name, const char 
 		return set_pins(place, value, err);
 	if (strcmp(name, "to-flags") == 0)
 		return set_flags(place, value, err);
+	if (strcmp(name, "to-proxy") == 0)
+		return fetch_proxy_url(&place->proxy, value, secret, err);
 	if (strcmp(name, "gmail-api") == 0)
 		return fetch_text(place->api, sizeof(place->api), value, name, err);
 	return set_never_spam(place, value, err);
