@@ -145,26 +145,18 @@ static int set_seconds(struct fetch_account *account, cfg_t *section, struct err
 
 static int set_password(struct fetch_account *account, cfg_t *section, struct err *err)
 {
-	static const struct {
-		const char *name;
-		enum fetch_password_source source;
-	} sources[] = {{"password-file", FETCH_PASSWORD_FILE},
-		       {"password-command", FETCH_PASSWORD_COMMAND},
-		       {"password-env", FETCH_PASSWORD_ENVIRONMENT},
-		       {"netrc", FETCH_PASSWORD_NETRC},
-		       {"password-credential", FETCH_PASSWORD_CREDENTIAL},
-		       {"token-command", FETCH_TOKEN_COMMAND}};
+	const struct fetch_password_setting *setting;
 
-	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
-		const char *text = cfg_getstr(section, sources[i].name);
+	for (unsigned i = 0; (setting = fetch_password_setting(i)) != NULL; i++) {
+		const char *text = cfg_getstr(section, setting->name);
 
 		if (!text)
 			continue;
 		if (account->password_source != FETCH_PASSWORD_ASK)
 			return err_set(err, EX_CONFIG, "the password comes from one place only");
-		account->password_source = sources[i].source;
+		account->password_source = setting->source;
 		if (config_path(account->password_from, sizeof(account->password_from), text,
-				sources[i].name, err) < 0)
+				setting->name, err) < 0)
 			return -1;
 	}
 	return 0;
