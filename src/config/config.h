@@ -91,8 +91,10 @@ struct config {
 	uint32_t settings_size;
 	char settings[CONFIG_SETTINGS_MAX]; /* of databases: name NUL value NUL … */
 
-	char mail[CONFIG_PATH_MAX];  /* root of the maildrops */
-	char users[CONFIG_PATH_MAX]; /* passwd-file */
+	char mail[CONFIG_PATH_MAX];          /* root of the maildrops */
+	char mail_template[CONFIG_NAME_MAX]; /* below it, of a user without a home:
+						"{domain}/{local}"; "": the name */
+	char users[CONFIG_PATH_MAX];         /* passwd-file */
 	/* system users the processes drop to: valija-net, valija-auth, valija-keys */
 	char user_net[64], user_auth[64], user_keys[64];
 	bool store_crlf;
@@ -110,6 +112,7 @@ struct config {
 	bool plain_on_loopback;
 	bool apop;
 	bool app_only;                    /* login.app_passwords: no other password is right */
+	char realm[CONFIG_NAME_MAX];      /* the domain of names without one, "" none */
 	char mechanisms[CONFIG_NAME_MAX]; /* SASL, allowed */
 	bool mechanisms_named;            /* the file has that setting */
 	uint32_t auth_cache_entries, auth_cache_seconds;
@@ -128,14 +131,15 @@ struct config {
 		drain_seconds; /* limit for open sessions after SIGTERM, and for those of the old
 				  generation after SIGHUP: there CONFIG_DRAIN_STANDARD is an hour */
 
-	uint64_t lmtp_max_size;           /* octets of a message */
-	uint32_t lmtp_max_recipients;     /* in one transaction */
-	uint64_t lmtp_memory;             /* octets of messages in memory; 0: automatic */
-	char lmtp_spool[CONFIG_PATH_MAX]; /* folder for large messages; "": the state folder */
-	uint64_t lmtp_spool_size;         /* octets of messages there; 0: automatic */
-	char recipient_delimiter[4];      /* sub-addressing, "" none */
-	char aliases[CONFIG_PATH_MAX];    /* "" none */
-	char catch_all[CONFIG_NAME_MAX];  /* user, "" none */
+	uint64_t lmtp_max_size;               /* octets of a message */
+	uint32_t lmtp_max_recipients;         /* in one transaction */
+	uint64_t lmtp_memory;                 /* octets of messages in memory; 0: automatic */
+	char lmtp_spool[CONFIG_PATH_MAX];     /* folder for large messages; "": the state folder */
+	uint64_t lmtp_spool_size;             /* octets of messages there; 0: automatic */
+	char recipient_delimiter[4];          /* sub-addressing, "" none */
+	char aliases[CONFIG_PATH_MAX];        /* "" none */
+	char catch_all[CONFIG_NAME_MAX];      /* user, "" none */
+	char domain_aliases[CONFIG_PATH_MAX]; /* "alias=domain", separated by spaces */
 	char domains[CONFIG_PATH_MAX]; /* local domains separated by spaces; "": any domain is ours
 					  and is cut off when the full address is no user */
 	uint64_t quota_messages, quota_octets; /* default per user, 0 none */
@@ -148,6 +152,10 @@ int config_load(const char *file, struct config *ret, struct err *err);
 /* The same with the text of a file at hand; file (absolute) is what errors and relative paths refer
  * to. */
 int config_parse(pop3_span text, const char *file, struct config *ret, struct err *err);
+/* The setting mail as users/users.h takes it: the root, and what is below it with its
+ * placeholders. */
+#define CONFIG_MAIL_MAX (CONFIG_PATH_MAX + CONFIG_NAME_MAX)
+const char *config_mail(const struct config *config, char buf[CONFIG_MAIL_MAX]);
 /* Whether a SASL mechanism shows a password, or a token that is as good as one, to whoever reads
  * along. */
 bool config_mechanism_shows_secret(pop3_span mechanism);

@@ -41,7 +41,8 @@ const char *config_driver_name(enum config_driver driver);
  * has no such setting. */
 const char *config_database_text(const struct config *config,
 				 const struct config_database *database, const char *name);
-/* Value number index of a list; NULL: there are fewer. */
+/* Value number index of a list; NULL: there are fewer, or no such setting. Of another setting, its
+ * value number 0 is what the file says. */
 const char *config_database_item(const struct config *config,
 				 const struct config_database *database, const char *name,
 				 size_t index);

@@ -17,11 +17,16 @@ static const struct config_key keys[] = {
 	{"", "hostname", KEY_HOST, AT(host_name), .standard = "",
 	 .help = "The name in greetings, in Received: lines and in the certificate.\n"
 		 "Default: the name of the machine."},
-	{"", "mail", KEY_PATH, AT(mail), .standard = "mail",
-	 .help = "Where the maildrops are: a user's mail is the Maildir NAME below it.\n"
-		 "Relative paths are relative to this file."},
+	{"", "mail", KEY_MAIL, AT(mail), .standard = "mail",
+	 .help = "Where the maildrops are: a user's mail is the Maildir NAME below it, or, with\n"
+		 "\"mail/{domain}/{local}\", where that says. Relative paths are relative to this "
+		 "file."},
 	{"", "users", KEY_PATH, AT(users), .standard = "users",
 	 .help = "Who may log in: a passwd-file, see `valija user` and valija-users(5)."},
+	{"", "domain_aliases", KEY_ALIASES, AT(domain_aliases), .standard = "",
+	 .help = "Domains that are other names of a domain: {\"example.net=example.org\"}. Users "
+		 "and\n"
+		 "recipients of the one are those of the other."},
 	{"", "line_ends", KEY_FLAG_CHOICE, AT(store_crlf), .standard = "lf", .choices = line_ends,
 	 .help = "How delivered messages are stored: \"lf\", as other Maildir programs expect,\n"
 		 "or \"crlf\", which is served a little faster."},
@@ -73,6 +78,8 @@ static const struct config_key keys[] = {
 	 .help = "Passwords in clear text from any network, without TLS. Leave it off."},
 	{"login", "plain_on_loopback", KEY_BOOL, AT(plain_on_loopback), .standard = "yes",
 	 .help = "The same from this machine."},
+	{"login", "realm", KEY_HOST, AT(realm), .standard = "",
+	 .help = "The domain of a login without one, where no user has the bare name. \"\": none."},
 	{"login", "apop", KEY_BOOL, AT(apop), .standard = "no",
 	 .help = "APOP, for users whose scheme is PLAIN. MD5: only where a client knows no "
 		 "better."},

@@ -16,7 +16,9 @@ enum key_kind {
 	KEY_TEXT,         /* char[] */
 	KEY_HOST,         /* char[], a domain name */
 	KEY_PATH,         /* char[], made absolute */
+	KEY_MAIL,         /* char[], made absolute; placeholders go to config->mail_template */
 	KEY_WORDS,        /* char[], a list in the file, separated by spaces here */
+	KEY_ALIASES,      /* the same, each "ALIAS=DOMAIN" */
 	KEY_MECHANISMS,   /* the same, of known SASL mechanisms */
 	KEY_BOOL,         /* bool */
 	KEY_CHOICE,       /* uint32_t, index into choices */

@@ -113,6 +113,47 @@ static int set_path(const struct config_key *key, const char *value, const char 
 	return config_resolve(directory, value, member(key, config), key->size, err);
 }
 
+static bool known_placeholder(const char *at)
+{
+	static const char *const known[] = {"{user}", "{local}", "{domain}"};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strncmp(at, known[i], strlen(known[i])) == 0)
+			return true;
+	return false;
+}
+
+/* The root is what stands before the part with the first placeholder. */
+static int set_mail(const struct config_key *key, const char *value, const char *directory,
+		    struct config *config, struct err *err)
+{
+	char root[CONFIG_PATH_MAX];
+	size_t n = strcspn(value, "{");
+
+	config->mail_template[0] = '\0';
+	if (!value[n])
+		return set_path(key, value, directory, config, err);
+	for (const char *at = value; (at = strchr(at, '{')); at++)
+		if (!known_placeholder(at))
+			return err_set(err, EX_CONFIG,
+				       "mail: \"%.20s\": known are {user}, {local}, {domain}", at);
+	while (n > 0 && value[n - 1] != '/')
+		n--;
+	if (n < 2 || span_copy((pop3_span){value, n - 1}, root, sizeof(root)) < 0 ||
+	    span_copy(span_of(value + n), config->mail_template, sizeof(config->mail_template)) < 0)
+		return err_set(err, EX_CONFIG,
+			       "mail: write the folder of all mail before the first placeholder, "
+			       "such as \"/srv/mail/{domain}/{local}\"");
+	return set_path(key, root, directory, config, err);
+}
+
+const char *config_mail(const struct config *config, char buf[CONFIG_MAIL_MAX])
+{
+	snprintf(buf, CONFIG_MAIL_MAX, "%s%s%s", config->mail, config->mail_template[0] ? "/" : "",
+		 config->mail_template);
+	return buf;
+}
+
 static bool known_mechanism(pop3_span word)
 {
 	static const char *const known[] = {"SCRAM-SHA-256-PLUS",
@@ -139,6 +180,16 @@ bool config_mechanism_shows_secret(pop3_span mechanism)
 		if (span_equal_nocase(mechanism, span_of(names[i])))
 			return true;
 	return false;
+}
+
+static bool is_alias(const char *word)
+{
+	char alias[CONFIG_NAME_MAX];
+	const char *equals = strchr(word, '=');
+
+	return equals && config_host_valid(equals + 1) &&
+	       span_copy((pop3_span){word, (size_t)(equals - word)}, alias, sizeof(alias)) >= 0 &&
+	       config_host_valid(alias);
 }
 
 /* One or more words, upper case for mechanisms, lower case otherwise. */
@@ -168,6 +219,10 @@ static int add_words(const struct config_key *key, const char *value, struct con
 				err, EX_CONFIG,
 				"%s: there is no mechanism \"%s\": valija.conf(5) lists them",
 				key->name, word);
+		if (key->kind == KEY_ALIASES && !is_alias(word))
+			return err_set(err, EX_CONFIG,
+				       "%s: \"%s\": write \"ALIAS=DOMAIN\", two domain names",
+				       key->name, word);
 		if (key->kind == KEY_WORDS && !config_host_valid(word))
 			return err_set(err, EX_CONFIG, "%s: \"%s\" is not a domain name", key->name,
 				       word);
@@ -270,7 +325,10 @@ int config_key_set(const struct config_key *key, const char *value, const char *
 		return set_text(key, value, config, err);
 	case KEY_PATH:
 		return set_path(key, value, directory, config, err);
+	case KEY_MAIL:
+		return set_mail(key, value, directory, config, err);
 	case KEY_WORDS:
+	case KEY_ALIASES:
 	case KEY_MECHANISMS:
 		return add_words(key, value, config, err);
 	case KEY_BOOL:
@@ -303,7 +361,7 @@ void config_key_clear(const struct config_key *key, struct config *config)
 {
 	uint32_t kept = 0;
 
-	if (key->kind == KEY_WORDS || key->kind == KEY_MECHANISMS)
+	if (key->kind == KEY_WORDS || key->kind == KEY_ALIASES || key->kind == KEY_MECHANISMS)
 		*(char *)member(key, config) = '\0';
 	if (key->kind != KEY_LISTEN)
 		return;
@@ -371,6 +429,7 @@ void config_key_print(const struct config_key *key, const struct config *config,
 		      const char *directory, FILE *out)
 {
 	const void *value = const_member(key, config);
+	char mail[CONFIG_MAIL_MAX];
 
 	switch (key->kind) {
 	case KEY_TEXT:
@@ -380,7 +439,11 @@ void config_key_print(const struct config_key *key, const struct config *config,
 	case KEY_PATH:
 		print_path(value, directory, out);
 		return;
+	case KEY_MAIL:
+		print_path(config_mail(config, mail), directory, out);
+		return;
 	case KEY_WORDS:
+	case KEY_ALIASES:
 	case KEY_MECHANISMS:
 		print_list(value, out);
 		return;

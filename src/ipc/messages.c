@@ -75,7 +75,7 @@ static bool judge_credentials(const void *message)
 {
 	const struct ipc_credentials *m = message;
 
-	return m->has_secret <= 1 && m->tls <= 1;
+	return m->has_secret <= 1 && m->tls < TLS_PROTOCOLS;
 }
 
 static bool judge_offer(const void *message)

@@ -18,6 +18,7 @@
 #include "sys/arena.h"
 #include "sys/chan.h"
 #include "sys/tls_server.h"
+#include "sys/tls_session.h"
 
 #include <pop3/span.h>
 
@@ -237,7 +238,8 @@ struct ipc_credentials { /* PASS, APOP, SASL_START (user is the mechanism), SASL
 	struct ipc_head head;
 	uint64_t session;
 	uint64_t ticket; /* OPENED and OPEN_FAILED carry it: see struct ipc_open */
-	uint32_t has_secret, tls;
+	uint32_t has_secret;
+	uint32_t tls; /* enum tls_protocol of the connection, for the log */
 };
 struct ipc_recipient { /* RCPT; text: address */
 	struct ipc_head head;

@@ -59,6 +59,8 @@ struct lookup_answer {
 	unsigned matched; /* which of names */
 	uint32_t ttl;     /* seconds that the answer is good for; 0: the site's time */
 	uint64_t expires; /* seconds of 1970; a token; 0: never */
+	bool finished;    /* this process can ask nothing any more: the role ends it, and the
+			     monitor starts another one */
 	char why[256];    /* for the log, without secrets */
 	size_t size;
 	char fields[IPC_ANSWER_MAX]; /* name NUL value NUL … */

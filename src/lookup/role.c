@@ -128,6 +128,8 @@ static void asked(struct job *job)
 		if (peer)
 			peer_send_parts(peer, IPC_ANSWER, &message, &fields, 1);
 	}
+	if (answer->finished)
+		child_exit(lookup->child);
 	free_question(q);
 }
 
@@ -388,13 +390,6 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 					 .secrets_size = message->size};
 }
 
-static unsigned threads_of(const struct lookup_database *database)
-{
-	if (lookup_driver.driver == DRIVER_SYSTEM)
-		return 4;
-	return (unsigned)lookup_number(database, "connections");
-}
-
 static int start(struct child *child, struct err *err)
 {
 	struct lookup *lookup = root_struct(child);
@@ -410,8 +405,9 @@ static int start(struct child *child, struct err *err)
 		return err_prefix(err, "database %s", settings->name);
 	if (sandbox_enter(&sandbox, err) < 0)
 		return -1;
-	lookup->workers = workers_create(child->loop, threads_of(&lookup->database), 0,
-					 IPC_LOOKUP_CREDITS + NOTES_MAX, err);
+	lookup->workers = workers_create(child->loop,
+					 (unsigned)lookup_number(&lookup->database, "connections"),
+					 0, IPC_LOOKUP_CREDITS + NOTES_MAX, err);
 	return lookup->workers ? 0 : -1;
 }
 

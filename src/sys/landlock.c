@@ -9,6 +9,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sysexits.h>
@@ -26,6 +27,7 @@ struct __attribute__((packed)) beneath {
 
 enum { RULE_PATH_BENEATH = 1, RULE_NET_PORT = 2, CREATE_RULESET_VERSION = 1 };
 
+#define FS_EXECUTE (1ULL << 0)
 #define FS_WRITE_FILE (1ULL << 1)
 #define FS_READ_FILE (1ULL << 2)
 #define FS_READ_DIR (1ULL << 3)
@@ -46,7 +48,7 @@ enum { RULE_PATH_BENEATH = 1, RULE_NET_PORT = 2, CREATE_RULESET_VERSION = 1 };
 #define WRITE_ACCESS                                                                             \
 	(FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_REFER | \
 	 FS_TRUNCATE)
-#define FILE_ACCESS (FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE)
+#define FILE_ACCESS (FS_EXECUTE | FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE)
 
 static size_t fill_ruleset(const struct sandbox *sandbox, long abi, struct ruleset *ret)
 {
@@ -64,18 +66,14 @@ static size_t fill_ruleset(const struct sandbox *sandbox, long abi, struct rules
 	return abi >= 6 ? sizeof(*ret) : abi >= 4 ? 16 : 8;
 }
 
-static int add_path(int ruleset_fd, const struct ruleset *ruleset, const struct sandbox_path *path,
+static int add_rule(int ruleset_fd, const struct ruleset *ruleset, int fd, uint64_t access,
 		    struct err *err)
 {
-	struct beneath rule = {.fd = path->fd};
+	struct beneath rule = {.access = access, .fd = fd};
 	struct stat st;
 
-	if (fstat(path->fd, &st) < 0)
+	if (fstat(fd, &st) < 0)
 		return err_sys(err, EX_OSERR, errno, "Landlock: cannot examine an allowed path");
-	if (path->access & SANDBOX_READ)
-		rule.access |= READ_ACCESS;
-	if (path->access & SANDBOX_WRITE)
-		rule.access |= WRITE_ACCESS;
 	if (!S_ISDIR(st.st_mode))
 		rule.access &= FILE_ACCESS;
 	rule.access &= ruleset->fs;
@@ -83,6 +81,18 @@ static int add_path(int ruleset_fd, const struct ruleset *ruleset, const struct 
 	    syscall(SYS_landlock_add_rule, ruleset_fd, RULE_PATH_BENEATH, &rule, 0) < 0)
 		return err_sys(err, EX_OSERR, errno, "Landlock: cannot add a path");
 	return 0;
+}
+
+static int add_path(int ruleset_fd, const struct ruleset *ruleset, const struct sandbox_path *path,
+		    struct err *err)
+{
+	uint64_t access = 0;
+
+	if (path->access & SANDBOX_READ)
+		access |= READ_ACCESS;
+	if (path->access & SANDBOX_WRITE)
+		access |= WRITE_ACCESS;
+	return add_rule(ruleset_fd, ruleset, path->fd, access, err);
 }
 
 /* Port 0: any address, the kernel chooses the port. */
@@ -122,6 +132,17 @@ int sandbox_check_root(struct err *err)
 		       "vmail: it, or enable Landlock");
 }
 
+/* Closes fd. */
+static int restrict_self(int fd, struct err *err)
+{
+	int rc = 0;
+
+	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+		rc = err_sys(err, EX_OSERR, errno, "Landlock: cannot restrict the process");
+	close(fd);
+	return rc;
+}
+
 int sandbox_landlock(const struct sandbox *sandbox, struct err *err)
 {
 	long abi = version();
@@ -152,11 +173,47 @@ int sandbox_landlock(const struct sandbox *sandbox, struct err *err)
 		close(fd);
 		return -1;
 	}
-	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0) {
-		err_sys(err, EX_OSERR, errno, "Landlock: cannot restrict the process");
+	return restrict_self(fd, err);
+}
+
+/* One that is not there needs no rule. */
+static int add_named(int ruleset_fd, const struct ruleset *ruleset, const char *name,
+		     uint64_t access, struct err *err)
+{
+	int fd = open(name, O_PATH | O_CLOEXEC), rc = 0;
+
+	if (fd >= 0)
+		rc = add_rule(ruleset_fd, ruleset, fd, access, err);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+int sandbox_landlock_modules(struct err *err)
+{
+	static const char *const written[] = {"/tmp", "/var/tmp", "/run/faillock", "/dev/null"};
+	long abi = version();
+	struct ruleset ruleset = {.fs = FS_FIRST, .scoped = abi >= 6 ? SCOPE_SIGNAL : 0};
+	int fd, rc;
+
+	if (abi < 1) {
+		log_warning("this kernel has no Landlock: modules of PAM can write every file that "
+			    "belongs to root");
+		return 0;
+	}
+	if (abi >= 2)
+		ruleset.fs |= FS_REFER;
+	if (abi >= 3)
+		ruleset.fs |= FS_TRUNCATE;
+	fd = (int)syscall(SYS_landlock_create_ruleset, &ruleset, abi >= 6 ? sizeof(ruleset) : 8, 0);
+	if (fd < 0)
+		return err_sys(err, EX_OSERR, errno, "Landlock: cannot make a rule set");
+	rc = add_named(fd, &ruleset, "/", FS_EXECUTE | READ_ACCESS, err);
+	for (size_t i = 0; i < sizeof(written) / sizeof(*written) && rc == 0; i++)
+		rc = add_named(fd, &ruleset, written[i], READ_ACCESS | WRITE_ACCESS, err);
+	if (rc < 0) {
 		close(fd);
 		return -1;
 	}
-	close(fd);
-	return 0;
+	return restrict_self(fd, err);
 }

@@ -183,6 +183,54 @@ int sandbox_enter(const struct sandbox *sandbox, struct err *err)
 	return sandbox_seccomp(sandbox, err) < 0 ? -1 : 0;
 }
 
+#define MODULES_KEEP (1ULL << CAP_DAC_READ_SEARCH | 1ULL << CAP_AUDIT_WRITE)
+
+/* Keeps those of the set that the process has. */
+static int cut_capabilities(uint64_t *ret_kept, struct err *err)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {{0}};
+	uint64_t kept;
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return err_sys(err, EX_OSERR, errno, "cannot read capabilities");
+	kept = (data[0].permitted | (uint64_t)data[1].permitted << 32) & MODULES_KEEP;
+	/* without CAP_SETPCAP these fail; then NO_NEW_PRIVS alone keeps programs from more */
+	for (unsigned long capability = 0; capability < 64; capability++)
+		if (!(kept & 1ULL << capability))
+			prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		data[i].permitted = data[i].effective = (uint32_t)(kept >> 32 * i);
+		data[i].inheritable = 0;
+	}
+	if (syscall(SYS_capset, &header, data) < 0)
+		return err_sys(err, EX_OSERR, errno, "cannot give up capabilities");
+	*ret_kept = kept;
+	return 0;
+}
+
+int sandbox_enter_modules(struct err *err)
+{
+	struct rlimit none = {0, 0};
+	uint64_t kept;
+
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		return err_sys(err, EX_OSERR, errno, "cannot forbid core files");
+	if (setgroups(0, NULL) < 0 && geteuid() == 0)
+		return err_sys(err, EX_OSERR, errno, "cannot leave supplementary groups");
+	if (cut_capabilities(&kept, err) < 0)
+		return -1;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, EX_OSERR, errno, "cannot forbid new privileges");
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_sys(err, EX_OSERR, errno,
+			       "cannot forbid tracing and core files (PR_SET_DUMPABLE)");
+	if (sandbox_landlock_modules(err) < 0)
+		return -1;
+	return sandbox_seccomp_modules(kept & 1ULL << CAP_AUDIT_WRITE, err);
+}
+
 int sandbox_user(const char *name, uid_t *ret_uid, gid_t *ret_gid, struct err *err)
 {
 	const struct passwd *entry;

@@ -72,6 +72,15 @@ void sandbox_program_free(struct sandbox_program *program);
 void sandbox_add_path(struct sandbox *sandbox, const char *path, int access);
 /* -1: a step failed, and some are done already: the process must exit. */
 int sandbox_enter(const struct sandbox *sandbox, struct err *err);
+/*
+ * For a process that runs modules of the system (PAM), and stays root because these ask for it: the
+ * only confinement of a process whose code is not known. It keeps of its capabilities
+ * CAP_DAC_READ_SEARCH and CAP_AUDIT_WRITE, reads and runs every file, writes below /tmp, /var/tmp
+ * and /run/faillock only, sends signals to its own children only, makes no namespace, listens
+ * nowhere, and touches no other process, mount, kernel module or clock. Programs that it starts
+ * have the same bounds. PDEATHSIG has to be set again afterwards. -1: the process must exit.
+ */
+int sandbox_enter_modules(struct err *err);
 /* Whether a process of uid 0 can be confined to the mail: sandbox_enter refuses to start one that
  * cannot. */
 int sandbox_check_root(struct err *err);

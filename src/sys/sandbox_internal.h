@@ -18,6 +18,9 @@
 /* -1: failed. A kernel that lacks Landlock or seccomp is no failure: a line in the log says so. */
 int sandbox_landlock(const struct sandbox *sandbox, struct err *err);
 int sandbox_seccomp(const struct sandbox *sandbox, struct err *err);
+/* Of sandbox_enter_modules. audit: it may write to the kernel's audit log. */
+int sandbox_landlock_modules(struct err *err);
+int sandbox_seccomp_modules(bool audit, struct err *err);
 /* The filter of a role for an architecture of libseccomp, which must be released, or NULL.
  * sandbox_seccomp loads it. */
 void *sandbox_filter(enum sandbox_role role, uint32_t arch, struct err *err);

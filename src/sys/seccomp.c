@@ -14,6 +14,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
@@ -525,6 +527,73 @@ static int make_and_load(const struct sandbox *sandbox, int *ret_result, struct 
 	*ret_result = seccomp_load(filter);
 	seccomp_release(filter);
 	return 0;
+}
+
+/* Deadly calls that modules of PAM and the programs that they start have a use for. */
+static const char *const for_modules[] = {
+	"execve",    "execveat",    "fork",
+	"vfork",     "socket",      "connect",
+	"bind",      "setuid",      "setgid",
+	"setreuid",  "setregid",    "setresuid",
+	"setresgid", "setgroups",   "setfsuid",
+	"setfsgid",  "capset",      "keyctl",
+	"add_key",   "request_key", "pidfd_send_signal",
+	NULL,
+};
+
+static bool is_listed(const char *const *list, const char *name)
+{
+	while (*list && strcmp(*list, name) != 0)
+		list++;
+	return *list != NULL;
+}
+
+/* A namespace of its own would give back every capability inside of it. */
+static int refuse_namespaces(scmp_filter_ctx filter)
+{
+	static const uint64_t flags[] = {CLONE_NEWUSER, CLONE_NEWNS,  CLONE_NEWPID,   CLONE_NEWNET,
+					 CLONE_NEWIPC,  CLONE_NEWUTS, CLONE_NEWCGROUP};
+	int result = add_rule(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
+
+	for (size_t i = 0; i < COUNT(flags) && !result; i++) {
+		struct scmp_arg_cmp flag = SCMP_A0_64(SCMP_CMP_MASKED_EQ, flags[i], flags[i]);
+
+		result = add_rule(filter, SCMP_ACT_ERRNO(EPERM), "clone", 1, &flag);
+	}
+	return result;
+}
+
+/* libpam fails every login that it cannot write to the audit log, unless the kernel has none. */
+static int refuse_audit(scmp_filter_ctx filter)
+{
+	struct scmp_arg_cmp socket[2] = {
+		SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, WHOLE, AF_NETLINK),
+		SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, WHOLE, NETLINK_AUDIT),
+	};
+
+	return add_rule(filter, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", 2, socket);
+}
+
+int sandbox_seccomp_modules(bool audit, struct err *err)
+{
+	/* what modules call is not known: all that is not refused is allowed */
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int result = filter ? refuse_namespaces(filter) : -ENOMEM;
+
+	for (const char *const *call = deadly; *call && !result; call++)
+		if (!is_listed(for_modules, *call))
+			result = add_rule(filter, SCMP_ACT_ERRNO(EPERM), *call, 0, NULL);
+	if (!result && !audit)
+		result = refuse_audit(filter);
+	if (!result)
+		result = seccomp_load(filter);
+	if (filter)
+		seccomp_release(filter);
+	if (result == -EINVAL || result == -ENOSYS || result == -EOPNOTSUPP) {
+		log_warning("no seccomp filters in this kernel: system calls are not confined");
+		return 0;
+	}
+	return result ? err_sys(err, EX_OSERR, -result, "seccomp: cannot enter") : 0;
 }
 
 int sandbox_seccomp(const struct sandbox *sandbox, struct err *err)

@@ -26,12 +26,24 @@ static bool home_valid(pop3_span home)
 	return home.size > 0 && !start;
 }
 
+/* The root of the mail: what stands before the part with the first placeholder. */
+static size_t root_size(const char *mail)
+{
+	size_t n = strcspn(mail, "{");
+
+	if (!mail[n])
+		return n;
+	while (n > 0 && mail[n] != '/')
+		n--;
+	return n;
+}
+
 /* An absolute home comes from another server's file: below our mail root it is the same folder. A
  * user with a home elsewhere must not be shown an empty maildrop in its place. */
 static int set_home(pop3_span home, const char *mail_root, struct user *user, struct err *err)
 {
 	char shown[128];
-	size_t n = mail_root ? strlen(mail_root) : 0;
+	size_t n = mail_root ? root_size(mail_root) : 0;
 
 	while (home.size > 1 && home.data[home.size - 1] == '/')
 		home.size--;
@@ -40,10 +52,10 @@ static int set_home(pop3_span home, const char *mail_root, struct user *user, st
 		if (n == 0 || home.size <= n + 1 || memcmp(home.data, mail_root, n) != 0 ||
 		    home.data[n] != '/') {
 			err_set(err, EX_CONFIG,
-				"the home %s of %s is not below the mail directory %s: move the "
+				"the home %s of %s is not below the mail directory %.*s: move the "
 				"mail "
 				"there, or leave the field empty",
-				shown, user->name, mail_root ? mail_root : "");
+				shown, user->name, (int)n, mail_root ? mail_root : "");
 			return -1;
 		}
 		home.data += n + 1;
@@ -364,6 +376,37 @@ static int set_maildir(const struct user_fields *fields, struct err *err)
 	return set_home((pop3_span){path, (size_t)n}, fields->mail_root, user, err);
 }
 
+/* The home that the setting mail computes of the name. */
+static int set_by_template(const struct user_fields *fields, struct err *err)
+{
+	static const struct {
+		const char *word;
+		char variable;
+	} words[] = {{"{user}", 'u'}, {"{local}", 'n'}, {"{domain}", 'd'}};
+	const char *at = fields->mail_root + root_size(fields->mail_root) + 1;
+	char path[USER_HOME_MAX + 1];
+	size_t used = 0;
+
+	while (*at) {
+		pop3_span value = {at, 1};
+		size_t n = 1;
+
+		for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+			if (strncmp(at, words[i].word, strlen(words[i].word)) == 0) {
+				(void)variable(words[i].variable, (pop3_span){"", 0}, fields->user,
+					       &value);
+				n = strlen(words[i].word);
+			}
+		if (value.size >= sizeof(path) - used)
+			return err_set(err, EX_CONFIG, "the home of %s is too long",
+				       fields->user->name);
+		memcpy(path + used, value.data, value.size);
+		used += value.size;
+		at += n;
+	}
+	return set_home((pop3_span){path, used}, fields->mail_root, fields->user, err);
+}
+
 int user_fields_end(struct user_fields *fields, struct err *err)
 {
 	if (set_ids(fields, err) < 0)
@@ -381,5 +424,8 @@ int user_fields_end(struct user_fields *fields, struct err *err)
 		return set_mail(fields->mail, fields->home, fields->mail_root, fields->user, err);
 	if (fields->maildir.size)
 		return set_maildir(fields, err);
+	if (!fields->home.size && fields->mail_root &&
+	    fields->mail_root[root_size(fields->mail_root)])
+		return set_by_template(fields, err);
 	return set_home(fields->home, fields->mail_root, fields->user, err);
 }

@@ -11,6 +11,7 @@ bool login_app_matches(struct login *login)
 {
 	if (!login->app_tried) {
 		login->app_tried = true;
+		login_settle_name(login);
 		login->app_matched =
 			login->service->apps &&
 			app_passwords_match(

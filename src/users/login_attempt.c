@@ -2,6 +2,7 @@
 #include "users/login_attempt_private.h"
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "base/text.h"
 #include "users/scheme_kinds.h"
 
@@ -59,6 +60,40 @@ void login_claim(struct login *login, pop3_span name)
 	memcpy(login->claimed, name.data, login->claimed_size);
 	if (name.size > USER_NAME_MAX)
 		login->claimed[0] = '-'; /* no valid name begins like that */
+	login->settled = false;
+}
+
+static void settle_name(struct login *login)
+{
+	const struct config *site = login->service->site;
+	char buf[USER_NAME_MAX + 1];
+	pop3_span name = {login->claimed, login->claimed_size}, full;
+	struct user user;
+	struct err err;
+	bool bare;
+	int n;
+
+	if (!site || !name.size || name.data[0] == '-')
+		return;
+	full = user_name_unaliased(site, name, buf);
+	if (full.data != name.data)
+		login_claim(login, full);
+	if (!site->realm[0] || memchr(name.data, '@', name.size))
+		return;
+	bare = users_find(login->service->users, name, &user, &err) != USERS_UNKNOWN;
+	wipe(&user, sizeof(user));
+	if (bare)
+		return;
+	n = snprintf(buf, sizeof(buf), "%.*s@%s", (int)name.size, name.data, site->realm);
+	if (n > 0 && (size_t)n < sizeof(buf))
+		login_claim(login, (pop3_span){buf, (size_t)n});
+}
+
+void login_settle_name(struct login *login)
+{
+	if (!login->settled)
+		settle_name(login);
+	login->settled = true;
 }
 
 bool login_look_up(struct login *login)
@@ -72,6 +107,7 @@ bool login_look_up(struct login *login)
 	if (login->looked_up)
 		return true;
 	login->known = login->may_log_in = false;
+	login_settle_name(login);
 	status = directory_find(login->service->users, login->service->config, CONFIG_FOR_LOGIN,
 				login->finding, (pop3_span){login->claimed, login->claimed_size},
 				&login->user, &finding, &err);

@@ -46,7 +46,8 @@ enum phase {
 
 struct login_service {
 	struct users *users;
-	const struct config *config;
+	const struct config *site;   /* NULL: there is none */
+	const struct config *config; /* the same, where databases have users; else NULL */
 	bool keys_with_databases;
 	struct app_passwords *apps; /* NULL: none */
 	bool app_only;              /* no other password is right */
@@ -87,6 +88,7 @@ struct login {
 	char broken[LOGIN_WHY_MAX];   /* why no secret can be right; "": one can */
 	char claimed[USER_NAME_MAX + 1];
 	size_t claimed_size;
+	bool settled; /* claimed is the name as users have it */
 	struct secret password;
 	char *token; /* OAUTHBEARER, XOAUTH2; owned */
 	size_t token_size;
@@ -112,6 +114,9 @@ enum login_verdict login_over(struct login *login, enum login_verdict verdict, c
 enum login_verdict login_proven(struct login *login, const char *how);
 /* Keeps the name that the client claims. */
 void login_claim(struct login *login, pop3_span name);
+/* Makes it the name as users have it: the domain of an alias is replaced, a missing one is added
+ * where no user of the file has the bare name. */
+void login_settle_name(struct login *login);
 /* Fills user and known, once. False: a database has to be asked, or is down: login_no_entry. */
 bool login_look_up(struct login *login);
 /* The verdict where login_look_up failed. */

@@ -48,6 +48,7 @@ int login_service_create(struct users *users, const struct login_settings *setti
 	if (!service)
 		return err_set(err, EX_OSERR, "out of memory");
 	service->users = users;
+	service->site = settings->config;
 	service->config = directory_has_databases(settings->config, CONFIG_FOR_LOGIN)
 				  ? settings->config
 				  : NULL;

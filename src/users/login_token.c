@@ -18,11 +18,12 @@ static enum bearer_mechanism kind_of(const struct login *login)
 static const char *setting(const struct login *login, const char *name)
 {
 	const struct config *config = login->service->config;
+	const char *value = NULL;
 
-	for (uint32_t i = 0; config && i < config->database_count; i++)
+	for (uint32_t i = 0; config && i < config->database_count && !value; i++)
 		if (config->databases[i].driver == DRIVER_OAUTH)
-			return config_database_text(config, &config->databases[i], name);
-	return "";
+			value = config_database_item(config, &config->databases[i], name, 0);
+	return value ? value : "";
 }
 
 /* The client is told by JSON where a token is to be had, and gives an empty answer; then the login

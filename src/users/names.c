@@ -109,3 +109,36 @@ bool user_name_addressable(pop3_span name)
 		return !at || lmtp_domain_valid((pop3_span){at + 1, name.size - local - 1});
 	return (is_address(name) && name.data[0] != '"') || is_address_in_quotes(name, local);
 }
+
+/* The domain that domain is an alias of; empty: none. */
+static pop3_span unaliased(const char *aliases, pop3_span domain)
+{
+	while (*(aliases += strspn(aliases, " "))) {
+		size_t n = strcspn(aliases, " ");
+		const char *equals = memchr(aliases, '=', n);
+
+		if (equals &&
+		    span_equal_nocase(domain, (pop3_span){aliases, (size_t)(equals - aliases)}))
+			return (pop3_span){equals + 1, n - (size_t)(equals + 1 - aliases)};
+		aliases += n;
+	}
+	return (pop3_span){"", 0};
+}
+
+pop3_span user_name_unaliased(const struct config *config, pop3_span name,
+			      char buf[USER_NAME_MAX + 1])
+{
+	const char *at = name.size ? memrchr(name.data, '@', name.size) : NULL;
+	size_t local = at ? (size_t)(at - name.data) + 1 : 0;
+	pop3_span domain;
+
+	if (!at || !config || !config->domain_aliases[0])
+		return name;
+	domain = unaliased(config->domain_aliases,
+			   (pop3_span){name.data + local, name.size - local});
+	if (!domain.size || local + domain.size > USER_NAME_MAX)
+		return name;
+	memcpy(buf, name.data, local);
+	memcpy(buf + local, domain.data, domain.size);
+	return (pop3_span){buf, local + domain.size};
+}

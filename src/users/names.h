@@ -7,6 +7,8 @@
 #ifndef USERS_NAMES_H
 #define USERS_NAMES_H
 
+#include "config/config.h"
+
 #include <pop3/span.h>
 
 #include <stdbool.h>
@@ -21,6 +23,9 @@ bool user_name_valid(pop3_span name);
  * mail: UTF-8 without control characters, and behind the last "@", if there is one, a domain. */
 bool user_name_addressable(pop3_span name);
 extern const char names_unaddressable[]; /* the rule in words, for messages */
+/* The name with the domain that its own is an alias of (domain_aliases); else the name itself. */
+pop3_span user_name_unaliased(const struct config *config, pop3_span name,
+			      char buf[USER_NAME_MAX + 1]);
 /* The canonical form of a name: ASCII letters are small ones, every other octet is as it was. buf:
  * room for name.size octets; it may be the name itself. Returns a span into buf. */
 pop3_span user_name_key(pop3_span name, char *buf);

@@ -215,11 +215,12 @@ static pop3_span without_root(pop3_span address)
 
 static enum found look_up_address(struct search *search, pop3_span address)
 {
+	char unaliased[USER_NAME_MAX + 1];
 	const char *at;
 	size_t local;
 	enum found found;
 
-	address = without_root(address);
+	address = user_name_unaliased(search->recipients->config, without_root(address), unaliased);
 	at = address.size ? memrchr(address.data, '@', address.size) : NULL;
 	local = at ? (size_t)(at - address.data) : address.size;
 	if (local == 0 || address.size > ADDRESS_MAX || memchr(address.data, 0, address.size))
@@ -277,12 +278,13 @@ static enum found follow_steps(struct search *search)
 static enum found catch_all(struct search *search, pop3_span address)
 {
 	const char *name = search->recipients->catch_all;
+	char unaliased[USER_NAME_MAX + 1];
 	const char *at;
 	enum found found;
 
 	if (!name[0])
 		return NOBODY;
-	address = without_root(address);
+	address = user_name_unaliased(search->recipients->config, without_root(address), unaliased);
 	at = address.size ? memrchr(address.data, '@', address.size) : NULL;
 	if (at && !is_ours(search->recipients,
 			   (pop3_span){at + 1, address.size - (size_t)(at + 1 - address.data)}))

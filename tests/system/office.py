@@ -68,10 +68,11 @@ def free_port():
 
 class Office:
     def __init__(self, settings=None, users=('demo',), hostname='office.test', runas=None,
-                 folder=None, ports=None):
+                 folder=None, ports=None, inside=()):
         self.scratch = pathlib.Path(folder or tempfile.mkdtemp(prefix='valija-test-'))
         self.scratch.chmod(0o755)
         self.runas = runas
+        self.inside = inside  # a command that runs a program elsewhere: in namespaces
         self.bin = build_dir()
         self.process = None
         self.log = []
@@ -117,16 +118,18 @@ class Office:
         """Copies the programs to where every user can run them."""
         self.bin = self.scratch / 'bin'
         self.bin.mkdir()
-        for name in ('valijad', 'valija'):
+        lookups = (path.name for path in build_dir().glob('valija-lookup-*') if path.is_file())
+        for name in ('valijad', 'valija', *lookups):
             shutil.copy(program(name), self.bin / name)
 
     def environment(self):
         return {**environment(), 'STATE_DIRECTORY': str(self.state)}
 
     def _command(self, *args):
-        prefix = []
+        prefix = [*self.inside]
         if self.runas is not None and os.geteuid() == 0:
-            prefix = ['setpriv', f'--reuid={self.runas}', f'--regid={self.runas}', '--clear-groups']
+            prefix += ['setpriv', f'--reuid={self.runas}', f'--regid={self.runas}',
+                       '--clear-groups']
         if self.limit_files:
             prefix += ['prlimit', f'--nofile={self.limit_files}']
         return [*prefix, *map(str, args)]

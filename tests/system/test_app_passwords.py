@@ -87,6 +87,12 @@ def test_it_is_one_user_s(make_office, connect):
     assert refused(office, connect, password, 'bert')
 
 
+def test_a_name_without_its_domain(make_office, connect):
+    office = make_office(settings={'login.realm': '"office.test"'}, users=('anna@office.test',))
+    password = make(office, 'anna@office.test')
+    works(office, connect, password, 'Anna')
+
+
 def test_wrong_ones_are_refused_with_the_same_words(office, connect):
     password = make(office)
     wrong = ('a' if password[0] != 'a' else 'b') + password[1:]

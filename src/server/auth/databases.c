@@ -628,7 +628,10 @@ void databases_note(struct databases *databases, const char *database, const cha
 	pop3_span text = span_of(name);
 
 	for (uint32_t i = 0; i < databases->count; i++)
-		if (databases->list[i].settings->name == database && databases->list[i].peer)
+		if (databases->list[i].settings->name == database && databases->list[i].peer &&
+		    config_database_item(databases->child->config, databases->list[i].settings,
+					 "last_login_update", 0) &&
+		    !entries_noted(databases->entries, CONFIG_FOR_LOGIN, text, message.day))
 			(void)ipc_send_texts(&databases->list[i].peer->chan, IPC_NOTE, &message,
 					     &text, 1);
 }

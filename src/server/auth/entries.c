@@ -13,6 +13,7 @@ struct entry {
 	struct entry *older, *newer;
 	struct entry_found found;
 	uint32_t purpose, uid, gid, target_count;
+	uint32_t noted; /* the day of the last login that the database was told */
 	uint64_t quota_messages, quota_octets;
 	const char *database;
 	bool has_ids, nologin;
@@ -71,6 +72,16 @@ static void drop(struct entries *entries, struct entry *entry)
 	free(entry);
 }
 
+bool entries_noted(struct entries *entries, uint32_t purpose, pop3_span name, uint32_t day)
+{
+	struct entry *entry = find(entries, purpose, name);
+	bool noted = entry && entry->noted == day;
+
+	if (entry)
+		entry->noted = day;
+	return noted;
+}
+
 void entries_forget(struct entries *entries, uint32_t purpose, pop3_span name)
 {
 	struct entry *entry = find(entries, purpose, name);
@@ -101,6 +112,8 @@ void entries_put(struct entries *entries, uint32_t purpose, pop3_span name,
 {
 	const struct user *user = &finding->user;
 	char key[USER_NAME_MAX + 1], *to;
+	const struct entry *before = find(entries, purpose, name);
+	uint32_t noted = before ? before->noted : 0;
 	size_t targets = finding->alias.count ? targets_size(finding) : 0, size;
 	struct entry *entry;
 	uint64_t hash;
@@ -116,6 +129,7 @@ void entries_put(struct entries *entries, uint32_t purpose, pop3_span name,
 		return;
 	*entry = (struct entry){.found = *found,
 				.purpose = purpose,
+				.noted = noted,
 				.uid = user->uid,
 				.gid = user->gid,
 				.has_ids = user->has_ids,

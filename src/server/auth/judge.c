@@ -102,6 +102,7 @@ struct finding *judge_answer(const struct config *config, const struct config_da
 {
 	struct finding *finding = calloc(1, sizeof(*finding));
 	struct user_fields fields;
+	char mail[CONFIG_MAIL_MAX];
 	struct err err = {0};
 
 	if (!finding)
@@ -109,7 +110,7 @@ struct finding *judge_answer(const struct config *config, const struct config_da
 	finding->database = database->name;
 	snprintf(finding->name, sizeof(finding->name), "%s", name);
 	snprintf(finding->user.name, sizeof(finding->user.name), "%s", name);
-	user_fields_begin(&fields, &finding->user, config->mail);
+	user_fields_begin(&fields, &finding->user, config_mail(config, mail));
 	take_fields(finding, &fields, name, message);
 	if (!finding->user.name[0])
 		refuse(finding, "it has no name");

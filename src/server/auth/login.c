@@ -38,7 +38,7 @@ static void begin_record(const struct auth_session *session, enum record_event e
 {
 	record_begin(record, event, session->ip, session->front->instance, session->node.key);
 	record_words(record, RECORD_KEY_MECHANISM, session->mechanism);
-	record_words(record, RECORD_KEY_TLS, session->tls ? "yes" : "no");
+	record_words(record, RECORD_KEY_TLS, tls_protocol_name(session->tls));
 	record_text(record, RECORD_KEY_USER, name);
 }
 
@@ -439,7 +439,8 @@ static struct login *start_sasl(struct auth *auth, struct auth_session *session,
 				pop3_span mechanism)
 {
 	const struct ipc_bindings *bindings = session->bindings;
-	struct login_channel channel = {.tls = session->tls, .loopback = session->loopback};
+	struct login_channel channel = {.tls = session->tls != TLS_NONE,
+					.loopback = session->loopback};
 
 	if (!limits_is_loopback(session->address)) /* there proxies connect for all */
 		channel.network = (pop3_span){(const char *)limits_network(session->address), 16};
@@ -541,7 +542,7 @@ void auth_login_message(struct auth_session *session, enum ipc_type type,
 	session->ticket = message->ticket;
 	session->slow = false;
 	if (type != IPC_SASL_RESPONSE)
-		session->tls = message->tls;
+		session->tls = (enum tls_protocol)message->tls;
 	if (type != IPC_SASL_START || !auth_hold(session, message, take_login))
 		take_login(session, type, message);
 }

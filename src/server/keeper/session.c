@@ -321,10 +321,14 @@ static void located(void *context, bool allowed, const char *why)
 		why = err.text;
 	}
 	session->absent = status == MAILDROP_OK;
-	if (status == MAILDROP_OK)
+	if (status == MAILDROP_OK) {
 		opened(session);
-	else
+	} else if (!allowed && !session->looked_again && !session->closing) {
+		session->looked_again = true; /* a delivery may have made it since */
+		add_work(session, WORK_OPEN);
+	} else {
 		not_opened_for(session, status, why);
+	}
 	session_job_less(session);
 }
 

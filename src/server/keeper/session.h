@@ -27,6 +27,7 @@ struct keeper_session {
 	bool index_wrong;
 	bool no_delete;     /* the password may not delete */
 	bool absent;        /* an empty maildrop in memory: the user never had one */
+	bool looked_again;  /* for one that was not there, though the register has it */
 	bool committing;    /* the worker owns deletions */
 	bool ending;        /* the close does not sweep any more; set while no job of it runs */
 	bool open, closing; /* open: OPENED was sent; until then the worker owns maildrop */

@@ -147,12 +147,18 @@ static void check_state(const struct generation_files *files)
 static int check_all(const struct config *config, bool root, struct err *err)
 {
 	struct generation_files files;
+	struct mail_folder mail;
 	unsigned long limit;
 	int rc = log_sink_check(config, warn, err);
 
 	if (rc < 0 || files_raise_limit(&limit, err) < 0)
 		return -1;
-	rc = files_open(&files, config, root, err);
+	mail_folder_open(config->mail, root, &mail);
+	if (mail.fd < 0) {
+		*err = mail.err;
+		return -1;
+	}
+	rc = files_open(&files, config, root, &mail, err);
 	if (rc == 0 && root && files.mail_uid == 0)
 		rc = sandbox_check_root(err);
 	if (rc == 0)

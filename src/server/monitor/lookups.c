@@ -6,7 +6,7 @@
 #include "base/secret.h"
 #include "build-config.h"
 #include "config/database.h"
-#include "server/monitor/files.h"
+#include "server/monitor/system_user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -156,14 +156,23 @@ static int read_secrets(const struct config *config, const struct config_databas
 	return rc;
 }
 
-/* The one for PAM is root: a password of the system is checked by nobody else. */
+/* PAM's modules read the passwords of other users only as root. */
+static int check_rights(const struct config_database *database, bool root, struct err *err)
+{
+	if (root || database->driver != DRIVER_SYSTEM || !(database->purposes & CONFIG_FOR_LOGIN))
+		return 0;
+	return err_set(
+		err, EX_NOPERM,
+		"passwords of system users are checked by PAM, which needs root (unix_chkpwd "
+		"helps a user with nobody's password but the own one): start valijad as root, "
+		"or write for = {\"recipient\"}");
+}
+
 static int find_ids(const struct config *config, const struct config_database *database,
 		    struct lookup_program *lookup, struct err *err)
 {
-	if (database->driver == DRIVER_SYSTEM)
-		return 0;
-	return files_find_user(config_database_text(config, database, "user"), &lookup->uid,
-			       &lookup->gid, err);
+	return system_user_find(config_database_text(config, database, "user"), &lookup->uid,
+				&lookup->gid, err);
 }
 
 int lookups_open(struct lookup_program *lookups, const struct config *config, bool root,
@@ -176,7 +185,8 @@ int lookups_open(struct lookup_program *lookups, const struct config *config, bo
 
 		if (database->driver == DRIVER_PASSWD_FILE)
 			continue;
-		if (open_program(config_driver_name(database->driver), &lookups[i].program_fd,
+		if (check_rights(database, root, err) < 0 ||
+		    open_program(config_driver_name(database->driver), &lookups[i].program_fd,
 				 err) < 0 ||
 		    read_secrets(config, database, &lookups[i], err) < 0 ||
 		    (root && find_ids(config, database, &lookups[i], err) < 0))

@@ -1,6 +1,7 @@
 /* valija.conf: what is understood, what is refused and with which words, and what comes back out.
  */
 #include "config/config.h"
+#include "config/database.h"
 #include "config/keys.h"
 
 #include "base/text.h"
@@ -65,6 +66,9 @@ static void test_defaults(void **state)
 	assert_int_equal(config.failure_delay_ms, 1000);
 	assert_int_equal(config.failure_delay_max_ms, 15000);
 	assert_int_equal(config.lmtp_max_size, 50 << 20);
+	assert_int_equal(config.lmtp_memory, 0);
+	assert_string_equal(config.lmtp_spool, "");
+	assert_int_equal(config.lmtp_spool_size, 0);
 	assert_int_equal(config.expire_days, -1);
 	assert_true(config.plain_on_loopback);
 	assert_false(config.plain_without_tls);
@@ -85,7 +89,8 @@ static void test_every_kind_of_value(void **state)
 	     "  \"[::1]:1110\", localhost:111} expire = 30 }\n"
 	     "lmtp { listen = \"run/lmtp\" max_size = 1G domains = {\"Example.org\", "
 	     "\"b.example\"}\n"
-	     "  recipient_delimiter = \"\" catch_all = \"post\" aliases = \"aliases\" }\n"
+	     "  recipient_delimiter = \"\" catch_all = \"post\" aliases = \"aliases\"\n"
+	     "  memory = 3M spool = 'var/on the way' spool_size = 1125899906842624 }\n"
 	     "quota { messages = 10K octets = 2G over = permanent }\n"
 	     "login { plain_without_tls = yes plain_on_loopback = off apop = true\n"
 	     "  mechanisms = {plain, \"cram-md5\"} failure_delay = 250ms failure_delay_max = 2m\n"
@@ -110,6 +115,9 @@ static void test_every_kind_of_value(void **state)
 	assert_int_equal(config.listeners[3].port, 0);
 	assert_int_equal(config.expire_days, 30);
 	assert_int_equal(config.lmtp_max_size, 1 << 30);
+	assert_int_equal(config.lmtp_memory, 3 << 20);
+	assert_string_equal(config.lmtp_spool, "/etc/valija/var/on the way");
+	assert_int_equal(config.lmtp_spool_size, 1ull << 50);
 	assert_string_equal(config.domains, "example.org b.example");
 	assert_string_equal(config.recipient_delimiter, "");
 	assert_string_equal(config.aliases, "/etc/valija/aliases");
@@ -127,6 +135,66 @@ static void test_every_kind_of_value(void **state)
 	assert_int_equal(config.drain_seconds, 0);
 	assert_int_equal(config.max_connections_per_address, 0);
 	assert_string_equal(config.user_net, "nobody");
+}
+
+static void test_mail_with_placeholders(void **state)
+{
+	char buf[CONFIG_MAIL_MAX];
+
+	(void)state;
+	good(OFFICE "mail = \"/srv/mail/{domain}/{local}\"\n");
+	assert_string_equal(config.mail, "/srv/mail");
+	assert_string_equal(config.mail_template, "{domain}/{local}");
+	assert_string_equal(config_mail(&config, buf), "/srv/mail/{domain}/{local}");
+	good(OFFICE "mail = \"/srv/mail/x-{user}\"\n");
+	assert_string_equal(config.mail, "/srv/mail");
+	assert_string_equal(config.mail_template, "x-{user}");
+	good(OFFICE "mail = \"/srv/mail\"\n");
+	assert_string_equal(config_mail(&config, buf), "/srv/mail");
+	bad(OFFICE "mail = \"{user}\"\n", "2", "before the first placeholder");
+	bad(OFFICE "mail = \"/{user}\"\n", "2", "before the first placeholder");
+	bad(OFFICE "mail = \"/srv/{home}\"\n", "2", "known are {user}");
+}
+
+static void test_domain_aliases(void **state)
+{
+	(void)state;
+	good(OFFICE "domain_aliases = {\"Example.net=example.org\", \"b.test=a.test\"}\n");
+	assert_string_equal(config.domain_aliases, "example.net=example.org b.test=a.test");
+	bad(OFFICE "domain_aliases = {\"example.net\"}\n", "2", "ALIAS=DOMAIN");
+	bad(OFFICE "domain_aliases = {\"=example.net\"}\n", "2", "ALIAS=DOMAIN");
+}
+
+static void test_databases(void **state)
+{
+	(void)state;
+	good(OFFICE "database \"people\" {\n driver = system\n for = {\"login\"}\n"
+		    " domains = {\"a.test\", \"\"}\n timeout = 3s\n}\n"
+		    "database \"more\" { driver = system }\n");
+	assert_int_equal(config.database_count, 2);
+	assert_string_equal(config.databases[0].name, "people");
+	assert_int_equal(config.databases[0].purposes, CONFIG_FOR_LOGIN);
+	assert_int_equal(config.databases[1].purposes, CONFIG_FOR_LOGIN | CONFIG_FOR_RECIPIENT);
+	assert_int_equal(config_database_number(&config, &config.databases[0], "timeout"), 3);
+	assert_int_equal(config_database_number(&config, &config.databases[1], "timeout"), 10);
+	assert_string_equal(config_database_item(&config, &config.databases[0], "domains", 1), "");
+	assert_true(config_database_could_have(&config, &config.databases[0],
+					       SPAN_LITERAL("x@A.test")));
+	assert_true(config_database_could_have(&config, &config.databases[0], SPAN_LITERAL("x")));
+	assert_false(config_database_could_have(&config, &config.databases[0],
+						SPAN_LITERAL("x@b.test")));
+	assert_true(config_database_could_have(&config, &config.databases[1],
+					       SPAN_LITERAL("x@b.test")));
+	bad(OFFICE "database \"x\" { }\n", "2", "needs a driver");
+	bad(OFFICE "database \"x\" {\n timeout = 3s\n}\n", "3", "driver = … first");
+	bad(OFFICE "database \"x\" { driver = oracle }\n", "2", "is no driver");
+	bad(OFFICE "database \"x y\" { driver = system }\n", "2", "the name of a database");
+	bad(OFFICE "database \"x\" { driver = system\n filter = a }\n", "3",
+	    "has no setting filter");
+	bad(OFFICE "database \"x\" { driver = system\n timeout = 0 }\n", "3", "too little");
+	bad(OFFICE "database \"x\" { driver = passwd-file }\n", "2", "needs file");
+	bad(OFFICE "database \"x\" { driver = system\n timeout = 1s\n timeout = 2s }\n", "4",
+	    "twice");
 }
 
 static void test_certificates_in_order(void **state)
@@ -185,6 +253,12 @@ static void test_numbers_and_their_units(void **state)
 	bad(OFFICE "lmtp { max_size = 18446744073709551616 }", "2", "not a number");
 	bad(OFFICE "lmtp { max_size = 17179869184G }", "2", "too much");
 	bad(OFFICE "lmtp { max_size = 10 }", "2", "at least 1K");
+	bad(OFFICE "lmtp { memory = -1 }", "2", "not a number");
+	bad(OFFICE "lmtp { memory = 1125899906842625 }", "2", "at most");
+	bad(OFFICE "lmtp { spool_size = 1.5G }", "2", "not a number");
+	bad(OFFICE "lmtp { spool_size = 1048577G }", "2", "at most");
+	bad(OFFICE "lmtp { spool_size = {1G, 2G} }", "2", "");
+	bad(OFFICE "lmtp { spool = {a, b} }", "2", "");
 	bad(OFFICE "limits { connections = 1e3 }", "2", "digits");
 	bad(OFFICE "limits { connections = 4294967296 }", "2", "too much");
 	bad(OFFICE "login { failure_delay = 20s }", "2", "failure_delay_max");
@@ -248,6 +322,8 @@ static void test_lists_and_paths_are_bounded(void **state)
 	path[sizeof(path) - 1] = '\0';
 	snprintf(text, sizeof(text), OFFICE "mail = \"%s\"\n", path);
 	bad(text, "2", "too long");
+	snprintf(text, sizeof(text), OFFICE "lmtp { spool = \"%s\" }\n", path);
+	bad(text, "2", "too long");
 	path[120] = '\0';
 	snprintf(text, sizeof(text), "lmtp { listen = \"/%s\" }\n", path);
 	bad(text, "1", "too long for a socket");
@@ -306,7 +382,8 @@ static const char odd[] =
 	"hostname = a.example\nmail = \"/m a\\\\i\\\"l\\$\"\nusers = \"u\"\n"
 	"pop3 { listen = {\"127.0.0.1:1110\", \"[::1]:1110\"} expire = unannounced }\n"
 	"tls \"x\" { certificate = \"c\" key = \"/k\" }\n"
-	"lmtp { listen = \"s\" max_size = 3M }\nquota { over = permanent }\n"
+	"lmtp { listen = \"s\" max_size = 3M memory = 5000K spool = \"sp o'ol\" }\nquota { over = "
+	"permanent }\n"
 	"login { failure_delay = 1500ms mechanisms = \"PLAIN\" cache_time = 90m }\n"
 	"processes { fronts = 2 }\n";
 
@@ -321,6 +398,8 @@ static void test_printed_changes_read_the_same(void **state)
 	text = printed(print_changed, "test-config-changed");
 	assert_non_null(strstr(text, "failure_delay = 1500ms\n"));
 	assert_non_null(strstr(text, "cache_time = 90m\n"));
+	assert_non_null(strstr(text, "memory = 5000K\n"));
+	assert_null(strstr(text, "spool_size"));
 	assert_null(strstr(text, "idle"));
 	assert_null(strstr(text, "failure_delay_max"));
 	good(text);
@@ -435,6 +514,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_every_kind_of_value),
+		cmocka_unit_test(test_mail_with_placeholders),
+		cmocka_unit_test(test_domain_aliases),
+		cmocka_unit_test(test_databases),
 		cmocka_unit_test(test_certificates_in_order),
 		cmocka_unit_test(test_slips_are_told_with_their_line),
 		cmocka_unit_test(test_numbers_and_their_units),

@@ -300,7 +300,8 @@ static void test_threat_61_ranges(void **state)
 		FIELD(SIGN, ipc_sign, scheme, 0x0303), /* ECDSA with SHA-224 */
 		FIELD(SIGN, ipc_sign, scheme, 0x10403),
 		FIELD(PASS, ipc_credentials, has_secret, 2),
-		FIELD(SASL_START, ipc_credentials, tls, 2),
+		FIELD(SASL_START, ipc_credentials, tls, TLS_PROTOCOLS),
+		FIELD(PASS, ipc_credentials, tls, UINT32_MAX),
 		FIELD(OFFER, ipc_offer, apop, 2),
 		FIELD(CONNECTED, ipc_connected, reason, REASON_COUNT),
 		FIELD(DENIED, ipc_denied, reason, REASON_OK),

@@ -41,6 +41,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define ROLE_MARK "0123456789abcdef0123456789abcdef" /* of the mail folder */
+
 enum {
 	ROLE_PEERS_MAX = 8,
 	ROLE_PATIENCE_MS = 30000,
@@ -270,7 +272,8 @@ static inline const void *role_expect(struct role_peer *from, enum ipc_type want
 		type = role_next(from, &message);
 	while (type != wanted &&
 	       (type == IPC_OFFER || type == IPC_ARENA || type == IPC_SPOOL_WANTED ||
-		type == IPC_FORGET || type == IPC_DISCONNECT));
+		type == IPC_FORGET || type == IPC_DISCONNECT ||
+		(type == IPC_SLOW && wanted != IPC_SLOW)));
 	assert_int_equal(type, wanted);
 	return message;
 }
@@ -314,9 +317,14 @@ static inline void role_ping(void)
 static inline void role_directory(enum ipc_directory_kind kind, int fd)
 {
 	struct ipc_directory message = {.kind = kind};
+	size_t size = kind == DIRECTORY_MAIL ? strlen(ROLE_MARK) : 0;
 
-	role_send_raw(&role.monitor, IPC_DIRECTORY, &message, sizeof(message), NULL, 0, fd);
+	message.head.texts[0] = (uint16_t)size;
+	role_send_raw(&role.monitor, IPC_DIRECTORY, &message, sizeof(message), ROLE_MARK, size, fd);
 }
+
+/* Adds to the configuration of the next role_begin; NULL: nothing. */
+static void (*role_configure)(struct config *config);
 
 static inline int role_config(void)
 {
@@ -333,6 +341,8 @@ static inline int role_config(void)
 	snprintf(file, sizeof(file), "%s/valija.conf", role.folder);
 	if (config_parse((pop3_span){text, (size_t)size}, file, &config, &err) < 0)
 		fail_msg("%s", err.text);
+	if (role_configure)
+		role_configure(&config);
 	return config_seal(&config, &err);
 }
 
@@ -344,6 +354,7 @@ static inline void role_make_folder(void)
 	assert_int_equal(mkdirat(role.folder_fd, "mail", 0700), 0);
 	role.mail_fd = openat(role.folder_fd, "mail", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(role.mail_fd >= 0);
+	role_write("mail/.valija-root", ROLE_MARK "\n");
 	role_write("users", "anna:{PLAIN}secret\nberta:{PLAIN}secret\n");
 }
 
@@ -382,10 +393,11 @@ static inline void role_begin(const struct child_role *which, bool owners)
 		role_directory(DIRECTORY_MAIL, role.mail_fd);
 }
 
-static inline struct role_peer *role_peer(enum ipc_role which, uint32_t uid)
+static inline struct role_peer *role_peer_at(enum ipc_role which, uint32_t uid, uint32_t index)
 {
 	struct role_peer *peer = &role.peers[role.peer_count];
-	struct ipc_peer message = {.instance = ++role.instances, .role = which, .uid = uid};
+	struct ipc_peer message = {
+		.instance = ++role.instances, .role = which, .uid = uid, .index = index};
 	int ends[2];
 
 	assert_true(role.peer_count < ROLE_PEERS_MAX);
@@ -397,6 +409,11 @@ static inline struct role_peer *role_peer(enum ipc_role which, uint32_t uid)
 	peer->instance = message.instance;
 	peer->fd = ends[0];
 	return peer;
+}
+
+static inline struct role_peer *role_peer(enum ipc_role which, uint32_t uid)
+{
+	return role_peer_at(which, uid, 0);
 }
 
 static inline void role_peer_dies(struct role_peer *peer)

@@ -14,6 +14,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -408,6 +410,116 @@ static void test_fetch(void **state)
 		skip();
 	assert_fine(run(fetch_dials, *state));
 	assert_fine(run(fetch_is_cut_off, *state));
+}
+
+/* ---- modules of the system, in a process that stays root ---- */
+
+static void enter_modules(void)
+{
+	struct err err;
+
+	if (sandbox_enter_modules(&err) < 0) {
+		dprintf(2, "%s\n", err.text);
+		_exit(1);
+	}
+}
+
+static int run_shell(const char *command)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0) {
+		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		_exit(126);
+	}
+	EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* What modules of PAM and the name service do: read, connect, start programs, end them. */
+static void modules_work(struct place *place)
+{
+	int pair[2], fd;
+	pid_t pid;
+
+	enter_modules();
+	EXPECT((fd = open("/etc/passwd", O_RDONLY)) >= 0 && close(fd) == 0);
+	EXPECT((fd = openat(place->fd, "cache", O_CREAT | O_WRONLY, 0600)) >= 0); /* below /tmp */
+	EXPECT(write(fd, "x", 1) == 1);
+	EXPECT(open("/dev/null", O_RDWR) >= 0);
+	EXPECT(socket(AF_UNIX, SOCK_STREAM, 0) >= 0 && socket(AF_INET, SOCK_STREAM, 0) >= 0);
+	EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	EXPECT(run_shell("exit 42") == 42);
+	pid = fork();
+	while (pid == 0)
+		pause();
+	EXPECT(pid > 0 && kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+}
+
+static void modules_are_bounded(struct place *place)
+{
+	struct rlimit limit;
+
+	(void)place;
+	enter_modules();
+	EXPECT(getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0);
+	EXPECT(prctl(PR_GET_DUMPABLE) == 0);
+	EXPECT(open("/etc/passwd", O_WRONLY | O_APPEND) < 0 && errno == EACCES);
+	EXPECT(mkdir("/etc/valija-test", 0700) < 0 && errno == EACCES);
+	EXPECT(run_shell("(: >/etc/valija-test) 2>/dev/null") != 0);
+	EXPECT(kill(getppid(), 0) < 0 && errno == EPERM);
+	EXPECT(syscall(SYS_ptrace, 0, 0, 0, 0) < 0 && errno == EPERM);
+	EXPECT(unshare(CLONE_NEWUSER) < 0 && errno == EPERM);
+	EXPECT(syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, 0) < 0);
+	EXPECT(errno == EPERM);
+	EXPECT(syscall(SYS_mount, "none", "/tmp", "tmpfs", 0, NULL) < 0 && errno == EPERM);
+	EXPECT(syscall(SYS_init_module, NULL, 0, "") < 0 && errno == EPERM);
+	EXPECT(syscall(SYS_bpf, 0, NULL, 0) < 0 && errno == EPERM);
+	EXPECT(listen(socket(AF_INET, SOCK_STREAM, 0), 1) < 0 && errno == EPERM);
+	EXPECT(chroot("/tmp") < 0 && errno == EPERM);
+}
+
+/* Of root's capabilities two; and without the one for the audit log, libpam finds none. */
+static void modules_keep_two_capabilities(struct place *place)
+{
+	(void)place;
+	enter_modules();
+	EXPECT(geteuid() == 0 && open("/etc/shadow", O_RDONLY) >= 0);
+	EXPECT(setuid(1) < 0 && errno == EPERM);
+	EXPECT(chown("/tmp", 1, 1) < 0 && errno == EPERM);
+	EXPECT(run_shell("grep -Eq 'CapEff:\t00000000[02]000000[04]$' /proc/self/status") == 0);
+}
+
+static bool drop_audit(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return false;
+	data[0].permitted = data[0].effective = data[0].permitted & ~(1u << CAP_AUDIT_WRITE);
+	return syscall(SYS_capset, &header, data) == 0;
+}
+
+static void modules_have_no_audit_log(struct place *place)
+{
+	(void)place;
+	EXPECT(drop_audit()); /* as the unit's service has none */
+	enter_modules();
+	EXPECT(socket(AF_NETLINK, SOCK_RAW, NETLINK_AUDIT) < 0 && errno == EAFNOSUPPORT);
+	EXPECT(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE) >= 0);
+}
+
+static void test_modules(void **state)
+{
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 6)
+		skip();
+	assert_fine(run(modules_work, *state));
+	assert_fine(run(modules_are_bounded, *state));
+	assert_fine(run(modules_have_no_audit_log, *state));
+	if (geteuid() == 0)
+		assert_fine(run(modules_keep_two_capabilities, *state));
 }
 
 /* An address to connect from, at a port that the kernel chooses; only where it is asked for. */
@@ -920,6 +1032,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_auth, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keeper, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fetch, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_modules, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_program, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_fetch_binds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
