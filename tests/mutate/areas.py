@@ -34,8 +34,9 @@ def unit(folder, names):
 MAILDROP = unit('maildrop', 'index maildir now later deliver bad_files together') \
     + ['corpus_index'] + unit('maildrop', 'faults')
 REGISTER = unit('maildrop', 'register mail_root')
-USERS = unit('users', 'names passwd_file edit recipients schemes sasl login strangers') \
-    + ['corpus_passwd_file', 'corpus_aliases']
+USERS = unit('users', 'bearer names passwd_file app_passwords edit recipients schemes sasl login '
+                      'login_app strangers') \
+    + ['corpus_bearer', 'corpus_passwd_file', 'corpus_app_passwords', 'corpus_aliases']
 
 # path → (meson tests, pytest selections)
 COVER = {
@@ -150,7 +151,7 @@ COVER = {
     'src/fetch/watch': (unit('fetch', 'watch'), system('fetch_watch')),
     'src/fetch/account': (unit('fetch', 'policy sink'), system('fetch_login', 'fetch_basic')),
 
-    'src/users': (USERS, system('password', 'login_rules')),
+    'src/users': (USERS, system('password', 'login_rules', 'app_passwords')),
     'src/users/edit.c': (unit('users', 'edit'), system('password')),
     'src/cli': (unit('cli', 'init'), system('cli', 'deliver')),
     'src/base': (unit('base', 'array descriptor digest text crc32c crc32c_table log secret'
