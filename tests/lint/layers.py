@@ -32,7 +32,7 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 # files on the folder's own ground may include each room; each room may include the ground.
 ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': ()},
-    'lookup': {'system': ()},
+    'lookup': {'ldap': (), 'system': ()},
     'maildrop': {'index': (), 'maildir': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
               'oauth': ('account', 'https', 'journal'),
@@ -89,6 +89,9 @@ OPEN = {
 # headers of the system and of libraries → the files that are their door (beginnings of paths)
 DOORS = (
     (r'event2/', ('src/sys/loop',)),
+    (r'libpq-fe\.h', ('src/lookup/sql/postgresql.c',)),
+    (r'mysql\.h|errmsg\.h', ('src/lookup/sql/mysql.c',)),
+    (r'sqlite3\.h', ('src/lookup/sql/sqlite.c',)),
     (r'seccomp\.h', ('src/sys/seccomp.c',)),
     (r'openssl/', ('src/sys/tls', 'src/base/digest.c', 'src/lookup/oauth/signature.c')),
     (r'jose/', ('src/lookup/oauth/jwt.c', 'src/lookup/oauth/signature.c')),
@@ -103,6 +106,7 @@ DOORS = (
                      'src/fetch/watch/memory.c', 'src/lookup/http/message.c',
                      'src/lookup/oauth/')),
     (r'curl/', ('src/https/', 'src/lookup/web/', 'src/fetch/upload/')),
+    (r'(open)?ldap\.h|lber\.h', ('src/lookup/ldap/client.c',)),
     (r'expat\.h', ('src/fetch/setup/autoconfig.c',)),
     (r'resolv\.h|arpa/nameser\.h', ('src/fetch/setup/dns.c',)),
 )

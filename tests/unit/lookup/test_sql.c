@@ -329,6 +329,26 @@ static void test_rows_of_aliases(void **state)
 		assert_in_range(i, 0, 1000);
 }
 
+/* Several in one field; a comma in quotes is part of an address. */
+static void test_targets_in_one_field(void **state)
+{
+	static const struct sql_cell several[] = {CELL("alias", " a@x,\"b,\\\"\"@x ,\n,c@x,")};
+	static const struct sql_cell more[] = {CELL("alias", "d@x")};
+	static const struct sql_cell none[][1] = {{CELL("alias", "")}, {CELL("alias", " , ")}};
+	static const char fields[] = "alias\0a@x\0alias\0\"b,\\\"\"@x\0alias\0c@x\0alias\0d@x";
+
+	(void)state;
+	sql_rows_begin(&rows, &answer);
+	assert_true(add(0, several, 1) && add(0, more, 1));
+	assert_int_equal(answer.status, LOOKUP_FOUND);
+	assert_true(holds(fields, sizeof(fields)));
+	for (unsigned i = 0; i < 2; i++) {
+		sql_rows_begin(&rows, &answer);
+		assert_true(add(0, none[i], 1));
+		assert_int_equal(answer.status, LOOKUP_BAD_ENTRY);
+	}
+}
+
 static void test_bad_cells(void **state)
 {
 	static const char long_name[] = "0123456789012345678901234567890123456789012345678901234567"
@@ -359,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_names_of_nobody),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_rows_of_aliases),
+		cmocka_unit_test(test_targets_in_one_field),
 		cmocka_unit_test(test_bad_cells),
 	};
 
