@@ -174,6 +174,7 @@ static int session(struct run *run, bool *ret_retry, struct err *err)
 	dialog_init(dialog, stores_crlf(account) ? POP3_KEEP_CRLF : POP3_TO_LF,
 		    account->limits.listing_lines, (int64_t)account->limits.reply_seconds * 1000);
 	dialog->record = run->record;
+	dialog->wire.memory = run->options->memory;
 	dialog->wire.minimum_rate = account->limits.minimum_rate;
 	dialog->wire.run_deadline = run->started + (int64_t)account->limits.run_seconds * 1000;
 	run->on_the_way = true;

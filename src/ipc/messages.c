@@ -75,7 +75,7 @@ static bool judge_credentials(const void *message)
 {
 	const struct ipc_credentials *m = message;
 
-	return m->has_secret <= 1 && m->tls <= 1;
+	return m->has_secret <= 1 && m->tls < TLS_PROTOCOLS;
 }
 
 static bool judge_offer(const void *message)
@@ -111,6 +111,14 @@ static bool judge_resolved(const void *message)
 
 	return m->parts >= 1 && m->parts <= IPC_PARTS_MAX &&
 	       m->head.tail == m->parts * sizeof(uint64_t);
+}
+
+static bool judge_open(const void *message)
+{
+	const struct ipc_open *m = message;
+
+	return m->no_delete <= 1 && m->head.texts[0] <= IPC_TEXT_MAX &&
+	       m->head.texts[1] <= IPC_TEXT_MAX && m->head.texts[2] <= IPC_LABEL_MAX;
 }
 
 static bool judge_recipient_open(const void *message)

@@ -16,7 +16,8 @@
 #define LOCK_NAME "valija-lock"
 enum {
 	ID_OCTETS = (MAIL_MARK_SIZE - 1) / 2,
-	LEVELS = 3,           /* as domain/user/Maildir */
+	LEVELS = 3, /* as domain/user/Maildir */
+	ENTRIES_BUFFER = 4096,
 	LOOKED_AT_MAX = 4096, /* entries: a start does not wait for a million of them */
 };
 
@@ -93,26 +94,39 @@ int mail_mark_write(int root_fd, char ret[MAIL_MARK_SIZE], struct err *err)
 	return result;
 }
 
+static bool search(int parent, const char *name, int levels, int *budget);
+
+/* System calls only: it may run in a process that was forked beside a thread with a lock. */
+static bool search_entries(int fd, int levels, int *budget)
+{
+	_Alignas(struct dirent64) char buf[ENTRIES_BUFFER];
+	ssize_t n = 1;
+
+	while (*budget > 0 && (n = maildrop_kernel.getdents64(fd, buf, sizeof(buf))) > 0)
+		for (ssize_t at = 0; at < n && (*budget)-- > 0;) {
+			const struct dirent64 *entry = (const struct dirent64 *)(buf + at);
+
+			if (entry->d_name[0] != '.' &&
+			    (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN) &&
+			    search(fd, entry->d_name, levels - 1, budget))
+				return true;
+			at += entry->d_reclen;
+		}
+	return false;
+}
+
 static bool search(int parent, const char *name, int levels, int *budget)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
 	struct stat st;
 	bool found;
 
-	if (!folder) {
-		if (fd >= 0)
-			close(fd);
+	if (fd < 0)
 		return false;
-	}
 	found = levels < LEVELS && fstatat(fd, LOCK_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		S_ISREG(st.st_mode);
-	while (!found && levels > 0 && (entry = readdir(folder)) != NULL && (*budget)-- > 0)
-		if (entry->d_name[0] != '.' &&
-		    (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN))
-			found = search(fd, entry->d_name, levels - 1, budget);
-	closedir(folder);
+	found = found || (levels > 0 && search_entries(fd, levels, budget));
+	close(fd);
 	return found;
 }
 

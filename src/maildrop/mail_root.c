@@ -17,33 +17,26 @@
 #define STATE_FOLDER "/var/lib/valija" /* as StateDirectory= of the unit */
 #define ENTRIES_BUFFER 4096
 
-/* What makes a folder this one, also after a restart of the machine; devices get other numbers
- * then. born: 0 where the filesystem does not know it. */
-struct identity {
-	uint64_t inode;
-	int64_t born;
-	uint32_t born_ns;
-	char mark[MAIL_MARK_SIZE]; /* "": it has none, or it was remembered by an older version */
-};
-
-static int identify(int root_fd, struct identity *ret)
+void mail_root_gather(int root_fd, struct mail_root_facts *ret)
 {
 	struct statx st;
 
+	*ret = (struct mail_root_facts){.in_use = mail_root_in_use(&maildrop_kernel, root_fd)};
+	if (mail_mark_read(&maildrop_kernel, root_fd, ret->mark) < 0) {
+		ret->mark[0] = '\0';
+		ret->earned = ret->in_use && mail_mark_earned(root_fd);
+	}
 	if (statx(root_fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) < 0)
-		return -1;
-	*ret = (struct identity){.inode = st.stx_ino};
+		return;
+	ret->inode = st.stx_ino;
 	if (st.stx_mask & STATX_BTIME) {
 		ret->born = st.stx_btime.tv_sec;
 		ret->born_ns = st.stx_btime.tv_nsec;
 	}
-	if (mail_mark_read(&maildrop_kernel, root_fd, ret->mark) < 0)
-		ret->mark[0] = '\0';
-	return 0;
 }
 
 /* Mail that was moved with its mark is the same mail. */
-static bool same(const struct identity *is, const struct identity *was)
+static bool same(const struct mail_root_facts *is, const struct mail_root_facts *was)
 {
 	bool unborn = !is->born || !was->born;
 
@@ -78,11 +71,11 @@ static const char *take_mark(const char *rest, char ret[MAIL_MARK_SIZE])
 	return id + n + 1;
 }
 
-/* What is remembered of the root of this path. -1: nothing. */
-static int recall(const char *memory, const char *path, struct identity *ret)
+/* What is remembered of the root of this path: its identity. -1: nothing. */
+static int recall(const char *memory, const char *path, struct mail_root_facts *ret)
 {
 	FILE *file = fopen(memory, "re");
-	struct identity found = {0};
+	struct mail_root_facts found = {0}; /* no mark: remembered by an older version */
 	char line[2 * MAIL_ROOT_MEMORY_MAX];
 	int result = -1, at = 0;
 
@@ -122,9 +115,10 @@ static int state_folder(char *buf, size_t size)
 }
 
 /* Is there a memory of this root in that folder? Its name is the one to be written, too. */
-static bool look_into(const char *folder, int root_fd, const char *path, struct mail_root *ret)
+static bool look_into(const char *folder, const struct mail_root_facts *facts, const char *path,
+		      struct mail_root *ret)
 {
-	struct identity is, was;
+	struct mail_root_facts was;
 
 	if (memory_name(ret->memory, folder, path) < 0) {
 		ret->memory[0] = '\0';
@@ -132,7 +126,7 @@ static bool look_into(const char *folder, int root_fd, const char *path, struct 
 	}
 	if (recall(ret->memory, path, &was) < 0)
 		return false;
-	if (identify(root_fd, &is) == 0 && !same(&is, &was)) {
+	if (facts->inode && !same(facts, &was)) {
 		atomic_store(&ret->state, MAIL_ROOT_OTHER);
 		ret->mark[0] = '\0';
 	} else if (ret->mark[0]) {
@@ -141,23 +135,30 @@ static bool look_into(const char *folder, int root_fd, const char *path, struct 
 	return true;
 }
 
-void mail_root_look(int root_fd, const char *path, struct mail_root *ret)
+void mail_root_judge(const struct mail_root_facts *facts, const char *path, struct mail_root *ret)
 {
 	char own[MAIL_ROOT_MEMORY_MAX];
 	bool found = state_folder(own, sizeof(own)) == 0;
 
-	ret->memory[0] = ret->mark[0] = '\0';
+	ret->memory[0] = '\0';
 	ret->path = path;
-	if (mail_mark_read(&maildrop_kernel, root_fd, ret->mark) < 0)
+	memcpy(ret->mark, facts->mark, sizeof(ret->mark));
+	if (!facts->mark[0])
 		atomic_init(&ret->state, MAIL_ROOT_UNMARKED);
 	else
-		atomic_init(&ret->state, mail_root_in_use(&maildrop_kernel, root_fd)
-						 ? MAIL_ROOT_KNOWN
-						 : MAIL_ROOT_NEW);
-	if (found && look_into(own, root_fd, path, ret))
+		atomic_init(&ret->state, facts->in_use ? MAIL_ROOT_KNOWN : MAIL_ROOT_NEW);
+	if (found && look_into(own, facts, path, ret))
 		return;
-	if (!look_into(STATE_FOLDER, root_fd, path, ret) && found)
+	if (!look_into(STATE_FOLDER, facts, path, ret) && found)
 		(void)memory_name(ret->memory, own, path);
+}
+
+void mail_root_look(int root_fd, const char *path, struct mail_root *ret)
+{
+	struct mail_root_facts facts;
+
+	mail_root_gather(root_fd, &facts);
+	mail_root_judge(&facts, path, ret);
 }
 
 /* The folders on the way to it. */
@@ -171,7 +172,7 @@ static void make_folders(const char *memory)
 	}
 }
 
-int mail_root_register(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX])
+static int register_name(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX])
 {
 	const char *name = strrchr(root->memory, '/');
 	int n;
@@ -180,10 +181,22 @@ int mail_root_register(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_M
 		return -1;
 	n = snprintf(ret, MAIL_ROOT_MEMORY_MAX, "%.*s/mail-register-%s", (int)(name - root->memory),
 		     root->memory, name + strlen("/mail-root-"));
-	if (n >= MAIL_ROOT_MEMORY_MAX)
+	return n < MAIL_ROOT_MEMORY_MAX ? 0 : -1;
+}
+
+int mail_root_register(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX])
+{
+	if (register_name(root, ret) < 0)
 		return -1;
 	make_folders(root->memory);
 	return 0;
+}
+
+bool mail_root_has_register(const struct mail_root *root)
+{
+	char file[MAIL_ROOT_MEMORY_MAX];
+
+	return register_name(root, file) < 0 || access(file, F_OK) == 0 || errno != ENOENT;
 }
 
 int mail_root_check_state(const struct mail_root *root, struct err *err)
@@ -209,7 +222,7 @@ int mail_root_check_state(const struct mail_root *root, struct err *err)
 	return err_sys(err, EX_CANTCREAT, errno, "%s", path);
 }
 
-static int write_memory(const char *memory, const char *path, const struct identity *is)
+static int write_memory(const char *memory, const char *path, const struct mail_root_facts *is)
 {
 	char staged[MAIL_ROOT_MEMORY_MAX + 8], line[2 * MAIL_ROOT_MEMORY_MAX];
 	int n = snprintf(line, sizeof(line),
@@ -229,27 +242,36 @@ static int write_memory(const char *memory, const char *path, const struct ident
 	return result;
 }
 
-int mail_root_remember(struct mail_root *root, int root_fd, const char *path, struct err *err)
+/* A root without a mark that has earned one. */
+static int mark_root(struct mail_root *root, struct mail_root_facts *facts, int root_fd,
+		     struct err *err)
 {
-	struct identity is, was;
+	if (mail_mark_write(root_fd, facts->mark, err) < 0)
+		return -1;
+	memcpy(root->mark, facts->mark, sizeof(root->mark));
+	return 0;
+}
 
-	if (atomic_load(&root->state) == MAIL_ROOT_OTHER ||
-	    !mail_root_in_use(&maildrop_kernel, root_fd))
+int mail_root_remember(struct mail_root *root, const struct mail_root_facts *facts, int root_fd,
+		       struct err *err)
+{
+	struct mail_root_facts is = *facts, was;
+
+	if (atomic_load(&root->state) == MAIL_ROOT_OTHER || !is.in_use)
 		return 0;
 	if (atomic_load(&root->state) == MAIL_ROOT_UNMARKED) {
-		if (mail_mark_read(&maildrop_kernel, root_fd, root->mark) < 0 &&
-		    !mail_mark_earned(root_fd))
+		if (!is.mark[0] && !is.earned)
 			return 0;
-		if (mail_mark_write(root_fd, root->mark, err) < 0)
+		if (mark_root(root, &is, root_fd, err) < 0)
 			return -1;
 	}
 	atomic_store(&root->state, MAIL_ROOT_KNOWN);
 	if (!root->memory[0])
 		return err_set(err, EX_CANTCREAT, "there is no state folder: set STATE_DIRECTORY");
-	if (recall(root->memory, path, &was) == 0 && strcmp(was.mark, root->mark) == 0)
+	if (recall(root->memory, root->path, &was) == 0 && strcmp(was.mark, root->mark) == 0)
 		return 0;
-	if (identify(root_fd, &is) < 0 || strcmp(is.mark, root->mark) != 0 ||
-	    write_memory(root->memory, path, &is) < 0)
+	if (!is.inode || strcmp(is.mark, root->mark) != 0 ||
+	    write_memory(root->memory, root->path, &is) < 0)
 		return err_sys(err, EX_CANTCREAT, errno, "%s cannot be written", root->memory);
 	return 0;
 }
@@ -257,7 +279,7 @@ int mail_root_remember(struct mail_root *root, int root_fd, const char *path, st
 int mail_root_accept(const struct mail_root *root, int root_fd, char ret_mark[MAIL_MARK_SIZE],
 		     struct err *err)
 {
-	struct identity was;
+	struct mail_root_facts was;
 
 	if (mail_mark_write(root_fd, ret_mark, err) < 0)
 		return -1;

@@ -15,6 +15,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #define MAIL_ROOT_MEMORY_MAX 512 /* octets of the name of the file that remembers */
 
@@ -34,17 +35,37 @@ struct mail_root {
 	const char *path;                  /* as configured, for the log */
 };
 
+/* What the filesystem of a mail root says of it. */
+struct mail_root_facts {
+	/* What makes a folder this one, also after a restart of the machine; devices get other
+	 * numbers then. born: 0 where the filesystem does not know it. */
+	uint64_t inode; /* 0: it cannot be looked at */
+	int64_t born;
+	uint32_t born_ns;
+	char mark[MAIL_MARK_SIZE]; /* "": it has none */
+	bool in_use;               /* mail_root_in_use */
+	bool earned;               /* it has no mark, and this software made a maildrop in it */
+};
+
+/* Whoever calls this may hang with the filesystem; all that is said below does not, unless it says
+ * so. System calls only. */
+void mail_root_gather(int root_fd, struct mail_root_facts *ret);
+
 /*
- * Fills ret for the folder root_fd that the configuration calls path. The state folder is
+ * Fills ret for the folder of these facts, which the configuration calls path. The state folder is
  * $STATE_DIRECTORY, else /var/lib/valija for root, else $XDG_STATE_HOME/valija or
  * ~/.local/state/valija; a user other than root looks into /var/lib/valija, too. Only reads.
  * path must live as long as ret.
  */
+void mail_root_judge(const struct mail_root_facts *facts, const char *path, struct mail_root *ret);
+/* The same, for who may hang with root_fd. */
 void mail_root_look(int root_fd, const char *path, struct mail_root *ret);
 /* Remembers a root that is not MAIL_ROOT_OTHER and has maildrops: it is MAIL_ROOT_KNOWN then. One
- * without a mark gets it here if this software made a maildrop in it (an upgrade), else nothing is
- * done. Makes the state folder. -1: has maildrops, but that cannot be written down. */
-int mail_root_remember(struct mail_root *root, int root_fd, const char *path, struct err *err);
+ * without a mark gets it here if this software made a maildrop in it (an upgrade): only then
+ * root_fd is used, and may hang. Else nothing is done. Makes the state folder. -1: has maildrops,
+ * but that cannot be written down. */
+int mail_root_remember(struct mail_root *root, const struct mail_root_facts *facts, int root_fd,
+		       struct err *err);
 /* A person says that this is the folder of the mail: it gets a mark, unless it has one, and what
  * the state folder remembers of another one is removed. */
 int mail_root_accept(const struct mail_root *root, int root_fd, char ret_mark[MAIL_MARK_SIZE],
@@ -52,6 +73,8 @@ int mail_root_accept(const struct mail_root *root, int root_fd, char ret_mark[MA
 /* The name of the file of the root's register (register.h), beside what remembers the root. -1:
  * there is no state folder. */
 int mail_root_register(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX]);
+/* Is that file there? Yes, too, if there is no state folder. Changes nothing. */
+bool mail_root_has_register(const struct mail_root *root);
 /* Can the state folder of the root be written to, or made? Changes nothing. */
 int mail_root_check_state(const struct mail_root *root, struct err *err);
 /* Is there anything that may be a maildrop, or a folder of some? Yes, too, if that cannot be told.

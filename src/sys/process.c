@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -150,7 +151,7 @@ pid_t process_spawn(int exe_fd, int network_fd, char *const argv[], const int *f
 	return err_sys(err, EX_OSERR, errnum, "cannot start %s", argv[0]);
 }
 
-static void run_ask(void (*ask)(int, int, const void *), int fd, const void *context, int pipe_fd,
+static void run_ask(void (*ask)(int, int, const void *), int fd, const void *context, int end,
 		    pid_t parent)
 {
 	int out, null;
@@ -158,7 +159,7 @@ static void run_ask(void (*ask)(int, int, const void *), int fd, const void *con
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(EX_OSERR);
 	reset_signals();
-	out = place_fds(NULL, 0, &fd, pipe_fd, -1);
+	out = place_fds(NULL, 0, &fd, end, -1);
 	if (out < 0 || place_standard() < 0)
 		_exit(EX_OSERR);
 	null = dup2(0, STDERR_FILENO); /* nobody waits for the end of what this process cannot close
@@ -171,21 +172,21 @@ static void run_ask(void (*ask)(int, int, const void *), int fd, const void *con
 pid_t process_ask(void (*ask)(int fd, int out, const void *context), int fd, const void *context,
 		  int *ret_answer, struct err *err)
 {
-	int pipe_fds[2];
 	pid_t parent = getpid(), pid;
+	int ends[2];
 
-	if (pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		return err_sys(err, EX_OSERR, errno, "cannot start a process");
 	pid = fork();
 	if (pid == 0)
-		run_ask(ask, fd, context, pipe_fds[1], parent);
+		run_ask(ask, fd, context, ends[1], parent);
 	if (pid < 0) {
 		err_sys(err, EX_OSERR, errno, "cannot start a process");
-		close(pipe_fds[0]);
+		close(ends[0]);
 	} else {
-		*ret_answer = pipe_fds[0];
+		*ret_answer = ends[0];
 	}
-	close(pipe_fds[1]);
+	close(ends[1]);
 	return pid;
 }
 

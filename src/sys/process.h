@@ -22,9 +22,10 @@ pid_t process_spawn(int exe_fd, int network_fd, char *const argv[], const int *f
 		    unsigned fd_count, int error_fd, struct err *err);
 /*
  * Asks something that may never answer, such as a filesystem, in a process of its own, which has
- * this program's memory, fd and a pipe, and nothing else that is open. ask makes system calls only
- * (other threads may hold locks), and writes its answer into out; then the process ends. Returns
- * its pid and the pipe's other end, which is read without waiting and ends with the process; or -1.
+ * this program's memory, fd and a socket, and nothing else that is open. ask makes system calls
+ * only (other threads may hold locks), and sends its answer by out, one packet, with a descriptor
+ * or without; then the process ends. Returns its pid and the socket's other end, which is read
+ * without waiting and ends with the process; or -1.
  */
 pid_t process_ask(void (*ask)(int fd, int out, const void *context), int fd, const void *context,
 		  int *ret_answer, struct err *err);

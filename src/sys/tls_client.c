@@ -4,15 +4,14 @@
 
 #include "base/digest.h"
 #include "base/text.h"
+#include "sys/tls_client_internal.h"
 #include "sys/tls_error.h"
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,8 +19,9 @@
 #include <sysexits.h>
 
 struct tls_client {
-	SSL_CTX *context;
 	SSL *ssl;
+	SSL_SESSION *offered;                /* of the settings; the library spoils what it uses */
+	SSL_SESSION *fresh;                  /* the newest that the server lets us resume */
 	struct tls_client_settings settings; /* pins only: pointers are not kept */
 	char host[256];
 	bool pinned_only;
@@ -30,57 +30,16 @@ struct tls_client {
 	char key_words[64]; /* of a certificate that was refused: its key's pin, base64 */
 };
 
-/* A directory that holds certificates by hash ("1a2b3c4d.0"), as c_rehash makes it. */
-static bool hashed_directory(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-	bool found = false;
-
-	if (!dir)
-		return false;
-	while (!found && (entry = readdir(dir)))
-		found = strspn(entry->d_name, "0123456789abcdef") == 8 && entry->d_name[8] == '.';
-	closedir(dir);
-	return found;
-}
-
-/*
- * The system's store. Its directory by hash is preferred to the bundle: looking one certificate up
- * costs microseconds, parsing the whole bundle 30 ms and more than a megabyte.
- */
-static int trust_system(SSL_CTX *context, struct err *err)
-{
-	const char *file = getenv(X509_get_default_cert_file_env());
-	const char *dir = getenv(X509_get_default_cert_dir_env());
-
-	if (file || !hashed_directory(dir ? dir : X509_get_default_cert_dir())) {
-		if (SSL_CTX_set_default_verify_paths(context) == 1)
-			return 0;
-	} else if (SSL_CTX_load_verify_dir(context, dir ? dir : X509_get_default_cert_dir()) == 1) {
-		return 0;
-	}
-	return err_set(err, EX_CONFIG, "cannot use the system's certificates: %s",
-		       tls_error_text());
-}
-
-static int load_files(SSL_CTX *context, const struct tls_client_settings *s, struct err *err)
+static int load_own_certificate(SSL *ssl, const struct tls_client_settings *s, struct err *err)
 {
 	const char *key = s->key_file ? s->key_file : s->cert_file;
 
-	if (s->ca_file) {
-		if (SSL_CTX_load_verify_file(context, s->ca_file) != 1)
-			return err_set(err, EX_CONFIG, "cannot read certificates from %s: %s",
-				       s->ca_file, tls_error_text());
-	} else if (!s->pin_count && trust_system(context, err) < 0) {
-		return -1;
-	}
 	if (!s->cert_file)
 		return 0;
-	if (SSL_CTX_use_certificate_chain_file(context, s->cert_file) != 1)
+	if (SSL_use_certificate_chain_file(ssl, s->cert_file) != 1)
 		return err_set(err, EX_CONFIG, "cannot read the client certificate %s: %s",
 			       s->cert_file, tls_error_text());
-	if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1)
+	if (SSL_use_PrivateKey_file(ssl, key, SSL_FILETYPE_PEM) != 1)
 		return err_set(err, EX_CONFIG, "cannot read the client's key %s: %s", key,
 			       tls_error_text());
 	return 0;
@@ -144,59 +103,67 @@ static int note_refused(int good, X509_STORE_CTX *store)
 	return good;
 }
 
-static int set_up(struct tls_client *client, const struct tls_client_settings *s, int fd,
-		  struct err *err)
+/* The library's call for each session that could be resumed. 1: it is ours now. */
+static int note_session(SSL *ssl, SSL_SESSION *session)
 {
-	client->context = SSL_CTX_new(TLS_client_method());
-	if (!client->context)
-		return err_set(err, EX_SOFTWARE, "cannot start TLS: %s", tls_error_text());
-	SSL_CTX_set_min_proto_version(client->context, TLS1_2_VERSION);
-	SSL_CTX_set_options(client->context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-						     SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_CTX_set_mode(client->context, SSL_MODE_ENABLE_PARTIAL_WRITE |
-						  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-						  SSL_MODE_RELEASE_BUFFERS);
-	SSL_CTX_set_session_cache_mode(client->context, SSL_SESS_CACHE_OFF);
+	struct tls_client *client = SSL_get_app_data(ssl);
+
+	if (!client)
+		return 0;
+	SSL_SESSION_free(client->fresh);
+	client->fresh = session;
+	return 1;
+}
+
+/* One that cannot be read, or that the server does not know, costs nothing but a whole handshake.
+ */
+static void resume(struct tls_client *client, pop3_span octets)
+{
+	const unsigned char *at = (const unsigned char *)octets.data;
+	SSL_SESSION *session = octets.size ? d2i_SSL_SESSION(NULL, &at, (long)octets.size) : NULL;
+
+	if (session) {
+		SSL_set_session(client->ssl, session);
+		client->offered = SSL_SESSION_dup(session);
+	}
+	SSL_SESSION_free(session);
+	ERR_clear_error();
+}
+
+static int set_up(struct tls_client *client, const struct tls_client_settings *s,
+		  const struct tls_trust *trust, int fd, struct err *err)
+{
+	client->ssl = tls_trust_connection(trust, note_session);
 	client->pinned_only = s->pin_count && !s->ca_file;
-	SSL_CTX_set_verify(client->context, client->pinned_only ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
-			   note_refused);
-	if (load_files(client->context, s, err) < 0)
-		return -1;
-	client->ssl = SSL_new(client->context);
 	if (!client->ssl || SSL_set_app_data(client->ssl, client) != 1 ||
 	    SSL_set_fd(client->ssl, fd) != 1 || set_name(client->ssl, s->host) < 0 ||
 	    set_alpn(client->ssl, s->alpn) < 0)
 		return err_set(err, EX_SOFTWARE, "cannot start TLS with %s: %s", s->host,
 			       tls_error_text());
-	return 0;
-}
-
-/* A handshake as far as it goes without a peer: it makes a key and the first message. */
-void tls_client_warm(void)
-{
-	SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-	SSL *ssl = context ? SSL_new(context) : NULL;
-
-	if (ssl) {
-		SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-		SSL_connect(ssl);
-	}
-	SSL_free(ssl);
-	SSL_CTX_free(context);
-	ERR_clear_error();
+	SSL_set_verify(client->ssl, client->pinned_only ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
+		       note_refused);
+	resume(client, s->session);
+	return load_own_certificate(client->ssl, s, err);
 }
 
 int tls_client_create(const struct tls_client_settings *settings, int fd, struct tls_client **ret,
 		      struct err *err)
 {
 	struct tls_client *client = calloc(1, sizeof(*client));
+	struct tls_trust *own = NULL;
+	int rc = 0;
 
 	if (!client)
 		return err_sys(err, EX_OSERR, errno, "TLS");
 	ERR_clear_error();
 	client->settings = *settings;
 	snprintf(client->host, sizeof(client->host), "%s", settings->host);
-	if (set_up(client, settings, fd, err) < 0) {
+	if (!settings->trust)
+		rc = tls_trust_create(settings->ca_file, settings->pin_count > 0, &own, err);
+	if (rc == 0)
+		rc = set_up(client, settings, own ? own : settings->trust, fd, err);
+	tls_trust_destroy(own); /* the connection keeps what it needs */
+	if (rc < 0) {
 		tls_client_destroy(client);
 		return -1;
 	}
@@ -211,8 +178,9 @@ void tls_client_destroy(struct tls_client *client)
 	if (client->ssl && !client->failed && SSL_is_init_finished(client->ssl))
 		SSL_shutdown(client->ssl);
 	ERR_clear_error();
+	SSL_SESSION_free(client->fresh);
+	SSL_SESSION_free(client->offered);
 	SSL_free(client->ssl);
-	SSL_CTX_free(client->context);
 	free(client);
 }
 
@@ -278,6 +246,13 @@ static enum tls_client_status translate(struct tls_client *client, int result, s
 	return TLS_CLIENT_FAILED;
 }
 
+/* What was verified when the session began stands for it, so it must have been verified. */
+static bool good_when_it_began(const struct tls_client *client)
+{
+	return client->pinned_only || !SSL_session_reused(client->ssl) ||
+	       SSL_get_verify_result(client->ssl) == X509_V_OK;
+}
+
 /* The key is part of the certificate that the handshake proved possession of. */
 static bool pin_matches(struct tls_client *client, unsigned char seen[TLS_CLIENT_PIN_SIZE])
 {
@@ -312,6 +287,8 @@ enum tls_client_status tls_client_handshake(struct tls_client *client, struct er
 			return refuse(client, err);
 		return status;
 	}
+	if (!good_when_it_began(client))
+		return refuse(client, err);
 	if (client->settings.pin_count && !pin_matches(client, seen)) {
 		client->failed = true;
 		base64_encode((pop3_span){(const char *)seen, sizeof(seen)}, words, sizeof(words));
@@ -321,6 +298,38 @@ enum tls_client_status tls_client_handshake(struct tls_client *client, struct er
 		return TLS_CLIENT_FAILED;
 	}
 	return TLS_CLIENT_OK;
+}
+
+/*
+ * TLS 1.3 gives what resumes a session after the handshake, each for one use, lest an observer see
+ * which connections belong together (RFC 8446, C.4). Servers that give none when a session was
+ * resumed get the same again: our address shows as much. A session of TLS 1.2 needs an extended
+ * master secret: else another server could be behind it (RFC 7627).
+ */
+size_t tls_client_session(struct tls_client *client, char *out, size_t size)
+{
+	SSL_SESSION *session = client->fresh;
+	unsigned char *at = (unsigned char *)out;
+	int n;
+
+	if (client->failed || !SSL_is_init_finished(client->ssl))
+		return 0;
+	if (SSL_version(client->ssl) >= TLS1_3_VERSION) {
+		if (!session && SSL_session_reused(client->ssl))
+			session = client->offered;
+	} else {
+		session = SSL_get_extms_support(client->ssl) == 1 ? SSL_get0_session(client->ssl)
+								  : NULL;
+	}
+	n = session && SSL_SESSION_is_resumable(session) ? i2d_SSL_SESSION(session, NULL) : 0;
+	if (n <= 0 || (size_t)n > size)
+		return 0;
+	return (size_t)i2d_SSL_SESSION(session, &at);
+}
+
+bool tls_client_resumed(const struct tls_client *client)
+{
+	return SSL_session_reused(client->ssl) == 1;
 }
 
 int tls_client_read(struct tls_client *client, char *buf, size_t size, struct err *err)

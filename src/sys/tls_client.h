@@ -9,12 +9,18 @@
 
 #include "base/err.h"
 
+#include <pop3/span.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 
 #define TLS_CLIENT_PINS_MAX 4
 #define TLS_CLIENT_PIN_SIZE 32 /* SHA-256 of the SubjectPublicKeyInfo */
 #define TLS_CLIENT_BINDING_SIZE 32
+#define TLS_CLIENT_SESSION_MAX 8000
+
+struct tls_client;
+struct tls_trust;
 
 struct tls_client_settings {
 	const char *host;    /* name or address the certificate must be for; sent as SNI */
@@ -29,6 +35,22 @@ struct tls_client_settings {
 	 */
 	unsigned char pins[TLS_CLIENT_PINS_MAX][TLS_CLIENT_PIN_SIZE];
 	unsigned pin_count;
+	/* Made earlier for this ca_file, and for pins if there are any; NULL: it is made here. */
+	const struct tls_trust *trust;
+	/*
+	 * Of an earlier connection with the same settings (tls_client_session); empty: none. The
+	 * server is not verified anew where it takes it, but for its pinned key: the caller bounds
+	 * how long one verification stands.
+	 */
+	pop3_span session;
+};
+
+/* What a user of clients has from earlier connections with the same settings, and leaves to later
+ * ones. */
+struct tls_client_memory {
+	const struct tls_trust *trust; /* NULL: none */
+	size_t size;                   /* of session; 0: none */
+	char session[TLS_CLIENT_SESSION_MAX];
 };
 
 /* Read and write return octets > 0 or one of these. */
@@ -40,11 +62,6 @@ enum tls_client_status {
 	TLS_CLIENT_FAILED = -4, /* err says why */
 };
 
-struct tls_client;
-
-/* Has the library look up its algorithms now: processes that are forked from this one share them,
- * and each saves milliseconds. */
-void tls_client_warm(void);
 /* Reads CA and certificate files; -1 with err names the file. fd stays the caller's. */
 int tls_client_create(const struct tls_client_settings *settings, int fd, struct tls_client **ret,
 		      struct err *err);
@@ -52,6 +69,12 @@ int tls_client_create(const struct tls_client_settings *settings, int fd, struct
 void tls_client_destroy(struct tls_client *client);
 
 enum tls_client_status tls_client_handshake(struct tls_client *client, struct err *err);
+/* What resumes this session: its octets, secret, are written into out. 0: nothing does, or it is
+ * larger than size. Asked for at the end: a server may send it at any time. */
+size_t tls_client_session(struct tls_client *client, char *out, size_t size);
+/* The handshake resumed the session of the settings. */
+bool tls_client_resumed(const struct tls_client *client);
+
 int tls_client_read(struct tls_client *client, char *buf, size_t size, struct err *err);
 int tls_client_write(struct tls_client *client, const char *buf, size_t size, struct err *err);
 

@@ -367,6 +367,27 @@ bool tls_session_pending(const struct tls_session *session)
 	return !session->failed && SSL_has_pending(session->ssl);
 }
 
+enum tls_protocol tls_session_protocol(const struct tls_session *session)
+{
+	if (!session || !SSL_is_init_finished(session->ssl))
+		return TLS_NONE;
+	return SSL_version(session->ssl) == TLS1_3_VERSION ? TLS_1_3 : TLS_1_2;
+}
+
+const char *tls_protocol_name(enum tls_protocol protocol)
+{
+	switch (protocol) {
+	case TLS_1_2:
+		return "TLSv1.2";
+	case TLS_1_3:
+		return "TLSv1.3";
+	case TLS_NONE:
+	case TLS_PROTOCOLS:
+		break;
+	}
+	return "no";
+}
+
 const char *tls_session_version(const struct tls_session *session)
 {
 	return SSL_is_init_finished(session->ssl) ? SSL_get_version(session->ssl) : NULL;

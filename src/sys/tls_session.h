@@ -25,6 +25,11 @@ enum tls_status {
 	TLS_WANT_TURN = -7 /* of a handshake only: too many of this server wait for signatures */
 };
 
+/* What a connection is protected by; any process has a use for it. */
+enum tls_protocol { TLS_NONE, TLS_1_2, TLS_1_3, TLS_PROTOCOLS };
+/* "TLSv1.3"; "no" of TLS_NONE. */
+const char *tls_protocol_name(enum tls_protocol protocol);
+
 /* Keeps the server; the descriptor stays the caller's. NULL: out of memory. */
 struct tls_session *tls_session_create(struct tls_server *server, int fd);
 /* Sends close_notify if that does not block. NULL is none. */
@@ -51,6 +56,8 @@ bool tls_session_blocked(const struct tls_session *session); /* the socket refus
 /* Sends close_notify, if that does not block; once. Nothing can be written afterwards. */
 void tls_session_shutdown(struct tls_session *session);
 bool tls_session_pending(const struct tls_session *session); /* decrypted octets wait inside */
+/* TLS_NONE: in the handshake, or session is NULL. */
+enum tls_protocol tls_session_protocol(const struct tls_session *session);
 const char *tls_session_version(const struct tls_session *session); /* NULL: in the handshake */
 const char *tls_session_cipher(const struct tls_session *session);
 bool tls_session_resumed(const struct tls_session *session);

@@ -8,6 +8,7 @@ only by a QUIT behind their DELE. What a test wants done differently it says wit
   cut_after   the connection is torn down after so many octets sent by the server
   chunk       sends in pieces of so many octets
   capabilities, mechanisms, tls ('implicit', 'starttls', None), greeting, unique_ids
+  resumes     one context for all connections: sessions of TLS can be resumed (tls_resumed)
   tokens      access tokens that XOAUTH2 and OAUTHBEARER take; token_lines, token_refusal: how
 
 Every session's commands are in sessions[i].commands, octet for octet.
@@ -110,7 +111,7 @@ class Session:
         line, self.buffer = self.buffer.split(b'\r\n', 1)
         return line.decode('latin-1')
 
-    def start_tls(self):
+    def make_context(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self.server.certificate)
         if self.server.client_ca:
@@ -119,8 +120,14 @@ class Session:
         if self.server.tls_version:
             context.minimum_version = context.maximum_version = self.server.tls_version
             context.set_ciphers('ALL:@SECLEVEL=0')
-        self.socket = context.wrap_socket(self.socket, server_side=True)
+        return context
+
+    def start_tls(self):
+        if not (self.server.resumes and self.server.context):
+            self.server.context = self.make_context()
+        self.socket = self.server.context.wrap_socket(self.socket, server_side=True)
         self.server.tls_seen.append(self.socket.version())
+        self.server.tls_resumed.append(self.socket.session_reused)
         self.tls = True
 
     # the dialogue
@@ -341,7 +348,7 @@ class Server:
                  mechanisms=('PLAIN',), password=PASSWORD, greeting='+OK ready', hooks=None,
                  cut_after=None, chunk=None, on_connect=None, client_ca=None, tls_version=None,
                  session=Session, transcript=None, tokens=(), token_lines=None, token_refusal='',
-                 name='127.0.0.1'):
+                 name='127.0.0.1', resumes=False):
         self.messages = [message if isinstance(message, tuple) else (f'uid-{number}', message)
                          for number, message in enumerate(messages, 1)]
         self.tls, self.certificate, self.client_ca = tls, certificate, client_ca
@@ -354,7 +361,8 @@ class Server:
         self.cut_after, self.chunk = cut_after, chunk
         self.session_class, self.transcript = session, transcript
         self.sessions, self.retrieved, self.deleted, self.errors = [], [], [], []
-        self.tls_seen = []
+        self.tls_seen, self.tls_resumed = [], []
+        self.resumes, self.context = resumes, None
         self.listener = socket.create_server(('127.0.0.1', 0), backlog=64)
         self.port = self.listener.getsockname()[1]
         self.threads = []

@@ -20,6 +20,7 @@ ALLOWED = {
     'server': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
     'lookup': ('base', 'sys', 'ipc', 'config', 'server'),
     'https': ('base', 'sys'),
+    'lookup': ('base', 'sys', 'https', 'ipc', 'config', 'server'),
     'fetch': ('base', 'sys', 'https'),
     'cli': ('base', 'lmtp', 'sys', 'maildrop', 'users', 'config'),
 }
@@ -41,6 +42,8 @@ ROOMS = {
               'session': ('account',), 'journal': ('account',),
               'upload': (), 'sink': ('account', 'journal', 'oauth', 'upload'),
               'collect': ('account', 'session', 'journal', 'sink', 'report')},
+    'lookup': {'ldap': (), 'sql': (), 'system': (), 'web': (), 'http': ('web',),
+               'oauth': ('web',)},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'session': ('files', 'update')},
 }
 
@@ -86,19 +89,24 @@ OPEN = {
 # headers of the system and of libraries → the files that are their door (beginnings of paths)
 DOORS = (
     (r'event2/', ('src/sys/loop',)),
+    (r'libpq-fe\.h', ('src/lookup/sql/postgresql.c',)),
+    (r'mysql\.h|errmsg\.h', ('src/lookup/sql/mysql.c',)),
+    (r'sqlite3\.h', ('src/lookup/sql/sqlite.c',)),
     (r'seccomp\.h', ('src/sys/seccomp.c',)),
-    (r'openssl/', ('src/sys/tls', 'src/base/digest.c')),
+    (r'openssl/', ('src/sys/tls', 'src/base/digest.c', 'src/lookup/oauth/signature.c')),
+    (r'jose/', ('src/lookup/oauth/jwt.c', 'src/lookup/oauth/signature.c')),
     (r'confuse\.h', ('src/config/parse.c', 'src/fetch/account/config_file.c',
                      'src/fetch/account/config_oauth')),
     (r'idn2\.h', ('src/fetch/account/idn.c',)),
     (r'gsasl\.h', ('src/users/sasl', 'src/fetch/session/sasl.c')),
     (r'crypt\.h|argon2\.h', ('src/users/schemes.c',)),
+    (r'security/', ('src/lookup/system/pam.c',)),
     (r'jansson\.h', ('src/fetch/report/json.c', 'src/fetch/session/bearer.c',
                      'src/fetch/oauth/answer.c', 'src/fetch/upload/verdict.c',
-                     'src/fetch/watch/memory.c')),
-    (r'curl/', ('src/https/', 'src/fetch/upload/')),
+                     'src/fetch/watch/memory.c', 'src/lookup/http/message.c',
+                     'src/lookup/oauth/')),
+    (r'curl/', ('src/https/', 'src/lookup/web/', 'src/fetch/upload/')),
     (r'(open)?ldap\.h|lber\.h', ('src/lookup/ldap/client.c',)),
-    (r'security/', ('src/lookup/system/pam.c',)),
     (r'expat\.h', ('src/fetch/setup/autoconfig.c',)),
     (r'resolv\.h|arpa/nameser\.h', ('src/fetch/setup/dns.c',)),
 )

@@ -118,10 +118,9 @@ class Office:
         """Copies the programs to where every user can run them."""
         self.bin = self.scratch / 'bin'
         self.bin.mkdir()
-        lookups = build_dir().glob('valija-lookup-*')
-        for path in (program('valijad'), program('valija'), *lookups):
-            if path.is_file():
-                shutil.copy(path, self.bin / path.name)
+        lookups = (path.name for path in build_dir().glob('valija-lookup-*') if path.is_file())
+        for name in ('valijad', 'valija', *lookups):
+            shutil.copy(program(name), self.bin / name)
 
     def environment(self):
         return {**environment(), 'STATE_DIRECTORY': str(self.state)}

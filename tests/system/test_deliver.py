@@ -5,7 +5,7 @@ import subprocess
 
 import generate
 import pytest
-from lmtp import split_trace
+from lmtp import Lmtp, split_trace
 from office import NOBODY, PASSWORD, SANITIZER, environment
 from wire import wire_form
 
@@ -62,6 +62,28 @@ def test_first_deliveries_at_once(make_office):
             done = list(pool.map(lambda _: deliver(office, f'user{round_}'), range(6)))
         assert [one.returncode for one in done] == [0] * 6, [one.stderr for one in done]
         assert len(office.files(f'user{round_}')) == 6
+
+
+def test_first_deliveries_at_once_by_lmtp_and_the_command(make_office):
+    """Whoever finds that the other one makes the maildrop goes on with what is there then."""
+    office = make_office(users=('demo',))
+
+    def by_lmtp(user):
+        with Lmtp(office.lmtp) as client:
+            return client.deliver(b'Subject: x\r\n\r\nx\r\n', user)[0]
+
+    def by_command(user):
+        done = deliver(office, user)
+        return '250' if done.returncode == 0 else done.stderr
+
+    for round_ in range(10):
+        user = f'user{round_}'
+        office.add_user(user)
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            done = [pool.submit(way, user) for way in 3 * (by_lmtp, by_command)]
+        results = [str(one.result()) for one in done]
+        assert all(result.startswith('250') for result in results), results
+        assert len(office.files(user)) == 6
 
 
 def test_whose_files_they_are(shared, user):

@@ -15,7 +15,7 @@ FILTER = ROOT / 'dist/fail2ban/filter.d/valija.conf'
 ADDRESS = r'(?P<address>[0-9a-fA-F:.]*[0-9a-fA-F])'
 DATE = re.compile(r'^(?:\d{4}-\d\d-\d\dT[\d:]{8}[+-]\d{4}|\w{3} [ \d]\d [\d:]{8})')
 TIME = '2026-11-28T12:00:00+0000'
-REFUSED = 'login-refused from=192.0.2.7 session=a1-7 mechanism="USER" tls="yes" user="x"'
+REFUSED = 'login-refused from=192.0.2.7 session=a1-7 mechanism="USER" tls="TLSv1.3" user="x"'
 BANNED = [  # by each way that a line comes to fail2ban
     f'{TIME} auth0[12]: {REFUSED}',
     f'Nov 28 12:00:00 mail auth0[12]: {REFUSED}',
@@ -27,7 +27,7 @@ NOT_BANNED = [
     f'{TIME} front0[12]: warning: output: auth0[12]: {REFUSED}',
     f'Nov 28 12:00:00 mail valijad[1]: front0[1]: auth0[12]: {REFUSED}',
     f'{TIME} auth0[12]: {REFUSED} reason="too many sessions of this user"',
-    f'{TIME} auth0[12]: login from=192.0.2.7 session=a1-7 mechanism="USER" tls="yes" user="x"',
+    f'{TIME} auth0[12]: login from=192.0.2.7 session=a1-7 mechanism="USER" tls="TLSv1.3" user="x"',
     f'{TIME} auth0[12]: login-refused from=local session=a1-7 mechanism="USER" tls="no" user="x"',
     f'{TIME} auth0[12]: summed-up from=192.0.2.7 lines=9 seconds=60 of="login-refused"',
     f'{TIME} auth0[12]: login-failed from=192.0.2.7 session=a1-7 mechanism="USER" user="x"',

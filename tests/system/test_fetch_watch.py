@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ sys.path.insert(0, str(HERE.parent / 'hostile'))
 
 from fetch_fixtures import certificate, fetcher, serve  # noqa: E402,F401
 from fetching import CONFIG, DATAERR, OK, TEMPFAIL, TOKEN, UNAVAILABLE, USAGE, program  # noqa: E402
-from hostile import Cut, letter  # noqa: E402
+from hostile import Cut, letter, make_certificate  # noqa: E402
 
 PATIENCE = 120  # a sanitized build on a busy machine
 
@@ -473,3 +474,82 @@ def test_an_address_that_comes_ends_the_wait(fetcher, watch):
     finally:
         os.kill(int((fetcher.scratch / 'pid').read_text()), signal.SIGTERM)
     assert daemon.process.wait(PATIENCE) == OK
+
+
+# ---- TLS between the runs of an account ----
+
+def secured(fetcher, name, server, authority, *more):
+    return account(fetcher, name, server, *more).replace(
+        'tls = "none"', f'ca = "{authority}"')
+
+
+def runs(server, least):
+    return wait_for(lambda: len(server.tls_resumed) >= least and server.tls_resumed)
+
+
+@pytest.mark.parametrize('version', [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize('tls', ['implicit', 'starttls'])
+def test_a_run_resumes_the_session_of_the_one_before(fetcher, serve, watch, certificate, tls,
+                                                     version):
+    server = serve([letter(1)], tls=tls, certificate=certificate, tls_version=version, resumes=True)
+    text = secured(fetcher, 'a', server, certificate[0])
+    if tls == 'implicit':
+        text = text.replace('pop3://', 'pop3s://')
+    daemon = watch(text)
+    assert runs(server, 4)[:4] == [False, True, True, True]
+    daemon.record('a', result='ok', messages=1)
+    daemon.rewrite(text)  # other settings, perhaps: whatever was verified before counts no more
+    daemon.said('the configuration is read again')
+    seen = len(server.tls_resumed)
+    assert False in runs(server, seen + 2)[4:]
+    daemon.end()
+
+
+def test_a_server_that_forgets_sessions_is_verified_anew(fetcher, serve, watch, certificate):
+    server = serve([letter(1)], tls='starttls', certificate=certificate)
+    daemon = watch(secured(fetcher, 'a', server, certificate[0]))
+    assert not any(runs(server, 3))
+    record = daemon.record('a', result='ok')
+    assert record['failed'] == 0
+    daemon.end()
+
+
+def test_an_authority_that_goes_takes_the_sessions_along(fetcher, serve, watch, certificate,
+                                                         tmp_path):
+    mine = tmp_path / 'authority.pem'
+    mine.write_bytes(pathlib.Path(certificate[0]).read_bytes())
+    another = make_certificate(tmp_path, 'another.example')
+    server = serve([letter(1)], tls='starttls', certificate=certificate, resumes=True)
+    daemon = watch(secured(fetcher, 'a', server, mine))
+    assert runs(server, 2)[:2] == [False, True]
+    another[0].rename(mine)  # the server would resume still
+    record = daemon.record('a', result='login-refused')
+    assert 'certificate' in record['text']
+    mine.unlink()
+    daemon.rewrite(secured(fetcher, 'a', server, mine))
+    record = daemon.record('a', result='broken')
+    assert 'authority.pem' in record['text']
+    daemon.end()
+
+
+def test_a_pinned_key_is_compared_with_a_resumed_session(fetcher, serve, watch, certificate):
+    server = serve([letter(1)], tls='starttls', certificate=certificate, resumes=True)
+    pin = subprocess.run(
+        f'openssl x509 -in {certificate[0]} -noout -pubkey | openssl pkey -pubin -outform der |'
+        ' openssl dgst -sha256 -binary | base64', shell=True, check=True, capture_output=True,
+        text=True).stdout.strip()
+    daemon = watch(account(fetcher, 'a', server).replace('tls = "none"', f'pin = "sha256//{pin}"'))
+    assert runs(server, 3)[:3] == [False, True, True]
+    daemon.record('a', result='ok', failed=0)
+    daemon.end()
+
+
+def test_a_client_certificate_is_shown_in_each_run(fetcher, serve, watch, certificate, tmp_path):
+    own = make_certificate(tmp_path, 'client.example')
+    server = serve([letter(1)], tls='starttls', certificate=certificate, resumes=True,
+                   client_ca=own[0])
+    daemon = watch(secured(fetcher, 'a', server, certificate[0], f'cert = "{own[0]}"',
+                           f'key = "{own[1]}"'))
+    assert not any(runs(server, 3))
+    daemon.record('a', result='ok', failed=0)
+    daemon.end()

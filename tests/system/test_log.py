@@ -14,6 +14,7 @@ import pytest
 
 from lmtp import Lmtp
 from office import PASSWORD, wait_until
+from pop import Pop
 
 SET_PIPE_SIZE = 1031
 MESSAGE = b'Message-ID: <one@example.org>\r\nSubject: x\r\n\r\nhello\r\n'
@@ -131,19 +132,58 @@ def test_failed_handshakes_and_nonsense_have_an_address(office, connect):
     assert end['from'] == '127.0.0.1' and 'user' not in end
 
 
-def test_tls_is_named_at_the_end(office):
-    mark = office.mark()
-    context = ssl.create_default_context(cafile=office.cert)
-    context.check_hostname = False
-    with socket.create_connection(('127.0.0.1', office.pop3s), 10) as plain, \
-            context.wrap_socket(plain) as client:
-        for line in ('USER demo', f'PASS {PASSWORD}', 'QUIT'):
+def versions(office):
+    """(TLS context, the version that it comes to), for both that are served."""
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        context = ssl.create_default_context(cafile=office.cert)
+        context.check_hostname = False
+        context.minimum_version = context.maximum_version = version
+        yield context, version.name.replace('_', '.')
+
+
+def test_tls_is_named_by_its_version(office):
+    for context, version in versions(office):
+        mark = office.mark()
+        with socket.create_connection(('127.0.0.1', office.pop3s), 10) as plain, \
+                context.wrap_socket(plain) as client:
+            for line in ('USER demo', f'PASS {PASSWORD}', 'QUIT'):
+                client.recv(1000)
+                client.sendall(line.encode() + b'\r\n')
             client.recv(1000)
-            client.sendall(line.encode() + b'\r\n')
-        client.recv(1000)
-        end = session_end(office, mark)
-        assert end['tls'] == client.version() and end['cipher'] == client.cipher()[0]
-        assert end['service'] == 'pop3s'
+            end = session_end(office, mark)
+            assert end['tls'] == version and end['cipher'] == client.cipher()[0]
+            assert end['service'] == 'pop3s'
+            assert wait_record(office, 'login', mark)['tls'] == version
+
+
+@pytest.mark.parametrize('command', ['USER', 'AUTH', 'SCRAM'])
+def test_a_wrong_password_is_logged_with_the_version_of_tls(office, connect, command):
+    def lines():
+        if command == 'USER':
+            return [b'USER demo', b'PASS wrong']
+        if command == 'AUTH':
+            return [b'AUTH PLAIN ' + base64.b64encode(b'\0demo\0wrong')]
+        return [b'AUTH SCRAM-SHA-256 ' + base64.b64encode(b'n,,n=demo,r=abcdefghij'), b'eA==']
+
+    def refuse(client):
+        for line in lines():
+            answer = client.ask(line)
+        assert answer.startswith('-ERR')
+        client.close()
+
+    for context, version in versions(office):
+        mark = office.mark()
+        refuse(Pop(office.pop3s, tls=context))
+        assert wait_record(office, 'login-refused', mark)['tls'] == version
+        mark = office.mark()
+        client = Pop(office.pop3)
+        client.ok('STLS')
+        client.start_tls(context)
+        refuse(client)
+        assert wait_record(office, 'login-refused', mark)['tls'] == version
+    mark = office.mark()
+    refuse(connect(office))
+    assert wait_record(office, 'login-refused', mark)['tls'] == 'no'
 
 
 @pytest.mark.parametrize('logged_in', [False, True])

@@ -228,6 +228,31 @@ def test_an_upgrade_enters_what_is_opened(two, connect, how):
     assert_missing(connect, office, 'bob')
 
 
+@pytest.mark.parametrize('end', ['a session', 'a delivery', 'valija mark'])
+def test_an_empty_register_is_said(two, connect, end):
+    """By the check and by each start, until something is in it."""
+    office, _ = two
+    words = f'no maildrop of {office.mail} is in the register yet'
+    without_register(office)
+    assert words in office.valijad('-t', '-c', office.conf).stderr
+    office.start()
+    office.wait_log(words)
+    if end == 'a session':
+        assert len(login(connect, office)[1]) == 1
+    elif end == 'a delivery':
+        assert deliver(office).startswith('250')
+    else:
+        office.valija('mark', office.mail)
+    office.restart()
+    assert words not in office.log_text()
+    assert words not in office.valijad('-t', '-c', office.conf).stderr
+
+
+def test_a_new_site_says_nothing_of_its_register(make_office):
+    office = make_office()
+    assert 'register' not in office.log_text()
+
+
 def test_a_person_enters_all_that_is_there(two, connect):
     """valija mark: at several levels, of other software, never opened; and nothing else."""
     office, _ = two

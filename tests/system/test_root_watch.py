@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import subprocess
 
 import pytest
 from fuse import Silent
@@ -17,6 +18,7 @@ from wire import wire_form
 
 AWAY = r'error: {} is not the folder any more that valijad has open \(.*reload valijad'
 BACK = r'{} is the folder again that valijad has open'
+EX_TEMPFAIL = 75
 LOOK = 60  # seconds, for a look each 15 on a busy machine
 FOLDER = r'the path of the mail folder leads elsewhere'
 
@@ -239,3 +241,94 @@ def test_the_server_stops_during_a_look_that_hangs(make_office, connect, need_ro
         office.stop(seconds=10)
     finally:
         silent.__exit__()
+
+
+REFUSED = r'error: the new configuration is not used, the old one goes on: the mail folder {} ' \
+    r'has not answered for 10 seconds'
+
+
+@contextlib.contextmanager
+def silent_over(folder):
+    try:
+        silent = Silent(folder)
+        silent.__enter__()
+    except OSError as error:
+        pytest.skip(str(error))
+    try:
+        yield silent
+    finally:
+        silent.__exit__()
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/fuse'), reason='no FUSE here')
+def test_a_reload_that_hangs_is_refused(make_office, connect, need_root):
+    """The old configuration goes on meanwhile, and afterwards; a reload after the end of the
+    trouble is as any other. A process that hangs still is not joined by a second one."""
+    office = start(make_office, connect)
+    office.allow('has not answered for', 'was ended by signal 9')
+    with silent_over(office.mail) as silent:
+        mark = office.mark()
+        office.process.send_signal(signal.SIGHUP)
+        assert silent.asked.wait(LOOK)
+        assert_here(connect, office, office.ids)
+        for pid in keepers(office):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: login(connect, office)[1] == office.ids)
+        office.process.send_signal(signal.SIGHUP)
+        refused_at = office.wait_log(REFUSED.format(office.mail), LOOK, mark)
+        office.wait_log('a reload is in progress', since=mark)
+        office.wait_log(REFUSED.format(office.mail), LOOK, refused_at)  # the one that waited
+        assert_here(connect, office, office.ids)
+        before = len(askers(office))
+        office.reload(REFUSED.format(office.mail))
+        assert len(askers(office)) == before
+    office.reload()
+    assert_here(connect, office, office.ids)
+
+
+def askers(office):
+    """Processes of the monitor that are no children: they wait for the mail folder."""
+    children = pathlib.Path(f'/proc/{office.process.pid}/task/{office.process.pid}/children')
+    monitor = pathlib.Path(f'/proc/{office.process.pid}/cmdline').read_bytes()
+    return [pid for pid in children.read_text().split()
+            if pathlib.Path(f'/proc/{pid}/cmdline').read_bytes() == monitor]
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/fuse'), reason='no FUSE here')
+def test_a_reload_to_another_folder_while_the_first_hangs(make_office, connect, need_root):
+    office = start(make_office, connect)
+    office.allow('has not answered for', AWAY.format('.*'))
+    other = office.mail.with_name('other')
+    subprocess.run(['cp', '-a', office.mail, other], check=True)
+    with silent_over(office.mail):
+        mark = office.mark()
+        office.process.send_signal(signal.SIGHUP)
+        office.wait_log(REFUSED.format(office.mail), LOOK, mark)
+        office.set('mail', f'"{other}"')
+        office.reload()
+        assert len(login(connect, office)[1]) == len(office.ids)
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/fuse'), reason='no FUSE here')
+def test_the_server_stops_during_a_reload_that_hangs(make_office, connect, need_root):
+    office = start(make_office, connect)
+    with silent_over(office.mail) as silent:
+        office.process.send_signal(signal.SIGHUP)
+        assert silent.asked.wait(LOOK)
+        office.stop(seconds=10)
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/fuse'), reason='no FUSE here')
+@pytest.mark.parametrize('stopped', [False, True])
+def test_a_start_that_hangs_ends_with_the_reason(make_office, need_root, stopped):
+    office = make_office(start=False)
+    with silent_over(office.mail) as silent:
+        office.start(wait=False)
+        assert silent.asked.wait(LOOK)
+        if stopped:
+            office.process.send_signal(signal.SIGTERM)
+        assert office.process.wait(LOOK) == (0 if stopped else EX_TEMPFAIL)
+    office.reader.join()
+    wanted = f'error: the mail folder {office.mail} has not answered for 10 seconds'
+    assert stopped or wanted in office.log_text()
+    office.process = None

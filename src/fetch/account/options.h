@@ -5,6 +5,7 @@
 #include "fetch/account/account.h"
 
 struct sandbox_program;
+struct tls_client_memory;
 
 struct fetch_options {
 	const char *config; /* -c; NULL: the default place */
@@ -18,6 +19,7 @@ struct fetch_options {
 	bool now;                              /* although the destination asked to wait */
 	bool several;                          /* accounts at once: no bars */
 	const struct sandbox_program *program; /* of the run's sandbox; NULL: it is made there */
+	struct tls_client_memory *memory;      /* of the account's connections; NULL: none */
 	bool watch;
 	const char *metrics;
 	bool json, verbose, quiet, init, help;

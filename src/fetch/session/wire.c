@@ -22,6 +22,9 @@ void wire_init(struct wire *wire)
 
 void wire_finish(struct wire *wire)
 {
+	if (wire->tls && wire->memory)
+		wire->memory->size = tls_client_session(wire->tls, wire->memory->session,
+							sizeof(wire->memory->session));
 	tls_client_destroy(wire->tls);
 	if (wire->fd >= 0)
 		close(wire->fd);
@@ -87,13 +90,31 @@ static int timed_out(const struct wire *wire, const char *doing, struct err *err
 	return err_set(err, EX_TEMPFAIL, "the server was silent for too long (%s)", doing);
 }
 
+/* With what is known from before; a session is used once. */
+static int create_tls(struct wire *wire, struct tls_client_settings settings, struct err *err)
+{
+	struct tls_client_memory *memory = wire->memory;
+	int rc;
+
+	if (memory) {
+		settings.trust = memory->trust;
+		settings.session = (pop3_span){memory->session, memory->size};
+	}
+	rc = tls_client_create(&settings, wire->fd, &wire->tls, err);
+	if (memory) {
+		wipe(memory->session, memory->size);
+		memory->size = 0;
+	}
+	return rc;
+}
+
 int wire_start_tls(struct wire *wire, const struct tls_client_settings *settings, int64_t ms,
 		   struct err *err)
 {
 	int64_t deadline = fetch_now() + ms;
 
 	wire->in_at = wire->in_end = 0;
-	if (tls_client_create(settings, wire->fd, &wire->tls, err) < 0)
+	if (create_tls(wire, *settings, err) < 0)
 		return -1;
 	for (;;) {
 		struct err why = {0};

@@ -24,7 +24,8 @@ enum {
 struct wire {
 	int fd;
 	struct tls_client *tls;
-	char *in; /* WIRE_IN_SIZE */
+	struct tls_client_memory *memory; /* of the account, for --watch; NULL: none */
+	char *in;                         /* WIRE_IN_SIZE */
 	size_t in_at, in_end;
 	char *out; /* WIRE_OUT_SIZE */
 	size_t out_at, out_end;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sysexits.h>
 #include <time.h>
 
@@ -68,33 +69,80 @@ static void keep(struct watch *w, struct watch_account *to, struct watch_account
 	}
 }
 
+/* In pages that no run inherits: it has its own account alone (watch.c lends it), and a fork has
+ * less to copy. NULL: no memory. */
+static struct fetch_account *move_settings(struct fetch_config *config, size_t *ret_size)
+{
+	size_t size = (config->count + 1) * sizeof(*config->accounts);
+	struct fetch_account *moved =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (moved == MAP_FAILED)
+		return NULL;
+	madvise(moved, size, MADV_DONTFORK);
+	if (config->count)
+		memcpy(moved, config->accounts, config->count * sizeof(*moved));
+	free(config->accounts);
+	config->accounts = NULL;
+	*ret_size = size;
+	return moved;
+}
+
+void watch_settings_finish(struct watch *w)
+{
+	if (w->settings)
+		munmap(w->settings, w->settings_size);
+	w->settings = NULL;
+	fetch_config_finish(&w->config);
+}
+
+/* The accounts of the moved settings, then those that left them while a run is at work. */
+static unsigned fill(struct watch *w, struct watch_account *fresh,
+		     const struct fetch_account *settings, unsigned count,
+		     const struct watch_memory *memory)
+{
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		struct watch_account *old = find(w, settings[i].name);
+
+		if (old)
+			keep(w, &fresh[used++], old, &settings[i]);
+		else
+			adopt(w, &fresh[used++], &settings[i], memory);
+	}
+	for (unsigned i = 0; i < w->count; i++) {
+		if (w->accounts[i].run.pid <= 0)
+			continue;
+		fresh[used] = w->accounts[i]; /* until its run has ended */
+		fresh[used++].settings = NULL;
+	}
+	return used;
+}
+
 int watch_adopt_all(struct watch *w, struct fetch_config *config, const struct watch_memory *memory,
 		    struct err *err)
 {
 	struct watch_account *fresh =
 		calloc(config->count + w->count + 1, sizeof(struct watch_account));
-	unsigned count = 0;
+	struct fetch_account *settings;
+	size_t size = 0;
+	unsigned count;
 
-	if (!fresh)
+	settings = fresh ? move_settings(config, &size) : NULL;
+	if (!settings) {
+		free(fresh);
 		return err_sys(err, EX_OSERR, errno, "memory");
-	for (unsigned i = 0; i < config->count; i++) {
-		struct watch_account *old = find(w, config->accounts[i].name);
-
-		if (old)
-			keep(w, &fresh[count++], old, &config->accounts[i]);
-		else
-			adopt(w, &fresh[count++], &config->accounts[i], memory);
 	}
-	for (unsigned i = 0; i < w->count; i++) {
-		if (w->accounts[i].run.pid <= 0)
-			continue;
-		fresh[count] = w->accounts[i]; /* until its run has ended */
-		fresh[count++].settings = NULL;
-	}
+	for (unsigned i = 0; i < w->count; i++) /* they belong to the old settings */
+		watch_session_drop(&w->accounts[i].session);
+	count = fill(w, fresh, settings, config->count, memory);
 	free(w->accounts);
 	w->accounts = fresh;
 	w->count = count;
-	fetch_config_finish(&w->config);
+	watch_settings_finish(w);
+	w->settings = settings;
+	w->settings_size = size;
 	w->config = *config;
 	*config = (struct fetch_config){0};
 	return 0;

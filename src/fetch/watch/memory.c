@@ -11,11 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #define MEMORY_FILE "watch.json"
+#define LOCK_FILE "watch.lock"
 enum { VERSION = 1 };
 
 /* The words of the file; results get no other number in a later version. */
@@ -64,28 +64,21 @@ char *watch_memory_json(const struct watch_memory *memory, bool watching)
 	return text;
 }
 
-/* Without a flush: what a power cut takes is known again after the next run. */
+/* What a power cut takes is known again after the next run. */
 int watch_memory_save(int dir, const struct watch_memory *memory, struct err *err)
 {
-	const struct fetch_files *files = &fetch_files_real;
 	json_t *root = tree(memory);
 	char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-	int fd, rc;
+	int rc;
 
 	json_decref(root);
 	if (!text)
 		return err_sys(err, EX_OSERR, ENOMEM, "memory");
-	fd = files->openat(dir, MEMORY_FILE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
-			   0600);
-	rc = fd < 0 ? -1 : fetch_write_all(files, fd, text, strlen(text));
+	rc = fetch_replace(&fetch_files_real, dir, MEMORY_FILE, text, 0600);
 	free(text);
-	if (rc == 0)
-		rc = files->rename(dir, MEMORY_FILE ".new", dir, MEMORY_FILE);
-	if (rc < 0)
-		err_sys(err, EX_IOERR, errno, "cannot write %s into the state folder", MEMORY_FILE);
-	if (fd >= 0)
-		files->close(fd);
-	return rc;
+	return rc == 0 ? 0
+		       : err_sys(err, EX_IOERR, errno, "cannot write %s into the state folder",
+				 MEMORY_FILE);
 }
 
 static bool take_number(const json_t *object, const char *key, int64_t max, int64_t *ret)
@@ -199,19 +192,44 @@ const struct watch_record *watch_memory_find(const struct watch_memory *memory, 
 	return NULL;
 }
 
+/* Of the open file, as flock's is; but it can be looked at without being taken. */
+static struct flock whole_file(void)
+{
+	return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+}
+
 int watch_lock(int dir, int *ret_fd, struct err *err)
 {
-	int fd = openat(dir, "watch.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = openat(dir, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct flock lock = whole_file();
 
 	if (fd < 0)
-		return err_sys(err, EX_CANTCREAT, errno,
-			       "cannot make watch.lock in the state folder");
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		return err_sys(err, EX_CANTCREAT, errno, "cannot make %s in the state folder",
+			       LOCK_FILE);
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
 		*ret_fd = fd;
 		return 1;
 	}
-	if (errno != EWOULDBLOCK)
-		err_sys(err, EX_IOERR, errno, "cannot lock watch.lock in the state folder");
+	if (errno == EAGAIN || errno == EACCES) {
+		close(fd);
+		return 0;
+	}
+	err_sys(err, EX_IOERR, errno, "cannot lock %s in the state folder", LOCK_FILE);
 	close(fd);
-	return errno == EWOULDBLOCK ? 0 : -1;
+	return -1;
+}
+
+int watch_locked(int dir, struct err *err)
+{
+	int fd = openat(dir, LOCK_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), rc;
+	struct flock lock = whole_file();
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	rc = fd < 0 ? -1 : fcntl(fd, F_OFD_GETLK, &lock);
+	if (rc < 0)
+		err_sys(err, EX_IOERR, errno, "cannot look at %s in the state folder", LOCK_FILE);
+	if (fd >= 0)
+		close(fd);
+	return rc < 0 ? -1 : lock.l_type != F_UNLCK;
 }

@@ -39,5 +39,8 @@ char *watch_memory_json(const struct watch_memory *memory, bool watching);
 
 /* 1: the lock is ours, in *ret_fd; 0: a daemon has it; -1. */
 int watch_lock(int dir, int *ret_fd, struct err *err);
+/* Whether a daemon has it: 1 or 0, -1. It is not taken for that: a daemon that starts at the same
+ * moment would find it taken, and end. */
+int watch_locked(int dir, struct err *err);
 
 #endif

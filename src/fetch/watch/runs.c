@@ -17,7 +17,9 @@
 
 enum { OUTCOME_FD = 3 };
 
-_Static_assert(sizeof(struct fetch_outcome) <= 4096, "goes through a pipe at once");
+/* Into an empty pipe without waiting. Where the kernel gives pipes of one page, a large session
+ * does not fit, and the next run makes another. */
+_Static_assert(sizeof(struct fetch_outcome) <= 4096, "fits into any pipe");
 
 static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
 
@@ -40,6 +42,9 @@ static void become_run(const struct fetch_account *account, const struct fetch_o
 	code = fetch_run(account, options, &fetch_files_real, &outcome);
 	if (fetch_write_all(&fetch_files_real, OUTCOME_FD, &outcome, sizeof(outcome)) < 0)
 		code = code ? code : EX_OSERR;
+	else
+		fetch_write_all(&fetch_files_real, OUTCOME_FD, options->memory->session,
+				options->memory->size);
 	fflush(NULL);
 	_exit(code);
 }
@@ -85,11 +90,13 @@ static void make_safe(struct fetch_outcome *outcome)
 		outcome->totals.octets = 0;
 }
 
-void watch_run_take(struct watch_run *run, int status, struct fetch_outcome *ret)
+void watch_run_take(struct watch_run *run, int status, struct watch_session *session,
+		    struct fetch_outcome *ret)
 {
 	struct fetch_outcome outcome;
 	ssize_t n = read(run->from, &outcome, sizeof(outcome));
 
+	watch_session_take(session, run->from);
 	close(run->from);
 	*run = (struct watch_run){.from = -1};
 	if (n != (ssize_t)sizeof(outcome)) {

@@ -4,6 +4,7 @@
 #define FETCH_WATCH_RUNS_H
 
 #include "fetch/run.h"
+#include "fetch/watch/tls.h"
 
 #include <sys/types.h>
 
@@ -14,10 +15,12 @@ struct watch_run {
 };
 
 /* The process shares nothing with its parent but the files it was started with: no loop, no
- * terminal. -1: it could not be started. */
+ * terminal; options->memory is its own. -1: it could not be started. */
 int watch_run_start(const struct fetch_account *account, const struct fetch_options *options,
 		    struct watch_run *ret, struct err *err);
-/* Behind its end: status is waitpid's. The outcome is made safe to print and to count with. */
-void watch_run_take(struct watch_run *run, int status, struct fetch_outcome *ret);
+/* Behind its end: status is waitpid's. The outcome is made safe to print and to count with; the
+ * session of its TLS is taken as it is. */
+void watch_run_take(struct watch_run *run, int status, struct watch_session *session,
+		    struct fetch_outcome *ret);
 
 #endif

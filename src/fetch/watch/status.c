@@ -131,13 +131,10 @@ static int code_of(const struct watch_memory *memory, bool watching)
 static int show(int dir, bool json, char *const *names, int count, struct err *err)
 {
 	struct watch_memory memory;
-	int lock = -1, mine = watch_lock(dir, &lock, err), code;
-	bool watching = mine == 0;
+	int watching = watch_locked(dir, err), code;
 
-	if (mine < 0)
+	if (watching < 0)
 		return -1;
-	if (mine)
-		close(lock);
 	if (watch_memory_load(dir, &memory, err) < 0)
 		return -1;
 	if (keep_named(&memory, names, count, err) < 0) {

@@ -6,6 +6,7 @@
 #include "fetch/watch/watch_private.h"
 
 #include "base/random.h"
+#include "base/secret.h"
 #include "fetch/journal/state.h"
 #include "fetch/watch/grants.h"
 #include "fetch/watch/network.h"
@@ -87,8 +88,13 @@ static void start_run(struct watch *w, struct watch_account *account)
 {
 	struct fetch_outcome outcome = {.code = EX_OSERR};
 	struct err err = {0};
+	int rc;
 
-	if (watch_run_start(account->settings, &w->options, &account->run, &err) == 0)
+	watch_tls_lend(w->tls, &account->session, account->settings, fetch_now(), &w->lent);
+	w->lent_account = *account->settings;
+	rc = watch_run_start(&w->lent_account, &w->options, &account->run, &err);
+	wipe(w->lent.session, w->lent.size);
+	if (rc == 0)
 		return;
 	watch_say("%s: %s", account->record.name, err.text);
 	snprintf(outcome.text, sizeof(outcome.text), "%s", err.text);
@@ -98,13 +104,13 @@ static void start_run(struct watch *w, struct watch_account *account)
 
 struct load {
 	unsigned running, young;
-	int64_t oldest_young; /* its start */
+	int64_t ages_in; /* ms until the oldest of the young is old */
 	struct watch_account *next;
 };
 
 static void look(const struct watch *w, struct load *ret)
 {
-	struct load load = {.oldest_young = INT64_MAX};
+	struct load load = {.ages_in = OLD_MS};
 	int64_t now = fetch_now();
 
 	for (unsigned i = 0; i < w->count; i++) {
@@ -115,8 +121,8 @@ static void look(const struct watch *w, struct load *ret)
 			if (now - account->run.started >= OLD_MS)
 				continue;
 			load.young++;
-			if (account->run.started < load.oldest_young)
-				load.oldest_young = account->run.started;
+			if (account->run.started + OLD_MS - now < load.ages_in)
+				load.ages_in = account->run.started + OLD_MS - now;
 		} else if (account->settings && (!load.next || account->due < load.next->due)) {
 			load.next = account;
 		}
@@ -138,8 +144,7 @@ static void start_due(struct watch *w)
 		if (load.running >= OLD_TIMES * places(w))
 			return; /* the end of one of them comes back here */
 		if (load.young >= places(w)) {
-			loop_timer_set(&w->due,
-				       (uint64_t)(load.oldest_young + OLD_MS - fetch_now() + 1));
+			loop_timer_set(&w->due, (uint64_t)load.ages_in);
 			return;
 		}
 		if (load.next->due > now) {
@@ -158,6 +163,7 @@ static void due_fired(struct loop_timer *timer)
 
 static void drop(struct watch *w, unsigned index)
 {
+	watch_session_drop(&w->accounts[index].session);
 	w->accounts[index] = w->accounts[--w->count];
 }
 
@@ -166,7 +172,7 @@ static void run_ended(struct watch *w, unsigned index, int status)
 	struct watch_account *account = &w->accounts[index];
 	struct fetch_outcome outcome;
 
-	watch_run_take(&account->run, status, &outcome);
+	watch_run_take(&account->run, status, &account->session, &outcome);
 	if (WIFSIGNALED(status) && !w->stopping)
 		watch_say("%s: %s", account->record.name, outcome.text);
 	if (!account->settings) {
@@ -397,9 +403,12 @@ static void finish(struct watch *w)
 	for (unsigned i = 0; i < 4; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	for (unsigned i = 0; i < w->count; i++)
+		watch_session_drop(&w->accounts[i].session);
+	watch_tls_destroy(w->tls);
 	sandbox_program_free(w->program);
 	free(w->accounts);
-	fetch_config_finish(&w->config);
+	watch_settings_finish(w);
 	free(w);
 }
 
@@ -417,7 +426,8 @@ static void work(struct watch *w)
 	}
 	if (notify_watchdog_ms())
 		loop_timer_set(&w->pulse, notify_watchdog_ms() / 2);
-	tls_client_warm();
+	w->tls = watch_tls_create();
+	w->options.memory = &w->lent;
 	w->program = sandbox_program_make(SANDBOX_FETCH, &err);
 	w->options.program = w->program;
 	if (!w->program)

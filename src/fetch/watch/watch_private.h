@@ -10,8 +10,9 @@
 
 struct watch_account {
 	struct watch_record record;
-	const struct fetch_account *settings; /* the configuration's; NULL: not in it any more */
+	const struct fetch_account *settings; /* of the configuration; NULL: not in it any more */
 	struct watch_run run;
+	struct watch_session session;
 	uint64_t due; /* ms of the loop */
 };
 
@@ -20,9 +21,14 @@ struct watch {
 	const struct watch_source *source;
 	struct fetch_options options; /* of the runs */
 	struct sandbox_program *program;
-	const char *metrics; /* of the command line; NULL: the configuration's */
-	unsigned jobs;       /* the same; 0 */
-	struct fetch_config config;
+	struct watch_tls *tls;         /* NULL: each run has its own */
+	struct tls_client_memory lent; /* to the run that starts, as is its account */
+	struct fetch_account lent_account;
+	const char *metrics;            /* of the command line; NULL: the configuration's */
+	unsigned jobs;                  /* the same; 0 */
+	struct fetch_config config;     /* without accounts */
+	struct fetch_account *settings; /* those: config.count of them */
+	size_t settings_size;
 	struct watch_account *accounts;
 	unsigned count;
 	int dir, lock, network, grants;
@@ -44,5 +50,6 @@ void watch_save_fired(struct loop_timer *timer);
  * accounts that left it go on to their end. -1: nothing has changed. */
 int watch_adopt_all(struct watch *w, struct fetch_config *config, const struct watch_memory *memory,
 		    struct err *err);
+void watch_settings_finish(struct watch *w);
 
 #endif

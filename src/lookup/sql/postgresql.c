@@ -13,13 +13,15 @@
 #include <string.h>
 
 enum {
-	BOUND_MAX = 512, /* octets of a connection's text in the log */
+	BOUND_MAX = 512, /* octets of a parameter: a name, an address, a service */
+	TEXT_TYPE = 25,  /* TEXTOID, as in every server since the first */
 };
 
 struct connection {
 	PGconn *pg;
 	const struct sql_site *site;
 	bool prepared[SQL_QUERIES];
+	bool untyped; /* the last error: the place of a parameter does not tell its type */
 };
 
 static void explain(char why[SQL_WHY], const char *message)
@@ -42,13 +44,14 @@ static enum sql_result late(char why[SQL_WHY])
 }
 
 /* What an error of the server means; result may be one that is none of ours. */
-static enum sql_result judge(const struct connection *c, const PGresult *result, char why[SQL_WHY])
+static enum sql_result judge(struct connection *c, const PGresult *result, char why[SQL_WHY])
 {
 	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
 	explain(why, PQresultErrorMessage(result));
 	if (PQstatus(c->pg) == CONNECTION_BAD || !state)
 		return SQL_BROKEN;
+	c->untyped = strcmp(state, "42P18") == 0;
 	if (strcmp(state, "57014") == 0 || strcmp(state, "55P03") == 0)
 		return SQL_SLOW; /* statement_timeout, lock_timeout */
 	if (strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0)
@@ -223,16 +226,30 @@ static const char *const names[SQL_QUERIES] = {
 	[SQL_LAST_LOGIN_UPDATE] = "valija_last_login",
 };
 
+static enum sql_result prepare_typed(struct connection *c, enum sql_query query, const Oid *types,
+				     uint64_t deadline, char why[SQL_WHY])
+{
+	const struct sql_statement *statement = &c->site->statements[query];
+
+	if (!PQsendPrepare(c->pg, names[query], statement->text, (int)statement->count, types))
+		return broken(c, why);
+	return finish(c, deadline, why);
+}
+
+/* The server finds out the types of parameters, each by the place where it stands; where that does
+ * not tell, as in concat(), all are text. */
 static enum sql_result prepare(struct connection *c, enum sql_query query, uint64_t deadline,
 			       char why[SQL_WHY])
 {
-	const struct sql_statement *statement = &c->site->statements[query];
+	Oid types[SQL_PARAMETERS_MAX];
 	enum sql_result result;
 
-	/* the server finds out the types of parameters, each by the place where it stands */
-	if (!PQsendPrepare(c->pg, names[query], statement->text, (int)statement->count, NULL))
-		return broken(c, why);
-	result = finish(c, deadline, why);
+	for (unsigned i = 0; i < SQL_PARAMETERS_MAX; i++)
+		types[i] = TEXT_TYPE;
+	c->untyped = false;
+	result = prepare_typed(c, query, NULL, deadline, why);
+	if (result == SQL_FAILED && c->untyped)
+		result = prepare_typed(c, query, types, deadline, why);
 	c->prepared[query] = result == SQL_DONE;
 	return result;
 }

@@ -9,6 +9,7 @@
 #include "server/auth/proven.h"
 #include "server/auth/queue.h"
 #include "server/child.h"
+#include "sys/tls_session.h"
 #include "sys/workers.h"
 #include "users/login.h"
 
@@ -30,6 +31,7 @@ struct auth {
 	struct child *child;
 	struct limits limits;
 	struct users *users;
+	struct app_passwords *apps;
 	struct login_service *service;
 	struct recipients *recipients;
 	struct databases *databases;
@@ -63,9 +65,9 @@ struct auth_session {
 	char *stamp;                   /* for APOP; NULL: none, or used */
 	uint8_t ip[16];
 	bool loopback, granted;
-	char mechanism[24]; /* of this attempt, for the log */
-	bool slow;          /* the front knows that this attempt takes time */
-	bool tls;           /* of this attempt, as its front claims */
+	char mechanism[24];    /* of this attempt, for the log */
+	bool slow;             /* the front knows that this attempt takes time */
+	enum tls_protocol tls; /* of this attempt, as its front claims */
 	uint32_t failures;
 	uint32_t given_up;      /* logins, after they had cost work */
 	uint64_t hold_until;    /* the next SASL exchange begins no earlier; milliseconds */

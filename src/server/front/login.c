@@ -130,10 +130,10 @@ static void send_attempt(struct session *session, const struct pop3_event *event
 		[POP3_EVENT_SASL_START] = IPC_SASL_START,
 		[POP3_EVENT_SASL_RESPONSE] = IPC_SASL_RESPONSE};
 	pop3_span user = event->type == POP3_EVENT_SASL_START ? event->mechanism : event->user;
-	struct ipc_credentials message = {.session = session->client.node.key,
-					  .has_secret = event->has_initial ||
-							event->type != POP3_EVENT_SASL_START,
-					  .tls = conn_tls(&session->client.conn) != NULL};
+	struct ipc_credentials message = {
+		.session = session->client.node.key,
+		.has_secret = event->has_initial || event->type != POP3_EVENT_SASL_START,
+		.tls = tls_session_protocol(conn_tls(&session->client.conn))};
 	pop3_span texts[] = {user, event->secret};
 
 	if (new_ticket(&session->front->tickets, &session->login.ticket) < 0) {

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "server/keeper/envelope.h"
+#include "server/keeper/notice.h"
 #include "server/record.h"
 
 #include <errno.h>
@@ -56,8 +57,9 @@ struct delivery_message {
 };
 
 /* A maildrop that is not there takes three steps more: the register has the intention, the folders
- * are made, the register has the maildrop. Then the message is delivered. */
-enum step { STEP_DELIVER, STEP_MAKE, STEP_DELIVER_MADE };
+ * are made, the register has the maildrop. Then the message is delivered. One that the register has
+ * already may have been made by `valija deliver` since: it is looked for once more. */
+enum step { STEP_DELIVER, STEP_MAKE, STEP_DELIVER_MADE, STEP_DELIVER_AGAIN };
 
 struct delivery_job {
 	struct job job;
@@ -262,6 +264,23 @@ static void make_run(struct delivery_job *job)
 				    job->recipient->lane->path, &job->err);
 }
 
+static bool usage_of(const struct delivery_job *job, struct maildrop_usage *ret)
+{
+	struct err err;
+
+	return maildrop_usage(&job->keeper->settings, job->keeper->mail_fd,
+			      job->recipient->lane->path, ret, &err) == MAILDROP_OK;
+}
+
+/* Whether this user gets notices; then with what there was before the delivery. */
+static bool may_notice(const struct delivery_job *job, struct maildrop_usage *ret)
+{
+	const struct maildrop_quota *quota = &job->recipient->quota;
+
+	return job->keeper->child->config->quota_notices &&
+	       (quota->max_messages || quota->max_octets) && usage_of(job, ret);
+}
+
 static void message_run(struct delivery_job *job)
 {
 	char headers[IPC_HEADERS_MAX + IPC_TEXT_MAX + 32]; /* ipc_check bounds the address */
@@ -278,9 +297,29 @@ static void message_run(struct delivery_job *job)
 					     .quota = job->recipient->quota,
 					     .ret_name = job->file};
 
+	struct maildrop_usage before, after;
+	bool notices = may_notice(job, &before);
+
 	envelope_message_id(job->sealed_message->fd, job->sealed_message->size, job->message_id);
 	job->status = maildrop_deliver(&job->keeper->settings, job->keeper->mail_fd,
 				       job->recipient->lane->path, &delivery, &job->err);
+	if (notices && job->status == MAILDROP_OK && usage_of(job, &after))
+		notice_if_passed(&job->keeper->settings, job->keeper->mail_fd,
+				 job->recipient->lane->path, &job->recipient->quota, &before,
+				 &after, job->recipient->address,
+				 job->keeper->child->config->host_name);
+}
+
+/* The maildrop was absent, and err says why none is made. */
+static void again_run(struct delivery_job *job)
+{
+	struct err why = job->err;
+
+	message_run(job);
+	if (job->status != MAILDROP_ABSENT)
+		return;
+	job->status = MAILDROP_TEMP;
+	job->err = why;
 }
 
 static void log_delivery(const struct delivery_job *job)
@@ -317,9 +356,17 @@ static void deliver_run(struct job *base)
 	if (atomic_load(&job->keeper->mail_away)) {
 		job->status = MAILDROP_TEMP;
 		err_set(&job->err, EX_TEMPFAIL, KEEPER_MAIL_AWAY);
-	} else if (job->step == STEP_MAKE) {
+		return;
+	}
+	switch (job->step) {
+	case STEP_MAKE:
 		make_run(job);
-	} else {
+		break;
+	case STEP_DELIVER_AGAIN:
+		again_run(job);
+		break;
+	case STEP_DELIVER:
+	case STEP_DELIVER_MADE:
 		message_run(job);
 	}
 }
@@ -348,15 +395,18 @@ static void registered(void *context, bool allowed, const char *why)
 {
 	struct delivery_job *job = context;
 
-	if (allowed) {
-		job->step = job->step == STEP_DELIVER ? STEP_MAKE : STEP_DELIVER_MADE;
-		keeper_add_job(job->keeper, job->recipient->lane, &job->job,
-			       job->step == STEP_MAKE ? "making the maildrop" : "a delivery");
+	bool first = job->step == STEP_DELIVER;
+
+	if (!allowed)
+		snprintf(job->err.text, sizeof(job->err.text), "%s", why);
+	if (!allowed && !first) {
+		job->status = MAILDROP_TEMP;
+		delivered(job);
 		return;
 	}
-	job->status = MAILDROP_TEMP;
-	snprintf(job->err.text, sizeof(job->err.text), "%s", why);
-	delivered(job);
+	job->step = !allowed ? STEP_DELIVER_AGAIN : first ? STEP_MAKE : STEP_DELIVER_MADE;
+	keeper_add_job(job->keeper, job->recipient->lane, &job->job,
+		       job->step == STEP_MAKE ? "making the maildrop" : "a delivery");
 }
 
 static void deliver_done(struct job *base)

@@ -6,10 +6,10 @@
 #include "config/path.h"
 #include "server/certificates.h"
 #include "server/monitor/spool_files.h"
+#include "server/monitor/system_user.h"
 #include "sys/process.h"
 #include "sys/sandbox.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -20,77 +20,52 @@
 enum {
 	FILES_WANTED = 1 << 20, /* descriptors of a process */
 	FILES_NEEDED = 64,
-	LOOKED_AT_MAX = 4096, /* folders of the mail root, to learn whose they are */
 };
 
-int files_find_user(const char *name, uid_t *uid, gid_t *gid, struct err *err)
+static void find_owner(struct generation_files *files, const struct mail_folder *mail)
 {
-	if (sandbox_user(name, uid, gid, NULL) == 0)
-		return 0;
-	return err_set(err, EX_NOUSER,
-		       "there is no system user \"%s\" to give up root for; make the users of "
-		       "dist/sysusers.d/valija.conf: "
-		       "systemd-sysusers dist/sysusers.d/valija.conf",
-		       name);
-}
-
-/* True: a folder below the mail root belongs to another user than root, as where the root is the
- * folder of system users' homes. */
-static bool has_other_owners(int mail_fd)
-{
-	int fd = openat(mail_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-	struct stat st;
-	bool found = false;
-
-	if (!folder) {
-		if (fd >= 0)
-			close(fd);
-		return false;
-	}
-	for (int n = 0; n < LOOKED_AT_MAX && !found && (entry = readdir(folder)) != NULL; n++)
-		found = strcmp(entry->d_name, "..") != 0 &&
-			fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-			S_ISDIR(st.st_mode) && st.st_uid != 0;
-	closedir(folder);
-	return found;
-}
-
-static int find_owner(struct generation_files *files, struct err *err)
-{
-	struct stat st;
-
-	if (fstat(files->mail_fd, &st) < 0)
-		return err_sys(err, EX_OSERR, errno, "cannot look at %s", files->config->mail);
-	files->mail_uid = st.st_uid;
-	files->mail_gid = st.st_gid;
-	if (st.st_uid == 0 && !has_other_owners(files->mail_fd))
+	files->mail_uid = mail->uid;
+	files->mail_gid = mail->gid;
+	if (mail->only_of_root)
 		log_warning(
 			"%s belongs to root: its keepers run as root, without capabilities; "
 			"better: a user of its own for this folder and what is in it, vmail for "
 			"one: see valijad(8)",
 			files->config->mail);
-	return 0;
+}
+
+/* A site that is older than the register, or has mail of other software. */
+static void look_at_register(const struct generation_files *files)
+{
+	if (!mail_root_has_register(&files->root))
+		log_warning(
+			"no maildrop of %s is in the register yet: each is entered when it is "
+			"opened or delivered to, and one that goes missing before passes for a new "
+			"user's; to enter all that are there now: valija mark %s",
+			files->config->mail, files->config->mail);
 }
 
 /* Missing mail gets a log line at the start, before a user logs in. */
-static void look_at_root(struct generation_files *files)
+static void look_at_root(struct generation_files *files, const struct mail_root_facts *facts)
 {
-	bool in_use = mail_root_in_use(&maildrop_kernel, files->mail_fd);
+	bool in_use = facts->in_use;
 
-	mail_root_look(files->mail_fd, files->config->mail, &files->root);
+	mail_root_judge(facts, files->config->mail, &files->root);
 	switch (atomic_load(&files->root.state)) {
 	case MAIL_ROOT_NEW:
 		return;
 	case MAIL_ROOT_KNOWN:
-		if (in_use)
+		if (in_use) {
+			look_at_register(files);
 			return;
+		}
 		break;
 	case MAIL_ROOT_OTHER:
 		break;
 	case MAIL_ROOT_UNMARKED:
-		if (!mail_mark_earned(files->mail_fd)) /* else the start makes it */
+		if (facts->earned) /* the start makes it */
+			look_at_register(files);
+		else
 			log_warning(
 				"%s has no mark " MAIL_MARK_NAME ": maildrops that are there are "
 				"served, none is made; see that its filesystem is mounted, then: "
@@ -112,15 +87,14 @@ static void look_at_root(struct generation_files *files)
 			files->config->mail, files->config->mail);
 }
 
-bool files_remember_root(struct generation_files *files)
+void files_remember_root(struct generation_files *files, const struct mail_root_facts *facts)
 {
 	struct err err;
 
-	if (mail_root_remember(&files->root, files->mail_fd, files->config->mail, &err) < 0)
+	if (mail_root_remember(&files->root, facts, files->mail_fd, &err) < 0)
 		log_warning("%s: its filesystem cannot be remembered, so after a restart an "
 			    "unmounted one goes unnoticed: %s",
 			    files->config->mail, err.text);
-	return atomic_load(&files->root.state) != MAIL_ROOT_NEW;
 }
 
 bool files_need_keys(const struct config *config)
@@ -131,33 +105,14 @@ bool files_need_keys(const struct config *config)
 	return false;
 }
 
-/* Root is refused by a network filesystem that takes it for nobody. */
-static int open_mail(struct generation_files *files, bool root, struct err *err)
-{
-	struct err why;
-
-	if (config_open_directory(files->config->mail, O_RDONLY, &files->mail_fd, &why) == 0)
-		return 0;
-	if (root && why.errnum == EACCES)
-		return err_set(
-			err, why.code,
-			"%s; a server of NFS with root_squash takes root for nobody: let all "
-			"enter and read that folder (chmod 755; the maildrops in it stay their "
-			"owners' own), or export it with no_root_squash",
-			why.text);
-	if (err)
-		*err = why;
-	return -1;
-}
-
 int files_open(struct generation_files *files, const struct config *config, bool root,
-	       struct err *err)
+	       const struct mail_folder *mail, struct err *err)
 {
 	*files = (struct generation_files){.config = config,
 					   .config_fd = -1,
 					   .certificates_fd = -1,
 					   .keys_fd = -1,
-					   .mail_fd = -1,
+					   .mail_fd = mail->fd,
 					   .spool_fd = -1,
 					   .users_fd = -1,
 					   .aliases_fd = -1};
@@ -166,7 +121,7 @@ int files_open(struct generation_files *files, const struct config *config, bool
 	if (files->certificates_fd < 0)
 		return -1;
 	files->keys_fd = certificates_pack(config, PACKED_KEYS, &files->keys_size, err);
-	if (files->keys_fd < 0 || open_mail(files, root, err) < 0 ||
+	if (files->keys_fd < 0 ||
 	    config_open_parent(files->config->users, &files->users_fd, err) < 0)
 		return -1;
 	if (files->config->aliases[0] &&
@@ -177,19 +132,20 @@ int files_open(struct generation_files *files, const struct config *config, bool
 		return -1;
 	if (lookups_open(files->lookups, config, root, err) < 0)
 		return -1;
-	look_at_root(files);
+	look_at_root(files, &mail->facts);
 	files->config_fd = config_seal(config, err);
 	if (files->config_fd < 0)
 		return -1;
 	if (!root)
 		return 0;
-	if (files_find_user(files->config->user_net, &files->net_uid, &files->net_gid, err) < 0 ||
-	    files_find_user(files->config->user_auth, &files->auth_uid, &files->auth_gid, err) < 0)
+	if (system_user_find(files->config->user_net, &files->net_uid, &files->net_gid, err) < 0 ||
+	    system_user_find(files->config->user_auth, &files->auth_uid, &files->auth_gid, err) < 0)
 		return -1;
 	if (files_need_keys(config) &&
-	    files_find_user(files->config->user_keys, &files->keys_uid, &files->keys_gid, err) < 0)
+	    system_user_find(files->config->user_keys, &files->keys_uid, &files->keys_gid, err) < 0)
 		return -1;
-	return find_owner(files, err);
+	find_owner(files, mail);
+	return 0;
 }
 
 void files_close(struct generation_files *files)

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "maildrop/mail_root.h"
 #include "server/monitor/lookups.h"
+#include "server/monitor/mail_folder.h"
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -28,17 +29,14 @@ struct generation_files {
 
 /* Whether a site needs a process for private keys. */
 bool files_need_keys(const struct config *config);
-/* Opens everything that config names; config must live as long as files. Returns 0, or -1 with err:
- * files_close must be called then, too. */
+/* Opens everything that config names but the mail folder, which is open already: its descriptor is
+ * taken over. config must live as long as files. Returns 0, or -1 with err: files_close must be
+ * called then, too. */
 int files_open(struct generation_files *files, const struct config *config, bool root,
-	       struct err *err);
+	       const struct mail_folder *mail, struct err *err);
 void files_close(struct generation_files *files);
-/* Records which folder the mail root is, once that holds a maildrop. Returns true when nothing is
- * left to record. */
-bool files_remember_root(struct generation_files *files);
-
-/* Looks a system user up that a process becomes. */
-int files_find_user(const char *name, uid_t *uid, gid_t *gid, struct err *err);
+/* Records which folder the mail root is, if that holds a maildrop by now. */
+void files_remember_root(struct generation_files *files, const struct mail_root_facts *facts);
 
 /* Raises the limit of descriptors as far as it goes, and returns it. -1: a start would not get far
  * with so few. */

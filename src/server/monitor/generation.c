@@ -17,10 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 enum {
 	STOP_GRACE = 2000, /* ms between the end of a drain and SIGKILL; then to the last look */
-	NEW_ROOT = 10000,  /* ms between two looks for the first maildrop of a new mail root */
 };
 
 /* The processors that this process may use: a container or taskset may allow fewer than the machine
@@ -210,27 +210,29 @@ static void root_changed(void *context)
 			briefing_send_away(&briefing, slot);
 }
 
-static void look_at_root(struct loop_timer *timer)
+static void root_looked_at(void *context, const struct mail_root_facts *facts)
 {
-	struct generation *g = timer->context;
+	struct generation *g = context;
 
-	if (!files_remember_root(&g->files))
-		loop_timer_set(timer, NEW_ROOT);
+	files_remember_root(&g->files, facts);
 }
 
-int generation_create(struct generation_owner *owner, const struct config *config, uint32_t number,
-		      struct generation **ret, struct err *err)
+int generation_create(struct generation_owner *owner, const struct config *config,
+		      const struct mail_folder *mail, uint32_t number, struct generation **ret,
+		      struct err *err)
 {
 	struct generation *g = calloc(1, sizeof(*g));
 	int rc;
 
-	if (!g)
+	if (!g) {
+		close(mail->fd);
 		return err_set(err, EX_OSERR, "out of memory");
+	}
 	g->config = *config;
 	g->owner = owner;
 	g->events = &events;
 	g->number = number;
-	rc = files_open(&g->files, &g->config, owner->root, err);
+	rc = files_open(&g->files, &g->config, owner->root, mail, err);
 	if (rc == 0 && add_slots(g) < 0)
 		rc = err_set(err, EX_OSERR, "out of memory");
 	loop_timer_init(&g->room, owner->loop, demand_room, g);
@@ -242,11 +244,10 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 		rc = g->locations ? 0 : err_set(err, EX_OSERR, "out of memory");
 	}
 	if (rc == 0) {
-		loop_timer_init(&g->look_at_root, owner->loop, look_at_root, g);
-		look_at_root(&g->look_at_root);
+		files_remember_root(&g->files, &mail->facts);
 		spool_files_init(&g->spool, &g->files, serves(&g->config, true));
-		root_watch_init(&g->root_watch, owner->loop, g->config.mail, g->files.mail_fd,
-				root_changed, g);
+		root_watch_init(&g->root_watch, owner->loop, &g->files.root, g->files.mail_fd,
+				root_changed, root_looked_at, g);
 	}
 	for (struct slot *slot = g->slots; slot && rc == 0; slot = slot->next)
 		rc = members_start(slot, err);
@@ -340,11 +341,8 @@ void generation_drain(struct generation *g, uint64_t ms, bool stop)
 
 	if (!g->draining)
 		loop_timer_init(&g->deadline, g->owner->loop, deadline_over, g);
-	if (!g->draining && g->look_at_root.loop) { /* the last look */
-		loop_timer_cancel(&g->look_at_root);
-		if (atomic_load(&g->files.root.state) != MAIL_ROOT_OTHER)
-			files_remember_root(&g->files);
-	}
+	if (!g->draining)
+		root_watch_last(&g->root_watch);
 	g->draining = g->root_watch.retired = true;
 	if (!g->killed)
 		loop_timer_set(&g->deadline, ms + STOP_GRACE);
@@ -374,8 +372,6 @@ void generation_destroy(struct generation *g)
 	}
 	if (g->deadline.loop)
 		loop_timer_cancel(&g->deadline);
-	if (g->look_at_root.loop)
-		loop_timer_cancel(&g->look_at_root);
 	locations_destroy(g->locations);
 	root_watch_finish(&g->root_watch);
 	loop_timer_cancel(&g->room);

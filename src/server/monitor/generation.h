@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "ipc/messages.h"
 #include "server/monitor/listeners.h"
+#include "server/monitor/mail_folder.h"
 #include "sys/workers.h"
 
 #include <stdbool.h>
@@ -42,9 +43,10 @@ struct generation_owner {
 unsigned generation_fronts(const struct config *config);
 
 /* Checks users, directories and certificates, then starts the children. Listeners must be open
- * already. */
-int generation_create(struct generation_owner *owner, const struct config *config, uint32_t number,
-		      struct generation **ret, struct err *err);
+ * already, and the mail folder, whose descriptor is taken over. */
+int generation_create(struct generation_owner *owner, const struct config *config,
+		      const struct mail_folder *mail, uint32_t number, struct generation **ret,
+		      struct err *err);
 const struct config *generation_config(const struct generation *generation);
 uint32_t
 generation_number(const struct generation *generation); /* rises from one generation to the next */

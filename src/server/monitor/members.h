@@ -22,7 +22,7 @@ struct generation {
 	uint32_t number;
 	struct owners owners;
 	struct loop_timer room; /* set while a request waits for a keeper */
-	struct loop_timer look_at_root, pulse;
+	struct loop_timer pulse;
 	struct locations *locations;
 	struct spool_files spool;
 	struct root_watch root_watch;

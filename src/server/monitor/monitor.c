@@ -12,6 +12,7 @@
 #include "server/monitor/files.h"
 #include "server/monitor/generation.h"
 #include "server/monitor/logbook.h"
+#include "server/monitor/mail_folder.h"
 #include "sys/notify.h"
 #include "sys/process.h"
 
@@ -41,6 +42,8 @@ struct monitor {
 	struct generation *current;              /* serving */
 	struct generation *coming;               /* starting */
 	struct generation *old[GENERATIONS_MAX]; /* draining */
+	struct config next;                      /* of the generation that is to come */
+	struct mail_opening opening;             /* of its mail folder */
 	struct log_sink log;                     /* of the coming generation; standard error else */
 	struct loop_signal signals[5];
 	struct loop_timer tickets, watchdog;
@@ -227,20 +230,53 @@ static void pause_over(struct loop_timer *timer)
 		look_at_listeners(m);
 }
 
-static int start_generation(struct monitor *m, struct err *err)
+static int start_generation(struct monitor *m, const struct mail_folder *mail, struct err *err)
 {
-	struct config config;
+	int rc;
 
-	if (config_load(m->file, &config, err) < 0)
-		return -1;
 	log_sink_close(&m->log);
-	if (log_sink_open(&m->log, &config, err) < 0)
-		return -1;
-	log_set_level((enum log_level)config.log_level);
+	rc = log_sink_open(&m->log, &m->next, err);
 	look_at_listeners(m);
-	if (listeners_open(m->owner.listeners, &config, generation_fronts(&config), err) < 0)
+	if (rc == 0)
+		rc = listeners_open(m->owner.listeners, &m->next, generation_fronts(&m->next), err);
+	if (rc == 0)
+		return generation_create(&m->owner, &m->next, mail, ++m->numbers, &m->coming, err);
+	close(mail->fd);
+	return rc;
+}
+
+/* Without a generation before, valijad ends. */
+static void not_started(struct monitor *m, const struct err *why)
+{
+	if (m->current) {
+		keep_old(m, why->text);
+		return;
+	}
+	log_error("%s", why->text);
+	m->exit_code = why->code ? why->code : EX_SOFTWARE;
+	m->stopping = true;
+	if (!anything_left(m))
+		loop_stop(m->owner.loop);
+}
+
+static void mail_opened(void *context, const struct mail_folder *mail, const struct err *why)
+{
+	struct monitor *m = context;
+	struct err err;
+
+	if (!mail || mail->fd < 0)
+		not_started(m, mail ? &mail->err : why);
+	else if (start_generation(m, mail, &err) < 0)
+		not_started(m, &err);
+}
+
+/* The first step of a start: all else waits for the mail folder. */
+static int open_mail(struct monitor *m, struct err *err)
+{
+	if (config_load(m->file, &m->next, err) < 0)
 		return -1;
-	return generation_create(&m->owner, &config, ++m->numbers, &m->coming, err);
+	log_set_level((enum log_level)m->next.log_level);
+	return mail_opening_start(&m->opening, m->next.mail, m->owner.root, m->owner.exe_fd, err);
 }
 
 static void reload(struct monitor *m)
@@ -249,14 +285,14 @@ static void reload(struct monitor *m)
 
 	if (m->stopping)
 		return;
-	if (m->coming) {
+	if (m->coming || mail_opening_waits(&m->opening)) {
 		log_info("a reload is in progress; reloading again when it is done");
 		m->reload_wanted = true;
 		return;
 	}
 	m->reload_wanted = false;
 	notify_reloading();
-	if (start_generation(m, &err) < 0)
+	if (open_mail(m, &err) < 0)
 		keep_old(m, err.text);
 }
 
@@ -276,6 +312,7 @@ static void stop(struct monitor *m, int number)
 	if (m->stopping)
 		ms = 0;
 	m->stopping = true;
+	mail_opening_finish(&m->opening);
 	if (m->coming)
 		retire(m, m->coming, 0);
 	m->coming = NULL;
@@ -402,7 +439,8 @@ static int monitor_start(struct monitor *m, struct err *err)
 	loop_timer_init(&m->tickets, m->owner.loop, rotate_tickets, m);
 	loop_timer_set(&m->tickets, TICKET_LIFE);
 	start_watchdog(m);
-	return start_generation(m, err);
+	mail_opening_init(&m->opening, m->owner.loop, mail_opened, m);
+	return open_mail(m, err);
 }
 
 int monitor_run(const char *config_file)
@@ -430,6 +468,7 @@ int monitor_run(const char *config_file)
 	log_info("stopped");
 out:
 	workers_destroy(m.owner.workers); /* what was entered in the register is flushed */
+	mail_opening_finish(&m.opening);
 	log_sink_close(&m.log);
 	listeners_destroy(m.owner.listeners);
 	explicit_bzero(m.owner.ticket_keys, sizeof(m.owner.ticket_keys));

@@ -14,6 +14,7 @@
 enum {
 	PAUSE = 15000,    /* ms between two looks */
 	PATIENCE = 10000, /* ms for a look */
+	LAST = 1000,      /* ms for the last one */
 };
 
 enum found {
@@ -25,17 +26,26 @@ enum found {
 
 struct look {
 	enum found found;
-	int errnum; /* of FOUND_NOTHING */
+	int errnum;    /* of FOUND_NOTHING */
+	bool gathered; /* facts */
+	struct mail_root_facts facts;
 };
+
+static bool gathers(const struct root_watch *watch)
+{
+	enum mail_root_state state = atomic_load(&watch->root->state);
+
+	return state == MAIL_ROOT_NEW || (watch->last && state != MAIL_ROOT_OTHER);
+}
 
 /* In a process of its own. */
 static void look(int fd, int out, const void *context)
 {
-	const char *path = context;
-	struct look result = {FOUND_NOTHING, 0};
+	const struct root_watch *watch = context;
+	struct look result = {.found = FOUND_NOTHING};
 	struct stat named, open_one;
 
-	if (stat(path, &named) < 0 || fstat(fd, &open_one) < 0) {
+	if (stat(watch->root->path, &named) < 0 || fstat(fd, &open_one) < 0) {
 		result.errnum = errno;
 		if (errno == ENOMEM)
 			result.found = FOUND_UNKNOWN;
@@ -44,6 +54,9 @@ static void look(int fd, int out, const void *context)
 				       ? FOUND_SAME
 				       : FOUND_OTHER;
 	}
+	result.gathered = gathers(watch);
+	if (result.gathered)
+		mail_root_gather(fd, &result.facts);
 	(void)!write(out, &result, sizeof(result));
 }
 
@@ -55,13 +68,13 @@ static void log_away(const struct root_watch *watch, const struct look *result)
 	if (watch->retired)
 		log_info("sessions from before the last reload have the folder that was %s then "
 			 "(%s): their deliveries are put off",
-			 watch->path, why);
+			 watch->root->path, why);
 	else
 		log_error("%s is not the folder any more that valijad has open (%s): was it moved, "
 			  "or a filesystem mounted over it or unmounted? Nobody can log in, and "
 			  "mail is put off; put it back, and all goes on by itself; if the mail is "
 			  "meant to be where the path leads now: reload valijad",
-			  watch->path, why);
+			  watch->root->path, why);
 }
 
 static void take(struct root_watch *watch, const struct look *result)
@@ -69,8 +82,10 @@ static void take(struct root_watch *watch, const struct look *result)
 	bool away = result->found == FOUND_OTHER || result->found == FOUND_NOTHING;
 
 	if (watch->late)
-		log_info("%s answers again", watch->path);
+		log_info("%s answers again", watch->root->path);
 	watch->late = false;
+	if (result->gathered)
+		watch->looked(watch->context, &result->facts);
 	if (result->found == FOUND_UNKNOWN || away == watch->away)
 		return;
 	watch->away = away;
@@ -80,7 +95,7 @@ static void take(struct root_watch *watch, const struct look *result)
 	else
 		log_info("%s is the folder again that valijad has open: logins and deliveries go "
 			 "on",
-			 watch->path);
+			 watch->root->path);
 }
 
 /* The process has ended, or is given up. */
@@ -126,7 +141,7 @@ static void lose_patience(struct root_watch *watch)
 	if (!watch->late)
 		log_warning("%s has not answered for %d seconds: it is not known whether a "
 			    "filesystem was mounted there or unmounted; look for one that hangs",
-			    watch->path, PATIENCE / 1000);
+			    watch->root->path, PATIENCE / 1000);
 	watch->late = true;
 }
 
@@ -139,9 +154,9 @@ static void fired(struct loop_timer *timer)
 		lose_patience(watch);
 		return;
 	}
-	watch->pid = process_ask(look, watch->mail_fd, watch->path, &watch->answer_fd, &err);
+	watch->pid = process_ask(look, watch->mail_fd, watch, &watch->answer_fd, &err);
 	if (watch->pid < 0) {
-		log_warning("%s cannot be looked at: %s", watch->path, err.text);
+		log_warning("%s cannot be looked at: %s", watch->root->path, err.text);
 		loop_timer_set(timer, PAUSE);
 		return;
 	}
@@ -150,17 +165,39 @@ static void fired(struct loop_timer *timer)
 	loop_timer_set(timer, PATIENCE);
 }
 
-void root_watch_init(struct root_watch *watch, struct loop *loop, const char *path, int mail_fd,
-		     void (*changed)(void *context), void *context)
+void root_watch_init(struct root_watch *watch, struct loop *loop, const struct mail_root *root,
+		     int mail_fd, void (*changed)(void *),
+		     void (*looked)(void *, const struct mail_root_facts *), void *context)
 {
-	*watch = (struct root_watch){.path = path,
+	*watch = (struct root_watch){.root = root,
 				     .mail_fd = mail_fd,
 				     .changed = changed,
+				     .looked = looked,
 				     .context = context,
 				     .loop = loop,
 				     .answer_fd = -1};
 	loop_timer_init(&watch->timer, loop, fired, watch);
 	loop_timer_set(&watch->timer, PAUSE);
+}
+
+void root_watch_last(struct root_watch *watch)
+{
+	struct pollfd answer = {.events = POLLIN};
+	struct look result;
+	pid_t pid;
+
+	if (!watch->loop || watch->late)
+		return;
+	watch->last = true;
+	pid = gathers(watch) ? process_ask(look, watch->mail_fd, watch, &answer.fd, NULL) : -1;
+	watch->last = false;
+	if (pid < 0)
+		return;
+	if (poll(&answer, 1, LAST) == 0)
+		kill(pid, SIGKILL);
+	else if (read(answer.fd, &result, sizeof(result)) == (ssize_t)sizeof(result))
+		watch->looked(watch->context, &result.facts);
+	close(answer.fd);
 }
 
 void root_watch_finish(struct root_watch *watch)

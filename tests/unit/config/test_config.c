@@ -52,6 +52,18 @@ static void bad(const char *text, const char *line, const char *words)
 	assert_int_equal((unsigned char)config.host_name[0], 0xee);
 }
 
+/* A long value, such as a query, may go on in the next line; lines are counted all the same. */
+static void test_continued_strings(void **state)
+{
+	(void)state;
+	good("hostname = \"mail\\\n.example.org\"\n" OFFICE);
+	assert_string_equal(config.host_name, "mail.example.org");
+	bad("hostname = \"mail\\\n.example.org\"\nnonsense = 1\n" OFFICE, "3", "nonsense");
+	bad("hostname = \"mail\\\n.example.org\n\"\n" OFFICE, "1", "not ended on its line");
+	bad("hostname = \"mail\\", "1", "not ended");
+	bad("hostname = 'mail\\\n.example.org'\n" OFFICE, "1", "not ended on its line");
+}
+
 static void test_defaults(void **state)
 {
 	(void)state;
@@ -66,6 +78,9 @@ static void test_defaults(void **state)
 	assert_int_equal(config.failure_delay_ms, 1000);
 	assert_int_equal(config.failure_delay_max_ms, 15000);
 	assert_int_equal(config.lmtp_max_size, 50 << 20);
+	assert_int_equal(config.lmtp_memory, 0);
+	assert_string_equal(config.lmtp_spool, "");
+	assert_int_equal(config.lmtp_spool_size, 0);
 	assert_int_equal(config.expire_days, -1);
 	assert_true(config.plain_on_loopback);
 	assert_false(config.plain_without_tls);
@@ -86,7 +101,8 @@ static void test_every_kind_of_value(void **state)
 	     "  \"[::1]:1110\", localhost:111} expire = 30 }\n"
 	     "lmtp { listen = \"run/lmtp\" max_size = 1G domains = {\"Example.org\", "
 	     "\"b.example\"}\n"
-	     "  recipient_delimiter = \"\" catch_all = \"post\" aliases = \"aliases\" }\n"
+	     "  recipient_delimiter = \"\" catch_all = \"post\" aliases = \"aliases\"\n"
+	     "  memory = 3M spool = 'var/on the way' spool_size = 1125899906842624 }\n"
 	     "quota { messages = 10K octets = 2G over = permanent }\n"
 	     "login { plain_without_tls = yes plain_on_loopback = off apop = true\n"
 	     "  mechanisms = {plain, \"cram-md5\"} failure_delay = 250ms failure_delay_max = 2m\n"
@@ -111,6 +127,9 @@ static void test_every_kind_of_value(void **state)
 	assert_int_equal(config.listeners[3].port, 0);
 	assert_int_equal(config.expire_days, 30);
 	assert_int_equal(config.lmtp_max_size, 1 << 30);
+	assert_int_equal(config.lmtp_memory, 3 << 20);
+	assert_string_equal(config.lmtp_spool, "/etc/valija/var/on the way");
+	assert_int_equal(config.lmtp_spool_size, 1ull << 50);
 	assert_string_equal(config.domains, "example.org b.example");
 	assert_string_equal(config.recipient_delimiter, "");
 	assert_string_equal(config.aliases, "/etc/valija/aliases");
@@ -246,6 +265,12 @@ static void test_numbers_and_their_units(void **state)
 	bad(OFFICE "lmtp { max_size = 18446744073709551616 }", "2", "not a number");
 	bad(OFFICE "lmtp { max_size = 17179869184G }", "2", "too much");
 	bad(OFFICE "lmtp { max_size = 10 }", "2", "at least 1K");
+	bad(OFFICE "lmtp { memory = -1 }", "2", "not a number");
+	bad(OFFICE "lmtp { memory = 1125899906842625 }", "2", "at most");
+	bad(OFFICE "lmtp { spool_size = 1.5G }", "2", "not a number");
+	bad(OFFICE "lmtp { spool_size = 1048577G }", "2", "at most");
+	bad(OFFICE "lmtp { spool_size = {1G, 2G} }", "2", "");
+	bad(OFFICE "lmtp { spool = {a, b} }", "2", "");
 	bad(OFFICE "limits { connections = 1e3 }", "2", "digits");
 	bad(OFFICE "limits { connections = 4294967296 }", "2", "too much");
 	bad(OFFICE "login { failure_delay = 20s }", "2", "failure_delay_max");
@@ -309,6 +334,8 @@ static void test_lists_and_paths_are_bounded(void **state)
 	path[sizeof(path) - 1] = '\0';
 	snprintf(text, sizeof(text), OFFICE "mail = \"%s\"\n", path);
 	bad(text, "2", "too long");
+	snprintf(text, sizeof(text), OFFICE "lmtp { spool = \"%s\" }\n", path);
+	bad(text, "2", "too long");
 	path[120] = '\0';
 	snprintf(text, sizeof(text), "lmtp { listen = \"/%s\" }\n", path);
 	bad(text, "1", "too long for a socket");
@@ -367,7 +394,8 @@ static const char odd[] =
 	"hostname = a.example\nmail = \"/m a\\\\i\\\"l\\$\"\nusers = \"u\"\n"
 	"pop3 { listen = {\"127.0.0.1:1110\", \"[::1]:1110\"} expire = unannounced }\n"
 	"tls \"x\" { certificate = \"c\" key = \"/k\" }\n"
-	"lmtp { listen = \"s\" max_size = 3M }\nquota { over = permanent }\n"
+	"lmtp { listen = \"s\" max_size = 3M memory = 5000K spool = \"sp o'ol\" }\nquota { over = "
+	"permanent }\n"
 	"login { failure_delay = 1500ms mechanisms = \"PLAIN\" cache_time = 90m }\n"
 	"processes { fronts = 2 }\n";
 
@@ -382,6 +410,8 @@ static void test_printed_changes_read_the_same(void **state)
 	text = printed(print_changed, "test-config-changed");
 	assert_non_null(strstr(text, "failure_delay = 1500ms\n"));
 	assert_non_null(strstr(text, "cache_time = 90m\n"));
+	assert_non_null(strstr(text, "memory = 5000K\n"));
+	assert_null(strstr(text, "spool_size"));
 	assert_null(strstr(text, "idle"));
 	assert_null(strstr(text, "failure_delay_max"));
 	good(text);
@@ -495,6 +525,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_continued_strings),
 		cmocka_unit_test(test_every_kind_of_value),
 		cmocka_unit_test(test_mail_with_placeholders),
 		cmocka_unit_test(test_domain_aliases),

@@ -9,11 +9,15 @@
 #include "fetch/account/options.h"
 #include "fetch/watch/memory.h"
 #include "fetch/watch/metrics.h"
+#include "fetch/watch/tls.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -136,7 +140,7 @@ static void the_memory_comes_back(void **state)
 	struct watch_record records[] = {some("home"), some("\xc3\xa4 \"b\\")};
 	struct watch_memory memory = {records, 2, 1700000001}, back;
 	char folder[] = "/tmp/valija-watch-XXXXXX";
-	int dir, lock, second;
+	int dir;
 
 	(void)state;
 	assert_non_null(mkdtemp(folder));
@@ -152,15 +156,172 @@ static void the_memory_comes_back(void **state)
 	assert_null(watch_memory_find(&back, "hom"));
 	watch_memory_finish(&back);
 
+	unlinkat(dir, "watch.json", 0);
+	close(dir);
+	assert_int_equal(rmdir(folder), 0); /* nothing else was made */
+}
+
+static void one_daemon_has_the_lock(void **state)
+{
+	char folder[] = "/tmp/valija-test-XXXXXX";
+	int dir, lock, second;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(watch_locked(dir, NULL), 0);
 	assert_int_equal(watch_lock(dir, &lock, NULL), 1);
 	assert_int_equal(watch_lock(dir, &second, NULL), 0);
+	assert_int_equal(watch_locked(dir, NULL), 1);
 	close(lock);
+	assert_int_equal(watch_locked(dir, NULL), 0);
 	assert_int_equal(watch_lock(dir, &second, NULL), 1);
 	close(second);
-	unlinkat(dir, "watch.json", 0);
 	unlinkat(dir, "watch.lock", 0);
 	close(dir);
 	assert_int_equal(rmdir(folder), 0);
+}
+
+/* `valija fetch status` at the moment in which a daemon starts. */
+static void the_lock_is_looked_at_without_being_taken(void **state)
+{
+	char folder[] = "/tmp/valija-test-XXXXXX";
+	int dir, lock, status;
+	pid_t child;
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	child = fork();
+	if (child == 0) {
+		for (pid_t parent = getppid(); getppid() == parent;)
+			if (watch_locked(dir, NULL) < 0)
+				_exit(1);
+		_exit(0);
+	}
+	assert_true(child > 0);
+	for (int i = 0; i < 5000; i++) {
+		assert_int_equal(watch_lock(dir, &lock, NULL), 1);
+		close(lock);
+	}
+	assert_int_equal(waitpid(child, &status, WNOHANG), 0); /* it looks still */
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	unlinkat(dir, "watch.lock", 0);
+	close(dir);
+	assert_int_equal(rmdir(folder), 0);
+}
+
+/* A run that has written text behind its outcome. */
+static void run_left(struct watch_session *session, const char *text)
+{
+	int ends[2];
+
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], text, strlen(text)), strlen(text));
+	close(ends[1]);
+	watch_session_take(session, ends[0]);
+	close(ends[0]);
+}
+
+static struct fetch_account pinned(void)
+{
+	struct fetch_account account;
+
+	fetch_account_defaults(&account);
+	account.tls = FETCH_TLS_STARTTLS;
+	account.pin_count = 1; /* no file of authorities is read */
+	return account;
+}
+
+static void sessions_are_lent_once_and_for_hours(void **state)
+{
+	const int64_t hours = 3600 * 1000;
+	struct watch_tls *tls = watch_tls_create();
+	struct fetch_account account = pinned();
+	struct watch_session session = {0};
+	struct tls_client_memory lent;
+
+	(void)state;
+	assert_non_null(tls);
+	watch_tls_lend(tls, &session, &account, 5 * hours, &lent);
+	assert_non_null(lent.trust);
+	assert_int_equal(lent.size, 0);
+	run_left(&session, "one");
+	watch_tls_lend(tls, &session, &account, 6 * hours, &lent);
+	assert_int_equal(lent.size, 3);
+	assert_memory_equal(lent.session, "one", 3);
+	run_left(&session, ""); /* it got none, or died */
+	watch_tls_lend(tls, &session, &account, 7 * hours, &lent);
+	assert_int_equal(lent.size, 0);
+	/* six hours behind the last whole handshake, however often it was resumed since */
+	for (int hour = 8; hour <= 12; hour++) {
+		run_left(&session, "two");
+		watch_tls_lend(tls, &session, &account, hour * hours, &lent);
+		assert_int_equal(lent.size, 3);
+	}
+	run_left(&session, "two");
+	watch_tls_lend(tls, &session, &account, 13 * hours, &lent);
+	assert_int_equal(lent.size, 0);
+	/* a run that was started with older settings */
+	watch_session_drop(&session);
+	run_left(&session, "old");
+	watch_tls_lend(tls, &session, &account, 13 * hours, &lent);
+	assert_int_equal(lent.size, 0);
+	watch_session_drop(&session);
+	watch_tls_destroy(tls);
+}
+
+static void sessions_that_are_not_kept(void **state)
+{
+	struct watch_tls *tls = watch_tls_create();
+	struct fetch_account account = pinned();
+	struct watch_session session = {0};
+	struct tls_client_memory lent;
+
+	(void)state;
+	snprintf(account.cert_file, sizeof(account.cert_file), "client.pem");
+	watch_tls_lend(tls, &session, &account, 1, &lent);
+	assert_non_null(lent.trust);
+	run_left(&session, "of a client with a certificate");
+	account.cert_file[0] = '\0';
+	watch_tls_lend(tls, &session, &account, 2, &lent);
+	assert_int_equal(lent.size, 0);
+	account.pin_count = 0;
+	snprintf(account.ca_file, sizeof(account.ca_file), "/nonexistent/authority.pem");
+	watch_tls_lend(tls, &session, &account, 3, &lent);
+	assert_null(lent.trust); /* the run tries to read it, and says so */
+	account.tls = FETCH_TLS_NONE;
+	watch_tls_lend(tls, &session, &account, 4, &lent);
+	assert_null(lent.trust);
+	watch_session_drop(&session);
+	watch_tls_destroy(tls);
+}
+
+/* The run of another account may be in the hands of its server. */
+static void threat_91_no_process_inherits_sessions(void **state)
+{
+	struct watch_tls *tls = watch_tls_create();
+	struct fetch_account account = pinned();
+	struct watch_session session = {0};
+	struct tls_client_memory lent;
+	int ends[2], status;
+	pid_t child;
+
+	(void)state;
+	watch_tls_lend(tls, &session, &account, 1, &lent);
+	run_left(&session, "secret");
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], session.memory->session, 6), 6);
+	child = fork();
+	if (child == 0) /* the kernel does not find it to read from */
+		_exit(write(ends[1], session.memory->session, 6) < 0 && errno == EFAULT ? 0 : 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	close(ends[0]);
+	close(ends[1]);
+	watch_session_drop(&session);
+	watch_tls_destroy(tls);
 }
 
 static void metrics(void **state)
@@ -188,6 +349,11 @@ int main(void)
 		cmocka_unit_test(login_delays),
 		cmocka_unit_test(intervals),
 		cmocka_unit_test(the_memory_comes_back),
+		cmocka_unit_test(one_daemon_has_the_lock),
+		cmocka_unit_test(the_lock_is_looked_at_without_being_taken),
+		cmocka_unit_test(sessions_are_lent_once_and_for_hours),
+		cmocka_unit_test(sessions_that_are_not_kept),
+		cmocka_unit_test(threat_91_no_process_inherits_sessions),
 		cmocka_unit_test(metrics),
 	};
 

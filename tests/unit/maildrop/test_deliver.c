@@ -256,6 +256,102 @@ static void a_maildrop_of_somebody_else_says_so(void **state)
 	assert_int_equal(fchmodat(s->root, HOME, 0700, 0), 0);
 }
 
+/* Another process makes the maildrop and delivers, just before the call with this number. */
+static struct {
+	struct scratch *scratch; /* NULL: it has */
+	unsigned calls, at;
+} other;
+
+static void other_turn(void)
+{
+	struct scratch *s = other.scratch;
+	const struct maildrop_syscalls *ours;
+
+	if (!s || ++other.calls < other.at)
+		return;
+	other.scratch = NULL;
+	ours = s->settings.syscalls;
+	s->settings.syscalls = &maildrop_kernel;
+	assert_int_equal(deliver_text(s, "A: theirs\r\n\r\n", no_quota, NULL), MAILDROP_OK);
+	s->settings.syscalls = ours;
+}
+
+static int turn_openat(int dir, const char *path, int flags, mode_t mode)
+{
+	other_turn();
+	return openat(dir, path, flags, mode);
+}
+
+static int turn_fstatat(int dir, const char *name, struct stat *st, int flags)
+{
+	other_turn();
+	return fstatat(dir, name, st, flags);
+}
+
+static int turn_mkdirat(int dir, const char *name, mode_t mode)
+{
+	other_turn();
+	return mkdirat(dir, name, mode);
+}
+
+static ssize_t turn_getdents64(int fd, void *buf, size_t n)
+{
+	other_turn();
+	return maildrop_kernel.getdents64(fd, buf, n);
+}
+
+static int turn_fsync(int fd)
+{
+	other_turn();
+	return fsync(fd);
+}
+
+/* Whenever the other one comes: this one goes on with what it finds. has_folder: an empty folder is
+ * there already. */
+static void made_by_two(struct scratch *s, bool has_folder)
+{
+	struct maildrop_syscalls turns = maildrop_kernel;
+	bool over = false;
+	struct err err;
+
+	turns.openat = turn_openat;
+	turns.fstatat = turn_fstatat;
+	turns.mkdirat = turn_mkdirat;
+	turns.getdents64 = turn_getdents64;
+	turns.fsync = turn_fsync;
+	for (unsigned at = 1; !over; at++) {
+		char path[200];
+		enum maildrop_status status;
+
+		if (has_folder)
+			assert_int_equal(mkdirat(s->root, HOME, 0700), 0);
+		other.scratch = s;
+		other.calls = 0;
+		other.at = at;
+		s->settings.syscalls = &turns;
+		status = maildrop_make(&s->settings, s->root, HOME, &err);
+		if (status != MAILDROP_OK)
+			fail_msg("before call %u: %s", at, err.text);
+		over = other.scratch != NULL; /* all calls were tried */
+		other.scratch = NULL;
+		assert_int_equal(deliver_text(s, "A: ours\r\n\r\n", no_quota, NULL), MAILDROP_OK);
+		s->settings.syscalls = NULL;
+		assert_int_equal(count_files(s, "new", NULL), over ? 1 : 2);
+		snprintf(path, sizeof(path), "%s/" HOME, s->path);
+		nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	}
+}
+
+static void a_maildrop_is_made_by_two_at_once(void **state)
+{
+	made_by_two(*state, false);
+}
+
+static void a_folder_is_made_a_maildrop_by_two_at_once(void **state)
+{
+	made_by_two(*state, true);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_begin, scratch_end)
 
 int main(void)
@@ -270,6 +366,8 @@ int main(void)
 		TEST(a_log_that_nobody_reads_is_shortened),
 		TEST(a_simple_filesystem_will_do),
 		TEST(a_maildrop_of_somebody_else_says_so),
+		TEST(a_maildrop_is_made_by_two_at_once),
+		TEST(a_folder_is_made_a_maildrop_by_two_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,6 +35,14 @@ static void look(struct scratch *s, struct mail_root *root)
 	s->settings.root = root;
 }
 
+static int remember(struct mail_root *root, struct scratch *s, struct err *err)
+{
+	struct mail_root_facts facts;
+
+	mail_root_gather(s->root, &facts);
+	return mail_root_remember(root, &facts, s->root, err);
+}
+
 static void make_folder(struct scratch *s, const char *name)
 {
 	assert_int_equal(mkdirat(s->root, name, 0700), 0);
@@ -98,7 +106,7 @@ static void a_new_root_is_known_after_its_first_maildrop(void **state)
 
 	look(s, &root);
 	assert_int_equal(root.state, MAIL_ROOT_NEW);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	assert_int_equal(remember(&root, s, NULL), 0);
 	assert_int_not_equal(access(root.memory, F_OK), 0);
 	maildrop_close(open_session(s));
 	assert_false(has_file(s, "")); /* a login makes nothing */
@@ -121,10 +129,10 @@ static void what_is_remembered_outlives_the_process(void **state)
 	make_maildir(s);
 	look(s, &root);
 	assert_int_equal(root.state, MAIL_ROOT_KNOWN);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	assert_int_equal(remember(&root, s, NULL), 0);
 	assert_int_equal(stat(root.memory, &before), 0);
 	assert_int_equal(before.st_mode & 0777, 0644);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	assert_int_equal(remember(&root, s, NULL), 0);
 	assert_int_equal(stat(root.memory, &after), 0);
 	assert_int_equal(before.st_ino, after.st_ino); /* not written again */
 	assert_int_equal(renameat(s->root, HOME, s->root, ".away"), 0);
@@ -158,7 +166,7 @@ static void a_root_without_a_mark_makes_nothing(void **state)
 	look(s, &root);
 	assert_int_equal(root.state, MAIL_ROOT_UNMARKED);
 	assert_refused(s, "has no mark .valija-root: mount its filesystem");
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, &err), 0);
+	assert_int_equal(remember(&root, s, &err), 0);
 	assert_refused(s, "valija mark");
 	/* a person marks it: at once */
 	assert_int_equal(mail_root_accept(&root, s->root, mark, &err), 0);
@@ -178,7 +186,7 @@ static void a_root_is_marked_for_a_maildrop_of_ours(void **state)
 	make_folder(s, "example.org/bob");
 	make_folder(s, "example.org/bob/cur");
 	look(s, &root);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, &err), 0);
+	assert_int_equal(remember(&root, s, &err), 0);
 	assert_int_equal(root.state, MAIL_ROOT_UNMARKED);
 	assert_int_not_equal(access(root.memory, F_OK), 0);
 	make_maildir(s);
@@ -186,7 +194,7 @@ static void a_root_is_marked_for_a_maildrop_of_ours(void **state)
 	assert_int_equal(unlinkat(s->root, HOME "/valija-lock", 0), 0);
 	fd = openat(s->root, "example.org/bob/valija-lock", O_WRONLY | O_CREAT, 0600);
 	close(fd);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, &err), 0);
+	assert_int_equal(remember(&root, s, &err), 0);
 	assert_int_equal(root.state, MAIL_ROOT_KNOWN);
 	assert_int_equal(mail_mark_read(&maildrop_kernel, s->root, mark), 0);
 	assert_string_equal(mark, root.mark);
@@ -234,13 +242,13 @@ static void a_memory_of_an_older_version_gets_the_mark(void **state)
 	look(s, &root);
 	write_old_memory(&root, st.st_ino + 1); /* another folder: nothing is written into it */
 	look(s, &root);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	assert_int_equal(remember(&root, s, NULL), 0);
 	assert_int_equal(root.state, MAIL_ROOT_OTHER);
 	assert_int_equal(mail_mark_read(&maildrop_kernel, s->root, mark), -1);
 	write_old_memory(&root, st.st_ino);
 	look(s, &root);
 	assert_int_equal(root.state, MAIL_ROOT_UNMARKED);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	assert_int_equal(remember(&root, s, NULL), 0);
 	assert_int_equal(root.state, MAIL_ROOT_KNOWN);
 	file = fopen(root.memory, "r");
 	assert_non_null(fgets(line, sizeof(line), file));
@@ -257,7 +265,7 @@ static void the_mark_that_is_remembered_is_the_root(void **state)
 
 	make_folder(s, "other");
 	look(s, &root);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	assert_int_equal(remember(&root, s, NULL), 0);
 	file = fopen(root.memory, "w");
 	fprintf(file, "inode=1 born=1.000000001 mark=%s %s\n", mark, s->path);
 	fclose(file);
@@ -347,7 +355,7 @@ static void another_root_makes_nobody(void **state)
 
 	make_folder(s, "other");
 	look(s, &root);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	assert_int_equal(remember(&root, s, NULL), 0);
 	file = fopen(root.memory, "w");
 	fprintf(file, "inode=1 born=1.000000001 %s\n", s->path);
 	fclose(file);
@@ -357,7 +365,7 @@ static void another_root_makes_nobody(void **state)
 	make_folder(s, HOME); /* empty: no maildrop */
 	assert_refused(s, "not the one that had maildrops before");
 	snprintf(was, sizeof(was), "inode=1 born=1.000000001 %s\n", s->path);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	assert_int_equal(remember(&root, s, NULL), 0);
 	file = fopen(root.memory, "r");
 	assert_non_null(fgets(is, sizeof(is), file));
 	fclose(file);
@@ -400,12 +408,12 @@ static void a_memory_that_cannot_be_flushed_is_said(void **state)
 	look(s, &root);
 	make_folder(s, "bob");
 	flush_fails = true;
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, &err), -1);
+	assert_int_equal(remember(&root, s, &err), -1);
 	assert_true(err.text[0] != '\0');
 	assert_int_not_equal(access(root.memory, F_OK), 0);
 	flush_fails = false;
 	flushes = 0;
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, &err), 0);
+	assert_int_equal(remember(&root, s, &err), 0);
 	assert_int_equal(access(root.memory, F_OK), 0);
 	assert_int_equal(flushes, 1);
 }
@@ -420,7 +428,7 @@ static void a_memory_that_cannot_be_written_is_said(void **state)
 	setenv("STATE_DIRECTORY", "/dev/null/nowhere", 1);
 	look(s, &root);
 	assert_int_equal(root.state, MAIL_ROOT_KNOWN);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, &err), -1);
+	assert_int_equal(remember(&root, s, &err), -1);
 	assert_non_null(strstr(err.text, "/dev/null/nowhere/mail-root-"));
 }
 
@@ -435,7 +443,7 @@ static void the_state_folder_is_found_and_made(void **state)
 	snprintf(folder, sizeof(folder), "%s/.a/b", s->path);
 	setenv("STATE_DIRECTORY", folder, 1);
 	look(s, &root);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	assert_int_equal(remember(&root, s, NULL), 0);
 	assert_int_equal(strncmp(root.memory, folder, strlen(folder)), 0);
 	assert_int_equal(access(root.memory, R_OK), 0);
 	if (geteuid() == 0)
@@ -445,7 +453,7 @@ static void the_state_folder_is_found_and_made(void **state)
 	setenv("HOME", s->path, 1);
 	snprintf(home, sizeof(home), "%s/.local/state/valija/mail-root-", s->path);
 	look(s, &root);
-	assert_int_equal(mail_root_remember(&root, s->root, s->path, NULL), 0);
+	assert_int_equal(remember(&root, s, NULL), 0);
 	assert_int_equal(strncmp(root.memory, home, strlen(home)), 0);
 	snprintf(folder, sizeof(folder), "%s/.x", s->path);
 	setenv("XDG_STATE_HOME", folder, 1);

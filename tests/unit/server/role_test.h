@@ -41,6 +41,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define ROLE_MARK "0123456789abcdef0123456789abcdef" /* of the mail folder */
+
 enum {
 	ROLE_PEERS_MAX = 8,
 	ROLE_PATIENCE_MS = 30000,
@@ -315,8 +317,10 @@ static inline void role_ping(void)
 static inline void role_directory(enum ipc_directory_kind kind, int fd)
 {
 	struct ipc_directory message = {.kind = kind};
+	size_t size = kind == DIRECTORY_MAIL ? strlen(ROLE_MARK) : 0;
 
-	role_send_raw(&role.monitor, IPC_DIRECTORY, &message, sizeof(message), NULL, 0, fd);
+	message.head.texts[0] = (uint16_t)size;
+	role_send_raw(&role.monitor, IPC_DIRECTORY, &message, sizeof(message), ROLE_MARK, size, fd);
 }
 
 /* Adds to the configuration of the next role_begin; NULL: nothing. */
@@ -350,6 +354,7 @@ static inline void role_make_folder(void)
 	assert_int_equal(mkdirat(role.folder_fd, "mail", 0700), 0);
 	role.mail_fd = openat(role.folder_fd, "mail", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(role.mail_fd >= 0);
+	role_write("mail/.valija-root", ROLE_MARK "\n");
 	role_write("users", "anna:{PLAIN}secret\nberta:{PLAIN}secret\n");
 }
 

@@ -11,6 +11,7 @@
 enum { SESSION = 8, QUOTA = 1000 };
 
 static struct role_peer *auth, *front, *lmtp;
+static const char *whose;
 
 /* ---- wraps, in the keeper's process ---- */
 
@@ -81,7 +82,8 @@ static int begin(void **state)
 {
 	(void)state;
 	role_begin(&keeper_role, false);
-	make_maildir("anna");
+	whose = "anna";
+	make_maildir(whose);
 	auth = role_peer(ROLE_AUTH, 0);
 	front = role_peer(ROLE_FRONT, 0);
 	lmtp = role_peer(ROLE_LMTP, 0);
@@ -98,7 +100,7 @@ static void recipient_with(uint64_t session, uint32_t index, uint64_t messages, 
 					     .quota_messages = messages,
 					     .quota_octets = octets};
 
-	ROLE_SEND_TEXTS(auth, IPC_RCPT_OPEN, &message, "anna", "anna", "anna@office.test");
+	ROLE_SEND_TEXTS(auth, IPC_RCPT_OPEN, &message, "anna", whose, "anna@office.test");
 }
 
 static void recipient(uint64_t session, uint32_t index)
@@ -174,10 +176,12 @@ static void put_mail(unsigned count)
 
 static unsigned messages(void)
 {
-	int fd = openat(role.folder_fd, "mail/anna/new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *folder = fdopendir(fd);
 	unsigned count = 0;
+	char path[64];
+	DIR *folder;
 
+	snprintf(path, sizeof(path), "mail/%s/new", whose);
+	folder = fdopendir(openat(role.folder_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	assert_non_null(folder);
 	for (struct dirent *entry; (entry = readdir(folder)) != NULL;)
 		count += entry->d_name[0] != '.';
@@ -189,7 +193,40 @@ static void open_maildrop(uint64_t session)
 {
 	struct ipc_open message = {.front = front->instance, .session = session, .ticket = 99};
 
-	ROLE_SEND_TEXTS(auth, IPC_OPEN, &message, "anna", "anna");
+	ROLE_SEND_TEXTS(auth, IPC_OPEN, &message, "anna", whose, "");
+}
+
+/* ---- a password that may not delete ---- */
+
+static void test_deletions_of_a_password_without_them(void **state)
+{
+	struct ipc_open message = {
+		.front = front->instance, .session = SESSION, .ticket = 99, .no_delete = 1};
+	struct ipc_delete delete = {.session = SESSION, .count = 2};
+	struct ipc_commit commit = {.session = SESSION, .total = 2};
+	uint32_t numbers[] = {1, 2};
+	const struct ipc_committed *committed;
+
+	(void)state;
+	put_mail(3);
+	ROLE_SEND_TEXTS(auth, IPC_OPEN, &message, "anna", "anna", "helpdesk");
+	role_expect(front, IPC_OPENED);
+	role_send_raw(front, IPC_DELETE, &delete, sizeof(delete), numbers, sizeof(numbers), -1);
+	role_send(front, IPC_COMMIT, &commit);
+	committed = role_expect(front, IPC_COMMITTED);
+	assert_int_equal(committed->session, SESSION);
+	assert_int_equal(committed->reason, REASON_NO_DELETE);
+	/* that session is over, and the next one has all messages */
+	open_maildrop(SESSION + 1);
+	assert_int_equal(((const struct ipc_opened *)role_expect(front, IPC_OPENED))->count, 3);
+	role_send_raw(front, IPC_DELETE, &delete, sizeof(delete), numbers, sizeof(numbers), -1);
+	delete.session = commit.session = SESSION + 1;
+	role_send_raw(front, IPC_DELETE, &delete, sizeof(delete), numbers, sizeof(numbers), -1);
+	role_send(front, IPC_COMMIT, &commit);
+	committed = role_expect(front, IPC_COMMITTED);
+	assert_int_equal(committed->reason, REASON_OK);
+	open_maildrop(SESSION + 2);
+	assert_int_equal(((const struct ipc_opened *)role_expect(front, IPC_OPENED))->count, 1);
 }
 
 /* ---- the end ---- */
@@ -365,6 +402,135 @@ static void test_a_quota_is_reached_when_it_is_full(void **state)
 	}
 }
 
+/* ---- a maildrop that is made by others, between two questions ---- */
+
+static uint64_t question(enum ipc_location_ask ask)
+{
+	const struct ipc_location *message = role_expect(&role.monitor, IPC_LOCATION);
+
+	assert_int_equal(message->ask, ask);
+	return message->number;
+}
+
+static void answer_question(uint64_t number, bool allowed)
+{
+	struct ipc_location_answer message = {.number = number, .allowed = allowed};
+
+	ROLE_SEND_TEXTS(&role.monitor, IPC_LOCATION_ANSWER, &message,
+			allowed ? "" : "it was there");
+}
+
+static void answer_location(enum ipc_location_ask ask, bool allowed)
+{
+	answer_question(question(ask), allowed);
+}
+
+static void absent_recipient(void)
+{
+	whose = "bob";
+	recipient_with(SESSION, 1, 0, 0);
+	expect_recipient(IPC_RCPT_READY, SESSION, 1);
+	deliver(SESSION, 1, 10);
+}
+
+static void test_a_delivery_finds_what_another_made(void **state)
+{
+	uint64_t number;
+
+	(void)state;
+	absent_recipient();
+	number = question(LOCATION_MAKE);
+	make_maildir(whose);
+	answer_question(number, false);
+	expect_delivered();
+	assert_int_equal(messages(), 1);
+	question(LOCATION_SEEN);
+}
+
+static void test_a_delivery_to_what_is_gone_is_put_off(void **state)
+{
+	const struct ipc_recipient_answer *answer;
+
+	(void)state;
+	absent_recipient();
+	answer_location(LOCATION_MAKE, false);
+	answer = role_expect(lmtp, IPC_DELIVERED);
+	assert_int_equal(answer->reason, REASON_MAILDROP_TEMP);
+	role_ping();
+	assert_int_equal(faccessat(role.folder_fd, "mail/bob", F_OK, 0), -1);
+}
+
+static void test_a_delivery_makes_what_is_new(void **state)
+{
+	(void)state;
+	absent_recipient();
+	answer_location(LOCATION_MAKE, true);
+	answer_location(LOCATION_MADE, true);
+	expect_delivered();
+	assert_int_equal(messages(), 1);
+}
+
+static void test_a_maildrop_that_cannot_be_entered_takes_nothing(void **state)
+{
+	const struct ipc_recipient_answer *answer;
+
+	(void)state;
+	absent_recipient();
+	answer_location(LOCATION_MAKE, true);
+	answer_location(LOCATION_MADE, false);
+	answer = role_expect(lmtp, IPC_DELIVERED);
+	assert_int_equal(answer->reason, REASON_MAILDROP_TEMP);
+	assert_int_equal(messages(), 0);
+}
+
+static void test_a_login_finds_what_another_made(void **state)
+{
+	const struct ipc_opened *opened;
+	uint64_t number;
+
+	(void)state;
+	whose = "bob";
+	open_maildrop(SESSION);
+	number = question(LOCATION_LOOK);
+	make_maildir(whose);
+	role_write("mail/bob/new/1.a", "A: 1\n\n\n");
+	answer_question(number, false);
+	opened = role_expect(front, IPC_OPENED);
+	assert_int_equal(opened->count, 1);
+}
+
+static void test_a_login_to_what_is_gone_is_put_off(void **state)
+{
+	const struct ipc_open_failed *failed;
+
+	(void)state;
+	whose = "bob";
+	open_maildrop(SESSION);
+	answer_location(LOCATION_LOOK, false);
+	answer_location(LOCATION_LOOK, false);
+	failed = role_expect(front, IPC_OPEN_FAILED);
+	assert_int_equal(failed->reason, REASON_MAILDROP_TEMP);
+	role_ping();
+}
+
+static void test_a_client_that_leaves_between_two_questions(void **state)
+{
+	struct ipc_session close_it = {.session = SESSION};
+	uint64_t number;
+
+	(void)state;
+	whose = "bob";
+	open_maildrop(SESSION);
+	number = question(LOCATION_LOOK);
+	role_send(front, IPC_CLOSE, &close_it);
+	role_ping();
+	answer_question(number, false);
+	role_ping();
+	open_maildrop(SESSION + 1); /* nothing of it is left */
+	answer_location(LOCATION_LOOK, true);
+	role_expect(front, IPC_OPENED);
+}
+
 /* ---- bounds of a POP3 front ---- */
 
 static void test_sessions_of_one_front(void **state)
@@ -436,6 +602,7 @@ static void test_bodies_in_one_packet(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		IN_KEEPER(test_deletions_of_a_password_without_them),
 		IN_KEEPER(test_a_draining_keeper_ends_behind_its_last_job),
 		IN_KEEPER(test_a_draining_keeper_ends_behind_its_last_front),
 		IN_KEEPER(test_a_keeper_outlives_fronts_and_their_jobs),
@@ -448,6 +615,13 @@ int main(void)
 		IN_KEEPER(test_more_recipients_than_a_delivery_has),
 		IN_KEEPER(test_a_tail_that_is_shorter_than_its_count),
 		IN_KEEPER(test_a_quota_is_reached_when_it_is_full),
+		IN_KEEPER(test_a_delivery_finds_what_another_made),
+		IN_KEEPER(test_a_delivery_to_what_is_gone_is_put_off),
+		IN_KEEPER(test_a_delivery_makes_what_is_new),
+		IN_KEEPER(test_a_maildrop_that_cannot_be_entered_takes_nothing),
+		IN_KEEPER(test_a_login_finds_what_another_made),
+		IN_KEEPER(test_a_login_to_what_is_gone_is_put_off),
+		IN_KEEPER(test_a_client_that_leaves_between_two_questions),
 		IN_KEEPER(test_sessions_of_one_front),
 		IN_KEEPER(test_bodies_in_one_packet),
 	};

@@ -2,7 +2,9 @@
  * pair: names, protocols, tickets, bindings, and what attackers do. */
 #include "tls_material.h"
 
+#include "sys/tls_client.h"
 #include "sys/tls_scheme.h"
+#include "sys/tls_trust.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -513,6 +515,90 @@ static void tickets_outlive(int version)
 	tls_server_destroy(other);
 }
 
+/* ---- the client of the fetcher ---- */
+
+/* A connection of it to a server that has the ticket key. What it can resume is left in *kept. */
+static bool client_resumes(const unsigned char (*key)[TLS_TICKET_KEY_SIZE],
+			   const struct tls_client_settings *settings, char *kept, size_t *size)
+{
+	struct tls_server *server = make_server((const struct material *[]){&ec}, 1);
+	enum tls_client_status done = TLS_CLIENT_WANT_READ;
+	enum tls_status status = TLS_WANT_READ;
+	struct tls_client_settings with = *settings;
+	struct tls_session *session;
+	struct tls_client *client;
+	struct err err = {0};
+	char buf[16];
+	bool resumed;
+	int fds[2];
+
+	with.session = (pop3_span){kept, *size};
+	tls_server_ticket_keys(server, key, 1);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	session = tls_session_create(server, fds[0]);
+	assert_int_equal(tls_client_create(&with, fds[1], &client, &err), 0);
+	for (int i = 0; i < 20; i++) {
+		if (done != TLS_CLIENT_OK)
+			done = tls_client_handshake(client, &err);
+		if (status == TLS_WANT_READ || status == TLS_WANT_WRITE)
+			status = material_step(session, keys_of(server));
+		if (status == TLS_OK)
+			assert_int_equal(tls_session_flush(session), TLS_OK);
+	}
+	assert_string_equal(err.text, "");
+	assert_int_equal(done, TLS_CLIENT_OK);
+	assert_int_equal(tls_session_write(session, "+OK\r\n", 5), 5);
+	assert_int_equal(tls_client_read(client, buf, sizeof(buf), &err), 5);
+	resumed = tls_client_resumed(client);
+	assert_int_equal(resumed, tls_session_resumed(session));
+	assert_int_equal(tls_client_session(client, kept, 10), 0); /* no room */
+	*size = tls_client_session(client, kept, 8000);
+	assert_in_range(*size, 100, 8000);
+	tls_client_destroy(client);
+	tls_session_destroy(session);
+	tls_server_destroy(server);
+	close(fds[0]);
+	close(fds[1]);
+	return resumed;
+}
+
+static void test_the_client_resumes(void **state)
+{
+	static const unsigned char key[2][TLS_TICKET_KEY_SIZE] = {{1}, {2}};
+	struct tls_client_settings settings = {.host = "mail.example"};
+	char path[] = "/tmp/valija-test-XXXXXX", kept[8000];
+	int fd = mkstemp(path);
+	struct tls_trust *trust;
+	size_t size = 0;
+
+	(void)state;
+	assert_int_equal(write(fd, ec.pem.certificate.data, ec.pem.certificate.size),
+			 ec.pem.certificate.size);
+	settings.ca_file = path;
+	tls_trust_warm();
+	assert_false(client_resumes(&key[0], &settings, kept, &size));
+	assert_true(client_resumes(&key[0], &settings, kept, &size));
+	assert_int_equal(tls_trust_create(path, false, &trust, NULL), 0);
+	settings.trust = trust;
+	assert_true(client_resumes(&key[0], &settings, kept, &size));
+	assert_false(client_resumes(&key[1], &settings, kept, &size)); /* it does not know it */
+	/* what is none costs a whole handshake, wherever it is broken */
+	for (size_t at = 0; at < 60; at++) {
+		kept[at] ^= (char)0xff;
+		assert_false(client_resumes(&key[at % 2], &settings, kept, &size));
+	}
+	memset(kept, 0x30, sizeof(kept));
+	size = sizeof(kept);
+	assert_false(client_resumes(&key[1], &settings, kept, &size));
+	/* a file of authorities is another one when it is written */
+	assert_true(tls_trust_current(trust));
+	assert_int_equal(write(fd, "\n", 1), 1);
+	assert_false(tls_trust_current(trust));
+	tls_trust_destroy(trust);
+	close(fd);
+	unlink(path);
+}
+
 static void test_tickets_outlive_server_and_key(void **state)
 {
 	(void)state;
@@ -768,6 +854,7 @@ int main(void)
 		cmocka_unit_test(test_so_many_wait_for_signatures_and_no_more),
 		cmocka_unit_test(test_keys_sign_handshakes_only),
 		cmocka_unit_test(test_tickets_outlive_server_and_key),
+		cmocka_unit_test(test_the_client_resumes),
 		cmocka_unit_test(test_bindings_agree_with_the_client),
 		cmocka_unit_test(test_any_split),
 		cmocka_unit_test(test_a_peer_that_reads_slowly),

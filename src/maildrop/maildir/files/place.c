@@ -256,7 +256,8 @@ static enum maildrop_status make_lock(struct maildir_place *place, const struct 
 			return maildir_failed(place, errno, maildir_directory_names[i],
 					      "cannot be read", err);
 		status = make_directories(place, root, root_fd, want, err);
-		if (status < 0)
+		/* another process may have made it since, and put mail into it */
+		if (status < 0 && maildir_stamp(place, i, &stamp) < 0)
 			return status;
 	}
 	dir = open_home(place, root_fd, false, true);

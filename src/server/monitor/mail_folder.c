@@ -1,0 +1,240 @@
+/* See mail_folder.h. */
+#include "server/monitor/mail_folder.h"
+
+#include "config/path.h"
+#include "sys/process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum {
+	PATIENCE = 10000,     /* ms for an opening */
+	LOOKED_AT_MAX = 4096, /* folders of the mail root, to learn whose they are */
+	ENTRIES_BUFFER = 4096,
+};
+
+static bool of_another(int folder, const char *name)
+{
+	struct stat st;
+
+	return strcmp(name, "..") != 0 && fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISDIR(st.st_mode) && st.st_uid != 0;
+}
+
+/* True: a folder below the mail root belongs to another user than root, as where the root is the
+ * folder of system users' homes. */
+static bool has_other_owners(int mail_fd)
+{
+	_Alignas(struct dirent64) char buf[ENTRIES_BUFFER];
+	int fd = openat(mail_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), looked_at = 0;
+	bool found = false;
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	while (!found && looked_at < LOOKED_AT_MAX &&
+	       (n = maildrop_kernel.getdents64(fd, buf, sizeof(buf))) > 0)
+		for (ssize_t at = 0; at < n && !found; looked_at++) {
+			const struct dirent64 *entry = (const struct dirent64 *)(buf + at);
+
+			found = of_another(fd, entry->d_name);
+			at += entry->d_reclen;
+		}
+	close(fd);
+	return found;
+}
+
+/* Root is refused by a network filesystem that takes it for nobody. */
+static void say_refused(struct err *err)
+{
+	struct err why = *err;
+
+	err_set(err, why.code,
+		"%s; a server of NFS with root_squash takes root for nobody: let all enter and "
+		"read that folder (chmod 755; the maildrops in it stay their owners' own), or "
+		"export it with no_root_squash",
+		why.text);
+}
+
+void mail_folder_open(const char *path, bool root, struct mail_folder *ret)
+{
+	struct stat st;
+
+	*ret = (struct mail_folder){.fd = -1};
+	if (config_open_directory(path, O_RDONLY, &ret->fd, &ret->err) < 0) {
+		if (root && ret->err.errnum == EACCES)
+			say_refused(&ret->err);
+		return;
+	}
+	if (fstat(ret->fd, &st) < 0) {
+		err_sys(&ret->err, EX_OSERR, errno, "cannot look at %s", path);
+		close(ret->fd);
+		ret->fd = -1;
+		return;
+	}
+	ret->uid = st.st_uid;
+	ret->gid = st.st_gid;
+	ret->only_of_root = root && st.st_uid == 0 && !has_other_owners(ret->fd);
+	mail_root_gather(ret->fd, &ret->facts);
+}
+
+/* ---- in a process of its own ---- */
+
+static void open_and_send(int fd, int out, const void *context)
+{
+	const struct mail_opening *opening = context;
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+	struct mail_folder mail;
+	struct iovec part = {&mail, sizeof(mail)};
+	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+
+	(void)fd;
+	mail_folder_open(opening->path, opening->root, &mail);
+	if (mail.fd >= 0) {
+		struct cmsghdr *head;
+
+		header.msg_control = control;
+		header.msg_controllen = sizeof(control);
+		head = CMSG_FIRSTHDR(&header);
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		head->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(head), &mail.fd, sizeof(int));
+	}
+	(void)!sendmsg(out, &header, MSG_NOSIGNAL);
+}
+
+/* ---- on the loop ---- */
+
+/* 1: it came; 0: not yet; -1: the process ended without. */
+static int receive(int fd, struct mail_folder *ret)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+	struct iovec part = {ret, sizeof(*ret)};
+	struct msghdr header = {.msg_iov = &part,
+				.msg_iovlen = 1,
+				.msg_control = control,
+				.msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *head;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (n != (ssize_t)sizeof(*ret))
+		return -1;
+	if (ret->fd < 0)
+		return 1;
+	head = CMSG_FIRSTHDR(&header);
+	if (!head || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof(int)))
+		return -1; /* no descriptor is free */
+	memcpy(&ret->fd, CMSG_DATA(head), sizeof(int));
+	return 1;
+}
+
+static void end(struct mail_opening *opening)
+{
+	loop_timer_cancel(&opening->patience);
+	if (opening->answer_fd < 0)
+		return;
+	loop_watch_finish(&opening->answer);
+	close(opening->answer_fd);
+	opening->answer_fd = -1;
+}
+
+static void answered(struct loop_watch *answer, int what)
+{
+	struct mail_opening *opening = answer->context;
+	bool late = opening->late;
+	struct mail_folder mail;
+	struct err err;
+	int came = receive(opening->answer_fd, &mail);
+
+	(void)what;
+	if (came == 0)
+		return;
+	end(opening);
+	if (late && came > 0 && mail.fd >= 0)
+		close(mail.fd);
+	if (late)
+		return;
+	if (came < 0)
+		err_set(&err, EX_OSERR, "%s: the process that opens it has ended", opening->path);
+	opening->done(opening->context, came > 0 ? &mail : NULL, &err);
+}
+
+static int silent(const char *path, struct err *err)
+{
+	return err_set(err, EX_TEMPFAIL,
+		       "the mail folder %s has not answered for %d seconds: look for a filesystem "
+		       "that hangs",
+		       path, PATIENCE / 1000);
+}
+
+/* Its end of the socket is open as long as it lives: no other process has its pid. */
+static void kill_process(const struct mail_opening *opening)
+{
+	struct pollfd answer = {.fd = opening->answer_fd, .events = POLLIN};
+
+	if (opening->answer_fd >= 0 && poll(&answer, 1, 0) == 0)
+		kill(opening->pid, SIGKILL);
+}
+
+static void lose_patience(struct loop_timer *timer)
+{
+	struct mail_opening *opening = timer->context;
+	struct err err;
+
+	kill_process(opening);
+	opening->late = true;
+	silent(opening->path, &err);
+	opening->done(opening->context, NULL, &err);
+}
+
+void mail_opening_init(struct mail_opening *opening, struct loop *loop,
+		       void (*done)(void *, const struct mail_folder *, const struct err *),
+		       void *context)
+{
+	*opening = (struct mail_opening){
+		.done = done, .context = context, .loop = loop, .answer_fd = -1};
+	loop_timer_init(&opening->patience, loop, lose_patience, opening);
+}
+
+int mail_opening_start(struct mail_opening *opening, const char *path, bool root, int any_fd,
+		       struct err *err)
+{
+	if (opening->answer_fd >= 0 && strcmp(path, opening->path) == 0)
+		return silent(path, err); /* it cannot be killed, and one that waits is enough */
+	end(opening);
+	snprintf(opening->path, sizeof(opening->path), "%s", path);
+	opening->root = root;
+	opening->late = false;
+	opening->pid = process_ask(open_and_send, any_fd, opening, &opening->answer_fd, err);
+	if (opening->pid < 0)
+		return -1;
+	loop_watch_init(&opening->answer, opening->loop, opening->answer_fd, answered, opening);
+	loop_watch_want(&opening->answer, LOOP_READ);
+	loop_timer_set(&opening->patience, PATIENCE);
+	return 0;
+}
+
+bool mail_opening_waits(const struct mail_opening *opening)
+{
+	return opening->loop && opening->answer_fd >= 0 && !opening->late;
+}
+
+void mail_opening_finish(struct mail_opening *opening)
+{
+	if (!opening->loop)
+		return;
+	kill_process(opening);
+	end(opening);
+}
