@@ -111,6 +111,7 @@ struct config {
 				   loopback unless plain_on_loopback is off */
 	bool plain_on_loopback;
 	bool apop;
+	bool app_only;                    /* login.app_passwords: no other password is right */
 	char realm[CONFIG_NAME_MAX];      /* the domain of names without one, "" none */
 	char mechanisms[CONFIG_NAME_MAX]; /* SASL, allowed */
 	bool mechanisms_named;            /* the file has that setting */

@@ -164,8 +164,8 @@ def test_mail_of_a_user(database, make_site):
 
 
 def test_entries_that_are_none(database, make_site):
-    """The user of such a row is not let in, and the log says why; mail for him waits. Others are not
-    concerned."""
+    """The user of such a row is not let in, and the log says why; mail for him waits. It does not
+    concern others."""
     office = make_site(database)
     database.sql(insert('two@example.org') * 2 + insert('long@example.org', '{PLAIN}' + 'x' * 40000)
                  + insert('up@example.org', home='../../etc') + insert('good@example.org') +
@@ -210,8 +210,8 @@ def test_names_that_are_sql(database, make_site):
                        if database.name != 'sqlite' else QUERY)
     good(office, "o'hara@example.org")
     for name in ("'OR'1'='1", "anna@example.org'--", "x';DROP\tTABLE\tusers;--", '"', '\\', "\\'",
-                 "anna@example.org\\", '%', 'ann_@example.org', '%@example.org', '{user}', '$1', '?',
-                 "'||(SELECT\tname)||'", "anna@example.org'#", "'/*", 'anna@example.org\\0'):
+                 "anna@example.org\\", '%', 'ann_@example.org', '%@example.org', '{user}', '$1',
+                 '?', "'||(SELECT\tname)||'", "anna@example.org'#", "'/*", 'anna@example.org\\0'):
         assert not login(office, name.replace('\t', '/**/')).startswith('+OK'), name
     good(office, 'anna@example.org')
 

@@ -294,7 +294,7 @@ def test_sections_are_added_behind_what_is_there(fetcher):
     home = Home(fetcher)
     home.write('.config/valija/fetch.conf', '''jobs = 3 # mine
 account "home" { server = "pop3s://x@example.org" to = "maildir:~/Maildir" }
-''')
+''', 0o640)
     home.write('.mpoprc', '''defaults
 tls on
 account home
@@ -310,6 +310,7 @@ host work.example.org
     assert config.startswith('jobs = 3 # mine\naccount "home"') and 'account "home-2"' in config
     assert "to = 'command:/usr/bin/deliver \\'$USER\\''" in config and 'account "work"' in config
     assert 'what was collected is not known' in done.stderr
+    assert home.config.stat().st_mode & 0o777 == 0o640, 'as it was'
     assert 'pop3://me%24HOME%22x%5C@pop.example.org' in config
 
 
