@@ -32,7 +32,7 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 # files on the folder's own ground may include each room; each room may include the ground.
 ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': ()},
-    'lookup': {'system': ()},
+    'lookup': {'ldap': (), 'system': ()},
     'maildrop': {'index': (), 'maildir': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
               'oauth': ('account', 'https', 'journal'),
@@ -106,6 +106,7 @@ DOORS = (
                      'src/fetch/watch/memory.c', 'src/lookup/http/message.c',
                      'src/lookup/oauth/')),
     (r'curl/', ('src/https/', 'src/lookup/web/', 'src/fetch/upload/')),
+    (r'(open)?ldap\.h|lber\.h', ('src/lookup/ldap/client.c',)),
     (r'expat\.h', ('src/fetch/setup/autoconfig.c',)),
     (r'resolv\.h|arpa/nameser\.h', ('src/fetch/setup/dns.c',)),
 )

@@ -1,6 +1,8 @@
 """Processes that die, configurations that change, the end: what a site lives through."""
+import contextlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import time
@@ -364,3 +366,35 @@ def test_processes_that_face_no_network_have_none(make_office, need_root):
     assert [line.split(':')[0].strip() for line in lines] == ['lo']
     office.reload()
     assert serves_within(office, slowness() + 2)
+
+
+def channels(pid):
+    """How many sockets between processes it has: SOCK_SEQPACKET."""
+    lines = pathlib.Path('/proc/self/net/unix').read_text().splitlines()[1:]
+    ours = {line.split()[6] for line in lines if line.split()[4] == '0005'}
+    found = 0
+    for fd in pathlib.Path(f'/proc/{pid}/fd').iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            match = re.fullmatch(r'socket:\[(\d+)\]', os.readlink(fd))
+            found += bool(match) and match[1] in ours
+    return found
+
+
+def test_processes_have_channels_to_those_they_work_with(make_office, need_root):
+    """And to no others: no front could speak to another one."""
+    office = make_office(settings={'processes.fronts': 2, 'processes.keepers': 3})
+    wanted = {'front': 1 + 1 + 3 + 1,  # the monitor, auth, keepers, keys
+              'lmtp': 1 + 1 + 3,       # the same, without keys
+              'auth': 1 + 2 + 1 + 3,   # the monitor, fronts, lmtp, keepers
+              'keeper': 1 + 2 + 1 + 1,
+              'keys': 1 + 2}
+
+    def found():
+        return [(line.split()[1], channels(pid)) for pid, line in office.children().items()]
+    assert {role for role, _ in found()} == set(wanted)
+    wait_until(lambda: all(wanted[role] == count for role, count in found()))
+    auth = next(pid for pid, line in office.children().items() if ' auth ' in line)
+    os.kill(auth, signal.SIGKILL)  # who comes in its place gets the same
+    office.allow('ended by signal 9')
+    wait_until(lambda: auth not in office.children() and len(found()) == 2 + 1 + 1 + 3 + 1 and
+               all(wanted[role] == count for role, count in found()))

@@ -44,7 +44,7 @@ static size_t printable(const char *text, size_t size, char *ret, size_t cap)
 static void end_line(struct log_pipe *pipe)
 {
 	static const char output[] = "output: ", dots[] = " ...";
-	char text[4 * sizeof(pipe->line) + sizeof(output) + sizeof(dots)];
+	static char text[4 * sizeof(pipe->line) + sizeof(output) + sizeof(dots)]; /* the loop's */
 	const char *from = pipe->line;
 	size_t size = pipe->used, used = 0;
 	enum log_level level = LOG_LEVEL_WARNING;
@@ -110,8 +110,10 @@ static void read_in_bulk(struct log_pipe *pipe)
 {
 	bool some = false;
 
+	logbook_bulk(true);
 	for (int i = 0; i < READS && logbook_has_room() && read_some(pipe); i++)
 		some = true;
+	logbook_bulk(false);
 	if (pipe->fd < 0)
 		return;
 	if (some || !logbook_has_room())
