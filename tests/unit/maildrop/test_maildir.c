@@ -1083,6 +1083,31 @@ static void a_restored_file_is_not_hidden(void **state)
 	assert_false(has_file(s, "cur/1000.m.host:2,"));
 }
 
+/* During the session another file got its name, and the index knows: that one stays. */
+static void a_deleted_file_whose_name_another_one_got(void **state)
+{
+	static const uint32_t one[] = {1};
+	struct scratch *s = *state;
+	struct maildrop *m;
+	struct err err;
+
+	make_maildir(s);
+	fill_cur(s, 2);
+	settle(s);
+	m = open_session(s);
+	move_file(s, "cur/1000.m.host:2,", "kept");
+	put_file(s, "cur/1000.m.host:2,", "another one\n");
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, &err),
+			 MAILDROP_OK);
+	assert_int_equal(maildrop_commit(m, one, 1, &err), MAILDROP_OK);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_true(has_file(s, "cur/1000.m.host:2,"));
+	m = open_session(s);
+	assert_int_equal(session_count(m), 3);
+	maildrop_close(m);
+}
+
 static void a_deleted_file_that_was_renamed_goes_too(void **state)
 {
 	static const uint32_t one[] = {1};
@@ -1731,6 +1756,7 @@ int main(void)
 		TEST(a_bad_block_is_met_late),
 		TEST(garbage_instead_of_an_index),
 		TEST(a_restored_file_is_not_hidden),
+		TEST(a_deleted_file_whose_name_another_one_got),
 		TEST(a_deleted_file_that_was_renamed_goes_too),
 		TEST(many_deleted_files_were_renamed),
 		TEST(another_file_under_the_name_stays),
