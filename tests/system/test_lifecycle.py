@@ -201,6 +201,16 @@ def test_check_and_print_of_the_configuration(make_office):
     assert str(office.pop3) in printed.stdout
 
 
+def test_a_bad_configuration_is_named_by_the_print_as_by_the_check(make_office):
+    office = make_office(start=False)
+    with office.conf.open('a') as conf:
+        conf.write('nonsense = 1\n')
+    said = [office.valijad(option, '-c', office.conf) for option in ('-t', '-n')]
+    for done in said:
+        assert done.returncode == 78 and done.stdout == '', done
+        assert f'valijad: {office.conf}:' in done.stderr and 'nonsense' in done.stderr
+
+
 def test_a_missing_configuration_is_named(make_office):
     office = make_office(start=False)
     done = office.valijad('-c', office.dir / 'absent.conf')
