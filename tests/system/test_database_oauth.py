@@ -1,5 +1,5 @@
-"""Single sign-on: OAUTHBEARER and XOAUTH2 against an issuer that signs tokens, publishes keys and is
-asked about tokens, or does neither as it should."""
+"""Single sign-on: OAUTHBEARER and XOAUTH2 against an issuer that signs tokens, publishes keys and
+is asked about tokens, or does neither as it should."""
 import base64
 import json
 import pathlib
