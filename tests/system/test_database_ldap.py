@@ -647,6 +647,19 @@ def test_server_without_its_directory(people_office, connect, way):
     assert login(connect, office, 'nobody').startswith('-ERR [AUTH]')
 
 
+def test_server_asks_at_a_lower_priority(people_office):
+    """What strangers ask does not hold up the loops of other processes."""
+    office, _ = people_office
+
+    def nice(word):
+        pids = [pid for pid in office.children()
+                if word in pathlib.Path(f'/proc/{pid}/comm').read_text()]
+        assert pids, word
+        return [int(pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[16])
+                for pid in pids]
+    assert min(nice('lookup')) > max(nice('auth') + nice('front'))
+
+
 def test_server_starts_without_its_directory(make_office, own_slapd, connect):
     server = own_slapd()
     server.kill()
