@@ -68,6 +68,8 @@ static const struct config_key keys[] = {
 	 .help = "Messages a user may have, where the users file says nothing else. 0: no limit."},
 	{"quota", "octets", KEY_SIZE, AT(quota_octets), .max = 1ull << 60, .standard = "0",
 	 .help = "Octets a user may have. 0: no limit."},
+	{"quota", "notices", KEY_BOOL, AT(quota_notices), .standard = "no",
+	 .help = "A message to the user when the mailbox is 80 and 95 % full."},
 	{"quota", "over", KEY_FLAG_CHOICE, AT(quota_permanent), .standard = "temporary",
 	 .choices = over_quota,
 	 .help = "The reply to the MTA when a user has no room left: \"temporary\" (452 4.2.2, it "

@@ -1,5 +1,5 @@
-"""An issuer of tokens for tests: signs JWTs, publishes its keys, answers introspection, over TLS on a
-port of 127.0.0.1.
+"""An issuer of tokens for tests: signs JWTs, publishes its keys, answers introspection, over TLS on
+a port of 127.0.0.1.
 
     with Issuer(certificate) as issuer:
         issuer.settings()           # of a database { driver = oauth }, by discovery

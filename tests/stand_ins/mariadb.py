@@ -32,7 +32,7 @@ class MariaDb:
         self.process = None
         self.folder.mkdir(parents=True)
         self.settings = ['--no-defaults', f'--datadir={self.data}', '--innodb-buffer-pool-size=16M',
-                         '--innodb-log-file-size=8M', '--innodb-flush-log-at-trx-commit=0']
+                         '--innodb-log-file-size=8M', '--innodb-flush-log-at-trx-commit=2']
         if os.geteuid() == 0:
             shutil.chown(self.folder, OWNER)
         for kind, name in zip(('cert', 'key'), certificate or ()):

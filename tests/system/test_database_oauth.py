@@ -1,5 +1,5 @@
-"""Single sign-on: OAUTHBEARER and XOAUTH2 against an issuer that signs tokens, publishes keys and is
-asked about tokens, or does neither as it should."""
+"""Single sign-on: OAUTHBEARER and XOAUTH2 against an issuer that signs tokens, publishes keys and
+is asked about tokens, or does neither as it should."""
 import base64
 import json
 import pathlib
@@ -94,7 +94,7 @@ def temporary(office, token, **more):
     assert reply.startswith('-ERR [SYS/TEMP]') and challenge is None, (reply, challenge)
 
 
-@pytest.mark.parametrize('lines', [2])
+@pytest.mark.parametrize('lines', [1, 2])
 @pytest.mark.parametrize('mechanism', MECHANISMS)
 def test_logins(make_site, issuer, mechanism, lines):
     office = make_site()

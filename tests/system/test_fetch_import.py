@@ -314,6 +314,16 @@ host work.example.org
     assert 'pop3://me%24HOME%22x%5C@pop.example.org' in config
 
 
+def test_paths_are_written_whole(fetcher):
+    """A timer or a daemon starts in another folder than the person did."""
+    home = Home(fetcher)
+    home.write('.mpoprc', 'account work\nhost work.example.org\nuser me\ntls on\n'
+               'password "secret"\ndelivery maildir ~/Maildir\n')
+    home.valija('import', 'mpop', '-c', 'here.conf')
+    config = (home.path / 'here.conf').read_text()
+    assert f'password-file = "{home.path}/' in config and 'secret"' not in config
+
+
 @pytest.mark.parametrize('words, code', [
     ([], USAGE), (['outlook'], USAGE), (['mpop', 'a', 'b'], USAGE), (['mpop', '--nope'], USAGE),
     (['mpop', '/nowhere'], NOINPUT), (['thunderbird'], NOINPUT),

@@ -215,7 +215,7 @@ def test_a_system_user_under_the_unit(system):
     set_up(system)
     system.run('useradd', '--create-home', 'berta')
     system.run('sh', '-c', f'echo "berta:{PASSWORD}" | chpasswd')
-    system.run('sh', '-c', 'cd /home/berta && chmod 711 . && for f in . new cur tmp; do '
+    system.run('sh', '-c', 'cd ~berta && chmod 711 . && for f in . new cur tmp; do '
                'install -d -m 700 -o berta -g berta Maildir/$f; done')
     conf = system.root / 'etc/valija/valija.conf'
     text, count = re.subn(r'(?m)^mail = .*$', 'mail = /home', conf.read_text())

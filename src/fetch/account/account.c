@@ -91,12 +91,12 @@ int fetch_account_sink(struct fetch_account *account, const char *text, struct e
 const struct fetch_password_setting *fetch_password_setting(unsigned i)
 {
 	static const struct fetch_password_setting settings[] = {
-		{"password-file", FETCH_PASSWORD_FILE},
-		{"password-command", FETCH_PASSWORD_COMMAND},
-		{"password-env", FETCH_PASSWORD_ENVIRONMENT},
-		{"password-credential", FETCH_PASSWORD_CREDENTIAL},
-		{"netrc", FETCH_PASSWORD_NETRC},
-		{"token-command", FETCH_TOKEN_COMMAND},
+		{"password-file", FETCH_PASSWORD_FILE, true},
+		{"password-command", FETCH_PASSWORD_COMMAND, false},
+		{"password-env", FETCH_PASSWORD_ENVIRONMENT, false},
+		{"password-credential", FETCH_PASSWORD_CREDENTIAL, false},
+		{"netrc", FETCH_PASSWORD_NETRC, true},
+		{"token-command", FETCH_TOKEN_COMMAND, false},
 	};
 
 	return i < sizeof(settings) / sizeof(settings[0]) ? &settings[i] : NULL;

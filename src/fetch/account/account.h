@@ -149,6 +149,7 @@ int fetch_account_check(struct fetch_account *account, struct err *err);
 struct fetch_password_setting {
 	const char *name;
 	enum fetch_password_source source;
+	bool path; /* its value is one */
 };
 /* Number i, from 0; NULL behind the last. */
 const struct fetch_password_setting *fetch_password_setting(unsigned i);
