@@ -127,6 +127,8 @@ COVER = {
                           ['tests/crash/test_fetch_crash.py'] + system('fetch_policies')),
     'src/fetch/sink': (unit('fetch', 'sink'),
                        ['tests/crash/test_fetch_crash.py'] + system('fetch_sinks')),
+    'src/fetch/sink/upload.c': (unit('fetch', 'sink upload'), system('fetch_imap')),
+    'src/fetch/sink/uploader.c': (unit('fetch', 'sink upload'), system('fetch_imap')),
     'src/fetch/upload': (unit('fetch', 'upload') + ['corpus_upload'],
                          system('fetch_imap', 'fetch_gmail')),
     'src/fetch/session': (unit('fetch', 'oauth policy') + ['corpus_oauth'],

@@ -135,7 +135,7 @@ def test_it_is_good_from_its_networks_only(office, connect):
     assert logged(office, 'not from a network of the app password')
 
 
-def test_threat_94_a_name_that_is_used_again_inherits_none(office, connect):
+def test_threat_95_a_name_that_is_used_again_inherits_none(office, connect):
     password = make(office)
     office.valija('user', 'del', '-c', office.conf, 'demo')
     assert app(office, 'list', 'demo').stdout == ''
@@ -160,7 +160,7 @@ def test_a_locked_user_has_no_app_password_either(office, connect, line, may):
 
 # no deletions
 
-def test_threat_93_one_without_deletions_keeps_everything_and_says_so(office, connect):
+def test_threat_94_one_without_deletions_keeps_everything_and_says_so(office, connect):
     password = make(office, 'demo', 'helpdesk', '--expires', '1h', '--no-delete')
     office.put_many('demo', [b'Subject: one\n\none\n', b'Subject: two\n\ntwo\n'])
     client = opened(office, connect, password)
@@ -209,7 +209,7 @@ def test_scram_is_not_offered_where_there_are_app_passwords(office, connect):
 
 # the file
 
-def test_threat_92_a_file_that_is_bad_leaves_the_old_one_in_force(office, connect):
+def test_threat_93_a_file_that_is_bad_leaves_the_old_one_in_force(office, connect):
     password = make(office)
     works(office, connect, password)
     path = app_file(office)

@@ -201,6 +201,52 @@ def test_check_and_print_of_the_configuration(make_office):
     assert str(office.pop3) in printed.stdout
 
 
+def kill_while_it_starts(office, role, known=()):
+    """A child of that role, before it is ready: of auth, which has many users to read."""
+    def killed():
+        for pid, line in office.children().items():
+            if f' {role} ' in line and pid not in known:
+                os.kill(pid, signal.SIGKILL)
+                return True
+        return False
+    wait_until(killed)
+
+
+@pytest.mark.parametrize('reloads', [False, True])
+def test_a_child_that_dies_before_it_is_ready(make_office, reloads):
+    """The start is over, and so is a reload; the old configuration goes on."""
+    office = make_office(start=False)
+    office.allow('ended by signal 9', 'is not used, the old one goes on')
+    users = office.dir / 'users'
+    few, many = users.read_text(), ''.join(f'u{n}:{{PLAIN}}x\n' for n in range(400_000))
+    if reloads:
+        office.start()
+        known = set(office.children())
+        users.write_text(few + many)
+        office.process.send_signal(signal.SIGHUP)
+        kill_while_it_starts(office, 'auth', known)
+        office.wait_log('the old one goes on: a process ended while it was starting', 60)
+        users.write_text(few)
+        assert serves_within(office, 20)
+    else:
+        users.write_text(few + many)
+        office.start(wait=False)
+        kill_while_it_starts(office, 'auth')
+        assert office.process.wait(60) == 70
+        office.reader.join()
+        office.process = None
+
+
+def test_a_bad_configuration_is_named_by_the_print_as_by_the_check(make_office):
+    office = make_office(start=False)
+    with office.conf.open('a') as conf:
+        conf.write('nonsense = 1\n')
+    said = [office.valijad(option, '-c', office.conf) for option in ('-t', '-n')]
+    for done in said:
+        assert done.returncode == 78 and done.stdout == '', done
+        assert f'valijad: {office.conf}:' in done.stderr and 'nonsense' in done.stderr
+
+
 def test_a_missing_configuration_is_named(make_office):
     office = make_office(start=False)
     done = office.valijad('-c', office.dir / 'absent.conf')

@@ -8,7 +8,7 @@
 
 #include "config/config.h"
 #include "maildrop/mail_root.h"
-#include "server/monitor/lookups.h"
+#include "users/lookups.h"
 #include "server/monitor/mail_folder.h"
 
 #include <stdbool.h>

@@ -19,6 +19,17 @@ enum {
 	LINE_HEAD = 3,                /* "<2>" */
 };
 
+/* Whether all octets of a word are 0x20 to 0x7e; no for some that are, too. */
+static bool word_printable(const char *text)
+{
+	const uint64_t ones = UINT64_MAX / 255;
+	uint64_t word;
+
+	memcpy(&word, text, sizeof(word));
+	/* below 0x20; 0x7f or above */
+	return !((((word - 0x20 * ones) & ~word) | (word + ones) | word) & 0x80 * ones);
+}
+
 /* Escapes what is not printable, but not "\": the child has escaped what it got from others. */
 static size_t printable(const char *text, size_t size, char *ret, size_t cap)
 {
@@ -28,6 +39,12 @@ static size_t printable(const char *text, size_t size, char *ret, size_t cap)
 	for (size_t i = 0; i < size && used + 4 <= cap; i++) {
 		unsigned char c = (unsigned char)text[i];
 
+		if (size - i >= 8 && cap - used >= 8 && word_printable(text + i)) {
+			memcpy(ret + used, text + i, 8);
+			used += 8;
+			i += 7;
+			continue;
+		}
 		if (c >= 0x20 && c <= 0x7e) {
 			ret[used++] = (char)c;
 			continue;

@@ -247,18 +247,22 @@ void logbook_add(enum log_level level, const char *who, const char *text, size_t
 	pthread_mutex_lock(&book.mutex);
 	first = !book.filling.used;
 	add_locked(level, who, text, size);
-	if (first && !book.bulk)
-		pthread_cond_broadcast(&book.changed);
+	first = first && !book.bulk;
 	pthread_mutex_unlock(&book.mutex);
+	if (first) /* behind the unlock: else the thread would wake up to wait for the mutex */
+		pthread_cond_broadcast(&book.changed);
 }
 
 void logbook_bulk(bool begins)
 {
+	bool wake;
+
 	pthread_mutex_lock(&book.mutex);
 	book.bulk = begins;
-	if (!begins && book.filling.used)
-		pthread_cond_broadcast(&book.changed);
+	wake = !begins && book.filling.used;
 	pthread_mutex_unlock(&book.mutex);
+	if (wake)
+		pthread_cond_broadcast(&book.changed);
 }
 
 bool logbook_has_room(void)

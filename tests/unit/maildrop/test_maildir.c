@@ -1032,24 +1032,37 @@ static void a_bad_block_is_met_late(void **state)
 	maildrop_close(m);
 }
 
+static void note(void *context, const char *text)
+{
+	snprintf(context, 512, "%s", text);
+}
+
 static void garbage_instead_of_an_index(void **state)
 {
 	static const char *const names[] = {"valija-base", "valija-delta"};
 	struct scratch *s = *state;
 	struct maildrop *m;
+	char noted[512] = "";
 
 	make_maildir(s);
 	fill_cur(s, 3);
 	settle(s);
+	assert_string_equal(noted, "");
 	for (int i = 0; i < 2; i++) {
 		put_file(s, names[i], "");
 		m = open_session(s);
 		assert_int_equal(session_count(m), 3);
 		maildrop_close(m);
 		put_file(s, names[i], "garbage that is long enough to hold a header, or so");
+		s->settings.note_index = note;
+		s->settings.note_context = noted;
 		m = open_session(s);
 		assert_int_equal(session_count(m), 3);
 		maildrop_close(m);
+		s->settings.note_index = NULL;
+		assert_non_null(strstr(noted, "maildrop " HOME ": "));
+		assert_non_null(strstr(noted, "; it is made anew"));
+		noted[0] = '\0';
 		remove_file(s, names[i]);
 		assert_int_equal(symlinkat("/etc/passwd", s->root,
 					   i ? HOME "/valija-delta" : HOME "/valija-base"),

@@ -174,7 +174,7 @@ static void test_threat_19_20_a_wrong_one_costs_what_a_stranger_s_does(void **st
 }
 
 /* However many a user has. */
-static void test_threat_91_many_of_one_user_cost_no_more(void **state)
+static void test_threat_92_many_of_one_user_cost_no_more(void **state)
 {
 	char shown[APP_SHOWN_MAX], label[16];
 	struct work one, many;
@@ -359,7 +359,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		SITE(test_a_right_one_costs_a_digest),
 		SITE(test_threat_19_20_a_wrong_one_costs_what_a_stranger_s_does),
-		SITE(test_threat_91_many_of_one_user_cost_no_more),
+		SITE(test_threat_92_many_of_one_user_cost_no_more),
 		SITE(test_whose_it_is),
 		SITE(test_only_app_passwords),
 		SITE(test_keys_are_not_offered_beside_app_passwords),

@@ -124,7 +124,10 @@ static int tear_down(void **state)
 
 static void open_site(const char *text)
 {
-	struct login_settings settings = {"host", "SCRAM-SHA-256 CRAM-MD5 PLAIN", 100, 3600};
+	struct login_settings settings = {.host_name = "host",
+					  .mechanisms = "SCRAM-SHA-256 CRAM-MD5 PLAIN",
+					  .cache_entries = 100,
+					  .cache_seconds = 3600};
 	/* a file that was written just now is read once more, whenever the next look comes */
 	const struct timespec old[2] = {{.tv_sec = 1700000000}, {.tv_sec = 1700000000}};
 	int fd = openat(dir_fd, "users", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
