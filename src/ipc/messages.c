@@ -336,6 +336,13 @@ static bool judge_answer(const void *message)
 	       strings % 2 == 0 && (strings == 0 || m->status == LOOKUP_FOUND);
 }
 
+static bool judge_uids(const void *message)
+{
+	const struct ipc_uids *m = message;
+
+	return m->count <= IPC_UIDS_MAX;
+}
+
 /* ---- the table ---- */
 
 struct row {
@@ -384,8 +391,8 @@ const char *ipc_name(uint32_t type)
 
 const char *ipc_role_name(enum ipc_role role)
 {
-	static const char *const names[ROLE_COUNT] = {"monitor", "front", "lmtp",  "auth",
-						      "keeper",  "keys",  "lookup"};
+	static const char *const names[ROLE_COUNT] = {"monitor", "front", "lmtp",   "auth",
+						      "keeper",  "keys",  "lookup", "mta"};
 
 	return (unsigned)role < ROLE_COUNT ? names[role] : "unknown role";
 }
@@ -451,6 +458,8 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_SASL_RESPONSE, IPC_DENIED},
 		{IPC_SASL_RESPONSE, IPC_OPENED},
 		{IPC_SASL_RESPONSE, IPC_OPEN_FAILED},
+		{IPC_SASL_START, IPC_GRANTED},
+		{IPC_SASL_RESPONSE, IPC_GRANTED},
 		{IPC_FETCH, IPC_BODIES},
 		{IPC_FETCH, IPC_BODY_LENT},
 		{IPC_FETCH, IPC_BODY_SLICED},

@@ -31,7 +31,8 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 # Rooms: sub-folders by process or subject. Folder → room → its siblings that it may include. The
 # files on the folder's own ground may include each room; each room may include the ground.
 ROOMS = {
-    'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': ()},
+    'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': (),
+               'mta': ()},
     'lookup': {'system': ()},
     'maildrop': {'index': (), 'maildir': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
@@ -99,12 +100,10 @@ DOORS = (
     (r'crypt\.h|argon2\.h', ('src/users/schemes.c',)),
     (r'jansson\.h', ('src/fetch/report/json.c', 'src/fetch/session/bearer.c',
                      'src/fetch/oauth/answer.c', 'src/fetch/upload/verdict.c',
-                     'src/fetch/watch/memory.c')),
-    (r'curl/', ('src/https/', 'src/fetch/upload/')),
-    (r'security/', ('src/lookup/system/pam.c',)),
                      'src/fetch/watch/memory.c', 'src/lookup/http/message.c',
                      'src/lookup/oauth/')),
     (r'curl/', ('src/https/', 'src/lookup/web/', 'src/fetch/upload/')),
+    (r'security/', ('src/lookup/system/pam.c',)),
     (r'expat\.h', ('src/fetch/setup/autoconfig.c',)),
     (r'resolv\.h|arpa/nameser\.h', ('src/fetch/setup/dns.c',)),
 )

@@ -289,6 +289,8 @@ static void test_threat_61_ranges(void **state)
 		FIELD(CONNECT, ipc_connect, loopback, 2),
 		FIELD(CONNECT, ipc_connect, resumed, 255),
 		FIELD(BINDINGS, ipc_bindings, exporter_size, 65),
+		FIELD(PEER_UIDS, ipc_uids, count, IPC_UIDS_MAX + 1),
+		FIELD(PEER_UIDS, ipc_uids, count, UINT32_MAX),
 		FIELD(SIGN, ipc_sign, key, IPC_KEYS_MAX),
 		FIELD(SIGN, ipc_sign, key, UINT32_MAX),
 		FIELD(SIGN, ipc_sign, scheme, 0),
