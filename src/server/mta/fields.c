@@ -76,8 +76,9 @@ static void read_parameters(pop3_span line, struct fields *ret)
 
 	while (line.size) {
 		if (begins(line, "resp=", &value)) {
-			ret->has_response = true;
-			/* "=" is SMTP's form of an empty one (RFC 4954 section 4) */
+			/* "=" is SMTP's form of an empty one (RFC 4954 section 4); Exim sends
+			 * nothing where its client sent none */
+			ret->has_response = value.size > 0;
 			if (!span_equal(value, SPAN_LITERAL("=")))
 				ret->response = value;
 			return;

@@ -47,9 +47,10 @@ static void test_without_parameters(void **state)
 	assert_false(fields.secured || fields.has_address || fields.has_response);
 	assert_true(fields_is_local(fields.address));
 	assert_int_equal(parse("AUTH\t1\tPLAIN\tresp="), FIELDS_AUTH);
-	assert_true(fields.has_response);
+	assert_false(fields.has_response);
 	assert_int_equal(fields.response.size, 0);
 	assert_int_equal(parse("AUTH\t1\tPLAIN\tresp=="), FIELDS_AUTH);
+	assert_true(fields.has_response);
 	assert_int_equal(fields.response.size, 0);
 	assert_int_equal(parse("AUTH\t1\tPLAIN\tsecured=tls"), FIELDS_AUTH);
 	assert_true(fields.secured);
