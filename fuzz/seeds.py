@@ -181,11 +181,26 @@ MTA = {
     'same_id': PLAIN + say('AUTH\t1\tPLAIN\n'),
     'garbage': MTA_OFFER + say('GET / HTTP/1.1\r\n\r\n'),
     'unasked': HELLO + send(0, 'GRANTED', 1, 0, tail='anna'),
+    'whose': MTA_OFFER + say('VERSION\t1\t0\n')
+             + send(0, 'WHOSE_ANSWER', 1, two(0, 0), tail='anna'),
     'long': HELLO + say('AUTH\t1\tPLAIN\tresp=' + 'A' * 18000),
 }
 
+MAP = {
+    'users': say('10:users demo,14:senders demo@x,')
+             + send(0, 'WHOSE_ANSWER', 0, two(0, 0), flags=1)
+             + send(0, 'WHOSE_ANSWER', 0, two(0, 0), flags=1, tail='demo, carol'),
+    'unknown': say('11:users ghost,') + send(0, 'WHOSE_ANSWER', 0, two(18, 0), flags=1),
+    'down': say('10:users demo,') + send(0, 'WHOSE_ANSWER', 0, two(19, 0), flags=1),
+    'domains': say('15:domains x.test,9:nothing x,0:,'),
+    'auth_dies': say('10:users demo,') + dies(0) + say('10:users demo,'),
+    'hang_up': say('10:users demo,') + hang_up() + send(0, 'WHOSE_ANSWER', 0, two(0, 0), flags=1),
+    'garbage': say('users demo\n') + say('99999:', client=1),
+}
+
 for role, seeds in (('front', FRONT), ('lmtp', LMTP), ('auth', AUTH), ('keeper', KEEPER),
-                    ('keys', KEYS), ('mta', MTA)):
+                    ('keys', KEYS), ('mta', MTA),
+                    ('map', MAP)):
     folder = NAME / f'handlers_{role}'
     folder.mkdir(exist_ok=True)
     for name, octets in seeds.items():

@@ -29,7 +29,8 @@ enum config_service {
 	SERVICE_POP3S,
 	SERVICE_LMTP,
 	/* questions of an MTA; from here on: on this machine only */
-	SERVICE_SASL, /* may this user send mail? */
+	SERVICE_SASL,      /* may this user send mail? */
+	SERVICE_SOCKETMAP, /* whose mail is this? */
 	SERVICE_COUNT
 };
 

@@ -69,6 +69,10 @@ static const struct config_key keys[] = {
 	 .help = "System users of the MTA: at a Unix socket, these are believed when they name\n"
 		 "the address of their client and its TLS."},
 
+	{"socketmap", "listen", KEY_LISTEN, .service = SERVICE_SOCKETMAP, .standard = "",
+	 .help = "Where Postfix asks which recipients there are (its maps \"users\", \"senders\"\n"
+		 "and \"domains\"): the path of a Unix socket, or \"127.0.0.1:PORT\"."},
+
 	{"quota", "messages", KEY_SIZE, AT(quota_messages), .max = 1ull << 40, .standard = "0",
 	 .help = "Messages a user may have, where the users file says nothing else. 0: no limit."},
 	{"quota", "octets", KEY_SIZE, AT(quota_octets), .max = 1ull << 60, .standard = "0",

@@ -343,6 +343,13 @@ static bool judge_uids(const void *message)
 	return m->count <= IPC_UIDS_MAX;
 }
 
+static bool judge_whose(const void *message)
+{
+	const struct ipc_whose_answer *m = message;
+
+	return m->reason < REASON_COUNT;
+}
+
 /* ---- the table ---- */
 
 struct row {
@@ -469,6 +476,7 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_READ_SLICE, IPC_BODY_FAILED},
 		{IPC_COMMIT, IPC_COMMITTED},
 		{IPC_RCPT, IPC_RESOLVED},
+		{IPC_WHOSE, IPC_WHOSE_ANSWER},
 		{IPC_RCPT, IPC_RCPT_READY},
 		{IPC_RCPT, IPC_RCPT_REFUSED},
 		{IPC_DELIVER, IPC_DELIVERED},

@@ -86,7 +86,7 @@ enum {
 	IPC_PARTS_MAX = 128,       /* maildrops that one recipient leads to */
 	IPC_HEADERS_MAX = 4096,
 	IPC_ROOT_STATES = 4,      /* enum mail_root_state */
-	IPC_SERVICES = 4,         /* enum config_service */
+	IPC_SERVICES = 5,         /* enum config_service */
 	IPC_DELAY_MAX = 600000,   /* milliseconds in a DENIED */
 	IPC_KEEPER_CREDITS = 512, /* unanswered requests of a front at one keeper */
 	IPC_AUTH_CREDITS = 1024,  /* the same at auth; what SLOW answered is not counted */
@@ -461,6 +461,13 @@ struct ipc_granted {
 	uint64_t session;
 	uint64_t ticket; /* of the login */
 };
+/* auth → mta; text: the users that the address leads to, separated by ", ": as many as fit. The
+ * question, WHOSE, is a recipient without a transaction. */
+struct ipc_whose_answer {
+	struct ipc_head head;
+	uint64_t session;
+	uint32_t reason, unused; /* OK: it has users */
+};
 /* monitor → mta: who is believed at a Unix socket */
 struct ipc_uids {
 	struct ipc_head head;
@@ -562,7 +569,9 @@ struct ipc_uids {
 	X(NOTE, 224, ipc_note, IPC_A, IPC_D, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)                  \
 	X(ANSWER, 225, ipc_answer, IPC_D, IPC_A, 0, 0, IPC_ANSWER_MAX, 0, 1, judge_answer)         \
 	X(GRANTED, 230, ipc_granted, IPC_A, IPC_T, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)            \
-	X(PEER_UIDS, 231, ipc_uids, IPC_M, IPC_T, 0, 0, 0, 0, 0, judge_uids)
+	X(PEER_UIDS, 231, ipc_uids, IPC_M, IPC_T, 0, 0, 0, 0, 0, judge_uids)                       \
+	X(WHOSE, 232, ipc_recipient, IPC_T, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)            \
+	X(WHOSE_ANSWER, 233, ipc_whose_answer, IPC_A, IPC_T, 0, 0, IPC_SASL_MAX, 1, 0, judge_whose)
 
 enum ipc_type {
 	IPC_NONE,

@@ -91,7 +91,7 @@ static bool is_shut(const struct accept_listener *listener)
  * front closes it, and the monitor sends another. */
 static void give_up(struct accept_listener *listener)
 {
-	static const char *const names[] = {"POP3", "POP3S", "LMTP", "SASL"};
+	static const char *const names[] = {"POP3", "POP3S", "LMTP", "SASL", "socketmap"};
 	struct acceptor *acceptor = listener->acceptor;
 
 	log_error("a listening socket of %s was shut; this process asks the monitor for a new one",

@@ -26,6 +26,7 @@ proxymap  unix - - n - - proxymap
 lmtp      unix - - n - - lmtp
 anvil     unix - - n - 1 anvil
 tlsmgr    unix - - n 1000? 1 tlsmgr
+verify    unix - - n - 1 verify
 scache    unix - - n - 1 scache
 postlog   unix-dgram n - n - 1 postlogd
 valija    unix - n n - - pipe flags= user={user} null_sender=

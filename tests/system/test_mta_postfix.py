@@ -1,4 +1,4 @@
-"""Debian's Postfix asks the server: who may send mail."""
+"""Debian's Postfix asks the server: who may send mail, and whose mail is taken."""
 import smtplib
 import ssl
 
@@ -23,21 +23,35 @@ smtpd_sasl_path = {path}
 smtpd_sasl_security_options = noanonymous, noplaintext
 smtpd_sasl_tls_security_options = noanonymous
 smtpd_sasl_authenticated_header = yes
-smtpd_relay_restrictions = permit_sasl_authenticated, reject
+'''
+SUBMITTED_ONLY = 'smtpd_relay_restrictions = permit_sasl_authenticated, reject\n'
+RECIPIENTS = '''\
+virtual_mailbox_domains = socketmap:unix:{maps}:domains
+virtual_mailbox_maps = socketmap:unix:{maps}:users
+smtpd_relay_restrictions = reject_unauth_destination
+'''
+SENDERS = '''\
+smtpd_sender_login_maps = socketmap:unix:{maps}:senders
+smtpd_sender_restrictions = reject_sender_login_mismatch
 '''
 
 
 class Submission:
     """A Postfix that takes mail from those who log in."""
 
-    def __init__(self, office, down=False):
+    def __init__(self, office, down=False, main=''):
         self.office, self.port = office, free_port()
         self.path = office.scratch / 'auth'
         office.set('sasl.listen', f'"{self.path}"')
+        self.maps = office.scratch / 'maps'
+        office.set('socketmap.listen', f'"{self.maps}"')
         if down:
             add_database_that_is_down(office)
         office.start()
-        main = SUBMISSION.format(cert=office.cert, key=office.dir / 'tls/key.pem', path=self.path)
+        settings = SUBMISSION.format(cert=office.cert, key=office.dir / 'tls/key.pem',
+                                     path=self.path)
+        main = main or SUBMITTED_ONLY
+        main = settings + main.format(maps=self.maps)
         self.postfix = Postfix(office.scratch / 'postfix',
                                f'lmtp:inet:127.0.0.1:{office.lmtp}', main=main,
                                master=f'127.0.0.1:{self.port} inet n - n - - smtpd\n')
@@ -119,3 +133,64 @@ def test_a_server_that_is_started_anew(make_office):
             assert refused.value.smtp_code == 454
             office.start()
             waiting.login('demo', PASSWORD)
+
+
+def refusals(client, recipients, sender='someone@elsewhere.example'):
+    """The code of each recipient that is refused."""
+    client.ehlo_or_helo_if_needed()
+    client.mail(sender)
+    replies = {recipient: client.rcpt(recipient) for recipient in recipients}
+    client.rset()
+    return {recipient: (code, words.decode()) for recipient, (code, words) in replies.items()
+            if code != 250}
+
+
+def test_recipients_are_known_at_rcpt(make_office):
+    """No mail is taken that would have to be sent back."""
+    office = make_office(start=False, users=('demo', 'carol@example.org'))
+    office.set('lmtp.domains', '{"example.org"}')
+    office.set('lmtp.aliases', '"aliases"')
+    (office.dir / 'aliases').write_text('postmaster: demo\n')
+    with Submission(office, down=True, main=RECIPIENTS) as submission:
+        with submission.client() as client:
+            refused = refusals(client, [
+                'demo@example.org', 'DEMO+lists@example.org', 'carol@example.org',
+                'postmaster@example.org', 'ghost@example.org', 'anna@away.example',
+                'demo@example.com'])
+            assert {name: code for name, (code, _) in refused.items()} == {
+                'ghost@example.org': 550, 'anna@away.example': 451, 'demo@example.com': 554}
+            assert '5.1.1' in refused['ghost@example.org'][1]
+            client.sendmail('a@elsewhere.example', ['postmaster@example.org'], MESSAGE)
+        submission.postfix.wait_empty()
+        wait_until(lambda: (office.mail / 'demo').exists() and len(office.files('demo')) == 1)
+
+
+def test_senders_are_those_of_the_login(make_office):
+    office = make_office(start=False, users=('demo', 'carol'))
+    office.set('lmtp.domains', '{"example.org"}')
+    with Submission(office, main=RECIPIENTS + SENDERS) as submission:
+        with submission.client() as client:
+            client.login('demo', PASSWORD)
+            assert not refusals(client, ['carol@example.org'], sender='demo+x@example.org')
+            refused = refusals(client, ['carol@example.org'], sender='carol@example.org')
+            assert refused['carol@example.org'][0] == 553
+        with submission.client() as client:  # without a login
+            refused = refusals(client, ['carol@example.org'], sender='demo@example.org')
+            assert refused['carol@example.org'][0] == 553
+
+
+VERIFIED = '''\
+smtpd_relay_restrictions = reject_unauth_destination
+smtpd_recipient_restrictions = reject_unverified_recipient
+unverified_recipient_reject_code = 550
+address_verify_poll_count = 20
+address_verify_poll_delay = 1s
+'''
+
+
+def test_recipients_verified_by_lmtp(make_office):
+    """Without the map: Postfix asks as for a delivery, and remembers the answer."""
+    office = make_office(start=False)
+    with Submission(office, main=VERIFIED) as submission, submission.client() as client:
+        refused = refusals(client, ['demo@example.org', 'ghost@example.org'])
+        assert {name: code for name, (code, _) in refused.items()} == {'ghost@example.org': 550}

@@ -182,7 +182,7 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 		take_connect(front, message);
 		return;
 	}
-	if (type == IPC_RCPT) {
+	if (type == IPC_RCPT || type == IPC_WHOSE) {
 		auth_recipient(front, message);
 		return;
 	}

@@ -44,6 +44,7 @@ enum ipc_role briefing_role(enum config_service service)
 	case SERVICE_LMTP:
 		return ROLE_LMTP;
 	case SERVICE_SASL:
+	case SERVICE_SOCKETMAP:
 		return ROLE_MTA;
 	case SERVICE_POP3:
 	case SERVICE_POP3S:

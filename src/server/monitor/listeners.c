@@ -571,7 +571,7 @@ void listeners_retain(struct listeners *listeners, const struct config *config, 
 
 void listeners_describe(const struct listeners *listeners, char *buf, size_t size)
 {
-	static const char *const names[] = {"pop3", "pop3s", "lmtp", "sasl"};
+	static const char *const names[] = {"pop3", "pop3s", "lmtp", "sasl", "socketmap"};
 	size_t used = 0;
 
 	buf[0] = '\0';

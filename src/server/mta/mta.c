@@ -2,6 +2,8 @@
 #include "server/mta/mta.h"
 
 #include "base/text.h"
+#include "server/mta/credit.h"
+#include "server/mta/map.h"
 #include "server/mta/sasl.h"
 #include "server/mta/sasl_exchange.h"
 
@@ -16,17 +18,12 @@ enum {
 
 /* ---- auth ---- */
 
-static void wake_one(struct table_node *node, void *context)
-{
-	(void)context;
-	conn_wake(&CONTAINER(node, struct client, node)->conn);
-}
-
 static void lose_auth(struct mta *mta)
 {
 	mta->auth = NULL;
 	mta->offered = false; /* new connections wait for the next one */
 	sasl_exchanges_fail(mta);
+	map_questions_fail(mta);
 }
 
 static void peer_up(struct peer *peer)
@@ -51,7 +48,7 @@ static void take_offer(struct mta *mta, const struct ipc_offer *message)
 	if (span_copy(ipc_text(message, 1), mta->mechanisms, sizeof(mta->mechanisms)) < 0)
 		return;
 	mta->offered = true;
-	table_each(&mta->frame.clients, wake_one, NULL);
+	mta_wake_all(mta);
 }
 
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
@@ -63,6 +60,8 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 		return; /* another auth serves by now */
 	if (type == IPC_OFFER)
 		take_offer(mta, message);
+	else if (type == IPC_WHOSE_ANSWER)
+		map_answer(mta, message);
 	else /* every message about a session has the session's number behind the head */
 		sasl_exchange_message(mta, ((const struct ipc_session *)message)->session, type,
 				      message);
@@ -70,10 +69,40 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 
 /* ---- the process ---- */
 
-static const struct front_service service = {.connected = sasl_session_start,
-					     .end_idle = sasl_session_end_idle,
-					     .may_give_way = sasl_session_may_give_way,
-					     .give_way = sasl_session_give_way,
+static void connected(struct front_frame *frame, int *fd, const struct accepted *from)
+{
+	if (from->service == SERVICE_SOCKETMAP)
+		map_session_start(frame, fd, from);
+	else
+		sasl_session_start(frame, fd, from);
+}
+
+static void end_idle(struct front_frame *frame, struct client *client)
+{
+	if (map_session_is(client))
+		map_session_end_idle(client);
+	else
+		sasl_session_end_idle(frame, client);
+}
+
+static bool may_give_way(const struct client *client)
+{
+	return map_session_is(client) ? map_session_may_give_way(client)
+				      : sasl_session_may_give_way(client);
+}
+
+static void give_way(struct client *client)
+{
+	if (map_session_is(client))
+		map_session_give_way(client);
+	else
+		sasl_session_give_way(client);
+}
+
+static const struct front_service service = {.connected = connected,
+					     .end_idle = end_idle,
+					     .may_give_way = may_give_way,
+					     .give_way = give_way,
 					     .sandbox = SANDBOX_FRONT};
 
 static struct mta *root_struct(struct child *child)
@@ -111,6 +140,7 @@ static int start(struct child *child, struct err *err)
 	mta->exchanges_max = most_sessions();
 	loop_deadlines_init(&mta->idle, child->loop, IDLE_MS, frame_expired, mta);
 	sasl_exchanges_init(mta);
+	map_init(mta);
 	return frame_start(&mta->frame, most_sessions(), err);
 }
 

@@ -15,8 +15,9 @@ struct mta {
 	bool offered;         /* mechanisms are known */
 	char mechanisms[IPC_TEXT_MAX + 1];
 	uint32_t last_connection;
-	struct ipc_uids peers; /* who is believed */
-	struct loop_deadlines answer, idle, client;
+	struct ipc_uids peers;  /* who is believed */
+	struct table questions; /* of maps; key: the number at auth */
+	struct loop_deadlines answer, idle, client, question;
 };
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/secret.h"
 #include "base/text.h"
+#include "server/mta/credit.h"
 #include "server/mta/sasl_exchange.h"
 
 #include <stdio.h>
@@ -241,7 +242,7 @@ static bool take_input(struct sasl_session *session, pop3_span *in)
 	int whole;
 
 	if (!in->size || session->exchange_count >= EXCHANGES_MAX ||
-	    session->out_size > OUTPUT_MAX || !sasl_exchange_has_credit(session->mta))
+	    session->out_size > OUTPUT_MAX || !mta_has_credit(session->mta))
 		return false;
 	if (!session->exchange_count)
 		loop_deadline_renew(&session->mta->idle, &session->client.deadline);

@@ -2,6 +2,7 @@
 #include "server/mta/sasl_exchange.h"
 
 #include "base/text.h"
+#include "server/mta/credit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,29 +22,6 @@ static uint64_t now_of(const struct mta *mta)
 }
 
 /* ---- life ---- */
-
-bool sasl_exchange_has_credit(struct mta *mta)
-{
-	if (mta->unanswered < IPC_AUTH_CREDITS && mta->exchanges.count < mta->exchanges_max)
-		return true;
-	mta->starved = true;
-	return false;
-}
-
-static void wake_one(struct table_node *node, void *context)
-{
-	(void)context;
-	conn_wake(&CONTAINER(node, struct client, node)->conn);
-}
-
-/* What a connection may wait for is free. */
-static void go_on(struct mta *mta)
-{
-	if (!mta->starved)
-		return;
-	mta->starved = false;
-	table_each(&mta->frame.clients, wake_one, NULL);
-}
 
 static void answered(struct sasl_exchange *exchange)
 {
@@ -71,7 +49,7 @@ void sasl_exchange_end(struct sasl_exchange *exchange)
 	if (mta->auth)
 		ipc_send(&mta->auth->chan, IPC_DISCONNECT, &message);
 	free(exchange);
-	go_on(mta);
+	mta_go_on(mta);
 	if (session->gone)
 		return;
 	if (!session->exchange_count)
@@ -138,7 +116,7 @@ static void challenge(struct sasl_exchange *exchange, pop3_span challenge_text)
 	size_t n;
 
 	answered(exchange);
-	go_on(session->mta);
+	mta_go_on(session->mta);
 	if (!text) {
 		fail_for_now(exchange);
 		return;
@@ -164,7 +142,7 @@ static void denied(struct sasl_exchange *exchange, const struct ipc_denied *mess
 	uint64_t left = passed < ANSWER_MS ? ANSWER_MS - passed : 0;
 
 	answered(exchange);
-	go_on(exchange->session->mta);
+	mta_go_on(exchange->session->mta);
 	loop_deadline_cancel(&exchange->deadline);
 	exchange->denied = true;
 	exchange->reason = (enum reason)message->reason;
@@ -297,7 +275,7 @@ static void slow(struct sasl_exchange *exchange)
 {
 	exchange->slow = true;
 	exchange->session->mta->unanswered--;
-	go_on(exchange->session->mta);
+	mta_go_on(exchange->session->mta);
 }
 
 void sasl_exchange_message(struct mta *mta, uint64_t number, enum ipc_type type,

@@ -25,7 +25,6 @@ struct sasl_exchange {
 
 /* The deadlines of mta, which exchanges use. */
 void sasl_exchanges_init(struct mta *mta);
-bool sasl_exchange_has_credit(struct mta *mta);
 void sasl_exchange_start(struct sasl_session *session, const struct fields *fields);
 /* NULL: there is none of that id. */
 struct sasl_exchange *sasl_exchange_find(const struct sasl_session *session, uint32_t id);

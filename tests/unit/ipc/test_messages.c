@@ -291,6 +291,7 @@ static void test_threat_61_ranges(void **state)
 		FIELD(BINDINGS, ipc_bindings, exporter_size, 65),
 		FIELD(PEER_UIDS, ipc_uids, count, IPC_UIDS_MAX + 1),
 		FIELD(PEER_UIDS, ipc_uids, count, UINT32_MAX),
+		FIELD(WHOSE_ANSWER, ipc_whose_answer, reason, REASON_COUNT),
 		FIELD(SIGN, ipc_sign, key, IPC_KEYS_MAX),
 		FIELD(SIGN, ipc_sign, key, UINT32_MAX),
 		FIELD(SIGN, ipc_sign, scheme, 0),
