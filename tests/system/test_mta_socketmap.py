@@ -120,11 +120,17 @@ def test_questions_in_a_row(asked):
         assert maps.answer() == 'OK here'
 
 
-@pytest.mark.parametrize('octets', [b'hello', b'05:users,', b'5:hello;', b'99999:', b':', b',',
-                                    b'1025:' + b'x' * 1025 + b',', b'-1:x,', b'\0' * 100])
-def test_threat_93_what_is_no_netstring_ends_the_connection(asked, octets):
+GARBAGE = {
+    'no size': b'hello', 'a zero in front': b'05:users,', 'no comma': b'5:hello;',
+    'a size beyond all': b'99999:', 'nothing': b':', 'a comma': b',', 'minus': b'-1:x,',
+    'too long': b'1025:' + b'x' * 1025 + b',', 'nul': b'\0' * 100,
+}
+
+
+@pytest.mark.parametrize('what', GARBAGE)
+def test_threat_93_what_is_no_netstring_ends_the_connection(asked, what):
     _, path = asked()
     with Map(path) as maps, Map(path) as other:
-        maps.socket.sendall(octets)
+        maps.socket.sendall(GARBAGE[what])
         assert maps.answer() == ''
         assert other.ask('users demo') == 'OK here'
