@@ -97,7 +97,9 @@ static void answer(struct play *play, const struct pop3_event *event)
 		if (!event->has_initial) {
 			if (play->settings.stls)
 				pop3_server_lend(server, play->room, sizeof(play->room));
-			pop3_server_reply_challenge(server, (pop3_span){"YQ==", 4});
+			pop3_server_reply_challenge(
+				server,
+				(pop3_span){"YQ==", event->mechanism.data[0] == 'L' ? 4 : 0});
 			break;
 		}
 		log_in(play, event->secret.size == 0);

@@ -189,7 +189,7 @@ def fetchers(bench):
     made = [Mpop(bench)] + ([] if bench.quick else [Fetchmail(bench), Getmail(bench)])
     if bench.have_valija():
         made.append(ValijaFetch(bench))
-    return made
+    return [fetcher for fetcher in made if fetcher.name not in bench.options.without]
 
 
 def _refill(server, count, octets):

@@ -6,7 +6,8 @@ _valija() {
 		--proxy --source --tls --tls-name --ca --pin --cert --key --auth --password-file --password-command
 		--password-env --password-credential --token-command --netrc --timeout --no-pipelining --recipient --crlf --max-size
 		--to-password-file --to-password-command --to-password-env --to-password-credential --to-netrc --to-token-command --to-ca
-		--to-pin --to-flags --gmail-api --gmail-never-spam --refused --retry-refused --now
+		--to-pin --to-flags --to-proxy --gmail-api --gmail-never-spam --refused
+		--retry-refused --now
 		--max-messages --max-octets --whole --leave-out --bodies --mark-seen --dry-run --accept-new-uidls
 		--config --state --jobs --json --record --quiet --verbose --init --help
 		--watch --interval --metrics"

@@ -51,6 +51,7 @@ complete -c valija -x -n $fetch -l to-token-command -d 'command that prints its 
 complete -c valija -r -n $fetch -l to-ca -d 'certificates trusted there'
 complete -c valija -x -n $fetch -l to-pin -d 'key of the destination'
 complete -c valija -x -n $fetch -l to-flags -d 'IMAP flags of what is delivered'
+complete -c valija -x -n $fetch -l to-proxy -d 'proxy in front of the destination'
 complete -c valija -x -n $fetch -l gmail-api -d 'address of the API'
 complete -c valija -f -n $fetch -l gmail-never-spam -d 'pass the spam filter by'
 complete -c valija -r -n $fetch -l refused -d 'Maildir of refused messages'

@@ -71,7 +71,10 @@ enum pop3_event_type {
 	/* APOP: user, secret: the digest, 32 hexadecimal digits. */
 	POP3_EVENT_APOP,
 	/* AUTH: mechanism (upper case, one of those offered), has_initial, secret: the initial
-	 * response in base64, empty if the client sent "=". */
+	 * response in base64, empty if the client sent "=". One that makes the line longer than
+	 * POP3_COMMAND_MAX, as tokens do, comes as if the client had waited for an empty challenge:
+	 * has_initial is false, and behind an empty challenge, which is not sent, comes
+	 * POP3_EVENT_SASL_RESPONSE. */
 	POP3_EVENT_SASL_START,
 	/* secret: the response in base64. */
 	POP3_EVENT_SASL_RESPONSE,
@@ -146,6 +149,7 @@ struct pop3_server {
 	uint16_t step;
 	uint16_t bad_commands;
 	uint8_t user_size;
+	uint8_t initial_at, initial_size; /* in line: what came of a long initial response */
 	uint8_t state, want, after, output, owed;
 	bool tls, apop, user_given, discard, closing, in_sasl, last_cr, crlf, verbatim;
 	bool tls_wanted;                 /* a login was refused that would be taken under TLS */

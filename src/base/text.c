@@ -238,3 +238,17 @@ void hex_encode(const unsigned char *in, size_t n, char *buf)
 	}
 	buf[2 * n] = '\0';
 }
+
+void text_dotted(const uint8_t octets[4], char *buf)
+{
+	for (int i = 0; i < 4; i++) {
+		unsigned value = octets[i];
+
+		if (value >= 100)
+			*buf++ = (char)('0' + value / 100);
+		if (value >= 10)
+			*buf++ = (char)('0' + value / 10 % 10);
+		*buf++ = (char)('0' + value % 10);
+		*buf++ = i < 3 ? '.' : '\0';
+	}
+}

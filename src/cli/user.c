@@ -7,8 +7,10 @@
 #include "cli/command.h"
 #include "cli/maker.h"
 #include "cli/password.h"
+#include "cli/user_app.h"
 #include "config/config.h"
 #include "config/path.h"
+#include "users/app_edit.h"
 #include "users/edit.h"
 #include "users/schemes.h"
 #include "users/site.h"
@@ -40,6 +42,7 @@ static int usage(void)
 	fputs("usage: valija user add|passwd [-c CONF] NAME [--scheme SCHEME]\n"
 	      "       valija user del|make [-c CONF] NAME\n"
 	      "       valija user list [-c CONF]\n"
+	      "       valija user app add|list|revoke ...\n"
 	      "The password is asked for, or is the first line of standard input.\nSchemes:",
 	      stderr);
 	for (const char *const *name = scheme_names(); *name; name++)
@@ -164,6 +167,31 @@ static int set_password(struct arguments *arguments, const struct config *config
 	return status;
 }
 
+/* A name that is used again inherits no app password: they go before the user does, and what a line
+ * removed by hand left behind goes before a user is added. */
+static int revoke_all(const struct arguments *arguments, const struct config *config,
+		      struct err *err)
+{
+	unsigned count = 0;
+
+	if (arguments->verb == VERB_ADD && access(config->users, F_OK) < 0)
+		return 0; /* the file is made with its first user */
+	if (app_edit_revoke(config->users, arguments->name, NULL, &count, err) < 0)
+		return -1;
+	if (count && arguments->verb == VERB_ADD)
+		fprintf(stderr,
+			"valija user: %u app password%s that an earlier %s had %s revoked\n", count,
+			count == 1 ? "" : "s", arguments->name, count == 1 ? "was" : "were");
+	return 0;
+}
+
+static int delete_user(struct arguments *arguments, const struct config *config, struct err *err)
+{
+	if (check(arguments, config, err) < 0 || revoke_all(arguments, config, err) < 0)
+		return -1;
+	return edit_users(config->users, EDIT_DELETE, span_of(arguments->name), NULL, err);
+}
+
 /* ---- the maildrop ---- */
 
 static int look_up(const struct config *config, const char *name, struct user *ret, struct err *err)
@@ -220,7 +248,8 @@ static int add_user(struct arguments *arguments, const struct config *config, st
 {
 	struct err why = {0};
 
-	if (set_password(arguments, config, err) < 0)
+	if (check(arguments, config, err) < 0 || revoke_all(arguments, config, err) < 0 ||
+	    set_password(arguments, config, err) < 0)
 		return -1;
 	if (make_maildrop(arguments, config, &why) < 0)
 		fprintf(stderr,
@@ -241,10 +270,7 @@ static int run(struct arguments *arguments, const struct config *config, struct 
 		return check(arguments, config, err) < 0 ? -1
 							 : make_maildrop(arguments, config, err);
 	case VERB_DEL:
-		return check(arguments, config, err) < 0
-			       ? -1
-			       : edit_users(config->users, EDIT_DELETE, span_of(arguments->name),
-					    NULL, err);
+		return delete_user(arguments, config, err);
 	case VERB_LIST:
 		return edit_list(config->users, print_name, stdout, err);
 	case VERB_COUNT:
@@ -276,6 +302,8 @@ int user_main(int argc, char **argv)
 	struct err err = {0};
 	int status;
 
+	if (argc > 1 && strcmp(argv[1], "app") == 0)
+		return user_app_main(argc - 1, argv + 1);
 	if (parse(argc, argv, &arguments) < 0)
 		return usage();
 	config = malloc(sizeof(*config));

@@ -122,6 +122,7 @@ struct config {
 				   loopback unless plain_on_loopback is off */
 	bool plain_on_loopback;
 	bool apop;
+	bool app_only;                    /* login.app_passwords: no other password is right */
 	char realm[CONFIG_NAME_MAX];      /* the domain of names without one, "" none */
 	char mechanisms[CONFIG_NAME_MAX]; /* SASL, allowed */
 	bool mechanisms_named;            /* the file has that setting */
@@ -153,6 +154,7 @@ struct config {
 	char domains[CONFIG_PATH_MAX]; /* local domains separated by spaces; "": any domain is ours
 					  and is cut off when the full address is no user */
 	uint64_t quota_messages, quota_octets; /* default per user, 0 none */
+	bool quota_notices;                    /* to users whose mailbox is nearly full */
 	bool quota_permanent; /* true: over quota is answered 552 5.2.2; false: 452 4.2.2 */
 };
 

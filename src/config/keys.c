@@ -7,6 +7,8 @@ static const char *const log_levels[] = {"error", "warning", "info", "debug", NU
 static const char *const line_ends[] = {"lf", "crlf", NULL};
 static const char *const over_quota[] = {"temporary", "permanent", NULL};
 
+static const char *const app_passwords[] = {"yes", "only", NULL};
+
 #define AT(member) \
 	.offset = offsetof(struct config, member), .size = sizeof(((struct config *)0)->member)
 #define DAY (24 * 3600u)
@@ -77,6 +79,8 @@ static const struct config_key keys[] = {
 	 .help = "Messages a user may have, where the users file says nothing else. 0: no limit."},
 	{"quota", "octets", KEY_SIZE, AT(quota_octets), .max = 1ull << 60, .standard = "0",
 	 .help = "Octets a user may have. 0: no limit."},
+	{"quota", "notices", KEY_BOOL, AT(quota_notices), .standard = "no",
+	 .help = "A message to the user when the mailbox is 80 and 95 % full."},
 	{"quota", "over", KEY_FLAG_CHOICE, AT(quota_permanent), .standard = "temporary",
 	 .choices = over_quota,
 	 .help = "The reply to the MTA when a user has no room left: \"temporary\" (452 4.2.2, it "
@@ -92,6 +96,11 @@ static const struct config_key keys[] = {
 	{"login", "apop", KEY_BOOL, AT(apop), .standard = "no",
 	 .help = "APOP, for users whose scheme is PLAIN. MD5: only where a client knows no "
 		 "better."},
+	{"login", "app_passwords", KEY_FLAG_CHOICE, AT(app_only), .standard = "yes",
+	 .choices = app_passwords,
+	 .help = "\"only\": no other password is right, and SCRAM, CRAM-MD5 and APOP are closed; "
+		 "tokens are not.\n"
+		 "\"yes\": app passwords beside the users' own."},
 	{"login", "mechanisms", KEY_MECHANISMS, AT(mechanisms),
 	 .standard = "SCRAM-SHA-256-PLUS SCRAM-SHA-256 SCRAM-SHA-1-PLUS SCRAM-SHA-1 OAUTHBEARER "
 		     "XOAUTH2 PLAIN LOGIN",

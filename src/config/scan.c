@@ -39,8 +39,10 @@ static int skip_string(struct scanner *s)
 			return bad(s, s->line,
 				   "variables of the environment are not put in: write \\$ for a "
 				   "dollar");
-		if (c == '\\' && s->at + 1 < s->size && s->text[s->at + 1] != '\n')
-			s->at++;
+		/* at the end of a line it joins the next one; no string with '…' goes on there */
+		if (c == '\\' && s->at + 1 < s->size &&
+		    (s->text[s->at + 1] != '\n' || quote == '"'))
+			s->line += s->text[++s->at] == '\n';
 		s->at++;
 	}
 	if (s->at == s->size)

@@ -7,6 +7,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,6 +66,30 @@ int fetch_write_all(const struct fetch_files *files, int fd, const void *data, s
 		size -= (size_t)n;
 	}
 	return 0;
+}
+
+int fetch_replace(const struct fetch_files *files, int dir, const char *name, const char *text,
+		  mode_t mode)
+{
+	char fresh[PATH_MAX];
+	int fd, rc, saved;
+
+	if (snprintf(fresh, sizeof(fresh), "%s.new", name) >= (int)sizeof(fresh)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	fd = files->openat(dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
+	if (fd < 0)
+		return -1;
+	rc = fetch_write_all(files, fd, text, strlen(text));
+	if (rc == 0) /* whatever the umask, or the one that was left there */
+		rc = fchmod(fd, mode);
+	if (rc == 0)
+		rc = files->rename(dir, fresh, dir, name);
+	saved = errno;
+	files->close(fd);
+	errno = saved;
+	return rc;
 }
 
 int fetch_flush_parent(const struct fetch_files *files, const char *path)

@@ -29,6 +29,10 @@ extern const struct fetch_files fetch_files_real;
 
 /* Writes all of it, or -1. */
 int fetch_write_all(const struct fetch_files *files, int fd, const void *data, size_t size);
+/* Puts text in the place of a file as a whole, so that no reader sees half of it: written as
+ * NAME.new and renamed. Not flushed: a power cut may bring the old one back. 0, or -1. */
+int fetch_replace(const struct fetch_files *files, int dir, const char *name, const char *text,
+		  mode_t mode);
 /* Flushes the folder that the path is in: a file or folder that was just made may lose its name to
  * a power cut, with all that was flushed in it. 0, or -1; one that may not be read cannot be
  * flushed, and is passed over. */

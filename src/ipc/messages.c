@@ -113,6 +113,14 @@ static bool judge_resolved(const void *message)
 	       m->head.tail == m->parts * sizeof(uint64_t);
 }
 
+static bool judge_open(const void *message)
+{
+	const struct ipc_open *m = message;
+
+	return m->no_delete <= 1 && m->head.texts[0] <= IPC_TEXT_MAX &&
+	       m->head.texts[1] <= IPC_TEXT_MAX && m->head.texts[2] <= IPC_LABEL_MAX;
+}
+
 static bool judge_recipient_open(const void *message)
 {
 	const struct ipc_recipient_open *m = message;

@@ -78,6 +78,7 @@ enum {
 enum {
 	IPC_TEXTS_MAX = 4,
 	IPC_TEXT_MAX = 512,
+	IPC_LABEL_MAX = 32, /* of an app password */
 	IPC_SASL_MAX = 16384,
 	IPC_BATCH_MAX = 65536,     /* octets of bodies, or of a SLICE, in one packet */
 	IPC_BODIES_MAX = 64,       /* bodies in one BODIES */
@@ -305,11 +306,13 @@ struct ipc_resolved { /* tail: uint64_t instances[parts]: the keepers that were 
 };
 
 /* auth → keeper */
-struct ipc_open { /* texts: user, home */
+struct ipc_open { /* texts: user, home, label of the app password ("": another secret) */
 	struct ipc_head head;
 	uint64_t front, session; /* front: instance */
-	uint64_t ticket; /* made by the front, random: it proves that auth named the keeper that
-			    sends it back */
+	uint64_t ticket;    /* made by the front, random: it proves that auth named the keeper that
+			       sends it back */
+	uint32_t no_delete; /* the keeper deletes nothing: the password may not */
+	uint32_t unused;
 };
 struct ipc_recipient_open { /* texts: user, home, address */
 	struct ipc_head head;
@@ -517,7 +520,8 @@ struct ipc_uids {
 	X(RESOLVED, 28, ipc_resolved, IPC_A, IPC_L, 0, 0, 8 * IPC_PARTS_MAX, 0, 0, judge_resolved) \
 	X(RCPT_REFUSED, 29, ipc_recipient_answer, IPC_A | IPC_K, IPC_L, 0, 0, 0, 0, 0,             \
 	  judge_refused)                                                                           \
-	X(OPEN, 30, ipc_open, IPC_A, IPC_K, 0, 0, 2 * IPC_TEXT_MAX, 2, 0, judge_any)               \
+	X(OPEN, 30, ipc_open, IPC_A, IPC_K, 0, 0, 2 * IPC_TEXT_MAX + IPC_LABEL_MAX, 3, 0,          \
+	  judge_open)                                                                              \
 	X(RCPT_OPEN, 31, ipc_recipient_open, IPC_A, IPC_K, 0, 0, 3 * IPC_TEXT_MAX, 3, 0,           \
 	  judge_recipient_open)                                                                    \
 	X(ARENA, 32, ipc_arena, IPC_K, IPC_F, 1, 1, 0, 0, 0, judge_any)                            \

@@ -57,7 +57,8 @@
 	  "mail of too many owners in one transaction, send the rest in another",                  \
 	  "too-many-owners")                                                                       \
 	X(OWNERS_BUSY, NONE, 451, "4.3.2",                                                         \
-	  "mail of too many owners is in use now, try again later", "owners-busy")
+	  "mail of too many owners is in use now, try again later", "owners-busy")                 \
+	X(NO_DELETE, NONE, 0, "", "nothing was deleted: this password may not delete", "no-delete")
 
 enum reason {
 #define X(name, ...) REASON_##name,

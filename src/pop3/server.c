@@ -98,16 +98,19 @@ static enum pop3_event_type one_line(struct pop3_server *server, pop3_span *in,
 {
 	struct p3_line line = line_of(server);
 	enum p3_line_result result = p3_take_line(&line, in);
-	pop3_span text;
-	enum pop3_event_type type;
+	pop3_span text = {line.buffer, server->line_size};
+	enum pop3_event_type type = POP3_EVENT_NONE;
 
 	if (result == P3_LINE_MORE)
 		return POP3_EVENT_NONE;
-	if (result != P3_LINE_OK)
+	server->initial_size = 0;
+	if (result == P3_LINE_LONG && !server->in_sasl)
+		type = p3_long_auth(server, text, event);
+	if (result != P3_LINE_OK && type == POP3_EVENT_NONE)
 		return refuse_line(server, result);
-	text = (pop3_span){line.buffer, server->line_size};
-	type = server->in_sasl ? p3_sasl_line(server, text, event)
-			       : p3_command(server, text, event);
+	if (result == P3_LINE_OK)
+		type = server->in_sasl ? p3_sasl_line(server, text, event)
+				       : p3_command(server, text, event);
 	server->line_size = 0;
 	server->owed = (uint8_t)type;
 	server->lines = event->lines;

@@ -397,6 +397,30 @@ enum pop3_event_type p3_command(struct pop3_server *server, pop3_span line,
 	return type;
 }
 
+/* RFC 5034 section 4 wants a response that does not fit into a line to wait for the challenge.
+ * Clients with tokens send it at once all the same. */
+enum pop3_event_type p3_long_auth(struct pop3_server *server, pop3_span line,
+				  struct pop3_event *event)
+{
+	pop3_span keyword, name, initial = line;
+
+	if (server->state != POP3_AUTHORIZATION || !first_word(&initial, &keyword) ||
+	    !p3_equal_nocase(keyword, "AUTH") || !first_word(&initial, &name) || !initial.size)
+		return POP3_EVENT_NONE;
+	to_upper(server, (size_t)(name.data - server->line), name.size);
+	if (!p3_in_list(p3_mechanisms(server), name))
+		return POP3_EVENT_NONE;
+	server->user_given = false;
+	server->user_size = 0;
+	server->bad_commands = 0;
+	server->initial_at = (uint8_t)(initial.data - server->line);
+	server->initial_size = (uint8_t)initial.size;
+	server->discard = true; /* unless the exchange goes on */
+	server->discarded = 0;
+	event->mechanism = name;
+	return POP3_EVENT_SASL_START;
+}
+
 enum pop3_event_type p3_sasl_line(struct pop3_server *server, pop3_span line,
 				  struct pop3_event *event)
 {

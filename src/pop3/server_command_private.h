@@ -15,6 +15,10 @@ enum pop3_event_type p3_command(struct pop3_server *server, pop3_span line,
 				struct pop3_event *event);
 enum pop3_event_type p3_sasl_line(struct pop3_server *server, pop3_span line,
 				  struct pop3_event *event);
+/* line: the beginning of one that is too long. POP3_EVENT_SASL_START if it is an AUTH with a long
+ * initial response, the beginning of which stays in server->line; else NONE. */
+enum pop3_event_type p3_long_auth(struct pop3_server *server, pop3_span line,
+				  struct pop3_event *event);
 /* A line that is no command: "-ERR text", and the end of the session after too many in a row. */
 void p3_refuse(struct pop3_server *server, const char *text);
 

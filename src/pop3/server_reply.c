@@ -162,10 +162,31 @@ static bool is_login(uint8_t owed)
 	       owed == POP3_EVENT_SASL_START || owed == POP3_EVENT_SASL_RESPONSE;
 }
 
+/* The client has sent the beginning of its response already, and the rest comes: no challenge. A
+ * buffer that is too small for the beginning is full: the next octet makes the line too long. */
+static void take_initial(struct pop3_server *server)
+{
+	char *to = server->lent ? server->lent : server->line;
+	uint32_t n = server->initial_size;
+
+	if (server->lent && n > server->lent_size)
+		n = server->lent_size;
+	memmove(to, server->line + server->initial_at, n);
+	server->line_size = n;
+	server->initial_size = 0;
+	server->discard = false;
+	server->in_sasl = true;
+	server->want = POP3_WANT_INPUT;
+}
+
 void pop3_server_reply_challenge(struct pop3_server *server, pop3_span base64)
 {
 	assert(server->want == POP3_WANT_REPLY);
 	assert(server->owed == POP3_EVENT_SASL_START || server->owed == POP3_EVENT_SASL_RESPONSE);
+	if (server->initial_size && base64.size == 0) {
+		take_initial(server);
+		return;
+	}
 	begin(server, POP3_WANT_INPUT);
 	put_text(server, "+ ");
 	server->tail = base64;

@@ -2,6 +2,7 @@
 #include "server/accept.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "server/record.h"
 
 #include <arpa/inet.h>
@@ -70,7 +71,7 @@ static void describe(const struct sockaddr_storage *from, struct accepted *ret)
 	}
 	if (memcmp(ret->address, mapped, sizeof(mapped)) == 0) {
 		ret->loopback = ret->address[12] == 127;
-		inet_ntop(AF_INET, ret->address + sizeof(mapped), ret->text, sizeof(ret->text));
+		text_dotted(ret->address + sizeof(mapped), ret->text);
 	} else {
 		ret->loopback = IN6_IS_ADDR_LOOPBACK(&six->sin6_addr);
 		inet_ntop(AF_INET6, ret->address, ret->text, sizeof(ret->text));

@@ -1,6 +1,7 @@
 /* See record.h. In every child. */
 #include "server/record.h"
 
+#include "base/text.h"
 #include "server/flood.h"
 
 #include <arpa/inet.h>
@@ -84,7 +85,7 @@ const char *record_address(const uint8_t address[16], char *buf)
 	if (memcmp(address, none, sizeof(none)) == 0)
 		return "local";
 	if (IN6_IS_ADDR_V4MAPPED(six))
-		inet_ntop(AF_INET, address + 12, buf, INET_ADDRSTRLEN);
+		text_dotted(address + 12, buf);
 	else
 		inet_ntop(AF_INET6, address, buf, INET6_ADDRSTRLEN);
 	return buf;

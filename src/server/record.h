@@ -46,7 +46,8 @@
 	X(ACCEPT_FAILED, "accept-failed", WARNING, STRANGER)         \
 	X(CHANNEL_GONE, "channel-gone", INFO, STRANGER)              \
 	X(SENDER_UNWRITABLE, "sender-unwritable", WARNING, STRANGER) \
-	X(RECIPIENT_DOWN, "recipient-down", ERROR, STRANGER)
+	X(RECIPIENT_DOWN, "recipient-down", ERROR, STRANGER)         \
+	X(DELETIONS_KEPT, "deletions-kept", INFO, KNOWN)
 
 /* X(name, word) */
 #define RECORD_KEYS(X)                \
@@ -72,6 +73,8 @@
 	X(MESSAGE_ID, "message-id")   \
 	X(FILE, "file")               \
 	X(CLIENT, "client")           \
+	X(LABEL, "label")             \
+	X(DELETES, "deletes")         \
 	X(REASON, "reason")
 
 enum record_event {

@@ -4,6 +4,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "users/passwd_line.h"
+#include "users/rewrite.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -37,32 +37,6 @@ static void old_file_close(struct old_file *old)
 	}
 	if (old->fd >= 0)
 		close(old->fd);
-}
-
-/* Opens and locks the file that path names now: another writer may have replaced the opened one
- * while we waited for its lock. */
-static int open_locked(const char *path, bool make, struct old_file *old, struct err *err)
-{
-	struct stat now;
-
-	for (;;) {
-		old->fd =
-			open(path,
-			     (make ? O_RDWR | O_CREAT : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW,
-			     0640);
-		if (old->fd < 0)
-			return err_sys(err, errno == ENOENT ? EX_NOINPUT : EX_NOPERM, errno, "%s",
-				       path);
-		if (flock(old->fd, LOCK_EX) < 0)
-			return err_sys(err, EX_OSERR, errno, "locking %s", path);
-		if (fstat(old->fd, &old->st) < 0 || !S_ISREG(old->st.st_mode))
-			return err_set(err, EX_NOINPUT, "%s: not a regular file", path);
-		if (lstat(path, &now) == 0 && now.st_ino == old->st.st_ino &&
-		    now.st_dev == old->st.st_dev)
-			return 0;
-		close(old->fd);
-		old->fd = -1;
-	}
 }
 
 static int read_old(const char *path, struct old_file *old, struct err *err)
@@ -184,111 +158,26 @@ static void write_lines(FILE *out, const struct old_file *old, enum edit edit, p
 		fprintf(out, "%.*s:%s\n", (int)name.size, name.data, stored);
 }
 
-static int write_new(FILE *out, const struct old_file *old, enum edit edit, pop3_span name,
-		     const char *stored, struct err *err)
-{
-	pop3_span spelling;
+struct change {
+	const struct old_file *old;
+	enum edit edit;
+	pop3_span name;
+	const char *stored;
+};
 
-	if (find_spelling(old, name, &spelling, err) < 0)
+static int write_new(FILE *out, void *argument, struct err *err)
+{
+	const struct change *change = argument;
+	pop3_span name = change->name, spelling;
+	enum edit edit = change->edit;
+
+	if (find_spelling(change->old, name, &spelling, err) < 0)
 		return -1;
 	if (edit == EDIT_ADD && spelling.size)
 		return edit_taken(name, spelling, err);
 	if (edit != EDIT_ADD && !spelling.size)
 		return err_set(err, EX_NOUSER, "there is no user %.*s", (int)name.size, name.data);
-	write_lines(out, old, edit, edit == EDIT_ADD ? name : spelling, stored);
-	return 0;
-}
-
-static int flush_directory(const char *path, struct err *err)
-{
-	char directory[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-	int fd, status;
-
-	snprintf(directory, sizeof(directory), "%.*s", slash == path ? 1 : (int)(slash - path),
-		 path);
-	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	status = fd < 0 ? -1 : fsync(fd);
-	if (status < 0)
-		err_sys(err, EX_IOERR, errno, "flushing %s", directory);
-	if (fd >= 0)
-		close(fd);
-	return status;
-}
-
-static int keep_owner(int fd, const struct old_file *old, const char *path, struct err *err)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return err_sys(err, EX_OSERR, errno, "%s", path);
-	if ((st.st_uid != old->st.st_uid || st.st_gid != old->st.st_gid) &&
-	    fchown(fd, old->st.st_uid, old->st.st_gid) < 0)
-		return err_sys(
-			err, EX_NOPERM, errno,
-			"%s: its owner and group cannot be kept; try again as its owner or as "
-			"root",
-			path);
-	if (fchmod(fd, old->st.st_mode & 07777) < 0)
-		return err_sys(err, EX_NOPERM, errno, "%s", path);
-	return 0;
-}
-
-static int replace(const char *path, const struct old_file *old, enum edit edit, pop3_span name,
-		   const char *stored, struct err *err)
-{
-	char temporary[PATH_MAX];
-	int fd, status = -1;
-	FILE *out;
-
-	if ((size_t)snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= sizeof(temporary))
-		return err_set(err, EX_DATAERR, "%s: the path is too long", path);
-	fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(err, EX_CANTCREAT, errno, "%s", temporary);
-	out = fdopen(fd, "w");
-	if (!out) {
-		close(fd);
-		err_set(err, EX_OSERR, "out of memory");
-		goto drop;
-	}
-	if (write_new(out, old, edit, name, stored, err) < 0 ||
-	    keep_owner(fd, old, path, err) < 0) {
-		fclose(out);
-		goto drop;
-	}
-	if (fflush(out) != 0 || ferror(out) || fsync(fd) < 0) {
-		err_sys(err, EX_IOERR, errno, "writing %s", temporary);
-		fclose(out);
-		goto drop;
-	}
-	if (fclose(out) != 0 || rename(temporary, path) < 0) {
-		err_sys(err, EX_IOERR, errno, "%s", path);
-		goto drop;
-	}
-	return flush_directory(path, err);
-drop:
-	unlink(temporary);
-	return status;
-}
-
-/* The real path of the file, so that a symbolic link stays one. */
-static int real_path(const char *path, char real[PATH_MAX], struct err *err)
-{
-	char directory[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-
-	if (realpath(path, real))
-		return 0;
-	if (errno != ENOENT || strlen(path) >= sizeof(directory))
-		return err_sys(err, EX_NOINPUT, errno, "%s", path);
-	snprintf(directory, sizeof(directory), "%.*s", slash ? (int)(slash - path + 1) : 1,
-		 slash ? path : ".");
-	if (!realpath(directory, real) ||
-	    strlen(real) + strlen(slash ? slash : path) + 2 > PATH_MAX)
-		return err_sys(err, EX_NOINPUT, errno, "%s", path);
-	strncat(real, "/", PATH_MAX - strlen(real) - 1);
-	strncat(real, slash ? slash + 1 : path, PATH_MAX - strlen(real) - 1);
+	write_lines(out, change->old, edit, edit == EDIT_ADD ? name : spelling, change->stored);
 	return 0;
 }
 
@@ -307,15 +196,17 @@ int edit_users(const char *path, enum edit edit, pop3_span name, const char *sto
 	       struct err *err)
 {
 	struct old_file old = {.fd = -1};
+	struct change change = {&old, edit, name, stored};
 	char real[PATH_MAX];
 	int status = -1;
 
 	if (edit_check_name(edit, name, err) < 0)
 		return -1;
-	if (real_path(path, real, err) < 0)
+	if (rewrite_real_path(path, real, err) < 0)
 		return -1;
-	if (open_locked(real, edit == EDIT_ADD, &old, err) == 0 && read_old(real, &old, err) == 0)
-		status = replace(real, &old, edit, name, stored, err);
+	old.fd = rewrite_lock(real, edit == EDIT_ADD, &old.st, err);
+	if (old.fd >= 0 && read_old(real, &old, err) == 0)
+		status = rewrite_replace(real, &old.st, write_new, &change, err);
 	old_file_close(&old);
 	return status;
 }

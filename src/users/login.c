@@ -283,6 +283,11 @@ pop3_span login_claimed_name(const struct login *login)
 	return (pop3_span){login->claimed, login->claimed_size};
 }
 
+const struct app_password *login_app(const struct login *login)
+{
+	return login->app_matched ? &login->app : NULL;
+}
+
 const char *login_database(const struct login *login)
 {
 	return login->finding ? login->finding->database : NULL;

@@ -14,6 +14,7 @@
 #ifndef USERS_LOGIN_H
 #define USERS_LOGIN_H
 
+#include "users/app_password.h"
 #include "users/directory.h"
 #include "users/users.h"
 
@@ -47,7 +48,10 @@ struct login_settings {
 	uint32_t cache_seconds;
 	const struct config *config; /* whose databases have users, too; NULL: none. Borrowed */
 	bool keys_with_databases;    /* mechanisms that need stored keys are offered although
-					databases may have none: the site names them */
+					databases, or app passwords, may have none: the site names
+					them */
+	struct app_passwords *apps;  /* NULL: none. Borrowed */
+	bool app_only;               /* no password but these is right; tokens are */
 };
 
 int login_service_create(struct users *users, const struct login_settings *settings,
@@ -79,6 +83,7 @@ enum login_verdict login_step_fast(struct login *login, pop3_span response, bool
 struct login_question {
 	pop3_span name, password, token;
 	bool fresh;
+	bool proved; /* by an app password: only the entry is asked for */
 };
 struct login_question login_question(const struct login *login);
 void login_answered(struct login *login, struct finding *finding);
@@ -92,6 +97,8 @@ const struct user *login_user(const struct login *login); /* after LOGIN_GRANTED
 /* The name of the database that has the user (of the configuration), after LOGIN_GRANTED; NULL: the
  * users file. */
 const char *login_database(const struct login *login);
+/* The app password that proved the user, after LOGIN_GRANTED; NULL: another secret did. */
+const struct app_password *login_app(const struct login *login);
 const char *login_reason(const struct login *login);     /* for the log, without secrets */
 pop3_span login_claimed_name(const struct login *login); /* for limits and the log; may be empty */
 

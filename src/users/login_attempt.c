@@ -60,10 +60,9 @@ void login_claim(struct login *login, pop3_span name)
 	memcpy(login->claimed, name.data, login->claimed_size);
 	if (name.size > USER_NAME_MAX)
 		login->claimed[0] = '-'; /* no valid name begins like that */
+	login->settled = false;
 }
 
-/* The name as users have it: the domain of an alias is replaced, a missing one is added where no
- * user of the file has the bare name. */
 static void settle_name(struct login *login)
 {
 	const struct config *site = login->service->site;
@@ -90,6 +89,13 @@ static void settle_name(struct login *login)
 		login_claim(login, (pop3_span){buf, (size_t)n});
 }
 
+void login_settle_name(struct login *login)
+{
+	if (!login->settled)
+		settle_name(login);
+	login->settled = true;
+}
+
 bool login_look_up(struct login *login)
 {
 	enum users_status status;
@@ -100,8 +106,8 @@ bool login_look_up(struct login *login)
 
 	if (login->looked_up)
 		return true;
-	login->known = false;
-	settle_name(login);
+	login->known = login->may_log_in = false;
+	login_settle_name(login);
 	status = directory_find(login->service->users, login->service->config, CONFIG_FOR_LOGIN,
 				login->finding, (pop3_span){login->claimed, login->claimed_size},
 				&login->user, &finding, &err);
@@ -125,11 +131,24 @@ bool login_look_up(struct login *login)
 	if (status == USERS_UNKNOWN || login->user.nologin)
 		return true;
 	kind = scheme_kind(login->user.secret, &payload);
+	/* "!" locks the user; any other secret that is none closes the main password only */
+	login->may_log_in = kind == SCHEME_KIND_PLAIN || payload.data[0] != '!';
 	login->known = kind != SCHEME_KIND_LOCKED && kind != SCHEME_KIND_UNKNOWN;
 	if (kind == SCHEME_KIND_UNKNOWN)
 		snprintf(login->broken, sizeof(login->broken),
 			 "the password scheme %.*s is not known here",
 			 (int)strcspn(login->user.secret, "}") + 1, login->user.secret);
+	return true;
+}
+
+bool login_asks_again(struct login *login)
+{
+	if (!login->finding || !login->finding->cached || login->fresh)
+		return false;
+	finding_free(login->finding);
+	login->finding = NULL;
+	login->looked_up = false;
+	login->fresh = login->asks = true;
 	return true;
 }
 
@@ -142,6 +161,10 @@ enum login_verdict login_no_entry(struct login *login)
 
 struct login_question login_question(const struct login *login)
 {
+	if (login->app_matched) /* that is no password of theirs: only the entry is asked for */
+		return (struct login_question){.name = {login->claimed, login->claimed_size},
+					       .proved = true,
+					       .fresh = login->fresh};
 	return (struct login_question){.name = {login->claimed, login->claimed_size},
 				       .password = {login->password.bytes, login->password.size},
 				       .token = {login->token, login->token_size},

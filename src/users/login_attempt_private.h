@@ -1,15 +1,16 @@
 /*
  * What the files of a login share: an attempt, the service behind it, and how an attempt is given a
  * name, a user, a challenge and a verdict. See login.h for what an attempt is. login.c steps it,
- * login_password.c judges names with passwords or digests, login_scram.c gives keys,
- * login_service.c is what all attempts share. In auth: on its loop, or in the one worker that has
- * the attempt.
+ * login_app.c judges app passwords, login_password.c judges names with passwords or digests,
+ * login_scram.c gives keys, login_service.c is what all attempts share. In auth: on its loop, or in
+ * the one worker that has the attempt.
  */
 #ifndef USERS_LOGIN_ATTEMPT_PRIVATE_H
 #define USERS_LOGIN_ATTEMPT_PRIVATE_H
 
 #include "users/login.h"
 
+#include "users/app_passwords.h"
 #include "users/cache.h"
 #include "users/sasl.h"
 
@@ -48,6 +49,8 @@ struct login_service {
 	const struct config *site;   /* NULL: there is none */
 	const struct config *config; /* the same, where databases have users; else NULL */
 	bool keys_with_databases;
+	struct app_passwords *apps; /* NULL: none */
+	bool app_only;              /* no other password is right */
 	struct cache *cache;
 	struct derived *derived;
 	struct sasl_context *sasl;
@@ -68,9 +71,12 @@ struct login {
 	enum login_verdict verdict; /* once over */
 	bool looked_up, known;      /* known: user may log in with the right secret */
 	bool other_authzid;
-	bool fast;               /* on the loop: no time for a hash */
-	bool asks;               /* databases have to be asked before this step can be made */
-	bool fresh;              /* they have been asked again */
+	bool fast;       /* on the loop: no time for a hash */
+	bool asks;       /* databases have to be asked before this step can be made */
+	bool fresh;      /* they have been asked again */
+	bool may_log_in; /* looked up: the user is there, with whatever secret */
+	bool app_tried, app_matched;
+	struct app_password app; /* that proved the user, where it matched */
 	struct finding *finding; /* what they said; owned. NULL: nothing yet */
 	bool needs_worker;       /* SCRAM: the keys for this step have to be derived */
 	char exporter[64];       /* SCRAM; empty: none */
@@ -82,6 +88,7 @@ struct login {
 	char broken[LOGIN_WHY_MAX];   /* why no secret can be right; "": one can */
 	char claimed[USER_NAME_MAX + 1];
 	size_t claimed_size;
+	bool settled; /* claimed is the name as users have it */
 	struct secret password;
 	char *token; /* OAUTHBEARER, XOAUTH2; owned */
 	size_t token_size;
@@ -107,10 +114,16 @@ enum login_verdict login_over(struct login *login, enum login_verdict verdict, c
 enum login_verdict login_proven(struct login *login, const char *how);
 /* Keeps the name that the client claims. */
 void login_claim(struct login *login, pop3_span name);
+/* Makes it the name as users have it: the domain of an alias is replaced, a missing one is added
+ * where no user of the file has the bare name. */
+void login_settle_name(struct login *login);
 /* Fills user and known, once. False: a database has to be asked, or is down: login_no_entry. */
 bool login_look_up(struct login *login);
 /* The verdict where login_look_up failed. */
 enum login_verdict login_no_entry(struct login *login);
+/* Whether the databases are to be asked anew, once an attempt: the entry was remembered, and may be
+ * old. */
+bool login_asks_again(struct login *login);
 /* Takes text as the challenge to send. */
 enum login_verdict login_challenge_with(struct login *login, pop3_span text);
 

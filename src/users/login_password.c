@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "users/cram_md5.h"
+#include "users/login_app_private.h"
 #include "users/scheme_kinds.h"
 #include "users/schemes.h"
 
@@ -137,19 +138,6 @@ static enum login_verdict judged(struct login *login)
 	return login_proven(login, how);
 }
 
-/* An entry that was remembered may be old: before a password is called wrong, the database is asked
- * again. */
-static bool asks_again(struct login *login)
-{
-	if (!login->finding || !login->finding->cached || login->fresh)
-		return false;
-	finding_free(login->finding);
-	login->finding = NULL;
-	login->looked_up = false;
-	login->fresh = login->asks = true;
-	return true;
-}
-
 enum login_verdict login_verify(struct login *login, bool fast)
 {
 	enum scheme_verdict verdict;
@@ -157,6 +145,10 @@ enum login_verdict login_verify(struct login *login, bool fast)
 	bool slow;
 
 	login->phase = PHASE_VERIFY;
+	if (login_app_matches(login))
+		return login_app_verdict(login);
+	if (login->service->app_only)
+		return login_over(login, LOGIN_DENIED, "not an app password, others are closed");
 	if (!login_look_up(login))
 		return login_no_entry(login);
 	if (login->finding && login->finding->secret != FINDING_UNJUDGED)
@@ -173,7 +165,7 @@ enum login_verdict login_verify(struct login *login, bool fast)
 		return LOGIN_SLOW;
 	if (verdict == SCHEME_MATCH)
 		return login_proven(login, how);
-	return asks_again(login) ? LOGIN_ASK : wrong(login);
+	return login_asks_again(login) ? LOGIN_ASK : wrong(login);
 }
 
 /* APOP (RFC 1939 section 7): MD5 of stamp and secret. */
@@ -185,6 +177,8 @@ enum login_verdict login_verify_apop(struct login *login)
 	bool usable, good;
 	int n;
 
+	if (login->service->app_only)
+		return login_over(login, LOGIN_DENIED, "APOP, while only app passwords are open");
 	if (!login_look_up(login))
 		return login_no_entry(login);
 	usable = login->known && scheme_kind(login->user.secret, &payload) == SCHEME_KIND_PLAIN &&

@@ -24,10 +24,16 @@ const char *const login_mechanism_names[MECHANISM_SASL_COUNT] = {
 	"LOGIN",
 };
 
+/* Whether it proves the main password by keys that are stored. */
+static bool needs_keys(enum mechanism mechanism)
+{
+	return mechanism <= MECHANISM_CRAM_MD5;
+}
+
 static void allow(struct login_service *service, pop3_span word)
 {
 	for (int i = 0; i < MECHANISM_SASL_COUNT; i++)
-		if (!service->allowed[i] &&
+		if (!service->allowed[i] && !(service->app_only && needs_keys((enum mechanism)i)) &&
 		    span_equal_nocase(word, span_of(login_mechanism_names[i]))) {
 			service->allowed[i] = true;
 			service->order[service->order_count++] = (enum mechanism)i;
@@ -47,6 +53,8 @@ int login_service_create(struct users *users, const struct login_settings *setti
 				  ? settings->config
 				  : NULL;
 	service->keys_with_databases = settings->keys_with_databases;
+	service->apps = settings->apps;
+	service->app_only = settings->app_only;
 	pthread_mutex_init(&service->lock, NULL);
 	snprintf(service->host_name, sizeof(service->host_name), "%s",
 		 settings->host_name && *settings->host_name ? settings->host_name : "localhost");
@@ -98,12 +106,12 @@ static bool is_usable(struct login_service *service, enum mechanism mechanism, b
 
 	if (mechanism == MECHANISM_OAUTHBEARER || mechanism == MECHANISM_XOAUTH2)
 		return takes_tokens(service->config);
-	/* a client that prefers SCRAM must not shut out a user whose database has no keys */
-	if (service->config && mechanism != MECHANISM_PLAIN && mechanism != MECHANISM_LOGIN) {
-		if (!service->keys_with_databases)
-			return false;
-		plain = true;
-	}
+	/* a client that prefers SCRAM must not shut out a user whose database has no keys, nor one
+	 * with an app password: there is a digest of it, and no keys */
+	if (needs_keys(mechanism) && !service->keys_with_databases &&
+	    (service->config || (service->apps && app_passwords_any(service->apps))))
+		return false;
+	plain = plain || (service->config && needs_keys(mechanism));
 	switch (mechanism) {
 	case MECHANISM_SCRAM_SHA_256_PLUS:
 		return tls && (plain || users_any_with_scram(service->users, "SCRAM-SHA-256"));

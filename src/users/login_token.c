@@ -26,14 +26,28 @@ static const char *setting(const struct login *login, const char *name)
 	return value ? value : "";
 }
 
+/* Of the issuer, unless the configuration names another one. "": not known. */
+static void write_openid(const struct login *login, char *buf, size_t size)
+{
+	const char *url = setting(login, "config_url"), *issuer = setting(login, "issuer");
+	size_t n = strlen(issuer);
+
+	if (*url || !*issuer)
+		snprintf(buf, size, "%s", url);
+	else
+		snprintf(buf, size, "%s%s.well-known/openid-configuration", issuer,
+			 issuer[n - 1] == '/' ? "" : "/");
+}
+
 /* The client is told by JSON where a token is to be had, and gives an empty answer; then the login
  * fails (RFC 7628 section 3.2.3). */
 static enum login_verdict refuse(struct login *login, const char *why)
 {
-	char text[2048];
-	int n = bearer_challenge(kind_of(login), setting(login, "scope"),
-				 setting(login, "config_url"), text, sizeof(text));
+	char text[2048], openid[1024];
+	int n;
 
+	write_openid(login, openid, sizeof(openid));
+	n = bearer_challenge(kind_of(login), setting(login, "scope"), openid, text, sizeof(text));
 	if (n < 0)
 		return login_over(login, LOGIN_DENIED, why);
 	snprintf(login->reason, sizeof(login->reason), "%s", why);

@@ -10,23 +10,21 @@
 #include "base/text.h"
 #include "users/passwd_line.h"
 #include "users/passwd_table.h"
+#include "users/text_file.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
-#include <time.h>
-#include <unistd.h>
 
 #define FILE_MAX (512u << 20)
-/* A file changed less than this before it was read may change again within the same tick of the
- * clock of the filesystem: it is read once more. */
 enum {
-	SETTLED_NS = 50000000,
+	LARGE = 1 << 20, /* octets: a larger file is read again by a thread of its own */
 };
 
 struct users {
@@ -34,82 +32,15 @@ struct users {
 	char file_name[256];
 	char *mail_root;
 	pthread_rwlock_t lock; /* over table, seen, settled */
-	pthread_mutex_t reading;
+	atomic_bool reading;
+	struct stat changed;      /* what a thread of its own reads for; of whoever set reading */
+	pthread_mutex_t starting; /* over reader, has_reader */
+	pthread_t reader;         /* the last such thread */
+	bool has_reader;
 	struct passwd_table *table;
 	struct stat seen; /* of the file when it was last read, good or bad */
 	bool settled;
 };
-
-static bool same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
-/* The whole file; a change while it is read is an error. */
-static int read_file(struct users *users, char **ret_text, size_t *ret_size, struct stat *ret_st,
-		     struct err *err)
-{
-	int fd = openat(users->dir_fd, users->file_name,
-			O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st, after;
-	size_t used = 0;
-	char *text = NULL;
-	ssize_t n;
-
-	if (fd < 0)
-		return err_sys(err, errno == ENOENT ? EX_NOINPUT : EX_NOPERM, errno, "%s",
-			       users->file_name);
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		err_set(err, EX_NOINPUT, "%s: not a regular file", users->file_name);
-		goto fail;
-	}
-	if (st.st_size > FILE_MAX) {
-		err_set(err, EX_CONFIG, "%s: more than 512 MiB", users->file_name);
-		goto fail;
-	}
-	text = malloc((size_t)st.st_size + 1);
-	if (!text) {
-		err_set(err, EX_OSERR, "out of memory");
-		goto fail;
-	}
-	while (used < (size_t)st.st_size &&
-	       (n = pread(fd, text + used, (size_t)st.st_size - used, (off_t)used)) != 0) {
-		if (n < 0 && errno != EINTR) {
-			err_sys(err, EX_IOERR, errno, "%s", users->file_name);
-			goto fail;
-		}
-		used += n > 0 ? (size_t)n : 0;
-	}
-	if (used != (size_t)st.st_size || fstat(fd, &after) < 0 || !same_file(&st, &after)) {
-		err_set(err, EX_TEMPFAIL, "%s: changed while it was read", users->file_name);
-		goto fail;
-	}
-	close(fd);
-	text[used] = '\0';
-	*ret_text = text;
-	*ret_size = used;
-	*ret_st = st;
-	return 0;
-fail:
-	if (text) {
-		wipe(text, used);
-		free(text);
-	}
-	close(fd);
-	return -1;
-}
-
-static bool is_settled(const struct stat *st)
-{
-	struct timespec now;
-	long long age;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	age = (now.tv_sec - st->st_mtim.tv_sec) * 1000000000ll + now.tv_nsec - st->st_mtim.tv_nsec;
-	return age > SETTLED_NS || age < 0;
-}
 
 static int load(struct users *users, bool again, struct passwd_table **ret, struct stat *st,
 		struct err *err)
@@ -119,7 +50,7 @@ static int load(struct users *users, bool again, struct passwd_table **ret, stru
 	bool ended = false;
 	char *text = NULL;
 
-	if (read_file(users, &text, &size, st, err) < 0)
+	if (text_file_read(users->dir_fd, users->file_name, FILE_MAX, &text, &size, st, err) < 0)
 		return -1;
 	if (passwd_table_create(text, size, users->file_name, users->mail_root, &ended, &table,
 				err) < 0)
@@ -142,14 +73,14 @@ static void reload(struct users *users, const struct stat *st)
 	struct err err = {0};
 	int status = load(users, true, &table, &read_st, &err);
 	/* the second reading of a file that was young at the first one is not logged */
-	enum log_level good = same_file(st, &users->seen) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
-	enum log_level bad = same_file(st, &users->seen) ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR;
+	enum log_level good = text_file_same(st, &users->seen) ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+	enum log_level bad = text_file_same(st, &users->seen) ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR;
 
 	pthread_rwlock_wrlock(&users->lock);
 	/* after a failure the state of the file is kept: logged once, tried again when it
 	 * changes */
 	users->seen = status == 0 ? read_st : *st;
-	users->settled = is_settled(&users->seen);
+	users->settled = text_file_settled(&users->seen);
 	if (status == 0) {
 		old = users->table;
 		users->table = table;
@@ -162,6 +93,34 @@ static void reload(struct users *users, const struct stat *st)
 		log_write(good, "%s: read again: %u users", users->file_name, table->count);
 }
 
+static void *read_again(void *context)
+{
+	struct users *users = context;
+
+	reload(users, &users->changed);
+	atomic_store(&users->reading, false);
+	return NULL;
+}
+
+/* Reads a large file in a thread of its own: whoever looks up a name would wait for half a second
+ * where there are a million. Returns false: there is no thread. */
+static bool begin_reading(struct users *users, const struct stat *st)
+{
+	sigset_t all, before;
+	bool begun;
+
+	users->changed = *st;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_mutex_lock(&users->starting);
+	if (users->has_reader) /* it has ended */
+		pthread_join(users->reader, NULL);
+	begun = users->has_reader = pthread_create(&users->reader, NULL, read_again, users) == 0;
+	pthread_mutex_unlock(&users->starting);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return begun;
+}
+
 /* Costs one fstatat when nothing changed. */
 static void refresh(struct users *users)
 {
@@ -171,15 +130,17 @@ static void refresh(struct users *users)
 	if (fstatat(users->dir_fd, users->file_name, &st, 0) < 0)
 		memset(&st, 0, sizeof(st)); /* gone: a change like another */
 	pthread_rwlock_rdlock(&users->lock);
-	current = same_file(&st, &users->seen) && (users->settled || !is_settled(&st));
+	current = text_file_same(&st, &users->seen) && (users->settled || !text_file_settled(&st));
 	pthread_rwlock_unlock(&users->lock);
 	if (current)
 		return;
 	/* other threads go on with the old entries meanwhile */
-	if (pthread_mutex_trylock(&users->reading) != 0)
+	if (atomic_exchange(&users->reading, true))
+		return;
+	if (st.st_size > LARGE && begin_reading(users, &st))
 		return;
 	reload(users, &st);
-	pthread_mutex_unlock(&users->reading);
+	atomic_store(&users->reading, false);
 }
 
 int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_root,
@@ -191,7 +152,7 @@ int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_r
 		return err_set(err, EX_OSERR, "out of memory");
 	users->dir_fd = dir_fd;
 	pthread_rwlock_init(&users->lock, NULL);
-	pthread_mutex_init(&users->reading, NULL);
+	pthread_mutex_init(&users->starting, NULL);
 	if (span_copy(span_of(file_name), users->file_name, sizeof(users->file_name)) < 0) {
 		err_set(err, EX_CONFIG, "%s: the name is too long", file_name);
 		goto fail;
@@ -202,7 +163,7 @@ int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_r
 	}
 	if (load(users, false, &users->table, &users->seen, err) < 0)
 		goto fail;
-	users->settled = is_settled(&users->seen);
+	users->settled = text_file_settled(&users->seen);
 	*ret = users;
 	return 0;
 fail:
@@ -214,9 +175,11 @@ void users_close(struct users *users)
 {
 	if (!users)
 		return;
+	if (users->has_reader)
+		pthread_join(users->reader, NULL);
 	passwd_table_destroy(users->table);
 	pthread_rwlock_destroy(&users->lock);
-	pthread_mutex_destroy(&users->reading);
+	pthread_mutex_destroy(&users->starting);
 	free(users->mail_root);
 	free(users);
 }

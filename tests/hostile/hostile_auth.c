@@ -140,7 +140,7 @@ static void open_maildrop(uint64_t front, uint64_t session, uint64_t ticket, con
 {
 	struct ipc_open message = {.front = front, .session = session, .ticket = ticket};
 
-	SEND_TEXTS(all.to_keeper, IPC_OPEN, &message, home, home);
+	SEND_TEXTS(all.to_keeper, IPC_OPEN, &message, home, home, "");
 }
 
 static uint64_t dial(int *ret_client)
@@ -373,7 +373,7 @@ static void opens_at_a_front(void)
 {
 	struct ipc_open message = {.session = all.asked.session};
 
-	SEND_TEXTS(all.to_front, IPC_OPEN, &message, "a", "b");
+	SEND_TEXTS(all.to_front, IPC_OPEN, &message, "a", "b", "");
 }
 static void offers_wrong_apop(void)
 {

@@ -143,7 +143,7 @@ static void not_a_fronts_message(void)
 {
 	struct ipc_open open = {.front = play.instances, .session = 1};
 
-	SEND_TEXTS(all.to_keeper, IPC_OPEN, &open, all.user, all.user);
+	SEND_TEXTS(all.to_keeper, IPC_OPEN, &open, all.user, all.user, "");
 	expect_cut(all.to_keeper, "a front could tell a keeper to open a maildrop");
 	become_front();
 }

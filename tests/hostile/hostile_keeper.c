@@ -184,7 +184,7 @@ static struct ipc_opened true_index(void)
 	play_peer(&all.keeper, ROLE_AUTH, ++play.instances, auth[1]);
 	close(front[1]);
 	close(auth[1]);
-	SEND_TEXTS(auth[0], IPC_OPEN, &open, all.ours, all.ours);
+	SEND_TEXTS(auth[0], IPC_OPEN, &open, all.ours, all.ours, "");
 	memcpy(&opened, wanted(front[0], IPC_OPENED, "no index"), sizeof(opened));
 	close(front[0]);
 	close(auth[0]);

@@ -33,7 +33,7 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': (),
                'mta': ()},
-    'lookup': {'system': ()},
+    'lookup': {'ldap': (), 'system': ()},
     'maildrop': {'index': (), 'maildir': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
               'oauth': ('account', 'https', 'journal'),
@@ -90,6 +90,9 @@ OPEN = {
 # headers of the system and of libraries → the files that are their door (beginnings of paths)
 DOORS = (
     (r'event2/', ('src/sys/loop',)),
+    (r'libpq-fe\.h', ('src/lookup/sql/postgresql.c',)),
+    (r'mysql\.h|errmsg\.h', ('src/lookup/sql/mysql.c',)),
+    (r'sqlite3\.h', ('src/lookup/sql/sqlite.c',)),
     (r'seccomp\.h', ('src/sys/seccomp.c',)),
     (r'openssl/', ('src/sys/tls', 'src/base/digest.c', 'src/lookup/oauth/signature.c')),
     (r'jose/', ('src/lookup/oauth/jwt.c', 'src/lookup/oauth/signature.c')),
@@ -98,12 +101,13 @@ DOORS = (
     (r'idn2\.h', ('src/fetch/account/idn.c',)),
     (r'gsasl\.h', ('src/users/sasl', 'src/fetch/session/sasl.c')),
     (r'crypt\.h|argon2\.h', ('src/users/schemes.c',)),
+    (r'security/', ('src/lookup/system/pam.c',)),
     (r'jansson\.h', ('src/fetch/report/json.c', 'src/fetch/session/bearer.c',
                      'src/fetch/oauth/answer.c', 'src/fetch/upload/verdict.c',
                      'src/fetch/watch/memory.c', 'src/lookup/http/message.c',
                      'src/lookup/oauth/')),
     (r'curl/', ('src/https/', 'src/lookup/web/', 'src/fetch/upload/')),
-    (r'security/', ('src/lookup/system/pam.c',)),
+    (r'(open)?ldap\.h|lber\.h', ('src/lookup/ldap/client.c',)),
     (r'expat\.h', ('src/fetch/setup/autoconfig.c',)),
     (r'resolv\.h|arpa/nameser\.h', ('src/fetch/setup/dns.c',)),
 )

@@ -34,8 +34,9 @@ def unit(folder, names):
 MAILDROP = unit('maildrop', 'index maildir now later deliver bad_files together') \
     + ['corpus_index'] + unit('maildrop', 'faults')
 REGISTER = unit('maildrop', 'register mail_root')
-USERS = unit('users', 'names passwd_file edit recipients schemes sasl login strangers') \
-    + ['corpus_passwd_file', 'corpus_aliases']
+USERS = unit('users', 'bearer names passwd_file app_passwords edit recipients schemes sasl login '
+                      'login_app strangers') \
+    + ['corpus_bearer', 'corpus_passwd_file', 'corpus_app_passwords', 'corpus_aliases']
 
 # path → (meson tests, pytest selections)
 COVER = {
@@ -99,6 +100,8 @@ COVER = {
     'src/server/keys': (['corpus_handlers_keys'], system('keys')),
     'src/server/lmtp': (unit('server', 'spool lmtp_role') + ['corpus_handlers_lmtp'],
                         system('lmtp_protocol', 'lmtp_recipients', 'hostile_lmtp')),
+    'src/server/lmtp/refusal.c': (unit('server', 'lmtp_role'), system('log', 'lmtp_recipients')),
+    'src/server/lmtp/stock.c': (unit('server', 'lmtp_role'), system('lmtp_spool', 'lmtp_room')),
     'src/server/lmtp/spool.c': (unit('server', 'spool'), system('lmtp_room')),
     'src/server/monitor': (unit('server', 'slot owners'), system('lifecycle', 'listeners')),
     'src/server/monitor/check.c': ([], system('check', 'check_more')),
@@ -124,6 +127,8 @@ COVER = {
                           ['tests/crash/test_fetch_crash.py'] + system('fetch_policies')),
     'src/fetch/sink': (unit('fetch', 'sink'),
                        ['tests/crash/test_fetch_crash.py'] + system('fetch_sinks')),
+    'src/fetch/sink/upload.c': (unit('fetch', 'sink upload'), system('fetch_imap')),
+    'src/fetch/sink/uploader.c': (unit('fetch', 'sink upload'), system('fetch_imap')),
     'src/fetch/upload': (unit('fetch', 'upload') + ['corpus_upload'],
                          system('fetch_imap', 'fetch_gmail')),
     'src/fetch/session': (unit('fetch', 'oauth policy') + ['corpus_oauth'],
@@ -148,7 +153,7 @@ COVER = {
     'src/fetch/watch': (unit('fetch', 'watch'), system('fetch_watch')),
     'src/fetch/account': (unit('fetch', 'policy sink'), system('fetch_login', 'fetch_basic')),
 
-    'src/users': (USERS, system('password', 'login_rules')),
+    'src/users': (USERS, system('password', 'login_rules', 'app_passwords')),
     'src/users/edit.c': (unit('users', 'edit'), system('password')),
     'src/cli': (unit('cli', 'init'), system('cli', 'deliver')),
     'src/base': (unit('base', 'array descriptor digest text crc32c crc32c_table log secret'

@@ -26,7 +26,9 @@ from places import KINDS, places
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WHERE = pathlib.Path(os.environ.get('MUTATE_BUILD_DIR', ROOT / 'build-mutate')).resolve()
 TREE, BUILD = WHERE / 'tree', WHERE / 'build'
-TEST_SECONDS, PYTEST_SECONDS = 60, 300
+# on a busy machine a test takes longer: so many times what it took with the unchanged tree
+TEST_SECONDS, PYTEST_SECONDS, TIMES, UNCHANGED_SECONDS = 60, 300, 5, 1200
+took = {}  # test or selection → seconds with the unchanged tree
 
 
 def run(command, seconds, **more):
@@ -114,13 +116,24 @@ def build(commands):
     return run(['ninja', '-C', str(BUILD), *targets], 600)
 
 
+def limit(name, least):
+    return max(least, TIMES * took[name]) if name in took else UNCHANGED_SECONDS
+
+
+def timed(name, command, seconds, **more):
+    began = time.monotonic()
+    status = run(command, seconds, **more)
+    took.setdefault(name, time.monotonic() - began)
+    return status
+
+
 def noticed_by(names, selections):
     """The name of the first test that fails, or None. 'build': it does not compile."""
     commands = programs(names)
     if build(commands) != 0:
         return 'build'
     for name, command in commands.items():
-        status = run(command, TEST_SECONDS, cwd=BUILD)
+        status = timed(name, command, limit(name, TEST_SECONDS), cwd=BUILD)
         if status != 0:
             return name if status is not None else f'{name} (no end)'
     if not selections:
@@ -128,10 +141,12 @@ def noticed_by(names, selections):
     if run(['ninja', '-C', str(BUILD)], 600) != 0:
         return 'build'
     for selection in selections:
-        status = run(['/usr/bin/python3', '-m', 'pytest', '-c', 'tests/pytest.ini',
-                      '--rootdir=tests', '-x', '-q', '-n', '2', '-m',
-                      'not figures and not installed and not vm', selection],
-                     PYTEST_SECONDS, cwd=TREE, env={**os.environ, 'VALIJA_BUILD': str(BUILD)})
+        status = timed(selection,
+                       ['/usr/bin/python3', '-m', 'pytest', '-c', 'tests/pytest.ini',
+                        '--rootdir=tests', '-x', '-q', '-n', '2', '-m',
+                        'not figures and not installed and not vm', selection],
+                       limit(selection, PYTEST_SECONDS), cwd=TREE,
+                       env={**os.environ, 'VALIJA_BUILD': str(BUILD)})
         end_servers()
         if status not in (0, 5):
             return selection if status is not None else f'{selection} (no end)'

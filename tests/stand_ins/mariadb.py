@@ -1,7 +1,7 @@
 """Debian's MariaDB in a folder of the test's own, on a Unix socket and a free port of loopback.
 
-Runs as the user mysql if the test is root, and ends with stop(). sql('…') runs statements as root of
-the database. kill(), pause() and go_on() are what happens to databases."""
+Runs as the user mysql if the test is root, and ends with stop(). sql('…') runs statements as root
+of the database. kill(), pause() and go_on() are what happens to databases."""
 import os
 import pathlib
 import shutil
@@ -32,7 +32,7 @@ class MariaDb:
         self.process = None
         self.folder.mkdir(parents=True)
         self.settings = ['--no-defaults', f'--datadir={self.data}', '--innodb-buffer-pool-size=16M',
-                         '--innodb-log-file-size=8M', '--innodb-flush-log-at-trx-commit=0']
+                         '--innodb-log-file-size=8M', '--innodb-flush-log-at-trx-commit=2']
         if os.geteuid() == 0:
             shutil.chown(self.folder, OWNER)
         for kind, name in zip(('cert', 'key'), certificate or ()):
@@ -41,8 +41,8 @@ class MariaDb:
             if os.geteuid() == 0:
                 shutil.chown(copy, OWNER)
             self.settings.append(f'--ssl-{kind}={copy}')
-        self.run('mariadb-install-db', *self.settings[:4], '--auth-root-authentication-method=normal',
-                 '--skip-test-db')
+        self.run('mariadb-install-db', *self.settings[:4], '--skip-test-db',
+                 '--auth-root-authentication-method=normal')
         self.start()
         self.sql(f"CREATE DATABASE mail; CREATE USER {ROLE}@'%' IDENTIFIED BY '{PASSWORD}';"
                  f"GRANT ALL ON mail.* TO {ROLE}@'%'", database='')

@@ -38,7 +38,8 @@ class PostgreSql:
             shutil.chown(self.folder, OWNER)
         self.run(programs() / 'initdb', '-D', self.data, '-U', 'owner', '--auth-local=trust',
                  '--auth-host=scram-sha-256', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync')
-        self.settings = ['fsync=off', f'unix_socket_directories={self.folder}', 'max_connections=40']
+        self.settings = ['fsync=off', f'unix_socket_directories={self.folder}',
+                         'max_connections=40']
         if certificate:
             self.settings.append('ssl=on')
             for kind, name in zip(('cert', 'key'), certificate):
@@ -49,8 +50,9 @@ class PostgreSql:
                     shutil.chown(copy, OWNER)
                 self.settings.append(f'ssl_{kind}_file={copy}')
         self.start()
-        self.sql(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'", database='postgres', user='owner')
-        self.sql(f'CREATE DATABASE mail OWNER {ROLE}', database='postgres', user='owner')
+        for text in (f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'",
+                     f'CREATE DATABASE mail OWNER {ROLE}'):
+            self.sql(text, database='postgres', user='owner')
 
     def run(self, *args, stdin=''):
         done = subprocess.run([*as_owner(), *map(str, args)], input=stdin, text=True,

@@ -55,6 +55,21 @@ access to * by * read
 {more}
 '''
 
+# what a filter for Active Directory needs; the schema of that name in slapd's package has no rules
+# for equality
+ACTIVE_DIRECTORY = '''
+attributetype ( 1.2.840.113556.1.4.221 NAME 'sAMAccountName' EQUALITY caseIgnoreMatch
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )
+attributetype ( 1.2.840.113556.1.4.656 NAME 'userPrincipalName' EQUALITY caseIgnoreMatch
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )
+attributetype ( 1.2.840.113556.1.4.302 NAME 'sAMAccountType' EQUALITY integerMatch
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE )
+attributetype ( 1.2.840.113556.1.4.8 NAME 'userAccountControl' EQUALITY integerMatch
+  SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE )
+objectclass ( 1.2.840.113556.1.5.9 NAME 'user' SUP organizationalPerson STRUCTURAL
+  MAY ( mail $ sAMAccountName $ userPrincipalName $ sAMAccountType $ userAccountControl ) )
+'''
+
 DATA = f'''
 dn: {BASE}
 objectClass: dcObject
@@ -128,8 +143,8 @@ def certificate(folder, name='localhost'):
 
 
 class Slapd:
-    def __init__(self, people=('anna', 'bert'), data='', schemas=(), first='', more='', name='localhost',
-                 reader_uid=None):
+    def __init__(self, people=('anna', 'bert'), data='', schemas=(), first='', more='',
+                 name='localhost', reader_uid=None):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='valija-slapd-'))
         self.dir.chmod(0o755)
         (self.dir / 'data').mkdir()
@@ -143,7 +158,8 @@ class Slapd:
         (self.dir / 'slapd.conf').write_text(CONF.format(
             d=self.dir, cert=self.ca, key=key, base=BASE, root=ROOT, modules=MODULES,
             root_password=ROOT_PASSWORD, reader=READER, uid=reader_uid, gid=reader_uid,
-            first=first, more=more, schemas='\n'.join(f'include {SCHEMA / name}.schema' for name in names)))
+            first=first, more=more,
+            schemas='\n'.join(f'include {SCHEMA / name}.schema' for name in names)))
         self.process = None
         self.start()
         self.add(DATA + '\n' + '\n'.join(person(name) for name in people) + '\n' + data)

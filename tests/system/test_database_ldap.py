@@ -1,6 +1,7 @@
 """The driver for LDAP directories against OpenLDAP's slapd: first the driver alone, then logins and
 deliveries of a whole server."""
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -12,8 +13,8 @@ from lmtp import Lmtp
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'stand_ins'))
 
 import slapd as directory  # noqa: E402
-from slapd import BASE, GROUPS, PASSWORD, PEOPLE, READER, READER_PASSWORD, Relay, Slapd  # noqa: E402
-from slapd import person  # noqa: E402
+from slapd import BASE, GROUPS, PASSWORD, PEOPLE, READER, READER_PASSWORD  # noqa: E402
+from slapd import Relay, Slapd, person  # noqa: E402
 
 FILTER = '(&(objectClass=inetOrgPerson)(|(mail={user})(uid={user})))'
 DATA = '\n'.join((
@@ -507,6 +508,65 @@ def test_the_environment_changes_nothing(slapd, driver, monkeypatch):
     monkeypatch.setenv('LDAPTLS_CACERT', str(slapd.ca))
     assert driver(slapd.ldaps).verify('anna').status == 'down'
     assert driver(slapd.ldap).verify('anna').status == 'found'
+
+
+# what the manual says about well-known directories
+
+def manual(name, changes):
+    """The settings of a section in valija.conf(5), with what is this machine's instead of what is
+    there."""
+    text = (post.ROOT / 'man/valija.conf.5').read_text().replace('\\(dq', '"').replace('\\e', '\\')
+    found = re.search(rf'^database "{name}" {{\n\tdriver = ldap\n(.*?)^}}$', text, re.M | re.S)
+    lines = found[1].replace('dc=example,dc=org', BASE).split('\n')
+    kept = [line for line in lines if line.split(' =')[0].strip() not in
+            ('driver', 'servers', 'domains', *changes)]
+    return '\n'.join([*kept, *(f'\t{key} = "{value}"' for key, value in changes.items() if value)])
+
+
+def reader_of(tmp_path, dn=READER):
+    (tmp_path / 'reader').write_text(READER_PASSWORD)
+    return {'bind_dn': dn, 'bind_password_file': tmp_path / 'reader'}
+
+
+def test_manual_openldap(slapd, driver, tmp_path):
+    people = driver(slapd.ldap, manual('people', reader_of(tmp_path)))
+    for name in ('rich', 'money@example.org'):
+        assert people.verify(name).fields == [('user', 'rich')]
+    assert people.verify('twin@example.org').status == 'bad entry'
+
+
+def test_manual_lldap(slapd, driver, tmp_path):
+    people = driver(slapd.ldap, manual('lldap', reader_of(tmp_path)))
+    for name in ('anna', 'Anna@example.org'):
+        assert people.verify(name).fields == [('user', 'anna')]
+    assert people.verify('bert').status == 'unknown'  # no member of the group
+    assert people.verify('anna', 'wrong').status == 'wrong'
+
+
+def account(name, control):
+    return (f'dn: cn={name} A,{PEOPLE}\nobjectClass: user\ncn: {name} A\nsn: A\n'
+            f'sAMAccountName: {name}\nsAMAccountType: 805306368\nmail: {name}.a@example.org\n'
+            f'userPrincipalName: {name}@example.org\nuserAccountControl: {control}\n'
+            f'userPassword: {PASSWORD}\n')
+
+
+def test_manual_active_directory(own_slapd, driver, tmp_path):
+    """slapd knows the rule for bits, but not the one for members of groups in groups."""
+    server = own_slapd(first=directory.ACTIVE_DIRECTORY, data='\n'.join((
+        account('carl', 512), account('dora', 514), account('emil', 66048),
+        f'dn: cn=mail,{GROUPS}\nobjectClass: groupOfNames\ncn: mail\n'
+        f'member: cn=carl A,{PEOPLE}\nmember: cn=dora A,{PEOPLE}\n')))
+    text = manual('ad', {**reader_of(tmp_path), 'group_attribute': 'memberOf'})
+    people = driver(server.ldap, text)
+    for name in ('carl', 'Carl@example.org', 'carl.a@example.org'):
+        assert people.verify(name).fields == [('user', 'carl')], name
+    assert people.find('x', 'carl.a@example.org', purpose='recipient')['user'] == 'carl'
+    assert people.verify('carl', 'wrong').status == 'wrong'
+    assert people.verify('dora').status == 'unknown'  # disabled
+    assert people.verify('emil').status == 'unknown'  # no member
+    people = driver(server.ldap, manual('ad', {**reader_of(tmp_path), 'group': '',
+                                               'group_attribute': ''}))
+    assert people.verify('emil').status == 'found'
 
 
 # the whole server

@@ -164,8 +164,8 @@ def test_mail_of_a_user(database, make_site):
 
 
 def test_entries_that_are_none(database, make_site):
-    """The user of such a row is not let in, and the log says why; mail for him waits. Others are not
-    concerned."""
+    """The user of such a row is not let in, and the log says why; mail for him waits. It does not
+    concern others."""
     office = make_site(database)
     database.sql(insert('two@example.org') * 2 + insert('long@example.org', '{PLAIN}' + 'x' * 40000)
                  + insert('up@example.org', home='../../etc') + insert('good@example.org') +
@@ -210,8 +210,8 @@ def test_names_that_are_sql(database, make_site):
                        if database.name != 'sqlite' else QUERY)
     good(office, "o'hara@example.org")
     for name in ("'OR'1'='1", "anna@example.org'--", "x';DROP\tTABLE\tusers;--", '"', '\\', "\\'",
-                 "anna@example.org\\", '%', 'ann_@example.org', '%@example.org', '{user}', '$1', '?',
-                 "'||(SELECT\tname)||'", "anna@example.org'#", "'/*", 'anna@example.org\\0'):
+                 "anna@example.org\\", '%', 'ann_@example.org', '%@example.org', '{user}', '$1',
+                 '?', "'||(SELECT\tname)||'", "anna@example.org'#", "'/*", 'anna@example.org\\0'):
         assert not login(office, name.replace('\t', '/**/')).startswith('+OK'), name
     good(office, 'anna@example.org')
 
@@ -466,6 +466,55 @@ def test_wrong_password_of_ours(server, make_site):
     office.wait_log(r'cannot be asked: .*(password authentication failed|Access denied)')
     assert 'not this one' not in office.log_text()
     post.shutil.rmtree(secret.parent)
+
+
+def certificate(folder, name='localhost'):
+    """A certificate for that name, signed by its own key: (certificate, key)."""
+    paths = folder / f'{name}.cert.pem', folder / f'{name}.key.pem'
+    post.subprocess.run(
+        ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256',
+         '-nodes', '-days', '30', '-subj', f'/CN={name}', '-addext', f'subjectAltName=DNS:{name}',
+         '-keyout', paths[1], '-out', paths[0]], check=True, capture_output=True)
+    return paths
+
+
+@pytest.fixture(params=SERVERS)
+def tls_server(request, servers):
+    """A server of its own, with a certificate for localhost."""
+    servers(request.param)  # or skips
+    folder = pathlib.Path(tempfile.mkdtemp(prefix='valija-sql-'))
+    folder.chmod(0o755)
+    server = databases.start(request.param, folder, post.free_port(), certificate(folder))
+    server.authority, server.stranger = folder / 'localhost.cert.pem', certificate(folder, 'other')
+    server.sql(SCHEMA + insert('anna@example.org'))
+    yield server
+    server.stop()
+    post.shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_tls(tls_server, make_site):
+    """Verified by an authority and the host's name; encrypted without; and refused."""
+    server = tls_server
+    by_name = server.connect().replace('127.0.0.1', 'localhost')
+    if server.name == 'postgresql':
+        server.sql('CREATE VIEW seen AS SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()')
+        query = ("SELECT name AS user, secret AS password, CASE WHEN (SELECT ssl FROM seen) THEN '0' "
+                 "ELSE '1' END AS nologin FROM users WHERE name = {user}")
+    else:
+        server.sql("ALTER USER valija@'%' REQUIRE SSL;")
+        query = QUERY
+    for settings, works in (({'tls': 'encrypt'}, True),
+                            ({'tls': 'verify', 'ca_file': str(server.authority)}, True),
+                            ({'tls': 'verify', 'ca_file': str(server.stranger[0])}, False),
+                            ({'tls': 'verify', 'ca_file': str(server.authority),
+                              'connect': server.connect()}, False),
+                            ({'tls': 'off'}, False)):
+        office = make_site(server, query, domains='example.org',
+                           **{'connect': by_name, **settings})
+        office.allow('database people cannot be asked')
+        reply = login(office, 'anna@example.org')
+        assert reply.startswith('+OK') == works, (settings, reply)
+        office.stop()
 
 
 REFUSED = [

@@ -45,7 +45,7 @@ def make_site(make_office, system):
     """make_site(NAME…, settings): an office whose users are of the system."""
     made = {}
 
-    def make(*names, settings='', password=PASSWORD, service=SERVICE, start=True):
+    def make(*names, settings='timeout = 60s', password=PASSWORD, service=SERVICE, start=True):
         system.service(service)
         office = make_office(start=False, users=(), inside=system.inside, settings={
             'processes.fronts': 1, 'processes.keepers': 1, 'limits.connections_per_address': 0})
@@ -151,7 +151,8 @@ def test_who_is_no_user(make_site, system):
 
 def test_root_is_no_user_whatever_the_range_is(make_site, system):
     office = make_site('anna', settings='min_uid = 1\n\tmax_uid = 4294967294')
-    system.run('chpasswd', stdin=f'root:{PASSWORD}\n')
+    system.run('chpasswd', stdin=f'root:{PASSWORD}\n')  # and the machine's own kind of hash
+    system.run('chpasswd', stdin=f'anna:{PASSWORD}\n')
     system.run('useradd', '--badname', '--uid', 0, '--non-unique', '--gid', 0, 'toor')
     system.run('chpasswd', stdin=f'toor:{PASSWORD}\n')
     for name in ('root', 'toor'):
@@ -170,7 +171,7 @@ def test_accounts_that_may_not_log_in(make_site, system):
     for name in ('expired', 'aged', 'locked', 'kept-out'):
         assert answers(office, name).startswith('-ERR'), name
         assert answers(office, name, 'wrong').startswith('-ERR'), name
-        assert 'SYS/TEMP' not in answers(office, name)
+        assert answers(office, name) == answers(office, 'nobody-here'), name
     collects(office, 'anna')
     for name in ('expired', 'aged', 'kept-out'):
         office.wait_log(f'{name} may not log in')
@@ -228,14 +229,13 @@ def sleepers():
 
 def test_threat_75_a_module_that_hangs_harms_nobody_else(make_site):
     office = make_site('anna', 'hugo', service=HANGING,
-                       settings='timeout = 3s\n\tcache_time = 0')
+                       settings='timeout = 15s\n\tcache_time = 0')
     office.allow('database people cannot be asked: a module of PAM did not answer')
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         hanging = [pool.submit(answers, office, 'hugo') for _ in range(4)]
-        wait_until(lambda: len(sleepers()) == 4, 20)
-        for _ in range(5):
-            collects(office, 'anna')
-        assert len(sleepers()) == 4  # they hung all the while
+        wait_until(lambda: len(sleepers()) == 4, 14)
+        collects(office, 'anna')
+        assert not [line for line in hanging if line.done()]  # they hung all the while
         for line in hanging:
             assert line.result().startswith('-ERR [SYS/TEMP]')
     wait_until(lambda: not sleepers())
@@ -244,7 +244,7 @@ def test_threat_75_a_module_that_hangs_harms_nobody_else(make_site):
 
 def test_fifty_logins_at_once(make_site):
     names = [f'many{n}' for n in range(10)]
-    office = make_site(*names, settings='connections = 4')
+    office = make_site(*names, settings='connections = 4\n\ttimeout = 60s')
     with concurrent.futures.ThreadPoolExecutor(50) as pool:
         lines = list(pool.map(lambda n: answers(office, names[n % 10], 'wrong' if n % 5 == 4
                                                 else PASSWORD), range(50)))

@@ -294,7 +294,7 @@ def test_sections_are_added_behind_what_is_there(fetcher):
     home = Home(fetcher)
     home.write('.config/valija/fetch.conf', '''jobs = 3 # mine
 account "home" { server = "pop3s://x@example.org" to = "maildir:~/Maildir" }
-''')
+''', 0o640)
     home.write('.mpoprc', '''defaults
 tls on
 account home
@@ -310,7 +310,18 @@ host work.example.org
     assert config.startswith('jobs = 3 # mine\naccount "home"') and 'account "home-2"' in config
     assert "to = 'command:/usr/bin/deliver \\'$USER\\''" in config and 'account "work"' in config
     assert 'what was collected is not known' in done.stderr
+    assert home.config.stat().st_mode & 0o777 == 0o640, 'as it was'
     assert 'pop3://me%24HOME%22x%5C@pop.example.org' in config
+
+
+def test_paths_are_written_whole(fetcher):
+    """A timer or a daemon starts in another folder than the person did."""
+    home = Home(fetcher)
+    home.write('.mpoprc', 'account work\nhost work.example.org\nuser me\ntls on\n'
+               'password "secret"\ndelivery maildir ~/Maildir\n')
+    home.valija('import', 'mpop', '-c', 'here.conf')
+    config = (home.path / 'here.conf').read_text()
+    assert f'password-file = "{home.path}/' in config and 'secret"' not in config
 
 
 @pytest.mark.parametrize('words, code', [

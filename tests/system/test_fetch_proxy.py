@@ -5,11 +5,13 @@ import sys
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / 'hostile'))
+sys.path[:0] = [str(HERE.parent / name) for name in ('hostile', 'stand_ins')]
 
 from fetch_fixtures import certificate, fetcher, serve  # noqa: E402,F401
 from fetching import NOPERM, PROTOCOL, TEMPFAIL, USAGE  # noqa: E402
+from gmail import Gmail  # noqa: E402
 from hostile import make_certificate  # noqa: E402
+from imap import Imap  # noqa: E402
 from proxy import Proxy  # noqa: E402
 
 KINDS = ['socks5', 'http']
@@ -115,3 +117,89 @@ def test_the_source_address(fetcher, serve):
     done = fetcher.run(server, '--source', '192.0.2.1', expect=TEMPFAIL)  # not ours
     assert '192.0.2.1' in done.stderr
     fetcher.run(server, '--source', 'localhost', expect=USAGE)
+
+
+# ---- the destination's ----
+
+@pytest.fixture
+def destination(certificate):
+    """destination(kind): servers that end with the test."""
+    made = []
+
+    def make(kind, authority=certificate, **more):
+        server = Gmail(authority, **more) if kind == 'gmail' else Imap(authority, **more)
+        made.append(server)
+        return server
+    yield make
+    for server in made:
+        server.stop()
+
+
+def way(server, kind, fetcher, authority):
+    """What --to says, and the other options."""
+    if kind == 'gmail':
+        return 'gmail:INBOX', ['--gmail-api', server.api, '--to-token-command', 'echo token',
+                               '--to-ca', authority]
+    return server.url('INBOX'), ['--to-password-file', fetcher.password_file, '--to-ca', authority]
+
+
+def arrived(server, kind):
+    return len(server.messages if kind == 'gmail' else server.folders.get('"INBOX"', ()))
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('place', ['imaps', 'imap', 'gmail'])
+def test_mail_goes_through_a_proxy(fetcher, serve, proxy, destination, certificate, kind, place):
+    target = destination(place, **({'starttls': True} if place == 'imap' else {}))
+    source, between = serve(), proxy(kind)
+    to, options = way(target, place, fetcher, certificate[0])
+    environment = {**fetcher.environment(), 'no_proxy': '*'}  # meant for other programs
+    fetcher.run(source, *options, '--to-proxy', between.url, '--delete', to=to, env=environment)
+    assert arrived(target, place) == 5 and source.messages == []
+    assert set(between.asked) == {('localhost', target.port)}, 'the mailbox has its own way'
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_the_proxy_looks_the_destination_up(fetcher, serve, proxy, destination, tmp_path, kind):
+    mine = make_certificate(tmp_path, 'imap.hidden.example', addresses=())
+    target = destination('imap', authority=mine)
+    between = proxy(kind, places={('imap.hidden.example', target.port):
+                                  ('127.0.0.1', target.port)})
+    _, options = way(target, 'imap', fetcher, mine[0])
+    to = target.url('INBOX', host='imap.hidden.example')
+    fetcher.run(serve(), *options, '--to-proxy', between.url, to=to)
+    assert between.asked == [('imap.hidden.example', target.port)]
+    assert arrived(target, 'imap') == 5
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_proxy_of_the_destination_with_a_login(fetcher, serve, proxy, destination, certificate,
+                                                 kind):
+    target, source = destination('imap'), serve()
+    between = proxy(kind, login=('anna', 'a_word:_or_two'))
+    url = between.url.replace('://', '://anna:a_word:_or_two@')
+    to, options = way(target, 'imap', fetcher, certificate[0])
+
+    def run(proxy_url, expect):
+        return fetcher.configured(
+            f'account "x" {{\nserver = "pop3://demo@127.0.0.1:{source.port}"\ntls = "none"\n'
+            f'to = "{to}"\npassword-file = "{fetcher.password_file}"\n'
+            f'to-password-file = "{fetcher.password_file}"\nto-ca = "{certificate[0]}"\n'
+            f'to-proxy = "{proxy_url}"\n}}\n', '--state', fetcher.state, expect=expect)
+    for wrong in (between.url, url.replace('a_word', 'another')):
+        done = run(wrong, NOPERM)
+        assert to in done.stderr and 'a_word' not in done.stderr
+    assert arrived(target, 'imap') == 0
+    run(url, 0)
+    assert arrived(target, 'imap') == 5 and ('anna', 'a_word:_or_two') in between.logins
+    done = fetcher.run(source, *options, '--to-proxy', url, to=to, expect=USAGE)
+    assert 'configuration file' in done.stderr and 'a_word' not in done.stderr
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_destination_whose_proxy_is_away(fetcher, serve, proxy, destination, certificate, kind):
+    target, source, between = destination('imap'), serve(), proxy(kind)
+    to, options = way(target, 'imap', fetcher, certificate[0])
+    between.stop()
+    fetcher.run(source, *options, '--to-proxy', between.url, '--delete', to=to, expect=TEMPFAIL)
+    assert arrived(target, 'imap') == 0 and len(source.messages) == 5

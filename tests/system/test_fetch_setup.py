@@ -101,6 +101,31 @@ def test_a_script_names_everything(setup, pop3s):
     assert len(setup.fetcher.files()) == 5
 
 
+def test_paths_are_written_whole(setup, pop3s):
+    """A timer or a daemon starts in another folder than the person did."""
+    scratch = setup.fetcher.scratch
+    setup.base[1] = 'maildir:Mail'
+    setup.secret = ['--password-file', setup.fetcher.password_file.relative_to(scratch)]
+    (scratch / 'authority.pem').write_bytes(pathlib.Path(setup.certificate[0]).read_bytes())
+    setup.run('--server', f'pop3s://localhost:{pop3s.port}', '--ca', 'authority.pem', '-c',
+              'here.conf')
+    text = (scratch / 'here.conf').read_text()
+    for line in (f'to = "maildir:{scratch}/Mail"', f'ca = "{scratch}/authority.pem"',
+                 f'password-file = "{setup.fetcher.password_file}"'):
+        assert line in text
+    setup.fetcher.execute([str(program()), 'fetch', '-c', str(scratch / 'here.conf'), '--state',
+                           str(setup.fetcher.state)], env=setup.environment(), cwd='/')
+    assert len(list((scratch / 'Mail/new').iterdir())) == 5
+
+
+@pytest.mark.parametrize('place', ['maildir:~/Mail', 'mbox:/x/y', 'command:deliver -x',
+                                   'imaps://me@localhost/INBOX'])
+def test_what_is_whole_or_no_path_stays(setup, place):
+    setup.base[1] = place
+    setup.run('--server', f'localhost:{free_port()}', '--no-test')
+    assert f'to = "{place}"' in setup.file.read_text()
+
+
 def test_starttls(setup, serve, certificate):
     server = serve(tls='starttls', certificate=certificate)
     setup.run('--server', f'pop3://localhost:{server.port}')

@@ -1,6 +1,8 @@
 """Processes that die, configurations that change, the end: what a site lives through."""
+import contextlib
 import os
 import pathlib
+import re
 import signal
 import socket
 import time
@@ -199,6 +201,52 @@ def test_check_and_print_of_the_configuration(make_office):
     assert str(office.pop3) in printed.stdout
 
 
+def kill_while_it_starts(office, role, known=()):
+    """A child of that role, before it is ready: of auth, which has many users to read."""
+    def killed():
+        for pid, line in office.children().items():
+            if f' {role} ' in line and pid not in known:
+                os.kill(pid, signal.SIGKILL)
+                return True
+        return False
+    wait_until(killed)
+
+
+@pytest.mark.parametrize('reloads', [False, True])
+def test_a_child_that_dies_before_it_is_ready(make_office, reloads):
+    """The start is over, and so is a reload; the old configuration goes on."""
+    office = make_office(start=False)
+    office.allow('ended by signal 9', 'is not used, the old one goes on')
+    users = office.dir / 'users'
+    few, many = users.read_text(), ''.join(f'u{n}:{{PLAIN}}x\n' for n in range(400_000))
+    if reloads:
+        office.start()
+        known = set(office.children())
+        users.write_text(few + many)
+        office.process.send_signal(signal.SIGHUP)
+        kill_while_it_starts(office, 'auth', known)
+        office.wait_log('the old one goes on: a process ended while it was starting', 60)
+        users.write_text(few)
+        assert serves_within(office, 20)
+    else:
+        users.write_text(few + many)
+        office.start(wait=False)
+        kill_while_it_starts(office, 'auth')
+        assert office.process.wait(60) == 70
+        office.reader.join()
+        office.process = None
+
+
+def test_a_bad_configuration_is_named_by_the_print_as_by_the_check(make_office):
+    office = make_office(start=False)
+    with office.conf.open('a') as conf:
+        conf.write('nonsense = 1\n')
+    said = [office.valijad(option, '-c', office.conf) for option in ('-t', '-n')]
+    for done in said:
+        assert done.returncode == 78 and done.stdout == '', done
+        assert f'valijad: {office.conf}:' in done.stderr and 'nonsense' in done.stderr
+
+
 def test_a_missing_configuration_is_named(make_office):
     office = make_office(start=False)
     done = office.valijad('-c', office.dir / 'absent.conf')
@@ -364,3 +412,35 @@ def test_processes_that_face_no_network_have_none(make_office, need_root):
     assert [line.split(':')[0].strip() for line in lines] == ['lo']
     office.reload()
     assert serves_within(office, slowness() + 2)
+
+
+def channels(pid):
+    """How many sockets between processes it has: SOCK_SEQPACKET."""
+    lines = pathlib.Path('/proc/self/net/unix').read_text().splitlines()[1:]
+    ours = {line.split()[6] for line in lines if line.split()[4] == '0005'}
+    found = 0
+    for fd in pathlib.Path(f'/proc/{pid}/fd').iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+            match = re.fullmatch(r'socket:\[(\d+)\]', os.readlink(fd))
+            found += bool(match) and match[1] in ours
+    return found
+
+
+def test_processes_have_channels_to_those_they_work_with(make_office, need_root):
+    """And to no others: no front could speak to another one."""
+    office = make_office(settings={'processes.fronts': 2, 'processes.keepers': 3})
+    wanted = {'front': 1 + 1 + 3 + 1,  # the monitor, auth, keepers, keys
+              'lmtp': 1 + 1 + 3,       # the same, without keys
+              'auth': 1 + 2 + 1 + 3,   # the monitor, fronts, lmtp, keepers
+              'keeper': 1 + 2 + 1 + 1,
+              'keys': 1 + 2}
+
+    def found():
+        return [(line.split()[1], channels(pid)) for pid, line in office.children().items()]
+    assert {role for role, _ in found()} == set(wanted)
+    wait_until(lambda: all(wanted[role] == count for role, count in found()))
+    auth = next(pid for pid, line in office.children().items() if ' auth ' in line)
+    os.kill(auth, signal.SIGKILL)  # who comes in its place gets the same
+    office.allow('ended by signal 9')
+    wait_until(lambda: auth not in office.children() and len(found()) == 2 + 1 + 1 + 3 + 1 and
+               all(wanted[role] == count for role, count in found()))

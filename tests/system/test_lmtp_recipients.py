@@ -182,6 +182,31 @@ def test_quota_temporary_and_permanent(make_office):
             client.expect('RCPT TO:<demo>', codes)
 
 
+def test_notices_of_a_mailbox_that_is_nearly_full(make_office):
+    office = make_office(settings={'quota.messages': '10', 'quota.notices': 'yes'})
+
+    def subjects():
+        return [line for path in office.files('demo') for line in path.read_text().splitlines()
+                if line.startswith('Subject: Your mailbox')]
+
+    with Lmtp(office.lmtp) as client:
+        for _ in range(7):
+            assert client.deliver(MESSAGE, 'demo') == ['250 2.1.5 delivered']
+        assert subjects() == []
+        assert client.deliver(MESSAGE, 'demo') == ['250 2.1.5 delivered']
+        assert subjects() == ['Subject: Your mailbox is 80 % full']
+        assert len(office.files('demo')) == 9
+        assert client.deliver(MESSAGE, 'demo') == ['250 2.1.5 delivered']
+        # full, and told so beyond the quota; not told once more
+        assert sorted(subjects()) == ['Subject: Your mailbox is 80 % full',
+                                      'Subject: Your mailbox is 95 % full']
+        notice = next(path.read_text() for path in office.files('demo')
+                      if '95 %' in path.read_text())
+        assert 'holds 10 messages' in notice and 'Allowed are 10 messages.' in notice
+        client.expect('MAIL FROM:<>', '250')
+        client.expect('RCPT TO:<demo>', '452 4.2.2')
+
+
 def test_quota_of_one_user(make_office):
     office = make_office(users=('small', 'large'), settings={'quota.octets': '10K'})
     users = office.dir / 'users'

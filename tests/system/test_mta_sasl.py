@@ -212,7 +212,7 @@ def ask_as(uid, path, line):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to be another user')
-def test_threat_92_an_address_is_believed_of_an_mta_only(asked):
+def test_threat_96_an_address_is_believed_of_an_mta_only(asked):
     """Another user of the machine can neither put the blame on an address nor claim its TLS."""
     office, path = asked(settings={'login.plain_on_loopback': 'no'})
     wrong = f'AUTH\t1\tPLAIN\tservice=smtp\tsecured\trip=192.0.2.7\tresp={encode("demo")}'
@@ -228,7 +228,7 @@ def test_threat_92_an_address_is_believed_of_an_mta_only(asked):
     office.wait_log(r'login-refused from=192\.0\.2\.7 ')
 
 
-def test_threat_92_over_tcp_nobody_is_believed(asked):
+def test_threat_96_over_tcp_nobody_is_believed(asked):
     port = free_port()
     office, _ = asked(settings={'sasl.listen': f'{{"127.0.0.1:{port}"}}'})
     with Asker(('127.0.0.1', port)) as asker:
@@ -250,7 +250,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize('what', GARBAGE)
-def test_threat_93_what_is_not_the_protocol_ends_the_connection(asked, what):
+def test_threat_97_what_is_not_the_protocol_ends_the_connection(asked, what):
     """… and no other one."""
     octets = GARBAGE[what]
     office, path = asked()
@@ -269,7 +269,7 @@ def test_threat_93_what_is_not_the_protocol_ends_the_connection(asked, what):
         assert other.line() == 'OK\t1\tuser=demo'
 
 
-def test_threat_93_more_exchanges_than_it_may_have(asked):
+def test_threat_97_more_exchanges_than_it_may_have(asked):
     """Those beyond wait until others are over; nothing is lost."""
     office, path = asked(settings={'limits.connections_per_address': '0'})
     with Asker(path) as asker:

@@ -128,7 +128,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize('what', GARBAGE)
-def test_threat_93_what_is_no_netstring_ends_the_connection(asked, what):
+def test_threat_97_what_is_no_netstring_ends_the_connection(asked, what):
     _, path = asked()
     with Map(path) as maps, Map(path) as other:
         maps.socket.sendall(GARBAGE[what])

@@ -249,6 +249,17 @@ def test_mail_of_root_needs_landlock(make_office):
     assert not keepers(office)
 
 
+def test_mail_of_root_is_warned_of_and_no_other(make_office):
+    office = owners_office(make_office, 2)
+    for path in (office.mail / 'o1', *(office.mail / 'o1').rglob('*')):
+        os.chown(path, 0, 0)
+    words = 'belongs to root: its keeper runs as root'
+    visit(office, 0)
+    assert words not in office.log_text()
+    visit(office, 1)
+    office.wait_log(words)
+
+
 def test_a_mail_folder_of_root_needs_landlock(make_office):
     office = make_office(start=False)
     os.chown(office.mail, 0, 0)

@@ -32,12 +32,17 @@ class PopInside(Pop):
 
 
 @pytest.fixture
-def system():
-    """A booted container in which the programs are installed."""
+def system(request):
+    """A booted container in which the programs are installed; packages for them, and for more that
+    the test names."""
+    names = ['valijad', 'valija', *getattr(request, 'param', ())]
     if post.sanitized():
         pytest.skip('needs the release build (VALIJA_BUILD=build): the container has no sanitizers')
+    for name in names:
+        if not post.program(name).exists():
+            pytest.skip(f'{name} is not built')
     try:
-        opened = container.Container([post.program('valijad'), post.program('valija')])
+        opened = container.Container([post.program(name) for name in names])
     except container.Impossible as reason:
         pytest.skip(f'no container on this machine: {reason}')
     with opened:
@@ -202,3 +207,33 @@ def test_the_installed_unit_lives_its_life(system):
     assert system.properties(UNIT, 'ActiveState', 'Result') == {'ActiveState': 'inactive',
                                                                 'Result': 'success'}
     refuse_wrong_configuration(system)
+
+
+@pytest.mark.parametrize('system', [['valija-lookup-system']], indirect=True)
+def test_a_system_user_under_the_unit(system):
+    """PAM has what it needs, and no more than the unit gives."""
+    set_up(system)
+    system.run('useradd', '--create-home', 'berta')
+    system.run('sh', '-c', f'echo "berta:{PASSWORD}" | chpasswd')
+    system.run('sh', '-c', 'cd ~berta && chmod 711 . && for f in . new cur tmp; do '
+               'install -d -m 700 -o berta -g berta Maildir/$f; done')
+    conf = system.root / 'etc/valija/valija.conf'
+    text, count = re.subn(r'(?m)^mail = .*$', 'mail = /home', conf.read_text())
+    assert count == 1
+    conf.write_text(text + '\ndatabase "people" {\n\tdriver = system\n}\n')
+    system.run('valija', 'mark', '/home')
+    system.run('systemctl', 'restart', UNIT)
+    context = client_context(system.root / 'etc/valija/tls/cert.pem')
+    with PopInside(system, ('127.0.0.1', 995), context) as client:
+        client.login('berta', PASSWORD)
+        assert client.stat()[0] == 0
+        client.quit()
+    with PopInside(system, ('127.0.0.1', 995), context) as client:
+        client.ok('USER berta')
+        client.send('PASS wrong\r\n')
+        assert client.line().startswith('-ERR [AUTH]')
+    check_journal(system)
+    pids = system.run('sh', '-c', 'grep -l "^Name:.pam$" /proc/[0-9]*/status').stdout.split()
+    assert len(pids) == 1
+    status = system.run('cat', *pids).stdout
+    assert 'Uid:\t0\t' in status and 'CapEff:\t0000000000000004\n' in status

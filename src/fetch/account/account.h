@@ -92,7 +92,8 @@ struct fetch_place {
 	char password_from[FETCH_COMMAND_MAX];
 	const struct fetch_oauth *oauth; /* FETCH_TOKEN_OAUTH; the configuration's */
 	char api[FETCH_TEXT_MAX];        /* Gmail: https://HOST[:PORT] */
-	bool never_spam;                 /* Gmail */
+	struct fetch_proxy proxy;
+	bool never_spam; /* Gmail */
 };
 
 struct fetch_account {
@@ -137,13 +138,23 @@ int fetch_account_url(struct fetch_account *account, const char *url, struct err
 int fetch_account_sink(struct fetch_account *account, const char *text, struct err *err);
 /* "socks5://[USER[:PASSWORD]@]HOST[:PORT]" or "http://..."; "none". secret: a password may stand in
  * it. */
-int fetch_account_proxy(struct fetch_account *account, const char *text, bool secret,
-			struct err *err);
+int fetch_proxy_url(struct fetch_proxy *proxy, const char *text, bool secret, struct err *err);
 /* An IPv4 or IPv6 address. */
 int fetch_account_source(struct fetch_account *account, const char *text, struct err *err);
 int fetch_account_tls(struct fetch_account *account, const char *text, struct err *err);
 /* After all settings are in: missing ones get their defaults, impossible ones are refused. */
 int fetch_account_check(struct fetch_account *account, struct err *err);
+/* A setting that says where a password is, as the file and (with "--") the command line name it; a
+ * destination's begins with "to-". */
+struct fetch_password_setting {
+	const char *name;
+	enum fetch_password_source source;
+	bool path; /* its value is one */
+};
+/* Number i, from 0; NULL behind the last. */
+const struct fetch_password_setting *fetch_password_setting(unsigned i);
+/* NULL: it is another setting. */
+const struct fetch_password_setting *fetch_password_setting_named(const char *name);
 /* What the account logs in with is an access token, no password. */
 bool fetch_account_token(const struct fetch_account *account);
 /* It logs in without a secret: with its certificate. */

@@ -145,26 +145,18 @@ static int set_seconds(struct fetch_account *account, cfg_t *section, struct err
 
 static int set_password(struct fetch_account *account, cfg_t *section, struct err *err)
 {
-	static const struct {
-		const char *name;
-		enum fetch_password_source source;
-	} sources[] = {{"password-file", FETCH_PASSWORD_FILE},
-		       {"password-command", FETCH_PASSWORD_COMMAND},
-		       {"password-env", FETCH_PASSWORD_ENVIRONMENT},
-		       {"netrc", FETCH_PASSWORD_NETRC},
-		       {"password-credential", FETCH_PASSWORD_CREDENTIAL},
-		       {"token-command", FETCH_TOKEN_COMMAND}};
+	const struct fetch_password_setting *setting;
 
-	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
-		const char *text = cfg_getstr(section, sources[i].name);
+	for (unsigned i = 0; (setting = fetch_password_setting(i)) != NULL; i++) {
+		const char *text = cfg_getstr(section, setting->name);
 
 		if (!text)
 			continue;
 		if (account->password_source != FETCH_PASSWORD_ASK)
 			return err_set(err, EX_CONFIG, "the password comes from one place only");
-		account->password_source = sources[i].source;
+		account->password_source = setting->source;
 		if (config_path(account->password_from, sizeof(account->password_from), text,
-				sources[i].name, err) < 0)
+				setting->name, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -225,7 +217,7 @@ static int set_way(struct fetch_account *account, cfg_t *section, struct err *er
 {
 	const char *proxy = cfg_getstr(section, "proxy"), *source = cfg_getstr(section, "source");
 
-	if (proxy && fetch_account_proxy(account, proxy, true, err) < 0)
+	if (proxy && fetch_proxy_url(&account->proxy, proxy, true, err) < 0)
 		return -1;
 	return source ? fetch_account_source(account, source, err) : 0;
 }
@@ -244,7 +236,7 @@ static int set_place(struct fetch_account *account, cfg_t *section, struct err *
 				return -1;
 			text = path;
 		}
-		if (text && fetch_place_set(account, name, text, err) < 0)
+		if (text && fetch_place_set(account, name, text, true, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -406,6 +398,7 @@ static cfg_t *describe(void)
 		CFG_STR("to-ca", NULL, CFGF_NONE),
 		CFG_STR("to-pin", NULL, CFGF_NONE),
 		CFG_STR("to-flags", NULL, CFGF_NONE),
+		CFG_STR("to-proxy", NULL, CFGF_NONE),
 		CFG_STR("gmail-api", NULL, CFGF_NONE),
 		CFG_STR("gmail-never-spam", NULL, CFGF_NONE),
 		CFG_STR("max-size", NULL, CFGF_NONE),

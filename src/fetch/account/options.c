@@ -118,6 +118,7 @@ static const struct option long_options[] = {
 	{"to-ca", required_argument, NULL, OPT_PLACE},
 	{"to-pin", required_argument, NULL, OPT_PLACE},
 	{"to-flags", required_argument, NULL, OPT_PLACE},
+	{"to-proxy", required_argument, NULL, OPT_PLACE},
 	{"gmail-api", required_argument, NULL, OPT_PLACE},
 	{"gmail-never-spam", no_argument, NULL, OPT_PLACE},
 	{"watch", no_argument, NULL, OPT_WATCH},
@@ -237,7 +238,7 @@ static int access_option(int option, const char *value, struct fetch_account *a,
 	case OPT_CA:
 		return fetch_text(a->ca_file, sizeof(a->ca_file), value, "--ca", err);
 	case OPT_PROXY:
-		return fetch_account_proxy(a, value, false, err);
+		return fetch_proxy_url(&a->proxy, value, false, err);
 	case OPT_SOURCE:
 		return fetch_account_source(a, value, err);
 	case OPT_TLS_NAME:
@@ -400,7 +401,7 @@ int fetch_options_parse(int argc, char **argv, struct fetch_options *options,
 			rc = access_option(option, optarg, account, err);
 		if (rc == 1 && option == OPT_PLACE)
 			rc = fetch_place_set(account, long_options[row].name,
-					     optarg ? optarg : "yes", err);
+					     optarg ? optarg : "yes", false, err);
 		if (rc == 1 && option != '?')
 			rc = policy_option(option, optarg, account, err);
 		if (rc == 0)

@@ -11,20 +11,20 @@
 
 static const struct setting {
 	const char *name;
-	enum fetch_password_source source; /* FETCH_PASSWORD_ASK: it is no source of a secret */
 	bool path;
 } settings[] = {
-	{"to-password-file", FETCH_PASSWORD_FILE, true},
-	{"to-password-command", FETCH_PASSWORD_COMMAND, false},
-	{"to-password-env", FETCH_PASSWORD_ENVIRONMENT, false},
-	{"to-password-credential", FETCH_PASSWORD_CREDENTIAL, false},
-	{"to-netrc", FETCH_PASSWORD_NETRC, true},
-	{"to-token-command", FETCH_TOKEN_COMMAND, false},
-	{"to-ca", FETCH_PASSWORD_ASK, true},
-	{"to-pin", FETCH_PASSWORD_ASK, false},
-	{"to-flags", FETCH_PASSWORD_ASK, false},
-	{"gmail-api", FETCH_PASSWORD_ASK, false},
-	{"gmail-never-spam", FETCH_PASSWORD_ASK, false},
+	{"to-password-file", true},
+	{"to-password-command", false},
+	{"to-password-env", false},
+	{"to-password-credential", false},
+	{"to-netrc", true},
+	{"to-token-command", false},
+	{"to-ca", true},
+	{"to-pin", false},
+	{"to-flags", false},
+	{"to-proxy", false},
+	{"gmail-api", false},
+	{"gmail-never-spam", false},
 };
 
 enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
@@ -102,15 +102,15 @@ static int set_never_spam(struct fetch_place *place, const char *value, struct e
 	return 0;
 }
 
-int fetch_place_set(struct fetch_account *account, const char *name, const char *value,
+int fetch_place_set(struct fetch_account *account, const char *name, const char *value, bool secret,
 		    struct err *err)
 {
+	const struct fetch_password_setting *password =
+		strncmp(name, "to-", 3) == 0 ? fetch_password_setting_named(name + 3) : NULL;
 	struct fetch_place *place = &account->place;
 
-	for (unsigned i = 0; i < SETTINGS; i++) {
-		if (strcmp(settings[i].name, name) != 0 || settings[i].source == FETCH_PASSWORD_ASK)
-			continue;
-		place->password_source = settings[i].source;
+	if (password) {
+		place->password_source = password->source;
 		return fetch_text(place->password_from, sizeof(place->password_from), value, name,
 				  err);
 	}
@@ -120,6 +120,8 @@ int fetch_place_set(struct fetch_account *account, const char *name, const char 
 		return set_pins(place, value, err);
 	if (strcmp(name, "to-flags") == 0)
 		return set_flags(place, value, err);
+	if (strcmp(name, "to-proxy") == 0)
+		return fetch_proxy_url(&place->proxy, value, secret, err);
 	if (strcmp(name, "gmail-api") == 0)
 		return fetch_text(place->api, sizeof(place->api), value, name, err);
 	return set_never_spam(place, value, err);

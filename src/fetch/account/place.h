@@ -10,7 +10,8 @@ int fetch_place_url(struct fetch_account *account, const char *url, struct err *
 /* Setting i, from 0, as the configuration file and (with "--") the command line name it; NULL
  * behind the last. *ret_path: its value is a path, in which "~/" is the user's. */
 const char *fetch_place_setting(unsigned i, bool *ret_path);
-int fetch_place_set(struct fetch_account *account, const char *name, const char *value,
+/* secret: the value may hold a password. */
+int fetch_place_set(struct fetch_account *account, const char *name, const char *value, bool secret,
 		    struct err *err);
 /* After all settings are in. */
 int fetch_place_check(struct fetch_account *account, struct err *err);

@@ -21,7 +21,7 @@ static int set_login(struct fetch_proxy *proxy, pop3_span text, bool secret, str
 		return err_set(
 			err, EX_USAGE,
 			"a proxy's password on the command line would be seen by everybody on "
-			"this machine: put proxy = \"...\" into the configuration file");
+			"this machine: put it into the configuration file");
 	if (user.size == 0 || span_copy(user, proxy->user, sizeof(proxy->user)) < 0 ||
 	    (password.size && span_copy(password, proxy->password, sizeof(proxy->password)) < 0))
 		return err_set(err, EX_USAGE, "the proxy's user or password is empty or too long");
@@ -53,14 +53,13 @@ static int set_place(struct fetch_proxy *proxy, const char *text, struct err *er
 	return 0;
 }
 
-int fetch_account_proxy(struct fetch_account *account, const char *text, bool secret,
-			struct err *err)
+int fetch_proxy_url(struct fetch_proxy *ret, const char *text, bool secret, struct err *err)
 {
 	struct fetch_proxy proxy = {0};
 	const char *at;
 
 	if (strcmp(text, "none") == 0) {
-		account->proxy = proxy;
+		*ret = proxy;
 		return 0;
 	}
 	for (const char *c = text; *c; c++)
@@ -86,7 +85,7 @@ int fetch_account_proxy(struct fetch_account *account, const char *text, bool se
 		return -1;
 	if (set_place(&proxy, at ? at + 1 : text, err) < 0)
 		return -1;
-	account->proxy = proxy;
+	*ret = proxy;
 	return 0;
 }
 

@@ -194,10 +194,12 @@ static int add_section(const struct carry *c, FILE *out, const struct import_acc
 	return 0;
 }
 
+/* With its mode: others who may read it read it still. */
 static int copy_old(const char *path, FILE *out, struct err *err)
 {
 	FILE *in = fopen(path, "re");
 	char buffer[8192];
+	struct stat st;
 	size_t n;
 
 	if (!in && errno == ENOENT) {
@@ -206,6 +208,11 @@ static int copy_old(const char *path, FILE *out, struct err *err)
 	}
 	if (!in)
 		return err_sys(err, EX_NOINPUT, errno, "cannot read %s", path);
+	if (fstat(fileno(in), &st) < 0 || fchmod(fileno(out), st.st_mode & 0777) < 0) {
+		err_sys(err, EX_IOERR, errno, "cannot copy the mode of %s", path);
+		fclose(in);
+		return -1;
+	}
 	while ((n = fread(buffer, 1, sizeof(buffer), in)) > 0)
 		fwrite(buffer, 1, n, out);
 	if (ferror(in)) {

@@ -431,16 +431,30 @@ static int rehearse(const struct request *r, struct import *im, struct err *err)
 	return code;
 }
 
+/* Whole: the paths of passwords are made of it, and a timer starts in another folder. */
+static int config_place(const struct request *r, char *buf, size_t size, struct err *err)
+{
+	char folder[FETCH_PATH_MAX] = "";
+	const char *given = r->config;
+
+	if (!given)
+		return fetch_config_place(buf, size, err);
+	if (given[0] != '/' && !getcwd(folder, sizeof(folder)))
+		return err_sys(err, EX_NOINPUT, errno, "cannot find this folder");
+	if (snprintf(buf, size, "%s%s%s", folder, folder[0] ? "/" : "", given) >= (int)size)
+		return err_set(err, EX_USAGE, "the configuration file's name is too long");
+	return 0;
+}
+
 static int import(const struct request *r, const struct program *program, struct err *err)
 {
-	char file[FETCH_PATH_MAX], place[FETCH_PATH_MAX];
-	const char *config = r->config ? r->config : place;
+	char file[FETCH_PATH_MAX], config[FETCH_PATH_MAX];
 	struct import im = {0};
 	pop3_span text;
 	int code;
 
 	if (find_file(r, program, file, sizeof(file), err) < 0 || read_file(file, &text, err) < 0 ||
-	    (!r->config && fetch_config_place(place, sizeof(place), err) < 0))
+	    config_place(r, config, sizeof(config), err) < 0)
 		return complain(err);
 	program->read(r, &im, file, text);
 	release(text);

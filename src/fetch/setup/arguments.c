@@ -19,8 +19,8 @@ enum {
 	OPT_POLICY,
 	OPT_AUTH,
 	OPT_CA,
-	OPT_SECRET, /* and the next ones: the index in secrets */
-	OPT_OAUTH = OPT_SECRET + 16,
+	OPT_SECRET, /* see fetch_password_setting */
+	OPT_OAUTH,
 	OPT_CLIENT_ID,
 	OPT_CLIENT_FILE,
 	OPT_FLOW,
@@ -30,16 +30,6 @@ enum {
 	OPT_TIMER,
 	OPT_NO_TIMER,
 };
-
-static const struct {
-	const char *key;
-	enum fetch_password_source source;
-} secrets[] = {{"password-file", FETCH_PASSWORD_FILE},
-	       {"password-command", FETCH_PASSWORD_COMMAND},
-	       {"password-env", FETCH_PASSWORD_ENVIRONMENT},
-	       {"password-credential", FETCH_PASSWORD_CREDENTIAL},
-	       {"netrc", FETCH_PASSWORD_NETRC},
-	       {"token-command", FETCH_TOKEN_COMMAND}};
 
 static const struct option long_options[] = {
 	{"config", required_argument, NULL, 'c'},
@@ -54,11 +44,11 @@ static const struct option long_options[] = {
 	{"auth", required_argument, NULL, OPT_AUTH},
 	{"ca", required_argument, NULL, OPT_CA},
 	{"password-file", required_argument, NULL, OPT_SECRET},
-	{"password-command", required_argument, NULL, OPT_SECRET + 1},
-	{"password-env", required_argument, NULL, OPT_SECRET + 2},
-	{"password-credential", required_argument, NULL, OPT_SECRET + 3},
-	{"netrc", required_argument, NULL, OPT_SECRET + 4},
-	{"token-command", required_argument, NULL, OPT_SECRET + 5},
+	{"password-command", required_argument, NULL, OPT_SECRET},
+	{"password-env", required_argument, NULL, OPT_SECRET},
+	{"password-credential", required_argument, NULL, OPT_SECRET},
+	{"netrc", required_argument, NULL, OPT_SECRET},
+	{"token-command", required_argument, NULL, OPT_SECRET},
 	{"oauth", required_argument, NULL, OPT_OAUTH},
 	{"client-id", required_argument, NULL, OPT_CLIENT_ID},
 	{"client-file", required_argument, NULL, OPT_CLIENT_FILE},
@@ -116,12 +106,15 @@ static bool take_text(int option, const char *value, struct setup_arguments *ret
 		*texts[i].to = value;
 		return true;
 	}
-	if (option < OPT_SECRET || option >= OPT_SECRET + (int)(sizeof(secrets) / sizeof(*secrets)))
-		return false;
-	ret->secret_key = secrets[option - OPT_SECRET].key;
-	ret->source = secrets[option - OPT_SECRET].source;
+	return false;
+}
+
+static void take_secret(const struct fetch_password_setting *setting, const char *value,
+			struct setup_arguments *ret)
+{
+	ret->secret_key = setting->name;
+	ret->source = setting->source;
 	ret->secret = value;
-	return true;
 }
 
 static bool take_flag(int option, struct setup_arguments *ret)
@@ -161,15 +154,18 @@ static int check(const struct setup_arguments *a, struct err *err)
 
 int setup_arguments_parse(int argc, char **argv, struct setup_arguments *ret, struct err *err)
 {
-	int option;
+	int option, row = 0;
 
 	*ret = (struct setup_arguments){0};
 	optind = 0;
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "c:h", long_options, &row)) != -1) {
 		if (option == OPT_FLOW) {
 			if (flow(optarg, ret, err) < 0)
 				return -1;
+		} else if (option == OPT_SECRET) {
+			take_secret(fetch_password_setting_named(long_options[row].name), optarg,
+				    ret);
 		} else if (!take_text(option, optarg, ret) && !take_flag(option, ret)) {
 			return err_set(err, EX_USAGE, "%.80s is not known, or lacks its value",
 				       argv[optind - 1]);

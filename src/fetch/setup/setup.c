@@ -156,6 +156,8 @@ static void put_server(struct setup *s)
 /* The sections as they will be written. secret_key: with a value that is known only later. */
 static void compose(struct setup *s, const char *secret_key, const char *secret)
 {
+	const struct fetch_password_setting *setting =
+		secret_key ? fetch_password_setting_named(secret_key) : NULL;
 	struct section_text *t = &s->sections;
 
 	t->used = 0;
@@ -163,17 +165,19 @@ static void compose(struct setup *s, const char *secret_key, const char *secret)
 	if (s->oauth[0] && (s->a.client_id || s->a.client_file)) {
 		section_open(t, "oauth", s->oauth);
 		section_set(t, "client-id", s->a.client_id);
-		section_set(t, "client-file", s->a.client_file);
+		section_set_path(t, "client-file", s->a.client_file);
 		section_close(t);
 	}
 	section_open(t, "account", s->name);
 	put_server(s);
-	section_set(t, "to", s->to);
+	section_set_place(t, "to", s->to);
 	section_set(t, "policy", s->a.policy);
-	section_set(t, "ca", s->a.ca);
+	section_set_path(t, "ca", s->a.ca);
 	section_set(t, "auth", s->a.auth);
 	section_set(t, "oauth", s->oauth);
-	if (secret_key)
+	if (setting && setting->path)
+		section_set_path(t, secret_key, secret);
+	else if (setting)
 		section_set(t, secret_key, secret);
 	section_close(t);
 }
@@ -265,8 +269,8 @@ static int test_login(struct setup *s, struct err *err)
 		hint(s->found.provider);
 		return -1;
 	}
-	printf("The login is good (%s): %u messages, %llu octets wait there.\n", trial.mechanism,
-	       trial.messages, (unsigned long long)trial.octets);
+	printf("The login is good (%s): %u message%s, %llu octets wait there.\n", trial.mechanism,
+	       trial.messages, trial.messages == 1 ? "" : "s", (unsigned long long)trial.octets);
 	return 0;
 }
 

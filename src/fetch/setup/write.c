@@ -61,6 +61,43 @@ void section_set(struct section_text *text, const char *key, const char *value)
 	put(text, "\n");
 }
 
+/* "~/" is the user's, in the file, too. */
+static void set_whole(struct section_text *text, const char *key, const char *kind,
+		      const char *path)
+{
+	bool whole = path[0] == '/' || strncmp(path, "~/", 2) == 0;
+	char folder[PATH_MAX] = "", value[2 * PATH_MAX];
+
+	if (!whole && !getcwd(folder, sizeof(folder)))
+		whole = true;
+	if (snprintf(value, sizeof(value), "%s%s%s%s", kind, folder, whole ? "" : "/", path) >=
+	    (int)sizeof(value))
+		text->full = true;
+	else
+		section_set(text, key, value);
+}
+
+void section_set_path(struct section_text *text, const char *key, const char *path)
+{
+	if (path && path[0])
+		set_whole(text, key, "", path);
+}
+
+void section_set_place(struct section_text *text, const char *key, const char *place)
+{
+	static const char *const kinds[] = {"maildir:", "mbox:"};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		size_t n = strlen(kinds[i]);
+
+		if (strncmp(place, kinds[i], n) == 0 && place[n]) {
+			set_whole(text, key, kinds[i], place + n);
+			return;
+		}
+	}
+	section_set(text, key, place);
+}
+
 void section_close(struct section_text *text)
 {
 	put(text, "}\n");

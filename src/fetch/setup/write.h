@@ -20,6 +20,10 @@ struct section_text {
 void section_open(struct section_text *text, const char *kind, const char *name);
 /* Nothing if value is empty or NULL. */
 void section_set(struct section_text *text, const char *key, const char *value);
+/* The same for a path, which is written whole: a timer or a daemon starts in another folder. */
+void section_set_path(struct section_text *text, const char *key, const char *path);
+/* The same for a destination, which may hold one: "maildir:DIR", "mbox:FILE". */
+void section_set_place(struct section_text *text, const char *key, const char *place);
 void section_close(struct section_text *text);
 
 /* The configuration as it would be: the file, if it is there, and the text behind it. */

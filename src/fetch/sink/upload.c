@@ -155,6 +155,19 @@ static const struct sink_ops upload_ops = {
 	.destroy = upload_destroy,
 };
 
+static void fill_proxy(struct upload_proxy *to, const struct fetch_proxy *from)
+{
+	static const enum upload_proxy_kind kinds[] = {[FETCH_NO_PROXY] = UPLOAD_DIRECT,
+						       [FETCH_SOCKS5] = UPLOAD_SOCKS5,
+						       [FETCH_HTTP] = UPLOAD_HTTP};
+
+	to->kind = kinds[from->kind];
+	to->port = from->port;
+	snprintf(to->host, sizeof(to->host), "%s", from->host);
+	snprintf(to->user, sizeof(to->user), "%s", from->user);
+	snprintf(to->password, sizeof(to->password), "%s", from->password);
+}
+
 static void fill_setup(struct upload_setup *setup, const struct fetch_account *account)
 {
 	const struct fetch_place *place = &account->place;
@@ -176,6 +189,7 @@ static void fill_setup(struct upload_setup *setup, const struct fetch_account *a
 	snprintf(setup->ca_file, sizeof(setup->ca_file), "%s", place->ca_file);
 	memcpy(setup->pins, place->pins, sizeof(setup->pins));
 	setup->pin_count = place->pin_count;
+	fill_proxy(&setup->proxy, &place->proxy);
 }
 
 /* The destination's own secret: a password or a token, by the same ways as an account's. A token is

@@ -13,6 +13,32 @@
 
 enum { STALL_SECONDS = 120 };
 
+/* TLS begins behind it, with the server. No variable of the environment has a say. */
+static void set_proxy(CURL *curl, const struct upload_proxy *proxy)
+{
+	bool ipv6 = strchr(proxy->host, ':') != NULL;
+	char host[UPLOAD_TEXT_MAX + 2] = "";
+
+	if (proxy->kind)
+		snprintf(host, sizeof(host), "%s%s%s", ipv6 ? "[" : "", proxy->host,
+			 ipv6 ? "]" : "");
+	curl_easy_setopt(curl, CURLOPT_NOPROXY, "");
+	curl_easy_setopt(curl, CURLOPT_PROXY, host);
+	if (!proxy->kind)
+		return;
+	curl_easy_setopt(curl, CURLOPT_PROXYPORT, (long)proxy->port);
+	curl_easy_setopt(curl, CURLOPT_PROXYTYPE,
+			 proxy->kind == UPLOAD_SOCKS5 ? (long)CURLPROXY_SOCKS5_HOSTNAME
+						      : (long)CURLPROXY_HTTP);
+	curl_easy_setopt(curl, CURLOPT_HTTPPROXYTUNNEL, 1L);
+	curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	if (!proxy->user[0])
+		return;
+	curl_easy_setopt(curl, CURLOPT_PROXYAUTH, (long)CURLAUTH_BASIC);
+	curl_easy_setopt(curl, CURLOPT_PROXYUSERNAME, proxy->user);
+	curl_easy_setopt(curl, CURLOPT_PROXYPASSWORD, proxy->password);
+}
+
 static int resolve(const char *host, uint16_t port, struct curl_slist **ret,
 		   struct upload_answer *answer)
 {
@@ -56,16 +82,19 @@ static void set_trust(CURL *curl, const struct upload_setup *setup)
 int carrier_prepare(CURL *curl, const struct upload_setup *setup, const char *host, uint16_t port,
 		    struct curl_slist **ret_list, struct upload_answer *ret)
 {
+	const struct upload_proxy *proxy = &setup->proxy;
 	struct curl_slist *list = NULL;
 
-	if (resolve(host, port, &list, ret) < 0)
+	/* a proxy looks the server up */
+	if (resolve(proxy->kind ? proxy->host : host, proxy->kind ? proxy->port : port, &list,
+		    ret) < 0)
 		return -1;
 	curl_slist_free_all(*ret_list);
 	*ret_list = list;
 	curl_easy_setopt(curl, CURLOPT_RESOLVE, list);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	set_proxy(curl, proxy);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)setup->connect_seconds);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
 	curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
@@ -73,12 +102,23 @@ int carrier_prepare(CURL *curl, const struct upload_setup *setup, const char *ho
 	return 0;
 }
 
-enum upload_result carrier_failed(CURLcode code, const char *words, struct upload_answer *ret)
+/* A person has to mend that. */
+static bool proxy_refused(CURL *curl)
+{
+	long status = 0, reason = CURLPX_OK;
+
+	curl_easy_getinfo(curl, CURLINFO_HTTP_CONNECTCODE, &status);
+	curl_easy_getinfo(curl, CURLINFO_PROXY_ERROR, &reason);
+	return status == 407 || reason == CURLPX_NO_AUTH || reason == CURLPX_USER_REJECTED;
+}
+
+enum upload_result carrier_failed(CURL *curl, CURLcode code, const char *words,
+				  struct upload_answer *ret)
 {
 	int exit_code = EX_TEMPFAIL;
 
-	if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_PINNEDPUBKEYNOTMATCH ||
-	    code == CURLE_SSL_CACERT_BADFILE)
+	if (proxy_refused(curl) || code == CURLE_PEER_FAILED_VERIFICATION ||
+	    code == CURLE_SSL_PINNEDPUBKEYNOTMATCH || code == CURLE_SSL_CACERT_BADFILE)
 		exit_code = EX_NOPERM;
 	else if (code == CURLE_USE_SSL_FAILED)
 		exit_code = EX_UNAVAILABLE;

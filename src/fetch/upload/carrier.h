@@ -26,7 +26,8 @@ struct carrier *gmail_create(const struct upload_setup *setup);
 int carrier_prepare(CURL *curl, const struct upload_setup *setup, const char *host, uint16_t port,
 		    struct curl_slist **ret_list, struct upload_answer *ret);
 /* A transfer of libcurl failed. */
-enum upload_result carrier_failed(CURLcode code, const char *words, struct upload_answer *ret);
+enum upload_result carrier_failed(CURL *curl, CURLcode code, const char *words,
+				  struct upload_answer *ret);
 /* The message's beginning, for its headers. buf: HEAD_READ_MAX octets. */
 pop3_span carrier_head(int fd, char *buf);
 

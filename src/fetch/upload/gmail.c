@@ -162,7 +162,7 @@ static int perform(struct gmail *g, long *ret_status, uint32_t *ret_wait, pop3_s
 		if (g->too_long)
 			answer_words(ret, UPLOAD_BROKEN, EX_PROTOCOL, "the answer is too long");
 		else
-			carrier_failed(code, g->words, ret);
+			carrier_failed(g->curl, code, g->words, ret);
 		return -1;
 	}
 	g->answered = true;

@@ -111,7 +111,7 @@ static enum upload_result login_failed(struct imap *imap, CURLcode code, struct 
 	char tag[sizeof(imap->tag)] = "";
 
 	if (code != CURLE_LOGIN_DENIED)
-		return carrier_failed(code, imap->curl_words, ret);
+		return carrier_failed(imap->curl, code, imap->curl_words, ret);
 	if (blank)
 		snprintf(tag, sizeof(tag), "%.*s", (int)(blank - imap->last), imap->last);
 	reply_parse(line, tag, &reply);

@@ -19,10 +19,18 @@ enum {
 	UPLOAD_TARGET_MAX = 2048,
 	UPLOAD_ID_SIZE = 33, /* a delivery id */
 	UPLOAD_WORDS_MAX = 256,
-	UPLOAD_VERSION = 1,
+	UPLOAD_VERSION = 2,
 };
 
 enum upload_kind { UPLOAD_IMAP, UPLOAD_GMAIL };
+enum upload_proxy_kind { UPLOAD_DIRECT, UPLOAD_SOCKS5, UPLOAD_HTTP };
+
+struct upload_proxy {
+	enum upload_proxy_kind kind;
+	uint16_t port;
+	char host[UPLOAD_TEXT_MAX];
+	char user[128], password[128]; /* "": none */
+};
 
 /* The first packet. */
 struct upload_setup {
@@ -41,6 +49,7 @@ struct upload_setup {
 	char ca_file[UPLOAD_PATH_MAX];  /* "": the system's */
 	unsigned char pins[TLS_CLIENT_PINS_MAX][TLS_CLIENT_PIN_SIZE];
 	unsigned pin_count;
+	struct upload_proxy proxy;
 	struct secret secret;
 };
 

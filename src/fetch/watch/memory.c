@@ -64,28 +64,21 @@ char *watch_memory_json(const struct watch_memory *memory, bool watching)
 	return text;
 }
 
-/* Without a flush: what a power cut takes is known again after the next run. */
+/* What a power cut takes is known again after the next run. */
 int watch_memory_save(int dir, const struct watch_memory *memory, struct err *err)
 {
-	const struct fetch_files *files = &fetch_files_real;
 	json_t *root = tree(memory);
 	char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-	int fd, rc;
+	int rc;
 
 	json_decref(root);
 	if (!text)
 		return err_sys(err, EX_OSERR, ENOMEM, "memory");
-	fd = files->openat(dir, MEMORY_FILE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
-			   0600);
-	rc = fd < 0 ? -1 : fetch_write_all(files, fd, text, strlen(text));
+	rc = fetch_replace(&fetch_files_real, dir, MEMORY_FILE, text, 0600);
 	free(text);
-	if (rc == 0)
-		rc = files->rename(dir, MEMORY_FILE ".new", dir, MEMORY_FILE);
-	if (rc < 0)
-		err_sys(err, EX_IOERR, errno, "cannot write %s into the state folder", MEMORY_FILE);
-	if (fd >= 0)
-		files->close(fd);
-	return rc;
+	return rc == 0 ? 0
+		       : err_sys(err, EX_IOERR, errno, "cannot write %s into the state folder",
+				 MEMORY_FILE);
 }
 
 static bool take_number(const json_t *object, const char *key, int64_t max, int64_t *ret)

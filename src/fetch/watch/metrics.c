@@ -107,24 +107,13 @@ char *watch_metrics_text(const struct watch_memory *memory)
 
 int watch_metrics_write(const char *path, const struct watch_memory *memory, struct err *err)
 {
-	const struct fetch_files *files = &fetch_files_real;
-	char fresh[FETCH_PATH_MAX + 8], *text = watch_metrics_text(memory);
-	int fd, rc;
+	char *text = watch_metrics_text(memory);
+	int rc;
 
 	if (!text)
 		return err_sys(err, EX_OSERR, ENOMEM, "memory");
-	/* collectors read *.prom: this is no such name */
-	snprintf(fresh, sizeof(fresh), "%.*s.new", FETCH_PATH_MAX, path);
-	fd = files->openat(AT_FDCWD, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644);
-	rc = fd < 0 ? -1 : fetch_write_all(files, fd, text, strlen(text));
+	/* collectors read *.prom, not *.prom.new; for another user's exporter */
+	rc = fetch_replace(&fetch_files_real, AT_FDCWD, path, text, 0644);
 	free(text);
-	if (rc == 0) /* for another user's exporter, whatever the umask */
-		rc = fchmod(fd, 0644);
-	if (rc == 0)
-		rc = files->rename(AT_FDCWD, fresh, AT_FDCWD, path);
-	if (rc < 0)
-		err_sys(err, EX_CANTCREAT, errno, "cannot write the metrics %s", path);
-	if (fd >= 0)
-		files->close(fd);
-	return rc;
+	return rc == 0 ? 0 : err_sys(err, EX_CANTCREAT, errno, "cannot write the metrics %s", path);
 }

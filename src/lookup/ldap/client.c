@@ -24,7 +24,7 @@ static const char gnutls_priorities[] = "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1";
 struct client {
 	LDAP *ldap;
 	int fd;
-	uint64_t deadline; /* of what is under way */
+	uint64_t deadline;  /* of what is under way */
 	LDAPControl policy; /* asked for with each login */
 	char policy_oid[sizeof(LDAP_CONTROL_PASSWORDPOLICYREQUEST)];
 };
@@ -181,7 +181,8 @@ int client_prepare(const struct client_options *options, struct err *err)
 	LDAP *first = NULL;
 	int rc;
 
-	/* no ldap.conf, .ldaprc or LDAPTLS_… of the environment: what holds stands in valija.conf */
+	/* no ldap.conf, .ldaprc or LDAPTLS_… of the environment: what holds stands in valija.conf
+	 */
 	setenv("LDAPNOINIT", "1", 1);
 	if (set_number(NULL, LDAP_OPT_PROTOCOL_VERSION, LDAP_VERSION3) < 0 ||
 	    set(NULL, LDAP_OPT_REFERRALS, options->referrals ? LDAP_OPT_ON : LDAP_OPT_OFF) < 0 ||
@@ -248,8 +249,8 @@ bool client_is_open(const char *address, const struct client_options *options)
 }
 
 /* Formats an error with what the server or the TLS library said. Returns result. */
-static enum client_result failed(LDAP *ldap, enum client_result result, const char *what,
-				    int code, struct err *err)
+static enum client_result failed(LDAP *ldap, enum client_result result, const char *what, int code,
+				 struct err *err)
 {
 	char *message = NULL, shown[MESSAGE_SHOWN + 1] = "";
 
@@ -272,7 +273,7 @@ static int code_of(LDAP *ldap)
 
 /* Waits for the whole answer to a request. */
 static enum client_result wait_for(LDAP *ldap, int id, const char *what, uint64_t deadline,
-				      LDAPMessage **ret, struct err *err)
+				   LDAPMessage **ret, struct err *err)
 {
 	struct timeval left = time_left(deadline);
 	int type = ldap_result(ldap, id, LDAP_MSG_ALL, &left, ret);
@@ -353,8 +354,7 @@ static struct client *connect_to(const LDAPURLDesc *url, const char *address, bo
 		err_set(err, EX_OSERR, "out of memory");
 		return NULL;
 	}
-	memcpy(client->policy_oid, LDAP_CONTROL_PASSWORDPOLICYREQUEST,
-	       sizeof(client->policy_oid));
+	memcpy(client->policy_oid, LDAP_CONTROL_PASSWORDPOLICYREQUEST, sizeof(client->policy_oid));
 	client->policy.ldctl_oid = client->policy_oid;
 	client->fd = strcmp(url->lud_scheme, "ldapi") == 0
 			     ? dial_unix(url->lud_host, deadline, err)
@@ -440,9 +440,8 @@ out:
 	return result;
 }
 
-static enum client_result login(struct client *client, const char *dn,
-				   const char *mechanism, struct berval *credentials,
-				   uint64_t deadline, struct err *err)
+static enum client_result login(struct client *client, const char *dn, const char *mechanism,
+				struct berval *credentials, uint64_t deadline, struct err *err)
 {
 	LDAPControl *controls[] = {&client->policy, NULL};
 	LDAPMessage *answer = NULL;
@@ -451,16 +450,16 @@ static enum client_result login(struct client *client, const char *dn,
 
 	if (set_deadline(client, deadline) < 0)
 		return CLIENT_LOST;
-	code = ldap_sasl_bind(client->ldap, dn, mechanism, credentials,
-			      mechanism ? NULL : controls, NULL, &id);
+	code = ldap_sasl_bind(client->ldap, dn, mechanism, credentials, mechanism ? NULL : controls,
+			      NULL, &id);
 	if (code != LDAP_SUCCESS)
 		return failed(client->ldap, CLIENT_LOST, "login", code, err);
 	result = wait_for(client->ldap, id, "login", deadline, &answer, err);
 	return result == CLIENT_DONE ? judge_login(client->ldap, answer, err) : result;
 }
 
-enum client_result client_bind(struct client *client, const char *dn,
-				     pop3_span password, uint64_t deadline, struct err *err)
+enum client_result client_bind(struct client *client, const char *dn, pop3_span password,
+			       uint64_t deadline, struct err *err)
 {
 	const union {
 		const char *constant;
@@ -474,8 +473,7 @@ enum client_result client_bind(struct client *client, const char *dn,
 	return login(client, dn, LDAP_SASL_SIMPLE, &credentials, deadline, err);
 }
 
-enum client_result client_bind_external(struct client *client, uint64_t deadline,
-					      struct err *err)
+enum client_result client_bind_external(struct client *client, uint64_t deadline, struct err *err)
 {
 	char none[] = "";
 	struct berval credentials = {.bv_len = 0, .bv_val = none};
@@ -504,8 +502,7 @@ static int send_search(LDAP *ldap, const struct client_search *search,
 }
 
 /* Keeps the first entry of an answer and counts them. */
-static enum client_result take_found(LDAP *ldap, struct client_search *search,
-					struct err *err)
+static enum client_result take_found(LDAP *ldap, struct client_search *search, struct err *err)
 {
 	LDAPMessage *entry;
 	int code = LDAP_OTHER, parsed;
@@ -522,13 +519,12 @@ static enum client_result take_found(LDAP *ldap, struct client_search *search,
 	if (!entry)
 		return CLIENT_DONE;
 	search->dn = ldap_get_dn(ldap, entry);
-	return search->dn ? CLIENT_DONE
-			  : failed(ldap, CLIENT_FAILED, "search", code_of(ldap), err);
+	return search->dn ? CLIENT_DONE : failed(ldap, CLIENT_FAILED, "search", code_of(ldap), err);
 }
 
 /* Waits for the answer to a search. */
 static enum client_result take_search(LDAP *ldap, struct client_search *search, int id,
-					 uint64_t deadline, struct err *err)
+				      uint64_t deadline, struct err *err)
 {
 	LDAPMessage *answer = NULL;
 	enum client_result result = wait_for(ldap, id, "search", deadline, &answer, err);
@@ -537,10 +533,9 @@ static enum client_result take_search(LDAP *ldap, struct client_search *search, 
 	return result == CLIENT_DONE ? take_found(ldap, search, err) : result;
 }
 
-enum client_result client_search(struct client *client,
-				       struct client_search *searches, unsigned count,
-				       const char *const *attributes, uint64_t deadline,
-				       struct err *err)
+enum client_result client_search(struct client *client, struct client_search *searches,
+				 unsigned count, const char *const *attributes, uint64_t deadline,
+				 struct err *err)
 {
 	enum client_result result = CLIENT_DONE;
 	LDAP *ldap = client->ldap;
@@ -552,13 +547,11 @@ enum client_result client_search(struct client *client,
 	for (unsigned i = 0; i < count; i++) {
 		code = send_search(ldap, &searches[i], attributes, deadline, &ids[i]);
 		if (code != LDAP_SUCCESS)
-			return failed(
-				ldap, code == LDAP_FILTER_ERROR ? CLIENT_FAILED : CLIENT_LOST,
-				"search", code, err);
+			return failed(ldap, code == LDAP_FILTER_ERROR ? CLIENT_FAILED : CLIENT_LOST,
+				      "search", code, err);
 	}
 	for (unsigned i = 0; i < count; i++) {
-		enum client_result one =
-			take_search(ldap, &searches[i], ids[i], deadline, err);
+		enum client_result one = take_search(ldap, &searches[i], ids[i], deadline, err);
 
 		if (one == CLIENT_LOST || one == CLIENT_FAILED)
 			return one;
@@ -581,17 +574,16 @@ void client_forget(struct client_search *searches, unsigned count)
 }
 
 void *client_values(struct client *client, const struct client_search *search,
-		       const char *attribute, struct map_values *ret)
+		    const char *attribute, struct map_values *ret)
 {
 	LDAPMessage *entry = ldap_first_entry(client->ldap, search->answer);
-	struct berval **values =
-		entry ? ldap_get_values_len(client->ldap, entry, attribute) : NULL;
+	struct berval **values = entry ? ldap_get_values_len(client->ldap, entry, attribute) : NULL;
 
 	ret->count = 0;
 	for (; values && values[ret->count]; ret->count++)
 		if (ret->count < MAP_VALUES_MAX)
-			ret->values[ret->count] = (pop3_span){values[ret->count]->bv_val,
-							      values[ret->count]->bv_len};
+			ret->values[ret->count] =
+				(pop3_span){values[ret->count]->bv_val, values[ret->count]->bv_len};
 	return values;
 }
 

@@ -49,28 +49,26 @@ bool client_is_open(const char *address, const struct client_options *options);
 
 /* NULL with err: no connection, or none that can be trusted. */
 struct client *client_open(const char *address, const struct client_options *options,
-				 uint64_t deadline, struct err *err);
+			   uint64_t deadline, struct err *err);
 /* NULL is none. lost: the server does not read; nothing more is sent to it. */
 void client_close(struct client *client, bool lost);
 
 /* Login with a name and a password, which is not empty. */
-enum client_result client_bind(struct client *client, const char *dn,
-				     pop3_span password, uint64_t deadline, struct err *err);
+enum client_result client_bind(struct client *client, const char *dn, pop3_span password,
+			       uint64_t deadline, struct err *err);
 /* Login as the user of this process, by a Unix socket (SASL EXTERNAL). */
-enum client_result client_bind_external(struct client *client, uint64_t deadline,
-					      struct err *err);
+enum client_result client_bind_external(struct client *client, uint64_t deadline, struct err *err);
 /* Sends all searches (IPC_LOOKUP_NAMES_MAX at most) before it waits for the first answer.
  * attributes: NULL behind the last; none: none are fetched. client_forget in any case. */
-enum client_result client_search(struct client *client,
-				       struct client_search *searches, unsigned count,
-				       const char *const *attributes, uint64_t deadline,
-				       struct err *err);
+enum client_result client_search(struct client *client, struct client_search *searches,
+				 unsigned count, const char *const *attributes, uint64_t deadline,
+				 struct err *err);
 void client_forget(struct client_search *searches, unsigned count);
 
 /* The values of an attribute of a found entry, until client_values_end. Returns what that takes.
  */
 void *client_values(struct client *client, const struct client_search *search,
-		       const char *attribute, struct map_values *ret);
+		    const char *attribute, struct map_values *ret);
 void client_values_end(void *held);
 
 #endif

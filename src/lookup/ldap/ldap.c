@@ -170,8 +170,7 @@ static int open_driver(const struct lookup_database *database, struct sandbox *s
 		.ca_file = lookup_text(database, "ca_file")};
 	if (read_login(ldap, database, err) < 0 || read_servers(ldap, database, err) < 0 ||
 	    read_search(ldap, database, err) < 0 || read_group(ldap, database, err) < 0 ||
-	    read_map(ldap, database, err) < 0 ||
-	    client_prepare(&ldap->site.options, err) < 0) {
+	    read_map(ldap, database, err) < 0 || client_prepare(&ldap->site.options, err) < 0) {
 		free(ldap);
 		return -1;
 	}
@@ -248,8 +247,7 @@ static int write_search(struct asking *asking, unsigned name, struct err *err)
 		return err_set(err, EX_OSERR, "out of memory");
 	if (write_filter(ldap, asking->question, name, text, err) < 0)
 		return -1;
-	*search = (struct client_search){
-		.filter = text, .base = ldap->base, .scope = ldap->scope};
+	*search = (struct client_search){.filter = text, .base = ldap->base, .scope = ldap->scope};
 	if (!*ldap->user_dn)
 		return 0;
 	if (lookup_expand(ldap->user_dn, asking->question, name, dn_escape, text + FILTER_MAX,
@@ -270,13 +268,12 @@ static void take_entry(struct asking *asking)
 
 /* Whether the entry is a member of the group, by the group's own list. */
 static enum client_result find_member(struct asking *asking, struct client *client,
-					 uint64_t deadline, struct err *err)
+				      uint64_t deadline, struct err *err)
 {
 	static const char *const none[] = {NULL};
 	const struct ldap *ldap = asking->ldap;
 	char filter[FILTER_MAX], dn[DN_MAX];
-	struct client_search search = {
-		.base = ldap->group, .filter = filter, .scope = CLIENT_BASE};
+	struct client_search search = {.base = ldap->group, .filter = filter, .scope = CLIENT_BASE};
 	enum client_result result;
 
 	if (escape_text(asking->searches[asking->found].dn, filter_escape, dn, sizeof(dn)) < 0) {
@@ -308,15 +305,15 @@ static void take_fields(struct asking *asking, struct client *client)
 		values.count = 0;
 		if (row->attribute[0] && client)
 			held = client_values(client, &asking->searches[asking->found],
-						row->attribute, &values);
+					     row->attribute, &values);
 		map_apply(row, &values, asking->question, (unsigned)asking->found, asking->answer);
 		client_values_end(held);
 	}
 }
 
 /* A step on the connection for searches. */
-static enum client_result find_entry(struct client *client, void *context,
-					uint64_t deadline, struct err *err)
+static enum client_result find_entry(struct client *client, void *context, uint64_t deadline,
+				     struct err *err)
 {
 	struct asking *asking = context;
 	const struct ldap *ldap = asking->ldap;
@@ -325,8 +322,8 @@ static enum client_result find_entry(struct client *client, void *context,
 	asking->found = -1;
 	asking->member = true;
 	asking->answer->size = 0;
-	result = client_search(client, asking->searches, asking->count, ldap->attributes,
-				  deadline, err);
+	result = client_search(client, asking->searches, asking->count, ldap->attributes, deadline,
+			       err);
 	if (result == CLIENT_DONE)
 		take_entry(asking);
 	if (asking->found >= 0 && *ldap->group && !ldap->group_of_entry)
@@ -383,7 +380,7 @@ struct login {
 
 /* A step on the connection for logins. */
 static enum client_result log_in(struct client *client, void *context, uint64_t deadline,
-				    struct err *err)
+				 struct err *err)
 {
 	const struct login *login = context;
 
@@ -391,7 +388,7 @@ static enum client_result log_in(struct client *client, void *context, uint64_t 
 }
 
 static enum client_result try_login(struct asking *asking, struct worker *worker, const char *dn,
-				       struct err *err)
+				    struct err *err)
 {
 	struct login login = {.dn = dn, .password = asking->question->secret};
 

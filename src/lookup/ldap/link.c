@@ -21,7 +21,7 @@ static uint64_t share(uint64_t deadline, unsigned attempts)
 }
 
 static enum client_result log_in(const struct link *link, const struct link_site *site,
-				    uint64_t deadline, struct err *err)
+				 uint64_t deadline, struct err *err)
 {
 	enum client_result result = CLIENT_DONE;
 
@@ -30,8 +30,7 @@ static enum client_result log_in(const struct link *link, const struct link_site
 	if (site->external)
 		result = client_bind_external(link->client, deadline, err);
 	else if (*site->bind_dn)
-		result = client_bind(link->client, site->bind_dn, site->password, deadline,
-					err);
+		result = client_bind(link->client, site->bind_dn, site->password, deadline, err);
 	if (result != CLIENT_DONE && result != CLIENT_LOST)
 		err_prefix(err, "the server refuses %s",
 			   site->external ? "SASL EXTERNAL" : "bind_dn with bind_password_file");
@@ -41,13 +40,13 @@ static enum client_result log_in(const struct link *link, const struct link_site
 /* An attempt at one server. Only what ends with an answer is good: a server may take connections,
  * and never say anything. */
 static enum client_result try_server(struct link *link, struct link_site *site,
-					const struct server_try *tried, link_step *step,
-					void *context, uint64_t deadline, struct err *err)
+				     const struct server_try *tried, link_step *step, void *context,
+				     uint64_t deadline, struct err *err)
 {
 	enum client_result result = CLIENT_LOST;
 
 	link->client = client_open(site->servers.list[tried->server].address, &site->options,
-					 deadline, err);
+				   deadline, err);
 	if (link->client)
 		result = log_in(link, site, deadline, err);
 	if (result == CLIENT_DONE)
@@ -64,7 +63,7 @@ static enum client_result try_server(struct link *link, struct link_site *site,
 /* A connection may have been closed by the server, or forgotten by a firewall, since it was used:
  * that says nothing about the server, which is asked again at once. */
 static enum client_result try_kept(struct link *link, link_step *step, void *context,
-				      uint64_t deadline, struct err *err)
+				   uint64_t deadline, struct err *err)
 {
 	enum client_result result = CLIENT_LOST;
 
@@ -76,7 +75,7 @@ static enum client_result try_kept(struct link *link, link_step *step, void *con
 }
 
 enum client_result link_do(struct link *link, struct link_site *site, link_step *step,
-			      void *context, uint64_t deadline, struct err *err)
+			   void *context, uint64_t deadline, struct err *err)
 {
 	enum client_result result = try_kept(link, step, context, deadline, err);
 	struct server_try tried;

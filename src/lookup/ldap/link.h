@@ -19,16 +19,16 @@ struct link_site {
 
 struct link {
 	struct client *client; /* NULL: none */
-	bool logged_in;              /* this link is for searches, as the database's own user */
+	bool logged_in;        /* this link is for searches, as the database's own user */
 };
 
 /* Something to be done on a connection, until deadline; err, where the result is FAILED or LOST. */
-typedef enum client_result link_step(struct client *client, void *context,
-					uint64_t deadline, struct err *err);
+typedef enum client_result link_step(struct client *client, void *context, uint64_t deadline,
+				     struct err *err);
 
 /* Does step on the link's connection, or, where that is broken, on a new one: to the first server
  * that can be had. Returns step's result; LOST with err: there is none. */
 enum client_result link_do(struct link *link, struct link_site *site, link_step *step,
-			      void *context, uint64_t deadline, struct err *err);
+			   void *context, uint64_t deadline, struct err *err);
 
 #endif

@@ -18,6 +18,7 @@
 
 enum {
 	AUDIENCES_MAX = 16,
+	SAY_MAX = 10, /* refused tokens in the log in one second */
 };
 
 struct oauth {
@@ -27,8 +28,9 @@ struct oauth {
 	struct introspection introspection; /* url "": by keys */
 	struct keys *keys;
 	struct web_site *site;
-	pthread_mutex_t lock; /* of said */
-	time_t said;
+	pthread_mutex_t lock; /* of what follows */
+	time_t second;
+	unsigned said; /* in that second */
 };
 
 /* ---- settings ---- */
@@ -136,7 +138,7 @@ static int open_driver(const struct lookup_database *database, struct sandbox *s
 
 /* ---- questions ---- */
 
-/* For whoever sets it up: why a token was refused, at most once a second. */
+/* For whoever sets it up: why a token was refused. */
 static void refuse(struct oauth *oauth, const struct lookup_question *question, const char *why)
 {
 	char shown[300];
@@ -144,8 +146,10 @@ static void refuse(struct oauth *oauth, const struct lookup_question *question, 
 	bool say;
 
 	pthread_mutex_lock(&oauth->lock);
-	say = now != oauth->said;
-	oauth->said = now;
+	if (now != oauth->second)
+		oauth->said = 0;
+	oauth->second = now;
+	say = oauth->said++ < SAY_MAX;
 	pthread_mutex_unlock(&oauth->lock);
 	if (!say)
 		return;

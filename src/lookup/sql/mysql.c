@@ -19,6 +19,7 @@
 enum {
 	STACK = 256 * 1024, /* octets; host names are looked up on it, too */
 	PACKET_MAX = 1 << 20,
+	CLOSE_MS = 1000,
 };
 
 /* Errors of servers; the library's header has the client's only. */
@@ -41,7 +42,8 @@ struct connection {
 	const struct sql_site *site;
 	MYSQL_STMT *prepared[SQL_QUERIES];
 	uint64_t deadline;
-	bool late; /* the socket was shut at the deadline */
+	bool late;   /* the socket was shut at the deadline */
+	bool unread; /* rows of a result are: nothing else can be asked */
 	char values[IPC_ANSWER_MAX];
 };
 
@@ -125,6 +127,23 @@ static bool do_free(struct connection *c, MYSQL_STMT *prepared)
 	while (status)
 		status = mysql_stmt_free_result_cont(&ret, prepared, wait_for(c, status));
 	return !ret;
+}
+
+static void do_close_statement(struct connection *c, MYSQL_STMT *prepared)
+{
+	my_bool ret;
+	int status = mysql_stmt_close_start(&ret, prepared);
+
+	while (status)
+		status = mysql_stmt_close_cont(&ret, prepared, wait_for(c, status));
+}
+
+static void do_close(struct connection *c)
+{
+	int status = mysql_close_start(c->mysql);
+
+	while (status)
+		status = mysql_close_cont(c->mysql, wait_for(c, status));
 }
 
 /* ---- errors ---- */
@@ -215,17 +234,19 @@ static void set_options(MYSQL *mysql, const struct sql_site *site, unsigned host
 	set_tls(mysql, site, sql_site_tls(site, host));
 }
 
+/* Says goodbye, as long as that does not take long; rows that are unread are not read for it. */
 static void close_connection(void *connection)
 {
 	struct connection *c = connection;
 
-	if (c->mysql && mysql_get_socket(c->mysql) != MARIADB_INVALID_SOCKET && c->late)
+	c->deadline = sql_now() + CLOSE_MS;
+	if (c->unread)
 		shutdown(mysql_get_socket(c->mysql), SHUT_RDWR);
 	for (unsigned i = 0; i < SQL_QUERIES; i++)
 		if (c->prepared[i])
-			mysql_stmt_close(c->prepared[i]);
+			do_close_statement(c, c->prepared[i]);
 	if (c->mysql)
-		mysql_close(c->mysql);
+		do_close(c);
 	explicit_bzero(c->values, sizeof(c->values));
 	free(c);
 }
@@ -288,7 +309,7 @@ static enum sql_result prepare(struct connection *c, enum sql_query query, char 
 		c->prepared[query] = prepared;
 		return SQL_DONE;
 	}
-	mysql_stmt_close(prepared);
+	do_close_statement(c, prepared);
 	return result;
 }
 
@@ -367,6 +388,7 @@ static enum sql_result take_rows(struct connection *c, MYSQL_STMT *prepared, uns
 	if (names)
 		mysql_free_result(names);
 	if (enough) {
+		c->unread = true;
 		snprintf(why, SQL_WHY, "the query finds too many rows or columns for one name");
 		return SQL_TOO_MUCH;
 	}

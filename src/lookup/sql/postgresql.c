@@ -14,7 +14,7 @@
 
 enum {
 	BOUND_MAX = 512, /* octets of a parameter: a name, an address, a service */
-	TEXT_TYPE = 25,	 /* TEXTOID, as in every server since the first */
+	TEXT_TYPE = 25,  /* TEXTOID, as in every server since the first */
 };
 
 struct connection {

@@ -21,6 +21,47 @@ void sql_rows_begin(struct sql_rows *rows, struct lookup_answer *answer)
 	answer->matched = 0;
 }
 
+/* The end of the target of an alias that value begins with: a comma outside quotes. */
+static size_t target_size(pop3_span value)
+{
+	bool quoted = false;
+	size_t n = 0;
+
+	for (; n < value.size && (quoted || value.data[n] != ','); n++)
+		if (value.data[n] == '"')
+			quoted = !quoted;
+		else if (value.data[n] == '\\' && quoted && n + 1 < value.size)
+			n++;
+	return n;
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* "anna@example.org, bert@example.org": panels keep the targets of an alias in one field. */
+static void add_targets(struct lookup_answer *answer, pop3_span value)
+{
+	bool any = false;
+
+	while (value.size) {
+		pop3_span target = {value.data, target_size(value)};
+		size_t whole = target.size + (target.size < value.size);
+
+		while (target.size && is_blank(target.data[0]))
+			target = (pop3_span){target.data + 1, target.size - 1};
+		while (target.size && is_blank(target.data[target.size - 1]))
+			target.size--;
+		if (target.size)
+			lookup_field(answer, "alias", target.data, target.size);
+		any |= target.size > 0;
+		value = (pop3_span){value.data + whole, value.size - whole};
+	}
+	if (!any)
+		lookup_bad(answer, "an alias without a target");
+}
+
 static void add_cell(struct sql_rows *rows, const struct sql_cell *cell)
 {
 	char name[NAME_MAX_SIZE];
@@ -34,6 +75,8 @@ static void add_cell(struct sql_rows *rows, const struct sql_cell *cell)
 			   NAME_MAX_SIZE - 1);
 	else if (cell->too_long)
 		lookup_bad(rows->answer, "the field %s is too long", name);
+	else if (cell->value && strcmp(name, "alias") == 0)
+		add_targets(rows->answer, (pop3_span){cell->value, cell->size});
 	else
 		lookup_field(rows->answer, name, cell->value, cell->size);
 }

@@ -1,6 +1,7 @@
 /*
  * Rows of a result, as they come, into an answer. One row is a user; several are one recipient's
- * aliases. A row of NULLs only, which aggregates make, is no row. In worker threads.
+ * aliases, and each of these may have several targets, separated by commas. A row of NULLs only,
+ * which aggregates make, is no row. In worker threads.
  */
 #ifndef LOOKUP_SQL_ROWS_H
 #define LOOKUP_SQL_ROWS_H

@@ -163,6 +163,13 @@ static void find_entry(const struct system *system, const struct lookup_question
 	}
 }
 
+/* Where `mail` says by placeholders where mail is, homes do not, unless maildir was written. */
+static bool is_at_home(const struct system *system)
+{
+	return !system->database->config->mail_template[0] ||
+	       lookup_item(system->database, "maildir", 0);
+}
+
 /* Where the mail of an entry is: by its own spelling of the name, whatever the client's was. */
 static void put_maildir(const struct system *system, const struct lookup_question *question,
 			const struct entry *entry, struct lookup_answer *answer)
@@ -189,8 +196,10 @@ static void put_fields(const struct system *system, const struct lookup_question
 
 	if (strcasecmp(question->names[answer->matched], entry->name) == 0)
 		lookup_field(answer, "user", entry->name, strlen(entry->name));
-	lookup_field(answer, "home", entry->home, strlen(entry->home));
-	put_maildir(system, question, entry, answer);
+	if (is_at_home(system)) {
+		lookup_field(answer, "home", entry->home, strlen(entry->home));
+		put_maildir(system, question, entry, answer);
+	}
 	snprintf(number, sizeof(number), "%u", (unsigned)entry->uid);
 	lookup_field(answer, "uid", number, strlen(number));
 	snprintf(number, sizeof(number), "%u", (unsigned)entry->gid);

@@ -8,6 +8,7 @@
 #include "server/auth/login.h"
 #include "server/auth/recipient.h"
 #include "server/record.h"
+#include "users/app_passwords.h"
 #include "users/site.h"
 
 #include <errno.h>
@@ -42,8 +43,9 @@ static bool renew_offer(struct auth *auth)
 {
 	char plain[CONFIG_NAME_MAX], tls[CONFIG_NAME_MAX];
 	const struct config *config = auth->child->config;
-	bool apop = config->apop && (users_any_with_plain_secret(auth->users) ||
-				     directory_has_databases(config, CONFIG_FOR_LOGIN));
+	bool apop = config->apop && !config->app_only &&
+		    (users_any_with_plain_secret(auth->users) ||
+		     directory_has_databases(config, CONFIG_FOR_LOGIN));
 
 	login_mechanisms(auth->service, false, plain, sizeof(plain));
 	login_mechanisms(auth->service, true, tls, sizeof(tls));
@@ -333,10 +335,17 @@ static int open_users(struct auth *auth, struct err *err)
 {
 	const struct config *config = auth->child->config;
 
-	if (site_users_open(config, auth->users_fd, &auth->users, err) == 0)
+	if (site_users_open(config, auth->users_fd, &auth->users, err) == 0 &&
+	    app_passwords_open(auth->users_fd, &auth->apps, err) == 0)
 		return 0;
-	return site_explain(config->users, auth->users_fd,
+	return site_explain(auth->users ? APP_PASSWORDS_FILE : config->users, auth->users_fd,
 			    auth->child->change_ids ? config->user_auth : NULL, err);
+}
+
+static int create_service(struct auth *auth, struct login_settings *settings, struct err *err)
+{
+	settings->apps = auth->apps;
+	return login_service_create(auth->users, settings, &auth->service, err);
 }
 
 static unsigned worker_count(const struct config *config)
@@ -351,7 +360,8 @@ static unsigned worker_count(const struct config *config)
 static int start(struct child *child, struct err *err)
 {
 	struct auth *auth = root_struct(child);
-	struct login_settings settings = {.host_name = child->config->host_name,
+	struct login_settings settings = {.app_only = child->config->app_only,
+					  .host_name = child->config->host_name,
 					  .mechanisms = child->config->mechanisms,
 					  .cache_entries = child->config->auth_cache_entries,
 					  .cache_seconds = child->config->auth_cache_seconds,
@@ -367,8 +377,7 @@ static int start(struct child *child, struct err *err)
 	limits_init(&auth->limits, child->config);
 	queue_init(&auth->queue, QUEUE_MAX, threads);
 	if (enter_sandbox(auth, err) < 0 || open_users(auth, err) < 0 ||
-	    login_service_create(auth->users, &settings, &auth->service, err) < 0 ||
-	    auth_recipients_open(auth, err) < 0 ||
+	    create_service(auth, &settings, err) < 0 || auth_recipients_open(auth, err) < 0 ||
 	    proven_create(PROVEN_PAIRS, &auth->proven, err) < 0)
 		return -1;
 	auth->databases = databases_create(child, err);

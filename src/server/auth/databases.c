@@ -107,7 +107,7 @@ static bool is_asked(const struct ask *ask, const struct database *database)
 	if (question->token.size || oauth)
 		return question->token.size && oauth;
 	return question->purpose == LOOKUP_RECIPIENT || question->password.size ||
-	       !judges(database);
+	       question->proved || !judges(database);
 }
 
 /* ---- the end of a question ---- */
@@ -287,13 +287,13 @@ static struct finding *kept(struct ask *ask, struct database *database)
 	finding = entries_get(ask->databases->entries, purpose_of(question), question->names[0],
 			      loop_now(ask->databases->child->loop), &found);
 	if (!finding || found.database != database->index ||
-	    (found.judged &&
+	    (found.judged && !question->proved &&
 	     (!question->remembered ||
 	      !question->remembered(question->context, database->settings->name)))) {
 		finding_free(finding);
 		return NULL;
 	}
-	finding->secret = found.judged ? FINDING_RIGHT : FINDING_UNJUDGED;
+	finding->secret = found.judged && !question->proved ? FINDING_RIGHT : FINDING_UNJUDGED;
 	if (!database->kept_said)
 		log_warning("database %s is down: logins that are remembered go on",
 			    database->settings->name);
@@ -418,7 +418,7 @@ struct finding *databases_known(struct databases *databases, const struct ask_qu
 	finding = entries_get(databases->entries, purpose_of(question), question->names[0], now,
 			      &found);
 	if (finding && found.good_until > now) {
-		if (!found.judged)
+		if (!found.judged || question->proved)
 			return finding;
 		finding->secret = FINDING_RIGHT;
 		if (question->remembered &&
@@ -438,7 +438,8 @@ static void remember(struct ask *ask, struct database *database, const struct fi
 	enum { RECIPIENT_MS = 30 * 1000 };
 	uint64_t now = loop_now(ask->databases->child->loop), ms = database->cache_ms;
 	struct entry_found found = {.database = database->index,
-				    .judged = finding->secret == FINDING_RIGHT};
+				    .judged = finding->secret == FINDING_RIGHT ||
+					      (ask->question.proved && judges(database))};
 
 	if (message->ttl && message->ttl * 1000ull < ms)
 		ms = message->ttl * 1000ull;

@@ -24,6 +24,7 @@ struct ask_question {
 			       unless it is a recipient that is asked about */
 	pop3_span token;    /* not empty: databases of driver oauth alone are asked */
 	bool fresh;         /* what is remembered does not count */
+	bool proved;        /* by an app password: all databases are asked for the entry alone */
 	bool tls, loopback;
 	uint8_t address[16], network[16]; /* of the client; canonical */
 	enum queue_class class;

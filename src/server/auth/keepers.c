@@ -114,16 +114,23 @@ static void ungrant(struct auth_session *session)
 	auth_deny(session, REASON_STORE_DOWN, 0);
 }
 
-static void send_open(struct auth_session *session, struct peer *keeper, const char *name,
-		      const char *home)
+/* What OPEN says of the app password. */
+struct open_as {
+	char label[APP_LABEL_MAX + 1]; /* "": the main password */
+	bool no_delete;
+};
+
+static void send_open(struct auth_session *session, struct peer *keeper, const struct user *user,
+		      const struct open_as *as)
 {
 	struct ipc_open message = {.front = session->front->instance,
 				   .session = session->node.key,
-				   .ticket = session->ticket};
-	pop3_span texts[] = {span_of(name), span_of(home)};
+				   .ticket = session->ticket,
+				   .no_delete = as->no_delete};
+	pop3_span texts[] = {span_of(user->name), span_of(user_home(user)), span_of(as->label)};
 
 	session->keeper = keeper->instance;
-	if (auth_pass_on(keeper, IPC_OPEN, &message, texts, 2) < 0)
+	if (auth_pass_on(keeper, IPC_OPEN, &message, texts, 3) < 0)
 		ungrant(session);
 }
 
@@ -208,6 +215,7 @@ struct waiting_login {
 	struct auth_waiting waiting;
 	uint64_t front, session, ticket;
 	struct user user;
+	struct open_as as;
 };
 
 static struct auth_session *find_session(struct auth *auth, const struct waiting_login *wait)
@@ -235,7 +243,7 @@ static void open_or_wait(struct auth_session *session, struct waiting_login *wai
 
 	switch (auth_keeper(auth, user_home(&wait->user), &keeper, &key)) {
 	case KEEPER_FOUND:
-		send_open(session, keeper, wait->user.name, user_home(&wait->user));
+		send_open(session, keeper, &wait->user, &wait->as);
 		break;
 	case KEEPER_STARTING:
 		if (auth_wait(auth, &wait->waiting, key) == 0) {
@@ -266,15 +274,19 @@ static void wake_login(struct auth *auth, struct auth_waiting *waiting, bool ref
 	free_login(wait);
 }
 
-void auth_open(struct auth_session *session, const struct user *user)
+void auth_open(struct auth_session *session, const struct user *user,
+	       const struct app_password *app)
 {
+	struct open_as as = {.no_delete = app && app->no_delete};
 	struct auth *auth = session->front->child->state;
 	struct waiting_login *wait;
 	struct peer *keeper;
 	uint64_t key;
 
+	if (app)
+		memcpy(as.label, app->label, sizeof(as.label));
 	if (auth_keeper(auth, user_home(user), &keeper, &key) == KEEPER_FOUND) {
-		send_open(session, keeper, user->name, user_home(user));
+		send_open(session, keeper, user, &as);
 		return;
 	}
 	wait = calloc(1, sizeof(*wait));
@@ -287,6 +299,7 @@ void auth_open(struct auth_session *session, const struct user *user)
 	wait->session = session->node.key;
 	wait->ticket = session->ticket;
 	wait->user = *user;
+	wait->as = as;
 	open_or_wait(session, wait);
 }
 

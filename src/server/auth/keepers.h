@@ -30,8 +30,10 @@ void auth_home_settled(void *auth, uint64_t key);
 /* Sends a request to a keeper, and counts it. */
 int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const pop3_span *texts,
 		 unsigned count);
-/* Sends OPEN for a session that is granted to the keeper of its maildrop, or denies the session. */
-void auth_open(struct auth_session *session, const struct user *user);
+/* Sends OPEN for a session that is granted to the keeper of its maildrop, or denies the session.
+ * app: the app password that proved the user; NULL: none. */
+void auth_open(struct auth_session *session, const struct user *user,
+	       const struct app_password *app);
 /* A keeper is gone: sessions whose maildrop it was to open are denied. A front ignores that for a
  * session whose maildrop is open already. */
 void auth_keeper_gone(struct auth *auth, const struct peer *keeper);

@@ -33,21 +33,28 @@ struct login_job {
 	char response[];
 };
 
-static void say_of(const struct auth_session *session, enum record_event event, pop3_span name,
-		   const char *why)
+static void begin_record(const struct auth_session *session, enum record_event event,
+			 pop3_span name, struct record *record)
 {
 	bool mta = session->front->role == ROLE_MTA;
-	struct record record;
 
-	record_begin(&record, event, session->ip, session->front->instance, session->node.key);
+	record_begin(record, event, session->ip, session->front->instance, session->node.key);
 	if (mta)
-		record_words(&record, RECORD_KEY_SERVICE, "smtp");
-	record_words(&record, RECORD_KEY_MECHANISM, session->mechanism);
-	record_words(&record, RECORD_KEY_TLS,
+		record_words(record, RECORD_KEY_SERVICE, "smtp");
+	record_words(record, RECORD_KEY_MECHANISM, session->mechanism);
+	record_words(record, RECORD_KEY_TLS,
 		     !mta           ? tls_protocol_name(session->tls)
 		     : session->tls ? "yes"
 				    : "no"); /* the version is the MTA's to know */
-	record_text(&record, RECORD_KEY_USER, name);
+	record_text(record, RECORD_KEY_USER, name);
+}
+
+static void say_of(const struct auth_session *session, enum record_event event, pop3_span name,
+		   const char *why)
+{
+	struct record record;
+
+	begin_record(session, event, name, &record);
 	if (why[0])
 		record_words(&record, RECORD_KEY_REASON, why);
 	record_write(&record);
@@ -56,6 +63,19 @@ static void say_of(const struct auth_session *session, enum record_event event, 
 static void say(const struct auth_session *session, enum record_event event, const char *why)
 {
 	say_of(session, event, login_claimed_name(session->login), why);
+}
+
+/* The log has which app password it was. */
+static void say_login(const struct auth_session *session, const struct app_password *app)
+{
+	struct record record;
+
+	begin_record(session, RECORD_LOGIN, login_claimed_name(session->login), &record);
+	if (app)
+		record_words(&record, RECORD_KEY_LABEL, app->label);
+	if (app && app->no_delete)
+		record_words(&record, RECORD_KEY_DELETES, "no");
+	record_write(&record);
 }
 
 static void denied(struct auth *auth, struct auth_session *session, const char *why)
@@ -97,6 +117,7 @@ static bool count_session(struct auth *auth, struct auth_session *session, const
 static void granted(struct auth *auth, struct auth_session *session)
 {
 	const struct user *user = login_user(session->login);
+	const struct app_password *app = login_app(session->login);
 	uint64_t now = loop_now(auth->child->loop);
 	bool mta = session->front->role == ROLE_MTA;
 
@@ -105,16 +126,20 @@ static void granted(struct auth *auth, struct auth_session *session)
 		denied(auth, session, "not from a network of allow_networks");
 		return;
 	}
+	if (app && app->networks[0] && !networks_have(span_of(app->networks), session->ip)) {
+		denied(auth, session, "not from a network of the app password");
+		return;
+	}
 	if (!mta && !count_session(auth, session, user))
 		return;
 	proven_put(auth->proven, span_of(user->name), limits_network(session->address), now / 1000);
-	say(session, RECORD_LOGIN, "");
+	say_login(session, app);
 	if (login_database(session->login))
 		databases_note(auth->databases, login_database(session->login), user->name);
 	if (mta)
 		granted_mta(session, user);
 	else
-		auth_open(session, user);
+		auth_open(session, user, app);
 }
 
 static void challenge(struct auth_session *session)
@@ -300,6 +325,7 @@ static struct ask_question question_of(const struct auth *auth, const struct aut
 					.password = of.password,
 					.token = of.token,
 					.fresh = of.fresh,
+					.proved = of.proved,
 					.tls = session->tls,
 					.loopback = limits_is_loopback(session->address),
 					.class = class_of(auth, session),

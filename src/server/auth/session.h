@@ -31,6 +31,7 @@ struct auth {
 	struct child *child;
 	struct limits limits;
 	struct users *users;
+	struct app_passwords *apps;
 	struct login_service *service;
 	struct recipients *recipients;
 	struct databases *databases;

@@ -302,6 +302,11 @@ static void quit(struct session *session)
 static void take_committed(struct session *session, const struct ipc_committed *message)
 {
 	mailbox_close(session);
+	if (message->reason == REASON_NO_DELETE) { /* the session has ended as it should */
+		ending_reason(session, "quit, nothing was deleted: the password may not delete");
+		pop3_server_reply_ok(&session->pop3, reason_row(REASON_NO_DELETE)->words);
+		return;
+	}
 	if (message->reason != REASON_OK) {
 		ending_reason(session, "quit, but not all was deleted");
 		session_refuse(session, (enum reason)message->reason);

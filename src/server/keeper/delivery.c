@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "server/keeper/envelope.h"
+#include "server/keeper/notice.h"
 #include "server/record.h"
 
 #include <errno.h>
@@ -263,6 +264,23 @@ static void make_run(struct delivery_job *job)
 				    job->recipient->lane->path, &job->err);
 }
 
+static bool usage_of(const struct delivery_job *job, struct maildrop_usage *ret)
+{
+	struct err err;
+
+	return maildrop_usage(&job->keeper->settings, job->keeper->mail_fd,
+			      job->recipient->lane->path, ret, &err) == MAILDROP_OK;
+}
+
+/* Whether this user gets notices; then with what there was before the delivery. */
+static bool may_notice(const struct delivery_job *job, struct maildrop_usage *ret)
+{
+	const struct maildrop_quota *quota = &job->recipient->quota;
+
+	return job->keeper->child->config->quota_notices &&
+	       (quota->max_messages || quota->max_octets) && usage_of(job, ret);
+}
+
 static void message_run(struct delivery_job *job)
 {
 	char headers[IPC_HEADERS_MAX + IPC_TEXT_MAX + 32]; /* ipc_check bounds the address */
@@ -279,9 +297,17 @@ static void message_run(struct delivery_job *job)
 					     .quota = job->recipient->quota,
 					     .ret_name = job->file};
 
+	struct maildrop_usage before, after;
+	bool notices = may_notice(job, &before);
+
 	envelope_message_id(job->sealed_message->fd, job->sealed_message->size, job->message_id);
 	job->status = maildrop_deliver(&job->keeper->settings, job->keeper->mail_fd,
 				       job->recipient->lane->path, &delivery, &job->err);
+	if (notices && job->status == MAILDROP_OK && usage_of(job, &after))
+		notice_if_passed(&job->keeper->settings, job->keeper->mail_fd,
+				 job->recipient->lane->path, &job->recipient->quota, &before,
+				 &after, job->recipient->address,
+				 job->keeper->child->config->host_name);
 }
 
 /* The maildrop was absent, and err says why none is made. */

@@ -279,14 +279,20 @@ static void not_opened(struct keeper_session *session, enum maildrop_status stat
 	keeper_close(session);
 }
 
+static void begin_record(const struct keeper_session *session, enum record_event event,
+			 struct record *record)
+{
+	record_begin(record, event, NULL, session->front, session->node.key);
+	record_text(record, RECORD_KEY_USER, span_of(session->user));
+	record_text(record, RECORD_KEY_MAILDROP, span_of(session->lane->path));
+}
+
 static void log_failure(const struct keeper_session *session, enum record_event event,
 			const char *why)
 {
 	struct record record;
 
-	record_begin(&record, event, NULL, session->front, session->node.key);
-	record_text(&record, RECORD_KEY_USER, span_of(session->user));
-	record_text(&record, RECORD_KEY_MAILDROP, span_of(session->lane->path));
+	begin_record(session, event, &record);
 	record_words(&record, RECORD_KEY_REASON, why);
 	record_write(&record);
 }
@@ -449,7 +455,7 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 {
 	struct keeper *keeper = auth->child->state;
 	struct peer *front = child_peer(auth->child, ROLE_FRONT, message->front);
-	pop3_span user = ipc_text(message, 0);
+	pop3_span user = ipc_text(message, 0), label = ipc_text(message, 2);
 	struct keeper_session *session;
 
 	if (!front)
@@ -466,7 +472,7 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 	}
 	session = calloc(1, sizeof(*session));
 	if (session)
-		session->user = malloc(user.size + 1);
+		session->user = malloc(user.size + label.size + 2);
 	if (session && session->user)
 		session->lane = keeper_lane_take(keeper, ipc_text(message, 1));
 	if (!session || !session->lane) {
@@ -478,6 +484,11 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 	}
 	memcpy(session->user, user.data, user.size);
 	session->user[user.size] = '\0';
+	session->label = session->user + user.size + 1;
+	if (label.size)
+		memcpy(session->label, label.data, label.size);
+	session->label[label.size] = '\0';
+	session->no_delete = message->no_delete;
 	session->keeper = keeper;
 	session->front = message->front;
 	session->ticket = message->ticket;
@@ -515,6 +526,21 @@ bad:
 	peer_break(keeper_session_front(session), "deletions that are not a session's");
 }
 
+/* A password that may not delete: the maildrop stays as it is. */
+static void keep_all(struct keeper_session *session)
+{
+	struct ipc_committed message = {.session = session->node.key, .reason = REASON_NO_DELETE};
+	struct record record;
+
+	begin_record(session, RECORD_DELETIONS_KEPT, &record);
+	record_words(&record, RECORD_KEY_LABEL, session->label);
+	record_number(&record, RECORD_KEY_DELE, session->deletion_count);
+	record_write(&record);
+	peer_send(keeper_session_front(session), IPC_COMMITTED, &message);
+	keeper_session_credit_back(session);
+	keeper_close(session);
+}
+
 void keeper_commit(struct keeper_session *session, const struct ipc_commit *message)
 {
 	struct peer *front = keeper_session_front(session);
@@ -526,7 +552,10 @@ void keeper_commit(struct keeper_session *session, const struct ipc_commit *mess
 	if (!keeper_session_credit(session))
 		return;
 	session->committing = true;
-	add_work(session, WORK_COMMIT);
+	if (session->no_delete)
+		keep_all(session);
+	else
+		add_work(session, WORK_COMMIT);
 }
 
 struct keeper_session *keeper_session_find(struct peer *front, uint64_t number)

@@ -17,6 +17,7 @@ struct keeper_session {
 	uint32_t *deletions;   /* the messages that QUIT deletes, ascending */
 	uint32_t deletion_count, deletion_room;
 	char *user;        /* its name, for the log */
+	char *label;       /* behind it: of the app password; "": none */
 	uint64_t front;    /* instance; 0: the front is gone */
 	uint64_t ticket;   /* of OPEN; sent back to the front */
 	uint64_t asked_at; /* milliseconds of the loop: when OPEN came */
@@ -24,6 +25,7 @@ struct keeper_session {
 	unsigned credits;    /* unanswered requests of the front */
 	uint32_t body_wrong; /* the message that the front found to be wrong; 0: none */
 	bool index_wrong;
+	bool no_delete;     /* the password may not delete */
 	bool absent;        /* an empty maildrop in memory: the user never had one */
 	bool looked_again;  /* for one that was not there, though the register has it */
 	bool committing;    /* the worker owns deletions */

@@ -13,6 +13,7 @@
 #include "server/monitor/log_sink.h"
 #include "server/monitor/running.h"
 #include "sys/sandbox.h"
+#include "users/app_passwords.h"
 #include "users/site.h"
 
 #include <errno.h>
@@ -34,11 +35,17 @@ static int read_users(const struct generation_files *files, const char *user, st
 {
 	const struct config *config = files->config;
 	struct recipients *recipients = NULL;
+	struct app_passwords *apps;
 	struct users *users;
 	int rc;
 
 	if (site_users_open(config, files->users_fd, &users, err) < 0)
 		return site_explain(config->users, files->users_fd, user, err);
+	if (app_passwords_open(files->users_fd, &apps, err) < 0) {
+		users_close(users);
+		return site_explain(APP_PASSWORDS_FILE, files->users_fd, user, err);
+	}
+	app_passwords_close(apps);
 	rc = site_recipients_open(config, files->aliases_fd, users, &recipients, err);
 	if (rc < 0 && files->aliases_fd >= 0)
 		site_explain(config->aliases, files->aliases_fd, user, err);

@@ -7,6 +7,7 @@
 #include "server/certificates.h"
 #include "server/monitor/peer_uids.h"
 #include "server/monitor/spool_files.h"
+#include "server/monitor/system_user.h"
 #include "sys/process.h"
 #include "sys/sandbox.h"
 
@@ -21,17 +22,6 @@ enum {
 	FILES_WANTED = 1 << 20, /* descriptors of a process */
 	FILES_NEEDED = 64,
 };
-
-int files_find_user(const char *name, uid_t *uid, gid_t *gid, struct err *err)
-{
-	if (sandbox_user(name, uid, gid, NULL) == 0)
-		return 0;
-	return err_set(err, EX_NOUSER,
-		       "there is no system user \"%s\" to give up root for; make the users of "
-		       "dist/sysusers.d/valija.conf: "
-		       "systemd-sysusers dist/sysusers.d/valija.conf",
-		       name);
-}
 
 static void find_owner(struct generation_files *files, const struct mail_folder *mail)
 {
@@ -150,11 +140,11 @@ int files_open(struct generation_files *files, const struct config *config, bool
 		return -1;
 	if (!root)
 		return 0;
-	if (files_find_user(files->config->user_net, &files->net_uid, &files->net_gid, err) < 0 ||
-	    files_find_user(files->config->user_auth, &files->auth_uid, &files->auth_gid, err) < 0)
+	if (system_user_find(files->config->user_net, &files->net_uid, &files->net_gid, err) < 0 ||
+	    system_user_find(files->config->user_auth, &files->auth_uid, &files->auth_gid, err) < 0)
 		return -1;
 	if (files_need_keys(config) &&
-	    files_find_user(files->config->user_keys, &files->keys_uid, &files->keys_gid, err) < 0)
+	    system_user_find(files->config->user_keys, &files->keys_uid, &files->keys_gid, err) < 0)
 		return -1;
 	find_owner(files, mail);
 	return 0;

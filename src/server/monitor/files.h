@@ -40,9 +40,6 @@ void files_close(struct generation_files *files);
 /* Records which folder the mail root is, if that holds a maildrop by now. */
 void files_remember_root(struct generation_files *files, const struct mail_root_facts *facts);
 
-/* Looks a system user up that a process becomes. */
-int files_find_user(const char *name, uid_t *uid, gid_t *gid, struct err *err);
-
 /* Raises the limit of descriptors as far as it goes, and returns it. -1: a start would not get far
  * with so few. */
 int files_raise_limit(unsigned long *ret, struct err *err);

@@ -19,6 +19,17 @@ enum {
 	LINE_HEAD = 3,                /* "<2>" */
 };
 
+/* Whether all octets of a word are 0x20 to 0x7e; no for some that are, too. */
+static bool word_printable(const char *text)
+{
+	const uint64_t ones = UINT64_MAX / 255;
+	uint64_t word;
+
+	memcpy(&word, text, sizeof(word));
+	/* below 0x20; 0x7f or above */
+	return !((((word - 0x20 * ones) & ~word) | (word + ones) | word) & 0x80 * ones);
+}
+
 /* Escapes what is not printable, but not "\": the child has escaped what it got from others. */
 static size_t printable(const char *text, size_t size, char *ret, size_t cap)
 {
@@ -28,6 +39,12 @@ static size_t printable(const char *text, size_t size, char *ret, size_t cap)
 	for (size_t i = 0; i < size && used + 4 <= cap; i++) {
 		unsigned char c = (unsigned char)text[i];
 
+		if (size - i >= 8 && cap - used >= 8 && word_printable(text + i)) {
+			memcpy(ret + used, text + i, 8);
+			used += 8;
+			i += 7;
+			continue;
+		}
 		if (c >= 0x20 && c <= 0x7e) {
 			ret[used++] = (char)c;
 			continue;
@@ -44,7 +61,7 @@ static size_t printable(const char *text, size_t size, char *ret, size_t cap)
 static void end_line(struct log_pipe *pipe)
 {
 	static const char output[] = "output: ", dots[] = " ...";
-	char text[4 * sizeof(pipe->line) + sizeof(output) + sizeof(dots)];
+	static char text[4 * sizeof(pipe->line) + sizeof(output) + sizeof(dots)]; /* the loop's */
 	const char *from = pipe->line;
 	size_t size = pipe->used, used = 0;
 	enum log_level level = LOG_LEVEL_WARNING;
@@ -110,8 +127,10 @@ static void read_in_bulk(struct log_pipe *pipe)
 {
 	bool some = false;
 
+	logbook_bulk(true);
 	for (int i = 0; i < READS && logbook_has_room() && read_some(pipe); i++)
 		some = true;
+	logbook_bulk(false);
 	if (pipe->fd < 0)
 		return;
 	if (some || !logbook_has_room())

@@ -37,6 +37,7 @@ static struct {
 	enum log_form form;   /* of the lines in filling */
 	unsigned long lost;
 	bool open, has_next, reopen, stopping, stopped;
+	bool bulk; /* more lines come: the thread is woken up behind them */
 	char name[64];
 	char stamp[48]; /* of stamp_second */
 	time_t stamp_second;
@@ -176,25 +177,49 @@ static const char *stamp(void)
 	return book.stamp;
 }
 
+/* What does not fit is cut. Returns the new end. */
+static size_t put(char *head, size_t used, const char *text)
+{
+	size_t n = strlen(text);
+
+	if (n > HEAD_MAX - used)
+		n = HEAD_MAX - used;
+	memcpy(head + used, text, n);
+	return used + n;
+}
+
+/* "<22>": without snprintf, which would be most of what a line costs. */
+static size_t put_priority(char *head, int priority)
+{
+	char text[] = "<00>";
+
+	text[1] = (char)('0' + priority / 10);
+	text[2] = (char)('0' + priority % 10);
+	if (priority >= 10)
+		return put(head, 0, text);
+	text[1] = '<';
+	return put(head, 0, text + 1);
+}
+
 static size_t put_head(char *head, enum log_level level, const char *who)
 {
 	enum { FACILITY_MAIL = 2 << 3 };
-	int n = 0;
+	size_t used = 0;
 
 	switch (book.form) {
 	case LOG_FORM_TIME:
-		n = snprintf(head, HEAD_MAX, "%s%s: %s", stamp(), who, log_label(level));
+		used = put(head, 0, stamp());
 		break;
 	case LOG_FORM_JOURNAL:
-		n = snprintf(head, HEAD_MAX, "<%d>%s: %s", log_priority(level), who,
-			     log_label(level));
+		used = put_priority(head, log_priority(level));
 		break;
 	case LOG_FORM_SYSLOG:
-		n = snprintf(head, HEAD_MAX, "<%d>%s: %s", FACILITY_MAIL | log_priority(level), who,
-			     log_label(level));
+		used = put_priority(head, FACILITY_MAIL | log_priority(level));
 		break;
 	}
-	return n < HEAD_MAX ? (size_t)n : HEAD_MAX - 1;
+	used = put(head, used, who);
+	used = put(head, used, ": ");
+	return put(head, used, log_label(level));
 }
 
 static void add_locked(enum log_level level, const char *who, const char *text, size_t size)
@@ -222,9 +247,22 @@ void logbook_add(enum log_level level, const char *who, const char *text, size_t
 	pthread_mutex_lock(&book.mutex);
 	first = !book.filling.used;
 	add_locked(level, who, text, size);
-	if (first)
-		pthread_cond_broadcast(&book.changed);
+	first = first && !book.bulk;
 	pthread_mutex_unlock(&book.mutex);
+	if (first) /* behind the unlock: else the thread would wake up to wait for the mutex */
+		pthread_cond_broadcast(&book.changed);
+}
+
+void logbook_bulk(bool begins)
+{
+	bool wake;
+
+	pthread_mutex_lock(&book.mutex);
+	book.bulk = begins;
+	wake = !begins && book.filling.used;
+	pthread_mutex_unlock(&book.mutex);
+	if (wake)
+		pthread_cond_broadcast(&book.changed);
 }
 
 bool logbook_has_room(void)

@@ -34,6 +34,8 @@ void logbook_close(void);
 
 /* One line: text is size octets, printable. who: "front0[123]". */
 void logbook_add(enum log_level level, const char *who, const char *text, size_t size);
+/* Many lines come now, from this thread: the other one is woken up behind the last of them. */
+void logbook_bulk(bool begins);
 /* Whether lines of children may be added now: there is room, and some is left for the monitor. */
 bool logbook_has_room(void);
 

@@ -6,7 +6,7 @@
 #include "base/secret.h"
 #include "build-config.h"
 #include "config/database.h"
-#include "server/monitor/files.h"
+#include "server/monitor/system_user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -171,8 +171,8 @@ static int check_rights(const struct config_database *database, bool root, struc
 static int find_ids(const struct config *config, const struct config_database *database,
 		    struct lookup_program *lookup, struct err *err)
 {
-	return files_find_user(config_database_text(config, database, "user"), &lookup->uid,
-			       &lookup->gid, err);
+	return system_user_find(config_database_text(config, database, "user"), &lookup->uid,
+				&lookup->gid, err);
 }
 
 int lookups_open(struct lookup_program *lookups, const struct config *config, bool root,

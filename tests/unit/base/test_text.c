@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
 
 #include "base/text.h"
@@ -162,6 +163,26 @@ static void test_hex(void **state)
 	assert_string_equal(buf, "007f80ff");
 }
 
+/* As inet_ntop writes it: each octet in each place. */
+static void test_dotted(void **state)
+{
+	char buf[16], wanted[INET_ADDRSTRLEN];
+
+	(void)state;
+	for (unsigned place = 0; place < 4; place++)
+		for (unsigned value = 0; value < 256; value++) {
+			uint8_t octets[4] = {192, 0, 9, 10};
+
+			octets[place] = (uint8_t)value;
+			memset(buf, 'x', sizeof(buf));
+			text_dotted(octets, buf);
+			assert_non_null(inet_ntop(AF_INET, octets, wanted, sizeof(wanted)));
+			assert_string_equal(buf, wanted);
+		}
+	text_dotted((const uint8_t[]){255, 255, 255, 255}, buf);
+	assert_string_equal(buf, "255.255.255.255");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +193,7 @@ int main(void)
 		cmocka_unit_test(test_threat_28_show),
 		cmocka_unit_test(test_base64),
 		cmocka_unit_test(test_hex),
+		cmocka_unit_test(test_dotted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

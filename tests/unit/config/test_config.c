@@ -52,6 +52,18 @@ static void bad(const char *text, const char *line, const char *words)
 	assert_int_equal((unsigned char)config.host_name[0], 0xee);
 }
 
+/* A long value, such as a query, may go on in the next line; lines are counted all the same. */
+static void test_continued_strings(void **state)
+{
+	(void)state;
+	good("hostname = \"mail\\\n.example.org\"\n" OFFICE);
+	assert_string_equal(config.host_name, "mail.example.org");
+	bad("hostname = \"mail\\\n.example.org\"\nnonsense = 1\n" OFFICE, "3", "nonsense");
+	bad("hostname = \"mail\\\n.example.org\n\"\n" OFFICE, "1", "not ended on its line");
+	bad("hostname = \"mail\\", "1", "not ended");
+	bad("hostname = 'mail\\\n.example.org'\n" OFFICE, "1", "not ended on its line");
+}
+
 static void test_defaults(void **state)
 {
 	(void)state;
@@ -513,6 +525,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_continued_strings),
 		cmocka_unit_test(test_every_kind_of_value),
 		cmocka_unit_test(test_mail_with_placeholders),
 		cmocka_unit_test(test_domain_aliases),

@@ -626,6 +626,9 @@ static void delivery_ids(void **state)
 	assert_string_not_equal(a, b);
 	delivery_id_of_message(SPAN_LITERAL("key"), SPAN_LITERAL("utwo"), false, b);
 	assert_string_not_equal(a, b);
+	/* the same in all versions: what an earlier one delivered is found by it */
+	delivery_id(SPAN_LITERAL("key"), SPAN_LITERAL("identity"), a);
+	assert_string_equal(a, "812d7aeb8fe092cba21c633b49a2689c");
 }
 
 int main(void)

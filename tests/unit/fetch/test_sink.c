@@ -13,6 +13,7 @@
 
 #include "base/text.h"
 #include "fetch/journal/state.h"
+#include "fetch/sink/maildir_name.h"
 #include "fetch/sink/sink.h"
 #include "tests/ledger.h"
 
@@ -585,6 +586,72 @@ static void leftovers(void **state)
 	clear(&s);
 }
 
+/* The id in a name of ours is read back; other names have none, however much they look like it. */
+static void names_and_their_ids(void **state)
+{
+	static const char id[] = "0123456789abcdef0123456789abcdef";
+	static const char *const others[] = {
+		"1700000000.M000007P12.host,S=3",
+		"1700000000.M000007V0123456789abcdef0123456789abcde.host", /* one digit less */
+		"1700000000.M000007P0123456789abcdef0123456789abcdef.host",
+		"1700000000.M000007V0123456789abcdef0123456789abcdeg.host",
+		"1700000000.V0123456789abcdef0123456789abcdef.host",
+		"",
+	};
+	char name[200];
+
+	(void)state;
+	assert_int_equal(strlen(id), DELIVERY_ID_SIZE - 1);
+	maildir_final_name("host", id, 1700000000000007, 50, 55, name, sizeof(name));
+	assert_string_equal(name,
+			    "1700000000.M000007V0123456789abcdef0123456789abcdef.host,S=50,W=55");
+	assert_non_null(maildir_name_id(name));
+	assert_memory_equal(maildir_name_id(name), id, DELIVERY_ID_SIZE - 1);
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
+		assert_null(maildir_name_id(others[i]));
+}
+
+/* The key of a journal: it must not change between versions, or all mail is collected again. */
+static void keys_of_journals(void **state)
+{
+	static const struct {
+		const char *key, *target, *host;
+		enum fetch_sink_type sink;
+		bool from_url;
+		uint16_t port;
+	} cases[] = {
+		{"anna\nu@h.example\n", "/tmp/mail", "h.example", FETCH_MAILDIR, false, 110},
+		{"anna\nu@h.example\n", "/tmp/mbox", "h.example", FETCH_MBOX, false, 1110},
+		{"anna\nu@h.example\n", "cat", "h.example", FETCH_COMMAND, false, 995},
+		{"\nu@h.example\n/tmp", "/tmp", "h.example", FETCH_MAILDIR, true, 110},
+		{"\nu@h.example\n/tmp/no-mbox", "/tmp/no-mbox", "h.example", FETCH_MBOX, true,
+		 1110},
+		{"\nu@h.example\n./cat x", "./cat x", "h.example", FETCH_COMMAND, true, 995},
+		{"\nu@localhost:1110\n./cat", "./cat", "localhost", FETCH_COMMAND, true, 1110},
+		{"\nu@localhost\n./cat", "./cat", "localhost", FETCH_COMMAND, true, 995},
+		{"\nu@127.0.0.1:1110\n./cat", "./cat", "127.0.0.1", FETCH_COMMAND, true, 1110},
+		{"anna\nu@localhost\n", "./cat", "localhost", FETCH_COMMAND, false, 1110},
+	};
+	int dir = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* it has no journals */
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct fetch_account account = {.sink = cases[i].sink,
+						.from_url = cases[i].from_url,
+						.port = cases[i].port};
+		char key[STATE_KEY_MAX];
+		struct err err;
+
+		snprintf(account.name, sizeof(account.name), "anna");
+		snprintf(account.user, sizeof(account.user), "u");
+		snprintf(account.host, sizeof(account.host), "%s", cases[i].host);
+		snprintf(account.target, sizeof(account.target), "%s", cases[i].target);
+		assert_int_equal(state_key(&account, dir, key, &err), 0);
+		assert_string_equal(key, cases[i].key);
+	}
+	close(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -594,6 +661,8 @@ int main(void)
 		cmocka_unit_test(two_faults_in_a_row),
 		cmocka_unit_test(state_folder_is_flushed),
 		cmocka_unit_test(leftovers),
+		cmocka_unit_test(names_and_their_ids),
+		cmocka_unit_test(keys_of_journals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,6 +77,10 @@ static size_t sound_message(const struct row *row)
 		/* both have the role behind the instance */
 		sound.peer.role = ROLE_KEEPER;
 		break;
+	case IPC_OPEN:
+		sound.head.texts[0] = sound.head.texts[1] = IPC_TEXT_MAX;
+		sound.head.texts[2] = IPC_LABEL_MAX;
+		break;
 	case IPC_DENIED:
 		sound.denied.reason = REASON_WRONG;
 		break;
@@ -309,6 +313,8 @@ static void test_threat_61_ranges(void **state)
 		FIELD(DENIED, ipc_denied, close, 2),
 		FIELD(RESOLVED, ipc_resolved, parts, 0),
 		FIELD(RESOLVED, ipc_resolved, parts, IPC_PARTS_MAX + 1),
+		FIELD(OPEN, ipc_open, no_delete, 2),
+		FIELD(OPEN, ipc_open, no_delete, UINT32_MAX),
 		FIELD(OPENED, ipc_opened, count, UINT32_MAX),
 		FIELD(OPENED, ipc_opened, delta_size, UINT64_MAX),
 		FIELD(OPENED, ipc_opened, octets, 1ull << 63),
@@ -404,6 +410,29 @@ static void test_threat_61_longest_texts(void **state)
 		sound_message(row);
 		sound.head.texts[n] = IPC_TEXT_MAX + 1;
 		sound.head.texts[(n + 1) % 3] = IPC_TEXT_MAX - 1;
+		assert_int_equal(check(row, whole), IPC_NONE);
+	}
+}
+
+/* So have those of OPEN; that of a label is shorter. */
+static void test_threat_61_texts_of_open(void **state)
+{
+	static const uint16_t most[] = {IPC_TEXT_MAX, IPC_TEXT_MAX, IPC_LABEL_MAX};
+	const struct row *row = row_of(IPC_OPEN);
+	size_t whole = sound_message(row);
+
+	(void)state;
+	assert_int_equal(check(row, whole), row->type);
+	for (unsigned n = 0; n < 3; n++) {
+		sound_message(row);
+		sound.head.tail = most[n] + 1u;
+		memset(sound.head.texts, 0, sizeof(sound.head.texts));
+		sound.head.texts[n] = most[n];
+		sound.head.texts[(n + 1) % 3] = 1;
+		whole = sizeof(struct ipc_open) + sound.head.tail;
+		assert_int_equal(check(row, whole), row->type);
+		sound.head.texts[n]++;
+		sound.head.texts[(n + 1) % 3]--;
 		assert_int_equal(check(row, whole), IPC_NONE);
 	}
 }
@@ -584,6 +613,7 @@ int main(void)
 		cmocka_unit_test(test_texts_of_every_row),
 		cmocka_unit_test(test_threat_61_ranges),
 		cmocka_unit_test(test_threat_61_longest_texts),
+		cmocka_unit_test(test_threat_61_texts_of_open),
 		cmocka_unit_test(test_threat_61_bodies),
 		cmocka_unit_test(test_what_answers_what),
 		cmocka_unit_test(test_texts_and_reasons),

@@ -14,8 +14,9 @@
 #include <time.h>
 
 static const char *const statuses[LOOKUP_STATUSES] = {
-	[LOOKUP_FOUND] = "found", [LOOKUP_UNKNOWN] = "unknown", [LOOKUP_WRONG] = "wrong",
-	[LOOKUP_REFUSED] = "refused", [LOOKUP_DOWN] = "down", [LOOKUP_BAD_ENTRY] = "bad entry"};
+	[LOOKUP_FOUND] = "found", [LOOKUP_UNKNOWN] = "unknown",
+	[LOOKUP_WRONG] = "wrong", [LOOKUP_REFUSED] = "refused",
+	[LOOKUP_DOWN] = "down",   [LOOKUP_BAD_ENTRY] = "bad entry"};
 static const char *const purposes[LOOKUP_PURPOSES] = {[LOOKUP_LOGIN] = "login",
 						      [LOOKUP_RECIPIENT] = "recipient",
 						      [LOOKUP_SASL] = "sasl",
@@ -75,8 +76,8 @@ static int read_question(char *line, struct lookup_question *ret)
 		ret->names[ret->name_count++] = words[i];
 	if (strcmp(words[0], "password") == 0) {
 		ret->kind = LOOKUP_PASSWORD;
-		ret->secret = (pop3_span){count > 4 ? words[4] : "",
-					  count > 4 ? strlen(words[4]) : 0};
+		ret->secret =
+			(pop3_span){count > 4 ? words[4] : "", count > 4 ? strlen(words[4]) : 0};
 		ret->name_count = 1;
 	}
 	return 0;
@@ -86,7 +87,7 @@ static void print(const struct lookup_answer *answer, uint64_t ms)
 {
 	printf("%s\t%u\t%u\t%s", statuses[answer->status], answer->matched, (unsigned)ms,
 	       answer->status == LOOKUP_DOWN || answer->status == LOOKUP_BAD_ENTRY ? answer->why
-										    : "");
+										   : "");
 	for (size_t at = 0; answer->status == LOOKUP_FOUND && at < answer->size;) {
 		const char *value = answer->fields + at + strlen(answer->fields + at) + 1;
 

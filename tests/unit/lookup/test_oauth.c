@@ -32,6 +32,18 @@ static char file[64];
 static json_t *rsa, *other_rsa, *ec, *ec384, *ec521;
 static EVP_PKEY *ed;
 
+/* The clock of everything that runs here but of tokens' dates, ahead by so much. */
+static time_t ahead;
+int __real_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	int rc = __real_clock_gettime(clock, ret);
+
+	ret->tv_sec += ahead;
+	return rc;
+}
+
 /* ---- keys and tokens ---- */
 
 static json_t *generate(const char *type, const char *curve, const char *kid)
@@ -651,6 +663,62 @@ static void test_keys_missing(void **state)
 	json_decref(claims);
 }
 
+/* An issuer changes its keys: the new one is looked for once a minute, the old one is gone. */
+static void test_rotation(void **state)
+{
+	json_t *old_ec = ec, *claims = good_claims();
+	char token[8192], older[8192];
+	struct site *site;
+
+	(void)state;
+	write_keys(json_pack("[o]", public_of(ec)));
+	site = usual();
+	sign(older, ec, header_of("ES256", "ec-1"), claims);
+	expect(site, "anna@example.org", older, LOOKUP_FOUND);
+	ec = generate("EC", "P-256", "ec-2");
+	sign(token, ec, header_of("ES256", "ec-2"), claims);
+	write_keys(json_pack("[o]", public_of(ec)));
+	expect(site, "anna@example.org", token, LOOKUP_WRONG); /* fetched a moment ago */
+	ahead += 61;
+	expect(site, "anna@example.org", older, LOOKUP_FOUND); /* nothing asks for new ones */
+	expect(site, "anna@example.org", token, LOOKUP_FOUND);
+	expect(site, "anna@example.org", older, LOOKUP_WRONG);
+	json_decref(ec);
+	ec = old_ec;
+	write_keys(json_pack("[o]", public_of(ec)));
+	ahead += 3601; /* an hour: they are fetched for no reason */
+	expect(site, "anna@example.org", older, LOOKUP_FOUND);
+	expect(site, "anna@example.org", token, LOOKUP_WRONG);
+	json_decref(claims);
+}
+
+/* Keys that cannot be fetched again are good for a day; what they do not have is not known. */
+static void test_keys_lost(void **state)
+{
+	json_t *claims = good_claims();
+	char token[8192], other[8192];
+	struct site *site;
+
+	(void)state;
+	write_keys(json_pack("[o]", public_of(ec)));
+	site = usual();
+	sign(token, ec, header_of("ES256", "ec-1"), claims);
+	sign(other, rsa, header_of("RS256", "rsa-1"), claims);
+	expect(site, "anna@example.org", token, LOOKUP_FOUND);
+	assert_int_equal(truncate(file, 5), 0);
+	ahead += 2 * 3600;
+	expect(site, "anna@example.org", token, LOOKUP_FOUND);
+	expect(site, "anna@example.org", other, LOOKUP_DOWN);
+	ahead += 21 * 3600;
+	expect(site, "anna@example.org", token, LOOKUP_FOUND);
+	ahead += 2 * 3600;
+	expect(site, "anna@example.org", token, LOOKUP_DOWN);
+	write_keys(json_pack("[o]", public_of(ec)));
+	ahead += 61;
+	expect(site, "anna@example.org", token, LOOKUP_FOUND);
+	json_decref(claims);
+}
+
 /* ---- the rest ---- */
 
 static void test_other_questions(void **state)
@@ -766,6 +834,8 @@ int main(void)
 		cmocka_unit_test(test_sets),
 		cmocka_unit_test(test_keys_for_others),
 		cmocka_unit_test(test_keys_missing),
+		cmocka_unit_test(test_rotation),
+		cmocka_unit_test(test_keys_lost),
 		cmocka_unit_test(test_other_questions),
 		cmocka_unit_test(test_settings),
 		cmocka_unit_test(test_introspection_read),

@@ -65,8 +65,8 @@ static void test_what_is_no_placeholder(void **state)
 		"a=$1 and b=$t$ $ it's $t$ and c='it''s'", "u");
 	becomes(SQL_POSTGRESQL, "a={user} and b='\\' and c=E'\\'' and d={local}",
 		"a=$1 and b='\\' and c=E'\\'' and d=$2", "ul");
-	becomes(SQL_MYSQL, "a={user} and `b'`='\\'' and c={local}",
-		"a=? and `b'`='\\'' and c=?", "ul");
+	becomes(SQL_MYSQL, "a={user} and `b'`='\\'' and c={local}", "a=? and `b'`='\\'' and c=?",
+		"ul");
 	becomes(SQL_SQLITE, "a={user} and b='\\' and \"c'\"={local} -- it's",
 		"a=? and b='\\' and \"c'\"=? -- it's", "ul");
 	becomes(SQL_MYSQL, "a={user} /* it's */ and b LIKE '%d%' # it's\n and c={local}",
@@ -75,9 +75,9 @@ static void test_what_is_no_placeholder(void **state)
 
 static void test_refused_queries(void **state)
 {
-	static const char *const quoted[] = {"'{user}'", "\"{local}\"", "'%@{domain}'",
-					     "'it''s {user}'", "/* {user} */ {user}",
-					     "{user} -- {user}"};
+	static const char *const quoted[] = {
+		"'{user}'",       "\"{local}\"",         "'%@{domain}'",
+		"'it''s {user}'", "/* {user} */ {user}", "{user} -- {user}"};
 
 	(void)state;
 	for (unsigned dialect = 0; dialect < 3; dialect++)
@@ -223,12 +223,24 @@ static void test_values(void **state)
 /* What is no UTF-8 is the name of nobody: a server might cut it or take another octet for it. */
 static void test_names_of_nobody(void **state)
 {
-	static const char *const good[] = {"gr\xc3\xb6\xc3\x9f" "e", "\xe2\x82\xac",
-					   "\xf0\x9f\x93\xae", "\xf4\x8f\xbf\xbf", "\xed\x9f\xbf"};
-	static const char *const bad[] = {"\xff",	 "a\xc3",	  "\xc3(",     "\x80",
-					  "\xc0\xaf",	 "\xc1\xbf",	  "\xe0\x80\xaf", "\xed\xa0\x80",
-					  "\xf0\x80\x80\xaf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
-					  "\xe2\x82",	 "\xe2\x82z",	  "\xf0\x9f\x93"};
+	static const char *const good[] = {"gr\xc3\xb6\xc3\x9f"
+					   "e",
+					   "\xe2\x82\xac", "\xf0\x9f\x93\xae", "\xf4\x8f\xbf\xbf",
+					   "\xed\x9f\xbf"};
+	static const char *const bad[] = {"\xff",
+					  "a\xc3",
+					  "\xc3(",
+					  "\x80",
+					  "\xc0\xaf",
+					  "\xc1\xbf",
+					  "\xe0\x80\xaf",
+					  "\xed\xa0\x80",
+					  "\xf0\x80\x80\xaf",
+					  "\xf4\x90\x80\x80",
+					  "\xf5\x80\x80\x80",
+					  "\xe2\x82",
+					  "\xe2\x82z",
+					  "\xf0\x9f\x93"};
 	struct sql_values values;
 	char text[300];
 
@@ -246,7 +258,10 @@ static void test_names_of_nobody(void **state)
 
 /* ---- rows ---- */
 
-#define CELL(name, text) {name, text, sizeof(text) - 1, false}
+#define CELL(name, text)                            \
+	{                                           \
+		name, text, sizeof(text) - 1, false \
+	}
 
 static struct lookup_answer answer;
 static struct sql_rows rows;
@@ -263,8 +278,8 @@ static bool holds(const char *fields, size_t size)
 
 static void test_rows(void **state)
 {
-	static const struct sql_cell user[] = {CELL("User", "anna"), CELL("PASSWORD", "x"),
-					       {"home", NULL, 0, false}};
+	static const struct sql_cell user[] = {
+		CELL("User", "anna"), CELL("PASSWORD", "x"), {"home", NULL, 0, false}};
 	static const struct sql_cell none[] = {{"a", NULL, 0, false}, {"b", NULL, 0, false}};
 	static const char fields[] = "user\0anna\0password\0x";
 
@@ -314,13 +329,32 @@ static void test_rows_of_aliases(void **state)
 		assert_in_range(i, 0, 1000);
 }
 
+/* Several in one field; a comma in quotes is part of an address. */
+static void test_targets_in_one_field(void **state)
+{
+	static const struct sql_cell several[] = {CELL("alias", " a@x,\"b,\\\"\"@x ,\n,c@x,")};
+	static const struct sql_cell more[] = {CELL("alias", "d@x")};
+	static const struct sql_cell none[][1] = {{CELL("alias", "")}, {CELL("alias", " , ")}};
+	static const char fields[] = "alias\0a@x\0alias\0\"b,\\\"\"@x\0alias\0c@x\0alias\0d@x";
+
+	(void)state;
+	sql_rows_begin(&rows, &answer);
+	assert_true(add(0, several, 1) && add(0, more, 1));
+	assert_int_equal(answer.status, LOOKUP_FOUND);
+	assert_true(holds(fields, sizeof(fields)));
+	for (unsigned i = 0; i < 2; i++) {
+		sql_rows_begin(&rows, &answer);
+		assert_true(add(0, none[i], 1));
+		assert_int_equal(answer.status, LOOKUP_BAD_ENTRY);
+	}
+}
+
 static void test_bad_cells(void **state)
 {
 	static const char long_name[] = "0123456789012345678901234567890123456789012345678901234567"
 					"890123456789";
-	static const struct sql_cell cells[][1] = {{CELL("home", "a\0b")},
-						   {{"home", NULL, 0, true}},
-						   {CELL(long_name, "x")}};
+	static const struct sql_cell cells[][1] = {
+		{CELL("home", "a\0b")}, {{"home", NULL, 0, true}}, {CELL(long_name, "x")}};
 	static const char *const words[] = {"holds a NUL", "home is too long", "column's name"};
 
 	(void)state;
@@ -345,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_names_of_nobody),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_rows_of_aliases),
+		cmocka_unit_test(test_targets_in_one_field),
 		cmocka_unit_test(test_bad_cells),
 	};
 

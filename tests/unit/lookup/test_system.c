@@ -24,16 +24,16 @@
 /* ---- the name service ---- */
 
 static struct passwd people[] = {
-	{.pw_name = "anna", .pw_uid = 1000, .pw_gid = 100, .pw_dir = "/home/anna"},
-	{.pw_name = "Berta", .pw_uid = 1001, .pw_gid = 100, .pw_dir = "/home/Berta"},
-	{.pw_name = "carl", .pw_uid = 1002, .pw_gid = 200, .pw_dir = "/home/carl"},
-	{.pw_name = "Carl", .pw_uid = 1003, .pw_gid = 100, .pw_dir = "/home/Carl"},
+	{.pw_name = "anna", .pw_uid = 1000, .pw_gid = 100, .pw_dir = "/people/anna"},
+	{.pw_name = "Berta", .pw_uid = 1001, .pw_gid = 100, .pw_dir = "/people/Berta"},
+	{.pw_name = "carl", .pw_uid = 1002, .pw_gid = 200, .pw_dir = "/people/carl"},
+	{.pw_name = "Carl", .pw_uid = 1003, .pw_gid = 100, .pw_dir = "/people/Carl"},
 	{.pw_name = "low", .pw_uid = 999, .pw_gid = 100, .pw_dir = "/"},
-	{.pw_name = "last", .pw_uid = 59999, .pw_gid = 100, .pw_dir = "/home/last"},
+	{.pw_name = "last", .pw_uid = 59999, .pw_gid = 100, .pw_dir = "/people/last"},
 	{.pw_name = "nobody", .pw_uid = 65534, .pw_gid = 100, .pw_dir = "/"},
 	{.pw_name = "root", .pw_uid = 0, .pw_gid = 0, .pw_dir = "/root"},
 	{.pw_name = "toor", .pw_uid = 0, .pw_gid = 0, .pw_dir = "/root"},
-	{.pw_name = "dora@ad.example", .pw_uid = 2000, .pw_gid = 100, .pw_dir = "/home/ad/dora"},
+	{.pw_name = "dora@ad.example", .pw_uid = 2000, .pw_gid = 100, .pw_dir = "/people/ad/dora"},
 };
 static int name_service; /* what it fails with */
 static char long_home[700];
@@ -57,7 +57,7 @@ int __wrap_getpwnam_r(const char *name, struct passwd *pw, char *buf, size_t siz
 	if (strcmp(name, "roomy") == 0 && size < 16384)
 		return ERANGE;
 	*pw = (struct passwd){
-		.pw_name = (char *)(uintptr_t)name, .pw_uid = 3000, .pw_dir = "/home/x"};
+		.pw_name = (char *)(uintptr_t)name, .pw_uid = 3000, .pw_dir = "/people/x"};
 	if (strcmp(name, "roomy") == 0) {
 		*ret = pw;
 	} else if (strcmp(name, "long-home") == 0) {
@@ -132,14 +132,16 @@ int __wrap_server_start(const struct server_settings *settings, int *fds, struct
 	return 0;
 }
 
+static const char *mail = "/people";
+
 static int open_driver(const char *settings, struct err *err)
 {
 	char text[1000];
 
 	snprintf(text, sizeof(text),
-		 "mail = /home\nusers = users\npop3 { listen = {\"127.0.0.1:1110\"} }\ndatabase "
+		 "mail = \"%s\"\nusers = users\npop3 { listen = {\"127.0.0.1:1110\"} }\ndatabase "
 		 "\"people\" {\ndriver = system\n%s\n}\n",
-		 settings);
+		 mail, settings);
 	if (config_parse(span_of(text), "/etc/valija.conf", &config, err) < 0)
 		return -1;
 	database = (struct lookup_database){.config = &config, .settings = &config.databases[0]};
@@ -197,6 +199,7 @@ static int reset(void **state)
 {
 	(void)state;
 	name_service = 0;
+	mail = "/people";
 	return 0;
 }
 
@@ -211,7 +214,7 @@ static void entries_are_found(void **state)
 	assert_string_equal(field(answer, "user"), "anna");
 	assert_string_equal(field(answer, "uid"), "1000");
 	assert_string_equal(field(answer, "gid"), "100");
-	assert_string_equal(field(answer, "home"), "/home/anna");
+	assert_string_equal(field(answer, "home"), "/people/anna");
 	assert_string_equal(field(answer, "maildir"), "Maildir");
 	answer = find("anna+list", "anna");
 	assert_int_equal(answer->status, LOOKUP_FOUND);
@@ -264,7 +267,7 @@ static void names_with_a_domain(void **state)
 	open_good(RECIPIENTS "domains = {\"\", \"Example.org\"}");
 	assert_int_equal(status_of("anna@example.ORG"), LOOKUP_FOUND);
 	assert_string_equal(field(find("anna@example.org", NULL), "user"), "");
-	assert_string_equal(field(find("anna@example.org", NULL), "home"), "/home/anna");
+	assert_string_equal(field(find("anna@example.org", NULL), "home"), "/people/anna");
 	assert_int_equal(status_of("anna@other.example"), LOOKUP_UNKNOWN);
 	assert_int_equal(status_of("anna@"), LOOKUP_UNKNOWN);
 	assert_int_equal(status_of("@example.org"), LOOKUP_UNKNOWN);
@@ -319,6 +322,14 @@ static void where_the_maildir_is(void **state)
 	open_good(RECIPIENTS "maildir = \"/var/mail/valija/{user}\"");
 	/* one folder, however the client writes the name */
 	assert_string_equal(field(find("ANNA", NULL), "maildir"), "/var/mail/valija/anna");
+	mail = "/srv/mail/{domain}/{local}"; /* that says where, unless the database does */
+	open_good(RECIPIENTS);
+	assert_int_equal(status_of("anna"), LOOKUP_FOUND);
+	assert_string_equal(field(find("anna", NULL), "home"), "");
+	assert_string_equal(field(find("anna", NULL), "maildir"), "");
+	assert_string_equal(field(find("anna", NULL), "uid"), "1000");
+	open_good(RECIPIENTS "maildir = \"/srv/mail/here/{user}\"");
+	assert_string_equal(field(find("anna", NULL), "maildir"), "/srv/mail/here/anna");
 	open_good(RECIPIENTS "maildir = \"{nothing}\"");
 	assert_int_equal(status_of("anna"), LOOKUP_BAD_ENTRY);
 }

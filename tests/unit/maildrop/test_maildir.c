@@ -1032,24 +1032,37 @@ static void a_bad_block_is_met_late(void **state)
 	maildrop_close(m);
 }
 
+static void note(void *context, const char *text)
+{
+	snprintf(context, 512, "%s", text);
+}
+
 static void garbage_instead_of_an_index(void **state)
 {
 	static const char *const names[] = {"valija-base", "valija-delta"};
 	struct scratch *s = *state;
 	struct maildrop *m;
+	char noted[512] = "";
 
 	make_maildir(s);
 	fill_cur(s, 3);
 	settle(s);
+	assert_string_equal(noted, "");
 	for (int i = 0; i < 2; i++) {
 		put_file(s, names[i], "");
 		m = open_session(s);
 		assert_int_equal(session_count(m), 3);
 		maildrop_close(m);
 		put_file(s, names[i], "garbage that is long enough to hold a header, or so");
+		s->settings.note_index = note;
+		s->settings.note_context = noted;
 		m = open_session(s);
 		assert_int_equal(session_count(m), 3);
 		maildrop_close(m);
+		s->settings.note_index = NULL;
+		assert_non_null(strstr(noted, "maildrop " HOME ": "));
+		assert_non_null(strstr(noted, "; it is made anew"));
+		noted[0] = '\0';
 		remove_file(s, names[i]);
 		assert_int_equal(symlinkat("/etc/passwd", s->root,
 					   i ? HOME "/valija-delta" : HOME "/valija-base"),
@@ -1081,6 +1094,31 @@ static void a_restored_file_is_not_hidden(void **state)
 	maildrop_close(m);
 	assert_true(has_file(s, "cur/1000.m.host:2,S"));
 	assert_false(has_file(s, "cur/1000.m.host:2,"));
+}
+
+/* During the session another file got its name, and the index knows: that one stays. */
+static void a_deleted_file_whose_name_another_one_got(void **state)
+{
+	static const uint32_t one[] = {1};
+	struct scratch *s = *state;
+	struct maildrop *m;
+	struct err err;
+
+	make_maildir(s);
+	fill_cur(s, 2);
+	settle(s);
+	m = open_session(s);
+	move_file(s, "cur/1000.m.host:2,", "kept");
+	put_file(s, "cur/1000.m.host:2,", "another one\n");
+	assert_int_equal(deliver_text(s, "A: b\r\n\r\n", (struct maildrop_quota){0}, &err),
+			 MAILDROP_OK);
+	assert_int_equal(maildrop_commit(m, one, 1, &err), MAILDROP_OK);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	assert_true(has_file(s, "cur/1000.m.host:2,"));
+	m = open_session(s);
+	assert_int_equal(session_count(m), 3);
+	maildrop_close(m);
 }
 
 static void a_deleted_file_that_was_renamed_goes_too(void **state)
@@ -1731,6 +1769,7 @@ int main(void)
 		TEST(a_bad_block_is_met_late),
 		TEST(garbage_instead_of_an_index),
 		TEST(a_restored_file_is_not_hidden),
+		TEST(a_deleted_file_whose_name_another_one_got),
 		TEST(a_deleted_file_that_was_renamed_goes_too),
 		TEST(many_deleted_files_were_renamed),
 		TEST(another_file_under_the_name_stays),

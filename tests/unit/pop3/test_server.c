@@ -257,6 +257,165 @@ static void test_threat_16_cancels(void **state)
 	assert_null(pop3_server_take_back(&server));
 }
 
+/* An exchange with a long initial response, in pieces: the event of its response, or of what came
+ * instead. lent: NULL, or storage of that size. */
+static enum pop3_event_type long_auth(struct pop3_server *server, size_t octets, size_t piece,
+				      char *lent, uint32_t size, struct pop3_event *event)
+{
+	static char line[20000];
+	pop3_span in = {line, 0};
+	enum pop3_event_type type = POP3_EVENT_NONE;
+	bool started = false;
+	size_t at = 0, all;
+
+	all = (size_t)snprintf(line, sizeof(line), "auth plain ");
+	memset(line + all, 'A', octets);
+	memcpy(line + all + octets, "\r\n", 2);
+	all += octets + 2;
+	while (at < all && (type == POP3_EVENT_NONE || !started)) {
+		in = (pop3_span){line + at, all - at < piece ? all - at : piece};
+		type = pop3_server_next(server, &in, event);
+		at = (size_t)(in.data - line);
+		if (type == POP3_EVENT_SASL_START && !event->has_initial) {
+			started = true;
+			assert_int_equal(pop3_server_want(server), POP3_WANT_REPLY);
+			assert_memory_equal(event->mechanism.data, "PLAIN", 5);
+			if (lent)
+				pop3_server_lend(server, lent, size);
+			pop3_server_reply_challenge(server, (pop3_span){"", 0});
+			assert_int_equal(pop3_server_want(server), POP3_WANT_INPUT);
+			type = POP3_EVENT_NONE;
+		} else if (type == POP3_EVENT_SASL_START) {
+			break;
+		}
+		if (pop3_server_want(server) == POP3_WANT_OUTPUT)
+			break;
+	}
+	return type;
+}
+
+/* Tokens are longer than a command line: they come as if the client had waited to be asked. */
+static void test_long_initial_response(void **state)
+{
+	static char room[POP3_SASL_LINE_MAX];
+	struct pop3_server server;
+	struct pop3_event event;
+
+	(void)state;
+	for (size_t piece = 1; piece < 20000; piece = piece < 300 ? piece + 1 : piece * 3)
+		for (size_t octets = 240; octets <= POP3_SASL_LINE_MAX; octets *= 4) {
+			pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0},
+					 (pop3_span){NULL, 0});
+			pulled(&server, 64);
+			assert_int_equal(
+				long_auth(&server, octets, piece, room, sizeof(room), &event),
+				octets <= 242 ? POP3_EVENT_SASL_START : POP3_EVENT_SASL_RESPONSE);
+			assert_int_equal(event.secret.size, octets);
+			for (size_t i = 0; i < octets; i++)
+				assert_int_equal(event.secret.data[i], 'A');
+			pop3_server_reply_logged_in(&server, 0, 0);
+			assert_string_equal(pulled(&server, 64), "+OK 0 messages (0 octets)\r\n");
+			pop3_server_take_back(&server);
+			assert_string_equal(told(&server, "NOOP\r\n"), "+OK\r\n");
+		}
+}
+
+/* Its ends: too long for the storage that there is, for all storage, no base64, or refused. */
+static void test_long_initial_response_bad(void **state)
+{
+	static char room[POP3_SASL_LINE_MAX];
+	struct pop3_server server;
+	struct pop3_event event;
+	static const struct {
+		size_t octets;
+		uint32_t size; /* 0: nothing is lent */
+	} cases[] = {{300, 0}, {300, 100}, {300, 242}, {300, 299}, {17000, sizeof(room)}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (size_t piece = 1; piece < 20000; piece += 83) {
+			pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0},
+					 (pop3_span){NULL, 0});
+			pulled(&server, 64);
+			assert_int_equal(long_auth(&server, cases[i].octets, piece,
+						   cases[i].size ? room : NULL, cases[i].size,
+						   &event),
+					 POP3_EVENT_SASL_CANCEL);
+			assert_string_equal(pulled(&server, 64), "-ERR line too long\r\n");
+		}
+}
+
+/* AUTH PLAIN with 300 octets, some of them not sent yet. */
+static void begin_long(struct pop3_server *server)
+{
+	struct pop3_event event;
+	char line[400] = "AUTH PLAIN ";
+	pop3_span in = {line, 311};
+
+	memset(line + 11, 'A', 300);
+	pop3_server_init(server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	pulled(server, 64);
+	assert_int_equal(pop3_server_next(server, &in, &event), POP3_EVENT_SASL_START);
+	assert_true(in.size > 0 && !event.has_initial);
+}
+
+static void test_long_initial_response_refused(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+
+	(void)state;
+	begin_long(&server); /* the program has no time for it: the rest is read away */
+	pop3_server_reply_err(&server, POP3_CODE_SYS_TEMP, "later");
+	assert_string_equal(pulled(&server, 64), "-ERR [SYS/TEMP] later\r\n");
+	assert_string_equal(told(&server, "AAAA\r\nQUIT\r\n"), "+OK bye\r\n");
+	begin_long(&server); /* the server begins: the response is nothing that was asked for */
+	pop3_server_reply_challenge(&server, (pop3_span){"Zm9v", 4});
+	assert_string_equal(pulled(&server, 64), "+ Zm9v\r\n");
+	assert_int_equal(say(&server, "AAAA\r\n", &event), POP3_EVENT_NONE);
+	assert_int_equal(say(&server, "QUJD\r\n", &event), POP3_EVENT_SASL_RESPONSE);
+	assert_int_equal(event.secret.size, 4);
+	pop3_server_reply_err(&server, POP3_CODE_AUTH, "no");
+	pulled(&server, 64);
+	/* the next exchange has a challenge again */
+	assert_int_equal(say(&server, "AUTH PLAIN\r\n", &event), POP3_EVENT_SASL_START);
+	pop3_server_reply_challenge(&server, (pop3_span){"", 0});
+	assert_string_equal(pulled(&server, 64), "+ \r\n");
+}
+
+static void expect_too_long(struct pop3_server *server, const char *line)
+{
+	struct pop3_event event;
+	pop3_span in = {line, strlen(line)};
+
+	assert_int_equal(pop3_server_next(server, &in, &event), POP3_EVENT_NONE);
+	assert_string_equal(pulled(server, 64), "-ERR line too long\r\n");
+	assert_int_equal(pop3_server_next(server, &in, &event), POP3_EVENT_NONE);
+	assert_int_equal(in.size, 0);
+}
+
+/* Other long lines are what they were. */
+static void test_long_lines(void **state)
+{
+	static const char *const heads[] = {"AUTH GUESS ", "AUTH  PLAIN ", "AUTH ",
+					    "AUTHPLAIN ",  " AUTH PLAIN ", "USER ",
+					    "PASS ",       "AUTH PLAIN\t", "\rAUTH PLAIN "};
+	struct pop3_server server;
+	char line[600];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0},
+				 (pop3_span){NULL, 0});
+		pulled(&server, 64);
+		snprintf(line, sizeof(line), "%s%0500d\r\n", heads[i], 0);
+		expect_too_long(&server, line);
+	}
+	log_in(&server, 1, 1);
+	snprintf(line, sizeof(line), "AUTH PLAIN %0500d\r\n", 0);
+	expect_too_long(&server, line);
+}
+
 /* Marks for a maildrop of any size: one bit each, in the caller's storage, undone by RSET. */
 static void test_marks(void **state)
 {
@@ -411,6 +570,10 @@ int main(void)
 		cmocka_unit_test(test_threat_36_no_input_while_busy),
 		cmocka_unit_test(test_threat_01_early_octets_are_taken_away),
 		cmocka_unit_test(test_threat_16_cancels),
+		cmocka_unit_test(test_long_initial_response),
+		cmocka_unit_test(test_long_initial_response_bad),
+		cmocka_unit_test(test_long_initial_response_refused),
+		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_no_password_stays),
 		cmocka_unit_test(test_message_longer_than_announced),

@@ -137,7 +137,7 @@ static bool keeper_pop3(void)
 	struct ipc_session over = {.session = 8};
 	uint32_t two = 2;
 
-	ROLE_SEND_TEXTS(auth, IPC_OPEN, &open, "anna", "anna");
+	ROLE_SEND_TEXTS(auth, IPC_OPEN, &open, "anna", "anna", "");
 	if (answer(front) != IPC_OPENED)
 		return false;
 	role_send(front, IPC_FETCH, &fetch);

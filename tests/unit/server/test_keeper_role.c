@@ -193,7 +193,40 @@ static void open_maildrop(uint64_t session)
 {
 	struct ipc_open message = {.front = front->instance, .session = session, .ticket = 99};
 
-	ROLE_SEND_TEXTS(auth, IPC_OPEN, &message, "anna", whose);
+	ROLE_SEND_TEXTS(auth, IPC_OPEN, &message, "anna", whose, "");
+}
+
+/* ---- a password that may not delete ---- */
+
+static void test_deletions_of_a_password_without_them(void **state)
+{
+	struct ipc_open message = {
+		.front = front->instance, .session = SESSION, .ticket = 99, .no_delete = 1};
+	struct ipc_delete delete = {.session = SESSION, .count = 2};
+	struct ipc_commit commit = {.session = SESSION, .total = 2};
+	uint32_t numbers[] = {1, 2};
+	const struct ipc_committed *committed;
+
+	(void)state;
+	put_mail(3);
+	ROLE_SEND_TEXTS(auth, IPC_OPEN, &message, "anna", "anna", "helpdesk");
+	role_expect(front, IPC_OPENED);
+	role_send_raw(front, IPC_DELETE, &delete, sizeof(delete), numbers, sizeof(numbers), -1);
+	role_send(front, IPC_COMMIT, &commit);
+	committed = role_expect(front, IPC_COMMITTED);
+	assert_int_equal(committed->session, SESSION);
+	assert_int_equal(committed->reason, REASON_NO_DELETE);
+	/* that session is over, and the next one has all messages */
+	open_maildrop(SESSION + 1);
+	assert_int_equal(((const struct ipc_opened *)role_expect(front, IPC_OPENED))->count, 3);
+	role_send_raw(front, IPC_DELETE, &delete, sizeof(delete), numbers, sizeof(numbers), -1);
+	delete.session = commit.session = SESSION + 1;
+	role_send_raw(front, IPC_DELETE, &delete, sizeof(delete), numbers, sizeof(numbers), -1);
+	role_send(front, IPC_COMMIT, &commit);
+	committed = role_expect(front, IPC_COMMITTED);
+	assert_int_equal(committed->reason, REASON_OK);
+	open_maildrop(SESSION + 2);
+	assert_int_equal(((const struct ipc_opened *)role_expect(front, IPC_OPENED))->count, 1);
 }
 
 /* ---- the end ---- */
@@ -569,6 +602,7 @@ static void test_bodies_in_one_packet(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		IN_KEEPER(test_deletions_of_a_password_without_them),
 		IN_KEEPER(test_a_draining_keeper_ends_behind_its_last_job),
 		IN_KEEPER(test_a_draining_keeper_ends_behind_its_last_front),
 		IN_KEEPER(test_a_keeper_outlives_fronts_and_their_jobs),

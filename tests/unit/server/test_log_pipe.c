@@ -148,6 +148,42 @@ static void test_escapes_are_made_visible(void **state)
 	assert_string_equal(only_line("<2>a\x1b[2Jb\xc3\xa9\\x0a\n"), "a\\x1b[2Jb\\xc3\\xa9\\x0a");
 }
 
+/* Each octet at each place of two words and a rest: what is printable stays, all else is escaped.
+ */
+static void test_each_octet_at_each_place(void **state)
+{
+	enum { PLACES = 19 };
+	char text[3 + PLACES + 1], wanted[PLACES + 4];
+
+	(void)state;
+	log_pipe_finish(&test.pipe);
+	for (unsigned place = 0; place < PLACES; place++)
+		for (unsigned octet = 0; octet < 256; octet++) {
+			const char *got;
+			int fd;
+
+			if (octet == '\n')
+				continue;
+			memcpy(text, "<2>abcdefgh~ jklmnopqr", 3 + PLACES);
+			text[3 + place] = (char)octet;
+			text[3 + PLACES] = '\n';
+			snprintf(wanted, sizeof(wanted),
+				 octet < 0x20 || octet > 0x7e ? "%.*s\\x%02x%s" : "%.*s%c%s",
+				 (int)place, "abcdefgh~ jklmnopqr", octet,
+				 &"abcdefgh~ jklmnopqr"[place + 1]);
+			assert_int_equal(log_pipe_open(&test.pipe, &fd, NULL), 0);
+			log_pipe_start(&test.pipe, "front", 0, 77);
+			assert_int_equal(write(fd, text, sizeof(text)), sizeof(text));
+			assert_int_equal(write(fd, "<2>last\n", 8), 8);
+			close(fd);
+			log_pipe_finish(&test.pipe);
+			got = line(read_until("last\n"), 0);
+			assert_string_equal(got, wanted);
+			test.used = 0;
+			test.text[0] = '\0';
+		}
+}
+
 static void test_a_line_without_end_is_cut(void **state)
 {
 	static char text[60000];
@@ -241,6 +277,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_the_line_of_another_process_is_text_of_this_one, begin, end),
 		cmocka_unit_test_setup_teardown(test_escapes_are_made_visible, begin, end),
+		cmocka_unit_test_setup_teardown(test_each_octet_at_each_place, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_line_without_end_is_cut, begin, end),
 		cmocka_unit_test_setup_teardown(test_the_last_words_of_a_child_that_died, begin,
 						end),

@@ -119,6 +119,38 @@ static void test_fields(void **state)
 	users_close(users);
 }
 
+/* A million users are read again beside the look-ups, which see the old ones until then. */
+static void test_a_large_file_is_read_again_by_a_thread(void **state)
+{
+	enum { USERS = 60000, LINE = 32 };
+	char *text = malloc((size_t)USERS * LINE + 1), *at = text;
+	struct users *users;
+	int seen = 0;
+
+	(void)state;
+	assert_non_null(text);
+	for (int i = 0; i < USERS; i++)
+		at += sprintf(at, "user%05d:{PLAIN}old secret\n", i);
+	assert_true(at - text > 1 << 20);
+	users = opened(text);
+	assert_int_equal(find(users, "user59999"), USERS_FOUND);
+	for (char *secret = text; (secret = strstr(secret, "old")); secret++)
+		memcpy(secret, "new", 3);
+	put(text);
+	for (int ms = 0; !seen; ms++) {
+		assert_true(ms < 30000);
+		assert_int_equal(find(users, "user59999"), USERS_FOUND);
+		seen = strcmp(user.secret, "{PLAIN}new secret") == 0;
+		if (!seen)
+			assert_string_equal(user.secret, "{PLAIN}old secret");
+		usleep(1000);
+	}
+	put(text); /* it is closed while it is read */
+	assert_int_equal(find(users, "user00000"), USERS_FOUND);
+	users_close(users);
+	free(text);
+}
+
 /* Found in any case; called, and so stored, as the file has it. */
 static void test_case_of_ascii_letters_makes_no_difference(void **state)
 {
@@ -719,6 +751,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_a_large_file_is_read_again_by_a_thread),
 		cmocka_unit_test(test_case_of_ascii_letters_makes_no_difference),
 		cmocka_unit_test(test_byte_order_marks),
 		cmocka_unit_test(test_names_that_get_no_mail_are_not_served),

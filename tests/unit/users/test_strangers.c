@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -127,9 +128,12 @@ static void open_site(const char *text)
 					  .mechanisms = "SCRAM-SHA-256 CRAM-MD5 PLAIN",
 					  .cache_entries = 100,
 					  .cache_seconds = 3600};
+	/* a file that was written just now is read once more, whenever the next look comes */
+	const struct timespec old[2] = {{.tv_sec = 1700000000}, {.tv_sec = 1700000000}};
 	int fd = openat(dir_fd, "users", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
 
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	assert_int_equal(futimens(fd, old), 0);
 	close(fd);
 	assert_int_equal(users_open_passwd_file(dir_fd, "users", "/mail", &users, NULL), 0);
 	assert_int_equal(login_service_create(users, &settings, &service, NULL), 0);
