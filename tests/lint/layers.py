@@ -15,14 +15,14 @@ ALLOWED = {
     'sys': ('base',),
     'ipc': ('sys',),
     'maildrop': ('base',),
-    'users': ('base', 'lmtp', 'config'),
+    'users': ('base', 'lmtp', 'sys', 'config'),
     'config': ('base',),
     'server': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
     'lookup': ('base', 'sys', 'ipc', 'config', 'server'),
     'https': ('base', 'sys'),
     'lookup': ('base', 'sys', 'https', 'ipc', 'config', 'server'),
     'fetch': ('base', 'sys', 'https'),
-    'cli': ('base', 'lmtp', 'sys', 'maildrop', 'users', 'config'),
+    'cli': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
 }
 
 # the command's main hands `valija fetch` over: the one include between programs

@@ -498,8 +498,8 @@ def test_tls(tls_server, make_site):
     by_name = server.connect().replace('127.0.0.1', 'localhost')
     if server.name == 'postgresql':
         server.sql('CREATE VIEW seen AS SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()')
-        query = ("SELECT name AS user, secret AS password, CASE WHEN (SELECT ssl FROM seen) THEN '0' "
-                 "ELSE '1' END AS nologin FROM users WHERE name = {user}")
+        query = ("SELECT name AS user, secret AS password, CASE WHEN (SELECT ssl FROM seen) "
+                 "THEN '0' ELSE '1' END AS nologin FROM users WHERE name = {user}")
     else:
         server.sql("ALTER USER valija@'%' REQUIRE SSL;")
         query = QUERY

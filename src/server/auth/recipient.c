@@ -189,7 +189,7 @@ static enum auth_keeper_found look(struct auth *auth, const struct user *users, 
 	for (size_t i = 0; i < count; i++) {
 		const char *home = user_home(&users[i]);
 
-		switch (auth_find_keeper(auth, home, &ret[i], &key)) {
+		switch (auth_find_keeper(auth, &users[i], &ret[i], &key)) {
 		case KEEPER_FOUND:
 			note_owner(owners, ret[i]->uid, NULL);
 			break;

@@ -7,7 +7,7 @@
 #include "server/certificates.h"
 #include "server/monitor/peer_uids.h"
 #include "server/monitor/spool_files.h"
-#include "server/monitor/system_user.h"
+#include "users/system_user.h"
 #include "sys/process.h"
 #include "sys/sandbox.h"
 

@@ -9,7 +9,7 @@
 #include "config/config.h"
 #include "ipc/messages.h"
 #include "maildrop/mail_root.h"
-#include "server/monitor/lookups.h"
+#include "users/lookups.h"
 #include "server/monitor/mail_folder.h"
 
 #include <stdbool.h>
