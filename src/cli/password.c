@@ -67,7 +67,18 @@ static int ask_twice(struct secret *ret, struct err *err)
 	return status;
 }
 
-int password_read(struct secret *ret, struct err *err)
+static int ask_once(struct secret *ret, struct err *err)
+{
+	int status;
+
+	say("Password: ");
+	status = read_line(ret, true, err);
+	say("\n");
+	return status;
+}
+
+static int from_terminal(int (*ask)(struct secret *ret, struct err *err), struct secret *ret,
+			 struct err *err)
 {
 	struct termios old, silent;
 	sigset_t ending, before;
@@ -83,8 +94,18 @@ int password_read(struct secret *ret, struct err *err)
 	silent = old;
 	silent.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
-	status = ask_twice(ret, err);
+	status = ask(ret, err);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return status;
+}
+
+int password_read(struct secret *ret, struct err *err)
+{
+	return from_terminal(ask_twice, ret, err);
+}
+
+int password_ask(struct secret *ret, struct err *err)
+{
+	return from_terminal(ask_once, ret, err);
 }

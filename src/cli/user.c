@@ -8,6 +8,7 @@
 #include "cli/maker.h"
 #include "cli/password.h"
 #include "cli/user_app.h"
+#include "cli/user_show.h"
 #include "config/config.h"
 #include "config/path.h"
 #include "users/app_edit.h"
@@ -42,6 +43,7 @@ static int usage(void)
 	fputs("usage: valija user add|passwd [-c CONF] NAME [--scheme SCHEME]\n"
 	      "       valija user del|make [-c CONF] NAME\n"
 	      "       valija user list [-c CONF]\n"
+	      "       valija user show|test [-c CONF] NAME\n"
 	      "       valija user app add|list|revoke ...\n"
 	      "The password is asked for, or is the first line of standard input.\nSchemes:",
 	      stderr);
@@ -304,6 +306,8 @@ int user_main(int argc, char **argv)
 
 	if (argc > 1 && strcmp(argv[1], "app") == 0)
 		return user_app_main(argc - 1, argv + 1);
+	if (argc > 1 && (strcmp(argv[1], "show") == 0 || strcmp(argv[1], "test") == 0))
+		return user_show_main(argc - 1, argv + 1);
 	if (parse(argc, argv, &arguments) < 0)
 		return usage();
 	config = malloc(sizeof(*config));

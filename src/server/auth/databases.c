@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "config/database.h"
 #include "server/auth/entries.h"
-#include "server/auth/judge.h"
+#include "users/judge.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -475,7 +475,8 @@ static void found(struct ask *ask, struct database *database, const struct ipc_a
 	struct finding *finding;
 
 	key[name.size] = '\0';
-	finding = judge_answer(ask->databases->child->config, database->settings, key, message);
+	finding = judge_answer(ask->databases->child->config, database->settings, key,
+			       ipc_tail(message), message->head.tail);
 	if (!finding) {
 		is_down(ask, database);
 		return;

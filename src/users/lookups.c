@@ -1,12 +1,11 @@
-/* See lookups.h. Runs in the monitor, as root when that is root; paths come from the
- * configuration. */
-#include "server/monitor/lookups.h"
+/* See lookups.h. Paths come from the configuration. */
+#include "users/lookups.h"
 
 #include "base/descriptor.h"
 #include "base/secret.h"
 #include "build-config.h"
 #include "config/database.h"
-#include "server/monitor/system_user.h"
+#include "users/system_user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -175,33 +174,42 @@ static int find_ids(const struct config *config, const struct config_database *d
 				&lookup->gid, err);
 }
 
+int lookup_open(struct lookup_program *lookup, const struct config *config,
+		const struct config_database *database, bool root, struct err *err)
+{
+	*lookup = (struct lookup_program){.program_fd = -1, .secrets_fd = -1};
+	if (database->driver == DRIVER_PASSWD_FILE)
+		return 0;
+	if (check_rights(database, root, err) < 0 ||
+	    open_program(config_driver_name(database->driver), &lookup->program_fd, err) < 0 ||
+	    read_secrets(config, database, lookup, err) < 0 ||
+	    (root && find_ids(config, database, lookup, err) < 0))
+		return err_prefix(err, "%s:%u: database %s", config->file, database->line,
+				  database->name);
+	return 0;
+}
+
+void lookup_close(struct lookup_program *lookup)
+{
+	if (lookup->program_fd > 0)
+		close(lookup->program_fd);
+	if (lookup->secrets_fd > 0)
+		close(lookup->secrets_fd);
+}
+
 int lookups_open(struct lookup_program *lookups, const struct config *config, bool root,
 		 struct err *err)
 {
 	for (uint32_t i = 0; i < config->database_count; i++)
 		lookups[i] = (struct lookup_program){.program_fd = -1, .secrets_fd = -1};
-	for (uint32_t i = 0; i < config->database_count; i++) {
-		const struct config_database *database = &config->databases[i];
-
-		if (database->driver == DRIVER_PASSWD_FILE)
-			continue;
-		if (check_rights(database, root, err) < 0 ||
-		    open_program(config_driver_name(database->driver), &lookups[i].program_fd,
-				 err) < 0 ||
-		    read_secrets(config, database, &lookups[i], err) < 0 ||
-		    (root && find_ids(config, database, &lookups[i], err) < 0))
-			return err_prefix(err, "%s:%u: database %s", config->file, database->line,
-					  database->name);
-	}
+	for (uint32_t i = 0; i < config->database_count; i++)
+		if (lookup_open(&lookups[i], config, &config->databases[i], root, err) < 0)
+			return -1;
 	return 0;
 }
 
 void lookups_close(struct lookup_program *lookups, const struct config *config)
 {
-	for (uint32_t i = 0; i < config->database_count; i++) {
-		if (lookups[i].program_fd > 0)
-			close(lookups[i].program_fd);
-		if (lookups[i].secrets_fd > 0)
-			close(lookups[i].secrets_fd);
-	}
+	for (uint32_t i = 0; i < config->database_count; i++)
+		lookup_close(&lookups[i]);
 }

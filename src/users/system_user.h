@@ -1,6 +1,6 @@
-/* System users that children become. Runs in the monitor, as root. */
-#ifndef SERVER_MONITOR_SYSTEM_USER_H
-#define SERVER_MONITOR_SYSTEM_USER_H
+/* System users that children become. In the monitor and in `valija user`, as root. */
+#ifndef USERS_SYSTEM_USER_H
+#define USERS_SYSTEM_USER_H
 
 #include "base/err.h"
 

@@ -1,5 +1,5 @@
 /* See judge.h. */
-#include "server/auth/judge.h"
+#include "users/judge.h"
 
 #include "base/text.h"
 #include "users/fields.h"
@@ -11,6 +11,24 @@
 enum {
 	TARGETS_MAX = 256, /* of one alias */
 };
+
+struct answer {
+	const char *fields;
+	size_t size;
+};
+
+static const char *first(const struct answer *answer)
+{
+	return answer->size ? answer->fields : NULL;
+}
+
+/* NULL: string is the last one. */
+static const char *next(const struct answer *answer, const char *string)
+{
+	const char *after = string + strlen(string) + 1;
+
+	return after < answer->fields + answer->size ? after : NULL;
+}
 
 /* Keeps err as the reason why the entry cannot be used. */
 static void refuse(struct finding *finding, const char *why)
@@ -76,20 +94,18 @@ static bool is_name(const char *name)
 
 /* The fields in two rounds: whether a home can be served depends on the user's name. */
 static void take_fields(struct finding *finding, struct user_fields *fields, const char *asked,
-			const struct ipc_answer *message)
+			const struct answer *answer)
 {
 	const char *value;
 	size_t used = 0;
 
-	for (const char *name = ipc_strings(message); name;
-	     name = ipc_next_string(message, value)) {
-		value = ipc_next_string(message, name);
+	for (const char *name = first(answer); name; name = next(answer, value)) {
+		value = next(answer, name);
 		if (is_name(name))
 			take_name(finding, asked, value);
 	}
-	for (const char *name = ipc_strings(message); name;
-	     name = ipc_next_string(message, value)) {
-		value = ipc_next_string(message, name);
+	for (const char *name = first(answer); name; name = next(answer, value)) {
+		value = next(answer, name);
 		if (strcmp(name, "alias") == 0)
 			add_target(finding, &used, value);
 		else if (!is_name(name))
@@ -98,10 +114,11 @@ static void take_fields(struct finding *finding, struct user_fields *fields, con
 }
 
 struct finding *judge_answer(const struct config *config, const struct config_database *database,
-			     const char *name, const struct ipc_answer *message)
+			     const char *name, const char *fields, size_t size)
 {
 	struct finding *finding = calloc(1, sizeof(*finding));
-	struct user_fields fields;
+	struct answer answer = {fields, size};
+	struct user_fields entry;
 	char mail[CONFIG_MAIL_MAX];
 	struct err err = {0};
 
@@ -110,12 +127,12 @@ struct finding *judge_answer(const struct config *config, const struct config_da
 	finding->database = database->name;
 	snprintf(finding->name, sizeof(finding->name), "%s", name);
 	snprintf(finding->user.name, sizeof(finding->user.name), "%s", name);
-	user_fields_begin(&fields, &finding->user, config_mail(config, mail));
-	take_fields(finding, &fields, name, message);
+	user_fields_begin(&entry, &finding->user, config_mail(config, mail));
+	take_fields(finding, &entry, name, &answer);
 	if (!finding->user.name[0])
 		refuse(finding, "it has no name");
 	if (finding->status != USERS_UNSERVED && !finding->alias.count &&
-	    user_fields_end(&fields, &err) < 0)
+	    user_fields_end(&entry, &err) < 0)
 		refuse(finding, err.text);
 	return finding;
 }

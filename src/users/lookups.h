@@ -1,10 +1,10 @@
 /*
  * The processes that ask databases of users: the program of each driver, the system user that it
  * becomes, and the secrets of its database, which the monitor reads and gives to that process
- * alone. Runs in the monitor, as root when that is root.
+ * alone. Runs in the monitor, as root when that is root, and in `valija user` with its rights.
  */
-#ifndef SERVER_MONITOR_LOOKUPS_H
-#define SERVER_MONITOR_LOOKUPS_H
+#ifndef USERS_LOOKUPS_H
+#define USERS_LOOKUPS_H
 
 #include "config/config.h"
 
@@ -23,6 +23,10 @@ struct lookup_program {
  * err: lookups_close must be called then, too. */
 int lookups_open(struct lookup_program *lookups, const struct config *config, bool root,
 		 struct err *err);
+/* The same for one of them: lookup_close must be called in any case. */
+int lookup_open(struct lookup_program *lookup, const struct config *config,
+		const struct config_database *database, bool root, struct err *err);
+void lookup_close(struct lookup_program *lookup);
 void lookups_close(struct lookup_program *lookups, const struct config *config);
 
 #endif

@@ -1,5 +1,5 @@
 /* See system_user.h. */
-#include "server/monitor/system_user.h"
+#include "users/system_user.h"
 
 #include "sys/sandbox.h"
 
