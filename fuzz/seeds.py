@@ -161,8 +161,46 @@ KEYS = {
             + sign(0, 0, ECDSA, VERIFY),
 }
 
+# peers of mta: auth
+MTA_OFFER = send(0, 'OFFER', two(0, 0), tail='PLAIN\nSCRAM-SHA-256 PLAIN LOGIN')
+HELLO = MTA_OFFER + say('VERSION\t1\t0\nCPID\t7\n')
+PLAIN = HELLO + say('AUTH\t1\tPLAIN\tservice=smtp\tsecured\trip=192.0.2.7\tresp=AGEAYg==\n')
+MTA_OK = send(0, 'CONNECTED', 0, two(0, 0), flags=1, tail='')
+
+MTA = {
+    'granted': PLAIN + MTA_OK + send(0, 'GRANTED', 0, 0, flags=3, tail='anna'),
+    'denied': PLAIN + MTA_OK + send(0, 'DENIED', 0, 0, two(1, 1), two(1, 0), flags=3),
+    'down': PLAIN + MTA_OK + send(0, 'DENIED', 0, 0, two(3, 0), two(0, 0), flags=3),
+    'refused': PLAIN + send(0, 'CONNECTED', 0, two(7, 0), flags=1, tail=''),
+    'challenge': HELLO + say('AUTH\t1\tLOGIN\tservice=smtp\n') + MTA_OK
+                 + send(0, 'CHALLENGE', 0, flags=1, tail='VXNlcg==') + say('CONT\t1\tYW5uYQ==\n')
+                 + send(0, 'SLOW', 0, 0, flags=3) + send(0, 'GRANTED', 0, 0, flags=3, tail='anna'),
+    'two': PLAIN + say('AUTH\t2\tPLAIN\tresp=AGEAYg==\nCANCEL\t1\nCONT\t9\tx\n')
+           + send(0, 'DENIED', 0, 0, two(3, 0), two(0, 0), flags=3) + hang_up(),
+    'auth_dies': PLAIN + say('AUTH\t2\tLOGIN\n') + dies(0) + MTA_OFFER,
+    'same_id': PLAIN + say('AUTH\t1\tPLAIN\n'),
+    'garbage': MTA_OFFER + say('GET / HTTP/1.1\r\n\r\n'),
+    'unasked': HELLO + send(0, 'GRANTED', 1, 0, tail='anna'),
+    'whose': MTA_OFFER + say('VERSION\t1\t0\n')
+             + send(0, 'WHOSE_ANSWER', 1, two(0, 0), tail='anna'),
+    'long': HELLO + say('AUTH\t1\tPLAIN\tresp=' + 'A' * 18000),
+}
+
+MAP = {
+    'users': say('10:users demo,14:senders demo@x,')
+             + send(0, 'WHOSE_ANSWER', 0, two(0, 0), flags=1)
+             + send(0, 'WHOSE_ANSWER', 0, two(0, 0), flags=1, tail='demo, carol'),
+    'unknown': say('11:users ghost,') + send(0, 'WHOSE_ANSWER', 0, two(18, 0), flags=1),
+    'down': say('10:users demo,') + send(0, 'WHOSE_ANSWER', 0, two(19, 0), flags=1),
+    'domains': say('15:domains x.test,9:nothing x,0:,'),
+    'auth_dies': say('10:users demo,') + dies(0) + say('10:users demo,'),
+    'hang_up': say('10:users demo,') + hang_up() + send(0, 'WHOSE_ANSWER', 0, two(0, 0), flags=1),
+    'garbage': say('users demo\n') + say('99999:', client=1),
+}
+
 for role, seeds in (('front', FRONT), ('lmtp', LMTP), ('auth', AUTH), ('keeper', KEEPER),
-                    ('keys', KEYS)):
+                    ('keys', KEYS), ('mta', MTA),
+                    ('map', MAP)):
     folder = NAME / f'handlers_{role}'
     folder.mkdir(exist_ok=True)
     for name, octets in seeds.items():

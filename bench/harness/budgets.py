@@ -128,6 +128,13 @@ BUDGETS = [
              f"2,400 wrong passwords from {sources}, yescrypt: p99 of remembered logins", "–",
              "≤ 1.5 × undisturbed", "ms", _guessed(sources))
       for sources in ("24 addresses", "2,400 addresses")),
+    Budget("ldap/remembered", "ldap", "remembered logins of users in LDAP: server CPU a session",
+           "–", "≤ 1.15 × users file", "ms",
+           lambda get: (get("ldap.cpu_ms", "valija-ldap"), get("ldap.cpu_ms", OURS) * 1.15)),
+    Budget("ldap/guessed", "ldap_guessed", "1,000 wrong passwords a second against LDAP: p99 of "
+           "others", "–", "≤ 1.5 × undisturbed", "ms",
+           lambda get: (get("ldap_guessed.p99_ms", "directory: wrong passwords"),
+                        get("ldap_guessed.p99_ms", "directory: nobody") * 1.5)),
     *(Budget(f"guessed/proven/{sources}", "guessed",
              f"the same from {sources}: p99 of users known from their address", "–", "≤ 2 s", "ms",
              lambda get, sources=sources: (get("guessed.proven.p99_ms", sources), 2000))

@@ -24,14 +24,22 @@
 #define CONFIG_DATABASES_MAX 64
 #define CONFIG_SETTINGS_MAX (64u * 1024) /* octets of the settings of all databases */
 
-enum config_service { SERVICE_POP3, SERVICE_POP3S, SERVICE_LMTP };
+enum config_service {
+	SERVICE_POP3,
+	SERVICE_POP3S,
+	SERVICE_LMTP,
+	/* questions of an MTA; from here on: on this machine only */
+	SERVICE_SASL,      /* may this user send mail? */
+	SERVICE_SOCKETMAP, /* whose mail is this? */
+	SERVICE_COUNT
+};
 
 #define CONFIG_DRAIN_STANDARD 30 /* seconds; after SIGHUP it stands for an hour */
 
 struct config_listener {
 	enum config_service service;
 	char address[CONFIG_PATH_MAX]; /* "127.0.0.1", "::", "localhost" or a path for a Unix socket
-					  (LMTP) */
+					  (not POP3) */
 	uint16_t port;                 /* 0 with a path */
 	uint32_t line;                 /* in the configuration file */
 	uint32_t only_six;             /* no IPv4 connections: all but a lone "::" */
@@ -106,6 +114,9 @@ struct config {
 	uint32_t owner_keepers;      /* at a time, for mail of owners of their own */
 	uint32_t owner_idle_seconds; /* after which one of them ends */
 	uint32_t answer_seconds;     /* a process that does not answer is replaced; 0: never */
+
+	char sasl_peers[CONFIG_NAME_MAX]; /* system users whose programs are believed, separated by
+					     spaces */
 
 	bool plain_without_tls; /* credentials in clear text on any network; always allowed on
 				   loopback unless plain_on_loopback is off */

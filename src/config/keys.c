@@ -64,6 +64,17 @@ static const struct config_key keys[] = {
 	{"lmtp", "catch_all", KEY_TEXT, AT(catch_all), .standard = "",
 	 .help = "The user who gets mail for recipients nobody knows. \"\": it is refused."},
 
+	{"sasl", "listen", KEY_LISTEN, .service = SERVICE_SASL, .standard = "",
+	 .help = "Where an MTA asks who may send mail: the path of a Unix socket, or\n"
+		 "\"127.0.0.1:PORT\". It speaks the protocol of Dovecot's auth socket."},
+	{"sasl", "peers", KEY_USERS, AT(sasl_peers), .standard = CONFIG_SASL_PEERS,
+	 .help = "System users of the MTA: at a Unix socket, these are believed when they name\n"
+		 "the address of their client and its TLS."},
+
+	{"socketmap", "listen", KEY_LISTEN, .service = SERVICE_SOCKETMAP, .standard = "",
+	 .help = "Where Postfix asks which recipients there are (its maps \"users\", \"senders\"\n"
+		 "and \"domains\"): the path of a Unix socket, or \"127.0.0.1:PORT\"."},
+
 	{"quota", "messages", KEY_SIZE, AT(quota_messages), .max = 1ull << 40, .standard = "0",
 	 .help = "Messages a user may have, where the users file says nothing else. 0: no limit."},
 	{"quota", "octets", KEY_SIZE, AT(quota_octets), .max = 1ull << 60, .standard = "0",

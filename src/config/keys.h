@@ -20,6 +20,7 @@ enum key_kind {
 	KEY_WORDS,        /* char[], a list in the file, separated by spaces here */
 	KEY_ALIASES,      /* the same, each "ALIAS=DOMAIN" */
 	KEY_MECHANISMS,   /* the same, of known SASL mechanisms */
+	KEY_USERS,        /* the same, of system users */
 	KEY_BOOL,         /* bool */
 	KEY_CHOICE,       /* uint32_t, index into choices */
 	KEY_FLAG_CHOICE,  /* bool, index into two choices */
@@ -30,6 +31,9 @@ enum key_kind {
 	KEY_EXPIRE,       /* int32_t: "never" -1, "unannounced" -2, or days */
 	KEY_LISTEN,       /* a list; config->listeners */
 };
+
+/* Those that do not exist are passed over, unless the file names them. */
+#define CONFIG_SASL_PEERS "postfix Debian-exim exim"
 
 struct config_key {
 	const char *section; /* "": outside all sections */

@@ -74,6 +74,12 @@ static bool is_file_name(const char *value)
 	return *value && !strchr(value, ':') && value[strspn(value, "0123456789")];
 }
 
+static bool is_loopback(const char *address)
+{
+	return strcmp(address, "localhost") == 0 || strcmp(address, "::1") == 0 ||
+	       strncmp(address, "127.", 4) == 0;
+}
+
 int config_listener_parse(const char *value, enum config_service service, const char *directory,
 			  struct config_listener *ret, struct err *err)
 {
@@ -83,12 +89,12 @@ int config_listener_parse(const char *value, enum config_service service, const 
 	uint64_t port;
 	size_t n;
 
-	if (strchr(value, '/') || (service == SERVICE_LMTP && is_file_name(value))) {
-		if (service != SERVICE_LMTP)
-			return err_set(
-				err, EX_CONFIG,
-				"listen = \"%s\": a path is for lmtp only; write \"ADDRESS:PORT\"",
-				value);
+	if (strchr(value, '/') || (service >= SERVICE_LMTP && is_file_name(value))) {
+		if (service < SERVICE_LMTP)
+			return err_set(err, EX_CONFIG,
+				       "listen = \"%s\": POP3 takes no path; write "
+				       "\"ADDRESS:PORT\"",
+				       value);
 		if (parse_path(value, directory, &listener, err) < 0)
 			return -1;
 		*ret = listener;
@@ -116,6 +122,11 @@ int config_listener_parse(const char *value, enum config_service service, const 
 			"IPv6 address in brackets (not ::ffff:…: write the IPv4 address in it) or "
 			"localhost; \"[::]\" is every address, of IPv4 too",
 			value, host);
+	if (service > SERVICE_LMTP && !is_loopback(listener.address))
+		return err_set(err, EX_CONFIG,
+			       "listen = \"%s\": its clients are believed to be on this machine: "
+			       "write the path of a Unix socket, or \"127.0.0.1:PORT\"",
+			       value);
 	if (service == SERVICE_LMTP && port == 25)
 		return err_set(err, EX_CONFIG,
 			       "listen = \"%s\": LMTP must not be on port 25 (RFC 2033 section 5); "

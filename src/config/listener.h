@@ -9,8 +9,8 @@
 
 /* Labels of letters, digits and inner hyphens, 1 to 254 octets in all. */
 bool config_host_valid(const char *name);
-/* "ADDRESS:PORT", "[V6]:PORT" or, for LMTP, a path, made absolute with directory (NULL: it stays as
- * it is). */
+/* "ADDRESS:PORT", "[V6]:PORT" or, for LMTP and SASL, a path, made absolute with directory (NULL: it
+ * stays as it is). */
 int config_listener_parse(const char *value, enum config_service service, const char *directory,
 			  struct config_listener *ret, struct err *err);
 /* As the file writes it: "127.0.0.1:1110", "[::1]:1110", "/run/valija/lmtp". */

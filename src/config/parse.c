@@ -247,7 +247,8 @@ static void grammar_init(struct grammar *grammar)
 	for (size_t i = 0; i < config_key_count(); i++) {
 		const struct config_key *key = config_key(i);
 		bool list = key->kind == KEY_LISTEN || key->kind == KEY_WORDS ||
-			    key->kind == KEY_ALIASES || key->kind == KEY_MECHANISMS;
+			    key->kind == KEY_ALIASES || key->kind == KEY_MECHANISMS ||
+			    key->kind == KEY_USERS;
 
 		if (!*key->section) {
 			add_option(grammar->root, key->name, list, on_value);

@@ -182,6 +182,15 @@ bool config_mechanism_shows_secret(pop3_span mechanism)
 	return false;
 }
 
+static bool is_user_name(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 0 && n < 64 && name[0] != '-' &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
+		       n;
+}
+
 static bool is_alias(const char *word)
 {
 	char alias[CONFIG_NAME_MAX];
@@ -192,7 +201,7 @@ static bool is_alias(const char *word)
 	       config_host_valid(alias);
 }
 
-/* One or more words, upper case for mechanisms, lower case otherwise. */
+/* One or more words, upper case for mechanisms, lower case for domains. */
 static int add_words(const struct config_key *key, const char *value, struct config *config,
 		     struct err *err)
 {
@@ -210,6 +219,8 @@ static int add_words(const struct config_key *key, const char *value, struct con
 
 			if (key->kind == KEY_MECHANISMS)
 				word[i] = c >= 'a' && c <= 'z' ? (char)(c - 32) : c;
+			else if (key->kind == KEY_USERS)
+				word[i] = c;
 			else
 				word[i] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 		}
@@ -226,6 +237,9 @@ static int add_words(const struct config_key *key, const char *value, struct con
 		if (key->kind == KEY_WORDS && !config_host_valid(word))
 			return err_set(err, EX_CONFIG, "%s: \"%s\" is not a domain name", key->name,
 				       word);
+		if (key->kind == KEY_USERS && !is_user_name(word))
+			return err_set(err, EX_CONFIG, "%s: \"%s\" is not a system user's name",
+				       key->name, word);
 		snprintf(list + used, key->size - used, "%s%s", used ? " " : "", word);
 	}
 	return 0;
@@ -330,6 +344,7 @@ int config_key_set(const struct config_key *key, const char *value, const char *
 	case KEY_WORDS:
 	case KEY_ALIASES:
 	case KEY_MECHANISMS:
+	case KEY_USERS:
 		return add_words(key, value, config, err);
 	case KEY_BOOL:
 		return set_bool(key, value, member(key, config), err);
@@ -361,7 +376,8 @@ void config_key_clear(const struct config_key *key, struct config *config)
 {
 	uint32_t kept = 0;
 
-	if (key->kind == KEY_WORDS || key->kind == KEY_ALIASES || key->kind == KEY_MECHANISMS)
+	if (key->kind == KEY_WORDS || key->kind == KEY_ALIASES || key->kind == KEY_MECHANISMS ||
+	    key->kind == KEY_USERS)
 		*(char *)member(key, config) = '\0';
 	if (key->kind != KEY_LISTEN)
 		return;
@@ -445,6 +461,7 @@ void config_key_print(const struct config_key *key, const struct config *config,
 	case KEY_WORDS:
 	case KEY_ALIASES:
 	case KEY_MECHANISMS:
+	case KEY_USERS:
 		print_list(value, out);
 		return;
 	case KEY_BOOL:

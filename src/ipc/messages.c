@@ -344,6 +344,20 @@ static bool judge_answer(const void *message)
 	       strings % 2 == 0 && (strings == 0 || m->status == LOOKUP_FOUND);
 }
 
+static bool judge_uids(const void *message)
+{
+	const struct ipc_uids *m = message;
+
+	return m->count <= IPC_UIDS_MAX;
+}
+
+static bool judge_whose(const void *message)
+{
+	const struct ipc_whose_answer *m = message;
+
+	return m->reason < REASON_COUNT;
+}
+
 /* ---- the table ---- */
 
 struct row {
@@ -392,8 +406,8 @@ const char *ipc_name(uint32_t type)
 
 const char *ipc_role_name(enum ipc_role role)
 {
-	static const char *const names[ROLE_COUNT] = {"monitor", "front", "lmtp",  "auth",
-						      "keeper",  "keys",  "lookup"};
+	static const char *const names[ROLE_COUNT] = {"monitor", "front", "lmtp",   "auth",
+						      "keeper",  "keys",  "lookup", "mta"};
 
 	return (unsigned)role < ROLE_COUNT ? names[role] : "unknown role";
 }
@@ -459,6 +473,8 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_SASL_RESPONSE, IPC_DENIED},
 		{IPC_SASL_RESPONSE, IPC_OPENED},
 		{IPC_SASL_RESPONSE, IPC_OPEN_FAILED},
+		{IPC_SASL_START, IPC_GRANTED},
+		{IPC_SASL_RESPONSE, IPC_GRANTED},
 		{IPC_FETCH, IPC_BODIES},
 		{IPC_FETCH, IPC_BODY_LENT},
 		{IPC_FETCH, IPC_BODY_SLICED},
@@ -468,6 +484,7 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_READ_SLICE, IPC_BODY_FAILED},
 		{IPC_COMMIT, IPC_COMMITTED},
 		{IPC_RCPT, IPC_RESOLVED},
+		{IPC_WHOSE, IPC_WHOSE_ANSWER},
 		{IPC_RCPT, IPC_RCPT_READY},
 		{IPC_RCPT, IPC_RCPT_REFUSED},
 		{IPC_DELIVER, IPC_DELIVERED},

@@ -57,11 +57,12 @@ enum ipc_role {
 	ROLE_KEEPER,
 	ROLE_KEYS,   /* signs for fronts */
 	ROLE_LOOKUP, /* asks one database of users; a program of its own */
+	ROLE_MTA,    /* answers an MTA */
 	ROLE_COUNT
 };
 
 /* Sets of roles: monitor, front, LMTP front, auth, keeper, keys (which signs), lookup (which asks a
- * database). */
+ * database), mta (which answers one: T). */
 enum {
 	IPC_M = 1 << ROLE_MONITOR,
 	IPC_F = 1 << ROLE_FRONT,
@@ -70,7 +71,8 @@ enum {
 	IPC_K = 1 << ROLE_KEEPER,
 	IPC_S = 1 << ROLE_KEYS,
 	IPC_D = 1 << ROLE_LOOKUP,
-	IPC_CHILDREN = IPC_F | IPC_L | IPC_A | IPC_K | IPC_S | IPC_D,
+	IPC_T = 1 << ROLE_MTA,
+	IPC_CHILDREN = IPC_F | IPC_L | IPC_A | IPC_K | IPC_S | IPC_D | IPC_T,
 };
 
 enum {
@@ -85,7 +87,7 @@ enum {
 	IPC_PARTS_MAX = 128,       /* maildrops that one recipient leads to */
 	IPC_HEADERS_MAX = 4096,
 	IPC_ROOT_STATES = 4,      /* enum mail_root_state */
-	IPC_SERVICES = 3,         /* enum config_service */
+	IPC_SERVICES = 5,         /* enum config_service */
 	IPC_DELAY_MAX = 600000,   /* milliseconds in a DENIED */
 	IPC_KEEPER_CREDITS = 512, /* unanswered requests of a front at one keeper */
 	IPC_AUTH_CREDITS = 1024,  /* the same at auth; what SLOW answered is not counted */
@@ -97,6 +99,7 @@ enum {
 	IPC_ANSWER_MAX = 16384,             /* octets of fields in an ANSWER */
 	IPC_LOOKUP_CREDITS = 1024,          /* unanswered questions of auth at one lookup */
 	IPC_LOOKUP_DEADLINE_MAX = 300000,   /* milliseconds */
+	IPC_UIDS_MAX = 32,                  /* of an MTA's programs */
 };
 #define IPC_NO_SLOT UINT32_MAX
 #define IPC_HELD_ALL UINT32_MAX
@@ -455,6 +458,26 @@ struct ipc_answer {
 	uint32_t unused;
 };
 
+/* auth → mta; text: the user. The login opens no maildrop and is over. */
+struct ipc_granted {
+	struct ipc_head head;
+	uint64_t session;
+	uint64_t ticket; /* of the login */
+};
+/* auth → mta; text: the users that the address leads to, separated by ", ": as many as fit. The
+ * question, WHOSE, is a recipient without a transaction. */
+struct ipc_whose_answer {
+	struct ipc_head head;
+	uint64_t session;
+	uint32_t reason, unused; /* OK: it has users */
+};
+/* monitor → mta: who is believed at a Unix socket */
+struct ipc_uids {
+	struct ipc_head head;
+	uint32_t uids[IPC_UIDS_MAX];
+	uint32_t count, unused;
+};
+
 /*
  * X(name, number, struct, from, to, least descriptors, most descriptors, longest tail, texts in the
  * tail, secret, judge)
@@ -466,7 +489,7 @@ struct ipc_answer {
 	X(CONFIG, 1, ipc_config, IPC_M, IPC_CHILDREN, 1, 1, 0, 0, 0, judge_config)                 \
 	X(DIRECTORY, 2, ipc_directory, IPC_M, IPC_A | IPC_K, 1, 1, IPC_TEXT_MAX, 1, 0,             \
 	  judge_directory)                                                                         \
-	X(LISTENER, 3, ipc_listener, IPC_M, IPC_F | IPC_L, 1, 1, 0, 0, 0, judge_listener)          \
+	X(LISTENER, 3, ipc_listener, IPC_M, IPC_F | IPC_L | IPC_T, 1, 1, 0, 0, 0, judge_listener)  \
 	X(CERTIFICATES, 4, ipc_certificates, IPC_M, IPC_F | IPC_S, 1, 1, 0, 0, 0, judge_any)       \
 	X(TICKET_KEYS, 5, ipc_ticket_keys, IPC_M, IPC_F, 0, 0, 0, 0, 1, judge_any)                 \
 	X(PEER, 6, ipc_peer, IPC_M, IPC_CHILDREN, 1, 1, 0, 0, 0, judge_peer)                       \
@@ -477,22 +500,23 @@ struct ipc_answer {
 	X(FAILED, 11, ipc_failed, IPC_CHILDREN, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_failed)     \
 	X(PEER_LOST, 12, ipc_instance, IPC_A | IPC_K | IPC_S, IPC_M, 0, 0, 0, 0, 0, judge_any)     \
 	X(KEEPER_WANTED, 13, ipc_owner, IPC_A, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)         \
-	X(CONNECT, 14, ipc_connect, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_connect)                    \
+	X(CONNECT, 14, ipc_connect, IPC_F | IPC_T, IPC_A, 0, 0, 0, 0, 0, judge_connect)            \
 	X(BINDINGS, 15, ipc_bindings, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_bindings)                 \
-	X(DISCONNECT, 16, ipc_session, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_any)                     \
+	X(DISCONNECT, 16, ipc_session, IPC_F | IPC_T, IPC_A, 0, 0, 0, 0, 0, judge_any)             \
 	X(PASS, 17, ipc_credentials, IPC_F, IPC_A, 0, 0, IPC_TEXT_MAX, 2, 1, judge_credentials)    \
 	X(APOP, 18, ipc_credentials, IPC_F, IPC_A, 0, 0, IPC_TEXT_MAX, 2, 1, judge_credentials)    \
-	X(SASL_START, 19, ipc_credentials, IPC_F, IPC_A, 0, 0, IPC_SASL_MAX + 64, 2, 1,            \
+	X(SASL_START, 19, ipc_credentials, IPC_F | IPC_T, IPC_A, 0, 0, IPC_SASL_MAX + 64, 2, 1,    \
 	  judge_credentials)                                                                       \
-	X(SASL_RESPONSE, 20, ipc_credentials, IPC_F, IPC_A, 0, 0, IPC_SASL_MAX, 2, 1,              \
+	X(SASL_RESPONSE, 20, ipc_credentials, IPC_F | IPC_T, IPC_A, 0, 0, IPC_SASL_MAX, 2, 1,      \
 	  judge_credentials)                                                                       \
 	X(SASL_CANCEL, 21, ipc_session, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_any)                    \
 	X(RCPT, 22, ipc_recipient, IPC_L, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)              \
 	X(KEEPER_GONE, 23, ipc_empty, IPC_A, IPC_L, 0, 0, 0, 0, 0, judge_any)                      \
-	X(OFFER, 24, ipc_offer, IPC_A, IPC_F, 0, 0, 2 * IPC_TEXT_MAX, 2, 0, judge_offer)           \
-	X(CONNECTED, 25, ipc_connected, IPC_A, IPC_F, 0, 0, IPC_TEXT_MAX, 1, 0, judge_connected)   \
-	X(CHALLENGE, 26, ipc_challenge, IPC_A, IPC_F, 0, 0, IPC_SASL_MAX, 1, 0, judge_any)         \
-	X(DENIED, 27, ipc_denied, IPC_A, IPC_F, 0, 0, 0, 0, 0, judge_denied)                       \
+	X(OFFER, 24, ipc_offer, IPC_A, IPC_F | IPC_T, 0, 0, 2 * IPC_TEXT_MAX, 2, 0, judge_offer)   \
+	X(CONNECTED, 25, ipc_connected, IPC_A, IPC_F | IPC_T, 0, 0, IPC_TEXT_MAX, 1, 0,            \
+	  judge_connected)                                                                         \
+	X(CHALLENGE, 26, ipc_challenge, IPC_A, IPC_F | IPC_T, 0, 0, IPC_SASL_MAX, 1, 0, judge_any) \
+	X(DENIED, 27, ipc_denied, IPC_A, IPC_F | IPC_T, 0, 0, 0, 0, 0, judge_denied)               \
 	X(RESOLVED, 28, ipc_resolved, IPC_A, IPC_L, 0, 0, 8 * IPC_PARTS_MAX, 0, 0, judge_resolved) \
 	X(RCPT_REFUSED, 29, ipc_recipient_answer, IPC_A | IPC_K, IPC_L, 0, 0, 0, 0, 0,             \
 	  judge_refused)                                                                           \
@@ -520,7 +544,7 @@ struct ipc_answer {
 	X(DELIVER, 48, ipc_deliver, IPC_L, IPC_K, 1, 1, 4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX,  \
 	  0, 0, judge_deliver)                                                                     \
 	X(FORGET, 49, ipc_transaction, IPC_L, IPC_K, 0, 0, 0, 0, 0, judge_any)                     \
-	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L, IPC_M, 0, 0, 0, 0, 0, judge_any)            \
+	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L | IPC_T, IPC_M, 0, 0, 0, 0, 0, judge_any)    \
 	X(KEYS, 55, ipc_certificates, IPC_M, IPC_S, 1, 1, 0, 0, 0, judge_any)                      \
 	X(SIGN, 56, ipc_sign, IPC_F, IPC_S, 0, 0, TLS_CONTENT_MAX, 0, 0, judge_sign)               \
 	X(SIGNED, 57, ipc_signed, IPC_S, IPC_F, 0, 0, TLS_SIGNATURE_MAX, 0, 0, judge_any)          \
@@ -530,7 +554,7 @@ struct ipc_answer {
 	X(PING, 62, ipc_empty, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)                      \
 	X(PONG, 63, ipc_pong, IPC_CHILDREN, IPC_M, 0, 0, 0, 0, 0, judge_any)                       \
 	X(PEER_DEAD, 64, ipc_instance, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)              \
-	X(SLOW, 65, ipc_slow, IPC_A, IPC_F, 0, 0, 0, 0, 0, judge_any)                              \
+	X(SLOW, 65, ipc_slow, IPC_A, IPC_F | IPC_T, 0, 0, 0, 0, 0, judge_any)                      \
 	X(BODY_SLICED, 70, ipc_body_lent, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_body_sliced)          \
 	X(SLICE, 71, ipc_slice, IPC_K, IPC_F, 0, 0, IPC_BATCH_MAX, 0, 0, judge_slice_value)        \
 	X(BODY_WRONG, 72, ipc_body_wrong, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_body_wrong)           \
@@ -547,7 +571,11 @@ struct ipc_answer {
 	  judge_verify)                                                                            \
 	X(CANCEL, 223, ipc_cancel, IPC_A, IPC_D, 0, 0, 0, 0, 0, judge_any)                         \
 	X(NOTE, 224, ipc_note, IPC_A, IPC_D, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)                  \
-	X(ANSWER, 225, ipc_answer, IPC_D, IPC_A, 0, 0, IPC_ANSWER_MAX, 0, 1, judge_answer)
+	X(ANSWER, 225, ipc_answer, IPC_D, IPC_A, 0, 0, IPC_ANSWER_MAX, 0, 1, judge_answer)         \
+	X(GRANTED, 230, ipc_granted, IPC_A, IPC_T, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)            \
+	X(PEER_UIDS, 231, ipc_uids, IPC_M, IPC_T, 0, 0, 0, 0, 0, judge_uids)                       \
+	X(WHOSE, 232, ipc_recipient, IPC_T, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)            \
+	X(WHOSE_ANSWER, 233, ipc_whose_answer, IPC_A, IPC_T, 0, 0, IPC_SASL_MAX, 1, 0, judge_whose)
 
 enum ipc_type {
 	IPC_NONE,

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ enum {
 	SECRETS_MAX = 1 << 20,
 	SAY_AGAIN_MS = 60 * 1000, /* a database that is down is named again after so long */
 	NOTES_MAX = 256,
+	LOWER_PRIORITY = 5,
 };
 
 struct lookup {
@@ -398,6 +400,8 @@ static int start(struct child *child, struct err *err)
 
 	if (!settings || settings->driver != lookup_driver.driver)
 		return err_set(err, EX_SOFTWARE, "the monitor named no database of this driver");
+	/* questions of strangers must not hold up the loops of other processes */
+	(void)setpriority(PRIO_PROCESS, 0, LOWER_PRIORITY);
 	child_sandbox(child, SANDBOX_LOOKUP, &sandbox);
 	sandbox.empty_root = false; /* sockets and files of the database are found by name */
 	sandbox.allow_connect = true;

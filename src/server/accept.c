@@ -84,7 +84,7 @@ static bool is_shut(const struct accept_listener *listener)
 {
 	struct pollfd look = {.fd = listener->watch.fd, .events = POLLRDHUP};
 
-	return listener->service == SERVICE_LMTP && poll(&look, 1, 0) > 0 &&
+	return listener->service >= SERVICE_LMTP && poll(&look, 1, 0) > 0 &&
 	       (look.revents & (POLLRDHUP | POLLHUP));
 }
 
@@ -92,7 +92,7 @@ static bool is_shut(const struct accept_listener *listener)
  * front closes it, and the monitor sends another. */
 static void give_up(struct accept_listener *listener)
 {
-	static const char *const names[] = {"POP3", "POP3S", "LMTP"};
+	static const char *const names[] = {"POP3", "POP3S", "LMTP", "SASL", "socketmap"};
 	struct acceptor *acceptor = listener->acceptor;
 
 	log_error("a listening socket of %s was shut; this process asks the monitor for a new one",

@@ -120,7 +120,7 @@ static void tell_lost(const struct peer *peer)
 {
 	struct ipc_instance message = {.instance = peer->instance};
 	enum ipc_role own = peer->child->role->role;
-	bool front = peer->role == ROLE_FRONT || peer->role == ROLE_LMTP;
+	bool front = peer->role == ROLE_FRONT || peer->role == ROLE_LMTP || peer->role == ROLE_MTA;
 
 	if ((front && (own == ROLE_AUTH || own == ROLE_KEEPER || own == ROLE_KEYS)) ||
 	    (own == ROLE_AUTH && (peer->role == ROLE_KEEPER || peer->role == ROLE_LOOKUP)))

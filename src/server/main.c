@@ -12,6 +12,7 @@
 #include "server/keys/keys.h"
 #include "server/lmtp/lmtp.h"
 #include "server/monitor/monitor.h"
+#include "server/mta/mta.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ enum {
 
 static const struct child_role *const roles[ROLE_COUNT] = {
 	[ROLE_FRONT] = &front_role,   [ROLE_LMTP] = &lmtp_role, [ROLE_AUTH] = &auth_role,
-	[ROLE_KEEPER] = &keeper_role, [ROLE_KEYS] = &keys_role,
+	[ROLE_KEEPER] = &keeper_role, [ROLE_KEYS] = &keys_role, [ROLE_MTA] = &mta_role,
 };
 
 static const char usage[] =

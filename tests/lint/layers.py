@@ -31,7 +31,8 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 # Rooms: sub-folders by process or subject. Folder → room → its siblings that it may include. The
 # files on the folder's own ground may include each room; each room may include the ground.
 ROOMS = {
-    'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': ()},
+    'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': (),
+               'mta': ()},
     'lookup': {'ldap': (), 'system': ()},
     'maildrop': {'index': (), 'maildir': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
@@ -55,6 +56,7 @@ OPEN = {
         'config_text.h': 'set-up and import write sections',
         'provider.h': 'where tokens come from', 'options.h': 'the policy of an account',
         'password.h': 'asked for before the process is confined',
+        'password_setting.h': 'the names of its settings, for setup',
         'place.h': 'the login of a destination',
     },
     'fetch/journal': {

@@ -195,7 +195,12 @@ class Slapd:
             self.process = None
 
     def pause(self):
+        """It stands still when this returns."""
         os.kill(self.process.pid, signal.SIGSTOP)
+        tasks = pathlib.Path(f'/proc/{self.process.pid}/task')
+        while any((task / 'stat').read_text().rsplit(')', 1)[1].split()[0] != 'T'
+                  for task in tasks.iterdir()):
+            time.sleep(0.005)
 
     def go_on(self):
         os.kill(self.process.pid, signal.SIGCONT)
@@ -227,7 +232,7 @@ class Relay:
         self.listener = socket.create_server(('127.0.0.1', 0))
         self.port = self.listener.getsockname()[1]
         self.ldap = f'ldap://127.0.0.1:{self.port}'
-        self.taken = 0
+        self.taken = self.questions = 0  # connections; turns of their clients
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -240,11 +245,13 @@ class Relay:
             server = socket.create_connection(('127.0.0.1', self.to))
             self.pairs.append((client, server))
             for one, other in ((client, server), (server, client)):
-                threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
+                threading.Thread(target=self._copy, args=(one, other, one is client),
+                                 daemon=True).start()
 
-    def _copy(self, one, other):
+    def _copy(self, one, other, asks):
         try:
             while octets := one.recv(65536):
+                self.questions += asks
                 if self.delay:
                     time.sleep(self.delay)
                 if not self.silent:

@@ -1,4 +1,5 @@
-"""A Postfix of the test's own: configuration, queue and log in a scratch folder, no listener.
+"""A Postfix of the test's own: configuration, queue and log in a scratch folder, no listener but
+those that a test asks for.
 Needs root (Postfix wants its own users for its queue); the machine's Postfix is not touched."""
 import grp
 import os
@@ -24,6 +25,8 @@ flush     unix n - n 1000? 0 flush
 proxymap  unix - - n - - proxymap
 lmtp      unix - - n - - lmtp
 anvil     unix - - n - 1 anvil
+tlsmgr    unix - - n 1000? 1 tlsmgr
+verify    unix - - n - 1 verify
 scache    unix - - n - 1 scache
 postlog   unix-dgram n - n - 1 postlogd
 valija    unix - n n - - pipe flags= user={user} null_sender=
@@ -65,15 +68,16 @@ def why_not():
 
 
 class Postfix:
-    def __init__(self, folder, transport, user='nobody', deliver='/bin/false'):
+    def __init__(self, folder, transport, user='nobody', deliver='/bin/false', main='',
+                 master=''):
         self.dir = pathlib.Path(folder)
         owner = pwd.getpwnam('postfix')
         for path in (self.dir, self.dir / 'queue', self.dir / 'data', self.dir / 'etc'):
             path.mkdir(mode=0o755, exist_ok=True)
         os.chown(self.dir / 'data', owner.pw_uid, owner.pw_gid)
         self.conf = self.dir / 'etc'
-        (self.conf / 'main.cf').write_text(MAIN.format(dir=self.dir, transport=transport))
-        (self.conf / 'master.cf').write_text(MASTER.format(user=user, deliver=deliver))
+        (self.conf / 'main.cf').write_text(MAIN.format(dir=self.dir, transport=transport) + main)
+        (self.conf / 'master.cf').write_text(MASTER.format(user=user, deliver=deliver) + master)
         self.environment = {'MAIL_CONFIG': str(self.conf), 'PATH': '/usr/sbin:/usr/bin:/sbin:/bin',
                             'LANG': 'C'}
         assert grp.getgrnam('postdrop')

@@ -16,7 +16,7 @@ import slapd as directory  # noqa: E402
 from slapd import BASE, GROUPS, PASSWORD, PEOPLE, READER, READER_PASSWORD  # noqa: E402
 from slapd import Relay, Slapd, person  # noqa: E402
 
-FILTER = '(&(objectClass=inetOrgPerson)(|(mail={user})(uid={user})))'
+HANGS_MS = 8000  # a question has one or two seconds, a busy machine some more
 DATA = '\n'.join((
     person('twin', mail='twin@example.org'),
     person('other', mail=['other@example.org', 'twin@example.org']),
@@ -193,7 +193,7 @@ def test_hashes_that_may_not_be_read(slapd, driver):
     '*', 'an*', '*)(uid=*', 'anna)(uid=*', ')(|(uid=*', 'anna)(&)', r'\2a', r'an\6ea', 'anna\\',
     'a=b', 'anna,ou=people', '&', '|', '!', '(uid=anna)', '\xff\xfe', '*@example.org',
     'anna@*', '*)(userPassword=*', 'anna)(objectClass=*'])
-def test_a_name_is_never_part_of_a_filter(slapd, driver, name):
+def test_threat_14_a_name_is_never_part_of_a_filter(slapd, driver, name):
     people = driver(slapd.ldap)
     answers = [people.verify(name), people.find(name), people.find(name, purpose='recipient')]
     assert [answer.status for answer in answers] == ['unknown'] * 3
@@ -201,7 +201,7 @@ def test_a_name_is_never_part_of_a_filter(slapd, driver, name):
 
 @pytest.mark.parametrize('name', ['anna,', 'anna+sn=anna', 'a+sn=b', '*', 'anna\\', '#616e6e61',
                                   'anna,ou=people', '"anna"', 'anna;', 'x=y', '\xe4'])
-def test_a_name_is_never_part_of_an_entrys_name(slapd, driver, name):
+def test_threat_14_a_name_is_never_part_of_an_entrys_name(slapd, driver, name):
     people = driver(slapd.ldap, f'\tuser_dn = "uid={{user}},{PEOPLE}"\n')
     assert people.verify(name).status == 'wrong'
     assert people.find(name).status == 'unknown'
@@ -225,7 +225,7 @@ def test_user_dn_needs_no_search(slapd, driver):
 
 # entries
 
-def test_two_entries_are_none(slapd, driver):
+def test_threat_76_two_entries_are_none(slapd, driver):
     people = driver(slapd.ldap)
     for answer in (people.find('twin@example.org'), people.verify('twin@example.org')):
         assert answer.status == 'bad entry' and 'two entries' in answer.why
@@ -355,11 +355,12 @@ def test_first_server_dead(slapd, driver):
     dead = f'ldap://127.0.0.1:{directory.free_port()}'
     try:
         people = driver([dead, quiet.ldap, slapd.ldap])
-        answer = people.verify('anna', ms=3000)
-        assert answer.status == 'found' and answer.ms < 3000
-        assert people.verify('anna').ms < 500  # connected
+        assert people.verify('anna', ms=6000).status == 'found'
+        taken = quiet.taken
+        assert people.verify('anna').status == 'found'  # by the connections that are there
+        assert quiet.taken == taken
         people = driver([dead, slapd.ldap])
-        assert people.verify('anna').ms < 500
+        assert people.verify('anna').status == 'found'
     finally:
         quiet.stop()
 
@@ -370,7 +371,7 @@ def test_down_and_back(own_slapd, driver):
     assert people.verify('anna').status == 'found'
     server.kill()
     answer = people.verify('anna')
-    assert answer.status == 'down' and server.ldap in answer.why and answer.ms < 1000
+    assert answer.status == 'down' and server.ldap in answer.why
     assert people.find('nobody').status == 'down'
     server.start()
     post.wait_until(lambda: people.verify('anna').status == 'found')
@@ -425,9 +426,8 @@ def test_stopped(own_slapd, driver, way):
     assert people.verify('anna').status == 'found'
     server.pause()
     answer = people.verify('anna', ms=1500)
-    assert answer.status == 'down' and answer.ms < 2500
-    answer = people.verify('anna', ms=1500)
-    assert answer.status == 'down' and answer.ms < 500
+    assert answer.status == 'down' and answer.ms < HANGS_MS
+    post.wait_until(lambda: people.verify('anna', ms=1500).ms < 500)
     server.go_on()
     post.wait_until(lambda: people.verify('anna').status == 'found')
 
@@ -439,7 +439,7 @@ def test_stopped_from_the_beginning(own_slapd, driver, way):
     text = f'\tca_file = "{server.ca}"\n' + ('\tstarttls = yes\n' if way == 'starttls' else '')
     people = driver(server.ldaps if way == 'ldaps' else server.ldap, text)
     answer = people.verify('anna', ms=1000)
-    assert answer.status == 'down' and answer.ms < 2000
+    assert answer.status == 'down' and answer.ms < HANGS_MS
     server.go_on()
 
 
@@ -450,22 +450,53 @@ def test_slow(slapd, driver):
         assert people.verify('anna').status == 'found'
         relay.delay = 3
         answer = people.verify('anna', ms=1000)
-        assert answer.status == 'down' and answer.ms < 2000
+        assert answer.status == 'down' and answer.ms < HANGS_MS
     finally:
         relay.stop()
 
 
 def test_who_exists_cannot_be_told_by_turns(slapd, driver):
-    """Both wait for as many answers of the server."""
-    relay = Relay(slapd.port, delay=0.05)
+    """Both cost as many questions to the server, one after another."""
+    relay = Relay(slapd.port)
     try:
         people = driver(relay.ldap)
         people.verify('anna')
-        for _ in range(3):
-            there, not_there = people.verify('anna', 'x').ms, people.verify('nobody', 'x').ms
-            assert abs(there - not_there) < 80, (there, not_there)
+        turns = []
+        for name in ('anna', 'nobody', 'bert', 'somebody', '*'):
+            before = relay.questions
+            people.verify(name, 'wrong')
+            turns.append(relay.questions - before)
+        assert turns == [2] * 5
     finally:
         relay.stop()
+
+
+@pytest.mark.parametrize('referrals', ['no', 'yes'])
+def test_referrals(own_slapd, driver, referrals):
+    """Half of the people are at another server, to which an entry below the base refers."""
+    other = own_slapd(people=('far',))
+    server = own_slapd(people=('near',))
+    server.add(f'dn: ou=far,{PEOPLE}\nobjectClass: referral\n'
+                       'objectClass: extensibleObject\nou: far\n'
+                       f'ref: {other.ldap}/{PEOPLE}\n')
+    people = driver(server.ldap, f'\treferrals = {referrals}\n\tattributes = {{"uid=user"}}\n')
+    assert people.verify('near').status == 'found'
+    assert people.find('nobody').status == 'unknown'
+    found = people.find('far')
+    if referrals == 'no':
+        assert found.status == 'unknown'
+    else:
+        assert (found.status, found['user']) == ('found', 'far')
+        assert people.verify('far').status == 'wrong'  # its password goes nowhere else
+
+
+def test_a_server_that_only_refers(own_slapd, driver):
+    """It does not have the entry, and does not say that there is none."""
+    server = own_slapd()
+    server.add(f'dn: ou=moved,{BASE}\nobjectClass: referral\n'
+                       'objectClass: extensibleObject\nou: moved\n'
+                       f'ref: ldap://127.0.0.1:1/{PEOPLE}\n')
+    assert driver(server.ldap, f'\tbase = "ou=moved,{BASE}"\n').find('anna').status == 'down'
 
 
 # what is wrong is said at the start
@@ -642,6 +673,19 @@ def test_server_without_its_directory(people_office, connect, way):
     server.start() if way == 'killed' else server.go_on()
     post.wait_until(lambda: is_back(connect, office, 'bert'), 40)
     assert login(connect, office, 'nobody').startswith('-ERR [AUTH]')
+
+
+def test_server_asks_at_a_lower_priority(people_office):
+    """What strangers ask does not hold up the loops of other processes."""
+    office, _ = people_office
+
+    def nice(word):
+        pids = [pid for pid in office.children()
+                if word in pathlib.Path(f'/proc/{pid}/comm').read_text()]
+        assert pids, word
+        return [int(pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[16])
+                for pid in pids]
+    assert min(nice('lookup')) > max(nice('auth') + nice('front'))
 
 
 def test_server_starts_without_its_directory(make_office, own_slapd, connect):

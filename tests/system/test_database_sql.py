@@ -468,6 +468,18 @@ def test_wrong_password_of_ours(server, make_site):
     post.shutil.rmtree(secret.parent)
 
 
+def test_login_plugin(servers, make_site):
+    """A way to log in to MariaDB that its library loads as a module, within the sandbox."""
+    server = servers('mysql')
+    server.sql(SCHEMA + insert('anna@example.org'))
+    server.sql("INSTALL SONAME 'auth_ed25519'; CREATE OR REPLACE USER other@'%' IDENTIFIED VIA "
+               f"ed25519 USING PASSWORD('{databases.password_of('mysql')}');"
+               "GRANT SELECT ON mail.* TO other@'%'")
+    office = make_site(server, connect=server.connect().replace('user=valija', 'user=other'))
+    good(office, 'anna@example.org')
+    server.sql("DROP USER other@'%'; UNINSTALL SONAME 'auth_ed25519';")
+
+
 def certificate(folder, name='localhost'):
     """A certificate for that name, signed by its own key: (certificate, key)."""
     paths = folder / f'{name}.cert.pem', folder / f'{name}.key.pem'
@@ -498,8 +510,8 @@ def test_tls(tls_server, make_site):
     by_name = server.connect().replace('127.0.0.1', 'localhost')
     if server.name == 'postgresql':
         server.sql('CREATE VIEW seen AS SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()')
-        query = ("SELECT name AS user, secret AS password, CASE WHEN (SELECT ssl FROM seen) THEN '0' "
-                 "ELSE '1' END AS nologin FROM users WHERE name = {user}")
+        query = ("SELECT name AS user, secret AS password, CASE WHEN (SELECT ssl FROM seen) "
+                 "THEN '0' ELSE '1' END AS nologin FROM users WHERE name = {user}")
     else:
         server.sql("ALTER USER valija@'%' REQUIRE SSL;")
         query = QUERY

@@ -64,7 +64,7 @@ def make_site(make_office, system):
         system.add(name, uid, password, office.mail / name, *options)
         if uid:
             for folder in ('', 'Maildir', 'Maildir/new', 'Maildir/cur', 'Maildir/tmp'):
-                (office.mail / name / folder).mkdir(mode=0o700 if folder else 0o711)
+                (office.mail / name / folder).mkdir(mode=0o700)  # as homes of Debian
                 os.chown(office.mail / name / folder, uid, 100)
             message = office.mail / name / 'Maildir/new/1.one.test'
             message.write_bytes(MAIL)
@@ -108,6 +108,15 @@ def pam_server(office):
 def status_of(pid):
     text = pathlib.Path(f'/proc/{pid}/status').read_text()
     return dict(line.split(':\t', 1) for line in text.splitlines())
+
+
+def test_an_entry_whose_mail_is_anothers(make_site):
+    """Where the home hides its owner, the entry's uid is tried; its keeper sees whose the mail is."""
+    office = make_site('anna', 'bert')
+    office.allow('belongs to uid')
+    os.chown(office.mail / 'bert/Maildir', FIRST, 100)
+    assert '[SYS/' in answers(office, 'bert')
+    collects(office, 'anna')
 
 
 @pytest.mark.release

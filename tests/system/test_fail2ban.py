@@ -16,10 +16,13 @@ ADDRESS = r'(?P<address>[0-9a-fA-F:.]*[0-9a-fA-F])'
 DATE = re.compile(r'^(?:\d{4}-\d\d-\d\dT[\d:]{8}[+-]\d{4}|\w{3} [ \d]\d [\d:]{8})')
 TIME = '2026-11-28T12:00:00+0000'
 REFUSED = 'login-refused from=192.0.2.7 session=a1-7 mechanism="USER" tls="TLSv1.3" user="x"'
+SMTP_REFUSED = REFUSED.replace('mechanism="USER" tls="TLSv1.3"',
+                               'service="smtp" mechanism="PLAIN" tls="yes"')
 BANNED = [  # by each way that a line comes to fail2ban
     f'{TIME} auth0[12]: {REFUSED}',
     f'Nov 28 12:00:00 mail auth0[12]: {REFUSED}',
     f'Nov 28 12:00:00 mail.example.org valijad[1]: auth0[12]: {REFUSED}',
+    f'{TIME} auth0[12]: {SMTP_REFUSED}',
 ]
 NOT_BANNED = [
     f'{TIME} front0[12]: auth0[12]: {REFUSED}',

@@ -33,7 +33,7 @@ static void send_offer(struct auth *auth, struct peer *front)
 	struct ipc_offer message = {.apop = auth->apop};
 	pop3_span texts[] = {span_of(auth->mechanisms), span_of(auth->mechanisms_tls)};
 
-	if (front->role == ROLE_FRONT)
+	if (front->role == ROLE_FRONT || front->role == ROLE_MTA)
 		peer_send_texts(front, IPC_OFFER, &message, texts, 2);
 }
 
@@ -184,7 +184,7 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 		take_connect(front, message);
 		return;
 	}
-	if (type == IPC_RCPT) {
+	if (type == IPC_RCPT || type == IPC_WHOSE) {
 		auth_recipient(front, message);
 		return;
 	}

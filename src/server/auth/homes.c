@@ -5,6 +5,7 @@
 #include "base/table.h"
 #include "sys/workers.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -61,8 +62,14 @@ static void look(struct job *job)
 	int root = home->homes->mail_fd;
 	struct stat st;
 
-	home->missing =
-		fstatat(root, home->path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode);
+	bool there = fstatat(root, home->path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+	if (!there && errno == EACCES) {
+		home->missing = false;
+		home->found = HOMES_HIDDEN;
+		return;
+	}
+	home->missing = !there || !S_ISDIR(st.st_mode);
 	if (!home->missing || fstat(root, &st) == 0)
 		home->found = st.st_uid;
 }

@@ -67,15 +67,18 @@ static enum homes_answer find_owner(const struct auth *auth, const char *home, u
 	return HOMES_KNOWN;
 }
 
-enum auth_keeper_found auth_find_keeper(struct auth *auth, const char *home, struct peer **ret,
-					uint64_t *ret_key)
+enum auth_keeper_found auth_find_keeper(struct auth *auth, const struct user *user,
+					struct peer **ret, uint64_t *ret_key)
 {
+	const char *home = user_home(user);
 	uint64_t hash = hash_everywhere(home, strlen(home)); /* a restarted auth chooses the same */
 	uint32_t uid = 0;
 
 	*ret = NULL;
 	switch (find_owner(auth, home, &uid, ret_key)) {
 	case HOMES_KNOWN:
+		if (uid == HOMES_HIDDEN)
+			uid = user->has_ids ? user->uid : 0;
 		break;
 	case HOMES_ASKED:
 		return KEEPER_STARTING;
@@ -91,12 +94,13 @@ enum auth_keeper_found auth_find_keeper(struct auth *auth, const char *home, str
 	return KEEPER_ABSENT;
 }
 
-enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct peer **ret,
+enum auth_keeper_found auth_keeper(struct auth *auth, const struct user *user, struct peer **ret,
 				   uint64_t *ret_key)
 {
-	enum auth_keeper_found found = auth_find_keeper(auth, home, ret, ret_key);
+	enum auth_keeper_found found = auth_find_keeper(auth, user, ret, ret_key);
 
-	return found == KEEPER_ABSENT ? auth_want_keeper(auth, (uint32_t)*ret_key, home) : found;
+	return found == KEEPER_ABSENT ? auth_want_keeper(auth, (uint32_t)*ret_key, user_home(user))
+				      : found;
 }
 
 int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const pop3_span *texts,
@@ -241,7 +245,7 @@ static void open_or_wait(struct auth_session *session, struct waiting_login *wai
 	struct peer *keeper;
 	uint64_t key;
 
-	switch (auth_keeper(auth, user_home(&wait->user), &keeper, &key)) {
+	switch (auth_keeper(auth, &wait->user, &keeper, &key)) {
 	case KEEPER_FOUND:
 		send_open(session, keeper, &wait->user, &wait->as);
 		break;
@@ -285,7 +289,7 @@ void auth_open(struct auth_session *session, const struct user *user,
 
 	if (app)
 		memcpy(as.label, app->label, sizeof(as.label));
-	if (auth_keeper(auth, user_home(user), &keeper, &key) == KEEPER_FOUND) {
+	if (auth_keeper(auth, user, &keeper, &key) == KEEPER_FOUND) {
 		send_open(session, keeper, user, &as);
 		return;
 	}

@@ -15,11 +15,13 @@ enum auth_keeper_found {
 	KEEPER_NONE,     /* no keeper now */
 };
 /* Never KEEPER_ABSENT: the keeper is asked for. */
-enum auth_keeper_found auth_keeper(struct auth *auth, const char *home, struct peer **ret,
+enum auth_keeper_found auth_keeper(struct auth *auth, const struct user *user, struct peer **ret,
 				   uint64_t *ret_key);
-/* The same, but no keeper is asked for. */
-enum auth_keeper_found auth_find_keeper(struct auth *auth, const char *home, struct peer **ret,
-					uint64_t *ret_key);
+/* The same, but no keeper is asked for. The owner of the home counts, not what the entry says, unless
+ * auth may not see it, as in a home that is its user's alone (mode 0700): then the entry's uid is
+ * tried, and its keeper sees for itself whose the mail is. */
+enum auth_keeper_found auth_find_keeper(struct auth *auth, const struct user *user,
+					struct peer **ret, uint64_t *ret_key);
 /* Asks for a keeper of uid, the owner of home: KEEPER_STARTING, or KEEPER_NONE. */
 enum auth_keeper_found auth_want_keeper(struct auth *auth, uint32_t uid, const char *home);
 /* Waits for what auth_keeper gave key of; -1: too many requests wait, or this one has waited for

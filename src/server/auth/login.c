@@ -36,9 +36,16 @@ struct login_job {
 static void begin_record(const struct auth_session *session, enum record_event event,
 			 pop3_span name, struct record *record)
 {
+	bool mta = session->front->role == ROLE_MTA;
+
 	record_begin(record, event, session->ip, session->front->instance, session->node.key);
+	if (mta)
+		record_words(record, RECORD_KEY_SERVICE, "smtp");
 	record_words(record, RECORD_KEY_MECHANISM, session->mechanism);
-	record_words(record, RECORD_KEY_TLS, tls_protocol_name(session->tls));
+	record_words(record, RECORD_KEY_TLS,
+		     !mta           ? tls_protocol_name(session->tls)
+		     : session->tls ? "yes"
+				    : "no"); /* the version is the MTA's to know */
 	record_text(record, RECORD_KEY_USER, name);
 }
 
@@ -82,13 +89,37 @@ static void denied(struct auth *auth, struct auth_session *session, const char *
 	auth_deny(session, REASON_WRONG, delay);
 }
 
+/* It opens no maildrop, and counts for no session of the user. */
+static void granted_mta(struct auth_session *session, const struct user *user)
+{
+	struct ipc_granted message = {.session = session->node.key, .ticket = session->ticket};
+	pop3_span name = span_of(user->name);
+
+	peer_send_texts(session->front, IPC_GRANTED, &message, &name, 1);
+}
+
+/* Counts a session of a POP3 front. Returns false, and denies the login: the user has too many. */
+static bool count_session(struct auth *auth, struct auth_session *session, const struct user *user)
+{
+	char key[USER_NAME_MAX]; /* one user in every spelling, also when the users file changes
+				    between logins */
+
+	session->user = limits_login(&auth->limits, user_name_key(span_of(user->name), key));
+	if (session->user) {
+		session->granted = true;
+		return true;
+	}
+	say(session, RECORD_LOGIN_REFUSED, "too many sessions of this user");
+	auth_deny(session, REASON_USER_SESSIONS, 0);
+	return false;
+}
+
 static void granted(struct auth *auth, struct auth_session *session)
 {
 	const struct user *user = login_user(session->login);
 	const struct app_password *app = login_app(session->login);
 	uint64_t now = loop_now(auth->child->loop);
-	char key[USER_NAME_MAX]; /* one user in every spelling, also when the users file changes
-				    between logins */
+	bool mta = session->front->role == ROLE_MTA;
 
 	/* judged after the secret: a stranger learns nothing about the name */
 	if (user->networks[0] && !networks_have(span_of(user->networks), session->ip)) {
@@ -99,18 +130,16 @@ static void granted(struct auth *auth, struct auth_session *session)
 		denied(auth, session, "not from a network of the app password");
 		return;
 	}
-	session->user = limits_login(&auth->limits, user_name_key(span_of(user->name), key));
-	if (!session->user) {
-		say(session, RECORD_LOGIN_REFUSED, "too many sessions of this user");
-		auth_deny(session, REASON_USER_SESSIONS, 0);
+	if (!mta && !count_session(auth, session, user))
 		return;
-	}
-	session->granted = true;
 	proven_put(auth->proven, span_of(user->name), limits_network(session->address), now / 1000);
 	say_login(session, app);
 	if (login_database(session->login))
 		databases_note(auth->databases, login_database(session->login), user->name);
-	auth_open(session, user, app);
+	if (mta)
+		granted_mta(session, user);
+	else
+		auth_open(session, user, app);
 }
 
 static void challenge(struct auth_session *session)
@@ -289,7 +318,8 @@ static bool remembered(void *context, const char *database)
 static struct ask_question question_of(const struct auth *auth, const struct auth_session *session)
 {
 	struct login_question of = login_question(session->login);
-	struct ask_question question = {.purpose = LOOKUP_LOGIN,
+	bool mta = session->front->role == ROLE_MTA;
+	struct ask_question question = {.purpose = mta ? LOOKUP_SASL : LOOKUP_LOGIN,
 					.names = {of.name},
 					.name_count = 1,
 					.password = of.password,

@@ -36,6 +36,37 @@ int auth_recipients_open(struct auth *auth, struct err *err)
 
 _Static_assert(RECIPIENT_USERS_MAX <= IPC_PARTS_MAX, "a recipient has more parts than RESOLVED");
 
+/* The answer to mta, which asks without a transaction: no keeper is involved. */
+static void answer_mta(struct peer *mta, const struct ipc_recipient *message, enum reason reason,
+		       const struct user *users, size_t count)
+{
+	struct ipc_whose_answer answer = {.session = message->session, .reason = reason};
+	char names[IPC_SASL_MAX];
+	pop3_span text = {names, 0};
+
+	for (size_t i = 0; i < count; i++) {
+		pop3_span name = span_of(users[i].name);
+
+		if (text.size + name.size + 2 > sizeof(names))
+			break;
+		if (i > 0) {
+			memcpy(names + text.size, ", ", 2);
+			text.size += 2;
+		}
+		memcpy(names + text.size, name.data, name.size);
+		text.size += name.size;
+	}
+	peer_send_texts(mta, IPC_WHOSE_ANSWER, &answer, &text, 1);
+}
+
+/* The process that asked, if it is still there. */
+static struct peer *front_of(const struct auth *auth, uint64_t instance)
+{
+	struct peer *front = child_peer(auth->child, ROLE_LMTP, instance);
+
+	return front ? front : child_peer(auth->child, ROLE_MTA, instance);
+}
+
 static void refuse(struct peer *front, const struct ipc_recipient *message, enum reason reason)
 {
 	struct ipc_recipient_answer answer = {.session = message->session,
@@ -43,6 +74,10 @@ static void refuse(struct peer *front, const struct ipc_recipient *message, enum
 					      .index = message->index,
 					      .reason = reason};
 
+	if (front->role == ROLE_MTA) {
+		answer_mta(front, message, reason, NULL, 0);
+		return;
+	}
 	peer_send(front, IPC_RCPT_REFUSED, &answer);
 }
 
@@ -154,7 +189,7 @@ static enum auth_keeper_found look(struct auth *auth, const struct user *users, 
 	for (size_t i = 0; i < count; i++) {
 		const char *home = user_home(&users[i]);
 
-		switch (auth_find_keeper(auth, home, &ret[i], &key)) {
+		switch (auth_find_keeper(auth, &users[i], &ret[i], &key)) {
 		case KEEPER_FOUND:
 			note_owner(owners, ret[i]->uid, NULL);
 			break;
@@ -284,7 +319,7 @@ static void add_findings(struct asking *asking, struct finding *findings)
 static void answered(void *context, struct finding *findings)
 {
 	struct asking *asking = context;
-	struct peer *front = child_peer(asking->auth->child, ROLE_LMTP, asking->front);
+	struct peer *front = front_of(asking->auth, asking->front);
 
 	if (!front) {
 		findings_free(findings);
@@ -369,6 +404,8 @@ static void conclude(struct peer *front, const struct ipc_recipient *message, ui
 			log_error("recipient <%.*s>: %s", (int)address.size, address.data,
 				  err->text);
 		refuse(front, message, REASON_USERS_DOWN);
+	} else if (front->role == ROLE_MTA) {
+		answer_mta(front, message, REASON_OK, users, count);
 	} else {
 		resolved(front, message, users, count, deadline);
 	}

@@ -38,14 +38,30 @@ static void send_mail_root(const struct generation_files *files, struct slot *sl
 	ipc_send_all(&slot->chan, IPC_DIRECTORY, &message, &text, 1, &files->mail_fd, 1);
 }
 
+enum ipc_role briefing_role(enum config_service service)
+{
+	switch (service) {
+	case SERVICE_LMTP:
+		return ROLE_LMTP;
+	case SERVICE_SASL:
+	case SERVICE_SOCKETMAP:
+		return ROLE_MTA;
+	case SERVICE_POP3:
+	case SERVICE_POP3S:
+	case SERVICE_COUNT:
+		break;
+	}
+	return ROLE_FRONT;
+}
+
 void briefing_send_listener(const struct briefing *b, struct slot *slot,
 			    const struct config_listener *listener)
 {
-	bool lmtp = listener->service == SERVICE_LMTP;
+	enum ipc_role role = briefing_role(listener->service);
 	struct ipc_listener message = {.service = listener->service};
-	int fd = listeners_fd(b->listeners, listener, lmtp ? 0 : slot->index);
+	int fd = listeners_fd(b->listeners, listener, role == ROLE_FRONT ? slot->index : 0);
 
-	if (fd >= 0 && slot->role == (lmtp ? ROLE_LMTP : ROLE_FRONT))
+	if (fd >= 0 && slot->role == role)
 		ipc_send_fds(&slot->chan, IPC_LISTENER, &message, &fd, 1);
 }
 
@@ -91,6 +107,13 @@ static void send_database(const struct generation_files *files, struct slot *slo
 	ipc_send_fds(&slot->chan, IPC_DATABASE, &message, &program->secrets_fd, 1);
 }
 
+static void send_peer_uids(const struct generation_files *files, struct slot *slot)
+{
+	struct ipc_uids message = files->peer_uids;
+
+	ipc_send(&slot->chan, IPC_PEER_UIDS, &message);
+}
+
 static void send_role_things(const struct briefing *b, struct slot *slot)
 {
 	const struct generation_files *files = b->files;
@@ -110,6 +133,10 @@ static void send_role_things(const struct briefing *b, struct slot *slot)
 		send_listeners(b, slot);
 		break;
 	case ROLE_LMTP:
+		send_listeners(b, slot);
+		break;
+	case ROLE_MTA:
+		send_peer_uids(files, slot);
 		send_listeners(b, slot);
 		break;
 	case ROLE_AUTH:
@@ -143,7 +170,7 @@ static bool work_together(enum ipc_role a, enum ipc_role b)
 
 	return (front && (b == ROLE_AUTH || b == ROLE_KEEPER)) ||
 	       (a == ROLE_AUTH && (b == ROLE_KEEPER || b == ROLE_LOOKUP)) ||
-	       (a == ROLE_FRONT && b == ROLE_KEYS);
+	       (a == ROLE_FRONT && b == ROLE_KEYS) || (a == ROLE_MTA && b == ROLE_AUTH);
 }
 
 static void send_peer(struct slot *to, const struct slot *peer, int fd)

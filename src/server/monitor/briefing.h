@@ -22,6 +22,8 @@ struct briefing {
 /* Sends CONFIG and what the slot's role needs; channels to other children: briefing_wire. */
 void briefing_send(const struct briefing *briefing, struct slot *slot);
 void briefing_send_ticket_keys(const struct briefing *briefing, struct slot *slot);
+/* The role that takes the connections of a service. */
+enum ipc_role briefing_role(enum config_service service);
 /* Sends a listening socket, if the role takes it and it is open. */
 void briefing_send_listener(const struct briefing *briefing, struct slot *slot,
 			    const struct config_listener *listener);

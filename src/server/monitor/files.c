@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "config/path.h"
 #include "server/certificates.h"
+#include "server/monitor/peer_uids.h"
 #include "server/monitor/spool_files.h"
 #include "users/system_user.h"
 #include "sys/process.h"
@@ -100,7 +101,7 @@ void files_remember_root(struct generation_files *files, const struct mail_root_
 bool files_need_keys(const struct config *config)
 {
 	for (uint32_t i = 0; i < config->listener_count && config->certificate_count; i++)
-		if (config->listeners[i].service != SERVICE_LMTP)
+		if (config->listeners[i].service < SERVICE_LMTP)
 			return true;
 	return false;
 }
@@ -130,7 +131,8 @@ int files_open(struct generation_files *files, const struct config *config, bool
 	if (files->config->lmtp_spool[0] &&
 	    spool_files_open(files->config->lmtp_spool, &files->spool_fd, err) < 0)
 		return -1;
-	if (lookups_open(files->lookups, config, root, err) < 0)
+	if (lookups_open(files->lookups, config, root, err) < 0 ||
+	    peer_uids_find(config, &files->peer_uids, err) < 0)
 		return -1;
 	look_at_root(files, &mail->facts);
 	files->config_fd = config_seal(config, err);

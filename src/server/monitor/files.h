@@ -7,6 +7,7 @@
 #define SERVER_MONITOR_FILES_H
 
 #include "config/config.h"
+#include "ipc/messages.h"
 #include "maildrop/mail_root.h"
 #include "users/lookups.h"
 #include "server/monitor/mail_folder.h"
@@ -22,6 +23,7 @@ struct generation_files {
 	uint64_t certificates_size, keys_size;
 	struct lookup_program lookups[CONFIG_DATABASES_MAX]; /* of the databases that need one */
 	struct mail_root root;                               /* what is known of mail_fd */
+	struct ipc_uids peer_uids; /* for mta; its head is not filled in */
 	/* set if the monitor is root */
 	uid_t net_uid, auth_uid, mail_uid, keys_uid;
 	gid_t net_gid, auth_gid, mail_gid, keys_gid;

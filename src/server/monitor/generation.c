@@ -153,10 +153,10 @@ static void again(struct slot *slot)
 
 static const struct slot_events events = {.brief = brief, .message = message, .again = again};
 
-static bool serves(const struct config *config, bool lmtp)
+static bool serves(const struct config *config, enum ipc_role role)
 {
 	for (uint32_t i = 0; i < config->listener_count; i++)
-		if ((config->listeners[i].service == SERVICE_LMTP) == lmtp)
+		if (briefing_role(config->listeners[i].service) == role)
 			return true;
 	return false;
 }
@@ -175,11 +175,13 @@ static int add_slots(struct generation *g)
 		if (ok)
 			slot->group_size = n;
 	}
-	for (unsigned i = 0; i < generation_fronts(&g->config) && ok && serves(&g->config, false);
-	     i++)
+	for (unsigned i = 0;
+	     i < generation_fronts(&g->config) && ok && serves(&g->config, ROLE_FRONT); i++)
 		ok = members_add(g, ROLE_FRONT, i, g->files.net_uid, g->files.net_gid) != NULL;
-	if (ok && serves(&g->config, true))
+	if (ok && serves(&g->config, ROLE_LMTP))
 		ok = members_add(g, ROLE_LMTP, 0, g->files.net_uid, g->files.net_gid) != NULL;
+	if (ok && serves(&g->config, ROLE_MTA))
+		ok = members_add(g, ROLE_MTA, 0, g->files.net_uid, g->files.net_gid) != NULL;
 	for (unsigned i = 0; i < g->config.database_count && ok; i++)
 		if (g->config.databases[i].driver != DRIVER_PASSWD_FILE)
 			ok = members_add(g, ROLE_LOOKUP, i, g->files.lookups[i].uid,
@@ -217,6 +219,20 @@ static void root_looked_at(void *context, const struct mail_root_facts *facts)
 	files_remember_root(&g->files, facts);
 }
 
+/* A program that asks a database, and ends before it got all that it needs, is started again: it
+ * costs its own users, no start. */
+static int start_first(struct slot *slot, struct err *err)
+{
+	if (members_start(slot, err) == 0)
+		return 0;
+	if (slot->role != ROLE_LOOKUP)
+		return -1;
+	log_error("cannot start %s %u: %s", ipc_role_name(slot->role), slot->index, err->text);
+	if (!slot->pid)
+		slot_start_last(slot);
+	return 0;
+}
+
 int generation_create(struct generation_owner *owner, const struct config *config,
 		      const struct mail_folder *mail, uint32_t number, struct generation **ret,
 		      struct err *err)
@@ -245,12 +261,12 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 	}
 	if (rc == 0) {
 		files_remember_root(&g->files, &mail->facts);
-		spool_files_init(&g->spool, &g->files, serves(&g->config, true));
+		spool_files_init(&g->spool, &g->files, serves(&g->config, ROLE_LMTP));
 		root_watch_init(&g->root_watch, owner->loop, &g->files.root, g->files.mail_fd,
 				root_changed, root_looked_at, g);
 	}
 	for (struct slot *slot = g->slots; slot && rc == 0; slot = slot->next)
-		rc = members_start(slot, err);
+		rc = start_first(slot, err);
 	if (rc < 0) {
 		generation_kill(g);
 		generation_destroy(g);
@@ -384,7 +400,7 @@ void generation_destroy(struct generation *g)
 /* The process of a slot has ended, or was given up. */
 static void slot_ended(struct generation *g, struct slot *slot, bool tidy)
 {
-	if (slot->role == ROLE_FRONT || slot->role == ROLE_LMTP)
+	if (slot->role == ROLE_FRONT || slot->role == ROLE_LMTP || slot->role == ROLE_MTA)
 		g->owner->suspect(g->owner);
 	if (g->draining)
 		check_ended(g);

@@ -30,7 +30,7 @@ void health_peer_lost(struct slot *from, uint64_t instance)
 		slot = slot->next;
 	if (!slot || slot->pid <= 0 || slot->killed || slot_has_exited(slot))
 		return;
-	if (slot->role != ROLE_FRONT && slot->role != ROLE_LMTP &&
+	if (slot->role != ROLE_FRONT && slot->role != ROLE_LMTP && slot->role != ROLE_MTA &&
 	    !(slot->role == ROLE_KEEPER && from->role == ROLE_AUTH))
 		return;
 	if (from->role == ROLE_KEEPER && !may_end(slot, loop_now(slot->loop))) {

@@ -64,11 +64,11 @@ static bool is_shared(const struct config_listener *wanted)
 	return is_path(wanted) || wanted->service == SERVICE_POP3S;
 }
 
-/* The number of sockets of a listener: LMTP has one front, thus one socket. A socket without a
- * front would swallow its share of the connections. */
+/* The number of sockets of a listener: all but POP3 has one process, thus one socket. A socket
+ * without a front would swallow its share of the connections. */
 static unsigned sockets_of(const struct config_listener *wanted, unsigned fronts)
 {
-	return is_shared(wanted) || wanted->service == SERVICE_LMTP ? 1 : fronts;
+	return is_shared(wanted) || wanted->service >= SERVICE_LMTP ? 1 : fronts;
 }
 
 struct listeners *listeners_create(void)
@@ -571,11 +571,11 @@ void listeners_retain(struct listeners *listeners, const struct config *config, 
 
 void listeners_describe(const struct listeners *listeners, char *buf, size_t size)
 {
-	static const char *const names[] = {"pop3", "pop3s", "lmtp"};
+	static const char *const names[] = {"pop3", "pop3s", "lmtp", "sasl", "socketmap"};
 	size_t used = 0;
 
 	buf[0] = '\0';
-	for (int service = SERVICE_POP3; service <= SERVICE_LMTP; service++)
+	for (int service = SERVICE_POP3; service < SERVICE_COUNT; service++)
 		for (struct entry *entry = listeners->entries; entry && used < size;
 		     entry = entry->next) {
 			bool six = strchr(entry->wanted.address, ':') != NULL;

@@ -6,8 +6,8 @@
 int members_start(struct slot *slot, struct err *err)
 {
 	struct generation_owner *owner = slot->generation->owner;
-	bool faces_network =
-		slot->role == ROLE_FRONT || slot->role == ROLE_LMTP || slot->role == ROLE_LOOKUP;
+	bool faces_network = slot->role == ROLE_FRONT || slot->role == ROLE_LMTP ||
+			     slot->role == ROLE_LOOKUP || slot->role == ROLE_MTA;
 	int exe_fd = slot->role == ROLE_LOOKUP
 			     ? slot->generation->files.lookups[slot->index].program_fd
 			     : owner->exe_fd;

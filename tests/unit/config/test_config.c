@@ -305,7 +305,7 @@ static void test_listeners(void **state)
 	bad("pop3 { listen = \"[::ffff:127.0.0.1]:110\" }", "1", "write the IPv4 address");
 	bad("lmtp { listen = \"[::ffff:0.0.0.0]:24\" }", "1", "write the IPv4 address");
 	bad("pop3 { listen = \"[::FFFF:7f00:1]:110\" }", "1", "write the IPv4 address");
-	bad("pop3 { listen = \"/run/pop\" }", "1", "lmtp only");
+	bad("pop3 { listen = \"/run/pop\" }", "1", "takes no path");
 	bad("lmtp { listen = \"24\" }", "1", "ADDRESS:PORT");
 	bad("lmtp { listen = \"\" }", "1", "ADDRESS:PORT");
 	bad("pop3s { listen = \"127.0.0.1:995\" }", "1", "needs a certificate");

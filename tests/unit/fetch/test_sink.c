@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "fetch/journal/state.h"
 #include "fetch/sink/maildir_name.h"
+#include "fetch/sink/refused.h"
 #include "fetch/sink/sink.h"
 #include "tests/ledger.h"
 
@@ -24,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -586,6 +588,43 @@ static void leftovers(void **state)
 	clear(&s);
 }
 
+/* A message that its destination refused is kept, or the sink says that it is not: whatever call
+ * fails, flushes among them. */
+static void refused_messages_are_kept_or_not(void **state)
+{
+	struct scratch s = {.type = FETCH_MAILDIR};
+	struct sink_message message = {.id = "0123456789abcdef0123456789abcdef", .octets = 5};
+	bool last = false;
+
+	(void)state;
+	for (int at = 1; !last; at++) {
+		struct fetch_account account;
+		struct sink_settings settings = {
+			.files = &table, .account = &account, .key = SPAN_LITERAL("key")};
+		struct refused *refused = NULL;
+		struct err err;
+		int fd = memfd_create("message", MFD_CLOEXEC);
+		enum sink_result result;
+
+		fetch_account_defaults(&account);
+		snprintf(account.name, sizeof(account.name), "anna");
+		assert_int_equal(write(fd, "A: b\n", 5), 5);
+		begin_run(&s, at, EIO, false);
+		settings.state_dir = s.state;
+		assert_int_equal(refused_open(&settings, &refused, &err), 0);
+		err_set(&err, 0, "550 no");
+		result = refused_keep(refused, fd, &message, &err);
+		last = calls < at;
+		if (result != (last ? SINK_REFUSED : SINK_BROKEN))
+			fail_msg("call %d failed: %s", at, err.text);
+		assert_non_null(strstr(err.text, "550 no"));
+		refused_close(refused);
+		close(fd);
+		clear(&s);
+		assert_true(at < 200);
+	}
+}
+
 /* The id in a name of ours is read back; other names have none, however much they look like it. */
 static void names_and_their_ids(void **state)
 {
@@ -661,6 +700,7 @@ int main(void)
 		cmocka_unit_test(two_faults_in_a_row),
 		cmocka_unit_test(state_folder_is_flushed),
 		cmocka_unit_test(leftovers),
+		cmocka_unit_test(refused_messages_are_kept_or_not),
 		cmocka_unit_test(names_and_their_ids),
 		cmocka_unit_test(keys_of_journals),
 	};

@@ -132,6 +132,8 @@ static const struct sandbox front = {.role = SANDBOX_FRONT};
 static void front_works(struct place *place)
 {
 	struct rlimit limit;
+	struct ucred peer = {.pid = 0};
+	socklen_t size = sizeof(peer);
 	int pair[2], memory;
 	char octet = 0;
 
@@ -144,6 +146,9 @@ static void front_works(struct place *place)
 	EXPECT(pread(memory, &octet, 1, 1) == 1 && octet == 'b');
 	EXPECT(fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0 && errno == ENOSYS);
 	EXPECT(fcntl(pair[0], F_SETOWN, getpid()) < 0);
+	/* mta believes some users' programs only */
+	EXPECT(getsockopt(pair[0], SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0);
+	EXPECT(peer.pid == getpid());
 	free(malloc(1000000));
 	EXPECT(getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_max == 0);
 	EXPECT(prctl(PR_GET_DUMPABLE) == 0);
