@@ -27,9 +27,9 @@ struct homes *homes_create(struct loop *loop, int mail_fd,
 			   struct err *err);
 /* An owner that auth may not see: a folder above the home lets nobody through. */
 #define HOMES_HIDDEN UINT32_MAX
-/* The owner of home, a path below the mail root, or HOMES_HIDDEN; of the root, if home is not there or is no folder
- * of its own (symbolic links are not followed). *ret_key is set for HOMES_ASKED: at least
- * HOMES_KEY_FIRST, above every uid. */
+/* The owner of home, a path below the mail root, or HOMES_HIDDEN; of the root, if home is not there
+ * or is no folder of its own (symbolic links are not followed). *ret_key is set for HOMES_ASKED: at
+ * least HOMES_KEY_FIRST, above every uid. */
 #define HOMES_KEY_FIRST (1ULL << 63)
 enum homes_answer homes_owner(struct homes *homes, const char *home, uint32_t *ret_uid,
 			      uint64_t *ret_key);

@@ -17,9 +17,9 @@ enum auth_keeper_found {
 /* Never KEEPER_ABSENT: the keeper is asked for. */
 enum auth_keeper_found auth_keeper(struct auth *auth, const struct user *user, struct peer **ret,
 				   uint64_t *ret_key);
-/* The same, but no keeper is asked for. The owner of the home counts, not what the entry says, unless
- * auth may not see it, as in a home that is its user's alone (mode 0700): then the entry's uid is
- * tried, and its keeper sees for itself whose the mail is. */
+/* The same, but no keeper is asked for. The owner of the home counts, not what the entry says,
+ * unless auth may not see it, as in a home that is its user's alone (mode 0700): then the entry's
+ * uid is tried, and its keeper sees for itself whose the mail is. */
 enum auth_keeper_found auth_find_keeper(struct auth *auth, const struct user *user,
 					struct peer **ret, uint64_t *ret_key);
 /* Asks for a keeper of uid, the owner of home: KEEPER_STARTING, or KEEPER_NONE. */
