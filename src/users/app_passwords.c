@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "users/passwd_line.h"
+#include "users/reread.h"
 #include "users/text_file.h"
 
 #include <errno.h>
@@ -35,7 +36,7 @@ struct table {
 struct app_passwords {
 	int dir_fd;
 	pthread_rwlock_t lock; /* over table, seen, settled */
-	pthread_mutex_t reading;
+	struct reread reread;
 	struct table *table;
 	struct stat seen; /* of the file when it was last read, good or bad; all zero: none */
 	bool settled;
@@ -156,8 +157,9 @@ fail:
 }
 
 /* Reads the file again. A bad one changes nothing but seen. st: the state that caused it. */
-static void reload(struct app_passwords *apps, const struct stat *st)
+static void reload(void *context, const struct stat *st)
 {
+	struct app_passwords *apps = context;
 	struct table *table = NULL, *old = NULL;
 	struct stat read_st;
 	struct err err = {0};
@@ -195,11 +197,8 @@ static void refresh(struct app_passwords *apps)
 	pthread_rwlock_rdlock(&apps->lock);
 	current = text_file_same(&st, &apps->seen) && (apps->settled || !text_file_settled(&st));
 	pthread_rwlock_unlock(&apps->lock);
-	/* other threads go on with the old ones meanwhile */
-	if (current || pthread_mutex_trylock(&apps->reading) != 0)
-		return;
-	reload(apps, &st);
-	pthread_mutex_unlock(&apps->reading);
+	if (!current)
+		reread_begin(&apps->reread, &st);
 }
 
 int app_passwords_open(int dir_fd, struct app_passwords **ret, struct err *err)
@@ -211,7 +210,7 @@ int app_passwords_open(int dir_fd, struct app_passwords **ret, struct err *err)
 		return err_set(err, EX_OSERR, "out of memory");
 	apps->dir_fd = dir_fd;
 	pthread_rwlock_init(&apps->lock, NULL);
-	pthread_mutex_init(&apps->reading, NULL);
+	reread_init(&apps->reread, reload, apps);
 	if (load(apps, false, &apps->table, &apps->seen, &why) < 0) {
 		if (err)
 			*err = why;
@@ -227,9 +226,9 @@ void app_passwords_close(struct app_passwords *apps)
 {
 	if (!apps)
 		return;
+	reread_finish(&apps->reread);
 	table_free(apps->table);
 	pthread_rwlock_destroy(&apps->lock);
-	pthread_mutex_destroy(&apps->reading);
 	free(apps);
 }
 

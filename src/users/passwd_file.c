@@ -10,12 +10,11 @@
 #include "base/text.h"
 #include "users/passwd_line.h"
 #include "users/passwd_table.h"
+#include "users/reread.h"
 #include "users/text_file.h"
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,20 +22,13 @@
 #include <sysexits.h>
 
 #define FILE_MAX (512u << 20)
-enum {
-	LARGE = 1 << 20, /* octets: a larger file is read again by a thread of its own */
-};
 
 struct users {
 	int dir_fd;
 	char file_name[256];
 	char *mail_root;
 	pthread_rwlock_t lock; /* over table, seen, settled */
-	atomic_bool reading;
-	struct stat changed;      /* what a thread of its own reads for; of whoever set reading */
-	pthread_mutex_t starting; /* over reader, has_reader */
-	pthread_t reader;         /* the last such thread */
-	bool has_reader;
+	struct reread reread;
 	struct passwd_table *table;
 	struct stat seen; /* of the file when it was last read, good or bad */
 	bool settled;
@@ -66,8 +58,9 @@ static int load(struct users *users, bool again, struct passwd_table **ret, stru
 
 /* Reads the file again. A bad one changes nothing but seen. st: the state of the file that caused
  * the reading. */
-static void reload(struct users *users, const struct stat *st)
+static void reload(void *context, const struct stat *st)
 {
+	struct users *users = context;
 	struct passwd_table *table = NULL, *old = NULL;
 	struct stat read_st = *st;
 	struct err err = {0};
@@ -93,34 +86,6 @@ static void reload(struct users *users, const struct stat *st)
 		log_write(good, "%s: read again: %u users", users->file_name, table->count);
 }
 
-static void *read_again(void *context)
-{
-	struct users *users = context;
-
-	reload(users, &users->changed);
-	atomic_store(&users->reading, false);
-	return NULL;
-}
-
-/* Reads a large file in a thread of its own: whoever looks up a name would wait for half a second
- * where there are a million. Returns false: there is no thread. */
-static bool begin_reading(struct users *users, const struct stat *st)
-{
-	sigset_t all, before;
-	bool begun;
-
-	users->changed = *st;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pthread_mutex_lock(&users->starting);
-	if (users->has_reader) /* it has ended */
-		pthread_join(users->reader, NULL);
-	begun = users->has_reader = pthread_create(&users->reader, NULL, read_again, users) == 0;
-	pthread_mutex_unlock(&users->starting);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return begun;
-}
-
 /* Costs one fstatat when nothing changed. */
 static void refresh(struct users *users)
 {
@@ -134,13 +99,7 @@ static void refresh(struct users *users)
 	pthread_rwlock_unlock(&users->lock);
 	if (current)
 		return;
-	/* other threads go on with the old entries meanwhile */
-	if (atomic_exchange(&users->reading, true))
-		return;
-	if (st.st_size > LARGE && begin_reading(users, &st))
-		return;
-	reload(users, &st);
-	atomic_store(&users->reading, false);
+	reread_begin(&users->reread, &st);
 }
 
 int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_root,
@@ -152,7 +111,7 @@ int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_r
 		return err_set(err, EX_OSERR, "out of memory");
 	users->dir_fd = dir_fd;
 	pthread_rwlock_init(&users->lock, NULL);
-	pthread_mutex_init(&users->starting, NULL);
+	reread_init(&users->reread, reload, users);
 	if (span_copy(span_of(file_name), users->file_name, sizeof(users->file_name)) < 0) {
 		err_set(err, EX_CONFIG, "%s: the name is too long", file_name);
 		goto fail;
@@ -175,11 +134,9 @@ void users_close(struct users *users)
 {
 	if (!users)
 		return;
-	if (users->has_reader)
-		pthread_join(users->reader, NULL);
+	reread_finish(&users->reread);
 	passwd_table_destroy(users->table);
 	pthread_rwlock_destroy(&users->lock);
-	pthread_mutex_destroy(&users->starting);
 	free(users->mail_root);
 	free(users);
 }

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -300,6 +301,33 @@ static void test_a_changed_file(void **state)
 	app_passwords_close(apps);
 }
 
+/* Of more than a mebibyte: those known before stay in force until it is read. */
+static void test_a_large_file_is_read_beside_the_tries(void **state)
+{
+	enum { LINES = 12000, TRIES = 3000 };
+	char shown[APP_SHOWN_MAX], good[2000];
+	struct app_passwords *apps;
+	struct timespec wait = {0, 10000000};
+	int tries = 0;
+	FILE *out;
+
+	(void)state;
+	assert_int_equal(add("anna", "phone", shown, NULL), 0);
+	read_file(good, sizeof(good));
+	write_file(file, "# none yet\n");
+	assert_int_equal(app_passwords_open(dir_fd, &apps, NULL), 0);
+	out = fopen(file, "w");
+	assert_non_null(out);
+	fputs(good, out);
+	for (int i = 0; i < LINES; i++)
+		fprintf(out, "user%d:phone:" HEX64 ":created=1\n", i);
+	fclose(out);
+	while (!matches(apps, "anna", shown) && ++tries < TRIES)
+		nanosleep(&wait, NULL);
+	assert_in_range(tries, 0, TRIES - 1);
+	app_passwords_close(apps); /* waits for one that still reads */
+}
+
 static void test_a_bad_file_is_an_error_at_open(void **state)
 {
 	struct app_passwords *apps;
@@ -454,6 +482,7 @@ int main(void)
 		cmocka_unit_test(test_lines),
 		PLACED(test_every_one_is_found_and_no_other),
 		PLACED(test_a_changed_file),
+		PLACED(test_a_large_file_is_read_beside_the_tries),
 		PLACED(test_a_bad_file_is_an_error_at_open),
 		PLACED(test_revoking),
 		PLACED(test_the_same_label_twice),
