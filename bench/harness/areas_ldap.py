@@ -10,7 +10,8 @@ from .areas_disturbed import USERS, WRONG, _steady, _wrong
 from .areas_login import CONNS, _run
 from .servers import Valija, settle
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/stand_ins"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../../tests/stand_ins"))
 
 import slapd  # noqa: E402
 

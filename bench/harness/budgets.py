@@ -128,8 +128,8 @@ BUDGETS = [
              f"2,400 wrong passwords from {sources}, yescrypt: p99 of remembered logins", "–",
              "≤ 1.5 × undisturbed", "ms", _guessed(sources))
       for sources in ("24 addresses", "2,400 addresses")),
-    Budget("ldap/remembered", "ldap", "remembered logins of users in LDAP: server CPU a session", "–",
-           "≤ 1.15 × users file", "ms",
+    Budget("ldap/remembered", "ldap", "remembered logins of users in LDAP: server CPU a session",
+           "–", "≤ 1.15 × users file", "ms",
            lambda get: (get("ldap.cpu_ms", "valija-ldap"), get("ldap.cpu_ms", OURS) * 1.15)),
     Budget("ldap/guessed", "ldap_guessed", "1,000 wrong passwords a second against LDAP: p99 of "
            "others", "–", "≤ 1.5 × undisturbed", "ms",

@@ -56,6 +56,7 @@ OPEN = {
         'config_text.h': 'set-up and import write sections',
         'provider.h': 'where tokens come from', 'options.h': 'the policy of an account',
         'password.h': 'asked for before the process is confined',
+        'password_setting.h': 'the names of its settings, for setup',
         'place.h': 'the login of a destination',
     },
     'fetch/journal': {

@@ -29,8 +29,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def setup(self):
         page = self.server.page
         page.connections += 1
+        self.stopped = page.stopped
         if page.fault == 'silent':
-            page.stopped.wait()
+            self.stopped.wait()
             raise ConnectionError
         if page.context:
             self.request = page.context.wrap_socket(self.request, server_side=True)
@@ -39,12 +40,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def faulty(self, fault):
         self.close_connection = True
         if fault == 'hang':
-            self.server.page.stopped.wait()
+            self.stopped.wait()
         elif fault == 'cut':
             self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"status": "fo')
         elif fault in ('endless', 'headers'):
             self.wfile.write(b'HTTP/1.1 200 OK\r\n' + (b'\r\n' if fault == 'endless' else b''))
-            while not self.server.page.stopped.is_set():
+            while not self.stopped.is_set():
                 self.wfile.write(b'X-More: ' + b'x' * 1000 + b'\r\n')
 
     def answer(self):
@@ -52,6 +53,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         size = int(self.headers.get('Content-Length', 0))
         request = types.SimpleNamespace(method=self.command, path=self.path, headers=self.headers,
                                         body=self.rfile.read(size))
+        if self.stopped.is_set():  # a connection that was kept is no way in, either
+            self.close_connection = True
+            return None
         page.requests.append(request)
         if page.fault:
             return self.faulty(page.fault)
@@ -103,7 +107,7 @@ class WebPage:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self):
-        """Connections are refused from then on."""
+        """Connections are refused from then on, and those that are open answer nothing more."""
         self.stopped.set()
         self.server.shutdown()
         self.server.server_close()

@@ -1,11 +1,19 @@
 """App passwords: made and shown once, good beside the main password or instead of it, and what the
 server lets them do. The file is changed by `valija user app` while the server runs."""
+import json
+import pathlib
 import re
+import sys
 import time
 
 import pytest
 
+import office as post
 from office import PASSWORD, wait_until
+
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / 'stand_ins')]
+
+from web_page import WebPage  # noqa: E402
 
 SHOWN = re.compile(r'^([a-z2-7]{4}-){6}[a-z2-7]{4}$')
 
@@ -99,6 +107,44 @@ def test_wrong_ones_are_refused_with_the_same_words(office, connect):
     lines = {login(office, connect, wrong)[1], login(office, connect, wrong, 'nobody')[1],
              login(office, connect, 'another form')[1]}
     assert len(lines) == 1 and lines.pop().startswith('-ERR [AUTH]')
+
+
+def test_a_user_of_a_database_that_judges_passwords_itself(make_office, connect):
+    if not post.program('valija-lookup-http').exists():
+        pytest.skip('built without valija-lookup-http')
+    office = make_office(start=False)
+    (office.scratch / 'page').mkdir(mode=0o755)
+    socket = office.scratch / 'page' / 'socket'
+    kinds = []
+
+    def answer(request):
+        question = json.loads(request.body)
+        kinds.append(question['kind'])
+        if question['names'][0] != 'carla':
+            return 200, {'status': 'unknown'}
+        if question['kind'] == 'verify' and question['password'] != 'sesame':
+            return 200, {'status': 'wrong'}
+        return 200, {'version': 1, 'status': 'found', 'matched': 0, 'fields': {'home': 'carla'}}
+
+    with WebPage(answer, socket=socket):
+        socket.chmod(0o666)
+        with office.conf.open('a') as file:
+            file.write(f'\ndatabase "people" {{\n\tdriver = http\n\tsocket = "{socket}"\n}}\n')
+        office.start()
+        password = make(office, 'carla')
+        works(office, connect, password, 'carla')
+        works(office, connect, password, 'Carla')
+        assert kinds == ['find']  # never with the app password; then from memory
+        works(office, connect, 'sesame', 'carla')
+        assert kinds == ['find', 'verify']  # what is remembered of the entry proves no password
+        works(office, connect, password, 'carla')
+        assert refused(office, connect, 'sesam', 'carla')
+        assert kinds == ['find', 'verify', 'verify']
+        app(office, 'revoke', 'carla', '--all')
+        assert refused(office, connect, password, 'carla')  # the database judges it now
+        assert refused(office, connect, password, 'nobody')
+        assert kinds[3:] == ['verify', 'verify']
+        office.stop()
 
 
 # what ends it

@@ -193,7 +193,7 @@ def test_hashes_that_may_not_be_read(slapd, driver):
     '*', 'an*', '*)(uid=*', 'anna)(uid=*', ')(|(uid=*', 'anna)(&)', r'\2a', r'an\6ea', 'anna\\',
     'a=b', 'anna,ou=people', '&', '|', '!', '(uid=anna)', '\xff\xfe', '*@example.org',
     'anna@*', '*)(userPassword=*', 'anna)(objectClass=*'])
-def test_a_name_is_never_part_of_a_filter(slapd, driver, name):
+def test_threat_14_a_name_is_never_part_of_a_filter(slapd, driver, name):
     people = driver(slapd.ldap)
     answers = [people.verify(name), people.find(name), people.find(name, purpose='recipient')]
     assert [answer.status for answer in answers] == ['unknown'] * 3
@@ -201,7 +201,7 @@ def test_a_name_is_never_part_of_a_filter(slapd, driver, name):
 
 @pytest.mark.parametrize('name', ['anna,', 'anna+sn=anna', 'a+sn=b', '*', 'anna\\', '#616e6e61',
                                   'anna,ou=people', '"anna"', 'anna;', 'x=y', '\xe4'])
-def test_a_name_is_never_part_of_an_entrys_name(slapd, driver, name):
+def test_threat_14_a_name_is_never_part_of_an_entrys_name(slapd, driver, name):
     people = driver(slapd.ldap, f'\tuser_dn = "uid={{user}},{PEOPLE}"\n')
     assert people.verify(name).status == 'wrong'
     assert people.find(name).status == 'unknown'
@@ -225,7 +225,7 @@ def test_user_dn_needs_no_search(slapd, driver):
 
 # entries
 
-def test_two_entries_are_none(slapd, driver):
+def test_threat_76_two_entries_are_none(slapd, driver):
     people = driver(slapd.ldap)
     for answer in (people.find('twin@example.org'), people.verify('twin@example.org')):
         assert answer.status == 'bad entry' and 'two entries' in answer.why
@@ -469,6 +469,34 @@ def test_who_exists_cannot_be_told_by_turns(slapd, driver):
         assert turns == [2] * 5
     finally:
         relay.stop()
+
+
+@pytest.mark.parametrize('referrals', ['no', 'yes'])
+def test_referrals(own_slapd, driver, referrals):
+    """Half of the people are at another server, to which an entry below the base refers."""
+    other = own_slapd(people=('far',))
+    server = own_slapd(people=('near',))
+    server.add(f'dn: ou=far,{PEOPLE}\nobjectClass: referral\n'
+                       'objectClass: extensibleObject\nou: far\n'
+                       f'ref: {other.ldap}/{PEOPLE}\n')
+    people = driver(server.ldap, f'\treferrals = {referrals}\n\tattributes = {{"uid=user"}}\n')
+    assert people.verify('near').status == 'found'
+    assert people.find('nobody').status == 'unknown'
+    found = people.find('far')
+    if referrals == 'no':
+        assert found.status == 'unknown'
+    else:
+        assert (found.status, found['user']) == ('found', 'far')
+        assert people.verify('far').status == 'wrong'  # its password goes nowhere else
+
+
+def test_a_server_that_only_refers(own_slapd, driver):
+    """It does not have the entry, and does not say that there is none."""
+    server = own_slapd()
+    server.add(f'dn: ou=moved,{BASE}\nobjectClass: referral\n'
+                       'objectClass: extensibleObject\nou: moved\n'
+                       f'ref: ldap://127.0.0.1:1/{PEOPLE}\n')
+    assert driver(server.ldap, f'\tbase = "ou=moved,{BASE}"\n').find('anna').status == 'down'
 
 
 # what is wrong is said at the start

@@ -242,6 +242,17 @@ def test_keys_of_an_address(make_site, issuer):
     assert [one.path for one in issuer.page.requests] == ['/keys']
 
 
+def test_a_host_that_is_none(make_site, issuer):
+    """Names are looked up inside the sandbox, which ends no process for it."""
+    office = make_site(jwks_url='https://id.invalid/keys')
+    pids = set(office.children())
+    temporary(office, issuer.token())
+    with Pop(office.pop3) as client:
+        client.ok('USER demo')
+        client.ok(f'PASS {post.PASSWORD}')
+    assert set(office.children()) == pids
+
+
 def test_redirects(make_site, issuer):
     """To https:// they are followed."""
     issuer.redirects['/keys'] = issuer.page.url + '/more-keys'

@@ -468,6 +468,18 @@ def test_wrong_password_of_ours(server, make_site):
     post.shutil.rmtree(secret.parent)
 
 
+def test_login_plugin(servers, make_site):
+    """A way to log in to MariaDB that its library loads as a module, within the sandbox."""
+    server = servers('mysql')
+    server.sql(SCHEMA + insert('anna@example.org'))
+    server.sql("INSTALL SONAME 'auth_ed25519'; CREATE OR REPLACE USER other@'%' IDENTIFIED VIA "
+               f"ed25519 USING PASSWORD('{databases.password_of('mysql')}');"
+               "GRANT SELECT ON mail.* TO other@'%'")
+    office = make_site(server, connect=server.connect().replace('user=valija', 'user=other'))
+    good(office, 'anna@example.org')
+    server.sql("DROP USER other@'%'; UNINSTALL SONAME 'auth_ed25519';")
+
+
 def certificate(folder, name='localhost'):
     """A certificate for that name, signed by its own key: (certificate, key)."""
     paths = folder / f'{name}.cert.pem', folder / f'{name}.key.pem'

@@ -2,8 +2,10 @@
 the writable memory of the fetcher is searched, for each mechanism and each source of a password.
 With pipelining it is kept for the session, as a second login without pipelining may be needed."""
 import base64
+import os
 import pathlib
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -178,3 +180,59 @@ def test_the_search_finds_a_password_that_is_needed(fetcher, serve, password):
     found = look(fetcher, server, silent, fetcher.command(server, '--auth', 'user',
                                                           '--no-pipelining'), needles(password))
     assert found
+
+
+def test_threat_91_a_run_of_watch_has_its_own_account_alone(fetcher, serve, certificate, password):
+    """Its server may have taken it over: no setting of another account is in it, from the start on
+    and when the configuration was read again."""
+    silent, quiet = Silent(), threading.Event()
+    server = serve(tls='implicit', certificate=certificate, hooks={'UIDL': silent})
+    other = serve(tls='implicit', certificate=certificate, resumes=True,
+                  on_connect=lambda _: quiet.set())
+    secret = [f'{name}{password}' for name in ('own', 'others')]
+
+    def account(name, port, more):
+        return (f'account "{name}" {{\nserver = "pop3s://demo@localhost:{port}"\n'
+                f'ca = "{certificate[0]}"\nto = "maildir:{fetcher.maildir}-{name}"\n'
+                f'password-file = "{fetcher.password_file}"\ninterval = "2s"\n{more}\n}}\n')
+    conf = fetcher.scratch / 'fetch.conf'
+    conf.write_text(f'state = "{fetcher.state}"\n'
+                    + account('other', other.port, f'auth = "USER" # {secret[1]}\n'
+                              f'to-proxy = "http://me:{secret[1]}@localhost:1"')
+                    + account('own', server.port,
+                              f'to-proxy = "http://me:{secret[0]}@localhost:1"'))
+    process = subprocess.Popen([str(program()), 'fetch', '--watch', '-c', str(conf)],
+                               stdin=subprocess.DEVNULL, env=fetcher.environment(),
+                               stderr=(fetcher.scratch / 'words').open('wb'))
+    try:
+        for _ in range(2):
+            assert silent.reached.wait(30) and quiet.wait(30)
+            try:
+                found = {word: held_by_run(process.pid, server, word) for word in secret[:2]}
+            except PermissionError:
+                pytest.skip('no right to read the memory of other processes')
+            assert found[secret[0]] and not found[secret[1]]
+            silent.reached.clear()
+            process.send_signal(signal.SIGHUP)
+            silent.go_on.set()
+            silent.go_on.clear()
+    finally:
+        silent.go_on.set()
+        process.terminate()
+        process.wait(60)
+
+
+def held_by_run(parent, server, word):
+    """Where the run that talks to the server holds the word."""
+    mine = {line.split()[9] for line in pathlib.Path('/proc/net/tcp').read_text().splitlines()[1:]
+            if line.split()[2] == f'0100007F:{server.port:04X}'}
+    children = pathlib.Path(f'/proc/{parent}/task/{parent}/children').read_text().split()
+    [run] = [child for child in children if mine & sockets(child)]
+    return held(int(run), [word.encode()])
+
+
+def sockets(pid):
+    try:
+        return {os.readlink(link)[8:-1] for link in pathlib.Path(f'/proc/{pid}/fd').iterdir()}
+    except FileNotFoundError:  # it ends just now
+        return set()

@@ -144,17 +144,6 @@ int fetch_account_source(struct fetch_account *account, const char *text, struct
 int fetch_account_tls(struct fetch_account *account, const char *text, struct err *err);
 /* After all settings are in: missing ones get their defaults, impossible ones are refused. */
 int fetch_account_check(struct fetch_account *account, struct err *err);
-/* A setting that says where a password is, as the file and (with "--") the command line name it; a
- * destination's begins with "to-". */
-struct fetch_password_setting {
-	const char *name;
-	enum fetch_password_source source;
-	bool path; /* its value is one */
-};
-/* Number i, from 0; NULL behind the last. */
-const struct fetch_password_setting *fetch_password_setting(unsigned i);
-/* NULL: it is another setting. */
-const struct fetch_password_setting *fetch_password_setting_named(const char *name);
 /* What the account logs in with is an access token, no password. */
 bool fetch_account_token(const struct fetch_account *account);
 /* It logs in without a secret: with its certificate. */

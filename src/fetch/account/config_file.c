@@ -12,6 +12,7 @@
 #include "fetch/account/config_path.h"
 #include "fetch/account/idn.h"
 #include "fetch/account/options.h"
+#include "fetch/account/password_setting.h"
 #include "fetch/account/place.h"
 
 #include <confuse.h>
@@ -455,6 +456,8 @@ int fetch_config_read(const char *file, struct fetch_config *ret, struct err *er
 
 void fetch_config_finish(struct fetch_config *config)
 {
+	if (config->accounts) /* as may their proxies */
+		wipe(config->accounts, config->count * sizeof(*config->accounts));
 	free(config->accounts);
 	if (config->oauth) /* clients may have secrets */
 		wipe(config->oauth, config->oauth_count * sizeof(*config->oauth));

@@ -3,6 +3,7 @@
 #include "fetch/account/place.h"
 
 #include "base/text.h"
+#include "fetch/account/password_setting.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,6 +2,7 @@
 #include "fetch/setup/arguments.h"
 
 #include "base/text.h"
+#include "fetch/account/password_setting.h"
 
 #include <getopt.h>
 #include <stdio.h>

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "fetch/account/password.h"
+#include "fetch/account/password_setting.h"
 #include "fetch/journal/state.h"
 #include "fetch/oauth/oauth.h"
 #include "fetch/report/report.h"

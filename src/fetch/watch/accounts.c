@@ -2,6 +2,8 @@
  * See watch_private.h; in the parent of --watch. */
 #include "fetch/watch/watch_private.h"
 
+#include "base/secret.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,6 +84,7 @@ static struct fetch_account *move_settings(struct fetch_config *config, size_t *
 	madvise(moved, size, MADV_DONTFORK);
 	if (config->count)
 		memcpy(moved, config->accounts, config->count * sizeof(*moved));
+	wipe(config->accounts, config->count * sizeof(*moved));
 	free(config->accounts);
 	config->accounts = NULL;
 	*ret_size = size;

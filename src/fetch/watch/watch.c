@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,9 +245,16 @@ static void child_ended(struct loop_signal *sig, int number)
 
 /* ---- the configuration ---- */
 
+/* What the parser frees is overwritten (by the C library): runs inherit it, and it is of all
+ * accounts. */
 static int read_source(struct watch *w, struct fetch_config *config, struct err *err)
 {
-	if (w->source->read(w->source->context, config, err) < 0)
+	int rc;
+
+	mallopt(M_PERTURB, 0xff);
+	rc = w->source->read(w->source->context, config, err);
+	mallopt(M_PERTURB, 0);
+	if (rc < 0)
 		return -1;
 	if (config->count)
 		return 0;

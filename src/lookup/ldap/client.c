@@ -24,6 +24,7 @@ static const char gnutls_priorities[] = "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1";
 struct client {
 	LDAP *ldap;
 	int fd;
+	bool referrals;     /* searches follow them; a password is for this server alone */
 	uint64_t deadline;  /* of what is under way */
 	LDAPControl policy; /* asked for with each login */
 	char policy_oid[sizeof(LDAP_CONTROL_PASSWORDPOLICYREQUEST)];
@@ -185,7 +186,7 @@ int client_prepare(const struct client_options *options, struct err *err)
 	 */
 	setenv("LDAPNOINIT", "1", 1);
 	if (set_number(NULL, LDAP_OPT_PROTOCOL_VERSION, LDAP_VERSION3) < 0 ||
-	    set(NULL, LDAP_OPT_REFERRALS, options->referrals ? LDAP_OPT_ON : LDAP_OPT_OFF) < 0 ||
+	    set(NULL, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) < 0 ||
 	    set(NULL, LDAP_OPT_RESTART, LDAP_OPT_ON) < 0)
 		return err_set(err, EX_SOFTWARE, "libldap cannot be set up");
 	if (options->tls && prepare_tls(options, err) < 0)
@@ -345,8 +346,9 @@ static int secure(struct client *client, const LDAPURLDesc *url, bool starttls, 
 	return -1;
 }
 
-static struct client *connect_to(const LDAPURLDesc *url, const char *address, bool starttls,
-				 uint64_t deadline, struct err *err)
+static struct client *connect_to(const LDAPURLDesc *url, const char *address,
+				 const struct client_options *options, uint64_t deadline,
+				 struct err *err)
 {
 	struct client *client = calloc(1, sizeof(*client));
 
@@ -363,7 +365,8 @@ static struct client *connect_to(const LDAPURLDesc *url, const char *address, bo
 		free(client);
 		return NULL;
 	}
-	if (secure(client, url, starttls, deadline, err) == 0)
+	client->referrals = options->referrals;
+	if (secure(client, url, options->starttls, deadline, err) == 0)
 		return client;
 	client_close(client, true);
 	return NULL;
@@ -373,8 +376,7 @@ struct client *client_open(const char *address, const struct client_options *opt
 			   uint64_t deadline, struct err *err)
 {
 	LDAPURLDesc *url = parse(address, err);
-	struct client *client =
-		url ? connect_to(url, address, options->starttls, deadline, err) : NULL;
+	struct client *client = url ? connect_to(url, address, options, deadline, err) : NULL;
 
 	if (url)
 		ldap_free_urldesc(url);
@@ -448,7 +450,8 @@ static enum client_result login(struct client *client, const char *dn, const cha
 	enum client_result result;
 	int id, code;
 
-	if (set_deadline(client, deadline) < 0)
+	if (set_deadline(client, deadline) < 0 ||
+	    set(client->ldap, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) < 0)
 		return CLIENT_LOST;
 	code = ldap_sasl_bind(client->ldap, dn, mechanism, credentials, mechanism ? NULL : controls,
 			      NULL, &id);
@@ -542,7 +545,8 @@ enum client_result client_search(struct client *client, struct client_search *se
 	int ids[IPC_LOOKUP_NAMES_MAX], code;
 	unsigned found = 0;
 
-	if (set_deadline(client, deadline) < 0)
+	if (set_deadline(client, deadline) < 0 ||
+	    set(ldap, LDAP_OPT_REFERRALS, client->referrals ? LDAP_OPT_ON : LDAP_OPT_OFF) < 0)
 		return CLIENT_LOST;
 	for (unsigned i = 0; i < count; i++) {
 		code = send_search(ldap, &searches[i], attributes, deadline, &ids[i]);
