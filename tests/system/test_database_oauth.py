@@ -216,7 +216,7 @@ def test_huge_token(make_site, issuer):
     good(office, issuer.token())
 
 
-def test_keys_kept_and_renewed(make_site, issuer):
+def test_threat_100_keys_kept_and_renewed(make_site, issuer):
     """Fetched once; a key that is not known is looked for, once a minute."""
     office = make_site()
     for _ in range(3):
@@ -262,7 +262,7 @@ def test_redirects(make_site, issuer):
 
 @pytest.mark.parametrize('where', ['http://127.0.0.1:1/keys', 'file:///etc/passwd', '/keys',
                                    'ftp://127.0.0.1/keys'])
-def test_redirects_refused(make_site, issuer, where):
+def test_threat_100_redirects(make_site, issuer, where):
     """To http:// and others they are not, nor in circles."""
     issuer.redirects['/keys'] = where
     office = make_site()
@@ -273,7 +273,7 @@ def test_redirects_refused(make_site, issuer, where):
 @pytest.mark.parametrize('document', [
     {}, {'issuer': 'https://id.example.org/'}, {'jwks_uri': 'http://127.0.0.1:1/keys'},
     {'jwks_uri': 'file:///etc/passwd'}, {'jwks_uri': 7}])
-def test_discovery(make_site, issuer, document):
+def test_threat_100_discovery(make_site, issuer, document):
     """What an openid-configuration says has to be of the issuer, and https."""
     issuer.document = {**issuer.document, **document} if document else {}
     office = make_site()
@@ -284,7 +284,7 @@ def test_discovery(make_site, issuer, document):
 
 
 @pytest.mark.parametrize('fault', ['hang', 'drop', 'cut', 'endless', 'headers', 'silent'])
-def test_faults(make_site, issuer, fault):
+def test_threat_100_faults(make_site, issuer, fault):
     """No keys can be had: [SYS/TEMP] for tokens, nothing for passwords; later all is well."""
     office = make_site()
     issuer.page.fault = fault

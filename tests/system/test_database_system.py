@@ -111,7 +111,7 @@ def status_of(pid):
 
 
 def test_an_entry_whose_mail_is_anothers(make_site):
-    """Where the home hides its owner, the entry's uid is tried; its keeper sees whose the mail is."""
+    """Where the home hides its owner, the entry's uid is tried; its keeper sees whose it is."""
     office = make_site('anna', 'bert')
     office.allow('belongs to uid')
     os.chown(office.mail / 'bert/Maildir', FIRST, 100)

@@ -23,7 +23,6 @@ enum {
 	VERIFY_BIND = 0, /* places of the choices of `verify` and `bind_mechanism` */
 	VERIFY_HASH = 1,
 	BIND_EXTERNAL = 1,
-	DUMMY_MAX_MS = 250, /* what a user who is not there waits at most */
 };
 
 struct ldap {

@@ -61,7 +61,7 @@ static void test_answers(void **state)
 	expect("{\"status\":\"down\"}", LOOKUP_DOWN);
 }
 
-static void test_answers_bad(void **state)
+static void test_threat_101_answers_bad(void **state)
 {
 	static const char *const texts[] = {
 		"",
@@ -401,7 +401,7 @@ static void expect_down(struct site *site, const char *text, const char *words)
 		fail_msg("\"%s\" is not in \"%s\"", words, answer.why);
 }
 
-static void test_bad_servers(void **state)
+static void test_threat_101_bad_servers(void **state)
 {
 	struct site *site = open_site();
 	static char huge[100000];
@@ -532,12 +532,18 @@ static void test_settings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answers),       cmocka_unit_test(test_answers_bad),
-		cmocka_unit_test(test_fields),        cmocka_unit_test(test_fields_bad),
-		cmocka_unit_test(test_request),       cmocka_unit_test(test_request_odd),
-		cmocka_unit_test(test_over_a_socket), cmocka_unit_test(test_not_asked),
-		cmocka_unit_test(test_bad_servers),   cmocka_unit_test(test_hanging),
-		cmocka_unit_test(test_pause),         cmocka_unit_test(test_settings),
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_threat_101_answers_bad),
+		cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_fields_bad),
+		cmocka_unit_test(test_request),
+		cmocka_unit_test(test_request_odd),
+		cmocka_unit_test(test_over_a_socket),
+		cmocka_unit_test(test_not_asked),
+		cmocka_unit_test(test_threat_101_bad_servers),
+		cmocka_unit_test(test_hanging),
+		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_settings),
 	};
 
 	return cmocka_run_group_tests(tests, start_server, stop_server);

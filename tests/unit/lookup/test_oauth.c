@@ -371,7 +371,7 @@ static void test_forged(void **state)
 	json_decref(claims);
 }
 
-static void test_unsigned(void **state)
+static void test_threat_98_unsigned(void **state)
 {
 	static const char *const none[] = {"none", "None", "NONE", "", "nOnE"};
 	struct site *site = usual();
@@ -396,7 +396,7 @@ static void test_unsigned(void **state)
 }
 
 /* The public key, known to all, as the secret of HMAC. */
-static void test_algorithm_confusion(void **state)
+static void test_threat_98_algorithm_confusion(void **state)
 {
 	static const char *const algorithms[] = {"HS256", "HS384", "HS512"};
 	struct site *site = usual();
@@ -434,7 +434,7 @@ static void test_algorithm_confusion(void **state)
 }
 
 /* A key that the token brings along, or where one is to be had, means nothing. */
-static void test_keys_of_the_token(void **state)
+static void test_threat_98_keys_of_the_token(void **state)
 {
 	struct site *site = usual();
 	json_t *claims = good_claims(), *header = header_of("RS256", "rsa-1");
@@ -485,7 +485,7 @@ static void test_headers(void **state)
 	json_decref(claims);
 }
 
-static void test_issuer_and_audience(void **state)
+static void test_threat_99_issuer_and_audience(void **state)
 {
 	struct site *site = usual();
 
@@ -506,7 +506,7 @@ static void test_issuer_and_audience(void **state)
 	expect_with(site, "aud", NULL, LOOKUP_WRONG);
 }
 
-static void test_dates(void **state)
+static void test_threat_99_dates(void **state)
 {
 	struct site *site = usual();
 	json_int_t now = (json_int_t)time(NULL);
@@ -526,7 +526,7 @@ static void test_dates(void **state)
 	expect_with(site, "nbf", json_string("0"), LOOKUP_WRONG);
 }
 
-static void test_scope_and_user(void **state)
+static void test_threat_99_scope_and_user(void **state)
 {
 	struct site *site = usual();
 
@@ -547,7 +547,7 @@ static void test_scope_and_user(void **state)
 	expect_with(site, "email", NULL, LOOKUP_WRONG);
 }
 
-static void test_claims_twice(void **state)
+static void test_threat_99_claims_twice(void **state)
 {
 	struct site *site = usual();
 	json_t *claims = good_claims();
@@ -823,14 +823,15 @@ int main(void)
 		cmocka_unit_test(test_expiry_given_back),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_forged),
-		cmocka_unit_test(test_unsigned),
-		cmocka_unit_test(test_keys_of_the_token),
+		cmocka_unit_test(test_threat_98_unsigned),
+		cmocka_unit_test(test_threat_98_keys_of_the_token),
 		cmocka_unit_test(test_headers),
-		cmocka_unit_test(test_issuer_and_audience),
-		cmocka_unit_test(test_dates),
-		cmocka_unit_test(test_scope_and_user),
-		cmocka_unit_test(test_claims_twice),
-		cmocka_unit_test(test_algorithm_confusion), /* from here on with other keys */
+		cmocka_unit_test(test_threat_99_issuer_and_audience),
+		cmocka_unit_test(test_threat_99_dates),
+		cmocka_unit_test(test_threat_99_scope_and_user),
+		cmocka_unit_test(test_threat_99_claims_twice),
+		cmocka_unit_test(
+			test_threat_98_algorithm_confusion), /* from here on with other keys */
 		cmocka_unit_test(test_sets),
 		cmocka_unit_test(test_keys_for_others),
 		cmocka_unit_test(test_keys_missing),
