@@ -85,6 +85,24 @@ def test_plain_and_login(asked):
                     r'user="demo"')
 
 
+def test_app_passwords(asked):
+    office, path = asked()
+
+    def make(*options):
+        return office.valija('user', 'app', 'add', '-c', office.conf, 'demo',
+                             *options).stdout.strip()
+    phone, helpdesk = make('--label', 'phone'), make('--label', 'helpdesk', '--no-delete')
+    with Asker(path) as asker:
+        asker.plain(1, 'demo', phone)
+        assert asker.line() == 'OK\t1\tuser=demo'
+        asker.plain(2, 'demo', helpdesk)  # good for looking at mail, not for sending it
+        assert asker.line().startswith('FAIL\t2')
+    office.wait_log(r'login from=local .*service="smtp".* user="demo" label="phone"')
+    office.wait_log(r'login-refused .*the app password is for reading only')
+    with Pop(office.pop3) as client:
+        client.login('demo', helpdesk)
+
+
 def test_scram(asked):
     """RFC 7677: the last message of the server comes as a challenge, and is answered by nothing."""
     office, path = asked()

@@ -130,6 +130,10 @@ static void granted(struct auth *auth, struct auth_session *session)
 		denied(auth, session, "not from a network of the app password");
 		return;
 	}
+	if (mta && app && app->no_delete) { /* it is for looking at mail, not for writing it */
+		denied(auth, session, "the app password is for reading only");
+		return;
+	}
 	if (!mta && !count_session(auth, session, user))
 		return;
 	proven_put(auth->proven, span_of(user->name), limits_network(session->address), now / 1000);
