@@ -246,7 +246,6 @@ static enum outcome step_database(struct look *look, const struct config_databas
 static bool is_asked(const struct look *look, const struct config_database *database)
 {
 	return (database->purposes & CONFIG_FOR_LOGIN) && database->driver != DRIVER_OAUTH &&
-	       database->driver != DRIVER_PASSWD_FILE &&
 	       config_database_could_have(look->config, database, span_of(look->name));
 }
 

@@ -23,8 +23,8 @@ static const char *const drivers[DRIVER_COUNT] = {
 #define LDAP (1u << DRIVER_LDAP)
 #define HTTP (1u << DRIVER_HTTP)
 #define OAUTH (1u << DRIVER_OAUTH)
-#define ASKED (SYSTEM | SQL | LDAP | HTTP | OAUTH) /* by a lookup process */
-#define ALL (ASKED | 1u << DRIVER_PASSWD_FILE)
+#define PASSWD_FILE (1u << DRIVER_PASSWD_FILE)
+#define ALL (PASSWD_FILE | SYSTEM | SQL | LDAP | HTTP | OAUTH)
 #define DAY (24 * 3600u)
 
 static const struct database_key keys[] = {
@@ -34,39 +34,36 @@ static const struct database_key keys[] = {
 	 .standard = "",
 	 .help = "The domains whose users it has; \"\" among them: names without a domain.\n"
 		 "None named: it could have any user."},
-	{.name = "file",
-	 .drivers = 1u << DRIVER_PASSWD_FILE,
-	 .kind = DATABASE_PATH,
-	 .help = "The passwd-file."},
+	{.name = "file", .drivers = PASSWD_FILE, .kind = DATABASE_PATH, .help = "The passwd-file."},
 	{.name = "timeout",
-	 .drivers = ASKED,
+	 .drivers = ALL,
 	 .kind = DATABASE_SECONDS,
 	 .standard = "10s",
 	 .min = 1,
 	 .max = 120,
 	 .help = "How long an answer may take."},
 	{.name = "connections",
-	 .drivers = ASKED & ~SYSTEM,
+	 .drivers = ALL & ~SYSTEM,
 	 .kind = DATABASE_NUMBER,
 	 .standard = "4",
 	 .min = 1,
 	 .max = 64,
 	 .help = "Questions under way at a time, each on a connection of its own."},
 	{.name = "cache_time",
-	 .drivers = ASKED,
+	 .drivers = ALL,
 	 .kind = DATABASE_SECONDS,
 	 .standard = "5m",
 	 .max = DAY,
 	 .help = "How long an entry, or a password that was right, is remembered."},
 	{.name = "cache_down",
-	 .drivers = ASKED,
+	 .drivers = ALL,
 	 .kind = DATABASE_SECONDS,
 	 .standard = "0",
 	 .max = 30 * DAY,
 	 .help = "While the database is down, what was remembered serves logins for so long. 0: "
 		 "not."},
 	{.name = "user",
-	 .drivers = ASKED,
+	 .drivers = ALL,
 	 .kind = DATABASE_TEXT,
 	 .standard = "valija-lookup",
 	 .help = "System user of the process that asks it."},

@@ -178,8 +178,6 @@ int lookup_open(struct lookup_program *lookup, const struct config *config,
 		const struct config_database *database, bool root, struct err *err)
 {
 	*lookup = (struct lookup_program){.program_fd = -1, .secrets_fd = -1};
-	if (database->driver == DRIVER_PASSWD_FILE)
-		return 0;
 	if (check_rights(database, root, err) < 0 ||
 	    open_program(config_driver_name(database->driver), &lookup->program_fd, err) < 0 ||
 	    read_secrets(config, database, lookup, err) < 0 ||

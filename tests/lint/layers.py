@@ -18,9 +18,8 @@ ALLOWED = {
     'users': ('base', 'lmtp', 'sys', 'config'),
     'config': ('base',),
     'server': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
-    'lookup': ('base', 'sys', 'ipc', 'config', 'server'),
     'https': ('base', 'sys'),
-    'lookup': ('base', 'sys', 'https', 'ipc', 'config', 'server'),
+    'lookup': ('base', 'sys', 'https', 'ipc', 'config', 'users', 'server'),
     'fetch': ('base', 'sys', 'https'),
     'cli': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
 }
@@ -33,7 +32,6 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': (),
                'mta': ()},
-    'lookup': {'ldap': (), 'system': ()},
     'maildrop': {'index': (), 'maildir': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
               'oauth': ('account', 'https', 'journal'),
@@ -43,8 +41,8 @@ ROOMS = {
               'session': ('account',), 'journal': ('account',),
               'upload': (), 'sink': ('account', 'journal', 'oauth', 'upload'),
               'collect': ('account', 'session', 'journal', 'sink', 'report')},
-    'lookup': {'ldap': (), 'sql': (), 'system': (), 'web': (), 'http': ('web',),
-               'oauth': ('web',)},
+    'lookup': {'passwd_file': (), 'ldap': (), 'sql': (), 'system': (), 'web': (),
+               'http': ('web',), 'oauth': ('web',)},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'session': ('files', 'update')},
 }
 

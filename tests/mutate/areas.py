@@ -20,6 +20,7 @@ AREAS = {
     'base': ['src/base'],
     'sys': ['src/sys'],
     'config': ['src/config'],
+    'lookup': ['src/lookup'],
 }
 
 
@@ -34,7 +35,7 @@ def unit(folder, names):
 MAILDROP = unit('maildrop', 'index maildir now later deliver bad_files together') \
     + ['corpus_index'] + unit('maildrop', 'faults')
 REGISTER = unit('maildrop', 'register mail_root')
-USERS = unit('users', 'bearer names passwd_file app_passwords edit recipients schemes sasl login '
+USERS = unit('users', 'fields bearer names passwd_file app_passwords edit recipients schemes sasl login '
                       'login_app strangers') \
     + ['corpus_bearer', 'corpus_passwd_file', 'corpus_app_passwords', 'corpus_aliases']
 
@@ -70,7 +71,13 @@ COVER = {
                                  + ['corpus_handlers_front'], system('capacity', 'lifecycle')),
     'src/server/record.c': (unit('server', 'record flood ending'), system('log')),
     'src/server/strangers.c': (unit('server', 'strangers'), system('capacity')),
-    'src/server/auth': (unit('server', 'limits queue homes auth_role') + unit('users', 'login')
+    'src/server/auth/databases.c': (unit('server', 'auth_databases'), system('database_sql')),
+    'src/server/auth/entries.c': (unit('server', 'auth_databases'), []),
+    'src/server/mta': (unit('server', 'mta_fields mta_netstring')
+                       + ['corpus_mta', 'corpus_handlers_mta', 'corpus_handlers_map'],
+                       system('mta_sasl', 'mta_socketmap')),
+    'src/server/keeper/idle.c': (unit('server', 'owner'), system('owners')),
+    'src/server/auth': (unit('server', 'limits queue homes auth_role auth_databases') + unit('users', 'login')
                         + ['corpus_handlers_auth'],
                         system('login_rules', 'logins_more', 'logins_wait', 'lmtp_recipients')),
     'src/server/auth/homes.c': (unit('server', 'homes'), system('owners')),
@@ -161,6 +168,15 @@ COVER = {
                  system('protocol')),
     'src/sys': (unit('sys', 'arena chan conn filter loop notify process workers tls sandbox'),
                 system('tls', 'lifecycle')),
+    'src/lookup': (unit('server', 'auth_databases'), system('database_passwd_file')),
+    'src/lookup/http': (unit('lookup', 'http') + ['corpus_http_answer'],
+                        system('database_http')),
+    'src/lookup/oauth': (unit('lookup', 'oauth') + ['corpus_token'], system('database_oauth')),
+    'src/lookup/ldap': (unit('lookup', 'ldap_escape ldap_map ldap_servers ldap_verdict')
+                        + ['corpus_lookup_ldap'], system('database_ldap')),
+    'src/lookup/sql': (unit('lookup', 'sql') + ['corpus_sql_query'], system('database_sql')),
+    'src/lookup/system': (unit('lookup', 'system system_frame system_pam system_server')
+                          + ['corpus_lookup_system'], system('database_system')),
     'src/config': (['test_config_config', 'corpus_config'], system('manual', 'check')),
 }
 

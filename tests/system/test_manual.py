@@ -23,6 +23,8 @@ def settings_of_manual():
     found, section = {}, None
     name = None
     for line in (MAN / 'valija.conf.5').read_text().splitlines():
+        if line == '.Sh DATABASES OF USERS':
+            return found
         if line.startswith('.Ss '):
             opened = re.match(r'\.Ss (\w+) .*\{ \}', line)
             section = opened.group(1) if opened else ''
@@ -42,6 +44,15 @@ def test_every_setting_is_in_the_manual(make_office):
     described = settings_of_manual()
     assert len(written) > 40
     assert set(written) == set(described)
+
+
+def test_every_setting_of_a_database_is_in_the_manual():
+    table = (MAN.parent / 'src/config/database.c').read_text()
+    rows = set(re.findall(r'\{\.name = "(\w+)"', table)) | {'driver', 'for'}
+    text = (MAN / 'valija.conf.5').read_text().partition('.Sh DATABASES OF USERS')[2]
+    items = re.findall(r'^\.It Va (.*)$', text.partition('.Sh FILES')[0], re.M)
+    assert len(rows) > 20
+    assert {name for item in items for name in re.findall(r'\w+', item)} - {'Va'} == rows
 
 
 def test_the_manual_names_the_defaults(make_office):

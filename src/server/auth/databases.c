@@ -101,8 +101,7 @@ static bool is_asked(const struct ask *ask, const struct database *database)
 	const struct ask_question *question = &ask->question;
 	bool oauth = database->settings->driver == DRIVER_OAUTH;
 
-	if (!(database->settings->purposes & purpose_of(question)) ||
-	    database->settings->driver == DRIVER_PASSWD_FILE || !could_have(ask, database))
+	if (!(database->settings->purposes & purpose_of(question)) || !could_have(ask, database))
 		return false;
 	if (question->token.size || oauth)
 		return question->token.size && oauth;
@@ -501,6 +500,9 @@ static void decided(struct ask *ask, struct database *database, enum users_statu
 	ask->best = 0;
 	ask->found = new_finding(ask, 0, status);
 	if (ask->found) {
+		if (status == USERS_UNSERVED)
+			snprintf(ask->found->why, sizeof(ask->found->why),
+				 "its entry cannot be used");
 		ask->found->secret = secret;
 		ask->found->database = database->settings->name;
 	}
@@ -654,8 +656,6 @@ static void init(struct database *database, struct databases *databases, uint32_
 	database->databases = databases;
 	database->settings = settings;
 	database->index = index;
-	if (settings->driver == DRIVER_PASSWD_FILE)
-		return;
 	if (settings->driver != DRIVER_SYSTEM)
 		running = 2 * config_database_number(config, settings, "connections");
 	queue_init(&database->queue, WAITING_MAX, (uint32_t)running);

@@ -183,9 +183,8 @@ static int add_slots(struct generation *g)
 	if (ok && serves(&g->config, ROLE_MTA))
 		ok = members_add(g, ROLE_MTA, 0, g->files.net_uid, g->files.net_gid) != NULL;
 	for (unsigned i = 0; i < g->config.database_count && ok; i++)
-		if (g->config.databases[i].driver != DRIVER_PASSWD_FILE)
-			ok = members_add(g, ROLE_LOOKUP, i, g->files.lookups[i].uid,
-					 g->files.lookups[i].gid) != NULL;
+		ok = members_add(g, ROLE_LOOKUP, i, g->files.lookups[i].uid,
+				 g->files.lookups[i].gid) != NULL;
 	return ok ? 0 : -1;
 }
 
