@@ -99,7 +99,6 @@ COVER = {
     'src/server/keeper/delivery.c': (unit('server', 'keeper_role') + ['corpus_handlers_keeper'],
                                      system('lmtp_recipients', 'hostile_lmtp', 'register')),
     'src/server/keeper/envelope.c': (['corpus_handlers_keeper'], system('log')),
-    'src/server/keeper/idle.c': ([], system('owners')),
     'src/server/keeper/location.c': (unit('server', 'keeper_role'),
                                      system('mail_not_mounted', 'register')),
     'src/server/keeper/notes.c': ([], system('bad_files', 'log')),
