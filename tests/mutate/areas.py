@@ -35,8 +35,8 @@ def unit(folder, names):
 MAILDROP = unit('maildrop', 'index maildir now later deliver bad_files together') \
     + ['corpus_index'] + unit('maildrop', 'faults')
 REGISTER = unit('maildrop', 'register mail_root')
-USERS = unit('users', 'fields bearer names passwd_file app_passwords edit recipients schemes sasl login '
-                      'login_app strangers') \
+USERS = unit('users', 'fields bearer names passwd_file app_passwords edit recipients schemes sasl '
+                      'login login_app strangers') \
     + ['corpus_bearer', 'corpus_passwd_file', 'corpus_app_passwords', 'corpus_aliases']
 
 # path → (meson tests, pytest selections)
@@ -77,8 +77,8 @@ COVER = {
                        + ['corpus_mta', 'corpus_handlers_mta', 'corpus_handlers_map'],
                        system('mta_sasl', 'mta_socketmap')),
     'src/server/keeper/idle.c': (unit('server', 'owner'), system('owners')),
-    'src/server/auth': (unit('server', 'limits queue homes auth_role auth_databases') + unit('users', 'login')
-                        + ['corpus_handlers_auth'],
+    'src/server/auth': (unit('server', 'limits queue homes auth_role auth_databases')
+                        + unit('users', 'login') + ['corpus_handlers_auth'],
                         system('login_rules', 'logins_more', 'logins_wait', 'lmtp_recipients')),
     'src/server/auth/homes.c': (unit('server', 'homes'), system('owners')),
     'src/server/auth/keepers.c': (unit('server', 'auth_role') + ['corpus_handlers_auth'],

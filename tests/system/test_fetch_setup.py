@@ -359,7 +359,7 @@ def test_a_person_is_asked(setup, pop3s):
     setup.base = setup.base[2:]
     seen = setup.talk([('POP3 server', f'localhost:{pop3s.port}'),
                        ('Where its mail goes', f'maildir:{setup.fetcher.maildir}'),
-                       ('Password', PASSWORD), ('timer', 'no')], '--no-lookup')
+                       ('Password', PASSWORD), ('timer', 'no'), ('daemon', 'no')], '--no-lookup')
     assert PASSWORD not in seen
     kept = setup.file.parent / 'demo@example.org.password'
     assert kept.read_text() == PASSWORD + '\n' and oct(kept.stat().st_mode & 0o777) == '0o600'
@@ -388,9 +388,16 @@ def test_the_timer(setup, pop3s):
     asked, env = fake_systemctl(setup)
     server = ['--server', f'localhost:{pop3s.port}']
     setup.run(*server, '--timer', env=env)
-    assert asked.read_text() == '--user enable --now valija-fetch.timer\n'
+    off_and_on = asked.read_text()
+    assert off_and_on == ('--user disable --now valija-fetch-watch.service\n'
+                          '--user enable --now valija-fetch.timer\n')
     setup.run(*server, '--name', 'b', env=env)
-    assert asked.read_text().count('\n') == 1, 'a script that does not ask for it gets none'
+    assert asked.read_text() == off_and_on, 'a script that does not ask for it gets none'
+    done = setup.run(*server, '--watch', '--name', 'd', env=env)
+    assert 'collected always' in done.stdout
+    assert asked.read_text() == off_and_on + (
+        '--user disable --now valija-fetch.timer\n'
+        '--user enable --now valija-fetch-watch.service\n')
     asked, env = fake_systemctl(setup, 1)
     done = setup.run(*server, '--timer', '--name', 'c', env=env, expect=UNAVAILABLE)
     assert 'the account is written' in done.stderr and 'account "c"' in setup.file.read_text()

@@ -29,6 +29,7 @@ enum {
 	OPT_NO_TEST,
 	OPT_YES,
 	OPT_TIMER,
+	OPT_WATCH,
 	OPT_NO_TIMER,
 };
 
@@ -58,6 +59,7 @@ static const struct option long_options[] = {
 	{"no-test", no_argument, NULL, OPT_NO_TEST},
 	{"yes", no_argument, NULL, OPT_YES},
 	{"timer", no_argument, NULL, OPT_TIMER},
+	{"watch", no_argument, NULL, OPT_WATCH},
 	{"no-timer", no_argument, NULL, OPT_NO_TIMER},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0},
@@ -69,7 +71,7 @@ void setup_usage(bool mistake)
 	      "finding:  --server pop3s://HOST --autoconfig URL --no-lookup --user NAME --ca FILE\n"
 	      "login:    --password-file FILE --oauth PROVIDER --client-id ID --client-file FILE\n"
 	      "          --flow device|browser --no-browser --no-test\n"
-	      "then:     --timer --no-timer\n",
+	      "then:     --timer --watch --no-timer\n",
 	      mistake ? stderr : stdout);
 }
 
@@ -123,13 +125,10 @@ static bool take_flag(int option, struct setup_arguments *ret)
 	const struct {
 		int option;
 		bool *to;
-	} flags[] = {{OPT_NO_LOOKUP, &ret->no_lookup},
-		     {OPT_NO_BROWSER, &ret->login.no_browser},
-		     {OPT_NO_TEST, &ret->no_test},
-		     {OPT_YES, &ret->yes},
-		     {OPT_TIMER, &ret->timer},
-		     {OPT_NO_TIMER, &ret->no_timer},
-		     {'h', &ret->help}};
+	} flags[] = {{OPT_NO_LOOKUP, &ret->no_lookup}, {OPT_NO_BROWSER, &ret->login.no_browser},
+		     {OPT_NO_TEST, &ret->no_test},     {OPT_YES, &ret->yes},
+		     {OPT_TIMER, &ret->timer},         {OPT_WATCH, &ret->watch},
+		     {OPT_NO_TIMER, &ret->no_timer},   {'h', &ret->help}};
 
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
 		if (flags[i].option != option)

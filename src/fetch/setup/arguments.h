@@ -17,7 +17,7 @@ struct setup_arguments {
 	enum fetch_password_source source;
 	const char *oauth, *client_id, *client_file;
 	struct oauth_login login;
-	bool no_lookup, no_test, yes, timer, no_timer, help;
+	bool no_lookup, no_test, yes, timer, watch, no_timer, help;
 };
 
 int setup_arguments_parse(int argc, char **argv, struct setup_arguments *ret, struct err *err);

@@ -14,7 +14,7 @@
 #include "fetch/setup/arguments.h"
 #include "fetch/setup/ask.h"
 #include "fetch/setup/find.h"
-#include "fetch/setup/timer.h"
+#include "fetch/setup/unit.h"
 #include "fetch/setup/trial.h"
 #include "fetch/setup/write.h"
 
@@ -324,23 +324,38 @@ static int write_account(struct setup *s, struct err *err)
 	return 0;
 }
 
-static int offer_timer(struct setup *s, struct err *err)
+/* The unit that is to collect; NULL: none. */
+static const char *choose_unit(const struct setup *s)
 {
-	bool wanted = s->a.timer;
+	if (s->a.watch)
+		return UNIT_DAEMON;
+	if (s->a.timer)
+		return UNIT_TIMER;
+	if (s->a.no_timer || !s->usual_place || !s->person)
+		return NULL;
+	if (ask_yes("Collect every ten minutes, by a timer of systemd?"))
+		return UNIT_TIMER;
+	return ask_yes("Or always, by a daemon (valija fetch --watch)?") ? UNIT_DAEMON : NULL;
+}
 
-	if (!wanted && !s->a.no_timer && s->usual_place && s->person)
-		wanted = ask_yes("Collect every ten minutes, by a timer of systemd?");
-	if (!wanted) {
+static int offer_unit(struct setup *s, struct err *err)
+{
+	const char *unit = choose_unit(s);
+
+	if (!unit) {
 		printf("Next: valija fetch --dry-run %s\n", s->name);
 		return 0;
 	}
 	if (!s->usual_place)
 		return err_set(err, EX_USAGE,
-			       "the timer reads the usual configuration file only; the account is "
-			       "written");
-	if (timer_enable(err) < 0)
+			       "timer and daemon read the usual configuration file only; the "
+			       "account is written");
+	if (unit_enable(unit, err) < 0)
 		return -1;
-	printf("It is collected every ten minutes.\n");
+	if (strcmp(unit, UNIT_TIMER) == 0)
+		printf("It is collected every ten minutes.\n");
+	else
+		printf("It is collected always; valija fetch status shows how it goes.\n");
 	return 0;
 }
 
@@ -380,7 +395,7 @@ static int run(struct setup *s, struct err *err)
 		return -1;
 	if (write_account(s, err) < 0)
 		return -1;
-	return offer_timer(s, err);
+	return offer_unit(s, err);
 }
 
 int setup_main(int argc, char **argv)
