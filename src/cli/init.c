@@ -7,6 +7,7 @@
 #include "cli/init.h"
 
 #include "cli/command.h"
+#include "cli/with_postfix.h"
 #include "config/config.h"
 #include "config/listener.h"
 #include "maildrop/mail_mark.h"
@@ -57,7 +58,9 @@ struct office {
 static int usage(void)
 {
 	fputs("usage: valija init DIR [--hostname NAME] [--pop3 ADDR:PORT] [--pop3s ADDR:PORT]\n"
-	      "                   [--lmtp ADDR:PORT|PATH] [--mail FOLDER]\n",
+	      "                   [--lmtp ADDR:PORT|PATH] [--mail FOLDER]\n"
+	      "       valija init --with postfix [-c CONF] [--postfix-config DIR] [--apply | "
+	      "--undo]\n",
 	      stderr);
 	return EX_USAGE;
 }
@@ -427,10 +430,14 @@ static int make_all(struct office *office, struct err *err)
 
 int init_main(int argc, char **argv)
 {
-	struct office *office = calloc(1, sizeof(*office));
+	struct office *office;
 	struct err err = {0};
 	int code = EX_OK;
 
+	for (int i = 1; i < argc; i++)
+		if (strncmp(argv[i], "--with", 6) == 0)
+			return with_postfix_main(argc, argv);
+	office = calloc(1, sizeof(*office));
 	if (!office)
 		return EX_OSERR;
 	office->fd = office->mail_fd = -1;
