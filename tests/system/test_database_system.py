@@ -50,6 +50,7 @@ def make_site(make_office, system):
         office = make_office(start=False, users=(), inside=system.inside, settings={
             'processes.fronts': 1, 'processes.keepers': 1, 'limits.connections_per_address': 0})
         office.mail.chmod(0o755)
+        os.chown(office.mail, 0, 0)  # as /home
         with office.conf.open('a') as file:
             file.write(f'\ndatabase "people" {{\n\tdriver = system\n\t{settings}\n}}\n')
         for name in names:

@@ -61,17 +61,16 @@ static void look(struct job *job)
 	struct home *home = CONTAINER(job, struct home, job);
 	int root = home->homes->mail_fd;
 	struct stat st;
-
 	bool there = fstatat(root, home->path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	bool hidden = !there && errno == EACCES;
 
-	if (!there && errno == EACCES) {
-		home->missing = false;
-		home->found = HOMES_HIDDEN;
-		return;
-	}
 	home->missing = !there || !S_ISDIR(st.st_mode);
 	if (!home->missing || fstat(root, &st) == 0)
 		home->found = st.st_uid;
+	if (hidden && home->found == 0) { /* the root is that of homes, or of nobody's mail */
+		home->missing = false;
+		home->found = HOMES_HIDDEN;
+	}
 }
 
 /* ---- on the loop ---- */

@@ -25,7 +25,8 @@ enum homes_answer {
 struct homes *homes_create(struct loop *loop, int mail_fd,
 			   void (*settled)(void *context, uint64_t key), void *context,
 			   struct err *err);
-/* An owner that auth may not see: a folder above the home lets nobody through. */
+/* An owner that auth may not see: a folder above the home lets nobody through, and the mail root,
+ * whose owner would be taken for it, belongs to root. */
 #define HOMES_HIDDEN UINT32_MAX
 /* The owner of home, a path below the mail root, or HOMES_HIDDEN; of the root, if home is not there
  * or is no folder of its own (symbolic links are not followed). *ret_key is set for HOMES_ASKED: at
