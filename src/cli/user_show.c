@@ -343,6 +343,18 @@ static int verdict(struct look *look)
 
 /* ---- the command ---- */
 
+/* A login's name is completed in the same way. */
+static void settle_name(struct look *look, struct users *users)
+{
+	char buf[USER_NAME_MAX + 1];
+	pop3_span name = directory_name(users, look->config, span_of(look->name), buf);
+
+	if (name.data != look->name) {
+		printf("%s is %.*s here\n", look->name, (int)name.size, name.data);
+		(void)span_copy(name, look->name, sizeof(look->name)); /* it fits */
+	}
+}
+
 static int run(struct look *look, struct err *err)
 {
 	struct users *users = NULL;
@@ -352,9 +364,10 @@ static int run(struct look *look, struct err *err)
 	if (!user_name_valid(span_of(look->name)))
 		return err_set(err, EX_DATAERR, "not a user name");
 	if (config_open_parent(look->config->users, &fd, err) < 0 ||
-	    site_users_open(look->config, fd, &users, err) < 0 ||
-	    (look->tests &&
-	     (password_ask(&look->password, err) < 0 || step_app(look, fd, err) < 0)))
+	    site_users_open(look->config, fd, &users, err) < 0)
+		goto out;
+	settle_name(look, users);
+	if (look->tests && (password_ask(&look->password, err) < 0 || step_app(look, fd, err) < 0))
 		goto out;
 	outcome = ask_all(look, users);
 	code = look->code;

@@ -5,7 +5,9 @@
 #include "base/text.h"
 #include "config/database.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 
 void finding_free(struct finding *finding)
@@ -38,6 +40,25 @@ static bool could_have(const struct config *config, uint32_t purpose, pop3_span 
 		    config_database_could_have(config, &config->databases[i], name))
 			return true;
 	return false;
+}
+
+pop3_span directory_name(struct users *users, const struct config *config, pop3_span name,
+			 char buf[USER_NAME_MAX + 1])
+{
+	pop3_span whole = user_name_unaliased(config, name, buf);
+	struct user user;
+	struct err err;
+	bool bare;
+	int n;
+
+	if (!config || !config->realm[0] || !name.size || memchr(name.data, '@', name.size))
+		return whole;
+	bare = users_find(users, name, &user, &err) != USERS_UNKNOWN;
+	wipe(&user, sizeof(user));
+	if (bare)
+		return name;
+	n = snprintf(buf, USER_NAME_MAX + 1, "%.*s@%s", (int)name.size, name.data, config->realm);
+	return n > 0 && n <= USER_NAME_MAX ? (pop3_span){buf, (size_t)n} : name;
 }
 
 enum users_status directory_find(struct users *users, const struct config *config, uint32_t purpose,

@@ -40,6 +40,11 @@ void finding_free(struct finding *finding);
 /* The finding is an alias of so many targets. */
 void finding_set_alias(struct finding *finding, uint32_t targets);
 
+/* The name that users have for the one that a person gave: the domain of an alias is replaced
+ * (domain_aliases), a missing one is added where no user of the file has the bare name
+ * (login.realm). The name itself, or a text in buf. config NULL: the name itself. */
+pop3_span directory_name(struct users *users, const struct config *config, pop3_span name,
+			 char buf[USER_NAME_MAX + 1]);
 /* users_find, then the findings. purpose: CONFIG_FOR_LOGIN or CONFIG_FOR_RECIPIENT. USERS_ASK: the
  * databases have to be asked about the name. *ret_finding: NULL where the users file has the user.
  * config NULL: there is no database. */

@@ -63,36 +63,16 @@ void login_claim(struct login *login, pop3_span name)
 	login->settled = false;
 }
 
-static void settle_name(struct login *login)
-{
-	const struct config *site = login->service->site;
-	char buf[USER_NAME_MAX + 1];
-	pop3_span name = {login->claimed, login->claimed_size}, full;
-	struct user user;
-	struct err err;
-	bool bare;
-	int n;
-
-	if (!site || !name.size || name.data[0] == '-')
-		return;
-	full = user_name_unaliased(site, name, buf);
-	if (full.data != name.data)
-		login_claim(login, full);
-	if (!site->realm[0] || memchr(name.data, '@', name.size))
-		return;
-	bare = users_find(login->service->users, name, &user, &err) != USERS_UNKNOWN;
-	wipe(&user, sizeof(user));
-	if (bare)
-		return;
-	n = snprintf(buf, sizeof(buf), "%.*s@%s", (int)name.size, name.data, site->realm);
-	if (n > 0 && (size_t)n < sizeof(buf))
-		login_claim(login, (pop3_span){buf, (size_t)n});
-}
-
 void login_settle_name(struct login *login)
 {
-	if (!login->settled)
-		settle_name(login);
+	char buf[USER_NAME_MAX + 1];
+	pop3_span claimed = {login->claimed, login->claimed_size}, name;
+
+	if (!login->settled && claimed.size && claimed.data[0] != '-') {
+		name = directory_name(login->service->users, login->service->site, claimed, buf);
+		if (name.data != claimed.data)
+			login_claim(login, name);
+	}
 	login->settled = true;
 }
 
