@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "users/networks.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -166,7 +167,7 @@ static int set_mail(pop3_span mail, pop3_span home, const char *mail_root, struc
 	return -1;
 }
 
-/* Two numbers. uid 0 is refused; words are not used (the users file), or refused (databases). */
+/* Two numbers. uid 0 is refused; words are not used, and err says so. */
 static int set_ids(const struct user_fields *fields, struct err *err)
 {
 	struct user *user = fields->user;
@@ -284,67 +285,71 @@ void user_fields_begin(struct user_fields *fields, struct user *user, const char
 	user->home[0] = user->secret[0] = user->networks[0] = '\0';
 }
 
-static int set_quota(pop3_span value, uint64_t *to, struct err *err)
+static int set_size(pop3_span value, uint64_t *to, struct err *err)
 {
 	if (parse_size(value, to) == 0)
 		return 0;
 	return err_set(err, EX_CONFIG, "a quota has to be a number, perhaps with K, M or G");
 }
 
-/* -2: no field of that name. */
-static int set_field(struct user_fields *fields, pop3_span name, pop3_span value, struct err *err)
+static int set_quota_messages(pop3_span value, struct user *user, struct err *err)
 {
-	struct user *user = fields->user;
-	static const char *const names[] = {
-		"password",   "home",    "mail",           "maildir",
-		"uid",        "gid",     "quota_messages", "quota_octets",
-		"quota_rule", "nologin", "allow_networks", "allow_nets"};
-	size_t at = 0;
+	return set_size(value, &user->quota_messages, err);
+}
 
-	while (at < sizeof(names) / sizeof(names[0]) && !span_equal(name, span_of(names[at])))
-		at++;
-	switch (at) {
-	case 0:
-		return set_secret(value, user, err);
-	case 1:
-		fields->home = value;
+static int set_quota_octets(pop3_span value, struct user *user, struct err *err)
+{
+	return set_size(value, &user->quota_octets, err);
+}
+
+static int set_rule(pop3_span value, struct user *user, struct err *err)
+{
+	if (set_quota_rule(value, user) == 0)
 		return 0;
-	case 2:
-		fields->mail = value;
-		return 0;
-	case 3:
-		fields->maildir = value;
-		return 0;
-	case 4:
-		fields->uid = value;
-		return 0;
-	case 5:
-		fields->gid = value;
-		return 0;
-	case 6:
-		return set_quota(value, &user->quota_messages, err);
-	case 7:
-		return set_quota(value, &user->quota_octets, err);
-	case 8:
-		if (set_quota_rule(value, user) == 0)
-			return 0;
-		return err_set(err, EX_CONFIG,
-			       "quota_rule: only \"*:storage=SIZE:messages=NUMBER\" is known here");
-	case 9:
-		user->nologin = is_set(value);
-		return 0;
-	case 10:
-	case 11:
-		return set_networks(value, user, err);
-	}
-	return -2;
+	return err_set(err, EX_CONFIG,
+		       "quota_rule: only \"*:storage=SIZE:messages=NUMBER\" is known here");
+}
+
+static int set_nologin(pop3_span value, struct user *user, struct err *err)
+{
+	(void)err;
+	user->nologin = is_set(value);
+	return 0;
+}
+
+/* A field is set at once, or its value is kept until all are known. */
+static const struct field {
+	const char *name;
+	int (*set)(pop3_span value, struct user *user, struct err *err); /* NULL: it is kept */
+	size_t kept; /* where, in struct user_fields */
+} known[] = {
+	{"password", set_secret, 0},
+	{"home", NULL, offsetof(struct user_fields, home)},
+	{"mail", NULL, offsetof(struct user_fields, mail)},
+	{"maildir", NULL, offsetof(struct user_fields, maildir)},
+	{"uid", NULL, offsetof(struct user_fields, uid)},
+	{"gid", NULL, offsetof(struct user_fields, gid)},
+	{"quota_messages", set_quota_messages, 0},
+	{"quota_octets", set_quota_octets, 0},
+	{"quota_rule", set_rule, 0},
+	{"nologin", set_nologin, 0},
+	{"allow_networks", set_networks, 0},
+	{"allow_nets", set_networks, 0},
+};
+
+static const struct field *find_field(pop3_span name)
+{
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (span_equal(name, span_of(known[i].name)))
+			return &known[i];
+	return NULL;
 }
 
 enum user_field user_fields_set(struct user_fields *fields, pop3_span name, pop3_span value,
 				struct err *err)
 {
+	const struct field *field;
 	char shown[64];
-	int rc;
 
 	if (has_controls(value)) {
 		text_escape(shown, sizeof(shown), name);
@@ -352,10 +357,13 @@ enum user_field user_fields_set(struct user_fields *fields, pop3_span name, pop3
 		return USER_FIELD_BAD;
 	}
 	(void)take_prefix(&name, "userdb_");
-	rc = set_field(fields, name, value, err);
-	if (rc == -2)
+	field = find_field(name);
+	if (!field)
 		return USER_FIELD_UNKNOWN;
-	return rc < 0 ? USER_FIELD_BAD : USER_FIELD_TAKEN;
+	if (field->set)
+		return field->set(value, fields->user, err) < 0 ? USER_FIELD_BAD : USER_FIELD_TAKEN;
+	memcpy((char *)fields + field->kept, &value, sizeof(value));
+	return USER_FIELD_TAKEN;
 }
 
 /* A Maildir below the home, or wherever an absolute path says. */
