@@ -325,16 +325,6 @@ static void peer_up(struct peer *peer)
 	(void)peer;
 }
 
-static void check_drained(struct child *child, const struct peer *gone)
-{
-	if (!child->draining)
-		return;
-	for (const struct peer *peer = child->peers; peer; peer = peer->next)
-		if (peer != gone)
-			return;
-	child_exit(child);
-}
-
 static void cancel_of(struct table_node *node, void *context)
 {
 	struct question *q = CONTAINER(node, struct question, node);
@@ -349,13 +339,13 @@ static void peer_gone(struct peer *peer)
 	struct lookup *lookup = peer->child->state;
 
 	table_each(&lookup->questions, cancel_of, peer);
-	check_drained(peer->child, peer);
+	child_drained(peer->child, peer, 0);
 }
 
 static void drain(struct child *child, uint64_t ms)
 {
 	(void)ms;
-	check_drained(child, NULL);
+	child_drained(child, NULL, 0);
 }
 
 static struct lookup *root_struct(struct child *child)

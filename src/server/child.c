@@ -65,6 +65,16 @@ void child_exit(struct child *child)
 	loop_stop(child->loop);
 }
 
+void child_drained(struct child *child, const struct peer *gone, uint32_t waits_not)
+{
+	if (!child->draining)
+		return;
+	for (const struct peer *peer = child->peers; peer; peer = peer->next)
+		if (peer != gone && !(waits_not & 1u << peer->role))
+			return;
+	child_exit(child);
+}
+
 void child_sandbox(const struct child *child, enum sandbox_role role, struct sandbox *ret)
 {
 	memset(ret, 0, sizeof(*ret));

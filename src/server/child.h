@@ -84,6 +84,9 @@ void peer_send_fds(struct peer *peer, enum ipc_type type, void *message, const i
 		   unsigned count);
 void peer_send_parts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *parts,
 		     unsigned count);
+/* Ends the process, if it drains and no peer is left that it waits for: gone is going now (NULL:
+ * none); waits_not: the set of roles, 1 << enum ipc_role, that keep nobody. */
+void child_drained(struct child *child, const struct peer *gone, uint32_t waits_not);
 /* Ends the loop, after everything is drained. */
 void child_exit(struct child *child);
 /* Fills *ret with role, uid and gid as the monitor sent them; the caller adds paths. */

@@ -245,16 +245,6 @@ static void end_one(struct table_node *node, void *context)
 	end_session(context, session);
 }
 
-static void check_drained(struct child *child, const struct peer *gone)
-{
-	if (!child->draining)
-		return;
-	for (struct peer *peer = child->peers; peer; peer = peer->next)
-		if (peer != gone && peer->role != ROLE_KEEPER && peer->role != ROLE_LOOKUP)
-			return;
-	child_exit(child);
-}
-
 static void peer_gone(struct peer *peer)
 {
 	if (peer->role == ROLE_KEEPER)
@@ -266,13 +256,13 @@ static void peer_gone(struct peer *peer)
 		table_finish(peer->data);
 		free(peer->data);
 	}
-	check_drained(peer->child, peer);
+	child_drained(peer->child, peer, IPC_K | IPC_D);
 }
 
 static void drain(struct child *child, uint64_t ms)
 {
 	(void)ms;
-	check_drained(child, NULL);
+	child_drained(child, NULL, IPC_K | IPC_D);
 }
 
 static struct auth *root_struct(struct child *child)

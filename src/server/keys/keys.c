@@ -134,16 +134,6 @@ static void peer_up(struct peer *peer)
 	peer->data = asker;
 }
 
-static void check_drained(struct child *child, const struct peer *gone)
-{
-	if (!child->draining)
-		return;
-	for (const struct peer *peer = child->peers; peer; peer = peer->next)
-		if (peer != gone)
-			return;
-	child_exit(child);
-}
-
 static void peer_gone(struct peer *peer)
 {
 	struct asker *asker = peer->data;
@@ -156,13 +146,13 @@ static void peer_gone(struct peer *peer)
 			drop_first(asker);
 		free(asker);
 	}
-	check_drained(peer->child, peer);
+	child_drained(peer->child, peer, 0);
 }
 
 static void drain(struct child *child, uint64_t ms)
 {
 	(void)ms;
-	check_drained(child, NULL);
+	child_drained(child, NULL, 0);
 }
 
 static struct keys *root_struct(struct child *child)
