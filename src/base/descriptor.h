@@ -1,4 +1,5 @@
-/* Descriptors: whole reads and writes, and closing in cleanup paths. Any process and thread. */
+/* Descriptors: whole reads and writes, sealed memory files, and closing in cleanup paths. Any
+ * process and thread. */
 #ifndef BASE_DESCRIPTOR_H
 #define BASE_DESCRIPTOR_H
 
@@ -10,7 +11,13 @@
 void close_fd(int *fd);
 /* Reads up to the end, or cap octets. A signal interrupts nothing. Returns how many; -1: errno. */
 ssize_t read_all(int fd, void *buf, size_t cap);
-/* Writes all of it. A signal interrupts nothing. -1: errno. */
+/* Writes all of it, by a write(2) of the caller's. A signal interrupts nothing. -1: errno. */
+int write_all_by(ssize_t (*write_some)(int fd, const void *data, size_t size), int fd,
+		 const void *data, size_t size);
+/* The same, by write(2). A signal interrupts nothing. -1: errno. */
 int write_all(int fd, const void *data, size_t size);
+
+/* A memory file with these octets that nobody can change any more; close-on-exec. -1: errno. */
+int seal_octets(const char *name, const void *data, size_t size);
 
 #endif

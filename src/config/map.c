@@ -1,6 +1,8 @@
 /* The configuration as a sealed memory file between the monitor and its children; see config.h. */
 #include "config/config.h"
 
+#include "base/descriptor.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -13,43 +15,21 @@
 #define CONFIG_MAGIC 0x564a4331u
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-static int write_whole(int fd, const void *data, size_t size)
-{
-	for (size_t done = 0; done < size;) {
-		ssize_t n = pwrite(fd, (const char *)data + done, size - done, (off_t)done);
-
-		if (n < 0 && errno != EINTR)
-			return -1;
-		if (n > 0)
-			done += (size_t)n;
-	}
-	return 0;
-}
-
 int config_seal(const struct config *config, struct err *err)
 {
-	int fd = memfd_create("valija.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	struct config *copy = malloc(sizeof(*copy));
-	int status = -1;
+	int fd;
 
-	if (fd < 0 || !copy) {
-		err_sys(err, EX_OSERR, errno, "memory for the configuration");
-		goto out;
-	}
+	if (!copy)
+		return err_set(err, EX_OSERR, "out of memory");
 	*copy = *config;
 	copy->magic = CONFIG_MAGIC;
 	copy->size = sizeof(*copy);
-	if (write_whole(fd, copy, sizeof(*copy)) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
+	fd = seal_octets("valija.conf", copy, sizeof(*copy));
+	if (fd < 0)
 		err_sys(err, EX_OSERR, errno, "the configuration's memory file");
-		goto out;
-	}
-	status = fd;
-	fd = -1;
-out:
 	free(copy);
-	if (fd >= 0)
-		close(fd);
-	return status;
+	return fd;
 }
 
 const struct config *config_map(int fd, struct err *err)

@@ -2,6 +2,8 @@
  * of its processes. Descriptors stay the caller's. */
 #include "fetch/syscalls.h"
 
+#include "base/descriptor.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -49,23 +51,7 @@ const struct fetch_files fetch_files_real = {
 
 int fetch_write_all(const struct fetch_files *files, int fd, const void *data, size_t size)
 {
-	const char *at = data;
-
-	while (size) {
-		ssize_t n = files->write(fd, at, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		if (n == 0) {
-			errno = ENOSPC;
-			return -1;
-		}
-		at += n;
-		size -= (size_t)n;
-	}
-	return 0;
+	return write_all_by(files->write, fd, data, size);
 }
 
 int fetch_replace(const struct fetch_files *files, int dir, const char *name, const char *text,

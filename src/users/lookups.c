@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -21,7 +20,6 @@
 enum {
 	SECRET_FILE_MAX = 64 * 1024, /* octets of one file */
 };
-#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* Beside the running program, as in a build, or where it is installed. */
 static int open_program(const char *driver, int *ret, struct err *err)
@@ -116,14 +114,6 @@ out:
 	return rc;
 }
 
-static int seal(const char *data, size_t size, int *ret, struct err *err)
-{
-	*ret = memfd_create("secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (*ret < 0 || write_all(*ret, data, size) < 0 || fcntl(*ret, F_ADD_SEALS, SEALS) < 0)
-		return err_sys(err, EX_OSERR, errno, "memory for secrets");
-	return 0;
-}
-
 static int read_secrets(const struct config *config, const struct config_database *database,
 			struct lookup_program *lookup, struct err *err)
 {
@@ -146,8 +136,8 @@ static int read_secrets(const struct config *config, const struct config_databas
 	}
 	if (fclose(out) != 0 && rc == 0)
 		rc = err_set(err, EX_OSERR, "out of memory");
-	if (rc == 0)
-		rc = seal(text, size, &lookup->secrets_fd, err);
+	if (rc == 0 && (lookup->secrets_fd = seal_octets("secrets", text, size)) < 0)
+		rc = err_sys(err, EX_OSERR, errno, "memory for secrets");
 	lookup->secrets_size = size;
 	if (text)
 		wipe(text, size);
