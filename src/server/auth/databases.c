@@ -33,6 +33,7 @@ struct database {
 	uint64_t tried, said; /* milliseconds */
 	bool kept_said;       /* that it is down and what is remembered serves */
 	uint32_t timeout, cache_ms, keep_ms;
+	bool judges; /* passwords, itself */
 };
 
 struct databases {
@@ -91,11 +92,6 @@ static bool could_have(const struct ask *ask, const struct database *database)
 	return false;
 }
 
-static bool judges(const struct database *database)
-{
-	return config_database_verifies(database->databases->child->config, database->settings);
-}
-
 static bool is_asked(const struct ask *ask, const struct database *database)
 {
 	const struct ask_question *question = &ask->question;
@@ -106,7 +102,7 @@ static bool is_asked(const struct ask *ask, const struct database *database)
 	if (question->token.size || oauth)
 		return question->token.size && oauth;
 	return question->purpose == LOOKUP_RECIPIENT || question->password.size ||
-	       question->proved || !judges(database);
+	       question->proved || !database->judges;
 }
 
 /* ---- the end of a question ---- */
@@ -217,7 +213,7 @@ static int send_find(struct ask *ask, struct database *database)
 
 static bool verifies(const struct ask *ask, const struct database *database)
 {
-	return ask->question.token.size || (ask->question.password.size && judges(database));
+	return ask->question.token.size || (ask->question.password.size && database->judges);
 }
 
 static int send_ask(struct ask *ask, struct database *database)
@@ -274,7 +270,7 @@ static void next_database(struct ask *ask)
 	advance(ask);
 }
 
-/* What is remembered may serve while the database is down. */
+/* An entry that is remembered may serve while the database is down. */
 static struct finding *kept(struct ask *ask, struct database *database)
 {
 	const struct ask_question *question = &ask->question;
@@ -438,7 +434,7 @@ static void remember(struct ask *ask, struct database *database, const struct fi
 	uint64_t now = loop_now(ask->databases->child->loop), ms = database->cache_ms;
 	struct entry_found found = {.database = database->index,
 				    .judged = finding->secret == FINDING_RIGHT ||
-					      (ask->question.proved && judges(database))};
+					      (ask->question.proved && database->judges)};
 
 	if (message->ttl && message->ttl * 1000ull < ms)
 		ms = message->ttl * 1000ull;
@@ -659,6 +655,7 @@ static void init(struct database *database, struct databases *databases, uint32_
 	if (settings->driver != DRIVER_SYSTEM)
 		running = 2 * config_database_number(config, settings, "connections");
 	queue_init(&database->queue, WAITING_MAX, (uint32_t)running);
+	database->judges = config_database_verifies(config, settings);
 	database->timeout = milliseconds(config, settings, "timeout");
 	database->cache_ms = milliseconds(config, settings, "cache_time");
 	database->keep_ms = milliseconds(config, settings, "cache_down");

@@ -82,14 +82,6 @@ bool entries_noted(struct entries *entries, uint32_t purpose, pop3_span name, ui
 	return noted;
 }
 
-void entries_forget(struct entries *entries, uint32_t purpose, pop3_span name)
-{
-	struct entry *entry = find(entries, purpose, name);
-
-	if (entry)
-		drop(entries, entry);
-}
-
 static size_t targets_size(const struct finding *finding)
 {
 	const char *at = finding->targets;
@@ -112,13 +104,13 @@ void entries_put(struct entries *entries, uint32_t purpose, pop3_span name,
 {
 	const struct user *user = &finding->user;
 	char key[USER_NAME_MAX + 1], *to;
-	const struct entry *before = find(entries, purpose, name);
-	uint32_t noted = before ? before->noted : 0;
+	struct entry *entry = find(entries, purpose, name);
+	uint32_t noted = entry ? entry->noted : 0;
 	size_t targets = finding->alias.count ? targets_size(finding) : 0, size;
-	struct entry *entry;
 	uint64_t hash;
 
-	entries_forget(entries, purpose, name);
+	if (entry)
+		drop(entries, entry);
 	if (!entries->most || name.size > USER_NAME_MAX)
 		return;
 	hash = key_of(purpose, name, key);

@@ -32,6 +32,5 @@ struct finding *entries_get(const struct entries *entries, uint32_t purpose, pop
 /* Whether a login of that day was noted already; from now on it is. False for a name that is not
  * kept. */
 bool entries_noted(struct entries *entries, uint32_t purpose, pop3_span name, uint32_t day);
-void entries_forget(struct entries *entries, uint32_t purpose, pop3_span name);
 
 #endif
