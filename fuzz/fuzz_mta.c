@@ -1,5 +1,5 @@
 /*
- * What an MTA sends: a line of the auth protocol, a netstring. Checked: spans lie in the line; an
+ * Octets of an MTA: a line of the auth protocol, a netstring. Checked: spans lie in the line; an
  * escaped text holds neither tab nor line end; a netstring that is whole needs all of its octets.
  */
 #include "server/mta/fields.h"

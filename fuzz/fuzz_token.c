@@ -1,5 +1,5 @@
 /*
- * What the driver oauth reads: the first octet chooses between a token, claims, a set of keys and
+ * Input of the driver oauth: the first octet chooses between a token, claims, a set of keys and
  * an answer of introspection. Checked: only a signature of a public key's algorithm is good, and
  * results are bounded. The corpus has tokens that the keys below have signed.
  */

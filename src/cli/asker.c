@@ -142,7 +142,7 @@ static int send_peer(struct asker *asker, struct err *err)
 	return 0;
 }
 
-/* What the monitor sends such a child (server/monitor/briefing.c). */
+/* The messages that the monitor sends such a child (server/monitor/briefing.c). */
 static int brief(struct asker *asker, uint32_t index, struct err *err)
 {
 	struct ipc_config config = {.instance = INSTANCE + 1,

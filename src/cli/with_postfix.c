@@ -231,8 +231,8 @@ static void show(const struct postfix *postfix)
 		puts("Nothing was changed. --apply makes these changes, --undo takes them back.");
 }
 
-/* What was there, for --undo. One line a setting: "= NAME VALUE", or "- NAME" for one that was not
- * set. */
+/* The settings from before, for --undo. One line a setting: "= NAME VALUE", or "- NAME" for one
+ * that was not set. */
 static int save(const struct postfix *postfix, struct err *err)
 {
 	int fd = open(postfix->saved, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -289,7 +289,7 @@ static const struct database_key keys[] = {
 	 .drivers = OAUTH,
 	 .kind = DATABASE_TEXT,
 	 .standard = "",
-	 .help = "Scopes that a token needs, all of them; clients are told."},
+	 .help = "Scopes that a token needs, all of them; named to clients."},
 	{.name = "user_claim",
 	 .drivers = OAUTH,
 	 .kind = DATABASE_TEXT,
@@ -330,7 +330,7 @@ static const struct database_key keys[] = {
 	 .drivers = OAUTH,
 	 .kind = DATABASE_TEXT,
 	 .standard = "",
-	 .help = "The openid-configuration that a client is told when its token is refused;\n"
+	 .help = "The openid-configuration that a client learns when its token is refused;\n"
 		 "default: the issuer's."},
 };
 

@@ -1,4 +1,5 @@
-/* What drivers need to read a question and to write an answer; see driver.h. In worker threads. */
+/* Functions for drivers, to read a question and to write an answer; see driver.h. In worker
+ * threads. */
 #include "lookup/driver.h"
 
 #include "base/text.h"

@@ -21,7 +21,7 @@ enum finding_secret {
 	FINDING_REFUSED, /* right, but the account is expired or locked */
 };
 
-/* What the databases said about one name. */
+/* The answer of the databases about one name. */
 struct finding {
 	struct finding *next;
 	char name[USER_NAME_MAX + 1]; /* that was asked about; "": that of the token */

@@ -75,7 +75,7 @@ static void quit(struct dialog *dialog)
 		dialog_ask(dialog, POP3_QUIT, (pop3_span){0}, &event, NULL);
 }
 
-/* What a session is for. */
+/* The purpose of a session. */
 struct visit {
 	const struct fetch_account *account;
 	const struct secret *password; /* NULL: no login */

@@ -64,7 +64,7 @@ char *watch_memory_json(const struct watch_memory *memory, bool watching)
 	return text;
 }
 
-/* What a power cut takes is known again after the next run. */
+/* A file that a power cut takes is written again after the next run. */
 int watch_memory_save(int dir, const struct watch_memory *memory, struct err *err)
 {
 	json_t *root = tree(memory);

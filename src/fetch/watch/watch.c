@@ -245,8 +245,8 @@ static void child_ended(struct loop_signal *sig, int number)
 
 /* ---- the configuration ---- */
 
-/* What the parser frees is overwritten (by the C library): runs inherit it, and it is of all
- * accounts. */
+/* Memory that the parser frees is overwritten (by the C library): runs inherit it, and it is of
+ * all accounts. */
 static int read_source(struct watch *w, struct fetch_config *config, struct err *err)
 {
 	int rc;

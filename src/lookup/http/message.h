@@ -12,7 +12,7 @@ enum {
 	MESSAGE_ANSWER_MAX = 64 * 1024,
 };
 
-/* Which of the question's names went into a request, by their places in it. */
+/* The names of the question that went into a request, by their places in it. */
 struct message_names {
 	unsigned count;
 	unsigned places[IPC_LOOKUP_NAMES_MAX];

@@ -8,7 +8,7 @@
 #include "lookup/ldap/client.h"
 #include "lookup/ldap/servers.h"
 
-/* What all links of a database have in common. */
+/* The part that all links of a database share. */
 struct link_site {
 	struct client_options options;
 	struct servers servers;
