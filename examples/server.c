@@ -112,7 +112,7 @@ int main(int argc, char **argv)
 {
 	static const struct pop3_server_settings settings = {
 		.plain_login = true, .expire_days = -1, .login_delay = -1};
-	char received[1024];
+	char received[1024], name[POP3_NAME_MAX];
 	pop3_span none = {NULL, 0}, in = none;
 
 	if (argc != 4 || chdir(argv[3]) != 0) {
@@ -122,6 +122,7 @@ int main(int argc, char **argv)
 	glob("new/[!:]*", 0, NULL, &files);
 	glob("cur/[!:]*", GLOB_APPEND, NULL, &files);
 	pop3_server_init(&server, &settings, false, none, none);
+	pop3_server_lend_name(&server, name);
 	for (;;) {
 		enum pop3_want want = pop3_server_want(&server);
 

@@ -31,8 +31,9 @@ static void check_bounds(const struct config *config)
 	check(config->certificate_count <= CONFIG_CERTIFICATES_MAX);
 	check(config->idle_seconds >= 600);
 	check(config->log_level <= 3);
-	check(config->mail[0] == '/' && config->users[0] == '/');
-	check(ended(config->mail, sizeof(config->mail)) &&
+	check(config->root_count >= 1 && config->root_count <= CONFIG_ROOTS_MAX);
+	check(config->roots[0].path[0] == '/' && config->users[0] == '/');
+	check(ended(config->roots[0].path, sizeof(config->roots[0].path)) &&
 	      ended(config->users, sizeof(config->users)));
 	check(ended(config->domains, sizeof(config->domains)));
 	check(ended(config->mechanisms, sizeof(config->mechanisms)));
@@ -61,7 +62,9 @@ static void check_written(const struct config *config)
 	check(config_write_file(config, out, &err) == 0);
 	check(fclose(out) == 0);
 	check(config_parse((pop3_span){text, size}, NAME, &again, &err) == 0);
-	check(strcmp(config->mail, again.mail) == 0 && strcmp(config->users, again.users) == 0);
+	check(config->root_count == again.root_count);
+	check(strcmp(config->roots[0].path, again.roots[0].path) == 0 &&
+	      strcmp(config->users, again.users) == 0);
 	check(strcmp(config->host_name, again.host_name) == 0);
 	check(config->listener_count == again.listener_count);
 	check(config->certificate_count == again.certificate_count);

@@ -54,11 +54,11 @@ static void try_name(pop3_span name)
 	check(user_name_valid(key) && user_name_addressable(key) == user_name_addressable(name));
 }
 
-static void try_line(pop3_span line, const char *mail_root)
+static void try_line(pop3_span line, const struct user_mail *mail)
 {
 	struct user user;
 	struct err err;
-	enum passwd_line kind = passwd_line_parse(line, mail_root, &user, &err);
+	enum passwd_line kind = passwd_line_parse(line, mail, &user, &err);
 
 	if (kind == PASSWD_LINE_BAD || kind == PASSWD_LINE_UNSERVED)
 		check(err.text[0] != '\0');
@@ -76,6 +76,10 @@ static void try_line(pop3_span line, const char *mail_root)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const struct config config = {.roots = {{.path = "/srv/mail"}, {.path = "/home"}},
+					     .root_count = 2,
+					     .maildir = "Maildir"};
+	static const struct user_mail mail = {.config = &config};
 	pop3_span text = {(const char *)data, size}, line;
 	bool ended = true;
 	size_t seen = 0;
@@ -85,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (passwd_line_next(&text, &line, &ended)) {
 		check(line.data + line.size <= (const char *)data + size);
 		try_line(line, NULL);
-		try_line(line, "/srv/mail");
+		try_line(line, &mail);
 		seen++;
 	}
 	check(text.size == 0 && seen <= size);

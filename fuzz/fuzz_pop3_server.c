@@ -30,7 +30,7 @@ struct play {
 	struct record record;
 	struct pop3_event asked;
 	uint8_t marks[(MESSAGES + 7) / 8];
-	char room[600];
+	char room[600], name[POP3_NAME_MAX];
 	uint32_t seed;
 	bool whole, tls;
 };
@@ -236,6 +236,7 @@ static uint64_t run(pop3_span in, unsigned how, bool whole)
 	play->seed = how;
 	pop3_server_init(&play->server, &play->settings, how & 128, (pop3_span){"host", 4},
 			 (pop3_span){"<1@b>", how & 256 ? 5 : 0});
+	pop3_server_lend_name(&play->server, play->name);
 	for (bool going = true; going;) {
 		switch (pop3_server_want(&play->server)) {
 		case POP3_WANT_INPUT:

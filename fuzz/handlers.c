@@ -68,7 +68,7 @@ static struct {
 static const struct {
 	size_t size;
 	unsigned fds, texts;
-} rows[256] = {
+} rows[IPC_END] = {
 #define X(name, number, struct_, from, to, min, max, tail, texts, ...) \
 	[number] = {sizeof(struct struct_), min, texts},
 	IPC_MESSAGES(X)
@@ -338,6 +338,7 @@ static void make_config(void)
 	int size = snprintf(text, sizeof(text),
 			    "hostname = office.test\nmail = mail\nusers = users\n"
 			    "log_level = error\n"
+			    "quota { messages = 1000 }\n"
 			    "login { plain_without_tls = yes\n failure_delay = 1ms\n"
 			    " failure_delay_max = 1ms\n apop = yes }\n"
 			    "pop3 { listen = {\"127.0.0.1:1\"} }\n"
@@ -389,13 +390,16 @@ static void make_listener(void)
 
 static void give_folders(void)
 {
-	struct ipc_directory users = {.kind = DIRECTORY_USERS}, mail = {.kind = DIRECTORY_MAIL};
+	struct ipc_directory users = {.kind = DIRECTORY_USERS}, mail = {.kind = DIRECTORY_MAIL},
+			     logins = {.kind = DIRECTORY_LOGINS};
 	char mark[MAIL_MARK_SIZE];
 	struct err err;
 
 	need(mail_mark_write(h.mail_fd, mark, &err) == 0, "mark of the mail root");
 	if (h.plan->role->role == ROLE_AUTH)
 		to_monitor_end(IPC_DIRECTORY, &users, sizeof(users), NULL, h.folder_fd);
+	if (h.plan->role->role == ROLE_LOGINS)
+		to_monitor_end(IPC_DIRECTORY, &logins, sizeof(logins), NULL, h.folder_fd);
 	if (h.plan->role->role == ROLE_AUTH || h.plan->role->role == ROLE_KEEPER)
 		to_monitor_end(IPC_DIRECTORY, &mail, sizeof(mail), mark, h.mail_fd);
 }
@@ -641,7 +645,7 @@ static size_t put_tail(char *packet, size_t size, unsigned texts, const uint8_t 
 }
 
 /* Descriptors for a message; an OPENED may lend an index that is one. */
-static void lend_all(uint8_t type, uint8_t flags, char *packet, int *fds)
+static void lend_all(unsigned type, uint8_t flags, char *packet, int *fds)
 {
 	struct ipc_opened *opened = (struct ipc_opened *)packet;
 
@@ -655,10 +659,19 @@ static void lend_all(uint8_t type, uint8_t flags, char *packet, int *fds)
 	opened->octets = h.index.octets;
 }
 
+/* Numbers of rows fit an octet, but for those from 256 on: 0x80 and more, below 0xc0. */
+static unsigned row_number(uint8_t octet)
+{
+	unsigned number = (octet & 0xc0) == 0x80 ? octet + 0x80u : octet;
+
+	return number < IPC_END ? number : IPC_NONE;
+}
+
 static void peer_sends(unsigned i, struct input *in)
 {
 	static char packet[4096] __attribute__((aligned(8)));
-	uint8_t type = octet(in), flags = octet(in), fixed_size = octet(in), tail_size = octet(in);
+	unsigned type = row_number(octet(in));
+	uint8_t flags = octet(in), fixed_size = octet(in), tail_size = octet(in);
 	const uint8_t *fixed, *tail;
 	size_t size = rows[type].size, given = octets(in, &fixed, fixed_size),
 	       tail_given = octets(in, &tail, tail_size), head = sizeof(struct ipc_head);

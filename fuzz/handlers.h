@@ -9,7 +9,8 @@
  *	0x0i n octets        client i (0–3, connected when first needed) sends n octets
  *	0x1i                 client i hangs up
  *	0x2i type flags f t fixed tail
- *	                     peer i sends a message of that row: f octets of its struct behind the
+ *	                     peer i sends a message of that row (type + 0x80, where type is 0x80
+ *	                     to 0xbf): f octets of its struct behind the
  *	                     head, t octets of tail; texts are cut at line feeds. flags 1, 2, 4: the
  *	                     first, second, third 8 octets behind the head are those of the last
  *	                     message that the role sent; 8: of its second, third, fourth 8 octets
@@ -28,7 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HANDLERS_PEERS_MAX = 4 };
+enum { HANDLERS_PEERS_MAX = 5 };
 
 struct handlers_plan {
 	const struct child_role *role;

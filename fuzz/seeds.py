@@ -24,7 +24,8 @@ def send(peer, row, *fields, flags=0, tail=b''):
     fixed = b''.join(struct.pack('<Q', field) if isinstance(field, int) else field
                      for field in fields)
     tail = tail.encode() if isinstance(tail, str) else tail
-    return bytes([0x20 | peer, ROWS[row], flags, len(fixed), len(tail)]) + fixed + tail
+    number = ROWS[row] if ROWS[row] < 256 else ROWS[row] - 0x80
+    return bytes([0x20 | peer, number, flags, len(fixed), len(tail)]) + fixed + tail
 
 
 def two(a, b):
@@ -91,9 +92,10 @@ LMTP = {
                        + say('RCPT TO:<b@c>\r\nRSET\r\n'),
 }
 
-# peers of auth: front, LMTP front, keeper, keeper
+# peers of auth: front, LMTP front, keeper, keeper, mta
 CONNECT = send(0, 'CONNECT', 7, b'\0' * 10 + b'\xff\xff\x7f\0\0\1',
                struct.pack('<HBB', 4000, 1, 0), b'\0' * 4)
+QUOTA = send(4, 'QUOTA', 9, two(0, 0), two(0, 0), 5000, tail='anna@office.test')
 AUTH = {
     'pass': CONNECT + send(0, 'PASS', 7, 99, two(1, 0), tail='anna\nsecret')
             + send(0, 'DISCONNECT', 7),
@@ -109,6 +111,12 @@ AUTH = {
     'recipient': send(1, 'RCPT', 8, two(1, 0), tail='anna@office.test')
                  + send(1, 'RCPT', 8, two(1, 1), tail='nobody@office.test') + dies(2),
     'again': CONNECT + dies(0) + CONNECT + dies(3),
+    'quota': QUOTA + send(2, 'USAGE_ANSWER', 0, two(20, 0), flags=1)
+             + send(3, 'USAGE_ANSWER', 0, two(20, 0), flags=1),
+    'quota_late': QUOTA + dies(4) + send(2, 'USAGE_ANSWER', 1, two(0, 0))
+                  + send(3, 'USAGE_ANSWER', 1, two(0, 0)),
+    'quota_keepers_die': QUOTA + QUOTA + dies(2) + dies(3) + QUOTA,
+    'quota_unasked': send(2, 'USAGE_ANSWER', 1, two(20, 0)) + send(3, 'USAGE_ANSWER', 5, two(0, 0)),
 }
 
 # peers of a keeper: auth, front, LMTP front
@@ -122,7 +130,7 @@ KEEPER = {
     'slice': OPENS + send(1, 'FETCH', 7, two(3, 1), two(0xffffffff, 0))
              + send(1, 'READ_SLICE', 7, 0, 4096, two(3, 0)) + send(1, 'INDEX_WRONG', 7),
     'quit': OPENS + send(1, 'DELETE', 7, two(2, 0), tail=struct.pack('<II', 1, 3))
-            + send(1, 'COMMIT', 7, two(2, 0)) + send(1, 'CLOSE', 7),
+            + send(1, 'COMMIT', 7, two(2, 0), 0, 0) + send(1, 'CLOSE', 7),
     'in_use': OPENS + send(0, 'OPEN', 11, 9, 98, tail='anna\nanna') + send(1, 'CLOSE', 7),
     'delivery': RCPT
                 + send(2, 'DELIVER', 8, 20, two(1, 1), tail=struct.pack('<I', 0) + b'X: y\r\n')
@@ -134,6 +142,11 @@ KEEPER = {
     'new_unanswered': monitor_answers('never') + NEW_RCPT + NEW_MAIL
                       + send(0, 'OPEN', 11, 7, 99, tail='berta\nberta') + dies(2) + dies(1),
     'front_dies': OPENS + send(1, 'FETCH', 7, two(3, 1), two(0xffffffff, 0)) + dies(1),
+    'usage': send(0, 'USAGE', 1, 5000, 100, 100, tail='anna\nanna') + RCPT
+             + send(0, 'USAGE', 2, 0, 1, 0, tail='anna\nanna')
+             + send(0, 'USAGE', 3, 9, 0, 1, tail='berta\nberta') + TURN,
+    'usage_wrong': send(0, 'USAGE', 1, 0, 1, 1, tail='x\n../x')
+                   + send(0, 'USAGE', 1, 0, 1, 1, tail='\n') + dies(0),
     'nobody': send(0, 'OPEN', 11, 7, 99, tail='x\nberta')
               + send(0, 'OPEN', 11, 8, 1, tail='x\n../x'),
 }
@@ -198,9 +211,22 @@ MAP = {
     'garbage': say('users demo\n') + say('99999:', client=1),
 }
 
+ASK = 'request=smtpd_access_policy\nrecipient=demo@x.test\nsize=9\n\n'
+POLICY = {
+    'full': say(ASK + ASK) + send(0, 'WHOSE_ANSWER', 0, two(20, 0), flags=1, tail='')
+            + send(0, 'WHOSE_ANSWER', 0, two(21, 0), flags=1, tail=''),
+    'room': say(ASK) + send(0, 'WHOSE_ANSWER', 0, two(0, 0), flags=1, tail=''),
+    'down': say(ASK) + send(0, 'WHOSE_ANSWER', 0, two(19, 0), flags=1, tail=''),
+    'nobody': say('request=smtpd_access_policy\n\n\n'),
+    'unasked': say(ASK[:-1]) + send(0, 'WHOSE_ANSWER', 7, two(20, 0), tail='demo') + say('\n'),
+    'auth_dies': say(ASK) + dies(0) + say(ASK),
+    'hang_up': say(ASK) + hang_up() + send(0, 'WHOSE_ANSWER', 0, two(20, 0), flags=1, tail=''),
+    'garbage': say('GET / HTTP/1.1\r\n\r\n') + say('a=' + 'x' * 60000, client=1),
+}
+
 for role, seeds in (('front', FRONT), ('lmtp', LMTP), ('auth', AUTH), ('keeper', KEEPER),
                     ('keys', KEYS), ('mta', MTA),
-                    ('map', MAP)):
+                    ('map', MAP), ('policy', POLICY)):
     folder = NAME / f'handlers_{role}'
     folder.mkdir(exist_ok=True)
     for name, octets in seeds.items():

@@ -31,6 +31,8 @@ extern "C" {
 
 /* Octets of a command line with CRLF, RFC 2449 section 4. */
 #define POP3_COMMAND_MAX 255
+/* Octets of the longest name that fits behind "USER ". */
+#define POP3_NAME_MAX (POP3_COMMAND_MAX - 5)
 /* Octets of a reply's first line with CRLF, RFC 1939 section 3. */
 #define POP3_REPLY_MAX 512
 /* Octets of the longest SASL response line. */
@@ -152,9 +154,10 @@ struct pop3_server {
 	uint8_t initial_at, initial_size; /* in line: what came of a long initial response */
 	uint8_t state, want, after, output, owed;
 	bool tls, apop, user_given, discard, closing, in_sasl, last_cr, crlf, verbatim;
+	bool discards_lines, discards_content; /* while discard: lines that LF ended are answered */
 	bool tls_wanted;                 /* a login was refused that would be taken under TLS */
 	char line[POP3_COMMAND_MAX + 1]; /* a partial command; then the head of the reply */
-	char user[POP3_COMMAND_MAX + 1 - 5];
+	char *name;                      /* lent: of USER */
 };
 
 /* ---- a session ---- */
@@ -233,6 +236,20 @@ void pop3_server_lend(struct pop3_server *server, char *buffer, uint32_t size);
  * Returns the storage, secrets included, for the caller to wipe; NULL if none was lent.
  */
 char *pop3_server_take_back(struct pop3_server *server);
+
+/*
+ * Lends storage for the name that USER gives, which is kept until PASS: USER is refused with -ERR
+ * [SYS/TEMP] without it. It is not needed after the login, nor by other ways to log in.
+ * name: POP3_NAME_MAX octets; NULL: none.
+ * RFC 1939 section 7.
+ */
+void pop3_server_lend_name(struct pop3_server *server, char *name);
+
+/* Ends the loan of pop3_server_lend_name(). Returns the storage; NULL if none was lent. */
+char *pop3_server_take_back_name(struct pop3_server *server);
+
+/* Returns whether a name may come and no storage for it was lent. */
+bool pop3_server_wants_name(const struct pop3_server *server);
 
 /* Returns whether storage for deletion marks was lent. */
 bool pop3_server_has_marks(const struct pop3_server *server);

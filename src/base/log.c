@@ -19,6 +19,7 @@ static struct {
 	enum log_level level;
 	bool journal, pipe;
 	void (*output)(enum log_level level, const char *text, size_t size);
+	void (*json)(const char *text, size_t size);
 	atomic_ulong lost; /* lines that did not fit into the pipe and were not reported yet */
 } logger = {.name = "valija", .level = LOG_LEVEL_INFO};
 
@@ -59,7 +60,7 @@ int log_priority(enum log_level level)
 	return priorities[level];
 }
 
-enum { PIPE_LINE_MAX = LOG_LINE_MAX + 4 };
+enum { PIPE_HEAD = 4, PIPE_LINE_MAX = LOG_EVENT_MAX + PIPE_HEAD };
 
 /* Of the one thread that gathers. Up to PIPE_BUF octets are written as a whole or not at all. */
 static struct {
@@ -73,20 +74,25 @@ static _Thread_local bool gathers;
 
 static_assert(PIPE_BUF >= PIPE_LINE_MAX, "a line fits");
 
-static size_t pipe_line(enum log_level level, const char *text, size_t size, char *ret)
+static size_t pipe_line(char mark, const char *text, size_t size, char *ret)
 {
 	ret[0] = '<';
-	ret[1] = (char)('0' + (int)level);
+	ret[1] = mark;
 	ret[2] = '>';
 	memcpy(ret + 3, text, size);
 	ret[3 + size] = '\n';
 	return size + 4;
 }
 
-static bool write_pipe(enum log_level level, const char *text, size_t size)
+static char mark_of(enum log_level level)
+{
+	return (char)('0' + (int)level);
+}
+
+static bool write_pipe(char mark, const char *text, size_t size)
 {
 	char line[PIPE_LINE_MAX];
-	size_t used = pipe_line(level, text, size, line);
+	size_t used = pipe_line(mark, text, size, line);
 
 	return write(STDERR_FILENO, line, used) == (ssize_t)used;
 }
@@ -105,7 +111,7 @@ static bool report_lost(void)
 		return true;
 	n = snprintf(words, sizeof(words), "%lu lines of this process lost: the log was full",
 		     lost);
-	if (write_pipe(LOG_LEVEL_WARNING, words, (size_t)n))
+	if (write_pipe(mark_of(LOG_LEVEL_WARNING), words, (size_t)n))
 		return true;
 	atomic_fetch_add(&logger.lost, lost);
 	return false;
@@ -132,24 +138,24 @@ void log_gather(void (*started)(void *context), void *context)
 	gathers = started != NULL;
 }
 
-static void gather(enum log_level level, const char *text, size_t size)
+static void gather(char mark, const char *text, size_t size)
 {
-	if (sizeof(gathered.text) - gathered.used < PIPE_LINE_MAX)
+	if (sizeof(gathered.text) - gathered.used < size + PIPE_HEAD)
 		log_flush();
 	if (!gathered.used)
 		gathered.started(gathered.context);
-	gathered.used += pipe_line(level, text, size, gathered.text + gathered.used);
+	gathered.used += pipe_line(mark, text, size, gathered.text + gathered.used);
 	gathered.lines++;
 }
 
-static void to_pipe(enum log_level level, const char *text, size_t size)
+static void to_pipe(char mark, bool at_once, const char *text, size_t size)
 {
-	if (gathers && level >= LOG_LEVEL_INFO) {
-		gather(level, text, size);
+	if (gathers && !at_once) {
+		gather(mark, text, size);
 		return;
 	}
 	log_flush();
-	if (!report_lost() || !write_pipe(level, text, size))
+	if (!report_lost() || !write_pipe(mark, text, size))
 		atomic_fetch_add(&logger.lost, 1);
 }
 
@@ -179,11 +185,27 @@ void log_line(enum log_level level, const char *text, size_t size)
 	if (size > LOG_LINE_MAX)
 		size = LOG_LINE_MAX;
 	if (logger.pipe)
-		to_pipe(level, text, size);
+		to_pipe(mark_of(level), level < LOG_LEVEL_INFO, text, size);
 	else if (logger.output)
 		logger.output(level, text, size);
 	else
 		to_standard_error(level, text, size);
+	errno = saved;
+}
+
+void log_set_json(void (*output)(const char *text, size_t size))
+{
+	logger.json = output;
+}
+
+void log_json(const char *text, size_t size)
+{
+	int saved = errno;
+
+	if (logger.pipe && size <= LOG_EVENT_MAX)
+		to_pipe('e', false, text, size);
+	else if (logger.json)
+		logger.json(text, size);
 	errno = saved;
 }
 

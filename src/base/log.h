@@ -17,6 +17,7 @@
 #include <stddef.h>
 
 #define LOG_LINE_MAX 1024
+#define LOG_EVENT_MAX (3 * LOG_LINE_MAX)
 
 enum log_level {
 	LOG_LEVEL_ERROR,
@@ -43,6 +44,11 @@ void log_set_level(enum log_level level);
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same for text that has no octets outside 0x20–0x7E, which stays as it is. */
 void log_line(enum log_level level, const char *text, size_t size);
+/* An event in JSON, for a child of valijad: printable ASCII, at most LOG_EVENT_MAX octets. It goes
+ * the way of lines ("<e>text"), and is lost as they are. */
+void log_json(const char *text, size_t size);
+/* In the monitor: who takes them; NULL: nobody. */
+void log_set_json(void (*output)(const char *text, size_t size));
 /* The label of a level in front of a line's text: "error: ", "". */
 const char *log_label(enum log_level level);
 /* The priority of a level in syslog and for systemd's journal: 3 for errors. */

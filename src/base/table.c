@@ -121,6 +121,29 @@ void table_each(struct table *table, void (*visit)(struct table_node *, void *),
 	}
 }
 
+static uint64_t reversed(uint64_t n)
+{
+	uint64_t r = 0;
+
+	for (int i = 0; i < 64; i++, n >>= 1)
+		r = r << 1 | (n & 1);
+	return r;
+}
+
+/* The cursor counts with its highest bit as the lowest: a bucket's nodes go, when the table has
+ * doubled, to two buckets that follow each other in that order, so what is behind the cursor stays
+ * behind it. */
+uint64_t table_scan(const struct table *table, uint64_t cursor,
+		    void (*visit)(struct table_node *, void *), void *context)
+{
+	struct table_node *node =
+		table->buckets ? table->buckets[cursor & table->mask] : table->single;
+
+	for (; node; node = node->next)
+		visit(node, context);
+	return reversed(reversed(cursor | ~(uint64_t)table->mask) + 1);
+}
+
 uint64_t hash_octets(const void *data, size_t size)
 {
 	return siphash(&hash_key, data, size);

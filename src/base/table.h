@@ -32,6 +32,11 @@ struct table_node *table_next(const struct table_node *node); /* with the same k
 /* Calls visit for every node; visit may remove the node it is given. */
 void table_each(struct table *table, void (*visit)(struct table_node *node, void *context),
 		void *context);
+/* Calls visit for the nodes of one bucket, a few; visit removes none. cursor: 0 at first, then what
+ * the call before returned; 0: that was the last bucket. A node that is in the table from the first
+ * call to the last is visited exactly once, also when the table grows between two calls. */
+uint64_t table_scan(const struct table *table, uint64_t cursor,
+		    void (*visit)(struct table_node *node, void *context), void *context);
 /* Of text from outside, as the key of a table: another value in each process. Not for secrets. */
 uint64_t hash_octets(const void *data, size_t size);
 /* The same value in all processes and for ever, so not for tables: strangers can make values that

@@ -10,17 +10,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
 	START_MS = 20 * 1000,
 	SLACK_MS = 1000, /* beyond the database's own time */
+	LIST_MS = IPC_LOOKUP_DEADLINE_MAX,
+	NAME_ROOM = 4096,
 	QUEUE_MAX = 1 << 20,
 	INSTANCE = 1, /* of auth, whom this process plays */
 };
@@ -263,5 +267,118 @@ int asker_ask(const struct config *config, const struct config_database *databas
 	}
 	read_log(&asker);
 	finish(&asker);
+	return rc;
+}
+
+/* ---- lists ---- */
+
+bool asker_can_list(const struct config_database *database)
+{
+	return database->driver != DRIVER_HTTP && database->driver != DRIVER_OAUTH;
+}
+
+struct names {
+	int fd;
+	void (*each)(void *context, pop3_span name);
+	void *context;
+	uint64_t deadline;
+	size_t size;
+	char text[NAME_ROOM];
+};
+
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Takes the whole names off the front; the rest of the text stays. -1: one is without end. */
+static int take_names(struct names *names)
+{
+	const char *at = names->text, *end = at + names->size, *nul;
+
+	for (; (nul = memchr(at, 0, (size_t)(end - at))); at = nul + 1)
+		names->each(names->context, (pop3_span){at, (size_t)(nul - at)});
+	names->size = (size_t)(end - at);
+	memmove(names->text, at, names->size);
+	return names->size < sizeof(names->text) ? 0 : -1;
+}
+
+/* Up to the end of the pipe. */
+static int read_names(struct names *names, struct err *err)
+{
+	for (;;) {
+		uint64_t now = now_ms();
+		struct pollfd ready = {.fd = names->fd, .events = POLLIN};
+		int left = now < names->deadline ? (int)(names->deadline - now) : 0;
+		ssize_t n = poll(&ready, 1, left);
+
+		if (n > 0)
+			n = read(names->fd, names->text + names->size,
+				 sizeof(names->text) - names->size);
+		else if (n == 0)
+			return err_set(err, EX_TEMPFAIL, "it does not come to an end");
+		if (n == 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return err_sys(err, EX_IOERR, errno, "its names cannot be read");
+		names->size += n > 0 ? (size_t)n : 0;
+		if (take_names(names) < 0)
+			return err_set(err, EX_PROTOCOL, "its program sends what is no name");
+	}
+}
+
+static int list_names(struct asker *asker, struct names *names, struct err *err)
+{
+	struct ipc_list message = {.id = 1, .deadline = LIST_MS};
+	int ends[2], rc;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(err, EX_OSERR, errno, "cannot make a pipe");
+	rc = ipc_send_fds(&asker->peer, IPC_LIST, &message, &ends[1], 1);
+	close(ends[1]);
+	names->fd = ends[0];
+	names->deadline = now_ms() + LIST_MS + SLACK_MS;
+	if (rc == 0)
+		rc = read_names(names, err);
+	else
+		err_set(err, EX_TEMPFAIL, "its program takes no question");
+	close(ends[0]);
+	if (rc < 0)
+		return -1;
+	if (wait_for(asker, SLACK_MS) != IPC_ANSWER)
+		return err_set(err, EX_TEMPFAIL, "it does not answer%s%s",
+			       asker->why[0] ? ": " : "", asker->why);
+	if (asker->answer->status == LOOKUP_FOUND)
+		return 0;
+	return err_set(err, EX_TEMPFAIL, "not all users are there");
+}
+
+int asker_list(const struct config *config, const struct config_database *database,
+	       void (*each)(void *context, pop3_span name), void *context, char *said, size_t size,
+	       struct err *err)
+{
+	struct asker_answer *answer = calloc(1, sizeof(*answer));
+	struct names *names = calloc(1, sizeof(*names));
+	struct asker asker = {.log_fd = -1, .config_fd = -1, .pid = -1, .answer = answer};
+	int rc = -1;
+
+	said[0] = '\0';
+	if (!answer || !names) {
+		err_set(err, EX_OSERR, "out of memory");
+	} else {
+		names->each = each;
+		names->context = context;
+		rc = begin(&asker, config, database, err);
+		if (rc == 0)
+			rc = list_names(&asker, names, err);
+		read_log(&asker);
+		snprintf(said, size, "%s", answer->said);
+		finish(&asker);
+	}
+	free(names);
+	free(answer);
 	return rc;
 }

@@ -23,4 +23,12 @@ struct asker_answer {
 int asker_ask(const struct config *config, const struct config_database *database, pop3_span name,
 	      const pop3_span *password, struct asker_answer *ret, struct err *err);
 
+/* Whether the users of such a database can be listed. */
+bool asker_can_list(const struct config_database *database);
+/* Calls each with the name of each user, as the database has it, in any order. -1 with err: not
+ * all of them came. said, of size octets: what its process logged. */
+int asker_list(const struct config *config, const struct config_database *database,
+	       void (*each)(void *context, pop3_span name), void *context, char *said, size_t size,
+	       struct err *err);
+
 #endif

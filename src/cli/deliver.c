@@ -12,12 +12,12 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/deliver_input.h"
+#include "cli/deliver_mbox.h"
 #include "cli/maker.h"
 #include "config/config.h"
 #include "config/path.h"
 #include "lmtp/headers.h"
-#include "maildrop/maildir/maildir.h"
-#include "maildrop/maildrop.h"
+#include "maildrop/store.h"
 #include "users/site.h"
 
 #include <errno.h>
@@ -45,7 +45,7 @@ struct target {
 struct deliver {
 	struct config config;
 	int users_dir_fd, aliases_dir_fd;
-	struct maker maker; /* the mail folder, and whose it is */
+	struct maker maker; /* the mail folders, and whose they are */
 	struct users *users;
 	struct recipients *recipients;
 	struct target *targets;
@@ -112,8 +112,8 @@ static int add_target(struct deliver *deliver, const struct user *user, const ch
 	target->user = *user;
 	target->address = address;
 	explicit_bzero(target->user.secret, sizeof(target->user.secret));
-	if (geteuid() == 0 && maker_owner(&deliver->maker, user_home(&target->user), &target->uid,
-					  &target->gid) < 0) {
+	if (geteuid() == 0 &&
+	    maker_owner(&deliver->maker, &target->user, &target->uid, &target->gid) < 0) {
 		complain(address, "the maildrop belongs to root, but the mail does not");
 		note_status(deliver, EX_TEMPFAIL);
 		return 0;
@@ -163,6 +163,9 @@ static int status_of(const struct deliver *deliver, enum maildrop_status status)
 	case MAILDROP_GONE:
 	case MAILDROP_ABSENT:
 	case MAILDROP_WAIT:
+	case MAILDROP_LOST:
+	case MAILDROP_UNKNOWN:
+	case MAILDROP_CANCELLED:
 	case MAILDROP_FULL:
 		break;
 	}
@@ -182,10 +185,14 @@ static int deliver_one(void *context, struct err *err)
 	const struct target *target = step->target;
 	const struct config *config = &deliver->config;
 	struct site_quota quota = site_quota(config, &target->user);
-	struct maildrop_settings settings = {.driver = &maildir_driver,
-					     .store_crlf = config->store_crlf,
-					     .host_name = config->host_name,
-					     .root = &deliver->maker.root};
+	struct maker_root *root = maker_root(&deliver->maker, &target->user);
+	struct maildrop_settings settings = {
+		.driver = store_driver(STORE_MAILDIR),
+		.store_crlf = config->store_crlf,
+		.host_name = config->host_name,
+		.retention = {.keep_seconds = config->keep_deleted_seconds,
+			      .keep_octets = config->keep_octets},
+		.root = &root->root};
 	struct lmtp_trace trace = {.sender = span_of(deliver->sender),
 				   .recipient = span_of(target->address),
 				   .host_name = span_of(config->host_name),
@@ -198,8 +205,8 @@ static int deliver_one(void *context, struct err *err)
 		.message_size = deliver->input.size,
 		.headers = {headers, lmtp_headers_render(&trace, headers, sizeof(headers))},
 		.quota = {quota.messages, quota.octets}};
-	enum maildrop_status status = maildrop_deliver(&settings, deliver->maker.mail_fd,
-						       user_home(&target->user), &delivery, err);
+	enum maildrop_status status =
+		maildrop_deliver(&settings, root->fd, user_home(&target->user), &delivery, err);
 
 	return status == MAILDROP_ABSENT ? DELIVER_ABSENT : status_of(deliver, status);
 }
@@ -225,11 +232,11 @@ static int deliver_to(struct deliver *deliver, const struct target *target)
 /* The message comes from outside: it is read with the rights of the mail's owner, not root's. */
 static int read_message(struct deliver *deliver, struct err *err)
 {
+	const struct maker_root *owner = &deliver->maker.roots[0];
 	bool root = geteuid() == 0;
 	int rc;
 
-	if (root && (setgroups(0, NULL) < 0 || setegid(deliver->maker.gid) < 0 ||
-		     seteuid(deliver->maker.uid) < 0))
+	if (root && (setgroups(0, NULL) < 0 || setegid(owner->gid) < 0 || seteuid(owner->uid) < 0))
 		return err_sys(err, EX_TEMPFAIL, errno, "cannot become the owner of the mail");
 	rc = deliver_input_read(STDIN_FILENO, deliver->config.lmtp_max_size, &deliver->input, err);
 	if (root && (seteuid(0) < 0 || setegid(0) < 0))
@@ -264,12 +271,13 @@ static void make_id(char id[17])
 /* ---- the command ---- */
 
 struct options {
-	const char *config, *sender;
+	const char *config, *sender, *mbox;
 };
 
 static int usage(FILE *out, int status)
 {
 	fputs("usage: valija deliver [-c CONF] [-f SENDER] USER...\n"
+	      "       valija deliver [-f SENDER] -m FILE\n"
 	      "       the message is read from standard input; see valija-deliver(1)\n",
 	      out);
 	return status;
@@ -312,26 +320,34 @@ static void finish(struct deliver *deliver)
 
 int deliver_main(int argc, char **argv)
 {
-	struct options options = {NULL, NULL};
+	struct options options = {NULL, NULL, NULL};
 	struct deliver *deliver;
 	struct err err = {0};
 	int option, failed;
 
-	while ((option = getopt(argc, argv, "+c:f:h")) != -1) {
+	while ((option = getopt(argc, argv, "+c:f:hm:")) != -1) {
 		if (option == 'c')
 			options.config = optarg;
 		else if (option == 'f')
 			options.sender = optarg;
+		else if (option == 'm')
+			options.mbox = optarg;
 		else
 			return option == 'h' ? usage(stdout, EX_OK) : usage(stderr, EX_USAGE);
 	}
-	if (optind == argc)
+	if ((optind == argc) != (options.mbox != NULL) || (options.mbox && options.config))
 		return usage(stderr, EX_USAGE);
 	log_open("valija deliver", LOG_LEVEL_WARNING);
+	if (options.mbox) {
+		failed = deliver_mbox(options.mbox, options.sender, &err);
+		if (failed != EX_OK)
+			complain("", err.text);
+		return failed;
+	}
 	deliver = calloc(1, sizeof(*deliver));
 	if (!deliver)
 		return EX_TEMPFAIL;
-	deliver->users_dir_fd = deliver->aliases_dir_fd = deliver->maker.mail_fd = -1;
+	deliver->users_dir_fd = deliver->aliases_dir_fd = -1;
 	deliver->input.fd = -1;
 	failed = run(deliver, &options, argv + optind, &err);
 	if (failed != EX_OK) {

@@ -2,12 +2,14 @@
  * `valija init`: a post office in a directory: configuration, users, certificate, mail. It
  * overwrites nothing: when any of them is there it stops before it makes the first, and what it
  * made is taken away again when a later step fails. A folder of mail that is elsewhere (--mail) may
- * be there before: with its mark, or empty.
+ * be there before: with its mark, or empty. The folder of people's homes (--homes) is there in any
+ * case, and gets the mark alone.
  */
 #include "cli/init.h"
 
+#include "base/text.h"
 #include "cli/command.h"
-#include "cli/with_postfix.h"
+#include "cli/with_command.h"
 #include "config/config.h"
 #include "config/listener.h"
 #include "maildrop/mail_mark.h"
@@ -49,8 +51,9 @@ struct office {
 	struct config config;
 	const char *directory;
 	const char *elsewhere; /* where the mail is, if not in directory */
-	int fd, mail_fd;
-	bool made_directory, made_elsewhere;
+	const char *homes;     /* of the users of this machine, who are users then; or NULL */
+	int fd, mail_fd, homes_fd;
+	bool made_directory, made_elsewhere, marked_homes;
 	bool made[PART_COUNT];
 	const char *hints[2];
 };
@@ -58,9 +61,11 @@ struct office {
 static int usage(void)
 {
 	fputs("usage: valija init DIR [--hostname NAME] [--pop3 ADDR:PORT] [--pop3s ADDR:PORT]\n"
-	      "                   [--lmtp ADDR:PORT|PATH] [--mail FOLDER]\n"
-	      "       valija init --with postfix [-c CONF] [--postfix-config DIR] [--apply | "
-	      "--undo]\n",
+	      "                   [--lmtp ADDR:PORT|PATH] [--mail FOLDER] [--homes FOLDER]\n"
+	      "                   [--control PATH] [--metrics ADDR:PORT]\n"
+	      "       valija init --with postfix|exim [-c CONF] [--postfix-config DIR] [--apply | "
+	      "--undo]\n"
+	      "                   [--try USER[@DOMAIN]]\n",
 	      stderr);
 	return EX_USAGE;
 }
@@ -68,16 +73,19 @@ static int usage(void)
 static int add_listener(struct office *office, const char *value, enum config_service service,
 			struct err *err)
 {
-	struct config_listener *listener = &office->config.listeners[service];
+	struct config_listener *first = office->config.listeners;
+	struct config_listener *listener = first + office->config.listener_count;
 
 	/* a path stays as it was given: it is relative to the configuration file */
-	if (config_listener_parse(value, service, NULL, listener, err) < 0)
+	if (config_listener_parse(value, service, NULL, listener, err) < 0) {
+		err->code = EX_USAGE;
 		return -1;
-	for (int i = 0; i < (int)service; i++)
-		if (listener->port && listener->port == office->config.listeners[i].port &&
-		    strcmp(listener->address, office->config.listeners[i].address) == 0)
+	}
+	for (const struct config_listener *other = first; other < listener; other++)
+		if (listener->port && listener->port == other->port &&
+		    strcmp(listener->address, other->address) == 0)
 			return err_set(err, EX_USAGE, "%s is given twice", value);
-	office->config.listener_count = service + 1u;
+	office->config.listener_count++;
 	return 0;
 }
 
@@ -88,9 +96,14 @@ static int parse(int argc, char **argv, struct office *office, struct err *err)
 						{"pop3s", required_argument, NULL, 's'},
 						{"lmtp", required_argument, NULL, 'l'},
 						{"mail", required_argument, NULL, 'm'},
+						{"homes", required_argument, NULL, 'H'},
+						{"control", required_argument, NULL, 'c'},
+						{"metrics", required_argument, NULL, 'M'},
 						{"help", no_argument, NULL, 'h'},
 						{NULL, 0, NULL, 0}};
-	const char *listen[] = {"127.0.0.1:1110", "127.0.0.1:1995", "127.0.0.1:1124"};
+	const char *listen[SERVICE_COUNT] = {[SERVICE_POP3] = "127.0.0.1:1110",
+					     [SERVICE_POP3S] = "127.0.0.1:1995",
+					     [SERVICE_LMTP] = "127.0.0.1:1124"};
 	int c;
 
 	optind = 0;
@@ -108,17 +121,21 @@ static int parse(int argc, char **argv, struct office *office, struct err *err)
 			listen[SERVICE_LMTP] = optarg;
 		else if (c == 'm')
 			office->elsewhere = optarg;
+		else if (c == 'H')
+			office->homes = optarg;
+		else if (c == 'c')
+			listen[SERVICE_CONTROL] = optarg;
+		else if (c == 'M')
+			listen[SERVICE_STATUS] = optarg;
 		else
 			return -1;
 	}
 	if (optind != argc - 1 || !*argv[optind])
 		return -1;
 	office->directory = argv[optind];
-	for (int i = SERVICE_POP3; i <= SERVICE_LMTP; i++)
-		if (add_listener(office, listen[i], (enum config_service)i, err) < 0) {
-			err->code = EX_USAGE;
+	for (int i = 0; i < SERVICE_COUNT; i++)
+		if (listen[i] && add_listener(office, listen[i], (enum config_service)i, err) < 0)
 			return -1;
-		}
 	return 0;
 }
 
@@ -263,25 +280,31 @@ static int check_elsewhere(const struct office *office, struct err *err)
 		office->elsewhere, office->elsewhere);
 }
 
-/* An absolute path goes into the configuration: relative ones count from its folder. */
+/* Opens a folder. An absolute path goes into the configuration: relative ones count from its
+ * folder. */
+static int open_root(const char *folder, struct config_root *root, int *ret_fd, struct err *err)
+{
+	char *path = realpath(folder, NULL);
+	int status;
+
+	if (!path)
+		return err_sys(err, EX_CANTCREAT, errno, "%s", folder);
+	status = span_copy(span_of(path), root->path, sizeof(root->path));
+	free(path);
+	if (status < 0)
+		return err_set(err, EX_USAGE, "%s: the path is too long", folder);
+	*ret_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret_fd < 0 ? err_sys(err, EX_CANTCREAT, errno, "%s", folder) : 0;
+}
+
 static int open_elsewhere(struct office *office, struct err *err)
 {
-	char *path;
-
 	office->made_elsewhere = mkdir(office->elsewhere, 0711) == 0;
 	if (!office->made_elsewhere && errno != EEXIST)
 		return mail_failed(office, err);
-	path = realpath(office->elsewhere, NULL);
-	if (!path)
-		return mail_failed(office, err);
-	if (strlen(path) >= sizeof(office->config.mail)) {
-		free(path);
-		return err_set(err, EX_USAGE, "%s: the path is too long", office->elsewhere);
-	}
-	strcpy(office->config.mail, path);
-	free(path);
-	office->mail_fd = open(office->elsewhere, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return office->mail_fd < 0 ? mail_failed(office, err) : check_elsewhere(office, err);
+	if (open_root(office->elsewhere, &office->config.roots[0], &office->mail_fd, err) < 0)
+		return -1;
+	return check_elsewhere(office, err);
 }
 
 /* As root, mail belongs to vmail; started by somebody else it belongs to them. */
@@ -317,6 +340,22 @@ static int mark_mail(struct office *office, struct err *err)
 				  office->elsewhere ? office->elsewhere : office->directory,
 				  office->elsewhere ? "" : "/mail");
 	office->made[PART_MARK] = !before;
+	return 0;
+}
+
+/* People's homes are somebody else's files: a mark is all that is made there. */
+static int mark_homes(struct office *office, struct err *err)
+{
+	char id[MAIL_MARK_SIZE];
+	bool before;
+
+	if (open_root(office->homes, &office->config.roots[1], &office->homes_fd, err) < 0)
+		return -1;
+	office->config.root_count = 2;
+	before = mail_mark_read(&maildrop_kernel, office->homes_fd, id) == 0;
+	if (mail_mark_write(office->homes_fd, id, err) < 0)
+		return err_prefix(err, "%s", office->homes);
+	office->marked_homes = !before;
 	return 0;
 }
 
@@ -364,6 +403,12 @@ static int make_config(struct office *office, struct err *err)
 		return -1;
 	}
 	status = config_write_file(&office->config, out, err);
+	if (office->homes)
+		fputs("\n# The users of this machine, with the passwords that they have there. "
+		      "Their "
+		      "mail is\n# the Maildir in their home.\n"
+		      "database \"people\" {\n\tdriver = system\n}\n",
+		      out);
 	if (fclose(out) != 0 && status == 0)
 		status = err_sys(err, EX_IOERR, errno, "%s/valija.conf", office->directory);
 	if (finish_file(office, PART_CONFIG, fd, status < 0 ? NULL : err) < 0)
@@ -382,6 +427,8 @@ static void undo(const struct office *office)
 			unlinkat(office->fd, names[i],
 				 i == PART_TLS || i == PART_MAIL ? AT_REMOVEDIR : 0);
 	}
+	if (office->marked_homes)
+		unlinkat(office->homes_fd, MAIL_MARK_NAME, 0);
 	if (office->made_elsewhere)
 		rmdir(office->elsewhere);
 	if (office->made_directory)
@@ -393,6 +440,7 @@ static void report(const struct office *office)
 {
 	char listen[3][CONFIG_PATH_MAX + 16];
 
+	/* those three stand first */
 	for (int i = 0; i < 3; i++)
 		config_listener_print(&office->config.listeners[i], listen[i], sizeof(listen[i]));
 	printf("A post office is in %s: POP3 on %s, POP3S on %s, LMTP on %s.\n", office->directory,
@@ -420,8 +468,8 @@ static int make_all(struct office *office, struct err *err)
 	if (office->elsewhere && open_elsewhere(office, err) < 0)
 		return -1;
 	if (make_certificate(office, err) < 0 || make_mail(office, err) < 0 ||
-	    mark_mail(office, err) < 0 || make_users(office, err) < 0 ||
-	    make_config(office, err) < 0)
+	    mark_mail(office, err) < 0 || (office->homes && mark_homes(office, err) < 0) ||
+	    make_users(office, err) < 0 || make_config(office, err) < 0)
 		return -1;
 	if (flush_folder(office, ".", err) < 0)
 		return -1;
@@ -436,11 +484,11 @@ int init_main(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++)
 		if (strncmp(argv[i], "--with", 6) == 0)
-			return with_postfix_main(argc, argv);
+			return with_main(argc, argv);
 	office = calloc(1, sizeof(*office));
 	if (!office)
 		return EX_OSERR;
-	office->fd = office->mail_fd = -1;
+	office->fd = office->mail_fd = office->homes_fd = -1;
 	config_defaults(&office->config);
 	if (parse(argc, argv, office, &err) < 0) {
 		code = err.code ? command_failed("init", &err) : usage();
@@ -456,6 +504,8 @@ int init_main(int argc, char **argv)
 		close(office->fd);
 	if (office->mail_fd >= 0)
 		close(office->mail_fd);
+	if (office->homes_fd >= 0)
+		close(office->homes_fd);
 	free(office);
 	return code;
 }

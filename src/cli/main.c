@@ -3,9 +3,18 @@
  * own name as argv[0] and returns a code of sysexits.h.
  */
 #include "build-config.h"
+#include "cli/autoconfig.h"
+#include "cli/ban.h"
+#include "cli/control.h"
+#include "cli/deleted.h"
 #include "cli/deliver.h"
+#include "cli/doctor/doctor.h"
 #include "cli/init.h"
 #include "cli/mark.h"
+#include "cli/mbox.h"
+#include "cli/trace.h"
+#include "cli/retention.h"
+#include "cli/undelete.h"
 #include "cli/user.h"
 #include "fetch/fetch.h"
 
@@ -24,6 +33,23 @@ static const struct command commands[] = {
 	{"user", user_main, "add, change, delete or list users"},
 	{"mark", mark_main, "say what is so with a mail folder"},
 	{"deliver", deliver_main, "put a message from standard input into users' mail"},
+	{"deleted", deleted_main, "list who deleted which messages of a user"},
+	{"undelete", undelete_main, "bring deleted messages back, while they are kept"},
+	{"retention", retention_main, "delete what is too old, or list it"},
+	{"mbox", mbox_main, "look at an mbox, and put it in order after a crash"},
+	{"who", control_main, "list the sessions of a running server"},
+	{"kick", control_main, "end sessions of a running server"},
+	{"reload", control_main, "have a running server read its configuration anew"},
+	{"drain", control_main, "have a running server take no new sessions"},
+	{"show", control_main, "print what a running server has now"},
+	{"stats", control_main, "print what a running server has counted"},
+	{"top", control_main, "watch a running server on one screen"},
+	{"log-level", control_main, "show or change how much a running server logs"},
+	{"autoconfig", autoconfig_main, "write what mail programs set themselves up with"},
+	{"explain", control_main, "tell why somebody cannot log in, and what to do"},
+	{"trace", trace_main, "follow the dialogue of a user's next sessions"},
+	{"ban", ban_main, "refuse the connections of an address or a network"},
+	{"doctor", doctor_main, "look what is wrong with a server, and say what mends it"},
 	{"fetch", fetch_main, "collect mail from POP3 servers"},
 };
 
@@ -31,7 +57,7 @@ static void usage(FILE *out)
 {
 	fputs("usage: valija COMMAND [ARGUMENT...]\n\n", out);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-10s  %s\n", commands[i].name, commands[i].help);
 	fputs("\nThe server is valijad. `man valija` tells more.\n", out);
 }
 

@@ -1,9 +1,10 @@
 /* See maker.h. */
 #include "cli/maker.h"
 
+#include "base/text.h"
 #include "config/path.h"
-#include "maildrop/maildir/maildir.h"
-#include "maildrop/maildrop.h"
+#include "maildrop/store.h"
+#include "users/location.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,46 +15,82 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-int maker_init(struct maker *maker, const struct config *config, struct err *err)
+static int open_root(struct maker_root *root, const char *path, struct err *err)
 {
 	char file[MAIL_ROOT_MEMORY_MAX];
 	struct stat st;
 
-	*maker = (struct maker){.config = config, .mail_fd = -1};
-	if (config_open_directory(config->mail, O_RDONLY, &maker->mail_fd, err) < 0)
+	if (config_open_directory(path, O_RDONLY, &root->fd, err) < 0)
 		return -1;
-	if (fstat(maker->mail_fd, &st) < 0)
-		return err_sys(err, EX_TEMPFAIL, errno, "cannot look at %s", config->mail);
-	mail_root_look(maker->mail_fd, config->mail, &maker->root);
-	if (mail_root_register(&maker->root, file) == 0)
-		maker->reg = register_create(file);
-	maker->uid = st.st_uid;
-	maker->gid = st.st_gid;
+	if (fstat(root->fd, &st) < 0)
+		return err_sys(err, EX_TEMPFAIL, errno, "cannot look at %s", path);
+	mail_root_look(root->fd, path, &root->root);
+	if (mail_root_register(&root->root, file) == 0)
+		root->reg = register_create(file);
+	root->uid = st.st_uid;
+	root->gid = st.st_gid;
+	return 0;
+}
+
+int maker_init(struct maker *maker, const struct config *config, struct err *err)
+{
+	maker->config = config;
+	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++) {
+		maker->roots[i].fd = -1;
+		maker->roots[i].reg = NULL;
+	}
+	for (uint32_t i = 0; i < config->root_count; i++)
+		if (open_root(&maker->roots[i], config->roots[i].path, err) < 0)
+			return -1;
 	return 0;
 }
 
 void maker_finish(struct maker *maker)
 {
-	register_destroy(maker->reg);
-	if (maker->mail_fd >= 0)
-		close(maker->mail_fd);
+	for (uint32_t i = 0; maker->config && i < CONFIG_ROOTS_MAX; i++) {
+		register_destroy(maker->roots[i].reg);
+		if (maker->roots[i].fd >= 0)
+			close(maker->roots[i].fd);
+	}
 }
 
-static bool is_there(const struct maker *maker, const char *home, struct stat *ret)
+struct maker_root *maker_root(struct maker *maker, const struct user *user)
 {
-	return fstatat(maker->mail_fd, home, ret, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISDIR(ret->st_mode);
+	return &maker->roots[user->root];
 }
 
-int maker_owner(const struct maker *maker, const char *home, uid_t *ret_uid, gid_t *ret_gid)
+static bool is_there(const struct maker_root *root, const char *home, struct stat *ret)
 {
+	return fstatat(root->fd, home, ret, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(ret->st_mode);
+}
+
+/* The nearest folder above a maildrop that is not there, below the root: it is made in that by its
+ * owner, unless that is root. */
+static bool is_above(const struct maker_root *root, const char *home, struct stat *ret)
+{
+	char above[USER_HOME_MAX + 1];
+	char *slash;
+
+	if (span_copy(span_of(home), above, sizeof(above)) < 0)
+		return false;
+	while ((slash = strrchr(above, '/'))) {
+		*slash = '\0';
+		if (fstatat(root->fd, above, ret, AT_SYMLINK_NOFOLLOW) == 0)
+			return S_ISDIR(ret->st_mode) && ret->st_uid != 0;
+	}
+	return false;
+}
+
+int maker_owner(struct maker *maker, const struct user *user, uid_t *ret_uid, gid_t *ret_gid)
+{
+	const struct maker_root *root = maker_root(maker, user);
 	struct stat st;
 
-	*ret_uid = maker->uid;
-	*ret_gid = maker->gid;
-	if (!is_there(maker, home, &st))
+	*ret_uid = root->uid;
+	*ret_gid = root->gid;
+	if (!is_there(root, user_home(user), &st) && !is_above(root, user_home(user), &st))
 		return 0;
-	if (st.st_uid == 0 && maker->uid != 0)
+	if (st.st_uid == 0 && root->uid != 0)
 		return -1;
 	*ret_uid = st.st_uid;
 	*ret_gid = st.st_gid;
@@ -114,19 +151,20 @@ int maker_as_owner(uid_t uid, gid_t gid, int (*step)(void *context, struct err *
 
 struct making {
 	struct maker *maker;
-	const char *home;
+	const struct user *user;
 };
 
 static int make_folders(void *context, struct err *err)
 {
 	const struct making *making = context;
 	struct maker *maker = making->maker;
-	struct maildrop_settings settings = {.driver = &maildir_driver,
+	struct maker_root *root = maker_root(maker, making->user);
+	struct maildrop_settings settings = {.driver = store_driver(STORE_MAILDIR),
 					     .store_crlf = maker->config->store_crlf,
 					     .host_name = maker->config->host_name,
-					     .root = &maker->root};
+					     .root = &root->root};
 
-	return maildrop_make(&settings, maker->mail_fd, making->home, err) == MAILDROP_OK
+	return maildrop_make(&settings, root->fd, user_home(making->user), err) == MAILDROP_OK
 		       ? EX_OK
 		       : EX_TEMPFAIL;
 }
@@ -150,28 +188,29 @@ static int refuse(const struct user *user, const struct err *why, struct err *er
 static int enter(struct maker *maker, const struct user *user, enum register_kind kind,
 		 struct err *err)
 {
+	struct maker_root *root = maker_root(maker, user);
 	const char *home = user_home(user);
 	pop3_span location = {home, strlen(home)};
 	enum register_kind is = REGISTER_NONE;
 	struct stat st;
 	struct err why;
 
-	if (!maker->reg) {
+	if (!root->reg) {
 		err_set(&why, EX_CANTCREAT, "there is no state folder: set STATE_DIRECTORY");
 		return refuse(user, &why, err);
 	}
-	if (kind == REGISTER_MAKING && register_find(maker->reg, location, &is, err) < 0)
+	if (kind == REGISTER_MAKING && register_find(root->reg, location, &is, err) < 0)
 		return -1;
 	/* another delivery may have made it since this one found none */
-	if (is == REGISTER_MADE && is_there(maker, home, &st))
+	if (is == REGISTER_MADE && is_there(root, home, &st))
 		return THERE;
 	if (is == REGISTER_MADE)
 		return err_set(
 			err, EX_TEMPFAIL,
 			"the maildrop is not there, but it was before: mount its filesystem, or "
 			"restore it; if it was removed on purpose: valija mark --forget %s %s",
-			home, maker->config->mail);
-	if (register_enter(maker->reg, location, kind, REGISTER_NOW, &why) == 0)
+			home, root->root.path);
+	if (register_enter(root->reg, location, kind, REGISTER_NOW, &why) == 0)
 		return 0;
 	if (geteuid() != 0 && (why.errnum == EACCES || why.errnum == EPERM || why.errnum == EROFS ||
 			       why.errnum == ENOENT))
@@ -180,10 +219,42 @@ static int enter(struct maker *maker, const struct user *user, enum register_kin
 	return -1;
 }
 
+/* As keeper/location.c does: a maildrop that may be elsewhere is not passed over for a new one. */
+static int check_elsewhere(struct maker *maker, const struct user *user, struct err *err)
+{
+	char other[USER_HOME_MAX + 1];
+	uint32_t index;
+
+	for (unsigned i = 0; user_location_elsewhere(maker->config, user, i, &index, other); i++) {
+		const struct maker_root *root = &maker->roots[index];
+		enum register_kind kind = REGISTER_NONE;
+		bool unmarked =
+			index != user->root && atomic_load(&root->root.state) == MAIL_ROOT_UNMARKED;
+
+		if (root->reg && register_find(root->reg, span_of(other), &kind, err) < 0)
+			return -1;
+		if (kind != REGISTER_MADE && !unmarked)
+			continue;
+		return err_set(err, EX_TEMPFAIL,
+			       "maildrop %s: it is not there, and the mail of %s may be in %s/%s "
+			       "(%s); if it is, write that path into the user's field maildir; if "
+			       "not: %s/%s",
+			       user_home(user), user->name, root->root.path, other,
+			       unmarked ? "that folder has no mark: valija mark it"
+					: "a maildrop is, or was, there",
+			       maker_root(maker, user)->root.path, user_home(user));
+	}
+	return 0;
+}
+
 int maker_make(struct maker *maker, const struct user *user, uid_t uid, gid_t gid, struct err *err)
 {
-	struct making making = {maker, user_home(user)};
-	int result = enter(maker, user, REGISTER_MAKING, err);
+	struct making making = {maker, user};
+	int result;
+
+	if (check_elsewhere(maker, user, err) < 0)
+		return -1;
+	result = enter(maker, user, REGISTER_MAKING, err);
 
 	if (result == THERE)
 		return 0;

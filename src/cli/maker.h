@@ -15,23 +15,31 @@
 
 #include <sys/types.h>
 
-struct maker {
-	const struct config *config;
-	int mail_fd; /* -1: not open */
+/* A mail folder. */
+struct maker_root {
+	int fd; /* -1: not open */
 	struct mail_root root;
 	struct mail_register *reg; /* NULL: there is no place for one */
-	uid_t uid;                 /* the owner of the mail folder */
+	uid_t uid;                 /* its owner */
 	gid_t gid;
 };
 
-/* Opens the mail folder and looks for its register. config must live as long as maker. Returns 0,
- * or -1 with err: maker_finish must be called then, too. */
+struct maker {
+	const struct config *config;
+	struct maker_root roots[CONFIG_ROOTS_MAX];
+};
+
+/* Opens the mail folders and looks for their registers. config must live as long as maker. Returns
+ * 0, or -1 with err: maker_finish must be called then, too. */
 int maker_init(struct maker *maker, const struct config *config, struct err *err);
 void maker_finish(struct maker *maker);
 
-/* The owner that files in a maildrop get: its own, if it exists, else the mail folder's. -1: the
- * maildrop belongs to root, but the mail does not. */
-int maker_owner(const struct maker *maker, const char *home, uid_t *ret_uid, gid_t *ret_gid);
+/* The mail folder that a user's maildrop is in. */
+struct maker_root *maker_root(struct maker *maker, const struct user *user);
+/* The owner that files in a maildrop get: its own, if it exists, else that of the nearest folder
+ * above it, or, if that is root, the mail folder's. -1: the maildrop belongs to root, but the mail
+ * does not. */
+int maker_owner(struct maker *maker, const struct user *user, uid_t *ret_uid, gid_t *ret_gid);
 /* Runs a step as the owner: in a process of its own if this one is root. Returns the step's result
  * (0 to 255, with the err that it filled), or -1 with err. */
 int maker_as_owner(uid_t uid, gid_t gid, int (*step)(void *context, struct err *err), void *context,

@@ -5,18 +5,24 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/mailbox.h"
 #include "cli/maker.h"
 #include "cli/password.h"
+#include "cli/last_seen.h"
 #include "cli/user_app.h"
+#include "cli/user_flush.h"
+#include "cli/user_list.h"
 #include "cli/user_show.h"
 #include "config/config.h"
 #include "config/path.h"
+#include "maildrop/kept.h"
 #include "users/app_edit.h"
 #include "users/edit.h"
 #include "users/schemes.h"
 #include "users/site.h"
 #include "users/users.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -27,23 +33,24 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum verb { VERB_ADD, VERB_PASSWD, VERB_DEL, VERB_LIST, VERB_MAKE, VERB_COUNT };
+enum verb { VERB_ADD, VERB_PASSWD, VERB_DEL, VERB_MAKE, VERB_COUNT };
 
-static const char *const verbs[VERB_COUNT] = {"add", "passwd", "del", "list", "make"};
+static const char *const verbs[VERB_COUNT] = {"add", "passwd", "del", "make"};
 
 struct arguments {
 	enum verb verb;
 	const char *config, *name, *scheme;
 	char spelling[USER_NAME_MAX + 1]; /* of the name in the users file, "": not there */
-	char home[USER_HOME_MAX + 1];     /* of the maildrop, "": not known */
+	char home[CONFIG_PATH_MAX + USER_HOME_MAX + 2]; /* the maildrop; "": not known */
 };
 
 static int usage(void)
 {
 	fputs("usage: valija user add|passwd [-c CONF] NAME [--scheme SCHEME]\n"
 	      "       valija user del|make [-c CONF] NAME\n"
-	      "       valija user list [-c CONF]\n"
+	      "       valija user list [-c CONF] [--json] [--unused 180d]\n"
 	      "       valija user show|test [-c CONF] NAME\n"
+	      "       valija user flush [-c CONF] NAME|--all\n"
 	      "       valija user app add|list|revoke ...\n"
 	      "The password is asked for, or is the first line of standard input.\nSchemes:",
 	      stderr);
@@ -81,28 +88,12 @@ static int parse(int argc, char **argv, struct arguments *ret)
 		return -1;
 	}
 	optind++;
-	if (ret->verb != VERB_LIST) {
-		if (optind == argc)
-			return -1;
-		ret->name = argv[optind++];
-	}
+	if (optind == argc)
+		return -1;
+	ret->name = argv[optind++];
 	if (ret->scheme && ret->verb != VERB_ADD && ret->verb != VERB_PASSWD)
 		return -1;
 	return optind == argc ? 0 : -1;
-}
-
-static void print_name(void *argument, pop3_span name)
-{
-	FILE *out = argument;
-	char text[4 * USER_NAME_MAX + 1];
-
-	/* names in UTF-8 stay as they are for scripts; a terminal gets nothing it could obey */
-	if (isatty(STDOUT_FILENO)) {
-		text_escape(text, sizeof(text) - 1, name);
-		fprintf(out, "%s\n", text);
-	} else {
-		fprintf(out, "%.*s\n", (int)name.size, name.data);
-	}
 }
 
 /* The user meant is the one spelled exactly so, else the one in another case of its letters. */
@@ -187,11 +178,16 @@ static int revoke_all(const struct arguments *arguments, const struct config *co
 	return 0;
 }
 
-static int delete_user(struct arguments *arguments, const struct config *config, struct err *err)
+/* Nor when an earlier one logged in. What cannot be written down stops nobody. */
+static void forget_logins(const struct arguments *arguments, const struct config *config)
 {
-	if (check(arguments, config, err) < 0 || revoke_all(arguments, config, err) < 0)
-		return -1;
-	return edit_users(config->users, EDIT_DELETE, span_of(arguments->name), NULL, err);
+	struct err err = {0};
+
+	if (last_seen_remove(config, arguments->name, &err) < 0)
+		fprintf(stderr,
+			"valija user: another %s would inherit the last login, since that cannot "
+			"be removed: %s\n",
+			arguments->name, err.text);
 }
 
 /* ---- the maildrop ---- */
@@ -214,30 +210,92 @@ static int look_up(const struct config *config, const char *name, struct user *r
 	return status == USERS_FOUND ? 0 : -1;
 }
 
+/* Where the mail of a user is who will not be in the file any more. */
+static void note_maildrop(struct arguments *arguments, const struct config *config)
+{
+	struct user user = {0};
+	struct err err;
+
+	if (look_up(config, arguments->name, &user, &err) == 0)
+		snprintf(arguments->home, sizeof(arguments->home), "%s/%s",
+			 config->roots[user.root].path, user_home(&user));
+}
+
+static int purge_step(void *context, struct err *err)
+{
+	int folder = mailbox_folder(context, err), rc;
+
+	if (folder < 0)
+		return err->errnum == ENOENT ? 0 : -1;
+	rc = kept_purge(&maildrop_kernel, folder);
+	if (rc < 0)
+		err_sys(err, EX_CANTCREAT, errno, "%s", KEPT_FOLDER);
+	close(folder);
+	return rc < 0 ? -1 : 0;
+}
+
+/* Messages that the user had deleted go with the user, whatever the settings keep. */
+static void purge_kept(const struct arguments *arguments)
+{
+	struct mailbox *mailbox = calloc(1, sizeof(*mailbox));
+	struct err err = {0};
+	int rc = -1;
+
+	if (mailbox) {
+		rc = mailbox_open(mailbox, arguments->config, arguments->name, &err);
+		if (rc == 0)
+			rc = mailbox_as_owner(mailbox, purge_step, mailbox, &err);
+		mailbox_close(mailbox);
+	}
+	if (rc < 0)
+		fprintf(stderr,
+			"valija user: deleted messages that are kept in the maildrop of %s stay "
+			"there: "
+			"%s\n",
+			arguments->name, err.text);
+	free(mailbox);
+}
+
+static int delete_user(struct arguments *arguments, const struct config *config, struct err *err)
+{
+	if (check(arguments, config, err) < 0)
+		return -1;
+	note_maildrop(arguments, config);
+	if (revoke_all(arguments, config, err) < 0)
+		return -1;
+	purge_kept(arguments);
+	if (edit_users(config->users, EDIT_DELETE, span_of(arguments->name), NULL, err) < 0)
+		return -1;
+	forget_logins(arguments, config);
+	return 0;
+}
+
 static int make_absent(struct maker *maker, const struct user *user, struct err *err)
 {
+	const struct maker_root *root = maker_root(maker, user);
 	struct stat st;
 
-	if (fstatat(maker->mail_fd, user_home(user), &st, AT_SYMLINK_NOFOLLOW) == 0)
+	if (fstatat(root->fd, user_home(user), &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0; /* whatever it is: the server judges it */
-	if (geteuid() != 0 && geteuid() != maker->uid)
+	if (geteuid() != 0 && geteuid() != root->uid)
 		return err_set(err, EX_NOPERM, "%s belongs to another user: call this as root",
-			       maker->config->mail);
-	if (!mail_root_may_make(&maker->root, &maildrop_kernel, maker->mail_fd, err))
+			       root->root.path);
+	if (!mail_root_may_make(&root->root, &maildrop_kernel, root->fd, err))
 		return -1;
-	return maker_make(maker, user, maker->uid, maker->gid, err);
+	return maker_make(maker, user, root->uid, root->gid, err);
 }
 
 /* Makes the maildrop of a user who is in the file, as the first delivery would. */
 static int make_maildrop(struct arguments *arguments, const struct config *config, struct err *err)
 {
 	struct user user = {0};
-	struct maker maker;
+	struct maker maker = {.config = NULL};
 	int rc;
 
 	if (look_up(config, arguments->name, &user, err) < 0)
 		return -1;
-	snprintf(arguments->home, sizeof(arguments->home), "%s", user_home(&user));
+	snprintf(arguments->home, sizeof(arguments->home), "%s/%s", config->roots[user.root].path,
+		 user_home(&user));
 	rc = maker_init(&maker, config, err);
 	if (rc == 0)
 		rc = make_absent(&maker, &user, err);
@@ -250,8 +308,10 @@ static int add_user(struct arguments *arguments, const struct config *config, st
 {
 	struct err why = {0};
 
-	if (check(arguments, config, err) < 0 || revoke_all(arguments, config, err) < 0 ||
-	    set_password(arguments, config, err) < 0)
+	if (check(arguments, config, err) < 0 || revoke_all(arguments, config, err) < 0)
+		return -1;
+	forget_logins(arguments, config);
+	if (set_password(arguments, config, err) < 0)
 		return -1;
 	if (make_maildrop(arguments, config, &why) < 0)
 		fprintf(stderr,
@@ -273,28 +333,29 @@ static int run(struct arguments *arguments, const struct config *config, struct 
 							 : make_maildrop(arguments, config, err);
 	case VERB_DEL:
 		return delete_user(arguments, config, err);
-	case VERB_LIST:
-		return edit_list(config->users, print_name, stdout, err);
 	case VERB_COUNT:
 		break;
 	}
 	return -1;
 }
 
-static void report(const struct arguments *arguments, const struct config *config)
+static void report(const struct arguments *arguments)
 {
 	const char *name = arguments->spelling[0] ? arguments->spelling : arguments->name;
 
-	if (arguments->verb == VERB_ADD)
-		printf("%s may log in; new mail is put into %s/%s\n", name, config->mail,
-		       arguments->home[0] ? arguments->home : name);
+	if (arguments->verb == VERB_ADD && arguments->home[0])
+		printf("%s may log in; new mail is put into %s\n", name, arguments->home);
+	else if (arguments->verb == VERB_ADD)
+		printf("%s may log in\n", name);
 	else if (arguments->verb == VERB_MAKE)
-		printf("%s has the maildrop %s/%s\n", name, config->mail, arguments->home);
+		printf("%s has the maildrop %s\n", name, arguments->home);
 	else if (arguments->verb == VERB_PASSWD)
 		printf("%s has a new password\n", name);
+	else if (arguments->verb == VERB_DEL && arguments->home[0])
+		printf("%s cannot log in any more; mail in %s is still there\n", name,
+		       arguments->home);
 	else if (arguments->verb == VERB_DEL)
-		printf("%s cannot log in any more; mail in %s/%s is still there\n", name,
-		       config->mail, name);
+		printf("%s cannot log in any more\n", name);
 }
 
 int user_main(int argc, char **argv)
@@ -308,6 +369,10 @@ int user_main(int argc, char **argv)
 		return user_app_main(argc - 1, argv + 1);
 	if (argc > 1 && (strcmp(argv[1], "show") == 0 || strcmp(argv[1], "test") == 0))
 		return user_show_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "flush") == 0)
+		return user_flush_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "list") == 0)
+		return user_list_main(argc - 1, argv + 1);
 	if (parse(argc, argv, &arguments) < 0)
 		return usage();
 	config = malloc(sizeof(*config));
@@ -317,7 +382,7 @@ int user_main(int argc, char **argv)
 	if (status == 0)
 		status = run(&arguments, config, &err);
 	if (status == 0)
-		report(&arguments, config);
+		report(&arguments);
 	free(config);
 	if (status < 0)
 		return command_failed("user", &err);

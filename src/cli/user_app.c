@@ -1,9 +1,11 @@
 /* See user_app.h. valijad reads a change at the next login, without a signal. */
 #include "cli/user_app.h"
 
+#include "base/array.h"
 #include "base/secret.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/last_seen.h"
 #include "config/config.h"
 #include "users/app_edit.h"
 #include "users/edit.h"
@@ -228,13 +230,48 @@ static void print_time(uint64_t seconds)
 	fputs(text, stdout);
 }
 
+/* The last use of each label. */
+struct uses {
+	size_t count, room;
+	struct use {
+		char label[APP_LABEL_MAX + 1];
+		uint32_t day;
+	} * uses;
+};
+
+static void take_use(void *context, const char *label, uint32_t day)
+{
+	struct uses *uses = context;
+	struct use *use = array_grow(uses->uses, uses->count, &uses->room, sizeof(*use));
+
+	if (!use)
+		return;
+	uses->uses = use;
+	use = &uses->uses[uses->count++];
+	snprintf(use->label, sizeof(use->label), "%s", label);
+	use->day = day;
+}
+
+/* A use before the day on which it was made was that of an earlier one. */
+static void print_use(const struct uses *uses, const struct app_password *app)
+{
+	char date[LAST_LOGINS_DATE_SIZE];
+
+	for (size_t i = 0; i < uses->count; i++)
+		if (strcmp(uses->uses[i].label, app->label) == 0 &&
+		    uses->uses[i].day >= app->created / 86400) {
+			last_login_date(uses->uses[i].day, date);
+			printf(" used=%s", date);
+		}
+}
+
 static void print_one(void *argument, const struct app_password *app)
 {
 	uint64_t now = (uint64_t)time(NULL);
 
-	(void)argument;
 	printf("%s created=", app->label);
 	print_time(app->created);
+	print_use(argument, app);
 	if (app->expires) {
 		fputs(app->expires <= now ? " expired=" : " expires=", stdout);
 		print_time(app->expires);
@@ -248,6 +285,7 @@ static void print_one(void *argument, const struct app_password *app)
 
 static int revoke(struct arguments *arguments, const struct config *config, struct err *err)
 {
+	struct err why = {0};
 	unsigned count;
 
 	if (arguments->label && check_label(arguments->label, err) < 0)
@@ -258,9 +296,25 @@ static int revoke(struct arguments *arguments, const struct config *config, stru
 	if (!count && arguments->label)
 		return err_set(err, EX_NOUSER, "%s has no app password of the label %s",
 			       arguments->name, arguments->label);
+	if (count && last_seen_revoke(config, arguments->name, arguments->label, &why) < 0)
+		fprintf(stderr, "valija user app: its last use stays written down: %s\n", why.text);
 	printf("%u app password%s of %s revoked; sessions that are open go on\n", count,
 	       count == 1 ? "" : "s", arguments->name);
 	return 0;
+}
+
+static int list(const struct arguments *arguments, const struct config *config, struct err *err)
+{
+	struct uses uses = {.count = 0};
+	struct err why = {0};
+	int rc;
+
+	/* who may not read it may read the rest */
+	if (last_seen_labels(config, arguments->name, take_use, &uses, &why) < 0)
+		fprintf(stderr, "valija user app: the last uses are not known: %s\n", why.text);
+	rc = app_edit_list(config->users, arguments->name, print_one, &uses, err);
+	free(uses.uses);
+	return rc;
 }
 
 static int run(struct arguments *arguments, const struct config *config, struct err *err)
@@ -269,7 +323,7 @@ static int run(struct arguments *arguments, const struct config *config, struct 
 	case VERB_ADD:
 		return add(arguments, config, err);
 	case VERB_LIST:
-		return app_edit_list(config->users, arguments->name, print_one, NULL, err);
+		return list(arguments, config, err);
 	case VERB_REVOKE:
 		return revoke(arguments, config, err);
 	case VERB_COUNT:

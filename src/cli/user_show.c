@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "cli/asker.h"
 #include "cli/command.h"
+#include "cli/last_seen.h"
 #include "cli/password.h"
 #include "config/database.h"
 #include "config/path.h"
@@ -301,6 +302,32 @@ static void print_alias(const struct alias *alias)
 		print_text("alias of", target);
 }
 
+static void print_day(const char *what, uint32_t day)
+{
+	char date[LAST_LOGINS_DATE_SIZE];
+
+	if (!day)
+		return;
+	last_login_date(day - 1, date);
+	printf("%s: %s\n", what, date);
+}
+
+/* A person without access to that file still gets the rest. */
+static void print_last_login(const struct look *look)
+{
+	struct last_seen seen;
+	struct err err = {0};
+
+	if (last_seen_user(look->config, look->user.name, &seen, &err) < 0) {
+		print_text("last login", err.text);
+		return;
+	}
+	if (!seen.any)
+		printf("last login: none is known\n");
+	print_day("last login", seen.pop3);
+	print_day("last login at the MTA", seen.mta);
+}
+
 static int show(const struct look *look, struct err *err)
 {
 	struct site_quota quota = site_quota(look->config, &look->user);
@@ -311,7 +338,8 @@ static int show(const struct look *look, struct err *err)
 		print_alias(&look->finding->alias);
 		return 0;
 	}
-	snprintf(path, sizeof(path), "%s/%s", look->config->mail, user_home(&look->user));
+	snprintf(path, sizeof(path), "%s/%s", look->config->roots[look->user.root].path,
+		 user_home(&look->user));
 	print_text("maildrop", path);
 	if (look->user.has_ids)
 		printf("owner: %" PRIu32 ":%" PRIu32 "\n", look->user.uid, look->user.gid);
@@ -319,6 +347,7 @@ static int show(const struct look *look, struct err *err)
 	print_limit("octets", quota.octets);
 	print_text("networks", look->user.networks[0] ? look->user.networks : "any");
 	printf("login: %s\n", look->user.nologin ? "no (nologin)" : "yes");
+	print_last_login(look);
 	return app_edit_list(look->config->users, look->name, print_app, NULL, err);
 }
 

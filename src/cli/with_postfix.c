@@ -1,33 +1,16 @@
-/*
- * See with_postfix.h. main.cf is read and changed by postconf(1) alone. Before anything is changed,
- * what was there is written to a file beside valija.conf, and flushed; --undo reads it and removes
- * it last. So a run that is cut leaves a file from which everything can be taken back.
- */
+/* See with_postfix.h. main.cf is read and changed by postconf(1) alone. */
 #include "cli/with_postfix.h"
 
-#include "base/descriptor.h"
-#include "cli/command.h"
-#include "config/config.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <sysexits.h>
-#include <unistd.h>
-
-#define SAVED "postfix-before"
 
 enum {
 	SETTINGS_MAX = 16,
 	VALUE_MAX = 1024,
-	TEXT_MAX = 64 * 1024,
+	LINE_SIZE = VALUE_MAX + 128,
 };
-
-enum mode { MODE_SHOW, MODE_APPLY, MODE_UNDO };
 
 struct setting {
 	const char *name;
@@ -37,56 +20,28 @@ struct setting {
 };
 
 struct postfix {
-	struct config config;
-	const char *folder; /* of main.cf; NULL: postconf's own */
-	enum mode mode;
+	const struct with *with;
 	char queue[CONFIG_PATH_MAX];
-	char saved[2 * CONFIG_PATH_MAX];
 	struct setting settings[SETTINGS_MAX];
 	size_t count;
 };
 
 /* ---- programs ---- */
 
-/* Runs a program of Postfix's; what it writes goes to buf, without the last line end. -1 with err:
- * it is not there, or failed. */
+/* Runs a program of Postfix's, as with_run. */
 static int run(const struct postfix *postfix, const char *const *words, char *buf, size_t size,
 	       struct err *err)
 {
 	const char *argv[8] = {words[0]};
-	int ends[2], status = -1, n = 1;
-	ssize_t got;
-	pid_t pid;
+	int n = 1;
 
-	if (postfix->folder) {
+	if (postfix->with->folder) {
 		argv[n++] = "-c";
-		argv[n++] = postfix->folder;
+		argv[n++] = postfix->with->folder;
 	}
 	for (size_t i = 1; words[i] && n < 7; i++)
 		argv[n++] = words[i];
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return err_sys(err, EX_OSERR, errno, "pipe");
-	fflush(NULL);
-	pid = fork();
-	if (pid == 0) {
-		dup2(ends[1], STDOUT_FILENO);
-		setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin", 1);
-		execvp(argv[0], (char *const *)(uintptr_t)argv);
-		_exit(127);
-	}
-	close(ends[1]);
-	got = read_all(ends[0], buf, size - 1);
-	close(ends[0]);
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	buf[got > 0 ? got : 0] = '\0';
-	buf[strcspn(buf, "\n")] = '\0';
-	if (pid > 0 && status == 0)
-		return 0;
-	return err_set(err, EX_UNAVAILABLE, "%s %s failed%s", words[0], words[1],
-		       WIFEXITED(status) && WEXITSTATUS(status) == 127
-			       ? ": it is not there; is Postfix installed?"
-			       : "");
+	return with_run(argv, "Postfix", buf, size, err);
 }
 
 /* "NAME = VALUE" of postconf to the value. */
@@ -100,7 +55,7 @@ static const char *value_of(const char *line)
 static int read_before(const struct postfix *postfix, struct setting *setting, struct err *err)
 {
 	const char *const words[] = {"postconf", "-n", setting->name, NULL};
-	char line[VALUE_MAX + 128];
+	char line[LINE_SIZE];
 
 	if (run(postfix, words, line, sizeof(line), err) < 0)
 		return -1;
@@ -117,14 +72,6 @@ static void add(struct postfix *postfix, const char *name, const char *value)
 
 	setting->name = name;
 	snprintf(setting->value, sizeof(setting->value), "%s", value);
-}
-
-static const struct config_listener *find(const struct config *config, enum config_service service)
-{
-	for (uint32_t i = 0; i < config->listener_count; i++)
-		if (config->listeners[i].service == service)
-			return &config->listeners[i];
-	return NULL;
 }
 
 /* A socket as Postfix's processes see it: most know nothing but the queue's folder. */
@@ -148,15 +95,16 @@ static void address_of(const struct postfix *postfix, const struct config_listen
 
 static int add_delivery(struct postfix *postfix, struct err *err)
 {
-	const struct config_listener *lmtp = find(&postfix->config, SERVICE_LMTP);
-	const struct config_listener *maps = find(&postfix->config, SERVICE_SOCKETMAP);
+	const struct config_listener *lmtp = with_listener(&postfix->with->config, SERVICE_LMTP);
+	const struct config_listener *maps =
+		with_listener(&postfix->with->config, SERVICE_SOCKETMAP);
 	char address[VALUE_MAX - 64], value[VALUE_MAX];
 
 	if (!lmtp || !maps)
 		return err_set(err, EX_CONFIG,
 			       "%s: Postfix needs %s: write for example\n%s { listen = "
 			       "\"%s/valija/%s\" }\nwith: install -d -m 0710 -g postfix %s/valija",
-			       postfix->config.file,
+			       postfix->with->config.file,
 			       lmtp ? "to ask whose mail there is" : "a socket to deliver to",
 			       lmtp ? "socketmap" : "lmtp", postfix->queue, lmtp ? "maps" : "lmtp",
 			       postfix->queue);
@@ -167,18 +115,18 @@ static int add_delivery(struct postfix *postfix, struct err *err)
 	snprintf(address, sizeof(address), "socketmap:%.900s:users", value);
 	add(postfix, "virtual_mailbox_maps", address);
 	snprintf(address, sizeof(address), "socketmap:%.900s:domains", value);
-	if (postfix->config.domains[0])
+	if (postfix->with->config.domains[0])
 		add(postfix, "virtual_mailbox_domains", address);
 	else
 		printf("lmtp.domains names no domain: write yours into virtual_mailbox_domains of "
 		       "Postfix\nyourself, or name them in %s.\n",
-		       postfix->config.file);
+		       postfix->with->config.file);
 	return 0;
 }
 
 static void add_submission(struct postfix *postfix)
 {
-	const struct config_listener *sasl = find(&postfix->config, SERVICE_SASL);
+	const struct config_listener *sasl = with_listener(&postfix->with->config, SERVICE_SASL);
 	char value[VALUE_MAX];
 
 	if (!sasl)
@@ -195,12 +143,43 @@ static void add_submission(struct postfix *postfix)
 	add(postfix, "smtpd_sasl_tls_security_options", "noanonymous");
 }
 
+/* In front of what is there: the policy service permits nobody, and refuses full mailboxes alone.
+ * Without it Postfix goes on. */
+static int add_policy(struct postfix *postfix, struct err *err)
+{
+	const struct config_listener *policy =
+		with_listener(&postfix->with->config, SERVICE_POLICY);
+	struct setting has = {.name = "smtpd_recipient_restrictions"};
+	char address[VALUE_MAX], service[2 * VALUE_MAX], value[VALUE_MAX];
+	int n;
+
+	if (!policy)
+		return 0;
+	if (read_before(postfix, &has, err) < 0)
+		return -1;
+	address_of(postfix, policy, address);
+	snprintf(service, sizeof(service),
+		 "check_policy_service { %s, default_action=DUNNO, timeout=20s }", address);
+	if (strstr(has.before, service))
+		n = snprintf(value, sizeof(value), "%s", has.before);
+	else
+		n = snprintf(value, sizeof(value), "%s%s%s", service, has.before[0] ? ", " : "",
+			     has.before);
+	if ((size_t)n >= sizeof(value))
+		return err_set(err, EX_DATAERR, "%s of Postfix is too long to be added to",
+			       has.name);
+	add(postfix, has.name, value);
+	return 0;
+}
+
 static int read_postfix(struct postfix *postfix, struct err *err)
 {
 	static const char *const words[] = {"postconf", "-h", "queue_directory", NULL};
 
 	if (run(postfix, words, postfix->queue, sizeof(postfix->queue), err) < 0 ||
 	    add_delivery(postfix, err) < 0)
+		return -1;
+	if (add_policy(postfix, err) < 0)
 		return -1;
 	add_submission(postfix);
 	for (size_t i = 0; i < postfix->count; i++)
@@ -227,7 +206,7 @@ static void show(const struct postfix *postfix)
 	}
 	if (!changed)
 		puts("Postfix has all of it.");
-	else if (postfix->mode == MODE_SHOW)
+	else if (postfix->with->mode == WITH_SHOW)
 		puts("Nothing was changed. --apply makes these changes, --undo takes them back.");
 }
 
@@ -235,30 +214,17 @@ static void show(const struct postfix *postfix)
  * that was not set. */
 static int save(const struct postfix *postfix, struct err *err)
 {
-	int fd = open(postfix->saved, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	char line[VALUE_MAX + 128];
-	int rc = 0;
+	char text[SETTINGS_MAX * LINE_SIZE];
+	size_t used = 0;
 
-	if (fd < 0 && errno == EEXIST)
-		return err_set(err, EX_CANTCREAT,
-			       "%s is there: changes were made before; take them back first "
-			       "(--undo)",
-			       postfix->saved);
-	if (fd < 0)
-		return err_sys(err, EX_CANTCREAT, errno, "%s", postfix->saved);
-	for (size_t i = 0; i < postfix->count && rc == 0; i++) {
+	for (size_t i = 0; i < postfix->count; i++) {
 		const struct setting *setting = &postfix->settings[i];
-		int n = snprintf(line, sizeof(line), setting->is_set ? "= %s %s\n" : "- %s\n",
-				 setting->name, setting->before);
 
-		rc = write_all(fd, line, (size_t)n);
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+					 setting->is_set ? "= %s %s\n" : "- %s\n", setting->name,
+					 setting->before);
 	}
-	if (rc < 0 || fsync(fd) < 0) {
-		rc = err_sys(err, EX_IOERR, errno, "%s", postfix->saved);
-		unlink(postfix->saved);
-	}
-	close(fd);
-	return rc;
+	return with_save(postfix->with, text, used, err);
 }
 
 static int set(const struct postfix *postfix, const char *name, const char *value, struct err *err)
@@ -292,9 +258,9 @@ static int apply(const struct postfix *postfix, struct err *err)
 			return err_prefix(err,
 					  "not all changes were made (--undo takes them back)");
 	reload(postfix);
-	printf("What was there before is in %s. Send a message to see it arrive:\n"
-	       "\tprintf 'Subject: test\\n\\n' | sendmail USER@DOMAIN\n",
-	       postfix->saved);
+	printf("What was there before is in %s.\n", postfix->with->saved);
+	if (!postfix->with->tried)
+		puts("See a message go through: valija init --with postfix --try USER@DOMAIN");
 	return 0;
 }
 
@@ -305,107 +271,46 @@ static int undo_line(const struct postfix *postfix, char *line, struct err *err)
 	if (strncmp(line, "- ", 2) == 0)
 		return set(postfix, name, NULL, err);
 	if (strncmp(line, "= ", 2) != 0 || !blank)
-		return err_set(err, EX_DATAERR, "%s: a line that is none", postfix->saved);
+		return err_set(err, EX_DATAERR, "%s: a line that is none", postfix->with->saved);
 	*blank = '\0';
 	return set(postfix, name, blank + 1, err);
 }
 
 static int undo(const struct postfix *postfix, struct err *err)
 {
-	int fd = open(postfix->saved, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	char *text = malloc(TEXT_MAX + 1), *rest, *line;
-	ssize_t n = fd < 0 || !text ? -1 : read_all(fd, text, TEXT_MAX);
-	int rc = 0;
+	char *text = with_saved(postfix->with, err), *rest = text, *line;
+	int rc = text ? 0 : -1;
 
-	if (n < 0)
-		rc = errno == ENOENT ? err_set(err, EX_NOINPUT,
-					       "%s is not there: no changes were made, or they "
-					       "were taken back",
-					       postfix->saved)
-				     : err_sys(err, EX_NOINPUT, errno, "%s", postfix->saved);
-	else
-		text[n] = '\0';
-	for (rest = text; rc == 0 && (line = strsep(&rest, "\n"));)
+	while (rc == 0 && (line = strsep(&rest, "\n")))
 		if (*line)
 			rc = undo_line(postfix, line, err);
-	if (fd >= 0)
-		close(fd);
 	free(text);
-	if (rc < 0)
+	if (rc < 0 || with_forget(postfix->with, err) < 0)
 		return -1;
-	if (unlink(postfix->saved) < 0)
-		return err_sys(err, EX_IOERR, errno, "%s", postfix->saved);
 	reload(postfix);
 	puts("Postfix is as it was.");
 	return 0;
 }
 
-/* ---- the command ---- */
-
-static int usage(void)
+static int work(struct postfix *postfix, struct err *err)
 {
-	fputs("usage: valija init --with postfix [-c CONF] [--postfix-config DIR] [--apply | "
-	      "--undo]\n",
-	      stderr);
-	return EX_USAGE;
-}
-
-static int parse(int argc, char **argv, struct postfix *postfix, const char **ret_conf,
-		 struct err *err)
-{
-	static const struct option options[] = {{"with", required_argument, NULL, 'w'},
-						{"config", required_argument, NULL, 'c'},
-						{"postfix-config", required_argument, NULL, 'p'},
-						{"apply", no_argument, NULL, 'a'},
-						{"undo", no_argument, NULL, 'u'},
-						{NULL, 0, NULL, 0}};
-	int c;
-
-	optind = 0;
-	while ((c = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		if (c == 'w' && strcmp(optarg, "postfix") != 0)
-			return err_set(err, EX_USAGE,
-				       "--with %s: postfix is known; docs/delivery.md has the "
-				       "lines for Exim",
-				       optarg);
-		if (c == '?' || ((c == 'a' || c == 'u') && postfix->mode != MODE_SHOW))
-			return -1;
-		if (c == 'c')
-			*ret_conf = optarg;
-		else if (c == 'p')
-			postfix->folder = optarg;
-		else if (c != 'w')
-			postfix->mode = c == 'a' ? MODE_APPLY : MODE_UNDO;
-	}
-	return optind == argc ? 0 : -1;
-}
-
-static int work(struct postfix *postfix, const char *conf, struct err *err)
-{
-	if (config_load(command_config(conf), &postfix->config, err) < 0)
-		return -1;
-	snprintf(postfix->saved, sizeof(postfix->saved), "%s/" SAVED, postfix->config.directory);
-	if (postfix->mode == MODE_UNDO)
+	if (postfix->with->mode == WITH_UNDO)
 		return undo(postfix, err);
 	if (read_postfix(postfix, err) < 0)
 		return -1;
 	show(postfix);
-	return postfix->mode == MODE_APPLY ? apply(postfix, err) : 0;
+	return postfix->with->mode == WITH_APPLY ? apply(postfix, err) : 0;
 }
 
-int with_postfix_main(int argc, char **argv)
+int with_postfix(struct with *with, struct err *err)
 {
 	struct postfix *postfix = calloc(1, sizeof(*postfix));
-	const char *conf = NULL;
-	struct err err = {0};
-	int code = EX_OK;
+	int rc;
 
 	if (!postfix)
-		return EX_OSERR;
-	if (parse(argc, argv, postfix, &conf, &err) < 0)
-		code = err.code ? command_failed("init", &err) : usage();
-	else if (work(postfix, conf, &err) < 0)
-		code = command_failed("init", &err);
+		return err_set(err, EX_OSERR, "out of memory");
+	postfix->with = with;
+	rc = work(postfix, err);
 	free(postfix);
-	return code;
+	return rc;
 }

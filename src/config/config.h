@@ -9,6 +9,7 @@
 #define CONFIG_CONFIG_H
 
 #include "base/err.h"
+#include "config/network.h"
 
 #include <pop3/span.h>
 
@@ -18,9 +19,11 @@
 
 #define CONFIG_LISTENERS_MAX 16
 #define CONFIG_CERTIFICATES_MAX 64
-#define CONFIG_NETWORKS_MAX 32
+#define CONFIG_NETWORKS_MAX 16             /* in a list of a listener */
+#define CONFIG_USER_LOOKUP "valija-lookup" /* the system user of processes without rights */
 #define CONFIG_PATH_MAX 512
 #define CONFIG_NAME_MAX 256
+#define CONFIG_ROOTS_MAX 8
 #define CONFIG_DATABASES_MAX 64
 #define CONFIG_SETTINGS_MAX (64u * 1024) /* octets of the settings of all databases */
 
@@ -31,6 +34,9 @@ enum config_service {
 	/* questions of an MTA; from here on: on this machine only */
 	SERVICE_SASL,      /* may this user send mail? */
 	SERVICE_SOCKETMAP, /* whose mail is this? */
+	SERVICE_POLICY,    /* is there room for it? */
+	SERVICE_CONTROL,   /* commands of people; a path alone */
+	SERVICE_STATUS,    /* no question of an MTA, and anywhere: metrics, by HTTP */
 	SERVICE_COUNT
 };
 
@@ -52,10 +58,33 @@ struct config_certificate {
 	uint32_t line;
 };
 
-struct config_network { /* address/prefix */
-	uint8_t family; /* 4 or 6 */
-	uint8_t prefix;
-	uint8_t address[16];
+struct config_networks {
+	uint32_t count;
+	struct config_network list[CONFIG_NETWORKS_MAX];
+};
+
+enum config_tls {
+	CONFIG_TLS_1_2,
+	CONFIG_TLS_1_3,
+	CONFIG_TLS_1_0,
+	CONFIG_TLS_1_1,
+	CONFIG_TLS_COUNT
+};
+
+/* The section of a listener: config/rules.h. All zero: it has none. */
+struct config_rules {
+	uint32_t tls_min; /* enum config_tls; below 1.2 for tls_min_networks, 1.2 for all others */
+	struct config_networks tls_min_networks;
+	struct config_networks plain_networks; /* credentials in clear text are taken from these */
+	struct config_networks proxy_from; /* connections come from these, with a PROXY header */
+	bool trust_tls;                    /* what that header says of TLS counts */
+};
+
+/* A folder of maildrops, with its own mark, register, device and owners. */
+struct config_root {
+	char path[CONFIG_PATH_MAX];
+	char template[CONFIG_NAME_MAX]; /* below it, of a user without a home:
+					   "{domain}/{local}"; "": the name */
 };
 
 enum config_driver {
@@ -83,11 +112,13 @@ struct config {
 	char file[CONFIG_PATH_MAX];      /* absolute */
 	char directory[CONFIG_PATH_MAX]; /* of the file */
 	char host_name[CONFIG_NAME_MAX];
-	uint32_t log_level;           /* enum log_level */
+	uint32_t log_level;               /* enum log_level */
+	char log_events[CONFIG_PATH_MAX]; /* a path, "unix:/SOCKET", "": nowhere */
 	char log_to[CONFIG_PATH_MAX]; /* "stderr", "syslog", "syslog:/path" or a path with "/" in
 					 it, relative to the directory */
 
 	struct config_listener listeners[CONFIG_LISTENERS_MAX];
+	struct config_rules rules[CONFIG_LISTENERS_MAX]; /* of each listener */
 	uint32_t listener_count;
 	struct config_certificate
 		certificates[CONFIG_CERTIFICATES_MAX]; /* the first is the default */
@@ -99,13 +130,15 @@ struct config {
 	uint32_t settings_size;
 	char settings[CONFIG_SETTINGS_MAX]; /* of databases: name NUL value NUL … */
 
-	char mail[CONFIG_PATH_MAX];          /* root of the maildrops */
-	char mail_template[CONFIG_NAME_MAX]; /* below it, of a user without a home:
-						"{domain}/{local}"; "": the name */
-	char users[CONFIG_PATH_MAX];         /* passwd-file */
+	struct config_root roots[CONFIG_ROOTS_MAX]; /* the first has the mail of users without a
+						       home, unless their database names another */
+	uint32_t root_count;                        /* at least 1 */
+	char maildir[CONFIG_NAME_MAX]; /* the maildrop below a home; "": the home itself */
+	char users[CONFIG_PATH_MAX];   /* passwd-file */
 	/* system users the processes drop to: valija-net, valija-auth, valija-keys */
 	char user_net[64], user_auth[64], user_keys[64];
 	bool store_crlf;
+	bool takeover; /* a login ends an idle session of the maildrop */
 
 	uint32_t fronts;             /* 0: one a core */
 	uint32_t keepers;            /* 0: one a core, at most 4 */
@@ -118,6 +151,8 @@ struct config {
 	char sasl_peers[CONFIG_NAME_MAX]; /* system users whose programs are believed, separated by
 					     spaces */
 
+	char control_group[64]; /* whose members may give commands, besides root; "" none */
+
 	bool plain_without_tls; /* credentials in clear text on any network; always allowed on
 				   loopback unless plain_on_loopback is off */
 	bool plain_on_loopback;
@@ -126,12 +161,16 @@ struct config {
 	char realm[CONFIG_NAME_MAX];      /* the domain of names without one, "" none */
 	char mechanisms[CONFIG_NAME_MAX]; /* SASL, allowed */
 	bool mechanisms_named;            /* the file has that setting */
+	char client_ca[CONFIG_PATH_MAX];  /* PEM: who issues clients' certificates; "" nobody */
+	bool client_email;                /* the user is its rfc822Name; else its common name */
 	uint32_t auth_cache_entries, auth_cache_seconds;
+	bool last_logins;          /* are written down */
 	uint32_t failure_delay_ms; /* after the first failure; doubles up to max */
 	uint32_t failure_delay_max_ms;
 	uint32_t max_failures; /* per connection, then it is closed */
 
 	uint32_t handshake_seconds, login_seconds, idle_seconds /* at least 600 */, write_seconds;
+	uint32_t takeover_seconds;            /* idle for so long, a session may be taken over */
 	uint32_t max_connections;             /* all fronts together */
 	uint32_t max_connections_per_address; /* 0: no limit */
 	uint32_t max_sessions_per_user;
@@ -154,6 +193,9 @@ struct config {
 	char domains[CONFIG_PATH_MAX]; /* local domains separated by spaces; "": any domain is ours
 					  and is cut off when the full address is no user */
 	uint64_t quota_messages, quota_octets; /* default per user, 0 none */
+	uint32_t keep_deleted_seconds;         /* deleted messages are kept for so long; 0: not */
+	uint64_t keep_octets;                  /* of one maildrop at most; 0: no limit */
+	uint32_t delete_after_seconds;         /* older messages are deleted; 0: none */
 	bool quota_notices;                    /* to users whose mailbox is nearly full */
 	bool quota_permanent; /* true: over quota is answered 552 5.2.2; false: 452 4.2.2 */
 };
@@ -164,10 +206,17 @@ int config_load(const char *file, struct config *ret, struct err *err);
 /* The same with the text of a file at hand; file (absolute) is what errors and relative paths refer
  * to. */
 int config_parse(pop3_span text, const char *file, struct config *ret, struct err *err);
-/* The setting mail as users/users.h takes it: the root, and what is below it with its
- * placeholders. */
+/* A folder of maildrops as the setting mail has it, with its placeholders. */
 #define CONFIG_MAIL_MAX (CONFIG_PATH_MAX + CONFIG_NAME_MAX)
-const char *config_mail(const struct config *config, char buf[CONFIG_MAIL_MAX]);
+const char *config_root_text(const struct config_root *root, char buf[CONFIG_MAIL_MAX]);
+/* Finds the folder of maildrops that an absolute path is below, or is: *ret_below is what is behind
+ * it, without a slash in front. Returns its place in roots, or -1. */
+int config_root_find(const struct config *config, pop3_span path, pop3_span *ret_below);
+/* The days that CAPA announces: expire_days, or, where that is "never", the age at which messages
+ * are deleted. */
+int32_t config_expire_days(const struct config *config);
+/* Whether clients log in with certificates: EXTERNAL is named, and who issues them. */
+bool config_takes_certificates(const struct config *config);
 /* Whether a SASL mechanism shows a password, or a token that is as good as one, to whoever reads
  * along. */
 bool config_mechanism_shows_secret(pop3_span mechanism);
@@ -178,6 +227,18 @@ void config_defaults(struct config *ret);
 int config_write_file(const struct config *config, FILE *out, struct err *err);
 /* "name = value" lines of what differs from the defaults, on stdout (`valijad -n`). */
 void config_print_changed(const struct config *config);
+/* The scope of a setting that changed, once a reload has taken it over. */
+enum config_scope { CONFIG_AT_ONCE, CONFIG_NEW_SESSIONS };
+/* Values as the file writes them; "": none. They live as long as the call. */
+struct config_change {
+	const char *name; /* "timeouts.idle", "tls.1", "database NAME.SETTING" */
+	const char *old, *new;
+	enum config_scope scope;
+};
+typedef void config_differs(void *context, const struct config_change *change);
+/* Calls differs for each setting in which new differs from old. */
+void config_difference(const struct config *old, const struct config *new, config_differs *differs,
+		       void *context);
 /* A sealed memory file with the configuration / a read-only mapping of one (for the life of the
  * process). Return fd or -1 / NULL. */
 int config_seal(const struct config *config, struct err *err);

@@ -34,6 +34,12 @@ static const struct database_key keys[] = {
 	 .standard = "",
 	 .help = "The domains whose users it has; \"\" among them: names without a domain.\n"
 		 "None named: it could have any user."},
+	{.name = "mail",
+	 .drivers = ALL,
+	 .kind = DATABASE_MAIL,
+	 .standard = "",
+	 .help = "Where the mail of its users without a home is: a path with placeholders, in a "
+		 "folder\nof the setting mail outside of the sections. None: the first of these."},
 	{.name = "file", .drivers = PASSWD_FILE, .kind = DATABASE_PATH, .help = "The passwd-file."},
 	{.name = "timeout",
 	 .drivers = ALL,
@@ -65,7 +71,7 @@ static const struct database_key keys[] = {
 	{.name = "user",
 	 .drivers = ALL,
 	 .kind = DATABASE_TEXT,
-	 .standard = "valija-lookup",
+	 .standard = CONFIG_USER_LOOKUP,
 	 .help = "System user of the process that asks it."},
 	{.name = "connections",
 	 .drivers = SYSTEM,
@@ -126,6 +132,11 @@ static const struct database_key keys[] = {
 	 .kind = DATABASE_TEXT,
 	 .standard = "",
 	 .help = "Writes down that a user logged in, at most once a day."},
+	{.name = "list_query",
+	 .drivers = SQL,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "Finds the names of all users, in its first column, for `valija user list`."},
 	{.name = "password_file",
 	 .drivers = SQL,
 	 .kind = DATABASE_SECRET,
@@ -214,6 +225,17 @@ static const struct database_key keys[] = {
 	 .kind = DATABASE_TEXT,
 	 .standard = "",
 	 .help = "The same for a recipient; none: filter."},
+	{.name = "list_filter",
+	 .drivers = LDAP,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "Finds all users, for `valija user list`; none: filter, with \"*\" for its "
+		 "placeholders."},
+	{.name = "list_attribute",
+	 .drivers = LDAP,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "Their names; none: what attributes has for the field user, or uid."},
 	{.name = "user_dn",
 	 .drivers = LDAP,
 	 .kind = DATABASE_TEXT,
@@ -445,6 +467,7 @@ static int number_of(const struct database_key *key, const char *value, uint64_t
 	case DATABASE_TEXT:
 	case DATABASE_LIST:
 	case DATABASE_PATH:
+	case DATABASE_MAIL:
 	case DATABASE_SECRET:
 		break;
 	}
@@ -461,6 +484,17 @@ uint64_t config_database_number(const struct config *config, const struct config
 	if (number_of(key, config_database_text(config, database, name), &number, &err) < 0)
 		abort(); /* the parser let it pass, or a bad row: every test would fail here */
 	return number;
+}
+
+uint32_t config_database_mail(const struct config *config, const struct config_database *database,
+			      const char **ret)
+{
+	const char *own = database ? written(config, database, "mail", 0) : NULL;
+	pop3_span below;
+	int root = own ? config_root_find(config, span_of(own), &below) : -1;
+
+	*ret = root < 0 ? config->roots[0].template : below.data;
+	return root < 0 ? 0 : (uint32_t)root;
 }
 
 bool config_database_could_have(const struct config *config, const struct config_database *database,
@@ -492,6 +526,25 @@ bool config_database_verifies(const struct config *config, const struct config_d
 		break;
 	}
 	return false;
+}
+
+/* The words that `connect` begins with are the names of the programs. */
+const char *config_database_program(const struct config *config,
+				    const struct config_database *database)
+{
+	static const char *const libraries[] = {"postgresql", "mysql", "sqlite"};
+	const char *connect;
+
+	if (database->driver != DRIVER_SQL)
+		return config_driver_name(database->driver);
+	connect = config_database_text(config, database, "connect");
+	for (size_t i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++) {
+		size_t n = strlen(libraries[i]);
+
+		if (strncmp(connect, libraries[i], n) == 0 && connect[n] == ':')
+			return libraries[i];
+	}
+	return NULL;
 }
 
 /* ---- for the parser ---- */
@@ -562,6 +615,17 @@ static int append(struct config *config, const char *name, const char *value, st
 	return 0;
 }
 
+static int add_mail(struct config *config, const struct database_key *key, const char *value,
+		    struct err *err)
+{
+	char text[CONFIG_MAIL_MAX];
+	struct config_root root;
+
+	if (config_root_parse(key->name, value, config->directory, &root, err) < 0)
+		return -1;
+	return append(config, key->name, config_root_text(&root, text), err);
+}
+
 static int add_value(struct config *config, const struct database_key *key, const char *value,
 		     struct err *err)
 {
@@ -579,6 +643,8 @@ static int add_value(struct config *config, const struct database_key *key, cons
 			return -1;
 		return append(config, key->name, path, err);
 	}
+	if (key->kind == DATABASE_MAIL)
+		return add_mail(config, key, value, err);
 	if (number_of(key, value, &number, err) < 0)
 		return -1;
 	return append(config, key->name, value, err);
@@ -602,6 +668,27 @@ int config_database_set(struct config *config, const char *name, const char *val
 	return add_value(config, key, value, err);
 }
 
+int config_database_check_mail(const struct config *config, struct err *err)
+{
+	for (uint32_t i = 0; i < config->database_count; i++) {
+		const char *own = written(config, &config->databases[i], "mail", 0);
+		pop3_span below;
+		int root = own ? config_root_find(config, span_of(own), &below) : -1;
+		bool one_for_all = root >= 0 && below.size && !strchr(own, '{');
+
+		if (!own || (root >= 0 && !one_for_all))
+			continue;
+		return err_set(err, EX_CONFIG, "%s:%u: database \"%s\": mail = \"%s\" %s",
+			       config->file, config->databases[i].line, config->databases[i].name,
+			       own,
+			       one_for_all ? "would be the mail of all its users: write {user} "
+					     "or {local} into it"
+					   : "is in no folder of the setting mail outside of the "
+					     "sections: write that folder there, too");
+	}
+	return 0;
+}
+
 int config_database_end(struct config *config, struct err *err)
 {
 	struct config_database *database = last(config);
@@ -615,5 +702,8 @@ int config_database_end(struct config *config, struct err *err)
 		    !written(config, database, keys[i].name, 0))
 			return err_set(err, EX_CONFIG, "database \"%s\" needs %s: %s",
 				       database->name, keys[i].name, keys[i].help);
+	if (!config_database_program(config, database))
+		return err_set(err, EX_CONFIG,
+			       "connect begins with postgresql:, mysql: (MariaDB, too) or sqlite:");
 	return 0;
 }

@@ -15,6 +15,7 @@ enum database_kind {
 	DATABASE_TEXT,
 	DATABASE_LIST,    /* of texts */
 	DATABASE_PATH,    /* made absolute */
+	DATABASE_MAIL,    /* the same, with or without placeholders */
 	DATABASE_SECRET,  /* the path of a file that the monitor reads; "credential:NAME": of the
 			     service manager's. The lookup process gets what is in it */
 	DATABASE_SECONDS, /* s m h d */
@@ -51,6 +52,12 @@ const char *config_database_item(const struct config *config,
 uint64_t config_database_number(const struct config *config, const struct config_database *database,
 				const char *name);
 
+/* Where the mail of its users without a home is: the place in config->roots of the folder (0 where
+ * the section has no setting mail), and in *ret what is below that, with placeholders ("": the
+ * name). database NULL: the users file. ret lives as long as config. */
+uint32_t config_database_mail(const struct config *config, const struct config_database *database,
+			      const char **ret);
+
 /* Whether the database could have a user of that name: see `domains`. */
 bool config_database_could_have(const struct config *config, const struct config_database *database,
 				pop3_span name);
@@ -59,6 +66,11 @@ bool config_database_could_have(const struct config *config, const struct config
  * stored secret. */
 bool config_database_verifies(const struct config *config, const struct config_database *database);
 
+/* The program that asks it is valija-lookup-NAME: the driver's name, or that of SQL's client
+ * library. NULL: `connect` names none, which the parser refuses. */
+const char *config_database_program(const struct config *config,
+				    const struct config_database *database);
+
 /* ---- for the parser ---- */
 
 /* Begins a section. Returns 0, or -1 with err (without file and line), as all that follow. */
@@ -66,6 +78,8 @@ int config_database_begin(struct config *config, const char *title, uint32_t lin
 /* Adds a value to the last section; driver comes first. */
 int config_database_set(struct config *config, const char *name, const char *value,
 			struct err *err);
+/* Checks that the mail of each database is in a folder of the setting mail. */
+int config_database_check_mail(const struct config *config, struct err *err);
 /* Checks that the section is whole. */
 int config_database_end(struct config *config, struct err *err);
 

@@ -7,7 +7,10 @@ static const char *const log_levels[] = {"error", "warning", "info", "debug", NU
 static const char *const line_ends[] = {"lf", "crlf", NULL};
 static const char *const over_quota[] = {"temporary", "permanent", NULL};
 
+static const char *const sessions[] = {"exclusive", "takeover", NULL};
 static const char *const app_passwords[] = {"yes", "only", NULL};
+
+static const char *const client_names[] = {"cn", "email", NULL};
 
 #define AT(member) \
 	.offset = offsetof(struct config, member), .size = sizeof(((struct config *)0)->member)
@@ -17,10 +20,16 @@ static const struct config_key keys[] = {
 	{"", "hostname", KEY_HOST, AT(host_name), .standard = "",
 	 .help = "The name in greetings, in Received: lines and in the certificate.\n"
 		 "Default: the name of the machine."},
-	{"", "mail", KEY_MAIL, AT(mail), .standard = "mail",
+	{"", "mail", KEY_MAIL, .standard = "mail",
 	 .help = "Where the maildrops are: a user's mail is the Maildir NAME below it, or, with\n"
 		 "\"mail/{domain}/{local}\", where that says. Relative paths are relative to this "
-		 "file."},
+		 "file.\n"
+		 "Several folders, {\"/srv/mail\", \"/srv/old\"}: homes may be in each; the first "
+		 "is for\n"
+		 "users without one."},
+	{"", "maildir", KEY_TEXT, AT(maildir), .standard = "",
+	 .help = "Where the Maildir is below a home, such as \"Maildir\". \"\": the home is the "
+		 "Maildir."},
 	{"", "users", KEY_PATH, AT(users), .standard = "users",
 	 .help = "Who may log in: a passwd-file, see `valija user` and valija-users(5)."},
 	{"", "domain_aliases", KEY_ALIASES, AT(domain_aliases), .standard = "",
@@ -30,10 +39,19 @@ static const struct config_key keys[] = {
 	{"", "line_ends", KEY_FLAG_CHOICE, AT(store_crlf), .standard = "lf", .choices = line_ends,
 	 .help = "How delivered messages are stored: \"lf\", as other Maildir programs expect,\n"
 		 "or \"crlf\", which is served a little faster."},
+	{"", "sessions", KEY_FLAG_CHOICE, AT(takeover), .standard = "exclusive",
+	 .choices = sessions,
+	 .help = "What a login does whose maildrop another session has: \"exclusive\", it is "
+		 "refused;\n"
+		 "\"takeover\", it ends a session that is idle (timeouts.takeover). What that one "
+		 "had\n"
+		 "marked is not deleted."},
 	{"", "log_level", KEY_CHOICE, AT(log_level), .standard = "info", .choices = log_levels,
 	 .help = "\"error\", \"warning\", \"info\" or \"debug\"."},
 	{"", "log_to", KEY_TEXT, AT(log_to), .standard = "stderr",
 	 .help = "\"stderr\", \"syslog\" or the path of a file, which SIGUSR1 opens again."},
+	{"", "log_events", KEY_TEXT, AT(log_events), .standard = "",
+	 .help = "The path of a file, or \"unix:/SOCKET\": events in JSON beside the log."},
 
 	{"pop3", "listen", KEY_LISTEN, .service = SERVICE_POP3, .standard = "",
 	 .help = "POP3 with STLS. \"ADDRESS:PORT\", any number of them."},
@@ -75,6 +93,18 @@ static const struct config_key keys[] = {
 	 .help = "Where Postfix asks which recipients there are (its maps \"users\", \"senders\"\n"
 		 "and \"domains\"): the path of a Unix socket, or \"127.0.0.1:PORT\"."},
 
+	{"policy", "listen", KEY_LISTEN, .service = SERVICE_POLICY, .standard = "",
+	 .help = "Where Postfix asks, before it takes a message, whether the mailbox is full (its\n"
+		 "policy service): the path of a Unix socket, or \"127.0.0.1:PORT\"."},
+	{"control", "socket", KEY_LISTEN, .service = SERVICE_CONTROL, .standard = "",
+	 .help = "Where `valija who` and `valija kick` reach the server: the path of a Unix "
+		 "socket."},
+	{"control", "group", KEY_TEXT, AT(control_group), .standard = "",
+	 .help = "A system group whose members may give such commands, besides root. \"\": none."},
+	{"control", "metrics", KEY_LISTEN, .service = SERVICE_STATUS, .standard = "",
+	 .help = "HTTP: /metrics for Prometheus, and a page that shows how the server is.\n"
+		 "\"127.0.0.1:PORT\". Who reaches it sees figures, no names; keep it from others."},
+
 	{"quota", "messages", KEY_SIZE, AT(quota_messages), .max = 1ull << 40, .standard = "0",
 	 .help = "Messages a user may have, where the users file says nothing else. 0: no limit."},
 	{"quota", "octets", KEY_SIZE, AT(quota_octets), .max = 1ull << 60, .standard = "0",
@@ -86,6 +116,19 @@ static const struct config_key keys[] = {
 	 .help = "The reply to the MTA when a user has no room left: \"temporary\" (452 4.2.2, it "
 		 "tries again) or \"permanent\"\n"
 		 "(552 5.2.2, the sender gets the mail back)."},
+
+	{"retention", "keep_deleted", KEY_SECONDS, AT(keep_deleted_seconds), .max = 3650 * DAY,
+	 .standard = "0",
+	 .help = "Messages that a POP3 session deletes are kept for so long, beside the maildrop,\n"
+		 "for `valija undelete`. 0: they are gone at once."},
+	{"retention", "keep_octets", KEY_SIZE, AT(keep_octets), .max = 1ull << 50, .standard = "1G",
+	 .help = "Octets of them in one maildrop; the oldest go first. 0: no limit."},
+	{"retention", "delete_after", KEY_SECONDS, AT(delete_after_seconds), .max = 36500 * DAY,
+	 .standard = "0",
+	 .help = "Messages that came so long ago, as \"30d\", are deleted, collected or not; at "
+		 "least "
+		 "1d.\n"
+		 "0: none. CAPA announces it. `valija retention --dry-run` lists them."},
 
 	{"login", "plain_without_tls", KEY_BOOL, AT(plain_without_tls), .standard = "no",
 	 .help = "Passwords in clear text from any network, without TLS. Leave it off."},
@@ -106,12 +149,23 @@ static const struct config_key keys[] = {
 		     "XOAUTH2 PLAIN LOGIN",
 	 .help = "SASL mechanisms that are allowed. Known besides these: \"CRAM-MD5\". With\n"
 		 "databases that may have no keys for SCRAM, it is offered only if named here."},
+	{"login", "client_ca", KEY_PATH, AT(client_ca), .standard = "",
+	 .help = "A PEM file of authorities: with the mechanism EXTERNAL named above, clients log "
+		 "in with a\n"
+		 "certificate that one of them issued, and no password. \"\": nobody."},
+	{"login", "client_name", KEY_FLAG_CHOICE, AT(client_email), .standard = "cn",
+	 .choices = client_names,
+	 .help = "Which name in it is the user: \"cn\", the common name, or \"email\", its mail "
+		 "address."},
 	{"login", "cache_entries", KEY_NUMBER, AT(auth_cache_entries), .max = 10000000,
 	 .standard = "50000",
 	 .help = "Logins that are remembered (as keyed digests), so that a slow password hash is\n"
 		 "computed once. 0: none."},
 	{"login", "cache_time", KEY_SECONDS, AT(auth_cache_seconds), .max = 30 * DAY,
 	 .standard = "1h", .help = "For how long. A changed entry is forgotten at once."},
+	{"login", "last_logins", KEY_BOOL, AT(last_logins), .standard = "yes",
+	 .help = "The day of each user's last login, and of each app password's last use, is\n"
+		 "kept in the state folder: see `valija user list --unused`."},
 	{"login", "failure_delay", KEY_MILLISECONDS, AT(failure_delay_ms), .max = 60000,
 	 .standard = "1s", .help = "The wait after a first wrong password; doubles with each."},
 	{"login", "failure_delay_max", KEY_MILLISECONDS, AT(failure_delay_max_ms), .max = 300000,
@@ -126,6 +180,10 @@ static const struct config_key keys[] = {
 	{"timeouts", "idle", KEY_SECONDS, AT(idle_seconds), .min = 600, .max = 7 * DAY,
 	 .standard = "10m", .reason = "RFC 1939 section 3 asks for at least ten minutes",
 	 .help = "A session without a command. At least 10m (RFC 1939)."},
+	{"timeouts", "takeover", KEY_SECONDS, AT(takeover_seconds), .min = 1, .max = 7 * DAY,
+	 .standard = "1m",
+	 .help = "No command and no octet acknowledged for so long: sessions = takeover may end "
+		 "it."},
 	{"timeouts", "write", KEY_SECONDS, AT(write_seconds), .min = 1, .max = 3600,
 	 .standard = "2m", .help = "A client that takes nothing of what is sent."},
 	{"timeouts", "drain", KEY_SECONDS, AT(drain_seconds), .max = DAY, .standard = "30s",

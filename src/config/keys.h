@@ -16,7 +16,7 @@ enum key_kind {
 	KEY_TEXT,         /* char[] */
 	KEY_HOST,         /* char[], a domain name */
 	KEY_PATH,         /* char[], made absolute */
-	KEY_MAIL,         /* char[], made absolute; placeholders go to config->mail_template */
+	KEY_MAIL,         /* a list; config->roots, made absolute */
 	KEY_WORDS,        /* char[], a list in the file, separated by spaces here */
 	KEY_ALIASES,      /* the same, each "ALIAS=DOMAIN" */
 	KEY_MECHANISMS,   /* the same, of known SASL mechanisms */
@@ -60,10 +60,18 @@ int config_key_set(const struct config_key *key, const char *value, const char *
 /* A number of the key's kind and range; yes or no. err as above. */
 int config_number(const struct config_key *key, const char *value, uint64_t *ret, struct err *err);
 int config_bool(const struct config_key *key, const char *value, uint64_t *ret, struct err *err);
+/* A path of mail with or without placeholders, made absolute: the folder before the part with the
+ * first one, and the rest. name: of the setting. */
+int config_root_parse(const char *name, const char *value, const char *directory,
+		      struct config_root *ret, struct err *err);
 /* Empties a list before its first value. */
 void config_key_clear(const struct config_key *key, struct config *config);
 /* The value as the file writes it. Paths below directory (may be "") are written relative to it. */
 void config_key_print(const struct config_key *key, const struct config *config,
 		      const char *directory, FILE *out);
+
+/* The same as a text, the caller's to free. NULL: no memory. */
+char *config_key_text(const struct config_key *key, const struct config *config,
+		      const char *directory);
 
 #endif

@@ -90,16 +90,19 @@ int config_listener_parse(const char *value, enum config_service service, const 
 	size_t n;
 
 	if (strchr(value, '/') || (service >= SERVICE_LMTP && is_file_name(value))) {
-		if (service < SERVICE_LMTP)
+		if (service < SERVICE_LMTP || service == SERVICE_STATUS)
 			return err_set(err, EX_CONFIG,
-				       "listen = \"%s\": POP3 takes no path; write "
+				       "listen = \"%s\": %s takes no path; write "
 				       "\"ADDRESS:PORT\"",
-				       value);
+				       value, service == SERVICE_STATUS ? "metrics" : "POP3");
 		if (parse_path(value, directory, &listener, err) < 0)
 			return -1;
 		*ret = listener;
 		return 0;
 	}
+	if (service == SERVICE_CONTROL)
+		return err_set(err, EX_CONFIG,
+			       "control.socket = \"%s\": write the path of a Unix socket", value);
 	n = colon ? (size_t)(colon - value) : 0;
 	if (n >= 2 && value[0] == '[' && value[n - 1] == ']') {
 		from++;
@@ -122,7 +125,7 @@ int config_listener_parse(const char *value, enum config_service service, const 
 			"IPv6 address in brackets (not ::ffff:…: write the IPv4 address in it) or "
 			"localhost; \"[::]\" is every address, of IPv4 too",
 			value, host);
-	if (service > SERVICE_LMTP && !is_loopback(listener.address))
+	if (service > SERVICE_LMTP && service != SERVICE_STATUS && !is_loopback(listener.address))
 		return err_set(err, EX_CONFIG,
 			       "listen = \"%s\": its clients are believed to be on this machine: "
 			       "write the path of a Unix socket, or \"127.0.0.1:PORT\"",
@@ -135,6 +138,11 @@ int config_listener_parse(const char *value, enum config_service service, const 
 	listener.port = (uint16_t)port;
 	*ret = listener;
 	return 0;
+}
+
+bool config_listener_is_local(const struct config_listener *listener)
+{
+	return listener->port == 0 || is_loopback(listener->address);
 }
 
 void config_listener_print(const struct config_listener *listener, char *buf, size_t size)

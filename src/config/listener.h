@@ -13,6 +13,8 @@ bool config_host_valid(const char *name);
  * stays as it is). */
 int config_listener_parse(const char *value, enum config_service service, const char *directory,
 			  struct config_listener *ret, struct err *err);
+/* Whether only this machine reaches it. */
+bool config_listener_is_local(const struct config_listener *listener);
 /* As the file writes it: "127.0.0.1:1110", "[::1]:1110", "/run/valija/lmtp". */
 void config_listener_print(const struct config_listener *listener, char *buf, size_t size);
 

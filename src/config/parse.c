@@ -7,6 +7,7 @@
 #include "config/database.h"
 #include "config/keys.h"
 #include "config/path.h"
+#include "config/rules.h"
 #include "config/scan.h"
 
 #include "base/descriptor.h"
@@ -28,6 +29,14 @@ enum {
 	SECTIONS_MAX = 16,
 };
 
+/* A listener section: which address it is about is known when all are read. */
+struct section {
+	const cfg_t *cfg;
+	char title[CONFIG_NAME_MAX];
+	uint32_t line;
+	struct config_rules rules;
+};
+
 /* One run of the parser. libconfuse's callbacks take no pointer of ours, hence the variable. */
 struct reader {
 	struct config *config;
@@ -37,6 +46,9 @@ struct reader {
 	const cfg_t *tls;         /* the certificate section that is being read */
 	bool has_certificate, has_key;
 	const cfg_t *database; /* the database section that is being read */
+	struct section
+		sections[CONFIG_LISTENERS_MAX]; /* listener sections, the last is being read */
+	uint32_t section_count;
 };
 static _Thread_local struct reader *reader;
 
@@ -45,6 +57,7 @@ struct grammar {
 	cfg_opt_t sections[SECTIONS_MAX][KEYS_MAX];
 	cfg_opt_t tls[3];
 	cfg_opt_t database[KEYS_MAX];
+	cfg_opt_t listener[KEYS_MAX];
 };
 
 static void fail(int line, const char *words)
@@ -157,8 +170,8 @@ static int on_tls_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *res
 		fail(cfg->line, "write the path of a PEM file");
 		return -1;
 	}
-	if (config_resolve(config->directory, value, is_key ? entry->key : entry->certificate,
-			   CONFIG_PATH_MAX, &err) < 0) {
+	if (config_resolve_file(config->directory, value, is_key ? entry->key : entry->certificate,
+				CONFIG_PATH_MAX, &err) < 0) {
 		fail(cfg->line, err.text);
 		return -1;
 	}
@@ -196,6 +209,50 @@ static int on_database_end(cfg_t *cfg, cfg_opt_t *opt)
 	if (reader->database != section)
 		fail(cfg->line, "a database section needs a driver");
 	else if (config_database_end(reader->config, &err) < 0)
+		fail(cfg->line, err.text);
+	return reader->failed ? -1 : 0;
+}
+
+/* The listener section that cfg is; NULL: there are too many. */
+static struct section *section_of(cfg_t *cfg)
+{
+	struct section *section = &reader->sections[reader->section_count];
+
+	if (reader->section_count && section[-1].cfg == cfg)
+		return section - 1;
+	if (reader->section_count == CONFIG_LISTENERS_MAX ||
+	    span_copy(span_of(cfg_title(cfg)), section->title, sizeof(section->title)) < 0) {
+		fail(cfg->line, "too many listener sections, or one with too long a title");
+		return NULL;
+	}
+	section->cfg = cfg;
+	section->line = (uint32_t)cfg->line;
+	reader->section_count++;
+	return section;
+}
+
+/* A setting of a listener section. */
+static int on_listener_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+	struct section *section = section_of(cfg);
+	struct err err = {0};
+
+	*(const char **)result = value;
+	if (!section || reader->failed)
+		return -1;
+	if (config_rule_set(&section->rules, opt->name, value, &err) < 0) {
+		fail(cfg->line, err.text);
+		return -1;
+	}
+	return 0;
+}
+
+static int on_listener_end(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const struct section *section = section_of(cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1));
+	struct err err = {0};
+
+	if (section && config_rules_check(&section->rules, &err) < 0)
 		fail(cfg->line, err.text);
 	return reader->failed ? -1 : 0;
 }
@@ -248,7 +305,7 @@ static void grammar_init(struct grammar *grammar)
 		const struct config_key *key = config_key(i);
 		bool list = key->kind == KEY_LISTEN || key->kind == KEY_WORDS ||
 			    key->kind == KEY_ALIASES || key->kind == KEY_MECHANISMS ||
-			    key->kind == KEY_USERS;
+			    key->kind == KEY_USERS || key->kind == KEY_MAIL;
 
 		if (!*key->section) {
 			add_option(grammar->root, key->name, list, on_value);
@@ -274,6 +331,15 @@ static void grammar_init(struct grammar *grammar)
 		    CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
 }
 
+static void add_rules(struct grammar *grammar)
+{
+	for (size_t i = 0; i < config_rule_count(); i++)
+		add_option(grammar->listener, config_rule(i)->name,
+			   config_rule(i)->kind == RULE_NETWORKS, on_listener_value);
+	add_section(grammar->root, "listener", grammar->listener,
+		    CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+}
+
 static int run_parser(char *text, size_t size, struct err *err)
 {
 	struct grammar *grammar = malloc(sizeof(*grammar));
@@ -286,6 +352,7 @@ static int run_parser(char *text, size_t size, struct err *err)
 		goto out;
 	}
 	grammar_init(grammar);
+	add_rules(grammar);
 	cfg = cfg_init(grammar->root, CFGF_NONE);
 	if (!cfg) {
 		err_set(err, EX_OSERR, "out of memory");
@@ -294,6 +361,7 @@ static int run_parser(char *text, size_t size, struct err *err)
 	cfg_set_error_function(cfg, on_error);
 	cfg_set_validate_func(cfg, "tls", on_tls_end);
 	cfg_set_validate_func(cfg, "database", on_database_end);
+	cfg_set_validate_func(cfg, "listener", on_listener_end);
 	if (cfg_parse_fp(cfg, file) == CFG_SUCCESS && !reader->failed)
 		status = 0;
 	else if (!reader->failed)
@@ -305,6 +373,27 @@ out:
 		fclose(file);
 	free(grammar);
 	return status;
+}
+
+/* Gives each listener its section. */
+static int apply_sections(struct config *config, struct err *err)
+{
+	bool taken[CONFIG_LISTENERS_MAX] = {false};
+
+	for (uint32_t i = 0; i < reader->section_count; i++) {
+		const struct section *section = &reader->sections[i];
+		int place = config_rules_find(config, section->title, err);
+
+		if (place >= 0 && taken[place])
+			place = err_set(err, EX_CONFIG,
+					"listener \"%s\": that address has a section already",
+					section->title);
+		if (place < 0)
+			return err_prefix(err, "%s:%" PRIu32, config->file, section->line);
+		taken[place] = true;
+		config->rules[place] = section->rules;
+	}
+	return 0;
 }
 
 static uint32_t line_of(const char *section, const char *name)
@@ -337,9 +426,56 @@ static bool is_log(const char *to)
 	       (strchr(to, '/') && to[strlen(to) - 1] != '/');
 }
 
+static bool is_events(const char *to)
+{
+	if (strncmp(to, "unix:", 5) == 0)
+		return to[5] == '/';
+	return !to[0] || (strchr(to, '/') && to[strlen(to) - 1] != '/');
+}
+
+static bool holds(const char *folder, const char *path)
+{
+	size_t n = strlen(folder);
+
+	while (n > 0 && folder[n - 1] == '/')
+		n--;
+	return strncmp(folder, path, n) == 0 && (!path[n] || path[n] == '/');
+}
+
+/* A folder of maildrops in another one: a maildrop would have two places, and two keepers. */
+static int check_roots(const struct config *config, struct err *err)
+{
+	for (uint32_t i = 0; i < config->root_count; i++)
+		for (uint32_t j = i + 1; j < config->root_count; j++) {
+			const char *a = config->roots[i].path, *b = config->roots[j].path;
+
+			if (holds(a, b) || holds(b, a))
+				return err_set(err, EX_CONFIG,
+					       "%s:%" PRIu32 ": mail: %s and %s are one folder, or "
+					       "one is in the other: write each folder once; "
+					       "homes may be anywhere below it",
+					       config->file, line_of("", "mail"), a, b);
+		}
+	return 0;
+}
+
+static int check_maildir(const struct config *config, struct err *err)
+{
+	if (!config->maildir[0] || config_below_valid(span_of(config->maildir)))
+		return 0;
+	return err_set(err, EX_CONFIG,
+		       "%s:%" PRIu32
+		       ": maildir is a path below each home, such as \"Maildir\": no \"/\" in "
+		       "front, no part that is empty or begins with a dot",
+		       config->file, line_of("", "maildir"));
+}
+
 /* Checks that concern more than one setting. */
 static int check(const struct config *config, struct err *err)
 {
+	if (check_roots(config, err) < 0 || check_maildir(config, err) < 0 ||
+	    config_database_check_mail(config, err) < 0)
+		return -1;
 	if (config->listener_count == 0)
 		return err_set(err, EX_CONFIG,
 			       "%s: nothing to listen on: write for example pop3s { listen = "
@@ -351,6 +487,12 @@ static int check(const struct config *config, struct err *err)
 				       "%s:%" PRIu32 ": pop3s needs a certificate: write tls "
 				       "\"default\" { certificate = \"…\" key = \"…\" }",
 				       config->file, config->listeners[i].line);
+	if (config->client_ca[0] && !config_takes_certificates(config))
+		return err_set(err, EX_CONFIG,
+			       "%s:%" PRIu32
+			       ": client_ca is for the mechanism EXTERNAL: name it in "
+			       "login.mechanisms, beside those that stay",
+			       config->file, line_of("login", "client_ca"));
 	if (config->failure_delay_max_ms < config->failure_delay_ms)
 		return err_set(err, EX_CONFIG,
 			       "%s:%" PRIu32 ": failure_delay_max is less than failure_delay",
@@ -358,11 +500,21 @@ static int check(const struct config *config, struct err *err)
 			       line_of("login", "failure_delay_max")
 				       ? line_of("login", "failure_delay_max")
 				       : line_of("login", "failure_delay"));
+	/* what is not a day is announced as 0: clients would leave nothing on the server */
+	if (config->delete_after_seconds && config->delete_after_seconds < 24 * 3600)
+		return err_set(err, EX_CONFIG,
+			       "%s:%" PRIu32 ": retention.delete_after is at least 1d, or 0: never",
+			       config->file, line_of("retention", "delete_after"));
 	if (!is_log(config->log_to))
 		return err_set(err, EX_CONFIG,
 			       "%s:%" PRIu32 ": log_to is \"stderr\", \"syslog\", "
 			       "\"syslog:/SOCKET\" or a path with a \"/\" (\"./valija.log\")",
 			       config->file, line_of("", "log_to"));
+	if (!is_events(config->log_events))
+		return err_set(err, EX_CONFIG,
+			       "%s:%" PRIu32 ": log_events is a path with a \"/\" "
+			       "(\"./events.json\") or \"unix:/SOCKET\"",
+			       config->file, line_of("", "log_events"));
 	if (*config->catch_all && strpbrk(config->catch_all, "/ "))
 		return err_set(err, EX_CONFIG, "%s:%" PRIu32 ": catch_all is not a user name",
 			       config->file, line_of("lmtp", "catch_all"));
@@ -401,7 +553,8 @@ static int defaults_for(const char *file, struct config *config, struct err *err
 			       file, CONFIG_PATH_MAX);
 	memcpy(config->file, file, strlen(file) + 1);
 	memcpy(config->directory, file, slash == file ? 1 : (size_t)(slash - file));
-	if (config_resolve(config->directory, "mail", config->mail, sizeof(config->mail), err) < 0)
+	if (config_resolve(config->directory, "mail", config->roots[0].path,
+			   sizeof(config->roots[0].path), err) < 0)
 		return -1;
 	return config_resolve(config->directory, "users", config->users, sizeof(config->users),
 			      err);
@@ -428,6 +581,8 @@ int config_parse(pop3_span text, const char *file, struct config *ret, struct er
 	copy[text.size + 1] = '\0';
 	reader = &run;
 	status = run_parser(copy, text.size + 1, err);
+	if (status == 0)
+		status = apply_sections(config, err);
 	if (status == 0)
 		status = check(config, err);
 	if (status == 0)

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -24,6 +25,52 @@ int config_resolve(const char *directory, const char *path, char *buf, size_t si
 			       "the path \"%.64s…\" is too long: at most %zu octets", path,
 			       size - 1);
 	return 0;
+}
+
+static const char credential[] = "credential:";
+
+bool config_is_credential(const char *value)
+{
+	return strncmp(value, credential, sizeof(credential) - 1) == 0;
+}
+
+int config_credential_path(const char *value, char *buf, size_t size, struct err *err)
+{
+	const char *name = value + sizeof(credential) - 1,
+		   *folder = getenv("CREDENTIALS_DIRECTORY");
+	int n;
+
+	if (!folder || !*name || *name == '.' || strchr(name, '/'))
+		return err_set(err, EX_CONFIG,
+			       "%s: the service manager gives no credential of that name "
+			       "(LoadCredential=%s:FILE in the unit)",
+			       value, name);
+	n = snprintf(buf, size, "%s/%s", folder, name);
+	return n > 0 && (size_t)n < size ? 0 : err_set(err, EX_CONFIG, "%s is too long", value);
+}
+
+int config_resolve_file(const char *directory, const char *value, char *buf, size_t size,
+			struct err *err)
+{
+	if (!config_is_credential(value))
+		return config_resolve(directory, value, buf, size, err);
+	if (getenv("CREDENTIALS_DIRECTORY"))
+		return config_credential_path(value, buf, size, err);
+	return config_resolve(NULL, value, buf, size, err);
+}
+
+bool config_below_valid(pop3_span path)
+{
+	bool start = true;
+
+	for (size_t i = 0; i < path.size; i++) {
+		unsigned char c = (unsigned char)path.data[i];
+
+		if (c < 0x20 || c == 0x7f || (start && (c == '.' || c == '/')))
+			return false;
+		start = c == '/';
+	}
+	return path.size > 0 && !start;
 }
 
 int config_open_directory(const char *path, int how, int *ret, struct err *err)

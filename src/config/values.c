@@ -101,8 +101,7 @@ static int set_text(const struct config_key *key, const char *value, struct conf
 	return 0;
 }
 
-static int set_path(const struct config_key *key, const char *value, const char *directory,
-		    struct config *config, struct err *err)
+static int check_path(const struct config_key *key, const char *value, struct err *err)
 {
 	for (const char *p = value; *p; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
@@ -110,6 +109,14 @@ static int set_path(const struct config_key *key, const char *value, const char 
 	if (!*value && *key->standard)
 		return err_set(err, EX_CONFIG, "%s is empty: write a path, such as \"%s\"",
 			       key->name, key->standard);
+	return 0;
+}
+
+static int set_path(const struct config_key *key, const char *value, const char *directory,
+		    struct config *config, struct err *err)
+{
+	if (check_path(key, value, err) < 0)
+		return -1;
 	return config_resolve(directory, value, member(key, config), key->size, err);
 }
 
@@ -123,35 +130,79 @@ static bool known_placeholder(const char *at)
 	return false;
 }
 
-/* The root is what stands before the part with the first placeholder. */
-static int set_mail(const struct config_key *key, const char *value, const char *directory,
-		    struct config *config, struct err *err)
+static int check_placeholders(const char *name, const char *value, struct err *err)
 {
-	char root[CONFIG_PATH_MAX];
-	size_t n = strcspn(value, "{");
-
-	config->mail_template[0] = '\0';
-	if (!value[n])
-		return set_path(key, value, directory, config, err);
 	for (const char *at = value; (at = strchr(at, '{')); at++)
 		if (!known_placeholder(at))
 			return err_set(err, EX_CONFIG,
-				       "mail: \"%.20s\": known are {user}, {local}, {domain}", at);
+				       "%s: \"%.20s\": known are {user}, {local}, {domain}", name,
+				       at);
+	return 0;
+}
+
+int config_root_parse(const char *name, const char *value, const char *directory,
+		      struct config_root *ret, struct err *err)
+{
+	const struct config_key key = {.name = name, .standard = "mail"};
+	char root[CONFIG_PATH_MAX];
+	size_t n = strcspn(value, "{");
+
+	*ret = (struct config_root){.path = ""};
+	if (!value[n])
+		return check_path(&key, value, err) < 0
+			       ? -1
+			       : config_resolve(directory, value, ret->path, sizeof(ret->path),
+						err);
+	if (check_path(&key, value, err) < 0 || check_placeholders(name, value, err) < 0)
+		return -1;
 	while (n > 0 && value[n - 1] != '/')
 		n--;
 	if (n < 2 || span_copy((pop3_span){value, n - 1}, root, sizeof(root)) < 0 ||
-	    span_copy(span_of(value + n), config->mail_template, sizeof(config->mail_template)) < 0)
+	    span_copy(span_of(value + n), ret->template, sizeof(ret->template)) < 0)
 		return err_set(err, EX_CONFIG,
-			       "mail: write the folder of all mail before the first placeholder, "
-			       "such as \"/srv/mail/{domain}/{local}\"");
-	return set_path(key, root, directory, config, err);
+			       "%s: write the folder of all mail before the first placeholder, "
+			       "such as \"/srv/mail/{domain}/{local}\"",
+			       name);
+	return config_resolve(directory, root, ret->path, sizeof(ret->path), err);
 }
 
-const char *config_mail(const struct config *config, char buf[CONFIG_MAIL_MAX])
+static int add_root(const struct config_key *key, const char *value, const char *directory,
+		    struct config *config, struct err *err)
 {
-	snprintf(buf, CONFIG_MAIL_MAX, "%s%s%s", config->mail, config->mail_template[0] ? "/" : "",
-		 config->mail_template);
+	struct config_root root;
+
+	if (config_root_parse(key->name, value, directory, &root, err) < 0)
+		return -1;
+	if (config->root_count == CONFIG_ROOTS_MAX)
+		return err_set(err, EX_CONFIG, "mail: at most %d folders", CONFIG_ROOTS_MAX);
+	config->roots[config->root_count++] = root;
+	return 0;
+}
+
+const char *config_root_text(const struct config_root *root, char buf[CONFIG_MAIL_MAX])
+{
+	snprintf(buf, CONFIG_MAIL_MAX, "%s%s%s", root->path, root->template[0] ? "/" : "",
+		 root->template);
 	return buf;
+}
+
+int config_root_find(const struct config *config, pop3_span path, pop3_span *ret_below)
+{
+	for (uint32_t i = 0; i < config->root_count; i++) {
+		const char *root = config->roots[i].path;
+		size_t n = strlen(root);
+
+		while (n > 1 && root[n - 1] == '/')
+			n--;
+		if (path.size < n || memcmp(path.data, root, n) != 0 ||
+		    (path.size > n && path.data[n] != '/'))
+			continue;
+		*ret_below = (pop3_span){path.data + n, path.size - n};
+		if (ret_below->size)
+			*ret_below = (pop3_span){ret_below->data + 1, ret_below->size - 1};
+		return (int)i;
+	}
+	return -1;
 }
 
 static bool known_mechanism(pop3_span word)
@@ -164,11 +215,32 @@ static bool known_mechanism(pop3_span word)
 					    "OAUTHBEARER",
 					    "XOAUTH2",
 					    "PLAIN",
-					    "LOGIN"};
+					    "LOGIN",
+					    "EXTERNAL"};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (span_equal(word, span_of(known[i])))
 			return true;
+	return false;
+}
+
+int32_t config_expire_days(const struct config *config)
+{
+	if (config->expire_days != -1 || !config->delete_after_seconds)
+		return config->expire_days;
+	return (int32_t)(config->delete_after_seconds / (24 * 3600));
+}
+
+bool config_takes_certificates(const struct config *config)
+{
+	const char *list = config->mechanisms;
+	pop3_span word;
+
+	for (; config->client_ca[0] && *(list += strspn(list, " ")); list += word.size) {
+		word = (pop3_span){list, strcspn(list, " ")};
+		if (span_equal(word, span_of("EXTERNAL")))
+			return true;
+	}
 	return false;
 }
 
@@ -340,7 +412,7 @@ int config_key_set(const struct config_key *key, const char *value, const char *
 	case KEY_PATH:
 		return set_path(key, value, directory, config, err);
 	case KEY_MAIL:
-		return set_mail(key, value, directory, config, err);
+		return add_root(key, value, directory, config, err);
 	case KEY_WORDS:
 	case KEY_ALIASES:
 	case KEY_MECHANISMS:
@@ -379,6 +451,10 @@ void config_key_clear(const struct config_key *key, struct config *config)
 	if (key->kind == KEY_WORDS || key->kind == KEY_ALIASES || key->kind == KEY_MECHANISMS ||
 	    key->kind == KEY_USERS)
 		*(char *)member(key, config) = '\0';
+	if (key->kind == KEY_MAIL) {
+		memset(config->roots, 0, sizeof(config->roots));
+		config->root_count = 0;
+	}
 	if (key->kind != KEY_LISTEN)
 		return;
 	for (uint32_t i = 0; i < config->listener_count; i++)
@@ -433,6 +509,18 @@ static void print_listeners(const struct config_key *key, const struct config *c
 	fputc('}', out);
 }
 
+static void print_roots(const struct config *config, const char *directory, FILE *out)
+{
+	char text[CONFIG_MAIL_MAX];
+
+	fputs(config->root_count > 1 ? "{" : "", out);
+	for (uint32_t i = 0; i < config->root_count; i++) {
+		fputs(i ? ", " : "", out);
+		print_path(config_root_text(&config->roots[i], text), directory, out);
+	}
+	fputs(config->root_count > 1 ? "}" : "", out);
+}
+
 static void print_counted(enum key_kind kind, uint64_t value, FILE *out)
 {
 	char text[32];
@@ -445,7 +533,6 @@ void config_key_print(const struct config_key *key, const struct config *config,
 		      const char *directory, FILE *out)
 {
 	const void *value = const_member(key, config);
-	char mail[CONFIG_MAIL_MAX];
 
 	switch (key->kind) {
 	case KEY_TEXT:
@@ -456,7 +543,7 @@ void config_key_print(const struct config_key *key, const struct config *config,
 		print_path(value, directory, out);
 		return;
 	case KEY_MAIL:
-		print_path(config_mail(config, mail), directory, out);
+		print_roots(config, directory, out);
 		return;
 	case KEY_WORDS:
 	case KEY_ALIASES:

@@ -1,12 +1,13 @@
 /* Settings back into the file's own syntax: `valijad -n`, and the file that `valija init` makes. */
 #include "config/keys.h"
+#include "config/rules.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
-static char *rendered(const struct config_key *key, const struct config *config,
+char *config_key_text(const struct config_key *key, const struct config *config,
 		      const char *directory)
 {
 	char *text = NULL;
@@ -27,7 +28,8 @@ static bool differs(const struct config_key *key, const struct config *config,
 		    const struct config *standard)
 {
 	/* the same text once relative: a default path is relative, ours is absolute */
-	char *a = rendered(key, config, config->directory), *b = rendered(key, standard, "");
+	char *a = config_key_text(key, config, config->directory),
+	     *b = config_key_text(key, standard, "");
 	bool different = !a || !b || strcmp(a, b) != 0;
 
 	free(a);
@@ -41,13 +43,15 @@ static void print_certificates(const struct config *config, FILE *out)
 		const struct config_certificate *entry = &config->certificates[i];
 		struct config copy = {0};
 		static const struct config_key path = {
-			.name = "path", .kind = KEY_PATH, .offset = offsetof(struct config, mail)};
+			.name = "path",
+			.kind = KEY_PATH,
+			.offset = offsetof(struct config, roots[0].path)};
 
 		fprintf(out, i ? "tls \"%u\" {\n" : "tls \"default\" {\n", (unsigned)i + 1);
-		snprintf(copy.mail, sizeof(copy.mail), "%s", entry->certificate);
+		snprintf(copy.roots[0].path, sizeof(copy.roots[0].path), "%s", entry->certificate);
 		fputs("\tcertificate = ", out);
 		config_key_print(&path, &copy, config->directory, out);
-		snprintf(copy.mail, sizeof(copy.mail), "%s", entry->key);
+		snprintf(copy.roots[0].path, sizeof(copy.roots[0].path), "%s", entry->key);
 		fputs("\n\tkey = ", out);
 		config_key_print(&path, &copy, config->directory, out);
 		fputs("\n}\n", out);
@@ -77,6 +81,7 @@ void config_print_changed(const struct config *config)
 		putchar('\n');
 	}
 	fputs(*open ? "}\n" : "", stdout);
+	config_rules_print(config, stdout);
 	print_certificates(config, stdout);
 	free(standard);
 }

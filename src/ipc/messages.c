@@ -26,14 +26,21 @@ static bool judge_directory(const void *message)
 {
 	const struct ipc_directory *m = message;
 
-	return m->kind < DIRECTORY_COUNT && m->state < IPC_ROOT_STATES;
+	return m->kind < DIRECTORY_COUNT && m->state < IPC_ROOT_STATES && m->root < IPC_ROOTS_MAX;
+}
+
+static bool judge_owner(const void *message)
+{
+	const struct ipc_owner *m = message;
+
+	return m->root < IPC_ROOTS_MAX;
 }
 
 static bool judge_listener(const void *message)
 {
 	const struct ipc_listener *m = message;
 
-	return m->service < IPC_SERVICES;
+	return m->service < IPC_SERVICES && m->place < IPC_LISTENERS_MAX;
 }
 
 static bool judge_peer(const void *message)
@@ -61,7 +68,7 @@ static bool judge_connect(const void *message)
 {
 	const struct ipc_connect *m = message;
 
-	return m->loopback <= 1 && m->resumed <= 1;
+	return m->loopback <= 1 && m->resumed <= 1 && m->listener < IPC_LISTENERS_MAX;
 }
 
 static bool judge_bindings(const void *message)
@@ -117,16 +124,24 @@ static bool judge_open(const void *message)
 {
 	const struct ipc_open *m = message;
 
-	return m->no_delete <= 1 && m->head.texts[0] <= IPC_TEXT_MAX &&
-	       m->head.texts[1] <= IPC_TEXT_MAX && m->head.texts[2] <= IPC_LABEL_MAX;
+	return m->no_delete <= 1 && m->root < IPC_ROOTS_MAX && m->placed <= 1 &&
+	       m->head.texts[0] <= IPC_TEXT_MAX && m->head.texts[1] <= IPC_TEXT_MAX &&
+	       m->head.texts[2] <= IPC_LABEL_MAX;
+}
+
+static bool judge_logged_in(const void *message)
+{
+	const struct ipc_logged_in *m = message;
+
+	return m->mta <= 1 && m->head.texts[0] <= IPC_TEXT_MAX && m->head.texts[1] <= IPC_LABEL_MAX;
 }
 
 static bool judge_recipient_open(const void *message)
 {
 	const struct ipc_recipient_open *m = message;
 
-	return m->head.texts[0] <= IPC_TEXT_MAX && m->head.texts[1] <= IPC_TEXT_MAX &&
-	       m->head.texts[2] <= IPC_TEXT_MAX;
+	return m->root < IPC_ROOTS_MAX && m->placed <= 1 && m->head.texts[0] <= IPC_TEXT_MAX &&
+	       m->head.texts[1] <= IPC_TEXT_MAX && m->head.texts[2] <= IPC_TEXT_MAX;
 }
 
 static bool judge_opened(const void *message)
@@ -267,14 +282,14 @@ static bool judge_location(const void *message)
 {
 	const struct ipc_location *m = message;
 
-	return m->ask < LOCATION_ASKS;
+	return m->ask < LOCATION_ASKS && m->root < IPC_ROOTS_MAX;
 }
 
 static bool judge_root(const void *message)
 {
 	const struct ipc_root *m = message;
 
-	return m->away <= 1;
+	return m->away <= 1 && m->root < IPC_ROOTS_MAX;
 }
 
 static bool judge_location_answer(const void *message)
@@ -284,11 +299,18 @@ static bool judge_location_answer(const void *message)
 	return m->allowed <= 1;
 }
 
+static bool judge_judged(const void *message)
+{
+	const struct ipc_judged *m = message;
+
+	return m->good <= 1;
+}
+
 static bool judge_sign(const void *message)
 {
 	const struct ipc_sign *m = message;
 
-	return m->key < IPC_KEYS_MAX && tls_scheme(m->scheme) && m->head.tail >= 1;
+	return m->key < IPC_KEY_SETS * IPC_KEYS_MAX && tls_scheme(m->scheme) && m->head.tail >= 1;
 }
 
 static bool judge_database(const void *message)
@@ -315,6 +337,13 @@ static int count_strings(const void *message, size_t longest)
 		at = nul + 1;
 	}
 	return count;
+}
+
+static bool judge_list(const void *message)
+{
+	const struct ipc_list *m = message;
+
+	return m->deadline <= IPC_LOOKUP_DEADLINE_MAX;
 }
 
 static bool judge_find(const void *message)
@@ -358,13 +387,219 @@ static bool judge_whose(const void *message)
 	return m->reason < REASON_COUNT;
 }
 
+static bool judge_page(const void *message)
+{
+	const struct ipc_page *m = message;
+
+	return m->role < ROLE_COUNT;
+}
+
+static bool judge_gone(const void *message)
+{
+	const struct ipc_gone *m = message;
+
+	return m->reason < REASON_COUNT && m->reason != REASON_OK;
+}
+
+static bool judge_holder(const void *message)
+{
+	const struct ipc_holder *m = message;
+
+	return m->busy <= 1;
+}
+
+static bool judge_take(const void *message)
+{
+	const struct ipc_take *m = message;
+
+	return m->take <= 1 && m->root < IPC_ROOTS_MAX && m->head.texts[0] >= 1;
+}
+
+static bool judge_taken(const void *message)
+{
+	const struct ipc_taken *m = message;
+
+	return m->taken <= 1;
+}
+
+static bool judge_usage(const void *message)
+{
+	const struct ipc_usage *m = message;
+
+	return m->root < IPC_ROOTS_MAX && m->head.texts[0] <= IPC_TEXT_MAX &&
+	       m->head.texts[1] <= IPC_TEXT_MAX;
+}
+
+static bool judge_usage_answer(const void *message)
+{
+	const struct ipc_usage_answer *m = message;
+
+	return m->reason < REASON_COUNT;
+}
+
+static bool judge_who(const void *message)
+{
+	const struct ipc_who *m = message;
+
+	return m->act < WHO_ACTS && (m->act != WHO_KICK || m->head.texts[0] > 0);
+}
+
+static bool judge_who_page(const void *message)
+{
+	const struct ipc_who_page *m = message;
+	const char *tail = ipc_tail(message);
+	uint32_t at = 0, count = 0;
+
+	while (at < m->head.tail) {
+		const struct ipc_who_row *row =
+			(const struct ipc_who_row *)(const void *)(tail + at);
+
+		if (m->head.tail - at < sizeof(*row) || row->name_size > IPC_TEXT_MAX ||
+		    m->head.tail - at - sizeof(*row) < ipc_who_name_room(row->name_size) ||
+		    row->tls >= TLS_PROTOCOLS || row->state >= WHO_STATES || row->counted > 1 ||
+		    !memchr(row->mechanism, 0, sizeof(row->mechanism)))
+			return false;
+		at += (uint32_t)sizeof(*row) + ipc_who_name_room(row->name_size);
+		count++;
+	}
+	return m->status < WHO_STATUSES && m->count == count;
+}
+static bool judge_traffic(const void *message)
+{
+	const struct ipc_traffic *m = message;
+
+	return m->count <= IPC_TRAFFIC_MAX && m->head.tail == m->count * sizeof(uint64_t);
+}
+static bool judge_traffic_answer(const void *message)
+{
+	const struct ipc_traffic *m = message;
+
+	return m->count <= IPC_TRAFFIC_MAX &&
+	       m->head.tail == m->count * sizeof(struct ipc_traffic_row);
+}
+static bool judge_ask(const void *message)
+{
+	const struct ipc_ask *m = message;
+
+	return m->topic < TOPICS;
+}
+/* A reason is one line that has no end; all others have theirs. */
+static bool judge_lines(const void *message)
+{
+	const struct ipc_lines *m = message;
+	const char *tail = ipc_tail(message);
+	uint32_t ends = 0;
+
+	for (uint32_t i = 0; i < m->head.tail; i++) {
+		unsigned char c = (unsigned char)tail[i];
+
+		if ((c < ' ' && c != '\t' && c != '\n') || c >= 0x7f)
+			return false;
+		ends += c == '\n';
+	}
+	if (m->status == LINES_FAILED)
+		return m->head.tail > 0 && !ends && !memchr(tail, '\t', m->head.tail);
+	return m->status < LINES_STATUSES && m->count == ends &&
+	       (!m->head.tail || tail[m->head.tail - 1] == '\n');
+}
+static bool judge_log_level(const void *message)
+{
+	const struct ipc_log_level *m = message;
+
+	return m->level <= IPC_LOG_LEVEL_MAX;
+}
+
+static bool judge_flushed(const void *message)
+{
+	const struct ipc_flushed *m = message;
+
+	return m->status == WHO_END || (m->status == WHO_REFUSED && m->count == 0);
+}
+
+static bool judge_control_peers(const void *message)
+{
+	const struct ipc_control_peers *m = message;
+
+	return m->count <= IPC_UIDS_MAX && m->has_group <= 1;
+}
+
+static bool judge_trace(const void *message)
+{
+	return ((const struct ipc_trace *)message)->seconds <= IPC_TRACE_SECONDS_MAX;
+}
+
+static bool judge_traced(const void *message)
+{
+	return ((const struct ipc_traced *)message)->status < WHO_STATUSES;
+}
+
+static bool judge_trace_user(const void *message)
+{
+	return ((const struct ipc_trace_user *)message)->seconds <= IPC_TRACE_SECONDS_MAX;
+}
+
+static bool judge_ring(const void *message)
+{
+	const struct ipc_ring *m = message;
+
+	return m->role < ROLE_COUNT;
+}
+
+static bool judge_ban(const void *message)
+{
+	const struct ipc_ban *m = message;
+
+	return m->act < BAN_ACTS && m->bits <= 128 && m->flags <= BAN_FLAGS_ALL &&
+	       m->seconds <= IPC_BAN_SECONDS_MAX && (m->act != BAN_ADD || m->seconds > 0);
+}
+
+static bool judge_ban_page(const void *message)
+{
+	const struct ipc_ban_page *m = message;
+	const char *tail = ipc_tail(message);
+	uint32_t at = 0, count = 0;
+
+	while (at < m->head.tail) {
+		const struct ipc_ban_row *row =
+			(const struct ipc_ban_row *)(const void *)(tail + at);
+
+		if (m->head.tail - at < sizeof(*row) || row->why_size > IPC_BAN_WHY_MAX ||
+		    m->head.tail - at - sizeof(*row) < ipc_who_name_room(row->why_size) ||
+		    row->bits > 128)
+			return false;
+		at += (uint32_t)sizeof(*row) + ipc_who_name_room(row->why_size);
+		count++;
+	}
+	return m->status < BAN_STATUSES && m->count == count &&
+	       memchr(m->words, 0, sizeof(m->words));
+}
+
+static bool judge_bans(const void *message)
+{
+	return ((const struct ipc_bans *)message)->count <= IPC_BANS_MAX;
+}
+
+static bool judge_penalties(const void *message)
+{
+	return ((const struct ipc_penalties *)message)->count <= IPC_PENALTIES_MAX;
+}
+
+static bool judge_penalty_page(const void *message)
+{
+	const struct ipc_penalty_page *m = message;
+
+	return m->status < WHO_STATUSES && m->count <= IPC_PENALTY_ROWS_MAX &&
+	       m->head.tail == m->count * sizeof(struct ipc_penalty);
+}
+
 /* ---- the table ---- */
 
 struct row {
 	const char *name;
 	bool (*judge)(const void *message);
 	uint32_t size, tail_max;
-	uint8_t from, to, fds_min, fds_max, texts, secret;
+	uint16_t from, to; /* sets of roles */
+	uint8_t fds_min, fds_max, texts, secret;
 };
 
 static const struct row rows[IPC_END] = {
@@ -406,8 +641,9 @@ const char *ipc_name(uint32_t type)
 
 const char *ipc_role_name(enum ipc_role role)
 {
-	static const char *const names[ROLE_COUNT] = {"monitor", "front", "lmtp",   "auth",
-						      "keeper",  "keys",  "lookup", "mta"};
+	static const char *const names[ROLE_COUNT] = {"monitor", "front",   "lmtp",   "auth",
+						      "keeper",  "keys",    "lookup", "mta",
+						      "logins",  "control", "status"};
 
 	return (unsigned)role < ROLE_COUNT ? names[role] : "unknown role";
 }
@@ -452,7 +688,7 @@ enum ipc_type ipc_check(const void *data, size_t size, unsigned fd_count, enum i
 bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 {
 	static const struct {
-		uint8_t asked, answer;
+		uint16_t asked, answer;
 	} pairs[] = {
 		{IPC_CONNECT, IPC_CONNECTED},
 		{IPC_PASS, IPC_SLOW},
@@ -475,6 +711,15 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_SASL_RESPONSE, IPC_OPEN_FAILED},
 		{IPC_SASL_START, IPC_GRANTED},
 		{IPC_SASL_RESPONSE, IPC_GRANTED},
+		{IPC_PASS, IPC_OPEN_IN_USE},
+		{IPC_APOP, IPC_OPEN_IN_USE},
+		{IPC_SASL_START, IPC_OPEN_IN_USE},
+		{IPC_SASL_RESPONSE, IPC_OPEN_IN_USE},
+		{IPC_FETCH, IPC_GONE},
+		{IPC_READ_SLICE, IPC_GONE},
+		{IPC_COMMIT, IPC_GONE},
+		{IPC_HOLDER_ASK, IPC_HOLDER},
+		{IPC_TAKE, IPC_TAKEN},
 		{IPC_FETCH, IPC_BODIES},
 		{IPC_FETCH, IPC_BODY_LENT},
 		{IPC_FETCH, IPC_BODY_SLICED},
@@ -485,6 +730,8 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_COMMIT, IPC_COMMITTED},
 		{IPC_RCPT, IPC_RESOLVED},
 		{IPC_WHOSE, IPC_WHOSE_ANSWER},
+		{IPC_QUOTA, IPC_WHOSE_ANSWER},
+		{IPC_USAGE, IPC_USAGE_ANSWER},
 		{IPC_RCPT, IPC_RCPT_READY},
 		{IPC_RCPT, IPC_RCPT_REFUSED},
 		{IPC_DELIVER, IPC_DELIVERED},
@@ -492,6 +739,14 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_SIGN, IPC_SIGNED},
 		{IPC_FIND, IPC_ANSWER},
 		{IPC_VERIFY, IPC_ANSWER},
+		{IPC_LIST, IPC_ANSWER},
+		{IPC_WHO, IPC_WHO_PAGE},
+		{IPC_TRACE, IPC_TRACED},
+		{IPC_BAN, IPC_BAN_PAGE},
+		{IPC_PENALTY_ASK, IPC_PENALTY_PAGE},
+		{IPC_FLUSH, IPC_FLUSHED},
+		{IPC_ASK, IPC_LINES},
+		{IPC_TRAFFIC, IPC_TRAFFIC_ANSWER},
 	};
 
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
@@ -523,8 +778,15 @@ size_t ipc_first(const void *data, size_t size)
 
 	if (!row)
 		return size;
-	first = (uint64_t)row->size + head->tail;
-	return first < size && first % 8 == 0 ? (size_t)first : size;
+	first = ((uint64_t)row->size + head->tail + 7) / 8 * 8;
+	return first < size ? (size_t)first : size;
+}
+
+size_t ipc_size(const void *data)
+{
+	const struct ipc_head *head = data;
+
+	return row_of(head->type)->size + (size_t)head->tail;
 }
 
 const char *ipc_tail(const void *message)
@@ -586,17 +848,24 @@ void ipc_wipe(const void *message)
 		explicit_bzero(octets_of(message), row->size + head->tail);
 }
 
+/* Fills in the head, and points to all that is sent. */
+static void gather(struct iovec pieces[1 + IPC_TEXTS_MAX], enum ipc_type type, void *message,
+		   const pop3_span *parts, unsigned count)
+{
+	assert(count <= IPC_TEXTS_MAX);
+	fill_head(message, type, parts, count);
+	pieces[0] = (struct iovec){message, rows[type].size};
+	for (unsigned i = 0; i < count; i++)
+		pieces[i + 1] = (struct iovec){octets_of(parts[i].data), parts[i].size};
+}
+
 int ipc_send_all(struct chan *chan, enum ipc_type type, void *message, const pop3_span *parts,
 		 unsigned part_count, const int *fds, unsigned fd_count)
 {
 	struct iovec pieces[1 + IPC_TEXTS_MAX];
 
-	assert(part_count <= IPC_TEXTS_MAX);
-	fill_head(message, type, parts, part_count);
+	gather(pieces, type, message, parts, part_count);
 	assert(fd_count >= rows[type].fds_min && fd_count <= rows[type].fds_max);
-	pieces[0] = (struct iovec){message, rows[type].size};
-	for (unsigned i = 0; i < part_count; i++)
-		pieces[i + 1] = (struct iovec){octets_of(parts[i].data), parts[i].size};
 	return chan_send(chan, pieces, part_count + 1, fds, fd_count);
 }
 
@@ -619,7 +888,15 @@ int ipc_send_fds(struct chan *chan, enum ipc_type type, void *message, const int
 
 int ipc_post(struct chan *chan, enum ipc_type type, void *message)
 {
-	fill_head(message, type, NULL, 0);
+	return ipc_post_texts(chan, type, message, NULL, 0);
+}
+
+int ipc_post_texts(struct chan *chan, enum ipc_type type, void *message, const pop3_span *texts,
+		   unsigned count)
+{
+	struct iovec pieces[1 + IPC_TEXTS_MAX];
+
 	assert(!rows[type].fds_min);
-	return chan_post(chan, message, rows[type].size);
+	gather(pieces, type, message, texts, count);
+	return chan_post(chan, pieces, count + 1);
 }

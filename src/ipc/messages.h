@@ -55,14 +55,18 @@ enum ipc_role {
 	ROLE_LMTP,  /* the front of LMTP */
 	ROLE_AUTH,
 	ROLE_KEEPER,
-	ROLE_KEYS,   /* signs for fronts */
-	ROLE_LOOKUP, /* asks one database of users; a program of its own */
-	ROLE_MTA,    /* answers an MTA */
+	ROLE_KEYS,    /* signs for fronts */
+	ROLE_LOOKUP,  /* asks one database of users; a program of its own */
+	ROLE_MTA,     /* answers an MTA */
+	ROLE_LOGINS,  /* writes down last logins */
+	ROLE_CONTROL, /* takes the commands of people */
+	ROLE_STATUS,  /* shows the counters of all */
 	ROLE_COUNT
 };
 
 /* Sets of roles: monitor, front, LMTP front, auth, keeper, keys (which signs), lookup (which asks a
- * database), mta (which answers one: T). */
+ * database), mta (which answers one: T), logins (which writes them down: W),
+ * control (which takes commands: C), status (which shows pages: P). */
 enum {
 	IPC_M = 1 << ROLE_MONITOR,
 	IPC_F = 1 << ROLE_FRONT,
@@ -72,7 +76,11 @@ enum {
 	IPC_S = 1 << ROLE_KEYS,
 	IPC_D = 1 << ROLE_LOOKUP,
 	IPC_T = 1 << ROLE_MTA,
-	IPC_CHILDREN = IPC_F | IPC_L | IPC_A | IPC_K | IPC_S | IPC_D | IPC_T,
+	IPC_C = 1 << ROLE_CONTROL,
+	IPC_W = 1 << ROLE_LOGINS,
+	IPC_P = 1 << ROLE_STATUS,
+	IPC_CHILDREN =
+		IPC_F | IPC_L | IPC_A | IPC_K | IPC_S | IPC_D | IPC_T | IPC_W | IPC_C | IPC_P,
 };
 
 enum {
@@ -87,19 +95,32 @@ enum {
 	IPC_PARTS_MAX = 128,       /* maildrops that one recipient leads to */
 	IPC_HEADERS_MAX = 4096,
 	IPC_ROOT_STATES = 4,      /* enum mail_root_state */
-	IPC_SERVICES = 5,         /* enum config_service */
+	IPC_ROOTS_MAX = 8,        /* CONFIG_ROOTS_MAX; a root is one of these, from 0 */
+	IPC_SERVICES = 8,         /* enum config_service */
+	IPC_LISTENERS_MAX = 16,   /* CONFIG_LISTENERS_MAX */
 	IPC_DELAY_MAX = 600000,   /* milliseconds in a DENIED */
 	IPC_KEEPER_CREDITS = 512, /* unanswered requests of a front at one keeper */
 	IPC_AUTH_CREDITS = 1024,  /* the same at auth; what SLOW answered is not counted */
 	IPC_SIGN_CREDITS = TLS_SIGNING_MAX, /* the same at keys */
 	IPC_KEYS_MAX = 64,                  /* private keys: CONFIG_CERTIFICATES_MAX */
-	IPC_DATABASES_MAX = 64,             /* CONFIG_DATABASES_MAX */
-	IPC_LOOKUP_NAMES_MAX = 6,           /* spellings in one FIND */
-	IPC_LOOKUP_SECRET_MAX = 16384,      /* octets of a password or token in VERIFY */
-	IPC_ANSWER_MAX = 16384,             /* octets of fields in an ANSWER */
-	IPC_LOOKUP_CREDITS = 1024,          /* unanswered questions of auth at one lookup */
-	IPC_LOOKUP_DEADLINE_MAX = 300000,   /* milliseconds */
-	IPC_UIDS_MAX = 32,                  /* of an MTA's programs */
+	IPC_KEY_SETS = 4, /* of keys, after changes, that keys has: those of number n are the keys
+			     from n % IPC_KEY_SETS * IPC_KEYS_MAX on */
+	IPC_DATABASES_MAX = 64,           /* CONFIG_DATABASES_MAX */
+	IPC_LOOKUP_NAMES_MAX = 6,         /* spellings in one FIND */
+	IPC_LOOKUP_SECRET_MAX = 16384,    /* octets of a password or token in VERIFY */
+	IPC_ANSWER_MAX = 16384,           /* octets of fields in an ANSWER */
+	IPC_LOOKUP_CREDITS = 1024,        /* unanswered questions of auth at one lookup */
+	IPC_LOOKUP_DEADLINE_MAX = 300000, /* milliseconds */
+	IPC_UIDS_MAX = 32,                /* of an MTA's programs */
+	IPC_USAGE_CREDITS = 128,          /* unanswered questions of auth at one keeper */
+	IPC_LOG_LEVEL_MAX = 3,            /* the last of enum log_level */
+	IPC_TRAFFIC_MAX = 512,            /* sessions in one TRAFFIC */
+	IPC_BAN_WHY_MAX = 120,
+	IPC_PENALTIES_MAX = 16384,       /* rows in one PENALTIES */
+	IPC_PENALTY_ROWS_MAX = 512,      /* in one PENALTY_PAGE */
+	IPC_BAN_ROWS_MAX = 256,          /* in one BAN_PAGE */
+	IPC_BANS_MAX = 4096,             /* BANS_MAX of server/ban_table.h */
+	IPC_BAN_SECONDS_MAX = 315360000, /* ten years */
 };
 #define IPC_NO_SLOT UINT32_MAX
 #define IPC_HELD_ALL UINT32_MAX
@@ -112,8 +133,8 @@ struct ipc_head {
 	uint16_t texts[IPC_TEXTS_MAX]; /* sizes of the tail's texts, in order */
 };
 
-struct ipc_empty { /* START, READY, KEEPER_GONE, PING, LISTENER_DEAD: one takes no connections,
-		    SPOOL_WANTED: a file is needed, SPOOL_NONE: there is none,
+struct ipc_empty { /* START, READY, DRAINS, KEEPER_GONE, PING, LISTENER_DEAD: one takes no
+		    connections, SPOOL_WANTED: a file is needed, SPOOL_NONE: there is none,
 		    SPOOL_FILE: see spool_files.h; fds: one to write to, one to read from */
 	struct ipc_head head;
 };
@@ -126,22 +147,37 @@ struct ipc_config { /* fd: the sealed struct config */
 	uint32_t change_ids; /* change to uid, gid (the monitor is root) */
 	uint32_t generation;
 };
-enum ipc_directory_kind { DIRECTORY_USERS, DIRECTORY_MAIL, DIRECTORY_ALIASES, DIRECTORY_COUNT };
+enum ipc_directory_kind {
+	DIRECTORY_USERS,
+	DIRECTORY_MAIL,
+	DIRECTORY_ALIASES,
+	DIRECTORY_LOGINS, /* of the file of last logins */
+	DIRECTORY_COUNT
+};
 struct ipc_directory { /* fd: O_PATH directory; text, for a keeper: the mark that
 			the mail root has to have */
 	struct ipc_head head;
 	uint32_t kind;
 	uint32_t state; /* of the mail root: enum mail_root_state */
+	uint32_t root;  /* which one; each is sent */
+	uint32_t unused;
 };
 struct ipc_listener { /* fd: a listening socket */
 	struct ipc_head head;
 	uint32_t service; /* enum config_service */
-	uint32_t unused;
+	uint32_t place;   /* of the listener in the configuration */
 };
 struct ipc_certificates { /* CERTIFICATES, KEYS; fd: sealed memory file of PEM texts: see
 			     server/certificates.h */
 	struct ipc_head head;
 	uint64_t size;
+	uint32_t number; /* 0 at first; one more when the files have changed */
+	uint32_t ask;    /* for keys, after its start: JUDGED carries it; else 0 */
+};
+struct ipc_judged { /* keys → monitor; text: why not */
+	struct ipc_head head;
+	uint32_t ask;
+	uint32_t good; /* it signs for them now */
 };
 struct ipc_ticket_keys {
 	struct ipc_head head;
@@ -160,7 +196,8 @@ struct ipc_drain {
 };
 struct ipc_owner { /* KEEPER_WANTED (text: home), KEEPER_REFUSED, OWNER (text: home) */
 	struct ipc_head head;
-	uint32_t uid, unused;
+	uint32_t uid;
+	uint32_t root; /* of home */
 };
 struct ipc_instance { /* PEER_LOST, PEER_DEAD */
 	struct ipc_head head;
@@ -187,7 +224,7 @@ struct ipc_failed { /* text: the reason why it cannot start */
 	uint32_t unused;
 };
 
-/* keeper → monitor; text: a location, below the mail folder */
+/* keeper → monitor; text: a location, below its root */
 enum ipc_location_ask {
 	LOCATION_LOOK, /* it is not there: may it pass for one that never was? */
 	LOCATION_MAKE, /* it is not there: may it be made? */
@@ -199,7 +236,7 @@ struct ipc_location {
 	struct ipc_head head;
 	uint64_t number; /* of the question, for the answer */
 	uint32_t ask;    /* enum ipc_location_ask */
-	uint32_t unused;
+	uint32_t root;
 };
 /* monitor → keeper; text: why not */
 struct ipc_location_answer {
@@ -209,11 +246,33 @@ struct ipc_location_answer {
 	uint32_t unused;
 };
 
+/*
+ * TAKE, keeper → monitor → keepers of other generations; text: a location, below the mail folder.
+ * A login found it in use by another process. The keeper that has it asks its front, and ends the
+ * session if it may; TAKEN goes the way back. A keeper that does not have it is silent.
+ */
+struct ipc_take {
+	struct ipc_head head;
+	uint64_t asker;  /* instance; the monitor fills it in */
+	uint64_t number; /* of the question, for the answer */
+	uint64_t idle;   /* milliseconds after which the session may be ended */
+	uint32_t take;   /* it may be ended */
+	uint32_t root;   /* of the maildrop */
+};
+struct ipc_taken {
+	struct ipc_head head;
+	uint64_t asker, number;
+	uint64_t since, idle; /* as in HOLDER */
+	uint8_t address[16];
+	uint32_t taken; /* the session ends */
+	uint32_t unused;
+};
+
 /* monitor → keeper */
 struct ipc_root { /* ROOT_AWAY; away: the path of the mail folder leads to another one than the
 		     keeper has; until it does not, nothing is opened or delivered */
 	struct ipc_head head;
-	uint32_t away, unused;
+	uint32_t away, root;
 };
 
 /* front → auth */
@@ -223,8 +282,8 @@ struct ipc_connect {
 	uint8_t address[16]; /* IPv4 mapped; all zero: a Unix socket */
 	uint16_t port;
 	uint8_t loopback;
-	uint8_t resumed; /* sent to a restarted auth: not counted against limits, not answered */
-	uint32_t unused;
+	uint8_t resumed;   /* sent to a restarted auth: not counted against limits, not answered */
+	uint32_t listener; /* its place in the configuration; of an mta: 0 */
 };
 struct ipc_bindings { /* binds a login to its TLS connection; only SCRAM uses it (RFC 5802) */
 	struct ipc_head head;
@@ -232,7 +291,9 @@ struct ipc_bindings { /* binds a login to its TLS connection; only SCRAM uses it
 	uint32_t exporter_size, unused;
 	uint8_t exporter[64];
 };
-struct ipc_session { /* DISCONNECT, SASL_CANCEL, CLOSE, INDEX_WRONG: the lent index is damaged */
+struct ipc_session { /* DISCONNECT, SASL_CANCEL, CLOSE, INDEX_WRONG: the lent index is damaged;
+		      * CERTIFIED, in front of a login by EXTERNAL; text: the name in the client's
+		      * certificate, which the front has verified */
 	struct ipc_head head;
 	uint64_t session;
 };
@@ -244,13 +305,14 @@ struct ipc_credentials { /* PASS, APOP, SASL_START (user is the mechanism), SASL
 	uint32_t has_secret;
 	uint32_t tls; /* enum tls_protocol of the connection, for the log */
 };
-struct ipc_recipient { /* RCPT; text: address */
+struct ipc_recipient { /* RCPT, WHOSE, QUOTA; text: address */
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t transaction, index;
 	uint32_t held; /* keepers on demand that cannot end before this transaction does;
 			  IPC_HELD_ALL: it has waited for another one in vain */
 	uint32_t unused;
+	uint64_t size; /* QUOTA: octets of the message, as its sender says; else 0 */
 };
 
 /* front → keys */
@@ -258,7 +320,7 @@ struct ipc_sign { /* tail: what a handshake needs signed, TLS_CONTENT_MAX octets
 	struct ipc_head head;
 	uint64_t session;
 	uint64_t ticket; /* SIGNED carries it */
-	uint32_t key;    /* of the certificate with this place in the configuration */
+	uint32_t key;    /* of the certificate with this place in its set (IPC_KEY_SETS) */
 	uint32_t scheme; /* see sys/tls_scheme.h */
 };
 
@@ -312,6 +374,8 @@ struct ipc_open { /* texts: user, home, label of the app password ("": another s
 	uint64_t ticket;    /* made by the front, random: it proves that auth named the keeper that
 			       sends it back */
 	uint32_t no_delete; /* the keeper deletes nothing: the password may not */
+	uint32_t root;      /* of home */
+	uint32_t placed;    /* the user's entry says where the maildrop is */
 	uint32_t unused;
 };
 struct ipc_recipient_open { /* texts: user, home, address */
@@ -319,6 +383,7 @@ struct ipc_recipient_open { /* texts: user, home, address */
 	uint64_t front, session;
 	uint32_t transaction, index;
 	uint64_t quota_messages, quota_octets;
+	uint32_t root, placed; /* as in OPEN */
 };
 
 /* keeper → front */
@@ -334,6 +399,19 @@ struct ipc_open_failed {
 	struct ipc_head head;
 	uint64_t session, ticket;
 	uint32_t reason, unused;
+};
+struct ipc_gone { /* GONE, unasked: the session is over; also the answer to each request of a
+		     session that is over already */
+	struct ipc_head head;
+	uint64_t session;
+	uint32_t reason, unused;
+};
+struct ipc_open_in_use { /* OPEN_FAILED of a maildrop in use, with what is known of its session */
+	struct ipc_head head;
+	uint64_t session, ticket;
+	uint64_t since;      /* seconds of 1970 */
+	uint64_t idle;       /* milliseconds */
+	uint8_t address[16]; /* of its client, as in CONNECT */
 };
 struct ipc_body {
 	uint64_t octets;
@@ -406,6 +484,18 @@ struct ipc_commit {
 	struct ipc_head head;
 	uint64_t session;
 	uint32_t total, unused;
+	uint8_t address[16]; /* of the client, for the journal of deletions */
+};
+/* The answer to HOLDER_ASK, which is a struct ipc_session: another login wants the maildrop of that
+ * session. */
+struct ipc_holder {
+	struct ipc_head head;
+	uint64_t session;
+	uint64_t since;      /* seconds of 1970: the client connected */
+	uint64_t idle;       /* milliseconds without a command or an acknowledged octet */
+	uint8_t address[16]; /* of the client, as in CONNECT */
+	uint32_t busy;       /* a command is being worked on */
+	uint32_t unused;
 };
 struct ipc_deliver { /* fd: the message: a sealed memory file, or a file of the spool; tail:
 			uint32_t indexes[count], then header lines */
@@ -464,8 +554,23 @@ struct ipc_granted {
 	uint64_t session;
 	uint64_t ticket; /* of the login */
 };
+/* auth → keeper; texts: user, home */
+struct ipc_usage {
+	struct ipc_head head;
+	uint64_t number; /* of the question, for the answer */
+	uint64_t size;   /* octets that are to come */
+	uint64_t quota_messages, quota_octets;
+	uint32_t root, unused; /* of home */
+};
+/* keeper → auth: OK, over quota, or why that is not known */
+struct ipc_usage_answer {
+	struct ipc_head head;
+	uint64_t number;
+	uint32_t reason, unused;
+};
 /* auth → mta; text: the users that the address leads to, separated by ", ": as many as fit. The
- * question, WHOSE, is a recipient without a transaction. */
+ * question, WHOSE, is a recipient without a transaction. So is QUOTA, whether mail for the
+ * recipient would be refused for a quota: its answer has an empty text. */
 struct ipc_whose_answer {
 	struct ipc_head head;
 	uint64_t session;
@@ -477,6 +582,243 @@ struct ipc_uids {
 	uint32_t uids[IPC_UIDS_MAX];
 	uint32_t count, unused;
 };
+/* to lookup, from `valija user list`, which plays auth; fd: where the names of all users go, each
+ * ended by NUL. ANSWER, when all are written: FOUND without fields, or DOWN. */
+struct ipc_list {
+	struct ipc_head head;
+	uint64_t id;
+	uint32_t deadline, unused; /* milliseconds */
+};
+/* auth → logins; texts: user, label of the app password ("": another secret). No answer. */
+struct ipc_logged_in {
+	struct ipc_head head;
+	uint32_t day; /* days since 1970 */
+	uint32_t mta; /* at an MTA; 0: POP3 */
+};
+
+/* control → auth; text: a user, an address or the id of a session ("": every session). The answer
+ * is a page; the next question carries where it stopped. uid, gid: of the person, as the kernel
+ * says; auth judges them. */
+enum ipc_who_act { WHO_LIST, WHO_KICK, WHO_ACTS };
+struct ipc_who {
+	struct ipc_head head;
+	uint64_t number;        /* of the question, for the answer */
+	uint64_t front, cursor; /* 0: from the beginning */
+	uint32_t uid, gid;
+	uint32_t act, unused; /* KICK: the sessions that are listed are ended */
+};
+enum ipc_who_status { WHO_MORE, WHO_END, WHO_REFUSED, WHO_FAILED, WHO_STATUSES };
+enum ipc_who_state { WHO_CONNECTED, WHO_LOGIN, WHO_MAIL, WHO_STATES };
+/* A session in a page; its user's name follows, filled up with NUL to a multiple of 8 octets. */
+struct ipc_who_row {
+	uint64_t front, session;
+	uint32_t since;     /* seconds of 1970: its login, before that its connection; 0: unknown */
+	uint32_t name_size; /* 0: unknown, as before the login */
+	uint8_t address[16];
+	uint8_t tls, state; /* enum tls_protocol, enum ipc_who_state */
+	char mechanism[22];
+	uint64_t octets;   /* of messages that went out to RETR and TOP */
+	uint32_t messages; /* that RETR asked for */
+	uint32_t counted;  /* 1: both are known */
+};
+/* auth → control; tail: count sessions */
+struct ipc_who_page {
+	struct ipc_head head;
+	uint64_t number;
+	uint64_t front, cursor; /* where the next page begins, if status is MORE */
+	uint32_t count, status; /* enum ipc_who_status */
+};
+/* auth → front: how much did these sessions send? tail: count numbers of sessions, 64 bits each.
+ * front → auth: the answer; tail: count rows */
+struct ipc_traffic {
+	struct ipc_head head;
+	uint64_t number; /* of the question */
+	uint32_t count, unused;
+};
+struct ipc_traffic_row {
+	uint64_t session, octets;
+	uint32_t messages, unused;
+};
+/* control → auth: a person's command to forget what databases said about the name in the tail;
+ * empty: about all */
+struct ipc_flush {
+	struct ipc_head head;
+	uint64_t number; /* of the question, for the answer */
+	uint32_t uid, gid;
+};
+/* auth → control */
+struct ipc_flushed {
+	struct ipc_head head;
+	uint64_t number;
+	uint32_t count;  /* entries that were forgotten */
+	uint32_t status; /* enum ipc_who_status: END or REFUSED */
+};
+/* monitor → auth, control: whose commands are obeyed */
+struct ipc_control_peers {
+	struct ipc_head head;
+	uint32_t uids[IPC_UIDS_MAX];
+	uint32_t count;
+	uint32_t has_group, gid, unused; /* everybody whose group is gid */
+};
+
+/* Questions and orders of a person, for the process that knows or does it: docs/control.md. */
+enum ipc_topic {
+	/* of the monitor */
+	TOPIC_RELOAD,
+	TOPIC_LOG_LEVEL, /* text: the level; "": which one it is */
+	TOPIC_DRAIN,
+	TOPIC_LISTENERS,
+	TOPIC_GENERATIONS,
+	TOPIC_PROCESSES,
+	/* of auth */
+	TOPIC_COUNTS, /* connections of its generation */
+	TOPIC_USERS,  /* that are logged in */
+	TOPIC_DATABASES,
+	TOPICS
+};
+/* control → monitor, auth; text: what it is about. With the person's connection to the monitor,
+ * which looks up itself who that is; uid and gid are for auth. */
+struct ipc_ask {
+	struct ipc_head head;
+	uint64_t number;    /* of the question; its answers carry it */
+	uint64_t cursor[2]; /* 0: from the beginning; else as the last page had it */
+	uint32_t topic, uid, gid, unused;
+};
+enum ipc_lines_status {
+	LINES_MORE,
+	LINES_END,
+	LINES_REFUSED, /* that person is not obeyed */
+	LINES_FAILED,  /* the lines are one, without its end: the reason */
+	LINES_STATUSES
+};
+/* monitor, auth → control; tail: count lines as the person gets them, printable ASCII, TAB between
+ * fields, LF at each end */
+struct ipc_lines {
+	struct ipc_head head;
+	uint64_t number;
+	uint64_t cursor[2];     /* where the next page begins, if status is MORE */
+	uint32_t count, status; /* enum ipc_lines_status */
+	uint32_t code, unused;  /* FAILED: of sysexits.h; 0: none */
+};
+/* monitor → children: another level than that of the configuration */
+struct ipc_log_level {
+	struct ipc_head head;
+	uint32_t level, unused; /* enum log_level */
+};
+
+/* monitor → status, control; fd: the counters of a process of that role, for reading only. COUNTERS
+ * has the same for the process itself, to write; SAMPLES: what status remembers of the last day. */
+struct ipc_page {
+	struct ipc_head head;
+	uint32_t role, unused;
+};
+
+/* monitor → control. RING; fd: the recorder's ring of a process of that role, for reading only.
+ * RING_WRITER: another process writes on in it. RECORDER has the ring for the process itself, to
+ * write. */
+enum { IPC_WRITERS = 4 };
+struct ipc_ring {
+	struct ipc_head head;
+	uint64_t writers[IPC_WRITERS]; /* instances, the last first; 0: none */
+	uint32_t role, id;
+};
+
+/*
+ * control → monitor; text: why. A person adds, removes or lists bans; uid, gid: of that person, as
+ * the kernel says; the monitor judges them. LIST: the network is where the last page ended.
+ */
+enum ipc_ban_act { BAN_LIST, BAN_ADD, BAN_REMOVE, BAN_ACTS };
+struct ipc_ban {
+	struct ipc_head head;
+	uint64_t number; /* of the question, for the answer */
+	uint32_t uid, gid;
+	uint32_t act, seconds; /* enum ipc_ban_act; how long */
+	uint8_t address[16];   /* of the network, IPv4 mapped */
+	uint32_t bits;         /* of the address */
+	uint32_t flags;        /* enum ipc_ban_flags */
+};
+enum ipc_ban_flags {
+	BAN_FORCE = 1,  /* also a network that has loopback, or is very wide */
+	BAN_BEGINS = 2, /* LIST: from the first one */
+	BAN_FLAGS_ALL = 3,
+};
+enum ipc_ban_status {
+	BAN_OK,        /* the list is as asked for, and written down */
+	BAN_MORE,      /* LIST: another page follows */
+	BAN_REFUSED,   /* the person may not */
+	BAN_NOT_THERE, /* REMOVE: that network is not banned */
+	BAN_FAILED,    /* words: why */
+	BAN_STATUSES
+};
+/* A ban in a page; its words follow, filled up with NUL to a multiple of 8 octets. */
+struct ipc_ban_row {
+	uint64_t until, since; /* seconds of 1970 */
+	uint8_t address[16];
+	uint32_t bits, by_uid;
+	uint32_t why_size, unused;
+};
+/* monitor → control; tail: count bans */
+struct ipc_ban_page {
+	struct ipc_head head;
+	uint64_t number;
+	uint32_t count, status; /* enum ipc_ban_status */
+	char words[256];        /* ended by NUL */
+};
+/* monitor → POP3 fronts, mta; fd: sealed rows (server/ban_table.h), none if count is 0 */
+struct ipc_bans {
+	struct ipc_head head;
+	uint32_t count, unused;
+};
+
+/* The recent failures of an address (IPv6: its /64), or of a wider network of IPv6: see
+ * server/auth/limits.h. */
+struct ipc_penalty {
+	uint8_t address[16]; /* IPv4 mapped; of a wider network: its first octets */
+	uint64_t last;       /* when: milliseconds, monotonic; in a PENALTY_PAGE: how long ago */
+	uint32_t failures, given_up;
+	uint32_t octets; /* of a wider network: 6 or 7; 0: an address */
+	uint32_t delay;  /* PENALTY_PAGE: milliseconds that the next failure waits */
+};
+/* auth → monitor → auth of the next generation, or the next one of this; fd: sealed memory file of
+ * count × struct ipc_penalty */
+struct ipc_penalties {
+	struct ipc_head head;
+	uint32_t count, unused;
+};
+/* control → auth; uid, gid: as in WHO */
+struct ipc_penalty_ask {
+	struct ipc_head head;
+	uint64_t number; /* of the question, for the answer */
+	uint64_t cursor; /* 0: from the beginning */
+	uint32_t uid, gid;
+};
+/* auth → control; tail: count × struct ipc_penalty, of addresses alone */
+struct ipc_penalty_page {
+	struct ipc_head head;
+	uint64_t number;
+	uint64_t cursor;        /* where the next page begins, if status is MORE */
+	uint32_t count, status; /* enum ipc_who_status */
+};
+
+/* control → auth; text: a user. The fronts of auth trace the user's sessions for so long, if uid
+ * is root's; 0: no more. TRACED answers it; TRACE_USER goes to the fronts (text: canonical). */
+enum { IPC_TRACE_SECONDS_MAX = 86400 };
+struct ipc_trace {
+	struct ipc_head head;
+	uint64_t number; /* of the question, for the answer */
+	uint64_t id;     /* of the trace: no other one has it */
+	uint32_t uid, seconds;
+};
+struct ipc_traced {
+	struct ipc_head head;
+	uint64_t number;
+	uint32_t status, unused; /* enum ipc_who_status */
+};
+struct ipc_trace_user {
+	struct ipc_head head;
+	uint64_t id;
+	uint32_t seconds, unused;
+};
 
 /*
  * X(name, number, struct, from, to, least descriptors, most descriptors, longest tail, texts in the
@@ -487,19 +829,20 @@ struct ipc_uids {
  */
 #define IPC_MESSAGES(X)                                                                            \
 	X(CONFIG, 1, ipc_config, IPC_M, IPC_CHILDREN, 1, 1, 0, 0, 0, judge_config)                 \
-	X(DIRECTORY, 2, ipc_directory, IPC_M, IPC_A | IPC_K, 1, 1, IPC_TEXT_MAX, 1, 0,             \
+	X(DIRECTORY, 2, ipc_directory, IPC_M, IPC_A | IPC_K | IPC_W, 1, 1, IPC_TEXT_MAX, 1, 0,     \
 	  judge_directory)                                                                         \
-	X(LISTENER, 3, ipc_listener, IPC_M, IPC_F | IPC_L | IPC_T, 1, 1, 0, 0, 0, judge_listener)  \
+	X(LISTENER, 3, ipc_listener, IPC_M, IPC_F | IPC_L | IPC_T | IPC_C | IPC_P, 1, 1, 0, 0, 0,  \
+	  judge_listener)                                                                          \
 	X(CERTIFICATES, 4, ipc_certificates, IPC_M, IPC_F | IPC_S, 1, 1, 0, 0, 0, judge_any)       \
 	X(TICKET_KEYS, 5, ipc_ticket_keys, IPC_M, IPC_F, 0, 0, 0, 0, 1, judge_any)                 \
 	X(PEER, 6, ipc_peer, IPC_M, IPC_CHILDREN, 1, 1, 0, 0, 0, judge_peer)                       \
 	X(START, 7, ipc_empty, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)                      \
 	X(DRAIN, 8, ipc_drain, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_drain)                    \
-	X(KEEPER_REFUSED, 9, ipc_owner, IPC_M, IPC_A, 0, 0, 0, 0, 0, judge_any)                    \
+	X(KEEPER_REFUSED, 9, ipc_owner, IPC_M, IPC_A, 0, 0, 0, 0, 0, judge_owner)                  \
 	X(READY, 10, ipc_empty, IPC_CHILDREN, IPC_M, 0, 0, 0, 0, 0, judge_any)                     \
 	X(FAILED, 11, ipc_failed, IPC_CHILDREN, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_failed)     \
 	X(PEER_LOST, 12, ipc_instance, IPC_A | IPC_K | IPC_S, IPC_M, 0, 0, 0, 0, 0, judge_any)     \
-	X(KEEPER_WANTED, 13, ipc_owner, IPC_A, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)         \
+	X(KEEPER_WANTED, 13, ipc_owner, IPC_A, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_owner)       \
 	X(CONNECT, 14, ipc_connect, IPC_F | IPC_T, IPC_A, 0, 0, 0, 0, 0, judge_connect)            \
 	X(BINDINGS, 15, ipc_bindings, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_bindings)                 \
 	X(DISCONNECT, 16, ipc_session, IPC_F | IPC_T, IPC_A, 0, 0, 0, 0, 0, judge_any)             \
@@ -544,11 +887,12 @@ struct ipc_uids {
 	X(DELIVER, 48, ipc_deliver, IPC_L, IPC_K, 1, 1, 4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX,  \
 	  0, 0, judge_deliver)                                                                     \
 	X(FORGET, 49, ipc_transaction, IPC_L, IPC_K, 0, 0, 0, 0, 0, judge_any)                     \
-	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L | IPC_T, IPC_M, 0, 0, 0, 0, 0, judge_any)    \
+	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L | IPC_T | IPC_C | IPC_P, IPC_M, 0, 0, 0, 0,  \
+	  0, judge_any)                                                                            \
 	X(KEYS, 55, ipc_certificates, IPC_M, IPC_S, 1, 1, 0, 0, 0, judge_any)                      \
 	X(SIGN, 56, ipc_sign, IPC_F, IPC_S, 0, 0, TLS_CONTENT_MAX, 0, 0, judge_sign)               \
 	X(SIGNED, 57, ipc_signed, IPC_S, IPC_F, 0, 0, TLS_SIGNATURE_MAX, 0, 0, judge_any)          \
-	X(OWNER, 60, ipc_owner, IPC_M, IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)                 \
+	X(OWNER, 60, ipc_owner, IPC_M, IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0, judge_owner)               \
 	X(LEAVE, 61, ipc_leave, IPC_M | IPC_A | IPC_K, IPC_M | IPC_F | IPC_L | IPC_A | IPC_K, 0,   \
 	  0, 0, 0, 0, judge_any)                                                                   \
 	X(PING, 62, ipc_empty, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_any)                      \
@@ -575,7 +919,56 @@ struct ipc_uids {
 	X(GRANTED, 230, ipc_granted, IPC_A, IPC_T, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)            \
 	X(PEER_UIDS, 231, ipc_uids, IPC_M, IPC_T, 0, 0, 0, 0, 0, judge_uids)                       \
 	X(WHOSE, 232, ipc_recipient, IPC_T, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)            \
-	X(WHOSE_ANSWER, 233, ipc_whose_answer, IPC_A, IPC_T, 0, 0, IPC_SASL_MAX, 1, 0, judge_whose)
+	X(WHOSE_ANSWER, 233, ipc_whose_answer, IPC_A, IPC_T, 0, 0, IPC_SASL_MAX, 1, 0,             \
+	  judge_whose)                                                                             \
+	X(WHO, 240, ipc_who, IPC_C, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_who)                    \
+	X(WHO_PAGE, 241, ipc_who_page, IPC_A, IPC_C, 0, 0, IPC_BATCH_MAX, 0, 0, judge_who_page)    \
+	X(KICK, 242, ipc_session, IPC_A, IPC_F, 0, 0, 0, 0, 0, judge_any)                          \
+	X(CONTROL_PEERS, 243, ipc_control_peers, IPC_M, IPC_A | IPC_C, 0, 0, 0, 0, 0,              \
+	  judge_control_peers)                                                                     \
+	X(FLUSH, 244, ipc_flush, IPC_C, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)                \
+	X(FLUSHED, 245, ipc_flushed, IPC_A, IPC_C, 0, 0, 0, 0, 0, judge_flushed)                   \
+	X(DRAINS, 246, ipc_empty, IPC_CHILDREN, IPC_M, 0, 0, 0, 0, 0, judge_any)                   \
+	X(COUNTERS, 260, ipc_empty, IPC_M, IPC_CHILDREN, 1, 1, 0, 0, 0, judge_any)                 \
+	X(PAGE, 261, ipc_page, IPC_M, IPC_P | IPC_C, 1, 1, 0, 0, 0, judge_page)                    \
+	X(SAMPLES, 262, ipc_empty, IPC_M, IPC_P, 1, 1, 0, 0, 0, judge_any)                         \
+	X(LOGGED_IN, 270, ipc_logged_in, IPC_A, IPC_W, 0, 0, IPC_TEXT_MAX + IPC_LABEL_MAX, 2, 0,   \
+	  judge_logged_in)                                                                         \
+	X(LIST, 271, ipc_list, IPC_A, IPC_D, 1, 1, 0, 0, 0, judge_list)                            \
+	X(QUOTA, 275, ipc_recipient, IPC_T, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)            \
+	X(USAGE, 276, ipc_usage, IPC_A, IPC_K, 0, 0, 2 * IPC_TEXT_MAX, 2, 0, judge_usage)          \
+	X(USAGE_ANSWER, 277, ipc_usage_answer, IPC_K, IPC_A, 0, 0, 0, 0, 0, judge_usage_answer)    \
+	X(GONE, 280, ipc_gone, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_gone)                            \
+	X(HOLDER_ASK, 281, ipc_session, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_any)                    \
+	X(HOLDER, 282, ipc_holder, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_holder)                      \
+	X(OPEN_IN_USE, 283, ipc_open_in_use, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_any)               \
+	X(TAKE, 284, ipc_take, IPC_K | IPC_M, IPC_M | IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0, judge_take) \
+	X(TAKEN, 285, ipc_taken, IPC_K | IPC_M, IPC_M | IPC_K, 0, 0, 0, 0, 0, judge_taken)         \
+	X(ASK, 300, ipc_ask, IPC_C, IPC_M | IPC_A, 0, 1, IPC_TEXT_MAX, 1, 0, judge_ask)            \
+	X(LINES, 301, ipc_lines, IPC_M | IPC_A, IPC_C, 0, 0, IPC_BATCH_MAX, 0, 0, judge_lines)     \
+	X(LOG_LEVEL, 302, ipc_log_level, IPC_M, IPC_CHILDREN, 0, 0, 0, 0, 0, judge_log_level)      \
+	X(STOP_ACCEPTING, 303, ipc_empty, IPC_M, IPC_F | IPC_L, 0, 0, 0, 0, 0, judge_any)          \
+	X(TRAFFIC, 304, ipc_traffic, IPC_A, IPC_F, 0, 0, 8 * IPC_TRAFFIC_MAX, 0, 0, judge_traffic) \
+	X(TRAFFIC_ANSWER, 305, ipc_traffic, IPC_F, IPC_A, 0, 0,                                    \
+	  IPC_TRAFFIC_MAX * sizeof(struct ipc_traffic_row), 0, 0, judge_traffic_answer)            \
+	X(RECORDER, 320, ipc_empty, IPC_M, IPC_CHILDREN, 1, 1, 0, 0, 0, judge_any)                 \
+	X(RING, 321, ipc_ring, IPC_M, IPC_C, 1, 1, 0, 0, 0, judge_ring)                            \
+	X(RING_WRITER, 322, ipc_ring, IPC_M, IPC_C, 0, 0, 0, 0, 0, judge_ring)                     \
+	X(TRACE, 323, ipc_trace, IPC_C, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_trace)              \
+	X(TRACED, 324, ipc_traced, IPC_A, IPC_C, 0, 0, 0, 0, 0, judge_traced)                      \
+	X(TRACE_USER, 325, ipc_trace_user, IPC_A, IPC_F, 0, 0, IPC_TEXT_MAX, 1, 0,                 \
+	  judge_trace_user)                                                                        \
+	X(BAN, 360, ipc_ban, IPC_C, IPC_M, 0, 0, IPC_BAN_WHY_MAX, 1, 0, judge_ban)                 \
+	X(BAN_PAGE, 361, ipc_ban_page, IPC_M, IPC_C, 0, 0,                                         \
+	  IPC_BAN_ROWS_MAX *(sizeof(struct ipc_ban_row) + IPC_BAN_WHY_MAX), 0, 0, judge_ban_page)  \
+	X(BANS, 362, ipc_bans, IPC_M, IPC_F | IPC_T, 0, 1, 0, 0, 0, judge_bans)                    \
+	X(PENALTIES, 363, ipc_penalties, IPC_A | IPC_M, IPC_M | IPC_A, 1, 1, 0, 0, 0,              \
+	  judge_penalties)                                                                         \
+	X(PENALTY_ASK, 364, ipc_penalty_ask, IPC_C, IPC_A, 0, 0, 0, 0, 0, judge_any)               \
+	X(PENALTY_PAGE, 365, ipc_penalty_page, IPC_A, IPC_C, 0, 0,                                 \
+	  IPC_PENALTY_ROWS_MAX * sizeof(struct ipc_penalty), 0, 0, judge_penalty_page)             \
+	X(JUDGED, 400, ipc_judged, IPC_S, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_judged)           \
+	X(CERTIFIED, 401, ipc_session, IPC_F, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)
 
 enum ipc_type {
 	IPC_NONE,
@@ -584,6 +977,12 @@ enum ipc_type {
 #undef X
 		IPC_END /* above every number */
 };
+
+/* The octets that a name takes behind its row of a page. */
+static inline uint32_t ipc_who_name_room(uint32_t size)
+{
+	return (size + 7) & ~7u;
+}
 
 const char *ipc_name(uint32_t type);
 const char *ipc_role_name(enum ipc_role role);
@@ -603,6 +1002,8 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked);
 /* The size of the message at the front of a packet that may hold several; the next one follows it.
  * Returns size when there is no other, or when the boundary cannot be found. */
 size_t ipc_first(const void *data, size_t size);
+/* The octets of that message itself, where ipc_first found another behind it. */
+size_t ipc_size(const void *data);
 
 /* The tail of a checked message. */
 const char *ipc_tail(const void *message);
@@ -628,7 +1029,9 @@ int ipc_send_texts(struct chan *chan, enum ipc_type type, void *message, const p
 		   unsigned count);
 int ipc_send_fds(struct chan *chan, enum ipc_type type, void *message, const int *fds,
 		 unsigned count);
-/* ipc_send for a message that may wait until the end of the turn: see chan_post. */
+/* The same for a message that may wait until the end of the turn: see chan_post. */
 int ipc_post(struct chan *chan, enum ipc_type type, void *message);
+int ipc_post_texts(struct chan *chan, enum ipc_type type, void *message, const pop3_span *texts,
+		   unsigned count);
 
 #endif

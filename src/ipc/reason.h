@@ -58,7 +58,10 @@
 	  "too-many-owners")                                                                       \
 	X(OWNERS_BUSY, NONE, 451, "4.3.2",                                                         \
 	  "mail of too many owners is in use now, try again later", "owners-busy")                 \
-	X(NO_DELETE, NONE, 0, "", "nothing was deleted: this password may not delete", "no-delete")
+	X(NO_DELETE, NONE, 0, "", "nothing was deleted: this password may not delete",             \
+	  "no-delete")                                                                             \
+	X(TAKEN_OVER, IN_USE, 0, "",                                                               \
+	  "another session took this maildrop over, and nothing was deleted", "taken-over")
 
 enum reason {
 #define X(name, ...) REASON_##name,

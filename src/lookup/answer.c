@@ -2,6 +2,7 @@
  * threads. */
 #include "lookup/driver.h"
 
+#include "base/descriptor.h"
 #include "base/text.h"
 
 #include <stdio.h>
@@ -88,6 +89,42 @@ unsigned lookup_time_left(const struct lookup_question *question)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 	return ms < question->deadline ? (unsigned)(question->deadline - ms) : 0;
+}
+
+/* A pipe that nobody reads is no fault of the database. */
+static bool flush(struct lookup_listing *listing)
+{
+	const struct lookup_question question = {.deadline = listing->deadline};
+
+	if (listing->fd < 0)
+		return false;
+	if (lookup_time_left(&question) == 0)
+		lookup_down(&listing->answer, "the list takes too long");
+	else if (write_all(listing->fd, listing->buf, listing->size) == 0)
+		return listing->size = 0, true;
+	close_fd(&listing->fd);
+	return false;
+}
+
+bool lookup_list(struct lookup_listing *listing, const char *name, size_t size)
+{
+	if (size == 0 || size > 255 || memchr(name, 0, size)) {
+		listing->bad++;
+		return true;
+	}
+	if (size + 1 > sizeof(listing->buf) - listing->size && !flush(listing))
+		return false;
+	memcpy(listing->buf + listing->size, name, size);
+	listing->buf[listing->size + size] = '\0';
+	listing->size += size + 1;
+	return true;
+}
+
+void lookup_list_end(struct lookup_listing *listing)
+{
+	if (listing->answer.status != LOOKUP_DOWN)
+		(void)flush(listing);
+	close_fd(&listing->fd);
 }
 
 /* The value of a placeholder. False: there is none of that name. */

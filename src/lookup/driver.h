@@ -67,9 +67,10 @@ struct lookup_answer {
 };
 
 /* Adds a field: password, home, maildir, uid, gid, quota_messages, quota_octets, nologin,
- * allow_networks, remote, alias (a recipient's target, any number), user (the name as the database
- * spells it), or a name of Dovecot's for one of these; auth judges names and values. value: size
- * octets; NULL: the field is not set. Too long, or with a NUL inside: the answer becomes BAD_ENTRY.
+ * allow_networks, remote, external, alias (a recipient's target, any number), user (the name as the
+ * database spells it), or a name of Dovecot's for one of these; auth judges names and values.
+ * value: size octets; NULL: the field is not set. Too long, or with a NUL inside: the answer
+ * becomes BAD_ENTRY.
  */
 void lookup_field(struct lookup_answer *answer, const char *name, const char *value, size_t size);
 /* The database cannot be asked. Formats why. */
@@ -89,6 +90,21 @@ int lookup_expand(const char *text, const struct lookup_question *question, unsi
 		  int (*escape)(pop3_span value, char *buf, size_t size), char *buf, size_t size,
 		  struct err *err);
 
+/* All users, for `valija user list`: names go to a pipe, in any order. */
+struct lookup_listing {
+	int fd;
+	uint64_t deadline;           /* as that of a question */
+	struct lookup_answer answer; /* DOWN: why not all of them are there */
+	uint64_t bad;                /* names that are none */
+	size_t size;
+	char buf[4096];
+};
+/* A user's name, of size octets; one that can be none is counted. False: nobody reads any more, or
+ * the deadline is over. */
+bool lookup_list(struct lookup_listing *listing, const char *name, size_t size);
+/* Writes what is left. */
+void lookup_list_end(struct lookup_listing *listing);
+
 /* The driver of this program. */
 struct lookup_driver {
 	enum config_driver driver;
@@ -103,6 +119,8 @@ struct lookup_driver {
 		    struct lookup_answer *answer);
 	/* In a worker thread, may be NULL: a user logged in on that day (days since 1970). */
 	void (*note)(void *state, void **connection, const char *name, uint32_t day);
+	/* In a worker thread. NULL: its users cannot be listed. */
+	void (*list)(void *state, void **connection, struct lookup_listing *listing);
 };
 extern const struct lookup_driver lookup_driver;
 

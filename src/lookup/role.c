@@ -266,6 +266,69 @@ static void take_cancel(struct lookup *lookup, const struct ipc_cancel *message)
 		atomic_store(&CONTAINER(node, struct question, node)->cancelled, true);
 }
 
+/* ---- lists ---- */
+
+struct list {
+	struct job job;
+	struct lookup *lookup;
+	uint64_t peer, id; /* peer: instance */
+	struct lookup_listing listing;
+};
+
+static void write_list(struct job *job)
+{
+	struct list *list = CONTAINER(job, struct list, job);
+	struct lookup_listing *listing = &list->listing;
+
+	listing->answer.status = LOOKUP_FOUND;
+	if (lookup_driver.list)
+		lookup_driver.list(list->lookup->driver, &connection, listing);
+	else
+		lookup_down(&listing->answer, "users of driver %s cannot be listed",
+			    config_driver_name(lookup_driver.driver));
+	lookup_list_end(listing);
+}
+
+static void list_written(struct job *job)
+{
+	struct list *list = CONTAINER(job, struct list, job);
+	struct peer *peer = child_peer(list->lookup->child, ROLE_AUTH, list->peer);
+	const struct lookup_answer *answer = &list->listing.answer;
+	const char *name = list->lookup->database.settings->name;
+	struct ipc_answer message = {.id = list->id, .status = answer->status};
+
+	if (answer->status == LOOKUP_DOWN)
+		log_error("database %s cannot be listed: %s", name, answer->why);
+	else if (list->listing.bad)
+		log_warning("database %s has %" PRIu64 " users with names that are none", name,
+			    list->listing.bad);
+	if (peer)
+		peer_send(peer, IPC_ANSWER, &message);
+	free(list);
+}
+
+/* Takes the descriptor. */
+static void take_list(struct lookup *lookup, struct peer *peer, const struct ipc_list *message,
+		      int *fd)
+{
+	struct list *list = calloc(1, sizeof(*list));
+
+	if (list) {
+		list->job = (struct job){.run = write_list, .done = list_written};
+		list->lookup = lookup;
+		list->peer = peer->instance;
+		list->id = message->id;
+		list->listing.fd = *fd;
+		list->listing.deadline = loop_now(lookup->child->loop) + message->deadline;
+	}
+	if (!list || workers_add(lookup->workers, &list->job, false) < 0) {
+		free(list);
+		answer_down(peer, message->id);
+		return;
+	}
+	*fd = -1;
+}
+
 /* ---- notes ---- */
 
 static void write_note(struct job *job)
@@ -309,8 +372,9 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 {
 	struct lookup *lookup = peer->child->state;
 
-	(void)fds;
-	if (type == IPC_FIND)
+	if (type == IPC_LIST)
+		take_list(lookup, peer, (const struct ipc_list *)message, &fds[0]);
+	else if (type == IPC_FIND)
 		take_find(lookup, peer, message);
 	else if (type == IPC_VERIFY)
 		take_verify(lookup, peer, message);

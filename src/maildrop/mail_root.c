@@ -172,21 +172,45 @@ static void make_folders(const char *memory)
 	}
 }
 
-static int register_name(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX])
+/* A name beside what remembers the root. */
+static int name_beside(const struct mail_root *root, const char *prefix,
+		       char ret[MAIL_ROOT_MEMORY_MAX])
 {
 	const char *name = strrchr(root->memory, '/');
 	int n;
 
 	if (!name)
 		return -1;
-	n = snprintf(ret, MAIL_ROOT_MEMORY_MAX, "%.*s/mail-register-%s", (int)(name - root->memory),
-		     root->memory, name + strlen("/mail-root-"));
+	n = snprintf(ret, MAIL_ROOT_MEMORY_MAX, "%.*s/%s%s", (int)(name - root->memory),
+		     root->memory, prefix, name + strlen("/mail-root-"));
 	return n < MAIL_ROOT_MEMORY_MAX ? 0 : -1;
+}
+
+static int register_name(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX])
+{
+	return name_beside(root, "mail-register-", ret);
 }
 
 int mail_root_register(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX])
 {
 	if (register_name(root, ret) < 0)
+		return -1;
+	make_folders(root->memory);
+	return 0;
+}
+
+int mail_root_last_logins(const struct mail_root *root, bool make, char ret[MAIL_ROOT_MEMORY_MAX])
+{
+	if (name_beside(root, "last-logins-", ret) < 0)
+		return -1;
+	if (make)
+		make_folders(root->memory);
+	return 0;
+}
+
+int mail_root_bans(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX])
+{
+	if (name_beside(root, "bans-", ret) < 0)
 		return -1;
 	make_folders(root->memory);
 	return 0;

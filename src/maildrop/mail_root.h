@@ -75,6 +75,12 @@ int mail_root_accept(const struct mail_root *root, int root_fd, char ret_mark[MA
 int mail_root_register(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX]);
 /* Is that file there? Yes, too, if there is no state folder. Changes nothing. */
 bool mail_root_has_register(const struct mail_root *root);
+/* The name of the folder of last logins (users/last_logins.h), beside it. make: the folder that it
+ * is in is made. -1: there is no state folder. */
+int mail_root_last_logins(const struct mail_root *root, bool make, char ret[MAIL_ROOT_MEMORY_MAX]);
+/* The name of the file of bans (server/monitor/bans.h), beside it; the folder that it is in is
+ * made. -1: there is no state folder. */
+int mail_root_bans(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX]);
 /* Can the state folder of the root be written to, or made? Changes nothing. */
 int mail_root_check_state(const struct mail_root *root, struct err *err);
 /* Is there anything that may be a maildrop, or a folder of some? Yes, too, if that cannot be told.

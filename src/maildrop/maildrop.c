@@ -2,10 +2,13 @@
 #include "maildrop/maildrop.h"
 
 #include "maildrop/driver.h"
+#include "maildrop/syscalls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #define HOME_MAX 1024
 #define COMPONENT_MAX 255
@@ -69,10 +72,37 @@ enum maildrop_status maildrop_make(const struct maildrop_settings *settings, int
 enum maildrop_status maildrop_open_now(const struct maildrop_settings *settings, int root_fd,
 				       const char *home, struct maildrop **ret)
 {
-	/* other system calls than the kernel's are not asked behind their back */
-	if (!settings->local || settings->syscalls || !home_valid(home))
+	/* a table that reads otherwise than the kernel is not passed by */
+	if (!settings->local || !home_valid(home) ||
+	    (settings->syscalls && settings->syscalls->openat != maildrop_kernel.openat))
 		return MAILDROP_WAIT;
 	return opened(settings, settings->driver->open_now(settings, root_fd, home, ret), ret);
+}
+
+int maildrop_folder(int root_fd, const char *home, struct err *err)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	char component[COMPONENT_MAX + 1];
+	int dir = root_fd;
+
+	if (!home_valid(home))
+		return refuse_home(err), -1;
+	for (const char *at = home; *at;) {
+		size_t n = strcspn(at, "/");
+		int next, saved;
+
+		memcpy(component, at, n);
+		component[n] = '\0';
+		next = openat(dir, component, flags);
+		saved = errno;
+		if (dir != root_fd)
+			close(dir);
+		if (next < 0)
+			return err_sys(err, EX_NOINPUT, saved, "maildrop %s", home);
+		dir = next;
+		at += n + (at[n] == '/');
+	}
+	return dir;
 }
 
 void maildrop_close(struct maildrop *maildrop)
@@ -110,6 +140,12 @@ bool maildrop_body_wrong(struct maildrop *maildrop, uint32_t number, struct err 
 	       maildrop->driver->body_wrong(maildrop, number, err);
 }
 
+void maildrop_attribute(struct maildrop *maildrop, const struct deleted_by *by)
+{
+	if (maildrop->driver->attribute)
+		maildrop->driver->attribute(maildrop, by);
+}
+
 enum maildrop_status maildrop_commit(struct maildrop *maildrop, const uint32_t *numbers,
 				     uint32_t count, struct err *err)
 {
@@ -139,6 +175,23 @@ bool maildrop_sweep_slice(struct maildrop *maildrop, const atomic_bool *hurry)
 bool maildrop_at_rest(const struct maildrop *maildrop)
 {
 	return maildrop->driver->at_rest(maildrop);
+}
+
+enum maildrop_status maildrop_undelete(struct maildrop *maildrop, struct undelete *undelete,
+				       struct err *err)
+{
+	if (maildrop->driver->undelete)
+		return maildrop->driver->undelete(maildrop, undelete, err);
+	err_set(err, EX_UNAVAILABLE, "deleted messages are kept in Maildirs only");
+	return MAILDROP_PERM;
+}
+
+enum maildrop_status maildrop_expire(struct maildrop *maildrop, bool dry_run,
+				     maildrop_expired *each, void *context, struct err *err)
+{
+	if (!maildrop->driver->expire)
+		return MAILDROP_OK;
+	return maildrop->driver->expire(maildrop, dry_run, each, context, err);
 }
 
 void maildrop_index_wrong(struct maildrop *maildrop)

@@ -31,11 +31,29 @@ enum maildrop_status {
 	MAILDROP_FULL = -6,       /* no space on the filesystem: 452 4.3.1 */
 	MAILDROP_ABSENT = -8,     /* it is not there, and nothing known here speaks against that */
 	MAILDROP_WAIT = -7,       /* …_now only: a disk would have to be waited for */
+	/* of a store (store.h) */
+	MAILDROP_LOST = -9,       /* commit: the lock is gone, nothing was deleted */
+	MAILDROP_UNKNOWN = -10,   /* commit, deliver: it may have been done, or not */
+	MAILDROP_CANCELLED = -11, /* nobody wanted it any more, and it was not begun */
 };
 
-struct maildrop_driver; /* maildir; later mbox, rados */
+struct deleted_by;
+struct maildrop_driver; /* maildir, mbox; later rados */
 struct maildrop_syscalls;
+struct maildrop_upkeep;
+struct undelete;
 struct mail_root;
+struct mbox_locker;
+
+/* How long what is kept (docs/maildrop-format.md, Deleted messages that are kept); a store that
+ * cannot keep is not opened with it. */
+struct maildrop_retention {
+	uint32_t keep_seconds;   /* deleted messages are kept for so long; 0: none is */
+	uint64_t keep_octets;    /* of a maildrop, at most; 0: no limit */
+	uint32_t delete_seconds; /* messages that came so long ago are deleted; 0: none is */
+	/* of a keeper: when the upkeep of a maildrop was last done; NULL: it is not its duty */
+	struct maildrop_upkeep *upkeep;
+};
 
 struct maildrop_settings {
 	const struct maildrop_driver *driver;
@@ -43,6 +61,7 @@ struct maildrop_settings {
 	const char *host_name; /* in names of delivered files */
 	bool local;            /* maildrop_is_local: maildrop_open_now may be tried */
 	const struct maildrop_syscalls *syscalls; /* NULL: the kernel's; others are for tests */
+	struct maildrop_retention retention;
 	struct mail_root *root; /* what is known of root_fd (mail_root.h); NULL: nothing */
 	/* Takes a line for the log about something that is worked around: a file that is left out,
 	 * one that cannot be unlinked. The same line comes again each time the trouble is met.
@@ -51,6 +70,12 @@ struct maildrop_settings {
 	/* The same for an index that was damaged and is made anew. */
 	void (*note_index)(void *context, const char *text);
 	void *note_context;
+	/* of mboxes: the owner's state folder (0: none, the index lies beside the mailbox), how
+	 * long other programs are waited for (0: as long as is usual), and what makes lock files
+	 * where this process may not (NULL: nothing) */
+	int state_fd;
+	unsigned lock_ms;
+	const struct mbox_locker *locker;
 };
 
 struct maildrop_quota {
@@ -83,6 +108,9 @@ enum maildrop_status maildrop_make(const struct maildrop_settings *settings, int
  */
 enum maildrop_status maildrop_open_now(const struct maildrop_settings *settings, int root_fd,
 				       const char *home, struct maildrop **ret);
+/* The folder of a maildrop, to be closed by the caller, without following a link on the way. -1
+ * with err. */
+int maildrop_folder(int root_fd, const char *home, struct err *err);
 /* Is the mail on a filesystem that never waits where it says so, not for a network either? */
 bool maildrop_is_local(int root_fd);
 /*
@@ -130,6 +158,9 @@ enum maildrop_status maildrop_body_now(struct maildrop *maildrop, uint32_t numbe
  * has. */
 bool maildrop_body_wrong(struct maildrop *maildrop, uint32_t number, struct err *err);
 
+/* The session that deletes from now on, for the journal of deletions (deleted.h). Without it the
+ * journal says that nobody knows. */
+void maildrop_attribute(struct maildrop *maildrop, const struct deleted_by *by);
 /*
  * QUIT: deletes exactly these messages (numbers of this session, ascending, each once): DEL
  * records, one flush. On success they are gone for good, whatever crashes afterwards, although the
@@ -145,6 +176,19 @@ void maildrop_sweep(struct maildrop *maildrop);
 bool maildrop_sweep_slice(struct maildrop *maildrop, const atomic_bool *hurry);
 /* A sweep would find nothing to do: the maildrop can be closed without waiting for a disk. */
 bool maildrop_at_rest(const struct maildrop *maildrop);
+/* Brings kept messages back (undelete.h), with their unique ids, for the sessions after this one.
+ * Not OK: some of them may be back; the same again brings the rest. */
+enum maildrop_status maildrop_undelete(struct maildrop *maildrop, struct undelete *undelete,
+				       struct err *err);
+/*
+ * Deletes messages that are older than the retention says, as a QUIT would; maildrop_sweep comes
+ * next. Arrived is the time in a file's name or that of its content, whichever is later. each (may
+ * be NULL) gets each of them. dry_run: nothing else is done. WAIT: there may be more, call it
+ * again.
+ */
+typedef void maildrop_expired(void *context, const char *id, uint64_t stored, uint64_t arrived);
+enum maildrop_status maildrop_expire(struct maildrop *maildrop, bool dry_run,
+				     maildrop_expired *each, void *context, struct err *err);
 /* A reader of the lent index (index_view) found it damaged: it is built again by the next login. */
 void maildrop_index_wrong(struct maildrop *maildrop);
 

@@ -189,7 +189,7 @@ static enum pop3_client_event_type next_line(struct pop3_client *client, pop3_sp
 		client->discard = true;
 		client->discarded = 0;
 	}
-	result = p3_discard_line(in, &client->last_cr, &client->discarded, POP3_DISCARD_MAX);
+	result = p3_discard_line(in, &client->last_cr, &client->discarded, POP3_DISCARD_MAX, NULL);
 	if (result == P3_LINE_LONG)
 		return bad(client, "a line without end", event);
 	if (result == P3_LINE_MORE)

@@ -60,26 +60,34 @@ enum p3_line_result p3_take_line(const struct p3_line *line, pop3_span *in)
 	return P3_LINE_OK;
 }
 
-enum p3_line_result p3_discard_line(pop3_span *in, bool *last_cr, uint32_t *discarded, uint32_t max)
+enum p3_line_result p3_discard_line(pop3_span *in, bool *last_cr, uint32_t *discarded, uint32_t max,
+				    bool *content)
 {
 	while (in->size) {
 		const char *lf = memchr(in->data, '\n', in->size);
 		size_t n = lf ? (size_t)(lf - in->data) : in->size;
-		bool ended = false;
+		bool ended = false, filled = false;
 
 		if (n + 1 > max - *discarded)
 			return P3_LINE_LONG;
 		if (n)
 			*last_cr = in->data[n - 1] == '\r';
+		if (content && n)
+			*content = true;
 		if (lf) {
 			ended = *last_cr;
+			filled = content && *content;
 			*last_cr = false;
 			n++;
 		}
 		*discarded += (uint32_t)n;
 		skip(in, n);
+		if (lf && content)
+			*content = false;
 		if (ended)
 			return P3_LINE_OK;
+		if (filled)
+			return P3_LINE_BARE_LF;
 	}
 	return P3_LINE_MORE;
 }

@@ -28,8 +28,9 @@ struct p3_line {
 };
 
 enum p3_line_result p3_take_line(const struct p3_line *line, pop3_span *in);
-/* P3_LINE_OK: the CRLF is taken; P3_LINE_LONG: more than max octets were read away. */
-enum p3_line_result p3_discard_line(pop3_span *in, bool *last_cr, uint32_t *discarded,
-				    uint32_t max);
+/* P3_LINE_OK: the CRLF is taken; P3_LINE_LONG: more than max octets were read away;
+ * P3_LINE_BARE_LF: an LF ended something that is not empty (*content; NULL: that is not told). */
+enum p3_line_result p3_discard_line(pop3_span *in, bool *last_cr, uint32_t *discarded, uint32_t max,
+				    bool *content);
 
 #endif

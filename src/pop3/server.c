@@ -12,6 +12,8 @@
 #include <string.h>
 
 enum {
+	BARE_LINES_MAX = 100, /* replies to lines that end in LF, while no CRLF comes: a reply is
+				 longer than such a line */
 	CONTENT_MAX = POP3_COMMAND_MAX - 2, /* octets of a line without its CRLF */
 	STAMP_MAX = 128,                    /* octets of an APOP stamp */
 };
@@ -80,16 +82,20 @@ static struct p3_line line_of(struct pop3_server *server)
 	};
 }
 
+static const char bare_lf[] = "only CRLF ends a line";
+
 static enum pop3_event_type refuse_line(struct pop3_server *server, enum p3_line_result why)
 {
 	bool sasl = server->in_sasl;
 
 	server->discard = true;
+	server->discards_lines = why == P3_LINE_BARE_LF;
+	server->discards_content = false;
 	server->discarded = 0;
 	server->line_size = 0;
 	server->user_size = 0;
 	server->in_sasl = false;
-	p3_refuse(server, why == P3_LINE_LONG ? "line too long" : "only CRLF ends a line");
+	p3_refuse(server, why == P3_LINE_LONG ? "line too long" : bare_lf);
 	return sasl ? POP3_EVENT_SASL_CANCEL : POP3_EVENT_NONE;
 }
 
@@ -130,13 +136,17 @@ enum pop3_event_type pop3_server_next(struct pop3_server *server, pop3_span *in,
 				break;
 			continue;
 		}
-		switch (p3_discard_line(in, &server->last_cr, &server->discarded,
-					POP3_DISCARD_MAX)) {
+		switch (p3_discard_line(in, &server->last_cr, &server->discarded, POP3_DISCARD_MAX,
+					server->discards_lines ? &server->discards_content
+							       : NULL)) {
 		case P3_LINE_OK:
 			server->discard = false;
 			break;
 		case P3_LINE_MORE:
+			break;
 		case P3_LINE_BARE_LF:
+			if (server->bad_commands < BARE_LINES_MAX)
+				p3_refuse(server, bare_lf);
 			break;
 		case P3_LINE_LONG:
 			server->want = POP3_WANT_CLOSE;
@@ -149,6 +159,26 @@ enum pop3_event_type pop3_server_next(struct pop3_server *server, pop3_span *in,
 		in->size = 0;
 	}
 	return ret_event->type;
+}
+
+void pop3_server_lend_name(struct pop3_server *server, char *name)
+{
+	assert(!server->name);
+	server->name = name;
+}
+
+char *pop3_server_take_back_name(struct pop3_server *server)
+{
+	char *name = server->name;
+
+	server->name = NULL;
+	server->user_size = 0;
+	return name;
+}
+
+bool pop3_server_wants_name(const struct pop3_server *server)
+{
+	return server->state == POP3_AUTHORIZATION && !server->name;
 }
 
 void pop3_server_tls_started(struct pop3_server *server)
@@ -164,5 +194,6 @@ void pop3_server_tls_started(struct pop3_server *server)
 	server->discard = false;
 	server->last_cr = false;
 	memset(server->line, 0, sizeof(server->line));
-	memset(server->user, 0, sizeof(server->user));
+	if (server->name)
+		memset(server->name, 0, POP3_NAME_MAX);
 }

@@ -6,6 +6,7 @@
 #include "pop3/server_command_private.h"
 
 #include "pop3/grammar_private.h"
+#include "pop3/server_foreign_private.h"
 #include "pop3/server_marks_private.h"
 #include "pop3/server_reply_private.h"
 
@@ -116,9 +117,13 @@ static enum pop3_event_type run_user(struct pop3_server *server, pop3_span arg,
 {
 	if (!p3_plain_login(server))
 		return no_plain_login(server);
-	if (!one_word(arg) || arg.size > sizeof(server->user))
+	if (!one_word(arg) || arg.size > POP3_NAME_MAX)
 		return refuse(server, "USER takes one name");
-	memcpy(server->user, arg.data, arg.size);
+	if (!server->name) {
+		p3_reply_code(server, POP3_CODE_SYS_TEMP, "out of memory, try again later");
+		return POP3_EVENT_NONE;
+	}
+	memcpy(server->name, arg.data, arg.size);
 	server->user_size = (uint8_t)arg.size;
 	server->user_given = true;
 	return ok(server, "now PASS");
@@ -131,7 +136,7 @@ static enum pop3_event_type run_pass(struct pop3_server *server, pop3_span arg,
 		return no_plain_login(server);
 	if (server->user_size == 0)
 		return refuse(server, "USER comes first");
-	event->user = (pop3_span){server->user, server->user_size};
+	event->user = (pop3_span){server->name, server->user_size};
 	event->secret = arg;
 	return POP3_EVENT_PASS;
 }
@@ -371,7 +376,7 @@ static enum pop3_event_type understand(struct pop3_server *server, pop3_span lin
 	}
 	command = find_command(keyword);
 	if (!command)
-		return refuse(server, "unknown command");
+		return refuse(server, p3_foreign_words(keyword, arg));
 	if (!(command->states & 1 << server->state))
 		return refuse(server, server->state == POP3_AUTHORIZATION ? "log in first"
 									  : "not after login");

@@ -92,7 +92,8 @@ static bool is_shut(const struct accept_listener *listener)
  * front closes it, and the monitor sends another. */
 static void give_up(struct accept_listener *listener)
 {
-	static const char *const names[] = {"POP3", "POP3S", "LMTP", "SASL", "socketmap"};
+	static const char *const names[] = {"POP3",      "POP3S",  "LMTP",    "SASL",
+					    "socketmap", "policy", "control", "HTTP"};
 	struct acceptor *acceptor = listener->acceptor;
 
 	log_error("a listening socket of %s was shut; this process asks the monitor for a new one",
@@ -115,7 +116,7 @@ static void ready(struct loop_watch *watch, int what)
 	if (tls && loop_slow_waits(acceptor->loop))
 		return;
 	for (int i = 0; i < (tls ? 1 : ACCEPTS); i++) {
-		struct accepted from = {.service = listener->service};
+		struct accepted from = {.service = listener->service, .listener = listener->place};
 		struct sockaddr_storage address;
 		socklen_t size = sizeof(address);
 		int fd, error;
@@ -162,7 +163,7 @@ void acceptor_init(struct acceptor *acceptor, struct loop *loop, bool (*room)(st
 	loop_timer_init(&acceptor->again, loop, again, acceptor);
 }
 
-void acceptor_add(struct acceptor *acceptor, enum config_service service, int *fd)
+void acceptor_add(struct acceptor *acceptor, enum config_service service, uint32_t place, int *fd)
 {
 	struct accept_listener *listener = acceptor->listeners;
 
@@ -176,6 +177,7 @@ void acceptor_add(struct acceptor *acceptor, enum config_service service, int *f
 		acceptor->count++;
 	listener->acceptor = acceptor;
 	listener->service = service;
+	listener->place = place;
 	loop_watch_init(&listener->watch, acceptor->loop, *fd, ready, listener);
 	*fd = -1;
 	loop_watch_want(&listener->watch, acceptor->wanted);

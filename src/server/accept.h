@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "sys/loop.h"
+#include "sys/tls_session.h"
 
 #include <stdint.h>
 
@@ -15,18 +16,29 @@
 
 struct acceptor;
 
+enum accepted_proxied {
+	PROXIED_NOT,
+	PROXIED_CLIENT, /* a proxy named the client */
+	PROXIED_ITSELF, /* it is the proxy's own connection, such as a health check */
+};
+
 struct accepted {
 	enum config_service service;
+	uint32_t listener;   /* its place in the configuration */
 	uint8_t address[16]; /* IPv4 mapped; all zero: a Unix socket */
 	char text[64];       /* the same for people; "": a Unix socket */
 	uint16_t port;
-	bool loopback; /* also a Unix socket */
+	bool loopback; /* also a Unix socket; never where it is proxied */
+	enum accepted_proxied proxied;
+	enum tls_protocol tls;   /* between client and proxy, if that counts; else TLS_NONE */
+	const char *tls_version; /* the same for people; lives for ever. NULL: none */
 };
 
 struct accept_listener {
 	struct loop_watch watch;
 	struct acceptor *acceptor;
 	enum config_service service;
+	uint32_t place; /* in the configuration */
 };
 
 struct acceptor {
@@ -49,7 +61,8 @@ struct acceptor {
 void acceptor_init(struct acceptor *acceptor, struct loop *loop, bool (*room)(struct acceptor *),
 		   void (*take)(struct acceptor *, int *, const struct accepted *),
 		   void (*dead)(struct acceptor *), void *context);
-void acceptor_add(struct acceptor *acceptor, enum config_service service, int *fd);
+/* place: of the listener in the configuration. */
+void acceptor_add(struct acceptor *acceptor, enum config_service service, uint32_t place, int *fd);
 void acceptor_start(struct acceptor *acceptor);
 /* There may be room again: what waits is not left waiting for the end of a pause. */
 void acceptor_go_on(struct acceptor *acceptor);

@@ -4,6 +4,7 @@
 
 #include "base/descriptor.h"
 #include "base/secret.h"
+#include "config/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,10 +24,16 @@ enum {
 /* Reads a file of at most PEM_MAX octets. Returns its size, or -1 with err. */
 static ssize_t read_file(const char *path, char *buf, struct err *err)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	char given[CONFIG_PATH_MAX];
 	struct stat st;
 	ssize_t n = -1;
+	int fd;
 
+	/* the configuration has its path, if this process has credentials */
+	if (config_is_credential(path) &&
+	    config_credential_path(path, given, sizeof(given), err) < 0)
+		return -1;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		err_sys(err, EX_NOINPUT, errno, "cannot read %s", path);
 		goto out;
@@ -86,10 +93,11 @@ int certificates_pack(const struct config *config, enum packed_kind kind, uint64
 {
 	int fd = memfd_create(kind == PACKED_KEYS ? "keys" : "certificates",
 			      MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	char *buf = malloc(PEM_MAX);
+	/* not the heap's: a process that may only make system calls packs, too */
+	char *buf = mmap(NULL, PEM_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int rc = 0;
 
-	if (fd < 0 || !buf)
+	if (fd < 0 || buf == MAP_FAILED)
 		rc = err_sys(err, EX_OSERR, errno, "cannot make a memory file");
 	for (uint32_t i = 0; i < config->certificate_count && rc == 0; i++) {
 		const struct config_certificate *c = &config->certificates[i];
@@ -98,9 +106,12 @@ int certificates_pack(const struct config *config, enum packed_kind kind, uint64
 		if (rc < 0)
 			err_prefix(err, "%s:%u", config->file, c->line);
 	}
-	if (buf)
+	if (rc == 0 && kind == PACKED_CERTIFICATES && config_takes_certificates(config))
+		rc = append_file(fd, config->client_ca, kind, buf, err);
+	if (buf != MAP_FAILED) {
 		wipe(buf, PEM_MAX);
-	free(buf);
+		munmap(buf, PEM_MAX);
+	}
 	if (rc < 0) {
 		if (fd >= 0)
 			close(fd);
@@ -163,10 +174,66 @@ static int take_all(pop3_span certificates, pop3_span keys, const struct config 
 	return 0;
 }
 
-int certificates_unpack(const struct packed *packed, const struct config *config,
+/* The authorities of clients, behind the certificates. */
+static int take_authorities(pop3_span certificates, const struct config *config,
+			    struct tls_certificate *ret, struct err *err)
+{
+	*ret = (struct tls_certificate){.name = config->client_ca};
+	for (uint32_t i = 0; i <= config->certificate_count; i++)
+		if (take(&certificates, &ret->certificate) < 0)
+			return err_set(err, EX_SOFTWARE, "the certificates did not arrive whole");
+	return 0;
+}
+
+int certificates_digest(int fd, uint64_t size, const struct siphash_key *key, uint64_t *ret,
+			struct err *err)
+{
+	void *text = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+
+	if (text == MAP_FAILED)
+		return err_sys(err, EX_OSERR, errno, "cannot look at the certificates");
+	*ret = siphash(key, text, size);
+	munmap(text, size);
+	return 0;
+}
+
+int certificates_judge(const struct packed *packed, const struct config *config, int64_t now,
+		       struct err *err)
+{
+	struct tls_certificate list[CONFIG_CERTIFICATES_MAX], authorities;
+	pop3_span text = {NULL, 0};
+	int rc = map(packed, PACKED_CERTIFICATES, &text, err);
+
+	if (rc == 0)
+		rc = take_all(text, (pop3_span){NULL, 0}, config, list, err);
+	for (uint32_t i = 0; i < config->certificate_count && rc == 0; i++)
+		rc = tls_certificate_judge(&list[i], now, err);
+	if (rc == 0 && config_takes_certificates(config))
+		rc = take_authorities(text, config, &authorities, err);
+	if (rc == 0 && config_takes_certificates(config))
+		rc = tls_certificate_judge(&authorities, -1, err);
+	unmap(packed, text, PACKED_CERTIFICATES);
+	return rc;
+}
+
+_Static_assert((int)CONFIG_TLS_1_2 == (int)TLS_MIN_1_2 && (int)CONFIG_TLS_1_3 == (int)TLS_MIN_1_3 &&
+		       (int)CONFIG_TLS_1_0 == (int)TLS_MIN_1_0 &&
+		       (int)CONFIG_TLS_1_1 == (int)TLS_MIN_1_1 &&
+		       (int)CONFIG_TLS_COUNT == (int)TLS_MINIMA,
+	       "a version in both tables");
+
+bool certificates_minimum_used(const struct config *config, uint32_t minimum)
+{
+	for (uint32_t i = 0; i < config->listener_count; i++)
+		if (config->rules[i].tls_min == minimum)
+			return true;
+	return false;
+}
+
+int certificates_unpack(const struct packed *packed, const struct config *config, uint32_t minimum,
 			struct tls_server **ret_server, struct err *err)
 {
-	struct tls_certificate list[CONFIG_CERTIFICATES_MAX];
+	struct tls_certificate list[CONFIG_CERTIFICATES_MAX], authorities;
 	pop3_span text = {NULL, 0};
 	int rc;
 
@@ -178,6 +245,16 @@ int certificates_unpack(const struct packed *packed, const struct config *config
 		rc = take_all(text, (pop3_span){NULL, 0}, config, list, err);
 	if (rc == 0)
 		rc = tls_server_create(list, config->certificate_count, "pop3", ret_server, err);
+	if (rc == 0 && config_takes_certificates(config))
+		rc = take_authorities(text, config, &authorities, err);
+	if (rc == 0 && config_takes_certificates(config))
+		rc = tls_server_clients(*ret_server, &authorities, err);
+	if (rc == 0 && minimum != CONFIG_TLS_1_2)
+		rc = tls_server_minimum(*ret_server, (enum tls_minimum)minimum, err);
+	if (rc < 0) {
+		tls_server_destroy(*ret_server);
+		*ret_server = NULL;
+	}
 	unmap(packed, text, PACKED_CERTIFICATES);
 	return rc;
 }
@@ -199,6 +276,9 @@ int certificates_unpack_keys(const struct packed *packed, const struct config *c
 		rc = take_all(texts[PACKED_CERTIFICATES], texts[PACKED_KEYS], config, list, err);
 	if (rc == 0)
 		rc = tls_keys_create(list, config->certificate_count, ret_keys, err);
+	if (rc == 0 && (certificates_minimum_used(config, CONFIG_TLS_1_0) ||
+			certificates_minimum_used(config, CONFIG_TLS_1_1)))
+		tls_keys_allow_old(*ret_keys);
 	unmap(packed, texts[PACKED_CERTIFICATES], PACKED_CERTIFICATES);
 	unmap(packed, texts[PACKED_KEYS], PACKED_KEYS);
 	return rc;

@@ -8,6 +8,7 @@
 #define SERVER_CERTIFICATES_H
 
 #include "base/err.h"
+#include "base/siphash.h"
 #include "config/config.h"
 #include "sys/tls_keys.h"
 #include "sys/tls_server.h"
@@ -27,10 +28,19 @@ struct packed {
  * the setting. Nothing of the files stays in this process's memory. */
 int certificates_pack(const struct config *config, enum packed_kind kind, uint64_t *ret_size,
 		      struct err *err);
-/* Makes the TLS server from certificates. Returns 0, or -1 with err. 0 with *ret_server NULL: the
- * site has no certificates. */
-int certificates_unpack(const struct packed *packed, const struct config *config,
+/* What is in a packed file, as a number. */
+int certificates_digest(int fd, uint64_t size, const struct siphash_key *key, uint64_t *ret,
+			struct err *err);
+/* Whether files that have changed may be used: each chain is readable and its first certificate is
+ * valid at now (seconds since 1970). 0, or -1 with err. The keys: certificates_unpack_keys. */
+int certificates_judge(const struct packed *packed, const struct config *config, int64_t now,
+		       struct err *err);
+/* Makes the TLS server from certificates; minimum: enum config_tls. Returns 0, or -1 with err. 0
+ * with *ret_server NULL: the site has no certificates. */
+int certificates_unpack(const struct packed *packed, const struct config *config, uint32_t minimum,
 			struct tls_server **ret_server, struct err *err);
+/* Whether a listener of the site has that tls_min. */
+bool certificates_minimum_used(const struct config *config, uint32_t minimum);
 /* The same for what signs: needs both files. */
 int certificates_unpack_keys(const struct packed *packed, const struct config *config,
 			     struct tls_keys **ret_keys, struct err *err);

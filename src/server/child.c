@@ -3,7 +3,9 @@
 #include "server/child.h"
 
 #include "base/log.h"
+#include "server/counters.h"
 #include "server/record.h"
+#include "server/recorder.h"
 
 #include <assert.h>
 #include <malloc.h>
@@ -46,6 +48,12 @@ void peer_send_texts(struct peer *peer, enum ipc_type type, void *message, const
 		     unsigned count)
 {
 	sent(peer, ipc_send_texts(&peer->chan, type, message, texts, count));
+}
+
+void peer_post_texts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *texts,
+		     unsigned count)
+{
+	sent(peer, ipc_post_texts(&peer->chan, type, message, texts, count));
 }
 
 void peer_send_fds(struct peer *peer, enum ipc_type type, void *message, const int *fds,
@@ -110,8 +118,8 @@ static void peer_packet(struct chan *chan, const void *data, size_t size, int *f
 		enum ipc_type type = IPC_NONE;
 
 		if (at - (const char *)data <= CHAN_POST_MAX)
-			type = ipc_check(at, first, fd_count, peer->role, peer->child->role->role,
-					 &why);
+			type = ipc_check(at, first < size ? ipc_size(at) : size, fd_count,
+					 peer->role, peer->child->role->role, &why);
 		if (type == IPC_NONE) {
 			chan_break(chan, why);
 			return;
@@ -130,10 +138,12 @@ static void tell_lost(const struct peer *peer)
 {
 	struct ipc_instance message = {.instance = peer->instance};
 	enum ipc_role own = peer->child->role->role;
-	bool front = peer->role == ROLE_FRONT || peer->role == ROLE_LMTP || peer->role == ROLE_MTA;
+	bool front = peer->role == ROLE_FRONT || peer->role == ROLE_LMTP ||
+		     peer->role == ROLE_MTA || peer->role == ROLE_CONTROL;
 
 	if ((front && (own == ROLE_AUTH || own == ROLE_KEEPER || own == ROLE_KEYS)) ||
-	    (own == ROLE_AUTH && (peer->role == ROLE_KEEPER || peer->role == ROLE_LOOKUP)))
+	    (own == ROLE_AUTH &&
+	     (peer->role == ROLE_KEEPER || peer->role == ROLE_LOOKUP || peer->role == ROLE_LOGINS)))
 		ipc_send(&peer->child->monitor, IPC_PEER_LOST, &message);
 }
 
@@ -141,7 +151,11 @@ static void peer_broken(struct chan *chan, const char *why)
 {
 	struct peer *peer = chan->context, **at = &peer->child->peers;
 
-	if (!peer->child->draining && !peer->leaving && record_may(RECORD_CHANNEL_GONE, NULL))
+	/* a channel between two generations ends with the older one */
+	bool usual = peer->role == ROLE_CONTROL || peer->child->role->role == ROLE_CONTROL;
+
+	if (!peer->child->draining && !peer->leaving && !usual &&
+	    record_may(RECORD_CHANNEL_GONE, NULL))
 		log_info("channel to %s %u is gone: %s", ipc_role_name(peer->role), peer->index,
 			 why);
 	while (*at != peer)
@@ -199,6 +213,7 @@ static void take_config(struct child *child, const struct ipc_config *message, i
 	child->change_ids = message->change_ids;
 	snprintf(name, sizeof(name), "%s%u", ipc_role_name(child->role->role), child->index);
 	log_set_level((enum log_level)child->config->log_level);
+	record_set_events(child->config->log_events[0] != '\0');
 	prctl(PR_SET_NAME, name);
 }
 
@@ -245,21 +260,38 @@ static void peer_dead(const struct child *child, uint64_t instance)
 		peer_break(peer, "the monitor gave that process up");
 }
 
+static void use_recorder(int fd)
+{
+	struct recorder recorder;
+
+	if (recorder_open(fd, true, &recorder))
+		recorder_use(&recorder);
+}
+
 static void monitor_message(struct child *child, enum ipc_type type, const void *data, int *fds)
 {
+	struct ipc_empty drains;
+
 	if (type == IPC_PEER) {
 		add_peer(child, data, &fds[0]);
+	} else if (type == IPC_COUNTERS) {
+		counters_use(counters_page_open(fds[0], true));
+	} else if (type == IPC_RECORDER) {
+		use_recorder(fds[0]);
 	} else if (type == IPC_START) {
 		if (!child->started)
 			start(child);
 	} else if (type == IPC_PING) {
 		answer_ping(child);
+	} else if (type == IPC_LOG_LEVEL) {
+		log_set_level((enum log_level)((const struct ipc_log_level *)data)->level);
 	} else if (type == IPC_PEER_DEAD) {
 		peer_dead(child, ((const struct ipc_instance *)data)->instance);
 	} else if (type == IPC_DRAIN) {
 		child->draining = true;
 		child->stopping = ((const struct ipc_drain *)data)->stop;
 		child->role->drain(child, ((const struct ipc_drain *)data)->ms);
+		ipc_send(&child->monitor, IPC_DRAINS, &drains);
 	} else {
 		child->role->monitor_message(child, type, data, fds);
 	}

@@ -25,8 +25,8 @@ struct peer {
 	uint64_t instance;
 	enum ipc_role role;
 	uint32_t index, uid, group_size;
-	uint32_t unanswered; /* credits that the less privileged side uses: its unanswered requests
-			      */
+	uint32_t unanswered; /* credits in use: requests of the side that has them; at a keeper its
+				fronts', at auth its own at that keeper */
 	void *data;          /* owned by the role */
 	uint64_t passed;     /* auth, keeper: requests that auth sent to the keeper */
 	bool leaving;        /* a keeper that ends because nothing is left for it to do */
@@ -79,6 +79,9 @@ void peer_break(struct peer *peer, const char *why);
  * does not read, and breaks its channel. */
 void peer_send(struct peer *peer, enum ipc_type type, void *message);
 void peer_send_texts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *texts,
+		     unsigned count);
+/* The same for one that may wait for the end of the turn. */
+void peer_post_texts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *texts,
 		     unsigned count);
 void peer_send_fds(struct peer *peer, enum ipc_type type, void *message, const int *fds,
 		   unsigned count);

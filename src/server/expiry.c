@@ -31,12 +31,9 @@ static int describe(struct tls_dates dates, int64_t now, char *buf, size_t size)
 				"the clock right?",
 				day);
 	if (now > dates.last)
-		return snprintf(buf, size,
-				"expired on %s: mail programs refuse it; renew it, then reload",
-				day);
+		return snprintf(buf, size, "expired on %s: mail programs refuse it; renew it", day);
 	if (dates.last - now < soon)
-		return snprintf(buf, size,
-				"expires on %s, in %lld days: renew it before, then reload", day,
+		return snprintf(buf, size, "expires on %s, in %lld days: renew it before", day,
 				(long long)((dates.last - now) / DAY));
 	return 0;
 }

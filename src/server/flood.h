@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 enum {
-	FLOOD_KINDS = 32,
+	FLOOD_KINDS = 64,
 	FLOOD_FULL = 10,      /* lines of a kind from one network in a minute */
 	FLOOD_FULL_ALL = 200, /* of a kind from all networks */
 	FLOOD_WINDOW = 60 * 1000,

@@ -8,6 +8,8 @@
 
 #include "base/table.h"
 #include "server/accept.h"
+#include "server/arrivals.h"
+#include "server/ban_table.h"
 #include "server/child.h"
 #include "server/strangers.h"
 #include "sys/conn.h"
@@ -19,6 +21,7 @@ struct client {
 	struct conn conn;
 	struct loop_deadline deadline; /* for what the client does next */
 	struct stranger stranger;      /* until it has logged in */
+	uint8_t service;               /* enum config_service */
 	uint64_t since;                /* when it came, or last did something (frame_active) */
 	bool leaving;                  /* it gave way: its end is under way */
 };
@@ -47,7 +50,10 @@ struct front_frame {
 	struct strangers strangers;
 	uint64_t gave_way;                    /* how many */
 	uint64_t gave_way_said, waiting_said; /* when the log said so; 0: never */
+	struct ban_table bans;                /* empty in a front that is sent none */
 	struct acceptor acceptor;
+	struct arrivals *arrivals; /* NULL: nothing came through a proxy yet */
+	size_t arrivals_max;
 	struct loop_timer drain_over;
 	uint64_t file_max; /* octets of a file that it may write (struct sandbox.max_files) */
 };
@@ -55,15 +61,29 @@ struct front_frame {
 /* The root struct of the front that child is: size octets, zeroed, with the frame in front. It is
  * made at the first call; it lives as long as the process. */
 void *frame_root(struct child *child, size_t size, const struct front_service *service);
+/* LISTENER of the monitor: takes *fd. */
+void frame_listen(struct front_frame *frame, const struct ipc_listener *message, int *fd);
 /* Enters the sandbox, then accepts connections, up to clients_max at a time: the last step of a
  * front's start. Returns -1 with err, and accepts none, if the sandbox cannot be entered. */
 int frame_start(struct front_frame *frame, size_t clients_max, struct err *err);
+/* STOP_ACCEPTING: takes no connection more; sessions go on. */
+void frame_stop_accepting(struct front_frame *frame);
 /* child_role.drain: accepts nothing more, ends idle sessions; after ms the others are cut. */
 void frame_drain(struct front_frame *frame, uint64_t ms);
 
+/* Takes a new table of bans, BANS of the monitor. fd: -1 where there are none. */
+void frame_take_bans(struct front_frame *frame, const struct ipc_bans *message, int fd);
+/*
+ * Whether a client of that address is to be turned away: then it was counted and logged, and the
+ * caller closes the connection without a greeting. It is called for each connection with the
+ * address of its socket; where that is a proxy's, with the address that the proxy names.
+ */
+bool frame_is_banned(const struct front_frame *frame, const uint8_t address[16],
+		     enum config_service service);
+
 /* Puts the client of a new session into the table of clients, under the next session number. The
  * front then starts the client's deadline (loop_deadline_renew) and connection (conn_init). */
-void frame_add(struct front_frame *frame, struct client *client, const uint8_t address[16]);
+void frame_add(struct front_frame *frame, struct client *client, const struct accepted *from);
 /* The client has logged in: it gives way to nobody any more. */
 void frame_known(struct front_frame *frame, struct client *client);
 /* Where nobody logs in: the client did something, others are idle for longer. */

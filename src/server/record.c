@@ -3,37 +3,15 @@
 
 #include "base/text.h"
 #include "server/flood.h"
+#include "server/record_form.h"
+#include "server/recorder.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
-enum {
-	NUMBER_MAX = 32,
-	TEXT_MAX = 256, /* octets of a value in a line: a few long ones leave room for the others */
-};
-
-enum cause { CAUSE_KNOWN, CAUSE_STRANGER };
-
-static const struct {
-	const char *word;
-	enum log_level level;
-	enum cause cause;
-} events[] = {
-#define X(name, word, level, cause) [RECORD_##name] = {word, LOG_LEVEL_##level, CAUSE_##cause},
-	RECORD_EVENTS(X)
-#undef X
-};
-
-static const char *const keys[] = {
-#define X(name, word) [RECORD_KEY_##name] = (word),
-	RECORD_KEYS(X)
-#undef X
-};
-_Static_assert(sizeof(events) / sizeof(*events) == RECORD_EVENT_COUNT, "an event without a row");
 _Static_assert((int)RECORD_EVENT_COUNT <= (int)FLOOD_KINDS, "an event without a count");
-_Static_assert(sizeof(keys) / sizeof(*keys) == RECORD_KEY_COUNT, "a key without a row");
 
 /* Lines that strangers cause. */
 static struct {
@@ -42,168 +20,100 @@ static struct {
 	struct flood flood;
 } strangers;
 
-static void put(struct record *record, const char *text)
-{
-	size_t n = strlen(text);
+static bool events_wanted; /* of the process */
 
-	if (n > sizeof(record->text) - record->size)
-		n = sizeof(record->text) - record->size;
-	memcpy(record->text + record->size, text, n);
-	record->size += n;
-}
-
-static void put_octet(struct record *record, char octet)
-{
-	if (record->size < sizeof(record->text))
-		record->text[record->size++] = octet;
-}
-
-/* snprintf would be half of what a line costs. */
-static void put_number(struct record *record, uint64_t number, unsigned base)
-{
-	char buf[NUMBER_MAX], *at = buf + sizeof(buf) - 1;
-
-	*at = '\0';
-	do
-		*--at = "0123456789abcdef"[number % base];
-	while (number /= base);
-	put(record, at);
-}
-
-static void put_key(struct record *record, enum record_key key)
-{
-	put_octet(record, ' ');
-	put(record, keys[key]);
-	put_octet(record, '=');
-}
-
-const char *record_address(const uint8_t address[16], char *buf)
-{
-	static const uint8_t none[16];
-	const struct in6_addr *six = (const struct in6_addr *)(const void *)address;
-
-	if (memcmp(address, none, sizeof(none)) == 0)
-		return "local";
-	if (IN6_IS_ADDR_V4MAPPED(six))
-		text_dotted(address + 12, buf);
-	else
-		inet_ntop(AF_INET6, address, buf, INET6_ADDRSTRLEN);
-	return buf;
-}
+/* ---- building one ---- */
 
 void record_begin(struct record *record, enum record_event event, const uint8_t *address,
 		  uint64_t front, uint64_t session)
 {
-	char buf[64];
-
 	record->event = event;
 	record->size = 0;
+	record->network = NULL;
+	record->has_session = front != 0;
+	record->front = front;
+	record->session = session;
 	record->has_address = address != NULL;
 	if (address)
 		memcpy(record->address, address, sizeof(record->address));
-	put(record, events[event].word);
-	if (address) {
-		put(record, " from=");
-		put(record, record_address(address, buf));
+}
+
+static void add(struct record *record, enum record_key key, enum record_kind kind,
+		const void *value, size_t size)
+{
+	size_t left = sizeof(record->fields) - record->size;
+	uint8_t *at = record->fields + record->size;
+
+	if (left < RECORD_FIELD_HEAD + sizeof(uint64_t))
+		return;
+	if (size > left - RECORD_FIELD_HEAD) {
+		size = left - RECORD_FIELD_HEAD;
+		kind = kind == RECORD_TEXT ? RECORD_TEXT_CUT : kind;
 	}
-	put(record, " session=");
-	put_number(record, front, 16);
-	put_octet(record, '-');
-	put_number(record, session, 10);
+	record_put_head(at, key, kind, size);
+	if (size)
+		memcpy(at + RECORD_FIELD_HEAD, value, size);
+	record->size += RECORD_FIELD_HEAD + size;
 }
 
 void record_number(struct record *record, enum record_key key, uint64_t number)
 {
-	put_key(record, key);
-	put_number(record, number, 10);
-}
+	uint8_t octets[sizeof(number)];
+	size_t size = 0;
 
-static void put_escaped(struct record *record, unsigned char c)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	put(record, "\\x");
-	put_octet(record, digits[c >> 4]);
-	put_octet(record, digits[c & 15]);
-}
-
-static bool plain(unsigned char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '@' || c == '.' || c == '_' || c == '+' || c == '-';
+	for (; number; number >>= 8)
+		octets[size++] = (uint8_t)number;
+	add(record, key, RECORD_NUMBER, octets, size);
 }
 
 void record_text(struct record *record, enum record_key key, pop3_span text)
 {
-	size_t end = record->size + TEXT_MAX;
-
-	put_key(record, key);
-	put_octet(record, '"');
-	for (size_t i = 0; i < text.size; i++) {
-		unsigned char c = (unsigned char)text.data[i];
-
-		if (record->size + 4 > end || record->size + 8 > sizeof(record->text)) {
-			put(record, "...");
-			break;
-		}
-		if (plain(c))
-			put_octet(record, (char)c);
-		else
-			put_escaped(record, c);
-	}
-	put_octet(record, '"');
+	if (text.size <= RECORD_TEXT_MAX)
+		add(record, key, RECORD_TEXT, text.data, text.size);
+	else
+		add(record, key, RECORD_TEXT_CUT, text.data, RECORD_TEXT_MAX);
 }
 
 void record_words(struct record *record, enum record_key key, const char *words)
 {
-	put_key(record, key);
-	put_octet(record, '"');
-	for (; *words && record->size + 8 <= sizeof(record->text); words++) {
-		if (*words < ' ' || *words > '~' || *words == '"' || *words == '\\')
-			put_escaped(record, (unsigned char)*words);
-		else
-			put_octet(record, *words);
-	}
-	put_octet(record, '"');
+	add(record, key, RECORD_WORDS, words, strlen(words));
 }
 
 /* ---- lines that strangers cause ---- */
 
-static void put_network(struct record *record, const uint8_t *network)
+/* The network as words: "any" for all together, "": unknown. */
+static const char *network_words(const uint8_t *network, char buf[72])
 {
 	static const uint8_t none[16],
 		unknown[16] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 			       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-	char buf[64];
+	char address[64];
 	bool six;
 
-	if (network && memcmp(network, unknown, sizeof(unknown)) == 0)
-		return;
-	put(record, " from=");
-	if (!network) {
-		put(record, "any");
-		return;
-	}
+	if (!network)
+		return "any";
+	if (memcmp(network, unknown, sizeof(unknown)) == 0)
+		return "";
 	six = memcmp(network, none, sizeof(none)) != 0 &&
 	      !IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)network);
-	put(record, record_address(network, buf));
-	if (six)
-		put(record, "/64");
+	snprintf(buf, 72, "%s%s", record_address(network, address), six ? "/64" : "");
+	return buf;
 }
+
+static void write_form(const struct record *record, enum log_level level);
 
 static void write_sum(const struct flood_sum *sum, void *context)
 {
-	struct record record = {.event = RECORD_SUMMED_UP};
+	char network[72];
+	struct record record = {.event = RECORD_SUMMED_UP,
+				.network = network_words(sum->network, network)};
 
 	(void)context;
-	put(&record, events[RECORD_SUMMED_UP].word);
-	put_network(&record, sum->network);
 	record_number(&record, RECORD_KEY_LINES, sum->lines);
 	record_number(&record, RECORD_KEY_SECONDS, (sum->ms + 999) / 1000);
-	record_words(&record, RECORD_KEY_OF, events[sum->kind].word);
-	log_line(events[sum->kind].level, record.text, record.size);
+	record_words(&record, RECORD_KEY_OF, record_event_word((enum record_event)sum->kind));
+	write_form(&record, (enum log_level)record_event_level((enum record_event)sum->kind));
 }
-
 static void set_timer(void)
 {
 	uint64_t next = flood_next(&strangers.flood), now = loop_now(strangers.loop);
@@ -255,7 +165,7 @@ bool record_may(enum record_event event, const uint8_t *address)
 {
 	unsigned before = strangers.flood.windows_held;
 
-	if (!strangers.loop || events[event].cause != CAUSE_STRANGER)
+	if (!strangers.loop || record_event_cause(event) != CAUSE_STRANGER)
 		return true;
 	if (flood_may(&strangers.flood, event, address, loop_now(strangers.loop)))
 		return true;
@@ -264,8 +174,40 @@ bool record_may(enum record_event event, const uint8_t *address)
 	return false;
 }
 
+static struct record_view view_of(const struct record *record)
+{
+	return (struct record_view){.event = record->event,
+				    .address = record->has_address ? record->address : NULL,
+				    .network = record->network,
+				    .has_session = record->has_session,
+				    .front = record->front,
+				    .session = record->session,
+				    .fields = record->fields,
+				    .size = record->size};
+}
+
+static void write_form(const struct record *record, enum log_level level)
+{
+	struct record_view view = view_of(record);
+	char line[LOG_LINE_MAX], json[RECORD_JSON_MAX];
+
+	log_line(level, line, record_line(&view, line));
+	if (events_wanted)
+		log_json(json, record_json(&view, json));
+}
+
+void record_set_events(bool on)
+{
+	events_wanted = on;
+}
+
 void record_write(const struct record *record)
 {
-	if (record_may(record->event, record->has_address ? record->address : NULL))
-		log_line(events[record->event].level, record->text, record->size);
+	struct record_view view = view_of(record);
+
+	if (record_event_lane(record->event) != LANE_NONE)
+		recorder_add(&view, strangers.loop ? loop_now(strangers.loop) : 0);
+	if (record_event_level(record->event) != RECORD_QUIET &&
+	    record_may(record->event, record->has_address ? record->address : NULL))
+		write_form(record, (enum log_level)record_event_level(record->event));
 }

@@ -5,6 +5,7 @@
  */
 #include "sys/chan.h"
 
+#include "base/secret.h"
 #include "sys/chan_queue.h"
 
 #include <assert.h>
@@ -189,21 +190,38 @@ static void retry_now(struct loop_timer *timer)
 
 /* ---- posts: small packets that wait for the end of the turn ---- */
 
+/* They may hold a secret. */
+static void forget_posted(struct chan *chan)
+{
+	loop_later_cancel(&chan->posting);
+	if (chan->posted_size)
+		wipe(chan->posted, chan->posted_size);
+	chan->posted_size = 0;
+}
+
+/* Where the next one may begin: at a multiple of 8 octets, of which CHAN_POST_MAX is one. What is
+ * between is filled up; it is no part of the packet if nothing follows. */
+static size_t next_place(struct chan *chan)
+{
+	size_t place = (chan->posted_size + 7) / 8 * 8;
+
+	memset(chan->posted + chan->posted_size, 0, place - chan->posted_size);
+	return place;
+}
+
 /* Posted octets become a packet of their own. */
 static void send_posted(struct chan *chan)
 {
 	struct iovec part = {.iov_base = chan->posted, .iov_len = chan->posted_size};
 
-	loop_later_cancel(&chan->posting);
-	chan->posted_size = 0;
-	if (!part.iov_len || chan->broken || chan->write_closed)
-		return;
-	if (!chan->queue.head && send_now(chan, &part, 1, NULL, 0) != SEND_LATER)
-		return;
-	if (chan_queue_add(&chan->queue, &part, 1, part.iov_len, NULL, 0) < 0)
-		chan_break(chan, "out of memory");
-	else
-		update_watch(chan);
+	if (part.iov_len && !chan->broken && !chan->write_closed &&
+	    (chan->queue.head || send_now(chan, &part, 1, NULL, 0) == SEND_LATER)) {
+		if (chan_queue_add(&chan->queue, &part, 1, part.iov_len, NULL, 0) < 0)
+			chan_break(chan, "out of memory");
+		else
+			update_watch(chan);
+	}
+	forget_posted(chan);
 }
 
 static void run_posting(struct loop_later *later)
@@ -221,13 +239,11 @@ static enum sending send_together(struct chan *chan, const struct iovec *parts, 
 	if (!chan->posted_size)
 		return send_now(chan, parts, count, fds, fd_count);
 	if (!fd_count && count < PARTS_MAX && chan->posted_size + size <= CHAN_PACKET_MAX) {
-		all[0] = (struct iovec){chan->posted, chan->posted_size};
+		all[0] = (struct iovec){chan->posted, next_place(chan)};
 		memcpy(all + 1, parts, count * sizeof(*parts));
 		sent = send_now(chan, all, count + 1, NULL, 0);
-		if (sent == SENT) {
-			chan->posted_size = 0;
-			loop_later_cancel(&chan->posting);
-		}
+		if (sent == SENT)
+			forget_posted(chan);
 		if (sent != SEND_LATER)
 			return sent;
 	}
@@ -237,23 +253,29 @@ static enum sending send_together(struct chan *chan, const struct iovec *parts, 
 	return chan->queue.head ? SEND_LATER : send_now(chan, parts, count, fds, fd_count);
 }
 
-int chan_post(struct chan *chan, const void *data, size_t size)
+int chan_post(struct chan *chan, const struct iovec *parts, unsigned count)
 {
-	struct iovec part = {.iov_len = size};
+	size_t size = 0, place;
 
-	memcpy(&part.iov_base, &data, sizeof(data));
-	assert(size % 8 == 0);
+	for (unsigned i = 0; i < count; i++)
+		size += parts[i].iov_len;
 	if (!chan->posted && !chan->broken)
 		chan->posted = malloc(CHAN_POST_MAX);
 	/* behind queued packets posting saves nothing, and the limit of the queue must hold */
-	if (!chan->posted || chan->broken || chan->queue.head || size > CHAN_POST_MAX)
-		return chan_send(chan, &part, 1, NULL, 0);
-	if (chan->posted_size + size > CHAN_POST_MAX) {
+	if (!chan->posted || chan->broken || chan->queue.head || !size || size > CHAN_POST_MAX)
+		return chan_send(chan, parts, count, NULL, 0);
+	place = next_place(chan);
+	if (place + size > CHAN_POST_MAX) {
 		send_posted(chan);
-		return chan_post(chan, data, size);
+		return chan_post(chan, parts, count);
 	}
-	memcpy(chan->posted + chan->posted_size, data, size);
-	chan->posted_size += size;
+	chan->posted_size = place;
+	for (unsigned i = 0; i < count; i++) {
+		if (parts[i].iov_len)
+			memcpy(chan->posted + chan->posted_size, parts[i].iov_base,
+			       parts[i].iov_len);
+		chan->posted_size += parts[i].iov_len;
+	}
 	loop_later_add_last(chan->loop, &chan->posting);
 	return 0;
 }
@@ -428,13 +450,23 @@ void chan_finish(struct chan *chan)
 	loop_watch_finish(&chan->watch);
 	loop_timer_cancel(&chan->retry);
 	loop_later_cancel(&chan->later);
-	loop_later_cancel(&chan->posting);
+	forget_posted(chan);
 	free(chan->posted);
 	chan->posted = NULL;
 	chan_queue_drop_all(&chan->queue);
 	close(chan->fd);
 	chan->fd = -1;
 	chan->broken = true;
+}
+
+size_t chan_queued(const struct chan *chan)
+{
+	return chan->queue.octets;
+}
+
+bool chan_is_quiet(const struct chan *chan)
+{
+	return !chan->queue.head && !chan->posted_size && !chan->broken;
 }
 
 void chan_pause(struct chan *chan, bool paused)

@@ -62,9 +62,14 @@ void chan_finish(struct chan *chan);
 int chan_send(struct chan *chan, const struct iovec *parts, unsigned count, const int *fds,
 	      unsigned fd_count);
 /* The same for octets that need not go at once: they go at the end of this turn, or in front of the
- * next packet without descriptors, as one packet with it and with what else was posted. The
- * receiver must see where each ends. A multiple of 8 octets; lost by chan_finish. */
-int chan_post(struct chan *chan, const void *data, size_t size);
+ * next packet without descriptors, as one packet with it and with what else was posted, filled up
+ * with NUL to multiples of 8 octets. The receiver must see where each ends. They are copied, and
+ * wiped when they are sent; lost by chan_finish. */
+int chan_post(struct chan *chan, const struct iovec *parts, unsigned count);
+/* Octets that the socket did not take yet. */
+size_t chan_queued(const struct chan *chan);
+/* Nothing waits to be sent, and the channel is not broken. */
+bool chan_is_quiet(const struct chan *chan);
 /* Stop / go on receiving (back-pressure). A few packets that were received together still arrive.
  */
 void chan_pause(struct chan *chan, bool paused);

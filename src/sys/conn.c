@@ -12,6 +12,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -405,6 +407,16 @@ void conn_abort(struct conn *conn)
 bool conn_blocked(const struct conn *conn)
 {
 	return conn->blocked;
+}
+
+uint64_t conn_silent(const struct conn *conn)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	if (getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 || !info.tcpi_unacked)
+		return UINT64_MAX;
+	return info.tcpi_last_ack_recv;
 }
 
 bool conn_can_send_file(const struct conn *conn)

@@ -94,6 +94,9 @@ void conn_abort(struct conn *conn);
 void conn_signed(struct conn *conn, const char *signature, size_t size);
 void conn_go_on(struct conn *conn);         /* the handshake tries again, in its turn */
 bool conn_blocked(const struct conn *conn); /* output waits for the peer to read */
+/* Milliseconds since the peer acknowledged anything, while octets are on their way to it; else
+ * UINT64_MAX: it has acknowledged all that it had room for. */
+uint64_t conn_silent(const struct conn *conn);
 /* sendfile is possible (no TLS). Then: send this slice of fd next; exchange is not called until it
  * is out. fd stays the caller's. */
 bool conn_can_send_file(const struct conn *conn);

@@ -102,6 +102,11 @@ void loop_run(struct loop *loop)
 	}
 }
 
+struct event_base *loop_base(struct loop *loop)
+{
+	return loop->base;
+}
+
 void loop_stop(struct loop *loop)
 {
 	loop->stopped = true;

@@ -21,6 +21,8 @@ struct loop *loop_create(struct err *err); /* SIGPIPE is ignored from here on */
 void loop_destroy(struct loop *loop);
 void loop_run(struct loop *loop); /* until loop_stop */
 void loop_stop(struct loop *loop);
+/* libevent's own, for what else of that library runs on this loop (server/status/http.c). */
+struct event_base *loop_base(struct loop *loop);
 uint64_t loop_now(const struct loop *loop); /* milliseconds, monotonic, as of this turn */
 
 /* Storage that all users on this loop share, each for the time of one call: nothing survives a

@@ -6,12 +6,14 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -120,17 +122,15 @@ fail:
 	_exit(EX_OSERR);
 }
 
-pid_t process_spawn(int exe_fd, int network_fd, char *const argv[], const int *fds,
-		    unsigned fd_count, int error_fd, struct err *err)
+static pid_t spawn(int exe_fd, int network_fd, char *const argv[], char *environment[],
+		   const int *fds, unsigned fd_count, int error_fd, struct err *err)
 {
-	char *environment[8];
 	int pipe_fds[2], errnum = 0;
 	pid_t parent = getpid(), pid;
 	ssize_t got;
 
 	if (fd_count > FDS_MAX)
 		return err_set(err, EX_SOFTWARE, "too many descriptors for %s", argv[0]);
-	make_environment(environment);
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return err_sys(err, EX_OSERR, errno, "cannot start %s", argv[0]);
 	pid = fork();
@@ -149,6 +149,85 @@ pid_t process_spawn(int exe_fd, int network_fd, char *const argv[], const int *f
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	return err_sys(err, EX_OSERR, errnum, "cannot start %s", argv[0]);
+}
+
+pid_t process_spawn(int exe_fd, int network_fd, char *const argv[], const int *fds,
+		    unsigned fd_count, int error_fd, struct err *err)
+{
+	char *environment[8];
+
+	make_environment(environment);
+	return spawn(exe_fd, network_fd, argv, environment, fds, fd_count, error_fd, err);
+}
+
+pid_t process_try(int exe_fd, char *const argv[], const int *fds, unsigned fd_count, int error_fd,
+		  struct err *err)
+{
+	return spawn(exe_fd, -1, argv, environ, fds, fd_count, error_fd, err);
+}
+
+static void keep_at_exec(const int *fds, size_t count, bool keep)
+{
+	for (size_t i = 0; i < count; i++)
+		(void)fcntl(fds[i], F_SETFD, keep ? 0 : FD_CLOEXEC);
+}
+
+int process_become(int exe_fd, char *const argv[], const int *fds, size_t fd_count, struct err *err)
+{
+	int errnum;
+
+	keep_at_exec(fds, fd_count, true);
+	execveat(exe_fd, "", argv, environ, AT_EMPTY_PATH);
+	errnum = errno;
+	keep_at_exec(fds, fd_count, false);
+	return err_sys(err, EX_OSERR, errnum, "cannot start %s", argv[0]);
+}
+
+void process_hold_signals(bool hold)
+{
+	sigset_t set;
+
+	if (hold)
+		sigfillset(&set);
+	else
+		sigemptyset(&set);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
+/* Links in it are not followed: the next program may be where they lead to then. NULL: no memory.
+ */
+static char *absolute(const char *name)
+{
+	char *folder, *whole = NULL;
+
+	if (name[0] == '/')
+		return strdup(name);
+	folder = getcwd(NULL, 0);
+	if (!folder || asprintf(&whole, "%s/%s", folder, name) < 0)
+		whole = NULL;
+	free(folder);
+	return whole;
+}
+
+int process_path(const char *name, char *ret, size_t size, struct err *err)
+{
+	struct stat exe, named;
+	char *whole = strchr(name, '/') ? absolute(name) : NULL;
+	ssize_t n;
+
+	if (whole && stat("/proc/self/exe", &exe) == 0 && stat(whole, &named) == 0 &&
+	    exe.st_dev == named.st_dev && exe.st_ino == named.st_ino && strlen(whole) < size) {
+		memcpy(ret, whole, strlen(whole) + 1);
+		free(whole);
+		return 0;
+	}
+	free(whole);
+	n = readlink("/proc/self/exe", ret, size);
+	if (n > 0 && (size_t)n < size) {
+		ret[n] = '\0';
+		return 0;
+	}
+	return err_sys(err, EX_OSERR, n < 0 ? errno : ENAMETOOLONG, "/proc/self/exe");
 }
 
 static void run_ask(void (*ask)(int, int, const void *), int fd, const void *context, int end,

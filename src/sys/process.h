@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* Opens the running program (/proc/self/exe), close-on-exec. */
@@ -20,6 +21,19 @@ int process_empty_network(void);
  * SIGKILL. network_fd: the network namespace to enter, -1: the parent's. Returns the pid or -1. */
 pid_t process_spawn(int exe_fd, int network_fd, char *const argv[], const int *fds,
 		    unsigned fd_count, int error_fd, struct err *err);
+/* The same for a program that is tried and ends by itself: it has this process's environment. */
+pid_t process_try(int exe_fd, char *const argv[], const int *fds, unsigned fd_count, int error_fd,
+		  struct err *err);
+/* This process becomes the program, with its pid, environment and those descriptors, which keep
+ * their numbers. Returns only if it fails: -1, and all is as before. */
+int process_become(int exe_fd, char *const argv[], const int *fds, size_t fd_count,
+		   struct err *err);
+/* Signals are kept back in the kernel, over process_become as well, where a handler could not tell
+ * the next program of them; or come again. */
+void process_hold_signals(bool hold);
+/* The path by which the running program was started: argv[0], name, if that leads to it, else what
+ * the kernel says. Called at the start: later another file may be there. */
+int process_path(const char *name, char *ret, size_t size, struct err *err);
 /*
  * Asks something that may never answer, such as a filesystem, in a process of its own, which has
  * this program's memory, fd and a socket, and nothing else that is open. ask makes system calls

@@ -139,7 +139,8 @@ static int set_limits(const struct sandbox *sandbox, struct err *err)
 
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
 		return err_sys(err, EX_OSERR, errno, "cannot forbid core files");
-	if ((sandbox->role == SANDBOX_FRONT || sandbox->role == SANDBOX_KEYS) &&
+	if ((sandbox->role == SANDBOX_FRONT || sandbox->role == SANDBOX_KEYS ||
+	     sandbox->role == SANDBOX_STATUS) &&
 	    setrlimit(RLIMIT_NPROC, &none) < 0)
 		return err_sys(err, EX_OSERR, errno, "cannot forbid new processes");
 	if (!sandbox->max_files)

@@ -27,6 +27,8 @@ enum sandbox_role {
 	SANDBOX_KEYS,
 	SANDBOX_LMTP,   /* a front that writes to files it was given, in threads */
 	SANDBOX_LOOKUP, /* asks a database: connects, and reads some files */
+	SANDBOX_LOGINS, /* one file in one folder, in a thread */
+	SANDBOX_STATUS, /* answers HTTP, by libevent */
 	SANDBOX_ROLE_COUNT
 };
 
@@ -51,7 +53,7 @@ struct sandbox {
 	gid_t gid;
 	bool empty_root; /* as root: chroot into an empty, removed, unwritable directory */
 	/* files beneath these only; count 0: no file at all can be opened */
-	struct sandbox_path paths[10];
+	struct sandbox_path paths[20];
 	unsigned path_count;
 	uint64_t max_files; /* RLIMIT_NOFILE is left alone; RLIMIT_FSIZE, 0: no limit */
 	bool allow_connect; /* fetch, lookup: outgoing TCP */

@@ -1,8 +1,11 @@
 /* See tls_certificate.h. In `valija init`, with the rights of its caller. */
 #include "sys/tls_certificate.h"
 
+#include "base/digest.h"
+#include "base/text.h"
 #include "sys/tls_error.h"
 
+#include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -106,4 +109,29 @@ int tls_certificate_make(const char *host_name, int certificate_fd, int key_fd, 
 	X509_free(certificate);
 	EVP_PKEY_free(key);
 	return status;
+}
+
+int tls_certificate_pin(const char *file, char ret[TLS_CERTIFICATE_PIN_SIZE], struct err *err)
+{
+	static const char kind[] = "sha256//";
+	FILE *in = fopen(file, "re");
+	X509 *certificate;
+	unsigned char *der = NULL, digest[32];
+	int n;
+
+	if (!in)
+		return err_sys(err, EX_NOINPUT, errno, "%s", file);
+	certificate = PEM_read_X509(in, NULL, NULL, NULL);
+	fclose(in);
+	n = certificate ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der) : -1;
+	X509_free(certificate);
+	if (n <= 0)
+		return err_set(err, EX_DATAERR, "%s: no certificate in PEM form (%s)", file,
+			       tls_error_text());
+	digest_of(DIGEST_SHA_256, der, (size_t)n, digest);
+	OPENSSL_free(der);
+	memcpy(ret, kind, sizeof(kind));
+	base64_encode((pop3_span){(const char *)digest, sizeof(digest)}, ret + strlen(kind),
+		      TLS_CERTIFICATE_PIN_SIZE - strlen(kind));
+	return 0;
 }

@@ -1,6 +1,6 @@
 /*
- * A self-signed certificate, good enough to begin with. `valija init` calls it, as the user who
- * runs it; no server process does.
+ * A self-signed certificate, good enough to begin with, and the pin of one that is there. `valija
+ * init` calls it, as the user who runs it; no server process does.
  */
 #ifndef SYS_TLS_CERTIFICATE_H
 #define SYS_TLS_CERTIFICATE_H
@@ -11,5 +11,10 @@
  * host_name, ten years long, into the two descriptors, which stay the caller's. -1: err says why;
  * something may have been written. */
 int tls_certificate_make(const char *host_name, int certificate_fd, int key_fd, struct err *err);
+
+#define TLS_CERTIFICATE_PIN_SIZE 64
+/* The pin of a PEM file's first certificate, as clients take it: "sha256//BASE64". -1: err says
+ * why. */
+int tls_certificate_pin(const char *file, char ret[TLS_CERTIFICATE_PIN_SIZE], struct err *err);
 
 #endif

@@ -25,7 +25,10 @@ struct tls_server {
 	BIO_METHOD *bio;
 	OSSL_PROVIDER *remote; /* of its keys */
 	struct tls_out out;
-	unsigned signing; /* sessions that wait for a signature */
+	unsigned char identity[32]; /* of its names: tickets of others are not taken */
+	bool asks_clients;          /* for certificates */
+	uint32_t first_key;         /* the number of its first key, outside */
+	unsigned signing;           /* sessions that wait for a signature */
 	/* The session in a step of its handshake, NULL: none; and its function that stops this step
 	 * until a signature is here, writes it and returns its size, 0: the handshake cannot go on.
 	 */

@@ -20,7 +20,7 @@
 enum {
 	SECURE_HEAP = 1 << 20, /* octets for numbers of private keys */
 	SECURE_LEAST = 32,
-	DIGESTS = 3, /* SHA-256, SHA-384, SHA-512 */
+	DIGESTS = 5, /* SHA-256, SHA-384, SHA-512, SHA-1, MD5 and SHA-1 */
 	PADDINGS = 2,
 	RANDOM_SIZE = 32, /* of a client, of a server */
 };
@@ -32,6 +32,7 @@ struct private_key {
 };
 
 struct tls_keys {
+	bool old; /* MD5 and SHA-1 are allowed */
 	EVP_MD *digests[DIGESTS];
 	unsigned count;
 	struct private_key keys[];
@@ -85,11 +86,23 @@ static EVP_PKEY_CTX *make_context(const struct private_key *key, const struct tl
 	return NULL;
 }
 
+static unsigned place_of(const struct tls_scheme *scheme)
+{
+	switch (scheme->bits) {
+	case TLS_BITS_SHA1:
+		return 3;
+	case TLS_BITS_MD5_SHA1:
+		return 4;
+	default:
+		return scheme->bits / 128u - 2; /* 256, 384, 512 */
+	}
+}
+
 static int sign_digest(struct tls_keys *keys, struct private_key *key,
 		       const struct tls_scheme *scheme, const struct tls_to_sign *request,
 		       unsigned char *signature, size_t *size)
 {
-	unsigned place = scheme->bits / 128u - 2, digest_size; /* 256, 384, 512 */
+	unsigned place = place_of(scheme), digest_size;
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	EVP_PKEY_CTX **context;
 
@@ -114,6 +127,22 @@ static int sign_whole(struct private_key *key, const struct tls_to_sign *request
 	return good;
 }
 
+/* TLS 1.0 and 1.1 sign key exchanges only. */
+static bool may_sign(const struct tls_keys *keys, const struct tls_scheme *scheme,
+		     const struct tls_to_sign *request)
+{
+	if (request->size > sizeof(request->content))
+		return false;
+	if (is_key_exchange(request->content, request->size))
+		return keys->old || !tls_scheme_is_old(scheme);
+	return !tls_scheme_is_old(scheme) && is_certificate_verify(request->content, request->size);
+}
+
+void tls_keys_allow_old(struct tls_keys *keys)
+{
+	keys->old = true;
+}
+
 enum tls_keys_answer tls_keys_sign(struct tls_keys *keys, const struct tls_to_sign *request,
 				   unsigned char *signature, unsigned *ret_size)
 {
@@ -122,9 +151,7 @@ enum tls_keys_answer tls_keys_sign(struct tls_keys *keys, const struct tls_to_si
 	struct private_key *key;
 	int good;
 
-	if (request->key >= keys->count || !scheme || request->size > sizeof(request->content) ||
-	    (!is_certificate_verify(request->content, request->size) &&
-	     !is_key_exchange(request->content, request->size)))
+	if (request->key >= keys->count || !scheme || !may_sign(keys, scheme, request))
 		return TLS_KEYS_MISUSED;
 	key = &keys->keys[request->key];
 	if (key->kind != scheme->kind)
@@ -191,7 +218,8 @@ out:
 int tls_keys_create(const struct tls_certificate *certificates, unsigned count,
 		    struct tls_keys **ret, struct err *err)
 {
-	static const char *const digests[DIGESTS] = {"SHA256", "SHA384", "SHA512"};
+	static const char *const digests[DIGESTS] = {"SHA256", "SHA384", "SHA512", "SHA1",
+						     "MD5-SHA1"};
 	struct tls_keys *keys = calloc(1, sizeof(*keys) + count * sizeof(keys->keys[0]));
 
 	if (!keys)

@@ -25,6 +25,8 @@ enum tls_keys_answer {
 int tls_keys_create(const struct tls_certificate *certificates, unsigned count,
 		    struct tls_keys **ret, struct err *err);
 void tls_keys_destroy(struct tls_keys *keys); /* NULL is none */
+/* They sign for TLS 1.0 and 1.1, too. */
+void tls_keys_allow_old(struct tls_keys *keys);
 /* Signs the content of request into signature, TLS_SIGNATURE_MAX octets, and sets *ret_size. */
 enum tls_keys_answer tls_keys_sign(struct tls_keys *keys, const struct tls_to_sign *request,
 				   unsigned char *signature, unsigned *ret_size);

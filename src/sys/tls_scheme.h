@@ -16,11 +16,15 @@
 enum tls_scheme_kind { TLS_RSA, TLS_RSA_PSS, TLS_ECDSA, TLS_ED25519, TLS_ED448 };
 
 struct tls_scheme {
-	uint16_t code; /* SignatureScheme, RFC 8446 section 4.2.3 */
+	uint16_t code; /* SignatureScheme, RFC 8446 section 4.2.3; TLS_SCHEME_MD5_SHA1 is ours */
 	uint8_t kind;  /* of the key: enum tls_scheme_kind */
 	bool pss;      /* of an RSA key: RSASSA-PSS, else PKCS #1 version 1.5 */
-	uint16_t bits; /* of the SHA-2 digest; 0: the scheme has its own */
+	uint16_t bits; /* of the SHA-2 digest; 0: the scheme has its own; TLS_BITS_… */
 };
+
+/* Of TLS 1.0 and 1.1 alone: RSA over MD5 and SHA-1 together, ECDSA over SHA-1. */
+enum { TLS_SCHEME_MD5_SHA1 = 0xfe01, TLS_BITS_SHA1 = 160, TLS_BITS_MD5_SHA1 = 288 };
+bool tls_scheme_is_old(const struct tls_scheme *scheme);
 
 const struct tls_scheme *tls_scheme(uint32_t code); /* NULL: none of the list */
 /* The scheme with these properties, NULL: none. */

@@ -25,6 +25,9 @@
 #define CIPHERS_12 "ECDHE+AESGCM:ECDHE+CHACHA20:!PSK:!aNULL"
 /* AES-128 first: as safe and a third faster; ChaCha20 goes to those that ask for it first */
 #define CIPHERS_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define CIPHERS_OLD                                                                      \
+	CIPHERS_12 ":ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA" \
+		   ":ECDHE-RSA-AES256-SHA"
 #define GROUPS "X25519:P-256" /* tls_keys.c signs for no others */
 
 enum { NAME_MAX_OCTETS = 255, KEY_NAME_SIZE = 16, KEY_PART_SIZE = 32 };
@@ -341,11 +344,73 @@ struct tls_dates tls_server_dates(const struct tls_server *server, unsigned i)
 	return server->dates[i];
 }
 
+int tls_server_minimum(struct tls_server *server, enum tls_minimum minimum, struct err *err)
+{
+	static const int versions[TLS_MINIMA] = {[TLS_MIN_1_2] = TLS1_2_VERSION,
+						 [TLS_MIN_1_3] = TLS1_3_VERSION,
+						 [TLS_MIN_1_0] = TLS1_VERSION,
+						 [TLS_MIN_1_1] = TLS1_1_VERSION};
+	bool old = minimum == TLS_MIN_1_0 || minimum == TLS_MIN_1_1, good = true;
+
+	for (unsigned i = 0; i < server->context_count && good; i++) {
+		SSL_CTX *context = server->contexts[i];
+
+		if (old) /* the library's levels exclude MD5 and SHA-1, which these versions sign */
+			SSL_CTX_set_security_level(context, 0);
+		good = SSL_CTX_set_min_proto_version(context, versions[minimum]) &&
+		       (!old || SSL_CTX_set_cipher_list(context, CIPHERS_OLD));
+	}
+	ERR_clear_error();
+	return good ? 0
+		    : err_set(err, EX_CONFIG,
+			      "this OpenSSL does not allow the version of TLS that "
+			      "tls_min names");
+}
+
+int tls_certificate_judge(const struct tls_certificate *certificate, int64_t now, struct err *err)
+{
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	X509 *leaf = chain ? tls_pem_leaf(certificate, chain, err) : NULL;
+	int result = leaf ? 0 : -1;
+
+	if (!chain)
+		err_set(err, EX_OSERR, "out of memory");
+	if (leaf && now >= 0 && now > seconds_of(X509_get0_notAfter(leaf)))
+		result = err_set(err, EX_CONFIG, "%s: it has expired", certificate->name);
+	else if (leaf && now >= 0 && now < seconds_of(X509_get0_notBefore(leaf)))
+		result = err_set(err, EX_CONFIG, "%s: it is not valid yet", certificate->name);
+	X509_free(leaf);
+	sk_X509_pop_free(chain, X509_free);
+	return result;
+}
+
+void tls_server_succeed(struct tls_server *fresh, const struct tls_server *old, uint32_t first)
+{
+	fresh->first_key = first;
+	if (old)
+		tls_server_ticket_keys(fresh, old->keys, old->key_count);
+}
+
+/* The names of a certificate: those of its extension, else of its subject. */
+static int digest_names(EVP_MD_CTX *digest, const X509 *leaf)
+{
+	int at = X509_get_ext_by_NID(leaf, NID_subject_alt_name, -1), size, good;
+	const ASN1_OCTET_STRING *names =
+		at < 0 ? NULL : X509_EXTENSION_get_data(X509_get_ext(leaf, at));
+	unsigned char *subject = NULL;
+
+	if (names)
+		return EVP_DigestUpdate(digest, ASN1_STRING_get0_data(names),
+					(size_t)ASN1_STRING_length(names));
+	size = i2d_X509_NAME(X509_get_subject_name(leaf), &subject);
+	good = size > 0 && EVP_DigestUpdate(digest, subject, (size_t)size);
+	OPENSSL_free(subject);
+	return good;
+}
+
 static int add_certificate(struct tls_server *server, const struct tls_certificate *from,
 			   uint32_t place, EVP_MD_CTX *identity, struct err *err)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
-	unsigned digest_size;
 	struct parsed parsed;
 	SSL_CTX *context;
 	int result = -1, at;
@@ -365,8 +430,7 @@ static int add_certificate(struct tls_server *server, const struct tls_certifica
 	if (!SSL_CTX_use_cert_and_key(server->contexts[at], parsed.leaf, parsed.key, parsed.chain,
 				      1))
 		goto fail;
-	if (!X509_digest(parsed.leaf, EVP_sha256(), digest, &digest_size) ||
-	    !EVP_DigestUpdate(identity, digest, digest_size))
+	if (!digest_names(identity, parsed.leaf))
 		goto fail;
 	server->dates[server->date_count++] =
 		(struct tls_dates){seconds_of(X509_get0_notBefore(parsed.leaf)),
@@ -382,20 +446,77 @@ out:
 	return result;
 }
 
-/* Tickets made under other certificates are not taken: a certificate that the site gave up must not
- * go on in resumed sessions. */
+/* Tickets made under certificates of other names are not taken: a name that the site gave up must
+ * not go on in resumed sessions. A renewed certificate has the same names, and its tickets go on.
+ */
 static int bind_tickets(struct tls_server *server, EVP_MD_CTX *identity)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned size;
 
 	EVP_DigestUpdate(identity, server->alpn, sizeof(server->alpn));
-	if (!EVP_DigestFinal_ex(identity, digest, &size))
+	if (!EVP_DigestFinal_ex(identity, server->identity, &size))
 		return -1;
 	for (unsigned i = 0; i < server->context_count; i++)
-		if (!SSL_CTX_set_session_id_context(server->contexts[i], digest, size))
+		if (!SSL_CTX_set_session_id_context(server->contexts[i], server->identity, size))
 			return -1;
 	return 0;
+}
+
+/* The handshake goes on with a certificate that is not good: it gives no name. */
+static int any_certificate(int good, X509_STORE_CTX *store)
+{
+	(void)good;
+	(void)store;
+	return 1;
+}
+
+/* A client's certificate stands in its ticket: other authorities, other tickets. */
+static int bind_to_authorities(struct tls_server *server, pop3_span text)
+{
+	EVP_MD_CTX *digest = EVP_MD_CTX_new();
+	unsigned size;
+	int good = digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) &&
+		   EVP_DigestUpdate(digest, server->identity, sizeof(server->identity)) &&
+		   EVP_DigestUpdate(digest, text.data, text.size) &&
+		   EVP_DigestFinal_ex(digest, server->identity, &size);
+
+	EVP_MD_CTX_free(digest);
+	for (unsigned i = 0; i < server->context_count && good; i++)
+		good = SSL_CTX_set_session_id_context(server->contexts[i], server->identity, size);
+	return good;
+}
+
+static int trust(SSL_CTX *context, X509 *authority)
+{
+	return X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority) &&
+	       SSL_CTX_add_client_CA(context, authority);
+}
+
+int tls_server_clients(struct tls_server *server, const struct tls_certificate *authorities,
+		       struct err *err)
+{
+	STACK_OF(X509) *chain = sk_X509_new_null();
+	X509 *first = chain ? tls_pem_leaf(authorities, chain, err) : NULL;
+	int good = first != NULL;
+
+	if (!chain)
+		err_set(err, EX_OSERR, "out of memory");
+	for (unsigned i = 0; i < server->context_count && good; i++) {
+		good = trust(server->contexts[i], first);
+		for (int n = 0; n < sk_X509_num(chain) && good; n++)
+			good = trust(server->contexts[i], sk_X509_value(chain, n));
+		SSL_CTX_set_verify(server->contexts[i], SSL_VERIFY_PEER, any_certificate);
+	}
+	if (good && !bind_to_authorities(server, authorities->certificate))
+		good = 0;
+	if (!good && first)
+		err_set(err, EX_CONFIG, "%s: cannot use these authorities (%s)", authorities->name,
+			tls_error_text());
+	server->asks_clients = good;
+	X509_free(first);
+	sk_X509_pop_free(chain, X509_free);
+	ERR_clear_error();
+	return good ? 0 : -1;
 }
 
 int tls_server_create(const struct tls_certificate *certificates, unsigned count, const char *alpn,

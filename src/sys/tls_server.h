@@ -49,6 +49,21 @@ struct tls_certificate {
  * no_application_protocol); NULL: none. -1: err names the certificate and says why. */
 int tls_server_create(const struct tls_certificate *certificates, unsigned count, const char *alpn,
 		      struct tls_server **ret, struct err *err);
+/* The lowest version of TLS; below 1.2 with what such clients know, as far as it has forward
+ * secrecy (ECDHE with AES and SHA-1). */
+enum tls_minimum { TLS_MIN_1_2, TLS_MIN_1_3, TLS_MIN_1_0, TLS_MIN_1_1, TLS_MINIMA };
+/* Sets it for the server's sessions to come; without this call it is 1.2. -1: the library has no
+ * such version, or does not allow it. */
+int tls_server_minimum(struct tls_server *server, enum tls_minimum minimum, struct err *err);
+/* Asks clients for a certificate of these authorities (PEM); one that has none goes on without. */
+int tls_server_clients(struct tls_server *server, const struct tls_certificate *authorities,
+		       struct err *err);
+/* Whether a server may go over to a certificate: its chain is readable, and it is valid at now
+ * (seconds since 1970; -1: at any time). 0, or -1 with err. */
+int tls_certificate_judge(const struct tls_certificate *certificate, int64_t now, struct err *err);
+/* fresh takes the place of old: it has its ticket keys, and first is added to the numbers of its
+ * keys (tls_to_sign). */
+void tls_server_succeed(struct tls_server *fresh, const struct tls_server *old, uint32_t first);
 /* Counted: sessions keep it alive. NULL is none. */
 void tls_server_destroy(struct tls_server *server);
 struct tls_server *tls_server_keep(struct tls_server *server); /* one more to destroy */

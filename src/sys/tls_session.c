@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <openssl/async.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,7 +163,20 @@ void tls_session_shutdown(struct tls_session *session)
 
 static unsigned digest_bits(int nid)
 {
-	return nid == NID_sha256 ? 256 : nid == NID_sha384 ? 384 : nid == NID_sha512 ? 512 : 1;
+	switch (nid) {
+	case NID_sha256:
+		return 256;
+	case NID_sha384:
+		return 384;
+	case NID_sha512:
+		return 512;
+	case NID_sha1:
+		return TLS_BITS_SHA1;
+	case NID_md5_sha1:
+		return TLS_BITS_MD5_SHA1;
+	default:
+		return 1;
+	}
 }
 
 static const struct tls_scheme *scheme_of(SSL *ssl)
@@ -193,7 +207,8 @@ static unsigned sign(struct tls_session *session, uint32_t key, const unsigned c
 {
 	const struct tls_scheme *scheme = scheme_of(session->ssl);
 	struct tls_server *server = session->server;
-	struct signing signing = {.request = {.key = key, .size = (uint32_t)size}};
+	struct signing signing = {
+		.request = {.key = server->first_key + key, .size = (uint32_t)size}};
 
 	if (!scheme || size > sizeof(signing.request.content) || !ASYNC_get_current_job())
 		return 0;
@@ -371,7 +386,14 @@ enum tls_protocol tls_session_protocol(const struct tls_session *session)
 {
 	if (!session || !SSL_is_init_finished(session->ssl))
 		return TLS_NONE;
-	return SSL_version(session->ssl) == TLS1_3_VERSION ? TLS_1_3 : TLS_1_2;
+	switch (SSL_version(session->ssl)) {
+	case TLS1_3_VERSION:
+		return TLS_1_3;
+	case TLS1_2_VERSION:
+		return TLS_1_2;
+	default:
+		return TLS_OLDER;
+	}
 }
 
 const char *tls_protocol_name(enum tls_protocol protocol)
@@ -381,6 +403,8 @@ const char *tls_protocol_name(enum tls_protocol protocol)
 		return "TLSv1.2";
 	case TLS_1_3:
 		return "TLSv1.3";
+	case TLS_OLDER:
+		return "older";
 	case TLS_NONE:
 	case TLS_PROTOCOLS:
 		break;
@@ -418,6 +442,67 @@ unsigned tls_session_exporter(struct tls_session *session, unsigned char *buf, u
 				       1) != 1)
 		return 0;
 	return 32;
+}
+
+static bool take_name(const unsigned char *text, int n, char *buf, size_t size)
+{
+	if (n <= 0 || (size_t)n >= size)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (text[i] < 0x20 || text[i] == 0x7f)
+			return false;
+	memcpy(buf, text, (size_t)n);
+	buf[n] = '\0';
+	return true;
+}
+
+static bool common_name(const X509 *certificate, char *buf, size_t size)
+{
+	const X509_NAME *subject = X509_get_subject_name(certificate);
+	int at = X509_NAME_get_index_by_NID(subject, NID_commonName, -1), n;
+	unsigned char *text = NULL;
+	bool good;
+
+	if (at < 0 || X509_NAME_get_index_by_NID(subject, NID_commonName, at) >= 0)
+		return false;
+	n = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+	good = take_name(text, n, buf, size);
+	OPENSSL_free(text);
+	return good;
+}
+
+static bool mail_address(const X509 *certificate, char *buf, size_t size)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+	int found = 0;
+	bool good = true;
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+
+		if (name->type != GEN_EMAIL)
+			continue;
+		found++;
+		good = good && take_name(ASN1_STRING_get0_data(name->d.rfc822Name),
+					 ASN1_STRING_length(name->d.rfc822Name), buf, size);
+	}
+	GENERAL_NAMES_free(names);
+	return good && found == 1;
+}
+
+bool tls_session_client(const struct tls_session *session, bool email, char *buf, size_t size)
+{
+	const X509 *certificate;
+	bool good;
+
+	if (!session || !session->server->asks_clients || !session->wire.established ||
+	    SSL_get_verify_result(session->ssl) != X509_V_OK)
+		return false;
+	certificate = SSL_get0_peer_certificate(session->ssl);
+	good = certificate &&
+	       (email ? mail_address(certificate, buf, size) : common_name(certificate, buf, size));
+	ERR_clear_error();
+	return good;
 }
 
 const char *tls_session_error(const struct tls_session *session)

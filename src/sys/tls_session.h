@@ -26,7 +26,7 @@ enum tls_status {
 };
 
 /* What a connection is protected by; any process has a use for it. */
-enum tls_protocol { TLS_NONE, TLS_1_2, TLS_1_3, TLS_PROTOCOLS };
+enum tls_protocol { TLS_NONE, TLS_1_2, TLS_1_3, TLS_OLDER, TLS_PROTOCOLS };
 /* "TLSv1.3"; "no" of TLS_NONE. */
 const char *tls_protocol_name(enum tls_protocol protocol);
 
@@ -63,7 +63,10 @@ const char *tls_session_cipher(const struct tls_session *session);
 bool tls_session_resumed(const struct tls_session *session);
 /* Channel binding; returns octets written, 0: not available. */
 unsigned tls_session_exporter(struct tls_session *session, unsigned char *buf,
-			      unsigned size);                     /* RFC 9266, 32 octets */
+			      unsigned size); /* RFC 9266, 32 octets */
+/* The name in the client's certificate, which was verified: its common name, or (email) the mail
+ * address in its extension. False: there is no such certificate, or not exactly one such name. */
+bool tls_session_client(const struct tls_session *session, bool email, char *buf, size_t size);
 const char *tls_session_error(const struct tls_session *session); /* words for the log */
 
 #endif

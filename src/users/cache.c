@@ -3,9 +3,12 @@
 
 #include "base/digest.h"
 #include "base/random.h"
+#include "base/text.h"
+#include "users/names.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -14,6 +17,7 @@
 enum {
 	WAYS = 8,
 	PASSWORD_MAX = 512,
+	EPOCHS = 4096, /* power of two */
 };
 
 struct slot {
@@ -27,6 +31,7 @@ struct cache {
 	struct slot *slots;
 	size_t sets; /* power of two, 0: none */
 	uint32_t seconds;
+	_Atomic uint32_t epochs[EPOCHS]; /* of names with that hash; part of their digests */
 };
 
 static int take_key(struct hmac *keyed)
@@ -89,17 +94,32 @@ static size_t add_part(unsigned char *buf, size_t used, const void *part, size_t
 	return used + size;
 }
 
+static _Atomic uint32_t *epoch_of(struct cache *cache, const char *user)
+{
+	return &cache->epochs[user_name_hash(span_of(user)) & (EPOCHS - 1)];
+}
+
+void cache_forget(struct cache *cache, const char *user)
+{
+	if (user) {
+		atomic_fetch_add(epoch_of(cache, user), 1);
+		return;
+	}
+	for (unsigned i = 0; i < EPOCHS; i++)
+		atomic_fetch_add(&cache->epochs[i], 1);
+}
+
 bool cache_digest(struct cache *cache, const char *user, const char *stored,
 		  const struct secret *password, unsigned char digest[CACHE_DIGEST])
 {
-	static const char service[] = "pop";
+	uint32_t epoch = atomic_load_explicit(epoch_of(cache, user), memory_order_relaxed);
 	size_t users = strlen(user), secrets = strlen(stored), used = 0;
 	unsigned char buf[4 + 8 + 256 + 1024 + PASSWORD_MAX];
 	struct hmac hmac;
 
 	if (users > 255 || secrets > 1023 || password->size > PASSWORD_MAX)
 		return false;
-	used = add_part(buf, used, service, sizeof(service) - 1);
+	used = add_part(buf, used, &epoch, sizeof(epoch));
 	used = add_part(buf, used, user, users);
 	used = add_part(buf, used, stored, secrets);
 	used = add_part(buf, used, password->bytes, password->size);

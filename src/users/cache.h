@@ -1,7 +1,8 @@
 /*
- * Proven passwords, remembered as digests under a key of this process. The digest covers service,
+ * Proven passwords, remembered as digests under a key of this process. The digest covers the
  * user, stored entry and password: a changed entry gives another digest, so nothing has to be
- * removed. Thread-safe, bounded. Used within users only.
+ * removed; what a database judged itself is forgotten by name. Thread-safe, bounded. Used within
+ * users only.
  */
 #ifndef USERS_CACHE_H
 #define USERS_CACHE_H
@@ -22,6 +23,9 @@ void cache_destroy(struct cache *cache);
 /* false: too long to be remembered. */
 bool cache_digest(struct cache *cache, const char *user, const char *stored,
 		  const struct secret *password, unsigned char digest[CACHE_DIGEST]);
+/* What is remembered of the user counts no longer, nor what a digest made before is yet to say;
+ * NULL: of nobody. A few others may have to prove themselves again, too. */
+void cache_forget(struct cache *cache, const char *user);
 bool cache_has(struct cache *cache, const unsigned char digest[CACHE_DIGEST]);
 void cache_put(struct cache *cache, const unsigned char digest[CACHE_DIGEST]);
 

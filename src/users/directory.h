@@ -28,6 +28,7 @@ struct finding {
 	enum users_status status;     /* FOUND, UNKNOWN, DOWN or UNSERVED */
 	enum finding_secret secret;
 	bool cached;          /* an answer from before this login */
+	bool fleeting;        /* forgotten while it was asked for: it serves this login alone */
 	bool judges;          /* a database that judges secrets was asked */
 	const char *database; /* that has the user, or is down; of the configuration */
 	struct user user;

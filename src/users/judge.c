@@ -70,21 +70,16 @@ static void add_target(struct finding *finding, size_t *used, const char *value)
 static void take_field(struct finding *finding, struct user_fields *fields, const char *name,
 		       const char *value)
 {
-	char shown[64], why[128];
 	struct err err;
 
 	switch (user_fields_set(fields, span_of(name), span_of(value), &err)) {
 	case USER_FIELD_TAKEN:
 		return;
 	case USER_FIELD_BAD:
+	case USER_FIELD_UNKNOWN:
 		refuse(finding, err.text);
 		return;
-	case USER_FIELD_UNKNOWN:
-		break;
 	}
-	text_escape(shown, sizeof(shown), span_of(name));
-	snprintf(why, sizeof(why), "there is no field %s: valija-users(5) lists them", shown);
-	refuse(finding, why);
 }
 
 static bool is_name(const char *name)
@@ -119,7 +114,7 @@ struct finding *judge_answer(const struct config *config, const struct config_da
 	struct finding *finding = calloc(1, sizeof(*finding));
 	struct answer answer = {fields, size};
 	struct user_fields entry;
-	char mail[CONFIG_MAIL_MAX];
+	struct user_mail mail = {config, database};
 	struct err err = {0};
 
 	if (!finding)
@@ -127,7 +122,7 @@ struct finding *judge_answer(const struct config *config, const struct config_da
 	finding->database = database->name;
 	snprintf(finding->name, sizeof(finding->name), "%s", name);
 	snprintf(finding->user.name, sizeof(finding->user.name), "%s", name);
-	user_fields_begin(&entry, &finding->user, config_mail(config, mail));
+	user_fields_begin(&entry, &finding->user, &mail);
 	take_fields(finding, &entry, name, &answer);
 	if (!finding->user.name[0])
 		refuse(finding, "it has no name");

@@ -5,6 +5,7 @@
 #include "users/login.h"
 
 #include "base/text.h"
+#include "users/login_external_private.h"
 #include "users/login_password_private.h"
 #include "users/login_token_private.h"
 #include "users/login_scram_private.h"
@@ -74,6 +75,8 @@ static enum login_verdict take_response(struct login *login, pop3_span input, bo
 					  "a response after the server's last message");
 		return login_over(login, LOGIN_GRANTED, login_mechanism_names[login->mechanism]);
 	}
+	if (login->mechanism == MECHANISM_EXTERNAL)
+		return login_external(login, input, has_response);
 	/* GNU SASL cannot tell an empty response ("=") from none */
 	if (login->phase == PHASE_START && has_response && input.size == 0)
 		return login_over(login, LOGIN_DENIED, "an empty initial response");
@@ -223,8 +226,14 @@ struct login *login_sasl(struct login_service *service, pop3_span mechanism,
 		if (service->allowed[i] &&
 		    span_equal_nocase(mechanism, span_of(login_mechanism_names[i])))
 			login->mechanism = (enum mechanism)i;
+	/* without a certificate the mechanism is not there; a longer name is no user's */
+	if (login->mechanism == MECHANISM_EXTERNAL &&
+	    (!channel->certified.size ||
+	     span_copy(channel->certified, login->certified, sizeof(login->certified)) < 0))
+		login->mechanism = MECHANISM_REFUSED;
 	if (login->mechanism == MECHANISM_REFUSED || login->mechanism == MECHANISM_CRAM_MD5 ||
-	    login->mechanism == MECHANISM_OAUTHBEARER || login->mechanism == MECHANISM_XOAUTH2)
+	    login->mechanism == MECHANISM_EXTERNAL || login->mechanism == MECHANISM_OAUTHBEARER ||
+	    login->mechanism == MECHANISM_XOAUTH2)
 		return login;
 	/* a client may claim that the server offers no binding only where it offers none (RFC 5802
 	 * section 6) */

@@ -19,23 +19,25 @@
 #include "users/users.h"
 
 enum login_verdict {
-	LOGIN_MORE,    /* challenge is to be sent */
-	LOGIN_GRANTED, /* user is proven; user holds the entry */
-	LOGIN_DENIED,  /* wrong credentials, unknown user, nologin: [AUTH], the same words */
-	LOGIN_TEMP,    /* the database is down, or the secret is right and the entry cannot be
-			  served: [SYS/TEMP] */
-	LOGIN_PERM,    /* the mechanism cannot be used: [SYS/PERM] */
-	LOGIN_SLOW,    /* login_step_fast only: needs a worker */
-	LOGIN_ASK,     /* a database has to be asked: see login_question */
+	LOGIN_MORE,     /* challenge is to be sent */
+	LOGIN_GRANTED,  /* user is proven; user holds the entry */
+	LOGIN_DENIED,   /* wrong credentials, unknown user, nologin: [AUTH], the same words */
+	LOGIN_TEMP,     /* the database is down, or the secret is right and the entry cannot be
+			   served: [SYS/TEMP] */
+	LOGIN_PERM,     /* the mechanism cannot be used: [SYS/PERM] */
+	LOGIN_UNSERVED, /* the secret is right, the mail is on another server: [SYS/PERM] */
+	LOGIN_SLOW,     /* login_step_fast only: needs a worker */
+	LOGIN_ASK,      /* a database has to be asked: see login_question */
 };
 
 /* What the front says about the connection. */
 struct login_channel {
 	bool tls;
 	bool loopback;
-	pop3_span exporter; /* tls-exporter (RFC 9266) data, TLS 1.3; empty: none */
-	pop3_span network;  /* of the client, at most 16 octets; empty: many clients share it */
-	pop3_span stamp;    /* APOP */
+	pop3_span exporter;  /* tls-exporter (RFC 9266) data, TLS 1.3; empty: none */
+	pop3_span network;   /* of the client, at most 16 octets; empty: many clients share it */
+	pop3_span stamp;     /* APOP */
+	pop3_span certified; /* the name in the client's certificate; empty: none */
 };
 
 struct login_service; /* shared by all attempts: users, cache, gsasl context */
@@ -57,6 +59,8 @@ struct login_settings {
 int login_service_create(struct users *users, const struct login_settings *settings,
 			 struct login_service **ret, struct err *err);
 void login_service_destroy(struct login_service *service);
+/* Passwords of that user that were right before are proved anew; NULL: of all users. */
+void login_service_forget(struct login_service *service, const char *user);
 /* The mechanisms that at least one user can use and the settings allow, for CAPA; separated by
  * spaces. PLUS forms only with tls. */
 void login_mechanisms(struct login_service *service, bool tls, char *buf, size_t size);

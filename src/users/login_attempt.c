@@ -49,7 +49,8 @@ enum login_verdict login_proven(struct login *login, const char *how)
 	if (login->other_authzid)
 		return login_over(login, LOGIN_DENIED, "asks to act for another user");
 	if (login->unserved[0])
-		return login_over(login, LOGIN_TEMP, login->unserved);
+		return login_over(login, login->user.remote ? LOGIN_UNSERVED : LOGIN_TEMP,
+				  login->unserved);
 	return login_over(login, LOGIN_GRANTED, how);
 }
 
@@ -141,7 +142,8 @@ enum login_verdict login_no_entry(struct login *login)
 
 struct login_question login_question(const struct login *login)
 {
-	if (login->app_matched) /* that is no password of theirs: only the entry is asked for */
+	/* no password of theirs: only the entry is asked for */
+	if (login->app_matched || login->mechanism == MECHANISM_EXTERNAL)
 		return (struct login_question){.name = {login->claimed, login->claimed_size},
 					       .proved = true,
 					       .fresh = login->fresh};

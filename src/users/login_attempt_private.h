@@ -29,6 +29,7 @@ enum mechanism {
 	MECHANISM_XOAUTH2,
 	MECHANISM_PLAIN,
 	MECHANISM_LOGIN,
+	MECHANISM_EXTERNAL,
 	MECHANISM_SASL_COUNT,
 	MECHANISM_PASS = MECHANISM_SASL_COUNT,
 	MECHANISM_APOP,
@@ -94,7 +95,8 @@ struct login {
 	size_t token_size;
 	bool token_proved; /* user is whose it is; other databases may have fields of that user */
 	struct user user;
-	char digest[33]; /* APOP */
+	char certified[USER_NAME_MAX + 1]; /* EXTERNAL */
+	char digest[33];                   /* APOP */
 	char stamp[LOGIN_STAMP_MAX + 1];
 	struct sasl_callbacks callbacks;
 	struct sasl_exchange *exchange;

@@ -79,7 +79,10 @@ bool login_remembered(const struct login *login, const char *database)
 
 static enum login_verdict wrong(struct login *login)
 {
-	const char *why = login->known ? "wrong password" : "unknown user or no login for this one";
+	bool nologin = login->looked_up && login->user.nologin;
+	const char *why = login->known ? "wrong password"
+			  : nologin    ? "no login for this user: nologin in the entry"
+				       : "unknown user or no login for this one";
 
 	return login_over(login, LOGIN_DENIED,
 			  login->other_authzid ? "asks to act for another user"
@@ -131,7 +134,8 @@ static enum login_verdict judged(struct login *login)
 		return login_over(login, LOGIN_DENIED, "the account is expired or locked");
 	if (finding->secret != FINDING_RIGHT || (!login->known && !login->unserved[0]))
 		return wrong(login);
-	if (!finding->cached && judged_digest(login, finding->database, digest))
+	if (!finding->cached && !finding->fleeting &&
+	    judged_digest(login, finding->database, digest))
 		cache_put(login->service->cache, digest);
 	snprintf(how, sizeof(how), "password%s, by database %s",
 		 finding->cached ? ", seen before" : "", finding->database);

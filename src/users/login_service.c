@@ -22,6 +22,7 @@ const char *const login_mechanism_names[MECHANISM_SASL_COUNT] = {
 	"XOAUTH2",
 	"PLAIN",
 	"LOGIN",
+	"EXTERNAL",
 };
 
 /* Whether it proves the main password by keys that are stored. */
@@ -79,6 +80,11 @@ fail:
 	return -1;
 }
 
+void login_service_forget(struct login_service *service, const char *user)
+{
+	cache_forget(service->cache, user);
+}
+
 void login_service_destroy(struct login_service *service)
 {
 	if (!service)
@@ -126,6 +132,7 @@ static bool is_usable(struct login_service *service, enum mechanism mechanism, b
 	case MECHANISM_PLAIN:
 	case MECHANISM_LOGIN:
 		return true;
+	case MECHANISM_EXTERNAL: /* fronts know which client has a certificate */
 	case MECHANISM_OAUTHBEARER:
 	case MECHANISM_XOAUTH2:
 	case MECHANISM_PASS:

@@ -108,7 +108,8 @@ static enum login_verdict prove(struct login *login)
 			    (pop3_span){login->claimed, login->claimed_size}))
 		return refuse(login, "the token is another user's");
 	if (finding->status == USERS_UNSERVED)
-		return login_over(login, LOGIN_TEMP, finding->why);
+		return login_over(login, finding->user.remote ? LOGIN_UNSERVED : LOGIN_TEMP,
+				  finding->why);
 	login->user = finding->user;
 	login_claim(login, span_of(login->user.name));
 	snprintf(login->reason, sizeof(login->reason), "token, by database %s", finding->database);
@@ -138,8 +139,9 @@ static enum login_verdict complete(struct login *login)
 		break;
 	case USERS_UNKNOWN:
 		break;
-	case USERS_DOWN:
 	case USERS_UNSERVED:
+		return login_over(login, user.remote ? LOGIN_UNSERVED : LOGIN_TEMP, err.text);
+	case USERS_DOWN:
 		return login_over(login, LOGIN_TEMP, err.text);
 	}
 	wipe(&user, sizeof(user));

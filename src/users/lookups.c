@@ -3,6 +3,7 @@
 
 #include "base/descriptor.h"
 #include "base/secret.h"
+#include "config/path.h"
 #include "build-config.h"
 #include "config/database.h"
 #include "users/system_user.h"
@@ -22,7 +23,7 @@ enum {
 };
 
 /* Beside the running program, as in a build, or where it is installed. */
-static int open_program(const char *driver, int *ret, struct err *err)
+static int open_program(const char *name, int *ret, struct err *err)
 {
 	char self[PATH_MAX], path[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -32,18 +33,20 @@ static int open_program(const char *driver, int *ret, struct err *err)
 	slash = strrchr(self, '/');
 	*ret = -1;
 	if (slash && snprintf(path, sizeof(path), "%.*s/valija-lookup-%s", (int)(slash - self),
-			      self, driver) < (int)sizeof(path))
+			      self, name) < (int)sizeof(path))
 		*ret = open(path, O_PATH | O_CLOEXEC);
 	if (*ret < 0) {
-		snprintf(path, sizeof(path), VALIJA_LIBEXEC "/valija-lookup-%s", driver);
+		snprintf(path, sizeof(path), VALIJA_LIBEXEC "/valija-lookup-%s", name);
 		*ret = open(path, O_PATH | O_CLOEXEC);
 	}
 	if (*ret >= 0)
 		return 0;
-	return err_sys(err, EX_UNAVAILABLE, errno,
-		       "%s, the program for databases of driver %s (install the package that has "
-		       "it, or build Valija with its library)",
-		       path, driver);
+	return err_sys(
+		err, EX_UNAVAILABLE, errno,
+		"%s, the program that asks such a database (Debian: valijad for passwd-file, "
+		"system and sqlite, valija-lookup-pgsql, -mysql, -ldap, -web for others; "
+		"or build Valija with its library)",
+		path);
 }
 
 /* Secrets are for their owner: a file that others can read would be no secret. */
@@ -62,20 +65,9 @@ static int check_mode(int fd, const char *path, struct err *err)
 
 static int secret_path(const char *value, char path[PATH_MAX], struct err *err)
 {
-	static const char credential[] = "credential:";
-	const char *name = value + sizeof(credential) - 1, *folder;
-
-	if (strncmp(value, credential, sizeof(credential) - 1) != 0) {
-		snprintf(path, PATH_MAX, "%s", value);
-		return 0;
-	}
-	folder = getenv("CREDENTIALS_DIRECTORY");
-	if (!folder || !*name || strchr(name, '/'))
-		return err_set(err, EX_CONFIG,
-			       "%s: the service manager gives no credential of that name "
-			       "(LoadCredential=%s:FILE in the unit)",
-			       value, name);
-	snprintf(path, PATH_MAX, "%s/%s", folder, name);
+	if (config_is_credential(value))
+		return config_credential_path(value, path, PATH_MAX, err);
+	snprintf(path, PATH_MAX, "%s", value);
 	return 0;
 }
 
@@ -169,7 +161,7 @@ int lookup_open(struct lookup_program *lookup, const struct config *config,
 {
 	*lookup = (struct lookup_program){.program_fd = -1, .secrets_fd = -1};
 	if (check_rights(database, root, err) < 0 ||
-	    open_program(config_driver_name(database->driver), &lookup->program_fd, err) < 0 ||
+	    open_program(config_database_program(config, database), &lookup->program_fd, err) < 0 ||
 	    read_secrets(config, database, lookup, err) < 0 ||
 	    (root && find_ids(config, database, lookup, err) < 0))
 		return err_prefix(err, "%s:%u: database %s", config->file, database->line,

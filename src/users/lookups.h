@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 struct lookup_program {
-	int program_fd; /* valija-lookup-DRIVER; -1: none */
+	int program_fd; /* valija-lookup-NAME; -1: none */
 	int secrets_fd; /* sealed memory file, see struct ipc_database */
 	uint64_t secrets_size;
 	uid_t uid; /* set if the monitor is root */

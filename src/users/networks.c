@@ -1,49 +1,48 @@
 /* See networks.h. */
 #include "users/networks.h"
 
-#include "base/text.h"
+#include "config/network.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
-struct network {
-	uint8_t address[16]; /* IPv4 mapped */
-	unsigned bits;       /* of address */
-};
-
-static bool parse(pop3_span text, struct network *ret)
+bool network_parse(pop3_span text, struct network *ret)
 {
-	const char *slash = memchr(text.data, '/', text.size);
-	pop3_span host = {text.data, slash ? (size_t)(slash - text.data) : text.size};
-	char buf[64];
-	uint64_t bits;
-	unsigned most = 128;
+	struct config_network network;
 
-	if (span_copy(host, buf, sizeof(buf)) < 0)
+	if (config_network_parse(text, &network) < 0)
 		return false;
-	if (inet_pton(AF_INET6, buf, ret->address) != 1) {
-		static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-
-		most = 32;
-		memcpy(ret->address, mapped, sizeof(mapped));
-		if (inet_pton(AF_INET, buf, ret->address + 12) != 1)
-			return false;
-	}
-	bits = most;
-	if (slash &&
-	    span_number((pop3_span){slash + 1, text.size - host.size - 1}, most, &bits) < 0)
-		return false;
-	ret->bits = 128 - most + (unsigned)bits;
+	memcpy(ret->address, network.address, sizeof(ret->address));
+	ret->bits = (uint8_t)network.bits;
 	return true;
 }
 
-static bool has(const struct network *network, const uint8_t address[16])
+void network_trim(struct network *network)
+{
+	for (unsigned i = 0; i < sizeof(network->address); i++) {
+		unsigned first = i * 8; /* bit of the octet */
+
+		if (network->bits <= first)
+			network->address[i] = 0;
+		else if (network->bits < first + 8)
+			network->address[i] &= (uint8_t)(0xff00u >> (network->bits - first));
+	}
+}
+
+bool network_has(const struct network *network, const uint8_t address[16])
 {
 	unsigned whole = network->bits / 8, rest = network->bits % 8;
 
 	if (memcmp(network->address, address, whole) != 0)
 		return false;
 	return !rest || (network->address[whole] ^ address[whole]) >> (8 - rest) == 0;
+}
+
+bool network_has_family(const struct network *network, const uint8_t address[16])
+{
+	static const struct network four = {.address = {[10] = 0xff, [11] = 0xff}, .bits = 96};
+
+	return network_has(network, address) &&
+	       (network->bits >= four.bits || !network_has(&four, address));
 }
 
 /* Takes the next network from the front of *list. False: there is none left. */
@@ -69,7 +68,7 @@ bool networks_valid(pop3_span list)
 	bool any = false;
 
 	while (next(&list, &one)) {
-		if (!parse(one, &network))
+		if (!network_parse(one, &network))
 			return false;
 		any = true;
 	}
@@ -82,7 +81,7 @@ bool networks_have(pop3_span list, const uint8_t address[16])
 	pop3_span one;
 
 	while (next(&list, &one))
-		if (parse(one, &network) && has(&network, address))
+		if (network_parse(one, &network) && network_has(&network, address))
 			return true;
 	return false;
 }

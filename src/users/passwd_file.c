@@ -26,7 +26,7 @@
 struct users {
 	int dir_fd;
 	char file_name[256];
-	char *mail_root;
+	struct user_mail mail;
 	pthread_rwlock_t lock; /* over table, seen, settled */
 	struct reread reread;
 	struct passwd_table *table;
@@ -44,8 +44,8 @@ static int load(struct users *users, bool again, struct passwd_table **ret, stru
 
 	if (text_file_read(users->dir_fd, users->file_name, FILE_MAX, &text, &size, st, err) < 0)
 		return -1;
-	if (passwd_table_create(text, size, users->file_name, users->mail_root, &ended, &table,
-				err) < 0)
+	if (passwd_table_create(text, size, users->file_name, &users->mail, &ended, &table, err) <
+	    0)
 		return -1;
 	if (again && !ended && users->table->count) {
 		passwd_table_destroy(table);
@@ -102,7 +102,7 @@ static void refresh(struct users *users)
 	reread_begin(&users->reread, &st);
 }
 
-int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_root,
+int users_open_passwd_file(int dir_fd, const char *file_name, const struct user_mail *mail,
 			   struct users **ret, struct err *err)
 {
 	struct users *users = calloc(1, sizeof(*users));
@@ -116,10 +116,8 @@ int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_r
 		err_set(err, EX_CONFIG, "%s: the name is too long", file_name);
 		goto fail;
 	}
-	if (mail_root && !(users->mail_root = strdup(mail_root))) {
-		err_set(err, EX_OSERR, "out of memory");
-		goto fail;
-	}
+	if (mail)
+		users->mail = *mail;
 	if (load(users, false, &users->table, &users->seen, err) < 0)
 		goto fail;
 	users->settled = text_file_settled(&users->seen);
@@ -130,6 +128,18 @@ fail:
 	return -1;
 }
 
+void users_each(struct users *users, bool (*each)(void *context, pop3_span name), void *context)
+{
+	bool more = true;
+
+	refresh(users);
+	pthread_rwlock_rdlock(&users->lock);
+	for (uint32_t i = 0; i < users->table->count && more; i++)
+		more = each(context, passwd_line_name(passwd_table_line(
+					     users->table, &users->table->entries[i])));
+	pthread_rwlock_unlock(&users->lock);
+}
+
 void users_close(struct users *users)
 {
 	if (!users)
@@ -137,7 +147,6 @@ void users_close(struct users *users)
 	reread_finish(&users->reread);
 	passwd_table_destroy(users->table);
 	pthread_rwlock_destroy(&users->lock);
-	free(users->mail_root);
 	free(users);
 }
 
@@ -147,7 +156,7 @@ static enum users_status copy_entry(const struct users *users, const struct pass
 	enum users_status status = USERS_DOWN;
 	struct err why;
 
-	switch (passwd_line_parse(passwd_table_line(users->table, entry), users->mail_root, ret,
+	switch (passwd_line_parse(passwd_table_line(users->table, entry), &users->mail, ret,
 				  &why)) {
 	case PASSWD_LINE_ENTRY:
 		return USERS_FOUND;
@@ -230,8 +239,8 @@ static int copy_secret(const struct users *users, uint32_t index, char *buf, siz
 	struct err err;
 	int status = -1;
 
-	if (passwd_line_parse(passwd_table_line(users->table, entry), users->mail_root, &user,
-			      &err) != PASSWD_LINE_BAD)
+	if (passwd_line_parse(passwd_table_line(users->table, entry), &users->mail, &user, &err) !=
+	    PASSWD_LINE_BAD)
 		status = span_copy(span_of(user.secret), buf, size);
 	wipe(&user, sizeof(user));
 	return status;

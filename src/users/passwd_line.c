@@ -19,23 +19,65 @@ static bool take_prefix(pop3_span *word, const char *prefix)
 	return true;
 }
 
-/* Extra fields: a field that restricts logins is an error or obeyed, never ignored; fields for
- * other programs are ignored. */
-static int set_extra(pop3_span word, struct user_fields *fields, struct err *err)
+static void note_first(struct err *first, const char *what, pop3_span name, const char *why)
+{
+	char shown[64];
+
+	text_escape(shown, sizeof(shown), name);
+	if (!first->text[0])
+		err_set(first, EX_CONFIG, "%s %s %s", what, shown, why);
+}
+
+/* A word of extra without "=". */
+static void set_flag(pop3_span name, struct user_fields *fields, struct err *refusal)
+{
+	if (span_equal(name, SPAN_LITERAL("nologin")))
+		fields->user->nologin = true;
+	else if (span_equal(name, SPAN_LITERAL("remote")))
+		fields->user->remote = true;
+	else if (span_equal(name, SPAN_LITERAL("external")))
+		fields->user->external = true;
+	else if (!user_field_is_passed_over(name))
+		note_first(refusal, "the word", name,
+			   "is no field, or has no value, and may be one that restricts: take it "
+			   "out, or write what is meant with the fields of valija-users(5)");
+}
+
+/* A field in extra. One that is not known, and may restrict, shuts its user out, and the first of
+ * them is the reason (refusal); a value that is not understood is an error of the line. */
+static int set_extra(pop3_span word, struct user_fields *fields, struct err *refusal,
+		     struct err *err)
 {
 	const char *equals = word.size ? memchr(word.data, '=', word.size) : NULL;
 	pop3_span name = {word.data, equals ? (size_t)(equals - word.data) : word.size};
 	pop3_span value = {"", 0};
+	struct err why;
 
-	if (equals)
-		value = (pop3_span){equals + 1, word.size - name.size - 1};
 	(void)take_prefix(&name, "userdb_");
-	if (span_equal(name, SPAN_LITERAL("nologin")))
-		value = SPAN_LITERAL("yes"); /* as Dovecot: "nologin=" and "nologin=no" are set */
-	else if (!equals || span_equal(name, SPAN_LITERAL("password")))
+	if (!word.size) /* two blanks */
 		return 0;
-	if (user_fields_set(fields, name, value, err) != USER_FIELD_BAD)
+	/* as Dovecot: "nologin=" and "nologin=no" are set */
+	if (!equals || span_equal(name, SPAN_LITERAL("nologin"))) {
+		set_flag(name, fields, refusal);
 		return 0;
+	}
+	if (span_equal(name, SPAN_LITERAL("password"))) {
+		note_first(refusal, "the field", name,
+			   "is the second field of the line, and no word behind the seventh");
+		return 0;
+	}
+	value = (pop3_span){equals + 1, (size_t)(word.data + word.size - (equals + 1))};
+	switch (user_fields_set(fields, name, value, &why)) {
+	case USER_FIELD_TAKEN:
+		return 0;
+	case USER_FIELD_UNKNOWN:
+		if (!refusal->text[0])
+			*refusal = why;
+		return 0;
+	case USER_FIELD_BAD:
+		*err = why;
+		break;
+	}
 	if (span_equal(name, SPAN_LITERAL("allow_nets")) ||
 	    span_equal(name, SPAN_LITERAL("allow_networks"))) {
 		fields->user->nologin = true;
@@ -81,10 +123,11 @@ static int set_name(pop3_span name, struct user *user, struct err *err)
 	return 0;
 }
 
-enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct user *ret,
+enum passwd_line passwd_line_parse(pop3_span line, const struct user_mail *mail, struct user *ret,
 				   struct err *err)
 {
 	pop3_span rest = line, field[7]; /* name secret uid gid gecos home shell; rest: extra */
+	struct err refusal = {.text = ""};
 	struct user_fields fields;
 
 	err->text[0] = '\0';
@@ -103,19 +146,24 @@ enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct
 		field[i] = take_until(&rest, ':');
 	if (set_name(field[0], ret, err) < 0)
 		return PASSWD_LINE_BAD;
-	user_fields_begin(&fields, ret, mail_root);
+	user_fields_begin(&fields, ret, mail);
 	fields.uid = field[2];
 	fields.gid = field[3];
-	fields.home = field[5];
+	fields.words.home = field[5];
 	if (span_copy(field[1], ret->secret, sizeof(ret->secret)) < 0) {
 		err_set(err, EX_CONFIG, "the password field is longer than %d octets",
 			USER_SECRET_MAX);
 		return PASSWD_LINE_BAD;
 	}
 	while (rest.size)
-		if (set_extra(take_until(&rest, ' '), &fields, err) < 0)
+		if (set_extra(take_until(&rest, ' '), &fields, &refusal, err) < 0)
 			return PASSWD_LINE_BAD;
-	return user_fields_end(&fields, err) < 0 ? PASSWD_LINE_UNSERVED : PASSWD_LINE_ENTRY;
+	if (user_fields_end(&fields, err) < 0)
+		return PASSWD_LINE_UNSERVED;
+	if (!refusal.text[0])
+		return PASSWD_LINE_ENTRY;
+	*err = refusal;
+	return PASSWD_LINE_UNSERVED;
 }
 
 bool passwd_line_next(pop3_span *text, pop3_span *ret_line, bool *ret_ended)

@@ -14,9 +14,9 @@ enum passwd_line {
 	PASSWD_LINE_BAD,
 };
 
-/* line: without its line end. mail_root: see users_open_passwd_file. err (not NULL) has no file and
+/* line: without its line end. mail: see users_open_passwd_file. err (not NULL) has no file and
  * line, and is empty when there is nothing to say. */
-enum passwd_line passwd_line_parse(pop3_span line, const char *mail_root, struct user *ret,
+enum passwd_line passwd_line_parse(pop3_span line, const struct user_mail *mail, struct user *ret,
 				   struct err *err);
 /* Takes the next line (without LF or CRLF) from the front of *text; *ret_ended: it had its end.
  * false: text is used up. */

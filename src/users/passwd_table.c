@@ -148,7 +148,7 @@ static int table_add(struct passwd_table *table, pop3_span line, uint32_t number
 	return 0;
 }
 
-static int table_fill(struct passwd_table *table, const char *file, const char *mail_root,
+static int table_fill(struct passwd_table *table, const char *file, const struct user_mail *mail,
 		      bool *ret_ended, struct err *err)
 {
 	pop3_span text = {table->text, table->size}, line;
@@ -166,7 +166,7 @@ static int table_fill(struct passwd_table *table, const char *file, const char *
 	}
 	while (passwd_line_next(&text, &line, ret_ended)) {
 		number++;
-		switch (passwd_line_parse(line, mail_root, user, &why)) {
+		switch (passwd_line_parse(line, mail, user, &why)) {
 		case PASSWD_LINE_EMPTY:
 			continue;
 		case PASSWD_LINE_ENTRY:
@@ -188,7 +188,7 @@ out:
 	return status;
 }
 
-int passwd_table_create(char *text, size_t size, const char *file, const char *mail_root,
+int passwd_table_create(char *text, size_t size, const char *file, const struct user_mail *mail,
 			bool *ret_ended, struct passwd_table **ret, struct err *err)
 {
 	struct passwd_table *table = calloc(1, sizeof(*table));
@@ -212,15 +212,10 @@ int passwd_table_create(char *text, size_t size, const char *file, const char *m
 		passwd_table_destroy(table);
 		return err_set(err, EX_OSERR, "out of memory");
 	}
-	if (table_fill(table, file, mail_root, ret_ended, err) < 0) {
+	if (table_fill(table, file, mail, ret_ended, err) < 0) {
 		passwd_table_destroy(table);
 		return -1;
 	}
 	*ret = table;
 	return 0;
-}
-
-const char *user_home(const struct user *user)
-{
-	return user->home[0] ? user->home : user->name;
 }

@@ -15,6 +15,8 @@
 
 #define PASSWD_CLASSES_MAX 16
 
+struct user_mail;
+
 struct passwd_entry {
 	uint32_t offset, size; /* of the line in text */
 	uint32_t hash;
@@ -41,7 +43,7 @@ struct passwd_table {
 
 /* Takes text, which is wiped on failure too. file is for messages. *ret_ended: the last line had
  * its end. */
-int passwd_table_create(char *text, size_t size, const char *file, const char *mail_root,
+int passwd_table_create(char *text, size_t size, const char *file, const struct user_mail *mail,
 			bool *ret_ended, struct passwd_table **ret, struct err *err);
 void passwd_table_destroy(struct passwd_table *table);
 /* The entry with this name in any case of its letters; NULL: none. */

@@ -2,9 +2,11 @@
 #include "users/reread.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 
 enum {
-	LARGE = 1 << 20, /* octets */
+	LARGE = 1 << 20,     /* octets */
+	LOWER_PRIORITY = 15, /* of a thread of its own: logins wait for nothing in it */
 };
 
 void reread_init(struct reread *reread, reread_file *read, void *context)
@@ -24,6 +26,7 @@ static void *run(void *context)
 {
 	struct reread *reread = context;
 
+	(void)setpriority(PRIO_PROCESS, 0, LOWER_PRIORITY); /* Linux: of this thread alone */
 	reread->read(reread->context, &reread->changed);
 	atomic_store(&reread->reading, false);
 	return NULL;

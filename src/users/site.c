@@ -13,10 +13,9 @@
 
 int site_users_open(const struct config *config, int users_fd, struct users **ret, struct err *err)
 {
-	char mail[CONFIG_MAIL_MAX];
+	struct user_mail mail = {.config = config};
 
-	return users_open_passwd_file(users_fd, config_file_name(config->users),
-				      config_mail(config, mail), ret, err);
+	return users_open_passwd_file(users_fd, config_file_name(config->users), &mail, ret, err);
 }
 
 int site_recipients_open(const struct config *config, int aliases_fd, struct users *users,

@@ -23,17 +23,30 @@
  * "{SCHEME}". */
 struct user {
 	char name[USER_NAME_MAX + 1];
-	char home[USER_HOME_MAX + 1]; /* below the mail root, "" : the name itself */
+	/* the location (location.h): root is of config->roots, home below it, "": the name itself;
+	 * placed: the entry says where */
+	uint32_t root;
+	bool placed;
+	char home[USER_HOME_MAX + 1];
 	char secret[USER_SECRET_MAX + 1];
 	bool has_ids;
 	uint32_t uid, gid;
 	uint64_t quota_messages, quota_octets; /* extra fields quota_messages=, quota_octets= (K M
 						  G), 0: the default */
+	bool remote;        /* USERS_UNSERVED, and no later try will help: mail of another server */
 	bool nologin;       /* extra field nologin: may receive, may not log in */
+	bool external;      /* extra field external: may log in with a client's certificate */
 	char networks[256]; /* that the user may log in from (users/networks.h); "": any */
 };
 
-/* The folder of the user's maildrop below the mail root; lives as long as user. */
+/* The site whose mail users have, and the database that they are of (NULL: the users file), for
+ * location.h. Borrowed. config NULL: there is no site; homes are names. */
+struct user_mail {
+	const struct config *config;
+	const struct config_database *database;
+};
+
+/* The folder of the user's maildrop below its root; lives as long as user. */
 const char *user_home(const struct user *user);
 
 enum users_status {
@@ -50,11 +63,11 @@ struct users;
 /* A passwd-file named file_name in the directory dir_fd (borrowed, O_PATH will do; must stay open).
  * A file that cannot be read or has a bad line is an error with file and line ("users:3: …") at
  * open; later, when a changed file is bad, half-written (empty, or its last line not ended) or
- * gone, the old entries stay in force and the error is logged once. mail_root: the absolute path of
- * the mail directory; an absolute home below it is made relative to it. A user whose home is
- * elsewhere is warned about when the file is read, and is USERS_UNSERVED: neither mail nor an
- * empty maildrop in its stead is shown. */
-int users_open_passwd_file(int dir_fd, const char *file_name, const char *mail_root,
+ * gone, the old entries stay in force and the error is logged once. mail (NULL: no site): borrowed
+ * are the configuration and the database that it names. A user whose mail is in no mail folder, or
+ * whose entry has a field that is not known, is warned about when the file is read, and is
+ * USERS_UNSERVED: neither mail nor an empty maildrop in its stead is shown. */
+int users_open_passwd_file(int dir_fd, const char *file_name, const struct user_mail *mail,
 			   struct users **ret, struct err *err);
 void users_close(struct users *users);
 /* Looks up whose name is the same but for the case of ASCII letters; ret_user->name is the entry's
@@ -63,6 +76,8 @@ void users_close(struct users *users);
  * Thread-safe. Reads the file again when its identity, size or time changed. */
 enum users_status users_find(struct users *users, pop3_span name, struct user *ret_user,
 			     struct err *err);
+/* Calls each with every name in the order of the file, until it returns false. */
+void users_each(struct users *users, bool (*each)(void *context, pop3_span name), void *context);
 /* Whether any entry can be used with APOP, CRAM-MD5, SCRAM-SHA-1 …: the mechanisms on offer depend
  * on it. */
 bool users_any_with_plain_secret(struct users *users);

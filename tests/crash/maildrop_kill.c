@@ -4,7 +4,6 @@
  * points were tried.
  */
 #include "scenarios.h"
-#include "maildrop/maildir/maildir.h"
 
 #include <err.h>
 #include <errno.h>
@@ -151,6 +150,7 @@ static bool try_point(struct run *run, const char *path, const struct scenario *
 	scratch_clear(path);
 	memset(run->progress, 0, sizeof(*run->progress));
 	*was_write = false;
+	run->settings.retention.keep_seconds = scenario->keeps ? 3600 : 0;
 	if (scenario->prepare)
 		scenario->prepare(run);
 	killed = run_killed(run, scenario, n);
@@ -180,7 +180,7 @@ static unsigned long run_scenario(struct run *run, const char *path,
 int main(void)
 {
 	struct maildrop_syscalls calls_table = table();
-	struct run run = {.settings = {.driver = &maildir_driver,
+	struct run run = {.settings = {.driver = scenario_driver,
 				       .host_name = "crash.example",
 				       .syscalls = &calls_table}};
 	unsigned long points = 0;

@@ -6,7 +6,6 @@
  * states were tried. Argument: how many random ones for each instant.
  */
 #include "scenarios.h"
-#include "maildrop/maildir/maildir.h"
 
 #include <dirent.h>
 #include <err.h>
@@ -20,6 +19,7 @@
 #define OBJECTS_MAX 512
 #define OPERATIONS_MAX 4096
 #define ENTRIES_MAX 128
+#define SCENARIOS_MAX 32
 #define ALL_SUBSETS 5 /* so many open operations: all combinations */
 
 /* A file or directory of the recorded run. What it holds is as of the last state made. */
@@ -205,6 +205,19 @@ static int r_unlinkat(int dir, const char *name, int flags)
 	if (recording && result == 0)
 		record_remove(dir, name, -1);
 	return result;
+}
+
+static int r_linkat(int a, const char *b, int c, const char *d, int flags)
+{
+	int result = linkat(a, b, c, d, flags);
+	struct stat st;
+
+	if (!recording || result < 0)
+		return result;
+	if (fstatat(c, d, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		err(1, "fstatat");
+	record_set(c, d, object_of_inode(st.st_ino));
+	return 0;
 }
 
 static int r_mkdirat(int dir, const char *name, mode_t mode)
@@ -456,6 +469,7 @@ static struct maildrop_syscalls table(void)
 	t.fsync = r_fsync;
 	t.fdatasync = r_fsync;
 	t.renameat2 = r_renameat2;
+	t.linkat = r_linkat;
 	t.unlinkat = r_unlinkat;
 	t.mkdirat = r_mkdirat;
 	t.fstat = r_fstat;
@@ -577,6 +591,7 @@ static unsigned long run_once(struct run *run, const char *path, const struct sc
 	forget_record();
 	scratch_clear(path);
 	*run->progress = (struct progress){0};
+	run->settings.retention.keep_seconds = scenario->keeps ? 3600 : 0;
 	if (scenario->prepare)
 		scenario->prepare(run);
 	take_tree(AT_FDCWD, path);
@@ -622,7 +637,8 @@ static pid_t start(int which, int random_states, int result)
 	struct maildrop_syscalls recorder = table();
 	struct progress progress = {0};
 	struct run run = {.progress = &progress,
-			  .settings = {.driver = &maildir_driver,
+			  .restarted = true,
+			  .settings = {.driver = scenario_driver,
 				       .host_name = "crash.example",
 				       .syscalls = &recorder}};
 	unsigned long states;
@@ -646,8 +662,10 @@ int main(int argc, char **argv)
 {
 	int random_states = argc > 1 ? atoi(argv[1]) : 6;
 	unsigned long total = 0, states;
-	int pipes[16][2], status, failed = 0;
+	int pipes[SCENARIOS_MAX][2], status, failed = 0;
 
+	if (scenario_count > SCENARIOS_MAX)
+		errx(1, "too many scenarios");
 	for (int i = 0; i < scenario_count; i++) {
 		if (pipe(pipes[i]) < 0)
 			err(1, "pipe");

@@ -3,47 +3,18 @@
 
 #include "maildrop/index/index.h"
 #include "maildrop/index/write.h"
+#include "maildrop/kept.h"
+#include "maildrop/undelete.h"
+#include "maildrop/maildir/maildir.h"
 #include "tests/listed.h"
 
 #include <err.h>
 #include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-int scratch_make(char *path)
-{
-	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
-	int fd;
-
-	snprintf(path, 128, "%s/valija-crash-XXXXXX", base ? base : "/tmp");
-	if (!mkdtemp(path))
-		err(1, "%s", path);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		err(1, "%s", path);
-	return fd;
-}
-
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st, (void)type;
-	return ftw->level == 0 ? 0 : remove(path);
-}
-
-void scratch_clear(const char *path)
-{
-	nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-void scratch_remove(const char *path)
-{
-	scratch_clear(path);
-	rmdir(path);
-}
 
 static void put_file(struct run *run, const char *where, const char *text)
 {
@@ -136,12 +107,6 @@ static void make_long_index(struct run *run)
 	close(delta);
 }
 
-static void note(struct run *run)
-{
-	if (run->note)
-		run->note(run);
-}
-
 static void delivered_text(unsigned k, char text[2000])
 {
 	int n = snprintf(text, 2000, "N: %u\r\n\r\n", k);
@@ -164,7 +129,7 @@ static void deliver(struct run *run, unsigned k)
 	if (pwrite(delivery.message_fd, text, strlen(text), 0) != (ssize_t)strlen(text))
 		err(1, "memfd");
 	run->progress->started |= 1u << k;
-	note(run);
+	run_note(run);
 	status = maildrop_deliver(&run->settings, run->root, HOME, &delivery, &e);
 	if (status == MAILDROP_ABSENT) {
 		status = maildrop_make(&run->settings, run->root, HOME, &e);
@@ -173,73 +138,9 @@ static void deliver(struct run *run, unsigned k)
 	}
 	if (status == MAILDROP_OK) {
 		run->progress->delivered |= 1u << k;
-		note(run);
+		run_note(run);
 	}
 	close(delivery.message_fd);
-}
-
-static void commit(struct run *run, struct maildrop *m)
-{
-	static const uint32_t numbers[] = {2, 6};
-	struct err e;
-
-	run->progress->committing = true;
-	note(run);
-	if (maildrop_commit(m, numbers, 2, &e) == MAILDROP_OK) {
-		run->progress->committed = true;
-		note(run);
-	}
-}
-
-/* ---- calls that die ---- */
-
-unsigned long work_dies_at;
-bool work_died;
-static unsigned long changes;
-static const struct maildrop_syscalls *living;
-
-static bool dies(void)
-{
-	if (work_dies_at == 0 || ++changes < work_dies_at)
-		return false;
-	work_died = true;
-	errno = EIO;
-	return true;
-}
-
-static int d_openat(int dir, const char *path, int flags, mode_t mode)
-{
-	return flags & O_CREAT && dies() ? -1 : living->openat(dir, path, flags, mode);
-}
-
-static ssize_t d_pwrite(int fd, const void *buf, size_t n, off_t offset)
-{
-	return dies() ? -1 : living->pwrite(fd, buf, n, offset);
-}
-
-static int d_ftruncate(int fd, off_t size)
-{
-	return dies() ? -1 : living->ftruncate(fd, size);
-}
-
-static int d_fsync(int fd)
-{
-	return dies() ? -1 : living->fsync(fd);
-}
-
-static int d_renameat2(int a, const char *b, int c, const char *d, unsigned flags)
-{
-	return dies() ? -1 : living->renameat2(a, b, c, d, flags);
-}
-
-static int d_unlinkat(int dir, const char *name, int flags)
-{
-	return dies() ? -1 : living->unlinkat(dir, name, flags);
-}
-
-static int d_mkdirat(int dir, const char *name, mode_t mode)
-{
-	return dies() ? -1 : living->mkdirat(dir, name, mode);
 }
 
 static ssize_t d_no_room(int fd, const void *buf, size_t n, off_t offset)
@@ -247,32 +148,6 @@ static ssize_t d_no_room(int fd, const void *buf, size_t n, off_t offset)
 	(void)fd, (void)buf, (void)n, (void)offset;
 	errno = ENOSPC;
 	return -1;
-}
-
-/* The work with other calls; those of the run come back behind it. */
-static void with_calls(struct run *run, const struct maildrop_syscalls *calls,
-		       void (*work)(struct run *run))
-{
-	living = run->settings.syscalls;
-	run->settings.syscalls = calls;
-	work(run);
-	run->settings.syscalls = living;
-}
-
-static void dying(struct run *run, void (*work)(struct run *run))
-{
-	struct maildrop_syscalls calls = *run->settings.syscalls;
-
-	calls.openat = d_openat;
-	calls.pwrite = d_pwrite;
-	calls.ftruncate = d_ftruncate;
-	calls.fsync = calls.fdatasync = d_fsync;
-	calls.renameat2 = d_renameat2;
-	calls.unlinkat = d_unlinkat;
-	calls.mkdirat = d_mkdirat;
-	changes = 0;
-	work_died = false;
-	with_calls(run, &calls, work);
 }
 
 /* ---- scenarios ---- */
@@ -289,7 +164,7 @@ static void work_quit(struct run *run)
 
 	if (!m)
 		return;
-	commit(run, m);
+	run_commit(run, m);
 	maildrop_sweep(m);
 	maildrop_close(m);
 }
@@ -313,7 +188,7 @@ static void make_pending(struct run *run)
 	m = open_session(run);
 	if (!m)
 		errx(1, "the maildrop to begin with cannot be opened");
-	commit(run, m);
+	run_commit(run, m);
 	maildrop_close(m);
 	if (unlinkat(run->root, HOME "/valija-base", 0) < 0)
 		err(1, "valija-base");
@@ -328,7 +203,7 @@ static void deliveries_and_a_session(struct run *run)
 	if (!m)
 		return;
 	deliver(run, 1);
-	commit(run, m);
+	run_commit(run, m);
 	deliver(run, 2);
 	maildrop_sweep(m);
 	maildrop_close(m);
@@ -358,7 +233,7 @@ static void work_day(struct run *run)
 	struct maildrop_syscalls calls = *run->settings.syscalls;
 
 	calls.clock_gettime = still_clock;
-	with_calls(run, &calls, deliveries_and_a_session);
+	run_with_calls(run, &calls, deliveries_and_a_session);
 }
 
 static void work_slow_day(struct run *run)
@@ -366,7 +241,7 @@ static void work_slow_day(struct run *run)
 	struct maildrop_syscalls calls = *run->settings.syscalls;
 
 	calls.clock_gettime = hasty_clock;
-	with_calls(run, &calls, deliveries_and_a_session);
+	run_with_calls(run, &calls, deliveries_and_a_session);
 }
 
 /* The log has no room for deletions: the files are unlinked at once. */
@@ -375,7 +250,7 @@ static void work_quit_full(struct run *run)
 	struct maildrop_syscalls calls = *run->settings.syscalls;
 
 	calls.pwrite = d_no_room;
-	with_calls(run, &calls, work_quit);
+	run_with_calls(run, &calls, work_quit);
 }
 
 /* A log that a sweep calls flushed, then deletions in it. */
@@ -388,13 +263,13 @@ static void work_sweep_and_quit(struct run *run)
 /* The next process finds what the one that died has left in memory, and goes on. */
 static void work_quit_twice(struct run *run)
 {
-	dying(run, work_quit);
+	run_dying(run, work_quit);
 	work_rebuild(run);
 }
 
 static void work_delivery_twice(struct run *run)
 {
-	dying(run, work_delivery);
+	run_dying(run, work_delivery);
 	work_rebuild(run);
 }
 
@@ -414,7 +289,7 @@ static void work_ids(struct run *run)
 	    listed_read(view, 2, &entry, 1, NULL) == 1) {
 		memcpy(run->progress->id, entry.unique_id, entry.unique_id_size);
 		run->progress->id[entry.unique_id_size] = '\0';
-		note(run);
+		run_note(run);
 	}
 	index_view_destroy(view);
 	maildrop_sweep(m);
@@ -423,8 +298,59 @@ static void work_ids(struct run *run)
 
 static void work_ids_twice(struct run *run)
 {
-	dying(run, work_ids);
+	run_dying(run, work_ids);
 	work_ids(run);
+}
+
+/* ---- kept messages ---- */
+
+static void work_undelete(struct run *run)
+{
+	struct undelete_item items[] = {{.id = "1001.m"}, {.id = "1005.m"}};
+	struct undelete undelete = {.items = items, .count = 2};
+	struct maildrop *m = open_session(run);
+	struct err e = {0};
+
+	if (!m)
+		return;
+	if (maildrop_undelete(m, &undelete, &e) == MAILDROP_OK &&
+	    items[0].outcome != UNDELETE_NOT_KEPT && items[1].outcome != UNDELETE_NOT_KEPT) {
+		run->progress->restored = true;
+		run_note(run);
+	}
+	maildrop_close(m);
+}
+
+static void work_undelete_twice(struct run *run)
+{
+	run_dying(run, work_undelete);
+	work_undelete(run);
+}
+
+/* A session that deleted, and, with its sweep, moved the messages to the kept ones. */
+static void make_deleted(struct run *run, bool sweeps)
+{
+	struct maildrop *m;
+
+	make_index(run);
+	m = open_session(run);
+	if (!m)
+		errx(1, "the maildrop to begin with cannot be opened");
+	run_commit(run, m);
+	if (sweeps)
+		maildrop_sweep(m);
+	maildrop_close(m);
+	run->progress->committing = run->progress->committed = false;
+}
+
+static void make_kept(struct run *run)
+{
+	make_deleted(run, true);
+}
+
+static void make_kept_later(struct run *run)
+{
+	make_deleted(run, false);
 }
 
 /* All of it in cur/: the sweep moves nothing. */
@@ -443,6 +369,7 @@ static void make_conflict(struct run *run)
 	put_file(run, "valija-uidl", "brought-along 1000.m\n1000.m 1002.m\n1001.m 1004.m\n");
 }
 
+const struct maildrop_driver *const scenario_driver = &maildir_driver;
 const struct scenario scenarios[] = {
 	{.name = "delivery", .prepare = make_index, .work = work_delivery, .base = BASE_MESSAGES},
 	{.name = "first delivery", .work = work_delivery},
@@ -490,6 +417,36 @@ const struct scenario scenarios[] = {
 	 .work = work_ids_twice,
 	 .base = BASE_MESSAGES,
 	 .conflict = true,
+	 .twice = true},
+	{.name = "QUIT, kept",
+	 .prepare = make_index,
+	 .work = work_quit,
+	 .base = BASE_MESSAGES,
+	 .keeps = true},
+	{.name = "QUIT, kept, died before",
+	 .prepare = make_index,
+	 .work = work_quit_twice,
+	 .base = BASE_MESSAGES,
+	 .keeps = true,
+	 .twice = true},
+	{.name = "undelete",
+	 .prepare = make_kept,
+	 .work = work_undelete,
+	 .base = BASE_MESSAGES,
+	 .keeps = true,
+	 .restores = true},
+	{.name = "undelete before the sweep",
+	 .prepare = make_kept_later,
+	 .work = work_undelete,
+	 .base = BASE_MESSAGES,
+	 .keeps = true,
+	 .restores = true},
+	{.name = "undelete, died before",
+	 .prepare = make_kept,
+	 .work = work_undelete_twice,
+	 .base = BASE_MESSAGES,
+	 .keeps = true,
+	 .restores = true,
 	 .twice = true},
 	{.name = "QUIT, died before",
 	 .prepare = make_index,
@@ -617,6 +574,40 @@ static const char *check_ids(const struct found *found, const struct scenario *s
 	return NULL;
 }
 
+static int note_kept(void *context, const struct kept *kept)
+{
+	unsigned which;
+
+	if (sscanf(kept->name.data, "%u.m", &which) == 1 && which - 1000 < BASE_MESSAGES)
+		*(unsigned *)context |= 1u << (which - 1000);
+	return 0;
+}
+
+/* What was deleted is kept, and comes back as what it was. */
+static const char *check_kept(struct run *run, const struct scenario *scenario,
+			      const struct found *now)
+{
+	unsigned all = (1u << scenario->base) - 1, kept = 0;
+	int dir = openat(run->root, HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct found after;
+	const char *bad;
+
+	if (!scenario->keeps)
+		return NULL;
+	if (dir < 0 || kept_each(&maildrop_kernel, dir, note_kept, &kept) < 0)
+		err(1, "the kept messages cannot be listed");
+	close(dir);
+	if ((now->base | kept) != all)
+		return "a deleted message is not kept";
+	if (run->progress->restored && now->base != all)
+		return "a message that was brought back is not there";
+	work_undelete(run);
+	bad = look(run, &after);
+	if (!bad && after.base != all)
+		bad = "a message cannot be brought back";
+	return bad ? bad : check_ids(&after, scenario, run->progress);
+}
+
 const char *check_maildrop(struct run *run, const struct scenario *scenario)
 {
 	const struct progress *p = run->progress;
@@ -634,7 +625,7 @@ const char *check_maildrop(struct run *run, const struct scenario *scenario)
 		return "a message that nobody deleted is lost";
 	if ((p->committed || scenario->deleted) && first.base & DELETED)
 		return "a message whose deletion was answered OK is there again";
-	if (!p->committing && !scenario->deleted && scenario->base &&
+	if (!p->committing && !scenario->deleted && !scenario->restores && scenario->base &&
 	    (first.base & DELETED) != DELETED)
 		return "a message was deleted without a QUIT";
 	if (!scenario->piecewise && p->committing && (first.base & DELETED) != 0 &&
@@ -658,5 +649,5 @@ const char *check_maildrop(struct run *run, const struct scenario *scenario)
 	}
 	if (memcmp(&first, &second, sizeof(first)) != 0)
 		return "two sessions after the crash differ";
-	return NULL;
+	return check_kept(run, scenario, &second);
 }

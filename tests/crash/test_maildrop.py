@@ -26,3 +26,13 @@ def test_threat_47_killed_at_every_call():
 def test_threat_47_power_cuts():
     output = run('maildrop_power', '60')
     assert int(re.search(r'^power cut in (\d+) states, all well$', output, re.M)[1]) > 10000
+
+
+def test_threat_47_an_mbox_killed_at_every_call():
+    points = int(re.search(r'^killed at (\d+) points, all well$', run('mbox_kill'), re.M)[1])
+    assert points > 300
+
+
+def test_threat_47_an_mbox_and_power_cuts():
+    output = run('mbox_power', '3')
+    assert int(re.search(r'^power cut in (\d+) states, all well$', output, re.M)[1]) > 5000

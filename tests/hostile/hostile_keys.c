@@ -175,7 +175,7 @@ static const struct lie {
 	int at;     /* this octet is another */
 } lies[] = {
 	{"an unknown key", 1, 0x0403, 0, 0},
-	{"a key that no site can have", IPC_KEYS_MAX, 0x0403, 0, 0},
+	{"a key that no site can have", IPC_KEY_SETS *IPC_KEYS_MAX, 0x0403, 0, 0},
 	{"a key beyond all numbers", UINT32_MAX, 0x0403, 0, 0},
 	{"a scheme with SHA-1", 0, 0x0201, 0, 0},
 	{"no scheme", 0, 0, 0, 0},

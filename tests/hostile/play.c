@@ -131,12 +131,18 @@ enum ipc_type receive(int fd, void *buf, size_t size, int ms)
 
 enum ipc_type wait_for(int fd, void *buf, size_t size, enum ipc_type wanted)
 {
-	enum ipc_type type;
+	char *packet = buf;
 
-	while ((type = receive(fd, buf, size, PATIENCE_MS)) != wanted)
-		if (type == IPC_NONE)
-			return IPC_NONE;
-	return type;
+	while (receive(fd, buf, size, PATIENCE_MS) != IPC_NONE)
+		for (size_t at = 0; at < play.received;
+		     at += ipc_first(packet + at, play.received - at)) {
+			if (((struct ipc_head *)(void *)(packet + at))->type != wanted)
+				continue;
+			play.received -= at;
+			memmove(packet, packet + at, play.received);
+			return wanted;
+		}
+	return IPC_NONE;
 }
 
 void expect_silence(int fd, const char *what)
@@ -262,7 +268,7 @@ void play_prepare(const char *program, const char *file)
 	config.max_connections_per_address = 0;
 	play.config_fd = config_seal(&config, &err);
 	play.exe = open(program, O_RDONLY | O_CLOEXEC);
-	play.mail_fd = open(config.mail, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	play.mail_fd = open(config.roots[0].path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	play.users_fd = open(config.directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	play.listener = play_listen(&play.port);
 	play.arena = play.index[0] = play.index[1] = -1;

@@ -332,6 +332,9 @@ static const struct {
 	{"auth", SANDBOX_AUTH, SANDBOX_READ},
 	{"keeper", SANDBOX_KEEPER, SANDBOX_READ | SANDBOX_WRITE},
 	{"keys", SANDBOX_KEYS, 0},
+	{"logins", SANDBOX_LOGINS, SANDBOX_READ | SANDBOX_WRITE},
+	{"mta", SANDBOX_FRONT, 0}, /* as src/server/mta/mta.c has it */
+	{"status", SANDBOX_STATUS, 0},
 	{"fetch", SANDBOX_FETCH, SANDBOX_READ | SANDBOX_WRITE},
 };
 
@@ -431,6 +434,9 @@ static void furnish(const char *directory, bool away)
 	give("tmp", away);
 	give(".", away);
 	place.parent = getpid();
+	/* all attempts share it, and some may change it */
+	if (fcntl(place.listener, F_SETFL, O_NONBLOCK) < 0)
+		fail("the listening socket");
 }
 
 static void hold(void)

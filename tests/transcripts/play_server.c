@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MESSAGES_MAX 32
+#define MESSAGES_MAX 256
 #define SASL_ROOM 1024
 
 struct office {
@@ -18,6 +18,7 @@ struct office {
 	const struct step *step;
 	struct cutting *cutting;
 	struct pop3_server server;
+	char name[POP3_NAME_MAX]; /* of USER */
 	struct pop3_server_settings settings;
 	const struct step *messages[MESSAGES_MAX]; /* "id text" */
 	uint32_t count;
@@ -129,7 +130,7 @@ static void sasl(struct office *office, const struct pop3_event *event)
 {
 	static const char *const turns[] = {"VXNlcm5hbWU6", "UGFzc3dvcmQ6"};
 	bool start = event->type == POP3_EVENT_SASL_START;
-	int wanted = on(office, "two-turns") ? 2 : 1;
+	int wanted = number_of(office, "turns", on(office, "two-turns") ? 2 : 1);
 
 	if (start)
 		office->sasl_turn = 0;
@@ -144,7 +145,8 @@ static void sasl(struct office *office, const struct pop3_event *event)
 	}
 	if (start && !on(office, "no-sasl-room"))
 		pop3_server_lend(&office->server, office->sasl, sizeof(office->sasl));
-	const char *challenge = wanted == 2 ? turns[office->sasl_turn] : "";
+	const char *challenge =
+		wanted == 2 && office->sasl_turn < 2 ? turns[office->sasl_turn] : "";
 
 	pop3_server_reply_challenge(&office->server, (pop3_span){challenge, strlen(challenge)});
 }
@@ -404,6 +406,7 @@ static void open_office(struct office *office)
 		pop3_server_init(&office->server, &office->settings, on(office, "tls"),
 				 setting_span(transcript, "host"),
 				 setting_span(transcript, "stamp"));
+	pop3_server_lend_name(&office->server, office->name);
 }
 
 /* In step, each of the client's lines is given alone; otherwise everything up to the next mark is

@@ -577,6 +577,111 @@ void client_forget(struct client_search *searches, unsigned count)
 	}
 }
 
+/* ---- lists ---- */
+
+enum { PAGE = 500 }; /* entries; servers allow 1000 and more */
+
+/* A page of the list: the cookie of the next one, empty behind the last, in cookie. */
+static enum client_result ask_page(LDAP *ldap, const struct client_search *search,
+				   const char *attribute, struct berval **cookie, uint64_t deadline,
+				   LDAPMessage **ret, struct err *err)
+{
+	const union {
+		const char *constant;
+		char *value;
+	} name = {.constant = attribute};
+	static const int scopes[] = {[CLIENT_SUB] = LDAP_SCOPE_SUBTREE,
+				     [CLIENT_ONE] = LDAP_SCOPE_ONELEVEL,
+				     [CLIENT_BASE] = LDAP_SCOPE_BASE};
+	char *attributes[] = {name.value, NULL};
+	LDAPControl *page = NULL, *controls[2] = {NULL, NULL};
+	struct timeval left = time_left(deadline);
+	int id, code = ldap_create_page_control(ldap, PAGE, *cookie, 0, &page);
+
+	ber_bvfree(*cookie);
+	*cookie = NULL;
+	controls[0] = page;
+	left.tv_sec++;
+	if (code == LDAP_SUCCESS)
+		code = ldap_search_ext(ldap, search->base, scopes[search->scope], search->filter,
+				       attributes, 0, controls, NULL, &left, 0, &id);
+	ldap_control_free(page);
+	if (code != LDAP_SUCCESS)
+		return failed(ldap, code == LDAP_FILTER_ERROR ? CLIENT_FAILED : CLIENT_LOST, "list",
+			      code, err);
+	return wait_for(ldap, id, "list", deadline, ret, err);
+}
+
+/* A server that knows no pages sends all at once. */
+static enum client_result end_page(LDAP *ldap, LDAPMessage *answer, struct berval **cookie,
+				   struct err *err)
+{
+	LDAPControl **controls = NULL, *page;
+	struct berval found = {0, NULL};
+	ber_int_t count;
+	int code = LDAP_OTHER,
+	    parsed = ldap_parse_result(ldap, answer, &code, NULL, NULL, NULL, &controls, 0);
+
+	page = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, NULL);
+	if (parsed == LDAP_SUCCESS && code == LDAP_SUCCESS && page)
+		parsed = ldap_parse_pageresponse_control(ldap, page, &count, &found);
+	if (found.bv_len)
+		*cookie = ber_bvdup(&found);
+	ber_memfree(found.bv_val);
+	ldap_controls_free(controls);
+	if (parsed != LDAP_SUCCESS)
+		return failed(ldap, CLIENT_LOST, "list", parsed, err);
+	if (code == LDAP_CODE_NO_SUCH_OBJECT || code == LDAP_CODE_INVALID_DN)
+		return failed(ldap, CLIENT_ABSENT, "list", code, err);
+	return code == LDAP_SUCCESS ? CLIENT_DONE : failed(ldap, CLIENT_FAILED, "list", code, err);
+}
+
+static bool take_page(struct client *client, LDAPMessage *answer, const char *attribute,
+		      client_each *each, void *context)
+{
+	LDAP *ldap = client->ldap;
+	bool more = true;
+
+	for (LDAPMessage *entry = ldap_first_entry(ldap, answer); entry && more;
+	     entry = ldap_next_entry(ldap, entry)) {
+		struct berval **values = ldap_get_values_len(ldap, entry, attribute);
+		char *dn = ldap_get_dn(ldap, entry);
+		bool any = values && values[0];
+
+		more = each(
+			context, client, dn ? dn : "",
+			(pop3_span){any ? values[0]->bv_val : NULL, any ? values[0]->bv_len : 0});
+		ldap_memfree(dn);
+		if (values)
+			ldap_value_free_len(values);
+	}
+	return more;
+}
+
+enum client_result client_list(struct client *client, const struct client_search *search,
+			       const char *attribute, client_each *each, void *context,
+			       uint64_t deadline, struct err *err)
+{
+	struct berval *cookie = NULL;
+	enum client_result result;
+	bool more;
+
+	if (set_deadline(client, deadline) < 0 ||
+	    set(client->ldap, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) < 0)
+		return err_set(err, EX_SOFTWARE, "libldap takes no options"), CLIENT_LOST;
+	do {
+		LDAPMessage *answer = NULL;
+
+		result = ask_page(client->ldap, search, attribute, &cookie, deadline, &answer, err);
+		if (result == CLIENT_DONE)
+			result = end_page(client->ldap, answer, &cookie, err);
+		more = result == CLIENT_DONE && take_page(client, answer, attribute, each, context);
+		ldap_msgfree(answer);
+	} while (more && cookie);
+	ber_bvfree(cookie);
+	return result;
+}
+
 void *client_values(struct client *client, const struct client_search *search,
 		    const char *attribute, struct map_values *ret)
 {

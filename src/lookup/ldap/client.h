@@ -65,6 +65,15 @@ enum client_result client_search(struct client *client, struct client_search *se
 				 struct err *err);
 void client_forget(struct client_search *searches, unsigned count);
 
+/* An entry of a list: its name, and a value of the attribute, or none (data NULL). False: that is
+ * enough. */
+typedef bool client_each(void *context, struct client *client, const char *dn, pop3_span value);
+/* Calls each for all entries of a search, one page of them after the other (RFC 2696). The client
+ * may be searched with from in there. */
+enum client_result client_list(struct client *client, const struct client_search *search,
+			       const char *attribute, client_each *each, void *context,
+			       uint64_t deadline, struct err *err);
+
 /* The values of an attribute of a found entry, until client_values_end. Returns what that takes.
  */
 void *client_values(struct client *client, const struct client_search *search,

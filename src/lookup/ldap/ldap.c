@@ -34,7 +34,9 @@ struct ldap {
 	enum client_scope scope;
 	struct map map;
 	const char *attributes[MAP_MAX + 1];
-	char nobody[DN_MAX]; /* an entry that is not there */
+	const char *list_attribute;
+	char list_filter[FILTER_MAX]; /* "": there is none */
+	char nobody[DN_MAX];          /* an entry that is not there */
 };
 
 /* The connections of a worker. */
@@ -155,6 +157,42 @@ static int read_map(struct ldap *ldap, const struct lookup_database *database, s
 	return 0;
 }
 
+/* Any user, in the place of a placeholder. */
+static int any_user(pop3_span value, char *buf, size_t size)
+{
+	(void)value;
+	if (size < 2)
+		return -1;
+	buf[0] = '*';
+	return 1;
+}
+
+/* The same filter for all users, unless list_filter is another one. */
+static int read_list(struct ldap *ldap, const struct lookup_database *database, struct err *err)
+{
+	const struct lookup_question all = {.names = {"a@b"}, .name_count = 1, .service = ""};
+	const char *filter = lookup_text(database, "list_filter");
+
+	ldap->list_attribute = lookup_text(database, "list_attribute");
+	for (unsigned i = 0; i < ldap->map.count && !*ldap->list_attribute; i++)
+		if (strcmp(ldap->map.rows[i].field, "user") == 0 && !ldap->map.rows[i].text)
+			ldap->list_attribute = ldap->map.rows[i].attribute;
+	if (!*ldap->list_attribute)
+		ldap->list_attribute = "uid";
+	if (!attribute_is_valid(ldap->list_attribute))
+		return err_set(err, EX_CONFIG, "list_attribute = \"%s\" is no attribute",
+			       ldap->list_attribute);
+	if (*ldap->user_dn && !*filter)
+		return 0;
+	if (lookup_expand(*filter ? filter : ldap->filter, &all, 0, any_user, ldap->list_filter,
+			  sizeof(ldap->list_filter), err) < 0)
+		return err_prefix(err, "list_filter");
+	if (!filter_is_whole(ldap->list_filter))
+		return err_set(err, EX_CONFIG,
+			       "list_filter = \"%s\": not one filter in parentheses", filter);
+	return 0;
+}
+
 static int open_driver(const struct lookup_database *database, struct sandbox *sandbox, void **ret,
 		       struct err *err)
 {
@@ -169,7 +207,8 @@ static int open_driver(const struct lookup_database *database, struct sandbox *s
 		.ca_file = lookup_text(database, "ca_file")};
 	if (read_login(ldap, database, err) < 0 || read_servers(ldap, database, err) < 0 ||
 	    read_search(ldap, database, err) < 0 || read_group(ldap, database, err) < 0 ||
-	    read_map(ldap, database, err) < 0 || client_prepare(&ldap->site.options, err) < 0) {
+	    read_map(ldap, database, err) < 0 || read_list(ldap, database, err) < 0 ||
+	    client_prepare(&ldap->site.options, err) < 0) {
 		free(ldap);
 		return -1;
 	}
@@ -266,22 +305,21 @@ static void take_entry(struct asking *asking)
 }
 
 /* Whether the entry is a member of the group, by the group's own list. */
-static enum client_result find_member(struct asking *asking, struct client *client,
-				      uint64_t deadline, struct err *err)
+static enum client_result is_member(const struct ldap *ldap, struct client *client, const char *of,
+				    bool *ret, uint64_t deadline, struct err *err)
 {
 	static const char *const none[] = {NULL};
-	const struct ldap *ldap = asking->ldap;
 	char filter[FILTER_MAX], dn[DN_MAX];
 	struct client_search search = {.base = ldap->group, .filter = filter, .scope = CLIENT_BASE};
 	enum client_result result;
 
-	if (escape_text(asking->searches[asking->found].dn, filter_escape, dn, sizeof(dn)) < 0) {
+	if (escape_text(of, filter_escape, dn, sizeof(dn)) < 0) {
 		err_set(err, EX_DATAERR, "the name of the entry is too long");
 		return CLIENT_FAILED;
 	}
 	snprintf(filter, sizeof(filter), "(%s=%s)", ldap->group_attribute, dn);
 	result = client_search(client, &search, 1, none, deadline, err);
-	asking->member = search.entries > 0;
+	*ret = search.entries > 0;
 	client_forget(&search, 1);
 	if (result == CLIENT_ABSENT) {
 		err_set(err, EX_CONFIG, "group %s is not there, or bind_dn may not see it",
@@ -326,7 +364,8 @@ static enum client_result find_entry(struct client *client, void *context, uint6
 	if (result == CLIENT_DONE)
 		take_entry(asking);
 	if (asking->found >= 0 && *ldap->group && !ldap->group_of_entry)
-		result = find_member(asking, client, deadline, err);
+		result = is_member(ldap, client, asking->searches[asking->found].dn,
+				   &asking->member, deadline, err);
 	if (result == CLIENT_DONE && asking->found >= 0 && asking->member) {
 		asking->answer->matched = (unsigned)asking->found;
 		asking->answer->status = LOOKUP_FOUND;
@@ -523,8 +562,81 @@ out:
 	free(asking.dn);
 }
 
+/* ---- lists ---- */
+
+struct ldap_list {
+	const struct ldap *ldap;
+	struct lookup_listing *listing;
+	enum client_result result; /* of a question about an entry */
+	struct err err;
+};
+
+static bool list_entry(void *context, struct client *client, const char *dn, pop3_span value)
+{
+	struct ldap_list *list = context;
+	const struct ldap *ldap = list->ldap;
+	bool member = true;
+
+	if (*ldap->group && !ldap->group_of_entry) {
+		list->result =
+			is_member(ldap, client, dn, &member, list->listing->deadline, &list->err);
+		if (list->result != CLIENT_DONE)
+			return false;
+	}
+	return !member || lookup_list(list->listing, value.data ? value.data : "", value.size);
+}
+
+/* A step on the connection for searches. */
+static enum client_result list_all(struct client *client, void *context, uint64_t deadline,
+				   struct err *err)
+{
+	struct ldap_list *list = context;
+	const struct ldap *ldap = list->ldap;
+	char filter[FILTER_MAX + FILTER_MAX / 2], group[FILTER_MAX / 4];
+	struct client_search search = {
+		.base = ldap->base, .filter = ldap->list_filter, .scope = ldap->scope};
+	enum client_result result;
+
+	if (*ldap->group && ldap->group_of_entry) {
+		if (escape_text(ldap->group, filter_escape, group, sizeof(group)) < 0)
+			return err_set(err, EX_CONFIG, "group is too long"), CLIENT_FAILED;
+		snprintf(filter, sizeof(filter), "(&%s(%s=%s))", ldap->list_filter,
+			 ldap->group_attribute, group);
+		search.filter = filter;
+	}
+	list->result = CLIENT_DONE;
+	result =
+		client_list(client, &search, ldap->list_attribute, list_entry, list, deadline, err);
+	if (result == CLIENT_DONE && list->result != CLIENT_DONE) {
+		*err = list->err;
+		return list->result;
+	}
+	return result;
+}
+
+static void list(void *state, void **connection, struct lookup_listing *listing)
+{
+	struct ldap_list list = {.ldap = state, .listing = listing};
+	struct worker *worker = *connection ? *connection : calloc(1, sizeof(*worker));
+	struct ldap *ldap = state;
+	struct err err = {0};
+
+	*connection = worker;
+	if (!worker) {
+		lookup_down(&listing->answer, "out of memory");
+		return;
+	}
+	worker->search.logged_in = true;
+	if (!*ldap->list_filter || !*ldap->base)
+		lookup_down(&listing->answer, "user_dn finds no entries: it has no base");
+	else if (link_do(&worker->search, &ldap->site, list_all, &list, listing->deadline, &err) !=
+		 CLIENT_DONE)
+		lookup_down(&listing->answer, "%s", err.text);
+}
+
 const struct lookup_driver lookup_driver = {
 	.driver = DRIVER_LDAP,
 	.open = open_driver,
 	.ask = ask,
+	.list = list,
 };

@@ -17,23 +17,33 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+struct state {
+	struct users *users;
+	const struct config *config;
+};
+
 static int open_driver(const struct lookup_database *database, struct sandbox *sandbox, void **ret,
 		       struct err *err)
 {
 	const char *file = lookup_text(database, "file");
-	struct users *users;
-	char mail[CONFIG_MAIL_MAX];
+	struct state *state = calloc(1, sizeof(*state));
+	struct user_mail mail = {database->config, database->settings};
 	int folder;
 
-	if (config_open_parent(file, &folder, err) < 0)
+	if (!state)
+		return err_set(err, EX_OSERR, "out of memory");
+	if (config_open_parent(file, &folder, err) < 0) {
+		free(state);
 		return -1;
-	if (users_open_passwd_file(folder, config_file_name(file),
-				   config_mail(database->config, mail), &users, err) < 0) {
+	}
+	if (users_open_passwd_file(folder, config_file_name(file), &mail, &state->users, err) < 0) {
 		close(folder);
+		free(state);
 		return err_prefix(err, "%s", file);
 	}
 	sandbox->paths[sandbox->path_count++] = (struct sandbox_path){folder, SANDBOX_READ};
-	*ret = users;
+	state->config = database->config;
+	*ret = state;
 	return 0;
 }
 
@@ -51,11 +61,24 @@ static void put_number(struct lookup_answer *answer, const char *name, uint64_t 
 	put(answer, name, text);
 }
 
-static void put_entry(struct lookup_answer *answer, const struct user *user)
+/* The entry's own place, as a whole path: auth, which judges it, adds nothing. */
+static void put_location(struct lookup_answer *answer, const struct config *config,
+			 const struct user *user)
+{
+	char path[CONFIG_PATH_MAX + USER_HOME_MAX + 2];
+
+	if (!user->placed)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", config->roots[user->root].path, user_home(user));
+	put(answer, "maildir", path);
+}
+
+static void put_entry(struct lookup_answer *answer, const struct config *config,
+		      const struct user *user)
 {
 	put(answer, "user", user->name);
 	put(answer, "password", user->secret);
-	put(answer, "home", user->home);
+	put_location(answer, config, user);
 	put(answer, "allow_networks", user->networks);
 	if (user->has_ids) {
 		put_number(answer, "uid", user->uid);
@@ -67,20 +90,23 @@ static void put_entry(struct lookup_answer *answer, const struct user *user)
 		put_number(answer, "quota_octets", user->quota_octets);
 	if (user->nologin)
 		put(answer, "nologin", "yes");
+	if (user->external)
+		put(answer, "external", "yes");
 }
 
-static void ask(void *state, void **connection, const struct lookup_question *question,
+static void ask(void *driver, void **connection, const struct lookup_question *question,
 		struct lookup_answer *answer)
 {
 	struct err err = {0};
+	const struct state *state = driver;
 	struct user user;
 
 	(void)connection;
 	for (unsigned i = 0; i < question->name_count; i++) {
-		switch (users_find(state, span_of(question->names[i]), &user, &err)) {
+		switch (users_find(state->users, span_of(question->names[i]), &user, &err)) {
 		case USERS_FOUND:
 			answer->status = LOOKUP_FOUND;
-			put_entry(answer, &user);
+			put_entry(answer, state->config, &user);
 			break;
 		case USERS_UNSERVED:
 			lookup_bad(answer, "%s", err.text);
@@ -98,5 +124,18 @@ static void ask(void *state, void **connection, const struct lookup_question *qu
 	explicit_bzero(&user, sizeof(user));
 }
 
+static bool list_name(void *context, pop3_span name)
+{
+	return lookup_list(context, name.data, name.size);
+}
+
+static void list(void *driver, void **connection, struct lookup_listing *listing)
+{
+	const struct state *state = driver;
+
+	(void)connection;
+	users_each(state->users, list_name, listing);
+}
+
 const struct lookup_driver lookup_driver = {
-	.driver = DRIVER_PASSWD_FILE, .open = open_driver, .ask = ask};
+	.driver = DRIVER_PASSWD_FILE, .open = open_driver, .ask = ask, .list = list};

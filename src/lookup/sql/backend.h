@@ -14,7 +14,13 @@
 
 enum sql_tls { SQL_TLS_AUTO, SQL_TLS_OFF, SQL_TLS_ENCRYPT, SQL_TLS_VERIFY };
 
-enum sql_query { SQL_USER_QUERY, SQL_RECIPIENT_QUERY, SQL_LAST_LOGIN_UPDATE, SQL_QUERIES };
+enum sql_query {
+	SQL_USER_QUERY,
+	SQL_RECIPIENT_QUERY,
+	SQL_LAST_LOGIN_UPDATE,
+	SQL_LIST_QUERY,
+	SQL_QUERIES
+};
 
 /* What the configuration says. Lives as long as the process. */
 struct sql_site {

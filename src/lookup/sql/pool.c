@@ -206,8 +206,10 @@ static void note_result(struct sql_pool *pool, struct link *link, enum sql_query
 {
 	if (result == SQL_BROKEN || result == SQL_LATE || result == SQL_TOO_MUCH) {
 		close_link(pool, link);
-		/* an update may wait for a lock: that says nothing about questions */
-		if (query != SQL_LAST_LOGIN_UPDATE && result != SQL_TOO_MUCH)
+		/* an update may wait for a lock, a list take long: that says nothing about
+		 * questions */
+		if (query != SQL_LAST_LOGIN_UPDATE && query != SQL_LIST_QUERY &&
+		    result != SQL_TOO_MUCH)
 			mark_bad(pool, link->host, begun, why);
 		return;
 	}

@@ -224,6 +224,7 @@ static const char *const names[SQL_QUERIES] = {
 	[SQL_USER_QUERY] = "valija_user",
 	[SQL_RECIPIENT_QUERY] = "valija_recipient",
 	[SQL_LAST_LOGIN_UPDATE] = "valija_last_login",
+	[SQL_LIST_QUERY] = "valija_list",
 };
 
 static enum sql_result prepare_typed(struct connection *c, enum sql_query query, const Oid *types,

@@ -225,8 +225,9 @@ static bool names_user(const struct sql_statement *statement)
 	       memchr(statement->values, SQL_LOCAL, statement->count);
 }
 
-int sql_query_parse(const char *query, enum sql_dialect dialect, struct sql_statement *ret,
-		    struct err *err)
+/* list: for all users. */
+static int parse(const char *query, enum sql_dialect dialect, bool list, struct sql_statement *ret,
+		 struct err *err)
 {
 	struct sql_statement statement = {.text = malloc(strlen(query) + 1)};
 	struct parser p = {query, query, dialect, &statement, 0, err};
@@ -235,7 +236,11 @@ int sql_query_parse(const char *query, enum sql_dialect dialect, struct sql_stat
 	/* no placeholder is shorter than its parameter */
 	while (rc == 0 && *p.at)
 		rc = take_next(&p);
-	if (rc == 0 && !names_user(&statement))
+	if (rc == 0 && list && statement.count)
+		rc = err_set(err, EX_CONFIG,
+			     "it is asked for all users, so there is nothing to put in its "
+			     "placeholders: take them out");
+	else if (rc == 0 && !list && !names_user(&statement))
 		rc = err_set(err, EX_CONFIG,
 			     "no {user} and no {local} in it: it would be the same for all users");
 	if (rc < 0) {
@@ -245,4 +250,16 @@ int sql_query_parse(const char *query, enum sql_dialect dialect, struct sql_stat
 	statement.text[p.used] = '\0';
 	*ret = statement;
 	return 0;
+}
+
+int sql_query_parse(const char *query, enum sql_dialect dialect, struct sql_statement *ret,
+		    struct err *err)
+{
+	return parse(query, dialect, false, ret, err);
+}
+
+int sql_list_parse(const char *query, enum sql_dialect dialect, struct sql_statement *ret,
+		   struct err *err)
+{
+	return parse(query, dialect, true, ret, err);
 }

@@ -26,5 +26,8 @@ struct sql_statement {
  * than one statement, no {user} and no {local} … ret->text is to be freed. */
 int sql_query_parse(const char *query, enum sql_dialect dialect, struct sql_statement *ret,
 		    struct err *err);
+/* The same of a query for all users, which has no placeholders. */
+int sql_list_parse(const char *query, enum sql_dialect dialect, struct sql_statement *ret,
+		   struct err *err);
 
 #endif

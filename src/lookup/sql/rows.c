@@ -13,7 +13,7 @@ enum {
 
 void sql_rows_begin(struct sql_rows *rows, struct lookup_answer *answer)
 {
-	*rows = (struct sql_rows){.answer = answer};
+	*rows = (struct sql_rows){.answer = answer, .listing = rows->listing};
 	if (!answer)
 		return;
 	answer->status = LOOKUP_UNKNOWN;
@@ -97,10 +97,22 @@ static bool is_empty(const struct sql_cell *cells, unsigned count)
 	return true;
 }
 
+/* A list has one user a row: the first column. */
+static bool list_row(struct lookup_listing *listing, const struct sql_cell *cells, unsigned count)
+{
+	if (count == 0 || cells[0].too_long || !cells[0].value) {
+		listing->bad++;
+		return true;
+	}
+	return lookup_list(listing, cells[0].value, cells[0].size);
+}
+
 bool sql_rows_add(struct sql_rows *rows, unsigned set, const struct sql_cell *cells, unsigned count)
 {
 	bool alias = is_alias(cells, count);
 
+	if (rows->listing)
+		return list_row(rows->listing, cells, count);
 	if (!rows->answer || is_empty(cells, count) || (rows->count && set != rows->set))
 		return true;
 	if (rows->count++ == 0) {

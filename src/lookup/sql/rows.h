@@ -18,7 +18,8 @@ struct sql_cell {
 };
 
 struct sql_rows {
-	struct lookup_answer *answer; /* NULL: an update; there are none */
+	struct lookup_answer *answer;   /* NULL: an update, of which there are none, or a list */
+	struct lookup_listing *listing; /* NULL: it is none */
 	unsigned count, set;
 	bool alias; /* the first row is one */
 };

@@ -1,7 +1,8 @@
 /*
- * valija-lookup-sql: users in PostgreSQL, MariaDB, MySQL or SQLite. Settings become a site (target,
- * statements, TLS), once; questions become runs of a prepared statement in worker threads. Secrets
- * are checked by auth: this driver gives what is stored.
+ * valija-lookup-postgresql, -mysql, -sqlite: users in PostgreSQL, in MariaDB or MySQL, in SQLite.
+ * This file is built once for each. Settings become a site (target, statements, TLS), once;
+ * questions become runs of a prepared statement in worker threads. Secrets are checked by auth:
+ * this driver gives what is stored.
  */
 #include "base/text.h"
 #include "lookup/driver.h"
@@ -50,8 +51,7 @@ static int find_backend(struct sql *sql, struct err *err)
 	if (dialect < sizeof(backends) / sizeof(backends[0]))
 		sql->backend = backends[dialect];
 	if (!sql->backend)
-		return err_set(err, EX_CONFIG,
-			       "connect: this build has no %s: build Valija with its library",
+		return err_set(err, EX_CONFIG, "connect: this program has no %s",
 			       libraries[dialect]);
 	return sql->backend->load ? sql->backend->load(err) : 0;
 }
@@ -60,6 +60,7 @@ static const char *const query_names[SQL_QUERIES] = {
 	[SQL_USER_QUERY] = "user_query",
 	[SQL_RECIPIENT_QUERY] = "recipient_query",
 	[SQL_LAST_LOGIN_UPDATE] = "last_login_update",
+	[SQL_LIST_QUERY] = "list_query",
 };
 
 static int read_queries(const struct lookup_database *database, struct sql_site *site,
@@ -68,8 +69,8 @@ static int read_queries(const struct lookup_database *database, struct sql_site 
 	for (unsigned i = 0; i < SQL_QUERIES; i++) {
 		const char *text = lookup_text(database, query_names[i]);
 
-		if (*text &&
-		    sql_query_parse(text, site->target.dialect, &site->statements[i], err) < 0)
+		if (*text && (i == SQL_LIST_QUERY ? sql_list_parse : sql_query_parse)(
+				     text, site->target.dialect, &site->statements[i], err) < 0)
 			return err_prefix(err, "%s", query_names[i]);
 	}
 	if (site->target.dialect == SQL_SQLITE && site->statements[SQL_LAST_LOGIN_UPDATE].text)
@@ -221,6 +222,25 @@ static void ask(void *state, void **connection, const struct lookup_question *qu
 	conclude(result, query, why, answer);
 }
 
+static void list(void *state, void **connection, struct lookup_listing *listing)
+{
+	struct sql *sql = state;
+	struct sql_rows rows = {.listing = listing};
+	struct sql_values none;
+	enum sql_result result;
+	char why[SQL_WHY];
+
+	if (!sql->site.statements[SQL_LIST_QUERY].text) {
+		lookup_down(&listing->answer, "it has no list_query");
+		return;
+	}
+	(void)sql_values_set(&none, "", 0, "", "");
+	result = sql_pool_run(sql->pool, connection, SQL_LIST_QUERY, &none, 1, listing->deadline,
+			      &rows, why);
+	if (result != SQL_DONE && listing->answer.status != LOOKUP_DOWN)
+		lookup_down(&listing->answer, "list_query: %s", why);
+}
+
 static void note(void *state, void **connection, const char *name, uint32_t day)
 {
 	struct sql *sql = state;
@@ -234,4 +254,5 @@ const struct lookup_driver lookup_driver = {
 	.open = open_sql,
 	.ask = ask,
 	.note = note,
+	.list = list,
 };

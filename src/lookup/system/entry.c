@@ -153,3 +153,21 @@ enum entry_status entry_in_group(const struct entry *entry, const char *group, i
 		return ENTRY_FOUND;
 	return is_listed(entry, wanted, ret_errnum);
 }
+
+bool entry_each(const struct entry_range *range,
+		bool (*each)(void *context, const struct entry *entry), void *context)
+{
+	const struct passwd *pw;
+	struct entry entry;
+	bool more = true;
+	int errnum = 0;
+
+	setpwent();
+	while (more && (errno = 0, pw = getpwent()) != NULL)
+		if (take(pw->pw_name, pw, range, &entry) == ENTRY_FOUND)
+			more = each(context, &entry);
+	errnum = more ? errno : 0;
+	endpwent();
+	errno = errnum;
+	return means_unknown(errnum);
+}

@@ -36,4 +36,9 @@ enum entry_status entry_find(const char *name, const struct entry_range *range, 
 /* Whether the entry's user belongs to the group, as its first one or by membership. */
 enum entry_status entry_in_group(const struct entry *entry, const char *group, int *ret_errnum);
 
+/* Calls each for every entry of the range that the name service lists, until it returns false;
+ * sssd lists none by default. One thread of a process at a time. False: it failed, with errno. */
+bool entry_each(const struct entry_range *range,
+		bool (*each)(void *context, const struct entry *entry), void *context);
+
 #endif

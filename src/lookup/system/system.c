@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,8 +167,10 @@ static void find_entry(const struct system *system, const struct lookup_question
 /* Where `mail` says by placeholders where mail is, homes do not, unless maildir was written. */
 static bool is_at_home(const struct system *system)
 {
-	return !system->database->config->mail_template[0] ||
-	       lookup_item(system->database, "maildir", 0);
+	const char *template;
+
+	(void)config_database_mail(system->database->config, system->database->settings, &template);
+	return !template[0] || lookup_item(system->database, "maildir", 0);
 }
 
 /* Where the mail of an entry is: by its own spelling of the name, whatever the client's was. */
@@ -363,6 +366,40 @@ static void ask(void *state, void **connection, const struct lookup_question *qu
 		put_fields(system, question, &entry, answer);
 }
 
+/* ---- lists ---- */
+
+struct system_list {
+	const struct system *system;
+	struct lookup_listing *listing;
+};
+
+static bool list_entry(void *context, const struct entry *entry)
+{
+	const struct system_list *list = context;
+
+	if (*list->system->group && !check_group(list->system, entry, &list->listing->answer)) {
+		if (list->listing->answer.status == LOOKUP_DOWN)
+			return false;
+		list->listing->answer.status = LOOKUP_FOUND; /* it is no member */
+		return true;
+	}
+	return lookup_list(list->listing, entry->name, strlen(entry->name));
+}
+
+/* The name service has one place in its list for all threads. */
+static void list(void *state, void **connection, struct lookup_listing *listing)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	struct system_list one = {.system = state, .listing = listing};
+
+	(void)connection;
+	pthread_mutex_lock(&mutex);
+	if (!entry_each(&one.system->range, list_entry, &one))
+		lookup_down(&listing->answer, "the name service (nsswitch.conf) fails: %s",
+			    strerror(errno));
+	pthread_mutex_unlock(&mutex);
+}
+
 /* ---- open ---- */
 
 static int check_service(const char *service, struct err *err)
@@ -451,4 +488,5 @@ const struct lookup_driver lookup_driver = {
 	.driver = DRIVER_SYSTEM,
 	.open = open_system,
 	.ask = ask,
+	.list = list,
 };

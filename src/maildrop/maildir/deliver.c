@@ -6,6 +6,7 @@
  */
 #include "maildrop/maildir/deliver.h"
 
+#include "maildrop/kept.h"
 #include "maildrop/maildir/files/name.h"
 #include "maildrop/maildir/update/compact.h"
 #include "maildrop/maildir/update/update.h"
@@ -142,6 +143,18 @@ static enum maildrop_status write_file(struct delivering *d, struct err *err)
 	return MAILDROP_OK;
 }
 
+/* Kept messages count, but they refuse no mail: the oldest make room. The log is held. */
+static void make_room(const struct delivering *d, uint64_t used)
+{
+	const struct maildrop_retention *retention = &d->place.retention;
+	uint64_t most = d->delivery->quota.max_octets;
+
+	if (!retention->keep_seconds || !most ||
+	    (retention->keep_octets && retention->keep_octets <= most - used))
+		return;
+	(void)kept_trim(d->place.sys, d->place.dir, 0, most - used);
+}
+
 static enum maildrop_status check_quota(const struct delivering *d, const struct index_delta *now,
 					struct err *err)
 {
@@ -151,8 +164,10 @@ static enum maildrop_status check_quota(const struct delivering *d, const struct
 
 	if ((!quota->max_messages || now->count < quota->max_messages) &&
 	    (!quota->max_octets ||
-	     (now->stored <= quota->max_octets && size <= quota->max_octets - now->stored)))
+	     (now->stored <= quota->max_octets && size <= quota->max_octets - now->stored))) {
+		make_room(d, now->stored + size);
 		return MAILDROP_OK;
+	}
 	err_set(err, EX_TEMPFAIL, "maildrop %s: over quota", d->place.home);
 	return MAILDROP_OVER_QUOTA;
 }

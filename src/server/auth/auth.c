@@ -2,11 +2,19 @@
  * messages of fronts are hostile, those of the monitor are believed. */
 #include "server/auth/auth.h"
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "server/auth/flush.h"
 #include "server/auth/keepers.h"
 #include "server/auth/login.h"
+#include "server/auth/penalties.h"
 #include "server/auth/recipient.h"
+#include "server/auth/trace.h"
+#include "server/auth/report.h"
+#include "server/auth/usage.h"
+#include "server/auth/who.h"
+#include "server/counters.h"
 #include "server/record.h"
 #include "users/app_passwords.h"
 #include "users/site.h"
@@ -18,6 +26,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -65,8 +74,14 @@ static void tick(struct loop_timer *timer)
 	if (renew_offer(auth))
 		for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
 			send_offer(auth, peer);
+	counters_set(COUNTER_USERS, auth->limits.users.count);
+	counters_set(COUNTER_AUTH_QUEUE, auth->queue.waiting);
+	databases_count(auth->databases);
 	if (++auth->ticks % SWEEP_TICKS == 0)
+		last_login_tick(&auth->last_logins);
+	if (auth->ticks % SWEEP_TICKS == 0)
 		limits_sweep(&auth->limits, loop_now(auth->child->loop));
+	penalties_send(auth);
 	loop_timer_set(timer, TICK_MS);
 }
 
@@ -86,6 +101,7 @@ static void end_session(struct auth *auth, struct auth_session *session)
 	limits_disconnect(&auth->limits, session->address);
 	table_remove(session->front->data, &session->node);
 	free(session->stamp);
+	free(session->certified);
 	free(session->bindings);
 	free(session);
 }
@@ -96,7 +112,7 @@ static void answer_connect(struct peer *front, uint64_t number, enum reason reas
 	struct ipc_connected message = {.session = number, .reason = reason};
 	pop3_span text = span_of(stamp);
 
-	peer_send_texts(front, IPC_CONNECTED, &message, &text, 1);
+	peer_post_texts(front, IPC_CONNECTED, &message, &text, 1);
 }
 
 static void refused(const struct peer *front, const struct ipc_connect *message, enum reason why)
@@ -138,7 +154,8 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 	}
 	if (!can_have(front, message))
 		return;
-	address = limits_connect(&auth->limits, message->address, message->resumed, &why);
+	address = limits_connect(&auth->limits, message->address, message->loopback,
+				 message->resumed, &why);
 	if (address)
 		session = calloc(1, sizeof(*session));
 	if (!session) {
@@ -154,12 +171,14 @@ static void take_connect(struct peer *front, const struct ipc_connect *message)
 	session->front = front;
 	session->address = address;
 	session->loopback = message->loopback;
+	session->listener = (uint8_t)message->listener;
 	memcpy(session->ip, message->address, sizeof(session->ip));
 	table_add(front->data, &session->node, message->session);
 	if (message->resumed) {
 		session->granted = true; /* the client logged in before this process was started */
 		return;
 	}
+	session->since = (uint32_t)time(NULL);
 	if (auth->apop)
 		auth_new_stamp(auth, session);
 	answer_connect(front, message->session, REASON_OK, session->stamp ? session->stamp : "");
@@ -174,6 +193,15 @@ static void take_bindings(struct auth_session *session, const struct ipc_binding
 		*session->bindings = *message;
 }
 
+static void take_certified(struct auth_session *session, const struct ipc_session *message)
+{
+	pop3_span name = ipc_text(message, 0);
+
+	auth_login_cancel(session);
+	free(session->certified);
+	session->certified = strndup(name.data, name.size);
+}
+
 static void front_message(struct peer *front, enum ipc_type type, const void *message)
 {
 	/* every message about a session has the session's number behind the head */
@@ -184,7 +212,7 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 		take_connect(front, message);
 		return;
 	}
-	if (type == IPC_RCPT || type == IPC_WHOSE) {
+	if (type == IPC_RCPT || type == IPC_WHOSE || type == IPC_QUOTA) {
 		auth_recipient(front, message);
 		return;
 	}
@@ -193,6 +221,8 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 		return;
 	if (type == IPC_BINDINGS)
 		take_bindings(session, message);
+	else if (type == IPC_CERTIFIED)
+		take_certified(session, message);
 	else if (type == IPC_DISCONNECT)
 		end_session(front->child->state, session);
 	else if (type == IPC_SASL_CANCEL)
@@ -208,6 +238,20 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 	(void)fds;
 	if (type == IPC_ANSWER)
 		databases_answer(((struct auth *)peer->child->state)->databases, peer, message);
+	else if (type == IPC_WHO)
+		auth_who(peer, message);
+	else if (type == IPC_ASK)
+		auth_report(peer, message);
+	else if (type == IPC_TRAFFIC_ANSWER)
+		whos_answer(&((struct auth *)peer->child->state)->whos, peer, message);
+	else if (type == IPC_PENALTY_ASK)
+		penalties_list(peer, message);
+	else if (type == IPC_FLUSH)
+		auth_flush(peer, message);
+	else if (type == IPC_TRACE)
+		auth_trace(peer, message);
+	else if (type == IPC_USAGE_ANSWER)
+		usages_answer(peer, message);
 	else if (type != IPC_LEAVE)
 		front_message(peer, type, message);
 	else if (peer->role == ROLE_KEEPER)
@@ -226,6 +270,12 @@ static void peer_up(struct peer *peer)
 	}
 	if (peer->role == ROLE_LOOKUP) {
 		databases_up(auth->databases, peer);
+		return;
+	}
+	if (peer->role == ROLE_CONTROL)
+		return;
+	if (peer->role == ROLE_LOGINS) {
+		last_login_up(&auth->last_logins, peer);
 		return;
 	}
 	peer->data = malloc(sizeof(struct table));
@@ -247,22 +297,33 @@ static void end_one(struct table_node *node, void *context)
 
 static void peer_gone(struct peer *peer)
 {
-	if (peer->role == ROLE_KEEPER)
-		auth_keeper_gone(peer->child->state, peer);
+	struct auth *auth = peer->child->state;
+
+	if (peer->role == ROLE_KEEPER) {
+		usages_keeper_gone(auth, peer);
+		auth_keeper_gone(auth, peer);
+	}
+	whos_gone(&auth->whos, peer);
 	if (peer->role == ROLE_LOOKUP)
-		databases_gone(((struct auth *)peer->child->state)->databases, peer);
+		databases_gone(auth->databases, peer);
+	if (peer->role == ROLE_LOGINS)
+		last_login_gone(&auth->last_logins, peer);
 	if (peer->role != ROLE_KEEPER && peer->data) {
-		table_each(peer->data, end_one, peer->child->state);
+		table_each(peer->data, end_one, auth);
 		table_finish(peer->data);
 		free(peer->data);
 	}
-	child_drained(peer->child, peer, IPC_K | IPC_D);
+	if (peer->child->draining) /* it may end now */
+		penalties_send(auth);
+	child_drained(peer->child, peer, IPC_K | IPC_D | IPC_W | IPC_C);
 }
 
 static void drain(struct child *child, uint64_t ms)
 {
 	(void)ms;
-	child_drained(child, NULL, IPC_K | IPC_D);
+	if (child->started)
+		penalties_send(child->state);
+	child_drained(child, NULL, IPC_K | IPC_D | IPC_W | IPC_C);
 }
 
 static struct auth *root_struct(struct child *child)
@@ -274,10 +335,25 @@ static struct auth *root_struct(struct child *child)
 		if (!auth)
 			abort();
 		auth->child = child;
-		auth->users_fd = auth->aliases_fd = auth->mail_fd = -1;
+		auth->users_fd = auth->aliases_fd = auth->early_fd = -1;
+		for (int i = 0; i < CONFIG_ROOTS_MAX; i++)
+			auth->mail_fds[i] = -1;
 		child->state = auth;
 	}
 	return auth;
+}
+
+/* Those that come with the briefing wait for the start: there is no table yet. */
+static void take_penalties(struct auth *auth, const struct ipc_penalties *message, int *fd)
+{
+	if (auth->child->started) {
+		penalties_take(auth, message, *fd);
+		return;
+	}
+	close_fd(&auth->early_fd);
+	auth->early_fd = *fd;
+	auth->early = *message;
+	*fd = -1;
 }
 
 static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
@@ -288,6 +364,10 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 
 	if (type == IPC_KEEPER_REFUSED)
 		auth_keeper_refused(auth, ((const struct ipc_owner *)message)->uid);
+	if (type == IPC_PENALTIES)
+		take_penalties(auth, message, &fds[0]);
+	if (type == IPC_CONTROL_PEERS)
+		auth->control = *(const struct ipc_control_peers *)message;
 	if (type != IPC_DIRECTORY)
 		return;
 	switch ((enum ipc_directory_kind)directory->kind) {
@@ -298,8 +378,9 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 		to = &auth->aliases_fd;
 		break;
 	case DIRECTORY_MAIL:
-		to = &auth->mail_fd;
+		to = &auth->mail_fds[directory->root];
 		break;
+	case DIRECTORY_LOGINS:
 	case DIRECTORY_COUNT:
 		break;
 	}
@@ -365,6 +446,11 @@ static int start(struct child *child, struct err *err)
 	auth->most_connections =
 		getrlimit(RLIMIT_NOFILE, &files) < 0 ? RLIM_INFINITY : files.rlim_cur;
 	limits_init(&auth->limits, child->config);
+	whos_init(&auth->whos, child->loop);
+	if (auth->early_fd >= 0)
+		penalties_take(auth, &auth->early, auth->early_fd);
+	close_fd(&auth->early_fd);
+	last_login_notes_init(&auth->last_logins);
 	queue_init(&auth->queue, QUEUE_MAX, threads);
 	if (enter_sandbox(auth, err) < 0 || open_users(auth, err) < 0 ||
 	    create_service(auth, &settings, err) < 0 || auth_recipients_open(auth, err) < 0 ||
@@ -373,12 +459,15 @@ static int start(struct child *child, struct err *err)
 	auth->databases = databases_create(child, err);
 	if (!auth->databases)
 		return -1;
+	auth->usages = usages_create(auth, err);
+	if (!auth->usages)
+		return -1;
 	auth->workers = workers_create(child->loop, threads, WORKER_NICE, threads, err);
 	if (!auth->workers)
 		return -1;
 	if (child->change_ids)
 		auth->homes =
-			homes_create(child->loop, auth->mail_fd, auth_home_settled, auth, err);
+			homes_create(child->loop, auth->mail_fds, auth_home_settled, auth, err);
 	if (child->change_ids && !auth->homes)
 		return -1;
 	renew_offer(auth);

@@ -7,6 +7,9 @@
 #include "base/text.h"
 #include "config/database.h"
 #include "server/auth/entries.h"
+#include "server/auth/unanswered.h"
+#include "server/counters.h"
+#include "server/record.h"
 #include "users/judge.h"
 
 #include <stdio.h>
@@ -22,6 +25,8 @@ enum {
 	SLACK_MS = 500,      /* for the way there and back, beyond the database's own time */
 	SAY_AGAIN_MS = 1000, /* between two lines about entries that cannot be used */
 };
+
+#define GONE "its process is not there"
 
 struct database {
 	struct databases *databases;
@@ -40,8 +45,10 @@ struct databases {
 	struct child *child;
 	struct entries *entries;
 	struct table asks; /* that were sent; key: id */
+	struct unanswered unanswered;
 	uint64_t last_id;
 	uint32_t count;
+	uint32_t forgotten; /* how often entries were: see remember */
 	struct database list[];
 };
 
@@ -54,7 +61,9 @@ struct ask {
 	struct ask_question question; /* its spans are those below */
 	ask_done *done;
 	void *context;
-	uint32_t at; /* the database that is asked */
+	uint32_t at;        /* the database that is asked */
+	uint64_t since;     /* loop_now: when it was asked */
+	uint32_t forgotten; /* at its beginning */
 	bool sent, judges;
 	unsigned best;         /* the best name that somebody has; name_count: none */
 	struct finding *found; /* of that name */
@@ -90,6 +99,25 @@ static bool could_have(const struct ask *ask, const struct database *database)
 					       ask->question.names[i]))
 			return true;
 	return false;
+}
+
+/* The recorder has what each database said, and after how long. */
+static void note(const struct ask *ask, const struct database *database, enum record_event event,
+		 const char *answer)
+{
+	const struct ask_question *question = &ask->question;
+	bool login = question->purpose != LOOKUP_RECIPIENT;
+	struct record record;
+
+	record_begin(&record, event, login ? question->address : NULL, question->front,
+		     question->session);
+	record_words(&record, RECORD_KEY_DATABASE, database->settings->name);
+	record_words(&record, RECORD_KEY_ANSWER, answer);
+	record_number(&record, RECORD_KEY_MS, loop_now(ask->databases->child->loop) - ask->since);
+	if (question->name_count)
+		record_text(&record, login ? RECORD_KEY_USER : RECORD_KEY_RECIPIENT,
+			    question->names[0]);
+	record_write(&record);
 }
 
 static bool is_asked(const struct ask *ask, const struct database *database)
@@ -230,7 +258,7 @@ static int send_ask(struct ask *ask, struct database *database)
 	return 0;
 }
 
-static void is_down(struct ask *ask, struct database *database);
+static void is_down(struct ask *ask, struct database *database, const char *why);
 
 /* Sends the questions whose turn it is. */
 static void run_next(struct database *database)
@@ -243,7 +271,7 @@ static void run_next(struct database *database)
 		if (send_ask(ask, database) == 0)
 			continue;
 		leave(ask);
-		is_down(ask, database);
+		is_down(ask, database, GONE);
 	}
 }
 
@@ -297,8 +325,9 @@ static struct finding *kept(struct ask *ask, struct database *database)
 }
 
 /* The database of the question cannot be asked: what it could have is not known. */
-static void is_down(struct ask *ask, struct database *database)
+static void is_down(struct ask *ask, struct database *database, const char *why)
 {
+	note(ask, database, RECORD_DATABASE_DOWN, why);
 	ask->found = ask->found ? ask->found : kept(ask, database);
 	if (ask->found && ask->found->cached)
 		ask->best = 0;
@@ -307,22 +336,33 @@ static void is_down(struct ask *ask, struct database *database)
 	end(ask);
 }
 
+/* Nobody waits for the answer of a question that was sent. */
+static void cancel(struct ask *ask, struct database *database)
+{
+	struct ipc_cancel message = {.id = ask->node.key};
+
+	if (!database->peer)
+		return;
+	(void)ipc_send(&database->peer->chan, IPC_CANCEL, &message);
+	unanswered_add(&ask->databases->unanswered, ask->node.key, database->peer->instance,
+		       loop_now(ask->databases->child->loop));
+}
+
 static void too_late(struct loop_timer *timer)
 {
 	struct ask *ask = timer->context;
 	struct database *database = &ask->databases->list[ask->at];
-	struct ipc_cancel message = {.id = ask->node.key};
+	const char *why = ask->sent ? "no answer in time" : "too many questions wait";
 
 	if (ask->sent) {
 		if (database->silent++ == SILENT_MAX - 1)
 			log_error("database %s does not answer: its users get a temporary failure "
 				  "until it does",
 				  database->settings->name);
-		if (database->peer)
-			(void)ipc_send(&database->peer->chan, IPC_CANCEL, &message);
+		cancel(ask, database);
 	}
 	leave(ask);
-	is_down(ask, database);
+	is_down(ask, database, why);
 	run_next(database);
 }
 
@@ -339,7 +379,7 @@ static void advance(struct ask *ask)
 		if (!database->peer || is_silent(database) ||
 		    queue_add(&database->queue, &ask->entry, ask->question.network,
 			      ask->question.loopback, ask->question.class) < 0) {
-			is_down(ask, database);
+			is_down(ask, database, database->peer ? "it is silent or busy" : GONE);
 			return;
 		}
 		loop_timer_set(&ask->timer, database->timeout + SLACK_MS);
@@ -376,6 +416,8 @@ struct ask *databases_ask(struct databases *databases, const struct ask_question
 	ask->done = done;
 	ask->context = context;
 	ask->best = question->name_count;
+	ask->since = loop_now(databases->child->loop);
+	ask->forgotten = databases->forgotten;
 	to = ask->text;
 	for (unsigned i = 0; i < question->name_count; i++)
 		to = copy_text(to, question->names[i], &ask->question.names[i]);
@@ -391,11 +433,10 @@ struct ask *databases_ask(struct databases *databases, const struct ask_question
 void databases_cancel(struct ask *ask)
 {
 	struct database *database = &ask->databases->list[ask->at];
-	struct ipc_cancel message = {.id = ask->node.key};
 
 	if (ask->at < ask->databases->count) {
-		if (ask->sent && database->peer)
-			(void)ipc_send(&database->peer->chan, IPC_CANCEL, &message);
+		if (ask->sent)
+			cancel(ask, database);
 		leave(ask);
 		run_next(database);
 	}
@@ -424,6 +465,15 @@ struct finding *databases_known(struct databases *databases, const struct ask_qu
 	return NULL;
 }
 
+uint32_t databases_forget(struct databases *databases, const pop3_span *name)
+{
+	databases->forgotten++;
+	if (!name)
+		return entries_forget_all(databases->entries);
+	return entries_forget(databases->entries, CONFIG_FOR_LOGIN, *name) +
+	       entries_forget(databases->entries, CONFIG_FOR_RECIPIENT, *name);
+}
+
 /* ---- answers ---- */
 
 /* A recipient's entry serves for half a minute: mail follows a user who moved. */
@@ -440,7 +490,7 @@ static void remember(struct ask *ask, struct database *database, const struct fi
 		ms = message->ttl * 1000ull;
 	if (ask->question.purpose == LOOKUP_RECIPIENT && ms > RECIPIENT_MS)
 		ms = RECIPIENT_MS;
-	if (ask->question.token.size || finding->status != USERS_FOUND || !ms)
+	if (ask->question.token.size || finding->status != USERS_FOUND || !ms || finding->fleeting)
 		return;
 	found.good_until = now + ms;
 	found.kept_until = found.good_until;
@@ -473,10 +523,11 @@ static void found(struct ask *ask, struct database *database, const struct ipc_a
 	finding = judge_answer(ask->databases->child->config, database->settings, key,
 			       ipc_tail(message), message->head.tail);
 	if (!finding) {
-		is_down(ask, database);
+		is_down(ask, database, "no memory for the answer");
 		return;
 	}
 	finding->judges = ask->judges;
+	finding->fleeting = ask->forgotten != ask->databases->forgotten;
 	if (verifies(ask, database))
 		finding->secret = FINDING_RIGHT;
 	if (finding->status == USERS_UNSERVED)
@@ -505,9 +556,24 @@ static void decided(struct ask *ask, struct database *database, enum users_statu
 	end(ask);
 }
 
+static void note_answer(const struct ask *ask, const struct database *database,
+			enum lookup_status status)
+{
+	static const char *const words[LOOKUP_STATUSES] = {
+		[LOOKUP_FOUND] = "found",
+		[LOOKUP_UNKNOWN] = "unknown user",
+		[LOOKUP_WRONG] = "wrong password",
+		[LOOKUP_REFUSED] = "the account is expired or locked",
+		[LOOKUP_BAD_ENTRY] = "an entry that cannot be used"};
+
+	if (status < LOOKUP_STATUSES && words[status])
+		note(ask, database, RECORD_DATABASE, words[status]);
+}
+
 static void take_answer(struct ask *ask, struct database *database,
 			const struct ipc_answer *message)
 {
+	note_answer(ask, database, (enum lookup_status)message->status);
 	switch ((enum lookup_status)message->status) {
 	case LOOKUP_FOUND:
 		found(ask, database, message);
@@ -526,7 +592,7 @@ static void take_answer(struct ask *ask, struct database *database,
 		break;
 	case LOOKUP_DOWN:
 	case LOOKUP_STATUSES:
-		is_down(ask, database);
+		is_down(ask, database, "it is down");
 		break;
 	}
 }
@@ -547,12 +613,14 @@ void databases_answer(struct databases *databases, struct peer *lookup,
 	struct ask *ask = node ? CONTAINER(node, struct ask, node) : NULL;
 	struct database *database;
 
-	if (message->id > databases->last_id) {
-		peer_break(lookup, "an answer to no question");
+	if (!ask) {
+		if (message->id > databases->last_id ||
+		    !unanswered_take(&databases->unanswered, message->id, lookup->instance,
+				     loop_now(databases->child->loop)))
+			peer_break(lookup, "an answer that was given twice, too late, or to no "
+					   "question");
 		return;
 	}
-	if (!ask)
-		return; /* too late */
 	database = &databases->list[ask->at];
 	if (database->peer != lookup || !fits(ask, database, message)) {
 		peer_break(lookup, "an answer that does not fit the question");
@@ -585,6 +653,7 @@ void databases_up(struct databases *databases, const struct peer *lookup)
 		if (peer == lookup)
 			database->peer = peer;
 	database->silent = 0;
+	databases_count(databases);
 }
 
 struct lost {
@@ -615,10 +684,35 @@ void databases_gone(struct databases *databases, const struct peer *lookup)
 		table_each(&databases->asks, collect, &lost);
 		for (unsigned i = 0; i < lost.count; i++) {
 			leave(lost.asks[i]);
-			is_down(lost.asks[i], lost.database);
+			is_down(lost.asks[i], lost.database, GONE);
 		}
 	} while (lost.count);
 	run_next(lost.database);
+	databases_count(databases);
+}
+
+static bool is_up(const struct database *database)
+{
+	return database->peer && database->silent < SILENT_MAX;
+}
+
+void databases_each(const struct databases *databases, databases_visit *visit, void *context)
+{
+	for (uint32_t i = 0; i < databases->count; i++) {
+		const struct database *database = &databases->list[i];
+
+		visit(context, database->settings, is_up(database), database->queue.waiting);
+	}
+}
+
+void databases_count(const struct databases *databases)
+{
+	for (uint32_t i = 0; i < databases->count; i++) {
+		const struct database *database = &databases->list[i];
+
+		counters_set(COUNTER_DATABASE_UP + database->index, is_up(database));
+		counters_set(COUNTER_DATABASE_QUEUE + database->index, database->queue.waiting);
+	}
 }
 
 void databases_note(struct databases *databases, const char *database, const char *name)
@@ -677,6 +771,7 @@ struct databases *databases_create(struct child *child, struct err *err)
 	databases->child = child;
 	databases->count = count;
 	table_init(&databases->asks);
+	unanswered_init(&databases->unanswered);
 	for (uint32_t i = 0; i < count; i++)
 		init(&databases->list[i], databases, i);
 	return databases;

@@ -28,6 +28,7 @@ struct ask_question {
 	bool tls, loopback;
 	uint8_t address[16], network[16]; /* of the client; canonical */
 	enum queue_class class;
+	uint64_t front, session; /* for the recorder: whose login or transaction it is */
 	/* whether the password was right before, by the word of that database; NULL: no */
 	bool (*remembered)(void *context, const char *database);
 	void *context;
@@ -45,12 +46,21 @@ struct ask *databases_ask(struct databases *databases, const struct ask_question
 			  ask_done *done, void *context);
 /* Nobody waits any more: done is not called. */
 void databases_cancel(struct ask *ask);
+/* What databases said about that name (or, NULL, about any) is asked for anew, and no answer to a
+ * question that is under way is remembered. Returns how many entries were forgotten. */
+uint32_t databases_forget(struct databases *databases, const pop3_span *name);
 /* A message of a lookup process. */
 void databases_answer(struct databases *databases, struct peer *lookup,
 		      const struct ipc_answer *message);
 /* A lookup process is there, or gone: its questions are answered as by a database that is down. */
 void databases_up(struct databases *databases, const struct peer *lookup);
 void databases_gone(struct databases *databases, const struct peer *lookup);
+/* Sets the gauges: which are up, and how many questions wait. */
+void databases_count(const struct databases *databases);
+/* Calls visit for each: whether it answers, and how many questions wait for it. */
+typedef void databases_visit(void *context, const struct config_database *database, bool up,
+			     uint32_t waiting);
+void databases_each(const struct databases *databases, databases_visit *visit, void *context);
 /* A user of a database logged in. */
 void databases_note(struct databases *databases, const char *database, const char *name);
 

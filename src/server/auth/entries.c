@@ -12,11 +12,11 @@ struct entry {
 	struct table_node node;
 	struct entry *older, *newer;
 	struct entry_found found;
-	uint32_t purpose, uid, gid, target_count;
+	uint32_t purpose, uid, gid, root, target_count;
 	uint32_t noted; /* the day of the last login that the database was told */
 	uint64_t quota_messages, quota_octets;
 	const char *database;
-	bool has_ids, nologin;
+	bool has_ids, nologin, placed;
 	size_t size; /* of text */
 	char text[]; /* name asked, name, home, secret, networks, each with its NUL; targets */
 };
@@ -82,6 +82,24 @@ bool entries_noted(struct entries *entries, uint32_t purpose, pop3_span name, ui
 	return noted;
 }
 
+uint32_t entries_forget(struct entries *entries, uint32_t purpose, pop3_span name)
+{
+	struct entry *entry = find(entries, purpose, name);
+
+	if (entry)
+		drop(entries, entry);
+	return entry != NULL;
+}
+
+uint32_t entries_forget_all(struct entries *entries)
+{
+	uint32_t count = 0;
+
+	for (; entries->oldest; count++)
+		drop(entries, entries->oldest);
+	return count;
+}
+
 static size_t targets_size(const struct finding *finding)
 {
 	const char *at = finding->targets;
@@ -124,6 +142,8 @@ void entries_put(struct entries *entries, uint32_t purpose, pop3_span name,
 				.noted = noted,
 				.uid = user->uid,
 				.gid = user->gid,
+				.root = user->root,
+				.placed = user->placed,
 				.has_ids = user->has_ids,
 				.nologin = user->nologin,
 				.quota_messages = user->quota_messages,
@@ -173,6 +193,8 @@ struct finding *entries_get(const struct entries *entries, uint32_t purpose, pop
 	finding->database = entry->database;
 	finding->user.uid = entry->uid;
 	finding->user.gid = entry->gid;
+	finding->user.root = entry->root;
+	finding->user.placed = entry->placed;
 	finding->user.has_ids = entry->has_ids;
 	finding->user.nologin = entry->nologin;
 	finding->user.quota_messages = entry->quota_messages;

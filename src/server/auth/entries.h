@@ -29,6 +29,9 @@ void entries_put(struct entries *entries, uint32_t purpose, pop3_span name,
 /* Copies the entry of that name; NULL: none is kept, or no memory. The caller frees it. */
 struct finding *entries_get(const struct entries *entries, uint32_t purpose, pop3_span name,
 			    uint64_t now, struct entry_found *ret);
+/* Returns how many were forgotten. */
+uint32_t entries_forget(struct entries *entries, uint32_t purpose, pop3_span name);
+uint32_t entries_forget_all(struct entries *entries);
 /* Whether a login of that day was noted already; from now on it is. False for a name that is not
  * kept. */
 bool entries_noted(struct entries *entries, uint32_t purpose, pop3_span name, uint32_t day);

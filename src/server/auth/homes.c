@@ -3,7 +3,9 @@
 
 #include "base/log.h"
 #include "base/table.h"
+#include "base/text.h"
 #include "sys/workers.h"
+#include "users/users.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +33,7 @@ struct home {
 	struct home *next;         /* of those that are asked */
 	uint64_t asked_at;         /* milliseconds; 0: not asked */
 	uint64_t good_until;       /* uid is kept until then */
+	uint32_t root;             /* that path is below */
 	uint32_t uid, found;       /* found: the worker's */
 	bool known, down, missing; /* missing: the root's owner stands in, for this time */
 	char path[];
@@ -39,7 +42,7 @@ struct home {
 struct homes {
 	struct loop *loop;
 	struct workers *workers;
-	int mail_fd;
+	const int *mail_fds;
 	struct table table;
 	struct home *asked;
 	unsigned hung;          /* of those, the ones that are down */
@@ -49,22 +52,44 @@ struct homes {
 	void *context;
 };
 
-static uint64_t key_of(const char *path)
+static uint64_t key_of(uint32_t root, const char *path)
 {
-	return hash_octets(path, strlen(path)) | HOMES_KEY_FIRST;
+	return (hash_octets(path, strlen(path)) + root) | HOMES_KEY_FIRST;
 }
 
 /* ---- in a worker thread ---- */
 
+/* The nearest folder above one that is not there, below the root, as a person's home is for the
+ * Maildir that the first delivery makes. Nobody becomes root by it. */
+static bool owned_above(int root, const char *path, uint32_t *ret_uid)
+{
+	char above[USER_HOME_MAX + 1];
+	struct stat st;
+	char *slash;
+
+	if (span_copy(span_of(path), above, sizeof(above)) < 0)
+		return false;
+	while ((slash = strrchr(above, '/'))) {
+		*slash = '\0';
+		if (fstatat(root, above, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		*ret_uid = st.st_uid;
+		return S_ISDIR(st.st_mode) && st.st_uid != 0;
+	}
+	return false;
+}
+
 static void look(struct job *job)
 {
 	struct home *home = CONTAINER(job, struct home, job);
-	int root = home->homes->mail_fd;
+	int root = home->homes->mail_fds[home->root];
 	struct stat st;
 	bool there = fstatat(root, home->path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	bool hidden = !there && errno == EACCES;
 
 	home->missing = !there || !S_ISDIR(st.st_mode);
+	if (!there && !hidden && owned_above(root, home->path, &home->found))
+		return;
 	if (!home->missing || fstat(root, &st) == 0)
 		home->found = st.st_uid;
 	if (hidden && home->found == 0) { /* the root is that of homes, or of nobody's mail */
@@ -135,13 +160,17 @@ static void tick(struct loop_timer *timer)
 	loop_timer_set(timer, TICK_MS);
 }
 
-static struct home *find(const struct homes *homes, const char *path, uint64_t key)
+static struct home *find(const struct homes *homes, uint32_t root, const char *path, uint64_t key)
 {
 	struct table_node *node = table_find(&homes->table, key);
 
-	while (node && strcmp(CONTAINER(node, struct home, node)->path, path) != 0)
-		node = table_next(node);
-	return node ? CONTAINER(node, struct home, node) : NULL;
+	for (; node; node = table_next(node)) {
+		struct home *home = CONTAINER(node, struct home, node);
+
+		if (home->root == root && strcmp(home->path, path) == 0)
+			return home;
+	}
+	return NULL;
 }
 
 static void forget_old(struct table_node *node, void *context)
@@ -153,7 +182,7 @@ static void forget_old(struct table_node *node, void *context)
 		forget(home->homes, home);
 }
 
-static struct home *add(struct homes *homes, const char *path, uint64_t key)
+static struct home *add(struct homes *homes, uint32_t root, const char *path, uint64_t key)
 {
 	size_t size = strlen(path) + 1;
 	uint64_t now = loop_now(homes->loop);
@@ -167,6 +196,7 @@ static struct home *add(struct homes *homes, const char *path, uint64_t key)
 	if (!home)
 		return NULL;
 	home->homes = homes;
+	home->root = root;
 	memcpy(home->path, path, size);
 	home->job = (struct job){.run = look, .done = looked};
 	table_add(&homes->table, &home->node, key);
@@ -195,11 +225,11 @@ static bool serves_old(const struct homes *homes, const struct home *home, uint6
 	return homes->hung && home->known && home->good_until + OLD_MS > now;
 }
 
-enum homes_answer homes_owner(struct homes *homes, const char *path, uint32_t *ret_uid,
-			      uint64_t *ret_key)
+enum homes_answer homes_owner(struct homes *homes, uint32_t root, const char *path,
+			      uint32_t *ret_uid, uint64_t *ret_key)
 {
-	uint64_t key = key_of(path), now = loop_now(homes->loop);
-	struct home *home = find(homes, path, key);
+	uint64_t key = key_of(root, path), now = loop_now(homes->loop);
+	struct home *home = find(homes, root, path, key);
 
 	*ret_key = key;
 	if (home && home->asked_at)
@@ -211,7 +241,7 @@ enum homes_answer homes_owner(struct homes *homes, const char *path, uint32_t *r
 	if (homes->hung >= THREADS)
 		return HOMES_DOWN; /* no thread is left to look */
 	if (!home)
-		home = add(homes, path, key);
+		home = add(homes, root, path, key);
 	return home ? ask(homes, home) : HOMES_DOWN;
 }
 
@@ -229,7 +259,7 @@ void homes_forget(struct homes *homes, uint32_t uid)
 	table_each(&homes->table, forget_one, &uid);
 }
 
-struct homes *homes_create(struct loop *loop, int mail_fd,
+struct homes *homes_create(struct loop *loop, const int *mail_fds,
 			   void (*settled)(void *context, uint64_t key), void *context,
 			   struct err *err)
 {
@@ -240,7 +270,7 @@ struct homes *homes_create(struct loop *loop, int mail_fd,
 		return NULL;
 	}
 	homes->loop = loop;
-	homes->mail_fd = mail_fd;
+	homes->mail_fds = mail_fds;
 	homes->settled = settled;
 	homes->context = context;
 	table_init(&homes->table);

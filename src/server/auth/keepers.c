@@ -13,7 +13,9 @@
 #include <string.h>
 
 enum {
-	WAITING_MAX = 1024,  /* logins, and as many recipients, that wait for a keeper */
+	/* logins, and as many recipients, that wait for a keeper: all that several fronts may have
+	 * asked for at once */
+	WAITING_MAX = 8 * IPC_AUTH_CREDITS,
 	WAIT_MS = 30 * 1000, /* for a keeper that is being started, or for room for one */
 };
 
@@ -44,10 +46,10 @@ static bool anything_waits(const struct auth *auth, uint64_t key)
 }
 
 /* The monitor answers with a PEER or with KEEPER_REFUSED; it is asked once for all that wait. */
-enum auth_keeper_found auth_want_keeper(struct auth *auth, uint32_t uid, const char *home)
+enum auth_keeper_found auth_want_keeper(struct auth *auth, uint32_t uid, const struct user *user)
 {
-	struct ipc_owner wanted = {.uid = uid};
-	pop3_span text = span_of(home);
+	struct ipc_owner wanted = {.uid = uid, .root = user->root};
+	pop3_span text = span_of(user_home(user));
 
 	if (anything_waits(auth, uid) ||
 	    ipc_send_texts(&auth->child->monitor, IPC_KEEPER_WANTED, &wanted, &text, 1) == 0)
@@ -55,12 +57,12 @@ enum auth_keeper_found auth_want_keeper(struct auth *auth, uint32_t uid, const c
 	return KEEPER_NONE;
 }
 
-/* The uid that keeps the mail of home. */
-static enum homes_answer find_owner(const struct auth *auth, const char *home, uint32_t *ret_uid,
-				    uint64_t *ret_key)
+/* The uid that keeps the mail of user. */
+static enum homes_answer find_owner(const struct auth *auth, const struct user *user,
+				    uint32_t *ret_uid, uint64_t *ret_key)
 {
 	if (auth->homes)
-		return homes_owner(auth->homes, home, ret_uid, ret_key);
+		return homes_owner(auth->homes, user->root, user_home(user), ret_uid, ret_key);
 	for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
 		if (peer->role == ROLE_KEEPER)
 			*ret_uid = peer->uid;
@@ -71,11 +73,12 @@ enum auth_keeper_found auth_find_keeper(struct auth *auth, const struct user *us
 					struct peer **ret, uint64_t *ret_key)
 {
 	const char *home = user_home(user);
-	uint64_t hash = hash_everywhere(home, strlen(home)); /* a restarted auth chooses the same */
+	/* a restarted auth chooses the same */
+	uint64_t hash = hash_everywhere(home, strlen(home)) + user->root;
 	uint32_t uid = 0;
 
 	*ret = NULL;
-	switch (find_owner(auth, home, &uid, ret_key)) {
+	switch (find_owner(auth, user, &uid, ret_key)) {
 	case HOMES_KNOWN:
 		if (uid == HOMES_HIDDEN)
 			uid = user->has_ids ? user->uid : 0;
@@ -99,14 +102,13 @@ enum auth_keeper_found auth_keeper(struct auth *auth, const struct user *user, s
 {
 	enum auth_keeper_found found = auth_find_keeper(auth, user, ret, ret_key);
 
-	return found == KEEPER_ABSENT ? auth_want_keeper(auth, (uint32_t)*ret_key, user_home(user))
-				      : found;
+	return found == KEEPER_ABSENT ? auth_want_keeper(auth, (uint32_t)*ret_key, user) : found;
 }
 
 int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const pop3_span *texts,
 		 unsigned count)
 {
-	if (ipc_send_texts(&keeper->chan, type, message, texts, count) < 0)
+	if (ipc_post_texts(&keeper->chan, type, message, texts, count) < 0)
 		return -1;
 	keeper->passed++;
 	return 0;
@@ -130,7 +132,9 @@ static void send_open(struct auth_session *session, struct peer *keeper, const s
 	struct ipc_open message = {.front = session->front->instance,
 				   .session = session->node.key,
 				   .ticket = session->ticket,
-				   .no_delete = as->no_delete};
+				   .no_delete = as->no_delete,
+				   .root = user->root,
+				   .placed = user->placed};
 	pop3_span texts[] = {span_of(user->name), span_of(user_home(user)), span_of(as->label)};
 
 	session->keeper = keeper->instance;
@@ -144,26 +148,23 @@ static void expire(struct loop_timer *timer);
 
 int auth_wait(struct auth *auth, struct auth_waiting *waiting, uint64_t key)
 {
-	uint64_t now = loop_now(auth->child->loop), first = UINT64_MAX;
-	struct auth_waiting **at = &auth->waiting;
-	unsigned same = 0;
+	uint64_t now = loop_now(auth->child->loop);
 
-	for (; *at; at = &(*at)->next) {
-		same += (*at)->wake == waiting->wake;
-		if ((*at)->deadline < first)
-			first = (*at)->deadline;
-	}
 	if (!waiting->deadline)
 		waiting->deadline = now + WAIT_MS;
-	if (same >= WAITING_MAX || waiting->deadline <= now)
+	if (auth->waiting_count[waiting->kind] >= WAITING_MAX || waiting->deadline <= now)
 		return -1;
 	if (!auth->waiting)
 		loop_timer_init(&auth->expiry, auth->child->loop, expire, auth);
-	if (waiting->deadline < first)
+	if (!auth->waiting || waiting->deadline < auth->waiting_until) {
+		auth->waiting_until = waiting->deadline;
 		loop_timer_set(&auth->expiry, waiting->deadline - now);
+	}
 	waiting->next = NULL;
 	waiting->key = key;
-	*at = waiting;
+	*(auth->waiting ? &auth->last_waiting->next : &auth->waiting) = waiting;
+	auth->last_waiting = waiting;
+	auth->waiting_count[waiting->kind]++;
 	return 0;
 }
 
@@ -179,14 +180,17 @@ static void wake_waiting(struct auth *auth, const uint64_t *key, bool refused)
 	struct auth_waiting **at = &auth->waiting, *due = NULL, **end = &due;
 	uint64_t now = loop_now(auth->child->loop);
 
+	auth->last_waiting = NULL;
 	while (*at) {
 		struct auth_waiting *waiting = *at;
 
 		if (!is_due(waiting, key, now)) {
+			auth->last_waiting = waiting;
 			at = &waiting->next;
 			continue;
 		}
 		*at = waiting->next;
+		auth->waiting_count[waiting->kind]--;
 		waiting->next = NULL;
 		*end = waiting;
 		end = &waiting->next;
@@ -211,6 +215,7 @@ static void expire(struct loop_timer *timer)
 	for (const struct auth_waiting *waiting = auth->waiting; waiting; waiting = waiting->next)
 		if (waiting->deadline < first)
 			first = waiting->deadline;
+	auth->waiting_until = first;
 	if (auth->waiting)
 		loop_timer_set(timer, first > now ? first - now : 0);
 }
@@ -299,6 +304,7 @@ void auth_open(struct auth_session *session, const struct user *user,
 		return;
 	}
 	wait->waiting.wake = wake_login;
+	wait->waiting.kind = WAITING_LOGIN;
 	wait->front = session->front->instance;
 	wait->session = session->node.key;
 	wait->ticket = session->ticket;

@@ -22,8 +22,8 @@ enum auth_keeper_found auth_keeper(struct auth *auth, const struct user *user, s
  * uid is tried, and its keeper sees for itself whose the mail is. */
 enum auth_keeper_found auth_find_keeper(struct auth *auth, const struct user *user,
 					struct peer **ret, uint64_t *ret_key);
-/* Asks for a keeper of uid, the owner of home: KEEPER_STARTING, or KEEPER_NONE. */
-enum auth_keeper_found auth_want_keeper(struct auth *auth, uint32_t uid, const char *home);
+/* Asks for a keeper of uid, the owner of the user's mail: KEEPER_STARTING, or KEEPER_NONE. */
+enum auth_keeper_found auth_want_keeper(struct auth *auth, uint32_t uid, const struct user *user);
 /* Waits for what auth_keeper gave key of; -1: too many requests wait, or this one has waited for
  * too long. */
 int auth_wait(struct auth *auth, struct auth_waiting *waiting, uint64_t key);

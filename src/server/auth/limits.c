@@ -9,7 +9,8 @@
 enum {
 	NARROWER = 7, /* octets of a /56 */
 	WIDEST = 6,   /* … and of a /48 */
-	SHARE = 4,    /* each wider network may have so many times as much */
+	PENALTY_MOST = 1 << 30,
+	SHARE = 4, /* each wider network may have so many times as much */
 };
 
 /* A /56 or /48 of IPv6: whoever has one has all addresses of it. There while one of its members
@@ -26,6 +27,7 @@ struct limit_address {
 	struct table_node node;
 	struct limit_block *block; /* NULL: no IPv6, or loopback */
 	uint8_t address[16];
+	bool local; /* of this machine: what a proxy calls loopback is not */
 	uint32_t connections, failures, given_up;
 	uint64_t last_failure; /* or login that was given up */
 };
@@ -43,6 +45,7 @@ void limits_init(struct limits *limits, const struct config *config)
 {
 	limits->config = config;
 	limits->connections = 0;
+	limits->changes = 0;
 	table_init(&limits->addresses);
 	table_init(&limits->blocks);
 	table_init(&limits->users);
@@ -101,7 +104,8 @@ static struct limit_block *join_block(struct limits *limits, const uint8_t addre
 	return block;
 }
 
-static struct limit_address *find_address(struct limits *limits, const uint8_t address[16])
+static struct limit_address *find_address(struct limits *limits, const uint8_t address[16],
+					  bool local)
 {
 	uint8_t whole[16];
 	struct table_node *node;
@@ -114,13 +118,14 @@ static struct limit_address *find_address(struct limits *limits, const uint8_t a
 	key = hash_octets(whole, sizeof(whole));
 	for (node = table_find(&limits->addresses, key); node; node = table_next(node)) {
 		entry = CONTAINER(node, struct limit_address, node);
-		if (memcmp(entry->address, whole, sizeof(whole)) == 0)
+		if (entry->local == local && memcmp(entry->address, whole, sizeof(whole)) == 0)
 			return entry;
 	}
 	entry = calloc(1, sizeof(*entry));
 	if (!entry)
 		return NULL;
 	memcpy(entry->address, whole, sizeof(whole));
+	entry->local = local;
 	if (memcmp(whole, v4_mapped, sizeof(v4_mapped)) != 0 && !is_loopback(whole) &&
 	    !(entry->block = join_block(limits, whole, NARROWER))) {
 		free(entry);
@@ -153,10 +158,10 @@ static bool is_full(const struct limit_address *entry, uint32_t most)
 	return false;
 }
 
-struct limit_address *limits_connect(struct limits *limits, const uint8_t address[16], bool forced,
-				     enum reason *ret_why)
+struct limit_address *limits_connect(struct limits *limits, const uint8_t address[16], bool local,
+				     bool forced, enum reason *ret_why)
 {
-	struct limit_address *entry = find_address(limits, address);
+	struct limit_address *entry = find_address(limits, address, local && is_loopback(address));
 	uint32_t most = limits->config->max_connections_per_address;
 
 	*ret_why = REASON_OK;
@@ -195,7 +200,7 @@ const uint8_t *limits_network(const struct limit_address *address)
 
 bool limits_is_loopback(const struct limit_address *address)
 {
-	return is_loopback(address->address);
+	return address->local;
 }
 
 bool limits_has_failures(const struct limit_address *address, uint64_t now)
@@ -209,25 +214,36 @@ static void forget_old(struct limit_address *address, uint64_t now)
 		address->failures = address->given_up = 0;
 }
 
-bool limits_given_up(struct limit_address *address, uint32_t n, uint64_t now)
+bool limits_given_up(struct limits *limits, struct limit_address *address, uint32_t n, uint64_t now)
 {
-	if (is_loopback(address->address))
+	if (address->local)
 		return n > 1;
 	forget_old(address, now);
 	address->last_failure = now;
 	address->given_up++;
+	limits->changes++;
 	return n > 1 || address->given_up > 1;
+}
+
+/* The milliseconds that the n-th failure waits, from 1. */
+static uint32_t delay_of(const struct limits *limits, uint32_t n)
+{
+	uint64_t delay = limits->config->failure_delay_ms,
+		 most = limits->config->failure_delay_max_ms;
+
+	while (--n > 0 && delay < most)
+		delay *= 2;
+	return (uint32_t)(delay < most ? delay : most);
 }
 
 uint32_t limits_failed(struct limits *limits, struct limit_address *address, uint32_t n,
 		       uint64_t now)
 {
-	uint64_t delay = limits->config->failure_delay_ms,
-		 most = limits->config->failure_delay_max_ms;
 	uint32_t share = 1;
 
-	if (!is_loopback(address->address)) {
+	if (!address->local) {
 		forget_old(address, now);
+		limits->changes++;
 		address->failures++;
 		address->last_failure = now;
 		if (address->failures > n)
@@ -241,9 +257,7 @@ uint32_t limits_failed(struct limits *limits, struct limit_address *address, uin
 				n = block->failures / share;
 		}
 	}
-	while (--n > 0 && delay < most)
-		delay *= 2;
-	return (uint32_t)(delay < most ? delay : most);
+	return delay_of(limits, n);
 }
 
 struct limit_user *limits_login(struct limits *limits, pop3_span name)
@@ -273,12 +287,146 @@ struct limit_user *limits_login(struct limits *limits, pop3_span name)
 	return user;
 }
 
+pop3_span limits_user_name(const struct limit_user *user)
+{
+	return (pop3_span){user->name, user->size};
+}
+
+struct user_visit {
+	limits_visit *visit;
+	void *context;
+};
+
+static void visit_user(struct table_node *node, void *context)
+{
+	const struct limit_user *user = CONTAINER(node, struct limit_user, node);
+	const struct user_visit *visit = context;
+
+	visit->visit(visit->context, (pop3_span){user->name, user->size}, user->sessions);
+}
+
+uint64_t limits_scan_users(const struct limits *limits, uint64_t cursor, limits_visit *visit,
+			   void *context)
+{
+	struct user_visit own = {visit, context};
+
+	return table_scan(&limits->users, cursor, visit_user, &own);
+}
+
 void limits_logout(struct limits *limits, struct limit_user *user)
 {
 	if (--user->sessions)
 		return;
 	table_remove(&limits->users, &user->node);
 	free(user);
+}
+
+/* ---- penalties of other processes ---- */
+
+struct visit {
+	const struct limits *limits;
+	uint64_t now;
+	void (*visit)(const struct ipc_penalty *row, void *context);
+	void *context;
+};
+
+static void visit_address(struct table_node *node, void *context)
+{
+	const struct limit_address *entry = CONTAINER(node, struct limit_address, node);
+	const struct visit *visit = context;
+	struct ipc_penalty row = {.last = entry->last_failure,
+				  .failures = entry->failures,
+				  .given_up = entry->given_up,
+				  .delay = delay_of(visit->limits, entry->failures + 1)};
+
+	if ((!row.failures && !row.given_up) || visit->now - row.last > REMEMBERED_MS)
+		return;
+	memcpy(row.address, entry->address, sizeof(row.address));
+	visit->visit(&row, visit->context);
+}
+
+static void visit_block(struct table_node *node, void *context)
+{
+	const struct limit_block *block = CONTAINER(node, struct limit_block, node);
+	const struct visit *visit = context;
+	struct ipc_penalty row = {.last = block->last_failure,
+				  .failures = block->failures,
+				  .octets = block->wider ? NARROWER : WIDEST};
+
+	if (!row.failures || visit->now - row.last > REMEMBERED_MS)
+		return;
+	memcpy(row.address, block->prefix, row.octets);
+	visit->visit(&row, visit->context);
+}
+
+void limits_penalties(struct limits *limits, uint64_t now,
+		      void (*visit)(const struct ipc_penalty *row, void *context), void *context)
+{
+	struct visit all = {limits, now, visit, context};
+
+	table_each(&limits->addresses, visit_address, &all);
+	table_each(&limits->blocks, visit_block, &all);
+}
+
+uint64_t limits_penalties_from(struct limits *limits, uint64_t now, uint64_t cursor,
+			       void (*visit)(const struct ipc_penalty *row, void *context),
+			       void *context)
+{
+	struct visit some = {limits, now, visit, context};
+
+	return table_scan(&limits->addresses, cursor, visit_address, &some);
+}
+
+static uint32_t greater(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* A wider network is there only with one of its addresses. */
+static bool take_block(struct limits *limits, const struct ipc_penalty *row, uint64_t now)
+{
+	uint8_t prefix[8] = {[7] = (uint8_t)row->octets};
+	struct table_node *node;
+
+	if (row->octets != NARROWER && row->octets != WIDEST)
+		return false;
+	memcpy(prefix, row->address, row->octets);
+	for (node = table_find(&limits->blocks, hash_octets(prefix, sizeof(prefix))); node;
+	     node = table_next(node)) {
+		struct limit_block *block = CONTAINER(node, struct limit_block, node);
+
+		if (memcmp(block->prefix, prefix, sizeof(prefix)) != 0)
+			continue;
+		if (now - block->last_failure > REMEMBERED_MS)
+			block->failures = 0;
+		block->failures = greater(block->failures, row->failures);
+		if (row->last > block->last_failure)
+			block->last_failure = row->last;
+		return true;
+	}
+	return false;
+}
+
+bool limits_take_penalty(struct limits *limits, const struct ipc_penalty *row, uint64_t now)
+{
+	struct limit_address *entry;
+
+	if (row->last > now || now - row->last > REMEMBERED_MS || row->failures > PENALTY_MOST ||
+	    row->given_up > PENALTY_MOST || (!row->failures && !row->given_up))
+		return false;
+	if (row->octets)
+		return take_block(limits, row, now);
+	if (is_loopback(row->address))
+		return false;
+	entry = find_address(limits, row->address, false);
+	if (!entry)
+		return false;
+	forget_old(entry, now);
+	entry->failures = greater(entry->failures, row->failures);
+	entry->given_up = greater(entry->given_up, row->given_up);
+	if (row->last > entry->last_failure)
+		entry->last_failure = row->last;
+	return true;
 }
 
 struct sweep {

@@ -9,8 +9,10 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "base/text.h"
+#include "config/rules.h"
 #include "server/auth/hold.h"
 #include "server/auth/keepers.h"
+#include "server/counters.h"
 #include "server/record.h"
 #include "users/networks.h"
 
@@ -19,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 struct login_job {
 	struct job job;
@@ -78,6 +81,17 @@ static void say_login(const struct auth_session *session, const struct app_passw
 	record_write(&record);
 }
 
+/* The recorder has how long a login is held back because others failed before. */
+static void note_hold(const struct auth_session *session, pop3_span name, uint64_t ms)
+{
+	struct record record;
+
+	begin_record(session, RECORD_HELD, name, &record);
+	record_number(&record, RECORD_KEY_DELAY, ms);
+	record_number(&record, RECORD_KEY_FAILURES, session->failures);
+	record_write(&record);
+}
+
 static void denied(struct auth *auth, struct auth_session *session, const char *why)
 {
 	uint32_t delay;
@@ -86,6 +100,8 @@ static void denied(struct auth *auth, struct auth_session *session, const char *
 	delay = limits_failed(&auth->limits, session->address, session->failures,
 			      loop_now(auth->child->loop));
 	say(session, RECORD_LOGIN_REFUSED, why);
+	if (delay)
+		note_hold(session, login_claimed_name(session->login), delay);
 	auth_deny(session, REASON_WRONG, delay);
 }
 
@@ -107,11 +123,24 @@ static bool count_session(struct auth *auth, struct auth_session *session, const
 	session->user = limits_login(&auth->limits, user_name_key(span_of(user->name), key));
 	if (session->user) {
 		session->granted = true;
+		session->since = (uint32_t)time(NULL);
 		return true;
 	}
 	say(session, RECORD_LOGIN_REFUSED, "too many sessions of this user");
 	auth_deny(session, REASON_USER_SESSIONS, 0);
 	return false;
+}
+
+/* What a proxy calls loopback is not this machine's. */
+static bool is_foreign_loopback(const struct auth_session *session)
+{
+	return config_network_is_loopback(session->ip) && !limits_is_loopback(session->address);
+}
+
+/* Whether the client is in one of networks. */
+static bool comes_from(const struct auth_session *session, const char *networks)
+{
+	return !is_foreign_loopback(session) && networks_have(span_of(networks), session->ip);
 }
 
 static void granted(struct auth *auth, struct auth_session *session)
@@ -122,11 +151,11 @@ static void granted(struct auth *auth, struct auth_session *session)
 	bool mta = session->front->role == ROLE_MTA;
 
 	/* judged after the secret: a stranger learns nothing about the name */
-	if (user->networks[0] && !networks_have(span_of(user->networks), session->ip)) {
+	if (user->networks[0] && !comes_from(session, user->networks)) {
 		denied(auth, session, "not from a network of allow_networks");
 		return;
 	}
-	if (app && app->networks[0] && !networks_have(span_of(app->networks), session->ip)) {
+	if (app && app->networks[0] && !comes_from(session, app->networks)) {
 		denied(auth, session, "not from a network of the app password");
 		return;
 	}
@@ -140,6 +169,7 @@ static void granted(struct auth *auth, struct auth_session *session)
 	say_login(session, app);
 	if (login_database(session->login))
 		databases_note(auth->databases, login_database(session->login), user->name);
+	last_login_note(&auth->last_logins, user, app, mta);
 	if (mta)
 		granted_mta(session, user);
 	else
@@ -162,6 +192,8 @@ static void conclude(struct auth *auth, struct auth_session *session, enum login
 		challenge(session);
 		return;
 	case LOGIN_GRANTED:
+		counters_took(COUNTER_LOGIN_STEPS + STEP_VERDICT * HISTOGRAM_SLOTS,
+			      session->asked_at);
 		granted(auth, session);
 		break;
 	case LOGIN_DENIED:
@@ -170,6 +202,10 @@ static void conclude(struct auth *auth, struct auth_session *session, enum login
 	case LOGIN_PERM:
 		say(session, RECORD_LOGIN_FAILED, login_reason(session->login));
 		auth_deny(session, REASON_LOGIN_UNCHECKABLE, 0);
+		break;
+	case LOGIN_UNSERVED:
+		say(session, RECORD_LOGIN_FAILED, login_reason(session->login));
+		auth_deny(session, REASON_MAILDROP_PERM, 0);
 		break;
 	case LOGIN_TEMP:
 	case LOGIN_SLOW:
@@ -190,6 +226,7 @@ static void job_run(struct job *base)
 
 	if (atomic_load(&job->cancelled))
 		return;
+	counters_add(COUNTER_HASHES, 1);
 	job->verdict =
 		login_step(job->login, (pop3_span){job->response, job->size}, job->has_response);
 }
@@ -333,6 +370,8 @@ static struct ask_question question_of(const struct auth *auth, const struct aut
 					.tls = session->tls,
 					.loopback = limits_is_loopback(session->address),
 					.class = class_of(auth, session),
+					.front = session->front->instance,
+					.session = session->node.key,
 					.remembered = remembered,
 					.context = session->login};
 
@@ -436,7 +475,7 @@ void auth_login_given_up(struct auth_session *session)
 		/* a worker may be about to write the name */
 		say_of(session, RECORD_LOGIN_GIVEN_UP,
 		       session->job ? SPAN_LITERAL("") : login_claimed_name(session->login), "");
-		if (limits_given_up(session->address, ++session->given_up, now))
+		if (limits_given_up(&auth->limits, session->address, ++session->given_up, now))
 			session->hold_until = now + limits_failed(&auth->limits, session->address,
 								  ++session->failures, now);
 	}
@@ -481,6 +520,8 @@ static struct login *start_sasl(struct auth *auth, struct auth_session *session,
 	if (session->tls && bindings)
 		channel.exporter =
 			(pop3_span){(const char *)bindings->exporter, bindings->exporter_size};
+	if (session->tls && session->certified && config_takes_certificates(auth->child->config))
+		channel.certified = span_of(session->certified);
 	return login_sasl(auth->service, mechanism, &channel);
 }
 
@@ -514,6 +555,16 @@ static struct login *start_attempt(struct auth_session *session, enum ipc_type t
 	return login;
 }
 
+/* Credentials in clear text are taken from the client's network at that listener. */
+static bool is_listed(const struct auth_session *session)
+{
+	const struct config *config = session->front->child->config;
+	const struct config_networks *networks = &config->rules[session->listener].plain_networks;
+
+	return networks->count && session->front->role == ROLE_FRONT &&
+	       !is_foreign_loopback(session) && config_networks_have(networks, session->ip);
+}
+
 /* A front may be hostile: auth checks for itself what the front was allowed to offer. */
 static bool allowed(const struct auth_session *session, enum ipc_type type, pop3_span mechanism)
 {
@@ -521,7 +572,7 @@ static bool allowed(const struct auth_session *session, enum ipc_type type, pop3
 	bool in_clear = type == IPC_PASS ||
 			(type == IPC_SASL_START && config_mechanism_shows_secret(mechanism));
 
-	if (session->tls || !in_clear)
+	if (session->tls || !in_clear || is_listed(session))
 		return true;
 	return config->plain_without_tls || (session->loopback && config->plain_on_loopback);
 }
@@ -574,9 +625,15 @@ void auth_login_message(struct auth_session *session, enum ipc_type type,
 	 * keeper. */
 	auth_logout(session);
 	session->ticket = message->ticket;
+	session->asked_at = counters_clock();
 	session->slow = false;
 	if (type != IPC_SASL_RESPONSE)
 		session->tls = (enum tls_protocol)message->tls;
 	if (type != IPC_SASL_START || !auth_hold(session, message, take_login))
 		take_login(session, type, message);
+	else
+		note_hold(session, SPAN_LITERAL(""),
+			  session->hold_until -
+				  loop_now(((struct auth *)session->front->child->state)
+						   ->child->loop));
 }

@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/random.h"
 #include "base/secret.h"
+#include "server/counters.h"
 #include "users/names.h"
 
 #include <errno.h>
@@ -89,14 +90,17 @@ static const struct pair *find(const struct proven *proven, uint64_t hash, bool 
 
 void proven_put(struct proven *proven, pop3_span name, const uint8_t network[16], uint64_t now)
 {
+	const struct pair *place;
 	uint64_t hash;
 	bool found;
 
 	if (name.size > USER_NAME_MAX)
 		return;
 	hash = hash_of(proven, name, network);
-	proven->pairs[find(proven, hash, &found) - proven->pairs] =
-		(struct pair){.hash = hash, .last = now + 1};
+	place = find(proven, hash, &found);
+	if (!place->last)
+		counters_add(COUNTER_REMEMBERED, 1);
+	proven->pairs[place - proven->pairs] = (struct pair){.hash = hash, .last = now + 1};
 }
 
 bool proven_has(const struct proven *proven, pop3_span name, const uint8_t network[16],

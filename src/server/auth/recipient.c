@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "server/auth/keepers.h"
+#include "server/auth/usage.h"
 #include "server/record.h"
 #include "users/site.h"
 
@@ -90,7 +91,9 @@ static int pass_on(struct peer *front, const struct ipc_recipient *message, cons
 					  .transaction = message->transaction,
 					  .index = message->index,
 					  .quota_messages = quota.messages,
-					  .quota_octets = quota.octets};
+					  .quota_octets = quota.octets,
+					  .root = user->root,
+					  .placed = user->placed};
 	pop3_span texts[] = {span_of(user->name), span_of(user_home(user)), ipc_text(message, 0)};
 
 	return auth_pass_on(keeper, IPC_RCPT_OPEN, &open, texts, 3);
@@ -150,6 +153,7 @@ static void wait_for_keeper(struct peer *front, const struct ipc_recipient *mess
 		deadline = loop_now(auth->child->loop) + HOLDING_WAIT_MS;
 	if (wait) {
 		wait->waiting.wake = wake;
+		wait->waiting.kind = WAITING_RECIPIENT;
 		wait->waiting.deadline = deadline;
 		wait->front = front->instance;
 		memcpy(&wait->message, message, size);
@@ -165,17 +169,17 @@ static void wait_for_keeper(struct peer *front, const struct ipc_recipient *mess
 struct owners_found {
 	uint32_t count, absent; /* of all; of those whose keeper does not run */
 	uint32_t uids[RECIPIENT_USERS_MAX];
-	const char *homes[RECIPIENT_USERS_MAX]; /* of each; NULL: its keeper runs */
+	const struct user *users[RECIPIENT_USERS_MAX]; /* one of each; NULL: its keeper runs */
 };
 
-static void note_owner(struct owners_found *owners, uint32_t uid, const char *home)
+static void note_owner(struct owners_found *owners, uint32_t uid, const struct user *user)
 {
 	for (uint32_t i = 0; i < owners->count; i++)
 		if (owners->uids[i] == uid)
 			return;
 	owners->uids[owners->count] = uid;
-	owners->homes[owners->count++] = home;
-	owners->absent += home != NULL;
+	owners->users[owners->count++] = user;
+	owners->absent += user != NULL;
 }
 
 /* Finds the keepers of all users that run, and the owners of all; asks for unknown owners. */
@@ -187,14 +191,12 @@ static enum auth_keeper_found look(struct auth *auth, const struct user *users, 
 	uint64_t key = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		const char *home = user_home(&users[i]);
-
 		switch (auth_find_keeper(auth, &users[i], &ret[i], &key)) {
 		case KEEPER_FOUND:
 			note_owner(owners, ret[i]->uid, NULL);
 			break;
 		case KEEPER_ABSENT:
-			note_owner(owners, (uint32_t)key, home);
+			note_owner(owners, (uint32_t)key, &users[i]);
 			break;
 		case KEEPER_STARTING:
 			found = KEEPER_STARTING;
@@ -237,9 +239,9 @@ static enum auth_keeper_found find_keepers(struct auth *auth, const struct ipc_r
 	if (found != KEEPER_ABSENT || !can_have(auth, message, &owners))
 		return found;
 	for (uint32_t i = owners.count; i-- > 0;) {
-		if (!owners.homes[i])
+		if (!owners.users[i])
 			continue;
-		if (auth_want_keeper(auth, owners.uids[i], owners.homes[i]) == KEEPER_NONE)
+		if (auth_want_keeper(auth, owners.uids[i], owners.users[i]) == KEEPER_NONE)
 			return KEEPER_NONE;
 		*ret_key = owners.uids[i];
 	}
@@ -349,11 +351,15 @@ static struct asking *new_asking(struct peer *front, const struct ipc_recipient 
 	return asking;
 }
 
-static struct ask_question question_of(const struct recipient_names *names)
+static struct ask_question question_of(const struct peer *front,
+				       const struct ipc_recipient *message,
+				       const struct recipient_names *names)
 {
 	struct ask_question question = {.purpose = LOOKUP_RECIPIENT,
 					.loopback = true, /* no bound of one network */
-					.class = QUEUE_CALM};
+					.class = QUEUE_CALM,
+					.front = front->instance,
+					.session = message->session};
 
 	for (unsigned i = 0; i < names->count; i++)
 		question.names[question.name_count++] = span_of(names->names[i]);
@@ -368,7 +374,7 @@ static bool ask(struct peer *front, const struct ipc_recipient *message, uint64_
 		const struct recipient_names *names, struct asking **asking)
 {
 	struct auth *auth = front->child->state;
-	struct ask_question question = question_of(names), best = question;
+	struct ask_question question = question_of(front, message, names), best = question;
 	struct finding *known;
 
 	if (!*asking)
@@ -404,6 +410,8 @@ static void conclude(struct peer *front, const struct ipc_recipient *message, ui
 			log_error("recipient <%.*s>: %s", (int)address.size, address.data,
 				  err->text);
 		refuse(front, message, REASON_USERS_DOWN);
+	} else if (message->head.type == IPC_QUOTA) {
+		usages_ask(front->child->state, front, message, users, count);
 	} else if (front->role == ROLE_MTA) {
 		answer_mta(front, message, REASON_OK, users, count);
 	} else {

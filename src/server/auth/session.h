@@ -5,9 +5,11 @@
 
 #include "server/auth/databases.h"
 #include "server/auth/homes.h"
+#include "server/auth/last_login.h"
 #include "server/auth/limits.h"
 #include "server/auth/proven.h"
 #include "server/auth/queue.h"
+#include "server/auth/who.h"
 #include "server/child.h"
 #include "sys/tls_session.h"
 #include "sys/workers.h"
@@ -16,6 +18,8 @@
 struct auth;
 struct auth_session;
 
+enum auth_waiting_kind { WAITING_LOGIN, WAITING_RECIPIENT, WAITING_USAGE, WAITING_KINDS };
+
 /* A login or a recipient that waits for the owner of its mail to be known (homes.h), or for a
  * keeper of that owner; embedded first in what wake gets, owns and frees. */
 struct auth_waiting {
@@ -23,6 +27,7 @@ struct auth_waiting {
 	void (*wake)(struct auth *auth, struct auth_waiting *waiting, bool refused);
 	uint64_t deadline; /* 0: not set yet */
 	uint64_t key;      /* a uid, or that of homes_owner */
+	enum auth_waiting_kind kind;
 };
 
 struct recipients;
@@ -34,19 +39,28 @@ struct auth {
 	struct app_passwords *apps;
 	struct login_service *service;
 	struct recipients *recipients;
+	struct usages *usages; /* questions about quotas */
 	struct databases *databases;
 	struct workers *workers; /* for password hashes */
 	struct queue queue;      /* of logins that wait for one of them */
 	struct proven *proven;
-	struct homes *homes;          /* NULL: all processes share one uid */
-	struct auth_waiting *waiting; /* in order of arrival */
-	struct loop_timer expiry;     /* the first deadline of them; set while there is one */
-	int users_fd, aliases_fd, mail_fd;
+	struct last_login_notes last_logins;
+	struct homes *homes;                         /* NULL: all processes share one uid */
+	struct auth_waiting *waiting, *last_waiting; /* in order of arrival */
+	uint32_t waiting_count[WAITING_KINDS];
+	uint64_t waiting_until;   /* the first deadline of them */
+	struct loop_timer expiry; /* at that; set while there is one */
+	int users_fd, aliases_fd, mail_fds[CONFIG_ROOTS_MAX];
 	char mechanisms[CONFIG_NAME_MAX], mechanisms_tls[CONFIG_NAME_MAX]; /* the last offer */
 	bool apop;
 	uint64_t most_connections; /* of one front */
 	struct loop_timer tick;    /* renews the offer, forgets old failures */
 	uint32_t ticks;
+	int early_fd;                     /* penalties that came before the start; -1: none */
+	struct ipc_penalties early;       /* their message */
+	uint64_t penalties_sent;          /* limits.changes when the monitor got them last */
+	struct ipc_control_peers control; /* whose commands are obeyed */
+	struct whos whos;
 	uint32_t held; /* exchanges that wait for the end of a delay */
 };
 
@@ -62,17 +76,21 @@ struct auth_session {
 	struct login_job *job;         /* the job of that attempt in a worker */
 	struct login_ask *ask;         /* its question to databases */
 	struct ipc_bindings *bindings; /* NULL: the front sent none */
+	char *certified;               /* the name in its certificate; NULL: the front sent none */
 	char *stamp;                   /* for APOP; NULL: none, or used */
 	uint8_t ip[16];
 	bool loopback, granted;
-	char mechanism[24];    /* of this attempt, for the log */
 	bool slow;             /* the front knows that this attempt takes time */
+	uint8_t listener;      /* its place in the configuration */
+	char mechanism[20];    /* of this attempt, for the log */
+	uint32_t since;        /* its login or connection, seconds of 1970; 0: unknown */
 	enum tls_protocol tls; /* of this attempt, as its front claims */
 	uint32_t failures;
 	uint32_t given_up;      /* logins, after they had cost work */
 	uint64_t hold_until;    /* the next SASL exchange begins no earlier; milliseconds */
 	struct auth_held *held; /* that exchange */
 	uint64_t keeper;        /* instance that was sent OPEN, 0: none */
+	uint64_t asked_at;      /* counters_clock: its last credentials */
 	uint64_t ticket;        /* of the attempt under way; made by the front */
 };
 

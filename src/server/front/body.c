@@ -4,9 +4,11 @@
 #include "base/log.h"
 #include "server/front/session.h"
 
+#include <stdlib.h>
+
 static struct body *body_of(const struct session *session)
 {
-	return &session->mailbox->body;
+	return session->mailbox->body;
 }
 
 static struct link_user *keeper_of(const struct session *session)
@@ -14,21 +16,30 @@ static struct link_user *keeper_of(const struct session *session)
 	return &session->mailbox->keeper;
 }
 
-void body_init(struct body *body, uint32_t count)
+static struct body *create(uint32_t count)
 {
+	struct body *body = malloc(sizeof(*body));
+
+	if (!body)
+		return NULL;
 	reader_init(&body->reader, count);
 	lent_init(&body->lent);
+	return body;
 }
 
 void body_trim(struct body *body)
 {
-	reader_trim(&body->reader);
+	if (body)
+		reader_trim(&body->reader);
 }
 
-void body_finish(struct body *body)
+void body_destroy(struct body *body)
 {
+	if (!body)
+		return;
 	lent_close(&body->lent, false);
 	reader_finish(&body->reader);
+	free(body);
 }
 
 /* ---- commands ---- */
@@ -52,16 +63,28 @@ static void fetch_ahead(struct session *session)
 		fetch(session, &message);
 }
 
+/* "+OK", and the message behind it. */
+static void reply(struct session *session, uint64_t octets)
+{
+	trace_asked(session, octets);
+	pop3_server_reply_message(&session->pop3, octets);
+}
+
 void body_event(struct session *session, const struct pop3_event *event)
 {
-	struct body *body = body_of(session);
+	struct mailbox *mailbox = session->mailbox;
+	struct body *body = mailbox->body;
 	struct ipc_fetch message = {0};
 	uint64_t octets;
 
+	if (!body && !(body = mailbox->body = create(mailbox->count))) {
+		session_refuse(session, REASON_MEMORY);
+		return;
+	}
 	lent_close(&body->lent, event->type == POP3_EVENT_RETR);
 	reader_drop_body(&body->reader);
 	if (reader_find(&body->reader, event->number, &octets)) {
-		pop3_server_reply_message(&session->pop3, octets);
+		reply(session, octets);
 		fetch_ahead(session);
 		return;
 	}
@@ -72,7 +95,9 @@ void body_event(struct session *session, const struct pop3_event *event)
 
 bool body_is_ahead(const struct session *session)
 {
-	return reader_is_ahead(&body_of(session)->reader);
+	const struct body *body = body_of(session);
+
+	return body && reader_is_ahead(&body->reader);
 }
 
 void body_hold(struct session *session, const struct pop3_event *event)
@@ -102,6 +127,8 @@ bool body_fits(const struct session *session, enum ipc_type asked, enum ipc_type
 {
 	const struct body *body = body_of(session);
 
+	if (!body)
+		return false;
 	if (asked == IPC_READ_SLICE)
 		return lent_fits(&body->lent, type, message);
 	return reader_fits(&body->reader, type, message);
@@ -112,7 +139,7 @@ static void take_bodies(struct session *session)
 	uint64_t octets;
 
 	if (reader_find_asked(&body_of(session)->reader, &octets))
-		pop3_server_reply_message(&session->pop3, octets);
+		reply(session, octets);
 	else
 		session_refuse(session, REASON_MESSAGE_TEMP);
 }
@@ -123,7 +150,7 @@ static void take_lent(struct session *session, const struct ipc_body_lent *messa
 
 	lent_take(&body->lent, message, fd);
 	reader_large(&body->reader);
-	pop3_server_reply_message(&session->pop3, message->octets);
+	reply(session, message->octets);
 }
 
 /* The message that goes out has other octets than announced: the keeper counts it anew for the next

@@ -11,15 +11,15 @@
 
 struct session;
 
-/* Embedded in the mailbox. Its members are body.c's alone. */
+/* Of a mailbox, from its first RETR or TOP on. Its members are body.c's alone. */
 struct body {
 	struct reader reader;
 	struct lent lent;
 };
 
-void body_init(struct body *body, uint32_t count); /* count: messages of the maildrop */
-void body_trim(struct body *body); /* gives back what an idle session can do without */
-void body_finish(struct body *body);
+/* Of NULL: nothing. Trimming gives back what an idle session can do without. */
+void body_trim(struct body *body);
+void body_destroy(struct body *body);
 
 /* RETR, TOP; the session has a credit, and nothing is asked ahead (body_is_ahead). */
 void body_event(struct session *session, const struct pop3_event *event);

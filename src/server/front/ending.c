@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "server/counters.h"
 #include "server/record.h"
 
 #include <stdlib.h>
@@ -19,6 +20,7 @@ void ending_octets(struct session *session, uint64_t octets)
 		session->ending.top_octets += octets;
 	else
 		session->ending.retr_octets += octets;
+	counters_add(session->ending.topping ? COUNTER_TOP_OCTETS : COUNTER_RETR_OCTETS, octets);
 }
 
 static bool had_too_many_bad_commands(const struct session *session)
@@ -77,7 +79,8 @@ static void begin(const struct session *session, enum record_event event, struct
 	if (!session->ending.tls)
 		return;
 	record_words(record, RECORD_KEY_TLS, session->ending.tls);
-	record_words(record, RECORD_KEY_CIPHER, session->ending.cipher);
+	if (session->ending.cipher)
+		record_words(record, RECORD_KEY_CIPHER, session->ending.cipher);
 }
 
 static void write_counts(const struct session *session, struct record *record)
@@ -93,30 +96,43 @@ static void write_counts(const struct session *session, struct record *record)
 	record_number(record, RECORD_KEY_LEFT, ending->left);
 }
 
+static void count(const struct session *session, bool handshake)
+{
+	uint64_t now = loop_now(session->front->frame.child->loop);
+
+	if (handshake)
+		counters_add(COUNTER_HANDSHAKES_FAILED + (size_t)session->service, 1);
+	if (!session->ending.user)
+		return;
+	counters_less(COUNTER_SESSIONS_NOW + (size_t)session->service);
+	counters_enter(COUNTER_SESSION_SECONDS + (size_t)session->service * HISTOGRAM_SLOTS,
+		       now - session->ending.started);
+}
+
 void ending_write(struct session *session, enum conn_end end)
 {
 	struct ending *ending = &session->ending;
 	bool handshake = end == CONN_TLS_FAILED && !session->ending.tls;
+	bool loud = ending->user || (!session->quiet && (handshake || own_reason(session, end)));
 	struct record record;
 
-	if (ending->user || handshake || own_reason(session, end)) {
-		begin(session,
-		      handshake      ? RECORD_TLS_FAILED
-		      : ending->user ? RECORD_SESSION_END
-				     : RECORD_STRANGER_END,
-		      &record);
-		if (ending->user)
-			write_counts(session, &record);
-		record_number(&record, RECORD_KEY_SECONDS,
-			      (loop_now(session->front->frame.child->loop) - ending->started) /
-				      1000);
-		if (ending->user)
-			record_text(&record, RECORD_KEY_USER, span_of(ending->user));
-		record_words(&record, RECORD_KEY_REASON, reason_of(session, end));
-		record_write(&record);
-	} else {
+	count(session, handshake);
+	begin(session,
+	      !loud          ? RECORD_LEFT_EARLY
+	      : handshake    ? RECORD_TLS_FAILED
+	      : ending->user ? RECORD_SESSION_END
+			     : RECORD_STRANGER_END,
+	      &record);
+	if (ending->user)
+		write_counts(session, &record);
+	record_number(&record, RECORD_KEY_SECONDS,
+		      (loop_now(session->front->frame.child->loop) - ending->started) / 1000);
+	if (ending->user)
+		record_text(&record, RECORD_KEY_USER, span_of(ending->user));
+	record_words(&record, RECORD_KEY_REASON, reason_of(session, end));
+	record_write(&record);
+	if (!loud)
 		log_debug("session-end without a login: %s", reason_of(session, end));
-	}
 	free(ending->user);
 	ending->user = NULL;
 }

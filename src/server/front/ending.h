@@ -14,7 +14,8 @@ struct session;
 
 /* Embedded in the session. */
 struct ending {
-	/* after the handshake: a broken connection does not know them any more; else NULL */
+	/* after the handshake: a broken connection does not know them any more; else NULL. Of a
+	 * client's TLS with a proxy the version alone */
 	const char *tls, *cipher;
 	char *user;       /* as its keeper knows it; NULL: not logged in */
 	const char *why;  /* this process ends the session; NULL: no reason yet */

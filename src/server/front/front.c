@@ -5,8 +5,10 @@
 #include "base/text.h"
 #include "build-config.h"
 #include "server/certificates.h"
+#include "server/counters.h"
 #include "server/expiry.h"
 #include "server/front/session.h"
+#include "server/front/traffic.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -82,8 +84,23 @@ static void peer_gone(struct peer *peer)
 	free(link);
 }
 
-/* Without the mechanisms that show the password, or a token that is as good as one. */
-static void strict_mechanisms(const char *all, char *ret, size_t size)
+/* The mechanisms show the password, or a token that is as good as one. */
+static bool shows_secret(pop3_span mechanism)
+{
+	return config_mechanism_shows_secret(mechanism);
+}
+
+static bool binds_to_tls(pop3_span mechanism)
+{
+	static const char end[] = "-PLUS";
+	const size_t n = sizeof(end) - 1;
+
+	return mechanism.size > n && memcmp(mechanism.data + mechanism.size - n, end, n) == 0;
+}
+
+/* Writes those of all that are not without. */
+static void some_mechanisms(const char *all, bool (*without)(pop3_span mechanism), char *ret,
+			    size_t size)
 {
 	char copy[CONFIG_NAME_MAX], *rest = copy, *word;
 	size_t used = 0;
@@ -91,7 +108,7 @@ static void strict_mechanisms(const char *all, char *ret, size_t size)
 	snprintf(copy, sizeof(copy), "%s", all);
 	ret[0] = '\0';
 	while ((word = strtok_r(rest, " ", &rest))) {
-		if (config_mechanism_shows_secret(span_of(word)))
+		if (without(span_of(word)))
 			continue;
 		used += (size_t)snprintf(ret + used, size - used, "%s%s", used ? " " : "", word);
 	}
@@ -103,8 +120,12 @@ static void take_offer(struct front *front, const struct ipc_offer *message)
 	    span_copy(ipc_text(message, 1), front->mechanisms_tls, sizeof(front->mechanisms_tls)) <
 		    0)
 		return;
-	strict_mechanisms(front->mechanisms, front->mechanisms_strict,
-			  sizeof(front->mechanisms_strict));
+	some_mechanisms(front->mechanisms, shows_secret, front->mechanisms_strict,
+			sizeof(front->mechanisms_strict));
+	some_mechanisms(front->mechanisms_tls, binds_to_tls, front->mechanisms_relayed,
+			sizeof(front->mechanisms_relayed));
+	snprintf(front->mechanisms_certified, sizeof(front->mechanisms_certified), "%s EXTERNAL",
+		 front->mechanisms_tls);
 }
 
 /* Where all connections of the site are in use, one of this front that has not logged in gives way
@@ -130,7 +151,9 @@ static void auth_message(struct front *front, struct link *auth, enum ipc_type t
 
 	if (auth != front->auth || !session)
 		return; /* another auth serves by now, or the session has ended */
-	if (type != IPC_CONNECTED)
+	if (type == IPC_KICK)
+		session_kick(session);
+	else if (type != IPC_CONNECTED)
 		login_message(session, auth, type, message);
 	else if (session->stage == STAGE_CONNECTING && login_is_known(session))
 		greet(front, session, (enum reason)connected->reason, ipc_text(message, 0));
@@ -150,6 +173,10 @@ static void keeper_message(struct front *front, struct link *keeper, enum ipc_ty
 	session = session_find(front, ((const struct ipc_session *)message)->session);
 	if (type == IPC_OPENED)
 		mailbox_opened(keeper, session, message, fds);
+	else if (type == IPC_GONE)
+		mailbox_gone(keeper, session, message);
+	else if (type == IPC_HOLDER_ASK)
+		mailbox_asked(keeper, session);
 	else
 		mailbox_message(keeper, session, type, message, fds);
 }
@@ -166,9 +193,13 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 		return;
 	if (peer->role == ROLE_KEEPER) {
 		keeper_message(front, peer->data, type, message, fds);
+	} else if (type == IPC_TRACE_USER) {
+		traces_set(front, message);
 	} else if (type == IPC_OFFER) {
 		take_offer(front, message);
 		table_each(&front->frame.clients, connect_one, NULL);
+	} else if (type == IPC_TRAFFIC) {
+		traffic_answer(front, peer, message);
 	} else {
 		auth_message(front, peer->data, type, message);
 	}
@@ -216,13 +247,58 @@ static struct front *root_struct(struct child *child)
 	return frame_root(child, sizeof(struct front), &service);
 }
 
+static void take_server(const struct packed *packed, const struct config *config, uint32_t minimum,
+			uint32_t first, struct tls_server **server)
+{
+	struct tls_server *fresh;
+	struct err err;
+
+	if (certificates_unpack(packed, config, minimum, &fresh, &err) < 0) {
+		log_error(*server ? "changed certificates are not used: %s" : "no TLS: %s",
+			  err.text);
+		return;
+	}
+	if (!fresh)
+		return;
+	tls_server_succeed(fresh, *server, first);
+	tls_server_destroy(*server); /* sessions keep the one that they have */
+	*server = fresh;
+}
+
+/* At the start, and when the files have changed: then for handshakes that begin from here on. */
 static void take_certificates(struct front *front, const struct ipc_certificates *message, int fd)
 {
 	struct packed packed = {.fds = {fd, -1}, .sizes = {message->size, 0}};
-	struct err err;
+	const struct config *config = front->frame.child->config;
+	const uint32_t first = message->number % IPC_KEY_SETS * IPC_KEYS_MAX;
 
-	if (certificates_unpack(&packed, front->frame.child->config, &front->tls, &err) < 0)
-		log_error("no TLS: %s", err.text);
+	take_server(&packed, config, CONFIG_TLS_1_2, first, &front->tls);
+	for (uint32_t i = CONFIG_TLS_1_3; i < CONFIG_TLS_COUNT; i++)
+		if (certificates_minimum_used(config, i))
+			take_server(&packed, config, i, first, &front->by_minimum[i]);
+	if (front->frame.child->started && front->frame.child->index == 0)
+		loop_timer_set(&front->expiry, 0);
+}
+
+static void take_ticket_keys(struct front *front, const struct ipc_ticket_keys *message)
+{
+	if (front->tls)
+		tls_server_ticket_keys(front->tls, message->keys, TLS_TICKET_KEYS);
+	for (size_t i = 0; i < TLS_MINIMA; i++)
+		if (front->by_minimum[i])
+			tls_server_ticket_keys(front->by_minimum[i], message->keys,
+					       TLS_TICKET_KEYS);
+}
+
+/* A server that is missing is an error of the start. */
+static bool has_all_servers(const struct front *front)
+{
+	const struct config *config = front->frame.child->config;
+
+	for (uint32_t i = CONFIG_TLS_1_3; i < CONFIG_TLS_COUNT; i++)
+		if (certificates_minimum_used(config, i) && !front->by_minimum[i])
+			return false;
+	return front->tls != NULL;
 }
 
 static void warn(const char *text)
@@ -233,7 +309,11 @@ static void warn(const char *text)
 static void look_at_dates(struct loop_timer *timer)
 {
 	struct front *front = timer->context;
+	uint32_t count = front->tls ? front->frame.child->config->certificate_count : 0;
 
+	for (uint32_t i = 0; i < count; i++)
+		counters_set(COUNTER_CERTIFICATE_END + i,
+			     (uint64_t)tls_server_dates(front->tls, i).last);
 	expiry_warn(front->frame.child->config, front->tls, (int64_t)time(NULL), warn);
 	loop_timer_set(timer, EXPIRY_EVERY);
 }
@@ -243,14 +323,15 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	struct front *front = root_struct(child);
 
 	if (type == IPC_LISTENER)
-		acceptor_add(&front->frame.acceptor,
-			     (enum config_service)((const struct ipc_listener *)message)->service,
-			     &fds[0]);
+		frame_listen(&front->frame, message, &fds[0]);
+	else if (type == IPC_STOP_ACCEPTING)
+		frame_stop_accepting(&front->frame);
+	else if (type == IPC_BANS)
+		frame_take_bans(&front->frame, message, fds[0]);
 	else if (type == IPC_CERTIFICATES)
 		take_certificates(front, message, fds[0]);
-	else if (type == IPC_TICKET_KEYS && front->tls)
-		tls_server_ticket_keys(front->tls, ((const struct ipc_ticket_keys *)message)->keys,
-				       TLS_TICKET_KEYS);
+	else if (type == IPC_TICKET_KEYS)
+		take_ticket_keys(front, message);
 }
 
 static void init_settings(struct front *front)
@@ -265,11 +346,15 @@ static void init_settings(struct front *front)
 	s->plain_login_tls = true;
 	s->stls = front->tls != NULL;
 	s->max_bad_commands = (uint16_t)config->max_bad_commands;
-	s->expire_days = config->expire_days;
+	s->expire_days = config_expire_days(config);
 	s->login_delay = -1;
 	if (config->plain_without_tls)
 		s->mechanisms = front->mechanisms;
-	front->open = *s;
+	front->open = front->listed = front->relayed = front->certified = *s;
+	front->certified.mechanisms_tls = front->mechanisms_certified;
+	front->listed.plain_login = true;
+	front->listed.mechanisms = front->mechanisms;
+	front->relayed.mechanisms_tls = front->mechanisms_relayed;
 	if (config->plain_on_loopback) {
 		front->open.plain_login = true;
 		front->open.mechanisms = front->mechanisms;
@@ -281,9 +366,10 @@ static int start(struct child *child, struct err *err)
 	struct front *front = root_struct(child);
 	const struct config *config = child->config;
 
-	if (config->certificate_count && !front->tls)
+	if (config->certificate_count && !has_all_servers(front))
 		return err_set(err, EX_CONFIG, "the certificates cannot be used");
 	init_settings(front);
+	front->takes_certificates = config_takes_certificates(config);
 	loop_deadlines_init(&front->handshake, child->loop, config->handshake_seconds * 1000u,
 			    session_expired, front);
 	front->handshakes_max = most_handshakes(most_sessions(child));

@@ -3,11 +3,15 @@
 
 #include "base/secret.h"
 #include "base/text.h"
+#include "server/counters.h"
 #include "server/front/session.h"
+#include "server/record.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 /* A denial that waits, so that guessing is slow. */
 struct login_denial {
@@ -31,8 +35,75 @@ static void forget(struct session *session)
 	free(buffer);
 }
 
+/* A login has its answer. */
+static void count_login(struct session *session, enum reason reason)
+{
+	enum tls_protocol tls = session_tls(session);
+	enum counter_result result = reason == REASON_OK ? RESULT_OK : RESULT_FAILED;
+
+	counters_add(counters_login(session->service, session->login.mechanism, tls, result), 1);
+	if (result == RESULT_OK)
+		counters_took(COUNTER_LOGIN_STEPS + STEP_ANSWER * HISTOGRAM_SLOTS,
+			      session->login.since);
+	else
+		counters_add(COUNTER_LOGIN_FAILURES + (size_t)session->service * LABELS_REASON +
+				     (size_t)reason,
+			     1);
+}
+
+static void begin_event(const struct session *session, enum record_event event,
+			struct record *record)
+{
+	record_begin(record, event, session->address, session->front->frame.child->instance,
+		     session->client.node.key);
+	record_words(record, RECORD_KEY_MECHANISM,
+		     counters_label_value(SET_MECHANISM, session->login.mechanism));
+}
+
+/* The recorder has each login, and each -ERR that answered one. */
+static void note_login(const struct session *session, pop3_span user)
+{
+	struct record record;
+
+	begin_event(session, RECORD_LOGIN_BEGUN, &record);
+	if (user.size)
+		record_text(&record, RECORD_KEY_USER, user);
+	record_write(&record);
+}
+
+static void note_refusal(const struct session *session, const char *why)
+{
+	struct record record;
+
+	begin_event(session, RECORD_ANSWERED_ERR, &record);
+	record_number(&record, RECORD_KEY_MS, (counters_clock() - session->login.since) / 1000);
+	record_words(&record, RECORD_KEY_REASON, why);
+	record_write(&record);
+}
+
+/* Credentials came: the step before them is over. */
+static void begin_login(struct session *session, const struct pop3_event *event)
+{
+	if (event->type == POP3_EVENT_SASL_RESPONSE || event->type == POP3_EVENT_SASL_CANCEL)
+		return;
+	if (!session->login.tried)
+		counters_took(COUNTER_LOGIN_STEPS + STEP_CREDENTIALS * HISTOGRAM_SLOTS,
+			      session->login.since);
+	session->login.tried = true;
+	session->login.since = counters_clock();
+	session->login.mechanism = (uint8_t)counters_mechanism(
+		event->type == POP3_EVENT_SASL_START ? event->mechanism
+		: event->type == POP3_EVENT_APOP     ? SPAN_LITERAL("APOP")
+						     : SPAN_LITERAL("USER"));
+	if (event->type != POP3_EVENT_SASL_START)
+		trace_named(session, event->user, false);
+	note_login(session, event->type == POP3_EVENT_SASL_START ? SPAN_LITERAL("") : event->user);
+}
+
 static void refuse(struct session *session, enum reason reason)
 {
+	count_login(session, reason);
+	note_refusal(session, reason_row(reason)->words);
 	forget(session);
 	session_refuse(session, reason);
 }
@@ -45,6 +116,7 @@ void login_connect(struct session *session)
 	struct ipc_connect message = {.session = session->client.node.key,
 				      .port = session->port,
 				      .loopback = session->loopback,
+				      .listener = session->listener,
 				      .resumed = session->stage != STAGE_CONNECTING};
 
 	if (!auth || login_is_known(session))
@@ -130,10 +202,10 @@ static void send_attempt(struct session *session, const struct pop3_event *event
 		[POP3_EVENT_SASL_START] = IPC_SASL_START,
 		[POP3_EVENT_SASL_RESPONSE] = IPC_SASL_RESPONSE};
 	pop3_span user = event->type == POP3_EVENT_SASL_START ? event->mechanism : event->user;
-	struct ipc_credentials message = {
-		.session = session->client.node.key,
-		.has_secret = event->has_initial || event->type != POP3_EVENT_SASL_START,
-		.tls = tls_session_protocol(conn_tls(&session->client.conn))};
+	struct ipc_credentials message = {.session = session->client.node.key,
+					  .has_secret = event->has_initial ||
+							event->type != POP3_EVENT_SASL_START,
+					  .tls = session_tls(session)};
 	pop3_span texts[] = {user, event->secret};
 
 	if (new_ticket(&session->front->tickets, &session->login.ticket) < 0) {
@@ -142,7 +214,7 @@ static void send_attempt(struct session *session, const struct pop3_event *event
 	}
 	message.ticket = session->login.ticket;
 	session->login.slow = false;
-	if (ipc_send_texts(link_chan(&session->login.auth), types[event->type], &message, texts,
+	if (ipc_post_texts(link_chan(&session->login.auth), types[event->type], &message, texts,
 			   2) < 0) {
 		refuse(session, REASON_LOGIN_DOWN);
 		return;
@@ -159,6 +231,19 @@ static void send_bindings(struct session *session)
 	message.exporter_size =
 		tls_session_exporter(tls, message.exporter, sizeof(message.exporter));
 	ipc_send(link_chan(&session->login.auth), IPC_BINDINGS, &message);
+}
+
+/* The name in the client's certificate; auth judges it. */
+static void send_certified(struct session *session)
+{
+	struct ipc_session message = {.session = session->client.node.key};
+	char name[IPC_TEXT_MAX];
+	pop3_span text;
+
+	if (!session_certified(session, name, sizeof(name)))
+		return;
+	text = span_of(name);
+	ipc_send_texts(link_chan(&session->login.auth), IPC_CERTIFIED, &message, &text, 1);
 }
 
 static void send_cancel(struct session *session)
@@ -181,6 +266,7 @@ void login_event(struct session *session, const struct pop3_event *event)
 {
 	char *buffer;
 
+	begin_login(session, event);
 	if (event->type == POP3_EVENT_SASL_CANCEL) { /* the machine has replied */
 		forget(session);
 		send_cancel(session);
@@ -193,6 +279,9 @@ void login_event(struct session *session, const struct pop3_event *event)
 	if (event->type == POP3_EVENT_SASL_START && conn_tls(&session->client.conn) &&
 	    event->mechanism.size > 5 && memcmp(event->mechanism.data, "SCRAM", 5) == 0)
 		send_bindings(session);
+	if (event->type == POP3_EVENT_SASL_START &&
+	    span_equal_nocase(event->mechanism, SPAN_LITERAL("EXTERNAL")))
+		send_certified(session);
 	send_or_wait(session, event);
 	if (event->type != POP3_EVENT_SASL_START ||
 	    pop3_server_want(&session->pop3) != POP3_WANT_REPLY)
@@ -337,6 +426,7 @@ bool login_opened(struct session *session, const struct ipc_opened *message)
 	if (!is_for(session, IPC_OPENED, message->ticket))
 		return false;
 	link_answered(&session->login.auth);
+	count_login(session, REASON_OK);
 	forget(session);
 	return true;
 }
@@ -347,4 +437,34 @@ void login_open_failed(struct session *session, const struct ipc_open_failed *me
 		return; /* the session or its login has ended meanwhile */
 	link_answered(&session->login.auth);
 	refuse(session, (enum reason)message->reason);
+}
+
+static void write_idle(uint64_t seconds, char *buf, size_t size)
+{
+	if (seconds < 120)
+		snprintf(buf, size, "%llu seconds", (unsigned long long)seconds);
+	else
+		snprintf(buf, size, "%llu minutes", (unsigned long long)seconds / 60);
+}
+
+void login_in_use(struct session *session, const struct ipc_open_in_use *message)
+{
+	time_t since = (time_t)message->since;
+	char text[192], address[64], day[32], idle[40];
+	struct tm tm;
+
+	if (!is_for(session, IPC_OPEN_IN_USE, message->ticket))
+		return; /* the session or its login has ended meanwhile */
+	link_answered(&session->login.auth);
+	if (!gmtime_r(&since, &tm) || !strftime(day, sizeof(day), "%Y-%m-%d %H:%M", &tm))
+		snprintf(day, sizeof(day), "an unknown time");
+	write_idle(message->idle / 1000, idle, sizeof(idle));
+	snprintf(text, sizeof(text),
+		 "another session has this maildrop open since %s UTC, from %s, idle for %s", day,
+		 record_address(message->address, address), idle);
+	count_login(session, REASON_IN_USE);
+	note_refusal(session, reason_row(REASON_IN_USE)->words);
+	forget(session);
+	pop3_server_reply_err(&session->pop3, reason_row(REASON_IN_USE)->code, text);
+	conn_wake(&session->client.conn);
 }

@@ -18,6 +18,9 @@ struct login_state {
 	uint64_t ticket;             /* of the login that was sent last: see struct ipc_open */
 	struct login_denial *denial; /* waits for its delay */
 	char *challenge;             /* on its way out */
+	uint64_t since;              /* counters_clock: the greeting, then the credentials */
+	uint8_t mechanism;           /* counters_mechanism of the login that was sent last */
+	bool tried;                  /* there were credentials before */
 	bool slow; /* no SLOW may come for that login: it has, or auth has answered */
 };
 
@@ -42,6 +45,8 @@ void login_message(struct session *session, struct link *auth, enum ipc_type typ
  * over, and auth's credit is free. session may be NULL: it has ended. */
 bool login_opened(struct session *session, const struct ipc_opened *message);
 void login_open_failed(struct session *session, const struct ipc_open_failed *message);
+/* OPEN_IN_USE: the same, with what is known of the other session. */
+void login_in_use(struct session *session, const struct ipc_open_in_use *message);
 void login_gone(struct session *session); /* the connection is over */
 
 #endif

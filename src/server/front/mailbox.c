@@ -2,11 +2,13 @@
 #include "server/front/mailbox.h"
 
 #include "base/text.h"
+#include "server/counters.h"
 #include "server/front/session.h"
 #include "server/record.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -36,6 +38,28 @@ static char *copy_of(pop3_span text)
 	return copy;
 }
 
+enum { TRACED_MESSAGES = 200 };
+
+static bool read_entry(struct session *session, uint32_t number, bool with_id,
+		       struct index_entry *ret);
+static void trim_view(struct mailbox *mailbox);
+
+/* The dialogue of a session that is followed has its mail in front. */
+static void trace_opened(struct session *session)
+{
+	uint32_t count = session->mailbox->count;
+	struct index_entry entry;
+
+	trace_named(session, span_of(session->ending.user), true);
+	for (uint32_t n = 1; session->trace && n <= count && n <= TRACED_MESSAGES; n++) {
+		if (!read_entry(session, n, true, &entry))
+			return;
+		trace_message(session, entry.octets, entry.unique_id);
+	}
+	if (session->trace)
+		trim_view(session->mailbox);
+}
+
 void mailbox_opened(struct link *keeper, struct session *session, const struct ipc_opened *message,
 		    int *fds)
 {
@@ -47,6 +71,8 @@ void mailbox_opened(struct link *keeper, struct session *session, const struct i
 	}
 	mailbox = calloc(1, sizeof(*mailbox));
 	session->ending.user = copy_of(ipc_text(message, 0));
+	if (session->ending.user)
+		counters_add(COUNTER_SESSIONS_NOW + (size_t)session->service, 1);
 	if (!mailbox || !session->ending.user) {
 		free(mailbox);
 		send_close(link_peer(keeper), message->session);
@@ -60,12 +86,13 @@ void mailbox_opened(struct link *keeper, struct session *session, const struct i
 	mailbox->delta_size = message->delta_size;
 	mailbox->count = message->count;
 	mailbox->octets = message->octets;
-	body_init(&mailbox->body, mailbox->count);
 	link_join(keeper, &mailbox->keeper);
+	free(pop3_server_take_back_name(&session->pop3));
 	session->mailbox = mailbox;
 	session->stage = STAGE_MAIL;
 	frame_known(&session->front->frame, &session->client);
 	session->ending.left = mailbox->count;
+	trace_opened(session);
 	pop3_server_reply_logged_in(&session->pop3, mailbox->count, mailbox->octets);
 	conn_wake(&session->client.conn);
 }
@@ -82,7 +109,7 @@ void mailbox_close(struct session *session)
 		send_close(link_peer(keeper), session->client.node.key);
 		link_part(&mailbox->keeper);
 	}
-	body_finish(&mailbox->body);
+	body_destroy(mailbox->body);
 	index_view_destroy(mailbox->view);
 	close(mailbox->base_fd);
 	close(mailbox->delta_fd);
@@ -98,7 +125,7 @@ void mailbox_trim(struct session *session)
 
 	if (!mailbox || pop3_server_want(&session->pop3) != POP3_WANT_INPUT)
 		return;
-	body_trim(&mailbox->body);
+	body_trim(mailbox->body);
 	index_view_destroy(mailbox->view);
 	mailbox->view = NULL;
 }
@@ -285,6 +312,7 @@ static void quit(struct session *session)
 	struct ipc_commit message = {.session = session->client.node.key,
 				     .total = pop3_server_marked_count(&session->pop3)};
 
+	memcpy(message.address, session->address, sizeof(message.address));
 	if (!message.total) {
 		ending_reason(session, "quit");
 		mailbox_close(session);
@@ -316,6 +344,8 @@ static void take_committed(struct session *session, const struct ipc_committed *
 	session->ending.dele = pop3_server_marked_count(&session->pop3);
 	session->ending.dele_octets = session->pop3.deleted_octets;
 	session->ending.left -= session->ending.dele;
+	counters_add(COUNTER_DELETED, session->ending.dele);
+	counters_add(COUNTER_DELETED_OCTETS, session->ending.dele_octets);
 	pop3_server_reply_ok(&session->pop3, "bye");
 }
 
@@ -368,6 +398,11 @@ bool mailbox_waits(const struct session *session)
 	       pop3_server_want(&session->pop3) != POP3_WANT_INPUT;
 }
 
+bool mailbox_commits(const struct session *session)
+{
+	return session->mailbox && link_unanswered(&session->mailbox->keeper) == IPC_COMMIT;
+}
+
 /* ---- the keeper ---- */
 
 static struct session *session_of(struct link_user *user)
@@ -392,6 +427,48 @@ static void gone(struct link_user *user)
 
 const struct link_handler mailbox_handler = {
 	.credits = IPC_KEEPER_CREDITS, .resume = resume, .gone = gone};
+
+static bool serves(const struct link *keeper, const struct session *session)
+{
+	return session && session->mailbox && link_of(&session->mailbox->keeper) == keeper;
+}
+
+/* A command that waits for its reply gets one; a client that sleeps is left as after a timeout; a
+ * reply that is going out is cut. */
+void mailbox_gone(struct link *keeper, struct session *session, const struct ipc_gone *message)
+{
+	enum pop3_want want;
+
+	if (!serves(keeper, session))
+		return; /* it ended meanwhile */
+	want = pop3_server_want(&session->pop3);
+	ending_reason(session, reason_row(message->reason)->words);
+	mailbox_close(session);
+	if (want == POP3_WANT_REPLY) {
+		session_refuse(session, (enum reason)message->reason);
+		pop3_server_close_after(&session->pop3);
+	} else if (want == POP3_WANT_INPUT && !conn_blocked(&session->client.conn)) {
+		conn_close(&session->client.conn);
+	} else {
+		conn_abort(&session->client.conn);
+	}
+}
+
+void mailbox_asked(struct link *keeper, struct session *session)
+{
+	struct ipc_holder message = {0};
+	uint64_t now;
+
+	if (!serves(keeper, session))
+		return; /* its CLOSE is on its way */
+	now = loop_now(session->front->frame.child->loop);
+	message.session = session->client.node.key;
+	message.since = (uint64_t)time(NULL) - (now - session->ending.started) / 1000;
+	message.idle = activity_idle(&session->activity, &session->client.conn, now);
+	memcpy(message.address, session->address, sizeof(message.address));
+	message.busy = pop3_server_want(&session->pop3) == POP3_WANT_REPLY;
+	ipc_send(&link_peer(keeper)->chan, IPC_HOLDER, &message);
+}
 
 /* An answer to a session that this keeper serves. */
 static void take_answer(struct session *session, enum ipc_type type, const void *message, int *fds)
@@ -418,7 +495,9 @@ void mailbox_message(struct link *keeper, struct session *session, enum ipc_type
 {
 	if (session && type == IPC_OPEN_FAILED)
 		login_open_failed(session, message);
-	else if (session && session->mailbox && link_of(&session->mailbox->keeper) == keeper)
+	else if (session && type == IPC_OPEN_IN_USE)
+		login_in_use(session, message);
+	else if (serves(keeper, session))
 		take_answer(session, type, message, fds);
 	/* else: it ended while the answer was on its way */
 }

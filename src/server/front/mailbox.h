@@ -17,7 +17,7 @@ struct session;
 struct mailbox {
 	struct session *session;
 	struct link_user keeper;
-	struct body body;
+	struct body *body; /* NULL: no message was asked for yet */
 	int base_fd, delta_fd;
 	uint64_t delta_size, octets;
 	uint32_t count;
@@ -33,6 +33,10 @@ extern const struct link_handler mailbox_handler; /* for links to keepers */
  * again. session may be NULL. Takes descriptors out of fds. */
 void mailbox_opened(struct link *keeper, struct session *session, const struct ipc_opened *message,
 		    int *fds);
+/* GONE: the maildrop is not the session's any more. session may be NULL. */
+void mailbox_gone(struct link *keeper, struct session *session, const struct ipc_gone *message);
+/* HOLDER_ASK: another login wants the maildrop. session may be NULL. */
+void mailbox_asked(struct link *keeper, struct session *session);
 /* Any other answer of a keeper to a session. */
 void mailbox_message(struct link *keeper, struct session *session, enum ipc_type type,
 		     const void *message, int *fds);
@@ -45,6 +49,8 @@ size_t mailbox_lines(struct session *session, char *out, size_t cap);
 void mailbox_close(struct session *session);
 /* Whether the client waits for octets of a message that the keeper was asked for. */
 bool mailbox_waits(const struct session *session);
+/* Whether the deletions of a QUIT are being made. */
+bool mailbox_commits(const struct session *session);
 /* Gives back memory that an idle session can do without. */
 void mailbox_trim(struct session *session);
 

@@ -3,6 +3,9 @@
 
 #include "base/log.h"
 #include "base/secret.h"
+#include "config/rules.h"
+#include "server/counters.h"
+#include "server/record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +15,16 @@ static const struct conn_handler handler;
 static struct session *session_of(struct conn *conn)
 {
 	return CONTAINER(conn, struct session, client.conn);
+}
+
+/* An event of the session, for the recorder. */
+static void begin_event(const struct session *session, enum record_event event,
+			struct record *record)
+{
+	record_begin(record, event, session->address, session->front->frame.child->instance,
+		     session->client.node.key);
+	record_words(record, RECORD_KEY_SERVICE,
+		     session->service == SERVICE_POP3S ? "pop3s" : "pop3");
 }
 
 static void end_handshake(struct session *session)
@@ -40,11 +53,34 @@ static void begin_handshake(struct session *session)
 	loop_deadline_renew(&front->handshake, &session->client.deadline);
 }
 
+/* The TLS server for what the session may use. */
+static struct tls_server *server_of(const struct session *session)
+{
+	const struct front *front = session->front;
+
+	return session->tls_min ? front->by_minimum[session->tls_min] : front->tls;
+}
+
+/* What differs for this client at this listener. What a proxy calls loopback is in no network. */
+static void apply_rules(struct session *session, const struct accepted *from)
+{
+	const struct config_rules *rules =
+		&session->front->frame.child->config->rules[from->listener];
+
+	session->listener = (uint8_t)from->listener;
+	if (rules->tls_min)
+		session->tls_min = (uint8_t)config_rules_tls(rules, from->address);
+	if (rules->plain_networks.count)
+		session->listed = config_networks_have(&rules->plain_networks, from->address) &&
+				  (from->loopback || !config_network_is_loopback(from->address));
+}
+
 void session_start(struct front_frame *frame, int *fd, const struct accepted *from)
 {
 	struct front *front = CONTAINER(frame, struct front, frame);
 	bool tls = from->service == SERVICE_POP3S;
 	struct session *session = calloc(1, sizeof(*session));
+	struct record record;
 
 	if (!session || (tls && !front->tls)) {
 		free(session);
@@ -54,16 +90,24 @@ void session_start(struct front_frame *frame, int *fd, const struct accepted *fr
 	session->port = from->port;
 	session->loopback = from->loopback;
 	session->service = (uint8_t)from->service;
+	apply_rules(session, from);
+	session->quiet = from->proxied == PROXIED_ITSELF;
+	if (from->tls && !tls) {
+		session->outer_tls = (uint8_t)from->tls;
+		session->ending.tls = from->tls_version;
+	}
 	session->ending.started = loop_now(frame->child->loop);
 	memcpy(session->address, from->address, sizeof(session->address));
 	loop_deadline_init(&session->trim);
-	frame_add(frame, &session->client, session->address);
+	frame_add(frame, &session->client, from);
+	begin_event(session, RECORD_CONNECTED, &record);
+	record_write(&record);
 	if (tls)
 		begin_handshake(session);
 	else
 		loop_deadline_renew(&front->login, &session->client.deadline);
 	conn_init(&session->client.conn, front->frame.child->loop, fd, &handler,
-		  tls ? front->tls : NULL);
+		  tls ? server_of(session) : NULL);
 	login_connect(session);
 }
 
@@ -74,23 +118,41 @@ struct session *session_find(const struct front *front, uint64_t number)
 	return client && !client->leaving ? CONTAINER(client, struct session, client) : NULL;
 }
 
+static const struct pop3_server_settings *settings_of(const struct session *session)
+{
+	const struct front *front = session->front;
+	char name[IPC_TEXT_MAX];
+
+	if (session_certified(session, name, sizeof(name)))
+		return &front->certified;
+
+	if (session->outer_tls)
+		return &front->relayed;
+	if (session->listed)
+		return &front->listed;
+	return session->loopback ? &front->open : &front->strict;
+}
+
 void session_greet(struct session *session, enum reason reason, pop3_span stamp)
 {
 	struct front *front = session->front;
-	const struct pop3_server_settings *settings =
-		session->loopback ? &front->open : &front->strict;
+	const struct pop3_server_settings *settings = settings_of(session);
 
 	session->stage = STAGE_LOGIN;
+	session->login.since = counters_clock();
+	trace_begin(session);
 	if (reason != REASON_OK) {
 		const struct reason_row *row = reason_row(reason);
 
+		counters_add(COUNTER_CONNECTIONS_REFUSED + (size_t)reason, 1);
 		pop3_server_init_refused(&session->pop3, settings, row->code, row->words);
 	} else {
 		pop3_span host = {front->frame.child->config->host_name,
 				  strlen(front->frame.child->config->host_name)};
 
-		pop3_server_init(&session->pop3, settings, conn_tls(&session->client.conn) != NULL,
-				 host, stamp);
+		pop3_server_init(&session->pop3, settings,
+				 session->outer_tls || conn_tls(&session->client.conn), host,
+				 stamp);
 	}
 	conn_wake(&session->client.conn);
 }
@@ -130,6 +192,14 @@ void session_give_way(struct client *client)
 	login_gone(session);
 	ending_reason(session, "gave way to another connection");
 	conn_abort(&client->conn);
+}
+
+void session_kick(struct session *session)
+{
+	if (session->stage == STAGE_CLOSING || mailbox_commits(session))
+		return; /* it ends by itself */
+	ending_reason(session, "kicked");
+	conn_abort(&session->client.conn);
 }
 
 /* ---- deadlines ---- */
@@ -188,6 +258,17 @@ static void set_deadline(struct session *session, bool wrote)
 	loop_deadline_renew(&front->write, &session->client.deadline);
 }
 
+static void count_command(enum pop3_event_type type)
+{
+	static const uint8_t commands[POP3_EVENT_COUNT] = {
+		[POP3_EVENT_LIST] = COUNTER_LIST, [POP3_EVENT_UIDL] = COUNTER_UIDL,
+		[POP3_EVENT_RETR] = COUNTER_RETR, [POP3_EVENT_TOP] = COUNTER_TOP,
+		[POP3_EVENT_DELE] = COUNTER_DELE, [POP3_EVENT_QUIT] = COUNTER_QUIT,
+	};
+
+	counters_add(COUNTER_COMMANDS + commands[type], 1);
+}
+
 static void take_event(struct session *session, const struct pop3_event *event)
 {
 	switch (event->type) {
@@ -206,6 +287,7 @@ static void take_event(struct session *session, const struct pop3_event *event)
 	case POP3_EVENT_TOP:
 	case POP3_EVENT_DELE:
 	case POP3_EVENT_QUIT:
+		count_command(event->type);
 		mailbox_event(session, event);
 		break;
 	case POP3_EVENT_COUNT:
@@ -220,7 +302,7 @@ static void start_tls(struct session *session, pop3_span *in)
 		return;
 	session->tls_asked = true;
 	begin_handshake(session);
-	conn_start_tls(&session->client.conn, session->front->tls);
+	conn_start_tls(&session->client.conn, server_of(session));
 }
 
 /* One step of what the machine wants. Returns octets written, or -1: nothing more can be done now.
@@ -228,25 +310,34 @@ static void start_tls(struct session *session, pop3_span *in)
 static ssize_t step(struct session *session, pop3_span *in, char *out, size_t cap)
 {
 	struct pop3_event event;
+	pop3_span before;
 	size_t n;
 
 	switch (pop3_server_want(&session->pop3)) {
 	case POP3_WANT_INPUT:
 		if (!in->size)
 			return -1;
+		if (pop3_server_wants_name(&session->pop3))
+			pop3_server_lend_name(&session->pop3, malloc(POP3_NAME_MAX));
+		before = *in;
 		pop3_server_next(&session->pop3, in, &event);
+		trace_input(session, (pop3_span){before.data, before.size - in->size});
 		take_event(session, &event);
 		return 0;
 	case POP3_WANT_OUTPUT:
 		if (cap < 64)
 			return -1;
-		return (ssize_t)pop3_server_pull(&session->pop3, out, cap);
+		n = pop3_server_pull(&session->pop3, out, cap);
+		trace_output(session, (pop3_span){out, n});
+		return (ssize_t)n;
 	case POP3_WANT_LINES:
 		n = mailbox_lines(session, out, cap);
+		trace_output(session, (pop3_span){out, n});
 		return n || pop3_server_want(&session->pop3) != POP3_WANT_LINES ? (ssize_t)n : -1;
 	case POP3_WANT_BODY:
 		n = body_render(session, out, cap);
 		ending_octets(session, n);
+		trace_body(session, (pop3_span){out, n});
 		return n || pop3_server_want(&session->pop3) != POP3_WANT_BODY ? (ssize_t)n : -1;
 	case POP3_WANT_TLS:
 		start_tls(session, in);
@@ -270,6 +361,8 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 		return 0;
 	while ((n = step(session, in, out + used, cap - used)) >= 0)
 		used += (size_t)n;
+	activity_note(&session->activity, conn, loop_now(session->front->frame.child->loop),
+		      used > 0);
 	set_deadline(session, used > 0);
 	return used;
 }
@@ -278,14 +371,26 @@ static void secured(struct conn *conn)
 {
 	struct session *session = session_of(conn);
 	struct tls_session *tls = conn_tls(conn);
+	struct record record;
 
 	signing_stop(session);
 	session->ending.tls = tls_session_version(tls);
 	session->ending.cipher = tls_session_cipher(tls);
 	if (session->tls_asked)
 		pop3_server_tls_started(&session->pop3);
+	/* the greeting may have been made before the certificate was here */
+	if (session->front->takes_certificates && session->stage == STAGE_LOGIN)
+		session->pop3.settings = settings_of(session);
+	trace_secured(session);
 	end_handshake(session);
+	counters_add(COUNTER_HANDSHAKES + (size_t)session->service * LABELS_TLS +
+			     tls_session_protocol(tls),
+		     1);
 	loop_deadline_renew(&session->front->login, &session->client.deadline);
+	begin_event(session, RECORD_TLS_DONE, &record);
+	record_words(&record, RECORD_KEY_TLS, session->ending.tls);
+	record_words(&record, RECORD_KEY_CIPHER, session->ending.cipher);
+	record_write(&record);
 	log_debug("tls: %s %s%s", tls_session_version(tls), tls_session_cipher(tls),
 		  tls_session_resumed(tls) ? " resumed" : "");
 }
@@ -304,6 +409,8 @@ static void closed(struct conn *conn, enum conn_end why)
 {
 	struct session *session = session_of(conn);
 
+	trace_end(session,
+		  why == CONN_CLOSED_BY_US && pop3_server_want(&session->pop3) == POP3_WANT_CLOSE);
 	ending_write(session, why);
 	signing_stop(session);
 	mailbox_close(session);
@@ -311,6 +418,7 @@ static void closed(struct conn *conn, enum conn_end why)
 	loop_deadline_cancel(&session->trim);
 	end_handshake(session);
 	frame_remove(&session->front->frame, &session->client);
+	free(pop3_server_take_back_name(&session->pop3));
 	wipe(session, sizeof(*session)); /* a line that was cut may hold a password */
 	free(session);
 }

@@ -6,6 +6,7 @@
 #ifndef SERVER_FRONT_SESSION_H
 #define SERVER_FRONT_SESSION_H
 
+#include "server/front/activity.h"
 #include "server/front/ending.h"
 #include "server/front/login.h"
 #include "server/front/mailbox.h"
@@ -24,18 +25,41 @@ struct session {
 	struct front *front;
 	struct loop_deadline trim; /* logged in: memory that can be given back */
 	uint64_t progress;         /* octets out when the write deadline was set */
+	struct activity activity;
 	struct login_state login;
 	struct signing_user signing;
 	struct mailbox *mailbox; /* NULL: not in STAGE_MAIL */
 	struct ending ending;
+	struct trace *trace; /* NULL: nobody follows it */
 	uint8_t address[16];
 	uint16_t port;
 	uint8_t stage, service; /* enum config_service */
 	bool loopback;
+	bool quiet;        /* it is a proxy's own: no line unless it logs in */
+	bool listed;       /* credentials in clear text are allowed to its network here */
+	uint8_t listener;  /* its place in the configuration */
+	uint8_t tls_min;   /* enum tls_minimum */
+	uint8_t outer_tls; /* enum tls_protocol, between client and proxy, if that counts */
 	bool tls_asked;
 	bool handshake;   /* is under way */
 	bool asked_again; /* auth refused the connection once */
 };
+
+/* What protects what the client sends: its TLS with us, else with the proxy. */
+static inline enum tls_protocol session_tls(const struct session *session)
+{
+	if (session->outer_tls)
+		return (enum tls_protocol)session->outer_tls;
+	return tls_session_protocol(conn_tls(&session->client.conn));
+}
+
+/* The name in the client's certificate, if it has one that may log in. */
+static inline bool session_certified(const struct session *session, char *buf, size_t size)
+{
+	return session->front->takes_certificates &&
+	       tls_session_client(conn_tls(&session->client.conn),
+				  session->front->frame.child->config->client_email, buf, size);
+}
 
 /* "-ERR" with the text of reason, to the command that waits for its reply. For the files of this
  * room. */
@@ -52,6 +76,9 @@ void session_start(struct front_frame *frame, int *fd, const struct accepted *fr
 void session_end_idle(struct front_frame *frame, struct client *client);
 bool session_may_give_way(const struct client *client);
 void session_give_way(struct client *client);
+/* An operator ends it. A QUIT that is under way is finished and answered first; what else the
+ * client has marked is not deleted. */
+void session_kick(struct session *session);
 /* For struct loop_deadlines, of which session.c renews those of writing and trimming. */
 void session_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
 void session_write_expired(struct loop_deadlines *deadlines, struct loop_deadline *deadline);

@@ -1,17 +1,20 @@
 /*
  * LMTP deliveries at a keeper. A recipient exists only because auth opened it for this transaction
  * of this front. Its quota is checked before RCPT is answered. DELIVER brings the sealed message,
- * which is written once for each recipient in the lane of the recipient's maildrop, and answered
- * when it is on disk. On the keeper's loop and in its workers; see keeper.h.
+ * which is delivered once for each recipient's maildrop, and answered when the store has it. On the
+ * keeper's loop; see keeper.h.
  */
 #include "server/keeper/delivery.h"
 
 #include "server/keeper/location.h"
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "server/counters.h"
 #include "server/keeper/envelope.h"
 #include "server/keeper/notice.h"
+#include "server/keeper/usage.h"
 #include "server/record.h"
 
 #include <errno.h>
@@ -19,8 +22,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sysexits.h>
 #include <unistd.h>
 
 enum {
@@ -34,9 +37,10 @@ enum {
 
 struct recipient {
 	struct recipient *next;
-	struct keeper_lane *lane;
+	struct keeper_place *place;
 	uint32_t index, transaction;
 	struct maildrop_quota quota;
+	bool placed;      /* the user's entry says where the maildrop is */
 	const char *user; /* behind the address */
 	char address[];   /* for Delivered-To */
 };
@@ -58,11 +62,16 @@ struct delivery_message {
 
 /* A maildrop that is not there takes three steps more: the register has the intention, the folders
  * are made, the register has the maildrop. Then the message is delivered. One that the register has
- * already may have been made by `valija deliver` since: it is looked for once more. */
-enum step { STEP_DELIVER, STEP_MAKE, STEP_DELIVER_MADE, STEP_DELIVER_AGAIN };
+ * already may have been made by `valija deliver` since: it is looked for once more. A notice may
+ * follow the message. */
+enum step { STEP_DELIVER, STEP_MAKE, STEP_DELIVER_MADE, STEP_DELIVER_AGAIN, STEP_NOTICE };
 
 struct delivery_job {
-	struct job job;
+	union {
+		struct store_op op;
+		struct store_usage usage;
+		struct store_deliver deliver;
+	} store; /* the operation under way */
 	enum step step;
 	struct keeper *keeper;
 	struct delivery_message *sealed_message; /* NULL: only the quota is checked */
@@ -70,11 +79,16 @@ struct delivery_job {
 	struct recipient *also; /* other addresses of this maildrop: one copy, a reply to each */
 	struct delivery_job *before; /* of the same message; only while DELIVER is read */
 	uint64_t front, session;
+	uint64_t since; /* counters_clock */
 	uint32_t transaction;
 	enum maildrop_status status;
 	struct err err;
 	char file[MAILDROP_NAME_MAX], message_id[ENVELOPE_ID_MAX]; /* for the log */
+	char *text; /* header lines, then room for the beginning of the message */
 };
+
+/* Octets of the header lines of one recipient: ipc_check bounds the address. */
+#define LINES_MAX (IPC_HEADERS_MAX + IPC_TEXT_MAX + 32)
 
 static struct keeper_front *front_of(struct peer *front)
 {
@@ -83,7 +97,7 @@ static struct keeper_front *front_of(struct peer *front)
 
 static void free_recipient(struct keeper *keeper, struct recipient *recipient)
 {
-	keeper_lane_release(keeper, recipient->lane);
+	keeper_place_release(keeper, recipient->place);
 	free(recipient);
 }
 
@@ -103,8 +117,7 @@ static enum reason reason_of(const struct keeper *keeper, enum maildrop_status s
 	case MAILDROP_OK:
 		return REASON_OK;
 	case MAILDROP_OVER_QUOTA:
-		return keeper->child->config->quota_permanent ? REASON_OVER_QUOTA_PERM
-							      : REASON_OVER_QUOTA;
+		return keeper_over_quota_reason(keeper);
 	case MAILDROP_FULL:
 		return REASON_DISK_FULL;
 	case MAILDROP_IN_USE:
@@ -113,6 +126,9 @@ static enum reason reason_of(const struct keeper *keeper, enum maildrop_status s
 	case MAILDROP_GONE:
 	case MAILDROP_ABSENT:
 	case MAILDROP_WAIT:
+	case MAILDROP_LOST:
+	case MAILDROP_UNKNOWN:
+	case MAILDROP_CANCELLED:
 		break;
 	}
 	return REASON_MAILDROP_TEMP;
@@ -152,26 +168,14 @@ static struct transaction *transaction_of(struct peer *front, uint64_t session, 
 	return transaction;
 }
 
-static void quota_run(struct job *base)
+static bool has_quota(const struct recipient *recipient)
 {
-	struct delivery_job *job = (struct delivery_job *)base;
-	const struct maildrop_quota *quota = &job->recipient->quota;
-	struct maildrop_usage usage;
-
-	job->status = MAILDROP_OK;
-	if (!quota->max_messages && !quota->max_octets)
-		return;
-	job->status = maildrop_usage(&job->keeper->settings, job->keeper->mail_fd,
-				     job->recipient->lane->path, &usage, &job->err);
-	if (job->status == MAILDROP_OK &&
-	    ((quota->max_messages && usage.messages >= quota->max_messages) ||
-	     (quota->max_octets && usage.octets >= quota->max_octets)))
-		job->status = MAILDROP_OVER_QUOTA;
+	return recipient->quota.max_messages || recipient->quota.max_octets;
 }
 
-static void quota_done(struct job *base)
+/* The recipient's quota is known, or why it is not (err); frees the job. */
+static void quota_known(struct delivery_job *job)
 {
-	struct delivery_job *job = (struct delivery_job *)base;
 	struct peer *front = child_peer(job->keeper->child, ROLE_LMTP, job->front);
 	struct transaction *transaction = NULL;
 	struct keeper *keeper = job->keeper;
@@ -189,14 +193,26 @@ static void quota_done(struct job *base)
 		front_of(front)->recipients++;
 	} else {
 		if (job->status != MAILDROP_OK && job->status != MAILDROP_OVER_QUOTA)
-			log_error("%s: quota not checked: %s", job->recipient->lane->path,
-				  job->err.text);
+			log_error("%s: quota not checked: %s", job->recipient->place->path,
+				  job->store.op.err.text);
 		answer(job, job->recipient->index, IPC_RCPT_REFUSED,
 		       reason_of(keeper, job->status == MAILDROP_OK ? MAILDROP_TEMP : job->status));
 		free_recipient(keeper, job->recipient);
 	}
 	free(job);
-	keeper_job_over(keeper);
+}
+
+static void counted(struct store_op *op)
+{
+	struct delivery_job *job = CONTAINER(op, struct delivery_job, store.op);
+	struct keeper *keeper = job->keeper;
+
+	job->status = op->status;
+	if (op->status == MAILDROP_OK &&
+	    keeper_over_quota(&job->recipient->quota, &job->store.usage.usage, 0))
+		job->status = MAILDROP_OVER_QUOTA;
+	quota_known(job);
+	keeper_done(keeper);
 }
 
 static struct delivery_job *new_job(struct keeper *keeper, uint64_t front, uint64_t session,
@@ -229,97 +245,114 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 	struct keeper *keeper = auth->child->state;
 	struct peer *front = child_peer(auth->child, ROLE_LMTP, message->front);
 	pop3_span user = ipc_text(message, 0), address = ipc_text(message, 2);
+	struct keeper_root *root = keeper_root_of(keeper, message->root);
 	struct recipient *recipient;
 	struct delivery_job *job;
 
 	if (!front)
 		return;
-	if (front_of(front)->asked >= FRONT_ASKED || atomic_load(&keeper->mail_away)) {
+	if (!root) {
+		peer_break(auth, "a maildrop in a folder that is not there");
+		return;
+	}
+	if (front_of(front)->asked >= FRONT_ASKED || root->away) {
 		refuse(front, message);
 		return;
 	}
 	recipient = calloc(1, sizeof(*recipient) + address.size + 1 + user.size + 1);
 	if (recipient)
-		recipient->lane = keeper_lane_take(keeper, ipc_text(message, 1));
-	if (!recipient || !recipient->lane)
+		recipient->place = keeper_place_take(keeper, root, ipc_text(message, 1));
+	if (!recipient || !recipient->place)
 		abort();
 	memcpy(recipient->address, address.data, address.size);
 	memcpy(recipient->address + address.size + 1, user.data, user.size);
 	recipient->user = recipient->address + address.size + 1;
+	recipient->placed = message->placed;
 	recipient->index = message->index;
 	recipient->transaction = message->transaction;
 	recipient->quota = (struct maildrop_quota){message->quota_messages, message->quota_octets};
 	job = new_job(keeper, message->front, message->session, recipient);
 	front_of(front)->asked++;
-	job->job.run = quota_run;
-	job->job.done = quota_done;
-	keeper_add_job(keeper, recipient->lane, &job->job, "counting for its quota");
+	if (!has_quota(recipient) || !(store_abilities(root->store) & STORE_QUOTA)) {
+		quota_known(job);
+		return;
+	}
+	job->store.op.done = counted;
+	keeper_begin(keeper);
+	store_usage(root->store, &recipient->place->where, &job->store.usage);
 }
 
 /* ---- messages ---- */
 
-static void make_run(struct delivery_job *job)
+/* The header lines of this recipient. Return-Path stays the first line (RFC 5321 section 4.4). */
+static size_t write_lines(const struct delivery_job *job, char ret[LINES_MAX])
 {
-	job->status = maildrop_make(&job->keeper->settings, job->keeper->mail_fd,
-				    job->recipient->lane->path, &job->err);
+	const char *headers = job->sealed_message->headers;
+	size_t first = strcspn(headers, "\n");
+	const char *rest = headers + first + (headers[first] != '\0');
+
+	return (size_t)snprintf(ret, LINES_MAX, "%.*sDelivered-To: %s\r\n%s", (int)(rest - headers),
+				headers, job->recipient->address, rest);
 }
 
-static bool usage_of(const struct delivery_job *job, struct maildrop_usage *ret)
-{
-	struct err err;
+static void delivery_done(struct store_op *op);
 
-	return maildrop_usage(&job->keeper->settings, job->keeper->mail_fd,
-			      job->recipient->lane->path, ret, &err) == MAILDROP_OK;
+static void begin_delivery(struct delivery_job *job)
+{
+	struct store_deliver *op = &job->store.deliver;
+	struct keeper *keeper = job->keeper;
+
+	if (!job->text)
+		job->text = malloc(LINES_MAX + ENVELOPE_HEAD);
+	if (!job->text)
+		abort();
+	memset(op, 0, sizeof(*op));
+	op->op.done = delivery_done;
+	op->delivery =
+		(struct maildrop_delivery){.message_fd = job->sealed_message->fd,
+					   .message_size = job->sealed_message->size,
+					   .headers = {job->text, write_lines(job, job->text)},
+					   .quota = job->recipient->quota,
+					   .ret_name = job->file};
+	op->counts = keeper->child->config->quota_notices && has_quota(job->recipient);
+	op->head = job->text + LINES_MAX;
+	op->head_room = ENVELOPE_HEAD;
+	keeper_begin(keeper);
+	store_deliver(job->recipient->place->root->store, &job->recipient->place->where, op);
 }
 
-/* Whether this user gets notices; then with what there was before the delivery. */
-static bool may_notice(const struct delivery_job *job, struct maildrop_usage *ret)
+/* The message made the mailbox nearly full: a notice follows it. It counts for no quota of this
+ * delivery. A failure is logged, and costs nothing else. False: there is none. */
+static bool begin_notice(struct delivery_job *job)
 {
-	const struct maildrop_quota *quota = &job->recipient->quota;
+	static const char headers[] = "Return-Path: <>\r\n";
+	struct store_deliver *op = &job->store.deliver;
+	const struct config *config = job->keeper->child->config;
+	char text[NOTICE_MAX];
+	unsigned percent = 0;
+	size_t size = 0;
+	int fd = -1;
 
-	return job->keeper->child->config->quota_notices &&
-	       (quota->max_messages || quota->max_octets) && usage_of(job, ret);
-}
-
-static void message_run(struct delivery_job *job)
-{
-	char headers[IPC_HEADERS_MAX + IPC_TEXT_MAX + 32]; /* ipc_check bounds the address */
-	/* Return-Path stays the first line (RFC 5321 section 4.4) */
-	size_t first = strcspn(job->sealed_message->headers, "\n");
-	const char *rest = job->sealed_message->headers + first +
-			   (job->sealed_message->headers[first] != '\0');
-	int size = snprintf(headers, sizeof(headers), "%.*sDelivered-To: %s\r\n%s",
-			    (int)(rest - job->sealed_message->headers),
-			    job->sealed_message->headers, job->recipient->address, rest);
-	struct maildrop_delivery delivery = {.message_fd = job->sealed_message->fd,
-					     .message_size = job->sealed_message->size,
-					     .headers = {headers, (size_t)size},
-					     .quota = job->recipient->quota,
-					     .ret_name = job->file};
-
-	struct maildrop_usage before, after;
-	bool notices = may_notice(job, &before);
-
-	envelope_message_id(job->sealed_message->fd, job->sealed_message->size, job->message_id);
-	job->status = maildrop_deliver(&job->keeper->settings, job->keeper->mail_fd,
-				       job->recipient->lane->path, &delivery, &job->err);
-	if (notices && job->status == MAILDROP_OK && usage_of(job, &after))
-		notice_if_passed(&job->keeper->settings, job->keeper->mail_fd,
-				 job->recipient->lane->path, &job->recipient->quota, &before,
-				 &after, job->recipient->address,
-				 job->keeper->child->config->host_name);
-}
-
-/* The maildrop was absent, and err says why none is made. */
-static void again_run(struct delivery_job *job)
-{
-	struct err why = job->err;
-
-	message_run(job);
-	if (job->status != MAILDROP_ABSENT)
-		return;
-	job->status = MAILDROP_TEMP;
-	job->err = why;
+	if (op->counted)
+		size = notice_if_passed(&job->recipient->quota, &op->before, &op->after,
+					job->recipient->address, config->host_name, text, &percent);
+	if (size)
+		fd = memfd_create("notice", MFD_CLOEXEC);
+	if (fd < 0 || write_all(fd, text, size) < 0) {
+		if (size)
+			log_warning("%s: no notice that it is %u %% full: no memory",
+				    job->recipient->place->path, percent);
+		close_fd(&fd);
+		return false;
+	}
+	job->step = STEP_NOTICE;
+	memset(op, 0, sizeof(*op));
+	op->op.done = delivery_done;
+	op->delivery = (struct maildrop_delivery){
+		.message_fd = fd, .message_size = size, .headers = {headers, sizeof(headers) - 1}};
+	keeper_begin(job->keeper);
+	store_deliver(job->recipient->place->root->store, &job->recipient->place->where, op);
+	return true;
 }
 
 static void log_delivery(const struct delivery_job *job)
@@ -342,53 +375,39 @@ static void log_delivery(const struct delivery_job *job)
 	if (job->status == MAILDROP_OK) {
 		record_words(&record, RECORD_KEY_FILE, job->file);
 	} else {
-		record_text(&record, RECORD_KEY_MAILDROP, span_of(recipient->lane->path));
+		record_text(&record, RECORD_KEY_MAILDROP, span_of(recipient->place->path));
 		record_words(&record, RECORD_KEY_REASON,
 			     job->status == MAILDROP_OVER_QUOTA ? "over quota" : job->err.text);
 	}
 	record_write(&record);
 }
 
-static void deliver_run(struct job *base)
-{
-	struct delivery_job *job = (struct delivery_job *)base;
-
-	if (atomic_load(&job->keeper->mail_away)) {
-		job->status = MAILDROP_TEMP;
-		err_set(&job->err, EX_TEMPFAIL, KEEPER_MAIL_AWAY);
-		return;
-	}
-	switch (job->step) {
-	case STEP_MAKE:
-		make_run(job);
-		break;
-	case STEP_DELIVER_AGAIN:
-		again_run(job);
-		break;
-	case STEP_DELIVER:
-	case STEP_DELIVER_MADE:
-		message_run(job);
-	}
-}
-
 static void delivered(struct delivery_job *job)
 {
 	struct keeper *keeper = job->keeper;
+	enum reason reason = reason_of(keeper, job->status);
 
 	log_delivery(job);
+	counters_took(COUNTER_DELIVERY_SECONDS, job->since);
 	if (job->status == MAILDROP_OK)
-		keeper_location_seen(keeper, job->recipient->lane);
+		counters_add(COUNTER_DELIVERED_OCTETS, job->sealed_message->size);
+	if (job->status == MAILDROP_OK)
+		keeper_location_seen(keeper, job->recipient->place);
 	job->recipient->next = job->also;
 	while (job->recipient) {
 		struct recipient *recipient = job->recipient;
 
 		job->recipient = recipient->next;
-		answer(job, recipient->index, IPC_DELIVERED, reason_of(keeper, job->status));
+		counters_add(COUNTER_DELIVERIES + (size_t)reason, 1);
+		answer(job, recipient->index, IPC_DELIVERED, reason);
 		free_recipient(keeper, recipient);
 	}
 	release_message(job->sealed_message);
+	free(job->text);
 	free(job);
 }
+
+static void made(struct store_op *op);
 
 /* The register has the intention, or the maildrop, on the disk: the next step. */
 static void registered(void *context, bool allowed, const char *why)
@@ -405,23 +424,71 @@ static void registered(void *context, bool allowed, const char *why)
 		return;
 	}
 	job->step = !allowed ? STEP_DELIVER_AGAIN : first ? STEP_MAKE : STEP_DELIVER_MADE;
-	keeper_add_job(job->keeper, job->recipient->lane, &job->job,
-		       job->step == STEP_MAKE ? "making the maildrop" : "a delivery");
+	if (job->step != STEP_MAKE) {
+		begin_delivery(job);
+		return;
+	}
+	memset(&job->store, 0, sizeof(job->store));
+	job->store.op.done = made;
+	keeper_begin(job->keeper);
+	store_make(job->recipient->place->root->store, &job->recipient->place->where,
+		   &job->store.op);
 }
 
-static void deliver_done(struct job *base)
+static void ask_location(struct delivery_job *job, enum ipc_location_ask ask)
 {
-	struct delivery_job *job = (struct delivery_job *)base;
-	struct keeper *keeper = job->keeper;
-	const struct keeper_lane *lane = job->recipient->lane;
+	struct keeper_whose whose = {job->recipient->user, job->recipient->placed};
 
-	if (job->step == STEP_DELIVER && job->status == MAILDROP_ABSENT)
-		keeper_location_ask(keeper, LOCATION_MAKE, lane, registered, job);
-	else if (job->step == STEP_MAKE && job->status == MAILDROP_OK)
-		keeper_location_ask(keeper, LOCATION_MADE, lane, registered, job);
+	keeper_location_ask(job->keeper, ask, job->recipient->place, &whose, registered, job);
+}
+
+static void made(struct store_op *op)
+{
+	struct delivery_job *job = CONTAINER(op, struct delivery_job, store.op);
+	struct keeper *keeper = job->keeper;
+
+	job->status = op->status;
+	job->err = op->err;
+	if (op->status == MAILDROP_OK)
+		ask_location(job, LOCATION_MADE);
 	else
 		delivered(job);
-	keeper_job_over(keeper);
+	keeper_done(keeper);
+}
+
+/* The message was delivered, or not. */
+static void message_done(struct delivery_job *job)
+{
+	const struct store_deliver *op = &job->store.deliver;
+
+	envelope_message_id((pop3_span){op->head, op->head_size}, job->message_id);
+	job->status = op->op.status;
+	if (job->step == STEP_DELIVER_AGAIN && job->status == MAILDROP_ABSENT)
+		job->status = MAILDROP_TEMP; /* err says why none is made */
+	else if (job->status != MAILDROP_OK)
+		job->err = op->op.err;
+	if (job->step == STEP_DELIVER && job->status == MAILDROP_ABSENT &&
+	    store_abilities(job->recipient->place->root->store) & STORE_MAKES)
+		ask_location(job, LOCATION_MAKE);
+	else if (!begin_notice(job))
+		delivered(job);
+}
+
+static void delivery_done(struct store_op *op)
+{
+	struct delivery_job *job = CONTAINER(op, struct delivery_job, store.op);
+	struct keeper *keeper = job->keeper;
+
+	if (job->step != STEP_NOTICE) {
+		message_done(job);
+	} else {
+		if (op->status != MAILDROP_OK)
+			log_warning("%s: no notice that it is nearly full: %s",
+				    job->recipient->place->path, op->err.text);
+		close(job->store.deliver.delivery.message_fd);
+		delivered(job);
+	}
+	keeper_done(keeper);
 }
 
 /*
@@ -494,7 +561,7 @@ static void deliver_one(struct peer *front, const struct ipc_deliver *message,
 	struct keeper *keeper = front->child->state;
 	struct delivery_job *job = *jobs;
 
-	while (job && (job->recipient->lane != recipient->lane ||
+	while (job && (job->recipient->place != recipient->place ||
 		       !same_quota(&job->recipient->quota, &recipient->quota)))
 		job = job->before;
 	if (job) {
@@ -506,10 +573,9 @@ static void deliver_one(struct peer *front, const struct ipc_deliver *message,
 	job->before = *jobs;
 	*jobs = job;
 	job->sealed_message = sealed_message;
+	job->since = counters_clock();
 	sealed_message->references++;
-	job->job.run = deliver_run;
-	job->job.done = deliver_done;
-	keeper_add_job(keeper, recipient->lane, &job->job, "a delivery");
+	begin_delivery(job);
 }
 
 void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *fd)

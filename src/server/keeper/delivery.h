@@ -3,7 +3,7 @@
 #ifndef SERVER_KEEPER_DELIVERY_H
 #define SERVER_KEEPER_DELIVERY_H
 
-#include "server/keeper/lane.h"
+#include "server/keeper/place.h"
 
 void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *message);
 void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *fd);

@@ -5,9 +5,6 @@
 
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
-
-enum { HEADER_MAX = 8192 }; /* octets of the message that are searched */
 
 pop3_span envelope_sender(const char *headers)
 {
@@ -45,20 +42,17 @@ static const char *line_end(const char *p, const char *end, const char **ret_nex
 	return feed > p && feed[-1] == '\r' ? feed - 1 : feed;
 }
 
-void envelope_message_id(int fd, uint64_t size, char ret[ENVELOPE_ID_MAX])
+void envelope_message_id(pop3_span head, char ret[ENVELOPE_ID_MAX])
 {
 	static const char name[] = "Message-ID:";
-	char text[HEADER_MAX];
-	size_t want = size < sizeof(text) ? (size_t)size : sizeof(text);
-	ssize_t got = pread(fd, text, want, 0);
-	const char *p = text, *end = text + (got > 0 ? got : 0), *next, *stop;
+	const char *p = head.data, *end = head.data + head.size, *next, *stop;
 
 	ret[0] = '\0';
 	for (; p < end; p = next) {
 		stop = line_end(p, end, &next);
 		if (stop == p) /* the header ends here */
 			return;
-		if ((size_t)(stop - p) < sizeof(name) ||
+		if ((size_t)(stop - p) < sizeof(name) - 1 ||
 		    strncasecmp(p, name, sizeof(name) - 1) != 0)
 			continue;
 		p += sizeof(name) - 1;

@@ -16,16 +16,19 @@
 void keeper_take_owner(struct keeper *keeper, const struct ipc_owner *message)
 {
 	keeper->on_demand = true;
+	keeper->home_root = message->root;
 	(void)span_copy(ipc_text(message, 0), keeper->home, sizeof(keeper->home));
 }
 
-/* The folder of a maildrop, by a way that is below the root and has no link in it. Component by
- * component: openat2() would do it at once, but RestrictSUIDSGID= of systemd, which cannot look
- * into its arguments, forbids it to the unit. -1: errno. */
-static int open_home(int root_fd, const char *home)
+/* The folder of a maildrop, by a way that is below the root and has no link in it; where it is not
+ * there, the nearest one above it, which is what it will be made in. Component by component:
+ * openat2() would do it at once, but RestrictSUIDSGID= of systemd, which cannot look into its
+ * arguments, forbids it to the unit. -1: errno. */
+static int open_home(int root_fd, const char *home, bool *ret_there)
 {
 	int dir = openat(root_fd, *home ? "." : "", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
+	*ret_there = true;
 	while (dir >= 0 && *home) {
 		char component[256];
 		size_t n = strcspn(home, "/");
@@ -39,6 +42,10 @@ static int open_home(int root_fd, const char *home)
 				next = openat(dir, component,
 					      O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		}
+		if (next < 0 && errno == ENOENT) {
+			*ret_there = false;
+			return dir;
+		}
 		close_fd(&dir);
 		dir = next;
 		home += n + (home[n] == '/');
@@ -46,16 +53,34 @@ static int open_home(int root_fd, const char *home)
 	return dir;
 }
 
+/* A maildrop that is not there yet is made by the owner of the folder that it will be in, or of its
+ * root. Nobody becomes root by a maildrop that is not there. */
+static int find_maker(int *fd, int root_fd, struct stat *ret)
+{
+	if (fstat(*fd, ret) == 0 && ret->st_uid != 0)
+		return 0;
+	close_fd(fd);
+	*fd = openat(root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (*fd >= 0 && fstat(*fd, ret) == 0 && ret->st_uid != 0)
+		return 0;
+	errno = EACCES;
+	return -1;
+}
+
 int keeper_find_owner(struct keeper *keeper, struct err *err)
 {
+	const struct keeper_root *root = keeper_root_of(keeper, keeper->home_root);
 	struct child *child = keeper->child;
 	struct stat st;
+	bool there;
 	int fd;
 
 	if (!keeper->on_demand || !child->change_ids)
 		return 0;
-	fd = open_home(keeper->mail_fd, keeper->home);
-	if (fd < 0 || fstat(fd, &st) < 0) {
+	if (!root)
+		return err_set(err, EX_SOFTWARE, "the monitor gave no mail directory");
+	fd = open_home(root->fd, keeper->home, &there);
+	if (fd < 0 || (there ? fstat(fd, &st) : find_maker(&fd, root->fd, &st)) < 0) {
 		err_sys(err, EX_NOPERM, errno, "cannot find the owner of the maildrop %s",
 			keeper->home);
 		if (fd >= 0)
@@ -64,7 +89,10 @@ int keeper_find_owner(struct keeper *keeper, struct err *err)
 	}
 	close(fd);
 	if (st.st_uid != child->uid)
-		return err_set(err, EX_NOPERM, "the maildrop %s belongs to uid %u, not to uid %u",
+		return err_set(err, EX_NOPERM,
+			       there ? "the maildrop %s belongs to uid %u, not to uid %u"
+				     : "the maildrop %s would be in a folder of uid %u, not of "
+				       "uid %u",
 			       keeper->home, (unsigned)st.st_uid, (unsigned)child->uid);
 	child->gid = st.st_gid;
 	return 0;
@@ -72,7 +100,7 @@ int keeper_find_owner(struct keeper *keeper, struct err *err)
 
 static bool at_work(const struct keeper *keeper)
 {
-	return keeper->busy || keeper->lanes.count || keeper->child->draining;
+	return keeper->busy || keeper->places.count || keeper->child->draining;
 }
 
 uint64_t keeper_idle(const struct child *child)
@@ -133,7 +161,7 @@ void keeper_may_leave(struct peer *auth)
 	struct keeper *keeper = auth->child->state;
 	struct ipc_leave message = {0};
 
-	if (!keeper->on_demand || keeper->busy || keeper->lanes.count) {
+	if (!keeper->on_demand || keeper->busy || keeper->places.count) {
 		peer_break(auth, "it ends a keeper that is at work");
 		return;
 	}

@@ -6,7 +6,7 @@
 #ifndef SERVER_KEEPER_IDLE_H
 #define SERVER_KEEPER_IDLE_H
 
-#include "server/keeper/lane.h"
+#include "server/keeper/place.h"
 
 /* OWNER: this keeper was started on demand. */
 void keeper_take_owner(struct keeper *keeper, const struct ipc_owner *message);

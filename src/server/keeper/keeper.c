@@ -1,24 +1,32 @@
 /* See keeper.h. */
 #include "server/keeper/keeper.h"
 
-#include "maildrop/maildir/maildir.h"
+#include "maildrop/syscalls.h"
+#include "maildrop/upkeep.h"
+#include "server/counters.h"
 #include "server/keeper/body.h"
 #include "server/keeper/delivery.h"
 #include "server/keeper/idle.h"
 #include "server/keeper/location.h"
+#include "server/keeper/opening.h"
 #include "server/keeper/session.h"
+#include "server/keeper/takeover.h"
+#include "server/keeper/usage.h"
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "base/text.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 _Static_assert(MAIL_ROOT_UNMARKED + 1 == IPC_ROOT_STATES, "DIRECTORY knows every state of a root");
+_Static_assert(CONFIG_ROOTS_MAX == IPC_ROOTS_MAX, "messages know every root");
 
-#define JOBS_MAX (1u << 20)
+enum { THREADS = 4 }; /* where the configuration names no number */
 
 /* Makes the memory for bodies. A front without an arena gets bodies in packets. */
 static struct arena *share_arena(struct peer *front)
@@ -66,8 +74,16 @@ static void peer_gone(struct peer *peer)
 	keeper_check_drained(peer->child->state, peer);
 }
 
-/* A POP3 front's message about a session. A session that is not found has ended, or never
- * existed. */
+/* A request of a session that has ended, or never existed, gets its answer, too. */
+static void answer_gone(struct peer *front, enum ipc_type type, uint64_t number)
+{
+	struct ipc_gone message = {.session = number, .reason = REASON_MAILDROP_TEMP};
+
+	if (type == IPC_FETCH || type == IPC_READ_SLICE || type == IPC_COMMIT)
+		peer_send(front, IPC_GONE, &message);
+}
+
+/* A POP3 front's message about a session. */
 static void session_message(struct peer *front, enum ipc_type type, const void *message)
 {
 	/* every message about a session has the session's number behind the head */
@@ -75,8 +91,8 @@ static void session_message(struct peer *front, enum ipc_type type, const void *
 	struct keeper_session *session = keeper_session_find(front, number);
 
 	if (!session)
-		return;
-	if (type == IPC_CLOSE)
+		answer_gone(front, type, number);
+	else if (type == IPC_CLOSE)
 		keeper_close(session);
 	else if (!keeper_session_ready(session))
 		return;
@@ -92,6 +108,8 @@ static void session_message(struct peer *front, enum ipc_type type, const void *
 		keeper_index_wrong(session);
 	else if (type == IPC_BODY_WRONG)
 		keeper_body_wrong(session, message);
+	else if (type == IPC_HOLDER)
+		keeper_holder(session, message);
 }
 
 static void auth_message(struct peer *auth, enum ipc_type type, const void *message)
@@ -101,6 +119,8 @@ static void auth_message(struct peer *auth, enum ipc_type type, const void *mess
 		keeper_open(auth, message);
 	else if (type == IPC_RCPT_OPEN)
 		keeper_recipient(auth, message);
+	else if (type == IPC_USAGE)
+		keeper_usage(auth, message);
 }
 
 static void leave(struct peer *peer)
@@ -128,6 +148,7 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 static void drain(struct child *child, uint64_t ms)
 {
 	(void)ms;
+	keeper_places_hurry(child->state);
 	keeper_check_drained(child->state, NULL);
 }
 
@@ -141,15 +162,37 @@ static struct keeper *root_struct(struct child *child)
 	if (!keeper)
 		abort();
 	keeper->child = child;
-	keeper->mail_fd = -1;
+	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++)
+		keeper->roots[i] = (struct keeper_root){.index = i, .fd = -1};
 	child->state = keeper;
 	return keeper;
+}
+
+static void take_root(struct keeper *keeper, const struct ipc_directory *message, int *fd)
+{
+	struct keeper_root *root = &keeper->roots[message->root];
+
+	close_fd(&root->fd);
+	root->fd = *fd;
+	*fd = -1;
+	atomic_init(&root->root.state, (enum mail_root_state)message->state);
+	(void)span_copy(ipc_text(message, 0), root->root.mark, sizeof(root->root.mark));
+	root->root.path = keeper->child->config->roots[message->root].path;
+}
+
+/* May come before the store is there. */
+static void take_away(struct keeper *keeper, const struct ipc_root *message)
+{
+	struct keeper_root *root = &keeper->roots[message->root];
+
+	root->away = message->away != 0;
+	if (root->store)
+		store_away(root->store, root->away);
 }
 
 static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
 {
 	struct keeper *keeper = root_struct(child);
-	const struct ipc_directory *directory = message;
 
 	if (type == IPC_OWNER)
 		keeper_take_owner(keeper, message);
@@ -157,16 +200,87 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 		keeper_asked_to_leave(keeper);
 	else if (type == IPC_LOCATION_ANSWER)
 		keeper_location_answer(keeper, message);
+	else if (type == IPC_TAKE)
+		keeper_take(keeper, message);
+	else if (type == IPC_TAKEN)
+		keeper_taken(keeper, message);
 	else if (type == IPC_ROOT_AWAY)
-		atomic_store(&keeper->mail_away, ((const struct ipc_root *)message)->away != 0);
-	if (type != IPC_DIRECTORY)
-		return;
-	keeper->mail_fd = fds[0];
-	fds[0] = -1;
-	atomic_init(&keeper->root.state, (enum mail_root_state)directory->state);
-	(void)span_copy(ipc_text(directory, 0), keeper->root.mark, sizeof(keeper->root.mark));
-	keeper->root.path = child->config->mail;
-	keeper->settings.root = &keeper->root;
+		take_away(keeper, message);
+	else if (type == IPC_DIRECTORY)
+		take_root(keeper, message, &fds[0]);
+}
+
+static int took(int result, uint64_t since)
+{
+	int error = errno;
+
+	counters_took(COUNTER_FLUSH_SECONDS, since);
+	errno = error;
+	return result;
+}
+
+static int counted_fsync(int fd)
+{
+	uint64_t since = counters_clock();
+
+	return took(maildrop_kernel.fsync(fd), since);
+}
+
+static int counted_fdatasync(int fd)
+{
+	uint64_t since = counters_clock();
+
+	return took(maildrop_kernel.fdatasync(fd), since);
+}
+
+static struct maildrop_retention retention_of(const struct config *config, struct keeper_root *root)
+{
+	struct maildrop_retention retention = {.keep_seconds = config->keep_deleted_seconds,
+					       .keep_octets = config->keep_octets,
+					       .delete_seconds = config->delete_after_seconds};
+
+	/* without memory for it there is upkeep only where something was deleted */
+	if ((retention.keep_seconds || retention.delete_seconds) && !root->upkeep)
+		root->upkeep = calloc(1, sizeof(*root->upkeep));
+	retention.upkeep = root->upkeep;
+	return retention;
+}
+
+/* Opens the store of a mail folder. */
+static int open_store(struct keeper *keeper, struct keeper_root *root, struct err *err)
+{
+	const struct config *config = keeper->child->config;
+
+	root->settings = (struct maildrop_settings){.store_crlf = config->store_crlf,
+						    .syscalls = &keeper->syscalls,
+						    .host_name = config->host_name,
+						    .root = &root->root,
+						    .retention = retention_of(config, root),
+						    .note = keeper_note,
+						    .note_index = keeper_note_index,
+						    .note_context = &keeper->notes};
+	root->store = store_create(STORE_MAILDIR, &keeper->host, &root->settings, root->fd, err);
+	if (!root->store)
+		return -1;
+	store_away(root->store, root->away);
+	return 0;
+}
+
+static int open_stores(struct keeper *keeper, struct err *err)
+{
+	const struct config *config = keeper->child->config;
+
+	keeper->syscalls = maildrop_kernel;
+	keeper->syscalls.fsync = counted_fsync;
+	keeper->syscalls.fdatasync = counted_fdatasync;
+	keeper_notes_init(&keeper->notes);
+	keeper->host.loop = keeper->child->loop;
+	keeper->host.event = keeper_store_event;
+	keeper->host.threads = config->keeper_threads ? config->keeper_threads : THREADS;
+	for (uint32_t i = 0; i < config->root_count; i++)
+		if (open_store(keeper, &keeper->roots[i], err) < 0)
+			return -1;
+	return 0;
 }
 
 static int start(struct child *child, struct err *err)
@@ -174,32 +288,24 @@ static int start(struct child *child, struct err *err)
 	struct keeper *keeper = root_struct(child);
 	struct sandbox sandbox;
 
-	if (keeper->mail_fd < 0)
-		return err_set(err, EX_SOFTWARE, "the monitor gave no mail directory");
-	keeper->settings.driver = &maildir_driver;
-	keeper->settings.store_crlf = child->config->store_crlf;
-	keeper->settings.host_name = child->config->host_name;
-	keeper_notes_init(&keeper->notes);
-	keeper->settings.note = keeper_note;
-	keeper->settings.note_index = keeper_note_index;
-	keeper->settings.note_context = &keeper->notes;
-	keeper->settings.local = maildrop_is_local(keeper->mail_fd);
-	table_init(&keeper->lanes);
-	keeper->expire = keeper_sessions_expire;
+	for (uint32_t i = 0; i < child->config->root_count; i++)
+		if (keeper->roots[i].fd < 0)
+			return err_set(err, EX_SOFTWARE, "the monitor gave no mail directory");
+	table_init(&keeper->places);
 	table_init(&keeper->questions);
+	table_init(&keeper->takes);
+	keeper_opening_init(keeper);
 	if (keeper_find_owner(keeper, err) < 0)
 		return -1;
 	child_sandbox(child, SANDBOX_KEEPER, &sandbox);
-	sandbox.paths[sandbox.path_count++] =
-		(struct sandbox_path){keeper->mail_fd, SANDBOX_READ | SANDBOX_WRITE};
-	if (sandbox_enter(&sandbox, err) < 0)
+	for (uint32_t i = 0; i < child->config->root_count; i++)
+		sandbox.paths[sandbox.path_count++] =
+			(struct sandbox_path){keeper->roots[i].fd, SANDBOX_READ | SANDBOX_WRITE};
+	if (sandbox_enter(&sandbox, err) < 0 || open_stores(keeper, err) < 0)
 		return -1;
-	keeper->workers = workers_create(
-		child->loop, child->config->keeper_threads ? child->config->keeper_threads : 4, 0,
-		JOBS_MAX, err);
 	keeper->scratch = keeper_body_scratch();
 	keeper_idle_begin(keeper);
-	return keeper->workers && keeper->scratch ? 0 : -1;
+	return keeper->scratch ? 0 : err_set(err, EX_OSERR, "out of memory");
 }
 
 const struct child_role keeper_role = {

@@ -1,10 +1,11 @@
 /*
- * A keeper: runs as the owner of the mail, beneath the mail root only, without network. The loop
- * receives messages, answers, and does work that is in memory (the maildrop's …_now); work that may
- * wait for a disk is a job in a worker thread. Messages of fronts are hostile; auth is believed.
+ * A keeper: runs as the owner of the mail, beneath the mail root only, without network. All is done
+ * on its loop; mail is the store's (maildrop/store.h), whose operations wait for disks elsewhere.
+ * Messages of fronts are hostile; auth is believed.
  *
- * lane.h: root struct, lanes, jobs. session.h: POP3 sessions. body.h: lending messages. delivery.h:
- * LMTP.
+ * place.h: root struct, locations in use. opening.h, session.h: POP3 sessions. body.h: lending
+ * messages. takeover.h: a maildrop that is in use. delivery.h: LMTP. location.h: questions about
+ * maildrops that are not there.
  */
 #ifndef SERVER_KEEPER_KEEPER_H
 #define SERVER_KEEPER_KEEPER_H

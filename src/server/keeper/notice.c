@@ -1,17 +1,13 @@
 /* See notice.h. */
 #include "server/keeper/notice.h"
 
-#include "base/descriptor.h"
-#include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 static const unsigned steps[] = {95, 80}; /* per cent */
 
@@ -80,48 +76,20 @@ static void write_notice(FILE *out, unsigned percent, const struct maildrop_quot
 	      out);
 }
 
-static int deliver(const struct maildrop_settings *settings, int mail_fd, const char *path,
-		   const char *text, size_t size, struct err *err)
-{
-	static const char headers[] = "Return-Path: <>\r\n";
-	struct maildrop_delivery delivery = {.message_size = size,
-					     .headers = {headers, sizeof(headers) - 1}};
-	int fd = memfd_create("notice", MFD_CLOEXEC);
-	int rc = -1;
-
-	if (fd < 0 || write_all(fd, text, size) < 0) {
-		err_set(err, 0, "no memory");
-	} else {
-		delivery.message_fd = fd;
-		rc = maildrop_deliver(settings, mail_fd, path, &delivery, err) == MAILDROP_OK ? 0
-											      : -1;
-	}
-	if (fd >= 0)
-		close(fd);
-	return rc;
-}
-
-void notice_if_passed(const struct maildrop_settings *settings, int mail_fd, const char *path,
-		      const struct maildrop_quota *quota, const struct maildrop_usage *before,
-		      const struct maildrop_usage *after, const char *address,
-		      const char *host_name)
+size_t notice_if_passed(const struct maildrop_quota *quota, const struct maildrop_usage *before,
+			const struct maildrop_usage *after, const char *address,
+			const char *host_name, char ret[NOTICE_MAX], unsigned *ret_percent)
 {
 	unsigned percent = passed(quota, before, after);
-	char text[2048];
-	struct err err = {0};
-	FILE *out;
+	FILE *out = percent ? fmemopen(ret, NOTICE_MAX, "w") : NULL;
 	long size;
 
-	if (!percent)
-		return;
-	out = fmemopen(text, sizeof(text), "w");
 	if (!out)
-		return;
+		return 0;
 	write_notice(out, percent, quota, after, address, host_name);
 	fflush(out);
 	size = ftell(out);
 	fclose(out);
-	if (size <= 0 || (size_t)size >= sizeof(text) ||
-	    deliver(settings, mail_fd, path, text, (size_t)size, &err) < 0)
-		log_warning("%s: no notice that it is %u %% full: %s", path, percent, err.text);
+	*ret_percent = percent;
+	return size > 0 && (size_t)size < NOTICE_MAX ? (size_t)size : 0;
 }

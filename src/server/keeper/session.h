@@ -1,36 +1,57 @@
-/* A POP3 session at a keeper: open, delete, commit and close. A session exists only because auth
- * opened it for this session of this front. On the keeper's loop; workers use the maildrop. */
+/* A POP3 session at a keeper: its requests, and its end. A session exists only because auth opened
+ * it for this session of this front (opening.h). On the keeper's loop. */
 #ifndef SERVER_KEEPER_SESSION_H
 #define SERVER_KEEPER_SESSION_H
 
-#include "server/keeper/lane.h"
+#include "server/keeper/place.h"
+#include "server/record.h"
 
-struct parked;
+/* The session that has the maildrop, for a login that wants it. */
+struct keeper_holding {
+	uint64_t since, idle; /* as in HOLDER */
+	uint8_t address[16];
+	bool known;
+};
+
+/* While a maildrop is being opened, unless that was done at once. */
+struct keeper_opening {
+	struct store_open open;
+	struct keeper_session *session;
+	struct keeper_opening *next_waiting; /* in the place */
+	struct loop_timer retry;             /* it was in use */
+	struct loop_deadline deadline;
+	struct table_node take; /* key: the number of TAKE; in keeper->takes if taking */
+	struct keeper_holding holding;
+	unsigned tries;
+	bool taking;
+	bool asked;        /* who has the maildrop */
+	bool under_way;    /* the store has open */
+	bool looked_again; /* for one that was not there, though the register has it */
+};
 
 struct keeper_session {
 	struct table_node node; /* key: the front's session number */
 	struct keeper *keeper;
-	struct keeper_lane *lane;
-	struct maildrop *maildrop; /* NULL: not open (yet) */
-	struct keeper_session *next_waiting;
-	struct parked *parked; /* waits for the lock */
-	uint32_t *deletions;   /* the messages that QUIT deletes, ascending */
+	struct keeper_place *place;
+	struct maildrop *maildrop;      /* NULL: not open (yet) */
+	struct keeper_opening *opening; /* NULL: it is open, or it is being opened at once */
+	struct store_op *reading;       /* of a message, under way; NULL: none */
+	uint32_t *deletions;            /* the messages that QUIT deletes, ascending */
 	uint32_t deletion_count, deletion_room;
-	char *user;        /* its name, for the log */
-	char *label;       /* behind it: of the app password; "": none */
-	uint64_t front;    /* instance; 0: the front is gone */
-	uint64_t ticket;   /* of OPEN; sent back to the front */
-	uint64_t asked_at; /* milliseconds of the loop: when OPEN came */
-	unsigned jobs;
+	char *user;          /* its name, for the log */
+	char *label;         /* behind it: of the app password; "": none */
+	uint64_t front;      /* instance; 0: the front is gone */
+	uint64_t ticket;     /* of OPEN; sent back to the front */
+	uint64_t since;      /* counters_clock: when OPEN, then COMMIT came */
+	unsigned jobs;       /* operations of the store, and questions, under way */
 	unsigned credits;    /* unanswered requests of the front */
 	uint32_t body_wrong; /* the message that the front found to be wrong; 0: none */
 	bool index_wrong;
+	bool placed;        /* the user's entry says where the maildrop is */
 	bool no_delete;     /* the password may not delete */
-	bool absent;        /* an empty maildrop in memory: the user never had one */
-	bool looked_again;  /* for one that was not there, though the register has it */
-	bool committing;    /* the worker owns deletions */
-	bool ending;        /* the close does not sweep any more; set while no job of it runs */
-	bool open, closing; /* open: OPENED was sent; until then the worker owns maildrop */
+	bool committing;    /* the store has deletions */
+	bool asked;         /* HOLDER_ASK is unanswered */
+	bool open, closing; /* open: OPENED was sent */
 };
 
 /* The peer of the session's front. NULL: the front is gone. */
@@ -40,10 +61,14 @@ struct peer *keeper_session_front(const struct keeper_session *session);
 bool keeper_session_credit(struct keeper_session *session);
 /* A request is answered. */
 void keeper_session_credit_back(struct keeper_session *session);
-/* A job of the session is done; frees it when it was the last of a closed one. */
-void keeper_session_job_over(struct keeper_session *session);
+/* An operation of the session begins; is done: frees the session when it was the last of a closed
+ * one. */
+void keeper_session_begin(struct keeper_session *session);
+void keeper_session_done(struct keeper_session *session);
+/* A line of the log about the session, with a reason. */
+void keeper_session_failed(const struct keeper_session *session, enum record_event event,
+			   const char *why);
 
-void keeper_open(struct peer *auth, const struct ipc_open *message);
 /* The session of that number at a front. NULL: auth opened none, or it is over. */
 struct keeper_session *keeper_session_find(struct peer *front, uint64_t number);
 /* Whether the front may send requests now: from OPENED to QUIT. */
@@ -52,9 +77,14 @@ void keeper_delete(struct keeper_session *session, const struct ipc_delete *mess
 void keeper_commit(struct keeper_session *session, const struct ipc_commit *message);
 void keeper_index_wrong(struct keeper_session *session);
 void keeper_body_wrong(struct keeper_session *session, const struct ipc_body_wrong *message);
+/* Ends a session: the front expects no more answers. */
 void keeper_close(struct keeper_session *session);
-/* Sessions that wait for their maildrop so long get an answer; it is closed when it is open. */
-void keeper_sessions_expire(struct keeper *keeper, uint64_t ms);
+/* The same where the front does not know yet: it gets the reason. */
+void keeper_session_gone(struct keeper_session *session, enum reason reason);
+/* Closes what was opened for a session that is over. */
+void keeper_close_maildrop(struct keeper_session *session);
+/* The session waits no more for its maildrop to be free. */
+void keeper_stop_waiting(struct keeper_opening *opening);
 /* The front is gone: its sessions end. */
 void keeper_sessions_end(struct peer *front);
 

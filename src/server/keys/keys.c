@@ -8,12 +8,14 @@
 
 #include "base/log.h"
 #include "server/certificates.h"
+#include "server/counters.h"
 
 #include <inttypes.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 struct request {
@@ -31,8 +33,12 @@ struct asker {
 
 struct keys {
 	struct child *child;
-	struct packed packed;
-	struct tls_keys *tls;
+	struct packed packed;         /* as it comes */
+	struct ipc_certificates last; /* of its messages */
+	/* Handshakes that began before a change end with the keys that they began with. NULL: there
+	 * was none of that number. */
+	struct tls_keys *sets[IPC_KEY_SETS];
+	bool started;
 	struct loop_later round;
 };
 
@@ -44,15 +50,21 @@ static void answer(struct keys *keys, struct peer *peer, const struct request *r
 	struct ipc_signed message = {.session = request->session, .ticket = request->ticket};
 	struct asker *asker = peer->data;
 	pop3_span tail = {(const char *)signature, 0};
+	struct tls_to_sign content = request->content;
+	struct tls_keys *set = keys->sets[content.key / IPC_KEYS_MAX];
 	unsigned size;
 
-	switch (tls_keys_sign(keys->tls, &request->content, signature, &size)) {
+	content.key %= IPC_KEYS_MAX;
+	/* a set that this process, started later, does not have: no fault of the front */
+	switch (set ? tls_keys_sign(set, &content, signature, &size) : TLS_KEYS_FAILED) {
 	case TLS_KEYS_SIGNED:
 		tail.size = size;
 		asker->signed_count++;
+		counters_add(COUNTER_SIGNATURES + RESULT_OK, 1);
 		break;
 	case TLS_KEYS_FAILED:
 		asker->failed_count++;
+		counters_add(COUNTER_SIGNATURES + RESULT_FAILED, 1);
 		break;
 	case TLS_KEYS_MISUSED:
 		log_warning("%s %u asked for a signature that no handshake needs: it is ended",
@@ -172,30 +184,63 @@ static struct keys *root_struct(struct child *child)
 	return keys;
 }
 
+static void close_packed(struct packed *packed)
+{
+	for (unsigned kind = 0; kind < PACKED_COUNT; kind++) {
+		close(packed->fds[kind]);
+		packed->fds[kind] = -1;
+	}
+}
+
+/* Files have changed. What is good takes the place of the set four changes ago. */
+static void judge(struct keys *keys)
+{
+	const struct config *config = keys->child->config;
+	struct tls_keys **set = &keys->sets[keys->last.number % IPC_KEY_SETS], *fresh = NULL;
+	struct ipc_judged message = {.ask = keys->last.ask};
+	struct err err = {.text = ""};
+	pop3_span why;
+
+	message.good = certificates_judge(&keys->packed, config, (int64_t)time(NULL), &err) == 0 &&
+		       certificates_unpack_keys(&keys->packed, config, &fresh, &err) == 0;
+	close_packed(&keys->packed);
+	if (message.good) {
+		tls_keys_destroy(*set);
+		*set = fresh;
+	}
+	why = (pop3_span){err.text, message.good ? 0 : strnlen(err.text, IPC_TEXT_MAX)};
+	ipc_send_texts(&keys->child->monitor, IPC_JUDGED, &message, &why, 1);
+}
+
 static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
 {
-	struct packed *packed = &root_struct(child)->packed;
+	struct keys *keys = root_struct(child);
+	struct packed *packed = &keys->packed;
 	enum packed_kind kind = type == IPC_KEYS ? PACKED_KEYS : PACKED_CERTIFICATES;
 
 	if ((type != IPC_KEYS && type != IPC_CERTIFICATES) || packed->fds[kind] >= 0)
 		return;
 	packed->fds[kind] = fds[0];
-	packed->sizes[kind] = ((const struct ipc_certificates *)message)->size;
+	keys->last = *(const struct ipc_certificates *)message;
+	packed->sizes[kind] = keys->last.size;
 	fds[0] = -1;
+	if (keys->started && packed->fds[PACKED_CERTIFICATES] >= 0 && packed->fds[PACKED_KEYS] >= 0)
+		judge(keys);
 }
 
 static int start(struct child *child, struct err *err)
 {
 	struct keys *keys = root_struct(child);
+	struct tls_keys **set = &keys->sets[keys->last.number % IPC_KEY_SETS];
 	const struct sched_param any = {.sched_priority = 0};
 	struct sandbox sandbox;
 
-	if (certificates_unpack_keys(&keys->packed, child->config, &keys->tls, err) < 0)
+	if (certificates_unpack_keys(&keys->packed, child->config, set, err) < 0)
 		return -1;
-	if (!keys->tls)
+	if (!*set)
 		return err_set(err, EX_SOFTWARE, "the site has no certificates");
-	for (unsigned kind = 0; kind < PACKED_COUNT; kind++)
-		close(keys->packed.fds[kind]);
+	close_packed(&keys->packed);
+	keys->started = true;
 	/* a front that shares the processor goes on until it has nothing to do, and requests come
 	 * together: fewer switches; a front that waits loses nothing. A kernel without it: as well
 	 */

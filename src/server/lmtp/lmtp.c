@@ -122,12 +122,13 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	struct lmtp_front *front = root_struct(child);
 
 	if (type == IPC_LISTENER)
-		acceptor_add(&front->frame.acceptor, SERVICE_LMTP, &fds[0]);
+		frame_listen(&front->frame, message, &fds[0]);
+	else if (type == IPC_STOP_ACCEPTING)
+		frame_stop_accepting(&front->frame);
 	else if (type == IPC_SPOOL_FILE)
 		stock_file(&front->stock, fds);
 	else if (type == IPC_SPOOL_NONE)
 		stock_none(&front->stock);
-	(void)message;
 }
 
 /* Descriptors may be few. A packet with descriptors that find no room breaks its channel, and the

@@ -37,7 +37,7 @@ void lmtp_session_start(struct front_frame *frame, int *fd, const struct accepte
 	snprintf(session->peer_address, sizeof(session->peer_address), "%s", from->text);
 	memcpy(session->address, from->address, sizeof(session->address));
 	session->sender = spool_key(from->address, from->text[0] ? 0 : uid_of(*fd));
-	frame_add(frame, &session->client, from->address);
+	frame_add(frame, &session->client, from);
 	lmtp_server_init(&session->lmtp, &front->settings);
 	loop_deadline_renew(&front->idle, &session->client.deadline);
 	conn_init(&session->client.conn, front->frame.child->loop, fd, &handler, NULL);

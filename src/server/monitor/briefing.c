@@ -3,6 +3,8 @@
 #include "server/monitor/briefing.h"
 
 #include "base/text.h"
+#include "server/monitor/bans.h"
+#include "server/monitor/generation.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -20,6 +22,72 @@ static void send_config(const struct briefing *b, struct slot *slot)
 	ipc_send_fds(&slot->chan, IPC_CONFIG, &message, &b->files->config_fd, 1);
 }
 
+static void send_counters(struct slot *slot)
+{
+	struct ipc_empty message;
+
+	if (slot->page)
+		ipc_send_fds(&slot->chan, IPC_COUNTERS, &message, &slot->page->fd, 1);
+}
+
+static void send_recorder(struct slot *slot)
+{
+	struct ipc_empty message;
+
+	if (slot->page && slot->page->ring.fd >= 0)
+		ipc_send_fds(&slot->chan, IPC_RECORDER, &message, &slot->page->ring.fd, 1);
+}
+
+void briefing_send_ring(struct slot *slot, const struct page *page, bool is_new)
+{
+	struct ipc_ring message = {.role = page->role, .id = page->ring.id};
+	int fd;
+
+	if (slot->role != ROLE_CONTROL || page->ring.fd < 0)
+		return;
+	memcpy(message.writers, page->ring.writers, sizeof(message.writers));
+	if (!is_new) {
+		ipc_send(&slot->chan, IPC_RING_WRITER, &message);
+		return;
+	}
+	fd = pages_ring_to_read(page);
+	if (fd < 0)
+		return; /* /proc is not there: nothing is given away to be written */
+	ipc_send_fds(&slot->chan, IPC_RING, &message, &fd, 1);
+	close(fd);
+}
+
+static void send_rings(const struct briefing *b, struct slot *slot)
+{
+	for (const struct page *page = b->pages->first; page; page = page->next)
+		briefing_send_ring(slot, page, true);
+}
+
+void briefing_send_page(struct slot *slot, const struct page *page)
+{
+	struct ipc_page message = {.role = page->role};
+
+	bool reads = slot->role == ROLE_STATUS || slot->role == ROLE_CONTROL;
+
+	if (reads && page->read_fd >= 0)
+		ipc_send_fds(&slot->chan, IPC_PAGE, &message, &page->read_fd, 1);
+}
+
+/* Of all processes that are or were there. */
+static void send_pages(const struct briefing *b, struct slot *slot)
+{
+	for (const struct page *page = b->pages->first; page; page = page->next)
+		briefing_send_page(slot, page);
+}
+
+static void send_samples(const struct briefing *b, struct slot *slot)
+{
+	struct ipc_empty message;
+
+	if (b->pages->samples_fd >= 0)
+		ipc_send_fds(&slot->chan, IPC_SAMPLES, &message, &b->pages->samples_fd, 1);
+}
+
 static void send_directory(struct slot *slot, enum ipc_directory_kind kind, int fd)
 {
 	struct ipc_directory message = {.kind = kind};
@@ -29,13 +97,38 @@ static void send_directory(struct slot *slot, enum ipc_directory_kind kind, int 
 		ipc_send_all(&slot->chan, IPC_DIRECTORY, &message, &none, 1, &fd, 1);
 }
 
-static void send_mail_root(const struct generation_files *files, struct slot *slot)
+/* auth looks at owners only: what is known of the roots is for keepers. */
+static void send_mail_roots(const struct generation_files *files, struct slot *slot)
 {
-	struct ipc_directory message = {.kind = DIRECTORY_MAIL,
-					.state = (uint32_t)atomic_load(&files->root.state)};
-	pop3_span text = span_of(files->root.mark);
+	bool keeper = slot->role == ROLE_KEEPER;
 
-	ipc_send_all(&slot->chan, IPC_DIRECTORY, &message, &text, 1, &files->mail_fd, 1);
+	for (uint32_t i = 0; i < files->config->root_count; i++) {
+		const struct mail_root *root = &files->roots[i].root;
+		struct ipc_directory message = {.kind = DIRECTORY_MAIL, .root = i};
+		pop3_span text = span_of(keeper ? root->mark : "");
+
+		if (keeper)
+			message.state = (uint32_t)atomic_load(&root->state);
+		ipc_send_all(&slot->chan, IPC_DIRECTORY, &message, &text, 1, &files->roots[i].fd,
+			     1);
+	}
+}
+
+void briefing_send_penalties(const struct briefing *b, struct slot *slot)
+{
+	struct ipc_penalties message = {.count = b->penalties->count};
+
+	if (slot->role == ROLE_AUTH && b->penalties->fd >= 0)
+		ipc_send_fds(&slot->chan, IPC_PENALTIES, &message, &b->penalties->fd, 1);
+}
+
+void briefing_send_bans(const struct bans *bans, struct slot *slot)
+{
+	struct ipc_bans message = {.count = bans->table_count};
+
+	if (slot->role == ROLE_FRONT || slot->role == ROLE_MTA)
+		ipc_send_fds(&slot->chan, IPC_BANS, &message, &bans->table_fd,
+			     bans->table_count ? 1 : 0);
 }
 
 enum ipc_role briefing_role(enum config_service service)
@@ -45,7 +138,12 @@ enum ipc_role briefing_role(enum config_service service)
 		return ROLE_LMTP;
 	case SERVICE_SASL:
 	case SERVICE_SOCKETMAP:
+	case SERVICE_POLICY:
 		return ROLE_MTA;
+	case SERVICE_CONTROL:
+		return ROLE_CONTROL;
+	case SERVICE_STATUS:
+		return ROLE_STATUS;
 	case SERVICE_POP3:
 	case SERVICE_POP3S:
 	case SERVICE_COUNT:
@@ -54,11 +152,22 @@ enum ipc_role briefing_role(enum config_service service)
 	return ROLE_FRONT;
 }
 
+/* The caller knows that config has it. */
+static size_t place_of(const struct config *config, const struct config_listener *listener)
+{
+	size_t i = 0;
+
+	while (i + 1 < config->listener_count && !listeners_same(&config->listeners[i], listener))
+		i++;
+	return i;
+}
+
 void briefing_send_listener(const struct briefing *b, struct slot *slot,
 			    const struct config_listener *listener)
 {
 	enum ipc_role role = briefing_role(listener->service);
-	struct ipc_listener message = {.service = listener->service};
+	struct ipc_listener message = {.service = listener->service,
+				       .place = (uint32_t)place_of(b->files->config, listener)};
 	int fd = listeners_fd(b->listeners, listener, role == ROLE_FRONT ? slot->index : 0);
 
 	if (fd >= 0 && slot->role == role)
@@ -73,6 +182,22 @@ static void send_listeners(const struct briefing *b, struct slot *slot)
 		briefing_send_listener(b, slot, &config->listeners[i]);
 }
 
+void briefing_send_certificates(struct slot *slot, const struct packed *packed, uint32_t number,
+				uint32_t ask)
+{
+	struct ipc_certificates certificates = {.size = packed->sizes[PACKED_CERTIFICATES],
+						.number = number,
+						.ask = ask},
+				keys = {.size = packed->sizes[PACKED_KEYS],
+					.number = number,
+					.ask = ask};
+
+	ipc_send_fds(&slot->chan, IPC_CERTIFICATES, &certificates,
+		     &packed->fds[PACKED_CERTIFICATES], 1);
+	if (slot->role == ROLE_KEYS)
+		ipc_send_fds(&slot->chan, IPC_KEYS, &keys, &packed->fds[PACKED_KEYS], 1);
+}
+
 void briefing_send_ticket_keys(const struct briefing *b, struct slot *slot)
 {
 	struct ipc_ticket_keys message;
@@ -84,15 +209,16 @@ void briefing_send_ticket_keys(const struct briefing *b, struct slot *slot)
 
 void briefing_send_away(const struct briefing *b, struct slot *slot)
 {
-	struct ipc_root message = {.away = b->mail_away};
+	for (uint32_t i = 0; i < b->files->config->root_count && slot->role == ROLE_KEEPER; i++) {
+		struct ipc_root message = {.away = b->mail_away[i], .root = i};
 
-	if (slot->role == ROLE_KEEPER)
 		ipc_send(&slot->chan, IPC_ROOT_AWAY, &message);
+	}
 }
 
 static void send_owner(struct slot *slot)
 {
-	struct ipc_owner message = {.uid = slot->uid};
+	struct ipc_owner message = {.uid = slot->uid, .root = slot->home_root};
 	pop3_span home = span_of(slot->on_demand ? slot->home : "");
 
 	if (slot->on_demand)
@@ -114,25 +240,35 @@ static void send_peer_uids(const struct generation_files *files, struct slot *sl
 	ipc_send(&slot->chan, IPC_PEER_UIDS, &message);
 }
 
+static void send_control_peers(const struct generation_files *files, struct slot *slot)
+{
+	struct ipc_control_peers message = files->control_peers;
+
+	ipc_send(&slot->chan, IPC_CONTROL_PEERS, &message);
+}
+
 static void send_role_things(const struct briefing *b, struct slot *slot)
 {
 	const struct generation_files *files = b->files;
-	struct ipc_certificates certificates = {.size = files->certificates_size},
-				keys = {.size = files->keys_size};
+	struct packed packed = {.fds = {files->certificates_fd, files->keys_fd},
+				.sizes = {files->certificates_size, files->keys_size}};
 
 	switch (slot->role) {
 	case ROLE_KEYS:
-		ipc_send_fds(&slot->chan, IPC_CERTIFICATES, &certificates, &files->certificates_fd,
-			     1);
-		ipc_send_fds(&slot->chan, IPC_KEYS, &keys, &files->keys_fd, 1);
+		briefing_send_certificates(slot, &packed, files->certificates_number, 0);
 		break;
 	case ROLE_FRONT:
-		ipc_send_fds(&slot->chan, IPC_CERTIFICATES, &certificates, &files->certificates_fd,
-			     1);
+		briefing_send_certificates(slot, &packed, files->certificates_number, 0);
 		briefing_send_ticket_keys(b, slot);
 		send_listeners(b, slot);
 		break;
 	case ROLE_LMTP:
+		send_listeners(b, slot);
+		break;
+	case ROLE_CONTROL:
+		send_rings(b, slot);
+		send_control_peers(files, slot);
+		send_pages(b, slot);
 		send_listeners(b, slot);
 		break;
 	case ROLE_MTA:
@@ -142,15 +278,25 @@ static void send_role_things(const struct briefing *b, struct slot *slot)
 	case ROLE_AUTH:
 		send_directory(slot, DIRECTORY_USERS, files->users_fd);
 		send_directory(slot, DIRECTORY_ALIASES, files->aliases_fd);
-		send_directory(slot, DIRECTORY_MAIL, files->mail_fd);
+		send_mail_roots(files, slot);
+		send_control_peers(files, slot);
+		briefing_send_penalties(b, slot);
 		break;
 	case ROLE_KEEPER:
-		send_mail_root(files, slot);
+		send_mail_roots(files, slot);
 		briefing_send_away(b, slot);
 		send_owner(slot);
 		break;
 	case ROLE_LOOKUP:
 		send_database(files, slot);
+		break;
+	case ROLE_STATUS:
+		send_pages(b, slot);
+		send_samples(b, slot);
+		send_listeners(b, slot);
+		break;
+	case ROLE_LOGINS:
+		send_directory(slot, DIRECTORY_LOGINS, files->logins_fd);
 		break;
 	case ROLE_MONITOR:
 	case ROLE_COUNT:
@@ -161,6 +307,10 @@ static void send_role_things(const struct briefing *b, struct slot *slot)
 void briefing_send(const struct briefing *b, struct slot *slot)
 {
 	send_config(b, slot);
+	send_counters(slot);
+	send_recorder(slot);
+	if (b->bans->table_count)
+		briefing_send_bans(b->bans, slot);
 	send_role_things(b, slot);
 }
 
@@ -169,8 +319,9 @@ static bool work_together(enum ipc_role a, enum ipc_role b)
 	bool front = a == ROLE_FRONT || a == ROLE_LMTP;
 
 	return (front && (b == ROLE_AUTH || b == ROLE_KEEPER)) ||
-	       (a == ROLE_AUTH && (b == ROLE_KEEPER || b == ROLE_LOOKUP)) ||
-	       (a == ROLE_FRONT && b == ROLE_KEYS) || (a == ROLE_MTA && b == ROLE_AUTH);
+	       (a == ROLE_AUTH && (b == ROLE_KEEPER || b == ROLE_LOOKUP || b == ROLE_LOGINS)) ||
+	       (a == ROLE_FRONT && b == ROLE_KEYS) || (a == ROLE_MTA && b == ROLE_AUTH) ||
+	       (a == ROLE_CONTROL && b == ROLE_AUTH);
 }
 
 static void send_peer(struct slot *to, const struct slot *peer, int fd)

@@ -6,12 +6,17 @@
  */
 #include "server/monitor/monitor.h"
 
+#include "config/listener.h"
+#include "config/rules.h"
 #include "server/certificates.h"
 #include "server/expiry.h"
 #include "server/monitor/files.h"
 #include "server/monitor/listeners.h"
 #include "server/monitor/log_sink.h"
+#include "server/monitor/places.h"
 #include "server/monitor/running.h"
+#include "server/monitor/state.h"
+#include "server/monitor/upgrade.h"
 #include "sys/sandbox.h"
 #include "users/app_passwords.h"
 #include "users/site.h"
@@ -102,11 +107,19 @@ static int check_certificates(const struct generation_files *files, struct err *
 				.sizes = {files->certificates_size, files->keys_size}};
 	struct tls_server *tls = NULL;
 	struct tls_keys *keys = NULL;
+	uint32_t minimum;
 
 	if (certificates_unpack_keys(&packed, files->config, &keys, err) < 0)
 		return -1;
 	tls_keys_destroy(keys);
-	if (certificates_unpack(&packed, files->config, &tls, err) < 0)
+	for (minimum = CONFIG_TLS_1_3; minimum < CONFIG_TLS_COUNT; minimum++) {
+		if (!certificates_minimum_used(files->config, minimum))
+			continue;
+		if (certificates_unpack(&packed, files->config, minimum, &tls, err) < 0)
+			return -1;
+		tls_server_destroy(tls);
+	}
+	if (certificates_unpack(&packed, files->config, CONFIG_TLS_1_2, &tls, err) < 0)
 		return -1;
 	expiry_warn(files->config, tls, (int64_t)time(NULL), warn);
 	tls_server_destroy(tls);
@@ -119,7 +132,7 @@ static int check_listeners(const struct config *config, struct err *err)
 {
 	pid_t pid;
 
-	if (listeners_try(config, err) == 0)
+	if (listeners_try(config, NULL, err) == 0)
 		return 0;
 	pid = err->errnum == EADDRINUSE ? running_with(config->file) : 0;
 	if (pid <= 0)
@@ -129,13 +142,58 @@ static int check_listeners(const struct config *config, struct err *err)
 	return 0;
 }
 
+/* Whether this program could go on as the monitor that started this check: it understands its
+ * state, and can listen where that does not yet. */
+static int check_upgrade(const struct config *config, int state_fd, struct err *err)
+{
+	struct listeners *listeners = listeners_create();
+	struct handover_reader state;
+	int rc = state_open(state_fd, getppid(), &state, err);
+
+	if (!listeners)
+		return err_set(err, EX_OSERR, "out of memory");
+	if (rc == 0) {
+		listeners_adopt(listeners, &state);
+		rc = listeners_try(config, listeners, err);
+		handover_close(&state);
+	}
+	listeners_forget(listeners);
+	return rc;
+}
+
+/* What a listener allows that the site does not. */
+static void warn_of_rules(const struct config *config)
+{
+	char text[2 * CONFIG_PATH_MAX + 256], where[CONFIG_PATH_MAX + 16];
+
+	for (uint32_t i = 0; i < config->listener_count; i++) {
+		const struct config_rules *rules = &config->rules[i];
+
+		config_listener_print(&config->listeners[i], where, sizeof(where));
+		if (rules->plain_networks.count) {
+			snprintf(text, sizeof(text),
+				 "%s: %s takes passwords in clear text from its plain_networks: "
+				 "whoever sees that network's packets reads them",
+				 config->file, where);
+			warn(text);
+		}
+		if (config_tls_is_old(rules->tls_min)) {
+			snprintf(text, sizeof(text),
+				 "%s: %s takes TLS below 1.2 from its tls_min_networks: it is "
+				 "signed with MD5 and SHA-1, and can be broken",
+				 config->file, where);
+			warn(text);
+		}
+	}
+}
+
 /* A start goes on without it. */
 static void check_state(const struct generation_files *files)
 {
 	char text[sizeof(((struct err *)NULL)->text) + 256];
 	struct err err;
 
-	if (mail_root_check_state(&files->root, &err) == 0)
+	if (mail_root_check_state(&files->roots[0].root, &err) == 0)
 		return;
 	snprintf(text, sizeof(text),
 		 "the state folder cannot be used: %s; no maildrop is made, and one that goes "
@@ -144,45 +202,91 @@ static void check_state(const struct generation_files *files)
 	warn(text);
 }
 
-static int check_all(const struct config *config, bool root, struct err *err)
+/* The announcement and the age at which messages are deleted are two settings. */
+static void check_expire(const struct config *config)
+{
+	uint32_t days = config->delete_after_seconds / (24 * 3600);
+	char announced[32] = "nothing", text[256];
+
+	if (config->expire_days >= 0)
+		snprintf(announced, sizeof(announced), "%ld days", (long)config->expire_days);
+	if (config->expire_days == -1 || (uint32_t)config->expire_days == days ||
+	    (!days && config->expire_days == -2))
+		return;
+	if (days)
+		snprintf(text, sizeof(text),
+			 "retention.delete_after deletes messages after %lu days, but pop3.expire "
+			 "announces %s to clients: leave pop3.expire out",
+			 (unsigned long)days, announced);
+	else
+		snprintf(
+			text, sizeof(text),
+			"pop3.expire announces that messages go after %s, but nothing deletes them "
+			"unless another program does: see retention.delete_after",
+			announced);
+	warn(text);
+}
+
+/* The process ends soon, and closes what was opened before one that cannot be. */
+static int open_mail(const struct config *config, bool root, struct mail_folder *ret,
+		     struct err *err)
+{
+	for (uint32_t i = 0; i < config->root_count; i++) {
+		mail_folder_open(config->roots[i].path, root, &ret[i]);
+		if (ret[i].fd < 0) {
+			*err = ret[i].err;
+			return -1;
+		}
+	}
+	return 0;
+}
+
+/* state_fd: -1: no upgrade. */
+static int check_all(const struct config *config, bool root, int state_fd, struct err *err)
 {
 	struct generation_files files;
-	struct mail_folder mail;
+	struct mail_folder mail[CONFIG_ROOTS_MAX];
 	unsigned long limit;
 	int rc = log_sink_check(config, warn, err);
 
 	if (rc < 0 || files_raise_limit(&limit, err) < 0)
 		return -1;
-	mail_folder_open(config->mail, root, &mail);
-	if (mail.fd < 0) {
-		*err = mail.err;
+	if (open_mail(config, root, mail, err) < 0)
 		return -1;
-	}
-	rc = files_open(&files, config, root, &mail, err);
+	rc = files_open(&files, config, root, mail, err);
 	if (rc == 0 && root && files.mail_uid == 0)
 		rc = sandbox_check_root(err);
 	if (rc == 0)
 		check_state(&files);
 	if (rc == 0)
+		check_expire(config);
+	if (rc == 0)
 		rc = check_users(&files, root, err);
+	if (rc == 0)
+		rc = places_check(&files, err);
 	if (rc == 0)
 		rc = check_certificates(&files, err);
 	if (rc == 0)
-		rc = check_listeners(config, err);
+		warn_of_rules(config);
+	if (rc == 0)
+		rc = state_fd < 0 ? check_listeners(config, err)
+				  : check_upgrade(config, state_fd, err);
 	files_close(&files);
 	return rc;
 }
 
-int monitor_check(const char *config_file)
+int monitor_check(const char *config_file, int state_fd)
 {
 	struct config config;
 	struct err err;
 
 	if (config_load(config_file, &config, &err) < 0 ||
-	    check_all(&config, geteuid() == 0, &err) < 0) {
+	    check_all(&config, geteuid() == 0, state_fd, &err) < 0) {
 		fprintf(stderr, "valijad: %s\n", err.text);
 		return err.code ? err.code : EX_CONFIG;
 	}
 	printf("%s: good\n", config.file);
+	if (state_fd >= 0) /* another program that ends with 0 is none of ours */
+		fprintf(stderr, "valijad: " UPGRADE_YES "\n");
 	return EX_OK;
 }

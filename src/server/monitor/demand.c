@@ -39,7 +39,7 @@ static const char *refusal(const struct generation *g)
 }
 
 /* Takes home. The new process looks for itself at the owner of home: see keeper/idle.h. */
-static void start_owner(struct generation *g, uint32_t uid, char *home)
+static void start_owner(struct generation *g, uint32_t uid, uint32_t root, char *home)
 {
 	struct err err = {.text = "out of memory"};
 	const char *why = refusal(g);
@@ -49,6 +49,7 @@ static void start_owner(struct generation *g, uint32_t uid, char *home)
 		free(home);
 	} else {
 		slot->on_demand = true;
+		slot->home_root = root;
 		slot->home = home;
 		g->owners.running++;
 		if (members_start(slot, &err) == 0 || slot->pid)
@@ -64,12 +65,12 @@ static void start_owner(struct generation *g, uint32_t uid, char *home)
 static void serve_owners(struct generation *g)
 {
 	uint64_t now = loop_now(g->owner->loop);
-	uint32_t uid;
+	uint32_t uid, root;
 	char *home;
 
 	while (!g->draining && g->owners.running < g->config.owner_keepers &&
-	       owners_next(&g->owners, now, &uid, &home))
-		start_owner(g, uid, home);
+	       owners_next(&g->owners, now, &uid, &root, &home))
+		start_owner(g, uid, root, home);
 	if (g->draining || !owners_anything_waits(&g->owners))
 		return;
 	owners_make_room(&g->owners, g->slots, now);
@@ -87,6 +88,7 @@ void demand_keeper(struct slot *from, const struct ipc_owner *wanted)
 {
 	struct generation *g = from->generation;
 	struct slot *slot = owners_find(g->slots, wanted->uid);
+	struct owner_home home = {wanted->root, ipc_text(wanted, 0)};
 	uint64_t now = loop_now(g->owner->loop);
 	const char *why;
 
@@ -94,13 +96,15 @@ void demand_keeper(struct slot *from, const struct ipc_owner *wanted)
 		slot->wanted = slot->ready;
 		return;
 	}
+	if (wanted->root >= g->config.root_count)
+		return; /* auth has none of its users there */
 	if (wanted->uid == 0)
 		log_warning("a maildrop in %s belongs to root: its keeper runs as root, without "
 			    "capabilities and confined to that folder; better: a user of its own "
 			    "for that maildrop",
-			    g->config.mail);
+			    g->config.roots[wanted->root].path);
 	why = refusal(g);
-	if (!why && owners_wait(&g->owners, wanted->uid, ipc_text(wanted, 0), now)) {
+	if (!why && owners_wait(&g->owners, wanted->uid, home, now)) {
 		serve_owners(g);
 		return;
 	}
@@ -113,7 +117,7 @@ void demand_keeper(struct slot *from, const struct ipc_owner *wanted)
  * its slot is not started again as others are. */
 bool demand_ended(struct generation *g, struct slot *slot, bool tidy)
 {
-	uint32_t uid = slot->uid;
+	uint32_t uid = slot->uid, root = slot->home_root;
 	char *home = NULL;
 
 	if (!slot->on_demand || (slot->ever_ready && !tidy))
@@ -126,7 +130,7 @@ bool demand_ended(struct generation *g, struct slot *slot, bool tidy)
 	}
 	remove_keeper(g, slot);
 	if (home)
-		start_owner(g, uid, home);
+		start_owner(g, uid, root, home);
 	serve_owners(g);
 	return true;
 }

@@ -17,28 +17,38 @@
 
 struct generation_files {
 	const struct config *config;
-	int config_fd, mail_fd, users_fd, aliases_fd; /* -1: not open */
-	int spool_fd;                                 /* the same, and if none is configured */
-	int certificates_fd, keys_fd;                 /* the same */
+	int config_fd, users_fd, aliases_fd; /* -1: not open */
+	int spool_fd;                        /* the same, and if none is configured */
+	int certificates_fd, keys_fd;        /* the same */
+	int logins_fd;                       /* the same; see logins_folder.h */
 	uint64_t certificates_size, keys_size;
+	uint32_t certificates_number; /* how often they were changed: see certificate_watch.h */
 	struct lookup_program lookups[CONFIG_DATABASES_MAX]; /* of the databases that need one */
-	struct mail_root root;                               /* what is known of mail_fd */
-	struct ipc_uids peer_uids; /* for mta; its head is not filled in */
+	struct files_root {
+		int fd;                         /* -1: not open */
+		struct mail_root root;          /* what is known of fd */
+	} roots[CONFIG_ROOTS_MAX];              /* of config->roots */
+	struct ipc_uids peer_uids;              /* for mta; its head is not filled in */
+	struct ipc_control_peers control_peers; /* for auth; the same */
 	/* set if the monitor is root */
-	uid_t net_uid, auth_uid, mail_uid, keys_uid;
-	gid_t net_gid, auth_gid, mail_gid, keys_gid;
+	uid_t net_uid, auth_uid, keys_uid, logins_uid;
+	uid_t mail_uid; /* the owner of the first root, whose keepers always run */
+	gid_t net_gid, auth_gid, mail_gid, keys_gid, logins_gid;
 };
 
 /* Whether a site needs a process for private keys. */
 bool files_need_keys(const struct config *config);
-/* Opens everything that config names but the mail folder, which is open already: its descriptor is
- * taken over. config must live as long as files. Returns 0, or -1 with err: files_close must be
- * called then, too. */
+/* Opens everything that config names but the mail folders, which are open already, one for each of
+ * its roots: their descriptors are taken over. config must live as long as files. Returns 0, or -1
+ * with err: files_close must be called then, too. */
 int files_open(struct generation_files *files, const struct config *config, bool root,
 	       const struct mail_folder *mail, struct err *err);
 void files_close(struct generation_files *files);
-/* Records which folder the mail root is, if that holds a maildrop by now. */
-void files_remember_root(struct generation_files *files, const struct mail_root_facts *facts);
+/* Makes and opens the folder of last logins, if the site keeps them and there is a place for it. */
+void files_open_logins(struct generation_files *files, bool root);
+/* Records which folder a mail root is, if that holds a maildrop by now. */
+void files_remember_root(struct generation_files *files, uint32_t root,
+			 const struct mail_root_facts *facts);
 
 /* Raises the limit of descriptors as far as it goes, and returns it. -1: a start would not get far
  * with so few. */

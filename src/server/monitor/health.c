@@ -3,6 +3,9 @@
 
 #include "base/log.h"
 
+#include <stdio.h>
+#include <sys/stat.h>
+
 enum {
 	PULSE_MOST = 5000, /* ms between two pings */
 	PINGS = 6,         /* without an answer, before a process is replaced */
@@ -31,7 +34,10 @@ void health_peer_lost(struct slot *from, uint64_t instance)
 	if (!slot || slot->pid <= 0 || slot->killed || slot_has_exited(slot))
 		return;
 	if (slot->role != ROLE_FRONT && slot->role != ROLE_LMTP && slot->role != ROLE_MTA &&
-	    !(slot->role == ROLE_KEEPER && from->role == ROLE_AUTH))
+	    slot->role != ROLE_CONTROL &&
+	    !((slot->role == ROLE_KEEPER || slot->role == ROLE_LOOKUP ||
+	       slot->role == ROLE_LOGINS) &&
+	      from->role == ROLE_AUTH))
 		return;
 	if (from->role == ROLE_KEEPER && !may_end(slot, loop_now(slot->loop))) {
 		log_error("keeper %u (pid %d, uid %u) has lost %s %u again: the keeper is "
@@ -67,6 +73,24 @@ uint64_t health_pulse(const struct generation *g)
 static unsigned pings(const struct generation *g)
 {
 	return (unsigned)(g->config.answer_seconds * 1000ull / health_pulse(g));
+}
+
+/* Since Linux 6.2 the size of this folder is the number of open descriptors; before, it is 0. */
+static uint64_t descriptors(pid_t pid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	return stat(path, &st) < 0 ? 0 : (uint64_t)st.st_size;
+}
+
+void health_count(const struct generation *g)
+{
+	for (const struct slot *slot = g->slots; slot; slot = slot->next)
+		if (slot->page && slot->pid > 0)
+			atomic_store(&slot->page->memory->slots[COUNTER_DESCRIPTORS],
+				     descriptors(slot->pid));
 }
 
 struct slot *health_look(struct generation *g)

@@ -11,6 +11,8 @@
 uint64_t health_pulse(const struct generation *g);
 /* Pings all children, kills those that do not answer. Returns one that was killed and hangs in the
  * kernel, or NULL. */
+/* Sets the gauges of descriptors. */
+void health_count(const struct generation *g);
 struct slot *health_look(struct generation *g);
 /* PONG. */
 void health_pong(struct slot *slot, const struct ipc_pong *message);

@@ -40,6 +40,8 @@ struct entry {
 	struct config_listener wanted;
 	unsigned count;
 	uint16_t port; /* the real one, where port 0 was asked for */
+	bool given;    /* by a service manager, which has it, too: one for all, never shut */
+	bool rests;    /* a given one that the configuration does not ask for */
 	struct held held;
 	int fds[]; /* -1: died, and cannot be opened again yet */
 };
@@ -53,7 +55,7 @@ static bool is_path(const struct config_listener *wanted)
 	return wanted->port == 0 && strchr(wanted->address, '/');
 }
 
-static bool same(const struct config_listener *a, const struct config_listener *b)
+bool listeners_same(const struct config_listener *a, const struct config_listener *b)
 {
 	return a->service == b->service && a->port == b->port && a->only_six == b->only_six &&
 	       strcmp(a->address, b->address) == 0;
@@ -118,7 +120,7 @@ static void close_entry(struct entry *entry)
  * the next valijad from its ports. */
 static void shut(const struct entry *entry)
 {
-	for (unsigned i = 0; i < entry->count; i++)
+	for (unsigned i = 0; i < entry->count && !entry->given; i++)
 		if (entry->fds[i] >= 0)
 			shutdown(entry->fds[i], SHUT_RDWR);
 }
@@ -139,7 +141,7 @@ static struct entry *find(const struct listeners *listeners, const struct config
 {
 	struct entry *entry = listeners->entries;
 
-	while (entry && !same(&entry->wanted, wanted))
+	while (entry && !listeners_same(&entry->wanted, wanted))
 		entry = entry->next;
 	return entry;
 }
@@ -151,7 +153,9 @@ int listeners_fd(const struct listeners *listeners, const struct config_listener
 
 	if (!entry || entry->count == 0)
 		return -1;
-	return is_shared(wanted) ? entry->fds[0] : front < entry->count ? entry->fds[front] : -1;
+	if (is_shared(wanted) || entry->given)
+		return entry->fds[0];
+	return front < entry->count ? entry->fds[front] : -1;
 }
 
 /* Fronts hold these sockets: no front may attach a filter and so choose which connections it
@@ -380,7 +384,7 @@ static int open_entry(struct listeners *listeners, const struct config_listener 
 	struct entry *old = find(listeners, wanted), *entry;
 
 	fronts = sockets_of(wanted, fronts);
-	if (old && old->count >= fronts)
+	if (old && (old->given || old->count >= fronts))
 		return 0;
 	entry = calloc(1, sizeof(*entry) + fronts * sizeof(int));
 	if (!entry)
@@ -417,6 +421,48 @@ int listeners_open(struct listeners *listeners, const struct config *config, uns
 	return 0;
 }
 
+/* ---- sockets of a service manager ---- */
+
+static bool give(struct listeners *listeners, const struct config *config,
+		 const struct activation_socket *socket)
+{
+	for (uint32_t i = 0; i < config->listener_count; i++) {
+		const struct config_listener *wanted = &config->listeners[i];
+		struct entry *entry;
+
+		if (find(listeners, wanted) || !activation_is_of(socket, wanted))
+			continue;
+		entry = calloc(1, sizeof(*entry) + sizeof(int));
+		if (!entry)
+			return false;
+		entry->wanted = *wanted;
+		entry->held.folder = -1;
+		entry->fds[entry->count++] = socket->fd;
+		entry->port = wanted->port;
+		entry->given = true;
+		entry->next = listeners->entries;
+		listeners->entries = entry;
+		if (!is_path(wanted))
+			set_inherited(socket->fd);
+		lock_filter(socket->fd);
+		return true;
+	}
+	return false;
+}
+
+void listeners_give(struct listeners *listeners, const struct config *config,
+		    const struct activation_socket *sockets, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		if (give(listeners, config, &sockets[i]))
+			continue;
+		log_warning("socket %u (%s) of the service manager is none of the listeners of %s: "
+			    "nobody serves it; they are matched by address and port",
+			    i + 1, sockets[i].name, config->file);
+		close(sockets[i].fd);
+	}
+}
+
 /* The checks of open_path, without its changes. */
 static int try_path(const struct config_listener *wanted, struct err *err)
 {
@@ -449,7 +495,7 @@ static int try_path(const struct config_listener *wanted, struct err *err)
 	return rc;
 }
 
-int listeners_try(const struct config *config, struct err *err)
+int listeners_try(const struct config *config, const struct listeners *held, struct err *err)
 {
 	struct listeners trial = {NULL};
 	int rc = 0;
@@ -457,6 +503,8 @@ int listeners_try(const struct config *config, struct err *err)
 	for (uint32_t i = 0; i < config->listener_count && rc == 0; i++) {
 		const struct config_listener *wanted = &config->listeners[i];
 
+		if (held && find(held, wanted))
+			continue;
 		rc = is_path(wanted) ? try_path(wanted, err) : open_entry(&trial, wanted, 1, err);
 		if (rc < 0)
 			err_prefix(err, "%s:%u", config->file, wanted->line);
@@ -546,7 +594,7 @@ unsigned listeners_mend(struct listeners *listeners, listeners_opened *opened, v
 static bool wanted_by(const struct config *config, const struct entry *entry)
 {
 	for (uint32_t i = 0; i < config->listener_count; i++)
-		if (same(&config->listeners[i], &entry->wanted))
+		if (listeners_same(&config->listeners[i], &entry->wanted))
 			return entry->count > 0;
 	return false;
 }
@@ -558,7 +606,8 @@ void listeners_retain(struct listeners *listeners, const struct config *config, 
 	while (*at) {
 		struct entry *entry = *at;
 
-		if (!wanted_by(config, entry)) {
+		entry->rests = entry->given && !wanted_by(config, entry);
+		if (!wanted_by(config, entry) && !entry->given) {
 			*at = entry->next;
 			close_entry(entry);
 			continue;
@@ -569,9 +618,40 @@ void listeners_retain(struct listeners *listeners, const struct config *config, 
 	}
 }
 
+void listeners_close_mail(struct listeners *listeners)
+{
+	struct entry **at = &listeners->entries;
+
+	while (*at) {
+		struct entry *entry = *at;
+
+		if (entry->wanted.service > SERVICE_LMTP) {
+			at = &entry->next;
+			continue;
+		}
+		*at = entry->next;
+		close_entry(entry);
+	}
+}
+
+unsigned listeners_count(const struct listeners *listeners, const struct config_listener *wanted,
+			 uint16_t *ret_port)
+{
+	const struct entry *entry = find(listeners, wanted);
+	unsigned count = 0;
+
+	*ret_port = wanted->port;
+	for (unsigned i = 0; entry && i < entry->count; i++)
+		count += entry->fds[i] >= 0;
+	if (entry && entry->port)
+		*ret_port = entry->port;
+	return count;
+}
+
 void listeners_describe(const struct listeners *listeners, char *buf, size_t size)
 {
-	static const char *const names[] = {"pop3", "pop3s", "lmtp", "sasl", "socketmap"};
+	static const char *const names[] = {"pop3",      "pop3s",  "lmtp",    "sasl",
+					    "socketmap", "policy", "control", "metrics"};
 	size_t used = 0;
 
 	buf[0] = '\0';
@@ -580,7 +660,7 @@ void listeners_describe(const struct listeners *listeners, char *buf, size_t siz
 		     entry = entry->next) {
 			bool six = strchr(entry->wanted.address, ':') != NULL;
 
-			if ((int)entry->wanted.service != service)
+			if ((int)entry->wanted.service != service || entry->rests)
 				continue;
 			used += (size_t)snprintf(buf + used, size - used, "%s%s %s%s%s",
 						 used ? ", " : "", names[service], six ? "[" : "",
@@ -589,4 +669,78 @@ void listeners_describe(const struct listeners *listeners, char *buf, size_t siz
 				used += (size_t)snprintf(buf + used, size - used, ":%u",
 							 entry->port);
 		}
+}
+
+/* ---- upgrades ---- */
+
+void listeners_hand_on(const struct listeners *listeners, struct handover *ret)
+{
+	for (const struct entry *entry = listeners->entries; entry; entry = entry->next) {
+		struct handover_listener record = {.wanted = {.service = entry->wanted.service,
+							      .port = entry->wanted.port,
+							      .only_six = entry->wanted.only_six},
+						   .sockets = entry->count,
+						   .port = entry->port,
+						   .folder_fd =
+							   handover_fd(ret, entry->held.folder),
+						   .device = entry->held.device,
+						   .inode = entry->held.inode,
+						   .given = entry->given};
+
+		memcpy(record.wanted.address, entry->wanted.address, CONFIG_PATH_MAX);
+		handover_put(ret, HANDOVER_LISTENER, &record, (pop3_span){"", 0});
+		for (unsigned i = 0; i < entry->count; i++) {
+			struct handover_socket socket = {.fd = handover_fd(ret, entry->fds[i])};
+
+			handover_put(ret, HANDOVER_SOCKET, &socket, (pop3_span){"", 0});
+		}
+	}
+}
+
+void listeners_wanted(const struct handover_wanted *record, struct config_listener *ret)
+{
+	ret->service = (enum config_service)record->service;
+	ret->port = (uint16_t)record->port;
+	ret->only_six = record->only_six;
+	memcpy(ret->address, record->address, sizeof(record->address));
+}
+
+static void adopt_entry(struct listeners *listeners, struct handover_reader *reader)
+{
+	const struct handover_listener *record = handover_next(reader, NULL);
+	struct entry *entry = calloc(1, sizeof(*entry) + record->sockets * sizeof(int));
+
+	if (entry) {
+		listeners_wanted(&record->wanted, &entry->wanted);
+		entry->held = (struct held){handover_take_fd(record->folder_fd), record->device,
+					    record->inode};
+		entry->port = (uint16_t)record->port;
+		entry->given = record->given;
+		entry->next = listeners->entries;
+		listeners->entries = entry;
+	}
+	for (uint32_t i = 0; i < record->sockets; i++) {
+		const struct handover_socket *socket = handover_next(reader, NULL);
+
+		if (entry)
+			entry->fds[entry->count++] = handover_take_fd(socket->fd);
+	}
+}
+
+void listeners_forget(struct listeners *listeners)
+{
+	while (listeners && listeners->entries) {
+		struct entry *entry = listeners->entries;
+
+		listeners->entries = entry->next;
+		free(entry);
+	}
+	free(listeners);
+}
+
+/* A socket that cannot be taken is opened anew at the next look. */
+void listeners_adopt(struct listeners *listeners, struct handover_reader *reader)
+{
+	while (handover_kind(reader) == HANDOVER_LISTENER)
+		adopt_entry(listeners, reader);
 }

@@ -267,6 +267,19 @@ struct locations *locations_create(struct workers *workers, struct loop *loop,
 	return locations;
 }
 
+bool locations_settle(struct locations *locations)
+{
+	if (!locations)
+		return true;
+	if (locations->unflushed) {
+		loop_timer_cancel(&locations->pause);
+		locations->unflushed = false;
+		locations->flush_due = true;
+	}
+	work(locations);
+	return !locations->working;
+}
+
 void locations_destroy(struct locations *locations)
 {
 	if (!locations)

@@ -13,6 +13,8 @@
 #include "maildrop/mail_root.h"
 #include "sys/workers.h"
 
+#include <stdbool.h>
+
 struct locations;
 
 /* The answer to a question of the process with that instance, which may have ended. */
@@ -26,6 +28,9 @@ struct locations *locations_create(struct workers *workers, struct loop *loop,
 /* reply is called no more; what was entered is flushed, by a job that frees the rest. NULL is
  * none. */
 void locations_destroy(struct locations *locations);
+/* Begins to flush what is entered. True: no question waits for its answer, and nothing for its
+ * flush. NULL is always. */
+bool locations_settle(struct locations *locations);
 /* A question of the process with that instance; SEEN gets no reply. */
 void locations_ask(struct locations *locations, uint64_t instance,
 		   const struct ipc_location *question);

@@ -1,6 +1,7 @@
 /* See log_pipe.h. */
 #include "server/monitor/log_pipe.h"
 
+#include "server/monitor/event_members.h"
 #include "server/monitor/logbook.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@ enum {
 	READ_MAX = 32 * 1024,
 	READS = PIPE_SIZE / READ_MAX, /* at a time: then others have their turn */
 	LINE_HEAD = 3,                /* "<2>" */
+	LINE_KEPT = LOG_LINE_MAX + 4, /* octets of a line that is no event */
 };
 
 /* Whether all octets of a word are 0x20 to 0x7e; no for some that are, too. */
@@ -57,15 +59,38 @@ static size_t printable(const char *text, size_t size, char *ret, size_t cap)
 	return used;
 }
 
+/* An event whose members are none is lost with its line: it could end the object and begin
+ * another. */
+static void add_event(struct log_pipe *pipe, char *members, size_t size)
+{
+	bool whole = !pipe->cut && size <= LOG_EVENT_MAX &&
+		     event_members_valid((pop3_span){members, size});
+
+	pipe->used = 0;
+	pipe->cut = false;
+	if (!whole)
+		return;
+	members[size] = '}'; /* in the place of the line's end */
+	logbook_add_event(pipe->who, members, size + 1);
+}
+
 /* A line without a level is no line of the log, but output of a library or a sanitizer. */
 static void end_line(struct log_pipe *pipe)
 {
 	static const char output[] = "output: ", dots[] = " ...";
-	static char text[4 * sizeof(pipe->line) + sizeof(output) + sizeof(dots)]; /* the loop's */
-	const char *from = pipe->line;
+	static char text[4 * LINE_KEPT + sizeof(output) + sizeof(dots)]; /* the loop's */
+	char *from = pipe->line;
 	size_t size = pipe->used, used = 0;
 	enum log_level level = LOG_LEVEL_WARNING;
 
+	if (size >= LINE_HEAD && memcmp(from, "<e>", LINE_HEAD) == 0) {
+		add_event(pipe, from + LINE_HEAD, size - LINE_HEAD);
+		return;
+	}
+	if (size > LINE_KEPT) {
+		size = LINE_KEPT;
+		pipe->cut = true;
+	}
 	if (size >= LINE_HEAD && from[0] == '<' && from[2] == '>' && from[1] >= '0' &&
 	    from[1] < '0' + LOG_LEVEL_COUNT) {
 		level = (enum log_level)(from[1] - '0');
@@ -180,14 +205,27 @@ void log_pipe_start(struct log_pipe *pipe, const char *name, unsigned index, pid
 	loop_watch_want(&pipe->watch, LOOP_READ);
 }
 
-void log_pipe_finish(struct log_pipe *pipe)
+void log_pipe_adopt(struct log_pipe *pipe, int *fd)
 {
-	loop_timer_cancel(&pipe->timer);
+	log_pipe_finish(pipe);
+	pipe->fd = *fd;
+	*fd = -1;
+}
+
+int log_pipe_empty(struct log_pipe *pipe)
+{
 	if (pipe->fd >= 0 && pipe->watch.loop)
 		for (int i = 0; i <= READS && read_some(pipe); i++)
 			;
 	if (pipe->used)
 		end_line(pipe);
+	return pipe->fd;
+}
+
+void log_pipe_finish(struct log_pipe *pipe)
+{
+	loop_timer_cancel(&pipe->timer);
+	(void)log_pipe_empty(pipe);
 	if (pipe->fd < 0)
 		return;
 	if (pipe->watch.loop)

@@ -33,6 +33,23 @@ void log_sink_init(struct log_sink *sink)
 		sink->form = LOG_FORM_JOURNAL;
 }
 
+void log_sink_none(struct log_sink *sink)
+{
+	*sink = (struct log_sink){.kind = LOG_SINK_NONE, .fd = -1};
+}
+
+static void name_file(struct log_sink *sink, const struct config *config, const char *to)
+{
+	sink->kind = LOG_SINK_FILE;
+	sink->form = LOG_FORM_TIME;
+	if (strncmp(to, "./", 2) == 0)
+		to += 2;
+	if (to[0] == '/')
+		snprintf(sink->path, sizeof(sink->path), "%s", to);
+	else
+		snprintf(sink->path, sizeof(sink->path), "%s/%s", config->directory, to);
+}
+
 static void name_sink(struct log_sink *sink, const struct config *config)
 {
 	const char *to = config->log_to;
@@ -48,14 +65,20 @@ static void name_sink(struct log_sink *sink, const struct config *config)
 			 strchr(to, ':') ? strchr(to, ':') + 1 : SYSLOG_PATH);
 		return;
 	}
-	sink->kind = LOG_SINK_FILE;
-	sink->form = LOG_FORM_TIME;
-	if (strncmp(to, "./", 2) == 0)
-		to += 2;
-	if (to[0] == '/')
-		snprintf(sink->path, sizeof(sink->path), "%s", to);
-	else
-		snprintf(sink->path, sizeof(sink->path), "%s/%s", config->directory, to);
+	name_file(sink, config, to);
+}
+
+static void name_events(struct log_sink *sink, const struct config *config)
+{
+	const char *to = config->log_events;
+
+	log_sink_none(sink);
+	if (strncmp(to, "unix:", 5) == 0) {
+		sink->kind = LOG_SINK_SYSLOG; /* it is written to in the same way */
+		snprintf(sink->path, sizeof(sink->path), "%s", to + 5);
+	} else if (to[0]) {
+		name_file(sink, config, to);
+	}
 }
 
 /* O_NONBLOCK: a FIFO is refused, not waited for; a file does not know it. */
@@ -114,16 +137,27 @@ static int connect_syslog(const char *path)
 	return fd;
 }
 
-int log_sink_open(struct log_sink *sink, const struct config *config, struct err *err)
+static int open_named(struct log_sink *sink, struct err *err)
 {
 	bool made;
 
-	name_sink(sink, config);
 	if (sink->kind == LOG_SINK_SYSLOG)
 		sink->fd = connect_syslog(sink->path);
 	if (sink->kind == LOG_SINK_FILE)
 		sink->fd = open_file(sink->path, &made, err);
 	return sink->kind == LOG_SINK_FILE && sink->fd < 0 ? -1 : 0;
+}
+
+int log_sink_open(struct log_sink *sink, const struct config *config, struct err *err)
+{
+	name_sink(sink, config);
+	return open_named(sink, err);
+}
+
+int log_sink_open_events(struct log_sink *sink, const struct config *config, struct err *err)
+{
+	name_events(sink, config);
+	return open_named(sink, err);
 }
 
 int log_sink_reopen(struct log_sink *sink, struct err *err)
@@ -149,30 +183,40 @@ void log_sink_close(struct log_sink *sink)
 	log_sink_init(sink);
 }
 
-int log_sink_check(const struct config *config, void (*warn)(const char *text), struct err *err)
+static int check(struct log_sink *sink, const char *name, void (*warn)(const char *text),
+		 struct err *err)
 {
-	struct log_sink sink;
 	char text[3 * CONFIG_PATH_MAX];
 	bool made = false;
 
-	name_sink(&sink, config);
-	if (sink.kind == LOG_SINK_FILE) {
-		sink.fd = open_file(sink.path, &made, err);
+	if (sink->kind == LOG_SINK_FILE) {
+		sink->fd = open_file(sink->path, &made, err);
 		if (made)
-			unlink(sink.path);
-		if (sink.fd < 0)
+			unlink(sink->path);
+		if (sink->fd < 0)
 			return -1;
-	} else if (sink.kind == LOG_SINK_SYSLOG) {
-		sink.fd = connect_syslog(sink.path);
-		if (sink.fd < 0) {
+	} else if (sink->kind == LOG_SINK_SYSLOG) {
+		sink->fd = connect_syslog(sink->path);
+		if (sink->fd < 0) {
 			snprintf(text, sizeof(text),
-				 "syslog is not there (%s: %s): lines are lost until it is",
-				 sink.path, strerror(errno));
+				 "%s is not there (%s: %s): lines are lost until it is", name,
+				 sink->path, strerror(errno));
 			warn(text);
 		}
 	}
-	log_sink_close(&sink);
+	log_sink_close(sink);
 	return 0;
+}
+
+int log_sink_check(const struct config *config, void (*warn)(const char *text), struct err *err)
+{
+	struct log_sink sink;
+
+	name_sink(&sink, config);
+	if (check(&sink, "syslog", warn, err) < 0)
+		return -1;
+	name_events(&sink, config);
+	return check(&sink, "the socket of log_events", warn, err);
 }
 
 /* ---- octets ---- */
@@ -288,6 +332,8 @@ static unsigned long write_syslog(struct log_sink *sink, const char *lines, size
 unsigned long log_sink_write(struct log_sink *sink, const char *lines, size_t size,
 			     bool (*give_up)(void))
 {
+	if (sink->kind == LOG_SINK_NONE)
+		return 0;
 	if (sink->kind == LOG_SINK_SYSLOG)
 		return write_syslog(sink, lines, size, give_up);
 	return write_stream(sink, lines, size);

@@ -20,7 +20,7 @@ enum log_form {
 	LOG_FORM_SYSLOG,  /* "<19>": a priority of facility mail */
 };
 
-enum log_sink_kind { LOG_SINK_STDERR, LOG_SINK_FILE, LOG_SINK_SYSLOG };
+enum log_sink_kind { LOG_SINK_STDERR, LOG_SINK_FILE, LOG_SINK_SYSLOG, LOG_SINK_NONE };
 
 struct log_sink {
 	enum log_sink_kind kind;
@@ -35,6 +35,10 @@ struct log_sink {
 void log_sink_init(struct log_sink *sink);
 /* Opens the sink that log_to names. A syslog that is not there is no error. */
 int log_sink_open(struct log_sink *sink, const struct config *config, struct err *err);
+/* The same of the sink that log_events names: a file, or a socket that gets a datagram a line. */
+int log_sink_open_events(struct log_sink *sink, const struct config *config, struct err *err);
+/* Lines go nowhere. */
+void log_sink_none(struct log_sink *sink);
 /* A file by its name again; the sink stays as it is when that fails. */
 int log_sink_reopen(struct log_sink *sink, struct err *err);
 void log_sink_close(struct log_sink *sink);

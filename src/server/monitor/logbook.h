@@ -23,10 +23,16 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* The log, and beside it the file or socket of events, a JSON object a line (docs/events.md): a
+ * book each, with a thread of its own. */
+enum logbook { LOGBOOK_LOG, LOGBOOK_EVENTS, LOGBOOKS };
+
 /* From here on what the monitor itself logs goes through the buffer. */
 int logbook_open(const char *name, struct err *err);
 /* Lines that come from now on go there, after those that came before; the sink is taken. */
 void logbook_use(struct log_sink *sink);
+/* The same of events; a sink of kind NONE: they go nowhere. */
+void logbook_use_events(struct log_sink *sink);
 /* The log's file was renamed: opens one of its name again. */
 void logbook_reopen(void);
 /* Gives the thread a second to write what is left. */
@@ -34,6 +40,9 @@ void logbook_close(void);
 
 /* One line: text is size octets, printable. who: "front0[123]". */
 void logbook_add(enum log_level level, const char *who, const char *text, size_t size);
+/* One event: the members of its object, and the brace behind them, size octets, checked. What finds
+ * no room is lost and counted; nobody waits. */
+void logbook_add_event(const char *who, const char *members, size_t size);
 /* Many lines come now, from this thread: the other one is woken up behind the last of them. */
 void logbook_bulk(bool begins);
 /* Whether lines of children may be added now: there is room, and some is left for the monitor. */

@@ -83,6 +83,7 @@ void mail_folder_open(const char *path, bool root, struct mail_folder *ret)
 	}
 	ret->uid = st.st_uid;
 	ret->gid = st.st_gid;
+	ret->device = st.st_dev;
 	ret->only_of_root = root && st.st_uid == 0 && !has_other_owners(ret->fd);
 	mail_root_gather(ret->fd, &ret->facts);
 }
@@ -211,6 +212,8 @@ void mail_opening_init(struct mail_opening *opening, struct loop *loop,
 int mail_opening_start(struct mail_opening *opening, const char *path, bool root, int any_fd,
 		       struct err *err)
 {
+	if (opening->answer_fd >= 0 && opening->late)
+		answered(&opening->answer, LOOP_READ); /* it may have ended just now */
 	if (opening->answer_fd >= 0 && strcmp(path, opening->path) == 0)
 		return silent(path, err); /* it cannot be killed, and one that waits is enough */
 	end(opening);

@@ -1,5 +1,5 @@
 /*
- * The mail folder of a configuration, opened and looked at. Its filesystem may hang: a generation
+ * A mail folder of a configuration, opened and looked at. Its filesystem may hang: a generation
  * gets it from a process of its own, which may wait (mail_opening_start), and the monitor's loop
  * goes on. Runs in the monitor, as root when that is root.
  */
@@ -18,6 +18,7 @@ struct mail_folder {
 	int fd; /* -1: err says why it is not open */
 	uid_t uid;
 	gid_t gid;
+	dev_t device;
 	bool only_of_root; /* it and the folders in it belong to root */
 	struct mail_root_facts facts;
 	struct err err;

@@ -3,17 +3,32 @@
 
 #include <stdlib.h>
 
+/* That share the work of the slot's. */
+static unsigned processes_of(const struct slot *slot)
+{
+	if (slot->role == ROLE_FRONT)
+		return slot->generation->front_count;
+	return slot->role == ROLE_KEEPER ? slot->group_size : 1;
+}
+
 int members_start(struct slot *slot, struct err *err)
 {
 	struct generation_owner *owner = slot->generation->owner;
 	bool faces_network = slot->role == ROLE_FRONT || slot->role == ROLE_LMTP ||
-			     slot->role == ROLE_LOOKUP || slot->role == ROLE_MTA;
+			     slot->role == ROLE_LOOKUP || slot->role == ROLE_MTA ||
+			     slot->role == ROLE_STATUS;
 	int exe_fd = slot->role == ROLE_LOOKUP
 			     ? slot->generation->files.lookups[slot->index].program_fd
-			     : owner->exe_fd;
+			     : slot->generation->program_fd;
+	uint64_t instance = ++owner->instances;
 
-	return slot_start(slot, exe_fd, faces_network ? -1 : owner->no_network_fd,
-			  ++owner->instances, err);
+	if (!slot->page && !slot->generation->counts_otherwise)
+		slot->page = pages_take(&owner->pages, slot->role, slot->index,
+					slot->generation->number);
+	if (slot->page)
+		pages_give_ring(&owner->pages, slot->page, instance, processes_of(slot),
+				slot->on_demand);
+	return slot_start(slot, exe_fd, faces_network ? -1 : owner->no_network_fd, instance, err);
 }
 
 struct slot *members_add(struct generation *g, enum ipc_role role, uint32_t index, uid_t uid,

@@ -5,14 +5,20 @@
  */
 #include "server/monitor/monitor.h"
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/table.h"
 #include "build-config.h"
+#include "server/monitor/commands.h"
 #include "server/monitor/files.h"
 #include "server/monitor/generation.h"
 #include "server/monitor/logbook.h"
 #include "server/monitor/mail_folder.h"
+#include "server/monitor/root.h"
+#include "server/monitor/slot.h"
+#include "server/monitor/state.h"
+#include "server/monitor/upgrade.h"
 #include "sys/notify.h"
 #include "sys/process.h"
 
@@ -22,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <sysexits.h>
@@ -32,39 +39,47 @@
  * before it was replaced, and is gone then */
 #define TICKET_LIFE (TLS_TICKET_SECONDS * 1000u / (TLS_TICKET_KEYS - 1))
 enum {
-	GENERATIONS_MAX = 16,   /* that drain at a time */
 	LISTENERS_PAUSE = 1000, /* ms between two looks at the listening sockets */
+	STATUS_PAUSE = 5000,    /* ms between two looks at what the service manager shows */
+	YIELD_MS = 2000,        /* for the generation before, whatever its processes do */
 };
 
-struct monitor {
-	struct generation_owner owner;
-	const char *file;
-	struct generation *current;              /* serving */
-	struct generation *coming;               /* starting */
-	struct generation *old[GENERATIONS_MAX]; /* draining */
-	struct config next;                      /* of the generation that is to come */
-	struct mail_opening opening;             /* of its mail folder */
-	struct log_sink log;                     /* of the coming generation; standard error else */
-	struct loop_signal signals[5];
-	struct loop_timer tickets, watchdog;
-	struct loop_timer listeners; /* the next look at them */
-	bool looking, look_again;    /* the timer runs; a look is due when it fires */
-	struct loop_timer again;     /* a reload that was requested during another one */
-	uint32_t numbers;
-	uint64_t watchdog_ms;
-	int exit_code;
-	bool stopping, reload_wanted;
-};
+static bool opening_waits(const struct monitor *m)
+{
+	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++)
+		if (mail_opening_waits(&m->openings[i]))
+			return true;
+	return false;
+}
 
-/* Sends the addresses that are served to the service manager, with READY=1, for "systemctl
- * status". */
-static void notify_ready(const char *doing, const char *where)
+/* With READY=1, for "systemctl status": what it does, and where, or why not what it was asked for.
+ */
+static void notify_ready(struct monitor *m, const char *doing, const char *where)
 {
 	char text[640];
 
-	snprintf(text, sizeof(text), "READY=1\nSTATUS=%s %s", doing, where);
+	snprintf(m->doing, sizeof(m->doing), "%s %s", doing, where);
+	snprintf(text, sizeof(text), "READY=1\nSTATUS=%s", m->doing);
 	if (notify_send(text) < 0)
 		log_warning("cannot reach the service manager: %s", strerror(errno));
+}
+
+/* The figures of now, if they are others than were shown. */
+static void show_status(struct loop_timer *timer)
+{
+	struct monitor *m = timer->context;
+	char figures[160], text[768];
+
+	loop_timer_set(timer, STATUS_PAUSE);
+	if (!m->doing[0] || m->stopping)
+		return;
+	status_line_write(&m->status_line, &m->owner.pages, loop_now(m->owner.loop), figures,
+			  sizeof(figures));
+	snprintf(text, sizeof(text), "STATUS=%s; %s", m->doing, figures);
+	if (strcmp(text, m->shown) == 0)
+		return;
+	memcpy(m->shown, text, sizeof(text));
+	(void)notify_send(text);
 }
 
 static struct monitor *monitor_of(struct generation_owner *owner)
@@ -76,6 +91,8 @@ static void forget(struct monitor *m, struct generation *g)
 {
 	if (m->current == g)
 		m->current = NULL;
+	if (m->yields == g)
+		m->yields = NULL;
 	if (m->coming == g)
 		m->coming = NULL;
 	for (size_t i = 0; i < GENERATIONS_MAX; i++)
@@ -127,6 +144,15 @@ static uint64_t reload_drain(const struct config *config)
 		       : config->drain_seconds * (uint64_t)1000;
 }
 
+/* What was asked for during the reload that is over now. */
+static void go_on(struct monitor *m)
+{
+	if (m->reload_wanted)
+		loop_timer_set(&m->again, 0);
+	else
+		upgrade_go_on(m);
+}
+
 static void on_ready(struct generation_owner *owner, struct generation *g)
 {
 	struct monitor *m = monitor_of(owner);
@@ -135,19 +161,58 @@ static void on_ready(struct generation_owner *owner, struct generation *g)
 
 	m->current = g;
 	m->coming = NULL;
+	counters_set(COUNTER_GENERATION, generation_number(g));
+	if (before)
+		counters_add(COUNTER_RELOADS + RESULT_OK, 1);
+	m->drained = false;
+	counters_set(COUNTER_DRAINED, 0);
 	listeners_retain(owner->listeners, generation_config(g),
 			 generation_fronts(generation_config(g)));
-	listeners_describe(owner->listeners, where, sizeof(where));
 	logbook_use(&m->log);
+	logbook_use_events(&m->events);
 	if (before) {
-		log_info("reloaded: %s", where);
+		commands_changed(&m->commands, before, g);
+		m->yields = before;
+		loop_timer_set(&m->yielding, YIELD_MS);
 		retire(m, before, reload_drain(generation_config(before)));
-	} else {
-		log_info("ready: %s", where);
+		return;
 	}
-	notify_ready("Serving", where);
-	if (m->reload_wanted)
-		loop_timer_set(&m->again, 0);
+	listeners_describe(owner->listeners, where, sizeof(where));
+	log_info("ready: %s", where);
+	notify_ready(m, "Serving", where);
+	go_on(m);
+}
+
+/* New connections are the new generation's. */
+static void reloaded(struct monitor *m)
+{
+	char where[512];
+
+	m->yields = NULL;
+	loop_timer_cancel(&m->yielding);
+	if (m->stopping)
+		return;
+	listeners_describe(m->owner.listeners, where, sizeof(where));
+	log_info("%s: %s", m->upgraded ? "upgraded to valijad " VALIJA_VERSION : "reloaded", where);
+	if (m->upgraded)
+		counters_add(COUNTER_UPGRADES + RESULT_OK, 1);
+	m->upgraded = false;
+	commands_reloaded(&m->commands);
+	notify_ready(m, "Serving", where);
+	go_on(m);
+}
+
+static void on_yielded(struct generation_owner *owner, struct generation *g)
+{
+	struct monitor *m = monitor_of(owner);
+
+	if (m->yields == g)
+		reloaded(m);
+}
+
+static void yield_over(struct loop_timer *timer)
+{
+	reloaded(timer->context);
 }
 
 /* Closes the sockets that were opened for the new configuration alone. */
@@ -155,11 +220,39 @@ static void keep_old(struct monitor *m, const char *why)
 {
 	const struct config *config = generation_config(m->current);
 
+	counters_add(COUNTER_RELOADS + RESULT_FAILED, 1);
 	log_sink_close(&m->log);
-	log_error("the new configuration is not used, the old one goes on: %s", why);
+	log_sink_close(&m->events);
+	log_sink_none(&m->events);
+	if (m->upgraded) {
+		counters_add(COUNTER_UPGRADES + RESULT_FAILED, 1);
+		log_error("no process of valijad " VALIJA_VERSION " serves: those of the version "
+			  "before go on, with the configuration that they have: %s",
+			  why);
+	} else {
+		log_error("the new configuration is not used, the old one goes on: %s", why);
+	}
+	m->upgraded = false;
 	log_set_level((enum log_level)config->log_level);
 	listeners_retain(m->owner.listeners, config, generation_fronts(config));
-	notify_ready("The new configuration was refused, see the log; the old one goes on:", why);
+	if (m->drained)
+		listeners_close_mail(m->owner.listeners);
+	commands_refused(&m->commands, why);
+	notify_ready(m,
+		     "The new configuration was refused, see the log; the old one goes on:", why);
+	go_on(m);
+}
+
+static bool is_busy(const struct monitor *m)
+{
+	return m->coming || m->yields || !m->current || opening_waits(m);
+}
+
+static void not_upgraded(struct monitor *m, const char *why)
+{
+	counters_add(COUNTER_UPGRADES + RESULT_FAILED, 1);
+	log_error("no upgrade, the version that runs goes on: %s", why);
+	notify_ready(m, "An upgrade was refused, see the log; the version that runs goes on:", why);
 	if (m->reload_wanted)
 		loop_timer_set(&m->again, 0);
 }
@@ -179,6 +272,19 @@ static void on_failed(struct generation_owner *owner, struct generation *g, cons
 	m->stopping = true;
 }
 
+/* Goes to all generations but the one that it came from. */
+static void on_take(struct generation_owner *owner, const struct take_from *from,
+		    enum ipc_type type, const void *message)
+{
+	struct monitor *m = monitor_of(owner);
+
+	for (size_t i = 0; i < GENERATIONS_MAX; i++)
+		if (m->old[i] && m->old[i] != from->generation)
+			generation_take(m->old[i], from, type, message);
+	if (m->current && m->current != from->generation)
+		generation_take(m->current, from, type, message);
+}
+
 static void on_ended(struct generation_owner *owner, struct generation *g)
 {
 	struct monitor *m = monitor_of(owner);
@@ -188,6 +294,89 @@ static void on_ended(struct generation_owner *owner, struct generation *g)
 	if (m->stopping && !anything_left(m))
 		loop_stop(owner->loop);
 }
+
+/* ---- bans ---- */
+
+/* Calls visit with each generation that has processes. */
+static void each_generation(struct monitor *m,
+			    void (*visit)(struct generation *generation, void *context),
+			    void *context)
+{
+	if (m->current)
+		visit(m->current, context);
+	if (m->coming)
+		visit(m->coming, context);
+	for (size_t i = 0; i < GENERATIONS_MAX; i++)
+		if (m->old[i])
+			visit(m->old[i], context);
+}
+
+static void send_bans(struct generation *generation, void *context)
+{
+	(void)context;
+	generation_send_bans(generation);
+}
+
+static void bans_changed(void *context)
+{
+	each_generation(context, send_bans, NULL);
+}
+
+struct ban_answer {
+	uint64_t instance;
+	struct ipc_ban_page *page;
+	pop3_span rows;
+};
+
+static void send_answer(struct generation *generation, void *context)
+{
+	const struct ban_answer *answer = context;
+
+	generation_answer_ban(generation, answer->instance, answer->page, answer->rows);
+}
+
+static void answer_ban(void *context, uint64_t instance, struct ipc_ban_page *page, pop3_span rows)
+{
+	struct ban_answer answer = {instance, page, rows};
+
+	each_generation(context, send_answer, &answer);
+}
+
+/* The rights are those of the configuration in use, whichever generation's control asks. */
+static void on_ban(struct generation_owner *owner, uint64_t instance, const struct ipc_ban *ask)
+{
+	struct monitor *m = monitor_of(owner);
+	struct generation *judge = m->current ? m->current : m->coming;
+
+	bans_ask(&owner->bans, instance, ask, judge && generation_obeys(judge, ask->uid, ask->gid));
+}
+
+/* ---- penalties ---- */
+
+/* Those of the auth that serves are kept, for the next one. One of an older generation sends what
+ * failed in its last sessions: the one that serves takes the greater of both, and sends again. */
+static void on_penalties(struct generation_owner *owner, struct generation *generation,
+			 const struct ipc_penalties *message, int *fd)
+{
+	struct monitor *m = monitor_of(owner);
+	struct penalties_kept before = owner->penalties_kept;
+
+	owner->penalties_kept = (struct penalties_kept){*fd, message->count};
+	*fd = -1;
+	if (m->current && m->current != generation)
+		generation_send_penalties(m->current);
+	if (m->coming && m->coming != generation)
+		generation_send_penalties(m->coming);
+	if (m->current && m->current != generation && before.fd >= 0) {
+		*fd = owner->penalties_kept.fd; /* it was for those two alone */
+		owner->penalties_kept = before;
+		return;
+	}
+	if (before.fd >= 0)
+		close(before.fd);
+}
+
+/* ---- sockets ---- */
 
 static void listener_opened(void *context, const struct config_listener *wanted, unsigned front)
 {
@@ -230,18 +419,47 @@ static void pause_over(struct loop_timer *timer)
 		look_at_listeners(m);
 }
 
-static int start_generation(struct monitor *m, const struct mail_folder *mail, struct err *err)
+static void close_folders(struct monitor *m)
+{
+	for (uint32_t i = 0; i < m->folder_count; i++)
+		close(m->folders[i].fd);
+	m->folder_count = 0;
+}
+
+static void on_started(struct generation_owner *owner, struct generation *g, struct slot *slot)
+{
+	struct monitor *m = monitor_of(owner);
+
+	if (m->current && m->current != g)
+		generation_wire(m->current, slot);
+	if (m->coming && m->coming != g)
+		generation_wire(m->coming, slot);
+	for (size_t i = 0; i < GENERATIONS_MAX; i++)
+		if (m->old[i] && m->old[i] != g)
+			generation_wire(m->old[i], slot);
+}
+
+static int start_generation(struct monitor *m, struct err *err)
 {
 	int rc;
 
 	log_sink_close(&m->log);
+	log_sink_close(&m->events);
+	log_sink_none(&m->events);
 	rc = log_sink_open(&m->log, &m->next, err);
+	if (rc == 0)
+		rc = log_sink_open_events(&m->events, &m->next, err);
 	look_at_listeners(m);
+	listeners_give(m->owner.listeners, &m->next, m->given, m->given_count);
+	m->given_count = 0;
 	if (rc == 0)
 		rc = listeners_open(m->owner.listeners, &m->next, generation_fronts(&m->next), err);
-	if (rc == 0)
-		return generation_create(&m->owner, &m->next, mail, ++m->numbers, &m->coming, err);
-	close(mail->fd);
+	if (rc == 0) {
+		m->folder_count = 0; /* they are the generation's */
+		return generation_create(&m->owner, &m->next, m->folders, ++m->numbers, &m->coming,
+					 err);
+	}
+	close_folders(m);
 	return rc;
 }
 
@@ -259,24 +477,43 @@ static void not_started(struct monitor *m, const struct err *why)
 		loop_stop(m->owner.loop);
 }
 
+/* The next folder that is not open yet. */
+static int open_folder(struct monitor *m, struct err *err)
+{
+	return mail_opening_start(&m->openings[m->folder_count],
+				  m->next.roots[m->folder_count].path, m->owner.root,
+				  m->owner.exe_fd, err);
+}
+
 static void mail_opened(void *context, const struct mail_folder *mail, const struct err *why)
 {
 	struct monitor *m = context;
 	struct err err;
 
-	if (!mail || mail->fd < 0)
+	if (!mail || mail->fd < 0) {
+		close_folders(m);
 		not_started(m, mail ? &mail->err : why);
-	else if (start_generation(m, mail, &err) < 0)
+		return;
+	}
+	m->folders[m->folder_count++] = *mail;
+	if (m->folder_count < m->next.root_count) {
+		if (open_folder(m, &err) == 0)
+			return;
+		close_folders(m);
 		not_started(m, &err);
+	} else if (start_generation(m, &err) < 0) {
+		not_started(m, &err);
+	}
 }
 
-/* The first step of a start: all else waits for the mail folder. */
+/* The first step of a start: all else waits for the mail folders. */
 static int open_mail(struct monitor *m, struct err *err)
 {
 	if (config_load(m->file, &m->next, err) < 0)
 		return -1;
 	log_set_level((enum log_level)m->next.log_level);
-	return mail_opening_start(&m->opening, m->next.mail, m->owner.root, m->owner.exe_fd, err);
+	close_folders(m);
+	return open_folder(m, err);
 }
 
 static void reload(struct monitor *m)
@@ -285,8 +522,11 @@ static void reload(struct monitor *m)
 
 	if (m->stopping)
 		return;
-	if (m->coming || mail_opening_waits(&m->opening)) {
-		log_info("a reload is in progress; reloading again when it is done");
+	if (m->coming || m->yields || opening_waits(m) || upgrade_waits(m)) {
+		log_info(upgrade_waits(m) ? "an upgrade is in progress, which reads the "
+					    "configuration as well"
+					  : "a reload is in progress; reloading again when it is "
+					    "done");
 		m->reload_wanted = true;
 		return;
 	}
@@ -301,6 +541,75 @@ static void reload_again(struct loop_timer *timer)
 	reload(timer->context);
 }
 
+/* ---- commands ---- */
+
+static enum reload_begun commanded_reload(struct generation_owner *owner)
+{
+	struct monitor *m = monitor_of(owner);
+	bool later = m->coming || m->yields || opening_waits(m) || upgrade_waits(m);
+
+	if (m->stopping)
+		return RELOAD_NEVER;
+	reload(m);
+	return later ? RELOAD_LATER : RELOAD_BEGUN;
+}
+
+static void look_at_each(struct generation_owner *owner, generation_look *look, void *context)
+{
+	struct monitor *m = monitor_of(owner);
+
+	if (m->current)
+		look(context, m->current, GENERATION_SERVES);
+	if (m->coming)
+		look(context, m->coming, GENERATION_STARTS);
+	for (size_t i = 0; i < GENERATIONS_MAX; i++)
+		if (m->old[i])
+			look(context, m->old[i], GENERATION_DRAINS);
+}
+
+static void on_asked(struct generation_owner *owner, struct slot *control,
+		     const struct ipc_ask *ask, int fd)
+{
+	struct monitor *m = monitor_of(owner);
+
+	commands_ask(&m->commands, control->generation, control->instance, ask, fd);
+}
+
+static void on_brief(struct generation_owner *owner, struct chan *chan)
+{
+	commands_brief(&monitor_of(owner)->commands, chan);
+}
+
+/* The next reload opens what is closed here. */
+static void close_mail(struct monitor *m)
+{
+	generation_stop_accepting(m->current);
+	listeners_close_mail(m->owner.listeners);
+}
+
+static bool commanded_drain(struct generation_owner *owner)
+{
+	struct monitor *m = monitor_of(owner);
+
+	if (is_busy(m) || upgrade_waits(m))
+		return false;
+	m->drained = true;
+	counters_set(COUNTER_DRAINED, 1);
+	close_mail(m);
+	snprintf(m->doing, sizeof(m->doing), "Drained: no new sessions are taken until a reload;");
+	notify_send("STATUS=Drained: no new sessions are taken until a reload");
+	return true;
+}
+
+static const struct commands_monitor commanded = {
+	.reload = commanded_reload, .drain = commanded_drain, .each = look_at_each};
+
+static void finish_openings(struct monitor *m)
+{
+	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++)
+		mail_opening_finish(&m->openings[i]);
+}
+
 static void stop(struct monitor *m, int number)
 {
 	uint64_t ms = number == SIGTERM && m->current
@@ -312,7 +621,8 @@ static void stop(struct monitor *m, int number)
 	if (m->stopping)
 		ms = 0;
 	m->stopping = true;
-	mail_opening_finish(&m->opening);
+	upgrade_finish(m);
+	finish_openings(m);
 	if (m->coming)
 		retire(m, m->coming, 0);
 	m->coming = NULL;
@@ -336,7 +646,8 @@ static void reap(struct monitor *m)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		bool found = (m->current && generation_reaped(m->current, pid, status)) ||
-			     (m->coming && generation_reaped(m->coming, pid, status));
+			     (m->coming && generation_reaped(m->coming, pid, status)) ||
+			     upgrade_reaped(m, pid, status);
 
 		for (size_t i = 0; i < GENERATIONS_MAX && !found; i++)
 			found = m->old[i] && generation_reaped(m->old[i], pid, status);
@@ -357,6 +668,9 @@ static void on_signal(struct loop_signal *sig, int number)
 	case SIGUSR1:
 		logbook_reopen();
 		break;
+	case SIGUSR2:
+		upgrade_begin(m);
+		break;
 	default:
 		stop(m, number);
 	}
@@ -370,6 +684,35 @@ static void new_ticket_key(struct monitor *m)
 		abort(); /* it never fails once the kernel's pool is ready */
 }
 
+static void page_made(void *context, const struct page *page)
+{
+	struct monitor *m = context;
+
+	if (m->current)
+		generation_send_page(m->current, page);
+	if (m->coming)
+		generation_send_page(m->coming, page);
+}
+
+static void ring_changed(void *context, const struct page *page, bool is_new)
+{
+	struct monitor *m = context;
+
+	if (m->current)
+		generation_send_ring(m->current, page, is_new);
+	if (m->coming)
+		generation_send_ring(m->coming, page, is_new);
+}
+
+static void start_counting(struct monitor *m)
+{
+	struct rlimit files;
+
+	counters_set(COUNTER_START_TIME, (uint64_t)time(NULL));
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+		counters_set(COUNTER_DESCRIPTORS_MAX, files.rlim_cur);
+}
+
 static void rotate_tickets(struct loop_timer *timer)
 {
 	struct monitor *m = timer->context;
@@ -381,6 +724,7 @@ static void rotate_tickets(struct loop_timer *timer)
 	for (size_t i = 0; i < GENERATIONS_MAX; i++)
 		if (m->old[i])
 			generation_send_ticket_keys(m->old[i]);
+	m->tickets_due = loop_now(m->owner.loop) + TICKET_LIFE;
 	loop_timer_set(timer, TICKET_LIFE);
 }
 
@@ -400,6 +744,32 @@ static void start_watchdog(struct monitor *m)
 		loop_timer_set(&m->watchdog, m->watchdog_ms);
 }
 
+static const struct upgrade_events upgrade_events = {.is_busy = is_busy, .refused = not_upgraded};
+
+static void start_timers(struct monitor *m)
+{
+	uint64_t now = loop_now(m->owner.loop);
+
+	loop_timer_init(&m->again, m->owner.loop, reload_again, m);
+	loop_timer_init(&m->yielding, m->owner.loop, yield_over, m);
+	loop_timer_init(&m->listeners, m->owner.loop, pause_over, m);
+	loop_timer_init(&m->tickets, m->owner.loop, rotate_tickets, m);
+	loop_timer_set(&m->tickets, m->tickets_due > now ? m->tickets_due - now : 0);
+	start_watchdog(m);
+	loop_timer_init(&m->status, m->owner.loop, show_status, m);
+	if (getenv("NOTIFY_SOCKET"))
+		loop_timer_set(&m->status, STATUS_PAUSE);
+	upgrade_init(m, &upgrade_events);
+}
+
+static void start_signals(struct monitor *m)
+{
+	static const int numbers[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		loop_signal_init(&m->signals[i], m->owner.loop, numbers[i], on_signal, m);
+}
+
 /* Instances are not reused by the next start either, so that a session's id (server/record.h) means
  * one session in all of the log: tenths of a second since 1970, then 16 bits that count. */
 static uint64_t first_instance(void)
@@ -410,68 +780,153 @@ static uint64_t first_instance(void)
 	return ((uint64_t)now.tv_sec * 10 + (uint64_t)now.tv_nsec / 100000000) << 16;
 }
 
-static int monitor_start(struct monitor *m, struct err *err)
+static int begin_as_new(struct monitor *m, const char *name, struct err *err)
 {
-	static const int numbers[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1};
+	m->given_count = activation_take(m->given);
+	m->owner.instances = first_instance();
+	m->owner.no_network_fd = m->owner.root ? process_empty_network() : -1;
+	start_counting(m);
+	for (int i = 0; i < TLS_TICKET_KEYS; i++)
+		new_ticket_key(m);
+	m->tickets_due = loop_now(m->owner.loop) + TICKET_LIFE;
+	return process_path(name, m->upgrade.program, sizeof(m->upgrade.program), err);
+}
 
+static int monitor_start(struct monitor *m, const char *name, struct handover_reader *state,
+			 struct err *err)
+{
 	m->owner.ready = on_ready;
 	m->owner.failed = on_failed;
+	m->owner.yielded = on_yielded;
 	m->owner.ended = on_ended;
+	m->owner.take = on_take;
 	m->owner.suspect = on_suspect;
+	m->owner.brief = on_brief;
+	m->owner.asked = on_asked;
+	m->owner.started = on_started;
+	m->owner.ban = on_ban;
+	m->owner.penalties = on_penalties;
 	m->owner.root = geteuid() == 0;
-	m->owner.instances = first_instance();
 	m->owner.loop = loop_create(err);
 	m->owner.exe_fd = process_self(err);
-	m->owner.no_network_fd = m->owner.root ? process_empty_network() : -1;
+	commands_init(&m->commands, &m->owner, &commanded);
 	m->owner.listeners = listeners_create();
 	if (!m->owner.loop || m->owner.exe_fd < 0 || !m->owner.listeners)
 		return -1;
-	m->owner.workers = workers_create(m->owner.loop, 1, 0, GENERATIONS_MAX, err);
+	m->owner.workers =
+		workers_create(m->owner.loop, 1, 0, GENERATIONS_MAX * CONFIG_ROOTS_MAX + 1, err);
 	if (!m->owner.workers)
 		return -1;
+	m->owner.bans.workers = m->owner.workers;
+	m->owner.bans.changed = bans_changed;
+	m->owner.bans.answer = answer_ban;
+	m->owner.bans.context = m;
+	bans_init(&m->owner.bans, m->owner.loop);
+	if (state)
+		state_adopt(m, state);
+	else if (begin_as_new(m, name, err) < 0)
+		return -1;
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		loop_signal_init(&m->signals[i], m->owner.loop, numbers[i], on_signal, m);
-	for (int i = 0; i < TLS_TICKET_KEYS; i++)
-		new_ticket_key(m);
-	loop_timer_init(&m->again, m->owner.loop, reload_again, m);
-	loop_timer_init(&m->listeners, m->owner.loop, pause_over, m);
-	loop_timer_init(&m->tickets, m->owner.loop, rotate_tickets, m);
-	loop_timer_set(&m->tickets, TICKET_LIFE);
-	start_watchdog(m);
-	mail_opening_init(&m->opening, m->owner.loop, mail_opened, m);
-	return open_mail(m, err);
+	start_timers(m);
+	start_signals(m);
+	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++)
+		mail_opening_init(&m->openings[i], m->owner.loop, mail_opened, m);
+	return 0;
 }
 
-int monitor_run(const char *config_file)
+/* What a generation of the program before does not need: its log as it was, and an end to the
+ * processes that ended meanwhile. Then a generation of this program is started. */
+static int go_on_after_upgrade(struct monitor *m, struct handover_reader *state, struct err *err)
 {
-	struct monitor m = {.file = config_file};
+	struct err log_err;
+
+	if (state_adopt_generations(m, state, err) < 0)
+		return -1;
+	handover_close(state);
+	m->upgraded = true;
+	log_set_level((enum log_level)generation_config(m->current)->log_level);
+	if (log_sink_open(&m->log, generation_config(m->current), &log_err) == 0)
+		logbook_use(&m->log);
+	if (log_sink_open_events(&m->events, generation_config(m->current), &log_err) == 0)
+		logbook_use_events(&m->events);
+	log_info("this process is valijad " VALIJA_VERSION " now: its own processes start, those "
+		 "of the version before serve meanwhile");
+	process_hold_signals(false);
+	reap(m);
+	if (open_mail(m, err) < 0)
+		keep_old(m, err->text);
+	return 0;
+}
+
+static void tidy(struct monitor *m)
+{
+	bans_end(&m->owner.bans);
+	workers_destroy(m->owner.workers); /* what was entered in the register is flushed */
+	commands_finish(&m->commands);
+	bans_finish(&m->owner.bans);
+	close_fd(&m->owner.penalties_kept.fd);
+	finish_openings(m);
+	close_folders(m);
+	log_sink_close(&m->log);
+	listeners_destroy(m->owner.listeners);
+	pages_finish(&m->owner.pages);
+	for (int i = 0; i < TLS_TICKET_KEYS; i++)
+		explicit_bzero(m->owner.ticket_keys[i], sizeof(m->owner.ticket_keys[i]));
+	logbook_close();
+}
+
+static int run(struct monitor *m, const char *name, struct handover_reader *state)
+{
 	struct err err = {.code = EX_SOFTWARE};
 	unsigned long files;
 
-	log_sink_init(&m.log);
+	log_sink_init(&m->log);
+	log_sink_none(&m->events);
 	log_open("valijad", LOG_LEVEL_INFO);
 	if (logbook_open("valijad", &err) < 0) {
 		log_error("%s", err.text);
 		return err.code;
 	}
 	prctl(PR_SET_DUMPABLE, 0);
-	if (files_raise_limit(&files, &err) < 0 || monitor_start(&m, &err) < 0) {
+	pages_init(&m->owner.pages, page_made, m, !state);
+	m->owner.pages.ring_changed = ring_changed;
+	m->owner.bans.table_fd = -1;
+	m->owner.penalties_kept.fd = -1;
+	if (files_raise_limit(&files, &err) < 0 || monitor_start(m, name, state, &err) < 0 ||
+	    (state ? go_on_after_upgrade(m, state, &err) : open_mail(m, &err)) < 0) {
 		log_error("%s", err.text);
-		m.exit_code = err.code ? err.code : EX_SOFTWARE;
-		goto out;
+		m->exit_code = err.code ? err.code : EX_SOFTWARE;
+	} else {
+		if (!state)
+			log_info("valijad " VALIJA_VERSION ": up to %lu descriptors a process%s",
+				 files,
+				 m->owner.root ? ""
+					       : "; not started as root: processes are confined, "
+						 "but share one uid");
+		loop_run(m->owner.loop);
+		log_info("stopped");
 	}
-	log_info("valijad " VALIJA_VERSION ": up to %lu descriptors a process%s", files,
-		 m.owner.root ? ""
-			      : "; not started as root: processes are confined, but share one uid");
-	loop_run(m.owner.loop);
-	log_info("stopped");
-out:
-	workers_destroy(m.owner.workers); /* what was entered in the register is flushed */
-	mail_opening_finish(&m.opening);
-	log_sink_close(&m.log);
-	listeners_destroy(m.owner.listeners);
-	explicit_bzero(m.owner.ticket_keys, sizeof(m.owner.ticket_keys));
-	logbook_close();
-	return m.exit_code;
+	tidy(m);
+	return m->exit_code;
+}
+
+int monitor_run(const char *name, const char *config_file)
+{
+	struct monitor m = {.file = config_file};
+
+	return run(&m, name, NULL);
+}
+
+int monitor_resume(const char *name, const char *config_file, int state_fd)
+{
+	struct monitor m = {.file = config_file};
+	struct handover_reader state;
+	struct err err;
+
+	if (state_open(state_fd, getpid(), &state, &err) < 0) {
+		fprintf(stderr, "valijad: %s\n", err.text);
+		return err.code;
+	}
+	close(state_fd);
+	return run(&m, name, &state);
 }

@@ -16,11 +16,11 @@ enum {
 struct owner_waiting {
 	struct owner_waiting *next;
 	uint64_t since;
-	uint32_t uid;
+	uint32_t uid, root;
 	char home[];
 };
 
-bool owners_wait(struct owners *owners, uint32_t uid, pop3_span home, uint64_t now)
+bool owners_wait(struct owners *owners, uint32_t uid, struct owner_home home, uint64_t now)
 {
 	struct owner_waiting **at = &owners->waiting, *waiting;
 	unsigned count = 0;
@@ -33,23 +33,26 @@ bool owners_wait(struct owners *owners, uint32_t uid, pop3_span home, uint64_t n
 	}
 	if (count >= WAITING_MAX)
 		return false;
-	waiting = calloc(1, sizeof(*waiting) + home.size + 1);
+	waiting = calloc(1, sizeof(*waiting) + home.path.size + 1);
 	if (!waiting)
 		return false;
-	memcpy(waiting->home, home.data, home.size);
+	memcpy(waiting->home, home.path.data, home.path.size);
 	waiting->uid = uid;
+	waiting->root = home.root;
 	waiting->since = now;
 	*at = waiting;
 	return true;
 }
 
-bool owners_next(struct owners *owners, uint64_t now, uint32_t *ret_uid, char **ret_home)
+bool owners_next(struct owners *owners, uint64_t now, uint32_t *ret_uid, uint32_t *ret_root,
+		 char **ret_home)
 {
 	while (owners->waiting) {
 		struct owner_waiting *first = owners->waiting;
 		char *home = now - first->since > WAIT_MS ? NULL : strdup(first->home);
 
 		*ret_uid = first->uid;
+		*ret_root = first->root;
 		owners->waiting = first->next;
 		free(first);
 		if (!home)
@@ -110,6 +113,17 @@ void owners_note_failure(struct owners *owners, uint64_t now)
 bool owners_fail(const struct owners *owners, uint64_t now)
 {
 	return owners->failed >= FAILURES_MAX && now - owners->failed_since <= FAILURES_MS;
+}
+
+void owners_hand_on(const struct owners *owners, uint64_t now, struct handover *ret)
+{
+	for (const struct owner_waiting *of = owners->waiting; of; of = of->next) {
+		struct handover_waiting record = {
+			.age = now - of->since, .uid = of->uid, .root = of->root};
+
+		handover_put(ret, HANDOVER_WAITING, &record,
+			     (pop3_span){of->home, strlen(of->home)});
+	}
 }
 
 void owners_finish(struct owners *owners)

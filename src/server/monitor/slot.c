@@ -26,12 +26,11 @@ static void packet(struct chan *chan, const void *data, size_t size, int *fds, u
 	const char *why;
 	enum ipc_type type = ipc_check(data, size, fd_count, slot->role, ROLE_MONITOR, &why);
 
-	(void)fds;
 	slot->unanswered = 0;
 	if (type == IPC_NONE)
 		chan_break(chan, why);
 	else
-		slot->events->message(slot, type, data);
+		slot->events->message(slot, type, data, fds);
 }
 
 static void broken(struct chan *chan, const char *why)
@@ -134,6 +133,20 @@ int slot_start(struct slot *slot, int exe_fd, int network_fd, uint64_t instance,
 		return 0;
 	slot_kill(slot); /* slot_reaped starts it again */
 	return -1;
+}
+
+void slot_adopt(struct slot *slot, pid_t pid, int *channel_fd, int *log_fd)
+{
+	slot->pid = pid;
+	if (*log_fd >= 0) {
+		log_pipe_adopt(&slot->log, log_fd);
+		log_pipe_start(&slot->log, ipc_role_name(slot->role), slot->index, pid);
+	}
+	slot->has_chan = *channel_fd >= 0;
+	if (slot->has_chan)
+		chan_init(&slot->chan, slot->loop, channel_fd, &handler, slot, QUEUE_MAX);
+	else
+		slot_kill(slot);
 }
 
 void slot_start_later(struct slot *slot)

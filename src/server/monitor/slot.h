@@ -15,14 +15,15 @@
 #include <sys/types.h>
 
 struct generation;
+struct page;
 struct slot;
 
 /* Calls from a slot to the generation that it belongs to. */
 struct slot_events {
 	/* A new process has a channel: send it what its role needs, then START. */
 	int (*brief)(struct slot *slot, struct err *err);
-	/* A message that ipc_check passed. */
-	void (*message)(struct slot *slot, enum ipc_type type, const void *message);
+	/* A message that ipc_check passed. May take descriptors out of fds. */
+	void (*message)(struct slot *slot, enum ipc_type type, const void *message, int *fds);
 	/* The back-off is over: start a process again. */
 	void (*again)(struct slot *slot);
 };
@@ -34,12 +35,14 @@ struct slot {
 	struct loop *loop;
 	enum ipc_role role;
 	uint32_t index, uid, gid, group_size;
+	struct page *page; /* of counters; NULL: the process has none */
 	/* the process in the slot; pid 0: none now */
 	pid_t pid;
 	uint64_t instance, started;
 	struct chan chan;
 	struct log_pipe log; /* the process's standard error */
 	bool has_chan, ready, ever_ready;
+	bool accepts; /* connections; not any more once it drains */
 	uint64_t back_off;
 	struct loop_timer timer;
 	unsigned unanswered; /* pings since its last answer */
@@ -50,7 +53,8 @@ struct slot {
 	/* a keeper that was started on demand: owners.h */
 	bool on_demand, leaving, wanted; /* wanted: auth asked for one that may be about to end */
 	uint64_t used;                   /* the last time that it is known to have worked */
-	char *home;                      /* whose owner it becomes; owned */
+	uint32_t home_root;
+	char *home; /* below it; whose owner it becomes; owned */
 };
 
 void slot_init(struct slot *slot, struct loop *loop, struct generation *generation,
@@ -60,6 +64,9 @@ void slot_finish(struct slot *slot);
 /* Starts a process from exe_fd, in the network namespace network_fd (-1: the monitor's). Returns 0,
  * or -1 with err: then there is no process (pid 0), or it was killed and slot_reaped follows. */
 int slot_start(struct slot *slot, int exe_fd, int network_fd, uint64_t instance, struct err *err);
+/* Goes on with a process that another program started (adopt.h): takes its channel and the pipe of
+ * its log, each unless it is -1. Without a channel it is ended. */
+void slot_adopt(struct slot *slot, pid_t pid, int *channel_fd, int *log_fd);
 /* Starts a process again later: after a back-off that grows while its processes end early; at once,
  * if the last process lived long. */
 void slot_start_later(struct slot *slot);

@@ -61,7 +61,7 @@ static int open_state(struct generation_files *files, struct err *err)
 	char folder[MAIL_ROOT_MEMORY_MAX];
 	char *end;
 
-	if (mail_root_register(&files->root, folder) < 0)
+	if (mail_root_register(&files->roots[0].root, folder) < 0)
 		return err_set(err, EX_CANTCREAT, "there is no state folder");
 	end = strrchr(folder, '/');
 	end[end == folder] = '\0';

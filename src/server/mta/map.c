@@ -2,9 +2,9 @@
 #include "server/mta/map.h"
 
 #include "base/text.h"
-#include "server/mta/credit.h"
 #include "server/mta/domains.h"
 #include "server/mta/netstring.h"
+#include "server/mta/question.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,101 +16,15 @@ enum {
 };
 
 struct map_session {
-	struct client client;
-	struct mta *mta;
-	struct table_node question; /* key: of the question at auth */
-	struct loop_deadline answer;
-	bool asked, names; /* waits for auth; wants the users' names */
-	bool over;
+	struct question_session question;
+	bool names; /* it wants the users' names */
 	char in[NETSTRING_ROOM];
 	size_t in_size;
-	char *out; /* the answer; NULL: none */
-	size_t out_size, out_at;
 };
 
-static const struct conn_handler handler;
-
-static struct map_session *session_of(struct conn *conn)
+static struct map_session *session_of(struct question_session *question)
 {
-	return CONTAINER(conn, struct map_session, client.conn);
-}
-
-/* ---- life ---- */
-
-void map_session_start(struct front_frame *frame, int *fd, const struct accepted *from)
-{
-	struct mta *mta = CONTAINER(frame, struct mta, frame);
-	struct map_session *session = calloc(1, sizeof(*session));
-
-	if (!session)
-		return;
-	session->mta = mta;
-	loop_deadline_init(&session->answer);
-	frame_add(frame, &session->client, from->address);
-	loop_deadline_renew(&mta->idle, &session->client.deadline);
-	conn_init(&session->client.conn, frame->child->loop, fd, &handler, NULL);
-}
-
-bool map_session_is(const struct client *client)
-{
-	return client->conn.handler == &handler;
-}
-
-static void end(struct map_session *session)
-{
-	session->over = true;
-	conn_wake(&session->client.conn);
-}
-
-static struct map_session *session_with(struct client *client)
-{
-	return CONTAINER(client, struct map_session, client);
-}
-
-void map_session_end_idle(struct client *client)
-{
-	struct map_session *session = session_with(client);
-
-	if (!session->asked && !session->out)
-		end(session);
-}
-
-bool map_session_may_give_way(const struct client *client)
-{
-	const struct map_session *session =
-		(const struct map_session *)(const void *)((const char *)client -
-							   offsetof(struct map_session, client));
-
-	return !session->asked;
-}
-
-void map_session_give_way(struct client *client)
-{
-	end(session_with(client));
-}
-
-static void answered(struct map_session *session)
-{
-	struct mta *mta = session->mta;
-
-	if (!session->asked)
-		return;
-	session->asked = false;
-	table_remove(&mta->questions, &session->question);
-	loop_deadline_cancel(&session->answer);
-	mta->unanswered--;
-	mta_go_on(mta);
-}
-
-static void closed(struct conn *conn, enum conn_end why)
-{
-	struct map_session *session = session_of(conn);
-
-	(void)why;
-	frame_remove(&session->mta->frame, &session->client);
-	answered(session);
-	free(session->out);
-	free(session);
+	return CONTAINER(question, struct map_session, question);
 }
 
 /* ---- answers ---- */
@@ -119,18 +33,18 @@ static void say(struct map_session *session, const char *verdict, pop3_span data
 {
 	size_t size = strlen(verdict) + 1 + data.size;
 	char *out = malloc(size + HEAD_MAX);
+	size_t n;
 
 	if (!out) {
-		conn_abort(&session->client.conn);
+		conn_abort(&session->question.client.conn);
 		return;
 	}
-	session->out = out;
-	session->out_size = (size_t)snprintf(out, HEAD_MAX, "%zu:%s ", size, verdict);
-	memcpy(out + session->out_size, data.data, data.size);
-	session->out_size += data.size;
-	out[session->out_size++] = ',';
-	session->out_at = 0;
-	conn_wake(&session->client.conn);
+	n = (size_t)snprintf(out, HEAD_MAX, "%zu:%s ", size, verdict);
+	memcpy(out + n, data.data, data.size);
+	n += data.size;
+	out[n++] = ',';
+	question_say(&session->question, out, n);
+	free(out);
 }
 
 static void say_unknown(struct map_session *session)
@@ -138,78 +52,19 @@ static void say_unknown(struct map_session *session)
 	say(session, "NOTFOUND", SPAN_LITERAL(""));
 }
 
-static void say_temp(struct map_session *session, enum reason reason)
+static void answered(struct question_session *question, enum reason reason, pop3_span text)
 {
-	say(session, "TEMP", span_of(reason_row(reason)->words));
-}
+	struct map_session *session = session_of(question);
 
-static struct map_session *find(const struct mta *mta, uint64_t number)
-{
-	struct table_node *node = table_find(&mta->questions, number);
-
-	return node ? CONTAINER(node, struct map_session, question) : NULL;
-}
-
-void map_answer(struct mta *mta, const struct ipc_whose_answer *message)
-{
-	struct map_session *session = find(mta, message->session);
-
-	if (!session)
-		return; /* nobody waits any more */
-	answered(session);
-	if (message->reason == REASON_NO_SUCH_USER)
+	if (reason == REASON_NO_SUCH_USER)
 		say_unknown(session);
-	else if (message->reason != REASON_OK)
-		say_temp(session, (enum reason)message->reason);
+	else if (reason != REASON_OK)
+		say(session, "TEMP", span_of(reason_row(reason)->words));
 	else
-		say(session, "OK", session->names ? ipc_text(message, 0) : SPAN_LITERAL("here"));
-}
-
-static void fail_one(struct table_node *node, void *context)
-{
-	struct map_session *session = CONTAINER(node, struct map_session, question);
-
-	(void)context;
-	answered(session);
-	say_temp(session, REASON_USERS_DOWN);
-}
-
-void map_questions_fail(struct mta *mta)
-{
-	table_each(&mta->questions, fail_one, NULL);
-}
-
-static void no_answer(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
-{
-	struct map_session *session = CONTAINER(deadline, struct map_session, answer);
-
-	(void)deadlines;
-	answered(session);
-	say_temp(session, REASON_USERS_DOWN);
-}
-
-void map_init(struct mta *mta)
-{
-	table_init(&mta->questions);
-	loop_deadlines_init(&mta->question, mta->frame.child->loop, ANSWER_MS, no_answer, mta);
+		say(session, "OK", session->names ? text : SPAN_LITERAL("here"));
 }
 
 /* ---- questions ---- */
-
-static void ask(struct map_session *session, pop3_span address)
-{
-	struct mta *mta = session->mta;
-	struct ipc_recipient message = {.session = ++mta->last_number};
-
-	if (!mta->auth || ipc_send_texts(&mta->auth->chan, IPC_WHOSE, &message, &address, 1) < 0) {
-		say_temp(session, REASON_USERS_DOWN);
-		return;
-	}
-	session->asked = true;
-	mta->unanswered++;
-	table_add(&mta->questions, &session->question, message.session);
-	loop_deadline_renew(&mta->question, &session->answer);
-}
 
 /* Postfix asks for "@DOMAIN", too, which is nobody's address. */
 static bool is_address(pop3_span key)
@@ -223,26 +78,28 @@ static void take_question(struct map_session *session, pop3_span question)
 	const char *blank = question.size ? memchr(question.data, ' ', question.size) : NULL;
 	pop3_span name = {question.data, blank ? (size_t)(blank - question.data) : question.size};
 	pop3_span key = {blank ? blank + 1 : "", blank ? question.size - name.size - 1 : 0};
+	struct mta *mta = session->question.mta;
 	bool users = span_equal(name, SPAN_LITERAL("users"));
 
 	session->names = span_equal(name, SPAN_LITERAL("senders"));
 	if (span_equal(name, SPAN_LITERAL("domains"))) {
-		if (domains_have(session->mta->frame.child->config, key))
+		if (domains_have(mta->frame.child->config, key))
 			say(session, "OK", SPAN_LITERAL("here"));
 		else
 			say_unknown(session);
 	} else if (!users && !session->names) {
 		say(session, "PERM", SPAN_LITERAL("there is no map of that name"));
 	} else if (is_address(key)) {
-		ask(session, key);
+		question_ask(&session->question, IPC_WHOSE, key, 0, &mta->map);
 	} else {
 		say_unknown(session);
 	}
 }
 
 /* Takes octets until a question is whole. Returns whether there was one. */
-static bool take_input(struct map_session *session, pop3_span *in)
+static bool take(struct question_session *base, pop3_span *in)
 {
+	struct map_session *session = session_of(base);
 	size_t room = sizeof(session->in) - session->in_size, n = in->size < room ? in->size : room;
 	pop3_span question;
 	size_t size;
@@ -256,55 +113,26 @@ static bool take_input(struct map_session *session, pop3_span *in)
 	case NETSTRING_MORE:
 		return false;
 	case NETSTRING_BAD:
-		session->over = true;
+		question_end(base);
 		return false;
 	case NETSTRING_WHOLE:
 		break;
 	}
-	loop_deadline_renew(&session->mta->idle, &session->client.deadline);
 	take_question(session, question);
 	session->in_size -= size;
 	memmove(session->in, session->in + size, session->in_size);
+	base->held = session->in_size > 0;
 	return true;
 }
 
-static size_t pull(struct map_session *session, char *out, size_t cap)
-{
-	size_t left = session->out_size - session->out_at, n = left < cap ? left : cap;
+static const struct question_kind kind = {.take = take, .answered = answered};
 
-	memcpy(out, session->out + session->out_at, n);
-	session->out_at += n;
-	if (session->out_at == session->out_size) {
-		free(session->out);
-		session->out = NULL;
-	}
-	return n;
+void map_session_start(struct front_frame *frame, int *fd, const struct accepted *from)
+{
+	question_session_start(frame, fd, from, &kind, sizeof(struct map_session));
 }
 
-static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
+void map_init(struct mta *mta)
 {
-	struct map_session *session = session_of(conn);
-	size_t used = 0;
-
-	while (!session->over && !session->asked) {
-		if (session->out)
-			used += pull(session, out + used, cap - used);
-		if (session->out || (!in->size && !session->in_size) ||
-		    !mta_has_credit(session->mta) || !take_input(session, in))
-			break;
-	}
-	if (session->out)
-		used += pull(session, out + used, cap - used);
-	if (session->over && !session->out)
-		conn_close(conn);
-	return used;
+	loop_deadlines_init(&mta->map, mta->frame.child->loop, ANSWER_MS, question_unanswered, mta);
 }
-
-static bool busy(struct conn *conn)
-{
-	const struct map_session *session = session_of(conn);
-
-	return session->asked || session->out;
-}
-
-static const struct conn_handler handler = {.exchange = exchange, .busy = busy, .closed = closed};

@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "server/mta/credit.h"
 #include "server/mta/map.h"
+#include "server/mta/policy.h"
+#include "server/mta/question.h"
 #include "server/mta/sasl.h"
 #include "server/mta/sasl_exchange.h"
 
@@ -23,7 +25,7 @@ static void lose_auth(struct mta *mta)
 	mta->auth = NULL;
 	mta->offered = false; /* new connections wait for the next one */
 	sasl_exchanges_fail(mta);
-	map_questions_fail(mta);
+	questions_fail(mta);
 }
 
 static void peer_up(struct peer *peer)
@@ -61,7 +63,7 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 	if (type == IPC_OFFER)
 		take_offer(mta, message);
 	else if (type == IPC_WHOSE_ANSWER)
-		map_answer(mta, message);
+		question_answer(mta, message);
 	else /* every message about a session has the session's number behind the head */
 		sasl_exchange_message(mta, ((const struct ipc_session *)message)->session, type,
 				      message);
@@ -73,28 +75,30 @@ static void connected(struct front_frame *frame, int *fd, const struct accepted 
 {
 	if (from->service == SERVICE_SOCKETMAP)
 		map_session_start(frame, fd, from);
+	else if (from->service == SERVICE_POLICY)
+		policy_session_start(frame, fd, from);
 	else
 		sasl_session_start(frame, fd, from);
 }
 
 static void end_idle(struct front_frame *frame, struct client *client)
 {
-	if (map_session_is(client))
-		map_session_end_idle(client);
+	if (question_session_is(client))
+		question_session_end_idle(client);
 	else
 		sasl_session_end_idle(frame, client);
 }
 
 static bool may_give_way(const struct client *client)
 {
-	return map_session_is(client) ? map_session_may_give_way(client)
-				      : sasl_session_may_give_way(client);
+	return question_session_is(client) ? question_session_may_give_way(client)
+					   : sasl_session_may_give_way(client);
 }
 
 static void give_way(struct client *client)
 {
-	if (map_session_is(client))
-		map_session_give_way(client);
+	if (question_session_is(client))
+		question_session_give_way(client);
 	else
 		sasl_session_give_way(client);
 }
@@ -115,9 +119,9 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	struct mta *mta = root_struct(child);
 
 	if (type == IPC_LISTENER)
-		acceptor_add(&mta->frame.acceptor,
-			     (enum config_service)((const struct ipc_listener *)message)->service,
-			     &fds[0]);
+		frame_listen(&mta->frame, message, &fds[0]);
+	else if (type == IPC_BANS)
+		frame_take_bans(&mta->frame, message, fds[0]);
 	else if (type == IPC_PEER_UIDS)
 		mta->peers = *(const struct ipc_uids *)message;
 }
@@ -140,7 +144,9 @@ static int start(struct child *child, struct err *err)
 	mta->exchanges_max = most_sessions();
 	loop_deadlines_init(&mta->idle, child->loop, IDLE_MS, frame_expired, mta);
 	sasl_exchanges_init(mta);
+	table_init(&mta->questions);
 	map_init(mta);
+	policy_init(mta);
 	return frame_start(&mta->frame, most_sessions(), err);
 }
 

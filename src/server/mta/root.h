@@ -16,8 +16,8 @@ struct mta {
 	char mechanisms[IPC_TEXT_MAX + 1];
 	uint32_t last_connection;
 	struct ipc_uids peers;  /* who is believed */
-	struct table questions; /* of maps; key: the number at auth */
-	struct loop_deadlines answer, idle, client, question;
+	struct table questions; /* of question.c; key: the number at auth */
+	struct loop_deadlines answer, idle, client, map, policy;
 };
 
 #endif

@@ -52,7 +52,7 @@ void sasl_session_start(struct front_frame *frame, int *fd, const struct accepte
 	session->mta = mta;
 	session->number = ++mta->last_connection;
 	session->believed = !from->text[0] && is_believed(mta, *fd);
-	frame_add(frame, &session->client, from->address);
+	frame_add(frame, &session->client, from);
 	if (session->believed)
 		frame_known(frame, &session->client);
 	loop_deadline_renew(&mta->idle, &session->client.deadline);

@@ -2,6 +2,7 @@
 #include "server/mta/sasl_exchange.h"
 
 #include "base/text.h"
+#include "server/counters.h"
 #include "server/mta/credit.h"
 
 #include <stdio.h>
@@ -99,11 +100,18 @@ static void fail(struct sasl_exchange *exchange, enum reason reason)
 	sasl_exchange_end(exchange);
 }
 
+/* The version of TLS is the MTA's to know. */
+static void count_login(const struct sasl_exchange *exchange, enum counter_result result)
+{
+	counters_add(counters_login(SERVICE_SASL, exchange->mechanism, TLS_NONE, result), 1);
+}
+
 static void granted(struct sasl_exchange *exchange, pop3_span user)
 {
 	char text[TEXT_MAX];
 	size_t n = (size_t)snprintf(text, sizeof(text), "OK\t%u\tuser=", exchange->id);
 
+	count_login(exchange, RESULT_OK);
 	n += fields_escape(user, text + n, sizeof(text) - n);
 	sasl_session_say(exchange->session, text, n);
 	sasl_exchange_end(exchange);
@@ -145,6 +153,8 @@ static void denied(struct sasl_exchange *exchange, const struct ipc_denied *mess
 	mta_go_on(exchange->session->mta);
 	loop_deadline_cancel(&exchange->deadline);
 	exchange->denied = true;
+	count_login(exchange, RESULT_FAILED);
+	counters_add(COUNTER_LOGIN_FAILURES + SERVICE_SASL * LABELS_REASON + message->reason, 1);
 	exchange->reason = (enum reason)message->reason;
 	if (message->delay && left)
 		loop_timer_set(&exchange->delay, message->delay < left ? message->delay : left);
@@ -233,6 +243,11 @@ void sasl_exchange_start(struct sasl_session *session, const struct fields *fiel
 	}
 	if (!mta->auth || (session->believed && fields->bad_address)) {
 		fail_for_now(exchange);
+		return;
+	}
+	exchange->mechanism = (uint8_t)counters_mechanism(fields->mechanism);
+	if (session->believed && frame_is_banned(&mta->frame, fields->address, SERVICE_SASL)) {
+		fail(exchange, REASON_WRONG);
 		return;
 	}
 	connect.session = exchange->node.key;

@@ -18,6 +18,7 @@ struct sasl_exchange {
 	uint32_t id;             /* the MTA's */
 	uint64_t ticket, asked_at;
 	enum ipc_type asked; /* the request that is unanswered; IPC_NONE: none */
+	uint8_t mechanism;   /* counters_mechanism */
 	bool slow;           /* that request uses no credit */
 	bool denied;         /* the verdict is there */
 	enum reason reason;  /* … */

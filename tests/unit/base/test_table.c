@@ -69,6 +69,62 @@ static void test_nodes_with_one_key(void **state)
 	table_finish(&table);
 }
 
+static void count_visit(struct table_node *node, void *context)
+{
+	unsigned *visits = context;
+
+	visits[node->key]++;
+}
+
+/* The table grows between any two calls: what was there at the first is visited once, what came
+ * later at most once. */
+static void test_a_scan_visits_each_once_while_the_table_grows(void **state)
+{
+	for (unsigned pace = 0; pace < 40; pace++) {
+		struct table_node *nodes = calloc(NODES, sizeof(*nodes));
+		unsigned *visits = calloc(NODES, sizeof(*visits)), first = pace * 3, added = 0;
+		struct table table;
+		uint64_t cursor = 0;
+
+		(void)state;
+		assert_true(nodes && visits);
+		table_init(&table);
+		for (; added < first; added++)
+			table_add(&table, &nodes[added], added);
+		do {
+			cursor = table_scan(&table, cursor, count_visit, visits);
+			for (unsigned i = 0; i < pace && added < NODES; i++, added++)
+				table_add(&table, &nodes[added], added);
+		} while (cursor);
+		for (unsigned i = 0; i < NODES; i++)
+			assert_true(i < first ? visits[i] == 1 : visits[i] <= 1);
+		table_finish(&table);
+		free(nodes);
+		free(visits);
+	}
+}
+
+static void test_a_scan_skips_what_was_removed(void **state)
+{
+	struct table_node nodes[64];
+	unsigned visits[64] = {0};
+	struct table table;
+	uint64_t cursor = 0;
+
+	(void)state;
+	table_init(&table);
+	for (unsigned i = 0; i < 64; i++)
+		table_add(&table, &nodes[i], i);
+	cursor = table_scan(&table, cursor, count_visit, visits);
+	for (unsigned i = 0; i < 64; i += 2)
+		table_remove(&table, &nodes[i]);
+	while (cursor)
+		cursor = table_scan(&table, cursor, count_visit, visits);
+	for (unsigned i = 1; i < 64; i += 2)
+		assert_int_equal(visits[i], 1);
+	table_finish(&table);
+}
+
 static void test_octets(void **state)
 {
 	(void)state;
@@ -82,6 +138,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_threat_62_keys_in_steps_are_spread),
 		cmocka_unit_test(test_nodes_with_one_key),
+		cmocka_unit_test(test_a_scan_visits_each_once_while_the_table_grows),
+		cmocka_unit_test(test_a_scan_skips_what_was_removed),
 		cmocka_unit_test(test_octets),
 	};
 

@@ -3,6 +3,7 @@
 #include "config/config.h"
 #include "config/database.h"
 #include "config/keys.h"
+#include "config/rules.h"
 
 #include "base/text.h"
 
@@ -68,7 +69,7 @@ static void test_defaults(void **state)
 {
 	(void)state;
 	good(OFFICE);
-	assert_string_equal(config.mail, "/etc/valija/mail");
+	assert_string_equal(config.roots[0].path, "/etc/valija/mail");
 	assert_string_equal(config.users, "/etc/valija/users");
 	assert_string_equal(config.directory, "/etc/valija");
 	assert_string_equal(config.aliases, "");
@@ -104,6 +105,7 @@ static void test_every_kind_of_value(void **state)
 	     "  recipient_delimiter = \"\" catch_all = \"post\" aliases = \"aliases\"\n"
 	     "  memory = 3M spool = 'var/on the way' spool_size = 1125899906842624 }\n"
 	     "quota { messages = 10K octets = 2G over = permanent }\n"
+	     "retention { keep_deleted = 7d keep_octets = 5M delete_after = 30d }\n"
 	     "login { plain_without_tls = yes plain_on_loopback = off apop = true\n"
 	     "  mechanisms = {plain, \"cram-md5\"} failure_delay = 250ms failure_delay_max = 2m\n"
 	     "  cache_time = 2d }\n"
@@ -111,7 +113,7 @@ static void test_every_kind_of_value(void **state)
 	     "limits { connections_per_address = 0 }\n"
 	     "processes { fronts = 3 net_user = \"nobody\" }\n");
 	assert_string_equal(config.host_name, "mail.example.org");
-	assert_string_equal(config.mail, "/srv/mail");
+	assert_string_equal(config.roots[0].path, "/srv/mail");
 	assert_string_equal(config.users, "/etc/valija/etc/users \"x\"");
 	assert_true(config.store_crlf);
 	assert_int_equal(config.log_level, 3);
@@ -136,6 +138,9 @@ static void test_every_kind_of_value(void **state)
 	assert_int_equal(config.quota_messages, 10240);
 	assert_true(config.quota_octets == 2ull << 30);
 	assert_true(config.quota_permanent);
+	assert_int_equal(config.keep_deleted_seconds, 7 * 24 * 3600);
+	assert_int_equal(config.keep_octets, 5 << 20);
+	assert_int_equal(config.delete_after_seconds, 30 * 24 * 3600);
 	assert_true(config.plain_without_tls);
 	assert_false(config.plain_on_loopback);
 	assert_string_equal(config.mechanisms, "PLAIN CRAM-MD5");
@@ -155,17 +160,70 @@ static void test_mail_with_placeholders(void **state)
 
 	(void)state;
 	good(OFFICE "mail = \"/srv/mail/{domain}/{local}\"\n");
-	assert_string_equal(config.mail, "/srv/mail");
-	assert_string_equal(config.mail_template, "{domain}/{local}");
-	assert_string_equal(config_mail(&config, buf), "/srv/mail/{domain}/{local}");
+	assert_string_equal(config.roots[0].path, "/srv/mail");
+	assert_string_equal(config.roots[0].template, "{domain}/{local}");
+	assert_string_equal(config_root_text(&config.roots[0], buf), "/srv/mail/{domain}/{local}");
 	good(OFFICE "mail = \"/srv/mail/x-{user}\"\n");
-	assert_string_equal(config.mail, "/srv/mail");
-	assert_string_equal(config.mail_template, "x-{user}");
+	assert_string_equal(config.roots[0].path, "/srv/mail");
+	assert_string_equal(config.roots[0].template, "x-{user}");
 	good(OFFICE "mail = \"/srv/mail\"\n");
-	assert_string_equal(config_mail(&config, buf), "/srv/mail");
+	assert_string_equal(config_root_text(&config.roots[0], buf), "/srv/mail");
 	bad(OFFICE "mail = \"{user}\"\n", "2", "before the first placeholder");
 	bad(OFFICE "mail = \"/{user}\"\n", "2", "before the first placeholder");
 	bad(OFFICE "mail = \"/srv/{home}\"\n", "2", "known are {user}");
+}
+
+static void test_several_mail_folders(void **state)
+{
+	pop3_span below;
+	const char *template;
+
+	(void)state;
+	good(OFFICE
+	     "mail = {\"/srv/mail/{domain}/{local}\", old, \"/people/\"}\nmaildir = Maildir\n"
+	     "database a { driver = passwd-file file = a mail = \"old/x-{user}\" }\n"
+	     "database b { driver = passwd-file file = b mail = \"/people\" }\n"
+	     "database c { driver = passwd-file file = c }\n");
+	assert_int_equal(config.root_count, 3);
+	assert_string_equal(config.roots[0].template, "{domain}/{local}");
+	assert_string_equal(config.roots[1].path, "/etc/valija/old");
+	assert_string_equal(config.roots[1].template, "");
+	assert_string_equal(config.maildir, "Maildir");
+	assert_int_equal(config_root_find(&config, span_of("/etc/valija/old/a/b"), &below), 1);
+	assert_true(span_equal(below, SPAN_LITERAL("a/b")));
+	assert_int_equal(config_root_find(&config, span_of("/etc/valija/old"), &below), 1);
+	assert_int_equal(below.size, 0);
+	assert_int_equal(config_root_find(&config, span_of("/etc/valija/older/a"), &below), -1);
+	assert_int_equal(config_root_find(&config, span_of("/people/a"), &below), 2);
+	assert_true(span_equal(below, SPAN_LITERAL("a")));
+	assert_int_equal(config_database_mail(&config, &config.databases[0], &template), 1);
+	assert_string_equal(template, "x-{user}");
+	assert_int_equal(config_database_mail(&config, &config.databases[1], &template), 2);
+	assert_string_equal(template, "");
+	assert_int_equal(config_database_mail(&config, &config.databases[2], &template), 0);
+	assert_string_equal(template, "{domain}/{local}");
+	assert_int_equal(config_database_mail(&config, NULL, &template), 0);
+	bad(OFFICE "mail = {a, b, c, d, e, f, g, h, i}\n", "2", "at most 8");
+	bad(OFFICE "mail = {\"/srv/mail\", \"/srv/mail/\"}\n", "2", "one folder");
+	bad(OFFICE "mail = {\"/srv/mail\", \"/srv/mail/x/{user}\"}\n", "2", "one is in the other");
+	bad(OFFICE "mail = {\"/srv/mail/x\", \"/srv/mail\"}\n", "2", "one is in the other");
+	bad(OFFICE "mail = {a, \"{user}\"}\n", "2", "before the first placeholder");
+	bad(OFFICE "mail = {a, \"\"}\n", "2", "empty");
+	good(OFFICE "mail = {\"/srv/mail\", \"/srv/mail2\"}\n");
+	for (const char *const *part =
+		     (const char *const[]){"/x", "..", "a//b", ".m", "m/", "a/../b", NULL};
+	     *part; part++) {
+		char text[200];
+
+		snprintf(text, sizeof(text), OFFICE "maildir = \"%s\"\n", *part);
+		bad(text, "2", "below each home");
+	}
+	bad(OFFICE "database a { driver = passwd-file file = a mail = \"/srv/{user}\" }\n", "2",
+	    "in no folder of the setting mail");
+	bad(OFFICE "mail = x\ndatabase a { driver = passwd-file file = a mail = \"x/all\" }\n", "3",
+	    "mail of all its users");
+	bad(OFFICE "database a { driver = passwd-file file = a mail = \"mail/{home}\" }\n", "2",
+	    "known are {user}");
 }
 
 static void test_domain_aliases(void **state)
@@ -207,6 +265,30 @@ static void test_databases(void **state)
 	bad(OFFICE "database \"x\" { driver = passwd-file }\n", "2", "needs file");
 	bad(OFFICE "database \"x\" { driver = system\n timeout = 1s\n timeout = 2s }\n", "4",
 	    "twice");
+}
+
+#define SQL_OFFICE(CONNECT)                                                                      \
+	OFFICE "database \"x\" { driver = sql\n connect = \"" CONNECT "\"\n user_query = \"q\" " \
+	       "}\n"
+
+static void test_each_client_library_has_a_program(void **state)
+{
+	static const char *const names[] = {"postgresql", "mysql", "sqlite", "ldap"};
+
+	(void)state;
+	good(SQL_OFFICE("postgresql:host=a dbname=b") "database \"y\" { driver = sql\n connect = "
+						      "\"mysql:dbname=b\"\n user_query = \"q\" }\n"
+						      "database \"z\" { driver = sql\n connect = "
+						      "\"sqlite:/b\"\n user_query = \"q\" }\n"
+						      "database \"l\" { driver = ldap\n servers = "
+						      "\"ldaps://a\"\n base = \"dc=a\" }\n");
+	assert_int_equal(config.database_count, 4);
+	for (unsigned i = 0; i < 4; i++)
+		assert_string_equal(config_database_program(&config, &config.databases[i]),
+				    names[i]);
+	bad(SQL_OFFICE("oracle:b"), "4", "connect begins with postgresql:");
+	bad(SQL_OFFICE("sqlitefile"), "4", "connect begins with postgresql:");
+	bad(SQL_OFFICE("../x:b"), "4", "connect begins with postgresql:");
 }
 
 static void test_certificates_in_order(void **state)
@@ -391,13 +473,69 @@ static void print_changed(FILE *out)
 }
 
 static const char odd[] =
-	"hostname = a.example\nmail = \"/m a\\\\i\\\"l\\$\"\nusers = \"u\"\n"
+	"hostname = a.example\nmail = {\"/m a\\\\i\\\"l\\$\", \"old/{user}\"}\nmaildir = M\nusers "
+	"= "
+	"\"u\"\n"
 	"pop3 { listen = {\"127.0.0.1:1110\", \"[::1]:1110\"} expire = unannounced }\n"
 	"tls \"x\" { certificate = \"c\" key = \"/k\" }\n"
 	"lmtp { listen = \"s\" max_size = 3M memory = 5000K spool = \"sp o'ol\" }\nquota { over = "
 	"permanent }\n"
 	"login { failure_delay = 1500ms mechanisms = \"PLAIN\" cache_time = 90m }\n"
-	"processes { fronts = 2 }\n";
+	"processes { fronts = 2 }\n"
+	"listener \"[::1]:1110\" { proxy_from = {10.0.0.1, \"192.0.2.0/24\", \"::/0\", "
+	"\"0.0.0.0/0\", \"2001:db8::/33\"} trust_tls = yes plain_networks = 10.0.0.1 "
+	"tls_min = 1.0 tls_min_networks = 10.0.0.2 }\n";
+
+static void test_sections_of_listeners(void **state)
+{
+	static const uint8_t inside[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 200},
+			     outside[16] = {[10] = 0xff, [11] = 0xff, 192, 0, 3, 1},
+			     six[16] = {0x20, 0x01, 0x0d, 0xb8, 0x7f};
+	char many[4096] = "listener \"127.0.0.1:1110\" { proxy_from = {";
+
+	(void)state;
+	/* in front of the section with the address, which may be any of a list */
+	good("listener \"127.0.0.1:1110\" { proxy_from = {\"192.0.2.0/24\", \"2001:db8::/33\"} }\n"
+	     "pop3 { listen = {\"[::1]:1110\", \"127.0.0.1:1110\"} }\n");
+	assert_int_equal(config.rules[0].proxy_from.count, 0);
+	assert_int_equal(config.rules[1].proxy_from.count, 2);
+	assert_false(config.rules[1].trust_tls);
+	assert_true(config_networks_have(&config.rules[1].proxy_from, inside));
+	assert_false(config_networks_have(&config.rules[1].proxy_from, outside));
+	assert_true(config_networks_have(&config.rules[1].proxy_from, six));
+	bad(OFFICE "listener \"127.0.0.1:1111\" { proxy_from = 10.0.0.1 }\n", "2", "neither");
+	bad(OFFICE "lmtp { listen = \"127.0.0.1:24\" }\nlistener \"127.0.0.1:24\" { }\n", "3",
+	    "neither");
+	bad(OFFICE "listener \"x\" { }\n", "2", "ADDRESS:PORT");
+	bad(OFFICE "listener \"127.0.0.1:1110\" {\n proxy_from = {\"10.0.0.0/33\"} }\n", "3",
+	    "is not a network");
+	bad(OFFICE "listener \"127.0.0.1:1110\" {\n proxy_from = {\"example.org\"} }\n", "3",
+	    "is not a network");
+	bad(OFFICE "listener \"127.0.0.1:1110\" {\n trust_tls = maybe }\n", "3", "yes or no");
+	bad(OFFICE "listener \"127.0.0.1:1110\" { trust_tls = yes }\n", "2", "name its network");
+	bad(OFFICE "listener \"127.0.0.1:1110\" { proxy = yes }\n", "2", "no setting \"proxy\"");
+	bad(OFFICE "listener \"127.0.0.1:1110\" { }\nlistener \"127.0.0.1:1110\" { }\n", "3", "");
+	good(OFFICE "listener \"127.0.0.1:1110\" { tls_min = 1.1 tls_min_networks = 192.0.2.0/24 "
+		    "plain_networks = {\"192.0.2.200\"} }\n");
+	assert_int_equal(config_rules_tls(&config.rules[0], inside), CONFIG_TLS_1_1);
+	assert_int_equal(config_rules_tls(&config.rules[0], outside), CONFIG_TLS_1_2);
+	assert_true(config_networks_have(&config.rules[0].plain_networks, inside));
+	good(OFFICE "listener \"127.0.0.1:1110\" { tls_min = \"1.3\" }\n");
+	assert_int_equal(config_rules_tls(&config.rules[0], inside), CONFIG_TLS_1_3);
+	good(OFFICE);
+	assert_int_equal(config_rules_tls(&config.rules[0], inside), CONFIG_TLS_1_2);
+	bad(OFFICE "listener \"127.0.0.1:1110\" { tls_min = 1.0 }\n", "2", "named");
+	bad(OFFICE "listener \"127.0.0.1:1110\" { tls_min = 1 }\n", "2", "write one of");
+	bad(OFFICE "listener \"127.0.0.1:1110\" { tls_min_networks = 10.0.0.1 }\n", "2",
+	    "below 1.2");
+	bad("pop3 { listen = \"[::1]:110\" }\nlistener \"[::1]:110\" { }\n"
+	    "listener \"[0::1]:110\" { }\n",
+	    "3", "already");
+	for (int i = 0; i < 17; i++)
+		strcat(many, i ? ", 10.0.0.1" : "10.0.0.1");
+	strcat(many, "} }\n" OFFICE);
+	bad(many, "1", "at most 16");
+}
 
 static void test_printed_changes_read_the_same(void **state)
 {
@@ -442,7 +580,7 @@ static void test_the_written_file_shows_every_default(void **state)
 			fail_msg("%s is not in the file", config_key(i)->name);
 	}
 	good(text);
-	assert_string_equal(config.mail, before->mail);
+	assert_string_equal(config.roots[0].path, before->roots[0].path);
 	assert_int_equal(config.listener_count, 1);
 	/* with every default in force it still says the same */
 	while ((hash = strstr(text, "#listen = {}")))
@@ -504,7 +642,7 @@ static void test_sealed_and_mapped(void **state)
 	assert_true(fd >= 0);
 	mapped = config_map(fd, &err);
 	assert_non_null(mapped);
-	assert_string_equal(mapped->mail, config.mail);
+	assert_string_equal(mapped->roots[0].path, config.roots[0].path);
 	assert_int_equal(mapped->listener_count, 3);
 	assert_int_equal(pwrite(fd, "x", 1, 0), -1);
 	assert_int_equal(ftruncate(fd, 0), -1);
@@ -521,6 +659,68 @@ static void test_sealed_and_mapped(void **state)
 	close(plain);
 }
 
+static char told[8000];
+
+static void tell(void *context, const struct config_change *change)
+{
+	size_t used = strlen(told);
+
+	(void)context;
+	snprintf(told + used, sizeof(told) - used, "%s: %s -> %s%s\n", change->name, change->old,
+		 change->new, change->scope == CONFIG_AT_ONCE ? " now" : "");
+}
+
+static const char *difference(const char *old_text, const char *new_text)
+{
+	static struct config old, new;
+
+	told[0] = '\0';
+	if (config_parse(span_of(old_text), "/etc/v/v.conf", &old, &err) < 0 ||
+	    config_parse(span_of(new_text), "/etc/v/v.conf", &new, &err) < 0)
+		fail_msg("%s", err.text);
+	config_difference(&old, &new, tell, NULL);
+	return told;
+}
+
+#define HEAD "hostname = a.b\nlmtp { listen = {\"/run/lmtp\"} }\n"
+
+static void test_differences(void **state)
+{
+	(void)state;
+	assert_string_equal(difference(HEAD, HEAD "# more\n"), "");
+	assert_string_equal(difference(HEAD "timeouts { idle = 600s }\n", HEAD), "");
+	assert_string_equal(
+		difference(HEAD "pop3 { listen = {\"127.0.0.1:1110\"} }\n",
+			   HEAD "log_level = debug\ntimeouts { idle = 15m }\n"
+				"pop3 { listen = {\"127.0.0.1:1110\", \"[::1]:1110\"} }\n"),
+		"log_level: \"info\" -> \"debug\" now\n"
+		"pop3.listen: {\"127.0.0.1:1110\"} -> {\"127.0.0.1:1110\", \"[::1]:1110\"} now\n"
+		"timeouts.idle: 10m -> 15m\n");
+	assert_string_equal(difference(HEAD "tls \"x\" { certificate = a.pem\n key = a.key }\n",
+				       HEAD "tls \"x\" { certificate = a.pem\n key = b.key }\n"),
+			    "tls.1: \"/etc/v/a.pem\" with the key \"/etc/v/a.key\" -> "
+			    "\"/etc/v/a.pem\" with the key \"/etc/v/b.key\"\n");
+}
+
+#define SQL(name, connect, timeout)                                        \
+	HEAD "database \"" name "\" { driver = sql\n connect = \"" connect \
+	     "\"\n user_query = \"select 1\"\n timeout = " timeout "\n }\n"
+
+/* What a client library takes as text may have a password in it. */
+static void test_differences_show_no_text_of_a_database(void **state)
+{
+	const char *text = difference(SQL("x", "postgresql:password=old", "5s"),
+				      SQL("x", "postgresql:password=new", "7s"));
+
+	(void)state;
+	assert_null(strstr(text, "password"));
+	assert_non_null(strstr(text, "database x.connect: (not shown) -> (not shown)\n"));
+	assert_non_null(strstr(text, "database x.timeout: 5s -> 7s\n"));
+	text = difference(SQL("x", "postgresql:password=old", "5s"),
+			  SQL("y", "postgresql:password=old", "5s"));
+	assert_string_equal(text, "database: \"x\" -> \"y\"\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -528,18 +728,23 @@ int main(void)
 		cmocka_unit_test(test_continued_strings),
 		cmocka_unit_test(test_every_kind_of_value),
 		cmocka_unit_test(test_mail_with_placeholders),
+		cmocka_unit_test(test_several_mail_folders),
 		cmocka_unit_test(test_domain_aliases),
 		cmocka_unit_test(test_databases),
+		cmocka_unit_test(test_each_client_library_has_a_program),
 		cmocka_unit_test(test_certificates_in_order),
 		cmocka_unit_test(test_slips_are_told_with_their_line),
 		cmocka_unit_test(test_numbers_and_their_units),
 		cmocka_unit_test(test_listeners),
 		cmocka_unit_test(test_lists_and_paths_are_bounded),
 		cmocka_unit_test(test_after_a_bad_text_a_good_one_is_good),
+		cmocka_unit_test(test_sections_of_listeners),
 		cmocka_unit_test(test_printed_changes_read_the_same),
 		cmocka_unit_test(test_the_written_file_shows_every_default),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_sealed_and_mapped),
+		cmocka_unit_test(test_differences),
+		cmocka_unit_test(test_differences_show_no_text_of_a_database),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

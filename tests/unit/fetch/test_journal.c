@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "base/crc32c.h"
 #include "base/text.h"
 #include "fetch/journal/journal_private.h"
 
@@ -194,7 +195,7 @@ static off_t size_of(struct place *place)
 	return status.st_size;
 }
 
-static int open_refused(struct place *place)
+static int open_refused(struct place *place, const char *text)
 {
 	struct journal *journal = NULL;
 	struct err err = {0};
@@ -203,7 +204,8 @@ static int open_refused(struct place *place)
 		journal_close(journal);
 		return 0;
 	}
-	assert_non_null(strstr(err.text, "damaged"));
+	if (!strstr(err.text, text))
+		fail_msg("%s", err.text);
 	return err.code;
 }
 
@@ -232,7 +234,7 @@ static void every_torn_tail(void **state)
 		assert_int_equal(ftruncate(fd, 0), 0);
 		assert_int_equal(pwrite(fd, octets, (size_t)cut, 0), cut);
 		if (cut < made) {
-			assert_int_equal(open_refused(place), EX_DATAERR);
+			assert_int_equal(open_refused(place, "damaged"), EX_DATAERR);
 			continue;
 		}
 		journal = open_one(place);
@@ -286,23 +288,23 @@ static void another_file(void **state)
 		changed[n++] = octets[i];
 	}
 	put(place, changed, n);
-	assert_int_equal(open_refused(place), EX_DATAERR);
+	assert_int_equal(open_refused(place, "damaged"), EX_DATAERR);
 	memset(changed, 0, size); /* a crash of the file system */
 	put(place, changed, size);
-	assert_int_equal(open_refused(place), EX_DATAERR);
+	assert_int_equal(open_refused(place, "damaged"), EX_DATAERR);
 	memcpy(changed, "\n", 1); /* one line in front */
 	memcpy(changed + 1, octets, size);
 	put(place, changed, size + 1);
-	assert_int_equal(open_refused(place), EX_DATAERR);
+	assert_int_equal(open_refused(place, "damaged"), EX_DATAERR);
 	/* the first batch is gone, a good one is left */
 	n = (size_t)((char *)memchr(octets, 'C', size) - octets);
 	n += (size_t)((char *)memchr(octets + n, '\n', size - n) - (octets + n)) + 1;
 	put(place, octets + n, size - n);
-	assert_int_equal(open_refused(place), EX_DATAERR);
+	assert_int_equal(open_refused(place, "damaged"), EX_DATAERR);
 	assert_int_equal(size_of(place), size - n);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		put(place, texts[i], strlen(texts[i]));
-		assert_int_equal(open_refused(place), EX_DATAERR);
+		assert_int_equal(open_refused(place, "damaged"), EX_DATAERR);
 		assert_int_equal(size_of(place), strlen(texts[i]));
 	}
 }
@@ -354,6 +356,46 @@ static void every_flipped_octet(void **state)
 	}
 	assert_true(refused >= (unsigned)before / 2);
 	close(fd);
+}
+
+/* A batch whose checksum is right, but not what is in it: the file is another version's. */
+static void lines_that_cannot_be_taken(void **state)
+{
+	static const char *const batches[] = {
+		"S 1 w 2 3 0123456789abcdef uone\nZ 1 uone\n",
+		"M k0 v\nM k1 v\nM k2 v\nM k3 v\nM k4 v\nM k5 v\nM k6 v\nM k7 v\nM k8 v\nM k9 v\n"
+		"M ka v\nM kb v\nM kc v\nM kd v\nM ke v\nM kf v\nM kg v\n",
+	};
+	struct place *place = *state;
+	char octets[1024], wanted[300];
+
+	for (size_t i = 0; i < 3; i++) {
+		struct journal *journal = open_one(place);
+		off_t size = size_of(place);
+		size_t n, covered;
+		int fd;
+
+		/* as many memories as there is room for are no trouble */
+		n = (size_t)snprintf(octets, sizeof(octets), "%s",
+				     i < 2 ? batches[i] : batches[1] + strlen("M k0 v\n"));
+		covered = n + (size_t)snprintf(octets + n, sizeof(octets) - n, "C 2 %d ", 2);
+		n = covered + (size_t)snprintf(octets + covered, sizeof(octets) - covered, "%08x\n",
+					       crc32c(0, octets, covered));
+		journal_close(journal);
+		fd = openat(place->dir, "j", O_WRONLY | O_APPEND);
+		assert_int_equal(write(fd, octets, n), n);
+		close(fd);
+		if (i == 2) {
+			journal_close(open_one(place));
+			break;
+		}
+		snprintf(wanted, sizeof(wanted),
+			 "the state file j is damaged at octet %lld: put it back from a backup, or "
+			 "remove it (then what is kept on the server is collected again)",
+			 (long long)size);
+		assert_int_equal(open_refused(place, wanted), EX_DATAERR);
+		assert_int_equal(unlinkat(place->dir, "j", 0), 0);
+	}
 }
 
 /* Sessions that broke at a message are counted until it is collected, or long ago. */
@@ -554,6 +596,148 @@ static void lines(void **state)
 			 -1);
 }
 
+static struct journal_record parsed(const char *line)
+{
+	struct journal_record record;
+
+	assert_int_equal(journal_parse(span_of(line), &record), 0);
+	return record;
+}
+
+static void what_each_line_says(void **state)
+{
+	static const struct {
+		const char *line;
+		enum journal_kind kind;
+	} kinds[] = {{"A 7 ux", JOURNAL_ABSENT},  {"D 7 ux", JOURNAL_GONE},
+		     {"X 7 ux", JOURNAL_REMOVE},  {"T 7 3 ux", JOURNAL_DEATH},
+		     {"W 7 ux", JOURNAL_SENDING}, {"S 7 w 0 0 0000000000000000 ux", JOURNAL_SEEN}};
+	static const char letters[] = "wpmx";
+	struct journal_record record;
+	char line[80];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		record = parsed(kinds[i].line);
+		assert_int_equal(record.kind, kinds[i].kind);
+		assert_int_equal(record.seen.time, 7);
+		assert_true(span_equal(record.identity, SPAN_LITERAL("ux")));
+		assert_int_equal(record.seen.deaths, kinds[i].kind == JOURNAL_DEATH ? 3 : 0);
+	}
+	for (int i = 0; i < 4; i++) {
+		snprintf(line, sizeof(line),
+			 "S 9223372036854775807 %cdr 18446744073709551615 9 "
+			 "fedcba9876543210 c12",
+			 letters[i]);
+		record = parsed(line);
+		assert_int_equal(record.seen.state, SEEN_WHOLE + i);
+		assert_true(record.seen.remove && record.seen.renamed);
+		assert_true(record.seen.time == INT64_MAX && record.seen.announced == UINT64_MAX);
+		assert_int_equal(record.seen.octets, 9);
+		assert_true(record.seen.head_hash == 0xfedcba9876543210);
+	}
+	record = parsed("S 1 wr 2 3 0123456789abcdef ux");
+	assert_true(record.seen.renamed && !record.seen.remove);
+	record = parsed("M key and value");
+	assert_int_equal(record.kind, JOURNAL_MEMORY);
+	assert_true(span_equal(record.key, SPAN_LITERAL("key")));
+	assert_true(span_equal(record.value, SPAN_LITERAL("and value")));
+	record = parsed("H 1 me@there");
+	assert_int_equal(record.kind, JOURNAL_HEAD);
+	assert_true(span_equal(record.value, SPAN_LITERAL("me@there")));
+	/* the longest key and value */
+	memset(line, 'k', sizeof(line));
+	memcpy(line, "M ", 2);
+	memcpy(line + 34, " v", 2);
+	assert_int_equal(journal_parse((pop3_span){line, 36}, &record), 0);
+	memcpy(line + 34, "k v", 3);
+	assert_int_equal(journal_parse((pop3_span){line, 37}, &record), -1);
+	assert_int_equal(journal_parse((pop3_span){"M k a\0b", 7}, &record), -1);
+}
+
+static void closing_lines(void **state)
+{
+	static const char *const bad[] = {"",
+					  "C",
+					  "C ",
+					  "D 1 2 00000000",
+					  "C1 2 00000000",
+					  "C 18446744073709551615 2 00000000",
+					  "C 1 100001 00000000",
+					  "C 1 2 0000000",
+					  "C 1 2 000000000",
+					  "C 1 2 0000000G",
+					  "C x 2 00000000",
+					  "C 1 x 00000000"};
+	uint64_t group, count;
+	size_t covered;
+	uint32_t crc;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		assert_int_equal(
+			journal_parse_close(span_of(bad[i]), &group, &count, &crc, &covered), -1);
+	assert_int_equal(journal_parse_close(SPAN_LITERAL("C 18446744073709551614 100000 fedcba98"),
+					     &group, &count, &crc, &covered),
+			 0);
+	assert_true(group == UINT64_MAX - 1);
+	assert_int_equal(count, 100000);
+	assert_true(crc == 0xfedcba98);
+	assert_int_equal(covered, strlen("C 18446744073709551614 100000 "));
+}
+
+static void bounds_of_what_is_kept(void **state)
+{
+	struct journal *journal = open_one(*state);
+	char longest[JOURNAL_IDENTITY_MAX + 1], value[JOURNAL_VALUE_MAX + 2], key[40];
+	struct err err;
+	uint32_t at;
+
+	memset(longest, 'u', sizeof(longest));
+	assert_int_equal(journal_intern(journal, (pop3_span){longest, JOURNAL_IDENTITY_MAX}), 0);
+	assert_true(journal_intern(journal, (pop3_span){longest, JOURNAL_IDENTITY_MAX + 1}) ==
+		    JOURNAL_NONE);
+	/* the beginning of an identity is another one */
+	at = journal_intern(journal, (pop3_span){longest, JOURNAL_IDENTITY_MAX - 1});
+	assert_int_equal(at, 1);
+	assert_int_equal(journal_intern(journal, (pop3_span){longest, JOURNAL_IDENTITY_MAX}), 0);
+	assert_int_equal(journal_count(journal), 2);
+	assert_true(journal_is_unlisted_kind(
+		journal, journal_at(journal, journal_intern(journal, SPAN_LITERAL("c1")))));
+	assert_true(journal_is_unlisted_kind(
+		journal, journal_at(journal, journal_intern(journal, SPAN_LITERAL("n1")))));
+	assert_false(journal_is_unlisted_kind(journal, journal_at(journal, 0)));
+	/* deaths are counted up to their bound */
+	for (int i = 0; i < JOURNAL_DEATHS_MAX + 2; i++)
+		assert_int_equal(journal_write_death(journal, at, 5, NULL), 0);
+	assert_int_equal(journal_at(journal, at)->deaths, JOURNAL_DEATHS_MAX);
+	/* sixteen things are remembered, each of 320 octets at most */
+	memset(value, 'v', sizeof(value));
+	value[JOURNAL_VALUE_MAX] = '\0';
+	for (int i = 0; i < 16; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		assert_int_equal(journal_remember(journal, key, value, &err), 0);
+	}
+	assert_int_equal(journal_remember(journal, "k16", "v", &err), -1);
+	assert_string_equal(err.text, "the state has no room for k16");
+	assert_int_equal(err.code, EX_SOFTWARE);
+	assert_int_equal(journal_remember(journal, "k15", "w", &err), 0);
+	value[JOURNAL_VALUE_MAX] = 'v';
+	value[JOURNAL_VALUE_MAX + 1] = '\0';
+	assert_int_equal(journal_remember(journal, "k15", value, &err), -1);
+	assert_string_equal(journal_recall(journal, "k15"), "w");
+	assert_null(journal_recall(journal, "k16"));
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	journal_close(journal);
+	journal = open_one(*state);
+	value[JOURNAL_VALUE_MAX] = '\0';
+	assert_string_equal(journal_recall(journal, "k14"), value);
+	assert_string_equal(journal_recall(journal, "k15"), "w");
+	at = journal_find(journal, (pop3_span){longest, JOURNAL_IDENTITY_MAX - 1});
+	assert_int_equal(journal_at(journal, at)->deaths, JOURNAL_DEATHS_MAX);
+	journal_close(journal);
+}
+
 /* A server can choose unique ids of one value in any hash without a key; here FNV-1a, whose low
  * bits choose the slot. */
 static void chosen_ids_do_not_share_a_slot(void **state)
@@ -598,6 +782,11 @@ int main(void)
 						remove_place),
 		cmocka_unit_test_setup_teardown(a_disk_that_fails, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(deaths, make_place, remove_place),
+		cmocka_unit_test_setup_teardown(lines_that_cannot_be_taken, make_place,
+						remove_place),
+		cmocka_unit_test_setup_teardown(bounds_of_what_is_kept, make_place, remove_place),
+		cmocka_unit_test(what_each_line_says),
+		cmocka_unit_test(closing_lines),
 		cmocka_unit_test(identities_of_ids),
 		cmocka_unit_test(lines),
 		cmocka_unit_test_setup_teardown(chosen_ids_do_not_share_a_slot, make_place,

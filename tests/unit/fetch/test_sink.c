@@ -588,6 +588,28 @@ static void leftovers(void **state)
 	clear(&s);
 }
 
+/* The message, the words and the folders they are in are on the disk. */
+static void assert_kept_durable(const struct scratch *s, const char *id)
+{
+	char folder[120], name[300], journal[STATE_NAME_MAX];
+	struct fetch_account account = {.name = "anna"};
+
+	state_journal_name(&account, "key", journal);
+	*strrchr(journal, '.') = '\0';
+	snprintf(folder, sizeof(folder), "state/refused/%.100s", journal);
+	snprintf(name, sizeof(name), "%s/valija-refused/%s.txt", folder, id);
+	assert_int_equal(bits_of(s, name), 0);
+	snprintf(name, sizeof(name), "%s/new/%s.valija", folder, id);
+	assert_int_equal(bits_of(s, name), 0);
+	snprintf(name, sizeof(name), "%s/valija-refused", folder);
+	assert_int_equal(bits_of(s, name), 0);
+	snprintf(name, sizeof(name), "%s/new", folder);
+	assert_int_equal(bits_of(s, name), 0);
+	assert_int_equal(bits_of(s, folder) & LEDGER_FOLDER, 0);
+	assert_int_equal(bits_of(s, "state/refused") & LEDGER_FOLDER, 0);
+	assert_int_equal(bits_of(s, "state") & LEDGER_FOLDER, 0);
+}
+
 /* A message that its destination refused is kept, or the sink says that it is not: whatever call
  * fails, flushes among them. */
 static void refused_messages_are_kept_or_not(void **state)
@@ -618,6 +640,14 @@ static void refused_messages_are_kept_or_not(void **state)
 		if (result != (last ? SINK_REFUSED : SINK_BROKEN))
 			fail_msg("call %d failed: %s", at, err.text);
 		assert_non_null(strstr(err.text, "550 no"));
+		if (last) {
+			assert_kept_durable(&s, message.id);
+			/* the folders are open by now: the next one costs less */
+			fatal = -1;
+			err_set(&err, 0, "550 no");
+			assert_int_equal(refused_keep(refused, fd, &message, &err), SINK_REFUSED);
+			assert_kept_durable(&s, message.id);
+		}
 		refused_close(refused);
 		close(fd);
 		clear(&s);

@@ -51,6 +51,16 @@ union any {
 	struct ipc_sign sign;
 	struct ipc_find find;
 	struct ipc_verify verify;
+	struct ipc_gone gone;
+	struct ipc_flushed flushed;
+	struct ipc_who who;
+	struct ipc_who_page who_page;
+	struct ipc_ask ask;
+	struct ipc_lines lines;
+	struct ipc_log_level log_level;
+	struct ipc_traffic traffic;
+	struct ipc_ban_page ban_page;
+	struct ipc_penalty_page penalty_page;
 	char octets[CHAN_PACKET_MAX];
 };
 
@@ -137,10 +147,42 @@ static size_t sound_message(const struct row *row)
 		for (size_t i = 1; i <= IPC_LOOKUP_NAMES_MAX; i++)
 			sound.octets[sizeof(struct ipc_find) + i * 256 - 1] = '\0';
 		break;
+	case IPC_TRAFFIC:
+	case IPC_TRAFFIC_ANSWER:
+		sound.traffic.count = IPC_TRAFFIC_MAX;
+		break;
+	case IPC_LINES:
+		memset(sound.octets + sizeof(struct ipc_lines), '\n', IPC_BATCH_MAX);
+		sound.lines.count = IPC_BATCH_MAX;
+		break;
+	case IPC_WHO_PAGE:
+		sound.who_page.count = IPC_BATCH_MAX / sizeof(struct ipc_who_row);
+		/* the last one has a name, which fills the tail up */
+		((struct ipc_who_row *)(void *)(sound.octets +
+						sizeof(struct ipc_who_page)))[sound.who_page.count -
+									      1]
+			.name_size = IPC_BATCH_MAX % sizeof(struct ipc_who_row);
+		break;
+	case IPC_PENALTY_PAGE:
+		sound.penalty_page.count = IPC_PENALTY_ROWS_MAX;
+		break;
+	case IPC_BAN_PAGE:
+		sound.ban_page.count = row->tail_max / sizeof(struct ipc_ban_row);
+		break;
+	case IPC_LOGGED_IN:
+		sound.head.texts[0] = IPC_TEXT_MAX;
+		sound.head.texts[1] = IPC_LABEL_MAX;
+		break;
 	case IPC_VERIFY:
 		sound.verify.kind = LOOKUP_PASSWORD;
 		sound.head.texts[0] = 255;
 		sound.head.texts[1] = IPC_LOOKUP_SECRET_MAX;
+		break;
+	case IPC_FLUSHED:
+		sound.flushed.status = WHO_END;
+		break;
+	case IPC_GONE:
+		sound.gone.reason = REASON_TAKEN_OVER;
 		break;
 	default:
 		break;
@@ -274,6 +316,16 @@ static void test_threat_61_ranges(void **state)
 	{                                                                                          \
 		IPC_##type, offsetof(struct row, member), sizeof(((struct row *)0)->member), (bad) \
 	}
+#define ROW_FIELD(member, bad) /* of the first row of a page */                                   \
+	{                                                                                         \
+		IPC_WHO_PAGE, sizeof(struct ipc_who_page) + offsetof(struct ipc_who_row, member), \
+			sizeof(((struct ipc_who_row *)0)->member), (bad)                          \
+	}
+#define BAN_FIELD(member, bad)                                                                    \
+	{                                                                                         \
+		IPC_BAN_PAGE, sizeof(struct ipc_ban_page) + offsetof(struct ipc_ban_row, member), \
+			sizeof(((struct ipc_ban_row *)0)->member), (bad)                          \
+	}
 	static const struct {
 		uint32_t type;
 		size_t offset, size;
@@ -284,8 +336,13 @@ static void test_threat_61_ranges(void **state)
 		FIELD(CONFIG, ipc_config, change_ids, 2),
 		FIELD(DIRECTORY, ipc_directory, kind, DIRECTORY_COUNT),
 		FIELD(DIRECTORY, ipc_directory, state, IPC_ROOT_STATES),
+		FIELD(DIRECTORY, ipc_directory, root, IPC_ROOTS_MAX),
 		FIELD(LISTENER, ipc_listener, service, IPC_SERVICES),
 		FIELD(LISTENER, ipc_listener, service, UINT32_MAX),
+		FIELD(LISTENER, ipc_listener, place, IPC_LISTENERS_MAX),
+		FIELD(LISTENER, ipc_listener, place, UINT32_MAX),
+		FIELD(CONNECT, ipc_connect, listener, IPC_LISTENERS_MAX),
+		FIELD(JUDGED, ipc_judged, good, 2),
 		FIELD(PEER, ipc_peer, role, ROLE_COUNT),
 		FIELD(PEER, ipc_peer, role, UINT32_MAX),
 		FIELD(DRAIN, ipc_drain, stop, 2),
@@ -295,8 +352,49 @@ static void test_threat_61_ranges(void **state)
 		FIELD(BINDINGS, ipc_bindings, exporter_size, 65),
 		FIELD(PEER_UIDS, ipc_uids, count, IPC_UIDS_MAX + 1),
 		FIELD(PEER_UIDS, ipc_uids, count, UINT32_MAX),
+		FIELD(CONTROL_PEERS, ipc_control_peers, count, IPC_UIDS_MAX + 1),
+		FIELD(CONTROL_PEERS, ipc_control_peers, has_group, 2),
+		FIELD(WHO, ipc_who, act, WHO_ACTS),
+		FIELD(ASK, ipc_ask, topic, TOPICS),
+		FIELD(LINES, ipc_lines, status, LINES_STATUSES),
+		FIELD(LINES, ipc_lines, status, LINES_FAILED), /* a reason has no end of a line */
+		FIELD(LINES, ipc_lines, count, 1),             /* there are more */
+		{IPC_LINES, sizeof(struct ipc_lines) + 5, 1, 0x1b},
+		{IPC_LINES, sizeof(struct ipc_lines) + 5, 1, 0x7f},
+		{IPC_LINES, sizeof(struct ipc_lines) + IPC_BATCH_MAX - 1, 1, 'x'}, /* no end */
+		FIELD(LOG_LEVEL, ipc_log_level, level, IPC_LOG_LEVEL_MAX + 1),
+		FIELD(WHO_PAGE, ipc_who_page, status, WHO_STATUSES),
+		FIELD(WHO_PAGE, ipc_who_page, count, 1), /* others follow */
+		ROW_FIELD(name_size, IPC_TEXT_MAX + 1),
+		ROW_FIELD(name_size, UINT32_MAX),
+		ROW_FIELD(name_size, 5), /* what follows is no whole row any more */
+		ROW_FIELD(tls, TLS_PROTOCOLS),
+		ROW_FIELD(state, WHO_STATES),
+		ROW_FIELD(counted, 2),
+		FIELD(TRAFFIC, ipc_traffic, count, IPC_TRAFFIC_MAX - 1),
+		FIELD(TRAFFIC, ipc_traffic, count, UINT32_MAX),
+		FIELD(TRAFFIC_ANSWER, ipc_traffic, count, IPC_TRAFFIC_MAX + 1),
+		FIELD(TRAFFIC_ANSWER, ipc_traffic, count, 0),
+		FIELD(BAN, ipc_ban, act, BAN_ACTS),
+		FIELD(BAN, ipc_ban, act, BAN_ADD), /* for no time */
+		FIELD(BAN, ipc_ban, bits, 129),
+		FIELD(BAN, ipc_ban, seconds, IPC_BAN_SECONDS_MAX + 1),
+		FIELD(BAN, ipc_ban, flags, BAN_FLAGS_ALL + 1),
+		FIELD(BAN_PAGE, ipc_ban_page, status, BAN_STATUSES),
+		FIELD(BAN_PAGE, ipc_ban_page, count, 1), /* others follow */
+		BAN_FIELD(bits, 129),
+		BAN_FIELD(why_size, IPC_BAN_WHY_MAX + 1),
+		BAN_FIELD(why_size, UINT32_MAX),
+		FIELD(BANS, ipc_bans, count, IPC_BANS_MAX + 1),
+		FIELD(PENALTIES, ipc_penalties, count, IPC_PENALTIES_MAX + 1),
+		FIELD(PENALTY_PAGE, ipc_penalty_page, status, WHO_STATUSES),
+		FIELD(PENALTY_PAGE, ipc_penalty_page, count, IPC_PENALTY_ROWS_MAX - 1),
 		FIELD(WHOSE_ANSWER, ipc_whose_answer, reason, REASON_COUNT),
-		FIELD(SIGN, ipc_sign, key, IPC_KEYS_MAX),
+		FIELD(LIST, ipc_list, deadline, IPC_LOOKUP_DEADLINE_MAX + 1),
+		FIELD(LOGGED_IN, ipc_logged_in, mta, 2),
+		FIELD(LOGGED_IN, ipc_logged_in, mta, UINT32_MAX),
+		FIELD(USAGE_ANSWER, ipc_usage_answer, reason, REASON_COUNT),
+		FIELD(SIGN, ipc_sign, key, IPC_KEY_SETS * IPC_KEYS_MAX),
 		FIELD(SIGN, ipc_sign, key, UINT32_MAX),
 		FIELD(SIGN, ipc_sign, scheme, 0),
 		FIELD(SIGN, ipc_sign, scheme, 0x0201), /* RSA with SHA-1 */
@@ -315,11 +413,23 @@ static void test_threat_61_ranges(void **state)
 		FIELD(RESOLVED, ipc_resolved, parts, IPC_PARTS_MAX + 1),
 		FIELD(OPEN, ipc_open, no_delete, 2),
 		FIELD(OPEN, ipc_open, no_delete, UINT32_MAX),
+		FIELD(OPEN, ipc_open, root, IPC_ROOTS_MAX),
+		FIELD(OPEN, ipc_open, placed, 2),
+		FIELD(RCPT_OPEN, ipc_recipient_open, root, IPC_ROOTS_MAX),
+		FIELD(RCPT_OPEN, ipc_recipient_open, placed, 2),
+		FIELD(KEEPER_WANTED, ipc_owner, root, IPC_ROOTS_MAX),
+		FIELD(OWNER, ipc_owner, root, UINT32_MAX),
+		FIELD(ROOT_AWAY, ipc_root, root, IPC_ROOTS_MAX),
 		FIELD(OPENED, ipc_opened, count, UINT32_MAX),
 		FIELD(OPENED, ipc_opened, delta_size, UINT64_MAX),
 		FIELD(OPENED, ipc_opened, octets, 1ull << 63),
 		FIELD(OPEN_FAILED, ipc_open_failed, reason, REASON_OK),
 		FIELD(OPEN_FAILED, ipc_open_failed, reason, 66035774), /* a way into memory, once */
+		FIELD(GONE, ipc_gone, reason, REASON_OK),
+		FIELD(GONE, ipc_gone, reason, REASON_COUNT),
+		FIELD(HOLDER, ipc_holder, busy, 2),
+		FIELD(TAKE, ipc_take, take, 2),
+		FIELD(TAKEN, ipc_taken, taken, 2),
 		FIELD(BODIES, ipc_bodies, count, 0),
 		FIELD(BODIES, ipc_bodies, count, IPC_BODIES_MAX + 1),
 		FIELD(BODIES, ipc_bodies, count, UINT32_MAX),
@@ -380,10 +490,13 @@ static void test_threat_61_ranges(void **state)
 		FIELD(DELIVER, ipc_deliver, count, IPC_RECIPIENTS_MAX - 1), /* headers too long */
 		FIELD(DELIVER, ipc_deliver, size, UINT64_MAX),
 		FIELD(LOCATION, ipc_location, ask, LOCATION_ASKS),
+		FIELD(LOCATION, ipc_location, root, IPC_ROOTS_MAX),
+		FIELD(USAGE, ipc_usage, root, IPC_ROOTS_MAX),
 		FIELD(LOCATION_ANSWER, ipc_location_answer, allowed, 2),
 		FIELD(ROOT_AWAY, ipc_root, away, 2),
 	};
 #undef FIELD
+#undef ROW_FIELD
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
@@ -472,6 +585,11 @@ static void test_what_answers_what(void **state)
 	assert_true(ipc_answers(IPC_BODIES, IPC_FETCH));
 	assert_true(ipc_answers(IPC_BODY_FAILED, IPC_READ_SLICE));
 	assert_true(ipc_answers(IPC_SLICE, IPC_READ_SLICE));
+	assert_true(ipc_answers(IPC_GONE, IPC_FETCH));
+	assert_true(ipc_answers(IPC_GONE, IPC_COMMIT));
+	assert_false(ipc_answers(IPC_GONE, IPC_PASS));
+	assert_true(ipc_answers(IPC_OPEN_IN_USE, IPC_PASS));
+	assert_false(ipc_answers(IPC_OPEN_IN_USE, IPC_COMMIT));
 	assert_true(ipc_answers(IPC_BODY_SLICED, IPC_FETCH));
 	assert_false(ipc_answers(IPC_SLICE, IPC_FETCH));
 	assert_false(ipc_answers(IPC_BODY_SLICED, IPC_READ_SLICE));
@@ -549,7 +667,12 @@ static void test_several_in_a_packet(void **state)
 	assert_int_equal(ipc_first(&packet, 7), 7);    /* not even a head */
 	packet.head.tail = sizeof(struct ipc_session); /* all of the rest is its tail */
 	assert_int_equal(ipc_first(&packet, two), two);
-	packet.head.tail = 15; /* what follows would not be aligned */
+	packet.head.tail = 15; /* the next one begins at a multiple of 8 octets */
+	assert_int_equal(ipc_first(&packet, two), one + 16);
+	assert_int_equal(ipc_size(&packet), one + 15);
+	packet.head.tail = (uint32_t)one - 7; /* nothing but filling is left: that is no message */
+	assert_int_equal(ipc_first(&packet, two), two);
+	packet.head.tail = UINT32_MAX - 3;
 	assert_int_equal(ipc_first(&packet, two), two);
 	packet.head.tail = UINT32_MAX;
 	assert_int_equal(ipc_first(&packet, two), two);
@@ -581,6 +704,7 @@ static void test_heads_are_filled_in_whole(void **state)
 	assert_int_equal(ipc_check(&packet, (size_t)size, 0, ROLE_FRONT, ROLE_KEEPER, &why),
 			 IPC_CLOSE);
 	memset(&owner, 0xff, sizeof(owner));
+	owner.root = 0;
 	assert_int_equal(ipc_send_texts(&chan, IPC_KEEPER_WANTED, &owner, &text, 1), 0);
 	size = recv(ends[1], &packet, sizeof(packet), 0);
 	assert_int_equal(ipc_check(&packet, (size_t)size, 0, ROLE_AUTH, ROLE_MONITOR, &why),
@@ -593,10 +717,10 @@ static void test_heads_are_filled_in_whole(void **state)
  * auth opened. */
 static void test_threat_29_who_may_open(void **state)
 {
-	static const uint32_t types[] = {IPC_OPEN, IPC_RCPT_OPEN};
+	static const uint32_t types[] = {IPC_OPEN, IPC_RCPT_OPEN, IPC_USAGE};
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
 		for (int from = 0; from < ROLE_COUNT; from++) {
 			size_t whole = sound_message(row_of(types[i]));
 

@@ -45,6 +45,23 @@ static void refused(enum sql_dialect dialect, const char *query, const char *wor
 	assert_null(statement.text);
 }
 
+static void test_lists(void **state)
+{
+	struct sql_statement statement = {.text = NULL};
+
+	(void)state;
+	assert_int_equal(sql_list_parse("SELECT '{{' ;", SQL_SQLITE, &statement, &err), 0);
+	assert_int_equal(statement.count, 0);
+	free(statement.text);
+	statement.text = NULL;
+	assert_int_equal(sql_list_parse("a = {user}", SQL_MYSQL, &statement, &err), -1);
+	assert_non_null(strstr(err.text, "placeholders"));
+	assert_int_equal(sql_list_parse("a = {domain}", SQL_MYSQL, &statement, &err), -1);
+	assert_int_equal(sql_list_parse("a = '{user}'", SQL_MYSQL, &statement, &err), -1);
+	assert_int_equal(sql_list_parse("SELECT 1; SELECT 2", SQL_MYSQL, &statement, &err), -1);
+	assert_null(statement.text);
+}
+
 static void test_placeholders(void **state)
 {
 	(void)state;
@@ -369,6 +386,7 @@ static void test_bad_cells(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_placeholders),
 		cmocka_unit_test(test_what_is_no_placeholder),
 		cmocka_unit_test(test_refused_queries),

@@ -14,6 +14,8 @@
 
 #include <pop3/server.h>
 
+static char name[POP3_NAME_MAX]; /* of USER; each test has one machine at a time */
+
 static const struct pop3_server_settings settings = {
 	.mechanisms = "PLAIN",
 	.mechanisms_tls = "PLAIN",
@@ -62,6 +64,7 @@ static void log_in(struct pop3_server *server, uint32_t count, uint64_t octets)
 	struct pop3_event event;
 
 	pop3_server_init(server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	pop3_server_lend_name(server, name);
 	assert_string_equal(pulled(server, 64), "+OK POP3 server ready\r\n");
 	assert_string_equal(told(server, "USER bob\r\n"), "+OK now PASS\r\n");
 	assert_int_equal(say(server, "PASS x\r\n", &event), POP3_EVENT_PASS);
@@ -218,6 +221,7 @@ static void test_threat_01_early_octets_are_taken_away(void **state)
 	pop3_span in = {"STLS\r\nUSER eve\r\nPA", 18};
 
 	pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	pop3_server_lend_name(&server, name);
 	pulled(&server, 64);
 	assert_int_equal(pop3_server_next(&server, &in, &event), POP3_EVENT_NONE);
 	assert_int_equal(in.size, 0);
@@ -239,6 +243,7 @@ static void test_threat_16_cancels(void **state)
 	char room[256];
 
 	pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	pop3_server_lend_name(&server, name);
 	pulled(&server, 64);
 	for (int i = 0; i < 1000000; i++) {
 		if (say(&server, "AUTH PLAIN\r\n", &event) != POP3_EVENT_SASL_START)
@@ -306,6 +311,7 @@ static void test_long_initial_response(void **state)
 		for (size_t octets = 240; octets <= POP3_SASL_LINE_MAX; octets *= 4) {
 			pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0},
 					 (pop3_span){NULL, 0});
+			pop3_server_lend_name(&server, name);
 			pulled(&server, 64);
 			assert_int_equal(
 				long_auth(&server, octets, piece, room, sizeof(room), &event),
@@ -336,6 +342,7 @@ static void test_long_initial_response_bad(void **state)
 		for (size_t piece = 1; piece < 20000; piece += 83) {
 			pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0},
 					 (pop3_span){NULL, 0});
+			pop3_server_lend_name(&server, name);
 			pulled(&server, 64);
 			assert_int_equal(long_auth(&server, cases[i].octets, piece,
 						   cases[i].size ? room : NULL, cases[i].size,
@@ -354,6 +361,7 @@ static void begin_long(struct pop3_server *server)
 
 	memset(line + 11, 'A', 300);
 	pop3_server_init(server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	pop3_server_lend_name(server, name);
 	pulled(server, 64);
 	assert_int_equal(pop3_server_next(server, &in, &event), POP3_EVENT_SASL_START);
 	assert_true(in.size > 0 && !event.has_initial);
@@ -407,6 +415,7 @@ static void test_long_lines(void **state)
 	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
 		pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0},
 				 (pop3_span){NULL, 0});
+		pop3_server_lend_name(&server, name);
 		pulled(&server, 64);
 		snprintf(line, sizeof(line), "%s%0500d\r\n", heads[i], 0);
 		expect_too_long(&server, line);
@@ -454,6 +463,7 @@ static void test_no_password_stays(void **state)
 	static const char secret[] = "correct horse battery staple";
 
 	pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	pop3_server_lend_name(&server, name);
 	pulled(&server, 64);
 	told(&server, "USER bob\r\n");
 	assert_int_equal(say(&server, "PASS correct horse battery staple\r\n", &event),
@@ -544,6 +554,7 @@ static void test_close_after(void **state)
 	struct pop3_event event;
 
 	pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	pop3_server_lend_name(&server, name);
 	pulled(&server, 64);
 	told(&server, "USER bob\r\n");
 	assert_int_equal(say(&server, "PASS x\r\n", &event), POP3_EVENT_PASS);
@@ -559,9 +570,35 @@ static void test_size(void **state)
 	assert_in_range(sizeof(struct pop3_server), 1, 768);
 }
 
+/* A site without memory for a name says so; other commands and a later USER go on. */
+static void a_name_needs_storage(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+	char room[POP3_NAME_MAX];
+
+	(void)state;
+	pop3_server_init(&server, &settings, false, (pop3_span){NULL, 0}, (pop3_span){NULL, 0});
+	pulled(&server, 64);
+	assert_true(pop3_server_wants_name(&server));
+	assert_string_equal(told(&server, "USER bob\r\n"),
+			    "-ERR [SYS/TEMP] out of memory, try again later\r\n");
+	assert_string_equal(told(&server, "PASS x\r\n"), "-ERR USER comes first\r\n");
+	pop3_server_lend_name(&server, room);
+	assert_false(pop3_server_wants_name(&server));
+	assert_string_equal(told(&server, "USER bob\r\n"), "+OK now PASS\r\n");
+	assert_int_equal(say(&server, "PASS x\r\n", &event), POP3_EVENT_PASS);
+	assert_int_equal(event.user.size, 3);
+	pop3_server_reply_logged_in(&server, 0, 0);
+	assert_false(pop3_server_wants_name(&server));
+	assert_ptr_equal(pop3_server_take_back_name(&server), room);
+	assert_null(pop3_server_take_back_name(&server));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_name_needs_storage),
 		cmocka_unit_test(test_threat_45_totals),
 		cmocka_unit_test(test_threat_45_highest_number),
 		cmocka_unit_test(test_listing_lines),

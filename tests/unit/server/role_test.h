@@ -9,8 +9,10 @@
 #ifndef TESTS_ROLE_TEST_H
 #define TESTS_ROLE_TEST_H
 
+#include "base/log.h"
 #include "config/config.h"
 #include "server/child.h"
+#include "server/counters.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,6 +39,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -61,6 +64,15 @@ struct role_shared {
 	atomic_long failing; /* the allocation that fails, counted down; 0: none */
 	/* for wraps of a test: numbers that a front has in its table already */
 	atomic_uint sessions, recipients;
+	/* for wraps of a front's test: no random octets; accepted in this turn, and at most so far
+	 */
+	atomic_bool no_random;
+	atomic_uint accepted, accepted_most;
+	/* of a keeper's test: flushes so far, and whether they fail */
+	atomic_uint fsyncs, fdatasyncs;
+	atomic_bool fsync_fails, fdatasync_fails;
+	atomic_bool no_sandbox;  /* entering it fails */
+	atomic_int accept_error; /* errno of the next accept4(); 0: it is the kernel's business */
 };
 
 /* The test's end of a channel. */
@@ -77,10 +89,11 @@ static struct {
 	const struct child_role *role;
 	pid_t pid;
 	char folder[64];
-	int folder_fd, mail_fd;
+	int folder_fd, mail_fd, log_fd; /* log_fd 0: standard error is the test's */
 	uint64_t instances;
 	struct role_peer monitor, peers[ROLE_PEERS_MAX];
 	unsigned peer_count;
+	struct counters_page *counted;
 } role;
 
 /* ---- in the role's process ---- */
@@ -93,7 +106,9 @@ void __wrap_loop_timer_set(struct loop_timer *timer, uint64_t ms);
 
 int __wrap_sandbox_enter(const struct sandbox *sandbox, struct err *err)
 {
-	(void)sandbox, (void)err;
+	(void)sandbox;
+	if (role.shared->no_sandbox)
+		return err_set(err, 71, "no sandbox");
 	return 0;
 }
 
@@ -121,6 +136,7 @@ static inline void role_gate(void)
 }
 
 static bool role_is_child; /* this is the role's process */
+static bool role_captures; /* of the next role_begin: what it logs is kept, for role_expect_log */
 
 extern void __gcov_dump(void) __attribute__((weak));
 
@@ -130,6 +146,8 @@ static inline void role_run(int fd)
 	int status;
 
 	role_is_child = true;
+	if (role.log_fd)
+		dup2(role.log_fd, STDERR_FILENO);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	roles[role.role->role] = role.role;
 	status = child_main(fd, roles);
@@ -314,15 +332,45 @@ static inline void role_ping(void)
 		assert_true(type != IPC_NONE);
 }
 
-static inline void role_directory(enum ipc_directory_kind kind, int fd)
+/* What the role has counted in that slot, when it has done what it was sent. */
+static inline uint64_t role_counted(size_t slot)
 {
-	struct ipc_directory message = {.kind = kind};
+	role_ping();
+	return role.counted->slots[slot];
+}
+
+/* How many values are in the histogram that begins at that slot. */
+static inline uint64_t role_entered(size_t slot)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+		sum += role_counted(slot + i);
+	return sum;
+}
+
+static inline void role_send_counters(enum ipc_role which)
+{
+	struct ipc_empty message;
+	int fd = counters_page_make(which, &role.counted);
+
+	assert_true(fd >= 0);
+	memset(&message, 0, sizeof(message));
+	role_send_raw(&role.monitor, IPC_COUNTERS, &message, sizeof(message), NULL, 0, fd);
+	close(fd);
+}
+
+static inline void role_directory(enum ipc_directory_kind kind, uint32_t root, int fd)
+{
+	struct ipc_directory message = {.kind = kind, .root = root};
 	size_t size = kind == DIRECTORY_MAIL ? strlen(ROLE_MARK) : 0;
 
 	message.head.texts[0] = (uint16_t)size;
 	role_send_raw(&role.monitor, IPC_DIRECTORY, &message, sizeof(message), ROLE_MARK, size, fd);
 }
 
+/* The next role_begin has a second mail folder, "old". */
+static bool role_two_roots;
 /* Adds to the configuration of the next role_begin; NULL: nothing. */
 static void (*role_configure)(struct config *config);
 
@@ -332,15 +380,18 @@ static inline int role_config(void)
 	char text[1024], file[96];
 	struct err err;
 	int size = snprintf(text, sizeof(text),
-			    "hostname = office.test\nmail = mail\nusers = users\n"
+			    "hostname = office.test\nmail = {%s}\nusers = users\n"
 			    "log_level = error\nlogin { plain_without_tls = yes\n"
 			    " failure_delay = 1ms\n failure_delay_max = 1ms }\n"
 			    "pop3 { listen = {\"127.0.0.1:1\"} }\n"
-			    "lmtp { listen = {\"127.0.0.1:2\"} }\n");
+			    "lmtp { listen = {\"127.0.0.1:2\"} }\n",
+			    role_two_roots ? "mail, old" : "mail");
 
 	snprintf(file, sizeof(file), "%s/valija.conf", role.folder);
 	if (config_parse((pop3_span){text, (size_t)size}, file, &config, &err) < 0)
 		fail_msg("%s", err.text);
+	if (role_captures)
+		config.log_level = LOG_LEVEL_INFO;
 	if (role_configure)
 		role_configure(&config);
 	return config_seal(&config, &err);
@@ -355,6 +406,10 @@ static inline void role_make_folder(void)
 	role.mail_fd = openat(role.folder_fd, "mail", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(role.mail_fd >= 0);
 	role_write("mail/.valija-root", ROLE_MARK "\n");
+	if (role_two_roots) {
+		assert_int_equal(mkdirat(role.folder_fd, "old", 0700), 0);
+		role_write("old/.valija-root", ROLE_MARK "\n");
+	}
 	role_write("users", "anna:{PLAIN}secret\nberta:{PLAIN}secret\n");
 }
 
@@ -374,6 +429,10 @@ static inline void role_begin(const struct child_role *which, bool owners)
 	role.shared->speed = 1;
 	sem_init(&role.shared->gate, 1, 0);
 	role_make_folder();
+	if (role_captures) {
+		role.log_fd = memfd_create("log", MFD_CLOEXEC);
+		assert_int_equal(fcntl(role.log_fd, F_SETFL, O_APPEND), 0);
+	}
 	assert_int_equal(chan_pair(ends, NULL), 0);
 	role.pid = fork();
 	if (role.pid == 0) {
@@ -387,10 +446,18 @@ static inline void role_begin(const struct child_role *which, bool owners)
 	config_fd = role_config();
 	role_send_raw(&role.monitor, IPC_CONFIG, &config, sizeof(config), NULL, 0, config_fd);
 	close(config_fd);
+	role_send_counters(which->role);
 	if (which->role == ROLE_AUTH)
-		role_directory(DIRECTORY_USERS, role.folder_fd);
+		role_directory(DIRECTORY_USERS, 0, role.folder_fd);
 	if (which->role == ROLE_AUTH || which->role == ROLE_KEEPER)
-		role_directory(DIRECTORY_MAIL, role.mail_fd);
+		role_directory(DIRECTORY_MAIL, 0, role.mail_fd);
+	if (role_two_roots) {
+		int fd = openat(role.folder_fd, "old", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		assert_true(fd >= 0);
+		role_directory(DIRECTORY_MAIL, 1, fd);
+		close(fd);
+	}
 }
 
 static inline struct role_peer *role_peer_at(enum ipc_role which, uint32_t uid, uint32_t index)
@@ -446,6 +513,22 @@ static inline void role_go(void)
 	role_expect_input();
 }
 
+/* Instead of role_go: where no sandbox can be entered, nothing is served. */
+static inline void role_expect_no_start(void)
+{
+	static const char words[] = "no sandbox";
+	const struct ipc_failed *failed;
+	struct ipc_empty start;
+
+	role.shared->no_sandbox = true;
+	memset(&start, 0, sizeof(start));
+	role_send(&role.monitor, IPC_START, &start);
+	failed = role_expect(&role.monitor, IPC_FAILED);
+	assert_int_equal(failed->code, 71);
+	assert_int_equal(failed->head.tail, sizeof(words) - 1);
+	assert_memory_equal(ipc_tail(failed), words, sizeof(words) - 1);
+}
+
 static inline void role_drain(uint64_t ms)
 {
 	struct ipc_drain message = {.ms = ms, .stop = 1};
@@ -489,6 +572,25 @@ static inline void role_advance(unsigned long ms)
 	}
 }
 
+/* What the role has logged; role_captures was set. */
+static inline const char *role_log(void)
+{
+	static char text[65536];
+	ssize_t n = pread(role.log_fd, text, sizeof(text) - 1, 0);
+
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+static inline void role_expect_log(const char *wanted)
+{
+	for (int ms = 0; !strstr(role_log(), wanted); ms++) {
+		if (ms > ROLE_PATIENCE_MS)
+			fail_msg("no \"%s\" in\n%s", wanted, role_log());
+		usleep(1000);
+	}
+}
+
 /* Lets go on what stands at the gate, n times; n < 0: for good. */
 static inline void role_open_gate(int n)
 {
@@ -515,10 +617,14 @@ static inline int role_over(void **state)
 	for (unsigned i = 0; i < role.peer_count; i++)
 		if (role.peers[i].fd >= 0)
 			role_peer_dies(&role.peers[i]);
+	if (role.log_fd)
+		close(role.log_fd);
+	role_captures = false;
 	close(role.monitor.fd);
 	close(role.mail_fd);
 	close(role.folder_fd);
 	munmap(role.shared, sizeof(*role.shared));
+	munmap(role.counted, sizeof(*role.counted));
 	role.shared = NULL;
 	role.peer_count = 0;
 	snprintf(command, sizeof(command), "rm -rf '%s'", role.folder);
@@ -537,7 +643,7 @@ static inline void role_listen(enum config_service service)
 	role_address = (struct sockaddr_in){.sin_family = AF_INET,
 					    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	assert_int_equal(bind(fd, (struct sockaddr *)&role_address, size), 0);
-	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(listen(fd, 256), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&role_address, &size), 0);
 	role_send_raw(&role.monitor, IPC_LISTENER, &message, sizeof(message), NULL, 0, fd);
 	close(fd);
@@ -550,6 +656,46 @@ static inline int role_dial(void)
 	assert_int_equal(connect(client, (struct sockaddr *)&role_address, sizeof(role_address)),
 			 0);
 	return client;
+}
+
+static struct sockaddr_un role_unix;
+static socklen_t role_unix_size;
+
+/* The same at a Unix socket without a file. */
+static inline void role_listen_unix(enum config_service service)
+{
+	struct ipc_listener message = {.service = service};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	role_unix = (struct sockaddr_un){.sun_family = AF_UNIX};
+	role_unix_size = sizeof(role_unix.sun_family);
+	assert_int_equal(bind(fd, (struct sockaddr *)&role_unix, role_unix_size), 0);
+	assert_int_equal(listen(fd, 256), 0);
+	role_unix_size = sizeof(role_unix);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&role_unix, &role_unix_size), 0);
+	role_send_raw(&role.monitor, IPC_LISTENER, &message, sizeof(message), NULL, 0, fd);
+	close(fd);
+}
+
+static inline int role_dial_unix(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&role_unix, role_unix_size), 0);
+	return fd;
+}
+
+/* All of the connection's octets were read, and what they brought about was done. */
+static inline void role_settle(int fd)
+{
+	int octets = 1;
+
+	for (int ms = 0; ioctl(fd, SIOCOUTQ, &octets) == 0 && octets > 0; ms++) {
+		assert_true(ms < ROLE_PATIENCE_MS);
+		usleep(1000);
+	}
+	role_ping();
+	role_ping();
 }
 
 #endif

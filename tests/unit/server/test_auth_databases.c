@@ -14,9 +14,10 @@ enum {
 	SECOND,
 	TOKENS,
 	SESSION = 8,
+	OPERATOR = 4711, /* whose commands are obeyed */
 };
 
-static struct role_peer *front, *lmtp, *keeper, *first, *second, *tokens;
+static struct role_peer *front, *lmtp, *keeper, *first, *second, *tokens, *control;
 static const char *cache_down, *domains;
 
 static void add(struct config *config, const char *name, const char *driver)
@@ -54,10 +55,14 @@ static void connect_client(uint64_t session)
 
 static int begin(void **state)
 {
+	struct ipc_control_peers peers = {.uids = {OPERATOR}, .count = 1};
+
 	(void)state;
 	role_configure = configure;
 	role_begin(&auth_role, false);
 	role_stop_clock();
+	role_send(&role.monitor, IPC_CONTROL_PEERS, &peers);
+	control = role_peer(ROLE_CONTROL, 0);
 	front = role_peer(ROLE_FRONT, 0);
 	lmtp = role_peer(ROLE_LMTP, 0);
 	keeper = role_peer(ROLE_KEEPER, 0);
@@ -278,7 +283,7 @@ static void test_a_database_that_hangs(void **state)
 	time_out();
 	log_in("carla", "word");
 	id = expect_find(first, "carla");
-	answer(first, id - 1, LOOKUP_UNKNOWN); /* too late: dropped */
+	answer(first, id - 1, LOOKUP_UNKNOWN); /* it was on its way: dropped */
 	FOUND(first, id, "password={PLAIN}word");
 	expect_opened("carla");
 }
@@ -390,6 +395,68 @@ static void test_an_answer_to_no_question(void **state)
 	role_expect_cut(first);
 	log_in("anna", "secret");
 	expect_opened("anna");
+}
+
+static void test_an_answer_given_twice(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	log_in("carla", "word");
+	id = expect_find(first, "carla");
+	FOUND(first, id, "password={PLAIN}word");
+	expect_opened("carla");
+	FOUND(first, id, "password={PLAIN}word");
+	role_expect_cut(first);
+	log_in("anna", "secret");
+	expect_opened("anna");
+}
+
+static void test_an_answer_after_the_deadline_given_twice(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	log_in("carla", "word");
+	id = expect_find(first, "carla");
+	role_advance(TIMEOUT_MS + SLACK_MS + 1);
+	expect_denied(REASON_LOGIN_DOWN);
+	role_expect(first, IPC_CANCEL);
+	answer(first, id, LOOKUP_UNKNOWN);
+	log_in("anna", "secret");
+	expect_opened("anna"); /* the first one was on its way */
+	answer(first, id, LOOKUP_UNKNOWN);
+	role_expect_cut(first);
+}
+
+static void test_an_answer_long_after_the_deadline(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	log_in("carla", "word");
+	id = expect_find(first, "carla");
+	role_advance(TIMEOUT_MS + SLACK_MS + 1);
+	expect_denied(REASON_LOGIN_DOWN);
+	role_expect(first, IPC_CANCEL);
+	role_advance(30 * 1000 + 1);
+	answer(first, id, LOOKUP_UNKNOWN);
+	role_expect_cut(first);
+	log_in("anna", "secret");
+	expect_opened("anna");
+}
+
+static void test_an_answer_of_another_process_to_one_given_up(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	log_in("carla", "word");
+	id = expect_find(first, "carla");
+	role_advance(TIMEOUT_MS + SLACK_MS + 1);
+	expect_denied(REASON_LOGIN_DOWN);
+	answer(second, id, LOOKUP_UNKNOWN);
+	role_expect_cut(second);
 }
 
 static void test_an_answer_to_the_question_of_another(void **state)
@@ -546,6 +613,117 @@ static void test_a_token_that_is_refused(void **state)
 	expect_denied(REASON_LOGIN_DOWN);
 }
 
+/* ---- what a person has auth forget ---- */
+
+static const struct ipc_flushed *flush_as(uint32_t uid, const char *name)
+{
+	struct ipc_flush message = {.number = 7, .uid = uid, .gid = 1};
+	const struct ipc_flushed *answer;
+
+	ROLE_SEND_TEXTS(control, IPC_FLUSH, &message, name);
+	answer = role_expect(control, IPC_FLUSHED);
+	assert_int_equal(answer->number, 7);
+	return answer;
+}
+
+static uint32_t flush(const char *name)
+{
+	const struct ipc_flushed *answer = flush_as(OPERATOR, name);
+
+	assert_int_equal(answer->status, WHO_END);
+	return answer->count;
+}
+
+static void log_in_at_second(const char *name, const char *password)
+{
+	log_in(name, password);
+	answer(first, expect_find(first, name), LOOKUP_UNKNOWN);
+	FOUND(second, expect_verify(second, name, password), "home=people");
+	expect_opened(name);
+}
+
+static void expect_asked(const char *name, const char *password)
+{
+	log_in(name, password);
+	answer(first, expect_find(first, name), LOOKUP_UNKNOWN);
+	answer(second, expect_verify(second, name, password), LOOKUP_WRONG);
+	expect_denied(REASON_WRONG);
+}
+
+/* The old password does not count again when the entry is remembered anew, with the new one. */
+static void test_an_old_password_stays_forgotten(void **state)
+{
+	(void)state;
+	log_in_at_second("dora", "old");
+	log_in_at_second("emil", "word");
+	assert_int_equal(flush("DORA"), 1);
+	assert_int_equal(flush("dora"), 0);
+	log_in("emil", "word"); /* nobody else is asked about */
+	expect_opened("emil");
+	log_in_at_second("dora", "new");
+	expect_asked("dora", "old");
+	assert_int_equal(flush(""), 2);
+	expect_asked("emil", "word");
+	expect_asked("dora", "new");
+}
+
+/* The database answered before it was changed, and the answer comes after the command. */
+static void test_an_answer_under_way_is_not_remembered(void **state)
+{
+	uint64_t id;
+
+	(void)state;
+	log_in("dora", "old");
+	answer(first, expect_find(first, "dora"), LOOKUP_UNKNOWN);
+	id = expect_verify(second, "dora", "old");
+	assert_int_equal(flush("dora"), 0);
+	FOUND(second, id, "home=people");
+	expect_opened("dora"); /* this login was judged before */
+	log_in_at_second("dora", "new");
+	expect_asked("dora", "old");
+	log_in("carla", "old");
+	id = expect_find(first, "carla");
+	flush("somebody");
+	FOUND(first, id, "password={PLAIN}old");
+	expect_opened("carla");
+	log_in("carla", "old");
+	FOUND(first, expect_find(first, "carla"), "password={PLAIN}old");
+	expect_opened("carla");
+}
+
+static void test_a_recipient_is_forgotten(void **state)
+{
+	struct ipc_recipient message = {.session = SESSION, .transaction = 1};
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		ROLE_SEND_TEXTS(lmtp, IPC_RCPT, &message, "dora");
+		answer(first, expect_find(first, "dora"), LOOKUP_UNKNOWN);
+		FOUND(second, expect_find(second, "dora"), "home=people/dora");
+		role_expect(lmtp, IPC_RESOLVED);
+		role_expect(keeper, IPC_RCPT_OPEN);
+		assert_int_equal(flush("dora"), 1);
+	}
+}
+
+static void test_threat_114_nobody_else_has_it_forget(void **state)
+{
+	struct ipc_flush message = {.number = 1, .uid = OPERATOR};
+	const struct ipc_flushed *answer;
+
+	(void)state;
+	log_in_at_second("dora", "word");
+	answer = flush_as(OPERATOR + 1, "dora");
+	assert_int_equal(answer->status, WHO_REFUSED);
+	assert_int_equal(answer->count, 0);
+	assert_int_equal(flush_as(OPERATOR + 1, "")->status, WHO_REFUSED);
+	log_in("dora", "word");
+	expect_opened("dora");
+	assert_silent(second);
+	ROLE_SEND_TEXTS(front, IPC_FLUSH, &message, "dora");
+	role_expect_cut(front);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, begin, role_over)
@@ -566,6 +744,10 @@ int main(void)
 		TEST(test_fields_are_judged),
 		TEST(test_an_entry_of_uid_0_is_not_served),
 		TEST(test_an_answer_to_no_question),
+		TEST(test_an_answer_given_twice),
+		TEST(test_an_answer_after_the_deadline_given_twice),
+		TEST(test_an_answer_long_after_the_deadline),
+		TEST(test_an_answer_of_another_process_to_one_given_up),
 		TEST(test_an_answer_to_the_question_of_another),
 		TEST(test_a_verdict_that_nobody_asked_for),
 		TEST(test_a_match_that_was_not_asked_about),
@@ -575,6 +757,10 @@ int main(void)
 		TEST(test_an_alias_of_a_database),
 		TEST(test_a_token_is_judged_by_its_database),
 		TEST(test_a_token_that_is_refused),
+		TEST(test_an_old_password_stays_forgotten),
+		TEST(test_an_answer_under_way_is_not_remembered),
+		TEST(test_a_recipient_is_forgotten),
+		TEST(test_threat_114_nobody_else_has_it_forget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

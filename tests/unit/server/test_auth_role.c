@@ -220,7 +220,7 @@ static void test_a_keeper_that_is_refused_is_waited_for_no_longer(void **state)
 
 static void test_no_more_than_so_many_wait(void **state)
 {
-	enum { WAITING_MAX = 1024 };
+	enum { WAITING_MAX = 8 * IPC_AUTH_CREDITS }; /* as in auth/keepers.c */
 
 	(void)state;
 	for (uint32_t i = 0; i < WAITING_MAX + 1; i++)
@@ -246,11 +246,246 @@ static void test_drained_without_fronts(void **state)
 	assert_int_equal(role_ends(), 0);
 }
 
+/* ---- whether there is room for a message, as an MTA asks ---- */
+
+enum { ANSWER_MS = 5000 };
+
+static struct role_peer *mta;
+
+static void with_quota(struct config *config)
+{
+	config->quota_messages = 10;
+	config->quota_octets = 5000;
+}
+
+static int begin_mta(void **state)
+{
+	begin(state);
+	mta = role_peer(ROLE_MTA, 0);
+	role_expect(mta, IPC_OFFER);
+	return 0;
+}
+
+static int begin_quota(void **state)
+{
+	role_configure = with_quota;
+	begin_mta(state);
+	role_configure = NULL;
+	return 0;
+}
+
+static void ask_room(uint64_t number, const char *address)
+{
+	struct ipc_recipient message = {.session = number, .size = 77};
+
+	ROLE_SEND_TEXTS(mta, IPC_QUOTA, &message, address);
+}
+
+static void expect_room(uint64_t number, enum reason reason)
+{
+	const struct ipc_whose_answer *answer = role_expect(mta, IPC_WHOSE_ANSWER);
+
+	assert_int_equal(answer->session, number);
+	assert_int_equal(answer->reason, reason);
+}
+
+/* The number of the question there. */
+static uint64_t expect_usage(struct role_peer *keeper)
+{
+	const struct ipc_usage *usage = role_expect(keeper, IPC_USAGE);
+
+	assert_int_equal(usage->size, 77);
+	assert_int_equal(usage->quota_messages, 10);
+	assert_int_equal(usage->quota_octets, 5000);
+	assert_int_equal(usage->root, 0);
+	assert_int_equal(usage->head.tail, 8);
+	assert_memory_equal(ipc_tail(usage), "annaanna", 8);
+	return usage->number;
+}
+
+static void tell_usage(const struct role_peer *keeper, uint64_t number, enum reason reason)
+{
+	struct ipc_usage_answer message = {.number = number, .reason = reason};
+
+	role_send(keeper, IPC_USAGE_ANSWER, &message);
+}
+
+static void test_room_in_a_mailbox(void **state)
+{
+	static const enum reason reasons[] = {REASON_OK, REASON_OVER_QUOTA, REASON_OVER_QUOTA_PERM,
+					      REASON_MAILDROP_TEMP};
+	struct role_peer *keeper;
+
+	(void)state;
+	ask_room(1, "anna@office.test");
+	expect_wanted(OWNER);
+	keeper = role_peer(ROLE_KEEPER, OWNER);
+	for (unsigned i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+		if (i > 0)
+			ask_room(1 + i, "anna@office.test");
+		tell_usage(keeper, expect_usage(keeper), reasons[i]);
+		expect_room(1 + i, reasons[i]);
+	}
+	ask_room(9, "nobody@office.test");
+	expect_room(9, REASON_NO_SUCH_USER);
+}
+
+static void test_a_mailbox_without_a_quota(void **state)
+{
+	(void)state;
+	ask_room(1, "anna@office.test");
+	expect_room(1, REASON_OK); /* no keeper is asked, or started */
+	role_ping();
+	ask_room(2, "anna@office.test");
+	expect_room(2, REASON_OK);
+}
+
+static void test_a_keeper_that_does_not_answer(void **state)
+{
+	struct role_peer *keeper = role_peer(ROLE_KEEPER, OWNER);
+	uint64_t number;
+
+	(void)state;
+	ask_room(1, "anna@office.test");
+	number = expect_usage(keeper);
+	role_advance(ANSWER_MS - 1);
+	assert_false(role_speaks(mta, 0));
+	role_advance(1);
+	expect_room(1, REASON_STORE_DOWN);
+	tell_usage(keeper, number, REASON_OK); /* late, but asked for */
+	role_ping();
+	assert_false(role_speaks(mta, 0));
+	ask_room(2, "anna@office.test");
+	tell_usage(keeper, expect_usage(keeper), REASON_OK);
+	expect_room(2, REASON_OK);
+}
+
+static void test_no_keeper_comes_for_a_question(void **state)
+{
+	struct ipc_owner refused = {.uid = OWNER};
+
+	(void)state;
+	ask_room(1, "anna@office.test");
+	expect_wanted(OWNER);
+	role_advance(ANSWER_MS - 1);
+	assert_false(role_speaks(mta, 0));
+	role_advance(1);
+	expect_room(1, REASON_STORE_DOWN);
+	ask_room(2, "anna@office.test");
+	expect_wanted(OWNER);
+	role_send(&role.monitor, IPC_KEEPER_REFUSED, &refused);
+	expect_room(2, REASON_STORE_DOWN);
+}
+
+static void test_a_keeper_goes_that_was_asked_for_room(void **state)
+{
+	struct role_peer *keeper = role_peer(ROLE_KEEPER, OWNER), *other;
+
+	(void)state;
+	other = role_peer(ROLE_KEEPER, OTHER);
+	ask_room(1, "anna@office.test");
+	expect_usage(keeper);
+	role_peer_dies(other);
+	role_ping();
+	assert_false(role_speaks(mta, 0));
+	role_peer_dies(keeper);
+	expect_room(1, REASON_STORE_DOWN);
+}
+
+static void test_an_answer_about_room_that_was_not_asked_for(void **state)
+{
+	struct role_peer *keeper = role_peer(ROLE_KEEPER, OWNER), *other;
+	uint64_t number;
+
+	(void)state;
+	other = role_peer(ROLE_KEEPER, OTHER);
+	ask_room(1, "anna@office.test");
+	number = expect_usage(keeper);
+	tell_usage(other, number, REASON_OVER_QUOTA); /* of another keeper */
+	role_expect_cut(other);
+	assert_false(role_speaks(mta, 0));
+	tell_usage(keeper, number, REASON_OK);
+	expect_room(1, REASON_OK);
+	tell_usage(keeper, number, REASON_OK); /* twice */
+	role_expect_cut(keeper);
+}
+
+static void test_questions_about_room_at_a_keeper(void **state)
+{
+	struct role_peer *keeper = role_peer(ROLE_KEEPER, OWNER);
+	uint64_t first = 0;
+
+	(void)state;
+	for (uint64_t i = 0; i < IPC_USAGE_CREDITS; i++) {
+		ask_room(i, "anna@office.test");
+		if (i == 0)
+			first = expect_usage(keeper);
+		else
+			expect_usage(keeper);
+	}
+	ask_room(IPC_USAGE_CREDITS, "anna@office.test");
+	expect_room(IPC_USAGE_CREDITS, REASON_STORE_DOWN);
+	tell_usage(keeper, first, REASON_OK);
+	expect_room(0, REASON_OK);
+	ask_room(1000, "anna@office.test");
+	expect_usage(keeper);
+}
+
+static void test_questions_about_room_of_all(void **state)
+{
+	enum { PARTS_MAX = 512 };
+
+	(void)state;
+	for (uint64_t i = 0; i < PARTS_MAX; i++)
+		ask_room(i, "anna@office.test"); /* its keeper is being started */
+	role_ping();
+	assert_false(role_speaks(mta, 0));
+	ask_room(PARTS_MAX, "anna@office.test");
+	expect_room(PARTS_MAX, REASON_STORE_DOWN);
+}
+
+static void test_an_mta_goes_while_it_asks(void **state)
+{
+	struct role_peer *keeper = role_peer(ROLE_KEEPER, OWNER);
+	uint64_t number;
+
+	(void)state;
+	ask_room(1, "anna@office.test");
+	number = expect_usage(keeper);
+	role_peer_dies(mta);
+	mta = role_peer(ROLE_MTA, 0);
+	role_ping();
+	tell_usage(keeper, number, REASON_OK);
+	ask_room(2, "anna@office.test");
+	tell_usage(keeper, expect_usage(keeper), REASON_OK);
+	expect_room(2, REASON_OK);
+}
+
 #define IN_AUTH(test) cmocka_unit_test_setup_teardown(test, begin, role_over)
+
+#define WITH_QUOTA(test) cmocka_unit_test_setup_teardown(test, begin_quota, role_over)
+
+static void test_no_start_without_a_sandbox(void **state)
+{
+	(void)state;
+	role_begin(&auth_role, false);
+	role_expect_no_start();
+}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_no_start_without_a_sandbox, role_over),
+		WITH_QUOTA(test_room_in_a_mailbox),
+		cmocka_unit_test_setup_teardown(test_a_mailbox_without_a_quota, begin_mta,
+						role_over),
+		WITH_QUOTA(test_a_keeper_that_does_not_answer),
+		WITH_QUOTA(test_no_keeper_comes_for_a_question),
+		WITH_QUOTA(test_a_keeper_goes_that_was_asked_for_room),
+		WITH_QUOTA(test_an_answer_about_room_that_was_not_asked_for),
+		WITH_QUOTA(test_questions_about_room_at_a_keeper),
+		WITH_QUOTA(test_questions_about_room_of_all),
+		WITH_QUOTA(test_an_mta_goes_while_it_asks),
 		IN_AUTH(test_a_recipient_waits_for_thirty_seconds),
 		IN_AUTH(test_a_recipient_that_holds_keepers_waits_for_five_seconds),
 		IN_AUTH(test_a_login_waits_for_thirty_seconds),

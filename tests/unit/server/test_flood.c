@@ -158,10 +158,23 @@ static void test_many_addresses_are_bounded_together(void **state)
 	for (uint32_t i = 0; i < 10000; i++)
 		n += written(four(i << 8), 3, BEGIN);
 	assert_int_equal(n, FLOOD_FULL_ALL);
+	assert_int_equal(flood_next(&flood), BEGIN + FLOOD_WINDOW);
 	report(BEGIN + FLOOD_WINDOW, false);
+	assert_true(flood_next(&flood) == UINT64_MAX);
 	assert_true(got.sums <= 1 + FLOOD_FULL_ALL / FLOOD_FULL);
 	assert_false(got.has_network); /* the sum over all comes last */
 	assert_int_equal(n + got.lines, 30000);
+}
+
+/* One line each: no network is counted, all of them together are. */
+static void test_a_sum_of_all_is_due_by_itself(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < FLOOD_FULL_ALL; i++)
+		assert_true(flood_may(&flood, KIND, four(i << 8), BEGIN));
+	assert_true(flood_next(&flood) == UINT64_MAX);
+	assert_false(flood_may(&flood, KIND, four(1u << 20), BEGIN + 5));
+	assert_int_equal(flood_next(&flood), BEGIN + FLOOD_WINDOW);
 }
 
 /* Sums of networks are bounded too: a network is counted after FLOOD_FULL lines of the common
@@ -189,6 +202,7 @@ int main(void)
 		cmocka_unit_test_setup(test_networks_of_one_set_are_apart, fresh),
 		cmocka_unit_test_setup(test_ipv6_counts_by_its_64, fresh),
 		cmocka_unit_test_setup(test_many_addresses_are_bounded_together, fresh),
+		cmocka_unit_test_setup(test_a_sum_of_all_is_due_by_itself, fresh),
 		cmocka_unit_test_setup(test_many_addresses_that_each_flood, fresh),
 	};
 

@@ -2,6 +2,8 @@
  * of this program stands for the filesystem, clock_ms for the loop's time. */
 #include "server/auth/homes.h"
 
+#include "config/config.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,6 +37,7 @@ static unsigned looks;
 static struct loop *loop;
 static struct homes *homes;
 static int root; /* the mail root: any folder */
+static int roots[CONFIG_ROOTS_MAX];
 static struct stat root_stat;
 static uint64_t clock_ms = 1000000, last_key;
 static unsigned settled_count, ticks;
@@ -60,20 +63,24 @@ void __wrap_loop_timer_set(struct loop_timer *timer, uint64_t ms)
 		loop_stop(loop);
 }
 
-/* "hung…" does not answer for now; "none…" is not there. */
+/* "hung…" does not answer for now; a path that ends in "none" is not there; what begins with
+ * "root" is root's, and a folder "link" is none. */
 int __wrap_fstatat(int fd, const char *restrict path, struct stat *restrict st, int flags)
 {
+	const char *last = strrchr(path, '/');
+
 	(void)fd;
 	pthread_mutex_lock(&mutex);
 	looks++;
 	while (hangs && strncmp(path, "hung", 4) == 0)
 		pthread_cond_wait(&answers, &mutex);
 	pthread_mutex_unlock(&mutex);
-	if (flags != AT_SYMLINK_NOFOLLOW || strncmp(path, "none", 4) == 0) {
+	if (flags != AT_SYMLINK_NOFOLLOW || strcmp(last ? last + 1 : path, "none") == 0) {
 		errno = ENOENT;
 		return -1;
 	}
-	*st = (struct stat){.st_mode = S_IFDIR | 0700, .st_uid = OWNER};
+	*st = (struct stat){.st_mode = 0700 | (strcmp(path, "link") == 0 ? S_IFLNK : S_IFDIR),
+			    .st_uid = strncmp(path, "root", 4) == 0 ? 0 : OWNER};
 	return 0;
 }
 
@@ -116,14 +123,16 @@ static int begin(void **state)
 	(void)state;
 	loop = loop_create(&err);
 	root = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	homes = loop ? homes_create(loop, root, settled, &last_key, &err) : NULL;
+	for (int i = 0; i < CONFIG_ROOTS_MAX; i++)
+		roots[i] = root;
+	homes = loop ? homes_create(loop, roots, settled, &last_key, &err) : NULL;
 	return root >= 0 && homes && fstat(root, &root_stat) == 0 ? 0 : -1;
 }
 
 static enum homes_answer owner(const char *path, uint32_t *uid, uint64_t *key)
 {
 	*uid = 77;
-	return homes_owner(homes, path, uid, key);
+	return homes_owner(homes, 0, path, uid, key);
 }
 
 /* Asks, and waits for the answer. */
@@ -195,6 +204,24 @@ static void test_a_home_that_is_not_there_is_the_roots_for_a_moment(void **state
 	expect("none", HOMES_KNOWN, root_stat.st_uid);
 	clock_ms += 1;
 	learn("none");
+}
+
+static void test_a_home_that_is_not_there_is_of_the_folder_above(void **state)
+{
+	static const char *const homes_paths[] = {"ann/none", "ann/none/none"};
+	static const char *const of_root[] = {"rootly/none", "rootly/none/none", "link/none"};
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		learn(homes_paths[i]);
+		expect(homes_paths[i], HOMES_KNOWN, OWNER);
+		clock_ms += MISSING_MS; /* it may be somebody else's in a moment */
+		learn(homes_paths[i]);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		learn(of_root[i]);
+		expect(of_root[i], HOMES_KNOWN, root_stat.st_uid);
+	}
 }
 
 static void test_a_forgotten_owner_is_looked_at_anew(void **state)
@@ -316,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_requests_share_one_look_and_its_answer),
 		cmocka_unit_test(test_an_answer_is_kept_for_two_seconds),
 		cmocka_unit_test(test_a_home_that_is_not_there_is_the_roots_for_a_moment),
+		cmocka_unit_test(test_a_home_that_is_not_there_is_of_the_folder_above),
 		cmocka_unit_test(test_a_forgotten_owner_is_looked_at_anew),
 		cmocka_unit_test(test_a_home_that_hangs_is_down_and_others_go_on),
 		cmocka_unit_test(test_old_answers_serve_while_a_home_hangs),

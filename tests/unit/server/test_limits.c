@@ -24,7 +24,7 @@ static const uint8_t loop_six[16] = {[15] = 1};
 static struct limit_address *connected(struct limits *limits, const uint8_t address[16])
 {
 	enum reason why;
-	struct limit_address *entry = limits_connect(limits, address, false, &why);
+	struct limit_address *entry = limits_connect(limits, address, true, false, &why);
 
 	assert_non_null(entry);
 	assert_int_equal(why, REASON_OK);
@@ -35,7 +35,7 @@ static void refused(struct limits *limits, const uint8_t address[16], enum reaso
 {
 	enum reason why;
 
-	assert_null(limits_connect(limits, address, false, &why));
+	assert_null(limits_connect(limits, address, true, false, &why));
 	assert_int_equal(why, expected);
 }
 
@@ -164,7 +164,7 @@ static void test_all_connections_have_a_limit(void **state)
 	/* a stranger who is refused leaves no entry behind */
 	refused(&limits, four_b, REASON_CONNECTIONS);
 	assert_int_equal(limits.addresses.count, 1);
-	forced = limits_connect(&limits, four_b, true, &why);
+	forced = limits_connect(&limits, four_b, true, true, &why);
 	assert_non_null(forced);
 	assert_int_equal(why, REASON_OK);
 	assert_int_equal(limits.connections, 3);
@@ -296,15 +296,15 @@ static void test_threat_70_what_is_given_up_again_is_a_failure(void **state)
 	near_too = connected(&limits, near_b);
 	far = connected(&limits, four_a);
 	/* one that is honest costs nothing */
-	assert_false(limits_given_up(near, 1, MINUTE));
-	assert_false(limits_given_up(far, 1, MINUTE));
+	assert_false(limits_given_up(&limits, near, 1, MINUTE));
+	assert_false(limits_given_up(&limits, far, 1, MINUTE));
 	assert_false(limits_has_failures(near, MINUTE));
-	assert_true(limits_given_up(near, 2, MINUTE));
+	assert_true(limits_given_up(&limits, near, 2, MINUTE));
 	/* on another connection of the same network it is not the first */
-	assert_true(limits_given_up(near_too, 1, 2 * MINUTE));
+	assert_true(limits_given_up(&limits, near_too, 1, 2 * MINUTE));
 	/* forgotten as failures are, from the last one on */
-	assert_true(limits_given_up(near, 1, 12 * MINUTE));
-	assert_false(limits_given_up(near, 1, 23 * MINUTE));
+	assert_true(limits_given_up(&limits, near, 1, 12 * MINUTE));
+	assert_false(limits_given_up(&limits, near, 1, 23 * MINUTE));
 	limits_disconnect(&limits, near);
 	limits_disconnect(&limits, near_too);
 	limits_disconnect(&limits, far);
@@ -329,8 +329,8 @@ static void test_threat_70_given_up_on_loopback(void **state)
 	limits_init(&limits, &config);
 	address = connected(&limits, loop_four);
 	for (int i = 0; i < 5; i++)
-		assert_false(limits_given_up(address, 1, MINUTE));
-	assert_true(limits_given_up(address, 2, MINUTE));
+		assert_false(limits_given_up(&limits, address, 1, MINUTE));
+	assert_true(limits_given_up(&limits, address, 2, MINUTE));
 	limits_disconnect(&limits, address);
 	assert_int_equal(limits.addresses.count, 0);
 	table_finish(&limits.addresses);
@@ -358,9 +358,174 @@ static void test_fresh_failures_are_those_of_ten_minutes(void **state)
 	table_finish(&limits.blocks);
 }
 
+/* What a proxy calls loopback has penalties; the machine's own has none, and is counted apart. */
+static void test_loopback_of_a_proxy_is_not_this_machine(void **state)
+{
+	struct config config = {.max_connections_per_address = 1,
+				.failure_delay_ms = 1000,
+				.failure_delay_max_ms = 8000};
+	struct limit_address *own, *named, *none;
+	struct limits limits;
+	enum reason why;
+
+	(void)state;
+	limits_init(&limits, &config);
+	own = limits_connect(&limits, loop_four, true, false, &why);
+	named = limits_connect(&limits, loop_four, false, false, &why);
+	assert_non_null(own);
+	assert_non_null(named);
+	assert_true(limits_is_loopback(own));
+	assert_false(limits_is_loopback(named));
+	/* an address that is none of loopback is none, whatever is said of it */
+	none = limits_connect(&limits, near_a, true, false, &why);
+	assert_non_null(none);
+	assert_false(limits_is_loopback(none));
+	for (int i = 0; i < 3; i++)
+		limits_failed(&limits, own, 1, 10);
+	assert_int_equal(limits_failed(&limits, own, 1, 10), 1000);
+	assert_false(limits_has_failures(own, 10));
+	limits_failed(&limits, named, 1, 10);
+	assert_int_equal(limits_failed(&limits, named, 1, 10), 2000);
+	assert_true(limits_has_failures(named, 10));
+	limits_disconnect(&limits, own);
+	limits_disconnect(&limits, named);
+	limits_disconnect(&limits, none);
+	limits_sweep(&limits, 20 * 60 * 1000);
+	finish(&limits);
+}
+
+/* ---- penalties between processes ---- */
+
+static struct ipc_penalty kept[32];
+static unsigned kept_count;
+
+static void keep(const struct ipc_penalty *row, void *context)
+{
+	(void)context;
+	assert_true(kept_count < 32);
+	kept[kept_count++] = *row;
+}
+
+static void fail_at(struct limits *limits, const uint8_t address[16], unsigned times, uint64_t now)
+{
+	struct limit_address *entry = connected(limits, address);
+
+	while (times--)
+		limits_failed(limits, entry, 1, now);
+	limits_disconnect(limits, entry);
+}
+
+static uint32_t next_delay(struct limits *limits, const uint8_t address[16], uint64_t now)
+{
+	struct limit_address *entry = connected(limits, address);
+	uint32_t delay = limits_failed(limits, entry, 1, now);
+
+	limits_disconnect(limits, entry);
+	return delay;
+}
+
+static void test_penalties_go_over_to_another_process(void **state)
+{
+	struct config config = {.failure_delay_ms = 1, .failure_delay_max_ms = 1u << 20};
+	struct limits old, new;
+	uint64_t now = 60 * MINUTE;
+
+	(void)state;
+	kept_count = 0;
+	limits_init(&old, &config);
+	limits_init(&new, &config);
+	assert_int_equal(old.changes, 0);
+	fail_at(&old, four_a, 5, now);
+	fail_at(&old, near_a, 3, now - MINUTE);
+	fail_at(&old, far_six, 6, now);
+	fail_at(&old, four_b, 7, now - 11 * MINUTE); /* forgotten by now */
+	assert_int_equal(old.changes, 21);
+	limits_penalties(&old, now, keep, NULL);
+	assert_int_equal(kept_count, 3 + 1 + 1); /* addresses, their /56, their /48 */
+	fail_at(&new, four_a, 2, now);
+	fail_at(&new, near_a, 4, now);
+	for (unsigned i = 0; i < kept_count; i++)
+		assert_true(limits_take_penalty(&new, &kept[i], now));
+	/* the greater one stays, taken once or twice */
+	for (unsigned i = 0; i < kept_count; i++)
+		assert_true(limits_take_penalty(&new, &kept[i], now));
+	assert_int_equal(next_delay(&new, four_a, now), 1 << 5);
+	assert_int_equal(next_delay(&new, near_b, now), 1 << 4);
+	assert_int_equal(next_delay(&new, far_six, now), 1 << 6);
+	assert_int_equal(next_delay(&new, four_b, now), 1);
+	limits_sweep(&new, now + 11 * MINUTE);
+	limits_sweep(&old, now + 11 * MINUTE);
+	finish(&new);
+	finish(&old);
+}
+
+static void test_wider_networks_go_over_with_their_addresses(void **state)
+{
+	struct config config = {.failure_delay_ms = 1, .failure_delay_max_ms = 1u << 20};
+	uint8_t address[16] = {0x20, 1, 0xd, 0xb8, 0, 7}, fresh[16] = {0x20, 1, 0xd, 0xb8, 0, 7};
+	struct limits old, new;
+
+	(void)state;
+	kept_count = 0;
+	limits_init(&old, &config);
+	limits_init(&new, &config);
+	for (unsigned i = 0; i < 16; i++) {
+		address[7] = (uint8_t)i;
+		fail_at(&old, address, 1, MINUTE);
+	}
+	fresh[7] = 200;
+	limits_penalties(&old, MINUTE, keep, NULL);
+	assert_int_equal(kept_count, 16 + 2);
+	for (unsigned i = 0; i < kept_count; i++)
+		assert_true(limits_take_penalty(&new, &kept[i], MINUTE));
+	assert_int_equal(next_delay(&new, fresh, MINUTE), next_delay(&old, fresh, MINUTE));
+	limits_sweep(&new, 12 * MINUTE);
+	limits_sweep(&old, 12 * MINUTE);
+	finish(&new);
+	finish(&old);
+}
+
+/* A process that an intruder has may send any row. */
+static void test_rows_that_cannot_be_right(void **state)
+{
+	const uint64_t now = 60 * MINUTE;
+	const struct ipc_penalty good = {
+		.last = now, .failures = 1, .address = {[10] = 0xff, [11] = 0xff, 192, 0, 2, 1}};
+	struct config config = {.failure_delay_ms = 1, .failure_delay_max_ms = 64};
+	struct ipc_penalty row;
+	struct limits limits;
+
+	(void)state;
+	limits_init(&limits, &config);
+#define REFUSED(change)                                                \
+	do {                                                           \
+		row = good;                                            \
+		change;                                                \
+		assert_false(limits_take_penalty(&limits, &row, now)); \
+	} while (0)
+	REFUSED(row.last = now + 1);
+	REFUSED(row.last = now - 11 * MINUTE);
+	REFUSED(row.last = 0);
+	REFUSED(row.failures = 0);
+	REFUSED(row.failures = UINT32_MAX);
+	REFUSED(row.given_up = UINT32_MAX);
+	REFUSED(memcpy(row.address, loop_four, 16));
+	REFUSED(memcpy(row.address, loop_six, 16));
+	REFUSED(memset(row.address, 0, 16)); /* a Unix socket */
+	REFUSED(row.octets = 5);
+	REFUSED(row.octets = 7); /* no address of it is there */
+	REFUSED(row.octets = 16);
+	assert_int_equal(limits.addresses.count, 0);
+	assert_true(limits_take_penalty(&limits, &good, now));
+	assert_int_equal(next_delay(&limits, four_a, now), 2);
+	limits_sweep(&limits, now + 11 * MINUTE);
+	finish(&limits);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_loopback_of_a_proxy_is_not_this_machine),
 		cmocka_unit_test(test_an_ipv6_network_is_one_address),
 		cmocka_unit_test(test_wider_ipv6_networks_have_limits_of_their_own),
 		cmocka_unit_test(test_threat_25_failures_of_wider_ipv6_networks),
@@ -374,6 +539,9 @@ int main(void)
 		cmocka_unit_test(test_threat_70_what_is_given_up_again_is_a_failure),
 		cmocka_unit_test(test_threat_70_given_up_on_loopback),
 		cmocka_unit_test(test_fresh_failures_are_those_of_ten_minutes),
+		cmocka_unit_test(test_penalties_go_over_to_another_process),
+		cmocka_unit_test(test_wider_networks_go_over_with_their_addresses),
+		cmocka_unit_test(test_rows_that_cannot_be_right),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

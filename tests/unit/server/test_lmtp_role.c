@@ -3,6 +3,9 @@
 #include "role_test.h"
 
 #include "server/lmtp/lmtp.h"
+#include "server/lmtp/spool.h"
+
+#include <sys/syscall.h>
 
 enum { IDLE_MS = 300 * 1000 };
 
@@ -52,15 +55,19 @@ static void *stopped;
 static int begin(void **state)
 {
 	(void)state;
+	role_captures = true;
 	role_begin(&lmtp_role, false);
-	if (state == &stopped)
+	if (state == &stopped) {
 		role_stop_clock();
-	role_listen(SERVICE_LMTP);
+		role_listen_unix(SERVICE_LMTP);
+	} else {
+		role_listen(SERVICE_LMTP);
+	}
 	auth = role_peer(ROLE_AUTH, 0);
 	keepers[0] = role_peer(ROLE_KEEPER, 0);
 	keepers[1] = role_peer(ROLE_KEEPER, 0);
 	role_go();
-	client = role_dial();
+	client = state == &stopped ? role_dial_unix() : role_dial();
 	reply("220 ");
 	say("LHLO x\r\n");
 	reply("250 ");
@@ -136,6 +143,7 @@ static void test_a_keeper_goes_in_the_middle_of_a_delivery(void **state)
 	reply("451 4.3.0 ");
 	say("NOOP\r\n");
 	reply("250 ");
+	role_expect_log("<2>channel to keeper 0 is gone: ");
 }
 
 /* RCPT was answered 250, and its keeper is gone when the message is complete. */
@@ -337,6 +345,144 @@ static void test_a_recipient_takes_longer_than_idle(void **state)
 	assert_string_equal(line(), "");
 }
 
+/* ---- what the log says of mail that was not taken ---- */
+
+/* However it is sent: ten minutes, and a second for each 16 KiB of it. */
+static void test_a_message_that_takes_too_long(void **state)
+{
+	static char octets[SPOOL_OCTETS_A_SECOND];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(octets); i++)
+		octets[i] = i % 64 == 63 ? '\n' : i % 64 == 62 ? '\r' : 'x';
+	mail();
+	recipient(1);
+	say("DATA\r\n");
+	reply("354 ");
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(send(client, octets, sizeof(octets) / 2, MSG_NOSIGNAL),
+				 sizeof(octets) / 2);
+		role_settle(client);
+		role_advance(SPOOL_TIME_MS / 3);
+	}
+	role_advance(1000);
+	say("x\r\n");
+	role_settle(client);
+	assert_false(client_is_told());
+	role_advance(1);
+	say("\r\n");
+	reply("421 4.4.2 ");
+	assert_string_equal(line(), "");
+}
+
+static void refused_by_auth(enum reason reason)
+{
+	struct ipc_recipient_answer refused = {.reason = reason};
+	const struct ipc_recipient *asked;
+
+	say("RCPT TO:<Anna@office.test>\r\n");
+	asked = role_expect(auth, IPC_RCPT);
+	refused.session = asked->session;
+	refused.transaction = asked->transaction;
+	refused.index = asked->index;
+	role_send(auth, IPC_RCPT_REFUSED, &refused);
+}
+
+static void test_refusals_in_the_log(void **state)
+{
+	(void)state;
+	mail();
+	refused_by_auth(REASON_NO_SUCH_USER);
+	reply("550 5.1.1 no such user here\r\n");
+	role_expect_log("<2>recipient-refused from=127.0.0.1 session=1-1 "
+			"sender=\"a@example.org\" recipient=\"Anna@office.test\" reason=\"no such "
+			"user here\"\n");
+	refused_by_auth(REASON_OVER_QUOTA);
+	reply("452 4.2.2 the mailbox is full, try again later\r\n");
+	role_expect_log("recipient=\"Anna@office.test\" reason=\"the mailbox is full, try again "
+			"later\"\n");
+	say("RSET\r\n");
+	reply("250 ");
+	say("MAIL FROM:<>\r\n");
+	reply("250 ");
+	role_peer_dies(auth);
+	role_ping();
+	say("RCPT TO:<berta@office.test>\r\n");
+	reply("451 4.3.0 the mail store is not available, try again later\r\n");
+	role_expect_log(
+		"sender=\"\" recipient=\"berta@office.test\" reason=\"the mail store is not "
+		"available, try again later\"\n");
+}
+
+/* A recipient that waited for a keeper in vain: the next ones of the transaction do not. */
+static void test_recipients_behind_one_that_waited(void **state)
+{
+	const struct ipc_recipient *asked;
+
+	(void)state;
+	mail();
+	refused_by_auth(REASON_OWNERS_BUSY);
+	reply("451 4.3.2 ");
+	say("RCPT TO:<berta@office.test>\r\n");
+	asked = role_expect(auth, IPC_RCPT);
+	assert_int_equal(asked->held, IPC_HELD_ALL);
+}
+
+/* ---- a listening socket that is shut ---- */
+
+static int listener_of_role(void)
+{
+	char path[64], link[64];
+
+	/* the socket that listens, through the role's process */
+	for (int fd = 3; fd < 64; fd++) {
+		struct sockaddr_in address;
+		socklen_t size = sizeof(address);
+		int listens = 0, mine;
+		socklen_t one = sizeof(listens);
+		long pidfd;
+
+		snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)role.pid, fd);
+		if (readlink(path, link, sizeof(link)) <= 0)
+			continue;
+		pidfd = syscall(SYS_pidfd_open, role.pid, 0);
+		mine = (int)syscall(SYS_pidfd_getfd, (int)pidfd, fd, 0);
+		close((int)pidfd);
+		if (mine < 0)
+			continue;
+		if (getsockopt(mine, SOL_SOCKET, SO_ACCEPTCONN, &listens, &one) == 0 && listens &&
+		    getsockname(mine, (struct sockaddr *)&address, &size) == 0)
+			return mine;
+		close(mine);
+	}
+	return -1;
+}
+
+static void test_a_listening_socket_that_was_shut(void **state)
+{
+	int listener = listener_of_role(), other;
+
+	(void)state;
+	if (listener < 0)
+		skip(); /* no process may look into another here */
+	shutdown(listener, SHUT_RDWR);
+	close(listener);
+	role_expect(&role.monitor, IPC_LISTENER_DEAD);
+	role_expect_log(
+		"<0>a listening socket of LMTP was shut; this process asks the monitor for a "
+		"new one\n");
+	role_expect_input();
+	role_listen(SERVICE_LMTP);
+	role_ping();
+	other = client;
+	client = role_dial();
+	reply("220 ");
+	close(client);
+	client = other;
+	say("NOOP\r\n"); /* those that are connected go on */
+	reply("250 ");
+}
+
 /* ---- the end ---- */
 
 static void test_drain_ends_an_idle_session_at_once(void **state)
@@ -386,9 +532,17 @@ static void test_drain_cuts_what_takes_longer(void **state)
 #define IN_LMTP(test) cmocka_unit_test_setup_teardown(test, begin, end)
 #define STOPPED(test) cmocka_unit_test_setup_teardown(test, begin_stopped, end)
 
+static void test_no_start_without_a_sandbox(void **state)
+{
+	(void)state;
+	role_begin(&lmtp_role, false);
+	role_expect_no_start();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(test_no_start_without_a_sandbox, role_over),
 		IN_LMTP(test_a_keeper_goes_in_the_middle_of_a_delivery),
 		IN_LMTP(test_a_keeper_goes_before_the_message_is_complete),
 		IN_LMTP(test_others_are_delivered_behind_a_keeper_that_went_early),
@@ -402,6 +556,11 @@ int main(void)
 		STOPPED(test_a_client_that_is_idle_in_its_message),
 		STOPPED(test_a_delivery_takes_longer_than_idle),
 		STOPPED(test_a_recipient_takes_longer_than_idle),
+		cmocka_unit_test_setup_teardown(test_a_message_that_takes_too_long, begin_stopped,
+						end),
+		IN_LMTP(test_refusals_in_the_log),
+		IN_LMTP(test_recipients_behind_one_that_waited),
+		IN_LMTP(test_a_listening_socket_that_was_shut),
 		IN_LMTP(test_drain_ends_an_idle_session_at_once),
 		IN_LMTP(test_drain_lets_a_delivery_end),
 		IN_LMTP(test_drain_cuts_what_takes_longer),

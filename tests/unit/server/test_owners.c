@@ -9,16 +9,17 @@
 
 #include <cmocka.h>
 
-static pop3_span home = {"anna", 4};
+static struct owner_home home = {3, {"anna", 4}};
 
 static uint32_t next(struct owners *owners, uint64_t now)
 {
-	uint32_t uid = 0;
+	uint32_t uid = 0, root = 0;
 	char *path;
 
-	if (!owners_next(owners, now, &uid, &path))
+	if (!owners_next(owners, now, &uid, &root, &path))
 		return 0;
 	assert_string_equal(path, "anna");
+	assert_int_equal(root, 3);
 	free(path);
 	return uid;
 }

@@ -3,6 +3,7 @@
 #include "server/auth/queue.h"
 
 #include "base/text.h"
+#include "users/users.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -223,10 +224,12 @@ static void test_an_entry_leaves_whatever_it_does(void **state)
 
 static void test_pairs_are_remembered_for_thirty_days(void **state)
 {
+	static char longest[1 << 20];
 	struct proven *proven;
 	uint8_t here[16], there[16];
 
 	(void)state;
+	memset(longest, 'x', sizeof(longest));
 	network_of(1, here);
 	network_of(2, there);
 	assert_int_equal(proven_create(1024, &proven, NULL), 0);
@@ -241,6 +244,13 @@ static void test_pairs_are_remembered_for_thirty_days(void **state)
 	assert_false(proven_has(proven, SPAN_LITERAL("anna"), here, 10 + PROVEN_SECONDS));
 	proven_put(proven, SPAN_LITERAL("Anna"), here, 10 + PROVEN_SECONDS);
 	assert_true(proven_has(proven, SPAN_LITERAL("anna"), here, 9 + 2 * PROVEN_SECONDS));
+	/* what can be no name is not looked for, however long it is */
+	proven_put(proven, (pop3_span){longest, USER_NAME_MAX}, here, 10);
+	assert_true(proven_has(proven, (pop3_span){longest, USER_NAME_MAX}, here, 10));
+	proven_put(proven, (pop3_span){longest, USER_NAME_MAX + 1}, here, 10);
+	assert_false(proven_has(proven, (pop3_span){longest, USER_NAME_MAX + 1}, here, 10));
+	assert_false(proven_has(proven, (pop3_span){longest, sizeof(longest)}, here, 10));
+	proven_put(proven, (pop3_span){longest, sizeof(longest)}, here, 10);
 	proven_destroy(proven);
 	proven_destroy(NULL);
 }

@@ -9,6 +9,10 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 static unsigned started;
 
 static void again(struct slot *slot)
@@ -74,11 +78,43 @@ static void test_a_process_that_does_not_end_is_given_up_once(void **state)
 	loop_destroy(loop);
 }
 
+static int refuse(struct slot *slot, struct err *err)
+{
+	(void)slot;
+	return err_set(err, 1, "no channel");
+}
+
+static void test_a_process_that_cannot_be_told_its_part_is_killed(void **state)
+{
+	static const struct slot_events refusing = {.again = again, .brief = refuse};
+	struct slot slot = {0};
+	struct loop *loop = begin(&slot);
+	int exe = open("/bin/true", O_RDONLY | O_CLOEXEC), status;
+	struct err err;
+	pid_t pid;
+
+	(void)state;
+	slot.events = &refusing;
+	assert_true(exe >= 0);
+	assert_int_equal(slot_start(&slot, exe, -1, 7, &err), -1);
+	assert_string_equal(err.text, "no channel");
+	assert_int_not_equal(slot.killed, 0);
+	assert_int_equal(slot.instance, 7);
+	pid = slot.pid;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	slot_reaped(&slot, status, true);
+	assert_int_equal(slot.pid, 0);
+	slot_finish(&slot);
+	close(exe);
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_wait_grows_while_lives_are_short),
 		cmocka_unit_test(test_a_process_that_does_not_end_is_given_up_once),
+		cmocka_unit_test(test_a_process_that_cannot_be_told_its_part_is_killed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -394,8 +394,9 @@ static void test_pause_holds_packets_back(void **state)
 static int post_number(struct side *side, uint32_t number)
 {
 	uint32_t posted[2] = {number, 0};
+	struct iovec part = {posted, sizeof(posted)};
 
-	return chan_post(&side->chan, posted, sizeof(posted));
+	return chan_post(&side->chan, &part, 1);
 }
 
 static void test_posted_together(void **state)
@@ -430,6 +431,55 @@ static void test_posted_together(void **state)
 	loop_run(both.loop);
 	assert_int_equal(both.b.next, 1006);
 	assert_int_equal(post_number(&both.a, 0), 0); /* lost, and freed */
+	stop(&both);
+}
+
+/* Each begins at a multiple of 8 octets, and nothing stays: it may be a secret. */
+static void test_posted_in_parts(void **state)
+{
+	static const char nothing[32];
+	struct both both;
+
+	(void)state;
+	start(&both, 1024 * 1024);
+	both.b.several = true;
+	for (uint32_t i = 0; i < 3; i++) {
+		char text[] = "abc";
+		struct iovec parts[] = {{&i, sizeof(i)}, {text, 3}, {NULL, 0}};
+
+		assert_int_equal(chan_post(&both.a.chan, parts, 3), 0);
+	}
+	both.b.stop_at = 3;
+	loop_run(both.loop);
+	assert_int_equal(both.b.packets, 1);
+	assert_int_equal(both.b.last_size, 23);
+	assert_memory_equal(both.a.chan.posted, nothing, both.b.last_size);
+	stop(&both);
+}
+
+/* One that does not fit begins a packet, and the one before it ends without filling. */
+static void test_posted_to_the_brim(void **state)
+{
+	enum { FIRST = CHAN_POST_MAX / 8 };
+	char packet[CHAN_POST_MAX + 8];
+	struct both both;
+
+	(void)state;
+	start(&both, 1024 * 1024);
+	chan_pause(&both.b.chan, true);
+	for (uint32_t i = 0; i < FIRST + 1; i++) {
+		struct iovec part = {&i, sizeof(i)};
+
+		assert_int_equal(chan_post(&both.a.chan, &part, 1), 0);
+	}
+	assert_int_equal(recv(both.b.chan.fd, packet, sizeof(packet), MSG_DONTWAIT),
+			 CHAN_POST_MAX - 4);
+	assert_int_equal(both.a.chan.posted_size, 4);
+	both.b.next = FIRST;
+	both.b.stop_at = FIRST + 1;
+	chan_pause(&both.b.chan, false);
+	loop_run(both.loop);
+	assert_int_equal(both.b.last_size, 4);
 	stop(&both);
 }
 
@@ -535,6 +585,8 @@ int main(void)
 		cmocka_unit_test(test_too_many_descriptors_under_way),
 		cmocka_unit_test(test_pause_holds_packets_back),
 		cmocka_unit_test(test_posted_together),
+		cmocka_unit_test(test_posted_in_parts),
+		cmocka_unit_test(test_posted_to_the_brim),
 		cmocka_unit_test(test_posted_goes_first),
 		cmocka_unit_test(test_posted_behind_a_queue),
 		cmocka_unit_test(test_posted_to_the_dead),

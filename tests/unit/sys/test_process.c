@@ -130,6 +130,98 @@ static void test_signals_and_environment(void **state)
 	sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
+enum { KEPT_FD = 30, CLOSED_FD = 31, BECAME = 42 };
+
+/* In the process that became another: 0 when all is as it should be. */
+static int look_after_exec(const char *pid)
+{
+	sigset_t waiting, blocked;
+	char octet;
+
+	if (atoi(pid) != (int)getpid())
+		return 20;
+	if (read(KEPT_FD, &octet, 1) != 1 || octet != 'k' || fcntl(CLOSED_FD, F_GETFD) >= 0)
+		return 21;
+	sigpending(&waiting);
+	if (!sigismember(&waiting, SIGUSR1)) /* it came before the exec */
+		return 22;
+	signal(SIGUSR1, SIG_IGN);
+	process_hold_signals(false);
+	sigprocmask(SIG_SETMASK, NULL, &blocked);
+	if (sigismember(&blocked, SIGUSR1) || sigismember(&blocked, SIGTERM))
+		return 23;
+	return getenv("KEPT") ? BECAME : 24;
+}
+
+static void become_another(void)
+{
+	char name[] = "look-after-exec", number[16], *argv[] = {name, number, NULL};
+	int exe = process_self(NULL), fd = make_pipe_with('k'), kept = KEPT_FD;
+
+	if (dup3(fd, KEPT_FD, O_CLOEXEC) < 0 || dup3(fd, CLOSED_FD, O_CLOEXEC) < 0)
+		_exit(1);
+	process_hold_signals(true);
+	raise(SIGUSR1);
+	setenv("KEPT", "x", 1);
+	snprintf(number, sizeof(number), "%d", (int)getpid());
+	process_become(exe, argv, &kept, 1, NULL);
+	_exit(2);
+}
+
+static void test_a_process_becomes_another(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0)
+		become_another();
+	status = wait_for(pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), BECAME);
+}
+
+/* All is as before. */
+static void test_a_process_that_cannot_become_another(void **state)
+{
+	char name[] = "no program", *argv[] = {name, NULL};
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	struct err err = {0};
+
+	(void)state;
+	assert_int_equal(process_become(fd, argv, &fd, 1, &err), -1);
+	assert_non_null(strstr(err.text, "cannot start no program"));
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	close(fd);
+}
+
+static void test_the_path_of_this_program(void **state)
+{
+	char exe[4096], path[4096], tiny[2], folder[] = "/tmp/valija-process-XXXXXX", link[64];
+	struct err err = {0};
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	(void)state;
+	assert_true(n > 0);
+	exe[n] = '\0';
+	assert_int_equal(process_path(exe, path, sizeof(path), &err), 0);
+	assert_string_equal(path, exe);
+	/* a name that leads elsewhere, or that a shell looked for in PATH */
+	assert_int_equal(process_path("/bin/sh", path, sizeof(path), &err), 0);
+	assert_string_equal(path, exe);
+	assert_int_equal(process_path("valijad", path, sizeof(path), &err), 0);
+	assert_string_equal(path, exe);
+	assert_int_equal(process_path("valijad", tiny, sizeof(tiny), &err), -1);
+	/* a link stays one: it may lead elsewhere later */
+	assert_non_null(mkdtemp(folder));
+	snprintf(link, sizeof(link), "%s/link", folder);
+	assert_int_equal(symlink(exe, link), 0);
+	assert_int_equal(process_path(link, path, sizeof(path), &err), 0);
+	unlink(link);
+	rmdir(folder);
+	assert_string_equal(path, link);
+}
+
 struct asked {
 	bool hangs;
 	char octet;
@@ -238,8 +330,13 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_a_question_that_hangs),
 		cmocka_unit_test(test_what_is_no_program_is_an_error),
 		cmocka_unit_test(test_descriptor_limit),
+		cmocka_unit_test(test_a_process_becomes_another),
+		cmocka_unit_test(test_a_process_that_cannot_become_another),
+		cmocka_unit_test(test_the_path_of_this_program),
 	};
 
+	if (strcmp(argv[0], "look-after-exec") == 0)
+		return argc == 2 ? look_after_exec(argv[1]) : 9;
 	if (strcmp(argv[0], "look-around") == 0)
 		return argc == 2 ? look_around(atoi(argv[1])) : 9;
 	alarm(60);

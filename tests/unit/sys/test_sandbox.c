@@ -690,9 +690,137 @@ static void test_lmtp(void **state)
 	assert_deadly(run(lmtp_dials, *state));
 }
 
+/* ---- status ---- */
+
+static const struct sandbox status_box = {.role = SANDBOX_STATUS};
+
+/* It takes connections of the socket that it has and maps what it was given; it has no file. A
+ * library that asks for a socket is refused, and goes on without. */
+static void status_works(struct place *place)
+{
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), pair[2];
+	int page = memfd_create("page", MFD_CLOEXEC);
+	char octet;
+
+	EXPECT(listen(listener, 1) == 0 && ftruncate(page, 4096) == 0);
+	EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+	enter(&status_box);
+	EXPECT(accept4(listener, NULL, NULL, SOCK_NONBLOCK) < 0 && errno == EAGAIN);
+	EXPECT(mmap(NULL, 4096, PROT_READ, MAP_SHARED, page, 0) != MAP_FAILED);
+	EXPECT(send(pair[0], "x", 1, MSG_NOSIGNAL) == 1 && recv(pair[1], &octet, 1, 0) == 1);
+	EXPECT(socket(AF_INET, SOCK_DGRAM, 0) < 0 && errno == ENOSYS);
+	EXPECT(socket(AF_INET6, SOCK_STREAM, 0) < 0 && errno == ENOSYS);
+	EXPECT(socket(AF_NETLINK, SOCK_RAW, 0) < 0 && errno == ENOSYS);
+	EXPECT(open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES);
+	EXPECT(openat(place->fd, "tmp", O_RDONLY | O_DIRECTORY) < 0 && errno == EACCES);
+	EXPECT(openat(place->fd, "x", O_RDWR | O_CREAT, 0600) < 0 && errno == EACCES);
+	EXPECT(prctl(PR_GET_DUMPABLE) == 0);
+}
+
+static void status_dials(struct place *place)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)place;
+	enter(&status_box);
+	_exit(connect(fd, (struct sockaddr *)&any, sizeof(any)) < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void status_forks(struct place *place)
+{
+	(void)place;
+	enter(&status_box);
+	_exit(fork() < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void test_status(void **state)
+{
+	assert_fine(run(status_works, *state));
+	assert_deadly(run(status_dials, *state));
+	assert_deadly(run(status_forks, *state));
+}
+
+/* ---- logins ---- */
+
+static void *append_to(void *argument)
+{
+	const struct place *place = argument;
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd = openat(place->fd, "last", O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	struct stat st;
+	bool done = fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0 && write(fd, "abc", 3) == 3 &&
+		    fstat(fd, &st) == 0 && fstatat(place->fd, "last", &st, 0) == 0 &&
+		    fdatasync(fd) == 0 && fsync(fd) == 0 &&
+		    renameat(place->fd, "last", place->fd, "other") == 0 &&
+		    unlinkat(place->fd, "other", 0) == 0;
+
+	return done ? argument : NULL;
+}
+
+/* One file in its folder, from one thread, up to a bound; nothing beside it. */
+static void logins_works(struct place *place)
+{
+	struct sandbox logins = {.role = SANDBOX_LOGINS,
+				 .paths = {{place->fd, SANDBOX_READ | SANDBOX_WRITE}},
+				 .path_count = 1,
+				 .max_files = FILE_MAX};
+	int outside = openat(place->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int file = openat(place->fd, "bounded", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	pthread_t thread;
+	void *result = NULL;
+
+	enter(&logins);
+	EXPECT(pthread_create(&thread, NULL, append_to, place) == 0);
+	EXPECT(pthread_join(thread, &result) == 0 && result == place);
+	EXPECT(lseek(file, FILE_MAX, SEEK_SET) == FILE_MAX);
+	EXPECT(write(file, "x", 1) < 0 && errno == EFBIG);
+	EXPECT(open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES);
+	EXPECT(openat(outside, "made", O_WRONLY | O_CREAT, 0600) < 0 && errno == EACCES);
+	EXPECT(mkdirat(place->fd, "folder", 0700) < 0 && errno == ENOSYS);
+	EXPECT(linkat(place->fd, "bounded", place->fd, "second", 0) < 0 && errno == ENOSYS);
+	EXPECT(symlinkat("bounded", place->fd, "second") < 0 && errno == ENOSYS);
+	EXPECT(fchmod(file, 0666) < 0 && errno == ENOSYS);
+}
+
+static void logins_dials(struct place *place)
+{
+	struct sandbox logins = {.role = SANDBOX_LOGINS};
+
+	(void)place;
+	enter(&logins);
+	_exit(socket(AF_INET, SOCK_STREAM, 0) < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void logins_forks(struct place *place)
+{
+	struct sandbox logins = {.role = SANDBOX_LOGINS};
+
+	(void)place;
+	enter(&logins);
+	_exit(fork() < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void test_logins(void **state)
+{
+	assert_fine(run(logins_works, *state));
+	assert_deadly(run(logins_dials, *state));
+	assert_deadly(run(logins_forks, *state));
+}
+
 /* ---- arguments, every role ---- */
 
-enum { FRONT = 1, AUTH = 2, KEEPER = 4, FETCH = 8, KEYS = 16, LMTP = 32, ALL = 63 };
+enum {
+	FRONT = 1,
+	AUTH = 2,
+	KEEPER = 4,
+	FETCH = 8,
+	KEYS = 16,
+	LMTP = 32,
+	LOGINS = 64,
+	STATUS = 128,
+	ALL = 255
+};
 
 /* Calls on descriptor -1: what passes the filter meets EBADF (a few look at an argument first),
  * what does not is ENOSYS. */
@@ -877,6 +1005,16 @@ static void lmtp_attempts(struct place *place)
 	attempts_of(place, LMTP, SANDBOX_LMTP);
 }
 
+static void status_attempts(struct place *place)
+{
+	attempts_of(place, STATUS, SANDBOX_STATUS);
+}
+
+static void logins_attempts(struct place *place)
+{
+	attempts_of(place, LOGINS, SANDBOX_LOGINS);
+}
+
 static void attempts_in_every_role(struct place *place)
 {
 	assert_fine(run(front_attempts, place));
@@ -885,6 +1023,8 @@ static void attempts_in_every_role(struct place *place)
 	assert_fine(run(fetch_attempts, place));
 	assert_fine(run(keys_attempts, place));
 	assert_fine(run(lmtp_attempts, place));
+	assert_fine(run(status_attempts, place));
+	assert_fine(run(logins_attempts, place));
 }
 
 static void test_threat_67_arguments(void **state)
@@ -1042,6 +1182,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fetch_binds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_lmtp, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_status, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_logins, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_threat_67_arguments, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_threat_67_arguments_as_root, set_up,
 						tear_down),

@@ -407,6 +407,34 @@ static void test_so_many_wait_for_signatures_and_no_more(void **state)
 	tls_server_destroy(server);
 }
 
+/* MD5 and SHA-1 sign the key exchange of TLS 1.0 and 1.1, and only where a site allows that. */
+static void test_keys_sign_old_handshakes_if_allowed(void **state)
+{
+	static const char verify[] = "TLS 1.3, server CertificateVerify";
+	struct tls_server *server = make_server((const struct material *[]){&ec, &rsa}, 2);
+	struct tls_to_sign request = {.scheme = 0x0203, .size = 133}, other;
+	struct tls_keys *keys = keys_of(server);
+	unsigned char signature[TLS_SIGNATURE_MAX];
+	unsigned size;
+
+	(void)state;
+	request.content[64] = 3;
+	request.content[66] = 23;
+	request.content[67] = 65;
+	assert_int_equal(tls_keys_sign(keys, &request, signature, &size), TLS_KEYS_MISUSED);
+	tls_keys_allow_old(keys);
+	assert_int_equal(tls_keys_sign(keys, &request, signature, &size), TLS_KEYS_SIGNED);
+	request.key = 1;
+	assert_int_equal(tls_keys_sign(keys, &request, signature, &size), TLS_KEYS_FAILED);
+	request.scheme = TLS_SCHEME_MD5_SHA1;
+	assert_int_equal(tls_keys_sign(keys, &request, signature, &size), TLS_KEYS_SIGNED);
+	other = (struct tls_to_sign){.scheme = 0x0203, .size = 64 + sizeof(verify) + 32};
+	memset(other.content, ' ', 64);
+	memcpy(other.content + 64, verify, sizeof(verify));
+	assert_int_equal(tls_keys_sign(keys, &other, signature, &size), TLS_KEYS_MISUSED);
+	tls_server_destroy(server);
+}
+
 /* What keys sign has the form of a handshake, whoever asks. */
 static void test_keys_sign_handshakes_only(void **state)
 {
@@ -451,7 +479,8 @@ static void test_keys_sign_handshakes_only(void **state)
 		bad = good;
 		bad.scheme = scheme;
 		assert_int_equal(tls_keys_sign(keys, &bad, signature, &size),
-				 !tls_scheme(scheme) ? TLS_KEYS_MISUSED
+				 !tls_scheme(scheme) || tls_scheme_is_old(tls_scheme(scheme))
+					 ? TLS_KEYS_MISUSED
 				 : scheme == 0x0403 || scheme == 0x0503 || scheme == 0x0603
 					 ? TLS_KEYS_SIGNED
 					 : TLS_KEYS_FAILED);
@@ -852,6 +881,7 @@ int main(void)
 		cmocka_unit_test(test_every_kind_of_key_and_scheme),
 		cmocka_unit_test(test_a_signature_that_is_late_or_wrong),
 		cmocka_unit_test(test_so_many_wait_for_signatures_and_no_more),
+		cmocka_unit_test(test_keys_sign_old_handshakes_if_allowed),
 		cmocka_unit_test(test_keys_sign_handshakes_only),
 		cmocka_unit_test(test_tickets_outlive_server_and_key),
 		cmocka_unit_test(test_the_client_resumes),

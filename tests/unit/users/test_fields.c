@@ -3,9 +3,12 @@
 #include "users/fields.h"
 #include "users/networks.h"
 
+#include "mail_of.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <cmocka.h>
 
@@ -14,17 +17,24 @@
 #include <string.h>
 
 static struct user user;
+static const char *site_maildir = ""; /* the setting maildir */
 static struct err err;
 
 /* Reads fields "name=value", NULL behind the last, of a user of that name. Returns user_fields_end,
  * or what a field's judge says: -2 unknown, -3 bad. */
-static int take(const char *name, const char *mail, const char *const *words)
+static int take(const char *name, const char *folders, const char *const *words)
 {
+	const struct user_mail *mail = mail_of(folders);
 	struct user_fields fields;
 
 	memset(&user, 0xee, sizeof(user));
 	memset(&err, 0, sizeof(err));
 	snprintf(user.name, sizeof(user.name), "%s", name);
+	if (mail) {
+		struct config *config = (struct config *)(uintptr_t)mail->config;
+
+		snprintf(config->maildir, sizeof(config->maildir), "%s", site_maildir);
+	}
 	user_fields_begin(&fields, &user, mail);
 	for (; *words; words++) {
 		const char *equals = strchr(*words, '=');
@@ -47,12 +57,12 @@ static void test_each_field(void **state)
 {
 	(void)state;
 	assert_int_equal(TAKE("/srv/mail", "password={PLAIN}x", "home=a/b", "uid=1000", "gid=1001",
-			      "quota_messages=5", "quota_octets=2G", "nologin=yes",
+			      "quota_messages=5", "quota_octets=2G", "nologin=yes", "external=1",
 			      "allow_networks=192.0.2.0/24"),
 			 0);
 	assert_string_equal(user.secret, "{PLAIN}x");
 	assert_string_equal(user.home, "a/b");
-	assert_true(user.has_ids && user.nologin);
+	assert_true(user.has_ids && user.nologin && user.external);
 	assert_int_equal(user.uid, 1000);
 	assert_int_equal(user.gid, 1001);
 	assert_int_equal(user.quota_messages, 5);
@@ -101,7 +111,12 @@ static void test_what_is_refused(void **state)
 	(void)state;
 	memset(home + 5, 'a', sizeof(home) - 6);
 	home[sizeof(home) - 1] = '\0';
-	assert_int_equal(TAKE("/srv/mail", "shell=/bin/sh"), -2);
+	assert_int_equal(TAKE("/srv/mail", "allow_real_nets=192.0.2.0/24"), -2);
+	assert_int_equal(TAKE("/srv/mail", "userdb_fail=yes"), -2);
+	assert_int_equal(TAKE("/srv/mail", "nopassword="), -2);
+	assert_int_equal(TAKE("/srv/mail", "sieve=~/x"), -2);
+	assert_int_equal(TAKE("/srv/mail", "imap="), -2);
+	assert_non_null(strstr(err.text, "imap"));
 	assert_int_equal(TAKE("/srv/mail", "Password=x"), -2);
 	assert_int_equal(TAKE("/srv/mail", "home=a\nb"), -3);
 	assert_int_equal(TAKE("/srv/mail", "password=x\x7f"), -3);
@@ -125,6 +140,151 @@ static void test_a_maildir_below_the_home(void **state)
 	assert_string_equal(user.home, "anna@example.org/Maildir");
 	assert_int_equal(TAKE("/home", "home=/root", "maildir=/home/anna/m"), 0);
 	assert_string_equal(user.home, "anna/m");
+}
+
+static void test_what_is_passed_over(void **state)
+{
+	(void)state;
+	assert_int_equal(TAKE("/srv/mail", "userdb_gecos=Anna", "shell=/bin/sh", "acl_groups=a",
+			      "quota_rule2=Trash:storage=+10M", "event_x=y", "imap_logout=z",
+			      "nice=5", "nodelay=y"),
+			 0);
+	assert_string_equal(user_home(&user), "anna@example.org");
+	assert_true(user.quota_octets == 0 && !user.nologin && !user.external && !user.placed);
+}
+
+static void test_mail_of_another_server(void **state)
+{
+	(void)state;
+	assert_int_equal(TAKE("/srv/mail", "remote=old"), -1);
+	assert_true(user.remote);
+	assert_non_null(strstr(err.text, "remote"));
+	assert_int_equal(TAKE("/srv/mail", "userdb_remote=", "home=anna"), -1);
+	assert_true(user.remote);
+	assert_int_equal(TAKE("/srv/mail", "home=anna"), 0);
+	assert_false(user.remote);
+}
+
+static void test_several_mail_folders(void **state)
+{
+	static const char two[] = "/srv/mail/{domain}/{local} /srv/old/{user} /people";
+
+	(void)state;
+	assert_int_equal(take("anna@example.org", two, (const char *const[]){NULL}), 0);
+	assert_int_equal(user.root, 0);
+	assert_string_equal(user.home, "example.org/anna");
+	assert_false(user.placed);
+	assert_int_equal(TAKE(two, "home=/srv/old/anna"), 0);
+	assert_true(user.root == 1 && user.placed);
+	assert_string_equal(user.home, "anna");
+	assert_int_equal(TAKE(two, "home=/people/anna/", "maildir=Maildir"), 0);
+	assert_int_equal(user.root, 2);
+	assert_string_equal(user.home, "anna/Maildir");
+	assert_int_equal(TAKE(two, "maildir=/srv/old/x"), 0);
+	assert_true(user.root == 1 && user.placed);
+	assert_int_equal(TAKE(two, "mail=maildir:/srv/old/%u"), 0);
+	assert_int_equal(user.root, 1);
+	assert_string_equal(user.home, "anna@example.org");
+	assert_int_equal(TAKE(two, "home=below"), 0);
+	assert_true(user.root == 0 && user.placed);
+	assert_int_equal(TAKE(two, "home=/srv/old"), -1);
+	assert_int_equal(TAKE(two, "home=/srv/older/anna"), -1);
+	assert_int_equal(TAKE(two, "home=/srv/old/../mail/anna"), -1);
+	assert_non_null(strstr(err.text, "dot"));
+}
+
+static void test_the_setting_maildir(void **state)
+{
+	(void)state;
+	site_maildir = "Maildir";
+	assert_int_equal(TAKE("/people/{local}", "uid=1000", "gid=1000"), 0);
+	assert_string_equal(user.home, "anna/Maildir");
+	assert_false(user.placed);
+	assert_int_equal(TAKE("/people", "home=/people/x"), 0);
+	assert_string_equal(user.home, "x/Maildir");
+	assert_int_equal(TAKE("/people", "home=/people/x", "maildir=Mail/in"), 0);
+	assert_string_equal(user.home, "x/Mail/in");
+	assert_int_equal(TAKE("/people", "home=/people/x", "maildir=/people/y"), 0);
+	assert_string_equal(user.home, "y");
+	assert_int_equal(TAKE("/people", "home=/people/x", "mail=maildir:~/m"), 0);
+	assert_string_equal(user.home, "x/m");
+	assert_int_equal(TAKE("/people", "home=/root"), -1);
+	site_maildir = "";
+}
+
+/* The other places of the user that was taken last, in one text. */
+static const char *elsewhere(const char *folders)
+{
+	const struct config *config = mail_of(folders)->config;
+	static char text[1024];
+	char home[USER_HOME_MAX + 1];
+	uint32_t root;
+
+	snprintf(((struct config *)(uintptr_t)config)->maildir, sizeof(config->maildir), "%s",
+		 site_maildir);
+	text[0] = '\0';
+	for (unsigned i = 0; user_location_elsewhere(config, &user, i, &root, home); i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%u:%s ", root, home);
+	return text;
+}
+
+static void test_places_where_the_mail_could_be_as_well(void **state)
+{
+	static const char one[] = "/srv/mail", two[] = "/srv/mail/{domain}/{local} /srv/old";
+
+	(void)state;
+	assert_int_equal(TAKE(one, "uid=1", "gid=1"), 0);
+	assert_string_equal(elsewhere(one), "");
+	assert_int_equal(TAKE(two, "uid=1", "gid=1"), 0);
+	assert_string_equal(elsewhere(two), "1:anna@example.org ");
+	assert_int_equal(TAKE(two, "home=/srv/old/anna"), 0); /* the entry says where */
+	assert_string_equal(elsewhere(two), "");
+	assert_int_equal(take("anna", two, (const char *const[]){"home=anna", NULL}), 0);
+	user.placed = false;
+	assert_string_equal(elsewhere(two), "1:anna "); /* no domain: none by the first one */
+	site_maildir = "Maildir";
+	assert_int_equal(TAKE(one, "uid=1", "gid=1"), 0);
+	assert_string_equal(elsewhere(one), "0:anna@example.org ");
+	assert_int_equal(TAKE(one, "home=/srv/mail/x/y"), 0);
+	assert_string_equal(elsewhere(one), "0:x/y ");
+	assert_int_equal(TAKE(one, "home=/srv/mail/x", "maildir=m"), 0);
+	assert_string_equal(elsewhere(one), "");
+	site_maildir = "";
+}
+
+static void test_the_mail_of_a_database(void **state)
+{
+	static struct config config;
+	struct location_words words = {.home = {"", 0}};
+	struct user_mail mail = {.config = &config};
+	static const char text[] =
+		"mail = {\"/srv/mail/{domain}/{local}\", \"/srv/old/\"}\n"
+		"pop3 { listen = {\"127.0.0.1:1\"} }\n"
+		"database \"a\" { driver = passwd-file file = a mail = \"/srv/old/{local}\" }\n"
+		"database \"b\" { driver = passwd-file file = b mail = \"/srv/old\" }\n"
+		"database \"c\" { driver = passwd-file file = c }\n";
+
+	(void)state;
+	if (config_parse(span_of(text), "/etc/valija/valija.conf", &config, &err) < 0)
+		fail_msg("%s", err.text);
+	snprintf(user.name, sizeof(user.name), "anna@example.org");
+	mail.database = &config.databases[0];
+	assert_int_equal(user_location(&mail, &words, &user, &err), 0);
+	assert_true(user.root == 1 && !user.placed);
+	assert_string_equal(user_home(&user), "anna");
+	mail.database = &config.databases[1];
+	assert_int_equal(user_location(&mail, &words, &user, &err), 0);
+	assert_int_equal(user.root, 1);
+	assert_string_equal(user_home(&user), "anna@example.org");
+	mail.database = &config.databases[2];
+	assert_int_equal(user_location(&mail, &words, &user, &err), 0);
+	assert_int_equal(user.root, 0);
+	assert_string_equal(user_home(&user), "example.org/anna");
+	mail.database = &config.databases[0];
+	words.home = SPAN_LITERAL("x/y"); /* below the database's folder */
+	assert_int_equal(user_location(&mail, &words, &user, &err), 0);
+	assert_true(user.root == 1 && user.placed);
+	assert_string_equal(user_home(&user), "x/y");
 }
 
 static const char *placed(const char *name, const char *mail)
@@ -218,6 +378,12 @@ int main(void)
 		cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_a_maildir_below_the_home),
 		cmocka_unit_test(test_a_template),
+		cmocka_unit_test(test_what_is_passed_over),
+		cmocka_unit_test(test_mail_of_another_server),
+		cmocka_unit_test(test_several_mail_folders),
+		cmocka_unit_test(test_the_setting_maildir),
+		cmocka_unit_test(test_places_where_the_mail_could_be_as_well),
+		cmocka_unit_test(test_the_mail_of_a_database),
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_domains_with_other_names),
 	};

@@ -1,5 +1,6 @@
 /* The passwd-file: lines, look-up, reading again when it changed, and `valija user`'s changes to
  * it. */
+#include "mail_of.h"
 #include "users/edit.h"
 #include "users/passwd_line.h"
 #include "users/scheme_kinds.h"
@@ -70,7 +71,7 @@ static struct users *opened(const char *text)
 
 	put(text);
 	memset(&err, 0, sizeof(err));
-	if (users_open_passwd_file(dir_fd, "users", "/srv/mail", &users, &err) < 0)
+	if (users_open_passwd_file(dir_fd, "users", mail_of("/srv/mail"), &users, &err) < 0)
 		fail_msg("%s", err.text);
 	return users;
 }
@@ -87,7 +88,7 @@ static void test_fields(void **state)
 		opened("# comment\n"
 		       "\n"
 		       "anna:{PLAIN}a b:1000:1001:Anna A:sub/anna:/bin/sh:nologin "
-		       "quota_messages=5 quota_octets=2G foo=bar\n"
+		       "quota_messages=5 quota_octets=2G acl_groups=x\n"
 		       "bert@example.org:$6$x$y\r\n"
 		       "carl:{PLAIN}c::::/srv/mail/deep/carl/::userdb_quota_octets=10k\n"
 		       "dora:\n"
@@ -116,6 +117,52 @@ static void test_fields(void **state)
 	assert_int_equal(find(users, "\xc3\xa9mile"), USERS_FOUND);
 	assert_int_equal(find(users, "# comment"), USERS_UNKNOWN);
 	assert_int_equal(find(users, "emil"), USERS_UNKNOWN);
+	users_close(users);
+}
+
+/* One field that is not known shuts its own user out; the others of the file go on. */
+static void test_fields_that_are_not_known(void **state)
+{
+	static const char *const words[] = {"foo=bar",  "fail=",      "proxy",
+					    "imap",     "password=x", "allow_real_nets=192.0.2.1",
+					    "home",     "userdb_foo", "nologin foo=bar",
+					    "host=a.b", "nopassword", "a comment"};
+	char text[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		struct users *users;
+
+		snprintf(text, sizeof(text), "b:{PLAIN}x\na:{PLAIN}x::::::%s\n", words[i]);
+		users = opened(text);
+		assert_int_equal(find(users, "b"), USERS_FOUND);
+		if (find(users, "a") != USERS_UNSERVED)
+			fail_msg("%s is passed over", words[i]);
+		assert_non_null(strstr(err.text, "users:2: "));
+		assert_non_null(strstr(err.text, "valija-users(5)")
+					? err.text
+					: strstr(err.text, "second field"));
+		assert_int_equal(user.nologin, i == 8);
+		users_close(users);
+	}
+}
+
+static void test_lines_of_other_programs(void **state)
+{
+	struct users *users = opened("a:{PLAIN}x:1000:1000:Anna A,,,:/srv/mail/a:/bin/bash\n"
+				     "b:{PLAIN}x::::::userdb_gecos=B  nodelay userdb_nice=1\n"
+				     "c:{PLAIN}x::::::remote=old\n"
+				     "d:{PLAIN}x::::::remote\n");
+
+	(void)state;
+	assert_int_equal(find(users, "a"), USERS_FOUND);
+	assert_string_equal(user.home, "a");
+	assert_int_equal(find(users, "b"), USERS_FOUND);
+	assert_int_equal(find(users, "c"), USERS_UNSERVED);
+	assert_true(user.remote);
+	assert_non_null(strstr(err.text, "another server"));
+	assert_int_equal(find(users, "d"), USERS_UNSERVED);
+	assert_true(user.remote);
 	users_close(users);
 }
 
@@ -260,8 +307,9 @@ static void test_a_bad_line_is_named(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		put(bad[i].text);
-		assert_int_equal(users_open_passwd_file(dir_fd, "users", "/srv/mail", &users, &err),
-				 -1);
+		assert_int_equal(
+			users_open_passwd_file(dir_fd, "users", mail_of("/srv/mail"), &users, &err),
+			-1);
 		if (strncmp(err.text, bad[i].where, strlen(bad[i].where)) != 0 ||
 		    !strstr(err.text, bad[i].words))
 			fail_msg("not \"%s… %s\": %s", bad[i].where, bad[i].words, err.text);
@@ -357,7 +405,7 @@ static void test_a_maildir_of_another_server_is_found(void **state)
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
 		struct users *users;
 
-		snprintf(text, sizeof(text), "b:{PLAIN}x\na:{PLAIN}x::::::userdb_mail=%s x=y\n",
+		snprintf(text, sizeof(text), "b:{PLAIN}x\na:{PLAIN}x::::::userdb_mail=%s nice=5\n",
 			 others[i]);
 		users = opened(text);
 		if (find(users, "a") != USERS_UNSERVED)
@@ -752,6 +800,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_fields_that_are_not_known),
+		cmocka_unit_test(test_lines_of_other_programs),
 		cmocka_unit_test(test_a_large_file_is_read_again_by_a_thread),
 		cmocka_unit_test(test_case_of_ascii_letters_makes_no_difference),
 		cmocka_unit_test(test_byte_order_marks),

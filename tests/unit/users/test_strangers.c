@@ -3,6 +3,7 @@
  * can be served. Not a clock but the work itself is compared: the linker puts counters before what
  * costs time.
  */
+#include "mail_of.h"
 #include "users/login.h"
 #include "users/passwd_line.h"
 #include "users/schemes.h"
@@ -77,13 +78,15 @@ int __wrap_scram_parse(const struct scram_hash *hash, pop3_span payload, struct 
 	return __real_scram_parse(hash, payload, ret);
 }
 
-enum passwd_line __real_passwd_line_parse(pop3_span, const char *, struct user *, struct err *);
-enum passwd_line __wrap_passwd_line_parse(pop3_span, const char *, struct user *, struct err *);
-enum passwd_line __wrap_passwd_line_parse(pop3_span line, const char *mail_root, struct user *ret,
-					  struct err *err)
+enum passwd_line __real_passwd_line_parse(pop3_span, const struct user_mail *, struct user *,
+					  struct err *);
+enum passwd_line __wrap_passwd_line_parse(pop3_span, const struct user_mail *, struct user *,
+					  struct err *);
+enum passwd_line __wrap_passwd_line_parse(pop3_span line, const struct user_mail *mail,
+					  struct user *ret, struct err *err)
 {
 	work.lines_parsed++;
-	return __real_passwd_line_parse(line, mail_root, ret, err);
+	return __real_passwd_line_parse(line, mail, ret, err);
 }
 
 char *__real_crypt_r(const char *, const char *, struct crypt_data *);
@@ -135,7 +138,8 @@ static void open_site(const char *text)
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	assert_int_equal(futimens(fd, old), 0);
 	close(fd);
-	assert_int_equal(users_open_passwd_file(dir_fd, "users", "/mail", &users, NULL), 0);
+	assert_int_equal(users_open_passwd_file(dir_fd, "users", mail_of("/mail"), &users, NULL),
+			 0);
 	assert_int_equal(login_service_create(users, &settings, &service, NULL), 0);
 }
 

@@ -76,3 +76,49 @@ void maildir_note_not_unlinked(const struct maildir_place *place, enum index_dir
 		(unsigned long)geteuid());
 	place->note(place->note_context, text);
 }
+
+void maildir_note_no_journal(const struct maildir_place *place, int errnum)
+{
+	char text[NOTE_MAX];
+
+	if (!place->note)
+		return;
+	snprintf(text, sizeof(text),
+		 "maildrop %s: the deletions of a session are done, but cannot be written to "
+		 "valija-deleted, which `valija deleted` shows: %s (it must be a regular file of "
+		 "uid %lu with one name)",
+		 place->home, strerror(errnum), (unsigned long)geteuid());
+	place->note(place->note_context, text);
+}
+
+void maildir_note_not_kept(const struct maildir_place *place, enum index_directory which,
+			   const char *name, int errnum, bool lost)
+{
+	char text[NOTE_MAX];
+
+	if (!place->note)
+		return;
+	snprintf(text, sizeof(text),
+		 "maildrop %s: %s/%s was deleted by its user, but cannot be moved to valija-kept: "
+		 "%s; %s",
+		 place->home, maildir_directory_names[which], name, strerror(errnum),
+		 lost ? "it is removed for good"
+		      : "it is not shown again, and each later session tries again (valija-kept "
+			"must "
+			"be a folder of the maildrop's owner)");
+	place->note(place->note_context, text);
+}
+
+void maildir_note_no_upkeep(const struct maildir_place *place, int errnum)
+{
+	char text[NOTE_MAX];
+
+	if (!place->note)
+		return;
+	snprintf(text, sizeof(text),
+		 "maildrop %s: messages in valija-kept that are due cannot be removed: %s (it must "
+		 "be a "
+		 "folder of uid %lu)",
+		 place->home, strerror(errnum), (unsigned long)geteuid());
+	place->note(place->note_context, text);
+}

@@ -315,6 +315,7 @@ static int place_init(struct maildir_place *place, const struct maildrop_setting
 		.sys = sys,
 		.host_name = settings->host_name,
 		.store_crlf = settings->store_crlf,
+		.retention = settings->retention,
 		.dir = -1,
 		.lock = -1,
 		.directories = {-1, -1},

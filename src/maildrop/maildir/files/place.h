@@ -25,6 +25,7 @@ struct maildir_place {
 	const struct maildrop_syscalls *sys;
 	const char *host_name;
 	bool store_crlf;
+	struct maildrop_retention retention;
 	char *home;
 	int dir, lock; /* lock -1: the filesystem takes no lock file, the directory is locked */
 	int directories[INDEX_DIRECTORIES];            /* -1 until maildir_directory opens them */
@@ -45,6 +46,14 @@ void maildir_note_left_out(const struct maildir_place *place, int fd, const char
 /* Notes that a deleted message's file could not be unlinked. */
 void maildir_note_not_unlinked(const struct maildir_place *place, enum index_directory which,
 			       const char *name, int errnum);
+
+/* Notes that a deleted message could not be moved to the kept ones; lost: it was unlinked. */
+void maildir_note_not_kept(const struct maildir_place *place, enum index_directory which,
+			   const char *name, int errnum, bool lost);
+/* Notes that kept messages cannot be looked at or removed. */
+void maildir_note_no_upkeep(const struct maildir_place *place, int errnum);
+/* Notes that the journal of deletions could not be written. */
+void maildir_note_no_journal(const struct maildir_place *place, int errnum);
 
 enum maildir_want {
 	PLACE_ANY,   /* MAILDROP_ABSENT if it is not there */

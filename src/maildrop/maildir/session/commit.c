@@ -4,6 +4,8 @@
  */
 #include "maildrop/maildir/session/commit.h"
 
+#include "maildrop/maildir/session/remove.h"
+#include "maildrop/maildir/session/sweep_journal.h"
 #include "maildrop/maildir/update/update.h"
 
 #include <errno.h>
@@ -142,7 +144,6 @@ static int unlink_one(struct maildir *m, uint32_t number, bool touched[INDEX_DIR
 	uint32_t ordinal = index_delta_ordinal(&m->index.index.delta, number);
 	struct index_message message;
 	struct maildir_found found;
-	int fd;
 
 	if (index_read(&m->index.index, ordinal, &message, NULL) < 0)
 		return -1;
@@ -152,8 +153,7 @@ static int unlink_one(struct maildir *m, uint32_t number, bool touched[INDEX_DIR
 	    maildir_locator_find(&m->locator, &m->place, unique_of(&message), message.inode,
 				 &found) < 0)
 		return errno == ENOENT ? 0 : -1; /* it is gone already */
-	fd = maildir_directory(&m->place, found.directory);
-	if (fd < 0 || m->place.sys->unlinkat(fd, found.name, 0) < 0)
+	if (maildir_remove(m, found.directory, found.name, message.stored) < 0)
 		return -1;
 	touched[found.directory] = true;
 	return 0;
@@ -167,11 +167,14 @@ static enum maildrop_status unlink_now(struct maildir *m, const uint32_t *number
 
 	for (uint32_t i = 0; i < count && result == 0; i++)
 		result = unlink_one(m, numbers[i], touched);
+	if (result == 0)
+		result = maildir_remove_flush(m);
 	for (int d = 0; d < INDEX_DIRECTORIES && result == 0; d++)
 		if (touched[d])
 			result = m->place.sys->fsync(maildir_directory(&m->place, d));
 	if (result < 0)
 		return maildir_failed(&m->place, errno, NULL, "messages cannot be deleted", err);
+	maildir_journal_now(m, numbers, count);
 	return MAILDROP_OK;
 }
 
@@ -195,14 +198,22 @@ static enum maildrop_status commit_logged(struct maildir *m, struct maildir_log 
 		(void)m->place.sys->ftruncate(log->index.delta_fd, (off_t)before);
 	}
 	index_batch_finish(&batch);
-	if (result == 0)
+	if (result == 0) {
 		m->committed = true;
-	else if (no_room(errno))
+		m->commit_id = log->index.index.header.id;
+		m->commit_from = before;
+	} else if (no_room(errno)) {
 		status = unlink_now(m, numbers, count, err);
-	else
+	} else {
 		status = maildir_failed(&m->place, errno, DELTA_NAME,
 					"deletions cannot be recorded", err);
+	}
 	return status < 0 ? MAILDROP_TEMP : MAILDROP_OK;
+}
+
+void maildir_attribute(struct maildrop *maildrop, const struct deleted_by *by)
+{
+	((struct maildir *)maildrop)->by = *by;
 }
 
 enum maildrop_status maildir_commit(struct maildrop *maildrop, const uint32_t *numbers,

@@ -8,5 +8,6 @@
 
 enum maildrop_status maildir_commit(struct maildrop *maildrop, const uint32_t *numbers,
 				    uint32_t count, struct err *err);
+void maildir_attribute(struct maildrop *maildrop, const struct deleted_by *by);
 
 #endif

@@ -4,6 +4,7 @@
 #include "maildrop/maildir/files/scan.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -60,10 +61,13 @@ static int load_once(struct maildir_locator *names, struct maildir_place *place)
 	return 0;
 }
 
-int maildir_locator_load(struct maildir_locator *names, struct maildir_place *place)
+int maildir_locator_load(struct maildir_locator **ret, struct maildir_place *place)
 {
+	struct maildir_locator *names = *ret;
 	struct timespec now;
 
+	if (!names && !(names = *ret = calloc(1, sizeof(*names))))
+		return -1;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	names->loads++;
 	names->loaded_at = now.tv_sec;
@@ -93,7 +97,7 @@ bool maildir_locator_search(const struct maildir_locator *names, struct maildir_
 {
 	uint32_t hash, at = MODEL_NONE;
 
-	if (!names->loaded)
+	if (!names || !names->loaded)
 		return false;
 	hash = maildir_model_hash(&names->model, unique);
 	while ((at = maildir_model_find(&names->model, unique, hash, at)) != MODEL_NONE) {
@@ -110,9 +114,10 @@ bool maildir_locator_search(const struct maildir_locator *names, struct maildir_
 	return false;
 }
 
-int maildir_locator_find(struct maildir_locator *names, struct maildir_place *place,
+int maildir_locator_find(struct maildir_locator **locator, struct maildir_place *place,
 			 pop3_span unique, uint64_t inode, struct maildir_found *ret)
 {
+	const struct maildir_locator *names = *locator;
 	struct timespec now;
 
 	if (maildir_locator_search(names, place, unique, inode, ret)) {
@@ -122,25 +127,27 @@ int maildir_locator_find(struct maildir_locator *names, struct maildir_place *pl
 		if (fd >= 0 && place->sys->fstatat(fd, ret->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 			return 0;
 	}
-	if (names->loaded && unchanged(names, place)) {
+	if (names && names->loaded && unchanged(names, place)) {
 		errno = ENOENT;
 		return -1;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (names->loads >= LOADS_AT_ONCE && now.tv_sec <= names->loaded_at + 1) {
+	if (names && names->loads >= LOADS_AT_ONCE && now.tv_sec <= names->loaded_at + 1) {
 		errno = EAGAIN;
 		return -1;
 	}
-	if (maildir_locator_load(names, place) < 0)
+	if (maildir_locator_load(locator, place) < 0)
 		return -1;
-	if (maildir_locator_search(names, place, unique, inode, ret))
+	if (maildir_locator_search(*locator, place, unique, inode, ret))
 		return 0;
 	errno = ENOENT;
 	return -1;
 }
 
-void maildir_locator_finish(struct maildir_locator *names)
+void maildir_locator_destroy(struct maildir_locator *names)
 {
+	if (!names)
+		return;
 	maildir_model_finish(&names->model);
-	names->loaded = false;
+	free(names);
 }

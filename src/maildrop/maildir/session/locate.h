@@ -23,16 +23,17 @@ struct maildir_found {
 	char name[INDEX_NAME_MAX + 1];
 };
 
-/* Reads both directories. -1 with errno; EAGAIN: they never stood still meanwhile. */
-int maildir_locator_load(struct maildir_locator *locator, struct maildir_place *place);
-/* In what was read last. */
+/* Reads both directories; makes *locator if it is NULL. -1 with errno; EAGAIN: they never stood
+ * still meanwhile. */
+int maildir_locator_load(struct maildir_locator **locator, struct maildir_place *place);
+/* In what was read last; NULL: nothing. */
 bool maildir_locator_search(const struct maildir_locator *locator, struct maildir_place *place,
 			    pop3_span unique, uint64_t inode, struct maildir_found *ret);
 /* Reads the directories where it has to. -1 with errno; ENOENT: there is no such file; EAGAIN:
  * cannot be told, for they change all the time. */
-int maildir_locator_find(struct maildir_locator *locator, struct maildir_place *place,
+int maildir_locator_find(struct maildir_locator **locator, struct maildir_place *place,
 			 pop3_span unique, uint64_t inode, struct maildir_found *ret);
-void maildir_locator_finish(struct maildir_locator *locator);
+void maildir_locator_destroy(struct maildir_locator *locator);
 bool maildir_same_file(struct maildir_place *place, enum index_directory directory,
 		       const char *name, uint64_t inode);
 

@@ -188,7 +188,7 @@ static struct maildir *new_maildir(void)
 
 	if (m) {
 		m->index.base_fd = m->index.delta_fd = -1;
-		m->copies[0] = m->copies[1] = -1;
+		m->copies[0] = m->copies[1] = m->kept = -1;
 	}
 	return m;
 }
@@ -301,9 +301,10 @@ void maildir_close(struct maildrop *maildrop)
 {
 	struct maildir *m = (struct maildir *)maildrop;
 
-	maildir_locator_finish(&m->locator);
+	maildir_locator_destroy(m->locator);
 	for (int i = 0; i < 2; i++)
 		close_fd(&m->copies[i]);
+	close_fd(&m->kept);
 	maildir_index_close(&m->index);
 	maildir_place_close(&m->place);
 	free(m);

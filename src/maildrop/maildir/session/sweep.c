@@ -4,11 +4,16 @@
  */
 #include "maildrop/maildir/session/sweep.h"
 
+#include "maildrop/kept.h"
+#include "maildrop/maildir/session/expire.h"
 #include "maildrop/maildir/session/sweep_claims.h"
 #include "maildrop/maildir/session/sweep_files.h"
+#include "maildrop/maildir/session/sweep_journal.h"
 #include "maildrop/maildir/update/compact.h"
 #include "maildrop/maildir/update/update.h"
+#include "maildrop/upkeep.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,6 +65,59 @@ static void upkeep(struct maildir *m)
 		maildir_sweep_tmp(m);
 }
 
+/* What has to be done because time passes. */
+static bool is_due(const struct maildir *m)
+{
+	struct maildrop_upkeep *upkeep = m->place.retention.upkeep;
+
+	return upkeep && maildrop_upkeep_due(upkeep, m->place.home, time(NULL));
+}
+
+/* Kept messages that are too old or too many. */
+static void trim_kept(struct maildir *m)
+{
+	const struct maildrop_retention *retention = &m->place.retention;
+	uint64_t now = (uint64_t)time(NULL), octets = retention->keep_octets;
+
+	if (kept_trim(m->place.sys, m->place.dir,
+		      now > retention->keep_seconds ? now - retention->keep_seconds : 0,
+		      octets ? octets : UINT64_MAX) < 0)
+		maildir_note_no_upkeep(&m->place, errno);
+}
+
+/* Messages that are too old: nobody has a session any more. */
+static void delete_old(struct maildir *m)
+{
+	struct err err = {0};
+	enum maildrop_status status;
+
+	do {
+		status = maildir_expire(&m->head, false, NULL, NULL, &err);
+		if (!m->journaled)
+			maildir_sweep_journal(m);
+		if (!m->unlinked && m->committed)
+			maildir_sweep_deleted(m);
+		m->journaled = m->unlinked = true;
+	} while (status == MAILDROP_WAIT && !maildir_hurried(m));
+	if (status < 0 && status != MAILDROP_WAIT && m->place.note)
+		m->place.note(m->place.note_context, err.text);
+}
+
+static void keep_up(struct maildir *m)
+{
+	struct maildrop_upkeep *upkeep = m->place.retention.upkeep;
+	struct maildir_log log;
+
+	if (is_due(m) && m->place.retention.delete_seconds)
+		delete_old(m);
+	if (m->place.retention.keep_seconds && maildir_log_begin(&m->place, true, &log) == 0) {
+		trim_kept(m);
+		maildir_log_end(&log);
+	}
+	if (upkeep && !maildir_hurried(m))
+		maildrop_upkeep_done(upkeep, m->place.home, time(NULL));
+}
+
 bool maildir_at_rest(const struct maildrop *maildrop)
 {
 	const struct maildir *m = (const struct maildir *)maildrop;
@@ -69,21 +127,29 @@ bool maildir_at_rest(const struct maildrop *maildrop)
 		return true;
 	return !m->committed && !delta->pending_count && !delta->in_new && !m->damaged &&
 	       delta->flushed && delta->verified >= delta->unverified_end &&
-	       delta->size <= LONG_LOG && !assumed_long(delta);
+	       delta->size <= LONG_LOG && !assumed_long(delta) && !is_due(m);
 }
 
 bool maildir_sweep(struct maildrop *maildrop, const atomic_bool *hurry)
 {
 	struct maildir *m = (struct maildir *)maildrop;
 	const struct index_delta *delta = &m->index.index.delta;
-	bool changed = m->committed;
+	bool changed, unlinked = m->unlinked;
 
 	m->hurry = hurry;
 	if (maildir_at_rest(maildrop))
 		return false;
+	/* whoever waits, for nobody else knows whose deletions these are */
+	if (!m->journaled && (m->committed || delta->pending_count))
+		maildir_sweep_journal(m);
+	m->journaled = true;
 	if (!m->unlinked && (m->committed || delta->pending_count))
 		maildir_sweep_deleted(m);
+	/* m->kept: some were put there */
 	m->unlinked = true;
+	if (!unlinked && (m->kept >= 0 || is_due(m)) && !maildir_hurried(m))
+		keep_up(m);
+	changed = m->committed;
 	if (delta->in_new && maildir_sweep_new(m) && !maildir_hurried(m))
 		return true;
 	if (maildir_sweep_claims(m) && !maildir_hurried(m))

@@ -4,6 +4,7 @@
 
 #include "base/array.h"
 #include "maildrop/maildir/files/scan.h"
+#include "maildrop/maildir/session/remove.h"
 #include "maildrop/maildir/update/update.h"
 
 #include <errno.h>
@@ -39,17 +40,17 @@ static int read_del(const struct maildir *m, const struct index *index, uint64_t
 	return index_delta_read(m->place.sys, index->delta_fd, position, buf, ret, NULL);
 }
 
-static int unlink_noted(struct maildir *m, enum index_directory directory, const char *name)
+static int remove_noted(struct maildir *m, enum index_directory directory, const char *name,
+			uint64_t stored)
 {
-	int fd = maildir_directory(&m->place, directory);
-	int result = fd < 0 ? -1 : m->place.sys->unlinkat(fd, name, 0);
+	int result = maildir_remove(m, directory, name, stored);
 
-	if (result < 0 && errno != ENOENT)
+	if (result < 0 && errno != ENOENT && !m->place.retention.keep_seconds)
 		maildir_note_not_unlinked(&m->place, directory, name, errno);
 	return result;
 }
 
-/* Unlinks exactly the file that was deleted, if it is where the index knows it. */
+/* Removes exactly the file that was deleted, if it is where the index knows it. */
 static int unlink_deleted(struct maildir *m, struct maildir_log *log, struct pass *pass,
 			  uint64_t position)
 {
@@ -67,7 +68,7 @@ static int unlink_deleted(struct maildir *m, struct maildir_log *log, struct pas
 	directory = index_directory_of(message.flags);
 	if (!maildir_same_file(&m->place, directory, message.name, change.inode))
 		return note_elsewhere(pass, position);
-	return unlink_noted(m, directory, message.name);
+	return remove_noted(m, directory, message.name, change.stored);
 }
 
 /*
@@ -85,9 +86,9 @@ static int unlink_elsewhere(struct maildir *m, struct maildir_log *log, const st
 
 		if (read_del(m, &log->index.index, pass->elsewhere[i], buf, &change) < 0)
 			return -1;
-		if (maildir_locator_search(&m->locator, &m->place, change.name, change.inode,
+		if (maildir_locator_search(m->locator, &m->place, change.name, change.inode,
 					   &found) &&
-		    unlink_noted(m, found.directory, found.name) < 0)
+		    remove_noted(m, found.directory, found.name, change.stored) < 0)
 			return -1;
 	}
 	return 0;
@@ -133,8 +134,8 @@ static void retire(struct maildir *m, struct maildir_log *log, size_t done)
 	int fd_new = maildir_directory(&m->place, INDEX_NEW);
 	int fd_cur = maildir_directory(&m->place, INDEX_CUR);
 
-	if (fd_new < 0 || fd_cur < 0 || m->place.sys->fsync(fd_cur) < 0 ||
-	    m->place.sys->fsync(fd_new) < 0)
+	if (fd_new < 0 || fd_cur < 0 || maildir_remove_flush(m) < 0 ||
+	    m->place.sys->fsync(fd_cur) < 0 || m->place.sys->fsync(fd_new) < 0)
 		return;
 	index_batch_add(&batch, &(struct index_change){
 					.kind = CHANGE_RETIRE,

@@ -1,0 +1,31 @@
+/*
+ * The maildrop of one user, for a command that works in it: the user is looked up as for a login,
+ * in the users file and then in the databases, with the rights of the caller; what is done in the
+ * mail is done as its owner (maker_as_owner).
+ */
+#ifndef CLI_MAILBOX_H
+#define CLI_MAILBOX_H
+
+#include "cli/maker.h"
+
+struct mailbox {
+	struct config config;
+	struct maker maker;
+	struct user user; /* without the secret */
+	uid_t uid;        /* of the mail's owner */
+	gid_t gid;
+};
+
+/* Reads the configuration (NULL: where it usually is) and finds the user. Returns 0, or -1 with
+ * err; mailbox_close must be called then, too. */
+int mailbox_open(struct mailbox *mailbox, const char *config, const char *name, struct err *err);
+void mailbox_close(struct mailbox *mailbox);
+/* Looks the user up; config is read already. 0, -1 with err. */
+int mailbox_user(const struct config *config, const char *name, struct user *ret, struct err *err);
+/* The folder of the maildrop, without following a link. -1 with err. To be called as its owner. */
+int mailbox_folder(struct mailbox *mailbox, struct err *err);
+/* Runs a step as the owner of the mail: see maker_as_owner. */
+int mailbox_as_owner(struct mailbox *mailbox, int (*step)(void *context, struct err *err),
+		     void *context, struct err *err);
+
+#endif

@@ -1,0 +1,87 @@
+/* See reader.h. In a keeper's worker, or a command of a person, with the rights of the mail's
+ * owner. */
+#include "maildrop/mbox/reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUFFER ((size_t)256 * 1024)
+
+struct reader {
+	const struct maildrop_syscalls *sys;
+	int fd;
+	uint64_t size;
+	void (*found)(void *context, const struct mbox_message *message);
+	void *context;
+};
+
+static void found(void *context, const struct mbox_message *message)
+{
+	const struct reader *r = context;
+
+	r->found(r->context, message);
+}
+
+static size_t peek(void *context, uint64_t offset, char *buf, size_t n)
+{
+	const struct reader *r = context;
+	ssize_t got;
+
+	if (offset >= r->size)
+		return 0;
+	if (n > r->size - offset)
+		n = (size_t)(r->size - offset);
+	got = maildrop_pread(r->sys, r->fd, buf, n, (off_t)offset);
+	return got < 0 ? 0 : (size_t)got;
+}
+
+static int run(struct reader *r, struct mbox_scan *scan, char *buf)
+{
+	uint64_t at = scan->at; /* of the file: read up to there */
+	size_t held = 0, taken;
+
+	while (at < r->size) {
+		size_t want = BUFFER - held;
+		ssize_t n;
+
+		if (want > r->size - at)
+			want = (size_t)(r->size - at);
+		n = maildrop_pread(r->sys, r->fd, buf + held, want, (off_t)at);
+		if (n == 0)
+			errno = ESTALE;
+		if (n <= 0)
+			return -1;
+		at += (uint64_t)n;
+		held += (size_t)n;
+		taken = mbox_scan_feed(scan, (pop3_span){buf, held}, at == r->size);
+		if (scan->state == MBOX_SCAN_NO_MBOX) {
+			errno = EBADMSG;
+			return -1;
+		}
+		held -= taken;
+		memmove(buf, buf + taken, held);
+	}
+	return 0;
+}
+
+int mbox_read_messages(const struct maildrop_syscalls *sys, int fd, uint64_t offset, uint64_t size,
+		       void (*report)(void *context, const struct mbox_message *message),
+		       void *context)
+{
+	struct reader reader = {
+		.sys = sys, .fd = fd, .size = size, .found = report, .context = context};
+	struct mbox_scan_user user = {.context = &reader, .found = found, .peek = peek};
+	struct mbox_scan scan;
+	char *buf = malloc(BUFFER);
+	int result, saved;
+
+	if (!buf)
+		return -1;
+	mbox_scan_init(&scan, &user, offset);
+	result = run(&reader, &scan, buf);
+	saved = errno;
+	free(buf);
+	errno = saved;
+	return result;
+}

@@ -1,0 +1,241 @@
+/*
+ * A store: the maildrops below one root, as their keeper sees them. Asynchronous: an operation
+ * begins here and ends with a call of its done(), so that a store of files, which blocks, and one
+ * that is far away look the same. On the keeper's loop, from one thread; a store has its own
+ * threads where it needs them (store_threads.h). Blocking programs use maildrop.h.
+ *
+ * An operation: the caller allocates its struct, fills in what is not marked "ret", and leaves it
+ * alone until done(), which is called exactly once, from the loop, never inside the call that began
+ * the operation, after a cancel as well. done() may free it. Operations on one open maildrop are
+ * carried out in the order in which they began.
+ *
+ * What is in memory needs no operation: the store_try_… answer at once, or say that they cannot.
+ */
+#ifndef MAILDROP_STORE_H
+#define MAILDROP_STORE_H
+
+#include "maildrop/deleted.h"
+#include "maildrop/maildrop.h"
+
+struct loop;
+struct store;
+struct store_lane;
+
+/* The stores that there are: stores.c has one row each. */
+enum store_kind { STORE_MAILDIR, STORE_MBOX, STORE_KINDS };
+
+/* Abilities. */
+enum {
+	STORE_MAKES = 1, /* a maildrop that is not there may be made: store_make */
+	STORE_QUOTA = 2, /* store_usage counts without a session */
+};
+
+/* From a store to its keeper, at any time while the maildrop is open: the session is over. */
+enum store_event {
+	STORE_LOST,  /* the lock is gone: nothing is deleted any more */
+	STORE_TAKEN, /* another session has it */
+	STORE_WRONG, /* it is not what it was when it was opened */
+};
+
+/* What every store of a keeper gets; lives as long as the store. */
+struct store_host {
+	struct loop *loop;
+	unsigned threads; /* for those that block */
+	/* owner: what the keeper has set in the maildrop */
+	void (*event)(void *owner, enum store_event what);
+};
+
+/* A location in use, embedded by its user: one a location at a time. */
+struct store_where {
+	const char *path;        /* below the root, canonical: the key of lane, lock and register */
+	struct store_lane *lane; /* the store's own; NULL: none */
+};
+
+enum {
+	STORE_NO_DELETE = 1, /* the session commits nothing */
+	STORE_TAKE_OVER = 2, /* an idle session elsewhere may be ended for it */
+};
+struct store_who {
+	uint64_t front, session; /* names the session for ever */
+	unsigned flags;
+};
+
+struct store_op {
+	void (*done)(struct store_op *op);
+	/* Milliseconds of loop_now; 0: none. Nothing is begun for the operation after it. A call
+	 * that hangs in the kernel is not ended by it: whoever waits needs a deadline of its own.
+	 */
+	uint64_t deadline;
+	enum maildrop_status status; /* ret */
+	struct err err;              /* ret, where status is not OK */
+	void *own;                   /* the store's, while the operation is under way */
+};
+struct store_open {
+	struct store_op op;
+	struct store_who who;
+	struct maildrop *maildrop; /* ret, where status is OK, even after a cancel */
+};
+
+/* Bodies of messages from first on: as many as come by value, at least one, or the first one in
+ * another form. */
+enum { STORE_VALUE_MAX = 32768 }; /* octets of a message that comes by value */
+enum store_form {
+	STORE_VALUES, /* octets in room */
+	STORE_FILE,   /* a descriptor that can be read without waiting, up to its window */
+	STORE_STREAM, /* in slices: store_slice */
+};
+struct store_value {
+	uint64_t octets; /* on the wire, as announced: the store has counted them */
+	uint32_t number, stored;
+};
+struct store_fetch {
+	struct store_op op;
+	uint32_t first, count;
+	uint64_t window_max; /* octets that may be read ahead of a FILE */
+	char *room;          /* for octets; NULL: none come by value */
+	uint32_t room_size;
+	uint32_t used, ready; /* ret: octets in room, of so many values */
+	enum store_form form; /* ret */
+	/* ret, FILE and STREAM; fd is the caller's to close, -1: none */
+	struct maildrop_body body;
+	uint64_t window;            /* octets from the first that are in memory now */
+	bool in_memory;             /* no reading of fd waits for anything */
+	struct store_value *values; /* ret: room for count of them */
+};
+
+/* The next octets of a message in the form it was fetched in. Octets that are not asked for are not
+ * read from where they are. */
+struct store_slice {
+	struct store_op op;
+	uint32_t number;
+	uint64_t offset; /* from the message's first octet */
+	uint64_t size;   /* most; ret: the octets that there are, at least one */
+	char *room;      /* NULL: a FILE's octets are to be read into memory alone */
+};
+
+/* A message has other octets than announced, or, number 0, the index is damaged: it is counted
+ * anew, or built again, for later sessions. Not OK: err is for the log. */
+struct store_wrong {
+	struct store_op op;
+	uint32_t number;
+};
+
+/*
+ * Numbers of the session, ascending, each once. OK: all deletions are durable. LOST: the lock was
+ * gone, nothing is deleted. UNKNOWN: nobody can tell. Any other: not all are deleted.
+ */
+struct store_commit {
+	struct store_op op;
+	const uint32_t *numbers;
+	uint32_t count;
+	struct deleted_by by; /* for the journal of deletions */
+};
+
+struct store_close {
+	struct store_op op;
+	bool hurry; /* somebody waits for the maildrop: what is left to sweep is left */
+};
+
+struct store_usage {
+	struct store_op op;
+	struct maildrop_usage usage; /* ret */
+};
+
+/* OK: it is there whatever happens. ABSENT: the maildrop has to be made before. UNKNOWN: nobody can
+ * tell; the sender tries again. */
+struct store_deliver {
+	struct store_op op;
+	struct maildrop_delivery delivery;   /* its octets live until done */
+	bool counts;                         /* usage before and after is wanted */
+	bool counted;                        /* ret: it is known */
+	struct maildrop_usage before, after; /* ret */
+	char *head; /* room for the first octets of the message, for the log; NULL: none */
+	uint32_t head_room, head_size; /* head_size: ret */
+};
+
+/* What a kind of store does. The functions below check arguments, then call it. */
+struct store_ops {
+	unsigned abilities;
+	void (*away)(struct store *store, bool away);
+	void (*leave)(struct store *store, struct store_where *where);
+	void (*hurry)(struct store *store, struct store_where *where);
+	enum maildrop_status (*try_open)(struct store *store, struct store_where *where,
+					 const struct store_who *who, struct maildrop **ret);
+	enum maildrop_status (*open_empty)(struct store *store, struct store_where *where,
+					   struct maildrop **ret, struct err *err);
+	void (*open)(struct store *store, struct store_where *where, struct store_open *op);
+	bool (*try_fetch)(struct maildrop *maildrop, struct store_fetch *op);
+	void (*fetch)(struct maildrop *maildrop, struct store_fetch *op);
+	void (*slice)(struct maildrop *maildrop, struct store_slice *op);
+	void (*wrong)(struct maildrop *maildrop, struct store_wrong *op);
+	void (*commit)(struct maildrop *maildrop, struct store_commit *op);
+	bool (*try_close)(struct maildrop *maildrop);
+	void (*close)(struct maildrop *maildrop, struct store_close *op);
+	void (*usage)(struct store *store, struct store_where *where, struct store_usage *op);
+	void (*deliver)(struct store *store, struct store_where *where, struct store_deliver *op);
+	void (*make)(struct store *store, struct store_where *where, struct store_op *op);
+	void (*cancel)(struct store *store, struct store_op *op);
+};
+
+/* Embedded first in a store's own struct. */
+struct store {
+	const struct store_ops *ops;
+	const struct store_host *host;
+};
+
+/* For a store, before it hands out what it has opened. */
+void store_opened(struct maildrop *maildrop, struct store *store, struct store_where *where);
+
+/* The driver of a kind of store that blocks, for programs without a loop. */
+const struct maildrop_driver *store_driver(enum store_kind kind);
+/* Opens the store of that kind below root_fd, which stays the caller's. settings and host must live
+ * as long. NULL: see err. */
+struct store *store_create(enum store_kind kind, const struct store_host *host,
+			   const struct maildrop_settings *settings, int root_fd, struct err *err);
+unsigned store_abilities(const struct store *store);
+/* The root is not where it was: until it is, everything but what is open is refused (TEMP). */
+void store_away(struct store *store, bool away);
+/* The location is not in use any more: no operation on it is under way. */
+void store_leave(struct store *store, struct store_where *where);
+/* A login waits for the maildrop, or the process is about to end: a close under way leaves what is
+ * left to sweep. */
+void store_hurry(struct store *store, struct store_where *where);
+
+/*
+ * Opens a maildrop for one session: the lock is taken, message numbers are fixed, the snapshot
+ * (maildrop_snapshot) is complete. Makes nothing. OK, IN_USE, or WAIT: store_open finds out what
+ * there is to do.
+ */
+enum maildrop_status store_try_open(struct store *store, struct store_where *where,
+				    const struct store_who *who, struct maildrop **ret);
+void store_open(struct store *store, struct store_where *where, struct store_open *op);
+/* A maildrop without messages, in memory, for a user who never had one. */
+enum maildrop_status store_open_empty(struct store *store, struct store_where *where,
+				      struct maildrop **ret, struct err *err);
+/* Events of the maildrop come with that owner. Before that there are none. */
+void store_own(struct maildrop *maildrop, void *owner);
+
+/* False: they are not all in memory, or the first one does not come by value. No other operation on
+ * the maildrop is under way. */
+bool store_try_fetch(struct maildrop *maildrop, struct store_fetch *op);
+void store_fetch(struct maildrop *maildrop, struct store_fetch *op);
+void store_slice(struct maildrop *maildrop, struct store_slice *op);
+void store_wrong(struct maildrop *maildrop, struct store_wrong *op);
+void store_commit(struct maildrop *maildrop, struct store_commit *op);
+/* Closes a maildrop that leaves nothing to do, if nothing has to be waited for: it is gone then. No
+ * other operation on it is under way. */
+bool store_try_close(struct maildrop *maildrop);
+/* Sweeps what was deleted, as long as nobody waits, and closes: at done() the lock is free. The
+ * last operation on the maildrop. */
+void store_close(struct maildrop *maildrop, struct store_close *op);
+
+void store_usage(struct store *store, struct store_where *where, struct store_usage *op);
+void store_deliver(struct store *store, struct store_where *where, struct store_deliver *op);
+/* The only maker of maildrops, of a store that makes. The register has it before. */
+void store_make(struct store *store, struct store_where *where, struct store_op *op);
+
+/* Nobody wants the result of an operation that is under way: what has not begun is left
+ * (CANCELLED). Not for a commit or a delivery. */
+void store_cancel(struct store *store, struct store_op *op);
+
+#endif

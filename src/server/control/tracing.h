@@ -1,0 +1,25 @@
+/*
+ * A trace that somebody reads: lines out of the lane of traces of the fronts' rings (recorder.h),
+ * which begin with it. Nobody waits for the reader: what was written over meanwhile is counted. In
+ * control; what stands in a ring is another process's.
+ */
+#ifndef SERVER_CONTROL_TRACING_H
+#define SERVER_CONTROL_TRACING_H
+
+#include "server/control/rings.h"
+
+struct tracing {
+	uint64_t id;
+	uint64_t until; /* loop_now */
+	uint64_t lost;  /* events that were written over and not yet reported */
+	uint64_t lines; /* so far */
+	uint64_t seen[RINGS_MAX];
+};
+
+/* Begins with what comes from now on. NULL: no memory. */
+struct tracing *tracing_begin(const struct rings *rings, uint64_t id, uint64_t until);
+/* The lines since the last call, of the control protocol (docs/control.md), in memory of their own;
+ * *ret_size 0: there are none, or no memory. */
+char *tracing_collect(struct tracing *tracing, const struct rings *rings, size_t *ret_size);
+
+#endif

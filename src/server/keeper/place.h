@@ -1,0 +1,97 @@
+/*
+ * The part that the files of a keeper share: its root struct, the state of a front, and places. A
+ * place is a location in use, by sessions or by recipients of mail under way: there is one a
+ * location, and sessions that found the maildrop in use wait in it. On the keeper's loop.
+ */
+#ifndef SERVER_KEEPER_PLACE_H
+#define SERVER_KEEPER_PLACE_H
+
+#include "base/table.h"
+#include "maildrop/mail_root.h"
+#include "maildrop/store.h"
+#include "maildrop/syscalls.h"
+#include "server/child.h"
+#include "server/keeper/notes.h"
+#include "sys/arena.h"
+#include "sys/loop_deadlines.h"
+
+enum { KEEPER_SEEN = 1 << 14 };
+
+/* A folder of maildrops. */
+struct keeper_root {
+	uint32_t index;        /* in config->roots */
+	int fd;                /* -1: the monitor sent none */
+	struct mail_root root; /* what is known of fd */
+	struct maildrop_settings settings;
+	struct maildrop_upkeep *upkeep; /* NULL: there is none to do */
+	struct store *store;
+	bool away; /* ROOT_AWAY */
+};
+
+struct keeper {
+	struct child *child;
+	struct keeper_root roots[CONFIG_ROOTS_MAX];
+	struct store_host host;            /* of the stores */
+	struct maildrop_syscalls syscalls; /* the kernel's, with flushes counted */
+	struct table places;
+	struct keeper_notes notes;
+	struct table questions; /* to the monitor, unanswered (location.h) */
+	uint64_t question_number;
+	struct table takes;         /* of logins whose maildrop another process has (takeover.h) */
+	uint64_t seen[KEEPER_SEEN]; /* maildrops that the monitor was told of, by hash of the path;
+				       another one with the same place takes it over */
+	void *scratch;              /* of body.c, for bodies that are sent at once */
+	unsigned busy; /* operations under way: a keeper is not drained before they are done */
+	unsigned usage_questions;      /* of usage.c, among them */
+	struct loop_deadlines opening; /* of maildrops: the client gets an answer then */
+	/* of a keeper that was started on demand, for mail of an owner that has no other keeper */
+	bool on_demand;
+	uint32_t home_root;
+	char home[IPC_TEXT_MAX + 1]; /* a maildrop whose owner and group this process takes */
+	struct loop_timer look;      /* whether it was idle for long enough to end */
+	uint64_t used;               /* when a place was last taken or released */
+};
+
+struct keeper_opening;
+struct keeper_session;
+struct keeper_asker;
+
+struct keeper_place {
+	struct table_node node; /* key: hash of root and path */
+	struct keeper_root *root;
+	struct store_where where;
+	struct keeper_opening *waiting; /* logins that found the maildrop in use */
+	struct keeper_session *holder;  /* the session that has it; NULL: none of this keeper */
+	struct keeper_asker *asker;     /* another keeper that wants it; NULL: none */
+	unsigned references;
+	char path[]; /* of the maildrop, below root */
+};
+
+/* The state of a front at a keeper: the data of its peer. */
+struct keeper_front {
+	struct arena *arena;       /* POP3: for bodies; NULL: none */
+	struct table sessions;     /* POP3: key session */
+	struct table transactions; /* LMTP: key session */
+	uint32_t asked;            /* LMTP: recipients whose quota is being checked */
+	uint32_t recipients;       /* LMTP: that it may deliver to, in all transactions */
+};
+
+/* The place of a maildrop that is in use; NULL: it is not. */
+struct keeper_place *keeper_place_find(struct keeper *keeper, uint32_t root, pop3_span path);
+/* Takes a reference to the place of a maildrop. NULL: no memory. */
+struct keeper_place *keeper_place_take(struct keeper *keeper, struct keeper_root *root,
+				       pop3_span path);
+/* The root of that number; NULL: the site has none, and the sender is broken. */
+struct keeper_root *keeper_root_of(struct keeper *keeper, uint32_t index);
+void keeper_place_release(struct keeper *keeper, struct keeper_place *place);
+/* An operation of the store, or a question, begins; is done: the last one may end a draining
+ * keeper. */
+void keeper_begin(struct keeper *keeper);
+void keeper_done(struct keeper *keeper);
+/* Ends a draining keeper when nothing is under way and no front is left but gone, the one that is
+ * leaving (may be NULL). */
+void keeper_check_drained(struct keeper *keeper, const struct peer *gone);
+/* The keeper drains: sweeps under way end soon. */
+void keeper_places_hurry(struct keeper *keeper);
+
+#endif

@@ -1,0 +1,561 @@
+/* See commands.h. Runs in the monitor, as root when that is root. */
+#include "server/monitor/commands.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "config/listener.h"
+#include "server/counters.h"
+#include "server/lines.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sysexits.h>
+
+enum {
+	VALUE_MAX = 500, /* octets of a setting's value in an answer */
+};
+
+/* A question and whoever asks it. */
+struct question {
+	struct commands *commands;
+	struct generation *from;
+	uint64_t control;
+	const struct ipc_ask *ask;
+	uint32_t uid;
+};
+
+static const char *const levels[LOG_LEVEL_COUNT] = {"error", "warning", "info", "debug"};
+
+/* ---- generations ---- */
+
+struct search {
+	struct generation *serving;
+	uint64_t instance;
+	struct chan *chan;
+};
+
+static void look_for(void *context, struct generation *generation, enum generation_place place)
+{
+	struct search *search = context;
+
+	if (place == GENERATION_SERVES)
+		search->serving = generation;
+	if (!search->chan && search->instance)
+		search->chan = generation_channel(generation, search->instance);
+}
+
+/* The generation that serves; NULL: none does yet. */
+static struct generation *serving(const struct commands *commands)
+{
+	struct search search = {.serving = NULL};
+
+	commands->monitor->each(commands->owner, look_for, &search);
+	return search.serving;
+}
+
+/* ---- answers ---- */
+
+/* A process that has ended meanwhile gets none. */
+static void answer(const struct commands *commands, uint64_t control, struct ipc_lines *message,
+		   pop3_span tail)
+{
+	struct search search = {.instance = control};
+
+	commands->monitor->each(commands->owner, look_for, &search);
+	if (search.chan)
+		(void)ipc_send_all(search.chan, IPC_LINES, message, &tail, 1, NULL, 0);
+}
+
+static void answer_lines(const struct commands *commands, uint64_t control, uint64_t number,
+			 const struct lines *lines)
+{
+	struct ipc_lines message = {.number = number, .count = lines->count, .status = LINES_END};
+
+	answer(commands, control, &message, (pop3_span){lines->text, lines->whole});
+}
+
+static void answer_failed(const struct commands *commands, uint64_t control, uint64_t number,
+			  const char *why, int code)
+{
+	struct ipc_lines message = {
+		.number = number, .status = LINES_FAILED, .code = (uint32_t)code};
+	char text[4 * IPC_TEXT_MAX];
+	size_t size = text_escape(text, sizeof(text) - 1, span_of(why));
+
+	answer(commands, control, &message, (pop3_span){text, size});
+}
+
+static void fail(const struct question *q, const char *why, int code)
+{
+	answer_failed(q->commands, q->control, q->ask->number, why, code);
+}
+
+static struct lines *new_lines(const struct question *q)
+{
+	struct lines *lines = calloc(1, sizeof(*lines));
+
+	if (!lines)
+		fail(q, "the monitor has no memory for the answer", EX_OSERR);
+	return lines;
+}
+
+static void send_lines(const struct question *q, struct lines *lines)
+{
+	answer_lines(q->commands, q->control, q->ask->number, lines);
+	free(lines);
+}
+
+/* ---- reload ---- */
+
+static void reload(const struct question *q)
+{
+	struct commands_waiting *place = NULL;
+
+	for (size_t i = 0; i < COMMANDS_WAITING_MAX && !place; i++)
+		if (!q->commands->waiting[i].control)
+			place = &q->commands->waiting[i];
+	if (!place) {
+		fail(q, "too many wait for a reload already: try again", EX_TEMPFAIL);
+		return;
+	}
+	log_info("control: reload, by-uid=%u", q->uid);
+	*place = (struct commands_waiting){.control = q->control, .number = q->ask->number};
+	switch (q->commands->monitor->reload(q->commands->owner)) {
+	case RELOAD_BEGUN:
+		return; /* it may be over already, and place free */
+	case RELOAD_LATER:
+		place->later = true;
+		return;
+	case RELOAD_NEVER:
+		place->control = 0;
+		fail(q, "valijad is stopping", EX_UNAVAILABLE);
+	}
+}
+
+struct changes {
+	struct lines *lines;
+	unsigned left_out;
+};
+
+/* The end of a long value is cut, so that many changes have room. */
+static const char *cut(const char *value, char buf[VALUE_MAX + 4])
+{
+	snprintf(buf, VALUE_MAX + 4, "%.*s%s", VALUE_MAX, value,
+		 strlen(value) > VALUE_MAX ? "..." : "");
+	return buf;
+}
+
+static void write_change(void *context, const struct config_change *change)
+{
+	struct changes *changes = context;
+	struct lines *lines = changes->lines;
+	char value[VALUE_MAX + 4];
+
+	/* room is left for the last line */
+	if (sizeof(lines->text) - lines->whole < 2 * 4 * sizeof(value) + 4 * CONFIG_NAME_MAX) {
+		changes->left_out++;
+		return;
+	}
+	lines_begin(lines, "changed");
+	lines_words(lines, change->name);
+	lines_words(lines, cut(change->old, value));
+	lines_words(lines, cut(change->new, value));
+	lines_words(lines, change->scope == CONFIG_AT_ONCE ? "at-once" : "new-sessions");
+	if (!lines_end(lines))
+		changes->left_out++;
+}
+
+static void write_changes(struct lines *lines, const struct generation *before,
+			  const struct generation *now)
+{
+	struct changes changes = {lines, 0};
+
+	lines_begin(lines, "serving");
+	lines_number(lines, generation_number(now));
+	lines_end(lines);
+	config_difference(generation_config(before), generation_config(now), write_change,
+			  &changes);
+	if (changes.left_out) {
+		lines_begin(lines, "left-out");
+		lines_number(lines, changes.left_out);
+		lines_end(lines);
+	}
+}
+
+/* Calls for each that waits for the reload that is over now; the others wait for the next. */
+static uint64_t next_waiting(struct commands *commands, uint64_t *ret_number)
+{
+	for (size_t i = 0; i < COMMANDS_WAITING_MAX; i++) {
+		struct commands_waiting *waiting = &commands->waiting[i];
+		uint64_t control = waiting->control;
+
+		if (!control || waiting->later)
+			continue;
+		*ret_number = waiting->number;
+		waiting->control = 0;
+		return control;
+	}
+	for (size_t i = 0; i < COMMANDS_WAITING_MAX; i++)
+		commands->waiting[i].later = false;
+	return 0;
+}
+
+void commands_refused(struct commands *commands, const char *why)
+{
+	uint64_t control, number;
+
+	while ((control = next_waiting(commands, &number)))
+		answer_failed(commands, control, number, why, EX_CONFIG);
+	if (commands->log_level >= 0)
+		log_set_level((enum log_level)commands->log_level);
+}
+
+/* ---- the log's level ---- */
+
+void commands_brief(const struct commands *commands, struct chan *chan)
+{
+	struct ipc_log_level message = {.level = (uint32_t)commands->log_level};
+
+	if (commands->log_level >= 0)
+		(void)ipc_send(chan, IPC_LOG_LEVEL, &message);
+}
+
+static void send_level(void *context, struct generation *generation, enum generation_place place)
+{
+	const struct commands *commands = context;
+	struct ipc_log_level message = {.level = generation_config(generation)->log_level};
+
+	(void)place;
+	if (commands->log_level >= 0)
+		message.level = (uint32_t)commands->log_level;
+	generation_send_log_level(generation, message.level);
+}
+
+static void set_level(const struct question *q, unsigned level)
+{
+	log_set_level(LOG_LEVEL_INFO); /* this line is there, whatever the level was and will be */
+	log_info("control: log-level %s, by-uid=%u", levels[level], q->uid);
+	log_set_level((enum log_level)level);
+	q->commands->log_level = (int)level;
+	q->commands->monitor->each(q->commands->owner, send_level, q->commands);
+}
+
+static void log_level(const struct question *q)
+{
+	const struct generation *now = serving(q->commands);
+	pop3_span wanted = ipc_text(q->ask, 0);
+	unsigned level = LOG_LEVEL_COUNT, configured;
+	struct lines *lines;
+
+	for (unsigned i = 0; i < LOG_LEVEL_COUNT; i++)
+		if (span_equal(wanted, span_of(levels[i])))
+			level = i;
+	if (wanted.size && level == LOG_LEVEL_COUNT) {
+		fail(q, "there is no such level: error, warning, info, debug", EX_USAGE);
+		return;
+	}
+	configured = generation_config(now ? now : q->from)->log_level;
+	lines = new_lines(q);
+	if (!lines)
+		return;
+	if (wanted.size)
+		set_level(q, level);
+	lines_begin(lines, "log-level");
+	lines_words(lines, levels[q->commands->log_level >= 0 ? (unsigned)q->commands->log_level
+							      : configured]);
+	lines_words(lines, levels[configured]);
+	lines_end(lines);
+	send_lines(q, lines);
+}
+
+void commands_changed(struct commands *commands, const struct generation *before,
+		      const struct generation *now)
+{
+	free(commands->changes);
+	commands->changes = calloc(1, sizeof(*commands->changes));
+	if (commands->changes)
+		write_changes(commands->changes, before, now);
+	if (commands->log_level < 0)
+		return;
+	commands->log_level = -1;
+	log_set_level((enum log_level)generation_config(now)->log_level);
+	commands->monitor->each(commands->owner, send_level, commands);
+}
+
+void commands_reloaded(struct commands *commands)
+{
+	uint64_t control, number;
+
+	while ((control = next_waiting(commands, &number)))
+		if (commands->changes)
+			answer_lines(commands, control, number, commands->changes);
+		else
+			answer_failed(commands, control, number,
+				      "reloaded, but the monitor has no memory for the answer",
+				      EX_OSERR);
+	free(commands->changes);
+	commands->changes = NULL;
+}
+
+/* ---- listeners ---- */
+
+static const char *service_name(enum config_service service)
+{
+	return service == SERVICE_STATUS ? "metrics" : counters_label_value(SET_SERVICE, service);
+}
+
+static void write_listener(struct lines *lines, const char *kind,
+			   const struct config_listener *wanted, uint16_t port, int sockets)
+{
+	struct config_listener copy = *wanted;
+	char where[CONFIG_PATH_MAX + 16];
+
+	copy.port = port;
+	config_listener_print(&copy, where, sizeof(where));
+	lines_begin(lines, kind);
+	lines_words(lines, service_name(wanted->service));
+	lines_words(lines, where);
+	if (sockets >= 0) {
+		lines_number(lines, (unsigned)sockets);
+		lines_words(lines, sockets ? "open" : "closed");
+	}
+	lines_end(lines);
+}
+
+static void listeners(const struct question *q)
+{
+	const struct generation *now = serving(q->commands);
+	const struct config *config = generation_config(now ? now : q->from);
+	struct lines *lines = new_lines(q);
+
+	if (!lines)
+		return;
+	for (uint32_t i = 0; i < config->listener_count; i++) {
+		uint16_t port;
+		unsigned sockets = listeners_count(q->commands->owner->listeners,
+						   &config->listeners[i], &port);
+
+		write_listener(lines, "listener", &config->listeners[i], port, (int)sockets);
+	}
+	send_lines(q, lines);
+}
+
+/* ---- drain ---- */
+
+static void drain(const struct question *q)
+{
+	const struct generation *now = serving(q->commands);
+	struct lines *lines = new_lines(q);
+	uint16_t port;
+
+	if (!lines)
+		return;
+	for (uint32_t i = 0; now && i < generation_config(now)->listener_count; i++) {
+		const struct config_listener *wanted = &generation_config(now)->listeners[i];
+
+		if (wanted->service <= SERVICE_LMTP &&
+		    listeners_count(q->commands->owner->listeners, wanted, &port))
+			write_listener(lines, "closed", wanted, port, -1);
+	}
+	if (now && q->commands->monitor->drain(q->commands->owner)) {
+		log_info("control: drain, by-uid=%u", q->uid);
+		send_lines(q, lines);
+		return;
+	}
+	free(lines);
+	fail(q, "the server is starting or reloads: try again when that is over", EX_TEMPFAIL);
+}
+
+/* ---- generations and processes ---- */
+
+struct counting {
+	uint64_t processes;
+};
+
+static void count_process(void *context, const struct generation *generation,
+			  const struct generation_process *process)
+{
+	(void)generation;
+	((struct counting *)context)->processes += process->pid > 0;
+}
+
+static void write_generation(void *context, struct generation *generation,
+			     enum generation_place place)
+{
+	static const char *const places[] = {"starting", "serving", "draining"};
+	struct lines *lines = context;
+	struct counting counting = {0};
+
+	generation_processes(generation, count_process, &counting);
+	lines_begin(lines, "generation");
+	lines_number(lines, generation_number(generation));
+	lines_words(lines, places[place]);
+	lines_number(lines, generation_since(generation));
+	lines_number(lines, counting.processes);
+	lines_end(lines);
+}
+
+static void generations(const struct question *q)
+{
+	struct lines *lines = new_lines(q);
+
+	if (!lines)
+		return;
+	q->commands->monitor->each(q->commands->owner, write_generation, lines);
+	send_lines(q, lines);
+}
+
+/* The processes with the lowest instances beyond the last page, in order. */
+struct processes {
+	uint64_t after;
+	uint32_t count;
+	bool more;
+	struct process_line {
+		struct generation_process process;
+		uint32_t generation;
+	} list[LINES_PAGE];
+};
+
+static void enter_process(void *context, const struct generation *generation,
+			  const struct generation_process *process)
+{
+	struct processes *page = context;
+	uint32_t at = page->count;
+
+	if (process->instance <= page->after)
+		return;
+	while (at > 0 && page->list[at - 1].process.instance > process->instance)
+		at--;
+	page->more |= page->count == LINES_PAGE;
+	if (at == LINES_PAGE)
+		return;
+	if (page->count < LINES_PAGE)
+		page->count++;
+	memmove(&page->list[at + 1], &page->list[at],
+		(page->count - 1 - at) * sizeof(page->list[0]));
+	page->list[at] = (struct process_line){*process, generation_number(generation)};
+}
+
+static void enter_processes(void *context, struct generation *generation,
+			    enum generation_place place)
+{
+	(void)place;
+	generation_processes(generation, enter_process, context);
+}
+
+static const char *state_of(const struct generation_process *process)
+{
+	if (process->pid <= 0)
+		return "ended";
+	return process->killed ? "killed" : process->ready ? "ready" : "starting";
+}
+
+static void write_process(struct lines *lines, const struct process_line *line)
+{
+	const struct generation_process *process = &line->process;
+
+	lines_begin(lines, "process");
+	lines_number(lines, line->generation);
+	lines_words(lines, ipc_role_name(process->role));
+	lines_number(lines, process->index);
+	lines_number(lines, process->pid > 0 ? (uint64_t)process->pid : 0);
+	lines_number(lines, process->uid);
+	lines_words(lines, state_of(process));
+	lines_number(lines, process->seconds);
+	lines_end(lines);
+}
+
+static void processes(const struct question *q)
+{
+	struct processes *page = calloc(1, sizeof(*page));
+	struct lines *lines = page ? new_lines(q) : NULL;
+	struct ipc_lines message = {.number = q->ask->number, .status = LINES_END};
+
+	if (lines) {
+		page->after = q->ask->cursor[0];
+		q->commands->monitor->each(q->commands->owner, enter_processes, page);
+		for (uint32_t i = 0; i < page->count; i++)
+			write_process(lines, &page->list[i]);
+		if (page->more) {
+			message.status = LINES_MORE;
+			message.cursor[0] = page->list[page->count - 1].process.instance;
+		}
+		message.count = lines->count;
+		answer(q->commands, q->control, &message, (pop3_span){lines->text, lines->whole});
+	}
+	free(lines);
+	free(page);
+}
+
+/* ---- questions ---- */
+
+static const struct {
+	void (*run)(const struct question *question);
+} topics[TOPICS] = {
+	[TOPIC_RELOAD] = {reload},
+	[TOPIC_LOG_LEVEL] = {log_level},
+	[TOPIC_DRAIN] = {drain},
+	[TOPIC_LISTENERS] = {listeners},
+	[TOPIC_GENERATIONS] = {generations},
+	[TOPIC_PROCESSES] = {processes},
+};
+
+/* True: fd is a connection that was made to the control socket of config, not one that the process
+ * had otherwise: of the channel to the monitor, or of the socket that it accepts from, the kernel
+ * would name the monitor as the peer. */
+static bool is_connection(int fd, const struct config *config)
+{
+	struct sockaddr_un own = {.sun_family = AF_UNSPEC}, peer;
+	socklen_t size = sizeof(own), peer_size = sizeof(peer), int_size = sizeof(int);
+	int type = 0, accepts = 1;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &int_size) < 0 || type != SOCK_STREAM ||
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &int_size) < 0 || accepts ||
+	    getpeername(fd, (struct sockaddr *)&peer, &peer_size) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&own, &size) < 0 || own.sun_family != AF_UNIX ||
+	    size <= offsetof(struct sockaddr_un, sun_path))
+		return false;
+	for (uint32_t i = 0; i < config->listener_count; i++)
+		if (config->listeners[i].service == SERVICE_CONTROL &&
+		    strncmp(config->listeners[i].address, own.sun_path, sizeof(own.sun_path)) == 0)
+			return true;
+	return false;
+}
+
+static bool is_obeyed(const struct question *q, int fd, uint32_t *ret_uid)
+{
+	const struct generation *now = serving(q->commands);
+	struct ucred person;
+	socklen_t size = sizeof(person);
+
+	if (fd < 0 || !is_connection(fd, generation_config(q->from)) ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &person, &size) < 0 || size != sizeof(person))
+		return false;
+	*ret_uid = person.uid;
+	return generation_obeys(now ? now : q->from, person.uid, person.gid);
+}
+
+void commands_init(struct commands *commands, struct generation_owner *owner,
+		   const struct commands_monitor *monitor)
+{
+	*commands = (struct commands){.owner = owner, .monitor = monitor, .log_level = -1};
+}
+
+void commands_finish(struct commands *commands)
+{
+	free(commands->changes);
+}
+
+void commands_ask(struct commands *commands, struct generation *from, uint64_t control,
+		  const struct ipc_ask *ask, int fd)
+{
+	struct question q = {.commands = commands, .from = from, .control = control, .ask = ask};
+	struct ipc_lines refusal = {.number = ask->number, .status = LINES_REFUSED};
+
+	if (is_obeyed(&q, fd, &q.uid) && topics[ask->topic].run)
+		topics[ask->topic].run(&q);
+	else
+		answer(commands, control, &refusal, (pop3_span){"", 0});
+}
