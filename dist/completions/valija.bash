@@ -1,7 +1,7 @@
 # bash completion for valija(1)
 _valija() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands="init user mark deliver fetch"
+	local commands="init autoconfig user mark deliver mbox who kick ban fetch deleted undelete retention doctor explain trace reload drain show stats log-level top"
 	local options="--to --keep --delete --keep-days --keep-newest --follow --accept-removals
 		--proxy --source --tls --tls-name --ca --pin --cert --key --auth --password-file --password-command
 		--password-env --password-credential --token-command --netrc --timeout --no-pipelining --recipient --crlf --max-size
@@ -16,6 +16,95 @@ _valija() {
 	COMPREPLY=()
 	if [ "$COMP_CWORD" -eq 1 ]; then
 		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur")
+		return
+	fi
+	if [ "${COMP_WORDS[1]}" = init ]; then
+		case $prev/$cur in
+		--with/*) mapfile -t COMPREPLY < <(compgen -W "postfix exim" -- "$cur") ;;
+		*/-*)
+			mapfile -t COMPREPLY < <(compgen -W "--hostname --pop3 --pop3s --lmtp --mail --homes --control --metrics
+				--with --config --postfix-config --apply --undo --try" -- "$cur")
+			;;
+		esac
+		return
+	fi
+	if [ "${COMP_WORDS[1]}" = autoconfig ]; then
+		case $prev/$cur in
+		-c/* | --config/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		--to/*) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+		--only/*) mapfile -t COMPREPLY < <(compgen -W "xml json dns" -- "$cur") ;;
+		--username/*) mapfile -t COMPREPLY < <(compgen -W "address local" -- "$cur") ;;
+		*/-*)
+			mapfile -t COMPREPLY < <(compgen -W "--config --to --only --host --submission
+				--username" -- "$cur")
+			;;
+		esac
+		return
+	fi
+	if [ "${COMP_WORDS[1]}" = user ]; then
+		if [ "$COMP_CWORD" -eq 2 ]; then
+			mapfile -t COMPREPLY < <(compgen -W "add passwd del make list show test flush app" -- "$cur")
+			return
+		fi
+		case $prev/$cur in
+		-c/* | --config/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		*/-*)
+			case ${COMP_WORDS[2]} in
+			list) mapfile -t COMPREPLY < <(compgen -W "--config --json --unused" -- "$cur") ;;
+			add | passwd) mapfile -t COMPREPLY < <(compgen -W "--config --scheme" -- "$cur") ;;
+			*) mapfile -t COMPREPLY < <(compgen -W "--config" -- "$cur") ;;
+			esac
+			;;
+		esac
+		return
+	fi
+	case ${COMP_WORDS[1]} in
+	who | kick | explain | reload | drain | show | stats | top | log-level)
+		case $prev/$cur in
+		-c/* | --socket/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		*/-*) mapfile -t COMPREPLY < <(compgen -W "-c --socket --json --wait" -- "$cur") ;;
+		show/*)
+			mapfile -t COMPREPLY < <(compgen -W "sessions listeners users generations
+				processes certificates databases bans" -- "$cur")
+			;;
+		log-level/*)
+			mapfile -t COMPREPLY < <(compgen -W "error warning info debug" -- "$cur")
+			;;
+		esac
+		return
+		;;
+	esac
+	if [ "${COMP_WORDS[1]}" = doctor ]; then
+		mapfile -t COMPREPLY < <(compgen -W "--config --json" -- "$cur")
+		return
+	fi
+	if [ "${COMP_WORDS[1]}" = ban ]; then
+		case $COMP_CWORD/$cur in
+		2/*) mapfile -t COMPREPLY < <(compgen -W "add del list" -- "$cur") ;;
+		*/-*)
+			mapfile -t COMPREPLY < <(compgen -W "--config --socket --for --why --kick
+				--force --json --penalties" -- "$cur")
+			;;
+		esac
+		return
+	fi
+	if [ "${COMP_WORDS[1]}" = deleted ]; then
+		case $prev/$cur in
+		-c/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		-m/*) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+		*/-*) mapfile -t COMPREPLY < <(compgen -W "-c -m --json" -- "$cur") ;;
+		esac
+		return
+	fi
+	if [ "${COMP_WORDS[1]}" = retention ]; then
+		case $prev/$cur in
+		-c/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		*/-*) mapfile -t COMPREPLY < <(compgen -W "-c --dry-run" -- "$cur") ;;
+		esac
+		return
+	fi
+	if [ "${COMP_WORDS[1]}" = undelete ]; then
+		[ "$prev" != -c ] || mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 	fi
 	[ "${COMP_WORDS[1]}" = fetch ] || return 0
