@@ -132,14 +132,14 @@ class Meter:
                 time.sleep(0.1)
 
 
-def pss(pids):
+def pss(pids, kinds=("Pss:",)):
     """Octets of memory of these processes, shared pages divided among those who share them."""
     total = 0
     for pid in pids:
         try:
             with open(f"/proc/{pid}/smaps_rollup") as file:
                 for line in file:
-                    if line.startswith("Pss:"):
+                    if line.startswith(kinds):
                         total += int(line.split()[1]) * 1024
         except OSError:
             pass

@@ -14,13 +14,13 @@ ALLOWED = {
     'lmtp': ('base',),
     'sys': ('base',),
     'ipc': ('sys',),
-    'maildrop': ('base',),
+    'maildrop': ('base', 'sys'),
     'users': ('base', 'lmtp', 'sys', 'config'),
     'config': ('base',),
     'server': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
     'https': ('base', 'sys'),
     'lookup': ('base', 'sys', 'https', 'ipc', 'config', 'users', 'server'),
-    'fetch': ('base', 'sys', 'https'),
+    'fetch': ('base', 'sys', 'https', 'maildrop'),
     'cli': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
 }
 
@@ -31,8 +31,8 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 # files on the folder's own ground may include each room; each room may include the ground.
 ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': (),
-               'mta': ()},
-    'maildrop': {'index': (), 'maildir': ('index',)},
+               'mta': (), 'logins': (), 'control': (), 'status': ()},
+    'maildrop': {'index': (), 'maildir': ('index',), 'mbox': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
               'oauth': ('account', 'https', 'journal'),
               'doctor': ('account', 'journal', 'oauth', 'report', 'session'),
@@ -43,6 +43,7 @@ ROOMS = {
               'collect': ('account', 'session', 'journal', 'sink', 'report')},
     'lookup': {'passwd_file': (), 'ldap': (), 'sql': (), 'system': (), 'web': (),
                'http': ('web',), 'oauth': ('web',)},
+    'cli': {'doctor': ()},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'session': ('files', 'update')},
 }
 
@@ -72,12 +73,17 @@ OPEN = {
         'view.h': 'a front reads the index that was lent to it',
         'write.h': 'a new base is written by maildir/update',
     },
+    'maildrop/mbox': {
+        'append.h': 'every writer of an mbox', 'lock.h': 'every writer of an mbox',
+    },
     'maildrop/maildir/session': {
         'body.h': 'the table of the driver', 'commit.h': 'the table of the driver',
         'open.h': 'the table of the driver', 'sweep.h': 'the table of the driver',
+        'expire.h': 'the table of the driver', 'undelete.h': 'the table of the driver',
     },
     'maildrop/maildir/update': {
         'compact.h': 'sweeps and deliveries', 'log.h': 'sessions and deliveries hold the log',
+        'uidl.h': 'the journal of deletions names messages by their unique ids',
         'model.h': 'the locator of a session is a model of both folders',
     },
     'maildrop/maildir/files': {
@@ -88,7 +94,7 @@ OPEN = {
 
 # headers of the system and of libraries → the files that are their door (beginnings of paths)
 DOORS = (
-    (r'event2/', ('src/sys/loop',)),
+    (r'event2/', ('src/sys/loop', 'src/server/status/http.c')),
     (r'libpq-fe\.h', ('src/lookup/sql/postgresql.c',)),
     (r'mysql\.h|errmsg\.h', ('src/lookup/sql/mysql.c',)),
     (r'sqlite3\.h', ('src/lookup/sql/sqlite.c',)),
@@ -108,7 +114,7 @@ DOORS = (
     (r'curl/', ('src/https/', 'src/lookup/web/', 'src/fetch/upload/')),
     (r'(open)?ldap\.h|lber\.h', ('src/lookup/ldap/client.c',)),
     (r'expat\.h', ('src/fetch/setup/autoconfig.c',)),
-    (r'resolv\.h|arpa/nameser\.h', ('src/fetch/setup/dns.c',)),
+    (r'resolv\.h|arpa/nameser\.h', ('src/fetch/setup/dns.c', 'src/cli/doctor/names.c')),
 )
 
 # what makes a machine without I/O have I/O

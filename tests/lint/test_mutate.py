@@ -8,6 +8,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tests' / 'mutate'))
 from areas import AREAS, COVER, cover  # noqa: E402
+from places import places  # noqa: E402
 
 
 def rows(path, pattern):
@@ -50,3 +51,28 @@ def test_the_longest_path_counts():
     assert cover('src/server/auth/queue.c') != cover('src/server/auth/auth.c')
     assert cover('src/server/auth/hold.c') == cover('src/server/auth/auth.c')
     assert cover('src/maildrop/index/view.c') == COVER['src/maildrop/index']
+
+
+def mutants(line, kind):
+    source = f'static int f(void)\n{{\n\t{line}\n}}\n'
+    return [source[:begin] + new + source[end:] for begin, end, new in places(source, kind)]
+
+
+@pytest.mark.parametrize('line', [
+    'return a < b ? a : b;', 'x = 4 * a > b ? b : 4 * a;', 'if (it->fds[1] >= 0)'])
+def test_a_change_that_changes_nothing_is_not_tried(line):
+    assert not mutants(line, 'relation')
+
+
+@pytest.mark.parametrize('line', [
+    'return a < b ? a : c;', 'x = 4 * a > b ? c : b;', 'if (n >= 0)', 'if (fd == 0)',
+    'if (fd < 3)', 'return a < b;'])
+def test_another_one_is(line):
+    assert len(mutants(line, 'relation')) == 1
+
+
+def test_constants():
+    assert not mutants('x = calloc(1, size);', 'constant')
+    assert not mutants('if (chan->fd < 0)', 'constant')
+    assert len(mutants('x = f(1, size);', 'constant')) == 1
+    assert len(mutants('if (n < 0)', 'constant')) == 1

@@ -4,9 +4,14 @@ mutate.py [AREA…] [--seed N] [--count N] [--kind KIND] [--every] [--unit] [--l
 Each area (all of areas.py, or those named) gets COUNT mutants: a kind is drawn first, then a
 place of it. --kind draws of one kind only, --every takes all places instead of drawing, --unit
 leaves pytest out. A mutant is built in a copy of the tree under build-mutate (without
-sanitizers, -O1), the tests that cover its file run, and the copy is set right again. What
-survives is printed with its file, line and change; docs/mutants.md explains those that change
-nothing a test could see. Exit status 0 unless the unchanged tree fails.
+sanitizers, -O1), the tests that cover its file run, and the copy is set right again: first those
+of `meson test` for all mutants, then pytest for those that are left. What survives is printed
+with its file, line and change; docs/mutants.md explains those that change nothing a test could
+see. Exit status 0 unless the unchanged tree fails.
+
+On a busy machine: a selection of pytest is timed with the unchanged tree shortly before; a test
+of it that fails counts if it fails once more; what does not end counts if it ends in time
+without the change, else the mutant is not judged.
 """
 import argparse
 import json
@@ -27,8 +32,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 WHERE = pathlib.Path(os.environ.get('MUTATE_BUILD_DIR', ROOT / 'build-mutate')).resolve()
 TREE, BUILD = WHERE / 'tree', WHERE / 'build'
 # on a busy machine a test takes longer: so many times what it took with the unchanged tree
-TEST_SECONDS, PYTEST_SECONDS, TIMES, UNCHANGED_SECONDS = 60, 300, 5, 1200
-took = {}  # test or selection → seconds with the unchanged tree
+TEST_SECONDS, PYTEST_SECONDS, TIMES, UNCHANGED_SECONDS = 60, 120, 5, 1200
+FRESH_SECONDS = 900  # a time that is older is taken again
+NOT_JUDGED = 'not judged'
+took = {}  # test or selection → (seconds with the unchanged tree, when)
 
 
 def run(command, seconds, **more):
@@ -117,56 +124,106 @@ def build(commands):
 
 
 def limit(name, least):
-    return max(least, TIMES * took[name]) if name in took else UNCHANGED_SECONDS
+    return max(least, TIMES * took[name][0]) if name in took else UNCHANGED_SECONDS
 
 
-def timed(name, command, seconds, **more):
+def run_unit(name, command):
+    """Exit status of a meson test, None after its time."""
+    return run(command, limit(name, TEST_SECONDS), cwd=BUILD)
+
+
+def run_pytest(selection, names, seconds):
+    """Exit status of a selection, or of some tests of it."""
+    status = run(['/usr/bin/python3', '-m', 'pytest', '-c', 'tests/pytest.ini', '--rootdir=tests',
+                  '-x', '-q', '-n', '2', '-m', 'not figures and not installed and not vm',
+                  *(names or [selection])], seconds, cwd=TREE,
+                 env={**os.environ, 'VALIJA_BUILD': str(BUILD)})
+    end_servers()
+    return 0 if status == 5 else status  # 5: none was chosen
+
+
+def timed(name, call, *arguments):
+    """A run with the unchanged tree."""
     began = time.monotonic()
-    status = run(command, seconds, **more)
-    took.setdefault(name, time.monotonic() - began)
+    status = call(*arguments)
+    took[name] = time.monotonic() - began, began
     return status
 
 
-def noticed_by(names, selections):
+def failed_tests():
+    text = (WHERE / 'output').read_text(errors='replace')
+    return re.findall(r'^(?:FAILED|ERROR) (tests/\S+?\.py::.+?)(?: - .*)?$', text, re.M)
+
+
+def noticed_by_unit(names):
     """The name of the first test that fails, or None. 'build': it does not compile."""
     commands = programs(names)
     if build(commands) != 0:
         return 'build'
     for name, command in commands.items():
-        status = timed(name, command, limit(name, TEST_SECONDS), cwd=BUILD)
+        status = run_unit(name, command)
         if status != 0:
             return name if status is not None else f'{name} (no end)'
-    if not selections:
-        return None
-    if run(['ninja', '-C', str(BUILD)], 600) != 0:
-        return 'build'
-    for selection in selections:
-        status = timed(selection,
-                       ['/usr/bin/python3', '-m', 'pytest', '-c', 'tests/pytest.ini',
-                        '--rootdir=tests', '-x', '-q', '-n', '2', '-m',
-                        'not figures and not installed and not vm', selection],
-                       limit(selection, PYTEST_SECONDS), cwd=TREE,
-                       env={**os.environ, 'VALIJA_BUILD': str(BUILD)})
-        end_servers()
-        if status not in (0, 5):
-            return selection if status is not None else f'{selection} (no end)'
     return None
 
 
-def covering(path, unit_only):
+def noticed_by_pytest(selections):
+    if run(['ninja', '-C', str(BUILD)], 600) != 0:
+        return 'build'
+    for selection in selections:
+        seconds = limit(selection, PYTEST_SECONDS)
+        status = run_pytest(selection, [], seconds)
+        if status:
+            names = failed_tests()
+            status = run_pytest(selection, names, seconds)
+            if status:
+                return names[0] if names else selection
+        if status is None:
+            return f'{selection} (no end)'
+    return None
+
+
+def covering(path):
     """The tests of a file of TREE."""
-    names, selections = cover(str(path.relative_to(TREE)))
-    return names, [] if unit_only else selections
+    return cover(str(path.relative_to(TREE)))
 
 
-def fails_unchanged(chosen, unit_only):
-    """The first test of those that cover the chosen places that fails without any change."""
-    names, selections = {}, {}
-    for place in chosen:
-        some, more = covering(place[0], unit_only)
-        names.update(dict.fromkeys(some))
-        selections.update(dict.fromkeys(more))
-    return noticed_by(list(names), list(selections))
+def fails_unchanged(chosen):
+    """The first meson test of those that cover the chosen places that fails, twice, without any
+    change: one failure may be the busy machine's."""
+    names = list(dict.fromkeys(name for place in chosen for name in covering(place[0])[0]))
+    commands = programs(names)
+    if build(commands) != 0:
+        return 'build'
+    for name, command in commands.items():
+        if timed(name, run_unit, name, command) != 0:
+            print(f'{name} failed once without any change:\n{said(8)}', flush=True)
+            if timed(name, run_unit, name, command) != 0:
+                return name
+    return None
+
+
+def time_pytest(selections):
+    """The first selection that fails without any change, of those whose time is not known."""
+    old = [selection for selection in selections
+           if selection not in took or took[selection][1] < time.monotonic() - FRESH_SECONDS]
+    if old and run(['ninja', '-C', str(BUILD)], 600) != 0:
+        return 'build'
+    for selection in old:
+        if timed(selection, run_pytest, selection, [], UNCHANGED_SECONDS) != 0:
+            return selection
+    return None
+
+
+def ends_unchanged(verdict):
+    """Whether a test that did not end with a mutant does so, in its time, without."""
+    name = verdict.removesuffix(' (no end)')
+    if '/' in name:
+        seconds = limit(name, PYTEST_SECONDS)
+        return run(['ninja', '-C', str(BUILD)], 600) == 0 and \
+            run_pytest(name, [], seconds) is not None
+    commands = programs([name])
+    return build(commands) == 0 and run_unit(name, commands[name]) is not None
 
 
 def files_of(area):
@@ -222,36 +279,76 @@ def change(place):
             'kind': kind, 'before': before, 'after': after or '(left out)'}, changed
 
 
-def try_one(area, place, known, unit_only):
+def with_change(place, call, argument):
+    """What a stage says to a mutant; 'not judged': it did not end, nor did it without."""
     path, original = place[0], place[0].read_text()
-    record, changed = change(place)
-    began = time.monotonic()
     try:
-        path.write_text(changed)
-        record['noticed'] = noticed_by(*covering(path, unit_only))
+        path.write_text(change(place)[1])
+        verdict = call(argument)
     finally:
         path.write_text(original)
-    record['area'] = area
-    record['seconds'] = round(time.monotonic() - began, 1)
-    record['explained'] = (record['file'], record['before'].replace('|', '¦'),
-                           record['after'].replace('|', '¦')) in known
+    if verdict and verdict.endswith('(no end)') and not ends_unchanged(verdict):
+        return NOT_JUDGED
+    return verdict
+
+
+def say(record):
     where = f'{record["file"]}:{record["line"]}'
     verdict = record['noticed'] or ('survived (explained)' if record['explained'] else 'SURVIVED')
-    print(f'{area}: {record["kind"]}: {where}: {verdict}: {record["before"]}  →  '
+    print(f'{record["area"]}: {record["kind"]}: {where}: {verdict}: {record["before"]}  →  '
           f'{record["after"]}', flush=True)
+
+
+def try_unit(area, place, known):
+    record, _ = change(place)
+    record['noticed'] = with_change(place, noticed_by_unit, covering(place[0])[0])
+    record['area'] = area
+    record['explained'] = (record['file'], record['before'].replace('|', '¦'),
+                           record['after'].replace('|', '¦')) in known
+    say(record)
     return record
+
+
+def try_pytest(place, record):
+    selections = covering(place[0])[1]
+    broken = time_pytest(selections)
+    if broken:
+        print(f'{broken} fails without any change:\n{said(30)}')
+        record['noticed'] = NOT_JUDGED
+    else:
+        record['noticed'] = with_change(place, noticed_by_pytest, selections)
+    say(record)
+
+
+def try_area(area, chosen, known, unit_only):
+    if broken := fails_unchanged(chosen):
+        sys.exit(f'mutate: {area}: {broken} fails without any change\n{said(30)}')
+    records = []
+    for place in chosen:
+        records.append(try_unit(area, place, known))
+        yield records[-1]
+    if unit_only:
+        return
+    left = [(place, record) for place, record in zip(chosen, records)
+            if not record['noticed'] and not record['explained']]
+    if left:
+        print(f'{area}: {len(left)} are left for pytest', flush=True)
+    for place, record in sorted(left, key=lambda pair: covering(pair[0][0])[1]):
+        try_pytest(place, record)
 
 
 def summary(records):
     print()
     for area in sorted({r['area'] for r in records}):
         mine = [r for r in records if r['area'] == area and r['noticed'] != 'build']
-        noticed = sum(1 for r in mine if r['noticed'])
+        unjudged = sum(1 for r in mine if r['noticed'] == NOT_JUDGED)
+        noticed = sum(1 for r in mine if r['noticed']) - unjudged
         known = sum(1 for r in mine if not r['noticed'] and r['explained'])
-        counted = len(mine) - known
+        counted = len(mine) - known - unjudged
         share = f'{100 * noticed / counted:.0f} %' if counted else '–'
         print(f'{area}: {len(mine)} mutants, {noticed} noticed, {known} explained, '
-              f'{counted - noticed} survived: {share} of what can be noticed')
+              f'{unjudged} not judged, {counted - noticed} survived: {share} of what can be '
+              'noticed')
     left = [r for r in records if not r['noticed'] and not r['explained']]
     if left:
         print('\nsurvived:')
@@ -278,15 +375,14 @@ def main():
         kinds = args.kind or KINDS
         chosen = [p for kind in kinds for p in all_places(area, kind)] if args.every \
             else draw(area, args.count, kinds, chance)
-        if not args.list and (broken := fails_unchanged(chosen, args.unit)):
-            sys.exit(f'mutate: {area}: {broken} fails without any change\n{said(30)}')
-        for place in chosen:
-            if args.list:
+        if args.list:
+            for place in chosen:
                 record, _ = change(place)
                 print('{file}:{line}: {kind}: {before}  →  {after}'.format(**record))
-                continue
-            records.append(try_one(area, place, known, args.unit))
-            (WHERE / 'results.json').write_text(json.dumps(records, indent=1))
+            continue
+        for record in try_area(area, chosen, known, args.unit):
+            records.append(record)
+        (WHERE / 'results.json').write_text(json.dumps(records, indent=1))
     summary(records)
 
 

@@ -57,8 +57,30 @@ def _pattern(text, begin, end, pattern, change):
             yield begin + match.start(), begin + match.end(), new
 
 
+def chooses_one_of_both(text, at, stop):
+    """a < b ? a : b: with <= it is the same."""
+    rest = re.match(r' ([^;?]+?) \? ([^;?:]+?) : ([^;?:,)]+)(?=[;,)])', text[stop:])
+    if not rest:
+        return False
+    right, *both = (re.sub(r'\s+', ' ', part) for part in rest.groups())
+    left = re.sub(r'\s+', ' ', text[max(at - 200, 0):at].rstrip())
+    return right in both and any(left.endswith(other) for other in both if other != right)
+
+
+DESCRIPTOR = r'fds?(?:\[[^\]]*\])?'
+
+
+def is_of_descriptor(text, at, stop):
+    """fd < 0: what 0 is does not matter, for no process closes its first three descriptors."""
+    return re.search(DESCRIPTOR + '$', text[:at].rstrip()) and re.match(r' 0\b', text[stop:])
+
+
 def relation(text, begin, end, _):
-    yield from _pattern(text, begin, end, r'(?<= )(<=|>=|==|!=|<|>)(?= )', RELATIONS.get)
+    for at, stop, new in _pattern(text, begin, end, r'(?<= )(<=|>=|==|!=|<|>)(?= )',
+                                  RELATIONS.get):
+        if new in ('==', '!=') or not (chooses_one_of_both(text, at, stop)
+                                       or is_of_descriptor(text, at, stop)):
+            yield at, stop, new
 
 
 def negation(text, begin, end, _):
@@ -76,6 +98,8 @@ def constant(text, begin, end, _):
             continue  # an array's size, a label: another kind of change
         if re.match(r'0\d', match.group(0)):
             continue  # a mode of files
+        if re.search(r'\bcalloc\($', line) or re.search(DESCRIPTOR + ' (<|>=) $', line):
+            continue  # more memory; a descriptor (see is_of_descriptor)
         value = int(match.group(0), 0)
         yield begin + match.start(), begin + match.end(), str(value + 1)
         if value > 1:
