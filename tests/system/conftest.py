@@ -2,6 +2,7 @@
 import itertools
 import pathlib
 import shutil
+import signal
 import sys
 
 import pytest
@@ -14,6 +15,8 @@ from pop import Pop, client_context  # noqa: E402
 
 
 def pytest_configure(config):
+    # under nohup it is ignored, and so it would be by what the tests start
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     missing = [name for name in ('valijad', 'valija') if not post.program(name).exists()]
     if missing:
         pytest.exit(f'{" and ".join(missing)} not built in {post.build_dir()}', 4)

@@ -79,6 +79,7 @@ class Office:
         self.allowed, self.allowed_later = [], []
         self.checked = 0
         self.limit_files = None
+        self.given, self.pass_fds = (), ()  # a command that passes sockets, and those
         self.news = threading.Condition()
         self.delivered = 0
         if not _reachable(self.bin):
@@ -211,9 +212,12 @@ class Office:
 
     def files(self, user):
         """The message files of the user's Maildir. One that is being moved may be seen twice, one
-        that was deleted stays for a moment: see has_files."""
+        that was deleted stays for a moment: see has_files. Folders of one that is being made may
+        be missing still."""
         maildir = self.mail / user
-        return sorted(path for name in ('new', 'cur') for path in (maildir / name).iterdir())
+        assert maildir.exists(), f'{user} has no Maildir'
+        return sorted(path for name in ('new', 'cur') if (maildir / name).exists()
+                      for path in (maildir / name).iterdir())
 
     def has_files(self, user, count):
         """Waits until the Maildir has so many messages: the server tidies up behind its answer."""
@@ -226,8 +230,9 @@ class Office:
         self.log, self.checked = [], 0
         self.process = subprocess.Popen(
             # it ends with us, also when pytest is interrupted or killed
-            self._command('setpriv', '--pdeathsig', 'TERM', self.bin / 'valijad', '-c', self.conf),
-            stdin=subprocess.DEVNULL,
+            self._command('setpriv', '--pdeathsig', 'TERM', *self.given, self.bin / 'valijad',
+                          '-c', self.conf),
+            stdin=subprocess.DEVNULL, pass_fds=self.pass_fds,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
             env=self.environment(), cwd='/', start_new_session=True)  # Ctrl-C is not for it
         self.reader = threading.Thread(target=self._read_log,
@@ -284,6 +289,12 @@ class Office:
         mark = self.mark()
         self.process.send_signal(signal.SIGHUP)
         self.wait_log(words, since=mark)
+
+    def upgrade(self, words=r'\bupgraded to valijad\b', seconds=READY_SECONDS):
+        """SIGUSR2, and waits for what the log says about it."""
+        mark = self.mark()
+        self.process.send_signal(signal.SIGUSR2)
+        self.wait_log(words, seconds, since=mark)
 
     def allow(self, *patterns):
         """Error lines that this test brings about."""

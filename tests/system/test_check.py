@@ -245,6 +245,19 @@ def test_no_hint_to_give_system_users_homes_away(make_office, need_root):
     assert 'belongs to root: its keepers' not in office.log_text()
 
 
+@pytest.mark.parametrize('home, said', [(False, False), (True, True)])
+def test_an_empty_folder_of_homes_needs_no_hint(make_office, need_root, home, said):
+    office = make_office(start=False, users=('demo',))
+    homes = office.scratch / 'homes'
+    (homes / 'rita' if home else homes).mkdir(parents=True)
+    text = office.conf.read_text()
+    office.conf.write_text(re.sub(r'(?m)^mail = .*$', f'mail = {{"mail", "{homes}"}}', text))
+    office.valija('mark', homes)
+    office.allow('belongs to root')
+    office.start()
+    assert ('belongs to root: its keepers' in office.log_text()) == said
+
+
 def test_mail_that_is_all_root_s_is_said(make_office, need_root):
     office = make_office(start=False, users=('demo',))
     subprocess.run(['chown', '-R', '0:0', office.mail], check=True)

@@ -241,7 +241,7 @@ EITHER = {
     'catch-all that is no name': lambda office: office.set('lmtp.catch_all', '"a:b"'),
     'a domain that is none': lambda office: office.set('lmtp.domains', '"b..c @ x"'),
     'too few descriptors': lambda office: setattr(office, 'limit_files', 40),
-    'few descriptors': lambda office: setattr(office, 'limit_files', 64),
+    'few descriptors': lambda office: setattr(office, 'limit_files', 96),
     'a state folder that is a file': lambda office: (
         office.state.rmdir(), office.state.write_text('')),
 }

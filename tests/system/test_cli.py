@@ -47,6 +47,35 @@ def test_init_with_mail_elsewhere(still, there):
     assert done.returncode == 0, done.stderr
 
 
+def test_init_with_the_homes_of_system_users(still):
+    """Nothing in the folder of homes is touched; it gets the mark, once."""
+    homes, new = still.dir / 'homes', still.dir / 'new'
+    (homes / 'berta').mkdir(parents=True)
+    done = still.valija('init', new, '--homes', homes, '--metrics', '127.0.0.1:9415',
+                        '--control', 'control', check=False)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in homes.iterdir()} == {'berta', '.valija-root'}
+    shown = still.valijad('-n', '-c', new / 'valija.conf').stdout
+    assert f'mail = {{"mail", "{homes}"}}' in shown
+    text = (new / 'valija.conf').read_text()
+    assert 'socket = {"control"}' in text and 'metrics = {"127.0.0.1:9415"}' in shown
+    assert text.count('database "people" {\n\tdriver = system\n}\n') == 1
+    mark = (homes / '.valija-root').read_bytes()
+    again = still.valija('init', still.dir / 'second', '--homes', homes, check=False)
+    assert again.returncode == 0 and (homes / '.valija-root').read_bytes() == mark
+
+
+@pytest.mark.parametrize('wrong, code', [
+    (('--homes', 'no-such-folder'), EX_CANTCREAT), (('--homes', '/dev/null'), EX_CANTCREAT),
+    (('--metrics', 'nonsense'), EX_USAGE), (('--metrics', '127.0.0.1:1110'), EX_USAGE),
+    (('--control', '127.0.0.1:99'), EX_USAGE)])
+def test_init_that_cannot_serve_homes_leaves_nothing(still, wrong, code):
+    mail, new = still.dir / 'disk', still.dir / 'new'
+    done = still.valija('init', new, '--mail', mail, *wrong, check=False)
+    assert done.returncode == code and done.stderr, done.stderr
+    assert not new.exists() and not mail.exists()
+
+
 def test_init_takes_no_folder_that_may_be_another(still):
     mail, new = still.dir / 'disk', still.dir / 'new'
     (mail / 'photos').mkdir(parents=True)

@@ -98,6 +98,9 @@ REFUSED = {'postfixadmin': ('gone@example.org', 'anna@off.example'), 'ispmail': 
            'modoboa': ('gone@example.org', 'send@example.org', 'anna@off.example'),
            'mailcow': ('gone@example.org', 'send@example.org', 'imap@example.org',
                        'anna@off.example')}
+# besides anna and bert: they have mail, though they may not log in
+LISTED = {'modoboa': ('send@example.org',),
+          'mailcow': ('imap@example.org', 'send@example.org')}
 FOLDER = {'postfixadmin': 'example.org/anna'}
 # crypt(3) of "sesame", in two parts
 BARE = ('$6$saltsalt$g3uPFdehVnKoLXdidvSAg1zlVgYomPr0X/xgdXSBn2LuxZUO'
@@ -149,6 +152,8 @@ def test_section(servers, make_office, panel, kind):  # noqa: F811
         wrong(office, name)
     with Lmtp(office.lmtp) as client:
         assert client.deliver(b'A: b\r\n\r\nc\r\n', 'anna@example.org') == ['250 2.1.5 delivered']
+    listed = office.valija('user', 'list', '-c', office.conf).stdout.split()
+    assert listed == ['demo', 'anna@example.org', 'bert@example.org', *LISTED.get(panel, ())]
     place = office.mail / FOLDER.get(panel, 'example.org/anna/Maildir')
     assert len([*(place / 'new').iterdir()]) == 1
     rcpt(office, 'nobody@example.org', '550 5.1.1')

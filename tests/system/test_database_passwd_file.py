@@ -69,3 +69,22 @@ def test_a_file_that_is_not_there_stops_no_start(make_site):
     office.start()
     assert answers(office, 'anna', post.PASSWORD).startswith('+OK')
     assert '[SYS/TEMP]' in answers(office, 'carla@one.test', 'word')
+
+
+def test_threat_102_a_program_that_answers_twice(make_site):
+    """It costs that process, which is ended and started again; nobody but its users waits."""
+    hostile = post.build_dir() / 'tests/hostile/hostile_lookup'
+    if not hostile.exists():
+        pytest.skip('no tests in this build')
+    office = make_site('carla@one.test:{PLAIN}word\n', start=False, settings='cache_time = 0')
+    if office.bin == post.build_dir():
+        office._lend_programs()
+    shutil.copy(hostile, office.bin / 'valija-lookup-passwd-file')
+    office.allow('given twice', 'is replaced', 'lookup 0 .*ended by signal 9')
+    office.start()
+    for _ in range(2):
+        mark = office.mark()
+        post.wait_until(lambda: answers(office, 'carla@one.test', 'word').startswith('+OK'))
+        office.wait_log('channel to lookup 0 is gone: an answer that was given twice', since=mark)
+        office.wait_log(r'has lost its channel to lookup 0 .* is replaced', since=mark)
+        assert answers(office, 'anna', post.PASSWORD).startswith('+OK')

@@ -59,8 +59,8 @@ def servers():
     made = {}
 
     def get(kind):
-        if not post.program('valija-lookup-sql').exists():
-            pytest.skip('valija-lookup-sql is not built')
+        if not post.program(f'valija-lookup-{kind}').exists():
+            pytest.skip(f'valija-lookup-{kind} is not built')
         if reason := databases.missing(kind):
             pytest.skip(reason)
         if kind not in made:

@@ -3,6 +3,8 @@ users are those of a copy of /etc in a mount namespace. Needs root."""
 import concurrent.futures
 import os
 import pathlib
+import re
+import shutil
 import signal
 import sys
 
@@ -15,6 +17,7 @@ import system_users  # noqa: E402
 from lmtp import Lmtp  # noqa: E402
 from office import PASSWORD, program, wait_until  # noqa: E402
 from pop import Pop  # noqa: E402
+from wire import wire_form  # noqa: E402
 
 pytestmark = [pytest.mark.usefixtures('need_root'),
               pytest.mark.skipif(not program('valija-lookup-system').exists(),
@@ -118,6 +121,31 @@ def test_an_entry_whose_mail_is_anothers(make_site):
     os.chown(office.mail / 'bert/Maildir', FIRST, 100)
     assert '[SYS/' in answers(office, 'bert')
     collects(office, 'anna')
+
+
+@pytest.mark.parametrize('mode', [0o700, 0o755], ids=oct)
+@pytest.mark.parametrize('second', [False, True], ids=['mail', 'second'])
+def test_the_first_delivery_makes_the_maildir_as_the_user(make_site, mode, second):
+    """In a home whose Maildir is not there, whether auth may see that or not; nothing is root's."""
+    office = make_site('anna', start=False)
+    home = office.mail / 'anna'
+    shutil.rmtree(home / 'Maildir')
+    home.chmod(mode)
+    if second:
+        other = office.scratch / 'virtual'
+        other.mkdir()
+        shutil.chown(other, 'vmail', 'vmail')
+        office.valija('mark', other, check=True)
+        text = office.conf.read_text()
+        office.conf.write_text(re.sub(r'(?m)^mail = .*$', f'mail = {{"{other}", "mail"}}', text))
+    office.start()
+    assert answers(office, 'anna').startswith('+OK')  # an empty maildrop, and none is made
+    assert list(home.iterdir()) == []
+    with Lmtp(office.lmtp, timeout=60) as client:
+        client.deliver(wire_form(MAIL), 'anna')
+    collects(office, 'anna')
+    for path in (home / 'Maildir', *(home / 'Maildir').rglob('*')):
+        assert (path.stat().st_uid, path.stat().st_gid) == (FIRST, 100), path
 
 
 @pytest.mark.release

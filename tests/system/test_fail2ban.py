@@ -1,6 +1,7 @@
 """dist/fail2ban finds the addresses of wrong passwords in our own log, and no others: with
 fail2ban-regex if it is installed, else with the filter's expressions in Python's own "re"."""
 import base64
+import collections
 import configparser
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 
 import pytest
 
+from failures import make_log
 from office import PASSWORD, ROOT, wait_until
 
 FILTER = ROOT / 'dist/fail2ban/filter.d/valija.conf'
@@ -120,3 +122,19 @@ def test_our_own_log(found, make_office, connect):
     wait_until(lambda: path.read_text().count(' login-') == len(NAMES) and
                ' session-end ' in path.read_text())
     assert found(path, 'login') == ['127.0.0.1'] * len(NAMES)
+
+
+def test_failures_of_each_kind_in_a_real_log(found, make_office, connect):
+    path, failures = make_log(make_office, connect)
+    assert collections.Counter(found(path, 'login')) == failures
+
+
+def test_the_jail_uses_the_filter():
+    """Its actions are fail2ban's own; names that it leaves out would ban nobody, in silence."""
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / 'dist/fail2ban/jail.d/valija.conf')
+    jail = parser['valija']
+    assert jail['filter'] == FILTER.stem and jail['enabled'] == 'false'
+    assert int(jail['maxretry']) < 10  # lines of an address that are written in full in a minute
+    for port in jail['port'].split(','):
+        assert port.isdigit() or socket.getservbyname(port)

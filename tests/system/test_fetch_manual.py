@@ -40,8 +40,8 @@ def test_every_setting_is_in_the_manual():
 def test_completions_know_every_option():
     bash = (ROOT / 'dist/completions/valija.bash').read_text()
     assert set(re.findall(r'--([a-z-]+)', bash.split('options="')[1].split('"')[0])) == options()
-    zsh = (ROOT / 'dist/completions/_valija').read_text()
+    zsh = (ROOT / 'dist/completions/_valija').read_text().split('\n_valija() {')[0]
     assert set(re.findall(r'--([a-z-]+)\[', zsh)) | set(
         re.findall(r',--([a-z-]+)\}', zsh)) == options()
     fish = (ROOT / 'dist/completions/valija.fish').read_text()
-    assert set(re.findall(r'^complete .* -l ([a-z-]+)', fish, re.M)) == options()
+    assert set(re.findall(r'^complete .* -n \$fetch .*-l ([a-z-]+)', fish, re.M)) == options()

@@ -201,6 +201,33 @@ def test_check_and_print_of_the_configuration(make_office):
     assert str(office.pop3) in printed.stdout
 
 
+def test_arguments(make_office):
+    office = make_office(start=False)
+    for option in ('--help', '-h'):
+        done = office.valijad(option)
+        assert (done.returncode, done.stderr) == (0, '')
+        assert done.stdout.startswith('usage: valijad ')
+    done = office.valijad('--version')
+    assert done.returncode == 0
+    assert re.fullmatch(r'valijad \d+\.\d+\.\d+\S*\n', done.stdout)
+    for wrong in (['more'], ['-t', '-c', office.conf, 'more'], ['-x'], ['-c'], ['--child', 'more']):
+        done = office.valijad(*wrong)
+        assert (done.returncode, done.stdout) == (os.EX_USAGE, '')
+        assert 'usage: valijad ' in done.stderr
+    done = office.valijad('-n', '-c', office.dir / 'nowhere')
+    assert done.returncode == os.EX_NOINPUT
+    assert done.stderr.startswith('valijad: ')
+
+
+def test_the_configuration_that_the_environment_names(make_office, monkeypatch):
+    office = make_office(start=False)
+    monkeypatch.setenv('VALIJA_CONF', str(office.conf))
+    assert str(office.pop3) in office.valijad('-n').stdout
+    monkeypatch.setenv('VALIJA_CONF', str(office.dir / 'nowhere'))
+    assert office.valijad('-n').returncode == os.EX_NOINPUT
+    assert str(office.pop3) in office.valijad('-n', '-c', office.conf).stdout
+
+
 def kill_while_it_starts(office, role, known=()):
     """A child of that role, before it is ready: of auth, which has many users to read."""
     def killed():
@@ -431,9 +458,10 @@ def test_processes_have_channels_to_those_they_work_with(make_office, need_root)
     office = make_office(settings={'processes.fronts': 2, 'processes.keepers': 3})
     wanted = {'front': 1 + 1 + 3 + 1,  # the monitor, auth, keepers, keys
               'lmtp': 1 + 1 + 3,       # the same, without keys
-              'auth': 1 + 2 + 1 + 3,   # the monitor, fronts, lmtp, keepers
+              'auth': 1 + 2 + 1 + 3 + 1,  # the monitor, fronts, lmtp, keepers, logins
               'keeper': 1 + 2 + 1 + 1,
-              'keys': 1 + 2}
+              'keys': 1 + 2,
+              'logins': 1 + 1}
 
     def found():
         return [(line.split()[1], channels(pid)) for pid, line in office.children().items()]
@@ -442,5 +470,5 @@ def test_processes_have_channels_to_those_they_work_with(make_office, need_root)
     auth = next(pid for pid, line in office.children().items() if ' auth ' in line)
     os.kill(auth, signal.SIGKILL)  # who comes in its place gets the same
     office.allow('ended by signal 9')
-    wait_until(lambda: auth not in office.children() and len(found()) == 2 + 1 + 1 + 3 + 1 and
+    wait_until(lambda: auth not in office.children() and len(found()) == 2 + 1 + 1 + 3 + 1 + 1 and
                all(wanted[role] == count for role, count in found()))

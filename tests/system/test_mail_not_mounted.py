@@ -240,6 +240,7 @@ def test_a_memory_that_cannot_be_kept_is_said(make_office, connect, monkeypatch)
     office.put('demo', MAIL)
     (office.state / 'file').touch()
     monkeypatch.setattr(office, 'state', office.state / 'file')
+    office.allow('bans: .*/file/bans-.* cannot be opened')
     office.start()
     office.wait_log(r'warning: .*mail: its filesystem cannot be remembered, .*/file/mail-root-')
     assert len(login(connect, office)[1]) == 1

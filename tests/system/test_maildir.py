@@ -1,6 +1,9 @@
 """What lies in a Maildir that others write to: odd entries, moving flags, new and vanished mail."""
 import os
+import pathlib
+import re
 import socket
+import time
 
 import pytest
 from office import PASSWORD, wait_until
@@ -437,3 +440,29 @@ def test_a_missing_tmp_is_made_by_the_next_delivery(shared, user, connect):
     (shared.mail / user / 'tmp').rmdir()
     shared.valija('deliver', '-c', shared.conf, user, stdin='Subject: new\n\nnew\n')
     assert len(uids(connect, shared, user)) == 2
+
+
+def switches(office):
+    """How often each thread but the first of each process of valijad had work."""
+    counts = {}
+    for pid in office.children():
+        for task in pathlib.Path(f'/proc/{pid}/task').iterdir():
+            if task.name != str(pid):
+                status = (task / 'status').read_text()
+                counts[task] = int(re.search(r'^voluntary_ctxt_switches:\s*(\d+)', status, re.M)[1])
+    return counts
+
+
+def test_a_session_whose_mail_is_in_memory_needs_no_thread(make_office, connect):
+    """Two changes of thread cost more than the work."""
+    office = make_office()
+    office.put_many('demo', MAIL)
+    for _ in range(50):  # a folder that changed just now is looked at again
+        before = switches(office)
+        client = session(connect, office, 'demo')
+        client.retr(2)
+        client.quit()
+        if switches(office) == before:
+            return
+        time.sleep(0.01)
+    raise AssertionError('each of them used threads')

@@ -1,9 +1,11 @@
 """Debian's Postfix asks the server: who may send mail, and whose mail is taken."""
+import os
+import signal
 import smtplib
-import ssl
 
 import generate
 import pytest
+from mta import submitter
 from office import PASSWORD, free_port, wait_until
 from postfix import Postfix, why_not
 from sasl_socket import add_database_that_is_down
@@ -30,6 +32,11 @@ virtual_mailbox_domains = socketmap:unix:{maps}:domains
 virtual_mailbox_maps = socketmap:unix:{maps}:users
 smtpd_relay_restrictions = reject_unauth_destination
 '''
+POLICY = '''\
+smtpd_recipient_restrictions =
+    check_policy_service {{ unix:{policy}, default_action=DUNNO, timeout=20s }}
+'''
+FULL_AT_RCPT = RECIPIENTS + POLICY
 SENDERS = '''\
 smtpd_sender_login_maps = socketmap:unix:{maps}:senders
 smtpd_sender_restrictions = reject_sender_login_mismatch
@@ -45,13 +52,15 @@ class Submission:
         office.set('sasl.listen', f'"{self.path}"')
         self.maps = office.scratch / 'maps'
         office.set('socketmap.listen', f'"{self.maps}"')
+        self.policy = office.scratch / 'policy'
+        office.set('policy.listen', f'"{self.policy}"')
         if down:
             add_database_that_is_down(office)
         office.start()
         settings = SUBMISSION.format(cert=office.cert, key=office.dir / 'tls/key.pem',
                                      path=self.path)
         main = main or SUBMITTED_ONLY
-        main = settings + main.format(maps=self.maps)
+        main = settings + main.format(maps=self.maps, policy=self.policy)
         self.postfix = Postfix(office.scratch / 'postfix',
                                f'lmtp:inet:127.0.0.1:{office.lmtp}', main=main,
                                master=f'127.0.0.1:{self.port} inet n - n - - smtpd\n')
@@ -64,14 +73,7 @@ class Submission:
         self.postfix.__exit__()
 
     def client(self, tls=True):
-        client = smtplib.SMTP('127.0.0.1', self.port, timeout=30)
-        client.ehlo()
-        if tls:
-            context = ssl.create_default_context(cafile=str(self.office.cert))
-            context.check_hostname = False
-            client.starttls(context=context)
-            client.ehlo()
-        return client
+        return submitter(self.port, self.office.cert, tls, 30)
 
 
 def test_submission_over_tls(make_office):
@@ -135,10 +137,10 @@ def test_a_server_that_is_started_anew(make_office):
             waiting.login('demo', PASSWORD)
 
 
-def refusals(client, recipients, sender='someone@elsewhere.example'):
+def refusals(client, recipients, sender='someone@elsewhere.example', size=None):
     """The code of each recipient that is refused."""
     client.ehlo_or_helo_if_needed()
-    client.mail(sender)
+    client.mail(sender, [f'size={size}'] if size else [])
     replies = {recipient: client.rcpt(recipient) for recipient in recipients}
     client.rset()
     return {recipient: (code, words.decode()) for recipient, (code, words) in replies.items()
@@ -163,6 +165,48 @@ def test_recipients_are_known_at_rcpt(make_office):
             client.sendmail('a@elsewhere.example', ['postmaster@example.org'], MESSAGE)
         submission.postfix.wait_empty()
         wait_until(lambda: (office.mail / 'demo').exists() and len(office.files('demo')) == 1)
+
+
+def test_full_mailboxes_are_known_at_rcpt(make_office):
+    """By the code and the words of LMTP; nobody else is refused for it."""
+    office = make_office(start=False, users=('demo', 'anna'), settings={'quota.octets': '100K'})
+    office.set('lmtp.domains', '{"example.org"}')
+    office.put('demo', b'Subject: full\r\n\r\n' + b'x' * 110_000)
+    everybody = ['demo@example.org', 'demo+x@example.org', 'anna@example.org', 'ghost@example.org',
+                 'anna@away.example']
+    full = (452, '4.2.2')
+    with Submission(office, down=True, main=FULL_AT_RCPT) as submission:
+        with submission.client() as client:
+            refused = refusals(client, everybody)
+            assert {name: (code, words.split()[0]) for name, (code, words) in refused.items()} == {
+                'demo@example.org': full, 'demo+x@example.org': full,
+                'ghost@example.org': (550, '5.1.1'), 'anna@away.example': (451, '4.3.0')}
+            assert 'the mailbox is full, try again later' in refused['demo@example.org'][1]
+            assert not refusals(client, ['anna@example.org'], size=90_000)
+            refused = refusals(client, ['anna@example.org'], size=110_000)
+            assert refused['anna@example.org'][0] == 452
+            client.sendmail('x@elsewhere.example', ['anna@example.org'], MESSAGE)
+        submission.postfix.wait_empty()
+        office.has_files('anna', 1)
+
+
+def test_without_an_answer_about_the_quota_mail_is_taken(make_office):
+    """Keepers that hang, and a server that is gone: Postfix takes the mail, and keeps it."""
+    office = make_office(start=False, settings={'quota.messages': '1'})
+    office.put('demo', MESSAGE)
+    main = 'smtpd_relay_restrictions = reject_unauth_destination\n' + POLICY
+    with Submission(office, main=main) as submission, submission.client() as client:
+        keepers = [pid for pid, line in office.children().items() if 'keeper' in line]
+        for pid in keepers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            assert not refusals(client, ['demo@example.org'])
+        finally:
+            for pid in keepers:
+                os.kill(pid, signal.SIGCONT)
+        assert refusals(client, ['demo@example.org'])['demo@example.org'][0] == 452
+        office.stop()
+        assert not refusals(client, ['demo@example.org'])
 
 
 def test_senders_are_those_of_the_login(make_office):

@@ -1,24 +1,10 @@
 """The socket where Postfix asks which recipients there are: the maps, what is not the protocol."""
-import socket
-
 import pytest
+from mta import Connection, starter
 from sasl_socket import add_database_that_is_down
 
 
-class Map:
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(30)
-        self.socket.connect(str(path))
-        self.file = self.socket.makefile('rb')
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.file.close()
-        self.socket.close()
-
+class Map(Connection):
     def send(self, *questions):
         self.socket.sendall(b''.join(b'%d:%s,' % (len(q), q)
                                      for q in (question.encode() for question in questions)))
@@ -43,19 +29,7 @@ class Map:
 @pytest.fixture
 def asked(make_office):
     """asked(…): a started office with the socket, and its path."""
-    def start(settings=None, aliases='', prepare=None, **more):
-        office = make_office(start=False, **more)
-        path = office.scratch / 'maps'
-        office.set('socketmap.listen', f'"{path}"')
-        (office.dir / 'aliases').write_text(aliases)
-        office.set('lmtp.aliases', '"aliases"')
-        for name, value in (settings or {}).items():
-            office.set(name, value)
-        if prepare:
-            prepare(office)
-        office.start()
-        return office, path
-    return start
+    return starter(make_office, 'socketmap.listen')
 
 
 def test_users(asked):

@@ -282,6 +282,7 @@ def test_a_reload_that_hangs_is_refused(make_office, connect, need_root):
         before = len(askers(office))
         office.reload(REFUSED.format(office.mail))
         assert len(askers(office)) == before
+    wait_until(lambda: not askers(office))  # the end of the trouble has reached it
     office.reload()
     assert_here(connect, office, office.ids)
 

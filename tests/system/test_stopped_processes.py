@@ -16,7 +16,7 @@ from test_lifecycle import serves_within, slowness
 MAIL = b'Subject: one\n\nstill here\n'
 SOON = {'processes.answer': '2s', 'processes.fronts': 2, 'processes.keepers': 2,
         'timeouts.drain': '1s'}
-ROLES = ('front', 'lmtp', 'auth', 'keeper', 'keys')
+ROLES = ('front', 'lmtp', 'auth', 'keeper', 'keys', 'logins')
 
 
 def serves_all(office):

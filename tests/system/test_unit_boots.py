@@ -3,6 +3,7 @@ process, and the life of the service."""
 import ctypes
 import pathlib
 import re
+import shutil
 
 import container
 import office as post
@@ -64,14 +65,15 @@ def set_up(system):
     system.run('systemctl', 'enable', '--now', UNIT)
 
 
-def deliver(system):
-    with system.connect(('127.0.0.1', 24)) as lmtp:
+def deliver(system, user='anna', port=24):
+    with system.connect(('127.0.0.1', port)) as lmtp:
         replies = lmtp.makefile('rb')
         assert replies.readline().startswith(b'220 ')
         lmtp.sendall(b'LHLO here\r\n')
         while replies.readline()[3:4] == b'-':
             pass
-        for command, code in ((b'MAIL FROM:<a@example.org>', b'250'), (b'RCPT TO:<anna>', b'250'),
+        for command, code in ((b'MAIL FROM:<a@example.org>', b'250'),
+                              (b'RCPT TO:<%s>' % user.encode(), b'250'),
                               (b'DATA', b'354'), (wire_form(MAIL) + b'.', b'250')):
             lmtp.sendall(command + b'\r\n')
             reply = replies.readline()
@@ -134,7 +136,8 @@ def check_children(system):
         assert state['NoNewPrivs'] == '1' and state['Seccomp'] == '2', (pid, state)
         name = system.run('id', '-nu', state['Uid']).stdout.strip()
         users[name] = users.get(name, 0) + 1
-    assert set(users) == {'root', 'valija-net', 'valija-auth', 'valija-keys', 'vmail'}, users
+    assert set(users) == {'root', 'valija-net', 'valija-auth', 'valija-keys', 'valija-lookup',
+                          'vmail'}, users
     assert users['root'] == 1, users
 
 
@@ -146,12 +149,32 @@ def reload(system):
     system.run('systemctl', 'reload', UNIT)
     wait_until(lambda: system.journal('-u', UNIT).count('reloaded: ') > before)
     conf.write_text(good + '\nno_such_setting = 1\n')
-    system.run('systemctl', 'reload', UNIT)
+    assert system.run('systemctl', 'reload', UNIT, check=False).returncode
+    wait_until(lambda: 'no_such_setting' in system.journal('-u', UNIT))
+    assert 'no_such_setting' not in system.properties(UNIT, 'StatusText')['StatusText']
+    system.run('systemctl', 'kill', '--kill-who=main', '--signal=HUP', UNIT)
     wait_until(lambda: 'no_such_setting' in system.properties(UNIT, 'StatusText')['StatusText'])
     wait_until(lambda: system.properties(UNIT, 'ActiveState')['ActiveState'] == 'active')
     conf.write_text(good)
     system.run('systemctl', 'reload', UNIT)
     wait_until(lambda: '[::]:110' in system.properties(UNIT, 'StatusText')['StatusText'])
+
+
+def upgrade(system):
+    """As a package does behind its new files: the same main process, the session of before, the
+    service active all the time."""
+    main = system.properties(UNIT, 'MainPID')
+    path = system.run('sh', '-c', 'command -v valijad').stdout.strip()
+    program = pathlib.Path(system.root, path[1:])
+    with PopInside(system, ('127.0.0.1', 110)) as client:
+        shutil.copy(program, program.with_name('valijad.new'))
+        program.with_name('valijad.new').rename(program)
+        system.run('systemctl', 'kill', '--kill-who=main', '--signal=USR2', UNIT)
+        wait_until(lambda: 'upgraded to valijad' in system.journal('-u', UNIT), 30)
+        client.ok('QUIT')
+    assert system.properties(UNIT, 'MainPID') == main
+    wait_until(lambda: system.properties(UNIT, 'ActiveState')['ActiveState'] == 'active')
+    wait_until(lambda: 'sessions, ' in system.properties(UNIT, 'StatusText')['StatusText'], 30)
 
 
 def watch(system):
@@ -200,6 +223,7 @@ def test_the_installed_unit_lives_its_life(system):
     check_children(system)
     check_journal(system)
     reload(system)
+    upgrade(system)
     assert log_in(system, '::1') == 1
     watch(system)
     assert log_in(system, '::1') == 1

@@ -1,0 +1,37 @@
+"""Copies of our programs in which a function ends the process: what a broken build would be."""
+import pathlib
+import struct
+
+
+def _sections(octets):
+    assert octets[:5] == b'\x7fELF\x02', 'no 64-bit ELF'
+    offset, = struct.unpack_from('<Q', octets, 40)
+    size, count = struct.unpack_from('<HH', octets, 58)
+    for i in range(count):
+        yield struct.unpack_from('<IIQQQQIIQQ', octets, offset + i * size)
+
+
+def _place(octets, symbol):
+    """Where the code of that function is in the file."""
+    sections = list(_sections(octets))
+    for section in sections:
+        if section[1] != 2:  # the table of symbols
+            continue
+        names = sections[section[6]][4]
+        for at in range(section[4], section[4] + section[5], 24):
+            name, _, _, index, value, _ = struct.unpack_from('<IBBHQQ', octets, at)
+            end = octets.index(b'\0', names + name)
+            if octets[names + name:end] == symbol.encode() and index:
+                _, _, _, address, offset, *_ = sections[index]
+                return value - address + offset
+    raise AssertionError(f'no function {symbol}')
+
+
+def break_function(path, symbol):
+    """The file's function dies of a signal when it is called."""
+    path = pathlib.Path(path)
+    octets = bytearray(path.read_bytes())
+    at = _place(bytes(octets), symbol)
+    # x86: ud2; elsewhere zeros are no instruction
+    octets[at:at + 4] = b'\x0f\x0b\x0f\x0b' if octets[18] == 62 else b'\0\0\0\0'
+    path.write_bytes(octets)
