@@ -26,6 +26,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / 'hostile'))
 
 from hostile import PASSWORD, Server, letter, make_certificate  # noqa: E402
+from ports import free_port  # noqa: E402
 
 CONF = '''
 base_dir = {d}/run
@@ -67,11 +68,6 @@ service stats {{
   chroot =
 }}
 '''
-
-
-def free_port():
-    with socket.create_server(('127.0.0.1', 0)) as probe:
-        return probe.getsockname()[1]
 
 
 class DovecotImap:

@@ -17,6 +17,8 @@ import threading
 import time
 import urllib.parse
 
+from ports import free_port
+
 BASE = 'dc=example,dc=org'
 PEOPLE = f'ou=people,{BASE}'
 GROUPS = f'ou=groups,{BASE}'
@@ -124,12 +126,6 @@ def missing():
     if not shutil.which('ldapadd'):
         return 'ldap-utils is not installed'
     return None
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
 
 
 def certificate(folder, name='localhost'):

@@ -6,17 +6,21 @@ ends with stop(), which also looks through the log for what must never be there.
 """
 import os
 import pathlib
-import random
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / 'tests/stand_ins'))
+
+from ports import dead_port, free_port  # noqa: E402,F401  (the tests have them from here)
+
 PASSWORD = 'correct horse'
 READY_SECONDS = 30
 NOBODY = 65534
@@ -46,24 +50,6 @@ def environment():
     return {**os.environ,
             'ASAN_OPTIONS': 'detect_leaks=0:abort_on_error=0:exitcode=99:handle_abort=1',
             'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1:exitcode=99'}
-
-
-GIVEN = set()
-
-
-def free_port():
-    """A port nobody listens on, from below the range the kernel gives to others; never twice."""
-    while True:
-        port = random.SystemRandom().randrange(10000, 32000)
-        if port in GIVEN:
-            continue
-        GIVEN.add(port)
-        with socket.socket() as probe:
-            try:
-                probe.bind(('127.0.0.1', port))
-                return port
-            except OSError:
-                continue
 
 
 class Office:
@@ -219,6 +205,15 @@ class Office:
         return sorted(path for name in ('new', 'cur') if (maildir / name).exists()
                       for path in (maildir / name).iterdir())
 
+    def octets(self, user):
+        """What the files hold, in their order, of one moment: begun again where one was moved."""
+        def look():
+            try:
+                return [[path.read_bytes() for path in self.files(user)]]
+            except FileNotFoundError:
+                return None
+        return wait_until(look)[0]
+
     def has_files(self, user, count):
         """Waits until the Maildir has so many messages: the server tidies up behind its answer."""
         wait_until(lambda: len(self.files(user)) == count)
@@ -364,6 +359,17 @@ def wait_until(condition, seconds=10):
         assert time.monotonic() < deadline, 'it did not come true in time'
         time.sleep(0.01)
     return result
+
+
+def stats_below(folder):
+    """{path: stat} of the folder and all below it, of one moment: where the server moves a file
+    while we look, the look is begun again."""
+    def look():
+        try:
+            return {path: path.lstat() for path in (folder, *folder.rglob('*'))}
+        except FileNotFoundError:
+            return None
+    return wait_until(look)
 
 
 def owner_of(path):

@@ -352,7 +352,7 @@ def test_first_server_dead(slapd, driver):
     """Nobody listens; somebody listens and says nothing; nobody is there."""
     quiet = Relay(slapd.port)
     quiet.silent = True
-    dead = f'ldap://127.0.0.1:{directory.free_port()}'
+    dead = f'ldap://127.0.0.1:{post.dead_port()}'
     try:
         people = driver([dead, quiet.ldap, slapd.ldap])
         assert people.verify('anna', ms=6000).status == 'found'

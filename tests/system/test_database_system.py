@@ -15,7 +15,7 @@ sys.path[:0] = [str(HERE.parent / 'stand_ins')]
 
 import system_users  # noqa: E402
 from lmtp import Lmtp  # noqa: E402
-from office import PASSWORD, program, wait_until  # noqa: E402
+from office import PASSWORD, program, stats_below, wait_until  # noqa: E402
 from pop import Pop  # noqa: E402
 from wire import wire_form  # noqa: E402
 
@@ -144,8 +144,8 @@ def test_the_first_delivery_makes_the_maildir_as_the_user(make_site, mode, secon
     with Lmtp(office.lmtp, timeout=60) as client:
         client.deliver(wire_form(MAIL), 'anna')
     collects(office, 'anna')
-    for path in (home / 'Maildir', *(home / 'Maildir').rglob('*')):
-        assert (path.stat().st_uid, path.stat().st_gid) == (FIRST, 100), path
+    for path, status in stats_below(home / 'Maildir').items():
+        assert (status.st_uid, status.st_gid) == (FIRST, 100), path
 
 
 @pytest.mark.release

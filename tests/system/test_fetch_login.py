@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE.parent / 'hostile'))
 from fetch_fixtures import certificate, fetcher, serve  # noqa: E402,F401
 from fetching import NOINPUT, NOPERM, PROTOCOL, TEMPFAIL, TOKEN, UNAVAILABLE  # noqa: E402
 from hostile import CAPABILITIES, PASSWORD, Replay, letter  # noqa: E402
-from office import free_port  # noqa: E402
+from office import dead_port  # noqa: E402
 
 ALL = ('LOGIN', 'PLAIN', 'CRAM-MD5', 'SCRAM-SHA-256')
 
@@ -263,7 +263,7 @@ def test_nothing_is_asked_where_no_host_answers(fetcher):
     import pty
 
     class Nowhere:
-        tls, port = None, free_port()
+        tls, port = None, dead_port()
 
     pid, terminal = pty.fork()
     if pid == 0:

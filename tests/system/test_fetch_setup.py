@@ -19,7 +19,7 @@ from fetching import (CONFIG, NOINPUT, NOPERM, TEMPFAIL, UNAVAILABLE, USAGE,  # 
                       program)
 from hostile import PASSWORD  # noqa: E402
 from oauth_fixtures import provider  # noqa: E402,F401
-from office import free_port  # noqa: E402
+from office import dead_port  # noqa: E402
 from own_network import own_network  # noqa: E402
 
 PAGE = '''<?xml version="1.0"?>
@@ -122,7 +122,7 @@ def test_paths_are_written_whole(setup, pop3s):
                                    'imaps://me@localhost/INBOX'])
 def test_what_is_whole_or_no_path_stays(setup, place):
     setup.base[1] = place
-    setup.run('--server', f'localhost:{free_port()}', '--no-test')
+    setup.run('--server', f'localhost:{dead_port()}', '--no-test')
     assert f'to = "{place}"' in setup.file.read_text()
 
 
@@ -139,7 +139,7 @@ def test_nothing_is_written_where_something_is_wrong(setup, pop3s, serve, case):
     if case == 'password':
         setup.fetcher.password_file.write_text('wrong\n')
     elif case == 'silent':
-        server, status = free_port(), TEMPFAIL
+        server, status = dead_port(), TEMPFAIL
     elif case == 'certificate':
         env = setup.environment(SSL_CERT_FILE='/nowhere', SSL_CERT_DIR='/nowhere')
     else:
@@ -151,7 +151,7 @@ def test_nothing_is_written_where_something_is_wrong(setup, pop3s, serve, case):
 
 
 def test_without_a_test_nothing_is_asked_of_the_server(setup):
-    setup.run('--server', f'localhost:{free_port()}', '--no-test')
+    setup.run('--server', f'localhost:{dead_port()}', '--no-test')
     assert 'account "demo@example.org"' in setup.file.read_text()
 
 
@@ -370,7 +370,7 @@ def test_a_person_is_asked(setup, pop3s):
 def test_a_person_who_mistypes(setup, pop3s):
     setup.talk([('Password', 'wrong')], '--server', f'localhost:{pop3s.port}', expect=NOPERM)
     assert not setup.file.exists()
-    seen = setup.talk([], '--server', f'localhost:{free_port()}', expect=TEMPFAIL)
+    seen = setup.talk([], '--server', f'localhost:{dead_port()}', expect=TEMPFAIL)
     assert 'Password' not in seen, 'the host is tried before the password is asked for'
 
 

@@ -91,13 +91,13 @@ def test_a_message_goes_through_and_is_collected(make_site):
     office = site.office
     office.put('demo', MESSAGE)
     office.start()
-    before = [path.read_bytes() for path in office.files('demo')]
+    before = office.octets('demo')
     with site.exim:
         said = site.command('--apply', '--try', 'demo@example.net', stdin=PASSWORD + '\n')
         assert 'Logged in as demo: POP3 with STLS at 127.0.0.1' in said
         assert 'Exim took the message for demo@example.net' in said
         assert 'Collected by POP3' in said and 'Deleted it there again' in said
-        assert [path.read_bytes() for path in office.files('demo')] == before
+        wait_until(lambda: office.octets('demo') == before)
         received = site.exim.log().count('<= demo@example.net')
         assert received == 1
         said = site.command('--try', 'demo', stdin='wrong\n', expect=NOPERM)

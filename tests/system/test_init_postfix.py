@@ -6,7 +6,7 @@ import subprocess
 
 import generate
 import pytest
-from office import PASSWORD, ROOT, free_port, wait_until
+from office import PASSWORD, ROOT, dead_port, free_port, wait_until
 from postfix import Postfix, why_not
 
 MESSAGE = dict(generate.messages(with_large=False))['plain']
@@ -102,7 +102,7 @@ def test_a_message_goes_through_and_is_collected(site, scratch):
     without_quota(office)
     office.put('demo', MESSAGE)
     office.put('demo', MESSAGE)
-    before = sorted(path.read_bytes() for path in office.files('demo'))
+    before = sorted(office.octets('demo'))
     with postfix:
         said = command('--apply', '--try', 'demo', stdin=PASSWORD + '\n')
         steps = ['Logged in as demo: POP3 at 127.0.0.1', 'took the message for demo@example.org',
@@ -111,12 +111,12 @@ def test_a_message_goes_through_and_is_collected(site, scratch):
         assert all(step in said for step in steps), said
         token = re.search(r'"Valija test ([0-9a-f]{32})"', said)[1]
         assert f'message-id=<{token}@example.org>' in postfix.log()
-        assert sorted(path.read_bytes() for path in office.files('demo')) == before
+        wait_until(lambda: sorted(office.octets('demo')) == before)
         # the server still has its POP3 socket: what the command reads of it is another file
         office.set('pop3.listen', '{}')
         said = command('--try', 'demo@example.org', stdin=PASSWORD + '\n')
         assert 'Logged in as demo: POP3S at 127.0.0.1' in said and 'Deleted it there' in said
-        assert sorted(path.read_bytes() for path in office.files('demo')) == before
+        wait_until(lambda: sorted(office.octets('demo')) == before)
 
 
 @needs_postfix
@@ -151,7 +151,7 @@ def cut_off(postfix, command):
     """Postfix delivers to where nobody listens."""
     command('--apply')
     postfix._run('postconf', '-c', postfix.conf, '-e',
-                 f'virtual_transport=lmtp:inet:127.0.0.1:{free_port()}')
+                 f'virtual_transport=lmtp:inet:127.0.0.1:{dead_port()}')
 
 
 @needs_postfix

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 import office as post
 from lmtp import Lmtp
-from office import PASSWORD
+from office import PASSWORD, stats_below
 from test_mail_not_mounted import MAIL, deliver, login
 
 MAYBE = r'the mail of \S+ may be in'
@@ -204,8 +204,8 @@ def test_a_second_folder_of_another_owner(make_site, connect):
     assert login(connect, office, 'new')[0].startswith('+OK')
     for user, folder in (('otto', 'otto'), ('new', 'x/new')):
         assert deliver(office, user).startswith('250')
-        assert (office.old / folder).stat().st_uid == 4711
-        assert all(path.stat().st_uid == 4711 for path in (office.old / folder / 'new').iterdir())
+        below = stats_below(office.old / folder)
+        assert {status.st_uid for status in below.values()} == {4711}, below
     assert deliver(office, 'anna').startswith('250')
     assert (office.mail / 'anna').stat().st_uid == office.mail.stat().st_uid
 

@@ -88,7 +88,7 @@ def test_submission_over_tls(make_office):
                 client.sendmail('demo@example.org', ['demo@example.org'], MESSAGE)
         submission.postfix.wait_empty()
         wait_until(lambda: (office.mail / 'demo').exists() and len(office.files('demo')) == 2)
-        assert b'Authenticated sender: demo' in office.files('demo')[0].read_bytes()
+        assert b'Authenticated sender: demo' in office.octets('demo')[0]
     office.wait_log(r'login from=127\.0\.0\.1 session=\S+ service="smtp" mechanism="PLAIN" '
                     r'tls="yes" user="demo"')
 

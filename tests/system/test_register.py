@@ -36,16 +36,6 @@ def away(office, user='demo'):
     (office.mail / user).rename(office.mail / f'.away-{user}')
 
 
-def contents(office):
-    """Of demo's files: what the end of a session moves to cur/ meanwhile is looked for again."""
-    def read():
-        try:
-            return [one.read_bytes() for one in office.files('demo')]
-        except FileNotFoundError:
-            return None
-    return wait_until(read)
-
-
 def back(office, user='demo'):
     (office.mail / f'.away-{user}').rename(office.mail / user)
 
@@ -157,7 +147,7 @@ def test_a_maildrop_replaced_during_its_session(two, connect):
     client.ask('QUIT')
     client.close()
     wait_until(lambda: len(login(connect, office)[1] or []) == 1)
-    assert contents(office) == [b'Subject: other\n\nother\n']
+    assert office.octets('demo') == [b'Subject: other\n\nother\n']
     assert path.name.split(':')[0] in {one.name.split(':')[0] for one in office.files('demo')}
 
 
