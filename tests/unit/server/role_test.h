@@ -49,10 +49,11 @@
 enum {
 	ROLE_PEERS_MAX = 8,
 	ROLE_PATIENCE_MS = 30000,
-	/* where the clock stands still, timers of a second and more fire early, and find out that
-	 * nothing is due: deadlines can bear it */
+	/* where the clock stands still, timers of a second and more go by it: it is looked at so
+	 * often whether one is due */
 	ROLE_LONG_MS = 1000,
 	ROLE_EARLY_MS = 5,
+	ROLE_TIMERS_MAX = 1024,
 };
 
 /* Of the test and the role's process. */
@@ -119,14 +120,45 @@ uint64_t __wrap_loop_now(const struct loop *loop)
 	return __real_loop_now(loop);
 }
 
+/* Timers that go by the role's clock. */
+static struct role_timer {
+	struct loop_timer *timer; /* NULL: the place is free */
+	void (*fired)(struct loop_timer *timer);
+	uint64_t due; /* 0: it goes by the kernel's clock */
+} role_timers[ROLE_TIMERS_MAX];
+
+static inline struct role_timer *role_timer_of(struct loop_timer *timer)
+{
+	for (unsigned i = 0; i < ROLE_TIMERS_MAX; i++)
+		if (!role_timers[i].timer || role_timers[i].timer == timer)
+			return &role_timers[i];
+	abort();
+}
+
+static inline void role_timer_fired(struct loop_timer *timer)
+{
+	struct role_timer *by_clock = role_timer_of(timer);
+
+	if (role.shared->clock < by_clock->due)
+		__real_loop_timer_set(timer, ROLE_EARLY_MS);
+	else
+		by_clock->fired(timer);
+}
+
 void __wrap_loop_timer_set(struct loop_timer *timer, uint64_t ms)
 {
 	uint64_t speed = role.shared->speed;
+	bool by_clock = role.shared->clock && ms >= ROLE_LONG_MS;
 
-	if (role.shared->clock && ms >= ROLE_LONG_MS)
-		__real_loop_timer_set(timer, ROLE_EARLY_MS);
-	else
-		__real_loop_timer_set(timer, (ms + speed - 1) / speed);
+	if (by_clock || timer->fired == role_timer_fired) {
+		struct role_timer *entry = role_timer_of(timer);
+
+		if (timer->fired != role_timer_fired)
+			*entry = (struct role_timer){.timer = timer, .fired = timer->fired};
+		timer->fired = role_timer_fired;
+		entry->due = by_clock ? role.shared->clock + ms : 0;
+	}
+	__real_loop_timer_set(timer, by_clock ? ROLE_EARLY_MS : (ms + speed - 1) / speed);
 }
 
 static inline void role_gate(void)
