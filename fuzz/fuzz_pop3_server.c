@@ -73,10 +73,13 @@ static void log_in(struct play *play, bool right)
 	for (uint32_t i = 1; i <= MESSAGES; i++)
 		octets += octets_of(i);
 	pop3_server_take_back(&play->server);
-	if (right)
+	if (right) {
 		pop3_server_reply_logged_in(&play->server, MESSAGES, octets);
-	else
+		if (play->settings.login_delay_user)
+			pop3_server_user_delay(&play->server, 5);
+	} else {
 		pop3_server_reply_err(&play->server, POP3_CODE_AUTH, "no");
+	}
 }
 
 static void answer(struct play *play, const struct pop3_event *event)
@@ -230,7 +233,10 @@ static uint64_t run(pop3_span in, unsigned how, bool whole)
 		.stls = how & 8,
 		.max_bad_commands = how & 16 ? 4 : 0,
 		.expire_days = (int32_t)(how >> 5 & 3) - 2,
-		.login_delay = -1,
+		.login_delay = how & 512 ? 60 : -1,
+		.login_delay_user = how & 1024,
+		.utf8 = how & 2048,
+		.lang = how & 4096,
 	};
 	play->whole = whole;
 	play->seed = how;

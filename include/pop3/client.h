@@ -1,5 +1,5 @@
 /*
- * The client's side of a POP3 session without I/O (RFC 1939, 2449, 2595, 5034).
+ * The client's side of a POP3 session without I/O (RFC 1939, 2449, 2595, 5034, 6856).
  *
  * pop3_client_command() renders a command and remembers which reply it will get; pop3_client_next()
  * takes received octets and returns one event at a time. Commands may be pipelined: up to
@@ -46,6 +46,8 @@ enum pop3_command {
 	POP3_RSET,
 	POP3_NOOP,
 	POP3_QUIT,
+	POP3_UTF8,
+	POP3_LANG, /* text: a language such as "es", "*": the server's own, or empty: a list */
 	POP3_COMMAND_COUNT
 };
 
@@ -53,13 +55,13 @@ enum pop3_command {
 enum pop3_client_event_type {
 	/* All input is taken: receive more. */
 	POP3_CLIENT_MORE,
-	/* The first or only line of a reply: ok, code, text. STAT: count, octets. LIST n: octets.
-	 * UIDL n: text is the unique id. RETR: octets. */
+	/* The first or only line of a reply: ok, code, text (UTF-8 behind LANG). STAT: count,
+	 * octets. LIST n: octets. UIDL n: text is the unique id. RETR: octets. */
 	POP3_CLIENT_REPLY,
 	/* "+ " during AUTH: text is the challenge in base64. */
 	POP3_CLIENT_CHALLENGE,
-	/* A line of a listing. CAPA: text. LIST: number, octets. UIDL: number, text is the unique
-	 * id, 1 to POP3_CLIENT_ID_MAX octets without the blanks around it. */
+	/* A line of a listing. CAPA, LANG: text. LIST: number, octets. UIDL: number, text is the
+	 * unique id, 1 to POP3_CLIENT_ID_MAX octets without the blanks around it. */
 	POP3_CLIENT_LINE,
 	/* Octets of a message: text, unstuffed, in the line ends asked for. */
 	POP3_CLIENT_BODY,
@@ -99,7 +101,7 @@ struct pop3_client_event {
 /* Private: a command without a complete reply. */
 struct pop3_client_pending {
 	uint8_t command;
-	uint8_t all; /* LIST/UIDL without a number: multi-line */
+	uint8_t all; /* LIST/UIDL without a number, LANG without a language: multi-line */
 	uint32_t number;
 };
 
@@ -136,7 +138,7 @@ enum pop3_client_error {
 /*
  * Begins a session; the greeting is expected first.
  * line_ends: the line ends in which messages are handed over. max_lines: the lines that a listing
- * may have (CAPA: 256 at most); a longer one is POP3_CLIENT_BAD.
+ * may have (CAPA and LANG: 256 at most); a longer one is POP3_CLIENT_BAD.
  */
 void pop3_client_init(struct pop3_client *client, enum pop3_line_ends line_ends,
 		      uint64_t max_lines);
@@ -148,7 +150,7 @@ void pop3_client_init(struct pop3_client *client, enum pop3_line_ends line_ends,
  * line, cap in octets. A line with its CRLF has at most POP3_COMMAND_MAX octets, of AUTH and SASL
  * POP3_SASL_LINE_MAX.
  * Returns the octets written, or an error of enum pop3_client_error; nothing is to be sent then.
- * RFC 1939 section 3, RFC 2449 sections 4 and 6.6, RFC 5034 section 4.
+ * RFC 1939 section 3, RFC 2449 sections 4 and 6.6, RFC 5034 section 4, RFC 6856 sections 2 and 3.
  */
 int pop3_client_command(struct pop3_client *client, enum pop3_command command, uint32_t number,
 			uint64_t lines, pop3_span text, char *out, size_t cap);

@@ -1,7 +1,7 @@
 /* clang-format off: the table below stays a table */
 /*
  * The server's side of a POP3 session without I/O: octets in, events out, replies in, octets out
- * (RFC 1939, 2449, 2595, 3206, 5034). No socket, no clock, no allocation.
+ * (RFC 1939, 2449, 2595, 3206, 5034, 6856). No socket, no clock, no allocation.
  *
  * The program asks pop3_server_want() what comes next and does it:
  *   WANT_INPUT   give received octets to pop3_server_next(); it may return an event
@@ -63,6 +63,10 @@ enum pop3_code {
 	POP3_CODE_SYS_PERM,
 	POP3_CODE_COUNT
 };
+
+/* Languages of the texts behind "+OK" and "-ERR", RFC 6856 section 3. A session begins in the
+ * first. */
+enum pop3_language { POP3_ENGLISH, POP3_SPANISH, POP3_LANGUAGE_COUNT };
 
 /* What pop3_server_next() found; behind each the members of the event that hold something. */
 enum pop3_event_type {
@@ -131,8 +135,17 @@ struct pop3_server_settings {
 	uint16_t max_bad_commands;
 	/* CAPA EXPIRE in days; -1: NEVER; less: not announced. */
 	int32_t expire_days;
-	/* CAPA LOGIN-DELAY in seconds; -1: not announced. */
+	/* CAPA LOGIN-DELAY in seconds; -1: not announced. Where users differ, the largest of all:
+	 * see pop3_server_user_delay(). RFC 2449 section 6.5. */
 	int32_t login_delay;
+	/* Users differ: "USER" stands behind that number until a user has logged in. */
+	bool login_delay_user;
+	/* UTF8 is offered (RFC 6856 section 2): the program takes names and passwords in UTF-8 and
+	 * sends messages as they are stored, whether a client gave UTF8 or not. */
+	bool utf8;
+	/* LANG is offered (RFC 6856 section 3): the program has its own texts in the language of
+	 * pop3_server_language(). */
+	bool lang;
 };
 
 /* Embedded by the caller; every member is private. */
@@ -145,6 +158,7 @@ struct pop3_server {
 	uint32_t lent_size;
 	uint32_t line_size; /* of the partial command in line or lent */
 	uint32_t discarded;
+	int32_t user_delay; /* LOGIN-DELAY in TRANSACTION */
 	struct pop3_encoder encoder;
 	pop3_span tail; /* what follows the head of a piece of output */
 	uint16_t head_at, head_size;
@@ -156,6 +170,8 @@ struct pop3_server {
 	bool tls, apop, user_given, discard, closing, in_sasl, last_cr, crlf, verbatim;
 	bool discards_lines, discards_content; /* while discard: lines that LF ended are answered */
 	bool tls_wanted;                 /* a login was refused that would be taken under TLS */
+	bool utf8;                       /* UTF8 was given */
+	uint8_t language;                /* enum pop3_language */
 	char line[POP3_COMMAND_MAX + 1]; /* a partial command; then the head of the reply */
 	char *name;                      /* lent: of USER */
 };
@@ -187,6 +203,10 @@ enum pop3_want pop3_server_want(const struct pop3_server *server);
 
 /* Returns the state of the session. RFC 1939 section 3. */
 enum pop3_state pop3_server_state(const struct pop3_server *server);
+
+/* Returns the language that the client has asked for, in which texts of the program are to be: see
+ * pop3_server_reply_err(). POP3_ENGLISH at first and after STLS. RFC 6856 section 3. */
+enum pop3_language pop3_server_language(const struct pop3_server *server);
 
 /*
  * Takes received octets up to the next event, or until the machine wants something else than input.
@@ -275,9 +295,10 @@ uint32_t pop3_server_marked_count(const struct pop3_server *server);
 
 /*
  * Refuses what the event asks for: "-ERR [code] text".
- * code: POP3_CODE_NONE for none. text: copied; cut at about 200 octets; octets that are not
- * printable ASCII become "?". After POP3_EVENT_QUIT the machine closes.
- * RFC 1939 section 3, RFC 2449 section 8, RFC 3206.
+ * code: POP3_CODE_NONE for none. text: copied; cut at about 200 octets; control characters become
+ * "?", and what is not ASCII, too, unless the client has asked for another language than English:
+ * then it is UTF-8. After POP3_EVENT_QUIT the machine closes.
+ * RFC 1939 section 3, RFC 2449 section 8, RFC 3206, RFC 6856 section 3.
  */
 void pop3_server_reply_err(struct pop3_server *server, enum pop3_code code, const char *text);
 
@@ -302,6 +323,14 @@ void pop3_server_reply_challenge(struct pop3_server *server, pop3_span base64);
  * RFC 1939 section 4.
  */
 void pop3_server_reply_logged_in(struct pop3_server *server, uint32_t count, uint64_t octets);
+
+/*
+ * Announces the LOGIN-DELAY of the user who has just logged in, in the place of the settings'. Call
+ * it behind pop3_server_reply_logged_in(), where users differ.
+ * seconds: -1: none is announced.
+ * RFC 2449 section 6.5.
+ */
+void pop3_server_user_delay(struct pop3_server *server, int32_t seconds);
 
 /*
  * Replies to POP3_EVENT_DELE: marks the message.

@@ -13,7 +13,7 @@
 
 enum {
 	CONTENT_MAX = POP3_CLIENT_LINE_MAX - 2, /* octets of a line without its CRLF */
-	CAPABILITIES_MAX = 256,                 /* lines of CAPA's reply */
+	WORDS_MAX = 256,                        /* lines of the reply to CAPA or LANG */
 };
 
 void pop3_client_init(struct pop3_client *client, enum pop3_line_ends line_ends, uint64_t max_lines)
@@ -68,6 +68,7 @@ static void accepted(struct pop3_client *client, struct pop3_client_event *event
 		break;
 	case POP3_LIST:
 	case POP3_UIDL:
+	case POP3_LANG:
 		if (all)
 			client->phase = P3_CLIENT_LISTING;
 		else
@@ -93,6 +94,7 @@ static void accepted(struct pop3_client *client, struct pop3_client_event *event
 	case POP3_RSET:
 	case POP3_NOOP:
 	case POP3_QUIT:
+	case POP3_UTF8:
 	case POP3_COMMAND_COUNT:
 		answered(client);
 		break;
@@ -131,9 +133,10 @@ static enum pop3_client_event_type listing_line(struct pop3_client *client, pop3
 						struct pop3_client_event *event, bool cut)
 {
 	uint64_t max = client->max_lines;
+	bool words = event->command == POP3_CAPA || event->command == POP3_LANG;
 
-	if (event->command == POP3_CAPA && max > CAPABILITIES_MAX)
-		max = CAPABILITIES_MAX;
+	if (words && max > WORDS_MAX)
+		max = WORDS_MAX;
 	event->ok = true;
 	if (line.size && line.data[0] == '.') {
 		if (line.size == 1 && !cut) {
@@ -147,7 +150,7 @@ static enum pop3_client_event_type listing_line(struct pop3_client *client, pop3
 		return bad(client, "the listing is longer than can be believed", event);
 	event->number = 0;
 	event->text = line;
-	if (event->command != POP3_CAPA)
+	if (!words)
 		p3_client_parse_item(line, event);
 	if (cut) {
 		event->malformed = true;

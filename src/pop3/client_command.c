@@ -9,7 +9,16 @@
 
 enum { HEAD_MAX = 64 }; /* octets of a keyword and two numbers, and more */
 
-enum shape { PLAIN, WITH_TEXT, TEXT_ALONE, NUMBER_OR_ALL, WITH_NUMBER, NUMBER_AND_LINES, NEVER };
+enum shape {
+	PLAIN,
+	WITH_TEXT,
+	PERHAPS_TEXT,
+	TEXT_ALONE,
+	NUMBER_OR_ALL,
+	WITH_NUMBER,
+	NUMBER_AND_LINES,
+	NEVER
+};
 
 static const struct {
 	char name[5];
@@ -23,7 +32,8 @@ static const struct {
 	[POP3_UIDL] = {"UIDL", NUMBER_OR_ALL},  [POP3_RETR] = {"RETR", WITH_NUMBER},
 	[POP3_TOP] = {"TOP", NUMBER_AND_LINES}, [POP3_DELE] = {"DELE", WITH_NUMBER},
 	[POP3_RSET] = {"RSET", PLAIN},          [POP3_NOOP] = {"NOOP", PLAIN},
-	[POP3_QUIT] = {"QUIT", PLAIN},
+	[POP3_QUIT] = {"QUIT", PLAIN},          [POP3_UTF8] = {"UTF8", PLAIN},
+	[POP3_LANG] = {"LANG", PERHAPS_TEXT},
 };
 _Static_assert(sizeof(commands) / sizeof(commands[0]) == POP3_COMMAND_COUNT,
 	       "every command has a row");
@@ -58,6 +68,7 @@ static bool arguments_fit(enum shape shape, uint32_t number, pop3_span text)
 		return true;
 	case WITH_TEXT:
 		return text.size && !breaks_line(text);
+	case PERHAPS_TEXT:
 	case TEXT_ALONE:
 		return !breaks_line(text);
 	case WITH_NUMBER:
@@ -70,13 +81,14 @@ static bool arguments_fit(enum shape shape, uint32_t number, pop3_span text)
 }
 
 /* Octets in front of the text, or the whole line but for its CRLF. out has HEAD_MAX octets. */
-static size_t render_head(char *out, enum pop3_command command, uint32_t number, uint64_t lines)
+static size_t render_head(char *out, enum pop3_command command, uint32_t number, uint64_t lines,
+			  bool text)
 {
 	enum shape shape = (enum shape)commands[command].shape;
 	size_t n = strlen(commands[command].name);
 
 	memcpy(out, commands[command].name, n);
-	if (shape == WITH_TEXT)
+	if (shape == WITH_TEXT || (shape == PERHAPS_TEXT && text))
 		out[n++] = ' ';
 	if (shape == WITH_NUMBER || shape == NUMBER_AND_LINES ||
 	    (shape == NUMBER_OR_ALL && number)) {
@@ -94,7 +106,7 @@ int pop3_client_command(struct pop3_client *client, enum pop3_command command, u
 			uint64_t lines, pop3_span text, char *out, size_t cap)
 {
 	enum shape shape = (enum shape)commands[command].shape;
-	bool with_text = shape == WITH_TEXT || shape == TEXT_ALONE;
+	bool with_text = shape == WITH_TEXT || shape == PERHAPS_TEXT || shape == TEXT_ALONE;
 	size_t max = command == POP3_AUTH || command == POP3_SASL ? POP3_SASL_LINE_MAX
 								  : POP3_COMMAND_MAX;
 	size_t n, text_size = with_text ? text.size : 0;
@@ -105,7 +117,7 @@ int pop3_client_command(struct pop3_client *client, enum pop3_command command, u
 		return POP3_CLIENT_MUST_WAIT;
 	if (!arguments_fit(shape, number, text))
 		return POP3_CLIENT_BAD_ARGUMENT;
-	n = render_head(head, command, number, lines);
+	n = render_head(head, command, number, lines, text_size > 0);
 	if (text_size > max - n - 2)
 		return POP3_CLIENT_BAD_ARGUMENT;
 	if (n + text_size + 2 > cap)
@@ -118,7 +130,8 @@ int pop3_client_command(struct pop3_client *client, enum pop3_command command, u
 	at = (client->head + client->pending) % POP3_CLIENT_WINDOW;
 	client->window[at] = (struct pop3_client_pending){
 		.command = (uint8_t)command,
-		.all = shape == NUMBER_OR_ALL && number == 0,
+		.all = (shape == NUMBER_OR_ALL && number == 0) ||
+		       (shape == PERHAPS_TEXT && text_size == 0),
 		.number = shape == PLAIN || with_text ? 0 : number,
 	};
 	client->pending++;

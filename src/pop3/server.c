@@ -49,6 +49,11 @@ enum pop3_state pop3_server_state(const struct pop3_server *server)
 	return (enum pop3_state)server->state;
 }
 
+enum pop3_language pop3_server_language(const struct pop3_server *server)
+{
+	return (enum pop3_language)server->language;
+}
+
 void pop3_server_lend(struct pop3_server *server, char *buffer, uint32_t size)
 {
 	assert(buffer && !server->lent && server->line_size == 0);
@@ -82,8 +87,6 @@ static struct p3_line line_of(struct pop3_server *server)
 	};
 }
 
-static const char bare_lf[] = "only CRLF ends a line";
-
 static enum pop3_event_type refuse_line(struct pop3_server *server, enum p3_line_result why)
 {
 	bool sasl = server->in_sasl;
@@ -95,7 +98,7 @@ static enum pop3_event_type refuse_line(struct pop3_server *server, enum p3_line
 	server->line_size = 0;
 	server->user_size = 0;
 	server->in_sasl = false;
-	p3_refuse(server, why == P3_LINE_LONG ? "line too long" : bare_lf);
+	p3_refuse(server, why == P3_LINE_LONG ? P3_LONG_LINE : P3_BARE_LF);
 	return sasl ? POP3_EVENT_SASL_CANCEL : POP3_EVENT_NONE;
 }
 
@@ -146,7 +149,7 @@ enum pop3_event_type pop3_server_next(struct pop3_server *server, pop3_span *in,
 			break;
 		case P3_LINE_BARE_LF:
 			if (server->bad_commands < BARE_LINES_MAX)
-				p3_refuse(server, bare_lf);
+				p3_refuse(server, P3_BARE_LF);
 			break;
 		case P3_LINE_LONG:
 			server->want = POP3_WANT_CLOSE;
@@ -193,6 +196,8 @@ void pop3_server_tls_started(struct pop3_server *server)
 	server->in_sasl = false;
 	server->discard = false;
 	server->last_cr = false;
+	server->utf8 = false;
+	server->language = POP3_ENGLISH; /* whoever asked for another one in the clear */
 	memset(server->line, 0, sizeof(server->line));
 	if (server->name)
 		memset(server->name, 0, POP3_NAME_MAX);

@@ -1,7 +1,7 @@
 /*
  * Commands of the server machine: one table of commands, one short handler a command
- * (RFC 1939, 2449, 2595, 5034). A handler either replies by itself or fills the event that the
- * program must answer. Lines are whole, at most 253 octets, and hostile.
+ * (RFC 1939, 2449, 2595, 5034, 6856). A handler either replies by itself or fills the event that
+ * the program must answer. Lines are whole, at most 253 octets, and hostile.
  */
 #include "pop3/server_command_private.h"
 
@@ -25,35 +25,35 @@ struct command {
 				    struct pop3_event *event);
 };
 
-void p3_refuse(struct pop3_server *server, const char *text)
+void p3_refuse(struct pop3_server *server, enum p3_word word)
 {
 	uint16_t max = server->settings->max_bad_commands;
 
 	server->bad_commands++;
 	if (max && server->bad_commands >= max) {
 		server->closing = true;
-		text = "too many bad commands";
+		word = P3_BAD_COMMANDS;
 	}
-	p3_reply(server, "-ERR", text, POP3_WANT_INPUT);
+	p3_reply_word(server, "-ERR", word, POP3_WANT_INPUT);
 }
 
-static enum pop3_event_type refuse(struct pop3_server *server, const char *text)
+static enum pop3_event_type refuse(struct pop3_server *server, enum p3_word word)
 {
-	p3_refuse(server, text);
+	p3_refuse(server, word);
 	return POP3_EVENT_NONE;
 }
 
 /* Replies -ERR to a valid message number that cannot be served, or to a cancelled AUTH: not counted
  * in bad_commands. */
-static enum pop3_event_type deny(struct pop3_server *server, const char *text)
+static enum pop3_event_type deny(struct pop3_server *server, enum p3_word word)
 {
-	p3_reply(server, "-ERR", text, POP3_WANT_INPUT);
+	p3_reply_word(server, "-ERR", word, POP3_WANT_INPUT);
 	return POP3_EVENT_NONE;
 }
 
-static enum pop3_event_type ok(struct pop3_server *server, const char *text)
+static enum pop3_event_type ok(struct pop3_server *server, enum p3_word word)
 {
-	p3_reply(server, "+OK", text, POP3_WANT_INPUT);
+	p3_reply_word(server, "+OK", word, POP3_WANT_INPUT);
 	return POP3_EVENT_NONE;
 }
 
@@ -87,11 +87,11 @@ static void to_upper(struct pop3_server *server, size_t at, size_t size)
 static enum pop3_event_type no_plain_login(struct pop3_server *server)
 {
 	if (server->tls)
-		return refuse(server, "USER and PASS are off here, use AUTH");
+		return refuse(server, P3_PLAIN_OFF);
 	server->tls_wanted = true;
 	if (server->settings->stls)
-		return refuse(server, "no login in clear text, use STLS first");
-	return refuse(server, "no login in clear text, use the TLS port");
+		return refuse(server, P3_CLEAR_STLS);
+	return refuse(server, P3_CLEAR_PORT);
 }
 
 static enum pop3_event_type run_capa(struct pop3_server *server, pop3_span arg,
@@ -105,10 +105,12 @@ static enum pop3_event_type run_stls(struct pop3_server *server, pop3_span arg,
 				     struct pop3_event *event)
 {
 	if (server->tls)
-		return refuse(server, "TLS is on already");
+		return refuse(server, P3_TLS_ON);
 	if (!server->settings->stls)
-		return refuse(server, "TLS is not available");
-	p3_reply(server, "+OK", "begin the TLS handshake", POP3_WANT_TLS);
+		return refuse(server, P3_NO_TLS);
+	if (server->utf8) /* RFC 6856 section 2 */
+		return refuse(server, P3_TLS_BEFORE_UTF8);
+	p3_reply_word(server, "+OK", P3_BEGIN_TLS, POP3_WANT_TLS);
 	return POP3_EVENT_NONE;
 }
 
@@ -118,15 +120,16 @@ static enum pop3_event_type run_user(struct pop3_server *server, pop3_span arg,
 	if (!p3_plain_login(server))
 		return no_plain_login(server);
 	if (!one_word(arg) || arg.size > POP3_NAME_MAX)
-		return refuse(server, "USER takes one name");
+		return refuse(server, P3_USER_ARGUMENT);
 	if (!server->name) {
-		p3_reply_code(server, POP3_CODE_SYS_TEMP, "out of memory, try again later");
+		p3_reply_code(server, POP3_CODE_SYS_TEMP,
+			      p3_word(P3_OUT_OF_MEMORY, pop3_server_language(server)));
 		return POP3_EVENT_NONE;
 	}
 	memcpy(server->name, arg.data, arg.size);
 	server->user_size = (uint8_t)arg.size;
 	server->user_given = true;
-	return ok(server, "now PASS");
+	return ok(server, P3_NOW_PASS);
 }
 
 static enum pop3_event_type run_pass(struct pop3_server *server, pop3_span arg,
@@ -135,7 +138,7 @@ static enum pop3_event_type run_pass(struct pop3_server *server, pop3_span arg,
 	if (!p3_plain_login(server))
 		return no_plain_login(server);
 	if (server->user_size == 0)
-		return refuse(server, "USER comes first");
+		return refuse(server, P3_USER_FIRST);
 	event->user = (pop3_span){server->name, server->user_size};
 	event->secret = arg;
 	return POP3_EVENT_PASS;
@@ -147,12 +150,12 @@ static enum pop3_event_type run_apop(struct pop3_server *server, pop3_span arg,
 	pop3_span name;
 
 	if (!server->apop)
-		return refuse(server, "APOP is not available");
+		return refuse(server, P3_NO_APOP);
 	if (!first_word(&arg, &name) || arg.size != 32)
-		return refuse(server, "APOP takes a name and a digest");
+		return refuse(server, P3_APOP_ARGUMENTS);
 	for (size_t i = 0; i < arg.size; i++) {
 		if (!strchr("0123456789abcdefABCDEF", arg.data[i]))
-			return refuse(server, "the digest is 32 hexadecimal digits");
+			return refuse(server, P3_APOP_DIGEST);
 	}
 	event->user = name;
 	event->secret = arg;
@@ -167,10 +170,9 @@ static enum pop3_event_type no_mechanism(struct pop3_server *server, pop3_span n
 
 	if (!server->tls && under_tls) {
 		server->tls_wanted = true;
-		return refuse(server, settings->stls ? "not in clear text, use STLS first"
-						     : "not in clear text, use the TLS port");
+		return refuse(server, settings->stls ? P3_MECHANISM_STLS : P3_MECHANISM_PORT);
 	}
-	return refuse(server, "no such mechanism here");
+	return refuse(server, P3_NO_MECHANISM);
 }
 
 static enum pop3_event_type run_auth(struct pop3_server *server, pop3_span arg,
@@ -186,7 +188,7 @@ static enum pop3_event_type run_auth(struct pop3_server *server, pop3_span arg,
 	}
 	event->has_initial = first_word(&initial, &name);
 	if (!event->has_initial && !one_word(arg))
-		return refuse(server, "AUTH takes a mechanism and perhaps a response");
+		return refuse(server, P3_AUTH_ARGUMENTS);
 	to_upper(server, (size_t)(name.data - server->line), name.size);
 	if (!p3_in_list(p3_mechanisms(server), name))
 		return no_mechanism(server, name);
@@ -194,7 +196,7 @@ static enum pop3_event_type run_auth(struct pop3_server *server, pop3_span arg,
 		if (initial.size == 1 && initial.data[0] == '=')
 			initial.size = 0; /* RFC 5034 section 4: an empty one, but there */
 		else if (initial.size == 0 || !p3_base64(initial))
-			return refuse(server, "the initial response is not base64");
+			return refuse(server, P3_INITIAL_BASE64);
 		event->secret = initial;
 	}
 	event->mechanism = name;
@@ -216,17 +218,17 @@ static bool message_number(struct pop3_server *server, pop3_span text, struct po
 	if (!p3_number(text, UINT64_MAX, &number)) {
 		/* a number beyond 64 bits is a number, but no message has it */
 		if (p3_digits(text) && text.data[0] != '0')
-			deny(server, "no such message");
+			deny(server, P3_NO_MESSAGE);
 		else
-			refuse(server, "that is no message number");
+			refuse(server, P3_NO_NUMBER);
 		return false;
 	}
 	if (number < 1 || number > server->count) {
-		deny(server, "no such message");
+		deny(server, P3_NO_MESSAGE);
 		return false;
 	}
 	if (pop3_server_marked(server, (uint32_t)number)) {
-		deny(server, "message is marked as deleted");
+		deny(server, P3_MARKED);
 		return false;
 	}
 	event->number = (uint32_t)number;
@@ -271,7 +273,7 @@ static enum pop3_event_type run_top(struct pop3_server *server, pop3_span arg,
 	pop3_span number;
 
 	if (!first_word(&arg, &number) || !p3_digits(arg) || (arg.size > 1 && arg.data[0] == '0'))
-		return refuse(server, "TOP takes a message number and a count of lines");
+		return refuse(server, P3_TOP_ARGUMENTS);
 	if (!p3_number(arg, POP3_ALL_LINES, &event->lines))
 		event->lines = POP3_ALL_LINES; /* more than can be counted is all of them */
 	return numbered(server, number, event, POP3_EVENT_TOP);
@@ -288,7 +290,37 @@ static enum pop3_event_type run_rset(struct pop3_server *server, pop3_span arg,
 static enum pop3_event_type run_noop(struct pop3_server *server, pop3_span arg,
 				     struct pop3_event *event)
 {
-	return ok(server, "");
+	p3_reply(server, "+OK", "", POP3_WANT_INPUT);
+	return POP3_EVENT_NONE;
+}
+
+static enum pop3_event_type run_lang(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	enum pop3_language language;
+
+	if (!arg.data) {
+		p3_reply_list(server, P3_OUTPUT_LANGUAGES);
+		return POP3_EVENT_NONE;
+	}
+	switch (p3_language_find(arg, &language)) {
+	case P3_LANGUAGE_FOUND:
+		server->language = (uint8_t)language;
+		p3_reply_language(server);
+		return POP3_EVENT_NONE;
+	case P3_LANGUAGE_UNKNOWN:
+		return deny(server, P3_NO_LANGUAGE);
+	case P3_LANGUAGE_MALFORMED:
+		break;
+	}
+	return refuse(server, P3_LANG_ARGUMENT);
+}
+
+static enum pop3_event_type run_utf8(struct pop3_server *server, pop3_span arg,
+				     struct pop3_event *event)
+{
+	server->utf8 = true;
+	return ok(server, P3_UTF8);
 }
 
 static enum pop3_event_type run_quit(struct pop3_server *server, pop3_span arg,
@@ -299,7 +331,7 @@ static enum pop3_event_type run_quit(struct pop3_server *server, pop3_span arg,
 		return POP3_EVENT_QUIT;
 	}
 	server->closing = true;
-	return ok(server, "bye");
+	return ok(server, P3_BYE);
 }
 
 static const struct command commands[] = {
@@ -318,6 +350,8 @@ static const struct command commands[] = {
 	{"APOP", IN_AUTHORIZATION, ARG_NEEDED, run_apop},
 	{"NOOP", IN_TRANSACTION, ARG_NONE, run_noop},
 	{"RSET", IN_TRANSACTION, ARG_NONE, run_rset},
+	{"UTF8", IN_AUTHORIZATION, ARG_NONE, run_utf8},
+	{"LANG", IN_AUTHORIZATION | IN_TRANSACTION, ARG_OPTIONAL, run_lang},
 };
 
 static const struct command *find_command(pop3_span keyword)
@@ -329,6 +363,13 @@ static const struct command *find_command(pop3_span keyword)
 			return &commands[i];
 	}
 	return NULL;
+}
+
+static bool is_offered(const struct pop3_server_settings *settings, const struct command *command)
+{
+	if (command->run == run_utf8)
+		return settings->utf8;
+	return command->run != run_lang || settings->lang;
 }
 
 /* Printable ASCII. Octets above 0x7F are taken where a command carries a name or a password: AUTH
@@ -369,20 +410,20 @@ static enum pop3_event_type understand(struct pop3_server *server, pop3_span lin
 	const struct command *command;
 
 	if (!printable(line))
-		return refuse(server, "a command is printable ASCII");
+		return refuse(server, P3_NOT_PRINTABLE);
 	if (space) {
 		keyword.size = (size_t)(space - line.data);
 		arg = (pop3_span){space + 1, line.size - keyword.size - 1};
 	}
 	command = find_command(keyword);
-	if (!command)
-		return refuse(server, p3_foreign_words(keyword, arg));
+	if (!command || !is_offered(server->settings, command))
+		return refuse(server, p3_foreign_word(keyword, arg));
 	if (!(command->states & 1 << server->state))
-		return refuse(server, server->state == POP3_AUTHORIZATION ? "log in first"
-									  : "not after login");
+		return refuse(server, server->state == POP3_AUTHORIZATION ? P3_LOG_IN_FIRST
+									  : P3_NOT_AFTER_LOGIN);
 	if (!arguments_fit(command, arg))
-		return refuse(server, command->arguments == ARG_NONE ? "no argument is taken"
-								     : "an argument is missing");
+		return refuse(server, command->arguments == ARG_NONE ? P3_NO_ARGUMENT
+								     : P3_ARGUMENT_MISSING);
 	return command->run(server, arg, event);
 }
 
@@ -431,12 +472,12 @@ enum pop3_event_type p3_sasl_line(struct pop3_server *server, pop3_span line,
 {
 	if (line.size == 1 && line.data[0] == '*') {
 		server->in_sasl = false;
-		deny(server, "cancelled");
+		deny(server, P3_CANCELLED);
 		return POP3_EVENT_SASL_CANCEL;
 	}
 	if (!p3_base64(line)) {
 		server->in_sasl = false;
-		p3_refuse(server, "that is not base64");
+		p3_refuse(server, P3_NOT_BASE64);
 		return POP3_EVENT_SASL_CANCEL;
 	}
 	event->secret = line;

@@ -4,6 +4,8 @@
 #ifndef POP3_SRC_SERVER_COMMAND_PRIVATE_H
 #define POP3_SRC_SERVER_COMMAND_PRIVATE_H
 
+#include "pop3/words_private.h"
+
 #include <pop3/server.h>
 
 /*
@@ -19,7 +21,8 @@ enum pop3_event_type p3_sasl_line(struct pop3_server *server, pop3_span line,
  * initial response, the beginning of which stays in server->line; else NONE. */
 enum pop3_event_type p3_long_auth(struct pop3_server *server, pop3_span line,
 				  struct pop3_event *event);
-/* A line that is no command: "-ERR text", and the end of the session after too many in a row. */
-void p3_refuse(struct pop3_server *server, const char *text);
+/* A line that is no command: "-ERR" and the word, and the end of the session after too many in a
+ * row. */
+void p3_refuse(struct pop3_server *server, enum p3_word word);
 
 #endif

@@ -36,20 +36,18 @@ static bool is_imap(pop3_span tag, pop3_span arg)
 	return tag.size && arg.size && is_one_of(arg, commands);
 }
 
-const char *p3_foreign_words(pop3_span keyword, pop3_span arg)
+enum p3_word p3_foreign_word(pop3_span keyword, pop3_span arg)
 {
 	static const char *const smtp[] = {"EHLO", "LHLO", "MAIL", "RCPT", "DATA", NULL};
 
 	/* POP2 (RFC 937) has a name and a password behind HELO, SMTP a domain */
 	if (p3_equal_nocase(keyword, "HELO"))
-		return arg.size && memchr(arg.data, ' ', arg.size)
-			       ? "this port speaks POP3, not POP2"
-			       : "this port speaks POP3, not SMTP";
+		return arg.size && memchr(arg.data, ' ', arg.size) ? P3_NOT_POP2 : P3_NOT_SMTP;
 	if (is_one_of(keyword, smtp))
-		return "this port speaks POP3, not SMTP";
+		return P3_NOT_SMTP;
 	if (is_http(arg))
-		return "this port speaks POP3, not HTTP";
+		return P3_NOT_HTTP;
 	if (is_imap(keyword, arg))
-		return "this port speaks POP3, not IMAP";
-	return "unknown command";
+		return P3_NOT_IMAP;
+	return P3_UNKNOWN;
 }

@@ -5,10 +5,12 @@
 #ifndef POP3_SRC_SERVER_FOREIGN_PRIVATE_H
 #define POP3_SRC_SERVER_FOREIGN_PRIVATE_H
 
+#include "pop3/words_private.h"
+
 #include <pop3/span.h>
 
-/* The text of the -ERR to a line whose keyword is unknown: printable ASCII. arg: the rest behind
+/* The text of the -ERR to a line whose keyword is unknown. arg: the rest behind
  * the first space; its data is NULL where there is none. */
-const char *p3_foreign_words(pop3_span keyword, pop3_span arg);
+enum p3_word p3_foreign_word(pop3_span keyword, pop3_span arg);
 
 #endif

@@ -41,15 +41,27 @@ static void begin(struct pop3_server *server, enum pop3_want after)
 	server->after = (uint8_t)after;
 }
 
+/* Octets of text that fit into room; no character of UTF-8 is cut. */
+static size_t fitting(const char *text, size_t size, size_t room)
+{
+	size_t n = size < room ? size : room;
+
+	while (n && n < size && ((unsigned char)text[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
 static void put(struct pop3_server *server, const char *text, size_t size)
 {
-	size_t room = (size_t)HEAD_MAX - server->head_size;
-	size_t n = size < room ? size : room;
+	/* before LANG a reply is ASCII, behind it UTF-8 */
+	unsigned char most = server->language == POP3_ENGLISH ? 0x7e : 0xf4;
+	size_t n = fitting(text, size, (size_t)HEAD_MAX - server->head_size);
 
 	for (size_t i = 0; i < n; i++) {
 		unsigned char c = (unsigned char)text[i];
 
-		server->line[server->head_size + i] = (char)(c < 0x20 || c > 0x7e ? '?' : c);
+		server->line[server->head_size + i] =
+			(char)(c < 0x20 || c == 0x7f || c > most ? '?' : c);
 	}
 	server->head_size = (uint16_t)(server->head_size + n);
 }
@@ -57,6 +69,11 @@ static void put(struct pop3_server *server, const char *text, size_t size)
 static void put_text(struct pop3_server *server, const char *text)
 {
 	put(server, text, strlen(text));
+}
+
+static void put_word(struct pop3_server *server, enum p3_word word)
+{
+	put_text(server, p3_word(word, pop3_server_language(server)));
 }
 
 static void put_number(struct pop3_server *server, uint64_t number)
@@ -84,12 +101,28 @@ void p3_reply(struct pop3_server *server, const char *status, const char *text,
 	end_line(server);
 }
 
+void p3_reply_word(struct pop3_server *server, const char *status, enum p3_word word,
+		   enum pop3_want after)
+{
+	p3_reply(server, status, p3_word(word, pop3_server_language(server)), after);
+}
+
+void p3_reply_language(struct pop3_server *server)
+{
+	begin(server, POP3_WANT_INPUT);
+	put_text(server, "+OK ");
+	put_text(server, p3_language_tag(pop3_server_language(server)));
+	put_text(server, " ");
+	put_word(server, P3_LANGUAGE);
+	end_line(server);
+}
+
 static void put_totals(struct pop3_server *server)
 {
 	put_number(server, server->count - server->deleted);
-	put_text(server, " messages (");
+	put_word(server, P3_MESSAGES);
 	put_number(server, server->octets - server->deleted_octets);
-	put_text(server, " octets)");
+	put_word(server, P3_TOTAL_OCTETS);
 	end_line(server);
 }
 
@@ -118,20 +151,20 @@ void p3_reply_stat(struct pop3_server *server)
 
 void p3_reply_list(struct pop3_server *server, enum p3_output list)
 {
-	p3_reply(server, "+OK", "the list follows", POP3_WANT_INPUT);
+	p3_reply_word(server, "+OK", P3_LIST_FOLLOWS, POP3_WANT_INPUT);
 	server->output = (uint8_t)list;
-	server->step = 0; /* the first capability, the front of the list of mechanisms */
+	server->step =
+		0; /* the first capability or language, the front of the list of mechanisms */
 }
 
 void p3_reply_greeting(struct pop3_server *server, pop3_span host, pop3_span stamp)
 {
-	static const char words[] = "POP3 server ready";
+	const char *words = p3_word(P3_READY, POP3_ENGLISH);
 	size_t stamp_size = server->apop ? stamp.size : 0;
 
 	begin(server, POP3_WANT_INPUT);
 	put_text(server, "+OK ");
-	if (host.size &&
-	    host.size + stamp_size + sizeof("+OK   ") + sizeof(words) - 1 <= HEAD_MAX) {
+	if (host.size && host.size + stamp_size + sizeof("+OK   ") + strlen(words) <= HEAD_MAX) {
 		put(server, host.data, host.size);
 		put_text(server, " ");
 	}
@@ -206,7 +239,14 @@ void pop3_server_reply_logged_in(struct pop3_server *server, uint32_t count, uin
 	server->state = POP3_TRANSACTION;
 	server->count = count;
 	server->octets = octets;
+	server->user_delay = server->settings->login_delay;
 	p3_reply_totals(server, POP3_WANT_INPUT);
+}
+
+void pop3_server_user_delay(struct pop3_server *server, int32_t seconds)
+{
+	assert(server->state == POP3_TRANSACTION);
+	server->user_delay = seconds;
 }
 
 void pop3_server_reply_err(struct pop3_server *server, enum pop3_code code, const char *text)
@@ -229,9 +269,10 @@ void pop3_server_mark(struct pop3_server *server, uint32_t number, uint64_t octe
 	assert(server->want == POP3_WANT_REPLY && server->owed == POP3_EVENT_DELE);
 	p3_marks_set(server, number, octets);
 	begin(server, POP3_WANT_INPUT);
-	put_text(server, "+OK message ");
+	put_text(server, "+OK ");
+	put_word(server, P3_MESSAGE);
 	put_number(server, number);
-	put_text(server, " is marked");
+	put_word(server, P3_IS_MARKED);
 	end_line(server);
 }
 
@@ -308,9 +349,9 @@ void pop3_server_reply_message(struct pop3_server *server, uint64_t octets)
 	put_text(server, "+OK ");
 	if (!top) {
 		put_number(server, octets);
-		put_text(server, " octets");
+		put_word(server, P3_OCTETS);
 	} else {
-		put_text(server, "the top follows");
+		put_word(server, P3_TOP_FOLLOWS);
 	}
 	end_line(server);
 }
@@ -365,7 +406,7 @@ void pop3_server_body_failed(struct pop3_server *server)
 	server->want = POP3_WANT_CLOSE;
 }
 
-/* The lines of CAPA's reply, in their order (RFC 2449 section 6, 2595, 3206). */
+/* The lines of CAPA's reply, in their order (RFC 2449 section 6, 2595, 3206, 6856). */
 enum capability {
 	CAPABILITY_TOP,
 	CAPABILITY_UIDL,
@@ -377,6 +418,8 @@ enum capability {
 	CAPABILITY_STLS,
 	CAPABILITY_EXPIRE,
 	CAPABILITY_LOGIN_DELAY,
+	CAPABILITY_UTF8,
+	CAPABILITY_LANG,
 	CAPABILITY_IMPLEMENTATION,
 	CAPABILITY_END, /* not one: the line that ends the list */
 	CAPABILITY_COUNT
@@ -393,6 +436,8 @@ static const char *const capability_lines[] = {
 	[CAPABILITY_STLS] = "STLS",
 	[CAPABILITY_EXPIRE] = "EXPIRE ",
 	[CAPABILITY_LOGIN_DELAY] = "LOGIN-DELAY ",
+	[CAPABILITY_UTF8] = "UTF8",
+	[CAPABILITY_LANG] = "LANG",
 	[CAPABILITY_IMPLEMENTATION] = "IMPLEMENTATION ",
 	[CAPABILITY_END] = ".",
 };
@@ -405,6 +450,20 @@ static bool put_behind(struct pop3_server *server, const char *text)
 	if (!text || !*text)
 		return false;
 	server->tail = (pop3_span){text, strlen(text)};
+	return true;
+}
+
+/* The most that any user may have to wait, until it is known who the user is. */
+static bool put_delay(struct pop3_server *server)
+{
+	bool known = server->state != POP3_AUTHORIZATION;
+	int32_t delay = known ? server->user_delay : server->settings->login_delay;
+
+	if (delay < 0)
+		return false;
+	put_number(server, (uint64_t)delay);
+	if (!known && server->settings->login_delay_user)
+		put_text(server, " USER");
 	return true;
 }
 
@@ -434,9 +493,11 @@ static bool put_capability(struct pop3_server *server, enum capability capabilit
 			put_number(server, (uint64_t)settings->expire_days);
 		return settings->expire_days >= -1;
 	case CAPABILITY_LOGIN_DELAY:
-		if (settings->login_delay >= 0)
-			put_number(server, (uint64_t)settings->login_delay);
-		return settings->login_delay >= 0;
+		return put_delay(server);
+	case CAPABILITY_UTF8:
+		return settings->utf8;
+	case CAPABILITY_LANG:
+		return settings->lang;
 	case CAPABILITY_IMPLEMENTATION:
 		return put_behind(server, settings->implementation);
 	case CAPABILITY_END:
@@ -462,6 +523,21 @@ static void put_mechanism(struct pop3_server *server)
 	server->step = (uint16_t)(server->step + n + (rest[n] == ' '));
 }
 
+/* A line of LANG's list: "es Español". Its name is UTF-8 in every language of the session. */
+static void put_language(struct pop3_server *server)
+{
+	enum pop3_language language = (enum pop3_language)server->step++;
+
+	if (language == POP3_LANGUAGE_COUNT) {
+		put_text(server, ".");
+		server->output = P3_OUTPUT_LINE;
+		return;
+	}
+	put_text(server, p3_language_tag(language));
+	put_text(server, " ");
+	put_behind(server, p3_language_name(language));
+}
+
 /* Makes the next piece of what is going out; at its end the want moves on. */
 static bool next_piece(struct pop3_server *server)
 {
@@ -484,6 +560,9 @@ static bool next_piece(struct pop3_server *server)
 		break;
 	case P3_OUTPUT_MECHANISMS:
 		put_mechanism(server);
+		break;
+	case P3_OUTPUT_LANGUAGES:
+		put_language(server);
 		break;
 	}
 	server->crlf = true;

@@ -6,10 +6,17 @@
 #ifndef POP3_SRC_SERVER_REPLY_PRIVATE_H
 #define POP3_SRC_SERVER_REPLY_PRIVATE_H
 
+#include "pop3/words_private.h"
+
 #include <pop3/server.h>
 
 /* The output that pop3_server_pull() is at; only the lists have more than one piece. */
-enum p3_output { P3_OUTPUT_LINE, P3_OUTPUT_CAPABILITIES, P3_OUTPUT_MECHANISMS };
+enum p3_output {
+	P3_OUTPUT_LINE,
+	P3_OUTPUT_CAPABILITIES,
+	P3_OUTPUT_MECHANISMS,
+	P3_OUTPUT_LANGUAGES
+};
 
 /* Mechanisms offered now, "": none. */
 const char *p3_mechanisms(const struct pop3_server *server);
@@ -19,6 +26,11 @@ bool p3_plain_login(const struct pop3_server *server);
 /* Queues one line; the want becomes OUTPUT, then after. The text is copied. */
 void p3_reply(struct pop3_server *server, const char *status, const char *text,
 	      enum pop3_want after);
+/* The same with a text of the machine, in the session's language. */
+void p3_reply_word(struct pop3_server *server, const char *status, enum p3_word word,
+		   enum pop3_want after);
+/* "+OK tag …" in the language of the session, which is new (RFC 6856 section 3). */
+void p3_reply_language(struct pop3_server *server);
 /* "-ERR [code] text" */
 void p3_reply_code(struct pop3_server *server, enum pop3_code code, const char *text);
 /* "+OK host … stamp"; the stamp only if server->apop, the host only if there is room. */

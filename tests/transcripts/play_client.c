@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[] = {"GREETING", "CAPA", "STLS", "USER", "PASS", "APOP",
-				    "AUTH",     "SASL", "STAT", "LIST", "UIDL", "RETR",
-				    "TOP",      "DELE", "RSET", "NOOP", "QUIT"};
+static const char *const names[] = {"GREETING", "CAPA", "STLS", "USER", "PASS", "APOP", "AUTH",
+				    "SASL",     "STAT", "LIST", "UIDL", "RETR", "TOP",  "DELE",
+				    "RSET",     "NOOP", "QUIT", "UTF8", "LANG"};
 _Static_assert(sizeof(names) / sizeof(names[0]) == POP3_COMMAND_COUNT, "every command");
 
 struct reader {

@@ -117,12 +117,19 @@ static void login(struct office *office, bool right)
 {
 	if (pop3_server_take_back(&office->server) != NULL)
 		memset(office->sasl, 0, sizeof(office->sasl));
-	if (!right)
-		pop3_server_reply_err(&office->server, POP3_CODE_AUTH, "wrong name or password");
-	else if (on(office, "in-use"))
+	if (!right) {
+		pop3_server_reply_err(&office->server, POP3_CODE_AUTH,
+				      pop3_server_language(&office->server) == POP3_SPANISH
+					      ? "contraseña errónea"
+					      : "wrong name or password");
+	} else if (on(office, "in-use")) {
 		pop3_server_reply_err(&office->server, POP3_CODE_IN_USE, "another session has it");
-	else
+	} else {
 		pop3_server_reply_logged_in(&office->server, office->count, office->octets);
+		if (office->settings.login_delay_user)
+			pop3_server_user_delay(&office->server,
+					       number_of(office, "user-delay", -1));
+	}
 }
 
 /* PLAIN wants one response, LOGIN two; "sasl:" holds the right ones. */
@@ -398,6 +405,9 @@ static void open_office(struct office *office)
 		.max_bad_commands = (uint16_t)number_of(office, "max-bad-commands", 0),
 		.expire_days = number_of(office, "expire", -2),
 		.login_delay = number_of(office, "login-delay", -1),
+		.login_delay_user = transcript_setting(transcript, "user-delay") != NULL,
+		.utf8 = on(office, "utf8"),
+		.lang = on(office, "lang"),
 	};
 	if (refused != NULL)
 		pop3_server_init_refused(&office->server, &office->settings, POP3_CODE_SYS_TEMP,

@@ -74,6 +74,10 @@ static void test_rendering(void **state)
 		{POP3_RSET, 0, 0, "", "RSET\r\n"},
 		{POP3_NOOP, 0, 0, "", "NOOP\r\n"},
 		{POP3_QUIT, 0, 0, "", "QUIT\r\n"},
+		{POP3_UTF8, 0, 0, "", "UTF8\r\n"},
+		{POP3_LANG, 0, 0, "", "LANG\r\n"},
+		{POP3_LANG, 0, 0, "es-MX", "LANG es-MX\r\n"},
+		{POP3_LANG, 0, 0, "*", "LANG *\r\n"},
 		{POP3_AUTH, 0, 0, "PLAIN AA==", "AUTH PLAIN AA==\r\n"},
 	};
 	static struct pop3_client client;

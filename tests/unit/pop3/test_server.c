@@ -564,6 +564,64 @@ static void test_close_after(void **state)
 	assert_int_equal(pop3_server_want(&server), POP3_WANT_CLOSE);
 }
 
+/* RFC 6856 section 3: texts are ASCII until the client asks for another language. A reply that is
+ * too long ends between two characters of UTF-8. */
+static void test_texts_in_utf8(void **state)
+{
+	struct pop3_server_settings with_lang = settings;
+	static char text[400];
+	struct pop3_server server;
+	struct pop3_event event;
+	const char *reply;
+
+	(void)state;
+	with_lang.lang = true;
+	log_in(&server, 1, 5);
+	server.settings = &with_lang;
+	assert_int_equal(pop3_server_language(&server), POP3_ENGLISH);
+	assert_int_equal(say(&server, "RETR 1\r\n", &event), POP3_EVENT_RETR);
+	pop3_server_reply_err(&server, POP3_CODE_NONE, "\303\261\177");
+	assert_string_equal(pulled(&server, 64), "-ERR ???\r\n");
+	told(&server, "LANG es\r\n");
+	assert_int_equal(pop3_server_language(&server), POP3_SPANISH);
+	assert_int_equal(say(&server, "RETR 1\r\n", &event), POP3_EVENT_RETR);
+	pop3_server_reply_err(&server, POP3_CODE_NONE, "\303\261\177\377\n");
+	assert_string_equal(pulled(&server, 64), "-ERR \303\261???\r\n");
+	for (size_t shift = 0; shift < 2; shift++) {
+		memset(text, 'x', shift);
+		for (size_t at = shift; at + 2 < sizeof(text); at += 2)
+			memcpy(text + at, "\303\261", 2);
+		text[sizeof(text) - 2] = '\0';
+		say(&server, "RETR 1\r\n", &event);
+		pop3_server_reply_err(&server, POP3_CODE_NONE, text);
+		reply = pulled(&server, 64);
+		assert_memory_equal(reply + strlen(reply) - 4, "\303\261\r\n", 4);
+		assert_in_range(strlen(reply), 250, 256);
+	}
+	assert_int_equal(say(&server, "QUIT\r\n", &event), POP3_EVENT_QUIT);
+	pop3_server_reply_ok(&server, "adi\303\263s");
+	assert_string_equal(pulled(&server, 64), "+OK adi\303\263s\r\n");
+}
+
+/* RFC 2449 section 6.5: the user's own delay takes the place of the site's; -1 announces none. */
+static void test_delay_of_a_user(void **state)
+{
+	struct pop3_server_settings with_delay = settings;
+	struct pop3_server server;
+
+	(void)state;
+	with_delay.login_delay = 60;
+	log_in(&server, 0, 0);
+	server.settings = &with_delay;
+	assert_null(strstr(told(&server, "CAPA\r\n"), "LOGIN-DELAY"));
+	pop3_server_user_delay(&server, INT32_MAX);
+	assert_non_null(strstr(told(&server, "CAPA\r\n"), "\r\nLOGIN-DELAY 2147483647\r\n"));
+	pop3_server_user_delay(&server, 0);
+	assert_non_null(strstr(told(&server, "CAPA\r\n"), "\r\nLOGIN-DELAY 0\r\n"));
+	pop3_server_user_delay(&server, -1);
+	assert_null(strstr(told(&server, "CAPA\r\n"), "LOGIN-DELAY"));
+}
+
 /* Budget: an idle session costs a few hundred octets of the front. */
 static void test_size(void **state)
 {
@@ -617,6 +675,8 @@ int main(void)
 		cmocka_unit_test(test_body_ends),
 		cmocka_unit_test(test_body_sent_by_other_means),
 		cmocka_unit_test(test_close_after),
+		cmocka_unit_test(test_texts_in_utf8),
+		cmocka_unit_test(test_delay_of_a_user),
 		cmocka_unit_test(test_size),
 	};
 
