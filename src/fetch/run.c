@@ -67,6 +67,7 @@ static void recall_profile(struct run *run)
 		snprintf(p->mechanisms, sizeof(p->mechanisms), "%s", text + at);
 		p->pipelining = strchr(flags, 'p') != NULL;
 		p->two_lines = strchr(flags, '2') != NULL;
+		p->utf8 = strchr(flags, 'u') != NULL;
 		p->known = time(NULL) - since < PROFILE_SECONDS && time(NULL) >= since;
 	}
 	text = journal_recall(run->journal, "login-delay");
@@ -88,8 +89,9 @@ static int remember_profile(struct run *run, struct err *err)
 	if (p->known && p->strength == run->recalled.strength &&
 	    p->two_lines == run->recalled.two_lines && strcmp(p->login, run->recalled.login) == 0)
 		return 0;
-	snprintf(text, sizeof(text), "%lld %d %s%s %s %s", (long long)time(NULL), p->strength,
-		 p->pipelining ? "p" : "-", p->two_lines ? "2" : "", p->login, p->mechanisms);
+	snprintf(text, sizeof(text), "%lld %d %s%s%s %s %s", (long long)time(NULL), p->strength,
+		 p->pipelining ? "p" : "-", p->two_lines ? "2" : "", p->utf8 ? "u" : "", p->login,
+		 p->mechanisms);
 	return journal_remember(run->journal, profile_key(run), text, err);
 }
 

@@ -42,12 +42,12 @@ USERS = unit('users', 'fields bearer names passwd_file app_passwords last_logins
 
 # path → (meson tests, pytest selections)
 COVER = {
-    'src/pop3': (unit('pop3', 'message message_portable server client')
+    'src/pop3': (unit('pop3', 'message message_portable server client words')
                  + ['transcripts', 'corpus_pop3_server', 'corpus_pop3_client', 'corpus_stuffing'],
                  []),
     'src/lmtp': (['test_lmtp_lmtp', 'transcripts_lmtp', 'corpus_lmtp'],
                  system('lmtp_protocol')),
-    'src/ipc': (['test_ipc_messages', 'test_ipc_frozen', 'corpus_ipc', 'corpus_handlers_keeper',
+    'src/ipc': (['test_ipc_messages', 'test_ipc_reason', 'test_ipc_frozen', 'corpus_ipc', 'corpus_handlers_keeper',
                  'corpus_handlers_lmtp'], system('hostile_front', 'hostile_keeper')),
 
     'src/maildrop': (MAILDROP + REGISTER, ['tests/crash/test_maildrop.py'] + system('maildir')),

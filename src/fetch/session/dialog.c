@@ -51,6 +51,8 @@ static const char *state(const struct dialog *dialog)
 		return "after CAPA: ";
 	case POP3_STLS:
 		return "after STLS: ";
+	case POP3_UTF8:
+		return "after UTF8: ";
 	case POP3_USER:
 	case POP3_PASS:
 	case POP3_APOP:
@@ -68,6 +70,7 @@ static const char *state(const struct dialog *dialog)
 	case POP3_RSET:
 	case POP3_NOOP:
 	case POP3_QUIT:
+	case POP3_LANG:
 	case POP3_COMMAND_COUNT:
 		break;
 	}

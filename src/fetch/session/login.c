@@ -62,6 +62,8 @@ static void note_capability(struct fetch_profile *profile, pop3_span line, bool 
 		profile->uidl_told = true;
 	else if (span_equal_nocase(name, SPAN_LITERAL("TOP")))
 		profile->top_told = true;
+	else if (span_equal_nocase(name, SPAN_LITERAL("UTF8")))
+		profile->utf8 = true;
 	else if (span_equal_nocase(name, SPAN_LITERAL("LOGIN-DELAY")))
 		note_delay(profile, next_word(&line));
 	else if (span_equal_nocase(name, SPAN_LITERAL("USER")))
@@ -78,7 +80,7 @@ static int ask_capabilities(struct dialog *dialog, struct fetch_profile *profile
 	struct pop3_client_event event;
 
 	*ret_stls = false;
-	profile->pipelining = profile->uidl_told = profile->top_told = false;
+	profile->pipelining = profile->uidl_told = profile->top_told = profile->utf8 = false;
 	profile->login_delay = 0;
 	profile->mechanisms[0] = '\0';
 	if (dialog_ask(dialog, POP3_CAPA, (pop3_span){0}, &event, err) < 0)
@@ -209,6 +211,15 @@ int fetch_greet(struct dialog *dialog, const struct fetch_account *account, stru
 	return greet(dialog, account, greeting, &refusal, err);
 }
 
+/* Without UTF8 a server may give names and addresses beyond ASCII as it can, or refuse such a
+ * message (RFC 6856 section 2). A refusal is no failure: mail comes as it did before. */
+static int ask_for_utf8(struct dialog *dialog, const struct fetch_profile *profile, struct err *err)
+{
+	struct pop3_client_event event;
+
+	return profile->utf8 ? dialog_ask(dialog, POP3_UTF8, (pop3_span){0}, &event, err) : 0;
+}
+
 int fetch_login(struct dialog *dialog, const struct fetch_account *account,
 		const struct secret *password, struct fetch_profile *profile, struct err *err)
 {
@@ -220,6 +231,8 @@ int fetch_login(struct dialog *dialog, const struct fetch_account *account,
 		return -1;
 	stamp = pop3_greeting_stamp(span_of(greeting));
 	if (!profile->known && ask_capabilities(dialog, profile, &stls, err) < 0)
+		return -1;
+	if (ask_for_utf8(dialog, profile, err) < 0)
 		return -1;
 	if (fetch_authenticate(dialog, account, password, profile, stamp, err) == 0)
 		return 0;

@@ -17,6 +17,7 @@ struct fetch_profile {
 	bool known;      /* of an earlier session, and still true: CAPA need not be asked */
 	bool pipelining; /* announced in CAPA */
 	bool uidl_told, top_told;
+	bool utf8;              /* UTF8 is offered (RFC 6856) */
 	bool two_lines;         /* the first octets of a login go in a line of their own */
 	char mechanisms[256];   /* space-separated, upper case, "" none; USER and APOP among them */
 	char login[32];         /* mechanism of the last good login */

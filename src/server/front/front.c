@@ -348,6 +348,7 @@ static void init_settings(struct front *front)
 	s->max_bad_commands = (uint16_t)config->max_bad_commands;
 	s->expire_days = config_expire_days(config);
 	s->login_delay = -1;
+	s->utf8 = s->lang = true;
 	if (config->plain_without_tls)
 		s->mechanisms = front->mechanisms;
 	front->open = front->listed = front->relayed = front->certified = *s;

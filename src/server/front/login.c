@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "server/counters.h"
 #include "server/front/session.h"
+#include "server/front/words.h"
 #include "server/record.h"
 
 #include <stdio.h>
@@ -439,29 +440,14 @@ void login_open_failed(struct session *session, const struct ipc_open_failed *me
 	refuse(session, (enum reason)message->reason);
 }
 
-static void write_idle(uint64_t seconds, char *buf, size_t size)
-{
-	if (seconds < 120)
-		snprintf(buf, size, "%llu seconds", (unsigned long long)seconds);
-	else
-		snprintf(buf, size, "%llu minutes", (unsigned long long)seconds / 60);
-}
-
 void login_in_use(struct session *session, const struct ipc_open_in_use *message)
 {
-	time_t since = (time_t)message->since;
-	char text[192], address[64], day[32], idle[40];
-	struct tm tm;
+	char text[192];
 
 	if (!is_for(session, IPC_OPEN_IN_USE, message->ticket))
 		return; /* the session or its login has ended meanwhile */
 	link_answered(&session->login.auth);
-	if (!gmtime_r(&since, &tm) || !strftime(day, sizeof(day), "%Y-%m-%d %H:%M", &tm))
-		snprintf(day, sizeof(day), "an unknown time");
-	write_idle(message->idle / 1000, idle, sizeof(idle));
-	snprintf(text, sizeof(text),
-		 "another session has this maildrop open since %s UTC, from %s, idle for %s", day,
-		 record_address(message->address, address), idle);
+	words_in_use(pop3_server_language(&session->pop3), message, text, sizeof(text));
 	count_login(session, REASON_IN_USE);
 	note_refusal(session, reason_row(REASON_IN_USE)->words);
 	forget(session);

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "server/counters.h"
 #include "server/front/session.h"
+#include "server/front/words.h"
 #include "server/record.h"
 
 #include <stdlib.h>
@@ -316,7 +317,8 @@ static void quit(struct session *session)
 	if (!message.total) {
 		ending_reason(session, "quit");
 		mailbox_close(session);
-		pop3_server_reply_ok(&session->pop3, "bye");
+		pop3_server_reply_ok(&session->pop3,
+				     words_bye(pop3_server_language(&session->pop3)));
 		return;
 	}
 	if (!send_deletions(session) ||
@@ -332,7 +334,7 @@ static void take_committed(struct session *session, const struct ipc_committed *
 	mailbox_close(session);
 	if (message->reason == REASON_NO_DELETE) { /* the session has ended as it should */
 		ending_reason(session, "quit, nothing was deleted: the password may not delete");
-		pop3_server_reply_ok(&session->pop3, reason_row(REASON_NO_DELETE)->words);
+		pop3_server_reply_ok(&session->pop3, session_words(session, REASON_NO_DELETE));
 		return;
 	}
 	if (message->reason != REASON_OK) {
@@ -346,7 +348,7 @@ static void take_committed(struct session *session, const struct ipc_committed *
 	session->ending.left -= session->ending.dele;
 	counters_add(COUNTER_DELETED, session->ending.dele);
 	counters_add(COUNTER_DELETED_OCTETS, session->ending.dele_octets);
-	pop3_server_reply_ok(&session->pop3, "bye");
+	pop3_server_reply_ok(&session->pop3, words_bye(pop3_server_language(&session->pop3)));
 }
 
 /* ---- commands ---- */

@@ -61,13 +61,18 @@ static inline bool session_certified(const struct session *session, char *buf, s
 				  session->front->frame.child->config->client_email, buf, size);
 }
 
+/* The words of a reason in the language that the client has asked for. */
+static inline const char *session_words(const struct session *session, enum reason reason)
+{
+	return reason_words(reason, pop3_server_language(&session->pop3));
+}
+
 /* "-ERR" with the text of reason, to the command that waits for its reply. For the files of this
  * room. */
 static inline void session_refuse(struct session *session, enum reason reason)
 {
-	const struct reason_row *row = reason_row(reason);
-
-	pop3_server_reply_err(&session->pop3, row->code, row->words);
+	pop3_server_reply_err(&session->pop3, reason_row(reason)->code,
+			      session_words(session, reason));
 	conn_wake(&session->client.conn);
 }
 

@@ -209,6 +209,8 @@ void trace_begin(struct session *session)
 		emit(session, "mechanisms-tls: %s", settings->mechanisms_tls);
 	emit(session, "expire: %d", settings->expire_days);
 	emit(session, "login-delay: %d", settings->login_delay);
+	emit(session, "utf8: %s", yes(settings->utf8));
+	emit(session, "lang: %s", yes(settings->lang));
 }
 
 void trace_secured(struct session *session)

@@ -151,7 +151,7 @@ static void test_capabilities(void **state)
 	assert_string_equal(read_until("\r\n.\r\n"),
 			    "+OK the list follows\r\nTOP\r\nUIDL\r\nPIPELINING\r\nRESP-CODES\r\n"
 			    "AUTH-RESP-CODE\r\nUSER\r\nSASL PLAIN\r\nEXPIRE NEVER\r\n"
-			    "IMPLEMENTATION Valija\r\n.\r\n");
+			    "UTF8\r\nLANG\r\nIMPLEMENTATION Valija\r\n.\r\n");
 }
 
 static void deny(uint64_t session, uint64_t of)
@@ -576,6 +576,34 @@ static void test_what_a_refused_login_learns(void **state)
 	reply("-ERR [IN-USE] another session has this maildrop open since ");
 }
 
+/* In Spanish, and with what is longest in it. */
+static void test_a_refused_login_in_spanish(void **state)
+{
+	uint64_t session = greeted();
+	struct ipc_open_in_use message = {.session = session,
+					  .since = UINT64_MAX,
+					  .idle = UINT64_MAX,
+					  .address = {0x20, 1, 0xd, 0xb8, 0xff, 0xff, 0xff, 0xff,
+						      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+						      0xff}};
+	struct ipc_denied denied = {.session = session, .reason = REASON_LOGIN_BUSY};
+
+	(void)state;
+	say("LANG es\r\n");
+	reply("+OK es ");
+	message.ticket = password();
+	role_send(keeper, IPC_OPEN_IN_USE, &message);
+	assert_string_equal(
+		read_until("\r\n"),
+		"-ERR [IN-USE] otra sesi\303\263n tiene abierto este buz\303\263n desde "
+		"1969-12-31 23:59 UTC, desde la direcci\303\263n "
+		"2001:db8:ffff:ffff:ffff:ffff:ffff:ffff, inactiva desde hace "
+		"307445734561825 minutos\r\n");
+	denied.ticket = password();
+	role_send(auth, IPC_DENIED, &denied);
+	reply("-ERR [SYS/TEMP] demasiadas identificaciones ");
+}
+
 #define IN_FRONT(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 static void test_no_start_without_a_sandbox(void **state)
@@ -593,6 +621,7 @@ int main(void)
 		IN_FRONT(test_a_login_in_steps),
 		cmocka_unit_test_setup_teardown(test_nobody_logs_in, begin_stopped, end),
 		IN_FRONT(test_threat_29_a_keeper_without_the_ticket),
+		IN_FRONT(test_a_refused_login_in_spanish),
 		IN_FRONT(test_auth_goes_before_it_answers),
 		cmocka_unit_test_setup_teardown(test_one_that_has_not_logged_in_gives_way,
 						begin_stopped, end),
