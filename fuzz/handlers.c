@@ -341,7 +341,7 @@ static void make_config(void)
 			    "quota { messages = 1000 }\n"
 			    "login { plain_without_tls = yes\n failure_delay = 1ms\n"
 			    " failure_delay_max = 1ms\n apop = yes }\n"
-			    "pop3 { listen = {\"127.0.0.1:1\"} }\n"
+			    "pop3 { listen = {\"127.0.0.1:1\"} login_delay_max = 1d }\n"
 			    "lmtp { listen = {\"127.0.0.1:2\"} }\n%s",
 			    h.plan->role->role == ROLE_KEYS
 				    ? "tls \"ec\" { certificate = EC.pem\n"
@@ -361,7 +361,8 @@ static void make_config(void)
 
 static void make_office(void)
 {
-	static const char users[] = "anna:{PLAIN}secret\nberta:{PLAIN}secret\n";
+	static const char users[] = "anna:{PLAIN}secret\nberta:{PLAIN}secret\n"
+				    "slow:{PLAIN}secret::::::login_delay=600\n";
 
 	snprintf(h.folder, sizeof(h.folder), "/tmp/valija-fuzz-XXXXXX");
 	need(mkdtemp(h.folder) != NULL, "folder");

@@ -52,6 +52,8 @@ BODY = struct.pack('<QII', 5, 1, 5)
 
 FRONT = {
     'login': OPEN + say('STAT\r\nLIST\r\nUIDL\r\nNOOP\r\nQUIT\r\n'),
+    'language': OFFER + say('') + CONNECTED + say('LANG es\r\nUTF8\r\nUSER anna\r\nPASS secret\r\n')
+                + send(1, 'OPEN_FAILED', 0, 0, two(9, 0), flags=3) + say('LANG\r\nCAPA\r\nQUIT\r\n'),
     'denied': LOGIN + send(0, 'DENIED', 0, 0, two(1, 1), two(1, 0), flags=3),
     'sasl': OFFER + say('') + CONNECTED + say('AUTH PLAIN\r\n')
             + send(0, 'CHALLENGE', 0, flags=1, tail='') + say('AGFubmEAc2VjcmV0\r\n')
@@ -99,6 +101,11 @@ QUOTA = send(4, 'QUOTA', 9, two(0, 0), two(0, 0), 5000, tail='anna@office.test')
 AUTH = {
     'pass': CONNECT + send(0, 'PASS', 7, 99, two(1, 0), tail='anna\nsecret')
             + send(0, 'DISCONNECT', 7),
+    'unopened': CONNECT + send(0, 'PASS', 7, 99, two(1, 0), tail='slow\nsecret')
+                + send(0, 'PASS', 7, 100, two(1, 0), tail='slow\nsecret')
+                + send(0, 'UNOPENED', 7, 100)
+                + send(0, 'PASS', 7, 101, two(1, 0), tail='slow\nsecret')
+                + send(0, 'UNOPENED', 7, 101),
     'wrong': CONNECT + send(0, 'PASS', 7, 99, two(1, 0), tail='anna\nguess')
              + send(0, 'PASS', 7, 100, two(1, 0), tail='nobody\nguess'),
     'plain': CONNECT + send(0, 'SASL_START', 7, 99, two(1, 0), tail='PLAIN\nAGFubmEAc2VjcmV0'),

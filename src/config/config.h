@@ -25,6 +25,7 @@
 #define CONFIG_NAME_MAX 256
 #define CONFIG_ROOTS_MAX 8
 #define CONFIG_DATABASES_MAX 64
+#define CONFIG_LOGIN_DELAY_MAX 86400u    /* seconds between two logins */
 #define CONFIG_SETTINGS_MAX (64u * 1024) /* octets of the settings of all databases */
 
 enum config_service {
@@ -176,7 +177,10 @@ struct config {
 	uint32_t max_sessions_per_user;
 	uint32_t max_bad_commands;
 
-	int32_t expire_days; /* CAPA EXPIRE: -1 NEVER, -2 not announced */
+	int32_t expire_days;          /* CAPA EXPIRE: -1 NEVER, -2 not announced */
+	uint32_t login_delay_seconds; /* between two logins of a user; 0: none */
+	uint32_t login_delay_max;     /* the most that a user's own field may say; 0: no field is
+					 used */
 	uint32_t
 		drain_seconds; /* limit for open sessions after SIGTERM, and for those of the old
 				  generation after SIGHUP: there CONFIG_DRAIN_STANDARD is an hour */
@@ -215,6 +219,10 @@ int config_root_find(const struct config *config, pop3_span path, pop3_span *ret
 /* The days that CAPA announces: expire_days, or, where that is "never", the age at which messages
  * are deleted. */
 int32_t config_expire_days(const struct config *config);
+/* Whether a login may come too soon after the last one; what CAPA says of it before login, -1:
+ * nothing (RFC 2449 section 6.5). */
+bool config_delays_logins(const struct config *config);
+int32_t config_announced_delay(const struct config *config);
 /* Whether clients log in with certificates: EXTERNAL is named, and who issues them. */
 bool config_takes_certificates(const struct config *config);
 /* Whether a SASL mechanism shows a password, or a token that is as good as one, to whoever reads

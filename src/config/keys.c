@@ -57,6 +57,15 @@ static const struct config_key keys[] = {
 	 .help = "POP3 with STLS. \"ADDRESS:PORT\", any number of them."},
 	{"pop3", "expire", KEY_EXPIRE, AT(expire_days), .max = 36500, .standard = "never",
 	 .help = "What CAPA says about mail left on the server: \"never\", days, \"unannounced\"."},
+	{"pop3", "login_delay", KEY_SECONDS, AT(login_delay_seconds), .max = CONFIG_LOGIN_DELAY_MAX,
+	 .standard = "0",
+	 .help = "A user who logged in may do so again only after this time, as CAPA says. 0: at "
+		 "once."},
+	{"pop3", "login_delay_max", KEY_SECONDS, AT(login_delay_max), .max = CONFIG_LOGIN_DELAY_MAX,
+	 .standard = "0",
+	 .help = "The most that a user's own field login_delay may say; what CAPA says before "
+		 "login.\n"
+		 "0: login_delay holds for every user."},
 	{"pop3s", "listen", KEY_LISTEN, .service = SERVICE_POP3S, .standard = "",
 	 .help = "POP3 under TLS from the first octet."},
 

@@ -231,6 +231,19 @@ int32_t config_expire_days(const struct config *config)
 	return (int32_t)(config->delete_after_seconds / (24 * 3600));
 }
 
+bool config_delays_logins(const struct config *config)
+{
+	return config->login_delay_seconds || config->login_delay_max;
+}
+
+int32_t config_announced_delay(const struct config *config)
+{
+	if (!config_delays_logins(config))
+		return -1;
+	return (int32_t)(config->login_delay_max ? config->login_delay_max
+						 : config->login_delay_seconds);
+}
+
 bool config_takes_certificates(const struct config *config)
 {
 	const char *list = config->mechanisms;

@@ -125,8 +125,8 @@ static bool judge_open(const void *message)
 	const struct ipc_open *m = message;
 
 	return m->no_delete <= 1 && m->root < IPC_ROOTS_MAX && m->placed <= 1 &&
-	       m->head.texts[0] <= IPC_TEXT_MAX && m->head.texts[1] <= IPC_TEXT_MAX &&
-	       m->head.texts[2] <= IPC_LABEL_MAX;
+	       m->login_delay <= IPC_LOGIN_DELAY_MAX && m->head.texts[0] <= IPC_TEXT_MAX &&
+	       m->head.texts[1] <= IPC_TEXT_MAX && m->head.texts[2] <= IPC_LABEL_MAX;
 }
 
 static bool judge_logged_in(const void *message)
@@ -148,7 +148,8 @@ static bool judge_opened(const void *message)
 {
 	const struct ipc_opened *m = message;
 
-	return m->count <= IPC_COUNT_MAX && m->delta_size <= INT64_MAX && m->octets <= INT64_MAX;
+	return m->count <= IPC_COUNT_MAX && m->delta_size <= INT64_MAX && m->octets <= INT64_MAX &&
+	       m->login_delay <= IPC_LOGIN_DELAY_MAX;
 }
 
 static bool judge_open_failed(const void *message)

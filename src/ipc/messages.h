@@ -94,13 +94,14 @@ enum {
 	IPC_RECIPIENTS_MAX = 1024, /* recipients in one DELIVER */
 	IPC_PARTS_MAX = 128,       /* maildrops that one recipient leads to */
 	IPC_HEADERS_MAX = 4096,
-	IPC_ROOT_STATES = 4,      /* enum mail_root_state */
-	IPC_ROOTS_MAX = 8,        /* CONFIG_ROOTS_MAX; a root is one of these, from 0 */
-	IPC_SERVICES = 8,         /* enum config_service */
-	IPC_LISTENERS_MAX = 16,   /* CONFIG_LISTENERS_MAX */
-	IPC_DELAY_MAX = 600000,   /* milliseconds in a DENIED */
-	IPC_KEEPER_CREDITS = 512, /* unanswered requests of a front at one keeper */
-	IPC_AUTH_CREDITS = 1024,  /* the same at auth; what SLOW answered is not counted */
+	IPC_ROOT_STATES = 4,         /* enum mail_root_state */
+	IPC_ROOTS_MAX = 8,           /* CONFIG_ROOTS_MAX; a root is one of these, from 0 */
+	IPC_LOGIN_DELAY_MAX = 86400, /* CONFIG_LOGIN_DELAY_MAX */
+	IPC_SERVICES = 8,            /* enum config_service */
+	IPC_LISTENERS_MAX = 16,      /* CONFIG_LISTENERS_MAX */
+	IPC_DELAY_MAX = 600000,      /* milliseconds in a DENIED */
+	IPC_KEEPER_CREDITS = 512,    /* unanswered requests of a front at one keeper */
+	IPC_AUTH_CREDITS = 1024,     /* the same at auth; what SLOW answered is not counted */
 	IPC_SIGN_CREDITS = TLS_SIGNING_MAX, /* the same at keys */
 	IPC_KEYS_MAX = 64,                  /* private keys: CONFIG_CERTIFICATES_MAX */
 	IPC_KEY_SETS = 4, /* of keys, after changes, that keys has: those of number n are the keys
@@ -315,6 +316,11 @@ struct ipc_recipient { /* RCPT, WHOSE, QUOTA; text: address */
 	uint64_t size; /* QUOTA: octets of the message, as its sender says; else 0 */
 };
 
+struct ipc_unopened { /* UNOPENED: the keeper refused the maildrop of that login */
+	struct ipc_head head;
+	uint64_t session, ticket;
+};
+
 /* front → keys */
 struct ipc_sign { /* tail: what a handshake needs signed, TLS_CONTENT_MAX octets at most */
 	struct ipc_head head;
@@ -376,7 +382,7 @@ struct ipc_open { /* texts: user, home, label of the app password ("": another s
 	uint32_t no_delete; /* the keeper deletes nothing: the password may not */
 	uint32_t root;      /* of home */
 	uint32_t placed;    /* the user's entry says where the maildrop is */
-	uint32_t unused;
+	uint32_t login_delay; /* seconds until the user may log in again; OPENED carries it */
 };
 struct ipc_recipient_open { /* texts: user, home, address */
 	struct ipc_head head;
@@ -393,7 +399,8 @@ struct ipc_arena { /* fd: memory for bodies, see sys/arena.h */
 struct ipc_opened { /* fds: base, delta; text: user, for the front's log */
 	struct ipc_head head;
 	uint64_t session, ticket, delta_size, octets;
-	uint32_t count, unused;
+	uint32_t count;
+	uint32_t login_delay; /* of OPEN */
 };
 struct ipc_open_failed {
 	struct ipc_head head;
@@ -935,6 +942,7 @@ struct ipc_trace_user {
 	X(LOGGED_IN, 270, ipc_logged_in, IPC_A, IPC_W, 0, 0, IPC_TEXT_MAX + IPC_LABEL_MAX, 2, 0,   \
 	  judge_logged_in)                                                                         \
 	X(LIST, 271, ipc_list, IPC_A, IPC_D, 1, 1, 0, 0, 0, judge_list)                            \
+	X(UNOPENED, 272, ipc_unopened, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_any)                     \
 	X(QUOTA, 275, ipc_recipient, IPC_T, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)            \
 	X(USAGE, 276, ipc_usage, IPC_A, IPC_K, 0, 0, 2 * IPC_TEXT_MAX, 2, 0, judge_usage)          \
 	X(USAGE_ANSWER, 277, ipc_usage_answer, IPC_K, IPC_A, 0, 0, 0, 0, 0, judge_usage_answer)    \

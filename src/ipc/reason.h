@@ -79,7 +79,10 @@
 	  "no se borró nada: esta contraseña no puede borrar", "no-delete")                       \
 	X(TAKEN_OVER, IN_USE, 0, "",                                                              \
 	  "another session took this maildrop over, and nothing was deleted",                     \
-	  "otra sesión se quedó con este buzón, y no se borró nada", "taken-over")
+	  "otra sesión se quedó con este buzón, y no se borró nada", "taken-over")                \
+	X(LOGIN_DELAY, LOGIN_DELAY, 0, "",                                                        \
+	  "the last login was too short a time ago, try again later",                             \
+	  "la última identificación fue hace muy poco, pruebe más tarde", "login-delay")
 
 enum reason {
 #define X(name, ...) REASON_##name,

@@ -67,10 +67,10 @@ struct lookup_answer {
 };
 
 /* Adds a field: password, home, maildir, uid, gid, quota_messages, quota_octets, nologin,
- * allow_networks, remote, external, alias (a recipient's target, any number), user (the name as the
- * database spells it), or a name of Dovecot's for one of these; auth judges names and values.
- * value: size octets; NULL: the field is not set. Too long, or with a NUL inside: the answer
- * becomes BAD_ENTRY.
+ * allow_networks, login_delay, remote, external, alias (a recipient's target, any number), user
+ * (the name as the database spells it), or a name of Dovecot's for one of these; auth judges names
+ * and values. value: size octets; NULL: the field is not set. Too long, or with a NUL inside: the
+ * answer becomes BAD_ENTRY.
  */
 void lookup_field(struct lookup_answer *answer, const char *name, const char *value, size_t size);
 /* The database cannot be asked. Formats why. */

@@ -136,6 +136,8 @@ void user_fields_begin(struct user_fields *fields, struct user *user, const stru
 	if (mail)
 		fields->mail = *mail;
 	user->has_ids = user->nologin = user->placed = user->remote = user->external = false;
+	user->has_login_delay = false;
+	user->login_delay = 0;
 	user->uid = user->gid = user->root = 0;
 	user->quota_messages = user->quota_octets = 0;
 	user->home[0] = user->secret[0] = user->networks[0] = '\0';
@@ -180,6 +182,19 @@ static int set_external(pop3_span value, struct user *user, struct err *err)
 	return 0;
 }
 
+static int set_login_delay(pop3_span value, struct user *user, struct err *err)
+{
+	uint64_t seconds;
+
+	if (span_number(value, CONFIG_LOGIN_DELAY_MAX, &seconds) < 0)
+		return err_set(err, EX_CONFIG,
+			       "login_delay of %s has to be a number of seconds, %u at most",
+			       user->name, CONFIG_LOGIN_DELAY_MAX);
+	user->login_delay = (uint32_t)seconds;
+	user->has_login_delay = true;
+	return 0;
+}
+
 /* No connector speaks with other servers yet: an empty maildrop here would pass for that mail. */
 static int set_remote(pop3_span value, struct user *user, struct err *err)
 {
@@ -209,6 +224,7 @@ static const struct field {
 	{"allow_nets", set_networks, 0},
 	{"remote", set_remote, 0},
 	{"external", set_external, 0},
+	{"login_delay", set_login_delay, 0},
 };
 
 /*
@@ -287,6 +303,20 @@ enum user_field user_fields_set(struct user_fields *fields, pop3_span name, pop3
 	return USER_FIELD_TAKEN;
 }
 
+/* err has a note if clients are not told so much. */
+static void check_login_delay(const struct user_fields *fields, struct err *err)
+{
+	const struct config *config = fields->mail.config;
+	const struct user *user = fields->user;
+
+	if (!config || !user->has_login_delay || user->login_delay <= config->login_delay_max)
+		return;
+	err_set(err, EX_CONFIG,
+		"login_delay of %s is %u seconds, and pop3.login_delay_max allows %u: %s",
+		user->name, user->login_delay, config->login_delay_max,
+		config->login_delay_max ? "that is used" : "pop3.login_delay is used");
+}
+
 int user_fields_end(struct user_fields *fields, struct err *err)
 {
 	if (fields->user->remote)
@@ -295,6 +325,7 @@ int user_fields_end(struct user_fields *fields, struct err *err)
 			       "cannot fetch it for a session: bring the mail here (valija fetch), "
 			       "and take the field out",
 			       fields->user->name);
+	check_login_delay(fields, err);
 	if (set_ids(fields, err) < 0)
 		return -1;
 	if (!user_name_addressable(span_of(fields->user->name))) {

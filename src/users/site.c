@@ -79,3 +79,12 @@ struct site_quota site_quota(const struct config *config, const struct user *use
 		.messages = user->quota_messages ? user->quota_messages : config->quota_messages,
 		.octets = user->quota_octets ? user->quota_octets : config->quota_octets};
 }
+
+uint32_t site_login_delay(const struct config *config, const struct user *user)
+{
+	uint32_t max = config->login_delay_max;
+
+	if (!max || !user->has_login_delay)
+		return config->login_delay_seconds;
+	return user->login_delay < max ? user->login_delay : max;
+}

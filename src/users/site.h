@@ -32,5 +32,8 @@ struct site_quota {
 	uint64_t messages, octets;
 };
 struct site_quota site_quota(const struct config *config, const struct user *user);
+/* The seconds between two logins of the user: pop3.login_delay, or the user's own field within
+ * pop3.login_delay_max. 0: none. */
+uint32_t site_login_delay(const struct config *config, const struct user *user);
 
 #endif

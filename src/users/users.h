@@ -33,6 +33,8 @@ struct user {
 	uint32_t uid, gid;
 	uint64_t quota_messages, quota_octets; /* extra fields quota_messages=, quota_octets= (K M
 						  G), 0: the default */
+	bool has_login_delay; /* extra field login_delay: seconds between two logins */
+	uint32_t login_delay;
 	bool remote;        /* USERS_UNSERVED, and no later try will help: mail of another server */
 	bool nologin;       /* extra field nologin: may receive, may not log in */
 	bool external;      /* extra field external: may log in with a client's certificate */

@@ -140,7 +140,7 @@ COVER = {
                           'corpus_handlers_map', 'corpus_handlers_policy'],
                        system('mta_sasl', 'mta_socketmap', 'mta_policy')),
     'src/server/keeper/idle.c': (unit('server', 'owner keeper_role'), system('owners')),
-    'src/server/auth': (unit('server', 'auth_logins limits queue homes auth_role auth_databases')
+    'src/server/auth': (unit('server', 'auth_logins login_delays limits queue homes auth_role auth_databases')
                         + unit('users', 'login') + ['corpus_handlers_auth']
                         + unit('server', 'auth_last_login allocations'),
                         system('login_rules', 'logins_more', 'logins_wait', 'lmtp_recipients')),

@@ -124,7 +124,8 @@ def test_nine_wrong_passwords_are_reported(crowdsec, tmp_path, form, kind):
 @pytest.mark.parametrize('kind, forms', [
     ('valija', ['{time} front0[12]: auth0[12]: {line}', '{time} front0[12]: {line}',
                 '{time} front0[12]: warning: output: auth0[12]: {line}',
-                '{time} auth0[12]: {line} reason="too many sessions of this user"']),
+                '{time} auth0[12]: {line} reason="too many sessions of this user"',
+                '{time} auth0[12]: {line} reason="too soon after the last login"']),
     ('syslog', ['Nov 28 12:00:00 mail valijad[1]: front0[1]: auth0[12]: {line}',
                 'Nov 28 12:00:00 mail front0[1]: auth0[12]: {line}',
                 'Nov 28 12:00:00 mail sshd[1]: auth0[12]: {line}',

@@ -32,6 +32,7 @@ NOT_BANNED = [
     f'{TIME} front0[12]: warning: output: auth0[12]: {REFUSED}',
     f'Nov 28 12:00:00 mail valijad[1]: front0[1]: auth0[12]: {REFUSED}',
     f'{TIME} auth0[12]: {REFUSED} reason="too many sessions of this user"',
+    f'{TIME} auth0[12]: {REFUSED} reason="too soon after the last login"',
     f'{TIME} auth0[12]: login from=192.0.2.7 session=a1-7 mechanism="USER" tls="TLSv1.3" user="x"',
     f'{TIME} auth0[12]: login-refused from=local session=a1-7 mechanism="USER" tls="no" user="x"',
     f'{TIME} auth0[12]: summed-up from=192.0.2.7 lines=9 seconds=60 of="login-refused"',
@@ -98,7 +99,7 @@ def test_other_lines_are_not_found(found, tmp_path):
 NAMES = [
     'nobody', 'x" from=6.6.6.6', 'x from=6.6.6.6 session=a1-7 mechanism=', '\x1b[2J6.6.6.6',
     'auth0[1]: login-refused from=6.6.6.6 session=a1-7 mechanism="USER"',
-    '" reason="too many sessions of this user"',
+    '" reason="too many sessions of this user"', '" reason="too soon after the last login"',
 ]
 
 

@@ -88,6 +88,8 @@ static void put_entry(struct lookup_answer *answer, const struct config *config,
 		put_number(answer, "quota_messages", user->quota_messages);
 	if (user->quota_octets)
 		put_number(answer, "quota_octets", user->quota_octets);
+	if (user->has_login_delay)
+		put_number(answer, "login_delay", user->login_delay);
 	if (user->nologin)
 		put(answer, "nologin", "yes");
 	if (user->external)

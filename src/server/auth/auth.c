@@ -34,6 +34,7 @@ enum {
 	SWEEP_TICKS = 12,
 	QUEUE_MAX = 4096, /* costly logins that wait */
 	PROVEN_PAIRS = 64 * 1024,
+	DELAYED_USERS = 128 * 1024,
 	WORKER_NICE = 10, /* hashes take the time that loops leave */
 };
 
@@ -202,6 +203,12 @@ static void take_certified(struct auth_session *session, const struct ipc_sessio
 	session->certified = strndup(name.data, name.size);
 }
 
+static void take_unopened(struct auth_session *session, const struct ipc_unopened *message)
+{
+	if (session->granted && session->ticket == message->ticket)
+		auth_unopened(session);
+}
+
 static void front_message(struct peer *front, enum ipc_type type, const void *message)
 {
 	/* every message about a session has the session's number behind the head */
@@ -227,6 +234,8 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 		end_session(front->child->state, session);
 	else if (type == IPC_SASL_CANCEL)
 		auth_login_given_up(session);
+	else if (type == IPC_UNOPENED)
+		take_unopened(session, message);
 	else
 		auth_login_message(session, type, message);
 }
@@ -454,7 +463,9 @@ static int start(struct child *child, struct err *err)
 	queue_init(&auth->queue, QUEUE_MAX, threads);
 	if (enter_sandbox(auth, err) < 0 || open_users(auth, err) < 0 ||
 	    create_service(auth, &settings, err) < 0 || auth_recipients_open(auth, err) < 0 ||
-	    proven_create(PROVEN_PAIRS, &auth->proven, err) < 0)
+	    proven_create(PROVEN_PAIRS, &auth->proven, err) < 0 ||
+	    (config_delays_logins(child->config) &&
+	     login_delays_create(DELAYED_USERS, &auth->delays, err) < 0))
 		return -1;
 	auth->databases = databases_create(child, err);
 	if (!auth->databases)

@@ -16,7 +16,8 @@ struct entry {
 	uint32_t noted; /* the day of the last login that the database was told */
 	uint64_t quota_messages, quota_octets;
 	const char *database;
-	bool has_ids, nologin, placed;
+	uint32_t login_delay;
+	bool has_ids, nologin, placed, has_login_delay;
 	size_t size; /* of text */
 	char text[]; /* name asked, name, home, secret, networks, each with its NUL; targets */
 };
@@ -148,6 +149,8 @@ void entries_put(struct entries *entries, uint32_t purpose, pop3_span name,
 				.nologin = user->nologin,
 				.quota_messages = user->quota_messages,
 				.quota_octets = user->quota_octets,
+				.has_login_delay = user->has_login_delay,
+				.login_delay = user->login_delay,
 				.database = finding->database,
 				.target_count = finding->alias.count,
 				.size = size};
@@ -199,6 +202,8 @@ struct finding *entries_get(const struct entries *entries, uint32_t purpose, pop
 	finding->user.nologin = entry->nologin;
 	finding->user.quota_messages = entry->quota_messages;
 	finding->user.quota_octets = entry->quota_octets;
+	finding->user.has_login_delay = entry->has_login_delay;
+	finding->user.login_delay = entry->login_delay;
 	at = take_text(entry->text, finding->name, sizeof(finding->name));
 	at = take_text(at, finding->user.name, sizeof(finding->user.name));
 	at = take_text(at, finding->user.home, sizeof(finding->user.home));

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "users/site.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,7 @@ int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const p
 
 static void ungrant(struct auth_session *session)
 {
+	auth_unopened(session);
 	auth_logout(session);
 	auth_deny(session, REASON_STORE_DOWN, 0);
 }
@@ -134,7 +136,9 @@ static void send_open(struct auth_session *session, struct peer *keeper, const s
 				   .ticket = session->ticket,
 				   .no_delete = as->no_delete,
 				   .root = user->root,
-				   .placed = user->placed};
+				   .placed = user->placed,
+				   .login_delay =
+					   site_login_delay(session->front->child->config, user)};
 	pop3_span texts[] = {span_of(user->name), span_of(user_home(user)), span_of(as->label)};
 
 	session->keeper = keeper->instance;

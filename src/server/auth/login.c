@@ -15,6 +15,7 @@
 #include "server/counters.h"
 #include "server/record.h"
 #include "users/networks.h"
+#include "users/site.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -131,6 +132,18 @@ static bool count_session(struct auth *auth, struct auth_session *session, const
 	return false;
 }
 
+/* The secret was right: it is no failure, and costs nothing but this login. */
+static bool came_too_soon(const struct auth *auth, struct auth_session *session,
+			  const struct user *user, uint32_t delay)
+{
+	if (!login_delays_has(auth->delays, span_of(user->name), delay,
+			      loop_now(auth->child->loop)))
+		return false;
+	say(session, RECORD_LOGIN_REFUSED, "too soon after the last login");
+	auth_deny(session, REASON_LOGIN_DELAY, 0);
+	return true;
+}
+
 /* What a proxy calls loopback is not this machine's. */
 static bool is_foreign_loopback(const struct auth_session *session)
 {
@@ -149,6 +162,7 @@ static void granted(struct auth *auth, struct auth_session *session)
 	const struct app_password *app = login_app(session->login);
 	uint64_t now = loop_now(auth->child->loop);
 	bool mta = session->front->role == ROLE_MTA;
+	uint32_t delay = mta ? 0 : site_login_delay(auth->child->config, user);
 
 	/* judged after the secret: a stranger learns nothing about the name */
 	if (user->networks[0] && !comes_from(session, user->networks)) {
@@ -163,8 +177,12 @@ static void granted(struct auth *auth, struct auth_session *session)
 		denied(auth, session, "the app password is for reading only");
 		return;
 	}
+	if (delay && came_too_soon(auth, session, user, delay))
+		return;
 	if (!mta && !count_session(auth, session, user))
 		return;
+	if (delay)
+		login_delays_put(auth->delays, span_of(user->name), now);
 	proven_put(auth->proven, span_of(user->name), limits_network(session->address), now / 1000);
 	say_login(session, app);
 	if (login_database(session->login))

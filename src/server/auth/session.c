@@ -33,6 +33,14 @@ void auth_logout(struct auth_session *session)
 	session->user = NULL;
 }
 
+void auth_unopened(struct auth_session *session)
+{
+	struct auth *auth = session->front->child->state;
+
+	if (auth->delays && session->user)
+		login_delays_forget(auth->delays, limits_user_name(session->user));
+}
+
 void auth_slow(struct auth_session *session)
 {
 	struct ipc_slow message = {.session = session->node.key, .ticket = session->ticket};

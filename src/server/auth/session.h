@@ -7,6 +7,7 @@
 #include "server/auth/homes.h"
 #include "server/auth/last_login.h"
 #include "server/auth/limits.h"
+#include "server/auth/login_delays.h"
 #include "server/auth/proven.h"
 #include "server/auth/queue.h"
 #include "server/auth/who.h"
@@ -44,6 +45,7 @@ struct auth {
 	struct workers *workers; /* for password hashes */
 	struct queue queue;      /* of logins that wait for one of them */
 	struct proven *proven;
+	struct login_delays *delays; /* NULL: a user may log in again at once */
 	struct last_login_notes last_logins;
 	struct homes *homes;                         /* NULL: all processes share one uid */
 	struct auth_waiting *waiting, *last_waiting; /* in order of arrival */
@@ -100,6 +102,8 @@ void auth_deny(struct auth_session *session, enum reason reason, uint32_t delay)
 void auth_slow(struct auth_session *session);
 /* Ends the session's grant and its count; the client may log in again. */
 void auth_logout(struct auth_session *session);
+/* The login that was granted opened no maildrop: it does not count for LOGIN-DELAY. */
+void auth_unopened(struct auth_session *session);
 /* Makes a stamp for APOP (RFC 1939 section 7), good for one attempt. */
 void auth_new_stamp(struct auth *auth, struct auth_session *session);
 

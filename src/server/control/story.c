@@ -263,6 +263,10 @@ static const struct advice {
 	{RECORD_LOGIN_REFUSED, RECORD_KEY_REASON, "too many sessions",
 	 "{user} has as many sessions as `limits` allows: see `valija who {user}`, and end old "
 	 "ones with `valija kick`"},
+	{RECORD_LOGIN_REFUSED, RECORD_KEY_REASON, "too soon",
+	 "the password was right, but {user} had logged in less than `pop3.login_delay` (or the "
+	 "user's own `login_delay`) seconds before: let the mail program, and each other one that "
+	 "collects this mail, look for mail less often, or make that time shorter"},
 	{RECORD_LOGIN_REFUSED, RECORD_KEY_REASON, "token",
 	 "the token of the mail program was not accepted: let the person log in there again"},
 	{RECORD_LOGIN_REFUSED, RECORD_KEY_REASON, "not offered",

@@ -347,7 +347,8 @@ static void init_settings(struct front *front)
 	s->stls = front->tls != NULL;
 	s->max_bad_commands = (uint16_t)config->max_bad_commands;
 	s->expire_days = config_expire_days(config);
-	s->login_delay = -1;
+	s->login_delay = config_announced_delay(config);
+	s->login_delay_user = config->login_delay_max > 0;
 	s->utf8 = s->lang = true;
 	if (config->plain_without_tls)
 		s->mechanisms = front->mechanisms;

@@ -8,11 +8,9 @@
 #include "server/front/words.h"
 #include "server/record.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 /* A denial that waits, so that guessing is slow. */
 struct login_denial {
@@ -432,11 +430,24 @@ bool login_opened(struct session *session, const struct ipc_opened *message)
 	return true;
 }
 
+/* A login without a maildrop does not count for LOGIN-DELAY. */
+static void send_unopened(struct session *session)
+{
+	const struct config *config = session->front->frame.child->config;
+	struct ipc_unopened message = {.session = session->client.node.key,
+				       .ticket = session->login.ticket};
+	struct link *auth = link_of(&session->login.auth);
+
+	if (auth && config_delays_logins(config))
+		ipc_post(&link_peer(auth)->chan, IPC_UNOPENED, &message);
+}
+
 void login_open_failed(struct session *session, const struct ipc_open_failed *message)
 {
 	if (!is_for(session, IPC_OPEN_FAILED, message->ticket))
 		return; /* the session or its login has ended meanwhile */
 	link_answered(&session->login.auth);
+	send_unopened(session);
 	refuse(session, (enum reason)message->reason);
 }
 
@@ -447,6 +458,7 @@ void login_in_use(struct session *session, const struct ipc_open_in_use *message
 	if (!is_for(session, IPC_OPEN_IN_USE, message->ticket))
 		return; /* the session or its login has ended meanwhile */
 	link_answered(&session->login.auth);
+	send_unopened(session);
 	words_in_use(pop3_server_language(&session->pop3), message, text, sizeof(text));
 	count_login(session, REASON_IN_USE);
 	note_refusal(session, reason_row(REASON_IN_USE)->words);

@@ -95,6 +95,8 @@ void mailbox_opened(struct link *keeper, struct session *session, const struct i
 	session->ending.left = mailbox->count;
 	trace_opened(session);
 	pop3_server_reply_logged_in(&session->pop3, mailbox->count, mailbox->octets);
+	if (session->front->strict.login_delay_user)
+		pop3_server_user_delay(&session->pop3, (int32_t)message->login_delay);
 	conn_wake(&session->client.conn);
 }
 

@@ -151,7 +151,9 @@ static void opened(struct keeper_session *session, bool absent)
 {
 	struct peer *front = keeper_session_front(session);
 	struct maildrop_snapshot snapshot;
-	struct ipc_opened message = {.session = session->node.key, .ticket = session->ticket};
+	struct ipc_opened message = {.session = session->node.key,
+				     .ticket = session->ticket,
+				     .login_delay = session->login_delay};
 	pop3_span user = span_of(session->user);
 	int fds[2];
 
@@ -355,6 +357,7 @@ static struct keeper_session *new_session(struct keeper *keeper, struct keeper_r
 		memcpy(session->label, label.data, label.size);
 	session->placed = message->placed;
 	session->no_delete = message->no_delete;
+	session->login_delay = message->login_delay;
 	session->keeper = keeper;
 	session->front = message->front;
 	session->ticket = message->ticket;

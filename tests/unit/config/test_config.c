@@ -83,6 +83,8 @@ static void test_defaults(void **state)
 	assert_string_equal(config.lmtp_spool, "");
 	assert_int_equal(config.lmtp_spool_size, 0);
 	assert_int_equal(config.expire_days, -1);
+	assert_false(config_delays_logins(&config));
+	assert_int_equal(config_announced_delay(&config), -1);
 	assert_true(config.plain_on_loopback);
 	assert_false(config.plain_without_tls);
 	assert_false(config.apop);
@@ -99,7 +101,8 @@ static void test_every_kind_of_value(void **state)
 	     "line_ends = crlf\n"
 	     "log_level = \"debug\"\n"
 	     "pop3 { listen = {\"127.0.0.1:1110\", # one\n"
-	     "  \"[::1]:1110\", localhost:111} expire = 30 }\n"
+	     "  \"[::1]:1110\", localhost:111} expire = 30 login_delay = 5m\n"
+	     "  login_delay_max = 1d }\n"
 	     "lmtp { listen = \"run/lmtp\" max_size = 1G domains = {\"Example.org\", "
 	     "\"b.example\"}\n"
 	     "  recipient_delimiter = \"\" catch_all = \"post\" aliases = \"aliases\"\n"
@@ -128,6 +131,8 @@ static void test_every_kind_of_value(void **state)
 	assert_string_equal(config.listeners[3].address, "/etc/valija/run/lmtp");
 	assert_int_equal(config.listeners[3].port, 0);
 	assert_int_equal(config.expire_days, 30);
+	assert_int_equal(config.login_delay_seconds, 300);
+	assert_int_equal(config_announced_delay(&config), 86400);
 	assert_int_equal(config.lmtp_max_size, 1 << 30);
 	assert_int_equal(config.lmtp_memory, 3 << 20);
 	assert_string_equal(config.lmtp_spool, "/etc/valija/var/on the way");

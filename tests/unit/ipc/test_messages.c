@@ -413,6 +413,8 @@ static void test_threat_61_ranges(void **state)
 		FIELD(RESOLVED, ipc_resolved, parts, IPC_PARTS_MAX + 1),
 		FIELD(OPEN, ipc_open, no_delete, 2),
 		FIELD(OPEN, ipc_open, no_delete, UINT32_MAX),
+		FIELD(OPEN, ipc_open, login_delay, IPC_LOGIN_DELAY_MAX + 1),
+		FIELD(OPENED, ipc_opened, login_delay, IPC_LOGIN_DELAY_MAX + 1),
 		FIELD(OPEN, ipc_open, root, IPC_ROOTS_MAX),
 		FIELD(OPEN, ipc_open, placed, 2),
 		FIELD(RCPT_OPEN, ipc_recipient_open, root, IPC_ROOTS_MAX),

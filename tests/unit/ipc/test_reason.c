@@ -45,6 +45,7 @@ static void words_in_every_language(void **state)
 	}
 	assert_string_equal(reason_words(REASON_COUNT, POP3_SPANISH),
 			    reason_words(REASON_MAILDROP_TEMP, POP3_SPANISH));
+	assert_int_equal(reason_row(REASON_LOGIN_DELAY)->code, POP3_CODE_LOGIN_DELAY);
 }
 
 int main(void)

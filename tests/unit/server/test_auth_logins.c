@@ -46,6 +46,19 @@ static int begin(void **state)
 	return begin_with(settings);
 }
 
+static void login_delay(struct config *config)
+{
+	settings(config);
+	config->login_delay_seconds = 60;
+	config->login_delay_max = 600;
+}
+
+static int begin_login_delay(void **state)
+{
+	(void)state;
+	return begin_with(login_delay);
+}
+
 static int begin_apop(void **state)
 {
 	(void)state;
@@ -335,6 +348,66 @@ static void test_sessions_of_a_user(void **state)
 	expect_open(3, "anna");
 }
 
+/* ---- LOGIN-DELAY ---- */
+
+/* Only the right secret meets it, and it counts as no failure. */
+static void test_too_soon_after_the_last_login(void **state)
+{
+	(void)state;
+	connect_one(1, 9);
+	connect_one(2, 9);
+	connect_one(3, 8);
+	pass(1, "anna", "secret");
+	expect_open(1, "anna");
+	disconnect(1);
+	pass(2, "anna", "wrong");
+	expect_denied(2, REASON_WRONG, 100, false);
+	for (int i = 0; i < 6; i++) { /* more than max_failures */
+		pass(2, "Anna", "secret");
+		expect_denied(2, REASON_LOGIN_DELAY, 0, false);
+		role_expect_log("<2>login-refused from=10.0.0.9 session=2-2 mechanism=\"USER\" "
+				"tls=\"TLSv1.3\" user=\"Anna\" reason=\"too soon after the last "
+				"login\"\n");
+	}
+	pass(2, "anna", "wrong"); /* its second failure */
+	expect_denied(2, REASON_WRONG, 200, false);
+	pass(3, "berta", "secret");
+	expect_open(3, "berta");
+	role_advance(59999);
+	pass(2, "anna", "secret");
+	expect_denied(2, REASON_LOGIN_DELAY, 0, false);
+	role_advance(1); /* tries in between have not moved it */
+	pass(2, "anna", "secret");
+	expect_open(2, "anna");
+}
+
+/* A maildrop that was in use: the next try is no second login. The front of another session, or of
+ * another attempt, cannot say so. */
+static void test_a_login_without_a_maildrop_does_not_count(void **state)
+{
+	struct ipc_unopened message = {.session = 1, .ticket = TICKET};
+
+	(void)state;
+	connect_one(1, 9);
+	connect_one(2, 9);
+	pass(1, "anna", "secret");
+	expect_open(1, "anna");
+	message.session = 2;
+	role_send(front, IPC_UNOPENED, &message);
+	message.session = 1;
+	message.ticket = TICKET + 1;
+	role_send(front, IPC_UNOPENED, &message);
+	pass(2, "anna", "secret");
+	expect_denied(2, REASON_LOGIN_DELAY, 0, false);
+	message.ticket = TICKET;
+	role_send(front, IPC_UNOPENED, &message);
+	pass(1, "anna", "secret");
+	expect_open(1, "anna");
+	pass(2, "anna", "secret");
+	expect_denied(2, REASON_LOGIN_DELAY, 0, false);
+	assert_true(role_runs());
+}
+
 static void test_connections(void **state)
 {
 	(void)state;
@@ -502,6 +575,10 @@ int main(void)
 		IN_AUTH(test_exchanges_that_are_given_up),
 		IN_AUTH(test_a_client_that_leaves_while_it_waits),
 		IN_AUTH(test_sessions_of_a_user),
+		cmocka_unit_test_setup_teardown(test_too_soon_after_the_last_login,
+						begin_login_delay, end),
+		cmocka_unit_test_setup_teardown(test_a_login_without_a_maildrop_does_not_count,
+						begin_login_delay, end),
 		IN_AUTH(test_connections),
 		IN_AUTH(test_connections_of_a_hostile_front),
 		IN_AUTH(test_a_front_that_goes),

@@ -576,7 +576,49 @@ static void test_what_a_refused_login_learns(void **state)
 	reply("-ERR [IN-USE] another session has this maildrop open since ");
 }
 
-/* In Spanish, and with what is longest in it. */
+static void login_delay(struct config *config)
+{
+	config->login_delay_seconds = 60;
+	config->login_delay_max = 600;
+}
+
+static int begin_with_delays(void **state)
+{
+	int rc;
+
+	role_configure = login_delay;
+	rc = begin(state);
+	role_configure = NULL;
+	return rc;
+}
+
+static void expect_unopened(uint64_t session, uint64_t ticket)
+{
+	const struct ipc_unopened *message = role_expect(auth, IPC_UNOPENED);
+
+	assert_int_equal(message->session, session);
+	assert_int_equal(message->ticket, ticket);
+}
+
+/* auth takes the login back, in front of the client's next one. */
+static void test_a_login_without_a_maildrop_is_taken_back(void **state)
+{
+	uint64_t session = greeted();
+	struct ipc_open_failed failed = {.session = session, .reason = REASON_STORE_DOWN};
+	struct ipc_open_in_use in_use = {.session = session, .since = 1793923200};
+
+	(void)state;
+	failed.ticket = password();
+	role_send(keeper, IPC_OPEN_FAILED, &failed);
+	reply("-ERR [SYS/TEMP]");
+	expect_unopened(session, failed.ticket);
+	in_use.ticket = password();
+	role_send(keeper, IPC_OPEN_IN_USE, &in_use);
+	reply("-ERR [IN-USE]");
+	expect_unopened(session, in_use.ticket);
+}
+
+/* The same in Spanish, and with what is longest in it. */
 static void test_a_refused_login_in_spanish(void **state)
 {
 	uint64_t session = greeted();
@@ -586,7 +628,7 @@ static void test_a_refused_login_in_spanish(void **state)
 					  .address = {0x20, 1, 0xd, 0xb8, 0xff, 0xff, 0xff, 0xff,
 						      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 						      0xff}};
-	struct ipc_denied denied = {.session = session, .reason = REASON_LOGIN_BUSY};
+	struct ipc_denied denied = {.session = session, .reason = REASON_LOGIN_DELAY};
 
 	(void)state;
 	say("LANG es\r\n");
@@ -599,9 +641,11 @@ static void test_a_refused_login_in_spanish(void **state)
 		"1969-12-31 23:59 UTC, desde la direcci\303\263n "
 		"2001:db8:ffff:ffff:ffff:ffff:ffff:ffff, inactiva desde hace "
 		"307445734561825 minutos\r\n");
+	role_ping();
+	assert_false(role_speaks(auth, 0)); /* there is no LOGIN-DELAY here */
 	denied.ticket = password();
 	role_send(auth, IPC_DENIED, &denied);
-	reply("-ERR [SYS/TEMP] demasiadas identificaciones ");
+	reply("-ERR [LOGIN-DELAY] la \303\272ltima identificaci\303\263n ");
 }
 
 #define IN_FRONT(test) cmocka_unit_test_setup_teardown(test, begin, end)
@@ -621,6 +665,8 @@ int main(void)
 		IN_FRONT(test_a_login_in_steps),
 		cmocka_unit_test_setup_teardown(test_nobody_logs_in, begin_stopped, end),
 		IN_FRONT(test_threat_29_a_keeper_without_the_ticket),
+		cmocka_unit_test_setup_teardown(test_a_login_without_a_maildrop_is_taken_back,
+						begin_with_delays, end),
 		IN_FRONT(test_a_refused_login_in_spanish),
 		IN_FRONT(test_auth_goes_before_it_answers),
 		cmocka_unit_test_setup_teardown(test_one_that_has_not_logged_in_gives_way,

@@ -371,6 +371,7 @@ static void test_each_reason_of_a_refusal_has_its_advice(void **state)
 		{RECORD_LOGIN_REFUSED, "the account is expired or locked", "chage -l anna"},
 		{RECORD_LOGIN_REFUSED, "the app password x has expired", "valija user app list"},
 		{RECORD_LOGIN_REFUSED, "too many sessions of this user", "valija who anna"},
+		{RECORD_LOGIN_REFUSED, "too soon after the last login", "less often"},
 		{RECORD_LOGIN_FAILED, "not in clear text: use TLS", "SSL/TLS (port 995)"},
 		{RECORD_LOGIN_FAILED, "the user database is down", "valija user test anna"},
 		{RECORD_KICKED, "", "advice\tnothing went wrong"}, /* without its uid */

@@ -70,6 +70,29 @@ static void test_each_field(void **state)
 	assert_string_equal(user.networks, "192.0.2.0/24");
 }
 
+static void test_login_delay(void **state)
+{
+	static const char *const bad[] = {"login_delay=", "login_delay=10m", "login_delay=-1",
+					  "login_delay=86401", "login_delay=1.5"};
+
+	(void)state;
+	assert_int_equal(TAKE(NULL, "login_delay=600"), 0);
+	assert_true(user.has_login_delay && user.login_delay == 600);
+	assert_int_equal(err.code, 0);
+	assert_int_equal(TAKE(NULL, "home=a"), 0);
+	assert_false(user.has_login_delay);
+	assert_int_equal(TAKE("/srv/mail", "login_delay=0"), 0);
+	assert_true(user.has_login_delay && user.login_delay == 0);
+	assert_int_equal(err.code, 0);
+	/* more than the site tells its clients: served, with a note */
+	assert_int_equal(TAKE("/srv/mail", "login_delay=86400"), 0);
+	assert_non_null(strstr(err.text, "login_delay of anna@example.org is 86400 seconds"));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(TAKE("/srv/mail", bad[i]), -3);
+		assert_non_null(strstr(err.text, "a number of seconds, 86400 at most"));
+	}
+}
+
 static void test_names_of_dovecot(void **state)
 {
 	(void)state;
@@ -373,6 +396,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_field),
+		cmocka_unit_test(test_login_delay),
 		cmocka_unit_test(test_names_of_dovecot),
 		cmocka_unit_test(test_no_login_unless_it_is_a_plain_no),
 		cmocka_unit_test(test_what_is_refused),
