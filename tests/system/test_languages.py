@@ -22,9 +22,9 @@ def test_a_session_in_spanish(make_office):
         client.ok('USER demo')
         assert utf8(client.err('PASS wrong')) == f'-ERR [AUTH] {WRONG}'
         client.ok('USER demo')
-        assert utf8(client.ok(f'PASS {PASSWORD}')) == '+OK 2 mensajes (32 octetos)'
+        assert utf8(client.ok(f'PASS {PASSWORD}')) == '+OK 2 mensajes (38 octetos)'
         assert {'LANG', 'UTF8'} <= set(client.lines('CAPA'))
-        assert client.ok('RETR 1') == '+OK 16 octetos'
+        assert client.ok('RETR 1') == '+OK 19 octetos'
         assert client.body() == b'Subject: one\r\n\r\n1\r\n'
         client.ok('DELE 1')
         with Pop(office.pop3) as second:
