@@ -2,6 +2,7 @@
  * the kernel names. The protocol is that of docs/control.md. */
 #include "cli/control.h"
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/control_commands.h"
 
@@ -13,6 +14,7 @@
 enum {
 	SILENT_SECONDS = 60,  /* the server may be */
 	RELOAD_SECONDS = 330, /* processes and disks take their time */
+	WAIT_SECONDS_MAX = 86400,
 };
 
 /* Options and arguments of a command. */
@@ -22,6 +24,7 @@ enum {
 	NEEDS_TARGET = 4,
 	TAKES_WAIT = 8,
 	TAKES_ONCE = 16,
+	TAKES_SECONDS = 32, /* --wait has a value */
 };
 
 #define TARGET_HELP \
@@ -43,8 +46,11 @@ static const struct control_command {
 	 "The server reads its configuration anew."},
 	{"drain", control_drain, TAKES_JSON | TAKES_WAIT, SILENT_SECONDS, "",
 	 "The server takes no new session until a reload; --wait: until the last has ended."},
+	{"upgrade", control_upgrade, TAKES_JSON | TAKES_SECONDS, RELOAD_SECONDS, "",
+	 "The server becomes the valijad that is installed now; sessions go on.\n"
+	 "--wait: give up waiting for that after so many seconds (330)."},
 	{"show", control_show, TAKES_JSON | TAKES_TARGET | NEEDS_TARGET, SILENT_SECONDS,
-	 "sessions|listeners|users|generations|processes|certificates|databases|bans",
+	 "sessions|listeners|users|generations|processes|certificates|databases|bans|program",
 	 "What the server has now."},
 	{"stats", control_stats, TAKES_JSON, SILENT_SECONDS, "", "What the server has counted."},
 	{"top", control_top, TAKES_ONCE, SILENT_SECONDS, "",
@@ -55,20 +61,34 @@ static const struct control_command {
 
 static int usage(const struct control_command *command)
 {
-	fprintf(stderr, "usage: valija %s [-c CONF] [--socket PATH]%s%s%s%s%s\n%s\n", command->name,
-		command->takes & TAKES_JSON ? " [--json]" : "",
+	fprintf(stderr, "usage: valija %s [-c CONF] [--socket PATH]%s%s%s%s%s%s\n%s\n",
+		command->name, command->takes & TAKES_JSON ? " [--json]" : "",
+		command->takes & TAKES_SECONDS ? " [--wait SECONDS]" : "",
 		command->takes & TAKES_WAIT ? " [--wait]" : "",
 		command->takes & TAKES_ONCE ? " [--once]" : "", *command->usage ? " " : "",
 		command->usage, command->help);
 	return EX_USAGE;
 }
 
+static bool takes_seconds(const char *text, struct control_arguments *ret)
+{
+	uint64_t seconds;
+
+	if (span_number(span_of(text), WAIT_SECONDS_MAX, &seconds) < 0 || !seconds)
+		return false;
+	ret->seconds = (unsigned)seconds;
+	return true;
+}
+
 static int parse(int argc, char **argv, unsigned takes, struct control_arguments *ret)
 {
-	static const struct option options[] = {
-		{"socket", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-		{"wait", no_argument, NULL, 'w'},         {"once", no_argument, NULL, 'o'},
-		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+	const struct option options[] = {
+		{"socket", required_argument, NULL, 's'},
+		{"json", no_argument, NULL, 'j'},
+		{"wait", takes & TAKES_SECONDS ? required_argument : no_argument, NULL, 'w'},
+		{"once", no_argument, NULL, 'o'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
 	int c;
 
 	optind = 0;
@@ -81,6 +101,8 @@ static int parse(int argc, char **argv, unsigned takes, struct control_arguments
 			ret->json = true;
 		else if (c == 'w' && takes & TAKES_WAIT)
 			ret->wait = true;
+		else if (c == 'w' && takes & TAKES_SECONDS && takes_seconds(optarg, ret))
+			continue;
 		else if (c == 'o' && takes & TAKES_ONCE)
 			ret->once = true;
 		else
@@ -113,7 +135,9 @@ int control_main(int argc, char **argv)
 		return EX_SOFTWARE; /* main.c has a command that this table lacks */
 	if (parse(argc, argv, command->takes, &arguments) < 0)
 		return usage(command);
-	rc = control_link_open(&link, arguments.config, arguments.socket, command->seconds, &err);
+	if (!arguments.seconds)
+		arguments.seconds = command->seconds;
+	rc = control_link_open(&link, arguments.config, arguments.socket, arguments.seconds, &err);
 	if (rc == 0)
 		rc = command->run(&link, &arguments, &code, &err);
 	control_link_close(&link);

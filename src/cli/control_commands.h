@@ -12,6 +12,7 @@ struct control_arguments {
 	const char *name; /* of the command */
 	const char *config, *socket, *target;
 	bool json, wait, once;
+	unsigned seconds; /* that the answer may take */
 };
 
 typedef int control_run(struct control_link *link, const struct control_arguments *arguments,
@@ -19,6 +20,7 @@ typedef int control_run(struct control_link *link, const struct control_argument
 
 control_run control_who, control_kick;                        /* who.c */
 control_run control_reload, control_drain, control_log_level; /* steer.c */
+control_run control_upgrade;                                  /* upgrade.c */
 control_run control_show;                                     /* show.c */
 control_run control_stats;                                    /* stats.c */
 control_run control_explain;                                  /* explain.c */

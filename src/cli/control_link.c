@@ -57,32 +57,53 @@ static int connect_to(const char *path, unsigned seconds, struct err *err)
  * limit (signal(7)). */
 static ssize_t receive(void *cookie, char *buf, size_t size)
 {
-	const struct control_link *link = cookie;
+	struct control_link *link = cookie;
 	ssize_t n;
 
 	do
 		n = recv(link->fd, buf, size, 0);
 	while (n < 0 && errno == EINTR);
+	link->silent = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 	return n;
+}
+
+static int open_link(struct control_link *link, const char *path, unsigned seconds, struct err *err)
+{
+	cookie_io_functions_t functions = {.read = receive};
+
+	*link = (struct control_link){.seconds = seconds};
+	link->fd = connect_to(path, seconds, err);
+	if (link->fd < 0)
+		return -1;
+	snprintf(link->path, sizeof(link->path), "%s", path);
+	link->server = fopencookie(link, "r", functions);
+	if (link->server)
+		return 0;
+	close_fd(&link->fd);
+	return err_sys(err, EX_OSERR, errno, "no memory");
 }
 
 int control_link_open(struct control_link *link, const char *config, const char *path,
 		      unsigned seconds, struct err *err)
 {
 	char found[CONFIG_PATH_MAX];
-	cookie_io_functions_t functions = {.read = receive};
 
 	*link = (struct control_link){.fd = -1};
 	if (!path && find_socket(config, found, sizeof(found), err) < 0)
 		return -1;
-	link->fd = connect_to(path ? path : found, seconds, err);
-	if (link->fd < 0)
-		return -1;
-	link->server = fopencookie(link, "r", functions);
-	if (link->server)
+	return open_link(link, path ? path : found, seconds, err);
+}
+
+int control_link_again(struct control_link *link, unsigned seconds, struct err *err)
+{
+	char path[LINK_PATH_MAX];
+
+	memcpy(path, link->path, sizeof(path));
+	control_link_close(link);
+	if (open_link(link, path, seconds, err) == 0)
 		return 0;
-	close_fd(&link->fd);
-	return err_sys(err, EX_OSERR, errno, "no memory");
+	memcpy(link->path, path, sizeof(path)); /* for the next time */
+	return -1;
 }
 
 void control_link_close(struct control_link *link)
@@ -108,7 +129,8 @@ int control_link_ask(struct control_link *link, const char *command, const char 
 		return err_set(err, EX_OSERR, "no memory");
 	sent = send(link->fd, line, (size_t)size, MSG_NOSIGNAL);
 	free(line);
-	if (sent == size)
+	link->cut = sent != size;
+	if (!link->cut)
 		return 0;
 	return err_sys(err, EX_UNAVAILABLE, errno, "cannot write to the server");
 }
@@ -159,7 +181,12 @@ int control_link_next(struct control_link *link, struct err *err)
 {
 	ssize_t size = getline(&link->line, &link->room, link->server);
 
-	if (size <= 0 || link->line[size - 1] != '\n')
+	link->cut = size <= 0 || link->line[size - 1] != '\n';
+	if (link->cut && link->silent)
+		return err_set(err, EX_UNAVAILABLE,
+			       "the server has said nothing for %u seconds: see its log",
+			       link->seconds);
+	if (link->cut)
 		return err_set(err, EX_UNAVAILABLE,
 			       "the server did not finish its answer: what stands above is not "
 			       "all");

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum { LINK_FIELDS_MAX = 48 };
+enum { LINK_FIELDS_MAX = 48, LINK_PATH_MAX = 108 };
 
 struct control_link {
 	int fd;
@@ -20,12 +20,18 @@ struct control_link {
 	size_t room;
 	char *fields[LINK_FIELDS_MAX]; /* of the last line; they live until the next one */
 	int count;
+	char path[LINK_PATH_MAX]; /* of the socket */
+	unsigned seconds;
+	bool silent; /* it did not send anything for so many seconds */
+	bool cut;    /* its answer has no end: silent, or the connection was closed */
 };
 
 /* Connects to path, or, if that is NULL, to the socket that the configuration has (NULL: the usual
  * one). The server may be silent for so many seconds. -1 with err. */
 int control_link_open(struct control_link *link, const char *config, const char *path,
 		      unsigned seconds, struct err *err);
+/* Connects once more to the socket of a link that was cut. -1 with err: it is closed. */
+int control_link_again(struct control_link *link, unsigned seconds, struct err *err);
 void control_link_close(struct control_link *link);
 /* Sends a command; target NULL or "": none. */
 int control_link_ask(struct control_link *link, const char *command, const char *target,

@@ -40,6 +40,7 @@ static const struct command commands[] = {
 	{"who", control_main, "list the sessions of a running server"},
 	{"kick", control_main, "end sessions of a running server"},
 	{"reload", control_main, "have a running server read its configuration anew"},
+	{"upgrade", control_main, "have a running server become the program that is installed"},
 	{"drain", control_main, "have a running server take no new sessions"},
 	{"show", control_main, "print what a running server has now"},
 	{"stats", control_main, "print what a running server has counted"},

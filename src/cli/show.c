@@ -79,6 +79,15 @@ static const struct subject {
 	  {"STATE", "state", COLUMN_TEXT, 4, 5},
 	  {"WAITING", "waiting", COLUMN_NUMBER, 5, 7},
 	  {"GENERATION", "generation", COLUMN_NUMBER, 1, 0}}},
+	{"program",
+	 "program",
+	 {{"VERSION", "version", COLUMN_TEXT, 1, 12},
+	  {"STATE", "state", COLUMN_TEXT, 4, 9},
+	  {"SINCE", "since", COLUMN_TIME, 3, 19},
+	  {"UPGRADES", "upgrades", COLUMN_NUMBER, 5, 8},
+	  {"LAST", "last", COLUMN_TEXT, 6, 8},
+	  {"FILE", "file", COLUMN_TEXT, 2, 24},
+	  {"REASON", "reason", COLUMN_TEXT, 7, 0}}},
 	{"bans",
 	 "ban",
 	 {{"NETWORK", "network", COLUMN_TEXT, 1, 24},
@@ -249,7 +258,7 @@ int control_show(struct control_link *link, const struct control_arguments *argu
 	if (!table.subject)
 		return err_set(err, EX_USAGE,
 			       "there is no \"%s\" to show: sessions, listeners, users, "
-			       "generations, processes, certificates, databases, bans",
+			       "generations, processes, certificates, databases, bans, program",
 			       arguments->target);
 	snprintf(command, sizeof(command), "show %s", table.subject->name);
 	rc = control_link_ask(link, command, NULL, err);

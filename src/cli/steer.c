@@ -14,6 +14,7 @@ enum { GENERATIONS_MAX = 20 };
 struct reloaded {
 	unsigned long long serving, older; /* the generation; connections to the ones before */
 	unsigned changes;
+	bool unknown; /* what has changed */
 };
 
 /* A value of a setting for people: what is not set has none. */
@@ -49,6 +50,8 @@ static void take_line(const struct control_link *link, bool json, struct reloade
 		       reloaded->serving);
 	} else if (control_link_is(link, "changed", 5)) {
 		print_change(link, json, reloaded->changes++ == 0);
+	} else if (control_link_is(link, "not-compared", 1)) {
+		reloaded->unknown = true;
 	} else if (control_link_is(link, "left-out", 2) && !json) {
 		printf("  and %s more\n", link->fields[1]);
 	} else if (control_link_is(link, "connections", 3) &&
@@ -60,11 +63,15 @@ static void take_line(const struct control_link *link, bool json, struct reloade
 static void print_end(const struct reloaded *reloaded, bool json)
 {
 	if (json) {
-		printf("%s], \"older_sessions\": %llu}\n", reloaded->changes ? "\n  " : "",
+		printf("%s], \"compared\": %s, \"older_sessions\": %llu}\n",
+		       reloaded->changes ? "\n  " : "", reloaded->unknown ? "false" : "true",
 		       reloaded->older);
 		return;
 	}
-	if (!reloaded->changes)
+	if (reloaded->unknown)
+		puts("the processes before were those of another program: which settings have "
+		     "changed is not known");
+	else if (!reloaded->changes)
 		puts("no setting has changed; certificates, users and secrets were read anew");
 	if (reloaded->older)
 		printf("%llu session%s with the configuration from before until %s\n",

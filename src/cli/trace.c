@@ -11,11 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 
 enum {
 	MINUTES = 10,
 	MINUTES_MAX = 1440,
 	TARGET_MAX_OCTETS = 400,
+	GONE_SECONDS = 15, /* the server is not reached for so long: it has ended */
+	SLACK_SECONDS = 60,
 };
 
 struct arguments {
@@ -78,23 +81,67 @@ static int follow(struct control_link *link, struct err *err)
 	return rc;
 }
 
+static long now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return (long)time.tv_sec;
+}
+
+static int ask(struct control_link *link, const char *user, long seconds, struct err *err)
+{
+	char target[TARGET_MAX_OCTETS + 32];
+
+	snprintf(target, sizeof(target), "%ld %s", seconds, user);
+	return control_link_ask(link, "trace", target, err);
+}
+
+/* The process that was asked ends at a reload and at an upgrade: the next one is asked. */
+static int ask_again(struct control_link *link, const char *user, long until, struct err *err)
+{
+	const struct timespec pause = {.tv_nsec = 200 * 1000 * 1000};
+	long last = now() + GONE_SECONDS;
+
+	while (control_link_again(link, (unsigned)(until - now() + SLACK_SECONDS), err) < 0) {
+		if (now() >= last)
+			return -1;
+		nanosleep(&pause, NULL);
+	}
+	puts("# the server was reloaded or upgraded meanwhile: lines may be missing here");
+	fflush(stdout);
+	return ask(link, user, until - now(), err);
+}
+
+static int trace(struct control_link *link, const struct arguments *arguments, struct err *err)
+{
+	long until = now() + arguments->minutes * 60L;
+	int rc = ask(link, arguments->user, arguments->minutes * 60L, err);
+
+	for (;;) {
+		if (rc == 0)
+			rc = follow(link, err);
+		if (rc == 0 || !link->cut || link->silent || until <= now())
+			return rc;
+		rc = ask_again(link, arguments->user, until, err);
+		if (rc < 0 && !link->cut)
+			return rc;
+	}
+}
+
 int trace_main(int argc, char **argv)
 {
 	struct arguments arguments = {0};
 	struct control_link link = {0};
-	char target[TARGET_MAX_OCTETS + 16];
 	struct err err = {0};
 	int rc;
 
 	if (parse(argc, argv, &arguments) < 0)
 		return usage();
-	snprintf(target, sizeof(target), "%u %s", arguments.minutes * 60, arguments.user);
-	if (control_link_open(&link, arguments.config, arguments.socket,
-			      arguments.minutes * 60 + 60, &err) < 0)
-		return command_failed("trace", &err);
-	rc = control_link_ask(&link, "trace", target, &err);
+	rc = control_link_open(&link, arguments.config, arguments.socket,
+			       arguments.minutes * 60 + SLACK_SECONDS, &err);
 	if (rc == 0)
-		rc = follow(&link, &err);
+		rc = trace(&link, &arguments, &err);
 	control_link_close(&link);
 	return rc < 0 ? command_failed("trace", &err) : EX_OK;
 }

@@ -169,7 +169,8 @@ static bool is_set(const struct rule_key *key, const struct config_rules *rules)
 	return memcmp(const_member(key, rules), const_member(key, &none), size) != 0;
 }
 
-static void print_network(const struct config_network *network, FILE *out)
+static const char *network_text(const struct config_network *network,
+				char buf[CONFIG_NETWORK_TEXT_MAX])
 {
 	struct config_network mapped;
 	char text[INET6_ADDRSTRLEN];
@@ -177,11 +178,23 @@ static void print_network(const struct config_network *network, FILE *out)
 	config_network_parse(SPAN_LITERAL("0.0.0.0/0"), &mapped);
 	if (network->bits >= mapped.bits && config_network_has(&mapped, network->address)) {
 		inet_ntop(AF_INET, network->address + 12, text, sizeof(text));
-		fprintf(out, "\"%s/%u\"", text, network->bits - mapped.bits);
+		snprintf(buf, CONFIG_NETWORK_TEXT_MAX, "%s/%u", text, network->bits - mapped.bits);
 	} else {
 		inet_ntop(AF_INET6, network->address, text, sizeof(text));
-		fprintf(out, "\"%s/%u\"", text, network->bits);
+		snprintf(buf, CONFIG_NETWORK_TEXT_MAX, "%s/%u", text, network->bits);
 	}
+	return buf;
+}
+
+void config_networks_text(const struct config_networks *networks, char *buf, size_t size)
+{
+	char text[CONFIG_NETWORK_TEXT_MAX];
+	size_t used = 0;
+
+	buf[0] = '\0';
+	for (uint32_t i = 0; i < networks->count && used < size; i++)
+		used += (size_t)snprintf(buf + used, size - used, "%s%s", i ? ", " : "",
+					 network_text(&networks->list[i], text));
 }
 
 static void print_value(const struct rule_key *key, const struct config_rules *rules, FILE *out)
@@ -193,8 +206,10 @@ static void print_value(const struct rule_key *key, const struct config_rules *r
 	case RULE_NETWORKS:
 		fputc('{', out);
 		for (uint32_t i = 0; i < networks->count; i++) {
-			fputs(i ? ", " : "", out);
-			print_network(&networks->list[i], out);
+			char text[CONFIG_NETWORK_TEXT_MAX];
+
+			fprintf(out, "%s\"%s\"", i ? ", " : "",
+				network_text(&networks->list[i], text));
 		}
 		fputs("}\n", out);
 		break;

@@ -39,6 +39,9 @@ int config_rules_find(const struct config *config, const char *title, struct err
 
 /* Writes the sections of all listeners that have one. */
 void config_rules_print(const struct config *config, FILE *out);
+/* Writes "192.0.2.0/24, 2001:db8::/32" into buf; what has no room is left out. */
+enum { CONFIG_NETWORK_TEXT_MAX = 56 };
+void config_networks_text(const struct config_networks *networks, char *buf, size_t size);
 
 /* ---- for processes ---- */
 

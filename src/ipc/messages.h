@@ -681,6 +681,9 @@ enum ipc_topic {
 	TOPIC_COUNTS, /* connections of its generation */
 	TOPIC_USERS,  /* that are logged in */
 	TOPIC_DATABASES,
+	/* of the monitor; numbers stay, since they cross an upgrade */
+	TOPIC_UPGRADE,
+	TOPIC_PROGRAM, /* the one that serves, and the last upgrade */
 	TOPICS
 };
 /* control → monitor, auth; text: what it is about. With the person's connection to the monitor,
@@ -779,11 +782,12 @@ struct ipc_bans {
 
 /* The recent failures of an address (IPv6: its /64), or of a wider network of IPv6: see
  * server/auth/limits.h. */
+enum { IPC_PENALTY_NAMED = 1 }; /* in the place of octets: loopback, as a proxy named it */
 struct ipc_penalty {
 	uint8_t address[16]; /* IPv4 mapped; of a wider network: its first octets */
 	uint64_t last;       /* when: milliseconds, monotonic; in a PENALTY_PAGE: how long ago */
 	uint32_t failures, given_up;
-	uint32_t octets; /* of a wider network: 6 or 7; 0: an address */
+	uint32_t octets; /* of a wider network: 6 or 7; 0: an address; or IPC_PENALTY_NAMED */
 	uint32_t delay;  /* PENALTY_PAGE: milliseconds that the next failure waits */
 };
 /* auth → monitor → auth of the next generation, or the next one of this; fd: sealed memory file of

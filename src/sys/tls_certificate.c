@@ -111,22 +111,74 @@ int tls_certificate_make(const char *host_name, int certificate_fd, int key_fd, 
 	return status;
 }
 
+static X509 *read_first(const char *file, struct err *err)
+{
+	FILE *in = fopen(file, "re");
+	X509 *certificate;
+
+	if (!in) {
+		err_sys(err, EX_NOINPUT, errno, "%s", file);
+		return NULL;
+	}
+	certificate = PEM_read_X509(in, NULL, NULL, NULL);
+	fclose(in);
+	if (!certificate)
+		err_set(err, EX_DATAERR, "%s: no certificate in PEM form (%s)", file,
+			tls_error_text());
+	return certificate;
+}
+
+/* What a certificate says of itself is anything: only octets of host names are taken. */
+static bool is_host(pop3_span name)
+{
+	static const char octets[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.*";
+
+	for (size_t i = 0; i < name.size; i++)
+		if (!name.data[i] || !strchr(octets, name.data[i]))
+			return false;
+	return name.size > 0;
+}
+
+int tls_certificate_names(const char *file, char *buf, size_t size, struct err *err)
+{
+	X509 *certificate = read_first(file, err);
+	GENERAL_NAMES *names;
+	size_t used = 0;
+
+	if (!certificate)
+		return -1;
+	buf[0] = '\0';
+	names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *of = sk_GENERAL_NAME_value(names, i);
+		pop3_span name = {NULL, 0};
+
+		if (of->type == GEN_DNS)
+			name = (pop3_span){(const char *)ASN1_STRING_get0_data(of->d.dNSName),
+					   (size_t)ASN1_STRING_length(of->d.dNSName)};
+		if (is_host(name) && size - used > name.size + 1)
+			used += (size_t)snprintf(buf + used, size - used, "%s%.*s", used ? " " : "",
+						 (int)name.size, name.data);
+	}
+	GENERAL_NAMES_free(names);
+	X509_free(certificate);
+	return 0;
+}
+
 int tls_certificate_pin(const char *file, char ret[TLS_CERTIFICATE_PIN_SIZE], struct err *err)
 {
 	static const char kind[] = "sha256//";
-	FILE *in = fopen(file, "re");
-	X509 *certificate;
+	X509 *certificate = read_first(file, err);
 	unsigned char *der = NULL, digest[32];
 	int n;
 
-	if (!in)
-		return err_sys(err, EX_NOINPUT, errno, "%s", file);
-	certificate = PEM_read_X509(in, NULL, NULL, NULL);
-	fclose(in);
-	n = certificate ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der) : -1;
+	if (!certificate)
+		return -1;
+	n = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
 	X509_free(certificate);
 	if (n <= 0)
-		return err_set(err, EX_DATAERR, "%s: no certificate in PEM form (%s)", file,
+		return err_set(err, EX_DATAERR, "%s: its key cannot be read (%s)", file,
 			       tls_error_text());
 	digest_of(DIGEST_SHA_256, der, (size_t)n, digest);
 	OPENSSL_free(der);

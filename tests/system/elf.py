@@ -35,3 +35,16 @@ def break_function(path, symbol):
     # x86: ud2; elsewhere zeros are no instruction
     octets[at:at + 4] = b'\x0f\x0b\x0f\x0b' if octets[18] == 62 else b'\0\0\0\0'
     path.write_bytes(octets)
+
+
+def hang_function(path, symbol):
+    """The file's function never ends when it is called."""
+    path = pathlib.Path(path)
+    octets = bytearray(path.read_bytes())
+    at = _place(bytes(octets), symbol)
+    if octets[18] == 62:  # x86: a jump to itself
+        octets[at:at + 2] = b'\xeb\xfe'
+    else:  # aarch64: the same; others are not known
+        assert octets[18] == 183, 'no such code for this machine'
+        octets[at:at + 4] = b'\0\0\0\x14'
+    path.write_bytes(octets)

@@ -5,6 +5,7 @@
 #include "cli/doctor/finding.h"
 
 #include "cli/control_link.h"
+#include "sys/tls_certificate.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -16,7 +17,11 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { SECONDS = 8, OUT_MAX = 8192 };
+enum {
+	SECONDS = 8,
+	OUT_MAX = 8192,
+	NAMED_MAX = 8, /* certificates beside the first whose names are tried at each listener */
+};
 
 static const char *const names[] = {"POP3",      "POP3S",  "LMTP",    "SASL",
 				    "socketmap", "policy", "control", "HTTP"};
@@ -41,8 +46,9 @@ static void place_of(const struct config_listener *listener, char *buf, size_t s
 
 /* ---- as a mail program ---- */
 
-/* tls: as --tls has it; ca: NULL: the authorities that this machine trusts. */
-static int visit(const struct doctor *doctor, const char *place, const char *tls, const char *ca,
+/* as: the name that is asked for. tls: as --tls has it. ca: NULL: the authorities that this machine
+ * trusts. */
+static int visit(const char *as, const char *place, const char *tls, const char *ca,
 		 char out[OUT_MAX])
 {
 	char program[] = "/proc/self/exe", host[CONFIG_NAME_MAX], mode[16], where[CONFIG_PATH_MAX],
@@ -51,7 +57,7 @@ static int visit(const struct doctor *doctor, const char *place, const char *tls
 	char *argv[] = {program, fetch,   look,  a,    host, b,   mode,
 			c,       timeout, where, NULL, NULL, NULL};
 
-	snprintf(host, sizeof(host), "%s", doctor->config->host_name);
+	snprintf(host, sizeof(host), "%s", as);
 	snprintf(mode, sizeof(mode), "%s", tls);
 	snprintf(where, sizeof(where), "%s", place);
 	snprintf(timeout, sizeof(timeout), "%d", SECONDS);
@@ -90,14 +96,88 @@ static void unreachable(const struct doctor *doctor, const char *name, const cha
 	     "%s at %s: %s", name, place, why);
 }
 
-static void expires(const struct doctor *doctor, const char *name, const char *place, char *out)
+#define RENEW "certbot renew; valijad takes the new one by itself"
+
+static void expires(const struct doctor *doctor, const char *what, char *out)
 {
 	const char *at = strstr(out, "it expires in ");
 
 	if (at)
-		find(doctor, SEVERITY_WARNING, "certificate", "certbot renew; then reload valijad",
-		     "%s at %s: the certificate expires in %ld days", name, place,
+		find(doctor, SEVERITY_WARNING, "certificate", RENEW,
+		     "%s: the certificate expires in %ld days", what,
 		     strtol(at + strlen("it expires in "), NULL, 10));
+}
+
+static const char *tls_of(const struct doctor *doctor, const struct config_listener *listener)
+{
+	if (listener->service == SERVICE_POP3S)
+		return "implicit";
+	return doctor->config->certificate_count ? "starttls" : "none";
+}
+
+/* A visit that trusts the certificate of that file, too; what others think of it is a finding.
+ * Returns the code of the visit. */
+static int visit_with(const struct doctor *doctor, const struct config_listener *listener,
+		      const char *as, const char *place, const char *what, const char *file,
+		      char out[OUT_MAX])
+{
+	const char *tls = tls_of(doctor, listener);
+	int code = visit(as, place, tls, NULL, out);
+	char why[512];
+
+	if (code == EX_OK || !file || !strstr(out, "certificate of"))
+		return code;
+	snprintf(why, sizeof(why), "%s", text_of(out, "fault "));
+	why[strcspn(why, ";")] = '\0'; /* behind it is advice for a person who collects */
+	code = visit(as, place, tls, file, out);
+	if (code == EX_OK)
+		find(doctor, SEVERITY_WARNING, "certificate",
+		     "get one from a public authority: certbot certonly --standalone",
+		     "%s: mail programs of others do not accept it: %s", what, why);
+	return code;
+}
+
+/* A name of the certificate that a client may ask for; false: it has none. */
+static bool name_in(const char *file, char *buf, size_t size, struct err *err)
+{
+	char all[1024], *rest = all;
+	const char *name;
+
+	if (tls_certificate_names(file, all, sizeof(all), err) < 0)
+		return false;
+	name = strsep(&rest, " ");
+	while (name && *name == '*' && rest) /* one that is a host's own is as good */
+		name = strsep(&rest, " ");
+	snprintf(buf, size, "%s%s", *name == '*' ? "mail" : "", *name == '*' ? name + 1 : name);
+	err_set(err, EX_DATAERR, "%s: it has no host name", file);
+	return *buf;
+}
+
+/* Certificates behind the first are for clients that ask for their names. */
+static void visit_named(const struct doctor *doctor, const struct config_listener *listener,
+			const char *place)
+{
+	const struct config *config = doctor->config;
+
+	for (uint32_t i = 1; i < config->certificate_count && i <= NAMED_MAX; i++) {
+		const char *file = config->certificates[i].certificate;
+		char name[CONFIG_NAME_MAX], what[CONFIG_PATH_MAX + 64], out[OUT_MAX];
+		struct err err;
+
+		if (!name_in(file, name, sizeof(name), &err)) {
+			find(doctor, SEVERITY_NOTE, "certificate", NULL,
+			     "it was not looked at what clients get of it: %s", err.text);
+			continue;
+		}
+		snprintf(what, sizeof(what), "%s at %s as %s", names[listener->service], place,
+			 name);
+		if (visit_with(doctor, listener, name, place, what, file, out) == EX_OK)
+			expires(doctor, what, out);
+		else
+			find(doctor, SEVERITY_ERROR, "certificate",
+			     strstr(out, "expired") ? RENEW : "see `valija show certificates`",
+			     "%s: %s", what, text_of(out, "fault "));
+	}
 }
 
 static void visit_pop3(const struct doctor *doctor, const struct config_listener *listener,
@@ -105,30 +185,25 @@ static void visit_pop3(const struct doctor *doctor, const struct config_listener
 {
 	const struct config *config = doctor->config;
 	bool secure = config->certificate_count > 0;
-	const char *tls = listener->service == SERVICE_POP3S ? "implicit"
-			  : secure                           ? "starttls"
-							     : "none";
-	const char *name = names[listener->service];
-	char out[OUT_MAX], why[512];
-	int code = visit(doctor, place, tls, NULL, out);
+	char out[OUT_MAX], what[CONFIG_PATH_MAX + 32];
+	int code;
 
-	if (code != EX_OK && secure && strstr(out, "certificate of")) {
-		snprintf(why, sizeof(why), "%s", text_of(out, "fault "));
-		why[strcspn(why, ";")] = '\0'; /* behind it is advice for a person who collects */
-		code = visit(doctor, place, tls, config->certificates[0].certificate, out);
-		if (code == EX_OK)
-			find(doctor, SEVERITY_WARNING, "certificate",
-			     "get one from a public authority: certbot certonly --standalone",
-			     "%s at %s: mail programs of others do not accept it: %s", name, place,
-			     why);
-	}
-	if (code != EX_OK) {
-		unreachable(doctor, name, place, text_of(out, "fault "));
+	snprintf(what, sizeof(what), "%s at %s", names[listener->service], place);
+	code = visit_with(doctor, listener, config->host_name, place, what,
+			  secure ? config->certificates[0].certificate : NULL, out);
+	if (code != EX_OK && strstr(out, "certificate of") && strstr(out, "expired")) {
+		find(doctor, SEVERITY_ERROR, "certificate", RENEW, "%s: %s", what,
+		     text_of(out, "fault "));
 		return;
 	}
-	find(doctor, SEVERITY_OK, "listener", NULL, "%s at %s: greeting%s and capabilities", name,
-	     place, secure ? ", TLS" : "");
-	expires(doctor, name, place, out);
+	if (code != EX_OK) {
+		unreachable(doctor, names[listener->service], place, text_of(out, "fault "));
+		return;
+	}
+	find(doctor, SEVERITY_OK, "listener", NULL, "%s: greeting%s and capabilities", what,
+	     secure ? ", TLS" : "");
+	expires(doctor, what, out);
+	visit_named(doctor, listener, place);
 }
 
 /* ---- others ---- */

@@ -4,6 +4,8 @@
 
 #include "base/text.h"
 #include "config/database.h"
+#include "config/listener.h"
+#include "config/rules.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +16,36 @@ static bool is_public(const struct config_listener *listener)
 {
 	return listener->port && strncmp(listener->address, "127.", 4) != 0 &&
 	       strcmp(listener->address, "::1") != 0 && strcmp(listener->address, "localhost") != 0;
+}
+
+/* A listener that lets in what the site does not: clear text, or old TLS, from some networks. */
+static void judge_rules(const struct doctor *doctor, const struct config_listener *listener,
+			const struct config_rules *rules)
+{
+	char where[CONFIG_PATH_MAX + 16], networks[256], mend[CONFIG_PATH_MAX + 256];
+
+	config_listener_print(listener, where, sizeof(where));
+	if (rules->plain_networks.count) {
+		config_networks_text(&rules->plain_networks, networks, sizeof(networks));
+		snprintf(mend, sizeof(mend),
+			 "when its last old client has TLS: leave plain_networks out of listener "
+			 "\"%s\"",
+			 where);
+		find(doctor, SEVERITY_WARNING, "settings", mend,
+		     "%s takes passwords in clear text from %s: whoever sees packets there reads "
+		     "them",
+		     where, networks);
+	}
+	if (config_tls_is_old(rules->tls_min)) {
+		config_networks_text(&rules->tls_min_networks, networks, sizeof(networks));
+		snprintf(mend, sizeof(mend),
+			 "when its last old client knows TLS 1.2: leave tls_min out of listener "
+			 "\"%s\"",
+			 where);
+		find(doctor, SEVERITY_WARNING, "settings", mend,
+		     "%s takes TLS %s from %s: it is signed with MD5 and SHA-1, and can be broken",
+		     where, rules->tls_min == CONFIG_TLS_1_0 ? "1.0" : "1.1", networks);
+	}
 }
 
 void check_settings(const struct doctor *doctor)
@@ -40,6 +72,8 @@ void check_settings(const struct doctor *doctor)
 	if (!config->max_sessions_per_user)
 		find(doctor, SEVERITY_WARNING, "settings", "limits.sessions_per_user = 10",
 		     "one user may have any number of sessions");
+	for (uint32_t i = 0; i < config->listener_count; i++)
+		judge_rules(doctor, &config->listeners[i], &config->rules[i]);
 	if (config->apop)
 		find(doctor, SEVERITY_NOTE, "settings", "login.apop = no",
 		     "APOP is on: it needs passwords in clear text in the users file, and MD5");
@@ -74,6 +108,9 @@ static void take_line(const struct doctor *doctor, const char *line, bool failed
 {
 	static const char warning[] = "valijad: warning: ", error[] = "valijad: ";
 
+	/* check_settings has those of listeners' rules, with their networks */
+	if (strstr(line, "from its plain_networks") || strstr(line, "from its tls_min_networks"))
+		return;
 	if (strncmp(line, warning, strlen(warning)) == 0)
 		find(doctor, SEVERITY_WARNING, "configuration", NULL, "%s", line + strlen(warning));
 	else if (failed && strncmp(line, error, strlen(error)) == 0)

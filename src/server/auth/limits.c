@@ -337,6 +337,9 @@ static void visit_address(struct table_node *node, void *context)
 	struct ipc_penalty row = {.last = entry->last_failure,
 				  .failures = entry->failures,
 				  .given_up = entry->given_up,
+				  .octets = is_loopback(entry->address) && !entry->local
+						    ? IPC_PENALTY_NAMED
+						    : 0,
 				  .delay = delay_of(visit->limits, entry->failures + 1)};
 
 	if ((!row.failures && !row.given_up) || visit->now - row.last > REMEMBERED_MS)
@@ -414,9 +417,10 @@ bool limits_take_penalty(struct limits *limits, const struct ipc_penalty *row, u
 	if (row->last > now || now - row->last > REMEMBERED_MS || row->failures > PENALTY_MOST ||
 	    row->given_up > PENALTY_MOST || (!row->failures && !row->given_up))
 		return false;
-	if (row->octets)
+	if (row->octets > IPC_PENALTY_NAMED)
 		return take_block(limits, row, now);
-	if (is_loopback(row->address))
+	/* this machine's own has none; what a proxy calls loopback has */
+	if (is_loopback(row->address) != (row->octets == IPC_PENALTY_NAMED))
 		return false;
 	entry = find_address(limits, row->address, false);
 	if (!entry)

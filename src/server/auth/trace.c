@@ -28,7 +28,7 @@ void auth_trace(struct peer *control, const struct ipc_trace *ask)
 		return;
 	}
 	user = user_name_key(user, key);
-	if (ask->seconds)
+	if (ask->seconds && !control->child->draining) /* auth of each generation is asked */
 		say(ask, user);
 	for (struct peer *peer = control->child->peers; peer; peer = peer->next)
 		if (peer->role == ROLE_FRONT)

@@ -43,6 +43,7 @@ struct caller {
 	char in[COMMAND_LINE_MAX];
 	size_t in_size;
 	struct tracing *tracing; /* NULL: it follows nobody */
+	bool follows;            /* each auth process has told its fronts */
 	uint32_t trace_seconds;
 	uint64_t trace_id;
 	struct caller *next_tracer;
@@ -95,7 +96,7 @@ void client_end_idle(struct front_frame *frame, struct client *client)
 {
 	struct caller *caller = caller_with(client);
 
-	if (caller->tracing) {
+	if (caller->follows) {
 		end(caller);
 		return;
 	}
@@ -289,15 +290,6 @@ static void ask_ban(struct caller *caller)
 	}
 }
 
-static struct peer *newest_auth(const struct control *control)
-{
-	struct peer *auth = auth_from(control->frame.child, 0), *next = auth;
-
-	for (; next; next = auth_from(control->frame.child, auth->instance + 1))
-		auth = next;
-	return auth;
-}
-
 /* The monitor gets the connection, and so sees itself whose it is. */
 static void ask_monitor(struct caller *caller)
 {
@@ -317,6 +309,18 @@ static void next_step(struct caller *caller)
 	caller->auth = caller->cursor[0] = caller->cursor[1] = 0;
 }
 
+/* All fronts know it: lines of theirs are waited for. */
+static void begin_following(struct caller *caller)
+{
+	struct control *control = caller->control;
+
+	caller->follows = true;
+	loop_deadline_cancel(&caller->client.deadline);
+	caller->next_tracer = control->tracers;
+	control->tracers = caller;
+	loop_timer_set(&control->look, LOOK_MS);
+}
+
 /* Asks the auth process whose turn it is. */
 static void go_on_auth(struct caller *caller)
 {
@@ -326,12 +330,16 @@ static void go_on_auth(struct caller *caller)
 		conclude(caller, "error", "auth is being started: try again");
 		return;
 	}
+	if (!auth && kind_of(caller) == STEP_TRACE) {
+		begin_following(caller);
+		return;
+	}
 	if (!auth) {
 		next_step(caller);
 		return;
 	}
 	/* the newest has the penalties of older generations, too */
-	while ((kind_of(caller) == STEP_PENALTIES || kind_of(caller) == STEP_TRACE) &&
+	while (kind_of(caller) == STEP_PENALTIES &&
 	       auth_from(caller->control->frame.child, auth->instance + 1))
 		auth = auth_from(caller->control->frame.child, auth->instance + 1);
 	if (auth->instance != caller->auth)
@@ -651,46 +659,41 @@ static void no_answer(struct loop_deadlines *deadlines, struct loop_deadline *de
 
 static void stop_tracing(struct caller *caller)
 {
-	struct control *control = caller->control;
-	struct caller **at = &control->tracers;
-	struct peer *auth = newest_auth(control);
+	struct caller **at = &caller->control->tracers;
 	struct ipc_trace stop = {.id = caller->trace_id, .uid = caller->uid};
 	pop3_span user = {caller->target, caller->target_size};
 
 	if (!caller->tracing)
 		return;
-	while (*at != caller)
+	while (caller->follows && *at != caller)
 		at = &(*at)->next_tracer;
-	*at = caller->next_tracer;
+	if (caller->follows)
+		*at = caller->next_tracer;
+	caller->follows = false;
 	free(caller->tracing);
 	caller->tracing = NULL;
-	if (auth)
-		peer_send_texts(auth, IPC_TRACE, &stop, &user, 1);
+	for (struct peer *peer = caller->control->frame.child->peers; peer; peer = peer->next)
+		if (peer->role == ROLE_AUTH)
+			peer_send_texts(peer, IPC_TRACE, &stop, &user, 1);
 }
 
 void client_traced(struct control *control, const struct peer *auth,
 		   const struct ipc_traced *message)
 {
 	struct caller *caller = waiting(control, message->number, auth, STEP_TRACE);
-	uint64_t now = loop_now(control->frame.child->loop);
 
 	if (!caller)
 		return;
-	if (message->status == WHO_REFUSED) {
-		conclude(caller, "error", "that is for root");
+	if (message->status == WHO_END) {
+		page_was_last(caller);
+		conn_wake(&caller->client.conn);
 		return;
 	}
-	if (message->status == WHO_END)
-		caller->tracing = tracing_begin(&control->rings, caller->trace_id,
-						now + caller->trace_seconds * 1000ull);
-	if (!caller->tracing) {
-		conclude(caller, "error", "that user cannot be traced, or there is no memory");
-		return;
-	}
-	loop_deadline_cancel(&caller->client.deadline);
-	caller->next_tracer = control->tracers;
-	control->tracers = caller;
-	loop_timer_set(&control->look, LOOK_MS);
+	stop_tracing(caller);
+	conclude(caller, "error",
+		 message->status == WHO_REFUSED
+			 ? "that is for root"
+			 : "that user cannot be traced: the name is too long");
 }
 
 /* A client that has not taken what it got gets no more: the ring is written on meanwhile. */
@@ -742,7 +745,10 @@ static const char *take_trace(struct caller *caller)
 	caller->trace_seconds = (uint32_t)seconds;
 	caller->trace_id = caller->control->frame.child->instance << 16 |
 			   (++caller->control->last_number & 0xffff);
-	return NULL;
+	caller->tracing =
+		tracing_begin(&caller->control->rings, caller->trace_id,
+			      loop_now(caller->control->frame.child->loop) + seconds * 1000ull);
+	return caller->tracing ? NULL : "control has no memory for a trace";
 }
 
 void client_init(struct control *control)
@@ -819,7 +825,7 @@ static size_t pull(struct caller *caller, char *out, size_t cap)
 	if (caller->out_at == caller->out_size) {
 		free(caller->out);
 		caller->out = NULL;
-		if (caller->tracing) /* the next line may be long in coming */
+		if (caller->follows) /* the next line may be long in coming */
 			loop_deadline_cancel(&caller->client.deadline);
 	}
 	return n;
@@ -833,7 +839,7 @@ static size_t exchange(struct conn *conn, pop3_span *in, char *out, size_t cap)
 	for (;;) {
 		if (caller->out)
 			used += pull(caller, out + used, cap - used);
-		if (caller->out || caller->asked || caller->over || caller->tracing)
+		if (caller->out || caller->asked || caller->over || caller->follows)
 			break;
 		if (caller->runs)
 			go_on(caller);
@@ -849,7 +855,7 @@ static bool busy(struct conn *conn)
 {
 	const struct caller *caller = caller_of(conn);
 
-	return (caller->runs && !caller->tracing) || caller->out;
+	return (caller->runs && !caller->follows) || caller->out;
 }
 
 static const struct conn_handler handler = {.exchange = exchange, .busy = busy, .closed = closed};

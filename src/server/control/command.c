@@ -17,6 +17,10 @@ static const struct command_row rows[] = {
 	{"trace", TARGET_MUST, "trace needs seconds and a user", {{STEP_TRACE, 0}}},
 	{"penalties", TARGET_NONE, NULL, {{STEP_PENALTIES, 0}}},
 	{"reload", TARGET_NONE, NULL, {{STEP_MONITOR, TOPIC_RELOAD}, {STEP_AUTH, TOPIC_COUNTS}}},
+	{"upgrade",
+	 TARGET_NONE,
+	 NULL,
+	 {{STEP_MONITOR, TOPIC_UPGRADE}, {STEP_AUTH, TOPIC_COUNTS}}},
 	{"log-level", TARGET_MAY, NULL, {{STEP_MONITOR, TOPIC_LOG_LEVEL}}},
 	{"drain", TARGET_NONE, NULL, {{STEP_MONITOR, TOPIC_DRAIN}, {STEP_AUTH, TOPIC_COUNTS}}},
 	{"stats", TARGET_NONE, NULL, {{STEP_HERE, FIGURES_STATS}}},
@@ -30,6 +34,7 @@ static const struct command_row rows[] = {
 	{"show processes", TARGET_NONE, NULL, {{STEP_MONITOR, TOPIC_PROCESSES}}},
 	{"show certificates", TARGET_NONE, NULL, {{STEP_HERE, FIGURES_CERTIFICATES}}},
 	{"show databases", TARGET_NONE, NULL, {{STEP_AUTH, TOPIC_DATABASES}}},
+	{"show program", TARGET_NONE, NULL, {{STEP_MONITOR, TOPIC_PROGRAM}}},
 	{"show bans", TARGET_NONE, NULL, {{STEP_BAN, BANS_LIST}}},
 };
 

@@ -39,6 +39,7 @@ struct trace {
 	enum held held;
 	unsigned turns; /* responses of the SASL exchange under way */
 	bool sasl, greeted, settled, quitting, user_set;
+	bool late; /* the session was there before: not all of its dialogue is told */
 	uint64_t body, asked; /* octets so far; of the message that was asked for last */
 	char first[FIRST_MAX];
 	size_t first_size;
@@ -127,26 +128,6 @@ static void drop_old(struct front *front)
 			traces->list[i] = traces->list[--traces->count];
 }
 
-void traces_set(struct front *front, const struct ipc_trace_user *message)
-{
-	struct traces *traces = &front->traces;
-	pop3_span name = ipc_text(message, 0);
-	struct trace_wish *wish = traces->list;
-
-	drop_old(front);
-	while (wish < traces->list + traces->count && wish->id != message->id)
-		wish++;
-	if (wish == traces->list + TRACES_MAX || name.size > sizeof(wish->name))
-		return;
-	if (wish == traces->list + traces->count)
-		traces->count++;
-	*wish = (struct trace_wish){.id = message->id, .name_size = (uint32_t)name.size};
-	memcpy(wish->name, name.data, name.size);
-	wish->until = loop_now(front->frame.child->loop) + message->seconds * 1000ull;
-	if (!message->seconds)
-		drop_old(front);
-}
-
 static const struct trace_wish *wish_for(struct front *front, pop3_span user)
 {
 	char key[USER_NAME_MAX];
@@ -163,6 +144,71 @@ static const struct trace_wish *wish_for(struct front *front, pop3_span user)
 			return wish;
 	}
 	return NULL;
+}
+
+/* A session that is there already is told from now on. */
+static void begin_late(struct session *session, const struct trace_wish *wish)
+{
+	char address[64];
+
+	session->trace = calloc(1, sizeof(*session->trace));
+	if (!session->trace)
+		return;
+	session->trace->id = wish->id;
+	session->trace->late = session->trace->greeted = session->trace->settled = true;
+	emit(session,
+	     "# session %llx-%llu from %s: it was there before, and is told from here on; this "
+	     "cannot be played again",
+	     (unsigned long long)session->front->frame.child->instance,
+	     (unsigned long long)session->client.node.key,
+	     record_address(session->address, address));
+}
+
+static bool is_followed(const struct front *front, uint64_t id)
+{
+	for (unsigned i = 0; i < front->traces.count; i++)
+		if (front->traces.list[i].id == id)
+			return true;
+	return false;
+}
+
+/* One that logged in before, perhaps followed by a trace that is over. */
+static void look_at_open(struct table_node *node, void *context)
+{
+	struct session *session = CONTAINER(node, struct session, client.node);
+	struct front *front = context;
+	const struct trace_wish *wish;
+
+	if (session->client.leaving || !session->ending.user ||
+	    (session->trace && is_followed(front, session->trace->id)))
+		return;
+	wish = wish_for(front, span_of(session->ending.user));
+	if (wish && session->trace)
+		session->trace->id = wish->id;
+	else if (wish)
+		begin_late(session, wish);
+}
+
+void traces_set(struct front *front, const struct ipc_trace_user *message)
+{
+	struct traces *traces = &front->traces;
+	pop3_span name = ipc_text(message, 0);
+	struct trace_wish *wish = traces->list;
+
+	drop_old(front);
+	while (wish < traces->list + traces->count && wish->id != message->id)
+		wish++;
+	if (wish == traces->list + TRACES_MAX || name.size > sizeof(wish->name))
+		return;
+	if (wish == traces->list + traces->count)
+		traces->count++;
+	*wish = (struct trace_wish){.id = message->id, .name_size = (uint32_t)name.size};
+	memcpy(wish->name, name.data, name.size);
+	wish->until = loop_now(front->frame.child->loop) + message->seconds * 1000ull;
+	if (message->seconds)
+		table_each(&front->frame.clients, look_at_open, front);
+	else
+		drop_old(front);
 }
 
 static void destroy(struct session *session)
@@ -224,9 +270,14 @@ void trace_named(struct session *session, pop3_span user, bool certain)
 	struct trace *trace = session->trace;
 	const struct trace_wish *wish;
 
-	if (!trace || trace->id)
+	if ((!trace && !certain) || !session->front->traces.count || (trace && trace->id))
 		return;
 	wish = wish_for(session->front, user);
+	if (!trace) {
+		if (wish)
+			begin_late(session, wish);
+		return;
+	}
 	if (!wish) {
 		if (certain)
 			destroy(session);
@@ -247,7 +298,7 @@ void trace_message(struct session *session, uint64_t octets, pop3_span unique_id
 {
 	char id[LINE_MAX_OCTETS];
 
-	if (session->trace)
+	if (session->trace && !session->trace->late)
 		emit(session, "message: %s {x*%llu}", escaped(unique_id, id),
 		     (unsigned long long)(octets > 2 ? octets - 2 : 0));
 }

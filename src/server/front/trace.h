@@ -32,7 +32,7 @@ struct traces {
 	} list[TRACES_MAX];
 };
 
-/* TRACE_USER of auth. */
+/* TRACE_USER of auth. The user's sessions that are there are told from now on. */
 void traces_set(struct front *front, const struct ipc_trace_user *message);
 
 /* A session begins, with its greeting; is secured; is named: by the client with credentials, or,

@@ -145,6 +145,7 @@ void adopt_hand_on(struct generation *g, struct handover *ret)
 					     .draining = g->draining,
 					     .killed = g->killed,
 					     .counts = !g->counts_otherwise,
+					     .since = (uint64_t)g->since,
 					     .wanted = config->listener_count,
 					     .roots = config->root_count,
 					     .lookups = config->database_count,
@@ -350,7 +351,8 @@ struct generation *adopt_generation(struct generation_owner *owner, struct hando
 		err_set(err, EX_OSERR, "out of memory");
 		return NULL;
 	}
-	g->announced = true;
+	g->announced = g->adopted = true;
+	g->since = (time_t)record->since;
 	g->counts_otherwise = !record->counts || !owner->pages.same;
 	g->program_fd = handover_take_fd(record->program_fd);
 	g->files.config = &g->config;

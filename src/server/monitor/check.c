@@ -153,7 +153,7 @@ static int check_upgrade(const struct config *config, int state_fd, struct err *
 	if (!listeners)
 		return err_set(err, EX_OSERR, "out of memory");
 	if (rc == 0) {
-		listeners_adopt(listeners, &state);
+		state_adopt_listeners(listeners, &state);
 		rc = listeners_try(config, listeners, err);
 		handover_close(&state);
 	}

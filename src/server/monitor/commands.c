@@ -3,9 +3,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "config/listener.h"
-#include "server/counters.h"
-#include "server/lines.h"
+#include "server/monitor/topic.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,15 +13,6 @@
 
 enum {
 	VALUE_MAX = 500, /* octets of a setting's value in an answer */
-};
-
-/* A question and whoever asks it. */
-struct question {
-	struct commands *commands;
-	struct generation *from;
-	uint64_t control;
-	const struct ipc_ask *ask;
-	uint32_t uid;
 };
 
 static const char *const levels[LOG_LEVEL_COUNT] = {"error", "warning", "info", "debug"};
@@ -46,8 +35,7 @@ static void look_for(void *context, struct generation *generation, enum generati
 		search->chan = generation_channel(generation, search->instance);
 }
 
-/* The generation that serves; NULL: none does yet. */
-static struct generation *serving(const struct commands *commands)
+struct generation *commands_serving(const struct commands *commands)
 {
 	struct search search = {.serving = NULL};
 
@@ -87,29 +75,35 @@ static void answer_failed(const struct commands *commands, uint64_t control, uin
 	answer(commands, control, &message, (pop3_span){text, size});
 }
 
-static void fail(const struct question *q, const char *why, int code)
+void topic_answer(const struct question *q, struct ipc_lines *message, pop3_span tail)
+{
+	answer(q->commands, q->control, message, tail);
+}
+
+void topic_fail(const struct question *q, const char *why, int code)
 {
 	answer_failed(q->commands, q->control, q->ask->number, why, code);
 }
 
-static struct lines *new_lines(const struct question *q)
+struct lines *topic_lines(const struct question *q)
 {
 	struct lines *lines = calloc(1, sizeof(*lines));
 
 	if (!lines)
-		fail(q, "the monitor has no memory for the answer", EX_OSERR);
+		topic_fail(q, "the monitor has no memory for the answer", EX_OSERR);
 	return lines;
 }
 
-static void send_lines(const struct question *q, struct lines *lines)
+void topic_send(const struct question *q, struct lines *lines)
 {
 	answer_lines(q->commands, q->control, q->ask->number, lines);
 	free(lines);
 }
 
-/* ---- reload ---- */
+/* ---- reload, upgrade ---- */
 
-static void reload(const struct question *q)
+static void begin(const struct question *q, enum commands_wanted wanted,
+		  enum commands_begun (*what)(struct generation_owner *owner), const char *name)
 {
 	struct commands_waiting *place = NULL;
 
@@ -117,21 +111,32 @@ static void reload(const struct question *q)
 		if (!q->commands->waiting[i].control)
 			place = &q->commands->waiting[i];
 	if (!place) {
-		fail(q, "too many wait for a reload already: try again", EX_TEMPFAIL);
+		topic_fail(q, "too many wait for a reload or an upgrade already: try again", EX_TEMPFAIL);
 		return;
 	}
-	log_info("control: reload, by-uid=%u", q->uid);
-	*place = (struct commands_waiting){.control = q->control, .number = q->ask->number};
-	switch (q->commands->monitor->reload(q->commands->owner)) {
-	case RELOAD_BEGUN:
+	log_info("control: %s, by-uid=%u", name, q->uid);
+	*place = (struct commands_waiting){
+		.control = q->control, .number = q->ask->number, .wanted = wanted};
+	switch (what(q->commands->owner)) {
+	case BEGUN_NOW:
 		return; /* it may be over already, and place free */
-	case RELOAD_LATER:
+	case BEGUN_LATER:
 		place->later = true;
 		return;
-	case RELOAD_NEVER:
+	case BEGUN_NEVER:
 		place->control = 0;
-		fail(q, "valijad is stopping", EX_UNAVAILABLE);
+		topic_fail(q, "valijad is stopping", EX_UNAVAILABLE);
 	}
+}
+
+static void reload(const struct question *q)
+{
+	begin(q, WANTS_RELOAD, q->commands->monitor->reload, "reload");
+}
+
+static void upgrade(const struct question *q)
+{
+	begin(q, WANTS_UPGRADE, q->commands->monitor->upgrade, "upgrade");
 }
 
 struct changes {
@@ -175,6 +180,11 @@ static void write_changes(struct lines *lines, const struct generation *before,
 	lines_begin(lines, "serving");
 	lines_number(lines, generation_number(now));
 	lines_end(lines);
+	if (generation_is_adopted(before)) {
+		lines_begin(lines, "not-compared");
+		lines_end(lines);
+		return;
+	}
 	config_difference(generation_config(before), generation_config(now), write_change,
 			  &changes);
 	if (changes.left_out) {
@@ -184,32 +194,76 @@ static void write_changes(struct lines *lines, const struct generation *before,
 	}
 }
 
-/* Calls for each that waits for the reload that is over now; the others wait for the next. */
-static uint64_t next_waiting(struct commands *commands, uint64_t *ret_number)
+/* The next one that waits for what is over now; 0: there is none any more, and the others wait for
+ * the next. */
+static uint64_t next_waiting(struct commands *commands, enum commands_wanted wanted,
+			     uint64_t *ret_number)
 {
 	for (size_t i = 0; i < COMMANDS_WAITING_MAX; i++) {
 		struct commands_waiting *waiting = &commands->waiting[i];
 		uint64_t control = waiting->control;
 
-		if (!control || waiting->later)
+		if (!control || waiting->later || waiting->wanted != wanted)
 			continue;
 		*ret_number = waiting->number;
 		waiting->control = 0;
 		return control;
 	}
 	for (size_t i = 0; i < COMMANDS_WAITING_MAX; i++)
-		commands->waiting[i].later = false;
+		commands->waiting[i].later &= commands->waiting[i].wanted != wanted;
 	return 0;
+}
+
+static void refuse_all(struct commands *commands, enum commands_wanted wanted, const char *why,
+		       int code)
+{
+	uint64_t control, number;
+
+	while ((control = next_waiting(commands, wanted, &number)))
+		answer_failed(commands, control, number, why, code);
 }
 
 void commands_refused(struct commands *commands, const char *why)
 {
-	uint64_t control, number;
-
-	while ((control = next_waiting(commands, &number)))
-		answer_failed(commands, control, number, why, EX_CONFIG);
+	refuse_all(commands, WANTS_RELOAD, why, EX_CONFIG);
 	if (commands->log_level >= 0)
 		log_set_level((enum log_level)commands->log_level);
+}
+
+/* A reload that was asked for meanwhile begins now. */
+void commands_not_upgraded(struct commands *commands, const char *why)
+{
+	refuse_all(commands, WANTS_UPGRADE, why, EX_SOFTWARE);
+	for (size_t i = 0; i < COMMANDS_WAITING_MAX; i++)
+		commands->waiting[i].later = false;
+}
+
+void commands_upgraded(struct commands *commands, const struct commands_made *made)
+{
+	struct lines *lines = calloc(1, sizeof(*lines));
+	uint64_t control, number;
+
+	if (!lines) {
+		refuse_all(commands, WANTS_UPGRADE,
+			   "upgraded, but the monitor has no memory for the answer", EX_OSERR);
+		return;
+	}
+	lines_begin(lines, "upgraded");
+	lines_words(lines, made->before);
+	lines_words(lines, made->now);
+	lines_words(lines, made->program);
+	lines_number(lines, made->ms);
+	lines_end(lines);
+	lines_begin(lines, "serving");
+	lines_number(lines, generation_number(made->generation));
+	lines_end(lines);
+	if (made->drained) {
+		lines_begin(lines, "drained");
+		lines_end(lines);
+	}
+	while ((control = next_waiting(commands, WANTS_UPGRADE, &number)))
+		answer_lines(commands, control, number, lines);
+	free(lines);
 }
 
 /* ---- the log's level ---- */
@@ -244,7 +298,7 @@ static void set_level(const struct question *q, unsigned level)
 
 static void log_level(const struct question *q)
 {
-	const struct generation *now = serving(q->commands);
+	const struct generation *now = commands_serving(q->commands);
 	pop3_span wanted = ipc_text(q->ask, 0);
 	unsigned level = LOG_LEVEL_COUNT, configured;
 	struct lines *lines;
@@ -253,11 +307,11 @@ static void log_level(const struct question *q)
 		if (span_equal(wanted, span_of(levels[i])))
 			level = i;
 	if (wanted.size && level == LOG_LEVEL_COUNT) {
-		fail(q, "there is no such level: error, warning, info, debug", EX_USAGE);
+		topic_fail(q, "there is no such level: error, warning, info, debug", EX_USAGE);
 		return;
 	}
 	configured = generation_config(now ? now : q->from)->log_level;
-	lines = new_lines(q);
+	lines = topic_lines(q);
 	if (!lines)
 		return;
 	if (wanted.size)
@@ -267,11 +321,11 @@ static void log_level(const struct question *q)
 							      : configured]);
 	lines_words(lines, levels[configured]);
 	lines_end(lines);
-	send_lines(q, lines);
+	topic_send(q, lines);
 }
 
 void commands_changed(struct commands *commands, const struct generation *before,
-		      const struct generation *now)
+		      const struct generation *now, bool upgraded)
 {
 	free(commands->changes);
 	commands->changes = calloc(1, sizeof(*commands->changes));
@@ -279,6 +333,10 @@ void commands_changed(struct commands *commands, const struct generation *before
 		write_changes(commands->changes, before, now);
 	if (commands->log_level < 0)
 		return;
+	if (upgraded) {
+		log_set_level((enum log_level)commands->log_level);
+		return;
+	}
 	commands->log_level = -1;
 	log_set_level((enum log_level)generation_config(now)->log_level);
 	commands->monitor->each(commands->owner, send_level, commands);
@@ -288,7 +346,7 @@ void commands_reloaded(struct commands *commands)
 {
 	uint64_t control, number;
 
-	while ((control = next_waiting(commands, &number)))
+	while ((control = next_waiting(commands, WANTS_RELOAD, &number)))
 		if (commands->changes)
 			answer_lines(commands, control, number, commands->changes);
 		else
@@ -299,196 +357,6 @@ void commands_reloaded(struct commands *commands)
 	commands->changes = NULL;
 }
 
-/* ---- listeners ---- */
-
-static const char *service_name(enum config_service service)
-{
-	return service == SERVICE_STATUS ? "metrics" : counters_label_value(SET_SERVICE, service);
-}
-
-static void write_listener(struct lines *lines, const char *kind,
-			   const struct config_listener *wanted, uint16_t port, int sockets)
-{
-	struct config_listener copy = *wanted;
-	char where[CONFIG_PATH_MAX + 16];
-
-	copy.port = port;
-	config_listener_print(&copy, where, sizeof(where));
-	lines_begin(lines, kind);
-	lines_words(lines, service_name(wanted->service));
-	lines_words(lines, where);
-	if (sockets >= 0) {
-		lines_number(lines, (unsigned)sockets);
-		lines_words(lines, sockets ? "open" : "closed");
-	}
-	lines_end(lines);
-}
-
-static void listeners(const struct question *q)
-{
-	const struct generation *now = serving(q->commands);
-	const struct config *config = generation_config(now ? now : q->from);
-	struct lines *lines = new_lines(q);
-
-	if (!lines)
-		return;
-	for (uint32_t i = 0; i < config->listener_count; i++) {
-		uint16_t port;
-		unsigned sockets = listeners_count(q->commands->owner->listeners,
-						   &config->listeners[i], &port);
-
-		write_listener(lines, "listener", &config->listeners[i], port, (int)sockets);
-	}
-	send_lines(q, lines);
-}
-
-/* ---- drain ---- */
-
-static void drain(const struct question *q)
-{
-	const struct generation *now = serving(q->commands);
-	struct lines *lines = new_lines(q);
-	uint16_t port;
-
-	if (!lines)
-		return;
-	for (uint32_t i = 0; now && i < generation_config(now)->listener_count; i++) {
-		const struct config_listener *wanted = &generation_config(now)->listeners[i];
-
-		if (wanted->service <= SERVICE_LMTP &&
-		    listeners_count(q->commands->owner->listeners, wanted, &port))
-			write_listener(lines, "closed", wanted, port, -1);
-	}
-	if (now && q->commands->monitor->drain(q->commands->owner)) {
-		log_info("control: drain, by-uid=%u", q->uid);
-		send_lines(q, lines);
-		return;
-	}
-	free(lines);
-	fail(q, "the server is starting or reloads: try again when that is over", EX_TEMPFAIL);
-}
-
-/* ---- generations and processes ---- */
-
-struct counting {
-	uint64_t processes;
-};
-
-static void count_process(void *context, const struct generation *generation,
-			  const struct generation_process *process)
-{
-	(void)generation;
-	((struct counting *)context)->processes += process->pid > 0;
-}
-
-static void write_generation(void *context, struct generation *generation,
-			     enum generation_place place)
-{
-	static const char *const places[] = {"starting", "serving", "draining"};
-	struct lines *lines = context;
-	struct counting counting = {0};
-
-	generation_processes(generation, count_process, &counting);
-	lines_begin(lines, "generation");
-	lines_number(lines, generation_number(generation));
-	lines_words(lines, places[place]);
-	lines_number(lines, generation_since(generation));
-	lines_number(lines, counting.processes);
-	lines_end(lines);
-}
-
-static void generations(const struct question *q)
-{
-	struct lines *lines = new_lines(q);
-
-	if (!lines)
-		return;
-	q->commands->monitor->each(q->commands->owner, write_generation, lines);
-	send_lines(q, lines);
-}
-
-/* The processes with the lowest instances beyond the last page, in order. */
-struct processes {
-	uint64_t after;
-	uint32_t count;
-	bool more;
-	struct process_line {
-		struct generation_process process;
-		uint32_t generation;
-	} list[LINES_PAGE];
-};
-
-static void enter_process(void *context, const struct generation *generation,
-			  const struct generation_process *process)
-{
-	struct processes *page = context;
-	uint32_t at = page->count;
-
-	if (process->instance <= page->after)
-		return;
-	while (at > 0 && page->list[at - 1].process.instance > process->instance)
-		at--;
-	page->more |= page->count == LINES_PAGE;
-	if (at == LINES_PAGE)
-		return;
-	if (page->count < LINES_PAGE)
-		page->count++;
-	memmove(&page->list[at + 1], &page->list[at],
-		(page->count - 1 - at) * sizeof(page->list[0]));
-	page->list[at] = (struct process_line){*process, generation_number(generation)};
-}
-
-static void enter_processes(void *context, struct generation *generation,
-			    enum generation_place place)
-{
-	(void)place;
-	generation_processes(generation, enter_process, context);
-}
-
-static const char *state_of(const struct generation_process *process)
-{
-	if (process->pid <= 0)
-		return "ended";
-	return process->killed ? "killed" : process->ready ? "ready" : "starting";
-}
-
-static void write_process(struct lines *lines, const struct process_line *line)
-{
-	const struct generation_process *process = &line->process;
-
-	lines_begin(lines, "process");
-	lines_number(lines, line->generation);
-	lines_words(lines, ipc_role_name(process->role));
-	lines_number(lines, process->index);
-	lines_number(lines, process->pid > 0 ? (uint64_t)process->pid : 0);
-	lines_number(lines, process->uid);
-	lines_words(lines, state_of(process));
-	lines_number(lines, process->seconds);
-	lines_end(lines);
-}
-
-static void processes(const struct question *q)
-{
-	struct processes *page = calloc(1, sizeof(*page));
-	struct lines *lines = page ? new_lines(q) : NULL;
-	struct ipc_lines message = {.number = q->ask->number, .status = LINES_END};
-
-	if (lines) {
-		page->after = q->ask->cursor[0];
-		q->commands->monitor->each(q->commands->owner, enter_processes, page);
-		for (uint32_t i = 0; i < page->count; i++)
-			write_process(lines, &page->list[i]);
-		if (page->more) {
-			message.status = LINES_MORE;
-			message.cursor[0] = page->list[page->count - 1].process.instance;
-		}
-		message.count = lines->count;
-		answer(q->commands, q->control, &message, (pop3_span){lines->text, lines->whole});
-	}
-	free(lines);
-	free(page);
-}
-
 /* ---- questions ---- */
 
 static const struct {
@@ -496,10 +364,12 @@ static const struct {
 } topics[TOPICS] = {
 	[TOPIC_RELOAD] = {reload},
 	[TOPIC_LOG_LEVEL] = {log_level},
-	[TOPIC_DRAIN] = {drain},
-	[TOPIC_LISTENERS] = {listeners},
-	[TOPIC_GENERATIONS] = {generations},
-	[TOPIC_PROCESSES] = {processes},
+	[TOPIC_DRAIN] = {topic_drain},
+	[TOPIC_LISTENERS] = {topic_listeners},
+	[TOPIC_GENERATIONS] = {topic_generations},
+	[TOPIC_PROCESSES] = {topic_processes},
+	[TOPIC_UPGRADE] = {upgrade},
+	[TOPIC_PROGRAM] = {topic_program},
 };
 
 /* True: fd is a connection that was made to the control socket of config, not one that the process
@@ -526,7 +396,7 @@ static bool is_connection(int fd, const struct config *config)
 
 static bool is_obeyed(const struct question *q, int fd, uint32_t *ret_uid)
 {
-	const struct generation *now = serving(q->commands);
+	const struct generation *now = commands_serving(q->commands);
 	struct ucred person;
 	socklen_t size = sizeof(person);
 

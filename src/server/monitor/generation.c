@@ -463,6 +463,11 @@ bool generation_is_draining(const struct generation *g)
 	return g->draining;
 }
 
+bool generation_is_adopted(const struct generation *g)
+{
+	return g->adopted;
+}
+
 uint64_t generation_since(const struct generation *g)
 {
 	return (uint64_t)g->since;

@@ -107,6 +107,8 @@ void generation_send_log_level(struct generation *generation, uint32_t level);
 /* Fronts of mail take no connection more; nothing ends. */
 void generation_stop_accepting(struct generation *generation);
 bool generation_is_draining(const struct generation *generation);
+/* It is of the program before an upgrade: of its configuration only parts are known. */
+bool generation_is_adopted(const struct generation *generation);
 /* Seconds of 1970 of its start. */
 uint64_t generation_since(const struct generation *generation);
 

@@ -26,9 +26,10 @@ struct record { /* then its struct, its text, and NULs up to a multiple of 8 oct
 	uint32_t kind, text;
 };
 
-_Static_assert(sizeof(struct handover_monitor) == 1312, "another version is needed");
+_Static_assert(sizeof(struct handover_monitor) == 1400, "another version is needed");
+_Static_assert(sizeof(struct handover_asker) == 24, "another version is needed");
 _Static_assert(sizeof(struct handover_listener) == 560, "another version is needed");
-_Static_assert(sizeof(struct handover_generation) == 2472, "another version is needed");
+_Static_assert(sizeof(struct handover_generation) == 2480, "another version is needed");
 _Static_assert(sizeof(struct handover_page) == 64, "another version is needed");
 _Static_assert(sizeof(struct handover_root) == 1080, "another version is needed");
 _Static_assert(sizeof(struct handover_slot) == 96, "another version is needed");
@@ -56,7 +57,16 @@ static bool judge_monitor(const void *record)
 
 	return m->pid > 0 && m->root <= 1 && m->numbers > 0 && is_fd(m->no_network_fd) &&
 	       is_fd(m->samples_fd) && is_fd(m->penalties_fd) && m->program[0] == '/' &&
-	       is_text(m->program, sizeof(m->program));
+	       is_text(m->program, sizeof(m->program)) && m->drained <= 1 &&
+	       m->log_level <= LOG_LEVEL_COUNT && m->again <= 1 && m->version[0] &&
+	       is_text(m->version, sizeof(m->version));
+}
+
+static bool judge_asker(const void *record)
+{
+	const struct handover_asker *a = record;
+
+	return a->control > 0 && a->wanted < COMMANDS_WANTED && a->later <= 1;
 }
 
 static bool judge_wanted(const void *record)
@@ -147,6 +157,7 @@ static const struct {
 	bool (*judge)(const void *record);
 } kinds[HANDOVER_KINDS] = {
 	[HANDOVER_MONITOR] = {sizeof(struct handover_monitor), false, judge_monitor},
+	[HANDOVER_ASKER] = {sizeof(struct handover_asker), false, judge_asker},
 	[HANDOVER_LISTENER] = {sizeof(struct handover_listener), false, judge_listener},
 	[HANDOVER_SOCKET] = {sizeof(struct handover_socket), false, judge_socket},
 	[HANDOVER_PAGE] = {sizeof(struct handover_page), false, judge_page},
@@ -164,7 +175,7 @@ struct order {
 	enum handover_kind last;
 	uint32_t sockets;                /* that the listener lacks still */
 	uint32_t wanted, roots, lookups; /* that the generation lacks still */
-	uint32_t generations, serving, number;
+	uint32_t generations, serving, number, askers;
 };
 
 static bool lacks_something(const struct order *order)
@@ -195,6 +206,8 @@ static bool fits(struct order *order, enum handover_kind kind, const void *recor
 	switch (kind) {
 	case HANDOVER_MONITOR:
 		return order->last == HANDOVER_END;
+	case HANDOVER_ASKER:
+		return order->last <= HANDOVER_ASKER && ++order->askers <= HANDOVER_ASKERS_MAX;
 	case HANDOVER_LISTENER:
 		order->sockets = ((const struct handover_listener *)record)->sockets;
 		return order->last < HANDOVER_PAGE;

@@ -6,7 +6,7 @@
  * used, by the new program: in a trial, while the old one still serves, and again when it has
  * become the monitor. Runs in the monitor, as root when that is root, and in the trial.
  *
- * The order: MONITOR; LISTENERs, each with its SOCKETs; PAGEs; GENERATIONs, oldest first, each with
+ * The order: MONITOR; ASKERs; LISTENERs, each with its SOCKETs; PAGEs; GENERATIONs, oldest first, each with
  * its WANTEDs, ROOTs, LOOKUPs, then SLOTs and WAITINGs.
  */
 #ifndef SERVER_MONITOR_HANDOVER_H
@@ -24,6 +24,8 @@ enum {
 	HANDOVER_SIZE_MAX = 16 << 20, /* octets */
 	HANDOVER_TEXT_MAX = 512,      /* behind a record */
 	HANDOVER_PROGRAM_MAX = 1024,
+	HANDOVER_VERSION_NAME_MAX = 64, /* of valijad, as people call it */
+	HANDOVER_ASKERS_MAX = 16,
 	HANDOVER_GENERATIONS_MAX = 33, /* one that serves, others that drain */
 	HANDOVER_SOCKETS_MAX = 1024,   /* of a listener */
 	HANDOVER_FRONTS_MAX = 1024,
@@ -33,9 +35,13 @@ enum {
  * program of another version by changing a copy of this one. */
 extern const char handover_magic[8];
 
+/* Of the monitor, for which a person's question may wait: commands.h */
+enum commands_wanted { WANTS_RELOAD, WANTS_UPGRADE, COMMANDS_WANTED };
+
 enum handover_kind {
 	HANDOVER_END, /* there is no other record */
 	HANDOVER_MONITOR,
+	HANDOVER_ASKER,
 	HANDOVER_LISTENER,
 	HANDOVER_SOCKET,
 	HANDOVER_PAGE,
@@ -60,8 +66,19 @@ struct handover_monitor {
 	int32_t no_network_fd, samples_fd;
 	int32_t penalties_fd; /* what auth sent last, of addresses */
 	uint32_t penalties;   /* how many */
+	uint32_t drained;     /* no new session is taken until a reload */
+	uint32_t log_level;   /* that a command has set, and 1; 0: none has */
+	uint64_t upgrade_age; /* since this upgrade began */
+	uint32_t upgrades;    /* that are over */
+	uint32_t again;       /* another one is asked for */
 	uint8_t ticket_keys[TLS_TICKET_KEYS][TLS_TICKET_KEY_SIZE];
 	char program[HANDOVER_PROGRAM_MAX];
+	char version[HANDOVER_VERSION_NAME_MAX]; /* of the program that hands over */
+};
+/* A person's question that is answered when the upgrade is over. */
+struct handover_asker {
+	uint64_t control, number; /* the instance of the process control; the question's */
+	uint32_t wanted, later;   /* enum commands_wanted; this upgrade is not the one */
 };
 struct handover_wanted { /* as in struct config_listener */
 	uint32_t service, port, only_six, unused;
@@ -91,6 +108,7 @@ struct handover_generation {
 	uint32_t counts, unused;         /* its processes count as that program does */
 	uint32_t wanted, roots, lookups; /* the records of each that follow */
 	uint64_t deadline;               /* to the end of the drain */
+	uint64_t since;                  /* seconds of 1970 */
 	/* the program of its processes, and the files that they get */
 	int32_t program_fd, config_fd, users_fd, aliases_fd, spool_fd, certificates_fd, keys_fd,
 		logins_fd;

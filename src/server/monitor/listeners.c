@@ -48,6 +48,7 @@ struct entry {
 
 struct listeners {
 	struct entry *entries;
+	bool without_mail; /* those of mail are not opened */
 };
 
 static bool is_path(const struct config_listener *wanted)
@@ -412,11 +413,22 @@ static int open_entry(struct listeners *listeners, const struct config_listener 
 	return grow_tcp(listeners, entry, fronts, err);
 }
 
+static bool is_of_mail(const struct config_listener *wanted)
+{
+	return wanted->service <= SERVICE_LMTP;
+}
+
+void listeners_leave_mail(struct listeners *listeners, bool leave)
+{
+	listeners->without_mail = leave;
+}
+
 int listeners_open(struct listeners *listeners, const struct config *config, unsigned fronts,
 		   struct err *err)
 {
 	for (uint32_t i = 0; i < config->listener_count; i++)
-		if (open_entry(listeners, &config->listeners[i], fronts, err) < 0)
+		if (!(listeners->without_mail && is_of_mail(&config->listeners[i])) &&
+		    open_entry(listeners, &config->listeners[i], fronts, err) < 0)
 			return err_prefix(err, "%s:%u", config->file, config->listeners[i].line);
 	return 0;
 }
@@ -497,13 +509,13 @@ static int try_path(const struct config_listener *wanted, struct err *err)
 
 int listeners_try(const struct config *config, const struct listeners *held, struct err *err)
 {
-	struct listeners trial = {NULL};
+	struct listeners trial = {.entries = NULL};
 	int rc = 0;
 
 	for (uint32_t i = 0; i < config->listener_count && rc == 0; i++) {
 		const struct config_listener *wanted = &config->listeners[i];
 
-		if (held && find(held, wanted))
+		if (held && (find(held, wanted) || (held->without_mail && is_of_mail(wanted))))
 			continue;
 		rc = is_path(wanted) ? try_path(wanted, err) : open_entry(&trial, wanted, 1, err);
 		if (rc < 0)
@@ -625,7 +637,7 @@ void listeners_close_mail(struct listeners *listeners)
 	while (*at) {
 		struct entry *entry = *at;
 
-		if (entry->wanted.service > SERVICE_LMTP) {
+		if (!is_of_mail(&entry->wanted)) {
 			at = &entry->next;
 			continue;
 		}

@@ -38,6 +38,9 @@ unsigned listeners_mend(struct listeners *listeners, listeners_opened *opened, v
 void listeners_retain(struct listeners *listeners, const struct config *config, unsigned fronts);
 /* Closes those of the services for mail: POP3, POP3S, LMTP. The next listeners_open opens them. */
 void listeners_close_mail(struct listeners *listeners);
+/* Whether listeners_open leaves those closed, and listeners_try untried: the server is drained, and
+ * is upgraded. */
+void listeners_leave_mail(struct listeners *listeners, bool leave);
 /* How many sockets of wanted listen; *ret_port: the real port, where port 0 was asked for. */
 unsigned listeners_count(const struct listeners *listeners, const struct config_listener *wanted,
 			 uint16_t *ret_port);

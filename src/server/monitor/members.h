@@ -43,6 +43,7 @@ struct generation {
 	struct spool_files spool;
 	struct certificate_watch certificates;
 	bool announced, draining, failed, killed;
+	bool adopted; /* of the program before an upgrade: its configuration is known in parts */
 	bool yielded; /* it drains, and takes no connection any more */
 	struct loop_timer deadline;
 };

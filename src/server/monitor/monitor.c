@@ -44,6 +44,8 @@ enum {
 	YIELD_MS = 2000,        /* for the generation before, whatever its processes do */
 };
 
+#define DRAINED "Drained: no new sessions are taken until a reload;"
+
 static bool opening_waits(const struct monitor *m)
 {
 	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++)
@@ -80,6 +82,14 @@ static void show_status(struct loop_timer *timer)
 		return;
 	memcpy(m->shown, text, sizeof(text));
 	(void)notify_send(text);
+}
+
+/* That of config, unless a command has set another one, and this is an upgrade. */
+static void set_level(const struct monitor *m, const struct config *config)
+{
+	int level = m->upgraded ? m->commands.log_level : -1;
+
+	log_set_level(level >= 0 ? (enum log_level)level : (enum log_level)config->log_level);
 }
 
 static struct monitor *monitor_of(struct generation_owner *owner)
@@ -164,14 +174,15 @@ static void on_ready(struct generation_owner *owner, struct generation *g)
 	counters_set(COUNTER_GENERATION, generation_number(g));
 	if (before)
 		counters_add(COUNTER_RELOADS + RESULT_OK, 1);
-	m->drained = false;
-	counters_set(COUNTER_DRAINED, 0);
+	if (!m->upgraded)
+		m->drained = false;
+	counters_set(COUNTER_DRAINED, m->drained);
 	listeners_retain(owner->listeners, generation_config(g),
 			 generation_fronts(generation_config(g)));
 	logbook_use(&m->log);
 	logbook_use_events(&m->events);
 	if (before) {
-		commands_changed(&m->commands, before, g);
+		commands_changed(&m->commands, before, g, m->upgraded);
 		m->yields = before;
 		loop_timer_set(&m->yielding, YIELD_MS);
 		retire(m, before, reload_drain(generation_config(before)));
@@ -181,6 +192,21 @@ static void on_ready(struct generation_owner *owner, struct generation *g)
 	log_info("ready: %s", where);
 	notify_ready(m, "Serving", where);
 	go_on(m);
+}
+
+static void upgraded(struct monitor *m)
+{
+	const struct commands_made made = {.before = m->upgrade.before,
+					   .now = VALIJA_VERSION,
+					   .program = m->upgrade.program,
+					   .ms = loop_now(m->owner.loop) - m->upgrade.begun,
+					   .drained = m->drained,
+					   .generation = m->current};
+
+	counters_add(COUNTER_UPGRADES + RESULT_OK, 1);
+	m->upgraded = false;
+	upgrade_note(m, NULL);
+	commands_upgraded(&m->commands, &made);
 }
 
 /* New connections are the new generation's. */
@@ -195,10 +221,9 @@ static void reloaded(struct monitor *m)
 	listeners_describe(m->owner.listeners, where, sizeof(where));
 	log_info("%s: %s", m->upgraded ? "upgraded to valijad " VALIJA_VERSION : "reloaded", where);
 	if (m->upgraded)
-		counters_add(COUNTER_UPGRADES + RESULT_OK, 1);
-	m->upgraded = false;
+		upgraded(m);
 	commands_reloaded(&m->commands);
-	notify_ready(m, "Serving", where);
+	notify_ready(m, m->drained ? DRAINED : "Serving", where);
 	go_on(m);
 }
 
@@ -215,6 +240,21 @@ static void yield_over(struct loop_timer *timer)
 	reloaded(timer->context);
 }
 
+/* This is the new program, and its processes cannot start. */
+static void upgrade_was_in_vain(struct monitor *m, const char *why)
+{
+	struct err err;
+
+	err_set(&err, EX_SOFTWARE,
+		"no process of valijad " VALIJA_VERSION " serves: those of the version before go "
+		"on, with the configuration that they have: %s",
+		why);
+	counters_add(COUNTER_UPGRADES + RESULT_FAILED, 1);
+	log_error("%s", err.text);
+	upgrade_note(m, err.text);
+	commands_not_upgraded(&m->commands, err.text);
+}
+
 /* Closes the sockets that were opened for the new configuration alone. */
 static void keep_old(struct monitor *m, const char *why)
 {
@@ -224,20 +264,16 @@ static void keep_old(struct monitor *m, const char *why)
 	log_sink_close(&m->log);
 	log_sink_close(&m->events);
 	log_sink_none(&m->events);
-	if (m->upgraded) {
-		counters_add(COUNTER_UPGRADES + RESULT_FAILED, 1);
-		log_error("no process of valijad " VALIJA_VERSION " serves: those of the version "
-			  "before go on, with the configuration that they have: %s",
-			  why);
-	} else {
+	if (!m->upgraded)
 		log_error("the new configuration is not used, the old one goes on: %s", why);
-	}
-	m->upgraded = false;
 	log_set_level((enum log_level)config->log_level);
 	listeners_retain(m->owner.listeners, config, generation_fronts(config));
 	if (m->drained)
 		listeners_close_mail(m->owner.listeners);
 	commands_refused(&m->commands, why);
+	if (m->upgraded)
+		upgrade_was_in_vain(m, why);
+	m->upgraded = false;
 	notify_ready(m,
 		     "The new configuration was refused, see the log; the old one goes on:", why);
 	go_on(m);
@@ -252,9 +288,10 @@ static void not_upgraded(struct monitor *m, const char *why)
 {
 	counters_add(COUNTER_UPGRADES + RESULT_FAILED, 1);
 	log_error("no upgrade, the version that runs goes on: %s", why);
+	upgrade_note(m, why);
+	commands_not_upgraded(&m->commands, why);
 	notify_ready(m, "An upgrade was refused, see the log; the version that runs goes on:", why);
-	if (m->reload_wanted)
-		loop_timer_set(&m->again, 0);
+	go_on(m);
 }
 
 static void on_failed(struct generation_owner *owner, struct generation *g, const char *why,
@@ -452,6 +489,7 @@ static int start_generation(struct monitor *m, struct err *err)
 	look_at_listeners(m);
 	listeners_give(m->owner.listeners, &m->next, m->given, m->given_count);
 	m->given_count = 0;
+	listeners_leave_mail(m->owner.listeners, m->drained && m->upgraded);
 	if (rc == 0)
 		rc = listeners_open(m->owner.listeners, &m->next, generation_fronts(&m->next), err);
 	if (rc == 0) {
@@ -511,7 +549,7 @@ static int open_mail(struct monitor *m, struct err *err)
 {
 	if (config_load(m->file, &m->next, err) < 0)
 		return -1;
-	log_set_level((enum log_level)m->next.log_level);
+	set_level(m, &m->next);
 	close_folders(m);
 	return open_folder(m, err);
 }
@@ -543,15 +581,41 @@ static void reload_again(struct loop_timer *timer)
 
 /* ---- commands ---- */
 
-static enum reload_begun commanded_reload(struct generation_owner *owner)
+static enum commands_begun commanded_reload(struct generation_owner *owner)
 {
 	struct monitor *m = monitor_of(owner);
 	bool later = m->coming || m->yields || opening_waits(m) || upgrade_waits(m);
 
 	if (m->stopping)
-		return RELOAD_NEVER;
+		return BEGUN_NEVER;
 	reload(m);
-	return later ? RELOAD_LATER : RELOAD_BEGUN;
+	return later ? BEGUN_LATER : BEGUN_NOW;
+}
+
+/* One that waits for a reload is the next one, too. */
+static enum commands_begun commanded_upgrade(struct generation_owner *owner)
+{
+	struct monitor *m = monitor_of(owner);
+	bool later = upgrade_waits(m) || m->upgraded;
+
+	if (m->stopping)
+		return BEGUN_NEVER;
+	upgrade_begin(m);
+	return later ? BEGUN_LATER : BEGUN_NOW;
+}
+
+static void describe_program(struct generation_owner *owner, struct commands_program *ret)
+{
+	static const char *const results[] = {NULL, "upgraded", "refused"};
+	const struct monitor *m = monitor_of(owner);
+
+	*ret = (struct commands_program){.path = m->upgrade.program,
+					 .since = (uint64_t)m->since,
+					 .upgrading = upgrade_waits(m) || m->upgraded ||
+						      m->upgrade.wanted,
+					 .upgrades = m->upgrade.count,
+					 .last = results[m->upgrade.last],
+					 .reason = m->upgrade.why};
 }
 
 static void look_at_each(struct generation_owner *owner, generation_look *look, void *context)
@@ -596,13 +660,18 @@ static bool commanded_drain(struct generation_owner *owner)
 	m->drained = true;
 	counters_set(COUNTER_DRAINED, 1);
 	close_mail(m);
-	snprintf(m->doing, sizeof(m->doing), "Drained: no new sessions are taken until a reload;");
-	notify_send("STATUS=Drained: no new sessions are taken until a reload");
+	snprintf(m->doing, sizeof(m->doing), DRAINED);
+	notify_send("STATUS=" DRAINED);
 	return true;
 }
 
 static const struct commands_monitor commanded = {
-	.reload = commanded_reload, .drain = commanded_drain, .each = look_at_each};
+	.reload = commanded_reload,
+	.upgrade = commanded_upgrade,
+	.program = describe_program,
+	.drain = commanded_drain,
+	.each = look_at_each,
+};
 
 static void finish_openings(struct monitor *m)
 {
@@ -807,6 +876,7 @@ static int monitor_start(struct monitor *m, const char *name, struct handover_re
 	m->owner.ban = on_ban;
 	m->owner.penalties = on_penalties;
 	m->owner.root = geteuid() == 0;
+	m->since = time(NULL);
 	m->owner.loop = loop_create(err);
 	m->owner.exe_fd = process_self(err);
 	commands_init(&m->commands, &m->owner, &commanded);
@@ -844,7 +914,8 @@ static int go_on_after_upgrade(struct monitor *m, struct handover_reader *state,
 		return -1;
 	handover_close(state);
 	m->upgraded = true;
-	log_set_level((enum log_level)generation_config(m->current)->log_level);
+	counters_set(COUNTER_DRAINED, m->drained);
+	set_level(m, generation_config(m->current));
 	if (log_sink_open(&m->log, generation_config(m->current), &log_err) == 0)
 		logbook_use(&m->log);
 	if (log_sink_open_events(&m->events, generation_config(m->current), &log_err) == 0)

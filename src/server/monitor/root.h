@@ -46,6 +46,7 @@ struct monitor {
 	bool stopping, reload_wanted;
 	bool drained; /* no new session is taken, by command, until a reload */
 	struct commands commands;
+	time_t since;  /* this program has been the monitor */
 	bool upgraded; /* it was another program, whose generation serves still */
 	struct upgrade upgrade;
 };

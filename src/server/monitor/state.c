@@ -3,6 +3,7 @@
 #include "server/monitor/state.h"
 
 #include "base/log.h"
+#include "build-config.h"
 #include "server/monitor/adopt.h"
 #include "server/monitor/root.h"
 
@@ -58,13 +59,33 @@ static void write_monitor(const struct monitor *m, bool secrets, struct handover
 		.no_network_fd = handover_fd(ret, m->owner.no_network_fd),
 		.samples_fd = handover_fd(ret, m->owner.pages.samples_fd),
 		.penalties_fd = handover_fd(ret, m->owner.penalties_kept.fd),
-		.penalties = m->owner.penalties_kept.count};
+		.penalties = m->owner.penalties_kept.count,
+		.drained = m->drained,
+		.log_level = (uint32_t)(m->commands.log_level + 1),
+		.upgrade_age = now - m->upgrade.begun,
+		.upgrades = m->upgrade.count,
+		.again = m->upgrade.wanted,
+		.version = VALIJA_VERSION};
 
 	if (secrets)
 		memcpy(record.ticket_keys, m->owner.ticket_keys, sizeof(record.ticket_keys));
 	memcpy(record.program, m->upgrade.program, sizeof(record.program));
 	handover_put(ret, HANDOVER_MONITOR, &record, (pop3_span){"", 0});
 	explicit_bzero(&record, sizeof(record));
+}
+
+static void write_askers(const struct commands *commands, struct handover *ret)
+{
+	for (size_t i = 0; i < COMMANDS_WAITING_MAX; i++) {
+		const struct commands_waiting *of = &commands->waiting[i];
+		struct handover_asker record = {.control = of->control,
+						.number = of->number,
+						.wanted = of->wanted,
+						.later = of->later};
+
+		if (of->control)
+			handover_put(ret, HANDOVER_ASKER, &record, (pop3_span){"", 0});
+	}
 }
 
 struct next {
@@ -88,6 +109,7 @@ void state_write(const struct monitor *m, bool secrets, struct handover *ret)
 
 	handover_begin(ret);
 	write_monitor(m, secrets, ret);
+	write_askers(&m->commands, ret);
 	listeners_hand_on(m->owner.listeners, ret);
 	pages_hand_on(&m->owner.pages, ret);
 	for (each(m, find_next, &next); next.found; each(m, find_next, &next)) {
@@ -113,6 +135,43 @@ int state_open(int fd, pid_t pid, struct handover_reader *ret, struct err *err)
 		       "running valijad alone, at an upgrade");
 }
 
+void state_adopt_listeners(struct listeners *listeners, struct handover_reader *reader)
+{
+	const struct handover_monitor *record;
+
+	handover_rewind(reader);
+	record = handover_next(reader, NULL);
+	while (handover_kind(reader) == HANDOVER_ASKER)
+		handover_next(reader, NULL);
+	listeners_leave_mail(listeners, record->drained);
+	listeners_adopt(listeners, reader);
+}
+
+/* A reload that was asked for during the upgrade is the one that is a part of it. */
+static void adopt_askers(struct commands *commands, struct handover_reader *reader)
+{
+	for (size_t i = 0; handover_kind(reader) == HANDOVER_ASKER; i++) {
+		const struct handover_asker *record = handover_next(reader, NULL);
+
+		commands->waiting[i] = (struct commands_waiting){
+			.control = record->control,
+			.number = record->number,
+			.wanted = (enum commands_wanted)record->wanted,
+			.later = record->later && record->wanted == WANTS_UPGRADE};
+	}
+}
+
+static void adopt_upgrade(struct monitor *m, const struct handover_monitor *record)
+{
+	uint64_t now = loop_now(m->owner.loop);
+
+	memcpy(m->upgrade.program, record->program, sizeof(m->upgrade.program));
+	memcpy(m->upgrade.before, record->version, sizeof(m->upgrade.before));
+	m->upgrade.begun = now > record->upgrade_age ? now - record->upgrade_age : 0;
+	m->upgrade.count = record->upgrades;
+	m->upgrade.wanted = record->again;
+}
+
 void state_adopt(struct monitor *m, struct handover_reader *reader)
 {
 	const struct handover_monitor *record;
@@ -126,9 +185,12 @@ void state_adopt(struct monitor *m, struct handover_reader *reader)
 	m->owner.penalties_kept =
 		(struct penalties_kept){handover_take_fd(record->penalties_fd), record->penalties};
 	memcpy(m->owner.ticket_keys, record->ticket_keys, sizeof(m->owner.ticket_keys));
-	memcpy(m->upgrade.program, record->program, sizeof(m->upgrade.program));
+	m->drained = record->drained;
+	m->commands.log_level = (int)record->log_level - 1;
+	adopt_upgrade(m, record);
 	m->tickets_due = loop_now(m->owner.loop) + record->tickets;
 	same_counters = record->counters == counters_hash();
+	adopt_askers(&m->commands, reader);
 	listeners_adopt(m->owner.listeners, reader);
 	pages_adopt(&m->owner.pages, same_counters, handover_take_fd(record->samples_fd), reader);
 	if (!same_counters)

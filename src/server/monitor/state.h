@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct listeners;
 struct monitor;
 
 /* Whether all is in it that is under way: nothing waits to be sent, no job is done for a child. */
@@ -22,6 +23,8 @@ void state_write(const struct monitor *m, bool secrets, struct handover *ret);
 /* Opens the state of the process pid, which runs with this one's rights. Returns 0, or -1 with
  * err. */
 int state_open(int fd, pid_t pid, struct handover_reader *ret, struct err *err);
+/* Of a trial: takes over the listeners alone; listeners_try knows then what need not be tried. */
+void state_adopt_listeners(struct listeners *listeners, struct handover_reader *reader);
 /* Takes over everything but the generations: the loop has to be there for those. */
 void state_adopt(struct monitor *m, struct handover_reader *reader);
 /* Then those. -1: there is no memory. */

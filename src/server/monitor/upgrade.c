@@ -292,13 +292,15 @@ void upgrade_begin(struct monitor *m)
 	struct upgrade *upgrade = &m->upgrade;
 	struct err err;
 
-	if (m->stopping || upgrade_waits(m))
+	if (m->stopping)
 		return;
-	upgrade->wanted = upgrade->events->is_busy(m);
+	upgrade->wanted = upgrade_waits(m) || upgrade->events->is_busy(m);
 	if (upgrade->wanted) {
-		log_info("the upgrade waits for the start or the reload that is in progress");
+		log_info("the upgrade waits for the %s that is in progress",
+			 upgrade_waits(m) || m->upgraded ? "upgrade" : "start or the reload");
 		return;
 	}
+	upgrade->begun = loop_now(m->owner.loop);
 	notify_reloading();
 	log_info("an upgrade is asked for: trying %s", upgrade->program);
 	if (try_program(m, &err) < 0) {
@@ -308,6 +310,13 @@ void upgrade_begin(struct monitor *m)
 	upgrade->phase = UPGRADE_TRIAL;
 	upgrade->late = false;
 	loop_timer_set(&upgrade->timer, TRIAL_MS);
+}
+
+void upgrade_note(struct monitor *m, const char *why)
+{
+	m->upgrade.count++;
+	m->upgrade.last = why ? UPGRADE_REFUSED : UPGRADE_MADE;
+	snprintf(m->upgrade.why, sizeof(m->upgrade.why), "%s", why ? why : "");
 }
 
 void upgrade_init(struct monitor *m, const struct upgrade_events *events)

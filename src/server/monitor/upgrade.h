@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-enum { UPGRADE_OUTPUT_MAX = 4096 };
+enum { UPGRADE_OUTPUT_MAX = 4096, UPGRADE_WHY_MAX = 512 };
 
 /* The last line of a trial that went well. */
 #define UPGRADE_YES "it can take over from the valijad that runs"
@@ -28,6 +28,8 @@ enum upgrade_phase {
 	UPGRADE_QUIET, /* until nothing is under way that the state does not have */
 };
 
+enum upgrade_result { UPGRADE_NEVER, UPGRADE_MADE, UPGRADE_REFUSED };
+
 struct upgrade_events {
 	/* A start, a reload or a look at a mail folder is under way. */
 	bool (*is_busy)(const struct monitor *m);
@@ -39,7 +41,12 @@ struct upgrade {
 	const struct upgrade_events *events;
 	char program[HANDOVER_PROGRAM_MAX]; /* its path; filled in before upgrade_init */
 	enum upgrade_phase phase;
-	bool wanted;    /* as soon as a reload that is in progress is over */
+	bool wanted;    /* one more, as soon as what is in progress is over */
+	uint64_t begun; /* of loop_now: when the trial began, perhaps of the program before */
+	char before[HANDOVER_VERSION_NAME_MAX]; /* the version that became this one */
+	uint32_t count;                         /* that are over */
+	enum upgrade_result last;               /* of those */
+	char why[UPGRADE_WHY_MAX];              /* it was refused */
 	int program_fd; /* of the new program */
 	pid_t pid;      /* of the trial; 0: none */
 	int output_fd;  /* what the trial writes */
@@ -53,11 +60,15 @@ struct upgrade {
 
 /* Once the loop is there. */
 void upgrade_init(struct monitor *m, const struct upgrade_events *events);
+/* Begins one; one that is asked for while another one or a reload is in progress begins behind it.
+ */
 void upgrade_begin(struct monitor *m);
 /* Whether one is under way. */
 bool upgrade_waits(const struct monitor *m);
-/* A reload is over: an upgrade that waited for it begins. */
+/* A reload or an upgrade is over: an upgrade that waited for it begins. */
 void upgrade_go_on(struct monitor *m);
+/* One is over. why: it was refused; NULL: it was made. */
+void upgrade_note(struct monitor *m, const char *why);
 /* Returns true when pid was that of the trial. */
 bool upgrade_reaped(struct monitor *m, pid_t pid, int status);
 /* valijad stops. */

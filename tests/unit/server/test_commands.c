@@ -2,6 +2,7 @@
  * control process that an attacker owns could send. The test plays the monitor's loop and control.
  */
 #include "base/log.h"
+#include "build-config.h"
 #include "server/lines.h"
 #include "server/monitor/commands.h"
 #include "server/monitor/members.h"
@@ -34,9 +35,10 @@ static struct {
 	struct generation old, now;
 	struct slot slot;
 	struct commands commands;
-	enum reload_begun begun;
+	enum commands_begun begun;
 	bool busy;
-	unsigned reloads, drains;
+	unsigned reloads, upgrades, drains;
+	struct commands_program program;
 	struct slot slots[MANY];
 	char packet[CHAN_PACKET_MAX] __attribute__((aligned(8)));
 } test;
@@ -66,11 +68,24 @@ static int connection(const char *path, int listener, int *ret_client)
 	return fd;
 }
 
-static enum reload_begun on_reload(struct generation_owner *owner)
+static enum commands_begun on_reload(struct generation_owner *owner)
 {
 	(void)owner;
 	test.reloads++;
 	return test.begun;
+}
+
+static enum commands_begun on_upgrade(struct generation_owner *owner)
+{
+	(void)owner;
+	test.upgrades++;
+	return test.begun;
+}
+
+static void on_program(struct generation_owner *owner, struct commands_program *ret)
+{
+	(void)owner;
+	*ret = test.program;
 }
 
 static void each(struct generation_owner *owner, generation_look *look, void *context)
@@ -87,8 +102,11 @@ static bool on_drain(struct generation_owner *owner)
 	return !test.busy;
 }
 
-static const struct commands_monitor monitor = {
-	.reload = on_reload, .drain = on_drain, .each = each};
+static const struct commands_monitor monitor = {.reload = on_reload,
+						.upgrade = on_upgrade,
+						.program = on_program,
+						.drain = on_drain,
+						.each = each};
 
 static void no_packet(struct chan *chan, const void *data, size_t size, int *fds, unsigned count)
 {
@@ -209,7 +227,7 @@ static const char *expect(uint32_t status)
 
 static void reloaded(void)
 {
-	commands_changed(&test.commands, &test.old, &test.now);
+	commands_changed(&test.commands, &test.old, &test.now, false);
 	commands_reloaded(&test.commands);
 }
 
@@ -257,8 +275,12 @@ static void test_threat_115_control_cannot_pass_for_a_person(void **state)
 		expect(LINES_REFUSED);
 		ask(fds[i], TOPIC_DRAIN, "");
 		expect(LINES_REFUSED);
+		ask(fds[i], TOPIC_UPGRADE, "");
+		expect(LINES_REFUSED);
+		ask(fds[i], TOPIC_PROGRAM, "");
+		expect(LINES_REFUSED);
 	}
-	assert_int_equal(test.reloads + test.drains, 0);
+	assert_int_equal(test.reloads + test.drains + test.upgrades, 0);
 	assert_int_equal(test.commands.log_level, -1);
 	for (size_t i = 0; i < 2; i++) {
 		close(pair[i]);
@@ -367,7 +389,7 @@ static void test_a_later_reload_has_its_own_answer(void **state)
 
 	(void)state;
 	ask_number(fd, TOPIC_RELOAD, "", 1);
-	test.begun = RELOAD_LATER;
+	test.begun = BEGUN_LATER;
 	ask_number(fd, TOPIC_RELOAD, "", 2);
 	ask_number(fd, TOPIC_RELOAD, "", 3);
 	commands_refused(&test.commands, "the first");
@@ -382,9 +404,122 @@ static void test_a_later_reload_has_its_own_answer(void **state)
 		assert_int_equal(lines->number, i);
 		assert_int_equal(lines->status, LINES_END);
 	}
-	test.begun = RELOAD_NEVER;
+	test.begun = BEGUN_NEVER;
 	ask(fd, TOPIC_RELOAD, "");
 	assert_non_null(strstr(expect(LINES_FAILED), "stopping"));
+	close(client);
+	close(fd);
+}
+
+/* ---- upgrade ---- */
+
+static const struct commands_made made = {.before = "0.1.0",
+					  .now = "0.2.0",
+					  .program = "/usr/sbin/valijad",
+					  .ms = 1234,
+					  .generation = &test.now};
+
+static const struct ipc_lines *expect_of(uint64_t number, uint32_t status)
+{
+	const struct ipc_lines *lines = answer();
+
+	assert_non_null(lines);
+	assert_int_equal(lines->number, number);
+	assert_int_equal(lines->status, status);
+	return lines;
+}
+
+/* Reloads and upgrades are answered by their own ends alone. */
+static void test_an_upgrade_is_answered_when_it_is_over(void **state)
+{
+	int client, fd = connection(test.path, test.listener, &client);
+
+	(void)state;
+	ask_number(fd, TOPIC_UPGRADE, "", 1);
+	assert_int_equal(test.upgrades, 1);
+	ask_number(fd, TOPIC_RELOAD, "", 2);
+	assert_null(answer());
+	reloaded();
+	expect_of(2, LINES_END);
+	assert_null(answer());
+	commands_upgraded(&test.commands, &made);
+	assert_string_equal(ipc_tail(expect_of(1, LINES_END)),
+			    "upgraded\t0.1.0\t0.2.0\t/usr/sbin/valijad\t1234\nserving\t2\n");
+	commands_upgraded(&test.commands, &made);
+	assert_null(answer());
+	close(client);
+	close(fd);
+}
+
+static void test_a_refused_upgrade_is_answered_with_the_reason(void **state)
+{
+	int client, fd = connection(test.path, test.listener, &client);
+	const struct ipc_lines *lines;
+
+	(void)state;
+	ask_number(fd, TOPIC_UPGRADE, "", 1);
+	test.begun = BEGUN_LATER; /* during the trial */
+	ask_number(fd, TOPIC_UPGRADE, "", 2);
+	ask_number(fd, TOPIC_RELOAD, "", 3);
+	commands_not_upgraded(&test.commands, "it cannot\ntake over");
+	lines = expect_of(1, LINES_FAILED);
+	assert_int_equal(lines->code, 70);
+	assert_string_equal(ipc_tail(lines), "it cannot\\x0atake over");
+	assert_null(answer()); /* the reload begins now, and then the second one */
+	reloaded();
+	expect_of(3, LINES_END);
+	commands_upgraded(&test.commands, &made);
+	expect_of(2, LINES_END);
+	test.begun = BEGUN_NEVER;
+	ask(fd, TOPIC_UPGRADE, "");
+	assert_non_null(strstr(expect(LINES_FAILED), "stopping"));
+	close(client);
+	close(fd);
+}
+
+/* Its configuration is known in parts, so that nothing can be compared with it. */
+static void test_what_a_command_has_set_stays_at_an_upgrade(void **state)
+{
+	int client, fd = connection(test.path, test.listener, &client);
+
+	(void)state;
+	ask(fd, TOPIC_LOG_LEVEL, "error");
+	assert_true(recv(test.control, test.packet, sizeof(test.packet), 0) > 0);
+	expect(LINES_END);
+	test.old.adopted = true;
+	ask_number(fd, TOPIC_UPGRADE, "", 1);
+	ask_number(fd, TOPIC_RELOAD, "", 2);
+	commands_changed(&test.commands, &test.old, &test.now, true);
+	commands_upgraded(&test.commands,
+			  &(struct commands_made){"1", "2", "/x", 5, true, &test.now});
+	assert_non_null(strstr(ipc_tail(expect_of(1, LINES_END)), "serving\t2\ndrained\n"));
+	commands_reloaded(&test.commands);
+	assert_string_equal(ipc_tail(expect_of(2, LINES_END)), "serving\t2\nnot-compared\n");
+	ask(fd, TOPIC_LOG_LEVEL, "");
+	assert_string_equal(expect(LINES_END), "log-level\terror\tinfo\n");
+	close(client);
+	close(fd);
+}
+
+static void test_the_program(void **state)
+{
+	int client, fd = connection(test.path, test.listener, &client);
+
+	(void)state;
+	test.program = (struct commands_program){.path = "/usr/sbin/valijad", .since = 1700000000};
+	ask(fd, TOPIC_PROGRAM, "");
+	assert_string_equal(expect(LINES_END), "program\t" VALIJA_VERSION
+					       "\t/usr/sbin/valijad\t1700000000\tserving\t0\t-\t-"
+					       "\n");
+	test.program = (struct commands_program){.path = "/a\tb",
+						 .upgrading = true,
+						 .upgrades = 3,
+						 .last = "refused",
+						 .reason = "because\n"};
+	ask(fd, TOPIC_PROGRAM, "");
+	assert_string_equal(expect(LINES_END),
+			    "program\t" VALIJA_VERSION
+			    "\t/a\\x09b\t0\tupgrading\t3\trefused\tbecause\\x0a\n");
 	close(client);
 	close(fd);
 }
@@ -548,6 +683,10 @@ int main(void)
 		TEST(test_a_reload_is_answered_when_it_is_over),
 		TEST(test_a_refused_reload_is_answered_with_the_reason),
 		TEST(test_a_later_reload_has_its_own_answer),
+		TEST(test_an_upgrade_is_answered_when_it_is_over),
+		TEST(test_a_refused_upgrade_is_answered_with_the_reason),
+		TEST(test_what_a_command_has_set_stays_at_an_upgrade),
+		TEST(test_the_program),
 		TEST(test_threat_115_questions_are_bounded),
 		TEST(test_an_answer_that_is_too_long_says_so),
 		TEST(test_listeners_and_drain),

@@ -57,6 +57,8 @@ static void test_commands_of_other_processes(void **state)
 	assert_true(span_equal(command.target, SPAN_LITERAL("anna")));
 	assert_null(parse("1 stats"));
 	assert_int_equal(command.row->steps[0].kind, STEP_HERE);
+	assert_null(parse("1 upgrade"));
+	assert_null(parse("1 show program"));
 	assert_null(parse("1 log-level"));
 	assert_int_equal(command.target.size, 0);
 	assert_null(parse("1 log-level debug"));

@@ -3,6 +3,7 @@
  */
 #include "server/monitor/handover.h"
 
+#include "base/log.h"
 #include "base/text.h"
 
 #include <setjmp.h>
@@ -34,7 +35,10 @@ static struct handover_monitor a_monitor(void)
 					 .no_network_fd = -1,
 					 .samples_fd = 40,
 					 .penalties_fd = -1,
-					 .program = "/usr/sbin/valijad"};
+					 .drained = 1,
+					 .log_level = 2,
+					 .program = "/usr/sbin/valijad",
+					 .version = "0.1.0"};
 }
 
 static struct handover_generation a_generation(uint32_t number, bool draining)
@@ -57,6 +61,8 @@ static struct handover_generation a_generation(uint32_t number, bool draining)
 					    .file = "/etc/valija/valija.conf"};
 }
 
+static const struct handover_asker asker = {
+	.control = 75, .number = 9, .wanted = WANTS_UPGRADE, .later = 1};
 static const struct handover_wanted wanted = {
 	.service = SERVICE_POP3, .port = 110, .address = "127.0.0.1"};
 static const struct handover_listener listener = {
@@ -98,6 +104,7 @@ static void put_all(struct handover *h)
 
 	handover_begin(h);
 	handover_put(h, HANDOVER_MONITOR, &monitor, none);
+	handover_put(h, HANDOVER_ASKER, &asker, none);
 	handover_put(h, HANDOVER_LISTENER, &listener, none);
 	handover_put(h, HANDOVER_SOCKET, &sockets[0], none);
 	handover_put(h, HANDOVER_SOCKET, &sockets[1], none);
@@ -160,7 +167,8 @@ static void refuses(const struct handover *h, const char *why)
 static void test_it_comes_back_as_it_was(void **state)
 {
 	static const enum handover_kind kinds[] = {
-		HANDOVER_MONITOR, HANDOVER_LISTENER,   HANDOVER_SOCKET,  HANDOVER_SOCKET,
+		HANDOVER_MONITOR, HANDOVER_ASKER,      HANDOVER_LISTENER, HANDOVER_SOCKET,
+		HANDOVER_SOCKET,
 		HANDOVER_PAGE,    HANDOVER_GENERATION, HANDOVER_WANTED,  HANDOVER_ROOT,
 		HANDOVER_LOOKUP,  HANDOVER_SLOT,       HANDOVER_WAITING, HANDOVER_GENERATION,
 		HANDOVER_WANTED,  HANDOVER_ROOT,       HANDOVER_LOOKUP,  HANDOVER_SLOT,
@@ -187,6 +195,8 @@ static void test_it_comes_back_as_it_was(void **state)
 		record = handover_next(&reader, &text);
 		if (kinds[i] == HANDOVER_MONITOR)
 			assert_memory_equal(record, &monitor, sizeof(monitor));
+		if (kinds[i] == HANDOVER_ASKER)
+			assert_memory_equal(record, &asker, sizeof(asker));
 		if (kinds[i] == HANDOVER_SLOT) {
 			assert_memory_equal(record, &slot, sizeof(slot));
 			assert_true(span_equal(text, SPAN_LITERAL("anna/Maildir")));
@@ -297,6 +307,19 @@ static void test_threat_125_records_in_another_order(void **state)
 	refuses(&h, "another order");
 	handover_finish(&h);
 
+	put_all(&h); /* a question behind a listener */
+	handover_put(&h, HANDOVER_ASKER, &asker, none);
+	refuses(&h, "another order");
+	handover_finish(&h);
+
+	handover_begin(&h); /* more of them than the monitor has places for */
+	handover_put(&h, HANDOVER_MONITOR, &monitor, none);
+	for (int i = 0; i < HANDOVER_ASKERS_MAX + 1; i++)
+		handover_put(&h, HANDOVER_ASKER, &asker, none);
+	put_generation(&h, 1, false);
+	refuses(&h, "another order");
+	handover_finish(&h);
+
 	put_all(&h); /* a listener behind a generation */
 	handover_put(&h, HANDOVER_LISTENER, &listener, none);
 	refuses(&h, "another order");
@@ -363,6 +386,44 @@ static void test_threat_125_fields_out_of_range(void **state)
 	handover_finish(&h);
 }
 
+static void refuses_monitor(struct handover_monitor monitor)
+{
+	struct handover h;
+
+	handover_begin(&h);
+	handover_put(&h, HANDOVER_MONITOR, &monitor, none);
+	put_generation(&h, 1, false);
+	refuses(&h, "damaged");
+	handover_finish(&h);
+}
+
+static void test_threat_138_what_was_steered_out_of_range(void **state)
+{
+	static const struct handover_asker bad[] = {
+		{.control = 0, .wanted = WANTS_RELOAD},
+		{.control = 1, .wanted = COMMANDS_WANTED},
+		{.control = 1, .wanted = WANTS_UPGRADE, .later = 2},
+	};
+	struct handover_monitor sound = a_monitor(), monitor;
+	struct handover h;
+
+	(void)state;
+	refuses_monitor((monitor = sound, monitor.drained = 2, monitor));
+	refuses_monitor((monitor = sound, monitor.again = 2, monitor));
+	refuses_monitor((monitor = sound, monitor.log_level = LOG_LEVEL_COUNT + 1, monitor));
+	refuses_monitor((monitor = sound, monitor.version[0] = '\0', monitor));
+	refuses_monitor((monitor = sound,
+			 memset(monitor.version, 'x', sizeof(monitor.version)), monitor));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		handover_begin(&h);
+		handover_put(&h, HANDOVER_MONITOR, &sound, none);
+		handover_put(&h, HANDOVER_ASKER, &bad[i], none);
+		put_generation(&h, 1, false);
+		refuses(&h, "damaged");
+		handover_finish(&h);
+	}
+}
+
 static void test_what_is_too_large_is_not_written(void **state)
 {
 	static char text[HANDOVER_TEXT_MAX + 1];
@@ -425,6 +486,7 @@ int main(void)
 		cmocka_unit_test(test_threat_125_octets_that_were_changed),
 		cmocka_unit_test(test_threat_125_records_in_another_order),
 		cmocka_unit_test(test_threat_125_fields_out_of_range),
+		cmocka_unit_test(test_threat_138_what_was_steered_out_of_range),
 		cmocka_unit_test(test_what_is_too_large_is_not_written),
 		cmocka_unit_test(test_descriptors_are_taken_once),
 		cmocka_unit_test(test_descriptors_are_noted),

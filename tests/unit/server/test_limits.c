@@ -459,6 +459,37 @@ static void test_penalties_go_over_to_another_process(void **state)
 	finish(&old);
 }
 
+/* What a proxy calls loopback goes over, too, and never becomes this machine's own. */
+static void test_loopback_of_a_proxy_goes_over(void **state)
+{
+	struct config config = {.failure_delay_ms = 1, .failure_delay_max_ms = 1u << 20};
+	struct limit_address *own, *named;
+	struct limits old, new;
+	enum reason why;
+
+	(void)state;
+	kept_count = 0;
+	limits_init(&old, &config);
+	limits_init(&new, &config);
+	named = limits_connect(&old, loop_four, false, false, &why);
+	for (int i = 0; i < 4; i++)
+		limits_failed(&old, named, 1, MINUTE);
+	limits_disconnect(&old, named);
+	limits_penalties(&old, MINUTE, keep, NULL);
+	assert_int_equal(kept_count, 1);
+	assert_true(limits_take_penalty(&new, &kept[0], MINUTE));
+	own = limits_connect(&new, loop_four, true, false, &why);
+	named = limits_connect(&new, loop_four, false, false, &why);
+	assert_int_equal(limits_failed(&new, own, 1, MINUTE), 1);
+	assert_int_equal(limits_failed(&new, named, 1, MINUTE), 1 << 4);
+	limits_disconnect(&new, own);
+	limits_disconnect(&new, named);
+	limits_sweep(&new, 12 * MINUTE);
+	limits_sweep(&old, 12 * MINUTE);
+	finish(&new);
+	finish(&old);
+}
+
 static void test_wider_networks_go_over_with_their_addresses(void **state)
 {
 	struct config config = {.failure_delay_ms = 1, .failure_delay_max_ms = 1u << 20};
@@ -512,6 +543,7 @@ static void test_rows_that_cannot_be_right(void **state)
 	REFUSED(memcpy(row.address, loop_four, 16));
 	REFUSED(memcpy(row.address, loop_six, 16));
 	REFUSED(memset(row.address, 0, 16)); /* a Unix socket */
+	REFUSED(row.octets = IPC_PENALTY_NAMED); /* that is no loopback */
 	REFUSED(row.octets = 5);
 	REFUSED(row.octets = 7); /* no address of it is there */
 	REFUSED(row.octets = 16);
@@ -540,6 +572,7 @@ int main(void)
 		cmocka_unit_test(test_threat_70_given_up_on_loopback),
 		cmocka_unit_test(test_fresh_failures_are_those_of_ten_minutes),
 		cmocka_unit_test(test_penalties_go_over_to_another_process),
+		cmocka_unit_test(test_loopback_of_a_proxy_goes_over),
 		cmocka_unit_test(test_wider_networks_go_over_with_their_addresses),
 		cmocka_unit_test(test_rows_that_cannot_be_right),
 	};
