@@ -1,4 +1,5 @@
-/* A state that a monitor hands to its next program. Checked: what is accepted can be read to its
+/* A state that a monitor hands to its next program; the first input is written by
+ * tests/unit/server/test_handover.c. Checked: what is accepted can be read to its
  * end, each text has its room, and the numbers that are used as counts are in their ranges. */
 #include "server/monitor/handover.h"
 

@@ -104,6 +104,28 @@ def test_weak_settings(healthy, name, value, severity, words):
     assert row['mend'].split()[0].split('.')[-1] in office.conf.read_text()
 
 
+def test_listeners_that_let_in_more_than_the_site(healthy):
+    """Once each, with the networks."""
+    office = healthy(run=False)
+    assert not rows(doctor(office), 'warning', 'settings')
+    office.conf.write_text(office.conf.read_text() + f'''
+listener "127.0.0.1:{office.pop3}" {{
+	plain_networks = {{"192.0.2.0/24", "2001:db8::/32"}}
+}}
+listener "127.0.0.1:{office.pop3s}" {{
+	tls_min = "1.0"
+	tls_min_networks = {{"10.1.2.3"}}
+}}
+''')
+    found = doctor(office)
+    [row] = rows(found, 'warning', 'settings', 'clear text')
+    assert f'127.0.0.1:{office.pop3} ' in row['text']
+    assert ' from 192.0.2.0/24, 2001:db8::/32: ' in row['text'] and 'plain_networks' in row['mend']
+    [row] = rows(found, 'warning', 'settings', 'TLS 1.0 from 10.1.2.3/32')
+    assert f'127.0.0.1:{office.pop3s} ' in row['text'] and 'tls_min' in row['mend']
+    assert not trouble(found, 'configuration'), found
+
+
 def test_a_configuration_that_is_wrong(healthy):
     office = healthy(run=False)
     office.conf.write_text(office.conf.read_text() + 'nonsense = 1\n')
@@ -313,20 +335,21 @@ def test_a_database_that_is_down(healthy):
     assert 'valija user test' in row['mend']
 
 
-def certificate(office, days):
+def certificate(office, days, host='office.test', path=None):
     """Of the office's key, for so many days."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     key = serialization.load_pem_private_key((office.dir / 'tls/key.pem').read_bytes(), None)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, 'office.test')])
+    path = path or office.cert
     now = datetime.datetime.utcnow()
     made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(
         key.public_key()).serial_number(1).not_valid_before(
-            now - datetime.timedelta(days=2)).not_valid_after(
+            now - datetime.timedelta(days=20)).not_valid_after(
                 now + datetime.timedelta(days=days, hours=1)).add_extension(
-                    x509.SubjectAlternativeName([x509.DNSName('office.test')]), False).sign(
+                    x509.SubjectAlternativeName([x509.DNSName(host)]), False).sign(
                         key, hashes.SHA256())
-    office.cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
 
 def test_certificates_that_end_or_are_not_trusted(healthy, monkeypatch):
@@ -339,6 +362,34 @@ def test_certificates_that_end_or_are_not_trusted(healthy, monkeypatch):
     office.reload()
     found = doctor(office)
     assert rows(found, 'warning', 'certificate', 'POP3S at .* expires in 5 days')
+
+
+def test_certificates_of_other_names(healthy, monkeypatch):
+    """Each is asked for by its name, at each listener, as it is served."""
+    office = healthy(run=False)
+    monkeypatch.setenv('SSL_CERT_FILE', str(office.cert))
+    paths = {host: office.dir / f'tls/{host.replace("*", "all")}.pem'
+             for host in ('other.test', '*.wide.test')}
+    for host, path in paths.items():
+        certificate(office, 6, host, path)
+        office.conf.write_text(office.conf.read_text() +
+                               f'tls "{host}" {{\n\tcertificate = "{path}"\n'
+                               f'\tkey = "{office.dir}/tls/key.pem"\n}}\n')
+    office.start()
+    found = doctor(office)
+    for host in ('other.test', 'mail.wide.test'):
+        for service in ('POP3', 'POP3S'):
+            place = f'{service} at .* as {host}: '
+            assert rows(found, 'warning', 'certificate', f'{place}the certificate expires in 6 days')
+            assert rows(found, 'warning', 'certificate', f'{place}mail programs of others')
+    certificate(office, -1, 'other.test', paths['other.test'])
+    office.stop()
+    office.start()
+    [row] = rows(doctor(office, 2), 'error', 'certificate', 'POP3S at .* as other.test: .*expired')
+    assert 'certbot renew' in row['mend']
+    certificate(office, -1)
+    office.restart()
+    assert rows(doctor(office, 2), 'error', 'certificate', 'POP3S at [^ ]*: .*expired')
 
 
 def test_a_name_without_an_address(healthy):

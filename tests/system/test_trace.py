@@ -8,6 +8,7 @@ import time
 
 import pytest
 from office import NOBODY, PASSWORD, build_dir, program, wait_until
+from test_login_rules import finish_scram
 
 MAIL = b'Subject: first line\n\nthe secret text of the message\n.\n'
 
@@ -122,6 +123,77 @@ def test_what_sasl_says_is_masked_and_plays(steered, connect, tmp_path):
         assert secret not in told and base64.b64encode(PASSWORD.encode()).decode() not in told
         plays(told, tmp_path)
     assert 'tls: yes\n' in first and '-- TLS --\n' in second
+
+
+@pytest.mark.parametrize('tls', [False, True])
+def test_scram_is_masked_and_plays(steered, connect, tmp_path, tls):
+    """Challenges are told as such: salt, count and proof would let a password be guessed."""
+    office = steered()
+    office.put('anna', MAIL)
+    with Trace(office, 'anna') as trace:
+        with connect(office, tls=tls) as pop:
+            assert finish_scram(pop, 'not it', name='anna').startswith('-ERR')
+            assert finish_scram(pop, name='anna').startswith('+OK')
+            whole_session(pop)
+        told = trace.session()
+    assert told.count('C: AUTH SCRAM-SHA-256 KioqKg==\n') == 2, told
+    assert told.count('S: + ...\n') >= 3 and 'turns: ' in told
+    login = told[:told.index('S: +OK', told.index('C: AUTH'))]
+    said = set(re.findall(r'^C: (.*)', login, re.M))
+    assert said == {'AUTH SCRAM-SHA-256 KioqKg==', 'KioqKg==', 'LS0tLQ=='}, said
+    assert set(re.findall(r'^S: \+ .*|^S: \+\.\.\.', login, re.M)) == {'S: + ...'}
+    plays(told, tmp_path)
+
+
+def test_sessions_that_are_there_already_are_told_from_now_on(steered, connect):
+    """Those of generations that drain, too."""
+    office = steered({'timeouts.drain': '10m'})
+    office.put('anna', MAIL)
+    old, demo = connect(office), connect(office)
+    old.login('anna', PASSWORD)
+    demo.login('demo', PASSWORD)
+    office.reload()
+    waits = connect(office)
+    with Trace(office, 'anna') as trace:
+        old.ok('STAT')
+        demo.ok('NOOP')
+        old.quit()
+        trace.session()
+        waits.login('anna', PASSWORD)  # it was connected before
+        told = trace.text()
+        waits.ok('NOOP')
+        wait_until(lambda: 'C: NOOP\n' in trace.text())
+    with Trace(office, 'anna') as trace:
+        waits.ok('LIST')
+        waits.body()
+        waits.quit()
+        told += trace.session()
+    demo.quit()
+    assert told.count('it was there before') == 3, told
+    assert 'C: STAT\n' in told and 'C: LIST\n' in told and 'message:' not in told
+    assert PASSWORD not in told and 'demo' not in told
+    assert office.log_text().count(' traced ') == 2
+
+
+def test_a_trace_goes_on_over_a_reload_and_an_upgrade(steered, connect):
+    office = steered({'timeouts.drain': '10m'})
+    office.put('anna', MAIL)
+    stays = connect(office)
+    stays.login('anna', PASSWORD)
+    with Trace(office, 'anna') as trace:
+        for number, change in enumerate((office.reload, office.upgrade), 1):
+            mark = office.mark()
+            change()
+            wait_until(lambda: trace.text().count('# the server was reloaded') == number)
+            office.wait_log('traced by-uid=0', since=mark)
+            stays.ok('STAT')
+            wait_until(lambda: trace.text().count('C: STAT\n') == number)
+        stays.quit()
+        trace.session()
+        with connect(office) as pop:
+            pop.login('anna', PASSWORD)
+            pop.quit()
+        assert '\npass: ****\n' in trace.session(2)
 
 
 def test_others_are_not_told_and_it_ends_with_the_command(steered, connect):

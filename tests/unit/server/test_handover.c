@@ -477,7 +477,28 @@ static void test_descriptors_are_noted(void **state)
 	handover_finish(&h);
 }
 
-int main(void)
+/* The first input of the fuzzer: fuzz/corpus/handover/whole */
+static int write_seed(const char *path)
+{
+	FILE *file = fopen(path, "w");
+	struct handover h;
+	char *octets;
+	int fd;
+
+	put_all(&h);
+	fd = sealed(&h);
+	octets = malloc(h.size);
+	if (!file || !octets || pread(fd, octets, h.size, 0) != (ssize_t)h.size ||
+	    fwrite(octets, 1, h.size, file) != h.size)
+		return 1;
+	free(octets);
+	handover_finish(&h);
+	close(fd);
+	return fclose(file) != 0;
+}
+
+/* With an argument it writes the fuzzer's first input there, as a change of the structs needs. */
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_it_comes_back_as_it_was),
@@ -492,5 +513,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors_are_noted),
 	};
 
+	if (argc == 2)
+		return write_seed(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
