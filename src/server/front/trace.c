@@ -37,8 +37,10 @@ struct trace {
 	struct line client, server;
 	char name[LINE_MAX_OCTETS]; /* of a held command: what stands before the secret */
 	enum held held;
-	unsigned turns; /* responses of the SASL exchange under way */
-	bool sasl, greeted, settled, quitting, user_set;
+	unsigned turns;   /* responses of the SASL exchange under way */
+	unsigned tried;   /* the most responses of one that was refused */
+	unsigned settled; /* of which enum held the settings are written: a set */
+	bool sasl, greeted, quitting, user_set;
 	bool late; /* the session was there before: not all of its dialogue is told */
 	uint64_t body, asked; /* octets so far; of the message that was asked for last */
 	char first[FIRST_MAX];
@@ -151,11 +153,12 @@ static void begin_late(struct session *session, const struct trace_wish *wish)
 {
 	char address[64];
 
-	session->trace = calloc(1, sizeof(*session->trace));
+	if (!session->trace)
+		session->trace = calloc(1, sizeof(*session->trace));
 	if (!session->trace)
 		return;
 	session->trace->id = wish->id;
-	session->trace->late = session->trace->greeted = session->trace->settled = true;
+	session->trace->late = session->trace->greeted = true;
 	emit(session,
 	     "# session %llx-%llu from %s: it was there before, and is told from here on; this "
 	     "cannot be played again",
@@ -183,9 +186,7 @@ static void look_at_open(struct table_node *node, void *context)
 	    (session->trace && is_followed(front, session->trace->id)))
 		return;
 	wish = wish_for(front, span_of(session->ending.user));
-	if (wish && session->trace)
-		session->trace->id = wish->id;
-	else if (wish)
+	if (wish)
 		begin_late(session, wish);
 }
 
@@ -205,10 +206,9 @@ void traces_set(struct front *front, const struct ipc_trace_user *message)
 	*wish = (struct trace_wish){.id = message->id, .name_size = (uint32_t)name.size};
 	memcpy(wish->name, name.data, name.size);
 	wish->until = loop_now(front->frame.child->loop) + message->seconds * 1000ull;
-	if (message->seconds)
+	drop_old(front);
+	if (front->traces.count) /* the end of a trace may leave sessions to another one */
 		table_each(&front->frame.clients, look_at_open, front);
-	else
-		drop_old(front);
 }
 
 static void destroy(struct session *session)
@@ -453,28 +453,40 @@ static const char *mask_of(enum held held, bool refused)
 	return refused ? "----" : MASK;
 }
 
-/* The settings with which the dialogue replays. */
-static void settle(struct session *session)
+static void settle_sasl(struct session *session, unsigned turns)
+{
+	char words[256] = "";
+
+	for (unsigned i = 0; i < turns && i < 8; i++)
+		snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s%s", i ? " " : "",
+			 MASK_BASE64);
+	emit(session, "sasl: %s", words);
+	emit(session, "turns: %u", turns);
+}
+
+/* The settings with which the dialogue replays, once. Of SASL they are those of the exchange that
+ * succeeds, which has more responses than one that fails on its way. */
+static void settle(struct session *session, bool refused)
 {
 	struct trace *trace = session->trace;
-	char name[LINE_MAX_OCTETS], words[256] = "";
+	char name[LINE_MAX_OCTETS];
 	pop3_span user = span_of(trace->name);
 
-	if (trace->settled)
-		return;
-	trace->settled = true;
-	if (trace->held == HELD_SASL) {
-		for (unsigned i = 0; i < trace->turns && i < 8; i++)
-			snprintf(words + strlen(words), sizeof(words) - strlen(words), "%s%s",
-				 i ? " " : "", MASK_BASE64);
-		emit(session, "sasl: %s", words);
-		emit(session, "turns: %u", trace->turns);
+	if (trace->held == HELD_SASL && refused) {
+		trace->tried = trace->turns > trace->tried ? trace->turns : trace->tried;
 		return;
 	}
+	if (trace->late || trace->settled & 1u << trace->held)
+		return;
+	trace->settled |= 1u << trace->held;
+	if (trace->held == HELD_SASL)
+		settle_sasl(session, trace->turns);
 	if (trace->held == HELD_APOP && user.size > 5) {
 		user.data += 5;
 		user.size -= 6;
-		emit(session, "user: %s", escaped(user, name));
+		if (!trace->user_set)
+			emit(session, "user: %s", escaped(user, name));
+		trace->user_set = true;
 		emit(session, "digest: " MASK_DIGEST);
 	}
 	if (trace->held == HELD_PASS)
@@ -493,7 +505,7 @@ static void release(struct session *session, pop3_span reply)
 	emit(session, "C: %s%s", escaped(span_of(trace->name), name),
 	     mask_of(trace->held, refused));
 	if (!goes_on) {
-		settle(session);
+		settle(session, refused);
 		trace->turns = 0;
 	}
 	trace->held = HELD_NONE;
@@ -566,6 +578,8 @@ void trace_end(struct session *session, bool closed)
 	end_body(session);
 	if (trace->held != HELD_NONE)
 		release(session, SPAN_LITERAL("-"));
+	if (trace->tried && !trace->late && !(trace->settled & 1u << HELD_SASL))
+		settle_sasl(session, trace->tried);
 	if (closed)
 		emit(session, "-- closed --");
 	emit(session, "# the session has ended");
