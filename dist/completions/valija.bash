@@ -1,7 +1,7 @@
 # bash completion for valija(1)
 _valija() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands="init autoconfig user mark deliver mbox who kick ban fetch deleted undelete retention doctor explain trace reload drain show stats log-level top"
+	local commands="init autoconfig user mark deliver mbox who kick ban fetch deleted undelete retention doctor explain trace reload upgrade drain show stats log-level top"
 	local options="--to --keep --delete --keep-days --keep-newest --follow --accept-removals
 		--proxy --source --tls --tls-name --ca --pin --cert --key --auth --password-file --password-command
 		--password-env --password-credential --token-command --netrc --timeout --no-pipelining --recipient --crlf --max-size
@@ -59,13 +59,13 @@ _valija() {
 		return
 	fi
 	case ${COMP_WORDS[1]} in
-	who | kick | explain | reload | drain | show | stats | top | log-level)
+	who | kick | explain | reload | upgrade | drain | show | stats | top | log-level)
 		case $prev/$cur in
 		-c/* | --socket/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		*/-*) mapfile -t COMPREPLY < <(compgen -W "-c --socket --json --wait" -- "$cur") ;;
 		show/*)
 			mapfile -t COMPREPLY < <(compgen -W "sessions listeners users generations
-				processes certificates databases bans" -- "$cur")
+				processes certificates databases bans program" -- "$cur")
 			;;
 		log-level/*)
 			mapfile -t COMPREPLY < <(compgen -W "error warning info debug" -- "$cur")

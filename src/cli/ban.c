@@ -279,6 +279,10 @@ static int list(struct control_link *link, const struct arguments *arguments, st
 		return -1;
 	if (arguments->json)
 		puts(listing.rows ? "\n]" : "[]");
+	else if (!listing.rows)
+		fprintf(stderr, "valija ban: %s\n",
+			arguments->penalties ? "no address has failed logins of late"
+					     : "no network is banned");
 	return 0;
 }
 

@@ -212,10 +212,9 @@ static void draw_step(const struct top *top, const char *step, const char *words
 			last->buckets[i] - (first && first != last && first->count < last->count
 						    ? first->buckets[i]
 						    : 0);
-	screen_line("  %-24s %9llu %-2s %9llu %-2s", words,
-		    (unsigned long long)histogram_quantile(buckets, STATS_BUCKETS, 500), last->unit,
-		    (unsigned long long)histogram_quantile(buckets, STATS_BUCKETS, 990),
-		    last->unit);
+	screen_line("  %-24s %9.1f ms %9.1f ms", words,
+		    (double)histogram_quantile(buckets, STATS_BUCKETS, 500) / 1000,
+		    (double)histogram_quantile(buckets, STATS_BUCKETS, 990) / 1000);
 }
 
 /* The reasons that were given most often since the server was started. */
@@ -243,7 +242,7 @@ static void draw_refusals(const struct top *top)
 			snprintf(text + strlen(text), sizeof(text) - strlen(text), "  %s %lld",
 				 strrchr(most->labels, '=') + 1, most->value);
 	}
-	screen_line("refused  %s", *text ? text + 2 : "nobody");
+	screen_line("refused since the start  %s", *text ? text + 2 : "nobody");
 }
 
 static void draw_head(const struct top *top)
@@ -290,15 +289,20 @@ static void draw_rows(struct top *top, unsigned lines)
 
 	if (top->page >= pages)
 		top->page = pages ? pages - 1 : 0;
-	screen_line("%-20s %-20s %-8s %-9s %s", "USER", "ADDRESS", "STATE", "OCTETS", "SESSION");
+	screen_line("%-20s %-20s %-9s %-9s %s", "USER", "ADDRESS", "STATE", "OCTETS", "SESSION");
 	for (unsigned i = top->page * lines; i < (top->page + 1) * lines; i++) {
 		const struct row *row = &top->rows[i];
 
-		if (i >= top->row_count)
-			screen_line("%s", "");
-		else
-			screen_line("%-20.20s %-20.20s %-8.8s %-9llu %s", row->user, row->address,
+		if (i < top->row_count)
+			screen_line("%-20.20s %-20.20s %-9.9s %-9llu %s", row->user, row->address,
 				    row->state, row->octets, row->id);
+		else if (!top->arguments->once)
+			screen_line("%s", "");
+	}
+	if (top->arguments->once) {
+		if (top->row_count < top->sessions)
+			screen_line("%llu sessions in all: `valija who` lists them", top->sessions);
+		return;
 	}
 	screen_line("page %u of %u, %llu sessions   q quit  k kick  b ban  t trace  d drain  "
 		    "arrows: pages",
@@ -309,13 +313,15 @@ static void draw(struct top *top)
 {
 	enum { FIXED = 12 }; /* lines that are no session's */
 	unsigned height = screen_height();
+	char title[32];
 
 	screen_begin();
 	if (top->trouble.code)
 		screen_line("valija top: %s", top->trouble.text);
 	else
 		draw_head(top);
-	screen_line("login, in the last %d s                p50          p99", WINDOW);
+	snprintf(title, sizeof(title), "login, last %d s (or all)", WINDOW);
+	screen_line("%-26s %12s %12s", title, "p50", "p99");
 	draw_step(top, "credentials", "client sends a password");
 	draw_step(top, "verdict", "auth judges it");
 	draw_step(top, "maildrop", "keeper opens the mail");

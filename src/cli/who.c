@@ -87,9 +87,13 @@ int control_who(struct control_link *link, const struct control_arguments *argum
 		struct err *err)
 {
 	unsigned long sessions;
+	int rc = list(link, arguments, &sessions, err);
 
 	(void)ret_code;
-	return list(link, arguments, &sessions, err);
+	if (rc == 0 && !sessions && !arguments->json)
+		fprintf(stderr, "valija who: no session%s%s is there\n",
+			arguments->target ? " of " : "", arguments->target ? arguments->target : "");
+	return rc;
 }
 
 int control_kick(struct control_link *link, const struct control_arguments *arguments,

@@ -99,7 +99,7 @@ def test_a_screen_and_its_end(watched, connect):
         assert len(lines) == 24 and max(map(len, lines)) <= 80
         text = '\n'.join(lines)
         assert re.search(r'sessions  pop3 2  pop3s 0 ', text)
-        assert re.search(r'refused  wrong 1\n', text)
+        assert re.search(r'refused since the start  wrong 1\n', text)
         assert 'busiest  127.0.0.1 ' in text
         assert re.search(r'^anna +127\.0\.0\.1 +mail +\d+ +[0-9a-f]+-\d+$', text, re.M)
         screen.press('q')

@@ -294,6 +294,7 @@ def test_a_drained_server_stays_drained(site, connect):
             for row in as_json(office, 'show', 'listeners')['listeners']}
     assert rows == {'pop3': 'closed', 'pop3s': 'closed', 'lmtp': 'closed', 'control': 'open'}
     assert as_json(office, 'upgrade')['drained'] is True
+    assert shown(office)['state'] == 'drained'
     stats = {row['name']: row['value'] for row in as_json(office, 'stats')['stats']
              if 'value' in row}
     assert stats['valija_drained'] == 1

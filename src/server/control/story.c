@@ -199,14 +199,14 @@ static const char *pattern_of(const struct record_view *view)
 	case RECORD_DATABASE_DOWN:
 		return "database {database} is down: {answer}, after {ms} ms";
 	case RECORD_HELD:
-		return "the answer is held back for {delay-ms} ms: {failures} logins of this "
-		       "connection failed, and perhaps others from its network";
+		return "the answer is held back for {delay-ms} ms: failed logins of this "
+		       "connection: {failures}, and perhaps others from its network";
 	case RECORD_OPENED:
-		return "the maildrop of {user} was opened in {ms} ms: {messages} messages";
+		return "the maildrop of {user} was opened in {ms} ms; messages: {messages}";
 	case RECORD_IN_USE:
 		return in_use_words(view);
 	case RECORD_COMMITTED:
-		return "{dele} deletions of {user} were made in {ms} ms";
+		return "deletions of {user} were made in {ms} ms: {dele}";
 	case RECORD_LEFT_EARLY:
 		return "the connection ended after {seconds} s without a login: {reason}";
 	case RECORD_TRACE:

@@ -27,6 +27,7 @@ struct commands_program {
 	const char *path;
 	uint64_t since;            /* seconds of 1970: it has been the monitor */
 	bool upgrading;            /* an upgrade is under way, or waits */
+	bool drained;              /* no new session is taken */
 	uint32_t upgrades;         /* that are over, since the start of valijad */
 	const char *last, *reason; /* of those: "upgraded", "refused"; NULL: none */
 };

@@ -613,6 +613,7 @@ static void describe_program(struct generation_owner *owner, struct commands_pro
 					 .since = (uint64_t)m->since,
 					 .upgrading = upgrade_waits(m) || m->upgraded ||
 						      m->upgrade.wanted,
+					 .drained = m->drained,
 					 .upgrades = m->upgrade.count,
 					 .last = results[m->upgrade.last],
 					 .reason = m->upgrade.why};

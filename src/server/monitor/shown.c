@@ -94,7 +94,7 @@ void topic_program(const struct question *q)
 	lines_words(lines, VALIJA_VERSION);
 	lines_words(lines, of.path);
 	lines_number(lines, of.since);
-	lines_words(lines, of.upgrading ? "upgrading" : "serving");
+	lines_words(lines, of.upgrading ? "upgrading" : of.drained ? "drained" : "serving");
 	lines_number(lines, of.upgrades);
 	lines_words(lines, of.last ? of.last : "");
 	lines_words(lines, of.reason ? of.reason : "");
