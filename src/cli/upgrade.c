@@ -1,5 +1,5 @@
-/* `valija upgrade`: a server that runs becomes the program that is installed. Its answer crosses the
- * exec: the process control that was asked goes on in the old generation. Where that one ends
+/* `valija upgrade`: a server that runs becomes the program that is installed. Its answer crosses
+ * the exec: the process control that was asked goes on in the old generation. Where that one ends
  * before it has answered, the program that serves is asked what came of it. See control_commands.h.
  */
 #include "cli/control_commands.h"
@@ -95,10 +95,11 @@ static int not_upgraded(const struct program *before, const char *why, struct er
 
 static int took_too_long(unsigned seconds, struct err *err)
 {
-	return err_set(err, EX_TEMPFAIL,
-		       "not over within %u seconds, and it goes on: `valija show program` tells what "
-		       "comes of it",
-		       seconds);
+	return err_set(
+		err, EX_TEMPFAIL,
+		"not over within %u seconds, and it goes on: `valija show program` tells what "
+		"comes of it",
+		seconds);
 }
 
 /* The connection was cut: its process ended, or valijad did. Asks until the upgrade is over. */

@@ -92,7 +92,8 @@ int control_who(struct control_link *link, const struct control_arguments *argum
 	(void)ret_code;
 	if (rc == 0 && !sessions && !arguments->json)
 		fprintf(stderr, "valija who: no session%s%s is there\n",
-			arguments->target ? " of " : "", arguments->target ? arguments->target : "");
+			arguments->target ? " of " : "",
+			arguments->target ? arguments->target : "");
 	return rc;
 }
 

@@ -334,13 +334,12 @@ static void visit_address(struct table_node *node, void *context)
 {
 	const struct limit_address *entry = CONTAINER(node, struct limit_address, node);
 	const struct visit *visit = context;
-	struct ipc_penalty row = {.last = entry->last_failure,
-				  .failures = entry->failures,
-				  .given_up = entry->given_up,
-				  .octets = is_loopback(entry->address) && !entry->local
-						    ? IPC_PENALTY_NAMED
-						    : 0,
-				  .delay = delay_of(visit->limits, entry->failures + 1)};
+	struct ipc_penalty row = {
+		.last = entry->last_failure,
+		.failures = entry->failures,
+		.given_up = entry->given_up,
+		.octets = is_loopback(entry->address) && !entry->local ? IPC_PENALTY_NAMED : 0,
+		.delay = delay_of(visit->limits, entry->failures + 1)};
 
 	if ((!row.failures && !row.given_up) || visit->now - row.last > REMEMBERED_MS)
 		return;

@@ -41,7 +41,7 @@ struct trace {
 	unsigned tried;   /* the most responses of one that was refused */
 	unsigned settled; /* of which enum held the settings are written: a set */
 	bool sasl, greeted, quitting, user_set;
-	bool late; /* the session was there before: not all of its dialogue is told */
+	bool late;            /* the session was there before: not all of its dialogue is told */
 	uint64_t body, asked; /* octets so far; of the message that was asked for last */
 	char first[FIRST_MAX];
 	size_t first_size;

@@ -111,7 +111,8 @@ static void begin(const struct question *q, enum commands_wanted wanted,
 		if (!q->commands->waiting[i].control)
 			place = &q->commands->waiting[i];
 	if (!place) {
-		topic_fail(q, "too many wait for a reload or an upgrade already: try again", EX_TEMPFAIL);
+		topic_fail(q, "too many wait for a reload or an upgrade already: try again",
+			   EX_TEMPFAIL);
 		return;
 	}
 	log_info("control: %s, by-uid=%u", name, q->uid);

@@ -47,7 +47,8 @@ struct commands_monitor {
 	void (*each)(struct generation_owner *owner, generation_look *look, void *context);
 };
 
-/* Somebody who asked for a reload or an upgrade. An upgrade hands them on: the next program answers.
+/* Somebody who asked for a reload or an upgrade. An upgrade hands them on: the next program
+ * answers.
  */
 struct commands_waiting {
 	uint64_t control, number; /* the process's instance, 0: a free place; the question's */
@@ -70,7 +71,7 @@ struct commands {
 	const struct commands_monitor *monitor;
 	struct commands_waiting waiting[COMMANDS_WAITING_MAX];
 	struct lines *changes; /* of the reload that is nearly over; NULL: none, or no memory */
-	int log_level; /* set by a command; -1: that of the configuration */
+	int log_level;         /* set by a command; -1: that of the configuration */
 };
 
 void commands_init(struct commands *commands, struct generation_owner *owner,

@@ -6,8 +6,8 @@
  * used, by the new program: in a trial, while the old one still serves, and again when it has
  * become the monitor. Runs in the monitor, as root when that is root, and in the trial.
  *
- * The order: MONITOR; ASKERs; LISTENERs, each with its SOCKETs; PAGEs; GENERATIONs, oldest first, each with
- * its WANTEDs, ROOTs, LOOKUPs, then SLOTs and WAITINGs.
+ * The order: MONITOR; ASKERs; LISTENERs, each with its SOCKETs; PAGEs; GENERATIONs, oldest first,
+ * each with its WANTEDs, ROOTs, LOOKUPs, then SLOTs and WAITINGs.
  */
 #ifndef SERVER_MONITOR_HANDOVER_H
 #define SERVER_MONITOR_HANDOVER_H

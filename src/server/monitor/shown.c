@@ -77,7 +77,8 @@ void topic_drain(const struct question *q)
 		return;
 	}
 	free(lines);
-	topic_fail(q, "the server is starting or reloads: try again when that is over", EX_TEMPFAIL);
+	topic_fail(q, "the server is starting or reloads: try again when that is over",
+		   EX_TEMPFAIL);
 }
 
 /* ---- the program ---- */

@@ -47,9 +47,9 @@ struct upgrade {
 	uint32_t count;                         /* that are over */
 	enum upgrade_result last;               /* of those */
 	char why[UPGRADE_WHY_MAX];              /* it was refused */
-	int program_fd; /* of the new program */
-	pid_t pid;      /* of the trial; 0: none */
-	int output_fd;  /* what the trial writes */
+	int program_fd;                         /* of the new program */
+	pid_t pid;                              /* of the trial; 0: none */
+	int output_fd;                          /* what the trial writes */
 	struct loop_watch output;
 	char said[UPGRADE_OUTPUT_MAX]; /* the end of that */
 	size_t said_size;

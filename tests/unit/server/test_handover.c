@@ -167,12 +167,11 @@ static void refuses(const struct handover *h, const char *why)
 static void test_it_comes_back_as_it_was(void **state)
 {
 	static const enum handover_kind kinds[] = {
-		HANDOVER_MONITOR, HANDOVER_ASKER,      HANDOVER_LISTENER, HANDOVER_SOCKET,
-		HANDOVER_SOCKET,
-		HANDOVER_PAGE,    HANDOVER_GENERATION, HANDOVER_WANTED,  HANDOVER_ROOT,
-		HANDOVER_LOOKUP,  HANDOVER_SLOT,       HANDOVER_WAITING, HANDOVER_GENERATION,
-		HANDOVER_WANTED,  HANDOVER_ROOT,       HANDOVER_LOOKUP,  HANDOVER_SLOT,
-		HANDOVER_WAITING, HANDOVER_END};
+		HANDOVER_MONITOR,    HANDOVER_ASKER,   HANDOVER_LISTENER,   HANDOVER_SOCKET,
+		HANDOVER_SOCKET,     HANDOVER_PAGE,    HANDOVER_GENERATION, HANDOVER_WANTED,
+		HANDOVER_ROOT,       HANDOVER_LOOKUP,  HANDOVER_SLOT,       HANDOVER_WAITING,
+		HANDOVER_GENERATION, HANDOVER_WANTED,  HANDOVER_ROOT,       HANDOVER_LOOKUP,
+		HANDOVER_SLOT,       HANDOVER_WAITING, HANDOVER_END};
 	struct handover_monitor monitor = a_monitor();
 	struct handover_reader reader;
 	struct handover h;
@@ -412,8 +411,8 @@ static void test_threat_138_what_was_steered_out_of_range(void **state)
 	refuses_monitor((monitor = sound, monitor.again = 2, monitor));
 	refuses_monitor((monitor = sound, monitor.log_level = LOG_LEVEL_COUNT + 1, monitor));
 	refuses_monitor((monitor = sound, monitor.version[0] = '\0', monitor));
-	refuses_monitor((monitor = sound,
-			 memset(monitor.version, 'x', sizeof(monitor.version)), monitor));
+	refuses_monitor(
+		(monitor = sound, memset(monitor.version, 'x', sizeof(monitor.version)), monitor));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		handover_begin(&h);
 		handover_put(&h, HANDOVER_MONITOR, &sound, none);

@@ -542,7 +542,7 @@ static void test_rows_that_cannot_be_right(void **state)
 	REFUSED(row.given_up = UINT32_MAX);
 	REFUSED(memcpy(row.address, loop_four, 16));
 	REFUSED(memcpy(row.address, loop_six, 16));
-	REFUSED(memset(row.address, 0, 16)); /* a Unix socket */
+	REFUSED(memset(row.address, 0, 16));     /* a Unix socket */
 	REFUSED(row.octets = IPC_PENALTY_NAMED); /* that is no loopback */
 	REFUSED(row.octets = 5);
 	REFUSED(row.octets = 7); /* no address of it is there */
