@@ -248,6 +248,8 @@ static int show_user(struct request *request, struct err *err)
 	request->mailbox = mailbox;
 	rc = mailbox_open(mailbox, request->config, request->name, err);
 	if (rc == 0)
+		rc = mailbox_check_maildir(mailbox, err);
+	if (rc == 0)
 		rc = mailbox_as_owner(mailbox, show, request, err);
 	mailbox_close(mailbox);
 	free(mailbox);

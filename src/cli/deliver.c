@@ -40,6 +40,7 @@ struct target {
 	const char *address; /* as named on the command line */
 	uid_t uid;
 	gid_t gid;
+	int state_fd; /* of an mbox; 0: none */
 };
 
 struct deliver {
@@ -118,6 +119,7 @@ static int add_target(struct deliver *deliver, const struct user *user, const ch
 		note_status(deliver, EX_TEMPFAIL);
 		return 0;
 	}
+	target->state_fd = maker_state(&deliver->maker, &target->user, target->uid, target->gid);
 	deliver->count++;
 	return 0;
 }
@@ -187,12 +189,13 @@ static int deliver_one(void *context, struct err *err)
 	struct site_quota quota = site_quota(config, &target->user);
 	struct maker_root *root = maker_root(&deliver->maker, &target->user);
 	struct maildrop_settings settings = {
-		.driver = store_driver(STORE_MAILDIR),
+		.driver = store_driver(root->store),
 		.store_crlf = config->store_crlf,
 		.host_name = config->host_name,
 		.retention = {.keep_seconds = config->keep_deleted_seconds,
 			      .keep_octets = config->keep_octets},
-		.root = &root->root};
+		.root = &root->root,
+		.state_fd = target->state_fd};
 	struct lmtp_trace trace = {.sender = span_of(deliver->sender),
 				   .recipient = span_of(target->address),
 				   .host_name = span_of(config->host_name),
@@ -286,8 +289,10 @@ static int usage(FILE *out, int status)
 static int run(struct deliver *deliver, const struct options *options, char **addresses,
 	       struct err *err)
 {
-	if (config_load(command_config(options->config), &deliver->config, err) < 0 ||
-	    open_databases(deliver, err) < 0)
+	if (config_load(command_config(options->config), &deliver->config, err) < 0)
+		return EX_TEMPFAIL;
+	maker_find_stores(&deliver->config);
+	if (open_databases(deliver, err) < 0)
 		return EX_TEMPFAIL; /* errors of the configuration as well: mail must not bounce for
 				       them */
 	for (; *addresses; addresses++)

@@ -13,6 +13,8 @@
 #include "config/config.h"
 #include "config/listener.h"
 #include "maildrop/mail_mark.h"
+#include "maildrop/mail_store.h"
+#include "maildrop/store.h"
 #include "sys/tls_certificate.h"
 
 #include <dirent.h>
@@ -53,7 +55,8 @@ struct office {
 	const char *elsewhere; /* where the mail is, if not in directory */
 	const char *homes;     /* of the users of this machine, who are users then; or NULL */
 	int fd, mail_fd, homes_fd;
-	bool made_directory, made_elsewhere, marked_homes;
+	bool made_directory, made_elsewhere, marked_homes, wrote_store;
+	bool mboxes; /* in a folder of group mail, for one */
 	bool made[PART_COUNT];
 	const char *hints[2];
 };
@@ -297,6 +300,28 @@ static int open_root(const char *folder, struct config_root *root, int *ret_fd, 
 	return *ret_fd < 0 ? err_sys(err, EX_CANTCREAT, errno, "%s", folder) : 0;
 }
 
+/* The kind of the maildrops of a folder that was there before, written down: mboxes of all users in
+ * one folder have their names. A new folder has Maildirs. */
+static int settle_store(struct office *office, struct err *err)
+{
+	struct config_root *root = &office->config.roots[0];
+	int kind = mail_store_read(&maildrop_kernel, office->mail_fd);
+	bool written = kind >= 0;
+
+	if (!written)
+		kind = mail_store_guess(office->mail_fd, err);
+	if (kind < 0)
+		return err_prefix(err, "%s", office->elsewhere);
+	office->mboxes = kind == STORE_MBOX;
+	if (!office->mboxes)
+		return 0;
+	(void)span_copy(span_of("{local}"), root->template, sizeof(root->template));
+	if (!written && mail_store_write(office->mail_fd, kind, err) < 0)
+		return err_prefix(err, "%s", office->elsewhere);
+	office->wrote_store = !written;
+	return 0;
+}
+
 static int open_elsewhere(struct office *office, struct err *err)
 {
 	office->made_elsewhere = mkdir(office->elsewhere, 0711) == 0;
@@ -304,7 +329,7 @@ static int open_elsewhere(struct office *office, struct err *err)
 		return mail_failed(office, err);
 	if (open_root(office->elsewhere, &office->config.roots[0], &office->mail_fd, err) < 0)
 		return -1;
-	return check_elsewhere(office, err);
+	return check_elsewhere(office, err) < 0 ? -1 : settle_store(office, err);
 }
 
 /* As root, mail belongs to vmail; started by somebody else it belongs to them. */
@@ -322,8 +347,8 @@ static int make_mail(struct office *office, struct err *err)
 					 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		return office->mail_fd < 0 ? mail_failed(office, err) : 0;
 	}
-	/* one that was there before keeps its owner, unless that is root: no mail could be in it */
-	if (owner && fstat(office->mail_fd, &st) == 0 && st.st_uid == 0 &&
+	/* one that was there before keeps its owner, unless that is root: no Maildir could be in it */
+	if (owner && !office->mboxes && fstat(office->mail_fd, &st) == 0 && st.st_uid == 0 &&
 	    fchown(office->mail_fd, owner->pw_uid, owner->pw_gid) < 0)
 		return mail_failed(office, err);
 	return 0;
@@ -427,6 +452,8 @@ static void undo(const struct office *office)
 			unlinkat(office->fd, names[i],
 				 i == PART_TLS || i == PART_MAIL ? AT_REMOVEDIR : 0);
 	}
+	if (office->wrote_store)
+		unlinkat(office->mail_fd, MAIL_STORE_NAME, 0);
 	if (office->marked_homes)
 		unlinkat(office->homes_fd, MAIL_MARK_NAME, 0);
 	if (office->made_elsewhere)

@@ -104,8 +104,10 @@ int mailbox_user(const struct config *config, const char *name, struct user *ret
 int mailbox_open(struct mailbox *mailbox, const char *config, const char *name, struct err *err)
 {
 	mailbox->maker.config = NULL;
-	if (config_load(command_config(config), &mailbox->config, err) < 0 ||
-	    mailbox_user(&mailbox->config, name, &mailbox->user, err) < 0 ||
+	if (config_load(command_config(config), &mailbox->config, err) < 0)
+		return -1;
+	maker_find_stores(&mailbox->config);
+	if (mailbox_user(&mailbox->config, name, &mailbox->user, err) < 0 ||
 	    maker_init(&mailbox->maker, &mailbox->config, err) < 0)
 		return -1;
 	if (maker_owner(&mailbox->maker, &mailbox->user, &mailbox->uid, &mailbox->gid) < 0)
@@ -113,6 +115,21 @@ int mailbox_open(struct mailbox *mailbox, const char *config, const char *name, 
 			       "maildrop %s belongs to root, but the mail does not: chown it",
 			       user_home(&mailbox->user));
 	return 0;
+}
+
+bool mailbox_is_mbox(const struct mailbox *mailbox)
+{
+	return mailbox->maker.roots[mailbox->user.root].store == STORE_MBOX;
+}
+
+int mailbox_check_maildir(const struct mailbox *mailbox, struct err *err)
+{
+	if (!mailbox_is_mbox(mailbox))
+		return 0;
+	return err_set(err, EX_UNAVAILABLE,
+		       "the mail of %s is an mbox: messages are kept, or deleted for their age, in "
+		       "Maildirs only",
+		       mailbox->user.name);
 }
 
 void mailbox_close(struct mailbox *mailbox)

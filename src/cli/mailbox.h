@@ -19,6 +19,10 @@ struct mailbox {
 /* Reads the configuration (NULL: where it usually is) and finds the user. Returns 0, or -1 with
  * err; mailbox_close must be called then, too. */
 int mailbox_open(struct mailbox *mailbox, const char *config, const char *name, struct err *err);
+/* Is the mail of the user an mbox, beside which nothing is kept? */
+bool mailbox_is_mbox(const struct mailbox *mailbox);
+/* -1 with err: it is, so what the command is for is not to be had. */
+int mailbox_check_maildir(const struct mailbox *mailbox, struct err *err);
 void mailbox_close(struct mailbox *mailbox);
 /* Looks the user up; config is read already. 0, -1 with err. */
 int mailbox_user(const struct config *config, const char *name, struct user *ret, struct err *err);

@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 #include "config/path.h"
-#include "maildrop/store.h"
 #include "users/location.h"
 
 #include <errno.h>
@@ -25,6 +24,8 @@ static int open_root(struct maker_root *root, const char *path, struct err *err)
 	if (fstat(root->fd, &st) < 0)
 		return err_sys(err, EX_TEMPFAIL, errno, "cannot look at %s", path);
 	mail_root_look(root->fd, path, &root->root);
+	root->store = mail_store_read(&maildrop_kernel, root->fd) == STORE_MBOX ? STORE_MBOX
+									      : STORE_MAILDIR;
 	if (mail_root_register(&root->root, file) == 0)
 		root->reg = register_create(file);
 	root->uid = st.st_uid;
@@ -59,9 +60,39 @@ struct maker_root *maker_root(struct maker *maker, const struct user *user)
 	return &maker->roots[user->root];
 }
 
+void maker_find_stores(struct config *config)
+{
+	struct err ignored;
+	int fd;
+
+	for (uint32_t i = 0; i < config->root_count; i++) {
+		if (config_open_directory(config->roots[i].path, O_RDONLY, &fd, &ignored) < 0)
+			continue;
+		if (mail_store_read(&maildrop_kernel, fd) == STORE_MBOX)
+			config->roots[i].store = CONFIG_MBOX;
+		close(fd);
+	}
+}
+
+int maker_state(struct maker *maker, const struct user *user, uid_t uid, gid_t gid)
+{
+	const struct maker_root *root = maker_root(maker, user);
+	struct err ignored;
+	int fd;
+
+	if (root->store != STORE_MBOX)
+		return 0;
+	if (geteuid() != 0)
+		uid = geteuid();
+	fd = mail_root_owner_state(&root->root, uid, gid, true, &ignored);
+	return fd < 0 ? 0 : fd;
+}
+
 static bool is_there(const struct maker_root *root, const char *home, struct stat *ret)
 {
-	return fstatat(root->fd, home, ret, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(ret->st_mode);
+	if (fstatat(root->fd, home, ret, AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	return root->store == STORE_MBOX ? S_ISREG(ret->st_mode) : S_ISDIR(ret->st_mode);
 }
 
 /* The nearest folder above a maildrop that is not there, below the root: it is made in that by its
@@ -88,8 +119,13 @@ int maker_owner(struct maker *maker, const struct user *user, uid_t *ret_uid, gi
 
 	*ret_uid = root->uid;
 	*ret_gid = root->gid;
-	if (!is_there(root, user_home(user), &st) && !is_above(root, user_home(user), &st))
-		return 0;
+	if (!is_there(root, user_home(user), &st) && !is_above(root, user_home(user), &st)) {
+		if (root->store != STORE_MBOX || root->uid != 0)
+			return 0;
+		/* a mailbox that root made in a folder of all users would be nobody's */
+		*ret_uid = user->has_ids ? user->uid : 0;
+		return *ret_uid ? 0 : -1;
+	}
 	if (st.st_uid == 0 && root->uid != 0)
 		return -1;
 	*ret_uid = st.st_uid;
@@ -159,7 +195,7 @@ static int make_folders(void *context, struct err *err)
 	const struct making *making = context;
 	struct maker *maker = making->maker;
 	struct maker_root *root = maker_root(maker, making->user);
-	struct maildrop_settings settings = {.driver = store_driver(STORE_MAILDIR),
+	struct maildrop_settings settings = {.driver = store_driver(root->store),
 					     .store_crlf = maker->config->store_crlf,
 					     .host_name = maker->config->host_name,
 					     .root = &root->root};
@@ -254,6 +290,9 @@ int maker_make(struct maker *maker, const struct user *user, uid_t uid, gid_t gi
 
 	if (check_elsewhere(maker, user, err) < 0)
 		return -1;
+	/* other programs remove mailboxes without messages: the register knows none */
+	if (maker_root(maker, user)->store == STORE_MBOX)
+		return maker_as_owner(uid, gid, make_folders, &making, err) == EX_OK ? 0 : -1;
 	result = enter(maker, user, REGISTER_MAKING, err);
 
 	if (result == THERE)

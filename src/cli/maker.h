@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "maildrop/mail_root.h"
 #include "maildrop/register.h"
+#include "maildrop/store.h"
 #include "users/users.h"
 
 #include <sys/types.h>
@@ -20,6 +21,7 @@ struct maker_root {
 	int fd; /* -1: not open */
 	struct mail_root root;
 	struct mail_register *reg; /* NULL: there is no place for one */
+	enum store_kind store;     /* as it is written in the folder */
 	uid_t uid;                 /* its owner */
 	gid_t gid;
 };
@@ -36,6 +38,12 @@ void maker_finish(struct maker *maker);
 
 /* The mail folder that a user's maildrop is in. */
 struct maker_root *maker_root(struct maker *maker, const struct user *user);
+/* Fills in the stores of the roots of config, as far as these can be read. Before users are looked
+ * up. */
+void maker_find_stores(struct config *config);
+/* Of a user with an mbox: the folder for what is kept beside it, made if need be; the caller's.
+ * 0: there is none to be had, or the user has a Maildir. As the caller of the command. */
+int maker_state(struct maker *maker, const struct user *user, uid_t uid, gid_t gid);
 /* The owner that files in a maildrop get: its own, if it exists, else that of the nearest folder
  * above it, or, if that is root, the mail folder's. -1: the maildrop belongs to root, but the mail
  * does not. */

@@ -6,6 +6,7 @@
 #include "config/path.h"
 #include "maildrop/mail_root.h"
 #include "maildrop/register.h"
+#include "maildrop/store.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,11 +27,12 @@ enum {
 struct arguments {
 	const char *forget; /* a location below the mail folder; NULL: the folder gets its mark */
 	const char *mail;
+	const char *store; /* the kind of its maildrops; NULL: as it is written there, or looks */
 };
 
 static int usage(void)
 {
-	fputs("usage: valija mark DIR\n"
+	fputs("usage: valija mark [--store maildir|mbox] DIR\n"
 	      "       valija mark --forget MAILDROP DIR\n"
 	      "DIR is the mail folder as valija.conf has it, MAILDROP a path below it.\n",
 	      stderr);
@@ -40,17 +42,22 @@ static int usage(void)
 static int parse(int argc, char **argv, struct arguments *ret)
 {
 	static const struct option options[] = {{"forget", required_argument, NULL, 'f'},
+						{"store", required_argument, NULL, 's'},
 						{"help", no_argument, NULL, 'h'},
 						{NULL, 0, NULL, 0}};
 	int c;
 
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c != 'f')
+		if (c == 'f')
+			ret->forget = optarg;
+		else if (c == 's')
+			ret->store = optarg;
+		else
 			return -1;
-		ret->forget = optarg;
 	}
-	if (optind != argc - 1 || !*argv[optind])
+	if (optind != argc - 1 || !*argv[optind] || (ret->forget && ret->store) ||
+	    (ret->store && mail_store_of_word(ret->store) < 0))
 		return -1;
 	ret->mail = argv[optind];
 	return 0;
@@ -195,20 +202,42 @@ static int fill_register(const struct mail_root *root, int fd, unsigned *ret_fou
 	return rc;
 }
 
+/* The kind of the maildrops, written down unless it is already. A folder with Maildirs of ours may
+ * have any files beside them. */
+static int settle_store(const struct arguments *arguments, int fd, struct err *err)
+{
+	int written = mail_store_read(&maildrop_kernel, fd), kind = written;
+
+	if (arguments->store)
+		kind = mail_store_of_word(arguments->store);
+	else if (written < 0)
+		kind = mail_mark_earned(fd) ? STORE_MAILDIR : mail_store_guess(fd, err);
+	if (kind < 0 || (kind != written && mail_store_write(fd, kind, err) < 0))
+		return -1;
+	return kind;
+}
+
 /* Says where the mark is, and what is left to do. */
-static int mark_root(const char *mail, int fd, struct err *err)
+static int mark_root(const struct arguments *arguments, const char *mail, int fd, struct err *err)
 {
 	char was[MAIL_MARK_SIZE], is[MAIL_MARK_SIZE];
 	bool had = mail_mark_read(&maildrop_kernel, fd, was) == 0;
+	int kind = settle_store(arguments, fd, err);
 	struct mail_root root;
 	unsigned found;
 
+	if (kind < 0)
+		return err_prefix(err, "%s", mail);
 	mail_root_look(fd, mail, &root);
 	if (mail_root_accept(&root, fd, is, err) < 0) {
 		err_prefix(err, "%s", mail);
 		return -1;
 	}
 	printf("%s %s the mark %s; if valijad runs, reload it\n", mail, had ? "has" : "got", is);
+	if (kind == STORE_MBOX) {
+		printf("its maildrops are mboxes: one that is not there is one without mail\n");
+		return 0;
+	}
 	if (fill_register(&root, fd, &found, err) < 0) {
 		err_prefix(err, "maildrops that are there are not all in the register");
 		return -1;
@@ -231,7 +260,7 @@ int mark_main(int argc, char **argv)
 		rc = config_open_directory(mail, O_RDONLY, &fd, &err);
 	if (rc == 0)
 		rc = arguments.forget ? forget_maildrop(&arguments, mail, fd, &err)
-				      : mark_root(mail, fd, &err);
+				      : mark_root(&arguments, mail, fd, &err);
 	if (fd >= 0)
 		close(fd);
 	if (rc < 0)

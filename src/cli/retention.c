@@ -179,6 +179,8 @@ static int work_on(struct request *request, const char *name)
 	request->name = name;
 	rc = mailbox_open(request->mailbox, request->config, name, &err);
 	if (rc == 0)
+		rc = mailbox_check_maildir(request->mailbox, &err);
+	if (rc == 0)
 		rc = mailbox_as_owner(request->mailbox, carry_out, request, &err);
 	mailbox_close(request->mailbox);
 	if (rc >= 0)

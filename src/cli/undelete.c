@@ -260,6 +260,8 @@ static int run(struct request *request, struct err *err)
 			       "only root brings deleted messages back: call this as root");
 	rc = mailbox_open(request->mailbox, request->config, request->name, err);
 	if (rc == 0)
+		rc = mailbox_check_maildir(request->mailbox, err);
+	if (rc == 0)
 		rc = mailbox_as_owner(request->mailbox, carry_out, request, err);
 	mailbox_close(request->mailbox);
 	return rc;

@@ -243,7 +243,7 @@ static void purge_kept(const struct arguments *arguments)
 
 	if (mailbox) {
 		rc = mailbox_open(mailbox, arguments->config, arguments->name, &err);
-		if (rc == 0)
+		if (rc == 0 && !mailbox_is_mbox(mailbox))
 			rc = mailbox_as_owner(mailbox, purge_step, mailbox, &err);
 		mailbox_close(mailbox);
 	}

@@ -81,11 +81,16 @@ struct config_rules {
 	bool trust_tls;                    /* what that header says of TLS counts */
 };
 
+/* The kind of the maildrops of a root; config.store, where it asks for one, is one more. */
+enum config_store { CONFIG_MAILDIR, CONFIG_MBOX };
+enum { CONFIG_STORE_AUTO };
+
 /* A folder of maildrops, with its own mark, register, device and owners. */
 struct config_root {
 	char path[CONFIG_PATH_MAX];
 	char template[CONFIG_NAME_MAX]; /* below it, of a user without a home:
 					   "{domain}/{local}"; "": the name */
+	uint32_t store; /* enum config_store: as it was found in the folder, not in the file */
 };
 
 enum config_driver {
@@ -135,6 +140,8 @@ struct config {
 						       home, unless their database names another */
 	uint32_t root_count;                        /* at least 1 */
 	char maildir[CONFIG_NAME_MAX]; /* the maildrop below a home; "": the home itself */
+	uint32_t store; /* CONFIG_STORE_AUTO, or 1 + the enum config_store that all roots have to be
+			   of */
 	char users[CONFIG_PATH_MAX];   /* passwd-file */
 	/* system users the processes drop to: valija-net, valija-auth, valija-keys */
 	char user_net[64], user_auth[64], user_keys[64];

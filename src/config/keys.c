@@ -4,6 +4,7 @@
 #include <string.h>
 
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
+static const char *const stores[] = {"auto", "maildir", "mbox", NULL};
 static const char *const line_ends[] = {"lf", "crlf", NULL};
 static const char *const over_quota[] = {"temporary", "permanent", NULL};
 
@@ -30,6 +31,10 @@ static const struct config_key keys[] = {
 	{"", "maildir", KEY_TEXT, AT(maildir), .standard = "",
 	 .help = "Where the Maildir is below a home, such as \"Maildir\". \"\": the home is the "
 		 "Maildir."},
+	{"", "store", KEY_CHOICE, AT(store), .standard = "auto", .choices = stores,
+	 .help = "What the maildrops are: Maildirs, or mboxes as in /var/mail. \"auto\": what "
+		 "`valija init` or\n`valija mark` wrote into each mail folder, else Maildirs; "
+		 "\"maildir\", \"mbox\": valijad does\nnot start with a folder of the other kind."},
 	{"", "users", KEY_PATH, AT(users), .standard = "users",
 	 .help = "Who may log in: a passwd-file, see `valija user` and valija-users(5)."},
 	{"", "domain_aliases", KEY_ALIASES, AT(domain_aliases), .standard = "",

@@ -293,6 +293,20 @@ static bool judge_root(const void *message)
 	return m->away <= 1 && m->root < IPC_ROOTS_MAX;
 }
 
+static bool judge_root_fd(const void *message)
+{
+	const struct ipc_root_fd *m = message;
+
+	return m->root < IPC_ROOTS_MAX;
+}
+
+static bool judge_lock(const void *message)
+{
+	const struct ipc_lock *m = message;
+
+	return m->what < LOCK_WHATS;
+}
+
 static bool judge_location_answer(const void *message)
 {
 	const struct ipc_location_answer *m = message;
@@ -644,7 +658,7 @@ const char *ipc_role_name(enum ipc_role role)
 {
 	static const char *const names[ROLE_COUNT] = {"monitor", "front",   "lmtp",   "auth",
 						      "keeper",  "keys",    "lookup", "mta",
-						      "logins",  "control", "status"};
+						      "logins",  "control", "status", "locker"};
 
 	return (unsigned)role < ROLE_COUNT ? names[role] : "unknown role";
 }

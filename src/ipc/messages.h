@@ -61,12 +61,14 @@ enum ipc_role {
 	ROLE_LOGINS,  /* writes down last logins */
 	ROLE_CONTROL, /* takes the commands of people */
 	ROLE_STATUS,  /* shows the counters of all */
+	ROLE_LOCKER,  /* makes lock files beside mboxes */
 	ROLE_COUNT
 };
 
 /* Sets of roles: monitor, front, LMTP front, auth, keeper, keys (which signs), lookup (which asks a
  * database), mta (which answers one: T), logins (which writes them down: W),
- * control (which takes commands: C), status (which shows pages: P). */
+ * control (which takes commands: C), status (which shows pages: P), locker (which makes lock files:
+ * N). */
 enum {
 	IPC_M = 1 << ROLE_MONITOR,
 	IPC_F = 1 << ROLE_FRONT,
@@ -79,8 +81,9 @@ enum {
 	IPC_C = 1 << ROLE_CONTROL,
 	IPC_W = 1 << ROLE_LOGINS,
 	IPC_P = 1 << ROLE_STATUS,
-	IPC_CHILDREN =
-		IPC_F | IPC_L | IPC_A | IPC_K | IPC_S | IPC_D | IPC_T | IPC_W | IPC_C | IPC_P,
+	IPC_N = 1 << ROLE_LOCKER,
+	IPC_CHILDREN = IPC_F | IPC_L | IPC_A | IPC_K | IPC_S | IPC_D | IPC_T | IPC_W | IPC_C |
+		       IPC_P | IPC_N,
 };
 
 enum {
@@ -274,6 +277,32 @@ struct ipc_root { /* ROOT_AWAY; away: the path of the mail folder leads to anoth
 		     keeper has; until it does not, nothing is opened or delivered */
 	struct ipc_head head;
 	uint32_t away, root;
+};
+struct ipc_root_fd { /* STATE_FOLDER; fd: the folder of the owner's, for what is kept beside the
+			mboxes of that root. LOCKER; fd: a channel to the process that makes lock
+			files there, in place of an earlier one */
+	struct ipc_head head;
+	uint32_t root, unused;
+};
+
+/* keeper → locker; texts: the name of a mailbox in the locker's folder; the key of the session that
+ * takes the lock, or "" */
+enum ipc_lock_what {
+	LOCK_TAKE,
+	LOCK_MARK, /* there is a journal from now on */
+	LOCK_RELEASE,
+	LOCK_WHATS
+};
+struct ipc_lock {
+	struct ipc_head head;
+	uint64_t number;
+	uint32_t what, unused; /* enum ipc_lock_what */
+};
+/* locker → keeper */
+struct ipc_lock_answer {
+	struct ipc_head head;
+	uint64_t number;
+	uint32_t errnum, unused; /* 0: done; else of errno */
 };
 
 /* front → auth */
@@ -840,8 +869,8 @@ struct ipc_trace_user {
  */
 #define IPC_MESSAGES(X)                                                                            \
 	X(CONFIG, 1, ipc_config, IPC_M, IPC_CHILDREN, 1, 1, 0, 0, 0, judge_config)                 \
-	X(DIRECTORY, 2, ipc_directory, IPC_M, IPC_A | IPC_K | IPC_W, 1, 1, IPC_TEXT_MAX, 1, 0,     \
-	  judge_directory)                                                                         \
+	X(DIRECTORY, 2, ipc_directory, IPC_M, IPC_A | IPC_K | IPC_W | IPC_N, 1, 1, IPC_TEXT_MAX,   \
+	  1, 0, judge_directory)                                                                   \
 	X(LISTENER, 3, ipc_listener, IPC_M, IPC_F | IPC_L | IPC_T | IPC_C | IPC_P, 1, 1, 0, 0, 0,  \
 	  judge_listener)                                                                          \
 	X(CERTIFICATES, 4, ipc_certificates, IPC_M, IPC_F | IPC_S, 1, 1, 0, 0, 0, judge_any)       \
@@ -943,6 +972,10 @@ struct ipc_trace_user {
 	X(COUNTERS, 260, ipc_empty, IPC_M, IPC_CHILDREN, 1, 1, 0, 0, 0, judge_any)                 \
 	X(PAGE, 261, ipc_page, IPC_M, IPC_P | IPC_C, 1, 1, 0, 0, 0, judge_page)                    \
 	X(SAMPLES, 262, ipc_empty, IPC_M, IPC_P, 1, 1, 0, 0, 0, judge_any)                         \
+	X(STATE_FOLDER, 263, ipc_root_fd, IPC_M, IPC_K, 1, 1, 0, 0, 0, judge_root_fd)              \
+	X(LOCKER, 264, ipc_root_fd, IPC_M, IPC_K, 1, 1, 0, 0, 0, judge_root_fd)                    \
+	X(LOCK, 265, ipc_lock, IPC_K, IPC_N, 0, 0, IPC_TEXT_MAX, 2, 0, judge_lock)                 \
+	X(LOCK_ANSWER, 266, ipc_lock_answer, IPC_N, IPC_K, 0, 0, 0, 0, 0, judge_any)               \
 	X(LOGGED_IN, 270, ipc_logged_in, IPC_A, IPC_W, 0, 0, IPC_TEXT_MAX + IPC_LABEL_MAX, 2, 0,   \
 	  judge_logged_in)                                                                         \
 	X(LIST, 271, ipc_list, IPC_A, IPC_D, 1, 1, 0, 0, 0, judge_list)                            \

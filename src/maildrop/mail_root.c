@@ -3,9 +3,11 @@
 #include "maildrop/mail_root.h"
 
 #include "base/crc32c.h"
+#include "maildrop/store.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,8 @@ void mail_root_gather(int root_fd, struct mail_root_facts *ret)
 {
 	struct statx st;
 
-	*ret = (struct mail_root_facts){.in_use = mail_root_in_use(&maildrop_kernel, root_fd)};
+	*ret = (struct mail_root_facts){.in_use = mail_root_in_use(&maildrop_kernel, root_fd),
+					.store = mail_store_read(&maildrop_kernel, root_fd)};
 	if (mail_mark_read(&maildrop_kernel, root_fd, ret->mark) < 0) {
 		ret->mark[0] = '\0';
 		ret->earned = ret->in_use && mail_mark_earned(root_fd);
@@ -216,6 +219,66 @@ int mail_root_bans(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX])
 	return 0;
 }
 
+/* A name that was made in a folder is on the disk. */
+static int flush_folder(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = fd < 0 ? -1 : fsync(fd);
+
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static int make_owners(const struct mail_root *root, const char *folder)
+{
+	char state[MAIL_ROOT_MEMORY_MAX];
+
+	make_folders(root->memory);
+	if (mkdir(folder, 0711) < 0)
+		return errno == EEXIST ? 0 : -1;
+	snprintf(state, sizeof(state), "%s", folder);
+	*strrchr(state, '/') = '\0';
+	return flush_folder(state);
+}
+
+/* The folder of one owner, in that of all of them. */
+static int open_owners(int parent, const char *name, uid_t uid, gid_t gid)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0 &&
+	    (st.st_uid == uid || (geteuid() == 0 && fchown(fd, uid, gid) == 0)))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+int mail_root_owner_state(const struct mail_root *root, uid_t uid, gid_t gid, bool make,
+			  struct err *err)
+{
+	char folder[MAIL_ROOT_MEMORY_MAX], name[24];
+	int parent = -1, fd = -1;
+
+	if (name_beside(root, "mbox-", folder) < 0)
+		return err_set(err, EX_CANTCREAT, "there is no state folder: set STATE_DIRECTORY");
+	snprintf(name, sizeof(name), "%lu", (unsigned long)uid);
+	if (!make || make_owners(root, folder) == 0)
+		parent = open(folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (parent >= 0 && make && mkdirat(parent, name, 0700) == 0 && flush_folder(folder) < 0)
+		(void)unlinkat(parent, name, AT_REMOVEDIR);
+	if (parent >= 0)
+		fd = open_owners(parent, name, uid, gid);
+	if (fd < 0)
+		err_sys(err, EX_CANTCREAT, errno, "%s/%s cannot be %s", folder, name,
+			make ? "made" : "opened");
+	if (parent >= 0)
+		close(parent);
+	return fd;
+}
+
 bool mail_root_has_register(const struct mail_root *root)
 {
 	char file[MAIL_ROOT_MEMORY_MAX];
@@ -334,7 +397,8 @@ bool mail_root_in_use(const struct maildrop_syscalls *sys, int root_fd)
 	_Alignas(struct dirent64) char buf[ENTRIES_BUFFER];
 	/* a reading position of its own: others have the same descriptor */
 	int fd = sys->openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	bool found = fd < 0;
+	/* mail programs remove a mailbox without messages: there may be none */
+	bool found = fd < 0 || mail_store_read(sys, root_fd) == STORE_MBOX;
 	ssize_t n;
 
 	while (!found && (n = sys->getdents64(fd, buf, sizeof(buf))) != 0) {

@@ -11,6 +11,7 @@
 
 #include "base/err.h"
 #include "maildrop/mail_mark.h"
+#include "maildrop/mail_store.h"
 #include "maildrop/syscalls.h"
 
 #include <stdatomic.h>
@@ -44,6 +45,7 @@ struct mail_root_facts {
 	uint32_t born_ns;
 	char mark[MAIL_MARK_SIZE]; /* "": it has none */
 	bool in_use;               /* mail_root_in_use */
+	int store;                 /* enum store_kind, as written there; -1: nothing is */
 	bool earned;               /* it has no mark, and this software made a maildrop in it */
 };
 
@@ -81,6 +83,13 @@ int mail_root_last_logins(const struct mail_root *root, bool make, char ret[MAIL
 /* The name of the file of bans (server/monitor/bans.h), beside it; the folder that it is in is
  * made. -1: there is no state folder. */
 int mail_root_bans(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX]);
+/*
+ * The folder that an owner of mboxes of the root has for what is kept beside them (the index, the
+ * session lock, the journal): 0700, in the state folder. make: it is made, as far as it is not
+ * there, and, by root, given to that owner. Returns a descriptor, the caller's; -1 with err.
+ */
+int mail_root_owner_state(const struct mail_root *root, uid_t uid, gid_t gid, bool make,
+			  struct err *err);
 /* Can the state folder of the root be written to, or made? Changes nothing. */
 int mail_root_check_state(const struct mail_root *root, struct err *err);
 /* Is there anything that may be a maildrop, or a folder of some? Yes, too, if that cannot be told.

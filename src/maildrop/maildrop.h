@@ -72,7 +72,7 @@ struct maildrop_settings {
 	void *note_context;
 	/* of mboxes: the owner's state folder (0: none, the index lies beside the mailbox), how
 	 * long other programs are waited for (0: as long as is usual), and what makes lock files
-	 * where this process may not (NULL: nothing) */
+	 * in root_fd where this process may not (NULL: nothing) */
 	int state_fd;
 	unsigned lock_ms;
 	const struct mbox_locker *locker;

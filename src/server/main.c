@@ -12,6 +12,7 @@
 #include "server/keeper/keeper.h"
 #include "server/keys/keys.h"
 #include "server/lmtp/lmtp.h"
+#include "server/locker/locker.h"
 #include "server/logins/logins.h"
 #include "server/monitor/monitor.h"
 #include "server/mta/mta.h"
@@ -31,6 +32,7 @@ static const struct child_role *const roles[ROLE_COUNT] = {
 	[ROLE_FRONT] = &front_role,   [ROLE_LMTP] = &lmtp_role,       [ROLE_AUTH] = &auth_role,
 	[ROLE_KEEPER] = &keeper_role, [ROLE_KEYS] = &keys_role,       [ROLE_MTA] = &mta_role,
 	[ROLE_LOGINS] = &logins_role, [ROLE_CONTROL] = &control_role, [ROLE_STATUS] = &status_role,
+	[ROLE_LOCKER] = &locker_role,
 };
 
 static const char usage[] =

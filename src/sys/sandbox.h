@@ -29,6 +29,7 @@ enum sandbox_role {
 	SANDBOX_LOOKUP, /* asks a database: connects, and reads some files */
 	SANDBOX_LOGINS, /* one file in one folder, in a thread */
 	SANDBOX_STATUS, /* answers HTTP, by libevent */
+	SANDBOX_LOCKER, /* lock files in one folder */
 	SANDBOX_ROLE_COUNT
 };
 

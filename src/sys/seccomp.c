@@ -43,7 +43,9 @@ enum {
 	LOOKUP = 1 << SANDBOX_LOOKUP,
 	LOGINS = 1 << SANDBOX_LOGINS,
 	STATUS = 1 << SANDBOX_STATUS,
-	ALL = FRONT | AUTH | KEEPER | FETCH | KEYS | LMTP | LOOKUP | LOGINS | STATUS,
+	LOCKER = 1 << SANDBOX_LOCKER,
+	ALL = FRONT | AUTH | KEEPER | FETCH | KEYS | LMTP | LOOKUP | LOGINS | STATUS |
+	      LOCKER,
 	DIALERS = FETCH | LOOKUP,
 };
 
@@ -221,6 +223,12 @@ static const char *const for_logins[] = {
 	"open", "openat", "unlinkat", "renameat", "renameat2", "fsync", "fdatasync", NULL,
 };
 
+/* Lock files, and whether their holders live. */
+static const char *const for_locker[] = {
+	"open",	     "openat",	   "unlinkat", "link",	   "linkat", "access",
+	"faccessat", "faccessat2", "fstatfs",  "fstatfs64", NULL,
+};
+
 static const char *const for_dialers[] = {"socket", "connect", "bind", NULL};
 
 /* Libraries try these and go on without them. */
@@ -309,11 +317,12 @@ static const struct {
 } allowed[] = {
 	{for_all, ALL},
 	{for_listeners, FRONT | LMTP | STATUS},
-	{for_status, AUTH | KEEPER | FETCH | LOOKUP | LOGINS},
+	{for_status, AUTH | KEEPER | FETCH | LOOKUP | LOGINS | LOCKER},
 	{for_readers, KEEPER | FETCH | LOOKUP},
 	{for_writers, KEEPER | FETCH},
 	{for_sinks, FETCH},
 	{for_logins, LOGINS},
+	{for_locker, LOCKER},
 	{for_dialers, DIALERS},
 };
 
@@ -351,8 +360,8 @@ static const struct checked {
 	/* the other ways to shut a listening socket end it for every process that has it */
 	CHECK1("shutdown", ALL, 1, WHOLE, SHUT_WR),
 	/* MSG_FASTOPEN and an address connect a socket without connect() */
-	CHECK2("sendto", FRONT | AUTH | KEEPER | KEYS | LMTP | LOGINS | STATUS, 3, MSG_FASTOPEN, 0,
-	       4, ~0ULL, 0),
+	CHECK2("sendto", FRONT | AUTH | KEEPER | KEYS | LMTP | LOGINS | STATUS | LOCKER, 3,
+	       MSG_FASTOPEN, 0, 4, ~0ULL, 0),
 	CHECK1("sendto", DIALERS, 3, MSG_FASTOPEN, 0), CHECK1("sendmsg", ALL, 2, MSG_FASTOPEN, 0),
 	CHECK1("sendmmsg", DIALERS, 3, MSG_FASTOPEN, 0), /* the resolver's */
 	OPTION(FRONT | LMTP, SOL_SOCKET, SO_LINGER), OPTION(DIALERS, SOL_SOCKET, SO_RCVTIMEO),

@@ -178,6 +178,12 @@ static int by_template(const char *template, const struct user *user, char buf[U
 	return (int)used;
 }
 
+/* A mailbox in the folder of mailboxes has no folder below it. */
+static bool is_mbox_root(const struct config *config, const struct user *user)
+{
+	return config->roots[user->root].store == CONFIG_MBOX;
+}
+
 int user_location(const struct user_mail *mail, const struct location_words *words,
 		  struct user *user, struct err *err)
 {
@@ -193,7 +199,7 @@ int user_location(const struct user_mail *mail, const struct location_words *wor
 		return place_mail(mail, words, user, err);
 	if (below.size && below.data[0] == '/')
 		return place(mail, below, user, err);
-	if (!below.size && mail->config)
+	if (!below.size && mail->config && !(is_mbox_root(mail->config, user) && !home.size))
 		below = span_of(mail->config->maildir);
 	if (!home.size && !below.size && !template[0])
 		return place(mail, home, user, err); /* the name */

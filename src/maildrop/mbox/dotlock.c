@@ -3,7 +3,7 @@
  * by fcntl already, so a program that takes both locks is not at work in it.
  *
  * A lock names its process: "PID" (liblockfile) or "PID:HOST" (Dovecot, and ours). It is stale when
- * that process of our own user on this host is no more, or, if it names none, when it is old: a
+ * that process on this host is no more, or, if it names none, when it is old: a
  * holder is done within seconds. A number without a host may be another machine's, so it has to be
  * old as well. On a filesystem that is no other machine's, one of before this machine's start is
  * stale.
@@ -32,12 +32,14 @@ static void host_name(char host[HOST_MAX])
 	host[HOST_MAX - 1] = '\0';
 }
 
-/* Only what /proc shows for certain: it may be absent, or hide the processes of other users. */
+/* Only what /proc shows for certain: it may be absent, or hide the processes of other users, of
+ * which the first process is one. */
 static bool is_dead(uint64_t pid, const struct stat *status)
 {
+	const char *shown = status->st_uid == geteuid() ? "/proc/self" : "/proc/1";
 	char path[40];
 
-	if (status->st_uid != geteuid() || faccessat(AT_FDCWD, "/proc/self", F_OK, 0) < 0)
+	if (faccessat(AT_FDCWD, shown, F_OK, 0) < 0)
 		return false;
 	snprintf(path, sizeof(path), "/proc/%llu", (unsigned long long)pid);
 	return faccessat(AT_FDCWD, path, F_OK, 0) < 0 && errno == ENOENT;
@@ -164,7 +166,7 @@ static void write_text(const struct mbox_calls *calls, int fd, const char *key)
 
 static int make_here(const struct mbox_calls *calls, int dir, const char *path, const char *key)
 {
-	int fd = calls->sys->openat(dir, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int fd = calls->sys->openat(dir, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 
 	if (fd < 0)
 		return -1;
@@ -189,7 +191,7 @@ static int make(const struct mbox_calls *calls, int dir, const char *path, const
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	fd = sys->openat(dir, beside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = sys->openat(dir, beside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -1;
 	write_text(calls, fd, key);

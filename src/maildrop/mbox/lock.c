@@ -65,7 +65,7 @@ static int take_dotlock(struct mbox_lock *l)
 	int rc = -1;
 
 	if (l->locker)
-		rc = l->locker->take(l->locker->context);
+		rc = l->locker->take(l->locker->context, l->name, l->key);
 	else if (path)
 		rc = dotlock_take(l->calls, l->dir, path, l->key);
 	if (rc == 0) {
@@ -86,7 +86,7 @@ void mbox_lock_release(struct mbox_lock *l)
 	char buf[PATH_MAX_HERE];
 
 	if (l->dotlocked && l->locker)
-		l->locker->release(l->locker->context);
+		l->locker->release(l->locker->context, l->name);
 	else if (l->dotlocked && dotlock_path(l, buf))
 		(void)l->calls->sys->unlinkat(l->dir, buf, 0);
 	if (l->flocked)
@@ -157,7 +157,7 @@ bool mbox_lock_left(const struct mbox_lock *l)
 {
 	char buf[PATH_MAX_HERE];
 
-	return l->key && !l->locker && dotlock_path(l, buf) &&
+	return l->key && dotlock_path(l, buf) &&
 	       dotlock_left(l->calls, l->dir, buf, l->key);
 }
 
@@ -165,7 +165,9 @@ int mbox_lock_mark(struct mbox_lock *l)
 {
 	char buf[PATH_MAX_HERE];
 
-	if (!l->dotlocked || l->locker || !dotlock_path(l, buf))
-		return l->dotlocked && l->locker ? 0 : -1;
+	if (!l->dotlocked || !dotlock_path(l, buf))
+		return -1;
+	if (l->locker)
+		return l->locker->mark(l->locker->context, l->name);
 	return dotlock_mark(l->calls, l->dir, buf);
 }

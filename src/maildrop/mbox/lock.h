@@ -14,10 +14,13 @@
 enum { MBOX_LOCK_MS = 30000 }; /* how long other programs are waited for */
 
 /* Makes and removes the dotlock in a process that may, where this one may not (a folder of group
- * mail). Same results as dotlock_take. */
+ * mail). name: of the mailbox. Any thread. */
 struct mbox_locker {
-	int (*take)(void *context);
-	void (*release)(void *context);
+	/* Same results as dotlock_take; key: of the session, or NULL. */
+	int (*take)(void *context, const char *name, const char *key);
+	/* The lock says from now on that there is a journal. 0, -1: it does not. */
+	int (*mark)(void *context, const char *name);
+	void (*release)(void *context, const char *name);
 	void *context;
 };
 

@@ -148,8 +148,25 @@ static enum maildrop_status absent(struct mbox_place *place, const struct mail_r
 	return MAILDROP_ABSENT;
 }
 
+/* A folder of group mail lets its users make no file, and one that root made would be nobody's. */
+static enum maildrop_status cannot_make(const struct mbox_place *place, struct err *err)
+{
+	err_sys(err, EX_CANTCREAT, EACCES,
+		"mailbox %s: it is not there, and in that folder only root can make it for its "
+		"user: touch it, give it to its user and to the folder's group, chmod 660",
+		place->home);
+	return MAILDROP_TEMP;
+}
+
 static enum maildrop_status make_mailbox(struct mbox_place *place, struct err *err)
 {
+	struct stat st;
+
+	if (place->sys->fstat(place->dir, &st) == 0 && st.st_uid != geteuid() &&
+	    (geteuid() == 0 || faccessat(place->dir, ".", W_OK, AT_EACCESS) < 0))
+		return cannot_make(place, err);
+	if (geteuid() == 0 && (st.st_mode & S_IWGRP))
+		return cannot_make(place, err);
 	place->lock.fd = open_mailbox(place, O_CREAT, 0600);
 	if (place->lock.fd < 0 || place->sys->fsync(place->dir) < 0)
 		return mbox_failed(place, errno, NULL, "cannot be made", err);
@@ -181,6 +198,15 @@ static enum maildrop_status open_all(struct mbox_place *place,
 	return find_state(place, settings->state_fd, err);
 }
 
+/* It makes lock files in the root itself, and is asked where this process cannot. */
+static void choose_locker(struct mbox_place *place, const struct mbox_locker *locker)
+{
+	bool in_root = place->lock.name == place->home;
+
+	if (locker && in_root && faccessat(place->dir, ".", W_OK, AT_EACCESS) < 0)
+		place->lock.locker = locker;
+}
+
 enum maildrop_status mbox_place_open(struct mbox_place *place,
 				     const struct maildrop_settings *settings, int root_fd,
 				     const char *home, bool make, struct err *err)
@@ -193,8 +219,7 @@ enum maildrop_status mbox_place_open(struct mbox_place *place,
 		.state = -1,
 		.session = -1,
 		.lock = {.fd = -1,
-			 .wait_ms = settings->lock_ms ? settings->lock_ms : MBOX_LOCK_MS,
-			 .locker = settings->locker},
+			 .wait_ms = settings->lock_ms ? settings->lock_ms : MBOX_LOCK_MS},
 		.note = settings->note,
 		.note_index = settings->note_index,
 		.note_context = settings->note_context,
@@ -206,6 +231,8 @@ enum maildrop_status mbox_place_open(struct mbox_place *place,
 		return MAILDROP_TEMP;
 	}
 	status = open_all(place, settings, root_fd, make, err);
+	if (status == MAILDROP_OK)
+		choose_locker(place, settings->locker);
 	if (status < 0)
 		mbox_place_close(place);
 	return status;

@@ -481,6 +481,9 @@ static int start(struct child *child, struct err *err)
 			homes_create(child->loop, auth->mail_fds, auth_home_settled, auth, err);
 	if (child->change_ids && !auth->homes)
 		return -1;
+	for (uint32_t i = 0; i < child->config->root_count && auth->homes; i++)
+		if (child->config->roots[i].store == CONFIG_MBOX)
+			homes_have_mboxes(auth->homes, i);
 	renew_offer(auth);
 	loop_timer_init(&auth->tick, child->loop, tick, auth);
 	loop_timer_set(&auth->tick, TICK_MS);

@@ -43,6 +43,7 @@ struct homes {
 	struct loop *loop;
 	struct workers *workers;
 	const int *mail_fds;
+	bool mboxes[CONFIG_ROOTS_MAX];
 	struct table table;
 	struct home *asked;
 	unsigned hung;          /* of those, the ones that are down */
@@ -79,6 +80,19 @@ static bool owned_above(int root, const char *path, uint32_t *ret_uid)
 	return false;
 }
 
+/* A mailbox in a folder of group mail, which is root's, is made by another program, or by root. */
+static void look_for_mbox(struct home *home, int root)
+{
+	struct stat st;
+	bool there = fstatat(root, home->path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+	home->missing = !there || !S_ISREG(st.st_mode);
+	if (there)
+		home->found = st.st_uid;
+	else if (!owned_above(root, home->path, &home->found))
+		home->found = fstat(root, &st) == 0 && st.st_uid ? st.st_uid : HOMES_HIDDEN;
+}
+
 static void look(struct job *job)
 {
 	struct home *home = CONTAINER(job, struct home, job);
@@ -87,6 +101,10 @@ static void look(struct job *job)
 	bool there = fstatat(root, home->path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	bool hidden = !there && errno == EACCES;
 
+	if (home->homes->mboxes[home->root]) {
+		look_for_mbox(home, root);
+		return;
+	}
 	home->missing = !there || !S_ISDIR(st.st_mode);
 	if (!there && !hidden && owned_above(root, home->path, &home->found))
 		return;
@@ -252,6 +270,11 @@ static void forget_one(struct table_node *node, void *context)
 
 	if (!home->asked_at && home->uid == *uid)
 		forget(home->homes, home);
+}
+
+void homes_have_mboxes(struct homes *homes, uint32_t root)
+{
+	homes->mboxes[root] = true;
 }
 
 void homes_forget(struct homes *homes, uint32_t uid)

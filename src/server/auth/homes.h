@@ -26,6 +26,9 @@ enum homes_answer {
 struct homes *homes_create(struct loop *loop, const int *mail_fds,
 			   void (*settled)(void *context, uint64_t key), void *context,
 			   struct err *err);
+/* The maildrops of that root are mboxes: files. One that is not there, in a folder of root's, is
+ * that of the uid in its user's entry: HOMES_HIDDEN. Before homes_owner is called. */
+void homes_have_mboxes(struct homes *homes, uint32_t root);
 /* An owner that auth may not see: a folder above the home lets nobody through, and the mail root,
  * whose owner would be taken for it, belongs to root. */
 #define HOMES_HIDDEN UINT32_MAX

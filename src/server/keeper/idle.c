@@ -20,81 +20,112 @@ void keeper_take_owner(struct keeper *keeper, const struct ipc_owner *message)
 	(void)span_copy(ipc_text(message, 0), keeper->home, sizeof(keeper->home));
 }
 
-/* The folder of a maildrop, by a way that is below the root and has no link in it; where it is not
- * there, the nearest one above it, which is what it will be made in. Component by component:
- * openat2() would do it at once, but RestrictSUIDSGID= of systemd, which cannot look into its
- * arguments, forbids it to the unit. -1: errno. */
-static int open_home(int root_fd, const char *home, bool *ret_there)
+enum { NO_GROUP = 65534 }; /* nogroup, nobody */
+
+/* The owner of a maildrop. */
+struct home {
+	struct stat own;   /* of the maildrop; where it is not there, of the folder above it */
+	struct stat above; /* of the folder that it is in */
+	bool there;
+};
+
+/* One step of the way: what is below dir. An mbox, at the end of the way, is a file. -1: errno. */
+static int open_component(int dir, const char *home, size_t n, bool mbox)
 {
-	int dir = openat(root_fd, *home ? "." : "", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC | (mbox && !home[n] ? 0 : O_DIRECTORY);
+	char component[256];
 
-	*ret_there = true;
-	while (dir >= 0 && *home) {
-		char component[256];
+	errno = EXDEV;
+	if (n == 0 || n >= sizeof(component))
+		return -1;
+	memcpy(component, home, n);
+	component[n] = '\0';
+	return strcmp(component, "..") == 0 ? -1 : openat(dir, component, flags);
+}
+
+/* A maildrop, by a way that is below the root and has no link in it; where it is not there, the
+ * nearest folder above it, which is what it will be made in. Component by component: openat2()
+ * would do it at once, but RestrictSUIDSGID= of systemd, which cannot look into its arguments,
+ * forbids it to the unit. -1: errno. */
+static int find_home(int root_fd, const char *home, bool mbox, struct home *ret)
+{
+	int dir = openat(root_fd, *home ? "." : "", O_PATH | O_DIRECTORY | O_CLOEXEC), next, rc;
+
+	ret->there = true;
+	while (dir >= 0 && *home && ret->there) {
 		size_t n = strcspn(home, "/");
-		int next = -1;
 
-		errno = EXDEV;
-		if (n > 0 && n < sizeof(component)) {
-			memcpy(component, home, n);
-			component[n] = '\0';
-			if (strcmp(component, "..") != 0)
-				next = openat(dir, component,
-					      O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fstat(dir, &ret->above) < 0)
+			break;
+		next = open_component(dir, home, n, mbox);
+		ret->there = next >= 0 || errno != ENOENT;
+		if (ret->there) {
+			close_fd(&dir);
+			dir = next;
+			home += n + (home[n] == '/');
 		}
-		if (next < 0 && errno == ENOENT) {
-			*ret_there = false;
-			return dir;
-		}
-		close_fd(&dir);
-		dir = next;
-		home += n + (home[n] == '/');
 	}
-	return dir;
+	if (dir < 0)
+		return -1;
+	rc = fstat(dir, &ret->own);
+	close(dir);
+	return rc;
 }
 
 /* A maildrop that is not there yet is made by the owner of the folder that it will be in, or of its
  * root. Nobody becomes root by a maildrop that is not there. */
-static int find_maker(int *fd, int root_fd, struct stat *ret)
+static int find_maker(int root_fd, struct stat *ret)
 {
-	if (fstat(*fd, ret) == 0 && ret->st_uid != 0)
-		return 0;
-	close_fd(fd);
-	*fd = openat(root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (*fd >= 0 && fstat(*fd, ret) == 0 && ret->st_uid != 0)
+	if (ret->st_uid != 0 || (fstat(root_fd, ret) == 0 && ret->st_uid != 0))
 		return 0;
 	errno = EACCES;
 	return -1;
+}
+
+/* Where a mailbox is not there, and its folder is that of all users, auth has the uid from the
+ * user's entry. A mailbox has the group of its folder, which may be that of all mail: no keeper
+ * gets it. */
+static void judge_mbox(const struct child *child, struct home *home)
+{
+	bool own_folder = home->above.st_uid == child->uid;
+
+	if (!home->there && !own_folder && home->above.st_uid == 0 && child->uid != 0)
+		home->own.st_uid = child->uid;
+	home->own.st_gid = own_folder ? home->above.st_gid : NO_GROUP;
+}
+
+static int find_owner(const struct child *child, const struct keeper_root *root, const char *path,
+		      struct home *ret)
+{
+	bool mbox = child->config->roots[root->index].store == CONFIG_MBOX;
+
+	if (find_home(root->fd, path, mbox, ret) < 0)
+		return -1;
+	if (mbox)
+		judge_mbox(child, ret);
+	return ret->there ? 0 : find_maker(root->fd, &ret->own);
 }
 
 int keeper_find_owner(struct keeper *keeper, struct err *err)
 {
 	const struct keeper_root *root = keeper_root_of(keeper, keeper->home_root);
 	struct child *child = keeper->child;
-	struct stat st;
-	bool there;
-	int fd;
+	struct home home;
 
 	if (!keeper->on_demand || !child->change_ids)
 		return 0;
 	if (!root)
 		return err_set(err, EX_SOFTWARE, "the monitor gave no mail directory");
-	fd = open_home(root->fd, keeper->home, &there);
-	if (fd < 0 || (there ? fstat(fd, &st) : find_maker(&fd, root->fd, &st)) < 0) {
-		err_sys(err, EX_NOPERM, errno, "cannot find the owner of the maildrop %s",
-			keeper->home);
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
-	close(fd);
-	if (st.st_uid != child->uid)
+	if (find_owner(child, root, keeper->home, &home) < 0)
+		return err_sys(err, EX_NOPERM, errno, "cannot find the owner of the maildrop %s",
+			       keeper->home);
+	if (home.own.st_uid != child->uid)
 		return err_set(err, EX_NOPERM,
-			       there ? "the maildrop %s belongs to uid %u, not to uid %u"
-				     : "the maildrop %s would be in a folder of uid %u, not of "
-				       "uid %u",
-			       keeper->home, (unsigned)st.st_uid, (unsigned)child->uid);
-	child->gid = st.st_gid;
+			       home.there ? "the maildrop %s belongs to uid %u, not to uid %u"
+					  : "the maildrop %s would be in a folder of uid %u, not of "
+					    "uid %u",
+			       keeper->home, (unsigned)home.own.st_uid, (unsigned)child->uid);
+	child->gid = home.own.st_gid;
 	return 0;
 }
 

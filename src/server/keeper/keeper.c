@@ -162,8 +162,10 @@ static struct keeper *root_struct(struct child *child)
 	if (!keeper)
 		abort();
 	keeper->child = child;
-	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++)
-		keeper->roots[i] = (struct keeper_root){.index = i, .fd = -1};
+	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++) {
+		keeper->roots[i] = (struct keeper_root){.index = i, .fd = -1, .state_fd = -1};
+		keeper_locker_init(&keeper->roots[i].locker);
+	}
 	child->state = keeper;
 	return keeper;
 }
@@ -178,6 +180,15 @@ static void take_root(struct keeper *keeper, const struct ipc_directory *message
 	atomic_init(&root->root.state, (enum mail_root_state)message->state);
 	(void)span_copy(ipc_text(message, 0), root->root.mark, sizeof(root->root.mark));
 	root->root.path = keeper->child->config->roots[message->root].path;
+}
+
+static void take_state_folder(struct keeper *keeper, const struct ipc_root_fd *message, int *fd)
+{
+	struct keeper_root *root = &keeper->roots[message->root];
+
+	close_fd(&root->state_fd);
+	root->state_fd = *fd;
+	*fd = -1;
 }
 
 /* May come before the store is there. */
@@ -206,6 +217,12 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 		keeper_taken(keeper, message);
 	else if (type == IPC_ROOT_AWAY)
 		take_away(keeper, message);
+	else if (type == IPC_STATE_FOLDER)
+		take_state_folder(keeper, message, &fds[0]);
+	else if (type == IPC_LOCKER)
+		keeper_locker_take(
+			&keeper->roots[((const struct ipc_root_fd *)message)->root].locker,
+			&fds[0]);
 	else if (type == IPC_DIRECTORY)
 		take_root(keeper, message, &fds[0]);
 }
@@ -250,6 +267,7 @@ static struct maildrop_retention retention_of(const struct config *config, struc
 static int open_store(struct keeper *keeper, struct keeper_root *root, struct err *err)
 {
 	const struct config *config = keeper->child->config;
+	enum store_kind kind = (enum store_kind)config->roots[root->index].store;
 
 	root->settings = (struct maildrop_settings){.store_crlf = config->store_crlf,
 						    .syscalls = &keeper->syscalls,
@@ -259,7 +277,11 @@ static int open_store(struct keeper *keeper, struct keeper_root *root, struct er
 						    .note = keeper_note,
 						    .note_index = keeper_note_index,
 						    .note_context = &keeper->notes};
-	root->store = store_create(STORE_MAILDIR, &keeper->host, &root->settings, root->fd, err);
+	if (root->state_fd >= 0)
+		root->settings.state_fd = root->state_fd;
+	if (root->locker.fd >= 0)
+		root->settings.locker = &root->locker.locker;
+	root->store = store_create(kind, &keeper->host, &root->settings, root->fd, err);
 	if (!root->store)
 		return -1;
 	store_away(root->store, root->away);
@@ -283,6 +305,15 @@ static int open_stores(struct keeper *keeper, struct err *err)
 	return 0;
 }
 
+static void add_paths(const struct keeper_root *root, struct sandbox *sandbox)
+{
+	const int access = SANDBOX_READ | SANDBOX_WRITE;
+
+	sandbox->paths[sandbox->path_count++] = (struct sandbox_path){root->fd, access};
+	if (root->state_fd >= 0)
+		sandbox->paths[sandbox->path_count++] = (struct sandbox_path){root->state_fd, access};
+}
+
 static int start(struct child *child, struct err *err)
 {
 	struct keeper *keeper = root_struct(child);
@@ -299,8 +330,7 @@ static int start(struct child *child, struct err *err)
 		return -1;
 	child_sandbox(child, SANDBOX_KEEPER, &sandbox);
 	for (uint32_t i = 0; i < child->config->root_count; i++)
-		sandbox.paths[sandbox.path_count++] =
-			(struct sandbox_path){keeper->roots[i].fd, SANDBOX_READ | SANDBOX_WRITE};
+		add_paths(&keeper->roots[i], &sandbox);
 	if (sandbox_enter(&sandbox, err) < 0 || open_stores(keeper, err) < 0)
 		return -1;
 	keeper->scratch = keeper_body_scratch();

@@ -80,6 +80,18 @@ static void refuse_unmarked(struct loop_timer *timer)
 				     "mounted: valija mark it, then reload");
 }
 
+/* Other programs remove mailboxes without messages, so they are not in the register: the mark of
+ * their folder, which the store looks at each time, tells it from one that is not mounted. */
+static bool is_mbox(const struct keeper *keeper, const struct keeper_place *place)
+{
+	return keeper->child->config->roots[place->root->index].store == CONFIG_MBOX;
+}
+
+static void allow(struct loop_timer *timer)
+{
+	finish(timer->context, true, "");
+}
+
 /* Asks about the next place, and about the maildrop itself when there is none left. */
 static void advance(struct question *question)
 {
@@ -90,7 +102,10 @@ static void advance(struct question *question)
 	question->node.key = ++keeper->question_number;
 	table_add(&keeper->questions, &question->node, question->node.key);
 	question->is_last = question->ask == LOCATION_MADE || !find_other(question);
-	if (question->is_last) {
+	if (question->is_last && is_mbox(keeper, place)) {
+		loop_timer_init(&question->refuse, keeper->child->loop, allow, question);
+		sent = -1;
+	} else if (question->is_last) {
 		sent = post(keeper, question->ask, question->node.key, place->root->index,
 			    place->path);
 	} else if (question->other_root != place->root->index &&
@@ -148,7 +163,7 @@ void keeper_location_seen(struct keeper *keeper, const struct keeper_place *plac
 {
 	uint64_t *seen = &keeper->seen[place->node.key % KEEPER_SEEN];
 
-	if (*seen != place->node.key &&
+	if (*seen != place->node.key && !is_mbox(keeper, place) &&
 	    post(keeper, LOCATION_SEEN, 0, place->root->index, place->path) == 0)
 		*seen = place->node.key;
 }

@@ -11,6 +11,7 @@
 #include "maildrop/store.h"
 #include "maildrop/syscalls.h"
 #include "server/child.h"
+#include "server/keeper/locker.h"
 #include "server/keeper/notes.h"
 #include "sys/arena.h"
 #include "sys/loop_deadlines.h"
@@ -26,6 +27,8 @@ struct keeper_root {
 	struct maildrop_upkeep *upkeep; /* NULL: there is none to do */
 	struct store *store;
 	bool away; /* ROOT_AWAY */
+	int state_fd; /* of mboxes: the owner's folder; -1: there is none */
+	struct keeper_locker locker;
 };
 
 struct keeper {

@@ -57,7 +57,8 @@ static void write_roots(const struct generation *g, struct handover *ret)
 		const struct mail_root *root = &g->files.roots[i].root;
 		struct handover_root record = {.fd = handover_fd(ret, g->files.roots[i].fd),
 					       .state = (uint32_t)atomic_load(&root->state),
-					       .away = g->roots[i].watch.away};
+					       .away = g->roots[i].watch.away,
+					       .store = g->config.roots[i].store};
 
 		memcpy(record.path, g->config.roots[i].path, sizeof(record.path));
 		memcpy(record.memory, root->memory, sizeof(record.memory));
@@ -230,6 +231,7 @@ static void read_roots(struct generation *g, struct handover_reader *reader,
 
 		of->fd = handover_take_fd(record->fd);
 		memcpy(g->config.roots[i].path, record->path, sizeof(record->path));
+		g->config.roots[i].store = record->store;
 		of->root.path = g->config.roots[i].path;
 		memcpy(of->root.memory, record->memory, sizeof(record->memory));
 		memcpy(of->root.mark, record->mark, sizeof(of->root.mark));

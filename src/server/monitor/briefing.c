@@ -2,6 +2,7 @@
  * that a child wrote. */
 #include "server/monitor/briefing.h"
 
+#include "base/log.h"
 #include "base/text.h"
 #include "server/monitor/bans.h"
 #include "server/monitor/generation.h"
@@ -112,6 +113,41 @@ static void send_mail_roots(const struct generation_files *files, struct slot *s
 		ipc_send_all(&slot->chan, IPC_DIRECTORY, &message, &text, 1, &files->roots[i].fd,
 			     1);
 	}
+}
+
+/* Of each folder of mboxes, the owner's own, made if it is not there. Without one the mailboxes of a
+ * folder that is not their owner's are not served. */
+static void send_state_folders(const struct briefing *b, struct slot *slot)
+{
+	uid_t uid = b->root ? slot->uid : geteuid();
+	struct err err;
+
+	for (uint32_t i = 0; i < b->files->config->root_count; i++) {
+		struct ipc_root_fd message = {.root = i};
+		int fd;
+
+		if (b->files->config->roots[i].store != CONFIG_MBOX)
+			continue;
+		fd = mail_root_owner_state(&b->files->roots[i].root, uid, slot->gid, true, &err);
+		if (fd < 0) {
+			log_warning("uid %lu has no folder for the indexes of its mailboxes in %s: "
+				    "%s",
+				    (unsigned long)uid, b->files->config->roots[i].path, err.text);
+			continue;
+		}
+		ipc_send_fds(&slot->chan, IPC_STATE_FOLDER, &message, &fd, 1);
+		close(fd);
+	}
+}
+
+/* The folder of the process that makes lock files in it. */
+static void send_locked_root(const struct generation_files *files, struct slot *slot)
+{
+	struct ipc_directory message = {.kind = DIRECTORY_MAIL, .root = slot->index};
+	pop3_span none = {"", 0};
+
+	ipc_send_all(&slot->chan, IPC_DIRECTORY, &message, &none, 1,
+		     &files->roots[slot->index].fd, 1);
 }
 
 void briefing_send_penalties(const struct briefing *b, struct slot *slot)
@@ -285,6 +321,7 @@ static void send_role_things(const struct briefing *b, struct slot *slot)
 	case ROLE_KEEPER:
 		send_mail_roots(files, slot);
 		briefing_send_away(b, slot);
+		send_state_folders(b, slot);
 		send_owner(slot);
 		break;
 	case ROLE_LOOKUP:
@@ -297,6 +334,9 @@ static void send_role_things(const struct briefing *b, struct slot *slot)
 		break;
 	case ROLE_LOGINS:
 		send_directory(slot, DIRECTORY_LOGINS, files->logins_fd);
+		break;
+	case ROLE_LOCKER:
+		send_locked_root(files, slot);
 		break;
 	case ROLE_MONITOR:
 	case ROLE_COUNT:
@@ -321,7 +361,15 @@ static bool work_together(enum ipc_role a, enum ipc_role b)
 	return (front && (b == ROLE_AUTH || b == ROLE_KEEPER)) ||
 	       (a == ROLE_AUTH && (b == ROLE_KEEPER || b == ROLE_LOOKUP || b == ROLE_LOGINS)) ||
 	       (a == ROLE_FRONT && b == ROLE_KEYS) || (a == ROLE_MTA && b == ROLE_AUTH) ||
-	       (a == ROLE_CONTROL && b == ROLE_AUTH);
+	       (a == ROLE_CONTROL && b == ROLE_AUTH) || (a == ROLE_LOCKER && b == ROLE_KEEPER);
+}
+
+/* The worker threads of a keeper use it, not its loop. */
+static void send_locker(struct slot *keeper, const struct slot *locker, int fd)
+{
+	struct ipc_root_fd message = {.root = locker->index};
+
+	ipc_send_fds(&keeper->chan, IPC_LOCKER, &message, &fd, 1);
 }
 
 static void send_peer(struct slot *to, const struct slot *peer, int fd)
@@ -332,6 +380,10 @@ static void send_peer(struct slot *to, const struct slot *peer, int fd)
 				   .uid = peer->uid,
 				   .group_size = peer->group_size};
 
+	if (peer->role == ROLE_LOCKER) {
+		send_locker(to, peer, fd);
+		return;
+	}
 	ipc_send_fds(&to->chan, IPC_PEER, &message, &fd, 1);
 }
 

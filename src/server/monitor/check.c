@@ -14,6 +14,7 @@
 #include "server/monitor/listeners.h"
 #include "server/monitor/log_sink.h"
 #include "server/monitor/places.h"
+#include "server/monitor/root_stores.h"
 #include "server/monitor/running.h"
 #include "server/monitor/state.h"
 #include "server/monitor/upgrade.h"
@@ -242,7 +243,7 @@ static int open_mail(const struct config *config, bool root, struct mail_folder 
 }
 
 /* state_fd: -1: no upgrade. */
-static int check_all(const struct config *config, bool root, int state_fd, struct err *err)
+static int check_all(struct config *config, bool root, int state_fd, struct err *err)
 {
 	struct generation_files files;
 	struct mail_folder mail[CONFIG_ROOTS_MAX];
@@ -253,7 +254,10 @@ static int check_all(const struct config *config, bool root, int state_fd, struc
 		return -1;
 	if (open_mail(config, root, mail, err) < 0)
 		return -1;
-	rc = files_open(&files, config, root, mail, err);
+	rc = root_stores_resolve(config, mail, err);
+	files_begin(&files, config, mail);
+	if (rc == 0)
+		rc = files_open(&files, root, mail, err);
 	if (rc == 0 && root && files.mail_uid == 0)
 		rc = sandbox_check_root(err);
 	if (rc == 0)
@@ -268,6 +272,8 @@ static int check_all(const struct config *config, bool root, int state_fd, struc
 		rc = check_certificates(&files, err);
 	if (rc == 0)
 		warn_of_rules(config);
+	if (rc == 0)
+		root_stores_warn(config, mail, root, warn);
 	if (rc == 0)
 		rc = state_fd < 0 ? check_listeners(config, err)
 				  : check_upgrade(config, state_fd, err);

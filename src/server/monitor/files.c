@@ -8,6 +8,7 @@
 #include "server/monitor/logins_folder.h"
 #include "server/monitor/control_peers.h"
 #include "server/monitor/peer_uids.h"
+#include "server/monitor/root_stores.h"
 #include "server/monitor/spool_files.h"
 #include "users/system_user.h"
 #include "sys/process.h"
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 enum {
+	NO_GROUP = 65534, /* nogroup, nobody: files of a folder of group mail are no keeper's */
 	FILES_WANTED = 1 << 20, /* descriptors of a process */
 	FILES_NEEDED = 96,
 };
@@ -30,13 +32,36 @@ enum {
 static void find_owners(struct generation_files *files, const struct mail_folder *mail)
 {
 	files->mail_uid = mail->uid;
-	files->mail_gid = mail->gid;
+	files->mail_gid = files->roots[0].locked ? NO_GROUP : mail->gid;
 	for (uint32_t i = 0; i < files->config->root_count; i++)
-		if (mail[i].only_of_root && (i == 0 || mail[i].facts.in_use))
+		if (mail[i].only_of_root && (i == 0 || mail[i].facts.in_use) &&
+		    files->config->roots[i].store == CONFIG_MAILDIR)
 			log_warning("%s belongs to root: its keepers run as root, without "
 				    "capabilities; better: a user of its own for this folder and "
 				    "what is in it, vmail for one: see valijad(8)",
 				    files->config->roots[i].path);
+}
+
+/* The folders of mboxes in which lock files are made by a process with their group. */
+static void find_lockers(struct generation_files *files, const struct mail_folder *mail)
+{
+	gid_t gid;
+	struct err err;
+
+	for (uint32_t i = 0; i < files->config->root_count; i++) {
+		struct files_root *of = &files->roots[i];
+
+		of->locked = files->config->roots[i].store == CONFIG_MBOX &&
+			     root_stores_need_locker(&mail[i]);
+		of->lock_gid = mail[i].gid;
+		if (!of->locked ||
+		    system_user_find(CONFIG_USER_LOOKUP, &files->lock_uid, &gid, &err) == 0)
+			continue;
+		of->lock_gid = (gid_t)-1;
+		log_warning("no lock files are made beside the mailboxes in %s, so nothing is "
+			    "deleted from them: %s",
+			    files->config->roots[i].path, err.text);
+	}
 }
 
 /* One folder by two paths, by a link for one: a maildrop would have two keepers. */
@@ -127,8 +152,8 @@ bool files_need_keys(const struct config *config)
 	return false;
 }
 
-int files_open(struct generation_files *files, const struct config *config, bool root,
-	       const struct mail_folder *mail, struct err *err)
+void files_begin(struct generation_files *files, const struct config *config,
+		 const struct mail_folder *mail)
 {
 	*files = (struct generation_files){.config = config,
 					   .config_fd = -1,
@@ -140,6 +165,13 @@ int files_open(struct generation_files *files, const struct config *config, bool
 					   .aliases_fd = -1};
 	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++)
 		files->roots[i].fd = i < config->root_count ? mail[i].fd : -1;
+}
+
+int files_open(struct generation_files *files, bool root, const struct mail_folder *mail,
+	       struct err *err)
+{
+	const struct config *config = files->config;
+
 	if (check_different(config, mail, err) < 0)
 		return -1;
 	files->certificates_fd =
@@ -173,6 +205,7 @@ int files_open(struct generation_files *files, const struct config *config, bool
 	if (files_need_keys(config) &&
 	    system_user_find(files->config->user_keys, &files->keys_uid, &files->keys_gid, err) < 0)
 		return -1;
+	find_lockers(files, mail);
 	find_owners(files, mail);
 	return 0;
 }

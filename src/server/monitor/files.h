@@ -25,24 +25,28 @@ struct generation_files {
 	uint32_t certificates_number; /* how often they were changed: see certificate_watch.h */
 	struct lookup_program lookups[CONFIG_DATABASES_MAX]; /* of the databases that need one */
 	struct files_root {
-		int fd;                         /* -1: not open */
-		struct mail_root root;          /* what is known of fd */
+		int fd;                /* -1: not open */
+		struct mail_root root; /* what is known of fd */
+		bool locked;           /* lock files in it are made by a locker of that group */
+		gid_t lock_gid;        /* -1: no locker can be started */
 	} roots[CONFIG_ROOTS_MAX];              /* of config->roots */
 	struct ipc_uids peer_uids;              /* for mta; its head is not filled in */
 	struct ipc_control_peers control_peers; /* for auth; the same */
 	/* set if the monitor is root */
-	uid_t net_uid, auth_uid, keys_uid, logins_uid;
+	uid_t net_uid, auth_uid, keys_uid, logins_uid, lock_uid;
 	uid_t mail_uid; /* the owner of the first root, whose keepers always run */
 	gid_t net_gid, auth_gid, mail_gid, keys_gid, logins_gid;
 };
 
 /* Whether a site needs a process for private keys. */
 bool files_need_keys(const struct config *config);
-/* Opens everything that config names but the mail folders, which are open already, one for each of
- * its roots: their descriptors are taken over. config must live as long as files. Returns 0, or -1
- * with err: files_close must be called then, too. */
-int files_open(struct generation_files *files, const struct config *config, bool root,
-	       const struct mail_folder *mail, struct err *err);
+/* Nothing is open but the mail folders, one for each root of config: their descriptors are taken
+ * over. config must live as long as files. files_close ends it. */
+void files_begin(struct generation_files *files, const struct config *config,
+		 const struct mail_folder *mail);
+/* Opens everything else that the configuration names. 0, or -1 with err. */
+int files_open(struct generation_files *files, bool root, const struct mail_folder *mail,
+	       struct err *err);
 void files_close(struct generation_files *files);
 /* Makes and opens the folder of last logins, if the site keeps them and there is a place for it. */
 void files_open_logins(struct generation_files *files, bool root);

@@ -11,6 +11,7 @@
 #include "server/monitor/health.h"
 #include "server/monitor/members.h"
 #include "server/monitor/locations.h"
+#include "server/monitor/root_stores.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,7 +79,8 @@ static bool give_up(struct generation *g, const char *why, int code)
 /* A process whose absence costs a part of the service: it neither stops a start nor holds it up. */
 static bool is_spare(const struct slot *slot)
 {
-	return slot->on_demand || slot->role == ROLE_LOOKUP || slot->role == ROLE_LOGINS;
+	return slot->on_demand || slot->role == ROLE_LOOKUP ||
+	       slot->role == ROLE_LOGINS || slot->role == ROLE_LOCKER;
 }
 
 /* A keys process that is not there is asked again after a while. */
@@ -252,6 +254,21 @@ static bool serves(const struct config *config, enum ipc_role role)
 	return false;
 }
 
+/* One a folder of group mail. */
+static bool add_lockers(struct generation *g)
+{
+	bool ok = true;
+
+	for (uint32_t i = 0; i < g->config.root_count && ok; i++) {
+		const struct files_root *root = &g->files.roots[i];
+
+		if (root->locked && root->lock_gid != (gid_t)-1)
+			ok = members_add(g, ROLE_LOCKER, i, g->files.lock_uid, root->lock_gid) !=
+			     NULL;
+	}
+	return ok;
+}
+
 static int add_slots(struct generation *g)
 {
 	unsigned n = keepers(&g->config);
@@ -269,6 +286,7 @@ static int add_slots(struct generation *g)
 		if (ok)
 			slot->group_size = n;
 	}
+	ok = ok && add_lockers(g);
 	for (unsigned i = 0; i < g->front_count && ok && serves(&g->config, ROLE_FRONT); i++)
 		ok = members_add(g, ROLE_FRONT, i, g->files.net_uid, g->files.net_gid) != NULL;
 	if (ok && serves(&g->config, ROLE_LMTP))
@@ -381,7 +399,10 @@ int generation_create(struct generation_owner *owner, const struct config *confi
 	g->config = *config;
 	g->program_fd = fcntl(owner->exe_fd, F_DUPFD_CLOEXEC, 0);
 	g->since = time(NULL);
-	rc = files_open(&g->files, &g->config, owner->root, mail, err);
+	rc = root_stores_resolve(&g->config, mail, err);
+	files_begin(&g->files, &g->config, mail);
+	if (rc == 0)
+		rc = files_open(&g->files, owner->root, mail, err);
 	if (rc == 0)
 		files_open_logins(&g->files, owner->root);
 	if (rc == 0)

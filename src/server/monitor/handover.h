@@ -124,7 +124,8 @@ struct handover_generation {
 };
 struct handover_root {
 	int32_t fd;
-	uint32_t state, away, unused;
+	uint32_t state, away;
+	uint32_t store; /* enum config_store */
 	char path[CONFIG_PATH_MAX], memory[MAIL_ROOT_MEMORY_MAX];
 	char mark[40];
 };

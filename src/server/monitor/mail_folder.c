@@ -83,6 +83,7 @@ void mail_folder_open(const char *path, bool root, struct mail_folder *ret)
 	}
 	ret->uid = st.st_uid;
 	ret->gid = st.st_gid;
+	ret->mode = st.st_mode;
 	ret->device = st.st_dev;
 	ret->only_of_root = root && st.st_uid == 0 && !has_other_owners(ret->fd);
 	mail_root_gather(ret->fd, &ret->facts);

@@ -18,6 +18,7 @@ struct mail_folder {
 	int fd; /* -1: err says why it is not open */
 	uid_t uid;
 	gid_t gid;
+	mode_t mode;
 	dev_t device;
 	bool only_of_root; /* it and the folders in it belong to root */
 	struct mail_root_facts facts;

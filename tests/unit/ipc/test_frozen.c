@@ -67,6 +67,8 @@ static const struct row frozen[] = {
 	{"COUNTERS", 260, 16, 0x1, 0x7fe, 1, 1, 0, 0},
 	{"PAGE", 261, 24, 0x1, 0x600, 1, 1, 0, 0},
 	{"SAMPLES", 262, 16, 0x1, 0x400, 1, 1, 0, 0},
+	{"STATE_FOLDER", 263, 24, 0x1, 0x10, 1, 1, 0, 0},
+	{"LOCKER", 264, 24, 0x1, 0x10, 1, 1, 0, 0},
 	{"TAKE", 284, 48, 0x11, 0x11, 0, 0, 512, 1},
 	{"TAKEN", 285, 72, 0x11, 0x11, 0, 0, 0, 0},
 	{"ASK", 300, 56, 0x200, 0x9, 0, 1, 512, 1},
@@ -133,7 +135,7 @@ static void test_numbers_in_rows_stay_as_they_were(void **state)
 {
 	static const int roles[] = {ROLE_MONITOR, ROLE_FRONT,   ROLE_LMTP,   ROLE_AUTH,
 				    ROLE_KEEPER,  ROLE_KEYS,    ROLE_LOOKUP, ROLE_MTA,
-				    ROLE_LOGINS,  ROLE_CONTROL, ROLE_STATUS};
+				    ROLE_LOGINS,  ROLE_CONTROL, ROLE_STATUS, ROLE_LOCKER};
 	static const int asks[] = {LOCATION_LOOK, LOCATION_MAKE, LOCATION_MADE, LOCATION_SEEN};
 	static const int directories[] = {DIRECTORY_USERS, DIRECTORY_MAIL, DIRECTORY_ALIASES,
 					  DIRECTORY_LOGINS};

@@ -371,30 +371,38 @@ static void left_by_a_session(void **state)
 /* Where no lock file can be made the other two have to do, and that is said. */
 static int taken, released;
 
-static int locker_take(void *context)
+static int locker_take(void *context, const char *name, const char *key)
 {
-	(void)context;
+	(void)context, (void)key;
+	assert_string_equal(name, "mbox");
 	taken++;
 	errno = EACCES;
 	return -1;
 }
 
-static int locker_takes(void *context)
+static int locker_takes(void *context, const char *name, const char *key)
 {
-	(void)context;
+	(void)context, (void)name, (void)key;
 	taken++;
 	return 0;
 }
 
-static void locker_release(void *context)
+static int locker_mark(void *context, const char *name)
 {
-	(void)context;
+	(void)context, (void)name;
+	errno = EIO;
+	return -1;
+}
+
+static void locker_release(void *context, const char *name)
+{
+	(void)context, (void)name;
 	released++;
 }
 
 static void another_process_makes_it(void **state)
 {
-	struct mbox_locker locker = {locker_take, locker_release, NULL};
+	struct mbox_locker locker = {locker_take, locker_mark, locker_release, NULL};
 	struct mbox_lock lock = the_lock();
 
 	(void)state;
@@ -406,6 +414,7 @@ static void another_process_makes_it(void **state)
 	locker.take = locker_takes;
 	assert_int_equal(mbox_lock_take(&lock, NULL), 0);
 	assert_true(!lock.incomplete && lock.dotlocked);
+	assert_int_equal(mbox_lock_mark(&lock), -1);
 	mbox_lock_release(&lock);
 	assert_int_equal(taken, 2);
 	assert_int_equal(released, 1);
