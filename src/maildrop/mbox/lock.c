@@ -106,7 +106,7 @@ static int try_all(struct mbox_lock *l, const char **ret_which)
 		*ret_which = "flock";
 		if (take_flock(l) == 0) {
 			*ret_which = "its lock file, .lock";
-			if (take_dotlock(l) == 0)
+			if (l->no_dotlock || take_dotlock(l) == 0)
 				return 0;
 		}
 	}

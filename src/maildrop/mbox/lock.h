@@ -32,6 +32,7 @@ struct mbox_lock {
 	const char *name; /* of the mailbox, in dir; the caller's */
 	const char *key;  /* of the session (dotlock.h), or NULL */
 	bool reading;     /* fd cannot be written to: shared locks */
+	bool no_dotlock;  /* the kernel's locks are enough: a message is read */
 	unsigned wait_ms; /* until the deadline */
 	/* Asked between two tries; NULL: never. -1 with err: give up. */
 	int (*interrupted)(struct err *err);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define BUFFER ((size_t)128 * 1024)
+#define READ_LOCK_MS 5000 /* other programs hold a mailbox for moments */
 
 struct shower {
 	const struct mbox_place *place;
@@ -106,8 +107,8 @@ static int check(const struct mbox_place *place, const struct mbox_entry *entry)
 	return look.found == 1 && look.same ? 0 : -1;
 }
 
-int mbox_show(const struct mbox_place *place, const struct mbox_entry *e, int fd,
-	      uint64_t *ret_size)
+static int show(const struct mbox_place *place, const struct mbox_entry *e, int fd,
+		uint64_t *ret_size)
 {
 	struct shower *s;
 	uint64_t start = e->start + e->from_size;
@@ -135,6 +136,32 @@ int mbox_show(const struct mbox_place *place, const struct mbox_entry *e, int fd
 	if (result == 0)
 		*ret_size = s->written;
 	free(s);
+	errno = saved;
+	return result;
+}
+
+/* Other programs move messages: none of them is to do so between the two readings, since a message
+ * of the same size may then be where this one was. */
+int mbox_show(const struct mbox_place *place, const struct mbox_entry *e, int fd,
+	      uint64_t *ret_size)
+{
+	struct mbox_lock lock = {.calls = &place->calls,
+				 .fd = place->lock.fd,
+				 .dir = place->dir,
+				 .name = place->lock.name,
+				 .reading = true,
+				 .no_dotlock = true,
+				 .wait_ms = READ_LOCK_MS};
+	struct err err = {0};
+	int result, saved;
+
+	if (mbox_lock_take(&lock, &err) < 0) {
+		errno = err.errnum;
+		return -1;
+	}
+	result = show(place, e, fd, ret_size);
+	saved = errno;
+	mbox_lock_release(&lock);
 	errno = saved;
 	return result;
 }

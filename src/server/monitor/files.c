@@ -79,9 +79,9 @@ static int check_different(const struct config *config, const struct mail_folder
 }
 
 /* A site that is older than the register, or has mail of other software. */
-static void look_at_register(const struct mail_root *root)
+static void look_at_register(const struct mail_root *root, const struct mail_root_facts *facts)
 {
-	if (!mail_root_has_register(root))
+	if (facts->store != STORE_MBOX && !mail_root_has_register(root))
 		log_warning(
 			"no maildrop of %s is in the register yet: each is entered when it is "
 			"opened or delivered to, and one that goes missing before passes for a new "
@@ -101,7 +101,7 @@ static void look_at_root(struct mail_root *root, const char *path,
 		return;
 	case MAIL_ROOT_KNOWN:
 		if (in_use) {
-			look_at_register(root);
+			look_at_register(root, facts);
 			return;
 		}
 		break;
@@ -109,7 +109,7 @@ static void look_at_root(struct mail_root *root, const char *path,
 		break;
 	case MAIL_ROOT_UNMARKED:
 		if (facts->earned) /* the start makes it */
-			look_at_register(root);
+			look_at_register(root, facts);
 		else
 			log_warning(
 				"%s has no mark " MAIL_MARK_NAME ": maildrops that are there are "
