@@ -335,6 +335,7 @@ static const struct {
 	{"logins", SANDBOX_LOGINS, SANDBOX_READ | SANDBOX_WRITE},
 	{"mta", SANDBOX_FRONT, 0}, /* as src/server/mta/mta.c has it */
 	{"status", SANDBOX_STATUS, 0},
+	{"locker", SANDBOX_LOCKER, SANDBOX_READ | SANDBOX_WRITE},
 	{"fetch", SANDBOX_FETCH, SANDBOX_READ | SANDBOX_WRITE},
 };
 
@@ -348,7 +349,8 @@ static void enter(unsigned role)
 		sandbox.paths[sandbox.path_count++] =
 			(struct sandbox_path){place.own_fd, roles[role].own};
 	if (root && sandbox.role != SANDBOX_FETCH) {
-		sandbox.change_ids = sandbox.empty_root = true;
+		sandbox.change_ids = true;
+		sandbox.empty_root = sandbox.role != SANDBOX_LOCKER; /* as server/locker has it */
 		sandbox.uid = sandbox.gid = NOBODY;
 	}
 	if (sandbox_enter(&sandbox, &err) < 0) {

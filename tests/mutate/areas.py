@@ -83,6 +83,7 @@ COVER = {
     'src/maildrop/mail_root.c': (REGISTER + unit('maildrop', 'maildir'),
                                  system('mail_not_mounted')),
     'src/maildrop/mail_mark.c': (REGISTER, system('mail_not_mounted')),
+    'src/maildrop/mail_store.c': (REGISTER, system('store_mbox')),
     'src/maildrop/register.c': (REGISTER, system('register')),
 
     'src/server': (unit('server', 'link limits slot'), system('lifecycle', 'protocol')),
@@ -177,6 +178,9 @@ COVER = {
     'src/server/monitor/takeover.c': (unit('server', 'take'), system('takeover')),
     'src/server/keeper/notes.c': (unit('server', 'notes'), system('bad_files', 'log')),
     'src/server/keys': (unit('server', 'keys_role') + ['corpus_handlers_keys'], system('keys')),
+    'src/server/locker': (unit('server', 'locker_role'), system('store_mbox')),
+    'src/server/keeper/locker.c': ([], system('store_mbox')),
+    'src/server/monitor/root_stores.c': ([], system('store_mbox')),
     'src/server/logins': (unit('server', 'logins_role') + ['corpus_handlers_logins'],
                           system('last_logins')),
     'src/server/lmtp': (unit('server', 'spool lmtp_role message') + ['corpus_handlers_lmtp']

@@ -169,7 +169,7 @@ def test_what_does_not_start(one_owner):
     refused('Maildirs only')
 
 
-def test_a_folder_without_its_mark_is_not_empty(one_owner, connect):
+def test_threat_134_a_folder_without_its_mark_is_not_empty(one_owner, connect):
     """The disk is not mounted: neither an empty mailbox nor a Maildir is in its place."""
     office = one_owner.start()
     with Lmtp(office.lmtp) as sender:
@@ -493,7 +493,7 @@ def test_threat_133_kills_beside_other_programs(var_mail, connect, seed):
     assert not (back := left & gone), f'deleted, and there still: {sorted(back)}'
 
 
-def test_threat_132_what_a_locker_gives(var_mail):
+def test_nothing_is_left_beside_the_mailboxes(var_mail):
     """Beside the mailboxes nothing is left, and nothing else was changed."""
     office = var_mail
     other = office.mail / 'carl'

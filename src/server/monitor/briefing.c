@@ -146,8 +146,9 @@ static void send_locked_root(const struct generation_files *files, struct slot *
 	struct ipc_directory message = {.kind = DIRECTORY_MAIL, .root = slot->index};
 	pop3_span none = {"", 0};
 
-	ipc_send_all(&slot->chan, IPC_DIRECTORY, &message, &none, 1,
-		     &files->roots[slot->index].fd, 1);
+	if (slot->index < files->config->root_count)
+		ipc_send_all(&slot->chan, IPC_DIRECTORY, &message, &none, 1,
+			     &files->roots[slot->index].fd, 1);
 }
 
 void briefing_send_penalties(const struct briefing *b, struct slot *slot)

@@ -463,6 +463,117 @@ static void the_state_folder_is_found_and_made(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, scratch_end)
 
+/* ---- the kind of its maildrops ---- */
+
+static void put_file(struct scratch *s, const char *name, const char *text)
+{
+	int fd = openat(s->root, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static void the_store_is_a_word(void **state)
+{
+	static const char *const bad[] = {"", "mbox", "mboxes\n", "mbox\nmbox\n", "mbox \n",
+					  "mbox and a long line of other words\n"};
+	struct scratch *s = *state;
+
+	assert_int_equal(mail_store_read(&maildrop_kernel, s->root), -1);
+	assert_int_equal(mail_store_write(s->root, STORE_MBOX, NULL), 0);
+	assert_int_equal(mail_store_read(&maildrop_kernel, s->root), STORE_MBOX);
+	assert_int_equal(mail_store_write(s->root, STORE_MAILDIR, NULL), 0);
+	assert_int_equal(mail_store_read(&maildrop_kernel, s->root), STORE_MAILDIR);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		put_file(s, MAIL_STORE_NAME, bad[i]);
+		assert_int_equal(mail_store_read(&maildrop_kernel, s->root), -1);
+	}
+	assert_int_equal(unlinkat(s->root, MAIL_STORE_NAME, 0), 0);
+	assert_int_equal(mkfifoat(s->root, MAIL_STORE_NAME, 0600), 0);
+	assert_int_equal(mail_store_read(&maildrop_kernel, s->root), -1);
+	assert_int_equal(unlinkat(s->root, MAIL_STORE_NAME, 0), 0);
+	put_file(s, "word", "mbox\n");
+	assert_int_equal(symlinkat("word", s->root, MAIL_STORE_NAME), 0);
+	assert_int_equal(mail_store_read(&maildrop_kernel, s->root), -1);
+}
+
+/* The file has its name when it is on the disk, or not at all. */
+static void a_store_that_cannot_be_written(void **state)
+{
+	struct scratch *s = *state;
+	struct err err = {0};
+
+	flush_fails = true;
+	assert_int_equal(mail_store_write(s->root, STORE_MBOX, &err), -1);
+	flush_fails = false;
+	assert_non_null(strstr(err.text, MAIL_STORE_NAME));
+	assert_int_equal(mail_store_read(&maildrop_kernel, s->root), -1);
+}
+
+static void the_store_is_guessed(void **state)
+{
+	struct scratch *s = *state;
+	struct err err = {0};
+
+	assert_int_equal(fchmod(s->root, 0755), 0);
+	assert_int_equal(mail_store_guess(s->root, &err), STORE_MAILDIR);
+	assert_int_equal(fchmod(s->root, 02775), 0);
+	assert_int_equal(mail_store_guess(s->root, &err), STORE_MBOX);
+	put_file(s, "text", "no mailbox\n");
+	put_file(s, "anna.lock", "");
+	put_file(s, ".hidden", "From a Sat Nov 28 10:00:00 2026\n");
+	assert_int_equal(fchmod(s->root, 0755), 0);
+	assert_int_equal(mail_store_guess(s->root, &err), STORE_MAILDIR);
+	put_file(s, "anna", "From a Sat Nov 28 10:00:00 2026\n");
+	assert_int_equal(mail_store_guess(s->root, &err), STORE_MBOX);
+	make_folder(s, "bert");
+	assert_int_equal(mail_store_guess(s->root, &err), -1);
+	assert_non_null(strstr(err.text, "--store"));
+	assert_int_equal(unlinkat(s->root, "anna", 0), 0);
+	assert_int_equal(mail_store_guess(s->root, &err), STORE_MAILDIR);
+}
+
+/* Mail programs remove mailboxes: that none is there says nothing, as long as the mark is. */
+static void test_threat_134_a_root_of_mboxes_may_be_empty(void **state)
+{
+	struct scratch *s = *state;
+	struct mail_root root;
+	struct err err = {0};
+
+	assert_false(in_use(s));
+	assert_int_equal(mail_store_write(s->root, STORE_MBOX, NULL), 0);
+	assert_true(in_use(s));
+	look(s, &root);
+	assert_int_equal(remember(&root, s, &err), 0);
+	look(s, &root);
+	assert_int_equal(atomic_load(&root.state), MAIL_ROOT_KNOWN);
+	assert_true(mail_root_may_make(&root, &maildrop_kernel, s->root, &err));
+	assert_int_equal(unlinkat(s->root, MAIL_MARK_NAME, 0), 0);
+	assert_false(mail_root_may_make(&root, &maildrop_kernel, s->root, &err));
+}
+
+static void the_folder_of_an_owner(void **state)
+{
+	struct scratch *s = *state;
+	struct mail_root root;
+	struct err err = {0};
+	struct stat st;
+	int fd, again;
+
+	look(s, &root);
+	assert_int_equal(mail_root_owner_state(&root, geteuid(), getegid(), false, &err), -1);
+	fd = mail_root_owner_state(&root, geteuid(), getegid(), true, &err);
+	assert_true(fd >= 0 && fstat(fd, &st) == 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	again = mail_root_owner_state(&root, geteuid(), getegid(), false, &err);
+	assert_true(again >= 0);
+	close(fd);
+	close(again);
+	root.memory[0] = '\0';
+	assert_int_equal(mail_root_owner_state(&root, geteuid(), getegid(), true, &err), -1);
+	assert_non_null(strstr(err.text, "STATE_DIRECTORY"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -482,6 +593,11 @@ int main(void)
 		TEST(a_memory_that_cannot_be_flushed_is_said),
 		TEST(a_memory_that_cannot_be_written_is_said),
 		TEST(the_state_folder_is_found_and_made),
+		TEST(the_store_is_a_word),
+		TEST(a_store_that_cannot_be_written),
+		TEST(the_store_is_guessed),
+		TEST(test_threat_134_a_root_of_mboxes_may_be_empty),
+		TEST(the_folder_of_an_owner),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

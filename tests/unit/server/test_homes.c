@@ -64,7 +64,7 @@ void __wrap_loop_timer_set(struct loop_timer *timer, uint64_t ms)
 }
 
 /* "hung…" does not answer for now; a path that ends in "none" is not there; what begins with
- * "root" is root's, and a folder "link" is none. */
+ * "root" is root's, a folder "link" is none, and "box" is a file. */
 int __wrap_fstatat(int fd, const char *restrict path, struct stat *restrict st, int flags)
 {
 	const char *last = strrchr(path, '/');
@@ -79,7 +79,9 @@ int __wrap_fstatat(int fd, const char *restrict path, struct stat *restrict st, 
 		errno = ENOENT;
 		return -1;
 	}
-	*st = (struct stat){.st_mode = 0700 | (strcmp(path, "link") == 0 ? S_IFLNK : S_IFDIR),
+	*st = (struct stat){.st_mode = 0700 | (strcmp(path, "link") == 0  ? S_IFLNK
+						: strcmp(path, "box") == 0 ? S_IFREG
+									   : S_IFDIR),
 			    .st_uid = strncmp(path, "root", 4) == 0 ? 0 : OWNER};
 	return 0;
 }
@@ -153,6 +155,32 @@ static void expect(const char *path, enum homes_answer answer, uint32_t wanted)
 
 	assert_int_equal(owner(path, &uid, &key), answer);
 	assert_int_equal(uid, wanted);
+}
+
+/* Asks for a mailbox of the second root, and returns its owner. */
+static uint32_t mailbox_owner(const char *path)
+{
+	uint32_t uid = 77;
+	uint64_t key;
+
+	assert_int_equal(homes_owner(homes, 1, path, &uid, &key), HOMES_ASKED);
+	loop_run(loop);
+	assert_int_equal(homes_owner(homes, 1, path, &uid, &key), HOMES_KNOWN);
+	return uid;
+}
+
+/* A mailbox is a file, of whom it belongs to. One that is not there is that of the folder above it,
+ * or, where that is the root's own and of root, that of its user's entry. */
+static void test_mailboxes(void **state)
+{
+	(void)state;
+	homes_have_mboxes(homes, 1);
+	assert_int_equal(mailbox_owner("box"), OWNER);
+	assert_int_equal(mailbox_owner("home/none"), OWNER);
+	assert_int_equal(mailbox_owner("none"),
+			 root_stat.st_uid ? root_stat.st_uid : HOMES_HIDDEN);
+	assert_int_equal(mailbox_owner("roots/none"),
+			 root_stat.st_uid ? root_stat.st_uid : HOMES_HIDDEN);
 }
 
 /* Some ticks of what looks for homes that hang. */
@@ -345,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_a_home_that_is_not_there_is_the_roots_for_a_moment),
 		cmocka_unit_test(test_a_home_that_is_not_there_is_of_the_folder_above),
 		cmocka_unit_test(test_a_forgotten_owner_is_looked_at_anew),
+		cmocka_unit_test(test_mailboxes),
 		cmocka_unit_test(test_a_home_that_hangs_is_down_and_others_go_on),
 		cmocka_unit_test(test_old_answers_serve_while_a_home_hangs),
 		cmocka_unit_test(test_no_thread_is_left_to_look),

@@ -808,6 +808,46 @@ static void test_logins(void **state)
 	assert_deadly(run(logins_forks, *state));
 }
 
+/* Lock files in one folder; nothing beside it, and no other kind of file. */
+static void locker_works(struct place *place)
+{
+	struct sandbox locker = {.role = SANDBOX_LOCKER,
+				 .paths = {{place->fd, SANDBOX_READ | SANDBOX_WRITE}},
+				 .path_count = 1};
+	int outside = openat(place->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC), file;
+	struct stat st;
+
+	enter(&locker);
+	file = openat(place->fd, "staged", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	EXPECT(file >= 0 && write(file, "1", 1) == 1);
+	EXPECT(linkat(place->fd, "staged", place->fd, "box.lock", 0) == 0);
+	EXPECT(unlinkat(place->fd, "staged", 0) == 0);
+	EXPECT(fstatat(place->fd, "box.lock", &st, AT_SYMLINK_NOFOLLOW) == 0);
+	EXPECT(unlinkat(place->fd, "box.lock", 0) == 0);
+	EXPECT(open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES);
+	EXPECT(openat(outside, "made", O_WRONLY | O_CREAT, 0600) < 0 && errno == EACCES);
+	EXPECT(mkdirat(place->fd, "folder", 0700) < 0 && errno == ENOSYS);
+	EXPECT(renameat(place->fd, "last", place->fd, "other") < 0 && errno == ENOSYS);
+	EXPECT(symlinkat("box", place->fd, "second") < 0 && errno == ENOSYS);
+	EXPECT(fchmod(file, 0666) < 0 && errno == ENOSYS);
+	EXPECT(fsync(file) < 0 && errno == ENOSYS);
+}
+
+static void locker_dials(struct place *place)
+{
+	struct sandbox locker = {.role = SANDBOX_LOCKER};
+
+	(void)place;
+	enter(&locker);
+	_exit(socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == EPERM ? 77 : 1);
+}
+
+static void test_locker(void **state)
+{
+	assert_fine(run(locker_works, *state));
+	assert_deadly(run(locker_dials, *state));
+}
+
 /* ---- arguments, every role ---- */
 
 enum {
@@ -819,7 +859,8 @@ enum {
 	LMTP = 32,
 	LOGINS = 64,
 	STATUS = 128,
-	ALL = 255
+	LOCKER = 256,
+	ALL = 511
 };
 
 /* Calls on descriptor -1: what passes the filter meets EBADF (a few look at an argument first),
@@ -1015,8 +1056,14 @@ static void logins_attempts(struct place *place)
 	attempts_of(place, LOGINS, SANDBOX_LOGINS);
 }
 
+static void locker_attempts(struct place *place)
+{
+	attempts_of(place, LOCKER, SANDBOX_LOCKER);
+}
+
 static void attempts_in_every_role(struct place *place)
 {
+	assert_fine(run(locker_attempts, place));
 	assert_fine(run(front_attempts, place));
 	assert_fine(run(auth_attempts, place));
 	assert_fine(run(keeper_attempts, place));
@@ -1184,6 +1231,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lmtp, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_status, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_logins, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_locker, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_threat_67_arguments, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_threat_67_arguments_as_root, set_up,
 						tear_down),
