@@ -43,8 +43,9 @@ ROOMS = {
               'collect': ('account', 'session', 'journal', 'sink', 'report')},
     'lookup': {'passwd_file': (), 'ldap': (), 'sql': (), 'system': (), 'web': (),
                'http': ('web',), 'oauth': ('web',)},
-    'cli': {'doctor': ()},
-    'maildrop/maildir': {'files': (), 'update': ('files',), 'session': ('files', 'update')},
+    'cli': {'doctor': (), 'import': ()},
+    'maildrop/maildir': {'files': (), 'update': ('files',), 'adopt': ('files', 'update'),
+                         'session': ('adopt', 'files', 'update')},
 }
 
 # A room's door is the header of its own name (x/x.h). Other headers that are open outside the
@@ -76,6 +77,14 @@ OPEN = {
     'maildrop/mbox': {
         'append.h': 'every writer of an mbox', 'lock.h': 'every writer of an mbox',
         'dotlock.h': 'a process that makes lock files where keepers may not',
+    },
+    'maildrop/maildir': {
+        'bring.h': 'valija import', 'foreign.h': '`valijad -t` and `valija doctor` look for them',
+    },
+    'maildrop/maildir/adopt': {
+        'enter.h': 'sessions and deliveries open a maildrop by it',
+        'uidl_format.h': 'the record of the root is checked by it',
+        'undo.h': 'one door a subject',
     },
     'maildrop/maildir/session': {
         'body.h': 'the table of the driver', 'commit.h': 'the table of the driver',

@@ -7,6 +7,7 @@
 #include "maildrop/maildir/deliver.h"
 
 #include "maildrop/kept.h"
+#include "maildrop/maildir/adopt/enter.h"
 #include "maildrop/maildir/files/name.h"
 #include "maildrop/maildir/update/compact.h"
 #include "maildrop/maildir/update/update.h"
@@ -315,7 +316,7 @@ enum maildrop_status maildir_deliver(const struct maildrop_settings *settings, i
 	struct delivering d = {.delivery = delivery, .tmp = -1, .fd = -1};
 	enum maildrop_status status;
 
-	status = maildir_place_open(&d.place, settings, root_fd, home, PLACE_THERE, err);
+	status = maildir_enter(&d.place, settings, root_fd, home, PLACE_THERE, err);
 	if (status < 0)
 		return status;
 	d.in = malloc(CHUNK);

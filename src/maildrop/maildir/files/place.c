@@ -351,9 +351,9 @@ static enum maildrop_status enter_home(struct maildir_place *place, const struct
 			       : maildir_failed(place, errno, NULL, "cannot be opened", err);
 }
 
-enum maildrop_status maildir_place_open(struct maildir_place *place,
-					const struct maildrop_settings *settings, int root_fd,
-					const char *home, enum maildir_want want, struct err *err)
+enum maildrop_status maildir_place_begin(struct maildir_place *place,
+					 const struct maildrop_settings *settings, int root_fd,
+					 const char *home, enum maildir_want want, struct err *err)
 {
 	enum maildrop_status status;
 
@@ -362,8 +362,25 @@ enum maildrop_status maildir_place_open(struct maildir_place *place,
 		return MAILDROP_TEMP;
 	}
 	status = enter_home(place, settings->root, root_fd, want, err);
-	if (status == MAILDROP_OK)
-		status = open_lock(place, settings->root, root_fd, want, err);
+	if (status < 0)
+		maildir_place_close(place);
+	return status;
+}
+
+bool maildir_place_has_lock(struct maildir_place *place)
+{
+	place->lock = place->sys->openat(place->dir, LOCK_NAME, LOCK_FLAGS, 0);
+	return place->lock >= 0;
+}
+
+enum maildrop_status maildir_place_end(struct maildir_place *place,
+				       const struct maildrop_settings *settings, int root_fd,
+				       enum maildir_want want, struct err *err)
+{
+	enum maildrop_status status =
+		place->lock >= 0 ? MAILDROP_OK
+				 : open_lock(place, settings->root, root_fd, want, err);
+
 	if (status < 0) {
 		maildir_place_close(place);
 		return status;

@@ -60,9 +60,16 @@ enum maildir_want {
 	PLACE_THERE, /* the same, but MAILDROP_TEMP if the root says that it should be */
 	PLACE_MAKE,  /* made if it is not there */
 };
-enum maildrop_status maildir_place_open(struct maildir_place *place,
-					const struct maildrop_settings *settings, int root_fd,
-					const char *home, enum maildir_want want, struct err *err);
+/* Opens a maildrop in two halves, between which adopt/enter.c looks whose it was: its folder, then
+ * its lock, which is made if it is not there. Each closes the place if it fails. */
+enum maildrop_status maildir_place_begin(struct maildir_place *place,
+					 const struct maildrop_settings *settings, int root_fd,
+					 const char *home, enum maildir_want want, struct err *err);
+/* Opens the lock file. Only a maildrop that is ours has one. */
+bool maildir_place_has_lock(struct maildir_place *place);
+enum maildrop_status maildir_place_end(struct maildir_place *place,
+				       const struct maildrop_settings *settings, int root_fd,
+				       enum maildir_want want, struct err *err);
 /* A place without folders, for what needs none. -1: no memory. */
 int maildir_place_init(struct maildir_place *place, const struct maildrop_settings *settings,
 		       const char *home);

@@ -2,6 +2,7 @@
 #include "maildrop/maildir/session/open.h"
 
 #include "base/descriptor.h"
+#include "maildrop/maildir/adopt/enter.h"
 #include "maildrop/maildir/update/update.h"
 
 #include <errno.h>
@@ -203,7 +204,7 @@ enum maildrop_status maildir_open(const struct maildrop_settings *settings, int 
 		err_sys(err, EX_TEMPFAIL, errno, "maildrop %s", home);
 		return MAILDROP_TEMP;
 	}
-	status = maildir_place_open(&m->place, settings, root_fd, home, PLACE_THERE, err);
+	status = maildir_enter(&m->place, settings, root_fd, home, PLACE_THERE, err);
 	if (status < 0) {
 		free(m);
 		return status;
@@ -250,7 +251,7 @@ enum maildrop_status maildir_make(const struct maildrop_settings *settings, int 
 {
 	struct maildir_place place;
 	enum maildrop_status status =
-		maildir_place_open(&place, settings, root_fd, home, PLACE_MAKE, err);
+		maildir_enter(&place, settings, root_fd, home, PLACE_MAKE, err);
 
 	if (status == MAILDROP_OK)
 		maildir_place_close(&place);
@@ -325,7 +326,7 @@ enum maildrop_status maildir_usage(const struct maildrop_settings *settings, int
 	enum maildrop_status status;
 	enum maildir_freshness current;
 
-	status = maildir_place_open(&place, settings, root_fd, home, PLACE_ANY, err);
+	status = maildir_enter(&place, settings, root_fd, home, PLACE_ANY, err);
 	if (status == MAILDROP_ABSENT) {
 		*ret = (struct maildrop_usage){0};
 		return MAILDROP_OK;

@@ -248,6 +248,52 @@ static int give_id(struct maildir_comparison *c, struct maildir_uidl *uidl, uint
 	return maildir_uidl_use(uidl, maildir_model_id(&c->model, at));
 }
 
+/* The ranked ones, then those that are left in the order. Returns how many there are. */
+static uint32_t merge(uint32_t *order, const uint32_t *ranked, uint32_t count,
+		      const struct maildir_comparison *c)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (ranked[i] != MODEL_NONE)
+			order[n++] = ranked[i];
+	for (uint32_t i = 0; i < c->order_count; i++)
+		if (c->order[i] != MODEL_NONE)
+			order[n++] = c->order[i];
+	return n;
+}
+
+/* Messages that were brought in an order come first, in that order; the others stay as they are.
+ * -1: no memory. */
+static int order_brought(struct maildir_comparison *c, const struct maildir_uidl *uidl)
+{
+	uint32_t *order, *ranked, count = 0;
+
+	if (uidl->ordered_count == 0 || uidl->parts.count <= uidl->ordered_first)
+		return 0;
+	count = uidl->parts.count - uidl->ordered_first;
+	count = count < uidl->ordered_count ? count : uidl->ordered_count;
+	order = malloc(((size_t)c->order_count + count) * sizeof(*order));
+	if (!order)
+		return -1;
+	ranked = order + c->order_count;
+	memset(ranked, 0xff, count * sizeof(*ranked));
+	for (uint32_t i = 0; i < c->order_count; i++) {
+		uint32_t rank =
+			maildir_uidl_rank(uidl, maildir_model_unique(&c->model, c->order[i]));
+
+		/* a second message of that name is none that was brought */
+		if (rank < count && ranked[rank] == MODEL_NONE) {
+			ranked[rank] = c->order[i];
+			c->order[i] = MODEL_NONE;
+		}
+	}
+	count = merge(order, ranked, count, c);
+	memcpy(c->order, order, count * sizeof(*order));
+	free(order);
+	return 0;
+}
+
 enum maildrop_status maildir_fresh_name_ids(struct maildir_comparison *c, bool save,
 					    struct err *err)
 {
@@ -264,6 +310,7 @@ enum maildrop_status maildir_fresh_name_ids(struct maildir_comparison *c, bool s
 	}
 	if (maildir_uidl_load(&uidl, c->place) < 0)
 		return maildir_failed(c->place, errno, UIDL_NAME, "cannot be read", err);
+	result = order_brought(c, &uidl);
 	for (uint32_t i = 0; i < c->model.indexed && result == 0; i++) {
 		const struct model_message *m = &c->model.messages[i];
 

@@ -1,13 +1,15 @@
 /* See uidl.h. In a keeper's worker or `valija deliver`, with the rights of the mail's owner. */
 #include "maildrop/maildir/update/uidl.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define FILE_MAX ((off_t)1 << 30)
-#define LINE_MAX_OCTETS (POP3_UNIQUE_ID_MAX + 1 + 4 * INDEX_NAME_MAX + 1)
+#define LINE_MAX_OCTETS UIDL_LINE_MAX(POP3_UNIQUE_ID_MAX, INDEX_NAME_MAX)
 #define FILE_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 static int hex_digit(char c)
@@ -63,6 +65,23 @@ static int add_pair(struct maildir_uidl *uidl, pop3_span id, pop3_span unique)
 	return add_id(&uidl->reserved, id);
 }
 
+/* " origin COUNT …": the next COUNT lines are of messages in this order. Other kinds are of a later
+ * version. */
+static void take_kind(struct maildir_uidl *uidl, pop3_span line)
+{
+	size_t word = strlen(UIDL_ORIGIN), digits = 0;
+	uint64_t count;
+
+	if (line.size <= word || memcmp(line.data, UIDL_ORIGIN, word) != 0)
+		return;
+	while (word + digits < line.size && line.data[word + digits] != ' ')
+		digits++;
+	if (span_number((pop3_span){line.data + word, digits}, UINT32_MAX, &count) < 0)
+		return;
+	uidl->ordered_first = uidl->parts.count;
+	uidl->ordered_count = (uint32_t)count;
+}
+
 static int take_line(struct maildir_uidl *uidl, pop3_span line)
 {
 	const char *space = memchr(line.data, ' ', line.size);
@@ -72,6 +91,8 @@ static int take_line(struct maildir_uidl *uidl, pop3_span line)
 
 	if (!space)
 		return 0;
+	if (space == line.data)
+		return take_kind(uidl, line), 0;
 	id = (pop3_span){line.data, (size_t)(space - line.data)};
 	rest = (pop3_span){space + 1, line.size - id.size - 1};
 	if (rest.size && rest.data[rest.size - 1] == '\r')
@@ -163,12 +184,32 @@ static uint32_t find(const struct maildir_model *model, pop3_span text)
 	return maildir_model_find(model, text, maildir_model_hash(model, text), MODEL_NONE);
 }
 
+/* The last line of that unique part. */
+static uint32_t find_last(const struct maildir_model *parts, pop3_span unique)
+{
+	uint32_t hash = maildir_model_hash(parts, unique), at = MODEL_NONE, last = MODEL_NONE;
+
+	while ((at = maildir_model_find(parts, unique, hash, at)) != MODEL_NONE)
+		last = last == MODEL_NONE || at > last ? at : last;
+	return last;
+}
+
 pop3_span maildir_uidl_find(struct maildir_uidl *uidl, pop3_span unique)
 {
-	uint32_t at = uidl->any ? find(&uidl->parts, unique) : MODEL_NONE;
+	uint32_t at = uidl->any ? find_last(&uidl->parts, unique) : MODEL_NONE;
 
 	uidl->relied = uidl->relied || at != MODEL_NONE;
 	return at == MODEL_NONE ? (pop3_span){0} : maildir_model_id(&uidl->parts, at);
+}
+
+uint32_t maildir_uidl_rank(const struct maildir_uidl *uidl, pop3_span unique)
+{
+	uint32_t hash = maildir_model_hash(&uidl->parts, unique), at = MODEL_NONE;
+
+	while ((at = maildir_model_find(&uidl->parts, unique, hash, at)) != MODEL_NONE)
+		if (at >= uidl->ordered_first && at - uidl->ordered_first < uidl->ordered_count)
+			return at - uidl->ordered_first;
+	return MODEL_NONE;
 }
 
 bool maildir_uidl_reserved(const struct maildir_uidl *uidl, pop3_span id)
@@ -186,15 +227,11 @@ int maildir_uidl_use(struct maildir_uidl *uidl, pop3_span id)
 	return add_id(&uidl->used, id);
 }
 
-int maildir_uidl_note(struct maildir_uidl *uidl, pop3_span id, pop3_span unique)
+size_t maildir_uidl_line(char *buf, pop3_span id, pop3_span unique)
 {
 	static const char digits[] = "0123456789abcdef";
-	char *more = realloc(uidl->lines, uidl->lines_size + LINE_MAX_OCTETS), *p;
+	char *p = buf;
 
-	if (!more)
-		return -1;
-	uidl->lines = more;
-	p = more + uidl->lines_size;
 	memcpy(p, id.data, id.size);
 	p += id.size;
 	*p++ = ' ';
@@ -211,7 +248,17 @@ int maildir_uidl_note(struct maildir_uidl *uidl, pop3_span id, pop3_span unique)
 		*p++ = digits[c & 15];
 	}
 	*p++ = '\n';
-	uidl->lines_size = (size_t)(p - more);
+	return (size_t)(p - buf);
+}
+
+int maildir_uidl_note(struct maildir_uidl *uidl, pop3_span id, pop3_span unique)
+{
+	char *more = realloc(uidl->lines, uidl->lines_size + LINE_MAX_OCTETS);
+
+	if (!more)
+		return -1;
+	uidl->lines = more;
+	uidl->lines_size += maildir_uidl_line(more + uidl->lines_size, id, unique);
 	return 0;
 }
 

@@ -1,0 +1,430 @@
+/* See adopt.h. In a keeper's worker, `valija deliver` or `valija import`, with the rights of the
+ * mail's owner. */
+#include "maildrop/maildir/adopt/adopt.h"
+
+#include "base/hash_map.h"
+#include "base/table.h"
+#include "base/text.h"
+#include "maildrop/maildir/adopt/uidl_format.h"
+#include "maildrop/maildir/adopt/uidlist.h"
+#include "maildrop/maildir/adopt/whose.h"
+#include "maildrop/maildir/adopt/xuidl.h"
+#include "maildrop/maildir/files/name.h"
+#include "maildrop/maildir/files/scan.h"
+#include "maildrop/maildir/update/uidl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define UIDLIST_SIZE_MAX ((off_t)1 << 30)
+#define FILE_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
+/* A message whose file was found. */
+struct found {
+	uint32_t entry; /* of the uidlist */
+	uint32_t order; /* O; UINT32_MAX: none */
+	uint32_t id;    /* place in the text of ids */
+	uint16_t id_size;
+	uint8_t directory;
+	char *name; /* of the file; NULL: not needed */
+};
+
+struct adopting {
+	struct maildir_place *place;
+	const struct maildir_origin *origin;
+	struct adopt_report *report;
+	char *text; /* of the uidlist, which points into it */
+	struct uidlist list;
+	struct hash_map names; /* of files: entry + 1 */
+	struct found *found;
+	uint32_t count;
+	enum index_directory directory; /* that is read */
+	char *ids;
+	size_t ids_size, ids_room;
+	struct hash_map used; /* ids: how often */
+};
+
+/* ---- the other server's list ---- */
+
+static int read_all(const struct maildir_place *place, int fd, char **ret, size_t *ret_size,
+		    struct err *err)
+{
+	struct stat st;
+	ssize_t n = 0;
+	char *text;
+
+	if (place->sys->fstat(fd, &st) < 0)
+		return err_sys(err, EX_TEMPFAIL, errno, UIDLIST_NAME);
+	if (!S_ISREG(st.st_mode) || st.st_size > UIDLIST_SIZE_MAX)
+		return err_set(err, EX_DATAERR,
+			       UIDLIST_NAME " is no regular file, or larger than 1 GiB");
+	text = malloc((size_t)st.st_size + 1);
+	if (!text)
+		return err_sys(err, EX_TEMPFAIL, ENOMEM, UIDLIST_NAME);
+	for (*ret_size = 0; *ret_size < (size_t)st.st_size; *ret_size += (size_t)n) {
+		n = maildrop_pread(place->sys, fd, text + *ret_size, (size_t)st.st_size - *ret_size,
+				   (off_t)*ret_size);
+		if (n <= 0)
+			break;
+	}
+	*ret = text;
+	return n < 0 ? err_sys(err, EX_TEMPFAIL, errno, UIDLIST_NAME) : 0;
+}
+
+static int read_list(struct adopting *a, int control, struct err *err)
+{
+	int fd = a->place->sys->openat(control, UIDLIST_NAME, O_RDONLY | FILE_FLAGS, 0), result;
+	size_t size = 0;
+
+	if (fd < 0)
+		return err_sys(err, EX_TEMPFAIL, errno, UIDLIST_NAME);
+	result = read_all(a->place, fd, &a->text, &size, err);
+	close(fd);
+	if (result == 0)
+		result = uidlist_parse((pop3_span){a->text, size}, &a->list, err);
+	if (result < 0)
+		return -1;
+	a->report->bad = a->list.bad;
+	hash_map_init(&a->names, a->list.count + 1u);
+	hash_map_init(&a->used, 2u * a->list.count + 1u);
+	a->found = calloc(a->list.count + 1u, sizeof(*a->found));
+	for (uint32_t i = 0; a->found && i < a->list.count; i++) {
+		pop3_span file = a->list.entries[i].file;
+		uint64_t *at = hash_map_put(&a->names, hash_octets(file.data, file.size));
+
+		if (!at)
+			return err_sys(err, EX_TEMPFAIL, ENOMEM, UIDLIST_NAME);
+		*at = i + 1u;
+	}
+	return a->found ? 0 : err_sys(err, EX_TEMPFAIL, ENOMEM, UIDLIST_NAME);
+}
+
+/* ---- the files ---- */
+
+static int take_file(void *context, pop3_span name, uint64_t inode)
+{
+	struct adopting *a = context;
+	const char *colon = memchr(name.data, ':', name.size);
+	pop3_span file = {name.data, colon ? (size_t)(colon - name.data) : name.size};
+	uint64_t *at = hash_map_find(&a->names, hash_octets(file.data, file.size));
+	struct found *found;
+
+	(void)inode;
+	a->report->messages++;
+	if (!at || *at == 0) {
+		a->report->fresh++;
+		return 0;
+	}
+	found = &a->found[a->count++];
+	*found = (struct found){.entry = (uint32_t)(*at - 1), .directory = (uint8_t)a->directory};
+	found->order = a->list.entries[found->entry].order;
+	found->order = found->order ? found->order : UINT32_MAX;
+	*at = 0; /* a second file of that name is another message */
+	if (!a->origin->reuse_xuidl)
+		return 0;
+	found->name = strndup(name.data, name.size);
+	return found->name ? 0 : -1;
+}
+
+static int find_files(struct adopting *a)
+{
+	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
+		a->directory = d;
+		if (maildir_scan(a->place, maildir_directory_names[d], take_file, a) < 0 &&
+		    errno != ENOENT)
+			return -1;
+	}
+	return 0;
+}
+
+/* By the number that Dovecot gave: entries stand in that order, and duplicates are counted in it.
+ */
+static int by_entry(const void *left, const void *right)
+{
+	const struct found *x = left, *y = right;
+
+	return x->entry < y->entry ? -1 : x->entry > y->entry;
+}
+
+/* Messages that have an order come first, then the others by number. */
+static int by_order(const void *left, const void *right)
+{
+	const struct found *x = left, *y = right;
+
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
+	return by_entry(left, right);
+}
+
+/* ---- ids ---- */
+
+/* The id as Dovecot's POP3 server gives it, but for duplicates. 0: none that fits. */
+static size_t make_id(struct adopting *a, const struct found *found, char ret[UIDL_TEXT_MAX])
+{
+	const struct uidlist_entry *e = &a->list.entries[found->entry];
+	const struct uidl_values values = {.uidvalidity = a->list.uidvalidity,
+					   .uid = e->uid,
+					   .file = e->file,
+					   .guid = e->guid.data ? e->guid : e->file};
+
+	/* one that was saved; "P" alone: the name of the file */
+	if (e->saved.data) {
+		pop3_span id = e->saved.size ? e->saved : e->file;
+
+		return span_copy(id, ret, UIDL_TEXT_MAX) == 0 ? id.size : 0;
+	}
+	if (a->origin->reuse_xuidl) {
+		size_t size =
+			xuidl_read(a->place, found->directory, found->name, ret, UIDL_TEXT_MAX);
+
+		if (size)
+			return size;
+	}
+	return uidl_format_expand(a->origin->format, &values, ret);
+}
+
+static void cannot(struct adopting *a, const struct found *found, const char *id, const char *why)
+{
+	char shown[81], file[65];
+
+	if (a->report->again++)
+		return;
+	text_escape(shown, sizeof(shown) - 1, span_of(id));
+	text_escape(file, sizeof(file) - 1, a->list.entries[found->entry].file);
+	snprintf(a->report->why, sizeof(a->report->why), "%.64s: its id %.64s %s", file, shown,
+		 why);
+}
+
+/* -1: no memory. */
+static int keep_id(struct adopting *a, struct found *found, const char *id, size_t size)
+{
+	if (a->ids_room - a->ids_size < size) {
+		size_t room = a->ids_room ? a->ids_room * 2 : 65536;
+		char *more = room > UINT32_MAX ? NULL : realloc(a->ids, room);
+
+		if (!more)
+			return -1;
+		a->ids = more;
+		a->ids_room = room;
+	}
+	memcpy(a->ids + a->ids_size, id, size);
+	found->id = (uint32_t)a->ids_size;
+	found->id_size = (uint16_t)size;
+	a->ids_size += size;
+	a->report->brought++;
+	return 0;
+}
+
+/* The number that a duplicate gets behind its id. */
+static void rename_duplicate(struct adopting *a, char id[UIDL_TEXT_MAX], size_t *size)
+{
+	uint64_t *times;
+
+	while ((times = hash_map_find(&a->used, hash_octets(id, *size))) != NULL) {
+		int n = snprintf(id + *size, UIDL_TEXT_MAX - *size, "-%llu",
+				 (unsigned long long)++*times);
+
+		if (n < 0 || (size_t)n >= UIDL_TEXT_MAX - *size)
+			return;
+		*size += (size_t)n;
+	}
+}
+
+/* Ids of one maildrop must differ (RFC 1939): a client cannot have loaded both messages. */
+static int name_one(struct adopting *a, struct found *found)
+{
+	char id[UIDL_TEXT_MAX];
+	size_t size = make_id(a, found, id);
+	uint64_t *times;
+
+	if (size == 0) {
+		cannot(a, found, "", "is empty or too long");
+		return 0;
+	}
+	if (a->origin->rename_duplicates)
+		rename_duplicate(a, id, &size);
+	if (!index_id_valid((pop3_span){id, size})) {
+		id[size < UIDL_TEXT_MAX ? size : UIDL_TEXT_MAX - 1] = '\0';
+		cannot(a, found, id, "has more than 70 octets, or some that POP3 has not");
+		return 0;
+	}
+	times = hash_map_put(&a->used, hash_octets(id, size));
+	if (!times)
+		return -1;
+	if (++*times > 1) {
+		cannot(a, found, id, "is another message's, too");
+		return 0;
+	}
+	return keep_id(a, found, id, size);
+}
+
+static int name_all(struct adopting *a)
+{
+	qsort(a->found, a->count, sizeof(*a->found), by_entry);
+	for (uint32_t i = 0; i < a->count; i++)
+		if (name_one(a, &a->found[i]) < 0)
+			return -1;
+	qsort(a->found, a->count, sizeof(*a->found), by_order);
+	return 0;
+}
+
+/* ---- valija-uidl ---- */
+
+/* The lines of the file, in the order of the messages. NULL: no memory. */
+static char *make_lines(const struct adopting *a, size_t *ret_size)
+{
+	size_t room = UIDL_ORIGIN_MAX, size;
+	char text[ORIGIN_TEXT_MAX], *lines;
+
+	for (uint32_t i = 0; i < a->count; i++)
+		room += UIDL_LINE_MAX(a->found[i].id_size,
+				      a->list.entries[a->found[i].entry].file.size);
+	lines = malloc(room);
+	if (!lines)
+		return NULL;
+	maildir_origin_print(a->origin, text);
+	size = (size_t)snprintf(lines, room, UIDL_ORIGIN "%llu %s\n",
+				(unsigned long long)a->report->brought, text);
+	for (uint32_t i = 0; i < a->count; i++) {
+		const struct found *found = &a->found[i];
+		pop3_span file = a->list.entries[found->entry].file;
+
+		file.size = maildir_name_unique(file);
+		if (found->id_size)
+			size += maildir_uidl_line(lines + size,
+						  (pop3_span){a->ids + found->id, found->id_size},
+						  file);
+	}
+	*ret_size = size;
+	return lines;
+}
+
+/* Whole or not at all: half of the ids would be new ids for the other half. */
+static int write_lines(const struct maildir_place *place, const char *lines, size_t size)
+{
+	const struct maildrop_syscalls *sys = place->sys;
+	int fd = sys->openat(place->dir, UIDL_NAME NEW_SUFFIX,
+			     O_WRONLY | O_CREAT | O_TRUNC | FILE_FLAGS, 0600);
+	int result, saved;
+
+	if (fd < 0)
+		return -1;
+	result = maildrop_pwrite(sys, fd, lines, size, 0);
+	if (result == 0)
+		result = sys->fsync(fd);
+	if (result == 0)
+		result = sys->renameat2(place->dir, UIDL_NAME NEW_SUFFIX, place->dir, UIDL_NAME, 0);
+	if (result == 0)
+		result = sys->fsync(place->dir);
+	saved = errno;
+	close(fd);
+	if (result < 0)
+		(void)sys->unlinkat(place->dir, UIDL_NAME NEW_SUFFIX, 0);
+	errno = saved;
+	return result;
+}
+
+static int write_ids(const struct adopting *a)
+{
+	size_t size = 0;
+	char *lines = make_lines(a, &size);
+	int result, saved;
+
+	if (!lines) {
+		errno = ENOMEM;
+		return -1;
+	}
+	result = write_lines(a->place, lines, size);
+	saved = errno;
+	free(lines);
+	errno = saved;
+	return result;
+}
+
+static void finish(struct adopting *a)
+{
+	for (uint32_t i = 0; a->found && i < a->count; i++)
+		free(a->found[i].name);
+	free(a->found);
+	free(a->ids);
+	free(a->text);
+	uidlist_finish(&a->list);
+	hash_map_finish(&a->names);
+	hash_map_finish(&a->used);
+}
+
+static enum maildrop_status adopt_dovecot(struct maildir_place *place, int control,
+					  const struct maildir_origin *origin, bool dry_run,
+					  struct adopt_report *report, struct err *err)
+{
+	struct adopting a = {.place = place, .origin = origin, .report = report};
+	enum maildrop_status status = MAILDROP_OK;
+
+	if (read_list(&a, control, err) < 0) {
+		err_prefix(err, "maildrop %s", place->home);
+		status = MAILDROP_PERM;
+	} else if (find_files(&a) < 0 || name_all(&a) < 0) {
+		status = maildir_failed(place, errno, NULL, "its messages cannot be read", err);
+	} else if (!dry_run && write_ids(&a) < 0) {
+		status = maildir_failed(place, errno, UIDL_NAME, "cannot be written", err);
+	}
+	finish(&a);
+	return status;
+}
+
+static int count_entry(void *context, pop3_span name, uint64_t inode)
+{
+	struct adopt_report *report = context;
+
+	(void)name, (void)inode;
+	report->messages++;
+	return 0;
+}
+
+/* Our own rule, from now on: noted, so that it is never asked again. */
+static enum maildrop_status adopt_none(struct maildir_place *place,
+				       const struct maildir_origin *origin, bool dry_run,
+				       struct adopt_report *report, struct err *err)
+{
+	char line[UIDL_ORIGIN_MAX], text[ORIGIN_TEXT_MAX];
+
+	for (int d = 0; d < INDEX_DIRECTORIES; d++)
+		if (maildir_scan(place, maildir_directory_names[d], count_entry, report) < 0 &&
+		    errno != ENOENT)
+			return maildir_failed(place, errno, NULL, "cannot be read", err);
+	report->again = report->messages;
+	snprintf(report->why, sizeof(report->why), "all messages get new ids, as was asked for");
+	maildir_origin_print(origin, text);
+	snprintf(line, sizeof(line), UIDL_ORIGIN "0 %s\n", text);
+	if (dry_run || write_lines(place, line, strlen(line)) == 0)
+		return MAILDROP_OK;
+	return maildir_failed(place, errno, UIDL_NAME, "cannot be written", err);
+}
+
+enum maildrop_status maildir_adopt(struct maildir_place *place, int control,
+				   const struct maildir_origin *origin, bool dry_run,
+				   struct adopt_report *ret, struct err *err)
+{
+	enum maildrop_status status = MAILDROP_OK;
+	int held;
+
+	*ret = (struct adopt_report){.is = ADOPT_PLAIN};
+	/* against others that adopt it now; a filesystem that has no such lock does without */
+	while ((held = dry_run ? -1 : place->sys->flock(place->dir, LOCK_EX)) < 0 && !dry_run &&
+	       errno == EINTR)
+		;
+	if (maildir_whose(place, control, &ret->is) < 0)
+		status = maildir_failed(place, errno, NULL, "cannot be read", err);
+	else if (ret->is == ADOPT_FOREIGN)
+		status = origin->server == ORIGIN_NONE
+				 ? adopt_none(place, origin, dry_run, ret, err)
+				 : adopt_dovecot(place, control, origin, dry_run, ret, err);
+	if (held == 0)
+		(void)place->sys->flock(place->dir, LOCK_UN);
+	return status;
+}

@@ -1,0 +1,63 @@
+/* See whose.h. In a keeper's worker, `valija deliver` or `valija import`, with the rights of the
+ * mail's owner. */
+#include "maildrop/maildir/adopt/whose.h"
+
+#include "maildrop/maildir/adopt/uidlist.h"
+#include "maildrop/maildir/files/scan.h"
+
+#include <errno.h>
+
+static int any_entry(void *context, pop3_span name, uint64_t inode)
+{
+	(void)context, (void)name, (void)inode;
+	return -2; /* one is enough */
+}
+
+/* 1: there is a message; 0; -1 with errno. */
+static int has_message(struct maildir_place *place)
+{
+	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
+		int result = maildir_scan(place, maildir_directory_names[d], any_entry, NULL);
+
+		if (result == -2)
+			return 1;
+		if (result < 0 && errno != ENOENT)
+			return -1;
+	}
+	return 0;
+}
+
+int maildir_has(const struct maildir_place *place, int folder, const char *name)
+{
+	struct stat st;
+
+	if (place->sys->fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return 1;
+	return errno == ENOENT ? 0 : -1;
+}
+
+static int has_our_files(const struct maildir_place *place)
+{
+	static const char *const names[] = {LOCK_NAME, BASE_NAME, DELTA_NAME, UIDL_NAME};
+	int there = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names) && there == 0; i++)
+		there = maildir_has(place, place->dir, names[i]);
+	return there;
+}
+
+int maildir_whose(struct maildir_place *place, int control, enum adopt_is *ret)
+{
+	int ours = has_our_files(place), theirs, any;
+
+	if (ours) {
+		*ret = ADOPT_OURS;
+		return ours < 0 ? -1 : 0;
+	}
+	theirs = maildir_has(place, control, UIDLIST_NAME);
+	any = theirs > 0 ? has_message(place) : 0;
+	if (theirs < 0 || any < 0)
+		return -1;
+	*ret = any ? ADOPT_FOREIGN : ADOPT_PLAIN;
+	return 0;
+}

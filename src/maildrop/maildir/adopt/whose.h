@@ -1,0 +1,14 @@
+/* Whose a Maildir was before it is opened here. For the files of this folder. */
+#ifndef MAILDROP_MAILDIR_ADOPT_WHOSE_H
+#define MAILDROP_MAILDIR_ADOPT_WHOSE_H
+
+#include "maildrop/maildir/bring.h"
+#include "maildrop/maildir/files/place.h"
+
+/* Is there an entry of that name? 1, 0; -1 with errno. */
+int maildir_has(const struct maildir_place *place, int folder, const char *name);
+/* Looks what the folder of place is; only its dir is used. control: the folder of the other
+ * server's list. -1 with errno. */
+int maildir_whose(struct maildir_place *place, int control, enum adopt_is *ret);
+
+#endif

@@ -1,0 +1,53 @@
+/* See bring.h. */
+#include "maildrop/maildir/bring.h"
+
+#include "maildrop/maildir/adopt/adopt.h"
+#include "maildrop/maildir/adopt/undo.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+static int begin(struct maildir_place *place, int folder, const char *home, struct err *err)
+{
+	static const struct maildrop_settings settings = {.host_name = "localhost"};
+
+	if (maildir_place_init(place, &settings, home) < 0)
+		return err_sys(err, EX_TEMPFAIL, errno, "maildrop %s", home);
+	place->dir = fcntl(folder, F_DUPFD_CLOEXEC, 0);
+	if (place->dir >= 0)
+		return 0;
+	err_sys(err, EX_TEMPFAIL, errno, "maildrop %s", home);
+	maildir_place_close(place);
+	return -1;
+}
+
+enum maildrop_status maildir_bring(int folder, int control, const char *home,
+				   const struct maildir_origin *origin, bool dry_run,
+				   struct adopt_report *ret, struct err *err)
+{
+	enum maildrop_status status;
+	struct maildir_place place;
+
+	*ret = (struct adopt_report){.is = ADOPT_PLAIN};
+	if (begin(&place, folder, home, err) < 0)
+		return MAILDROP_TEMP;
+	status = maildir_adopt(&place, control, origin, dry_run, ret, err);
+	maildir_place_close(&place);
+	return status;
+}
+
+enum maildrop_status maildir_take_back(int folder, const char *home, bool dry_run, bool *ret,
+				       bool *ret_used, struct err *err)
+{
+	enum maildrop_status status;
+	struct maildir_place place;
+
+	*ret = *ret_used = false;
+	if (begin(&place, folder, home, err) < 0)
+		return MAILDROP_TEMP;
+	status = maildir_adopt_undo(&place, dry_run, ret, ret_used, err);
+	maildir_place_close(&place);
+	return status;
+}

@@ -1,0 +1,140 @@
+/* See origin.h. */
+#include "maildrop/maildir/origin.h"
+
+#include "base/text.h"
+#include "maildrop/maildir/adopt/uidl_format.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#define STAGED_FILE ORIGIN_FILE ".new"
+#define NONE_TEXT "none"
+#define DOVECOT_TEXT "dovecot duplicates="
+
+void maildir_origin_print(const struct maildir_origin *origin, char ret[ORIGIN_TEXT_MAX])
+{
+	if (origin->server == ORIGIN_NONE)
+		snprintf(ret, ORIGIN_TEXT_MAX, NONE_TEXT);
+	else
+		snprintf(ret, ORIGIN_TEXT_MAX, DOVECOT_TEXT "%s xuidl=%s format=%s",
+			 origin->rename_duplicates ? "rename" : "allow",
+			 origin->reuse_xuidl ? "yes" : "no", origin->format);
+}
+
+/* Takes a word off the front of text. */
+static bool take(pop3_span *text, const char *word)
+{
+	size_t size = strlen(word);
+
+	if (text->size < size || memcmp(text->data, word, size) != 0)
+		return false;
+	text->data += size;
+	text->size -= size;
+	return true;
+}
+
+int maildir_origin_parse(pop3_span text, struct maildir_origin *ret)
+{
+	struct maildir_origin origin = {.server = ORIGIN_DOVECOT};
+
+	if (span_equal(text, span_of(NONE_TEXT))) {
+		*ret = (struct maildir_origin){.server = ORIGIN_NONE};
+		return 0;
+	}
+	if (!take(&text, DOVECOT_TEXT))
+		return -1;
+	origin.rename_duplicates = take(&text, "rename");
+	if (!origin.rename_duplicates && !take(&text, "allow"))
+		return -1;
+	if (!take(&text, " xuidl="))
+		return -1;
+	origin.reuse_xuidl = take(&text, "yes");
+	if (!origin.reuse_xuidl && !take(&text, "no"))
+		return -1;
+	if (!take(&text, " format=") || text.size == 0 ||
+	    span_copy(text, origin.format, sizeof(origin.format)) < 0)
+		return -1;
+	*ret = origin;
+	return 0;
+}
+
+int maildir_origin_check(const struct maildir_origin *origin, struct err *err)
+{
+	return origin->server == ORIGIN_NONE ? 0 : uidl_format_check(origin->format, err);
+}
+
+static int read_line(const struct maildrop_syscalls *sys, int root_fd, int fd,
+		     struct maildir_origin *ret, struct err *err)
+{
+	char line[ORIGIN_TEXT_MAX + 1];
+	struct stat st, root;
+	ssize_t n;
+
+	if (sys->fstat(fd, &st) < 0 || sys->fstat(root_fd, &root) < 0)
+		return err_sys(err, EX_TEMPFAIL, errno, ORIGIN_FILE);
+	if (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != root.st_uid))
+		return err_set(err, EX_CONFIG,
+			       ORIGIN_FILE " of the mail folder must be a regular file of root or "
+					   "of the folder's owner: chown it, or remove it and run "
+					   "valija import again");
+	n = maildrop_pread(sys, fd, line, sizeof(line), 0);
+	if (n < 0)
+		return err_sys(err, EX_TEMPFAIL, errno, ORIGIN_FILE);
+	if (n == 0 || line[n - 1] != '\n' ||
+	    maildir_origin_parse((pop3_span){line, (size_t)n - 1}, ret) < 0)
+		return err_set(err, EX_CONFIG,
+			       ORIGIN_FILE " of the mail folder is not understood: a newer version "
+					   "may have written it; else remove it and run valija "
+					   "import again");
+	return 1;
+}
+
+int maildir_origin_read(const struct maildrop_syscalls *sys, int root_fd,
+			struct maildir_origin *ret, struct err *err)
+{
+	/* not to wait for a FIFO of that name */
+	int fd = sys->openat(root_fd, ORIGIN_FILE,
+			     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+	int result;
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0)
+		return err_sys(err, EX_TEMPFAIL, errno, ORIGIN_FILE " of the mail folder");
+	result = read_line(sys, root_fd, fd, ret, err);
+	close(fd);
+	return result;
+}
+
+int maildir_origin_write(int root_fd, const struct maildir_origin *origin, struct err *err)
+{
+	char line[ORIGIN_TEXT_MAX + 1];
+	int fd, result = -1;
+
+	maildir_origin_print(origin, line);
+	strcat(line, "\n");                      /* there is an octet for it */
+	(void)unlinkat(root_fd, STAGED_FILE, 0); /* of a crash */
+	fd = openat(root_fd, STAGED_FILE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		    0644);
+	/* readable for keepers of other users, whatever the umask */
+	if (fd >= 0 && maildrop_pwrite(&maildrop_kernel, fd, line, strlen(line), 0) == 0 &&
+	    fchmod(fd, 0644) == 0 && fsync(fd) == 0 &&
+	    renameat(root_fd, STAGED_FILE, root_fd, ORIGIN_FILE) == 0)
+		result = fsync(root_fd);
+	if (result < 0)
+		err_sys(err, EX_CANTCREAT, errno, ORIGIN_FILE " cannot be written");
+	if (fd >= 0)
+		close(fd);
+	return result;
+}
+
+int maildir_origin_remove(int root_fd, struct err *err)
+{
+	if (unlinkat(root_fd, ORIGIN_FILE, 0) < 0 && errno != ENOENT)
+		return err_sys(err, EX_CANTCREAT, errno, ORIGIN_FILE " cannot be removed");
+	return fsync(root_fd) < 0 ? err_sys(err, EX_IOERR, errno, "the mail folder") : 0;
+}

@@ -1,0 +1,51 @@
+/*
+ * Where the unique ids of a mail root come from: another server's rule, written down once by
+ * `valija import` in .valija-origin of the root. By it a Maildir that another server filled gets
+ * the ids that its clients know. Read by keepers and `valija deliver`, written by the command.
+ * Format: docs/maildrop-format.md.
+ */
+#ifndef MAILDROP_MAILDIR_ORIGIN_H
+#define MAILDROP_MAILDIR_ORIGIN_H
+
+#include "base/err.h"
+#include "maildrop/syscalls.h"
+
+#include <pop3/span.h>
+
+#include <stdbool.h>
+
+#define ORIGIN_FILE ".valija-origin"
+#define ORIGIN_FORMAT_MAX 200                    /* octets of a format */
+#define ORIGIN_TEXT_MAX (ORIGIN_FORMAT_MAX + 64) /* of all of it as text */
+#define ORIGIN_DOVECOT_FORMAT "%08Xu%08Xv" /* of Dovecot 2.3 where its configuration has none */
+
+enum origin_server {
+	ORIGIN_NONE,    /* no ids are brought: messages get ids of our own */
+	ORIGIN_DOVECOT, /* dovecot-uidlist and pop3_uidl_format */
+};
+
+struct maildir_origin {
+	enum origin_server server;
+	bool rename_duplicates; /* pop3_uidl_duplicates = rename */
+	bool reuse_xuidl;       /* pop3_reuse_xuidl = yes */
+	char format[ORIGIN_FORMAT_MAX + 1];
+};
+
+/* As text, without a line feed: "dovecot duplicates=allow xuidl=no format=%08Xu%08Xv". */
+void maildir_origin_print(const struct maildir_origin *origin, char ret[ORIGIN_TEXT_MAX]);
+/* 0; -1: it is none, or one of a later version. */
+int maildir_origin_parse(pop3_span text, struct maildir_origin *ret);
+
+/* Can ids be made by its format? -1 with err. */
+int maildir_origin_check(const struct maildir_origin *origin, struct err *err);
+
+/* The record of a root. 1: *ret is set; 0: there is none; -1 with err: it cannot be read, or does
+ * not count: it is no regular file of root or of the root's owner. */
+int maildir_origin_read(const struct maildrop_syscalls *sys, int root_fd,
+			struct maildir_origin *ret, struct err *err);
+/* Writes the record; on the disk when 0 is returned. -1 with err. */
+int maildir_origin_write(int root_fd, const struct maildir_origin *origin, struct err *err);
+/* Removes it; one that is not there is no error. -1 with err. */
+int maildir_origin_remove(int root_fd, struct err *err);
+
+#endif

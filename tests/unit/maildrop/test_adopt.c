@@ -1,0 +1,348 @@
+/* Maildirs of another server: its rule of unique ids, its list, and what is made of them. */
+#include "maildrop_test.h"
+
+#include "maildrop/maildir/adopt/uidl_format.h"
+#include "maildrop/maildir/adopt/uidlist.h"
+#include "maildrop/maildir/bring.h"
+
+#include "base/text.h"
+
+#define FILE_NAME "1700000009.Mx.host,S=20,W=22"
+
+/* As Dovecot 2.3.19 gives them, but for the last ones, which are of 2.4. */
+static const struct {
+	const char *format, *id;
+} formats[] = {
+	{"%08Xu%08Xv", "000000056b0be84e"},
+	{"%v.%u", "1795942478.5"},
+	{"%Xu-%Xv", "5-6b0be84e"},
+	{"%-5u", "5"},
+	{"%05u", "00005"},
+	{"%3.5f", "00000"},
+	{"%1.5f", "70000"},
+	{"%f", FILE_NAME},
+	{"%g", "guid"},
+	{"%Mf", "0e73e0f2e4ed10537cf1e848bb4b1181"},
+	{"%2Mf", "0e"},
+	{"%Uf", "1700000009.MX.HOST,S=20,W=22"},
+	{"%04Lf", "1700000009.mx.host,s=20,w=22"},
+	{"%Rf", "22=W,02=S,tsoh.xM.9000000071"},
+	{"%1Xv", "6"},
+	{"%-3v", "179"},
+	{"%-3.2v", "47"},
+	{"%.3v", "179"},
+	{"%2.v", "95942478"},
+	{"%02.3v", "959"},
+	{"%u%%x", "5%x"},
+	{"%{uid | hex(8)}%{uidvalidity | hex(8)}", "000000056b0be84e"},
+	{"%{uid|hex}-%{ uidvalidity }", "5-1795942478"},
+	{"%{guid | upper}", "GUID"},
+};
+
+static void formats_give_what_dovecot_gives(void **state)
+{
+	const struct uidl_values values = {.uidvalidity = 1795942478,
+					   .uid = 5,
+					   .file = {FILE_NAME, strlen(FILE_NAME)},
+					   .guid = {"guid", 4}};
+	char id[UIDL_TEXT_MAX];
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
+		assert_int_equal(uidl_format_check(formats[i].format, &err), 0);
+		assert_int_equal(uidl_format_expand(formats[i].format, &values, id),
+				 strlen(formats[i].id));
+		assert_string_equal(id, formats[i].id);
+	}
+}
+
+static void formats_that_are_not_known_are_refused(void **state)
+{
+	static const char *const bad[] = {"%m",      "%x",    "%",        "%08",  "%999u",
+					  "%Hf",     "%{uid", "%{uid |}", "%{x}", "%{uid | hex(a)}",
+					  "%{uid x}"};
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		assert_int_equal(uidl_format_check(bad[i], &err), -1);
+		assert_non_null(strstr(err.text, "pop3_uidl_format"));
+	}
+}
+
+static void too_long_an_id_is_none(void **state)
+{
+	char format[UIDL_TEXT_MAX + 1], id[UIDL_TEXT_MAX];
+	const struct uidl_values values = {.uid = 1};
+
+	(void)state;
+	memset(format, 'x', UIDL_TEXT_MAX);
+	format[UIDL_TEXT_MAX] = '\0';
+	assert_int_equal(uidl_format_expand(format, &values, id), 0);
+	format[UIDL_TEXT_MAX - 1] = '\0';
+	assert_int_equal(uidl_format_expand(format, &values, id), UIDL_TEXT_MAX - 1);
+}
+
+static void assert_text(pop3_span is, const char *text)
+{
+	assert_int_equal(is.size, strlen(text));
+	assert_memory_equal(is.data, text, is.size);
+}
+
+static void lists_of_both_versions(void **state)
+{
+	static const char three[] = "3 V7 N9 Gabc\n"
+				    "1 W30 :a.b\n"
+				    "2 O9 Pold-id Gguid :c,S=1:2,S\n"
+				    "no line\n"
+				    "0 :zero\n"
+				    "5 P :d"; /* cut off */
+	static const char one[] = "1 7 9\n3 a.b:2,S\n";
+	struct uidlist list;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(uidlist_parse(span_of(three), &list, &err), 0);
+	assert_int_equal(list.uidvalidity, 7);
+	assert_int_equal(list.count, 3);
+	assert_int_equal(list.bad, 2);
+	assert_null(list.entries[0].saved.data);
+	assert_text(list.entries[0].file, "a.b");
+	assert_int_equal(list.entries[1].order, 9);
+	assert_text(list.entries[1].saved, "old-id");
+	assert_text(list.entries[1].guid, "guid");
+	assert_text(list.entries[1].file, "c,S=1");
+	assert_non_null(list.entries[2].saved.data);
+	assert_int_equal(list.entries[2].saved.size, 0);
+	uidlist_finish(&list);
+	assert_int_equal(uidlist_parse(span_of(one), &list, &err), 0);
+	assert_int_equal(list.count, 1);
+	assert_int_equal(list.entries[0].uid, 3);
+	assert_text(list.entries[0].file, "a.b");
+	uidlist_finish(&list);
+	assert_int_equal(uidlist_parse(span_of("2 V7\n"), &list, &err), -1);
+	assert_int_equal(uidlist_parse(span_of("3 N7\n"), &list, &err), -1);
+	assert_int_equal(uidlist_parse(span_of(""), &list, &err), -1);
+}
+
+static const struct maildir_origin dovecot = {.server = ORIGIN_DOVECOT,
+					      .format = ORIGIN_DOVECOT_FORMAT};
+
+static void origins_are_read_as_they_were_written(void **state)
+{
+	struct scratch *s = *state;
+	struct maildir_origin origin = dovecot, is;
+	struct err err;
+
+	assert_int_equal(maildir_origin_read(&maildrop_kernel, s->root, &is, &err), 0);
+	for (int i = 0; i < 4; i++) {
+		origin.rename_duplicates = i & 1;
+		origin.reuse_xuidl = i & 2;
+		assert_int_equal(maildir_origin_write(s->root, &origin, &err), 0);
+		assert_int_equal(maildir_origin_read(&maildrop_kernel, s->root, &is, &err), 1);
+		assert_int_equal(is.server, ORIGIN_DOVECOT);
+		assert_int_equal(is.rename_duplicates, origin.rename_duplicates);
+		assert_int_equal(is.reuse_xuidl, origin.reuse_xuidl);
+		assert_string_equal(is.format, origin.format);
+	}
+	assert_int_equal(maildir_origin_remove(s->root, &err), 0);
+	assert_int_equal(maildir_origin_remove(s->root, &err), 0);
+	assert_int_equal(maildir_origin_read(&maildrop_kernel, s->root, &is, &err), 0);
+	assert_int_equal(maildir_origin_parse(span_of("none"), &is), 0);
+	assert_int_equal(is.server, ORIGIN_NONE);
+	assert_int_equal(maildir_origin_parse(span_of("courier"), &is), -1);
+	assert_int_equal(
+		maildir_origin_parse(span_of("dovecot duplicates=allow xuidl=no format="), &is),
+		-1);
+}
+
+static void put_dovecot(struct scratch *s)
+{
+	make_maildir(s);
+	put_file(s, "cur/1000.a:2,S", "a\n");
+	put_file(s, "cur/2000.b:2,", "b\n");
+	put_file(s, "new/3000.c,S=2,W=3", "c\n");
+	put_file(s, "cur/500.unknown:2,", "of nobody\n");
+	put_file(s, "dovecot-uidlist",
+		 "3 V16 N9\n1 :3000.c,S=2,W=3\n2 :1000.a\n3 O1 :2000.b\n4 :gone\n");
+}
+
+static void assert_brought(struct scratch *s)
+{
+	struct maildrop *m = open_session(s);
+
+	assert_int_equal(session_count(m), 4);
+	assert_entry(m, 1, "0000000300000010", 3);
+	assert_entry(m, 2, "0000000100000010", 3);
+	assert_entry(m, 3, "0000000200000010", 3);
+	assert_entry(m, 4, "500.unknown", strlen("of nobody\r\n"));
+	maildrop_sweep(m);
+	maildrop_close(m);
+}
+
+static void ids_and_order_are_brought(void **state)
+{
+	struct scratch *s = *state;
+	struct adopt_report report;
+	struct err err;
+	int folder;
+
+	put_dovecot(s);
+	folder = openat(s->root, HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(
+			maildir_bring(folder, folder, HOME, &dovecot, i == 0, &report, &err), 0);
+		assert_int_equal(report.is, i == 2 ? ADOPT_OURS : ADOPT_FOREIGN);
+		assert_int_equal(report.messages, i == 2 ? 0 : 4);
+		assert_int_equal(report.brought, i == 2 ? 0 : 3);
+		assert_int_equal(report.fresh, i == 2 ? 0 : 1);
+		assert_int_equal(report.again, 0);
+		assert_int_equal(has_file(s, "valija-uidl"), i > 0);
+	}
+	close(folder);
+	assert_brought(s);
+	remove_file(s, "valija-base");
+	remove_file(s, "valija-delta");
+	remove_file(s, "valija-lock");
+	move_file(s, "cur/1000.a:2,S", "cur/1000.a:2,RS");
+	assert_brought(s);
+}
+
+static void nothing_is_opened_before_its_ids_are_known(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m = NULL;
+	struct maildrop_usage usage;
+	struct err err;
+
+	put_dovecot(s);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &m, &err),
+				 MAILDROP_PERM);
+		assert_non_null(strstr(err.text, "valija import dovecot"));
+		assert_int_equal(maildrop_usage(&s->settings, s->root, HOME, &usage, &err),
+				 MAILDROP_PERM);
+		assert_false(has_file(s, "valija-lock"));
+		assert_false(has_file(s, "valija-uidl"));
+	}
+	assert_int_equal(maildir_origin_write(s->root, &dovecot, &err), 0);
+	assert_brought(s);
+}
+
+static void one_without_a_message_has_no_ids_to_lose(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	make_maildir(s);
+	put_file(s, "dovecot-uidlist", "3 V16 N9\n");
+	m = open_session(s);
+	assert_int_equal(session_count(m), 0);
+	maildrop_close(m);
+	/* now it is ours, whatever Dovecot writes beside it */
+	put_file(s, "cur/1000.a:2,S", "a\n");
+	m = open_session(s);
+	assert_entry(m, 1, "1000.a", 3);
+	maildrop_close(m);
+}
+
+static void a_list_that_is_none_refuses(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m = NULL;
+	struct err err;
+
+	put_dovecot(s);
+	assert_int_equal(maildir_origin_write(s->root, &dovecot, &err), 0);
+	put_file(s, "dovecot-uidlist", "4 V16\n");
+	assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &m, &err), MAILDROP_PERM);
+	assert_non_null(strstr(err.text, "dovecot-uidlist"));
+	assert_false(has_file(s, "valija-uidl"));
+}
+
+static void what_was_brought_is_taken_back(void **state)
+{
+	struct scratch *s = *state;
+	struct adopt_report report;
+	bool any, used;
+	struct err err;
+	int folder;
+
+	put_dovecot(s);
+	folder = openat(s->root, HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(maildir_bring(folder, folder, HOME, &dovecot, false, &report, &err), 0);
+	assert_int_equal(maildir_take_back(folder, HOME, true, &any, &used, &err), 0);
+	assert_true(any && !used && has_file(s, "valija-uidl"));
+	assert_int_equal(maildir_take_back(folder, HOME, false, &any, &used, &err), 0);
+	assert_true(any && !used && !has_file(s, "valija-uidl"));
+	assert_int_equal(maildir_bring(folder, folder, HOME, &dovecot, false, &report, &err), 0);
+	assert_brought(s);
+	assert_int_equal(maildir_take_back(folder, HOME, false, &any, &used, &err), 0);
+	assert_true(any && used && has_file(s, "valija-uidl"));
+	close(folder);
+	assert_brought(s);
+}
+
+static void duplicates_and_headers(void **state)
+{
+	struct scratch *s = *state;
+	struct maildir_origin origin = {.server = ORIGIN_DOVECOT,
+					.rename_duplicates = true,
+					.reuse_xuidl = true,
+					.format = "same"};
+	struct adopt_report report;
+	struct maildrop *m;
+	struct err err;
+	int folder;
+
+	make_maildir(s);
+	put_file(s, "cur/1.a:2,S", "Subject: x\nx-uidl: \tone \r\nX-UIDL: two\n\nX-UIDL: three\n");
+	put_file(s, "cur/2.b:2,", "Subject: x\n\nX-UIDL: four\n");
+	put_file(s, "cur/3.c:2,", "Subject: x\n\n");
+	put_file(s, "dovecot-uidlist", "3 V16 N9\n1 :1.a\n2 :2.b\n3 :3.c\n");
+	folder = openat(s->root, HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(maildir_bring(folder, folder, HOME, &origin, false, &report, &err), 0);
+	assert_int_equal(report.again, 0);
+	m = open_session(s);
+	assert_int_equal(session_entry(m, 1).unique_id_size, 3);
+	assert_memory_equal(session_entry(m, 1).unique_id, "one", 3);
+	assert_memory_equal(session_entry(m, 2).unique_id, "same", 4);
+	assert_memory_equal(session_entry(m, 3).unique_id, "same-2", 6);
+	maildrop_close(m);
+	/* where Dovecot lets them be the same, one of them is another message for us */
+	remove_file(s, "valija-base");
+	remove_file(s, "valija-delta");
+	remove_file(s, "valija-lock");
+	remove_file(s, "valija-uidl");
+	origin.rename_duplicates = false;
+	assert_int_equal(maildir_bring(folder, folder, HOME, &origin, false, &report, &err), 0);
+	close(folder);
+	assert_int_equal(report.again, 1);
+	assert_non_null(strstr(report.why, "is another message's, too"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(formats_give_what_dovecot_gives),
+		cmocka_unit_test(formats_that_are_not_known_are_refused),
+		cmocka_unit_test(too_long_an_id_is_none),
+		cmocka_unit_test(lists_of_both_versions),
+		cmocka_unit_test_setup_teardown(origins_are_read_as_they_were_written,
+						scratch_begin, scratch_end),
+		cmocka_unit_test_setup_teardown(ids_and_order_are_brought, scratch_begin,
+						scratch_end),
+		cmocka_unit_test_setup_teardown(nothing_is_opened_before_its_ids_are_known,
+						scratch_begin, scratch_end),
+		cmocka_unit_test_setup_teardown(one_without_a_message_has_no_ids_to_lose,
+						scratch_begin, scratch_end),
+		cmocka_unit_test_setup_teardown(a_list_that_is_none_refuses, scratch_begin,
+						scratch_end),
+		cmocka_unit_test_setup_teardown(what_was_brought_is_taken_back, scratch_begin,
+						scratch_end),
+		cmocka_unit_test_setup_teardown(duplicates_and_headers, scratch_begin, scratch_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
