@@ -9,6 +9,7 @@
 #include "cli/deleted.h"
 #include "cli/deliver.h"
 #include "cli/doctor/doctor.h"
+#include "cli/import/import.h"
 #include "cli/init.h"
 #include "cli/mark.h"
 #include "cli/mbox.h"
@@ -32,6 +33,7 @@ static const struct command commands[] = {
 	{"init", init_main, "make a post office in a directory"},
 	{"user", user_main, "add, change, delete or list users"},
 	{"mark", mark_main, "say what is so with a mail folder"},
+	{"import", import_main, "bring a site of another server here, with its unique ids"},
 	{"deliver", deliver_main, "put a message from standard input into users' mail"},
 	{"deleted", deleted_main, "list who deleted which messages of a user"},
 	{"undelete", undelete_main, "bring deleted messages back, while they are kept"},

@@ -3,6 +3,7 @@
 #include "cli/doctor/finding.h"
 
 #include "maildrop/mail_root.h"
+#include "maildrop/maildir/foreign.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -181,6 +182,17 @@ static void judge_root(const struct doctor *doctor, const struct mail_root *root
 		find(doctor, SEVERITY_OK, "mail", NULL, "%s: mark and register are there", path);
 }
 
+static void look_for_foreign(const struct doctor *doctor, int fd, const char *path)
+{
+	char found[512];
+
+	if (maildir_foreign_find(fd, found, sizeof(found)))
+		find(doctor, SEVERITY_WARNING, "mail", "valija import dovecot --dry-run",
+		     "%s/%s: Dovecot filled it, and its unique ids were not brought: its user "
+		     "cannot log in",
+		     path, found);
+}
+
 void check_mail(const struct doctor *doctor)
 {
 	for (uint32_t i = 0; i < doctor->config->root_count; i++) {
@@ -199,6 +211,7 @@ void check_mail(const struct doctor *doctor)
 		}
 		judge_root(doctor, &root, path, mend);
 		look_for_locks(doctor, fd, path);
+		look_for_foreign(doctor, fd, path);
 		close(fd);
 	}
 }

@@ -8,6 +8,7 @@
 
 #include "config/listener.h"
 #include "config/rules.h"
+#include "maildrop/maildir/foreign.h"
 #include "server/certificates.h"
 #include "server/expiry.h"
 #include "server/monitor/files.h"
@@ -228,6 +229,22 @@ static void check_expire(const struct config *config)
 	warn(text);
 }
 
+/* Its user cannot log in before a person says whose unique ids count. */
+static void check_foreign(const struct config *config, const struct generation_files *files)
+{
+	char found[CONFIG_PATH_MAX], text[2 * CONFIG_PATH_MAX + 256];
+
+	for (uint32_t i = 0; i < config->root_count; i++) {
+		if (!maildir_foreign_find(files->roots[i].fd, found, sizeof(found)))
+			continue;
+		snprintf(text, sizeof(text),
+			 "%s/%s: Dovecot filled it, and its clients know Dovecot's unique ids: run "
+			 "valija import dovecot (--dry-run shows it)",
+			 config->roots[i].path, found);
+		warn(text);
+	}
+}
+
 /* The process ends soon, and closes what was opened before one that cannot be. */
 static int open_mail(const struct config *config, bool root, struct mail_folder *ret,
 		     struct err *err)
@@ -264,6 +281,8 @@ static int check_all(struct config *config, bool root, int state_fd, struct err 
 		check_state(&files);
 	if (rc == 0)
 		check_expire(config);
+	if (rc == 0 && state_fd < 0)
+		check_foreign(config, &files);
 	if (rc == 0)
 		rc = check_users(&files, root, err);
 	if (rc == 0)

@@ -1,0 +1,182 @@
+/* See people.h. */
+#include "cli/import/people.h"
+
+#include "base/array.h"
+#include "base/secret.h"
+#include "base/text.h"
+#include "cli/asker.h"
+#include "cli/mailbox.h"
+#include "config/database.h"
+#include "config/path.h"
+#include "users/directory.h"
+#include "users/site.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* Names first: the users file is read while they are listed. */
+struct listing {
+	char **names;
+	size_t count, room;
+	bool short_of_memory;
+};
+
+static void add_name(struct listing *listing, pop3_span name)
+{
+	char **grown = array_grow(listing->names, listing->count, &listing->room, sizeof(*grown));
+
+	if (grown) {
+		listing->names = grown;
+		grown[listing->count] = strndup(name.data, name.size);
+	}
+	if (grown && grown[listing->count])
+		listing->count++;
+	else
+		listing->short_of_memory = true;
+}
+
+static bool take_of_file(void *context, pop3_span name)
+{
+	add_name(context, name);
+	return true;
+}
+
+static void take_of_database(void *context, pop3_span name)
+{
+	if (user_name_valid(name))
+		add_name(context, name);
+}
+
+static int list_databases(const struct config *config, struct listing *listing, struct err *err)
+{
+	for (uint32_t i = 0; i < config->database_count; i++) {
+		const struct config_database *database = &config->databases[i];
+		char said[512];
+
+		if (!(database->purposes & CONFIG_FOR_LOGIN) || database->driver == DRIVER_OAUTH)
+			continue;
+		if (!asker_can_list(database))
+			fprintf(stderr,
+				"valija import: users of the database %s cannot be listed: name "
+				"them with --user\n",
+				database->name);
+		else if (asker_list(config, database, take_of_database, listing, said, sizeof(said),
+				    err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ---- a user ---- */
+
+static void leave_out(struct people *people, const char *name, const char *why)
+{
+	char shown[4 * USER_NAME_MAX + 1];
+
+	text_show(shown, sizeof(shown) - 1, span_of(name));
+	people->failed++;
+	fprintf(stderr, "valija import: %s is left out: %s\n", shown, why);
+}
+
+static int add_person(struct people *people, const struct user *user)
+{
+	struct person *grown =
+		array_grow(people->persons, people->count, &people->room, sizeof(*grown));
+	struct person person = {.root = user->root};
+
+	if (!grown)
+		return -1;
+	people->persons = grown;
+	if (maker_owner(&people->maker, user, &person.uid, &person.gid) < 0) {
+		leave_out(people, user->name,
+			  "the maildrop belongs to root, but the mail does not: chown it");
+		return 0;
+	}
+	person.name = strdup(user->name);
+	person.home = strdup(user_home(user));
+	grown[people->count++] = person;
+	return person.name && person.home ? 0 : -1;
+}
+
+static int find_one(struct people *people, struct users *users, const char *name)
+{
+	struct user user = {0};
+	struct err err = {0};
+	enum users_status status = users_find(users, span_of(name), &user, &err);
+	int rc = status == USERS_FOUND ? 0 : -1;
+
+	/* a name without its domain, or one of a database */
+	if (status == USERS_UNKNOWN)
+		rc = mailbox_user(people->config, name, &user, &err);
+	wipe(user.secret, sizeof(user.secret));
+	if (rc == 0)
+		return add_person(people, &user);
+	leave_out(people, name, err.text);
+	return 0;
+}
+
+static int by_owner(const void *left, const void *right)
+{
+	const struct person *x = left, *y = right;
+
+	if (x->uid != y->uid)
+		return x->uid < y->uid ? -1 : 1;
+	if (x->gid != y->gid)
+		return x->gid < y->gid ? -1 : 1;
+	return x->root != y->root ? (x->root < y->root ? -1 : 1) : strcmp(x->home, y->home);
+}
+
+static int find_all(struct people *people, struct users *users, char *const *names, size_t count,
+		    struct err *err)
+{
+	struct listing listing = {0};
+	int rc = 0;
+
+	for (size_t i = 0; i < count; i++)
+		add_name(&listing, span_of(names[i]));
+	if (count == 0) {
+		users_each(users, take_of_file, &listing);
+		rc = list_databases(people->config, &listing, err);
+	}
+	for (size_t i = 0; rc == 0 && i < listing.count; i++)
+		if (find_one(people, users, listing.names[i]) < 0)
+			listing.short_of_memory = true;
+	if (rc == 0 && listing.short_of_memory)
+		rc = err_set(err, EX_OSERR, "out of memory");
+	for (size_t i = 0; i < listing.count; i++)
+		free(listing.names[i]);
+	free(listing.names);
+	return rc;
+}
+
+int people_find(struct people *people, const struct config *config, char *const *names,
+		size_t count, struct err *err)
+{
+	struct users *users = NULL;
+	int fd = -1, rc = -1;
+
+	*people = (struct people){.config = config};
+	if (maker_init(&people->maker, config, err) == 0 &&
+	    config_open_parent(config->users, &fd, err) == 0 &&
+	    site_users_open(config, fd, &users, err) == 0)
+		rc = find_all(people, users, names, count, err);
+	if (people->count)
+		qsort(people->persons, people->count, sizeof(*people->persons), by_owner);
+	users_close(users);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+void people_finish(struct people *people)
+{
+	for (size_t i = 0; i < people->count; i++) {
+		free(people->persons[i].name);
+		free(people->persons[i].home);
+	}
+	free(people->persons);
+	maker_finish(&people->maker);
+}

@@ -1,0 +1,31 @@
+/* Whose maildrops `valija import` works on: users of the configuration, with their places and
+ * owners, found once for all of them. With the rights of the caller. */
+#ifndef CLI_IMPORT_PEOPLE_H
+#define CLI_IMPORT_PEOPLE_H
+
+#include "cli/maker.h"
+
+#include <stdint.h>
+
+struct person {
+	char *name, *home; /* home: below the root */
+	uint32_t root;
+	uid_t uid;
+	gid_t gid;
+};
+
+struct people {
+	const struct config *config;
+	struct maker maker;
+	struct person *persons; /* those of one owner stand together */
+	size_t count, room;
+	uint64_t failed; /* users that have no place here: said on standard error */
+};
+
+/* names: of users; none: all that can be listed. -1 with err; people_finish must be called then,
+ * too. */
+int people_find(struct people *people, const struct config *config, char *const *names,
+		size_t count, struct err *err);
+void people_finish(struct people *people);
+
+#endif
