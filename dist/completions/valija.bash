@@ -1,7 +1,7 @@
 # bash completion for valija(1)
 _valija() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands="init autoconfig user mark deliver mbox who kick ban fetch deleted undelete retention doctor explain trace reload upgrade drain show stats log-level top"
+	local commands="init autoconfig user mark import deliver mbox who kick ban fetch deleted undelete retention doctor explain trace reload upgrade drain show stats log-level top"
 	local options="--to --keep --delete --keep-days --keep-newest --follow --accept-removals
 		--proxy --source --tls --tls-name --ca --pin --cert --key --auth --password-file --password-command
 		--password-env --password-credential --token-command --netrc --timeout --no-pipelining --recipient --crlf --max-size
@@ -93,6 +93,16 @@ _valija() {
 		-c/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		-m/*) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
 		*/-*) mapfile -t COMPREPLY < <(compgen -W "-c -m --json" -- "$cur") ;;
+		esac
+		return
+	fi
+	if [ "${COMP_WORDS[1]}" = import ]; then
+		case $prev/$cur in
+		-c/* | --config/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		--from/*) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+		--user/*) ;;
+		*) mapfile -t COMPREPLY < <(compgen -W "dovecot none -c --config --from --user \
+			--dry-run --undo" -- "$cur") ;;
 		esac
 		return
 	fi
