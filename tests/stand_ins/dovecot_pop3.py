@@ -32,8 +32,8 @@ mail_location = maildir:{office.mail}/%u
 first_valid_uid = 1
 first_valid_gid = 1
 passdb {{
-  driver = static
-  args = password={password}
+  driver = passwd-file
+  args = scheme=PLAIN {d}/users
 }}
 userdb {{
   driver = static
@@ -65,16 +65,18 @@ def usable():
 
 
 class DovecotPop3:
-    def __init__(self, office, more=''):
+    def __init__(self, office, more='', users=('demo', 'late', 'plain', 'own', 'used')):
         self.office = office
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='valija-dovecot-'))
         self.dir.chmod(0o755)
         for name in ('run', 'state'):
             (self.dir / name).mkdir()
         uid, gid = owner_of(office.mail)
+        (self.dir / 'users').write_text(
+            ''.join(f'{user}:{{PLAIN}}{PASSWORD}\n' for user in users))
         written = self.dir / 'dovecot.conf'
         written.write_text(CONF.format(d=self.dir, office=office, key=office.cert.parent / 'key.pem',
-                                       password=PASSWORD, uid=uid, gid=gid, more=more))
+                                       uid=uid, gid=gid, more=more))
         self.conf = self.dir / 'doveconf-n'
         printed = subprocess.run(['doveconf', '-n', '-c', written], check=True, text=True,
                                  capture_output=True)

@@ -258,6 +258,11 @@ def test_ids_that_pop3_cannot_have_are_counted(move, connect):
     ('pop3_uidl_format = %m\n', '%m, which Dovecot has for mboxes only'),
     ('pop3_uidl_format = %Hf\n', '%H, which is not known here'),
     ('pop3_uidl_format = %{uid | sha1}\n', 'the filter sha1, which is not known here'),
+    ('mail_location = mdbox:~/mdbox\n', 'Dovecot has the mail as mdbox'),
+    ('mail_driver = sdbox\n', 'Dovecot has the mail as sdbox'),
+    ('mail_location = maildir:~/Maildir:CONTROL=/var/control/%u:INDEX=/x\n',
+     'its lists of ids in /var/control/%u: give --from DIR'),
+    ('mail_control_path = /var/control/%{user}\n', 'give --from DIR'),
     ('service pop3 {\n', 'it ends within a section'),
     ('hello\n', '"hello" is no setting')])
 def test_a_rule_that_cannot_be_followed_is_refused(make_office, text, words):
@@ -267,6 +272,19 @@ def test_a_rule_that_cannot_be_followed_is_refused(make_office, text, words):
     done = office.valija('import', 'dovecot', '-c', office.conf, '--config', conf, check=False)
     assert done.returncode and words in done.stderr, done
     assert not (office.mail / '.valija-origin').exists()
+
+
+def test_lists_that_are_elsewhere(move, connect):
+    office, dovecot = move()
+    before = dovecot.uidl('demo')
+    dovecot.stop()
+    lists = office.scratch / 'control'
+    (lists / 'demo').mkdir(parents=True)
+    (office.mail / 'demo/dovecot-uidlist').rename(lists / 'demo/dovecot-uidlist')
+    office.own(lists / 'demo')
+    bring(office, dovecot, '--from', lists)
+    office.start()
+    assert login(connect, office)[1] == before
 
 
 def test_another_origin_is_not_written_over(make_office):

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/import/dovecot_conf.h"
+#include "cli/import/dovecot_rule.h"
 #include "cli/import/people.h"
 #include "maildrop/maildir/bring.h"
 
@@ -111,26 +112,6 @@ static int parse(int argc, char **argv, struct request *ret)
 
 /* ---- Dovecot's rule ---- */
 
-static bool is_yes(const char *value)
-{
-	return value &&
-	       (strcmp(value, "yes") == 0 || strcmp(value, "y") == 0 || strcmp(value, "1") == 0);
-}
-
-static int take_rule(const struct dovecot_conf *conf, struct maildir_origin *ret, struct err *err)
-{
-	const char *format = dovecot_conf_pop3(conf, "pop3_uidl_format");
-	const char *duplicates = dovecot_conf_pop3(conf, "pop3_uidl_duplicates");
-
-	format = format ? format : ORIGIN_DOVECOT_FORMAT;
-	if (span_copy(span_of(format), ret->format, sizeof(ret->format)) < 0 || !*format)
-		return err_set(err, EX_DATAERR, "pop3_uidl_format is empty, or longer than %d",
-			       ORIGIN_FORMAT_MAX);
-	ret->rename_duplicates = duplicates && strcmp(duplicates, "rename") == 0;
-	ret->reuse_xuidl = is_yes(dovecot_conf_pop3(conf, "pop3_reuse_xuidl"));
-	return maildir_origin_check(ret, err);
-}
-
 static int read_rule(struct request *request, struct err *err)
 {
 	struct dovecot_conf conf;
@@ -140,7 +121,7 @@ static int read_rule(struct request *request, struct err *err)
 		return 0;
 	rc = dovecot_conf_read(request->dovecot_file, &conf, err);
 	if (rc == 0)
-		rc = take_rule(&conf, &request->origin, err);
+		rc = dovecot_rule(&conf, request->from, &request->origin, err);
 	dovecot_conf_finish(&conf);
 	return rc;
 }

@@ -21,7 +21,7 @@ struct adopt_report {
 	uint64_t fresh;   /* the other server never showed them */
 	uint64_t again;   /* the id cannot be brought: clients load them again */
 	uint32_t bad;     /* lines of the other server's list that make no sense */
-	char why[160];    /* of the first of `again` */
+	char why[256];    /* of the first of `again` */
 };
 
 /*
