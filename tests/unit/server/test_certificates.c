@@ -3,6 +3,7 @@
 #include "server/certificates.h"
 
 #include "../sys/tls_material.h"
+#include "base/siphash.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PEM_MAX = 256 * 1024 };
@@ -364,6 +366,89 @@ static void test_a_certificate_that_is_none(void **state)
 	assert_false(is_mapped("memfd:"));
 }
 
+/* ---- files that have changed ---- */
+
+static int judge(int64_t now)
+{
+	int rc;
+
+	memset(&err, 0, sizeof(err));
+	rc = certificates_judge(&packed, &config, now, &err);
+	assert_false(is_mapped("memfd:"));
+	return rc;
+}
+
+static void test_changed_ones_are_judged(void **state)
+{
+	enum { HOUR = 3600 }; /* for so long they are valid, and since a minute */
+	int64_t now = time(NULL);
+
+	(void)state;
+	assert_int_equal(judge(now), 0);
+	assert_int_equal(judge(now + 2 * HOUR), -1);
+	assert_non_null(strstr(err.text, "/first.pem"));
+	assert_int_equal(judge(now - 2 * HOUR), -1);
+	packed.sizes[PACKED_CERTIFICATES]--;
+	assert_int_equal(judge(now), -1);
+	assert_string_equal(err.text, "the certificates did not arrive whole");
+	packed.sizes[PACKED_CERTIFICATES]++;
+	write_text("second.pem", CERTIFICATE("junk")); /* the second one counts, too */
+	close(packed.fds[PACKED_CERTIFICATES]);
+	packed.fds[PACKED_CERTIFICATES] =
+		pack(PACKED_CERTIFICATES, &packed.sizes[PACKED_CERTIFICATES]);
+	assert_int_equal(judge(now), -1);
+	assert_non_null(strstr(err.text, "/second.pem"));
+	close(packed.fds[PACKED_CERTIFICATES]);
+	packed.fds[PACKED_CERTIFICATES] = -1;
+	assert_int_equal(judge(now), -1);
+	assert_string_equal(err.text, "cannot take over the certificates: Bad file descriptor");
+}
+
+/* Of clients' authorities the dates do not count, but they must be readable. */
+static void test_authorities_are_judged(void **state)
+{
+	static const char *const good[] = {"first.pem", "first.key"};
+	struct tls_server *server;
+
+	(void)state;
+	with(1, good);
+	path_of("second.pem", config.client_ca);
+	strcpy(config.mechanisms, "EXTERNAL");
+	for (int round = 0; round < 2; round++) {
+		close(packed.fds[PACKED_CERTIFICATES]);
+		packed.fds[PACKED_CERTIFICATES] =
+			pack(PACKED_CERTIFICATES, &packed.sizes[PACKED_CERTIFICATES]);
+		assert_int_equal(judge(time(NULL)), round == 0 ? 0 : -1);
+		assert_int_equal(
+			certificates_unpack(&packed, &config, CONFIG_TLS_1_2, &server, &err),
+			round == 0 ? 0 : -1);
+		tls_server_destroy(server);
+		write_text("second.pem", CERTIFICATE("junk"));
+	}
+	assert_non_null(strstr(err.text, "/second.pem"));
+}
+
+/* The same number for the same octets; another one for others, and under another key. */
+static void test_digests(void **state)
+{
+	const unsigned char octets[SIPHASH_KEY_SIZE] = {1}, others[SIPHASH_KEY_SIZE] = {2};
+	const struct siphash_key key = siphash_key_of(octets), other = siphash_key_of(others);
+	uint64_t size = packed.sizes[PACKED_CERTIFICATES], digest, second_digest;
+	int fd = packed.fds[PACKED_CERTIFICATES];
+
+	(void)state;
+	assert_int_equal(certificates_digest(fd, size, &key, &digest, &err), 0);
+	assert_int_equal(certificates_digest(fd, size, &key, &second_digest, &err), 0);
+	assert_int_equal(digest, second_digest);
+	assert_int_equal(certificates_digest(fd, size - 1, &key, &second_digest, &err), 0);
+	assert_int_not_equal(digest, second_digest);
+	assert_int_equal(certificates_digest(fd, size, &other, &second_digest, &err), 0);
+	assert_int_not_equal(digest, second_digest);
+	assert_false(is_mapped("memfd:"));
+	assert_int_equal(certificates_digest(-1, size, &key, &digest, &err), -1);
+	assert_string_equal(err.text, "cannot look at the certificates: Bad file descriptor");
+}
+
 static int make(void **state)
 {
 	(void)state;
@@ -397,6 +482,9 @@ int main(void)
 		WITH_TWO(test_what_does_not_arrive_whole),
 		WITH_TWO(test_what_did_not_arrive),
 		WITH_TWO(test_a_certificate_that_is_none),
+		WITH_TWO(test_changed_ones_are_judged),
+		WITH_TWO(test_authorities_are_judged),
+		WITH_TWO(test_digests),
 	};
 
 	return cmocka_run_group_tests(tests, make, clear);

@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { KIB = 1024 };
 
@@ -116,11 +117,24 @@ static void contains(const char *wanted)
 		fail_msg("no \"%s\" in\n%s", wanted, text);
 }
 
+/* The time in its header, which must be now, give or take a minute. */
+static void expect_date(void)
+{
+	struct tm tm = {0};
+	const char *at = strstr(text, "\r\nDate: ");
+	time_t now = time(NULL);
+
+	assert_non_null(at);
+	at = strptime(at + 8, "%a, %d %b %Y %H:%M:%S +0000\r\n", &tm);
+	assert_non_null(at);
+	assert_in_range(timegm(&tm), now - 60, now + 60);
+}
+
 static void test_its_words(void **state)
 {
 	struct maildrop_quota quota = {.max_messages = 10, .max_octets = 5000 * KIB};
 	const struct maildrop_usage before = {.messages = 7, .octets = 2 * KIB},
-				    after = {.messages = 8, .octets = 3 * KIB + 5};
+				    after = {.messages = 8, .octets = 4000 * KIB + 5};
 
 	(void)state;
 	assert_int_equal(notice(quota, before, after), 80);
@@ -128,7 +142,8 @@ static void test_its_words(void **state)
 	contains("\r\nTo: <anna@office.test>\r\nSubject: Your mailbox is 80 % full\r\nDate: ");
 	contains(" +0000\r\nMessage-ID: <abababababababababababab@office.test>\r\n"
 		 "Auto-Submitted: auto-generated\r\n");
-	contains("\r\n\r\nYour mailbox on office.test holds 8 messages with 3 KiB.\r\n"
+	expect_date();
+	contains("\r\n\r\nYour mailbox on office.test holds 8 messages with 4000 KiB.\r\n"
 		 "Allowed are 10 messages and 5000 KiB.\r\n\r\nWhen it is full, ");
 	assert_string_equal(text + strlen(text) - 26, "delete it on the server.\r\n");
 	quota.max_octets = 0;

@@ -66,6 +66,21 @@ int __wrap_ipc_send_fds(struct chan *to, enum ipc_type type, void *message, cons
 	return 0;
 }
 
+/* The name of the folder that is opened; is_asked: it is noted alone. */
+static char opened[MAIL_ROOT_MEMORY_MAX];
+static bool is_asked;
+
+int __real_config_open_directory(const char *path, int flags, int *ret, struct err *err);
+int __wrap_config_open_directory(const char *path, int flags, int *ret, struct err *err);
+
+int __wrap_config_open_directory(const char *path, int flags, int *ret, struct err *err)
+{
+	snprintf(opened, sizeof(opened), "%s", path);
+	if (is_asked)
+		return err_set(err, EX_NOINPUT, "asked alone");
+	return __real_config_open_directory(path, flags, ret, err);
+}
+
 /* ---- what the test does ---- */
 
 static void keep(enum log_level level, const char *text, size_t size)
@@ -208,6 +223,28 @@ static void test_the_state_folder(void **state)
 	owner.spool_fd = kept;
 }
 
+/* The folder of the state's files; that may be the root of all. */
+static void test_the_name_of_the_state_folder(void **state)
+{
+	static const char *const names[][2] = {{"/var/lib/valija/mail-root-x", "/var/lib/valija"},
+					       {"/state/mail-root-x", "/state"},
+					       {"/mail-root-x", "/"}};
+	int kept = owner.spool_fd;
+
+	(void)state;
+	owner.spool_fd = -1;
+	is_asked = true;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		strcpy(owner.roots[0].root.memory, names[i][0]);
+		spool_files_init(&spool, &owner, true);
+		assert_string_equal(opened, names[i][1]);
+		assert_int_equal(spool.folder, -1);
+		assert_non_null(strstr(line, "asked alone"));
+	}
+	is_asked = false;
+	owner.spool_fd = kept;
+}
+
 static void test_folders_that_do_not_serve(void **state)
 {
 	unsigned before = descriptors();
@@ -233,6 +270,7 @@ int main(void)
 		IN_FOLDER(test_no_file_can_be_made),
 		IN_FOLDER(test_no_folder),
 		IN_FOLDER(test_the_state_folder),
+		IN_FOLDER(test_the_name_of_the_state_folder),
 		IN_FOLDER(test_folders_that_do_not_serve),
 	};
 
