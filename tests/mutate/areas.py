@@ -74,7 +74,8 @@ COVER = {
     'src/maildrop/store_lanes.c': (unit('maildrop', 'store'), system('hanging')),
     'src/maildrop/store_threads.c': (unit('maildrop', 'store') + unit('server', 'keeper_role'),
                                      system('hanging', 'bodies')),
-    'src/maildrop/mbox': (unit('maildrop', 'mbox mbox_deliver mbox_journal mbox_scan mbox_append')
+    'src/maildrop/mbox': (unit('maildrop', 'mbox mbox_session mbox_deliver mbox_journal mbox_scan '
+                                           'mbox_append')
                           + unit('fetch', 'mbox')
                           + ['corpus_mbox', 'corpus_mbox_journal'],
                           ['tests/crash/test_maildrop.py'] + system('deliver_mbox', 'mbox')),

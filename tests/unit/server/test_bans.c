@@ -163,6 +163,31 @@ static void test_what_is_no_table(void **state)
 	ban_list_finish(&list);
 }
 
+/* As many as there may be; what lies behind the rows is not touched. */
+static void test_a_full_table(void **state)
+{
+	struct ban_row *rows = calloc(BANS_MAX + 1, sizeof(*rows));
+	struct ban_table table = {0};
+	int fd;
+
+	(void)state;
+	for (uint32_t i = 0; i < BANS_MAX; i++) {
+		rows[i].network.address[14] = (uint8_t)(i >> 8);
+		rows[i].network.address[15] = (uint8_t)i;
+		rows[i].network.bits = 128;
+		rows[i].until = NOW + 1;
+	}
+	rows[BANS_MAX].wider = 4711;
+	ban_link(rows, BANS_MAX);
+	assert_int_equal(rows[BANS_MAX].wider, 4711);
+	fd = seal_octets("bans", rows, BANS_MAX * sizeof(*rows));
+	assert_int_equal(ban_table_open(&table, fd, BANS_MAX), 0);
+	assert_true(ban_table_has(&table, rows[BANS_MAX - 1].network.address, NOW));
+	ban_table_close(&table);
+	close(fd);
+	free(rows);
+}
+
 static void test_the_list(void **state)
 {
 	struct ban_list list = {0};
@@ -294,10 +319,15 @@ static void test_the_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lookups),      cmocka_unit_test(test_families),
-		cmocka_unit_test(test_any_list),     cmocka_unit_test(test_what_is_no_table),
-		cmocka_unit_test(test_the_list),     cmocka_unit_test(test_text_there_and_back),
-		cmocka_unit_test(test_damaged_text), cmocka_unit_test(test_the_file),
+		cmocka_unit_test(test_lookups),
+		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_any_list),
+		cmocka_unit_test(test_what_is_no_table),
+		cmocka_unit_test(test_a_full_table),
+		cmocka_unit_test(test_the_list),
+		cmocka_unit_test(test_text_there_and_back),
+		cmocka_unit_test(test_damaged_text),
+		cmocka_unit_test(test_the_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
