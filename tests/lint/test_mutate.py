@@ -74,5 +74,8 @@ def test_another_one_is(line):
 def test_constants():
     assert not mutants('x = calloc(1, size);', 'constant')
     assert not mutants('if (chan->fd < 0)', 'constant')
+    assert not mutants('char text[2 * sizeof(id) + 1], more[4 + 1];', 'constant')
     assert len(mutants('x = f(1, size);', 'constant')) == 1
+    assert len(mutants('x[n + 1] = 0;', 'constant')) == 2
+    assert len(mutants('return x[n + 1];', 'constant')) == 1
     assert len(mutants('if (n < 0)', 'constant')) == 1

@@ -67,6 +67,9 @@ def chooses_one_of_both(text, at, stop):
     return right in both and any(left.endswith(other) for other in both if other != right)
 
 
+# the beginning of a declaration, up to somewhere in an array's size
+ARRAY_SIZE = (r'\t+(?!return |else |case )(?:\w+ )+\**\w+(?:\[[^\]]*\])*'
+              r'(?:, \**\w+(?:\[[^\]]*\])*)*\[[^\]]*$')
 DESCRIPTOR = r'fds?(?:\[[^\]]*\])?'
 
 
@@ -94,7 +97,7 @@ def constant(text, begin, end, _):
     for match in re.finditer(r'(?<![\w.\-])(0x[0-9a-fA-F]+|\d+)(?=[uUlL]*\b)(?![\w.])',
                              text[begin:end]):
         line = text[text.rfind('\n', 0, begin + match.start()) + 1:begin + match.start()]
-        if re.search(r'\[$|\bcase $', line):
+        if re.search(r'\[$|\bcase $', line) or re.match(ARRAY_SIZE, line):
             continue  # an array's size, a label: another kind of change
         if re.match(r'0\d', match.group(0)):
             continue  # a mode of files
