@@ -69,7 +69,7 @@ COVER = {
     'src/maildrop/store.c': (unit('maildrop', 'store') + unit('server', 'keeper_store'),
                              system('bodies')),
     'src/maildrop/stores.c': (unit('maildrop', 'store'), system('maildir')),
-    'src/maildrop/store_bodies.c': (unit('maildrop', 'store') + unit('server', 'keeper_role'),
+    'src/maildrop/store_bodies.c': (unit('maildrop', 'store_bodies store') + unit('server', 'keeper_role'),
                                     system('bodies')),
     'src/maildrop/store_lanes.c': (unit('maildrop', 'store'), system('hanging')),
     'src/maildrop/store_threads.c': (unit('maildrop', 'store') + unit('server', 'keeper_role'),

@@ -2,6 +2,7 @@
  * more, or what is too late, is not begun. */
 #include "maildrop_test.h"
 
+#include "base/log.h"
 #include "base/table.h"
 #include "maildrop/store.h"
 #include "sys/loop.h"
@@ -275,12 +276,25 @@ static void let_go(struct loop_timer *timer)
 	held = false;
 }
 
+static char lines[1000];
+
+static void keep_line(enum log_level level, const char *text, size_t size)
+{
+	size_t used = strlen(lines);
+
+	(void)level;
+	snprintf(lines + used, sizeof(lines) - used, "%.*s\n", (int)size, text);
+}
+
+/* And the log says what takes so long, once, and that it is over. */
 static void test_what_is_too_late_is_not_begun(void **state)
 {
 	struct store_open first = {.who = {.session = 1}}, second = {.who = {.session = 2}};
 	struct loop_timer timer;
 
 	(void)state;
+	lines[0] = '\0';
+	log_set_output(keep_line);
 	first.op.deadline = second.op.deadline = loop_now(loop) + 60000;
 	begin_two(&first, &second);
 	later_by = 60001;
@@ -288,10 +302,17 @@ static void test_what_is_too_late_is_not_begun(void **state)
 	loop_timer_set(&timer, 1500); /* the lanes look each second */
 	wait_for_all();
 	loop_timer_cancel(&timer);
+	if (!strstr(lines, HOME ": opening it takes 6") ||
+	    !strstr(lines, " s and goes on: its filesystem (device ") ||
+	    strstr(strstr(lines, " takes ") + 1, " takes "))
+		fail_msg("%s", lines);
 	assert_int_equal(first.op.status, MAILDROP_OK);
 	assert_int_equal(second.op.status, MAILDROP_TEMP);
 	assert_int_equal(opens, 1);
 	close_later(first.maildrop);
+	if (!strstr(lines, HOME ": its filesystem answers again, after 6"))
+		fail_msg("%s", lines);
+	log_set_output(NULL);
 }
 
 static void test_a_root_that_is_away(void **state)
