@@ -330,6 +330,67 @@ static void a_file_that_cannot_be_unlinked_is_named(void **state)
 	assert_false(has_file(s, "cur/1.a:2,"));
 }
 
+/* ---- ids that were made up, and cannot be flushed ---- */
+
+static int flush_error_of_ids; /* errno of flushing their file; 0: it works */
+
+static int bad_fsync(int fd)
+{
+	char path[64], name[400];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, name, sizeof(name) - 1);
+	name[n < 0 ? 0 : n] = '\0';
+	if (flush_error_of_ids && strstr(name, "/valija-uidl")) {
+		errno = flush_error_of_ids;
+		return -1;
+	}
+	return fsync(fd);
+}
+
+static size_t octets_of(struct scratch *s, const char *name)
+{
+	struct stat st;
+	char path[64];
+
+	snprintf(path, sizeof(path), HOME "/%s", name);
+	return fstatat(s->root, path, &st, 0) == 0 ? (size_t)st.st_size : 0;
+}
+
+/* They may read well and not be on the disk: the file is as it was, and they are written once
+ * more. A last line that a crash cut gets its end then. */
+static void ids_that_cannot_be_flushed_are_taken_back(void **state)
+{
+	static const char before[] = "1002.m 1000\\x20odd\ncut of";
+	struct scratch *s = *state;
+	struct maildrop_syscalls sys = *s->settings.syscalls;
+	struct maildrop *m = NULL;
+	char text[400];
+	ssize_t n;
+	int fd;
+
+	make_maildir(s);
+	put_file(s, "cur/1000 odd:2,", "a\n");
+	put_file(s, "new/1002.m", "b\n"); /* its id is the other one's already */
+	put_file(s, "valija-uidl", before);
+	sys.fsync = bad_fsync;
+	s->settings.syscalls = &sys;
+	flush_error_of_ids = EIO;
+	assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &m, NULL), MAILDROP_TEMP);
+	assert_int_equal(octets_of(s, "valija-uidl"), strlen(before));
+	flush_error_of_ids = 0;
+	m = open_session(s);
+	maildrop_close(m);
+	fd = openat(s->root, HOME "/valija-uidl", O_RDONLY | O_CLOEXEC);
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n < 0 ? 0 : n] = '\0';
+	assert_memory_equal(text, before, strlen(before));
+	assert_int_equal(text[strlen(before)], '\n');
+	assert_string_equal(text + strlen(before) + 1 + 32, " 1002.m\n");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, scratch_end)
 
 int main(void)
@@ -344,6 +405,7 @@ int main(void)
 		TEST(a_folder_of_something_else_stays_so),
 		TEST(the_beginning_of_a_maildrop_is_completed),
 		TEST(a_file_that_cannot_be_unlinked_is_named),
+		TEST(ids_that_cannot_be_flushed_are_taken_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

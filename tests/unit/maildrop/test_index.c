@@ -186,6 +186,7 @@ static void a_session_is_a_prefix(void **state)
 	assert_int_equal(listed_read(view, 1, e, 5, NULL), 3);
 	assert_int_equal(e[1].octets, 11);
 	index_view_destroy(view);
+	index_view_destroy(NULL); /* is legal */
 	assert_int_equal(view_of(&f, 4, total(3) + 100 + 39, &view), 0);
 	assert_int_equal(listed_read(view, 1, e, 5, NULL), 4);
 	assert_int_equal(e[1].octets, 50);

@@ -92,6 +92,53 @@ static void test_a_deleted_message_is_moved_aside(void **state)
 	assert_int_equal(count_files(s, "cur", NULL), 0);
 }
 
+static unsigned kept_flushes; /* of the folder of kept messages */
+static bool kept_flush_fails;
+
+static int noting_fsync(int fd)
+{
+	char path[64], name[400];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, name, sizeof(name) - 1);
+	name[n < 0 ? 0 : n] = '\0';
+	if (!strstr(name, "/" KEPT_FOLDER))
+		return fsync(fd);
+	kept_flushes++;
+	errno = EIO;
+	return kept_flush_fails ? -1 : fsync(fd);
+}
+
+/* A power cut must not leave a message in no folder at all: that of kept ones is flushed before the
+ * deletion is over. */
+static void test_the_folder_is_flushed(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop_syscalls calls = maildrop_kernel;
+	struct maildrop *m;
+
+	three_messages(s);
+	calls.fsync = noting_fsync;
+	s->settings.syscalls = &calls;
+	kept_flushes = 0;
+	kept_flush_fails = true;
+	m = open_session(s);
+	assert_int_equal(maildrop_commit(m, (uint32_t[]){1}, 1, NULL), MAILDROP_OK);
+	maildrop_sweep(m);
+	assert_true(kept_flushes > 0);
+	maildrop_close(m);
+	kept_flush_fails = false;
+	kept_flushes = 0;
+	m = open_session(s);
+	assert_false(maildrop_at_rest(m)); /* the next one tries again */
+	maildrop_sweep(m);
+	assert_true(kept_flushes > 0);
+	maildrop_close(m);
+	assert_int_equal(kept(s).count, 1);
+	s->settings.syscalls = NULL;
+}
+
 static void test_names(void **state)
 {
 	static const char *const bad[] = {"",
@@ -569,6 +616,7 @@ int main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, scratch_begin, scratch_end)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_deleted_message_is_moved_aside),
+		TEST(test_the_folder_is_flushed),
 		TEST(test_names),
 		TEST(test_what_is_old_or_too_much_goes),
 		TEST(test_upkeep_is_due_after_hours),

@@ -431,6 +431,40 @@ static void folders_on_the_way(void **state)
 	fails(open_at(s, BOX "/box", &err), MAILDROP_PERM, &err, ": cannot be opened: Not a dir");
 }
 
+static bool folder_flush_fails;
+static unsigned folder_flushes;
+
+static int folder_fsync(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+		folder_flushes++;
+		errno = EIO;
+		if (folder_flush_fails)
+			return -1;
+	}
+	return fsync(fd);
+}
+
+/* A mailbox is made when its name is on the disk. */
+static void made_durably(void **state)
+{
+	struct scratch *s = *state;
+	struct err err = {0};
+
+	calls.fsync = folder_fsync;
+	folder_flushes = 0;
+	folder_flush_fails = true;
+	fails(maildrop_make(&s->settings, s->root, BOX, &err), MAILDROP_TEMP, &err,
+	      "mailbox alice/box: cannot be made: Input/output error");
+	assert_int_equal(folder_flushes, 1);
+	folder_flush_fails = false;
+	assert_int_equal(unlinkat(s->root, BOX, 0), 0);
+	assert_int_equal(maildrop_make(&s->settings, s->root, BOX, NULL), MAILDROP_OK);
+	assert_int_equal(folder_flushes, 2);
+}
+
 /* Its index is in the owner's state folder, if there is one, under a name of the whole path. */
 static void a_state_folder(void **state)
 {
@@ -575,6 +609,7 @@ int main(void)
 		TEST(a_message_that_cannot_be_read),
 		TEST(an_index_that_a_front_found_wrong),
 		TEST(folders_on_the_way),
+		TEST(made_durably),
 		TEST(a_state_folder),
 		TEST(without_noatime),
 		TEST(the_lock_of_sessions),

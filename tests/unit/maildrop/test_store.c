@@ -16,10 +16,15 @@ enum maildrop_status __wrap_maildrop_open(const struct maildrop_settings *, int,
 					  struct maildrop **, struct err *);
 uint64_t __real_loop_now(const struct loop *loop);
 uint64_t __wrap_loop_now(const struct loop *loop);
+void __real_loop_timer_set(struct loop_timer *timer, uint64_t ms);
+void __wrap_loop_timer_set(struct loop_timer *timer, uint64_t ms);
 
 static atomic_uint opens;    /* that a worker began */
 static atomic_bool held;     /* it waits there */
 static atomic_uint later_by; /* the loop's clock is so many milliseconds ahead */
+
+enum { LOOK_MS = 1000, LOOK_REAL_MS = 10 }; /* the lanes look each second; here, more often */
+static unsigned looks;
 
 enum maildrop_status __wrap_maildrop_open(const struct maildrop_settings *settings, int root_fd,
 					  const char *home, struct maildrop **ret, struct err *err)
@@ -33,6 +38,12 @@ enum maildrop_status __wrap_maildrop_open(const struct maildrop_settings *settin
 uint64_t __wrap_loop_now(const struct loop *loop)
 {
 	return __real_loop_now(loop) + later_by;
+}
+
+void __wrap_loop_timer_set(struct loop_timer *timer, uint64_t ms)
+{
+	looks += ms == LOOK_MS;
+	__real_loop_timer_set(timer, ms == LOOK_MS ? LOOK_REAL_MS : ms);
 }
 
 /* ---- a loop until all that began has ended ---- */
@@ -276,6 +287,37 @@ static void let_go(struct loop_timer *timer)
 	held = false;
 }
 
+static void stop(struct loop_timer *timer)
+{
+	(void)timer;
+	loop_stop(loop);
+}
+
+static void run_for(unsigned ms)
+{
+	struct loop_timer timer;
+
+	loop_timer_init(&timer, loop, stop, NULL);
+	loop_timer_set(&timer, ms);
+	loop_run(loop);
+	loop_timer_cancel(&timer);
+}
+
+/* A store that has nothing to do wakes nobody. */
+static void test_nothing_is_looked_at_when_nothing_is_under_way(void **state)
+{
+	(void)state;
+	looks = 0;
+	close_later(open_later());
+	assert_true(looks > 0);
+	run_for(4 * LOOK_REAL_MS);
+	looks = 0;
+	run_for(4 * LOOK_REAL_MS);
+	assert_int_equal(looks, 0);
+	close_later(open_later());
+	assert_true(looks > 0);
+}
+
 static char lines[1000];
 
 static void keep_line(enum log_level level, const char *text, size_t size)
@@ -299,7 +341,7 @@ static void test_what_is_too_late_is_not_begun(void **state)
 	begin_two(&first, &second);
 	later_by = 60001;
 	loop_timer_init(&timer, loop, let_go, NULL);
-	loop_timer_set(&timer, 1500); /* the lanes look each second */
+	loop_timer_set(&timer, 20 * LOOK_REAL_MS);
 	wait_for_all();
 	loop_timer_cancel(&timer);
 	if (!strstr(lines, HOME ": opening it takes 6") ||
@@ -384,6 +426,7 @@ int main(void)
 		WITH_STORE(test_a_cancelled_operation_is_not_begun),
 		WITH_STORE(test_a_commit_is_not_cancelled),
 		WITH_STORE(test_what_is_too_late_is_not_begun),
+		WITH_STORE(test_nothing_is_looked_at_when_nothing_is_under_way),
 		WITH_STORE(test_a_root_that_is_away),
 		WITH_STORE(test_making),
 	};
