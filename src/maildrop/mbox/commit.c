@@ -86,18 +86,22 @@ enum maildrop_status mbox_commit(struct maildrop *maildrop, const uint32_t *numb
 
 /* ---- the sweep ---- */
 
-/* To where they are now: each is as much nearer to the beginning as was cut before it. */
-static void move_entries(struct mbox_table *table)
+/* To where they are now: each is as much nearer to the beginning as was cut before it. Returns the
+ * size of the file, which was size before. */
+static uint64_t move_entries(struct mbox_table *table, uint64_t size)
 {
 	uint64_t cut = 0;
 
 	for (size_t i = 0; i < table->count; i++) {
 		struct mbox_entry *entry = &table->entries[i];
+		uint64_t end = i + 1 < table->count ? table->entries[i + 1].start : size;
 
-		if (entry->deleted && i + 1 < table->count)
-			cut += table->entries[i + 1].start - entry->start;
-		entry->start -= entry->deleted ? 0 : cut;
+		if (entry->deleted)
+			cut += end - entry->start;
+		else
+			entry->start -= cut;
 	}
+	return size - cut;
 }
 
 static enum maildrop_status cut_current(struct mbox *m, struct err *err)
@@ -107,6 +111,7 @@ static enum maildrop_status cut_current(struct mbox *m, struct err *err)
 	enum maildrop_status status = MAILDROP_TEMP;
 	bool cut = false;
 	struct stat st;
+	uint64_t size;
 
 	if (m->place.sys->fstat(m->place.lock.fd, &st) < 0)
 		return mbox_failed(&m->place, errno, NULL, "cannot be read", err);
@@ -115,8 +120,11 @@ static enum maildrop_status cut_current(struct mbox *m, struct err *err)
 		err_set(err, EX_TEMPFAIL, "mailbox %s: changed while it was locked", m->place.home);
 	else if (mbox_table_load(&table, &m->index.index, err) == 0)
 		status = mbox_journal_cut(&m->place, &table, &st, &cut, err);
+	size = (uint64_t)st.st_size;
 	if (cut && m->place.sys->fstat(m->place.lock.fd, &st) == 0) {
-		move_entries(&table);
+		/* what such a program has appended by now is not in the table: the next session
+		 * finds that the file grew */
+		st.st_size = (off_t)move_entries(&table, size);
 		mbox_stamp(&st, stamps);
 		if (mbox_index_replace(&m->place, &m->index, &table, true, stamps) < 0)
 			status = mbox_failed(&m->place, errno, m->place.names[MBOX_BASE],

@@ -10,6 +10,7 @@
 #define LOCK HOME "/.box.valija-lock"
 
 static struct maildrop_syscalls calls;
+static struct scratch *scratch; /* of what calls does */
 
 static int begin_plain(void **state)
 {
@@ -295,6 +296,65 @@ static void a_sweep_of_a_mailbox_that_grew(void **state)
 	assert_int_equal(seen.octets, seen.entries[0].octets + seen.entries[1].octets);
 }
 
+static int looks_left; /* at the mailbox, before another program writes to it */
+static unsigned looks;
+
+static int writing_fstat(int fd, struct stat *st)
+{
+	struct stat box;
+	int rc = fstat(fd, st);
+
+	if (rc == 0 && fstatat(scratch->root, BOX, &box, 0) == 0 && box.st_ino == st->st_ino) {
+		looks++;
+		if (looks_left-- == 0) {
+			put(scratch, THREE "\n", O_APPEND);
+			rc = fstat(fd, st);
+		}
+	}
+	return rc;
+}
+
+static char notes[1000];
+
+static void keep_note(void *context, const char *text)
+{
+	(void)context;
+	snprintf(notes, sizeof(notes), "%s", text);
+}
+
+/* A program that does not lock writes in the middle of a sweep, before any of its looks: its
+ * message is not lost, and the deletion is carried out then or later. */
+static void a_program_without_locks(void **state)
+{
+	struct scratch *s = *state;
+	const uint32_t number = 1;
+	unsigned refused = 0;
+
+	scratch = s;
+	s->settings.note = keep_note;
+	for (int n = 0; n < 8; n++) {
+		struct maildrop *m;
+
+		put(s, ONE "\n" TWO "\n", O_TRUNC);
+		m = opened(s);
+		assert_int_equal(maildrop_commit(m, &number, 1, NULL), MAILDROP_OK);
+		notes[0] = '\0';
+		looks = 0;
+		looks_left = n;
+		calls.fstat = writing_fstat;
+		maildrop_sweep(m);
+		calls.fstat = maildrop_kernel.fstat;
+		refused += strcmp(notes, "mailbox alice/box: changed while it was locked") == 0;
+		if (looks_left >= 0)
+			put(s, THREE "\n", O_APPEND); /* there was no such look */
+		maildrop_close(m);
+		delete (s, 1, 0, true); /* the second message, and what waits */
+		assert_file(s, THREE "\n");
+	}
+	assert_true(refused > 0);
+	s->settings.note = NULL;
+}
+
 /* Places move by what was cut before them, however many runs there are. */
 static void several_runs(void **state)
 {
@@ -520,7 +580,6 @@ static void without_noatime(void **state)
 /* ---- locks ---- */
 
 static int interruptions, replacements, lock_error;
-static struct scratch *scratch;
 
 static int playing_lock(int fd, int command, struct flock *lock)
 {
@@ -604,6 +663,7 @@ int main(void)
 		TEST(a_session_without_its_lock),
 		TEST(a_sweep_that_somebody_waits_for),
 		TEST(a_sweep_of_a_mailbox_that_grew),
+		TEST(a_program_without_locks),
 		TEST(several_runs),
 		TEST(a_message_that_is_gone),
 		TEST(a_message_that_cannot_be_read),
