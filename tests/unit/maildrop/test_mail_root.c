@@ -7,6 +7,7 @@ static const struct maildrop_quota no_quota;
 
 static unsigned flushes;
 static bool flush_fails;
+static unsigned flush_that_fails; /* from 1; 0: none but for flush_fails */
 static char mark[MAIL_MARK_SIZE]; /* of the root, in each test */
 
 /* The linker's --wrap: of what is remembered, which is no part of the maildrops. */
@@ -16,7 +17,7 @@ int __wrap_fsync(int fd)
 	(void)fd;
 	flushes++;
 	errno = EIO;
-	return flush_fails ? -1 : 0;
+	return flush_fails || flushes == flush_that_fails ? -1 : 0;
 }
 
 /* The state folder is a file's place in the root: what is in it does not count. */
@@ -342,6 +343,13 @@ static void a_mark_is_written_whole_or_not_at_all(void **state)
 	flushes = 0;
 	assert_int_equal(mail_mark_write(s->root, mark, &err), 0);
 	assert_int_equal(flushes, 2); /* the file, then its name */
+	unmark(s);
+	for (flush_that_fails = 1; flush_that_fails <= 2; flush_that_fails++) {
+		flushes = 0;
+		assert_int_equal(mail_mark_write(s->root, mark, &err), -1);
+		assert_int_equal(mail_mark_read(&maildrop_kernel, s->root, mark), -1);
+	}
+	flush_that_fails = 0;
 	assert_int_equal(fstatat(s->root, "victim", &st, AT_SYMLINK_NOFOLLOW), -1);
 }
 
