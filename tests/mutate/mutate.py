@@ -157,6 +157,8 @@ def failed_tests():
 
 def noticed_by_unit(names):
     """The name of the first test that fails, or None. 'build': it does not compile."""
+    if not names:
+        return None  # ninja without a target would build all
     commands = programs(names)
     if build(commands) != 0:
         return 'build'
