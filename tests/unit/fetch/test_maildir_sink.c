@@ -600,6 +600,34 @@ static ssize_t half_write(int fd, const void *data, size_t size)
 
 #define BEFORE "From a@example.org Tue Nov 14 22:13:20 2023\nbefore\n\n"
 
+static unsigned open_descriptors(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* What no sink can be made of leaves nothing open. */
+static void an_mbox_that_is_none(void **state)
+{
+	unsigned before = open_descriptors();
+	char path[2200];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/mbox", place.path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	place_target(FETCH_MBOX, "%s/mbox", place.path);
+	assert_int_equal(place_try_open(), -1);
+	snprintf(path, sizeof(path), "the mbox %s is not a file", place.account.target);
+	assert_string_equal(place.err.text, path);
+	assert_int_equal(open_descriptors(), before);
+	place_target(FETCH_MBOX, "%s/none/mbox", place.path);
+	assert_int_equal(place_try_open(), -1);
+	assert_int_equal(open_descriptors(), before);
+}
+
 /* The mbox is cut back to what it was: no half of a message stays. */
 static void half_a_message_in_an_mbox(void **state)
 {
@@ -750,6 +778,7 @@ int main(void)
 		IN_PLACE(a_folder_that_is_gone),
 		IN_PLACE(each_failure_in_words),
 		IN_PLACE(a_quota_is_a_full_disk),
+		IN_PLACE(an_mbox_that_is_none),
 		IN_PLACE(half_a_message_in_an_mbox),
 		IN_PLACE(a_state_folder_without_unnamed_files),
 		IN_PLACE(no_place_for_refused_messages),

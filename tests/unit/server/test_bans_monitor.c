@@ -43,6 +43,7 @@ static struct {
 	bool full, hold; /* workers take nothing; or keep what they took */
 	struct job *held;
 	int fsync_error;
+	unsigned fsync_good; /* so many work before */
 } test;
 
 /* ---- wraps ---- */
@@ -87,7 +88,7 @@ int __wrap_workers_add(struct workers *to, struct job *job, bool force)
 int __wrap_fsync(int fd)
 {
 	test.fsyncs++;
-	if (test.fsync_error) {
+	if (test.fsync_error && test.fsync_good-- == 0) {
 		errno = test.fsync_error;
 		return -1;
 	}
@@ -691,11 +692,19 @@ static void test_no_state_folder(void **state)
 	assert_true(bans_are_settled(bans) && bans_would_be_lost(bans));
 }
 
+/* Its flush or that of its folder fails. */
 static void test_what_cannot_be_written(void **state)
 {
 	(void)state;
+	for (unsigned good = 0; good < 2; good++) {
+		assert_int_equal(put(ask_of(BAN_ADD, "192.0.2.9", "")), BAN_STATUSES);
+		test.fsync_error = EIO;
+		test.fsync_good = good;
+		work();
+		assert_int_equal(test.page.status, BAN_FAILED);
+	}
 	assert_int_equal(put(ask_of(BAN_ADD, "192.0.2.1", "")), BAN_STATUSES);
-	test.fsync_error = EIO;
+	test.fsync_good = 0;
 	work();
 	assert_int_equal(test.page.status, BAN_FAILED);
 	assert_non_null(strstr(test.page.words, "it holds until valijad ends, but is not written "

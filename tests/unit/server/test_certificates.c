@@ -27,6 +27,17 @@ enum { PEM_MAX = 256 * 1024 };
 #define KEY "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n"
 
 static struct material first, second;
+static unsigned kept_out; /* mappings that a dump of the process does not have */
+
+int __real_madvise(void *memory, size_t size, int advice);
+int __wrap_madvise(void *memory, size_t size, int advice);
+
+int __wrap_madvise(void *memory, size_t size, int advice)
+{
+	kept_out += advice == MADV_DONTDUMP;
+	return __real_madvise(memory, size, advice);
+}
+
 static char folder[] = "/tmp/valija-certificates-XXXXXX";
 static struct config config;
 static struct err err;
@@ -283,7 +294,9 @@ static void test_both_arrive(void **state)
 	assert_non_null(server);
 	assert_true(tls_server_dates(server, 1).last > tls_server_dates(server, 1).first);
 	tls_server_destroy(server);
+	kept_out = 0;
 	assert_int_equal(certificates_unpack_keys(&packed, &config, &keys, &err), 0);
+	assert_int_equal(kept_out, 2); /* certificates and keys */
 	assert_non_null(keys);
 	tls_keys_destroy(keys);
 	assert_false(is_mapped("memfd:certificates"));
