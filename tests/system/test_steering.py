@@ -59,7 +59,7 @@ def test_a_reload_that_is_refused_is_a_failure_with_file_and_line(steered, conne
 
 
 def test_two_reloads_at_once_are_both_answered(steered, connect):  # noqa: F811
-    office = steered()
+    office = steered({'timeouts.drain': '10m'})  # the first generation answers the second one, too
     with Raw(office.control) as one, Raw(office.control) as two:
         for raw in (one, two):
             raw.socket.sendall(b'1 reload\n')

@@ -177,7 +177,7 @@ def test_a_second_one_behind_a_refused_one(site):
 
 def test_a_reload_that_is_asked_for_during_an_upgrade(site):
     """It is a part of it, or comes behind it: both are answered."""
-    office = site()
+    office = site({'timeouts.drain': '10m'})
     with Raw(office.control) as one, Raw(office.control) as two:
         one.socket.sendall(b'1 upgrade\n')
         office.wait_log('control: upgrade')
