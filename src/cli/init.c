@@ -347,7 +347,8 @@ static int make_mail(struct office *office, struct err *err)
 					 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		return office->mail_fd < 0 ? mail_failed(office, err) : 0;
 	}
-	/* one that was there before keeps its owner, unless that is root: no Maildir could be in it */
+	/* one that was there before keeps its owner, unless that is root: no Maildir could be in it
+	 */
 	if (owner && !office->mboxes && fstat(office->mail_fd, &st) == 0 && st.st_uid == 0 &&
 	    fchown(office->mail_fd, owner->pw_uid, owner->pw_gid) < 0)
 		return mail_failed(office, err);

@@ -25,7 +25,7 @@ static int open_root(struct maker_root *root, const char *path, struct err *err)
 		return err_sys(err, EX_TEMPFAIL, errno, "cannot look at %s", path);
 	mail_root_look(root->fd, path, &root->root);
 	root->store = mail_store_read(&maildrop_kernel, root->fd) == STORE_MBOX ? STORE_MBOX
-									      : STORE_MAILDIR;
+										: STORE_MAILDIR;
 	if (mail_root_register(&root->root, file) == 0)
 		root->reg = register_create(file);
 	root->uid = st.st_uid;

@@ -142,7 +142,7 @@ struct config {
 	char maildir[CONFIG_NAME_MAX]; /* the maildrop below a home; "": the home itself */
 	uint32_t store; /* CONFIG_STORE_AUTO, or 1 + the enum config_store that all roots have to be
 			   of */
-	char users[CONFIG_PATH_MAX];   /* passwd-file */
+	char users[CONFIG_PATH_MAX]; /* passwd-file */
 	/* system users the processes drop to: valija-net, valija-auth, valija-keys */
 	char user_net[64], user_auth[64], user_keys[64];
 	bool store_crlf;

@@ -44,8 +44,7 @@ enum {
 	LOGINS = 1 << SANDBOX_LOGINS,
 	STATUS = 1 << SANDBOX_STATUS,
 	LOCKER = 1 << SANDBOX_LOCKER,
-	ALL = FRONT | AUTH | KEEPER | FETCH | KEYS | LMTP | LOOKUP | LOGINS | STATUS |
-	      LOCKER,
+	ALL = FRONT | AUTH | KEEPER | FETCH | KEYS | LMTP | LOOKUP | LOGINS | STATUS | LOCKER,
 	DIALERS = FETCH | LOOKUP,
 };
 
@@ -225,7 +224,7 @@ static const char *const for_logins[] = {
 
 /* Lock files, and whether their holders live. */
 static const char *const for_locker[] = {
-	"open",	     "openat",	   "unlinkat", "link",	   "linkat", "access",
+	"open",      "openat",     "unlinkat", "link",      "linkat", "access",
 	"faccessat", "faccessat2", "fstatfs",  "fstatfs64", NULL,
 };
 

@@ -319,7 +319,7 @@ def test_mail_of_system_users(make_office, connect, tool):
         office.set('mail', f'"{office.mail}/{{local}}"')
         with office.conf.open('a') as file:
             file.write('\ndatabase "people" {\n\tdriver = system\n\ttimeout = 60s\n}\n')
-        system.add('gerda', FIRST + 7, PASSWORD, '/home/gerda')
+        system.add('gerda', FIRST + 7, PASSWORD, office.scratch / 'home')
         put_mailbox(office, 'gerda', FIRST + 7, mbox_form(MESSAGE))
         office.valija('mark', office.mail)
         office.start()

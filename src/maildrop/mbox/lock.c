@@ -157,8 +157,7 @@ bool mbox_lock_left(const struct mbox_lock *l)
 {
 	char buf[PATH_MAX_HERE];
 
-	return l->key && dotlock_path(l, buf) &&
-	       dotlock_left(l->calls, l->dir, buf, l->key);
+	return l->key && dotlock_path(l, buf) && dotlock_left(l->calls, l->dir, buf, l->key);
 }
 
 int mbox_lock_mark(struct mbox_lock *l)

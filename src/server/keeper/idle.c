@@ -121,9 +121,10 @@ int keeper_find_owner(struct keeper *keeper, struct err *err)
 			       keeper->home);
 	if (home.own.st_uid != child->uid)
 		return err_set(err, EX_NOPERM,
-			       home.there ? "the maildrop %s belongs to uid %u, not to uid %u"
-					  : "the maildrop %s would be in a folder of uid %u, not of "
-					    "uid %u",
+			       home.there
+				       ? "the maildrop %s belongs to uid %u, not to uid %u"
+				       : "the maildrop %s would be in a folder of uid %u, not of "
+					 "uid %u",
 			       keeper->home, (unsigned)home.own.st_uid, (unsigned)child->uid);
 	child->gid = home.own.st_gid;
 	return 0;

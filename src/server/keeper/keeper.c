@@ -279,7 +279,7 @@ static int open_store(struct keeper *keeper, struct keeper_root *root, struct er
 						    .note_context = &keeper->notes};
 	if (root->state_fd >= 0)
 		root->settings.state_fd = root->state_fd;
-	if (root->locker.fd >= 0)
+	if (kind == STORE_MBOX)
 		root->settings.locker = &root->locker.locker;
 	root->store = store_create(kind, &keeper->host, &root->settings, root->fd, err);
 	if (!root->store)
@@ -311,7 +311,8 @@ static void add_paths(const struct keeper_root *root, struct sandbox *sandbox)
 
 	sandbox->paths[sandbox->path_count++] = (struct sandbox_path){root->fd, access};
 	if (root->state_fd >= 0)
-		sandbox->paths[sandbox->path_count++] = (struct sandbox_path){root->state_fd, access};
+		sandbox->paths[sandbox->path_count++] =
+			(struct sandbox_path){root->state_fd, access};
 }
 
 static int start(struct child *child, struct err *err)

@@ -63,6 +63,8 @@ static int ask(struct keeper_locker *locker, enum ipc_lock_what what, const char
 	size_t size;
 
 	pthread_mutex_lock(&locker->mutex);
+	if (locker->fd < 0)
+		error = EACCES; /* nobody makes lock files there */
 	size = make_packet(&packet, what, ++locker->number, name, key);
 	if (size && locker->fd >= 0 && chan_ask_send(locker->fd, &packet, size) == 0)
 		error = receive(locker->fd, locker->number);

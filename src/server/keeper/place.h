@@ -26,7 +26,7 @@ struct keeper_root {
 	struct maildrop_settings settings;
 	struct maildrop_upkeep *upkeep; /* NULL: there is none to do */
 	struct store *store;
-	bool away; /* ROOT_AWAY */
+	bool away;    /* ROOT_AWAY */
 	int state_fd; /* of mboxes: the owner's folder; -1: there is none */
 	struct keeper_locker locker;
 };

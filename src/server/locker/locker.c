@@ -7,6 +7,7 @@
 #include "maildrop/mbox/dotlock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,8 +22,7 @@ enum {
 
 struct held {
 	struct held *next;
-	dev_t device;
-	ino_t inode; /* of the lock file */
+	int fd;      /* the lock file: no other gets its inode while it is open */
 	bool marked; /* there is a journal */
 	char name[NAME_SIZE];
 };
@@ -95,11 +95,12 @@ static struct held **find(struct locks *locks, const char *name)
 static void remove_file(const struct locker *locker, const struct held *held)
 {
 	char path[NAME_SIZE + 8];
-	struct stat st;
+	struct stat own, st;
 
 	lock_path(held->name, path);
-	if (fstatat(locker->folder_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st.st_ino == held->inode && st.st_dev == held->device)
+	if (fstat(held->fd, &own) == 0 &&
+	    fstatat(locker->folder_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_ino == own.st_ino && st.st_dev == own.st_dev)
 		(void)unlinkat(locker->folder_fd, path, 0);
 }
 
@@ -109,6 +110,7 @@ static void forget(struct locks *locks, struct held **at)
 
 	*at = held->next;
 	locks->count--;
+	close(held->fd);
 	free(held);
 }
 
@@ -120,7 +122,6 @@ static int take(struct peer *keeper, const char *name, const char *key)
 	struct locks *locks = keeper->data;
 	char path[NAME_SIZE + 8];
 	struct held *held;
-	struct stat st;
 
 	if (!is_mailbox_of(locker, name, keeper->uid))
 		return EPERM;
@@ -130,16 +131,17 @@ static int take(struct peer *keeper, const char *name, const char *key)
 	if (!held)
 		return ENOMEM;
 	lock_path(name, path);
-	if (dotlock_take(&locker->calls, locker->folder_fd, path, *key ? key : NULL) < 0 ||
-	    fstatat(locker->folder_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+	held->fd = dotlock_take(&locker->calls, locker->folder_fd, path, *key ? key : NULL);
+	if (held->fd == 0)
+		held->fd = openat(locker->folder_fd, path,
+				  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (held->fd < 0) {
 		int error = errno;
 
 		free(held);
 		return error;
 	}
 	memcpy(held->name, name, strlen(name) + 1);
-	held->inode = st.st_ino;
-	held->device = st.st_dev;
 	held->next = locks->first;
 	locks->first = held;
 	locks->count++;

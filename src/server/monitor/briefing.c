@@ -115,8 +115,8 @@ static void send_mail_roots(const struct generation_files *files, struct slot *s
 	}
 }
 
-/* Of each folder of mboxes, the owner's own, made if it is not there. Without one the mailboxes of a
- * folder that is not their owner's are not served. */
+/* Of each folder of mboxes, the owner's own, made if it is not there. Without one the mailboxes of
+ * a folder that is not their owner's are not served. */
 static void send_state_folders(const struct briefing *b, struct slot *slot)
 {
 	uid_t uid = b->root ? slot->uid : geteuid();

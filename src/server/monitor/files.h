@@ -29,8 +29,8 @@ struct generation_files {
 		struct mail_root root; /* what is known of fd */
 		bool locked;           /* lock files in it are made by a locker of that group */
 		gid_t lock_gid;        /* -1: no locker can be started */
-	} roots[CONFIG_ROOTS_MAX];              /* of config->roots */
-	struct ipc_uids peer_uids;              /* for mta; its head is not filled in */
+	} roots[CONFIG_ROOTS_MAX];     /* of config->roots */
+	struct ipc_uids peer_uids;     /* for mta; its head is not filled in */
 	struct ipc_control_peers control_peers; /* for auth; the same */
 	/* set if the monitor is root */
 	uid_t net_uid, auth_uid, keys_uid, logins_uid, lock_uid;

@@ -79,8 +79,8 @@ static bool give_up(struct generation *g, const char *why, int code)
 /* A process whose absence costs a part of the service: it neither stops a start nor holds it up. */
 static bool is_spare(const struct slot *slot)
 {
-	return slot->on_demand || slot->role == ROLE_LOOKUP ||
-	       slot->role == ROLE_LOGINS || slot->role == ROLE_LOCKER;
+	return slot->on_demand || slot->role == ROLE_LOOKUP || slot->role == ROLE_LOGINS ||
+	       slot->role == ROLE_LOCKER;
 }
 
 /* A keys process that is not there is asked again after a while. */
@@ -280,13 +280,13 @@ static int add_slots(struct generation *g)
 	ok = slot != NULL;
 	if (ok && files_need_keys(&g->config))
 		ok = members_add(g, ROLE_KEYS, 0, g->files.keys_uid, g->files.keys_gid) != NULL;
+	ok = ok && add_lockers(g); /* keepers get a channel to it with all else */
 	for (unsigned i = 0; i < n && ok; i++) {
 		slot = members_add(g, ROLE_KEEPER, i, g->files.mail_uid, g->files.mail_gid);
 		ok = slot != NULL;
 		if (ok)
 			slot->group_size = n;
 	}
-	ok = ok && add_lockers(g);
 	for (unsigned i = 0; i < g->front_count && ok && serves(&g->config, ROLE_FRONT); i++)
 		ok = members_add(g, ROLE_FRONT, i, g->files.net_uid, g->files.net_gid) != NULL;
 	if (ok && serves(&g->config, ROLE_LMTP))

@@ -123,9 +123,8 @@ static bool judge_root(const void *record)
 	const struct handover_root *r = record;
 
 	return r->fd >= 0 && is_fd(r->fd) && r->state < IPC_ROOT_STATES && r->away <= 1 &&
-	       r->store <= CONFIG_MBOX &&
-	       is_text(r->path, sizeof(r->path)) && is_text(r->memory, sizeof(r->memory)) &&
-	       is_text(r->mark, MAIL_MARK_SIZE);
+	       r->store <= CONFIG_MBOX && is_text(r->path, sizeof(r->path)) &&
+	       is_text(r->memory, sizeof(r->memory)) && is_text(r->mark, MAIL_MARK_SIZE);
 }
 
 static bool judge_lookup(const void *record)

@@ -20,11 +20,12 @@ static int another_kind(const struct config *config, const struct config_root *r
 			       "word has Maildirs: see that its filesystem is mounted, then: "
 			       "valija mark --store %s %s",
 			       wanted, root->path, wanted, root->path);
-	return err_set(err, EX_CONFIG,
-		       "store = \"%s\", but %s is marked as a folder of %ss (its file "
-		       MAIL_STORE_NAME "): take the setting out, or, if the mail there is of the "
-		       "other kind: valija mark --store %s %s",
-		       wanted, root->path, mail_store_word(written), wanted, root->path);
+	return err_set(
+		err, EX_CONFIG,
+		"store = \"%s\", but %s is marked as a folder of %ss (its file " MAIL_STORE_NAME
+		"): take the setting out, or, if the mail there is of the "
+		"other kind: valija mark --store %s %s",
+		wanted, root->path, mail_store_word(written), wanted, root->path);
 }
 
 static int check_mbox(const struct config *config, const struct config_root *root, struct err *err)

@@ -2,6 +2,7 @@
 #include "maildrop_test.h"
 
 #include "maildrop/mail_root.h"
+#include "maildrop/store.h"
 
 static const struct maildrop_quota no_quota;
 
@@ -473,7 +474,7 @@ static void the_state_folder_is_found_and_made(void **state)
 
 /* ---- the kind of its maildrops ---- */
 
-static void put_file(struct scratch *s, const char *name, const char *text)
+static void put_text(struct scratch *s, const char *name, const char *text)
 {
 	int fd = openat(s->root, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
@@ -483,8 +484,9 @@ static void put_file(struct scratch *s, const char *name, const char *text)
 
 static void the_store_is_a_word(void **state)
 {
-	static const char *const bad[] = {"", "mbox", "mboxes\n", "mbox\nmbox\n", "mbox \n",
-					  "mbox and a long line of other words\n"};
+	static const char *const bad[] = {"",         "mbox",
+					  "mboxes\n", "mbox\nmbox\n",
+					  "mbox \n",  "mbox and a long line of other words\n"};
 	struct scratch *s = *state;
 
 	assert_int_equal(mail_store_read(&maildrop_kernel, s->root), -1);
@@ -493,14 +495,14 @@ static void the_store_is_a_word(void **state)
 	assert_int_equal(mail_store_write(s->root, STORE_MAILDIR, NULL), 0);
 	assert_int_equal(mail_store_read(&maildrop_kernel, s->root), STORE_MAILDIR);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		put_file(s, MAIL_STORE_NAME, bad[i]);
+		put_text(s, MAIL_STORE_NAME, bad[i]);
 		assert_int_equal(mail_store_read(&maildrop_kernel, s->root), -1);
 	}
 	assert_int_equal(unlinkat(s->root, MAIL_STORE_NAME, 0), 0);
 	assert_int_equal(mkfifoat(s->root, MAIL_STORE_NAME, 0600), 0);
 	assert_int_equal(mail_store_read(&maildrop_kernel, s->root), -1);
 	assert_int_equal(unlinkat(s->root, MAIL_STORE_NAME, 0), 0);
-	put_file(s, "word", "mbox\n");
+	put_text(s, "word", "mbox\n");
 	assert_int_equal(symlinkat("word", s->root, MAIL_STORE_NAME), 0);
 	assert_int_equal(mail_store_read(&maildrop_kernel, s->root), -1);
 }
@@ -527,12 +529,12 @@ static void the_store_is_guessed(void **state)
 	assert_int_equal(mail_store_guess(s->root, &err), STORE_MAILDIR);
 	assert_int_equal(fchmod(s->root, 02775), 0);
 	assert_int_equal(mail_store_guess(s->root, &err), STORE_MBOX);
-	put_file(s, "text", "no mailbox\n");
-	put_file(s, "anna.lock", "");
-	put_file(s, ".hidden", "From a Sat Nov 28 10:00:00 2026\n");
+	put_text(s, "text", "no mailbox\n");
+	put_text(s, "anna.lock", "");
+	put_text(s, ".hidden", "From a Sat Nov 28 10:00:00 2026\n");
 	assert_int_equal(fchmod(s->root, 0755), 0);
 	assert_int_equal(mail_store_guess(s->root, &err), STORE_MAILDIR);
-	put_file(s, "anna", "From a Sat Nov 28 10:00:00 2026\n");
+	put_text(s, "anna", "From a Sat Nov 28 10:00:00 2026\n");
 	assert_int_equal(mail_store_guess(s->root, &err), STORE_MBOX);
 	make_folder(s, "bert");
 	assert_int_equal(mail_store_guess(s->root, &err), -1);

@@ -80,8 +80,8 @@ int __wrap_fstatat(int fd, const char *restrict path, struct stat *restrict st, 
 		return -1;
 	}
 	*st = (struct stat){.st_mode = 0700 | (strcmp(path, "link") == 0  ? S_IFLNK
-						: strcmp(path, "box") == 0 ? S_IFREG
-									   : S_IFDIR),
+					       : strcmp(path, "box") == 0 ? S_IFREG
+									  : S_IFDIR),
 			    .st_uid = strncmp(path, "root", 4) == 0 ? 0 : OWNER};
 	return 0;
 }
@@ -177,8 +177,7 @@ static void test_mailboxes(void **state)
 	homes_have_mboxes(homes, 1);
 	assert_int_equal(mailbox_owner("box"), OWNER);
 	assert_int_equal(mailbox_owner("home/none"), OWNER);
-	assert_int_equal(mailbox_owner("none"),
-			 root_stat.st_uid ? root_stat.st_uid : HOMES_HIDDEN);
+	assert_int_equal(mailbox_owner("none"), root_stat.st_uid ? root_stat.st_uid : HOMES_HIDDEN);
 	assert_int_equal(mailbox_owner("roots/none"),
 			 root_stat.st_uid ? root_stat.st_uid : HOMES_HIDDEN);
 }

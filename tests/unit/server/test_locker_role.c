@@ -78,9 +78,9 @@ static void take_and_release(void **state)
 /* A mailbox of the asker's own uid, directly in the folder; a name and a key of their form. */
 static void test_threat_132_nothing_else_is_given(void **state)
 {
-	static const char *const names[] = {"",	       ".",	"..",	    ".valija-root", "none",
-					    "folder",  "link",	"../users", "folder/box",   "box.lock",
-					    "box/box", "/etc/x"};
+	static const char *const names[] = {"",           ".",        "..",      ".valija-root",
+					    "none",       "folder",   "link",    "../users",
+					    "folder/box", "box.lock", "box/box", "/etc/x"};
 	static const char *const keys[] = {"x\njournal", "0\n", "ABC", KEY KEY "0"};
 	char longest[260];
 
@@ -185,10 +185,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(take_and_release, begin, role_over),
-		cmocka_unit_test_setup_teardown(test_threat_132_nothing_else_is_given, begin, role_over),
-		cmocka_unit_test_setup_teardown(test_threat_132_foreign_locks_stay, begin, role_over),
-		cmocka_unit_test_setup_teardown(test_threat_132_locks_without_end, begin, role_over),
-		cmocka_unit_test_setup_teardown(test_threat_133_a_keeper_that_dies, begin, role_over),
+		cmocka_unit_test_setup_teardown(test_threat_132_nothing_else_is_given, begin,
+						role_over),
+		cmocka_unit_test_setup_teardown(test_threat_132_foreign_locks_stay, begin,
+						role_over),
+		cmocka_unit_test_setup_teardown(test_threat_132_locks_without_end, begin,
+						role_over),
+		cmocka_unit_test_setup_teardown(test_threat_133_a_keeper_that_dies, begin,
+						role_over),
 		cmocka_unit_test_setup_teardown(it_ends_with_its_keepers, begin, role_over),
 		cmocka_unit_test_teardown(no_sandbox, role_over),
 	};
