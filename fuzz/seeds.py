@@ -53,7 +53,8 @@ BODY = struct.pack('<QII', 5, 1, 5)
 FRONT = {
     'login': OPEN + say('STAT\r\nLIST\r\nUIDL\r\nNOOP\r\nQUIT\r\n'),
     'language': OFFER + say('') + CONNECTED + say('LANG es\r\nUTF8\r\nUSER anna\r\nPASS secret\r\n')
-                + send(1, 'OPEN_FAILED', 0, 0, two(9, 0), flags=3) + say('LANG\r\nCAPA\r\nQUIT\r\n'),
+                + send(1, 'OPEN_FAILED', 0, 0, two(9, 0), flags=3)
+                + say('LANG\r\nCAPA\r\nQUIT\r\n'),
     'denied': LOGIN + send(0, 'DENIED', 0, 0, two(1, 1), two(1, 0), flags=3),
     'sasl': OFFER + say('') + CONNECTED + say('AUTH PLAIN\r\n')
             + send(0, 'CHALLENGE', 0, flags=1, tail='') + say('AGFubmEAc2VjcmV0\r\n')

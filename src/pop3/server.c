@@ -49,11 +49,6 @@ enum pop3_state pop3_server_state(const struct pop3_server *server)
 	return (enum pop3_state)server->state;
 }
 
-enum pop3_language pop3_server_language(const struct pop3_server *server)
-{
-	return (enum pop3_language)server->language;
-}
-
 void pop3_server_lend(struct pop3_server *server, char *buffer, uint32_t size)
 {
 	assert(buffer && !server->lent && server->line_size == 0);

@@ -28,6 +28,11 @@ bool p3_plain_login(const struct pop3_server *server)
 	return server->tls ? server->settings->plain_login_tls : server->settings->plain_login;
 }
 
+enum pop3_language pop3_server_language(const struct pop3_server *server)
+{
+	return (enum pop3_language)server->language;
+}
+
 static void begin(struct pop3_server *server, enum pop3_want after)
 {
 	/* a password may still lie there */

@@ -47,7 +47,8 @@ COVER = {
                  []),
     'src/lmtp': (['test_lmtp_lmtp', 'transcripts_lmtp', 'corpus_lmtp'],
                  system('lmtp_protocol')),
-    'src/ipc': (['test_ipc_messages', 'test_ipc_reason', 'test_ipc_frozen', 'corpus_ipc', 'corpus_handlers_keeper',
+    'src/ipc': (['test_ipc_messages', 'test_ipc_reason', 'test_ipc_frozen', 'corpus_ipc',
+                 'corpus_handlers_keeper',
                  'corpus_handlers_lmtp'], system('hostile_front', 'hostile_keeper')),
 
     'src/maildrop': (MAILDROP + REGISTER, ['tests/crash/test_maildrop.py'] + system('maildir')),
@@ -69,7 +70,8 @@ COVER = {
     'src/maildrop/store.c': (unit('maildrop', 'store') + unit('server', 'keeper_store'),
                              system('bodies')),
     'src/maildrop/stores.c': (unit('maildrop', 'store'), system('maildir')),
-    'src/maildrop/store_bodies.c': (unit('maildrop', 'store_bodies store') + unit('server', 'keeper_role'),
+    'src/maildrop/store_bodies.c': (unit('maildrop', 'store_bodies store')
+                                    + unit('server', 'keeper_role'),
                                     system('bodies')),
     'src/maildrop/store_lanes.c': (unit('maildrop', 'store'), system('hanging')),
     'src/maildrop/store_threads.c': (unit('maildrop', 'store') + unit('server', 'keeper_role'),
@@ -143,7 +145,8 @@ COVER = {
                           'corpus_handlers_map', 'corpus_handlers_policy'],
                        system('mta_sasl', 'mta_socketmap', 'mta_policy')),
     'src/server/keeper/idle.c': (unit('server', 'owner keeper_role'), system('owners')),
-    'src/server/auth': (unit('server', 'auth_logins login_delays limits queue homes auth_role auth_databases')
+    'src/server/auth': (unit('server', 'auth_logins login_delays limits queue homes auth_role '
+                             'auth_databases')
                         + unit('users', 'login') + ['corpus_handlers_auth']
                         + unit('server', 'auth_last_login allocations'),
                         system('login_rules', 'logins_more', 'logins_wait', 'lmtp_recipients')),
@@ -191,7 +194,8 @@ COVER = {
                         system('lmtp_protocol', 'lmtp_recipients', 'hostile_lmtp')),
     'src/server/lmtp/message.c': (unit('server', 'message lmtp_role'), system('lmtp_spool')),
     'src/server/lmtp/refusal.c': (unit('server', 'lmtp_role'), system('log', 'lmtp_recipients')),
-    'src/server/lmtp/stock.c': (unit('server', 'stock lmtp_role'), system('lmtp_spool', 'lmtp_room')),
+    'src/server/lmtp/stock.c': (unit('server', 'stock lmtp_role'),
+                                system('lmtp_spool', 'lmtp_room')),
     'src/server/lmtp/spool.c': (unit('server', 'spool'), system('lmtp_room')),
     'src/server/monitor': (unit('server', 'generation monitor slot owners'),
                            system('lifecycle', 'listeners')),
@@ -213,7 +217,8 @@ COVER = {
     'src/server/monitor/upgrade.c': (unit('server', 'monitor'), system('upgrade')),
     'src/server/monitor/state.c': (unit('server', 'monitor'), system('upgrade')),
     'src/server/monitor/adopt.c': (unit('server', 'monitor'), system('upgrade')),
-    'src/server/monitor/handover.c': (unit('server', 'handover handover_fields') + ['corpus_handover'],
+    'src/server/monitor/handover.c': (unit('server', 'handover handover_fields')
+                                      + ['corpus_handover'],
                                           system('upgrade')),
     'src/server/monitor/files.c': (unit('server', 'generation monitor'),
                                    system('check', 'mail_not_mounted', 'lifecycle')),

@@ -1,5 +1,5 @@
-"""Dovecot's POP3 server in an office that is not started: on its ports, with its certificate, in its
-mail. What a site has before it moves here.
+"""Dovecot's POP3 server in an office that is not started: on its ports, with its certificate,
+in its mail. What a site has before it moves here.
 
     with DovecotPop3(office, 'pop3_uidl_format = %v.%u') as dovecot: dovecot.uidl('demo')
     dovecot.conf    # what `doveconf -n` prints
@@ -75,8 +75,8 @@ class DovecotPop3:
         (self.dir / 'users').write_text(
             ''.join(f'{user}:{{PLAIN}}{PASSWORD}\n' for user in users))
         written = self.dir / 'dovecot.conf'
-        written.write_text(CONF.format(d=self.dir, office=office, key=office.cert.parent / 'key.pem',
-                                       uid=uid, gid=gid, more=more))
+        written.write_text(CONF.format(d=self.dir, office=office, uid=uid, gid=gid, more=more,
+                                       key=office.cert.parent / 'key.pem'))
         self.conf = self.dir / 'doveconf-n'
         printed = subprocess.run(['doveconf', '-n', '-c', written], check=True, text=True,
                                  capture_output=True)

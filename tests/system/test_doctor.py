@@ -380,7 +380,8 @@ def test_certificates_of_other_names(healthy, monkeypatch):
     for host in ('other.test', 'mail.wide.test'):
         for service in ('POP3', 'POP3S'):
             place = f'{service} at .* as {host}: '
-            assert rows(found, 'warning', 'certificate', f'{place}the certificate expires in 6 days')
+            assert rows(found, 'warning', 'certificate',
+                        f'{place}the certificate expires in 6 days')
             assert rows(found, 'warning', 'certificate', f'{place}mail programs of others')
     certificate(office, -1, 'other.test', paths['other.test'])
     office.stop()

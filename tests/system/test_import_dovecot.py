@@ -1,5 +1,5 @@
-"""A site of Dovecot moves here: `valija import dovecot`. The real Dovecot serves the mail first, then
-we do, and no client loads anything twice."""
+"""A site of Dovecot moves here: `valija import dovecot`. The real Dovecot serves the mail first,
+then we do, and no client loads anything twice."""
 import pathlib
 import re
 import sys
@@ -299,4 +299,5 @@ def test_another_origin_is_not_written_over(make_office):
     office.valija('import', 'dovecot', '-c', office.conf, '--undo')
     office.valija('import', 'dovecot', '-c', office.conf, '--config', conf)
     assert 'format=%f' in (office.mail / '.valija-origin').read_text()
-    assert office.start().valija('deliver', '-c', office.conf, 'demo', stdin=f'Subject: {PASSWORD}\n')
+    assert office.start().valija('deliver', '-c', office.conf, 'demo',
+                                 stdin=f'Subject: {PASSWORD}\n')

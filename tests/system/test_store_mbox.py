@@ -336,13 +336,14 @@ def test_mail_of_system_users(make_office, connect, tool):
 
 
 def test_procmail_beside_a_session(var_mail, connect, tool):
-    """procmail has group mail, as Debian installs it; its messages come into a session's mailbox."""
+    """procmail has group mail, as Debian installs it; its mail comes into a session's mailbox."""
     procmail, box = tool('procmail'), var_mail.mail / 'anna'
     office = var_mail.start()
 
     def put(text):
         subprocess.run(['setpriv', f'--reuid={FIRST}', f'--regid={MAIL}', '--clear-groups',
-                        procmail, '-f', 'b@example.org', f'DEFAULT={box}', '/dev/null'], check=True, timeout=60, cwd='/',
+                        procmail, '-f', 'b@example.org', f'DEFAULT={box}', '/dev/null'],
+                       check=True, timeout=60, cwd='/',
                        input=f'From: b@example.org\nSubject: {text}\n\n{text}\n'.encode(),
                        env={'PATH': os.environ['PATH'], 'HOME': '/', 'LOGNAME': 'anna'})
 

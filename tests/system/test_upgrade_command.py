@@ -1,5 +1,5 @@
-"""`valija upgrade`: a server becomes the program that is installed, by command, and says what came of
-it, whatever happens to the process that was asked; what was steered before stays."""
+"""`valija upgrade`: a server becomes the program that is installed, by command, and says what came
+of it, whatever happens to the process that was asked; what was steered before stays."""
 import json
 import os
 import re

@@ -17,89 +17,6 @@ enum {
 
 static const char *const levels[LOG_LEVEL_COUNT] = {"error", "warning", "info", "debug"};
 
-/* ---- generations ---- */
-
-struct search {
-	struct generation *serving;
-	uint64_t instance;
-	struct chan *chan;
-};
-
-static void look_for(void *context, struct generation *generation, enum generation_place place)
-{
-	struct search *search = context;
-
-	if (place == GENERATION_SERVES)
-		search->serving = generation;
-	if (!search->chan && search->instance)
-		search->chan = generation_channel(generation, search->instance);
-}
-
-struct generation *commands_serving(const struct commands *commands)
-{
-	struct search search = {.serving = NULL};
-
-	commands->monitor->each(commands->owner, look_for, &search);
-	return search.serving;
-}
-
-/* ---- answers ---- */
-
-/* A process that has ended meanwhile gets none. */
-static void answer(const struct commands *commands, uint64_t control, struct ipc_lines *message,
-		   pop3_span tail)
-{
-	struct search search = {.instance = control};
-
-	commands->monitor->each(commands->owner, look_for, &search);
-	if (search.chan)
-		(void)ipc_send_all(search.chan, IPC_LINES, message, &tail, 1, NULL, 0);
-}
-
-static void answer_lines(const struct commands *commands, uint64_t control, uint64_t number,
-			 const struct lines *lines)
-{
-	struct ipc_lines message = {.number = number, .count = lines->count, .status = LINES_END};
-
-	answer(commands, control, &message, (pop3_span){lines->text, lines->whole});
-}
-
-static void answer_failed(const struct commands *commands, uint64_t control, uint64_t number,
-			  const char *why, int code)
-{
-	struct ipc_lines message = {
-		.number = number, .status = LINES_FAILED, .code = (uint32_t)code};
-	char text[4 * IPC_TEXT_MAX];
-	size_t size = text_escape(text, sizeof(text) - 1, span_of(why));
-
-	answer(commands, control, &message, (pop3_span){text, size});
-}
-
-void topic_answer(const struct question *q, struct ipc_lines *message, pop3_span tail)
-{
-	answer(q->commands, q->control, message, tail);
-}
-
-void topic_fail(const struct question *q, const char *why, int code)
-{
-	answer_failed(q->commands, q->control, q->ask->number, why, code);
-}
-
-struct lines *topic_lines(const struct question *q)
-{
-	struct lines *lines = calloc(1, sizeof(*lines));
-
-	if (!lines)
-		topic_fail(q, "the monitor has no memory for the answer", EX_OSERR);
-	return lines;
-}
-
-void topic_send(const struct question *q, struct lines *lines)
-{
-	answer_lines(q->commands, q->control, q->ask->number, lines);
-	free(lines);
-}
-
 /* ---- reload, upgrade ---- */
 
 static void begin(const struct question *q, enum commands_wanted wanted,
@@ -221,7 +138,7 @@ static void refuse_all(struct commands *commands, enum commands_wanted wanted, c
 	uint64_t control, number;
 
 	while ((control = next_waiting(commands, wanted, &number)))
-		answer_failed(commands, control, number, why, code);
+		commands_answer_failed(commands, control, number, why, code);
 }
 
 void commands_refused(struct commands *commands, const char *why)
@@ -263,7 +180,7 @@ void commands_upgraded(struct commands *commands, const struct commands_made *ma
 		lines_end(lines);
 	}
 	while ((control = next_waiting(commands, WANTS_UPGRADE, &number)))
-		answer_lines(commands, control, number, lines);
+		commands_answer(commands, control, number, lines);
 	free(lines);
 }
 
@@ -349,11 +266,11 @@ void commands_reloaded(struct commands *commands)
 
 	while ((control = next_waiting(commands, WANTS_RELOAD, &number)))
 		if (commands->changes)
-			answer_lines(commands, control, number, commands->changes);
+			commands_answer(commands, control, number, commands->changes);
 		else
-			answer_failed(commands, control, number,
-				      "reloaded, but the monitor has no memory for the answer",
-				      EX_OSERR);
+			commands_answer_failed(
+				commands, control, number,
+				"reloaded, but the monitor has no memory for the answer", EX_OSERR);
 	free(commands->changes);
 	commands->changes = NULL;
 }
@@ -428,5 +345,5 @@ void commands_ask(struct commands *commands, struct generation *from, uint64_t c
 	if (is_obeyed(&q, fd, &q.uid) && topics[ask->topic].run)
 		topics[ask->topic].run(&q);
 	else
-		answer(commands, control, &refusal, (pop3_span){"", 0});
+		topic_answer(&q, &refusal, (pop3_span){"", 0});
 }

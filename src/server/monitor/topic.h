@@ -18,6 +18,12 @@ struct question {
 
 /* The generation that serves; NULL: none does yet. */
 struct generation *commands_serving(const struct commands *commands);
+/* The answer to the question of that number, which that process passed on, where it is still there:
+ * all of lines; or a reason, and the code that a program ends with (sysexits.h). */
+void commands_answer(const struct commands *commands, uint64_t control, uint64_t number,
+		     const struct lines *lines);
+void commands_answer_failed(const struct commands *commands, uint64_t control, uint64_t number,
+			    const char *why, int code);
 /* One packet of the answer; a process that has ended meanwhile gets none. */
 void topic_answer(const struct question *question, struct ipc_lines *message, pop3_span tail);
 /* Ends the answer: with a reason, and the code that a program ends with (sysexits.h). */
