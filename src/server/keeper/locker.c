@@ -9,7 +9,10 @@
 #include <errno.h>
 #include <string.h>
 
-enum { ANSWER_MS = 5000 };
+enum {
+	ANSWER_MS = 5000,
+	LATE_MAX = 16, /* answers that nobody waited for, before the next question */
+};
 
 /* One message, as ipc_send_texts would make it. */
 struct packet {
@@ -35,15 +38,15 @@ static size_t make_packet(struct packet *packet, enum ipc_lock_what what, uint64
 	return sizeof(packet->lock) + names + keys;
 }
 
-/* The answer to that question; answers to earlier ones that came too late are passed over. Returns
- * what errno says, 0: it was done. */
+/* The answer to that question; answers to earlier ones that came too late are passed over, but not
+ * more than there can be. Returns what errno says, 0: it was done. */
 static int receive(int fd, uint64_t number)
 {
 	struct ipc_lock_answer answer;
 	const char *why;
 	ssize_t n;
 
-	for (;;) {
+	for (int late = 0; late <= LATE_MAX; late++) {
 		n = chan_ask_receive(fd, &answer, sizeof(answer), ANSWER_MS);
 		if (n < 0)
 			return EAGAIN;
@@ -53,6 +56,7 @@ static int receive(int fd, uint64_t number)
 		if (answer.number == number)
 			return (int)(answer.errnum & 0xfff);
 	}
+	return EAGAIN;
 }
 
 static int ask(struct keeper_locker *locker, enum ipc_lock_what what, const char *name,
