@@ -55,6 +55,10 @@ COVER = {
     'src/maildrop/index': (unit('maildrop', 'index') + ['corpus_index']
                            + unit('maildrop', 'maildir later now faults'),
                            ['tests/crash/test_maildrop.py']),
+    'src/maildrop/maildir/adopt': (unit('maildrop', 'adopt'), system('import_dovecot')),
+    'src/maildrop/maildir/bring.c': (unit('maildrop', 'adopt'), system('import_dovecot')),
+    'src/maildrop/maildir/foreign.c': (unit('maildrop', 'adopt'), system('import_dovecot')),
+    'src/maildrop/maildir/origin.c': (unit('maildrop', 'adopt'), system('import_dovecot')),
     'src/maildrop/deleted.c': (unit('maildrop', 'deleted') + ['corpus_deleted'],
                                system('deleted')),
     'src/maildrop/maildir/session/sweep_journal.c': (unit('maildrop', 'deleted faults'),
