@@ -481,31 +481,29 @@ static void recovering_without_a_flush(void **state)
 	assert_true(failures >= 4); /* that of the folder without the journal as well */
 }
 
-static int no_locker(void *context)
+static int no_lock_file(int dir, const char *path, int flags, mode_t mode)
 {
-	(void)context;
-	errno = EACCES;
-	return -1;
-}
-
-static void release_nothing(void *context)
-{
-	(void)context;
+	if (flags & O_CREAT && strstr(path, ".lock")) {
+		errno = EACCES;
+		return -1;
+	}
+	return maildrop_kernel.openat(dir, path, flags, mode);
 }
 
 /* Without its lock file nothing is rewritten: it waits for somebody who may. */
 static void recovering_without_a_lock_file(void **state)
 {
 	struct scratch *s = *state;
-	struct mbox_locker locker = {no_locker, release_nothing, NULL};
+	struct maildrop_syscalls calls = quick;
 
 	keep_cut(s);
-	s->settings.locker = &locker;
+	calls.openat = no_lock_file;
+	s->settings.syscalls = &calls;
 	recovered(s, MAILDROP_TEMP,
 		  "mailbox alice/box: it was rewritten in part only, and cannot be put in order "
 		  "because it cannot be written to or box.lock cannot be made");
 	assert_true(is_there(s, JOURNAL));
-	s->settings.locker = NULL;
+	s->settings.syscalls = &quick;
 	assert_true(recovered(s, MAILDROP_OK, "").carried_out);
 }
 

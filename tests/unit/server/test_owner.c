@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 static char folder[64];
+static struct config config; /* its roots have Maildirs */
 static struct child child;
 static struct keeper keeper;
 
@@ -35,7 +36,8 @@ static int set_up(void **state)
 		 folder);
 	assert_int_equal(system(command), 0);
 	strcat(folder, "/mail");
-	child = (struct child){.change_ids = true, .uid = getuid(), .gid = 12345};
+	child = (struct child){
+		.config = &config, .change_ids = true, .uid = getuid(), .gid = 12345};
 	keeper.child = &child;
 	keeper.on_demand = true;
 	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++)
