@@ -48,8 +48,10 @@ class Raw:
         self.socket.close()
 
     def ask(self, line):
-        """The lines of the answer."""
-        self.socket.sendall(line)
+        """The lines of the answer; b'': to what was asked before. The server may have closed the
+        connection behind that."""
+        if line:
+            self.socket.sendall(line)
         lines = []
         while True:
             line = self.file.readline().decode()

@@ -154,8 +154,9 @@ def test_penalties(steered, connect):
         for _ in range(2):
             pop.ok('USER anna')
             pop.err('PASS wrong')
-    told(office, 'anna', r'the answer is held back for \d{3,4} ms: [12] logins', 'WHAT TO DO',
-         'make each further one slower')
+    told(office, 'anna',
+         r'the answer is held back for \d{3,4} ms: failed logins of this connection: [12]',
+         'WHAT TO DO', 'make each further one slower')
 
 
 def test_too_many_sessions_and_connections(steered, connect):
