@@ -356,11 +356,17 @@ def status_of(pid):
     return dict(line.split(':\t', 1) for line in text.splitlines() if ':\t' in line)
 
 
+def confined(office):
+    """Ready is a server whose fronts serve: the process of last logins may still be starting."""
+    wait_until(lambda: {status_of(pid)['Seccomp'] for pid in office.children()} == {'2'})
+
+
 def test_as_root_every_child_has_dropped_what_it_does_not_need(make_office, need_root):
     office = make_office()
     owner = office.mail.stat().st_uid
     assert owner != 0
     users = {}
+    confined(office)
     for pid, line in office.children().items():
         status = status_of(pid)
         uids = set(map(int, status['Uid'].split()))
@@ -392,6 +398,7 @@ def test_without_root_everything_works_and_the_log_says_what_is_missing(make_off
                                                                         need_root):
     office = make_office(runas=NOBODY)
     office.put_many('demo', MAIL)
+    confined(office)
     assert {status_of(pid)['Uid'].split()[0] for pid in office.children()} == {str(NOBODY)}
     assert {status_of(pid)['Seccomp'] for pid in office.children()} == {'2'}
     client = connect(office, True)
