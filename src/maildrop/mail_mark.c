@@ -1,9 +1,9 @@
-/* See mail_mark.h. The writer may be root in a folder of somebody else: names are never followed
- * as links, and what is removed or renamed is that folder's own, which its owner could do, too. */
+/* See mail_mark.h. */
 #include "maildrop/mail_mark.h"
 
 #include "base/random.h"
 #include "base/text.h"
+#include "maildrop/mail_line.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,7 +12,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define STAGED_NAME MAIL_MARK_NAME ".new"
 #define LOCK_NAME "valija-lock"
 enum {
 	ID_OCTETS = (MAIL_MARK_SIZE - 1) / 2,
@@ -28,70 +27,37 @@ bool mail_mark_valid(const char *id, size_t size)
 
 int mail_mark_read(const struct maildrop_syscalls *sys, int root_fd, char ret[MAIL_MARK_SIZE])
 {
-	/* not to wait for a FIFO of that name */
-	int fd = sys->openat(root_fd, MAIL_MARK_NAME,
-			     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
-	char line[MAIL_MARK_SIZE + 1] = "";
-	struct stat st, root;
-	ssize_t n = -1;
+	char line[MAIL_MARK_SIZE];
+	ssize_t n = mail_line_read(sys, root_fd, MAIL_MARK_NAME, line, sizeof(line));
 
-	if (fd < 0)
-		return -1;
-	if (sys->fstat(fd, &st) == 0 && sys->fstat(root_fd, &root) == 0 && S_ISREG(st.st_mode) &&
-	    (st.st_uid == 0 || st.st_uid == root.st_uid))
-		n = maildrop_pread(sys, fd, line, sizeof(line), 0);
-	close(fd);
-	if (n != MAIL_MARK_SIZE || line[MAIL_MARK_SIZE - 1] != '\n')
-		return -1;
-	line[MAIL_MARK_SIZE - 1] = '\0';
-	if (!mail_mark_valid(line, strlen(line)))
+	if (n < 0 || !mail_mark_valid(line, (size_t)n))
 		return -1;
 	memcpy(ret, line, MAIL_MARK_SIZE);
 	return 0;
-}
-
-/* fd: of the new file, which gets its name when it is on the disk. */
-static int fill(int root_fd, int fd, const char id[MAIL_MARK_SIZE])
-{
-	char line[MAIL_MARK_SIZE];
-
-	memcpy(line, id, MAIL_MARK_SIZE - 1);
-	line[MAIL_MARK_SIZE - 1] = '\n';
-	/* readable for keepers of other users, whatever the umask */
-	if (maildrop_pwrite(&maildrop_kernel, fd, line, sizeof(line), 0) < 0 ||
-	    fchmod(fd, 0644) < 0 || fsync(fd) < 0 ||
-	    renameat(root_fd, STAGED_NAME, root_fd, MAIL_MARK_NAME) < 0)
-		return -1;
-	return fsync(root_fd);
 }
 
 int mail_mark_write(int root_fd, char ret[MAIL_MARK_SIZE], struct err *err)
 {
 	unsigned char octets[ID_OCTETS];
 	char id[MAIL_MARK_SIZE];
-	int fd, result;
+	int result;
 
 	if (mail_mark_read(&maildrop_kernel, root_fd, ret) == 0)
 		return 0;
 	if (random_octets(octets, sizeof(octets)) < 0)
 		return err_sys(err, EX_OSERR, errno, "no random octets");
 	hex_encode(octets, sizeof(octets), id);
-	(void)unlinkat(root_fd, STAGED_NAME, 0); /* of a crash */
-	fd = openat(root_fd, STAGED_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		    0644);
-	result = fd < 0 ? -1 : fill(root_fd, fd, id);
-	if (result < 0) {
-		err_sys(err, fd < 0 ? EX_CANTCREAT : EX_IOERR, errno,
-			"its mark " MAIL_MARK_NAME " cannot be written");
-		/* one that a power cut may take away is none; what was there did not count */
-		if (fd >= 0 && unlinkat(root_fd, STAGED_NAME, 0) < 0)
-			(void)unlinkat(root_fd, MAIL_MARK_NAME, 0);
-	} else {
+	result = mail_line_write(root_fd, MAIL_MARK_NAME, id);
+	if (result == 0) {
 		memcpy(ret, id, MAIL_MARK_SIZE);
+		return 0;
 	}
-	if (fd >= 0)
-		close(fd);
-	return result;
+	err_sys(err, result == MAIL_LINE_NOT_MADE ? EX_CANTCREAT : EX_IOERR, errno,
+		"its mark " MAIL_MARK_NAME " cannot be written");
+	/* one that a power cut may take away is none; what was there did not count */
+	if (result == MAIL_LINE_NOT_KEPT)
+		(void)unlinkat(root_fd, MAIL_MARK_NAME, 0);
+	return -1;
 }
 
 static bool search(int parent, const char *name, int levels, int *budget);

@@ -1,6 +1,7 @@
-/* See mail_store.h. The writer may be root in a folder of somebody else, as that of the mark. */
+/* See mail_store.h. */
 #include "maildrop/mail_store.h"
 
+#include "maildrop/mail_line.h"
 #include "maildrop/store.h"
 
 #include <dirent.h>
@@ -10,9 +11,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define STAGED_NAME MAIL_STORE_NAME ".new"
 enum {
-	LINE_MAX_HERE = 16,
+	WORD_SIZE = 16,
 	ENTRIES_BUFFER = 4096,
 	LOOKED_AT_MAX = 4096, /* entries */
 };
@@ -34,53 +34,21 @@ const char *mail_store_word(int kind)
 
 int mail_store_read(const struct maildrop_syscalls *sys, int root_fd)
 {
-	/* not to wait for a FIFO of that name */
-	int fd = sys->openat(root_fd, MAIL_STORE_NAME,
-			     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
-	char line[LINE_MAX_HERE] = "";
-	struct stat st, root;
-	ssize_t n = -1;
+	char word[WORD_SIZE];
 
-	if (fd < 0)
-		return -1;
-	if (sys->fstat(fd, &st) == 0 && sys->fstat(root_fd, &root) == 0 && S_ISREG(st.st_mode) &&
-	    (st.st_uid == 0 || st.st_uid == root.st_uid))
-		n = maildrop_pread(sys, fd, line, sizeof(line) - 1, 0);
-	close(fd);
-	if (n <= 0 || line[n - 1] != '\n')
-		return -1;
-	line[n - 1] = '\0';
-	return mail_store_of_word(line);
-}
-
-/* fd: of the new file, which gets its name when it is on the disk. */
-static int fill(int root_fd, int fd, const char *word)
-{
-	char line[LINE_MAX_HERE];
-	int n = snprintf(line, sizeof(line), "%s\n", word);
-
-	if (maildrop_pwrite(&maildrop_kernel, fd, line, (size_t)n, 0) < 0 || fchmod(fd, 0644) < 0 ||
-	    fsync(fd) < 0 || renameat(root_fd, STAGED_NAME, root_fd, MAIL_STORE_NAME) < 0)
-		return -1;
-	return fsync(root_fd);
+	return mail_line_read(sys, root_fd, MAIL_STORE_NAME, word, sizeof(word)) < 0
+		       ? -1
+		       : mail_store_of_word(word);
 }
 
 int mail_store_write(int root_fd, int kind, struct err *err)
 {
-	int fd, rc;
+	int result = mail_line_write(root_fd, MAIL_STORE_NAME, words[kind]);
 
-	(void)unlinkat(root_fd, STAGED_NAME, 0); /* of a crash */
-	fd = openat(root_fd, STAGED_NAME, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		    0644);
-	rc = fd < 0 ? -1 : fill(root_fd, fd, words[kind]);
-	if (rc < 0) {
-		err_sys(err, fd < 0 ? EX_CANTCREAT : EX_IOERR, errno,
-			"its file " MAIL_STORE_NAME " cannot be written");
-		(void)unlinkat(root_fd, STAGED_NAME, 0);
-	}
-	if (fd >= 0)
-		close(fd);
-	return rc;
+	if (result < 0)
+		return err_sys(err, result == MAIL_LINE_NOT_MADE ? EX_CANTCREAT : EX_IOERR, errno,
+			       "its file " MAIL_STORE_NAME " cannot be written");
+	return 0;
 }
 
 /* ---- what is there ---- */

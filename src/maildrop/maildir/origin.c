@@ -2,6 +2,7 @@
 #include "maildrop/maildir/origin.h"
 
 #include "base/text.h"
+#include "maildrop/mail_line.h"
 #include "maildrop/maildir/adopt/uidl_format.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define STAGED_FILE ORIGIN_FILE ".new"
 #define NONE_TEXT "none"
 #define DOVECOT_TEXT "dovecot duplicates="
 
@@ -67,25 +67,22 @@ int maildir_origin_check(const struct maildir_origin *origin, struct err *err)
 	return origin->server == ORIGIN_NONE ? 0 : uidl_format_check(origin->format, err);
 }
 
-static int read_line(const struct maildrop_syscalls *sys, int root_fd, int fd,
-		     struct maildir_origin *ret, struct err *err)
+int maildir_origin_read(const struct maildrop_syscalls *sys, int root_fd,
+			struct maildir_origin *ret, struct err *err)
 {
 	char line[ORIGIN_TEXT_MAX + 1];
-	struct stat st, root;
-	ssize_t n;
+	ssize_t n = mail_line_read(sys, root_fd, ORIGIN_FILE, line, sizeof(line));
 
-	if (sys->fstat(fd, &st) < 0 || sys->fstat(root_fd, &root) < 0)
-		return err_sys(err, EX_TEMPFAIL, errno, ORIGIN_FILE);
-	if (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != root.st_uid))
+	if (n == MAIL_LINE_FAILED)
+		return errno == ENOENT ? 0
+				       : err_sys(err, EX_TEMPFAIL, errno,
+						 ORIGIN_FILE " of the mail folder");
+	if (n == MAIL_LINE_NOT_OURS)
 		return err_set(err, EX_CONFIG,
 			       ORIGIN_FILE " of the mail folder must be a regular file of root or "
 					   "of the folder's owner: chown it, or remove it and run "
 					   "valija import again");
-	n = maildrop_pread(sys, fd, line, sizeof(line), 0);
-	if (n < 0)
-		return err_sys(err, EX_TEMPFAIL, errno, ORIGIN_FILE);
-	if (n == 0 || line[n - 1] != '\n' ||
-	    maildir_origin_parse((pop3_span){line, (size_t)n - 1}, ret) < 0)
+	if (n < 0 || maildir_origin_parse((pop3_span){line, (size_t)n}, ret) < 0)
 		return err_set(err, EX_CONFIG,
 			       ORIGIN_FILE " of the mail folder is not understood: a newer version "
 					   "may have written it; else remove it and run valija "
@@ -93,43 +90,14 @@ static int read_line(const struct maildrop_syscalls *sys, int root_fd, int fd,
 	return 1;
 }
 
-int maildir_origin_read(const struct maildrop_syscalls *sys, int root_fd,
-			struct maildir_origin *ret, struct err *err)
-{
-	/* not to wait for a FIFO of that name */
-	int fd = sys->openat(root_fd, ORIGIN_FILE,
-			     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
-	int result;
-
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd < 0)
-		return err_sys(err, EX_TEMPFAIL, errno, ORIGIN_FILE " of the mail folder");
-	result = read_line(sys, root_fd, fd, ret, err);
-	close(fd);
-	return result;
-}
-
 int maildir_origin_write(int root_fd, const struct maildir_origin *origin, struct err *err)
 {
-	char line[ORIGIN_TEXT_MAX + 1];
-	int fd, result = -1;
+	char line[ORIGIN_TEXT_MAX];
 
 	maildir_origin_print(origin, line);
-	strcat(line, "\n");                      /* there is an octet for it */
-	(void)unlinkat(root_fd, STAGED_FILE, 0); /* of a crash */
-	fd = openat(root_fd, STAGED_FILE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-		    0644);
-	/* readable for keepers of other users, whatever the umask */
-	if (fd >= 0 && maildrop_pwrite(&maildrop_kernel, fd, line, strlen(line), 0) == 0 &&
-	    fchmod(fd, 0644) == 0 && fsync(fd) == 0 &&
-	    renameat(root_fd, STAGED_FILE, root_fd, ORIGIN_FILE) == 0)
-		result = fsync(root_fd);
-	if (result < 0)
-		err_sys(err, EX_CANTCREAT, errno, ORIGIN_FILE " cannot be written");
-	if (fd >= 0)
-		close(fd);
-	return result;
+	if (mail_line_write(root_fd, ORIGIN_FILE, line) < 0)
+		return err_sys(err, EX_CANTCREAT, errno, ORIGIN_FILE " cannot be written");
+	return 0;
 }
 
 int maildir_origin_remove(int root_fd, struct err *err)
