@@ -406,24 +406,15 @@ static void peer_gone(struct peer *peer)
 	child_drained(peer->child, peer, 0);
 }
 
-static void drain(struct child *child, uint64_t ms)
-{
-	(void)ms;
-	child_drained(child, NULL, 0);
-}
-
 static struct lookup *root_struct(struct child *child)
 {
-	struct lookup *lookup = child->state;
+	bool is_new;
+	struct lookup *lookup = child_state(child, sizeof(*lookup), &is_new);
 
-	if (lookup)
+	if (!is_new)
 		return lookup;
-	lookup = calloc(1, sizeof(*lookup));
-	if (!lookup)
-		abort();
 	lookup->child = child;
 	table_init(&lookup->questions);
-	child->state = lookup;
 	return lookup;
 }
 
@@ -476,5 +467,4 @@ const struct child_role lookup_role = {
 	.peer_up = peer_up,
 	.peer_gone = peer_gone,
 	.peer_message = peer_message,
-	.drain = drain,
 };

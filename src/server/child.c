@@ -83,6 +83,16 @@ void child_drained(struct child *child, const struct peer *gone, uint32_t waits_
 	child_exit(child);
 }
 
+void *child_state(struct child *child, size_t size, bool *ret_new)
+{
+	*ret_new = !child->state;
+	if (*ret_new)
+		child->state = calloc(1, size);
+	if (!child->state)
+		abort();
+	return child->state;
+}
+
 void child_sandbox(const struct child *child, enum sandbox_role role, struct sandbox *ret)
 {
 	memset(ret, 0, sizeof(*ret));
@@ -290,7 +300,10 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	} else if (type == IPC_DRAIN) {
 		child->draining = true;
 		child->stopping = ((const struct ipc_drain *)data)->stop;
-		child->role->drain(child, ((const struct ipc_drain *)data)->ms);
+		if (child->role->drain)
+			child->role->drain(child, ((const struct ipc_drain *)data)->ms);
+		else
+			child_drained(child, NULL, 0);
 		ipc_send(&child->monitor, IPC_DRAINS, &drains);
 	} else {
 		child->role->monitor_message(child, type, data, fds);

@@ -44,9 +44,9 @@ struct child_role {
 	void (*peer_up)(struct peer *peer);   /* after START; at once for peers from before START */
 	void (*peer_gone)(struct peer *peer); /* freed after the call */
 	void (*peer_message)(struct peer *peer, enum ipc_type type, const void *message, int *fds);
-	void (*drain)(
-		struct child *child,
-		uint64_t ms); /* end sessions that can end; call child_exit when none is left */
+	/* End sessions that can end; call child_exit when none is left. NULL: the process ends with
+	 * its last peer. */
+	void (*drain)(struct child *child, uint64_t ms);
 	/* Milliseconds since the last work; 0: at work. NULL: it is not asked for. */
 	uint64_t (*idle)(const struct child *child);
 };
@@ -87,6 +87,9 @@ void peer_send_fds(struct peer *peer, enum ipc_type type, void *message, const i
 		   unsigned count);
 void peer_send_parts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *parts,
 		     unsigned count);
+/* The role's root struct, child->state, of size octets: made of zeros at the first call, and
+ * *ret_new is true then. */
+void *child_state(struct child *child, size_t size, bool *ret_new);
 /* Ends the process, if it drains and no peer is left that it waits for: gone is going now (NULL:
  * none); waits_not: the set of roles, 1 << enum ipc_role, that keep nobody. */
 void child_drained(struct child *child, const struct peer *gone, uint32_t waits_not);

@@ -196,13 +196,11 @@ static void drain_over(struct loop_timer *timer)
 
 void *frame_root(struct child *child, size_t size, const struct front_service *service)
 {
-	struct front_frame *frame = child->state;
+	bool is_new;
+	struct front_frame *frame = child_state(child, size, &is_new);
 
-	if (frame)
+	if (!is_new)
 		return frame;
-	frame = calloc(1, size);
-	if (!frame)
-		abort();
 	frame->child = child;
 	frame->service = service;
 	acceptor_init(&frame->acceptor, child->loop, has_room, take_connection, listener_dead,
@@ -210,7 +208,6 @@ void *frame_root(struct child *child, size_t size, const struct front_service *s
 	strangers_init(&frame->strangers);
 	table_init(&frame->clients);
 	loop_timer_init(&frame->drain_over, child->loop, drain_over, frame);
-	child->state = frame;
 	return frame;
 }
 

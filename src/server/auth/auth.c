@@ -337,18 +337,15 @@ static void drain(struct child *child, uint64_t ms)
 
 static struct auth *root_struct(struct child *child)
 {
-	struct auth *auth = child->state;
+	bool is_new;
+	struct auth *auth = child_state(child, sizeof(*auth), &is_new);
 
-	if (!auth) {
-		auth = calloc(1, sizeof(*auth));
-		if (!auth)
-			abort();
-		auth->child = child;
-		auth->users_fd = auth->aliases_fd = auth->early_fd = -1;
-		for (int i = 0; i < CONFIG_ROOTS_MAX; i++)
-			auth->mail_fds[i] = -1;
-		child->state = auth;
-	}
+	if (!is_new)
+		return auth;
+	auth->child = child;
+	auth->users_fd = auth->aliases_fd = auth->early_fd = -1;
+	for (int i = 0; i < CONFIG_ROOTS_MAX; i++)
+		auth->mail_fds[i] = -1;
 	return auth;
 }
 

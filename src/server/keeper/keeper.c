@@ -154,19 +154,16 @@ static void drain(struct child *child, uint64_t ms)
 
 static struct keeper *root_struct(struct child *child)
 {
-	struct keeper *keeper = child->state;
+	bool is_new;
+	struct keeper *keeper = child_state(child, sizeof(*keeper), &is_new);
 
-	if (keeper)
+	if (!is_new)
 		return keeper;
-	keeper = calloc(1, sizeof(*keeper));
-	if (!keeper)
-		abort();
 	keeper->child = child;
 	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++) {
 		keeper->roots[i] = (struct keeper_root){.index = i, .fd = -1, .state_fd = -1};
 		keeper_locker_init(&keeper->roots[i].locker);
 	}
-	child->state = keeper;
 	return keeper;
 }
 

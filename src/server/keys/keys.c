@@ -161,26 +161,17 @@ static void peer_gone(struct peer *peer)
 	child_drained(peer->child, peer, 0);
 }
 
-static void drain(struct child *child, uint64_t ms)
-{
-	(void)ms;
-	child_drained(child, NULL, 0);
-}
-
 static struct keys *root_struct(struct child *child)
 {
-	struct keys *keys = child->state;
+	bool is_new;
+	struct keys *keys = child_state(child, sizeof(*keys), &is_new);
 
-	if (keys)
+	if (!is_new)
 		return keys;
-	keys = calloc(1, sizeof(*keys));
-	if (!keys)
-		abort();
 	keys->child = child;
 	keys->packed = (struct packed){.fds = {-1, -1}};
 	keys->round.run = sign_round;
 	keys->round.context = keys;
-	child->state = keys;
 	return keys;
 }
 
@@ -256,5 +247,4 @@ const struct child_role keys_role = {
 	.peer_up = peer_up,
 	.peer_gone = peer_gone,
 	.peer_message = peer_message,
-	.drain = drain,
 };

@@ -237,24 +237,15 @@ static void peer_gone(struct peer *keeper)
 	child_drained(keeper->child, keeper, 0);
 }
 
-static void drain(struct child *child, uint64_t ms)
-{
-	(void)ms;
-	child_drained(child, NULL, 0);
-}
-
 static struct locker *root_struct(struct child *child)
 {
-	struct locker *locker = child->state;
+	bool is_new;
+	struct locker *locker = child_state(child, sizeof(*locker), &is_new);
 
-	if (locker)
+	if (!is_new)
 		return locker;
-	locker = calloc(1, sizeof(*locker));
-	if (!locker)
-		abort();
 	locker->folder_fd = -1;
 	locker->calls.sys = &maildrop_kernel;
-	child->state = locker;
 	return locker;
 }
 
@@ -291,5 +282,4 @@ const struct child_role locker_role = {
 	.peer_up = peer_up,
 	.peer_gone = peer_gone,
 	.peer_message = peer_message,
-	.drain = drain,
 };

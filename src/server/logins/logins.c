@@ -13,7 +13,6 @@
 #include "users/last_logins.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -197,16 +196,13 @@ static void drain(struct child *child, uint64_t ms)
 
 static struct logins *root_struct(struct child *child)
 {
-	struct logins *logins = child->state;
+	bool is_new;
+	struct logins *logins = child_state(child, sizeof(*logins), &is_new);
 
-	if (logins)
+	if (!is_new)
 		return logins;
-	logins = calloc(1, sizeof(*logins));
-	if (!logins)
-		abort();
 	logins->child = child;
 	logins->folder_fd = -1;
-	child->state = logins;
 	return logins;
 }
 

@@ -31,15 +31,12 @@ struct status {
 
 static struct status *root_struct(struct child *child)
 {
-	struct status *status = child->state;
+	bool is_new;
+	struct status *status = child_state(child, sizeof(*status), &is_new);
 
-	if (status)
+	if (!is_new)
 		return status;
-	status = calloc(1, sizeof(*status));
-	if (!status)
-		abort();
 	status->child = child;
-	child->state = status;
 	return status;
 }
 
