@@ -142,6 +142,7 @@ COVER = {
     'src/server/totals.c': (unit('server', 'status'), system('steering')),
     'src/server/auth/last_login.c': (unit('server', 'auth_last_login'), system('last_logins')),
     'src/server/auth/proven.c': (unit('server', 'queue auth_logins'), []),
+    'src/server/auth/recent.c': (unit('server', 'login_delays auth_logins'), []),
     'src/server/auth/unanswered.c': (unit('server', 'unanswered auth_databases'), []),
     'src/server/auth/entries.c': (unit('server', 'entries auth_databases'), []),
     'src/server/mta': (unit('server', 'mta_role mta_fields mta_netstring mta_policy_request')

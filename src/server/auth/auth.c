@@ -462,7 +462,7 @@ static int start(struct child *child, struct err *err)
 	    create_service(auth, &settings, err) < 0 || auth_recipients_open(auth, err) < 0 ||
 	    proven_create(PROVEN_PAIRS, &auth->proven, err) < 0 ||
 	    (config_delays_logins(child->config) &&
-	     login_delays_create(DELAYED_USERS, &auth->delays, err) < 0))
+	     recent_create(DELAYED_USERS, &auth->delays, err) < 0))
 		return -1;
 	auth->databases = databases_create(child, err);
 	if (!auth->databases)

@@ -8,25 +8,19 @@
 #ifndef SERVER_AUTH_LOGIN_DELAYS_H
 #define SERVER_AUTH_LOGIN_DELAYS_H
 
-#include "base/err.h"
+#include "server/auth/recent.h"
 
 #include <pop3/span.h>
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct login_delays;
-
-/* users: that are remembered at least, if their hashes spread evenly; 16 octets each. */
-int login_delays_create(uint32_t users, struct login_delays **ret, struct err *err);
-void login_delays_destroy(struct login_delays *delays);
 /* The user has logged in. name: in any case of its letters; now: milliseconds of a clock that never
  * goes back. */
-void login_delays_put(struct login_delays *delays, pop3_span name, uint64_t now);
+void login_delays_put(struct recent *delays, pop3_span name, uint64_t now);
 /* Whether the user's last login was less than seconds ago. */
-bool login_delays_has(const struct login_delays *delays, pop3_span name, uint32_t seconds,
-		      uint64_t now);
+bool login_delays_has(const struct recent *delays, pop3_span name, uint32_t seconds, uint64_t now);
 /* The user's last login did not count. */
-void login_delays_forget(struct login_delays *delays, pop3_span name);
+void login_delays_forget(struct recent *delays, pop3_span name);
 
 #endif

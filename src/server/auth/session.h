@@ -45,7 +45,7 @@ struct auth {
 	struct workers *workers; /* for password hashes */
 	struct queue queue;      /* of logins that wait for one of them */
 	struct proven *proven;
-	struct login_delays *delays; /* NULL: a user may log in again at once */
+	struct recent *delays; /* NULL: a user may log in again at once */
 	struct last_login_notes last_logins;
 	struct homes *homes;                         /* NULL: all processes share one uid */
 	struct auth_waiting *waiting, *last_waiting; /* in order of arrival */

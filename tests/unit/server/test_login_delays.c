@@ -10,20 +10,20 @@
 #include "base/text.h"
 #include "server/auth/login_delays.h"
 
-static struct login_delays *delays;
+static struct recent *delays;
 
 static int begin(void **state)
 {
 	struct err err;
 
 	(void)state;
-	return login_delays_create(64, &delays, &err);
+	return recent_create(64, &delays, &err);
 }
 
 static int over(void **state)
 {
 	(void)state;
-	login_delays_destroy(delays);
+	recent_destroy(delays);
 	return 0;
 }
 
