@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -267,6 +268,14 @@ pid_t process_ask(void (*ask)(int fd, int out, const void *context), int fd, con
 	}
 	close(ends[1]);
 	return pid;
+}
+
+void process_ask_kill(pid_t pid, int answer_fd)
+{
+	struct pollfd answer = {.fd = answer_fd, .events = POLLIN};
+
+	if (answer_fd >= 0 && poll(&answer, 1, 0) == 0)
+		kill(pid, SIGKILL);
 }
 
 /* A process that has a new namespace until it is killed. */

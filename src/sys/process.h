@@ -43,6 +43,10 @@ int process_path(const char *name, char *ret, size_t size, struct err *err);
  */
 pid_t process_ask(void (*ask)(int fd, int out, const void *context), int fd, const void *context,
 		  int *ret_answer, struct err *err);
+/* Kills the process of process_ask if it has neither answered nor ended: its end of the socket is
+ * open as long as it lives, and no other process has its pid. answer_fd: of process_ask; -1: there
+ * is none. */
+void process_ask_kill(pid_t pid, int answer_fd);
 /* Raises the soft descriptor limit to the hard one, and as root the hard one up to want. Returns
  * the limit that is in force. */
 unsigned long process_raise_nofile(unsigned long want);

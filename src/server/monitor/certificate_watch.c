@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -367,22 +366,13 @@ static void answered(struct loop_watch *answer, int what)
 		look_later(watch, PAUSE);
 }
 
-/* Its end of the socket is open as long as it lives: no other process has its pid. */
-static void kill_look(const struct certificate_watch *watch)
-{
-	struct pollfd answer = {.fd = watch->answer_fd, .events = POLLIN};
-
-	if (watch->answer_fd >= 0 && poll(&answer, 1, 0) == 0)
-		kill(watch->pid, SIGKILL);
-}
-
 /* A process that hangs in the kernel ends when the filesystem answers: there is no second one until
  * then. */
 static void lose_patience(struct loop_timer *timer)
 {
 	struct certificate_watch *watch = timer->context;
 
-	kill_look(watch);
+	process_ask_kill(watch->pid, watch->answer_fd);
 	if (!watch->late)
 		log_warning("files of certificates: their filesystem has not answered for %d "
 			    "seconds; what is in use goes on",
@@ -446,7 +436,7 @@ void certificate_watch_stop(struct certificate_watch *watch)
 {
 	if (!watch->loop)
 		return;
-	kill_look(watch);
+	process_ask_kill(watch->pid, watch->answer_fd);
 	if (watch->answer_fd >= 0)
 		end_look(watch);
 	loop_timer_cancel(&watch->next);

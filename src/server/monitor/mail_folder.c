@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -181,21 +180,12 @@ static int silent(const char *path, struct err *err)
 		       path, PATIENCE / 1000);
 }
 
-/* Its end of the socket is open as long as it lives: no other process has its pid. */
-static void kill_process(const struct mail_opening *opening)
-{
-	struct pollfd answer = {.fd = opening->answer_fd, .events = POLLIN};
-
-	if (opening->answer_fd >= 0 && poll(&answer, 1, 0) == 0)
-		kill(opening->pid, SIGKILL);
-}
-
 static void lose_patience(struct loop_timer *timer)
 {
 	struct mail_opening *opening = timer->context;
 	struct err err;
 
-	kill_process(opening);
+	process_ask_kill(opening->pid, opening->answer_fd);
 	opening->late = true;
 	silent(opening->path, &err);
 	opening->done(opening->context, NULL, &err);
@@ -239,6 +229,6 @@ void mail_opening_finish(struct mail_opening *opening)
 {
 	if (!opening->loop)
 		return;
-	kill_process(opening);
+	process_ask_kill(opening->pid, opening->answer_fd);
 	end(opening);
 }

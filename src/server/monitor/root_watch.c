@@ -124,20 +124,11 @@ static void answered(struct loop_watch *answer, int what)
 		take(watch, &result);
 }
 
-/* Its end of the pipe is open as long as it lives: no other process has its pid. */
-static void kill_look(const struct root_watch *watch)
-{
-	struct pollfd answer = {.fd = watch->answer_fd, .events = POLLIN};
-
-	if (watch->answer_fd >= 0 && poll(&answer, 1, 0) == 0)
-		kill(watch->pid, SIGKILL);
-}
-
 /* A process that hangs in the kernel ends when the filesystem answers, or never: the pipe shows
  * when, and until then there is no second one. */
 static void lose_patience(struct root_watch *watch)
 {
-	kill_look(watch);
+	process_ask_kill(watch->pid, watch->answer_fd);
 	if (!watch->late)
 		log_warning("%s has not answered for %d seconds: it is not known whether a "
 			    "filesystem was mounted there or unmounted; look for one that hangs",
@@ -205,6 +196,6 @@ void root_watch_finish(struct root_watch *watch)
 	if (!watch->loop)
 		return;
 	loop_timer_cancel(&watch->timer);
-	kill_look(watch);
+	process_ask_kill(watch->pid, watch->answer_fd);
 	end_look(watch);
 }
