@@ -2,6 +2,7 @@
  * owns: nothing but its size is believed before it was checked. */
 #include "ipc/messages.h"
 
+#include "sys/chan_ask.h"
 #include "sys/tls_scheme.h"
 
 #include <assert.h>
@@ -899,6 +900,15 @@ int ipc_send_fds(struct chan *chan, enum ipc_type type, void *message, const int
 		 unsigned count)
 {
 	return ipc_send_all(chan, type, message, NULL, 0, fds, count);
+}
+
+int ipc_ask_texts(int fd, enum ipc_type type, void *message, const pop3_span *texts, unsigned count)
+{
+	struct iovec pieces[1 + IPC_TEXTS_MAX];
+
+	assert(!rows[type].fds_min);
+	gather(pieces, type, message, texts, count);
+	return chan_ask_send(fd, pieces, count + 1);
 }
 
 int ipc_post(struct chan *chan, enum ipc_type type, void *message)

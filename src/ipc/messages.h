@@ -1074,6 +1074,10 @@ int ipc_send_texts(struct chan *chan, enum ipc_type type, void *message, const p
 		   unsigned count);
 int ipc_send_fds(struct chan *chan, enum ipc_type type, void *message, const int *fds,
 		 unsigned count);
+/* The same over the socket of a channel that is on no loop, by a thread that waits: see chan_ask.h.
+ * 0, or -1 with errno. */
+int ipc_ask_texts(int fd, enum ipc_type type, void *message, const pop3_span *texts,
+		  unsigned count);
 /* The same for a message that may wait until the end of the turn: see chan_post. */
 int ipc_post(struct chan *chan, enum ipc_type type, void *message);
 int ipc_post_texts(struct chan *chan, enum ipc_type type, void *message, const pop3_span *texts,

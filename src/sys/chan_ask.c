@@ -5,14 +5,15 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-int chan_ask_send(int fd, const void *packet, size_t size)
+int chan_ask_send(int fd, struct iovec *pieces, unsigned count)
 {
+	const struct msghdr packet = {.msg_iov = pieces, .msg_iovlen = count};
 	ssize_t n;
 
 	do
-		n = send(fd, packet, size, MSG_NOSIGNAL);
+		n = sendmsg(fd, &packet, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)size ? 0 : -1;
+	return n < 0 ? -1 : 0; /* a packet goes whole or not at all */
 }
 
 ssize_t chan_ask_receive(int fd, void *packet, size_t size, int ms)

@@ -7,9 +7,10 @@
 
 #include <stddef.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
-/* Sends one packet. 0, or -1 with errno. */
-int chan_ask_send(int fd, const void *packet, size_t size);
+/* Sends one packet of those pieces. 0, or -1 with errno. */
+int chan_ask_send(int fd, struct iovec *pieces, unsigned count);
 /* The next packet, of at most size octets: its size. -1 with errno: EAGAIN: none came within ms
  * milliseconds; EPIPE: the other end is gone. Descriptors that come along are not taken. */
 ssize_t chan_ask_receive(int fd, void *packet, size_t size, int ms);

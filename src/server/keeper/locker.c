@@ -3,40 +3,16 @@
 #include "server/keeper/locker.h"
 
 #include "base/descriptor.h"
+#include "base/text.h"
 #include "ipc/messages.h"
 #include "sys/chan_ask.h"
 
 #include <errno.h>
-#include <string.h>
 
 enum {
 	ANSWER_MS = 5000,
 	LATE_MAX = 16, /* answers that nobody waited for, before the next question */
 };
-
-/* One message, as ipc_send_texts would make it. */
-struct packet {
-	struct ipc_lock lock;
-	char texts[IPC_TEXT_MAX];
-};
-
-static size_t make_packet(struct packet *packet, enum ipc_lock_what what, uint64_t number,
-			  const char *name, const char *key)
-{
-	size_t names = strlen(name), keys = key ? strlen(key) : 0;
-
-	if (names + keys > sizeof(packet->texts))
-		return 0;
-	*packet = (struct packet){.lock = {.number = number, .what = what}};
-	packet->lock.head.type = IPC_LOCK;
-	packet->lock.head.tail = (uint32_t)(names + keys);
-	packet->lock.head.texts[0] = (uint16_t)names;
-	packet->lock.head.texts[1] = (uint16_t)keys;
-	memcpy(packet->texts, name, names);
-	if (keys)
-		memcpy(packet->texts + names, key, keys);
-	return sizeof(packet->lock) + names + keys;
-}
 
 /* The answer to that question; answers to earlier ones that came too late are passed over, but not
  * more than there can be. Returns what errno says, 0: it was done. */
@@ -62,16 +38,17 @@ static int receive(int fd, uint64_t number)
 static int ask(struct keeper_locker *locker, enum ipc_lock_what what, const char *name,
 	       const char *key)
 {
-	struct packet packet;
+	const pop3_span texts[] = {span_of(name), span_of(key ? key : "")};
+	struct ipc_lock message = {.what = what};
 	int error = EAGAIN;
-	size_t size;
 
 	pthread_mutex_lock(&locker->mutex);
+	message.number = ++locker->number;
 	if (locker->fd < 0)
 		error = EACCES; /* nobody makes lock files there */
-	size = make_packet(&packet, what, ++locker->number, name, key);
-	if (size && locker->fd >= 0 && chan_ask_send(locker->fd, &packet, size) == 0)
-		error = receive(locker->fd, locker->number);
+	else if (texts[0].size + texts[1].size <= IPC_TEXT_MAX &&
+		 ipc_ask_texts(locker->fd, IPC_LOCK, &message, texts, 2) == 0)
+		error = receive(locker->fd, message.number);
 	pthread_mutex_unlock(&locker->mutex);
 	errno = error;
 	return error ? -1 : 0;
