@@ -31,7 +31,7 @@ class Fetcher:
 
     def environment(self, **more):
         return {**os.environ, 'HOME': str(self.scratch), 'LC_ALL': 'C.UTF-8',
-                'ASAN_OPTIONS': 'detect_leaks=0:exitcode=99',
+                'ASAN_OPTIONS': 'detect_leaks=0:exitcode=99:handle_sigill=1',
                 'UBSAN_OPTIONS': 'print_stacktrace=1:halt_on_error=1:exitcode=99',
                 **{name: str(value) for name, value in more.items()}}
 
