@@ -360,9 +360,15 @@ def test_procmail_beside_a_session(var_mail, connect, tool):
 
 # ---- nothing is lost ----
 
+class Ended(Exception):
+    """While waiting for the lock file."""
+
+
 @contextlib.contextmanager
-def locked(box, uid):
-    """As mutt and procmail do: the lock file, then fcntl. Yields the open mailbox."""
+def locked(box, ended):
+    """As mutt and procmail do: the lock file, then fcntl. Yields the open mailbox. The lock file of
+    a keeper and a locker that were killed stays until the next login or delivery: when there is
+    none any more (ended is set), the wait for it is given up with Ended."""
     lock = pathlib.Path(f'{box}.lock')
     while True:
         with contextlib.suppress(FileExistsError):
@@ -370,7 +376,8 @@ def locked(box, uid):
             os.write(descriptor, f'{os.getpid()}:{socket.gethostname()}\n'.encode())
             os.close(descriptor)
             break
-        time.sleep(.01)
+        if ended.wait(.01):
+            raise Ended
     try:
         with open(box, 'r+b') as file:
             fcntl.lockf(file, fcntl.LOCK_EX)
@@ -382,17 +389,21 @@ def locked(box, uid):
 class Writer(threading.Thread):
     """Another program: appends messages, and puts flags into those that are there."""
 
-    def __init__(self, box, uid, name):
+    def __init__(self, box, name):
         super().__init__()
-        self.box, self.uid, self.name = box, uid, name
+        self.box, self.name = box, name
         self.sent, self.ended = [], threading.Event()
 
     def run(self):
+        with contextlib.suppress(Ended):
+            self.write()
+
+    def write(self):
         number = 0
         while not self.ended.is_set():
             number += 1
             text = f'{self.name}-{number}'
-            with locked(self.box, self.uid) as file:
+            with locked(self.box, self.ended) as file:
                 octets = file.read()
                 if number % 10 == 0:
                     octets = octets.replace(b'\nStatus: O\n', b'\nStatus: RO\n', 1)
@@ -467,7 +478,7 @@ def test_threat_133_kills_beside_other_programs(var_mail, connect, seed):
     office.allow(r'(keeper|locker) \d+ .*(ended|killed|signal|exit)', 'delivery', 'maildrop',
                  'no keeper for mail')
     office.start()
-    writer = Writer(office.mail / 'anna', FIRST, 'other')
+    writer = Writer(office.mail / 'anna', 'other')
     sent, ended = [], threading.Event()
     threads = [writer, threading.Thread(target=deliver_for, args=(office, sent, ended)),
                threading.Thread(target=kill, args=(office, random.Random(seed), ended))]
