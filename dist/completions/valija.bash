@@ -22,7 +22,7 @@ _valija() {
 		case $prev/$cur in
 		--with/*) mapfile -t COMPREPLY < <(compgen -W "postfix exim" -- "$cur") ;;
 		*/-*)
-			mapfile -t COMPREPLY < <(compgen -W "--hostname --pop3 --pop3s --lmtp --mail --homes --control --metrics
+			mapfile -t COMPREPLY < <(compgen -W "--hostname --pop3 --pop3s --lmtp --mail --homes --spool --control --metrics
 				--with --config --postfix-config --apply --undo --try" -- "$cur")
 			;;
 		esac

@@ -3,7 +3,8 @@
  * overwrites nothing: when any of them is there it stops before it makes the first, and what it
  * made is taken away again when a later step fails. A folder of mail that is elsewhere (--mail) may
  * be there before: with its mark, or empty. The folder of people's homes (--homes) is there in any
- * case, and gets the mark alone.
+ * case, and gets the mark alone; that of their mailboxes (--spool) is, too, and gets the mark and
+ * the word that it has mboxes.
  */
 #include "cli/init.h"
 
@@ -53,7 +54,9 @@ struct office {
 	struct config config;
 	const char *directory;
 	const char *elsewhere; /* where the mail is, if not in directory */
-	const char *homes;     /* of the users of this machine, who are users then; or NULL */
+	/* of the users of this machine, who are users then: their homes, or the folder of their
+	 * mailboxes, which is elsewhere; or NULL */
+	const char *homes, *spool;
 	int fd, mail_fd, homes_fd;
 	bool made_directory, made_elsewhere, marked_homes, wrote_store;
 	bool mboxes; /* in a folder of group mail, for one */
@@ -64,8 +67,9 @@ struct office {
 static int usage(void)
 {
 	fputs("usage: valija init DIR [--hostname NAME] [--pop3 ADDR:PORT] [--pop3s ADDR:PORT]\n"
-	      "                   [--lmtp ADDR:PORT|PATH] [--mail FOLDER] [--homes FOLDER]\n"
-	      "                   [--control PATH] [--metrics ADDR:PORT]\n"
+	      "                   [--lmtp ADDR:PORT|PATH] [--mail FOLDER]\n"
+	      "                   [--homes FOLDER | --spool FOLDER] [--control PATH]\n"
+	      "                   [--metrics ADDR:PORT]\n"
 	      "       valija init --with postfix|exim [-c CONF] [--postfix-config DIR] [--apply | "
 	      "--undo]\n"
 	      "                   [--try USER[@DOMAIN]]\n",
@@ -100,6 +104,7 @@ static int parse(int argc, char **argv, struct office *office, struct err *err)
 						{"lmtp", required_argument, NULL, 'l'},
 						{"mail", required_argument, NULL, 'm'},
 						{"homes", required_argument, NULL, 'H'},
+						{"spool", required_argument, NULL, 'S'},
 						{"control", required_argument, NULL, 'c'},
 						{"metrics", required_argument, NULL, 'M'},
 						{"help", no_argument, NULL, 'h'},
@@ -126,6 +131,8 @@ static int parse(int argc, char **argv, struct office *office, struct err *err)
 			office->elsewhere = optarg;
 		else if (c == 'H')
 			office->homes = optarg;
+		else if (c == 'S')
+			office->spool = optarg;
 		else if (c == 'c')
 			listen[SERVICE_CONTROL] = optarg;
 		else if (c == 'M')
@@ -136,6 +143,12 @@ static int parse(int argc, char **argv, struct office *office, struct err *err)
 	if (optind != argc - 1 || !*argv[optind])
 		return -1;
 	office->directory = argv[optind];
+	if (office->spool && (office->homes || office->elsewhere))
+		return err_set(err, EX_USAGE,
+			       "--spool is where all mail is: it goes with neither --mail nor "
+			       "--homes");
+	if (office->spool)
+		office->elsewhere = office->spool;
 	for (int i = 0; i < SERVICE_COUNT; i++)
 		if (listen[i] && add_listener(office, listen[i], (enum config_service)i, err) < 0)
 			return -1;
@@ -301,15 +314,22 @@ static int open_root(const char *folder, struct config_root *root, int *ret_fd, 
 }
 
 /* The kind of the maildrops of a folder that was there before, written down: mboxes of all users in
- * one folder have their names. A new folder has Maildirs. */
+ * one folder have their names. A new folder has Maildirs, that of mailboxes is what it was called.
+ */
 static int settle_store(struct office *office, struct err *err)
 {
 	struct config_root *root = &office->config.roots[0];
 	int kind = mail_store_read(&maildrop_kernel, office->mail_fd);
 	bool written = kind >= 0;
 
+	if (office->spool && written && kind != STORE_MBOX)
+		return err_set(err, EX_CANTCREAT,
+			       "%s has Maildirs, by its file " MAIL_STORE_NAME
+			       "; nothing was changed. If it has mboxes: valija mark --store mbox "
+			       "%s, then again",
+			       office->spool, office->spool);
 	if (!written)
-		kind = mail_store_guess(office->mail_fd, err);
+		kind = office->spool ? STORE_MBOX : mail_store_guess(office->mail_fd, err);
 	if (kind < 0)
 		return err_prefix(err, "%s", office->elsewhere);
 	office->mboxes = kind == STORE_MBOX;
@@ -324,20 +344,25 @@ static int settle_store(struct office *office, struct err *err)
 
 static int open_elsewhere(struct office *office, struct err *err)
 {
-	office->made_elsewhere = mkdir(office->elsewhere, 0711) == 0;
-	if (!office->made_elsewhere && errno != EEXIST)
+	office->made_elsewhere = !office->spool && mkdir(office->elsewhere, 0711) == 0;
+	if (!office->spool && !office->made_elsewhere && errno != EEXIST)
 		return mail_failed(office, err);
 	if (open_root(office->elsewhere, &office->config.roots[0], &office->mail_fd, err) < 0)
 		return -1;
-	return check_elsewhere(office, err) < 0 ? -1 : settle_store(office, err);
+	if (!office->spool && check_elsewhere(office, err) < 0)
+		return -1;
+	return settle_store(office, err);
 }
 
-/* As root, mail belongs to vmail; started by somebody else it belongs to them. */
+/* As root, mail belongs to vmail; started by somebody else it belongs to them. Mailboxes belong to
+ * their users. */
 static int make_mail(struct office *office, struct err *err)
 {
 	const struct passwd *owner = geteuid() == 0 ? getpwnam("vmail") : NULL;
 	struct stat st;
 
+	if (office->mboxes)
+		return 0;
 	if (geteuid() == 0 && !owner)
 		office->hints[0] = "The system user vmail, the owner of the mail, does not exist.";
 	if (!office->elsewhere) {
@@ -349,7 +374,7 @@ static int make_mail(struct office *office, struct err *err)
 	}
 	/* one that was there before keeps its owner, unless that is root: no Maildir could be in it
 	 */
-	if (owner && !office->mboxes && fstat(office->mail_fd, &st) == 0 && st.st_uid == 0 &&
+	if (owner && fstat(office->mail_fd, &st) == 0 && st.st_uid == 0 &&
 	    fchown(office->mail_fd, owner->pw_uid, owner->pw_gid) < 0)
 		return mail_failed(office, err);
 	return 0;
@@ -429,12 +454,13 @@ static int make_config(struct office *office, struct err *err)
 		return -1;
 	}
 	status = config_write_file(&office->config, out, err);
-	if (office->homes)
-		fputs("\n# The users of this machine, with the passwords that they have there. "
-		      "Their "
-		      "mail is\n# the Maildir in their home.\n"
-		      "database \"people\" {\n\tdriver = system\n}\n",
-		      out);
+	if (office->homes || office->spool)
+		fprintf(out,
+			"\n# The users of this machine, with the passwords that they have there. "
+			"Their mail is\n# %s.\n"
+			"database \"people\" {\n\tdriver = system\n}\n",
+			office->homes ? "the Maildir in their home"
+				      : "the mbox of their name, as the MTA puts it there");
 	if (fclose(out) != 0 && status == 0)
 		status = err_sys(err, EX_IOERR, errno, "%s/valija.conf", office->directory);
 	if (finish_file(office, PART_CONFIG, fd, status < 0 ? NULL : err) < 0)
@@ -478,10 +504,12 @@ static void report(const struct office *office)
 			if (office->hints[i])
 				printf("%s\n", office->hints[i]);
 		printf("Make the system users, then give the files to them:\n\n"
-		       "    " SYSUSERS "\n"
-		       "    chown vmail: %s%s && chgrp valija-auth %s/users\n",
-		       office->elsewhere ? office->elsewhere : office->directory,
-		       office->elsewhere ? "" : "/mail", office->directory);
+		       "    " SYSUSERS "\n    ");
+		if (office->hints[0])
+			printf("chown vmail: %s%s && ",
+			       office->elsewhere ? office->elsewhere : office->directory,
+			       office->elsewhere ? "" : "/mail");
+		printf("chgrp valija-auth %s/users\n", office->directory);
 	}
 	printf("\nNext:\n\n"
 	       "    valija user add -c %s/valija.conf NAME\n"

@@ -76,6 +76,43 @@ def test_init_that_cannot_serve_homes_leaves_nothing(still, wrong, code):
     assert not new.exists() and not mail.exists()
 
 
+def test_init_with_the_mailboxes_of_system_users(still):
+    """All mail is there: nothing of it changes, nor whose it is, and no other folder is made."""
+    spool, new = still.dir / 'spool', still.dir / 'new'
+    spool.mkdir()
+    (spool / 'berta').write_bytes(b'From a@b.c Mon Jan  1 00:00:00 2024\nSubject: hi\n\nhi\n\n')
+    before = (spool / 'berta').read_bytes(), spool.stat().st_uid, spool.stat().st_mode
+    done = still.valija('init', new, '--spool', spool, check=False)
+    assert done.returncode == 0, done.stderr
+    assert before == ((spool / 'berta').read_bytes(), spool.stat().st_uid, spool.stat().st_mode)
+    assert {path.name for path in spool.iterdir()} == {'berta', '.valija-root', '.valija-store'}
+    assert (spool / '.valija-store').read_text() == 'mbox\n' and not (new / 'mail').exists()
+    text = (new / 'valija.conf').read_text()
+    assert f'mail = "{spool}/{{local}}"' in text
+    assert text.count('database "people" {\n\tdriver = system\n}\n') == 1
+    shown = still.valijad('-t', '-c', new / 'valija.conf')
+    assert shown.returncode == 0, shown.stderr
+    mark = (spool / '.valija-root').read_bytes()
+    again = still.valija('init', still.dir / 'second', '--spool', spool, check=False)
+    assert again.returncode == 0 and (spool / '.valija-root').read_bytes() == mark
+
+
+@pytest.mark.parametrize('words, code, said', [
+    (('--spool', 'missing'), EX_CANTCREAT, 'missing'),
+    (('--spool', 'maildirs'), EX_CANTCREAT, 'has Maildirs'),
+    (('--spool', 'spool', '--homes', 'spool'), EX_USAGE, 'neither'),
+    (('--spool', 'spool', '--mail', 'spool'), EX_USAGE, 'neither')])
+def test_init_with_no_folder_of_mailboxes_makes_nothing(still, words, code, said):
+    for name in ('spool', 'maildirs'):
+        (still.dir / name).mkdir()
+    (still.dir / 'maildirs/.valija-store').write_text('maildir\n')
+    before = sorted(still.dir.rglob('*'))
+    words = [word if word[0] == '-' else still.dir / word for word in words]
+    done = still.valija('init', still.dir / 'new', *words, check=False)
+    assert done.returncode == code and said in done.stderr, done.stderr
+    assert sorted(still.dir.rglob('*')) == before
+
+
 def test_init_takes_no_folder_that_may_be_another(still):
     mail, new = still.dir / 'disk', still.dir / 'new'
     (mail / 'photos').mkdir(parents=True)

@@ -279,25 +279,54 @@ MTAS = {
 }
 
 
+def mails(system):
+    """The setting `mail` of the new post office."""
+    conf = pathlib.Path(system.root, 'etc/valija/valija.conf').read_text()
+    return re.search(r'(?m)^mail = (.*)$', conf)[1]
+
+
+MAILBOXES, MAILDIRS = '"/var/mail/{local}"', '{"/var/mail/valija", "/home"}'
+
+
 @pytest.mark.parametrize('name', MTAS)
-def test_an_mta_that_delivers_elsewhere_is_said(system, name):
+def test_mail_is_served_from_where_postfix_puts_it(system, name):
     """A postconf that stands in for Postfix's."""
-    answers, said = MTAS[name]
+    answers, mailboxes = MTAS[name]
     if answers:
         program = pathlib.Path(system.root, 'usr/local/bin/postconf')
         program.write_text(f'#!/bin/sh\ncase $2 in\n{answers}\nesac\n')
         program.chmod(0o755)
         pathlib.Path(system.root, 'etc/postfix').mkdir()
         pathlib.Path(system.root, 'etc/postfix/main.cf').touch()
-    printed = install(system)
-    assert ("home_mailbox = Maildir/" in printed) == said, printed
+    if mailboxes:
+        add_berta(system)
+        box = pathlib.Path(system.root, 'var/mail/berta')
+        box.write_bytes(b''.join(
+            b'From a@example.org Mon Jan  1 00:00:00 2024\nSubject: %s\n\n%s\n\n' % (word, word)
+            for word in (b'one', b'two')))
+        system.run('chown', 'berta:mail', '/var/mail/berta')
+        system.run('chmod', '660', '/var/mail/berta')
+    install(system)
+    assert mails(system) == (MAILBOXES if mailboxes else MAILDIRS)
+    if mailboxes:
+        with connect(system) as client:
+            client.login('berta', PASSWORD)
+            assert client.stat()[0] == 2
+            client.ok('DELE 1')
+            client.quit()
+        wait_until(lambda: b'one' not in box.read_bytes())
+        assert len(ids(system, 'berta')) == 1 and b'two' in box.read_bytes()
+        assert list(box.parent.glob('*.lock')) == []
+    check_journal(system)
 
 
-def test_exim_that_delivers_elsewhere_is_said(system):
+def test_mail_is_served_from_where_exim_puts_it(system):
     folder = pathlib.Path(system.root, 'etc/exim4')
     folder.mkdir()
     (folder / 'update-exim4.conf.conf').write_text("dc_localdelivery='mail_spool'\n")
-    assert 'dc_localdelivery' in install(system)
+    install(system)
+    assert mails(system) == MAILBOXES
     system.run('dpkg', '-P', 'valijad')
     (folder / 'update-exim4.conf.conf').write_text("dc_localdelivery='maildir_home'\n")
-    assert 'dc_localdelivery' not in install(system)
+    install(system)
+    assert mails(system) == MAILDIRS
