@@ -255,15 +255,23 @@ def lose_the_message(system):
 
 
 def test_the_next_version(system):
-    """Its programs serve, and everything is as it was."""
+    """Its programs serve, everything is as it was, and who was in a session is in it still."""
     install(system)
     add_anna(system)
     test_unit_boots.deliver(system, 'anna', 1124)
     known = ids(system)
+    before = system.properties(UNIT, 'MainPID')['MainPID']
     assert system.run('valija', '--version').stdout.split()[-1] != NEXT
-    install(system, 'next')
+    with connect(system) as client:
+        client.login('anna', PASSWORD)
+        install(system, 'next')
+        assert client.stat()[0] == 1
+        client.quit()
     assert system.run('valija', '--version').stdout.split()[-1] == NEXT
+    shown = system.run('valija', 'show', 'program').stdout
+    assert NEXT in shown and 'upgraded' in shown, shown
     pid = system.properties(UNIT, 'MainPID')['MainPID']
+    assert pid == before, 'it was started anew'
     program = system.run('readlink', f'/proc/{pid}/exe').stdout.strip()
     assert program == '/usr/sbin/valijad', program  # not "… (deleted)"
     assert ids(system) == known
