@@ -1,38 +1,41 @@
 """Ports of this machine for tests that run beside one another."""
+import collections
 import os
 import random
 import re
 import socket
 
-FIRST, BEHIND, WORKERS = 10000, 32000, 8  # below the range the kernel gives to others
-GIVEN, HELD = set(), {}
+FIRST, BEHIND = 10000, 32000  # below the range the kernel gives to others
+GIVEN, HELD = collections.deque(maxlen=1000), {}
 
 
 def _range():
     """The part of this process: workers of one run never draw the same port."""
     worker = re.search(r'\d+$', os.environ.get('PYTEST_XDIST_WORKER', ''))
-    size = (BEHIND - FIRST) // WORKERS
-    first = FIRST + (int(worker[0]) % WORKERS if worker else 0) * size
+    workers = max(int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', 1)), 2)
+    size = (BEHIND - FIRST) // workers
+    first = FIRST + (int(worker[0]) % workers if worker else 0) * size
     return first, first + size
 
 
 def _draw():
-    while True:
+    for _ in range(10000):
         port = random.SystemRandom().randrange(*_range())
         if port in GIVEN:
             continue
-        GIVEN.add(port)
         held = socket.socket()
         try:
             held.bind(('127.0.0.1', port))
         except OSError:
             held.close()
             continue
+        GIVEN.append(port)
         return port, held
+    raise OSError('no port is free')
 
 
 def free_port():
-    """A port for a server of this test; never given twice."""
+    """A port for a server of this test; not one of the last thousand that were given."""
     port, held = _draw()
     held.close()
     return port
