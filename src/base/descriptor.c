@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 void close_fd(int *fd)
@@ -32,6 +34,29 @@ ssize_t read_all(int fd, void *buf, size_t cap)
 		used += (size_t)n;
 	}
 	return (ssize_t)used;
+}
+
+static long now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int wait_fd(int fd, short events, int ms)
+{
+	struct pollfd look = {.fd = fd, .events = events};
+	long until = ms > 0 ? now_ms() + ms : 0;
+	int n;
+
+	while ((n = poll(&look, 1, ms)) < 0 && errno == EINTR)
+		if (ms > 0) {
+			long left = until - now_ms();
+
+			ms = left > 0 ? (int)left : 0;
+		}
+	return n > 0 ? look.revents : n;
 }
 
 int write_all_by(ssize_t (*write_some)(int fd, const void *data, size_t size), int fd,

@@ -17,6 +17,13 @@ int write_all_by(ssize_t (*write_some)(int fd, const void *data, size_t size), i
 /* The same, by write(2). A signal interrupts nothing. -1: errno. */
 int write_all(int fd, const void *data, size_t size);
 
+/*
+ * The events that poll(2) has of a descriptor within ms milliseconds; ms 0: those of now. A signal
+ * interrupts nothing and prolongs nothing: poll itself fails with EINTR of a signal that waits to
+ * be delivered, though it was not to wait. Returns them; 0: none in that time; -1: errno.
+ */
+int wait_fd(int fd, short events, int ms);
+
 /* A memory file with these octets that nobody can change any more; close-on-exec. -1: errno. */
 int seal_octets(const char *name, const void *data, size_t size);
 

@@ -1,6 +1,7 @@
 /* See accept.h. Runs in fronts, in the sandbox. */
 #include "server/accept.h"
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "server/record.h"
@@ -82,10 +83,12 @@ static void describe(const struct sockaddr_storage *from, struct accepted *ret)
  * or a Unix socket was shut (a TCP socket then fails with EINVAL). */
 static bool is_shut(const struct accept_listener *listener)
 {
-	struct pollfd look = {.fd = listener->watch.fd, .events = POLLRDHUP};
+	int events;
 
-	return listener->service >= SERVICE_LMTP && poll(&look, 1, 0) > 0 &&
-	       (look.revents & (POLLRDHUP | POLLHUP));
+	if (listener->service < SERVICE_LMTP)
+		return false;
+	events = wait_fd(listener->watch.fd, POLLRDHUP, 0);
+	return events > 0 && (events & (POLLRDHUP | POLLHUP));
 }
 
 /* The socket was shut and does not listen any more. Its event would come in every turn, so the

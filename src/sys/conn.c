@@ -7,6 +7,7 @@
  */
 #include "sys/conn.h"
 
+#include "base/descriptor.h"
 #include "sys/conn_octets.h"
 #include "sys/tls_server.h"
 
@@ -276,12 +277,12 @@ static void handshake(struct conn *conn, enum tls_status status)
 /* The peer did something while input of it waits. */
 static void look(struct conn *conn)
 {
-	struct pollfd poller = {.fd = conn->fd, .events = POLLRDHUP};
+	int events = wait_fd(conn->fd, POLLRDHUP, 0);
 	char octet;
 
-	if (poll(&poller, 1, 0) <= 0)
+	if (events <= 0)
 		return;
-	if (poller.revents & POLLERR) {
+	if (events & POLLERR) {
 		conn_die(conn, CONN_CUT);
 	} else if (recv(conn->fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
 		/* under TLS that is EOF without close_notify; no reply can reach it */
@@ -295,9 +296,7 @@ static void look(struct conn *conn)
 /* The peer did something while its handshake waits for us. What it sent is read later. */
 static void look_while_signing(struct conn *conn)
 {
-	struct pollfd poller = {.fd = conn->fd, .events = POLLRDHUP};
-
-	if (poll(&poller, 1, 0) > 0)
+	if (wait_fd(conn->fd, POLLRDHUP, 0) > 0)
 		conn_die(conn, CONN_CUT);
 	else
 		want(conn, LOOP_HANGUP);

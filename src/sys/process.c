@@ -2,6 +2,8 @@
  * what the parent's other threads (the monitor's writer of the log) were doing. */
 #include "sys/process.h"
 
+#include "base/descriptor.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -272,9 +274,7 @@ pid_t process_ask(void (*ask)(int fd, int out, const void *context), int fd, con
 
 void process_ask_kill(pid_t pid, int answer_fd)
 {
-	struct pollfd answer = {.fd = answer_fd, .events = POLLIN};
-
-	if (answer_fd >= 0 && poll(&answer, 1, 0) == 0)
+	if (answer_fd >= 0 && wait_fd(answer_fd, POLLIN, 0) == 0)
 		kill(pid, SIGKILL);
 }
 

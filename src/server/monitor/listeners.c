@@ -2,6 +2,7 @@
  * may belong to an attacker. */
 #include "server/monitor/listeners.h"
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "config/listener.h"
 
@@ -534,12 +535,11 @@ int listeners_try(const struct config *config, const struct listeners *held, str
  * shutdown(). */
 static bool listens(int fd)
 {
-	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
-	int accepts = 0;
+	int accepts = 0, events = wait_fd(fd, POLLRDHUP, 0);
 	socklen_t size = sizeof(accepts);
 
 	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) == 0 && accepts &&
-	       poll(&look, 1, 0) >= 0 && !(look.revents & (POLLRDHUP | POLLHUP | POLLNVAL));
+	       events >= 0 && !(events & (POLLRDHUP | POLLHUP | POLLNVAL));
 }
 
 static int open_again(struct entry *entry, unsigned i, struct err *err)

@@ -1,6 +1,7 @@
 /* See root_watch.h. */
 #include "server/monitor/root_watch.h"
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "sys/process.h"
 
@@ -173,22 +174,22 @@ void root_watch_init(struct root_watch *watch, struct loop *loop, const struct m
 
 void root_watch_last(struct root_watch *watch)
 {
-	struct pollfd answer = {.events = POLLIN};
 	struct look result;
+	int answer;
 	pid_t pid;
 
 	if (!watch->loop || watch->late)
 		return;
 	watch->last = true;
-	pid = gathers(watch) ? process_ask(look, watch->mail_fd, watch, &answer.fd, NULL) : -1;
+	pid = gathers(watch) ? process_ask(look, watch->mail_fd, watch, &answer, NULL) : -1;
 	watch->last = false;
 	if (pid < 0)
 		return;
-	if (poll(&answer, 1, LAST) == 0)
+	if (wait_fd(answer, POLLIN, LAST) == 0)
 		kill(pid, SIGKILL);
-	else if (read(answer.fd, &result, sizeof(result)) == (ssize_t)sizeof(result))
+	else if (read(answer, &result, sizeof(result)) == (ssize_t)sizeof(result))
 		watch->looked(watch->context, &result.facts);
-	close(answer.fd);
+	close(answer);
 }
 
 void root_watch_finish(struct root_watch *watch)

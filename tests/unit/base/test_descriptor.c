@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/descriptor.h"
@@ -93,6 +95,51 @@ static void test_whole_reads_and_writes(void **state)
 	free(got);
 }
 
+/* Signals without a pause, until it is killed. */
+static pid_t hail_of(int number)
+{
+	pid_t parent = getpid(), hail = fork();
+
+	while (hail == 0)
+		if (kill(parent, number) < 0 || getppid() != parent)
+			_exit(0);
+	return hail;
+}
+
+/* poll(2) itself fails with EINTR then, also when it is not to wait. */
+static void test_events_under_a_hail_of_signals(void **state)
+{
+	struct sigaction action = {.sa_handler = ignore}; /* no SA_RESTART */
+	struct timespec before, after;
+	int full[2], empty[2];
+	pid_t hail;
+
+	assert_int_equal(pipe(full), 0);
+	assert_int_equal(pipe(empty), 0);
+	assert_int_equal(write_all(full[1], "x", 1), 0);
+	sigaction(SIGUSR1, &action, NULL);
+	hail = hail_of(SIGUSR1);
+	for (int i = 0; i < 2000; i++) {
+		assert_int_equal(wait_fd(full[0], POLLIN, 0), POLLIN);
+		assert_int_equal(wait_fd(empty[0], POLLIN, 0), 0);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	assert_int_equal(wait_fd(empty[0], POLLIN, 50), 0);
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	assert_true((after.tv_sec - before.tv_sec) * 1000 +
+			    (after.tv_nsec - before.tv_nsec) / 1000000 >=
+		    49);
+	kill(hail, SIGKILL);
+	waitpid(hail, NULL, 0);
+	signal(SIGUSR1, SIG_DFL);
+	close(full[1]);
+	assert_true(wait_fd(full[0], 0, 0) & POLLHUP);
+	close(full[0]);
+	assert_int_equal(wait_fd(full[0], 0, 0), POLLNVAL);
+	close(empty[0]);
+	close(empty[1]);
+}
+
 static void test_as_many_octets_as_asked_for(void **state)
 {
 	char got[8] = "";
@@ -119,6 +166,7 @@ int main(void)
 		cmocka_unit_test(test_none_is_left_alone),
 		cmocka_unit_test(test_errno_is_kept),
 		cmocka_unit_test(test_whole_reads_and_writes),
+		cmocka_unit_test(test_events_under_a_hail_of_signals),
 		cmocka_unit_test(test_as_many_octets_as_asked_for),
 	};
 

@@ -17,12 +17,14 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -412,6 +414,35 @@ static void test_a_socket_that_was_shut(void **state)
 }
 
 /* Said once; tried until it succeeds. */
+static void ignore(int number)
+{
+	(void)number;
+}
+
+/* Children of the monitor end while it looks. */
+static void test_signals_shut_nothing(void **state)
+{
+	struct sigaction action = {.sa_handler = ignore};
+	pid_t parent = getpid(), hail;
+
+	(void)state;
+	add(SERVICE_POP3, "127.0.0.1", 0);
+	add(SERVICE_LMTP, test.path, 0);
+	open_all(2);
+	sigaction(SIGUSR1, &action, NULL);
+	hail = fork();
+	while (hail == 0)
+		if (kill(parent, SIGUSR1) < 0 || getppid() != parent)
+			_exit(0);
+	for (int i = 0; i < 5000; i++)
+		assert_int_equal(mend(), 0);
+	kill(hail, SIGKILL);
+	waitpid(hail, NULL, 0);
+	signal(SIGUSR1, SIG_DFL);
+	assert_int_equal(test.opened, 0);
+	assert_string_equal(test.log, "");
+}
+
 static void test_one_that_cannot_be_opened_again(void **state)
 {
 	char wanted[700];
@@ -541,6 +572,7 @@ int main(void)
 		IN_PLACE(test_how_long_a_path_may_be),
 		IN_PLACE(test_a_trial_leaves_nothing),
 		IN_PLACE(test_a_socket_that_was_shut),
+		IN_PLACE(test_signals_shut_nothing),
 		IN_PLACE(test_one_that_cannot_be_opened_again),
 		IN_PLACE(test_lingering_is_off),
 		IN_PLACE(test_the_end_shuts_them),
