@@ -77,7 +77,7 @@ def make_site(make_office, system):
     make.add = add
     yield make
     for name in made:
-        system.run('userdel', name)
+        system.run('userdel', '--force', name)  # also while a process of that uid ends
 
 
 def login(office, name, password=PASSWORD, timeout=60):
