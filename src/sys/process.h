@@ -11,6 +11,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+/* The group (nogroup, nobody) of a process that shall have no group's files. */
+enum { PROCESS_NO_GROUP = 65534 };
+
 /* Opens the running program (/proc/self/exe), close-on-exec. */
 int process_self(struct err *err);
 /* A network namespace of its own, without an interface that is up, for children that face no

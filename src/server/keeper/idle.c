@@ -5,6 +5,7 @@
 
 #include "base/descriptor.h"
 #include "base/text.h"
+#include "sys/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +20,6 @@ void keeper_take_owner(struct keeper *keeper, const struct ipc_owner *message)
 	keeper->home_root = message->root;
 	(void)span_copy(ipc_text(message, 0), keeper->home, sizeof(keeper->home));
 }
-
-enum { NO_GROUP = 65534 }; /* nogroup, nobody */
 
 /* The owner of a maildrop. */
 struct home {
@@ -91,7 +90,7 @@ static void judge_mbox(const struct child *child, struct home *home)
 
 	if (!home->there && !own_folder && home->above.st_uid == 0 && child->uid != 0)
 		home->own.st_uid = child->uid;
-	home->own.st_gid = own_folder ? home->above.st_gid : NO_GROUP;
+	home->own.st_gid = own_folder ? home->above.st_gid : PROCESS_NO_GROUP;
 }
 
 static int find_owner(const struct child *child, const struct keeper_root *root, const char *path,

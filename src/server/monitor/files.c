@@ -22,7 +22,6 @@
 #include <unistd.h>
 
 enum {
-	NO_GROUP = 65534, /* nogroup, nobody: files of a folder of group mail are no keeper's */
 	FILES_WANTED = 1 << 20, /* descriptors of a process */
 	FILES_NEEDED = 96,
 };
@@ -32,7 +31,8 @@ enum {
 static void find_owners(struct generation_files *files, const struct mail_folder *mail)
 {
 	files->mail_uid = mail->uid;
-	files->mail_gid = files->roots[0].locked ? NO_GROUP : mail->gid;
+	/* files of a folder of group mail are no keeper's */
+	files->mail_gid = files->roots[0].locked ? PROCESS_NO_GROUP : mail->gid;
 	for (uint32_t i = 0; i < files->config->root_count; i++)
 		if (mail[i].only_of_root && (i == 0 || mail[i].facts.in_use) &&
 		    files->config->roots[i].store == CONFIG_MAILDIR)
