@@ -85,6 +85,7 @@ OPEN = {
         'enter.h': 'sessions and deliveries open a maildrop by it',
         'uidl_format.h': 'the record of the root is checked by it',
         'undo.h': 'one door a subject',
+        'whose.h': 'one door a subject',
     },
     'maildrop/maildir/session': {
         'body.h': 'the table of the driver', 'commit.h': 'the table of the driver',

@@ -3,6 +3,7 @@
 
 #include "maildrop/maildir/adopt/adopt.h"
 #include "maildrop/maildir/adopt/undo.h"
+#include "maildrop/maildir/adopt/whose.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -36,6 +37,19 @@ enum maildrop_status maildir_bring(int folder, int control, const char *home,
 	status = maildir_adopt(&place, control, origin, dry_run, ret, err);
 	maildir_place_close(&place);
 	return status;
+}
+
+bool maildir_is_foreign(int folder, const char *home)
+{
+	struct maildir_place place;
+	enum adopt_is is;
+	bool foreign;
+
+	if (begin(&place, folder, home, NULL) < 0)
+		return false;
+	foreign = maildir_whose(&place, folder, &is) == 0 && is == ADOPT_FOREIGN;
+	maildir_place_close(&place);
+	return foreign;
 }
 
 enum maildrop_status maildir_take_back(int folder, const char *home, bool dry_run, bool *ret,

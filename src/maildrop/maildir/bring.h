@@ -32,6 +32,9 @@ struct adopt_report {
 enum maildrop_status maildir_bring(int folder, int control, const char *home,
 				   const struct maildir_origin *origin, bool dry_run,
 				   struct adopt_report *ret, struct err *err);
+/* Whether the maildrop in folder, which stays the caller's, is ADOPT_FOREIGN; false, too, where
+ * that cannot be found out. Its messages are not counted. */
+bool maildir_is_foreign(int folder, const char *home);
 /* Takes back what was brought. *ret: there was something; *ret_used: but a session or a delivery of
  * ours was there since, so it stays. */
 enum maildrop_status maildir_take_back(int folder, const char *home, bool dry_run, bool *ret,

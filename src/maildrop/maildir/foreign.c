@@ -28,15 +28,6 @@ static bool has_maildir(int fd)
 	return fstatat(fd, "cur", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
-static bool is_foreign(int fd, const char *path)
-{
-	struct adopt_report report;
-
-	return maildir_bring(fd, fd, path, &(struct maildir_origin){.server = ORIGIN_NONE}, true,
-			     &report, NULL) == MAILDROP_OK &&
-	       report.is == ADOPT_FOREIGN;
-}
-
 static bool search(struct search *search, int parent, const char *name, const char *path,
 		   int levels);
 
@@ -71,7 +62,7 @@ static bool search(struct search *state, int parent, const char *name, const cha
 		return false;
 	}
 	if (*path && has_maildir(fd)) {
-		found = is_foreign(fd, path);
+		found = maildir_is_foreign(fd, path);
 		if (found)
 			snprintf(state->ret, state->size, "%s", path);
 	} else if (levels > 0) {
