@@ -5,12 +5,10 @@
  */
 #include "cli/retention.h"
 
-#include "base/array.h"
 #include "base/text.h"
-#include "cli/asker.h"
 #include "cli/command.h"
 #include "cli/mailbox.h"
-#include "config/database.h"
+#include "cli/name_list.h"
 #include "config/path.h"
 #include "maildrop/store.h"
 #include "maildrop/upkeep.h"
@@ -28,11 +26,9 @@
 struct request {
 	const char *config;
 	bool dry_run;
-	char **names; /* of users; all that can be listed, if none is named */
-	size_t count, room;
+	struct name_list users; /* all that can be listed, if none is named */
 	struct mailbox *mailbox;
 	const char *name; /* of the user that is worked on */
-	bool failed;      /* out of memory */
 };
 
 static int usage(FILE *out, int status)
@@ -43,42 +39,20 @@ static int usage(FILE *out, int status)
 
 /* ---- whose maildrops ---- */
 
-static void add_name(void *context, pop3_span name)
+static void add_name(void *list, pop3_span name)
 {
-	struct request *request = context;
-	char **grown = array_grow(request->names, request->count, &request->room, sizeof(*grown));
-
-	request->failed = request->failed || !grown;
-	if (!grown)
-		return;
-	request->names = grown;
-	grown[request->count] = strndup(name.data, name.size);
-	if (grown[request->count])
-		request->count++;
-	else
-		request->failed = true;
+	name_list_add(list, name);
 }
 
 static int list_all(struct request *request, const struct config *config, struct err *err)
 {
-	if (edit_list(config->users, add_name, request, err) < 0)
-		return -1;
-	for (uint32_t i = 0; i < config->database_count; i++) {
-		const struct config_database *database = &config->databases[i];
-		char said[512];
+	static const struct name_list_filter filter = {.command = "retention",
+						       .advice = "name them"};
 
-		if (database->driver == DRIVER_OAUTH)
-			continue;
-		if (!asker_can_list(database))
-			fprintf(stderr,
-				"valija retention: users of the database %s cannot be listed: name "
-				"them\n",
-				database->name);
-		else if (asker_list(config, database, add_name, request, said, sizeof(said), err) <
-			 0)
-			return -1;
-	}
-	return request->failed ? err_set(err, EX_OSERR, "out of memory") : 0;
+	if (edit_list(config->users, add_name, &request->users, err) < 0 ||
+	    name_list_add_databases(&request->users, config, &filter, err) < 0)
+		return -1;
+	return request->users.short_of_memory ? err_set(err, EX_OSERR, "out of memory") : 0;
 }
 
 static int parse(int argc, char **argv, struct request *ret)
@@ -99,8 +73,8 @@ static int parse(int argc, char **argv, struct request *ret)
 			return c == 'h' ? 1 : -1;
 	}
 	for (; optind < argc; optind++)
-		add_name(ret, span_of(argv[optind]));
-	return ret->failed ? -1 : 0;
+		name_list_add(&ret->users, span_of(argv[optind]));
+	return ret->users.short_of_memory ? -1 : 0;
 }
 
 /* ---- one maildrop, as its owner ---- */
@@ -201,10 +175,10 @@ static int run(struct request *request, struct err *err)
 			       "%s has neither retention.delete_after nor retention.keep_deleted: "
 			       "there is nothing to do",
 			       config->file);
-	if (!request->count && list_all(request, config, err) < 0)
+	if (!request->users.count && list_all(request, config, err) < 0)
 		return -1;
-	for (size_t i = 0; i < request->count; i++) {
-		int one = work_on(request, request->names[i]);
+	for (size_t i = 0; i < request->users.count; i++) {
+		int one = work_on(request, request->users.names[i]);
 
 		code = code == EX_OK ? one : code;
 	}
@@ -223,9 +197,7 @@ int retention_main(int argc, char **argv)
 		rc = EX_OSERR;
 	else
 		rc = run(&request, &err);
-	for (size_t i = 0; i < request.count; i++)
-		free(request.names[i]);
-	free(request.names);
+	name_list_finish(&request.users);
 	free(request.mailbox);
 	return rc < 0 ? command_failed("retention", &err) : rc;
 }

@@ -4,9 +4,8 @@
 #include "base/array.h"
 #include "base/secret.h"
 #include "base/text.h"
-#include "cli/asker.h"
 #include "cli/mailbox.h"
-#include "config/database.h"
+#include "cli/name_list.h"
 #include "config/path.h"
 #include "users/directory.h"
 #include "users/site.h"
@@ -17,57 +16,10 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* Names first: the users file is read while they are listed. */
-struct listing {
-	char **names;
-	size_t count, room;
-	bool short_of_memory;
-};
-
-static void add_name(struct listing *listing, pop3_span name)
+static bool add_name(void *list, pop3_span name)
 {
-	char **grown = array_grow(listing->names, listing->count, &listing->room, sizeof(*grown));
-
-	if (grown) {
-		listing->names = grown;
-		grown[listing->count] = strndup(name.data, name.size);
-	}
-	if (grown && grown[listing->count])
-		listing->count++;
-	else
-		listing->short_of_memory = true;
-}
-
-static bool take_of_file(void *context, pop3_span name)
-{
-	add_name(context, name);
+	name_list_add(list, name);
 	return true;
-}
-
-static void take_of_database(void *context, pop3_span name)
-{
-	if (user_name_valid(name))
-		add_name(context, name);
-}
-
-static int list_databases(const struct config *config, struct listing *listing, struct err *err)
-{
-	for (uint32_t i = 0; i < config->database_count; i++) {
-		const struct config_database *database = &config->databases[i];
-		char said[512];
-
-		if (!(database->purposes & CONFIG_FOR_LOGIN) || database->driver == DRIVER_OAUTH)
-			continue;
-		if (!asker_can_list(database))
-			fprintf(stderr,
-				"valija import: users of the database %s cannot be listed: name "
-				"them with --user\n",
-				database->name);
-		else if (asker_list(config, database, take_of_database, listing, said, sizeof(said),
-				    err) < 0)
-			return -1;
-	}
-	return 0;
 }
 
 /* ---- a user ---- */
@@ -129,26 +81,35 @@ static int by_owner(const void *left, const void *right)
 	return x->root != y->root ? (x->root < y->root ? -1 : 1) : strcmp(x->home, y->home);
 }
 
+/* Names first: the users file is read while they are listed. */
+static int list_all(struct people *people, struct users *users, struct name_list *list,
+		    struct err *err)
+{
+	static const struct name_list_filter filter = {.only_logins = true,
+						       .only_valid = true,
+						       .command = "import",
+						       .advice = "name them with --user"};
+
+	users_each(users, add_name, list);
+	return name_list_add_databases(list, people->config, &filter, err);
+}
+
 static int find_all(struct people *people, struct users *users, char *const *names, size_t count,
 		    struct err *err)
 {
-	struct listing listing = {0};
+	struct name_list list = {0};
 	int rc = 0;
 
 	for (size_t i = 0; i < count; i++)
-		add_name(&listing, span_of(names[i]));
-	if (count == 0) {
-		users_each(users, take_of_file, &listing);
-		rc = list_databases(people->config, &listing, err);
-	}
-	for (size_t i = 0; rc == 0 && i < listing.count; i++)
-		if (find_one(people, users, listing.names[i]) < 0)
-			listing.short_of_memory = true;
-	if (rc == 0 && listing.short_of_memory)
+		name_list_add(&list, span_of(names[i]));
+	if (count == 0)
+		rc = list_all(people, users, &list, err);
+	for (size_t i = 0; rc == 0 && i < list.count; i++)
+		if (find_one(people, users, list.names[i]) < 0)
+			list.short_of_memory = true;
+	if (rc == 0 && list.short_of_memory)
 		rc = err_set(err, EX_OSERR, "out of memory");
-	for (size_t i = 0; i < listing.count; i++)
-		free(listing.names[i]);
-	free(listing.names);
+	name_list_finish(&list);
 	return rc;
 }
 

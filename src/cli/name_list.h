@@ -1,0 +1,32 @@
+/* A list of users' names, made before any of their maildrops is worked on: of what a person named,
+ * or of all users that can be listed. With the rights of the caller. */
+#ifndef CLI_NAME_LIST_H
+#define CLI_NAME_LIST_H
+
+#include "config/config.h"
+
+#include <pop3/span.h>
+
+struct name_list {
+	char **names;
+	size_t count, room;
+	bool short_of_memory; /* names are missing */
+};
+
+/* The databases whose users are listed, and the names that are taken. */
+struct name_list_filter {
+	bool only_logins;    /* databases for recipients alone are passed over */
+	bool only_valid;     /* names that no user could have are passed over */
+	const char *command; /* "import": for messages */
+	const char *advice;  /* where a database cannot be listed: "name them" */
+};
+
+/* Adds a copy of the name. */
+void name_list_add(struct name_list *list, pop3_span name);
+/* Adds the users of the configuration's databases. One that cannot be listed is a message on
+ * standard error. -1 with err: the users of one did not all come. */
+int name_list_add_databases(struct name_list *list, const struct config *config,
+			    const struct name_list_filter *filter, struct err *err);
+void name_list_finish(struct name_list *list);
+
+#endif
