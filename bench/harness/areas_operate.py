@@ -1,14 +1,13 @@
 """What it costs to be seen: sessions listed while they are held, and those who work meanwhile."""
 
 import contextlib
-import os
 import subprocess
-import threading
 import time
 import urllib.request
 
 from . import load, machine
 from .areas_memory import enough_processes
+from .meanwhile import again
 from .servers import Valija, settle
 
 STEADY = 64  # users who log in again and again while the others are held
@@ -38,25 +37,6 @@ class Seen(Valija):
         start = time.monotonic()
         done = subprocess.run(command, capture_output=True, check=True)
         return (time.monotonic() - start) * 1000, done.stdout.count(b'"session"')
-
-
-@contextlib.contextmanager
-def again(call, pause, core):
-    """Calls it again and again in a thread on that core, with a pause between."""
-    over = threading.Event()
-
-    def go_on():
-        os.sched_setaffinity(0, {core})
-        while not over.wait(pause):
-            call()
-
-    thread = threading.Thread(target=go_on)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def scraped(server):

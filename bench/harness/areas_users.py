@@ -2,13 +2,14 @@
 changes."""
 
 import contextlib
+import itertools
 import os
 import socket
-import threading
 import time
 
 from . import load
 from .areas_disturbed import USERS, _steady
+from .meanwhile import again
 from .servers import Valija, settle
 
 STRANGERS = 2000  # from here on: users of no file, whom only the database could have
@@ -49,33 +50,21 @@ def _who_wait(bench, server):
         yield
 
 
-@contextlib.contextmanager
 def _who_changes(server):
     """The users file is written anew, with one user more or less, again and again."""
-    over = threading.Event()
     path = f"{server.office}/users"
     with open(path, "rb") as file:
         text = file.read()
-    texts = [text, text + b"another:{PLAIN}secret\n"]
+    texts = itertools.cycle([text + b"another:{PLAIN}secret\n", text])
 
     def change():
-        number = 0
-        while not over.wait(CHANGES_SECONDS):
-            number += 1
-            with open(f"{path}.new", "wb") as file:
-                file.write(texts[number % 2])
-            os.chmod(f"{path}.new", os.stat(path).st_mode & 0o777)
-            os.chown(f"{path}.new", os.stat(path).st_uid, os.stat(path).st_gid)
-            os.rename(f"{path}.new", path)
+        with open(f"{path}.new", "wb") as file:
+            file.write(next(texts))
+        os.chmod(f"{path}.new", os.stat(path).st_mode & 0o777)
+        os.chown(f"{path}.new", os.stat(path).st_uid, os.stat(path).st_gid)
+        os.rename(f"{path}.new", path)
 
-    thread = threading.Thread(target=change)
-    os.sched_setaffinity(0, {server.bench.cores.other})
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return again(change, CHANGES_SECONDS, server.bench.cores.other)
 
 
 def _rounds(bench, server, metric, cases):
