@@ -1,8 +1,9 @@
 /*
  * What an attacker who owns a process can still do: each attempt is made by a process of its own
  * that has entered the sandbox of a role just as the children of valijad do. Prints a line an
- * attempt: ROLE, attempt, outcome ("done", "killed", or the name of an errno), with tabs between.
- * tests/system/test_walls.py compares them with the table in docs/architecture.md.
+ * attempt: ROLE, attempt, outcome ("done", "killed", "not there": the kernel has no such thing, or
+ * the name of an errno), with tabs between. tests/system/test_walls.py compares them with the table
+ * in docs/architecture.md.
  *
  * walls DIRECTORY: an empty folder for its files. As root: children change their uid and root.
  */
@@ -47,7 +48,14 @@ static struct place {
 	char outside[PATH_SIZE]; /* files of others that permissions alone would let it use */
 	int own_fd, listener, pair[2], memory, parent;
 	struct sockaddr_in address; /* of another listening socket */
+	bool i386_calls;            /* the kernel has them */
 } place;
+
+static void fail(const char *what)
+{
+	perror(what);
+	exit(2);
+}
 
 static const char *outside(const char *name)
 {
@@ -149,6 +157,8 @@ static long thread(void)
 	return 0;
 }
 
+#define I386_CALL "a call of the 32-bit interface"
+
 #ifdef __x86_64__
 static long call_of_i386(void)
 {
@@ -158,6 +168,25 @@ static long call_of_i386(void)
 	return result;
 }
 #endif
+
+/* In front of the walls. A kernel may be built without that interface: then the call is SIGSEGV. */
+static bool has_i386_calls(void)
+{
+#ifdef __x86_64__
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		call_of_i386();
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		fail("fork");
+	return !WIFSIGNALED(status);
+#else
+	return false;
+#endif
+}
 
 static long open_for(int fd, const char *path, int flags)
 {
@@ -293,7 +322,7 @@ static long link_own(const char *to)
 	ATTEMPTS_OF_X86(X)
 #ifdef __x86_64__
 #define ATTEMPTS_OF_X86(X)                                                   \
-	X("a call of the 32-bit interface", call_of_i386())                  \
+	X(I386_CALL, call_of_i386())                                         \
 	X("a call of the x32 interface", syscall(SYS_getppid | 0x40000000L)) \
 	X("ports of the machine", syscall(SYS_iopl, 3))
 #else
@@ -360,12 +389,6 @@ static void enter(unsigned role)
 }
 
 /* ---- the files and sockets that it holds ---- */
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(2);
-}
 
 static int make(const char *folder, const char *name, mode_t mode)
 {
@@ -452,8 +475,11 @@ static void hold(void)
 		fail("what it holds");
 }
 
-static const char *outcome_of(int status, int error)
+static const char *outcome_of(unsigned which, int status, int error)
 {
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV && !place.i386_calls &&
+	    strcmp(names[which], I386_CALL) == 0)
+		return "not there";
 	if (WIFSIGNALED(status))
 		return WTERMSIG(status) == SIGSYS ? "killed" : strsignal(WTERMSIG(status));
 	if (WEXITSTATUS(status) == 2)
@@ -486,7 +512,7 @@ static void try_one(unsigned role, unsigned which)
 	if (!WIFSIGNALED(status) && read(report[0], &error, sizeof(error)) < 0)
 		fail("report");
 	close(report[0]);
-	printf("%s\t%s\t%s\n", roles[role].name, names[which], outcome_of(status, error));
+	printf("%s\t%s\t%s\n", roles[role].name, names[which], outcome_of(which, status, error));
 }
 
 int main(int argc, char **argv)
@@ -496,6 +522,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	hold();
+	place.i386_calls = has_i386_calls();
 	for (unsigned role = 0; role < sizeof(roles) / sizeof(*roles); role++)
 		for (unsigned which = 0; which < sizeof(names) / sizeof(*names); which++) {
 			furnish(argv[1], roles[role].role != SANDBOX_FETCH);
