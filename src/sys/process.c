@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,6 +271,52 @@ pid_t process_ask(void (*ask)(int fd, int out, const void *context), int fd, con
 	}
 	close(ends[1]);
 	return pid;
+}
+
+void process_answer(int out, const void *answer, size_t size, const int *fds, unsigned fd_count)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(PROCESS_ANSWER_FDS * sizeof(int))] = {0};
+	struct iovec part = {(void *)(uintptr_t)answer, size}; /* the kernel only reads it */
+	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+
+	if (fd_count) {
+		struct cmsghdr *head;
+
+		header.msg_control = control;
+		header.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+		head = CMSG_FIRSTHDR(&header);
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		head->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+		memcpy(CMSG_DATA(head), fds, fd_count * sizeof(int));
+	}
+	(void)!sendmsg(out, &header, MSG_NOSIGNAL);
+}
+
+int process_answer_take(int answer_fd, void *ret, size_t size,
+			unsigned (*fds_of)(const void *answer), int *ret_fds)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(PROCESS_ANSWER_FDS * sizeof(int))];
+	struct iovec part = {ret, size};
+	struct msghdr header = {.msg_iov = &part,
+				.msg_iovlen = 1,
+				.msg_control = fds_of ? control : NULL,
+				/* not CMSG_SPACE: a fourth would fit into its padding */
+				.msg_controllen =
+					fds_of ? CMSG_LEN(PROCESS_ANSWER_FDS * sizeof(int)) : 0};
+	ssize_t n = recvmsg(answer_fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *head = n < 0 ? NULL : CMSG_FIRSTHDR(&header);
+	size_t octets = head ? head->cmsg_len - CMSG_LEN(0) : 0, count = octets / sizeof(int);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	if (head)
+		memcpy(ret_fds, CMSG_DATA(head), octets);
+	if (n == (ssize_t)size && count == (fds_of ? fds_of(ret) : 0))
+		return 1;
+	while (count)
+		close(ret_fds[--count]);
+	return -1;
 }
 
 void process_ask_kill(pid_t pid, int answer_fd)

@@ -37,15 +37,24 @@ void process_hold_signals(bool hold);
 /* The path by which the running program was started: argv[0], name, if that leads to it, else what
  * the kernel says. Called at the start: later another file may be there. */
 int process_path(const char *name, char *ret, size_t size, struct err *err);
+
+enum { PROCESS_ANSWER_FDS = 3 };
 /*
  * Asks something that may never answer, such as a filesystem, in a process of its own, which has
  * this program's memory, fd and a socket, and nothing else that is open. ask makes system calls
- * only (other threads may hold locks), and sends its answer by out, one packet, with a descriptor
- * or without; then the process ends. Returns its pid and the socket's other end, which is read
- * without waiting and ends with the process; or -1.
+ * only (other threads may hold locks), and sends its answer by out; then the process ends. Returns
+ * its pid and the socket's other end, from which process_answer_take takes the answer without
+ * waiting, and which ends with the process; or -1.
  */
 pid_t process_ask(void (*ask)(int fd, int out, const void *context), int fd, const void *context,
 		  int *ret_answer, struct err *err);
+/* In that process: sends its answer, and with it at most PROCESS_ANSWER_FDS descriptors. */
+void process_answer(int out, const void *answer, size_t size, const int *fds, unsigned fd_count);
+/* Takes an answer of size octets, if it came. fds_of: how many descriptors an answer has; NULL:
+ * none. They are put into ret_fds, of PROCESS_ANSWER_FDS, and are the caller's. 1: it came; 0: not
+ * yet; -1: the process ended without, or descriptors are missing, since no more were free. */
+int process_answer_take(int answer_fd, void *ret, size_t size,
+			unsigned (*fds_of)(const void *answer), int *ret_fds);
 /* Kills the process of process_ask if it has neither answered nor ended: its end of the socket is
  * open as long as it lives, and no other process has its pid. answer_fd: of process_ask; -1: there
  * is none. */

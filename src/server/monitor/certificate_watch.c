@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,10 +41,12 @@ struct look {
 	uint64_t sizes[PACKED_COUNT];
 	char why[200];
 };
-enum { FDS_MAX = 1 + PACKED_COUNT };
+_Static_assert(1 + PACKED_COUNT <= PROCESS_ANSWER_FDS, "an answer has them all");
 
-static unsigned fds_of(const struct look *look)
+static unsigned fds_of(const void *answer)
 {
+	const struct look *look = answer;
+
 	return look->events + (look->found == FOUND_CHANGED ? PACKED_COUNT : 0);
 }
 
@@ -126,28 +127,6 @@ static uint64_t stamp_of(const struct config *config, const struct siphash_key *
 	return seen.stamp ? seen.stamp : 1;
 }
 
-static void send_look(int out, const struct look *look, const int *fds)
-{
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS_MAX * sizeof(int))] = {0};
-	struct look copy = *look;
-	struct iovec part = {&copy, sizeof(copy)};
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
-	size_t size = fds_of(look) * sizeof(int);
-
-	if (size) {
-		struct cmsghdr *head;
-
-		header.msg_control = control;
-		header.msg_controllen = CMSG_SPACE(size);
-		head = CMSG_FIRSTHDR(&header);
-		head->cmsg_level = SOL_SOCKET;
-		head->cmsg_type = SCM_RIGHTS;
-		head->cmsg_len = CMSG_LEN(size);
-		memcpy(CMSG_DATA(head), fds, size);
-	}
-	(void)!sendmsg(out, &header, MSG_NOSIGNAL);
-}
-
 static void pack(const struct certificate_watch *watch, int *fds, struct look *look)
 {
 	struct err err;
@@ -174,7 +153,7 @@ static void look_at_files(int fd, int out, const void *context)
 	const struct certificate_watch *watch = context;
 	const struct config *config = watch->files->config;
 	struct look look = {.found = FOUND_SAME};
-	int fds[FDS_MAX], events;
+	int fds[PROCESS_ANSWER_FDS], events;
 
 	(void)fd;
 	look.state.stamp = stamp_of(config, &watch->key);
@@ -185,7 +164,7 @@ static void look_at_files(int fd, int out, const void *context)
 		look.state.stamp = stamp_of(config, &watch->key);
 		pack(watch, fds + look.events, &look);
 	}
-	send_look(out, &look, fds);
+	process_answer(out, &look, sizeof(look), fds, fds_of(&look));
 }
 
 /* ---- what was found ---- */
@@ -313,32 +292,6 @@ void certificate_watch_judged(struct certificate_watch *watch, uint32_t ask, boo
 
 /* ---- a look ---- */
 
-/* 1: it came; 0: not yet; -1: the process ended without. */
-static int receive(int fd, struct look *ret, int *ret_fds)
-{
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(FDS_MAX * sizeof(int))];
-	struct iovec part = {ret, sizeof(*ret)};
-	struct msghdr header = {.msg_iov = &part,
-				.msg_iovlen = 1,
-				.msg_control = control,
-				.msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *head;
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return 0;
-	if (n != (ssize_t)sizeof(*ret))
-		return -1;
-	head = CMSG_FIRSTHDR(&header);
-	if (!fds_of(ret))
-		return 1;
-	if (!head || head->cmsg_type != SCM_RIGHTS ||
-	    head->cmsg_len != CMSG_LEN(fds_of(ret) * sizeof(int)))
-		return -1; /* no descriptor is free */
-	memcpy(ret_fds, CMSG_DATA(head), fds_of(ret) * sizeof(int));
-	return 1;
-}
-
 static void end_look(struct certificate_watch *watch)
 {
 	loop_timer_cancel(&watch->patience);
@@ -353,8 +306,8 @@ static void answered(struct loop_watch *answer, int what)
 {
 	struct certificate_watch *watch = answer->context;
 	struct look look;
-	int fds[FDS_MAX] = {-1, -1, -1};
-	int came = receive(watch->answer_fd, &look, fds);
+	int fds[PROCESS_ANSWER_FDS];
+	int came = process_answer_take(watch->answer_fd, &look, sizeof(look), fds_of, fds);
 
 	(void)what;
 	if (came == 0)

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -88,58 +87,26 @@ void mail_folder_open(const char *path, bool root, struct mail_folder *ret)
 	mail_root_gather(ret->fd, &ret->facts);
 }
 
+static unsigned fds_of(const void *answer)
+{
+	const struct mail_folder *mail = answer;
+
+	return mail->fd >= 0;
+}
+
 /* ---- in a process of its own ---- */
 
 static void open_and_send(int fd, int out, const void *context)
 {
 	const struct mail_opening *opening = context;
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
 	struct mail_folder mail;
-	struct iovec part = {&mail, sizeof(mail)};
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
 
 	(void)fd;
 	mail_folder_open(opening->path, opening->root, &mail);
-	if (mail.fd >= 0) {
-		struct cmsghdr *head;
-
-		header.msg_control = control;
-		header.msg_controllen = sizeof(control);
-		head = CMSG_FIRSTHDR(&header);
-		head->cmsg_level = SOL_SOCKET;
-		head->cmsg_type = SCM_RIGHTS;
-		head->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(head), &mail.fd, sizeof(int));
-	}
-	(void)!sendmsg(out, &header, MSG_NOSIGNAL);
+	process_answer(out, &mail, sizeof(mail), &mail.fd, fds_of(&mail));
 }
 
 /* ---- on the loop ---- */
-
-/* 1: it came; 0: not yet; -1: the process ended without. */
-static int receive(int fd, struct mail_folder *ret)
-{
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-	struct iovec part = {ret, sizeof(*ret)};
-	struct msghdr header = {.msg_iov = &part,
-				.msg_iovlen = 1,
-				.msg_control = control,
-				.msg_controllen = sizeof(control)};
-	ssize_t n = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *head;
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return 0;
-	if (n != (ssize_t)sizeof(*ret))
-		return -1;
-	if (ret->fd < 0)
-		return 1;
-	head = CMSG_FIRSTHDR(&header);
-	if (!head || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof(int)))
-		return -1; /* no descriptor is free */
-	memcpy(&ret->fd, CMSG_DATA(head), sizeof(int));
-	return 1;
-}
 
 static void end(struct mail_opening *opening)
 {
@@ -157,11 +124,14 @@ static void answered(struct loop_watch *answer, int what)
 	bool late = opening->late;
 	struct mail_folder mail;
 	struct err err;
-	int came = receive(opening->answer_fd, &mail);
+	int fds[PROCESS_ANSWER_FDS];
+	int came = process_answer_take(opening->answer_fd, &mail, sizeof(mail), fds_of, fds);
 
 	(void)what;
 	if (came == 0)
 		return;
+	if (came > 0 && mail.fd >= 0)
+		mail.fd = fds[0];
 	end(opening);
 	if (late && came > 0 && mail.fd >= 0)
 		close(mail.fd);

@@ -58,7 +58,7 @@ static void look(int fd, int out, const void *context)
 	result.gathered = gathers(watch);
 	if (result.gathered)
 		mail_root_gather(fd, &result.facts);
-	(void)!write(out, &result, sizeof(result));
+	process_answer(out, &result, sizeof(result), NULL, 0);
 }
 
 static void log_away(const struct root_watch *watch, const struct look *result)
@@ -114,14 +114,14 @@ static void answered(struct loop_watch *answer, int what)
 {
 	struct root_watch *watch = answer->context;
 	struct look result;
-	ssize_t n = read(watch->answer_fd, &result, sizeof(result));
+	int came = process_answer_take(watch->answer_fd, &result, sizeof(result), NULL, NULL);
 
 	(void)what;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (came == 0)
 		return;
 	end_look(watch);
 	loop_timer_set(&watch->timer, PAUSE);
-	if (n == (ssize_t)sizeof(result))
+	if (came > 0)
 		take(watch, &result);
 }
 
@@ -187,7 +187,7 @@ void root_watch_last(struct root_watch *watch)
 		return;
 	if (wait_fd(answer, POLLIN, LAST) == 0)
 		kill(pid, SIGKILL);
-	else if (read(answer, &result, sizeof(result)) == (ssize_t)sizeof(result))
+	else if (process_answer_take(answer, &result, sizeof(result), NULL, NULL) > 0)
 		watch->looked(watch->context, &result.facts);
 	close(answer);
 }

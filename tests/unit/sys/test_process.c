@@ -237,7 +237,7 @@ static void ask(int fd, int out, const void *context)
 		answer[1] = '?';
 	for (int i = 0; i < 1000; i++)
 		answer[2] = (char)(answer[2] + (fcntl(i, F_GETFD) >= 0));
-	(void)!write(out, answer, sizeof(answer));
+	process_answer(out, answer, sizeof(answer), NULL, 0);
 	while (asked->hangs)
 		pause();
 }
@@ -252,7 +252,7 @@ static pid_t ask_with(struct asked asked, int *ret_answer, char ret[3])
 	assert_true(pid > 0);
 	wait = (struct pollfd){.fd = *ret_answer, .events = POLLIN};
 	assert_int_equal(poll(&wait, 1, -1), 1);
-	assert_int_equal(read(*ret_answer, ret, 3), 3);
+	assert_int_equal(process_answer_take(*ret_answer, ret, 3, NULL, NULL), 1);
 	close(fd);
 	close(other);
 	return pid;
@@ -283,12 +283,93 @@ static void test_a_question_that_hangs(void **state)
 	pid_t pid = ask_with((struct asked){true, 'x'}, &answer, got);
 
 	(void)state;
-	assert_int_equal(read(answer, got, 1), -1);
-	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(process_answer_take(answer, got, 3, NULL, NULL), 0);
 	kill(pid, SIGKILL);
 	status = wait_for(pid);
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(read(answer, got, 1), 0);
+	close(answer);
+}
+
+/* In the child: the pipe comes with the answer, twice. */
+static void give(int fd, int out, const void *context)
+{
+	(void)context;
+	process_answer(out, "ok", 2, (const int[]){fd, fd}, 2);
+}
+
+static unsigned two(const void *answer)
+{
+	(void)answer;
+	return 2;
+}
+
+static int ask_for_pipes(char octet)
+{
+	struct err err = {0};
+	int fd = make_pipe_with(octet), answer;
+	pid_t pid = process_ask(give, fd, NULL, &answer, &err);
+
+	assert_true(pid > 0);
+	assert_int_equal(wait_for(pid), 0);
+	close(fd);
+	return answer;
+}
+
+static int lowest_free(void)
+{
+	int fd = dup(STDERR_FILENO);
+
+	assert_true(fd >= 0);
+	close(fd);
+	return fd;
+}
+
+static void test_descriptors_come_with_an_answer(void **state)
+{
+	int answer = ask_for_pipes('d'), fds[PROCESS_ANSWER_FDS];
+	char got[2], octet;
+
+	(void)state;
+	assert_int_equal(process_answer_take(answer, got, 2, two, fds), 1);
+	assert_memory_equal(got, "ok", 2);
+	assert_true(fds[0] != fds[1]);
+	assert_true(fcntl(fds[0], F_GETFD) & FD_CLOEXEC);
+	assert_int_equal(read(fds[1], &octet, 1), 1);
+	assert_int_equal(octet, 'd');
+	close(fds[0]);
+	close(fds[1]);
+	assert_int_equal(process_answer_take(answer, got, 2, two, fds),
+			 -1); /* its process has ended */
+	close(answer);
+}
+
+/* Of two, one has room: it is closed again. */
+static void test_an_answer_whose_descriptors_find_no_room(void **state)
+{
+	int answer = ask_for_pipes('d'), fds[PROCESS_ANSWER_FDS], place = lowest_free();
+	struct rlimit old, few;
+	char got[2];
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){(rlim_t)place + 1, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	assert_int_equal(process_answer_take(answer, got, 2, two, fds), -1);
+	assert_int_equal(lowest_free(), place);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	close(answer);
+}
+
+/* An answer of another size than the one that is awaited: no descriptor stays open. */
+static void test_an_answer_of_another_size(void **state)
+{
+	int answer = ask_for_pipes('d'), fds[PROCESS_ANSWER_FDS], place = lowest_free();
+	char got[3];
+
+	(void)state;
+	assert_int_equal(process_answer_take(answer, got, 3, two, fds), -1);
+	assert_int_equal(lowest_free(), place);
 	close(answer);
 }
 
@@ -328,6 +409,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_signals_and_environment),
 		cmocka_unit_test(test_a_question_in_a_process_of_its_own),
 		cmocka_unit_test(test_a_question_that_hangs),
+		cmocka_unit_test(test_descriptors_come_with_an_answer),
+		cmocka_unit_test(test_an_answer_whose_descriptors_find_no_room),
+		cmocka_unit_test(test_an_answer_of_another_size),
 		cmocka_unit_test(test_what_is_no_program_is_an_error),
 		cmocka_unit_test(test_descriptor_limit),
 		cmocka_unit_test(test_a_process_becomes_another),
