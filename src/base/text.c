@@ -29,6 +29,15 @@ bool span_equal_nocase(pop3_span a, pop3_span b)
 	return true;
 }
 
+bool span_take_prefix(pop3_span *text, pop3_span prefix)
+{
+	if (text->size < prefix.size || !span_equal((pop3_span){text->data, prefix.size}, prefix))
+		return false;
+	text->data += prefix.size;
+	text->size -= prefix.size;
+	return true;
+}
+
 int span_copy(pop3_span text, char *buf, size_t size)
 {
 	if (text.size >= size || (text.size && memchr(text.data, 0, text.size)))

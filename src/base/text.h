@@ -12,6 +12,8 @@
 pop3_span span_of(const char *text);
 bool span_equal(pop3_span a, pop3_span b);
 bool span_equal_nocase(pop3_span a, pop3_span b); /* ASCII */
+/* Takes the prefix off the front of *text. False: text does not begin with it. */
+bool span_take_prefix(pop3_span *text, pop3_span prefix);
 /* Copies into a NUL-terminated buffer. -1 if it does not fit or holds a NUL: nothing is written
  * then. */
 int span_copy(pop3_span text, char *buf, size_t size);

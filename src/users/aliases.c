@@ -2,6 +2,7 @@
  * sorted by name. The file's content is hostile until parsed. */
 #include "users/aliases.h"
 
+#include "base/descriptor.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "users/names.h"
@@ -200,24 +201,6 @@ static int parse(struct content *content, const char *file, struct err *err)
 				       file, alias->line, alias->name, alias[-1].line);
 	}
 	return 0;
-}
-
-static ssize_t read_all(int fd, char *out, size_t size)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t n = read(fd, out + done, size - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
 }
 
 static bool is_settled(const struct timespec *changed)

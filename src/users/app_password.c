@@ -116,30 +116,21 @@ static bool parse_hex(pop3_span hex, unsigned char *ret, size_t size)
 	return true;
 }
 
-static bool take_prefix(pop3_span *word, pop3_span prefix)
-{
-	if (word->size < prefix.size || memcmp(word->data, prefix.data, prefix.size) != 0)
-		return false;
-	word->data += prefix.size;
-	word->size -= prefix.size;
-	return true;
-}
-
 static int set_field(pop3_span word, struct app_password *app, struct err *err)
 {
 	if (span_equal(word, SPAN_LITERAL("no_delete"))) {
 		app->no_delete = true;
 		return 0;
 	}
-	if (take_prefix(&word, SPAN_LITERAL("created=")))
+	if (span_take_prefix(&word, SPAN_LITERAL("created=")))
 		return span_number(word, INT64_MAX, &app->created) == 0
 			       ? 0
 			       : err_set(err, EX_CONFIG, "created= has no number of seconds");
-	if (take_prefix(&word, SPAN_LITERAL("expires=")))
+	if (span_take_prefix(&word, SPAN_LITERAL("expires=")))
 		return span_number(word, INT64_MAX, &app->expires) == 0 && app->expires
 			       ? 0
 			       : err_set(err, EX_CONFIG, "expires= has no number of seconds");
-	if (!take_prefix(&word, SPAN_LITERAL("networks=")))
+	if (!span_take_prefix(&word, SPAN_LITERAL("networks=")))
 		return err_set(err, EX_CONFIG, "a field that is not known");
 	return networks_valid(word) && span_copy(word, app->networks, sizeof(app->networks)) == 0
 		       ? 0
@@ -174,7 +165,7 @@ enum app_line app_line_parse(pop3_span line, unsigned char ret_key[APP_KEY],
 
 	if (line.size == 0 || line.data[0] == '#')
 		return APP_LINE_EMPTY;
-	if (take_prefix(&line, SPAN_LITERAL("key "))) {
+	if (span_take_prefix(&line, SPAN_LITERAL("key "))) {
 		if (!parse_hex(line, key, sizeof(key))) {
 			err_set(err, EX_CONFIG, "a key that is not 64 hex digits");
 			return APP_LINE_BAD;

@@ -6,20 +6,9 @@
 #include "users/networks.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
-
-#include <stdio.h>
-static bool take_prefix(pop3_span *word, const char *prefix)
-{
-	size_t n = strlen(prefix);
-
-	if (word->size < n || memcmp(word->data, prefix, n) != 0)
-		return false;
-	word->data += n;
-	word->size -= n;
-	return true;
-}
 
 /* Two numbers. uid 0 is refused; words are not used, and err says so. */
 static int set_ids(const struct user_fields *fields, struct err *err)
@@ -67,7 +56,7 @@ static int parse_size(pop3_span text, uint64_t *ret)
  * unit. */
 static int set_quota_rule(pop3_span rule, struct user *user)
 {
-	if (!take_prefix(&rule, "*:"))
+	if (!span_take_prefix(&rule, SPAN_LITERAL("*:")))
 		return -1;
 	while (rule.size) {
 		const char *end = memchr(rule.data, ':', rule.size);
@@ -76,11 +65,11 @@ static int set_quota_rule(pop3_span rule, struct user *user)
 
 		rule.data += part.size + (end != NULL);
 		rule.size -= part.size + (end != NULL);
-		if (take_prefix(&part, "messages="))
+		if (span_take_prefix(&part, SPAN_LITERAL("messages=")))
 			to = &user->quota_messages;
-		else if (take_prefix(&part, "storage="))
+		else if (span_take_prefix(&part, SPAN_LITERAL("storage=")))
 			factor = part.size && part.data[part.size - 1] <= '9' ? 1024 : 1;
-		else if (!take_prefix(&part, "bytes="))
+		else if (!span_take_prefix(&part, SPAN_LITERAL("bytes=")))
 			return -1;
 		if (parse_size(part, &number) < 0 || number > (1ull << 60) / factor)
 			return -1;
@@ -260,7 +249,7 @@ bool user_field_is_passed_over(pop3_span name)
 		if (span_equal(name, span_of(passed_over[i])))
 			return true;
 	for (size_t i = 0; i < sizeof(passed_over_begins) / sizeof(passed_over_begins[0]); i++)
-		if (take_prefix(&name, passed_over_begins[i]))
+		if (span_take_prefix(&name, span_of(passed_over_begins[i])))
 			return true;
 	return false;
 }
@@ -285,7 +274,7 @@ enum user_field user_fields_set(struct user_fields *fields, pop3_span name, pop3
 		err_set(err, EX_CONFIG, "the field %s holds a control character", shown);
 		return USER_FIELD_BAD;
 	}
-	(void)take_prefix(&name, "userdb_");
+	(void)span_take_prefix(&name, SPAN_LITERAL("userdb_"));
 	field = find_field(name);
 	if (!field && user_field_is_passed_over(name))
 		return USER_FIELD_TAKEN;

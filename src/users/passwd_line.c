@@ -8,17 +8,6 @@
 #include <string.h>
 #include <sysexits.h>
 
-static bool take_prefix(pop3_span *word, const char *prefix)
-{
-	size_t n = strlen(prefix);
-
-	if (word->size < n || memcmp(word->data, prefix, n) != 0)
-		return false;
-	word->data += n;
-	word->size -= n;
-	return true;
-}
-
 static void note_first(struct err *first, const char *what, pop3_span name, const char *why)
 {
 	char shown[64];
@@ -53,7 +42,7 @@ static int set_extra(pop3_span word, struct user_fields *fields, struct err *ref
 	pop3_span value = {"", 0};
 	struct err why;
 
-	(void)take_prefix(&name, "userdb_");
+	(void)span_take_prefix(&name, SPAN_LITERAL("userdb_"));
 	if (!word.size) /* two blanks */
 		return 0;
 	/* as Dovecot: "nologin=" and "nologin=no" are set */

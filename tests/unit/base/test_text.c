@@ -48,10 +48,19 @@ static void test_number(void **state)
 
 static void test_equal(void **state)
 {
+	pop3_span text = SPAN_LITERAL("userdb_uid");
+
 	assert_true(span_equal(SPAN_LITERAL("abc"), span_of("abc")));
 	assert_false(span_equal(SPAN_LITERAL("abc"), span_of("abC")));
 	assert_false(span_equal(SPAN_LITERAL("abc"), span_of("ab")));
 	assert_true(span_equal((pop3_span){NULL, 0}, span_of("")));
+	assert_true(span_take_prefix(&text, SPAN_LITERAL("userdb_")));
+	assert_true(span_equal(text, SPAN_LITERAL("uid")));
+	assert_false(span_take_prefix(&text, SPAN_LITERAL("uidl"))); /* behind its end */
+	assert_false(span_take_prefix(&text, SPAN_LITERAL("ui_")));
+	assert_true(span_take_prefix(&text, (pop3_span){NULL, 0}));
+	assert_true(span_take_prefix(&text, SPAN_LITERAL("uid")));
+	assert_int_equal(text.size, 0);
 	assert_true(span_equal_nocase(span_of("Retr[`"), span_of("rETR[`")));
 	assert_false(span_equal_nocase(span_of("a{"), span_of("a[")));
 }
