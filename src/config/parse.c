@@ -503,8 +503,8 @@ static int check(const struct config *config, struct err *err)
 	if (config->login_delay_max && config->login_delay_max < config->login_delay_seconds)
 		return err_set(err, EX_CONFIG,
 			       "%s:%" PRIu32
-			       ": login_delay_max is less than login_delay: clients are told the "
-			       "most that any user has to wait",
+			       ": login_delay_max is less than login_delay: clients get it as the "
+			       "longest delay of any user; make it at least login_delay",
 			       config->file, line_of("pop3", "login_delay_max"));
 	/* what is not a day is announced as 0: clients would leave nothing on the server */
 	if (config->delete_after_seconds && config->delete_after_seconds < 24 * 3600)
