@@ -51,7 +51,7 @@ enum pop3_command {
 	POP3_COMMAND_COUNT
 };
 
-/* What pop3_client_next() found; behind each the members of the event that hold something. */
+/* Results of pop3_client_next(); behind each the members of the event that hold something. */
 enum pop3_client_event_type {
 	/* All input is taken: receive more. */
 	POP3_CLIENT_MORE,

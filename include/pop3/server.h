@@ -68,7 +68,7 @@ enum pop3_code {
  * first. */
 enum pop3_language { POP3_ENGLISH, POP3_SPANISH, POP3_LANGUAGE_COUNT };
 
-/* What pop3_server_next() found; behind each the members of the event that hold something. */
+/* Results of pop3_server_next(); behind each the members of the event that hold something. */
 enum pop3_event_type {
 	/* All input is taken, or the machine wants something else now. */
 	POP3_EVENT_NONE,
@@ -117,7 +117,8 @@ struct pop3_event {
 	bool has_initial;
 };
 
-/* What a site offers. It must outlive the machine; all machines may share it. Texts are static. */
+/* The settings of a site. They must outlive the machine; all machines may share it. Texts are
+ * static. */
 struct pop3_server_settings {
 	/* CAPA IMPLEMENTATION; NULL: not announced. */
 	const char *implementation;

@@ -27,7 +27,7 @@ enum lmtp_address_status {
 	LMTP_ADDRESS_NOT_ASCII = -3, /* octets above 0x7F where they were not announced */
 };
 
-/* Where the parts of a checked address are: spans into the text that was checked. */
+/* The parts of a checked address: spans into the text that was checked. */
 struct lmtp_address {
 	pop3_span local;  /* as written, with its quotes if it has some */
 	pop3_span domain; /* without "@"; empty: none was given */
@@ -54,8 +54,8 @@ size_t lmtp_address_unquote(const struct lmtp_address *address, char *out);
  */
 bool lmtp_sender_writable(pop3_span text);
 
-/* What may stand behind the "@" of an address: labels, or a literal in brackets. Octets above 0x7F
- * are taken as they are. */
+/* Whether it may stand behind the "@" of an address: labels, or a literal in brackets. Octets above
+ * 0x7F are taken as they are. */
 bool lmtp_domain_valid(pop3_span domain);
 
 /* Valid UTF-8 (RFC 3629: shortest form, no surrogates). */

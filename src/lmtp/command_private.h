@@ -25,7 +25,7 @@ enum lmtp_verb {
 /* line has no CRLF. *ret_args: what is behind the verb and one space, without trailing spaces. */
 enum lmtp_verb lmtp_verb_parse(pop3_span line, pop3_span *ret_args);
 
-/* What is wrong with a line, as a reply. code 0: nothing. */
+/* The refusal of a line, as a reply. code 0: it is not refused. */
 struct lmtp_refusal {
 	uint16_t code;
 	const char *enhanced, *text;

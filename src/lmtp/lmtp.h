@@ -73,7 +73,7 @@ struct lmtp_event {
 	pop3_span text; /* CONTENT */
 };
 
-/* What a site offers. Must outlive the machine; may be shared by all. */
+/* The settings of a site. They must outlive the machine; may be shared by all. */
 struct lmtp_server_settings {
 	const char *host_name; /* in the greeting and in LHLO's reply */
 	uint64_t max_size;     /* octets of a message (SIZE is announced with it); 0: no limit */

@@ -21,8 +21,8 @@ size_t p3_put_number(char *out, uint64_t number);
 bool p3_digits(pop3_span text);
 /* Standard base64 with padding; empty is valid. */
 bool p3_base64(pop3_span text);
-/* What a server's id may hold: 1 to POP3_CLIENT_ID_MAX octets, no control characters but tabs. RFC
- * 1939 section 7 has 70 octets of 0x21–0x7E; many servers do not keep to it. */
+/* Whether it may be a server's unique id: 1 to POP3_CLIENT_ID_MAX octets, no control characters but
+ * tabs. RFC 1939 section 7 has 70 octets of 0x21–0x7E; many servers do not keep to it. */
 bool p3_unique_id(pop3_span text);
 /* ASCII, without regard to case; word is upper case. */
 bool p3_equal_nocase(pop3_span text, const char *word);

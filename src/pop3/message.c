@@ -136,8 +136,8 @@ void pop3_counter_finish(struct pop3_counter *counter)
 	counter->last_cr = false;
 }
 
-/* Where in a line the encoder stands. The CR states have emitted the CR already: it is content
- * until an LF follows, and then it is the first half of that line break. */
+/* The encoder's place in a line. The CR states have emitted the CR already: it is content until an
+ * LF follows, and then it is the first half of that line break. */
 enum { ENC_START, ENC_START_CR, ENC_LINE, ENC_LINE_CR };
 
 void pop3_encoder_init(struct pop3_encoder *encoder, uint64_t body_lines)

@@ -69,7 +69,7 @@ char *pop3_server_take_back(struct pop3_server *server)
 	return buffer;
 }
 
-/* Where the line in hand is kept, and how much may be. */
+/* The buffer of the line in hand, and its limit. */
 static struct p3_line line_of(struct pop3_server *server)
 {
 	bool lent = server->in_sasl && server->lent;

@@ -1,6 +1,6 @@
 /*
- * What a client speaks that sends what POP3 does not have: most come to a wrong port, and their
- * people read the reply. Called by server_command.c.
+ * The protocol of a client that sends commands which POP3 does not have: most come to a wrong port,
+ * and their people read the reply. Called by server_command.c.
  */
 #ifndef POP3_SRC_SERVER_FOREIGN_PRIVATE_H
 #define POP3_SRC_SERVER_FOREIGN_PRIVATE_H

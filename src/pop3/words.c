@@ -61,7 +61,7 @@ static bool is_range(pop3_span range)
 	return subtag;
 }
 
-/* What is in front of the last "-"; size 0: nothing. */
+/* The text in front of the last "-"; size 0: there is none. */
 static pop3_span shorter(pop3_span range)
 {
 	while (range.size && range.data[range.size - 1] != '-')
