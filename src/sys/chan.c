@@ -199,8 +199,8 @@ static void forget_posted(struct chan *chan)
 	chan->posted_size = 0;
 }
 
-/* Where the next one may begin: at a multiple of 8 octets, of which CHAN_POST_MAX is one. What is
- * between is filled up; it is no part of the packet if nothing follows. */
+/* The place where the next one may begin: a multiple of 8 octets, of which CHAN_POST_MAX is one.
+ * The octets between are filled; they are no part of the packet if nothing follows. */
 static size_t next_place(struct chan *chan)
 {
 	size_t place = (chan->posted_size + 7) / 8 * 8;

@@ -191,8 +191,8 @@ static void check_eof(struct conn *conn)
 		conn_die(conn, CONN_EOF);
 }
 
-/* What to wait for. unread: the socket was readable, but nothing was to be read from it: only then
- * it is worth a system call to stop waiting for input. */
+/* The event to wait for. unread: the socket was readable, but nothing was to be read from it: only
+ * then it is worth a system call to stop waiting for input. */
 static void settle(struct conn *conn, bool unread)
 {
 	int now = conn->watch.wanted;

@@ -17,7 +17,8 @@
 struct loop;
 
 struct loop *loop_create(struct err *err); /* SIGPIPE is ignored from here on */
-/* What was added to the loop stays its owner's memory and is not called any more. NULL is none. */
+/* Frees the loop, or nothing (NULL). Watches and timers on it stay their owners' memory and are not
+ * called any more. */
 void loop_destroy(struct loop *loop);
 void loop_run(struct loop *loop); /* until loop_stop */
 void loop_stop(struct loop *loop);

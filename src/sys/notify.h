@@ -1,6 +1,6 @@
 /*
- * What a service manager that speaks systemd's protocol wants to know (sd_notify(3)): one datagram
- * a message, to the socket that $NOTIFY_SOCKET names. Without a service manager nothing happens. In
+ * Messages to a service manager that speaks systemd's protocol (sd_notify(3)): one datagram a
+ * message, to the socket that $NOTIFY_SOCKET names. Without a service manager nothing happens. In
  * the monitor and in the parent of valija fetch --watch; nothing here allocates or blocks.
  */
 #ifndef SYS_NOTIFY_H

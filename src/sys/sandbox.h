@@ -1,6 +1,6 @@
 /*
- * How a process gives up the rights that it does not need: uid and groups, capabilities, root
- * directory, new privileges, core files, rlimits, Landlock, seccomp. None of it can be undone after
+ * Removal of the rights that a process does not need: uid and groups, capabilities, root directory,
+ * new privileges, core files, rlimits, Landlock, seccomp. None of it can be undone after
  * sandbox_enter. Without root all of it is done but the change of uid and the empty root. A kernel
  * without Landlock or seccomp is no failure; one line in the log says so.
  *

@@ -128,7 +128,7 @@ static X509 *read_first(const char *file, struct err *err)
 	return certificate;
 }
 
-/* What a certificate says of itself is anything: only octets of host names are taken. */
+/* A certificate's names may hold any octets: only octets of host names are taken. */
 static bool is_host(pop3_span name)
 {
 	static const char octets[] =

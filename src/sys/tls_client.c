@@ -246,7 +246,7 @@ static enum tls_client_status translate(struct tls_client *client, int result, s
 	return TLS_CLIENT_FAILED;
 }
 
-/* What was verified when the session began stands for it, so it must have been verified. */
+/* A resumed session is as good as its first handshake, which must have been verified. */
 static bool good_when_it_began(const struct tls_client *client)
 {
 	return client->pinned_only || !SSL_session_reused(client->ssl) ||

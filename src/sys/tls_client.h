@@ -45,8 +45,7 @@ struct tls_client_settings {
 	pop3_span session;
 };
 
-/* What a user of clients has from earlier connections with the same settings, and leaves to later
- * ones. */
+/* State from earlier connections with the same settings, for later ones. */
 struct tls_client_memory {
 	const struct tls_trust *trust; /* NULL: none */
 	size_t size;                   /* of session; 0: none */
@@ -69,8 +68,8 @@ int tls_client_create(const struct tls_client_settings *settings, int fd, struct
 void tls_client_destroy(struct tls_client *client);
 
 enum tls_client_status tls_client_handshake(struct tls_client *client, struct err *err);
-/* What resumes this session: its octets, secret, are written into out. 0: nothing does, or it is
- * larger than size. Asked for at the end: a server may send it at any time. */
+/* The session, secret, is written into out, to be resumed later. Returns its octets; 0: there is
+ * none, or it is larger than size. Asked for at the end: a server may send it at any time. */
 size_t tls_client_session(struct tls_client *client, char *out, size_t size);
 /* The handshake resumed the session of the settings. */
 bool tls_client_resumed(const struct tls_client *client);

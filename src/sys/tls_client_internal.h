@@ -1,4 +1,4 @@
-/* What tls_client.c and tls_trust.c have of each other: for these two only. */
+/* Shared by tls_client.c and tls_trust.c: for these two only. */
 #ifndef SYS_TLS_CLIENT_INTERNAL_H
 #define SYS_TLS_CLIENT_INTERNAL_H
 

@@ -28,7 +28,7 @@ struct handle {
 	uint32_t key;
 };
 
-/* What the library holds: a key with a handle, or (to compare it with) a public key alone. */
+/* A key as the library holds it: with a handle, or (for comparison) a public key alone. */
 struct remote_key {
 	struct handle handle;
 	enum kind kind;

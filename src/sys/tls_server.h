@@ -31,7 +31,7 @@ enum {
 	TLS_SIGNING_MAX = 512,    /* handshakes of a server that wait for a signature */
 };
 
-/* What a handshake needs signed. */
+/* A signature that a handshake needs. */
 struct tls_to_sign {
 	uint32_t key;    /* the place of its certificate in the list that made the server */
 	uint32_t scheme; /* SignatureScheme (tls_scheme.h) */

@@ -25,7 +25,7 @@ enum tls_status {
 	TLS_WANT_TURN = -7 /* of a handshake only: too many of this server wait for signatures */
 };
 
-/* What a connection is protected by; any process has a use for it. */
+/* The protection of a connection; used by any process. */
 enum tls_protocol { TLS_NONE, TLS_1_2, TLS_1_3, TLS_OLDER, TLS_PROTOCOLS };
 /* "TLSv1.3"; "no" of TLS_NONE. */
 const char *tls_protocol_name(enum tls_protocol protocol);
@@ -35,8 +35,7 @@ struct tls_session *tls_session_create(struct tls_server *server, int fd);
 /* Sends close_notify if that does not block. NULL is none. */
 void tls_session_destroy(struct tls_session *session);
 enum tls_status tls_session_handshake(struct tls_session *session);
-/* What the handshake waits for to be signed; NULL: nothing. It lives until the signature is given.
- */
+/* The signature that the handshake waits for; NULL: none. It lives until the signature is given. */
 const struct tls_to_sign *tls_session_to_sign(const struct tls_session *session);
 /* Gives the signature (size 0: there is none, and the handshake fails) and goes on with the
  * handshake. */

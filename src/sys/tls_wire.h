@@ -1,7 +1,7 @@
 /*
- * Where the library's records meet the socket: below tls_server.c and tls_session.c, for these two
- * only. Sessions of one server are all in one thread and share one buffer for records on their way
- * out, so that a reply of any size is one send, and an idle session owns no buffer.
+ * The path of the library's records to the socket: below tls_server.c and tls_session.c, for these
+ * two only. Sessions of one server are all in one thread and share one buffer for records on their
+ * way out, so that a reply of any size is one send, and an idle session owns no buffer.
  */
 #ifndef SYS_TLS_WIRE_H
 #define SYS_TLS_WIRE_H

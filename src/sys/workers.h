@@ -33,7 +33,7 @@ struct job_lane {
 void job_lane_init(struct job_lane *lane);
 /* No job of the lane waits, runs or has its done() still to come: it may be freed. */
 bool job_lane_idle(const struct job_lane *lane);
-/* What the lane's job that runs now does (its `what`); NULL: none runs, its next one waits for a
+/* The name of the lane's job that runs now (its `what`); NULL: none runs, its next one waits for a
  * thread. */
 const char *job_lane_doing(struct workers *workers, const struct job_lane *lane);
 
