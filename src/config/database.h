@@ -52,9 +52,9 @@ const char *config_database_item(const struct config *config,
 uint64_t config_database_number(const struct config *config, const struct config_database *database,
 				const char *name);
 
-/* Where the mail of its users without a home is: the place in config->roots of the folder (0 where
- * the section has no setting mail), and in *ret what is below that, with placeholders ("": the
- * name). database NULL: the users file. ret lives as long as config. */
+/* The location of users without a home: returns the place of its mail root in config->roots (0
+ * where the section has no setting mail), and in *ret what is below that, with placeholders ("":
+ * the name). database NULL: the users file. ret lives as long as config. */
 uint32_t config_database_mail(const struct config *config, const struct config_database *database,
 			      const char **ret);
 
