@@ -74,7 +74,7 @@ static const char *take_mark(const char *rest, char ret[MAIL_MARK_SIZE])
 	return id + n + 1;
 }
 
-/* What is remembered of the root of this path: its identity. -1: nothing. */
+/* The identity of the root of this path, as it was remembered. -1: it was not. */
 static int recall(const char *memory, const char *path, struct mail_root_facts *ret)
 {
 	FILE *file = fopen(memory, "re");
@@ -97,7 +97,7 @@ static int recall(const char *memory, const char *path, struct mail_root_facts *
 	return result;
 }
 
-/* Where a process like this one remembers. -1: nowhere. */
+/* The state folder of a process like this one. -1: it has none. */
 static int state_folder(char *buf, size_t size)
 {
 	const char *given = getenv("STATE_DIRECTORY"), *xdg = getenv("XDG_STATE_HOME");

@@ -1,10 +1,10 @@
 /*
- * What is known of the mail root for the sake of maildrops that are not there: were there any
- * before, and is it still the same folder? Its mark says so (mail_mark.h); of a root that an older
- * version remembered, inode and time of birth. A filesystem that is not mounted looks like a site
- * without mail, and an empty maildrop must not be made for it. The monitor looks and remembers (in
- * a small file of the state folder, so that it is known after a restart), keepers and `valija
- * deliver` ask when a maildrop is not there.
+ * Facts about the mail root for maildrops that are not there: were there any before, and is it
+ * still the same folder? Its mark shows it (mail_mark.h); of a root that an older version
+ * remembered, inode and time of birth. A filesystem that is not mounted looks like a site without
+ * mail, and an empty maildrop must not be made for it. The monitor looks and remembers (in a small
+ * file of the state folder, so that it is known after a restart), keepers and `valija deliver` ask
+ * when a maildrop is not there.
  */
 #ifndef MAILDROP_MAIL_ROOT_H
 #define MAILDROP_MAIL_ROOT_H
@@ -36,10 +36,10 @@ struct mail_root {
 	const char *path;                  /* as configured, for the log */
 };
 
-/* What the filesystem of a mail root says of it. */
+/* Facts about a mail root, from its filesystem. */
 struct mail_root_facts {
-	/* What makes a folder this one, also after a restart of the machine; devices get other
-	 * numbers then. born: 0 where the filesystem does not know it. */
+	/* The identity of a folder, also after a restart of the machine; devices get other numbers
+	 * then. born: 0 where the filesystem does not know it. */
 	uint64_t inode; /* 0: it cannot be looked at */
 	int64_t born;
 	uint32_t born_ns;
@@ -49,8 +49,8 @@ struct mail_root_facts {
 	bool earned;               /* it has no mark, and this software made a maildrop in it */
 };
 
-/* Whoever calls this may hang with the filesystem; all that is said below does not, unless it says
- * so. System calls only. */
+/* Reads the facts; may hang with the filesystem. The functions below do not, unless their comments
+ * say so. System calls only. */
 void mail_root_gather(int root_fd, struct mail_root_facts *ret);
 
 /*

@@ -36,7 +36,7 @@ static enum maildrop_status refuse_home(struct err *err)
 	return MAILDROP_PERM;
 }
 
-/* What was opened belongs to the driver that opened it. */
+/* The maildrop belongs to the driver that opened it. */
 static enum maildrop_status opened(const struct maildrop_settings *settings,
 				   enum maildrop_status status, struct maildrop **ret)
 {

@@ -45,8 +45,8 @@ struct undelete;
 struct mail_root;
 struct mbox_locker;
 
-/* How long what is kept (docs/maildrop-format.md, Deleted messages that are kept); a store that
- * cannot keep is not opened with it. */
+/* Limits on deleted messages that are kept (docs/maildrop-format.md), and on the age of all; a
+ * store that cannot keep is not opened with it. */
 struct maildrop_retention {
 	uint32_t keep_seconds;   /* deleted messages are kept for so long; 0: none is */
 	uint64_t keep_octets;    /* of a maildrop, at most; 0: no limit */
@@ -114,10 +114,10 @@ int maildrop_folder(int root_fd, const char *home, struct err *err);
 /* Is the mail on a filesystem that never waits where it says so, not for a network either? */
 bool maildrop_is_local(int root_fd);
 /*
- * How an open file may be lent to a process that must never wait for it. FILE: reading with
- * RWF_NOWAIT was tried on it, and its filesystem keeps that promise. MEMORY: its filesystem is in
- * memory. VALUE: neither; whoever reads it may wait for ever (FUSE, a network), so only its octets
- * are lent.
+ * The way in which an open file may be lent to a process that must never wait for it. FILE: reading
+ * with RWF_NOWAIT was tried on it, and its filesystem keeps that promise. MEMORY: its filesystem is
+ * in memory. VALUE: neither; whoever reads it may wait for ever (FUSE, a network), so only its
+ * octets are lent.
  */
 enum maildrop_lending { MAILDROP_LEND_VALUE, MAILDROP_LEND_FILE, MAILDROP_LEND_MEMORY };
 enum maildrop_lending maildrop_lending(int fd);

@@ -30,7 +30,7 @@ void register_destroy(struct mail_register *reg);
 const char *register_file(const struct mail_register *reg);
 
 /*
- * What the register says of a location (a path below the mail root). Looks at the file again when
+ * The register's entry of a location (a path below the mail root). Looks at the file again when
  * other processes changed it. -1 with err: it cannot be read.
  */
 int register_find(struct mail_register *reg, pop3_span location, enum register_kind *ret,

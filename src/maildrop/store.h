@@ -37,7 +37,7 @@ enum store_event {
 	STORE_WRONG, /* it is not what it was when it was opened */
 };
 
-/* What every store of a keeper gets; lives as long as the store. */
+/* The keeper's part of every store; lives as long as the store. */
 struct store_host {
 	struct loop *loop;
 	unsigned threads; /* for those that block */
@@ -153,7 +153,7 @@ struct store_deliver {
 	uint32_t head_room, head_size; /* head_size: ret */
 };
 
-/* What a kind of store does. The functions below check arguments, then call it. */
+/* The operations of a kind of store. The functions below check arguments, then call it. */
 struct store_ops {
 	unsigned abilities;
 	void (*away)(struct store *store, bool away);

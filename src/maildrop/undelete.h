@@ -1,5 +1,5 @@
 /*
- * What is asked of maildrop_undelete, and what became of it. For commands.
+ * Requests to maildrop_undelete, and their outcomes. For commands.
  */
 #ifndef MAILDROP_UNDELETE_H
 #define MAILDROP_UNDELETE_H

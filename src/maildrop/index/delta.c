@@ -137,7 +137,7 @@ static const unsigned char *good_frame(struct reader *r, uint64_t id, uint64_t p
 	return p && index_frame_good(p, ret->size, id, position) ? p : NULL;
 }
 
-/* Where the group of frames that begins here ends, or 0: it is not whole. */
+/* The end of the group of frames that begins here, or 0: it is not whole. */
 static uint64_t group_end(struct reader *r, uint64_t id, uint64_t position)
 {
 	struct index_frame frame;

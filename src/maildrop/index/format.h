@@ -27,7 +27,7 @@
 
 enum index_directory { INDEX_NEW, INDEX_CUR, INDEX_DIRECTORIES };
 
-/* How far a directory's time can be believed to stand for its contents. */
+/* Trust in a directory's time as a sign that its contents are the same. */
 enum index_trust {
 	TRUST_NONE,    /* changed too shortly before it was read: look again */
 	TRUST_ASSUMED, /* only our own changes since it was read, as far as we know */

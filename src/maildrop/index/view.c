@@ -9,7 +9,7 @@
 
 struct index_view {
 	struct index index;
-	/* Where the last reading ended: the next one usually goes on there. */
+	/* The end of the last reading: the next one usually goes on there. */
 	uint32_t next_number, next_ordinal;
 	size_t next_removed;
 };
@@ -52,7 +52,7 @@ static void seek_number(struct index_view *view, uint32_t number)
 	view->next_removed = view->next_ordinal - (number - 1);
 }
 
-/* How many ordinals follow each other from here on: up to a removed one, or the end. */
+/* Returns how many ordinals follow each other from here on: up to a removed one, or the end. */
 static uint32_t run_length(const struct index_view *view)
 {
 	const struct index_delta *delta = &view->index.delta;

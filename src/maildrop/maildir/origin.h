@@ -1,8 +1,8 @@
 /*
- * Where the unique ids of a mail root come from: another server's rule, written down once by
- * `valija import` in .valija-origin of the root. By it a Maildir that another server filled gets
- * the ids that its clients know. Read by keepers and `valija deliver`, written by the command.
- * Format: docs/maildrop-format.md.
+ * The origin of the unique ids of a mail root: another server's rule, written down once by `valija
+ * import` in .valija-origin of the root. By it a Maildir that another server filled gets the ids
+ * that its clients know. Read by keepers and `valija deliver`, written by the command. Format:
+ * docs/maildrop-format.md.
  */
 #ifndef MAILDROP_MAILDIR_ORIGIN_H
 #define MAILDROP_MAILDIR_ORIGIN_H

@@ -12,7 +12,7 @@
 
 extern const struct maildrop_driver mbox_driver;
 
-/* What a person wants to know of a mailbox, and after a crash. */
+/* A report on a mailbox, for a person; aside and carried_out: after a recovery. */
 struct mbox_report {
 	uint64_t messages, octets, deleted; /* in the file; of those, deleted by their owner */
 	bool journal;                       /* a rewrite was cut off */

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-/* What is before a "From " line and belongs to it: the longest empty line, and the LF before it. */
+/* Octets in front of a "From " line that belong to it: the longest empty line, and the LF before
+ * it. */
 #define SEPARATOR 3u
 
 void mbox_scan_init(struct mbox_scan *s, const struct mbox_scan_user *user, uint64_t offset)

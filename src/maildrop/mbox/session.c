@@ -63,7 +63,7 @@ static int copy_of(const struct mbox_place *place, int from, uint64_t size)
 	return fd;
 }
 
-/* Where reading may be waited for, a front gets a copy of the session's index. */
+/* A copy of the session's index, for the front, if reads of the files may have to be waited for. */
 static enum maildrop_status take_snapshot(struct mbox *m, struct err *err)
 {
 	const struct index *index = &m->index.index;
@@ -229,7 +229,7 @@ enum maildrop_status mbox_body_now(struct maildrop *maildrop, uint32_t number,
 	return MAILDROP_WAIT;
 }
 
-/* What was handed out had been counted. */
+/* Sizes in an mbox are counted, not claimed: none is wrong. */
 bool mbox_body_wrong(struct maildrop *maildrop, uint32_t number, struct err *err)
 {
 	(void)maildrop, (void)number, (void)err;

@@ -185,7 +185,7 @@ static bool take_growth(const struct mbox_place *place, struct mbox_index *index
 
 /* ---- any other change ---- */
 
-/* What is known of the messages; cut: without those that were deleted. */
+/* The messages in the index, or those that can be salvaged of it; cut: without the deleted ones. */
 static int load_known(const struct mbox_place *place, struct mbox_index *index, bool cut,
 		      struct mbox_table *known)
 {

@@ -1,4 +1,4 @@
-/* What adopt.h wrote is taken back. For bring.c. */
+/* Undo of an adoption (adopt.h): its file of unique ids is removed. For bring.c. */
 #ifndef MAILDROP_MAILDIR_ADOPT_UNDO_H
 #define MAILDROP_MAILDIR_ADOPT_UNDO_H
 

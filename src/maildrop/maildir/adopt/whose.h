@@ -1,4 +1,5 @@
-/* Whose a Maildir was before it is opened here. For the files of this folder. */
+/* The owner of a Maildir's unique ids before it is opened here: another server, we, or nobody. For
+ * the files of this folder and bring.c. */
 #ifndef MAILDROP_MAILDIR_ADOPT_WHOSE_H
 #define MAILDROP_MAILDIR_ADOPT_WHOSE_H
 

@@ -55,8 +55,7 @@ static int del_found_again(struct maildir *m, struct maildir_log *log,
 	return 0;
 }
 
-/* What is deleted is the file that the session knew; if another one has its name since, that one
- * stays. */
+/* The file that the session knew is deleted; if another one has its name since, that one stays. */
 static void del_known(struct index_batch *batch, const struct index_message *known,
 		      const struct index_message *now, uint32_t ordinal)
 {

@@ -8,8 +8,8 @@
 #include "maildrop/maildir/files/place.h"
 #include "maildrop/maildir/update/model.h"
 
-/* Where files are now, when the locator that the index knows led nowhere: looked up by unique part
- * and inode. */
+/* The present places of files whose locator in the index led nowhere: looked up by unique part and
+ * inode. */
 struct maildir_locator {
 	struct maildir_model model;
 	struct index_stamp stamps[INDEX_DIRECTORIES];

@@ -143,7 +143,7 @@ static int copy_of(const struct maildir_place *place, const char *name, int from
 	return -1;
 }
 
-/* Where reading may be waited for, a front gets a copy of the session's index. */
+/* A copy of the session's index, for the front, if reads of the files may have to be waited for. */
 static enum maildrop_status copy_for_lending(struct maildir *m, struct err *err)
 {
 	const struct index *index = &m->index.index;

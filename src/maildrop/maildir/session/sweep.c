@@ -65,7 +65,7 @@ static void upkeep(struct maildir *m)
 		maildir_sweep_tmp(m);
 }
 
-/* What has to be done because time passes. */
+/* Whether work is due that comes with time: expiry, and removal of kept messages. */
 static bool is_due(const struct maildir *m)
 {
 	struct maildrop_upkeep *upkeep = m->place.retention.upkeep;

@@ -1,6 +1,6 @@
 /*
- * What is tidied up behind a session: files of deleted messages, new/, a long log. It may be killed
- * at any instant; failures are left to a later session.
+ * The sweep after a session: files of deleted messages, new/, a long log. It may be killed at any
+ * instant; failures are left to a later session.
  */
 #ifndef MAILDROP_MAILDIR_SESSION_SWEEP_H
 #define MAILDROP_MAILDIR_SESSION_SWEEP_H

@@ -249,7 +249,7 @@ bool maildir_sweep_new(struct maildir *m)
 	return moved == PORTION;
 }
 
-/* What the Maildir page gives a writer, who may be another program on another machine. */
+/* The time that the Maildir page gives a writer, which may be a program on another machine. */
 #define TMP_SECONDS (36 * 3600)
 
 struct leftovers {

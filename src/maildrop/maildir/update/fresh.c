@@ -22,7 +22,7 @@ static bool to_measure(const struct maildir_comparison *c, uint32_t at)
 	return (m->marks & (MODEL_MEASURE | MODEL_DEAD)) == MODEL_MEASURE;
 }
 
-/* What the claims of a few messages really come to; a claim that is no truth at all is dropped. */
+/* The true octets of a few messages with claims; a claim that is not true at all is dropped. */
 static uint64_t true_octets(struct maildir_comparison *c)
 {
 	uint64_t octets = 0;

@@ -1,4 +1,4 @@
-/* What fresh messages are: their sizes and unique ids. A step of maildir_update. */
+/* Sizes and unique ids of fresh messages. A step of maildir_update. */
 #ifndef MAILDROP_MAILDIR_UPDATE_FRESH_H
 #define MAILDROP_MAILDIR_UPDATE_FRESH_H
 

@@ -15,7 +15,7 @@
 #define FILE_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 /*
- * How much of a log is read: all there is. Where nothing is waited for, exactly as much as there is
+ * The octets of a log to read: all there are. If nothing is waited for, exactly as much as there is
  * now, because a read of it may end early and would look like the end of the log; and nothing of a
  * long one, which takes its time.
  */

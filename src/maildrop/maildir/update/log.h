@@ -9,7 +9,7 @@
 #include "maildrop/index/write.h"
 #include "maildrop/maildir/files/place.h"
 
-/* Where an update goes. */
+/* The destination of an update. */
 enum maildir_target {
 	TARGET_LOG,     /* appended; another process may have a session */
 	TARGET_SESSION, /* we are the session: a long log may become a new base */
