@@ -23,8 +23,8 @@ void cache_destroy(struct cache *cache);
 /* false: too long to be remembered. */
 bool cache_digest(struct cache *cache, const char *user, const char *stored,
 		  const struct secret *password, unsigned char digest[CACHE_DIGEST]);
-/* What is remembered of the user counts no longer, nor what a digest made before is yet to say;
- * NULL: of nobody. A few others may have to prove themselves again, too. */
+/* Forgets the user; digests made before count no longer, either; NULL: all users. A few others may
+ * have to prove themselves again, too. */
 void cache_forget(struct cache *cache, const char *user);
 bool cache_has(struct cache *cache, const unsigned char digest[CACHE_DIGEST]);
 void cache_put(struct cache *cache, const unsigned char digest[CACHE_DIGEST]);

@@ -17,7 +17,7 @@
 
 struct derived;
 
-/* What keys belong to. */
+/* The origin of keys: user, secret and salt. */
 struct derived_of {
 	const struct scram_hash *hash;
 	pop3_span network; /* empty: not remembered */

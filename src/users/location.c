@@ -64,7 +64,7 @@ static int place(const struct user_mail *mail, pop3_span home, struct user *user
 	return 0;
 }
 
-/* What "%x" of a mail location stands for. -1: not known here. */
+/* The value of "%x" in a mail location. -1: not known here. */
 static int variable(char name, pop3_span home, const struct user *user, pop3_span *ret)
 {
 	pop3_span whole = span_of(user->name);
@@ -148,8 +148,8 @@ static int place_mail(const struct user_mail *mail, const struct location_words 
 		user->name, shown[0] ? shown : "nothing");
 }
 
-/* What a template with {user}, {local} and {domain} makes of the name. Returns its size, or -1: it
- * is too long. */
+/* Fills in a template with {user}, {local} and {domain}. Returns its size, or -1: it is too long.
+ */
 static int by_template(const char *template, const struct user *user, char buf[USER_HOME_MAX + 1])
 {
 	static const struct {

@@ -1,5 +1,5 @@
 /*
- * Where the maildrop of a user is: one function for logins, deliveries, `valijad -t` and the
+ * The location of a user's maildrop: one function for logins, deliveries, `valijad -t` and the
  * commands. A location is a folder of the setting mail and a path below it. No I/O: neither a mail
  * folder nor the register is looked at. Used within users, by keepers and by commands.
  */

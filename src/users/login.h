@@ -30,7 +30,7 @@ enum login_verdict {
 	LOGIN_ASK,      /* a database has to be asked: see login_question */
 };
 
-/* What the front says about the connection. */
+/* The front's statements about the connection. */
 struct login_channel {
 	bool tls;
 	bool loopback;

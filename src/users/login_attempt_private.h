@@ -1,5 +1,5 @@
 /*
- * What the files of a login share: an attempt, the service behind it, and how an attempt is given a
+ * Shared by the files of a login: an attempt, the service behind it, and how an attempt is given a
  * name, a user, a challenge and a verdict. See login.h for what an attempt is. login.c steps it,
  * login_app.c judges app passwords, login_password.c judges names with passwords or digests,
  * login_scram.c gives keys, login_service.c is what all attempts share. In auth: on its loop, or in

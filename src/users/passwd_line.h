@@ -21,7 +21,7 @@ enum passwd_line passwd_line_parse(pop3_span line, const struct user_mail *mail,
 /* Takes the next line (without LF or CRLF) from the front of *text; *ret_ended: it had its end.
  * false: text is used up. */
 bool passwd_line_next(pop3_span *text, pop3_span *ret_line, bool *ret_ended);
-/* What is before the first colon. */
+/* The name: the text before the first colon. */
 pop3_span passwd_line_name(pop3_span line);
 
 #endif

@@ -99,7 +99,7 @@ static enum found add_user(struct search *search, const struct user *user)
 	return FOUND;
 }
 
-/* Where an alias stands, for messages. */
+/* The place of an alias, for messages. */
 static const char *place_of(const struct search *search, const struct alias *alias, char buf[300])
 {
 	if (alias->line)

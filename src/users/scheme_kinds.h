@@ -1,4 +1,4 @@
-/* What a stored password is, without computing anything. Used within users only. */
+/* The kind of a stored password, found without computing anything. Used within users only. */
 #ifndef USERS_SCHEME_KINDS_H
 #define USERS_SCHEME_KINDS_H
 
