@@ -1,4 +1,4 @@
-/* Where the programs are that `valija fetch` starts. Before the process confines itself. */
+/* Paths of the programs that `valija fetch` starts. Found before the process confines itself. */
 #ifndef FETCH_PROGRAM_H
 #define FETCH_PROGRAM_H
 

@@ -29,7 +29,7 @@ enum fetch_tls { FETCH_TLS_IMPLICIT, FETCH_TLS_STARTTLS, FETCH_TLS_NONE };
 
 enum fetch_proxy_kind { FETCH_NO_PROXY, FETCH_SOCKS5, FETCH_HTTP };
 
-/* What stands between us and the server; it finds the server by its name. */
+/* A proxy in front of the server; it finds the server by its name. */
 struct fetch_proxy {
 	enum fetch_proxy_kind kind;
 	char host[FETCH_TEXT_MAX];
@@ -144,7 +144,7 @@ int fetch_account_source(struct fetch_account *account, const char *text, struct
 int fetch_account_tls(struct fetch_account *account, const char *text, struct err *err);
 /* After all settings are in: missing ones get their defaults, impossible ones are refused. */
 int fetch_account_check(struct fetch_account *account, struct err *err);
-/* What the account logs in with is an access token, no password. */
+/* Whether the account logs in with an access token, not with a password. */
 bool fetch_account_token(const struct fetch_account *account);
 /* It logs in without a secret: with its certificate. */
 bool fetch_account_external(const struct fetch_account *account);

@@ -36,7 +36,7 @@ const struct fetch_provider *fetch_provider_at(unsigned i);
 
 enum { FETCH_URL_MAX = 512, FETCH_CLIENT_MAX = 512 };
 
-/* How an account gets tokens: a row, with what the configuration says. */
+/* The source of an account's tokens: a provider, with the settings of the configuration. */
 struct fetch_oauth {
 	const struct fetch_provider *provider; /* NULL: all is from the configuration */
 	char name[FETCH_TEXT_MAX];

@@ -23,7 +23,7 @@ int carry_over(struct carry *carry, struct err *err);
 void carry_finish(struct carry *carry);
 /* Pure: the section of an account as text, to be freed. NULL: no memory. */
 char *carry_section(const struct import_account *account, const char *password_file);
-/* Where the password is to be put: beside the configuration. */
+/* The path of the new file for the password, beside the configuration. */
 int carry_password_file(const char *config, const char *name, char *ret, size_t size);
 
 #endif

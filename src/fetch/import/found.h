@@ -1,5 +1,5 @@
 /*
- * What the files of another fetcher say, for import.c: accounts, the unique ids that it has
+ * Findings in the files of another fetcher, for import.c: accounts, the unique ids that it has
  * collected, and remarks for the person, each with file and line. The readers (fetchmail.c, mpop.c,
  * getmail.c, thunderbird.c) are pure: text in, this out. Files are the user's own, but may be wrong
  * in any way. The process of `valija fetch import`, as the user.

@@ -15,10 +15,10 @@ enum {
 int state_open(const struct fetch_files *files, const char *dir, struct err *err);
 
 /*
- * What names the account for good: server and user; the section's name, or, for a URL, the place
- * the mail goes to (the same account may be collected into several places). Another port of the
- * same server is the same mailbox, but in a URL with a port of this host, which may be a tunnel's.
- * dir: the state folder.
+ * The lasting key of an account: server and user; the section's name, or, for a URL, the place the
+ * mail goes to (the same account may be collected into several places). Another port of the same
+ * server is the same mailbox, but in a URL with a port of this host, which may be a tunnel's. dir:
+ * the state folder.
  */
 int state_key(const struct fetch_account *account, int dir, char key[STATE_KEY_MAX],
 	      struct err *err);

@@ -1,5 +1,5 @@
 /*
- * What servers of tokens answer, and the file in which a provider hands out a client id: JSON from
+ * Answers of token servers, and the file in which a provider hands out a client id: JSON from
  * outside, read here only. Pure. The caller finishes what was filled: it holds secrets.
  */
 #ifndef FETCH_OAUTH_ANSWER_H

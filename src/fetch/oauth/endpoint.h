@@ -18,7 +18,7 @@ void oauth_form_client(struct form *form, const struct fetch_oauth *oauth);
  * answer that can be understood (EX_TEMPFAIL and others), ret is empty.
  */
 int oauth_ask(const char *url, const struct form *form, struct oauth_answer *ret, struct err *err);
-/* What an error code means for a person, when it is not one that the caller awaits; -1. */
+/* Explains an error code that the caller does not await to a person, in err. Returns -1. */
 int oauth_refused(const struct fetch_oauth *oauth, const struct oauth_answer *answer,
 		  struct err *err);
 

@@ -1,7 +1,7 @@
 /*
- * What an account was granted: its tokens and when they came, in a folder beside the state folder
- * or in a keyring that commands of the user's look after. One lock from reading to writing. Runs as
- * the user, not in the process that speaks with mail servers.
+ * The grant of an account: its tokens and when they came, in a folder beside the state folder or in
+ * a keyring that commands of the user's look after. One lock from reading to writing. Runs as the
+ * user, not in the process that speaks with mail servers.
  */
 #ifndef FETCH_OAUTH_GRANT_H
 #define FETCH_OAUTH_GRANT_H

@@ -64,7 +64,7 @@ static int grant_ended(const struct fetch_oauth *oauth, const struct grant *gran
 		       oauth->name, answer->words[0] ? answer->words : answer->error);
 }
 
-/* What came of a refresh with a token that was good. */
+/* Puts the new tokens into the grant. used: the refresh token that was good. */
 static void renew(struct grant *grant, const struct secret *used, const struct oauth_answer *answer,
 		  int64_t now)
 {

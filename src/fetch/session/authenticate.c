@@ -251,7 +251,7 @@ static const char *first_choice(const struct login *login, const struct fetch_ch
 }
 
 /*
- * What to try behind a refusal: the same mechanism with its first octets in a line of their own,
+ * The next try after a refusal: the same mechanism with its first octets in a line of their own,
  * then another one of the same strength or more. Not where this mechanism was good before: then the
  * password has changed, and more tries would only be counted against the account.
  */

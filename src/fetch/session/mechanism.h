@@ -6,8 +6,9 @@
 
 #include <stdbool.h>
 
-/* How much a login gives away. Under verified TLS the password itself is as safe as a digest of it,
- * and any server can check it, so the two are of one strength there. */
+/* The strength of a login: the less it gives away, the stronger. Under verified TLS the password
+ * itself is as safe as a digest of it, and any server can check it, so the two are of one strength
+ * there. */
 enum fetch_strength {
 	FETCH_PLAIN_IN_CLEAR, /* the password itself, no TLS */
 	FETCH_PLAIN_TLS,      /* under TLS: the password itself, a digest of it, a token */

@@ -15,7 +15,7 @@ enum {
 	PROXY_REQUEST_MAX = 1024,
 };
 
-/* What a SOCKS5 proxy answers to. */
+/* Requests that a SOCKS5 proxy answers. */
 enum proxy_step { PROXY_METHOD, PROXY_LOGIN, PROXY_CONNECT };
 
 /* Asks for host and port until deadline (fetch_now). -1: err names the proxy. */

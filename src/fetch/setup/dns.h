@@ -1,5 +1,5 @@
-/* What DNS says of a domain's POP3: SRV (RFC 6186) and MX. dns_srv_read and dns_mx_read are pure:
- * answers come from the network, unsigned. */
+/* The POP3 servers of a domain by DNS: SRV (RFC 6186) and MX. dns_srv_read and dns_mx_read are
+ * pure: answers come from the network, unsigned. */
 #ifndef FETCH_SETUP_DNS_H
 #define FETCH_SETUP_DNS_H
 

@@ -1,4 +1,4 @@
-/* Where an address's POP3 server may be; filled by the ways of find.c. */
+/* A candidate for the POP3 server of an address; filled by the ways of find.c. */
 #ifndef FETCH_SETUP_FOUND_H
 #define FETCH_SETUP_FOUND_H
 

@@ -45,7 +45,7 @@ static void upload_drop(struct sink *sink)
 	spool_drop(&((struct upload_sink *)sink)->spool);
 }
 
-/* What is the matter with the destination as a whole. */
+/* A failure of the destination as a whole, in err. */
 static enum sink_result trouble(struct upload_sink *u, const struct upload_answer *answer,
 				struct err *err)
 {

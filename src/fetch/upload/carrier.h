@@ -1,4 +1,4 @@
-/* What the two kinds of destination share: their table of functions, and libcurl's settings. In the
+/* Common to both kinds of destination: their table of functions, and libcurl's settings. In the
  * program valija-upload. */
 #ifndef FETCH_UPLOAD_CARRIER_H
 #define FETCH_UPLOAD_CARRIER_H

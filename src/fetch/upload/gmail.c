@@ -45,7 +45,7 @@ struct gmail {
 	bool too_long;
 };
 
-/* What is uploaded: text, the file, text. */
+/* The body of an upload: text, the file, text. */
 struct parts {
 	char first[4096], last[BOUNDARY_SIZE + 16];
 	size_t first_size, last_size;

@@ -1,5 +1,5 @@
 /*
- * What the Gmail API answers: status and JSON to a result; labels. Pure but for memory; answers are
+ * Answers of the Gmail API: status and JSON to a result; labels. Pure but for memory; answers are
  * hostile, and at most VERDICT_BODY_MAX octets. For gmail.c.
  */
 #ifndef FETCH_UPLOAD_VERDICT_H

@@ -40,7 +40,7 @@ static struct watch_account *find(const struct watch *w, const char *name)
 	return NULL;
 }
 
-/* What waited for a person to mend something is tried at once. */
+/* An account that waited for a person to mend something is tried at once. */
 static void keep(struct watch *w, struct watch_account *to, struct watch_account *from,
 		 const struct fetch_account *settings)
 {

@@ -1,4 +1,4 @@
-/* What the parent of --watch tells: lines for a person, the memory, the metrics, the service
+/* Reports of the parent of --watch: lines for a person, the memory, the metrics, the service
  * manager's line. See watch_private.h. */
 #include "fetch/watch/watch_private.h"
 

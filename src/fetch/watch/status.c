@@ -60,7 +60,7 @@ static const char *next(const struct watch_record *r, bool watching, int64_t now
 	return buf;
 }
 
-/* What happened, and what to do. */
+/* The failures of an account, and what to do. */
 static void print_trouble(const struct watch_record *r)
 {
 	if (r->failures > 1)

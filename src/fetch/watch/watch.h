@@ -8,7 +8,7 @@
 #include "fetch/account/config_file.h"
 #include "fetch/account/options.h"
 
-/* Where the accounts come from, at the start and at each SIGHUP. */
+/* The source of the accounts, at the start and at each SIGHUP. */
 struct watch_source {
 	/* Fills ret with the accounts to collect; the caller finishes it. */
 	int (*read)(void *context, struct fetch_config *ret, struct err *err);
