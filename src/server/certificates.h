@@ -28,7 +28,7 @@ struct packed {
  * the setting. Nothing of the files stays in this process's memory. */
 int certificates_pack(const struct config *config, enum packed_kind kind, uint64_t *ret_size,
 		      struct err *err);
-/* What is in a packed file, as a number. */
+/* The digest of a packed file's contents. */
 int certificates_digest(int fd, uint64_t size, const struct siphash_key *key, uint64_t *ret,
 			struct err *err);
 /* Whether files that have changed may be used: each chain is readable and its first certificate is

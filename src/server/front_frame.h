@@ -86,7 +86,7 @@ bool frame_is_banned(const struct front_frame *frame, const uint8_t address[16],
 void frame_add(struct front_frame *frame, struct client *client, const struct accepted *from);
 /* The client has logged in: it gives way to nobody any more. */
 void frame_known(struct front_frame *frame, struct client *client);
-/* Where nobody logs in: the client did something, others are idle for longer. */
+/* For fronts without logins: the client did something, others are idle for longer. */
 void frame_active(struct front_frame *frame, struct client *client);
 /* Ends a client that has not logged in, for another one: the oldest of a crowded network, else the
  * oldest. False: there is none that is old enough. */

@@ -119,7 +119,7 @@ static enum proxy_status finish(struct proxy_header *header)
 	return header->has_crc && header->crc != header->crc_sent ? PROXY_BAD : PROXY_DONE;
 }
 
-/* What comes behind the octets that are fixed, or behind the addresses. */
+/* Goes on behind the fixed octets, or behind the addresses. */
 static enum proxy_status go_on(struct proxy_header *header, enum state next)
 {
 	header->state = (uint8_t)next;

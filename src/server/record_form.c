@@ -14,7 +14,7 @@ enum {
 	LONGEST_ESCAPE = 12, /* octets that one octet of text, or one character, may become */
 };
 
-/* What is written into: what does not fit is left out. */
+/* An output buffer: text that does not fit is left out. */
 struct out {
 	char *text;
 	size_t size, room;

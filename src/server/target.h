@@ -1,6 +1,6 @@
 /*
- * What a person may name in a command: a user, an address or a network, or the id of a session as
- * the log has it. The text may fit several of them. In auth and control; no I/O.
+ * The target of a command: a user, an address or a network, or the id of a session as the log has
+ * it. The text may fit several of them. In auth and control; no I/O.
  */
 #ifndef SERVER_TARGET_H
 #define SERVER_TARGET_H

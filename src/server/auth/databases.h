@@ -46,8 +46,9 @@ struct ask *databases_ask(struct databases *databases, const struct ask_question
 			  ask_done *done, void *context);
 /* Nobody waits any more: done is not called. */
 void databases_cancel(struct ask *ask);
-/* What databases said about that name (or, NULL, about any) is asked for anew, and no answer to a
- * question that is under way is remembered. Returns how many entries were forgotten. */
+/* Forgets the answers of databases about that name (or, NULL, about any): they are asked anew, and
+ * no answer to a question that is under way is remembered. Returns how many entries were forgotten.
+ */
 uint32_t databases_forget(struct databases *databases, const pop3_span *name);
 /* A message of a lookup process. */
 void databases_answer(struct databases *databases, struct peer *lookup,

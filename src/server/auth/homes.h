@@ -1,8 +1,8 @@
 /*
- * Whose mail a home is: the owner of the folder, found in a worker thread, since the filesystem may
- * not answer. Answers are kept for two seconds. A home whose filesystem does not answer in time is
- * down until it does; others go on, as long as a thread is left. On auth's loop; the threads are of
- * this file alone.
+ * The owner of a home's mail: that of the folder, found in a worker thread, since the filesystem
+ * may not answer. Answers are kept for two seconds. A home whose filesystem does not answer in time
+ * is down until it does; others go on, as long as a thread is left. On auth's loop; the threads are
+ * of this file alone.
  */
 #ifndef SERVER_AUTH_HOMES_H
 #define SERVER_AUTH_HOMES_H

@@ -122,7 +122,7 @@ static void ungrant(struct auth_session *session)
 	auth_deny(session, REASON_STORE_DOWN, 0);
 }
 
-/* What OPEN says of the app password. */
+/* The fields of OPEN about the app password. */
 struct open_as {
 	char label[APP_LABEL_MAX + 1]; /* "": the main password */
 	bool no_delete;

@@ -144,7 +144,7 @@ static bool came_too_soon(const struct auth *auth, struct auth_session *session,
 	return true;
 }
 
-/* What a proxy calls loopback is not this machine's. */
+/* A loopback address that comes from a proxy is not this machine's. */
 static bool is_foreign_loopback(const struct auth_session *session)
 {
 	return config_network_is_loopback(session->ip) && !limits_is_loopback(session->address);

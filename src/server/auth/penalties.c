@@ -59,7 +59,7 @@ void penalties_send(struct auth *auth)
 	close_fd(&fd);
 }
 
-/* Whoever wrote the file may have been an intruder: it is copied, and each row is judged. */
+/* An intruder may have written the file: it is copied, and each row is judged. */
 static int copy_rows(int fd, uint32_t count, struct ipc_penalty **ret)
 {
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;

@@ -1,5 +1,5 @@
 /*
- * What auth knows of its users, databases and connections, in pages of lines for the process
+ * The report of auth on its users, databases and connections, in pages of lines for the process
  * control: the truth of the moment, a few hundred things at most in a turn. On auth's loop.
  */
 #ifndef SERVER_AUTH_REPORT_H

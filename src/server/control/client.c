@@ -381,7 +381,7 @@ static void answer_here(struct caller *caller)
 	say(caller, lines, size);
 }
 
-/* What the recorder has. Its answer is one piece, of a bounded size. */
+/* The answer to explain, from the recorder. It is one piece, of a bounded size. */
 static void answer_explain(struct caller *caller)
 {
 	struct control *control = caller->control;

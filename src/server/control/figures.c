@@ -94,7 +94,7 @@ static void put_value(struct writer *w, const struct counter_row *row, unsigned 
 		fprintf(w->out, "%" PRId64 "\n", (int64_t)value);
 }
 
-/* What never happened is left out, but of rows that have no labels. */
+/* Labels without a count are left out; rows without labels are not. */
 static void put_row(struct writer *w, const struct counter_row *row)
 {
 	if (row->labels[0] == SET_PROCESS) {

@@ -1,7 +1,7 @@
 /*
- * What control knows itself: the counters of all processes, whose pages it maps for reading, and
- * its configuration. Lines for people, the caller's to free. No secrets, no users, no addresses;
- * yet who asks is judged, as everywhere.
+ * Figures that control has itself: the counters of all processes, whose pages it maps for reading,
+ * and its configuration. Lines for people, the caller's to free. No secrets, no users, no
+ * addresses; yet who asks is judged, as everywhere.
  */
 #ifndef SERVER_CONTROL_FIGURES_H
 #define SERVER_CONTROL_FIGURES_H

@@ -11,7 +11,8 @@ void activity_note(struct activity *activity, const struct conn *conn, uint64_t 
 	activity->traffic = traffic;
 }
 
-/* What the socket took may lie in the system for long: then the peer's acknowledgements count. */
+/* Octets that the socket took may lie in the system for long: then the peer's acknowledgements
+ * count. */
 uint64_t activity_idle(struct activity *activity, const struct conn *conn, uint64_t now)
 {
 	uint64_t silent = conn_silent(conn), idle;

@@ -128,8 +128,8 @@ static void take_offer(struct front *front, const struct ipc_offer *message)
 		 front->mechanisms_tls);
 }
 
-/* Where all connections of the site are in use, one of this front that has not logged in gives way
- * to the new one, once. */
+/* If all connections of the site are in use, one of this front that has not logged in gives way to
+ * the new one, once. */
 static void greet(struct front *front, struct session *session, enum reason reason, pop3_span stamp)
 {
 	if (reason == REASON_CONNECTIONS && !session->asked_again &&

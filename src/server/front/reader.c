@@ -78,8 +78,8 @@ static uint32_t more(uint32_t ahead)
 	return ahead * 4 > AHEAD_MAX ? AHEAD_MAX : ahead * 4;
 }
 
-/* How many to ask for with a message that has to be waited for. A client that starts with message 1
- * usually reads on in order. */
+/* The number of messages to ask for with one that has to be waited for. A client that starts with
+ * message 1 usually reads on in order. */
 static uint32_t from_here(const struct reader *reader, uint32_t number)
 {
 	if (number == 1)

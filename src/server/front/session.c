@@ -61,7 +61,8 @@ static struct tls_server *server_of(const struct session *session)
 	return session->tls_min ? front->by_minimum[session->tls_min] : front->tls;
 }
 
-/* What differs for this client at this listener. What a proxy calls loopback is in no network. */
+/* The rules for this client at this listener. A loopback address that comes from a proxy is in no
+ * network. */
 static void apply_rules(struct session *session, const struct accepted *from)
 {
 	const struct config_rules *rules =

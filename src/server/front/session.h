@@ -45,7 +45,7 @@ struct session {
 	bool asked_again; /* auth refused the connection once */
 };
 
-/* What protects what the client sends: its TLS with us, else with the proxy. */
+/* The TLS of the client: with the proxy in front, if that says so, else with us. */
 static inline enum tls_protocol session_tls(const struct session *session)
 {
 	if (session->outer_tls)

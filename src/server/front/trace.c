@@ -24,7 +24,7 @@ enum {
 #define MASK_BASE64 "KioqKg==" /* "****" */
 #define MASK_DIGEST "00000000000000000000000000000000"
 
-/* What stands for a secret is known when the server has answered. */
+/* A command that is held: its secret is masked when the server has answered. */
 enum held { HELD_NONE, HELD_PASS, HELD_APOP, HELD_SASL };
 
 struct line {

@@ -44,8 +44,7 @@ void trace_message(struct session *session, uint64_t octets, pop3_span unique_id
 /* The message that RETR or TOP gets has so many octets. */
 void trace_asked(struct session *session, uint64_t octets);
 void trace_end(struct session *session, bool closed);
-/* What the client sent and the machine took; what goes out: replies and listings; a piece of a
- * body. */
+/* Input that the machine took; output: replies and listings; a piece of a body. */
 void trace_input(struct session *session, pop3_span octets);
 void trace_output(struct session *session, pop3_span octets);
 void trace_body(struct session *session, pop3_span octets);

@@ -1,5 +1,6 @@
-/* What sessions have sent to their clients so far, for auth, which answers a person's `valija who`.
- * The counts are those of the line of a session's end (ending.h). On the front's loop. */
+/* Octets that sessions have sent to their clients so far, for auth, which answers a person's
+ * `valija who`. The counts are those of the line of a session's end (ending.h). On the front's
+ * loop. */
 #ifndef SERVER_FRONT_TRAFFIC_H
 #define SERVER_FRONT_TRAFFIC_H
 

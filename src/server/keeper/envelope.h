@@ -1,7 +1,7 @@
 /*
- * What the log says about a delivered message: sender and client, from the trace lines that the
- * LMTP front made (lmtp/headers.h), and the message id, from the message itself. All of it is text
- * from outside. On a keeper's loop.
+ * The log's fields about a delivered message: sender and client, from the trace lines that the LMTP
+ * front made (lmtp/headers.h), and the message id, from the message itself. All of it is text from
+ * outside. On a keeper's loop.
  */
 #ifndef SERVER_KEEPER_ENVELOPE_H
 #define SERVER_KEEPER_ENVELOPE_H

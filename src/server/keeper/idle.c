@@ -81,9 +81,9 @@ static int find_maker(int root_fd, struct stat *ret)
 	return -1;
 }
 
-/* Where a mailbox is not there, and its folder is that of all users, auth has the uid from the
- * user's entry. A mailbox has the group of its folder, which may be that of all mail: no keeper
- * gets it. */
+/* If a mailbox is not there, and its folder is that of all users, auth has the uid from the user's
+ * entry. A mailbox has the group of its folder, which may be that of all mail: no keeper gets it.
+ */
 static void judge_mbox(const struct child *child, struct home *home)
 {
 	bool own_folder = home->above.st_uid == child->uid;

@@ -63,7 +63,7 @@ static void refuse(struct keeper_session *session, enum reason reason)
 	keeper_close(session);
 }
 
-/* What a maildrop needs that is not opened at once. */
+/* The state of a maildrop that is not opened at once; made when it is asked for first. */
 static struct keeper_opening *opening_of(struct keeper_session *session)
 {
 	struct keeper_opening *opening = session->opening;

@@ -56,7 +56,7 @@ void lmtp_session_end_idle(struct front_frame *frame, struct client *client)
 	conn_wake(&session->client.conn);
 }
 
-/* Where nobody logs in, those that wait for a command are the ones to end. */
+/* Nobody logs in here: sessions that wait for a command may be ended. */
 bool lmtp_session_may_give_way(const struct client *client)
 {
 	const struct lmtp_session *session =

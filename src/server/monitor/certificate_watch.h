@@ -15,7 +15,7 @@
 
 #include <sys/types.h>
 
-/* What the files look like: their places, sizes and times, and what is in them. */
+/* The state of the files: their places, sizes and times, and the digests of their contents. */
 struct certificate_state {
 	uint64_t stamp;
 	uint64_t digests[PACKED_COUNT];

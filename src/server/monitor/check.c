@@ -163,7 +163,7 @@ static int check_upgrade(const struct config *config, int state_fd, struct err *
 	return rc;
 }
 
-/* What a listener allows that the site does not. */
+/* Warnings about rules of a listener that are weaker than the site's. */
 static void warn_of_rules(const struct config *config)
 {
 	char text[2 * CONFIG_PATH_MAX + 256], where[CONFIG_PATH_MAX + 16];

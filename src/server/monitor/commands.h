@@ -32,7 +32,7 @@ struct commands_program {
 	const char *last, *reason; /* of those: "upgraded", "refused"; NULL: none */
 };
 
-/* What the monitor does and shows; owner is the commands'. */
+/* The monitor's part of commands; owner is the commands'. */
 struct commands_monitor {
 	/* A reload begins, or will when the one that is under way is over: commands_reloaded or
 	 * commands_refused is called then, inside the call perhaps. */

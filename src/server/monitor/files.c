@@ -210,7 +210,7 @@ int files_open(struct generation_files *files, bool root, const struct mail_fold
 	return 0;
 }
 
-/* What is missing costs the days of last logins, no start. */
+/* A failure here costs the days of last logins, no start. */
 void files_open_logins(struct generation_files *files, bool root)
 {
 	const struct config *config = files->config;

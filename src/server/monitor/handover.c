@@ -233,7 +233,7 @@ static bool fits(struct order *order, enum handover_kind kind, const void *recor
 	return false;
 }
 
-/* What a record announced comes before the next record of another kind. */
+/* Records that another one announced come before the next record of another kind. */
 static bool is_in_order(struct order *order, enum handover_kind kind, const void *record)
 {
 	bool first = order->last == HANDOVER_END, socket = kind == HANDOVER_SOCKET;

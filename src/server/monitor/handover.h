@@ -1,10 +1,10 @@
 /*
- * What a monitor hands to the program that it becomes at an upgrade (upgrade.h): a sealed memory
- * file of records, which name the descriptors that the process keeps. Its version is that of these
- * structs: a change of one of them, or of their order, is a new version, which an older or newer
- * program does not understand; then there is no upgrade. All of it is judged before any of it is
- * used, by the new program: in a trial, while the old one still serves, and again when it has
- * become the monitor. Runs in the monitor, as root when that is root, and in the trial.
+ * The state that a monitor hands to the program which it becomes at an upgrade (upgrade.h): a
+ * sealed memory file of records, which name the descriptors that the process keeps. Its version is
+ * that of these structs: a change of one of them, or of their order, is a new version, which an
+ * older or newer program does not understand; then there is no upgrade. All of it is judged before
+ * any of it is used, by the new program: in a trial, while the old one still serves, and again when
+ * it has become the monitor. Runs in the monitor, as root when that is root, and in the trial.
  *
  * The order: MONITOR; ASKERs; LISTENERs, each with its SOCKETs; PAGEs; GENERATIONs, oldest first,
  * each with its WANTEDs, ROOTs, LOOKUPs, then SLOTs and WAITINGs.

@@ -259,8 +259,8 @@ static int open_path(const struct config_listener *wanted, struct held *held, st
 	return -1;
 }
 
-/* What accepted sockets inherit; fronts may not set it. A client that vanished without a FIN
- * (power, mobile network, NAT that forgot) is asked after two silent minutes and given up after
+/* Options that accepted sockets inherit; fronts may not set it. A client that vanished without a
+ * FIN (power, mobile network, NAT that forgot) is asked after two silent minutes and given up after
  * four, so that its maildrop is free again. The last option counts for octets that nobody
  * acknowledges, and for a client that takes none, too. */
 static void set_inherited(int fd)

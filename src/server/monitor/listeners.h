@@ -41,7 +41,8 @@ void listeners_close_mail(struct listeners *listeners);
 /* Whether listeners_open leaves those closed, and listeners_try untried: the server is drained, and
  * is upgraded. */
 void listeners_leave_mail(struct listeners *listeners, bool leave);
-/* How many sockets of wanted listen; *ret_port: the real port, where port 0 was asked for. */
+/* Returns how many sockets of wanted listen; *ret_port: the real port, where port 0 was asked for.
+ */
 unsigned listeners_count(const struct listeners *listeners, const struct config_listener *wanted,
 			 uint16_t *ret_port);
 /* Whether both are the same address, served in the same way. */

@@ -1,7 +1,7 @@
 /*
- * Where the log goes (log_to): standard error, a file, or syslog's socket. Opened by the monitor,
- * on its loop and as root when that is root; written by the thread of logbook.c alone, which may
- * wait here: for a reader of standard error, for syslog. Nothing is logged here.
+ * The destination of the log (log_to): standard error, a file, or syslog's socket. Opened by the
+ * monitor, on its loop and as root when that is root; written by the thread of logbook.c alone,
+ * which may wait here: for a reader of standard error, for syslog. Nothing is logged here.
  */
 #ifndef SERVER_MONITOR_LOG_SINK_H
 #define SERVER_MONITOR_LOG_SINK_H

@@ -121,7 +121,7 @@ static void reopen(void)
 	log_error("%s; the old file is written on", err.text);
 }
 
-/* What is to be done, taken out of the book under its mutex. */
+/* Work of the writer, taken out of the book under its mutex. */
 struct turn {
 	struct page page, first; /* first: the part of page for the sink that was */
 	struct log_sink next;
@@ -218,7 +218,7 @@ static const char *stamp(struct book *book)
 	return book->stamp;
 }
 
-/* What does not fit is cut. Returns the new end. */
+/* Text that does not fit is cut. Returns the new end. */
 static size_t put(char *head, size_t used, const char *text)
 {
 	size_t n = strlen(text);
@@ -263,7 +263,7 @@ static size_t put_head(struct book *book, char *head, enum log_level level, cons
 	return put(head, used, log_label(level));
 }
 
-/* What stands in front of a line that a book gets: its head, and its text. */
+/* Adds a line to a book: its head, then its text. */
 static void add_locked(struct book *book, const char *head, size_t n, const char *text, size_t size)
 {
 	struct page *page = &book->filling;

@@ -16,7 +16,7 @@
 
 #include <time.h>
 
-/* What a generation has of a mail root beside its files. */
+/* A mail root of a generation, beside its files. */
 struct generation_root {
 	struct generation *generation;
 	uint32_t index;

@@ -154,7 +154,7 @@ static uint64_t reload_drain(const struct config *config)
 		       : config->drain_seconds * (uint64_t)1000;
 }
 
-/* What was asked for during the reload that is over now. */
+/* Begins the reload or upgrade that was asked for during the reload that is over now. */
 static void go_on(struct monitor *m)
 {
 	if (m->reload_wanted)
@@ -905,8 +905,8 @@ static int monitor_start(struct monitor *m, const char *name, struct handover_re
 	return 0;
 }
 
-/* What a generation of the program before does not need: its log as it was, and an end to the
- * processes that ended meanwhile. Then a generation of this program is started. */
+/* Adopts the generations of the program before: their log is opened, processes that ended meanwhile
+ * are reaped. Then a generation of this program is started. */
 static int go_on_after_upgrade(struct monitor *m, struct handover_reader *state, struct err *err)
 {
 	struct err log_err;

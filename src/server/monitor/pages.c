@@ -31,7 +31,8 @@ static const uint32_t shares[ROLE_COUNT] = {
 };
 enum { SHARE_LEAST = 2 * RECORDER_PAGE };
 
-/* What status gets cannot be mapped for writing: it is another open file of the same memory. */
+/* The descriptor for status cannot be mapped for writing: it is another open file of the same
+ * memory. */
 static int only_to_read(int fd)
 {
 	char path[64];

@@ -1,8 +1,8 @@
 /*
- * What the service manager shows of a valijad that serves ("systemctl status"), from the counters
- * of its processes: how many sessions there are, logins a second, when the first certificate ends.
- * Runs in the monitor. Counters are a child's: a lie in them is a wrong figure in that line, no
- * more.
+ * The line that the service manager shows of a valijad that serves ("systemctl status"), from the
+ * counters of its processes: how many sessions there are, logins a second, when the first
+ * certificate ends. Runs in the monitor. Counters are a child's: a lie in them is a wrong figure in
+ * that line, no more.
  */
 #ifndef SERVER_MONITOR_STATUS_LINE_H
 #define SERVER_MONITOR_STATUS_LINE_H

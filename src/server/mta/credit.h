@@ -7,7 +7,7 @@
 
 /* False: the caller's connection is woken when there is one. */
 bool mta_has_credit(struct mta *mta);
-/* What connections may wait for is free: wakes them. */
+/* Wakes connections that wait for a request or an exchange that is free now. */
 void mta_go_on(struct mta *mta);
 /* Wakes all connections. */
 void mta_wake_all(struct mta *mta);

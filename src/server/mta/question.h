@@ -16,7 +16,7 @@ struct question_kind {
 	 * answers it (question_say). Returns false: more octets are needed, or the connection is
 	 * over (question_end). */
 	bool (*take)(struct question_session *session, pop3_span *in);
-	/* What auth answered; USERS_DOWN: it did not. Answers the question. */
+	/* Answers the question as auth did. USERS_DOWN: auth did not. */
 	void (*answered)(struct question_session *session, enum reason reason, pop3_span text);
 };
 

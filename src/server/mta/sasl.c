@@ -112,7 +112,7 @@ static void say(struct sasl_session *session, const char *text)
 	sasl_session_say(session, text, strlen(text));
 }
 
-/* What the mechanism is like, in the words of the protocol: an MTA offers those that show the
+/* The parameters of a mechanism, in the words of the protocol: an MTA offers those that show the
  * secret under TLS only, if it is told so. */
 static const char *nature(pop3_span mechanism)
 {

@@ -1,4 +1,4 @@
-/* What status answers, as text. The table gives names and labels; out takes the text. */
+/* The answers of status, as text. The table gives names and labels; out takes the text. */
 #ifndef SERVER_STATUS_TEXT_H
 #define SERVER_STATUS_TEXT_H
 
@@ -16,7 +16,7 @@ struct text_source {
 
 /* For Prometheus: its text format 0.0.4, or OpenMetrics 1.0. */
 void text_metrics(const struct text_source *source, bool open_metrics, FILE *out);
-/* What is missing for sessions to be served; NULL: nothing. */
+/* The reason why sessions are not served; NULL: they are. */
 const char *text_not_ready(const struct totals *totals);
 void text_json(const struct text_source *source, FILE *out);
 
