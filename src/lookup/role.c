@@ -86,7 +86,8 @@ static void free_question(struct question *q)
 	free(q);
 }
 
-/* What happened to the database goes to the log once, not once a login. */
+/* The log has a line when the database goes down, at times while it is, and when it answers again.
+ */
 static void log_answer(struct lookup *lookup, const struct question *q)
 {
 	const char *name = lookup->database.settings->name;

@@ -18,7 +18,7 @@ enum ldap_code {
 	LDAP_CODE_UNWILLING = 53,
 };
 
-/* What the password policy adds to a result. */
+/* Errors that the password policy adds to a result. */
 enum policy_error {
 	POLICY_NONE = -1,
 	POLICY_EXPIRED = 0,

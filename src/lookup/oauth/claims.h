@@ -1,6 +1,6 @@
 /*
- * What a token says: a JWT's claims, or an answer of introspection (RFC 7662), judged by the rules
- * of one database. Pure; thread-safe.
+ * The claims of a token: a JWT's, or an answer of introspection (RFC 7662), judged by the rules of
+ * one database. Pure; thread-safe.
  */
 #ifndef LOOKUP_OAUTH_CLAIMS_H
 #define LOOKUP_OAUTH_CLAIMS_H

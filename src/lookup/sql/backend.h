@@ -22,7 +22,7 @@ enum sql_query {
 	SQL_QUERIES
 };
 
-/* What the configuration says. Lives as long as the process. */
+/* The settings of a database. They live as long as the process. */
 struct sql_site {
 	struct sql_target target;
 	struct sql_statement statements[SQL_QUERIES];
@@ -67,7 +67,7 @@ struct sql_backend {
 
 extern const struct sql_backend sql_postgresql, sql_mysql, sql_sqlite;
 
-/* How a connection to that host is protected: never SQL_TLS_AUTO. */
+/* The protection of a connection to that host: never SQL_TLS_AUTO. */
 enum sql_tls sql_site_tls(const struct sql_site *site, unsigned host);
 uint64_t sql_now(void);
 /* Milliseconds until deadline, for poll(). */

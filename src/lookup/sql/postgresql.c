@@ -43,7 +43,7 @@ static enum sql_result late(char why[SQL_WHY])
 	return SQL_LATE;
 }
 
-/* What an error of the server means; result may be one that is none of ours. */
+/* The meaning of a server's error; result may be one that is none of ours. */
 static enum sql_result judge(struct connection *c, const PGresult *result, char why[SQL_WHY])
 {
 	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -309,7 +309,7 @@ static enum sql_result too_much(char why[SQL_WHY])
 	return SQL_TOO_MUCH;
 }
 
-/* What one result of spelling number set means. */
+/* The meaning of one result, of spelling number set. */
 static enum sql_result take(struct connection *c, const PGresult *answer, unsigned set,
 			    struct sql_rows *rows, char why[SQL_WHY])
 {

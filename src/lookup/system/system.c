@@ -164,7 +164,7 @@ static void find_entry(const struct system *system, const struct lookup_question
 	}
 }
 
-/* Where `mail` says by placeholders where mail is, homes do not, unless maildir was written. */
+/* Whether mail is in homes: not if `mail` has placeholders, unless maildir was written. */
 static bool is_at_home(const struct system *system)
 {
 	const char *template;
@@ -173,7 +173,7 @@ static bool is_at_home(const struct system *system)
 	return !template[0] || lookup_item(system->database, "maildir", 0);
 }
 
-/* Where the mail of an entry is: by its own spelling of the name, whatever the client's was. */
+/* The location of an entry's mail: by its own spelling of the name, whatever the client's was. */
 static void put_maildir(const struct system *system, const struct lookup_question *question,
 			const struct entry *entry, struct lookup_answer *answer)
 {
