@@ -86,8 +86,8 @@ static void count_address(struct top *top, const char *text)
 	top->addresses[i].sessions++;
 }
 
-/* Where a session that was there is replaced, once there are too many: that with the least octets.
- */
+/* A row for a session; of a full table, the row with the least octets, if they are fewer; else
+ * NULL. */
 static struct row *place_for(struct top *top, unsigned long long octets)
 {
 	struct row *least = &top->rows[0];

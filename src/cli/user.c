@@ -210,7 +210,7 @@ static int look_up(const struct config *config, const char *name, struct user *r
 	return status == USERS_FOUND ? 0 : -1;
 }
 
-/* Where the mail of a user is who will not be in the file any more. */
+/* The path of the maildrop, noted before its user is removed from the file. */
 static void note_maildrop(struct arguments *arguments, const struct config *config)
 {
 	struct user user = {0};

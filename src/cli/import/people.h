@@ -1,5 +1,5 @@
-/* Whose maildrops `valija import` works on: users of the configuration, with their places and
- * owners, found once for all of them. With the rights of the caller. */
+/* Users whose maildrops `valija import` works on: of the configuration, with maildrops and owners,
+ * found once for all of them. With the rights of the caller. */
 #ifndef CLI_IMPORT_PEOPLE_H
 #define CLI_IMPORT_PEOPLE_H
 
