@@ -1,5 +1,5 @@
 /*
- * What `valija fetch` reads of tokens: the first octet chooses the reader, the others are what came
+ * Readers of tokens in `valija fetch`: the first octet chooses the reader, the others are what came
  * over the network. Checked: results are bounded and printable, whatever came.
  */
 #include "fetch/oauth/answer.h"

@@ -1,5 +1,5 @@
 /*
- * What `valija fetch setup` reads of the network: the first octet chooses the reader. Checked: a
+ * Readers of the network in `valija fetch setup`: the first octet chooses the reader. Checked: a
  * server that is found has a name that can be looked up, a user without control characters, and
  * TLS.
  */

@@ -1,5 +1,5 @@
 /*
- * What valija-upload reads: the first octet chooses the reader, the others are what came: replies
+ * Readers of valija-upload: the first octet chooses the reader, the others are what came: replies
  * of an IMAP server, a message's headers, answers of Gmail, a folder's name. Checked: results are
  * bounded, and the same however replies are split.
  */

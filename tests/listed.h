@@ -1,5 +1,5 @@
-/* What listings show, copied out of an index view: for tests that look at many entries at once, or
- * after the view is gone. */
+/* Listings, copied out of an index view: for tests that look at many entries at once, or after the
+ * view is gone. */
 #ifndef TESTS_LISTED_H
 #define TESTS_LISTED_H
 

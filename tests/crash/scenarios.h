@@ -1,5 +1,5 @@
 /*
- * What the crash tests of the maildrop share: a scratch maildrop with known mail, work that is done
+ * Shared by the crash tests of the maildrop: a scratch maildrop with known mail, work that is done
  * in it and may end at any instant, and what has to be true of it afterwards. Programs of the tests
  * only.
  */

@@ -1,9 +1,9 @@
 /*
- * What an attacker who owns a process can still do: each attempt is made by a process of its own
- * that has entered the sandbox of a role just as the children of valijad do. Prints a line an
- * attempt: ROLE, attempt, outcome ("done", "killed", "not there": the kernel has no such thing, or
- * the name of an errno), with tabs between. tests/system/test_walls.py compares them with the table
- * in docs/architecture.md.
+ * Attempts of an attacker who owns a process: each is made by a process of its own that has entered
+ * the sandbox of a role just as the children of valijad do. Prints a line an attempt: ROLE,
+ * attempt, outcome ("done", "killed", "not there": the kernel has no such thing, or the name of an
+ * errno), with tabs between. tests/system/test_walls.py compares them with the table in
+ * docs/architecture.md.
  *
  * walls DIRECTORY: an empty folder for its files. As root: children change their uid and root.
  */

@@ -1,5 +1,5 @@
-"""What `meson install` puts on a system, and what debian/*.install and dist/valija.spec
-hand out: each file is in one package, and no line names nothing. Without a build it is skipped."""
+"""Files that `meson install` puts on a system, and that debian/*.install and dist/valija.spec hand
+out: each file is in one package, and no line names nothing. Without a build it is skipped."""
 import fnmatch
 import json
 import os

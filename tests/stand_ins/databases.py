@@ -1,4 +1,4 @@
-"""What tests of databases of users share: the three kinds of SQL servers, and sections for them."""
+"""Shared by tests of databases of users: the three kinds of SQL servers, and sections for them."""
 import os
 import pathlib
 import shutil

@@ -1,4 +1,4 @@
-"""What the stand-ins that speak HTTP share: a server on a Unix socket or, with TLS, on a port of
+"""Shared by the stand-ins that speak HTTP: a server on a Unix socket or, with TLS, on a port of
 127.0.0.1, a thread a connection, that answers as a function says, or does wrong on purpose.
 
     with WebPage(answer, socket=PATH) as page: …

@@ -1,4 +1,4 @@
-"""What a person needs at the first try: the message says what to do."""
+"""Messages at a first try of `valija fetch`: each says what to do."""
 import fcntl
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""How `valija fetch` logs in: mechanisms, where passwords come from, what is never shown."""
+"""Logins of `valija fetch`: mechanisms, sources of passwords, secrets that are never shown."""
 import base64
 import pathlib
 import shutil

@@ -1,4 +1,4 @@
-"""What `valija fetch` leaves on the server, what it takes, and what it says beforehand."""
+"""Messages that `valija fetch` leaves on the server, or takes, and its announcement of them."""
 import json
 import pathlib
 import re

@@ -1,4 +1,4 @@
-"""Where `valija fetch` puts mail besides a Maildir: mbox, a command, LMTP; and when it cannot."""
+"""Destinations of `valija fetch` besides a Maildir: mbox, a command, LMTP; and their failures."""
 import email
 import mailbox
 import pathlib

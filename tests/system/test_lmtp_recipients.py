@@ -1,5 +1,5 @@
-"""Whose mail it is: aliases, sub-addresses, domains, catch-all, quota; over LMTP on a running
-server. The rules themselves are tried in tests/unit/users/test_recipients.c."""
+"""Recipients: aliases, sub-addresses, domains, catch-all, quota; over LMTP on a running server. The
+rules themselves are tried in tests/unit/users/test_recipients.c."""
 import re
 
 from lmtp import Lmtp

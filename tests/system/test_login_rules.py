@@ -1,5 +1,5 @@
-"""What a login costs that fails or is given up, how many sessions a user has, and which mechanisms
-are allowed where. Delays are tested from below only."""
+"""Costs of a login that fails or is given up, the sessions of a user, and the mechanisms that are
+allowed where. Delays are tested from below only."""
 import base64
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""What lies in a Maildir that others write to: odd entries, moving flags, new and vanished mail."""
+"""Files in a Maildir that others write to: odd entries, moving flags, new and vanished mail."""
 import os
 import pathlib
 import re

@@ -1,4 +1,5 @@
-"""What all processes count, over HTTP: metrics, their sums after a death and a reload, the page."""
+"""Counters of all processes, over HTTP: metrics, their sums after a death and a reload, the
+page."""
 import contextlib
 import http.client
 import json

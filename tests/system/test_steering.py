@@ -1,5 +1,5 @@
-"""What an operator has a running server do, and what it answers: reload, drain, the log's level,
-what is there now, what was counted."""
+"""Commands of an operator to a running server, and its answers: reload, drain, the log's level,
+show, stats."""
 import json
 import os
 import re

@@ -1,4 +1,4 @@
-"""What a stored message is on the wire (RFC 1939 section 3), written apart from the server.
+"""The wire form of a stored message (RFC 1939 section 3), written apart from the server.
 
 wire_form() is the judge in every test that compares octets.
 """

@@ -1,7 +1,7 @@
 /*
- * What `valija init` and `valija fetch --init` leave behind: every file and every folder is flushed
- * before success is reported, and a flush that fails is an error that takes away what was made.
- * fsync is the linker's --wrap.
+ * Files and folders of `valija init` and `valija fetch --init`: each file and every folder is
+ * flushed before success is reported, and a flush that fails is an error that takes away what was
+ * made. fsync is the linker's --wrap.
  */
 #include <setjmp.h>
 #include <stdarg.h>

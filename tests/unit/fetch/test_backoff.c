@@ -1,4 +1,4 @@
-/* How long an account waits whose destination takes nothing, and what is said meanwhile. */
+/* The pauses of an account whose destination takes nothing, and the messages meanwhile. */
 #include "sink_test.h"
 
 #include "fetch/sink/backoff.h"

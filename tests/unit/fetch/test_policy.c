@@ -1,4 +1,4 @@
-/* What `valija fetch` decides: accounts from text, mechanisms, plans, the brake, headers' hashes.
+/* Decisions of `valija fetch`: accounts from text, mechanisms, plans, the brake, headers' hashes.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* How `valija fetch setup` reads pages and DNS, and writes sections. */
+/* Pages and DNS as `valija fetch setup` reads them, and sections as it writes them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

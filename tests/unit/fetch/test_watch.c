@@ -1,4 +1,4 @@
-/* What `valija fetch --watch` decides and writes: results, pauses, memory, metrics. */
+/* Decisions and files of `valija fetch --watch`: results, pauses, memory, metrics. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* What is said to PAM, and what is made of its codes. libpam is a stand-in here: a script of
+/* Answers to PAM's prompts, and verdicts out of its codes. libpam is a stand-in here: a script of
  * prompts and codes. */
 #include "lookup/system/pam.h"
 

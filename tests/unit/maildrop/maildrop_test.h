@@ -1,5 +1,5 @@
 /*
- * What the tests of the maildrop share: a scratch root with one Maildir, files put into it as other
+ * Shared by the tests of the maildrop: a scratch root with one Maildir, files put into it as other
  * programs would, and a session looked at through the interface that keepers and fronts use. Header
  * only; a test program includes it once.
  */

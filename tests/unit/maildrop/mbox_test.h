@@ -1,4 +1,4 @@
-/* What the tests of mboxes share: a mailbox in a scratch root, what is put into it as other
+/* Shared by the tests of mboxes: a mailbox in a scratch root, messages put into it as other
  * programs would, and sessions that are looked at through the interface that keepers use. Header
  * only; a test program includes it once. */
 #ifndef TESTS_MBOX_TEST_H

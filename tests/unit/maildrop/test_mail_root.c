@@ -1,4 +1,4 @@
-/* What is known of the mail root, and which maildrops are made in it because of that. */
+/* Facts about the mail root, and the maildrops that may be made in it for that. */
 #include "maildrop_test.h"
 
 #include "maildrop/mail_root.h"

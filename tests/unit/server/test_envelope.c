@@ -1,4 +1,4 @@
-/* What the log says about a delivered message: sender, client and message id, out of text that
+/* The log's fields about a delivered message: sender, client and message id, out of text that
  * others wrote. */
 #include "server/keeper/envelope.h"
 

@@ -1,6 +1,6 @@
-/* What a monitor hands to its next program: comes back as it was written; what is damaged, in
- * another order, of another version or no sealed memory file is refused before any of it is used.
- */
+/* The state that a monitor hands to its next program comes back as it was written; a state that is
+ * damaged, in another order, of another version or no sealed memory file is refused before any of
+ * it is used. */
 #include "handover_test.h"
 
 #include "base/log.h"

@@ -1,5 +1,5 @@
-/* What a monitor hands to its next program, judged record by record: each field at its limit and
- * beyond it, each kind at a place that is not its own. */
+/* The state that a monitor hands to its next program, judged record by record: each field at its
+ * limit and beyond it, each kind at a place that is not its own. */
 #include "handover_test.h"
 
 #include "base/log.h"

@@ -1,5 +1,5 @@
-/* Where the log goes: a file on a disk that is full, a file that was renamed, and a syslog that
- * reads, does not read, is gone and comes back. Each lost line is counted. */
+/* Destinations of the log: a file on a disk that is full, a file that was renamed, and a syslog
+ * that reads, does not read, is gone and comes back. Each lost line is counted. */
 #include "server/monitor/log_sink.h"
 
 #include "server/monitor/logbook.h"

@@ -1,5 +1,5 @@
-/* Whose a maildrop is, as a keeper that was started for it finds out, still as root: by a way that
- * an owner of mail cannot bend. */
+/* The owner of a maildrop, as a keeper that was started for it finds it, still as root: by a way
+ * that an owner of mail cannot bend. */
 #include "server/keeper/idle.h"
 
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* How long the monitor waits before it starts a process again, or gives one up that does not end.
- */
+/* The times that the monitor waits before it starts a process again, or gives one up that does not
+ * end. */
 #include "server/monitor/slot.h"
 
 #include <setjmp.h>

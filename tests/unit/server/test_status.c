@@ -1,4 +1,4 @@
-/* What status makes of the counters: sums over pages that may lie, its texts, its samples. */
+/* Answers of status from the counters: sums over pages that may lie, its texts, its samples. */
 #include "server/status/page.h"
 #include "server/status/samples.h"
 #include "server/status/text.h"

@@ -1,4 +1,4 @@
-/* What a service manager shows, from counters that may be anything. */
+/* The line that a service manager shows, from counters that may be anything. */
 #include "server/monitor/status_line.h"
 
 #include <setjmp.h>

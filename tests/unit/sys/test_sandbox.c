@@ -1,5 +1,5 @@
-/* What a sandboxed process can still do, and what ends it. Each case runs in a child of its own;
- * as root also the change of uid and the empty root. */
+/* Calls that a sandboxed process can still make, and calls that end it. Each case runs in a child
+ * of its own; as root also the change of uid and the empty root. */
 #include "sys/sandbox.h"
 
 #include "base/log.h"
