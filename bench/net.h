@@ -1,5 +1,5 @@
 /*
- * What every program of the bench needs from the machine: a clock, a core to stay on, descriptors,
+ * Calls of the machine for every program of the bench: a clock, a core to stay on, descriptors,
  * non-blocking sockets, TLS contexts. Used by the load generators, the bare programs and the
  * delaying proxy; runs with the bench's own privileges, on loopback only.
  */

@@ -1,5 +1,5 @@
 /*
- * What a connection of the load generator does, as a list of steps: "login,stat,quit",
+ * The steps of a connection of the load generator: "login,stat,quit",
  * "login,list,gate,retr,gate,quit". Parsed once from the command line, then read only.
  */
 #ifndef BENCH_SCRIPT_H

@@ -1,5 +1,5 @@
-"""What a big maildrop costs: logins and listings, warm, with one new message, without an index;
-and the deletion of ten thousand messages."""
+"""Costs of a big maildrop: logins and listings, warm, with one new message, without an index; and
+the deletion of ten thousand messages."""
 
 import os
 import time

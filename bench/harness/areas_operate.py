@@ -1,4 +1,4 @@
-"""What it costs to be seen: sessions listed while they are held, and those who work meanwhile."""
+"""The cost of being watched: sessions listed while they are held, and those who work meanwhile."""
 
 import contextlib
 import subprocess

@@ -1,4 +1,4 @@
-"""How cost grows: by connections, by maildrop size, by message size, by cores. Each curve is kept
+"""Growth of cost: by connections, by maildrop size, by message size, by cores. Each curve is kept
 with its exponent, the slope of log(cost) over log(size) from the point where the fixed cost of a
 session no longer hides it."""
 

@@ -1,4 +1,4 @@
-"""What trouble with databases of users does to everybody else: one that hangs, a large one that
+"""Effects of trouble with databases of users on everybody else: one that hangs, a large one that
 changes."""
 
 import contextlib

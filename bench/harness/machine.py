@@ -1,4 +1,4 @@
-"""What the bench needs to know of the machine: cores, processor time and memory of a whole server.
+"""Facts about the machine for the bench: cores, processor time and memory of a whole server.
 
 A server's processor time is that of all its processes, living and dead: from a control group of its
 own when we may make one, else by adding up the tree of processes (the bench is a child subreaper,
