@@ -128,8 +128,8 @@ static inline void delete (struct scratch *s, uint32_t first, uint32_t second, b
 #define TWO FROM "Subject: two\nX-Status: A\n\nbody two\n"
 #define THREE FROM "Subject: three\n\n.body three\n"
 
-static inline enum maildrop_status deliver(struct scratch *s, const char *text,
-					   struct maildrop_quota quota)
+static inline enum maildrop_status deliver_by(struct scratch *s, const char *text,
+					      struct maildrop_quota quota, struct err *err)
 {
 	int fd = memfd_create("message", MFD_CLOEXEC);
 	struct maildrop_delivery d = {.message_fd = fd,
@@ -139,9 +139,15 @@ static inline enum maildrop_status deliver(struct scratch *s, const char *text,
 	enum maildrop_status status;
 
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	status = maildrop_deliver(&s->settings, s->root, BOX, &d, NULL);
+	status = maildrop_deliver(&s->settings, s->root, BOX, &d, err);
 	close(fd);
 	return status;
+}
+
+static inline enum maildrop_status deliver(struct scratch *s, const char *text,
+					   struct maildrop_quota quota)
+{
+	return deliver_by(s, text, quota, NULL);
 }
 
 static int rewrites_left; /* of the mailbox, before one fails */
@@ -161,8 +167,9 @@ static inline ssize_t failing_pwrite(int fd, const void *buf, size_t n, off_t of
 	return pwrite(fd, buf, n, offset);
 }
 
-/* A rewrite that stops: its journal and its lock file stay. */
-static inline void cut_off(struct scratch *s)
+/* A session that deletes the first message, and whose rewrite stops: its journal and its lock file
+ * stay. */
+static inline void delete_in_part(struct scratch *s)
 {
 	const struct maildrop_syscalls *usual = s->settings.syscalls;
 	struct maildrop_syscalls calls = usual ? *usual : maildrop_kernel;
@@ -173,6 +180,11 @@ static inline void cut_off(struct scratch *s)
 	delete (s, 1, 0, true);
 	s->settings.syscalls = usual;
 	assert_int_equal(faccessat(s->root, BOX ".lock", F_OK, 0), 0);
+}
+
+static inline void cut_off(struct scratch *s)
+{
+	delete_in_part(s);
 	assert_int_equal(faccessat(s->root, HOME "/.box.valija-journal", F_OK, 0), 0);
 }
 
