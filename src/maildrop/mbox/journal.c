@@ -214,8 +214,10 @@ bool mbox_journal_there(const struct mbox_place *place)
 {
 	struct stat st;
 
+	/* one that cannot be looked for may be there */
 	return place->sys->fstatat(place->state, place->names[MBOX_JOURNAL], &st,
-				   AT_SYMLINK_NOFOLLOW) == 0;
+				   AT_SYMLINK_NOFOLLOW) == 0 ||
+	       errno != ENOENT;
 }
 
 /* ---- carrying out ---- */
@@ -345,22 +347,29 @@ static int read_journal(const struct mbox_place *place, int fd, struct journal *
 	return result == 0 && (n < 0 || done != ret->moved || crc != ret->crc) ? -1 : result;
 }
 
-/* Is the mailbox what it was before the rewrite, or what the rewrite made of it so far? */
-static bool is_of(const struct mbox_place *place, const struct journal *j)
+/* Is the mailbox what it was before the rewrite, or what the rewrite made of it so far? 1, 0; -1
+ * with errno: it cannot be read, so nobody knows. */
+static int is_of(const struct mbox_place *place, const struct journal *j)
 {
 	unsigned char before[32];
 	char line[MBOX_LOOK];
 	struct stat st;
 	ssize_t n;
 
-	if (place->sys->fstat(place->lock.fd, &st) < 0 || st.st_ino != j->inode ||
-	    ((uint64_t)st.st_size != j->size && (uint64_t)st.st_size != j->from + j->moved) ||
-	    digest_before(place, j->from, before) < 0 ||
-	    memcmp(before, j->before, sizeof(before)) != 0)
-		return false;
+	if (place->sys->fstat(place->lock.fd, &st) < 0)
+		return -1;
+	if (st.st_ino != j->inode ||
+	    ((uint64_t)st.st_size != j->size && (uint64_t)st.st_size != j->from + j->moved))
+		return 0;
+	if (digest_before(place, j->from, before) < 0)
+		return errno == ESTALE ? 0 : -1;
+	if (memcmp(before, j->before, sizeof(before)) != 0)
+		return 0;
 	/* a message begins there, the deleted one or the one in its place */
 	n = maildrop_pread(place->sys, place->lock.fd, line, sizeof(line), (off_t)j->from);
-	return n > 0 && mbox_from_line((pop3_span){line, (size_t)n});
+	if (n < 0)
+		return -1;
+	return mbox_from_line((pop3_span){line, (size_t)n}) > 0;
 }
 
 static enum maildrop_status put_aside(const struct mbox_place *place, struct err *err)
@@ -387,7 +396,7 @@ static enum maildrop_status recover(struct mbox_place *place, int fd, bool *ret_
 				    struct err *err)
 {
 	struct journal j;
-	int result = read_journal(place, fd, &j);
+	int result = read_journal(place, fd, &j), of;
 
 	if (result == INDEX_NEWER)
 		return mbox_failed(place, EPROTONOSUPPORT, place->names[MBOX_JOURNAL],
@@ -400,7 +409,10 @@ static enum maildrop_status recover(struct mbox_place *place, int fd, bool *ret_
 					   "cannot be removed", err);
 		return MAILDROP_OK;
 	}
-	if (!is_of(place, &j))
+	of = is_of(place, &j);
+	if (of < 0)
+		return mbox_failed(place, errno, NULL, "cannot be read", err);
+	if (of == 0)
 		return put_aside(place, err);
 	if (place->lock.reading || place->lock.incomplete) {
 		err_set(err, EX_TEMPFAIL,
