@@ -135,11 +135,12 @@ static void note_there(struct undeleting *u)
 
 /* ---- one message ---- */
 
-/* Nothing but a file that is the owner's alone. */
-static bool is_message(const struct undeleting *u, const struct found *found, struct stat *ret)
+/* Nothing but a file that is the owner's alone: 1, 0; -1 with errno: it cannot be looked at. */
+static int is_message(const struct undeleting *u, const struct found *found, struct stat *ret)
 {
-	return u->m->place.sys->fstatat(u->kept, found->entry, ret, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISREG(ret->st_mode) && (ret->st_nlink == 1 || ret->st_uid == geteuid());
+	if (u->m->place.sys->fstatat(u->kept, found->entry, ret, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -1;
+	return S_ISREG(ret->st_mode) && (ret->st_nlink == 1 || ret->st_uid == geteuid());
 }
 
 static bool has_room(const struct undeleting *u, uint64_t size)
@@ -180,13 +181,15 @@ static int bring_back(struct undeleting *u, const struct found *found, struct un
 	struct kept kept;
 	struct stat st;
 	uint32_t at;
+	int message;
 
 	if (kept_parse(found->entry, &kept) < 0)
 		return 0;
 	unique = (pop3_span){kept.name.data, maildir_name_unique(kept.name)};
 	item->outcome = UNDELETE_NO_MESSAGE;
-	if (!is_message(u, found, &st))
-		return 0;
+	message = is_message(u, found, &st);
+	if (message <= 0)
+		return message;
 	item->outcome = UNDELETE_THERE;
 	at = maildir_model_find(&u->model, unique, maildir_model_hash(&u->model, unique),
 				MODEL_NONE);
