@@ -55,19 +55,19 @@ COVER = {
     'src/maildrop/index': (unit('maildrop', 'index') + ['corpus_index']
                            + unit('maildrop', 'maildir later now faults'),
                            ['tests/crash/test_maildrop.py']),
-    'src/maildrop/maildir/adopt': (unit('maildrop', 'adopt'), system('import_dovecot')),
+    'src/maildrop/maildir/adopt': (unit('maildrop', 'adopt adopt_faults'), system('import_dovecot')),
     'src/maildrop/maildir/bring.c': (unit('maildrop', 'adopt'), system('import_dovecot')),
     'src/maildrop/maildir/foreign.c': (unit('maildrop', 'adopt'), system('import_dovecot')),
     'src/maildrop/maildir/origin.c': (unit('maildrop', 'adopt'), system('import_dovecot')),
     'src/maildrop/deleted.c': (unit('maildrop', 'deleted') + ['corpus_deleted'],
                                system('deleted')),
-    'src/maildrop/maildir/session/sweep_journal.c': (unit('maildrop', 'deleted faults'),
+    'src/maildrop/maildir/session/sweep_journal.c': (unit('maildrop', 'deleted kept_faults faults'),
                                                      ['tests/crash/test_maildrop.py']),
-    'src/maildrop/kept.c': (unit('maildrop', 'kept'), ['tests/crash/test_maildrop.py']),
-    'src/maildrop/maildir/session/expire.c': (unit('maildrop', 'kept'), system('retention')),
-    'src/maildrop/maildir/session/undelete.c': (unit('maildrop', 'kept'),
+    'src/maildrop/kept.c': (unit('maildrop', 'kept kept_faults'), ['tests/crash/test_maildrop.py']),
+    'src/maildrop/maildir/session/expire.c': (unit('maildrop', 'kept kept_faults'), system('retention')),
+    'src/maildrop/maildir/session/undelete.c': (unit('maildrop', 'kept kept_faults'),
                                                 ['tests/crash/test_maildrop.py']),
-    'src/maildrop/maildir/session/remove.c': (unit('maildrop', 'kept faults'),
+    'src/maildrop/maildir/session/remove.c': (unit('maildrop', 'kept kept_faults faults'),
                                               ['tests/crash/test_maildrop.py']),
     'src/maildrop/maildir/deliver.c': (unit('maildrop', 'deliver faults together'),
                                        ['tests/crash/test_maildrop.py']),
@@ -81,7 +81,7 @@ COVER = {
     'src/maildrop/store_threads.c': (unit('maildrop', 'store') + unit('server', 'keeper_role'),
                                      system('hanging', 'bodies')),
     'src/maildrop/mbox': (unit('maildrop', 'mbox mbox_session mbox_deliver mbox_journal mbox_scan '
-                                           'mbox_append')
+                                           'mbox_append mbox_faults')
                           + unit('fetch', 'mbox')
                           + ['corpus_mbox', 'corpus_mbox_journal'],
                           ['tests/crash/test_maildrop.py'] + system('deliver_mbox', 'mbox')),

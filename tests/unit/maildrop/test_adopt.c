@@ -7,6 +7,23 @@
 
 #include "base/text.h"
 
+static unsigned flushes, flush_that_fails; /* from 1; 0: none */
+static ino_t flushed_last;
+
+/* The linker's --wrap. */
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	errno = EIO;
+	if (++flushes == flush_that_fails)
+		return -1;
+	flushed_last = st.st_ino;
+	return 0;
+}
+
 #define FILE_NAME "1700000009.Mx.host,S=20,W=22"
 
 /* As Dovecot 2.3.19 gives them, but for the last ones, which are of 2.4. */
@@ -322,6 +339,55 @@ static void duplicates_and_headers(void **state)
 	assert_non_null(strstr(report.why, "is another message's, too"));
 }
 
+/* What is written down, or taken back, is on the disk with its name before that is answered: the
+ * last flush is the folder's, and each that fails is an error. */
+static void what_is_written_down_is_flushed(void **state)
+{
+	struct scratch *s = *state;
+	struct adopt_report report;
+	struct err err = {0};
+	bool any, used;
+	struct stat st;
+	int folder;
+
+	assert_int_equal(fstat(s->root, &st), 0);
+	assert_int_equal(maildir_origin_write(s->root, &dovecot, &err), 0);
+	assert_true(flushed_last == st.st_ino);
+	for (int i = 0; i < 2; i++) { /* one that is not there may not have gone for good */
+		flushes = 0;
+		flush_that_fails = 1;
+		assert_int_equal(maildir_origin_remove(s->root, &err), -1);
+		assert_true(err.text[0] != '\0');
+		flushed_last = 0;
+		assert_int_equal(maildir_origin_remove(s->root, &err), 0);
+		assert_true(flushed_last == st.st_ino);
+	}
+	put_dovecot(s);
+	folder = openat(s->root, HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(fstat(folder, &st), 0);
+	for (flush_that_fails = 1; flush_that_fails <= 2; flush_that_fails++) {
+		flushes = 0;
+		assert_int_not_equal(
+			maildir_bring(folder, folder, HOME, &dovecot, false, &report, &err), 0);
+		if (has_file(s, "valija-uidl"))
+			remove_file(s, "valija-uidl");
+	}
+	flush_that_fails = 0;
+	flushed_last = 0;
+	assert_int_equal(maildir_bring(folder, folder, HOME, &dovecot, false, &report, &err), 0);
+	assert_true(flushed_last == st.st_ino);
+	flushed_last = 0;
+	flushes = 0;
+	flush_that_fails = 1;
+	assert_int_not_equal(maildir_take_back(folder, HOME, false, &any, &used, &err), 0);
+	flush_that_fails = 0;
+	assert_int_equal(maildir_bring(folder, folder, HOME, &dovecot, false, &report, &err), 0);
+	flushed_last = 0;
+	assert_int_equal(maildir_take_back(folder, HOME, false, &any, &used, &err), 0);
+	assert_true(any && flushed_last == st.st_ino);
+	close(folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +408,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_brought_is_taken_back, scratch_begin,
 						scratch_end),
 		cmocka_unit_test_setup_teardown(duplicates_and_headers, scratch_begin, scratch_end),
+		cmocka_unit_test_setup_teardown(what_is_written_down_is_flushed, scratch_begin,
+						scratch_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -616,6 +616,13 @@ static void ids_are_what_the_rfc_allows(void **state)
 	assert_memory_not_equal(id, other, 32);
 	maildir_unique_id(SPAN_LITERAL("a"), 2, other);
 	assert_memory_equal(id, other, 32);
+	/* and never the one of another name, which may have any octet but NUL */
+	for (int c = 1; c < 256; c++) {
+		maildir_unique_id((pop3_span){(char[]){'a', (char)c, '2'}, 3}, 1, other);
+		assert_memory_not_equal(id, other, 32);
+	}
+	maildir_unique_id(SPAN_LITERAL("a2"), 1, other);
+	assert_memory_not_equal(id, other, 32);
 }
 
 static void fresh_names_are_plain(void **state)

@@ -14,11 +14,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
@@ -26,6 +28,30 @@
 
 #define FROM "From x@y Thu Jan  1 00:00:09 1970\n"
 #define OTHER "From a@example.org Sat Jan  1 12:34:56 2022\nA: b\n\nold"
+
+static unsigned long filesystem; /* what the mailbox is on; 0: what it is; 1: nobody knows */
+
+/* The linker's --wrap, of both names that the C library has for it. */
+static int of_a_filesystem(int result, __typeof__(((struct statfs *)0)->f_type) * ret)
+{
+	if (filesystem)
+		*ret = (__typeof__(*ret))filesystem;
+	return filesystem == 1 ? -1 : result;
+}
+
+int __real_fstatfs(int fd, struct statfs *ret);
+int __wrap_fstatfs(int fd, struct statfs *ret);
+int __wrap_fstatfs(int fd, struct statfs *ret)
+{
+	return of_a_filesystem(__real_fstatfs(fd, ret), &ret->f_type);
+}
+
+int __real_fstatfs64(int fd, struct statfs64 *ret);
+int __wrap_fstatfs64(int fd, struct statfs64 *ret);
+int __wrap_fstatfs64(int fd, struct statfs64 *ret)
+{
+	return of_a_filesystem(__real_fstatfs64(fd, ret), &ret->f_type);
+}
 
 static char folder[64];
 static int dir, mbox;
@@ -215,6 +241,27 @@ static void all_three(void **state)
 	assert_int_equal(fstatat(dir, "mbox.lock", &st, 0), -1);
 	assert_int_equal(mbox_lock_take(&lock, NULL), 0);
 	mbox_lock_release(&lock);
+}
+
+/* There flock is fcntl under another name, and would refuse the one that was just taken. */
+static void on_nfs(void **state)
+{
+	struct mbox_lock lock = the_lock();
+
+	(void)state;
+	filesystem = NFS_SUPER_MAGIC;
+	assert_int_equal(mbox_lock_take(&lock, NULL), 0);
+	assert_true(lock.fcntled && !lock.flocked && lock.dotlocked);
+	mbox_lock_release(&lock);
+	filesystem = EXT4_SUPER_MAGIC;
+	assert_int_equal(mbox_lock_take(&lock, NULL), 0);
+	assert_true(lock.flocked);
+	mbox_lock_release(&lock);
+	filesystem = 1;
+	assert_int_equal(mbox_lock_take(&lock, NULL), 0);
+	assert_true(lock.flocked);
+	mbox_lock_release(&lock);
+	filesystem = 0;
 }
 
 /* Another program holds one of them: none is ours then. */
@@ -439,6 +486,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(files_that_are_no_mbox, begin, end),
 		cmocka_unit_test_setup_teardown(full_disks, begin, end),
 		cmocka_unit_test_setup_teardown(all_three, begin, end),
+		cmocka_unit_test_setup_teardown(on_nfs, begin, end),
 		cmocka_unit_test_setup_teardown(held_by_others, begin, end),
 		cmocka_unit_test_setup_teardown(waiting, begin, end),
 		cmocka_unit_test_setup_teardown(interrupted, begin, end),

@@ -316,6 +316,122 @@ static void many_messages(void **state)
 	close(fd);
 }
 
+static void empty_lines(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t octets;
+	} cases[] = {{"", 0},      {"\n", 1},   {"\nx", 1}, {"\r\n", 2}, {"\r\nx", 2},
+		     {"\r", 0},    {"\rx", 0},  {" \n", 0}, {"x\n", 0},  {"x\r\n", 0},
+		     {"\r\r\n", 0}, {"\n\n", 1}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		assert_int_equal(
+			mbox_empty_line((pop3_span){cases[i].text, strlen(cases[i].text)}),
+			cases[i].octets);
+	/* what stands behind the span does not count */
+	assert_int_equal(mbox_empty_line((pop3_span){"\r\n", 1}), 0);
+	assert_int_equal(mbox_empty_line((pop3_span){"\n", 0}), 0);
+}
+
+static void header_values(void **state)
+{
+	static const struct {
+		const char *text, *value; /* NULL: it is another line */
+	} cases[] = {{"X-UID: 12\nmore", "12"}, {"x-uid:12", "12"},   {"X-UID:\t 1 2 \r\n", "1 2"},
+		     {"X-UID:\n", ""},          {"X-UID:   ", ""},    {"X-UID", NULL},
+		     {"X-UIDs: 1\n", NULL},     {"Y-UID: 1\n", NULL}, {"X-UID : 1\n", NULL}};
+	pop3_span value;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		pop3_span text = {cases[i].text, strlen(cases[i].text)};
+		bool is = mbox_header_value(text, (pop3_span){"X-UID:", 6}, &value);
+
+		assert_int_equal(is, cases[i].value != NULL);
+		if (!is)
+			continue;
+		assert_int_equal(value.size, strlen(cases[i].value));
+		assert_memory_equal(value.data, cases[i].value, value.size);
+	}
+}
+
+static void header_kinds(void **state)
+{
+	static const struct {
+		const char *text;
+		enum mbox_header kind;
+	} cases[] = {{"Status: RO\n", MBOX_HEADER_HIDDEN},
+		     {"STATUS:\n", MBOX_HEADER_HIDDEN},
+		     {"X-Status: A\n", MBOX_HEADER_HIDDEN},
+		     {"X-Keywords: a\n", MBOX_HEADER_HIDDEN},
+		     {"x-keywords:", MBOX_HEADER_HIDDEN},
+		     {"X-UID: 1\n", MBOX_HEADER_HIDDEN},
+		     {"X-IMAP: 1 2\n", MBOX_HEADER_HIDDEN},
+		     {"X-IMAPbase: 1 2\n", MBOX_HEADER_HIDDEN},
+		     {"Content-Length: 1\n", MBOX_HEADER_VARIES},
+		     {"content-length: 1\n", MBOX_HEADER_VARIES},
+		     {"Lines: 1\n", MBOX_HEADER_VARIES},
+		     {"lines:1\n", MBOX_HEADER_VARIES},
+		     {"Subject: x\n", MBOX_HEADER},
+		     {"Status\n", MBOX_HEADER},
+		     {"Status-X: x\n", MBOX_HEADER},
+		     {"X-Mailer: x\n", MBOX_HEADER},
+		     {"Content-Type: x\n", MBOX_HEADER},
+		     {" Status: RO\n", MBOX_HEADER},
+		     {"\n", MBOX_HEADER},
+		     {"", MBOX_HEADER}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		assert_int_equal(
+			mbox_header_kind((pop3_span){cases[i].text, strlen(cases[i].text)}),
+			cases[i].kind);
+}
+
+/* Each number of a date at both of its bounds. */
+static void dates_at_their_bounds(void **state)
+{
+	static const struct {
+		const char *date;
+		bool is;
+	} cases[] = {{"Sat Jan 1 0:00:00 1970", true},   {"Sun Dec 31 23:59:60 2999", true},
+		     {"Sat Jan 0 12:00:00 2022", false}, {"Sat Jan 32 12:00:00 2022", false},
+		     {"Sat Jan 1 24:00:00 2022", false}, {"Sat Jan 1 12:60:00 2022", false},
+		     {"Sat Jan 1 12:00:61 2022", false}, {"Sat Jan 1 12:00 2022", true},
+		     {"Sat Jan 1 12:0:00 2022", false},  {"Sat Jan 1 12:00:0 2022", false},
+		     {"Sat Jan 1 12:00:00 1969", false}, {"Sat Jan 1 12:00:00 3000", false},
+		     {"Sat Jan 1 12:00:00 202", false},  {"Sat Jan 1 12:00:00 20222", false},
+		     {"Sat Jan 001 12:00:00 2022", false},
+		     {"Sat Jan 1 12:00:00 CET 2022", true},
+		     {"Sat Jan 1 12:00:00 +0100 2022", true},
+		     {"Sat Jan 1 12:00:00 +9999 2022", true},
+		     {"Sat Jan 1 12:00:00 +100 2022", false},
+		     {"Sat Jan 1 12:00:00 -0100 2022", true},
+		     {"Sat Jan 1 12:00:00 MET DST 2022", true},
+		     {"Sat Jan 1 12:00:00 A B C 2022", false},
+		     {"Sat Jan 1 12:00:00 ABCDEF 2022", true},
+		     {"Sat Jan 1 12:00:00 ABCDEFG 2022", false},
+		     {"Sat Jan 1 12:00:00", false},
+		     {"Sat Jan 1 12:00:00 2022 +0100", true},
+		     {"Say Jan 1 12:00:00 2022", false},
+		     {"Sat Jab 1 12:00:00 2022", false},
+		     {"SatJan 1 12:00:00 2022", false},
+		     {"Sat Jan1 12:00:00 2022", false},
+		     {"Sat Jan 1 12.00:00 2022", false}};
+	char line[100];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		int n = snprintf(line, sizeof(line), "From a %s\nx", cases[i].date);
+
+		if (mbox_from_line((pop3_span){line, (size_t)n}) !=
+		    (cases[i].is ? (uint32_t)n - 1 : 0))
+			fail_msg("%s", cases[i].date);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,6 +446,10 @@ int main(void)
 		cmocka_unit_test(files_that_are_no_mbox),
 		cmocka_unit_test(beyond_four_gigabytes),
 		cmocka_unit_test(many_messages),
+		cmocka_unit_test(empty_lines),
+		cmocka_unit_test(header_values),
+		cmocka_unit_test(header_kinds),
+		cmocka_unit_test(dates_at_their_bounds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
