@@ -507,6 +507,105 @@ static void recovering_without_a_lock_file(void **state)
 	assert_true(recovered(s, MAILDROP_OK, "").carried_out);
 }
 
+/* ---- nobody knows whose journal it is ---- */
+
+static int looks_left; /* at the mailbox, before one fails */
+
+static bool look_fails(int fd)
+{
+	char path[64], name[400];
+	ssize_t size;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	size = readlink(path, name, sizeof(name) - 1);
+	name[size < 0 ? 0 : size] = '\0';
+	if (size < 4 || strcmp(name + size - 4, "/box") != 0 || looks_left-- != 0)
+		return false;
+	errno = EIO;
+	return true;
+}
+
+static ssize_t a_failing_pread(int fd, void *buf, size_t n, off_t offset)
+{
+	return look_fails(fd) ? -1 : pread(fd, buf, n, offset);
+}
+
+static int a_failing_fstat(int fd, struct stat *st)
+{
+	return look_fails(fd) ? -1 : fstat(fd, st);
+}
+
+static int no_fstatat(int dir, const char *name, struct stat *st, int flags)
+{
+	if (strstr(name, "valija-journal")) {
+		errno = EIO;
+		return -1;
+	}
+	return fstatat(dir, name, st, flags);
+}
+
+/* A disk that fails for a moment: the mailbox is not taken for one that another program changed,
+ * which would be served half-written. */
+static void a_mailbox_that_cannot_be_read(void **state)
+{
+	struct scratch *s = *state;
+	int failures = 0;
+
+	keep_cut(s);
+	for (int n = 0; n < 24; n++) {
+		struct maildrop_syscalls calls = quick;
+		struct mbox_report report = {0};
+		enum maildrop_status status;
+
+		if (n % 2)
+			calls.pread = a_failing_pread;
+		else
+			calls.fstat = a_failing_fstat;
+		cut_again(s);
+		notes[0] = '\0';
+		looks_left = n / 2;
+		s->settings.syscalls = &calls;
+		status = mbox_recover(&s->settings, s->root, BOX, &report, NULL);
+		s->settings.syscalls = &quick;
+		failures += status != MAILDROP_OK;
+		assert_string_equal(notes, "");
+		assert_int_equal(files_aside(s), 0);
+		assert_true(is_there(s, JOURNAL) || report.carried_out || status != MAILDROP_OK);
+		recovered(s, MAILDROP_OK, "");
+		assert_file(s, THREE "\n");
+	}
+	assert_true(failures >= 6);
+}
+
+/* One that cannot be looked for may be there: nothing is appended to what it would undo. */
+static void a_journal_that_cannot_be_looked_for(void **state)
+{
+	struct maildrop_quota quota = {0};
+	struct scratch *s = *state;
+	struct maildrop_syscalls calls = quick;
+	struct maildrop *m = NULL;
+	struct err err = {0};
+
+	keep_cut(s);
+	cut_again(s);
+	assert_int_equal(unlinkat(s->root, LOCK_FILE, 0), 0); /* by a person */
+	calls.fstatat = no_fstatat;
+	s->settings.syscalls = &calls;
+	assert_int_equal(deliver(s, "A: b\r\n\r\nx\r\n", quota), MAILDROP_TEMP);
+	s->settings.syscalls = &quick;
+	recovered(s, MAILDROP_OK, "");
+	assert_file(s, THREE "\n");
+	cut_again(s);
+	s->settings.syscalls = &calls;
+	if (try_open(s, &m, &err) == MAILDROP_OK) { /* it was carried out */
+		assert_int_equal(session_count(m), 1);
+		maildrop_close(m);
+	}
+	s->settings.syscalls = &quick;
+	recovered(s, MAILDROP_OK, "");
+	assert_file(s, THREE "\n");
+}
+
 /* ---- what cannot be begun ---- */
 
 static ssize_t no_journal(int fd, const void *buf, size_t n, off_t offset)
@@ -600,6 +699,8 @@ int main(void)
 		TEST(cut_off_at_every_write),
 		TEST(recovering_without_a_flush),
 		TEST(recovering_without_a_lock_file),
+		TEST(a_mailbox_that_cannot_be_read),
+		TEST(a_journal_that_cannot_be_looked_for),
 		TEST(no_room_for_a_journal),
 		TEST(the_last_ones),
 	};
