@@ -1,8 +1,8 @@
 /*
- * Threat 48 for deleted messages that are kept, brought back or too old: every system call and every
- * allocation fails once, at each place it is made, and from each place on. A message is in the
- * maildrop or kept, never in both or in none (but where there is no room to keep it), and what was
- * answered OK was flushed.
+ * Threat 48 for deleted messages that are kept, brought back or too old: every system call and
+ * every allocation fails once, at each place it is made, and from each place on. A message is in
+ * the maildrop or kept, never in both or in none (but where there is no room to keep it), and what
+ * was answered OK was flushed.
  */
 #include "faulty.h"
 

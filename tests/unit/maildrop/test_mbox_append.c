@@ -32,7 +32,7 @@
 static unsigned long filesystem; /* what the mailbox is on; 0: what it is; 1: nobody knows */
 
 /* The linker's --wrap, of both names that the C library has for it. */
-static int of_a_filesystem(int result, __typeof__(((struct statfs *)0)->f_type) * ret)
+static int of_a_filesystem(int result, __typeof__(((struct statfs *)0)->f_type) *ret)
 {
 	if (filesystem)
 		*ret = (__typeof__(*ret))filesystem;

@@ -567,8 +567,8 @@ static int end_faulty(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_threat_48_login),    TEST(test_threat_48_deletion),
-		TEST(test_threat_48_journal),  TEST(test_threat_48_delivery),
+		TEST(test_threat_48_login),   TEST(test_threat_48_deletion),
+		TEST(test_threat_48_journal), TEST(test_threat_48_delivery),
 		TEST(test_threat_48_figures),
 	};
 
