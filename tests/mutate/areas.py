@@ -190,7 +190,7 @@ COVER = {
     'src/server/keeper/notes.c': (unit('server', 'notes'), system('bad_files', 'log')),
     'src/server/keys': (unit('server', 'keys_role') + ['corpus_handlers_keys'], system('keys')),
     'src/server/locker': (unit('server', 'locker_role'), system('store_mbox')),
-    'src/server/keeper/locker.c': ([], system('store_mbox')),
+    'src/server/keeper/locker.c': (unit('server', 'keeper_locker'), system('store_mbox')),
     'src/server/monitor/root_stores.c': ([], system('store_mbox')),
     'src/server/logins': (unit('server', 'logins_role') + ['corpus_handlers_logins'],
                           system('last_logins')),
