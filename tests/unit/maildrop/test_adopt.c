@@ -376,6 +376,11 @@ static void what_is_written_down_is_flushed(void **state)
 	flushed_last = 0;
 	assert_int_equal(maildir_bring(folder, folder, HOME, &dovecot, false, &report, &err), 0);
 	assert_true(flushed_last == st.st_ino);
+	/* a folder that cannot be opened is no folder without ids */
+	err.text[0] = '\0';
+	assert_int_not_equal(maildir_bring(-1, -1, HOME, &dovecot, false, &report, &err), 0);
+	assert_true(err.text[0] != '\0');
+	assert_int_not_equal(maildir_take_back(-1, HOME, false, &any, &used, &err), 0);
 	flushed_last = 0;
 	flushes = 0;
 	flush_that_fails = 1;

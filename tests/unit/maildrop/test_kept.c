@@ -611,10 +611,61 @@ static void test_quit_and_age_have_lines_of_their_own(void **state)
 	free(upkeep);
 }
 
+static int reads_left; /* before one fails */
+
+static ssize_t one_failing_pread(int fd, void *buf, size_t n, off_t offset)
+{
+	if (reads_left-- != 0)
+		return pread(fd, buf, n, offset);
+	errno = EIO;
+	return -1;
+}
+
+/* A base of several blocks, of which one cannot be read while a new one is written: nothing is
+ * brought back then, and nothing is lost. */
+static void test_an_index_that_cannot_be_read(void **state)
+{
+	struct maildrop_syscalls calls = maildrop_kernel;
+	unsigned failures = 0, successes = 0;
+	struct scratch *s = *state;
+	char where[40];
+
+	three_messages(s);
+	for (int i = 0; i < 400; i++) {
+		snprintf(where, sizeof(where), "cur/%d.n:2,", 100 + i);
+		put_file(s, where, "more\n");
+	}
+	maildrop_close(open_session(s));
+	calls.pread = one_failing_pread;
+	for (int n = 0; n < 60 && !successes; n++) {
+		struct undelete_item item = {.id = "nobody"};
+		struct undelete u = {.items = &item, .count = 1, .by = {.label = "uid=0"}};
+		struct maildrop *m;
+		struct err err;
+
+		s->settings.syscalls = &calls;
+		reads_left = -1;
+		m = open_session(s);
+		reads_left = n;
+		if (maildrop_undelete(m, &u, &err) == MAILDROP_OK)
+			successes += reads_left >= 0;
+		else
+			failures++;
+		maildrop_close(m);
+		s->settings.syscalls = NULL;
+		m = open_session(s);
+		assert_int_equal(session_count(m), 403);
+		maildrop_close(m);
+	}
+	assert_true(failures > 2);
+	assert_true(successes > 0);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, scratch_begin, scratch_end)
 	const struct CMUnitTest tests[] = {
+		TEST(test_an_index_that_cannot_be_read),
 		TEST(test_a_deleted_message_is_moved_aside),
 		TEST(test_the_folder_is_flushed),
 		TEST(test_names),

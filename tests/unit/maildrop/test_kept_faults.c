@@ -152,7 +152,8 @@ static void count_one(void *context, const char *id, uint64_t stored, uint64_t a
 	++*(unsigned *)context;
 }
 
-static void expiry(struct scratch *s)
+/* cold: the session makes the index itself, and nobody has flushed its name. */
+static void expiry_of(struct scratch *s, bool cold)
 {
 	const struct timespec times[2] = {{.tv_sec = 1}, {.tv_sec = time(NULL) - 2 * WEEK}};
 	enum maildrop_status status = MAILDROP_TEMP;
@@ -162,6 +163,10 @@ static void expiry(struct scratch *s)
 
 	set_up(s);
 	assert_int_equal(utimensat(s->root, HOME "/cur/1.m:2,S", times, 0), 0);
+	if (cold) {
+		remove_file(s, "valija-base");
+		remove_file(s, "valija-delta");
+	}
 	s->settings.retention.delete_seconds = WEEK;
 	if (faulty_open(s, &m) == MAILDROP_OK) {
 		fault.on = true;
@@ -180,6 +185,16 @@ static void expiry(struct scratch *s)
 	assert_true(deleted == 1 || (!fault.interrupts && fault.count >= fault.at));
 	assert_moved(s, status == MAILDROP_OK && deleted);
 	tear_down(s);
+}
+
+static void expiry(struct scratch *s)
+{
+	expiry_of(s, false);
+}
+
+static void expiry_cold(struct scratch *s)
+{
+	expiry_of(s, true);
 }
 
 static enum maildrop_status undelete(struct maildrop *m, struct err *err)
@@ -243,6 +258,7 @@ static void test_threat_48_deletion(void **state)
 static void test_threat_48_expiry(void **state)
 {
 	run_few(*state, "deletion of what is old", expiry);
+	run_few(*state, "deletion of what is old, from a new index", expiry_cold);
 }
 
 static void test_threat_48_return(void **state)
