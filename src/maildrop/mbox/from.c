@@ -120,12 +120,12 @@ uint32_t mbox_from_line(pop3_span text)
 	line.end = end ? end : text.data + cap;
 	if (line.end[-1] == '\r')
 		line.end--;
-	for (line.at += 4; line.at < line.end; line.at++) {
-		struct cursor date = line;
-
-		if (take_spaces(&date) && is_date(date))
+	line.at += 4;
+	while (line.at < line.end)
+		if (!take_spaces(&line))
+			line.at++;
+		else if (is_date(line))
 			return size;
-	}
 	return 0;
 }
 

@@ -11,8 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A line is judged by so many octets of its beginning; a longer one begins no message. */
-#define MBOX_LOOK 1024u
+/* A line is judged by so many octets of its beginning; a longer one begins no message. Postfix
+ * takes senders of nearly 2048 octets, and writes them quoted: each octet may become two. */
+#define MBOX_LOOK 8192u
 
 /* Does text begin with a line that begins a message: "From ", anything, and a date of asctime
  * (weekday, month, day, time, perhaps a zone, year)? text: at least MBOX_LOOK octets, or all that

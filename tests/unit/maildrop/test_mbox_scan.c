@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "maildrop/mbox/from.h"
 #include "maildrop/mbox/reader.h"
 
@@ -98,6 +99,34 @@ static void from_lines(void **state)
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		if (mbox_from_line((pop3_span){bad[i], strlen(bad[i])}) != 0)
 			fail_msg("a message begins with %s", bad[i]);
+}
+
+/* Anybody can send with a long sender; Postfix writes it into the mailbox. */
+static void long_from_lines(void **state)
+{
+	static const char date[] = " Sat Jan  1 12:34:56 2022\n";
+	static const unsigned sizes[] = {1000, 1024, 2048, 4096, MBOX_LOOK};
+	static char line[MBOX_LOOK + 2], text[4 * MBOX_LOOK];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+		memset(line, i % 2 ? ' ' : 'a', sizeof(line));
+		memcpy(line, "From ", 5);
+		memcpy(line + sizes[i] - strlen(date), date, sizeof(date));
+		assert_int_equal(mbox_from_line(span_of(line)), sizes[i]);
+		snprintf(text, sizeof(text), "%sSubject: one\n\nbody\n\n%sSubject: two\n\nbody\n",
+			 line, line);
+		assert_int_equal(scan(text), 0);
+		assert_int_equal(count, 2);
+		assert_stored(text, 0, "Subject: one\n\nbody\n");
+		assert_stored(text, 1, "Subject: two\n\nbody\n");
+		assert_int_equal(messages[1].from_size, sizes[i]);
+	}
+	/* a longer one begins none */
+	memset(line, 'a', sizeof(line));
+	memcpy(line, "From ", 5);
+	memcpy(line + MBOX_LOOK + 1 - strlen(date), date, sizeof(date));
+	assert_int_equal(mbox_from_line(span_of(line)), 0);
 }
 
 static void plain_messages(void **state)
@@ -441,6 +470,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(from_lines),
+		cmocka_unit_test(long_from_lines),
 		cmocka_unit_test(plain_messages),
 		cmocka_unit_test(line_ends),
 		cmocka_unit_test(quoted_lines_stay),
