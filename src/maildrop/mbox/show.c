@@ -95,12 +95,24 @@ static void found_one(void *context, const struct mbox_message *m)
 		     memcmp(m->digest, e->digest, MBOX_DIGEST) == 0;
 }
 
-/* As if the mailbox ended with this message. */
+/* Octets of the empty line that is there; none: another line, the end of the file, or an error,
+ * which the reading of the message meets as well. */
+static uint32_t empty_line_at(const struct mbox_place *place, uint64_t offset)
+{
+	char text[2];
+	ssize_t n = maildrop_pread(place->sys, place->lock.fd, text, sizeof(text), (off_t)offset);
+
+	return mbox_empty_line((pop3_span){text, n < 0 ? 0 : (size_t)n});
+}
+
+/* As if the mailbox ended with this message and the empty line behind it: without that line, an
+ * empty one at the end of the message would be taken for it. */
 static int check(const struct mbox_place *place, const struct mbox_entry *entry)
 {
 	struct look look = {.entry = entry};
 	uint64_t end = entry->start + entry->from_size + entry->stored;
 
+	end += empty_line_at(place, end);
 	if (mbox_read_messages(place->sys, place->lock.fd, entry->start, end, found_one, &look) < 0)
 		return -1;
 	errno = ESTALE;

@@ -329,9 +329,9 @@ int mbox_entry_decode(const struct index_message *m, struct mbox_entry *ret)
 			return -1;
 		at += 2 * MBOX_DIGEST;
 	}
-	if (take_number(&at, UINT32_MAX, &head) < 0 || take_number(&at, MBOX_LOOK, &from_size) < 0 ||
-	    head > e.stored || from_size == 0 || e.start > INT64_MAX / 2 ||
-	    e.stored > INT64_MAX / 2)
+	if (take_number(&at, UINT32_MAX, &head) < 0 ||
+	    take_number(&at, MBOX_LOOK, &from_size) < 0 || head > e.stored || from_size == 0 ||
+	    e.start > INT64_MAX / 2 || e.stored > INT64_MAX / 2)
 		return -1;
 	e.head = (uint32_t)head;
 	e.from_size = (uint16_t)from_size;

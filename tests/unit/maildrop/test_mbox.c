@@ -21,6 +21,31 @@ static void read_and_listed(void **state)
 	assert_file(s, ONE "\n" TWO "\n" THREE "\n");
 }
 
+/* The empty line behind a message is the mailbox's, those before it are the message's. */
+static void messages_that_end_in_empty_lines(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+
+	put(s,
+	    FROM "Subject: one\n\nx\n\n\n" FROM "Subject: two\n\n\n\n" FROM
+		 "Subject: three\r\n\r\nx\r\n\r\n\r\n" FROM
+		 "Subject: four\nContent-Length: 3\n\nx\n\n\n" FROM "Subject: five\n\nx\n\n\n",
+	    0);
+	m = opened(s);
+	assert_body(m, 1, "Subject: one\n\nx\n\n");
+	assert_body(m, 2, "Subject: two\n\n\n");
+	assert_body(m, 3, "Subject: three\r\n\r\nx\r\n\r\n");
+	assert_body(m, 4, "Subject: four\nContent-Length: 3\n\nx\n\n");
+	assert_body(m, 5, "Subject: five\n\nx\n\n");
+	maildrop_close(m);
+	/* without an empty line behind it */
+	put(s, FROM "Subject: one\n\nx\n", O_TRUNC);
+	m = opened(s);
+	assert_body(m, 1, "Subject: one\n\nx\n");
+	maildrop_close(m);
+}
+
 static void sessions_exclude_each_other(void **state)
 {
 	struct scratch *s = *state;
@@ -508,6 +533,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, scratch_end)
 	const struct CMUnitTest tests[] = {
 		TEST(read_and_listed),
+		TEST(messages_that_end_in_empty_lines),
 		TEST(sessions_exclude_each_other),
 		TEST(what_is_no_mailbox),
 		TEST(an_empty_one),
