@@ -284,6 +284,30 @@ static void send_control_peers(const struct generation_files *files, struct slot
 	ipc_send(&slot->chan, IPC_CONTROL_PEERS, &message);
 }
 
+/* The worker threads of a keeper use it, not its loop. */
+static void send_locker(struct slot *keeper, uint32_t root, int fd)
+{
+	struct ipc_root_fd message = {.root = root};
+
+	ipc_send_fds(&keeper->chan, IPC_LOCKER, &message, &fd, 1);
+}
+
+/* Of each folder whose lock files are made by a locker, a channel that nobody is at: until the
+ * locker runs, a keeper waits for it as for one that is gone, and never writes without the lock. */
+static void send_lockers_to_come(const struct generation_files *files, struct slot *keeper)
+{
+	for (uint32_t i = 0; i < files->config->root_count; i++) {
+		const struct files_root *root = &files->roots[i];
+		int pair[2];
+
+		if (!root->locked || root->lock_gid == (gid_t)-1 || chan_pair(pair, NULL) < 0)
+			continue;
+		close(pair[1]);
+		send_locker(keeper, i, pair[0]);
+		close(pair[0]);
+	}
+}
+
 static void send_role_things(const struct briefing *b, struct slot *slot)
 {
 	const struct generation_files *files = b->files;
@@ -323,6 +347,7 @@ static void send_role_things(const struct briefing *b, struct slot *slot)
 		send_mail_roots(files, slot);
 		briefing_send_away(b, slot);
 		send_state_folders(b, slot);
+		send_lockers_to_come(files, slot);
 		send_owner(slot);
 		break;
 	case ROLE_LOOKUP:
@@ -365,14 +390,6 @@ static bool work_together(enum ipc_role a, enum ipc_role b)
 	       (a == ROLE_CONTROL && b == ROLE_AUTH) || (a == ROLE_LOCKER && b == ROLE_KEEPER);
 }
 
-/* The worker threads of a keeper use it, not its loop. */
-static void send_locker(struct slot *keeper, const struct slot *locker, int fd)
-{
-	struct ipc_root_fd message = {.root = locker->index};
-
-	ipc_send_fds(&keeper->chan, IPC_LOCKER, &message, &fd, 1);
-}
-
 static void send_peer(struct slot *to, const struct slot *peer, int fd)
 {
 	struct ipc_peer message = {.instance = peer->instance,
@@ -382,7 +399,7 @@ static void send_peer(struct slot *to, const struct slot *peer, int fd)
 				   .group_size = peer->group_size};
 
 	if (peer->role == ROLE_LOCKER) {
-		send_locker(to, peer, fd);
+		send_locker(to, peer->index, fd);
 		return;
 	}
 	ipc_send_fds(&to->chan, IPC_PEER, &message, &fd, 1);
