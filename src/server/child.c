@@ -33,39 +33,40 @@ void peer_break(struct peer *peer, const char *why)
 	chan_break(&peer->chan, why);
 }
 
-static void sent(struct peer *peer, int result)
+/* Packets of a peer that has exited are received still, and its end behind them. */
+void peer_sent(struct peer *peer, int result)
 {
-	if (result < 0)
+	if (result < 0 && !peer->chan.write_closed)
 		peer_break(peer, "it does not read");
 }
 
 void peer_send(struct peer *peer, enum ipc_type type, void *message)
 {
-	sent(peer, ipc_send(&peer->chan, type, message));
+	peer_sent(peer, ipc_send(&peer->chan, type, message));
 }
 
 void peer_send_texts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *texts,
 		     unsigned count)
 {
-	sent(peer, ipc_send_texts(&peer->chan, type, message, texts, count));
+	peer_sent(peer, ipc_send_texts(&peer->chan, type, message, texts, count));
 }
 
 void peer_post_texts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *texts,
 		     unsigned count)
 {
-	sent(peer, ipc_post_texts(&peer->chan, type, message, texts, count));
+	peer_sent(peer, ipc_post_texts(&peer->chan, type, message, texts, count));
 }
 
 void peer_send_fds(struct peer *peer, enum ipc_type type, void *message, const int *fds,
 		   unsigned count)
 {
-	sent(peer, ipc_send_fds(&peer->chan, type, message, fds, count));
+	peer_sent(peer, ipc_send_fds(&peer->chan, type, message, fds, count));
 }
 
 void peer_send_parts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *parts,
 		     unsigned count)
 {
-	sent(peer, ipc_send_all(&peer->chan, type, message, parts, count, NULL, 0));
+	peer_sent(peer, ipc_send_all(&peer->chan, type, message, parts, count, NULL, 0));
 }
 
 void child_exit(struct child *child)

@@ -87,6 +87,9 @@ void peer_send_fds(struct peer *peer, enum ipc_type type, void *message, const i
 		   unsigned count);
 void peer_send_parts(struct peer *peer, enum ipc_type type, void *message, const pop3_span *parts,
 		     unsigned count);
+/* Judges what sending a packet past these functions has returned: negative breaks the channel, if
+ * the peer is there. */
+void peer_sent(struct peer *peer, int result);
 /* The role's root struct, child->state, of size octets: made of zeros at the first call, and
  * *ret_new is true then. */
 void *child_state(struct child *child, size_t size, bool *ret_new);

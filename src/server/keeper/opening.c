@@ -174,8 +174,9 @@ static void opened(struct keeper_session *session, bool absent)
 		session->place->holder = session;
 		keeper_location_seen(session->keeper, session->place);
 	}
-	if (front && ipc_send_all(&front->chan, IPC_OPENED, &message, &user, 1, fds, 2) < 0)
-		peer_break(front, "it does not read");
+	if (front)
+		peer_sent(front,
+			  ipc_send_all(&front->chan, IPC_OPENED, &message, &user, 1, fds, 2));
 }
 
 /* ---- it is not ---- */

@@ -173,6 +173,24 @@ static void it_ends_with_its_keepers(void **state)
 	assert_int_equal(role_ends(), 0);
 }
 
+/* It exited before it read its first answer: what it had asked for before is carried out still. */
+static void packets_of_a_keeper_that_exited(void **state)
+{
+	struct ipc_lock take = {.number = ++number, .what = LOCK_TAKE};
+	struct ipc_lock mark = {.number = ++number, .what = LOCK_MARK};
+
+	(void)state;
+	role_ping();
+	kill(role.pid, SIGSTOP);
+	ROLE_SEND_TEXTS(keeper, IPC_LOCK, &take, "box", KEY);
+	ROLE_SEND_TEXTS(keeper, IPC_LOCK, &mark, "box", "");
+	role_peer_dies(keeper);
+	kill(role.pid, SIGCONT);
+	role_ping();
+	assert_true(is_there("box.lock"));
+	assert_non_null(strstr(text_of("box.lock"), "journal\n"));
+}
+
 static void no_sandbox(void **state)
 {
 	(void)state;
@@ -193,6 +211,7 @@ int main(void)
 						role_over),
 		cmocka_unit_test_setup_teardown(test_threat_133_a_keeper_that_dies, begin,
 						role_over),
+		cmocka_unit_test_setup_teardown(packets_of_a_keeper_that_exited, begin, role_over),
 		cmocka_unit_test_setup_teardown(it_ends_with_its_keepers, begin, role_over),
 		cmocka_unit_test_teardown(no_sandbox, role_over),
 	};
