@@ -203,6 +203,8 @@ static void give_peer(unsigned i)
 		.instance = FIRST_INSTANCE + i, .role = h.plan->peers[i], .group_size = 1};
 	int ends[2];
 
+	if (h.plan->role->role == ROLE_LOCKER)
+		message.uid = geteuid() + i; /* the first one has the mailboxes */
 	for (unsigned j = 0; j < i; j++)
 		message.index += h.plan->peers[j] == h.plan->peers[i];
 	for (unsigned j = 0; j < h.plan->peer_count; j++)
@@ -401,7 +403,8 @@ static void give_folders(void)
 		to_monitor_end(IPC_DIRECTORY, &users, sizeof(users), NULL, h.folder_fd);
 	if (h.plan->role->role == ROLE_LOGINS)
 		to_monitor_end(IPC_DIRECTORY, &logins, sizeof(logins), NULL, h.folder_fd);
-	if (h.plan->role->role == ROLE_AUTH || h.plan->role->role == ROLE_KEEPER)
+	if (h.plan->role->role == ROLE_AUTH || h.plan->role->role == ROLE_KEEPER ||
+	    h.plan->role->role == ROLE_LOCKER)
 		to_monitor_end(IPC_DIRECTORY, &mail, sizeof(mail), mark, h.mail_fd);
 }
 
@@ -531,6 +534,38 @@ static void renew_mail(void)
 	do
 		clear_mail();
 	while (renameat(h.folder_fd, "fresh", h.folder_fd, "mail/anna") < 0);
+}
+
+/* Two mailboxes, and what is none. */
+static void renew_mailboxes(void)
+{
+	clear_mail();
+	write_file("mail/box", "From ", 5);
+	write_file("mail/other", "From ", 5);
+	need(mkdirat(h.mail_fd, "folder", 0700) == 0, "folder");
+	need(symlinkat("box", h.mail_fd, "link") == 0, "link");
+}
+
+/* The locker makes and removes lock files: all else is as it was, and no lock file outlives its
+ * keeper but one that says that there is a journal. */
+static void look_at_mailboxes(void)
+{
+	static const char *const names[] = {"box", "other", "folder", "link"};
+	char name[32], text[256];
+	struct stat st;
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		need(fstatat(h.mail_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0, names[i]);
+		need(i > 1 || st.st_size == 5, names[i]);
+		snprintf(name, sizeof(name), "%s.lock", names[i]);
+		int fd = openat(h.mail_fd, name, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+		text[n < 0 ? 0 : n] = '\0';
+		need(fd < 0 || (i < 2 && strstr(text, "\njournal\n")), name);
+		if (fd >= 0)
+			close(fd);
+	}
 }
 
 /* ---- the steps ---- */
@@ -769,6 +804,8 @@ void handlers_run(const struct handlers_plan *plan, const uint8_t *data, size_t 
 		start(plan);
 	if (plan->role->role == ROLE_KEEPER)
 		renew_mail();
+	if (plan->role->role == ROLE_LOCKER)
+		renew_mailboxes();
 	if (plan->role->role == ROLE_LMTP)
 		give_spool();
 	memset(h.seen, 0, sizeof(h.seen));
@@ -784,4 +821,6 @@ void handlers_run(const struct handlers_plan *plan, const uint8_t *data, size_t 
 		close(h.peers[i]);
 	while (h.gone < h.peers_made) /* no session outlives the input that made it */
 		turn();
+	if (plan->role->role == ROLE_LOCKER)
+		look_at_mailboxes();
 }

@@ -232,9 +232,32 @@ POLICY = {
     'garbage': say('GET / HTTP/1.1\r\n\r\n') + say('a=' + 'x' * 60000, client=1),
 }
 
+# peers of the locker: two keepers; the first one's are the mailboxes box and other
+LOCK_KEY = '0123456789abcdef0123456789abcdef'
+
+
+def lock(what, name, key='', peer=0):
+    return send(peer, 'LOCK', 1, two(('take', 'mark', 'release').index(what), 0),
+                tail=f'{name}\n{key}')
+
+
+LOCKER = {
+    'take': lock('take', 'box') + lock('take', 'other', LOCK_KEY) + lock('release', 'box')
+            + lock('release', 'other'),
+    'journal': lock('take', 'box', LOCK_KEY) + lock('mark', 'box') + dies(0)
+               + lock('take', 'box') + lock('take', 'box', LOCK_KEY) + lock('release', 'box'),
+    'twice': lock('take', 'box') + lock('take', 'box') + lock('take', 'box', peer=1) + dies(0)
+             + lock('release', 'box') + lock('mark', 'box'),
+    'of_another': lock('take', 'box', peer=1) + lock('mark', 'box', peer=1)
+                  + lock('release', 'box', peer=1),
+    'no_mailbox': b''.join(lock('take', name) for name in (
+        '', '.', '..', 'folder', 'link', 'none', 'folder/x', '../users', 'box.lock', 'x' * 200)),
+    'no_key': lock('take', 'box', 'x') + lock('take', 'box', '0' * 65) + lock('take', 'box', '0'),
+}
+
 for role, seeds in (('front', FRONT), ('lmtp', LMTP), ('auth', AUTH), ('keeper', KEEPER),
                     ('keys', KEYS), ('mta', MTA),
-                    ('map', MAP), ('policy', POLICY)):
+                    ('map', MAP), ('policy', POLICY), ('locker', LOCKER)):
     folder = NAME / f'handlers_{role}'
     folder.mkdir(exist_ok=True)
     for name, octets in seeds.items():
