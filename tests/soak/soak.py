@@ -1,7 +1,8 @@
-"""./dev soak SECONDS [SEED]: everything at once, and a model that knows every message's fate.
+"""./dev soak SECONDS [SEED [STORE]]: everything at once, and a model that knows every message's fate.
 
-Deliveries by LMTP, drops into new/ and renames by other programs, sessions that read, delete, quit
-and are cut, processes killed and stopped, reloads. What each thread does is drawn from SEED; when
+Deliveries by LMTP, mail that other programs put into the maildrop and flags that they set, sessions
+that read, delete, quit and are cut, processes killed and stopped, reloads. STORE: maildir (as it is
+without), or mbox: mailboxes of several owners in a folder as /var/mail, which needs root. What each thread does is drawn from SEED; when
 it happens is the machine's affair. Ends all that it started. Programs: $VALIJA_BUILD. Exit status 1
 and what was wrong if a promise was broken.
 """
@@ -16,9 +17,10 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / 'system')]
+sys.path[:0] = [str(HERE), str(HERE.parent / 'system'), str(HERE.parent / 'stand_ins')]
 
 import office as post  # noqa: E402
+from kinds import KINDS  # noqa: E402
 from lmtp import Lmtp, split_trace  # noqa: E402
 from model import SENT, THERE, Maildrop, Wrong  # noqa: E402
 from pop import Pop, client_context  # noqa: E402
@@ -29,7 +31,7 @@ TOKEN = re.compile(rb'^X-Soak: (\S+)\r$', re.M)
 
 
 class Soak:
-    def __init__(self, seconds, seed):
+    def __init__(self, seconds, seed, store='maildir'):
         self.seed = seed
         self.over = time.monotonic() + seconds
         self.maildrops = [Maildrop(f'user{n}') for n in range(USERS)]
@@ -40,6 +42,7 @@ class Soak:
         self.office = post.Office(users=[m.user for m in self.maildrops],
                                   settings={'timeouts.drain': '5s'})
         self.stopped = set()
+        self.store = KINDS[store](self.office, [m.user for m in self.maildrops])
 
     def count(self, name):
         with self.counting:
@@ -58,8 +61,8 @@ class Soak:
         token = self.token(chance)
         lines = [f'Subject: {token}', f'X-Soak: {token}', '']
         for _ in range(chance.choice((0, 1, 3, 20, 20, 200, 3000))):
-            lines.append(chance.choice(('', '.', '..', '.x', 'From me', 'x' * chance.randrange(900),
-                                        f'line {chance.random()}')))
+            lines.append(chance.choice(('', '.', '..', '.x', self.store.from_line,
+                                        'x' * chance.randrange(900), f'line {chance.random()}')))
         return token, ''.join(line + '\r\n' for line in lines).encode()
 
     # those who bring mail
@@ -109,32 +112,21 @@ class Soak:
         time.sleep(0.02)
 
     def drop(self, chance):
-        """Another program delivers: with LF or CRLF, in new/ or, as if read elsewhere, in cur/."""
+        """Another program delivers."""
         while self.running():
             maildrop = chance.choice(self.maildrops)
             if maildrop.count(THERE, SENT) <= KEPT_MAX:
                 token, wire = self.message(chance)
-                stored = wire if chance.random() < 0.3 else wire.replace(b'\r\n', b'\n')
                 maildrop.begin(token, wire, False)
-                name = f'{time.time():.6f}.{token}.other'
-                self.office.put(maildrop.user, stored, name=name,
-                                folder=chance.choice(('new', 'new', 'cur')))
-                maildrop.arrived(token)
-                self.count('drops')
+                if self.store.drop(maildrop.user, token, wire, chance):
+                    maildrop.arrived(token)
+                    self.count('drops')
             time.sleep(chance.random() * 0.1)
 
-    def rename(self, chance):
+    def flag(self, chance):
         """A mail program next to us sees messages and sets flags."""
         while self.running():
-            maildir = self.office.mail / chance.choice(self.maildrops).user
-            for path in chance.sample(paths := list(maildir.glob('new/*')) +
-                                      list(maildir.glob('cur/*')), min(3, len(paths))):
-                unique = path.name.split(':')[0]
-                flags = ''.join(sorted(chance.sample('FRS', chance.randrange(3))))
-                try:
-                    os.rename(path, maildir / 'cur' / f'{unique}:2,{flags}')
-                except FileNotFoundError:
-                    pass  # the server was there first
+            self.store.flag(chance.choice(self.maildrops).user, chance)
             time.sleep(chance.random() * 0.1)
 
     # those who read it
@@ -164,6 +156,7 @@ class Soak:
             if ending < 0.1:
                 raise OSError('cut on purpose')
             deleted = [n for n in tokens if chance.random() < 0.4]
+            deleted += [n for n in range(1, client.stat()[0] + 1) if n not in tokens]  # torn ones
             if deleted:
                 client.send(''.join(f'DELE {n}\r\n' for n in deleted))
                 for _ in deleted:
@@ -171,7 +164,7 @@ class Soak:
                         raise OSError('the session was cut')
             if ending < 0.2:
                 raise OSError('cut on purpose, with marks')
-            self.quit(client, maildrop, [tokens[n] for n in deleted], ending < 0.3)
+            self.quit(client, maildrop, [tokens[n] for n in deleted if n in tokens], ending < 0.3)
 
     def listed(self, client, maildrop, before, chance):
         """{number: token}, after everything that a client can see was held against the model."""
@@ -185,6 +178,8 @@ class Soak:
                 tokens[number] = token
                 continue
             body = client.retr(number)
+            if self.store.is_torn(maildrop, body):
+                continue
             tokens[number] = self.checked(maildrop, body, sizes[number])
             maildrop.id_of(tokens[number], unique_id)
         maildrop.saw(before, list(tokens.values()))
@@ -256,9 +251,8 @@ class Soak:
         return threading.Thread(target=guarded, name=f'{work.__name__}{number}')
 
     def run(self):
-        for maildrop in self.maildrops:
-            self.office.maildir(maildrop.user)
-        with_numbers = [(self.deliver, 2), (self.drop, 1), (self.rename, 1), (self.read, 3),
+        self.store.make()
+        with_numbers = [(self.deliver, 2), (self.drop, 1), (self.flag, 1), (self.read, 3),
                         (self.break_things, 1)]
         threads = [self.thread(work, n) for work, many in with_numbers for n in range(many)]
         try:
@@ -338,7 +332,10 @@ class Soak:
 def main():
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60
     seed = sys.argv[2] if len(sys.argv) > 2 else str(random.SystemRandom().randrange(1 << 32))
-    sys.exit(Soak(seconds, seed).run())
+    store = sys.argv[3] if len(sys.argv) > 3 else 'maildir'
+    if store not in KINDS:
+        sys.exit(f'soak: there is no store "{store}": {", ".join(KINDS)}')
+    sys.exit(Soak(seconds, seed, store).run())
 
 
 if __name__ == '__main__':

@@ -1,7 +1,6 @@
 """Mail in mboxes: served to POP3, delivered over LMTP, beside the programs that write to the same
 files; a folder of one owner, and one as /var/mail of Debian, of group mail. Needs root."""
 import contextlib
-import fcntl
 import grp
 import mailbox
 import os
@@ -21,6 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / 'stand_ins')]
 
 import system_users  # noqa: E402
+from mbox_program import Ended, locked, mbox_form  # noqa: E402
 from lmtp import Lmtp  # noqa: E402
 from office import PASSWORD, environment, program, wait_until  # noqa: E402
 from pop import Pop, login_within  # noqa: E402
@@ -30,13 +30,6 @@ pytestmark = pytest.mark.usefixtures('need_root')
 FIRST = 3000  # uid of the first owner
 MAIL = grp.getgrnam('mail').gr_gid
 MESSAGE = b'From: a@example.org\nSubject: one\n\nof an mbox\n'
-
-
-def mbox_form(*messages):
-    """With "From " lines, quoted as mboxrd."""
-    quoted = (message.replace(b'\nFrom ', b'\n>From ') for message in messages)
-    return b''.join(b'From a@example.org Sat Nov 28 10:00:00 2026\n' + message + b'\n'
-                    for message in quoted)
 
 
 def wire(text):
@@ -359,32 +352,6 @@ def test_procmail_beside_a_session(var_mail, connect, tool):
 
 
 # ---- nothing is lost ----
-
-class Ended(Exception):
-    """While waiting for the lock file."""
-
-
-@contextlib.contextmanager
-def locked(box, ended):
-    """As mutt and procmail do: the lock file, then fcntl. Yields the open mailbox. The lock file of
-    a keeper and a locker that were killed stays until the next login or delivery: when there is
-    none any more (ended is set), the wait for it is given up with Ended."""
-    lock = pathlib.Path(f'{box}.lock')
-    while True:
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-            os.write(descriptor, f'{os.getpid()}:{socket.gethostname()}\n'.encode())
-            os.close(descriptor)
-            break
-        if ended.wait(.01):
-            raise Ended
-    try:
-        with open(box, 'r+b') as file:
-            fcntl.lockf(file, fcntl.LOCK_EX)
-            yield file
-    finally:
-        lock.unlink()
-
 
 class Writer(threading.Thread):
     """Another program: appends messages, and puts flags into those that are there."""
