@@ -67,24 +67,27 @@ service anvil {{
 service stats {{
   chroot =
 }}
+{more}
 '''
 
 
 class DovecotImap:
-    def __init__(self):
+    def __init__(self, user='demo', owner=None, more=''):
+        """owner: uid and gid of the mail, for nobody's; more: lines of the configuration."""
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='valija-dovecot-'))
         self.dir.chmod(0o755)
         self.certificate = make_certificate(self.dir)
         self.imap, self.imaps = free_port(), free_port()
-        owner = pwd.getpwnam('nobody')
+        nobody = pwd.getpwnam('nobody')
+        owner = owner or (nobody.pw_uid, nobody.pw_gid)
         for name in ('run', 'state', 'mail'):
             (self.dir / name).mkdir()
-        os.chown(self.dir / 'mail', owner.pw_uid, owner.pw_gid)
-        (self.dir / 'users').write_text(f'demo:{{PLAIN}}{PASSWORD}\n')
+        os.chown(self.dir / 'mail', *owner)
+        (self.dir / 'users').write_text(f'{user}:{{PLAIN}}{PASSWORD}\n')
         conf = self.dir / 'dovecot.conf'
         conf.write_text(CONF.format(d=self.dir, cert=self.certificate[0], key=self.certificate[1],
-                                    uid=owner.pw_uid, gid=owner.pw_gid, imap=self.imap,
-                                    imaps=self.imaps))
+                                    uid=owner[0], gid=owner[1], imap=self.imap,
+                                    imaps=self.imaps, more=more))
         self.process = subprocess.Popen(['dovecot', '-F', '-c', conf], stdin=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)
         self.wait()
