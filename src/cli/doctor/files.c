@@ -127,7 +127,7 @@ static void look_for_locks(const struct doctor *doctor, int fd, const char *path
 
 	while (folder && (entry = readdir(folder)) && seen++ < ENTRIES_MAX) {
 		const char *dot = strrchr(entry->d_name, '.');
-		char mend[700];
+		char mend[CONFIG_PATH_MAX + 300];
 		struct stat st;
 
 		if (!dot || strcmp(dot, ".lock") != 0 ||
