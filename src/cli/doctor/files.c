@@ -184,13 +184,16 @@ static void judge_root(const struct doctor *doctor, const struct mail_root *root
 
 static void look_for_foreign(const struct doctor *doctor, int fd, const char *path)
 {
-	char found[512];
+	char found[512], demand[ORIGIN_DEMAND_MAX];
+	unsigned lists;
 
-	if (maildir_foreign_find(fd, found, sizeof(found)))
-		find(doctor, SEVERITY_WARNING, "mail", "valija import dovecot --dry-run",
-		     "%s/%s: Dovecot filled it, and its unique ids were not brought: its user "
-		     "cannot log in",
-		     path, found);
+	if (!maildir_foreign_find(fd, found, sizeof(found), &lists))
+		return;
+	maildir_origin_demand(lists, demand);
+	find(doctor, SEVERITY_WARNING, "mail",
+	     lists & ORIGIN_HAS(ORIGIN_DOVECOT) ? "valija import dovecot --dry-run"
+						: "valija import courier --dry-run",
+	     "%s/%s: %s; until then its user cannot log in", path, found, demand);
 }
 
 void check_mail(const struct doctor *doctor)

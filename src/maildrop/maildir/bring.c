@@ -39,17 +39,18 @@ enum maildrop_status maildir_bring(int folder, int control, const char *home,
 	return status;
 }
 
-bool maildir_is_foreign(int folder, const char *home)
+unsigned maildir_foreign_lists(int folder, const char *home)
 {
 	struct maildir_place place;
 	enum adopt_is is;
-	bool foreign;
+	unsigned lists;
 
 	if (begin(&place, folder, home, NULL) < 0)
-		return false;
-	foreign = maildir_whose(&place, folder, &is) == 0 && is == ADOPT_FOREIGN;
+		return 0;
+	if (maildir_whose(&place, folder, &is, &lists) < 0)
+		lists = 0;
 	maildir_place_close(&place);
-	return foreign;
+	return lists;
 }
 
 enum maildrop_status maildir_take_back(int folder, const char *home, bool dry_run, bool *ret,

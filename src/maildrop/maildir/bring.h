@@ -16,6 +16,7 @@ enum adopt_is {
 
 struct adopt_report {
 	enum adopt_is is;
+	unsigned lists; /* ADOPT_FOREIGN: servers whose lists are there, ORIGIN_HAS */
 	uint64_t messages;
 	uint64_t brought; /* of them: with the id that the other server gave */
 	uint64_t fresh;   /* the other server never showed them */
@@ -27,14 +28,15 @@ struct adopt_report {
 /*
  * Brings the ids of the maildrop in folder. control: the folder of the other server's list; usually
  * folder. Both stay the caller's. home names it. dry_run: nothing is written. A maildrop that is
- * not ADOPT_FOREIGN is left alone. *ret is filled in either case.
+ * not ADOPT_FOREIGN is left alone; one that has another server's list only is MAILDROP_PERM. *ret
+ * is filled in either case.
  */
 enum maildrop_status maildir_bring(int folder, int control, const char *home,
 				   const struct maildir_origin *origin, bool dry_run,
 				   struct adopt_report *ret, struct err *err);
-/* Whether the maildrop in folder, which stays the caller's, is ADOPT_FOREIGN; false, too, where
- * that cannot be found out. Its messages are not counted. */
-bool maildir_is_foreign(int folder, const char *home);
+/* Servers that filled the maildrop in folder, which stays the caller's, where it is ADOPT_FOREIGN: a
+ * set of ORIGIN_HAS. 0: it is not, or that cannot be found out. Its messages are not counted. */
+unsigned maildir_foreign_lists(int folder, const char *home);
 /* Takes back what was brought. *ret: there was something; *ret_used: but a session or a delivery of
  * ours was there since, so it stays. */
 enum maildrop_status maildir_take_back(int folder, const char *home, bool dry_run, bool *ret,

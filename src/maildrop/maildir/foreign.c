@@ -19,6 +19,7 @@ struct search {
 	int budget;
 	char *ret;
 	size_t size;
+	unsigned *ret_lists;
 };
 
 static bool has_maildir(int fd)
@@ -62,7 +63,8 @@ static bool search(struct search *state, int parent, const char *name, const cha
 		return false;
 	}
 	if (*path && has_maildir(fd)) {
-		found = maildir_is_foreign(fd, path);
+		*state->ret_lists = maildir_foreign_lists(fd, path);
+		found = *state->ret_lists != 0;
 		if (found)
 			snprintf(state->ret, state->size, "%s", path);
 	} else if (levels > 0) {
@@ -72,9 +74,10 @@ static bool search(struct search *state, int parent, const char *name, const cha
 	return found;
 }
 
-bool maildir_foreign_find(int root_fd, char *ret, size_t size)
+bool maildir_foreign_find(int root_fd, char *ret, size_t size, unsigned *ret_lists)
 {
-	struct search state = {.budget = LOOKED_AT_MAX, .ret = ret, .size = size};
+	struct search state = {
+		.budget = LOOKED_AT_MAX, .ret = ret, .size = size, .ret_lists = ret_lists};
 	struct maildir_origin origin;
 
 	if (maildir_origin_read(&maildrop_kernel, root_fd, &origin, NULL) != 0)

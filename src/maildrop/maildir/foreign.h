@@ -5,14 +5,17 @@
 #ifndef MAILDROP_MAILDIR_FOREIGN_H
 #define MAILDROP_MAILDIR_FOREIGN_H
 
+#include "maildrop/maildir/origin.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
 /*
  * Is there one, and no record of the root by which it would be adopted? Then its path below the
- * root is written to ret. Looks at a few thousand folders, four levels deep; symbolic links are not
- * followed. Folders that this process may not read are passed over.
+ * root is written to ret, and to *ret_lists which servers filled it (a set of ORIGIN_HAS). Looks
+ * at a few thousand folders, four levels deep; symbolic links are not followed. Folders that this
+ * process may not read are passed over.
  */
-bool maildir_foreign_find(int root_fd, char *ret, size_t size);
+bool maildir_foreign_find(int root_fd, char *ret, size_t size, unsigned *ret_lists);
 
 #endif

@@ -12,13 +12,35 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define NONE_TEXT "none"
 #define DOVECOT_TEXT "dovecot duplicates="
+
+const struct origin_names maildir_origin_names[ORIGIN_SERVERS] = {
+	[ORIGIN_NONE] = {"no server", "none", NULL},
+	[ORIGIN_DOVECOT] = {"Dovecot", "dovecot", "dovecot-uidlist"},
+	[ORIGIN_COURIER] = {"Courier", "courier", "courierpop3dsizelist"},
+};
+
+void maildir_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX])
+{
+	const struct origin_names *dovecot = &maildir_origin_names[ORIGIN_DOVECOT],
+				  *courier = &maildir_origin_names[ORIGIN_COURIER],
+				  *one = lists & ORIGIN_HAS(ORIGIN_DOVECOT) ? dovecot : courier;
+
+	if (lists == (ORIGIN_HAS(ORIGIN_DOVECOT) | ORIGIN_HAS(ORIGIN_COURIER)))
+		snprintf(ret, ORIGIN_DEMAND_MAX,
+			 "%s and %s filled it: run valija import %s or valija import %s, whichever "
+			 "gave its clients their unique ids",
+			 dovecot->server, courier->server, dovecot->word, courier->word);
+	else
+		snprintf(ret, ORIGIN_DEMAND_MAX,
+			 "%s filled it, and its clients know %s's unique ids: run valija import %s",
+			 one->server, one->server, one->word);
+}
 
 void maildir_origin_print(const struct maildir_origin *origin, char ret[ORIGIN_TEXT_MAX])
 {
-	if (origin->server == ORIGIN_NONE)
-		snprintf(ret, ORIGIN_TEXT_MAX, NONE_TEXT);
+	if (origin->server != ORIGIN_DOVECOT)
+		snprintf(ret, ORIGIN_TEXT_MAX, "%s", maildir_origin_names[origin->server].word);
 	else
 		snprintf(ret, ORIGIN_TEXT_MAX, DOVECOT_TEXT "%s xuidl=%s format=%s",
 			 origin->rename_duplicates ? "rename" : "allow",
@@ -41,10 +63,12 @@ int maildir_origin_parse(pop3_span text, struct maildir_origin *ret)
 {
 	struct maildir_origin origin = {.server = ORIGIN_DOVECOT};
 
-	if (span_equal(text, span_of(NONE_TEXT))) {
-		*ret = (struct maildir_origin){.server = ORIGIN_NONE};
-		return 0;
-	}
+	for (unsigned i = 0; i < ORIGIN_SERVERS; i++)
+		if (i != ORIGIN_DOVECOT &&
+		    span_equal(text, span_of(maildir_origin_names[i].word))) {
+			*ret = (struct maildir_origin){.server = i};
+			return 0;
+		}
 	if (!take(&text, DOVECOT_TEXT))
 		return -1;
 	origin.rename_duplicates = take(&text, "rename");
@@ -64,7 +88,7 @@ int maildir_origin_parse(pop3_span text, struct maildir_origin *ret)
 
 int maildir_origin_check(const struct maildir_origin *origin, struct err *err)
 {
-	return origin->server == ORIGIN_NONE ? 0 : uidl_format_check(origin->format, err);
+	return origin->server == ORIGIN_DOVECOT ? uidl_format_check(origin->format, err) : 0;
 }
 
 int maildir_origin_read(const struct maildrop_syscalls *sys, int root_fd,

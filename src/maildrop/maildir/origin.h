@@ -22,7 +22,20 @@
 enum origin_server {
 	ORIGIN_NONE,    /* no ids are brought: messages get ids of our own */
 	ORIGIN_DOVECOT, /* dovecot-uidlist and pop3_uidl_format */
+	ORIGIN_COURIER, /* courierpop3dsizelist, which has the ids themselves */
+	ORIGIN_SERVERS,
 };
+
+struct origin_names {
+	const char *server; /* for people: "Dovecot" */
+	const char *word;   /* of the command and of records: "dovecot" */
+	const char *list;   /* file of a Maildir in which that server keeps ids; NULL: none */
+};
+
+extern const struct origin_names maildir_origin_names[ORIGIN_SERVERS];
+
+/* Servers whose lists a Maildir has, as a set. */
+#define ORIGIN_HAS(server) (1u << (server))
 
 struct maildir_origin {
 	enum origin_server server;
@@ -31,7 +44,13 @@ struct maildir_origin {
 	char format[ORIGIN_FORMAT_MAX + 1];
 };
 
-/* As text, without a line feed: "dovecot duplicates=allow xuidl=no format=%08Xu%08Xv". */
+/* Says of a Maildir that nobody imported which servers filled it (a set, not empty), and which
+ * command brings the ids. */
+#define ORIGIN_DEMAND_MAX 160
+void maildir_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX]);
+
+/* As text, without a line feed: "dovecot duplicates=allow xuidl=no format=%08Xu%08Xv", "courier".
+ */
 void maildir_origin_print(const struct maildir_origin *origin, char ret[ORIGIN_TEXT_MAX]);
 /* 0; -1: it is none, or one of a later version. */
 int maildir_origin_parse(pop3_span text, struct maildir_origin *ret);

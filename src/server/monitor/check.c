@@ -232,15 +232,15 @@ static void check_expire(const struct config *config)
 /* Its user cannot log in before a person says whose unique ids count. */
 static void check_foreign(const struct config *config, const struct generation_files *files)
 {
-	char found[CONFIG_PATH_MAX], text[2 * CONFIG_PATH_MAX + 256];
+	char found[CONFIG_PATH_MAX], demand[ORIGIN_DEMAND_MAX], text[2 * CONFIG_PATH_MAX + 256];
+	unsigned lists;
 
 	for (uint32_t i = 0; i < config->root_count; i++) {
-		if (!maildir_foreign_find(files->roots[i].fd, found, sizeof(found)))
+		if (!maildir_foreign_find(files->roots[i].fd, found, sizeof(found), &lists))
 			continue;
-		snprintf(text, sizeof(text),
-			 "%s/%s: Dovecot filled it, and its clients know Dovecot's unique ids: run "
-			 "valija import dovecot (--dry-run shows it)",
-			 config->roots[i].path, found);
+		maildir_origin_demand(lists, demand);
+		snprintf(text, sizeof(text), "%s/%s: %s (--dry-run shows it)",
+			 config->roots[i].path, found, demand);
 		warn(text);
 	}
 }

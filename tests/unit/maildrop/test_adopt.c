@@ -168,7 +168,7 @@ static void origins_are_read_as_they_were_written(void **state)
 	assert_int_equal(maildir_origin_read(&maildrop_kernel, s->root, &is, &err), 0);
 	assert_int_equal(maildir_origin_parse(span_of("none"), &is), 0);
 	assert_int_equal(is.server, ORIGIN_NONE);
-	assert_int_equal(maildir_origin_parse(span_of("courier"), &is), -1);
+	assert_int_equal(maildir_origin_parse(span_of("cyrus"), &is), -1);
 	assert_int_equal(
 		maildir_origin_parse(span_of("dovecot duplicates=allow xuidl=no format="), &is),
 		-1);

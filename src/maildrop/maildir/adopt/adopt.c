@@ -5,8 +5,8 @@
 #include "base/hash_map.h"
 #include "base/table.h"
 #include "base/text.h"
+#include "maildrop/maildir/adopt/id_list.h"
 #include "maildrop/maildir/adopt/uidl_format.h"
-#include "maildrop/maildir/adopt/uidlist.h"
 #include "maildrop/maildir/adopt/whose.h"
 #include "maildrop/maildir/adopt/xuidl.h"
 #include "maildrop/maildir/files/name.h"
@@ -21,12 +21,11 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define UIDLIST_SIZE_MAX ((off_t)1 << 30)
 #define FILE_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 /* A message whose file was found. */
 struct found {
-	uint32_t entry; /* of the uidlist */
+	uint32_t entry; /* of the list */
 	uint32_t order; /* O; UINT32_MAX: none */
 	uint32_t id;    /* place in the text of ids */
 	uint16_t id_size;
@@ -38,8 +37,7 @@ struct adopting {
 	struct maildir_place *place;
 	const struct maildir_origin *origin;
 	struct adopt_report *report;
-	char *text; /* of the uidlist, which points into it */
-	struct uidlist list;
+	struct id_list list;
 	struct hash_map names; /* of files: entry + 1 */
 	struct found *found;
 	uint32_t count;
@@ -51,57 +49,25 @@ struct adopting {
 
 /* ---- the other server's list ---- */
 
-static int read_all(const struct maildir_place *place, int fd, char **ret, size_t *ret_size,
-		    struct err *err)
-{
-	struct stat st;
-	ssize_t n = 0;
-	char *text;
-
-	if (place->sys->fstat(fd, &st) < 0)
-		return err_sys(err, EX_TEMPFAIL, errno, UIDLIST_NAME);
-	if (!S_ISREG(st.st_mode) || st.st_size > UIDLIST_SIZE_MAX)
-		return err_set(err, EX_DATAERR,
-			       UIDLIST_NAME " is no regular file, or larger than 1 GiB");
-	text = malloc((size_t)st.st_size + 1);
-	if (!text)
-		return err_sys(err, EX_TEMPFAIL, ENOMEM, UIDLIST_NAME);
-	for (*ret_size = 0; *ret_size < (size_t)st.st_size; *ret_size += (size_t)n) {
-		n = maildrop_pread(place->sys, fd, text + *ret_size, (size_t)st.st_size - *ret_size,
-				   (off_t)*ret_size);
-		if (n <= 0)
-			break;
-	}
-	*ret = text;
-	return n < 0 ? err_sys(err, EX_TEMPFAIL, errno, UIDLIST_NAME) : 0;
-}
-
 static int read_list(struct adopting *a, int control, struct err *err)
 {
-	int fd = a->place->sys->openat(control, UIDLIST_NAME, O_RDONLY | FILE_FLAGS, 0), result;
-	size_t size = 0;
+	const char *name = maildir_origin_names[a->origin->server].list;
 
-	if (fd < 0)
-		return err_sys(err, EX_TEMPFAIL, errno, UIDLIST_NAME);
-	result = read_all(a->place, fd, &a->text, &size, err);
-	close(fd);
-	if (result == 0)
-		result = uidlist_parse((pop3_span){a->text, size}, &a->list, err);
-	if (result < 0)
+	if (id_list_read(&a->list, a->place, control, a->origin->server, err) < 0)
 		return -1;
 	a->report->bad = a->list.bad;
 	hash_map_init(&a->names, a->list.count + 1u);
 	hash_map_init(&a->used, 2u * a->list.count + 1u);
 	a->found = calloc(a->list.count + 1u, sizeof(*a->found));
 	for (uint32_t i = 0; a->found && i < a->list.count; i++) {
-		pop3_span file = a->list.entries[i].file;
+		pop3_span file = id_list_file(&a->list, i);
 		uint64_t *at = hash_map_put(&a->names, hash_octets(file.data, file.size));
 
 		if (!at)
-			return err_sys(err, EX_TEMPFAIL, ENOMEM, UIDLIST_NAME);
+			return err_sys(err, EX_TEMPFAIL, ENOMEM, "%s", name);
 		*at = i + 1u;
 	}
-	return a->found ? 0 : err_sys(err, EX_TEMPFAIL, ENOMEM, UIDLIST_NAME);
+	return a->found ? 0 : err_sys(err, EX_TEMPFAIL, ENOMEM, "%s", name);
 }
 
 /* ---- the files ---- */
@@ -122,8 +88,7 @@ static int take_file(void *context, pop3_span name, uint64_t inode)
 	}
 	found = &a->found[a->count++];
 	*found = (struct found){.entry = (uint32_t)(*at - 1), .directory = (uint8_t)a->directory};
-	found->order = a->list.entries[found->entry].order;
-	found->order = found->order ? found->order : UINT32_MAX;
+	found->order = id_list_order(&a->list, found->entry);
 	*at = 0; /* a second file of that name is another message */
 	if (!a->origin->reuse_xuidl)
 		return 0;
@@ -142,8 +107,8 @@ static int find_files(struct adopting *a)
 	return 0;
 }
 
-/* By the number that Dovecot gave: entries stand in that order, and duplicates are counted in it.
- */
+/* By the place in the list: of Dovecot's numbers, in whose order duplicates are counted, too; of
+ * Courier's messages. */
 static int by_entry(const void *left, const void *right)
 {
 	const struct found *x = left, *y = right;
@@ -164,10 +129,10 @@ static int by_order(const void *left, const void *right)
 /* ---- ids ---- */
 
 /* The id as Dovecot's POP3 server gives it, but for duplicates. 0: none that fits. */
-static size_t make_id(struct adopting *a, const struct found *found, char ret[UIDL_TEXT_MAX])
+static size_t dovecot_id(struct adopting *a, const struct found *found, char ret[UIDL_TEXT_MAX])
 {
-	const struct uidlist_entry *e = &a->list.entries[found->entry];
-	const struct uidl_values values = {.uidvalidity = a->list.uidvalidity,
+	const struct uidlist_entry *e = &a->list.uidlist.entries[found->entry];
+	const struct uidl_values values = {.uidvalidity = a->list.uidlist.uidvalidity,
 					   .uid = e->uid,
 					   .file = e->file,
 					   .guid = e->guid.data ? e->guid : e->file};
@@ -188,6 +153,13 @@ static size_t make_id(struct adopting *a, const struct found *found, char ret[UI
 	return uidl_format_expand(a->origin->format, &values, ret);
 }
 
+static size_t make_id(struct adopting *a, const struct found *found, char ret[UIDL_TEXT_MAX])
+{
+	if (a->origin->server == ORIGIN_COURIER)
+		return sizelist_id(&a->list.sizelist.entries[found->entry], ret, UIDL_TEXT_MAX);
+	return dovecot_id(a, found, ret);
+}
+
 static void cannot(struct adopting *a, const struct found *found, const char *id, const char *why)
 {
 	char shown[81], file[65];
@@ -195,7 +167,7 @@ static void cannot(struct adopting *a, const struct found *found, const char *id
 	if (a->report->again++)
 		return;
 	text_escape(shown, sizeof(shown) - 1, span_of(id));
-	text_escape(file, sizeof(file) - 1, a->list.entries[found->entry].file);
+	text_escape(file, sizeof(file) - 1, id_list_file(&a->list, found->entry));
 	snprintf(a->report->why, sizeof(a->report->why), "%.64s: its id %.64s %s", file, shown,
 		 why);
 }
@@ -283,7 +255,7 @@ static char *make_lines(const struct adopting *a, size_t *ret_size)
 
 	for (uint32_t i = 0; i < a->count; i++)
 		room += UIDL_LINE_MAX(a->found[i].id_size,
-				      a->list.entries[a->found[i].entry].file.size);
+				      id_list_file(&a->list, a->found[i].entry).size);
 	lines = malloc(room);
 	if (!lines)
 		return NULL;
@@ -292,7 +264,7 @@ static char *make_lines(const struct adopting *a, size_t *ret_size)
 				(unsigned long long)a->report->brought, text);
 	for (uint32_t i = 0; i < a->count; i++) {
 		const struct found *found = &a->found[i];
-		pop3_span file = a->list.entries[found->entry].file;
+		pop3_span file = id_list_file(&a->list, found->entry);
 
 		file.size = maildir_name_unique(file);
 		if (found->id_size)
@@ -352,15 +324,14 @@ static void finish(struct adopting *a)
 		free(a->found[i].name);
 	free(a->found);
 	free(a->ids);
-	free(a->text);
-	uidlist_finish(&a->list);
+	id_list_finish(&a->list);
 	hash_map_finish(&a->names);
 	hash_map_finish(&a->used);
 }
 
-static enum maildrop_status adopt_dovecot(struct maildir_place *place, int control,
-					  const struct maildir_origin *origin, bool dry_run,
-					  struct adopt_report *report, struct err *err)
+static enum maildrop_status adopt_list(struct maildir_place *place, int control,
+				       const struct maildir_origin *origin, bool dry_run,
+				       struct adopt_report *report, struct err *err)
 {
 	struct adopting a = {.place = place, .origin = origin, .report = report};
 	enum maildrop_status status = MAILDROP_OK;
@@ -406,11 +377,40 @@ static enum maildrop_status adopt_none(struct maildir_place *place,
 	return maildir_failed(place, errno, UIDL_NAME, "cannot be written", err);
 }
 
+/* The Maildir has a list of another server than that whose ids are brought: a person decides. */
+static enum maildrop_status refuse(const struct maildir_place *place,
+				   const struct maildir_origin *origin, unsigned lists,
+				   struct err *err)
+{
+	char demand[ORIGIN_DEMAND_MAX];
+
+	maildir_origin_demand(lists, demand);
+	err_set(err, EX_CONFIG,
+		"maildrop %s: %s, or valija import none, for its user (--user): it has no %s",
+		place->home, demand, maildir_origin_names[origin->server].list);
+	return MAILDROP_PERM;
+}
+
+static enum maildrop_status adopt(struct maildir_place *place, int control,
+				  const struct maildir_origin *origin, bool dry_run,
+				  struct adopt_report *ret, struct err *err)
+{
+	if (maildir_whose(place, control, &ret->is, &ret->lists) < 0)
+		return maildir_failed(place, errno, NULL, "cannot be read", err);
+	if (ret->is != ADOPT_FOREIGN)
+		return MAILDROP_OK;
+	if (origin->server == ORIGIN_NONE)
+		return adopt_none(place, origin, dry_run, ret, err);
+	if (!(ret->lists & ORIGIN_HAS(origin->server)))
+		return refuse(place, origin, ret->lists, err);
+	return adopt_list(place, control, origin, dry_run, ret, err);
+}
+
 enum maildrop_status maildir_adopt(struct maildir_place *place, int control,
 				   const struct maildir_origin *origin, bool dry_run,
 				   struct adopt_report *ret, struct err *err)
 {
-	enum maildrop_status status = MAILDROP_OK;
+	enum maildrop_status status;
 	int held;
 
 	*ret = (struct adopt_report){.is = ADOPT_PLAIN};
@@ -418,12 +418,7 @@ enum maildrop_status maildir_adopt(struct maildir_place *place, int control,
 	while ((held = dry_run ? -1 : place->sys->flock(place->dir, LOCK_EX)) < 0 && !dry_run &&
 	       errno == EINTR)
 		;
-	if (maildir_whose(place, control, &ret->is) < 0)
-		status = maildir_failed(place, errno, NULL, "cannot be read", err);
-	else if (ret->is == ADOPT_FOREIGN)
-		status = origin->server == ORIGIN_NONE
-				 ? adopt_none(place, origin, dry_run, ret, err)
-				 : adopt_dovecot(place, control, origin, dry_run, ret, err);
+	status = adopt(place, control, origin, dry_run, ret, err);
 	if (held == 0)
 		(void)place->sys->flock(place->dir, LOCK_UN);
 	return status;

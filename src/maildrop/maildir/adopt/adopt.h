@@ -10,9 +10,10 @@
 #include "maildrop/maildir/files/place.h"
 
 /*
- * Brings the ids. control: the folder of dovecot-uidlist, borrowed; usually place->dir. dry_run:
- * nothing is written. A folder that is not ADOPT_FOREIGN is left alone. *ret is filled in either
- * case. One process after the other: a second one finds ADOPT_OURS.
+ * Brings the ids. control: the folder of the other server's list, borrowed; usually place->dir.
+ * dry_run: nothing is written. A folder that is not ADOPT_FOREIGN is left alone; one without a list
+ * of the origin's server is MAILDROP_PERM. *ret is filled in either case. One process after the
+ * other: a second one finds ADOPT_OURS.
  */
 enum maildrop_status maildir_adopt(struct maildir_place *place, int control,
 				   const struct maildir_origin *origin, bool dry_run,

@@ -11,13 +11,16 @@
 
 #define NOTE_MAX 512
 
-static enum maildrop_status refuse(const struct maildir_place *place, struct err *err)
+static enum maildrop_status refuse(const struct maildir_place *place, unsigned lists,
+				   struct err *err)
 {
+	char demand[ORIGIN_DEMAND_MAX];
+
+	maildir_origin_demand(lists, demand);
 	err_set(err, EX_CONFIG,
-		"maildrop %s: Dovecot filled it, and its clients know Dovecot's unique ids: run "
-		"valija import dovecot (for all users; --dry-run shows it), or valija import none "
-		"to give new ids, so that clients load all again",
-		place->home);
+		"maildrop %s: %s (for all users; --dry-run shows it), or valija import none to "
+		"give new ids, so that clients load all again",
+		place->home, demand);
 	return MAILDROP_PERM;
 }
 
@@ -41,9 +44,10 @@ static enum maildrop_status adopt(struct maildir_place *place, int root_fd, stru
 	struct adopt_report report;
 	enum maildrop_status status;
 	enum adopt_is is;
+	unsigned lists;
 	int known;
 
-	if (maildir_whose(place, place->dir, &is) < 0)
+	if (maildir_whose(place, place->dir, &is, &lists) < 0)
 		return maildir_failed(place, errno, NULL, "cannot be read", err);
 	if (is != ADOPT_FOREIGN)
 		return MAILDROP_OK;
@@ -53,7 +57,7 @@ static enum maildrop_status adopt(struct maildir_place *place, int root_fd, stru
 		return MAILDROP_PERM;
 	}
 	if (known == 0)
-		return refuse(place, err);
+		return refuse(place, lists, err);
 	status = maildir_adopt(place, place->dir, &origin, false, &report, err);
 	if (status == MAILDROP_OK)
 		note(place, &report);

@@ -3,6 +3,7 @@
 
 #include "base/array.h"
 #include "base/text.h"
+#include "maildrop/index/format.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -91,7 +92,7 @@ int uidlist_parse(pop3_span text, struct uidlist *ret, struct err *err)
 
 	if (take_header(take_until(&text, '\n'), &version, &list.uidvalidity) < 0)
 		return err_set(err, EX_DATAERR,
-			       UIDLIST_NAME ": its first line is none that Dovecot 1 or 2 writes");
+			       "its first line is none that Dovecot 1 or 2 writes");
 	while (text.size) {
 		struct uidlist_entry *grown =
 			array_grow(list.entries, list.count, &room, sizeof(*grown));
@@ -102,10 +103,13 @@ int uidlist_parse(pop3_span text, struct uidlist *ret, struct err *err)
 			return err_set(err, EX_OSERR, "out of memory");
 		}
 		list.entries = grown;
-		if (take_line(line, version, &list.entries[list.count]))
-			list.count++;
-		else
+		if (!take_line(line, version, &list.entries[list.count])) {
 			list.bad++;
+		} else if (++list.count > INDEX_COUNT_MAX) {
+			uidlist_finish(&list);
+			return err_set(err, EX_DATAERR, "it has more than %u messages",
+				       INDEX_COUNT_MAX);
+		}
 	}
 	*ret = list;
 	return 0;

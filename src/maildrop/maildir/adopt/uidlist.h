@@ -11,8 +11,6 @@
 
 #include <stdint.h>
 
-#define UIDLIST_NAME "dovecot-uidlist"
-
 struct uidlist_entry {
 	uint32_t uid;
 	uint32_t order; /* O: place among the messages of a POP3 session; 0: by uid, behind those */
@@ -28,7 +26,8 @@ struct uidlist {
 	uint32_t bad; /* lines that make no sense: passed over */
 };
 
-/* The spans point into text. -1 with err: it is no uidlist, or memory is short. */
+/* The spans point into text. -1 with err, which does not name the file: it is no uidlist, has more
+ * than INDEX_COUNT_MAX lines, or memory is short. */
 int uidlist_parse(pop3_span text, struct uidlist *ret, struct err *err);
 void uidlist_finish(struct uidlist *list);
 

@@ -2,7 +2,6 @@
  * mail's owner. */
 #include "maildrop/maildir/adopt/whose.h"
 
-#include "maildrop/maildir/adopt/uidlist.h"
 #include "maildrop/maildir/files/scan.h"
 
 #include <errno.h>
@@ -46,18 +45,37 @@ static int has_our_files(const struct maildir_place *place)
 	return there;
 }
 
-int maildir_whose(struct maildir_place *place, int control, enum adopt_is *ret)
+/* Servers that keep a list in that folder. -1 with errno. */
+static int find_lists(const struct maildir_place *place, int control, unsigned *ret)
 {
-	int ours = has_our_files(place), theirs, any;
+	*ret = 0;
+	for (unsigned i = 0; i < ORIGIN_SERVERS; i++) {
+		const char *name = maildir_origin_names[i].list;
+		int there = name ? maildir_has(place, control, name) : 0;
 
+		if (there < 0)
+			return -1;
+		*ret |= there ? ORIGIN_HAS(i) : 0;
+	}
+	return 0;
+}
+
+int maildir_whose(struct maildir_place *place, int control, enum adopt_is *ret, unsigned *ret_lists)
+{
+	int ours = has_our_files(place), any;
+	unsigned lists;
+
+	*ret_lists = 0;
 	if (ours) {
 		*ret = ADOPT_OURS;
 		return ours < 0 ? -1 : 0;
 	}
-	theirs = maildir_has(place, control, UIDLIST_NAME);
-	any = theirs > 0 ? has_message(place) : 0;
-	if (theirs < 0 || any < 0)
+	if (find_lists(place, control, &lists) < 0)
+		return -1;
+	any = lists ? has_message(place) : 0;
+	if (any < 0)
 		return -1;
 	*ret = any ? ADOPT_FOREIGN : ADOPT_PLAIN;
+	*ret_lists = any ? lists : 0;
 	return 0;
 }
