@@ -101,7 +101,7 @@ _valija() {
 		-c/* | --config/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		--from/*) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
 		--user/*) ;;
-		*) mapfile -t COMPREPLY < <(compgen -W "dovecot none -c --config --from --user \
+		*) mapfile -t COMPREPLY < <(compgen -W "dovecot courier none -c --config --from --user \
 			--dry-run --undo" -- "$cur") ;;
 		esac
 		return

@@ -40,6 +40,9 @@ USERS = unit('users', 'fields bearer names passwd_file app_passwords last_logins
     + ['corpus_bearer', 'corpus_passwd_file', 'corpus_app_passwords', 'corpus_aliases',
        'corpus_last_logins']
 
+IMPORTS = (unit('maildrop', 'adopt adopt_faults sizelist') + ['corpus_id_lists'],
+           system('import_dovecot', 'import_courier'))
+
 # path → (meson tests, pytest selections)
 COVER = {
     'src/pop3': (unit('pop3', 'message message_portable server client words')
@@ -55,10 +58,10 @@ COVER = {
     'src/maildrop/index': (unit('maildrop', 'index') + ['corpus_index']
                            + unit('maildrop', 'maildir later now faults'),
                            ['tests/crash/test_maildrop.py']),
-    'src/maildrop/maildir/adopt': (unit('maildrop', 'adopt adopt_faults'), system('import_dovecot')),
-    'src/maildrop/maildir/bring.c': (unit('maildrop', 'adopt'), system('import_dovecot')),
-    'src/maildrop/maildir/foreign.c': (unit('maildrop', 'adopt'), system('import_dovecot')),
-    'src/maildrop/maildir/origin.c': (unit('maildrop', 'adopt'), system('import_dovecot')),
+    'src/maildrop/maildir/adopt': IMPORTS,
+    'src/maildrop/maildir/bring.c': IMPORTS,
+    'src/maildrop/maildir/foreign.c': IMPORTS,
+    'src/maildrop/maildir/origin.c': IMPORTS,
     'src/maildrop/deleted.c': (unit('maildrop', 'deleted') + ['corpus_deleted'],
                                system('deleted')),
     'src/maildrop/maildir/session/sweep_journal.c': (unit('maildrop', 'deleted kept_faults faults'),

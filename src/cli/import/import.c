@@ -52,8 +52,10 @@ static int usage(FILE *out, int status)
 	fputs("usage: valija import dovecot [-c CONF] [--config FILE] [--from DIR] [--user "
 	      "NAME]...\n"
 	      "                             [--dry-run]\n"
+	      "       valija import courier [-c CONF] [--from DIR] [--user NAME]... [--dry-run]\n"
 	      "       valija import none [-c CONF] [--user NAME]... [--dry-run]\n"
-	      "       valija import dovecot|none --undo [-c CONF] [--user NAME]... [--dry-run]\n",
+	      "       valija import dovecot|courier|none --undo [-c CONF] [--user NAME]... "
+	      "[--dry-run]\n",
 	      out);
 	return status;
 }
@@ -67,6 +69,20 @@ static int take_name(struct request *request, char *name)
 		return -1;
 	request->names = grown;
 	grown[request->name_count++] = name;
+	return 0;
+}
+
+/* The server by its word; each takes the options that mean something for it. */
+static int take_server(struct request *request, const char *word)
+{
+	unsigned i = 0;
+
+	while (i < ORIGIN_SERVERS && strcmp(maildir_origin_names[i].word, word) != 0)
+		i++;
+	if (i == ORIGIN_SERVERS || (i != ORIGIN_DOVECOT && request->dovecot_file) ||
+	    (i == ORIGIN_NONE && request->from))
+		return -1;
+	request->origin.server = i;
 	return 0;
 }
 
@@ -99,15 +115,7 @@ static int parse(int argc, char **argv, struct request *ret)
 		else if (c != 'u' || take_name(ret, optarg) < 0)
 			return -1;
 	}
-	if (optind + 1 != argc)
-		return -1;
-	if (strcmp(argv[optind], "none") == 0)
-		ret->origin.server = ORIGIN_NONE;
-	else if (strcmp(argv[optind], "dovecot") == 0)
-		ret->origin.server = ORIGIN_DOVECOT;
-	else
-		return -1;
-	return ret->origin.server == ORIGIN_NONE && (ret->dovecot_file || ret->from) ? -1 : 0;
+	return optind + 1 == argc ? take_server(ret, argv[optind]) : -1;
 }
 
 /* ---- Dovecot's rule ---- */
@@ -117,7 +125,7 @@ static int read_rule(struct request *request, struct err *err)
 	struct dovecot_conf conf;
 	int rc;
 
-	if (request->undo || request->origin.server == ORIGIN_NONE)
+	if (request->undo || request->origin.server != ORIGIN_DOVECOT)
 		return 0;
 	rc = dovecot_conf_read(request->dovecot_file, &conf, err);
 	if (rc == 0)
@@ -157,9 +165,8 @@ static void count(struct request *request, const struct person *person,
 	}
 	if (report->bad) {
 		snprintf(text, sizeof(text),
-			 "%" PRIu32 " lines of dovecot-uidlist make no sense: their messages get "
-			 "new ids",
-			 report->bad);
+			 "%" PRIu32 " lines of %s make no sense: their messages get new ids",
+			 report->bad, maildir_origin_names[request->origin.server].list);
 		say(person, text);
 	}
 	if (report->is == ADOPT_OURS && request->name_count)
