@@ -158,6 +158,20 @@ def test_never_new_ids_in_silence(move, connect):
     assert not (office.mail / '.valija-origin').exists()
 
 
+def test_the_rule_is_there_for_those_who_come_later(move, connect):
+    """A Maildir that Courier served is put into the mail folder after the import."""
+    office, courier = move(users=('demo', 'late'))
+    before = courier.uidl('demo')
+    bring(office)
+    fill(office, 'late')
+    late = courier.uidl('late')
+    courier.stop()
+    office.start()
+    assert login(connect, office)[1] == before
+    assert login(connect, office, 'late')[1] == late
+    office.wait_log('maildrop late: came from another server: 7 messages, 7 keep its unique ids')
+
+
 def test_a_maildir_of_two_servers_is_a_persons_choice(move, connect):
     office, courier = move()
     before = courier.uidl('demo')
