@@ -44,8 +44,8 @@ struct maildir_origin {
 	char format[ORIGIN_FORMAT_MAX + 1];
 };
 
-/* Says of a Maildir that nobody imported which servers filled it (a set, not empty), and which
- * command brings the ids. */
+/* Words for a Maildir that nobody imported: which servers filled it (lists: a set, not empty), and
+ * which command brings its ids. */
 #define ORIGIN_DEMAND_MAX 160
 void maildir_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX]);
 

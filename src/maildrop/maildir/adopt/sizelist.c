@@ -139,7 +139,7 @@ static int octet_at(pop3_span name, size_t i)
 	return i < name.size ? (signed char)name.data[i] : 0;
 }
 
-/* By that number, then octet by octet up to the flags. */
+/* Courier's order: by that number, then octet by octet up to the flags. */
 static int by_name(const void *left, const void *right)
 {
 	const struct sizelist_entry *x = left, *y = right;
@@ -219,7 +219,7 @@ static bool is_coded(unsigned char c)
 	return c < 0x21 || c > 0x7e || c == '\'' || c == '"' || c == '+';
 }
 
-/* Of the file's name: messages that were there when an old Courier wrote its first list. */
+/* Ids of files' names: of messages that were there when an old Courier wrote its first list. */
 static size_t name_id(pop3_span file, char *ret, size_t size)
 {
 	size_t used = 0;
