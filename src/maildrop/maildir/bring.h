@@ -34,8 +34,8 @@ struct adopt_report {
 enum maildrop_status maildir_bring(int folder, int control, const char *home,
 				   const struct maildir_origin *origin, bool dry_run,
 				   struct adopt_report *ret, struct err *err);
-/* Servers that filled the maildrop in folder, which stays the caller's, where it is ADOPT_FOREIGN: a
- * set of ORIGIN_HAS. 0: it is not, or that cannot be found out. Its messages are not counted. */
+/* Servers that filled the maildrop in folder, which stays the caller's, where it is ADOPT_FOREIGN:
+ * a set of ORIGIN_HAS. 0: it is not, or that cannot be found out. Its messages are not counted. */
 unsigned maildir_foreign_lists(int folder, const char *home);
 /* Takes back what was brought. *ret: there was something; *ret_used: but a session or a delivery of
  * ours was there since, so it stays. */
