@@ -22,7 +22,7 @@ sys.path[:0] = [str(HERE.parent / 'stand_ins')]
 import system_users  # noqa: E402
 from mbox_program import Ended, locked, mbox_form  # noqa: E402
 from lmtp import Lmtp  # noqa: E402
-from office import PASSWORD, environment, program, wait_until  # noqa: E402
+from office import PASSWORD, program, wait_until  # noqa: E402
 from pop import Pop, login_within  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures('need_root')

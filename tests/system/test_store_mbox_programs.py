@@ -294,7 +294,8 @@ mailbox_size_limit = 0
         scene.start(lmtp)
         scene.start(kill)
         scene.go_on_until(sendmail=20, lmtp=8, gone=12, killed=3)
-        scene.finish(connect)  # and what a dead locker left is out of the way
+        # which puts out of the way what a dead locker has left
+        login_within(connect, scene.office, 'anna', 60).quit()
         mta.wait_empty()
     scene.finish(connect)
 
