@@ -1,4 +1,4 @@
-"""The maildrops of a soak, by their store: how they are made, and what other programs do to them."""
+"""The maildrops of a soak, by their store: how they are made, and what other programs do there."""
 import grp
 import os
 import re
@@ -24,7 +24,7 @@ class Maildirs:
             self.office.maildir(user)
 
     def drop(self, user, token, wire, chance):
-        """With LF or CRLF, in new/ or, as if read elsewhere, in cur/. Returns whether it is there."""
+        """With LF or CRLF, in new/ or, as if read elsewhere, in cur/. True: it is there."""
         stored = wire if chance.random() < 0.3 else wire.replace(b'\r\n', b'\n')
         self.office.put(user, stored, name=f'{time.time():.6f}.{token}.other',
                         folder=chance.choice(('new', 'new', 'cur')))

@@ -1,10 +1,10 @@
-"""./dev soak SECONDS [SEED [STORE]]: everything at once, and a model that knows every message's fate.
+"""./dev soak SECONDS [SEED [STORE]]: everything at once; a model knows every message's fate.
 
 Deliveries by LMTP, mail that other programs put into the maildrop and flags that they set, sessions
 that read, delete, quit and are cut, processes killed and stopped, reloads. STORE: maildir (as it is
-without), or mbox: mailboxes of several owners in a folder as /var/mail, which needs root. What each thread does is drawn from SEED; when
-it happens is the machine's affair. Ends all that it started. Programs: $VALIJA_BUILD. Exit status 1
-and what was wrong if a promise was broken.
+without), or mbox: mailboxes of several owners in a folder as /var/mail, which needs root. What each
+thread does is drawn from SEED; when it happens is the machine's affair. Ends all that it started.
+Programs: $VALIJA_BUILD. Exit status 1 and what was wrong if a promise was broken.
 """
 import os
 import pathlib

@@ -94,8 +94,8 @@ class Postfix:
         self._run('postfix', '-c', self.conf, 'abort', check=False)
 
     def _run(self, *command, check=True, **more):
-        done = subprocess.run([*self.inside, *map(str, command)], env=self.environment, capture_output=True,
-                              timeout=60, cwd='/', **more)
+        done = subprocess.run([*self.inside, *map(str, command)], env=self.environment,
+                              capture_output=True, timeout=60, cwd='/', **more)
         if check and done.returncode:
             raise AssertionError(f'{command}: {done.returncode}: {done.stderr.decode()}\n'
                                  f'{self.log()}')
