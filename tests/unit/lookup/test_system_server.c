@@ -41,14 +41,18 @@ static enum verdict try_to_answer(void)
 
 static void leave_program_behind(void)
 {
+	char part[sizeof(left_behind) + 8];
 	pid_t pid = fork();
 	FILE *file;
 
 	if (pid == 0) {
 		setsid();
-		file = fopen(left_behind, "w");
+		/* whole when it is there: this process may be killed at once then */
+		snprintf(part, sizeof(part), "%s.part", left_behind);
+		file = fopen(part, "w");
 		fprintf(file, "%d\n", (int)getpid());
 		fclose(file);
+		rename(part, left_behind);
 		for (;;)
 			pause();
 	}
