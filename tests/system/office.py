@@ -25,7 +25,7 @@ from ports import dead_port, free_port  # noqa: E402,F401  (the tests have them 
 
 PASSWORD = 'correct horse'
 READY_SECONDS = 30
-MADE = {}  # what `valija init` made for a hostname, and the ports in it
+MADE = {}  # what `valija init` of a build made for a hostname, and the ports in it
 NOBODY = 65534
 # wrong passwords are many in tests; what they cost is a test of its own
 QUICK = {'timeouts.drain': '5s', 'login.failure_delay': '1ms', 'login.failure_delay_max': '1ms'}
@@ -148,14 +148,15 @@ class Office:
                       (('pop3', self.pop3), ('pop3s', self.pop3s), ('lmtp', self.lmtp))))
 
     def _copy_made(self, hostname):
-        """What `valija init` makes, made once by each of us for a hostname: it is run thousands of
-        times otherwise. Of their own, offices have the ports and the mark of the mail."""
-        if hostname not in MADE:
+        """What `valija init` makes, made once by each process for a build and a hostname: it would
+        be run thousands of times. Of their own, offices have the ports and the mark of the mail."""
+        key = build_dir(), hostname
+        if key not in MADE:
             folder = pathlib.Path(tempfile.mkdtemp(prefix='valija-made-'))
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
             self._init(folder / 'office', hostname)
-            MADE[hostname] = folder / 'office', (self.pop3, self.pop3s, self.lmtp)
-        made, ports = MADE[hostname]
+            MADE[key] = folder / 'office', (self.pop3, self.pop3s, self.lmtp)
+        made, ports = MADE[key]
         shutil.copytree(made, self.dir)
         for path in (made, *made.rglob('*')):
             os.chown(self.dir / path.relative_to(made), *owner_of(path))
