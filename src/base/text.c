@@ -38,6 +38,17 @@ bool span_take_prefix(pop3_span *text, pop3_span prefix)
 	return true;
 }
 
+pop3_span span_take_until(pop3_span *text, char separator)
+{
+	const char *end = text->size ? memchr(text->data, separator, text->size) : NULL;
+	pop3_span taken = {text->data, end ? (size_t)(end - text->data) : text->size};
+	size_t used = taken.size + (end ? 1 : 0);
+
+	text->data += used;
+	text->size -= used;
+	return taken;
+}
+
 int span_copy(pop3_span text, char *buf, size_t size)
 {
 	if (text.size >= size || (text.size && memchr(text.data, 0, text.size)))

@@ -14,6 +14,9 @@ bool span_equal(pop3_span a, pop3_span b);
 bool span_equal_nocase(pop3_span a, pop3_span b); /* ASCII */
 /* Takes the prefix off the front of *text. False: text does not begin with it. */
 bool span_take_prefix(pop3_span *text, pop3_span prefix);
+/* Takes the octets before the next separator off the front of *text, and the separator, too; all of
+ * them if there is none. Returns them. */
+pop3_span span_take_until(pop3_span *text, char separator);
 /* Copies into a NUL-terminated buffer. -1 if it does not fit or holds a NUL: nothing is written
  * then. */
 int span_copy(pop3_span text, char *buf, size_t size);

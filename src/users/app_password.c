@@ -85,16 +85,6 @@ void app_password_digest(const unsigned char key[APP_KEY], pop3_span name,
 
 /* ---- lines ---- */
 
-static pop3_span take_until(pop3_span *rest, char separator)
-{
-	const char *end = rest->size ? memchr(rest->data, separator, rest->size) : NULL;
-	pop3_span part = {rest->data, end ? (size_t)(end - rest->data) : rest->size};
-
-	rest->data += part.size + (end ? 1 : 0);
-	rest->size -= part.size + (end ? 1 : 0);
-	return part;
-}
-
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -140,8 +130,8 @@ static int set_field(pop3_span word, struct app_password *app, struct err *err)
 static int parse_entry(pop3_span line, struct app_password *ret, struct err *err)
 {
 	struct app_password app = {0};
-	pop3_span name = take_until(&line, ':'), label = take_until(&line, ':'),
-		  digest = take_until(&line, ':'), key;
+	pop3_span name = span_take_until(&line, ':'), label = span_take_until(&line, ':'),
+		  digest = span_take_until(&line, ':'), key;
 
 	if (!user_name_valid(name))
 		return err_set(err, EX_CONFIG, "not a user name in front");
@@ -152,7 +142,7 @@ static int parse_entry(pop3_span line, struct app_password *ret, struct err *err
 	if (!parse_hex(digest, app.digest, sizeof(app.digest)))
 		return err_set(err, EX_CONFIG, "no digest of 64 hex digits behind the label");
 	while (line.size)
-		if (set_field(take_until(&line, ' '), &app, err) < 0)
+		if (set_field(span_take_until(&line, ' '), &app, err) < 0)
 			return -1;
 	*ret = app;
 	return 0;

@@ -75,19 +75,9 @@ static int set_extra(pop3_span word, struct user_fields *fields, struct err *ref
 	return -1;
 }
 
-static pop3_span take_until(pop3_span *rest, char separator)
-{
-	const char *end = rest->size ? memchr(rest->data, separator, rest->size) : NULL;
-	pop3_span part = {rest->data, end ? (size_t)(end - rest->data) : rest->size};
-
-	rest->data += part.size + (end ? 1 : 0);
-	rest->size -= part.size + (end ? 1 : 0);
-	return part;
-}
-
 pop3_span passwd_line_name(pop3_span line)
 {
-	return take_until(&line, ':');
+	return span_take_until(&line, ':');
 }
 
 static bool blank(pop3_span line)
@@ -132,7 +122,7 @@ enum passwd_line passwd_line_parse(pop3_span line, const struct user_mail *mail,
 		return PASSWD_LINE_BAD;
 	}
 	for (size_t i = 0; i < 7; i++)
-		field[i] = take_until(&rest, ':');
+		field[i] = span_take_until(&rest, ':');
 	if (set_name(field[0], ret, err) < 0)
 		return PASSWD_LINE_BAD;
 	user_fields_begin(&fields, ret, mail);
@@ -145,7 +135,7 @@ enum passwd_line passwd_line_parse(pop3_span line, const struct user_mail *mail,
 		return PASSWD_LINE_BAD;
 	}
 	while (rest.size)
-		if (set_extra(take_until(&rest, ' '), &fields, &refusal, err) < 0)
+		if (set_extra(span_take_until(&rest, ' '), &fields, &refusal, err) < 0)
 			return PASSWD_LINE_BAD;
 	if (user_fields_end(&fields, err) < 0)
 		return PASSWD_LINE_UNSERVED;
@@ -163,7 +153,7 @@ bool passwd_line_next(pop3_span *text, pop3_span *ret_line, bool *ret_ended)
 		return false;
 	end = memchr(text->data, '\n', text->size);
 	*ret_ended = end != NULL;
-	*ret_line = take_until(text, '\n');
+	*ret_line = span_take_until(text, '\n');
 	if (ret_line->size && ret_line->data[ret_line->size - 1] == '\r')
 		ret_line->size--;
 	return true;

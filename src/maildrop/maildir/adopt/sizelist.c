@@ -43,27 +43,15 @@ static pop3_span take_last(pop3_span *line)
 	return (pop3_span){NULL, 0};
 }
 
-/* The octets before the next colon, which is taken, too; all of them if there is none. */
-static pop3_span take_part(pop3_span *word)
-{
-	const char *end = word->size ? memchr(word->data, ':', word->size) : NULL;
-	pop3_span part = {word->data, end ? (size_t)(end - word->data) : word->size};
-	size_t used = part.size + (end ? 1 : 0);
-
-	word->data += used;
-	word->size -= used;
-	return part;
-}
-
 /* "7" of version 1, "7:1795942478" of version 2, "7:1795942478:0" of version 3; a server that was
  * upgraded has these forms in one file. */
 static bool take_number(pop3_span word, struct sizelist_entry *entry)
 {
 	uint64_t flag;
 
-	if (span_number(take_part(&word), UINT64_MAX, &entry->number) < 0)
+	if (span_number(span_take_until(&word, ':'), UINT64_MAX, &entry->number) < 0)
 		return false;
-	if (word.size && span_number(take_part(&word), UINT64_MAX, &entry->validity) < 0)
+	if (word.size && span_number(span_take_until(&word, ':'), UINT64_MAX, &entry->validity) < 0)
 		return false;
 	return word.size == 0 || span_number(word, UINT64_MAX, &flag) == 0;
 }

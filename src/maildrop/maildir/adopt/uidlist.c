@@ -12,18 +12,6 @@
 
 #define FILE_MAX 255
 
-/* The octets before the next `end`, which is taken, too; all of them if there is none. */
-static pop3_span take_until(pop3_span *text, char end)
-{
-	const char *at = memchr(text->data, end, text->size);
-	pop3_span taken = {text->data, at ? (size_t)(at - text->data) : text->size};
-	size_t used = taken.size + (at ? 1 : 0);
-
-	text->data += used;
-	text->size -= used;
-	return taken;
-}
-
 static int take_uint(pop3_span text, uint32_t *ret)
 {
 	uint64_t number;
@@ -37,12 +25,12 @@ static int take_uint(pop3_span text, uint32_t *ret)
 /* "3 V1795942478 N6 G401b", or "1 1795942478 6". */
 static int take_header(pop3_span line, uint32_t *ret_version, uint32_t *ret_uidvalidity)
 {
-	if (take_uint(take_until(&line, ' '), ret_version) < 0)
+	if (take_uint(span_take_until(&line, ' '), ret_version) < 0)
 		return -1;
 	if (*ret_version == 1)
-		return take_uint(take_until(&line, ' '), ret_uidvalidity);
+		return take_uint(span_take_until(&line, ' '), ret_uidvalidity);
 	while (*ret_version == 3 && line.size) {
-		pop3_span word = take_until(&line, ' ');
+		pop3_span word = span_take_until(&line, ' ');
 
 		if (word.size && word.data[0] == 'V')
 			return take_uint((pop3_span){word.data + 1, word.size - 1},
@@ -68,10 +56,10 @@ static void take_field(pop3_span word, struct uidlist_entry *entry)
 static bool take_line(pop3_span line, uint32_t version, struct uidlist_entry *ret)
 {
 	*ret = (struct uidlist_entry){0};
-	if (take_uint(take_until(&line, ' '), &ret->uid) < 0 || ret->uid == 0)
+	if (take_uint(span_take_until(&line, ' '), &ret->uid) < 0 || ret->uid == 0)
 		return false;
 	while (version == 3 && line.size && line.data[0] != ':') {
-		pop3_span word = take_until(&line, ' ');
+		pop3_span word = span_take_until(&line, ' ');
 
 		if (word.size)
 			take_field(word, ret);
@@ -80,7 +68,7 @@ static bool take_line(pop3_span line, uint32_t version, struct uidlist_entry *re
 		line.data++;
 		line.size--;
 	}
-	ret->file = take_until(&line, ':');
+	ret->file = span_take_until(&line, ':');
 	return ret->file.size > 0 && ret->file.size <= FILE_MAX;
 }
 
@@ -90,13 +78,13 @@ int uidlist_parse(pop3_span text, struct uidlist *ret, struct err *err)
 	size_t room = 0;
 	uint32_t version;
 
-	if (take_header(take_until(&text, '\n'), &version, &list.uidvalidity) < 0)
+	if (take_header(span_take_until(&text, '\n'), &version, &list.uidvalidity) < 0)
 		return err_set(err, EX_DATAERR,
 			       "its first line is none that Dovecot 1 or 2 writes");
 	while (text.size) {
 		struct uidlist_entry *grown =
 			array_grow(list.entries, list.count, &room, sizeof(*grown));
-		pop3_span line = take_until(&text, '\n');
+		pop3_span line = span_take_until(&text, '\n');
 
 		if (!grown) {
 			uidlist_finish(&list);
