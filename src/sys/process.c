@@ -306,11 +306,12 @@ int process_answer_take(int answer_fd, void *ret, size_t size,
 					fds_of ? CMSG_LEN(PROCESS_ANSWER_FDS * sizeof(int)) : 0};
 	ssize_t n = recvmsg(answer_fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	const struct cmsghdr *head = n < 0 ? NULL : CMSG_FIRSTHDR(&header);
-	size_t octets = head ? head->cmsg_len - CMSG_LEN(0) : 0, count = octets / sizeof(int);
+	bool has_fds = head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS;
+	size_t octets = has_fds ? head->cmsg_len - CMSG_LEN(0) : 0, count = octets / sizeof(int);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	if (head)
+	if (has_fds)
 		memcpy(ret_fds, CMSG_DATA(head), octets);
 	if (n == (ssize_t)size && count == (fds_of ? fds_of(ret) : 0))
 		return 1;
