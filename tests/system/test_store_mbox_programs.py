@@ -116,7 +116,7 @@ class Scene:
             try:
                 while not self.ended.is_set():
                     work(self, chance, *args)
-            except Exception as problem:  # is told by finish()
+            except Exception as problem:  # finish() reports it
                 self.failures.append(f'{work.__name__}: {problem!r}')
         self.threads.append(threading.Thread(target=run))
         self.threads[-1].start()

@@ -339,8 +339,8 @@ static void duplicates_and_headers(void **state)
 	assert_non_null(strstr(report.why, "is another message's, too"));
 }
 
-/* What is written down, or taken back, is on the disk with its name before that is answered: the
- * last flush is the folder's, and each that fails is an error. */
+/* Ids that are written down or taken back are on the disk before that is answered: the last flush
+ * is the folder's, and each that fails is an error. */
 static void what_is_written_down_is_flushed(void **state)
 {
 	struct scratch *s = *state;

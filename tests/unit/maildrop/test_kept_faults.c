@@ -116,7 +116,7 @@ static void assert_moved(struct scratch *s, bool deleted)
 	assert_int_equal((there | kept) & ~1u, ALL & ~1u);
 }
 
-/* What is over is so for good: the log does not name the file any more. */
+/* A message that was removed stays removed: the log does not name its file any more. */
 static void sweep(struct scratch *s, struct maildrop *m)
 {
 	maildrop_sweep(m);

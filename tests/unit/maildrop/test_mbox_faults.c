@@ -473,7 +473,7 @@ static void delivery_behind_a_journal(struct scratch *s)
 	delivery_of(s, ALL & ~1u);
 }
 
-/* What is only looked at: the right figures, or none. */
+/* Reports that change nothing: the right figures, or none. */
 static void figures(struct scratch *s)
 {
 	struct maildrop_usage usage = {0};

@@ -142,8 +142,8 @@ static void answers_that_came_too_late(void **state)
 	assert_int_equal(errno, EAGAIN);
 }
 
-/* What is no answer, and a locker that is gone: as a lock that is held, since the next locker may
- * come. */
+/* Messages that are no answer, and the end of the locker, count as a lock that is held: the next
+ * locker may come. */
 static void no_answer(void **state)
 {
 	const struct mbox_locker *to = &locker.locker;

@@ -84,8 +84,7 @@ void maildir_note_not_unlinked(const struct maildir_place *place, enum index_dir
 {
 	note(place,
 	     "%s/%s was deleted by its user, but cannot be unlinked: %s; it is not shown again, "
-	     "and "
-	     "each later session tries again (this process runs as uid %lu)",
+	     "and each later session tries again (this process runs as uid %lu)",
 	     maildir_directory_names[which], name, strerror(errnum), (unsigned long)geteuid());
 }
 
@@ -104,8 +103,7 @@ void maildir_note_not_kept(const struct maildir_place *place, enum index_directo
 	     maildir_directory_names[which], name, strerror(errnum),
 	     lost ? "it is removed for good"
 		  : "it is not shown again, and each later session tries again (valija-kept must "
-		    "be "
-		    "a folder of the maildrop's owner)");
+		    "be a folder of the maildrop's owner)");
 }
 
 void maildir_note_no_upkeep(const struct maildir_place *place, int errnum)
