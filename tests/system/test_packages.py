@@ -301,7 +301,7 @@ def test_mail_is_served_from_where_postfix_puts_it(system, name):
     """A postconf that stands in for Postfix's."""
     answers, mailboxes = MTAS[name]
     if answers:
-        program = pathlib.Path(system.root, 'usr/local/bin/postconf')
+        program = pathlib.Path(system.root, 'usr/sbin/postconf')
         program.write_text(f'#!/bin/sh\ncase $2 in\n{answers}\nesac\n')
         program.chmod(0o755)
         pathlib.Path(system.root, 'etc/postfix').mkdir()
@@ -314,8 +314,8 @@ def test_mail_is_served_from_where_postfix_puts_it(system, name):
             for word in (b'one', b'two')))
         system.run('chown', 'berta:mail', '/var/mail/berta')
         system.run('chmod', '660', '/var/mail/berta')
-    install(system)
-    assert mails(system) == (MAILBOXES if mailboxes else MAILDIRS)
+    said = install(system)
+    assert mails(system) == (MAILBOXES if mailboxes else MAILDIRS), said
     if mailboxes:
         with connect(system) as client:
             client.login('berta', PASSWORD)
