@@ -52,11 +52,11 @@ def memory(bench):
 
 
 def enough_processes(bench, area, count):
-    """Settings for a machine that lets a process have only so many descriptors: a front needs
-    three a session, a keeper four."""
+    """Settings for a machine that lets a process have only so many descriptors: a front takes no
+    more sessions than could each have five, a keeper needs four each."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     room = 0.9 * (max(limit, 1048576) if may_raise_limit() else limit)
-    wanted = {"fronts": math.ceil(count * 3 / room), "keepers": math.ceil(count * 4 / room)}
+    wanted = {"fronts": math.ceil(count * 5 / room), "keepers": math.ceil(count * 4 / room)}
     if max(wanted.values()) <= len(bench.cores.server):
         return {}, count
     bench.note(f"{area}: {limit} descriptors a process allow no more than that many sessions a "

@@ -59,8 +59,9 @@ def who(bench):
         for _ in range(bench.rounds):
             settle()
             bench.add(f"{kind}.ms", server.name, server.who()[0])
-        if server.who()[1] < count:
-            raise RuntimeError("valija who left sessions out")
+        listed = server.who()[1]
+        if listed < count:
+            raise RuntimeError(f"valija who listed {listed} of {count} sessions")
         for _ in range(bench.rounds):
             for name, meanwhile in (
                     ("nobody", contextlib.nullcontext()),
