@@ -55,6 +55,7 @@ struct maildrop_retention {
 	struct maildrop_upkeep *upkeep;
 };
 
+/* Lives as long as a maildrop that was opened with it. */
 struct maildrop_settings {
 	const struct maildrop_driver *driver;
 	bool store_crlf;       /* deliveries are stored with CRLF line ends; else LF */

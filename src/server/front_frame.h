@@ -21,8 +21,8 @@ struct client {
 	struct conn conn;
 	struct loop_deadline deadline; /* for what the client does next */
 	struct stranger stranger;      /* until it has logged in */
-	uint8_t service;               /* enum config_service */
 	uint64_t since;                /* when it came, or last did something (frame_active) */
+	uint8_t service;               /* enum config_service */
 	bool leaving;                  /* it gave way: its end is under way */
 };
 

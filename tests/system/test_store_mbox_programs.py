@@ -146,7 +146,8 @@ class Scene:
         left beside the mailbox. Dovecot waits for that lock file two minutes."""
         over = time.monotonic() + SECONDS
         while any(thread.is_alive() for thread in self.threads) and time.monotonic() < over:
-            with contextlib.suppress(OSError, EOFError), Pop(self.office.pop3, timeout=60) as client:
+            with contextlib.suppress(OSError, EOFError), \
+                    Pop(self.office.pop3, timeout=60) as client:
                 client.ok('USER anna')
                 client.ask(f'PASS {PASSWORD}')
                 client.ask('QUIT')

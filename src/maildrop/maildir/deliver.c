@@ -76,7 +76,7 @@ static int put_lf(struct delivering *d, pop3_span in)
 
 static int put_message(struct delivering *d, pop3_span in)
 {
-	return d->place.store_crlf ? put(d, in.data, in.size) : put_lf(d, in);
+	return d->place.settings->store_crlf ? put(d, in.data, in.size) : put_lf(d, in);
 }
 
 static int copy_message(struct delivering *d)
@@ -127,7 +127,7 @@ static enum maildrop_status write_file(struct delivering *d, struct err *err)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	n = maildir_fresh_name((uint64_t)now.tv_sec, (uint32_t)(now.tv_nsec / 1000),
-			       d->place.host_name, d->name);
+			       d->place.settings->host_name, d->name);
 	if (n < 0)
 		return failed(d, "cannot be delivered to", err);
 	d->tmp = open_tmp(&d->place);
@@ -147,7 +147,7 @@ static enum maildrop_status write_file(struct delivering *d, struct err *err)
 /* Kept messages count, but they refuse no mail: the oldest make room. The log is held. */
 static void make_room(const struct delivering *d, uint64_t used)
 {
-	const struct maildrop_retention *retention = &d->place.retention;
+	const struct maildrop_retention *retention = &d->place.settings->retention;
 	uint64_t most = d->delivery->quota.max_octets;
 
 	if (!retention->keep_seconds || !most ||

@@ -45,9 +45,9 @@ static void begin_record(const struct auth_session *session, enum record_event e
 	record_begin(record, event, session->ip, session->front->instance, session->node.key);
 	if (mta)
 		record_words(record, RECORD_KEY_SERVICE, "smtp");
-	record_words(record, RECORD_KEY_MECHANISM, session->mechanism);
+	record_words(record, RECORD_KEY_MECHANISM, auth_mechanism_name(session));
 	record_words(record, RECORD_KEY_TLS,
-		     !mta           ? tls_protocol_name(session->tls)
+		     !mta           ? tls_protocol_name((enum tls_protocol)session->tls)
 		     : session->tls ? "yes"
 				    : "no"); /* the version is the MTA's to know */
 	record_text(record, RECORD_KEY_USER, name);
@@ -385,7 +385,7 @@ static struct ask_question question_of(const struct auth *auth, const struct aut
 					.token = of.token,
 					.fresh = of.fresh,
 					.proved = of.proved,
-					.tls = session->tls,
+					.tls = (enum tls_protocol)session->tls,
 					.loopback = limits_is_loopback(session->address),
 					.class = class_of(auth, session),
 					.front = session->front->instance,
@@ -543,15 +543,20 @@ static struct login *start_sasl(struct auth *auth, struct auth_session *session,
 	return login_sasl(auth->service, mechanism, &channel);
 }
 
-/* For the log: POP3's own ways by the name of their command. */
-static void name_mechanism(struct auth_session *session, enum ipc_type type, pop3_span mechanism)
+/* POP3's own ways have the name of their command. */
+static void set_mechanism(struct auth_session *session, enum ipc_type type, pop3_span mechanism)
 {
 	pop3_span name = mechanism;
 
 	if (type != IPC_SASL_START)
 		name = type == IPC_PASS ? SPAN_LITERAL("USER") : SPAN_LITERAL("APOP");
-	if (span_copy(name, session->mechanism, sizeof(session->mechanism)) < 0)
-		memcpy(session->mechanism, "?", sizeof("?"));
+	session->mechanism = (uint8_t)counters_mechanism(name);
+	session->attempted = true;
+}
+
+const char *auth_mechanism_name(const struct auth_session *session)
+{
+	return session->attempted ? counters_label_value(SET_MECHANISM, session->mechanism) : "";
 }
 
 static struct login *start_attempt(struct auth_session *session, enum ipc_type type, pop3_span user,
@@ -561,7 +566,7 @@ static struct login *start_attempt(struct auth_session *session, enum ipc_type t
 	struct login *login;
 	char *stamp;
 
-	name_mechanism(session, type, user);
+	set_mechanism(session, type, user);
 	if (type == IPC_PASS)
 		return login_pass(auth->service, user, secret);
 	if (type == IPC_SASL_START)
@@ -609,7 +614,7 @@ static void take_login(struct auth_session *session, enum ipc_type type,
 	pop3_span user = ipc_text(message, 0), secret = ipc_text(message, 1);
 
 	if (!allowed(session, type, user)) {
-		name_mechanism(session, type, user);
+		set_mechanism(session, type, user);
 		say_of(session, RECORD_LOGIN_FAILED,
 		       type == IPC_SASL_START ? SPAN_LITERAL("") : user,
 		       reason_row(REASON_CLEAR_TEXT)->words);
@@ -646,7 +651,7 @@ void auth_login_message(struct auth_session *session, enum ipc_type type,
 	session->asked_at = counters_clock();
 	session->slow = false;
 	if (type != IPC_SASL_RESPONSE)
-		session->tls = (enum tls_protocol)message->tls;
+		session->tls = (uint8_t)message->tls;
 	if (type != IPC_SASL_START || !auth_hold(session, message, take_login))
 		take_login(session, type, message);
 	else

@@ -82,11 +82,12 @@ struct auth_session {
 	char *stamp;                   /* for APOP; NULL: none, or used */
 	uint8_t ip[16];
 	bool loopback, granted;
-	bool slow;             /* the front knows that this attempt takes time */
-	uint8_t listener;      /* its place in the configuration */
-	char mechanism[20];    /* of this attempt, for the log */
-	uint32_t since;        /* its login or connection, seconds of 1970; 0: unknown */
-	enum tls_protocol tls; /* of this attempt, as its front claims */
+	bool slow;         /* the front knows that this attempt takes time */
+	bool attempted;    /* there was an attempt: */
+	uint8_t mechanism; /* of this attempt, counters_mechanism */
+	uint8_t tls;       /* of this attempt, as its front claims: enum tls_protocol */
+	uint8_t listener;  /* its place in the configuration */
+	uint32_t since;    /* its login or connection, seconds of 1970; 0: unknown */
 	uint32_t failures;
 	uint32_t given_up;      /* logins, after they had cost work */
 	uint64_t hold_until;    /* the next SASL exchange begins no earlier; milliseconds */
@@ -96,6 +97,8 @@ struct auth_session {
 	uint64_t ticket;        /* of the attempt under way; made by the front */
 };
 
+/* The mechanism of the last attempt. "": there was none. */
+const char *auth_mechanism_name(const struct auth_session *session);
 /* Denies the attempt under way; the front waits for delay milliseconds before it replies. */
 void auth_deny(struct auth_session *session, enum reason reason, uint32_t delay);
 /* The attempt under way takes time: the front gets its credit back, once an attempt. */

@@ -68,10 +68,11 @@ static bool add_row(struct scan *scan, const struct auth_session *session)
 				    .session = session->node.key,
 				    .since = session->since,
 				    .name_size = (uint32_t)name.size,
-				    .tls = (uint8_t)session->tls,
+				    .tls = session->tls,
 				    .state = (uint8_t)state_of(session)};
 	memcpy(row->address, session->ip, sizeof(row->address));
-	memcpy(row->mechanism, session->mechanism, sizeof(session->mechanism));
+	(void)span_copy(span_of(auth_mechanism_name(session)), row->mechanism,
+			sizeof(row->mechanism));
 	memset(row + 1, 0, room);
 	memcpy(row + 1, name.data, name.size);
 	scan->size += (uint32_t)sizeof(*row) + room;

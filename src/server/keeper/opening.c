@@ -9,6 +9,7 @@
 #include "server/record.h"
 
 #include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -340,15 +341,12 @@ static struct keeper_session *new_session(struct keeper *keeper, struct keeper_r
 					  const struct ipc_open *message)
 {
 	pop3_span user = ipc_text(message, 0), label = ipc_text(message, 2);
-	struct keeper_session *session = calloc(1, sizeof(*session));
+	struct keeper_session *session =
+		calloc(1, offsetof(struct keeper_session, user) + user.size + label.size + 2);
 
 	if (session)
-		session->user = calloc(1, user.size + label.size + 2);
-	if (session && session->user)
 		session->place = keeper_place_take(keeper, root, ipc_text(message, 1));
 	if (!session || !session->place) {
-		if (session)
-			free(session->user);
 		free(session);
 		return NULL;
 	}

@@ -101,7 +101,6 @@ static void free_session(struct keeper_session *session)
 	leave_table(session);
 	free(session->opening);
 	free(session->deletions);
-	free(session->user);
 	if (place->waiting)
 		loop_timer_set(&place->waiting->retry, 0); /* the lock may be free now */
 	keeper_place_release(session->keeper, place);

@@ -38,8 +38,7 @@ struct keeper_session {
 	struct store_op *reading;       /* of a message, under way; NULL: none */
 	uint32_t *deletions;            /* the messages that QUIT deletes, ascending */
 	uint32_t deletion_count, deletion_room;
-	char *user;           /* its name, for the log */
-	char *label;          /* behind it: of the app password; "": none */
+	char *label;          /* of the app password; "": none */
 	uint64_t front;       /* instance; 0: the front is gone */
 	uint64_t ticket;      /* of OPEN; sent back to the front */
 	uint64_t since;       /* counters_clock: when OPEN, then COMMIT came */
@@ -53,6 +52,7 @@ struct keeper_session {
 	bool committing;    /* the store has deletions */
 	bool asked;         /* HOLDER_ASK is unanswered */
 	bool open, closing; /* open: OPENED was sent */
+	char user[];        /* its name, for the log; behind it the label */
 };
 
 /* The peer of the session's front. NULL: the front is gone. */

@@ -28,14 +28,14 @@ static void note(const struct maildir_place *place, const struct adopt_report *r
 {
 	char text[NOTE_MAX];
 
-	if (!place->note || report->is != ADOPT_FOREIGN)
+	if (!place->settings->note || report->is != ADOPT_FOREIGN)
 		return;
 	snprintf(text, sizeof(text),
 		 "maildrop %s: came from another server: %llu messages, %llu keep its unique ids, "
 		 "%llu would be loaded again",
 		 place->home, (unsigned long long)report->messages,
 		 (unsigned long long)report->brought, (unsigned long long)report->again);
-	place->note(place->note_context, text);
+	place->settings->note(place->settings->note_context, text);
 }
 
 static enum maildrop_status adopt(struct maildir_place *place, int root_fd, struct err *err)

@@ -19,14 +19,14 @@ static void note(const struct maildir_place *place, const char *format, ...)
 	va_list arguments;
 	int n;
 
-	if (!place->note)
+	if (!place->settings->note)
 		return;
 	n = snprintf(text, sizeof(text), "maildrop %s: ", place->home);
 	va_start(arguments, format);
 	if (n > 0 && (size_t)n < sizeof(text))
 		vsnprintf(text + n, sizeof(text) - (size_t)n, format, arguments);
 	va_end(arguments);
-	place->note(place->note_context, text);
+	place->settings->note(place->settings->note_context, text);
 }
 
 static const char *kind_of(mode_t mode)
@@ -72,7 +72,7 @@ void maildir_note_left_out(const struct maildir_place *place, int fd, const char
 	char why[256];
 	struct stat st;
 
-	if (!place->note || place->sys->fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	if (!place->settings->note || place->sys->fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 	    (errnum == ENOTSUP && S_ISREG(st.st_mode)))
 		return;
 	explain(why, sizeof(why), &st, errnum);

@@ -313,15 +313,10 @@ static int place_init(struct maildir_place *place, const struct maildrop_setting
 {
 	*place = (struct maildir_place){
 		.sys = sys,
-		.host_name = settings->host_name,
-		.store_crlf = settings->store_crlf,
-		.retention = settings->retention,
+		.settings = settings,
 		.dir = -1,
 		.lock = -1,
 		.directories = {-1, -1},
-		.note = settings->note,
-		.note_index = settings->note_index,
-		.note_context = settings->note_context,
 	};
 	place->home = strdup(home);
 	return place->home ? 0 : -1;

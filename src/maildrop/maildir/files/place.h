@@ -23,15 +23,10 @@
 
 struct maildir_place {
 	const struct maildrop_syscalls *sys;
-	const char *host_name;
-	bool store_crlf;
-	struct maildrop_retention retention;
+	const struct maildrop_settings *settings; /* of who opened it */
 	char *home;
 	int dir, lock; /* lock -1: the filesystem takes no lock file, the directory is locked */
-	int directories[INDEX_DIRECTORIES];            /* -1 until maildir_directory opens them */
-	void (*note)(void *context, const char *text); /* of the settings */
-	void (*note_index)(void *context, const char *text); /* of the settings */
-	void *note_context;
+	int directories[INDEX_DIRECTORIES]; /* -1 until maildir_directory opens them */
 };
 
 /* Words for a failure in `what` (a file or directory of the maildrop; NULL: the maildrop), with

@@ -9,6 +9,7 @@
 #include "maildrop/maildir/update/update.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -212,7 +213,12 @@ static enum maildrop_status commit_logged(struct maildir *m, struct maildir_log 
 
 void maildir_attribute(struct maildrop *maildrop, const struct deleted_by *by)
 {
-	((struct maildir *)maildrop)->by = *by;
+	struct maildir *m = (struct maildir *)maildrop;
+
+	if (!m->by)
+		m->by = malloc(sizeof(*m->by)); /* without memory the journal has no name */
+	if (m->by)
+		*m->by = *by;
 }
 
 enum maildrop_status maildir_commit(struct maildrop *maildrop, const uint32_t *numbers,

@@ -108,7 +108,7 @@ enum maildrop_status maildir_expire(struct maildrop *maildrop, bool dry_run, mai
 				    void *context, struct err *err)
 {
 	struct maildir *m = (struct maildir *)maildrop;
-	uint64_t now = (uint64_t)time(NULL), after = m->place.retention.delete_seconds;
+	uint64_t now = (uint64_t)time(NULL), after = m->place.settings->retention.delete_seconds;
 	struct expiring e = {.m = m, .each = each, .context = context};
 	struct maildir_log log;
 	int result = 0;

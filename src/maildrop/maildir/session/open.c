@@ -308,6 +308,7 @@ void maildir_close(struct maildrop *maildrop)
 	close_fd(&m->kept);
 	maildir_index_close(&m->index);
 	maildir_place_close(&m->place);
+	free(m->by);
 	free(m);
 }
 

@@ -30,7 +30,7 @@ int maildir_remove(struct maildir *m, enum index_directory which, const char *na
 
 	if (fd < 0)
 		return -1;
-	if (m->place.retention.keep_seconds) {
+	if (m->place.settings->retention.keep_seconds) {
 		int errnum;
 
 		if (keep(m, fd, name, stored) == 0)
@@ -50,7 +50,7 @@ int maildir_remove_flush(struct maildir *m)
 {
 	const struct maildir_place *place = &m->place;
 
-	if (!place->retention.keep_seconds)
+	if (!place->settings->retention.keep_seconds)
 		return 0;
 	/* a process that died may have moved some, too */
 	if (m->kept < 0)

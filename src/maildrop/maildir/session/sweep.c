@@ -68,7 +68,7 @@ static void upkeep(struct maildir *m)
 /* Whether work is due that comes with time: expiry, and removal of kept messages. */
 static bool is_due(const struct maildir *m)
 {
-	struct maildrop_upkeep *upkeep = m->place.retention.upkeep;
+	struct maildrop_upkeep *upkeep = m->place.settings->retention.upkeep;
 
 	return upkeep && maildrop_upkeep_due(upkeep, m->place.home, time(NULL));
 }
@@ -76,7 +76,7 @@ static bool is_due(const struct maildir *m)
 /* Kept messages that are too old or too many. */
 static void trim_kept(struct maildir *m)
 {
-	const struct maildrop_retention *retention = &m->place.retention;
+	const struct maildrop_retention *retention = &m->place.settings->retention;
 	uint64_t now = (uint64_t)time(NULL), octets = retention->keep_octets;
 
 	if (kept_trim(m->place.sys, m->place.dir,
@@ -99,18 +99,19 @@ static void delete_old(struct maildir *m)
 			maildir_sweep_deleted(m);
 		m->journaled = m->unlinked = true;
 	} while (status == MAILDROP_WAIT && !maildir_hurried(m));
-	if (status < 0 && status != MAILDROP_WAIT && m->place.note)
-		m->place.note(m->place.note_context, err.text);
+	if (status < 0 && status != MAILDROP_WAIT && m->place.settings->note)
+		m->place.settings->note(m->place.settings->note_context, err.text);
 }
 
 static void keep_up(struct maildir *m)
 {
-	struct maildrop_upkeep *upkeep = m->place.retention.upkeep;
+	struct maildrop_upkeep *upkeep = m->place.settings->retention.upkeep;
 	struct maildir_log log;
 
-	if (is_due(m) && m->place.retention.delete_seconds)
+	if (is_due(m) && m->place.settings->retention.delete_seconds)
 		delete_old(m);
-	if (m->place.retention.keep_seconds && maildir_log_begin(&m->place, true, &log) == 0) {
+	if (m->place.settings->retention.keep_seconds &&
+	    maildir_log_begin(&m->place, true, &log) == 0) {
 		trim_kept(m);
 		maildir_log_end(&log);
 	}

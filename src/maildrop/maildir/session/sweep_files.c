@@ -45,7 +45,7 @@ static int remove_noted(struct maildir *m, enum index_directory directory, const
 {
 	int result = maildir_remove(m, directory, name, stored);
 
-	if (result < 0 && errno != ENOENT && !m->place.retention.keep_seconds)
+	if (result < 0 && errno != ENOENT && !m->place.settings->retention.keep_seconds)
 		maildir_note_not_unlinked(&m->place, directory, name, errno);
 	return result;
 }

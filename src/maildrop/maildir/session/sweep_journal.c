@@ -20,6 +20,11 @@ struct known {
 	char id[POP3_UNIQUE_ID_MAX + 1];
 };
 
+static struct deleted_by by_of(const struct maildir *m)
+{
+	return m->by ? *m->by : (struct deleted_by){0};
+}
+
 static int compare_known(const void *a, const void *b)
 {
 	const struct known *one = a, *other = b;
@@ -139,7 +144,7 @@ static void put_change(struct writing *w, uint64_t position)
 	if (ours && m->expired)
 		deleted.what = DELETED_EXPIRED;
 	else if (ours)
-		deleted.by = m->by;
+		deleted.by = by_of(m);
 	else if (is_known(w, &deleted))
 		return;
 	put(w, &deleted);
@@ -208,7 +213,8 @@ void maildir_journal_now(struct maildir *m, const uint32_t *numbers, uint32_t co
 
 	for (uint32_t i = 0; i < count && result == 0 && w.written < SESSION_LINES; i++) {
 		uint32_t ordinal = index_delta_ordinal(&m->index.index.delta, numbers[i]);
-		struct deleted deleted = {.what = DELETED_BY_SESSION, .time = w.time, .by = m->by};
+		struct deleted deleted = {
+			.what = DELETED_BY_SESSION, .time = w.time, .by = by_of(m)};
 		struct index_message message;
 
 		if (index_read(&m->index.index, ordinal, &message, NULL) < 0)

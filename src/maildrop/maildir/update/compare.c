@@ -266,7 +266,7 @@ static int rename_double(struct maildir_comparison *c, const struct maildir_dupl
 
 	maildir_name_parse((pop3_span){name, strlen(name)}, &parsed);
 	rest = name + parsed.unique_size;
-	n = maildir_fresh_name(parsed.seconds, 0, c->place->host_name, fresh);
+	n = maildir_fresh_name(parsed.seconds, 0, c->place->settings->host_name, fresh);
 	if (n < 0 || directory < 0)
 		return -1;
 	snprintf(fresh + n, sizeof(fresh) - (size_t)n, "%s", rest);

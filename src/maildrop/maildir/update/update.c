@@ -95,7 +95,7 @@ static void note_damage(const struct maildir_place *place)
 	struct err err;
 	char text[sizeof(err.text) + sizeof(anew)];
 
-	if (!place->note_index ||
+	if (!place->settings->note_index ||
 	    (place->sys->fstatat(place->dir, BASE_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
 	     place->sys->fstatat(place->dir, DELTA_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0))
 		return;
@@ -104,7 +104,7 @@ static void note_damage(const struct maildir_place *place)
 		err_set(&err, 0, "maildrop %s: the index has a bad place", place->home);
 	}
 	snprintf(text, sizeof(text), "%s%s", err.text, anew);
-	place->note_index(place->note_context, text);
+	place->settings->note_index(place->settings->note_context, text);
 }
 
 static enum maildrop_status load(struct maildir_comparison *c, struct maildir_log *log,
