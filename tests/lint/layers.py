@@ -83,7 +83,6 @@ OPEN = {
     },
     'maildrop/maildir/adopt': {
         'enter.h': 'sessions and deliveries open a maildrop by it',
-        'uidl_format.h': 'the record of the root is checked by it',
         'undo.h': 'one door a subject',
         'whose.h': 'one door a subject',
     },

@@ -189,7 +189,7 @@ static void look_for_foreign(const struct doctor *doctor, int fd, const char *pa
 
 	if (!maildir_foreign_find(fd, found, sizeof(found), &lists))
 		return;
-	maildir_origin_demand(lists, demand);
+	mail_origin_demand(lists, demand);
 	find(doctor, SEVERITY_WARNING, "mail",
 	     lists & ORIGIN_HAS(ORIGIN_DOVECOT) ? "valija import dovecot --dry-run"
 						: "valija import courier --dry-run",

@@ -13,7 +13,7 @@ static bool is_yes(const char *value)
 	       (strcmp(value, "yes") == 0 || strcmp(value, "y") == 0 || strcmp(value, "1") == 0);
 }
 
-static int take_rule(const struct dovecot_conf *conf, struct maildir_origin *ret, struct err *err)
+static int take_rule(const struct dovecot_conf *conf, struct mail_origin *ret, struct err *err)
 {
 	const char *format = dovecot_conf_pop3(conf, "pop3_uidl_format");
 	const char *duplicates = dovecot_conf_pop3(conf, "pop3_uidl_duplicates");
@@ -24,7 +24,7 @@ static int take_rule(const struct dovecot_conf *conf, struct maildir_origin *ret
 			       ORIGIN_FORMAT_MAX);
 	ret->rename_duplicates = duplicates && strcmp(duplicates, "rename") == 0;
 	ret->reuse_xuidl = is_yes(dovecot_conf_pop3(conf, "pop3_reuse_xuidl"));
-	return maildir_origin_check(ret, err);
+	return mail_origin_check(ret, err);
 }
 
 /* "maildir:~/Maildir:CONTROL=…" of 2.3, or mail_driver of 2.4. */
@@ -62,7 +62,7 @@ static int check_lists(const struct dovecot_conf *conf, const char *location, co
 		       (int)strcspn(control, ":"), control);
 }
 
-int dovecot_rule(const struct dovecot_conf *conf, const char *from, struct maildir_origin *ret,
+int dovecot_rule(const struct dovecot_conf *conf, const char *from, struct mail_origin *ret,
 		 struct err *err)
 {
 	const char *location = dovecot_conf_get(conf, "", "mail_location");

@@ -40,7 +40,7 @@ struct request {
 	bool dry_run, undo;
 	char **names;
 	size_t name_count, name_room;
-	struct maildir_origin origin;
+	struct mail_origin origin;
 	struct config config;
 	struct people people;
 	struct totals *totals; /* shared with those processes */
@@ -77,7 +77,7 @@ static int take_server(struct request *request, const char *word)
 {
 	unsigned i = 0;
 
-	while (i < ORIGIN_SERVERS && strcmp(maildir_origin_names[i].word, word) != 0)
+	while (i < ORIGIN_SERVERS && strcmp(mail_origin_names[i].word, word) != 0)
 		i++;
 	if (i == ORIGIN_SERVERS || (i != ORIGIN_DOVECOT && request->dovecot_file) ||
 	    (i == ORIGIN_NONE && request->from))
@@ -166,7 +166,7 @@ static void count(struct request *request, const struct person *person,
 	if (report->bad) {
 		snprintf(text, sizeof(text),
 			 "%" PRIu32 " lines of %s make no sense: their messages get new ids",
-			 report->bad, maildir_origin_names[request->origin.server].list);
+			 report->bad, mail_origin_names[request->origin.server].list);
 		say(person, text);
 	}
 	if (report->is == ADOPT_OURS && request->name_count)
@@ -282,24 +282,23 @@ static int record(struct request *request, struct err *err)
 {
 	char is[ORIGIN_TEXT_MAX], was[ORIGIN_TEXT_MAX];
 
-	maildir_origin_print(&request->origin, is);
+	mail_origin_print(&request->origin, is);
 	for (uint32_t i = 0; i < request->config.root_count; i++) {
 		int fd = request->people.maker.roots[i].fd;
-		struct maildir_origin before;
-		int known = maildir_origin_read(&maildrop_kernel, fd, &before, err);
+		struct mail_origin before;
+		int known = mail_origin_read(&maildrop_kernel, fd, &before, err);
 
 		if (known < 0)
 			return err_prefix(err, "%s", request->config.roots[i].path);
 		if (known)
-			maildir_origin_print(&before, was);
+			mail_origin_print(&before, was);
 		if (known && strcmp(is, was) != 0)
 			return err_set(
 				err, EX_CONFIG,
 				"%s has another origin of ids already (%.100s; now: %.100s): "
 				"take that back first (--undo)",
 				request->config.roots[i].path, was, is);
-		if (!known && !request->dry_run &&
-		    maildir_origin_write(fd, &request->origin, err) < 0)
+		if (!known && !request->dry_run && mail_origin_write(fd, &request->origin, err) < 0)
 			return err_prefix(err, "%s", request->config.roots[i].path);
 	}
 	printf("origin of unique ids: %s\n", is);
@@ -309,7 +308,7 @@ static int record(struct request *request, struct err *err)
 static int forget(struct request *request, struct err *err)
 {
 	for (uint32_t i = 0; !request->dry_run && i < request->config.root_count; i++)
-		if (maildir_origin_remove(request->people.maker.roots[i].fd, err) < 0)
+		if (mail_origin_remove(request->people.maker.roots[i].fd, err) < 0)
 			return err_prefix(err, "%s", request->config.roots[i].path);
 	return 0;
 }

@@ -25,7 +25,7 @@ static int begin(struct maildir_place *place, int folder, const char *home, stru
 }
 
 enum maildrop_status maildir_bring(int folder, int control, const char *home,
-				   const struct maildir_origin *origin, bool dry_run,
+				   const struct mail_origin *origin, bool dry_run,
 				   struct adopt_report *ret, struct err *err)
 {
 	enum maildrop_status status;

@@ -78,9 +78,9 @@ bool maildir_foreign_find(int root_fd, char *ret, size_t size, unsigned *ret_lis
 {
 	struct search state = {
 		.budget = LOOKED_AT_MAX, .ret = ret, .size = size, .ret_lists = ret_lists};
-	struct maildir_origin origin;
+	struct mail_origin origin;
 
-	if (maildir_origin_read(&maildrop_kernel, root_fd, &origin, NULL) != 0)
+	if (mail_origin_read(&maildrop_kernel, root_fd, &origin, NULL) != 0)
 		return false;
 	return search(&state, root_fd, ".", "", LEVELS);
 }

@@ -5,7 +5,7 @@
 #ifndef MAILDROP_MAILDIR_FOREIGN_H
 #define MAILDROP_MAILDIR_FOREIGN_H
 
-#include "maildrop/maildir/origin.h"
+#include "maildrop/mail_origin.h"
 
 #include <stdbool.h>
 #include <stddef.h>

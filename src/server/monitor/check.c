@@ -238,7 +238,7 @@ static void check_foreign(const struct config *config, const struct generation_f
 	for (uint32_t i = 0; i < config->root_count; i++) {
 		if (!maildir_foreign_find(files->roots[i].fd, found, sizeof(found), &lists))
 			continue;
-		maildir_origin_demand(lists, demand);
+		mail_origin_demand(lists, demand);
 		snprintf(text, sizeof(text), "%s/%s: %s (--dry-run shows it)",
 			 config->roots[i].path, found, demand);
 		warn(text);

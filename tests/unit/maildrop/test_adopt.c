@@ -1,7 +1,7 @@
 /* Maildirs of another server: its rule of unique ids, its list, and what is made of them. */
 #include "maildrop_test.h"
 
-#include "maildrop/maildir/adopt/uidl_format.h"
+#include "maildrop/uidl_format.h"
 #include "maildrop/maildir/adopt/uidlist.h"
 #include "maildrop/maildir/bring.h"
 
@@ -143,35 +143,34 @@ static void lists_of_both_versions(void **state)
 	assert_int_equal(uidlist_parse(span_of(""), &list, &err), -1);
 }
 
-static const struct maildir_origin dovecot = {.server = ORIGIN_DOVECOT,
-					      .format = ORIGIN_DOVECOT_FORMAT};
+static const struct mail_origin dovecot = {.server = ORIGIN_DOVECOT,
+					   .format = ORIGIN_DOVECOT_FORMAT};
 
 static void origins_are_read_as_they_were_written(void **state)
 {
 	struct scratch *s = *state;
-	struct maildir_origin origin = dovecot, is;
+	struct mail_origin origin = dovecot, is;
 	struct err err;
 
-	assert_int_equal(maildir_origin_read(&maildrop_kernel, s->root, &is, &err), 0);
+	assert_int_equal(mail_origin_read(&maildrop_kernel, s->root, &is, &err), 0);
 	for (int i = 0; i < 4; i++) {
 		origin.rename_duplicates = i & 1;
 		origin.reuse_xuidl = i & 2;
-		assert_int_equal(maildir_origin_write(s->root, &origin, &err), 0);
-		assert_int_equal(maildir_origin_read(&maildrop_kernel, s->root, &is, &err), 1);
+		assert_int_equal(mail_origin_write(s->root, &origin, &err), 0);
+		assert_int_equal(mail_origin_read(&maildrop_kernel, s->root, &is, &err), 1);
 		assert_int_equal(is.server, ORIGIN_DOVECOT);
 		assert_int_equal(is.rename_duplicates, origin.rename_duplicates);
 		assert_int_equal(is.reuse_xuidl, origin.reuse_xuidl);
 		assert_string_equal(is.format, origin.format);
 	}
-	assert_int_equal(maildir_origin_remove(s->root, &err), 0);
-	assert_int_equal(maildir_origin_remove(s->root, &err), 0);
-	assert_int_equal(maildir_origin_read(&maildrop_kernel, s->root, &is, &err), 0);
-	assert_int_equal(maildir_origin_parse(span_of("none"), &is), 0);
+	assert_int_equal(mail_origin_remove(s->root, &err), 0);
+	assert_int_equal(mail_origin_remove(s->root, &err), 0);
+	assert_int_equal(mail_origin_read(&maildrop_kernel, s->root, &is, &err), 0);
+	assert_int_equal(mail_origin_parse(span_of("none"), &is), 0);
 	assert_int_equal(is.server, ORIGIN_NONE);
-	assert_int_equal(maildir_origin_parse(span_of("cyrus"), &is), -1);
+	assert_int_equal(mail_origin_parse(span_of("cyrus"), &is), -1);
 	assert_int_equal(
-		maildir_origin_parse(span_of("dovecot duplicates=allow xuidl=no format="), &is),
-		-1);
+		mail_origin_parse(span_of("dovecot duplicates=allow xuidl=no format="), &is), -1);
 }
 
 static void put_dovecot(struct scratch *s)
@@ -243,7 +242,7 @@ static void nothing_is_opened_before_its_ids_are_known(void **state)
 		assert_false(has_file(s, "valija-lock"));
 		assert_false(has_file(s, "valija-uidl"));
 	}
-	assert_int_equal(maildir_origin_write(s->root, &dovecot, &err), 0);
+	assert_int_equal(mail_origin_write(s->root, &dovecot, &err), 0);
 	assert_brought(s);
 }
 
@@ -271,7 +270,7 @@ static void a_list_that_is_none_refuses(void **state)
 	struct err err;
 
 	put_dovecot(s);
-	assert_int_equal(maildir_origin_write(s->root, &dovecot, &err), 0);
+	assert_int_equal(mail_origin_write(s->root, &dovecot, &err), 0);
 	put_file(s, "dovecot-uidlist", "4 V16\n");
 	assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &m, &err), MAILDROP_PERM);
 	assert_non_null(strstr(err.text, "dovecot-uidlist"));
@@ -304,10 +303,10 @@ static void what_was_brought_is_taken_back(void **state)
 static void duplicates_and_headers(void **state)
 {
 	struct scratch *s = *state;
-	struct maildir_origin origin = {.server = ORIGIN_DOVECOT,
-					.rename_duplicates = true,
-					.reuse_xuidl = true,
-					.format = "same"};
+	struct mail_origin origin = {.server = ORIGIN_DOVECOT,
+				     .rename_duplicates = true,
+				     .reuse_xuidl = true,
+				     .format = "same"};
 	struct adopt_report report;
 	struct maildrop *m;
 	struct err err;
@@ -351,15 +350,15 @@ static void what_is_written_down_is_flushed(void **state)
 	int folder;
 
 	assert_int_equal(fstat(s->root, &st), 0);
-	assert_int_equal(maildir_origin_write(s->root, &dovecot, &err), 0);
+	assert_int_equal(mail_origin_write(s->root, &dovecot, &err), 0);
 	assert_true(flushed_last == st.st_ino);
 	for (int i = 0; i < 2; i++) { /* one that is not there may not have gone for good */
 		flushes = 0;
 		flush_that_fails = 1;
-		assert_int_equal(maildir_origin_remove(s->root, &err), -1);
+		assert_int_equal(mail_origin_remove(s->root, &err), -1);
 		assert_true(err.text[0] != '\0');
 		flushed_last = 0;
-		assert_int_equal(maildir_origin_remove(s->root, &err), 0);
+		assert_int_equal(mail_origin_remove(s->root, &err), 0);
 		assert_true(flushed_last == st.st_ino);
 	}
 	put_dovecot(s);

@@ -5,10 +5,10 @@
  */
 #include "faulty.h"
 
-#include "maildrop/maildir/origin.h"
+#include "maildrop/mail_origin.h"
 
-static const struct maildir_origin dovecot = {.server = ORIGIN_DOVECOT,
-					      .format = ORIGIN_DOVECOT_FORMAT};
+static const struct mail_origin dovecot = {.server = ORIGIN_DOVECOT,
+					   .format = ORIGIN_DOVECOT_FORMAT};
 
 /* The index follows the ids: their file and its name are on the disk before it has a name. */
 static void before_rename(int dir, const char *from, const char *to)
@@ -63,7 +63,7 @@ static void test_threat_48_first_session(void **state)
 {
 	struct scratch *s = *state;
 
-	assert_int_equal(maildir_origin_write(s->root, &dovecot, NULL), 0);
+	assert_int_equal(mail_origin_write(s->root, &dovecot, NULL), 0);
 	before.rename = before_rename;
 	run_few(s, "ids of another server", first_session);
 }

@@ -175,9 +175,9 @@ static void ids_of_names_are_coded(void **state)
 
 /* ---- Maildirs ---- */
 
-static const struct maildir_origin courier = {.server = ORIGIN_COURIER};
-static const struct maildir_origin dovecot = {.server = ORIGIN_DOVECOT,
-					      .format = ORIGIN_DOVECOT_FORMAT};
+static const struct mail_origin courier = {.server = ORIGIN_COURIER};
+static const struct mail_origin dovecot = {.server = ORIGIN_DOVECOT,
+					   .format = ORIGIN_DOVECOT_FORMAT};
 
 static void put_courier(struct scratch *s)
 {
@@ -254,11 +254,11 @@ static void ids_and_order_are_brought(void **state)
 static void the_record_says_whose_ids(void **state)
 {
 	struct scratch *s = *state;
-	struct maildir_origin is;
+	struct mail_origin is;
 	struct err err;
 
-	assert_int_equal(maildir_origin_write(s->root, &courier, &err), 0);
-	assert_int_equal(maildir_origin_read(&maildrop_kernel, s->root, &is, &err), 1);
+	assert_int_equal(mail_origin_write(s->root, &courier, &err), 0);
+	assert_int_equal(mail_origin_read(&maildrop_kernel, s->root, &is, &err), 1);
 	assert_int_equal(is.server, ORIGIN_COURIER);
 	put_courier(s);
 	assert_brought(s);
@@ -285,7 +285,7 @@ static void nobody_gets_new_ids_in_silence(void **state)
 		       "courier");
 	assert_true(maildir_foreign_find(s->root, found, sizeof(found), &lists));
 	assert_int_equal(lists, ORIGIN_HAS(ORIGIN_COURIER) | ORIGIN_HAS(ORIGIN_DOVECOT));
-	assert_int_equal(maildir_origin_write(s->root, &courier, &err), 0);
+	assert_int_equal(mail_origin_write(s->root, &courier, &err), 0);
 	assert_false(maildir_foreign_find(s->root, found, sizeof(found), &lists));
 	assert_brought(s);
 }
@@ -298,7 +298,7 @@ static void a_list_of_another_server_than_the_records_refuses(void **state)
 	int folder;
 
 	put_courier(s);
-	assert_int_equal(maildir_origin_write(s->root, &dovecot, &err), 0);
+	assert_int_equal(mail_origin_write(s->root, &dovecot, &err), 0);
 	assert_refused(s, "valija import courier, or valija import none, for its user (--user): it "
 			  "has no dovecot-uidlist");
 	folder = folder_of(s);
@@ -312,12 +312,12 @@ static void a_list_of_another_server_than_the_records_refuses(void **state)
 static void new_ids_where_they_are_wanted(void **state)
 {
 	struct scratch *s = *state;
-	const struct maildir_origin none = {.server = ORIGIN_NONE};
+	const struct mail_origin none = {.server = ORIGIN_NONE};
 	struct maildrop *m;
 	struct err err;
 
 	put_courier(s);
-	assert_int_equal(maildir_origin_write(s->root, &none, &err), 0);
+	assert_int_equal(mail_origin_write(s->root, &none, &err), 0);
 	m = open_session(s);
 	assert_int_equal(session_count(m), 4);
 	assert_entry(m, 1, "500.never-shown", strlen("of nobody\r\n"));
@@ -332,7 +332,7 @@ static void a_list_that_is_none_refuses(void **state)
 	struct err err;
 
 	put_courier(s);
-	assert_int_equal(maildir_origin_write(s->root, &courier, &err), 0);
+	assert_int_equal(mail_origin_write(s->root, &courier, &err), 0);
 	put_file(s, LIST, "");
 	assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &m, &err), MAILDROP_PERM);
 	assert_non_null(strstr(err.text, LIST ": its first line"));

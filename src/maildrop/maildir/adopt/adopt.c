@@ -6,7 +6,7 @@
 #include "base/table.h"
 #include "base/text.h"
 #include "maildrop/maildir/adopt/id_list.h"
-#include "maildrop/maildir/adopt/uidl_format.h"
+#include "maildrop/uidl_format.h"
 #include "maildrop/maildir/adopt/whose.h"
 #include "maildrop/maildir/adopt/xuidl.h"
 #include "maildrop/maildir/files/name.h"
@@ -35,7 +35,7 @@ struct found {
 
 struct adopting {
 	struct maildir_place *place;
-	const struct maildir_origin *origin;
+	const struct mail_origin *origin;
 	struct adopt_report *report;
 	struct id_list list;
 	struct hash_map names; /* of files: entry + 1 */
@@ -51,7 +51,7 @@ struct adopting {
 
 static int read_list(struct adopting *a, int control, struct err *err)
 {
-	const char *name = maildir_origin_names[a->origin->server].list;
+	const char *name = mail_origin_names[a->origin->server].list;
 
 	if (id_list_read(&a->list, a->place, control, a->origin->server, err) < 0)
 		return -1;
@@ -259,7 +259,7 @@ static char *make_lines(const struct adopting *a, size_t *ret_size)
 	lines = malloc(room);
 	if (!lines)
 		return NULL;
-	maildir_origin_print(a->origin, text);
+	mail_origin_print(a->origin, text);
 	size = (size_t)snprintf(lines, room, UIDL_ORIGIN "%llu %s\n",
 				(unsigned long long)a->report->brought, text);
 	for (uint32_t i = 0; i < a->count; i++) {
@@ -330,7 +330,7 @@ static void finish(struct adopting *a)
 }
 
 static enum maildrop_status adopt_list(struct maildir_place *place, int control,
-				       const struct maildir_origin *origin, bool dry_run,
+				       const struct mail_origin *origin, bool dry_run,
 				       struct adopt_report *report, struct err *err)
 {
 	struct adopting a = {.place = place, .origin = origin, .report = report};
@@ -359,7 +359,7 @@ static int count_entry(void *context, pop3_span name, uint64_t inode)
 
 /* Our own rule, from now on: noted, so that it is never asked again. */
 static enum maildrop_status adopt_none(struct maildir_place *place,
-				       const struct maildir_origin *origin, bool dry_run,
+				       const struct mail_origin *origin, bool dry_run,
 				       struct adopt_report *report, struct err *err)
 {
 	char line[UIDL_ORIGIN_MAX], text[ORIGIN_TEXT_MAX];
@@ -370,7 +370,7 @@ static enum maildrop_status adopt_none(struct maildir_place *place,
 			return maildir_failed(place, errno, NULL, "cannot be read", err);
 	report->again = report->messages;
 	snprintf(report->why, sizeof(report->why), "all messages get new ids, as was asked for");
-	maildir_origin_print(origin, text);
+	mail_origin_print(origin, text);
 	snprintf(line, sizeof(line), UIDL_ORIGIN "0 %s\n", text);
 	if (dry_run || write_lines(place, line, strlen(line)) == 0)
 		return MAILDROP_OK;
@@ -379,20 +379,20 @@ static enum maildrop_status adopt_none(struct maildir_place *place,
 
 /* The Maildir has a list of another server than that whose ids are brought: a person decides. */
 static enum maildrop_status refuse(const struct maildir_place *place,
-				   const struct maildir_origin *origin, unsigned lists,
+				   const struct mail_origin *origin, unsigned lists,
 				   struct err *err)
 {
 	char demand[ORIGIN_DEMAND_MAX];
 
-	maildir_origin_demand(lists, demand);
+	mail_origin_demand(lists, demand);
 	err_set(err, EX_CONFIG,
 		"maildrop %s: %s, or valija import none, for its user (--user): it has no %s",
-		place->home, demand, maildir_origin_names[origin->server].list);
+		place->home, demand, mail_origin_names[origin->server].list);
 	return MAILDROP_PERM;
 }
 
 static enum maildrop_status adopt(struct maildir_place *place, int control,
-				  const struct maildir_origin *origin, bool dry_run,
+				  const struct mail_origin *origin, bool dry_run,
 				  struct adopt_report *ret, struct err *err)
 {
 	if (maildir_whose(place, control, &ret->is, &ret->lists) < 0)
@@ -407,7 +407,7 @@ static enum maildrop_status adopt(struct maildir_place *place, int control,
 }
 
 enum maildrop_status maildir_adopt(struct maildir_place *place, int control,
-				   const struct maildir_origin *origin, bool dry_run,
+				   const struct mail_origin *origin, bool dry_run,
 				   struct adopt_report *ret, struct err *err)
 {
 	enum maildrop_status status;

@@ -16,6 +16,6 @@
  * other: a second one finds ADOPT_OURS.
  */
 enum maildrop_status maildir_adopt(struct maildir_place *place, int control,
-				   const struct maildir_origin *origin, bool dry_run,
+				   const struct mail_origin *origin, bool dry_run,
 				   struct adopt_report *ret, struct err *err);
 #endif

@@ -16,7 +16,7 @@ static enum maildrop_status refuse(const struct maildir_place *place, unsigned l
 {
 	char demand[ORIGIN_DEMAND_MAX];
 
-	maildir_origin_demand(lists, demand);
+	mail_origin_demand(lists, demand);
 	err_set(err, EX_CONFIG,
 		"maildrop %s: %s (for all users; --dry-run shows it), or valija import none to "
 		"give new ids, so that clients load all again",
@@ -40,7 +40,7 @@ static void note(const struct maildir_place *place, const struct adopt_report *r
 
 static enum maildrop_status adopt(struct maildir_place *place, int root_fd, struct err *err)
 {
-	struct maildir_origin origin;
+	struct mail_origin origin;
 	struct adopt_report report;
 	enum maildrop_status status;
 	enum adopt_is is;
@@ -51,7 +51,7 @@ static enum maildrop_status adopt(struct maildir_place *place, int root_fd, stru
 		return maildir_failed(place, errno, NULL, "cannot be read", err);
 	if (is != ADOPT_FOREIGN)
 		return MAILDROP_OK;
-	known = maildir_origin_read(place->sys, root_fd, &origin, err);
+	known = mail_origin_read(place->sys, root_fd, &origin, err);
 	if (known < 0) {
 		err_prefix(err, "maildrop %s", place->home);
 		return MAILDROP_PERM;

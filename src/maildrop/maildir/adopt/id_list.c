@@ -53,7 +53,7 @@ static int parse(struct id_list *list, size_t size, struct err *err)
 int id_list_read(struct id_list *list, const struct maildir_place *place, int control,
 		 enum origin_server server, struct err *err)
 {
-	const char *name = maildir_origin_names[server].list;
+	const char *name = mail_origin_names[server].list;
 	size_t size = 0;
 	int fd, result;
 

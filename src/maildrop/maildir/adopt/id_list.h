@@ -9,7 +9,7 @@
 #include "maildrop/maildir/adopt/sizelist.h"
 #include "maildrop/maildir/adopt/uidlist.h"
 #include "maildrop/maildir/files/place.h"
-#include "maildrop/maildir/origin.h"
+#include "maildrop/mail_origin.h"
 
 struct id_list {
 	enum origin_server server;

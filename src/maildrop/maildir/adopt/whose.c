@@ -50,7 +50,7 @@ static int find_lists(const struct maildir_place *place, int control, unsigned *
 {
 	*ret = 0;
 	for (unsigned i = 0; i < ORIGIN_SERVERS; i++) {
-		const char *name = maildir_origin_names[i].list;
+		const char *name = mail_origin_names[i].list;
 		int there = name ? maildir_has(place, control, name) : 0;
 
 		if (there < 0)

@@ -2,8 +2,8 @@
  * Unique ids as Dovecot makes them of pop3_uidl_format: variables with offset, width, zeros and
  * modifiers (2.2, 2.3: "%08Xu%08Xv") or with filters (2.4: "%{uid | hex(8)}"). Pure.
  */
-#ifndef MAILDROP_MAILDIR_ADOPT_UIDL_FORMAT_H
-#define MAILDROP_MAILDIR_ADOPT_UIDL_FORMAT_H
+#ifndef MAILDROP_UIDL_FORMAT_H
+#define MAILDROP_UIDL_FORMAT_H
 
 #include "base/err.h"
 

@@ -1,5 +1,5 @@
 /* See uidl_format.h. */
-#include "maildrop/maildir/adopt/uidl_format.h"
+#include "maildrop/uidl_format.h"
 
 #include "base/digest.h"
 #include "base/text.h"

@@ -4,8 +4,8 @@
  * that its clients know. Read by keepers and `valija deliver`, written by the command. Format:
  * docs/maildrop-format.md.
  */
-#ifndef MAILDROP_MAILDIR_ORIGIN_H
-#define MAILDROP_MAILDIR_ORIGIN_H
+#ifndef MAILDROP_MAIL_ORIGIN_H
+#define MAILDROP_MAIL_ORIGIN_H
 
 #include "base/err.h"
 #include "maildrop/syscalls.h"
@@ -32,12 +32,12 @@ struct origin_names {
 	const char *list;   /* file of a Maildir in which that server keeps ids; NULL: none */
 };
 
-extern const struct origin_names maildir_origin_names[ORIGIN_SERVERS];
+extern const struct origin_names mail_origin_names[ORIGIN_SERVERS];
 
 /* Servers whose lists a Maildir has, as a set. */
 #define ORIGIN_HAS(server) (1u << (server))
 
-struct maildir_origin {
+struct mail_origin {
 	enum origin_server server;
 	bool rename_duplicates; /* pop3_uidl_duplicates = rename */
 	bool reuse_xuidl;       /* pop3_reuse_xuidl = yes */
@@ -47,24 +47,24 @@ struct maildir_origin {
 /* Words for a Maildir that nobody imported: which servers filled it (lists: a set, not empty), and
  * which command brings its ids. */
 #define ORIGIN_DEMAND_MAX 160
-void maildir_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX]);
+void mail_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX]);
 
 /* As text, without a line feed: "dovecot duplicates=allow xuidl=no format=%08Xu%08Xv", "courier".
  */
-void maildir_origin_print(const struct maildir_origin *origin, char ret[ORIGIN_TEXT_MAX]);
+void mail_origin_print(const struct mail_origin *origin, char ret[ORIGIN_TEXT_MAX]);
 /* 0; -1: it is none, or one of a later version. */
-int maildir_origin_parse(pop3_span text, struct maildir_origin *ret);
+int mail_origin_parse(pop3_span text, struct mail_origin *ret);
 
 /* Can ids be made by its format? -1 with err. */
-int maildir_origin_check(const struct maildir_origin *origin, struct err *err);
+int mail_origin_check(const struct mail_origin *origin, struct err *err);
 
 /* The record of a root. 1: *ret is set; 0: there is none; -1 with err: it cannot be read, or does
  * not count: it is no regular file of root or of the root's owner. */
-int maildir_origin_read(const struct maildrop_syscalls *sys, int root_fd,
-			struct maildir_origin *ret, struct err *err);
+int mail_origin_read(const struct maildrop_syscalls *sys, int root_fd, struct mail_origin *ret,
+		     struct err *err);
 /* Writes the record; on the disk when 0 is returned. -1 with err. */
-int maildir_origin_write(int root_fd, const struct maildir_origin *origin, struct err *err);
+int mail_origin_write(int root_fd, const struct mail_origin *origin, struct err *err);
 /* Removes it; one that is not there is no error. -1 with err. */
-int maildir_origin_remove(int root_fd, struct err *err);
+int mail_origin_remove(int root_fd, struct err *err);
 
 #endif

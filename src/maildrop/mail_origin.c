@@ -1,9 +1,9 @@
 /* See origin.h. */
-#include "maildrop/maildir/origin.h"
+#include "maildrop/mail_origin.h"
 
 #include "base/text.h"
 #include "maildrop/mail_line.h"
-#include "maildrop/maildir/adopt/uidl_format.h"
+#include "maildrop/uidl_format.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,16 +14,16 @@
 
 #define DOVECOT_TEXT "dovecot duplicates="
 
-const struct origin_names maildir_origin_names[ORIGIN_SERVERS] = {
+const struct origin_names mail_origin_names[ORIGIN_SERVERS] = {
 	[ORIGIN_NONE] = {"no server", "none", NULL},
 	[ORIGIN_DOVECOT] = {"Dovecot", "dovecot", "dovecot-uidlist"},
 	[ORIGIN_COURIER] = {"Courier", "courier", "courierpop3dsizelist"},
 };
 
-void maildir_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX])
+void mail_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX])
 {
-	const struct origin_names *dovecot = &maildir_origin_names[ORIGIN_DOVECOT],
-				  *courier = &maildir_origin_names[ORIGIN_COURIER],
+	const struct origin_names *dovecot = &mail_origin_names[ORIGIN_DOVECOT],
+				  *courier = &mail_origin_names[ORIGIN_COURIER],
 				  *one = lists & ORIGIN_HAS(ORIGIN_DOVECOT) ? dovecot : courier;
 
 	if (lists == (ORIGIN_HAS(ORIGIN_DOVECOT) | ORIGIN_HAS(ORIGIN_COURIER)))
@@ -37,10 +37,10 @@ void maildir_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX])
 			 one->server, one->server, one->word);
 }
 
-void maildir_origin_print(const struct maildir_origin *origin, char ret[ORIGIN_TEXT_MAX])
+void mail_origin_print(const struct mail_origin *origin, char ret[ORIGIN_TEXT_MAX])
 {
 	if (origin->server != ORIGIN_DOVECOT)
-		snprintf(ret, ORIGIN_TEXT_MAX, "%s", maildir_origin_names[origin->server].word);
+		snprintf(ret, ORIGIN_TEXT_MAX, "%s", mail_origin_names[origin->server].word);
 	else
 		snprintf(ret, ORIGIN_TEXT_MAX, DOVECOT_TEXT "%s xuidl=%s format=%s",
 			 origin->rename_duplicates ? "rename" : "allow",
@@ -59,14 +59,13 @@ static bool take(pop3_span *text, const char *word)
 	return true;
 }
 
-int maildir_origin_parse(pop3_span text, struct maildir_origin *ret)
+int mail_origin_parse(pop3_span text, struct mail_origin *ret)
 {
-	struct maildir_origin origin = {.server = ORIGIN_DOVECOT};
+	struct mail_origin origin = {.server = ORIGIN_DOVECOT};
 
 	for (unsigned i = 0; i < ORIGIN_SERVERS; i++)
-		if (i != ORIGIN_DOVECOT &&
-		    span_equal(text, span_of(maildir_origin_names[i].word))) {
-			*ret = (struct maildir_origin){.server = i};
+		if (i != ORIGIN_DOVECOT && span_equal(text, span_of(mail_origin_names[i].word))) {
+			*ret = (struct mail_origin){.server = i};
 			return 0;
 		}
 	if (!take(&text, DOVECOT_TEXT))
@@ -86,13 +85,13 @@ int maildir_origin_parse(pop3_span text, struct maildir_origin *ret)
 	return 0;
 }
 
-int maildir_origin_check(const struct maildir_origin *origin, struct err *err)
+int mail_origin_check(const struct mail_origin *origin, struct err *err)
 {
 	return origin->server == ORIGIN_DOVECOT ? uidl_format_check(origin->format, err) : 0;
 }
 
-int maildir_origin_read(const struct maildrop_syscalls *sys, int root_fd,
-			struct maildir_origin *ret, struct err *err)
+int mail_origin_read(const struct maildrop_syscalls *sys, int root_fd, struct mail_origin *ret,
+		     struct err *err)
 {
 	char line[ORIGIN_TEXT_MAX + 1];
 	ssize_t n = mail_line_read(sys, root_fd, ORIGIN_FILE, line, sizeof(line));
@@ -106,7 +105,7 @@ int maildir_origin_read(const struct maildrop_syscalls *sys, int root_fd,
 			       ORIGIN_FILE " of the mail folder must be a regular file of root or "
 					   "of the folder's owner: chown it, or remove it and run "
 					   "valija import again");
-	if (n < 0 || maildir_origin_parse((pop3_span){line, (size_t)n}, ret) < 0)
+	if (n < 0 || mail_origin_parse((pop3_span){line, (size_t)n}, ret) < 0)
 		return err_set(err, EX_CONFIG,
 			       ORIGIN_FILE " of the mail folder is not understood: a newer version "
 					   "may have written it; else remove it and run valija "
@@ -114,17 +113,17 @@ int maildir_origin_read(const struct maildrop_syscalls *sys, int root_fd,
 	return 1;
 }
 
-int maildir_origin_write(int root_fd, const struct maildir_origin *origin, struct err *err)
+int mail_origin_write(int root_fd, const struct mail_origin *origin, struct err *err)
 {
 	char line[ORIGIN_TEXT_MAX];
 
-	maildir_origin_print(origin, line);
+	mail_origin_print(origin, line);
 	if (mail_line_write(root_fd, ORIGIN_FILE, line) < 0)
 		return err_sys(err, EX_CANTCREAT, errno, ORIGIN_FILE " cannot be written");
 	return 0;
 }
 
-int maildir_origin_remove(int root_fd, struct err *err)
+int mail_origin_remove(int root_fd, struct err *err)
 {
 	if (unlinkat(root_fd, ORIGIN_FILE, 0) < 0 && errno != ENOENT)
 		return err_sys(err, EX_CANTCREAT, errno, ORIGIN_FILE " cannot be removed");
