@@ -12,12 +12,16 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define DOVECOT_TEXT "dovecot duplicates="
+#define DUPLICATES " duplicates="
 
 const struct origin_names mail_origin_names[ORIGIN_SERVERS] = {
 	[ORIGIN_NONE] = {"no server", "none", NULL},
 	[ORIGIN_DOVECOT] = {"Dovecot", "dovecot", "dovecot-uidlist"},
 	[ORIGIN_COURIER] = {"Courier", "courier", "courierpop3dsizelist"},
+	[ORIGIN_MBOX_DOVECOT] = {"Dovecot", "mbox-dovecot", NULL},
+	[ORIGIN_MBOX_MAILUTILS] = {"pop3d of GNU Mailutils", "mbox-mailutils", NULL},
+	[ORIGIN_MBOX_POPA3D] = {"popa3d", "mbox-popa3d", NULL},
+	[ORIGIN_MBOX_QPOPPER] = {"Qpopper", "mbox-qpopper", NULL},
 };
 
 void mail_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX])
@@ -39,10 +43,12 @@ void mail_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX])
 
 void mail_origin_print(const struct mail_origin *origin, char ret[ORIGIN_TEXT_MAX])
 {
-	if (origin->server != ORIGIN_DOVECOT)
-		snprintf(ret, ORIGIN_TEXT_MAX, "%s", mail_origin_names[origin->server].word);
+	const char *word = mail_origin_names[origin->server].word;
+
+	if (!mail_origin_has_format(origin->server))
+		snprintf(ret, ORIGIN_TEXT_MAX, "%s", word);
 	else
-		snprintf(ret, ORIGIN_TEXT_MAX, DOVECOT_TEXT "%s xuidl=%s format=%s",
+		snprintf(ret, ORIGIN_TEXT_MAX, "%s" DUPLICATES "%s xuidl=%s format=%s", word,
 			 origin->rename_duplicates ? "rename" : "allow",
 			 origin->reuse_xuidl ? "yes" : "no", origin->format);
 }
@@ -59,35 +65,45 @@ static bool take(pop3_span *text, const char *word)
 	return true;
 }
 
-int mail_origin_parse(pop3_span text, struct mail_origin *ret)
+/* What stands behind the server's word. */
+static int parse_rule(pop3_span text, struct mail_origin *origin)
 {
-	struct mail_origin origin = {.server = ORIGIN_DOVECOT};
-
-	for (unsigned i = 0; i < ORIGIN_SERVERS; i++)
-		if (i != ORIGIN_DOVECOT && span_equal(text, span_of(mail_origin_names[i].word))) {
-			*ret = (struct mail_origin){.server = i};
-			return 0;
-		}
-	if (!take(&text, DOVECOT_TEXT))
+	if (!take(&text, DUPLICATES))
 		return -1;
-	origin.rename_duplicates = take(&text, "rename");
-	if (!origin.rename_duplicates && !take(&text, "allow"))
+	origin->rename_duplicates = take(&text, "rename");
+	if (!origin->rename_duplicates && !take(&text, "allow"))
 		return -1;
 	if (!take(&text, " xuidl="))
 		return -1;
-	origin.reuse_xuidl = take(&text, "yes");
-	if (!origin.reuse_xuidl && !take(&text, "no"))
+	origin->reuse_xuidl = take(&text, "yes");
+	if (!origin->reuse_xuidl && !take(&text, "no"))
 		return -1;
-	if (!take(&text, " format=") || text.size == 0 ||
-	    span_copy(text, origin.format, sizeof(origin.format)) < 0)
+	if (!take(&text, " format=") || text.size == 0)
 		return -1;
-	*ret = origin;
-	return 0;
+	return span_copy(text, origin->format, sizeof(origin->format));
+}
+
+int mail_origin_parse(pop3_span text, struct mail_origin *ret)
+{
+	for (unsigned i = 0; i < ORIGIN_SERVERS; i++) {
+		struct mail_origin origin = {.server = i};
+		pop3_span rest = text;
+
+		if (!take(&rest, mail_origin_names[i].word))
+			continue;
+		if (mail_origin_has_format(i) ? parse_rule(rest, &origin) < 0 : rest.size > 0)
+			continue;
+		*ret = origin;
+		return 0;
+	}
+	return -1;
 }
 
 int mail_origin_check(const struct mail_origin *origin, struct err *err)
 {
-	return origin->server == ORIGIN_DOVECOT ? uidl_format_check(origin->format, err) : 0;
+	if (!mail_origin_has_format(origin->server))
+		return 0;
+	return uidl_format_check(origin->format, mail_origin_is_of_mboxes(origin->server), err);
 }
 
 int mail_origin_read(const struct maildrop_syscalls *sys, int root_fd, struct mail_origin *ret,

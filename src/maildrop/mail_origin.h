@@ -1,8 +1,8 @@
 /*
  * The origin of the unique ids of a mail root: another server's rule, written down once by `valija
- * import` in .valija-origin of the root. By it a Maildir that another server filled gets the ids
- * that its clients know. Read by keepers and `valija deliver`, written by the command. Format:
- * docs/maildrop-format.md.
+ * import` in .valija-origin of the root. By it a Maildir, or an mbox, that another server filled
+ * gets the ids that its clients know. Read by keepers and `valija deliver`, written by the command.
+ * Format: docs/maildrop-format.md.
  */
 #ifndef MAILDROP_MAIL_ORIGIN_H
 #define MAILDROP_MAIL_ORIGIN_H
@@ -23,12 +23,27 @@ enum origin_server {
 	ORIGIN_NONE,    /* no ids are brought: messages get ids of our own */
 	ORIGIN_DOVECOT, /* dovecot-uidlist and pop3_uidl_format */
 	ORIGIN_COURIER, /* courierpop3dsizelist, which has the ids themselves */
+	/* of mboxes; the servers before are of Maildirs */
+	ORIGIN_MBOX_DOVECOT,   /* X-IMAPbase, X-UID and pop3_uidl_format */
+	ORIGIN_MBOX_MAILUTILS, /* X-UIDL */
+	ORIGIN_MBOX_POPA3D,    /* a digest of some headers */
+	ORIGIN_MBOX_QPOPPER,   /* X-UIDL */
 	ORIGIN_SERVERS,
 };
 
+static inline bool mail_origin_is_of_mboxes(enum origin_server server)
+{
+	return server >= ORIGIN_MBOX_DOVECOT;
+}
+/* Is pop3_uidl_format its rule? */
+static inline bool mail_origin_has_format(enum origin_server server)
+{
+	return server == ORIGIN_DOVECOT || server == ORIGIN_MBOX_DOVECOT;
+}
+
 struct origin_names {
 	const char *server; /* for people: "Dovecot" */
-	const char *word;   /* of the command and of records: "dovecot" */
+	const char *word;   /* of the command and of records: "dovecot"; of mboxes: of records */
 	const char *list;   /* file of a Maildir in which that server keeps ids; NULL: none */
 };
 
@@ -49,8 +64,8 @@ struct mail_origin {
 #define ORIGIN_DEMAND_MAX 160
 void mail_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX]);
 
-/* As text, without a line feed: "dovecot duplicates=allow xuidl=no format=%08Xu%08Xv", "courier".
- */
+/* As text, without a line feed: "dovecot duplicates=allow xuidl=no format=%08Xu%08Xv", "courier",
+ * "mbox-mailutils". */
 void mail_origin_print(const struct mail_origin *origin, char ret[ORIGIN_TEXT_MAX]);
 /* 0; -1: it is none, or one of a later version. */
 int mail_origin_parse(pop3_span text, struct mail_origin *ret);

@@ -55,6 +55,8 @@ struct maildrop_retention {
 	struct maildrop_upkeep *upkeep;
 };
 
+#define MAILDROP_NO_STATE_YET (-1)
+
 /* Lives as long as a maildrop that was opened with it. */
 struct maildrop_settings {
 	const struct maildrop_driver *driver;
@@ -71,9 +73,10 @@ struct maildrop_settings {
 	/* The same for an index that was damaged and is made anew. */
 	void (*note_index)(void *context, const char *text);
 	void *note_context;
-	/* of mboxes: the owner's state folder (0: none, the index lies beside the mailbox), how
-	 * long other programs are waited for (0: as long as is usual), and what makes lock files
-	 * in root_fd where this process may not (NULL: nothing) */
+	/* of mboxes: the owner's state folder (0: none, the index lies beside the mailbox;
+	 * MAILDROP_NO_STATE_YET: for a look that writes nothing), how long other programs are
+	 * waited for (0: as long as is usual), and what makes lock files in root_fd where this
+	 * process may not (NULL: nothing) */
 	int state_fd;
 	unsigned lock_ms;
 	const struct mbox_locker *locker;

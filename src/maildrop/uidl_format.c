@@ -80,18 +80,36 @@ static void pad(struct piece *piece, size_t width)
 	memset(piece->text, '0', width - n);
 }
 
-/* -1: there is no variable of that letter. */
-static int value_of(char variable, const struct uidl_values *values, struct piece *ret)
+/* -1 with err: there is no variable of that letter, or not in this store. */
+static int value_of(char variable, const struct uidl_values *values, struct piece *ret,
+		    struct err *err)
 {
-	pop3_span text = variable == 'f' ? values->file : values->guid;
+	pop3_span text;
 
-	if (variable == 'v' || variable == 'u') {
+	switch (variable) {
+	case 'v':
+	case 'u':
 		snprintf(ret->text, sizeof(ret->text), "%" PRIu32,
 			 variable == 'v' ? values->uidvalidity : values->uid);
 		return 0;
+	case 'f':
+		text = values->file;
+		break;
+	case 'g':
+		text = values->guid;
+		break;
+	case 'm':
+		text = values->md5;
+		break;
+	default:
+		return err_set(err, EX_DATAERR, "%%%c, which is not known here", variable);
 	}
-	return variable == 'f' || variable == 'g' ? span_copy(text, ret->text, sizeof(ret->text))
-						  : -1;
+	if (!text.data)
+		return err_set(err, EX_DATAERR, "%%%c, which Dovecot has for %s only", variable,
+			       variable == 'm' ? "mboxes" : "Maildirs");
+	if (span_copy(text, ret->text, sizeof(ret->text)) < 0)
+		return err_set(err, EX_DATAERR, "a name that is too long");
+	return 0;
 }
 
 static long take_number(const char **at)
@@ -147,10 +165,8 @@ static int take_short(const char **at, const struct uidl_values *values, struct 
 	*at += strspn(*at, MODIFIERS);
 	if (labs(offset) > WIDTH_MAX || labs(width) > WIDTH_MAX)
 		return err_set(err, EX_DATAERR, "a width of more than %d", WIDTH_MAX);
-	if (**at == 'm')
-		return err_set(err, EX_DATAERR, "%%m, which Dovecot has for mboxes only");
-	if (value_of(**at, values, ret) < 0)
-		return err_set(err, EX_DATAERR, "%%%c, which is not known here", **at);
+	if (value_of(**at, values, ret, err) < 0)
+		return -1;
 	(*at)++;
 	for (; strchr(MODIFIERS, *modifiers) && *modifiers; modifiers++)
 		modify(ret, *modifiers);
@@ -206,7 +222,8 @@ static int take_long(const char **at, const struct uidl_values *values, struct p
 	static const struct {
 		const char *name;
 		char letter;
-	} names[] = {{"uidvalidity", 'v'}, {"uid", 'u'}, {"filename", 'f'}, {"guid", 'g'}};
+	} names[] = {
+		{"uidvalidity", 'v'}, {"uid", 'u'}, {"filename", 'f'}, {"guid", 'g'}, {"md5", 'm'}};
 	size_t i = 0;
 
 	while (i < sizeof(names) / sizeof(*names) && !take_word(at, names[i].name))
@@ -214,8 +231,8 @@ static int take_long(const char **at, const struct uidl_values *values, struct p
 	if (i == sizeof(names) / sizeof(*names))
 		return err_set(err, EX_DATAERR, "%%{%.*s}, which is not known here",
 			       (int)strcspn(*at, "}"), *at);
-	if (value_of(names[i].letter, values, ret) < 0)
-		return err_set(err, EX_DATAERR, "a name that is too long");
+	if (value_of(names[i].letter, values, ret, err) < 0)
+		return -1;
 	while (**at == '|') {
 		(*at)++;
 		*at += strspn(*at, " ");
@@ -259,10 +276,14 @@ static int expand(const char *format, const struct uidl_values *values, char ret
 	return (int)size;
 }
 
-int uidl_format_check(const char *format, struct err *err)
+int uidl_format_check(const char *format, bool mbox, struct err *err)
 {
 	static const char any[] = "x";
-	const struct uidl_values values = {1, 1, {any, 1}, {any, 1}};
+	const struct uidl_values values = {.uidvalidity = 1,
+					   .uid = 1,
+					   .guid = {any, 1},
+					   .file = {mbox ? NULL : any, 1},
+					   .md5 = {mbox ? any : NULL, 1}};
 	char text[UIDL_TEXT_MAX];
 	struct err why;
 

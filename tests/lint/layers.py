@@ -44,6 +44,7 @@ ROOMS = {
     'lookup': {'passwd_file': (), 'ldap': (), 'sql': (), 'system': (), 'web': (),
                'http': ('web',), 'oauth': ('web',)},
     'cli': {'doctor': (), 'import': ()},
+    'maildrop/mbox': {'adopt': ()},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'adopt': ('files', 'update'),
                          'session': ('adopt', 'files', 'update')},
 }
@@ -77,7 +78,9 @@ OPEN = {
     'maildrop/mbox': {
         'append.h': 'every writer of an mbox', 'lock.h': 'every writer of an mbox',
         'dotlock.h': 'a process that makes lock files where keepers may not',
+        'bring.h': 'valija import',
     },
+    'maildrop/mbox/adopt': {'enter.h': 'sessions open a mailbox by it'},
     'maildrop/maildir': {
         'bring.h': 'valija import', 'foreign.h': '`valijad -t` and `valija doctor` look for them',
     },

@@ -1,4 +1,5 @@
 /* See mbox.h: what a person wants to know of a mailbox, and to have done after a crash. */
+#include "maildrop/mbox/adopt/adopt.h"
 #include "maildrop/mbox/current.h"
 #include "maildrop/mbox/journal.h"
 #include "maildrop/mbox/mbox.h"
@@ -33,6 +34,18 @@ static enum maildrop_status look(struct mbox_place *place, struct mbox_report *r
 	return MAILDROP_OK;
 }
 
+static enum maildrop_status look_locked(struct mbox_place *place, struct mbox_report *report,
+					struct err *err)
+{
+	enum maildrop_status status = mbox_place_lock(place, err);
+
+	if (status == MAILDROP_OK) {
+		status = look(place, report, err);
+		mbox_place_unlock(place);
+	}
+	return status;
+}
+
 enum maildrop_status mbox_check(const struct maildrop_settings *settings, int root_fd,
 				const char *home, struct mbox_report *ret, struct err *err)
 {
@@ -42,11 +55,7 @@ enum maildrop_status mbox_check(const struct maildrop_settings *settings, int ro
 
 	if (status < 0)
 		return status;
-	status = mbox_place_lock(&place, err);
-	if (status == MAILDROP_OK) {
-		status = look(&place, &report, err);
-		mbox_place_unlock(&place);
-	}
+	status = look_locked(&place, &report, err);
 	mbox_place_close(&place);
 	if (status == MAILDROP_OK)
 		*ret = report;
@@ -59,6 +68,9 @@ static enum maildrop_status recover_held(struct mbox_place *place, struct mbox_r
 	struct mbox_index index;
 	enum maildrop_status status;
 
+	/* an index that is made here would give ids before those of another server are brought */
+	if (mbox_is_ours(place) == 0)
+		return look_locked(place, report, err);
 	if (mbox_index_open(place, &index, NULL) == INDEX_NEWER)
 		return mbox_newer(place, err);
 	status = mbox_place_lock(place, err);

@@ -4,6 +4,7 @@
 
 #include "base/descriptor.h"
 #include "base/random.h"
+#include "maildrop/mbox/ids.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -90,7 +91,7 @@ int mbox_index_append(const struct mbox_place *place, struct mbox_index *index,
 /* ---- a new one ---- */
 
 static int write_base(const struct mbox_place *place, int fd, uint64_t id,
-		      const struct mbox_table *table, bool cut,
+		      const struct mbox_table *table, const struct mbox_ids *ids, bool cut,
 		      const struct index_stamp stamps[INDEX_DIRECTORIES])
 {
 	struct index_message message;
@@ -109,7 +110,7 @@ static int write_base(const struct mbox_place *place, int fd, uint64_t id,
 	for (size_t i = 0; i < table->count && result == 0; i++) {
 		if (cut && table->entries[i].deleted)
 			continue;
-		mbox_entry_encode(&table->entries[i], &message);
+		mbox_ids_encode(ids, &table->entries[i], &message);
 		result = index_writer_add(&writer, &message, MBOX_UNIQUE);
 	}
 	if (result == 0)
@@ -174,13 +175,19 @@ static int write_pair(const struct mbox_place *place, struct mbox_index *ret,
 		      const struct mbox_table *table, bool cut,
 		      const struct index_stamp stamps[INDEX_DIRECTORIES])
 {
+	struct mbox_ids ids;
+	int result, saved;
 	uint64_t id;
 
 	if (ret->base_fd < 0 || ret->delta_fd < 0 || random_octets(&id, sizeof(id)) < 0)
 		return -1;
-	if (write_base(place, ret->base_fd, id, table, cut, stamps) < 0)
-		return -1;
-	return write_delta(place, ret->delta_fd, id, table, cut);
+	result = mbox_ids_load(&ids, place, table->entries, table->count);
+	if (result == 0)
+		result = write_base(place, ret->base_fd, id, table, &ids, cut, stamps);
+	saved = errno;
+	mbox_ids_finish(&ids);
+	errno = saved;
+	return result < 0 ? -1 : write_delta(place, ret->delta_fd, id, table, cut);
 }
 
 static int replace_files(const struct mbox_place *place, struct mbox_index *ret,

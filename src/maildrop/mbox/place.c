@@ -108,8 +108,8 @@ static int check_mailbox(const struct mbox_place *place, int fd)
 
 static void name_files(struct mbox_place *place, bool beside)
 {
-	static const char *const endings[MBOX_FILES] = {"lock", "base", "delta", "journal",
-							"doubt"};
+	static const char *const endings[MBOX_FILES] = {"lock",    "base",  "delta",
+							"journal", "doubt", "uidl"};
 
 	for (int i = 0; i < MBOX_FILES; i++)
 		snprintf(place->names[i], MBOX_NAME_SIZE, "%s%.250s.valija-%s", beside ? "." : "",
@@ -125,6 +125,8 @@ static enum maildrop_status find_state(struct mbox_place *place, int state_fd, s
 	digest_add(&digest, place->home, strlen(place->home));
 	digest_finish_name(&digest, place->key);
 	name_files(place, !state_fd);
+	if (state_fd == MAILDROP_NO_STATE_YET)
+		return MAILDROP_OK;
 	place->state =
 		place->sys->openat(state_fd ? state_fd : place->dir, ".", DIRECTORY_FLAGS, 0);
 	if (place->state < 0 || place->sys->fstat(place->state, &st) < 0)

@@ -12,14 +12,22 @@
 #define MBOX_NEW_SUFFIX ".new" /* of a file that is being written and will be renamed */
 #define MBOX_NAME_SIZE 320
 
-enum mbox_file { MBOX_LOCK, MBOX_BASE, MBOX_DELTA, MBOX_JOURNAL, MBOX_DOUBT, MBOX_FILES };
+enum mbox_file {
+	MBOX_LOCK,
+	MBOX_BASE,
+	MBOX_DELTA,
+	MBOX_JOURNAL,
+	MBOX_DOUBT,
+	MBOX_UIDL,
+	MBOX_FILES
+};
 
 struct mbox_place {
 	const struct maildrop_syscalls *sys;
 	struct mbox_calls calls;
 	struct mbox_lock lock; /* its fd is the mailbox */
 	char *home;
-	int dir, state; /* state: perhaps the same as dir */
+	int dir, state; /* state: perhaps the same as dir; -1: there is none yet */
 	int session;    /* the lock of sessions, -1: not opened yet */
 	char key[33];   /* of the names in the state folder, and in the dotlock */
 	char names[MBOX_FILES][MBOX_NAME_SIZE];

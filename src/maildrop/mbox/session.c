@@ -2,6 +2,7 @@
 #include "maildrop/mbox/session.h"
 
 #include "base/descriptor.h"
+#include "maildrop/mbox/adopt/enter.h"
 #include "maildrop/mbox/current.h"
 #include "maildrop/mbox/journal.h"
 #include "maildrop/mbox/show.h"
@@ -132,6 +133,8 @@ enum maildrop_status mbox_open(const struct maildrop_settings *settings, int roo
 		return status;
 	}
 	status = mbox_take_session(&m->place, err);
+	if (status == MAILDROP_OK)
+		status = mbox_enter(&m->place, root_fd, err);
 	if (status == MAILDROP_OK)
 		status = make_current(m, err);
 	if (status == MAILDROP_OK)

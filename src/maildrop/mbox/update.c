@@ -3,6 +3,7 @@
 #include "maildrop/mbox/update.h"
 
 #include "base/random.h"
+#include "maildrop/mbox/ids.h"
 #include "maildrop/mbox/reader.h"
 
 #include <errno.h>
@@ -112,32 +113,41 @@ static bool ids_in_use(struct mbox_index *index, const struct mbox_table *grown,
 
 #define GROWN_MAX 512 /* more new messages than that: ids are compared as in a scan of all */
 
+static void add_one(struct index_batch *batch, const struct mbox_ids *ids,
+		    const struct mbox_entry *entry, uint32_t ordinal)
+{
+	struct index_message message;
+
+	mbox_ids_encode(ids, entry, &message);
+	index_batch_add(batch, &(struct index_change){.kind = CHANGE_ADD,
+						      .ordinal = ordinal,
+						      .flags = message.flags,
+						      .octets = message.octets,
+						      .stored = message.stored,
+						      .inode = message.inode,
+						      .id = {message.id, message.id_size},
+						      .name = {message.name, message.name_size}});
+}
+
 static int add_grown(const struct mbox_place *place, struct mbox_index *index,
 		     struct mbox_table *grown, size_t first, const struct stat *st)
 {
 	uint32_t ordinal = index->index.header.count + index->index.delta.added;
 	struct index_stamp stamps[INDEX_DIRECTORIES];
 	struct index_batch batch = {0};
-	struct index_message message;
-	int result;
+	struct mbox_ids ids;
+	int result = mbox_ids_load(&ids, place, grown->entries + first, grown->count - first);
 
-	for (size_t i = first; i < grown->count; i++) {
-		mbox_entry_encode(&grown->entries[i], &message);
-		index_batch_add(&batch,
-				&(struct index_change){.kind = CHANGE_ADD,
-						       .ordinal = ordinal++,
-						       .octets = message.octets,
-						       .stored = message.stored,
-						       .inode = message.inode,
-						       .id = {message.id, message.id_size},
-						       .name = {message.name, message.name_size}});
-	}
+	for (size_t i = first; i < grown->count && result == 0; i++)
+		add_one(&batch, &ids, &grown->entries[i], ordinal++);
+	mbox_ids_finish(&ids);
 	mbox_stamp(st, stamps);
 	for (int d = 0; d < INDEX_DIRECTORIES; d++)
 		index_batch_add(&batch, &(struct index_change){.kind = CHANGE_STAMP,
 							       .directory = d,
 							       .stamp = stamps[d]});
-	result = mbox_index_append(place, index, &batch);
+	if (result == 0)
+		result = mbox_index_append(place, index, &batch);
 	index_batch_finish(&batch);
 	return result;
 }

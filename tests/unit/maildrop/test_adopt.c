@@ -67,7 +67,7 @@ static void formats_give_what_dovecot_gives(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
-		assert_int_equal(uidl_format_check(formats[i].format, &err), 0);
+		assert_int_equal(uidl_format_check(formats[i].format, false, &err), 0);
 		assert_int_equal(uidl_format_expand(formats[i].format, &values, id),
 				 strlen(formats[i].id));
 		assert_string_equal(id, formats[i].id);
@@ -83,7 +83,7 @@ static void formats_that_are_not_known_are_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		assert_int_equal(uidl_format_check(bad[i], &err), -1);
+		assert_int_equal(uidl_format_check(bad[i], false, &err), -1);
 		assert_non_null(strstr(err.text, "pop3_uidl_format"));
 	}
 }

@@ -9,6 +9,8 @@
 
 #include "faulty.h"
 
+#include "maildrop/mail_origin.h"
+
 #define MESSAGES 4
 #define ALL ((1u << MESSAGES) - 1)
 #define TWO_DELETED (1u << 1 | 1u << 3) /* what is left then */
@@ -506,11 +508,40 @@ static void figures(struct scratch *s)
 	tear_down(s);
 }
 
+static void assert_brought(struct maildrop *m)
+{
+	assert_int_equal(session_count(m), 2);
+	assert_entry(m, 1, "one", strlen("X-UIDL: one\r\n\r\na\r\n"));
+	assert_entry(m, 2, "two", strlen("X-UIDL: two\r\n\r\nb\r\n"));
+}
+
+/* The ids that another server gave are on the disk before a session sees them. */
+static void login_adopts(struct scratch *s)
+{
+	static const struct mail_origin origin = {.server = ORIGIN_MBOX_MAILUTILS};
+	struct maildrop *m = NULL;
+
+	assert_int_equal(mail_origin_write(s->root, &origin, NULL), 0);
+	put(s, FROM "X-UIDL: one\n\na\n\n" FROM "X-UIDL: two\n\nb\n", O_TRUNC);
+	ledger_clear();
+	if (faulty_open(s, &m) == MAILDROP_OK) {
+		assert_int_equal(open_bits(".valija-uidl"), 0);
+		assert_brought(m);
+		maildrop_close(m);
+	}
+	m = opened(s);
+	assert_brought(m);
+	maildrop_close(m);
+	assert_int_equal(unlinkat(s->root, ORIGIN_FILE, 0), 0);
+	tear_down(s);
+}
+
 static void test_threat_48_login(void **state)
 {
 	run_few(*state, "login without an index", login_cold);
 	run_few(*state, "login after growth", login_after_growth);
 	run_few(*state, "login after changes", login_after_changes);
+	run_few(*state, "login to mail of another server", login_adopts);
 }
 
 static void test_threat_48_deletion(void **state)

@@ -399,6 +399,12 @@ static enum maildrop_status adopt(struct maildir_place *place, int control,
 		return maildir_failed(place, errno, NULL, "cannot be read", err);
 	if (ret->is != ADOPT_FOREIGN)
 		return MAILDROP_OK;
+	if (mail_origin_is_of_mboxes(origin->server)) {
+		err_set(err, EX_CONFIG,
+			"maildrop %s: %s of the mail folder says %s, but it is a Maildir",
+			place->home, ORIGIN_FILE, mail_origin_names[origin->server].word);
+		return MAILDROP_PERM;
+	}
 	if (origin->server == ORIGIN_NONE)
 		return adopt_none(place, origin, dry_run, ret, err);
 	if (!(ret->lists & ORIGIN_HAS(origin->server)))
