@@ -100,9 +100,10 @@ _valija() {
 		case $prev/$cur in
 		-c/* | --config/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		--from/*) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+		--ids/*) mapfile -t COMPREPLY < <(compgen -W "dovecot mailutils popa3d qpopper" -- "$cur") ;;
 		--user/*) ;;
-		*) mapfile -t COMPREPLY < <(compgen -W "dovecot courier none -c --config --from --user \
-			--dry-run --undo" -- "$cur") ;;
+		*) mapfile -t COMPREPLY < <(compgen -W "dovecot courier mbox none -c --config --from --ids \
+			--user --dry-run --undo" -- "$cur") ;;
 		esac
 		return
 	fi

@@ -42,6 +42,8 @@ USERS = unit('users', 'fields bearer names passwd_file app_passwords last_logins
 
 IMPORTS = (unit('maildrop', 'adopt adopt_faults sizelist') + ['corpus_id_lists'],
            system('import_dovecot', 'import_courier'))
+MBOX_IMPORTS = (unit('maildrop', 'mbox_adopt mbox_faults') + ['corpus_mbox_notes'],
+                system('import_mbox'))
 
 # path → (meson tests, pytest selections)
 COVER = {
@@ -63,6 +65,9 @@ COVER = {
     'src/maildrop/maildir/foreign.c': IMPORTS,
     'src/maildrop/mail_origin.c': IMPORTS,
     'src/maildrop/uidl_format.c': IMPORTS,
+    'src/maildrop/mbox/adopt': MBOX_IMPORTS,
+    'src/maildrop/mbox/bring.c': MBOX_IMPORTS,
+    'src/maildrop/mbox/ids.c': MBOX_IMPORTS,
     'src/maildrop/deleted.c': (unit('maildrop', 'deleted') + ['corpus_deleted'],
                                system('deleted')),
     'src/maildrop/maildir/session/sweep_journal.c': (unit('maildrop', 'deleted kept_faults faults'),

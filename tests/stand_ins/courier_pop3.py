@@ -88,10 +88,10 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, courier, port, context=None):
+    def __init__(self, courier, port, context=None, handler=Session):
         self.courier = courier
         self.context = context
-        super().__init__(('127.0.0.1', port), Session)
+        super().__init__(('127.0.0.1', port), handler)
         self.thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 

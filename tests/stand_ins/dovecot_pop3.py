@@ -1,5 +1,6 @@
 """Dovecot's POP3 server in an office that is not started: on its ports, with its certificate,
-in its mail. What a site has before it moves here.
+in its mail. What a site has before it moves here. With `box`, that file is the mailbox of the user
+of its name, and all mail are mboxes beside it; Dovecot runs as its owner.
 
     with DovecotPop3(office, 'pop3_uidl_format = %v.%u') as dovecot: dovecot.uidl('demo')
     dovecot.conf    # what `doveconf -n` prints
@@ -8,6 +9,7 @@ import os
 import pathlib
 import poplib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -28,7 +30,7 @@ ssl = yes
 ssl_cert = <{office.cert}
 ssl_key = <{key}
 disable_plaintext_auth = no
-mail_location = maildir:{office.mail}/%u
+mail_location = {location}
 first_valid_uid = 1
 first_valid_gid = 1
 passdb {{
@@ -37,7 +39,7 @@ passdb {{
 }}
 userdb {{
   driver = static
-  args = uid={uid} gid={gid} home={office.mail}/%u
+  args = uid={uid} gid={gid} home={home}/%u
 }}
 service pop3-login {{
   chroot =
@@ -64,18 +66,37 @@ def usable():
         pathlib.Path('/usr/lib/dovecot/pop3').exists()
 
 
+def list_ids(port, user, password, end=poplib.POP3.quit):
+    """The unique ids in the order of the messages. end: of the session."""
+    client = poplib.POP3('127.0.0.1', port, timeout=60)
+    client.user(user)
+    client.pass_(password)
+    lines = client.uidl()[1]
+    end(client)
+    client.close()
+    return [line.decode().partition(' ')[2] for line in lines]
+
+
 class DovecotPop3:
-    def __init__(self, office, more='', users=('demo', 'late', 'plain', 'own', 'used')):
+    def __init__(self, office, more='', users=('demo', 'late', 'plain', 'own', 'used'),
+                 box=None):
         self.office = office
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='valija-dovecot-'))
         self.dir.chmod(0o755)
         for name in ('run', 'state'):
             (self.dir / name).mkdir()
-        uid, gid = owner_of(office.mail)
+        uid, gid = owner_of(box or office.mail)
+        home, location = office.mail, f'maildir:{office.mail}/%u'
+        if box:
+            home = self.dir / 'home'
+            home.mkdir(mode=0o700)
+            os.chown(home, uid, gid)
+            location = f'mbox:~/mail:INBOX={office.mail}/%u'
         (self.dir / 'users').write_text(
             ''.join(f'{user}:{{PLAIN}}{PASSWORD}\n' for user in users))
         written = self.dir / 'dovecot.conf'
         written.write_text(CONF.format(d=self.dir, office=office, uid=uid, gid=gid, more=more,
+                                       home=home, location=location,
                                        key=office.cert.parent / 'key.pem'))
         self.conf = self.dir / 'doveconf-n'
         printed = subprocess.run(['doveconf', '-n', '-c', written], check=True, text=True,
@@ -102,14 +123,17 @@ class DovecotPop3:
                     (self.dir / 'log').read_text()
                 time.sleep(0.05)
 
-    def uidl(self, user):
-        """The unique ids in the order of the messages."""
-        client = poplib.POP3('127.0.0.1', self.office.pop3, timeout=60)
-        client.user(user)
-        client.pass_(PASSWORD)
-        lines = client.uidl()[1]
-        client.quit()
-        return [line.decode().partition(' ')[2] for line in lines]
+    def uidl(self, user, end=poplib.POP3.quit):
+        return list_ids(self.office.pop3, user, PASSWORD, end)
+
+    def kill_sessions(self):
+        """Before they write what they hold back."""
+        master = self.process.pid
+        for pid in pathlib.Path(f'/proc/{master}/task/{master}/children').read_text().split():
+            if pathlib.Path(f'/proc/{pid}/comm').read_text() == 'pop3\n':
+                os.kill(int(pid), signal.SIGKILL)
+                while pathlib.Path(f'/proc/{pid}').exists():  # until its parent has seen it
+                    time.sleep(0.01)
 
     def stop(self):
         """The configuration that was printed stays until remove."""

@@ -27,21 +27,48 @@ static int take_rule(const struct dovecot_conf *conf, struct mail_origin *ret, s
 	return mail_origin_check(ret, err);
 }
 
-/* "maildir:~/Maildir:CONTROL=…" of 2.3, or mail_driver of 2.4. */
+/* "maildir:~/Maildir:CONTROL=…" of 2.3, or mail_driver of 2.4; "": Dovecot looks what is there. */
+static pop3_span driver_of(const struct dovecot_conf *conf, const char *location)
+{
+	const char *driver = dovecot_conf_get(conf, "", "mail_driver");
+
+	driver = driver ? driver : location ? location : "";
+	return (pop3_span){driver, strcspn(driver, ":")};
+}
+
 static int check_driver(const struct dovecot_conf *conf, const char *location, struct err *err)
 {
-	static const char *const others[] = {"mbox", "mdbox", "sdbox", "dbox", "imapc", "pop3c"};
-	const char *driver = dovecot_conf_get(conf, "", "mail_driver");
-	size_t size;
+	static const char *const others[] = {"mdbox", "sdbox", "dbox", "imapc", "pop3c"};
+	pop3_span driver = driver_of(conf, location);
 
-	driver = driver ? driver : location;
-	size = driver ? strcspn(driver, ":") : 0;
+	if (span_equal(driver, SPAN_LITERAL("mbox")))
+		return err_set(
+			err, EX_DATAERR,
+			"Dovecot has the mail as mbox: run valija import mbox --ids dovecot");
 	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
-		if (size == strlen(others[i]) && strncmp(driver, others[i], size) == 0)
-			return err_set(err, EX_DATAERR,
-				       "Dovecot has the mail as %s: only Maildirs can be brought; "
-				       "convert them first, with doveadm sync",
-				       others[i]);
+		if (span_equal(driver, span_of(others[i])))
+			return err_set(
+				err, EX_DATAERR,
+				"Dovecot has the mail as %s: only Maildirs and mboxes can be "
+				"brought; convert them first, with doveadm sync",
+				others[i]);
+	return 0;
+}
+
+/* Of mboxes: what is in them, and by which headers Dovecot makes %m and %g. */
+static int check_mbox(const struct dovecot_conf *conf, const char *location,
+		      const struct mail_origin *origin, struct err *err)
+{
+	pop3_span driver = driver_of(conf, location);
+	const char *md5 = dovecot_conf_pop3(conf, "mbox_md5");
+
+	if (driver.size && !span_equal(driver, SPAN_LITERAL("mbox")) &&
+	    !span_equal(driver, SPAN_LITERAL("auto")))
+		return err_set(err, EX_DATAERR, "Dovecot has the mail as %.*s, not as mbox",
+			       (int)driver.size, driver.data);
+	if (md5 && strcmp(md5, "apop3d") != 0 && strpbrk(origin->format, "mg"))
+		return err_set(err, EX_DATAERR,
+			       "mbox_md5 = %s: unique ids of that digest cannot be made here", md5);
 	return 0;
 }
 
@@ -62,17 +89,27 @@ static int check_lists(const struct dovecot_conf *conf, const char *location, co
 		       (int)strcspn(control, ":"), control);
 }
 
-int dovecot_rule(const struct dovecot_conf *conf, const char *from, struct mail_origin *ret,
-		 struct err *err)
+static void say_hidden(const struct dovecot_conf *conf)
 {
-	const char *location = dovecot_conf_get(conf, "", "mail_location");
 	const char *hidden = dovecot_conf_pop3(conf, "pop3_deleted_flag");
 
-	if (check_driver(conf, location, err) < 0 || check_lists(conf, location, from, err) < 0)
-		return -1;
 	if (hidden && *hidden)
 		fprintf(stderr,
 			"valija import: pop3_deleted_flag has no counterpart: messages that it hid "
 			"are shown\n");
-	return take_rule(conf, ret, err);
+}
+
+int dovecot_rule(const struct dovecot_conf *conf, const char *from, struct mail_origin *ret,
+		 struct err *err)
+{
+	const char *location = dovecot_conf_get(conf, "", "mail_location");
+	bool mbox = mail_origin_is_of_mboxes(ret->server);
+
+	if (!mbox &&
+	    (check_driver(conf, location, err) < 0 || check_lists(conf, location, from, err) < 0))
+		return -1;
+	if (take_rule(conf, ret, err) < 0 || (mbox && check_mbox(conf, location, ret, err) < 0))
+		return -1;
+	say_hidden(conf);
+	return 0;
 }

@@ -1,21 +1,21 @@
 /*
  * valija import: a site of another server moves here, and no client loads anything twice. The rule
  * by which that server made unique ids is recorded for each mail folder, and the ids are written
- * into each maildrop, as its owner. See valija-import(1).
+ * into each maildrop, or, of an mbox, into its owner's state folder, as its owner. See
+ * valija-import(1).
  */
 #include "cli/import/import.h"
 
-#include "base/array.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/import/dovecot_conf.h"
 #include "cli/import/dovecot_rule.h"
-#include "cli/import/people.h"
+#include "cli/import/request.h"
 #include "maildrop/maildir/bring.h"
+#include "maildrop/mbox/bring.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,108 +24,14 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* Counted by the processes that work as owners. */
-struct totals {
-	uint64_t users;    /* whose ids are brought, or taken back */
-	uint64_t ours;     /* users whose maildrops were ours already */
-	uint64_t plain;    /* users without mail of the other server */
-	uint64_t messages; /* of `users` */
-	uint64_t brought, again;
-	uint64_t troubled; /* users with messages that are loaded again */
-	uint64_t failed;   /* users */
-};
-
-struct request {
-	const char *config_file, *dovecot_file, *from;
-	bool dry_run, undo;
-	char **names;
-	size_t name_count, name_room;
-	struct mail_origin origin;
-	struct config config;
-	struct people people;
-	struct totals *totals; /* shared with those processes */
-	size_t first, end;     /* of people: of one owner */
-};
-
-static int usage(FILE *out, int status)
-{
-	fputs("usage: valija import dovecot [-c CONF] [--config FILE] [--from DIR] [--user "
-	      "NAME]...\n"
-	      "                             [--dry-run]\n"
-	      "       valija import courier [-c CONF] [--from DIR] [--user NAME]... [--dry-run]\n"
-	      "       valija import none [-c CONF] [--user NAME]... [--dry-run]\n"
-	      "       valija import dovecot|courier|none --undo [-c CONF] [--user NAME]... "
-	      "[--dry-run]\n",
-	      out);
-	return status;
-}
-
-static int take_name(struct request *request, char *name)
-{
-	char **grown = array_grow(request->names, request->name_count, &request->name_room,
-				  sizeof(*grown));
-
-	if (!grown)
-		return -1;
-	request->names = grown;
-	grown[request->name_count++] = name;
-	return 0;
-}
-
-/* The server by its word; each takes the options that mean something for it. */
-static int take_server(struct request *request, const char *word)
-{
-	unsigned i = 0;
-
-	while (i < ORIGIN_SERVERS && strcmp(mail_origin_names[i].word, word) != 0)
-		i++;
-	if (i == ORIGIN_SERVERS || (i != ORIGIN_DOVECOT && request->dovecot_file) ||
-	    (i == ORIGIN_NONE && request->from))
-		return -1;
-	request->origin.server = i;
-	return 0;
-}
-
-/* 1: help is wanted; -1: it is not understood. */
-static int parse(int argc, char **argv, struct request *ret)
-{
-	static const struct option options[] = {{"config", required_argument, NULL, 'C'},
-						{"from", required_argument, NULL, 'f'},
-						{"user", required_argument, NULL, 'u'},
-						{"dry-run", no_argument, NULL, 'n'},
-						{"undo", no_argument, NULL, 'U'},
-						{"help", no_argument, NULL, 'h'},
-						{NULL, 0, NULL, 0}};
-	int c;
-
-	optind = 0;
-	while ((c = getopt_long(argc, argv, "c:nh", options, NULL)) != -1) {
-		if (c == 'c')
-			ret->config_file = optarg;
-		else if (c == 'C')
-			ret->dovecot_file = optarg;
-		else if (c == 'f')
-			ret->from = optarg;
-		else if (c == 'n')
-			ret->dry_run = true;
-		else if (c == 'U')
-			ret->undo = true;
-		else if (c == 'h')
-			return 1;
-		else if (c != 'u' || take_name(ret, optarg) < 0)
-			return -1;
-	}
-	return optind + 1 == argc ? take_server(ret, argv[optind]) : -1;
-}
-
 /* ---- Dovecot's rule ---- */
 
-static int read_rule(struct request *request, struct err *err)
+static int read_rule(struct import_request *request, struct err *err)
 {
 	struct dovecot_conf conf;
 	int rc;
 
-	if (request->undo || request->origin.server != ORIGIN_DOVECOT)
+	if (request->undo || !mail_origin_has_format(request->origin.server))
 		return 0;
 	rc = dovecot_conf_read(request->dovecot_file, &conf, err);
 	if (rc == 0)
@@ -144,10 +50,10 @@ static void say(const struct person *person, const char *text)
 	printf("%s: %s\n", shown, text);
 }
 
-static void count(struct request *request, const struct person *person,
+static void count(struct import_request *request, const struct person *person,
 		  const struct adopt_report *report)
 {
-	struct totals *totals = request->totals;
+	struct import_totals *totals = request->totals;
 	char text[sizeof(report->why) + 128];
 
 	totals->ours += report->is == ADOPT_OURS;
@@ -155,6 +61,7 @@ static void count(struct request *request, const struct person *person,
 	totals->users += report->is == ADOPT_FOREIGN;
 	totals->messages += report->messages;
 	totals->brought += report->brought;
+	totals->fresh += report->fresh;
 	totals->again += report->again;
 	totals->troubled += report->again > 0;
 	if (report->again) {
@@ -174,7 +81,8 @@ static void count(struct request *request, const struct person *person,
 }
 
 /* The folder in which the other server keeps its list of this maildrop. */
-static int open_control(const struct request *request, const struct person *person, int folder)
+static int open_control(const struct import_request *request, const struct person *person,
+			int folder)
 {
 	char path[CONFIG_PATH_MAX + 512];
 	int n;
@@ -189,30 +97,63 @@ static int open_control(const struct request *request, const struct person *pers
 	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static int bring(struct request *request, const struct person *person, int folder, struct err *err)
+static enum maildrop_status bring_maildir(const struct import_request *request,
+					  const struct person *person, int folder,
+					  struct adopt_report *report, struct err *err)
 {
 	int control = open_control(request, person, folder);
+	enum maildrop_status status;
+
+	if (control < 0) {
+		err_sys(err, EX_NOINPUT, errno, "%s/%s", request->from, person->home);
+		return MAILDROP_TEMP;
+	}
+	status = maildir_bring(folder, control, person->home, &request->origin, request->dry_run,
+			       report, err);
+	close(control);
+	return status;
+}
+
+static bool of_mboxes(const struct import_request *request)
+{
+	return mail_origin_is_of_mboxes(request->origin.server);
+}
+
+/* Is the mail in that folder of the kind that the server served? */
+static bool is_of_kind(const struct import_request *request, uint32_t root)
+{
+	return (request->people.maker.roots[root].store == STORE_MBOX) == of_mboxes(request);
+}
+
+/* fd: the Maildir; of mboxes, the mail folder. */
+static int bring(struct import_request *request, const struct person *person, int fd,
+		 struct err *err)
+{
+	const struct maildrop_settings settings = {.state_fd = request->state};
 	struct adopt_report report;
 	enum maildrop_status status;
 
-	if (control < 0)
-		return err_sys(err, EX_NOINPUT, errno, "%s/%s", request->from, person->home);
-	status = maildir_bring(folder, control, person->home, &request->origin, request->dry_run,
-			       &report, err);
-	close(control);
+	status = of_mboxes(request) ? mbox_bring(&settings, fd, person->home, &request->origin,
+						 request->dry_run, &report, err)
+				    : bring_maildir(request, person, fd, &report, err);
 	if (status != MAILDROP_OK)
 		return -1;
 	count(request, person, &report);
 	return 0;
 }
 
-static int take_back(struct request *request, const struct person *person, int folder,
+static int take_back(struct import_request *request, const struct person *person, int fd,
 		     struct err *err)
 {
+	const struct maildrop_settings settings = {.state_fd = request->state};
+	enum maildrop_status status;
 	bool any, used;
 
-	if (maildir_take_back(folder, person->home, request->dry_run, &any, &used, err) !=
-	    MAILDROP_OK)
+	status = of_mboxes(request)
+			 ? mbox_take_back(&settings, fd, person->home, request->dry_run, &any,
+					  &used, err)
+			 : maildir_take_back(fd, person->home, request->dry_run, &any, &used, err);
+	if (status != MAILDROP_OK)
 		return -1;
 	request->totals->users += any && !used;
 	request->totals->ours += used;
@@ -222,20 +163,36 @@ static int take_back(struct request *request, const struct person *person, int f
 	return 0;
 }
 
-static void work_on(struct request *request, const struct person *person)
+/* Of mboxes: a copy of the mail folder's descriptor. */
+static int open_mail(const struct import_request *request, const struct person *person,
+		     struct err *err)
 {
-	int root = request->people.maker.roots[person->root].fd;
-	struct err err = {0};
-	int folder = maildrop_folder(root, person->home, &err), rc = -1;
+	int root = request->people.maker.roots[person->root].fd, fd;
 
-	if (folder < 0 && err.errnum == ENOENT) {
+	if (!of_mboxes(request))
+		return maildrop_folder(root, person->home, err);
+	fd = fcntl(root, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? err_sys(err, EX_OSERR, errno, "%s", person->home) : fd;
+}
+
+static void work_on(struct import_request *request, const struct person *person)
+{
+	struct err err = {0};
+	int fd, rc = -1;
+
+	if (!is_of_kind(request, person->root)) {
+		request->totals->other++;
+		return;
+	}
+	fd = open_mail(request, person, &err);
+	if (fd < 0 && err.errnum == ENOENT) {
 		request->totals->plain++;
 		return;
 	}
-	if (folder >= 0) {
-		rc = request->undo ? take_back(request, person, folder, &err)
-				   : bring(request, person, folder, &err);
-		close(folder);
+	if (fd >= 0) {
+		rc = request->undo ? take_back(request, person, fd, &err)
+				   : bring(request, person, fd, &err);
+		close(fd);
 	}
 	if (rc < 0) {
 		request->totals->failed++;
@@ -245,7 +202,7 @@ static void work_on(struct request *request, const struct person *person)
 
 static int work_on_owner(void *context, struct err *err)
 {
-	struct request *request = context;
+	struct import_request *request = context;
 
 	(void)err;
 	for (size_t i = request->first; i < request->end; i++)
@@ -255,7 +212,29 @@ static int work_on_owner(void *context, struct err *err)
 
 /* ---- all of them ---- */
 
-static int work_on_all(struct request *request, struct err *err)
+/* Opened by the caller of the command: the owner may not be able to reach it. */
+static int open_state(const struct import_request *request, const struct person *person)
+{
+	const struct maker_root *root = &request->people.maker.roots[person->root];
+	uid_t uid = geteuid() == 0 ? person->uid : geteuid();
+	bool makes = !request->dry_run && !request->undo;
+	struct err err = {0};
+	int fd;
+
+	if (!of_mboxes(request) || root->store != STORE_MBOX)
+		return 0;
+	fd = mail_root_owner_state(&root->root, uid, person->gid, makes, &err);
+	if (fd >= 0)
+		return fd;
+	return !makes && err.errnum == ENOENT ? MAILDROP_NO_STATE_YET : 0;
+}
+
+static bool same_owner(const struct person *x, const struct person *y)
+{
+	return x->uid == y->uid && x->gid == y->gid && x->root == y->root;
+}
+
+static int work_on_all(struct import_request *request, struct err *err)
 {
 	const struct person *persons = request->people.persons;
 	int code = EX_OK, one;
@@ -264,12 +243,15 @@ static int work_on_all(struct request *request, struct err *err)
 	     request->first = request->end) {
 		const struct person *first = &persons[request->first];
 
-		for (request->end = request->first + 1; request->end < request->people.count &&
-							persons[request->end].uid == first->uid &&
-							persons[request->end].gid == first->gid;)
+		request->end = request->first + 1;
+		while (request->end < request->people.count &&
+		       same_owner(&persons[request->end], first))
 			request->end++;
 		fflush(stdout);
+		request->state = open_state(request, first);
 		one = maker_as_owner(first->uid, first->gid, work_on_owner, request, err);
+		if (request->state > 0)
+			close(request->state);
 		if (one < 0)
 			return -1;
 		code = code == EX_OK ? one : code;
@@ -278,7 +260,7 @@ static int work_on_all(struct request *request, struct err *err)
 }
 
 /* Of each mail folder, for the maildrops that are opened later. */
-static int record(struct request *request, struct err *err)
+static int record(struct import_request *request, struct err *err)
 {
 	char is[ORIGIN_TEXT_MAX], was[ORIGIN_TEXT_MAX];
 
@@ -286,8 +268,11 @@ static int record(struct request *request, struct err *err)
 	for (uint32_t i = 0; i < request->config.root_count; i++) {
 		int fd = request->people.maker.roots[i].fd;
 		struct mail_origin before;
-		int known = mail_origin_read(&maildrop_kernel, fd, &before, err);
+		int known;
 
+		if (!is_of_kind(request, i))
+			continue;
+		known = mail_origin_read(&maildrop_kernel, fd, &before, err);
 		if (known < 0)
 			return err_prefix(err, "%s", request->config.roots[i].path);
 		if (known)
@@ -305,17 +290,18 @@ static int record(struct request *request, struct err *err)
 	return 0;
 }
 
-static int forget(struct request *request, struct err *err)
+static int forget(struct import_request *request, struct err *err)
 {
 	for (uint32_t i = 0; !request->dry_run && i < request->config.root_count; i++)
-		if (mail_origin_remove(request->people.maker.roots[i].fd, err) < 0)
+		if (is_of_kind(request, i) &&
+		    mail_origin_remove(request->people.maker.roots[i].fd, err) < 0)
 			return err_prefix(err, "%s", request->config.roots[i].path);
 	return 0;
 }
 
-static void print_totals(const struct request *request)
+static void print_totals(const struct import_request *request)
 {
-	const struct totals *totals = request->totals;
+	const struct import_totals *totals = request->totals;
 
 	if (request->undo)
 		printf("%" PRIu64 " users %s\n", totals->users,
@@ -329,13 +315,38 @@ static void print_totals(const struct request *request)
 	if (totals->ours)
 		printf("%" PRIu64 " users were here already: their unique ids stay\n",
 		       totals->ours);
-	if (totals->plain)
-		printf("%" PRIu64 " users have no mail of another server\n", totals->plain);
+	if (totals->fresh && of_mboxes(request))
+		printf("%" PRIu64 " messages have no unique id of that server in the mailbox: they "
+		       "get new ones\n",
+		       totals->fresh);
+	if (totals->plain + request->people.absent)
+		printf("%" PRIu64 " users have no mail of another server\n",
+		       totals->plain + request->people.absent);
+	if (totals->other)
+		printf("%" PRIu64 " users have %s: they were left alone\n", totals->other,
+		       of_mboxes(request) ? "Maildirs" : "mboxes (valija import mbox)");
 	if (totals->failed + request->people.failed)
 		printf("%" PRIu64 " users failed\n", totals->failed + request->people.failed);
 }
 
-static int run(struct request *request, struct err *err)
+/* -1 with err: no mail folder is of the kind that the server served. */
+static int check_kind(const struct import_request *request, struct err *err)
+{
+	for (uint32_t i = 0; i < request->config.root_count; i++)
+		if (is_of_kind(request, i))
+			return 0;
+	if (of_mboxes(request))
+		return err_set(err, EX_CONFIG,
+			       "the mail folder has Maildirs: if it has mboxes, write that down "
+			       "first (valija mark --store mbox %s)",
+			       request->config.roots[0].path);
+	return err_set(
+		err, EX_CONFIG,
+		"the mail folder has mboxes: run valija import mbox --ids SERVER, or nothing "
+		"to give new ids");
+}
+
+static int run(struct import_request *request, struct err *err)
 {
 	int code;
 
@@ -346,7 +357,8 @@ static int run(struct request *request, struct err *err)
 	if (config_load(command_config(request->config_file), &request->config, err) < 0 ||
 	    read_rule(request, err) < 0 ||
 	    people_find(&request->people, &request->config, request->names, request->name_count,
-			err) < 0)
+			err) < 0 ||
+	    check_kind(request, err) < 0)
 		return -1;
 	/* the rule is for all who come later, so it is not that of a few users */
 	if (!request->name_count &&
@@ -364,20 +376,20 @@ static int run(struct request *request, struct err *err)
 
 int import_main(int argc, char **argv)
 {
-	struct request *request = calloc(1, sizeof(*request));
+	struct import_request *request = calloc(1, sizeof(*request));
 	struct err err = {0};
 	int rc;
 
 	if (!request)
 		return EX_OSERR;
-	rc = parse(argc, argv, request);
+	rc = import_request_parse(argc, argv, request);
 	if (rc != 0) {
-		rc = rc < 0 ? usage(stderr, EX_USAGE) : usage(stdout, EX_OK);
+		rc = rc < 0 ? import_usage(stderr, EX_USAGE) : import_usage(stdout, EX_OK);
 	} else {
 		rc = run(request, &err);
 		people_finish(&request->people);
 	}
-	free(request->names);
+	import_request_finish(request);
 	free(request);
 	return rc < 0 ? command_failed("import", &err) : rc;
 }

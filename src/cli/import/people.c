@@ -10,9 +10,12 @@
 #include "users/directory.h"
 #include "users/site.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -33,6 +36,16 @@ static void leave_out(struct people *people, const char *name, const char *why)
 	fprintf(stderr, "valija import: %s is left out: %s\n", shown, why);
 }
 
+/* Programs remove a mailbox without messages, and it may have no owner that is known here. */
+static bool has_no_mbox(struct people *people, const struct user *user)
+{
+	const struct maker_root *root = maker_root(&people->maker, user);
+	struct stat st;
+
+	return root->store == STORE_MBOX &&
+	       fstatat(root->fd, user_home(user), &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
 static int add_person(struct people *people, const struct user *user)
 {
 	struct person *grown =
@@ -42,6 +55,10 @@ static int add_person(struct people *people, const struct user *user)
 	if (!grown)
 		return -1;
 	people->persons = grown;
+	if (has_no_mbox(people, user)) {
+		people->absent++;
+		return 0;
+	}
 	if (maker_owner(&people->maker, user, &person.uid, &person.gid) < 0) {
 		leave_out(people, user->name,
 			  "the maildrop belongs to root, but the mail does not: chown it");

@@ -20,6 +20,7 @@ struct people {
 	struct person *persons; /* those of one owner stand together */
 	size_t count, room;
 	uint64_t failed; /* users that have no place here: said on standard error */
+	uint64_t absent; /* users whose mbox is not there: left out */
 };
 
 /* names: of users; none: all that can be listed. -1 with err; people_finish must be called then,

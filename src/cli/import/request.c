@@ -1,0 +1,110 @@
+/* See request.h. */
+#include "cli/import/request.h"
+
+#include "base/array.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+int import_usage(FILE *out, int status)
+{
+	fputs("usage: valija import dovecot [-c CONF] [--config FILE] [--from DIR] [--user "
+	      "NAME]...\n"
+	      "                             [--dry-run]\n"
+	      "       valija import courier [-c CONF] [--from DIR] [--user NAME]... [--dry-run]\n"
+	      "       valija import mbox --ids dovecot [-c CONF] [--config FILE] [--user NAME]...\n"
+	      "                          [--dry-run]\n"
+	      "       valija import mbox --ids mailutils|popa3d|qpopper [-c CONF] [--user "
+	      "NAME]...\n"
+	      "                          [--dry-run]\n"
+	      "       valija import none [-c CONF] [--user NAME]... [--dry-run]\n"
+	      "       valija import dovecot|courier|mbox|none --undo [-c CONF] [--user NAME]... "
+	      "[--dry-run]\n",
+	      out);
+	return status;
+}
+
+static int take_name(struct import_request *request, char *name)
+{
+	char **grown = array_grow(request->names, request->name_count, &request->name_room,
+				  sizeof(*grown));
+
+	if (!grown)
+		return -1;
+	request->names = grown;
+	grown[request->name_count++] = name;
+	return 0;
+}
+
+/* The server by its word; of mboxes it is that of --ids, which undo does not need. */
+static int find_server(struct import_request *request, const char *word)
+{
+	char name[32];
+	unsigned i = 0;
+
+	if (strcmp(word, "mbox") == 0) {
+		if (!request->ids && !request->undo)
+			return -1;
+		snprintf(name, sizeof(name), "%s-%s", word,
+			 request->ids ? request->ids : "dovecot");
+		word = name;
+	} else if (request->ids || strchr(word, '-')) {
+		return -1;
+	}
+	while (i < ORIGIN_SERVERS && strcmp(mail_origin_names[i].word, word) != 0)
+		i++;
+	if (i == ORIGIN_SERVERS)
+		return -1;
+	request->origin.server = i;
+	return 0;
+}
+
+/* Each server takes the options that mean something for it. */
+static int take_server(struct import_request *request, const char *word)
+{
+	enum origin_server server;
+
+	if (find_server(request, word) < 0)
+		return -1;
+	server = request->origin.server;
+	if (request->dovecot_file && !mail_origin_has_format(server))
+		return -1;
+	return request->from && server != ORIGIN_DOVECOT && server != ORIGIN_COURIER ? -1 : 0;
+}
+
+int import_request_parse(int argc, char **argv, struct import_request *ret)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'C'}, {"from", required_argument, NULL, 'f'},
+		{"ids", required_argument, NULL, 'i'},    {"user", required_argument, NULL, 'u'},
+		{"dry-run", no_argument, NULL, 'n'},      {"undo", no_argument, NULL, 'U'},
+		{"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+	int c;
+
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "c:nh", options, NULL)) != -1) {
+		if (c == 'c')
+			ret->config_file = optarg;
+		else if (c == 'C')
+			ret->dovecot_file = optarg;
+		else if (c == 'f')
+			ret->from = optarg;
+		else if (c == 'i')
+			ret->ids = optarg;
+		else if (c == 'n')
+			ret->dry_run = true;
+		else if (c == 'U')
+			ret->undo = true;
+		else if (c == 'h')
+			return 1;
+		else if (c != 'u' || take_name(ret, optarg) < 0)
+			return -1;
+	}
+	return optind + 1 == argc ? take_server(ret, argv[optind]) : -1;
+}
+
+void import_request_finish(struct import_request *request)
+{
+	free(request->names);
+}

@@ -1,0 +1,43 @@
+/* A call of `valija import`: what was asked for, and what was done. For the files of this folder.
+ */
+#ifndef CLI_IMPORT_REQUEST_H
+#define CLI_IMPORT_REQUEST_H
+
+#include "cli/import/people.h"
+#include "maildrop/mail_origin.h"
+
+#include <stdio.h>
+
+/* Counted by the processes that work as owners. */
+struct import_totals {
+	uint64_t users;    /* whose ids are brought, or taken back */
+	uint64_t ours;     /* users whose maildrops were ours already */
+	uint64_t plain;    /* users without mail of the other server */
+	uint64_t messages; /* of `users` */
+	uint64_t brought, fresh, again;
+	uint64_t troubled; /* users with messages that are loaded again */
+	uint64_t failed;   /* users */
+	uint64_t other;    /* users whose mail is of another kind than that server's */
+};
+
+struct import_request {
+	const char *config_file, *dovecot_file, *from, *ids;
+	bool dry_run, undo;
+	char **names;
+	size_t name_count, name_room;
+	struct mail_origin origin;
+	struct config config;
+	struct people people;
+	struct import_totals *totals; /* shared with those processes */
+	size_t first, end;            /* of people: of one owner, in one mail folder */
+	int state;                    /* of mboxes: that owner's state folder */
+};
+
+/* Of the arguments. 0; 1: help is wanted; -1: they are not understood. */
+int import_request_parse(int argc, char **argv, struct import_request *ret);
+/* Frees what was parsed. */
+void import_request_finish(struct import_request *request);
+/* Writes how the command is called. Returns status. */
+int import_usage(FILE *out, int status);
+
+#endif
