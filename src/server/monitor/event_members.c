@@ -58,7 +58,7 @@ static bool take_string(pop3_span *text)
 
 static bool take_name(pop3_span *text)
 {
-	static const char *const own[] = {"v", "time", "process"};
+	static const pop3_span own[] = {{"v", 1}, {"time", 4}, {"process", 7}};
 	pop3_span name = {text->data + 1, 0};
 
 	if (!take(text, '"'))
@@ -69,7 +69,7 @@ static bool take_name(pop3_span *text)
 		text->size--;
 	}
 	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-		if (span_equal(name, span_of(own[i])))
+		if (span_equal(name, own[i]))
 			return false;
 	return name.size > 0 && take(text, '"') && take(text, ':');
 }
