@@ -1,5 +1,5 @@
 """Mail in a folder as /var/mail of Debian, served and deleted while Debian's own programs write to
-the same files, and keepers and the locker are killed: Postfix's local(8), Dovecot's imapd,
+the same files, and keepers and the locker are killed: Postfix's local(8), Dovecot's imapd, mutt,
 procmail, formail behind dotlockfile. Users are of the system. Needs root."""
 import contextlib
 import grp
@@ -21,6 +21,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / 'stand_ins')]
 
 import dovecot_imap  # noqa: E402
+import mutt as mutt_program  # noqa: E402
 import system_users  # noqa: E402
 from lmtp import Lmtp  # noqa: E402
 from office import PASSWORD, program  # noqa: E402
@@ -91,13 +92,17 @@ class Scene:
         self.made, self.sent, self.doomed, self.gone = {}, {}, set(), set()
         self.ids, self.tokens = {}, {}
         self.ended, self.failures, self.threads = threading.Event(), [], []
-        self.done = {}
+        self.done, self.growing = {}, False
+        self.pause, self.share = 0, .3  # seconds behind a session; of messages that one deletes
 
     def message(self, name, chance):
-        """(token, octets): no two have one size."""
+        """(token, octets): no two have one size. Growing: each is longer than those before, and
+        shorter than two, so that a mailbox never gets the size that it had."""
         number = len(self.made) + 1
         token = f'{name}-{number}-'
-        lines = ''.join(f'{"x" * chance.randrange(70)}\n' for _ in range(chance.randrange(30)))
+        sizes = [63] * (300 + number) if self.growing else [
+            chance.randrange(70) for _ in range(chance.randrange(30))]
+        lines = ''.join(f'{"x" * size}\n' for size in sizes)
         body = f'token={token}\n{lines}{"." * number}\n'
         self.made[token] = wire_form(body.encode())
         return token, f'From: b@example.org\nSubject: {token}\n\n{body}'.encode()
@@ -135,6 +140,7 @@ class Scene:
                 assert time.monotonic() < over, f'too little happened: {missing()}'
                 with contextlib.suppress(Refused, OSError, EOFError):
                     self.session(chance)
+                time.sleep(self.pause)
         finally:
             self.ended.set()
             self.join()
@@ -168,7 +174,7 @@ class Scene:
                 token = self.look_at(unique_id, client.body(), sizes[number])
                 if token in gone:
                     self.failures.append(f'a deleted message came back: {token}')
-                if chance.random() < .3 and token in self.sent:
+                if chance.random() < self.share and token in self.sent:
                     self.doomed.add(token)
                     if client.ask(f'DELE {number}').startswith('+OK'):
                         marked.append(token)
@@ -202,12 +208,15 @@ class Scene:
         assert not (lost := set(self.sent) - set(left) - self.doomed), f'lost: {lost}'
         assert not (back := self.gone & set(left)), f'deleted, and there still: {back}'
 
+    def by_anna(self, *command):
+        """Arguments for subprocess."""
+        return {'args': [*self.inside, 'setpriv', f'--reuid={FIRST}', f'--regid={USERS}',
+                         '--clear-groups', *map(str, command)], 'cwd': '/',
+                'env': {'PATH': '/usr/bin:/bin', 'HOME': str(self.office.scratch / 'home'),
+                        'LOGNAME': 'anna', 'TERM': 'xterm', 'LANG': 'C'}}
+
     def as_anna(self, *command, **more):
-        return subprocess.run(
-            [*self.inside, 'setpriv', f'--reuid={FIRST}', f'--regid={USERS}', '--clear-groups',
-             *map(str, command)], capture_output=True, timeout=120, cwd='/',
-            env={'PATH': '/usr/bin:/bin', 'HOME': str(self.office.scratch / 'home'),
-                 'LOGNAME': 'anna', 'TERM': 'xterm', 'LANG': 'C'}, **more)
+        return subprocess.run(**self.by_anna(*command), capture_output=True, timeout=120, **more)
 
 
 # ---- everybody who is at the mailbox: one message, or one visit ----
@@ -219,7 +228,7 @@ def lmtp(scene, chance):
             reply, = sender.deliver(wire_form(octets), 'anna')
             if reply.startswith('250'):
                 scene.acknowledged('lmtp', token)
-    scene.ended.wait(.1)
+    scene.ended.wait(.1 + scene.pause)
 
 
 def kill(scene, chance):
@@ -288,11 +297,38 @@ def formail(scene, chance):
     scene.ended.wait(.1)
 
 
+def mutt(scene, chance):
+    """Flags, and a message deleted. mutt takes a mailbox of the same size for the same: messages
+    grow for it. If others change the mailbox meanwhile, mutt may leave without having saved."""
+    tokens = [token for token in list(scene.sent) if token not in scene.gone]
+    if len(tokens) < 5:
+        scene.ended.wait(.1)
+        return
+    token = chance.choice(tokens)
+    rc = scene.office.scratch / 'home' / 'rc'
+    rc.write_text(mutt_program.configuration(token, chance.choice([0, .3, 1])))
+    scene.doomed.add(token)
+    screen = mutt_program.visit(
+        SECONDS, **scene.by_anna('mutt', '-n', '-F', rc, '-f', '/var/mail/anna'))
+    if mutt_program.saved_deleted(screen):
+        scene.gone.add(token)
+        scene.did('mutt')
+    scene.ended.wait(.1)
+
+
 @pytest.fixture
 def scene(site, system, connect):
     made = Scene(site, system, 1)
     yield made
     made.ended.set()
+
+
+@pytest.fixture
+def var_mail(scene, system):
+    """The mailboxes are in /var/mail as well."""
+    system.run('mount', '--bind', scene.office.mail, '/var/mail')
+    yield
+    system.run('umount', '/var/mail')
 
 
 def test_postfix_local(scene, connect):
@@ -331,15 +367,23 @@ mail_privileged_group = mail
         dovecot.stop()
 
 
-def test_procmail_and_dotlockfile(scene, system, connect, tool):
+@pytest.mark.usefixtures('var_mail')
+def test_procmail_and_dotlockfile(scene, connect, tool):
     for name in ('procmail', 'formail', 'dotlockfile'):
         tool(name)
-    system.run('mount', '--bind', scene.office.mail, '/var/mail')
-    try:
-        scene.start(procmail)
-        scene.start(formail)
-        scene.start(kill)
-        scene.go_on_until(procmail=12, formail=12, gone=12, killed=3)
-        scene.finish(connect)
-    finally:
-        system.run('umount', '/var/mail')
+    scene.start(procmail)
+    scene.start(formail)
+    scene.start(kill)
+    scene.go_on_until(procmail=12, formail=12, gone=12, killed=3)
+    scene.finish(connect)
+
+
+@pytest.mark.usefixtures('var_mail')
+def test_mutt(scene, connect, tool):
+    tool('mutt')
+    scene.growing, scene.pause, scene.share = True, .2, .05
+    scene.start(mutt)
+    scene.start(lmtp)
+    scene.start(kill)
+    scene.go_on_until(mutt=5, lmtp=12, gone=12, killed=3)
+    scene.finish(connect)
