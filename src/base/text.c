@@ -29,12 +29,20 @@ bool span_equal_nocase(pop3_span a, pop3_span b)
 	return true;
 }
 
+/* C17 defines no addition to NULL, not even of 0. */
+static void skip(pop3_span *text, size_t size)
+{
+	if (size == 0)
+		return;
+	text->data += size;
+	text->size -= size;
+}
+
 bool span_take_prefix(pop3_span *text, pop3_span prefix)
 {
 	if (text->size < prefix.size || !span_equal((pop3_span){text->data, prefix.size}, prefix))
 		return false;
-	text->data += prefix.size;
-	text->size -= prefix.size;
+	skip(text, prefix.size);
 	return true;
 }
 
@@ -42,10 +50,8 @@ pop3_span span_take_until(pop3_span *text, char separator)
 {
 	const char *end = text->size ? memchr(text->data, separator, text->size) : NULL;
 	pop3_span taken = {text->data, end ? (size_t)(end - text->data) : text->size};
-	size_t used = taken.size + (end ? 1 : 0);
 
-	text->data += used;
-	text->size -= used;
+	skip(text, taken.size + (end ? 1 : 0));
 	return taken;
 }
 

@@ -67,6 +67,10 @@ static void test_equal(void **state)
 	assert_true(span_equal(span_take_until(&text, ':'), span_of("b")));
 	assert_int_equal(text.size, 0);
 	assert_int_equal(span_take_until(&text, ':').size, 0);
+	text = (pop3_span){NULL, 0};
+	assert_int_equal(span_take_until(&text, ':').size, 0);
+	assert_true(span_take_prefix(&text, (pop3_span){NULL, 0}));
+	assert_null(text.data);
 	assert_true(span_equal_nocase(span_of("Retr[`"), span_of("rETR[`")));
 	assert_false(span_equal_nocase(span_of("a{"), span_of("a[")));
 }
