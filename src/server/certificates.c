@@ -83,7 +83,8 @@ static int append_file(int out, const char *path, enum packed_kind kind, char *b
 		return -1;
 	size = (uint32_t)(kind == PACKED_CERTIFICATES ? certificates_only(buf, (size_t)read)
 						      : (size_t)read);
-	if (write(out, &size, sizeof(size)) == sizeof(size) && write(out, buf, size) == size)
+	if (write(out, &size, sizeof(size)) == sizeof(size) &&
+	    write(out, buf, size) == (ssize_t)size)
 		return 0;
 	return err_sys(err, EX_OSERR, errno, "cannot copy %s", path);
 }

@@ -138,7 +138,7 @@ static int window_read(struct index *index, struct index_window *window, uint64_
 	n = read_blocks(index, window->data, number, want);
 	if (n < 0)
 		return err_sys(err, EX_TEMPFAIL, errno, "the index cannot be read");
-	if (n < want)
+	if (n < (ssize_t)want)
 		return damaged(err);
 	for (uint32_t i = 0; i < want; i++)
 		if (!index_block_good(window->data + (size_t)i * INDEX_BLOCK, index->header.id,
