@@ -12,6 +12,7 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -369,10 +370,39 @@ static void test_no_page_without_a_descriptor(void **state)
 	assert_null(page);
 }
 
+static unsigned open_descriptors(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+/* No room for it: no page, no mapping of less than one, and no descriptor. */
+static void test_no_page_without_room(void **state)
+{
+	unsigned descriptors = open_descriptors();
+	struct counters_page *page = NULL;
+	struct rlimit before, none;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	assert_int_equal(counters_page_make(ROLE_FRONT, &page), -1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_null(page);
+	assert_int_equal(open_descriptors(), descriptors);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_page_without_a_descriptor),
+		cmocka_unit_test(test_no_page_without_room),
 		cmocka_unit_test(test_rows_are_named_as_prometheus_wants),
 		cmocka_unit_test(test_rows_fill_the_page),
 		cmocka_unit_test(test_labels_are_bounded),

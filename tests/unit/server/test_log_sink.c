@@ -124,6 +124,38 @@ static void test_a_file_is_made_and_added_to(void **state)
 	assert_int_equal(st.st_mode & 07777, 0640);
 }
 
+/* A path from the root is taken as it is, another one begins at the configuration's folder. */
+static void test_where_a_file_is(void **state)
+{
+	(void)state;
+	log_to(test.file);
+	open_sink();
+	assert_int_equal(put("a\n"), 0);
+	assert_string_equal(text_of(test.file), "a\n");
+	log_to("log");
+	open_sink();
+	assert_int_equal(put("b\n"), 0);
+	assert_string_equal(text_of(test.file), "a\nb\n");
+}
+
+/* The words of systemd's journal are for its pipe alone. */
+static void test_lines_to_standard_error(void **state)
+{
+	(void)state;
+	log_to("stderr");
+	open_sink();
+	assert_int_equal(test.sink.kind, LOG_SINK_STDERR);
+	assert_int_equal(test.sink.fd, STDERR_FILENO);
+	assert_int_not_equal(test.sink.form, LOG_FORM_JOURNAL);
+	setenv("JOURNAL_STREAM", "1:2", 1);
+	open_sink();
+	assert_int_equal(test.sink.form, LOG_FORM_JOURNAL);
+	log_to("./log");
+	open_sink();
+	assert_int_equal(test.sink.form, LOG_FORM_TIME);
+	unsetenv("JOURNAL_STREAM");
+}
+
 static void test_what_is_no_file_is_refused(void **state)
 {
 	(void)state;
@@ -388,6 +420,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 		TEST(test_a_file_is_made_and_added_to),
+		TEST(test_where_a_file_is),
+		TEST(test_lines_to_standard_error),
 		TEST(test_what_is_no_file_is_refused),
 		TEST(test_a_renamed_file_is_opened_by_its_name),
 		TEST(test_a_reopen_that_fails_keeps_the_old_file),
