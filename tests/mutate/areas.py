@@ -70,10 +70,14 @@ COVER = {
     'src/maildrop/mbox/ids.c': MBOX_IMPORTS,
     'src/maildrop/deleted.c': (unit('maildrop', 'deleted') + ['corpus_deleted'],
                                system('deleted')),
+    'src/maildrop/maildir/session/open.c': (unit('maildrop', 'lending') + MAILDROP,
+                                            ['tests/crash/test_maildrop.py']),
+    'src/maildrop/maildir/update/uidl.c': (unit('maildrop', 'uidl') + MAILDROP,
+                                           ['tests/crash/test_maildrop.py']),
     'src/maildrop/maildir/session/sweep_journal.c': (unit('maildrop', 'deleted kept_faults faults'),
                                                      ['tests/crash/test_maildrop.py']),
     'src/maildrop/kept.c': (unit('maildrop', 'kept kept_faults'), ['tests/crash/test_maildrop.py']),
-    'src/maildrop/maildir/session/expire.c': (unit('maildrop', 'kept kept_faults'),
+    'src/maildrop/maildir/session/expire.c': (unit('maildrop', 'expire kept kept_faults'),
                                               system('retention')),
     'src/maildrop/maildir/session/undelete.c': (unit('maildrop', 'kept kept_faults'),
                                                 ['tests/crash/test_maildrop.py']),
@@ -91,7 +95,7 @@ COVER = {
     'src/maildrop/store_threads.c': (unit('maildrop', 'store') + unit('server', 'keeper_role'),
                                      system('hanging', 'bodies')),
     'src/maildrop/mbox': (unit('maildrop', 'mbox mbox_session mbox_deliver mbox_journal mbox_scan '
-                                           'mbox_append mbox_faults')
+                                           'mbox_append mbox_faults lending')
                           + unit('fetch', 'mbox')
                           + ['corpus_mbox', 'corpus_mbox_journal'],
                           ['tests/crash/test_maildrop.py'] + system('deliver_mbox', 'mbox')),

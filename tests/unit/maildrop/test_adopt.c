@@ -392,6 +392,104 @@ static void what_is_written_down_is_flushed(void **state)
 	close(folder);
 }
 
+static void assert_uidl(struct scratch *s, const char *expected)
+{
+	int fd = openat(s->root, HOME "/valija-uidl", O_RDONLY | O_CLOEXEC);
+	char text[200];
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	close(fd);
+	assert_true(n >= 0);
+	text[n] = '\0';
+	assert_string_equal(text, expected);
+}
+
+/* A person wants no ids of the other server: that is written down, too, and asked once. */
+static void new_ids_where_they_were_asked_for(void **state)
+{
+	static const struct maildir_origin no_server = {.server = ORIGIN_NONE};
+	struct scratch *s = *state;
+	struct adopt_report report;
+	struct maildrop *m;
+	struct err err;
+	int folder;
+
+	put_dovecot(s);
+	folder = openat(s->root, HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(
+			maildir_bring(folder, folder, HOME, &no_server, i == 0, &report, &err), 0);
+		assert_int_equal(report.is, ADOPT_FOREIGN);
+		assert_int_equal(report.lists, ORIGIN_HAS(ORIGIN_DOVECOT));
+		assert_int_equal(report.messages, 4);
+		assert_int_equal(report.again, 4);
+		assert_int_equal(report.brought + report.fresh, 0);
+		assert_non_null(strstr(report.why, "new ids"));
+		assert_int_equal(has_file(s, "valija-uidl"), i > 0);
+	}
+	assert_uidl(s, " origin 0 none\n");
+	assert_int_equal(maildir_bring(folder, folder, HOME, &no_server, false, &report, &err), 0);
+	assert_int_equal(report.is, ADOPT_OURS);
+	close(folder);
+	assert_uidl(s, " origin 0 none\n");
+	m = open_session(s);
+	assert_int_equal(session_count(m), 4);
+	assert_entry(m, 1, "500.unknown", strlen("of nobody\r\n"));
+	assert_entry(m, 2, "1000.a", 3);
+	maildrop_close(m);
+}
+
+/* Where it cannot be written down, nothing is decided. */
+static void new_ids_that_cannot_be_written_down(void **state)
+{
+	static const struct maildir_origin no_server = {.server = ORIGIN_NONE};
+	struct scratch *s = *state;
+	struct adopt_report report;
+	struct err err;
+	int folder;
+
+	put_dovecot(s);
+	folder = openat(s->root, HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	flushes = 0;
+	flush_that_fails = 1;
+	err.text[0] = '\0';
+	assert_int_equal(maildir_bring(folder, folder, HOME, &no_server, false, &report, &err),
+			 MAILDROP_TEMP);
+	flush_that_fails = 0;
+	assert_non_null(strstr(err.text, "valija-uidl: cannot be written"));
+	assert_false(has_file(s, "valija-uidl"));
+	/* messages of a folder that cannot be read are not counted as none */
+	assert_int_equal(renameat(folder, "cur", folder, "cur.away"), 0);
+	put_file(s, "cur", "no folder\n");
+	err.text[0] = '\0';
+	assert_int_equal(maildir_bring(folder, folder, HOME, &no_server, false, &report, &err),
+			 MAILDROP_PERM);
+	assert_non_null(strstr(err.text, "cannot be read"));
+	assert_false(has_file(s, "valija-uidl"));
+	close(folder);
+}
+
+/* Whose ids a Maildir has is a person's decision, not that of the first origin that is tried. */
+static void a_list_of_another_server_refuses(void **state)
+{
+	static const struct maildir_origin courier = {.server = ORIGIN_COURIER};
+	struct scratch *s = *state;
+	struct adopt_report report;
+	struct err err;
+	int folder;
+
+	put_dovecot(s);
+	folder = openat(s->root, HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	err.text[0] = '\0';
+	assert_int_equal(maildir_bring(folder, folder, HOME, &courier, false, &report, &err),
+			 MAILDROP_PERM);
+	assert_int_equal(report.is, ADOPT_FOREIGN);
+	assert_non_null(strstr(err.text, "valija import dovecot"));
+	assert_non_null(strstr(err.text, "courierpop3dsizelist"));
+	assert_false(has_file(s, "valija-uidl"));
+	close(folder);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -408,6 +506,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_without_a_message_has_no_ids_to_lose,
 						scratch_begin, scratch_end),
 		cmocka_unit_test_setup_teardown(a_list_that_is_none_refuses, scratch_begin,
+						scratch_end),
+		cmocka_unit_test_setup_teardown(new_ids_where_they_were_asked_for, scratch_begin,
+						scratch_end),
+		cmocka_unit_test_setup_teardown(new_ids_that_cannot_be_written_down, scratch_begin,
+						scratch_end),
+		cmocka_unit_test_setup_teardown(a_list_of_another_server_refuses, scratch_begin,
 						scratch_end),
 		cmocka_unit_test_setup_teardown(what_was_brought_is_taken_back, scratch_begin,
 						scratch_end),

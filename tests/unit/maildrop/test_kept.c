@@ -95,7 +95,8 @@ static void test_a_deleted_message_is_moved_aside(void **state)
 static unsigned kept_flushes; /* of the folder of kept messages */
 static bool kept_flush_fails;
 
-static int noting_fsync(int fd)
+/* Whether the file's path has this part. */
+static bool is_below(int fd, const char *part)
 {
 	char path[64], name[400];
 	ssize_t n;
@@ -103,7 +104,12 @@ static int noting_fsync(int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, name, sizeof(name) - 1);
 	name[n < 0 ? 0 : n] = '\0';
-	if (!strstr(name, "/" KEPT_FOLDER))
+	return strstr(name, part) != NULL;
+}
+
+static int noting_fsync(int fd)
+{
+	if (!is_below(fd, "/" KEPT_FOLDER))
 		return fsync(fd);
 	kept_flushes++;
 	errno = EIO;
@@ -411,6 +417,39 @@ static void test_a_damaged_log_deletes_nothing_again(void **state)
 	assert_int_equal(kept(s).count, 0);
 }
 
+static int cur_fails_fsync(int fd)
+{
+	if (!is_below(fd, "/cur"))
+		return fsync(fd);
+	errno = EIO;
+	return -1;
+}
+
+/* A message that is there may have been brought back by a process that died before it flushed that:
+ * it is back when cur/ is on the disk. */
+static void test_what_is_there_already_is_flushed(void **state)
+{
+	struct undelete_item item = {.id = "1.m"};
+	struct undelete u = {.items = &item, .count = 1, .by = {.label = "uid=0"}};
+	struct maildrop_syscalls calls = maildrop_kernel;
+	struct scratch *s = *state;
+	struct err err = {0};
+	struct maildrop *m;
+
+	three_messages(s);
+	s->settings.syscalls = &calls;
+	assert_int_equal(undelete(s, &item, 1, 0), MAILDROP_OK);
+	assert_int_equal(item.outcome, UNDELETE_THERE);
+	m = open_session(s);
+	calls.fsync = cur_fails_fsync;
+	assert_int_equal(maildrop_undelete(m, &u, &err), MAILDROP_TEMP);
+	assert_non_null(strstr(err.text, "cur: cannot be flushed"));
+	calls.fsync = fsync;
+	assert_int_equal(maildrop_undelete(m, &u, &err), MAILDROP_OK);
+	maildrop_close(m);
+	s->settings.syscalls = NULL;
+}
+
 /* Deletions that no sweep has carried out yet are carried out first. */
 static void test_undelete_before_the_sweep(void **state)
 {
@@ -678,6 +717,7 @@ int main(void)
 		TEST(test_purge),
 		TEST(test_messages_come_back_with_their_ids),
 		TEST(test_a_damaged_log_deletes_nothing_again),
+		TEST(test_what_is_there_already_is_flushed),
 		TEST(test_undelete_before_the_sweep),
 		TEST(test_what_is_refused),
 		TEST(test_a_move_cut_in_two),

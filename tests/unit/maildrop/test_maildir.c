@@ -831,6 +831,43 @@ static void test_threat_44_lying_sizes_in_a_large_maildrop(void **state)
 	maildrop_close(m);
 }
 
+static int no_unlinkat(int dir, const char *name, int flags)
+{
+	(void)dir, (void)name, (void)flags;
+	errno = EPERM;
+	return -1;
+}
+
+/* The sweep counts what a session deleted, since its file is still there; the sizes of what is left
+ * stay right. */
+static void test_threat_44_lying_sizes_of_deleted_messages(void **state)
+{
+	struct maildrop_syscalls calls = *((struct scratch *)*state)->settings.syscalls;
+	struct maildrop_snapshot snapshot;
+	struct scratch *s = *state;
+	struct maildrop *m;
+	char name[100];
+
+	make_maildir(s);
+	for (unsigned i = 0; i < 2100; i++) {
+		snprintf(name, sizeof(name), "cur/%u.x,S=7,W=9:2,", 1000 + i);
+		put_file(s, name, "abc\n1\n");
+	}
+	calls.unlinkat = no_unlinkat;
+	s->settings.syscalls = &calls;
+	m = open_session(s);
+	assert_int_equal(maildrop_commit(m, (uint32_t[]){1, 3}, 2, NULL), MAILDROP_OK);
+	maildrop_sweep(m);
+	maildrop_close(m);
+	m = open_session(s);
+	maildrop_snapshot(m, &snapshot);
+	assert_int_equal(snapshot.count, 2098);
+	assert_int_equal(snapshot.octets, 2098 * 8);
+	maildrop_close(m);
+	remove_file(s, "valija-base"); /* as an index from the files */
+	remove_file(s, "valija-delta");
+}
+
 /* Threat 35: what a message says of itself has no part in its unique id or size. */
 static void test_threat_35_headers_are_not_believed(void **state)
 {
@@ -1762,6 +1799,7 @@ int main(void)
 		TEST(test_threat_42_replaced_between_scan_and_open),
 		TEST(test_threat_44_odd_names),
 		TEST(test_threat_44_lying_sizes_in_a_large_maildrop),
+		TEST(test_threat_44_lying_sizes_of_deleted_messages),
 		TEST(test_threat_35_headers_are_not_believed),
 		TEST(test_threat_33_ends_of_messages),
 		TEST(an_index_that_is_lost_comes_again),

@@ -165,9 +165,11 @@ static void test_a_session(void **state)
 	(void)state;
 	maildrop_snapshot(maildrop, &snapshot);
 	assert_int_equal(snapshot.count, 3);
+	fetch.body.fd = 0;
 	BEGIN(&fetch, store_fetch(maildrop, &fetch));
 	wait_for_all();
 	assert_int_equal(fetch.op.status, MAILDROP_OK);
+	assert_int_equal(fetch.body.fd, -1); /* nothing is lent */
 	assert_int_equal(fetch.form, STORE_VALUES);
 	assert_int_equal(fetch.ready, 3); /* no more than there are */
 	assert_memory_equal(room, "a\nb, longer\n.c\n", fetch.used);
