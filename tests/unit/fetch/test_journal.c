@@ -450,6 +450,11 @@ static void identities_of_ids(void **state)
 	assert_int_equal(journal_identity_of_id(SPAN_LITERAL("a b"), other), 33);
 	assert_true(one[0] == 'h' && other[0] == 'h' && memcmp(one, other, 33) != 0);
 	assert_int_equal(journal_identity_of_id(SPAN_LITERAL("\xe9"), one), 33);
+	/* what RFC 1939 lets a unique id have, at both bounds */
+	assert_int_equal(journal_identity_of_id(SPAN_LITERAL("!~"), one), 3);
+	assert_memory_equal(one, "u!~", 3);
+	assert_int_equal(journal_identity_of_id(SPAN_LITERAL("\x7f"), one), 33);
+	assert_int_equal(journal_identity_of_id(SPAN_LITERAL("\x1f"), one), 33);
 }
 
 static void rewriting_keeps_what_counts(void **state)

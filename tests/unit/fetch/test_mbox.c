@@ -48,6 +48,34 @@ static void what_is_appended(void **state)
 	assert_null(place.sink->ops->ask);
 }
 
+static int lowest_free(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
+
+/* Nothing of a message that was dropped is appended, and its octets are not kept. */
+static void what_was_dropped_is_gone(void **state)
+{
+	int before;
+
+	(void)state;
+	place_open();
+	before = lowest_free();
+	assert_int_equal(place.sink->ops->begin(place.sink, PLACE_ID, NULL), SINK_OK);
+	assert_int_equal(place.sink->ops->write(place.sink, SPAN_LITERAL("A: half"), NULL),
+			 SINK_OK);
+	assert_int_not_equal(lowest_free(), before);
+	place.sink->ops->drop(place.sink);
+	assert_int_equal(lowest_free(), before);
+	place.sink->ops->drop(place.sink); /* there is none */
+	delivered("B: c\n");
+	assert_string_equal(place_read("mbox"), HEAD("0") "B: c\n\n");
+	assert_int_equal(lowest_free(), before);
+}
+
 /* By one more, however many there are (mboxrd). */
 static void how_deep_quotes_go(void **state)
 {
@@ -365,6 +393,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		IN_PLACE(what_is_appended),
+		IN_PLACE(what_was_dropped_is_gone),
 		IN_PLACE(how_deep_quotes_go),
 		IN_PLACE(longer_than_its_buffers),
 		IN_PLACE(what_others_left_at_the_end),

@@ -84,6 +84,33 @@ static void where_the_folder_is(void **state)
 	expect_none(path, EX_CANTCREAT, text);
 }
 
+/* errno is of no call that succeeds. */
+static int mkdirat_with_errno(int dir, const char *path, mode_t mode)
+{
+	int rc = mkdirat(dir, path, mode);
+
+	if (rc == 0)
+		errno = EIO;
+	return rc;
+}
+
+static void each_folder_on_the_way_is_made(void **state)
+{
+	struct fetch_files files = fetch_files_real;
+	char path[200];
+	int fd;
+
+	(void)state;
+	files.mkdirat = mkdirat_with_errno;
+	snprintf(path, sizeof(path), "%s/a/b/c", place.path);
+	place.err = (struct err){0};
+	fd = state_open(&files, path, &place.err);
+	if (fd < 0)
+		fail_msg("%s", place.err.text);
+	assert_true(is_same(fd, path));
+	close(fd);
+}
+
 static void names_that_are_too_long(void **state)
 {
 	static char longest[PATH_MAX + 1];
@@ -270,13 +297,10 @@ static void no_folder_for_a_configuration(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		IN_PLACE(where_the_folder_is),
-		IN_PLACE(names_that_are_too_long),
-		IN_PLACE(names_of_journals),
-		IN_PLACE(a_journal_of_an_older_version),
-		IN_PLACE(places_of_urls),
-		IN_PLACE(a_first_configuration),
-		IN_PLACE(a_configuration_on_a_broken_disk),
+		IN_PLACE(where_the_folder_is),           IN_PLACE(each_folder_on_the_way_is_made),
+		IN_PLACE(names_that_are_too_long),       IN_PLACE(names_of_journals),
+		IN_PLACE(a_journal_of_an_older_version), IN_PLACE(places_of_urls),
+		IN_PLACE(a_first_configuration),         IN_PLACE(a_configuration_on_a_broken_disk),
 		IN_PLACE(no_folder_for_a_configuration),
 	};
 

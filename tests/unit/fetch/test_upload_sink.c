@@ -3,10 +3,12 @@
 #include "sink_test.h"
 
 #include "fetch/program.h"
+#include "fetch/sink/uploader.h"
 #include "fetch/upload/upload.h"
 
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 enum { ANSWERS = 8, ORDERS = 8, END = 1000 /* as a result: it ends */ };
@@ -411,14 +413,42 @@ static void a_token_that_cannot_be_renewed(void **state)
 
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
+/* A process that may have no other descriptor. */
+static void a_program_that_cannot_be_started(void **state)
+{
+	struct upload_setup setup = {.version = UPLOAD_VERSION};
+	struct uploader *uploader = NULL;
+	struct rlimit before, none;
+	int rc;
+
+	(void)state;
+	place.err = (struct err){0};
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	rc = uploader_start(&setup, &uploader, &place.err);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(rc, -1);
+	assert_null(uploader);
+	assert_int_equal(place.err.code, EX_OSERR);
+	assert_non_null(strstr(place.err.text, "cannot prepare to deliver mail"));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		IN_PLACE(what_the_program_is_told),  IN_PLACE(a_gmail_account_has_a_token),
-		IN_PLACE(messages_one_by_one),       IN_PLACE(each_answer),
-		IN_PLACE(what_only_a_question_gets), IN_PLACE(a_refused_message_is_kept),
-		IN_PLACE(answers_that_are_wrong),    IN_PLACE(a_program_that_does_not_begin),
-		IN_PLACE(a_token_that_is_renewed),   IN_PLACE(a_token_that_cannot_be_renewed),
+		IN_PLACE(what_the_program_is_told),
+		IN_PLACE(a_gmail_account_has_a_token),
+		IN_PLACE(messages_one_by_one),
+		IN_PLACE(each_answer),
+		IN_PLACE(what_only_a_question_gets),
+		IN_PLACE(a_refused_message_is_kept),
+		IN_PLACE(answers_that_are_wrong),
+		IN_PLACE(a_program_that_does_not_begin),
+		IN_PLACE(a_token_that_is_renewed),
+		IN_PLACE(a_token_that_cannot_be_renewed),
+		IN_PLACE(a_program_that_cannot_be_started),
 	};
 
 	if (argc && strcmp(argv[0], "valija-upload") == 0)
