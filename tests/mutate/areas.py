@@ -115,7 +115,7 @@ COVER = {
     'src/users/login_external.c': (unit('users', 'login_external'), system('client_certificates')),
     'src/server/proxy_header.c': (unit('server', 'proxy_header') + ['corpus_proxy_header'],
                                   system('behind_proxy')),
-    'src/server/arrivals.c': ([], system('behind_proxy')),
+    'src/server/arrivals.c': (unit('server', 'arrivals'), system('behind_proxy')),
     'src/server/certificates.c': (unit('server', 'certificates keys_role'),
                                   system('keys', 'tls', 'check')),
     'src/server/child.c': (unit('server', 'keeper_role lmtp_role auth_role allocations')
@@ -206,7 +206,7 @@ COVER = {
     'src/server/locker': (unit('server', 'locker_role') + ['corpus_handlers_locker'],
                           system('store_mbox', 'store_mbox_programs')),
     'src/server/keeper/locker.c': (unit('server', 'keeper_locker'), system('store_mbox')),
-    'src/server/monitor/root_stores.c': ([], system('store_mbox')),
+    'src/server/monitor/root_stores.c': (unit('server', 'root_stores'), system('store_mbox')),
     'src/server/logins': (unit('server', 'logins_role') + ['corpus_handlers_logins'],
                           system('last_logins')),
     'src/server/lmtp': (unit('server', 'spool lmtp_role message') + ['corpus_handlers_lmtp']

@@ -690,6 +690,20 @@ static inline int role_dial(void)
 	return client;
 }
 
+/* No new connection is taken: nobody else has the socket, so that it is gone. */
+static inline void role_stop_accepting(void)
+{
+	struct ipc_empty message;
+	int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memset(&message, 0, sizeof(message));
+	role_send(&role.monitor, IPC_STOP_ACCEPTING, &message);
+	role_ping();
+	assert_int_equal(connect(late, (struct sockaddr *)&role_address, sizeof(role_address)), -1);
+	assert_int_equal(errno, ECONNREFUSED);
+	close(late);
+}
+
 static struct sockaddr_un role_unix;
 static socklen_t role_unix_size;
 

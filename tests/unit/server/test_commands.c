@@ -411,6 +411,26 @@ static void test_a_later_reload_has_its_own_answer(void **state)
 	close(fd);
 }
 
+/* The first question that waits is one as any other. */
+static void test_the_first_question_may_be_for_later(void **state)
+{
+	int client, fd = connection(test.path, test.listener, &client);
+	const struct ipc_lines *lines;
+
+	(void)state;
+	test.begun = BEGUN_LATER;
+	ask_number(fd, TOPIC_RELOAD, "", 1);
+	commands_refused(&test.commands, "of another");
+	assert_null(answer());
+	reloaded();
+	lines = answer();
+	assert_non_null(lines);
+	assert_int_equal(lines->number, 1);
+	assert_int_equal(lines->status, LINES_END);
+	close(client);
+	close(fd);
+}
+
 /* ---- upgrade ---- */
 
 static const struct commands_made made = {.before = "0.1.0",
@@ -683,6 +703,7 @@ int main(void)
 		TEST(test_a_reload_is_answered_when_it_is_over),
 		TEST(test_a_refused_reload_is_answered_with_the_reason),
 		TEST(test_a_later_reload_has_its_own_answer),
+		TEST(test_the_first_question_may_be_for_later),
 		TEST(test_an_upgrade_is_answered_when_it_is_over),
 		TEST(test_a_refused_upgrade_is_answered_with_the_reason),
 		TEST(test_what_a_command_has_set_stays_at_an_upgrade),

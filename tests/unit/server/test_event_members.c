@@ -119,6 +119,9 @@ static void test_threat_119_what_would_be_another_object(void **state)
 		if (valid(lines[i]))
 			fail_msg("%s", lines[i]);
 	assert_true(valid("\"event\":\"login\",\"a\":1"));
+	assert_true(valid("\"event\":\"login\",\"a\":18446744073709551615"));
+	assert_false(valid("\"event\":\"login\",\"a\":184467440737095516150"));
+	assert_true(valid("\"event\":\"login\",\"az-\":0"));
 	assert_false(event_members_valid((pop3_span){"\"event\":\"a\0b\"", 13}));
 }
 

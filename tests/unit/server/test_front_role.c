@@ -389,6 +389,19 @@ static void test_one_that_has_not_logged_in_gives_way(void **state)
 	assert_string_equal(read_until("\r\n"), "");
 }
 
+/* The next generation has begun: this one takes no client more, and serves those that it has. */
+static void test_one_that_accepts_no_more(void **state)
+{
+	(void)state;
+	greeted();
+	role_stop_accepting();
+	say("NOOP\r\n");
+	reply("-ERR");
+	role_drain(3600 * 1000);
+	assert_string_equal(read_until("\r\n"), "");
+	assert_int_equal(role_ends(), 0);
+}
+
 static void test_drain_ends_who_waits_for_nothing(void **state)
 {
 	(void)state;
@@ -677,6 +690,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_socket_that_cannot_listen_any_more,
 						begin_logged, end),
 		IN_FRONT(test_addresses_of_clients),
+		IN_FRONT(test_one_that_accepts_no_more),
 		IN_FRONT(test_drain_ends_who_waits_for_nothing),
 		IN_FRONT(test_drain_waits_for_an_answer_until_it_is_over),
 		IN_FRONT(test_a_session_that_sleeps_loses_its_maildrop),

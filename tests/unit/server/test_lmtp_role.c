@@ -485,6 +485,18 @@ static void test_a_listening_socket_that_was_shut(void **state)
 
 /* ---- the end ---- */
 
+/* The next generation has begun: this one takes no client more, and serves those that it has. */
+static void test_one_that_accepts_no_more(void **state)
+{
+	(void)state;
+	role_stop_accepting();
+	say("NOOP\r\n");
+	reply("250 ");
+	role_drain(3600 * 1000);
+	reply("421 4.3.2 ");
+	assert_int_equal(role_ends(), 0);
+}
+
 static void test_drain_ends_an_idle_session_at_once(void **state)
 {
 	(void)state;
@@ -561,6 +573,7 @@ int main(void)
 		IN_LMTP(test_refusals_in_the_log),
 		IN_LMTP(test_recipients_behind_one_that_waited),
 		IN_LMTP(test_a_listening_socket_that_was_shut),
+		IN_LMTP(test_one_that_accepts_no_more),
 		IN_LMTP(test_drain_ends_an_idle_session_at_once),
 		IN_LMTP(test_drain_lets_a_delivery_end),
 		IN_LMTP(test_drain_cuts_what_takes_longer),

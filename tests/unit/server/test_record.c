@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+
 static const uint8_t address[16] = {[10] = 0xff, [11] = 0xff, [12] = 192, [14] = 2, [15] = 1};
 static char line[LOG_LINE_MAX + 1];
 
@@ -65,6 +67,52 @@ static void test_text_from_outside_is_escaped(void **state)
 	assert_string_equal(written(&record),
 			    "login-refused session=1-2 user=\"a\\x22\\x20from\\x3d6.6.6.6\\x20"
 			    "\\x1b\\xc3\\xa9\\x5cx00\\x0a\\x00z\"");
+}
+
+/* Each octet, alone: as it is, or as \xHH. */
+static void test_which_octets_of_text_stay(void **state)
+{
+	static const char stays[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789@._+-";
+	char expected[100];
+
+	(void)state;
+	for (unsigned c = 0; c < 256; c++) {
+		struct record record;
+		char text = (char)c;
+
+		record_begin(&record, RECORD_LOGIN, NULL, 1, 2);
+		record_text(&record, RECORD_KEY_USER, (pop3_span){&text, 1});
+		if (c && strchr(stays, (int)c))
+			snprintf(expected, sizeof(expected), "login session=1-2 user=\"%c\"",
+				 (int)c);
+		else
+			snprintf(expected, sizeof(expected), "login session=1-2 user=\"\\x%02x\"",
+				 c);
+		assert_string_equal(written(&record), expected);
+	}
+}
+
+/* Our own words are printable, and have quotes and backslashes as \xHH alone. */
+static void test_which_octets_of_words_stay(void **state)
+{
+	char expected[100];
+
+	(void)state;
+	for (unsigned c = 1; c < 256; c++) {
+		const char words[] = {(char)c, '\0'};
+		bool plain = c >= ' ' && c <= '~' && c != '"' && c != '\\';
+		struct record record;
+
+		record_begin(&record, RECORD_LOGIN_REFUSED, NULL, 1, 2);
+		record_words(&record, RECORD_KEY_REASON, words);
+		snprintf(expected, sizeof(expected),
+			 plain ? "login-refused session=1-2 reason=\"%c\""
+			       : "login-refused session=1-2 "
+				 "reason=\"\\x%02x\"",
+			 c);
+		assert_string_equal(written(&record), expected);
+	}
 }
 
 static void test_long_values_are_cut_and_closed(void **state)
@@ -160,6 +208,8 @@ int main(void)
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_text_from_outside_is_escaped),
 		cmocka_unit_test(test_long_values_are_cut_and_closed),
+		cmocka_unit_test(test_which_octets_of_text_stay),
+		cmocka_unit_test(test_which_octets_of_words_stay),
 		cmocka_unit_test(test_quotes_in_own_words),
 		cmocka_unit_test(test_lines_of_strangers_are_summed_up),
 	};
