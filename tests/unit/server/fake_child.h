@@ -6,8 +6,8 @@
  *
  * Orders, one a line: ready; fail CODE WORDS; exit STATUS; kill; wanted UID HOME; lost ROLE INDEX;
  * dead; spool; look HOME; leave; say LINE; silent (no answer to pings); deaf (nor to DRAIN); drains
- * (what a process says that accepts no more); stays (also when its channel is closed); bad (a
- * message that this role may not send).
+ * (what a process says that accepts no more); take NUMBER HOME; taken ASKER NUMBER; stays (also
+ * when its channel is closed); bad (a message that this role may not send).
  */
 #ifndef TESTS_FAKE_CHILD_H
 #define TESTS_FAKE_CHILD_H
@@ -93,6 +93,24 @@ static inline void fake_lose(const char *name, unsigned index)
 	fake_send(IPC_PEER_LOST, &message, sizeof(message), "");
 }
 
+/* Of a maildrop that keepers of two generations want. */
+static inline void fake_takeover(const char *line)
+{
+	struct ipc_taken taken = {.taken = 1};
+	struct ipc_take take = {.take = 1};
+	unsigned long long asker, number;
+	char home[200];
+
+	if (sscanf(line, "take %llu %199s", &number, home) == 2) {
+		take.number = number;
+		fake_send(IPC_TAKE, &take, sizeof(take), home);
+	} else if (sscanf(line, "taken %llu %llu", &asker, &number) == 2) {
+		taken.asker = asker;
+		taken.number = number;
+		fake_send(IPC_TAKEN, &taken, sizeof(taken), "");
+	}
+}
+
 static inline void fake_order(char *line)
 {
 	char word[32] = "", text[200] = "";
@@ -136,6 +154,8 @@ static inline void fake_order(char *line)
 		struct ipc_empty drains = {0};
 
 		fake_send(IPC_DRAINS, &drains, sizeof(drains), "");
+	} else if (strcmp(word, "take") == 0 || strcmp(word, "taken") == 0) {
+		fake_takeover(line);
 	} else if (strcmp(word, "deaf") == 0) {
 		fake.deaf = true;
 	} else if (strcmp(word, "stays") == 0) {
@@ -247,6 +267,18 @@ static inline void fake_take(const void *message, const int *fds, unsigned fd_co
 		fake_log("location %u allowed %u", (unsigned)m->number, m->allowed);
 		break;
 	}
+	case IPC_TAKE: {
+		const struct ipc_take *m = message;
+
+		text = ipc_text(m, 0);
+		fake_log("take %llu of %llu: %.*s", (unsigned long long)m->number,
+			 (unsigned long long)m->asker, (int)text.size, text.data);
+		break;
+	}
+	case IPC_TAKEN:
+		fake_log("taken %llu",
+			 (unsigned long long)((const struct ipc_taken *)message)->number);
+		break;
 	case IPC_SPOOL_FILE:
 		fake_log("spool %s", fd);
 		break;

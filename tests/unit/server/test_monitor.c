@@ -4,6 +4,7 @@
 #include "fake_child.h"
 
 #include "build-config.h"
+#include "server/counters.h"
 #include "server/monitor/monitor.h"
 
 #include <setjmp.h>
@@ -15,6 +16,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -332,6 +334,61 @@ static void test_a_configuration_that_is_none(void **state)
 	wait_log("no_such_setting");
 }
 
+/* The pid of the last process that said "config …" with that beginning. */
+static pid_t pid_of(const char *config)
+{
+	const char *text = read_text("out"), *at = NULL;
+	pid_t pid = 0;
+
+	while ((at = strstr(at ? at + 1 : text, config)) != NULL) {
+		const char *bracket = at;
+
+		while (bracket > text && *bracket != '[')
+			bracket--;
+		pid = (pid_t)atoi(bracket + 1);
+	}
+	return pid;
+}
+
+/* What the monitor has counted, in its own page. */
+static uint64_t counted(size_t slot)
+{
+	char path[64], link[64];
+	struct dirent *entry;
+	uint64_t value = UINT64_MAX;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)test.pid);
+	fds = opendir(path);
+	if (!fds)
+		fail_msg("%s cannot be looked at", path);
+	while ((entry = readdir(fds)) && value == UINT64_MAX) {
+		ssize_t n = readlinkat(dirfd(fds), entry->d_name, link, sizeof(link) - 1);
+		const struct counters_page *page;
+		int fd;
+
+		link[n > 0 ? n : 0] = '\0';
+		if (strncmp(link, "/memfd:counters", 15) != 0)
+			continue;
+		fd = openat(dirfd(fds), entry->d_name, O_RDONLY | O_CLOEXEC);
+		page = mmap(NULL, sizeof(*page), PROT_READ, MAP_SHARED, fd, 0);
+		close(fd);
+		assert_ptr_not_equal(page, MAP_FAILED);
+		if (page->role == ROLE_MONITOR)
+			value = page->slots[slot];
+		munmap((void *)(uintptr_t)page, sizeof(*page));
+	}
+	closedir(fds);
+	return value;
+}
+
+/* Of reloads or upgrades, from COUNTER_RELOADS or COUNTER_UPGRADES on. */
+static void assert_counted(size_t slot, unsigned good, unsigned failed)
+{
+	assert_int_equal(counted(slot + RESULT_OK), good);
+	assert_int_equal(counted(slot + RESULT_FAILED), failed);
+}
+
 /* ---- reload ---- */
 
 static void reload(void)
@@ -361,6 +418,9 @@ static void test_a_reload(void **state)
 	reload();
 	expect_notice(serving());
 	wait_log("drain 7000 stop 0");
+	assert_counted(COUNTER_RELOADS, 3, 0);
+	assert_int_equal(counted(COUNTER_GENERATION), 4);
+	assert_counted(COUNTER_UPGRADES, 0, 0);
 	stop(SIGTERM, "drain 7000 stop 1");
 }
 
@@ -384,8 +444,10 @@ static void test_a_reload_that_is_refused(void **state)
 	expect_notice("READY=1\nSTATUS=The new configuration was refused, see the log; the old one "
 		      "goes on: no memory");
 	put("child-lmtp-0", "ready\n");
+	assert_counted(COUNTER_RELOADS, 0, 3);
 	reload();
 	expect_notice(serving());
+	assert_counted(COUNTER_RELOADS, 1, 3);
 	stop(SIGTERM, "drain 30000 stop 1");
 }
 
@@ -413,6 +475,71 @@ static void test_a_reload_within_a_reload(void **state)
 	expect_notice("RELOADING=1\nMONOTONIC_USEC=...");
 	expect_notice(serving());
 	wait_log("generation 3 ");
+}
+
+/* A line of that process. */
+static void wait_line_of(pid_t pid, const char *words)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "[%d]: %s\n", (int)pid, words);
+	wait_log(text);
+}
+
+static bool has_line_of(pid_t pid, const char *words)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "[%d]: %s\n", (int)pid, words);
+	return strstr(read_text("out") + test.from, text) != NULL;
+}
+
+/* What a keeper asks goes to those of all other generations, and the answer to it alone. */
+static void test_keepers_of_generations_talk(void **state)
+{
+	pid_t keepers[3];
+	char text[100];
+	unsigned long long asker = 0;
+	const char *of;
+
+	(void)state;
+	put("child-keeper-0", "deaf\nready\n");
+	serve();
+	keepers[0] = pid_of("config keeper 0 ");
+	for (int i = 1; i < 3; i++) {
+		reload();
+		expect_notice(serving());
+		wait_line_of(keepers[i - 1], "drain 3600000 stop 0");
+		keepers[i] = pid_of("config keeper 0 ");
+		assert_int_not_equal(keepers[i], keepers[i - 1]);
+	}
+	for (int i = 2; i > 0; i--) { /* the one that serves, and one that drains */
+		from_here();
+		snprintf(text, sizeof(text), "take %d anna\n", i);
+		put("again-keeper-0", text);
+		assert_int_equal(kill(keepers[i], SIGUSR1), 0);
+		snprintf(text, sizeof(text), "take %d of ", i);
+		for (int k = 0; k < 3; k++) {
+			char begin_of[140];
+
+			if (k == i)
+				continue;
+			snprintf(begin_of, sizeof(begin_of), "[%d]: %s", (int)keepers[k], text);
+			wait_log(begin_of);
+		}
+		of = strstr(read_text("out") + test.from, text);
+		assert_int_equal(sscanf(of + strlen(text), "%llu: anna", &asker), 1);
+	}
+	from_here();
+	snprintf(text, sizeof(text), "taken %llu 9\n", asker); /* it is that of the second one */
+	put("again-keeper-0", text);
+	assert_int_equal(kill(keepers[2], SIGUSR1), 0);
+	wait_line_of(keepers[1], "taken 9");
+	assert_false(has_line_of(keepers[0], "taken 9"));
+	from_here();
+	assert_int_equal(kill(keepers[0], SIGUSR1), 0);
+	wait_line_of(keepers[1], "taken 9");
+	assert_false(has_line_of(keepers[2], "taken 9"));
 }
 
 /* ---- others ---- */
@@ -515,22 +642,6 @@ static void upgrade(void)
 	expect_notice("RELOADING=1\nMONOTONIC_USEC=...");
 }
 
-/* The pid of the last process that said "config …" with that beginning. */
-static pid_t pid_of(const char *config)
-{
-	const char *text = read_text("out"), *at = NULL;
-	pid_t pid = 0;
-
-	while ((at = strstr(at ? at + 1 : text, config)) != NULL) {
-		const char *bracket = at;
-
-		while (bracket > text && *bracket != '[')
-			bracket--;
-		pid = (pid_t)atoi(bracket + 1);
-	}
-	return pid;
-}
-
 static void test_an_upgrade(void **state)
 {
 	char text[200];
@@ -551,6 +662,7 @@ static void test_an_upgrade(void **state)
 		wait_log("drain 3600000 stop 0");
 	}
 	assert_true(lmtp > 0 && pid_of("config lmtp 0 ") != lmtp);
+	assert_counted(COUNTER_UPGRADES, 3, 0);
 	reload();
 	expect_notice(serving());
 	wait_log("generation 5 ");
@@ -600,9 +712,11 @@ static void test_processes_that_cannot_start_after_an_upgrade(void **state)
 	kill(auth, SIGKILL);
 	wait_log("config auth 0 uid 0 gid 0 change 0 generation 1 "); /* started again */
 	wait_log("peer keeper 0");
+	assert_counted(COUNTER_UPGRADES, 0, 1);
 	upgrade();
 	expect_notice(serving());
 	wait_log("generation 3 ");
+	assert_counted(COUNTER_UPGRADES, 1, 1);
 	stop(SIGTERM, "drain 30000 stop 1");
 }
 
@@ -615,10 +729,13 @@ static void test_an_upgrade_that_is_refused(void **state)
 	expect_notice("READY=1\nSTATUS=An upgrade was refused, see the log; the version that runs "
 		      "goes on: ...");
 	wait_log("no_such_setting");
+	assert_counted(COUNTER_UPGRADES, 0, 1);
 	configure("");
 	upgrade();
 	expect_notice(serving());
 	wait_log("generation 2 ");
+	assert_counted(COUNTER_UPGRADES, 1, 1);
+	assert_counted(COUNTER_RELOADS, 1, 0); /* it reads the configuration, too */
 	stop(SIGTERM, "drain 30000 stop 1");
 }
 
@@ -647,6 +764,7 @@ int main(int argc, char **argv)
 		IN_PLACE(test_a_reload),
 		IN_PLACE(test_a_reload_that_is_refused),
 		IN_PLACE(test_a_reload_within_a_reload),
+		IN_PLACE(test_keepers_of_generations_talk),
 		IN_PLACE(test_a_log_file_that_was_renamed),
 		IN_PLACE(test_the_watchdog),
 		IN_PLACE(test_a_listener_that_died),
