@@ -250,6 +250,29 @@ static int f_fsync(int fd)
 	return fails(&fault.flushes) ? -1 : fsync(fd);
 }
 
+/* The first line of all: what could not be flushed is not left in the file. */
+static void test_a_first_line_that_cannot_be_flushed(void **state)
+{
+	struct maildrop_syscalls calls = maildrop_kernel;
+	struct scratch *s = *state;
+	struct maildir_place place;
+	struct maildir_uidl uidl;
+	struct stat st;
+
+	calls.fsync = f_fsync;
+	s->settings.syscalls = &calls;
+	make_maildir(s);
+	place = place_of(s);
+	assert_int_equal(maildir_uidl_load(&uidl, &place), 0);
+	assert_int_equal(maildir_uidl_note(&uidl, span_of("id"), span_of("1.m")), 0);
+	fault.flushes = 1;
+	assert_int_equal(maildir_uidl_save(&uidl, &place), -1);
+	assert_int_equal(fstatat(s->root, HOME "/" UIDL_NAME, &st, 0), 0);
+	assert_int_equal(st.st_size, 0);
+	maildir_uidl_finish(&uidl);
+	close(place.dir);
+}
+
 static void test_failures(void **state)
 {
 	struct maildrop_syscalls calls = maildrop_kernel;
@@ -318,6 +341,7 @@ int main(void)
 		TEST(test_long_files),
 		TEST(test_order),
 		TEST(test_notes_are_written_and_read),
+		TEST(test_a_first_line_that_cannot_be_flushed),
 		TEST(test_failures),
 	};
 
