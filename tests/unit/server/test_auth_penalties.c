@@ -288,6 +288,15 @@ static void test_files_that_are_none(void **state)
 	expect_warnings(++warnings);
 	send_file(open("/dev/null", O_RDONLY | O_CLOEXEC), 0);
 	expect_warnings(++warnings);
+	{ /* sealed as it should be, and nothing to be read from */
+		int sealed = plain_file(&row, sizeof(row), SEALS);
+		char path[40];
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", sealed);
+		send_file(open(path, O_WRONLY | O_CLOEXEC), 1);
+		expect_warnings(++warnings);
+		close(sealed);
+	}
 	assert_int_equal(fail_once(7), 1);
 	send_file(plain_file("", 0, SEALS), 0); /* of an auth where nobody failed */
 	expect_warnings(warnings);

@@ -431,6 +431,23 @@ static void test_the_first_question_may_be_for_later(void **state)
 	close(fd);
 }
 
+/* The process control of the generation that serves; those that drain are asked for it later. */
+static void test_control_of_the_generation_that_serves(void **state)
+{
+	int client, fd = connection(test.path, test.listener, &client);
+
+	(void)state;
+	test.now.slots = &test.slot;
+	test.old.slots = NULL;
+	ask(fd, TOPIC_LOG_LEVEL, "");
+	assert_string_equal(expect(LINES_END), "log-level\tinfo\tinfo\n");
+	test.slot.instance++; /* another process in its place gets no answer */
+	ask(fd, TOPIC_LOG_LEVEL, "");
+	assert_null(answer());
+	close(client);
+	close(fd);
+}
+
 /* ---- upgrade ---- */
 
 static const struct commands_made made = {.before = "0.1.0",
@@ -704,6 +721,7 @@ int main(void)
 		TEST(test_a_refused_reload_is_answered_with_the_reason),
 		TEST(test_a_later_reload_has_its_own_answer),
 		TEST(test_the_first_question_may_be_for_later),
+		TEST(test_control_of_the_generation_that_serves),
 		TEST(test_an_upgrade_is_answered_when_it_is_over),
 		TEST(test_a_refused_upgrade_is_answered_with_the_reason),
 		TEST(test_what_a_command_has_set_stays_at_an_upgrade),

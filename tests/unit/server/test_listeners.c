@@ -529,6 +529,73 @@ static void test_in_words(void **state)
 	assert_int_equal(little[15], 'x');
 }
 
+/* Of a drained server that is upgraded: what brings mail or takes it away stays closed. */
+static void test_without_the_services_of_mail(void **state)
+{
+	(void)state;
+	add(SERVICE_POP3, "127.0.0.1", 0);
+	add(SERVICE_POP3S, "127.0.0.1", 0);
+	add(SERVICE_LMTP, test.path, 0);
+	add(SERVICE_STATUS, "127.0.0.1", 0);
+	listeners_leave_mail(test.listeners, true);
+	open_all(1);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(fd_of(i, 0), -1);
+	assert_int_equal(access(test.path, F_OK), -1);
+	assert_true(fd_of(3, 0) >= 0);
+	listeners_leave_mail(test.listeners, false);
+	open_all(1);
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(fd_of(i, 0) >= 0);
+	assert_int_equal(access(test.path, F_OK), 0);
+}
+
+static struct activation_socket given_socket(const char *name)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct activation_socket given = {.size = sizeof(given.address)};
+
+	snprintf(given.name, sizeof(given.name), "%s", name);
+	given.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(given.fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(given.fd, 5), 0);
+	assert_int_equal(getsockname(given.fd, (struct sockaddr *)&given.address, &given.size), 0);
+	return given;
+}
+
+/* One for all fronts, and not to be closed by us; others are of no use. */
+static void test_sockets_of_a_service_manager(void **state)
+{
+	struct activation_socket given[] = {given_socket("pop3"), given_socket("other")};
+	uint16_t ports[] = {port_of(given[0].fd), port_of(given[1].fd)}, port;
+	int other = given[1].fd;
+
+	(void)state;
+	add(SERVICE_LMTP, test.path, 0);
+	add(SERVICE_POP3, "127.0.0.1", ports[0]);
+	listeners_give(test.listeners, &test.config, given, 2);
+	assert_int_equal(fd_of(1, 0), given[0].fd);
+	assert_int_equal(fcntl(other, F_GETFD), -1);
+	assert_int_not_equal(dial(ports[1]), 0);
+	assert_non_null(strstr(test.log, "socket 2 (other) of the service manager is none of the "
+					 "listeners of valija.conf: nobody serves it"));
+	assert_null(strstr(test.log, "socket 1"));
+	open_all(2);
+	assert_true(fd_of(0, 0) >= 0);
+	assert_int_equal(fd_of(1, 0), given[0].fd);
+	assert_int_equal(fd_of(1, 1), given[0].fd);
+	assert_int_equal(listeners_count(test.listeners, &test.config.listeners[1], &port), 1);
+	assert_int_equal(port, ports[0]);
+	/* a configuration without it: the manager has it for the next one */
+	test.config.listener_count = 1;
+	listeners_retain(test.listeners, &test.config, 2);
+	assert_int_equal(dial(ports[0]), 0);
+	test.config.listener_count = 2;
+	open_all(2);
+	assert_int_equal(fd_of(1, 0), given[0].fd);
+}
+
 static void test_both_families(void **state)
 {
 	int off = 0, fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -577,6 +644,8 @@ int main(void)
 		IN_PLACE(test_lingering_is_off),
 		IN_PLACE(test_the_end_shuts_them),
 		IN_PLACE(test_in_words),
+		IN_PLACE(test_without_the_services_of_mail),
+		IN_PLACE(test_sockets_of_a_service_manager),
 		IN_PLACE(test_both_families),
 	};
 

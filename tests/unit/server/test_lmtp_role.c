@@ -485,6 +485,58 @@ static void test_a_listening_socket_that_was_shut(void **state)
 
 /* ---- the end ---- */
 
+static uint32_t max_recipients;
+
+static void with_recipients(struct config *config)
+{
+	config->lmtp_max_recipients = max_recipients;
+}
+
+static int begin_with_recipients(void **state)
+{
+	int rc;
+
+	role_configure = with_recipients;
+	rc = begin(state);
+	role_configure = NULL;
+	return rc;
+}
+
+static int begin_with_two(void **state)
+{
+	max_recipients = 2;
+	return begin_with_recipients(state);
+}
+
+static int begin_with_any(void **state)
+{
+	max_recipients = 10 * IPC_RECIPIENTS_MAX;
+	return begin_with_recipients(state);
+}
+
+static void test_as_many_recipients_as_are_set(void **state)
+{
+	(void)state;
+	mail();
+	recipient(1);
+	recipient(1);
+	say("RCPT TO:<anna@office.test>\r\n");
+	reply("452 ");
+}
+
+/* Whatever the configuration says, a DELIVER has room for so many. */
+static void test_as_many_recipients_as_a_packet_has(void **state)
+{
+	(void)state;
+	mail();
+	for (unsigned i = 0; i < IPC_RECIPIENTS_MAX; i++)
+		recipient(1);
+	say("RCPT TO:<anna@office.test>\r\n");
+	reply("452 ");
+	say("RSET\r\n");
+	reply("250 ");
+}
+
 /* The next generation has begun: this one takes no client more, and serves those that it has. */
 static void test_one_that_accepts_no_more(void **state)
 {
@@ -573,6 +625,10 @@ int main(void)
 		IN_LMTP(test_refusals_in_the_log),
 		IN_LMTP(test_recipients_behind_one_that_waited),
 		IN_LMTP(test_a_listening_socket_that_was_shut),
+		cmocka_unit_test_setup_teardown(test_as_many_recipients_as_are_set, begin_with_two,
+						end),
+		cmocka_unit_test_setup_teardown(test_as_many_recipients_as_a_packet_has,
+						begin_with_any, end),
 		IN_LMTP(test_one_that_accepts_no_more),
 		IN_LMTP(test_drain_ends_an_idle_session_at_once),
 		IN_LMTP(test_drain_lets_a_delivery_end),

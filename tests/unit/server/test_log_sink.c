@@ -138,6 +138,34 @@ static void test_where_a_file_is(void **state)
 	assert_string_equal(text_of(test.file), "a\nb\n");
 }
 
+/* Events have a destination of their own: none, a file, or a socket that is written to as a syslog.
+ */
+static void test_where_events_go(void **state)
+{
+	struct log_sink sink;
+
+	(void)state;
+	assert_int_equal(log_sink_open_events(&sink, &test.config, &test.err), 0);
+	assert_int_equal(sink.kind, LOG_SINK_NONE);
+	assert_int_equal(sink.fd, -1);
+	strcpy(test.config.log_events, "./log");
+	assert_int_equal(log_sink_open_events(&sink, &test.config, &test.err), 0);
+	assert_int_equal(sink.kind, LOG_SINK_FILE);
+	assert_string_equal(sink.path, test.file);
+	assert_int_equal(log_sink_write(&sink, "{}\n", 3, never), 0);
+	assert_string_equal(text_of(test.file), "{}\n");
+	log_sink_close(&sink);
+	strcpy(test.config.log_events, "./missing/log");
+	assert_int_equal(log_sink_open_events(&sink, &test.config, &test.err), -1);
+	assert_non_null(strstr(test.err.text, "missing/log"));
+	snprintf(test.config.log_events, sizeof(test.config.log_events), "unix:%s/socket",
+		 test.folder);
+	(void)log_sink_open_events(&sink, &test.config, &test.err);
+	assert_int_equal(sink.kind, LOG_SINK_SYSLOG);
+	assert_string_equal(sink.path, test.config.log_events + 5);
+	log_sink_close(&sink);
+}
+
 /* The words of systemd's journal are for its pipe alone. */
 static void test_lines_to_standard_error(void **state)
 {
@@ -421,6 +449,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 		TEST(test_a_file_is_made_and_added_to),
 		TEST(test_where_a_file_is),
+		TEST(test_where_events_go),
 		TEST(test_lines_to_standard_error),
 		TEST(test_what_is_no_file_is_refused),
 		TEST(test_a_renamed_file_is_opened_by_its_name),
