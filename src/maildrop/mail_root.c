@@ -229,16 +229,38 @@ static int flush_folder(const char *path)
 	return rc;
 }
 
+/* One whose name could not be flushed is made again the next time. */
 static int make_owners(const struct mail_root *root, const char *folder)
 {
 	char state[MAIL_ROOT_MEMORY_MAX];
+	int saved;
 
 	make_folders(root->memory);
 	if (mkdir(folder, 0711) < 0)
 		return errno == EEXIST ? 0 : -1;
 	snprintf(state, sizeof(state), "%s", folder);
 	*strrchr(state, '/') = '\0';
-	return flush_folder(state);
+	if (flush_folder(state) == 0)
+		return 0;
+	saved = errno;
+	(void)rmdir(folder);
+	errno = saved;
+	return -1;
+}
+
+/* The same for the folder of one owner in it. */
+static int make_owner(int parent, const char *name, const char *folder)
+{
+	int saved;
+
+	if (mkdirat(parent, name, 0700) < 0)
+		return errno == EEXIST ? 0 : -1;
+	if (flush_folder(folder) == 0)
+		return 0;
+	saved = errno;
+	(void)unlinkat(parent, name, AT_REMOVEDIR);
+	errno = saved;
+	return -1;
 }
 
 /* The folder of one owner, in that of all of them. */
@@ -267,9 +289,7 @@ int mail_root_owner_state(const struct mail_root *root, uid_t uid, gid_t gid, bo
 	snprintf(name, sizeof(name), "%lu", (unsigned long)uid);
 	if (!make || make_owners(root, folder) == 0)
 		parent = open(folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (parent >= 0 && make && mkdirat(parent, name, 0700) == 0 && flush_folder(folder) < 0)
-		(void)unlinkat(parent, name, AT_REMOVEDIR);
-	if (parent >= 0)
+	if (parent >= 0 && (!make || make_owner(parent, name, folder) == 0))
 		fd = open_owners(parent, name, uid, gid);
 	if (fd < 0)
 		err_sys(err, EX_CANTCREAT, errno, "%s/%s cannot be %s", folder, name,

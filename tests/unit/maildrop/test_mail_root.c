@@ -584,6 +584,39 @@ static void the_folder_of_an_owner(void **state)
 	assert_non_null(strstr(err.text, "STATE_DIRECTORY"));
 }
 
+/* A name that could not be flushed may not be on the disk: nothing relies on it, and the next try
+ * makes and flushes it once more. */
+static void the_folder_of_an_owner_is_flushed(void **state)
+{
+	struct scratch *s = *state;
+	struct mail_root root;
+	struct err err = {0};
+	int fd;
+
+	look(s, &root);
+	for (flush_that_fails = 1; flush_that_fails <= 2; flush_that_fails++) {
+		flushes = 0;
+		err.text[0] = '\0';
+		assert_int_equal(mail_root_owner_state(&root, geteuid(), getegid(), true, &err),
+				 -1);
+		assert_int_equal(flushes, flush_that_fails);
+		assert_non_null(strstr(err.text, "cannot be made"));
+		assert_non_null(strstr(err.text, strerror(EIO)));
+		assert_int_equal(mail_root_owner_state(&root, geteuid(), getegid(), false, &err),
+				 -1);
+	}
+	flush_that_fails = 0;
+	flushes = 0;
+	fd = mail_root_owner_state(&root, geteuid(), getegid(), true, &err);
+	assert_true(fd >= 0);
+	assert_int_equal(flushes, 1); /* the folder of all owners is on the disk */
+	close(fd);
+	fd = mail_root_owner_state(&root, geteuid(), getegid(), true, &err);
+	assert_true(fd >= 0);
+	assert_int_equal(flushes, 1);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -608,6 +641,7 @@ int main(void)
 		TEST(the_store_is_guessed),
 		TEST(test_threat_134_a_root_of_mboxes_may_be_empty),
 		TEST(the_folder_of_an_owner),
+		TEST(the_folder_of_an_owner_is_flushed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
