@@ -625,6 +625,28 @@ static void ids_are_what_the_rfc_allows(void **state)
 	assert_memory_not_equal(id, other, 32);
 }
 
+static bool no_randomness;
+
+int __real_random_octets(void *octets, size_t size);
+int __wrap_random_octets(void *octets, size_t size);
+
+int __wrap_random_octets(void *octets, size_t size)
+{
+	return no_randomness ? -1 : __real_random_octets(octets, size);
+}
+
+/* A name that could be another message's is none. */
+static void no_fresh_name_without_randomness(void **state)
+{
+	char name[MAILDIR_FRESH_NAME_MAX];
+
+	(void)state;
+	no_randomness = true;
+	assert_int_equal(maildir_fresh_name(1700000000, 42, "host", name), -1);
+	no_randomness = false;
+	assert_true(maildir_fresh_name(1700000000, 42, "host", name) > 0);
+}
+
 static void fresh_names_are_plain(void **state)
 {
 	char name[MAILDIR_FRESH_NAME_MAX], other[MAILDIR_FRESH_NAME_MAX];
@@ -697,6 +719,7 @@ int main(void)
 		cmocka_unit_test(names_are_understood),
 		cmocka_unit_test(ids_are_what_the_rfc_allows),
 		cmocka_unit_test(fresh_names_are_plain),
+		cmocka_unit_test(no_fresh_name_without_randomness),
 		cmocka_unit_test(test_threat_45_large_maildrops),
 	};
 

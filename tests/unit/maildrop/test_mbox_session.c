@@ -94,6 +94,27 @@ static void an_empty_one_grows(void **state)
 	assert_true(makes_a_base(s, &grown));
 }
 
+/* Another program has put another message in the last one's place, as long as it was, and one
+ * behind it. */
+static void a_last_message_that_is_another(void **state)
+{
+	struct scratch *s = *state;
+	struct seen before, after;
+	struct maildrop *m;
+
+	put(s, ONE "\n", 0);
+	look(s, &before);
+	assert_int_equal(before.count, 1);
+	put(s, FROM "Status: RO\nSubject: onE\n\nbody one\n\n" TWO "\n", O_TRUNC);
+	m = opened(s);
+	list(m, &after);
+	assert_int_equal(after.count, 2);
+	assert_false(same_id(&before, 0, &after, 0));
+	assert_body(m, 1, "Subject: onE\n\nbody one\n");
+	assert_body(m, 2, "Subject: two\n\nbody two\n");
+	maildrop_close(m);
+}
+
 static void append_many(struct scratch *s, unsigned count)
 {
 	static char text[200000];
@@ -656,6 +677,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_a_change_costs),
 		TEST(an_empty_one_grows),
+		TEST(a_last_message_that_is_another),
 		TEST(many_at_once),
 		TEST(no_room_for_an_index),
 		TEST(deletions_that_cannot_be_recorded),

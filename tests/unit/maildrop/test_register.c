@@ -21,6 +21,24 @@ int __wrap_fsync(int fd)
 	return ++flushes == flush_that_fails ? -1 : 0;
 }
 
+static bool replaces; /* another program puts something in the file's place before it is locked */
+
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+
+int __wrap_flock(int fd, int operation)
+{
+	char old[sizeof(path) + 8];
+
+	if (replaces) {
+		replaces = false;
+		snprintf(old, sizeof(old), "%s.old", path);
+		assert_int_equal(rename(path, old), 0);
+		assert_int_equal(mkdir(path, 0700), 0);
+	}
+	return __real_flock(fd, operation);
+}
+
 static int begin(void **state)
 {
 	int result = scratch_begin(state);
@@ -403,6 +421,23 @@ static void a_flush_is_of_what_was_entered(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, scratch_end)
 
+/* What is there when the lock is held is what counts. */
+static void one_that_is_replaced_by_no_file(void **state)
+{
+	struct mail_register *reg = opened();
+	struct err err = {0};
+
+	(void)state;
+	enter(reg, "anna", REGISTER_MADE);
+	replaces = true;
+	assert_int_equal(
+		register_enter(reg, (pop3_span){"cy", 2}, REGISTER_MADE, REGISTER_NOW, &err), -1);
+	assert_false(replaces);
+	assert_non_null(strstr(err.text, path));
+	register_destroy(reg);
+	assert_int_equal(rmdir(path), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -412,6 +447,7 @@ int main(void)
 		TEST(a_torn_end_is_written_over),
 		TEST(damage_is_bounded),
 		TEST(another_file_is_refused_and_kept),
+		TEST(one_that_is_replaced_by_no_file),
 		TEST(replaced_entries_are_dropped),
 		TEST(what_cannot_be_written_is_an_error),
 		TEST(the_lock_is_that_of_the_new_file),
