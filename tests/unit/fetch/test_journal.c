@@ -501,6 +501,95 @@ static void rewriting_keeps_what_counts(void **state)
 	journal_close(journal);
 }
 
+/* ---- memory that is short ---- */
+
+static unsigned allocations_left; /* before one fails; 0: none does */
+
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+
+void *__wrap_realloc(void *p, size_t n)
+{
+	if (allocations_left && --allocations_left == 0) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return __real_realloc(p, n);
+}
+
+enum { LIVE = 200 };
+
+static void identity_of(char text[300], unsigned length, int i)
+{
+	snprintf(text, 300, "u%0*d", (int)length, i);
+}
+
+/* A journal with more lines than it needs: what lives has three lines each. */
+static void fill(struct place *place, unsigned length)
+{
+	struct journal *journal = open_one(place);
+	char identity[300];
+
+	for (int i = 0; i < 900; i++) {
+		uint32_t at;
+
+		identity_of(identity, length, i);
+		add(journal, identity, SEEN_WHOLE);
+		at = journal_find(journal, span_of(identity));
+		if (i >= LIVE) {
+			assert_int_equal(journal_write_gone(journal, at, NULL), 0);
+			continue;
+		}
+		journal_at(journal, at)->absent = 1700000000;
+		assert_int_equal(journal_write_absent(journal, at, NULL), 0);
+		assert_int_equal(journal_write_sending(journal, at, 1700000000, NULL), 0);
+	}
+	assert_int_equal(journal_remember(journal, "k", "v", NULL), 0);
+	assert_int_equal(journal_commit(journal, NULL), 0);
+	journal_close(journal);
+}
+
+/* A rewrite that has no memory for a line is none: the old file stays, whichever line it is. */
+static void a_rewrite_without_memory(void **state)
+{
+	struct place *place = *state;
+	char identity[300];
+	unsigned failures = 0;
+
+	for (unsigned length = 5; length < 240; length += 21) {
+		bool failed = true;
+
+		fill(place, length);
+		for (unsigned at = 1; failed; at++) {
+			struct journal *journal = open_one(place);
+			struct err err = {0};
+			int rc;
+
+			allocations_left = at;
+			rc = journal_tidy(journal, 11, &err);
+			failed = allocations_left == 0;
+			allocations_left = 0;
+			journal_close(journal);
+			assert_int_equal(rc, failed ? -1 : 0);
+			failures += failed;
+			journal = open_one(place);
+			for (int i = 0; i < LIVE; i++) {
+				uint32_t one;
+
+				identity_of(identity, length, i);
+				one = journal_find(journal, span_of(identity));
+				assert_int_not_equal(one, JOURNAL_NONE);
+				assert_int_equal(journal_at(journal, one)->state, SEEN_WHOLE);
+				assert_int_equal(journal_at(journal, one)->absent, 1700000000);
+			}
+			assert_string_equal(journal_recall(journal, "k"), "v");
+			journal_close(journal);
+		}
+		assert_int_equal(unlinkat(place->dir, "j", 0), 0);
+	}
+	assert_true(failures > 12);
+}
+
 /* The disk fails at one call: the commit says so, and the file is as before or as after. */
 static struct fetch_files failing;
 static int calls_left;
@@ -785,6 +874,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(every_flipped_octet, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(rewriting_keeps_what_counts, make_place,
 						remove_place),
+		cmocka_unit_test_setup_teardown(a_rewrite_without_memory, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(a_disk_that_fails, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(deaths, make_place, remove_place),
 		cmocka_unit_test_setup_teardown(lines_that_cannot_be_taken, make_place,

@@ -173,6 +173,40 @@ static void origins_are_read_as_they_were_written(void **state)
 		mail_origin_parse(span_of("dovecot duplicates=allow xuidl=no format="), &is), -1);
 }
 
+/* Each word is one that is known, else it is an origin of a later version. */
+static void origins_of_a_later_version_are_none(void **state)
+{
+	static const char *const texts[] = {
+		"dovecot",
+		"dovecot duplicates=",
+		"dovecot duplicates=some xuidl=no format=%u",
+		"dovecot duplicates=allow format=%u",
+		"dovecot duplicates=allow xuidl=maybe format=%u",
+		"dovecot duplicates=rename xuidl=yes",
+		"dovecot duplicates=rename xuidl=yes formats=%u",
+		"dovecotx duplicates=rename xuidl=yes format=%u",
+	};
+	struct maildir_origin is = {.server = ORIGIN_SERVERS};
+	char text[ORIGIN_TEXT_MAX + 20];
+	int n;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		if (maildir_origin_parse(span_of(texts[i]), &is) != -1)
+			fail_msg("%s", texts[i]);
+	n = snprintf(text, sizeof(text), "dovecot duplicates=allow xuidl=no format=%*d",
+		     ORIGIN_FORMAT_MAX + 1, 7);
+	assert_int_equal(maildir_origin_parse((pop3_span){text, (size_t)n}, &is), -1);
+	assert_int_equal(is.server, ORIGIN_SERVERS);
+	assert_int_equal(maildir_origin_parse((pop3_span){text, (size_t)n - 1}, &is), 0);
+	assert_false(is.rename_duplicates || is.reuse_xuidl);
+	assert_int_equal(
+		maildir_origin_parse(span_of("dovecot duplicates=rename xuidl=yes format=%u"), &is),
+		0);
+	assert_true(is.rename_duplicates && is.reuse_xuidl);
+	assert_string_equal(is.format, "%u");
+}
+
 static void put_dovecot(struct scratch *s)
 {
 	make_maildir(s);
@@ -497,6 +531,7 @@ int main(void)
 		cmocka_unit_test(formats_that_are_not_known_are_refused),
 		cmocka_unit_test(too_long_an_id_is_none),
 		cmocka_unit_test(lists_of_both_versions),
+		cmocka_unit_test(origins_of_a_later_version_are_none),
 		cmocka_unit_test_setup_teardown(origins_are_read_as_they_were_written,
 						scratch_begin, scratch_end),
 		cmocka_unit_test_setup_teardown(ids_and_order_are_brought, scratch_begin,

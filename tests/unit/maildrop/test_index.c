@@ -625,6 +625,43 @@ static void ids_are_what_the_rfc_allows(void **state)
 	assert_memory_not_equal(id, other, 32);
 }
 
+static void put_word(unsigned char *at, uint32_t value)
+{
+	for (int i = 0; i < 4; i++)
+		at[i] = (unsigned char)(value >> 8 * i);
+}
+
+/* Each field alone, whatever the sum over all of them says. */
+static void frames_that_are_none(void **state)
+{
+	static const struct {
+		unsigned at;
+		uint32_t value;
+		bool good;
+	} cases[] = {{4, 0, false},
+		     {4, 4, false},
+		     {4, 8, true},
+		     {4, INDEX_FRAME_MAX - INDEX_FRAME_HEADER, true},
+		     {4, INDEX_FRAME_MAX - INDEX_FRAME_HEADER + 8, false},
+		     {8, 3, true},
+		     {8, 4, false},
+		     {0, 0, false}};
+	unsigned char frame[INDEX_FRAME_HEADER + 16] = {0}, other[sizeof(frame)];
+	struct index_frame fields = {.size = 16, .first = true}, got;
+
+	(void)state;
+	index_frame_seal(frame, &fields, 1, 2);
+	assert_int_equal(index_frame_decode(frame, &got), 0);
+	assert_int_equal(got.size, 16);
+	assert_true(got.first && !got.more);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		memcpy(other, frame, sizeof(frame));
+		put_word(other + cases[i].at, cases[i].value);
+		if ((index_frame_decode(other, &got) == 0) != cases[i].good)
+			fail_msg("case %zu", i);
+	}
+}
+
 static bool no_randomness;
 
 int __real_random_octets(void *octets, size_t size);
@@ -720,6 +757,7 @@ int main(void)
 		cmocka_unit_test(ids_are_what_the_rfc_allows),
 		cmocka_unit_test(fresh_names_are_plain),
 		cmocka_unit_test(no_fresh_name_without_randomness),
+		cmocka_unit_test(frames_that_are_none),
 		cmocka_unit_test(test_threat_45_large_maildrops),
 	};
 

@@ -281,6 +281,28 @@ static void held_by_another_program(void **state)
 	assert_file(s, ONE "\n");
 }
 
+static int no_lock_at_all(int fd, int command, struct flock *lock)
+{
+	if (lock->l_type == F_UNLCK)
+		return maildrop_kernel.lock(fd, command, lock);
+	errno = ENOLCK;
+	return -1;
+}
+
+/* That is no other program's lock: a person has to know why. */
+static void a_lock_that_cannot_be_taken(void **state)
+{
+	struct maildrop_syscalls calls = maildrop_kernel;
+	struct scratch *s = *state;
+
+	put(s, ONE "\n", 0);
+	calls.lock = no_lock_at_all;
+	s->settings.syscalls = &calls;
+	refused(s, MAILDROP_TEMP, "box cannot be locked by fcntl: No locks available");
+	s->settings.syscalls = NULL;
+	assert_file(s, ONE "\n");
+}
+
 /* A rewrite that was cut off, while a session has the mailbox that will finish it. */
 static void a_journal_of_a_session(void **state)
 {
@@ -315,6 +337,7 @@ int main(void)
 		TEST(a_mailbox_that_may_only_be_read),
 		TEST(what_is_no_mbox),
 		TEST(held_by_another_program),
+		TEST(a_lock_that_cannot_be_taken),
 		TEST(a_journal_of_a_session),
 	};
 

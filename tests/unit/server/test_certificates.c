@@ -284,6 +284,17 @@ static int end_two(void **state)
 	return 0;
 }
 
+static unsigned allowed_old;
+
+void __real_tls_keys_allow_old(struct tls_keys *keys);
+void __wrap_tls_keys_allow_old(struct tls_keys *keys);
+
+void __wrap_tls_keys_allow_old(struct tls_keys *keys)
+{
+	allowed_old++;
+	__real_tls_keys_allow_old(keys);
+}
+
 static void test_both_arrive(void **state)
 {
 	struct tls_server *server;
@@ -295,12 +306,33 @@ static void test_both_arrive(void **state)
 	assert_true(tls_server_dates(server, 1).last > tls_server_dates(server, 1).first);
 	tls_server_destroy(server);
 	kept_out = 0;
+	allowed_old = 0;
 	assert_int_equal(certificates_unpack_keys(&packed, &config, &keys, &err), 0);
-	assert_int_equal(kept_out, 2); /* certificates and keys */
+	assert_int_equal(kept_out, 2);    /* certificates and keys */
+	assert_int_equal(allowed_old, 0); /* no listener takes TLS below 1.2 */
 	assert_non_null(keys);
 	tls_keys_destroy(keys);
 	assert_false(is_mapped("memfd:certificates"));
 	assert_false(is_mapped("memfd:keys"));
+}
+
+/* A listener that takes older TLS from some networks wants keys that may. */
+static void test_keys_for_old_tls(void **state)
+{
+	struct tls_keys *keys;
+
+	(void)state;
+	config.listener_count = 2;
+	for (uint32_t tls = CONFIG_TLS_1_2; tls < CONFIG_TLS_COUNT; tls++) {
+		bool old = tls == CONFIG_TLS_1_0 || tls == CONFIG_TLS_1_1;
+
+		config.rules[1].tls_min = tls;
+		allowed_old = 0;
+		assert_int_equal(certificates_unpack_keys(&packed, &config, &keys, &err), 0);
+		assert_int_equal(allowed_old, old);
+		tls_keys_destroy(keys);
+	}
+	config.rules[1].tls_min = CONFIG_TLS_1_2;
 }
 
 static void test_a_site_without_certificates(void **state)
@@ -491,6 +523,7 @@ int main(void)
 		cmocka_unit_test(test_files_that_cannot_be_read),
 		cmocka_unit_test(test_the_largest_file),
 		WITH_TWO(test_both_arrive),
+		WITH_TWO(test_keys_for_old_tls),
 		WITH_TWO(test_a_site_without_certificates),
 		WITH_TWO(test_what_does_not_arrive_whole),
 		WITH_TWO(test_what_did_not_arrive),
