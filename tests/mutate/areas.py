@@ -236,7 +236,7 @@ COVER = {
     'src/server/monitor/log_pipe.c': (unit('server', 'log_pipe generation monitor'), system('log')),
     'src/server/monitor/log_sink.c': (unit('server', 'log_sink'), system('log')),
     'src/server/monitor/logins_folder.c': (unit('server', 'logins_folder'), system('last_logins')),
-    'src/server/monitor/logbook.c': (unit('server', 'log_sink log_pipe monitor'),
+    'src/server/monitor/logbook.c': (unit('server', 'logbook log_sink log_pipe monitor'),
                                      system('log')),
     'src/server/monitor/activation.c': (unit('server', 'activation'), system('server_units')),
     'src/server/monitor/status_line.c': (unit('server', 'status_line'), system('server_units')),

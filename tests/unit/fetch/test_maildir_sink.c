@@ -760,6 +760,33 @@ static void a_long_refusal(void **state)
 	close(fd);
 }
 
+/* A folder of it that is none: the message waits, and nothing of another file is closed. */
+static void a_place_for_refused_messages_that_is_none(void **state)
+{
+	struct sink_settings settings = {.files = &fetch_files_real,
+					 .account = &place.account,
+					 .key = SPAN_LITERAL("key"),
+					 .state_dir = place.state};
+	struct sink_message message = {.id = PLACE_ID, .octets = 5};
+	struct refused *refused;
+	char path[300];
+	int fd, input = fcntl(STDIN_FILENO, F_GETFD);
+
+	(void)state;
+	snprintf(place.account.refused, sizeof(place.account.refused), "%s/aside", place.path);
+	assert_int_equal(refused_open(&settings, &refused, &place.err), 0);
+	place_write("aside/cur", "no folder");
+	fd = open(".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	assert_int_not_equal(refused_keep(refused, fd, &message, &place.err), SINK_REFUSED);
+	assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), input);
+	snprintf(path, sizeof(path), "%s/aside/cur", place.path);
+	assert_int_equal(unlink(path), 0);
+	err_set(&place.err, 0, "words");
+	assert_int_equal(refused_keep(refused, fd, &message, &place.err), SINK_REFUSED);
+	refused_close(refused);
+	close(fd);
+}
+
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -784,6 +811,7 @@ int main(void)
 		IN_PLACE(no_place_for_refused_messages),
 		IN_PLACE(a_place_of_its_own_for_refused_messages),
 		IN_PLACE(a_long_refusal),
+		IN_PLACE(a_place_for_refused_messages_that_is_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
