@@ -156,6 +156,7 @@ COVER = {
     'src/server/lines.c': (unit('server', 'lines commands'), system('steering')),
     'src/server/monitor/commands.c': (unit('server', 'commands'), system('steering')),
     'src/server/monitor/control_peers.c': (unit('server', 'control_peers'), system('steering')),
+    'src/server/monitor/places.c': (unit('server', 'places'), system('check')),
     'src/server/monitor/topic.c': (unit('server', 'commands'), system('steering')),
     'src/server/monitor/shown.c': (unit('server', 'commands'), system('steering')),
     'src/server/totals.c': (unit('server', 'totals status'), system('steering')),
