@@ -152,6 +152,30 @@ static void an_mbox_that_is_none(void **state)
 	expect_not_opened("", " is not a file");
 }
 
+static int too_large_fsync(int fd)
+{
+	(void)fd;
+	errno = EBADMSG; /* as of a file in whose place another one was put */
+	return -1;
+}
+
+/* What could not be flushed was not delivered, whatever the reason is. */
+static void an_mbox_that_cannot_be_flushed(void **state)
+{
+	struct fetch_files files = fetch_files_real;
+
+	(void)state;
+	place_open();
+	delivered("A: b\n");
+	files.fsync = too_large_fsync;
+	place.sink->files = &files;
+	place.err = (struct err){0};
+	assert_int_equal(place.sink->ops->settle(place.sink, &place.err), SINK_BROKEN);
+	assert_int_equal(place.err.code, EX_CANTCREAT);
+	assert_non_null(strstr(place.err.text, "is no mbox"));
+	place.sink->files = &fetch_files_real;
+}
+
 /* The lock of a process that works in it: the delivery waits until it is gone. */
 static void a_lock_is_waited_for(void **state)
 {
@@ -398,6 +422,7 @@ int main(void)
 		IN_PLACE(longer_than_its_buffers),
 		IN_PLACE(what_others_left_at_the_end),
 		IN_PLACE(an_mbox_that_is_none),
+		IN_PLACE(an_mbox_that_cannot_be_flushed),
 		IN_PLACE(a_lock_is_waited_for),
 		IN_PLACE(the_kernels_lock_is_waited_for),
 		LOCKS(a_lock_names_its_process),

@@ -115,6 +115,25 @@ static void a_last_message_that_is_another(void **state)
 	maildrop_close(m);
 }
 
+/* The same, but for a line end: as many octets on the wire, one less in the file. */
+static void a_last_message_that_is_stored_otherwise(void **state)
+{
+	struct scratch *s = *state;
+	struct seen seen;
+	struct maildrop *m;
+
+	put(s, FROM "Status: RO\nSubject: one\n\nbody\r\none\n\n", 0);
+	look(s, &seen);
+	assert_int_equal(seen.count, 1);
+	put(s, FROM "Status: RO\nSubject: one\n\nbody\none\n\n" TWO "\n", O_TRUNC);
+	m = opened(s);
+	list(m, &seen);
+	assert_int_equal(seen.count, 2);
+	assert_body(m, 1, "Subject: one\n\nbody\none\n");
+	assert_body(m, 2, "Subject: two\n\nbody two\n");
+	maildrop_close(m);
+}
+
 static void append_many(struct scratch *s, unsigned count)
 {
 	static char text[200000];
@@ -678,6 +697,7 @@ int main(void)
 		TEST(what_a_change_costs),
 		TEST(an_empty_one_grows),
 		TEST(a_last_message_that_is_another),
+		TEST(a_last_message_that_is_stored_otherwise),
 		TEST(many_at_once),
 		TEST(no_room_for_an_index),
 		TEST(deletions_that_cannot_be_recorded),

@@ -434,6 +434,7 @@ static void one_that_is_replaced_by_no_file(void **state)
 		register_enter(reg, (pop3_span){"cy", 2}, REGISTER_MADE, REGISTER_NOW, &err), -1);
 	assert_false(replaces);
 	assert_non_null(strstr(err.text, path));
+	assert_non_null(strstr(err.text, "cannot be opened"));
 	register_destroy(reg);
 	assert_int_equal(rmdir(path), 0);
 }
