@@ -5,6 +5,7 @@
 #include "server/lmtp/lmtp.h"
 #include "server/lmtp/spool.h"
 
+#include <dirent.h>
 #include <sys/syscall.h>
 
 enum { IDLE_MS = 300 * 1000 };
@@ -458,16 +459,34 @@ static int listener_of_role(void)
 	return -1;
 }
 
+static unsigned descriptors_of_role(void)
+{
+	char path[64];
+	unsigned count = 0;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)role.pid);
+	fds = opendir(path);
+	assert_non_null(fds);
+	while (readdir(fds))
+		count++;
+	closedir(fds);
+	return count;
+}
+
 static void test_a_listening_socket_that_was_shut(void **state)
 {
 	int listener = listener_of_role(), other;
+	unsigned before;
 
 	(void)state;
 	if (listener < 0)
 		skip(); /* no process may look into another here */
+	before = descriptors_of_role();
 	shutdown(listener, SHUT_RDWR);
 	close(listener);
 	role_expect(&role.monitor, IPC_LISTENER_DEAD);
+	assert_int_equal(descriptors_of_role(), before - 1);
 	role_expect_log(
 		"<0>a listening socket of LMTP was shut; this process asks the monitor for a "
 		"new one\n");
