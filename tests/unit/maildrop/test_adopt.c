@@ -186,22 +186,22 @@ static void origins_of_a_later_version_are_none(void **state)
 		"dovecot duplicates=rename xuidl=yes formats=%u",
 		"dovecotx duplicates=rename xuidl=yes format=%u",
 	};
-	struct maildir_origin is = {.server = ORIGIN_SERVERS};
+	struct mail_origin is = {.server = ORIGIN_SERVERS};
 	char text[ORIGIN_TEXT_MAX + 20];
 	int n;
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
-		if (maildir_origin_parse(span_of(texts[i]), &is) != -1)
+		if (mail_origin_parse(span_of(texts[i]), &is) != -1)
 			fail_msg("%s", texts[i]);
 	n = snprintf(text, sizeof(text), "dovecot duplicates=allow xuidl=no format=%*d",
 		     ORIGIN_FORMAT_MAX + 1, 7);
-	assert_int_equal(maildir_origin_parse((pop3_span){text, (size_t)n}, &is), -1);
+	assert_int_equal(mail_origin_parse((pop3_span){text, (size_t)n}, &is), -1);
 	assert_int_equal(is.server, ORIGIN_SERVERS);
-	assert_int_equal(maildir_origin_parse((pop3_span){text, (size_t)n - 1}, &is), 0);
+	assert_int_equal(mail_origin_parse((pop3_span){text, (size_t)n - 1}, &is), 0);
 	assert_false(is.rename_duplicates || is.reuse_xuidl);
 	assert_int_equal(
-		maildir_origin_parse(span_of("dovecot duplicates=rename xuidl=yes format=%u"), &is),
+		mail_origin_parse(span_of("dovecot duplicates=rename xuidl=yes format=%u"), &is),
 		0);
 	assert_true(is.rename_duplicates && is.reuse_xuidl);
 	assert_string_equal(is.format, "%u");
@@ -441,7 +441,7 @@ static void assert_uidl(struct scratch *s, const char *expected)
 /* A person wants no ids of the other server: that is written down, too, and asked once. */
 static void new_ids_where_they_were_asked_for(void **state)
 {
-	static const struct maildir_origin no_server = {.server = ORIGIN_NONE};
+	static const struct mail_origin no_server = {.server = ORIGIN_NONE};
 	struct scratch *s = *state;
 	struct adopt_report report;
 	struct maildrop *m;
@@ -476,7 +476,7 @@ static void new_ids_where_they_were_asked_for(void **state)
 /* Where it cannot be written down, nothing is decided. */
 static void new_ids_that_cannot_be_written_down(void **state)
 {
-	static const struct maildir_origin no_server = {.server = ORIGIN_NONE};
+	static const struct mail_origin no_server = {.server = ORIGIN_NONE};
 	struct scratch *s = *state;
 	struct adopt_report report;
 	struct err err;
@@ -506,7 +506,7 @@ static void new_ids_that_cannot_be_written_down(void **state)
 /* Whose ids a Maildir has is a person's decision, not that of the first origin that is tried. */
 static void a_list_of_another_server_refuses(void **state)
 {
-	static const struct maildir_origin courier = {.server = ORIGIN_COURIER};
+	static const struct mail_origin courier = {.server = ORIGIN_COURIER};
 	struct scratch *s = *state;
 	struct adopt_report report;
 	struct err err;
