@@ -43,7 +43,7 @@ ROOMS = {
               'collect': ('account', 'session', 'journal', 'sink', 'report')},
     'lookup': {'passwd_file': (), 'ldap': (), 'sql': (), 'system': (), 'web': (),
                'http': ('web',), 'oauth': ('web',)},
-    'cli': {'doctor': (), 'import': ()},
+    'cli': {'doctor': (), 'import': ()}, 'cli/import': {'settings': ()},
     'maildrop/mbox': {'adopt': ()},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'adopt': ('files', 'update'),
                          'session': ('adopt', 'files', 'update')},

@@ -2,23 +2,30 @@
 #include "cli/import/dovecot_conf.h"
 
 #include "base/array.h"
+#include "base/text.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
-enum { LINE_MAX_OCTETS = 65536, DEPTH_MAX = 16, SECTION_MAX = 1024 };
+enum {
+	TEXT_MAX = 16 << 20,
+	LINE_MAX_OCTETS = 65536,
+	DEPTH_MAX = 16,
+	SECTION_MAX = 1024,
+};
 
 /* The sections that are open, as one text. */
 struct reader {
 	struct dovecot_conf *conf;
 	char section[SECTION_MAX];
-	size_t ends[DEPTH_MAX]; /* octets of section before each one that is open */
+	size_t ends[DEPTH_MAX];         /* octets of section before each one that is open */
+	unsigned blocks[DEPTH_MAX + 1]; /* the lines that opened them, from [1] on */
 	unsigned depth;
+	unsigned line, read; /* where what is worked on begins; lines read */
 };
 
 static char *trim(char *text)
@@ -42,17 +49,6 @@ static char *unquote(char *text)
 	return text + 1;
 }
 
-static int open_section(struct reader *reader, const char *name, struct err *err)
-{
-	size_t size = strlen(reader->section);
-	int n = snprintf(reader->section + size, SECTION_MAX - size, "%s%s", size ? "/" : "", name);
-
-	if (reader->depth == DEPTH_MAX || n < 0 || (size_t)n >= SECTION_MAX - size)
-		return err_set(err, EX_DATAERR, "sections are nested too deep");
-	reader->ends[reader->depth++] = size;
-	return 0;
-}
-
 static int add(struct reader *reader, const char *key, const char *value)
 {
 	struct dovecot_conf *conf = reader->conf;
@@ -64,9 +60,23 @@ static int add(struct reader *reader, const char *key, const char *value)
 		return -1;
 	conf->settings = grown;
 	setting = &grown[conf->count];
-	*setting = (struct dovecot_setting){strdup(reader->section), strdup(key), strdup(value)};
+	*setting = (struct dovecot_setting){
+		strdup(reader->section),       strdup(key), strdup(value), reader->line,
+		reader->blocks[reader->depth], false};
 	conf->count++;
 	return setting->section && setting->key && setting->value ? 0 : -1;
+}
+
+static int open_section(struct reader *reader, const char *name, struct err *err)
+{
+	size_t size = strlen(reader->section);
+	int n = snprintf(reader->section + size, SECTION_MAX - size, "%s%s", size ? "/" : "", name);
+
+	if (reader->depth == DEPTH_MAX || n < 0 || (size_t)n >= SECTION_MAX - size)
+		return err_set(err, EX_DATAERR, "sections are nested too deep");
+	reader->ends[reader->depth++] = size;
+	reader->blocks[reader->depth] = reader->line;
+	return add(reader, "", "") < 0 ? err_set(err, EX_OSERR, "out of memory") : 0;
 }
 
 /* "# 2.3.19.1 (9b53102964): /etc/dovecot/dovecot.conf" */
@@ -76,6 +86,13 @@ static void take_version(struct dovecot_conf *conf, const char *line)
 
 	if (!conf->version[0] && !conf->count && isdigit((unsigned char)*at))
 		snprintf(conf->version, sizeof(conf->version), "%.*s", (int)strcspn(at, " :"), at);
+}
+
+/* Whether the first word has its "=" behind it. */
+static bool is_setting(const char *line)
+{
+	line += strcspn(line, " \t=");
+	return line[strspn(line, " \t")] == '=';
 }
 
 static int take_line(struct reader *reader, char *line, struct err *err)
@@ -97,8 +114,13 @@ static int take_line(struct reader *reader, char *line, struct err *err)
 		reader->section[reader->ends[--reader->depth]] = '\0';
 		return 0;
 	}
+	if (*line == '!')
+		return err_set(err, EX_DATAERR,
+			       "it includes other files: give what `doveconf -n` prints, which has "
+			       "them in it");
 	equals = strchr(line, '=');
-	if (line[n - 1] == '{' && !equals) {
+	/* a name of a section may have an "=" in it */
+	if (line[n - 1] == '{' && (!equals || !is_setting(line))) {
 		line[n - 1] = '\0';
 		return open_section(reader, trim(line), err);
 	}
@@ -111,24 +133,77 @@ static int take_line(struct reader *reader, char *line, struct err *err)
 	return 0;
 }
 
-static int read_lines(FILE *file, const char *name, struct dovecot_conf *conf, struct err *err)
+/* Takes a line off text, with those that a backslash joins to it. */
+static int next_line(struct reader *reader, pop3_span *text, char *line, struct err *err)
 {
-	struct reader reader = {.conf = conf};
+	size_t size = 0;
+	bool more = true;
+
+	reader->line = reader->read + 1;
+	while (more && text->size) {
+		pop3_span part = span_take_until(text, '\n');
+
+		reader->read++;
+		if (part.size && memchr(part.data, '\0', part.size))
+			return err_set(err, EX_DATAERR, "the line has an octet NUL: it is no text");
+		if (part.size + size + 2 > LINE_MAX_OCTETS)
+			return err_set(err, EX_DATAERR, "the line has more than %d octets",
+				       LINE_MAX_OCTETS - 2);
+		more = part.size && part.data[part.size - 1] == '\\';
+		part.size -= more;
+		if (part.size)
+			memcpy(line + size, part.data, part.size);
+		size += part.size;
+		if (more)
+			line[size++] = ' ';
+	}
+	line[size] = '\0';
+	return 0;
+}
+
+int dovecot_conf_parse(pop3_span text, const char *name, struct dovecot_conf *ret, struct err *err)
+{
+	struct reader reader = {.conf = ret};
 	char *line = malloc(LINE_MAX_OCTETS);
-	unsigned number = 0;
 	int rc = line ? 0 : err_set(err, EX_OSERR, "out of memory");
 
-	while (rc == 0 && fgets(line, LINE_MAX_OCTETS, file)) {
-		number++;
-		rc = take_line(&reader, line, err);
+	*ret = (struct dovecot_conf){0};
+	if (rc == 0 && text_skip_mark(&text) < 0)
+		rc = err_set(err, EX_DATAERR, "%s: %s", name, text_utf16_words);
+	while (rc == 0 && text.size) {
+		rc = next_line(&reader, &text, line, err);
+		if (rc == 0)
+			rc = take_line(&reader, line, err);
 		if (rc < 0)
-			err_prefix(err, "%s:%u", name, number);
+			err_prefix(err, "%s:%u", name, reader.line);
 	}
-	if (rc == 0 && ferror(file))
-		rc = err_sys(err, EX_NOINPUT, errno, "%s", name);
 	if (rc == 0 && reader.depth)
 		rc = err_set(err, EX_DATAERR, "%s: it ends within a section", name);
 	free(line);
+	return rc;
+}
+
+static int read_stream(FILE *file, const char *name, struct dovecot_conf *ret, struct err *err)
+{
+	char *text = NULL, *grown;
+	size_t size = 0, room = 0;
+	int rc = 0;
+
+	while (rc == 0 && !feof(file) && !ferror(file)) {
+		room = room ? room * 2 : LINE_MAX_OCTETS;
+		grown = room > TEXT_MAX ? NULL : realloc(text, room);
+		if (!grown)
+			rc = err_set(err, EX_DATAERR, "%s: it is larger than %d octets", name,
+				     TEXT_MAX);
+		else
+			size += fread(grown + size, 1, room - size, file);
+		text = grown ? grown : text;
+	}
+	if (rc == 0 && ferror(file))
+		rc = err_sys(err, EX_NOINPUT, errno, "%s", name);
+	if (rc == 0)
+		rc = dovecot_conf_parse((pop3_span){text, size}, name, ret, err);
+	free(text);
 	return rc;
 }
 
@@ -139,7 +214,7 @@ static int run_doveconf(struct dovecot_conf *ret, struct err *err)
 
 	if (!pipe)
 		return err_sys(err, EX_OSERR, errno, "doveconf -n");
-	rc = read_lines(pipe, "doveconf -n", ret, err);
+	rc = read_stream(pipe, "doveconf -n", ret, err);
 	status = pclose(pipe);
 	if (rc == 0 && status != 0)
 		rc = err_set(err, EX_NOINPUT,
@@ -157,11 +232,11 @@ int dovecot_conf_read(const char *file, struct dovecot_conf *ret, struct err *er
 	if (!file)
 		return run_doveconf(ret, err);
 	if (strcmp(file, "-") == 0)
-		return read_lines(stdin, "standard input", ret, err);
+		return read_stream(stdin, "standard input", ret, err);
 	in = fopen(file, "re");
 	if (!in)
 		return err_sys(err, EX_NOINPUT, errno, "%s", file);
-	rc = read_lines(in, file, ret, err);
+	rc = read_stream(in, file, ret, err);
 	fclose(in);
 	return rc;
 }

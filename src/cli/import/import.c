@@ -11,6 +11,7 @@
 #include "cli/import/dovecot_conf.h"
 #include "cli/import/dovecot_rule.h"
 #include "cli/import/request.h"
+#include "cli/import/settings/settings.h"
 #include "maildrop/maildir/bring.h"
 #include "maildrop/mbox/bring.h"
 
@@ -346,9 +347,22 @@ static int check_kind(const struct import_request *request, struct err *err)
 		"to give new ids");
 }
 
+/* Dovecot's settings are brought where there is no configuration yet; its users and their mail
+ * cannot be found without one. */
+static bool wants_settings(const struct import_request *request)
+{
+	return request->origin.server == ORIGIN_DOVECOT && request->dovecot_file &&
+	       !request->undo && !request->from && !request->name_count &&
+	       access(command_config(request->config_file), F_OK) < 0 && errno == ENOENT;
+}
+
 static int run(struct import_request *request, struct err *err)
 {
 	int code;
+
+	if (wants_settings(request))
+		return settings_bring(request->dovecot_file, command_config(request->config_file),
+				      request->dry_run, err);
 
 	request->totals = mmap(NULL, sizeof(*request->totals), PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -364,6 +378,10 @@ static int run(struct import_request *request, struct err *err)
 	if (!request->name_count &&
 	    (request->undo ? forget(request, err) : record(request, err)) < 0)
 		return -1;
+	if (request->dovecot_file && !request->undo)
+		printf("%s is there, and stays as it is: of Dovecot's settings those about unique "
+		       "ids are taken; -c NEW writes the others\n",
+		       command_config(request->config_file));
 	code = work_on_all(request, err);
 	if (code < 0)
 		return -1;

@@ -12,6 +12,7 @@ int import_usage(FILE *out, int status)
 	fputs("usage: valija import dovecot [-c CONF] [--config FILE] [--from DIR] [--user "
 	      "NAME]...\n"
 	      "                             [--dry-run]\n"
+	      "       valija import dovecot --config FILE -c NEWCONF [--dry-run]\n"
 	      "       valija import courier [-c CONF] [--from DIR] [--user NAME]... [--dry-run]\n"
 	      "       valija import mbox --ids dovecot [-c CONF] [--config FILE] [--user NAME]...\n"
 	      "                          [--dry-run]\n"
