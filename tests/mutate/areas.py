@@ -142,6 +142,8 @@ COVER = {
     'src/server/auth/databases.c': (unit('server', 'auth_databases'), system('database_sql')),
     'src/server/auth/penalties.c': (unit('server', 'auth_penalties'), system('bans')),
     'src/cli/doctor': (unit('cli', 'doctor_finding'), system('doctor')),
+    'src/cli/import': (unit('cli', 'dovecot_settings') + ['corpus_dovecot_settings'],
+                       system('import_settings', 'import_dovecot')),
     'src/server/ban_table.c': (unit('server', 'bans'), system('bans')),
     'src/server/monitor/ban_list.c': (unit('server', 'bans'), system('bans')),
     'src/server/monitor/ban_file.c': (unit('server', 'bans bans_monitor'), system('bans')),

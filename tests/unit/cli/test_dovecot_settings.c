@@ -180,6 +180,10 @@ static void test_where_the_users_are(void **state)
 		 3, SETTINGS_TO_DO, "write {SHA256} in front");
 	is_noted("passdb {\n driver = passwd-file\n args = /a\n deny = yes\n}", 1, SETTINGS_TO_DO,
 		 "nologin");
+	is_noted("passdb {\n driver = sql\n args = /a\n}\nuserdb {\n driver = passwd\n}", 5,
+		 SETTINGS_TO_DO, "but passwords do not");
+	is_noted("passdb {\n driver = pam\n}\npassdb {\n driver = shadow\n}", 4, SETTINGS_KEPT,
+		 "one database");
 	is_noted("passdb {\n driver = lua\n}", 1, SETTINGS_TO_DO, "driver = http");
 	is_noted("userdb {\n driver = static\n args = uid=1\n override_fields = quota_rule=*:x\n}",
 		 4, SETTINGS_TO_DO, "quota_rule is said for all users");

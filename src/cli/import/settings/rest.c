@@ -54,6 +54,10 @@ static const struct rest table[] = {
 	{"service pop3*", "*", SETTINGS_KEPT,
 	 "processes are Valija's own: limits.connections and processes say how many"},
 	{"service auth*", "*", SETTINGS_KEPT, "processes and sockets are Valija's own"},
+	{"service lmtp/inet_listener *", "*", SETTINGS_KEPT,
+	 "Dovecot's listeners of LMTP are taken where it serves LMTP (protocols), and all of it "
+	 "goes "
+	 "to inboxes"},
 	{"service lmtp*", "*", SETTINGS_KEPT, "processes are Valija's own"},
 	{"service stats*", "*", SETTINGS_KEPT, "control.metrics has Valija's"},
 	{"service *", "*", SETTINGS_KEPT, "this service is not about POP3, or inner to Dovecot"},

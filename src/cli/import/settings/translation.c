@@ -191,16 +191,15 @@ static void add_note(struct translation *t, struct settings_note made)
 		array_grow(ret->notes, ret->note_count, &ret->note_room, sizeof(*grown));
 
 	made.number = ret->note_count;
-	if (!grown || !made.file || !made.setting || !made.text) {
-		free(made.file);
-		free(made.setting);
-		free(made.text);
-		t->failed = true;
-	}
-	if (grown)
-		ret->notes = grown;
-	if (!t->failed)
+	ret->notes = grown ? grown : ret->notes;
+	if (grown && made.file && made.setting && made.text) {
 		grown[ret->note_count++] = made;
+		return;
+	}
+	free(made.file);
+	free(made.setting);
+	free(made.text);
+	t->failed = true;
 }
 
 static char *text_of(const char *format, va_list args)

@@ -34,6 +34,7 @@ struct sources {
 	char home_text[CONFIG_PATH_MAX];  /* of home, mostly */
 	char home_guess[CONFIG_PATH_MAX]; /* above the homes in a database; "": not known */
 	bool system;                      /* users of the machine */
+	bool system_logins;               /* and their passwords */
 	bool database;                    /* sql or ldap */
 	bool homes_in_file;               /* the userdb is a passwd-file */
 	bool homes_used;                  /* the mail is below them */

@@ -194,9 +194,9 @@ static void find_users_of(struct translation *t, const struct block *block)
 
 	if (unusual(t, block))
 		return;
-	if (is_system(block))
-		users->system = true;
-	else if (is_driver(block, "sql") || is_driver(block, "ldap"))
+	users->system |= is_system(block);
+	users->system_logins |= is_system(block) && block->passwords;
+	if (is_driver(block, "sql") || is_driver(block, "ldap"))
 		users->database = true;
 	else if (is_driver(block, "passwd-file") && block->passwords && !*users->file &&
 		 !strchr(block->path, '%'))
@@ -370,7 +370,15 @@ static void put_block(struct translation *t, const struct block *blocks, size_t 
 		put_system(t, block);
 	else if ((is_driver(block, "sql") || is_driver(block, "ldap")) && block->passwords)
 		put_database(t, blocks, count, block);
-	else if (block->passwords && !is_system(block))
+	else if (block->passwords && is_system(block))
+		note(t, block->about, SETTINGS_KEPT,
+		     "users of the machine are one database, which asks PAM: that before it");
+	else if (is_system(block) && !t->users.system_logins)
+		note(t, block->about, SETTINGS_TO_DO,
+		     "homes and owners come from the machine, but passwords do not: write both "
+		     "into "
+		     "the entries with the passwords");
+	else if (block->passwords)
 		note(t, block->about, SETTINGS_TO_DO,
 		     "passwords of this driver have no counterpart: see DATABASES OF USERS in "
 		     "valija.conf(5), where driver = http asks a program of the site's own");
