@@ -31,17 +31,22 @@ class MariaDb:
         self.data, self.socket = self.folder / 'data', self.folder / 'socket'
         self.process = None
         self.folder.mkdir(parents=True)
-        self.settings = ['--no-defaults', f'--datadir={self.data}', '--innodb-buffer-pool-size=16M',
+        # of its own: it removes what others have in /tmp at its start
+        temporary = self.folder / 'tmp'
+        temporary.mkdir()
+        self.settings = ['--no-defaults', f'--datadir={self.data}', f'--tmpdir={temporary}',
+                         '--innodb-buffer-pool-size=16M',
                          '--innodb-log-file-size=8M', '--innodb-flush-log-at-trx-commit=2']
         if os.geteuid() == 0:
             shutil.chown(self.folder, OWNER)
+            shutil.chown(temporary, OWNER)
         for kind, name in zip(('cert', 'key'), certificate or ()):
             copy = self.folder / f'own-{kind}.pem'
             shutil.copy(name, copy)
             if os.geteuid() == 0:
                 shutil.chown(copy, OWNER)
             self.settings.append(f'--ssl-{kind}={copy}')
-        self.run('mariadb-install-db', *self.settings[:4], '--skip-test-db',
+        self.run('mariadb-install-db', *self.settings[:5], '--skip-test-db',
                  '--auth-root-authentication-method=normal')
         self.start()
         self.sql(f"CREATE DATABASE mail; CREATE USER {ROLE}@'%' IDENTIFIED BY '{PASSWORD}';"

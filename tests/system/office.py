@@ -359,7 +359,7 @@ class Office:
     def stop(self, check=True, seconds=20):
         if not self.process:
             return
-        children = self.children()
+        children = {pid: _started(pid) for pid in self.children()}
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -372,7 +372,8 @@ class Office:
         self.process = None
         if check:
             assert status == 0, f'valijad ended with {status}\n{self.log_end()}'
-            assert not [pid for pid in children if _alive(pid)], 'children outlived the monitor'
+            assert not [pid for pid, started in children.items()
+                        if _alive(pid) and _started(pid) == started], 'children outlived the monitor'
             self.check_log()
 
     def restart(self):
@@ -425,8 +426,20 @@ def _reachable(path):
     return all(place.stat().st_mode & 0o001 for place in (path, *path.parents))
 
 
+def _stat(pid):
+    return pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()
+
+
+def _started(pid):
+    """A number is given again within seconds where many tests run."""
+    try:
+        return _stat(pid)[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def _alive(pid):
     try:
-        return pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] != 'Z'
+        return _stat(pid)[0] != 'Z'
     except (FileNotFoundError, ProcessLookupError):
         return False

@@ -386,8 +386,7 @@ static void answer_explain(struct caller *caller)
 {
 	struct control *control = caller->control;
 	pop3_span target = {caller->target, caller->target_size};
-	struct explain_clock clock = {.loop_ms = loop_now(control->frame.child->loop)};
-	struct timespec now;
+	struct explain_clock clock = explain_clock_now(loop_now(control->frame.child->loop));
 	unsigned events = 0;
 	char *lines, *whole;
 	size_t size = 0;
@@ -396,8 +395,6 @@ static void answer_explain(struct caller *caller)
 		refuse(caller);
 		return;
 	}
-	clock_gettime(CLOCK_REALTIME, &now);
-	clock.real_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 	lines = explain(&control->rings, target, &clock, &size, &events);
 	whole = lines ? realloc(lines, size + LAST_LINE_MAX) : NULL;
 	if (!whole) {

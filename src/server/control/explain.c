@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define MILLISECOND 1000000 /* in nanoseconds */
 
 enum {
 	SESSIONS_MAX = 20, /* that are told, the last ones */
@@ -315,6 +318,23 @@ static void put_line(struct text *text, const char *format, ...)
 	n = vsnprintf(text->data + text->size, LINE_MAX_OCTETS, format, ap);
 	va_end(ap);
 	text->size += n < LINE_MAX_OCTETS ? (size_t)n : LINE_MAX_OCTETS - 1;
+}
+
+static int64_t nanoseconds(clockid_t which)
+{
+	struct timespec ts;
+
+	clock_gettime(which, &ts);
+	return (int64_t)ts.tv_sec * 1000 * MILLISECOND + ts.tv_nsec;
+}
+
+struct explain_clock explain_clock_now(uint64_t loop_ms)
+{
+	/* the loop's time is that of its turn, whole milliseconds: the rest counts as well */
+	int64_t offset = nanoseconds(CLOCK_REALTIME) - nanoseconds(CLOCK_MONOTONIC);
+	int64_t real = (int64_t)loop_ms * MILLISECOND + offset;
+
+	return (struct explain_clock){loop_ms, (uint64_t)(real / MILLISECOND)};
 }
 
 static uint64_t real_time(const struct explain_clock *clock, uint64_t ms)

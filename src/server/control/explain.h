@@ -12,6 +12,8 @@ struct explain_clock {
 	uint64_t loop_ms; /* loop_now */
 	uint64_t real_ms; /* of 1970, at the same time */
 };
+/* Whenever it is asked, an event has the same time, but where the machine's clock was set. */
+struct explain_clock explain_clock_now(uint64_t loop_ms);
 
 /* The lines in memory of their own; NULL: there is none left. *ret_events: those that are told. */
 char *explain(const struct rings *rings, pop3_span target, const struct explain_clock *clock,
