@@ -149,6 +149,7 @@ def test_users_of_the_system(make_office, connect, system, store):
         office.valija('mark', office.mail)
     else:
         assert f'valija mark --store mbox {office.mail}\n' in done.stdout
+        assert 'valija import mbox --ids dovecot -c ' in done.stdout
         office.valija('mark', '--store', 'mbox', office.mail)
     passes(office)
     office.start()

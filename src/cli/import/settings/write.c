@@ -84,9 +84,8 @@ static void print_next(const struct settings *settings, const char *name, const 
 		printf("    valija mark %s%s\n", settings->mboxes ? "--store mbox " : "",
 		       settings->folder);
 	printf("    valijad -t -c %s\n", config_file);
-	if (!settings->mboxes)
-		printf("    valija import dovecot -c %s --config %s --dry-run\n", config_file,
-		       name);
+	printf("    valija import %s -c %s --config %s --dry-run\n",
+	       settings->mboxes ? "mbox --ids dovecot" : "dovecot", config_file, name);
 }
 
 /* ---- what is written ---- */
