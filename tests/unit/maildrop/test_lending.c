@@ -21,7 +21,8 @@ enum maildrop_lending __wrap_maildrop_lending(int fd)
 static struct {
 	int copy;        /* the memory file that was made; -1: none yet */
 	unsigned copies; /* so many were made */
-	int parts;       /* reads and writes that are interrupted or cut short */
+	int parts;       /* reads that are interrupted or cut short, as writes are then */
+	int written;     /* writes so far, if they are cut short */
 	int errnum;
 	unsigned made_left, reads_left, writes_left; /* calls before one fails; 0: none does */
 	bool ended; /* the file is shorter when it is read for the copy */
@@ -66,6 +67,10 @@ static ssize_t p_pwrite(int fd, const void *buf, size_t n, off_t offset)
 		return pwrite(fd, buf, n, offset);
 	if (fails(&plan.writes_left))
 		return -1;
+	if (plan.parts && plan.written++ % 3 == 0) {
+		errno = EINTR;
+		return -1;
+	}
 	return pwrite(fd, buf, plan.parts && n > 10 ? n / 2 : n, offset);
 }
 

@@ -113,16 +113,12 @@ static int copy_octets(const struct maildrop_syscalls *sys, int from, int to, ui
 
 	while (done < size) {
 		size_t want = size - done < sizeof(buf) ? (size_t)(size - done) : sizeof(buf);
-		ssize_t n = sys->pread(from, buf, want, (off_t)done);
+		ssize_t n = maildrop_pread(sys, from, buf, want, (off_t)done);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n > 0)
-			n = sys->pwrite(to, buf, (size_t)n, (off_t)done);
-		if (n <= 0) {
-			errno = n < 0 ? errno : EIO; /* it became shorter meanwhile */
+		if (n == 0)
+			errno = EIO; /* it became shorter meanwhile */
+		if (n <= 0 || maildrop_pwrite(sys, to, buf, (size_t)n, (off_t)done) < 0)
 			return -1;
-		}
 		done += (uint64_t)n;
 	}
 	return 0;
