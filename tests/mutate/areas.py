@@ -148,6 +148,7 @@ COVER = {
     'src/server/monitor/ban_list.c': (unit('server', 'bans'), system('bans')),
     'src/server/monitor/ban_file.c': (unit('server', 'bans bans_monitor'), system('bans')),
     'src/server/monitor/bans.c': (unit('server', 'bans_monitor'), system('bans')),
+    'src/server/control/figures.c': (unit('server', 'figures control_role'), system('control')),
     'src/server/control': (unit('server', 'control_role control_command recorder')
                            + ['corpus_control', 'corpus_recorder'],
                            system('control', 'explain', 'trace')),

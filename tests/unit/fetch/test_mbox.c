@@ -198,6 +198,24 @@ static void a_lock_is_waited_for(void **state)
 	assert_int_equal(waitpid(pid, &(int){0}, 0), pid);
 }
 
+/* The lock file of a rewrite that was cut off: nothing is appended until the mailbox is in order.
+ */
+static void a_lock_that_is_not_got(void **state)
+{
+	char text[200 + 3 * sizeof(place.account.target)];
+
+	(void)state;
+	place_open();
+	place_write("mbox.lock", "1:elsewhere\njournal\n");
+	snprintf(text, sizeof(text),
+		 "the mailbox %s was being rewritten when valija was cut off (%s.lock says so): "
+		 "its next login puts it in order, or `valija mbox recover %s`",
+		 place.account.target, place.account.target, place.account.target);
+	place_expect(place_deliver("x\n"), SINK_BROKEN, EX_TEMPFAIL, text);
+	assert_string_equal(place_read("mbox"), "");
+	assert_string_equal(place_read("mbox.lock"), "1:elsewhere\njournal\n");
+}
+
 /* The lock of the kernel is held while the file is written, and no longer. */
 static void the_kernels_lock_is_waited_for(void **state)
 {
@@ -424,6 +442,7 @@ int main(void)
 		IN_PLACE(an_mbox_that_is_none),
 		IN_PLACE(an_mbox_that_cannot_be_flushed),
 		IN_PLACE(a_lock_is_waited_for),
+		IN_PLACE(a_lock_that_is_not_got),
 		IN_PLACE(the_kernels_lock_is_waited_for),
 		LOCKS(a_lock_names_its_process),
 		LOCKS(locks_of_others),

@@ -3,6 +3,8 @@
  * the mailbox costs. */
 #include "mbox_test.h"
 
+#include "maildrop/mbox/from.h"
+
 #include <stdatomic.h>
 
 #define BASE HOME "/.box.valija-base"
@@ -617,6 +619,44 @@ static void without_noatime(void **state)
 	assert_file(s, TWO "\n");
 }
 
+static unsigned looks; /* at where a Content-Length ends; each fails */
+
+static ssize_t no_look(int fd, void *buf, size_t n, off_t offset)
+{
+	if (n != MBOX_LOOK + 2)
+		return pread(fd, buf, n, offset);
+	looks++;
+	errno = EIO;
+	return -1;
+}
+
+/* A message whose body has a From line, which only its Content-Length tells from another message:
+ * where the length leads to cannot be read. */
+static void a_length_that_cannot_be_checked(void **state)
+{
+	static const char inside[] = "x\n\n" FROM "\ny\n";
+	static char text[3 * MBOX_LOOK];
+	struct scratch *s = *state;
+	struct maildrop *m = NULL;
+	struct err err = {0};
+	struct seen seen;
+
+	snprintf(text, sizeof(text), FROM "Content-Length: %zu\n\n%s\n" FROM "A: b\n\n%0*d\n",
+		 strlen(inside), inside, (int)MBOX_LOOK + 2, 1);
+	put(s, text, 0);
+	calls.pread = no_look;
+	looks = 0;
+	if (try_open(s, &m, &err) == MAILDROP_OK) {
+		list(m, &seen);
+		assert_int_equal(seen.count, 2);
+		maildrop_close(m);
+	}
+	assert_true(looks > 0);
+	calls.pread = pread;
+	look(s, &seen);
+	assert_int_equal(seen.count, 2);
+}
+
 /* ---- locks ---- */
 
 static int interruptions, replacements, lock_error;
@@ -714,6 +754,7 @@ int main(void)
 		TEST(made_durably),
 		TEST(a_state_folder),
 		TEST(without_noatime),
+		TEST(a_length_that_cannot_be_checked),
 		TEST(the_lock_of_sessions),
 		TEST(a_mailbox_that_is_replaced),
 	};

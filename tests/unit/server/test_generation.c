@@ -71,6 +71,21 @@ static unsigned times(const char *wanted)
 	return count;
 }
 
+/* ---- channels ---- */
+
+static unsigned channels, channels_left; /* made so far; before one fails, 0: none does */
+
+int __real_chan_pair(int ret_fds[2], struct err *err);
+int __wrap_chan_pair(int ret_fds[2], struct err *err);
+
+int __wrap_chan_pair(int ret_fds[2], struct err *err)
+{
+	channels++;
+	if (channels_left && --channels_left == 0)
+		return err_set(err, EX_OSERR, "no descriptors");
+	return __real_chan_pair(ret_fds, err);
+}
+
 /* ---- the loop ---- */
 
 static void tick(struct loop_timer *timer)
@@ -593,6 +608,29 @@ static void test_users_that_are_not_there(void **state)
 	assert_null(test.g);
 }
 
+/* A generation whose processes cannot all reach each other does not start. */
+static void test_each_channel_is_needed(void **state)
+{
+	unsigned needed;
+
+	channels = 0;
+	create(ONE);
+	needed = channels;
+	assert_true(needed > 4);
+	for (unsigned at = 1; at <= needed; at++) {
+		struct err err = {.text = ""};
+
+		assert_int_equal(end(state), 0);
+		assert_int_equal(begin(state), 0);
+		configure(ONE);
+		channels_left = at;
+		assert_int_equal(try_create(&err), -1);
+		assert_int_equal(channels_left, 0);
+		assert_string_equal(err.text, "no descriptors");
+		assert_null(test.g);
+	}
+}
+
 /* ---- the end of a child ---- */
 
 static void test_a_child_that_ends_is_started_again(void **state)
@@ -1091,6 +1129,7 @@ int main(int argc, char **argv)
 		IN_PLACE(test_a_child_that_cannot_start),
 		IN_PLACE(test_a_child_that_ends_before_it_is_ready),
 		IN_PLACE(test_users_that_are_not_there),
+		IN_PLACE(test_each_channel_is_needed),
 		IN_PLACE(test_a_child_that_ends_is_started_again),
 		IN_PLACE(test_why_a_child_ended_comes_with_its_end),
 		IN_PLACE(test_a_child_that_breaks_the_rules),
