@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "tests/listed.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 
 #define ID 0x1122334455667788u
@@ -705,6 +706,39 @@ static void fresh_names_are_plain(void **state)
 	assert_true(index_id_valid(span_of(name)) || strlen(name) > POP3_UNIQUE_ID_MAX);
 }
 
+/* Totals that have no place in an index are refused with the message that makes them so, and what
+ * was written before stays right. */
+static void totals_that_are_too_large(void **state)
+{
+	static const struct {
+		uint64_t octets, stored;
+	} refused[] = {{11, 0}, {0, 11}, {INT64_MAX, INT64_MAX}};
+	struct index_writer writer;
+	struct index_message m;
+	int fd = memfd_create("base", 0);
+
+	(void)state;
+	assert_int_equal(index_writer_init(&writer, &maildrop_kernel, fd, ID, 5), 0);
+	set_message(&m, 0);
+	m.octets = m.stored = INT64_MAX - 10;
+	assert_int_equal(index_writer_add(&writer, &m, m.id_size), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		set_message(&m, i + 1);
+		m.octets = refused[i].octets;
+		m.stored = refused[i].stored;
+		errno = 0;
+		assert_int_equal(index_writer_add(&writer, &m, m.id_size), -1);
+		assert_int_equal(errno, EFBIG);
+	}
+	m.octets = m.stored = 10;
+	assert_int_equal(index_writer_add(&writer, &m, m.id_size), 0);
+	assert_int_equal(writer.header.count, 2);
+	assert_int_equal(writer.header.octets, INT64_MAX);
+	assert_int_equal(writer.header.stored, INT64_MAX);
+	index_writer_abort(&writer);
+	close(fd);
+}
+
 /* Threat 45: a million messages, totals beyond 32 bits, bounded memory in the reader. */
 static void test_threat_45_large_maildrops(void **state)
 {
@@ -758,6 +792,7 @@ int main(void)
 		cmocka_unit_test(fresh_names_are_plain),
 		cmocka_unit_test(no_fresh_name_without_randomness),
 		cmocka_unit_test(frames_that_are_none),
+		cmocka_unit_test(totals_that_are_too_large),
 		cmocka_unit_test(test_threat_45_large_maildrops),
 	};
 

@@ -62,6 +62,26 @@ static void messages_are_numbered_by_delivery(void **state)
 	maildrop_close(m);
 }
 
+/* Of one second: by name, octet by octet, whichever is longer. */
+static void messages_of_one_second_are_numbered_by_name(void **state)
+{
+	static const char *const names[] = {"5.a", "5.aaa", "5.ab", "5.b", "5.ba"};
+	struct scratch *s = *state;
+	struct maildrop *m;
+	char where[40];
+
+	make_maildir(s);
+	for (unsigned i = 0; i < 5; i++) {
+		snprintf(where, sizeof(where), "cur/%s:2,", names[(i * 3 + 4) % 5]);
+		put_file(s, where, "x\n");
+	}
+	m = open_session(s);
+	assert_int_equal(session_count(m), 5);
+	for (unsigned i = 0; i < 5; i++)
+		assert_entry(m, i + 1, names[i], 3);
+	maildrop_close(m);
+}
+
 static void deletions_hold_and_only_those(void **state)
 {
 	static const uint32_t numbers[] = {1, 3};
@@ -1803,6 +1823,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_new_maildrop_is_empty_and_not_made),
 		TEST(messages_are_numbered_by_delivery),
+		TEST(messages_of_one_second_are_numbered_by_name),
 		TEST(deletions_hold_and_only_those),
 		TEST(a_warm_login_reads_no_directory_and_no_message),
 		TEST(new_mail_of_others_costs_a_look_at_new_only),
