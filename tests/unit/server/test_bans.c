@@ -134,6 +134,20 @@ static void test_any_list(void **state)
 	ban_table_close(&table);
 }
 
+/* How often files of that name are mapped. */
+static unsigned mapped(const char *name)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[500];
+	unsigned count = 0;
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps))
+		count += strstr(line, name) != NULL;
+	fclose(maps);
+	return count;
+}
+
 static void test_what_is_no_table(void **state)
 {
 	struct ban_list list = {0};
@@ -144,6 +158,7 @@ static void test_what_is_no_table(void **state)
 
 	(void)state;
 	assert_int_equal(ban_table_open(&table, fd, 2), -1); /* a circle */
+	assert_int_equal(mapped("memfd:bans"), 0);
 	assert_int_equal(ban_table_open(&table, fd, 1), -1); /* another size */
 	assert_int_equal(ban_table_open(&table, fd, BANS_MAX + 1), -1);
 	assert_int_equal(ban_table_open(&table, -1, 2), -1);
@@ -158,6 +173,7 @@ static void test_what_is_no_table(void **state)
 	assert_int_equal(open_table(&list, &table), 0);
 	assert_int_equal(ban_table_open(&table, -1, BANS_MAX + 1), -1);
 	assert_true(has(&table, "192.0.2.1")); /* the one before holds */
+	assert_int_equal(mapped("memfd:bans"), 1);
 	assert_int_equal(ban_table_open(&table, -1, 0), 0);
 	assert_false(has(&table, "192.0.2.1"));
 	ban_list_finish(&list);

@@ -203,6 +203,38 @@ static void test_answers_that_do_not_fit(void **state)
 	lent_close(&lent, true);
 }
 
+/* The rest of a message that was sent by value is not the beginning of the next one. */
+static void test_a_slice_that_is_left(void **state)
+{
+	struct {
+		struct ipc_slice slice;
+		char octets[STORED];
+	} answer = {.slice = {.number = 7, .size = STORED}};
+	struct ipc_body_lent next = {.offset = BEGIN,
+				     .stored = STORED,
+				     .octets = STORED,
+				     .window = STORED,
+				     .number = 8,
+				     .wire_form = true,
+				     .in_memory = 1};
+	struct ipc_slice asked;
+	struct lent lent;
+	int fd = memfd_create("message", MFD_CLOEXEC);
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, BEGIN + STORED), 0);
+	lend(&lent, STORED, true, true);
+	lent.cold = true; /* its octets are in memory no more */
+	lent_ask(&lent, &asked);
+	assert_true(lent_fits(&lent, IPC_SLICE, &answer.slice));
+	assert_int_equal(lent_slice(&lent, &answer.slice), 0);
+	assert_int_equal(lent_send_file(&lent, NULL), LENT_BY_VALUE);
+	lent_close(&lent, true);
+	lent_take(&lent, &next, &fd);
+	sends(&lent, 0, STORED - 2);
+	lent_close(&lent, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_what_cannot_go_by_sendfile),
 		cmocka_unit_test(test_a_file_that_was_not_sent),
 		cmocka_unit_test(test_answers_that_do_not_fit),
+		cmocka_unit_test(test_a_slice_that_is_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

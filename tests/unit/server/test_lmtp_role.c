@@ -502,6 +502,130 @@ static void test_a_listening_socket_that_was_shut(void **state)
 	reply("250 ");
 }
 
+/* ---- the spool ---- */
+
+enum { MIB = 1024 * 1024 };
+
+static void with_small_spool(struct config *config)
+{
+	config->lmtp_spool_size = 4 * MIB;
+}
+
+static int begin_with_small_spool(void **state)
+{
+	int rc;
+
+	(void)state;
+	role_configure = with_small_spool;
+	rc = begin(&stopped);
+	role_configure = NULL;
+	return rc;
+}
+
+/* The monitor sends a file of the spool, which was asked for at the start; what it is. */
+static struct stat spool_file(const char *name)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(2 * sizeof(int))] = {0};
+	struct ipc_empty message = {.head.type = IPC_SPOOL_FILE};
+	struct iovec part = {&message, sizeof(message)};
+	struct msghdr packet = {.msg_iov = &part,
+				.msg_iovlen = 1,
+				.msg_control = control,
+				.msg_controllen = sizeof(control)};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&packet);
+	int fds[2];
+	struct stat st;
+
+	fds[0] = openat(role.folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	fds[1] = openat(role.folder_fd, name, O_RDONLY | O_CLOEXEC);
+	assert_true(fds[0] >= 0 && fds[1] >= 0);
+	assert_int_equal(fstat(fds[1], &st), 0);
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(cmsg), fds, sizeof(fds));
+	assert_int_equal(sendmsg(role.monitor.fd, &packet, MSG_NOSIGNAL), sizeof(message));
+	close(fds[0]);
+	close(fds[1]);
+	role_ping();
+	return st;
+}
+
+/* Lines of a message, so many octets. */
+static void say_lines(size_t octets)
+{
+	char text[8192];
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = i % 64 == 63 ? '\n' : i % 64 == 62 ? '\r' : 'x';
+	for (size_t sent = 0; sent < octets; sent += sizeof(text))
+		for (size_t at = 0; at < sizeof(text);) {
+			ssize_t n = send(client, text + at, sizeof(text) - at, MSG_NOSIGNAL);
+
+			assert_true(n > 0);
+			at += (size_t)n;
+		}
+	role_settle(client);
+}
+
+static void begin_message(void)
+{
+	mail();
+	recipient(1);
+	say("DATA\r\n");
+	reply("354 ");
+}
+
+/* The message that a keeper gets is that file. */
+static void expect_delivery_of(const struct stat *file, size_t octets)
+{
+	struct stat st;
+
+	say(".\r\n");
+	delivered(0, 0);
+	assert_int_equal(fstat(keepers[0]->fds[0], &st), 0);
+	assert_int_equal(st.st_dev, file->st_dev);
+	assert_int_equal(st.st_ino, file->st_ino);
+	assert_int_equal(st.st_size, octets);
+	reply("250 ");
+}
+
+/* Its size was not declared: it goes to the disk when it is too large for memory. */
+static void test_a_message_that_outgrows_memory(void **state)
+{
+	struct stat file = spool_file("spool-1");
+
+	(void)state;
+	begin_message();
+	say_lines(MIB + 65536);
+	expect_delivery_of(&file, MIB + 65536);
+}
+
+/* A message on the disk that does not grow gives way to one that does. */
+static void test_a_slow_message_on_the_disk_gives_way(void **state)
+{
+	struct stat files[2] = {spool_file("spool-1"), spool_file("spool-2")};
+	int slow = client;
+
+	(void)state;
+	begin_message();
+	say_lines(MIB + 65536);
+	role_advance(SPOOL_STEP_MS + 1);
+	client = role_dial_unix();
+	reply("220 ");
+	say("LHLO y\r\n");
+	reply("250 ");
+	begin_message();
+	say_lines(2 * MIB + 65536);
+	expect_delivery_of(&files[0], 2 * MIB + 65536);
+	close(client);
+	client = slow;
+	say(".\r\n");
+	reply("452 4.3.1 ");
+	say("NOOP\r\n");
+	reply("250 ");
+}
+
 /* ---- the end ---- */
 
 static uint32_t max_recipients;
@@ -644,6 +768,10 @@ int main(void)
 		IN_LMTP(test_refusals_in_the_log),
 		IN_LMTP(test_recipients_behind_one_that_waited),
 		IN_LMTP(test_a_listening_socket_that_was_shut),
+		cmocka_unit_test_setup_teardown(test_a_message_that_outgrows_memory,
+						begin_with_small_spool, end),
+		cmocka_unit_test_setup_teardown(test_a_slow_message_on_the_disk_gives_way,
+						begin_with_small_spool, end),
 		cmocka_unit_test_setup_teardown(test_as_many_recipients_as_are_set, begin_with_two,
 						end),
 		cmocka_unit_test_setup_teardown(test_as_many_recipients_as_a_packet_has,

@@ -385,6 +385,38 @@ static void test_each_reason_of_a_refusal_has_its_advice(void **state)
 	}
 }
 
+/* What is known of the session that has a maildrop open: its id, where it came from, both. */
+static void test_who_has_the_maildrop_open(void **state)
+{
+	static const struct {
+		bool id, from;
+		const char *words;
+	} rows[] = {
+		{true, true, "the maildrop is in use: session f-1 has it open since "},
+		{false, true, "the maildrop is in use: a session of another process has it open "},
+		{true, false, "the maildrop is in use by session f-1; waited 3 ms"},
+		{false, false, "the maildrop is in use by another program or process; waited 3 ms"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct record record;
+
+		tear_down(state);
+		set_up(state);
+		recorder_close(&mine);
+		add_ring(ROLE_KEEPER, 2, 2 * RECORDER_PAGE, 8);
+		record_begin(&record, RECORD_IN_USE, address, FRONT, 5);
+		record_text(&record, RECORD_KEY_USER, SPAN_LITERAL("anna"));
+		record_number(&record, RECORD_KEY_MS, 3);
+		if (rows[i].id)
+			record_words(&record, RECORD_KEY_HOLDER, "f-1");
+		if (rows[i].from)
+			record_words(&record, RECORD_KEY_HOLDER_FROM, "192.0.2.7");
+		record_write(&record);
+		assert_told("anna", rows[i].words);
+	}
+}
+
 static void test_each_event_has_words_of_its_own(void **state)
 {
 	(void)state;
@@ -507,6 +539,7 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(test_threat_117_a_lane_of_traces_may_be_anything,
 						set_up_front, tear_down),
+		cmocka_unit_test_setup_teardown(test_who_has_the_maildrop_open, set_up, tear_down),
 		cmocka_unit_test(test_each_event_has_words_of_its_own),
 		cmocka_unit_test_setup_teardown(test_the_next_process_goes_on_in_the_ring,
 						set_up_pages, tear_down_pages),
