@@ -197,6 +197,40 @@ static void where_output_goes(void **state)
 	}
 }
 
+static bool no_shell;
+
+int __real_execl(const char *path, const char *first, ...);
+int __wrap_execl(const char *path, const char *first, ...);
+
+int __wrap_execl(const char *path, const char *first, ...)
+{
+	const char *option, *command;
+	va_list ap;
+
+	if (no_shell) {
+		errno = ENOMEM;
+		return -1;
+	}
+	va_start(ap, first);
+	option = va_arg(ap, const char *);
+	command = va_arg(ap, const char *);
+	va_end(ap);
+	return __real_execl(path, first, option, command, (char *)NULL);
+}
+
+/* The child that would be the shell ends, and does nothing else. */
+static void a_shell_that_cannot_be_started(void **state)
+{
+	(void)state;
+	place_target(FETCH_COMMAND, "true");
+	no_shell = true;
+	place_open();
+	no_shell = false;
+	for (unsigned i = 0; i < 2; i++)
+		place_expect(place_deliver(message), SINK_FAILED, EX_TEMPFAIL,
+			     "the command ended with status 71");
+}
+
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, place_begin, place_end)
 
 int main(void)
@@ -205,7 +239,7 @@ int main(void)
 		IN_PLACE(a_command_gets_the_message),  IN_PLACE(a_command_is_a_group_of_its_own),
 		IN_PLACE(what_was_dropped_is_not_run), IN_PLACE(each_status),
 		IN_PLACE(a_signal_ends_a_command),     IN_PLACE(a_command_that_does_not_end),
-		IN_PLACE(where_output_goes),
+		IN_PLACE(where_output_goes),           IN_PLACE(a_shell_that_cannot_be_started),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

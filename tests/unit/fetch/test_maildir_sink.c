@@ -415,6 +415,47 @@ static void many_messages(void **state)
 	assert_false(sink_maildir_has(place.sink, id));
 }
 
+static bool no_memory_for_folders;
+
+DIR *__real_fdopendir(int fd);
+DIR *__wrap_fdopendir(int fd);
+
+DIR *__wrap_fdopendir(int fd)
+{
+	if (!no_memory_for_folders)
+		return __real_fdopendir(fd);
+	errno = ENOMEM;
+	return NULL;
+}
+
+static unsigned descriptors(void)
+{
+	DIR *list = opendir("/proc/self/fd");
+	unsigned count = 0;
+
+	assert_non_null(list);
+	while (readdir(list))
+		count++;
+	closedir(list);
+	return count;
+}
+
+/* Its descriptor is closed again. */
+static void a_folder_that_cannot_be_listed(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	open_sink();
+	before = descriptors();
+	no_memory_for_folders = true;
+	assert_int_equal(sink_maildir_scan(place.sink, &place.err), -1);
+	no_memory_for_folders = false;
+	assert_string_equal(place.err.text,
+			    "cannot read a folder of the Maildir: Cannot allocate memory");
+	assert_int_equal(descriptors(), before);
+}
+
 static void a_folder_that_is_gone(void **state)
 {
 	char path[200];
@@ -802,6 +843,7 @@ int main(void)
 		IN_PLACE(what_stands_in_the_way),
 		IN_PLACE(messages_that_are_still_there),
 		IN_PLACE(many_messages),
+		IN_PLACE(a_folder_that_cannot_be_listed),
 		IN_PLACE(a_folder_that_is_gone),
 		IN_PLACE(each_failure_in_words),
 		IN_PLACE(a_quota_is_a_full_disk),
