@@ -14,6 +14,7 @@ struct reader {
 	uint64_t size;
 	void (*found)(void *context, const struct mbox_message *message);
 	void *context;
+	int error; /* errno of a look ahead; 0: none failed */
 };
 
 static void found(void *context, const struct mbox_message *message)
@@ -25,7 +26,7 @@ static void found(void *context, const struct mbox_message *message)
 
 static size_t peek(void *context, uint64_t offset, char *buf, size_t n)
 {
-	const struct reader *r = context;
+	struct reader *r = context;
 	ssize_t got;
 
 	if (offset >= r->size)
@@ -33,6 +34,10 @@ static size_t peek(void *context, uint64_t offset, char *buf, size_t n)
 	if (n > r->size - offset)
 		n = (size_t)(r->size - offset);
 	got = maildrop_pread(r->sys, r->fd, buf, n, (off_t)offset);
+	if (got >= 0 && (size_t)got < n)
+		errno = ESTALE;
+	if (got < 0 || (size_t)got < n)
+		r->error = errno; /* to the scan it is the end of the file */
 	return got < 0 ? 0 : (size_t)got;
 }
 
@@ -55,8 +60,8 @@ static int run(struct reader *r, struct mbox_scan *scan, char *buf)
 		at += (uint64_t)n;
 		held += (size_t)n;
 		taken = mbox_scan_feed(scan, (pop3_span){buf, held}, at == r->size);
-		if (scan->state == MBOX_SCAN_NO_MBOX) {
-			errno = EBADMSG;
+		if (r->error || scan->state == MBOX_SCAN_NO_MBOX) {
+			errno = r->error ? r->error : EBADMSG;
 			return -1;
 		}
 		held -= taken;
