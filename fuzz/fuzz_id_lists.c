@@ -1,10 +1,11 @@
 /*
  * The lists in which other servers keep unique ids: the first octet chooses one, the others are the
  * file. Checked: what is found lies within it and is as the headers say; ids of Courier have only
- * octets that POP3 allows, and fit or are none.
+ * octets that POP3 allows, and fit or are none. Lists of Dovecot get ids of ours, too.
  */
 #include "maildrop/maildir/adopt/sizelist.h"
 #include "maildrop/maildir/adopt/uidlist.h"
+#include "maildrop/maildir/adopt/uidlist_give.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -38,6 +39,34 @@ static void try_uidlist(pop3_span text)
 			check_inside(e->guid, text);
 	}
 	uidlist_finish(&list);
+}
+
+/* Our ids into the list: of a file that it has, of one that it has not, of two of one name. What
+ * comes out has them all and is right as it is. */
+static void try_give(pop3_span text)
+{
+	struct uidlist_message messages[4] = {
+		{.id = {"new", 3}, .file = {"new.file", 8}},
+		{.id = {"old", 3}, .file = {"old", 3}},
+		{.id = {"again", 5}, .file = {"old", 3}},
+		{.id = {"last", 4}, .file = {"1.a", 3}},
+	};
+	struct uidlist_given given = {0}, again = {0};
+	struct uidlist list;
+
+	if (uidlist_parse(text, &list, NULL) == 0 && list.count)
+		messages[1].file = messages[2].file = list.entries[0].file;
+	uidlist_finish(&list);
+	if (uidlist_give(text, NULL, messages, 4, &given, NULL) < 0)
+		return;
+	assert(given.lost >= 1);
+	if (given.text) {
+		const pop3_span made = {given.text, given.size};
+		int result = uidlist_give(made, NULL, messages, 4, &again, NULL);
+
+		assert(result == 0 && !again.text && again.added == 0);
+	}
+	free(given.text);
 }
 
 static void check_id(const struct sizelist_entry *entry)
@@ -80,10 +109,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	copy = malloc(size - 1 ? size - 1 : 1); /* of its exact size: reading beyond it is seen */
 	memcpy(copy, data + 1, size - 1);
 	text = (pop3_span){copy, size - 1};
-	if (data[0] == 'd')
+	if (data[0] == 'd') {
 		try_uidlist(text);
-	else
+		try_give(text);
+	} else {
 		try_sizelist(text);
+	}
 	free(copy);
 	return 0;
 }

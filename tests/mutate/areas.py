@@ -40,8 +40,8 @@ USERS = unit('users', 'fields bearer names passwd_file app_passwords last_logins
     + ['corpus_bearer', 'corpus_passwd_file', 'corpus_app_passwords', 'corpus_aliases',
        'corpus_last_logins']
 
-IMPORTS = (unit('maildrop', 'adopt adopt_faults sizelist') + ['corpus_id_lists'],
-           system('import_dovecot', 'import_courier'))
+IMPORTS = (unit('maildrop', 'adopt adopt_faults undo sizelist') + ['corpus_id_lists'],
+           system('import_dovecot', 'import_dovecot_undo', 'import_courier'))
 MBOX_IMPORTS = (unit('maildrop', 'mbox_adopt mbox_faults') + ['corpus_mbox_notes'],
                 system('import_mbox'))
 

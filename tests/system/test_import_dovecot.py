@@ -230,9 +230,10 @@ def test_what_was_brought_is_taken_back(move, connect):
     office.start()
     assert login(connect, office, 'used')[1] == used
     office.stop()
-    done = office.valija('import', 'dovecot', '--undo', '-c', office.conf)
+    done = office.valija('import', 'courier', '--undo', '-c', office.conf)
     assert 'used: was used here since: its unique ids stay as they are' in done.stdout
     assert '1 users were taken back' in done.stdout
+    assert (office.mail / 'used/valija-uidl').exists()
     assert not (office.mail / 'demo/valija-uidl').exists()
     bring(office, dovecot)
     office.start()

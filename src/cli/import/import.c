@@ -143,24 +143,79 @@ static int bring(struct import_request *request, const struct person *person, in
 	return 0;
 }
 
-static int take_back(struct import_request *request, const struct person *person, int fd,
-		     struct err *err)
+static enum maildrop_status take_back_mbox(const struct import_request *request,
+					   const struct person *person, int fd,
+					   struct undo_report *ret, struct err *err)
 {
 	const struct maildrop_settings settings = {.state_fd = request->state};
 	enum maildrop_status status;
 	bool any, used;
 
-	status = of_mboxes(request)
-			 ? mbox_take_back(&settings, fd, person->home, request->dry_run, &any,
-					  &used, err)
-			 : maildir_take_back(fd, person->home, request->dry_run, &any, &used, err);
+	status = mbox_take_back(&settings, fd, person->home, request->dry_run, &any, &used, err);
+	*ret = (struct undo_report){.is = !any ? UNDO_NOTHING : used ? UNDO_USED : UNDO_DONE};
+	return status;
+}
+
+static enum maildrop_status take_back_maildir(const struct import_request *request,
+					      const struct person *person, int folder,
+					      struct undo_report *ret, struct err *err)
+{
+	int control = open_control(request, person, folder);
+	enum maildrop_status status;
+
+	if (control < 0) {
+		err_sys(err, EX_NOINPUT, errno, "%s/%s", request->from, person->home);
+		return MAILDROP_TEMP;
+	}
+	status = maildir_take_back(folder, control, person->home, request->origin.server,
+				   request->dry_run, ret, err);
+	close(control);
+	return status;
+}
+
+static void count_back(struct import_request *request, const struct person *person,
+		       const struct undo_report *report)
+{
+	struct import_totals *totals = request->totals;
+	char text[sizeof(report->why) + 128];
+
+	totals->users += report->is == UNDO_DONE;
+	totals->ours += report->is == UNDO_USED;
+	totals->plain += report->is == UNDO_NOTHING;
+	totals->messages += report->messages;
+	totals->brought += report->saved;
+	totals->again += report->again;
+	totals->troubled += report->again > 0;
+	if (report->saved || report->reordered) {
+		snprintf(text, sizeof(text),
+			 "%" PRIu64 " unique ids of %" PRIu64 " messages %s into dovecot-uidlist, "
+			 "%" PRIu64 " of them with a new line%s",
+			 report->saved, report->messages,
+			 request->dry_run ? "would be written" : "were written", report->added,
+			 report->reordered ? "; so is their order" : "");
+		say(person, text);
+	}
+	if (report->again) {
+		snprintf(text, sizeof(text),
+			 "%" PRIu64 " of %" PRIu64 " messages are loaded again: %s", report->again,
+			 report->messages, report->why);
+		say(person, text);
+	}
+	if (report->is == UNDO_USED)
+		say(person, "was used here since: its unique ids stay as they are");
+}
+
+static int take_back(struct import_request *request, const struct person *person, int fd,
+		     struct err *err)
+{
+	struct undo_report report;
+	enum maildrop_status status =
+		of_mboxes(request) ? take_back_mbox(request, person, fd, &report, err)
+				   : take_back_maildir(request, person, fd, &report, err);
+
 	if (status != MAILDROP_OK)
 		return -1;
-	request->totals->users += any && !used;
-	request->totals->ours += used;
-	request->totals->plain += !any;
-	if (used)
-		say(person, "was used here since: its unique ids stay as they are");
+	count_back(request, person, &report);
 	return 0;
 }
 
@@ -300,19 +355,34 @@ static int forget(struct import_request *request, struct err *err)
 	return 0;
 }
 
+/* Of undo. */
+static void print_given(const struct import_request *request)
+{
+	const struct import_totals *totals = request->totals;
+
+	if (totals->messages)
+		printf("%" PRIu64 " messages: %" PRIu64 " unique ids %s for Dovecot, %" PRIu64
+		       " would be loaded again (by %" PRIu64 " users)\n",
+		       totals->messages, totals->brought,
+		       request->dry_run ? "would be written" : "were written", totals->again,
+		       totals->troubled);
+}
+
 static void print_totals(const struct import_request *request)
 {
 	const struct import_totals *totals = request->totals;
 
-	if (request->undo)
+	if (request->undo) {
 		printf("%" PRIu64 " users %s\n", totals->users,
 		       request->dry_run ? "would be taken back" : "were taken back");
-	else
+		print_given(request);
+	} else {
 		printf("%" PRIu64 " users, %" PRIu64 " messages, %" PRIu64
 		       " keep their unique ids, %" PRIu64 " would be loaded again (by %" PRIu64
 		       " users)%s\n",
 		       totals->users, totals->messages, totals->brought, totals->again,
 		       totals->troubled, request->dry_run ? "; nothing was written" : "");
+	}
 	if (totals->ours)
 		printf("%" PRIu64 " users were here already: their unique ids stay\n",
 		       totals->ours);

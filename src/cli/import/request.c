@@ -20,7 +20,9 @@ int import_usage(FILE *out, int status)
 	      "NAME]...\n"
 	      "                          [--dry-run]\n"
 	      "       valija import none [-c CONF] [--user NAME]... [--dry-run]\n"
-	      "       valija import dovecot|courier|mbox|none --undo [-c CONF] [--user NAME]... "
+	      "       valija import dovecot --undo [-c CONF] [--from DIR] [--user NAME]... "
+	      "[--dry-run]\n"
+	      "       valija import courier|mbox|none --undo [-c CONF] [--user NAME]... "
 	      "[--dry-run]\n",
 	      out);
 	return status;

@@ -53,16 +53,17 @@ unsigned maildir_foreign_lists(int folder, const char *home)
 	return lists;
 }
 
-enum maildrop_status maildir_take_back(int folder, const char *home, bool dry_run, bool *ret,
-				       bool *ret_used, struct err *err)
+enum maildrop_status maildir_take_back(int folder, int control, const char *home,
+				       enum origin_server server, bool dry_run,
+				       struct undo_report *ret, struct err *err)
 {
 	enum maildrop_status status;
 	struct maildir_place place;
 
-	*ret = *ret_used = false;
+	*ret = (struct undo_report){.is = UNDO_NOTHING};
 	if (begin(&place, folder, home, err) < 0)
 		return MAILDROP_TEMP;
-	status = maildir_adopt_undo(&place, dry_run, ret, ret_used, err);
+	status = maildir_adopt_undo(&place, control, server, dry_run, ret, err);
 	maildir_place_close(&place);
 	return status;
 }

@@ -21,9 +21,11 @@ enum maildrop_status maildir_bring(int folder, int control, const char *home,
 /* Servers that filled the maildrop in folder, which stays the caller's, where it is ADOPT_FOREIGN:
  * a set of ORIGIN_HAS. 0: it is not, or that cannot be found out. Its messages are not counted. */
 unsigned maildir_foreign_lists(int folder, const char *home);
-/* Takes back what was brought. *ret: there was something; *ret_used: but a session or a delivery of
- * ours was there since, so it stays. */
-enum maildrop_status maildir_take_back(int folder, const char *home, bool dry_run, bool *ret,
-				       bool *ret_used, struct err *err);
+/* Takes back what was brought from server. Where a session or a delivery of ours was since, Dovecot
+ * is given our ids, and it is UNDO_USED for other servers. folder, control, home and dry_run: as
+ * above. */
+enum maildrop_status maildir_take_back(int folder, int control, const char *home,
+				       enum origin_server server, bool dry_run,
+				       struct undo_report *ret, struct err *err);
 
 #endif

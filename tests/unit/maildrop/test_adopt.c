@@ -311,25 +311,36 @@ static void a_list_that_is_none_refuses(void **state)
 	assert_false(has_file(s, "valija-uidl"));
 }
 
+static enum maildrop_status take_back(int folder, enum origin_server server, bool dry_run,
+				      struct undo_report *ret)
+{
+	struct err err = {0};
+	enum maildrop_status status =
+		maildir_take_back(folder, folder, HOME, server, dry_run, ret, &err);
+
+	assert_true(status == MAILDROP_OK || err.text[0]);
+	return status;
+}
+
 static void what_was_brought_is_taken_back(void **state)
 {
 	struct scratch *s = *state;
 	struct adopt_report report;
-	bool any, used;
+	struct undo_report undone;
 	struct err err;
 	int folder;
 
 	put_dovecot(s);
 	folder = openat(s->root, HOME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(maildir_bring(folder, folder, HOME, &dovecot, false, &report, &err), 0);
-	assert_int_equal(maildir_take_back(folder, HOME, true, &any, &used, &err), 0);
-	assert_true(any && !used && has_file(s, "valija-uidl"));
-	assert_int_equal(maildir_take_back(folder, HOME, false, &any, &used, &err), 0);
-	assert_true(any && !used && !has_file(s, "valija-uidl"));
+	assert_int_equal(take_back(folder, ORIGIN_DOVECOT, true, &undone), 0);
+	assert_true(undone.is == UNDO_DONE && has_file(s, "valija-uidl"));
+	assert_int_equal(take_back(folder, ORIGIN_DOVECOT, false, &undone), 0);
+	assert_true(undone.is == UNDO_DONE && !has_file(s, "valija-uidl"));
 	assert_int_equal(maildir_bring(folder, folder, HOME, &dovecot, false, &report, &err), 0);
 	assert_brought(s);
-	assert_int_equal(maildir_take_back(folder, HOME, false, &any, &used, &err), 0);
-	assert_true(any && used && has_file(s, "valija-uidl"));
+	assert_int_equal(take_back(folder, ORIGIN_COURIER, false, &undone), 0);
+	assert_true(undone.is == UNDO_USED && has_file(s, "valija-uidl"));
 	close(folder);
 	assert_brought(s);
 }
@@ -379,7 +390,7 @@ static void what_is_written_down_is_flushed(void **state)
 	struct scratch *s = *state;
 	struct adopt_report report;
 	struct err err = {0};
-	bool any, used;
+	struct undo_report undone;
 	struct stat st;
 	int folder;
 
@@ -413,16 +424,16 @@ static void what_is_written_down_is_flushed(void **state)
 	err.text[0] = '\0';
 	assert_int_not_equal(maildir_bring(-1, -1, HOME, &dovecot, false, &report, &err), 0);
 	assert_true(err.text[0] != '\0');
-	assert_int_not_equal(maildir_take_back(-1, HOME, false, &any, &used, &err), 0);
+	assert_int_not_equal(take_back(-1, ORIGIN_DOVECOT, false, &undone), 0);
 	flushed_last = 0;
 	flushes = 0;
 	flush_that_fails = 1;
-	assert_int_not_equal(maildir_take_back(folder, HOME, false, &any, &used, &err), 0);
+	assert_int_not_equal(take_back(folder, ORIGIN_DOVECOT, false, &undone), 0);
 	flush_that_fails = 0;
 	assert_int_equal(maildir_bring(folder, folder, HOME, &dovecot, false, &report, &err), 0);
 	flushed_last = 0;
-	assert_int_equal(maildir_take_back(folder, HOME, false, &any, &used, &err), 0);
-	assert_true(any && flushed_last == st.st_ino);
+	assert_int_equal(take_back(folder, ORIGIN_DOVECOT, false, &undone), 0);
+	assert_true(undone.is == UNDO_DONE && flushed_last == st.st_ino);
 	close(folder);
 }
 

@@ -50,21 +50,30 @@ static int parse(struct id_list *list, size_t size, struct err *err)
 	return 0;
 }
 
+int id_list_text(const struct maildir_place *place, int control, const char *name, char **ret,
+		 size_t *ret_size, struct err *err)
+{
+	int fd = place->sys->openat(control, name, O_RDONLY | FILE_FLAGS, 0), result;
+
+	if (fd < 0)
+		return err_sys(err, EX_TEMPFAIL, errno, "%s", name);
+	result = read_all(place->sys, fd, ret, ret_size, err);
+	close(fd);
+	return result < 0 ? err_prefix(err, "%s", name) : 0;
+}
+
 int id_list_read(struct id_list *list, const struct maildir_place *place, int control,
 		 enum origin_server server, struct err *err)
 {
 	const char *name = mail_origin_names[server].list;
 	size_t size = 0;
-	int fd, result;
+	int result;
 
 	*list = (struct id_list){.server = server};
-	fd = place->sys->openat(control, name, O_RDONLY | FILE_FLAGS, 0);
-	if (fd < 0)
-		return err_sys(err, EX_TEMPFAIL, errno, "%s", name);
-	result = read_all(place->sys, fd, &list->text, &size, err);
-	close(fd);
-	if (result == 0)
-		result = parse(list, size, err);
+	result = id_list_text(place, control, name, &list->text, &size, err);
+	if (result < 0)
+		return -1;
+	result = parse(list, size, err);
 	return result < 0 ? err_prefix(err, "%s", name) : 0;
 }
 

@@ -24,6 +24,9 @@ struct id_list {
  * called then, too. */
 int id_list_read(struct id_list *list, const struct maildir_place *place, int control,
 		 enum origin_server server, struct err *err);
+/* The text of a list, taken from the heap, also where -1 is returned. -1 with err, as above. */
+int id_list_text(const struct maildir_place *place, int control, const char *name, char **ret,
+		 size_t *ret_size, struct err *err);
 void id_list_finish(struct id_list *list);
 
 /* Of an entry, from 0: the file's name up to its flags. */

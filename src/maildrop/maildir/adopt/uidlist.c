@@ -55,7 +55,7 @@ static void take_field(pop3_span word, struct uidlist_entry *entry)
 /* "3 O4 Pid W30 :name", or of version 1: "3 name". */
 static bool take_line(pop3_span line, uint32_t version, struct uidlist_entry *ret)
 {
-	*ret = (struct uidlist_entry){0};
+	*ret = (struct uidlist_entry){.line = line};
 	if (take_uint(span_take_until(&line, ' '), &ret->uid) < 0 || ret->uid == 0)
 		return false;
 	while (version == 3 && line.size && line.data[0] != ':') {
@@ -76,9 +76,8 @@ int uidlist_parse(pop3_span text, struct uidlist *ret, struct err *err)
 {
 	struct uidlist list = {0};
 	size_t room = 0;
-	uint32_t version;
 
-	if (take_header(span_take_until(&text, '\n'), &version, &list.uidvalidity) < 0)
+	if (take_header(span_take_until(&text, '\n'), &list.version, &list.uidvalidity) < 0)
 		return err_set(err, EX_DATAERR,
 			       "its first line is none that Dovecot 1 or 2 writes");
 	while (text.size) {
@@ -91,7 +90,7 @@ int uidlist_parse(pop3_span text, struct uidlist *ret, struct err *err)
 			return err_set(err, EX_OSERR, "out of memory");
 		}
 		list.entries = grown;
-		if (!take_line(line, version, &list.entries[list.count])) {
+		if (!take_line(line, list.version, &list.entries[list.count])) {
 			list.bad++;
 		} else if (++list.count > INDEX_COUNT_MAX) {
 			uidlist_finish(&list);

@@ -17,9 +17,11 @@ struct uidlist_entry {
 	pop3_span saved; /* P: a POP3 id that was saved; data NULL: none */
 	pop3_span guid;  /* G; data NULL: the name of the file */
 	pop3_span file;  /* up to the flags, 1 to 255 octets */
+	pop3_span line;  /* all of it */
 };
 
 struct uidlist {
+	uint32_t version; /* 1 or 3 */
 	uint32_t uidvalidity;
 	struct uidlist_entry *entries;
 	uint32_t count;
