@@ -10,7 +10,7 @@ import subprocess
 import clients
 import pytest
 from dovecot_pop3 import DovecotPop3
-from office import PASSWORD
+from office import PASSWORD, wait_until
 from test_import_dovecot import bring, letter, move, snapshot  # noqa: F401
 from test_mail_not_mounted import deliver, login
 
@@ -50,6 +50,9 @@ def used_here(connect, office):
     delete(connect, office, 2, 5)
     office.put('demo', letter(21), name='1300000000.M21.test', folder='cur', flags='FS')
     ids = login(connect, office)[1]
+    # files of deleted messages go after the reply to QUIT; undo refuses to go before them
+    box = office.mail / 'demo'
+    wait_until(lambda: sum(len(os.listdir(box / name)) for name in ('new', 'cur')) == len(ids))
     office.stop()
     return ids
 
