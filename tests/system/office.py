@@ -372,8 +372,9 @@ class Office:
         self.process = None
         if check:
             assert status == 0, f'valijad ended with {status}\n{self.log_end()}'
-            assert not [pid for pid, started in children.items()
-                        if _alive(pid) and _started(pid) == started], 'children outlived the monitor'
+            left = [pid for pid, started in children.items()
+                    if _alive(pid) and _started(pid) == started]
+            assert not left, 'children outlived the monitor'
             self.check_log()
 
     def restart(self):
