@@ -21,6 +21,21 @@ class Dovecot(Server):
     sizes from the file names, no flag updates, deletions durable."""
 
     name = "dovecot"
+    clients = 50  # of a pop3 process
+    mail_settings = """\
+        maildir_very_dirty_syncs = yes
+        pop3_uidl_format = %f
+        """
+
+    @staticmethod
+    def there():
+        return os.path.exists("/usr/lib/dovecot/pop3")
+
+    def mail_location(self):
+        return f"maildir:{self.mail}/%u"
+
+    def home(self):
+        return f"{self.mail}/%u"
 
     def configure(self, accounts):
         self.pop3, self.pop3s, self.lmtp = (machine.free_port() for _ in range(3))
@@ -35,7 +50,7 @@ class Dovecot(Server):
             service pop3-login {{ chroot = }}
             service anvil {{ chroot = }}
             """)
-        clients = self.settings.get("clients", 50)
+        clients = self.settings.get("clients", self.clients)
         minimum = self.settings.get("processes", len(self.cores))
         with open(f"{self.root}/dovecot.conf", "w") as file:
             file.write(me + textwrap.dedent(f"""\
@@ -52,12 +67,10 @@ class Dovecot(Server):
                 auth_cache_size = 100M
                 auth_cache_ttl = 1 hour
                 auth_mechanisms = plain
-                mail_location = maildir:{self.mail}/%u
+                mail_location = {self.mail_location()}
                 mail_fsync = optimized
-                maildir_very_dirty_syncs = yes
                 pop3_no_flag_updates = yes
                 pop3_fast_size_lookups = yes
-                pop3_uidl_format = %f
                 pop3_lock_session = yes
                 mail_max_userip_connections = 0
                 default_vsz_limit = 0
@@ -70,7 +83,7 @@ class Dovecot(Server):
                 }}
                 userdb {{
                   driver = static
-                  args = uid={self.owner} gid={self.owner} home={self.mail}/%u allow_all_users=yes
+                  args = uid={self.owner} gid={self.owner} home={self.home()} allow_all_users=yes
                 }}
                 service pop3-login {{
                   service_count = 0
@@ -97,7 +110,7 @@ class Dovecot(Server):
                     port = {self.lmtp}
                   }}
                 }}
-                """))
+                """) + textwrap.dedent(self.mail_settings))
 
     def command(self):
         return ["/usr/sbin/dovecot", "-F", "-c", f"{self.root}/dovecot.conf"]
@@ -105,6 +118,29 @@ class Dovecot(Server):
     def forget_index(self, user):
         for path in glob.glob(f"{self.maildir(user)}/dovecot*"):
             os.unlink(path)
+
+
+class DovecotMbox(Dovecot):
+    """The same with mboxes; what it writes into the headers of messages it writes lazily, and no
+    login reads what its index has."""
+
+    maildirs = False
+    clients = 1  # it refuses more with mboxes
+    mail_settings = """\
+        mbox_very_dirty_syncs = yes
+        """
+
+    def mail_location(self):
+        return f"mbox:~/mail:INBOX={self.mail}/%u"
+
+    def home(self):
+        return f"{self.root}/home/%u"
+
+    def configure(self, accounts):
+        super().configure(accounts)
+        shutil.rmtree(f"{self.root}/home", ignore_errors=True)
+        os.makedirs(f"{self.root}/home")
+        os.chown(f"{self.root}/home", self.owner, -1)
 
 
 class Unpacked(Server):
@@ -176,9 +212,6 @@ class Unpacked(Server):
         with open(f"{self.root}/group", "a") as groups:
             groups.write(f"{extra}:x:19999:\nbench:x:{self.owner}:\n")
 
-    def uid(self, _number):
-        return self.owner
-
     def _pam(self, service):
         os.makedirs(f"{self.root}/pam.d", exist_ok=True)
         with open(f"{self.root}/pam.d/{service}", "w") as file:
@@ -236,6 +269,45 @@ class Popa3d(Unpacked):
             mkdir /var/lib/popa3d
             {self.tree()}/usr/sbin/popa3d -D
             exec sleep infinity
+            """)
+
+
+class MailutilsMbox(Unpacked):
+    """pop3d of GNU Mailutils: mbox, a process a session, system users as popa3d's."""
+
+    name = "mailutils"
+    packages = ("mailutils-pop3d", "mailutils-common", "libmailutils9", "libmu-dbm9",
+                "libkyotocabinet16v5")
+    maildirs = False
+    pop3 = 110
+
+    def configure(self, accounts):
+        self._accounts(accounts, self._md5(), lambda name: "/nonexistent", "mailutils")
+        with open(f"{self.root}/pop3d.conf", "w") as file:
+            file.write(textwrap.dedent(f"""\
+                auth {{
+                  authentication "generic:system";
+                  authorization "system";
+                }}
+                mailbox {{
+                  mail-spool "mbox:/var/mail";
+                }}
+                logging {{
+                  syslog no;
+                }}
+                server 127.0.0.1:{self.pop3} {{
+                }}
+                """))
+        self._pam("mu-pop3d")
+
+    def script(self):
+        folders = sorted({os.path.dirname(path) for path in
+                          glob.glob(f"{self.tree()}/usr/lib/**/lib*.so.*", recursive=True)})
+        return self._bind_accounts() + textwrap.dedent(f"""\
+            mount --bind {self.mail} /var/mail
+            export LD_LIBRARY_PATH={":".join(folders)}
+            exec {self.tree()}/usr/sbin/pop3d --daemon --foreground \\
+                --config-file={self.root}/pop3d.conf
             """)
 
 

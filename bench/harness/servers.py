@@ -59,6 +59,10 @@ class Server:
         nobody is logged in."""
 
     # mail
+    def uid(self, _number):
+        """Who owns a user's mail."""
+        return self.owner
+
     def maildir(self, number):
         return f"{self.mail}/{self.users}{number:06d}"
 
