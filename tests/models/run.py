@@ -2,8 +2,8 @@
 """Searches the Promela models of this folder with spin: ./dev test models [WORD…]
 
 A right configuration must be searched to its end without a fault. A mutation leaves out one rule of
-the protocol, and spin must find exactly the fault that the rule is there against. A weakness is what
-the protocol as it is does not promise, found and named (docs/models.md). With WORDs only the cases
+the protocol, and spin must find exactly the fault that the rule is there against. A weakness is
+what the protocol as it is does not promise, found and named (docs/models.md). With WORDs only those
 whose name has one of them are run. --trace WORD prints the runs that lead to the faults.
 """
 import concurrent.futures
@@ -161,7 +161,8 @@ def judge(case):
         return False, f'FAILED {name}\n{error}'
     if fault == expected:
         what = f'finds {fault}' if fault else 'holds'
-        return True, f'ok     {name}: {what}; {states:,} states, {seconds:.1f} s, {megabytes:.0f} MB'
+        cost = f'{states:,} states, {seconds:.1f} s, {megabytes:.0f} MB'
+        return True, f'ok     {name}: {what}; {cost}'
     return False, f'FAILED {name}: expected {expected or "no fault"}, found {fault or "none"}'
 
 

@@ -256,7 +256,8 @@ enum maildrop_status maildir_compare_scan(struct maildir_comparison *c, struct e
 	return MAILDROP_OK;
 }
 
-/* Two files for one unique part: one of them gets a name of its own, in its place. */
+/* Two files for one unique part: one of them gets a name of its own, in its place. The name is
+ * flushed before anybody sees its id, or can delete the message by it. */
 static int rename_double(struct maildir_comparison *c, const struct maildir_duplicate *d)
 {
 	const char *name = c->text + d->name, *rest;
@@ -272,7 +273,8 @@ static int rename_double(struct maildir_comparison *c, const struct maildir_dupl
 	snprintf(fresh + n, sizeof(fresh) - (size_t)n, "%s", rest);
 	if (strlen(fresh) > INDEX_NAME_MAX)
 		fresh[n] = '\0';
-	if (c->place->sys->renameat2(directory, name, directory, fresh, 0) < 0)
+	if (c->place->sys->renameat2(directory, name, directory, fresh, 0) < 0 ||
+	    c->place->sys->fsync(directory) < 0)
 		return -1;
 	maildir_name_parse((pop3_span){fresh, strlen(fresh)}, &parsed);
 	return take_fresh(c, d->directory, (pop3_span){fresh, strlen(fresh)}, &parsed,
