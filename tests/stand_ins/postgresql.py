@@ -92,7 +92,8 @@ class PostgreSql:
     def kill(self):
         """At once, as a machine that fails: nobody says goodbye."""
         for pid in self.server_pids():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait(30)
         self.process = None
         (self.data / 'postmaster.pid').unlink(missing_ok=True)
@@ -100,7 +101,8 @@ class PostgreSql:
     def pause(self):
         self.paused = self.server_pids()
         for pid in self.paused:
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
 
     def go_on(self):
         for pid in self.paused:
@@ -111,7 +113,8 @@ class PostgreSql:
         if not self.process:
             return
         for pid in self.server_pids():
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # workers come and go
+                os.kill(pid, signal.SIGCONT)
         self.process.send_signal(signal.SIGINT)
         self.process.wait(30)
         self.process = None

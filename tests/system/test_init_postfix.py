@@ -160,9 +160,12 @@ def test_what_stays_in_the_queue_is_shown(site, scratch):
     office, postfix, command = site
     cut_off(postfix, command)
     with postfix:
-        said = command('--try', 'demo', stdin=PASSWORD + '\n', expect=TEMPFAIL)
-    assert 'did not arrive within 30 s' in said and 'The queue of Postfix' in said
-    assert 'Connection refused' in said and 'demo@example.org' in said.split('The queue')[1]
+        for _ in range(3):  # a Postfix that has not got to it in 30 s shows no reason yet
+            said = command('--try', 'demo', stdin=PASSWORD + '\n', expect=TEMPFAIL)
+            assert 'did not arrive within 30 s' in said and 'The queue of Postfix' in said, said
+            if 'Connection refused' in said:
+                break
+    assert 'Connection refused' in said and 'demo@example.org' in said.split('The queue')[1], said
 
 
 @needs_postfix

@@ -2,6 +2,7 @@
 processes is searched for a part of it, in the clear and as the base64 that was sent. Without the
 right to read the memory of others the tests are skipped."""
 import base64
+import contextlib
 import secrets
 import time
 
@@ -16,9 +17,15 @@ def b64(*parts):
 
 
 def memory(pid):
-    """The writable memory of a process, region by region."""
-    with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as mem:
-        for line in maps:
+    """The writable memory of a process, region by region; of one that ended meanwhile, none."""
+    with contextlib.ExitStack() as files:
+        try:
+            maps = files.enter_context(open(f'/proc/{pid}/maps'))
+            mem = files.enter_context(open(f'/proc/{pid}/mem', 'rb', 0))
+            lines = maps.readlines()
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        for line in lines:
             span, rights = line.split()[:2]
             if not rights.startswith('rw'):
                 continue
@@ -65,8 +72,9 @@ def place():
             with open(f'/proc/{office.process.pid}/mem', 'rb') as mem:
                 mem.read(0)
             for pid in office.children():
-                with open(f'/proc/{pid}/mem', 'rb'):
-                    pass
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                        open(f'/proc/{pid}/mem', 'rb'):
+                    pass  # one that ended meanwhile has nothing to read
         except PermissionError:
             pytest.skip('no right to read the memory of the processes')
         yield office
