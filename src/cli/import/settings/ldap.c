@@ -2,9 +2,6 @@
 #include "cli/import/settings/translation.h"
 #include "cli/import/settings/variables.h"
 
-#include "base/secret.h"
-
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -232,32 +229,12 @@ static void put_section(struct translation *t, const struct directory *directory
 	fputs("}\n", t->parts[PART_OWN]);
 }
 
-static void translate_file(struct translation *t, struct directory *directory, const char *file)
+static void work_on_file(struct translation *inner, void *context)
 {
-	struct translation inner = *t;
-	struct dovecot_conf conf = {0};
-	struct err err = {0};
-	size_t size = 0;
-	char *text = t->source->read(t->source->context, file, &size);
+	struct directory *directory = context;
 
-	if (!text || dovecot_conf_parse((pop3_span){text, size}, file, &conf, &err) < 0) {
-		note_nowhere(
-			t, file, SETTINGS_TO_DO,
-			"it is not there or not understood (%.200s): copy it here, or write the "
-			"section database by hand",
-			err.text);
-	} else {
-		inner.conf = &conf;
-		inner.name = file;
-		take_file(&inner, directory);
-		put_section(&inner, directory);
-		translate_rest(&inner);
-		t->failed |= inner.failed;
-	}
-	dovecot_conf_finish(&conf);
-	if (text)
-		wipe(text, size);
-	free(text);
+	take_file(inner, directory);
+	put_section(inner, directory);
 }
 
 void translate_ldap(struct translation *t, const char *name, const char *file,
@@ -266,7 +243,7 @@ void translate_ldap(struct translation *t, const char *name, const char *file,
 	struct directory directory = {.name = name};
 
 	if (file) {
-		translate_file(t, &directory, file);
+		translate_named_file(t, file, work_on_file, &directory);
 		return;
 	}
 	take_blocks(t, &directory, blocks);

@@ -424,32 +424,12 @@ static void put_section(struct translation *t, struct database *database)
 	fputs("}\n", t->parts[PART_OWN]);
 }
 
-static void translate_file(struct translation *t, struct database *database, const char *file)
+static void work_on_file(struct translation *inner, void *context)
 {
-	struct translation inner = *t;
-	struct dovecot_conf conf = {0};
-	struct err err = {0};
-	size_t size = 0;
-	char *text = t->source->read(t->source->context, file, &size);
+	struct database *database = context;
 
-	if (!text || dovecot_conf_parse((pop3_span){text, size}, file, &conf, &err) < 0) {
-		note_nowhere(
-			t, file, SETTINGS_TO_DO,
-			"it is not there or not understood (%.200s): copy it here, or write the "
-			"section database by hand",
-			err.text);
-	} else {
-		inner.conf = &conf;
-		inner.name = file;
-		take_file(&inner, database);
-		put_section(&inner, database);
-		translate_rest(&inner);
-		t->failed |= inner.failed;
-	}
-	dovecot_conf_finish(&conf);
-	if (text)
-		wipe(text, size);
-	free(text);
+	take_file(inner, database);
+	put_section(inner, database);
 }
 
 void translate_sql(struct translation *t, const char *name, const char *file,
@@ -458,7 +438,7 @@ void translate_sql(struct translation *t, const char *name, const char *file,
 	struct database database = {.name = name};
 
 	if (file) {
-		translate_file(t, &database, file);
+		translate_named_file(t, file, work_on_file, &database);
 	} else {
 		take_blocks(t, &database, blocks);
 		put_section(t, &database);

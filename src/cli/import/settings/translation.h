@@ -60,7 +60,7 @@ bool has_name(const char *names, const char *name);
 
 setting take(struct translation *t, const char *section, const char *keys);
 setting take_in(struct translation *t, unsigned block, const char *keys);
-/* What counts for the POP3 server: its own section, else the common one. */
+/* The setting of the POP3 server: of its own section, else the common one. */
 setting take_pop3(struct translation *t, const char *keys);
 /* All settings of a block, those of sections in it, too. */
 void take_block(struct translation *t, unsigned block);
@@ -100,6 +100,10 @@ void translate_listen(struct translation *t); /* listen.c */
 void translate_tls(struct translation *t);    /* tls.c */
 void translate_rules(struct translation *t);  /* rules.c: logins, limits, quota */
 void translate_rest(struct translation *t);   /* rest.c: all that was not taken */
+/* named_file.c: a file of settings of its own that a section names, for sql.c and ldap.c. work
+ * takes and puts what it knows; the rest is noted. */
+void translate_named_file(struct translation *t, const char *file,
+			  void (*work)(struct translation *inner, void *context), void *context);
 /* A section of sql or ldap: file is the one that its args name, NULL: its settings are in the
  * blocks. users.c calls them, once for each database. */
 void translate_sql(struct translation *t, const char *database, const char *file,
