@@ -11,7 +11,7 @@
 
 /* ---- its columns ---- */
 
-/* What is behind the quoted text at the front of at. */
+/* The place behind the quoted text at the front of at. */
 static const char *skip_quoted(const char *at, bool mysql)
 {
 	char quote = *at++;
@@ -51,7 +51,7 @@ static bool ends_list(const char *begin, const char *at)
 	return *at == ';';
 }
 
-/* The name that the database gives to an item: behind AS, or its last word. */
+/* An item's name in the database: the word behind AS, or the last one. */
 static void take_column(struct query *query, const char *from, const char *end)
 {
 	struct query_column *column = &query->columns[query->count];

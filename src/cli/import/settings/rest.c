@@ -1,4 +1,4 @@
-/* What no subject took: a note for each setting. */
+/* Settings that no subject took: a note for each. */
 #include "cli/import/settings/translation.h"
 
 #include <fnmatch.h>

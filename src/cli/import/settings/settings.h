@@ -25,7 +25,7 @@ struct settings_note {
 	size_t number; /* in the order in which they were made */
 };
 
-/* What valija.conf wants in a file of its own, beside it. */
+/* A text for a file of its own beside valija.conf. */
 struct settings_secret {
 	char *name, *text;
 };

@@ -210,7 +210,7 @@ static char *text_of(const char *format, va_list args)
 	return strdup(text);
 }
 
-/* What came from a file is shown as a terminal can have it. */
+/* A text of a file, as it can be shown on a terminal. */
 static char *shown(const char *section, const char *key)
 {
 	char text[4 * 256 + 1];

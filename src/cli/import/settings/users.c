@@ -1,4 +1,4 @@
-/* Who the users are: passdb and userdb of both versions. */
+/* The sources of users: passdb and userdb of both versions. */
 #include "cli/import/settings/translation.h"
 #include "cli/import/settings/variables.h"
 
@@ -99,7 +99,7 @@ static bool is_driver(const struct block *block, const char *driver)
 	return strcmp(block->driver, driver) == 0;
 }
 
-/* What makes a section one that adds no users, in both versions. */
+/* Settings by which a section adds no users, in both versions. */
 static const char *unusual(struct translation *t, const struct block *block)
 {
 	if (is_yes(take_in(t, block->at, "deny|passdb_deny")))

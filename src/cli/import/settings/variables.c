@@ -27,7 +27,7 @@ static enum variable find(const struct word *list, const char *text, size_t size
 	return list->variable;
 }
 
-/* What a filter of 2.4 makes of it. Names have small letters here. */
+/* A value behind a filter of 2.4. Names have small letters here. */
 static enum variable filtered(enum variable variable, const char *filter, size_t size)
 {
 	enum variable part = find(words, filter, size);

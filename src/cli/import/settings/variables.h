@@ -24,7 +24,7 @@ const char *variable_placeholder(enum variable variable);
 /* Writes text with placeholders of valija.conf. home: text for %h and a "~/" at the front, with
  * variables itself; NULL: none. False: a variable has no counterpart, or it is too long. */
 bool variables_expand(const char *text, const char *home, char *ret, size_t size);
-/* What is behind the home in "~/Maildir", "%h/Maildir": "Maildir"; NULL: it is not below a home. */
+/* The path below the home in "~/Maildir", "%h/Maildir": "Maildir"; NULL: it is not below one. */
 const char *variables_below_home(const char *text);
 
 #endif
