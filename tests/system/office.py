@@ -397,6 +397,10 @@ class Office:
         shutil.rmtree(self.state, ignore_errors=True)
 
 
+# valijad's loop counts with the kernel's coarse clock, so a timer may come one tick (1 to 10 ms) early
+TICK = 0.02
+
+
 def wait_until(condition, seconds=10):
     """For what no event tells of; returns what condition returned."""
     deadline = time.monotonic() + seconds

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from office import PASSWORD, wait_until
+from office import PASSWORD, TICK, wait_until
 from own_network import own_network
 from pop import Closed, Pop
 
@@ -69,7 +69,7 @@ def test_threat_70_cancels_are_failures_from_the_second_on(make_office, connect)
         give_up(client)
     client.send('AUTH SCRAM-SHA-256\r\n')
     assert client.line().startswith('-ERR [AUTH]')
-    assert time.monotonic() - begin >= 1.5
+    assert time.monotonic() - begin >= 1.5 - 3 * TICK
     with pytest.raises((Closed, OSError)):
         client.ok('NOOP')
         client.ok('NOOP')
@@ -100,7 +100,7 @@ def test_threat_70_other_names_and_a_right_login_after_the_delay(make_office, co
     for name in ('demo', 'nobody', 'nobody-else'):
         give_up(client, name)
     assert finish_scram(client).startswith('+OK')
-    assert time.monotonic() - begin >= 0.4
+    assert time.monotonic() - begin >= 0.4 - 2 * TICK
     client.quit()
 
 
@@ -114,7 +114,7 @@ def test_threat_70_cut_exchanges_are_failures_of_the_address(make_office, need_r
         begin_scram(client)
         client.reset()
     wait_until(lambda: office.log_text().count('login-given-up') == 4)
-    assert delay_of(office, HERE) >= 0.2 * 2 ** 3  # three were failures, this is the fourth
+    assert delay_of(office, HERE) >= 0.2 * 2 ** 3 - TICK  # three were failures, this is the fourth
     assert delay_of(office, THERE) < 0.2 * 2 ** 3
     with Pop(office.pop3, source=HERE) as client:  # the owner gets in
         client.login('demo', PASSWORD)
@@ -136,7 +136,7 @@ def test_threat_25_delays_grow_over_the_connections_of_an_address(make_office, n
                                    'login.failure_delay_max': '1s',
                                    'login.plain_without_tls': 'yes'})
     for least in (0.2, 0.4, 0.8, 1, 1):
-        assert delay_of(office, HERE) >= least
+        assert delay_of(office, HERE) >= least - TICK
     begin = time.monotonic()
     delay_of(office, THERE)  # another address has its own
     with Pop(office.pop3, source=HERE) as client:
@@ -157,7 +157,7 @@ def test_threat_25_addresses_of_one_ipv6_network_are_one(make_office, need_root)
             client.ok('USER demo')
             begin = time.monotonic()
             client.err('PASS wrong')
-            assert time.monotonic() - begin >= 0.2 * 2 ** n
+            assert time.monotonic() - begin >= 0.2 * 2 ** n - TICK
 
 
 # sessions of a user

@@ -306,14 +306,20 @@ static void warn(const char *text)
 	log_warning("%s", text);
 }
 
-static void look_at_dates(struct loop_timer *timer)
+static void publish_ends(const struct front *front)
 {
-	struct front *front = timer->context;
 	uint32_t count = front->tls ? front->frame.child->config->certificate_count : 0;
 
 	for (uint32_t i = 0; i < count; i++)
 		counters_set(COUNTER_CERTIFICATE_END + i,
 			     (uint64_t)tls_server_dates(front->tls, i).last);
+}
+
+static void look_at_dates(struct loop_timer *timer)
+{
+	struct front *front = timer->context;
+
+	publish_ends(front);
 	expiry_warn(front->frame.child->config, front->tls, (int64_t)time(NULL), warn);
 	loop_timer_set(timer, EXPIRY_EVERY);
 }
@@ -384,8 +390,10 @@ static int start(struct child *child, struct err *err)
 	loop_deadlines_init(&front->grace, child->loop, GRACE_MS, session_expired, front);
 	loop_deadlines_init(&front->trim, child->loop, TRIM_IDLE_MS, session_trim_expired, front);
 	loop_timer_init(&front->expiry, child->loop, look_at_dates, front);
-	if (child->index == 0)
+	if (child->index == 0) {
+		publish_ends(front); /* nobody reads 0, an end long ago, once this one is ready */
 		loop_timer_set(&front->expiry, 0);
+	}
 	return frame_start(&front->frame, most_sessions(child), err);
 }
 
