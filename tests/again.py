@@ -40,14 +40,14 @@ def node_of(name):
 
 
 def pytest_passes(name):
-    return subprocess.run([sys.executable, '-m', 'pytest', '-c', 'tests/pytest.ini',
-                           '--rootdir=tests', '-n', '0', node_of(name)], check=False).returncode == 0
+    command = [sys.executable, '-m', 'pytest', '-c', 'tests/pytest.ini', '--rootdir=tests']
+    return subprocess.run([*command, '-n', '0', node_of(name)], check=False).returncode == 0
 
 
 def meson_passes(build, name):
-    name = name.split(' / ')[-1]
-    return subprocess.run(['/usr/bin/meson', 'test', '-C', build, '--no-rebuild', '--print-errorlogs',
-                           '--logbase', 'again', name], check=False).returncode == 0
+    command = ['/usr/bin/meson', 'test', '-C', build, '--no-rebuild', '--print-errorlogs',
+               '--logbase', 'again']
+    return subprocess.run([*command, name.split(' / ')[-1]], check=False).returncode == 0
 
 
 def main():

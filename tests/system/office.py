@@ -397,7 +397,7 @@ class Office:
         shutil.rmtree(self.state, ignore_errors=True)
 
 
-# valijad's loop counts with the kernel's coarse clock, so a timer may come one tick (1 to 10 ms) early
+# valijad's loop counts with the kernel's coarse clock: a timer may come a tick (1 to 10 ms) early
 TICK = 0.02
 
 
