@@ -2,8 +2,8 @@
  * Readers of tokens in `valija fetch`: the first octet chooses the reader, the others are what came
  * over the network. Checked: results are bounded and printable, whatever came.
  */
-#include "fetch/oauth/answer.h"
-#include "fetch/oauth/grant.h"
+#include "oauth/answer.h"
+#include "oauth/grant.h"
 #include "fetch/oauth/redirect.h"
 #include "fetch/session/bearer.h"
 

@@ -62,6 +62,8 @@ complete -c valija -n $import -l from -r -d 'folder of the other server\'s lists
 complete -c valija -n $import -l user -x -d 'only this user'
 complete -c valija -n $import -l dry-run -d 'only look'
 complete -c valija -n $import -l undo -d 'take it back'
+complete -c valija -f -n __fish_use_subcommand -a remote -d 'consents to maildrops on another server'
+complete -c valija -f -n '__fish_seen_subcommand_from remote' -a 'login grant grants check forget'
 complete -c valija -f -n __fish_use_subcommand -a retention -d 'delete what is too old'
 complete -c valija -n '__fish_seen_subcommand_from retention' -l dry-run -d 'only list'
 complete -c valija -f -n __fish_use_subcommand -a undelete -d 'bring deleted messages back'

@@ -192,20 +192,17 @@ static int begin(struct asker *asker, const struct config *config,
 
 /* ---- the question ---- */
 
-static int send_question(struct asker *asker, uint32_t deadline, pop3_span name,
-			 const pop3_span *password)
+/* kind LOOKUP_FIND: without a secret. */
+static int send_question(struct asker *asker, uint32_t deadline, enum lookup_kind kind,
+			 pop3_span name, pop3_span secret)
 {
 	struct ipc_find find = {.id = 1, .purpose = LOOKUP_CLI, .deadline = deadline, .count = 1};
-	struct ipc_verify verify = {.id = 1,
-				    .kind = LOOKUP_PASSWORD,
-				    .purpose = LOOKUP_CLI,
-				    .deadline = deadline,
-				    .tls = 1};
-	pop3_span texts[2] = {name}, parts[] = {name, {"", 1}};
+	struct ipc_verify verify = {
+		.id = 1, .kind = kind, .purpose = LOOKUP_CLI, .deadline = deadline, .tls = 1};
+	pop3_span texts[2] = {name, secret}, parts[] = {name, {"", 1}};
 
-	if (!password)
+	if (kind == LOOKUP_FIND)
 		return ipc_send_all(&asker->peer, IPC_FIND, &find, parts, 2, NULL, 0);
-	texts[1] = *password;
 	return ipc_send_texts(&asker->peer, IPC_VERIFY, &verify, texts, 2);
 }
 
@@ -249,8 +246,9 @@ static void finish(struct asker *asker)
 	lookup_close(&asker->program);
 }
 
-int asker_ask(const struct config *config, const struct config_database *database, pop3_span name,
-	      const pop3_span *password, struct asker_answer *ret, struct err *err)
+static int ask(const struct config *config, const struct config_database *database,
+	       enum lookup_kind kind, pop3_span name, pop3_span secret, struct asker_answer *ret,
+	       struct err *err)
 {
 	struct asker asker = {.log_fd = -1, .config_fd = -1, .pid = -1, .answer = ret};
 	uint32_t ms = (uint32_t)(config_database_number(config, database, "timeout") * 1000);
@@ -258,7 +256,7 @@ int asker_ask(const struct config *config, const struct config_database *databas
 
 	memset(ret, 0, sizeof(*ret));
 	if (begin(&asker, config, database, err) == 0) {
-		if (send_question(&asker, ms, name, password) == 0 &&
+		if (send_question(&asker, ms, kind, name, secret) == 0 &&
 		    wait_for(&asker, ms + SLACK_MS) == IPC_ANSWER)
 			rc = 0;
 		else
@@ -268,6 +266,19 @@ int asker_ask(const struct config *config, const struct config_database *databas
 	read_log(&asker);
 	finish(&asker);
 	return rc;
+}
+
+int asker_ask(const struct config *config, const struct config_database *database, pop3_span name,
+	      const pop3_span *password, struct asker_answer *ret, struct err *err)
+{
+	return ask(config, database, password ? LOOKUP_PASSWORD : LOOKUP_FIND, name,
+		   password ? *password : (pop3_span){"", 0}, ret, err);
+}
+
+int asker_access(const struct config *config, const struct config_database *database,
+		 pop3_span name, struct asker_answer *ret, struct err *err)
+{
+	return ask(config, database, LOOKUP_ACCESS, name, (pop3_span){"", 0}, ret, err);
 }
 
 /* ---- lists ---- */

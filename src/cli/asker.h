@@ -23,6 +23,11 @@ struct asker_answer {
 int asker_ask(const struct config *config, const struct config_database *database, pop3_span name,
 	      const pop3_span *password, struct asker_answer *ret, struct err *err);
 
+/* Asks for an access token of name for a remote server, as it is done for a session; the caller
+ * wipes ret. */
+int asker_access(const struct config *config, const struct config_database *database,
+		 pop3_span name, struct asker_answer *ret, struct err *err);
+
 /* Whether the users of such a database can be listed. */
 bool asker_can_list(const struct config_database *database);
 /* Calls each with the name of each user, as the database has it, in any order. -1 with err: not

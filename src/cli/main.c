@@ -13,6 +13,7 @@
 #include "cli/init.h"
 #include "cli/mark.h"
 #include "cli/mbox.h"
+#include "cli/remote.h"
 #include "cli/trace.h"
 #include "cli/retention.h"
 #include "cli/undelete.h"
@@ -38,6 +39,7 @@ static const struct command commands[] = {
 	{"deleted", deleted_main, "list who deleted which messages of a user"},
 	{"undelete", undelete_main, "bring deleted messages back, while they are kept"},
 	{"retention", retention_main, "delete what is too old, or list it"},
+	{"remote", remote_main, "have users consent to their maildrops on another server"},
 	{"mbox", mbox_main, "look at an mbox, and put it in order after a crash"},
 	{"who", control_main, "list the sessions of a running server"},
 	{"kick", control_main, "end sessions of a running server"},

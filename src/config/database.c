@@ -336,7 +336,7 @@ static const struct database_key keys[] = {
 	 .drivers = OAUTH,
 	 .kind = DATABASE_TEXT,
 	 .standard = "",
-	 .help = "Our name at introspection_url."},
+	 .help = "Our name at introspection_url and token_url."},
 	{.name = "client_secret_file",
 	 .drivers = OAUTH,
 	 .kind = DATABASE_SECRET,
@@ -348,6 +348,33 @@ static const struct database_key keys[] = {
 	 .standard = "basic",
 	 .choices = "basic post",
 	 .help = "How they are sent: client_secret_basic or client_secret_post."},
+	{.name = "token_url",
+	 .drivers = OAUTH,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "Where a provider gives new access tokens, for maildrops of another server "
+		 "(remote):\nthe users' grants are kept here. Without issuer, jwks and "
+		 "introspection_url the\ndatabase judges no tokens."},
+	{.name = "grants",
+	 .drivers = OAUTH,
+	 .kind = DATABASE_PATH,
+	 .standard = "/var/lib/valija/grants",
+	 .help = "The folder of these grants, for the system user named by user alone."},
+	{.name = "device_url",
+	 .drivers = OAUTH,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "Where `valija remote login` gets the code that a person types in (RFC 8628)."},
+	{.name = "authorize_url",
+	 .drivers = OAUTH,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "Where a browser gets it instead, at providers without codes for devices."},
+	{.name = "request_scope",
+	 .drivers = OAUTH,
+	 .kind = DATABASE_TEXT,
+	 .standard = "",
+	 .help = "What it asks a person to consent to."},
 	{.name = "config_url",
 	 .drivers = OAUTH,
 	 .kind = DATABASE_TEXT,
@@ -508,6 +535,19 @@ bool config_database_could_have(const struct config *config, const struct config
 		if (span_equal_nocase(own, span_of(domain)))
 			return true;
 	return n == 0;
+}
+
+bool config_database_judges_tokens(const struct config *config,
+				   const struct config_database *database)
+{
+	static const char *const how[] = {"issuer", "jwks_url", "jwks_file", "introspection_url"};
+
+	if (database->driver != DRIVER_OAUTH)
+		return false;
+	for (size_t i = 0; i < sizeof(how) / sizeof(how[0]); i++)
+		if (*config_database_text(config, database, how[i]))
+			return true;
+	return !*config_database_text(config, database, "token_url");
 }
 
 bool config_database_verifies(const struct config *config, const struct config_database *database)

@@ -62,6 +62,9 @@ uint32_t config_database_mail(const struct config *config, const struct config_d
 bool config_database_could_have(const struct config *config, const struct config_database *database,
 				pop3_span name);
 
+/* Whether it judges the tokens of logins: driver oauth, unless it has grants only. */
+bool config_database_judges_tokens(const struct config *config,
+				   const struct config_database *database);
 /* Whether the database judges passwords itself: it is asked with the password. Others give the
  * stored secret. */
 bool config_database_verifies(const struct config *config, const struct config_database *database);

@@ -375,7 +375,8 @@ static bool judge_verify(const void *message)
 {
 	const struct ipc_verify *m = message;
 
-	return (m->kind == LOOKUP_PASSWORD || m->kind == LOOKUP_TOKEN) &&
+	return (m->kind == LOOKUP_PASSWORD || m->kind == LOOKUP_TOKEN ||
+		m->kind == LOOKUP_ACCESS) &&
 	       m->purpose < LOOKUP_PURPOSES && m->deadline <= IPC_LOOKUP_DEADLINE_MAX &&
 	       m->tls <= 1 && m->head.texts[0] <= 255 && m->head.texts[1] <= IPC_LOOKUP_SECRET_MAX;
 }

@@ -30,6 +30,8 @@ enum lookup_kind {
 	LOOKUP_FIND,     /* the entry of a name */
 	LOOKUP_PASSWORD, /* whether a password is right, and the entry */
 	LOOKUP_TOKEN,    /* the same of an OAuth token */
+	LOOKUP_ACCESS,   /* an access token of the user's for another server; the secret is one that
+			    was refused there, or empty */
 	LOOKUP_KINDS
 };
 enum lookup_purpose {

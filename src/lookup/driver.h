@@ -43,7 +43,7 @@ struct lookup_question {
 	 * says who it is */
 	const char *names[IPC_LOOKUP_NAMES_MAX];
 	unsigned name_count;
-	pop3_span secret;    /* of LOOKUP_PASSWORD, LOOKUP_TOKEN; a NUL follows, and none
+	pop3_span secret;    /* of all but LOOKUP_FIND; a NUL follows, and none
 				is in it; wiped by the role afterwards */
 	const char *service; /* "pop3", "lmtp", "smtp" … */
 	bool tls;            /* of the client's connection */

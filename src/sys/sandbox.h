@@ -30,6 +30,7 @@ enum sandbox_role {
 	SANDBOX_LOGINS, /* one file in one folder, in a thread */
 	SANDBOX_STATUS, /* answers HTTP, by libevent */
 	SANDBOX_LOCKER, /* lock files in one folder */
+	SANDBOX_GRANTS, /* a lookup that keeps files in one folder, too */
 	SANDBOX_ROLE_COUNT
 };
 

@@ -4,6 +4,7 @@
 
 #include "base/random.h"
 #include "base/text.h"
+#include "config/database.h"
 #include "users/derived.h"
 
 #include <errno.h>
@@ -100,7 +101,7 @@ void login_service_destroy(struct login_service *service)
 static bool takes_tokens(const struct config *config)
 {
 	for (uint32_t i = 0; config && i < config->database_count; i++)
-		if (config->databases[i].driver == DRIVER_OAUTH &&
+		if (config_database_judges_tokens(config, &config->databases[i]) &&
 		    (config->databases[i].purposes & CONFIG_FOR_LOGIN))
 			return true;
 	return false;

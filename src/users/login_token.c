@@ -21,7 +21,7 @@ static const char *setting(const struct login *login, const char *name)
 	const char *value = NULL;
 
 	for (uint32_t i = 0; config && i < config->database_count && !value; i++)
-		if (config->databases[i].driver == DRIVER_OAUTH)
+		if (config_database_judges_tokens(config, &config->databases[i]))
 			value = config_database_item(config, &config->databases[i], name, 0);
 	return value ? value : "";
 }

@@ -18,10 +18,11 @@ ALLOWED = {
     'users': ('base', 'lmtp', 'sys', 'config'),
     'config': ('base',),
     'server': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
+    'oauth': ('base',),
     'https': ('base', 'sys'),
-    'lookup': ('base', 'sys', 'https', 'ipc', 'config', 'users', 'server'),
-    'fetch': ('base', 'sys', 'https', 'maildrop'),
-    'cli': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),
+    'lookup': ('base', 'sys', 'https', 'ipc', 'config', 'users', 'server', 'oauth'),
+    'fetch': ('base', 'sys', 'https', 'maildrop', 'oauth'),
+    'cli': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config', 'oauth'),
 }
 
 # the command's main hands `valija fetch` over: the one include between programs
@@ -121,7 +122,7 @@ DOORS = (
     (r'crypt\.h|argon2\.h', ('src/users/schemes.c',)),
     (r'security/', ('src/lookup/system/pam.c',)),
     (r'jansson\.h', ('src/fetch/report/json.c', 'src/fetch/session/bearer.c',
-                     'src/fetch/oauth/answer.c', 'src/fetch/upload/verdict.c',
+                     'src/oauth/answer.c', 'src/fetch/upload/verdict.c',
                      'src/fetch/watch/memory.c', 'src/lookup/http/message.c',
                      'src/lookup/oauth/')),
     (r'curl/', ('src/https/', 'src/lookup/web/', 'src/fetch/upload/')),

@@ -3,8 +3,8 @@
 #define FETCH_OAUTH_ENDPOINT_H
 
 #include "fetch/account/provider.h"
-#include "fetch/oauth/answer.h"
-#include "fetch/oauth/form.h"
+#include "oauth/answer.h"
+#include "oauth/form.h"
 
 #include <stdbool.h>
 

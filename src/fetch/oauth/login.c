@@ -4,7 +4,7 @@
 
 #include "fetch/account/password.h"
 #include "fetch/oauth/flow.h"
-#include "fetch/oauth/grant.h"
+#include "fetch/oauth/store.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
-/* See grant.h: where a grant is kept: in a folder beside the state folder, because the confined
+/* See store.h. In a folder beside the state folder, because the confined
  * process may read that one, and has no business with refresh tokens. The lock is a file of its own
  * there, also for a keyring; it is never removed. */
-#include "fetch/oauth/grant.h"
+#include "fetch/oauth/store.h"
 
 #include "base/descriptor.h"
 #include "base/text.h"

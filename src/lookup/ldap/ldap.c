@@ -526,6 +526,7 @@ static bool is_for_us(const struct ldap *ldap, const struct lookup_question *que
 			lookup_down(answer, "verify = hash: auth judges passwords");
 		return question->secret.size > 0 && !ldap->hash;
 	case LOOKUP_TOKEN:
+	case LOOKUP_ACCESS:
 	case LOOKUP_KINDS:
 		break;
 	}

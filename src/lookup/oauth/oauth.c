@@ -1,11 +1,13 @@
 /*
  * The driver oauth: whether a bearer token is good and whose it is, by the issuer's keys or by
  * asking the issuer. It knows tokens only: of a name or a password it says that it has no such
- * user, and another database is asked.
+ * user, and another database is asked. With token_url it has users' grants at a provider, and
+ * hands out access tokens for remote maildrops (access.h).
  */
 #include "base/log.h"
 #include "base/text.h"
 #include "lookup/driver.h"
+#include "lookup/oauth/access.h"
 #include "lookup/oauth/claims.h"
 #include "lookup/oauth/introspect.h"
 #include "lookup/oauth/keys.h"
@@ -26,7 +28,8 @@ struct oauth {
 	struct claims_rules rules;
 	const char *audiences[AUDIENCES_MAX];
 	struct introspection introspection; /* url "": by keys */
-	struct keys *keys;
+	struct keys *keys;                  /* NULL: tokens are not judged, it has grants only */
+	struct access *access;              /* NULL: it has no grants */
 	struct web_site *site;
 	pthread_mutex_t lock; /* of what follows */
 	time_t second;
@@ -93,6 +96,11 @@ static void add_folder(struct sandbox *sandbox, const char *file)
 		sandbox_add_path(sandbox, folder, SANDBOX_READ);
 }
 
+static bool judges(const struct oauth *oauth)
+{
+	return config_database_judges_tokens(oauth->database->config, oauth->database->settings);
+}
+
 static int read_settings(struct oauth *oauth, struct keys_source *ret_source, struct err *err)
 {
 	const struct lookup_database *database = oauth->database;
@@ -109,6 +117,8 @@ static int read_settings(struct oauth *oauth, struct keys_source *ret_source, st
 		return -1;
 	if (*oauth->introspection.url)
 		return check_introspection(oauth, err);
+	if (!judges(oauth))
+		return 0;
 	oauth->rules.needs_expiry = oauth->rules.needs_issuer = true;
 	return check_keys(oauth, ret_source, err);
 }
@@ -124,6 +134,7 @@ static int open_driver(const struct lookup_database *database, struct sandbox *s
 	oauth->database = database;
 	pthread_mutex_init(&oauth->lock, NULL);
 	if (read_settings(oauth, &source, err) < 0 ||
+	    access_create(database, sandbox, &oauth->access, err) < 0 ||
 	    web_site_create(lookup_text(database, "ca_file"), "", sandbox, &oauth->site, err) < 0) {
 		free(oauth);
 		return -1;
@@ -282,12 +293,15 @@ static void ask(void *state, void **connection, const struct lookup_question *qu
 	struct oauth *oauth = state;
 
 	answer->status = LOOKUP_UNKNOWN;
-	if (question->kind != LOOKUP_TOKEN)
+	if (question->kind == LOOKUP_ACCESS ? !oauth->access
+					    : question->kind != LOOKUP_TOKEN || !judges(oauth))
 		return;
 	if (!*connection)
 		*connection = web_create(oauth->site);
 	if (!*connection)
 		lookup_down(answer, "out of memory");
+	else if (question->kind == LOOKUP_ACCESS)
+		access_ask(oauth->access, *connection, question, answer);
 	else if (*oauth->introspection.url)
 		ask_issuer(oauth, *connection, question, answer);
 	else

@@ -124,11 +124,13 @@ static bool is_asked(const struct ask *ask, const struct database *database)
 {
 	const struct ask_question *question = &ask->question;
 	bool oauth = database->settings->driver == DRIVER_OAUTH;
+	bool judges =
+		config_database_judges_tokens(ask->databases->child->config, database->settings);
 
 	if (!(database->settings->purposes & purpose_of(question)) || !could_have(ask, database))
 		return false;
 	if (question->token.size || oauth)
-		return question->token.size && oauth;
+		return question->token.size && judges;
 	return question->purpose == LOOKUP_RECIPIENT || question->password.size ||
 	       question->proved || !database->judges;
 }

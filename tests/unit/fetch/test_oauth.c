@@ -9,9 +9,9 @@
 #include "base/text.h"
 #include "fetch/account/provider.h"
 #include "fetch/confine.h"
-#include "fetch/oauth/answer.h"
-#include "fetch/oauth/form.h"
-#include "fetch/oauth/grant.h"
+#include "oauth/answer.h"
+#include "oauth/form.h"
+#include "oauth/grant.h"
 #include "fetch/oauth/redirect.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /* Forms (application/x-www-form-urlencoded) and addresses with queries, put together in a buffer of
  * the caller's. Pure. */
-#ifndef FETCH_OAUTH_FORM_H
-#define FETCH_OAUTH_FORM_H
+#ifndef OAUTH_FORM_H
+#define OAUTH_FORM_H
 
 #include <stdbool.h>
 #include <stddef.h>

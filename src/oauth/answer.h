@@ -2,8 +2,8 @@
  * Answers of token servers, and the file in which a provider hands out a client id: JSON from
  * outside, read here only. Pure. The caller finishes what was filled: it holds secrets.
  */
-#ifndef FETCH_OAUTH_ANSWER_H
-#define FETCH_OAUTH_ANSWER_H
+#ifndef OAUTH_ANSWER_H
+#define OAUTH_ANSWER_H
 
 #include "base/err.h"
 #include "base/secret.h"

@@ -1,5 +1,5 @@
 /* See answer.h. */
-#include "fetch/oauth/answer.h"
+#include "oauth/answer.h"
 
 #include "base/text.h"
 

@@ -1,5 +1,5 @@
 /* See form.h. */
-#include "fetch/oauth/form.h"
+#include "oauth/form.h"
 
 #include <ctype.h>
 #include <stdio.h>

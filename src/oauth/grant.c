@@ -1,5 +1,5 @@
-/* See grant.h: the form of a grant. Pure. */
-#include "fetch/oauth/grant.h"
+/* See grant.h. */
+#include "oauth/grant.h"
 
 #include "base/text.h"
 
