@@ -3,6 +3,7 @@ tests of the library play."""
 import base64
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -201,6 +202,22 @@ def test_a_trace_goes_on_over_a_reload_and_an_upgrade(steered, connect):
             pop.login('anna', PASSWORD)
             pop.quit()
         assert '\npass: ****\n' in trace.session(2)
+
+
+def test_an_auth_that_comes_later_is_told(steered, connect):
+    """As that of a generation whose control was there first."""
+    office = steered()
+    office.put('anna', MAIL)
+    office.allow('auth 0 .* was ended by signal')
+    with Trace(office, 'anna') as trace:
+        mark = office.mark()
+        (auth,) = [pid for pid, line in office.children().items() if ': auth ' in line]
+        os.kill(auth, signal.SIGKILL)
+        office.wait_log('traced by-uid=0 seconds=(599|600) user="anna"', since=mark)
+        with connect(office) as pop:
+            pop.login('anna', PASSWORD)
+            pop.quit()
+        assert '\npass: ****\n' in trace.session()
 
 
 def test_others_are_not_told_and_it_ends_with_the_command(steered, connect):

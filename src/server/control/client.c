@@ -326,6 +326,10 @@ static void go_on_auth(struct caller *caller)
 {
 	struct peer *auth = auth_from(caller->control->frame.child, caller->auth);
 
+	if (!auth && !caller->auth && kind_of(caller) == STEP_TRACE && caller->uid == 0) {
+		begin_following(caller); /* client_auth_up asks it */
+		return;
+	}
 	if (!auth && !caller->auth) {
 		conclude(caller, "error", "auth is being started: try again");
 		return;
@@ -672,6 +676,23 @@ static void stop_tracing(struct caller *caller)
 	for (struct peer *peer = caller->control->frame.child->peers; peer; peer = peer->next)
 		if (peer->role == ROLE_AUTH)
 			peer_send_texts(peer, IPC_TRACE, &stop, &user, 1);
+}
+
+/* Traces go on with a generation whose auth came behind this process: nobody waits for the answer,
+ * and auth judges the person as it does at first. */
+void client_auth_up(struct control *control, struct peer *auth)
+{
+	uint64_t now = loop_now(control->frame.child->loop);
+
+	for (struct caller *caller = control->tracers; caller; caller = caller->next_tracer) {
+		pop3_span target = {caller->target, caller->target_size};
+		struct ipc_trace message = {.id = caller->trace_id, .uid = caller->uid};
+
+		if (caller->tracing->until <= now)
+			continue;
+		message.seconds = (uint32_t)((caller->tracing->until - now + 999) / 1000);
+		peer_send_texts(auth, IPC_TRACE, &message, &target, 1);
+	}
 }
 
 void client_traced(struct control *control, const struct peer *auth,

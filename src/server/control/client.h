@@ -28,6 +28,8 @@ void client_traced(struct control *control, const struct peer *auth,
 /* The same of lines; auth NULL: the monitor's. */
 void client_lines(struct control *control, const struct peer *auth,
 		  const struct ipc_lines *message);
+/* That auth can be asked from now on. */
+void client_auth_up(struct control *control, struct peer *auth);
 /* That auth is gone. */
 void client_auth_gone(struct control *control, const struct peer *auth);
 

@@ -20,7 +20,8 @@ static struct control *root_struct(struct child *child)
 
 static void peer_up(struct peer *peer)
 {
-	(void)peer; /* clients look for auth processes when they need them */
+	if (peer->role == ROLE_AUTH) /* others look for it when they need it */
+		client_auth_up(root_struct(peer->child), peer);
 }
 
 static void peer_gone(struct peer *peer)
