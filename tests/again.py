@@ -55,6 +55,7 @@ def main():
     if not path.exists():
         return 1
     names = failed_in_junit(path) if kind == 'pytest' else failed_in_testlog(path)
+    names = list(dict.fromkeys(names))  # one that fails in its end as well is there twice
     if not names or len(names) > MOST:
         return 1
     unsteady = []

@@ -160,10 +160,11 @@ class Office:
         shutil.copytree(made, self.dir)
         for path in (made, *made.rglob('*')):
             os.chown(self.dir / path.relative_to(made), *owner_of(path))
-        text = self.conf.read_text()
-        for old, new in zip(ports, (self.pop3, self.pop3s, self.lmtp)):
-            text = text.replace(f'127.0.0.1:{old}"', f'127.0.0.1:{new}"')
-        self.conf.write_text(text)
+        # at once: a new port may be one of the old ones
+        new = dict(zip(map(str, ports), (self.pop3, self.pop3s, self.lmtp)))
+        self.conf.write_text(re.sub(r'127\.0\.0\.1:(\d+)"',
+                                    lambda m: f'127.0.0.1:{new.get(m[1], m[1])}"',
+                                    self.conf.read_text()))
         (self.dir / 'mail/.valija-root').write_text(secrets.token_hex(16) + '\n')
 
     def set(self, name, value):
