@@ -1,7 +1,9 @@
 /* See control.h. This file: the process, its peers. */
 #include "server/control/control.h"
 
+#include "server/control/answer.h"
 #include "server/control/client.h"
+#include "server/control/follow.h"
 
 enum {
 	CLIENTS_MAX = 64,
@@ -21,27 +23,27 @@ static struct control *root_struct(struct child *child)
 static void peer_up(struct peer *peer)
 {
 	if (peer->role == ROLE_AUTH) /* others look for it when they need it */
-		client_auth_up(root_struct(peer->child), peer);
+		follow_auth_up(root_struct(peer->child), peer);
 }
 
 static void peer_gone(struct peer *peer)
 {
-	client_auth_gone(root_struct(peer->child), peer);
+	answer_auth_gone(root_struct(peer->child), peer);
 }
 
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
 {
 	(void)fds;
 	if (type == IPC_TRACED)
-		client_traced(root_struct(peer->child), peer, message);
+		follow_traced(root_struct(peer->child), peer, message);
 	else if (type == IPC_WHO_PAGE)
-		client_page(root_struct(peer->child), peer, message);
+		answer_page(root_struct(peer->child), peer, message);
 	else if (type == IPC_LINES)
-		client_lines(root_struct(peer->child), peer, message);
+		answer_lines(root_struct(peer->child), peer, message);
 	else if (type == IPC_PENALTY_PAGE)
-		client_penalties(root_struct(peer->child), peer, message);
+		answer_penalties(root_struct(peer->child), peer, message);
 	else if (type == IPC_FLUSHED)
-		client_flushed(root_struct(peer->child), peer, message);
+		answer_flushed(root_struct(peer->child), peer, message);
 }
 
 static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
@@ -49,7 +51,7 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	struct control *control = root_struct(child);
 
 	if (type == IPC_BAN_PAGE)
-		client_ban_page(control, message);
+		answer_ban_page(control, message);
 	else if (type == IPC_RING)
 		rings_add(&control->rings, message, fds[0]);
 	else if (type == IPC_RING_WRITER)
@@ -57,7 +59,7 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	else if (type == IPC_LISTENER)
 		frame_listen(&control->frame, message, &fds[0]);
 	else if (type == IPC_LINES)
-		client_lines(control, NULL, message);
+		answer_lines(control, NULL, message);
 	else if (type == IPC_CONTROL_PEERS)
 		control->peers = *(const struct ipc_control_peers *)message;
 	else if (type == IPC_PAGE)

@@ -426,6 +426,24 @@ static void expect_lines(const char *who, const char *wanted)
 	assert_string_equal(text, wanted);
 }
 
+static const char *wanted_of;
+
+static bool is_sent(void)
+{
+	char text[4000];
+
+	lines_of(wanted_of, text, sizeof(text));
+	return strstr(text, test.wanted) != NULL;
+}
+
+/* Channels to processes that start later come behind START. */
+static void wait_sent(const char *who, const char *line)
+{
+	wanted_of = who;
+	test.wanted = line;
+	wait_until(is_sent);
+}
+
 static void test_what_each_role_is_sent(void **state)
 {
 	char text[4000];
@@ -443,11 +461,11 @@ static void test_what_each_role_is_sent(void **state)
 		"COUNTERS file\nRECORDER\n"
 		"directory 0 state 0 mark 0 folder\ndirectory 1 state 0 mark 0 folder\n"
 		"CONTROL_PEERS\nstart\n"));
-	assert_non_null(strstr(text, "peer keeper 0 uid 0 group 1 socket\n"));
-	assert_non_null(strstr(text, "peer front 0 uid 0 group 1 socket\n"));
-	assert_non_null(strstr(text, "peer front 1 uid 0 group 1 socket\n"));
-	assert_non_null(strstr(text, "peer lmtp 0 uid 0 group 1 socket\n"));
-	assert_non_null(strstr(text, "peer mta 0 uid 0 group 1 socket\n"));
+	wait_sent("auth0[", "peer keeper 0 uid 0 group 1 socket\n");
+	wait_sent("auth0[", "peer front 0 uid 0 group 1 socket\n");
+	wait_sent("auth0[", "peer front 1 uid 0 group 1 socket\n");
+	wait_sent("auth0[", "peer lmtp 0 uid 0 group 1 socket\n");
+	wait_sent("auth0[", "peer mta 0 uid 0 group 1 socket\n");
 	lines_of("keeper0[", text, sizeof(text));
 	assert_non_null(strstr(
 		text, "as \"valijad: keeper 0\"\nCOUNTERS file\nRECORDER\ndirectory 1 state "));
