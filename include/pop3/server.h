@@ -53,7 +53,7 @@ enum pop3_want {
 /* RFC 1939 section 3. */
 enum pop3_state { POP3_AUTHORIZATION, POP3_TRANSACTION, POP3_UPDATE };
 
-/* Response codes: RFC 2449 section 8, RFC 3206. */
+/* Response codes: RFC 2449 section 8, RFC 3206, RFC 6856 section 5. */
 enum pop3_code {
 	POP3_CODE_NONE,
 	POP3_CODE_AUTH,
@@ -61,6 +61,7 @@ enum pop3_code {
 	POP3_CODE_LOGIN_DELAY,
 	POP3_CODE_SYS_TEMP,
 	POP3_CODE_SYS_PERM,
+	POP3_CODE_UTF8, /* it needs UTF8, which was not given */
 	POP3_CODE_COUNT
 };
 

@@ -168,6 +168,7 @@ static int status_of(const struct deliver *deliver, enum maildrop_status status)
 	case MAILDROP_LOST:
 	case MAILDROP_UNKNOWN:
 	case MAILDROP_CANCELLED:
+	case MAILDROP_NEEDS_UTF8:
 	case MAILDROP_FULL:
 		break;
 	}

@@ -260,7 +260,8 @@ static bool judge_fetch(const void *message)
 {
 	const struct ipc_fetch *m = message;
 
-	return m->number >= 1 && m->count >= 1 && (m->slot < ARENA_SLOTS || m->slot == IPC_NO_SLOT);
+	return m->number >= 1 && m->count >= 1 && m->no_utf8 <= 1 &&
+	       (m->slot < ARENA_SLOTS || m->slot == IPC_NO_SLOT);
 }
 
 static bool judge_delete(const void *message)

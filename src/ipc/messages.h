@@ -505,8 +505,8 @@ struct ipc_fetch {
 	uint64_t session;
 	uint32_t number, count; /* the first message; up to count - 1 of the next ones come with it,
 				   if small */
-	uint32_t slot; /* of the arena, for their octets; IPC_NO_SLOT: the packet carries them */
-	uint32_t unused;
+	uint32_t slot;    /* of the arena, for their octets; IPC_NO_SLOT: the packet carries them */
+	uint32_t no_utf8; /* bool: a message whose header is in UTF-8 is refused: NEEDS_UTF8 */
 };
 struct ipc_delete { /* tail: uint32_t numbers[count], ascending over all DELETEs of a session */
 	struct ipc_head head;

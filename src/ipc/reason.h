@@ -82,7 +82,11 @@
 	  "otra sesión se quedó con este buzón, y no se borró nada", "taken-over")                \
 	X(LOGIN_DELAY, LOGIN_DELAY, 0, "",                                                        \
 	  "the last login was too short a time ago, try again later",                             \
-	  "la última identificación fue hace muy poco, pruebe más tarde", "login-delay")
+	  "la última identificación fue hace muy poco, pruebe más tarde", "login-delay")          \
+	X(NEEDS_UTF8, UTF8, 0, "",                                                                \
+	  "this message has headers in UTF-8: set the mail program to use UTF8",                  \
+	  "este mensaje tiene cabeceras en UTF-8: active UTF8 en el programa de correo",          \
+	  "needs-utf8")
 
 enum reason {
 #define X(name, ...) REASON_##name,

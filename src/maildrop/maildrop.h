@@ -35,6 +35,8 @@ enum maildrop_status {
 	MAILDROP_LOST = -9,       /* commit: the lock is gone, nothing was deleted */
 	MAILDROP_UNKNOWN = -10,   /* commit, deliver: it may have been done, or not */
 	MAILDROP_CANCELLED = -11, /* nobody wanted it any more, and it was not begun */
+	MAILDROP_NEEDS_UTF8 =
+		-12, /* fetch: the message's header is in UTF-8, which is not wanted */
 };
 
 struct deleted_by;

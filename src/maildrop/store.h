@@ -91,6 +91,7 @@ struct store_value {
 struct store_fetch {
 	struct store_op op;
 	uint32_t first, count;
+	bool no_utf8;        /* a message whose header is in UTF-8 is not wanted: NEEDS_UTF8 */
 	uint64_t window_max; /* octets that may be read ahead of a FILE */
 	char *room;          /* for octets; NULL: none come by value */
 	uint32_t room_size;

@@ -1,6 +1,8 @@
 /* See store_bodies.h. */
 #include "maildrop/store_bodies.h"
 
+#include "maildrop/header_octets.h"
+
 #include <pop3/message.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -70,44 +72,79 @@ static bool fits(const struct store_fetch *op, const struct maildrop_body *body)
 	       body->stored <= op->room_size - op->used;
 }
 
-/* Adds one body that fits. -1: it cannot be read, or is not what the index says. */
-static int add(struct store_fetch *op, uint32_t number, const struct maildrop_body *body, bool now)
+static bool header_is_utf8(pop3_span message)
+{
+	struct header_octets octets;
+
+	header_octets_init(&octets);
+	header_octets_feed(&octets, message);
+	return header_octets_kind(&octets) == HEADER_UTF8;
+}
+
+/* Adds one body that fits. GONE: it cannot be read, or is not what the index says; NEEDS_UTF8. */
+static enum maildrop_status add(struct store_fetch *op, uint32_t number,
+				const struct maildrop_body *body, bool now)
 {
 	char *to = op->room + op->used;
 
 	if (read_whole(body, to, now) < 0 || !as_announced(body, to))
-		return -1;
+		return MAILDROP_GONE;
+	if (op->no_utf8 && header_is_utf8((pop3_span){to, body->stored}))
+		return MAILDROP_NEEDS_UTF8;
 	op->values[op->ready++] =
 		(struct store_value){body->octets, number, (uint32_t)body->stored};
 	op->used += (uint32_t)body->stored;
 	op->form = STORE_VALUES;
-	return 0;
+	return MAILDROP_OK;
 }
 
 bool store_bodies_now(struct maildrop *maildrop, struct store_fetch *op)
 {
 	for (uint32_t i = 0; i < op->count; i++) {
 		struct maildrop_body body;
-		bool full, added;
+		enum maildrop_status added = MAILDROP_OK;
+		bool full;
 
 		if (maildrop_body_now(maildrop, op->first + i, &body) != MAILDROP_OK)
 			return false;
 		full = !fits(op, &body);
-		added = !full && add(op, op->first + i, &body, true) == 0;
+		if (!full)
+			added = add(op, op->first + i, &body, true);
 		close(body.fd);
-		if (full)
+		if (full || added == MAILDROP_NEEDS_UTF8)
 			break;
-		if (!added)
+		if (added != MAILDROP_OK)
 			return false;
 	}
 	return op->ready > 0;
 }
 
-/* A large message: the descriptor goes out only if whoever reads it never has to wait. */
-static void lend(struct store_fetch *op, const struct maildrop_body *body)
+/* The header of a large message, as far as it can be read. */
+static bool large_header_is_utf8(const struct maildrop_body *body)
 {
-	enum maildrop_lending lending = maildrop_lending(body->fd);
+	struct header_octets octets;
+	char piece[16384];
+	uint64_t at = 0, n;
 
+	header_octets_init(&octets);
+	do {
+		n = body->stored - at < sizeof(piece) ? body->stored - at : sizeof(piece);
+		n = read_part(body->fd, body->offset + at, piece, n);
+		at += n;
+	} while (header_octets_feed(&octets, (pop3_span){piece, n}) && n);
+	return header_octets_kind(&octets) == HEADER_UTF8;
+}
+
+/* A large message: the descriptor goes out only if whoever reads it never has to wait. */
+static enum maildrop_status lend(struct store_fetch *op, const struct maildrop_body *body)
+{
+	enum maildrop_lending lending;
+
+	if (op->no_utf8 && large_header_is_utf8(body)) {
+		close(body->fd);
+		return MAILDROP_NEEDS_UTF8;
+	}
+	lending = maildrop_lending(body->fd);
 	op->body = *body;
 	op->form = lending == MAILDROP_LEND_VALUE ? STORE_STREAM : STORE_FILE;
 	op->in_memory = lending == MAILDROP_LEND_MEMORY;
@@ -115,10 +152,11 @@ static void lend(struct store_fetch *op, const struct maildrop_body *body)
 	if (op->form == STORE_STREAM) {
 		close(op->body.fd);
 		op->body.fd = -1;
-		return;
+		return MAILDROP_OK;
 	}
 	op->window = warm(body->fd, body->offset,
 			  body->stored < op->window_max ? body->stored : op->window_max);
+	return MAILDROP_OK;
 }
 
 static enum maildrop_status wrong(struct maildrop *maildrop, struct store_fetch *op,
@@ -142,12 +180,13 @@ void store_bodies(struct maildrop *maildrop, struct store_fetch *op)
 			break;
 		if (!fits(op, &body)) {
 			if (i == 0)
-				lend(op, &body);
+				status = lend(op, &body);
 			else
 				close(body.fd);
 			break;
 		}
-		if (add(op, number, &body, false) < 0)
+		status = add(op, number, &body, false);
+		if (status == MAILDROP_GONE)
 			status = wrong(maildrop, op, number);
 		close(body.fd);
 	}

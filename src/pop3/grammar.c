@@ -152,6 +152,7 @@ static const char *const code_names[] = {
 	[POP3_CODE_LOGIN_DELAY] = "LOGIN-DELAY",
 	[POP3_CODE_SYS_TEMP] = "SYS/TEMP",
 	[POP3_CODE_SYS_PERM] = "SYS/PERM",
+	[POP3_CODE_UTF8] = "UTF8",
 };
 _Static_assert(sizeof(code_names) / sizeof(code_names[0]) == POP3_CODE_COUNT,
 	       "every response code has a name");

@@ -49,6 +49,7 @@ static int refused(const struct login *login, const struct pop3_client_event *ev
 			       words);
 	case POP3_CODE_NONE:
 	case POP3_CODE_AUTH:
+	case POP3_CODE_UTF8:
 	case POP3_CODE_COUNT:
 		break;
 	}

@@ -36,6 +36,7 @@ static enum watch_result by_refusal(enum pop3_code refusal)
 	case POP3_CODE_NONE:
 	case POP3_CODE_AUTH:
 	case POP3_CODE_SYS_PERM:
+	case POP3_CODE_UTF8:
 	case POP3_CODE_COUNT:
 		break;
 	}

@@ -54,7 +54,10 @@ static void send_failed(struct peer *front, const struct keeper_session *session
 		message.reason = REASON_MESSAGE_GONE;
 	else if (op->status == MAILDROP_PERM)
 		message.reason = REASON_MESSAGE_PERM;
-	log_warning("%s: message %u: %s", session->place->path, number, op->err.text);
+	else if (op->status == MAILDROP_NEEDS_UTF8)
+		message.reason = REASON_NEEDS_UTF8;
+	if (op->status != MAILDROP_NEEDS_UTF8)
+		log_warning("%s: message %u: %s", session->place->path, number, op->err.text);
 	peer_send(front, IPC_BODY_FAILED, &message);
 }
 
@@ -130,6 +133,7 @@ static bool fetch_now(struct keeper_session *session, struct peer *front,
 	fetch->session = session;
 	op->first = message->number;
 	op->count = message->count < COUNT_MAX ? message->count : COUNT_MAX;
+	op->no_utf8 = message->no_utf8;
 	op->values = fetch->values;
 	op->room = arena_slot(((struct keeper_front *)front->data)->arena, message->slot);
 	op->room_size = op->room ? ARENA_SLOT_SIZE : IPC_BATCH_MAX;
@@ -166,6 +170,7 @@ void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *messag
 	fetch->op.op.done = fetched;
 	fetch->op.first = message->number;
 	fetch->op.count = message->count < COUNT_MAX ? message->count : COUNT_MAX;
+	fetch->op.no_utf8 = message->no_utf8;
 	fetch->op.values = fetch->values;
 	fetch->op.room = fetch->data; /* what ends later does not write into the front's arena */
 	fetch->op.room_size = IPC_BATCH_MAX;

@@ -129,6 +129,7 @@ static enum reason reason_of(const struct keeper *keeper, enum maildrop_status s
 	case MAILDROP_LOST:
 	case MAILDROP_UNKNOWN:
 	case MAILDROP_CANCELLED:
+	case MAILDROP_NEEDS_UTF8:
 		break;
 	}
 	return REASON_MAILDROP_TEMP;

@@ -43,6 +43,7 @@ static enum reason reason_of(enum maildrop_status status)
 	case MAILDROP_LOST:
 	case MAILDROP_UNKNOWN:
 	case MAILDROP_CANCELLED:
+	case MAILDROP_NEEDS_UTF8:
 		break;
 	}
 	return REASON_MAILDROP_TEMP;

@@ -240,6 +240,62 @@ static void slices(void **state)
 	assert_int_equal(sliced(all + 1, 1, NULL).op.status, MAILDROP_GONE);
 }
 
+/* A client without UTF8: a message whose header needs it ends a batch, and is refused by itself;
+ * its body does not matter, nor what no standard has. */
+static void headers_in_utf8(void **state)
+{
+	struct scratch *s = *state;
+	static char large[2 * LARGE];
+	struct store_fetch op;
+
+	maildrop_close(maildrop);
+	put_file(s, "cur/6.f:2,", "Subject: \xc3\xb1\n\nb\n");
+	put_file(s, "cur/7.g:2,", "Subject: \xf1\n\n\xc3\xb1\n");
+	memset(large, 'x', sizeof(large) - 1);
+	memcpy(large, "Subject: ", 9);
+	memcpy(large + LARGE, "\xc3\xb1\n\n\xff", 5);
+	put_file(s, "cur/8.h:2,", large);
+	assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &maildrop, NULL), MAILDROP_OK);
+	for (int now = 0; now <= 1; now++) {
+		for (uint32_t first = 6; first <= 8; first++) {
+			op = (struct store_fetch){.first = first,
+						  .count = 1,
+						  .no_utf8 = true,
+						  .room = room,
+						  .room_size = sizeof(room),
+						  .values = values,
+						  .body = {.fd = -1}};
+			if (now) {
+				assert_int_equal(store_bodies_now(maildrop, &op), first == 7);
+				continue;
+			}
+			store_bodies(maildrop, &op);
+			assert_int_equal(op.op.status,
+					 first == 7 ? MAILDROP_OK : MAILDROP_NEEDS_UTF8);
+			assert_int_equal(op.body.fd, -1);
+		}
+	}
+	op = (struct store_fetch){.first = 7,
+				  .count = 2,
+				  .no_utf8 = true,
+				  .room = room,
+				  .room_size = sizeof(room),
+				  .values = values,
+				  .body = {.fd = -1}};
+	assert_true(store_bodies_now(maildrop, &op));
+	assert_int_equal(op.ready, 1);
+	op.first = 6;
+	op.no_utf8 = false;
+	op.ready = op.used = 0;
+	store_bodies(maildrop, &op);
+	assert_int_equal(op.op.status, MAILDROP_OK);
+	assert_int_equal(op.ready, 2);
+	op = fetched(8, 1, sizeof(room));
+	assert_int_equal(op.op.status, MAILDROP_OK);
+	if (op.body.fd >= 0)
+		close(op.body.fd);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, over)
@@ -251,6 +307,7 @@ int main(void)
 		TEST(one_that_is_gone),
 		TEST(at_once),
 		TEST(slices),
+		TEST(headers_in_utf8),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
