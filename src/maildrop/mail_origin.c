@@ -13,11 +13,13 @@
 #include <unistd.h>
 
 #define DUPLICATES " duplicates="
+#define FORMAT " format="
 
 const struct origin_names mail_origin_names[ORIGIN_SERVERS] = {
 	[ORIGIN_NONE] = {"no server", "none", NULL},
 	[ORIGIN_DOVECOT] = {"Dovecot", "dovecot", "dovecot-uidlist"},
 	[ORIGIN_COURIER] = {"Courier", "courier", "courierpop3dsizelist"},
+	[ORIGIN_CYRUS] = {"Cyrus", "cyrus", NULL},
 	[ORIGIN_MBOX_DOVECOT] = {"Dovecot", "mbox-dovecot", NULL},
 	[ORIGIN_MBOX_MAILUTILS] = {"pop3d of GNU Mailutils", "mbox-mailutils", NULL},
 	[ORIGIN_MBOX_POPA3D] = {"popa3d", "mbox-popa3d", NULL},
@@ -45,7 +47,9 @@ void mail_origin_print(const struct mail_origin *origin, char ret[ORIGIN_TEXT_MA
 {
 	const char *word = mail_origin_names[origin->server].word;
 
-	if (!mail_origin_has_format(origin->server))
+	if (origin->server == ORIGIN_CYRUS)
+		snprintf(ret, ORIGIN_TEXT_MAX, "%s" FORMAT "%s", word, origin->format);
+	else if (!mail_origin_has_format(origin->server))
 		snprintf(ret, ORIGIN_TEXT_MAX, "%s", word);
 	else
 		snprintf(ret, ORIGIN_TEXT_MAX, "%s" DUPLICATES "%s xuidl=%s format=%s", word,
@@ -65,7 +69,7 @@ static bool take(pop3_span *text, const char *word)
 	return true;
 }
 
-/* What stands behind the server's word. */
+/* Of Dovecot. */
 static int parse_rule(pop3_span text, struct mail_origin *origin)
 {
 	if (!take(&text, DUPLICATES))
@@ -78,9 +82,31 @@ static int parse_rule(pop3_span text, struct mail_origin *origin)
 	origin->reuse_xuidl = take(&text, "yes");
 	if (!origin->reuse_xuidl && !take(&text, "no"))
 		return -1;
-	if (!take(&text, " format=") || text.size == 0)
+	if (!take(&text, FORMAT) || text.size == 0)
 		return -1;
 	return span_copy(text, origin->format, sizeof(origin->format));
+}
+
+static int parse_cyrus(pop3_span text, struct mail_origin *origin)
+{
+	static const char *const formats[] = ORIGIN_CYRUS_FORMATS;
+
+	if (!take(&text, FORMAT))
+		return -1;
+	for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++)
+		if (span_equal(text, span_of(formats[i])))
+			return span_copy(text, origin->format, sizeof(origin->format));
+	return -1;
+}
+
+/* What stands behind the server's word. */
+static int parse_rest(pop3_span text, struct mail_origin *origin)
+{
+	if (origin->server == ORIGIN_CYRUS)
+		return parse_cyrus(text, origin);
+	if (mail_origin_has_format(origin->server))
+		return parse_rule(text, origin);
+	return text.size ? -1 : 0;
 }
 
 int mail_origin_parse(pop3_span text, struct mail_origin *ret)
@@ -91,7 +117,7 @@ int mail_origin_parse(pop3_span text, struct mail_origin *ret)
 
 		if (!take(&rest, mail_origin_names[i].word))
 			continue;
-		if (mail_origin_has_format(i) ? parse_rule(rest, &origin) < 0 : rest.size > 0)
+		if (parse_rest(rest, &origin) < 0)
 			continue;
 		*ret = origin;
 		return 0;

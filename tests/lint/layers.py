@@ -44,7 +44,7 @@ ROOMS = {
               'collect': ('account', 'session', 'journal', 'sink', 'report')},
     'lookup': {'passwd_file': (), 'ldap': (), 'sql': (), 'system': (), 'web': (),
                'http': ('web',), 'oauth': ('web',)},
-    'cli': {'doctor': (), 'import': ()}, 'cli/import': {'settings': ()},
+    'cli': {'doctor': (), 'import': ()}, 'cli/import': {'cyrus': (), 'settings': ()},
     'maildrop/mbox': {'adopt': ()},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'adopt': ('files', 'update'),
                          'session': ('adopt', 'files', 'update')},
@@ -87,7 +87,7 @@ OPEN = {
     },
     'maildrop/maildir/adopt': {
         'enter.h': 'sessions and deliveries open a maildrop by it',
-        'undo.h': 'one door a subject',
+        'receive.h': 'one door a subject', 'undo.h': 'one door a subject',
         'whose.h': 'one door a subject',
     },
     'maildrop/maildir/session': {

@@ -14,6 +14,7 @@ int import_usage(FILE *out, int status)
 	      "                             [--dry-run]\n"
 	      "       valija import dovecot --config FILE -c NEWCONF [--dry-run]\n"
 	      "       valija import courier [-c CONF] [--from DIR] [--user NAME]... [--dry-run]\n"
+	      "       valija import cyrus [-c CONF] [--config FILE] [--user NAME]... [--dry-run]\n"
 	      "       valija import mbox --ids dovecot [-c CONF] [--config FILE] [--user NAME]...\n"
 	      "                          [--dry-run]\n"
 	      "       valija import mbox --ids mailutils|popa3d|qpopper [-c CONF] [--user "
@@ -22,7 +23,7 @@ int import_usage(FILE *out, int status)
 	      "       valija import none [-c CONF] [--user NAME]... [--dry-run]\n"
 	      "       valija import dovecot --undo [-c CONF] [--from DIR] [--user NAME]... "
 	      "[--dry-run]\n"
-	      "       valija import courier|mbox|none --undo [-c CONF] [--user NAME]... "
+	      "       valija import courier|cyrus|mbox|none --undo [-c CONF] [--user NAME]... "
 	      "[--dry-run]\n",
 	      out);
 	return status;
@@ -71,7 +72,7 @@ static int take_server(struct import_request *request, const char *word)
 	if (find_server(request, word) < 0)
 		return -1;
 	server = request->origin.server;
-	if (request->dovecot_file && !mail_origin_has_format(server))
+	if (request->settings_file && !mail_origin_has_format(server) && server != ORIGIN_CYRUS)
 		return -1;
 	return request->from && server != ORIGIN_DOVECOT && server != ORIGIN_COURIER ? -1 : 0;
 }
@@ -90,7 +91,7 @@ int import_request_parse(int argc, char **argv, struct import_request *ret)
 		if (c == 'c')
 			ret->config_file = optarg;
 		else if (c == 'C')
-			ret->dovecot_file = optarg;
+			ret->settings_file = optarg;
 		else if (c == 'f')
 			ret->from = optarg;
 		else if (c == 'i')

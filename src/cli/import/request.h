@@ -21,7 +21,8 @@ struct import_totals {
 };
 
 struct import_request {
-	const char *config_file, *dovecot_file, *from, *ids;
+	const char *config_file, *from, *ids;
+	const char *settings_file; /* --config: of the other server */
 	bool dry_run, undo;
 	char **names;
 	size_t name_count, name_room;
@@ -30,8 +31,14 @@ struct import_request {
 	struct people people;
 	struct import_totals *totals; /* shared with those processes */
 	size_t first, end;            /* of people: of one owner, in one mail folder */
+	struct cyrus_import *cyrus;   /* of Cyrus; otherwise NULL */
 	int state;                    /* of mboxes: that owner's state folder */
 };
+
+static inline bool import_of_mboxes(const struct import_request *request)
+{
+	return mail_origin_is_of_mboxes(request->origin.server);
+}
 
 /* Of the arguments. 0; 1: help is wanted; -1: they are not understood. */
 int import_request_parse(int argc, char **argv, struct import_request *ret);

@@ -2,6 +2,7 @@
 #include "maildrop/maildir/bring.h"
 
 #include "maildrop/maildir/adopt/adopt.h"
+#include "maildrop/maildir/adopt/receive.h"
 #include "maildrop/maildir/adopt/undo.h"
 #include "maildrop/maildir/adopt/whose.h"
 
@@ -16,6 +17,8 @@ static int begin(struct maildir_place *place, int folder, const char *home, stru
 
 	if (maildir_place_init(place, &settings, home) < 0)
 		return err_sys(err, EX_TEMPFAIL, errno, "maildrop %s", home);
+	if (folder < 0)
+		return 0;
 	place->dir = fcntl(folder, F_DUPFD_CLOEXEC, 0);
 	if (place->dir >= 0)
 		return 0;
@@ -64,6 +67,35 @@ enum maildrop_status maildir_take_back(int folder, int control, const char *home
 	if (begin(&place, folder, home, err) < 0)
 		return MAILDROP_TEMP;
 	status = maildir_adopt_undo(&place, control, server, dry_run, ret, err);
+	maildir_place_close(&place);
+	return status;
+}
+
+enum maildrop_status maildir_receive(int folder, const char *home, const struct mail_origin *origin,
+				     const struct maildir_incoming *incoming, bool dry_run,
+				     struct adopt_report *ret, struct err *err)
+{
+	enum maildrop_status status;
+	struct maildir_place place;
+
+	*ret = (struct adopt_report){.is = ADOPT_FOREIGN};
+	if (begin(&place, folder, home, err) < 0)
+		return MAILDROP_TEMP;
+	status = maildir_receive_all(&place, origin, incoming, dry_run, ret, err);
+	maildir_place_close(&place);
+	return status;
+}
+
+enum maildrop_status maildir_unreceive(int folder, const char *home, enum origin_server server,
+				       bool dry_run, struct undo_report *ret, struct err *err)
+{
+	enum maildrop_status status;
+	struct maildir_place place;
+
+	*ret = (struct undo_report){.is = UNDO_NOTHING};
+	if (begin(&place, folder, home, err) < 0)
+		return MAILDROP_TEMP;
+	status = maildir_receive_undo(&place, server, dry_run, ret, err);
 	maildir_place_close(&place);
 	return status;
 }

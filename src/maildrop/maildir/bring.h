@@ -9,6 +9,8 @@
 #include "maildrop/mail_origin.h"
 #include "maildrop/maildrop.h"
 
+#include <pop3/client.h>
+
 /*
  * Brings the ids of the maildrop in folder. control: the folder of the other server's list; usually
  * folder. Both stay the caller's. home names it. dry_run: nothing is written. A maildrop that is
@@ -27,5 +29,32 @@ unsigned maildir_foreign_lists(int folder, const char *home);
 enum maildrop_status maildir_take_back(int folder, int control, const char *home,
 				       enum origin_server server, bool dry_run,
 				       struct undo_report *ret, struct err *err);
+
+/* A message of a server that had it in another form than a Maildir. */
+struct maildir_incoming_message {
+	char id[POP3_UNIQUE_ID_MAX + 1];
+	char unique[64]; /* of the file's name, up to its first comma: the same at each call */
+	char flags[8];   /* of the file's name */
+	int64_t seconds; /* when it came */
+};
+
+struct maildir_incoming {
+	const struct maildir_incoming_message
+		*messages; /* in the order of that server's sessions */
+	uint32_t count;
+	/* The file of a message, which is closed by the caller. -1 with err; errnum ENOENT: that
+	 * server could not show it either. */
+	int (*open)(void *context, uint32_t number, struct err *err);
+	void *context;
+};
+
+/* Copies the messages into the maildrop in folder (-1: it is not there, dry_run only), with their
+ * ids, unless that was done before: ADOPT_OURS. home and the rest: as above. */
+enum maildrop_status maildir_receive(int folder, const char *home, const struct mail_origin *origin,
+				     const struct maildir_incoming *incoming, bool dry_run,
+				     struct adopt_report *ret, struct err *err);
+/* Takes that back, where no session was since. */
+enum maildrop_status maildir_unreceive(int folder, const char *home, enum origin_server server,
+				       bool dry_run, struct undo_report *ret, struct err *err);
 
 #endif
