@@ -39,6 +39,8 @@ extern "C" {
 #define POP3_SASL_LINE_MAX 16384
 /* Octets of a refused line's rest that are read and dropped; more: POP3_WANT_CLOSE. */
 #define POP3_DISCARD_MAX 1048576
+/* The size of a message that is not known before its end: see pop3_server_reply_message(). */
+#define POP3_OCTETS_UNKNOWN UINT64_MAX
 
 enum pop3_want {
 	POP3_WANT_INPUT,
@@ -365,7 +367,8 @@ void pop3_server_reply_listing(struct pop3_server *server);
 /*
  * Replies to POP3_EVENT_RETR or POP3_EVENT_TOP: opens the message. The wants that follow are
  * POP3_WANT_OUTPUT for the first line, then POP3_WANT_BODY.
- * octets: the size of the whole message on the wire (pop3_counter).
+ * octets: the size of the whole message on the wire (pop3_counter); POP3_OCTETS_UNKNOWN: the first
+ * line has no number, and the message ends where pop3_server_body() says so.
  * RFC 1939 sections 5 and 7.
  */
 void pop3_server_reply_message(struct pop3_server *server, uint64_t octets);

@@ -352,7 +352,9 @@ void pop3_server_reply_message(struct pop3_server *server, uint64_t octets)
 	pop3_encoder_init(&server->encoder, top ? server->lines : POP3_ALL_LINES);
 	begin(server, POP3_WANT_BODY);
 	put_text(server, "+OK ");
-	if (!top) {
+	if (!top && octets == POP3_OCTETS_UNKNOWN) {
+		put_word(server, P3_MESSAGE_FOLLOWS);
+	} else if (!top) {
 		put_number(server, octets);
 		put_word(server, P3_OCTETS);
 	} else {
@@ -394,7 +396,8 @@ size_t pop3_server_body(struct pop3_server *server, pop3_span *in, bool last, ch
 		return n;
 	begin(server, POP3_WANT_INPUT);
 	server->head_size = (uint16_t)pop3_encoder_finish(encoder, server->line, HEAD_MAX);
-	if (encoder->octets != server->announced && !top)
+	if (encoder->octets != server->announced && !top &&
+	    server->announced != POP3_OCTETS_UNKNOWN)
 		pop3_server_body_failed(server);
 	return n;
 }

@@ -14,6 +14,7 @@
 	X(BYE, "bye", "adiós")                                                                   \
 	X(LIST_FOLLOWS, "the list follows", "sigue la lista")                                    \
 	X(TOP_FOLLOWS, "the top follows", "sigue el comienzo")                                   \
+	X(MESSAGE_FOLLOWS, "the message follows", "sigue el mensaje")                            \
 	X(MESSAGES, " messages (", " mensajes (")                                                \
 	X(TOTAL_OCTETS, " octets)", " octetos)")                                                 \
 	X(OCTETS, " octets", " octetos")                                                         \
