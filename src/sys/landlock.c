@@ -60,7 +60,9 @@ static size_t fill_ruleset(const struct sandbox *sandbox, long abi, struct rules
 	if (abi >= 5)
 		ret->fs |= FS_IOCTL_DEV;
 	if (abi >= 4)
-		ret->net = sandbox->allow_connect ? NET_BIND_TCP : NET_BIND_TCP | NET_CONNECT_TCP;
+		ret->net = sandbox->allow_connect && !sandbox->port_count
+				   ? NET_BIND_TCP
+				   : NET_BIND_TCP | NET_CONNECT_TCP;
 	if (abi >= 6)
 		ret->scoped = SCOPE_ABSTRACT | SCOPE_SIGNAL;
 	return abi >= 6 ? sizeof(*ret) : abi >= 4 ? 16 : 8;
@@ -95,17 +97,29 @@ static int add_path(int ruleset_fd, const struct ruleset *ruleset, const struct 
 	return add_rule(ruleset_fd, ruleset, path->fd, access, err);
 }
 
-/* Port 0: any address, the kernel chooses the port. */
-static int add_bind(int ruleset_fd, const struct ruleset *ruleset, struct err *err)
+static int add_port(int ruleset_fd, const struct ruleset *ruleset, uint64_t access, uint16_t port,
+		    struct err *err)
 {
 	const struct {
 		uint64_t access, port;
-	} rule = {NET_BIND_TCP, 0};
+	} rule = {access, port};
 
-	if (!(ruleset->net & NET_BIND_TCP))
+	if (!(ruleset->net & access))
 		return 0;
 	if (syscall(SYS_landlock_add_rule, ruleset_fd, RULE_NET_PORT, &rule, 0) < 0)
 		return err_sys(err, EX_OSERR, errno, "Landlock: cannot add a port");
+	return 0;
+}
+
+/* To bind, port 0: any address, the kernel chooses the port. */
+static int add_ports(int ruleset_fd, const struct sandbox *sandbox, const struct ruleset *ruleset,
+		     struct err *err)
+{
+	if (sandbox->allow_bind && add_port(ruleset_fd, ruleset, NET_BIND_TCP, 0, err) < 0)
+		return -1;
+	for (unsigned i = 0; i < sandbox->port_count; i++)
+		if (add_port(ruleset_fd, ruleset, NET_CONNECT_TCP, sandbox->ports[i], err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -169,7 +183,7 @@ int sandbox_landlock(const struct sandbox *sandbox, struct err *err)
 			close(fd);
 			return -1;
 		}
-	if (sandbox->allow_bind && add_bind(fd, &ruleset, err) < 0) {
+	if (add_ports(fd, sandbox, &ruleset, err) < 0) {
 		close(fd);
 		return -1;
 	}

@@ -30,6 +30,7 @@ enum sandbox_role {
 	SANDBOX_LOGINS, /* one file in one folder, in a thread */
 	SANDBOX_STATUS, /* answers HTTP, by libevent */
 	SANDBOX_LOCKER, /* lock files in one folder */
+	SANDBOX_CONNECTOR, /* dials other servers; names are looked up in threads */
 	SANDBOX_GRANTS, /* a lookup that keeps files in one folder, too */
 	SANDBOX_ROLE_COUNT
 };
@@ -58,8 +59,10 @@ struct sandbox {
 	struct sandbox_path paths[20];
 	unsigned path_count;
 	uint64_t max_files; /* RLIMIT_NOFILE is left alone; RLIMIT_FSIZE, 0: no limit */
-	bool allow_connect; /* fetch, lookup: outgoing TCP */
-	bool allow_bind;    /* fetch: from an address of its choice, at no port of its choice */
+	bool allow_connect; /* fetch, lookup, connector: outgoing TCP */
+	uint16_t ports[65]; /* connector: to these alone; port_count 0: to any */
+	unsigned port_count;
+	bool allow_bind; /* fetch: from an address of its choice, at no port of its choice */
 	const struct sandbox_program *program; /* of the role; NULL: it is made here */
 };
 

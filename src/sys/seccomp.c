@@ -46,8 +46,10 @@ enum {
 	LOCKER = 1 << SANDBOX_LOCKER,
 	GRANTS = 1 << SANDBOX_GRANTS,
 	LOOKUPS = LOOKUP | GRANTS,
-	ALL = FRONT | AUTH | KEEPER | FETCH | KEYS | LMTP | LOOKUPS | LOGINS | STATUS | LOCKER,
-	DIALERS = FETCH | LOOKUPS,
+	CONNECTOR = 1 << SANDBOX_CONNECTOR,
+	ALL = FRONT | AUTH | KEEPER | FETCH | KEYS | LMTP | LOOKUPS | LOGINS | STATUS | LOCKER |
+	      CONNECTOR,
+	DIALERS = FETCH | LOOKUPS | CONNECTOR,
 };
 
 /* Descriptors that are open already, memory, time. */
@@ -318,7 +320,7 @@ static const struct {
 } allowed[] = {
 	{for_all, ALL},
 	{for_listeners, FRONT | LMTP | STATUS},
-	{for_status, AUTH | KEEPER | FETCH | LOOKUPS | LOGINS | LOCKER},
+	{for_status, AUTH | KEEPER | FETCH | LOOKUPS | LOGINS | LOCKER | CONNECTOR},
 	{for_readers, KEEPER | FETCH | LOOKUPS},
 	{for_writers, KEEPER | FETCH},
 	{for_sinks, FETCH},
@@ -353,9 +355,10 @@ static const struct checked {
 	CHECK1("mprotect", ALL, 2, PROT_EXEC, 0), CHECK1("pkey_mprotect", ALL, 2, PROT_EXEC, 0),
 	/* name service modules and SASL libraries are loaded when they are needed */
 	CHECK1("mmap", DIALERS, 2, PROT_EXEC | PROT_WRITE, PROT_EXEC),
-	CHECK1("clone", AUTH | KEEPER | FETCH | LMTP | LOOKUPS | LOGINS, 0, THREAD, THREAD),
-	CHECK1("open", AUTH | LOOKUP, 1, OPEN_WRITES, O_RDONLY),
-	CHECK1("openat", AUTH | LOOKUP, 2, OPEN_WRITES, O_RDONLY),
+	CHECK1("clone", AUTH | KEEPER | FETCH | LMTP | LOOKUPS | LOGINS | CONNECTOR, 0, THREAD,
+	       THREAD),
+	CHECK1("open", AUTH | LOOKUP | CONNECTOR, 1, OPEN_WRITES, O_RDONLY),
+	CHECK1("openat", AUTH | LOOKUP | CONNECTOR, 2, OPEN_WRITES, O_RDONLY),
 	/* a worker thread lowers its own priority */
 	CHECK2("setpriority", AUTH, 0, WHOLE, PRIO_PROCESS, 1, WHOLE, 0),
 	/* the other ways to shut a listening socket end it for every process that has it */

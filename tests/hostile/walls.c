@@ -373,6 +373,7 @@ static const struct {
 	{"mta", SANDBOX_FRONT, 0, false}, /* as src/server/mta/mta.c has it */
 	{"status", SANDBOX_STATUS, 0, false},
 	{"locker", SANDBOX_LOCKER, SANDBOX_READ | SANDBOX_WRITE, false},
+	{"connector", SANDBOX_CONNECTOR, 0, false},
 	{"fetch", SANDBOX_FETCH, SANDBOX_READ | SANDBOX_WRITE, false},
 	{"lookup", SANDBOX_LOOKUP, SANDBOX_READ, true},
 	{"grants", SANDBOX_GRANTS, SANDBOX_READ | SANDBOX_WRITE, true},
@@ -392,6 +393,10 @@ static void enter(unsigned role)
 		/* as server/locker has it */
 		sandbox.empty_root = sandbox.role != SANDBOX_LOCKER && !roles[role].dials;
 		sandbox.uid = sandbox.gid = NOBODY;
+	}
+	if (sandbox.role == SANDBOX_CONNECTOR) { /* as keeper/connector.c, of addresses */
+		sandbox.allow_connect = true;
+		sandbox.ports[sandbox.port_count++] = 110;
 	}
 	if (sandbox_enter(&sandbox, &err) < 0) {
 		fprintf(stderr, "walls: %s\n", err.text);
