@@ -19,12 +19,14 @@
 
 #define CONFIG_LISTENERS_MAX 16
 #define CONFIG_CERTIFICATES_MAX 64
-#define CONFIG_NETWORKS_MAX 16             /* in a list of a listener */
-#define CONFIG_USER_LOOKUP "valija-lookup" /* the system user of processes without rights */
+#define CONFIG_NETWORKS_MAX 16                   /* in a list of a listener */
+#define CONFIG_USER_LOOKUP "valija-lookup"       /* the system user of processes without rights */
+#define CONFIG_USER_CONNECTOR "valija-connector" /* of those that dial other POP3 servers */
 #define CONFIG_PATH_MAX 512
 #define CONFIG_NAME_MAX 256
 #define CONFIG_ROOTS_MAX 8
 #define CONFIG_DATABASES_MAX 64
+#define CONFIG_REMOTES_MAX 64
 #define CONFIG_LOGIN_DELAY_MAX 86400u    /* seconds between two logins */
 #define CONFIG_SETTINGS_MAX (64u * 1024) /* octets of the settings of all databases */
 
@@ -113,6 +115,24 @@ struct config_database {
 	uint32_t settings, settings_end; /* where its settings are in those of config */
 };
 
+enum config_remote_tls { CONFIG_REMOTE_TLS, CONFIG_REMOTE_STARTTLS, CONFIG_REMOTE_CLEAR };
+enum config_remote_credentials { CONFIG_REMOTE_SAME = 1, CONFIG_REMOTE_STORED };
+
+/* Another POP3 server: config/remote.h */
+struct config_remote {
+	char name[64];
+	char host[CONFIG_NAME_MAX];
+	uint32_t port;
+	uint32_t tls;         /* enum config_remote_tls */
+	uint32_t credentials; /* enum config_remote_credentials */
+	uint32_t timeout_seconds;
+	char login[128];                     /* the name there, with placeholders */
+	char verify[CONFIG_PATH_MAX];        /* PEM, or "sha256//…" */
+	char password_file[CONFIG_PATH_MAX]; /* or "credential:NAME"; "" none */
+	uint32_t given;                      /* settings that the file has */
+	uint32_t line;                       /* in the configuration file */
+};
+
 struct config {
 	uint32_t magic, size;            /* checked by config_map */
 	char file[CONFIG_PATH_MAX];      /* absolute */
@@ -133,6 +153,8 @@ struct config {
 	struct config_database
 		databases[CONFIG_DATABASES_MAX]; /* asked in this order, after users */
 	uint32_t database_count;
+	struct config_remote remotes[CONFIG_REMOTES_MAX]; /* a user's `remote` names one */
+	uint32_t remote_count;
 	uint32_t settings_size;
 	char settings[CONFIG_SETTINGS_MAX]; /* of databases: name NUL value NUL … */
 

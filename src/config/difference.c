@@ -2,6 +2,7 @@
  * secret stands in a configuration, but text that a database's client library takes may have one in
  * it, so the text of databases is not shown. */
 #include "config/database.h"
+#include "config/remote.h"
 #include "config/keys.h"
 
 #include "base/text.h"
@@ -182,6 +183,41 @@ static void compare_databases(const struct difference *d)
 	}
 }
 
+/* ---- remote sections ---- */
+
+static const struct config_remote *remote_named(const struct config *config, const char *name)
+{
+	int place = config_remote_find(config, span_of(name));
+
+	return place < 0 ? NULL : &config->remotes[place];
+}
+
+static void compare_remote(const struct difference *d, const struct config_remote *old,
+			   const struct config_remote *new)
+{
+	char name[160], a[CONFIG_NAME_MAX + 16], b[CONFIG_NAME_MAX + 16];
+
+	for (size_t i = 0; i < config_remote_key_count(); i++) {
+		const char *key = config_remote_key(i)->name;
+		const char *x = old ? config_remote_text(old, key, a, sizeof(a)) : "";
+		const char *y = new ? config_remote_text(new, key, b, sizeof(b)) : "";
+
+		snprintf(name, sizeof(name), "remote %s.%s", new ? new->name : old->name, key);
+		if (strcmp(x, y) != 0)
+			tell(d, name, x, y, CONFIG_NEW_SESSIONS);
+	}
+}
+
+static void compare_remotes(const struct difference *d)
+{
+	for (uint32_t i = 0; i < d->new->remote_count; i++)
+		compare_remote(d, remote_named(d->old, d->new->remotes[i].name),
+			       &d->new->remotes[i]);
+	for (uint32_t i = 0; i < d->old->remote_count; i++)
+		if (!remote_named(d->new, d->old->remotes[i].name))
+			compare_remote(d, &d->old->remotes[i], NULL);
+}
+
 void config_difference(const struct config *old, const struct config *new, config_differs *differs,
 		       void *context)
 {
@@ -190,4 +226,5 @@ void config_difference(const struct config *old, const struct config *new, confi
 	compare_keys(&d);
 	compare_certificates(&d);
 	compare_databases(&d);
+	compare_remotes(&d);
 }

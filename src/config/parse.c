@@ -7,6 +7,7 @@
 #include "config/database.h"
 #include "config/keys.h"
 #include "config/path.h"
+#include "config/remote.h"
 #include "config/rules.h"
 #include "config/scan.h"
 
@@ -46,6 +47,7 @@ struct reader {
 	const cfg_t *tls;         /* the certificate section that is being read */
 	bool has_certificate, has_key;
 	const cfg_t *database; /* the database section that is being read */
+	const cfg_t *remote;   /* the same of remote */
 	struct section
 		sections[CONFIG_LISTENERS_MAX]; /* listener sections, the last is being read */
 	uint32_t section_count;
@@ -57,6 +59,7 @@ struct grammar {
 	cfg_opt_t sections[SECTIONS_MAX][KEYS_MAX];
 	cfg_opt_t tls[3];
 	cfg_opt_t database[KEYS_MAX];
+	cfg_opt_t remote[KEYS_MAX];
 	cfg_opt_t listener[KEYS_MAX];
 };
 
@@ -213,6 +216,40 @@ static int on_database_end(cfg_t *cfg, cfg_opt_t *opt)
 	return reader->failed ? -1 : 0;
 }
 
+/* A setting of a remote section. */
+static int on_remote_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
+{
+	struct config *config = reader->config;
+	struct err err = {0};
+
+	*(const char **)result = value;
+	if (reader->failed)
+		return -1;
+	if (reader->remote != cfg &&
+	    config_remote_begin(config, cfg_title(cfg), (uint32_t)cfg->line, &err) < 0) {
+		fail(cfg->line, err.text);
+		return -1;
+	}
+	reader->remote = cfg;
+	if (config_remote_set(config, opt->name, value, &err) < 0) {
+		fail(cfg->line, err.text);
+		return -1;
+	}
+	return 0;
+}
+
+static int on_remote_end(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
+	struct err err = {0};
+
+	if (reader->remote != section)
+		fail(cfg->line, "a remote section needs a server");
+	else if (config_remote_end(reader->config, &err) < 0)
+		fail(cfg->line, err.text);
+	return reader->failed ? -1 : 0;
+}
+
 /* The listener section that cfg is; NULL: there are too many. */
 static struct section *section_of(cfg_t *cfg)
 {
@@ -329,6 +366,10 @@ static void grammar_init(struct grammar *grammar)
 				   on_database_value);
 	add_section(grammar->root, "database", grammar->database,
 		    CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
+	for (size_t i = 0; i < config_remote_key_count(); i++)
+		add_option(grammar->remote, config_remote_key(i)->name, false, on_remote_value);
+	add_section(grammar->root, "remote", grammar->remote,
+		    CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES);
 }
 
 static void add_rules(struct grammar *grammar)
@@ -361,6 +402,7 @@ static int run_parser(char *text, size_t size, struct err *err)
 	cfg_set_error_function(cfg, on_error);
 	cfg_set_validate_func(cfg, "tls", on_tls_end);
 	cfg_set_validate_func(cfg, "database", on_database_end);
+	cfg_set_validate_func(cfg, "remote", on_remote_end);
 	cfg_set_validate_func(cfg, "listener", on_listener_end);
 	if (cfg_parse_fp(cfg, file) == CFG_SUCCESS && !reader->failed)
 		status = 0;
