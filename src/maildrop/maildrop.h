@@ -35,8 +35,11 @@ enum maildrop_status {
 	MAILDROP_LOST = -9,       /* commit: the lock is gone, nothing was deleted */
 	MAILDROP_UNKNOWN = -10,   /* commit, deliver: it may have been done, or not */
 	MAILDROP_CANCELLED = -11, /* nobody wanted it any more, and it was not begun */
+	/* of a maildrop on another server */
+	MAILDROP_REFUSED = -12,  /* name or secret are wrong there */
+	MAILDROP_TOO_SOON = -13, /* its LOGIN-DELAY is not over */
 	MAILDROP_NEEDS_UTF8 =
-		-12, /* fetch: the message's header is in UTF-8, which is not wanted */
+		-14, /* fetch: the message's header is in UTF-8, which is not wanted */
 };
 
 struct deleted_by;

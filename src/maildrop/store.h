@@ -58,6 +58,7 @@ enum {
 struct store_who {
 	uint64_t front, session; /* names the session for ever */
 	unsigned flags;
+	pop3_span login, secret; /* for another server; they live until the call returns */
 };
 
 struct store_op {
@@ -80,9 +81,10 @@ struct store_open {
  * another form. */
 enum { STORE_VALUE_MAX = 32768 }; /* octets of a message that comes by value */
 enum store_form {
-	STORE_VALUES, /* octets in room */
-	STORE_FILE,   /* a descriptor that can be read without waiting, up to its window */
-	STORE_STREAM, /* in slices: store_slice */
+	STORE_VALUES,  /* octets in room */
+	STORE_FILE,    /* a descriptor that can be read without waiting, up to its window */
+	STORE_STREAM,  /* in slices: store_slice */
+	STORE_UNSIZED, /* the same, and the last one says so: what was announced is a guess */
 };
 struct store_value {
 	uint64_t octets; /* on the wire, as announced: the store has counted them */
@@ -93,7 +95,9 @@ struct store_fetch {
 	uint32_t first, count;
 	bool no_utf8;        /* a message whose header is in UTF-8 is not wanted: NEEDS_UTF8 */
 	uint64_t window_max; /* octets that may be read ahead of a FILE */
-	char *room;          /* for octets; NULL: none come by value */
+	bool top;            /* so many lines of the body are wanted: a store may give all */
+	uint64_t lines;
+	char *room; /* for octets; NULL: none come by value */
 	uint32_t room_size;
 	uint32_t used, ready; /* ret: octets in room, of so many values */
 	enum store_form form; /* ret */
@@ -110,7 +114,8 @@ struct store_slice {
 	struct store_op op;
 	uint32_t number;
 	uint64_t offset; /* from the message's first octet */
-	uint64_t size;   /* most; ret: the octets that there are, at least one */
+	uint64_t size;   /* most; ret: the octets that there are, at least one unless last */
+	bool last;       /* ret, UNSIZED: nothing follows */
 	char *room;      /* NULL: a FILE's octets are to be read into memory alone */
 };
 

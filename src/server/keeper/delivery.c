@@ -130,6 +130,8 @@ static enum reason reason_of(const struct keeper *keeper, enum maildrop_status s
 	case MAILDROP_UNKNOWN:
 	case MAILDROP_CANCELLED:
 	case MAILDROP_NEEDS_UTF8:
+	case MAILDROP_REFUSED:
+	case MAILDROP_TOO_SOON:
 		break;
 	}
 	return REASON_MAILDROP_TEMP;

@@ -1,0 +1,91 @@
+/*
+ * One other server, as all sessions at it know it: its addresses, what it is able to do, TLS
+ * sessions to be resumed, and a breaker: while the server is down, sessions fail at once, and one a
+ * while tries whether it is back. On the loop; names are looked up in a thread.
+ */
+#ifndef MAILDROP_REMOTE_SECTION_H
+#define MAILDROP_REMOTE_SECTION_H
+
+#include "maildrop/remote/remote.h"
+#include "maildrop/remote/talk.h"
+#include "sys/loop_deadlines.h"
+#include "sys/tls_client.h"
+#include "sys/tls_trust.h"
+#include "sys/workers.h"
+
+#include <sys/socket.h>
+
+enum {
+	SECTION_ADDRESSES = 8,
+	SECTION_TICKETS = 32,
+	SECTION_OPENING_MAX = 512, /* sessions that are being opened */
+};
+
+struct section_address {
+	struct sockaddr_storage address;
+	socklen_t size;
+};
+
+/* Waits for addresses; embedded. */
+struct section_wait {
+	struct section_wait *next;
+	void (*resolved)(struct section_wait *wait); /* count may be 0: see err of the section */
+};
+
+struct section_ticket {
+	char *octets; /* a TLS session, secret */
+	size_t size;
+};
+
+struct section {
+	const struct remote_server *server;
+	struct loop *loop;
+	struct workers **workers; /* of the store */
+	struct tls_trust *trust;  /* NULL: no TLS */
+	unsigned char pin[TLS_CLIENT_PIN_SIZE];
+	struct talk_abilities abilities;
+	uint64_t abilities_until;
+	struct section_address addresses[SECTION_ADDRESSES];
+	unsigned count;
+	uint64_t addresses_until;      /* 0: they are not known */
+	bool literal;                  /* the host is an address */
+	struct section_lookup *lookup; /* under way */
+	struct section_wait *waiting;
+	struct section_ticket tickets[SECTION_TICKETS];
+	unsigned ticket_count;
+	uint64_t verified;             /* when a server's certificate was looked at last */
+	struct loop_deadlines silence; /* sessions that wait for an answer */
+	unsigned opening;
+	/* the breaker */
+	unsigned failures;
+	uint64_t closed_until;
+	uint32_t pause;
+	bool trying;
+	struct err why; /* of the last failure */
+};
+
+int section_init(struct section *section, struct loop *loop, struct workers **workers,
+		 const struct remote_server *server,
+		 void (*silent)(struct loop_deadlines *, struct loop_deadline *), struct err *err);
+void section_finish(struct section *section);
+
+/* Whether a session may be tried now; it has to end by section_failed or section_worked. False: err
+ * says why not. */
+bool section_may_try(struct section *section, struct err *err);
+/* The server cannot be reached, or does not speak POP3. */
+void section_failed(struct section *section, const struct err *why);
+/* It has answered. */
+void section_worked(struct section *section);
+/* The session that was tried is not wanted any more: nobody knows. */
+void section_gave_up(struct section *section);
+
+/* True: addresses are here. False: wait gets them later. */
+bool section_resolve(struct section *section, struct section_wait *wait);
+void section_wait_cancel(struct section *section, struct section_wait *wait);
+
+/* A TLS client of a socket, with a session to resume if there is one. */
+int section_tls(struct section *section, int fd, struct tls_client **ret, struct err *err);
+/* Before the client is destroyed: its session may serve a later one. */
+void section_keep_tls(struct section *section, struct tls_client *tls);
+
+#endif

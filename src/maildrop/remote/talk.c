@@ -1,0 +1,561 @@
+/* See talk.h. */
+#include "maildrop/remote/talk.h"
+
+#include "base/text.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sysexits.h>
+
+enum {
+	ROOM_LEAST = 4096, /* for octets of a body: with less no input is taken */
+	BEYOND = 1 << 20,  /* a body may have so many octets more than twice what LIST says */
+	DELETES = 256,     /* DELEs without an answer */
+	WORDS_MAX = 120,   /* of that server, in the log */
+	COMMAND_ROOM = 64, /* of a command without a text */
+};
+
+enum phase {
+	PHASE_GREETING,
+	PHASE_STLS,
+	PHASE_TLS, /* the handshake is under way */
+	PHASE_CAPA,
+	PHASE_LOGIN,
+	PHASE_LIST,
+	PHASE_UIDL,
+	PHASE_READY,
+	PHASE_DELETING,
+	PHASE_QUITTING,
+	PHASE_OVER,
+};
+
+int talk_init(struct talk *talk, pop3_span login, pop3_span secret, bool stls,
+	      struct talk_abilities *abilities, struct err *err)
+{
+	memset(talk, 0, sizeof(*talk));
+	pop3_client_init(&talk->client, POP3_KEEP_CRLF, TALK_LISTING_MAX);
+	remote_listing_init(&talk->listing);
+	talk->abilities = abilities;
+	talk->stls = stls;
+	talk->secret = malloc(sizeof(*talk->secret));
+	if (!talk->secret)
+		return err_set(err, EX_OSERR, "out of memory");
+	if (secret_set(talk->secret, secret) == 0 &&
+	    span_copy(login, talk->login, sizeof(talk->login)) == 0)
+		return 0;
+	secret_init(talk->secret);
+	return err_set(err, EX_DATAERR, "the name or the password is too long for POP3");
+}
+
+static void drop_secret(struct talk *talk)
+{
+	if (talk->secret)
+		secret_finish(talk->secret);
+	free(talk->secret);
+	talk->secret = NULL;
+	wipe(talk->out, sizeof(talk->out));
+}
+
+void talk_finish(struct talk *talk)
+{
+	drop_secret(talk);
+	free(talk->body);
+	talk->body = NULL;
+	remote_listing_finish(&talk->listing);
+	talk->phase = PHASE_OVER;
+}
+
+/* ---- commands ---- */
+
+pop3_span talk_output(const struct talk *talk)
+{
+	return (pop3_span){talk->out + talk->out_at, (size_t)(talk->out_used - talk->out_at)};
+}
+
+static void send_deletes(struct talk *talk);
+
+void talk_sent(struct talk *talk, size_t size)
+{
+	talk->out_at = (uint16_t)(talk->out_at + size);
+	if (talk->out_at < talk->out_used)
+		return;
+	talk->out_at = talk->out_used = 0;
+	if (talk->secret && talk->phase > PHASE_LOGIN)
+		drop_secret(talk);
+	if (talk->phase == PHASE_DELETING)
+		send_deletes(talk);
+}
+
+/* -1: it cannot be sent: too long, or with a line break inside. */
+static int command(struct talk *talk, enum pop3_command which, uint32_t number, uint64_t lines,
+		   pop3_span text)
+{
+	int n = pop3_client_command(&talk->client, which, number, lines, text,
+				    talk->out + talk->out_used, sizeof(talk->out) - talk->out_used);
+
+	if (n < 0)
+		return -1;
+	talk->out_used = (uint16_t)(talk->out_used + n);
+	return 0;
+}
+
+static void simple(struct talk *talk, enum pop3_command which)
+{
+	int rc = command(talk, which, 0, 0, SPAN_LITERAL(""));
+
+	assert(rc == 0);
+	(void)rc;
+}
+
+static enum talk_event over(struct talk *talk, enum maildrop_status status)
+{
+	talk->status = status;
+	talk->phase = PHASE_OVER;
+	return TALK_OVER;
+}
+
+/* Its words, fit for a log. */
+static const char *words(const struct pop3_client_event *event, char buf[WORDS_MAX + 1])
+{
+	text_escape(buf, WORDS_MAX, event->text);
+	return buf[0] ? buf : "no reason";
+}
+
+static enum talk_event send_pass(struct talk *talk)
+{
+	const struct secret *secret = talk->secret;
+
+	if (command(talk, POP3_PASS, 0, 0, (pop3_span){secret->bytes, secret->size}) == 0)
+		return TALK_MORE;
+	err_set(&talk->err, EX_DATAERR, "the password cannot be sent by POP3");
+	return over(talk, MAILDROP_REFUSED);
+}
+
+static enum talk_event log_in(struct talk *talk)
+{
+	talk->phase = PHASE_LOGIN;
+	if (command(talk, POP3_USER, 0, 0, span_of(talk->login)) < 0) {
+		err_set(&talk->err, EX_DATAERR, "the name cannot be sent by POP3");
+		return over(talk, MAILDROP_REFUSED);
+	}
+	return talk->abilities->pipelining ? send_pass(talk) : TALK_MORE;
+}
+
+static enum talk_event ask_or_log_in(struct talk *talk)
+{
+	if (talk->abilities->known)
+		return log_in(talk);
+	talk->phase = PHASE_CAPA;
+	talk->abilities->pipelining = talk->abilities->auth_codes = false;
+	simple(talk, POP3_CAPA);
+	return TALK_MORE;
+}
+
+void talk_tls_started(struct talk *talk)
+{
+	if (pop3_client_tls_started(&talk->client, (pop3_span){0}))
+		(void)ask_or_log_in(talk);
+}
+
+static void send_deletes(struct talk *talk)
+{
+	uint32_t most = talk->abilities->pipelining ? DELETES : 1;
+
+	while (talk->sent < talk->count && talk->sent - talk->answered < most &&
+	       sizeof(talk->out) - talk->out_used >= COMMAND_ROOM &&
+	       command(talk, POP3_DELE, talk->numbers[talk->sent], 0, SPAN_LITERAL("")) == 0)
+		talk->sent++;
+	if (talk->answered < talk->count)
+		return;
+	talk->phase = PHASE_QUITTING;
+	simple(talk, POP3_QUIT);
+}
+
+/* What is still to come of the last message is nobody's. */
+static void leave_body(struct talk *talk)
+{
+	if (talk->number && !talk->ended)
+		talk->unwanted++;
+	talk->number = 0;
+	free(talk->body);
+	talk->body = NULL;
+	talk->body_at = talk->body_used = 0;
+}
+
+void talk_quit(struct talk *talk, const uint32_t *numbers, uint32_t count)
+{
+	leave_body(talk);
+	talk->numbers = numbers;
+	talk->count = count;
+	talk->phase = PHASE_DELETING;
+	send_deletes(talk);
+}
+
+void talk_fetch(struct talk *talk, uint32_t number, bool top, uint64_t lines)
+{
+	int rc;
+
+	leave_body(talk);
+	talk->number = number;
+	talk->ended = false;
+	rc = command(talk, top ? POP3_TOP : POP3_RETR, number, top ? lines : 0, SPAN_LITERAL(""));
+	assert(rc == 0);
+	(void)rc;
+}
+
+/* ---- octets of a body ---- */
+
+size_t talk_take(struct talk *talk, char *buf, size_t size, bool *ret_last)
+{
+	size_t n = talk->body_used - talk->body_at;
+
+	if (n > size)
+		n = size;
+	if (n)
+		memcpy(buf, talk->body + talk->body_at, n);
+	talk->body_at += (uint32_t)n;
+	if (talk->body_at == talk->body_used)
+		talk->body_at = talk->body_used = 0;
+	*ret_last = talk->ended && !talk->body_used;
+	if (*ret_last) {
+		free(talk->body);
+		talk->body = NULL;
+	}
+	return n;
+}
+
+bool talk_has_octets(const struct talk *talk)
+{
+	return talk->number && !talk->unwanted &&
+	       (talk->body_used > talk->body_at || (talk->ended && !talk->in_body));
+}
+
+static bool is_wanted(const struct talk *talk)
+{
+	return talk->number && !talk->unwanted;
+}
+
+bool talk_blocked(const struct talk *talk)
+{
+	return talk->in_body && is_wanted(talk) && TALK_ROOM - talk->body_used < ROOM_LEAST;
+}
+
+bool talk_waits(const struct talk *talk)
+{
+	return talk->phase != PHASE_OVER &&
+	       (pop3_client_unanswered(&talk->client) > 0 || talk->out_used > 0);
+}
+
+/* ---- what that server says ---- */
+
+static bool has_word(pop3_span text, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (size_t i = 0; i + n <= text.size; i++)
+		if (strncasecmp(text.data + i, word, n) == 0)
+			return true;
+	return false;
+}
+
+/* "-ERR" to a login. Servers without AUTH-RESP-CODE (RFC 3206) say in words that a maildrop is
+ * locked; else a password is wrong. */
+static enum maildrop_status login_status(const struct talk *talk,
+					 const struct pop3_client_event *event)
+{
+	switch (event->code) {
+	case POP3_CODE_AUTH:
+		return MAILDROP_REFUSED;
+	case POP3_CODE_IN_USE:
+		return MAILDROP_IN_USE;
+	case POP3_CODE_LOGIN_DELAY:
+		return MAILDROP_TOO_SOON;
+	case POP3_CODE_SYS_TEMP:
+		return MAILDROP_TEMP;
+	case POP3_CODE_SYS_PERM:
+		return MAILDROP_PERM;
+	case POP3_CODE_NONE:
+	case POP3_CODE_COUNT:
+		break;
+	}
+	if (talk->abilities->auth_codes)
+		return MAILDROP_TEMP;
+	return has_word(event->text, "lock") || has_word(event->text, "in use") ||
+			       has_word(event->text, "busy")
+		       ? MAILDROP_IN_USE
+		       : MAILDROP_REFUSED;
+}
+
+static enum maildrop_status other_status(const struct pop3_client_event *event)
+{
+	return event->code == POP3_CODE_SYS_PERM ? MAILDROP_PERM : MAILDROP_TEMP;
+}
+
+static enum talk_event refused(struct talk *talk, const struct pop3_client_event *event,
+			       const char *what, enum maildrop_status status)
+{
+	char buf[WORDS_MAX + 1];
+
+	err_set(&talk->err, EX_TEMPFAIL, "the other server refuses %s: %s", what,
+		words(event, buf));
+	return over(talk, status);
+}
+
+static enum talk_event take_greeting(struct talk *talk, const struct pop3_client_event *event)
+{
+	if (!event->ok)
+		return refused(talk, event, "the connection", other_status(event));
+	if (!talk->stls)
+		return ask_or_log_in(talk);
+	talk->phase = PHASE_STLS;
+	simple(talk, POP3_STLS);
+	return TALK_MORE;
+}
+
+static enum talk_event take_stls(struct talk *talk, const struct pop3_client_event *event,
+				 const pop3_span *in)
+{
+	if (!event->ok)
+		return refused(talk, event, "STLS, and nothing was sent", MAILDROP_TEMP);
+	if (in->size) {
+		err_set(&talk->err, EX_PROTOCOL,
+			"octets came behind the answer to STLS: an attack, or a broken server");
+		return over(talk, MAILDROP_TEMP);
+	}
+	talk->phase = PHASE_TLS;
+	return TALK_START_TLS;
+}
+
+static enum talk_event take_capa(struct talk *talk, const struct pop3_client_event *event)
+{
+	struct talk_abilities *abilities = talk->abilities;
+
+	if (event->type == POP3_CLIENT_LINE &&
+	    span_equal_nocase(event->text, SPAN_LITERAL("PIPELINING")))
+		abilities->pipelining = true;
+	if (event->type == POP3_CLIENT_LINE &&
+	    span_equal_nocase(event->text, SPAN_LITERAL("AUTH-RESP-CODE")))
+		abilities->auth_codes = true;
+	if (event->type == POP3_CLIENT_LINE || (event->type == POP3_CLIENT_REPLY && event->ok))
+		return TALK_MORE;
+	abilities->known = true; /* or it has no CAPA: then it can nothing of it */
+	return log_in(talk);
+}
+
+static enum talk_event take_login(struct talk *talk, const struct pop3_client_event *event)
+{
+	talk->judged = true;
+	if (!event->ok)
+		return refused(talk, event, "the login", login_status(talk, event));
+	if (event->command == POP3_USER)
+		return talk->abilities->pipelining ? TALK_MORE : send_pass(talk);
+	talk->phase = PHASE_LIST;
+	simple(talk, POP3_LIST);
+	if (talk->abilities->pipelining)
+		simple(talk, POP3_UIDL);
+	return TALK_MORE;
+}
+
+static enum talk_event bad_listing(struct talk *talk)
+{
+	return over(talk, MAILDROP_TEMP);
+}
+
+static enum talk_event take_list(struct talk *talk, const struct pop3_client_event *event)
+{
+	if (event->type == POP3_CLIENT_REPLY)
+		return event->ok ? TALK_MORE : refused(talk, event, "LIST", other_status(event));
+	if (event->type == POP3_CLIENT_LINE && event->malformed)
+		err_set(&talk->err, EX_PROTOCOL, "its LIST has a line without number and size");
+	else if (event->type == POP3_CLIENT_LINE)
+		return remote_listing_size(&talk->listing, event->number, event->octets,
+					   &talk->err) < 0
+			       ? bad_listing(talk)
+			       : TALK_MORE;
+	if (event->type == POP3_CLIENT_LINE)
+		return bad_listing(talk);
+	talk->phase = PHASE_UIDL;
+	if (!talk->abilities->pipelining)
+		simple(talk, POP3_UIDL);
+	return TALK_MORE;
+}
+
+static enum talk_event take_uidl(struct talk *talk, const struct pop3_client_event *event)
+{
+	if (event->type == POP3_CLIENT_REPLY)
+		return event->ok ? TALK_MORE : refused(talk, event, "UIDL", other_status(event));
+	if (event->type == POP3_CLIENT_LINE && event->malformed) {
+		err_set(&talk->err, EX_PROTOCOL, "its UIDL has a line without a unique id");
+		return bad_listing(talk);
+	}
+	if (event->type == POP3_CLIENT_LINE)
+		return remote_listing_id(&talk->listing, event->number, event->text, &talk->err) < 0
+			       ? bad_listing(talk)
+			       : TALK_MORE;
+	if (remote_listing_end(&talk->listing, &talk->err) < 0)
+		return bad_listing(talk);
+	talk->phase = PHASE_READY;
+	return TALK_OPENED;
+}
+
+static uint64_t limit_of(const struct talk *talk, uint32_t number)
+{
+	uint64_t guess = number <= talk->listing.count ? talk->listing.sizes[number - 1] : 0;
+
+	return guess > (UINT64_MAX - BEYOND) / 2 ? UINT64_MAX : 2 * guess + BEYOND;
+}
+
+static enum talk_event take_answer(struct talk *talk, const struct pop3_client_event *event)
+{
+	char buf[WORDS_MAX + 1];
+
+	talk->in_body = event->ok;
+	talk->received = 0;
+	talk->limit = limit_of(talk, event->number);
+	if (talk->unwanted) {
+		talk->unwanted -= !event->ok;
+		return TALK_MORE;
+	}
+	if (!event->ok) {
+		talk->number = 0;
+		talk->status = other_status(event);
+		err_set(&talk->err, EX_TEMPFAIL, "the other server refuses it: %s",
+			words(event, buf));
+		return TALK_REFUSED;
+	}
+	talk->body = malloc(TALK_ROOM);
+	if (talk->body)
+		return TALK_ANSWERED;
+	err_set(&talk->err, EX_OSERR, "out of memory");
+	return over(talk, MAILDROP_TEMP);
+}
+
+static enum talk_event take_octets(struct talk *talk, const struct pop3_client_event *event)
+{
+	talk->received += event->text.size;
+	if (talk->received > talk->limit) {
+		err_set(&talk->err, EX_PROTOCOL,
+			"message %lu has more octets than twice what LIST said: the session is "
+			"ended",
+			(unsigned long)event->number);
+		return over(talk, MAILDROP_TEMP);
+	}
+	if (is_wanted(talk))
+		talk->body_used += (uint32_t)event->text.size;
+	return TALK_MORE;
+}
+
+static enum talk_event take_body(struct talk *talk, const struct pop3_client_event *event)
+{
+	if (event->type == POP3_CLIENT_REPLY)
+		return take_answer(talk, event);
+	if (event->type == POP3_CLIENT_BODY)
+		return take_octets(talk, event);
+	talk->in_body = false;
+	if (talk->unwanted)
+		talk->unwanted--;
+	else
+		talk->ended = true;
+	return TALK_MORE;
+}
+
+static enum talk_event take_dele(struct talk *talk, const struct pop3_client_event *event)
+{
+	char buf[WORDS_MAX + 1];
+
+	talk->answered++;
+	if (!event->ok && !talk->not_all)
+		err_set(&talk->err, EX_TEMPFAIL,
+			"the other server refuses to delete message %lu: %s",
+			(unsigned long)event->number, words(event, buf));
+	talk->not_all = talk->not_all || !event->ok;
+	send_deletes(talk);
+	return TALK_MORE;
+}
+
+static enum talk_event take_quit(struct talk *talk, const struct pop3_client_event *event)
+{
+	if (!event->ok)
+		return refused(talk, event, "to delete all messages at QUIT", MAILDROP_UNKNOWN);
+	return over(talk, talk->not_all ? MAILDROP_TEMP : MAILDROP_OK);
+}
+
+static enum talk_event broken(struct talk *talk, const char *why)
+{
+	enum maildrop_status status = talk->phase == PHASE_QUITTING   ? MAILDROP_UNKNOWN
+				      : talk->phase == PHASE_DELETING ? MAILDROP_LOST
+								      : MAILDROP_TEMP;
+
+	err_set(&talk->err, EX_TEMPFAIL, "%s", why);
+	return over(talk, status);
+}
+
+void talk_eof(struct talk *talk)
+{
+	if (talk->phase == PHASE_OVER)
+		return;
+	(void)broken(talk, talk->phase <= PHASE_LOGIN
+				   ? "the other server closed the connection before the login was "
+				     "answered"
+				   : "the other server closed the connection");
+}
+
+static enum talk_event take(struct talk *talk, const struct pop3_client_event *event, pop3_span *in)
+{
+	char text[160];
+
+	if (event->type == POP3_CLIENT_BAD) {
+		snprintf(text, sizeof(text), "the other server breaks the protocol: %.*s",
+			 (int)event->text.size, event->text.data);
+		return broken(talk, text);
+	}
+	if (event->command == POP3_RETR || event->command == POP3_TOP)
+		return take_body(talk, event);
+	switch ((enum phase)talk->phase) {
+	case PHASE_GREETING:
+		return take_greeting(talk, event);
+	case PHASE_STLS:
+		return take_stls(talk, event, in);
+	case PHASE_CAPA:
+		return take_capa(talk, event);
+	case PHASE_LOGIN:
+		return take_login(talk, event);
+	case PHASE_LIST:
+		return take_list(talk, event);
+	case PHASE_UIDL:
+		return take_uidl(talk, event);
+	case PHASE_DELETING:
+		return take_dele(talk, event);
+	case PHASE_QUITTING:
+		return take_quit(talk, event);
+	case PHASE_TLS:
+	case PHASE_READY:
+	case PHASE_OVER:
+		break;
+	}
+	return broken(talk, "the other server answers what was not asked");
+}
+
+enum talk_event talk_next(struct talk *talk, pop3_span *in)
+{
+	char unwanted[4096];
+
+	/* without input, too: the end of a body may be known behind its last octets */
+	while (talk->phase != PHASE_OVER && !talk_blocked(talk)) {
+		bool wanted = talk->in_body && is_wanted(talk);
+		char *scratch = wanted ? talk->body + talk->body_used : unwanted;
+		size_t room = wanted ? TALK_ROOM - talk->body_used : sizeof(unwanted);
+		struct pop3_client_event event;
+		enum talk_event result;
+
+		if (pop3_client_next(&talk->client, in, scratch, room, &event) == POP3_CLIENT_MORE)
+			break;
+		result = take(talk, &event, in);
+		if (result != TALK_MORE)
+			return result;
+	}
+	return talk->phase == PHASE_OVER ? TALK_OVER : TALK_MORE;
+}

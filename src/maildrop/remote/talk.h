@@ -1,0 +1,91 @@
+/*
+ * A session of ours at another POP3 server, without I/O: octets in, events out, commands out. From
+ * the greeting to the listing by itself, then one message or the end at a time. The commands are
+ * pipelined where that server says PIPELINING (RFC 2449). It is hostile: libpop3's machine bounds
+ * its lines, listings and ids; here a body is bounded, and at most TALK_ROOM octets of it are held:
+ * no input is taken while they wait.
+ */
+#ifndef MAILDROP_REMOTE_TALK_H
+#define MAILDROP_REMOTE_TALK_H
+
+#include "base/secret.h"
+#include "maildrop/maildrop.h"
+#include "maildrop/remote/listing.h"
+
+#include <pop3/client.h>
+
+enum {
+	TALK_ROOM = 65536, /* octets of a body that are held */
+	TALK_OUT = 1024,
+	TALK_LISTING_MAX = 1000000, /* messages of a maildrop */
+	TALK_NAME_MAX = 250,        /* octets that fit behind USER */
+};
+
+/* What a server is able to do, remembered between sessions. */
+struct talk_abilities {
+	bool known, pipelining, auth_codes;
+};
+
+enum talk_event {
+	TALK_MORE,      /* all input is taken, or (talk_blocked) octets of a body wait */
+	TALK_START_TLS, /* "+OK" to STLS: then talk_tls_started */
+	TALK_OPENED,    /* the listing is complete */
+	TALK_ANSWERED,  /* to talk_fetch: octets follow */
+	TALK_REFUSED,   /* to talk_fetch: status, err; the session goes on */
+	TALK_OVER,      /* the session is over: status, err; to talk_quit, MAILDROP_OK is success */
+};
+
+struct talk {
+	struct pop3_client client;
+	struct talk_abilities *abilities;
+	struct remote_listing listing;
+	enum maildrop_status status;
+	struct err err;
+	uint8_t phase;
+	bool stls;
+	char login[TALK_NAME_MAX + 1];
+	struct secret *secret; /* wiped and freed when it was sent; owned */
+	/* of a body */
+	char *body;
+	uint32_t body_at, body_used;
+	uint64_t received, limit;
+	uint32_t number;     /* of the message that was asked for last; 0: none */
+	uint32_t unwanted;   /* answers to RETR or TOP that nobody waits for */
+	bool in_body, ended; /* ended: its last octet is held, or was taken */
+	/* of QUIT */
+	const uint32_t *numbers;
+	uint32_t count, sent, answered;
+	bool not_all;
+	bool judged; /* that server has answered the login */
+	char out[TALK_OUT];
+	uint16_t out_at, out_used;
+};
+
+/* login, secret: are copied; secret is what they want for it. abilities: borrowed. stls: TLS begins
+ * by STLS, or nothing is sent. */
+int talk_init(struct talk *talk, pop3_span login, pop3_span secret, bool stls,
+	      struct talk_abilities *abilities, struct err *err);
+void talk_finish(struct talk *talk);
+
+/* Takes input up to the next event. */
+enum talk_event talk_next(struct talk *talk, pop3_span *in);
+/* The connection has ended: as TALK_OVER. */
+void talk_eof(struct talk *talk);
+/* What is to be sent; talk_sent takes it off. */
+pop3_span talk_output(const struct talk *talk);
+void talk_sent(struct talk *talk, size_t size);
+
+void talk_tls_started(struct talk *talk);
+/* RETR, or (top) TOP with so many lines. What is left of the message before is read away. */
+void talk_fetch(struct talk *talk, uint32_t number, bool top, uint64_t lines);
+/* DELE of each, then QUIT. numbers is borrowed until TALK_OVER. */
+void talk_quit(struct talk *talk, const uint32_t *numbers, uint32_t count);
+/* Octets of the message that was answered. *ret_last: nothing follows. */
+size_t talk_take(struct talk *talk, char *buf, size_t size, bool *ret_last);
+/* Whether talk_take has octets, or the end. */
+bool talk_has_octets(const struct talk *talk);
+bool talk_blocked(const struct talk *talk);
+/* Whether an answer of that server is waited for. */
+bool talk_waits(const struct talk *talk);
+
+#endif
