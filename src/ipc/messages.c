@@ -130,6 +130,48 @@ static bool judge_open(const void *message)
 	       m->head.texts[1] <= IPC_TEXT_MAX && m->head.texts[2] <= IPC_LABEL_MAX;
 }
 
+static bool judge_remotes(const void *message)
+{
+	return ((const struct ipc_remotes *)message)->size <= INT32_MAX;
+}
+
+static bool judge_open_remote(const void *message)
+{
+	const struct ipc_open_remote *m = message;
+
+	return m->remote < IPC_REMOTES_MAX && m->no_delete <= 1 && m->judge <= 1 &&
+	       m->login_delay <= IPC_LOGIN_DELAY_MAX && m->head.texts[0] <= IPC_TEXT_MAX &&
+	       m->head.texts[1] <= IPC_LABEL_MAX && m->head.texts[2] <= IPC_TEXT_MAX &&
+	       m->head.texts[3] <= IPC_REMOTE_SECRET_MAX;
+}
+
+static bool judge_verdict(const void *message)
+{
+	const struct ipc_verdict *m = message;
+
+	return m->reason < REASON_COUNT && m->login_delay <= IPC_LOGIN_DELAY_MAX;
+}
+
+static bool judge_body_stream(const void *message)
+{
+	return ((const struct ipc_body_stream *)message)->number >= 1;
+}
+
+static bool judge_read_stream(const void *message)
+{
+	const struct ipc_stream *m = message;
+
+	return m->number >= 1 && m->last == 0 && m->offset <= INT64_MAX / 2;
+}
+
+static bool judge_stream(const void *message)
+{
+	const struct ipc_stream *m = message;
+
+	return m->number >= 1 && m->last <= 1 && m->offset <= INT64_MAX / 2 &&
+	       (m->head.tail > 0 || m->last);
+}
+
 static bool judge_logged_in(const void *message)
 {
 	const struct ipc_logged_in *m = message;
@@ -150,7 +192,7 @@ static bool judge_opened(const void *message)
 	const struct ipc_opened *m = message;
 
 	return m->count <= IPC_COUNT_MAX && m->delta_size <= INT64_MAX && m->octets <= INT64_MAX &&
-	       m->login_delay <= IPC_LOGIN_DELAY_MAX;
+	       m->login_delay <= IPC_LOGIN_DELAY_MAX && m->remote <= 1;
 }
 
 static bool judge_open_failed(const void *message)
@@ -260,7 +302,7 @@ static bool judge_fetch(const void *message)
 {
 	const struct ipc_fetch *m = message;
 
-	return m->number >= 1 && m->count >= 1 && m->no_utf8 <= 1 &&
+	return m->number >= 1 && m->count >= 1 && m->no_utf8 <= 1 && m->top <= 1 &&
 	       (m->slot < ARENA_SLOTS || m->slot == IPC_NO_SLOT);
 }
 
@@ -659,9 +701,9 @@ const char *ipc_name(uint32_t type)
 
 const char *ipc_role_name(enum ipc_role role)
 {
-	static const char *const names[ROLE_COUNT] = {"monitor", "front",   "lmtp",   "auth",
-						      "keeper",  "keys",    "lookup", "mta",
-						      "logins",  "control", "status", "locker"};
+	static const char *const names[ROLE_COUNT] = {
+		"monitor", "front",  "lmtp",    "auth",   "keeper", "keys",     "lookup",
+		"mta",     "logins", "control", "status", "locker", "connector"};
 
 	return (unsigned)role < ROLE_COUNT ? names[role] : "unknown role";
 }
@@ -735,6 +777,11 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_SASL_RESPONSE, IPC_OPEN_IN_USE},
 		{IPC_FETCH, IPC_GONE},
 		{IPC_READ_SLICE, IPC_GONE},
+		{IPC_READ_STREAM, IPC_GONE},
+		{IPC_FETCH, IPC_BODY_STREAM},
+		{IPC_READ_STREAM, IPC_STREAM},
+		{IPC_READ_STREAM, IPC_BODY_FAILED},
+		{IPC_OPEN_REMOTE, IPC_VERDICT},
 		{IPC_COMMIT, IPC_GONE},
 		{IPC_HOLDER_ASK, IPC_HOLDER},
 		{IPC_TAKE, IPC_TAKEN},

@@ -57,20 +57,21 @@ enum ipc_role {
 	ROLE_LMTP,  /* the front of LMTP */
 	ROLE_AUTH,
 	ROLE_KEEPER,
-	ROLE_KEYS,    /* signs for fronts */
-	ROLE_LOOKUP,  /* asks one database of users; a program of its own */
-	ROLE_MTA,     /* answers an MTA */
-	ROLE_LOGINS,  /* writes down last logins */
-	ROLE_CONTROL, /* takes the commands of people */
-	ROLE_STATUS,  /* shows the counters of all */
-	ROLE_LOCKER,  /* makes lock files beside mboxes */
+	ROLE_KEYS,      /* signs for fronts */
+	ROLE_LOOKUP,    /* asks one database of users; a program of its own */
+	ROLE_MTA,       /* answers an MTA */
+	ROLE_LOGINS,    /* writes down last logins */
+	ROLE_CONTROL,   /* takes the commands of people */
+	ROLE_STATUS,    /* shows the counters of all */
+	ROLE_LOCKER,    /* makes lock files beside mboxes */
+	ROLE_CONNECTOR, /* a keeper whose maildrops are on other POP3 servers */
 	ROLE_COUNT
 };
 
 /* Sets of roles: monitor, front, LMTP front, auth, keeper, keys (which signs), lookup (which asks a
  * database), mta (which answers one: T), logins (which writes them down: W),
  * control (which takes commands: C), status (which shows pages: P), locker (which makes lock files:
- * N). */
+ * N), connector (which reaches other servers: R). */
 enum {
 	IPC_M = 1 << ROLE_MONITOR,
 	IPC_F = 1 << ROLE_FRONT,
@@ -84,8 +85,10 @@ enum {
 	IPC_W = 1 << ROLE_LOGINS,
 	IPC_P = 1 << ROLE_STATUS,
 	IPC_N = 1 << ROLE_LOCKER,
+	IPC_R = 1 << ROLE_CONNECTOR,
+	IPC_KEEPS = IPC_K | IPC_R, /* sessions have a maildrop there */
 	IPC_CHILDREN = IPC_F | IPC_L | IPC_A | IPC_K | IPC_S | IPC_D | IPC_T | IPC_W | IPC_C |
-		       IPC_P | IPC_N,
+		       IPC_P | IPC_N | IPC_R,
 };
 
 enum {
@@ -112,6 +115,8 @@ enum {
 	IPC_KEY_SETS = 4, /* of keys, after changes, that keys has: those of number n are the keys
 			     from n % IPC_KEY_SETS * IPC_KEYS_MAX on */
 	IPC_DATABASES_MAX = 64,           /* CONFIG_DATABASES_MAX */
+	IPC_REMOTES_MAX = 64,             /* CONFIG_REMOTES_MAX */
+	IPC_REMOTE_SECRET_MAX = 4096,     /* octets of a password in OPEN_REMOTE */
 	IPC_LOOKUP_NAMES_MAX = 6,         /* spellings in one FIND */
 	IPC_LOOKUP_SECRET_MAX = 16384,    /* octets of a password or token in VERIFY */
 	IPC_ANSWER_MAX = 16384,           /* octets of fields in an ANSWER */
@@ -415,6 +420,23 @@ struct ipc_open { /* texts: user, home, label of the app password ("": another s
 	uint32_t placed;    /* the user's entry says where the maildrop is */
 	uint32_t login_delay; /* seconds until the user may log in again; OPENED carries it */
 };
+/* auth → connector; texts: user, label of the app password, the name at the other server ("": as
+ * the section says), the secret for it ("": that of the section) */
+struct ipc_open_remote {
+	struct ipc_head head;
+	uint64_t front, session, ticket; /* as in OPEN */
+	uint32_t remote;                 /* the section's place in the configuration */
+	uint32_t no_delete, login_delay; /* as in OPEN */
+	uint32_t judge; /* the other server judges the secret: VERDICT says how, and the front gets
+			   nothing before GO */
+};
+/* connector → auth VERDICT: OK, or why not; auth → connector GO: OK: the front gets the maildrop */
+struct ipc_verdict {
+	struct ipc_head head;
+	uint64_t front, session, ticket;
+	uint32_t reason;
+	uint32_t login_delay; /* of GO */
+};
 struct ipc_recipient_open { /* texts: user, home, address */
 	struct ipc_head head;
 	uint64_t front, session;
@@ -432,6 +454,9 @@ struct ipc_opened { /* fds: base, delta; text: user, for the front's log */
 	uint64_t session, ticket, delta_size, octets;
 	uint32_t count;
 	uint32_t login_delay; /* of OPEN */
+	uint32_t remote;      /* on another server: sizes may be guesses, bodies come by STREAM, and
+				 that server hears of each QUIT: COMMIT, though nothing is deleted */
+	uint32_t unused;
 };
 struct ipc_open_failed {
 	struct ipc_head head;
@@ -484,6 +509,20 @@ struct ipc_slice { /* front → keeper READ_SLICE; keeper → front SLICE_READY,
 	uint32_t number;
 	uint32_t by_value; /* a SLICE is asked for; else the octets are to be read into memory */
 };
+struct ipc_body_stream { /* BODY_STREAM, connector → front: the message comes in STREAMs that the
+			    front asks for, and has as many octets as they say */
+	struct ipc_head head;
+	uint64_t session;
+	uint32_t number, unused;
+};
+/* front → connector READ_STREAM (last: 0); connector → front STREAM, tail: the octets, at least one
+ * unless it is the last */
+struct ipc_stream {
+	struct ipc_head head;
+	uint64_t session;
+	uint64_t offset; /* from the message's first octet */
+	uint32_t number, last;
+};
 struct ipc_committed {
 	struct ipc_head head;
 	uint64_t session;
@@ -507,6 +546,9 @@ struct ipc_fetch {
 				   if small */
 	uint32_t slot;    /* of the arena, for their octets; IPC_NO_SLOT: the packet carries them */
 	uint32_t no_utf8; /* bool: a message whose header is in UTF-8 is refused: NEEDS_UTF8 */
+	uint32_t top;     /* TOP; else RETR. A connector alone makes a difference */
+	uint32_t unused;
+	uint64_t lines; /* of TOP */
 };
 struct ipc_delete { /* tail: uint32_t numbers[count], ascending over all DELETEs of a session */
 	struct ipc_head head;
@@ -552,6 +594,11 @@ struct ipc_database {
 	struct ipc_head head;
 	uint64_t size;
 	uint32_t index, unused; /* in the configuration */
+};
+/* monitor → connector; fd: sealed memory file of the passwords of sections: name NUL value NUL … */
+struct ipc_remotes {
+	struct ipc_head head;
+	uint64_t size;
 };
 /* auth → lookup; tail: count spellings of a name, each ended by NUL, best first */
 struct ipc_find {
@@ -883,7 +930,7 @@ struct ipc_trace_user {
 	X(KEEPER_REFUSED, 9, ipc_owner, IPC_M, IPC_A, 0, 0, 0, 0, 0, judge_owner)                  \
 	X(READY, 10, ipc_empty, IPC_CHILDREN, IPC_M, 0, 0, 0, 0, 0, judge_any)                     \
 	X(FAILED, 11, ipc_failed, IPC_CHILDREN, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_failed)     \
-	X(PEER_LOST, 12, ipc_instance, IPC_A | IPC_K | IPC_S, IPC_M, 0, 0, 0, 0, 0, judge_any)     \
+	X(PEER_LOST, 12, ipc_instance, IPC_A | IPC_KEEPS | IPC_S, IPC_M, 0, 0, 0, 0, 0, judge_any) \
 	X(KEEPER_WANTED, 13, ipc_owner, IPC_A, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_owner)       \
 	X(CONNECT, 14, ipc_connect, IPC_F | IPC_T, IPC_A, 0, 0, 0, 0, 0, judge_connect)            \
 	X(BINDINGS, 15, ipc_bindings, IPC_F, IPC_A, 0, 0, 0, 0, 0, judge_bindings)                 \
@@ -910,22 +957,22 @@ struct ipc_trace_user {
 	X(RCPT_OPEN, 31, ipc_recipient_open, IPC_A, IPC_K, 0, 0, 3 * IPC_TEXT_MAX, 3, 0,           \
 	  judge_recipient_open)                                                                    \
 	X(ARENA, 32, ipc_arena, IPC_K, IPC_F, 1, 1, 0, 0, 0, judge_any)                            \
-	X(OPENED, 33, ipc_opened, IPC_K, IPC_F, 2, 2, IPC_TEXT_MAX, 1, 0, judge_opened)            \
-	X(OPEN_FAILED, 34, ipc_open_failed, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_open_failed)        \
+	X(OPENED, 33, ipc_opened, IPC_KEEPS, IPC_F, 2, 2, IPC_TEXT_MAX, 1, 0, judge_opened)        \
+	X(OPEN_FAILED, 34, ipc_open_failed, IPC_KEEPS, IPC_F, 0, 0, 0, 0, 0, judge_open_failed)    \
 	X(BODIES, 35, ipc_bodies, IPC_K, IPC_F, 0, 0,                                              \
 	  IPC_BATCH_MAX + IPC_BODIES_MAX * sizeof(struct ipc_body), 0, 0, judge_bodies)            \
 	X(BODY_LENT, 36, ipc_body_lent, IPC_K, IPC_F, 1, 1, 0, 0, 0, judge_body_lent)              \
-	X(BODY_FAILED, 37, ipc_body_failed, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_body_failed)        \
+	X(BODY_FAILED, 37, ipc_body_failed, IPC_KEEPS, IPC_F, 0, 0, 0, 0, 0, judge_body_failed)    \
 	X(SLICE_READY, 38, ipc_slice, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_slice)                    \
-	X(COMMITTED, 39, ipc_committed, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_committed)              \
+	X(COMMITTED, 39, ipc_committed, IPC_KEEPS, IPC_F, 0, 0, 0, 0, 0, judge_committed)          \
 	X(RCPT_READY, 40, ipc_recipient_answer, IPC_K, IPC_L, 0, 0, 0, 0, 0, judge_ready)          \
 	X(DELIVERED, 41, ipc_recipient_answer, IPC_K, IPC_L, 0, 0, 0, 0, 0, judge_delivered)       \
-	X(FETCH, 42, ipc_fetch, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_fetch)                          \
+	X(FETCH, 42, ipc_fetch, IPC_F, IPC_KEEPS, 0, 0, 0, 0, 0, judge_fetch)                      \
 	X(READ_SLICE, 43, ipc_slice, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_slice)                     \
-	X(DELETE, 44, ipc_delete, IPC_F, IPC_K, 0, 0, 4 * IPC_NUMBERS_MAX, 0, 0, judge_delete)     \
-	X(COMMIT, 45, ipc_commit, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_any)                          \
-	X(INDEX_WRONG, 46, ipc_session, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_any)                    \
-	X(CLOSE, 47, ipc_session, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_any)                          \
+	X(DELETE, 44, ipc_delete, IPC_F, IPC_KEEPS, 0, 0, 4 * IPC_NUMBERS_MAX, 0, 0, judge_delete) \
+	X(COMMIT, 45, ipc_commit, IPC_F, IPC_KEEPS, 0, 0, 0, 0, 0, judge_any)                      \
+	X(INDEX_WRONG, 46, ipc_session, IPC_F, IPC_KEEPS, 0, 0, 0, 0, 0, judge_any)                \
+	X(CLOSE, 47, ipc_session, IPC_F, IPC_KEEPS, 0, 0, 0, 0, 0, judge_any)                      \
 	X(DELIVER, 48, ipc_deliver, IPC_L, IPC_K, 1, 1, 4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX,  \
 	  0, 0, judge_deliver)                                                                     \
 	X(FORGET, 49, ipc_transaction, IPC_L, IPC_K, 0, 0, 0, 0, 0, judge_any)                     \
@@ -985,7 +1032,7 @@ struct ipc_trace_user {
 	X(QUOTA, 275, ipc_recipient, IPC_T, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)            \
 	X(USAGE, 276, ipc_usage, IPC_A, IPC_K, 0, 0, 2 * IPC_TEXT_MAX, 2, 0, judge_usage)          \
 	X(USAGE_ANSWER, 277, ipc_usage_answer, IPC_K, IPC_A, 0, 0, 0, 0, 0, judge_usage_answer)    \
-	X(GONE, 280, ipc_gone, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_gone)                            \
+	X(GONE, 280, ipc_gone, IPC_KEEPS, IPC_F, 0, 0, 0, 0, 0, judge_gone)                        \
 	X(HOLDER_ASK, 281, ipc_session, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_any)                    \
 	X(HOLDER, 282, ipc_holder, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_holder)                      \
 	X(OPEN_IN_USE, 283, ipc_open_in_use, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_any)               \
@@ -1015,7 +1062,15 @@ struct ipc_trace_user {
 	X(PENALTY_PAGE, 365, ipc_penalty_page, IPC_A, IPC_C, 0, 0,                                 \
 	  IPC_PENALTY_ROWS_MAX * sizeof(struct ipc_penalty), 0, 0, judge_penalty_page)             \
 	X(JUDGED, 400, ipc_judged, IPC_S, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_judged)           \
-	X(CERTIFIED, 401, ipc_session, IPC_F, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)
+	X(CERTIFIED, 401, ipc_session, IPC_F, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)          \
+	X(REMOTES, 420, ipc_remotes, IPC_M, IPC_R, 1, 1, 0, 0, 0, judge_remotes)                   \
+	X(OPEN_REMOTE, 421, ipc_open_remote, IPC_A, IPC_R, 0, 0,                                   \
+	  2 * IPC_TEXT_MAX + IPC_LABEL_MAX + IPC_REMOTE_SECRET_MAX, 4, 1, judge_open_remote)       \
+	X(VERDICT, 422, ipc_verdict, IPC_R, IPC_A, 0, 0, 0, 0, 0, judge_verdict)                   \
+	X(GO, 423, ipc_verdict, IPC_A, IPC_R, 0, 0, 0, 0, 0, judge_verdict)                        \
+	X(BODY_STREAM, 424, ipc_body_stream, IPC_R, IPC_F, 0, 0, 0, 0, 0, judge_body_stream)       \
+	X(READ_STREAM, 425, ipc_stream, IPC_F, IPC_R, 0, 0, 0, 0, 0, judge_read_stream)            \
+	X(STREAM, 426, ipc_stream, IPC_R, IPC_F, 0, 0, IPC_BATCH_MAX, 0, 0, judge_stream)
 
 enum ipc_type {
 	IPC_NONE,

@@ -152,9 +152,10 @@ static void tell_lost(const struct peer *peer)
 	bool front = peer->role == ROLE_FRONT || peer->role == ROLE_LMTP ||
 		     peer->role == ROLE_MTA || peer->role == ROLE_CONTROL;
 
-	if ((front && (own == ROLE_AUTH || own == ROLE_KEEPER || own == ROLE_KEYS)) ||
-	    (own == ROLE_AUTH &&
-	     (peer->role == ROLE_KEEPER || peer->role == ROLE_LOOKUP || peer->role == ROLE_LOGINS)))
+	if ((front && (own == ROLE_AUTH || own == ROLE_KEEPER || own == ROLE_CONNECTOR ||
+		       own == ROLE_KEYS)) ||
+	    (own == ROLE_AUTH && (peer->role == ROLE_KEEPER || peer->role == ROLE_CONNECTOR ||
+				  peer->role == ROLE_LOOKUP || peer->role == ROLE_LOGINS)))
 		ipc_send(&peer->child->monitor, IPC_PEER_LOST, &message);
 }
 

@@ -29,10 +29,12 @@ enum {
 };
 
 static const struct child_role *const roles[ROLE_COUNT] = {
-	[ROLE_FRONT] = &front_role,   [ROLE_LMTP] = &lmtp_role,       [ROLE_AUTH] = &auth_role,
-	[ROLE_KEEPER] = &keeper_role, [ROLE_KEYS] = &keys_role,       [ROLE_MTA] = &mta_role,
-	[ROLE_LOGINS] = &logins_role, [ROLE_CONTROL] = &control_role, [ROLE_STATUS] = &status_role,
-	[ROLE_LOCKER] = &locker_role,
+	[ROLE_FRONT] = &front_role,         [ROLE_LMTP] = &lmtp_role,
+	[ROLE_AUTH] = &auth_role,           [ROLE_KEEPER] = &keeper_role,
+	[ROLE_KEYS] = &keys_role,           [ROLE_MTA] = &mta_role,
+	[ROLE_LOGINS] = &logins_role,       [ROLE_CONTROL] = &control_role,
+	[ROLE_STATUS] = &status_role,       [ROLE_LOCKER] = &locker_role,
+	[ROLE_CONNECTOR] = &connector_role,
 };
 
 static const char usage[] =

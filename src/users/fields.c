@@ -3,6 +3,7 @@
 #include "users/fields.h"
 
 #include "base/text.h"
+#include "config/remote.h"
 #include "users/networks.h"
 
 #include <stddef.h>
@@ -124,10 +125,11 @@ void user_fields_begin(struct user_fields *fields, struct user *user, const stru
 	*fields = (struct user_fields){.user = user};
 	if (mail)
 		fields->mail = *mail;
-	user->has_ids = user->nologin = user->placed = user->remote = user->external = false;
+	user->has_ids = user->nologin = user->placed = user->external = false;
 	user->has_login_delay = false;
 	user->login_delay = 0;
-	user->uid = user->gid = user->root = 0;
+	user->uid = user->gid = user->root = user->remote_section = 0;
+	user->remote[0] = user->remote_user[0] = user->remote_password[0] = '\0';
 	user->quota_messages = user->quota_octets = 0;
 	user->home[0] = user->secret[0] = user->networks[0] = '\0';
 }
@@ -184,13 +186,29 @@ static int set_login_delay(pop3_span value, struct user *user, struct err *err)
 	return 0;
 }
 
-/* No connector speaks with other servers yet: an empty maildrop here would pass for that mail. */
+/* A name that is no section's stays one: an empty maildrop here would pass for that mail. */
 static int set_remote(pop3_span value, struct user *user, struct err *err)
 {
-	(void)value;
 	(void)err;
-	user->remote = true;
+	if (value.size == 0 || span_copy(value, user->remote, sizeof(user->remote)) < 0)
+		snprintf(user->remote, sizeof(user->remote), "?");
 	return 0;
+}
+
+static int set_remote_user(pop3_span value, struct user *user, struct err *err)
+{
+	if (span_copy(value, user->remote_user, sizeof(user->remote_user)) == 0)
+		return 0;
+	return err_set(err, EX_CONFIG, "remote_user of %s has more than %d octets", user->name,
+		       USER_REMOTE_NAME_MAX);
+}
+
+static int set_remote_password(pop3_span value, struct user *user, struct err *err)
+{
+	if (span_copy(value, user->remote_password, sizeof(user->remote_password)) == 0)
+		return 0;
+	return err_set(err, EX_CONFIG, "remote_password of %s has more than %d octets", user->name,
+		       USER_REMOTE_SECRET_MAX);
 }
 
 /* A field is set at once, or its value is kept until all are known. */
@@ -212,6 +230,8 @@ static const struct field {
 	{"allow_networks", set_networks, 0},
 	{"allow_nets", set_networks, 0},
 	{"remote", set_remote, 0},
+	{"remote_user", set_remote_user, 0},
+	{"remote_password", set_remote_password, 0},
 	{"external", set_external, 0},
 	{"login_delay", set_login_delay, 0},
 };
@@ -306,14 +326,32 @@ static void check_login_delay(const struct user_fields *fields, struct err *err)
 		config->login_delay_max ? "that is used" : "pop3.login_delay is used");
 }
 
+/* There is nothing here to be opened, or delivered to: a login asks for remote_section. */
+static int refuse_remote(const struct user_fields *fields, struct err *err)
+{
+	const struct config *config = fields->mail.config;
+	struct user *user = fields->user;
+	int place = config ? config_remote_find(config, span_of(user->remote)) : -1;
+	char shown[64];
+
+	text_escape(shown, sizeof(shown) - 1, span_of(user->remote));
+	if (place < 0)
+		return err_set(
+			err, EX_UNAVAILABLE,
+			"the mail of %s is on another server (remote=%s), and valija.conf "
+			"has no section remote \"%s\" { }: write one, or bring the mail here "
+			"(valija fetch) and take the field out",
+			user->name, shown, shown);
+	user->remote_section = (uint32_t)place + 1;
+	return err_set(err, EX_UNAVAILABLE,
+		       "the mail of %s is on another server (remote=%s): there is no maildrop here",
+		       user->name, shown);
+}
+
 int user_fields_end(struct user_fields *fields, struct err *err)
 {
-	if (fields->user->remote)
-		return err_set(err, EX_UNAVAILABLE,
-			       "the mail of %s is on another server (remote), and this version "
-			       "cannot fetch it for a session: bring the mail here (valija fetch), "
-			       "and take the field out",
-			       fields->user->name);
+	if (fields->user->remote[0])
+		return refuse_remote(fields, err);
 	check_login_delay(fields, err);
 	if (set_ids(fields, err) < 0)
 		return -1;

@@ -36,7 +36,8 @@ static enum login_verdict sasl_done(struct login *login, pop3_span output, bool 
 {
 	if (login->phase == PHASE_VERIFY) /* PLAIN, LOGIN: on_simple was called */
 		return login_verify(login, fast);
-	if (!login->known || login->other_authzid || login->unserved[0])
+	if (!login->known || login->other_authzid ||
+	    (login->unserved[0] && login_remote(login, &login->user) != CONFIG_REMOTE_STORED))
 		return login->known ? login_proven(login, "")
 				    : login_over(login, LOGIN_DENIED, "unknown user");
 	login->phase = PHASE_LAST;
@@ -280,6 +281,11 @@ pop3_span login_challenge(const struct login *login)
 const struct user *login_user(const struct login *login)
 {
 	return &login->user;
+}
+
+pop3_span login_password(const struct login *login)
+{
+	return (pop3_span){login->password.bytes, login->password.size};
 }
 
 const char *login_reason(const struct login *login)

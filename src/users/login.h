@@ -19,15 +19,16 @@
 #include "users/users.h"
 
 enum login_verdict {
-	LOGIN_MORE,     /* challenge is to be sent */
-	LOGIN_GRANTED,  /* user is proven; user holds the entry */
-	LOGIN_DENIED,   /* wrong credentials, unknown user, nologin: [AUTH], the same words */
-	LOGIN_TEMP,     /* the database is down, or the secret is right and the entry cannot be
-			   served: [SYS/TEMP] */
-	LOGIN_PERM,     /* the mechanism cannot be used: [SYS/PERM] */
-	LOGIN_UNSERVED, /* the secret is right, the mail is on another server: [SYS/PERM] */
-	LOGIN_SLOW,     /* login_step_fast only: needs a worker */
-	LOGIN_ASK,      /* a database has to be asked: see login_question */
+	LOGIN_MORE,      /* challenge is to be sent */
+	LOGIN_GRANTED,   /* user is proven; user holds the entry */
+	LOGIN_DENIED,    /* wrong credentials, unknown user, nologin: [AUTH], the same words */
+	LOGIN_TEMP,      /* the database is down, or the secret is right and the entry cannot be
+			    served: [SYS/TEMP] */
+	LOGIN_PERM,      /* the mechanism cannot be used: [SYS/PERM] */
+	LOGIN_UNSERVED,  /* the secret is right, the mail is on another server: [SYS/PERM] */
+	LOGIN_ELSEWHERE, /* the server that has the user's mail is to judge login_password() */
+	LOGIN_SLOW,      /* login_step_fast only: needs a worker */
+	LOGIN_ASK,       /* a database has to be asked: see login_question */
 };
 
 /* The front's statements about the connection. */
@@ -97,7 +98,10 @@ bool login_remembered(const struct login *login, const char *database);
  * failure. */
 bool login_has_begun(const struct login *login);
 pop3_span login_challenge(const struct login *login);
-const struct user *login_user(const struct login *login); /* after LOGIN_GRANTED */
+/* After LOGIN_GRANTED and LOGIN_ELSEWHERE. Where remote_section is not 0, the mail is there. */
+const struct user *login_user(const struct login *login);
+/* After LOGIN_ELSEWHERE: as the client gave it; it lives as long as the attempt. */
+pop3_span login_password(const struct login *login);
 /* The name of the database that has the user (of the configuration), after LOGIN_GRANTED; NULL: the
  * users file. */
 const char *login_database(const struct login *login);

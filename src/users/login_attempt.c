@@ -44,13 +44,55 @@ enum login_verdict login_challenge_with(struct login *login, pop3_span text)
 	return LOGIN_MORE;
 }
 
+uint32_t login_remote(const struct login *login, const struct user *user)
+{
+	const struct config *config = login->service->site;
+
+	return config && user->remote_section && user->remote_section <= config->remote_count
+		       ? config->remotes[user->remote_section - 1].credentials
+		       : 0;
+}
+
+enum login_verdict login_elsewhere(struct login *login)
+{
+	if (login->other_authzid)
+		return login_over(login, LOGIN_DENIED, "asks to act for another user");
+	if (login->user.nologin)
+		return login_over(login, LOGIN_DENIED,
+				  "no login for this user: nologin in the entry");
+	login->phase = PHASE_OVER;
+	login->verdict = LOGIN_ELSEWHERE;
+	snprintf(login->reason, sizeof(login->reason), "judged by the server of remote=%s",
+		 login->user.remote);
+	return LOGIN_ELSEWHERE;
+}
+
+/* The secret is right, and the mail is not here. */
+static enum login_verdict proven_for_remote(struct login *login, const char *how)
+{
+	uint32_t credentials = login_remote(login, &login->user);
+
+	if (login->user.nologin)
+		return login_over(login, LOGIN_DENIED,
+				  "no login for this user: nologin in the entry");
+	if (credentials == CONFIG_REMOTE_STORED)
+		return login_over(login, LOGIN_GRANTED, how);
+	if (credentials == CONFIG_REMOTE_SAME && login->password.size && !login->app_matched)
+		return login_elsewhere(login);
+	if (credentials == CONFIG_REMOTE_SAME)
+		return login_over(login, LOGIN_UNSERVED,
+				  "the server that has the mail needs the password itself "
+				  "(credentials = same): log in with PASS, PLAIN or LOGIN");
+	return login_over(login, login->user.remote[0] ? LOGIN_UNSERVED : LOGIN_TEMP,
+			  login->unserved);
+}
+
 enum login_verdict login_proven(struct login *login, const char *how)
 {
 	if (login->other_authzid)
 		return login_over(login, LOGIN_DENIED, "asks to act for another user");
 	if (login->unserved[0])
-		return login_over(login, login->user.remote ? LOGIN_UNSERVED : LOGIN_TEMP,
-				  login->unserved);
+		return proven_for_remote(login, how);
 	return login_over(login, LOGIN_GRANTED, how);
 }
 

@@ -119,6 +119,11 @@ void login_claim(struct login *login, pop3_span name);
 /* Makes it the name as users have it: the domain of an alias is replaced, a missing one is added
  * where no user of the file has the bare name. */
 void login_settle_name(struct login *login);
+/* How the maildrop of a user at another server is opened: an enum config_remote_credentials; 0: its
+ * mail is here, or it cannot be opened. */
+uint32_t login_remote(const struct login *login, const struct user *user);
+/* The user's other server is to judge the password that the client gave. */
+enum login_verdict login_elsewhere(struct login *login);
 /* Fills user and known, once. False: a database has to be asked, or is down: login_no_entry. */
 bool login_look_up(struct login *login);
 /* The verdict where login_look_up failed. */

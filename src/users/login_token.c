@@ -107,8 +107,9 @@ static enum login_verdict prove(struct login *login)
 	    !user_name_same(span_of(finding->user.name),
 			    (pop3_span){login->claimed, login->claimed_size}))
 		return refuse(login, "the token is another user's");
-	if (finding->status == USERS_UNSERVED)
-		return login_over(login, finding->user.remote ? LOGIN_UNSERVED : LOGIN_TEMP,
+	if (finding->status == USERS_UNSERVED &&
+	    login_remote(login, &finding->user) != CONFIG_REMOTE_STORED)
+		return login_over(login, finding->user.remote[0] ? LOGIN_UNSERVED : LOGIN_TEMP,
 				  finding->why);
 	login->user = finding->user;
 	login_claim(login, span_of(login->user.name));
@@ -140,7 +141,11 @@ static enum login_verdict complete(struct login *login)
 	case USERS_UNKNOWN:
 		break;
 	case USERS_UNSERVED:
-		return login_over(login, user.remote ? LOGIN_UNSERVED : LOGIN_TEMP, err.text);
+		if (login_remote(login, &user) != CONFIG_REMOTE_STORED)
+			return login_over(login, user.remote[0] ? LOGIN_UNSERVED : LOGIN_TEMP,
+					  err.text);
+		login->user = user;
+		break;
 	case USERS_DOWN:
 		return login_over(login, LOGIN_TEMP, err.text);
 	}

@@ -137,6 +137,36 @@ static int read_secrets(const struct config *config, const struct config_databas
 	return rc;
 }
 
+int remotes_open(const struct config *config, int *ret_fd, uint64_t *ret_size, struct err *err)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+	int rc = 0;
+
+	*ret_fd = -1;
+	if (!out)
+		return err_set(err, EX_OSERR, "out of memory");
+	for (uint32_t i = 0; i < config->remote_count && rc == 0; i++) {
+		const struct config_remote *remote = &config->remotes[i];
+
+		if (remote->password_file[0])
+			rc = put_secret(out, remote->name, remote->password_file, err);
+		if (rc < 0)
+			err_prefix(err, "%s:%u: remote %s", config->file, remote->line,
+				   remote->name);
+	}
+	if (fclose(out) != 0 && rc == 0)
+		rc = err_set(err, EX_OSERR, "out of memory");
+	if (rc == 0 && size && (*ret_fd = seal_octets("secrets", text, size)) < 0)
+		rc = err_sys(err, EX_OSERR, errno, "memory for secrets");
+	*ret_size = size;
+	if (text)
+		wipe(text, size);
+	free(text);
+	return rc;
+}
+
 /* PAM's modules read the passwords of other users only as root. */
 static int check_rights(const struct config_database *database, bool root, struct err *err)
 {

@@ -19,6 +19,10 @@ struct lookup_program {
 	gid_t gid;
 };
 
+/* The passwords of remote sections, in a sealed memory file: name NUL value NUL …; *ret_fd is -1 if
+ * there are none. Returns 0, or -1 with err. */
+int remotes_open(const struct config *config, int *ret_fd, uint64_t *ret_size, struct err *err);
+
 /* Opens what the databases of config need; lookups has an element for each. Returns 0, or -1 with
  * err: lookups_close must be called then, too. */
 int lookups_open(struct lookup_program *lookups, const struct config *config, bool root,

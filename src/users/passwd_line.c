@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "users/fields.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -23,7 +24,7 @@ static void set_flag(pop3_span name, struct user_fields *fields, struct err *ref
 	if (span_equal(name, SPAN_LITERAL("nologin")))
 		fields->user->nologin = true;
 	else if (span_equal(name, SPAN_LITERAL("remote")))
-		fields->user->remote = true;
+		snprintf(fields->user->remote, sizeof(fields->user->remote), "?");
 	else if (span_equal(name, SPAN_LITERAL("external")))
 		fields->user->external = true;
 	else if (!user_field_is_passed_over(name))
@@ -137,10 +138,11 @@ enum passwd_line passwd_line_parse(pop3_span line, const struct user_mail *mail,
 	while (rest.size)
 		if (set_extra(span_take_until(&rest, ' '), &fields, &refusal, err) < 0)
 			return PASSWD_LINE_BAD;
-	if (user_fields_end(&fields, err) < 0)
+	if (user_fields_end(&fields, err) < 0 && !refusal.text[0])
 		return PASSWD_LINE_UNSERVED;
 	if (!refusal.text[0])
 		return PASSWD_LINE_ENTRY;
+	ret->remote_section = 0;
 	*err = refusal;
 	return PASSWD_LINE_UNSERVED;
 }

@@ -171,7 +171,7 @@ static int table_fill(struct passwd_table *table, const char *file, const struct
 			continue;
 		case PASSWD_LINE_ENTRY:
 		case PASSWD_LINE_UNSERVED:
-			if (why.text[0] && notes++ < NOTES_MAX)
+			if (why.text[0] && !user->remote_section && notes++ < NOTES_MAX)
 				log_warning("%s:%u: %s", file, number, why.text);
 			if (table_add(table, line, number, user, file, err) < 0)
 				goto out;

@@ -18,6 +18,8 @@
 
 #define USER_HOME_MAX 511
 #define USER_SECRET_MAX 1023
+#define USER_REMOTE_NAME_MAX 127
+#define USER_REMOTE_SECRET_MAX 248 /* octets that fit behind PASS */
 
 /* One entry, copied out: lives as long as the caller wants. secret is the stored form with its
  * "{SCHEME}". */
@@ -35,7 +37,12 @@ struct user {
 						  G), 0: the default */
 	bool has_login_delay; /* extra field login_delay: seconds between two logins */
 	uint32_t login_delay;
-	bool remote;        /* USERS_UNSERVED, and no later try will help: mail of another server */
+	/* Mail of another server: USERS_UNSERVED, for there is no maildrop here, but a login may
+	 * open it there: extra fields remote, remote_user, remote_password. */
+	char remote[64];         /* the name of the configuration's section; "": the mail is here */
+	uint32_t remote_section; /* 1 + its place; 0: there is none, or the entry cannot be used */
+	char remote_user[USER_REMOTE_NAME_MAX + 1];       /* "": as the section says */
+	char remote_password[USER_REMOTE_SECRET_MAX + 1]; /* "": the section's */
 	bool nologin;       /* extra field nologin: may receive, may not log in */
 	bool external;      /* extra field external: may log in with a client's certificate */
 	char networks[256]; /* that the user may log in from (users/networks.h); "": any */

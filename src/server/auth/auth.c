@@ -259,6 +259,8 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 		auth_flush(peer, message);
 	else if (type == IPC_TRACE)
 		auth_trace(peer, message);
+	else if (type == IPC_VERDICT)
+		auth_login_judged(peer, message);
 	else if (type == IPC_USAGE_ANSWER)
 		usages_answer(peer, message);
 	else if (type != IPC_LEAVE)
@@ -281,7 +283,7 @@ static void peer_up(struct peer *peer)
 		databases_up(auth->databases, peer);
 		return;
 	}
-	if (peer->role == ROLE_CONTROL)
+	if (peer->role == ROLE_CONTROL || peer->role == ROLE_CONNECTOR)
 		return;
 	if (peer->role == ROLE_LOGINS) {
 		last_login_up(&auth->last_logins, peer);
@@ -312,6 +314,8 @@ static void peer_gone(struct peer *peer)
 		usages_keeper_gone(auth, peer);
 		auth_keeper_gone(auth, peer);
 	}
+	if (peer->role == ROLE_CONNECTOR)
+		auth_keeper_gone(auth, peer);
 	whos_gone(&auth->whos, peer);
 	if (peer->role == ROLE_LOOKUP)
 		databases_gone(auth->databases, peer);
@@ -324,7 +328,7 @@ static void peer_gone(struct peer *peer)
 	}
 	if (peer->child->draining) /* it may end now */
 		penalties_send(auth);
-	child_drained(peer->child, peer, IPC_K | IPC_D | IPC_W | IPC_C);
+	child_drained(peer->child, peer, IPC_KEEPS | IPC_D | IPC_W | IPC_C);
 }
 
 static void drain(struct child *child, uint64_t ms)
@@ -332,7 +336,7 @@ static void drain(struct child *child, uint64_t ms)
 	(void)ms;
 	if (child->started)
 		penalties_send(child->state);
-	child_drained(child, NULL, IPC_K | IPC_D | IPC_W | IPC_C);
+	child_drained(child, NULL, IPC_KEEPS | IPC_D | IPC_W | IPC_C);
 }
 
 static struct auth *root_struct(struct child *child)

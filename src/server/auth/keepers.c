@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "server/auth/remote.h"
 #include "users/site.h"
 
 #include <stdlib.h>
@@ -296,6 +297,10 @@ void auth_open(struct auth_session *session, const struct user *user,
 	struct peer *keeper;
 	uint64_t key;
 
+	if (user->remote_section) {
+		auth_open_remote(session, user, app);
+		return;
+	}
 	if (app)
 		memcpy(as.label, app->label, sizeof(as.label));
 	if (auth_keeper(auth, user, &keeper, &key) == KEEPER_FOUND) {
@@ -358,8 +363,14 @@ static void lose_keeper(struct table_node *node, void *context)
 	struct auth_session *session = CONTAINER(node, struct auth_session, node);
 	const struct peer *keeper = context;
 
-	if (session->keeper == keeper->instance)
+	if (session->keeper == keeper->instance) {
 		ungrant(session);
+	} else if (session->judging == keeper->instance) {
+		session->judging = 0;
+		login_destroy(session->login);
+		session->login = NULL;
+		auth_deny(session, REASON_STORE_DOWN, 0);
+	}
 }
 
 void auth_keeper_gone(struct auth *auth, const struct peer *keeper)
@@ -373,7 +384,7 @@ void auth_keeper_gone(struct auth *auth, const struct peer *keeper)
 		if (peer->role != ROLE_KEEPER && peer->data)
 			table_each(peer->data, lose_keeper, &gone);
 		/* auth keeps no list of the recipients that it passed on */
-		if (peer->role == ROLE_LMTP)
+		if (peer->role == ROLE_LMTP && gone.role == ROLE_KEEPER)
 			peer_send(peer, IPC_KEEPER_GONE, &message);
 	}
 }

@@ -12,6 +12,7 @@
 #include "config/rules.h"
 #include "server/auth/hold.h"
 #include "server/auth/keepers.h"
+#include "server/auth/remote.h"
 #include "server/counters.h"
 #include "server/record.h"
 #include "users/networks.h"
@@ -202,6 +203,29 @@ static void challenge(struct auth_session *session)
 	peer_send_texts(session->front, IPC_CHALLENGE, &message, &text, 1);
 }
 
+/* The server that has the mail judges the password: it is asked only for clients that may log in,
+ * for it is our address that it bans. True: its verdict comes later. */
+static bool begin_judging(struct auth *auth, struct auth_session *session)
+{
+	const struct user *user = login_user(session->login);
+
+	if (user->networks[0] && !comes_from(session, user->networks)) {
+		denied(auth, session, "not from a network of allow_networks");
+		return false;
+	}
+	if (session->front->role == ROLE_MTA) {
+		say(session, RECORD_LOGIN_FAILED,
+		    "another server judges this password, and only for POP3");
+		auth_deny(session, REASON_LOGIN_UNCHECKABLE, 0);
+		return false;
+	}
+	if (auth_ask_remote(session) == 0)
+		return true;
+	say(session, RECORD_LOGIN_FAILED, "no connector runs");
+	auth_deny(session, REASON_STORE_DOWN, 0);
+	return false;
+}
+
 static void conclude(struct auth *auth, struct auth_session *session, enum login_verdict verdict)
 {
 	assert(verdict != LOGIN_ASK);
@@ -213,6 +237,10 @@ static void conclude(struct auth *auth, struct auth_session *session, enum login
 		counters_took(COUNTER_LOGIN_STEPS + STEP_VERDICT * HISTOGRAM_SLOTS,
 			      session->asked_at);
 		granted(auth, session);
+		break;
+	case LOGIN_ELSEWHERE:
+		if (begin_judging(auth, session))
+			return;
 		break;
 	case LOGIN_DENIED:
 		denied(auth, session, login_reason(session->login));
@@ -231,6 +259,31 @@ static void conclude(struct auth *auth, struct auth_session *session, enum login
 		say(session, RECORD_LOGIN_FAILED, login_reason(session->login));
 		auth_deny(session, REASON_LOGIN_DOWN, 0);
 		break;
+	}
+	login_destroy(session->login);
+	session->login = NULL;
+}
+
+void auth_login_judged(struct peer *connector, const struct ipc_verdict *message)
+{
+	struct auth *auth = connector->child->state;
+	struct auth_session *session = auth_verdict(auth, connector, message);
+
+	if (!session)
+		return;
+	if (message->reason == REASON_OK) {
+		counters_took(COUNTER_LOGIN_STEPS + STEP_VERDICT * HISTOGRAM_SLOTS,
+			      session->asked_at);
+		granted(auth, session);
+		auth_remote_cancel(session); /* if it was not */
+	} else {
+		session->judging = 0;
+		if (message->reason == REASON_WRONG) {
+			denied(auth, session, "the other server refuses the password");
+		} else {
+			say(session, RECORD_LOGIN_FAILED, reason_row(message->reason)->words);
+			auth_deny(session, (enum reason)message->reason, 0);
+		}
 	}
 	login_destroy(session->login);
 	session->login = NULL;
@@ -459,6 +512,7 @@ void auth_login_cancel(struct auth_session *session)
 	struct auth *auth = session->front->child->state;
 
 	auth_hold_drop(session);
+	auth_remote_cancel(session);
 	drop_ask(session);
 	session->job = NULL;
 	if (job && !queue_waits(&job->entry)) { /* a worker has it, and the login with it */
@@ -479,7 +533,7 @@ static bool has_begun(const struct auth_session *session)
 {
 	if (session->job)
 		return !queue_waits(&session->job->entry);
-	if (session->ask)
+	if (session->ask || session->judging)
 		return true;
 	return session->login && login_has_begun(session->login);
 }
@@ -640,7 +694,7 @@ static void take_login(struct auth_session *session, enum ipc_type type,
 void auth_login_message(struct auth_session *session, enum ipc_type type,
 			const struct ipc_credentials *message)
 {
-	if (session->job || session->held || session->ask ||
+	if (session->job || session->held || session->ask || session->judging ||
 	    (type == IPC_SASL_RESPONSE) != (session->login != NULL))
 		return; /* out of order: a front that does this loses its client, nothing more */
 	/* The session may be granted already: then the keeper refused the maildrop, and only the

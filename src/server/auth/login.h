@@ -13,4 +13,7 @@ void auth_login_cancel(struct auth_session *session);
 /* The same for a client that gave up: if the attempt had cost work, that is a failure. */
 void auth_login_given_up(struct auth_session *session);
 
+/* VERDICT of a connector: the other server has judged the password. */
+void auth_login_judged(struct peer *connector, const struct ipc_verdict *message);
+
 #endif

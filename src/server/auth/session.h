@@ -93,6 +93,7 @@ struct auth_session {
 	uint64_t hold_until;    /* the next SASL exchange begins no earlier; milliseconds */
 	struct auth_held *held; /* that exchange */
 	uint64_t keeper;        /* instance that was sent OPEN, 0: none */
+	uint64_t judging;       /* of the connector whose VERDICT the attempt waits for, 0: none */
 	uint64_t asked_at;      /* counters_clock: its last credentials */
 	uint64_t ticket;        /* of the attempt under way; made by the front */
 };

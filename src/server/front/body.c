@@ -24,6 +24,7 @@ static struct body *create(uint32_t count)
 		return NULL;
 	reader_init(&body->reader, count);
 	lent_init(&body->lent);
+	body->stream = (struct stream){0};
 	return body;
 }
 
@@ -38,6 +39,7 @@ void body_destroy(struct body *body)
 	if (!body)
 		return;
 	lent_close(&body->lent, false);
+	stream_close(&body->stream);
 	reader_finish(&body->reader);
 	free(body);
 }
@@ -83,6 +85,7 @@ void body_event(struct session *session, const struct pop3_event *event)
 		return;
 	}
 	lent_close(&body->lent, event->type == POP3_EVENT_RETR);
+	stream_close(&body->stream);
 	reader_drop_body(&body->reader);
 	if (reader_find(&body->reader, event->number, &octets)) {
 		reply(session, octets);
@@ -90,6 +93,8 @@ void body_event(struct session *session, const struct pop3_event *event)
 		return;
 	}
 	reader_fetch(&body->reader, link_arena(keeper_of(session)), &message);
+	message.top = event->type == POP3_EVENT_TOP;
+	message.lines = message.top ? event->lines : 0;
 	if (!fetch(session, &message))
 		session_refuse(session, REASON_MESSAGE_TEMP);
 }
@@ -106,18 +111,25 @@ void body_hold(struct session *session, const struct pop3_event *event)
 	reader_hold(&body_of(session)->reader, event);
 }
 
-void body_ask_slice(struct session *session)
+void body_ask_more(struct session *session)
 {
-	struct ipc_slice message = {.session = session->client.node.key};
+	struct body *body = body_of(session);
+	bool streams = stream_is_open(&body->stream), sent;
 	struct pop3_event none = {.type = POP3_EVENT_NONE};
+	struct ipc_slice slice = {.session = session->client.node.key};
+	struct ipc_stream stream = {.session = session->client.node.key};
 
-	lent_ask(&body_of(session)->lent, &message);
-	if (!link_has_credit(keeper_of(session))) {
-		if (link_wait(keeper_of(session), &none) < 0)
-			conn_abort(&session->client.conn);
-		return;
-	}
-	if (!link_ask(keeper_of(session), IPC_READ_SLICE, &message))
+	if (streams)
+		stream_ask(&body->stream, &stream);
+	else
+		lent_ask(&body->lent, &slice);
+	if (!link_has_credit(keeper_of(session)))
+		sent = link_wait(keeper_of(session), &none) == 0;
+	else if (streams)
+		sent = link_ask(keeper_of(session), IPC_READ_STREAM, &stream);
+	else
+		sent = link_ask(keeper_of(session), IPC_READ_SLICE, &slice);
+	if (!sent)
 		conn_abort(&session->client.conn);
 }
 
@@ -130,6 +142,8 @@ bool body_fits(const struct session *session, enum ipc_type asked, enum ipc_type
 
 	if (!body)
 		return false;
+	if (asked == IPC_READ_STREAM)
+		return stream_fits(&body->stream, type, message);
 	if (asked == IPC_READ_SLICE)
 		return lent_fits(&body->lent, type, message);
 	return reader_fits(&body->reader, type, message);
@@ -152,6 +166,16 @@ static void take_lent(struct session *session, const struct ipc_body_lent *messa
 	lent_take(&body->lent, message, fd);
 	reader_large(&body->reader);
 	reply(session, message->octets);
+}
+
+/* Nobody knows its size before its end. */
+static void take_stream(struct session *session, const struct ipc_body_stream *message)
+{
+	struct body *body = body_of(session);
+
+	stream_open(&body->stream, message->number);
+	reader_large(&body->reader);
+	reply(session, POP3_OCTETS_UNKNOWN);
 }
 
 /* The message that goes out has other octets than announced: the keeper counts it anew for the next
@@ -196,9 +220,12 @@ bool body_message(struct session *session, enum ipc_type type, const void *messa
 		take_bodies(session);
 	else if (type == IPC_BODY_LENT || type == IPC_BODY_SLICED)
 		take_lent(session, message, type == IPC_BODY_LENT ? &fds[0] : &none);
+	else if (type == IPC_BODY_STREAM)
+		take_stream(session, message);
 	else if (type == IPC_BODY_FAILED)
 		take_failed(session, message);
-	else if (lent_slice(&body->lent, message) < 0)
+	else if (type == IPC_STREAM ? stream_take(&body->stream, message) < 0
+				    : lent_slice(&body->lent, message) < 0)
 		conn_abort(&session->client.conn);
 	return false;
 }
@@ -209,7 +236,7 @@ static void take_step(struct session *session, enum lent_step step)
 {
 	switch (step) {
 	case LENT_WANTS:
-		body_ask_slice(session);
+		body_ask_more(session);
 		break;
 	case LENT_BROKEN:
 		ending_reason(session, "a message became shorter while it was sent");
@@ -222,11 +249,25 @@ static void take_step(struct session *session, enum lent_step step)
 	}
 }
 
+static size_t render_stream(struct session *session, struct stream *stream, char *out, size_t cap)
+{
+	size_t used = stream_render(stream, &session->pop3, out, cap);
+
+	if (pop3_server_want(&session->pop3) != POP3_WANT_BODY)
+		stream_close(stream);
+	else if (stream_wants(stream))
+		body_ask_more(session);
+	return used;
+}
+
 size_t body_render(struct session *session, char *out, size_t cap)
 {
 	struct body *body = body_of(session);
 	enum lent_step step;
 	size_t used = 0;
+
+	if (stream_is_open(&body->stream))
+		return render_stream(session, &body->stream, out, cap);
 
 	if (reader_has_body(&body->reader))
 		return reader_render(&body->reader, &session->pop3, out, cap);

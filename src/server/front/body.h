@@ -8,6 +8,7 @@
 
 #include "server/front/lent.h"
 #include "server/front/reader.h"
+#include "server/front/stream.h"
 
 struct session;
 
@@ -15,6 +16,7 @@ struct session;
 struct body {
 	struct reader reader;
 	struct lent lent;
+	struct stream stream;
 };
 
 /* Of NULL: nothing. Trimming gives back what an idle session can do without. */
@@ -27,8 +29,8 @@ void body_event(struct session *session, const struct pop3_event *event);
 bool body_is_ahead(const struct session *session);
 /* RETR, TOP or QUIT waits for its answer. */
 void body_hold(struct session *session, const struct pop3_event *event);
-/* Asks for the next part of the lent message; waits for a credit if there is none. */
-void body_ask_slice(struct session *session);
+/* Asks for the next part of the message that goes out; waits for a credit if there is none. */
+void body_ask_more(struct session *session);
 
 /* Whether an answer to a request of type asked is about what was asked. */
 bool body_fits(const struct session *session, enum ipc_type asked, enum ipc_type type,

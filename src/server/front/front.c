@@ -191,7 +191,7 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 			       message);
 	if (!peer->data)
 		return;
-	if (peer->role == ROLE_KEEPER) {
+	if (peer->role == ROLE_KEEPER || peer->role == ROLE_CONNECTOR) {
 		keeper_message(front, peer->data, type, message, fds);
 	} else if (type == IPC_TRACE_USER) {
 		traces_set(front, message);

@@ -125,7 +125,7 @@ int link_wait(struct link_user *user, const struct pop3_event *event)
 
 void link_asked(struct link_user *user, enum ipc_type type)
 {
-	user->asked = (uint8_t)type;
+	user->asked = (uint16_t)type;
 	user->link->unanswered++;
 }
 

@@ -23,8 +23,8 @@ struct link_user {
 	struct link_user *next, **at; /* in link->users */
 	struct link_user *next_waiting;
 	struct pop3_event *parked; /* waits for a credit with it */
-	uint8_t asked; /* enum ipc_type of the request that is unanswered; IPC_NONE: none */
-	bool slow;     /* that request uses no credit: the peer said that its answer takes time */
+	uint16_t asked; /* enum ipc_type of the request that is unanswered; IPC_NONE: none */
+	bool slow;      /* that request uses no credit: the peer said that its answer takes time */
 };
 
 struct link_handler {

@@ -87,6 +87,7 @@ void mailbox_opened(struct link *keeper, struct session *session, const struct i
 	mailbox->delta_size = message->delta_size;
 	mailbox->count = message->count;
 	mailbox->octets = message->octets;
+	mailbox->remote = message->remote;
 	link_join(keeper, &mailbox->keeper);
 	free(pop3_server_take_back_name(&session->pop3));
 	session->mailbox = mailbox;
@@ -316,7 +317,7 @@ static void quit(struct session *session)
 				     .total = pop3_server_marked_count(&session->pop3)};
 
 	memcpy(message.address, session->address, sizeof(message.address));
-	if (!message.total) {
+	if (!message.total && !session->mailbox->remote) {
 		ending_reason(session, "quit");
 		mailbox_close(session);
 		pop3_server_reply_ok(&session->pop3,
@@ -398,7 +399,7 @@ bool mailbox_waits(const struct session *session)
 	enum ipc_type asked =
 		session->mailbox ? link_unanswered(&session->mailbox->keeper) : IPC_NONE;
 
-	return (asked == IPC_FETCH || asked == IPC_READ_SLICE) &&
+	return (asked == IPC_FETCH || asked == IPC_READ_SLICE || asked == IPC_READ_STREAM) &&
 	       pop3_server_want(&session->pop3) != POP3_WANT_INPUT;
 }
 
@@ -417,7 +418,7 @@ static struct session *session_of(struct link_user *user)
 static void resume(struct link_user *user, const struct pop3_event *event)
 {
 	if (event->type == POP3_EVENT_NONE) /* a slice of a large message waited */
-		body_ask_slice(session_of(user));
+		body_ask_more(session_of(user));
 	else
 		mailbox_event(session_of(user), event);
 }

@@ -25,6 +25,7 @@ struct mailbox {
 	uint8_t *marks;          /* of deletions; NULL: none yet */
 	uint32_t listing_next;   /* of the listing that is going out */
 	bool listing_uidl;
+	bool remote; /* on another server, which learns of each QUIT */
 };
 
 extern const struct link_handler mailbox_handler; /* for links to keepers */

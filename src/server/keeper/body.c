@@ -85,6 +85,12 @@ static void send_lent(struct peer *front, const struct fetch *fetch)
 					.wire_form = op->body.wire_form,
 					.in_memory = op->in_memory};
 
+	if (op->form == STORE_UNSIZED) {
+		struct ipc_body_stream stream = {.session = message.session, .number = op->first};
+
+		peer_send(front, IPC_BODY_STREAM, &stream);
+		return;
+	}
 	if (op->form == STORE_STREAM)
 		peer_send(front, IPC_BODY_SLICED, &message);
 	else
@@ -163,6 +169,10 @@ void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *messag
 
 	if (!is_there(session, message->number, "it asks for a message that is not there"))
 		return;
+	if (session->place->root->remote && session->reading) {
+		peer_break(front, "it asks for two messages at once");
+		return;
+	}
 	if (fetch_now(session, front, message) || !keeper_session_credit(session))
 		return;
 	fetch = operation(sizeof(*fetch), IPC_BATCH_MAX);
@@ -175,6 +185,8 @@ void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *messag
 	fetch->op.room = fetch->data; /* what ends later does not write into the front's arena */
 	fetch->op.room_size = IPC_BATCH_MAX;
 	fetch->op.window_max = IPC_WINDOW_MAX;
+	fetch->op.top = message->top;
+	fetch->op.lines = message->lines;
 	session->reading = &fetch->op.op;
 	keeper_session_begin(session);
 	store_fetch(session->maildrop, &fetch->op);
@@ -217,6 +229,50 @@ void keeper_slice(struct keeper_session *session, const struct ipc_slice *messag
 	slice->op.offset = message->offset;
 	slice->op.size = message->size; /* ipc_check bounds it */
 	slice->op.room = message->by_value ? slice->data : NULL;
+	session->reading = &slice->op.op;
+	keeper_session_begin(session);
+	store_slice(session->maildrop, &slice->op);
+}
+
+static void streamed(struct store_op *op)
+{
+	struct slice *slice = (struct slice *)op;
+	struct keeper_session *session = slice->session;
+	struct peer *front = keeper_session_front(session);
+	struct ipc_stream message = {.session = session->node.key,
+				     .offset = slice->op.offset,
+				     .number = slice->op.number,
+				     .last = slice->op.last};
+	pop3_span octets = {slice->data, slice->op.size};
+
+	answered(session, op);
+	if (front && op->status != MAILDROP_OK)
+		send_failed(front, session, slice->op.number, op);
+	else if (front)
+		peer_send_parts(front, IPC_STREAM, &message, &octets, 1);
+	free(slice);
+	keeper_session_done(session);
+}
+
+void keeper_stream(struct keeper_session *session, const struct ipc_stream *message)
+{
+	struct slice *slice;
+
+	if (!is_there(session, message->number, "it asks for a stream that is not there"))
+		return;
+	if (session->reading) {
+		peer_break(keeper_session_front(session), "it asks for two streams at once");
+		return;
+	}
+	if (!keeper_session_credit(session))
+		return;
+	slice = operation(sizeof(*slice), IPC_BATCH_MAX);
+	slice->session = session;
+	slice->op.op.done = streamed;
+	slice->op.number = message->number;
+	slice->op.offset = message->offset;
+	slice->op.size = IPC_BATCH_MAX;
+	slice->op.room = slice->data;
 	session->reading = &slice->op.op;
 	keeper_session_begin(session);
 	store_slice(session->maildrop, &slice->op);

@@ -7,6 +7,8 @@
 
 void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *message);
 void keeper_slice(struct keeper_session *session, const struct ipc_slice *message);
+/* READ_STREAM, of a message whose size is a guess. */
+void keeper_stream(struct keeper_session *session, const struct ipc_stream *message);
 /* Makes the memory for keeper->scratch; NULL: no memory. */
 void *keeper_body_scratch(void);
 

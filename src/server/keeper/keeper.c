@@ -42,8 +42,9 @@ static struct arena *share_arena(struct peer *front)
 	return arena;
 }
 
-static void peer_up(struct peer *peer)
+void keeper_peer_up(struct peer *peer)
 {
+	bool lends = peer->role == ROLE_FRONT && peer->child->role->role == ROLE_KEEPER;
 	struct keeper_front *front;
 
 	if (peer->role == ROLE_AUTH)
@@ -55,11 +56,11 @@ static void peer_up(struct peer *peer)
 	}
 	table_init(&front->sessions);
 	table_init(&front->transactions);
-	front->arena = peer->role == ROLE_FRONT ? share_arena(peer) : NULL;
+	front->arena = lends ? share_arena(peer) : NULL;
 	peer->data = front;
 }
 
-static void peer_gone(struct peer *peer)
+void keeper_peer_gone(struct peer *peer)
 {
 	struct keeper_front *front = peer->data;
 
@@ -79,12 +80,12 @@ static void answer_gone(struct peer *front, enum ipc_type type, uint64_t number)
 {
 	struct ipc_gone message = {.session = number, .reason = REASON_MAILDROP_TEMP};
 
-	if (type == IPC_FETCH || type == IPC_READ_SLICE || type == IPC_COMMIT)
+	if (type == IPC_FETCH || type == IPC_READ_SLICE || type == IPC_READ_STREAM ||
+	    type == IPC_COMMIT)
 		peer_send(front, IPC_GONE, &message);
 }
 
-/* A POP3 front's message about a session. */
-static void session_message(struct peer *front, enum ipc_type type, const void *message)
+void keeper_front_message(struct peer *front, enum ipc_type type, const void *message)
 {
 	/* every message about a session has the session's number behind the head */
 	uint64_t number = ((const struct ipc_session *)message)->session;
@@ -100,6 +101,8 @@ static void session_message(struct peer *front, enum ipc_type type, const void *
 		keeper_fetch(session, message);
 	else if (type == IPC_READ_SLICE)
 		keeper_slice(session, message);
+	else if (type == IPC_READ_STREAM)
+		keeper_stream(session, message);
 	else if (type == IPC_DELETE)
 		keeper_delete(session, message);
 	else if (type == IPC_COMMIT)
@@ -142,10 +145,10 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 	else if (type == IPC_FORGET)
 		keeper_forget(peer, message);
 	else
-		session_message(peer, type, message);
+		keeper_front_message(peer, type, message);
 }
 
-static void drain(struct child *child, uint64_t ms)
+void keeper_drain(struct child *child, uint64_t ms)
 {
 	(void)ms;
 	keeper_places_hurry(child->state);
@@ -340,9 +343,9 @@ const struct child_role keeper_role = {
 	.role = ROLE_KEEPER,
 	.monitor_message = monitor_message,
 	.start = start,
-	.peer_up = peer_up,
-	.peer_gone = peer_gone,
+	.peer_up = keeper_peer_up,
+	.peer_gone = keeper_peer_gone,
 	.peer_message = peer_message,
-	.drain = drain,
+	.drain = keeper_drain,
 	.idle = keeper_idle,
 };

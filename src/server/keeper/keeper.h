@@ -3,9 +3,10 @@
  * on its loop; mail is the store's (maildrop/store.h), whose operations wait for disks elsewhere.
  * Messages of fronts are hostile; auth is believed.
  *
- * place.h: root struct, locations in use. opening.h, session.h: POP3 sessions. body.h: lending
- * messages. takeover.h: a maildrop that is in use. delivery.h: LMTP. location.h: questions about
- * maildrops that are not there.
+ * connector.c: the same for maildrops on other POP3 servers, in processes of their own, which have
+ * the network and no mail. place.h: root struct, locations in use. opening.h, session.h: POP3
+ * sessions. body.h: lending messages. takeover.h: a maildrop that is in use. delivery.h: LMTP.
+ * location.h: questions about maildrops that are not there.
  */
 #ifndef SERVER_KEEPER_KEEPER_H
 #define SERVER_KEEPER_KEEPER_H
@@ -13,5 +14,6 @@
 #include "server/child.h"
 
 extern const struct child_role keeper_role;
+extern const struct child_role connector_role;
 
 #endif

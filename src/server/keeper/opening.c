@@ -33,7 +33,10 @@ static enum reason reason_of(enum maildrop_status status)
 	case MAILDROP_IN_USE:
 		return REASON_IN_USE;
 	case MAILDROP_PERM:
+	case MAILDROP_REFUSED: /* of a stored password */
 		return REASON_MAILDROP_PERM;
+	case MAILDROP_TOO_SOON:
+		return REASON_LOGIN_DELAY;
 	case MAILDROP_TEMP:
 	case MAILDROP_FULL:
 	case MAILDROP_GONE:
@@ -59,8 +62,37 @@ static void send_open_failed(struct peer *front, uint64_t session, uint64_t tick
 		peer_send(front, IPC_OPEN_FAILED, &message);
 }
 
+static bool is_judged(const struct keeper_session *session)
+{
+	return session->login && session->login->auth;
+}
+
+/* The other server has judged the password: auth knows before the front does. */
+static void send_verdict(struct keeper_session *session, enum reason reason)
+{
+	struct ipc_verdict message = {.front = session->front,
+				      .session = session->node.key,
+				      .ticket = session->ticket,
+				      .reason = reason};
+	struct peer *auth = child_peer(session->keeper->child, ROLE_AUTH, session->login->auth);
+
+	counters_add(COUNTER_OPENS + (size_t)reason, reason != REASON_OK);
+	if (auth)
+		peer_send(auth, IPC_VERDICT, &message);
+	session->login->judged = true;
+	if (!auth || reason != REASON_OK)
+		keeper_close(session);
+}
+
 static void refuse(struct keeper_session *session, enum reason reason)
 {
+	if (is_judged(session)) {
+		if (!session->login->judged)
+			send_verdict(session, reason);
+		else
+			keeper_close(session); /* GO did not come */
+		return;
+	}
 	send_open_failed(keeper_session_front(session), session->node.key, session->ticket, reason);
 	keeper_close(session);
 }
@@ -88,10 +120,15 @@ static struct store_who who_of(const struct keeper_session *session)
 {
 	bool takeover = session->keeper->child->config->takeover;
 
-	return (struct store_who){.front = session->front,
-				  .session = session->node.key,
-				  .flags = (session->no_delete ? STORE_NO_DELETE : 0u) |
-					   (takeover ? STORE_TAKE_OVER : 0u)};
+	const struct keeper_login *login = session->login;
+
+	return (struct store_who){
+		.front = session->front,
+		.session = session->node.key,
+		.login = span_of(login ? login->name : ""),
+		.secret = {login ? login->secret.bytes : "", login ? login->secret.size : 0},
+		.flags = (session->no_delete ? STORE_NO_DELETE : 0u) |
+			 (takeover ? STORE_TAKE_OVER : 0u)};
 }
 
 /* ---- it is open ---- */
@@ -159,12 +196,19 @@ static void opened(struct keeper_session *session, bool absent)
 	pop3_span user = span_of(session->user);
 	int fds[2];
 
+	if (is_judged(session) && !session->login->judged) {
+		secret_finish(&session->login->secret);
+		send_verdict(session, REASON_OK);
+		return;
+	}
 	end_opening(session);
+	keeper_login_free(session);
 	store_own(session->maildrop, session);
 	maildrop_snapshot(session->maildrop, &snapshot);
 	message.count = snapshot.count;
 	message.octets = snapshot.octets;
 	message.delta_size = snapshot.delta_size;
+	message.remote = session->place->root->remote;
 	fds[0] = snapshot.base_fd;
 	fds[1] = snapshot.delta_fd;
 	session->open = true;
@@ -172,7 +216,8 @@ static void opened(struct keeper_session *session, bool absent)
 	note_opened(session, snapshot.count,
 		    counters_took(COUNTER_LOGIN_STEPS + STEP_MAILDROP * HISTOGRAM_SLOTS,
 				  session->since));
-	if (!absent) { /* one in memory has no lock */
+	/* one in memory has no lock; another server's lock is its own */
+	if (!absent && !session->place->root->remote) {
 		session->place->holder = session;
 		keeper_location_seen(session->keeper, session->place);
 	}
@@ -235,8 +280,12 @@ static void not_opened(struct keeper_session *session, enum maildrop_status stat
 	session->maildrop = NULL;
 	if (session->closing)
 		return;
-	if (status == MAILDROP_IN_USE) {
+	if (status == MAILDROP_IN_USE && !session->place->root->remote) {
 		in_use(session);
+		return;
+	}
+	if (status == MAILDROP_REFUSED && is_judged(session)) { /* auth says it */
+		refuse(session, REASON_WRONG);
 		return;
 	}
 	keeper_session_failed(session, RECORD_MAILDROP_FAILED, why);
@@ -338,15 +387,23 @@ void keeper_opening_init(struct keeper *keeper)
 
 /* ---- OPEN ---- */
 
-static struct keeper_session *new_session(struct keeper *keeper, struct keeper_root *root,
-					  const struct ipc_open *message)
+/* What OPEN and OPEN_REMOTE have in common. */
+struct wanted {
+	struct keeper_root *root;
+	pop3_span path, user, label;
+	uint64_t front, session, ticket;
+	bool no_delete, placed;
+	uint32_t login_delay;
+};
+
+static struct keeper_session *new_session(struct keeper *keeper, const struct wanted *wanted)
 {
-	pop3_span user = ipc_text(message, 0), label = ipc_text(message, 2);
+	pop3_span user = wanted->user, label = wanted->label;
 	struct keeper_session *session =
 		calloc(1, offsetof(struct keeper_session, user) + user.size + label.size + 2);
 
 	if (session)
-		session->place = keeper_place_take(keeper, root, ipc_text(message, 1));
+		session->place = keeper_place_take(keeper, wanted->root, wanted->path);
 	if (!session || !session->place) {
 		free(session);
 		return NULL;
@@ -355,45 +412,113 @@ static struct keeper_session *new_session(struct keeper *keeper, struct keeper_r
 	session->label = session->user + user.size + 1;
 	if (label.size)
 		memcpy(session->label, label.data, label.size);
-	session->placed = message->placed;
-	session->no_delete = message->no_delete;
-	session->login_delay = message->login_delay;
+	session->placed = wanted->placed;
+	session->no_delete = wanted->no_delete;
+	session->login_delay = wanted->login_delay;
 	session->keeper = keeper;
-	session->front = message->front;
-	session->ticket = message->ticket;
+	session->front = wanted->front;
+	session->ticket = wanted->ticket;
 	session->since = counters_clock();
+	return session;
+}
+
+/* The session, in its front's table; NULL: there is none, and whoever waits for it knows. */
+static struct keeper_session *add_session(struct keeper *keeper, const struct wanted *wanted)
+{
+	struct peer *front = child_peer(keeper->child, ROLE_FRONT, wanted->front);
+	struct keeper_session *session;
+
+	if (!front)
+		return NULL; /* the front exited meanwhile: its sessions are over */
+	if (keeper_session_find(front, wanted->session)) {
+		/* the front's CLOSE is still queued; auth, restarted, does not know that session
+		 * and sent OPEN first */
+		send_open_failed(front, wanted->session, wanted->ticket, REASON_IN_USE);
+		return NULL;
+	}
+	if (((struct keeper_front *)front->data)->sessions.count >= FRONT_SESSIONS) {
+		peer_break(front, "it never closes its maildrops");
+		return NULL;
+	}
+	session = new_session(keeper, wanted);
+	if (!session) {
+		peer_break(front, "out of memory");
+		return NULL;
+	}
+	table_add(&((struct keeper_front *)front->data)->sessions, &session->node, wanted->session);
 	return session;
 }
 
 void keeper_open(struct peer *auth, const struct ipc_open *message)
 {
 	struct keeper *keeper = auth->child->state;
-	struct peer *front = child_peer(auth->child, ROLE_FRONT, message->front);
-	struct keeper_root *root = keeper_root_of(keeper, message->root);
+	const struct wanted wanted = {.root = keeper_root_of(keeper, message->root),
+				      .path = ipc_text(message, 1),
+				      .user = ipc_text(message, 0),
+				      .label = ipc_text(message, 2),
+				      .front = message->front,
+				      .session = message->session,
+				      .ticket = message->ticket,
+				      .no_delete = message->no_delete,
+				      .placed = message->placed,
+				      .login_delay = message->login_delay};
 	struct keeper_session *session;
 
-	if (!front)
-		return; /* the front exited meanwhile: its sessions are over */
-	if (keeper_session_find(front, message->session)) {
-		/* the front's CLOSE is still queued; auth, restarted, does not know that session
-		 * and sent OPEN first */
-		send_open_failed(front, message->session, message->ticket, REASON_IN_USE);
-		return;
-	}
-	if (((struct keeper_front *)front->data)->sessions.count >= FRONT_SESSIONS) {
-		peer_break(front, "it never closes its maildrops");
-		return;
-	}
-	if (!root) {
+	if (!wanted.root) {
 		peer_break(auth, "a maildrop in a folder that is not there");
 		return;
 	}
-	session = new_session(keeper, root, message);
-	if (!session) {
-		peer_break(front, "out of memory");
+	session = add_session(keeper, &wanted);
+	if (session)
+		open_maildrop(session);
+}
+
+/* ---- OPEN_REMOTE, GO ---- */
+
+void keeper_open_remote(struct peer *auth, const struct ipc_open_remote *message, pop3_span path,
+			pop3_span name, pop3_span secret)
+{
+	const struct wanted wanted = {.root = &((struct keeper *)auth->child->state)->remotes,
+				      .path = path,
+				      .user = ipc_text(message, 0),
+				      .label = ipc_text(message, 1),
+				      .front = message->front,
+				      .session = message->session,
+				      .ticket = message->ticket,
+				      .no_delete = message->no_delete,
+				      .login_delay = message->login_delay};
+	struct keeper_session *session = add_session(auth->child->state, &wanted);
+
+	if (!session)
+		return;
+	session->login = calloc(1, sizeof(*session->login));
+	if (!session->login)
+		abort();
+	session->login->auth = message->judge ? auth->instance : 0;
+	if (span_copy(name, session->login->name, sizeof(session->login->name)) < 0 ||
+	    secret_set(&session->login->secret, secret) < 0) {
+		not_opened(session, MAILDROP_REFUSED, "the name or the password is too long");
 		return;
 	}
-	table_add(&((struct keeper_front *)front->data)->sessions, &session->node,
-		  message->session);
-	open_maildrop(session);
+	begin(session);
+	secret_finish(&session->login->secret); /* the store has it */
+}
+
+void keeper_go(struct peer *auth, const struct ipc_verdict *message)
+{
+	struct peer *front = child_peer(auth->child, ROLE_FRONT, message->front);
+	struct keeper_session *session =
+		front ? keeper_session_find(front, message->session) : NULL;
+
+	if (!session || !session->login || session->login->auth != auth->instance ||
+	    session->ticket != message->ticket)
+		return; /* it is over */
+	if (message->reason != REASON_OK) {
+		keeper_close(session);
+		return;
+	}
+	if (!session->login->judged || !session->maildrop)
+		return;
+	session->login_delay = message->login_delay;
+	opened(session, false);
 }

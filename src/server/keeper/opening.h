@@ -7,6 +7,11 @@
 
 /* OPEN of auth. */
 void keeper_open(struct peer *auth, const struct ipc_open *message);
+/* OPEN_REMOTE: the maildrop at path of the connector's store, with that name and secret there. */
+void keeper_open_remote(struct peer *auth, const struct ipc_open_remote *message, pop3_span path,
+			pop3_span name, pop3_span secret);
+/* GO of auth: the front gets the maildrop that the other server has opened, or it is closed. */
+void keeper_go(struct peer *auth, const struct ipc_verdict *message);
 /* Called once, at the start: maildrops that do not open in time get an answer. */
 void keeper_opening_init(struct keeper *keeper);
 

@@ -27,6 +27,7 @@ struct keeper_root {
 	struct maildrop_upkeep *upkeep; /* NULL: there is none to do */
 	struct store *store;
 	bool away;    /* ROOT_AWAY */
+	bool remote;  /* no folder: maildrops on other servers, of which nothing is registered */
 	int state_fd; /* of mboxes: the owner's folder; -1: there is none */
 	struct keeper_locker locker;
 };
@@ -34,6 +35,8 @@ struct keeper_root {
 struct keeper {
 	struct child *child;
 	struct keeper_root roots[CONFIG_ROOTS_MAX];
+	struct keeper_root remotes;        /* of a connector, in the place of those */
+	struct keeper_secrets *secrets;    /* the same: passwords of its sections */
 	struct store_host host;            /* of the stores */
 	struct maildrop_syscalls syscalls; /* the kernel's, with flushes counted */
 	struct table places;
@@ -78,6 +81,13 @@ struct keeper_front {
 	uint32_t asked;            /* LMTP: recipients whose quota is being checked */
 	uint32_t recipients;       /* LMTP: that it may deliver to, in all transactions */
 };
+
+/* What a connector does as a keeper does (struct child_role), and a POP3 front's message about a
+ * session. */
+void keeper_peer_up(struct peer *peer);
+void keeper_peer_gone(struct peer *peer);
+void keeper_front_message(struct peer *front, enum ipc_type type, const void *message);
+void keeper_drain(struct child *child, uint64_t ms);
 
 /* The place of a maildrop that is in use; NULL: it is not. */
 struct keeper_place *keeper_place_find(struct keeper *keeper, uint32_t root, pop3_span path);

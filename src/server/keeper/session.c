@@ -85,6 +85,14 @@ void keeper_stop_waiting(struct keeper_opening *opening)
 
 /* ---- ends ---- */
 
+void keeper_login_free(struct keeper_session *session)
+{
+	if (session->login)
+		wipe(session->login, sizeof(*session->login));
+	free(session->login);
+	session->login = NULL;
+}
+
 static void leave_table(struct keeper_session *session)
 {
 	struct table *table = table_of(session);
@@ -99,6 +107,7 @@ static void free_session(struct keeper_session *session)
 	struct keeper_place *place = session->place;
 
 	leave_table(session);
+	keeper_login_free(session);
 	free(session->opening);
 	free(session->deletions);
 	if (place->waiting)
@@ -163,6 +172,9 @@ static void stop_opening(struct keeper_session *session)
  * closed behind the operations under way. */
 void keeper_close(struct keeper_session *session)
 {
+	/* the front has it, or is to get it when auth says so */
+	bool has = session->open || (session->login && session->login->judged && session->maildrop);
+
 	if (session->closing)
 		return;
 	session->closing = true;
@@ -175,11 +187,11 @@ void keeper_close(struct keeper_session *session)
 	if (session->reading)
 		store_cancel(session->place->root->store, session->reading);
 	/* the usual case: the session changed nothing */
-	if (session->open && !session->jobs && store_try_close(session->maildrop)) {
+	if (has && !session->jobs && store_try_close(session->maildrop)) {
 		session->maildrop = NULL;
-		session->open = false;
+		session->open = has = false;
 	}
-	if (session->open)
+	if (has)
 		keeper_close_maildrop(session);
 	else if (!session->jobs)
 		free_session(session);
@@ -278,6 +290,8 @@ static enum reason reason_of(enum maildrop_status status)
 	case MAILDROP_UNKNOWN:
 	case MAILDROP_CANCELLED:
 	case MAILDROP_NEEDS_UTF8:
+	case MAILDROP_REFUSED:
+	case MAILDROP_TOO_SOON:
 		break;
 	}
 	return REASON_NOT_DELETED;

@@ -3,6 +3,7 @@
 #ifndef SERVER_KEEPER_SESSION_H
 #define SERVER_KEEPER_SESSION_H
 
+#include "base/secret.h"
 #include "server/keeper/place.h"
 #include "server/record.h"
 
@@ -11,6 +12,14 @@ struct keeper_holding {
 	uint64_t since, idle; /* as in HOLDER */
 	uint8_t address[16];
 	bool known;
+};
+
+/* Of a session at another server, while it is being opened. */
+struct keeper_login {
+	uint64_t auth; /* instance: it gets the VERDICT; 0: there is none */
+	bool judged;   /* VERDICT was sent: GO is waited for */
+	char name[IPC_TEXT_MAX + 1];
+	struct secret secret;
 };
 
 /* While a maildrop is being opened, unless that was done at once. */
@@ -35,6 +44,7 @@ struct keeper_session {
 	struct keeper_place *place;
 	struct maildrop *maildrop;      /* NULL: not open (yet) */
 	struct keeper_opening *opening; /* NULL: it is open, or it is being opened at once */
+	struct keeper_login *login;     /* NULL: it is open, or its mail is here */
 	struct store_op *reading;       /* of a message, under way; NULL: none */
 	uint32_t *deletions;            /* the messages that QUIT deletes, ascending */
 	uint32_t deletion_count, deletion_room;
@@ -55,6 +65,7 @@ struct keeper_session {
 	char user[];        /* its name, for the log; behind it the label */
 };
 
+void keeper_login_free(struct keeper_session *session);
 /* The peer of the session's front. NULL: the front is gone. */
 struct peer *keeper_session_front(const struct keeper_session *session);
 /* Counts a request against the front's credits. False: the front had none left, and its channel was

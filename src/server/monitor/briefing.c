@@ -270,6 +270,14 @@ static void send_database(const struct generation_files *files, struct slot *slo
 	ipc_send_fds(&slot->chan, IPC_DATABASE, &message, &program->secrets_fd, 1);
 }
 
+static void send_remotes(const struct generation_files *files, struct slot *slot)
+{
+	struct ipc_remotes message = {.size = files->remotes_size};
+
+	if (files->remotes_fd >= 0)
+		ipc_send_fds(&slot->chan, IPC_REMOTES, &message, &files->remotes_fd, 1);
+}
+
 static void send_peer_uids(const struct generation_files *files, struct slot *slot)
 {
 	struct ipc_uids message = files->peer_uids;
@@ -364,6 +372,9 @@ static void send_role_things(const struct briefing *b, struct slot *slot)
 	case ROLE_LOCKER:
 		send_locked_root(files, slot);
 		break;
+	case ROLE_CONNECTOR:
+		send_remotes(files, slot);
+		break;
 	case ROLE_MONITOR:
 	case ROLE_COUNT:
 		break;
@@ -385,6 +396,7 @@ static bool work_together(enum ipc_role a, enum ipc_role b)
 	bool front = a == ROLE_FRONT || a == ROLE_LMTP;
 
 	return (front && (b == ROLE_AUTH || b == ROLE_KEEPER)) ||
+	       (b == ROLE_CONNECTOR && (a == ROLE_FRONT || a == ROLE_AUTH)) ||
 	       (a == ROLE_AUTH && (b == ROLE_KEEPER || b == ROLE_LOOKUP || b == ROLE_LOGINS)) ||
 	       (a == ROLE_FRONT && b == ROLE_KEYS) || (a == ROLE_MTA && b == ROLE_AUTH) ||
 	       (a == ROLE_CONTROL && b == ROLE_AUTH) || (a == ROLE_LOCKER && b == ROLE_KEEPER);

@@ -161,6 +161,7 @@ void files_begin(struct generation_files *files, const struct config *config,
 					   .keys_fd = -1,
 					   .spool_fd = -1,
 					   .logins_fd = -1,
+					   .remotes_fd = -1,
 					   .users_fd = -1,
 					   .aliases_fd = -1};
 	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++)
@@ -190,7 +191,8 @@ int files_open(struct generation_files *files, bool root, const struct mail_fold
 		return -1;
 	if (lookups_open(files->lookups, config, root, err) < 0 ||
 	    peer_uids_find(config, &files->peer_uids, err) < 0 ||
-	    control_peers_find(config, &files->control_peers, err) < 0)
+	    control_peers_find(config, &files->control_peers, err) < 0 ||
+	    remotes_open(config, &files->remotes_fd, &files->remotes_size, err) < 0)
 		return -1;
 	for (uint32_t i = 0; i < config->root_count; i++)
 		look_at_root(&files->roots[i].root, config->roots[i].path, &mail[i].facts);
@@ -204,6 +206,9 @@ int files_open(struct generation_files *files, bool root, const struct mail_fold
 		return -1;
 	if (files_need_keys(config) &&
 	    system_user_find(files->config->user_keys, &files->keys_uid, &files->keys_gid, err) < 0)
+		return -1;
+	if (config->remote_count && system_user_find(CONFIG_USER_CONNECTOR, &files->connector_uid,
+						     &files->connector_gid, err) < 0)
 		return -1;
 	find_lockers(files, mail);
 	find_owners(files, mail);
@@ -236,8 +241,9 @@ void files_open_logins(struct generation_files *files, bool root)
 
 void files_close(struct generation_files *files)
 {
-	int fds[] = {files->config_fd,  files->certificates_fd, files->keys_fd,  files->users_fd,
-		     files->aliases_fd, files->spool_fd,        files->logins_fd};
+	int fds[] = {files->config_fd, files->certificates_fd, files->keys_fd,
+		     files->users_fd,  files->aliases_fd,      files->spool_fd,
+		     files->logins_fd, files->remotes_fd};
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)

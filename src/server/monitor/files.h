@@ -21,6 +21,8 @@ struct generation_files {
 	int spool_fd;                        /* the same, and if none is configured */
 	int certificates_fd, keys_fd;        /* the same */
 	int logins_fd;                       /* the same; see logins_folder.h */
+	int remotes_fd;                      /* the same: passwords of remote sections */
+	uint64_t remotes_size;
 	uint64_t certificates_size, keys_size;
 	uint32_t certificates_number; /* how often they were changed: see certificate_watch.h */
 	struct lookup_program lookups[CONFIG_DATABASES_MAX]; /* of the databases that need one */
@@ -33,9 +35,9 @@ struct generation_files {
 	struct ipc_uids peer_uids;     /* for mta; its head is not filled in */
 	struct ipc_control_peers control_peers; /* for auth; the same */
 	/* set if the monitor is root */
-	uid_t net_uid, auth_uid, keys_uid, logins_uid, lock_uid;
+	uid_t net_uid, auth_uid, keys_uid, logins_uid, lock_uid, connector_uid;
 	uid_t mail_uid; /* the owner of the first root, whose keepers always run */
-	gid_t net_gid, auth_gid, mail_gid, keys_gid, logins_gid;
+	gid_t net_gid, auth_gid, mail_gid, keys_gid, logins_gid, connector_gid;
 };
 
 /* Whether a site needs a process for private keys. */

@@ -80,7 +80,7 @@ static bool give_up(struct generation *g, const char *why, int code)
 static bool is_spare(const struct slot *slot)
 {
 	return slot->on_demand || slot->role == ROLE_LOOKUP || slot->role == ROLE_LOGINS ||
-	       slot->role == ROLE_LOCKER;
+	       slot->role == ROLE_LOCKER || slot->role == ROLE_CONNECTOR;
 }
 
 /* A keys process that is not there is asked again after a while. */
@@ -269,6 +269,20 @@ static bool add_lockers(struct generation *g)
 	return ok;
 }
 
+/* As many as keepers, where users have their mail on other servers. */
+static bool add_connectors(struct generation *g, unsigned n)
+{
+	for (unsigned i = 0; i < n && g->config.remote_count; i++) {
+		struct slot *slot = members_add(g, ROLE_CONNECTOR, i, g->files.connector_uid,
+						g->files.connector_gid);
+
+		if (!slot)
+			return false;
+		slot->group_size = n;
+	}
+	return true;
+}
+
 static int add_slots(struct generation *g)
 {
 	unsigned n = keepers(&g->config);
@@ -287,6 +301,7 @@ static int add_slots(struct generation *g)
 		if (ok)
 			slot->group_size = n;
 	}
+	ok = ok && add_connectors(g, n);
 	for (unsigned i = 0; i < g->front_count && ok && serves(&g->config, ROLE_FRONT); i++)
 		ok = members_add(g, ROLE_FRONT, i, g->files.net_uid, g->files.net_gid) != NULL;
 	if (ok && serves(&g->config, ROLE_LMTP))

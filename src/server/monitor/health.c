@@ -35,8 +35,8 @@ void health_peer_lost(struct slot *from, uint64_t instance)
 		return;
 	if (slot->role != ROLE_FRONT && slot->role != ROLE_LMTP && slot->role != ROLE_MTA &&
 	    slot->role != ROLE_CONTROL &&
-	    !((slot->role == ROLE_KEEPER || slot->role == ROLE_LOOKUP ||
-	       slot->role == ROLE_LOGINS) &&
+	    !((slot->role == ROLE_KEEPER || slot->role == ROLE_CONNECTOR ||
+	       slot->role == ROLE_LOOKUP || slot->role == ROLE_LOGINS) &&
 	      from->role == ROLE_AUTH))
 		return;
 	if (from->role == ROLE_KEEPER && !may_end(slot, loop_now(slot->loop))) {

@@ -8,7 +8,7 @@ static unsigned processes_of(const struct slot *slot)
 {
 	if (slot->role == ROLE_FRONT)
 		return slot->generation->front_count;
-	return slot->role == ROLE_KEEPER ? slot->group_size : 1;
+	return slot->role == ROLE_KEEPER || slot->role == ROLE_CONNECTOR ? slot->group_size : 1;
 }
 
 int members_start(struct slot *slot, struct err *err)
@@ -16,7 +16,7 @@ int members_start(struct slot *slot, struct err *err)
 	struct generation_owner *owner = slot->generation->owner;
 	bool faces_network = slot->role == ROLE_FRONT || slot->role == ROLE_LMTP ||
 			     slot->role == ROLE_LOOKUP || slot->role == ROLE_MTA ||
-			     slot->role == ROLE_STATUS;
+			     slot->role == ROLE_STATUS || slot->role == ROLE_CONNECTOR;
 	int exe_fd = slot->role == ROLE_LOOKUP
 			     ? slot->generation->files.lookups[slot->index].program_fd
 			     : slot->generation->program_fd;

@@ -87,6 +87,7 @@ static const struct row frozen[] = {
 	{"PENALTY_ASK", 364, 40, 0x200, 0x8, 0, 0, 0, 0},
 	{"PENALTY_PAGE", 365, 40, 0x8, 0x200, 0, 0, 20480, 0},
 	{"JUDGED", 400, 24, 0x20, 0x1, 0, 0, 512, 1},
+	{"REMOTES", 420, 24, 0x1, 0x1000, 1, 1, 0, 0},
 };
 /* clang-format on */
 
@@ -133,9 +134,10 @@ static void test_new_rows_are_frozen_too(void **state)
 /* Roles and services stand in those rows. */
 static void test_numbers_in_rows_stay_as_they_were(void **state)
 {
-	static const int roles[] = {ROLE_MONITOR, ROLE_FRONT,   ROLE_LMTP,   ROLE_AUTH,
-				    ROLE_KEEPER,  ROLE_KEYS,    ROLE_LOOKUP, ROLE_MTA,
-				    ROLE_LOGINS,  ROLE_CONTROL, ROLE_STATUS, ROLE_LOCKER};
+	static const int roles[] = {ROLE_MONITOR,  ROLE_FRONT,   ROLE_LMTP,   ROLE_AUTH,
+				    ROLE_KEEPER,   ROLE_KEYS,    ROLE_LOOKUP, ROLE_MTA,
+				    ROLE_LOGINS,   ROLE_CONTROL, ROLE_STATUS, ROLE_LOCKER,
+				    ROLE_CONNECTOR};
 	static const int asks[] = {LOCATION_LOOK, LOCATION_MAKE, LOCATION_MADE, LOCATION_SEEN};
 	static const int directories[] = {DIRECTORY_USERS, DIRECTORY_MAIL, DIRECTORY_ALIASES,
 					  DIRECTORY_LOGINS};

@@ -61,6 +61,10 @@ union any {
 	struct ipc_traffic traffic;
 	struct ipc_ban_page ban_page;
 	struct ipc_penalty_page penalty_page;
+	struct ipc_body_stream body_stream;
+	struct ipc_stream stream;
+	struct ipc_open_remote open_remote;
+	struct ipc_verdict verdict;
 	char octets[CHAN_PACKET_MAX];
 };
 
@@ -90,6 +94,18 @@ static size_t sound_message(const struct row *row)
 	case IPC_OPEN:
 		sound.head.texts[0] = sound.head.texts[1] = IPC_TEXT_MAX;
 		sound.head.texts[2] = IPC_LABEL_MAX;
+		break;
+	case IPC_OPEN_REMOTE:
+		sound.head.texts[0] = sound.head.texts[2] = IPC_TEXT_MAX;
+		sound.head.texts[1] = IPC_LABEL_MAX;
+		sound.head.texts[3] = IPC_REMOTE_SECRET_MAX;
+		break;
+	case IPC_BODY_STREAM:
+		sound.body_stream.number = 1;
+		break;
+	case IPC_READ_STREAM:
+	case IPC_STREAM:
+		sound.stream.number = 1;
 		break;
 	case IPC_DENIED:
 		sound.denied.reason = REASON_WRONG;
@@ -395,6 +411,20 @@ static void test_threat_61_ranges(void **state)
 		FIELD(LOGGED_IN, ipc_logged_in, mta, UINT32_MAX),
 		FIELD(USAGE_ANSWER, ipc_usage_answer, reason, REASON_COUNT),
 		FIELD(SIGN, ipc_sign, key, IPC_KEY_SETS * IPC_KEYS_MAX),
+		FIELD(OPENED, ipc_opened, remote, 2),
+		FIELD(FETCH, ipc_fetch, top, 2),
+		FIELD(OPEN_REMOTE, ipc_open_remote, remote, IPC_REMOTES_MAX),
+		FIELD(OPEN_REMOTE, ipc_open_remote, no_delete, 2),
+		FIELD(OPEN_REMOTE, ipc_open_remote, judge, 2),
+		FIELD(OPEN_REMOTE, ipc_open_remote, login_delay, IPC_LOGIN_DELAY_MAX + 1),
+		FIELD(VERDICT, ipc_verdict, reason, REASON_COUNT),
+		FIELD(GO, ipc_verdict, login_delay, IPC_LOGIN_DELAY_MAX + 1),
+		FIELD(BODY_STREAM, ipc_body_stream, number, 0),
+		FIELD(READ_STREAM, ipc_stream, number, 0),
+		FIELD(READ_STREAM, ipc_stream, last, 1),
+		FIELD(READ_STREAM, ipc_stream, offset, UINT64_MAX),
+		FIELD(STREAM, ipc_stream, number, 0),
+		FIELD(STREAM, ipc_stream, last, 2),
 		FIELD(SIGN, ipc_sign, key, UINT32_MAX),
 		FIELD(SIGN, ipc_sign, scheme, 0),
 		FIELD(SIGN, ipc_sign, scheme, 0x0201), /* RSA with SHA-1 */

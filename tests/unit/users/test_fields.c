@@ -180,12 +180,13 @@ static void test_mail_of_another_server(void **state)
 {
 	(void)state;
 	assert_int_equal(TAKE("/srv/mail", "remote=old"), -1);
-	assert_true(user.remote);
+	assert_string_equal(user.remote, "old");
+	assert_int_equal(user.remote_section, 0);
 	assert_non_null(strstr(err.text, "remote"));
 	assert_int_equal(TAKE("/srv/mail", "userdb_remote=", "home=anna"), -1);
-	assert_true(user.remote);
+	assert_string_equal(user.remote, "?");
 	assert_int_equal(TAKE("/srv/mail", "home=anna"), 0);
-	assert_false(user.remote);
+	assert_string_equal(user.remote, "");
 }
 
 static void test_several_mail_folders(void **state)

@@ -159,10 +159,10 @@ static void test_lines_of_other_programs(void **state)
 	assert_string_equal(user.home, "a");
 	assert_int_equal(find(users, "b"), USERS_FOUND);
 	assert_int_equal(find(users, "c"), USERS_UNSERVED);
-	assert_true(user.remote);
+	assert_string_equal(user.remote, "old");
 	assert_non_null(strstr(err.text, "another server"));
 	assert_int_equal(find(users, "d"), USERS_UNSERVED);
-	assert_true(user.remote);
+	assert_string_equal(user.remote, "?");
 	users_close(users);
 }
 

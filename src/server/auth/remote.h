@@ -1,0 +1,24 @@
+/*
+ * Logins of users whose mail is on another POP3 server: the connector opens it, as a keeper does.
+ * Of credentials = same that server judges the password: the connector tells auth, which counts,
+ * delays and logs before the front hears anything. On auth's loop.
+ */
+#ifndef SERVER_AUTH_REMOTE_H
+#define SERVER_AUTH_REMOTE_H
+
+#include "server/auth/session.h"
+
+/* Sends OPEN_REMOTE for a session that is granted, or GO for one that the other server has judged;
+ * or denies the session. app: as in auth_open. */
+void auth_open_remote(struct auth_session *session, const struct user *user,
+		      const struct app_password *app);
+/* The verdict on the attempt under way is the other server's. 0; -1: it cannot be asked. */
+int auth_ask_remote(struct auth_session *session);
+/* The session that a VERDICT is about; NULL: it is not waited for any more, and the connector has
+ * been told to close it. */
+struct auth_session *auth_verdict(struct auth *auth, struct peer *connector,
+				  const struct ipc_verdict *message);
+/* The attempt is over without a maildrop. */
+void auth_remote_cancel(struct auth_session *session);
+
+#endif

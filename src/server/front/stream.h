@@ -1,0 +1,35 @@
+/*
+ * A message whose size is a guess: it comes by value, a piece at a time, and the last piece says
+ * that it is the last. Of maildrops on other servers. Sends nothing itself: stream_ask makes the
+ * READ_STREAM for what goes out next. For body.c, on the front's loop; the octets are hostile mail.
+ */
+#ifndef SERVER_FRONT_STREAM_H
+#define SERVER_FRONT_STREAM_H
+
+#include "ipc/messages.h"
+
+#include <pop3/server.h>
+
+/* Embedded, all zero at first. Its members are stream.c's alone. */
+struct stream {
+	uint64_t offset; /* of what is asked for next */
+	char *octets;    /* NULL: none are here */
+	uint32_t at, left;
+	uint32_t number; /* 0: no message goes out in this way */
+	bool asked, last;
+};
+
+void stream_open(struct stream *stream, uint32_t number);
+void stream_close(struct stream *stream);
+bool stream_is_open(const struct stream *stream);
+/* What goes out next is not here yet, and has to be asked for. */
+bool stream_wants(const struct stream *stream);
+void stream_ask(struct stream *stream, struct ipc_stream *message);
+/* Whether an answer to READ_STREAM (STREAM, BODY_FAILED) is about what was asked. */
+bool stream_fits(const struct stream *stream, enum ipc_type type, const void *message);
+/* Takes STREAM. -1: no memory. */
+int stream_take(struct stream *stream, const struct ipc_stream *message);
+/* The next piece; pop3 is in WANT_BODY. Returns octets written. */
+size_t stream_render(struct stream *stream, struct pop3_server *pop3, char *out, size_t cap);
+
+#endif
