@@ -216,7 +216,7 @@ static void answer(struct office *office, const struct pop3_event *event)
 	case POP3_EVENT_TOP:
 		if (on(office, "mail-gone"))
 			pop3_server_reply_err(server, POP3_CODE_SYS_TEMP, "the message is gone");
-		else if (number == number_of(office, "needs-utf8", 0) && !server->utf8)
+		else if ((int)number == number_of(office, "needs-utf8", 0) && !server->utf8)
 			pop3_server_reply_err(server, POP3_CODE_UTF8, "it needs UTF8");
 		else
 			pop3_server_reply_message(server,

@@ -277,6 +277,7 @@ static enum maildrop_status login_status(const struct talk *talk,
 		return MAILDROP_TEMP;
 	case POP3_CODE_SYS_PERM:
 		return MAILDROP_PERM;
+	case POP3_CODE_UTF8:
 	case POP3_CODE_NONE:
 	case POP3_CODE_COUNT:
 		break;
@@ -291,6 +292,8 @@ static enum maildrop_status login_status(const struct talk *talk,
 
 static enum maildrop_status other_status(const struct pop3_client_event *event)
 {
+	if (event->code == POP3_CODE_UTF8)
+		return MAILDROP_NEEDS_UTF8;
 	return event->code == POP3_CODE_SYS_PERM ? MAILDROP_PERM : MAILDROP_TEMP;
 }
 
