@@ -25,13 +25,13 @@ enum sandbox_role {
 	SANDBOX_KEEPER,
 	SANDBOX_FETCH,
 	SANDBOX_KEYS,
-	SANDBOX_LMTP,   /* a front that writes to files it was given, in threads */
-	SANDBOX_LOOKUP, /* asks a database: connects, and reads some files */
-	SANDBOX_LOGINS, /* one file in one folder, in a thread */
-	SANDBOX_STATUS, /* answers HTTP, by libevent */
-	SANDBOX_LOCKER, /* lock files in one folder */
+	SANDBOX_LMTP,      /* a front that writes to files it was given, in threads */
+	SANDBOX_LOOKUP,    /* asks a database: connects, and reads some files */
+	SANDBOX_LOGINS,    /* one file in one folder, in a thread */
+	SANDBOX_STATUS,    /* answers HTTP, by libevent */
+	SANDBOX_LOCKER,    /* lock files in one folder */
 	SANDBOX_CONNECTOR, /* dials other servers; names are looked up in threads */
-	SANDBOX_GRANTS, /* a lookup that keeps files in one folder, too */
+	SANDBOX_GRANTS,    /* a lookup that keeps files in one folder, too */
 	SANDBOX_ROLE_COUNT
 };
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -119,6 +120,7 @@ static void write_files(const struct generation_files *files, struct handover_ge
 	record->certificates_fd = handover_fd(ret, files->certificates_fd);
 	record->keys_fd = handover_fd(ret, files->keys_fd);
 	record->logins_fd = handover_fd(ret, files->logins_fd);
+	record->remotes_fd = handover_fd(ret, files->remotes_fd) + 1;
 	record->certificates_size = files->certificates_size;
 	record->keys_size = files->keys_size;
 	record->net_uid = files->net_uid;
@@ -175,6 +177,14 @@ void adopt_hand_on(struct generation *g, struct handover *ret)
 
 /* ---- the new one ---- */
 
+/* Of a memory file; -1: 0. */
+static uint64_t size_of(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
 static void read_files(struct generation_files *files, const struct handover_generation *record)
 {
 	files->config_fd = handover_take_fd(record->config_fd);
@@ -184,6 +194,8 @@ static void read_files(struct generation_files *files, const struct handover_gen
 	files->certificates_fd = handover_take_fd(record->certificates_fd);
 	files->keys_fd = handover_take_fd(record->keys_fd);
 	files->logins_fd = handover_take_fd(record->logins_fd);
+	files->remotes_fd = handover_take_fd(record->remotes_fd - 1);
+	files->remotes_size = size_of(files->remotes_fd);
 	files->certificates_size = record->certificates_size;
 	files->keys_size = record->keys_size;
 	files->net_uid = record->net_uid;

@@ -101,15 +101,17 @@ static bool judge_page(const void *record)
 static bool judge_generation(const void *record)
 {
 	const struct handover_generation *g = record;
-	const int32_t fds[] = {g->program_fd, g->config_fd,       g->users_fd, g->aliases_fd,
-			       g->spool_fd,   g->certificates_fd, g->keys_fd,  g->logins_fd};
+	const int32_t fds[] = {g->program_fd, g->config_fd, g->users_fd,
+			       g->aliases_fd, g->spool_fd,  g->certificates_fd,
+			       g->keys_fd,    g->logins_fd, g->remotes_fd - 1};
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		if (!is_fd(fds[i]))
 			return false;
-	return g->number > 0 && g->draining <= 1 && g->killed <= g->draining && g->counts <= 1 &&
-	       g->program_fd >= 0 && g->config_fd >= 0 && g->wanted <= CONFIG_LISTENERS_MAX &&
-	       g->roots > 0 && g->roots <= CONFIG_ROOTS_MAX && g->lookups <= CONFIG_DATABASES_MAX &&
+	return g->remotes_fd >= 0 && g->number > 0 && g->draining <= 1 &&
+	       g->killed <= g->draining && g->counts <= 1 && g->program_fd >= 0 &&
+	       g->config_fd >= 0 && g->wanted <= CONFIG_LISTENERS_MAX && g->roots > 0 &&
+	       g->roots <= CONFIG_ROOTS_MAX && g->lookups <= CONFIG_DATABASES_MAX &&
 	       g->uid_count <= IPC_UIDS_MAX && g->control_uid_count <= IPC_UIDS_MAX &&
 	       g->control_has_group <= 1 && g->fronts > 0 && g->fronts <= HANDOVER_FRONTS_MAX &&
 	       g->log_level < LOG_LEVEL_COUNT && is_text(g->file, sizeof(g->file)) &&

@@ -105,7 +105,8 @@ struct handover_page {
 struct handover_generation {
 	uint32_t number;
 	uint32_t draining, killed;
-	uint32_t counts, unused;         /* its processes count as that program does */
+	uint32_t counts;                 /* its processes count as that program does */
+	int32_t remotes_fd;              /* and 1, so that 0 is none: older programs say so */
 	uint32_t wanted, roots, lookups; /* the records of each that follow */
 	uint64_t deadline;               /* to the end of the drain */
 	uint64_t since;                  /* seconds of 1970 */

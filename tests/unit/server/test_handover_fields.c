@@ -160,6 +160,10 @@ static void test_threat_125_a_generation_out_of_range(void **state)
 	IS_FD(HANDOVER_GENERATION, g, certificates_fd);
 	IS_FD(HANDOVER_GENERATION, g, keys_fd);
 	IS_FD(HANDOVER_GENERATION, g, logins_fd);
+	assert_false(WITH(HANDOVER_GENERATION, g, remotes_fd, -1));
+	assert_false(WITH(HANDOVER_GENERATION, g, remotes_fd, 3)); /* that is descriptor 2 */
+	assert_true(WITH(HANDOVER_GENERATION, g, remotes_fd, 0));
+	assert_true(WITH(HANDOVER_GENERATION, g, remotes_fd, 4));
 	AT_MOST(HANDOVER_GENERATION, g, uid_count, IPC_UIDS_MAX);
 	AT_MOST(HANDOVER_GENERATION, g, control_uid_count, IPC_UIDS_MAX);
 	IS_FLAG(HANDOVER_GENERATION, g, control_has_group);
