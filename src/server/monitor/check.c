@@ -20,6 +20,7 @@
 #include "server/monitor/state.h"
 #include "server/monitor/upgrade.h"
 #include "sys/sandbox.h"
+#include "sys/tls_trust.h"
 #include "users/app_passwords.h"
 #include "users/site.h"
 
@@ -27,6 +28,7 @@
 #include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
@@ -189,6 +191,32 @@ static void warn_of_rules(const struct config *config)
 	}
 }
 
+/* A connector that cannot read them does not start, and its users get [SYS/TEMP]. */
+static int check_remotes(const struct config *config, struct err *err)
+{
+	char text[CONFIG_PATH_MAX + 256];
+
+	for (uint32_t i = 0; i < config->remote_count; i++) {
+		const struct config_remote *remote = &config->remotes[i];
+		bool pin = strncmp(remote->verify, "sha256//", 8) == 0;
+		struct tls_trust *trust = NULL;
+
+		if (remote->tls != CONFIG_REMOTE_CLEAR && !pin &&
+		    tls_trust_create(remote->verify, false, &trust, err) < 0)
+			return err_prefix(err, "%s:%u: remote \"%s\"", config->file, remote->line,
+					  remote->name);
+		tls_trust_destroy(trust);
+		if (remote->tls != CONFIG_REMOTE_CLEAR)
+			continue;
+		snprintf(text, sizeof(text),
+			 "%s:%u: remote \"%s\": passwords and mail go to %s in clear text (tls = "
+			 "\"no\"): whoever sees these packets reads them",
+			 config->file, remote->line, remote->name, remote->host);
+		warn(text);
+	}
+	return 0;
+}
+
 /* A start goes on without it. */
 static void check_state(const struct generation_files *files)
 {
@@ -289,6 +317,8 @@ static int check_all(struct config *config, bool root, int state_fd, struct err 
 		rc = places_check(&files, err);
 	if (rc == 0)
 		rc = check_certificates(&files, err);
+	if (rc == 0)
+		rc = check_remotes(config, err);
 	if (rc == 0)
 		warn_of_rules(config);
 	if (rc == 0)
