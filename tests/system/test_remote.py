@@ -221,3 +221,26 @@ def test_a_certificate_that_is_not_trusted(dovecot, site, connect):
     client.ok('USER anna')
     assert client.err('PASS ' + PASSWORD).startswith('-ERR [SYS/TEMP]')
     office.wait_log('maildrop-failed .*certificate of localhost is not accepted')
+
+
+def test_the_check_looks_at_sections(make_office, tmp_path):
+    office = make_office(start=False)
+    begin = office.conf.read_text()
+
+    def check(**settings):
+        office.conf.write_text(begin + section(110, **settings))
+        return office.valijad('-t', '-c', office.conf)
+    assert 'in clear text' in check().stderr + check().stdout
+    assert check(tls='yes', verify=str(office.cert)).returncode == 0
+    done = check(tls='yes', verify='/nowhere.pem')
+    assert done.returncode == 78 and 'remote "old"' in done.stderr, done.stderr
+    done = check(password_file=str(tmp_path / 'nothing'))
+    assert done.returncode == 66 and 'remote old' in done.stderr, done.stderr
+    open_to_all = tmp_path / 'password'
+    open_to_all.write_text('x')
+    open_to_all.chmod(0o644)
+    done = check(password_file=str(open_to_all))
+    assert done.returncode == 77 and 'chmod 600' in done.stderr, done.stderr
+    add_remote_user(office, 'anna', 'remote=elsewhere')
+    done = check()
+    assert 'no section remote "elsewhere"' in done.stderr + done.stdout

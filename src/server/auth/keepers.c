@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "server/auth/remote.h"
 #include "users/site.h"
 
 #include <stdlib.h>
@@ -297,10 +296,6 @@ void auth_open(struct auth_session *session, const struct user *user,
 	struct peer *keeper;
 	uint64_t key;
 
-	if (user->remote_section) {
-		auth_open_remote(session, user, app);
-		return;
-	}
 	if (app)
 		memcpy(as.label, app->label, sizeof(as.label));
 	if (auth_keeper(auth, user, &keeper, &key) == KEEPER_FOUND) {

@@ -191,6 +191,8 @@ static void granted(struct auth *auth, struct auth_session *session)
 	last_login_note(&auth->last_logins, user, app, mta);
 	if (mta)
 		granted_mta(session, user);
+	else if (user->remote_section)
+		auth_open_remote(session, user, app);
 	else
 		auth_open(session, user, app);
 }

@@ -2,6 +2,7 @@
  */
 #include "config/config.h"
 #include "config/database.h"
+#include "config/remote.h"
 #include "config/keys.h"
 #include "config/rules.h"
 
@@ -238,6 +239,56 @@ static void test_domain_aliases(void **state)
 	assert_string_equal(config.domain_aliases, "example.net=example.org b.test=a.test");
 	bad(OFFICE "domain_aliases = {\"example.net\"}\n", "2", "ALIAS=DOMAIN");
 	bad(OFFICE "domain_aliases = {\"=example.net\"}\n", "2", "ALIAS=DOMAIN");
+}
+
+#define REMOTE OFFICE "remote \"old\" {\n server = "
+
+static void test_remotes(void **state)
+{
+	const struct config_remote *old = &config.remotes[0];
+	char name[32];
+
+	(void)state;
+	good(REMOTE "pop.test\n credentials = same\n}\n"
+		    "remote \"new\" { server = \"[2001:db8::1]:1110\" tls = starttls\n"
+		    " credentials = stored login = \"{local}*{domain}\" timeout = 5s\n"
+		    " verify = ca.pem password_file = \"credential:pop\" }\n");
+	assert_int_equal(config.remote_count, 2);
+	assert_string_equal(old->name, "old");
+	assert_string_equal(old->host, "pop.test");
+	assert_int_equal(old->port, 995);
+	assert_int_equal(old->tls, CONFIG_REMOTE_TLS);
+	assert_int_equal(old->credentials, CONFIG_REMOTE_SAME);
+	assert_string_equal(old->verify, "/etc/ssl/certs/ca-certificates.crt");
+	assert_int_equal(old->timeout_seconds, 30);
+	assert_string_equal(old[1].host, "2001:db8::1");
+	assert_int_equal(old[1].port, 1110);
+	assert_string_equal(old[1].verify, "/etc/valija/ca.pem");
+	assert_string_equal(old[1].password_file, "credential:pop");
+	assert_int_equal(config_remote_find(&config, SPAN_LITERAL("new")), 1);
+	assert_int_equal(config_remote_find(&config, SPAN_LITERAL("ne")), -1);
+	assert_int_equal(config_remote_login(old, SPAN_LITERAL("a@b.c"), name, sizeof(name)), 0);
+	assert_string_equal(name, "a@b.c");
+	assert_int_equal(config_remote_login(&old[1], SPAN_LITERAL("a@b.c"), name, sizeof(name)),
+			 0);
+	assert_string_equal(name, "a*b.c");
+	assert_int_equal(config_remote_login(&old[1], SPAN_LITERAL("a@b.c"), name, 5), -1);
+	good(REMOTE "\"192.0.2.1\" tls = no credentials = stored }\n");
+	assert_int_equal(old->port, 110);
+	bad(REMOTE "pop.test\n}\n", "4", "needs credentials");
+	bad(OFFICE "remote \"a\" { credentials = same }\n", "2", "needs server");
+	bad(OFFICE "remote \"a b\" { server = x credentials = same }\n", "2", "name of a remote");
+	bad(REMOTE "\"pop.test:\" credentials = same }\n", "3", "HOST:PORT");
+	bad(REMOTE "\"pop.test:0\" credentials = same }\n", "3", "HOST:PORT");
+	bad(REMOTE "\"a@pop.test\" credentials = same }\n", "3", "HOST:PORT");
+	bad(REMOTE "\"[pop.test]\" credentials = same }\n", "3", "HOST:PORT");
+	bad(REMOTE "x credentials = oauth2 }\n", "3", "\"same\", \"stored\"");
+	bad(REMOTE "x credentials = same tls = maybe }\n", "3", "\"starttls\"");
+	bad(REMOTE "x credentials = same verify = \"sha256//abc\" }\n", "3", "base64");
+	bad(REMOTE "x credentials = same password_file = y }\n", "3", "leave password_file out");
+	bad(REMOTE "x credentials = same server = y }\n", "3", "set twice");
+	bad(REMOTE "x credentials = same timeout = 0 }\n", "3", "timeout");
+	bad(REMOTE "x credentials = same host = y }\n", "3", "no setting");
 }
 
 static void test_databases(void **state)
@@ -736,6 +787,7 @@ int main(void)
 		cmocka_unit_test(test_several_mail_folders),
 		cmocka_unit_test(test_domain_aliases),
 		cmocka_unit_test(test_databases),
+		cmocka_unit_test(test_remotes),
 		cmocka_unit_test(test_each_client_library_has_a_program),
 		cmocka_unit_test(test_certificates_in_order),
 		cmocka_unit_test(test_slips_are_told_with_their_line),

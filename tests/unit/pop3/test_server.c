@@ -514,6 +514,29 @@ static void test_body_ends(void **state)
 	assert_string_equal(pulled(&server, 64), "\r\n.\r\n");
 }
 
+/* The size of a message of another server is known at its end. */
+static void test_body_of_unknown_size(void **state)
+{
+	struct pop3_server server;
+	struct pop3_event event;
+	pop3_span in = {".a\n", 3}, none = {NULL, 0};
+	char out[64];
+
+	(void)state;
+	log_in(&server, 1, 999);
+	assert_int_equal(say(&server, "RETR 1\r\n", &event), POP3_EVENT_RETR);
+	pop3_server_reply_message(&server, POP3_OCTETS_UNKNOWN);
+	assert_string_equal(pulled(&server, 64), "+OK the message follows\r\n");
+	assert_int_equal(pop3_server_body(&server, &in, false, out, sizeof(out)), 5);
+	assert_memory_equal(out, "..a\r\n", 5);
+	assert_int_equal(pop3_server_want(&server), POP3_WANT_BODY);
+	assert_int_equal(pop3_server_body(&server, &none, true, out, sizeof(out)), 0);
+	assert_string_equal(pulled(&server, 64), ".\r\n");
+	assert_int_equal(say(&server, "TOP 1 0\r\n", &event), POP3_EVENT_TOP);
+	pop3_server_reply_message(&server, POP3_OCTETS_UNKNOWN);
+	assert_string_equal(pulled(&server, 64), "+OK the top follows\r\n");
+}
+
 /* A message that goes out beside the machine, cut where it hurts: inside a line in front of a dot,
  * between CR and LF. */
 static void test_body_sent_by_other_means(void **state)
@@ -673,6 +696,7 @@ int main(void)
 		cmocka_unit_test(test_no_password_stays),
 		cmocka_unit_test(test_message_longer_than_announced),
 		cmocka_unit_test(test_body_ends),
+		cmocka_unit_test(test_body_of_unknown_size),
 		cmocka_unit_test(test_body_sent_by_other_means),
 		cmocka_unit_test(test_close_after),
 		cmocka_unit_test(test_texts_in_utf8),

@@ -1,0 +1,390 @@
+/* A session at another server, without I/O: what is asked, what becomes of each answer, and that
+ * nothing is served that was not said; the listing becomes the index that fronts read. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/text.h"
+#include "maildrop/index/view.h"
+#include "maildrop/remote/talk.h"
+
+static struct talk talk;
+static struct talk_abilities abilities;
+static char asked[4096]; /* what the talk has sent, since it was looked at */
+
+#define CAPA "+OK\r\nPIPELINING\r\nAUTH-RESP-CODE\r\n.\r\n"
+#define LISTS "+OK\r\n1 100\r\n2 20\r\n.\r\n+OK\r\n1 first\r\n2 second\r\n.\r\n"
+#define LOGGED_IN "+OK hi\r\n" CAPA "+OK\r\n+OK\r\n"
+
+static void begin(bool stls)
+{
+	struct err err;
+
+	abilities = (struct talk_abilities){0};
+	asked[0] = '\0';
+	assert_int_equal(talk_init(&talk, SPAN_LITERAL("anna"), SPAN_LITERAL("pass word"), stls,
+				   &abilities, &err),
+			 0);
+}
+
+static void send_all(void)
+{
+	pop3_span out;
+
+	while ((out = talk_output(&talk)).size) {
+		size_t used = strlen(asked);
+
+		assert_true(used + out.size < sizeof(asked));
+		memcpy(asked + used, out.data, out.size);
+		asked[used + out.size] = '\0';
+		talk_sent(&talk, out.size);
+	}
+}
+
+/* The events that these octets bring, one character each, but for MORE. */
+static const char *hear(const char *text)
+{
+	static char events[64];
+	pop3_span in = span_of(text);
+	enum talk_event event;
+	size_t n = 0;
+
+	do {
+		send_all();
+		event = talk_next(&talk, &in);
+		if (event != TALK_MORE)
+			events[n++] = "-TOARX"[event];
+		assert_true(n < sizeof(events));
+	} while (event != TALK_MORE && event != TALK_OVER && event != TALK_START_TLS);
+	send_all();
+	events[n] = '\0';
+	return events;
+}
+
+static void expect_asked(const char *text)
+{
+	assert_string_equal(asked, text);
+	asked[0] = '\0';
+}
+
+/* A session that is open. */
+static void open_session(void)
+{
+	begin(false);
+	assert_string_equal(hear(LOGGED_IN LISTS), "O");
+	asked[0] = '\0';
+}
+
+static void over(enum maildrop_status status, const char *word)
+{
+	assert_int_equal(talk.status, status);
+	if (!strstr(talk.err.text, word))
+		fail_msg("\"%s\" has no \"%s\"", talk.err.text, word);
+	talk_finish(&talk);
+}
+
+static void test_it_opens(void **state)
+{
+	struct index_view *view;
+	struct index_entry entries[2];
+	struct err err;
+
+	(void)state;
+	begin(false);
+	assert_string_equal(hear("+OK hi\r\n"), "");
+	expect_asked("CAPA\r\n");
+	assert_string_equal(hear(CAPA), "");
+	expect_asked("USER anna\r\nPASS pass word\r\n");
+	assert_string_equal(hear("+OK\r\n+OK\r\n"), "");
+	expect_asked("LIST\r\nUIDL\r\n");
+	assert_null(talk.secret);
+	assert_string_equal(hear(LISTS), "O");
+	assert_int_equal(talk.listing.count, 2);
+	assert_int_equal(talk.listing.octets, 120);
+	assert_int_equal(index_view_create(talk.listing.base_fd, talk.listing.delta_fd,
+					   INDEX_DELTA_HEADER, 2, 120, &view, &err),
+			 0);
+	assert_int_equal(index_view_read(view, 1, true, entries, 2, &err), 2);
+	assert_int_equal(entries[0].octets, 100);
+	assert_true(span_equal(entries[1].unique_id, SPAN_LITERAL("second")));
+	index_view_destroy(view);
+	assert_false(talk_waits(&talk));
+	talk_finish(&talk);
+	begin(false);
+	abilities = (struct talk_abilities){.known = true};
+	assert_string_equal(hear("+OK hi\r\n"), "");
+	expect_asked("USER anna\r\n"); /* one by one, and no CAPA */
+	hear("+OK\r\n");
+	expect_asked("PASS pass word\r\n");
+	hear("+OK\r\n");
+	expect_asked("LIST\r\n");
+	hear("+OK\r\n.\r\n");
+	expect_asked("UIDL\r\n");
+	assert_string_equal(hear("+OK\r\n.\r\n"), "O");
+	assert_int_equal(talk.listing.count, 0);
+	talk_finish(&talk);
+}
+
+static void test_stls_or_nothing(void **state)
+{
+	(void)state;
+	begin(true);
+	assert_string_equal(hear("+OK hi\r\n+OK begin\r\n"), "T");
+	expect_asked("STLS\r\n");
+	talk_tls_started(&talk);
+	send_all();
+	expect_asked("CAPA\r\n");
+	talk_finish(&talk);
+	begin(true);
+	assert_string_equal(hear("+OK hi\r\n-ERR no\r\n"), "X");
+	expect_asked("STLS\r\n");
+	over(MAILDROP_TEMP, "STLS");
+	begin(true);
+	assert_string_equal(hear("+OK hi\r\n+OK begin\r\n+OK injected\r\n"), "X");
+	over(MAILDROP_TEMP, "attack");
+}
+
+static void test_refusals_of_a_login(void **state)
+{
+	static const struct {
+		const char *reply;
+		enum maildrop_status status;
+	} rows[] = {
+		{"-ERR [AUTH] no\r\n", MAILDROP_REFUSED},
+		{"-ERR [IN-USE] no\r\n", MAILDROP_IN_USE},
+		{"-ERR [LOGIN-DELAY] no\r\n", MAILDROP_TOO_SOON},
+		{"-ERR [SYS/TEMP] no\r\n", MAILDROP_TEMP},
+		{"-ERR [SYS/PERM] no\r\n", MAILDROP_PERM},
+		{"-ERR out of order\r\n", MAILDROP_TEMP}, /* it would have said [AUTH] */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		begin(false);
+		assert_string_equal(hear("+OK hi\r\n" CAPA "+OK\r\n"), "");
+		assert_string_equal(hear(rows[i].reply), "X");
+		assert_true(talk.judged);
+		over(rows[i].status, "the login");
+	}
+	begin(false);
+	hear("+OK hi\r\n-ERR no CAPA\r\n+OK\r\n");
+	assert_string_equal(hear("-ERR maildrop already LOCKED\r\n"), "X");
+	over(MAILDROP_IN_USE, "LOCKED");
+	begin(false);
+	hear("+OK hi\r\n-ERR no CAPA\r\n+OK\r\n");
+	assert_string_equal(hear("-ERR wrong\x1b[0m\r\n"), "X");
+	over(MAILDROP_REFUSED, "\\x1b");
+	begin(false);
+	assert_string_equal(hear("-ERR [SYS/TEMP] full\r\n"), "X");
+	assert_false(talk.judged);
+	over(MAILDROP_TEMP, "the connection");
+}
+
+static void test_listings_that_cannot_be(void **state)
+{
+	static const char *const lists[] = {
+		"+OK\r\n2 1\r\n",
+		"+OK\r\n1 1\r\n1 1\r\n",
+		"+OK\r\n1 x\r\n",
+		"+OK\r\n1 9223372036854775807\r\n2 1\r\n",
+		"+OK\r\n.\r\n+OK\r\n1 a\r\n",
+		"+OK\r\n1 1\r\n.\r\n+OK\r\n.\r\n",
+		"+OK\r\n1 1\r\n.\r\n+OK\r\n2 a\r\n",
+		"+OK\r\n1 1\r\n.\r\n+OK\r\n1\r\n",
+		"+OK\r\n1 1\r\n.\r\n-ERR no UIDL\r\n",
+		"-ERR no LIST\r\n",
+		"maybe\r\n",
+		"+OK\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		begin(false);
+		assert_string_equal(hear(LOGGED_IN), "");
+		assert_string_equal(hear(lists[i]), "X");
+		over(MAILDROP_TEMP, "");
+	}
+}
+
+static void test_a_message(void **state)
+{
+	char buf[64];
+	bool last;
+
+	(void)state;
+	open_session();
+	talk_fetch(&talk, 2, false, 0);
+	assert_true(talk_waits(&talk));
+	assert_string_equal(hear("+OK 5 octets\r\n..one\r\n"), "A");
+	expect_asked("RETR 2\r\n");
+	assert_true(talk_has_octets(&talk));
+	assert_int_equal(talk_take(&talk, buf, 3, &last), 3);
+	assert_memory_equal(buf, ".on", 3);
+	assert_false(last);
+	assert_string_equal(hear("two\r\n.\r\n"), "");
+	assert_int_equal(talk_take(&talk, buf, sizeof(buf), &last), 8);
+	assert_memory_equal(buf, "e\r\ntwo\r\n", 8);
+	assert_true(last);
+	talk_fetch(&talk, 1, true, 7);
+	assert_string_equal(hear("-ERR [SYS/PERM] no\r\n"), "R");
+	expect_asked("TOP 1 7\r\n");
+	assert_int_equal(talk.status, MAILDROP_PERM);
+	talk_fetch(&talk, 1, false, 0);
+	assert_string_equal(hear("+OK\r\n.\r\n"), "A");
+	assert_true(talk_has_octets(&talk));
+	assert_int_equal(talk_take(&talk, buf, sizeof(buf), &last), 0);
+	assert_true(last);
+	talk_finish(&talk);
+}
+
+/* A client that has enough of a message: the rest is read away, and is not the next one's. */
+static void test_what_nobody_wants(void **state)
+{
+	char buf[64];
+	bool last;
+
+	(void)state;
+	open_session();
+	talk_fetch(&talk, 1, false, 0);
+	assert_string_equal(hear("+OK\r\none\r\n"), "A");
+	talk_fetch(&talk, 2, false, 0);
+	assert_false(talk_has_octets(&talk));
+	assert_string_equal(hear("more of it\r\n.\r\n"), "");
+	assert_false(talk_has_octets(&talk));
+	assert_string_equal(hear("+OK\r\ntwo\r\n.\r\n"), "A");
+	assert_int_equal(talk_take(&talk, buf, sizeof(buf), &last), 5);
+	assert_memory_equal(buf, "two\r\n", 5);
+	assert_true(last);
+	/* two that were given up before their answers */
+	talk_fetch(&talk, 1, false, 0);
+	send_all();
+	talk_fetch(&talk, 2, false, 0);
+	send_all();
+	talk_fetch(&talk, 1, false, 0);
+	assert_string_equal(hear("+OK\r\na\r\n.\r\n-ERR gone\r\n+OK\r\nlast\r\n.\r\n"), "A");
+	assert_int_equal(talk_take(&talk, buf, sizeof(buf), &last), 6);
+	assert_memory_equal(buf, "last\r\n", 6);
+	talk_finish(&talk);
+}
+
+static void test_a_body_has_bounds(void **state)
+{
+	char line[1026];
+	unsigned lines = 0;
+	bool last;
+
+	(void)state;
+	memset(line, 'x', 1022);
+	memcpy(line + 1022, "\r\n", 3);
+	open_session();
+	talk_fetch(&talk, 2, false, 0);
+	hear("+OK\r\n");
+	while (!talk_blocked(&talk)) {
+		assert_string_equal(hear(line), "");
+		assert_true(++lines < 80);
+	}
+	assert_true(lines >= 59 && lines <= 64);
+	while (*hear(line) != 'X') {
+		char room[4096];
+
+		assert_true(++lines < 1400);
+		while (talk_has_octets(&talk))
+			talk_take(&talk, room, sizeof(room), &last);
+	}
+	assert_true(lines >= 1020); /* 1 MiB and twice what LIST says */
+	over(MAILDROP_TEMP, "more octets");
+}
+
+static void test_quit(void **state)
+{
+	static const uint32_t numbers[] = {1, 2};
+
+	(void)state;
+	open_session();
+	talk_quit(&talk, numbers, 2);
+	send_all();
+	expect_asked("DELE 1\r\nDELE 2\r\n");
+	assert_string_equal(hear("+OK\r\n+OK\r\n"), "");
+	expect_asked("QUIT\r\n");
+	assert_string_equal(hear("+OK\r\n"), "X");
+	over(MAILDROP_OK, "");
+	open_session();
+	talk_quit(&talk, numbers, 0);
+	send_all();
+	expect_asked("QUIT\r\n");
+	assert_string_equal(hear("+OK\r\n"), "X");
+	over(MAILDROP_OK, "");
+	open_session();
+	talk_quit(&talk, numbers, 2);
+	assert_string_equal(hear("+OK\r\n-ERR gone\r\n+OK\r\n"), "X");
+	over(MAILDROP_TEMP, "message 2");
+	open_session();
+	talk_quit(&talk, numbers, 2);
+	assert_string_equal(hear("+OK\r\n+OK\r\n-ERR some are left\r\n"), "X");
+	over(MAILDROP_UNKNOWN, "some are left");
+	open_session();
+	talk_quit(&talk, numbers, 2);
+	hear("+OK\r\n");
+	talk_eof(&talk);
+	over(MAILDROP_LOST, "closed");
+	open_session();
+	talk_quit(&talk, numbers, 2);
+	hear("+OK\r\n+OK\r\n");
+	talk_eof(&talk);
+	over(MAILDROP_UNKNOWN, "closed");
+}
+
+static void test_ids_that_cannot_be_sent(void **state)
+{
+	char id[101];
+	struct index_view *view;
+	struct index_entry entries[3];
+	struct remote_listing listing;
+	struct err err;
+
+	(void)state;
+	memset(id, 'i', 100);
+	id[100] = '\0';
+	remote_listing_init(&listing);
+	for (uint32_t n = 1; n <= 3; n++)
+		assert_int_equal(remote_listing_size(&listing, n, n, &err), 0);
+	assert_int_equal(remote_listing_id(&listing, 1, span_of(id), &err), 0);
+	assert_int_equal(remote_listing_id(&listing, 2, SPAN_LITERAL("a b"), &err), 0);
+	assert_int_equal(remote_listing_id(&listing, 3, SPAN_LITERAL("ab"), &err), 0);
+	assert_int_equal(remote_listing_end(&listing, &err), 0);
+	assert_int_equal(index_view_create(listing.base_fd, listing.delta_fd, INDEX_DELTA_HEADER, 3,
+					   6, &view, &err),
+			 0);
+	assert_int_equal(index_view_read(view, 1, true, entries, 3, &err), 3);
+	assert_int_equal(entries[0].unique_id.size, 64);
+	/* printf 'a b' | sha256sum */
+	assert_true(span_equal(
+		entries[1].unique_id,
+		SPAN_LITERAL("c8687a08aa5d6ed2044328fa6a697ab8e96dc34291e8c2034ae8c38e6fcc6d65")));
+	assert_true(span_equal(entries[2].unique_id, SPAN_LITERAL("ab")));
+	index_view_destroy(view);
+	remote_listing_finish(&listing);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_it_opens),
+		cmocka_unit_test(test_stls_or_nothing),
+		cmocka_unit_test(test_refusals_of_a_login),
+		cmocka_unit_test(test_listings_that_cannot_be),
+		cmocka_unit_test(test_a_message),
+		cmocka_unit_test(test_what_nobody_wants),
+		cmocka_unit_test(test_a_body_has_bounds),
+		cmocka_unit_test(test_quit),
+		cmocka_unit_test(test_ids_that_cannot_be_sent),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
