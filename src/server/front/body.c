@@ -173,7 +173,7 @@ static void take_stream(struct session *session, const struct ipc_body_stream *m
 {
 	struct body *body = body_of(session);
 
-	stream_open(&body->stream, message->number);
+	stream_open(&body->stream, message->number, body->lent.whole);
 	reader_large(&body->reader);
 	reply(session, POP3_OCTETS_UNKNOWN);
 }

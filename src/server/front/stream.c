@@ -7,18 +7,23 @@
 static void drop_octets(struct stream *stream)
 {
 	free(stream->octets);
-	stream->octets = NULL;
-	stream->at = stream->left = 0;
+	stream->octets = stream->next;
+	stream->left = stream->next_size;
+	stream->at = 0;
+	stream->next = NULL;
+	stream->next_size = 0;
 }
 
-void stream_open(struct stream *stream, uint32_t number)
+void stream_open(struct stream *stream, uint32_t number, bool whole)
 {
 	stream_close(stream);
 	stream->number = number;
+	stream->whole = whole;
 }
 
 void stream_close(struct stream *stream)
 {
+	drop_octets(stream);
 	drop_octets(stream);
 	*stream = (struct stream){0};
 }
@@ -30,7 +35,11 @@ bool stream_is_open(const struct stream *stream)
 
 bool stream_wants(const struct stream *stream)
 {
-	return stream->number && !stream->left && !stream->last && !stream->asked;
+	if (!stream->number || stream->last || stream->asked || stream->next)
+		return false;
+	/* of TOP nothing ahead: the client has enough of it at any time, and then the next command
+	 * would have to wait for that piece */
+	return stream->whole || !stream->left;
 }
 
 void stream_ask(struct stream *stream, struct ipc_stream *message)
@@ -56,27 +65,29 @@ int stream_take(struct stream *stream, const struct ipc_stream *message)
 	uint32_t size = message->head.tail;
 
 	stream->asked = false;
-	drop_octets(stream);
 	stream->last = message->last;
 	stream->offset += size;
 	if (!size)
 		return 0;
-	stream->octets = malloc(size);
-	if (!stream->octets)
+	stream->next = malloc(size);
+	if (!stream->next)
 		return -1;
-	memcpy(stream->octets, ipc_tail(message), size);
-	stream->left = size;
+	memcpy(stream->next, ipc_tail(message), size);
+	stream->next_size = size;
+	if (!stream->left)
+		drop_octets(stream);
 	return 0;
 }
 
 size_t stream_render(struct stream *stream, struct pop3_server *pop3, char *out, size_t cap)
 {
-	pop3_span in = {stream->octets + stream->at, stream->left};
+	pop3_span in = {stream->left ? stream->octets + stream->at : NULL, stream->left};
+	bool last = stream->last && !stream->next;
 	size_t n;
 
-	if (stream->asked || (!stream->left && !stream->last))
+	if (!stream->left && !last)
 		return 0;
-	n = pop3_server_body(pop3, &in, stream->last, out, cap);
+	n = pop3_server_body(pop3, &in, last, out, cap);
 	stream->at += stream->left - (uint32_t)in.size;
 	stream->left = (uint32_t)in.size;
 	if (!stream->left)

@@ -15,14 +15,19 @@ struct stream {
 	uint64_t offset; /* of what is asked for next */
 	char *octets;    /* NULL: none are here */
 	uint32_t at, left;
+	char *next; /* the piece behind them; NULL: it is not here */
+	uint32_t next_size;
 	uint32_t number; /* 0: no message goes out in this way */
-	bool asked, last;
+	bool whole;      /* all of it goes out: the next piece is asked for ahead */
+	bool asked;
+	bool last; /* nothing follows what is here */
 };
 
-void stream_open(struct stream *stream, uint32_t number);
+/* whole: RETR. */
+void stream_open(struct stream *stream, uint32_t number, bool whole);
 void stream_close(struct stream *stream);
 bool stream_is_open(const struct stream *stream);
-/* What goes out next is not here yet, and has to be asked for. */
+/* There is a piece to be asked for now. */
 bool stream_wants(const struct stream *stream);
 void stream_ask(struct stream *stream, struct ipc_stream *message);
 /* Whether an answer to READ_STREAM (STREAM, BODY_FAILED) is about what was asked. */
