@@ -38,6 +38,9 @@ struct maildrop_driver {
 				     struct maildrop_body *ret, struct err *err);
 	enum maildrop_status (*body_now)(struct maildrop *maildrop, uint32_t number,
 					 struct maildrop_body *ret);
+	/* NULL: each message is a body */
+	enum maildrop_status (*values)(struct maildrop *maildrop,
+				       const struct maildrop_values *values, struct err *err);
 	bool (*body_wrong)(struct maildrop *maildrop, uint32_t number, struct err *err);
 	/* NULL: it has no journal of deletions */
 	void (*attribute)(struct maildrop *maildrop, const struct deleted_by *by);

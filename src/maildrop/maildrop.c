@@ -134,6 +134,22 @@ enum maildrop_status maildrop_body_now(struct maildrop *maildrop, uint32_t numbe
 	return maildrop->driver->body_now(maildrop, number, ret);
 }
 
+bool maildrop_gives_values(const struct maildrop *maildrop)
+{
+	return maildrop->driver->values != NULL;
+}
+
+enum maildrop_status maildrop_values(struct maildrop *maildrop,
+				     const struct maildrop_values *values, struct err *err)
+{
+	if (values->first < 1 || values->first > maildrop->snapshot.count ||
+	    values->count > maildrop->snapshot.count - values->first + 1) {
+		err_set(err, EX_SOFTWARE, "no such message");
+		return MAILDROP_GONE;
+	}
+	return maildrop->driver->values(maildrop, values, err);
+}
+
 bool maildrop_body_wrong(struct maildrop *maildrop, uint32_t number, struct err *err)
 {
 	return number >= 1 && number <= maildrop->snapshot.count &&

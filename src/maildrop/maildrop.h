@@ -162,6 +162,28 @@ enum maildrop_status maildrop_body(struct maildrop *maildrop, uint32_t number,
  * loop of a keeper. */
 enum maildrop_status maildrop_body_now(struct maildrop *maildrop, uint32_t number,
 				       struct maildrop_body *ret);
+/*
+ * Small messages by value, one behind the other, from first on: of a store that has many in one
+ * file (maildrop_gives_values), which need not be opened and checked one by one. Each is checked to
+ * be what was announced.
+ */
+struct maildrop_values {
+	uint32_t first, count;
+	bool now;      /* only with what is in memory: for the loop of a keeper */
+	uint32_t most; /* octets of one */
+	char *room;
+	uint32_t room_size;
+	/* Takes the next one, which stands behind those before it in room. Not OK: it is not taken,
+	 * and the last. */
+	enum maildrop_status (*take)(void *context, uint32_t number, uint64_t octets,
+				     pop3_span stored);
+	void *context;
+};
+bool maildrop_gives_values(const struct maildrop *maildrop);
+/* OK: all of them, or those that have room; the next one may be a large one, too. WAIT: now, and
+ * not all is in memory. Any other: the next one failed. */
+enum maildrop_status maildrop_values(struct maildrop *maildrop,
+				     const struct maildrop_values *values, struct err *err);
 /* A message is said not to have the announced octets: it is counted anew, and the record is mended
  * for later sessions. Returns whether it was wrong and is mended; err says which file, and what it
  * has. */

@@ -72,6 +72,13 @@ static bool fits(const struct store_fetch *op, const struct maildrop_body *body)
 	       body->stored <= op->room_size - op->used;
 }
 
+static void put_value(struct store_fetch *op, uint32_t number, uint64_t octets, uint64_t stored)
+{
+	op->values[op->ready++] = (struct store_value){octets, number, (uint32_t)stored};
+	op->used += (uint32_t)stored;
+	op->form = STORE_VALUES;
+}
+
 static bool header_is_utf8(pop3_span message)
 {
 	struct header_octets octets;
@@ -91,15 +98,42 @@ static enum maildrop_status add(struct store_fetch *op, uint32_t number,
 		return MAILDROP_GONE;
 	if (op->no_utf8 && header_is_utf8((pop3_span){to, body->stored}))
 		return MAILDROP_NEEDS_UTF8;
-	op->values[op->ready++] =
-		(struct store_value){body->octets, number, (uint32_t)body->stored};
-	op->used += (uint32_t)body->stored;
-	op->form = STORE_VALUES;
+	put_value(op, number, body->octets, body->stored);
 	return MAILDROP_OK;
+}
+
+static enum maildrop_status take_value(void *context, uint32_t number, uint64_t octets,
+				       pop3_span stored)
+{
+	struct store_fetch *op = context;
+
+	if (op->no_utf8 && header_is_utf8(stored))
+		return MAILDROP_NEEDS_UTF8;
+	put_value(op, number, octets, stored.size);
+	return MAILDROP_OK;
+}
+
+/* Of a store that gives several at once. OK, and none is ready: the first one is large. */
+static enum maildrop_status add_values(struct maildrop *maildrop, struct store_fetch *op, bool now)
+{
+	struct maildrop_values values = {.first = op->first,
+					 .count = op->count,
+					 .now = now,
+					 .most = STORE_VALUE_MAX,
+					 .room = op->room,
+					 .room_size = op->room_size,
+					 .take = take_value,
+					 .context = op};
+
+	return maildrop_values(maildrop, &values, &op->op.err);
 }
 
 bool store_bodies_now(struct maildrop *maildrop, struct store_fetch *op)
 {
+	if (maildrop_gives_values(maildrop)) {
+		(void)add_values(maildrop, op, true);
+		return op->ready > 0;
+	}
 	for (uint32_t i = 0; i < op->count; i++) {
 		struct maildrop_body body;
 		enum maildrop_status added = MAILDROP_OK;
@@ -167,7 +201,8 @@ static enum maildrop_status wrong(struct maildrop *maildrop, struct store_fetch 
 	return MAILDROP_GONE;
 }
 
-void store_bodies(struct maildrop *maildrop, struct store_fetch *op)
+/* One by one: those that fit, or a large one. */
+static enum maildrop_status add_bodies(struct maildrop *maildrop, struct store_fetch *op)
 {
 	enum maildrop_status status = MAILDROP_OK;
 
@@ -190,6 +225,17 @@ void store_bodies(struct maildrop *maildrop, struct store_fetch *op)
 			status = wrong(maildrop, op, number);
 		close(body.fd);
 	}
+	return status;
+}
+
+void store_bodies(struct maildrop *maildrop, struct store_fetch *op)
+{
+	enum maildrop_status status = MAILDROP_OK;
+
+	if (op->room && maildrop_gives_values(maildrop))
+		status = add_values(maildrop, op, false);
+	if (status == MAILDROP_OK && !op->ready)
+		status = add_bodies(maildrop, op);
 	/* a failure behind these bodies is reported when that message is asked for */
 	op->op.status = op->ready ? MAILDROP_OK : status;
 }

@@ -130,6 +130,7 @@ const struct maildrop_syscalls maildrop_cached = {
 	.fstat = fstat,
 	.fstatat = fstatat,
 	.lock = kernel_lock,
+	.flock = flock,
 };
 
 ssize_t maildrop_pread(const struct maildrop_syscalls *sys, int fd, void *buf, size_t n,

@@ -4,6 +4,7 @@
 #include "maildrop/mbox/commit.h"
 #include "maildrop/mbox/deliver.h"
 #include "maildrop/mbox/session.h"
+#include "maildrop/mbox/values.h"
 
 const struct maildrop_driver mbox_driver = {
 	.open = mbox_open,
@@ -13,6 +14,7 @@ const struct maildrop_driver mbox_driver = {
 	.close = mbox_close,
 	.body = mbox_body,
 	.body_now = mbox_body_now,
+	.values = mbox_values,
 	.body_wrong = mbox_body_wrong,
 	.commit = mbox_commit,
 	.sweep = mbox_sweep,

@@ -127,6 +127,7 @@ enum maildrop_status mbox_open(const struct maildrop_settings *settings, int roo
 
 	if (!m)
 		return no_memory(home, err);
+	m->local = settings->local;
 	status = mbox_place_open(&m->place, settings, root_fd, home, false, err);
 	if (status < 0) {
 		free(m);
@@ -187,7 +188,7 @@ enum maildrop_status mbox_open_now(const struct maildrop_settings *settings, int
 	return MAILDROP_WAIT;
 }
 
-static enum maildrop_status body_failed(struct mbox *m, uint32_t number, struct err *err)
+enum maildrop_status mbox_body_failed(struct mbox *m, uint32_t number, struct err *err)
 {
 	if (errno != ESTALE && errno != EBADMSG)
 		return mbox_failed(&m->place, errno, NULL, "cannot be read", err);
@@ -214,12 +215,12 @@ enum maildrop_status mbox_body(struct maildrop *maildrop, uint32_t number,
 		return MAILDROP_TEMP;
 	errno = ESTALE;
 	if (mbox_entry_decode(&message, &entry) < 0)
-		return body_failed(m, number, err);
+		return mbox_body_failed(m, number, err);
 	fd = m->place.sys->memory_file("message");
 	if (fd < 0 || mbox_show(&m->place, &entry, fd, &size) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, seals) < 0) {
 		close_fd(&fd);
-		return body_failed(m, number, err);
+		return mbox_body_failed(m, number, err);
 	}
 	*ret = (struct maildrop_body){.fd = fd, .stored = size, .octets = entry.octets};
 	return MAILDROP_OK;

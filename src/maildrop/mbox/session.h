@@ -10,7 +10,8 @@ struct mbox {
 	struct mbox_place place;
 	struct mbox_index index; /* changed only by this session */
 	bool refused;            /* a QUIT failed: what it was to delete is not deleted */
-	int copies[2];           /* of base and delta, lent in their place; -1: none */
+	bool local;    /* maildrop_is_local: what is in memory can be read without waiting */
+	int copies[2]; /* of base and delta, lent in their place; -1: none */
 };
 
 /* Entries of the driver (driver.h). */
@@ -27,6 +28,9 @@ enum maildrop_status mbox_body(struct maildrop *maildrop, uint32_t number,
 			       struct maildrop_body *ret, struct err *err);
 enum maildrop_status mbox_body_now(struct maildrop *maildrop, uint32_t number,
 				   struct maildrop_body *ret);
+/* Words for a message that cannot be read, by errno; ESTALE, EBADMSG: it is another one, and the
+ * next session looks at all of the mailbox. */
+enum maildrop_status mbox_body_failed(struct mbox *m, uint32_t number, struct err *err);
 bool mbox_body_wrong(struct maildrop *maildrop, uint32_t number, struct err *err);
 bool mbox_at_rest(const struct maildrop *maildrop);
 void mbox_index_wrong(struct maildrop *maildrop);

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define BUFFER ((size_t)128 * 1024)
-#define READ_LOCK_MS 5000 /* other programs hold a mailbox for moments */
 
 struct shower {
 	const struct mbox_place *place;
@@ -87,12 +86,9 @@ struct look {
 static void found_one(void *context, const struct mbox_message *m)
 {
 	struct look *look = context;
-	const struct mbox_entry *e = look->entry;
 
 	look->found++;
-	look->same = m->start == e->start && m->from_size == e->from_size && m->head == e->head &&
-		     m->stored == e->stored && m->octets == e->octets &&
-		     memcmp(m->digest, e->digest, MBOX_DIGEST) == 0;
+	look->same = mbox_entry_is(look->entry, m);
 }
 
 /* Octets of the empty line that is there; none: another line, the end of the file, or an error,
@@ -163,7 +159,7 @@ int mbox_show(const struct mbox_place *place, const struct mbox_entry *e, int fd
 				 .name = place->lock.name,
 				 .reading = true,
 				 .no_dotlock = true,
-				 .wait_ms = READ_LOCK_MS};
+				 .wait_ms = MBOX_READ_LOCK_MS};
 	struct err err = {0};
 	int result, saved;
 

@@ -8,6 +8,8 @@
 #include "maildrop/mbox/place.h"
 #include "maildrop/mbox/table.h"
 
+enum { MBOX_READ_LOCK_MS = 5000 }; /* other programs hold a mailbox for moments */
+
 /* Writes it to fd, from 0 on; *ret_size: octets. 0; -1 with errno: ESTALE: it is not there, or not
  * that one any more. */
 int mbox_show(const struct mbox_place *place, const struct mbox_entry *entry, int fd,

@@ -340,6 +340,13 @@ int mbox_entry_decode(const struct index_message *m, struct mbox_entry *ret)
 	return 0;
 }
 
+bool mbox_entry_is(const struct mbox_entry *e, const struct mbox_message *m)
+{
+	return m->start == e->start && m->from_size == e->from_size && m->head == e->head &&
+	       m->stored == e->stored && m->octets == e->octets &&
+	       memcmp(m->digest, e->digest, MBOX_DIGEST) == 0;
+}
+
 static int damaged(struct err *err)
 {
 	return err_set(err, EX_TEMPFAIL, "a record of the index is no message of an mbox");

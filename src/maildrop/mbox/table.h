@@ -45,6 +45,8 @@ void mbox_entry_encode(const struct mbox_entry *entry, struct index_message *ret
 int mbox_entry_decode(const struct index_message *message, struct mbox_entry *ret);
 /* Octets of such a name that are its unique part. */
 #define MBOX_UNIQUE (2 * MBOX_ID)
+/* Is a message that was read the one of the entry, where it stood? */
+bool mbox_entry_is(const struct mbox_entry *entry, const struct mbox_message *message);
 
 /* All of an index, with those that were deleted and may still be in the file. */
 int mbox_table_load(struct mbox_table *table, struct index *index, struct err *err);
