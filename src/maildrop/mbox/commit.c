@@ -29,7 +29,7 @@ static int collect(struct mbox *m, const uint32_t *numbers, uint32_t count,
 		if (index_read(index, ordinal, &message, NULL) < 0 ||
 		    mbox_entry_decode(&message, &entry) < 0)
 			return -1;
-		mbox_index_add_del(batch, &entry, ordinal);
+		mbox_index_add_del(batch, &message, ordinal);
 	}
 	return 0;
 }

@@ -120,17 +120,15 @@ static int write_base(const struct mbox_place *place, int fd, uint64_t id,
 }
 
 /* With all that is known of the message, so that it is found again when the base is lost. */
-void mbox_index_add_del(struct index_batch *batch, const struct mbox_entry *entry, uint32_t ordinal)
+void mbox_index_add_del(struct index_batch *batch, const struct index_message *message,
+			uint32_t ordinal)
 {
-	struct index_message message;
-
-	mbox_entry_encode(entry, &message);
 	index_batch_add(batch, &(struct index_change){.kind = CHANGE_DEL,
 						      .ordinal = ordinal,
-						      .octets = message.octets,
-						      .stored = message.stored,
-						      .inode = message.inode,
-						      .name = {message.name, message.name_size}});
+						      .octets = message->octets,
+						      .stored = message->stored,
+						      .inode = message->inode,
+						      .name = {message->name, message->name_size}});
 }
 
 /* With the DELs that are pending, and a note that all of it is on the disk: it is written after the
@@ -144,9 +142,14 @@ static int write_delta(const struct mbox_place *place, int fd, uint64_t id,
 
 	index_delta_header_encode(id, header);
 	result = maildrop_pwrite(place->sys, fd, header, sizeof(header), 0);
-	for (size_t i = 0; i < table->count && !cut; i++)
-		if (table->entries[i].deleted)
-			mbox_index_add_del(&batch, &table->entries[i], (uint32_t)i);
+	for (size_t i = 0; i < table->count && !cut; i++) {
+		struct index_message message;
+
+		if (!table->entries[i].deleted)
+			continue;
+		mbox_entry_encode(&table->entries[i], &message);
+		mbox_index_add_del(&batch, &message, (uint32_t)i);
+	}
 	index_batch_add(&batch, &(struct index_change){.kind = CHANGE_FLUSHED});
 	if (result == 0 && index_batch_write(&batch, place->sys, fd, id, sizeof(header)) < 0)
 		result = -1;

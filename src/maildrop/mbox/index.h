@@ -32,8 +32,8 @@ int mbox_index_replace(const struct mbox_place *place, struct mbox_index *index,
 		       const struct mbox_table *table, bool cut,
 		       const struct index_stamp stamps[INDEX_DIRECTORIES]);
 
-/* A DEL of that entry, for a batch. */
-void mbox_index_add_del(struct index_batch *batch, const struct mbox_entry *entry,
+/* A DEL of that message, for a batch. */
+void mbox_index_add_del(struct index_batch *batch, const struct index_message *message,
 			uint32_t ordinal);
 /* Of an index that cannot be opened: what its base knows, and the DELs of its delta. -1: the delta
  * cannot be read, or no memory. */

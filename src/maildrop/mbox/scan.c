@@ -1,6 +1,7 @@
 /* See scan.h. */
 #include "maildrop/mbox/scan.h"
 
+#include "base/line_search.h"
 #include "base/text.h"
 #include "maildrop/mbox/from.h"
 
@@ -180,12 +181,9 @@ static size_t find_from(const struct mbox_scan *s, pop3_span text, size_t limit)
 	if (s->at == s->body && limit && mbox_from_line(text))
 		return 0;
 	while (at < limit) {
-		const char *found;
-
-		found = memmem(text.data + at, text.size - at, "\nFrom ", 6);
-		if (!found || (size_t)(found - text.data) + 1 >= limit)
+		at = line_search(text, at, 'F') + 1;
+		if (at >= limit)
 			return limit;
-		at = (size_t)(found - text.data) + 1;
 		if (separator(s, text.data, at) != UINT32_MAX &&
 		    mbox_from_line((pop3_span){text.data + at, text.size - at}))
 			return at;

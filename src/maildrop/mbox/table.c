@@ -140,23 +140,53 @@ static int by_key(const struct mbox_entry *a, const struct mbox_entry *b)
 	return order ? order : (one > other) - (one < other);
 }
 
-static int compare(const void *a, const void *b)
+static int compare(const struct mbox_entry *one, const struct mbox_entry *other)
 {
-	const struct mbox_entry *one = *(const struct mbox_entry *const *)a;
-	const struct mbox_entry *other = *(const struct mbox_entry *const *)b;
 	int order = by_key(one, other);
 
 	return order ? order : (one->start > other->start) - (one->start < other->start);
 }
 
+/* An entry with the beginning of its digest, which nearly always decides: most comparisons look at
+ * no entry. */
+struct ordered {
+	uint64_t prefix;
+	struct mbox_entry *entry;
+};
+
+static struct ordered ordered(struct mbox_entry *entry)
+{
+	struct ordered ret = {.entry = entry};
+
+	for (size_t i = 0; i < sizeof(ret.prefix); i++)
+		ret.prefix = ret.prefix << 8 | entry->digest[i];
+	return ret;
+}
+
+static int compare_ordered(const void *a, const void *b)
+{
+	const struct ordered *one = a, *other = b;
+
+	if (one->prefix != other->prefix)
+		return one->prefix < other->prefix ? -1 : 1;
+	return compare(one->entry, other->entry);
+}
+
 static struct mbox_entry **sorted(const struct mbox_table *t)
 {
 	struct mbox_entry **list = calloc(t->count + 1, sizeof(struct mbox_entry *));
+	struct ordered *order = list ? calloc(t->count + 1, sizeof(*order)) : NULL;
 
-	for (size_t i = 0; list && i < t->count; i++)
-		list[i] = &t->entries[i];
-	if (list)
-		qsort(list, t->count, sizeof(*list), compare);
+	if (!order) {
+		free(list);
+		return NULL;
+	}
+	for (size_t i = 0; i < t->count; i++)
+		order[i] = ordered(&t->entries[i]);
+	qsort(order, t->count, sizeof(*order), compare_ordered);
+	for (size_t i = 0; i < t->count; i++)
+		list[i] = order[i].entry;
+	free(order);
 	return list;
 }
 
@@ -280,22 +310,22 @@ void mbox_entry_encode(const struct mbox_entry *e, struct index_message *ret)
 	ret->name_size = (uint8_t)(MBOX_UNIQUE + n);
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int decode_hex(const char *text, unsigned char *ret, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		int high = hex_digit(text[2 * i]);
-		int low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
+	/* one more than the digit's value; 0: it is none */
+	static const unsigned char digits[256] = {
+		['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+		['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+		['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+	};
 
-		if (low < 0)
+	for (size_t i = 0; i < n; i++) {
+		unsigned high = digits[(unsigned char)text[2 * i]];
+		unsigned low = high ? digits[(unsigned char)text[2 * i + 1]] : 0;
+
+		if (!low)
 			return -1;
-		ret[i] = (unsigned char)(high << 4 | low);
+		ret[i] = (unsigned char)((high - 1) << 4 | (low - 1));
 	}
 	return 0;
 }
