@@ -246,7 +246,8 @@ enum maildrop_status mbox_values(struct maildrop *maildrop, const struct maildro
 	struct reading reading = {.mbox = m, .values = values, .sys = m->place.sys};
 	enum maildrop_status status;
 
-	if (values->now && (!m->local || m->place.sys != &maildrop_kernel))
+	/* a table that reads otherwise than the kernel is not passed by */
+	if (values->now && (!m->local || m->place.sys->pread != maildrop_kernel.pread))
 		return MAILDROP_WAIT;
 	if (values->now)
 		reading.sys = m->index.index.sys = &maildrop_cached;

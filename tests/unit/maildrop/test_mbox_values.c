@@ -292,8 +292,14 @@ static void held_by_others(void **state)
 
 /* A filesystem that may wait is not read on the loop, and neither is what tests put in its place.
  */
+static ssize_t other_pread(int fd, void *buf, size_t n, off_t offset)
+{
+	return pread(fd, buf, n, offset);
+}
+
 static void not_local(void **state)
 {
+	struct maildrop_syscalls calls = maildrop_kernel;
 	struct scratch *s = *state;
 	struct maildrop *m;
 
@@ -302,6 +308,13 @@ static void not_local(void **state)
 	m = opened(s);
 	assert_int_equal(fetched_now(m, 1, 1, ROOM).ready, 0);
 	assert_int_equal(fetched(m, 1, 1, ROOM).ready, 1);
+	maildrop_close(m);
+	s->settings.local = true;
+	s->settings.syscalls = &calls;
+	m = opened(s);
+	assert_int_equal(fetched_now(m, 1, 1, ROOM).ready, 1);
+	calls.pread = other_pread;
+	assert_int_equal(fetched_now(m, 1, 1, ROOM).ready, 0);
 	maildrop_close(m);
 }
 

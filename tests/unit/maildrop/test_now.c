@@ -443,6 +443,45 @@ static void only_where_memory_answers(void **state)
 	assert_left_alone(s, MAILDROP_WAIT);
 }
 
+static unsigned flushes;
+
+static int counted_fdatasync(int fd)
+{
+	flushes++;
+	return maildrop_kernel.fdatasync(fd);
+}
+
+/* As a keeper has it: the table is another one, but reads as the kernel does. However the session
+ * was opened, messages are there at once, and the flush of its deletions is that table's. */
+static void a_table_that_counts_flushes(void **state)
+{
+	struct maildrop_syscalls calls = maildrop_kernel;
+	struct scratch *s = *state;
+	struct maildrop_body body;
+	struct maildrop *m;
+	uint32_t first = 1;
+
+	calls.fdatasync = counted_fdatasync;
+	s->settings.syscalls = &calls;
+	fill(s);
+	warm(s);
+	for (int now = 0; now <= 1; now++) {
+		if (now)
+			assert_int_equal(maildrop_open_now(&s->settings, s->root, HOME, &m),
+					 MAILDROP_OK);
+		else
+			assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &m, NULL),
+					 MAILDROP_OK);
+		assert_int_equal(maildrop_body_now(m, 1, &body), MAILDROP_OK);
+		close(body.fd);
+		flushes = 0;
+		if (now)
+			assert_int_equal(maildrop_commit(m, &first, 1, NULL), MAILDROP_OK);
+		assert_int_equal(flushes, now);
+		maildrop_close(m);
+	}
+}
+
 /* On other filesystems it is never tried. */
 static int local_begin(void **state)
 {
@@ -469,6 +508,7 @@ int main(void)
 		TEST(half_a_log_is_not_a_log),
 		TEST(links_and_odd_homes_are_left_alone),
 		TEST(only_where_memory_answers),
+		TEST(a_table_that_counts_flushes),
 	};
 	struct scratch *s = NULL;
 	bool local;

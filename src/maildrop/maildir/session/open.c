@@ -261,7 +261,7 @@ enum maildrop_status maildir_make(const struct maildrop_settings *settings, int 
  * have been dropped before those two are, so that asking for their times waits for no disk. Should
  * it ever, then for a block or two.
  */
-static enum maildrop_status open_warm(struct maildir *m)
+static enum maildrop_status open_warm(struct maildir *m, const struct maildrop_syscalls *sys)
 {
 	if (maildir_lock(&m->place, LOCK_SESSION, false) < 0)
 		return errno == EAGAIN ? MAILDROP_IN_USE : MAILDROP_WAIT;
@@ -269,7 +269,7 @@ static enum maildrop_status open_warm(struct maildir *m)
 	    !m->index.index.delta.whole || !m->index.index.delta.flushed ||
 	    is_current(&m->place, &m->index, NULL) != MAILDIR_CURRENT)
 		return MAILDROP_WAIT;
-	m->place.sys = m->index.index.sys = &maildrop_kernel;
+	m->place.sys = m->index.index.sys = sys;
 	take_snapshot(m);
 	return MAILDROP_OK;
 }
@@ -286,7 +286,7 @@ enum maildrop_status maildir_open_now(const struct maildrop_settings *settings, 
 		free(m);
 		return MAILDROP_WAIT;
 	}
-	status = open_warm(m);
+	status = open_warm(m, settings->syscalls ? settings->syscalls : &maildrop_kernel);
 	if (status < 0)
 		maildir_close(&m->head);
 	else
