@@ -20,6 +20,7 @@ const struct origin_names mail_origin_names[ORIGIN_SERVERS] = {
 	[ORIGIN_DOVECOT] = {"Dovecot", "dovecot", "dovecot-uidlist"},
 	[ORIGIN_COURIER] = {"Courier", "courier", "courierpop3dsizelist"},
 	[ORIGIN_CYRUS] = {"Cyrus", "cyrus", NULL},
+	[ORIGIN_QMAIL] = {"qmail-pop3d", "maildir-qmail", NULL},
 	[ORIGIN_MBOX_DOVECOT] = {"Dovecot", "mbox-dovecot", NULL},
 	[ORIGIN_MBOX_MAILUTILS] = {"pop3d of GNU Mailutils", "mbox-mailutils", NULL},
 	[ORIGIN_MBOX_POPA3D] = {"popa3d", "mbox-popa3d", NULL},

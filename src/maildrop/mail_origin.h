@@ -24,6 +24,7 @@ enum origin_server {
 	ORIGIN_DOVECOT, /* dovecot-uidlist and pop3_uidl_format */
 	ORIGIN_COURIER, /* courierpop3dsizelist, which has the ids themselves */
 	ORIGIN_CYRUS,   /* cyrus.index and uidl_format; its messages are copied */
+	ORIGIN_QMAIL,   /* qmail-pop3d: the files' names are the ids */
 	/* of mboxes; the servers before are of Maildirs */
 	ORIGIN_MBOX_DOVECOT,   /* X-IMAPbase, X-UID and pop3_uidl_format */
 	ORIGIN_MBOX_MAILUTILS, /* X-UIDL */
@@ -35,6 +36,11 @@ enum origin_server {
 static inline bool mail_origin_is_of_mboxes(enum origin_server server)
 {
 	return server >= ORIGIN_MBOX_DOVECOT;
+}
+/* Has it no list, and ids of the files' names? */
+static inline bool mail_origin_is_of_names(enum origin_server server)
+{
+	return server == ORIGIN_QMAIL;
 }
 /* Of Cyrus the format is one of its four words. */
 #define ORIGIN_CYRUS_FORMATS                             \
@@ -71,7 +77,8 @@ struct mail_origin {
 void mail_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX]);
 
 /* As text, without a line feed: "dovecot duplicates=allow xuidl=no format=%08Xu%08Xv", "courier",
- * "cyrus format=dovecot", "mbox-mailutils". */
+ * "cyrus format=dovecot",
+ * "maildir-qmail", "mbox-mailutils". */
 void mail_origin_print(const struct mail_origin *origin, char ret[ORIGIN_TEXT_MAX]);
 /* 0; -1: it is none, or one of a later version. */
 int mail_origin_parse(pop3_span text, struct mail_origin *ret);

@@ -20,10 +20,12 @@ int import_usage(FILE *out, int status)
 	      "       valija import mbox --ids mailutils|popa3d|qpopper [-c CONF] [--user "
 	      "NAME]...\n"
 	      "                          [--dry-run]\n"
+	      "       valija import maildir --ids qmail [-c CONF] [--user NAME]... [--dry-run]\n"
 	      "       valija import none [-c CONF] [--user NAME]... [--dry-run]\n"
 	      "       valija import dovecot --undo [-c CONF] [--from DIR] [--user NAME]... "
 	      "[--dry-run]\n"
-	      "       valija import courier|cyrus|mbox|none --undo [-c CONF] [--user NAME]... "
+	      "       valija import courier|cyrus|maildir|mbox|none --undo [-c CONF] [--user "
+	      "NAME]... "
 	      "[--dry-run]\n",
 	      out);
 	return status;
@@ -41,17 +43,20 @@ static int take_name(struct import_request *request, char *name)
 	return 0;
 }
 
-/* The server by its word; of mboxes it is that of --ids, which undo does not need. */
+/* The server by its word; of mboxes and of Maildirs without a list it is that of --ids, which undo
+ * does not need. */
 static int find_server(struct import_request *request, const char *word)
 {
 	char name[32];
 	unsigned i = 0;
 
-	if (strcmp(word, "mbox") == 0) {
+	if (strcmp(word, "mbox") == 0 || strcmp(word, "maildir") == 0) {
 		if (!request->ids && !request->undo)
 			return -1;
 		snprintf(name, sizeof(name), "%s-%s", word,
-			 request->ids ? request->ids : "dovecot");
+			 request->ids                ? request->ids
+			 : strcmp(word, "mbox") == 0 ? "dovecot"
+						     : "qmail");
 		word = name;
 	} else if (request->ids || strchr(word, '-')) {
 		return -1;

@@ -5,7 +5,9 @@
 #include "base/hash_map.h"
 #include "base/table.h"
 #include "base/text.h"
+#include "maildrop/maildir/adopt/by_name.h"
 #include "maildrop/maildir/adopt/id_list.h"
+#include "maildrop/maildir/adopt/ids_file.h"
 #include "maildrop/uidl_format.h"
 #include "maildrop/maildir/adopt/whose.h"
 #include "maildrop/maildir/adopt/xuidl.h"
@@ -19,9 +21,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sysexits.h>
-#include <unistd.h>
-
-#define FILE_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 /* A message whose file was found. */
 struct found {
@@ -276,31 +275,6 @@ static char *make_lines(const struct adopting *a, size_t *ret_size)
 	return lines;
 }
 
-/* Whole or not at all: half of the ids would be new ids for the other half. */
-static int write_lines(const struct maildir_place *place, const char *lines, size_t size)
-{
-	const struct maildrop_syscalls *sys = place->sys;
-	int fd = sys->openat(place->dir, UIDL_NAME NEW_SUFFIX,
-			     O_WRONLY | O_CREAT | O_TRUNC | FILE_FLAGS, 0600);
-	int result, saved;
-
-	if (fd < 0)
-		return -1;
-	result = maildrop_pwrite(sys, fd, lines, size, 0);
-	if (result == 0)
-		result = sys->fsync(fd);
-	if (result == 0)
-		result = sys->renameat2(place->dir, UIDL_NAME NEW_SUFFIX, place->dir, UIDL_NAME, 0);
-	if (result == 0)
-		result = sys->fsync(place->dir);
-	saved = errno;
-	close(fd);
-	if (result < 0)
-		(void)sys->unlinkat(place->dir, UIDL_NAME NEW_SUFFIX, 0);
-	errno = saved;
-	return result;
-}
-
 static int write_ids(const struct adopting *a)
 {
 	size_t size = 0;
@@ -311,7 +285,7 @@ static int write_ids(const struct adopting *a)
 		errno = ENOMEM;
 		return -1;
 	}
-	result = write_lines(a->place, lines, size);
+	result = maildir_ids_replace(a->place, lines, size);
 	saved = errno;
 	free(lines);
 	errno = saved;
@@ -372,7 +346,7 @@ static enum maildrop_status adopt_none(struct maildir_place *place,
 	snprintf(report->why, sizeof(report->why), "all messages get new ids, as was asked for");
 	mail_origin_print(origin, text);
 	snprintf(line, sizeof(line), UIDL_ORIGIN "0 %s\n", text);
-	if (dry_run || write_lines(place, line, strlen(line)) == 0)
+	if (dry_run || maildir_ids_replace(place, line, strlen(line)) == 0)
 		return MAILDROP_OK;
 	return maildir_failed(place, errno, UIDL_NAME, "cannot be written", err);
 }
@@ -397,6 +371,9 @@ static enum maildrop_status adopt(struct maildir_place *place, int control,
 {
 	if (maildir_whose(place, control, &ret->is, &ret->lists) < 0)
 		return maildir_failed(place, errno, NULL, "cannot be read", err);
+	/* a person says that its ids are of the names, whatever other servers left there */
+	if (ret->is != ADOPT_OURS && mail_origin_is_of_names(origin->server))
+		return maildir_adopt_names(place, origin, dry_run, ret, err);
 	if (ret->is != ADOPT_FOREIGN)
 		return MAILDROP_OK;
 	if (mail_origin_is_of_mboxes(origin->server)) {

@@ -49,9 +49,12 @@ static enum maildrop_status adopt(struct maildir_place *place, int root_fd, stru
 
 	if (maildir_whose(place, place->dir, &is, &lists) < 0)
 		return maildir_failed(place, errno, NULL, "cannot be read", err);
-	if (is != ADOPT_FOREIGN)
+	if (is == ADOPT_OURS)
 		return MAILDROP_OK;
 	known = mail_origin_read(place->sys, root_fd, &origin, err);
+	if (is == ADOPT_PLAIN &&
+	    (known == 0 || (known > 0 && !mail_origin_is_of_names(origin.server))))
+		return MAILDROP_OK;
 	if (known < 0) {
 		err_prefix(err, "maildrop %s", place->home);
 		return MAILDROP_PERM;

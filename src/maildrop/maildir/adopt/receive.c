@@ -5,6 +5,7 @@
 #include "base/table.h"
 #include "base/text.h"
 #include "maildrop/maildir/adopt/id_list.h"
+#include "maildrop/maildir/adopt/ids_file.h"
 #include "maildrop/maildir/adopt/whose.h"
 #include "maildrop/maildir/files/name.h"
 #include "maildrop/maildir/files/scan.h"
@@ -71,30 +72,6 @@ static int read_ids(struct maildir_place *place, char **ret, size_t *ret_size, s
 	return err_prefix(err, "maildrop %s", place->home);
 }
 
-/* Whole or not at all. Without text the file goes. */
-static int replace_ids(const struct maildir_place *place, const char *text, size_t size)
-{
-	const struct maildrop_syscalls *sys = place->sys;
-	int fd, result;
-
-	if (size == 0) {
-		if (sys->unlinkat(place->dir, UIDL_NAME, 0) < 0 && errno != ENOENT)
-			return -1;
-		return sys->fsync(place->dir);
-	}
-	fd = sys->openat(place->dir, UIDL_NAME NEW_SUFFIX,
-			 O_WRONLY | O_CREAT | O_TRUNC | FILE_FLAGS, 0600);
-	if (fd < 0)
-		return -1;
-	result = maildrop_pwrite(sys, fd, text, size, 0);
-	if (result == 0)
-		result = sys->fsync(fd);
-	close(fd);
-	if (result == 0)
-		result = sys->renameat2(place->dir, UIDL_NAME NEW_SUFFIX, place->dir, UIDL_NAME, 0);
-	return result == 0 ? sys->fsync(place->dir) : -1;
-}
-
 /* What was in the file, a line of the origin, and those of the messages. */
 static int write_ids(const struct receiving *r)
 {
@@ -121,7 +98,7 @@ static int write_ids(const struct receiving *r)
 		if (!r->left_out[i])
 			size += maildir_uidl_line(lines + size, span_of(incoming->messages[i].id),
 						  span_of(incoming->messages[i].unique));
-	result = replace_ids(r->place, lines, size);
+	result = maildir_ids_replace(r->place, lines, size);
 	free(lines);
 	return result;
 }
@@ -463,7 +440,7 @@ static int undo(struct receiving *r, pop3_span from, uint64_t count)
 	if (result == 0)
 		result = remove_folder(r);
 	if (result == 0)
-		result = replace_ids(r->place, r->before, (size_t)(from.data - r->before));
+		result = maildir_ids_replace(r->place, r->before, (size_t)(from.data - r->before));
 	hash_map_finish(&undoing.parts);
 	names_finish(&undoing.names);
 	return result;
