@@ -159,7 +159,8 @@ static int count_openat(int dir, const char *path, int flags, mode_t mode)
 		errno = ENOSPC;
 		return -1;
 	}
-	if (!(flags & O_DIRECTORY) && !writing && strncmp(path, "valija-", 7) != 0) {
+	if (!(flags & O_DIRECTORY) && !writing && strncmp(path, "valija-", 7) != 0 &&
+	    strncmp(path, ".valija-", 8) != 0) { /* of the root */
 		world.messages++;
 		rename_meanwhile(path);
 	}
