@@ -166,6 +166,30 @@ def test_a_section_that_is_not_there(upstream, site, connect):
     assert client.err('PASS ' + PASSWORD).startswith('-ERR [SYS/PERM]')
 
 
+@pytest.mark.parametrize('credentials', ('same', 'stored'))
+def test_the_field_of_a_database(upstream, site, connect, credentials):
+    """Of a passwd-file that a process of its own asks: all databases have the same fields."""
+    upstream._add_line(f'carla:{{PLAIN}}{THERE}\n')
+    upstream.put('carla', MESSAGES[2])
+    upstream.reload()
+    here = THERE if credentials == 'same' else PASSWORD
+    office = site(upstream.pop3, credentials=credentials)
+    people = office.dir / 'people'
+    people.write_text(f'carla:{{PLAIN}}{PASSWORD}::::::remote=old remote_password={THERE}\n')
+    people.chmod(0o644)
+    with office.conf.open('a') as conf:
+        conf.write(f'database "people" {{\n\tdriver = passwd-file\n\tfile = "{people}"\n}}\n')
+    office.reload()
+    for _ in range(2):
+        client = connect(office)
+        client.login('carla', here)
+        assert client.retr(1) == WIRE[2]
+        client.quit()
+    client = connect(office)
+    client.ok('USER carla')
+    assert client.err('PASS wrong').startswith('-ERR [AUTH]')
+
+
 def test_mail_for_a_remote_user_is_put_off(upstream, site):
     office = site(upstream.pop3)
     office.allow('recipient <anna@office.test>: .*on another server')

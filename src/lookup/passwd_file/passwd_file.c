@@ -94,6 +94,9 @@ static void put_entry(struct lookup_answer *answer, const struct config *config,
 		put(answer, "nologin", "yes");
 	if (user->external)
 		put(answer, "external", "yes");
+	put(answer, "remote", user->remote);
+	put(answer, "remote_user", user->remote_user);
+	put(answer, "remote_password", user->remote_password);
 }
 
 static void ask(void *driver, void **connection, const struct lookup_question *question,
@@ -111,7 +114,12 @@ static void ask(void *driver, void **connection, const struct lookup_question *q
 			put_entry(answer, state->config, &user);
 			break;
 		case USERS_UNSERVED:
-			lookup_bad(answer, "%s", err.text);
+			if (!user.remote_section) {
+				lookup_bad(answer, "%s", err.text);
+				break;
+			}
+			answer->status = LOOKUP_FOUND; /* auth judges what is to become of it */
+			put_entry(answer, state->config, &user);
 			break;
 		case USERS_DOWN:
 			lookup_down(answer, "%s", err.text);
