@@ -36,7 +36,7 @@ static void send_all(struct play *play)
 	pop3_span out;
 
 	while ((out = talk_output(&play->talk)).size) {
-		CHECK(out.size <= TALK_OUT && out.data[out.size - 1] == '\n');
+		CHECK(out.size <= play->talk.out_size && out.data[out.size - 1] == '\n');
 		talk_sent(&play->talk, out.size);
 	}
 }
@@ -126,8 +126,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size--;
 	play->abilities = (struct talk_abilities){
 		.known = how & 1, .pipelining = how & 2, .auth_codes = how & 4};
-	CHECK(talk_init(&play->talk, SPAN_LITERAL("anna"), SPAN_LITERAL("secret"), how & 8,
-			&play->abilities, &err) == 0);
+	CHECK(talk_init(&play->talk, SPAN_LITERAL("anna"), SPAN_LITERAL("secret"),
+			(how & 8 ? TALK_STLS : 0) | (how & 64 ? TALK_TOKEN : 0), &play->abilities,
+			&err) == 0);
 	while (size && !play->over) {
 		size_t n = 1 + how % 61;
 		pop3_span in = {(const char *)data, n < size ? n : size};

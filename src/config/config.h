@@ -116,7 +116,11 @@ struct config_database {
 };
 
 enum config_remote_tls { CONFIG_REMOTE_TLS, CONFIG_REMOTE_STARTTLS, CONFIG_REMOTE_CLEAR };
-enum config_remote_credentials { CONFIG_REMOTE_SAME = 1, CONFIG_REMOTE_STORED };
+enum config_remote_credentials {
+	CONFIG_REMOTE_SAME = 1,
+	CONFIG_REMOTE_STORED,
+	CONFIG_REMOTE_OAUTH
+};
 
 /* Another POP3 server: config/remote.h */
 struct config_remote {
@@ -129,8 +133,10 @@ struct config_remote {
 	char login[128];                     /* the name there, with placeholders */
 	char verify[CONFIG_PATH_MAX];        /* PEM, or "sha256//…" */
 	char password_file[CONFIG_PATH_MAX]; /* or "credential:NAME"; "" none */
-	uint32_t given;                      /* settings that the file has */
-	uint32_t line;                       /* in the configuration file */
+	char grants[64];   /* the database that has the users' grants; "" the only one */
+	uint32_t database; /* oauth: its place */
+	uint32_t given;    /* settings that the file has */
+	uint32_t line;     /* in the configuration file */
 };
 
 struct config {

@@ -632,7 +632,7 @@ int config_parse(pop3_span text, const char *file, struct config *ret, struct er
 	if (status == 0)
 		status = apply_sections(config, err);
 	if (status == 0)
-		status = check(config, err);
+		status = config_remote_check(config, err) < 0 ? -1 : check(config, err);
 	if (status == 0)
 		find_only_six(config);
 	config->mechanisms_named = status == 0 && line_of("login", "mechanisms");

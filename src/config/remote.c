@@ -2,6 +2,7 @@
 #include "config/remote.h"
 
 #include "base/text.h"
+#include "config/database.h"
 #include "config/keys.h"
 #include "config/path.h"
 
@@ -11,7 +12,16 @@
 
 enum { POP3_PORT = 110, POP3S_PORT = 995, TIMEOUT_MAX = 600 };
 
-enum key { KEY_SERVER, KEY_TLS, KEY_VERIFY, KEY_CREDENTIALS, KEY_LOGIN, KEY_PASSWORD, KEY_TIMEOUT };
+enum key {
+	KEY_SERVER,
+	KEY_TLS,
+	KEY_VERIFY,
+	KEY_CREDENTIALS,
+	KEY_LOGIN,
+	KEY_PASSWORD,
+	KEY_GRANTS,
+	KEY_TIMEOUT
+};
 
 static const struct remote_key keys[] = {
 	[KEY_SERVER] = {"server", NULL,
@@ -38,11 +48,14 @@ static const struct remote_key keys[] = {
 	[KEY_PASSWORD] = {"password_file", "",
 			  "A file with one password for all users, such as a master user's; "
 			  "\"credential:NAME\"."},
+	[KEY_GRANTS] = {"grants", "",
+			"oauth: the database with token_url that has the users' grants; none: the "
+			"only one."},
 	[KEY_TIMEOUT] = {"timeout", "30s", "How long that server may be silent."},
 };
 
 static const char *const tls_words[] = {"yes", "starttls", "no"};
-static const char *const credential_words[] = {"", "same", "stored"};
+static const char *const credential_words[] = {"", "same", "stored", "oauth"};
 
 size_t config_remote_key_count(void)
 {
@@ -88,6 +101,8 @@ const char *config_remote_text(const struct config_remote *remote, const char *n
 		return remote->login;
 	case KEY_PASSWORD:
 		return remote->password_file;
+	case KEY_GRANTS:
+		return remote->grants;
 	case KEY_TIMEOUT:
 		snprintf(buf, size, "%us", (unsigned)remote->timeout_seconds);
 		return buf;
@@ -279,11 +294,15 @@ int config_remote_set(struct config *config, const char *name, const char *value
 	case KEY_VERIFY:
 		return set_verify(config, remote, value, err);
 	case KEY_CREDENTIALS:
-		return set_word(name, credential_words, 3, value, &remote->credentials, err);
+		return set_word(name, credential_words, 4, value, &remote->credentials, err);
 	case KEY_LOGIN:
 		return set_login(remote, value, err);
 	case KEY_PASSWORD:
 		return set_password_file(config, remote, value, err);
+	case KEY_GRANTS:
+		return span_copy(span_of(value), remote->grants, sizeof(remote->grants)) == 0
+			       ? 0
+			       : err_set(err, EX_CONFIG, "grants is the name of a database");
 	case KEY_TIMEOUT:
 		return set_timeout(remote, value, err);
 	}
@@ -306,10 +325,49 @@ int config_remote_end(struct config *config, struct err *err)
 	}
 	if (!remote->port)
 		remote->port = remote->tls == CONFIG_REMOTE_TLS ? POP3S_PORT : POP3_PORT;
-	if (remote->credentials == CONFIG_REMOTE_SAME && remote->password_file[0])
+	if (remote->credentials != CONFIG_REMOTE_STORED && remote->password_file[0])
 		return err_set(err, EX_CONFIG,
-			       "remote \"%s\": with credentials = same the client's password is "
-			       "sent: leave password_file out",
+			       "remote \"%s\": with credentials = %s no stored password is sent: "
+			       "leave password_file out",
+			       remote->name, credential_words[remote->credentials]);
+	if (remote->credentials == CONFIG_REMOTE_OAUTH && remote->tls == CONFIG_REMOTE_CLEAR)
+		return err_set(err, EX_CONFIG, "remote \"%s\": tokens are not sent without TLS",
 			       remote->name);
+	return 0;
+}
+
+static bool has_grants(const struct config *config, const struct config_database *database)
+{
+	return database->driver == DRIVER_OAUTH &&
+	       config_database_text(config, database, "token_url")[0];
+}
+
+/* Databases may be written behind the sections that name them. */
+int config_remote_check(struct config *config, struct err *err)
+{
+	for (uint32_t i = 0; i < config->remote_count; i++) {
+		struct config_remote *remote = &config->remotes[i];
+		uint32_t found = 0;
+
+		if (remote->credentials != CONFIG_REMOTE_OAUTH)
+			continue;
+		for (uint32_t j = 0; j < config->database_count; j++) {
+			const struct config_database *database = &config->databases[j];
+
+			if (!has_grants(config, database) ||
+			    (remote->grants[0] && strcmp(remote->grants, database->name) != 0))
+				continue;
+			remote->database = j;
+			found++;
+		}
+		if (found != 1)
+			return err_set(
+				err, EX_CONFIG,
+				"%s:%u: remote \"%s\": credentials = oauth needs one database "
+				"with driver = oauth and token_url, which has the users' "
+				"grants%s",
+				config->file, remote->line, remote->name,
+				found ? "; there are several: name one by grants" : "");
+	}
 	return 0;
 }

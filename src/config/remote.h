@@ -32,6 +32,8 @@ int config_remote_login(const struct config_remote *remote, pop3_span user, char
 int config_remote_begin(struct config *config, const char *title, uint32_t line, struct err *err);
 /* Sets a value of the last section, once. */
 int config_remote_set(struct config *config, const char *name, const char *value, struct err *err);
+/* Finds the databases that sections mean, when all are read. err has file and line. */
+int config_remote_check(struct config *config, struct err *err);
 /* Checks that the last section is whole. */
 int config_remote_end(struct config *config, struct err *err);
 

@@ -15,6 +15,9 @@ void finding_free(struct finding *finding)
 	if (!finding)
 		return;
 	free(finding->targets);
+	if (finding->access)
+		wipe(finding->access, strlen(finding->access));
+	free(finding->access);
 	wipe(finding, sizeof(*finding));
 	free(finding);
 }

@@ -33,6 +33,7 @@ struct finding {
 	const char *database; /* that has the user, or is down; of the configuration */
 	struct user user;
 	char *targets;      /* of an alias, each with its NUL; owned; NULL: a user */
+	char *access;       /* an access token that was asked for; owned, secret; NULL: none */
 	struct alias alias; /* these targets, if there are any */
 	char why[sizeof(((struct err *)0)->text)]; /* of DOWN and UNSERVED */
 };

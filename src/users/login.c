@@ -37,7 +37,7 @@ static enum login_verdict sasl_done(struct login *login, pop3_span output, bool 
 	if (login->phase == PHASE_VERIFY) /* PLAIN, LOGIN: on_simple was called */
 		return login_verify(login, fast);
 	if (!login->known || login->other_authzid ||
-	    (login->unserved[0] && login_remote(login, &login->user) != CONFIG_REMOTE_STORED))
+	    (login->unserved[0] && !login_is_for_remote(login, &login->user)))
 		return login->known ? login_proven(login, "")
 				    : login_over(login, LOGIN_DENIED, "unknown user");
 	login->phase = PHASE_LAST;

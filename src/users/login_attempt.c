@@ -53,6 +53,13 @@ uint32_t login_remote(const struct login *login, const struct user *user)
 		       : 0;
 }
 
+bool login_is_for_remote(const struct login *login, const struct user *user)
+{
+	uint32_t credentials = login_remote(login, user);
+
+	return credentials == CONFIG_REMOTE_STORED || credentials == CONFIG_REMOTE_OAUTH;
+}
+
 enum login_verdict login_elsewhere(struct login *login)
 {
 	if (login->other_authzid)
@@ -75,7 +82,7 @@ static enum login_verdict proven_for_remote(struct login *login, const char *how
 	if (login->user.nologin)
 		return login_over(login, LOGIN_DENIED,
 				  "no login for this user: nologin in the entry");
-	if (credentials == CONFIG_REMOTE_STORED)
+	if (login_is_for_remote(login, &login->user))
 		return login_over(login, LOGIN_GRANTED, how);
 	if (credentials == CONFIG_REMOTE_SAME && login->password.size && !login->app_matched)
 		return login_elsewhere(login);

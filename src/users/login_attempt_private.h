@@ -122,6 +122,8 @@ void login_settle_name(struct login *login);
 /* How the maildrop of a user at another server is opened: an enum config_remote_credentials; 0: its
  * mail is here, or it cannot be opened. */
 uint32_t login_remote(const struct login *login, const struct user *user);
+/* Whether a login that is proved here opens a maildrop there. */
+bool login_is_for_remote(const struct login *login, const struct user *user);
 /* The user's other server is to judge the password that the client gave. */
 enum login_verdict login_elsewhere(struct login *login);
 /* Fills user and known, once. False: a database has to be asked, or is down: login_no_entry. */

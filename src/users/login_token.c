@@ -107,8 +107,7 @@ static enum login_verdict prove(struct login *login)
 	    !user_name_same(span_of(finding->user.name),
 			    (pop3_span){login->claimed, login->claimed_size}))
 		return refuse(login, "the token is another user's");
-	if (finding->status == USERS_UNSERVED &&
-	    login_remote(login, &finding->user) != CONFIG_REMOTE_STORED)
+	if (finding->status == USERS_UNSERVED && !login_is_for_remote(login, &finding->user))
 		return login_over(login, finding->user.remote[0] ? LOGIN_UNSERVED : LOGIN_TEMP,
 				  finding->why);
 	login->user = finding->user;
@@ -141,7 +140,7 @@ static enum login_verdict complete(struct login *login)
 	case USERS_UNKNOWN:
 		break;
 	case USERS_UNSERVED:
-		if (login_remote(login, &user) != CONFIG_REMOTE_STORED)
+		if (!login_is_for_remote(login, &user))
 			return login_over(login, user.remote[0] ? LOGIN_UNSERVED : LOGIN_TEMP,
 					  err.text);
 		login->user = user;

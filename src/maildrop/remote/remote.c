@@ -139,7 +139,9 @@ static void open_session(struct store *store, struct store_where *where, struct 
 	if (!session)
 		abort();
 	if (talk_init(&session->talk, op->who.login, op->who.secret,
-		      section->server->tls == REMOTE_STARTTLS, &section->abilities, &err) < 0) {
+		      (section->server->tls == REMOTE_STARTTLS ? TALK_STLS : 0u) |
+			      (section->server->token ? TALK_TOKEN : 0u),
+		      &section->abilities, &err) < 0) {
 		talk_finish(&session->talk);
 		free(session);
 		finish(store, &op->op, MAILDROP_REFUSED, &err);

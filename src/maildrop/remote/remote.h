@@ -21,6 +21,7 @@ struct remote_server {
 	enum remote_tls tls;
 	const char *ca_file; /* PEM */
 	const char *pin;     /* "sha256//…" in its place; NULL: none */
+	bool token;          /* the secret is an access token (XOAUTH2) */
 	uint32_t timeout_ms;
 };
 

@@ -32,16 +32,19 @@ enum phase {
 	PHASE_OVER,
 };
 
-int talk_init(struct talk *talk, pop3_span login, pop3_span secret, bool stls,
+int talk_init(struct talk *talk, pop3_span login, pop3_span secret, unsigned flags,
 	      struct talk_abilities *abilities, struct err *err)
 {
 	memset(talk, 0, sizeof(*talk));
 	pop3_client_init(&talk->client, POP3_KEEP_CRLF, TALK_LISTING_MAX);
 	remote_listing_init(&talk->listing);
 	talk->abilities = abilities;
-	talk->stls = stls;
+	talk->stls = flags & TALK_STLS;
+	talk->token = flags & TALK_TOKEN;
+	talk->out_size = talk->token ? TALK_OUT_TOKEN : TALK_OUT;
+	talk->out = calloc(1, talk->out_size);
 	talk->secret = malloc(sizeof(*talk->secret));
-	if (!talk->secret)
+	if (!talk->secret || !talk->out)
 		return err_set(err, EX_OSERR, "out of memory");
 	if (secret_set(talk->secret, secret) == 0 &&
 	    span_copy(login, talk->login, sizeof(talk->login)) == 0)
@@ -50,18 +53,31 @@ int talk_init(struct talk *talk, pop3_span login, pop3_span secret, bool stls,
 	return err_set(err, EX_DATAERR, "the name or the password is too long for POP3");
 }
 
+/* What was sent may have been a secret; less room is needed from now on. */
 static void drop_secret(struct talk *talk)
 {
+	char *less;
+
 	if (talk->secret)
 		secret_finish(talk->secret);
 	free(talk->secret);
 	talk->secret = NULL;
-	wipe(talk->out, sizeof(talk->out));
+	if (!talk->out)
+		return;
+	wipe(talk->out, talk->out_size);
+	less = talk->out_size > TALK_OUT ? realloc(talk->out, TALK_OUT) : NULL;
+	if (!less)
+		return;
+	talk->out = less;
+	talk->out_size = TALK_OUT;
 }
 
 void talk_finish(struct talk *talk)
 {
 	drop_secret(talk);
+	free(talk->out);
+	talk->out = NULL;
+	talk->out_at = talk->out_used = 0;
 	free(talk->body);
 	talk->body = NULL;
 	remote_listing_finish(&talk->listing);
@@ -94,7 +110,8 @@ static int command(struct talk *talk, enum pop3_command which, uint32_t number, 
 		   pop3_span text)
 {
 	int n = pop3_client_command(&talk->client, which, number, lines, text,
-				    talk->out + talk->out_used, sizeof(talk->out) - talk->out_used);
+				    talk->out + talk->out_used,
+				    (size_t)(talk->out_size - talk->out_used));
 
 	if (n < 0)
 		return -1;
@@ -134,9 +151,43 @@ static enum talk_event send_pass(struct talk *talk)
 	return over(talk, MAILDROP_REFUSED);
 }
 
+/* The response of XOAUTH2: in a line of its own, as all servers take it. */
+static enum talk_event send_token(struct talk *talk)
+{
+	char plain[TALK_NAME_MAX + SECRET_MAX + 32], base64[sizeof(plain) / 3 * 4 + 8];
+	int n = snprintf(plain, sizeof(plain), "user=%s\1auth=Bearer %.*s\1\1", talk->login,
+			 (int)talk->secret->size, talk->secret->bytes);
+	int size = n > 0 && n < (int)sizeof(plain)
+			   ? base64_encode((pop3_span){plain, (size_t)n}, base64, sizeof(base64))
+			   : -1;
+	bool sent =
+		size > 0 && command(talk, POP3_SASL, 0, 0, (pop3_span){base64, (size_t)size}) == 0;
+
+	wipe(plain, sizeof(plain));
+	wipe(base64, sizeof(base64));
+	if (sent)
+		return TALK_MORE;
+	err_set(&talk->err, EX_DATAERR, "the token cannot be sent by POP3");
+	return over(talk, MAILDROP_REFUSED);
+}
+
+/* The first challenge asks for the token; one behind it says why the token was refused, and wants
+ * an empty answer before the refusal. */
+static enum talk_event take_challenge(struct talk *talk, const struct pop3_client_event *event)
+{
+	if (event->command == POP3_AUTH)
+		return send_token(talk);
+	(void)command(talk, POP3_SASL, 0, 0, SPAN_LITERAL(""));
+	return TALK_MORE;
+}
+
 static enum talk_event log_in(struct talk *talk)
 {
 	talk->phase = PHASE_LOGIN;
+	if (talk->token) {
+		(void)command(talk, POP3_AUTH, 0, 0, SPAN_LITERAL("XOAUTH2"));
+		return TALK_MORE;
+	}
 	if (command(talk, POP3_USER, 0, 0, span_of(talk->login)) < 0) {
 		err_set(&talk->err, EX_DATAERR, "the name cannot be sent by POP3");
 		return over(talk, MAILDROP_REFUSED);
@@ -165,7 +216,7 @@ static void send_deletes(struct talk *talk)
 	uint32_t most = talk->abilities->pipelining ? DELETES : 1;
 
 	while (talk->sent < talk->count && talk->sent - talk->answered < most &&
-	       sizeof(talk->out) - talk->out_used >= COMMAND_ROOM &&
+	       talk->out_size - talk->out_used >= COMMAND_ROOM &&
 	       command(talk, POP3_DELE, talk->numbers[talk->sent], 0, SPAN_LITERAL("")) == 0)
 		talk->sent++;
 	if (talk->answered < talk->count)
@@ -350,6 +401,8 @@ static enum talk_event take_capa(struct talk *talk, const struct pop3_client_eve
 
 static enum talk_event take_login(struct talk *talk, const struct pop3_client_event *event)
 {
+	if (event->type == POP3_CLIENT_CHALLENGE)
+		return take_challenge(talk, event);
 	talk->judged = true;
 	if (!event->ok)
 		return refused(talk, event, "the login", login_status(talk, event));

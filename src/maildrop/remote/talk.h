@@ -15,8 +15,9 @@
 #include <pop3/client.h>
 
 enum {
-	TALK_ROOM = 65536, /* octets of a body that are held */
-	TALK_OUT = 1024,
+	TALK_ROOM = 65536,          /* octets of a body that are held */
+	TALK_OUT = 1024,            /* octets of commands that wait to be sent */
+	TALK_OUT_TOKEN = 6144,      /* with a token, until it was sent */
 	TALK_LISTING_MAX = 1000000, /* messages of a maildrop */
 	TALK_NAME_MAX = 250,        /* octets that fit behind USER */
 };
@@ -42,7 +43,7 @@ struct talk {
 	enum maildrop_status status;
 	struct err err;
 	uint8_t phase;
-	bool stls;
+	bool stls, token;
 	char login[TALK_NAME_MAX + 1];
 	struct secret *secret; /* wiped and freed when it was sent; owned */
 	/* of a body */
@@ -57,13 +58,17 @@ struct talk {
 	uint32_t count, sent, answered;
 	bool not_all;
 	bool judged; /* that server has answered the login */
-	char out[TALK_OUT];
-	uint16_t out_at, out_used;
+	char *out;
+	uint16_t out_size, out_at, out_used;
 };
 
-/* login, secret: are copied; secret is what they want for it. abilities: borrowed. stls: TLS begins
- * by STLS, or nothing is sent. */
-int talk_init(struct talk *talk, pop3_span login, pop3_span secret, bool stls,
+enum {
+	TALK_STLS = 1,  /* TLS begins by STLS, or nothing is sent */
+	TALK_TOKEN = 2, /* the secret is an access token: AUTH XOAUTH2 */
+};
+
+/* login, secret: are copied. flags: see above. abilities: borrowed. talk_finish, also after -1. */
+int talk_init(struct talk *talk, pop3_span login, pop3_span secret, unsigned flags,
 	      struct talk_abilities *abilities, struct err *err);
 void talk_finish(struct talk *talk);
 

@@ -92,7 +92,7 @@ static uint32_t purpose_of(const struct ask_question *question)
 /* Whether a name better than the best so far could be in the database. */
 static bool could_have(const struct ask *ask, const struct database *database)
 {
-	if (ask->question.token.size)
+	if (ask->question.token.size || ask->question.access)
 		return true; /* the token says whose it is */
 	for (unsigned i = 0; i < ask->best && i < ask->question.name_count; i++)
 		if (config_database_could_have(ask->databases->child->config, database->settings,
@@ -127,6 +127,8 @@ static bool is_asked(const struct ask *ask, const struct database *database)
 	bool judges =
 		config_database_judges_tokens(ask->databases->child->config, database->settings);
 
+	if (question->access)
+		return database->settings == question->access;
 	if (!(database->settings->purposes & purpose_of(question)) || !could_have(ask, database))
 		return false;
 	if (question->token.size || oauth)
@@ -215,7 +217,9 @@ static int send_verify(struct ask *ask, struct database *database)
 {
 	const struct ask_question *question = &ask->question;
 	struct ipc_verify message = {.id = ask->node.key,
-				     .kind = question->token.size ? LOOKUP_TOKEN : LOOKUP_PASSWORD,
+				     .kind = question->access       ? LOOKUP_ACCESS
+					     : question->token.size ? LOOKUP_TOKEN
+								    : LOOKUP_PASSWORD,
 				     .purpose = question->purpose,
 				     .deadline = database->timeout,
 				     .tls = question->tls};
@@ -243,7 +247,8 @@ static int send_find(struct ask *ask, struct database *database)
 
 static bool verifies(const struct ask *ask, const struct database *database)
 {
-	return ask->question.token.size || (ask->question.password.size && database->judges);
+	return ask->question.access || ask->question.token.size ||
+	       (ask->question.password.size && database->judges);
 }
 
 static int send_ask(struct ask *ask, struct database *database)
@@ -307,7 +312,7 @@ static struct finding *kept(struct ask *ask, struct database *database)
 	struct entry_found found;
 	struct finding *finding;
 
-	if (question->name_count != 1 || question->token.size)
+	if (question->name_count != 1 || question->token.size || question->access)
 		return NULL;
 	finding = entries_get(ask->databases->entries, purpose_of(question), question->names[0],
 			      loop_now(ask->databases->child->loop), &found);
@@ -507,12 +512,36 @@ static void say_unserved(struct database *database, const struct finding *findin
 	uint64_t now = loop_now(database->databases->child->loop);
 	char shown[300];
 
+	if (finding->user.remote_section)
+		return; /* a login opens it there */
 	if (database->said && now - database->said < SAY_AGAIN_MS)
 		return;
 	database->said = now;
 	text_escape(shown, sizeof(shown), span_of(finding->name));
 	log_error("database %s: the entry of %s cannot be used: %s", database->settings->name,
 		  shown, finding->why);
+}
+
+/* The answer's only field is the token. */
+static void found_access(struct ask *ask, struct database *database,
+			 const struct ipc_answer *message)
+{
+	const char *name = ipc_strings(message),
+		   *value = name ? ipc_next_string(message, name) : NULL;
+	struct finding *finding = new_finding(ask, 0, USERS_FOUND);
+
+	if (finding && value && strcmp(name, "access_token") == 0 && *value)
+		finding->access = strdup(value);
+	if (!finding || !finding->access) {
+		finding_free(finding);
+		is_down(ask, database, "no token in its answer");
+		return;
+	}
+	finding->secret = FINDING_RIGHT;
+	finding->database = database->settings->name;
+	ask->found = finding;
+	ask->best = 0;
+	end(ask);
 }
 
 static void found(struct ask *ask, struct database *database, const struct ipc_answer *message)
@@ -578,7 +607,10 @@ static void take_answer(struct ask *ask, struct database *database,
 	note_answer(ask, database, (enum lookup_status)message->status);
 	switch ((enum lookup_status)message->status) {
 	case LOOKUP_FOUND:
-		found(ask, database, message);
+		if (ask->question.access)
+			found_access(ask, database, message);
+		else
+			found(ask, database, message);
 		break;
 	case LOOKUP_UNKNOWN:
 		next_database(ask);

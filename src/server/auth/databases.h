@@ -23,8 +23,10 @@ struct ask_question {
 	pop3_span password; /* empty: none, and databases that judge passwords are passed over,
 			       unless it is a recipient that is asked about */
 	pop3_span token;    /* not empty: databases of driver oauth alone are asked */
-	bool fresh;         /* what is remembered does not count */
-	bool proved;        /* by an app password: all databases are asked for the entry alone */
+	const struct config_database *access; /* it alone is asked for an access token of the
+						 user's; NULL: no such question */
+	bool fresh;                           /* what is remembered does not count */
+	bool proved; /* by an app password: all databases are asked for the entry alone */
 	bool tls, loopback;
 	uint8_t address[16], network[16]; /* of the client; canonical */
 	enum queue_class class;

@@ -696,7 +696,7 @@ static void take_login(struct auth_session *session, enum ipc_type type,
 void auth_login_message(struct auth_session *session, enum ipc_type type,
 			const struct ipc_credentials *message)
 {
-	if (session->job || session->held || session->ask || session->judging ||
+	if (session->job || session->held || session->ask || session->judging || session->access ||
 	    (type == IPC_SASL_RESPONSE) != (session->login != NULL))
 		return; /* out of order: a front that does this loses its client, nothing more */
 	/* The session may be granted already: then the keeper refused the maildrop, and only the

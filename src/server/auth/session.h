@@ -89,13 +89,14 @@ struct auth_session {
 	uint8_t listener;  /* its place in the configuration */
 	uint32_t since;    /* its login or connection, seconds of 1970; 0: unknown */
 	uint32_t failures;
-	uint32_t given_up;      /* logins, after they had cost work */
-	uint64_t hold_until;    /* the next SASL exchange begins no earlier; milliseconds */
-	struct auth_held *held; /* that exchange */
-	uint64_t keeper;        /* instance that was sent OPEN, 0: none */
-	uint64_t judging;       /* of the connector whose VERDICT the attempt waits for, 0: none */
-	uint64_t asked_at;      /* counters_clock: its last credentials */
-	uint64_t ticket;        /* of the attempt under way; made by the front */
+	uint32_t given_up;            /* logins, after they had cost work */
+	uint64_t hold_until;          /* the next SASL exchange begins no earlier; milliseconds */
+	struct auth_held *held;       /* that exchange */
+	uint64_t keeper;              /* instance that was sent OPEN, 0: none */
+	struct remote_access *access; /* a token that it waits for; NULL: none */
+	uint64_t judging;  /* of the connector whose VERDICT the attempt waits for, 0: none */
+	uint64_t asked_at; /* counters_clock: its last credentials */
+	uint64_t ticket;   /* of the attempt under way; made by the front */
 };
 
 /* The mechanism of the last attempt. "": there was none. */

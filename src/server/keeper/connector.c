@@ -148,6 +148,7 @@ static struct remote_server server_of(const struct config_remote *section)
 						     : REMOTE_STARTTLS,
 				      .ca_file = pin ? NULL : section->verify,
 				      .pin = pin ? section->verify : NULL,
+				      .token = section->credentials == CONFIG_REMOTE_OAUTH,
 				      .timeout_ms = section->timeout_seconds * 1000};
 }
 

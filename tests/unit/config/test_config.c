@@ -282,7 +282,17 @@ static void test_remotes(void **state)
 	bad(REMOTE "\"pop.test:0\" credentials = same }\n", "3", "HOST:PORT");
 	bad(REMOTE "\"a@pop.test\" credentials = same }\n", "3", "HOST:PORT");
 	bad(REMOTE "\"[pop.test]\" credentials = same }\n", "3", "HOST:PORT");
-	bad(REMOTE "x credentials = oauth2 }\n", "3", "\"same\", \"stored\"");
+	bad(REMOTE "x credentials = oauth2 }\n", "3", "\"same\", \"stored\", \"oauth\"");
+	bad(REMOTE "x credentials = oauth tls = no }\n", "3", "without TLS");
+	bad(REMOTE "x credentials = oauth }\n", "3", "needs one database");
+	good(REMOTE "x credentials = oauth grants = b }\n"
+		    "database a { driver = oauth token_url = \"https://a\" client_id = a }\n"
+		    "database b { driver = oauth token_url = \"https://b\" client_id = b }\n");
+	assert_int_equal(old->database, 1);
+	bad(REMOTE "x credentials = oauth }\n"
+		   "database a { driver = oauth token_url = \"https://a\" client_id = a }\n"
+		   "database b { driver = oauth token_url = \"https://b\" client_id = b }\n",
+	    "3", "name one by grants");
 	bad(REMOTE "x credentials = same tls = maybe }\n", "3", "\"starttls\"");
 	bad(REMOTE "x credentials = same verify = \"sha256//abc\" }\n", "3", "base64");
 	bad(REMOTE "x credentials = same password_file = y }\n", "3", "leave password_file out");

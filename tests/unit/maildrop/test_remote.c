@@ -28,8 +28,8 @@ static void begin(bool stls)
 
 	abilities = (struct talk_abilities){0};
 	asked[0] = '\0';
-	assert_int_equal(talk_init(&talk, SPAN_LITERAL("anna"), SPAN_LITERAL("pass word"), stls,
-				   &abilities, &err),
+	assert_int_equal(talk_init(&talk, SPAN_LITERAL("anna"), SPAN_LITERAL("pass word"),
+				   stls ? TALK_STLS : 0, &abilities, &err),
 			 0);
 }
 
@@ -148,6 +148,36 @@ static void test_stls_or_nothing(void **state)
 	begin(true);
 	assert_string_equal(hear("+OK hi\r\n+OK begin\r\n+OK injected\r\n"), "X");
 	over(MAILDROP_TEMP, "attack");
+}
+
+static void test_a_token(void **state)
+{
+	/* printf 'user=anna\1auth=Bearer pass word\1\1' | base64 */
+	static const char response[] = "dXNlcj1hbm5hAWF1dGg9QmVhcmVyIHBhc3Mgd29yZAEB\r\n";
+	struct err err;
+
+	(void)state;
+	for (int refused = 0; refused < 2; refused++) {
+		abilities = (struct talk_abilities){.known = true, .pipelining = true};
+		asked[0] = '\0';
+		assert_int_equal(talk_init(&talk, SPAN_LITERAL("anna"), SPAN_LITERAL("pass word"),
+					   TALK_TOKEN, &abilities, &err),
+				 0);
+		hear("+OK hi\r\n");
+		expect_asked("AUTH XOAUTH2\r\n");
+		hear("+ \r\n");
+		expect_asked(response);
+		if (refused) {
+			hear("+ eyJzdGF0dXMiOiI0MDAifQ==\r\n");
+			expect_asked("\r\n");
+			assert_string_equal(hear("-ERR no\r\n"), "X");
+			over(MAILDROP_REFUSED, "the login");
+		} else {
+			assert_string_equal(hear("+OK\r\n" LISTS), "O");
+			assert_int_equal(talk.out_size, TALK_OUT);
+			talk_finish(&talk);
+		}
+	}
 }
 
 static void test_refusals_of_a_login(void **state)
@@ -377,6 +407,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_it_opens),
 		cmocka_unit_test(test_stls_or_nothing),
+		cmocka_unit_test(test_a_token),
 		cmocka_unit_test(test_refusals_of_a_login),
 		cmocka_unit_test(test_listings_that_cannot_be),
 		cmocka_unit_test(test_a_message),

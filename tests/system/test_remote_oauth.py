@@ -1,0 +1,107 @@
+"""`credentials = oauth`: a client logs in here with a password, the other server takes tokens, as
+Microsoft 365 does: XOAUTH2 in two lines, sizes that are guesses, no PIPELINING. The provider is
+tests/stand_ins/oauth.py, the other server tests/hostile/hostile.py."""
+import pathlib
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / 'hostile'))
+
+from fetch_fixtures import certificate, serve  # noqa: E402,F401
+from hostile import USER, letter, wire_form  # noqa: E402
+from office import PASSWORD  # noqa: E402
+from pop import Pop  # noqa: E402
+from test_remote import add_remote_user, section  # noqa: E402
+from test_remote_grants import consent, site  # noqa: E402,F401
+
+MESSAGES = [(f'id-{n}', letter(n)) for n in range(1, 4)]
+
+
+@pytest.fixture
+def provider_of_mail(serve, certificate, site):  # noqa: F811
+    """The other server, whose tokens are the provider's, and our office in front of it."""
+    def guess(session, _):
+        session.multi('+OK', [f'{n} 100' for n, _, _ in session.listed()])
+        return True
+    server = serve(list(MESSAGES), tls='implicit', certificate=certificate,
+                   mechanisms=('XOAUTH2',), token_lines=2, hooks={'LIST': guess},
+                   capabilities=('TOP', 'UIDL', 'SASL XOAUTH2'))
+    server.tokens = site.provider.access  # alive
+    with site.office.conf.open('a') as conf:
+        conf.write(section(server.port, 'oauth', tls='yes', verify=str(certificate[0]),
+                           timeout='5s'))
+    add_remote_user(site.office, 'anna', f'remote=old remote_user={USER}')
+    consent(site, 'berta')  # somebody has: the folder of grants is there
+    site.office.start()
+    return server
+
+
+def log_in(site):  # noqa: F811
+    client = Pop(site.office.pop3)
+    client.ok('USER anna')
+    return client, client.ask('PASS ' + PASSWORD)
+
+
+def test_a_client_with_a_password_gets_mail_of_a_server_that_takes_tokens(
+        site, provider_of_mail):  # noqa: F811
+    consent(site)
+    client, reply = log_in(site)
+    assert reply.startswith('+OK'), reply
+    assert list(client.uidl().values()) == [uid for uid, _ in MESSAGES]
+    assert client.list() == {1: 100, 2: 100, 3: 100}
+    assert [client.retr(n) for n in (1, 2, 3)] == [wire_form(octets) for _, octets in MESSAGES]
+    client.ok('DELE 2')
+    client.quit()
+    assert provider_of_mail.deleted == ['id-2']
+    assert 'AUTH XOAUTH2' in provider_of_mail.commands()
+    assert site.refreshes() == []
+
+
+def test_a_token_that_has_ended_is_refreshed_for_a_login(site, provider_of_mail):  # noqa: F811
+    consent(site)
+    site.age(expires=1)
+    client, reply = log_in(site)
+    assert reply.startswith('+OK'), reply
+    client.quit()
+    assert len(site.refreshes()) == 1
+
+
+def test_no_consent_is_no_maildrop(site, provider_of_mail):  # noqa: F811
+    client, reply = log_in(site)
+    assert reply.startswith('-ERR [SYS/PERM]'), reply
+    site.office.wait_log('login-failed .*user="anna" reason="no access token: the user has to '
+                         'consent')
+    client.close()
+    assert provider_of_mail.sessions == []
+
+
+def test_a_provider_that_is_down(site, provider_of_mail):  # noqa: F811
+    consent(site)
+    site.age(expires=1)
+    site.office.allow('cannot be asked', 'token_url')
+    site.provider.faults = [500] * 4
+    client, reply = log_in(site)
+    assert reply.startswith('-ERR [SYS/TEMP]'), reply
+    site.provider.faults = []
+    client, reply = log_in(site)
+    assert reply.startswith('+OK'), reply
+    client.quit()
+
+
+def test_a_token_that_the_server_refuses(site, provider_of_mail):  # noqa: F811
+    consent(site)
+    site.office.allow('maildrop-failed')
+    provider_of_mail.tokens = ['another']
+    _, reply = log_in(site)
+    assert reply.startswith('-ERR [SYS/PERM]'), reply
+    site.office.wait_log('maildrop-failed .*the other server refuses the login')
+
+
+def test_a_wrong_password_asks_for_no_token(site, provider_of_mail):  # noqa: F811
+    consent(site)
+    client = Pop(site.office.pop3)
+    client.ok('USER anna')
+    assert client.err('PASS wrong').startswith('-ERR [AUTH]')
+    assert provider_of_mail.sessions == []
