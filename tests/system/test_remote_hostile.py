@@ -440,3 +440,43 @@ def test_a_client_that_leaves_while_its_login_is_judged(front_of, serve):  # noq
     server.idle()
     assert not server.deleted
     session(office).quit()
+
+
+def test_few_of_a_network_that_failed_are_judged_at_a_time(front_of, serve):  # noqa: F811
+    """It is this machine that the other server bans."""
+    asked, goes_on = threading.Semaphore(0), threading.Event()
+
+    def slow(session, password):
+        if password == 'wrong':
+            return False
+        asked.release()
+        goes_on.wait(20)
+        return False
+    server = serve(numbered(), hooks={'PASS': slow})
+    office = front_of(server)
+    with office.conf.open('a') as conf:
+        conf.write(f'listener "127.0.0.1:{office.pop3}" {{\n\tproxy_from = {{"127.0.0.1"}}\n'
+                   '\tplain_networks = {"192.0.2.0/24"}\n}\n')
+    office.reload()
+
+    def connect():  # from an address that is not this machine's, as a proxy says
+        client = Pop(office.pop3, greet=False)
+        client.send('PROXY TCP4 192.0.2.7 192.0.2.1 4711 110\r\n')
+        assert client.line().startswith('+OK')
+        return client
+    with connect() as client:
+        client.ok('USER anna')
+        assert client.err('PASS wrong').startswith('-ERR [AUTH]')
+    clients = [connect() for _ in range(3)]
+    for client in clients[:2]:
+        client.ok('USER anna')
+        client.send(f'PASS {PASSWORD}\r\n')
+        assert asked.acquire(timeout=10)
+    clients[2].ok('USER anna')
+    assert clients[2].err(f'PASS {PASSWORD}').startswith('-ERR [SYS/TEMP] too many logins')
+    goes_on.set()
+    for client in clients[:2]:
+        assert client.line().startswith('+OK')
+    clients[2].login('anna', PASSWORD)
+    for client in clients:
+        client.close()

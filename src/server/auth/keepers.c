@@ -361,7 +361,7 @@ static void lose_keeper(struct table_node *node, void *context)
 	if (session->keeper == keeper->instance) {
 		ungrant(session);
 	} else if (session->judging == keeper->instance) {
-		session->judging = 0;
+		auth_judging_over(session);
 		login_destroy(session->login);
 		session->login = NULL;
 		auth_deny(session, REASON_STORE_DOWN, 0);

@@ -221,10 +221,18 @@ static bool begin_judging(struct auth *auth, struct auth_session *session)
 		auth_deny(session, REASON_LOGIN_UNCHECKABLE, 0);
 		return false;
 	}
-	if (auth_ask_remote(session) == 0)
+	switch (auth_ask_remote(session)) {
+	case ASK_SENT:
 		return true;
-	say(session, RECORD_LOGIN_FAILED, "no connector runs");
-	auth_deny(session, REASON_STORE_DOWN, 0);
+	case ASK_BUSY:
+		say(session, RECORD_LOGIN_FAILED, "another server judges too many of its network");
+		auth_deny(session, REASON_LOGIN_BUSY, 0);
+		break;
+	case ASK_NONE:
+		say(session, RECORD_LOGIN_FAILED, "no connector runs");
+		auth_deny(session, REASON_STORE_DOWN, 0);
+		break;
+	}
 	return false;
 }
 
@@ -279,7 +287,7 @@ void auth_login_judged(struct peer *connector, const struct ipc_verdict *message
 		granted(auth, session);
 		auth_remote_cancel(session); /* if it was not */
 	} else {
-		session->judging = 0;
+		auth_judging_over(session);
 		if (message->reason == REASON_WRONG) {
 			denied(auth, session, "the other server refuses the password");
 		} else {

@@ -10,6 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	JUDGED_MAX = 64,   /* logins of a network that another server judges at a time */
+	JUDGED_FAILED = 2, /* where some have failed not long ago */
+};
+
 /* A restarted auth chooses the same. */
 static struct peer *find_connector(const struct auth *auth, const struct user *user)
 {
@@ -174,7 +179,7 @@ void auth_open_remote(struct auth_session *session, const struct user *user,
 	int sent;
 
 	if (instance) {
-		session->judging = 0;
+		auth_judging_over(session);
 		session->keeper = instance;
 		send_go(session, instance, REASON_OK, site_login_delay(config, user));
 		return;
@@ -187,12 +192,21 @@ void auth_open_remote(struct auth_session *session, const struct user *user,
 		ungrant(session, REASON_STORE_DOWN);
 }
 
-int auth_ask_remote(struct auth_session *session)
+enum auth_ask_remote auth_ask_remote(struct auth_session *session)
 {
 	const struct open_as as = as_of(NULL);
+	const struct auth *auth = session->front->child->state;
 
-	return send_open(session, login_user(session->login), &as, login_password(session->login),
-			 true);
+	/* it is our address that the other server bans */
+	if (*auth_judged(session) >=
+	    (limits_has_failures(session->address, loop_now(auth->child->loop)) ? JUDGED_FAILED
+										: JUDGED_MAX))
+		return ASK_BUSY;
+	if (send_open(session, login_user(session->login), &as, login_password(session->login),
+		      true) < 0)
+		return ASK_NONE;
+	++*auth_judged(session);
+	return ASK_SENT;
 }
 
 struct auth_session *auth_verdict(struct auth *auth, struct peer *connector,
@@ -222,5 +236,5 @@ void auth_remote_cancel(struct auth_session *session)
 	}
 	if (session->judging)
 		send_go(session, session->judging, REASON_STORE_DOWN, 0);
-	session->judging = 0;
+	auth_judging_over(session);
 }

@@ -12,8 +12,13 @@
  * or denies the session. app: as in auth_open. */
 void auth_open_remote(struct auth_session *session, const struct user *user,
 		      const struct app_password *app);
-/* The verdict on the attempt under way is the other server's. 0; -1: it cannot be asked. */
-int auth_ask_remote(struct auth_session *session);
+enum auth_ask_remote {
+	ASK_SENT,
+	ASK_BUSY, /* too many logins of the client's network are being judged there */
+	ASK_NONE, /* no connector runs */
+};
+/* The verdict on the attempt under way is the other server's. */
+enum auth_ask_remote auth_ask_remote(struct auth_session *session);
 /* The session that a VERDICT is about; NULL: it is not waited for any more, and the connector has
  * been told to close it. */
 struct auth_session *auth_verdict(struct auth *auth, struct peer *connector,

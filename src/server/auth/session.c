@@ -22,6 +22,20 @@ void auth_new_stamp(struct auth *auth, struct auth_session *session)
 	session->stamp = strdup(stamp);
 }
 
+uint16_t *auth_judged(const struct auth_session *session)
+{
+	struct auth *auth = session->front->child->state;
+
+	return &auth->judged[hash_octets(limits_network(session->address), 16) % AUTH_JUDGED];
+}
+
+void auth_judging_over(struct auth_session *session)
+{
+	if (session->judging)
+		--*auth_judged(session);
+	session->judging = 0;
+}
+
 void auth_logout(struct auth_session *session)
 {
 	struct auth *auth = session->front->child->state;

@@ -33,6 +33,8 @@ struct auth_waiting {
 
 struct recipients;
 
+enum { AUTH_JUDGED = 1024 };
+
 struct auth {
 	struct child *child;
 	struct limits limits;
@@ -63,7 +65,8 @@ struct auth {
 	uint64_t penalties_sent;          /* limits.changes when the monitor got them last */
 	struct ipc_control_peers control; /* whose commands are obeyed */
 	struct whos whos;
-	uint32_t held; /* exchanges that wait for the end of a delay */
+	uint32_t held;                /* exchanges that wait for the end of a delay */
+	uint16_t judged[AUTH_JUDGED]; /* by other servers now: logins of networks with that hash */
 };
 
 struct auth_held;
@@ -109,6 +112,10 @@ void auth_slow(struct auth_session *session);
 void auth_logout(struct auth_session *session);
 /* The login that was granted opened no maildrop: it does not count for LOGIN-DELAY. */
 void auth_unopened(struct auth_session *session);
+/* Logins that other servers judge now, of the client's network, or another one with that hash. */
+uint16_t *auth_judged(const struct auth_session *session);
+/* Another server's verdict is not waited for any more. */
+void auth_judging_over(struct auth_session *session);
 /* Makes a stamp for APOP (RFC 1939 section 7), good for one attempt. */
 void auth_new_stamp(struct auth *auth, struct auth_session *session);
 

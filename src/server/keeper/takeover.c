@@ -144,8 +144,10 @@ void keeper_store_event(void *owner, enum store_event what)
 	case STORE_LOST:
 	case STORE_WRONG:
 		keeper_session_failed(session, RECORD_MAILDROP_FAILED,
-				      what == STORE_LOST ? "the lock of the open maildrop is gone"
-							 : "the open maildrop has changed");
+				      what == STORE_WRONG ? "the open maildrop has changed"
+				      : session->place->root->remote
+					      ? "the other server has ended the session"
+					      : "the lock of the open maildrop is gone");
 		keeper_session_gone(session, REASON_MAILDROP_TEMP);
 		break;
 	}
