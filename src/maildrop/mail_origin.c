@@ -166,6 +166,29 @@ int mail_origin_write(int root_fd, const struct mail_origin *origin, struct err 
 	return 0;
 }
 
+void mail_origin_lists(int root_fd, char ret[ORIGIN_LISTS_MAX])
+{
+	if (mail_line_read(&maildrop_kernel, root_fd, ORIGIN_LISTS_FILE, ret, ORIGIN_LISTS_MAX) < 0)
+		ret[0] = '\0';
+}
+
+int mail_origin_remember_lists(int root_fd, const char *folder, struct err *err)
+{
+	if (!folder) {
+		if (unlinkat(root_fd, ORIGIN_LISTS_FILE, 0) < 0 && errno != ENOENT)
+			return err_sys(err, EX_CANTCREAT, errno,
+				       ORIGIN_LISTS_FILE " cannot be removed");
+		return 0;
+	}
+	if (strlen(folder) >= ORIGIN_LISTS_MAX || strchr(folder, '\n'))
+		return err_set(err, EX_USAGE,
+			       "--from: a folder's name of %d octets at most, without a line feed",
+			       ORIGIN_LISTS_MAX - 1);
+	if (mail_line_write(root_fd, ORIGIN_LISTS_FILE, folder) < 0)
+		return err_sys(err, EX_CANTCREAT, errno, ORIGIN_LISTS_FILE " cannot be written");
+	return 0;
+}
+
 int mail_origin_remove(int root_fd, struct err *err)
 {
 	if (unlinkat(root_fd, ORIGIN_FILE, 0) < 0 && errno != ENOENT)

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 
 #define ORIGIN_FILE ".valija-origin"
+#define ORIGIN_LISTS_FILE ".valija-origin-lists"
+#define ORIGIN_LISTS_MAX 320                     /* octets of that folder's name, with its NUL */
 #define ORIGIN_FORMAT_MAX 200                    /* octets of a format */
 #define ORIGIN_TEXT_MAX (ORIGIN_FORMAT_MAX + 64) /* of all of it as text */
 #define ORIGIN_DOVECOT_FORMAT "%08Xu%08Xv" /* of Dovecot 2.3 where its configuration has none */
@@ -76,6 +78,15 @@ struct mail_origin {
 #define ORIGIN_DEMAND_MAX 160
 void mail_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX]);
 
+/* Words for mail of which nothing says whether another server gave it ids. */
+#define MAIL_ORIGIN_UNOPENED_MAILDIR                                                              \
+	"has mail and was never opened here: if qmail-pop3d or a relative served it, run valija " \
+	"import maildir --ids qmail before its first login, or clients load all again"
+#define MAIL_ORIGIN_UNOPENED_MBOX                                                                  \
+	"has mail and was never opened here: if Dovecot, Mailutils, popa3d or Qpopper served it, " \
+	"run valija import mbox --ids dovecot|mailutils|popa3d|qpopper before its first login, "   \
+	"or clients load all again"
+
 /* As text, without a line feed: "dovecot duplicates=allow xuidl=no format=%08Xu%08Xv", "courier",
  * "cyrus format=dovecot",
  * "maildir-qmail", "mbox-mailutils". */
@@ -92,6 +103,11 @@ int mail_origin_read(const struct maildrop_syscalls *sys, int root_fd, struct ma
 		     struct err *err);
 /* Writes the record; on the disk when 0 is returned. -1 with err. */
 int mail_origin_write(int root_fd, const struct mail_origin *origin, struct err *err);
+/* The folder in which `valija import` was told to look for the lists of the root's Maildirs: *ret
+ * "" where that was none, or cannot be told. */
+void mail_origin_lists(int root_fd, char ret[ORIGIN_LISTS_MAX]);
+/* Remembers it; NULL: none. -1 with err. */
+int mail_origin_remember_lists(int root_fd, const char *folder, struct err *err);
 /* Removes it; one that is not there is no error. -1 with err. */
 int mail_origin_remove(int root_fd, struct err *err);
 

@@ -299,6 +299,24 @@ int mail_root_owner_state(const struct mail_root *root, uid_t uid, gid_t gid, bo
 	return fd;
 }
 
+bool mail_root_has_owner_states(const struct mail_root *root)
+{
+	char folder[MAIL_ROOT_MEMORY_MAX];
+	const struct dirent *entry;
+	bool any = false;
+	DIR *owners;
+
+	if (name_beside(root, "mbox-", folder) < 0)
+		return true;
+	owners = opendir(folder);
+	if (!owners)
+		return errno != ENOENT;
+	while (!any && (entry = readdir(owners)) != NULL)
+		any = entry->d_name[0] != '.';
+	closedir(owners);
+	return any;
+}
+
 bool mail_root_has_register(const struct mail_root *root)
 {
 	char file[MAIL_ROOT_MEMORY_MAX];

@@ -90,6 +90,8 @@ int mail_root_bans(const struct mail_root *root, char ret[MAIL_ROOT_MEMORY_MAX])
  */
 int mail_root_owner_state(const struct mail_root *root, uid_t uid, gid_t gid, bool make,
 			  struct err *err);
+/* Has any owner of mboxes of the root such a folder? Yes, too, if that cannot be told. */
+bool mail_root_has_owner_states(const struct mail_root *root);
 /* Can the state folder of the root be written to, or made? Changes nothing. */
 int mail_root_check_state(const struct mail_root *root, struct err *err);
 /* Is there anything that may be a maildrop, or a folder of some? Yes, too, if that cannot be told.

@@ -79,7 +79,7 @@ OPEN = {
     'maildrop/mbox': {
         'append.h': 'every writer of an mbox', 'lock.h': 'every writer of an mbox',
         'dotlock.h': 'a process that makes lock files where keepers may not',
-        'bring.h': 'valija import',
+        'bring.h': 'valija import', 'unopened.h': '`valijad -t` and `valija doctor` look for them',
     },
     'maildrop/mbox/adopt': {'enter.h': 'sessions open a mailbox by it'},
     'maildrop/maildir': {

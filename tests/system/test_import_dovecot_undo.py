@@ -304,3 +304,57 @@ def test_a_list_that_dovecot_would_throw_away(move, connect, spoil, words):
     os.chmod(lists.parent, 0o755)
     undo(office, '--from', lists.parent)
     assert not uidlist.exists() and not (office.mail / 'demo/valija-lock').exists()
+
+
+@pytest.mark.parametrize('kept', [False, True])
+def test_a_deletion_that_did_not_end(move, connect, kept):
+    """The file of a message that was deleted here could not be removed: Dovecot does not get it."""
+    office, dovecot = move()
+    dovecot.uidl('demo')
+    before = dovecot.uidl('demo')
+    dovecot.stop()
+    bring(office, dovecot)
+    if kept:
+        office.set('retention.keep_deleted', '30d')
+    office.start()
+    assert login(connect, office)[1] == before
+    office.stop()
+    box = office.mail / 'demo'
+    office.start()
+    for name in ('new', 'cur'):
+        (box / name).chmod(0o500)
+    delete(connect, office, 1)
+    office.stop()
+    for name in ('new', 'cur'):
+        (box / name).chmod(0o700)
+    count = sum(len(os.listdir(box / name)) for name in ('new', 'cur'))
+    assert count == len(before), 'the deletion has ended'
+    undo(office, '--dry-run')
+    assert sum(len(os.listdir(box / name)) for name in ('new', 'cur')) == count
+    undo(office)
+    assert sum(len(os.listdir(box / name)) for name in ('new', 'cur')) == count - 1
+    assert len(list(box.glob('valija-kept/*'))) == kept
+    assert in_dovecot(office) == before[1:]
+
+
+def test_lists_that_were_elsewhere_are_found_again(move, connect):
+    """Where --from said at the import that they are."""
+    office, dovecot = move()
+    dovecot.uidl('demo')
+    dovecot.uidl('demo')
+    dovecot.stop()
+    box, lists = office.mail / 'demo', office.scratch / 'lists/demo'
+    lists.mkdir(parents=True)
+    (box / 'dovecot-uidlist').rename(lists / 'dovecot-uidlist')
+    for path in (lists.parent, lists):
+        office.own(path)
+    bring(office, dovecot, '--from', f'{lists}/..')
+    remembered = office.mail / '.valija-origin-lists'
+    assert remembered.read_text() == f'{lists.parent}\n'
+    ids = used_here(connect, office)
+    undo(office, '--dry-run')
+    assert remembered.exists()
+    undo(office)
+    assert not remembered.exists() and not (box / 'dovecot-uidlist').exists()
+    (lists / 'dovecot-uidlist').rename(box / 'dovecot-uidlist')
+    assert in_dovecot(office) == ids

@@ -159,3 +159,27 @@ def test_what_it_does_not_take(move):
                   ('--ids', 'qmail', '--config', 'x')):
         done = office.valija('import', 'maildir', '-c', office.conf, *words, check=False)
         assert done.returncode == 64 and 'usage: valija import' in done.stderr, done
+
+
+def test_it_is_hinted_before_the_first_login(move, connect):
+    """Where no Maildir was ever opened, and nothing says whose ids the mail has."""
+    office, qmail = move()
+    qmail.stop()
+    hint = f'{office.mail}/demo has mail and was never opened here: if qmail-pop3d'
+    assert hint in office.valijad('-t', '-c', office.conf).stderr
+    asked = office.valija('doctor', '-c', office.conf, check=False).stdout
+    assert hint in asked and 'valija import maildir --ids qmail --dry-run' in asked
+    office.start()
+    login(connect, office)
+    fill(office, 'other')
+    office.own(office.mail / 'other')
+    for said in (office.valijad('-t', '-c', office.conf).stderr,
+                 office.valija('doctor', '-c', office.conf, check=False).stdout):
+        assert 'never opened here' not in said
+
+
+def test_no_hint_where_the_rule_is_recorded(move):
+    office, qmail = move()
+    qmail.stop()
+    bring(office)
+    assert 'never opened here' not in office.valijad('-t', '-c', office.conf).stderr

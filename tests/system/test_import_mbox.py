@@ -304,3 +304,18 @@ def test_the_wrong_kind_is_refused(move, make_office):
     maildirs = make_office(start=False)
     done = maildirs.valija('import', 'mbox', '--ids', 'popa3d', '-c', maildirs.conf, check=False)
     assert done.returncode == 78 and 'the mail folder has Maildirs' in done.stderr
+
+
+def test_it_is_hinted_before_the_first_session(move, connect):
+    """Nothing in a mailbox says that another server gave it ids, so a person is asked in time."""
+    site = move('popa3d')
+    office = site.office
+    hint = f'{site.box()} has mail and was never opened here: if Dovecot, Mailutils, popa3d'
+    assert hint in office.valijad('-t', '-c', office.conf).stderr
+    assert hint in office.valija('doctor', '-c', office.conf, check=False).stdout
+    site.bring()
+    assert 'never opened here' not in office.valijad('-t', '-c', office.conf).stderr
+    site.bring('--undo')
+    office.start()
+    login(connect, office)
+    assert 'never opened here' not in office.valijad('-t', '-c', office.conf).stderr

@@ -4,6 +4,8 @@
 
 #include "maildrop/mail_root.h"
 #include "maildrop/maildir/foreign.h"
+#include "maildrop/mbox/unopened.h"
+#include "maildrop/store.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -184,16 +186,30 @@ static void judge_root(const struct doctor *doctor, const struct mail_root *root
 
 static void look_for_foreign(const struct doctor *doctor, int fd, const char *path)
 {
-	char found[512], demand[ORIGIN_DEMAND_MAX];
-	unsigned lists;
+	char demand[ORIGIN_DEMAND_MAX];
+	struct maildir_foreign found;
 
-	if (!maildir_foreign_find(fd, found, sizeof(found), &lists))
-		return;
-	mail_origin_demand(lists, demand);
-	find(doctor, SEVERITY_WARNING, "mail",
-	     lists & ORIGIN_HAS(ORIGIN_DOVECOT) ? "valija import dovecot --dry-run"
-						: "valija import courier --dry-run",
-	     "%s/%s: %s; until then its user cannot log in", path, found, demand);
+	maildir_foreign_find(fd, &found);
+	if (*found.refused) {
+		mail_origin_demand(found.lists, demand);
+		find(doctor, SEVERITY_WARNING, "mail",
+		     found.lists & ORIGIN_HAS(ORIGIN_DOVECOT) ? "valija import dovecot --dry-run"
+							      : "valija import courier --dry-run",
+		     "%s/%s: %s; until then its user cannot log in", path, found.refused, demand);
+	} else if (*found.unopened) {
+		find(doctor, SEVERITY_NOTE, "mail", "valija import maildir --ids qmail --dry-run",
+		     "%s/%s " MAIL_ORIGIN_UNOPENED_MAILDIR, path, found.unopened);
+	}
+}
+
+static void look_for_unopened(const struct doctor *doctor, int fd, const struct mail_root *root,
+			      const char *path)
+{
+	char name[MBOX_UNOPENED_NAME];
+
+	if (mbox_unopened_find(fd, root, name))
+		find(doctor, SEVERITY_NOTE, "mail", "valija import mbox --ids SERVER --dry-run",
+		     "%s/%s " MAIL_ORIGIN_UNOPENED_MBOX, path, name);
 }
 
 void check_mail(const struct doctor *doctor)
@@ -214,7 +230,10 @@ void check_mail(const struct doctor *doctor)
 		}
 		judge_root(doctor, &root, path, mend);
 		look_for_locks(doctor, fd, path);
-		look_for_foreign(doctor, fd, path);
+		if (mail_store_read(&maildrop_kernel, fd) == STORE_MBOX)
+			look_for_unopened(doctor, fd, &root, path);
+		else
+			look_for_foreign(doctor, fd, path);
 		close(fd);
 	}
 }

@@ -6,6 +6,7 @@
  */
 #include "cli/import/import.h"
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/import/cyrus/cyrus.h"
 #include "cli/import/dovecot_conf.h"
@@ -18,7 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,34 +45,32 @@ static int read_rule(struct import_request *request, struct err *err)
 
 /* ---- one maildrop, as its owner ---- */
 
-/* The folder in which the other server keeps its list of this maildrop. */
+/* The folder in which the other server keeps its list of this maildrop. -1 with err. */
 static int open_control(const struct import_request *request, const struct person *person,
-			int folder)
+			int folder, struct err *err)
 {
+	const char *lists = request->lists[person->root];
 	char path[CONFIG_PATH_MAX + 512];
-	int n;
+	int n = snprintf(path, sizeof(path), "%s/%s", lists, person->home), fd = -1;
 
-	if (!request->from)
-		return fcntl(folder, F_DUPFD_CLOEXEC, 0);
-	n = snprintf(path, sizeof(path), "%s/%s", request->from, person->home);
-	if (n < 0 || (size_t)n >= sizeof(path)) {
+	if (!*lists)
+		fd = fcntl(folder, F_DUPFD_CLOEXEC, 0);
+	else if (n < 0 || (size_t)n >= sizeof(path))
 		errno = ENAMETOOLONG;
-		return -1;
-	}
-	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	else
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? err_sys(err, EX_NOINPUT, errno, "%s/%s", lists, person->home) : fd;
 }
 
 static enum maildrop_status bring_maildir(const struct import_request *request,
 					  const struct person *person, int folder,
 					  struct adopt_report *report, struct err *err)
 {
-	int control = open_control(request, person, folder);
+	int control = open_control(request, person, folder, err);
 	enum maildrop_status status;
 
-	if (control < 0) {
-		err_sys(err, EX_NOINPUT, errno, "%s/%s", request->from, person->home);
+	if (control < 0)
 		return MAILDROP_TEMP;
-	}
 	status = maildir_bring(folder, control, person->home, &request->origin, request->dry_run,
 			       report, err);
 	close(control);
@@ -128,13 +127,12 @@ static enum maildrop_status take_back_maildir(const struct import_request *reque
 	if (request->origin.server == ORIGIN_CYRUS)
 		return maildir_unreceive(folder, person->home, ORIGIN_CYRUS, request->dry_run, ret,
 					 err);
-	control = open_control(request, person, folder);
-	if (control < 0) {
-		err_sys(err, EX_NOINPUT, errno, "%s/%s", request->from, person->home);
+	control = open_control(request, person, folder, err);
+	if (control < 0)
 		return MAILDROP_TEMP;
-	}
 	status = maildir_take_back(folder, control, person->home, request->origin.server,
-				   request->dry_run, ret, err);
+				   request->config.keep_deleted_seconds > 0, request->dry_run, ret,
+				   err);
 	close(control);
 	return status;
 }
@@ -266,6 +264,47 @@ static int work_on_all(struct import_request *request, struct err *err)
 	return code;
 }
 
+/* Where the lists of each mail folder are. An import remembers what it was told, so that nobody has
+ * to know it at an undo. */
+static int find_lists(struct import_request *request, struct err *err)
+{
+	char real[PATH_MAX];
+
+	if (request->from && !realpath(request->from, real))
+		return err_sys(err, EX_NOINPUT, errno, "%s", request->from);
+	for (uint32_t i = 0; i < request->config.root_count; i++) {
+		int fd = request->people.maker.roots[i].fd;
+
+		if (!is_of_kind(request, i) || request->cyrus)
+			continue;
+		if (!request->from && request->undo)
+			mail_origin_lists(fd, request->lists[i]);
+		if (!request->from)
+			continue;
+		if (span_copy(span_of(real), request->lists[i], sizeof(request->lists[i])) < 0)
+			return err_set(err, EX_USAGE,
+				       "--from: a folder's name of %d octets at most",
+				       ORIGIN_LISTS_MAX - 1);
+		if (!request->undo && !request->dry_run &&
+		    mail_origin_remember_lists(fd, real, err) < 0)
+			return err_prefix(err, "%s", request->config.roots[i].path);
+	}
+	return 0;
+}
+
+/* When all is the other server's again. */
+static int forget_lists(struct import_request *request, struct err *err)
+{
+	if (!request->undo || request->dry_run || request->name_count ||
+	    request->totals->failed + request->people.failed)
+		return 0;
+	for (uint32_t i = 0; i < request->config.root_count; i++)
+		if (is_of_kind(request, i) &&
+		    mail_origin_remember_lists(request->people.maker.roots[i].fd, NULL, err) < 0)
+			return err_prefix(err, "%s", request->config.roots[i].path);
+	return 0;
+}
+
 /* Of each mail folder, for the maildrops that are opened later. */
 static int record(struct import_request *request, struct err *err)
 {
@@ -359,6 +398,8 @@ static int run(struct import_request *request, struct err *err)
 	    check_kind(request, err) < 0 ||
 	    (is_from_cyrus(request) && cyrus_begin(request, err) < 0))
 		return -1;
+	if (find_lists(request, err) < 0)
+		return -1;
 	/* the rule is for all who come later, so it is not that of a few users */
 	if (!request->name_count &&
 	    (request->undo ? forget(request, err) : record(request, err)) < 0)
@@ -368,7 +409,7 @@ static int run(struct import_request *request, struct err *err)
 		       "ids are taken; -c NEW writes the others\n",
 		       command_config(request->config_file));
 	code = work_on_all(request, err);
-	if (code < 0)
+	if (code < 0 || forget_lists(request, err) < 0)
 		return -1;
 	totals_print(request);
 	if (fflush(stdout) != 0)

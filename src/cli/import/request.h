@@ -31,8 +31,10 @@ struct import_request {
 	struct people people;
 	struct import_totals *totals; /* shared with those processes */
 	size_t first, end;            /* of people: of one owner, in one mail folder */
-	struct cyrus_import *cyrus;   /* of Cyrus; otherwise NULL */
-	int state;                    /* of mboxes: that owner's state folder */
+	char lists[CONFIG_ROOTS_MAX][ORIGIN_LISTS_MAX]; /* of mail folders: where lists are, if not
+							   in the Maildirs */
+	struct cyrus_import *cyrus;                     /* of Cyrus; otherwise NULL */
+	int state;                                      /* of mboxes: that owner's state folder */
 };
 
 static inline bool import_of_mboxes(const struct import_request *request)

@@ -20,14 +20,19 @@
 enum maildrop_status maildir_bring(int folder, int control, const char *home,
 				   const struct mail_origin *origin, bool dry_run,
 				   struct adopt_report *ret, struct err *err);
-/* Servers that filled the maildrop in folder, which stays the caller's, where it is ADOPT_FOREIGN:
- * a set of ORIGIN_HAS. 0: it is not, or that cannot be found out. Its messages are not counted. */
-unsigned maildir_foreign_lists(int folder, const char *home);
+/* What the maildrop in folder, which stays the caller's, is. Its messages are not counted. */
+struct maildir_looked {
+	enum adopt_is is;
+	unsigned lists; /* ADOPT_FOREIGN: servers that filled it, a set of ORIGIN_HAS */
+	bool has_mail;
+};
+/* -1: it cannot be found out. */
+int maildir_look(int folder, const char *home, struct maildir_looked *ret);
 /* Takes back what was brought from server. Where a session or a delivery of ours was since, Dovecot
- * is given our ids, and it is UNDO_USED for other servers. folder, control, home and dry_run: as
- * above. */
+ * is given our ids, and it is UNDO_USED for other servers; files of messages that were deleted here
+ * go first, or, keep_deleted, are kept. folder, control, home and dry_run: as above. */
 enum maildrop_status maildir_take_back(int folder, int control, const char *home,
-				       enum origin_server server, bool dry_run,
+				       enum origin_server server, bool keep_deleted, bool dry_run,
 				       struct undo_report *ret, struct err *err);
 
 /* A message of a server that had it in another form than a Maildir. */

@@ -12,14 +12,12 @@
 enum {
 	LEVELS = 4,
 	LOOKED_AT_MAX = 4096, /* entries: a check does not wait for a million of them */
-	PATH_OCTETS = 512,
 };
 
 struct search {
 	int budget;
-	char *ret;
-	size_t size;
-	unsigned *ret_lists;
+	bool any_of_ours;
+	struct maildir_foreign *ret;
 };
 
 static bool has_maildir(int fd)
@@ -32,13 +30,32 @@ static bool has_maildir(int fd)
 static bool search(struct search *search, int parent, const char *name, const char *path,
 		   int levels);
 
+/* true: it is refused, which is all that has to be known. */
+static bool judge(struct search *state, int fd, const char *path)
+{
+	struct maildir_foreign *ret = state->ret;
+	struct maildir_looked looked;
+
+	if (maildir_look(fd, path, &looked) < 0)
+		return false;
+	state->any_of_ours = state->any_of_ours || looked.is == ADOPT_OURS;
+	if (looked.is == ADOPT_FOREIGN) {
+		ret->lists = looked.lists;
+		snprintf(ret->refused, sizeof(ret->refused), "%s", path);
+		return true;
+	}
+	if (looked.has_mail && looked.is == ADOPT_PLAIN && !*ret->unopened)
+		snprintf(ret->unopened, sizeof(ret->unopened), "%s", path);
+	return false;
+}
+
 static bool search_inside(struct search *state, DIR *folder, const char *path, int levels)
 {
 	const struct dirent *entry;
 	bool found = false;
 
 	while (!found && state->budget-- > 0 && (entry = readdir(folder)) != NULL) {
-		char below[PATH_OCTETS];
+		char below[MAILDIR_FOREIGN_PATH];
 		int n;
 
 		if (entry->d_name[0] == '.' ||
@@ -63,10 +80,7 @@ static bool search(struct search *state, int parent, const char *name, const cha
 		return false;
 	}
 	if (*path && has_maildir(fd)) {
-		*state->ret_lists = maildir_foreign_lists(fd, path);
-		found = *state->ret_lists != 0;
-		if (found)
-			snprintf(state->ret, state->size, "%s", path);
+		found = judge(state, fd, path);
 	} else if (levels > 0) {
 		found = search_inside(state, folder, path, levels);
 	}
@@ -74,13 +88,15 @@ static bool search(struct search *state, int parent, const char *name, const cha
 	return found;
 }
 
-bool maildir_foreign_find(int root_fd, char *ret, size_t size, unsigned *ret_lists)
+void maildir_foreign_find(int root_fd, struct maildir_foreign *ret)
 {
-	struct search state = {
-		.budget = LOOKED_AT_MAX, .ret = ret, .size = size, .ret_lists = ret_lists};
+	struct search state = {.budget = LOOKED_AT_MAX, .ret = ret};
 	struct mail_origin origin;
 
+	*ret = (struct maildir_foreign){0};
 	if (mail_origin_read(&maildrop_kernel, root_fd, &origin, NULL) != 0)
-		return false;
-	return search(&state, root_fd, ".", "", LEVELS);
+		return;
+	(void)search(&state, root_fd, ".", "", LEVELS);
+	if (state.any_of_ours)
+		ret->unopened[0] = '\0';
 }

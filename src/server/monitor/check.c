@@ -9,6 +9,7 @@
 #include "config/listener.h"
 #include "config/rules.h"
 #include "maildrop/maildir/foreign.h"
+#include "maildrop/mbox/unopened.h"
 #include "server/certificates.h"
 #include "server/expiry.h"
 #include "server/monitor/files.h"
@@ -258,18 +259,43 @@ static void check_expire(const struct config *config)
 }
 
 /* Its user cannot log in before a person says whose unique ids count. */
+static void check_foreign_maildirs(const char *path, int fd)
+{
+	char demand[ORIGIN_DEMAND_MAX], text[2 * CONFIG_PATH_MAX + 512];
+	struct maildir_foreign found;
+
+	maildir_foreign_find(fd, &found);
+	if (*found.refused) {
+		mail_origin_demand(found.lists, demand);
+		snprintf(text, sizeof(text), "%s/%s: %s (--dry-run shows it)", path, found.refused,
+			 demand);
+		warn(text);
+	} else if (*found.unopened) {
+		snprintf(text, sizeof(text), "%s/%s " MAIL_ORIGIN_UNOPENED_MAILDIR, path,
+			 found.unopened);
+		warn(text);
+	}
+}
+
+static void check_unopened_mboxes(const char *path, int fd)
+{
+	char name[MBOX_UNOPENED_NAME], text[CONFIG_PATH_MAX + 512];
+	struct mail_root root;
+
+	mail_root_look(fd, path, &root);
+	if (!mbox_unopened_find(fd, &root, name))
+		return;
+	snprintf(text, sizeof(text), "%s/%s " MAIL_ORIGIN_UNOPENED_MBOX, path, name);
+	warn(text);
+}
+
 static void check_foreign(const struct config *config, const struct generation_files *files)
 {
-	char found[CONFIG_PATH_MAX], demand[ORIGIN_DEMAND_MAX], text[2 * CONFIG_PATH_MAX + 256];
-	unsigned lists;
-
 	for (uint32_t i = 0; i < config->root_count; i++) {
-		if (!maildir_foreign_find(files->roots[i].fd, found, sizeof(found), &lists))
-			continue;
-		mail_origin_demand(lists, demand);
-		snprintf(text, sizeof(text), "%s/%s: %s (--dry-run shows it)",
-			 config->roots[i].path, found, demand);
-		warn(text);
+		if (config->roots[i].store == CONFIG_MBOX)
+			check_unopened_mboxes(config->roots[i].path, files->roots[i].fd);
+		else
+			check_foreign_maildirs(config->roots[i].path, files->roots[i].fd);
 	}
 }
 

@@ -267,26 +267,27 @@ static void the_record_says_whose_ids(void **state)
 static void nobody_gets_new_ids_in_silence(void **state)
 {
 	struct scratch *s = *state;
-	char found[64];
-	unsigned lists;
+	struct maildir_foreign found;
 	struct err err;
 
 	put_courier(s);
 	assert_refused(s,
 		       "Courier filled it, and its clients know Courier's unique ids: run valija "
 		       "import courier");
-	assert_true(maildir_foreign_find(s->root, found, sizeof(found), &lists));
-	assert_string_equal(found, HOME);
-	assert_int_equal(lists, ORIGIN_HAS(ORIGIN_COURIER));
+	maildir_foreign_find(s->root, &found);
+	assert_string_equal(found.refused, HOME);
+	assert_int_equal(found.lists, ORIGIN_HAS(ORIGIN_COURIER));
 	/* of two servers: a person says which */
 	put_file(s, "dovecot-uidlist", "3 V16 N9\n1 :1000.a\n");
 	assert_refused(s,
 		       "Dovecot and Courier filled it: run valija import dovecot or valija import "
 		       "courier");
-	assert_true(maildir_foreign_find(s->root, found, sizeof(found), &lists));
-	assert_int_equal(lists, ORIGIN_HAS(ORIGIN_COURIER) | ORIGIN_HAS(ORIGIN_DOVECOT));
+	maildir_foreign_find(s->root, &found);
+	assert_int_equal(found.lists, ORIGIN_HAS(ORIGIN_COURIER) | ORIGIN_HAS(ORIGIN_DOVECOT));
 	assert_int_equal(mail_origin_write(s->root, &courier, &err), 0);
-	assert_false(maildir_foreign_find(s->root, found, sizeof(found), &lists));
+	maildir_foreign_find(s->root, &found);
+	assert_string_equal(found.refused, "");
+	assert_string_equal(found.unopened, "");
 	assert_brought(s);
 }
 

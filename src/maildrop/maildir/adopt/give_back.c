@@ -1,8 +1,10 @@
 /* See give_back.h. In `valija import`, with the rights of the mail's owner. */
 #include "maildrop/maildir/adopt/give_back.h"
 
+#include "base/array.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "maildrop/kept.h"
 #include "maildrop/maildir/adopt/id_list.h"
 #include "maildrop/maildir/adopt/uidlist_give.h"
 #include "maildrop/maildir/adopt/uidlist_lock.h"
@@ -31,48 +33,96 @@ struct giving_back {
 	struct maildir_log log; /* held, with an index in memory */
 	struct uidlist_message *messages;
 	uint32_t count;
-	char *text; /* of the messages */
+	char *text;                     /* of the messages */
+	enum index_directory directory; /* that is read */
+	struct leftover *leftovers;
+	size_t leftover_count, leftover_room;
 };
 
 /* ---- our messages ---- */
 
-/* Is this the file of a message that was deleted here? */
-static int is_deleted(void *context, pop3_span name, uint64_t inode)
+/* A file of a message that was deleted here, and whose removal ended early. */
+struct leftover {
+	enum index_directory directory;
+	char name[INDEX_NAME_MAX + 1];
+};
+
+static int take_leftover(void *context, pop3_span name, uint64_t inode)
 {
-	const struct giving_back *g = context;
+	struct giving_back *g = context;
 	const struct index *index = &g->log.index.index;
 
 	for (uint32_t i = 0; i < index->delta.pending_count; i++) {
 		unsigned char buf[INDEX_CHANGE_MAX];
 		struct index_change change;
+		struct leftover *grown;
 
 		if (index_delta_read(g->place->sys, g->log.index.delta_fd, index->delta.pending[i],
 				     buf, &change, NULL) < 0)
 			return -1;
-		if (change.inode == inode && change.name.size <= name.size &&
-		    memcmp(change.name.data, name.data, change.name.size) == 0)
-			return -2;
+		if (change.inode != inode || change.name.size > name.size ||
+		    memcmp(change.name.data, name.data, change.name.size) != 0)
+			continue;
+		grown = array_grow(g->leftovers, g->leftover_count, &g->leftover_room,
+				   sizeof(*grown));
+		if (!grown)
+			return -1;
+		g->leftovers = grown;
+		grown[g->leftover_count].directory = g->directory;
+		return span_copy(name, grown[g->leftover_count].name, sizeof(grown->name)) < 0
+			       ? -1
+			       : (g->leftover_count++, 0);
 	}
 	return 0;
 }
 
-/* Dovecot would show such a message again. */
-static enum maildrop_status check_deleted(struct giving_back *g, struct err *err)
+/* As a sweep does it. */
+static int remove_leftover(const struct giving_back *g, const struct leftover *leftover, int kept)
+{
+	const struct maildrop_syscalls *sys = g->place->sys;
+	int folder = maildir_directory(g->place, leftover->directory);
+	struct stat st;
+
+	if (folder < 0)
+		return -1;
+	if (kept >= 0 && sys->fstatat(folder, leftover->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return kept_move(sys, kept, folder, leftover->name, (uint64_t)st.st_size,
+				 (uint64_t)time(NULL));
+	return sys->unlinkat(folder, leftover->name, 0);
+}
+
+static int remove_leftovers(const struct giving_back *g)
+{
+	const struct maildrop_syscalls *sys = g->place->sys;
+	bool keeps = g->place->settings->retention.keep_seconds && g->leftover_count;
+	int kept = keeps ? kept_open(sys, g->place->dir, true) : -1;
+	int result = keeps && kept < 0 ? -1 : 0;
+
+	for (size_t i = 0; result == 0 && i < g->leftover_count; i++)
+		result = remove_leftover(g, &g->leftovers[i], kept);
+	if (kept >= 0 && result == 0)
+		result = sys->fsync(kept);
+	for (int d = 0; d < INDEX_DIRECTORIES && result == 0 && g->leftover_count; d++)
+		result = sys->fsync(maildir_directory(g->place, (enum index_directory)d));
+	if (kept >= 0)
+		close(kept);
+	return result;
+}
+
+/* Dovecot would show such a message again, and its client was told that it is deleted. */
+static enum maildrop_status finish_deletions(struct giving_back *g, struct err *err)
 {
 	for (int d = 0; d < INDEX_DIRECTORIES && g->log.index.index.delta.pending_count; d++) {
-		int result = maildir_scan(g->place, maildir_directory_names[d], is_deleted, g);
-
-		if (result == -2) {
-			err_set(err, EX_TEMPFAIL,
-				"maildrop %s: a message that was deleted here still has its file: "
-				"let a session here end, which removes it, and call this again",
-				g->place->home);
-			return MAILDROP_TEMP;
-		}
-		if (result < 0)
+		g->directory = (enum index_directory)d;
+		if (maildir_scan(g->place, maildir_directory_names[d], take_leftover, g) < 0)
 			return maildir_failed(g->place, errno, maildir_directory_names[d],
 					      "cannot be read", err);
 	}
+	if (!g->dry_run && remove_leftovers(g) < 0)
+		return maildir_failed(g->place, errno, NULL,
+				      "still has the file of a deleted message, which cannot be "
+				      "removed",
+				      err);
 	return MAILDROP_OK;
 }
 
@@ -127,7 +177,7 @@ static enum maildrop_status read_messages(struct giving_back *g, struct err *err
 		return maildir_failed(g->place, errno, LOCK_NAME, "cannot be locked", err);
 	status = maildir_update(&g->log, TARGET_MEMORY, true, err);
 	if (status == MAILDROP_OK)
-		status = check_deleted(g, err);
+		status = finish_deletions(g, err);
 	return status == MAILDROP_OK ? take_messages(g, err) : status;
 }
 
@@ -353,6 +403,7 @@ enum maildrop_status maildir_give_back(struct maildir_place *place, int control,
 	if (g.log.place)
 		maildir_log_end(&g.log);
 	maildir_unlock(place, LOCK_SESSION);
+	free(g.leftovers);
 	free(g.messages);
 	free(g.text);
 	return status;

@@ -12,8 +12,7 @@ static int any_entry(void *context, pop3_span name, uint64_t inode)
 	return -2; /* one is enough */
 }
 
-/* 1: there is a message; 0; -1 with errno. */
-static int has_message(struct maildir_place *place)
+int maildir_has_message(struct maildir_place *place)
 {
 	for (int d = 0; d < INDEX_DIRECTORIES; d++) {
 		int result = maildir_scan(place, maildir_directory_names[d], any_entry, NULL);
@@ -72,7 +71,7 @@ int maildir_whose(struct maildir_place *place, int control, enum adopt_is *ret, 
 	}
 	if (find_lists(place, control, &lists) < 0)
 		return -1;
-	any = lists ? has_message(place) : 0;
+	any = lists ? maildir_has_message(place) : 0;
 	if (any < 0)
 		return -1;
 	*ret = any ? ADOPT_FOREIGN : ADOPT_PLAIN;

@@ -8,6 +8,8 @@
 
 /* Is there an entry of that name? 1, 0; -1 with errno. */
 int maildir_has(const struct maildir_place *place, int folder, const char *name);
+/* 1: there is a message in new or cur; 0; -1 with errno. */
+int maildir_has_message(struct maildir_place *place);
 /* Looks what the folder of place is; only its dir is used. control: the folder of other servers'
  * lists. *ret_lists: ADOPT_FOREIGN: whose there are (ORIGIN_HAS), otherwise 0. -1 with errno. */
 int maildir_whose(struct maildir_place *place, int control, enum adopt_is *ret,
