@@ -91,6 +91,13 @@ int sandbox_enter(const struct sandbox *sandbox, struct err *err)
 	return 0;
 }
 
+void sandbox_add_path(struct sandbox *sandbox, const char *path, int access)
+{
+	(void)sandbox;
+	(void)path;
+	(void)access;
+}
+
 /* ---- the role's thread ---- */
 
 static void turn_over(struct loop_later *later)
@@ -275,11 +282,30 @@ static bool drain(int fd)
 	}
 }
 
+/* What the role dialled takes the first place that is free. */
+static void accept_all(void)
+{
+	int fd;
+
+	while ((fd = accept4(h.listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		unsigned i = 0;
+
+		while (i < CLIENTS && h.clients[i] >= 0)
+			i++;
+		if (i < CLIENTS)
+			h.clients[i] = fd;
+		else
+			close(fd);
+	}
+}
+
 static void take_all(void)
 {
 	static char octets[65536];
 	bool some = false;
 
+	if (h.plan->dials)
+		accept_all();
 	for (unsigned i = 0; i < h.plan->peer_count; i++)
 		some |= drain(h.peers[i]);
 	drain(h.monitor);
@@ -333,24 +359,40 @@ static void remove_folder(void)
 	(void)!system(command);
 }
 
+/* Sections of servers that a connector dials: all are the target. */
+static void make_remotes(char *text, size_t size)
+{
+	int put = 0;
+
+	text[0] = '\0';
+	for (char name = 'a'; h.plan->dials && name < 'a' + CLIENTS; name++)
+		put += snprintf(text + put, size - (size_t)put,
+				"remote \"%c\" { server = \"127.0.0.1:%u\"\n tls = no\n"
+				" credentials = same\n timeout = 1s }\n",
+				name, ntohs(h.address.sin_port));
+}
+
 static void make_config(void)
 {
-	char text[1024], file[96];
+	char text[2048], remotes[1024], file[96];
 	struct err err;
-	int size = snprintf(text, sizeof(text),
-			    "hostname = office.test\nmail = mail\nusers = users\n"
-			    "log_level = error\n"
-			    "quota { messages = 1000 }\n"
-			    "login { plain_without_tls = yes\n failure_delay = 1ms\n"
-			    " failure_delay_max = 1ms\n apop = yes }\n"
-			    "pop3 { listen = {\"127.0.0.1:1\"} login_delay_max = 1d }\n"
-			    "lmtp { listen = {\"127.0.0.1:2\"} }\n%s",
-			    h.plan->role->role == ROLE_KEYS
-				    ? "tls \"ec\" { certificate = EC.pem\n"
-				      " key = EC.key }\n"
-				      "tls \"ed\" { certificate = ED25519.pem\n"
-				      " key = ED25519.key }\n"
-				    : "");
+	int size;
+
+	make_remotes(remotes, sizeof(remotes));
+	size = snprintf(text, sizeof(text),
+			"hostname = office.test\nmail = mail\nusers = users\n"
+			"log_level = error\n"
+			"quota { messages = 1000 }\n"
+			"login { plain_without_tls = yes\n failure_delay = 1ms\n"
+			" failure_delay_max = 1ms\n apop = yes }\n"
+			"pop3 { listen = {\"127.0.0.1:1\"} login_delay_max = 1d }\n"
+			"lmtp { listen = {\"127.0.0.1:2\"} }\n%s%s",
+			remotes,
+			h.plan->role->role == ROLE_KEYS ? "tls \"ec\" { certificate = EC.pem\n"
+							  " key = EC.key }\n"
+							  "tls \"ed\" { certificate = ED25519.pem\n"
+							  " key = ED25519.key }\n"
+							: "");
 
 	snprintf(file, sizeof(file), "%s/valija.conf", h.folder);
 	if (config_parse((pop3_span){text, (size_t)size}, file, &h.config, &err) < 0) {
@@ -475,6 +517,8 @@ static void start(const struct handlers_plan *plan)
 	sem_init(&h.done, 0, 0);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		h.clients[i] = -1;
+	if (plan->dials)
+		make_listener();
 	make_office();
 	need(end && chan_pair(ends, NULL) == 0, "channel");
 	h.monitor = ends[0];
@@ -612,7 +656,7 @@ static void client_says(unsigned i, struct input *in)
 	const uint8_t *text;
 	size_t size = octets(in, &text, octet(in));
 
-	if (!h.plan->has_clients)
+	if (!h.plan->has_clients && (!h.plan->dials || h.clients[i] < 0))
 		return;
 	if (h.clients[i] < 0) {
 		h.clients[i] = dial();
@@ -695,10 +739,11 @@ static void lend_all(unsigned type, uint8_t flags, char *packet, int *fds)
 	opened->octets = h.index.octets;
 }
 
-/* Numbers of rows fit an octet, but for those from 256 on: 0x80 and more, below 0xc0. */
+/* Numbers of rows fit seven bits, but for those from 256 on, 0x80 and more, and those from 400 on,
+ * 0xc0 and more. */
 static unsigned row_number(uint8_t octet)
 {
-	unsigned number = (octet & 0xc0) == 0x80 ? octet + 0x80u : octet;
+	unsigned number = octet < 0x80 ? octet : octet < 0xc0 ? octet + 0x80u : octet + 0xd0u;
 
 	return number < IPC_END ? number : IPC_NONE;
 }

@@ -6,11 +6,12 @@
  *
  * An input is a list of steps:
  *
- *	0x0i n octets        client i (0–3, connected when first needed) sends n octets
+ *	0x0i n octets        client i (0–3, connected when first needed) sends n octets; for a
+ *	                     connector: the server that it dialled, in its connection i
  *	0x1i                 client i hangs up
  *	0x2i type flags f t fixed tail
  *	                     peer i sends a message of that row (type + 0x80, where type is 0x80
- *	                     to 0xbf): f octets of its struct behind the
+ *	                     to 0xbf; + 0xd0 from 0xc0 on): f octets of its struct behind the
  *	                     head, t octets of tail; texts are cut at line feeds. flags 1, 2, 4: the
  *	                     first, second, third 8 octets behind the head are those of the last
  *	                     message that the role sent; 8: of its second, third, fourth 8 octets
@@ -37,6 +38,7 @@ struct handlers_plan {
 	unsigned peer_count;
 	enum config_service service; /* of the clients' connections, for a front */
 	bool has_clients, has_workers;
+	bool dials; /* the clients are servers, which the role dials */
 };
 
 /* Runs one input; starts the role at the first call. */

@@ -24,7 +24,7 @@ def send(peer, row, *fields, flags=0, tail=b''):
     fixed = b''.join(struct.pack('<Q', field) if isinstance(field, int) else field
                      for field in fields)
     tail = tail.encode() if isinstance(tail, str) else tail
-    number = ROWS[row] if ROWS[row] < 256 else ROWS[row] - 0x80
+    number = ROWS[row] - (0 if ROWS[row] < 256 else 0x80 if ROWS[row] < 400 else 0xd0)
     return bytes([0x20 | peer, number, flags, len(fixed), len(tail)]) + fixed + tail
 
 
@@ -255,9 +255,56 @@ LOCKER = {
     'no_key': lock('take', 'box', 'x') + lock('take', 'box', '0' * 65) + lock('take', 'box', '0'),
 }
 
+# peers of a connector: auth, two fronts; the clients are the servers it dials
+def open_remote(session=7, remote=0, judge=0, front=11):
+    return send(0, 'OPEN_REMOTE', front, session, 99, two(remote, 0), two(0, judge),
+                tail='anna\n\nanna\nsecret') + TURN * 4
+
+
+def ask(row, *fields, peer=1):
+    return send(peer, row, 7, *fields) + TURN * 4
+
+
+def go(reason=0):
+    return send(0, 'GO', 11, 7, 99, two(reason, 0)) + TURN * 4
+
+
+def server(text, client=0):
+    return say(text, client) + TURN * 4
+
+
+CAPABILITIES = '+OK\r\nTOP\r\nUIDL\r\nUSER\r\nPIPELINING\r\nRESP-CODES\r\n.\r\n'
+INSIDE = server('+OK hello\r\n') + server(CAPABILITIES) + server('+OK\r\n+OK in\r\n')
+LISTED = (INSIDE + server('+OK\r\n1 20\r\n2 10\r\n.\r\n')
+          + server('+OK\r\n1 a\r\n2 b\r\n.\r\n'))
+FETCH_ONE = ask('FETCH', two(1, 1), two(0xffffffff, 0), two(0, 0), 0)
+FETCH_TOP = ask('FETCH', two(1, 1), two(0xffffffff, 0), two(1, 0), 2)
+MESSAGE = server('+OK 20\r\nSubject: x\r\n\r\nbody\r\n') + server('..\r\n.\r\n')
+CONNECTOR = {
+    'open': open_remote() + LISTED + FETCH_ONE + MESSAGE + ask('READ_STREAM', two(1, 0), 65536)
+            + ask('CLOSE'),
+    'judged': open_remote(judge=1) + LISTED + go() + FETCH_ONE + MESSAGE + ask('COMMIT')
+              + server('+OK\r\n'),
+    'not_yet': open_remote(judge=1) + LISTED + FETCH_ONE + ask('COMMIT') + go(4) + go(),
+    'refused': open_remote(judge=1) + server('+OK\r\n') + server(CAPABILITIES)
+               + server('+OK\r\n-ERR [AUTH] no\r\n'),
+    'top': open_remote() + LISTED + FETCH_TOP + MESSAGE,
+    'deleted': open_remote() + LISTED + ask('DELETE', two(1, 0)) + ask('COMMIT')
+               + server('+OK\r\n') + server('+OK bye\r\n'),
+    'cut': open_remote(remote=1) + LISTED + FETCH_ONE
+           + server('+OK\r\nSubject: x\r\n') + hang_up(0),
+    'front_dies': open_remote() + LISTED + FETCH_ONE + dies(1) + MESSAGE,
+    'auth_dies': open_remote(judge=1) + LISTED + dies(0) + go(),
+    'no_section': open_remote(remote=9),
+    'two': open_remote() + LISTED + open_remote(session=8, front=12) + server('+OK\r\n', 1)
+           + server(CAPABILITIES, 1) + server('-ERR [IN-USE] busy\r\n' * 3, 1),
+    'another_session': open_remote() + LISTED + ask('FETCH', two(1, 1), 0, 0, 0, peer=2),
+}
+
 for role, seeds in (('front', FRONT), ('lmtp', LMTP), ('auth', AUTH), ('keeper', KEEPER),
                     ('keys', KEYS), ('mta', MTA),
-                    ('map', MAP), ('policy', POLICY), ('locker', LOCKER)):
+                    ('map', MAP), ('policy', POLICY), ('locker', LOCKER),
+                    ('connector', CONNECTOR)):
     folder = NAME / f'handlers_{role}'
     folder.mkdir(exist_ok=True)
     for name, octets in seeds.items():

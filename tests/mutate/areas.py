@@ -68,7 +68,8 @@ COVER = {
     'src/maildrop/mbox/adopt': MBOX_IMPORTS,
     'src/maildrop/mbox/bring.c': MBOX_IMPORTS,
     'src/maildrop/mbox/ids.c': MBOX_IMPORTS,
-    'src/maildrop/remote': (unit('maildrop', 'remote') + ['corpus_remote'],
+    'src/maildrop/remote': (unit('maildrop', 'remote')
+                            + ['corpus_remote', 'corpus_handlers_connector'],
                             system('remote', 'remote_hostile')),
     'src/maildrop/deleted.c': (unit('maildrop', 'deleted') + ['corpus_deleted'],
                                system('deleted')),
