@@ -316,7 +316,7 @@ static enum maildrop_status take_back(int folder, enum origin_server server, boo
 {
 	struct err err = {0};
 	enum maildrop_status status =
-		maildir_take_back(folder, folder, HOME, server, dry_run, ret, &err);
+		maildir_take_back(folder, folder, HOME, server, false, dry_run, ret, &err);
 
 	assert_true(status == MAILDROP_OK || err.text[0]);
 	return status;

@@ -214,7 +214,7 @@ static int used(struct scratch *s)
 
 static enum maildrop_status undo(int folder, bool dry_run, struct undo_report *ret, struct err *err)
 {
-	return maildir_take_back(folder, folder, HOME, ORIGIN_DOVECOT, dry_run, ret, err);
+	return maildir_take_back(folder, folder, HOME, ORIGIN_DOVECOT, false, dry_run, ret, err);
 }
 
 #define GIVEN "3 V16 N10\n1 W3 :1000.a\n2 :2000.b,S=2\n9 P500.c :500.c\n"
@@ -286,17 +286,20 @@ static void a_deleted_message_does_not_come_back(void **state)
 	struct scratch *s = *state;
 	struct undo_report report;
 	struct err err = {0};
-	int folder = used(s);
+	int folder = used(s), files;
 	struct maildrop *m = open_session(s);
+	char name[256];
 
 	assert_int_equal(maildrop_commit(m, (uint32_t[]){1}, 1, &err), MAILDROP_OK);
 	maildrop_close(m);
-	assert_int_equal(undo(folder, false, &report, &err), MAILDROP_TEMP);
-	assert_non_null(strstr(err.text, "deleted here"));
+	files = count_files(s, "cur", name) + count_files(s, "new", name);
+	assert_int_equal(undo(folder, true, &report, &err), MAILDROP_OK);
+	assert_int_equal(report.messages, 2);
+	assert_int_equal(count_files(s, "cur", name) + count_files(s, "new", name), files);
 	assert_ours(s, true);
-	session(s);
 	assert_int_equal(undo(folder, false, &report, &err), MAILDROP_OK);
 	assert_int_equal(report.messages, 2);
+	assert_int_equal(count_files(s, "cur", name) + count_files(s, "new", name), files - 1);
 	close(folder);
 }
 
@@ -311,9 +314,9 @@ static void one_that_was_always_ours(void **state)
 	put_file(s, "cur/1000.a:2,S", "a\n");
 	session(s);
 	folder = open_folder(s);
-	assert_int_equal(
-		maildir_take_back(folder, folder, HOME, ORIGIN_COURIER, false, &report, &err),
-		MAILDROP_OK);
+	assert_int_equal(maildir_take_back(folder, folder, HOME, ORIGIN_COURIER, false, false,
+					   &report, &err),
+			 MAILDROP_OK);
 	assert_int_equal(report.is, UNDO_NOTHING);
 	assert_ours(s, true);
 	assert_int_equal(undo(folder, true, &report, &err), MAILDROP_OK);
