@@ -174,8 +174,8 @@ struct config {
 	/* system users the processes drop to: valija-net, valija-auth, valija-keys */
 	char user_net[64], user_auth[64], user_keys[64];
 	bool store_crlf;
-	bool takeover;    /* a login ends an idle session of the maildrop */
-	bool refuse_utf8; /* messages with headers in UTF-8, to clients without UTF8 */
+	uint32_t utf8_headers; /* enum maildrop_utf8: to clients without UTF8 */
+	bool takeover;         /* a login ends an idle session of the maildrop */
 
 	uint32_t fronts;             /* 0: one a core */
 	uint32_t keepers;            /* 0: one a core, at most 4 */

@@ -9,7 +9,7 @@ static const char *const line_ends[] = {"lf", "crlf", NULL};
 static const char *const over_quota[] = {"temporary", "permanent", NULL};
 
 static const char *const sessions[] = {"exclusive", "takeover", NULL};
-static const char *const utf8_headers[] = {"as_stored", "refuse", NULL};
+static const char *const utf8_headers[] = {"as_stored", "refuse", "surrogate", NULL};
 static const char *const app_passwords[] = {"yes", "only", NULL};
 
 static const char *const client_names[] = {"cn", "email", NULL};
@@ -72,12 +72,13 @@ static const struct config_key keys[] = {
 	 .help = "The most that a user's own field login_delay may say; what CAPA says before "
 		 "login.\n"
 		 "0: login_delay holds for every user."},
-	{"pop3", "utf8_headers", KEY_FLAG_CHOICE, AT(refuse_utf8), .standard = "as_stored",
+	{"pop3", "utf8_headers", KEY_CHOICE, AT(utf8_headers), .standard = "as_stored",
 	 .choices = utf8_headers,
 	 .help = "What a client that has not given UTF8 gets of a message whose header is in "
 		 "UTF-8:\n"
-		 "\"as_stored\", the message as it is, or \"refuse\", -ERR [UTF8] for RETR and "
-		 "TOP."},
+		 "\"as_stored\", the message as it is; \"refuse\", -ERR [UTF8] for RETR and TOP; "
+		 "or\n"
+		 "\"surrogate\", a header in ASCII of the same size."},
 	{"pop3s", "listen", KEY_LISTEN, .service = SERVICE_POP3S, .standard = "",
 	 .help = "POP3 under TLS from the first octet."},
 

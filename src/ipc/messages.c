@@ -302,7 +302,7 @@ static bool judge_fetch(const void *message)
 {
 	const struct ipc_fetch *m = message;
 
-	return m->number >= 1 && m->count >= 1 && m->no_utf8 <= 1 && m->top <= 1 &&
+	return m->number >= 1 && m->count >= 1 && m->utf8 <= IPC_UTF8_MAX && m->top <= 1 &&
 	       (m->slot < ARENA_SLOTS || m->slot == IPC_NO_SLOT);
 }
 

@@ -105,6 +105,7 @@ enum {
 	IPC_ROOT_STATES = 4,         /* enum mail_root_state */
 	IPC_ROOTS_MAX = 8,           /* CONFIG_ROOTS_MAX; a root is one of these, from 0 */
 	IPC_LOGIN_DELAY_MAX = 86400, /* CONFIG_LOGIN_DELAY_MAX */
+	IPC_UTF8_MAX = 2,            /* enum maildrop_utf8 */
 	IPC_SERVICES = 8,            /* enum config_service */
 	IPC_LISTENERS_MAX = 16,      /* CONFIG_LISTENERS_MAX */
 	IPC_DELAY_MAX = 600000,      /* milliseconds in a DENIED */
@@ -544,9 +545,9 @@ struct ipc_fetch {
 	uint64_t session;
 	uint32_t number, count; /* the first message; up to count - 1 of the next ones come with it,
 				   if small */
-	uint32_t slot;    /* of the arena, for their octets; IPC_NO_SLOT: the packet carries them */
-	uint32_t no_utf8; /* bool: a message whose header is in UTF-8 is refused: NEEDS_UTF8 */
-	uint32_t top;     /* TOP; else RETR. A connector alone makes a difference */
+	uint32_t slot; /* of the arena, for their octets; IPC_NO_SLOT: the packet carries them */
+	uint32_t utf8; /* enum maildrop_utf8: what becomes of headers in UTF-8 */
+	uint32_t top;  /* TOP; else RETR. A connector alone makes a difference */
 	uint32_t unused;
 	uint64_t lines; /* of TOP */
 };

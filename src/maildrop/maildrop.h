@@ -92,6 +92,10 @@ struct maildrop_quota {
 	uint64_t max_octets;   /* of the stored form, 0: no limit */
 };
 
+/* What a reader gets of a message whose header is in UTF-8: the message, nothing (NEEDS_UTF8), or
+ * one with a surrogate of it (surrogate.h). */
+enum maildrop_utf8 { MAILDROP_AS_STORED, MAILDROP_REFUSE_UTF8, MAILDROP_REPLACE_UTF8 };
+
 struct maildrop;
 
 /*
@@ -173,10 +177,11 @@ struct maildrop_values {
 	uint32_t most; /* octets of one */
 	char *room;
 	uint32_t room_size;
-	/* Takes the next one, which stands behind those before it in room. Not OK: it is not taken,
-	 * and the last. */
+	/* Takes the next one, which stands behind those before it in room, where it may be
+	 * changed, and *stored with it. WAIT: it has no room; neither that nor OK: it is refused.
+	 * It is the last then. */
 	enum maildrop_status (*take)(void *context, uint32_t number, uint64_t octets,
-				     pop3_span stored);
+				     uint32_t *stored);
 	void *context;
 };
 bool maildrop_gives_values(const struct maildrop *maildrop);

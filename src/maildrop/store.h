@@ -93,7 +93,7 @@ struct store_value {
 struct store_fetch {
 	struct store_op op;
 	uint32_t first, count;
-	bool no_utf8;        /* a message whose header is in UTF-8 is not wanted: NEEDS_UTF8 */
+	enum maildrop_utf8 utf8;
 	uint64_t window_max; /* octets that may be read ahead of a FILE */
 	bool top;            /* so many lines of the body are wanted: a store may give all */
 	uint64_t lines;

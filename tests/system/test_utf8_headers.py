@@ -1,5 +1,7 @@
 """pop3.utf8_headers: messages whose header is in UTF-8, and clients that have not given UTF8 (RFC
 6856), in Maildirs and in mboxes."""
+import email
+import email.policy
 import os
 
 import pytest
@@ -98,6 +100,34 @@ def test_refused_where_the_site_says_so(made):
         client.quit()
     with login(office) as client:
         assert sizes(client) == listed[:1] + listed[2:]
+
+
+def test_surrogates_have_the_size_of_the_message(made):
+    office = made('surrogate')
+    numbers = range(1, len(MESSAGES) + 1)
+    with login(office, 'UTF8') as client:
+        listed = sizes(client)
+        stored = [retrieved(client, number) for number in numbers]
+        ids = client.uidl()
+        client.quit()
+    with login(office) as client:
+        assert sizes(client) == listed and client.uidl() == ids
+        for number, octets in enumerate(stored, 1):
+            got = retrieved(client, number)
+            if number not in NEEDS:
+                assert got == octets
+                continue
+            head, _, body = got.partition(b'\r\n\r\n')
+            assert head.isascii() and len(got) == len(octets)
+            assert body == octets.partition(b'\r\n\r\n')[2]
+            client.ok(f'TOP {number} 0')
+            assert client.body() == head + b'\r\n\r\n'
+        client.quit()
+    with login(office) as client:
+        message = email.message_from_bytes(retrieved(client, 2), policy=email.policy.default)
+        assert message['Subject'] == 'ñandú'
+        assert str(message['From']) == '"josé@ejemplo.example" <utf8@address.invalid>', message
+        client.quit()
 
 
 def test_pipelined(made):

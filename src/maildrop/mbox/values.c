@@ -137,7 +137,8 @@ static char *copy_head(pop3_span head, char *to)
 	return to;
 }
 
-static pop3_span shown(const struct mbox_entry *entry, pop3_span text, char *room)
+/* Returns its octets. */
+static size_t shown(const struct mbox_entry *entry, pop3_span text, char *room)
 {
 	const char *head = text.data + entry->from_size;
 	char *to = room;
@@ -149,7 +150,7 @@ static pop3_span shown(const struct mbox_entry *entry, pop3_span text, char *roo
 	to += entry->hides ? 0 : entry->head;
 	memcpy(to, head + entry->head, entry->stored - entry->head);
 	to += entry->stored - entry->head;
-	return (pop3_span){room, (size_t)(to - room)};
+	return (size_t)(to - room);
 }
 
 static bool fits(const struct reading *r, const struct mbox_entry *entry)
@@ -176,7 +177,8 @@ static enum maildrop_status give(struct reading *r, uint32_t number, bool more)
 	const struct maildrop_values *values = r->values;
 	enum maildrop_status status;
 	struct mbox_entry entry;
-	pop3_span text, message;
+	uint32_t stored;
+	pop3_span text;
 
 	if (entry_of(r->mbox, number, &entry) < 0)
 		return MAILDROP_TEMP;
@@ -187,10 +189,10 @@ static enum maildrop_status give(struct reading *r, uint32_t number, bool more)
 	errno = ESTALE;
 	if (!is_message(&entry, text))
 		return MAILDROP_TEMP;
-	message = shown(&entry, text, values->room + r->used);
-	status = values->take(values->context, number, entry.octets, message);
+	stored = (uint32_t)shown(&entry, text, values->room + r->used);
+	status = values->take(values->context, number, entry.octets, &stored);
 	if (status == MAILDROP_OK)
-		r->used += (uint32_t)message.size;
+		r->used += stored;
 	return status;
 }
 

@@ -49,7 +49,7 @@ void body_destroy(struct body *body)
 static bool fetch(struct session *session, struct ipc_fetch *message)
 {
 	message->session = session->client.node.key;
-	message->no_utf8 = session->front->refuses_utf8 && !session->pop3.utf8;
+	message->utf8 = session->pop3.utf8 ? 0 : session->front->utf8_headers;
 	if (link_ask(keeper_of(session), IPC_FETCH, message))
 		return true;
 	reader_not_sent(&body_of(session)->reader);

@@ -378,7 +378,7 @@ static int start(struct child *child, struct err *err)
 		return err_set(err, EX_CONFIG, "the certificates cannot be used");
 	init_settings(front);
 	front->takes_certificates = config_takes_certificates(config);
-	front->refuses_utf8 = config->refuse_utf8;
+	front->utf8_headers = config->utf8_headers;
 	loop_deadlines_init(&front->handshake, child->loop, config->handshake_seconds * 1000u,
 			    session_expired, front);
 	front->handshakes_max = most_handshakes(most_sessions(child));

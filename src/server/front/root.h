@@ -15,8 +15,8 @@ struct front {
 						      else NULL */
 	struct loop_timer expiry; /* the first front: the next look at the certificates' dates */
 	bool takes_certificates;  /* of clients, for EXTERNAL */
-	bool refuses_utf8; /* messages with headers in UTF-8, to clients that have not given UTF8 */
-	struct link *auth; /* NULL: being restarted */
+	uint32_t utf8_headers;    /* what clients get of them that have not given UTF8 */
+	struct link *auth;        /* NULL: being restarted */
 	struct signing signing;
 	struct loop_deadlines handshake, login, idle, write;
 	size_t handshakes, handshakes_max;

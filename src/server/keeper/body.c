@@ -14,6 +14,7 @@
 
 #define COUNT_MAX IPC_BODIES_MAX
 
+_Static_assert(IPC_UTF8_MAX == MAILDROP_REPLACE_UTF8, "FETCH has one of them");
 /* A front gets the store's list of bodies as it is. */
 _Static_assert(sizeof(struct store_value) == sizeof(struct ipc_body) &&
 		       offsetof(struct store_value, number) == offsetof(struct ipc_body, number) &&
@@ -139,7 +140,7 @@ static bool fetch_now(struct keeper_session *session, struct peer *front,
 	fetch->session = session;
 	op->first = message->number;
 	op->count = message->count < COUNT_MAX ? message->count : COUNT_MAX;
-	op->no_utf8 = message->no_utf8;
+	op->utf8 = (enum maildrop_utf8)message->utf8;
 	op->values = fetch->values;
 	op->room = arena_slot(((struct keeper_front *)front->data)->arena, message->slot);
 	op->room_size = op->room ? ARENA_SLOT_SIZE : IPC_BATCH_MAX;
@@ -180,7 +181,7 @@ void keeper_fetch(struct keeper_session *session, const struct ipc_fetch *messag
 	fetch->op.op.done = fetched;
 	fetch->op.first = message->number;
 	fetch->op.count = message->count < COUNT_MAX ? message->count : COUNT_MAX;
-	fetch->op.no_utf8 = message->no_utf8;
+	fetch->op.utf8 = (enum maildrop_utf8)message->utf8;
 	fetch->op.values = fetch->values;
 	fetch->op.room = fetch->data; /* what ends later does not write into the front's arena */
 	fetch->op.room_size = IPC_BATCH_MAX;

@@ -505,7 +505,7 @@ static void test_threat_61_ranges(void **state)
 		FIELD(FETCH, ipc_fetch, number, 0),
 		FIELD(FETCH, ipc_fetch, count, 0),
 		FIELD(FETCH, ipc_fetch, slot, ARENA_SLOTS),
-		FIELD(FETCH, ipc_fetch, no_utf8, 2),
+		FIELD(FETCH, ipc_fetch, utf8, IPC_UTF8_MAX + 1),
 		FIELD(DELETE, ipc_delete, count, 0),
 		FIELD(DELETE, ipc_delete, count, IPC_NUMBERS_MAX + 1),
 		FIELD(DELETE, ipc_delete, count, IPC_NUMBERS_MAX - 1), /* the tail has more */

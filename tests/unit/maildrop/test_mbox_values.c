@@ -328,10 +328,10 @@ static void headers_in_utf8(void **state)
 	m = opened(s);
 	for (uint32_t first = 1; first <= 3; first++) {
 		op = wanted(first, 4 - first, ROOM);
-		op.no_utf8 = true;
+		op.utf8 = MAILDROP_REFUSE_UTF8;
 		assert_int_equal(store_bodies_now(m, &op), first != 2);
 		op = wanted(first, 4 - first, ROOM);
-		op.no_utf8 = true;
+		op.utf8 = MAILDROP_REFUSE_UTF8;
 		store_bodies(m, &op);
 		assert_int_equal(op.op.status, first == 2 ? MAILDROP_NEEDS_UTF8 : MAILDROP_OK);
 		assert_int_equal(op.ready, first != 2);

@@ -260,7 +260,7 @@ static void headers_in_utf8(void **state)
 		for (uint32_t first = 6; first <= 8; first++) {
 			op = (struct store_fetch){.first = first,
 						  .count = 1,
-						  .no_utf8 = true,
+						  .utf8 = MAILDROP_REFUSE_UTF8,
 						  .room = room,
 						  .room_size = sizeof(room),
 						  .values = values,
@@ -277,7 +277,7 @@ static void headers_in_utf8(void **state)
 	}
 	op = (struct store_fetch){.first = 7,
 				  .count = 2,
-				  .no_utf8 = true,
+				  .utf8 = MAILDROP_REFUSE_UTF8,
 				  .room = room,
 				  .room_size = sizeof(room),
 				  .values = values,
@@ -285,7 +285,7 @@ static void headers_in_utf8(void **state)
 	assert_true(store_bodies_now(maildrop, &op));
 	assert_int_equal(op.ready, 1);
 	op.first = 6;
-	op.no_utf8 = false;
+	op.utf8 = MAILDROP_AS_STORED;
 	op.ready = op.used = 0;
 	store_bodies(maildrop, &op);
 	assert_int_equal(op.op.status, MAILDROP_OK);
@@ -294,6 +294,71 @@ static void headers_in_utf8(void **state)
 	assert_int_equal(op.op.status, MAILDROP_OK);
 	if (op.body.fd >= 0)
 		close(op.body.fd);
+}
+
+static struct store_fetch replaced(uint32_t first, uint32_t count, uint32_t size, bool now)
+{
+	struct store_fetch op = {.first = first,
+				 .count = count,
+				 .utf8 = MAILDROP_REPLACE_UTF8,
+				 .window_max = WINDOW,
+				 .room = room,
+				 .room_size = size,
+				 .values = values,
+				 .body = {.fd = -1}};
+
+	if (now)
+		assert_int_equal(store_bodies_now(maildrop, &op), size > 15);
+	else
+		store_bodies(maildrop, &op);
+	return op;
+}
+
+/* A surrogate has more octets as it is stored, where lines end with LF: it may need another form.
+ */
+static void surrogates(void **state)
+{
+	static const char shown[] = "Subject: ??\r\n\r\nb\n";
+	struct scratch *s = *state;
+	static char large[2 * LARGE];
+	struct store_fetch op;
+
+	maildrop_close(maildrop);
+	put_file(s, "cur/6.f:2,", "Subject: \xc3\xb1\n\nb\n");
+	put_file(s, "cur/7.g:2,", C);
+	memset(large, 'x', sizeof(large) - 1);
+	memcpy(large, "Subject: \xc3\xb1\n\n", 13);
+	put_file(s, "cur/8.h:2,", large);
+	assert_int_equal(maildrop_open(&s->settings, s->root, HOME, &maildrop, NULL), MAILDROP_OK);
+	for (int now = 0; now <= 1; now++) {
+		op = replaced(6, 2, sizeof(room), now);
+		assert_int_equal(op.ready, 2);
+		assert_int_equal(values[0].stored, strlen(shown));
+		assert_int_equal(values[0].octets, strlen(shown) + 1);
+		assert_int_equal(op.used, strlen(shown) + strlen(C));
+		assert_memory_equal(room, shown, strlen(shown));
+		assert_memory_equal(room + strlen(shown), C, strlen(C));
+		op = replaced(6, 2, strlen(shown), now);
+		assert_int_equal(op.ready, 1);
+		assert_int_equal(replaced(6, 1, 15, true).ready, 0);
+	}
+	/* as it is stored it would fit */
+	op = replaced(6, 2, 15, false);
+	assert_int_equal(op.op.status, MAILDROP_OK);
+	assert_int_equal(op.ready, 0);
+	assert_int_equal(op.body.stored, strlen(shown));
+	assert_int_equal(pread(op.body.fd, room, sizeof(room), (off_t)op.body.offset),
+			 strlen(shown));
+	assert_memory_equal(room, shown, strlen(shown));
+	close(op.body.fd);
+	op = replaced(8, 1, sizeof(room), false);
+	assert_int_equal(op.form, STORE_FILE);
+	assert_true(op.in_memory && !op.body.wire_form);
+	assert_int_equal(op.body.stored, sizeof(large) - 1 + 2);
+	assert_int_equal(op.body.octets, sizeof(large) - 1 + 2 + 2);
+	assert_int_equal(pread(op.body.fd, room, 20, (off_t)op.body.offset), 20);
+	assert_memory_equal(room, "Subject: ??\r\n\r\nxxxxx", 20);
+	close(op.body.fd);
 }
 
 int main(void)
@@ -308,6 +373,7 @@ int main(void)
 		TEST(at_once),
 		TEST(slices),
 		TEST(headers_in_utf8),
+		TEST(surrogates),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
