@@ -33,7 +33,7 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': (),
                'mta': (), 'logins': (), 'control': (), 'status': (), 'locker': ()},
-    'maildrop': {'index': (), 'maildir': ('index',), 'mbox': ('index',), 'remote': ('index',)},
+    'maildrop': {'index': (), 'maildir': ('index',), 'mbox': ('index',), 'remote': ('index',), 'rados': ()},
     'fetch': {'account': (), 'report': (), 'https': (),
               'oauth': ('account', 'https', 'journal'),
               'doctor': ('account', 'journal', 'oauth', 'report', 'session'),
@@ -45,7 +45,7 @@ ROOMS = {
     'lookup': {'passwd_file': (), 'ldap': (), 'sql': (), 'system': (), 'web': (),
                'http': ('web',), 'oauth': ('web',)},
     'cli': {'doctor': (), 'import': ()}, 'cli/import': {'cyrus': (), 'settings': ()},
-    'maildrop/mbox': {'adopt': ()},
+    'maildrop/mbox': {'adopt': ()}, 'maildrop/rados': {'log': ()},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'adopt': ('files', 'update'),
                          'session': ('adopt', 'files', 'update')},
 }
