@@ -17,7 +17,8 @@ enum {
 	LOOKED_AT_MAX = 4096, /* entries */
 };
 
-static const char *const words[STORE_KINDS] = {[STORE_MAILDIR] = "maildir", [STORE_MBOX] = "mbox"};
+static const char *const words[STORE_KINDS] = {
+	[STORE_MAILDIR] = "maildir", [STORE_MBOX] = "mbox", [STORE_RADOS] = "rados"};
 
 int mail_store_of_word(const char *word)
 {

@@ -43,12 +43,13 @@ enum maildrop_status {
 };
 
 struct deleted_by;
-struct maildrop_driver; /* maildir, mbox; later rados */
+struct maildrop_driver; /* maildir, mbox */
 struct maildrop_syscalls;
 struct maildrop_upkeep;
 struct undelete;
 struct mail_root;
 struct mbox_locker;
+struct rados_settings;
 
 /* Limits on deleted messages that are kept (docs/maildrop-format.md), and on the age of all; a
  * store that cannot keep is not opened with it. */
@@ -85,6 +86,7 @@ struct maildrop_settings {
 	int state_fd;
 	unsigned lock_ms;
 	const struct mbox_locker *locker;
+	const struct rados_settings *rados; /* of the store in RADOS; NULL: none */
 };
 
 struct maildrop_quota {

@@ -22,7 +22,7 @@ struct store;
 struct store_lane;
 
 /* The stores that there are: stores.c has one row each. */
-enum store_kind { STORE_MAILDIR, STORE_MBOX, STORE_KINDS };
+enum store_kind { STORE_MAILDIR, STORE_MBOX, STORE_RADOS, STORE_KINDS };
 
 /* Abilities. */
 enum {
@@ -192,12 +192,17 @@ struct store {
 /* For a store, before it hands out what it has opened. */
 void store_opened(struct maildrop *maildrop, struct store *store, struct store_where *where);
 
-/* The driver of a kind of store that blocks, for programs without a loop. */
+/* The driver of a kind of store that blocks, for programs without a loop; NULL: it has none. */
 const struct maildrop_driver *store_driver(enum store_kind kind);
 /* Opens the store of that kind below root_fd, which stays the caller's. settings and host must live
  * as long. NULL: see err. */
 struct store *store_create(enum store_kind kind, const struct store_host *host,
 			   const struct maildrop_settings *settings, int root_fd, struct err *err);
+/* A store that stands on a library of its own: this program has it. Before store_create. */
+typedef struct store *store_creator(const struct store_host *host,
+				    const struct maildrop_settings *settings, int root_fd,
+				    struct err *err);
+void store_register(enum store_kind kind, store_creator *create);
 unsigned store_abilities(const struct store *store);
 /* The root is not where it was: until it is, everything but what is open is refused (TEMP). */
 void store_away(struct store *store, bool away);

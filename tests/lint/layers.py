@@ -33,7 +33,7 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': (),
                'mta': (), 'logins': (), 'control': (), 'status': (), 'locker': ()},
-    'maildrop': {'index': (), 'maildir': ('index',), 'mbox': ('index',), 'remote': ('index',), 'rados': ()},
+    'maildrop': {'index': (), 'maildir': ('index',), 'mbox': ('index',), 'remote': ('index',), 'rados': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
               'oauth': ('account', 'https', 'journal'),
               'doctor': ('account', 'journal', 'oauth', 'report', 'session'),
@@ -45,7 +45,7 @@ ROOMS = {
     'lookup': {'passwd_file': (), 'ldap': (), 'sql': (), 'system': (), 'web': (),
                'http': ('web',), 'oauth': ('web',)},
     'cli': {'doctor': (), 'import': ()}, 'cli/import': {'cyrus': (), 'settings': ()},
-    'maildrop/mbox': {'adopt': ()}, 'maildrop/rados': {'log': ()},
+    'maildrop/mbox': {'adopt': ()}, 'maildrop/rados': {'engine': (), 'log': ()},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'adopt': ('files', 'update'),
                          'session': ('adopt', 'files', 'update')},
 }
@@ -112,6 +112,7 @@ DOORS = (
     (r'libpq-fe\.h', ('src/lookup/sql/postgresql.c',)),
     (r'mysql\.h|errmsg\.h', ('src/lookup/sql/mysql.c',)),
     (r'sqlite3\.h', ('src/lookup/sql/sqlite.c',)),
+    (r'rados/', ('src/maildrop/rados/engine/engine.c',)),
     (r'seccomp\.h', ('src/sys/seccomp.c',)),
     (r'openssl/', ('src/sys/tls', 'src/base/digest.c', 'src/lookup/oauth/signature.c')),
     (r'jose/', ('src/lookup/oauth/jwt.c', 'src/lookup/oauth/signature.c')),

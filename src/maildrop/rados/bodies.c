@@ -1,0 +1,260 @@
+/* Bodies: small ones by value, several read at once; large ones in slices, as they are asked for.
+ */
+#include "maildrop/rados/pool_private.h"
+
+#include "base/crc32c.h"
+
+#include <pop3/message.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+struct fetching;
+
+struct part {
+	struct engine_read read;
+	struct fetching *fetching;
+};
+
+struct fetching {
+	struct pool_session *session;
+	struct store_fetch *op;
+	unsigned under_way;
+	uint32_t count;
+	struct part parts[];
+};
+
+static const struct pool_message *message_of(const struct pool_session *session, uint32_t number)
+{
+	return &session->messages[number - 1];
+}
+
+/* The status of a body that could not be read. */
+static enum maildrop_status unreadable(const struct engine_op *op, const unsigned char id[DROP_ID],
+				       struct err *err)
+{
+	char name[BODY_NAME_MAX];
+
+	body_name(id, 0, name);
+	(void)pool_failed(op, name, err);
+	return op->result == ENGINE_ABSENT ? MAILDROP_GONE : MAILDROP_TEMP;
+}
+
+static enum maildrop_status check(const struct pool_message *message,
+				  const struct engine_read *read, struct err *err)
+{
+	char name[BODY_NAME_MAX];
+
+	if (read->op.result != ENGINE_OK)
+		return unreadable(&read->op, message->id, err);
+	if (read->got == message->stored && crc32c(0, read->room, read->got) == message->body_crc)
+		return MAILDROP_OK;
+	body_name(message->id, 0, name);
+	err_set(err, EX_DATAERR, "%s has other octets than the log says: see `valija rados check`",
+		name);
+	return MAILDROP_GONE;
+}
+
+/* Bodies in the order of their numbers; one that is bad ends them, and is reported when it is asked
+ * for first. */
+static void take_values(struct fetching *fetching)
+{
+	struct store_fetch *op = fetching->op;
+	enum maildrop_status status = MAILDROP_OK;
+
+	for (uint32_t i = 0; i < fetching->count && status == MAILDROP_OK; i++) {
+		const struct pool_message *message = message_of(fetching->session, op->first + i);
+
+		status = check(message, &fetching->parts[i].read, &op->op.err);
+		if (status != MAILDROP_OK)
+			break;
+		op->values[op->ready++] = (struct store_value){message->octets, op->first + i,
+							       (uint32_t)message->stored};
+		op->used += (uint32_t)message->stored;
+	}
+	op->form = STORE_VALUES;
+	op->op.status = op->ready ? MAILDROP_OK : status;
+}
+
+static void lock_is_gone(struct store_op *op)
+{
+	op->status = MAILDROP_TEMP;
+	err_set(&op->err, EX_TEMPFAIL, "the lock of the maildrop may be gone: the session is over");
+}
+
+static void end(struct fetching *fetching)
+{
+	struct pool_session *session = fetching->session;
+	struct store_fetch *op = fetching->op;
+
+	if (lease_holds(session))
+		take_values(fetching);
+	else
+		lock_is_gone(&op->op);
+	free(fetching);
+	op->op.done(&op->op);
+	session_done(session);
+}
+
+static void fetched(struct engine_op *op)
+{
+	struct fetching *fetching =
+		CONTAINER((struct engine_read *)op, struct part, read)->fetching;
+
+	if (--fetching->under_way == 0)
+		end(fetching);
+}
+
+/* How many messages from the first on come by value. */
+static uint32_t fitting(const struct pool_session *session, const struct store_fetch *op)
+{
+	uint64_t used = 0;
+	uint32_t n = 0;
+
+	for (; op->room && n < op->count; n++) {
+		uint64_t stored = message_of(session, op->first + n)->stored;
+
+		if (stored > STORE_VALUE_MAX || used + stored > op->room_size)
+			break;
+		used += stored;
+	}
+	return n;
+}
+
+static void fetch_values(struct pool_session *session, struct store_fetch *op, uint32_t n)
+{
+	struct fetching *fetching = calloc(1, sizeof(*fetching) + n * sizeof(fetching->parts[0]));
+	char *room = op->room;
+
+	if (!fetching)
+		abort();
+	fetching->session = session;
+	fetching->op = op;
+	fetching->under_way = fetching->count = n;
+	session_begin(session);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct pool_message *message = message_of(session, op->first + i);
+		struct part *part = &fetching->parts[i];
+		char name[BODY_NAME_MAX];
+
+		part->fetching = fetching;
+		/* one octet more would show that the object is longer, but room ends here */
+		part->read = (struct engine_read){
+			.op.done = fetched, .size = message->stored, .room = room};
+		room += message->stored;
+		body_name(message->id, 0, name);
+		engine_read(session->pool->engine, name, &part->read);
+	}
+}
+
+static void lend(struct pool_session *session, struct store_fetch *op)
+{
+	const struct pool_message *message = message_of(session, op->first);
+
+	op->form = STORE_STREAM;
+	op->body = (struct maildrop_body){.fd = -1,
+					  .stored = message->stored,
+					  .octets = message->octets,
+					  .wire_form = message->flags & DROP_WIRE_FORM};
+	op->window = 0;
+	op->in_memory = false;
+	op->op.status = MAILDROP_OK;
+}
+
+void session_fetch(struct maildrop *maildrop, struct store_fetch *op)
+{
+	struct pool_session *session = (struct pool_session *)maildrop;
+	uint32_t n = fitting(session, op);
+
+	if (lease_holds(session) && n) {
+		fetch_values(session, op, n);
+		return;
+	}
+	if (session->lost)
+		lock_is_gone(&op->op);
+	else
+		lend(session, op);
+	pool_end_later(session->pool, &op->op);
+}
+
+/* ---- slices ---- */
+
+struct slicing {
+	struct engine_read read;
+	struct pool_session *session;
+	struct store_slice *op;
+};
+
+static void sliced(struct engine_op *engine)
+{
+	struct slicing *slicing = CONTAINER((struct engine_read *)engine, struct slicing, read);
+	struct pool_session *session = slicing->session;
+	struct store_slice *op = slicing->op;
+
+	op->size = slicing->read.got;
+	op->op.status = MAILDROP_OK;
+	if (!lease_holds(session)) {
+		lock_is_gone(&op->op);
+	} else if (engine->result != ENGINE_OK) {
+		op->op.status =
+			unreadable(engine, message_of(session, op->number)->id, &op->op.err);
+	} else if (!op->size) {
+		op->op.status = MAILDROP_GONE;
+		err_set(&op->op.err, EX_DATAERR,
+			"the body in the cluster is shorter than the log says");
+	}
+	free(slicing);
+	op->op.done(&op->op);
+	session_done(session);
+}
+
+void session_slice(struct maildrop *maildrop, struct store_slice *op)
+{
+	struct pool_session *session = (struct pool_session *)maildrop;
+	const struct pool_message *message = message_of(session, op->number);
+	uint64_t left = op->offset < message->stored ? message->stored - op->offset : 0,
+		 in_chunk = ENGINE_CHUNK - op->offset % ENGINE_CHUNK;
+	struct slicing *slicing;
+	char name[BODY_NAME_MAX];
+
+	if (!lease_holds(session) || !left || !op->room) {
+		op->op.status = MAILDROP_GONE;
+		err_set(&op->op.err, EX_SOFTWARE,
+			"a slice beyond the message, or of a session that is over");
+		pool_end_later(session->pool, &op->op);
+		return;
+	}
+	slicing = calloc(1, sizeof(*slicing));
+	if (!slicing)
+		abort();
+	slicing->session = session;
+	slicing->op = op;
+	slicing->read = (struct engine_read){.op.done = sliced,
+					     .offset = op->offset % ENGINE_CHUNK,
+					     .size = op->size < left ? op->size : left,
+					     .room = op->room};
+	if (slicing->read.size > in_chunk)
+		slicing->read.size = in_chunk;
+	body_name(message->id, (uint32_t)(op->offset / ENGINE_CHUNK), name);
+	session_begin(session);
+	engine_read(session->pool->engine, name, &slicing->read);
+}
+
+/* What was announced is in the log, and a body is never changed: there is nothing to be mended. */
+void session_wrong(struct maildrop *maildrop, struct store_wrong *op)
+{
+	struct pool_session *session = (struct pool_session *)maildrop;
+	char name[BODY_NAME_MAX];
+
+	op->op.status = MAILDROP_OK;
+	if (!op->number && session->box) {
+		session->box->changes++; /* the next session gets another base */
+	} else if (op->number) {
+		body_name(message_of(session, op->number)->id, 0, name);
+		op->op.status = MAILDROP_GONE;
+		err_set(&op->op.err, EX_DATAERR,
+			"%s has other octets than the log says: see `valija rados check`", name);
+	}
+	pool_end_later(session->pool, &op->op);
+}
