@@ -32,6 +32,7 @@ enum sandbox_role {
 	SANDBOX_LOCKER,    /* lock files in one folder */
 	SANDBOX_CONNECTOR, /* dials other servers; names are looked up in threads */
 	SANDBOX_GRANTS,    /* a lookup that keeps files in one folder, too */
+	SANDBOX_REACH, /* a keeper of mail in a cluster: connects, reads some files, in threads */
 	SANDBOX_ROLE_COUNT
 };
 

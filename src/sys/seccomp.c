@@ -47,9 +47,10 @@ enum {
 	GRANTS = 1 << SANDBOX_GRANTS,
 	LOOKUPS = LOOKUP | GRANTS,
 	CONNECTOR = 1 << SANDBOX_CONNECTOR,
+	REACH = 1 << SANDBOX_REACH,
 	ALL = FRONT | AUTH | KEEPER | FETCH | KEYS | LMTP | LOOKUPS | LOGINS | STATUS | LOCKER |
-	      CONNECTOR,
-	DIALERS = FETCH | LOOKUPS | CONNECTOR,
+	      CONNECTOR | REACH,
+	DIALERS = FETCH | LOOKUPS | CONNECTOR | REACH,
 };
 
 /* Descriptors that are open already, memory, time. */
@@ -234,6 +235,10 @@ static const char *const for_locker[] = {
 
 static const char *const for_dialers[] = {"socket", "connect", "bind", NULL};
 
+/* The loops of librados's threads. */
+static const char *const for_reach[] = {"connect", "epoll_create", "timerfd_create",
+					"timerfd_settime", NULL};
+
 /* Libraries try these and go on without them. */
 static const char *const refused[] = {
 	"open",     "openat",     "openat2",    "creat",    "stat",      "stat64",
@@ -320,13 +325,14 @@ static const struct {
 } allowed[] = {
 	{for_all, ALL},
 	{for_listeners, FRONT | LMTP | STATUS},
-	{for_status, AUTH | KEEPER | FETCH | LOOKUPS | LOGINS | LOCKER | CONNECTOR},
-	{for_readers, KEEPER | FETCH | LOOKUPS},
+	{for_status, AUTH | KEEPER | FETCH | LOOKUPS | LOGINS | LOCKER | CONNECTOR | REACH},
+	{for_readers, KEEPER | FETCH | LOOKUPS | REACH},
 	{for_writers, KEEPER | FETCH},
 	{for_sinks, FETCH},
 	{for_logins, LOGINS | GRANTS},
 	{for_locker, LOCKER},
-	{for_dialers, DIALERS},
+	{for_dialers, DIALERS & ~REACH},
+	{for_reach, REACH},
 };
 
 /* An allowed call whose arguments matter: (argument & mask) == value, up to two. */
@@ -354,11 +360,11 @@ static const struct checked {
 	CHECK1("mmap", ALL, 2, PROT_EXEC, 0), CHECK1("mmap2", ALL, 2, PROT_EXEC, 0),
 	CHECK1("mprotect", ALL, 2, PROT_EXEC, 0), CHECK1("pkey_mprotect", ALL, 2, PROT_EXEC, 0),
 	/* name service modules and SASL libraries are loaded when they are needed */
-	CHECK1("mmap", DIALERS, 2, PROT_EXEC | PROT_WRITE, PROT_EXEC),
-	CHECK1("clone", AUTH | KEEPER | FETCH | LMTP | LOOKUPS | LOGINS | CONNECTOR, 0, THREAD,
-	       THREAD),
-	CHECK1("open", AUTH | LOOKUP | CONNECTOR, 1, OPEN_WRITES, O_RDONLY),
-	CHECK1("openat", AUTH | LOOKUP | CONNECTOR, 2, OPEN_WRITES, O_RDONLY),
+	CHECK1("mmap", DIALERS & ~REACH, 2, PROT_EXEC | PROT_WRITE, PROT_EXEC),
+	CHECK1("clone", AUTH | KEEPER | FETCH | LMTP | LOOKUPS | LOGINS | CONNECTOR | REACH, 0,
+	       THREAD, THREAD),
+	CHECK1("open", AUTH | LOOKUP | CONNECTOR | REACH, 1, OPEN_WRITES, O_RDONLY),
+	CHECK1("openat", AUTH | LOOKUP | CONNECTOR | REACH, 2, OPEN_WRITES, O_RDONLY),
 	/* a worker thread lowers its own priority */
 	CHECK2("setpriority", AUTH, 0, WHOLE, PRIO_PROCESS, 1, WHOLE, 0),
 	/* the other ways to shut a listening socket end it for every process that has it */
@@ -378,11 +384,15 @@ static const struct checked {
 	OPTION(LOOKUPS, SOL_SOCKET, SO_KEEPALIVE), OPTION(LOOKUPS, IPPROTO_TCP, TCP_KEEPIDLE),
 	OPTION(LOOKUPS, IPPROTO_TCP, TCP_KEEPINTVL), OPTION(LOOKUPS, IPPROTO_TCP, TCP_KEEPCNT),
 	OPTION(LOOKUPS, IPPROTO_TCP, TCP_USER_TIMEOUT), OPTION(LOOKUPS, IPPROTO_IP, IP_TOS),
-	CHECK1("shutdown", LOOKUPS, 1, WHOLE, SHUT_RDWR), CHECK1("ioctl", ALL, 1, WHOLE, FIONREAD),
-	CHECK1("ioctl", ALL, 1, WHOLE, TCGETS), CHECK1("ioctl", FETCH, 1, WHOLE, TIOCGWINSZ),
-	CHECK1("ioctl", FETCH, 1, WHOLE, TCSETS), CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSW),
-	CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSF), CHECK1("prctl", ALL, 0, WHOLE, PR_SET_NAME),
-	CHECK1("prctl", ALL, 0, WHOLE, PR_SET_VMA), CHECK1("prctl", ALL, 0, WHOLE, PR_GET_DUMPABLE),
+	CHECK1("shutdown", LOOKUPS | REACH, 1, WHOLE, SHUT_RDWR),
+	/* librados's messenger */
+	CHECK1("socket", REACH, 0, WHOLE, AF_INET), CHECK1("socket", REACH, 0, WHOLE, AF_INET6),
+	OPTION(REACH, SOL_SOCKET, SO_PRIORITY), OPTION(REACH, IPPROTO_IP, IP_TOS),
+	CHECK1("ioctl", ALL, 1, WHOLE, FIONREAD), CHECK1("ioctl", ALL, 1, WHOLE, TCGETS),
+	CHECK1("ioctl", FETCH, 1, WHOLE, TIOCGWINSZ), CHECK1("ioctl", FETCH, 1, WHOLE, TCSETS),
+	CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSW), CHECK1("ioctl", FETCH, 1, WHOLE, TCSETSF),
+	CHECK1("prctl", ALL, 0, WHOLE, PR_SET_NAME), CHECK1("prctl", ALL, 0, WHOLE, PR_SET_VMA),
+	CHECK1("prctl", ALL, 0, WHOLE, PR_GET_DUMPABLE),
 	/* libevent asks for the interface of a link-local client: refused, but no attack. No socket
 	 * is made of this family. */
 	CHECK1("socket", STATUS, 0, WHOLE, WHOLE),

@@ -374,6 +374,7 @@ static const struct {
 	{"status", SANDBOX_STATUS, 0, false},
 	{"locker", SANDBOX_LOCKER, SANDBOX_READ | SANDBOX_WRITE, false},
 	{"connector", SANDBOX_CONNECTOR, 0, false},
+	{"rados", SANDBOX_REACH, SANDBOX_READ, true}, /* as src/rados/main.c has it */
 	{"fetch", SANDBOX_FETCH, SANDBOX_READ | SANDBOX_WRITE, false},
 	{"lookup", SANDBOX_LOOKUP, SANDBOX_READ, true},
 	{"grants", SANDBOX_GRANTS, SANDBOX_READ | SANDBOX_WRITE, true},
