@@ -84,7 +84,7 @@ struct config_rules {
 };
 
 /* The kind of the maildrops of a root; config.store, where it asks for one, is one more. */
-enum config_store { CONFIG_MAILDIR, CONFIG_MBOX };
+enum config_store { CONFIG_MAILDIR, CONFIG_MBOX, CONFIG_RADOS };
 enum { CONFIG_STORE_AUTO };
 
 /* A folder of maildrops, with its own mark, register, device and owners. */
@@ -170,6 +170,9 @@ struct config {
 	char maildir[CONFIG_NAME_MAX]; /* the maildrop below a home; "": the home itself */
 	uint32_t store; /* CONFIG_STORE_AUTO, or 1 + the enum config_store that all roots have to be
 			   of */
+	/* of the store "rados": its cluster, pools (bodies "": pool), and name there */
+	char rados_conf[CONFIG_PATH_MAX], rados_pool[64], rados_bodies[64], rados_user[64];
+	bool rados_single_copy;      /* pools without replicas are used */
 	char users[CONFIG_PATH_MAX]; /* passwd-file */
 	/* system users the processes drop to: valija-net, valija-auth, valija-keys */
 	char user_net[64], user_auth[64], user_keys[64];

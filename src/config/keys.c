@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
-static const char *const stores[] = {"auto", "maildir", "mbox", NULL};
+static const char *const stores[] = {"auto", "maildir", "mbox", "rados", NULL};
 static const char *const line_ends[] = {"lf", "crlf", NULL};
 static const char *const over_quota[] = {"temporary", "permanent", NULL};
 
@@ -33,9 +33,11 @@ static const struct config_key keys[] = {
 	 .help = "Where the Maildir is below a home, such as \"Maildir\". \"\": the home is the "
 		 "Maildir."},
 	{"", "store", KEY_CHOICE, AT(store), .standard = "auto", .choices = stores,
-	 .help = "What the maildrops are: Maildirs, or mboxes as in /var/mail. \"auto\": what "
-		 "`valija init` or\n`valija mark` wrote into each mail folder, else Maildirs; "
-		 "\"maildir\", \"mbox\": valijad does\nnot start with a folder of the other kind."},
+	 .help = "What the maildrops are: Maildirs, mboxes as in /var/mail, or objects in Ceph "
+		 "RADOS. \"auto\":\nwhat `valija init` or `valija mark` wrote into each mail "
+		 "folder, "
+		 "else Maildirs; \"maildir\",\n\"mbox\", \"rados\": valijad does not start with a "
+		 "folder of another kind."},
 	{"", "users", KEY_PATH, AT(users), .standard = "users",
 	 .help = "Who may log in: a passwd-file, see `valija user` and valija-users(5)."},
 	{"", "domain_aliases", KEY_ALIASES, AT(domain_aliases), .standard = "",
@@ -151,6 +153,17 @@ static const struct config_key keys[] = {
 		 "least "
 		 "1d.\n"
 		 "0: none. CAPA announces it. `valija retention --dry-run` lists them."},
+
+	{"rados", "conf", KEY_PATH, AT(rados_conf), .standard = "/etc/ceph/ceph.conf",
+	 .help = "Of store = \"rados\": the configuration of the cluster."},
+	{"rados", "pool", KEY_TEXT, AT(rados_pool), .standard = "",
+	 .help = "The pool of indexes, replicated. `valija rados init` marks it."},
+	{"rados", "bodies", KEY_TEXT, AT(rados_bodies), .standard = "",
+	 .help = "The pool of messages, replicated or erasure-coded. \"\": that of the indexes."},
+	{"rados", "user", KEY_TEXT, AT(rados_user), .standard = "valija",
+	 .help = "The name of the key: \"valija\" is client.valija."},
+	{"rados", "single_copy", KEY_BOOL, AT(rados_single_copy), .standard = "no",
+	 .help = "Pools without replicas are used: a disk that fails takes mail with it."},
 
 	{"login", "plain_without_tls", KEY_BOOL, AT(plain_without_tls), .standard = "no",
 	 .help = "Passwords in clear text from any network, without TLS. Leave it off."},

@@ -4,8 +4,8 @@
 #include "base/descriptor.h"
 #include "base/secret.h"
 #include "config/path.h"
-#include "build-config.h"
 #include "config/database.h"
+#include "users/program.h"
 #include "users/system_user.h"
 
 #include <errno.h>
@@ -22,23 +22,12 @@ enum {
 	SECRET_FILE_MAX = 64 * 1024, /* octets of one file */
 };
 
-/* Beside the running program, as in a build, or where it is installed. */
 static int open_program(const char *name, int *ret, struct err *err)
 {
-	char self[PATH_MAX], path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	const char *slash;
+	char program[64], path[PROGRAM_PATH_MAX];
 
-	self[n > 0 ? n : 0] = '\0';
-	slash = strrchr(self, '/');
-	*ret = -1;
-	if (slash && snprintf(path, sizeof(path), "%.*s/valija-lookup-%s", (int)(slash - self),
-			      self, name) < (int)sizeof(path))
-		*ret = open(path, O_PATH | O_CLOEXEC);
-	if (*ret < 0) {
-		snprintf(path, sizeof(path), VALIJA_LIBEXEC "/valija-lookup-%s", name);
-		*ret = open(path, O_PATH | O_CLOEXEC);
-	}
+	snprintf(program, sizeof(program), "valija-lookup-%s", name);
+	*ret = program_open(program, path);
 	if (*ret >= 0)
 		return 0;
 	return err_sys(

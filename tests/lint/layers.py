@@ -21,6 +21,7 @@ ALLOWED = {
     'oauth': ('base',),
     'https': ('base', 'sys'),
     'lookup': ('base', 'sys', 'https', 'ipc', 'config', 'users', 'server', 'oauth'),
+    'rados': ('config', 'maildrop', 'server'),
     'fetch': ('base', 'sys', 'https', 'maildrop', 'oauth'),
     'cli': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config', 'oauth'),
 }
@@ -82,6 +83,10 @@ OPEN = {
         'bring.h': 'valija import', 'unopened.h': '`valijad -t` and `valija doctor` look for them',
     },
     'maildrop/mbox/adopt': {'enter.h': 'sessions open a mailbox by it'},
+    'maildrop/rados': {
+        'engine/engine.h': 'commands about a cluster', 'health.h': '`valijad -t`',
+        'mark.h': 'a new site',
+    },
     'maildrop/maildir': {
         'bring.h': 'valija import', 'foreign.h': '`valijad -t` and `valija doctor` look for them',
     },

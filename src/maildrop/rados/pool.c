@@ -1,5 +1,6 @@
 /* See rados.h: the table of the store, and what needs no session. */
 #include "maildrop/rados/pool_private.h"
+#include "maildrop/rados/health.h"
 #include "maildrop/rados/mark.h"
 
 #include "base/log.h"
@@ -358,6 +359,18 @@ static int name_node(struct pool *pool, struct err *err)
 	return 0;
 }
 
+static void warn(const char *text)
+{
+	log_warning("%s", text);
+}
+
+static int check_pools(struct engine *engine, void *context, struct err *err)
+{
+	const struct rados_settings *rados = context;
+
+	return health_check(engine, rados->pool, rados->bodies, rados->single_copy, warn, err);
+}
+
 struct store *store_rados_create(const struct store_host *host,
 				 const struct maildrop_settings *settings, int root_fd,
 				 struct err *err)
@@ -367,7 +380,9 @@ struct store *store_rados_create(const struct store_host *host,
 				     .pool = rados->pool,
 				     .bodies = rados->bodies,
 				     .user = rados->user,
-				     .timeout_ms = rados->timeout_ms};
+				     .timeout_ms = rados->timeout_ms,
+				     .check = check_pools,
+				     .context = (void *)(uintptr_t)rados};
 	struct pool *pool = calloc(1, sizeof(*pool));
 
 	(void)root_fd;

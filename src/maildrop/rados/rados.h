@@ -12,6 +12,7 @@
 /* Of the site, and what tests change; lives as long as the store. */
 struct rados_settings {
 	const char *conf, *pool, *bodies, *user;
+	bool single_copy;    /* pools without replicas are used */
 	unsigned timeout_ms; /* of an operation; 0: as is usual */
 	unsigned connect_ms; /* the first try is waited for so long */
 	unsigned lease_s;    /* 0: as is usual */

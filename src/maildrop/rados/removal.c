@@ -22,7 +22,7 @@ static void remove_chunk(struct step *step)
 	char name[BODY_NAME_MAX];
 
 	body_name(step->item->id, step->left, name);
-	engine_remove(step->removal->pool->engine, name, &step->op);
+	engine_remove(step->removal->pool->engine, ENGINE_BODIES, name, &step->op);
 }
 
 static void removed(struct engine_op *op)

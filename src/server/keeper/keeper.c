@@ -26,7 +26,10 @@
 _Static_assert(MAIL_ROOT_UNMARKED + 1 == IPC_ROOT_STATES, "DIRECTORY knows every state of a root");
 _Static_assert(CONFIG_ROOTS_MAX == IPC_ROOTS_MAX, "messages know every root");
 
-enum { THREADS = 4 }; /* where the configuration names no number */
+enum {
+	THREADS = 4,       /* where the configuration names no number */
+	CONNECT_MS = 5000, /* a cluster is waited for so long at the start */
+};
 
 /* Makes the memory for bodies. A front without an arena gets bodies in packets. */
 static struct arena *share_arena(struct peer *front)
@@ -263,6 +266,21 @@ static struct maildrop_retention retention_of(const struct config *config, struc
 	return retention;
 }
 
+/* They live as long as the process. */
+static const struct rados_settings *rados_settings(struct keeper *keeper)
+{
+	const struct config *config = keeper->child->config;
+
+	keeper->rados = (struct rados_settings){
+		.conf = config->rados_conf,
+		.pool = config->rados_pool,
+		.bodies = *config->rados_bodies ? config->rados_bodies : config->rados_pool,
+		.user = config->rados_user,
+		.single_copy = config->rados_single_copy,
+		.connect_ms = CONNECT_MS};
+	return &keeper->rados;
+}
+
 /* Opens the store of a mail folder. */
 static int open_store(struct keeper *keeper, struct keeper_root *root, struct err *err)
 {
@@ -281,6 +299,8 @@ static int open_store(struct keeper *keeper, struct keeper_root *root, struct er
 		root->settings.state_fd = root->state_fd;
 	if (kind == STORE_MBOX)
 		root->settings.locker = &root->locker.locker;
+	if (kind == STORE_RADOS)
+		root->settings.rados = rados_settings(keeper);
 	root->store = store_create(kind, &keeper->host, &root->settings, root->fd, err);
 	if (!root->store)
 		return -1;
@@ -305,9 +325,17 @@ static int open_stores(struct keeper *keeper, struct err *err)
 	return 0;
 }
 
+/* Of a program whose store reaches out of this machine; NULL: of all others. */
+static keeper_reach *reach;
+
+void keeper_set_reach(keeper_reach *to)
+{
+	reach = to;
+}
+
 static void add_paths(const struct keeper_root *root, struct sandbox *sandbox)
 {
-	const int access = SANDBOX_READ | SANDBOX_WRITE;
+	const int access = reach ? SANDBOX_READ : SANDBOX_READ | SANDBOX_WRITE;
 
 	sandbox->paths[sandbox->path_count++] = (struct sandbox_path){root->fd, access};
 	if (root->state_fd >= 0)
@@ -332,6 +360,8 @@ static int start(struct child *child, struct err *err)
 	child_sandbox(child, SANDBOX_KEEPER, &sandbox);
 	for (uint32_t i = 0; i < child->config->root_count; i++)
 		add_paths(&keeper->roots[i], &sandbox);
+	if (reach && reach(child->config, &sandbox, err) < 0)
+		return -1;
 	if (sandbox_enter(&sandbox, err) < 0 || open_stores(keeper, err) < 0)
 		return -1;
 	keeper->scratch = keeper_body_scratch();

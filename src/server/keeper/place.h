@@ -8,6 +8,7 @@
 
 #include "base/table.h"
 #include "maildrop/mail_root.h"
+#include "maildrop/rados/rados.h"
 #include "maildrop/store.h"
 #include "maildrop/syscalls.h"
 #include "server/child.h"
@@ -46,7 +47,8 @@ struct keeper {
 	struct table takes;         /* of logins whose maildrop another process has (takeover.h) */
 	uint64_t seen[KEEPER_SEEN]; /* maildrops that the monitor was told of, by hash of the path;
 				       another one with the same place takes it over */
-	void *scratch;              /* of body.c, for bodies that are sent at once */
+	struct rados_settings rados;
+	void *scratch; /* of body.c, for bodies that are sent at once */
 	unsigned busy; /* operations under way: a keeper is not drained before they are done */
 	unsigned usage_questions;      /* of usage.c, among them */
 	struct loop_deadlines opening; /* of maildrops: the client gets an answer then */

@@ -354,6 +354,16 @@ static void begin(struct generation *g, const struct handover_generation *record
 			slot_start_later(slot);
 }
 
+/* The one that is installed by now: a keeper of another version than its generation says so, and
+ * does not start. */
+static void open_keeper(struct generation *g)
+{
+	struct err err;
+
+	if (files_open_keeper(&g->files, &err) < 0)
+		log_error("keepers of the generation before cannot be started again: %s", err.text);
+}
+
 struct generation *adopt_generation(struct generation_owner *owner, struct handover_reader *reader,
 				    bool *ret_serving, struct err *err)
 {
@@ -373,6 +383,7 @@ struct generation *adopt_generation(struct generation_owner *owner, struct hando
 	read_config(&g->config, record);
 	g->front_count = record->fronts;
 	read_files(&g->files, record);
+	open_keeper(g);
 	for (uint32_t i = 0; i < record->wanted; i++)
 		listeners_wanted(handover_next(reader, NULL), &g->config.listeners[i]);
 	read_roots(g, reader, away);

@@ -20,6 +20,7 @@
 #include "server/monitor/running.h"
 #include "server/monitor/state.h"
 #include "server/monitor/upgrade.h"
+#include "sys/process.h"
 #include "sys/sandbox.h"
 #include "sys/tls_trust.h"
 #include "users/app_passwords.h"
@@ -299,6 +300,26 @@ static void check_foreign(const struct config *config, const struct generation_f
 	}
 }
 
+/* In a program of its own, which has librados, and becomes the owner of the mail folder. */
+static int check_store(const struct generation_files *files, struct err *err)
+{
+	char *argv[] = {"valija-keeper-rados", "--check", (char *)(uintptr_t)files->config->file,
+			NULL};
+	int status;
+	pid_t pid;
+
+	if (files->keeper_fd < 0)
+		return 0;
+	fflush(NULL);
+	pid = process_try(files->keeper_fd, argv, NULL, 0, -1, err);
+	if (pid < 0)
+		return -1;
+	if (waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	return err_set(err, WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE,
+		       "maildrops in RADOS cannot be served: see above");
+}
+
 /* The process ends soon, and closes what was opened before one that cannot be. */
 static int open_mail(const struct config *config, bool root, struct mail_folder *ret,
 		     struct err *err)
@@ -331,6 +352,8 @@ static int check_all(struct config *config, bool root, int state_fd, struct err 
 		rc = files_open(&files, root, mail, err);
 	if (rc == 0 && root && files.mail_uid == 0)
 		rc = sandbox_check_root(err);
+	if (rc == 0)
+		rc = check_store(&files, err);
 	if (rc == 0)
 		check_state(&files);
 	if (rc == 0)

@@ -10,6 +10,7 @@
 #include "server/monitor/peer_uids.h"
 #include "server/monitor/root_stores.h"
 #include "server/monitor/spool_files.h"
+#include "users/program.h"
 #include "users/system_user.h"
 #include "sys/process.h"
 #include "sys/sandbox.h"
@@ -20,6 +21,8 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
+
+#define KEEPER_OF_RADOS "valija-keeper-rados"
 
 enum {
 	FILES_WANTED = 1 << 20, /* descriptors of a process */
@@ -162,10 +165,28 @@ void files_begin(struct generation_files *files, const struct config *config,
 					   .spool_fd = -1,
 					   .logins_fd = -1,
 					   .remotes_fd = -1,
+					   .keeper_fd = -1,
 					   .users_fd = -1,
 					   .aliases_fd = -1};
 	for (uint32_t i = 0; i < CONFIG_ROOTS_MAX; i++)
 		files->roots[i].fd = i < config->root_count ? mail[i].fd : -1;
+}
+
+int files_open_keeper(struct generation_files *files, struct err *err)
+{
+	char path[PROGRAM_PATH_MAX];
+
+	files->keeper_fd = -1;
+	if (files->config->roots[0].store != CONFIG_RADOS)
+		return 0;
+	files->keeper_fd = program_open(KEEPER_OF_RADOS, path);
+	if (files->keeper_fd >= 0)
+		return 0;
+	return err_sys(
+		err, EX_UNAVAILABLE, errno,
+		"%s, the program of keepers for maildrops in RADOS (Debian: valija-rados; or "
+		"build Valija with librados)",
+		path);
 }
 
 int files_open(struct generation_files *files, bool root, const struct mail_folder *mail,
@@ -189,7 +210,8 @@ int files_open(struct generation_files *files, bool root, const struct mail_fold
 	if (files->config->lmtp_spool[0] &&
 	    spool_files_open(files->config->lmtp_spool, &files->spool_fd, err) < 0)
 		return -1;
-	if (lookups_open(files->lookups, config, root, err) < 0 ||
+	if (files_open_keeper(files, err) < 0 ||
+	    lookups_open(files->lookups, config, root, err) < 0 ||
 	    peer_uids_find(config, &files->peer_uids, err) < 0 ||
 	    control_peers_find(config, &files->control_peers, err) < 0 ||
 	    remotes_open(config, &files->remotes_fd, &files->remotes_size, err) < 0)
@@ -243,7 +265,7 @@ void files_close(struct generation_files *files)
 {
 	int fds[] = {files->config_fd, files->certificates_fd, files->keys_fd,
 		     files->users_fd,  files->aliases_fd,      files->spool_fd,
-		     files->logins_fd, files->remotes_fd};
+		     files->logins_fd, files->remotes_fd,      files->keeper_fd};
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)

@@ -25,6 +25,7 @@ struct generation_files {
 	uint64_t remotes_size;
 	uint64_t certificates_size, keys_size;
 	uint32_t certificates_number; /* how often they were changed: see certificate_watch.h */
+	int keeper_fd; /* the program of keepers, of a store that has its own; -1: valijad */
 	struct lookup_program lookups[CONFIG_DATABASES_MAX]; /* of the databases that need one */
 	struct files_root {
 		int fd;                /* -1: not open */
@@ -52,6 +53,8 @@ int files_open(struct generation_files *files, bool root, const struct mail_fold
 void files_close(struct generation_files *files);
 /* Makes and opens the folder of last logins, if the site keeps them and there is a place for it. */
 void files_open_logins(struct generation_files *files, bool root);
+/* Opens the program of keepers, if the site's store has its own. 0, or -1 with err. */
+int files_open_keeper(struct generation_files *files, struct err *err);
 /* Records which folder a mail root is, if that holds a maildrop by now. */
 void files_remember_root(struct generation_files *files, uint32_t root,
 			 const struct mail_root_facts *facts);

@@ -11,15 +11,25 @@ static unsigned processes_of(const struct slot *slot)
 	return slot->role == ROLE_KEEPER || slot->role == ROLE_CONNECTOR ? slot->group_size : 1;
 }
 
+static int program_of(const struct slot *slot)
+{
+	const struct generation_files *files = &slot->generation->files;
+
+	if (slot->role == ROLE_LOOKUP)
+		return files->lookups[slot->index].program_fd;
+	if (slot->role == ROLE_KEEPER && files->keeper_fd >= 0)
+		return files->keeper_fd;
+	return slot->generation->program_fd;
+}
+
 int members_start(struct slot *slot, struct err *err)
 {
 	struct generation_owner *owner = slot->generation->owner;
+	int exe_fd = program_of(slot);
 	bool faces_network = slot->role == ROLE_FRONT || slot->role == ROLE_LMTP ||
 			     slot->role == ROLE_LOOKUP || slot->role == ROLE_MTA ||
-			     slot->role == ROLE_STATUS || slot->role == ROLE_CONNECTOR;
-	int exe_fd = slot->role == ROLE_LOOKUP
-			     ? slot->generation->files.lookups[slot->index].program_fd
-			     : slot->generation->program_fd;
+			     slot->role == ROLE_STATUS || slot->role == ROLE_CONNECTOR ||
+			     exe_fd == slot->generation->files.keeper_fd;
 	uint64_t instance = ++owner->instances;
 
 	if (!slot->page && !slot->generation->counts_otherwise)

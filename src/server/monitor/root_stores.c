@@ -6,7 +6,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-_Static_assert((int)CONFIG_MAILDIR == (int)STORE_MAILDIR && (int)CONFIG_MBOX == (int)STORE_MBOX,
+_Static_assert((int)CONFIG_MAILDIR == (int)STORE_MAILDIR && (int)CONFIG_MBOX == (int)STORE_MBOX &&
+		       (int)CONFIG_RADOS == (int)STORE_RADOS,
 	       "the configuration names the stores as the maildrops do");
 
 static int another_kind(const struct config *config, const struct config_root *root, int written,
@@ -20,22 +21,47 @@ static int another_kind(const struct config *config, const struct config_root *r
 			       "word has Maildirs: see that its filesystem is mounted, then: "
 			       "valija mark --store %s %s",
 			       wanted, root->path, wanted, root->path);
-	return err_set(
-		err, EX_CONFIG,
-		"store = \"%s\", but %s is marked as a folder of %ss (its file " MAIL_STORE_NAME
-		"): take the setting out, or, if the mail there is of the "
-		"other kind: valija mark --store %s %s",
-		wanted, root->path, mail_store_word(written), wanted, root->path);
+	return err_set(err, EX_CONFIG,
+		       "store = \"%s\", but %s is marked as a folder of the kind %s (its "
+		       "file " MAIL_STORE_NAME
+		       "): take the setting out, or, if the mail there is of the "
+		       "other kind: valija mark --store %s %s",
+		       wanted, root->path, mail_store_word(written), wanted, root->path);
 }
 
-static int check_mbox(const struct config *config, const struct config_root *root, struct err *err)
+static int check_retention(const struct config *config, const struct config_root *root,
+			   const char *has, struct err *err)
 {
 	if (!config->keep_deleted_seconds && !config->delete_after_seconds)
 		return 0;
 	return err_set(err, EX_CONFIG,
 		       "retention: messages are kept, or deleted for their age, in Maildirs only, "
-		       "and %s has mboxes: leave keep_deleted and delete_after out",
-		       root->path);
+		       "and %s has %s: leave keep_deleted and delete_after out",
+		       root->path, has);
+}
+
+/* One keeper program serves all folders of a site: that of RADOS has no use for files. */
+static int check_rados(const struct config *config, const struct mail_folder *mail, struct err *err)
+{
+	const char *path = config->roots[0].path;
+
+	if (config->root_count > 1)
+		return err_set(
+			err, EX_CONFIG,
+			"store = \"rados\": name one folder in mail, not %u: maildrops in RADOS "
+			"and others are not served by one valijad",
+			(unsigned)config->root_count);
+	if (!*config->rados_pool)
+		return err_set(err, EX_CONFIG,
+			       "%s has maildrops in RADOS, but the section rados names no pool: "
+			       "rados { pool = \"NAME\" }",
+			       path);
+	if (geteuid() == 0 && mail->uid == 0)
+		return err_set(err, EX_CONFIG,
+			       "%s belongs to root, and the keeper of its maildrops would be root: "
+			       "chown valija-rados: %s (systemd-sysusers makes that user)",
+			       path, path);
+	return check_retention(config, &config->roots[0], "maildrops in RADOS", err);
 }
 
 int root_stores_resolve(struct config *config, const struct mail_folder *mail, struct err *err)
@@ -47,7 +73,9 @@ int root_stores_resolve(struct config *config, const struct mail_folder *mail, s
 		root->store = written < 0 ? CONFIG_MAILDIR : (uint32_t)written;
 		if (config->store != CONFIG_STORE_AUTO && config->store != root->store + 1)
 			return another_kind(config, root, written, err);
-		if (root->store == CONFIG_MBOX && check_mbox(config, root, err) < 0)
+		if (root->store == CONFIG_MBOX && check_retention(config, root, "mboxes", err) < 0)
+			return -1;
+		if (root->store == CONFIG_RADOS && check_rados(config, &mail[i], err) < 0)
 			return -1;
 	}
 	return 0;

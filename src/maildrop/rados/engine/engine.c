@@ -38,6 +38,8 @@ struct engine {
 	int event_fd;
 	char *conf, *names[2], *user;
 	unsigned timeout_ms;
+	int (*check)(struct engine *engine, void *context, struct err *err);
+	void *check_context;
 	pthread_t thread;
 	pthread_mutex_t mutex; /* of all below */
 	pthread_cond_t changed;
@@ -319,7 +321,8 @@ void engine_owner(struct engine *engine, const char *name, struct engine_owner *
 					 "maildrop", owner->owner, ENGINE_NAME_MAX - 1));
 }
 
-void engine_remove(struct engine *engine, const char *name, struct engine_op *op)
+void engine_remove(struct engine *engine, enum engine_pool pool, const char *name,
+		   struct engine_op *op)
 {
 	rados_write_op_t write;
 
@@ -327,7 +330,7 @@ void engine_remove(struct engine *engine, const char *name, struct engine_op *op
 		return;
 	write = rados_create_write_op();
 	rados_write_op_remove(write);
-	write_by(engine, ENGINE_BODIES, name, write, op, when_full(true));
+	write_by(engine, pool, name, write, op, when_full(true));
 }
 
 /* ---- index objects ---- */
@@ -545,7 +548,7 @@ int engine_command(struct engine *engine, const char *json, char *ret, size_t si
 	size_t out_size = 0, words_size = 0;
 	int result;
 
-	if (!engine_connected(engine, err))
+	if (!pthread_equal(pthread_self(), engine->thread) && !engine_connected(engine, err))
 		return -1;
 	result = rados_mon_command(engine->cluster, &json, 1, "", 0, &out, &out_size, &words,
 				   &words_size);
@@ -661,6 +664,8 @@ static int connect_once(struct engine *engine, struct err *err)
 			engine->conf, engine->user);
 	else
 		result = open_pools(engine, err);
+	if (result == 0 && engine->check)
+		result = engine->check(engine, engine->check_context, err);
 	if (result < 0)
 		drop(engine);
 	return result < 0 ? -1 : 0;
@@ -777,6 +782,8 @@ static struct engine *make_engine(const struct engine_settings *settings, struct
 	init_condition(&engine->changed);
 	engine->loop = loop;
 	engine->last = &engine->ended;
+	engine->check = settings->check;
+	engine->check_context = settings->context;
 	engine->timeout_ms = settings->timeout_ms ? settings->timeout_ms : TIMEOUT_MS;
 	engine->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	engine->conf = strdup(settings->conf);

@@ -35,6 +35,8 @@ enum {
 	ENGINE_PATH_MAX = 512,
 };
 
+enum engine_pool { ENGINE_INDEXES, ENGINE_BODIES };
+
 enum engine_result {
 	ENGINE_OK,
 	ENGINE_ABSENT,  /* no such object */
@@ -52,6 +54,10 @@ enum engine_result {
 struct engine_settings {
 	const char *conf, *pool, *bodies, *user; /* of the configuration; bodies NULL: pool */
 	unsigned timeout_ms;                     /* of an operation; 0: as is usual */
+	/* Called by the thread that has connected, which may use the functions that wait: -1 with
+	 * err: the cluster is not used. May be NULL. */
+	int (*check)(struct engine *engine, void *context, struct err *err);
+	void *context;
 };
 
 struct engine_op {
@@ -117,7 +123,8 @@ struct engine_owner {
 };
 void engine_owner(struct engine *engine, const char *name, struct engine_owner *owner);
 /* ABSENT: it was gone. */
-void engine_remove(struct engine *engine, const char *name, struct engine_op *op);
+void engine_remove(struct engine *engine, enum engine_pool pool, const char *name,
+		   struct engine_op *op);
 
 /* ---- index objects ---- */
 
@@ -179,7 +186,6 @@ int engine_break(struct engine *engine, const char *name, const struct engine_lo
 
 /* ---- whole pools, for commands: these wait ---- */
 
-enum engine_pool { ENGINE_INDEXES, ENGINE_BODIES };
 /* Calls each for every object whose name begins with prefix; each returns false: enough. */
 int engine_list(struct engine *engine, enum engine_pool pool, const char *prefix,
 		bool (*each)(void *context, const char *name), void *context, struct err *err);
