@@ -18,14 +18,21 @@ static int open_root(struct maker_root *root, const char *path, struct err *err)
 {
 	char file[MAIL_ROOT_MEMORY_MAX];
 	struct stat st;
+	int kind;
 
 	if (config_open_directory(path, O_RDONLY, &root->fd, err) < 0)
 		return -1;
 	if (fstat(root->fd, &st) < 0)
 		return err_sys(err, EX_TEMPFAIL, errno, "cannot look at %s", path);
 	mail_root_look(root->fd, path, &root->root);
-	root->store = mail_store_read(&maildrop_kernel, root->fd) == STORE_MBOX ? STORE_MBOX
-										: STORE_MAILDIR;
+	kind = mail_store_read(&maildrop_kernel, root->fd);
+	if (kind == STORE_RADOS)
+		return err_set(
+			err, EX_UNAVAILABLE,
+			"the maildrops of %s are in a cluster (RADOS), which this command does "
+			"not reach: mail is delivered by LMTP and read by POP3",
+			path);
+	root->store = kind == STORE_MBOX ? STORE_MBOX : STORE_MAILDIR;
 	if (mail_root_register(&root->root, file) == 0)
 		root->reg = register_create(file);
 	root->uid = st.st_uid;
@@ -60,18 +67,32 @@ struct maker_root *maker_root(struct maker *maker, const struct user *user)
 	return &maker->roots[user->root];
 }
 
-void maker_find_stores(struct config *config)
+/* -1: nothing is written there, or it cannot be read. */
+static int read_store(const struct config_root *root)
 {
 	struct err ignored;
-	int fd;
+	int fd, kind;
 
+	if (config_open_directory(root->path, O_RDONLY, &fd, &ignored) < 0)
+		return -1;
+	kind = mail_store_read(&maildrop_kernel, fd);
+	close(fd);
+	return kind;
+}
+
+void maker_find_stores(struct config *config)
+{
 	for (uint32_t i = 0; i < config->root_count; i++) {
-		if (config_open_directory(config->roots[i].path, O_RDONLY, &fd, &ignored) < 0)
-			continue;
-		if (mail_store_read(&maildrop_kernel, fd) == STORE_MBOX)
-			config->roots[i].store = CONFIG_MBOX;
-		close(fd);
+		int kind = read_store(&config->roots[i]);
+
+		if (kind >= 0)
+			config->roots[i].store = (uint32_t)kind;
 	}
+}
+
+bool maker_in_cluster(const struct config *config)
+{
+	return read_store(&config->roots[0]) == STORE_RADOS;
 }
 
 int maker_state(struct maker *maker, const struct user *user, uid_t uid, gid_t gid)

@@ -41,6 +41,8 @@ struct maker_root *maker_root(struct maker *maker, const struct user *user);
 /* Fills in the stores of the roots of config, as far as these can be read. Before users are looked
  * up. */
 void maker_find_stores(struct config *config);
+/* The maildrops are in RADOS: maker_init fails. */
+bool maker_in_cluster(const struct config *config);
 /* Of a user with an mbox: the folder for what is kept beside it, made if need be; the caller's.
  * 0: there is none to be had, or the user has a Maildir. As the caller of the command. */
 int maker_state(struct maker *maker, const struct user *user, uid_t uid, gid_t gid);

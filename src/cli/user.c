@@ -263,7 +263,8 @@ static int delete_user(struct arguments *arguments, const struct config *config,
 	note_maildrop(arguments, config);
 	if (revoke_all(arguments, config, err) < 0)
 		return -1;
-	purge_kept(arguments);
+	if (!maker_in_cluster(config)) /* nothing is kept there */
+		purge_kept(arguments);
 	if (edit_users(config->users, EDIT_DELETE, span_of(arguments->name), NULL, err) < 0)
 		return -1;
 	forget_logins(arguments, config);
@@ -294,6 +295,8 @@ static int make_maildrop(struct arguments *arguments, const struct config *confi
 
 	if (look_up(config, arguments->name, &user, err) < 0)
 		return -1;
+	if (maker_in_cluster(config))
+		return 0; /* the first delivery makes it */
 	snprintf(arguments->home, sizeof(arguments->home), "%s/%s", config->roots[user.root].path,
 		 user_home(&user));
 	rc = maker_init(&maker, config, err);
