@@ -11,9 +11,9 @@ BUILD = pathlib.Path(os.environ.get('VALIJA_BUILD', 'build-rados')).resolve()
 
 
 @pytest.mark.parametrize('bodies', ['bodies', 'coded'])
-def test_store(tmp_path, bodies):
+def test_store(folder, bodies):
     """All of it on replicated pools, and once with bodies in an erasure-coded pool."""
-    with cluster.Cluster(tmp_path / 'ceph') as ceph:
+    with cluster.Cluster(folder / 'ceph') as ceph:
         ceph.pool('unmarked')
         if bodies == 'coded':
             ceph.coded_pool('coded')

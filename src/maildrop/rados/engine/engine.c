@@ -591,7 +591,9 @@ static int make_handle(const char *conf, const char *user, unsigned timeout_ms, 
 	if (result < 0) {
 		rados_shutdown(*ret);
 		return err_sys(err, EX_CONFIG, -result,
-			       "%s cannot be read as a configuration of Ceph", conf);
+			       "%s cannot be read as a configuration of Ceph (it and the folders "
+			       "above it, by uid %u)",
+			       conf, (unsigned)geteuid());
 	}
 	/* the default of these is 0: a client of a dead cluster waits for ever */
 	set_number(*ret, "rados_osd_op_timeout", seconds);
