@@ -32,7 +32,7 @@ struct arguments {
 
 static int usage(void)
 {
-	fputs("usage: valija mark [--store maildir|mbox] DIR\n"
+	fputs("usage: valija mark [--store maildir|mbox|rados] DIR\n"
 	      "       valija mark --forget MAILDROP DIR\n"
 	      "DIR is the mail folder as valija.conf has it, MAILDROP a path below it.\n",
 	      stderr);

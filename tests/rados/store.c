@@ -149,6 +149,8 @@ static void quota_counts_what_the_log_says(void **state)
 	struct maildrop_usage usage;
 
 	(void)state;
+	assert_int_equal(node_usage(&one, &usage), MAILDROP_OK);
+	assert_int_equal(usage.messages, 0); /* it is not made yet */
 	node_make(&one);
 	deliver(&one, "0123456789");
 	assert_int_equal(node_usage(&one, &usage), MAILDROP_OK);

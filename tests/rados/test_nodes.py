@@ -224,7 +224,6 @@ def test_threat_80_a_node_that_dies(make_site):
             load.until(30)
             node.kill()
             load.until(10)
-            node.log.write_bytes(b'')
             node.start()
     check(load.stop(), nodes)
 

@@ -172,9 +172,29 @@ static void refuse(struct pool *pool, struct store_op *op)
 
 struct counting {
 	struct box_reading reading;
+	struct pool_mark mark;
 	struct pool *pool;
 	struct store_usage *op;
 };
+
+static void end_counting(struct counting *counting)
+{
+	struct store_usage *op = counting->op;
+
+	pool_done(counting->pool);
+	free(counting);
+	op->op.done(&op->op);
+}
+
+/* A maildrop that is not made yet has no mail. */
+static void absent_looked_for(struct pool_mark *mark)
+{
+	struct counting *counting = CONTAINER(mark, struct counting, mark);
+
+	counting->op->usage = (struct maildrop_usage){0, 0};
+	counting->op->op.status = mark->there ? MAILDROP_OK : MAILDROP_TEMP;
+	end_counting(counting);
+}
 
 static void counted(struct box_reading *reading)
 {
@@ -184,9 +204,11 @@ static void counted(struct box_reading *reading)
 	op->op.status = reading->status;
 	op->op.err = reading->err;
 	op->usage = (struct maildrop_usage){reading->box->log.live, reading->box->log.stored};
-	pool_done(counting->pool);
-	free(counting);
-	op->op.done(&op->op);
+	counting->mark.done = absent_looked_for;
+	if (reading->status == MAILDROP_ABSENT)
+		pool_look_for_mark(counting->pool, ENGINE_INDEXES, &counting->mark);
+	else
+		end_counting(counting);
 }
 
 static void usage(struct store *store, struct store_where *where, struct store_usage *op)
