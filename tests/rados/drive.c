@@ -13,6 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+enum { SETTLE_MS = 60000 };
+
 struct loop *drive_loop;
 const char *drive_conf;
 
@@ -141,7 +143,8 @@ void node_end(struct node *node)
 {
 	node_use(node, NULL);
 	node_settle(node);
-	store_rados_destroy(node->store);
+	if (store_rados_idle(node->store)) /* else a test has failed, and left a session open */
+		store_rados_destroy(node->store);
 	node->store = NULL;
 }
 
@@ -370,6 +373,6 @@ void node_close(struct node *node, struct view *view, bool hurry)
 
 void node_settle(struct node *node)
 {
-	while (!store_rados_idle(node->store))
+	for (int i = 0; !store_rados_idle(node->store) && i < SETTLE_MS; i++)
 		drive_for(1);
 }
