@@ -138,7 +138,9 @@ enum passwd_line passwd_line_parse(pop3_span line, const struct user_mail *mail,
 	while (rest.size)
 		if (set_extra(span_take_until(&rest, ' '), &fields, &refusal, err) < 0)
 			return PASSWD_LINE_BAD;
-	if (user_fields_end(&fields, err) < 0 && !refusal.text[0])
+	/* a section that could not be read has its refusal already */
+	if (user_fields_end(&fields, err) < 0 &&
+	    !(refusal.text[0] && strcmp(fields.user->remote, "?") == 0))
 		return PASSWD_LINE_UNSERVED;
 	if (!refusal.text[0])
 		return PASSWD_LINE_ENTRY;

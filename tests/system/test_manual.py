@@ -58,8 +58,17 @@ def test_every_setting_of_a_database_is_in_the_manual():
     table = (MAN.parent / 'src/config/database.c').read_text()
     rows = set(re.findall(r'\{\.name = "(\w+)"', table)) | {'driver', 'for'}
     text = (MAN / 'valija.conf.5').read_text().partition('.Sh DATABASES OF USERS')[2]
-    items = re.findall(r'^\.It Va (.*)$', text.partition('.Sh FILES')[0], re.M)
+    items = re.findall(r'^\.It Va (.*)$', text.partition('\n.Sh ')[0], re.M)
     assert len(rows) > 20
+    assert {name for item in items for name in re.findall(r'\w+', item)} - {'Va'} == rows
+
+
+def test_every_setting_of_a_remote_is_in_the_manual():
+    table = (MAN.parent / 'src/config/remote.c').read_text()
+    rows = set(re.findall(r'\[KEY_\w+\] = \{"(\w+)"', table))
+    text = (MAN / 'valija.conf.5').read_text().partition('.Sh OTHER POP3 SERVERS')[2]
+    items = re.findall(r'^\.It Va (.*)$', text.partition('\n.Sh ')[0], re.M)
+    assert {'server', 'credentials'} < rows
     assert {name for item in items for name in re.findall(r'\w+', item)} - {'Va'} == rows
 
 

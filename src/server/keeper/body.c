@@ -14,7 +14,7 @@
 
 #define COUNT_MAX IPC_BODIES_MAX
 
-_Static_assert(IPC_UTF8_MAX == MAILDROP_REPLACE_UTF8, "FETCH has one of them");
+_Static_assert((int)IPC_UTF8_MAX == (int)MAILDROP_REPLACE_UTF8, "FETCH has one of them");
 /* A front gets the store's list of bodies as it is. */
 _Static_assert(sizeof(struct store_value) == sizeof(struct ipc_body) &&
 		       offsetof(struct store_value, number) == offsetof(struct ipc_body, number) &&
