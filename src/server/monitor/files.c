@@ -184,8 +184,8 @@ int files_open_keeper(struct generation_files *files, struct err *err)
 		return 0;
 	return err_sys(
 		err, EX_UNAVAILABLE, errno,
-		"%s, the program of keepers for maildrops in RADOS (Debian: valija-rados; or "
-		"build Valija with librados)",
+		"%s, the program of keepers for maildrops in RADOS: build Valija with librados "
+		"(meson -Drados=enabled)",
 		path);
 }
 
