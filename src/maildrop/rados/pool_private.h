@@ -97,7 +97,7 @@ void box_forget(struct box *box);
 void box_replaced(struct box *box, const char *generation, pop3_span octets);
 void pool_free_idle(struct pool *pool);
 
-/* ---- the pool (pool.c) ---- */
+/* ---- helpers (base.c) ---- */
 
 void pool_begin(struct pool *pool);
 void pool_done(struct pool *pool);
@@ -148,7 +148,8 @@ void removal_begin(struct removal *removal);
 /* The same for a copy of its own, which nobody waits for. */
 void removal_in_background(struct pool *pool, struct removal_item *items, size_t count);
 
-/* ---- sessions (session.c, lease.c, snapshot.c, bodies.c, close.c) ---- */
+/* ---- sessions: lowest first, jobs.c, lease.c, leave.c, compact.c, session.c; snapshot.c, bodies.c
+ * ---- */
 
 struct pool_message {
 	unsigned char id[DROP_ID];
@@ -201,6 +202,9 @@ void session_begin(struct pool_session *session);
 void session_done(struct pool_session *session);
 /* Calls step when nothing is under way: now, or later. */
 void session_after(struct pool_session *session, void (*step)(struct pool_session *session));
+void session_free(struct pool_session *session);
+/* Ends the operation that opened or closes it, and frees the session, which has no lock. */
+void session_end(struct pool_session *session);
 /* Gives the lock back, ends the operation that opened or closes it, and frees the session. */
 void session_leave(struct pool_session *session);
 /* If it is worth while: makes the log shorter. Then session_leave. */

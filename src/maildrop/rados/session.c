@@ -2,7 +2,6 @@
  * pool_private.h. */
 #include "maildrop/rados/pool_private.h"
 
-#include "base/descriptor.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -24,88 +23,13 @@ static struct pool_session *new_session(struct pool *pool)
 	return session;
 }
 
-static void free_session(struct pool_session *session)
-{
-	struct pool *pool = session->pool;
-
-	lease_end(session);
-	if (session->box) {
-		if (session->box->session == session)
-			session->box->session = NULL;
-		box_release(session->box);
-	}
-	close_fd(&session->base_fd);
-	close_fd(&session->delta_fd);
-	free(session->messages);
-	free(session->deleted);
-	free(session->log);
-	free(session);
-	pool_done(pool);
-}
-
-void session_begin(struct pool_session *session)
-{
-	session->jobs++;
-}
-
-void session_done(struct pool_session *session)
-{
-	void (*step)(struct pool_session *) = session->next_step;
-
-	if (--session->jobs || !step)
-		return;
-	session->next_step = NULL;
-	step(session);
-}
-
-void session_after(struct pool_session *session, void (*step)(struct pool_session *session))
-{
-	if (session->jobs)
-		session->next_step = step;
-	else
-		step(session);
-}
-
-/* ---- leaving ---- */
-
-static void left(struct pool_session *session)
-{
-	struct store_open *opening = session->opening;
-	struct store_close *closing = session->closing;
-	struct store_op *op = opening ? &opening->op : &closing->op;
-
-	op->status = opening ? session->status : MAILDROP_OK;
-	op->err = session->err;
-	free_session(session);
-	op->done(op);
-}
-
-static void unlocked(struct engine_op *op)
-{
-	/* whatever it ended as: the lease ends by itself */
-	left(CONTAINER(op, struct pool_session, lock));
-}
-
-static void unlock(struct pool_session *session)
-{
-	session->lock.done = unlocked;
-	engine_unlock(session->pool->engine, box_name(session->box), session->cookie,
-		      &session->lock);
-}
-
-void session_leave(struct pool_session *session)
-{
-	lease_end(session);
-	session_after(session, unlock); /* a renewal may be under way */
-}
-
 /* ---- opening ---- */
 
 /* Without a lock to give back. */
 static void not_opened(struct pool_session *session, enum maildrop_status status)
 {
 	session->status = status;
-	left(session);
+	session_end(session);
 }
 
 static void snapshot_failed(struct pool_session *session)
@@ -223,7 +147,7 @@ enum maildrop_status session_open_empty(struct pool *pool, struct maildrop **ret
 
 	if (snapshot_empty(session) < 0) {
 		err_sys(err, EX_TEMPFAIL, errno, "an index in memory cannot be made");
-		free_session(session);
+		session_free(session);
 		return MAILDROP_TEMP;
 	}
 	*ret = &session->maildrop;
@@ -344,7 +268,7 @@ bool session_try_close(struct maildrop *maildrop)
 
 	if (session->box || session->jobs)
 		return false;
-	free_session(session);
+	session_free(session);
 	return true;
 }
 
@@ -358,7 +282,7 @@ static void close_now(struct pool_session *session)
 	}
 	op->op.status = MAILDROP_OK;
 	pool_end_later(session->pool, &op->op);
-	free_session(session);
+	session_free(session);
 }
 
 void session_close(struct maildrop *maildrop, struct store_close *op)
