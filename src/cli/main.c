@@ -13,6 +13,7 @@
 #include "cli/init.h"
 #include "cli/mark.h"
 #include "cli/mbox.h"
+#include "cli/rados.h"
 #include "cli/remote.h"
 #include "cli/trace.h"
 #include "cli/retention.h"
@@ -41,6 +42,7 @@ static const struct command commands[] = {
 	{"retention", retention_main, "delete what is too old, or list it"},
 	{"remote", remote_main, "have users consent to their maildrops on another server"},
 	{"mbox", mbox_main, "look at an mbox, and put it in order after a crash"},
+	{"rados", rados_main, "look after pools of maildrops in Ceph RADOS"},
 	{"who", control_main, "list the sessions of a running server"},
 	{"kick", control_main, "end sessions of a running server"},
 	{"reload", control_main, "have a running server read its configuration anew"},

@@ -21,7 +21,7 @@ ALLOWED = {
     'oauth': ('base',),
     'https': ('base', 'sys'),
     'lookup': ('base', 'sys', 'https', 'ipc', 'config', 'users', 'server', 'oauth'),
-    'rados': ('config', 'maildrop', 'server'),
+    'rados': ('base', 'config', 'maildrop', 'server'),
     'fetch': ('base', 'sys', 'https', 'maildrop', 'oauth'),
     'cli': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config', 'oauth'),
 }
@@ -45,6 +45,7 @@ ROOMS = {
               'collect': ('account', 'session', 'journal', 'sink', 'report')},
     'lookup': {'passwd_file': (), 'ldap': (), 'sql': (), 'system': (), 'web': (),
                'http': ('web',), 'oauth': ('web',)},
+    'rados': {'tool': ()},
     'cli': {'doctor': (), 'import': ()}, 'cli/import': {'cyrus': (), 'settings': ()},
     'maildrop/mbox': {'adopt': ()}, 'maildrop/rados': {'engine': (), 'log': ()},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'adopt': ('files', 'update'),
@@ -84,6 +85,7 @@ OPEN = {
     },
     'maildrop/mbox/adopt': {'enter.h': 'sessions open a mailbox by it'},
     'maildrop/rados': {
+        'body_name.h': '`valija rados`', 'log/log.h': '`valija rados`',
         'engine/engine.h': 'commands about a cluster', 'health.h': '`valijad -t`',
         'mark.h': 'a new site',
     },

@@ -99,22 +99,6 @@ void pool_look_for_mark(struct pool *pool, enum engine_pool which, struct pool_m
 	engine_index(pool->engine, mark_name, &mark->index);
 }
 
-uint32_t body_chunks(uint64_t stored)
-{
-	return stored <= ENGINE_CHUNK ? 1 : (uint32_t)((stored + ENGINE_CHUNK - 1) / ENGINE_CHUNK);
-}
-
-void body_name(const unsigned char id[DROP_ID], uint32_t chunk, char ret[BODY_NAME_MAX])
-{
-	char text[DROP_ID_TEXT];
-
-	drop_id_text(id, text);
-	if (chunk)
-		snprintf(ret, BODY_NAME_MAX, "m/%s.%u", text, chunk);
-	else
-		snprintf(ret, BODY_NAME_MAX, "m/%s", text);
-}
-
 struct later {
 	struct loop_later call;
 	struct pool *pool;

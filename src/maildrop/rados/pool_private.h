@@ -9,6 +9,7 @@
 
 #include "base/table.h"
 #include "maildrop/driver.h"
+#include "maildrop/rados/body_name.h"
 #include "maildrop/rados/engine/engine.h"
 #include "maildrop/rados/log/log.h"
 #include "maildrop/rados/rados.h"
@@ -119,13 +120,6 @@ struct pool_mark {
 	struct engine_stat stat;
 };
 void pool_look_for_mark(struct pool *pool, enum engine_pool which, struct pool_mark *mark);
-
-/* ---- bodies ---- */
-
-enum { BODY_NAME_MAX = DROP_ID_TEXT + 16 };
-/* Objects of a body of that size, and the name of one of them. */
-uint32_t body_chunks(uint64_t stored);
-void body_name(const unsigned char id[DROP_ID], uint32_t chunk, char ret[BODY_NAME_MAX]);
 
 /* ---- removal of bodies (removal.c) ---- */
 
