@@ -84,12 +84,12 @@ static void test_the_setting_asks_for_one_kind(void **state)
 	refused(STORE_MBOX, NOTHING, "store = \"mbox\", but nothing in /var/mail/two says so",
 		"valija mark --store mbox /var/mail/two");
 	refused(STORE_MAILDIR, STORE_MBOX,
-		"store = \"mbox\", but /var/mail/one is marked as a folder of maildirs",
+		"store = \"mbox\", but /var/mail/one is marked as a folder of the kind maildir",
 		"valija mark --store mbox /var/mail/one");
 	config.store = 1 + CONFIG_MAILDIR;
 	resolved(STORE_MAILDIR, NOTHING);
 	refused(NOTHING, STORE_MBOX,
-		"store = \"maildir\", but /var/mail/two is marked as a folder of mboxs",
+		"store = \"maildir\", but /var/mail/two is marked as a folder of the kind mbox",
 		"valija mark --store maildir /var/mail/two");
 }
 

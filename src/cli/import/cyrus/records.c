@@ -128,7 +128,7 @@ static bool is_shown(const struct header *header, const struct cyrus_message *m,
 int cyrus_index_parse(pop3_span file, bool skip_deleted, struct cyrus_index *ret, struct err *err)
 {
 	struct cyrus_index index = {0};
-	struct header header;
+	struct header header = {0};
 	uint32_t last = 0;
 
 	if (take_header(file, &header, &index, err) < 0)
