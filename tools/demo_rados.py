@@ -1,5 +1,5 @@
-"""`./dev demo rados`: a Ceph cluster of one monitor and three OSDs in memory, two valijads on one pool,
-mail by LMTP to the one, collected from the other, deleted there, gone here.
+"""`./dev demo rados`: a Ceph cluster of one monitor and three OSDs in memory, two valijads on one
+pool, mail by LMTP to the one, collected from the other, deleted there, gone here.
 
 Exit status 0 only if every octet of every message arrived. All that it started ends with it, and
 nothing is left behind.
@@ -70,7 +70,8 @@ def show_ways(ceph, nodes):
 
   curl -u '{USER}:{PASSWORD}' pop3://127.0.0.1:{nodes[0].pop3}/
   curl -u '{USER}:{PASSWORD}' pop3://127.0.0.1:{nodes[1].pop3}/
-  curl --mail-from a@example.org --mail-rcpt {USER}@example.org -T FILE smtp://127.0.0.1:{nodes[0].lmtp}
+  curl --mail-from a@example.org --mail-rcpt {USER}@example.org -T FILE \\
+      smtp://127.0.0.1:{nodes[0].lmtp}
       (an LMTP server: swaks --protocol LMTP does better)
   ceph -c {ceph.conf} status
   rados -c {ceph.conf} -p mail ls

@@ -34,7 +34,8 @@ EXCEPTIONS = {('src/cli/main.c', 'src/fetch/fetch.h')}
 ROOMS = {
     'server': {'monitor': (), 'front': (), 'lmtp': (), 'auth': (), 'keeper': (), 'keys': (),
                'mta': (), 'logins': (), 'control': (), 'status': (), 'locker': ()},
-    'maildrop': {'index': (), 'maildir': ('index',), 'mbox': ('index',), 'remote': ('index',), 'rados': ('index',)},
+    'maildrop': {'index': (), 'maildir': ('index',), 'mbox': ('index',), 'remote': ('index',),
+                 'rados': ('index',)},
     'fetch': {'account': (), 'report': (), 'https': (),
               'oauth': ('account', 'https', 'journal'),
               'doctor': ('account', 'journal', 'oauth', 'report', 'session'),

@@ -13,6 +13,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILDS = [pathlib.Path(path) for path in (os.environ.get('BUILD_DIR', 'build'), 'build-test')]
 
 
+# of the store in RADOS: built where librados is, but the packages are built without it
+NOT_PACKAGED = {'valija-keeper-rados', 'valija-rados'}
+
+
 def installed():
     """The paths below the root of a system, with Debian's folders for libraries and programs."""
     build = next((ROOT / path for path in BUILDS if (ROOT / path / 'build.ninja').exists()), None)
@@ -34,8 +38,14 @@ def installed():
                 path = pathlib.Path('/usr', there) / path.relative_to(folder)
         if path.is_relative_to(prefix):
             path = pathlib.Path('/usr') / path.relative_to(prefix)
-        found.add(str(path).lstrip('/'))
+        if path.name not in NOT_PACKAGED:
+            found.add(str(path).lstrip('/'))
     return found
+
+
+def test_packages_are_built_without_rados():
+    for file in ('debian/rules', 'dist/valija.spec'):
+        assert '-Drados=disabled' in (ROOT / file).read_text()
 
 
 def patterns():

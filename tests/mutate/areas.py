@@ -100,12 +100,20 @@ COVER = {
     'src/maildrop/store_threads.c': (unit('maildrop', 'store') + unit('server', 'keeper_role'),
                                      system('hanging', 'bodies')),
     'src/maildrop/mbox': (unit('maildrop', 'mbox mbox_session mbox_deliver mbox_journal mbox_scan '
+                                           'mbox_values '
                                            'mbox_append mbox_faults lending')
                           + unit('fetch', 'mbox')
                           + ['corpus_mbox', 'corpus_mbox_journal'],
                           ['tests/crash/test_maildrop.py'] + system('deliver_mbox', 'mbox')),
     'src/maildrop/mbox/dotlock.c': (unit('maildrop', 'mbox_append') + unit('fetch', 'mbox'),
                                     system('fetch_signals')),
+    'src/base/line_search.c': (unit('base', 'line_search') + unit('maildrop', 'mbox_scan'), []),
+    'src/maildrop/header_octets.c': (unit('maildrop', 'header_octets') + ['corpus_header_octets'],
+                                     system('utf8_headers')),
+    'src/maildrop/surrogate.c': (unit('maildrop', 'surrogate') + ['corpus_surrogate'],
+                                 system('utf8_headers')),
+    'src/maildrop/rados/log': (unit('maildrop', 'rados_log') + ['corpus_rados_log'], []),
+    'src/cli/import/cyrus': (unit('cli', 'cyrus_records'), system('import_cyrus')),
     'src/maildrop/mail_root.c': (REGISTER + unit('maildrop', 'maildir'),
                                  system('mail_not_mounted')),
     'src/maildrop/mail_mark.c': (REGISTER, system('mail_not_mounted')),

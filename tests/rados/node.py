@@ -47,7 +47,8 @@ def owner():
 
 
 class Node:
-    def __init__(self, folder, ceph, users=('anna',), pool='mail', bodies='bodies', key='client.valija',
+    def __init__(self, folder, ceph, users=('anna',), pool='mail', bodies='bodies',
+                 key='client.valija',
                  more=''):
         self.dir = pathlib.Path(folder)
         self.pop3, self.lmtp = free_port(), free_port()
@@ -114,7 +115,8 @@ class Node:
             time.sleep(0.02)
 
     def children(self):
-        found = subprocess.run(['pgrep', '-P', str(self.process.pid)], capture_output=True, text=True)
+        found = subprocess.run(['pgrep', '-P', str(self.process.pid)], capture_output=True,
+                               text=True)
         return [int(pid) for pid in found.stdout.split()]
 
     def kill(self):
@@ -207,7 +209,7 @@ class Site:
         return found
 
     def collect(self, node, user, part=2):
-        """Reads all, deletes every part-th; a session that is cut deletes nothing that is certain."""
+        """Reads all, deletes every part-th; a session that is cut deletes nothing for certain."""
         with self.lock:
             certain = set(self.delivered)
         try:

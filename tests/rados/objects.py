@@ -1,4 +1,4 @@
-"""What is in the pools, seen and changed past Valija: as a fault, or a program of another version."""
+"""What is in the pools, seen and changed past Valija: a fault, or a program of another version."""
 import ctypes
 import struct
 
@@ -20,7 +20,8 @@ def add_frame(identity, octets=10, stored=10, unique=b'', body=b''):
     """A record as docs/rados-format.md describes it."""
     size = 56 + len(unique)
     parts = [struct.pack('<HBB', size, 1, len(unique)),
-             bytes.fromhex(identity) + struct.pack('<QQQII', octets, stored, 1, 0, crc32c(body)) + unique]
+             bytes.fromhex(identity)
+             + struct.pack('<QQQII', octets, stored, 1, 0, crc32c(body)) + unique]
     return parts[0] + struct.pack('<I', crc32c(parts[0] + bytes(4) + parts[1])) + parts[1]
 
 
@@ -68,7 +69,8 @@ class Objects:
         op = ctypes.c_void_p(lib.rados_create_write_op())
         lib.rados_write_op_write_full(op, octets, ctypes.c_size_t(len(octets)))
         if owner:
-            lib.rados_write_op_setxattr(op, b'maildrop', owner.encode(), ctypes.c_size_t(len(owner)))
+            lib.rados_write_op_setxattr(op, b'maildrop', owner.encode(),
+                                        ctypes.c_size_t(len(owner)))
         moment = (ctypes.c_long * 2)(int(seconds), 0)
         assert lib.rados_write_op_operate2(op, pool, name.encode(), moment, 0) == 0
         lib.rados_release_write_op(op)
