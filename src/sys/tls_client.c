@@ -26,6 +26,7 @@ struct tls_client {
 	char host[256];
 	bool pinned_only;
 	bool failed;
+	bool settled; /* no session is kept any more */
 	bool clear_text;    /* what came is no TLS */
 	char key_words[64]; /* of a certificate that was refused: its key's pin, base64 */
 };
@@ -108,7 +109,7 @@ static int note_session(SSL *ssl, SSL_SESSION *session)
 {
 	struct tls_client *client = SSL_get_app_data(ssl);
 
-	if (!client)
+	if (!client || client->settled)
 		return 0;
 	SSL_SESSION_free(client->fresh);
 	client->fresh = session;
@@ -325,6 +326,14 @@ size_t tls_client_session(struct tls_client *client, char *out, size_t size)
 	if (n <= 0 || (size_t)n > size)
 		return 0;
 	return (size_t)i2d_SSL_SESSION(session, &at);
+}
+
+void tls_client_settle(struct tls_client *client)
+{
+	client->settled = true;
+	SSL_SESSION_free(client->fresh);
+	SSL_SESSION_free(client->offered);
+	client->fresh = client->offered = NULL;
 }
 
 bool tls_client_resumed(const struct tls_client *client)

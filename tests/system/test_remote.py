@@ -89,7 +89,8 @@ def test_a_cut_session_deletes_nothing_there(upstream, site, connect):
     client.ok('DELE 1')
     client.close()
     upstream.wait_log(r'session-end .*the client closed the connection')
-    assert len(upstream.files('there')) == 3
+    # those that go from new to cur meanwhile may be seen twice
+    assert len({path.name.split(':')[0] for path in upstream.files('there')}) == 3
 
 
 def test_same_credentials_are_judged_there(upstream, site, connect):

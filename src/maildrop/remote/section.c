@@ -277,7 +277,7 @@ int section_tls(struct section *section, int fd, struct tls_client **ret, struct
 	return rc;
 }
 
-void section_keep_tls(struct section *section, struct tls_client *tls)
+static void keep_ticket(struct section *section, struct tls_client *tls)
 {
 	char octets[TLS_CLIENT_SESSION_MAX];
 	struct section_ticket *ticket;
@@ -296,4 +296,10 @@ void section_keep_tls(struct section *section, struct tls_client *tls)
 	ticket->size = n;
 	section->ticket_count++;
 	wipe(octets, sizeof(octets));
+}
+
+void section_keep_tls(struct section *section, struct tls_client *tls)
+{
+	keep_ticket(section, tls);
+	tls_client_settle(tls);
 }

@@ -557,7 +557,7 @@ static bool client_resumes(const unsigned char (*key)[TLS_TICKET_KEY_SIZE],
 	struct tls_session *session;
 	struct tls_client *client;
 	struct err err = {0};
-	char buf[16];
+	char buf[16], rest[8000];
 	bool resumed;
 	int fds[2];
 
@@ -583,6 +583,10 @@ static bool client_resumes(const unsigned char (*key)[TLS_TICKET_KEY_SIZE],
 	assert_int_equal(tls_client_session(client, kept, 10), 0); /* no room */
 	*size = tls_client_session(client, kept, 8000);
 	assert_in_range(*size, 100, 8000);
+	tls_client_settle(client);
+	assert_int_equal(tls_client_session(client, rest, sizeof(rest)), 0); /* it was let go */
+	assert_int_equal(tls_session_write(session, "+OK\r\n", 5), 5);
+	assert_int_equal(tls_client_read(client, buf, sizeof(buf), &err), 5);
 	tls_client_destroy(client);
 	tls_session_destroy(session);
 	tls_server_destroy(server);
