@@ -153,7 +153,7 @@ def test_what_does_not_start(one_owner):
         assert done.returncode == 78 and words in done.stderr, done
 
     office.set('store', '"maildir"')
-    refused('is marked as a folder of mboxs')
+    refused('is marked as a folder of the kind mbox')
     office.set('store', '"mbox"')
     (office.mail / '.valija-store').unlink()
     refused(f'valija mark --store mbox {office.mail}')
