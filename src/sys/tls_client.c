@@ -26,7 +26,7 @@ struct tls_client {
 	char host[256];
 	bool pinned_only;
 	bool failed;
-	bool settled; /* no session is kept any more */
+	bool settled;       /* no session is kept any more */
 	bool clear_text;    /* what came is no TLS */
 	char key_words[64]; /* of a certificate that was refused: its key's pin, base64 */
 };

@@ -71,7 +71,8 @@ enum tls_client_status tls_client_handshake(struct tls_client *client, struct er
 /* The session, secret, is written into out, to be resumed later. Returns its octets; 0: there is
  * none, or it is larger than size. Asked for at the end: a server may send it at any time. */
 size_t tls_client_session(struct tls_client *client, char *out, size_t size);
-/* It is not asked for any more: frees what was kept for it, some kilobytes with the certificates. */
+/* It is not asked for any more: frees what was kept for it, some kilobytes with the certificates.
+ */
 void tls_client_settle(struct tls_client *client);
 /* The handshake resumed the session of the settings. */
 bool tls_client_resumed(const struct tls_client *client);

@@ -3,15 +3,17 @@
 #include "maildrop/mbox/reader.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BUFFER ((size_t)256 * 1024)
+#define AHEAD ((uint64_t)8 << 20) /* octets that the disk reads while others are scanned */
 
 struct reader {
 	const struct maildrop_syscalls *sys;
 	int fd;
-	uint64_t size;
+	uint64_t size, asked; /* asked: the disk has been asked for what is before it */
 	void (*found)(void *context, const struct mbox_message *message);
 	void *context;
 	int error; /* errno of a look ahead; 0: none failed */
@@ -41,6 +43,16 @@ static size_t peek(void *context, uint64_t offset, char *buf, size_t n)
 	return got < 0 ? 0 : (size_t)got;
 }
 
+/* Reading and scanning take the same time, and each would wait for the other. A file that is in
+ * memory costs a call a window. */
+static void ask_ahead(struct reader *r, uint64_t at)
+{
+	while (r->asked < r->size && r->asked < at + 2 * AHEAD) {
+		(void)posix_fadvise(r->fd, (off_t)r->asked, (off_t)AHEAD, POSIX_FADV_WILLNEED);
+		r->asked += AHEAD;
+	}
+}
+
 static int run(struct reader *r, struct mbox_scan *scan, char *buf)
 {
 	uint64_t at = scan->at; /* of the file: read up to there */
@@ -50,6 +62,8 @@ static int run(struct reader *r, struct mbox_scan *scan, char *buf)
 		size_t want = BUFFER - held;
 		ssize_t n;
 
+		if (r->size - at > BUFFER)
+			ask_ahead(r, at);
 		if (want > r->size - at)
 			want = (size_t)(r->size - at);
 		n = maildrop_pread(r->sys, r->fd, buf + held, want, (off_t)at);
@@ -74,8 +88,12 @@ int mbox_read_messages(const struct maildrop_syscalls *sys, int fd, uint64_t off
 		       void (*report)(void *context, const struct mbox_message *message),
 		       void *context)
 {
-	struct reader reader = {
-		.sys = sys, .fd = fd, .size = size, .found = report, .context = context};
+	struct reader reader = {.sys = sys,
+				.fd = fd,
+				.size = size,
+				.asked = offset,
+				.found = report,
+				.context = context};
 	struct mbox_scan_user user = {.context = &reader, .found = found, .peek = peek};
 	struct mbox_scan scan;
 	char *buf = malloc(BUFFER);
