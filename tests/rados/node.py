@@ -88,7 +88,7 @@ class Node:
 
     def init(self):
         """Marks the pools: once a site."""
-        self.run('valija-keeper-rados', '--init', self.conf)
+        self.run('valija', 'rados', 'init', '-c', self.conf)
         return self
 
     def check(self):

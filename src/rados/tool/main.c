@@ -6,19 +6,15 @@
 #include "base/text.h"
 #include "maildrop/rados/health.h"
 #include "maildrop/rados/mark.h"
+#include "rados/cluster.h"
 #include "rados/tool/tool.h"
 
-#include <errno.h>
 #include <getopt.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
-
-enum { CONNECT_MS = 15000 };
 
 struct row {
 	const char *name;
@@ -99,40 +95,21 @@ static void advise_init(const struct tool *tool, const struct err *err)
 
 /* ---- the connection ---- */
 
-/* Root becomes who the keeper is: the keyring is to be readable for that user, and nothing else is
- * needed. Export and import become the owner of their folder instead, when they have connected. */
-static int become_keeper(const struct config *config, struct err *err)
-{
-	struct stat st;
-
-	if (geteuid() != 0)
-		return 0;
-	if (stat(config->roots[0].path, &st) < 0)
-		return err_sys(err, EX_NOINPUT, errno, "%s", config->roots[0].path);
-	if (st.st_uid == 0)
-		return err_set(err, EX_CONFIG, "%s belongs to root: chown valija-rados: %s",
-			       config->roots[0].path, config->roots[0].path);
-	if (setgroups(0, NULL) < 0 || setgid(st.st_gid) < 0 || setuid(st.st_uid) < 0)
-		return err_sys(err, EX_OSERR, errno, "cannot become uid %u", (unsigned)st.st_uid);
-	return 0;
-}
-
+/* Export and import become the owner of their folder instead of the keeper, when they have
+ * connected. */
 static int with_cluster(struct tool *tool, const struct row *row, struct err *err)
 {
 	const struct config *config = tool->config;
-	struct engine_settings settings = {.conf = config->rados_conf,
-					   .pool = tool->pool,
-					   .bodies = tool->bodies,
-					   .user = config->rados_user};
+	struct engine_settings settings = cluster_settings(config);
 	int code = -1;
 
 	if (!*config->rados_pool)
 		return err_set(err, EX_CONFIG,
 			       "%s: the section rados names no pool: rados { pool = \"NAME\" }",
 			       config->file);
-	if (!row->folder && become_keeper(config, err) < 0)
+	if (!row->folder && cluster_become_keeper(config, err) < 0)
 		return -1;
-	tool->engine = engine_create(&settings, NULL, CONNECT_MS, err);
+	tool->engine = engine_create(&settings, NULL, CLUSTER_CONNECT_MS, err);
 	if (tool->engine && engine_connected(tool->engine, err))
 		code = row->run(tool, err);
 	engine_destroy(tool->engine);
