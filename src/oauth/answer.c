@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { LIFETIME_SECONDS = 3600 };
+
 void oauth_answer_init(struct oauth_answer *answer)
 {
 	memset(answer, 0, sizeof(*answer));
@@ -109,6 +111,21 @@ int oauth_answer_read(pop3_span json, struct oauth_answer *ret)
 	forget(root, "refresh_token");
 	json_decref(root);
 	return rc;
+}
+
+int oauth_answer_take(long status, pop3_span body, struct oauth_answer *ret)
+{
+	if (oauth_answer_read(body, ret) == 0 &&
+	    (status == 200 || (status >= 400 && status < 500 && status != 429 && ret->error[0])))
+		return 0;
+	oauth_answer_finish(ret);
+	oauth_answer_init(ret);
+	return -1;
+}
+
+int64_t oauth_answer_end(const struct oauth_answer *answer, int64_t now)
+{
+	return now + (answer->expires_in ? answer->expires_in : LIFETIME_SECONDS);
 }
 
 static int copy_token(pop3_span text, char *to, size_t size)

@@ -36,6 +36,11 @@ void oauth_answer_init(struct oauth_answer *answer);
 void oauth_answer_finish(struct oauth_answer *answer);
 /* 0: a token or an error code is in it; -1: it is no such answer. */
 int oauth_answer_read(pop3_span json, struct oauth_answer *ret);
+/* The same of an answer with an HTTP status: servers in trouble, and what stands between us and
+ * them, answer in HTML or not at all. -1: ret is empty. */
+int oauth_answer_take(long status, pop3_span body, struct oauth_answer *ret);
+/* The end of its access token, seconds since 1970: an hour from now if it does not say. */
+int64_t oauth_answer_end(const struct oauth_answer *answer, int64_t now);
 int oauth_device_read(pop3_span json, struct oauth_device *ret);
 /* {"installed": {"client_id", "client_secret"}}, {"web": …}, or the two at the top. */
 int oauth_client_read(pop3_span json, struct oauth_client *ret);

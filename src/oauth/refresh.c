@@ -10,7 +10,6 @@
 enum {
 	AHEAD_SECONDS = 300, /* a token that is good for less is refreshed */
 	USABLE_SECONDS = 30,
-	LIFETIME_SECONDS = 3600, /* of an access token, if the provider does not say */
 };
 
 static pop3_span span_of_secret(const struct secret *secret)
@@ -49,7 +48,7 @@ static void renew(struct grant *grant, const struct secret *used, const struct o
 	struct secret good = *used;
 
 	secret_set(&grant->access, span_of_secret(&answer->access));
-	grant->expires = now + (answer->expires_in ? answer->expires_in : LIFETIME_SECONDS);
+	grant->expires = oauth_answer_end(answer, now);
 	grant->refreshed = now;
 	secret_finish(&grant->previous);
 	if (answer->refresh.size &&

@@ -63,19 +63,11 @@ void oauth_form_client(struct form *form, const struct fetch_oauth *oauth)
 		form_add(form, "client_secret", oauth->client_secret);
 }
 
-/* Servers in trouble, and what stands between us and them, answer in HTML or not at all. */
 static int judge(const char *url, const struct https_answer *http, struct oauth_answer *ret,
 		 struct err *err)
 {
-	int rc = oauth_answer_read((pop3_span){http->body, http->size}, ret);
-
-	if (http->status == 200 && rc == 0)
+	if (oauth_answer_take(http->status, (pop3_span){http->body, http->size}, ret) == 0)
 		return 0;
-	if (http->status >= 400 && http->status < 500 && http->status != 429 && rc == 0 &&
-	    ret->error[0])
-		return 0;
-	oauth_answer_finish(ret);
-	oauth_answer_init(ret);
 	if (http->status >= 500 || http->status == 429)
 		return err_set(err, EX_TEMPFAIL, "%s has a problem (status %d)", url, http->status);
 	return err_set(err, EX_TEMPFAIL,

@@ -13,8 +13,6 @@
 #include <sysexits.h>
 #include <time.h>
 
-enum { LIFETIME_SECONDS = 3600 };
-
 static int keep(const struct fetch_files *files, int state_dir, const struct fetch_account *account,
 		const struct oauth_answer *answer, struct err *err)
 {
@@ -29,7 +27,7 @@ static int keep(const struct fetch_files *files, int state_dir, const struct fet
 	grant->access = answer->access;
 	grant->refresh = answer->refresh;
 	grant->granted = grant->refreshed = now;
-	grant->expires = now + (answer->expires_in ? answer->expires_in : LIFETIME_SECONDS);
+	grant->expires = oauth_answer_end(answer, now);
 	rc = grant_open(files, state_dir, account, &store, err);
 	if (rc == 0) {
 		rc = grant_save(store, grant, err);

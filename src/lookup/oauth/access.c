@@ -75,20 +75,6 @@ static int client(void *context, const char **ret_id, const char **ret_secret, s
 	return 0;
 }
 
-/* Servers in trouble, and what stands between us and them, answer in HTML or not at all. */
-static int judge(const struct web_answer *web, struct oauth_answer *ret, struct err *err)
-{
-	int rc = oauth_answer_read((pop3_span){web->body, web->size}, ret);
-
-	if (rc == 0 && (web->status == 200 || (web->status >= 400 && web->status < 500 &&
-					       web->status != 429 && ret->error[0])))
-		return 0;
-	oauth_answer_finish(ret);
-	oauth_answer_init(ret);
-	return err_set(err, EX_TEMPFAIL, "token_url: no answer of a token server (HTTP status %ld)",
-		       web->status);
-}
-
 static int ask(void *context, const struct form *form, struct oauth_answer *ret, struct err *err)
 {
 	const struct errand *errand = context;
@@ -111,8 +97,11 @@ static int ask(void *context, const struct form *form, struct oauth_answer *ret,
 	rc = web_exchange(errand->web, &request, answer);
 	if (rc < 0)
 		err_set(err, EX_TEMPFAIL, "token_url: %.200s", answer->why);
-	else
-		rc = judge(answer, ret, err);
+	else if (oauth_answer_take(answer->status, (pop3_span){answer->body, answer->size}, ret) <
+		 0)
+		rc = err_set(err, EX_TEMPFAIL,
+			     "token_url: no answer of a token server (HTTP status %ld)",
+			     answer->status);
 	wipe(answer->body, answer->size);
 	free(answer);
 	return rc;
