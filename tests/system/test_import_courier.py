@@ -4,9 +4,10 @@ import pathlib
 import re
 import sys
 
-import clients
+import moving
 import pytest
 from office import PASSWORD
+from moving import snapshot
 from test_mail_not_mounted import deliver, login
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -49,10 +50,6 @@ def move(make_office):
 
 def bring(office, *more, check=True):
     return office.valija('import', 'courier', '-c', office.conf, *more, check=check)
-
-
-def snapshot(office):
-    return {path: path.read_bytes() for path in office.mail.rglob('*') if path.is_file()}
 
 
 def as_it_is(lines):
@@ -112,23 +109,17 @@ def test_ids_and_their_order_stay(move, connect, kind):
     assert login(connect, office)[1][:7] == ids
 
 
-@pytest.mark.parametrize('kind', [clients.Mpop, clients.Fetchmail, clients.Getmail])
+@pytest.mark.parametrize('kind', moving.KINDS)
 def test_no_client_loads_anything_twice(move, kind):
-    if not clients.installed(kind):
-        pytest.skip(f'{kind.needs} is not installed')
+    moving.needs(kind)
     office, courier = move()
-    folder = office.scratch / 'client'
-    folder.mkdir()
-    client = kind(office, 'demo', folder, 'implicit')
-    assert len(client.fetch(keep=True)) == 7
-    assert client.fetch(keep=True) == []
-    courier.stop()
-    bring(office)
-    office.start()
-    assert client.fetch(keep=True) == []
-    office.put('demo', letter(11))
-    assert len(client.fetch(keep=True)) == 1
-    assert client.fetch(keep=True) == []
+    client = moving.client_of(kind, office)
+
+    def move_over():
+        courier.stop()
+        bring(office)
+        office.start()
+    moving.loads_nothing_twice(client, 7, move_over, lambda: office.put('demo', letter(11)))
 
 
 def test_never_new_ids_in_silence(move, connect):

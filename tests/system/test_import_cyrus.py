@@ -6,7 +6,7 @@ import socket
 import struct
 import sys
 
-import clients
+import moving
 import pytest
 from office import PASSWORD
 from test_mail_not_mounted import deliver, login
@@ -101,24 +101,18 @@ def test_ids_order_and_octets_stay(move, connect, form):
     assert login(connect, office)[1][:5] == ids
 
 
-@pytest.mark.parametrize('kind', [clients.Mpop, clients.Fetchmail, clients.Getmail])
+@pytest.mark.parametrize('kind', moving.KINDS)
 @pytest.mark.parametrize('form', FORMATS)
 def test_no_client_loads_anything_twice(move, kind, form):
-    if not clients.installed(kind):
-        pytest.skip(f'{kind.needs} is not installed')
+    moving.needs(kind)
     office, cyrus = move(f'uidl_format: {form}')
-    folder = office.scratch / 'client'
-    folder.mkdir()
-    client = kind(office, 'demo', folder, 'implicit')
-    assert len(client.fetch(keep=True)) == 6
-    assert client.fetch(keep=True) == []
-    cyrus.stop()
-    bring(office, cyrus)
-    office.start()
-    assert client.fetch(keep=True) == []
-    office.put('demo', letter(11))
-    assert len(client.fetch(keep=True)) == 1
-    assert client.fetch(keep=True) == []
+    client = moving.client_of(kind, office)
+
+    def move_over():
+        cyrus.stop()
+        bring(office, cyrus)
+        office.start()
+    moving.loads_nothing_twice(client, 6, move_over, lambda: office.put('demo', letter(11)))
 
 
 def to_legacy(cyrus, path, name='user.demo'):

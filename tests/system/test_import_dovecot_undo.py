@@ -10,8 +10,9 @@ import subprocess
 import clients
 import pytest
 from dovecot_pop3 import DovecotPop3
+from moving import client_of, needs, snapshot
 from office import PASSWORD, wait_until
-from test_import_dovecot import bring, letter, move, snapshot  # noqa: F401
+from test_import_dovecot import bring, letter, move  # noqa: F401
 from test_mail_not_mounted import deliver, login
 
 OURS = ('valija-base', 'valija-delta', 'valija-lock', 'valija-uidl')
@@ -214,12 +215,9 @@ def test_a_maildrop_that_dovecot_never_had(move, connect):
 
 @pytest.mark.parametrize('kind', [clients.Mpop, clients.Fetchmail])
 def test_no_client_loads_anything_twice(move, kind):
-    if not clients.installed(kind):
-        pytest.skip(f'{kind.needs} is not installed')
+    needs(kind)
     office, dovecot = move()
-    folder = office.scratch / 'client'
-    folder.mkdir()
-    client = kind(office, 'demo', folder, 'implicit')
+    client = client_of(kind, office)
     assert len(client.fetch(keep=True)) == 7
     dovecot.stop()
     bring(office, dovecot)

@@ -4,8 +4,9 @@ import os
 import pathlib
 import sys
 
-import clients
+import moving
 import pytest
+from moving import snapshot
 from test_mail_not_mounted import deliver, login
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -49,10 +50,6 @@ def bring(office, *more, check=True):
     return office.valija('import', 'maildir', '-c', office.conf, *words, check=check)
 
 
-def snapshot(office):
-    return {path: path.read_bytes() for path in office.mail.rglob('*') if path.is_file()}
-
-
 def test_ids_and_their_order_stay(move, connect):
     office, qmail = move()
     before = qmail.uidl('demo')
@@ -77,23 +74,17 @@ def test_ids_and_their_order_stay(move, connect):
     assert login(connect, office)[1] == shown
 
 
-@pytest.mark.parametrize('kind', [clients.Mpop, clients.Fetchmail, clients.Getmail])
+@pytest.mark.parametrize('kind', moving.KINDS)
 def test_no_client_loads_anything_twice(move, kind):
-    if not clients.installed(kind):
-        pytest.skip(f'{kind.needs} is not installed')
+    moving.needs(kind)
     office, qmail = move()
-    folder = office.scratch / 'client'
-    folder.mkdir()
-    client = kind(office, 'demo', folder, 'implicit')
-    assert len(client.fetch(keep=True)) == 4
-    assert client.fetch(keep=True) == []
-    qmail.stop()
-    bring(office)
-    office.start()
-    assert client.fetch(keep=True) == []
-    office.put('demo', letter(11))
-    assert len(client.fetch(keep=True)) == 1
-    assert client.fetch(keep=True) == []
+    client = moving.client_of(kind, office)
+
+    def move_over():
+        qmail.stop()
+        bring(office)
+        office.start()
+    moving.loads_nothing_twice(client, 4, move_over, lambda: office.put('demo', letter(11)))
 
 
 def test_the_rule_is_there_for_those_who_come_later(move, connect):

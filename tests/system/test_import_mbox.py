@@ -6,7 +6,7 @@ import os
 import pathlib
 import sys
 
-import clients
+import moving
 import pytest
 from office import PASSWORD, wait_until
 from pop import login_within
@@ -160,24 +160,19 @@ def test_ids_and_their_order_stay(move, connect, ids, more):
     assert login(connect, office)[1] == grown
 
 
-@pytest.mark.parametrize('kind', [clients.Mpop, clients.Fetchmail, clients.Getmail])
+@pytest.mark.parametrize('kind', moving.KINDS)
 @pytest.mark.parametrize('ids', SERVERS)
 def test_no_client_loads_anything_twice(move, ids, kind):
-    if not clients.installed(kind):
-        pytest.skip(f'{kind.needs} is not installed')
+    moving.needs(kind)
     site = move(ids)
-    folder = site.office.scratch / 'client'
-    folder.mkdir()
-    client = kind(site.office, 'demo', folder, 'implicit')
+    client = moving.client_of(kind, site.office)
     server = site.serve()
-    assert len(client.fetch(keep=True)) == 6
-    assert client.fetch(keep=True) == []
-    server.stop()
-    site.bring()
-    site.office.start()
-    assert client.fetch(keep=True) == []
-    site.put(11)
-    assert len(client.fetch(keep=True)) == 1
+
+    def move_over():
+        server.stop()
+        site.bring()
+        site.office.start()
+    moving.loads_nothing_twice(client, 6, move_over, lambda: site.put(11))
 
 
 def test_a_message_that_is_deleted_takes_no_id_along(move, connect):

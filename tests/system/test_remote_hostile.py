@@ -398,14 +398,19 @@ def test_a_connector_that_is_killed(front_of, serve, verb):  # noqa: F811
     wait_until(lambda: log_in(office)[1].startswith('+OK'))
 
 
-def test_auth_that_is_killed_while_a_login_is_judged(front_of, serve):  # noqa: F811
+def judging_slowly(serve):
+    """A server that has been asked for a login when asked is set, and answers when goes_on is."""
     asked, goes_on = threading.Event(), threading.Event()
 
     def slow(_, __):
         asked.set()
         goes_on.wait(20)
         return False
-    server = serve(numbered(), hooks={'PASS': slow})
+    return serve(numbered(), hooks={'PASS': slow}), asked, goes_on
+
+
+def test_auth_that_is_killed_while_a_login_is_judged(front_of, serve):  # noqa: F811
+    server, asked, goes_on = judging_slowly(serve)
     office = front_of(server)
     office.allow('auth', 'was ended by signal')
     client = Pop(office.pop3)
@@ -422,13 +427,7 @@ def test_auth_that_is_killed_while_a_login_is_judged(front_of, serve):  # noqa: 
 
 
 def test_a_client_that_leaves_while_its_login_is_judged(front_of, serve):  # noqa: F811
-    asked, goes_on = threading.Event(), threading.Event()
-
-    def slow(_, __):
-        asked.set()
-        goes_on.wait(20)
-        return False
-    server = serve(numbered(), hooks={'PASS': slow})
+    server, asked, goes_on = judging_slowly(serve)
     office = front_of(server)
     client = Pop(office.pop3)
     client.ok('USER anna')
