@@ -282,7 +282,7 @@ static bool drain(int fd)
 	}
 }
 
-/* What the role dialled takes the first place that is free. */
+/* Each connection that the role dialled takes the first place that is free. */
 static void accept_all(void)
 {
 	int fd;

@@ -311,7 +311,8 @@ static void put_word(FILE *out, const char *word)
 	fputs("'", out);
 }
 
-/* What `valija fetch login` gives the grant to. The caller frees it; NULL: no memory. */
+/* The command that gets the grant from `valija fetch login`. The caller frees it; NULL: no memory.
+ */
 static char *store_command(const struct request *request)
 {
 	char program[CONFIG_PATH_MAX], *ret = NULL;

@@ -21,7 +21,7 @@ size_t config_remote_key_count(void);
 const struct remote_key *config_remote_key(size_t index);
 /* The place of the section of that name in config->remotes, or -1. */
 int config_remote_find(const struct config *config, pop3_span name);
-/* What a setting of a section is, as text; "": none. buf may be used for it. */
+/* The value of a setting of a section, as text; "": none. buf may be used for it. */
 const char *config_remote_text(const struct config_remote *remote, const char *name, char *buf,
 			       size_t size);
 /* The name that a user of ours has at the other server. -1: it does not fit. */

@@ -1,5 +1,5 @@
-/* What became of a maildrop whose unique ids were to be brought from another server, or taken back,
- * whichever kind of store it is of. */
+/* The outcome for a maildrop whose unique ids were to be brought from another server, or taken
+ * back, whichever kind of store it is of. */
 #ifndef MAILDROP_ADOPT_REPORT_H
 #define MAILDROP_ADOPT_REPORT_H
 

@@ -100,7 +100,7 @@ static int parse_cyrus(pop3_span text, struct mail_origin *origin)
 	return -1;
 }
 
-/* What stands behind the server's word. */
+/* The text behind the server's word. */
 static int parse_rest(pop3_span text, struct mail_origin *origin)
 {
 	if (origin->server == ORIGIN_CYRUS)

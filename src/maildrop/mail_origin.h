@@ -103,8 +103,8 @@ int mail_origin_read(const struct maildrop_syscalls *sys, int root_fd, struct ma
 		     struct err *err);
 /* Writes the record; on the disk when 0 is returned. -1 with err. */
 int mail_origin_write(int root_fd, const struct mail_origin *origin, struct err *err);
-/* The folder in which `valija import` was told to look for the lists of the root's Maildirs: *ret
- * "" where that was none, or cannot be told. */
+/* The folder of the lists of the root's Maildirs, as `valija import --from` named it; ret is ""
+ * where none was named, or the record cannot be read. */
 void mail_origin_lists(int root_fd, char ret[ORIGIN_LISTS_MAX]);
 /* Remembers it; NULL: none. -1 with err. */
 int mail_origin_remember_lists(int root_fd, const char *folder, struct err *err);

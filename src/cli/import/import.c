@@ -264,8 +264,8 @@ static int work_on_all(struct import_request *request, struct err *err)
 	return code;
 }
 
-/* Where the lists of each mail folder are. An import remembers what it was told, so that nobody has
- * to know it at an undo. */
+/* The folder of the lists of each mail folder. An import remembers it, so that nobody has to know
+ * it at an undo. */
 static int find_lists(struct import_request *request, struct err *err)
 {
 	char real[PATH_MAX];

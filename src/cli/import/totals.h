@@ -1,5 +1,5 @@
-/* What a call of `valija import` did, counted and said, user by user and at its end. For the files
- * of this folder and its rooms. */
+/* Counts of a call of `valija import`, said user by user and at its end. For the files of this
+ * folder and its rooms. */
 #ifndef CLI_IMPORT_TOTALS_H
 #define CLI_IMPORT_TOTALS_H
 

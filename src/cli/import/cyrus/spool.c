@@ -369,7 +369,8 @@ static int find_mailbox(const struct cyrus_spool *spool, const struct cyrus_user
 	return 1;
 }
 
-/* Cyrus makes names small unless it is told otherwise. -1: it cannot have a mailbox. */
+/* The name as Cyrus has it, in small letters unless its settings say otherwise. -1: it cannot have
+ * a mailbox. */
 static int take_user(const struct cyrus_conf *conf, const char *name, struct cyrus_user *ret)
 {
 	const char *defaultdomain = cyrus_conf_get(conf, "defaultdomain");

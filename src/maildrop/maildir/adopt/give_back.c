@@ -109,7 +109,7 @@ static int remove_leftovers(const struct giving_back *g)
 	return result;
 }
 
-/* Dovecot would show such a message again, and its client was told that it is deleted. */
+/* Deletions that a QUIT announced end first: Dovecot would show such a message again. */
 static enum maildrop_status finish_deletions(struct giving_back *g, struct err *err)
 {
 	for (int d = 0; d < INDEX_DIRECTORIES && g->log.index.index.delta.pending_count; d++) {

@@ -72,7 +72,7 @@ static int read_ids(struct maildir_place *place, char **ret, size_t *ret_size, s
 	return err_prefix(err, "maildrop %s", place->home);
 }
 
-/* What was in the file, a line of the origin, and those of the messages. */
+/* Lines go out in this order: those that the file had, one of the origin, those of the messages. */
 static int write_ids(const struct receiving *r)
 {
 	const struct maildir_incoming *incoming = r->incoming;

@@ -178,7 +178,7 @@ static void find_order(struct giving *g)
 		g->messages[i].order = i + 1;
 }
 
-/* What Dovecot shows by its rule. 0: not known. */
+/* The id that Dovecot shows by its rule, and its octets. 0: not known. */
 static size_t by_rule(const struct giving *g, const struct uidlist_entry *e,
 		      char ret[UIDL_TEXT_MAX])
 {
