@@ -33,12 +33,12 @@ enum phase {
 };
 
 int talk_init(struct talk *talk, pop3_span login, pop3_span secret, unsigned flags,
-	      struct talk_abilities *abilities, struct err *err)
+	      struct talk_abilities *remembered, struct err *err)
 {
 	memset(talk, 0, sizeof(*talk));
 	pop3_client_init(&talk->client, POP3_KEEP_CRLF, TALK_LISTING_MAX);
 	remote_listing_init(&talk->listing);
-	talk->abilities = abilities;
+	talk->remembered = remembered;
 	talk->stls = flags & TALK_STLS;
 	talk->token = flags & TALK_TOKEN;
 	talk->out_size = talk->token ? TALK_OUT_TOKEN : TALK_OUT;
@@ -192,15 +192,16 @@ static enum talk_event log_in(struct talk *talk)
 		err_set(&talk->err, EX_DATAERR, "the name cannot be sent by POP3");
 		return over(talk, MAILDROP_REFUSED);
 	}
-	return talk->abilities->pipelining ? send_pass(talk) : TALK_MORE;
+	return talk->able.pipelining ? send_pass(talk) : TALK_MORE;
 }
 
 static enum talk_event ask_or_log_in(struct talk *talk)
 {
-	if (talk->abilities->known)
+	talk->able = *talk->remembered;
+	if (talk->able.known)
 		return log_in(talk);
 	talk->phase = PHASE_CAPA;
-	talk->abilities->pipelining = talk->abilities->auth_codes = false;
+	talk->able = (struct talk_abilities){0};
 	simple(talk, POP3_CAPA);
 	return TALK_MORE;
 }
@@ -213,7 +214,7 @@ void talk_tls_started(struct talk *talk)
 
 static void send_deletes(struct talk *talk)
 {
-	uint32_t most = talk->abilities->pipelining ? DELETES : 1;
+	uint32_t most = talk->able.pipelining ? DELETES : 1;
 
 	while (talk->sent < talk->count && talk->sent - talk->answered < most &&
 	       talk->out_size - talk->out_used >= COMMAND_ROOM &&
@@ -333,7 +334,7 @@ static enum maildrop_status login_status(const struct talk *talk,
 	case POP3_CODE_COUNT:
 		break;
 	}
-	if (talk->abilities->auth_codes)
+	if (talk->able.auth_codes)
 		return MAILDROP_TEMP;
 	return has_word(event->text, "lock") || has_word(event->text, "in use") ||
 			       has_word(event->text, "busy")
@@ -385,17 +386,18 @@ static enum talk_event take_stls(struct talk *talk, const struct pop3_client_eve
 
 static enum talk_event take_capa(struct talk *talk, const struct pop3_client_event *event)
 {
-	struct talk_abilities *abilities = talk->abilities;
+	struct talk_abilities *able = &talk->able;
 
 	if (event->type == POP3_CLIENT_LINE &&
 	    span_equal_nocase(event->text, SPAN_LITERAL("PIPELINING")))
-		abilities->pipelining = true;
+		able->pipelining = true;
 	if (event->type == POP3_CLIENT_LINE &&
 	    span_equal_nocase(event->text, SPAN_LITERAL("AUTH-RESP-CODE")))
-		abilities->auth_codes = true;
+		able->auth_codes = true;
 	if (event->type == POP3_CLIENT_LINE || (event->type == POP3_CLIENT_REPLY && event->ok))
 		return TALK_MORE;
-	abilities->known = true; /* or it has no CAPA: then it can nothing of it */
+	able->known = true; /* or it has no CAPA: then it can nothing of it */
+	*talk->remembered = *able;
 	return log_in(talk);
 }
 
@@ -407,10 +409,10 @@ static enum talk_event take_login(struct talk *talk, const struct pop3_client_ev
 	if (!event->ok)
 		return refused(talk, event, "the login", login_status(talk, event));
 	if (event->command == POP3_USER)
-		return talk->abilities->pipelining ? TALK_MORE : send_pass(talk);
+		return talk->able.pipelining ? TALK_MORE : send_pass(talk);
 	talk->phase = PHASE_LIST;
 	simple(talk, POP3_LIST);
-	if (talk->abilities->pipelining)
+	if (talk->able.pipelining)
 		simple(talk, POP3_UIDL);
 	return TALK_MORE;
 }
@@ -434,7 +436,7 @@ static enum talk_event take_list(struct talk *talk, const struct pop3_client_eve
 	if (event->type == POP3_CLIENT_LINE)
 		return bad_listing(talk);
 	talk->phase = PHASE_UIDL;
-	if (!talk->abilities->pipelining)
+	if (!talk->able.pipelining)
 		simple(talk, POP3_UIDL);
 	return TALK_MORE;
 }

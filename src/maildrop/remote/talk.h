@@ -38,7 +38,8 @@ enum talk_event {
 
 struct talk {
 	struct pop3_client client;
-	struct talk_abilities *abilities;
+	struct talk_abilities *remembered; /* of all sessions at that server */
+	struct talk_abilities able;        /* of this one: nobody else changes it */
 	struct remote_listing listing;
 	enum maildrop_status status;
 	struct err err;
@@ -67,9 +68,9 @@ enum {
 	TALK_TOKEN = 2, /* the secret is an access token: AUTH XOAUTH2 */
 };
 
-/* login, secret: are copied. flags: see above. abilities: borrowed. talk_finish, also after -1. */
+/* login, secret: are copied. flags: see above. remembered: borrowed. talk_finish, also after -1. */
 int talk_init(struct talk *talk, pop3_span login, pop3_span secret, unsigned flags,
-	      struct talk_abilities *abilities, struct err *err);
+	      struct talk_abilities *remembered, struct err *err);
 void talk_finish(struct talk *talk);
 
 /* Takes input up to the next event. */

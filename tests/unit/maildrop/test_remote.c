@@ -131,6 +131,36 @@ static void test_it_opens(void **state)
 	talk_finish(&talk);
 }
 
+/* Sessions that begin at the same time each go by what they heard, whatever another one learns or
+ * asks again meanwhile. */
+static void test_abilities_are_a_session_s_own(void **state)
+{
+	(void)state;
+	begin(false);
+	hear("+OK hi\r\n+OK\r\nPIPELINING\r\n");
+	expect_asked("CAPA\r\n");
+	abilities = (struct talk_abilities){0};
+	hear(".\r\n");
+	expect_asked("USER anna\r\nPASS pass word\r\n");
+	assert_true(abilities.known && abilities.pipelining);
+	abilities = (struct talk_abilities){0};
+	assert_string_equal(hear("+OK\r\n+OK\r\n" LISTS), "O");
+	expect_asked("LIST\r\nUIDL\r\n");
+	talk_finish(&talk);
+	begin(false);
+	hear("+OK hi\r\n+OK\r\n.\r\n");
+	expect_asked("CAPA\r\nUSER anna\r\n");
+	abilities = (struct talk_abilities){.known = true, .pipelining = true};
+	hear("+OK\r\n");
+	expect_asked("PASS pass word\r\n");
+	hear("+OK\r\n");
+	expect_asked("LIST\r\n");
+	hear("+OK\r\n.\r\n");
+	expect_asked("UIDL\r\n");
+	assert_string_equal(hear("+OK\r\n.\r\n"), "O");
+	talk_finish(&talk);
+}
+
 static void test_stls_or_nothing(void **state)
 {
 	(void)state;
@@ -406,6 +436,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_it_opens),
+		cmocka_unit_test(test_abilities_are_a_session_s_own),
 		cmocka_unit_test(test_stls_or_nothing),
 		cmocka_unit_test(test_a_token),
 		cmocka_unit_test(test_refusals_of_a_login),
