@@ -147,12 +147,6 @@ static void open_session(struct store *store, struct store_where *where, struct 
 		finish(store, &op->op, MAILDROP_REFUSED, &err);
 		return;
 	}
-	if (!section_may_try(section, &err)) {
-		talk_finish(&session->talk);
-		free(session);
-		finish(store, &op->op, MAILDROP_TEMP, &err);
-		return;
-	}
 	store_opened(&session->head, store, where);
 	session->section = section;
 	session->loop = store->host->loop;

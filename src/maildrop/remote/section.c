@@ -87,6 +87,7 @@ int section_init(struct section *section, struct loop *loop, struct workers **wo
 	int code;
 
 	*section = (struct section){.server = server, .loop = loop, .workers = workers};
+	section->queue_end = &section->queue;
 	loop_deadlines_init(&section->silence, loop, server->timeout_ms, silent, section);
 	section->literal = is_literal(server->host);
 	port_text(section, port);
@@ -114,6 +115,52 @@ void section_finish(struct section *section)
 	loop_deadlines_finish(&section->silence);
 }
 
+/* ---- turns ---- */
+
+static void put(struct section_wait **at, struct section_wait *wait)
+{
+	wait->next = *at;
+	wait->at = at;
+	if (wait->next)
+		wait->next->at = &wait->next;
+	*at = wait;
+}
+
+void section_wait_cancel(struct section *section, struct section_wait *wait)
+{
+	if (!wait->at)
+		return;
+	*wait->at = wait->next;
+	if (wait->next)
+		wait->next->at = wait->at;
+	else if (section->queue_end == &wait->next)
+		section->queue_end = wait->at;
+	wait->at = NULL;
+}
+
+bool section_enter(struct section *section, struct section_wait *wait)
+{
+	if (section->opening < SECTION_OPENING_MAX) {
+		section->opening++;
+		return true;
+	}
+	put(section->queue_end, wait);
+	section->queue_end = &wait->next;
+	return false;
+}
+
+void section_leave(struct section *section)
+{
+	struct section_wait *wait = section->queue;
+
+	if (!wait) {
+		section->opening--;
+		return;
+	}
+	section_wait_cancel(section, wait);
+	wait->turn(wait); /* the place is its own now */
+}
+
 /* ---- the breaker ---- */
 
 bool section_may_try(struct section *section, struct err *err)
@@ -122,28 +169,17 @@ bool section_may_try(struct section *section, struct err *err)
 
 	if (now >= section->abilities_until)
 		section->abilities.known = false;
-	if (section->opening >= SECTION_OPENING_MAX) {
-		err_set(err, EX_TEMPFAIL, "too many sessions at that server are being opened");
-		return false;
-	}
 	if (section->failures >= FAILURES && (section->trying || now < section->closed_until)) {
 		err_set(err, EX_TEMPFAIL, "that server is down: %.300s", section->why.text);
 		return false;
 	}
 	section->trying = section->failures >= FAILURES;
-	section->opening++;
 	return true;
-}
-
-static void tried(struct section *section)
-{
-	section->opening--;
-	section->trying = false;
 }
 
 void section_failed(struct section *section, const struct err *why)
 {
-	tried(section);
+	section->trying = false;
 	section->why = *why;
 	section->addresses_until = 0;
 	section->abilities.known = false;
@@ -160,7 +196,7 @@ void section_failed(struct section *section, const struct err *why)
 
 void section_worked(struct section *section)
 {
-	tried(section);
+	section->trying = false;
 	if (section->failures >= FAILURES)
 		log_info("remote %s is back", section->server->name);
 	section->failures = 0;
@@ -171,7 +207,7 @@ void section_worked(struct section *section)
 
 void section_gave_up(struct section *section)
 {
-	tried(section);
+	section->trying = false;
 }
 
 /* ---- addresses ---- */
@@ -186,13 +222,10 @@ static void lookup_run(struct job *job)
 
 static void wake_all(struct section *section)
 {
-	struct section_wait *waiting = section->waiting;
+	struct section_wait *wait;
 
-	section->waiting = NULL;
-	while (waiting) {
-		struct section_wait *wait = waiting;
-
-		waiting = wait->next;
+	while ((wait = section->waiting)) {
+		section_wait_cancel(section, wait);
 		wait->resolved(wait);
 	}
 }
@@ -222,8 +255,7 @@ bool section_resolve(struct section *section, struct section_wait *wait)
 
 	if (section->literal || loop_now(section->loop) < section->addresses_until)
 		return true;
-	wait->next = section->waiting;
-	section->waiting = wait;
+	put(&section->waiting, wait);
 	if (section->lookup)
 		return false;
 	lookup = calloc(1, sizeof(*lookup));
@@ -238,16 +270,6 @@ bool section_resolve(struct section *section, struct section_wait *wait)
 	if (workers_add(*section->workers, &lookup->job, false) < 0)
 		abort(); /* the queue has room for one of each section */
 	return false;
-}
-
-void section_wait_cancel(struct section *section, struct section_wait *wait)
-{
-	struct section_wait **at = &section->waiting;
-
-	while (*at && *at != wait)
-		at = &(*at)->next;
-	if (*at)
-		*at = wait->next;
 }
 
 /* ---- TLS ---- */

@@ -18,7 +18,7 @@
 enum {
 	SECTION_ADDRESSES = 8,
 	SECTION_TICKETS = 32,
-	SECTION_OPENING_MAX = 512, /* sessions that are being opened */
+	SECTION_OPENING_MAX = 512, /* sessions that are being opened; more wait their turn */
 };
 
 struct section_address {
@@ -26,9 +26,10 @@ struct section_address {
 	socklen_t size;
 };
 
-/* Waits for addresses; embedded. */
+/* Waits for its turn, or for addresses; embedded. */
 struct section_wait {
-	struct section_wait *next;
+	struct section_wait *next, **at;         /* at: what points to it; NULL: it does not wait */
+	void (*turn)(struct section_wait *wait); /* it may be opened now */
 	void (*resolved)(struct section_wait *wait); /* count may be 0: see err of the section */
 };
 
@@ -56,6 +57,7 @@ struct section {
 	uint64_t verified;             /* when a server's certificate was looked at last */
 	struct loop_deadlines silence; /* sessions that wait for an answer */
 	unsigned opening;
+	struct section_wait *queue, **queue_end; /* for whom there is no room among them yet */
 	/* the breaker */
 	unsigned failures;
 	uint64_t closed_until;
@@ -69,6 +71,11 @@ int section_init(struct section *section, struct loop *loop, struct workers **wo
 		 void (*silent)(struct loop_deadlines *, struct loop_deadline *), struct err *err);
 void section_finish(struct section *section);
 
+/* Takes a place among those that are being opened, to be given back by section_leave. False: wait
+ * gets it later, in the order of their coming. */
+bool section_enter(struct section *section, struct section_wait *wait);
+void section_leave(struct section *section);
+
 /* Whether a session may be tried now; it has to end by section_failed or section_worked. False: err
  * says why not. */
 bool section_may_try(struct section *section, struct err *err);
@@ -81,6 +88,7 @@ void section_gave_up(struct section *section);
 
 /* True: addresses are here. False: wait gets them later. */
 bool section_resolve(struct section *section, struct section_wait *wait);
+/* Whatever it waits for. */
 void section_wait_cancel(struct section *section, struct section_wait *wait);
 
 /* A TLS client of a socket, with a session to resume if there is one. */

@@ -31,6 +31,9 @@ static void pump(struct remote_session *session, bool readable);
 
 static void tell_section(struct remote_session *session, const struct err *err)
 {
+	if (session->has_place)
+		section_leave(session->section);
+	session->has_place = false;
 	if (!session->is_tried)
 		return;
 	session->is_tried = false;
@@ -508,14 +511,28 @@ static void resolved(struct section_wait *wait)
 	dial(CONTAINER(wait, struct remote_session, wait));
 }
 
-/* On the loop, behind the call that began it. */
+/* On the loop, behind the call that began it, or that gave it its place. */
 static void begin(struct loop_later *later)
 {
 	struct remote_session *session = later->context;
 
 	session->again.run = pump_again;
+	if (!section_may_try(session->section, &session->talk.err)) {
+		session->talk.status = MAILDROP_TEMP;
+		die(session);
+		return;
+	}
+	session->is_tried = true;
 	if (section_resolve(session->section, &session->wait))
 		dial(session);
+}
+
+static void take_turn(struct section_wait *wait)
+{
+	struct remote_session *session = CONTAINER(wait, struct remote_session, wait);
+
+	session->has_place = true;
+	loop_later_add(session->loop, &session->again);
 }
 
 void session_silent(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
@@ -524,7 +541,10 @@ void session_silent(struct loop_deadlines *deadlines, struct loop_deadline *dead
 	struct err err;
 
 	(void)deadlines;
-	err_set(&err, EX_TEMPFAIL, "the other server was silent for too long");
+	err_set(&err, EX_TEMPFAIL, "%s",
+		session->phase != PHASE_WAITING ? "the other server was silent for too long"
+		: session->has_place            ? "no name server says where that server is"
+				     : "too many sessions at that server are being opened");
 	if (session->phase == PHASE_CONNECTING) {
 		session->talk.err = err;
 		dial(session);
@@ -538,13 +558,15 @@ void session_silent(struct loop_deadlines *deadlines, struct loop_deadline *dead
 void session_open(struct remote_session *session, struct store_open *op)
 {
 	session->opening = op;
-	session->is_tried = true;
 	session->fd = -1;
+	session->wait.turn = take_turn;
 	session->wait.resolved = resolved;
 	session->again.run = begin;
 	session->again.context = session;
 	loop_deadline_init(&session->deadline);
-	loop_later_add(session->loop, &session->again);
+	loop_deadline_renew(&session->section->silence, &session->deadline);
+	if (section_enter(session->section, &session->wait))
+		take_turn(&session->wait);
 }
 
 static const struct err is_dead = {.code = EX_TEMPFAIL,

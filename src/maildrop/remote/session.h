@@ -27,7 +27,8 @@ struct remote_session {
 	int fd; /* -1: none */
 	unsigned address;
 	uint8_t phase;
-	bool is_tried; /* the section waits to hear how it went */
+	bool has_place; /* among those that are being opened */
+	bool is_tried;  /* the section waits to hear how it went */
 	bool tls_wants_write, kept;
 	/* under way; NULL: none */
 	struct store_open *opening;

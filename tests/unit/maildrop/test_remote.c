@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "maildrop/index/view.h"
+#include "maildrop/remote/section.h"
 #include "maildrop/remote/talk.h"
 
 static struct talk talk;
@@ -432,11 +433,75 @@ static void test_ids_that_cannot_be_sent(void **state)
 	remote_listing_finish(&listing);
 }
 
+/* ---- turns ---- */
+
+static struct section_wait waits[5];
+static char turns[8];
+
+static void turn(struct section_wait *wait)
+{
+	size_t n = strlen(turns);
+
+	turns[n] = (char)('0' + (wait - waits));
+	turns[n + 1] = '\0';
+}
+
+static void silent(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
+{
+	(void)deadlines;
+	(void)deadline;
+	fail();
+}
+
+/* More than may be opened at once get their turns in order; who goes away meanwhile is left out. */
+static void test_turns(void **state)
+{
+	static const struct remote_server server = {.name = "old",
+						    .host = "127.0.0.1",
+						    .port = 110,
+						    .tls = REMOTE_CLEAR,
+						    .timeout_ms = 1000};
+	struct workers *workers = NULL;
+	struct section section;
+	struct loop *loop;
+	struct err err;
+
+	(void)state;
+	loop = loop_create(&err);
+	assert_non_null(loop);
+	assert_int_equal(section_init(&section, loop, &workers, &server, silent, &err), 0);
+	turns[0] = '\0';
+	for (unsigned i = 0; i < SECTION_OPENING_MAX; i++)
+		assert_true(section_enter(&section, &waits[0]));
+	for (unsigned i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+		waits[i].turn = turn;
+		assert_false(section_enter(&section, &waits[i]));
+	}
+	section_wait_cancel(&section, &waits[1]);
+	section_wait_cancel(&section, &waits[4]); /* the last */
+	section_wait_cancel(&section, &waits[4]);
+	section_leave(&section);
+	section_leave(&section);
+	assert_string_equal(turns, "02");
+	assert_false(section_enter(&section, &waits[4]));
+	section_leave(&section);
+	section_leave(&section);
+	assert_string_equal(turns, "0234");
+	section_leave(&section);
+	assert_string_equal(turns, "0234");
+	assert_true(section_enter(&section, &waits[1]));
+	assert_false(section_enter(&section, &waits[1]));
+	section_wait_cancel(&section, &waits[1]);
+	section_finish(&section);
+	loop_destroy(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_it_opens),
 		cmocka_unit_test(test_abilities_are_a_session_s_own),
+		cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_stls_or_nothing),
 		cmocka_unit_test(test_a_token),
 		cmocka_unit_test(test_refusals_of_a_login),
