@@ -139,7 +139,7 @@ static bool judge_open_remote(const void *message)
 {
 	const struct ipc_open_remote *m = message;
 
-	return m->remote < IPC_REMOTES_MAX && m->no_delete <= 1 && m->judge <= 1 &&
+	return m->remote < IPC_REMOTES_MAX && m->no_delete <= 1 && m->judge <= 2 &&
 	       m->login_delay <= IPC_LOGIN_DELAY_MAX && m->head.texts[0] <= IPC_TEXT_MAX &&
 	       m->head.texts[1] <= IPC_LABEL_MAX && m->head.texts[2] <= IPC_TEXT_MAX &&
 	       m->head.texts[3] <= IPC_REMOTE_SECRET_MAX;

@@ -428,8 +428,8 @@ struct ipc_open_remote {
 	uint64_t front, session, ticket; /* as in OPEN */
 	uint32_t remote;                 /* the section's place in the configuration */
 	uint32_t no_delete, login_delay; /* as in OPEN */
-	uint32_t judge; /* the other server judges the secret: VERDICT says how, and the front gets
-			   nothing before GO */
+	uint32_t judge; /* 1: the other server judges the secret: VERDICT says how, and the front
+			   gets nothing before GO; 2: the same, and its words are logged */
 };
 /* connector → auth VERDICT: OK, or why not; auth → connector GO: OK: the front gets the maildrop */
 struct ipc_verdict {

@@ -3,6 +3,7 @@ Microsoft 365 does: XOAUTH2 in two lines, sizes that are guesses, no PIPELINING.
 tests/stand_ins/oauth.py, the other server tests/hostile/hostile.py."""
 import pathlib
 import sys
+import threading
 
 import pytest
 
@@ -90,13 +91,68 @@ def test_a_provider_that_is_down(site, provider_of_mail):  # noqa: F811
     client.quit()
 
 
-def test_a_token_that_the_server_refuses(site, provider_of_mail):  # noqa: F811
+def logins(provider_of_mail):  # noqa: F811
+    return provider_of_mail.commands().count('AUTH XOAUTH2')
+
+
+def test_a_token_that_was_taken_back_is_refreshed(site, provider_of_mail):  # noqa: F811
     consent(site)
+    site.age(refreshed=1)
+    site.provider.access.clear()  # by the clock it is good
+    client, reply = log_in(site)
+    assert reply.startswith('+OK'), reply
+    assert list(client.uidl().values()) == [uid for uid, _ in MESSAGES]
+    client.quit()
+    assert (logins(provider_of_mail), len(site.refreshes())) == (2, 1)
+    client, reply = log_in(site)
+    assert reply.startswith('+OK'), reply
+    client.quit()
+    assert (logins(provider_of_mail), len(site.refreshes())) == (3, 1)
+
+
+def test_a_token_that_the_server_refuses(site, provider_of_mail):  # noqa: F811
+    """It is refreshed once; that server's words are in the log. Another login spends nothing."""
+    consent(site)
+    site.age(refreshed=1)
     site.office.allow('maildrop-failed')
     provider_of_mail.tokens = ['another']
     _, reply = log_in(site)
     assert reply.startswith('-ERR [SYS/PERM]'), reply
     site.office.wait_log('maildrop-failed .*the other server refuses the login')
+    site.office.wait_log('login-failed .*user="anna" reason="the other server refuses the access '
+                         'token"')
+    assert (logins(provider_of_mail), len(site.refreshes())) == (2, 1)
+    _, reply = log_in(site)
+    assert reply.startswith('-ERR [SYS/PERM]'), reply
+    site.office.wait_log('reason="the other server refuses an access token that is new"')
+    assert (logins(provider_of_mail), len(site.refreshes())) == (3, 1)
+    provider_of_mail.tokens = site.provider.access
+    client, reply = log_in(site)
+    assert reply.startswith('+OK'), reply
+    client.quit()
+
+
+def test_a_client_that_leaves_while_the_token_is_judged(site, provider_of_mail):  # noqa: F811
+    """Nothing of it stays at the other server, and the next login is as ever."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hold(_session, _argument):
+        asked.set()
+        assert go_on.wait(60)
+        return False
+    consent(site)
+    provider_of_mail.hooks['AUTH'] = hold
+    client = Pop(site.office.pop3)
+    client.ok('USER anna')
+    client.send(f'PASS {PASSWORD}\r\n'.encode())
+    assert asked.wait(60)
+    client.reset()
+    go_on.set()
+    provider_of_mail.idle()
+    assert not any(thread.is_alive() for thread in provider_of_mail.threads)
+    client, reply = log_in(site)
+    assert reply.startswith('+OK'), reply
+    client.quit()
 
 
 def test_a_wrong_password_asks_for_no_token(site, provider_of_mail):  # noqa: F811

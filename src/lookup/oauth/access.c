@@ -14,7 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONSENT = EX_NOPERM, ANSWER_MAX = 64 * 1024 };
+enum {
+	CONSENT = EX_NOPERM,
+	ANSWER_MAX = 64 * 1024,
+	NEW_SECONDS = 300 /* a token that is so new and refused is not the reason */
+};
 
 struct access {
 	const struct lookup_database *database;
@@ -151,6 +155,15 @@ static void give(const struct grant *grant, struct lookup_answer *answer)
 	lookup_field(answer, "access_token", grant->access.bytes, grant->access.size);
 }
 
+/* Whether the token that was refused has just been made: each login would spend a refresh token,
+ * for nothing. */
+static bool is_new(const struct grant *grant, pop3_span refused, int64_t now)
+{
+	return refused.size &&
+	       secret_equal(refused, (pop3_span){grant->access.bytes, grant->access.size}) &&
+	       now >= grant->refreshed && now - grant->refreshed < NEW_SECONDS;
+}
+
 static void use_grant(struct errand *errand, struct grant *grant, struct lookup_answer *answer)
 {
 	const struct oauth_source source = {.name = errand->access->database->settings->name,
@@ -174,7 +187,8 @@ static void use_grant(struct errand *errand, struct grant *grant, struct lookup_
 			return;
 		}
 	}
-	rc = oauth_access(&source, grant, bad, time(NULL), &err);
+	rc = is_new(grant, token, time(NULL)) ? 0
+					      : oauth_access(&source, grant, bad, time(NULL), &err);
 	if (bad)
 		secret_finish(bad);
 	free(bad);

@@ -10,6 +10,7 @@
 #include "server/auth/login.h"
 #include "server/auth/penalties.h"
 #include "server/auth/recipient.h"
+#include "server/auth/remote.h"
 #include "server/auth/trace.h"
 #include "server/auth/report.h"
 #include "server/auth/usage.h"
@@ -315,7 +316,7 @@ static void peer_gone(struct peer *peer)
 		auth_keeper_gone(auth, peer);
 	}
 	if (peer->role == ROLE_CONNECTOR)
-		auth_keeper_gone(auth, peer);
+		auth_connector_gone(auth, peer);
 	whos_gone(&auth->whos, peer);
 	if (peer->role == ROLE_LOOKUP)
 		databases_gone(auth->databases, peer);

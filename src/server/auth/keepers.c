@@ -358,14 +358,8 @@ static void lose_keeper(struct table_node *node, void *context)
 	struct auth_session *session = CONTAINER(node, struct auth_session, node);
 	const struct peer *keeper = context;
 
-	if (session->keeper == keeper->instance) {
+	if (session->keeper == keeper->instance)
 		ungrant(session);
-	} else if (session->judging == keeper->instance) {
-		auth_judging_over(session);
-		login_destroy(session->login);
-		session->login = NULL;
-		auth_deny(session, REASON_STORE_DOWN, 0);
-	}
 }
 
 void auth_keeper_gone(struct auth *auth, const struct peer *keeper)
@@ -379,7 +373,7 @@ void auth_keeper_gone(struct auth *auth, const struct peer *keeper)
 		if (peer->role != ROLE_KEEPER && peer->data)
 			table_each(peer->data, lose_keeper, &gone);
 		/* auth keeps no list of the recipients that it passed on */
-		if (peer->role == ROLE_LMTP && gone.role == ROLE_KEEPER)
+		if (peer->role == ROLE_LMTP)
 			peer_send(peer, IPC_KEEPER_GONE, &message);
 	}
 }

@@ -281,6 +281,10 @@ void auth_login_judged(struct peer *connector, const struct ipc_verdict *message
 
 	if (!session)
 		return;
+	if (session->access) {
+		auth_token_judged(session, message);
+		return;
+	}
 	if (message->reason == REASON_OK) {
 		counters_took(COUNTER_LOGIN_STEPS + STEP_VERDICT * HISTOGRAM_SLOTS,
 			      session->asked_at);

@@ -42,8 +42,16 @@ static struct open_as as_of(const struct app_password *app)
 	return as;
 }
 
-static int send_open(struct auth_session *session, const struct user *user,
-		     const struct open_as *as, pop3_span secret, bool judge)
+/* How a refusal by the other server comes back. */
+enum open_judge {
+	OPEN_TOLD,         /* to the front */
+	OPEN_JUDGED,       /* by VERDICT; auth says what it means */
+	OPEN_JUDGED_LOGGED /* by VERDICT, and the connector logs that server's words */
+};
+
+/* The instance of the connector that was asked, 0: none. */
+static uint64_t send_open(struct auth_session *session, const struct user *user,
+			  const struct open_as *as, pop3_span secret, enum open_judge judge)
 {
 	struct auth *auth = session->front->child->state;
 	struct peer *connector = find_connector(auth, user);
@@ -60,100 +68,10 @@ static int send_open(struct auth_session *session, const struct user *user,
 
 	if (!connector || secret.size > IPC_REMOTE_SECRET_MAX ||
 	    auth_pass_on(connector, IPC_OPEN_REMOTE, &message, texts, 4) < 0)
-		return -1;
-	*(judge ? &session->judging : &session->keeper) = connector->instance;
+		return 0;
 	auth_slow(session); /* it waits for a network */
-	return 0;
+	return connector->instance;
 }
-
-static void ungrant(struct auth_session *session, enum reason reason)
-{
-	auth_unopened(session);
-	auth_logout(session);
-	auth_deny(session, reason, 0);
-}
-
-/* ---- access tokens ---- */
-
-struct remote_access {
-	struct auth_session *session;
-	struct ask *ask;
-	struct user user;
-	struct open_as as;
-};
-
-static void free_access(struct remote_access *access)
-{
-	wipe(access, sizeof(*access));
-	free(access);
-}
-
-static void say_no_token(const struct auth_session *session, const struct user *user,
-			 const struct finding *finding)
-{
-	struct record record;
-
-	record_begin(&record, RECORD_LOGIN_FAILED, session->ip, session->front->instance,
-		     session->node.key);
-	record_text(&record, RECORD_KEY_USER, span_of(user->name));
-	record_words(&record, RECORD_KEY_REASON,
-		     !finding || finding->status == USERS_DOWN
-			     ? "no access token: the database of grants is down"
-			     : "no access token: the user has to consent: valija remote login");
-	record_write(&record);
-}
-
-static void took_token(void *context, struct finding *finding)
-{
-	struct remote_access *access = context;
-	struct auth_session *session = access->session;
-
-	session->access = NULL;
-	if (!finding || !finding->access) {
-		say_no_token(session, &access->user, finding);
-		ungrant(session, !finding || finding->status == USERS_DOWN ? REASON_LOGIN_DOWN
-									   : REASON_MAILDROP_PERM);
-	} else if (send_open(session, &access->user, &access->as, span_of(finding->access), false) <
-		   0) {
-		ungrant(session, REASON_STORE_DOWN);
-	}
-	findings_free(finding);
-	free_access(access);
-}
-
-static int ask_token(struct auth_session *session, const struct user *user,
-		     const struct open_as *as, const struct config_database *database)
-{
-	struct auth *auth = session->front->child->state;
-	struct remote_access *access = calloc(1, sizeof(*access));
-	struct ask_question question = {.purpose = LOOKUP_LOGIN,
-					.names = {span_of(user->name)},
-					.name_count = 1,
-					.access = database,
-					.tls = session->tls != TLS_NONE,
-					.loopback = limits_is_loopback(session->address),
-					.class = QUEUE_CALM,
-					.front = session->front->instance,
-					.session = session->node.key};
-
-	if (!access)
-		return -1;
-	memcpy(question.address, session->ip, sizeof(question.address));
-	memcpy(question.network, limits_network(session->address), sizeof(question.network));
-	access->session = session;
-	access->user = *user;
-	access->as = *as;
-	access->ask = databases_ask(auth->databases, &question, took_token, access);
-	if (!access->ask) {
-		free_access(access);
-		return -1;
-	}
-	session->access = access;
-	auth_slow(session);
-	return 0;
-}
-
-/* ---- opening ---- */
 
 static void send_go(struct auth_session *session, uint64_t instance, enum reason reason,
 		    uint32_t login_delay)
@@ -169,6 +87,159 @@ static void send_go(struct auth_session *session, uint64_t instance, enum reason
 		peer_send(connector, IPC_GO, &message);
 }
 
+static void ungrant(struct auth_session *session, enum reason reason)
+{
+	auth_unopened(session);
+	auth_logout(session);
+	auth_deny(session, reason, 0);
+}
+
+/* ---- access tokens ---- */
+
+/* A token that is good by the clock may have been taken back: one that the other server refuses is
+ * refreshed, once a login. */
+struct remote_access {
+	struct auth_session *session;
+	struct ask *ask; /* NULL: the connector is asked */
+	struct user user;
+	struct open_as as;
+	char *token;        /* that was sent, secret */
+	uint64_t connector; /* whose VERDICT is waited for, 0: none */
+	bool refreshed;     /* it was refused before */
+};
+
+static void drop_token(struct remote_access *access)
+{
+	if (access->token)
+		wipe(access->token, strlen(access->token));
+	free(access->token);
+	access->token = NULL;
+}
+
+static void end_access(struct auth_session *session)
+{
+	struct remote_access *access = session->access;
+
+	session->access = NULL;
+	drop_token(access);
+	wipe(access, sizeof(*access));
+	free(access);
+}
+
+static void say_failed(const struct auth_session *session, const char *why)
+{
+	struct record record;
+
+	record_begin(&record, RECORD_LOGIN_FAILED, session->ip, session->front->instance,
+		     session->node.key);
+	record_text(&record, RECORD_KEY_USER, span_of(session->access->user.name));
+	record_words(&record, RECORD_KEY_REASON, why);
+	record_write(&record);
+}
+
+static void no_maildrop(struct auth_session *session, enum reason reason)
+{
+	end_access(session);
+	ungrant(session, reason);
+}
+
+static void took_token(void *context, struct finding *finding)
+{
+	struct remote_access *access = context;
+	struct auth_session *session = access->session;
+
+	access->ask = NULL;
+	if (!finding || finding->status == USERS_DOWN) {
+		say_failed(session, "no access token: the database of grants is down");
+		no_maildrop(session, REASON_LOGIN_DOWN);
+	} else if (!finding->access) {
+		say_failed(session,
+			   "no access token: the user has to consent: valija remote login");
+		no_maildrop(session, REASON_MAILDROP_PERM);
+	} else if (access->refreshed && strcmp(finding->access, access->token) == 0) {
+		say_failed(session, "the other server refuses an access token that is new");
+		no_maildrop(session, REASON_MAILDROP_PERM);
+	} else {
+		drop_token(access);
+		access->token = finding->access;
+		finding->access = NULL;
+		access->connector =
+			send_open(session, &access->user, &access->as, span_of(access->token),
+				  access->refreshed ? OPEN_JUDGED_LOGGED : OPEN_JUDGED);
+		if (!access->connector)
+			no_maildrop(session, REASON_STORE_DOWN);
+	}
+	findings_free(finding);
+}
+
+static int ask_token(struct auth_session *session)
+{
+	struct auth *auth = session->front->child->state;
+	const struct config *config = session->front->child->config;
+	struct remote_access *access = session->access;
+	struct ask_question question = {
+		.purpose = LOOKUP_LOGIN,
+		.names = {span_of(access->user.name)},
+		.name_count = 1,
+		.token = access->token ? span_of(access->token) : (pop3_span){0},
+		.access = &config->databases[config->remotes[access->user.remote_section - 1]
+						     .database],
+		.tls = session->tls != TLS_NONE,
+		.loopback = limits_is_loopback(session->address),
+		.class = QUEUE_CALM,
+		.front = session->front->instance,
+		.session = session->node.key};
+
+	memcpy(question.address, session->ip, sizeof(question.address));
+	memcpy(question.network, limits_network(session->address), sizeof(question.network));
+	access->connector = 0;
+	access->ask = databases_ask(auth->databases, &question, took_token, access);
+	return access->ask ? 0 : -1;
+}
+
+static void open_with_token(struct auth_session *session, const struct user *user,
+			    const struct open_as *as)
+{
+	struct remote_access *access = calloc(1, sizeof(*access));
+
+	if (!access) {
+		ungrant(session, REASON_STORE_DOWN);
+		return;
+	}
+	access->session = session;
+	access->user = *user;
+	access->as = *as;
+	session->access = access;
+	if (ask_token(session) < 0)
+		no_maildrop(session, REASON_STORE_DOWN);
+	else
+		auth_slow(session);
+}
+
+void auth_token_judged(struct auth_session *session, const struct ipc_verdict *message)
+{
+	struct remote_access *access = session->access;
+	const struct config *config = session->front->child->config;
+
+	if (message->reason == REASON_OK) {
+		session->keeper = access->connector;
+		send_go(session, access->connector, REASON_OK,
+			site_login_delay(config, &access->user));
+		end_access(session);
+	} else if (message->reason != REASON_WRONG) {
+		no_maildrop(session, (enum reason)message->reason);
+	} else if (access->refreshed) {
+		say_failed(session, "the other server refuses the access token");
+		no_maildrop(session, REASON_MAILDROP_PERM);
+	} else {
+		access->refreshed = true;
+		if (ask_token(session) < 0)
+			no_maildrop(session, REASON_STORE_DOWN);
+	}
+}
+
+/* ---- opening ---- */
+
 void auth_open_remote(struct auth_session *session, const struct user *user,
 		      const struct app_password *app)
 {
@@ -176,7 +247,6 @@ void auth_open_remote(struct auth_session *session, const struct user *user,
 	const struct config_remote *remote = &config->remotes[user->remote_section - 1];
 	const struct open_as as = as_of(app);
 	uint64_t instance = session->judging;
-	int sent;
 
 	if (instance) {
 		auth_judging_over(session);
@@ -184,11 +254,12 @@ void auth_open_remote(struct auth_session *session, const struct user *user,
 		send_go(session, instance, REASON_OK, site_login_delay(config, user));
 		return;
 	}
-	if (remote->credentials == CONFIG_REMOTE_OAUTH)
-		sent = ask_token(session, user, &as, &config->databases[remote->database]);
-	else
-		sent = send_open(session, user, &as, span_of(user->remote_password), false);
-	if (sent < 0)
+	if (remote->credentials == CONFIG_REMOTE_OAUTH) {
+		open_with_token(session, user, &as);
+		return;
+	}
+	session->keeper = send_open(session, user, &as, span_of(user->remote_password), OPEN_TOLD);
+	if (!session->keeper)
 		ungrant(session, REASON_STORE_DOWN);
 }
 
@@ -202,8 +273,9 @@ enum auth_ask_remote auth_ask_remote(struct auth_session *session)
 	    (limits_has_failures(session->address, loop_now(auth->child->loop)) ? JUDGED_FAILED
 										: JUDGED_MAX))
 		return ASK_BUSY;
-	if (send_open(session, login_user(session->login), &as, login_password(session->login),
-		      true) < 0)
+	session->judging = send_open(session, login_user(session->login), &as,
+				     login_password(session->login), OPEN_JUDGED);
+	if (!session->judging)
 		return ASK_NONE;
 	++*auth_judged(session);
 	return ASK_SENT;
@@ -218,8 +290,9 @@ struct auth_session *auth_verdict(struct auth *auth, struct peer *connector,
 	struct auth_session *session = node ? CONTAINER(node, struct auth_session, node) : NULL;
 	struct ipc_verdict no = *message;
 
-	if (session && session->judging == connector->instance &&
-	    session->ticket == message->ticket)
+	if (session && session->ticket == message->ticket &&
+	    (session->judging == connector->instance ||
+	     (session->access && session->access->connector == connector->instance)))
 		return session;
 	no.reason = REASON_STORE_DOWN;
 	if (message->reason == REASON_OK)
@@ -230,11 +303,39 @@ struct auth_session *auth_verdict(struct auth *auth, struct peer *connector,
 void auth_remote_cancel(struct auth_session *session)
 {
 	if (session->access) {
-		databases_cancel(session->access->ask);
-		free_access(session->access);
-		session->access = NULL;
+		if (session->access->ask)
+			databases_cancel(session->access->ask);
+		if (session->access->connector)
+			send_go(session, session->access->connector, REASON_STORE_DOWN, 0);
+		end_access(session);
 	}
 	if (session->judging)
 		send_go(session, session->judging, REASON_STORE_DOWN, 0);
 	auth_judging_over(session);
+}
+
+static void lose_connector(struct table_node *node, void *context)
+{
+	struct auth_session *session = CONTAINER(node, struct auth_session, node);
+	const struct peer *connector = context;
+
+	if (session->access && session->access->connector == connector->instance) {
+		no_maildrop(session, REASON_STORE_DOWN);
+	} else if (session->keeper == connector->instance) {
+		ungrant(session, REASON_STORE_DOWN);
+	} else if (session->judging == connector->instance) {
+		auth_judging_over(session);
+		login_destroy(session->login);
+		session->login = NULL;
+		auth_deny(session, REASON_STORE_DOWN, 0);
+	}
+}
+
+void auth_connector_gone(const struct auth *auth, const struct peer *connector)
+{
+	struct peer gone = *connector;
+
+	for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
+		if ((peer->role == ROLE_FRONT || peer->role == ROLE_MTA) && peer->data)
+			table_each(peer->data, lose_connector, &gone);
 }

@@ -23,7 +23,11 @@ enum auth_ask_remote auth_ask_remote(struct auth_session *session);
  * been told to close it. */
 struct auth_session *auth_verdict(struct auth *auth, struct peer *connector,
 				  const struct ipc_verdict *message);
+/* The verdict is about the access token of a session that is granted. */
+void auth_token_judged(struct auth_session *session, const struct ipc_verdict *message);
 /* The attempt is over without a maildrop. */
 void auth_remote_cancel(struct auth_session *session);
+/* Its sessions, and those that wait for its verdict, are denied. */
+void auth_connector_gone(const struct auth *auth, const struct peer *connector);
 
 #endif

@@ -285,6 +285,8 @@ static void not_opened(struct keeper_session *session, enum maildrop_status stat
 		return;
 	}
 	if (status == MAILDROP_REFUSED && is_judged(session)) { /* auth says it */
+		if (session->login->logged)
+			keeper_session_failed(session, RECORD_MAILDROP_FAILED, why);
 		refuse(session, REASON_WRONG);
 		return;
 	}
@@ -495,6 +497,7 @@ void keeper_open_remote(struct peer *auth, const struct ipc_open_remote *message
 	if (!session->login)
 		abort();
 	session->login->auth = message->judge ? auth->instance : 0;
+	session->login->logged = message->judge == 2;
 	if (span_copy(name, session->login->name, sizeof(session->login->name)) < 0 ||
 	    secret_set(&session->login->secret, secret) < 0) {
 		not_opened(session, MAILDROP_REFUSED, "the name or the password is too long");

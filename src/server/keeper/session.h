@@ -17,6 +17,7 @@ struct keeper_holding {
 /* Of a session at another server, while it is being opened. */
 struct keeper_login {
 	uint64_t auth; /* instance: it gets the VERDICT; 0: there is none */
+	bool logged;   /* what that server says to a wrong secret is logged */
 	bool judged;   /* VERDICT was sent: GO is waited for */
 	char name[IPC_TEXT_MAX + 1];
 	struct secret secret;

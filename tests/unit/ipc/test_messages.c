@@ -415,7 +415,7 @@ static void test_threat_61_ranges(void **state)
 		FIELD(FETCH, ipc_fetch, top, 2),
 		FIELD(OPEN_REMOTE, ipc_open_remote, remote, IPC_REMOTES_MAX),
 		FIELD(OPEN_REMOTE, ipc_open_remote, no_delete, 2),
-		FIELD(OPEN_REMOTE, ipc_open_remote, judge, 2),
+		FIELD(OPEN_REMOTE, ipc_open_remote, judge, 3),
 		FIELD(OPEN_REMOTE, ipc_open_remote, login_delay, IPC_LOGIN_DELAY_MAX + 1),
 		FIELD(VERDICT, ipc_verdict, reason, REASON_COUNT),
 		FIELD(GO, ipc_verdict, login_delay, IPC_LOGIN_DELAY_MAX + 1),
