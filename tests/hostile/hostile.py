@@ -226,9 +226,9 @@ class Session:
                     '{"status":"401","schemes":"bearer","scope":"mail"}', b'')
 
     def sasl_oauthbearer(self, initial):
+        place = f'host={self.server.name}\1port={self.server.port}\1'
         self.bearer(initial, lambda token: (
-            f'n,a={USER},\1host={self.server.name}\1port={self.server.port}\1'
-            f'auth=Bearer {token}\1\1'), '{"status":"invalid_token"}', b'\1')
+            f'n,a={USER},\1{place if self.server.bearer_place else ""}auth=Bearer {token}\1\1'), '{"status":"invalid_token"}', b'\1')
 
     def sasl_login(self, _):
         pair = self.ask(b'Username:'), self.ask(b'Password:')
@@ -354,6 +354,7 @@ class Server:
         self.tls, self.certificate, self.client_ca = tls, certificate, client_ca
         self.tls_version = tls_version
         self.tokens, self.token_lines, self.name = list(tokens), token_lines, name
+        self.bearer_place = True  # OAUTHBEARER with host and port, which bearer tokens may lack
         self.token_refusal = token_refusal  # JSON; '': the usual one; None: -ERR at once
         self.capabilities, self.mechanisms = tuple(capabilities), tuple(mechanisms)
         self.password, self.greeting = password, greeting

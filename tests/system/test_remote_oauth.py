@@ -20,16 +20,18 @@ from test_remote_grants import consent, site  # noqa: E402,F401
 MESSAGES = [(f'id-{n}', letter(n)) for n in range(1, 4)]
 
 
-@pytest.fixture
-def provider_of_mail(serve, certificate, site):  # noqa: F811
+@pytest.fixture(params=['XOAUTH2', 'OAUTHBEARER'])
+def provider_of_mail(serve, certificate, site, request):  # noqa: F811
     """The other server, whose tokens are the provider's, and our office in front of it."""
     def guess(session, _):
         session.multi('+OK', [f'{n} 100' for n, _, _ in session.listed()])
         return True
     server = serve(list(MESSAGES), tls='implicit', certificate=certificate,
-                   mechanisms=('XOAUTH2',), token_lines=2, hooks={'LIST': guess},
-                   capabilities=('TOP', 'UIDL', 'SASL XOAUTH2'))
+                   mechanisms=(request.param,), token_lines=2, hooks={'LIST': guess},
+                   capabilities=('TOP', 'UIDL', f'SASL {request.param}'))
     server.tokens = site.provider.access  # alive
+    server.bearer_place = False
+    server.auth = f'AUTH {request.param}'
     with site.office.conf.open('a') as conf:
         conf.write(section(server.port, 'oauth', tls='yes', verify=str(certificate[0]),
                            timeout='5s'))
@@ -56,7 +58,7 @@ def test_a_client_with_a_password_gets_mail_of_a_server_that_takes_tokens(
     client.ok('DELE 2')
     client.quit()
     assert provider_of_mail.deleted == ['id-2']
-    assert 'AUTH XOAUTH2' in provider_of_mail.commands()
+    assert provider_of_mail.auth in provider_of_mail.commands()
     assert site.refreshes() == []
 
 
@@ -92,7 +94,7 @@ def test_a_provider_that_is_down(site, provider_of_mail):  # noqa: F811
 
 
 def logins(provider_of_mail):  # noqa: F811
-    return provider_of_mail.commands().count('AUTH XOAUTH2')
+    return provider_of_mail.commands().count(provider_of_mail.auth)
 
 
 def test_a_token_that_was_taken_back_is_refreshed(site, provider_of_mail):  # noqa: F811

@@ -16,6 +16,7 @@ enum {
 	DELETES = 256,     /* DELEs without an answer */
 	WORDS_MAX = 120,   /* of that server, in the log */
 	COMMAND_ROOM = 64, /* of a command without a text */
+	PASS_MAX = POP3_COMMAND_MAX - 7, /* octets that fit behind PASS */
 };
 
 enum phase {
@@ -41,7 +42,7 @@ int talk_init(struct talk *talk, pop3_span login, pop3_span secret, unsigned fla
 	talk->remembered = remembered;
 	talk->stls = flags & TALK_STLS;
 	talk->token = flags & TALK_TOKEN;
-	talk->out_size = talk->token ? TALK_OUT_TOKEN : TALK_OUT;
+	talk->out_size = talk->token || secret.size > PASS_MAX ? TALK_OUT_LONG : TALK_OUT;
 	talk->out = calloc(1, talk->out_size);
 	talk->secret = malloc(sizeof(*talk->secret));
 	if (!talk->secret || !talk->out)
@@ -151,12 +152,52 @@ static enum talk_event send_pass(struct talk *talk)
 	return over(talk, MAILDROP_REFUSED);
 }
 
-/* The response of XOAUTH2: in a line of its own, as all servers take it. */
-static enum talk_event send_token(struct talk *talk)
+/* ---- AUTH ---- */
+
+enum { MECHANISM_PLAIN, MECHANISM_XOAUTH2, MECHANISM_BEARER };
+
+static const char *const mechanism_names[] = {"PLAIN", "XOAUTH2", "OAUTHBEARER"};
+
+/* RFC 5801 section 4: the name of the GS2 header. */
+static void gs2_name(const char *name, char *buf, size_t size)
 {
-	char plain[TALK_NAME_MAX + SECRET_MAX + 32], base64[sizeof(plain) / 3 * 4 + 8];
-	int n = snprintf(plain, sizeof(plain), "user=%s\1auth=Bearer %.*s\1\1", talk->login,
-			 (int)talk->secret->size, talk->secret->bytes);
+	size_t n = 0;
+
+	for (; *name && n + 4 < size; name++) {
+		if (*name != ',' && *name != '=') {
+			buf[n++] = *name;
+			continue;
+		}
+		memcpy(buf + n, *name == ',' ? "=2C" : "=3D", 3);
+		n += 3;
+	}
+	buf[n] = '\0';
+}
+
+static int response_of(const struct talk *talk, char *buf, size_t size)
+{
+	const int secret = (int)talk->secret->size;
+	char name[3 * TALK_NAME_MAX + 4];
+
+	switch (talk->mechanism) {
+	case MECHANISM_PLAIN: /* RFC 4616 */
+		return snprintf(buf, size, "%c%s%c%.*s", 0, talk->login, 0, secret,
+				talk->secret->bytes);
+	case MECHANISM_BEARER: /* RFC 7628 section 3.1 */
+		gs2_name(talk->login, name, sizeof(name));
+		return snprintf(buf, size, "n,a=%s,\1auth=Bearer %.*s\1\1", name, secret,
+				talk->secret->bytes);
+	default:
+		return snprintf(buf, size, "user=%s\1auth=Bearer %.*s\1\1", talk->login, secret,
+				talk->secret->bytes);
+	}
+}
+
+/* In a line of its own, as all servers take it. */
+static enum talk_event send_response(struct talk *talk)
+{
+	char plain[3 * TALK_NAME_MAX + SECRET_MAX + 64], base64[sizeof(plain) / 3 * 4 + 8];
+	int n = response_of(talk, plain, sizeof(plain));
 	int size = n > 0 && n < (int)sizeof(plain)
 			   ? base64_encode((pop3_span){plain, (size_t)n}, base64, sizeof(base64))
 			   : -1;
@@ -167,32 +208,45 @@ static enum talk_event send_token(struct talk *talk)
 	wipe(base64, sizeof(base64));
 	if (sent)
 		return TALK_MORE;
-	err_set(&talk->err, EX_DATAERR, "the token cannot be sent by POP3");
+	err_set(&talk->err, EX_DATAERR, "the %s cannot be sent by POP3",
+		talk->token ? "token" : "password");
 	return over(talk, MAILDROP_REFUSED);
 }
 
-/* The first challenge asks for the token; one behind it says why the token was refused, and wants
- * an empty answer before the refusal. */
+/* The first challenge asks for the secret; one behind it says why a token was refused, and wants an
+ * answer before the refusal: an empty one, or (RFC 7628 section 3.2.3) octet 1. */
 static enum talk_event take_challenge(struct talk *talk, const struct pop3_client_event *event)
 {
 	if (event->command == POP3_AUTH)
-		return send_token(talk);
-	(void)command(talk, POP3_SASL, 0, 0, SPAN_LITERAL(""));
+		return send_response(talk);
+	(void)command(talk, POP3_SASL, 0, 0,
+		      talk->mechanism == MECHANISM_BEARER ? SPAN_LITERAL("AQ==")
+							  : SPAN_LITERAL(""));
+	return TALK_MORE;
+}
+
+static enum talk_event authenticate(struct talk *talk, uint8_t mechanism)
+{
+	talk->mechanism = mechanism;
+	(void)command(talk, POP3_AUTH, 0, 0, span_of(mechanism_names[mechanism]));
 	return TALK_MORE;
 }
 
 static enum talk_event log_in(struct talk *talk)
 {
+	const struct talk_abilities *able = &talk->able;
+
 	talk->phase = PHASE_LOGIN;
-	if (talk->token) {
-		(void)command(talk, POP3_AUTH, 0, 0, SPAN_LITERAL("XOAUTH2"));
-		return TALK_MORE;
-	}
+	if (talk->token)
+		return authenticate(talk, able->bearer && !able->xoauth2 ? MECHANISM_BEARER
+									 : MECHANISM_XOAUTH2);
+	if (able->plain && (!able->user || talk->secret->size > PASS_MAX))
+		return authenticate(talk, MECHANISM_PLAIN);
 	if (command(talk, POP3_USER, 0, 0, span_of(talk->login)) < 0) {
 		err_set(&talk->err, EX_DATAERR, "the name cannot be sent by POP3");
 		return over(talk, MAILDROP_REFUSED);
 	}
-	return talk->able.pipelining ? send_pass(talk) : TALK_MORE;
+	return able->pipelining ? send_pass(talk) : TALK_MORE;
 }
 
 static enum talk_event ask_or_log_in(struct talk *talk)
@@ -303,6 +357,20 @@ bool talk_waits(const struct talk *talk)
 
 /* ---- what that server says ---- */
 
+/* Takes it off; empty: there is none. */
+static pop3_span next_word(pop3_span *text)
+{
+	pop3_span word;
+
+	while (text->size && *text->data == ' ')
+		*text = (pop3_span){text->data + 1, text->size - 1};
+	word = (pop3_span){text->data, 0};
+	while (word.size < text->size && word.data[word.size] != ' ')
+		word.size++;
+	*text = (pop3_span){text->data + word.size, text->size - word.size};
+	return word;
+}
+
 static bool has_word(pop3_span text, const char *word)
 {
 	size_t n = strlen(word);
@@ -384,16 +452,34 @@ static enum talk_event take_stls(struct talk *talk, const struct pop3_client_eve
 	return TALK_START_TLS;
 }
 
+static void note_mechanisms(struct talk_abilities *able, pop3_span words)
+{
+	pop3_span word;
+
+	while ((word = next_word(&words)).size) {
+		able->plain |= span_equal_nocase(word, SPAN_LITERAL("PLAIN"));
+		able->xoauth2 |= span_equal_nocase(word, SPAN_LITERAL("XOAUTH2"));
+		able->bearer |= span_equal_nocase(word, SPAN_LITERAL("OAUTHBEARER"));
+	}
+}
+
+static void note_capability(struct talk_abilities *able, pop3_span line)
+{
+	pop3_span word = next_word(&line);
+
+	able->pipelining |= span_equal_nocase(word, SPAN_LITERAL("PIPELINING"));
+	able->auth_codes |= span_equal_nocase(word, SPAN_LITERAL("AUTH-RESP-CODE"));
+	able->user |= span_equal_nocase(word, SPAN_LITERAL("USER"));
+	if (span_equal_nocase(word, SPAN_LITERAL("SASL")))
+		note_mechanisms(able, line);
+}
+
 static enum talk_event take_capa(struct talk *talk, const struct pop3_client_event *event)
 {
 	struct talk_abilities *able = &talk->able;
 
-	if (event->type == POP3_CLIENT_LINE &&
-	    span_equal_nocase(event->text, SPAN_LITERAL("PIPELINING")))
-		able->pipelining = true;
-	if (event->type == POP3_CLIENT_LINE &&
-	    span_equal_nocase(event->text, SPAN_LITERAL("AUTH-RESP-CODE")))
-		able->auth_codes = true;
+	if (event->type == POP3_CLIENT_LINE)
+		note_capability(able, event->text);
 	if (event->type == POP3_CLIENT_LINE || (event->type == POP3_CLIENT_REPLY && event->ok))
 		return TALK_MORE;
 	able->known = true; /* or it has no CAPA: then it can nothing of it */
@@ -405,6 +491,8 @@ static enum talk_event take_login(struct talk *talk, const struct pop3_client_ev
 {
 	if (event->type == POP3_CLIENT_CHALLENGE)
 		return take_challenge(talk, event);
+	if (!event->ok && event->command == POP3_AUTH && event->code == POP3_CODE_NONE)
+		return refused(talk, event, mechanism_names[talk->mechanism], MAILDROP_TEMP);
 	talk->judged = true;
 	if (!event->ok)
 		return refused(talk, event, "the login", login_status(talk, event));

@@ -17,7 +17,7 @@
 enum {
 	TALK_ROOM = 65536,          /* octets of a body that are held */
 	TALK_OUT = 1024,            /* octets of commands that wait to be sent */
-	TALK_OUT_TOKEN = 6144,      /* with a token, until it was sent */
+	TALK_OUT_LONG = 6144,       /* with a long secret, until it was sent */
 	TALK_LISTING_MAX = 1000000, /* messages of a maildrop */
 	TALK_NAME_MAX = 250,        /* octets that fit behind USER */
 };
@@ -25,6 +25,8 @@ enum {
 /* What a server is able to do, remembered between sessions. */
 struct talk_abilities {
 	bool known, pipelining, auth_codes;
+	bool user;                   /* USER and PASS */
+	bool plain, xoauth2, bearer; /* mechanisms of AUTH */
 };
 
 enum talk_event {
@@ -45,6 +47,7 @@ struct talk {
 	struct err err;
 	uint8_t phase;
 	bool stls, token;
+	uint8_t mechanism; /* of AUTH */
 	char login[TALK_NAME_MAX + 1];
 	struct secret *secret; /* wiped and freed when it was sent; owned */
 	/* of a body */
@@ -65,7 +68,7 @@ struct talk {
 
 enum {
 	TALK_STLS = 1,  /* TLS begins by STLS, or nothing is sent */
-	TALK_TOKEN = 2, /* the secret is an access token: AUTH XOAUTH2 */
+	TALK_TOKEN = 2, /* the secret is an access token: AUTH XOAUTH2, or OAUTHBEARER */
 };
 
 /* login, secret: are copied. flags: see above. remembered: borrowed. talk_finish, also after -1. */

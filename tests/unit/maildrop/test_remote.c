@@ -181,6 +181,66 @@ static void test_stls_or_nothing(void **state)
 	over(MAILDROP_TEMP, "attack");
 }
 
+/* What is asked of a server with that CAPA, up to and with the response to its first challenge. */
+static void begin_auth(const char *capa, const char *name, const char *secret, unsigned flags)
+{
+	struct err err;
+
+	abilities = (struct talk_abilities){0};
+	asked[0] = '\0';
+	assert_int_equal(talk_init(&talk, span_of(name), span_of(secret), flags, &abilities, &err),
+			 0);
+	hear("+OK hi\r\n");
+	expect_asked("CAPA\r\n");
+	hear(capa);
+}
+
+static void test_mechanisms(void **state)
+{
+	char password[300];
+
+	(void)state;
+	/* printf '\0anna\0pass word' | base64 */
+	begin_auth("+OK\r\nsasl LOGIN Plain\r\n.\r\n", "anna", "pass word", 0);
+	expect_asked("AUTH PLAIN\r\n");
+	hear("+ \r\n");
+	expect_asked("AGFubmEAcGFzcyB3b3Jk\r\n");
+	hear("+OK\r\n");
+	expect_asked("LIST\r\n");
+	talk_finish(&talk);
+	/* both: what each server can */
+	begin_auth("+OK\r\nSASL PLAIN\r\nUSER\r\n.\r\n", "anna", "pass word", 0);
+	expect_asked("USER anna\r\n");
+	talk_finish(&talk);
+	/* no PLAIN */
+	begin_auth("+OK\r\nSASL PLAINER XPLAIN\r\n.\r\n", "anna", "pass word", 0);
+	expect_asked("USER anna\r\n");
+	talk_finish(&talk);
+	memset(password, 'x', sizeof(password) - 1);
+	password[sizeof(password) - 1] = '\0';
+	begin_auth("+OK\r\nSASL PLAIN\r\nUSER\r\n.\r\n", "anna", password, 0);
+	expect_asked("AUTH PLAIN\r\n");
+	hear("+ \r\n");
+	assert_int_equal(strlen(asked), (6 + strlen(password) + 2) / 3 * 4 + 2);
+	talk_finish(&talk);
+	/* printf 'n,a=an=2Cna=3D,\1auth=Bearer pass word\1\1' | base64 */
+	begin_auth("+OK\r\nUSER\r\nSASL PLAIN OAUTHBEARER\r\n.\r\n", "an,na=", "pass word",
+		   TALK_TOKEN);
+	expect_asked("AUTH OAUTHBEARER\r\n");
+	hear("+ \r\n");
+	expect_asked("bixhPWFuPTJDbmE9M0QsAWF1dGg9QmVhcmVyIHBhc3Mgd29yZAEB\r\n");
+	hear("+ eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=\r\n");
+	expect_asked("AQ==\r\n");
+	assert_string_equal(hear("-ERR no\r\n"), "X");
+	over(MAILDROP_REFUSED, "the login");
+	begin_auth("+OK\r\nSASL OAUTHBEARER XOAUTH2\r\n.\r\n", "anna", "pass word", TALK_TOKEN);
+	expect_asked("AUTH XOAUTH2\r\n");
+	/* that says nothing of the secret, which was not sent */
+	assert_string_equal(hear("-ERR unknown mechanism\r\n"), "X");
+	assert_false(talk.judged);
+	over(MAILDROP_TEMP, "XOAUTH2");
+}
+
 static void test_a_token(void **state)
 {
 	/* printf 'user=anna\1auth=Bearer pass word\1\1' | base64 */
@@ -503,6 +563,7 @@ int main(void)
 		cmocka_unit_test(test_abilities_are_a_session_s_own),
 		cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_stls_or_nothing),
+		cmocka_unit_test(test_mechanisms),
 		cmocka_unit_test(test_a_token),
 		cmocka_unit_test(test_refusals_of_a_login),
 		cmocka_unit_test(test_listings_that_cannot_be),
