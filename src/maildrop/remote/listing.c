@@ -135,6 +135,18 @@ static int seal(int fd)
 	return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL);
 }
 
+/* Room that was made for more: sessions are open for long. */
+static void give_back(struct remote_listing *listing)
+{
+	uint64_t *less =
+		listing->count ? realloc(listing->sizes, listing->count * sizeof(*less)) : NULL;
+
+	if (!less)
+		return;
+	listing->sizes = less;
+	listing->room = listing->count;
+}
+
 int remote_listing_end(struct remote_listing *listing, struct err *err)
 {
 	const struct index_stamp stamps[INDEX_DIRECTORIES] = {{0}};
@@ -151,5 +163,6 @@ int remote_listing_end(struct remote_listing *listing, struct err *err)
 		return err_sys(err, EX_OSERR, errno, "memory for a listing");
 	index_writer_abort(&listing->writer);
 	listing->writing = false;
+	give_back(listing);
 	return 0;
 }
