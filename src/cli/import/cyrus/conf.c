@@ -106,6 +106,8 @@ static int read_lines(struct cyrus_conf *conf, FILE *in, unsigned *ret_line, uns
 		rc = take_line(conf, whole, depth, err);
 		whole_size = 0;
 	}
+	if (rc == 0 && whole_size) /* the last line wants to go on */
+		rc = take_line(conf, whole, depth, err);
 	free(line);
 	free(whole);
 	return rc;
