@@ -4,12 +4,14 @@ Each adapter holds its own state (configuration, ids seen, what it delivered) in
 `localhost` with the certificate checked, and returns from fetch() the messages of this run as the
 client wrote them.
 """
+import mailbox
 import os
 import poplib
 import shutil
 import ssl
 import subprocess
 
+import thunderbird
 from office import NOBODY, PASSWORD, build_dir, environment
 
 
@@ -195,6 +197,27 @@ verbose = 1
                 assert left, 'it hung each time'
                 self.collected()
         return self.collected()
+
+
+class Thunderbird(Client):
+    """Without a window, in a profile of its own. It writes down what it says to the server."""
+    needs = 'thunderbird'
+    modes = ('implicit',)
+    exact = False
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.profile = self.folder / 'profile'
+        self.inbox = self.profile / 'Mail/pop/Inbox'
+        self.seen = 0
+        thunderbird.make_profile(self.profile, self.port, self.user, self.password, self.ca)
+
+    def fetch(self, keep):
+        thunderbird.set_keep(self.profile, keep)
+        thunderbird.run(self.profile, self.env)
+        messages = [message.as_bytes() for message in mailbox.mbox(self.inbox)]
+        new, self.seen = messages[self.seen:], len(messages)
+        return new
 
 
 class Valija(Client):

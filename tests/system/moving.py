@@ -1,11 +1,15 @@
 """A site that moves here from another server, as its clients see it, and its files."""
+import os
+
 import clients
 import pytest
 
-KINDS = [clients.Mpop, clients.Fetchmail, clients.Getmail]
+KINDS = [clients.Mpop, clients.Fetchmail, clients.Getmail, clients.Thunderbird]
 
 
 def needs(kind):
+    if kind is clients.Thunderbird and not os.environ.get('VALIJA_THUNDERBIRD'):
+        pytest.skip('it takes minutes: ./dev test thunderbird')
     if not clients.installed(kind):
         pytest.skip(f'{kind.needs} is not installed')
 
