@@ -227,8 +227,9 @@ class Session:
 
     def sasl_oauthbearer(self, initial):
         place = f'host={self.server.name}\1port={self.server.port}\1'
-        self.bearer(initial, lambda token: (
-            f'n,a={USER},\1{place if self.server.bearer_place else ""}auth=Bearer {token}\1\1'), '{"status":"invalid_token"}', b'\1')
+        place = place if self.server.bearer_place else ''
+        self.bearer(initial, lambda token: f'n,a={USER},\1{place}auth=Bearer {token}\1\1',
+                    '{"status":"invalid_token"}', b'\1')
 
     def sasl_login(self, _):
         pair = self.ask(b'Username:'), self.ask(b'Password:')

@@ -1,4 +1,4 @@
-"""Thunderbird without a window: a profile with one POP3 account, and a run that fetches its mail."""
+"""Thunderbird without a window: a profile with one POP3 account, and a run that collects."""
 import base64
 import ctypes
 import hashlib
