@@ -118,11 +118,14 @@ static int note_session(SSL *ssl, SSL_SESSION *session)
 
 /* One that cannot be read, or that the server does not know, costs nothing but a whole handshake.
  */
-static void resume(struct tls_client *client, pop3_span octets)
+static void resume(struct tls_client *client, const struct tls_client_settings *settings)
 {
+	const pop3_span octets = settings->session;
 	const unsigned char *at = (const unsigned char *)octets.data;
 	SSL_SESSION *session = octets.size ? d2i_SSL_SESSION(NULL, &at, (long)octets.size) : NULL;
 
+	if (settings->kept)
+		session = SSL_SESSION_dup((SSL_SESSION *)settings->kept);
 	if (session) {
 		SSL_set_session(client->ssl, session);
 		client->offered = SSL_SESSION_dup(session);
@@ -143,7 +146,7 @@ static int set_up(struct tls_client *client, const struct tls_client_settings *s
 			       tls_error_text());
 	SSL_set_verify(client->ssl, client->pinned_only ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
 		       note_refused);
-	resume(client, s->session);
+	resume(client, s);
 	return load_own_certificate(client->ssl, s, err);
 }
 
@@ -307,14 +310,12 @@ enum tls_client_status tls_client_handshake(struct tls_client *client, struct er
  * resumed get the same again: our address shows as much. A session of TLS 1.2 needs an extended
  * master secret: else another server could be behind it (RFC 7627).
  */
-size_t tls_client_session(struct tls_client *client, char *out, size_t size)
+static SSL_SESSION *resumable(const struct tls_client *client)
 {
 	SSL_SESSION *session = client->fresh;
-	unsigned char *at = (unsigned char *)out;
-	int n;
 
 	if (client->failed || !SSL_is_init_finished(client->ssl))
-		return 0;
+		return NULL;
 	if (SSL_version(client->ssl) >= TLS1_3_VERSION) {
 		if (!session && SSL_session_reused(client->ssl))
 			session = client->offered;
@@ -322,10 +323,31 @@ size_t tls_client_session(struct tls_client *client, char *out, size_t size)
 		session = SSL_get_extms_support(client->ssl) == 1 ? SSL_get0_session(client->ssl)
 								  : NULL;
 	}
-	n = session && SSL_SESSION_is_resumable(session) ? i2d_SSL_SESSION(session, NULL) : 0;
+	return session && SSL_SESSION_is_resumable(session) ? session : NULL;
+}
+
+size_t tls_client_session(struct tls_client *client, char *out, size_t size)
+{
+	SSL_SESSION *session = resumable(client);
+	unsigned char *at = (unsigned char *)out;
+	int n = session ? i2d_SSL_SESSION(session, NULL) : 0;
+
 	if (n <= 0 || (size_t)n > size)
 		return 0;
 	return (size_t)i2d_SSL_SESSION(session, &at);
+}
+
+/* A copy, for the library marks a connection's own as spoilt when that is cut. */
+struct tls_kept *tls_client_keep(struct tls_client *client)
+{
+	SSL_SESSION *session = resumable(client);
+
+	return session ? (struct tls_kept *)SSL_SESSION_dup(session) : NULL;
+}
+
+void tls_kept_destroy(struct tls_kept *kept)
+{
+	SSL_SESSION_free((SSL_SESSION *)kept);
 }
 
 void tls_client_settle(struct tls_client *client)

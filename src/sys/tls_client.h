@@ -20,6 +20,7 @@
 #define TLS_CLIENT_SESSION_MAX 8000
 
 struct tls_client;
+struct tls_kept; /* a session to be resumed, secret */
 struct tls_trust;
 
 struct tls_client_settings {
@@ -43,6 +44,8 @@ struct tls_client_settings {
 	 * how long one verification stands.
 	 */
 	pop3_span session;
+	/* The same, of this process (tls_client_keep), which costs no parsing; NULL: none. */
+	struct tls_kept *kept;
 };
 
 /* State from earlier connections with the same settings, for later ones. */
@@ -71,6 +74,10 @@ enum tls_client_status tls_client_handshake(struct tls_client *client, struct er
 /* The session, secret, is written into out, to be resumed later. Returns its octets; 0: there is
  * none, or it is larger than size. Asked for at the end: a server may send it at any time. */
 size_t tls_client_session(struct tls_client *client, char *out, size_t size);
+/* The same for a later connection of this process: the caller's, for tls_kept_destroy. NULL: none.
+ */
+struct tls_kept *tls_client_keep(struct tls_client *client);
+void tls_kept_destroy(struct tls_kept *kept); /* NULL is none */
 /* It is not asked for any more: frees what was kept for it, some kilobytes with the certificates.
  */
 void tls_client_settle(struct tls_client *client);

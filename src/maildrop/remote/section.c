@@ -98,19 +98,17 @@ int section_init(struct section *section, struct loop *loop, struct workers **wo
 	return 0;
 }
 
-static void drop_ticket(struct section_ticket *ticket)
+static void drop_tickets(struct section *section)
 {
-	wipe(ticket->octets, ticket->size);
-	free(ticket->octets);
-	*ticket = (struct section_ticket){0};
+	while (section->ticket_count)
+		tls_kept_destroy(section->tickets[--section->ticket_count]);
 }
 
 void section_finish(struct section *section)
 {
 	if (section->lookup)
 		section->lookup->section = NULL;
-	while (section->ticket_count)
-		drop_ticket(&section->tickets[--section->ticket_count]);
+	drop_tickets(section);
 	tls_trust_destroy(section->trust);
 	loop_deadlines_finish(&section->silence);
 }
@@ -282,42 +280,29 @@ int section_tls(struct section *section, int fd, struct tls_client **ret, struct
 					       .alpn = server->tls == REMOTE_TLS ? "pop3" : NULL,
 					       .pin_count = server->pin ? 1 : 0,
 					       .trust = section->trust};
-	struct section_ticket *ticket = NULL;
 	int rc;
 
 	memcpy(settings.pins[0], section->pin, sizeof(section->pin));
 	if (loop_now(section->loop) >= section->verified + VERIFIED_MS)
-		while (section->ticket_count)
-			drop_ticket(&section->tickets[--section->ticket_count]);
-	if (section->ticket_count) {
-		ticket = &section->tickets[--section->ticket_count];
-		settings.session = (pop3_span){ticket->octets, ticket->size};
-	}
+		drop_tickets(section);
+	if (section->ticket_count)
+		settings.kept = section->tickets[--section->ticket_count];
 	rc = tls_client_create(&settings, fd, ret, err);
-	if (ticket)
-		drop_ticket(ticket);
+	tls_kept_destroy(settings.kept);
 	return rc;
 }
 
 static void keep_ticket(struct section *section, struct tls_client *tls)
 {
-	char octets[TLS_CLIENT_SESSION_MAX];
-	struct section_ticket *ticket;
-	size_t n;
+	struct tls_kept *kept;
 
 	if (!tls_client_resumed(tls) && !section->ticket_count)
 		section->verified = loop_now(section->loop);
 	if (section->ticket_count == SECTION_TICKETS)
 		return;
-	n = tls_client_session(tls, octets, sizeof(octets));
-	ticket = &section->tickets[section->ticket_count];
-	ticket->octets = n ? malloc(n) : NULL;
-	if (!ticket->octets)
-		return;
-	memcpy(ticket->octets, octets, n);
-	ticket->size = n;
-	section->ticket_count++;
-	wipe(octets, sizeof(octets));
+	kept = tls_client_keep(tls);
+	if (kept)
+		section->tickets[section->ticket_count++] = kept;
 }
 
 void section_keep_tls(struct section *section, struct tls_client *tls)

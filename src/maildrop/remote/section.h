@@ -33,11 +33,6 @@ struct section_wait {
 	void (*resolved)(struct section_wait *wait); /* count may be 0: see err of the section */
 };
 
-struct section_ticket {
-	char *octets; /* a TLS session, secret */
-	size_t size;
-};
-
 struct section {
 	const struct remote_server *server;
 	struct loop *loop;
@@ -52,7 +47,7 @@ struct section {
 	bool literal;                  /* the host is an address */
 	struct section_lookup *lookup; /* under way */
 	struct section_wait *waiting;
-	struct section_ticket tickets[SECTION_TICKETS];
+	struct tls_kept *tickets[SECTION_TICKETS]; /* TLS sessions to be resumed */
 	unsigned ticket_count;
 	uint64_t verified;             /* when a server's certificate was looked at last */
 	struct loop_deadlines silence; /* sessions that wait for an answer */

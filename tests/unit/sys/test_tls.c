@@ -546,6 +546,8 @@ static void tickets_outlive(int version)
 
 /* ---- the client of the fetcher ---- */
 
+static struct tls_kept *newest; /* of the last connection */
+
 /* A connection of it to a server that has the ticket key. What it can resume is left in *kept. */
 static bool client_resumes(const unsigned char (*key)[TLS_TICKET_KEY_SIZE],
 			   const struct tls_client_settings *settings, char *kept, size_t *size)
@@ -561,7 +563,7 @@ static bool client_resumes(const unsigned char (*key)[TLS_TICKET_KEY_SIZE],
 	bool resumed;
 	int fds[2];
 
-	with.session = (pop3_span){kept, *size};
+	with.session = (pop3_span){kept, with.kept ? 0 : *size};
 	tls_server_ticket_keys(server, key, 1);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	session = tls_session_create(server, fds[0]);
@@ -583,6 +585,9 @@ static bool client_resumes(const unsigned char (*key)[TLS_TICKET_KEY_SIZE],
 	assert_int_equal(tls_client_session(client, kept, 10), 0); /* no room */
 	*size = tls_client_session(client, kept, 8000);
 	assert_in_range(*size, 100, 8000);
+	tls_kept_destroy(newest);
+	newest = tls_client_keep(client);
+	assert_non_null(newest);
 	tls_client_settle(client);
 	assert_int_equal(tls_client_session(client, rest, sizeof(rest)), 0); /* it was let go */
 	assert_int_equal(tls_session_write(session, "+OK\r\n", 5), 5);
@@ -623,6 +628,20 @@ static void test_the_client_resumes(void **state)
 	memset(kept, 0x30, sizeof(kept));
 	size = sizeof(kept);
 	assert_false(client_resumes(&key[1], &settings, kept, &size));
+	/* within the process: each time anew, also one that was used, by a connection that was cut
+	 */
+	for (int i = 0; i < 3; i++) {
+		settings.kept = newest;
+		newest = NULL;
+		assert_true(client_resumes(&key[1], &settings, kept, &size));
+		assert_true(client_resumes(&key[1], &settings, kept, &size));
+		assert_false(client_resumes(&key[0], &settings, kept, &size));
+		assert_true(client_resumes(&key[1], &settings, kept, &size));
+		tls_kept_destroy(settings.kept);
+	}
+	settings.kept = NULL;
+	tls_kept_destroy(newest);
+	newest = NULL;
 	/* a file of authorities is another one when it is written */
 	assert_true(tls_trust_current(trust));
 	assert_int_equal(write(fd, "\n", 1), 1);
