@@ -6,6 +6,7 @@
 #include "base/text.h"
 
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ enum {
 	FAILURES = 3,                  /* in a row: then the breaker opens */
 	PAUSE_FIRST = 1000,
 	PAUSE_MOST = 30 * 1000,
+	GIVE_BACK_AFTER = 500, /* sessions opened */
 };
 
 struct section_lookup {
@@ -147,12 +149,25 @@ bool section_enter(struct section *section, struct section_wait *wait)
 	return false;
 }
 
+/* Handshakes leave holes among what sessions keep: whole pages of them go back. */
+static void give_back(struct section *section)
+{
+	if (section->opened < GIVE_BACK_AFTER)
+		return;
+	section->opened = 0;
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
 void section_leave(struct section *section)
 {
 	struct section_wait *wait = section->queue;
 
+	section->opened++;
 	if (!wait) {
-		section->opening--;
+		if (--section->opening == 0)
+			give_back(section);
 		return;
 	}
 	section_wait_cancel(section, wait);

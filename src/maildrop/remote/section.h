@@ -51,7 +51,7 @@ struct section {
 	unsigned ticket_count;
 	uint64_t verified;             /* when a server's certificate was looked at last */
 	struct loop_deadlines silence; /* sessions that wait for an answer */
-	unsigned opening;
+	unsigned opening, opened;      /* opened: since memory was given back */
 	struct section_wait *queue, **queue_end; /* for whom there is no room among them yet */
 	/* the breaker */
 	unsigned failures;
