@@ -90,6 +90,7 @@ OPEN = {
         'engine/engine.h': 'commands about a cluster', 'health.h': '`valijad -t`',
         'mark.h': 'a new site',
     },
+    'maildrop/rados/log': {'listing.h': 'what sessions see of a log'},
     'maildrop/maildir': {
         'bring.h': 'valija import', 'foreign.h': '`valijad -t` and `valija doctor` look for them',
     },

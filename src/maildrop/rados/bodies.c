@@ -25,9 +25,9 @@ struct fetching {
 	struct part parts[];
 };
 
-static const struct pool_message *message_of(const struct pool_session *session, uint32_t number)
+static const struct drop_listed *message_of(const struct pool_session *session, uint32_t number)
 {
-	return &session->messages[number - 1];
+	return drop_listing_find(session->listing, number);
 }
 
 /* The status of a body that could not be read. */
@@ -41,8 +41,8 @@ static enum maildrop_status unreadable(const struct engine_op *op, const unsigne
 	return op->result == ENGINE_ABSENT ? MAILDROP_GONE : MAILDROP_TEMP;
 }
 
-static enum maildrop_status check(const struct pool_message *message,
-				  const struct engine_read *read, struct err *err)
+static enum maildrop_status check(const struct drop_listed *message, const struct engine_read *read,
+				  struct err *err)
 {
 	char name[BODY_NAME_MAX];
 
@@ -64,7 +64,7 @@ static void take_values(struct fetching *fetching)
 	enum maildrop_status status = MAILDROP_OK;
 
 	for (uint32_t i = 0; i < fetching->count && status == MAILDROP_OK; i++) {
-		const struct pool_message *message = message_of(fetching->session, op->first + i);
+		const struct drop_listed *message = message_of(fetching->session, op->first + i);
 
 		status = check(message, &fetching->parts[i].read, &op->op.err);
 		if (status != MAILDROP_OK)
@@ -134,7 +134,7 @@ static void fetch_values(struct pool_session *session, struct store_fetch *op, u
 	fetching->under_way = fetching->count = n;
 	session_begin(session);
 	for (uint32_t i = 0; i < n; i++) {
-		const struct pool_message *message = message_of(session, op->first + i);
+		const struct drop_listed *message = message_of(session, op->first + i);
 		struct part *part = &fetching->parts[i];
 		char name[BODY_NAME_MAX];
 
@@ -150,7 +150,7 @@ static void fetch_values(struct pool_session *session, struct store_fetch *op, u
 
 static void lend(struct pool_session *session, struct store_fetch *op)
 {
-	const struct pool_message *message = message_of(session, op->first);
+	const struct drop_listed *message = message_of(session, op->first);
 
 	op->form = STORE_STREAM;
 	op->body = (struct maildrop_body){.fd = -1,
@@ -212,7 +212,7 @@ static void sliced(struct engine_op *engine)
 void session_slice(struct maildrop *maildrop, struct store_slice *op)
 {
 	struct pool_session *session = (struct pool_session *)maildrop;
-	const struct pool_message *message = message_of(session, op->number);
+	const struct drop_listed *message = message_of(session, op->number);
 	uint64_t left = op->offset < message->stored ? message->stored - op->offset : 0,
 		 in_chunk = ENGINE_CHUNK - op->offset % ENGINE_CHUNK;
 	struct slicing *slicing;
@@ -249,7 +249,7 @@ void session_wrong(struct maildrop *maildrop, struct store_wrong *op)
 
 	op->op.status = MAILDROP_OK;
 	if (!op->number && session->box) {
-		session->box->changes++; /* the next session gets another base */
+		drop_listings_forget(&session->box->listings); /* the next session gets another */
 	} else if (op->number) {
 		body_name(message_of(session, op->number)->id, 0, name);
 		op->op.status = MAILDROP_GONE;

@@ -1,7 +1,6 @@
 /* See pool_private.h: what is known of a maildrop's index object, and how it is read. */
 #include "maildrop/rados/pool_private.h"
 
-#include "base/descriptor.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -20,7 +19,8 @@ enum {
 static size_t octets_of(const struct box *box)
 {
 	return sizeof(*box) + box->log.room * (sizeof(struct drop_message) + 8) +
-	       box->log.text_room + (box->base_fd < 0 ? 0 : box->log.live * 100);
+	       box->log.text_room + box->log.deletion_room * sizeof(uint32_t) +
+	       drop_listings_octets(&box->listings);
 }
 
 static struct box *find(const struct pool *pool, const char *path, uint64_t key)
@@ -43,7 +43,6 @@ static struct box *new_box(struct pool *pool, const char *path, uint64_t key)
 	if (!box)
 		abort(); /* a new process is better than a lock that is never freed */
 	box->pool = pool;
-	box->base_fd = -1;
 	drop_log_init(&box->log);
 	memcpy(box->path, path, size);
 	memcpy(box->path + size, "x/", 2);
@@ -77,7 +76,7 @@ static void free_box(struct box *box)
 	leave_idle(box);
 	table_remove(&box->pool->boxes, &box->node);
 	drop_log_finish(&box->log);
-	close_fd(&box->base_fd);
+	drop_listings_forget(&box->listings);
 	free(box);
 }
 
@@ -118,8 +117,8 @@ void pool_free_idle(struct pool *pool)
 void box_forget(struct box *box)
 {
 	box->known = false;
-	box->changes++;
 	drop_log_finish(&box->log);
+	drop_listings_forget(&box->listings);
 }
 
 void box_replaced(struct box *box, const char *generation, pop3_span octets)
@@ -134,7 +133,7 @@ void box_replaced(struct box *box, const char *generation, pop3_span octets)
 	}
 	drop_log_finish(&box->log);
 	box->log = log;
-	box->changes++;
+	drop_listings_forget(&box->listings);
 	memcpy(box->generation, generation, ENGINE_GENERATION + 1);
 }
 
@@ -184,7 +183,6 @@ static void take_all(struct box *box)
 		damaged(box, &err);
 		return;
 	}
-	box->changes += got != 0 || !box->known;
 	box->known = true;
 	box->version = index->version;
 	end(box, MAILDROP_OK, NULL);

@@ -2,8 +2,6 @@
  * pool_private.h. */
 #include "maildrop/rados/pool_private.h"
 
-#include "base/descriptor.h"
-
 #include <stdlib.h>
 
 void session_free(struct pool_session *session)
@@ -16,9 +14,7 @@ void session_free(struct pool_session *session)
 			session->box->session = NULL;
 		box_release(session->box);
 	}
-	close_fd(&session->base_fd);
-	close_fd(&session->delta_fd);
-	free(session->messages);
+	drop_listing_release(session->listing);
 	free(session->deleted);
 	free(session->log);
 	free(session);

@@ -11,7 +11,7 @@
 #include "maildrop/driver.h"
 #include "maildrop/rados/body_name.h"
 #include "maildrop/rados/engine/engine.h"
-#include "maildrop/rados/log/log.h"
+#include "maildrop/rados/log/listing.h"
 #include "maildrop/rados/rados.h"
 #include "sys/loop.h"
 #include "sys/workers.h"
@@ -67,10 +67,7 @@ struct box {
 	char generation[ENGINE_GENERATION + 1];
 	uint64_t version;
 	struct drop_log log;
-	uint64_t changes; /* raised by each reading that changed what is known */
-	/* a base of what is live, made at that count of changes (snapshot.c); -1: none */
-	int base_fd;
-	uint64_t base_id, base_changes;
+	struct drop_listings listings; /* of it */
 	/* the reading under way, for those in active; those in waiting began later */
 	struct engine_index index;
 	char *room;
@@ -145,21 +142,13 @@ void removal_in_background(struct pool *pool, struct removal_item *items, size_t
 /* ---- sessions: lowest first, jobs.c, lease.c, leave.c, compact.c, session.c; snapshot.c, bodies.c
  * ---- */
 
-struct pool_message {
-	unsigned char id[DROP_ID];
-	uint64_t octets, stored;
-	uint32_t flags, body_crc;
-};
-
 struct pool_session {
 	struct maildrop maildrop;
 	struct pool *pool;
 	struct box *box;                 /* NULL: an empty one in memory */
 	struct pool_session *next, **at; /* at NULL: it has no lock */
 	char cookie[ENGINE_COOKIE_MAX];
-	struct pool_message *messages; /* of the snapshot: number - 1 */
-	uint32_t count;
-	int base_fd, delta_fd;
+	struct drop_listing *listing; /* what it sees */
 	/* the lock */
 	uint64_t until, renew_at, asked_at; /* pool_clock */
 	bool renewing, lost;
@@ -214,7 +203,7 @@ void lease_end(struct pool_session *session);
 bool lease_holds(struct pool_session *session);
 void lease_lost(struct pool_session *session);
 
-/* Fills messages and the two files. -1: errno. */
+/* Fills listing and the snapshot. -1: errno. */
 int snapshot_take(struct pool_session *session, struct box *box);
 int snapshot_empty(struct pool_session *session);
 

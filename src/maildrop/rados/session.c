@@ -18,7 +18,6 @@ static struct pool_session *new_session(struct pool *pool)
 	if (!session)
 		abort();
 	session->pool = pool;
-	session->base_fd = session->delta_fd = -1;
 	pool_begin(pool);
 	return session;
 }
@@ -215,7 +214,8 @@ static size_t list_deletions(const struct pool_session *session, const struct st
 	size_t size = 0;
 
 	for (uint32_t i = 0; i < op->count; i++) {
-		const struct pool_message *message = &session->messages[op->numbers[i] - 1];
+		const struct drop_listed *message =
+			drop_listing_find(session->listing, op->numbers[i]);
 
 		memcpy(frame.id, message->id, DROP_ID);
 		size += drop_frame_encode(&frame, committing->frames + size);

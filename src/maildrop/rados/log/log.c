@@ -21,6 +21,7 @@ void drop_log_finish(struct drop_log *log)
 	free(log->messages);
 	free(log->slots);
 	free(log->texts);
+	free(log->deletions);
 	drop_log_init(log);
 }
 
@@ -140,14 +141,29 @@ static int take_add(struct drop_log *log, const struct drop_frame *frame)
 	return 0;
 }
 
+static int note_deletion(struct drop_log *log, const struct drop_message *message)
+{
+	uint32_t *grown = array_grow(log->deletions, log->deletion_count, &log->deletion_room,
+				     sizeof(*grown));
+
+	if (!grown)
+		return -1;
+	log->deletions = grown;
+	grown[log->deletion_count++] = (uint32_t)(message - log->messages);
+	return 0;
+}
+
 static int take_del(struct drop_log *log, const struct drop_frame *frame)
 {
 	struct drop_message *message = message_of(log, frame->id);
 
 	if (!message)
 		return -1;
-	if (message->added && !message->deleted)
+	if (message->added && !message->deleted) {
+		if (note_deletion(log, message) < 0)
+			return -1;
 		count(log, message, false);
+	}
 	message->deleted = true;
 	return 0;
 }

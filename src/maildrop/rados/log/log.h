@@ -35,6 +35,8 @@ struct drop_log {
 	uint64_t live_size;            /* octets of the frames of live messages */
 	uint64_t live, octets, stored; /* messages that are not deleted */
 	size_t unknown;                /* frames of later versions */
+	uint32_t *deletions; /* messages that were live and are deleted, in this order: numbers */
+	size_t deletion_count, deletion_room;
 };
 
 void drop_log_init(struct drop_log *log);
