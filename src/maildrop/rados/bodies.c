@@ -10,19 +10,11 @@
 #include <string.h>
 #include <sysexits.h>
 
-struct fetching;
-
-struct part {
-	struct engine_read read;
-	struct fetching *fetching;
-};
-
 struct fetching {
 	struct pool_session *session;
 	struct store_fetch *op;
-	unsigned under_way;
-	uint32_t count;
-	struct part parts[];
+	struct body_wait wait;
+	struct pool_body *bodies[];
 };
 
 static const struct drop_listed *message_of(const struct pool_session *session, uint32_t number)
@@ -41,9 +33,10 @@ static enum maildrop_status unreadable(const struct engine_op *op, const unsigne
 	return op->result == ENGINE_ABSENT ? MAILDROP_GONE : MAILDROP_TEMP;
 }
 
-static enum maildrop_status check(const struct drop_listed *message, const struct engine_read *read,
+static enum maildrop_status check(const struct drop_listed *message, const struct pool_body *body,
 				  struct err *err)
 {
+	const struct engine_read *read = &body->read;
 	char name[BODY_NAME_MAX];
 
 	if (read->op.result != ENGINE_OK)
@@ -56,23 +49,30 @@ static enum maildrop_status check(const struct drop_listed *message, const struc
 	return MAILDROP_GONE;
 }
 
-/* Bodies in the order of their numbers; one that is bad ends them, and is reported when it is asked
- * for first. */
+/* The next body, in the order of their numbers; one that is bad ends them, and is reported when it
+ * is asked for first. */
+static enum maildrop_status take_value(struct pool_session *session, struct store_fetch *op,
+				       const struct pool_body *body)
+{
+	const struct drop_listed *message = message_of(session, body->number);
+	enum maildrop_status status = check(message, body, &op->op.err);
+
+	if (status != MAILDROP_OK)
+		return status;
+	memcpy(op->room + op->used, body->octets, message->stored);
+	op->values[op->ready++] =
+		(struct store_value){message->octets, body->number, (uint32_t)message->stored};
+	op->used += (uint32_t)message->stored;
+	return MAILDROP_OK;
+}
+
 static void take_values(struct fetching *fetching)
 {
 	struct store_fetch *op = fetching->op;
 	enum maildrop_status status = MAILDROP_OK;
 
-	for (uint32_t i = 0; i < fetching->count && status == MAILDROP_OK; i++) {
-		const struct drop_listed *message = message_of(fetching->session, op->first + i);
-
-		status = check(message, &fetching->parts[i].read, &op->op.err);
-		if (status != MAILDROP_OK)
-			break;
-		op->values[op->ready++] = (struct store_value){message->octets, op->first + i,
-							       (uint32_t)message->stored};
-		op->used += (uint32_t)message->stored;
-	}
+	for (uint32_t i = 0; i < fetching->wait.count && status == MAILDROP_OK; i++)
+		status = take_value(fetching->session, op, fetching->wait.bodies[i]);
 	op->form = STORE_VALUES;
 	op->op.status = op->ready ? MAILDROP_OK : status;
 }
@@ -92,18 +92,19 @@ static void end(struct fetching *fetching)
 		take_values(fetching);
 	else
 		lock_is_gone(&op->op);
+	ahead_waited(session, op->first, op->ready, &fetching->wait);
 	free(fetching);
-	op->op.done(&op->op);
-	session_done(session);
 }
 
-static void fetched(struct engine_op *op)
+static void fetched(struct body_wait *wait)
 {
-	struct fetching *fetching =
-		CONTAINER((struct engine_read *)op, struct part, read)->fetching;
+	struct fetching *fetching = CONTAINER(wait, struct fetching, wait);
+	struct pool_session *session = fetching->session;
+	struct store_fetch *op = fetching->op;
 
-	if (--fetching->under_way == 0)
-		end(fetching);
+	end(fetching);
+	op->op.done(&op->op);
+	session_done(session);
 }
 
 /* How many messages from the first on come by value. */
@@ -112,7 +113,7 @@ static uint32_t fitting(const struct pool_session *session, const struct store_f
 	uint64_t used = 0;
 	uint32_t n = 0;
 
-	for (; op->room && n < op->count; n++) {
+	for (; op->room && n < op->count && n < BODIES_AT_ONCE; n++) {
 		uint64_t stored = message_of(session, op->first + n)->stored;
 
 		if (stored > STORE_VALUE_MAX || used + stored > op->room_size)
@@ -124,28 +125,43 @@ static uint32_t fitting(const struct pool_session *session, const struct store_f
 
 static void fetch_values(struct pool_session *session, struct store_fetch *op, uint32_t n)
 {
-	struct fetching *fetching = calloc(1, sizeof(*fetching) + n * sizeof(fetching->parts[0]));
-	char *room = op->room;
+	struct fetching *fetching = calloc(1, sizeof(*fetching) + n * sizeof(fetching->bodies[0]));
 
 	if (!fetching)
 		abort();
 	fetching->session = session;
 	fetching->op = op;
-	fetching->under_way = fetching->count = n;
+	fetching->wait =
+		(struct body_wait){.done = fetched, .count = n, .bodies = fetching->bodies};
 	session_begin(session);
-	for (uint32_t i = 0; i < n; i++) {
-		const struct drop_listed *message = message_of(session, op->first + i);
-		struct part *part = &fetching->parts[i];
-		char name[BODY_NAME_MAX];
+	if (ahead_wait(session, op->first, &fetching->wait))
+		return;
+	end(fetching);
+	pool_end_later(session->pool, &op->op);
+	session_done(session);
+}
 
-		part->fetching = fetching;
-		/* one octet more would show that the object is longer, but room ends here */
-		part->read = (struct engine_read){
-			.op.done = fetched, .size = message->stored, .room = room};
-		room += message->stored;
-		body_name(message->id, 0, name);
-		engine_read(session->pool->engine, name, &part->read);
-	}
+bool session_try_fetch(struct maildrop *maildrop, struct store_fetch *op)
+{
+	struct pool_session *session = (struct pool_session *)maildrop;
+	uint32_t n, ready;
+
+	if (!session->ahead || !lease_holds(session))
+		return false;
+	n = fitting(session, op);
+	ready = ahead_ready(session, op->first, n);
+	/* a few would cost a turn more than waiting for the others */
+	if (!ready || ready < n / 2)
+		return false;
+	for (uint32_t i = 0; i < ready; i++)
+		if (take_value(session, op, ahead_body(session, op->first + i)) != MAILDROP_OK)
+			break;
+	if (!op->ready)
+		return false;
+	ahead_given(session, op->first, n, op->ready);
+	op->form = STORE_VALUES;
+	op->op.status = MAILDROP_OK;
+	return true;
 }
 
 static void lend(struct pool_session *session, struct store_fetch *op)

@@ -14,6 +14,7 @@ void session_free(struct pool_session *session)
 			session->box->session = NULL;
 		box_release(session->box);
 	}
+	ahead_free(session);
 	drop_listing_release(session->listing);
 	free(session->deleted);
 	free(session->log);

@@ -185,13 +185,6 @@ static void open_later(struct store *store, struct store_where *where, struct st
 		session_open(pool_of(store), where, op);
 }
 
-static bool try_fetch(struct maildrop *maildrop, struct store_fetch *op)
-{
-	(void)maildrop;
-	(void)op;
-	return false; /* no message is in memory */
-}
-
 static void deliver(struct store *store, struct store_where *where, struct store_deliver *op)
 {
 	if (pool_of(store)->away)
@@ -215,7 +208,7 @@ static const struct store_ops ops = {
 	.try_open = try_open,
 	.open_empty = open_empty,
 	.open = open_later,
-	.try_fetch = try_fetch,
+	.try_fetch = session_try_fetch,
 	.fetch = session_fetch,
 	.slice = session_slice,
 	.wrong = session_wrong,
@@ -280,6 +273,7 @@ struct store *store_rados_create(const struct store_host *host,
 	pool->again_ms = rados->again_ms ? rados->again_ms : AGAIN_MS;
 	pool->slack = rados->slack ? rados->slack : SLACK;
 	pool->idle_last = &pool->idle;
+	pool->last_ahead = &pool->aheads;
 	table_init(&pool->boxes);
 	if (name_node(pool, err) == 0)
 		pool->workers = workers_create(host->loop, THREADS, 0, JOBS_MAX, err);

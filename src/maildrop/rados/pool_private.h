@@ -18,6 +18,7 @@
 
 struct box;
 struct box_reading;
+struct pool_ahead;
 struct pool_session;
 
 struct pool {
@@ -29,6 +30,8 @@ struct pool {
 	struct box *idle, **idle_last; /* boxes that nobody uses, the longest idle one first */
 	size_t idle_octets;
 	struct pool_session *sessions; /* that have a lock */
+	struct pool_ahead *aheads, **last_ahead;
+	size_t ahead_octets; /* of bodies in memory */
 	struct loop_timer tick;
 	bool ticking, away;
 	unsigned lease_s;
@@ -149,6 +152,7 @@ struct pool_session {
 	struct pool_session *next, **at; /* at NULL: it has no lock */
 	char cookie[ENGINE_COOKIE_MAX];
 	struct drop_listing *listing; /* what it sees */
+	struct pool_ahead *ahead;     /* bodies; NULL: none was asked for */
 	/* the lock */
 	uint64_t until, renew_at, asked_at; /* pool_clock */
 	bool renewing, lost;
@@ -192,9 +196,44 @@ void session_end(struct pool_session *session);
 void session_leave(struct pool_session *session);
 /* If it is worth while: makes the log shorter. Then session_leave. */
 void session_compact(struct pool_session *session);
+bool session_try_fetch(struct maildrop *maildrop, struct store_fetch *op);
 void session_fetch(struct maildrop *maildrop, struct store_fetch *op);
 void session_slice(struct maildrop *maildrop, struct store_slice *op);
 void session_wrong(struct maildrop *maildrop, struct store_wrong *op);
+
+/* ---- bodies in memory, and on their way there (ahead.c) ---- */
+
+enum { BODIES_AT_ONCE = 64 }; /* by value, for one fetch */
+
+struct pool_body {
+	struct engine_read read;
+	struct pool_session *session;
+	unsigned references;
+	uint32_t number;
+	bool over; /* it was read; read.op.result says whether */
+	char octets[];
+};
+
+/* A fetch: for bodies of count messages, in their order. */
+struct body_wait {
+	void (*done)(struct body_wait *wait); /* ends with ahead_waited, and frees it */
+	uint32_t count, under_way;
+	struct body_wait *next;
+	struct pool_body **bodies; /* the caller's room; references of the wait */
+};
+
+/* Of the n messages from first on: so many from the first on have been read. ahead_body has each.
+ */
+uint32_t ahead_ready(const struct pool_session *session, uint32_t first, uint32_t n);
+const struct pool_body *ahead_body(const struct pool_session *session, uint32_t number);
+/* Of n that were asked for so many have been given: they are freed, and others begun. */
+void ahead_given(struct pool_session *session, uint32_t first, uint32_t n, uint32_t given);
+/* Begins to read what is not there, and what may be asked for next. False: all have been read. */
+bool ahead_wait(struct pool_session *session, uint32_t first, struct body_wait *wait);
+void ahead_waited(struct pool_session *session, uint32_t first, uint32_t given,
+		  struct body_wait *wait);
+/* Nothing is under way. */
+void ahead_free(struct pool_session *session);
 
 /* The lock was asked for at this moment, and granted. */
 void lease_begin(struct pool_session *session, uint64_t asked_at);
