@@ -121,6 +121,7 @@ static void write_files(const struct generation_files *files, struct handover_ge
 	record->keys_fd = handover_fd(ret, files->keys_fd);
 	record->logins_fd = handover_fd(ret, files->logins_fd);
 	record->remotes_fd = handover_fd(ret, files->remotes_fd) + 1;
+	record->keeper_fd = handover_fd(ret, files->keeper_fd) + 1;
 	record->certificates_size = files->certificates_size;
 	record->keys_size = files->keys_size;
 	record->net_uid = files->net_uid;
@@ -196,6 +197,7 @@ static void read_files(struct generation_files *files, const struct handover_gen
 	files->logins_fd = handover_take_fd(record->logins_fd);
 	files->remotes_fd = handover_take_fd(record->remotes_fd - 1);
 	files->remotes_size = size_of(files->remotes_fd);
+	files->keeper_fd = handover_take_fd(record->keeper_fd - 1);
 	files->certificates_size = record->certificates_size;
 	files->keys_size = record->keys_size;
 	files->net_uid = record->net_uid;
@@ -354,13 +356,12 @@ static void begin(struct generation *g, const struct handover_generation *record
 			slot_start_later(slot);
 }
 
-/* The one that is installed by now: a keeper of another version than its generation says so, and
- * does not start. */
+/* A program that handed none over: the one that is installed by now. Behind read_roots. */
 static void open_keeper(struct generation *g)
 {
 	struct err err;
 
-	if (files_open_keeper(&g->files, &err) < 0)
+	if (g->files.keeper_fd < 0 && files_open_keeper(&g->files, &err) < 0)
 		log_error("keepers of the generation before cannot be started again: %s", err.text);
 }
 
@@ -383,10 +384,10 @@ struct generation *adopt_generation(struct generation_owner *owner, struct hando
 	read_config(&g->config, record);
 	g->front_count = record->fronts;
 	read_files(&g->files, record);
-	open_keeper(g);
 	for (uint32_t i = 0; i < record->wanted; i++)
 		listeners_wanted(handover_next(reader, NULL), &g->config.listeners[i]);
 	read_roots(g, reader, away);
+	open_keeper(g);
 	read_lookups(g, reader);
 	if (generation_begin_roots(g, err) < 0 || read_rest(g, reader, err) < 0) {
 		generation_destroy(g);

@@ -101,14 +101,14 @@ static bool judge_page(const void *record)
 static bool judge_generation(const void *record)
 {
 	const struct handover_generation *g = record;
-	const int32_t fds[] = {g->program_fd, g->config_fd, g->users_fd,
-			       g->aliases_fd, g->spool_fd,  g->certificates_fd,
-			       g->keys_fd,    g->logins_fd, g->remotes_fd - 1};
+	const int32_t fds[] = {g->program_fd,     g->config_fd,       g->users_fd, g->aliases_fd,
+			       g->spool_fd,       g->certificates_fd, g->keys_fd,  g->logins_fd,
+			       g->remotes_fd - 1, g->keeper_fd - 1};
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		if (!is_fd(fds[i]))
 			return false;
-	return g->remotes_fd >= 0 && g->number > 0 && g->draining <= 1 &&
+	return g->remotes_fd >= 0 && g->keeper_fd >= 0 && g->number > 0 && g->draining <= 1 &&
 	       g->killed <= g->draining && g->counts <= 1 && g->program_fd >= 0 &&
 	       g->config_fd >= 0 && g->wanted <= CONFIG_LISTENERS_MAX && g->roots > 0 &&
 	       g->roots <= CONFIG_ROOTS_MAX && g->lookups <= CONFIG_DATABASES_MAX &&
@@ -125,7 +125,7 @@ static bool judge_root(const void *record)
 	const struct handover_root *r = record;
 
 	return r->fd >= 0 && is_fd(r->fd) && r->state < IPC_ROOT_STATES && r->away <= 1 &&
-	       r->store <= CONFIG_MBOX && is_text(r->path, sizeof(r->path)) &&
+	       r->store <= CONFIG_RADOS && is_text(r->path, sizeof(r->path)) &&
 	       is_text(r->memory, sizeof(r->memory)) && is_text(r->mark, MAIL_MARK_SIZE);
 }
 

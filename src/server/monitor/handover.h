@@ -119,7 +119,8 @@ struct handover_generation {
 	uint32_t uids[IPC_UIDS_MAX], uid_count; /* PEER_UIDS */
 	uint32_t control_uids[IPC_UIDS_MAX], control_uid_count, control_has_group, control_gid;
 	/* what the monitor itself needs of the configuration */
-	uint32_t fronts, answer_seconds, drain_seconds, owner_keepers, log_level, unused_too;
+	uint32_t fronts, answer_seconds, drain_seconds, owner_keepers, log_level;
+	int32_t keeper_fd; /* the program of its keepers, if it is another; and 1, as remotes_fd */
 	char file[CONFIG_PATH_MAX], directory[CONFIG_PATH_MAX], log_to[CONFIG_PATH_MAX],
 		log_events[CONFIG_PATH_MAX];
 };

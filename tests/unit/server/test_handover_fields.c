@@ -164,6 +164,10 @@ static void test_threat_125_a_generation_out_of_range(void **state)
 	assert_false(WITH(HANDOVER_GENERATION, g, remotes_fd, 3)); /* that is descriptor 2 */
 	assert_true(WITH(HANDOVER_GENERATION, g, remotes_fd, 0));
 	assert_true(WITH(HANDOVER_GENERATION, g, remotes_fd, 4));
+	assert_false(WITH(HANDOVER_GENERATION, g, keeper_fd, -1));
+	assert_false(WITH(HANDOVER_GENERATION, g, keeper_fd, 3));
+	assert_true(WITH(HANDOVER_GENERATION, g, keeper_fd, 0));
+	assert_true(WITH(HANDOVER_GENERATION, g, keeper_fd, 4));
 	AT_MOST(HANDOVER_GENERATION, g, uid_count, IPC_UIDS_MAX);
 	AT_MOST(HANDOVER_GENERATION, g, control_uid_count, IPC_UIDS_MAX);
 	IS_FLAG(HANDOVER_GENERATION, g, control_has_group);
@@ -184,6 +188,7 @@ static void test_threat_125_folders_databases_and_processes_out_of_range(void **
 	IS_NEEDED_FD(HANDOVER_ROOT, root, fd);
 	AT_MOST(HANDOVER_ROOT, root, state, IPC_ROOT_STATES - 1);
 	IS_FLAG(HANDOVER_ROOT, root, away);
+	AT_MOST(HANDOVER_ROOT, root, store, CONFIG_RADOS);
 	IS_TEXT(HANDOVER_ROOT, root, path, '/');
 	IS_TEXT(HANDOVER_ROOT, root, memory, '/');
 	memset(marked.mark, 'a', sizeof(marked.mark));
