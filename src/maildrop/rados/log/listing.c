@@ -67,15 +67,15 @@ static void release_base(struct drop_base *base)
 static void fill_record(const struct drop_log *log, const struct drop_message *message,
 			struct index_message *ret)
 {
-	char buf[DROP_ID_TEXT];
-	pop3_span id = drop_log_unique_id(log, message, buf);
+	pop3_span id = drop_log_unique_id(log, message, ret->name);
 
 	ret->octets = message->octets;
 	ret->stored = message->stored;
 	ret->flags = index_flags(message);
 	ret->id_size = (uint8_t)id.size;
 	memcpy(ret->id, id.data, id.size);
-	drop_id_text(message->id, ret->name);
+	if (message->id_size) /* else it is there */
+		drop_id_text(message->id, ret->name);
 	ret->name_size = DROP_ID_TEXT - 1;
 }
 
