@@ -13,8 +13,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILDS = [pathlib.Path(path) for path in (os.environ.get('BUILD_DIR', 'build'), 'build-test')]
 
 
-# of the store in RADOS: built where librados is, but the packages are built without it
-NOT_PACKAGED = {'valija-keeper-rados', 'valija-rados'}
+# of the store in RADOS: built where librados is; the RPMs are built without it
+OF_RADOS = {'valija-keeper-rados', 'valija-rados', 'valija-rados.conf'}
 
 
 def installed():
@@ -38,14 +38,23 @@ def installed():
                 path = pathlib.Path('/usr', there) / path.relative_to(folder)
         if path.is_relative_to(prefix):
             path = pathlib.Path('/usr') / path.relative_to(prefix)
-        if path.name not in NOT_PACKAGED:
-            found.add(str(path).lstrip('/'))
+        found.add(str(path).lstrip('/'))
     return found
 
 
-def test_packages_are_built_without_rados():
-    for file in ('debian/rules', 'dist/valija.spec'):
-        assert '-Drados=disabled' in (ROOT / file).read_text()
+def without_rados(paths):
+    return {path for path in paths if pathlib.PurePath(path).name not in OF_RADOS}
+
+
+def test_one_kind_of_packages_has_rados():
+    assert '-Drados=enabled' in (ROOT / 'debian/rules').read_text()
+    assert '-Drados=disabled' in (ROOT / 'dist/valija.spec').read_text()
+
+
+def test_librados_is_in_one_package():
+    """Nobody else is burdened by it."""
+    text = (ROOT / 'debian/valija-rados.install').read_text()
+    assert OF_RADOS <= {pathlib.PurePath(line).name for line in text.split()}
 
 
 def patterns():
@@ -74,7 +83,7 @@ def test_every_installed_file_is_in_one_package():
 def test_every_line_has_a_file():
     """But for libraries that a build here may lack."""
     paths = installed()
-    optional = ('valija-lookup-',)
+    optional = ('valija-lookup-', *OF_RADOS)
     for file, pattern in patterns():
         there = any(is_for(pattern, path) for path in paths)
         assert there or any(word in pattern for word in optional), f'{file}: {pattern} is nothing'
@@ -99,7 +108,7 @@ def spec_patterns():
 def test_every_installed_file_is_in_one_rpm():
     lines = list(spec_patterns())
     assert lines
-    for path in sorted(installed()):
+    for path in sorted(without_rados(installed())):
         owners = {name for name, pattern in lines if is_for(pattern.removesuffix('*')
                                                             if '/man' in pattern else pattern, path)
                   or is_for(pattern, path)}
