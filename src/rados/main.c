@@ -49,7 +49,7 @@ static int reach(const struct config *config, struct sandbox *sandbox, struct er
 
 static void warn(const char *text)
 {
-	fprintf(stderr, "valijad: warning: %s\n", text);
+	fprintf(stderr, "valijad: warning: rados: %s\n", text);
 }
 
 static int check(struct engine *engine, const struct config *config, struct err *err)

@@ -1,4 +1,7 @@
-"""`valijad -t` of a site whose mail is in RADOS: what is wrong with the cluster, and what to do."""
+"""`valijad -t` and `valija doctor` of a site whose mail is in RADOS: what is wrong with the cluster,
+and what to do."""
+import json
+
 import pytest
 
 import cluster
@@ -16,11 +19,29 @@ def make_node(folder, ceph):
     return lambda name='node', **more: Node(folder / name, ceph, **more)
 
 
+def doctor(node):
+    """(severity, text) of what it finds of the cluster."""
+    done = node.run('valija', 'doctor', '-c', node.conf, '--json', check=False)
+    found = json.loads(done.stdout)
+    return [(row['severity'], row['text']) for row in found if row['check'] == 'cluster']
+
+
 def test_a_good_cluster(make_node):
     node = make_node().init()
     done = node.check()
     assert done.returncode == 0, done.stderr
     assert 'min_size 1: mail that is acknowledged may be on one disk alone' in done.stderr
+    assert {severity for severity, _ in doctor(node)} == {'warning'}
+    assert all('ceph osd pool set' in text for _, text in doctor(node))
+
+
+def test_a_cluster_of_which_nothing_is_to_be_said(make_node, ceph):
+    for pool in ('twice', 'thrice'):
+        ceph.pool(pool)
+        ceph.ceph('osd', 'pool', 'set', pool, 'min_size', '2')
+    node = make_node(pool='twice', bodies='thrice').init()
+    [(severity, text)] = doctor(node)
+    assert severity == 'ok' and 'answers' in text
 
 
 def test_a_pool_without_a_mark(make_node, ceph):
@@ -39,9 +60,11 @@ def test_a_pool_that_is_not_there(make_node):
 def test_a_pool_of_one_copy(make_node, ceph):
     ceph.pool('single')
     ceph.ceph('osd', 'pool', 'set', 'single', 'size', '1', '--yes-i-really-mean-it')
-    done = make_node(pool='single').check()
+    node = make_node(pool='single')
+    done = node.check()
     assert done.returncode != 0
     assert 'pool single has size 1' in done.stderr
+    assert ('error', done.stderr.split('rados: ')[1].split('\n')[0]) in doctor(node)
     node = make_node('told', pool='single')
     node.conf.write_text(node.conf.read_text().replace('pool =', 'single_copy = yes\n  pool ='))
     node.init()
@@ -65,6 +88,8 @@ def test_missing_caps(make_node, ceph, name, osd, words):
     done = node.check()
     assert done.returncode == 77, done.stderr
     assert words in done.stderr and f'ceph auth caps {name}' in done.stderr
+    assert any(severity == 'error' and f'ceph auth caps {name}' in text
+               for severity, text in doctor(node))
 
 
 def test_a_wrong_key(make_node, ceph):
@@ -92,6 +117,8 @@ def test_no_monitor(make_node):
     done = node.check()
     assert done.returncode != 0
     assert 'no monitor of the cluster answers' in done.stderr
+    assert any(severity == 'error' and 'no monitor of the cluster answers' in text
+               for severity, text in doctor(node))
 
 
 def node_port(conf):

@@ -103,18 +103,37 @@ static const char *server_program(char *buf, size_t size)
 	return access("/usr/sbin/valijad", X_OK) == 0 ? "/usr/sbin/valijad" : NULL;
 }
 
-/* "valijad: warning: TEXT" and "valijad: TEXT" lines. */
-static void take_line(const struct doctor *doctor, const char *line, bool failed)
+/* What the keeper of maildrops in RADOS says of their cluster is a check of its own. The text has
+ * what to do. */
+static bool take_text(const struct doctor *doctor, enum severity severity, const char *text)
+{
+	static const char rados[] = "rados: ";
+	char mend[CONFIG_PATH_MAX + 64];
+	bool cluster = strncmp(text, rados, strlen(rados)) == 0;
+
+	if (!cluster) {
+		find(doctor, severity, "configuration", NULL, "%s", text);
+		return false;
+	}
+	snprintf(mend, sizeof(mend), "then: valijad -t -c %s, which tries it again",
+		 doctor->config->file);
+	find(doctor, severity, "cluster", mend, "%s", text + strlen(rados));
+	return true;
+}
+
+/* "valijad: warning: TEXT" and "valijad: TEXT" lines. Returns whether it is about a cluster. */
+static bool take_line(const struct doctor *doctor, const char *line, bool failed)
 {
 	static const char warning[] = "valijad: warning: ", error[] = "valijad: ";
 
 	/* check_settings has those of listeners' rules, with their networks */
 	if (strstr(line, "from its plain_networks") || strstr(line, "from its tls_min_networks"))
-		return;
+		return false;
 	if (strncmp(line, warning, strlen(warning)) == 0)
-		find(doctor, SEVERITY_WARNING, "configuration", NULL, "%s", line + strlen(warning));
-	else if (failed && strncmp(line, error, strlen(error)) == 0)
-		find(doctor, SEVERITY_ERROR, "configuration", NULL, "%s", line + strlen(error));
+		return take_text(doctor, SEVERITY_WARNING, line + strlen(warning));
+	if (failed && strncmp(line, error, strlen(error)) == 0)
+		return take_text(doctor, SEVERITY_ERROR, line + strlen(error));
+	return false;
 }
 
 void check_configuration(const struct doctor *doctor)
@@ -122,6 +141,7 @@ void check_configuration(const struct doctor *doctor)
 	char path[4096], file[CONFIG_PATH_MAX], test[] = "-t", conf[] = "-c", out[16384];
 	const char *program = server_program(path, sizeof(path));
 	char *argv[] = {path, test, conf, file, NULL}, *rest = out, *line;
+	bool cluster = doctor->config->store != 1 + CONFIG_RADOS; /* something was said of it */
 	int code;
 
 	if (!program) {
@@ -134,7 +154,11 @@ void check_configuration(const struct doctor *doctor)
 	snprintf(file, sizeof(file), "%s", doctor->config->file);
 	code = check_program(argv, out, sizeof(out));
 	while ((line = strsep(&rest, "\n")))
-		take_line(doctor, line, code != 0);
+		cluster |= take_line(doctor, line, code != 0);
+	if (code == 0 && !cluster)
+		find(doctor, SEVERITY_OK, "cluster", NULL,
+		     "the cluster of %s answers: pools, key and marks are as they have to be",
+		     doctor->config->rados_conf);
 	if (code == 0)
 		find(doctor, SEVERITY_OK, "configuration", NULL, "valijad -t finds %s good", file);
 	else
