@@ -117,21 +117,34 @@ class Measured(cluster.Cluster):
     def socket(self, n):
         return f"{self.folder}/osd{n}.asok"
 
-    def _counters(self, n):
+    def _ask(self, n, **request):
         """A request is JSON and a NUL, its answer a length and JSON."""
         with socket.socket(socket.AF_UNIX) as asked:
             asked.settimeout(30)
             asked.connect(self.socket(n))
-            asked.sendall(json.dumps({"prefix": "perf dump", "logger": "osd"}).encode() + b"\0")
+            asked.sendall(json.dumps(request).encode() + b"\0")
             with asked.makefile("rb") as answer:
                 size, = struct.unpack(">I", answer.read(4))
-                return json.loads(answer.read(size))["osd"]
+                return json.loads(answer.read(size))
 
     def _count(self):
         for name, process in self.processes.items():
             if process.poll() is not None:
                 raise RuntimeError(f"{name} of the cluster has ended with {process.returncode}")
-        return sum(self._counters(n)["op"] for n in range(self.osds))
+        return sum(self._ask(n, prefix="perf dump", logger="osd")["osd"]["op"]
+                   for n in range(self.osds))
+
+    def stored(self):
+        """(copies of objects, octets of disks, octets of memory for what is known of objects)."""
+        copies = disks = memory = 0
+        for n in range(self.osds):
+            bluestore = self._ask(n, prefix="perf dump", logger="bluestore")["bluestore"]
+            pools = self._ask(n, prefix="dump_mempools")["mempool"]["by_pool"]
+            copies += bluestore["bluestore_onodes"]
+            disks += bluestore["bluestore_allocated"]
+            memory += sum(pools[f"bluestore_cache_{name}"]["bytes"]
+                          for name in ("onode", "meta", "other"))
+        return copies, disks, memory
 
     def operations(self, seconds=10):
         """Of all clients since its start, replicas left out, once those of closed sessions (their
@@ -171,6 +184,19 @@ def _missing(bench):
 
 
 # ---- one after the other ----
+
+def _stored(bench, ceph, node):
+    """What one copy of an index of 100 messages, and of a body of 4 KB, takes of an OSD."""
+    for kind, fill in (("index", lambda: _bare(bench, ceph, "fill", users="stored", maildrops=500,
+                                               count=100)),
+                       ("body", lambda: _bare(bench, ceph, "deliver", chains=64, messages=2000,
+                                              octets=4096))):
+        before = ceph.stored()
+        fill()
+        copies, disks, memory = (now - then for now, then in zip(ceph.stored(), before))
+        bench.add(f"rados.stored.{kind}.disk_octets", LIBRADOS, disks / copies)
+        bench.add(f"rados.stored.{kind}.memory_octets", LIBRADOS, memory / copies)
+
 
 def _first_logins(bench, ceph, node):
     """Each round a maildrop that the keeper does not know; then the same after one delivery."""
@@ -327,7 +353,7 @@ def rados(bench):
             bench.say(f"  bluestore after {time.monotonic() - began:.1f} s; load "
                       f"{os.getloadavg()[0]:.0f}")
             with Node.named(bench, "valija", ceph=ceph).start(ACCOUNTS) as node:
-                for part in (_deliveries, _retr, _first_logins, _known, _by_nodes, _idle):
+                for part in (_stored, _deliveries, _retr, _first_logins, _known, _by_nodes, _idle):
                     bench.say(f"  {part.__name__.strip('_')}")
                     part(bench, ceph, node)
     except subprocess.TimeoutExpired as error:
