@@ -105,13 +105,15 @@ struct pop3_client_pending {
 	uint32_t number;
 };
 
-/* Embedded by the caller; every member is private. About 10 KiB, most of it the window. */
+/* Embedded by the caller; every member is private. About 10 KiB, most of it the window, which can
+ * be cut: pop3_client_size(). */
 struct pop3_client {
 	uint64_t max_lines; /* of one listing */
 	uint64_t lines;
 	struct pop3_decoder decoder;
 	enum pop3_line_ends line_ends;
 	uint32_t head, pending;
+	uint32_t window_size;
 	uint32_t line_size;
 	uint32_t discarded;
 	uint8_t phase;
@@ -142,6 +144,15 @@ enum pop3_client_error {
  */
 void pop3_client_init(struct pop3_client *client, enum pop3_line_ends line_ends,
 		      uint64_t max_lines);
+
+/*
+ * For storage that is smaller, where many sessions are idle: the octets that a client needs of
+ * whose commands at most window (1 to POP3_CLIENT_WINDOW) are unanswered; pop3_client_init_window()
+ * begins a session in them, as pop3_client_init() does, and nothing behind them is ever touched.
+ */
+size_t pop3_client_size(uint32_t window);
+void pop3_client_init_window(struct pop3_client *client, enum pop3_line_ends line_ends,
+			     uint64_t max_lines, uint32_t window);
 
 /*
  * Renders a command and remembers that its reply is due. The caller sends the octets.

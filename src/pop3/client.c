@@ -9,6 +9,7 @@
 #include "pop3/line_private.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 enum {
@@ -16,13 +17,26 @@ enum {
 	WORDS_MAX = 256,                        /* lines of the reply to CAPA or LANG */
 };
 
-void pop3_client_init(struct pop3_client *client, enum pop3_line_ends line_ends, uint64_t max_lines)
+size_t pop3_client_size(uint32_t window)
 {
-	memset(client, 0, sizeof(*client));
+	return offsetof(struct pop3_client, window) + window * sizeof(struct pop3_client_pending);
+}
+
+void pop3_client_init_window(struct pop3_client *client, enum pop3_line_ends line_ends,
+			     uint64_t max_lines, uint32_t window)
+{
+	assert(window >= 1 && window <= POP3_CLIENT_WINDOW);
+	memset(client, 0, pop3_client_size(window));
 	client->line_ends = line_ends;
 	client->max_lines = max_lines;
+	client->window_size = window;
 	client->window[0].command = POP3_GREETING;
 	client->pending = 1;
+}
+
+void pop3_client_init(struct pop3_client *client, enum pop3_line_ends line_ends, uint64_t max_lines)
+{
+	pop3_client_init_window(client, line_ends, max_lines, POP3_CLIENT_WINDOW);
 }
 
 static enum pop3_client_event_type bad(struct pop3_client *client, const char *why,
@@ -38,7 +52,7 @@ static enum pop3_client_event_type bad(struct pop3_client *client, const char *w
 
 static void answered(struct pop3_client *client)
 {
-	client->head = (client->head + 1) % POP3_CLIENT_WINDOW;
+	client->head = (client->head + 1) % client->window_size;
 	client->pending--;
 	client->phase = P3_CLIENT_FIRST;
 }

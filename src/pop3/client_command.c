@@ -52,11 +52,11 @@ static bool must_wait(const struct pop3_client *client, enum pop3_command comman
 {
 	uint32_t last;
 
-	if (client->bad || client->phase == P3_CLIENT_TLS || client->pending == POP3_CLIENT_WINDOW)
+	if (client->bad || client->phase == P3_CLIENT_TLS || client->pending == client->window_size)
 		return true;
 	if (client->pending == 0)
 		return false;
-	last = client->window[(client->head + client->pending - 1) % POP3_CLIENT_WINDOW].command;
+	last = client->window[(client->head + client->pending - 1) % client->window_size].command;
 	return last == POP3_AUTH || last == POP3_SASL || last == POP3_STLS || command == POP3_STLS;
 }
 
@@ -127,7 +127,7 @@ int pop3_client_command(struct pop3_client *client, enum pop3_command command, u
 		memcpy(out + n, text.data, text_size);
 	n += text_size;
 	memcpy(out + n, "\r\n", 2);
-	at = (client->head + client->pending) % POP3_CLIENT_WINDOW;
+	at = (client->head + client->pending) % client->window_size;
 	client->window[at] = (struct pop3_client_pending){
 		.command = (uint8_t)command,
 		.all = (shape == NUMBER_OR_ALL && number == 0) ||

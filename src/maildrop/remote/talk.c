@@ -13,7 +13,7 @@
 enum {
 	ROOM_LEAST = 4096, /* for octets of a body: with less no input is taken */
 	BEYOND = 1 << 20,  /* a body may have so many octets more than twice what LIST says */
-	DELETES = 256,     /* DELEs without an answer */
+	DELETES = 100,     /* DELEs without an answer */
 	WORDS_MAX = 120,   /* of that server, in the log */
 	COMMAND_ROOM = 64, /* of a command without a text */
 	PASS_MAX = POP3_COMMAND_MAX - 7, /* octets that fit behind PASS */
@@ -37,7 +37,6 @@ int talk_init(struct talk *talk, pop3_span login, pop3_span secret, unsigned fla
 	      struct talk_abilities *remembered, struct err *err)
 {
 	memset(talk, 0, sizeof(*talk));
-	pop3_client_init(&talk->client, POP3_KEEP_CRLF, TALK_LISTING_MAX);
 	remote_listing_init(&talk->listing);
 	talk->remembered = remembered;
 	talk->stls = flags & TALK_STLS;
@@ -45,8 +44,10 @@ int talk_init(struct talk *talk, pop3_span login, pop3_span secret, unsigned fla
 	talk->out_size = talk->token || secret.size > PASS_MAX ? TALK_OUT_LONG : TALK_OUT;
 	talk->out = calloc(1, talk->out_size);
 	talk->secret = malloc(sizeof(*talk->secret));
-	if (!talk->secret || !talk->out)
+	talk->client = malloc(pop3_client_size(TALK_WINDOW));
+	if (!talk->secret || !talk->out || !talk->client)
 		return err_set(err, EX_OSERR, "out of memory");
+	pop3_client_init_window(talk->client, POP3_KEEP_CRLF, TALK_LISTING_MAX, TALK_WINDOW);
 	if (secret_set(talk->secret, secret) == 0 &&
 	    span_copy(login, talk->login, sizeof(talk->login)) == 0)
 		return 0;
@@ -76,6 +77,8 @@ static void drop_secret(struct talk *talk)
 void talk_finish(struct talk *talk)
 {
 	drop_secret(talk);
+	free(talk->client);
+	talk->client = NULL;
 	free(talk->out);
 	talk->out = NULL;
 	talk->out_at = talk->out_used = 0;
@@ -110,7 +113,7 @@ void talk_sent(struct talk *talk, size_t size)
 static int command(struct talk *talk, enum pop3_command which, uint32_t number, uint64_t lines,
 		   pop3_span text)
 {
-	int n = pop3_client_command(&talk->client, which, number, lines, text,
+	int n = pop3_client_command(talk->client, which, number, lines, text,
 				    talk->out + talk->out_used,
 				    (size_t)(talk->out_size - talk->out_used));
 
@@ -262,7 +265,7 @@ static enum talk_event ask_or_log_in(struct talk *talk)
 
 void talk_tls_started(struct talk *talk)
 {
-	if (pop3_client_tls_started(&talk->client, (pop3_span){0}))
+	if (pop3_client_tls_started(talk->client, (pop3_span){0}))
 		(void)ask_or_log_in(talk);
 }
 
@@ -352,7 +355,7 @@ bool talk_blocked(const struct talk *talk)
 bool talk_waits(const struct talk *talk)
 {
 	return talk->phase != PHASE_OVER &&
-	       (pop3_client_unanswered(&talk->client) > 0 || talk->out_used > 0);
+	       (pop3_client_unanswered(talk->client) > 0 || talk->out_used > 0);
 }
 
 /* ---- what that server says ---- */
@@ -697,7 +700,7 @@ enum talk_event talk_next(struct talk *talk, pop3_span *in)
 		struct pop3_client_event event;
 		enum talk_event result;
 
-		if (pop3_client_next(&talk->client, in, scratch, room, &event) == POP3_CLIENT_MORE)
+		if (pop3_client_next(talk->client, in, scratch, room, &event) == POP3_CLIENT_MORE)
 			break;
 		result = take(talk, &event, in);
 		if (result != TALK_MORE)

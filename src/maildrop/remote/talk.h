@@ -19,6 +19,7 @@ enum {
 	TALK_OUT = 1024,            /* octets of commands that wait to be sent */
 	TALK_OUT_LONG = 6144,       /* with a long secret, until it was sent */
 	TALK_LISTING_MAX = 1000000, /* messages of a maildrop */
+	TALK_WINDOW = 128,          /* commands without an answer */
 	TALK_NAME_MAX = 250,        /* octets that fit behind USER */
 };
 
@@ -39,7 +40,7 @@ enum talk_event {
 };
 
 struct talk {
-	struct pop3_client client;
+	struct pop3_client *client;        /* with a window of TALK_WINDOW; owned */
 	struct talk_abilities *remembered; /* of all sessions at that server */
 	struct talk_abilities able;        /* of this one: nobody else changes it */
 	struct remote_listing listing;
