@@ -576,6 +576,13 @@ static bool judge_flushed(const void *message)
 	return m->status == WHO_END || (m->status == WHO_REFUSED && m->count == 0);
 }
 
+static bool judge_nodes(const void *message)
+{
+	const struct ipc_nodes *m = message;
+
+	return m->what < NODES_WHATS && (m->what != NODES_KICK || m->head.texts[0]);
+}
+
 static bool judge_control_peers(const void *message)
 {
 	const struct ipc_control_peers *m = message;
@@ -611,6 +618,11 @@ static bool judge_ban(const void *message)
 
 	return m->act < BAN_ACTS && m->bits <= 128 && m->flags <= BAN_FLAGS_ALL &&
 	       m->seconds <= IPC_BAN_SECONDS_MAX && (m->act != BAN_ADD || m->seconds > 0);
+}
+
+static bool judge_nodes_ban(const void *message)
+{
+	return judge_ban(message) && ((const struct ipc_ban *)message)->act != BAN_LIST;
 }
 
 static bool judge_ban_page(const void *message)

@@ -739,6 +739,15 @@ struct ipc_flushed {
 	uint32_t count;  /* entries that were forgotten */
 	uint32_t status; /* enum ipc_who_status: END or REFUSED */
 };
+/* auth → keeper: an order of a person, for the other machines that serve the same maildrops (a
+ * store with STORE_NODES). keeper → auth: that of another machine, where it was judged. text: KICK:
+ * a user or a network; FLUSH: a name, "": all */
+enum ipc_nodes_what { NODES_KICK, NODES_FLUSH, NODES_WHATS };
+struct ipc_nodes {
+	struct ipc_head head;
+	uint64_t id; /* of the order, random: a machine with several keepers hears it from each */
+	uint32_t what, uid; /* uid: of the person, at that machine */
+};
 /* monitor → auth, control: whose commands are obeyed */
 struct ipc_control_peers {
 	struct ipc_head head;
@@ -839,6 +848,8 @@ enum ipc_ban_status {
 	BAN_FAILED,    /* words: why */
 	BAN_STATUSES
 };
+/* NODES_BAN: a struct ipc_ban with ADD or REMOVE. monitor → keeper: for the other machines; keeper
+ * → monitor: that of another one, where it was judged */
 /* A ban in a page; its words follow, filled up with NUL to a multiple of 8 octets. */
 struct ipc_ban_row {
 	uint64_t until, since; /* seconds of 1970 */
@@ -1071,7 +1082,11 @@ struct ipc_trace_user {
 	X(GO, 423, ipc_verdict, IPC_A, IPC_R, 0, 0, 0, 0, 0, judge_verdict)                        \
 	X(BODY_STREAM, 424, ipc_body_stream, IPC_R, IPC_F, 0, 0, 0, 0, 0, judge_body_stream)       \
 	X(READ_STREAM, 425, ipc_stream, IPC_F, IPC_R, 0, 0, 0, 0, 0, judge_read_stream)            \
-	X(STREAM, 426, ipc_stream, IPC_R, IPC_F, 0, 0, IPC_BATCH_MAX, 0, 0, judge_stream)
+	X(STREAM, 426, ipc_stream, IPC_R, IPC_F, 0, 0, IPC_BATCH_MAX, 0, 0, judge_stream)          \
+	X(NODES, 460, ipc_nodes, IPC_A | IPC_K, IPC_K | IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0,           \
+	  judge_nodes)                                                                             \
+	X(NODES_BAN, 461, ipc_ban, IPC_M | IPC_K, IPC_K | IPC_M, 0, 0, IPC_BAN_WHY_MAX, 1, 0,      \
+	  judge_nodes_ban)
 
 enum ipc_type {
 	IPC_NONE,

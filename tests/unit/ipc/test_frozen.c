@@ -88,6 +88,7 @@ static const struct row frozen[] = {
 	{"PENALTY_PAGE", 365, 40, 0x8, 0x200, 0, 0, 20480, 0},
 	{"JUDGED", 400, 24, 0x20, 0x1, 0, 0, 512, 1},
 	{"REMOTES", 420, 24, 0x1, 0x1000, 1, 1, 0, 0},
+	{"NODES_BAN", 461, 64, 0x11, 0x11, 0, 0, 120, 1},
 };
 /* clang-format on */
 

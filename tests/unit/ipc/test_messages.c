@@ -59,6 +59,7 @@ union any {
 	struct ipc_lines lines;
 	struct ipc_log_level log_level;
 	struct ipc_traffic traffic;
+	struct ipc_ban ban;
 	struct ipc_ban_page ban_page;
 	struct ipc_penalty_page penalty_page;
 	struct ipc_body_stream body_stream;
@@ -193,6 +194,9 @@ static size_t sound_message(const struct row *row)
 		sound.verify.kind = LOOKUP_PASSWORD;
 		sound.head.texts[0] = 255;
 		sound.head.texts[1] = IPC_LOOKUP_SECRET_MAX;
+		break;
+	case IPC_NODES_BAN:
+		sound.ban.act = BAN_REMOVE;
 		break;
 	case IPC_FLUSHED:
 		sound.flushed.status = WHO_END;
@@ -371,6 +375,10 @@ static void test_threat_61_ranges(void **state)
 		FIELD(CONTROL_PEERS, ipc_control_peers, count, IPC_UIDS_MAX + 1),
 		FIELD(CONTROL_PEERS, ipc_control_peers, has_group, 2),
 		FIELD(WHO, ipc_who, act, WHO_ACTS),
+		FIELD(NODES, ipc_nodes, what, NODES_WHATS),
+		FIELD(NODES_BAN, ipc_ban, act, BAN_LIST),
+		FIELD(NODES_BAN, ipc_ban, act, BAN_ACTS),
+		FIELD(NODES_BAN, ipc_ban, bits, 129),
 		FIELD(ASK, ipc_ask, topic, TOPICS),
 		FIELD(LINES, ipc_lines, status, LINES_STATUSES),
 		FIELD(LINES, ipc_lines, status, LINES_FAILED), /* a reason has no end of a line */
