@@ -121,7 +121,7 @@ DOORS = (
     (r'libpq-fe\.h', ('src/lookup/sql/postgresql.c',)),
     (r'mysql\.h|errmsg\.h', ('src/lookup/sql/mysql.c',)),
     (r'sqlite3\.h', ('src/lookup/sql/sqlite.c',)),
-    (r'rados/', ('src/maildrop/rados/engine/engine.c',)),
+    (r'rados/', ('src/maildrop/rados/engine/',)),
     (r'seccomp\.h', ('src/sys/seccomp.c',)),
     (r'openssl/', ('src/sys/tls', 'src/base/digest.c', 'src/lookup/oauth/signature.c')),
     (r'jose/', ('src/lookup/oauth/jwt.c', 'src/lookup/oauth/signature.c')),

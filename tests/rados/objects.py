@@ -57,8 +57,9 @@ class Objects:
     def attribute(self, name, attribute):
         return self.rados('getxattr', name, attribute)
 
-    def put_old(self, name, octets, seconds, owner=None):
-        """A body that was written at that time."""
+    def put_orphan(self, name, octets, seen=None, owner=None, written=0):
+        """A body of no record, which a sweep saw first at that time; it was written at that of some
+        clock."""
         lib = ctypes.CDLL('librados.so.2')
         lib.rados_create_write_op.restype = ctypes.c_void_p
         cluster, pool = ctypes.c_void_p(), ctypes.c_void_p()
@@ -71,7 +72,10 @@ class Objects:
         if owner:
             lib.rados_write_op_setxattr(op, b'maildrop', owner.encode(),
                                         ctypes.c_size_t(len(owner)))
-        moment = (ctypes.c_long * 2)(int(seconds), 0)
+        if seen is not None:
+            note = str(int(seen)).encode()
+            lib.rados_write_op_setxattr(op, b'orphan', note, ctypes.c_size_t(len(note)))
+        moment = (ctypes.c_long * 2)(int(written), 0)
         assert lib.rados_write_op_operate2(op, pool, name.encode(), moment, 0) == 0
         lib.rados_release_write_op(op)
         lib.rados_ioctx_destroy(pool)

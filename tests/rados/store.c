@@ -7,11 +7,12 @@
 #include "faults.h"
 
 #include "maildrop/rados/engine/engine.h"
-#include "maildrop/rados/sweep.h"
+#include "rados/tool/tool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static char path[64];
 static struct node one, two;
@@ -523,15 +524,42 @@ static void a_pool_without_a_mark_has_no_empty_maildrops(void **state)
 
 /* ---- orphans ---- */
 
-/* age_s 1: a test waits for no week. */
-static void sweep_all(struct engine *engine, bool dry_run, struct sweep *ret)
+static bool count_one(void *context, const char *name)
+{
+	(void)name;
+	++*(unsigned *)context;
+	return true;
+}
+
+static unsigned bodies(struct engine *engine)
 {
 	struct err err = {0};
+	unsigned count = 0;
 
-	drive_for(2100);
-	*ret = (struct sweep){.engine = engine, .age_s = 1, .dry_run = dry_run};
-	if (sweep_run(ret, &err) < 0)
+	assert_int_equal(engine_list(engine, ENGINE_BODIES, "m/", count_one, &count, &err), 0);
+	return count;
+}
+
+/* `valija rados sweep`. age_s 0: a test waits for no week. False: something was left out. */
+static bool sweep(struct engine *engine, unsigned age_s, bool dry_run)
+{
+	struct tool tool = {.command = "sweep",
+			    .engine = engine,
+			    .pool = "mail",
+			    .bodies = "bodies",
+			    .dry_run = dry_run,
+			    .orphan_s = age_s};
+	struct err err = {0};
+
+	if (sweep_command(&tool, &err) != 0)
 		fail_msg("%s", err.text);
+	return !tool.trouble;
+}
+
+/* It notes what it sees first, then removes it. */
+static bool sweep_all(struct engine *engine)
+{
+	return sweep(engine, 0, false) && sweep(engine, 0, false);
 }
 
 /* A node that gives a delivery up after its first append. */
@@ -544,28 +572,32 @@ static void begin_impatient(unsigned again_ms)
 	node_use(&one, path);
 }
 
-static void an_orphan_is_swept_and_nothing_else(void **state)
+static void lose_a_record(void)
 {
-	struct engine *engine = look();
-	struct sweep sweep;
-	struct view view;
-
-	(void)state;
-	node_make(&one);
-	deliver(&one, "one\r\n");
-	sweep_all(engine, false, &sweep); /* what other tests left */
 	begin_impatient(200);
 	faults_set(FAULT_BEFORE, 3, 1); /* generation, body, record */
 	assert_int_not_equal(node_deliver(&one, "lost\r\n", 6), MAILDROP_OK);
 	faults_set(FAULT_NONE, 0, 0);
-	sweep_all(engine, true, &sweep);
-	assert_int_equal(sweep.orphans, 1);
-	assert_int_equal(sweep.removed, 0);
-	sweep_all(engine, false, &sweep);
-	assert_int_equal(sweep.removed, 1);
-	assert_int_equal(sweep.failed, 0);
-	sweep_all(engine, false, &sweep);
-	assert_int_equal(sweep.orphans, 0);
+}
+
+static void an_orphan_is_swept_and_nothing_else(void **state)
+{
+	struct engine *engine = look();
+	struct view view;
+	unsigned before;
+
+	(void)state;
+	node_make(&one);
+	deliver(&one, "one\r\n");
+	assert_true(sweep_all(engine)); /* what other tests left */
+	before = bodies(engine);
+	lose_a_record();
+	assert_int_equal(bodies(engine), before + 1);
+	assert_true(sweep(engine, 0, true) && sweep(engine, 0, true)); /* notes nothing */
+	assert_true(sweep(engine, 0, false));                          /* sees it first */
+	assert_int_equal(bodies(engine), before + 1);
+	assert_true(sweep(engine, 0, false));
+	assert_int_equal(bodies(engine), before);
 	open_it(&one, &view, 1);
 	assert_int_equal(node_read(&one, &view), MAILDROP_OK);
 	node_close(&one, &view, false);
@@ -575,39 +607,36 @@ static void an_orphan_is_swept_and_nothing_else(void **state)
 static void a_young_orphan_stays(void **state)
 {
 	struct engine *engine = look();
-	struct sweep sweep = {.engine = engine};
-	struct err err = {0};
+	unsigned before;
 
 	(void)state;
 	node_make(&one);
-	begin_impatient(200);
-	faults_set(FAULT_BEFORE, 3, 1);
-	assert_int_not_equal(node_deliver(&one, "lost\r\n", 6), MAILDROP_OK);
-	faults_set(FAULT_NONE, 0, 0);
-	assert_int_equal(sweep_run(&sweep, &err), 0);
-	assert_true(sweep.young > 0);
-	assert_int_equal(sweep.removed, 0);
+	assert_true(sweep_all(engine));
+	before = bodies(engine);
+	lose_a_record();
+	for (int i = 0; i < 3; i++)
+		assert_true(sweep(engine, 3600, false));
+	assert_int_equal(bodies(engine), before + 1);
 	engine_destroy(engine);
 }
 
 static void a_sweep_passes_over_a_maildrop_in_use(void **state)
 {
 	struct engine *engine = look();
-	struct sweep sweep;
 	struct view view;
+	unsigned before;
 
 	(void)state;
 	node_make(&one);
-	begin_impatient(200);
-	faults_set(FAULT_BEFORE, 3, 1);
-	assert_int_not_equal(node_deliver(&one, "lost\r\n", 6), MAILDROP_OK);
-	faults_set(FAULT_NONE, 0, 0);
+	assert_true(sweep_all(engine));
+	before = bodies(engine);
+	lose_a_record();
 	open_it(&one, &view, 0);
-	sweep_all(engine, false, &sweep);
-	assert_int_equal(sweep.in_use, 1);
+	assert_false(sweep_all(engine));
+	assert_int_equal(bodies(engine), before + 1);
 	node_close(&one, &view, false);
-	sweep_all(engine, false, &sweep);
-	assert_int_equal(sweep.removed, 1);
+	assert_true(sweep(engine, 0, false));
+	assert_int_equal(bodies(engine), before);
 	engine_destroy(engine);
 }
 
@@ -617,25 +646,42 @@ static void an_append_that_comes_after_a_sweep_is_refused(void **state)
 {
 	struct engine *engine = look();
 	struct node_delivery delivery;
-	struct sweep sweep;
 	struct view view;
+	unsigned before;
 
 	(void)state;
 	node_make(&one);
-	sweep_all(engine, false, &sweep);
+	assert_true(sweep_all(engine));
+	before = bodies(engine);
 	begin_impatient(5000);
 	faults_set(FAULT_LATE, 3, 1);
 	node_deliver_begin(&one, &delivery, "late\r\n", 6);
 	while (faults_count() < 3 && !delivery.over)
 		drive_for(1);
 	faults_set(FAULT_NONE, 0, 0);
-	sweep_all(engine, false, &sweep);
-	assert_int_equal(sweep.removed, 1);
+	assert_int_equal(bodies(engine), before + 1);
+	assert_true(sweep_all(engine));
+	assert_int_equal(bodies(engine), before);
 	faults_release();
 	assert_int_equal(log_size(engine), 0); /* no record without a body */
 	assert_int_not_equal(node_deliver_end(&one, &delivery), MAILDROP_OK);
 	open_it(&one, &view, 0);
 	node_close(&one, &view, false);
+	engine_destroy(engine);
+}
+
+static void the_cluster_tells_the_time(void **state)
+{
+	struct engine *engine = look();
+	struct err err = {0};
+	time_t now = 0, again = 0;
+
+	(void)state;
+	assert_int_equal(engine_time(engine, "valija", &now, &err), 0);
+	assert_true(now >= time(NULL) - 60 && now <= time(NULL) + 1); /* the same machine's clock */
+	assert_int_equal(engine_time(engine, "valija", &again, &err), 0);
+	assert_true(again >= now && again < now + 60); /* no lock is left, and none in the way */
+	assert_int_equal(engine_time(engine, "nothing", &now, &err), -1);
 	engine_destroy(engine);
 }
 
@@ -860,6 +906,7 @@ int main(int argc, char **argv)
 		TEST(a_young_orphan_stays),
 		TEST(a_sweep_passes_over_a_maildrop_in_use),
 		TEST(an_append_that_comes_after_a_sweep_is_refused),
+		TEST(the_cluster_tells_the_time),
 		TEST(every_operation_fails),
 		TEST(every_operation_times_out_before),
 		TEST(every_operation_times_out_after),

@@ -237,7 +237,7 @@ def test_a_session_has_the_maildrop(make_place, folder):
     place = make_place()
     make_maildir(folder / 'from/anna', 3)
     place.run('import', folder / 'from')
-    place.bodies.put_old('m/' + '0' * 32, b'x', time.time() - 8 * DAY, 'anna')
+    place.bodies.put_orphan('m/' + '0' * 32, b'x', time.time() - 8 * DAY, 'anna')
     place.node.start()
     pop = place.node.login()
     assert 'a session has the maildrop' in place.run('import', folder / 'from', code=LEFT_OUT)
@@ -283,7 +283,7 @@ def test_damaged_log(make_place, folder):
     make_maildir(folder / 'from/anna', 5)
     make_maildir(folder / 'from/bert', 2)
     place.run('import', folder / 'from')
-    place.bodies.put_old('m/' + '0' * 32, b'x', time.time() - 8 * DAY, 'bert')
+    place.bodies.put_orphan('m/' + '0' * 32, b'x', time.time() - 8 * DAY, 'bert')
     before = place.bodies.names()
     place.indexes.write('x/anna', b'?', 200, folder)
     said = place.run('check', code=DANGLING)
@@ -329,11 +329,11 @@ def test_sweep(make_place, folder):
     place.run('import', folder / 'from')
     real = place.bodies.names('m/')
     old = time.time() - 8 * DAY
-    place.bodies.put_old('m/' + '1' * 32, b'x', old, 'anna')
-    place.bodies.put_old('m/' + '2' * 32, b'x', time.time() - 6 * DAY, 'anna')
-    place.bodies.put_old('m/' + '3' * 32, b'x', old, 'nobody')
-    place.bodies.put_old('m/' + '4' * 32 + '.1', b'x', old, 'anna')
-    place.bodies.put_old('m/' + '5' * 32, b'x', old)
+    place.bodies.put_orphan('m/' + '1' * 32, b'x', old, 'anna')
+    place.bodies.put_orphan('m/' + '2' * 32, b'x', time.time() - 6 * DAY, 'anna')
+    place.bodies.put_orphan('m/' + '3' * 32, b'x', old, 'nobody')
+    place.bodies.put_orphan('m/' + '4' * 32 + '.1', b'x', old, 'anna')
+    place.bodies.put_orphan('m/' + '5' * 32, b'x', old)
     generation = place.indexes.attribute('x/anna', 'gen')
     said = place.run('check')
     assert '4 orphans (2 without an index), 1 that are too young' in said
@@ -341,12 +341,41 @@ def test_sweep(make_place, folder):
     assert len(place.bodies.names('m/')) == 10
     assert place.indexes.attribute('x/anna', 'gen') == generation
     said = place.run('sweep')
-    assert '2 orphans of 2 octets' in said and '1 are younger' in said
+    assert '2 orphans of 2 octets' in said and '1 were seen first' in said
     assert '2 of maildrops without' in said
     assert place.indexes.attribute('x/anna', 'gen') != generation
     assert place.bodies.names('m/') == sorted(
         [*real, 'm/' + '2' * 32, 'm/' + '3' * 32, 'm/' + '5' * 32])
     assert served(place) == (ids, [wire(body(n)) for n in order])
+
+
+def test_threat_80_a_sweep_believes_no_clock_of_a_node(make_place):
+    """A body that lies there for as long as no sweep has seen it is as young as one of this moment:
+    its delivery may have a clock of any time, and so may the node that sweeps."""
+    place = make_place()
+    place.node.start()
+    assert place.node.deliver(b'Subject: one\r\n\r\n')[0].startswith('250')
+    ancient, future = 'm/' + '1' * 32, 'm/' + '2' * 32
+    place.bodies.put_orphan(ancient, b'x', owner='anna', written=1)
+    place.bodies.put_orphan(future, b'x', owner='anna', written=time.time() + 90 * DAY)
+    for _ in range(2):
+        assert '2 were seen first' in place.run('sweep')
+    seen = int(place.bodies.attribute(ancient, 'orphan'))
+    assert abs(seen - time.time()) < 60
+    with_clock(place, 8 * DAY, 'sweep')
+    assert {ancient, future} <= set(place.bodies.names('m/'))
+    for name in (ancient, future):
+        place.bodies.rados('setxattr', name, 'orphan', str(seen - 8 * DAY))
+    with_clock(place, -30 * DAY, 'sweep')
+    assert len(place.bodies.names('m/')) == 1
+
+
+def with_clock(place, seconds, *words):
+    """The command on a machine whose clock is so far ahead."""
+    done = subprocess.run(place.command(*words), capture_output=True, text=True, timeout=120,
+                          env=os.environ | {'LD_PRELOAD': str(build_dir() / 'tests/rados/clock.so'),
+                                            'CLOCK_AHEAD': str(seconds)})
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_sweep_takes_what_was_deleted(make_place, folder):

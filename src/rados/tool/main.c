@@ -7,7 +7,7 @@
 #include "maildrop/rados/health.h"
 #include "maildrop/rados/mark.h"
 #include "rados/cluster.h"
-#include "rados/tool/tool.h"
+#include "rados/tool/audit.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -204,7 +204,7 @@ static int run(const struct row *row, struct tool *tool, const char *file)
 int main(int argc, char **argv)
 {
 	const char *config = getenv("VALIJA_CONF");
-	struct tool tool = {0};
+	struct tool tool = {.orphan_s = ORPHAN_AGE_S};
 
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
 		puts("valija-rados " VALIJA_VERSION);

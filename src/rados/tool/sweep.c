@@ -1,9 +1,9 @@
 /*
  * `valija rados sweep`: bodies that no record tells of, and of deleted messages, are removed. The
- * rules of docs/models.md: an orphan is 7 days old; its maildrop gets a new generation, under the
- * lock and at the version that was read, before the body goes; then no record of it can come, for a
- * delivery of that age is refused. One new generation does for all orphans of a maildrop that were
- * found in that reading.
+ * rules of docs/models.md: an orphan is 7 days old, at least (audit.h); its maildrop gets a new
+ * generation, under the lock and at the version that was read, before the body goes; then no record
+ * of it can come, for a delivery of that age is refused. One new generation does for all orphans of
+ * a maildrop that were found in that reading.
  */
 #include "rados/tool/audit.h"
 
@@ -17,6 +17,7 @@
 struct sweep {
 	struct tool *tool;
 	struct tool_bodies bodies;
+	time_t now; /* by the cluster's clock */
 	uint64_t orphans, octets, leftovers, young, left;
 };
 
@@ -140,14 +141,29 @@ static size_t group_size(const struct orphans *orphans, size_t first)
 	return n;
 }
 
+static void note_new(struct sweep *sweep, const struct orphan *orphan)
+{
+	struct err err = {0};
+
+	if (orphan->noted || sweep->tool->dry_run)
+		return;
+	tool_pace(sweep->tool);
+	if (orphan_note(sweep->tool, orphan, sweep->now, &err) < 0)
+		tool_leave_out(sweep->tool, "a body", &err);
+}
+
 /* Young ones have no owner here: they are a group of their own. */
 static void sweep_group(struct sweep *sweep, const struct orphan *items, size_t count)
 {
 	struct err err = {0};
 	size_t young = 0;
 
-	for (size_t i = 0; i < count; i++)
-		young += items[i].young;
+	for (size_t i = 0; i < count; i++) {
+		if (!items[i].young)
+			continue;
+		young++;
+		note_new(sweep, &items[i]);
+	}
 	sweep->young += young;
 	if (!items->has_index)
 		sweep->left += count - young;
@@ -160,6 +176,7 @@ static int sweep_orphans(struct sweep *sweep, struct err *err)
 	struct orphans orphans;
 	int rc = orphans_find(sweep->tool, &sweep->bodies, &orphans, err);
 
+	sweep->now = orphans.now;
 	for (size_t i = 0, n; rc == 0 && i < orphans.count; i += n) {
 		n = group_size(&orphans, i);
 		sweep_group(sweep, &orphans.items[i], n);
@@ -189,7 +206,8 @@ int sweep_command(struct tool *tool, struct err *err)
 	if (rc < 0)
 		return -1;
 	printf("%" PRIu64 " orphans of %" PRIu64 " octets and %" PRIu64
-	       " bodies of deleted messages %s; %" PRIu64 " are younger than 7 days; %" PRIu64
+	       " bodies of deleted messages %s; %" PRIu64
+	       " were seen first by a sweep of the last 7 days; %" PRIu64
 	       " of maildrops without an index stay\n",
 	       sweep.orphans, sweep.octets, sweep.leftovers,
 	       tool->dry_run ? "would be removed" : "removed", sweep.young, sweep.left);

@@ -19,6 +19,7 @@ struct tool {
 	/* arguments */
 	bool dry_run, repair, read, each;
 	unsigned rate;      /* steps a second; 0: no limit */
+	unsigned orphan_s;  /* an orphan is removed so many seconds after it was seen first */
 	const char *folder; /* export, import */
 	char **maildrops;   /* the named ones; NULL behind the last */
 	unsigned maildrop_count;

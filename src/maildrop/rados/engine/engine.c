@@ -4,17 +4,14 @@
  * librados empties what it has carried out, and a second try of the same handle would do nothing
  * and succeed.
  */
-#include "maildrop/rados/engine/engine.h"
+#include "maildrop/rados/engine/engine_private.h"
 
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "maildrop/rados/engine/lock_call.h"
-#include "sys/loop.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <rados/librados.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,24 +26,6 @@ enum {
 };
 
 static const char FORMAT[] = "1";
-
-struct engine {
-	rados_t cluster;
-	rados_ioctx_t pools[2]; /* enum engine_pool */
-	struct loop *loop;      /* NULL: none */
-	struct loop_watch watch;
-	int event_fd;
-	char *conf, *names[2], *user;
-	unsigned timeout_ms;
-	int (*check)(struct engine *engine, void *context, struct err *err);
-	void *check_context;
-	pthread_t thread;
-	pthread_mutex_t mutex; /* of all below */
-	pthread_cond_t changed;
-	struct engine_op *ended, **last;
-	bool connected, tried, stop;
-	struct err why; /* it is not connected */
-};
 
 /* ---- results ---- */
 
@@ -105,7 +84,7 @@ const char *engine_result_text(const struct engine_op *op)
 /* ---- ends of operations ---- */
 
 /* In any thread. */
-static void hand_over(struct engine_op *op)
+void engine_hand_over(struct engine_op *op)
 {
 	struct engine *engine = op->engine;
 	uint64_t one = 1;
@@ -128,7 +107,7 @@ static void back(rados_completion_t completion, void *context)
 	struct engine_op *op = context;
 
 	op->code = rados_aio_get_return_value(completion);
-	hand_over(op);
+	engine_hand_over(op);
 }
 
 static void check_blocklist(const struct engine *engine, const struct engine_op *op)
@@ -154,7 +133,7 @@ static void end(struct engine *engine, struct engine_op *op)
 	op->done(op);
 }
 
-static struct engine_op *take_ended(struct engine *engine)
+struct engine_op *engine_take_ended(struct engine *engine)
 {
 	struct engine_op *ended;
 	uint64_t count;
@@ -171,7 +150,7 @@ static struct engine_op *take_ended(struct engine *engine)
 
 static void end_all(struct engine *engine)
 {
-	struct engine_op *op = take_ended(engine), *next;
+	struct engine_op *op = engine_take_ended(engine), *next;
 
 	for (; op; op = next) {
 		next = op->next;
@@ -192,7 +171,7 @@ void engine_wait(struct engine *engine, struct engine_op *op)
 
 	while (!over) {
 		(void)wait_fd(engine->event_fd, POLLIN, -1);
-		for (ended = take_ended(engine); ended; ended = next) {
+		for (ended = engine_take_ended(engine); ended; ended = next) {
 			next = ended->next;
 			over = over || ended == op;
 			end(engine, ended);
@@ -212,8 +191,7 @@ static bool is_connected(struct engine *engine)
 	return connected;
 }
 
-/* False: it has ended already, and done() follows. */
-static bool begin(struct engine *engine, struct engine_op *op, void (*take)(struct engine_op *op))
+bool engine_begin(struct engine *engine, struct engine_op *op, void (*take)(struct engine_op *op))
 {
 	op->engine = engine;
 	op->result = ENGINE_OK;
@@ -226,30 +204,31 @@ static bool begin(struct engine *engine, struct engine_op *op, void (*take)(stru
 	}
 	op->take = NULL;
 	op->result = ENGINE_DOWN;
-	hand_over(op);
+	engine_hand_over(op);
 	return false;
 }
 
-static void begun(struct engine_op *op, int result)
+void engine_begun(struct engine_op *op, int result)
 {
 	if (result >= 0)
 		return;
 	op->code = result;
-	hand_over(op);
+	engine_hand_over(op);
 }
 
 static void write_by(struct engine *engine, enum engine_pool pool, const char *name,
 		     rados_write_op_t write, struct engine_op *op, int flags)
 {
-	begun(op, rados_aio_write_op_operate(write, engine->pools[pool], op->completion, name, NULL,
-					     flags));
+	engine_begun(op, rados_aio_write_op_operate(write, engine->pools[pool], op->completion,
+						    name, NULL, flags));
 	rados_release_write_op(write);
 }
 
 static void read_by(struct engine *engine, enum engine_pool pool, const char *name,
 		    rados_read_op_t read, struct engine_op *op)
 {
-	begun(op, rados_aio_read_op_operate(read, engine->pools[pool], op->completion, name, 0));
+	engine_begun(op,
+		     rados_aio_read_op_operate(read, engine->pools[pool], op->completion, name, 0));
 	rados_release_read_op(read);
 }
 
@@ -266,7 +245,7 @@ void engine_put(struct engine *engine, const struct engine_put *put, struct engi
 {
 	rados_write_op_t write;
 
-	if (!begin(engine, op, NULL))
+	if (!engine_begin(engine, op, NULL))
 		return;
 	write = rados_create_write_op();
 	rados_write_op_create(write, LIBRADOS_CREATE_EXCLUSIVE, NULL);
@@ -281,10 +260,10 @@ void engine_read(struct engine *engine, const char *name, struct engine_read *re
 	rados_read_op_t by;
 
 	read->got = 0;
-	if (!begin(engine, &read->op, NULL))
+	if (!engine_begin(engine, &read->op, NULL))
 		return;
 	if (!read->size) { /* to RADOS that means all of the object */
-		hand_over(&read->op);
+		engine_hand_over(&read->op);
 		return;
 	}
 	by = rados_create_read_op();
@@ -296,29 +275,43 @@ void engine_stat(struct engine *engine, const char *name, struct engine_stat *st
 {
 	rados_read_op_t by;
 
-	if (!begin(engine, &stat->op, NULL))
+	if (!engine_begin(engine, &stat->op, NULL))
 		return;
 	by = rados_create_read_op();
 	rados_read_op_stat(by, &stat->size, &stat->changed, NULL);
 	read_by(engine, ENGINE_BODIES, name, by, &stat->op);
 }
 
-static void take_owner(struct engine_op *op)
+static void take_attribute(struct engine_op *op)
 {
-	struct engine_owner *owner = (struct engine_owner *)op;
+	struct engine_attribute *attribute = (struct engine_attribute *)op;
 	size_t size = op->code > 0 ? (size_t)op->code : 0;
 
-	owner->owner[size < ENGINE_NAME_MAX ? size : ENGINE_NAME_MAX - 1] = '\0';
+	attribute->value[size < ENGINE_NAME_MAX ? size : ENGINE_NAME_MAX - 1] = '\0';
 	if (op->result == ENGINE_REFUSED) /* ENODATA */
 		op->result = ENGINE_ABSENT;
 }
 
-void engine_owner(struct engine *engine, const char *name, struct engine_owner *owner)
+void engine_attribute(struct engine *engine, const char *name, const char *attribute,
+		      struct engine_attribute *ret)
 {
-	if (begin(engine, &owner->op, take_owner))
-		begun(&owner->op,
-		      rados_aio_getxattr(engine->pools[ENGINE_BODIES], name, owner->op.completion,
-					 "maildrop", owner->owner, ENGINE_NAME_MAX - 1));
+	if (engine_begin(engine, &ret->op, take_attribute))
+		engine_begun(&ret->op, rados_aio_getxattr(engine->pools[ENGINE_BODIES], name,
+							  ret->op.completion, attribute, ret->value,
+							  ENGINE_NAME_MAX - 1));
+}
+
+void engine_set_attribute(struct engine *engine, const char *name, const char *attribute,
+			  const char *value, struct engine_op *op)
+{
+	rados_write_op_t write;
+
+	if (!engine_begin(engine, op, NULL))
+		return;
+	write = rados_create_write_op();
+	rados_write_op_assert_exists(write);
+	rados_write_op_setxattr(write, attribute, value, strlen(value));
+	write_by(engine, ENGINE_BODIES, name, write, op, when_full(true));
 }
 
 void engine_remove(struct engine *engine, enum engine_pool pool, const char *name,
@@ -326,7 +319,7 @@ void engine_remove(struct engine *engine, enum engine_pool pool, const char *nam
 {
 	rados_write_op_t write;
 
-	if (!begin(engine, op, NULL))
+	if (!engine_begin(engine, op, NULL))
 		return;
 	write = rados_create_write_op();
 	rados_write_op_remove(write);
@@ -340,7 +333,7 @@ void engine_make(struct engine *engine, const char *name, const char *generation
 {
 	rados_write_op_t write;
 
-	if (!begin(engine, op, NULL))
+	if (!engine_begin(engine, op, NULL))
 		return;
 	write = rados_create_write_op();
 	rados_write_op_create(write, LIBRADOS_CREATE_EXCLUSIVE, NULL);
@@ -383,7 +376,7 @@ void engine_index(struct engine *engine, const char *name, struct engine_index *
 	rados_read_op_t by;
 
 	index->got = 0;
-	if (!begin(engine, &index->op, take_index))
+	if (!engine_begin(engine, &index->op, take_index))
 		return;
 	by = rados_create_read_op();
 	rados_read_op_assert_exists(by);
@@ -421,7 +414,7 @@ void engine_append(struct engine *engine, const char *name, const struct engine_
 {
 	rados_write_op_t write;
 
-	if (!begin(engine, op, NULL))
+	if (!engine_begin(engine, op, NULL))
 		return;
 	write = conditional(condition);
 	rados_write_op_append(write, octets.data, octets.size);
@@ -433,7 +426,7 @@ void engine_replace(struct engine *engine, const char *name, const struct engine
 {
 	rados_write_op_t write;
 
-	if (!begin(engine, op, NULL))
+	if (!engine_begin(engine, op, NULL))
 		return;
 	write = conditional(condition);
 	if (octets)
@@ -449,7 +442,7 @@ static void call_lock(struct engine *engine, const char *name, const char *metho
 {
 	rados_write_op_t write;
 
-	if (!begin(engine, op, NULL))
+	if (!engine_begin(engine, op, NULL))
 		return;
 	write = rados_create_write_op();
 	rados_write_op_assert_exists(write); /* the class would make the object */
@@ -832,6 +825,8 @@ void engine_destroy(struct engine *engine)
 	pthread_join(engine->thread, NULL);
 	if (engine->loop)
 		loop_watch_finish(&engine->watch);
+	if (engine->watching)
+		engine->unwatch(engine);
 	drop(engine);
 	free_engine(engine);
 }

@@ -17,6 +17,7 @@
 
 #include <pop3/span.h>
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,12 +27,13 @@ struct engine;
 struct loop;
 
 enum {
-	ENGINE_GENERATION = 32,  /* octets of a generation: random hex digits */
-	ENGINE_CHUNK = 32 << 20, /* octets of an object of a body, at most */
-	ENGINE_NAME_MAX = 768,   /* octets of an object's name, with its NUL */
-	ENGINE_COOKIE_MAX = 64,  /* of a lock, with its NUL */
-	ENGINE_LOCKER_MAX = 256, /* what the holder of a lock says of itself, with its NUL */
-	ENGINE_FILES_MAX = 8,    /* that a connection reads */
+	ENGINE_GENERATION = 32,   /* octets of a generation: random hex digits */
+	ENGINE_CHUNK = 32 << 20,  /* octets of an object of a body, at most */
+	ENGINE_NAME_MAX = 768,    /* octets of an object's name, with its NUL */
+	ENGINE_COOKIE_MAX = 64,   /* of a lock, with its NUL */
+	ENGINE_LOCKER_MAX = 256,  /* what the holder of a lock says of itself, with its NUL */
+	ENGINE_NOTICE_MAX = 1024, /* octets of a notice, and of an answer to it */
+	ENGINE_FILES_MAX = 8,     /* that a connection reads */
 	ENGINE_PATH_MAX = 512,
 };
 
@@ -116,12 +118,16 @@ struct engine_stat {
 	time_t changed; /* ret: by the writer's clock */
 };
 void engine_stat(struct engine *engine, const char *name, struct engine_stat *stat);
-/* Of a body: its attribute "maildrop". op.result ABSENT: it has none. */
-struct engine_owner {
+/* An attribute of a body. op.result ABSENT: it has none. */
+struct engine_attribute {
 	struct engine_op op;
-	char owner[ENGINE_NAME_MAX]; /* ret, with a NUL */
+	char value[ENGINE_NAME_MAX]; /* ret, with a NUL */
 };
-void engine_owner(struct engine *engine, const char *name, struct engine_owner *owner);
+void engine_attribute(struct engine *engine, const char *name, const char *attribute,
+		      struct engine_attribute *ret);
+/* ABSENT: there is no such body. */
+void engine_set_attribute(struct engine *engine, const char *name, const char *attribute,
+			  const char *value, struct engine_op *op);
 /* ABSENT: it was gone. */
 void engine_remove(struct engine *engine, enum engine_pool pool, const char *name,
 		   struct engine_op *op);
@@ -183,6 +189,54 @@ int engine_locker(struct engine *engine, const char *name, struct engine_locker 
 /* Takes it away from its holder, for commands. */
 int engine_break(struct engine *engine, const char *name, const struct engine_locker *locker,
 		 struct err *err);
+
+/* The cluster's clock, seconds of 1970: that of the OSD that has this index object, which must be
+ * there. Waits, for commands. -1: see err. */
+int engine_time(struct engine *engine, const char *name, time_t *ret, struct err *err);
+
+/* ---- notices: what one process tells all that watch an object of the index pool ---- */
+
+/* A notice that was heard: whoever watches keeps it until engine_acknowledge, and its sender waits
+ * for that, for some time. */
+struct engine_notice {
+	struct engine_op op; /* private */
+	uint64_t id, handle;
+	pop3_span octets;
+	char data[ENGINE_NOTICE_MAX];
+};
+/* One object of an engine with a loop. */
+struct engine_watch {
+	struct engine_op op; /* done: it is watched from now on, or why not */
+	const char *name;    /* of the object; lives as long */
+	void (*heard)(struct engine_watch *watch, struct engine_notice *notice);
+	/* The cluster does not know of it any more, and what was told since was not heard:
+	 * engine_watch is to be called again. */
+	void (*lost)(struct engine_watch *watch);
+	/* private */
+	struct engine_op broken;
+	uint64_t handle;
+	atomic_bool is_broken;
+};
+void engine_watch(struct engine *engine, struct engine_watch *watch);
+/* With an answer, which may be empty. Frees the notice. */
+void engine_acknowledge(struct engine *engine, struct engine_notice **notice, pop3_span answer);
+
+/* Ends when all that watch the object have acknowledged; as UNKNOWN when one of them did not for so
+ * long. done() gets the answers of those who did. ABSENT: no such object. A cluster that does not
+ * answer may keep it from ending for as long as it likes. */
+struct engine_notify {
+	struct engine_op op;
+	/* private */
+	char *answers;
+	size_t size, at;
+	uint32_t left;
+};
+void engine_notify(struct engine *engine, const char *name, pop3_span octets, unsigned timeout_ms,
+		   struct engine_notify *notify);
+/* In done(): the next answer that is not empty; it lives until engine_notify_finish. False: there
+ * is none left. */
+bool engine_notify_answer(struct engine_notify *notify, pop3_span *ret);
+void engine_notify_finish(struct engine_notify *notify);
 
 /* ---- whole pools, for commands: these wait ---- */
 

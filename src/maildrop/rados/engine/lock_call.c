@@ -7,7 +7,7 @@
 
 const char lock_call_name[] = "valija";
 
-enum { HEAD = 6, EXCLUSIVE = 1, MUST_RENEW = 2 };
+enum { HEAD = 6, EXCLUSIVE = 1, SHARED = 2, MUST_RENEW = 2 };
 
 static void put_number(struct lock_call *call, uint64_t value, size_t octets)
 {
@@ -26,13 +26,13 @@ static void put_text(struct lock_call *call, const char *text)
 	call->size += n;
 }
 
-static void begin(struct lock_call *call)
+static void begin(struct lock_call *call, const char *name)
 {
 	call->size = 0;
 	put_number(call, 1, 1);
 	put_number(call, 1, 1);
 	put_number(call, 0, 4);
-	put_text(call, lock_call_name);
+	put_text(call, name);
 }
 
 static void end(struct lock_call *call)
@@ -47,7 +47,7 @@ static void end(struct lock_call *call)
 void lock_call_lock(struct lock_call *call, const char *cookie, const char *holder,
 		    uint32_t seconds, int renew)
 {
-	begin(call);
+	begin(call, lock_call_name);
 	put_number(call, EXCLUSIVE, 1);
 	put_text(call, cookie);
 	put_text(call, ""); /* tag */
@@ -58,16 +58,29 @@ void lock_call_lock(struct lock_call *call, const char *cookie, const char *hold
 	end(call);
 }
 
+void lock_call_share(struct lock_call *call, const char *name, const char *cookie, uint32_t seconds)
+{
+	begin(call, name);
+	put_number(call, SHARED, 1);
+	put_text(call, cookie);
+	put_text(call, ""); /* tag */
+	put_text(call, "");
+	put_number(call, seconds, 4);
+	put_number(call, 0, 4); /* nanoseconds */
+	put_number(call, 0, 1);
+	end(call);
+}
+
 void lock_call_unlock(struct lock_call *call, const char *cookie)
 {
-	begin(call);
+	begin(call, lock_call_name);
 	put_text(call, cookie);
 	end(call);
 }
 
 void lock_call_assert(struct lock_call *call, const char *cookie)
 {
-	begin(call);
+	begin(call, lock_call_name);
 	put_number(call, EXCLUSIVE, 1);
 	put_text(call, cookie);
 	put_text(call, "");

@@ -16,6 +16,9 @@ struct lock_call {
 /* Method "lock". renew: only if the cookie has it. */
 void lock_call_lock(struct lock_call *call, const char *cookie, const char *holder,
 		    uint32_t seconds, int renew);
+/* Another lock, of that name, that many may have. */
+void lock_call_share(struct lock_call *call, const char *name, const char *cookie,
+		     uint32_t seconds);
 /* Method "unlock". */
 void lock_call_unlock(struct lock_call *call, const char *cookie);
 /* Method "assert_locked". */
