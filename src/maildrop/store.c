@@ -131,3 +131,22 @@ void store_cancel(struct store *store, struct store_op *op)
 {
 	store->ops->cancel(store, op);
 }
+
+void store_ask(struct store *store, struct store_where *where, struct store_ask *op)
+{
+	assert(store_abilities(store) & STORE_NODES);
+	op->holding = (struct store_holding){.known = false};
+	store->ops->ask(store, where, op);
+}
+
+void store_answer(struct store *store, struct store_asked *asked,
+		  const struct store_holding *holding)
+{
+	store->ops->answer(store, asked, holding);
+}
+
+void store_tell(struct store *store, pop3_span octets)
+{
+	assert(store_abilities(store) & STORE_NODES && octets.size <= STORE_TELL_MAX);
+	store->ops->tell(store, octets);
+}

@@ -28,6 +28,7 @@ enum store_kind { STORE_MAILDIR, STORE_MBOX, STORE_RADOS, STORE_KINDS };
 enum {
 	STORE_MAKES = 1, /* a maildrop that is not there may be made: store_make */
 	STORE_QUOTA = 2, /* store_usage counts without a session */
+	STORE_NODES = 4, /* other machines serve the same maildrops: store_ask, store_tell */
 };
 
 /* From a store to its keeper, at any time while the maildrop is open: the session is over. */
@@ -37,12 +38,31 @@ enum store_event {
 	STORE_WRONG, /* it is not what it was when it was opened */
 };
 
+/* The session that has a maildrop, for a login that wants it. */
+struct store_holding {
+	uint64_t since, idle; /* seconds of 1970: the client connected; milliseconds */
+	uint8_t address[16];  /* of the client */
+	bool known;           /* all of that is */
+	bool taken;           /* the session ends: the lock will be free soon */
+};
+
+/* Another machine's question about an open maildrop. */
+struct store_asked {
+	uint64_t idle; /* milliseconds after which its session may be ended */
+	bool take;     /* it may be ended */
+};
+
 /* The keeper's part of every store; lives as long as the store. */
 struct store_host {
 	struct loop *loop;
 	unsigned threads; /* for those that block */
 	/* owner: what the keeper has set in the maildrop */
 	void (*event)(void *owner, enum store_event what);
+	/* Of a store with STORE_NODES. asked: is to be answered by store_answer, soon. told: what
+	 * another machine's keeper gave to store_tell. */
+	void (*asked)(void *owner, struct store_asked *asked);
+	void (*told)(void *context, pop3_span octets);
+	void *context;
 };
 
 /* A location in use, embedded by its user: one a location at a time. */
@@ -142,6 +162,16 @@ struct store_close {
 	bool hurry; /* somebody waits for the maildrop: what is left to sweep is left */
 };
 
+/* For a login that found the maildrop in use. OK: whoever has it was asked; nobody has it open
+ * where holding is not known. Any other: not everybody has answered. */
+struct store_ask {
+	struct store_op op;
+	uint64_t idle; /* as in store_asked */
+	bool take;
+	struct store_holding holding; /* ret, always */
+};
+enum { STORE_TELL_MAX = 900 }; /* octets */
+
 struct store_usage {
 	struct store_op op;
 	struct maildrop_usage usage; /* ret */
@@ -181,6 +211,11 @@ struct store_ops {
 	void (*deliver)(struct store *store, struct store_where *where, struct store_deliver *op);
 	void (*make)(struct store *store, struct store_where *where, struct store_op *op);
 	void (*cancel)(struct store *store, struct store_op *op);
+	/* STORE_NODES */
+	void (*ask)(struct store *store, struct store_where *where, struct store_ask *op);
+	void (*answer)(struct store *store, struct store_asked *asked,
+		       const struct store_holding *holding);
+	void (*tell)(struct store *store, pop3_span octets);
 };
 
 /* Embedded first in a store's own struct. */
@@ -244,6 +279,16 @@ void store_usage(struct store *store, struct store_where *where, struct store_us
 void store_deliver(struct store *store, struct store_where *where, struct store_deliver *op);
 /* The only maker of maildrops, of a store that makes. The register has it before. */
 void store_make(struct store *store, struct store_where *where, struct store_op *op);
+
+/* Asks the other machines who has the maildrop. May be waited for as long as the store likes: a
+ * login has a time of its own. */
+void store_ask(struct store *store, struct store_where *where, struct store_ask *op);
+/* asked is gone then. */
+void store_answer(struct store *store, struct store_asked *asked,
+		  const struct store_holding *holding);
+/* Tells all other machines that can be reached now, once each keeper of theirs; nobody learns
+ * whether they were. */
+void store_tell(struct store *store, pop3_span octets);
 
 /* Nobody wants the result of an operation that is under way: what has not begun is left
  * (CANCELLED). Not for a commit or a delivery. */

@@ -28,11 +28,12 @@ users = "users"
 rados {{ conf = "{ceph}"
   pool = "{pool}"
   bodies = "{bodies}" }}
-pop3 {{ listen = "127.0.0.1:{pop3}" }}
-lmtp {{ listen = "127.0.0.1:{lmtp}"
+pop3 {{ listen = "{host}:{pop3}" }}
+lmtp {{ listen = "{host}:{lmtp}"
   catch_all = "anna" }}
 login {{ failure_delay = 1ms }}
-timeouts {{ drain = 5s }}
+timeouts {{ drain = 5s {timeouts} }}
+control {{ socket = "control" }}
 {more}
 """
 
@@ -49,8 +50,11 @@ def owner():
 class Node:
     def __init__(self, folder, ceph, users=('anna',), pool='mail', bodies='bodies',
                  key='client.valija',
-                 more=''):
-        self.dir = pathlib.Path(folder)
+                 more='', timeouts='', host='127.0.0.1', where=None, programs=None):
+        """host: its address; where: its network namespace, None: this one; programs: another folder
+        than that of the build."""
+        self.dir, self.host, self.where = pathlib.Path(folder), host, where
+        self.programs = programs or build_dir()
         self.pop3, self.lmtp = free_port(), free_port()
         self.process, self.log = None, self.dir / 'log'
         for name in ('mail', 'state'):
@@ -64,7 +68,8 @@ class Node:
         os.chmod(self.dir / 'users', 0o600)
         self.conf = self.dir / 'valija.conf'
         self.conf.write_text(CONF.format(ceph=self.dir / 'ceph.conf', pool=pool, bodies=bodies,
-                                         pop3=self.pop3, lmtp=self.lmtp, more=more))
+                                         pop3=self.pop3, lmtp=self.lmtp, more=more,
+                                         timeouts=timeouts, host=host))
         self.run('valija', 'mark', '--store', 'rados', self.dir / 'mail')
 
     def write_keys(self, ceph, key):
@@ -100,7 +105,8 @@ class Node:
         before = len(self.text()) if self.log.exists() else 0
         with self.log.open('ab') as log:
             self.process = subprocess.Popen(
-                [build_dir() / 'valijad', '-c', self.conf], stdout=log, stderr=log,
+                [*(('ip', 'netns', 'exec', self.where) if self.where else ()),
+                 self.programs / 'valijad', '-c', self.conf], stdout=log, stderr=log,
                 env=self.environment(), start_new_session=True)
         self.wait(lambda: 'ready: ' in self.text()[before:])
         return self
@@ -113,6 +119,10 @@ class Node:
         while not condition():
             assert self.process.poll() is None and time.monotonic() < until, self.text()
             time.sleep(0.02)
+
+    def command(self, *words):
+        """A person's command for this node."""
+        return self.run('valija', *words, '-c', self.conf, check=False)
 
     def children(self):
         found = subprocess.run(['pgrep', '-P', str(self.process.pid)], capture_output=True,
@@ -145,11 +155,11 @@ class Node:
 
     def deliver(self, message, *users):
         """The reply of each recipient."""
-        with Lmtp(self.lmtp, timeout=SECONDS) as lmtp:
+        with Lmtp((self.host, self.lmtp), timeout=SECONDS) as lmtp:
             return lmtp.deliver(message, *(f'{user}@example.org' for user in users or ('anna',)))
 
     def login(self, user='anna'):
-        pop = Pop(self.pop3, timeout=SECONDS)
+        pop = Pop(self.pop3, timeout=SECONDS, host=self.host)
         pop.login(user, PASSWORD)
         return pop
 

@@ -7,11 +7,12 @@ TIMEOUT = 30
 
 
 class Lmtp:
-    """where: a port of the loopback, or the path of a Unix socket."""
+    """where: a port of the loopback, an address and a port, or the path of a Unix socket."""
 
     def __init__(self, where, greet=True, hello=True, timeout=TIMEOUT):
-        if isinstance(where, int):
-            self.socket = socket.create_connection(('127.0.0.1', where), timeout)
+        if isinstance(where, (int, tuple)):
+            where = where if isinstance(where, tuple) else ('127.0.0.1', where)
+            self.socket = socket.create_connection(where, timeout)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         else:
             self.socket = socket.socket(socket.AF_UNIX)

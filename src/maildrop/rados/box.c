@@ -80,6 +80,11 @@ static void free_box(struct box *box)
 	free(box);
 }
 
+struct box *box_find(const struct pool *pool, const char *path)
+{
+	return find(pool, path, hash_octets(path, strlen(path)));
+}
+
 struct box *box_take(struct pool *pool, const char *path)
 {
 	uint64_t key = hash_octets(path, strlen(path));

@@ -201,7 +201,7 @@ static void cancel(struct store *store, struct store_op *op)
 }
 
 static const struct store_ops ops = {
-	.abilities = STORE_MAKES | STORE_QUOTA,
+	.abilities = STORE_MAKES | STORE_QUOTA | STORE_NODES,
 	.away = set_away,
 	.leave = leave,
 	.hurry = hurry,
@@ -219,18 +219,21 @@ static const struct store_ops ops = {
 	.deliver = deliver,
 	.make = make,
 	.cancel = cancel,
+	.ask = nodes_ask,
+	.answer = nodes_answer,
+	.tell = nodes_tell,
 };
 
 /* ---- the store ---- */
 
 static int name_node(struct pool *pool, struct err *err)
 {
-	char host[64] = "", random[17];
+	char host[64] = "";
 
-	if (pool_random_text(random, 16) < 0)
+	if (pool_random_text(pool->node_id, 16) < 0)
 		return err_set(err, EX_OSERR, "the kernel has no random octets");
 	gethostname(host, sizeof(host) - 1);
-	snprintf(pool->node, sizeof(pool->node), "%s %s", host, random);
+	snprintf(pool->node, sizeof(pool->node), "%s %s", host, pool->node_id);
 	return 0;
 }
 
@@ -279,8 +282,10 @@ struct store *store_rados_create(const struct store_host *host,
 		pool->workers = workers_create(host->loop, THREADS, 0, JOBS_MAX, err);
 	if (pool->workers)
 		pool->engine = engine_create(&of, host->loop, rados->connect_ms, err);
-	if (pool->engine)
+	if (pool->engine) {
+		nodes_begin(pool);
 		return &pool->store;
+	}
 	workers_destroy(pool->workers);
 	free(pool);
 	return NULL;
@@ -299,6 +304,7 @@ void store_rados_destroy(struct store *store)
 		return;
 	if (pool->ticking)
 		loop_timer_cancel(&pool->tick);
+	nodes_end(pool);
 	pool_free_idle(pool);
 	engine_destroy(pool->engine);
 	workers_destroy(pool->workers);

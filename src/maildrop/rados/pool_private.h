@@ -39,6 +39,10 @@ struct pool {
 	unsigned again_ms, slack;
 	uint64_t under_way; /* operations of the engine */
 	char node[96];      /* what the locks say of this process */
+	char node_id[17];   /* its end, random */
+	/* notices of other nodes (nodes.c) */
+	struct engine_watch watch;
+	struct loop_timer watch_again;
 };
 
 static inline struct pool *pool_of(struct store *store)
@@ -81,6 +85,8 @@ struct box {
 };
 
 struct box *box_take(struct pool *pool, const char *path);
+/* NULL: it is not known. */
+struct box *box_find(const struct pool *pool, const char *path);
 void box_release(struct box *box);
 const char *box_name(const struct box *box);
 static inline struct box *box_of(struct pool *pool, struct store_where *where)
@@ -245,6 +251,15 @@ void lease_lost(struct pool_session *session);
 /* Fills listing and the snapshot. -1: errno. */
 int snapshot_take(struct pool_session *session, struct box *box);
 int snapshot_empty(struct pool_session *session);
+
+/* ---- other nodes (nodes.c) ---- */
+
+void nodes_begin(struct pool *pool);
+void nodes_end(struct pool *pool);
+void nodes_ask(struct store *store, struct store_where *where, struct store_ask *op);
+void nodes_answer(struct store *store, struct store_asked *asked,
+		  const struct store_holding *holding);
+void nodes_tell(struct store *store, pop3_span octets);
 
 /* ---- deliveries (deliver.c) ---- */
 

@@ -243,6 +243,19 @@ static void front_message(struct peer *front, enum ipc_type type, const void *me
 
 /* ---- the process ---- */
 
+/* Another machine's, which has judged the person. */
+static void take_order(struct peer *keeper, const struct ipc_nodes *message)
+{
+	struct auth *auth = keeper->child->state;
+
+	if (!nodes_is_new(&auth->nodes, message->id))
+		return;
+	if (message->what == NODES_KICK)
+		auth_kick_told(auth, message->uid, ipc_text(message, 0));
+	else
+		auth_flush_told(auth, message->uid, ipc_text(message, 0));
+}
+
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
 {
 	(void)fds;
@@ -262,6 +275,8 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 		auth_trace(peer, message);
 	else if (type == IPC_VERDICT)
 		auth_login_judged(peer, message);
+	else if (type == IPC_NODES)
+		take_order(peer, message);
 	else if (type == IPC_USAGE_ANSWER)
 		usages_answer(peer, message);
 	else if (type != IPC_LEAVE)

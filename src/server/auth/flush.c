@@ -29,16 +29,32 @@ static uint32_t forget_spellings(struct auth *auth, pop3_span name)
 	return span_equal(whole, name) ? count : count + forget(auth, whole);
 }
 
-static void say(const struct ipc_flush *message, pop3_span name, uint32_t count)
+static void say(uint32_t uid, pop3_span name, uint32_t count)
 {
 	struct record record;
 
 	record_begin(&record, RECORD_FORGOTTEN, NULL, 0, 0);
-	record_number(&record, RECORD_KEY_BY_UID, message->uid);
+	record_number(&record, RECORD_KEY_BY_UID, uid);
 	record_number(&record, RECORD_KEY_ENTRIES, count);
 	if (name.size)
 		record_text(&record, RECORD_KEY_USER, name);
 	record_write(&record);
+}
+
+static uint32_t flush(struct auth *auth, uint32_t uid, pop3_span name)
+{
+	uint32_t count;
+
+	if (!name.size)
+		login_service_forget(auth->service, NULL);
+	count = name.size ? forget_spellings(auth, name) : databases_forget(auth->databases, NULL);
+	say(uid, name, count);
+	return count;
+}
+
+void auth_flush_told(struct auth *auth, uint32_t uid, pop3_span name)
+{
+	(void)flush(auth, uid, name);
 }
 
 void auth_flush(struct peer *control, const struct ipc_flush *message)
@@ -49,11 +65,8 @@ void auth_flush(struct peer *control, const struct ipc_flush *message)
 
 	if (lines_obeyed(&auth->control, message->uid, message->gid)) {
 		answer.status = WHO_END;
-		if (!name.size)
-			login_service_forget(auth->service, NULL);
-		answer.count = name.size ? forget_spellings(auth, name)
-					 : databases_forget(auth->databases, NULL);
-		say(message, name, answer.count);
+		answer.count = flush(auth, message->uid, name);
+		nodes_tell(auth, NODES_FLUSH, message->uid, name);
 	}
 	peer_send(control, IPC_FLUSHED, &answer);
 }

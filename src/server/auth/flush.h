@@ -8,9 +8,12 @@
 
 #include "ipc/messages.h"
 
+struct auth;
 struct peer;
 
 /* Answers when it is done. The person's uid or gid must be one of those that the monitor named. */
 void auth_flush(struct peer *control, const struct ipc_flush *message);
+/* The order of a person at another machine. */
+void auth_flush_told(struct auth *auth, uint32_t uid, pop3_span name);
 
 #endif

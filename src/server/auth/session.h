@@ -8,6 +8,7 @@
 #include "server/auth/last_login.h"
 #include "server/auth/limits.h"
 #include "server/auth/login_delays.h"
+#include "server/auth/nodes.h"
 #include "server/auth/proven.h"
 #include "server/auth/queue.h"
 #include "server/auth/who.h"
@@ -65,6 +66,7 @@ struct auth {
 	uint64_t penalties_sent;          /* limits.changes when the monitor got them last */
 	struct ipc_control_peers control; /* whose commands are obeyed */
 	struct whos whos;
+	struct nodes nodes;
 	uint32_t held;                /* exchanges that wait for the end of a delay */
 	uint16_t judged[AUTH_JUDGED]; /* by other servers now: logins of networks with that hash */
 };

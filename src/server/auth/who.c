@@ -286,6 +286,60 @@ void whos_gone(struct whos *whos, const struct peer *peer)
 	table_each(&whos->waiting, end_waiting, &gone);
 }
 
+/* ---- other machines ---- */
+
+/* Sessions are numbered by each machine for itself: the id of one is nobody's elsewhere. */
+static void tell_nodes(struct auth *auth, const struct ipc_who *ask)
+{
+	struct target target;
+
+	target_read(ipc_text(ask, 0), &target);
+	if (ask->act == WHO_KICK && !ask->front && !ask->cursor && !target.all &&
+	    !target.is_session)
+		nodes_tell(auth, NODES_KICK, ask->uid, ipc_text(ask, 0));
+}
+
+struct told {
+	struct loop_later later;
+	struct child *child;
+	struct ipc_who ask;
+	char target[IPC_TEXT_MAX];
+	size_t size;
+};
+
+static void kick_some(struct loop_later *later)
+{
+	struct told *told = CONTAINER(later, struct told, later);
+	struct scan *scan = calloc(1, sizeof(*scan));
+
+	if (!scan)
+		abort();
+	scan->ask = &told->ask;
+	target_read((pop3_span){told->target, told->size}, &scan->target);
+	fill_page(scan, told->child);
+	told->ask.front = scan->page.front;
+	told->ask.cursor = scan->page.cursor;
+	free(scan);
+	if (told->ask.front)
+		loop_later_add_slow(told->child->loop, later);
+	else
+		free(told);
+}
+
+void auth_kick_told(struct auth *auth, uint32_t uid, pop3_span target)
+{
+	struct told *told = calloc(1, sizeof(*told));
+
+	if (!told)
+		abort();
+	told->later.run = kick_some;
+	told->child = auth->child;
+	told->ask = (struct ipc_who){.uid = uid, .act = WHO_KICK};
+	told->size = target.size;
+	memcpy(told->target, target.data, target.size);
+	loop_later_add_slow(auth->child->loop, &told->later);
+}
+
 void auth_who(struct peer *control, const struct ipc_who *ask)
 {
 	struct auth *auth = control->child->state;
@@ -302,6 +356,7 @@ void auth_who(struct peer *control, const struct ipc_who *ask)
 		peer_send(control, IPC_WHO_PAGE, &refusal);
 		return;
 	}
+	tell_nodes(auth, ask);
 	scan->ask = ask;
 	scan->page.number = ask->number;
 	target_read(ipc_text(ask, 0), &scan->target);

@@ -11,6 +11,7 @@
 #include "ipc/messages.h"
 #include "sys/loop_deadlines.h"
 
+struct auth;
 struct peer;
 
 /* Pages whose sessions' front was asked what they have sent. */
@@ -28,5 +29,7 @@ void whos_gone(struct whos *whos, const struct peer *peer);
 /* Answers with one page: a few hundred sessions at most are looked at in a turn. The person's uid
  * or gid must be one of those that the monitor named. */
 void auth_who(struct peer *control, const struct ipc_who *ask);
+/* Ends sessions at the command of a person at another machine: some hundreds a turn. */
+void auth_kick_told(struct auth *auth, uint32_t uid, pop3_span target);
 
 #endif

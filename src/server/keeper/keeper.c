@@ -8,6 +8,7 @@
 #include "server/keeper/delivery.h"
 #include "server/keeper/idle.h"
 #include "server/keeper/location.h"
+#include "server/keeper/nodes.h"
 #include "server/keeper/opening.h"
 #include "server/keeper/session.h"
 #include "server/keeper/takeover.h"
@@ -127,6 +128,8 @@ static void auth_message(struct peer *auth, enum ipc_type type, const void *mess
 		keeper_recipient(auth, message);
 	else if (type == IPC_USAGE)
 		keeper_usage(auth, message);
+	else if (type == IPC_NODES)
+		keeper_nodes_tell(auth->child->state, message);
 }
 
 static void leave(struct peer *peer)
@@ -218,6 +221,8 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 		keeper_take(keeper, message);
 	else if (type == IPC_TAKEN)
 		keeper_taken(keeper, message);
+	else if (type == IPC_NODES_BAN)
+		keeper_nodes_tell_ban(keeper, message);
 	else if (type == IPC_ROOT_AWAY)
 		take_away(keeper, message);
 	else if (type == IPC_STATE_FOLDER)
@@ -318,6 +323,9 @@ static int open_stores(struct keeper *keeper, struct err *err)
 	keeper_notes_init(&keeper->notes);
 	keeper->host.loop = keeper->child->loop;
 	keeper->host.event = keeper_store_event;
+	keeper->host.asked = keeper_store_asked;
+	keeper->host.told = keeper_store_told;
+	keeper->host.context = keeper;
 	keeper->host.threads = config->keeper_threads ? config->keeper_threads : THREADS;
 	for (uint32_t i = 0; i < config->root_count; i++)
 		if (open_store(keeper, &keeper->roots[i], err) < 0)

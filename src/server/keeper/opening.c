@@ -16,7 +16,6 @@
 enum {
 	RETRY_MS =
 		50, /* the lock may be freed soon: by a cut connection, or by an old generation */
-	RETRIES = 10,
 	OPEN_MS = 60000, /* a client waits so long for its maildrop, or three quarters of the time
 			to log in */
 	FRONT_SESSIONS = 1 << 19, /* of one front: each takes it two of a million descriptors */
@@ -109,6 +108,7 @@ static struct keeper_opening *opening_of(struct keeper_session *session)
 	if (!opening)
 		abort();
 	opening->session = session;
+	opening->patience = KEEPER_RETRIES;
 	loop_timer_init(&opening->retry, keeper->child->loop, retry, opening);
 	loop_deadline_init(&opening->deadline);
 	loop_deadline_renew(&keeper->opening, &opening->deadline);
@@ -166,7 +166,7 @@ static void note_opened(const struct keeper_session *session, uint32_t messages,
 
 static void note_in_use(const struct keeper_session *session)
 {
-	const struct keeper_holding *holding = &session->opening->holding;
+	const struct store_holding *holding = &session->opening->holding;
 	const struct keeper_session *holder = session->place->holder;
 	char id[48], from[64];
 	struct record record;
@@ -239,7 +239,7 @@ static void retry(struct loop_timer *timer)
 /* The client learns what is known of the other session: it has the right password. */
 static void refuse_in_use(struct keeper_session *session)
 {
-	const struct keeper_holding *holding = &session->opening->holding;
+	const struct store_holding *holding = &session->opening->holding;
 	struct ipc_open_in_use message = {.session = session->node.key,
 					  .ticket = session->ticket,
 					  .since = holding->since,
@@ -262,7 +262,7 @@ static void in_use(struct keeper_session *session)
 	struct keeper_opening *opening = opening_of(session);
 	struct keeper_place *place = session->place;
 
-	if (++opening->tries > RETRIES) {
+	if (++opening->tries > opening->patience) {
 		refuse_in_use(session);
 		return;
 	}

@@ -63,14 +63,27 @@ struct keeper_place *keeper_place_take(struct keeper *keeper, struct keeper_root
 	return place;
 }
 
+void keeper_place_unasked(struct keeper_place *place)
+{
+	const struct store_holding unknown = {.known = false};
+	struct keeper_asker *asker;
+
+	while ((asker = place->askers)) {
+		place->askers = asker->next;
+		if (asker->asked)
+			store_answer(place->root->store, asker->asked, &unknown);
+		free(asker);
+	}
+}
+
 void keeper_place_release(struct keeper *keeper, struct keeper_place *place)
 {
 	note_use(keeper);
 	if (--place->references)
 		return;
+	keeper_place_unasked(place);
 	store_leave(place->root->store, &place->where);
 	table_remove(&keeper->places, &place->node);
-	free(place->asker);
 	free(place);
 }
 

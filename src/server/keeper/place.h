@@ -62,7 +62,15 @@ struct keeper {
 
 struct keeper_opening;
 struct keeper_session;
-struct keeper_asker;
+
+/* Whoever wants a maildrop that a session of this keeper has: a keeper of another generation, or
+ * another machine. */
+struct keeper_asker {
+	uint64_t asker, number, idle; /* as in TAKE; asker, number: of a generation's keeper */
+	bool take;
+	struct store_asked *asked; /* of another machine; NULL: it is none */
+	struct keeper_asker *next;
+};
 
 struct keeper_place {
 	struct table_node node; /* key: hash of root and path */
@@ -70,7 +78,7 @@ struct keeper_place {
 	struct store_where where;
 	struct keeper_opening *waiting; /* logins that found the maildrop in use */
 	struct keeper_session *holder;  /* the session that has it; NULL: none of this keeper */
-	struct keeper_asker *asker;     /* another keeper that wants it; NULL: none */
+	struct keeper_asker *askers;    /* that wait for the front of holder */
 	unsigned references;
 	char path[]; /* of the maildrop, below root */
 };
@@ -99,6 +107,8 @@ struct keeper_place *keeper_place_take(struct keeper *keeper, struct keeper_root
 /* The root of that number; NULL: the site has none, and the sender is broken. */
 struct keeper_root *keeper_root_of(struct keeper *keeper, uint32_t index);
 void keeper_place_release(struct keeper *keeper, struct keeper_place *place);
+/* Nobody waits for the front any more: other machines learn that nothing is known. */
+void keeper_place_unasked(struct keeper_place *place);
 /* An operation of the store, or a question, begins; is done: the last one may end a draining
  * keeper. */
 void keeper_begin(struct keeper *keeper);

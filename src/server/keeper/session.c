@@ -182,8 +182,10 @@ void keeper_close(struct keeper_session *session)
 		keeper_session_credit_back(session);
 	leave_table(session);
 	stop_opening(session);
-	if (session->place->holder == session)
+	if (session->place->holder == session) {
 		session->place->holder = NULL;
+		keeper_place_unasked(session->place);
+	}
 	if (session->reading)
 		store_cancel(session->place->root->store, session->reading);
 	/* the usual case: the session changed nothing */

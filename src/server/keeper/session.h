@@ -7,13 +7,6 @@
 #include "server/keeper/place.h"
 #include "server/record.h"
 
-/* The session that has the maildrop, for a login that wants it. */
-struct keeper_holding {
-	uint64_t since, idle; /* as in HOLDER */
-	uint8_t address[16];
-	bool known;
-};
-
 /* Of a session at another server, while it is being opened. */
 struct keeper_login {
 	uint64_t auth; /* instance: it gets the VERDICT; 0: there is none */
@@ -31,8 +24,8 @@ struct keeper_opening {
 	struct loop_timer retry;             /* it was in use */
 	struct loop_deadline deadline;
 	struct table_node take; /* key: the number of TAKE; in keeper->takes if taking */
-	struct keeper_holding holding;
-	unsigned tries;
+	struct store_holding holding;
+	unsigned tries, patience; /* how often the lock was in use, and may be */
 	bool taking;
 	bool asked;        /* who has the maildrop */
 	bool under_way;    /* the store has open */

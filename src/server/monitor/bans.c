@@ -290,8 +290,35 @@ static void change(struct bans *bans, const struct bans_waiter *from, const stru
 	log_change(ask, &network);
 	new_table(bans);
 	set_over(bans);
+	bans->made(bans->context, ask);
 	bans->waiters[bans->waiter_count] = *from;
 	bans->waiters[bans->waiter_count++].change = ++bans->changes;
+	write_down(bans);
+}
+
+void bans_told(struct bans *bans, const struct ipc_ban *change)
+{
+	struct network network = {.bits = (uint8_t)change->bits};
+	const char *wrong;
+	char name[BAN_NETWORK_MAX];
+
+	memcpy(network.address, change->address, sizeof(network.address));
+	network_trim(&network);
+	wrong = objection(bans, change, &network);
+	if (!wrong && change_list(bans, change, &network) < 0) {
+		if (change->act == BAN_REMOVE)
+			return; /* it was not there */
+		wrong = "the list of bans is full";
+	}
+	if (wrong) {
+		log_warning("bans: the one of %s that another machine told of is not taken: %s",
+			    ban_network(&network, name), wrong);
+		return;
+	}
+	log_change(change, &network);
+	new_table(bans);
+	set_over(bans);
+	bans->changes++;
 	write_down(bans);
 }
 

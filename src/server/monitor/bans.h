@@ -33,6 +33,8 @@ struct bans {
 	struct loop_timer over; /* the next ban that ends */
 	/* The table is another one: it goes to all processes that look into it. */
 	void (*changed)(void *context);
+	/* A change that a person made, for the other machines of the site. */
+	void (*made)(void *context, const struct ipc_ban *change);
 	/* An answer to the process control of that instance; rows: its tail. */
 	void (*answer)(void *context, uint64_t instance, struct ipc_ban_page *page, pop3_span rows);
 	void *context;
@@ -47,7 +49,7 @@ struct bans {
 	int rc;
 };
 
-/* workers, changed, answer and context are filled in by the caller. */
+/* workers, changed, made, answer and context are filled in by the caller. */
 void bans_init(struct bans *bans, struct loop *loop);
 /* Before workers_destroy: what has not begun is written when it is due, not by a worker. */
 void bans_end(struct bans *bans);
@@ -63,5 +65,8 @@ bool bans_would_be_lost(const struct bans *bans);
 /* The question of a person; may: that person's commands are obeyed. Answered by bans->answer, now
  * or later. */
 void bans_ask(struct bans *bans, uint64_t instance, const struct ipc_ban *ask, bool may);
+/* ADD or REMOVE of a person at another machine, which has judged that person. Nobody is answered.
+ */
+void bans_told(struct bans *bans, const struct ipc_ban *change);
 
 #endif

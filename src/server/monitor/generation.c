@@ -186,6 +186,8 @@ static void message(struct slot *slot, enum ipc_type type, const void *data, int
 		g->owner->penalties(g->owner, g, data, &fds[0]);
 	} else if (type == IPC_BAN) {
 		g->owner->ban(g->owner, slot->instance, data);
+	} else if (type == IPC_NODES_BAN) {
+		g->owner->ban_told(g->owner, data);
 	} else if (type == IPC_SPOOL_WANTED) {
 		spool_files_send(&g->spool, &slot->chan, loop_now(g->owner->loop));
 	} else if (type == IPC_JUDGED) {
@@ -587,6 +589,20 @@ void generation_send_bans(struct generation *g)
 	for (struct slot *slot = g->slots; slot; slot = slot->next)
 		if (slot->has_chan)
 			briefing_send_bans(&g->owner->bans, slot);
+}
+
+void generation_tell_ban(struct generation *g, const struct ipc_ban *change)
+{
+	struct ipc_ban copy = *change;
+	pop3_span why = ipc_text(change, 0);
+	bool has_nodes = false;
+
+	for (uint32_t i = 0; i < g->config.root_count; i++)
+		has_nodes = has_nodes || g->config.roots[i].store == CONFIG_RADOS;
+	for (struct slot *slot = has_nodes ? g->slots : NULL; slot; slot = slot->next)
+		if (slot->role == ROLE_KEEPER && slot->has_chan && slot->ready &&
+		    ipc_send_texts(&slot->chan, IPC_NODES_BAN, &copy, &why, 1) == 0)
+			return;
 }
 
 bool generation_obeys(const struct generation *g, uint32_t uid, uint32_t gid)

@@ -66,6 +66,8 @@ struct generation_owner {
 	/* ASK of a control process. fd: a connection, closed after the call; -1: it sent none */
 	void (*asked)(struct generation_owner *owner, struct slot *control,
 		      const struct ipc_ask *ask, int fd);
+	/* NODES_BAN of a keeper */
+	void (*ban_told)(struct generation_owner *owner, const struct ipc_ban *change);
 	/* BAN of a process control, for the list of bans */
 	void (*ban)(struct generation_owner *owner, uint64_t instance, const struct ipc_ban *ask);
 	/* PENALTIES of auth: takes *fd (sets it to -1) to keep it */
@@ -135,6 +137,8 @@ void generation_send_ring(struct generation *g, const struct page *page, bool is
 void generation_send_penalties(struct generation *generation);
 /* The table of bans is another one. */
 void generation_send_bans(struct generation *generation);
+/* A change of the bans, for the other machines of a site that has such. */
+void generation_tell_ban(struct generation *generation, const struct ipc_ban *change);
 /* Whether the commands of a person with that uid and gid are obeyed. */
 bool generation_obeys(const struct generation *generation, uint32_t uid, uint32_t gid);
 /* An answer about bans, if its process control is of this generation. */

@@ -388,6 +388,20 @@ static void on_ban(struct generation_owner *owner, uint64_t instance, const stru
 	bans_ask(&owner->bans, instance, ask, judge && generation_obeys(judge, ask->uid, ask->gid));
 }
 
+static void on_ban_told(struct generation_owner *owner, const struct ipc_ban *change)
+{
+	bans_told(&owner->bans, change);
+}
+
+static void tell_ban(void *context, const struct ipc_ban *change)
+{
+	struct monitor *m = context;
+
+	/* processes of another program do not know that message */
+	if (m->current && !generation_is_adopted(m->current))
+		generation_tell_ban(m->current, change);
+}
+
 /* ---- penalties ---- */
 
 /* Those of the auth that serves are kept, for the next one. One of an older generation sends what
@@ -875,6 +889,7 @@ static int monitor_start(struct monitor *m, const char *name, struct handover_re
 	m->owner.asked = on_asked;
 	m->owner.started = on_started;
 	m->owner.ban = on_ban;
+	m->owner.ban_told = on_ban_told;
 	m->owner.penalties = on_penalties;
 	m->owner.root = geteuid() == 0;
 	m->since = time(NULL);
@@ -890,6 +905,7 @@ static int monitor_start(struct monitor *m, const char *name, struct handover_re
 		return -1;
 	m->owner.bans.workers = m->owner.workers;
 	m->owner.bans.changed = bans_changed;
+	m->owner.bans.made = tell_ban;
 	m->owner.bans.answer = answer_ban;
 	m->owner.bans.context = m;
 	bans_init(&m->owner.bans, m->owner.loop);

@@ -23,9 +23,18 @@ enum fake_what {
 	FAKE_USAGE,
 	FAKE_DELIVER,
 	FAKE_MAKE,
+	FAKE_ASK,
 	FAKE_KINDS
 };
-enum { FAKE_COUNT = 3, FAKE_STORED = 100000, FAKE_PENDING = 16, FAKE_EVENT = 100 };
+enum {
+	FAKE_COUNT = 3,
+	FAKE_STORED = 100000,
+	FAKE_PENDING = 16,
+	FAKE_EVENT = 100,
+	FAKE_ASKED,
+	FAKE_TOLD,
+	FAKE_ASKED_IDLE = 1000, /* milliseconds that another machine's site wants */
+};
 
 /* Of the test and the role's process: what the store was asked for, and how it behaves. */
 struct fake_shared {
@@ -33,6 +42,13 @@ struct fake_shared {
 	atomic_int try_open; /* enum maildrop_status */
 	atomic_bool try_close, away;
 	atomic_uint abilities;
+	/* other machines: what they answer to FAKE_ASK; what this one was answered, and told */
+	struct store_holding holding;
+	struct store_ask asks;
+	atomic_uint answered, told;
+	struct store_holding answer;
+	char octets[STORE_TELL_MAX];
+	size_t size;
 	atomic_ulong sliced,
 		session; /* octets that slices gave; the session that was opened last */
 };
@@ -40,7 +56,8 @@ static struct fake_shared *fake_shared;
 static int fake_pipe[2];
 
 /* A command: operation `what` that has waited longest ends with this status; or, what FAKE_EVENT,
- * an event of the maildrop that was opened last. */
+ * an event of the maildrop that was opened last. FAKE_ASKED: another machine asks for that one, and
+ * would take it or not; FAKE_TOLD: another machine tells what octets has. */
 struct fake_command {
 	int what, status;
 };
@@ -136,9 +153,19 @@ static inline void fake_fill(int what, struct store_where *where, struct maildro
 		fake_shared->sliced += slice->size;
 	} else if (what == FAKE_USAGE) {
 		((struct store_usage *)op)->usage = (struct maildrop_usage){1, 1};
+	} else if (what == FAKE_ASK) {
+		((struct store_ask *)op)->holding = fake_shared->holding;
 	} else if (what == FAKE_CLOSE) {
 		fake_close_now(maildrop);
 	}
+}
+
+static inline void fake_asked(bool take)
+{
+	struct store_asked *asked = calloc(1, sizeof(*asked));
+
+	*asked = (struct store_asked){.idle = FAKE_ASKED_IDLE, .take = take};
+	fake.store.host->asked(fake.last->owner, asked);
 }
 
 static inline void fake_command(struct loop_watch *watch, int ready)
@@ -150,6 +177,15 @@ static inline void fake_command(struct loop_watch *watch, int ready)
 		return;
 	if (command.what == FAKE_EVENT) {
 		fake.store.host->event(fake.last->owner, (enum store_event)command.status);
+		return;
+	}
+	if (command.what == FAKE_ASKED) {
+		fake_asked(command.status != 0);
+		return;
+	}
+	if (command.what == FAKE_TOLD) {
+		fake.store.host->told(fake.store.host->context,
+				      (pop3_span){fake_shared->octets, fake_shared->size});
 		return;
 	}
 	for (unsigned i = 0; i < fake.count; i++) {
@@ -278,6 +314,30 @@ static void fake_cancel(struct store *store, struct store_op *op)
 	fake_shared->cancelled++;
 }
 
+static void fake_ask(struct store *store, struct store_where *where, struct store_ask *op)
+{
+	(void)store;
+	fake_shared->asks = *op;
+	fake_begin(FAKE_ASK, where, NULL, &op->op);
+}
+
+static void fake_answer(struct store *store, struct store_asked *asked,
+			const struct store_holding *holding)
+{
+	(void)store;
+	free(asked);
+	fake_shared->answer = *holding;
+	fake_shared->answered++;
+}
+
+static void fake_tell(struct store *store, pop3_span octets)
+{
+	(void)store;
+	memcpy(fake_shared->octets, octets.data, octets.size);
+	fake_shared->size = octets.size;
+	fake_shared->told++;
+}
+
 static struct store_ops fake_ops = {
 	.away = fake_away,
 	.leave = fake_leave,
@@ -296,6 +356,9 @@ static struct store_ops fake_ops = {
 	.deliver = fake_deliver,
 	.make = fake_make,
 	.cancel = fake_cancel,
+	.ask = fake_ask,
+	.answer = fake_answer,
+	.tell = fake_tell,
 };
 
 struct store *__wrap_store_create(enum store_kind kind, const struct store_host *host,

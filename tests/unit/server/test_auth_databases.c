@@ -706,6 +706,22 @@ static void test_a_recipient_is_forgotten(void **state)
 	}
 }
 
+static void test_another_machine_has_it_forget(void **state)
+{
+	struct ipc_nodes order = {.id = 5, .what = NODES_FLUSH, .uid = 1000};
+
+	(void)state;
+	log_in_at_second("dora", "old");
+	ROLE_SEND_TEXTS(keeper, IPC_NODES, &order, "dora");
+	role_ping();
+	log_in_at_second("dora", "new");
+	expect_asked("dora", "old");
+	order.id = 6;
+	ROLE_SEND_TEXTS(keeper, IPC_NODES, &order, "");
+	role_ping();
+	expect_asked("dora", "new");
+}
+
 static void test_threat_114_nobody_else_has_it_forget(void **state)
 {
 	struct ipc_flush message = {.number = 1, .uid = OPERATOR};
@@ -760,6 +776,7 @@ int main(void)
 		TEST(test_an_old_password_stays_forgotten),
 		TEST(test_an_answer_under_way_is_not_remembered),
 		TEST(test_a_recipient_is_forgotten),
+		TEST(test_another_machine_has_it_forget),
 		TEST(test_threat_114_nobody_else_has_it_forget),
 	};
 

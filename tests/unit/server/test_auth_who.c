@@ -3,6 +3,7 @@
  * and control. */
 #include "role_test.h"
 
+#include "base/text.h"
 #include "server/auth/auth.h"
 
 enum {
@@ -32,13 +33,15 @@ static void unlimited(struct config *config)
 	config->plain_without_tls = true;
 }
 
+static void (*configure)(struct config *config) = unlimited;
+
 static int begin(void **state)
 {
 	struct ipc_control_peers peers = {
 		.uids = {0, OPERATOR}, .count = 2, .has_group = 1, .gid = GROUP};
 
 	(void)state;
-	role_configure = unlimited;
+	role_configure = configure;
 	role_begin(&auth_role, false);
 	role_stop_clock();
 	role_send(&role.monitor, IPC_CONTROL_PEERS, &peers);
@@ -141,6 +144,73 @@ static void test_threat_111_kick_goes_to_the_front_of_the_session(void **state)
 	role_expect(one, IPC_KICK);
 	role_ping();
 	assert_false(role_speaks(two, 0));
+}
+
+/* ---- other machines of the site ---- */
+
+static void with_nodes(struct config *config)
+{
+	unlimited(config);
+	config->roots[0].store = CONFIG_RADOS;
+}
+
+static int begin_nodes(void **state)
+{
+	int rc;
+
+	configure = with_nodes;
+	rc = begin(state);
+	configure = unlimited;
+	return rc;
+}
+
+static void send_order(uint64_t id, uint32_t what, const char *target)
+{
+	struct ipc_nodes order = {.id = id, .what = what, .uid = 1000};
+
+	ROLE_SEND_TEXTS(keeper, IPC_NODES, &order, target);
+}
+
+static void test_a_kick_goes_to_other_machines(void **state)
+{
+	const struct ipc_nodes *order;
+	char id[64];
+
+	(void)state;
+	connect_at(one, 5, 1);
+	connect_at(two, 5, 2);
+	ask(WHO_LIST, "192.0.2.1", 0, 0);
+	snprintf(id, sizeof(id), "%llx-5", (unsigned long long)two->instance);
+	ask(WHO_KICK, id, 0, 0); /* another machine has a session of that id, perhaps */
+	role_expect(two, IPC_KICK);
+	role_ping();
+	assert_false(role_speaks(keeper, 0));
+	ask(WHO_KICK, "192.0.2.1", 0, 0);
+	role_expect(one, IPC_KICK);
+	order = role_expect(keeper, IPC_NODES);
+	assert_int_equal(order->what, NODES_KICK);
+	assert_int_equal(order->uid, OPERATOR);
+	assert_true(span_equal(ipc_text(order, 0), SPAN_LITERAL("192.0.2.1")));
+	send_order(order->id, NODES_KICK, "192.0.2.1"); /* it comes back */
+	role_ping();
+	assert_false(role_speaks(one, 0));
+}
+
+static void test_a_kick_of_another_machine(void **state)
+{
+	(void)state;
+	for (uint64_t i = 1; i <= MANY; i++)
+		connect_at(i % 2 ? one : two, i, 1);
+	connect_at(two, MANY + 2, 2);
+	send_order(7, NODES_KICK, "192.0.2.1");
+	for (uint64_t i = 1; i <= MANY; i++)
+		role_expect(i % 2 ? one : two, IPC_KICK);
+	role_ping();
+	assert_false(role_speaks(two, 0));
+	send_order(7, NODES_KICK, "192.0.2.0/24"); /* by another keeper, or late */
+	role_ping();
+	assert_false(role_speaks(two, 0));
+	assert_false(role_speaks(keeper, 0)); /* and it goes no further */
 }
 
 /* A front has no message to ask for sessions, and none to end one of another front. */
@@ -369,6 +439,10 @@ int main(void)
 						role_over),
 		cmocka_unit_test_setup_teardown(
 			test_threat_111_kick_goes_to_the_front_of_the_session, begin, role_over),
+		cmocka_unit_test_setup_teardown(test_a_kick_goes_to_other_machines, begin_nodes,
+						role_over),
+		cmocka_unit_test_setup_teardown(test_a_kick_of_another_machine, begin_nodes,
+						role_over),
 		cmocka_unit_test_setup_teardown(test_threat_111_a_front_cannot_ask, begin,
 						role_over),
 		cmocka_unit_test_setup_teardown(test_pages_hold_a_few_hundred_and_each_session_once,

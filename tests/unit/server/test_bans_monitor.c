@@ -34,7 +34,7 @@ static struct mail_root root;
 static char folder[64];
 static struct {
 	time_t now;
-	unsigned changes, answers, lines, fsyncs;
+	unsigned changes, made, answers, lines, fsyncs;
 	uint64_t instance, timer; /* of the last answer; the last timer's ms, 0: none */
 	struct ipc_ban_page page;
 	char rows[IPC_BATCH_MAX];
@@ -120,6 +120,13 @@ static void changed(void *context)
 {
 	assert_ptr_equal(context, &test);
 	test.changes++;
+}
+
+static void made(void *context, const struct ipc_ban *change)
+{
+	assert_ptr_equal(context, &test);
+	assert_true(change->act == BAN_ADD || change->act == BAN_REMOVE);
+	test.made++;
 }
 
 static void answered(void *context, uint64_t instance, struct ipc_ban_page *page, pop3_span rows)
@@ -266,6 +273,7 @@ static int begin(void **state)
 	assert_true(loop && bans);
 	bans->workers = workers;
 	bans->changed = changed;
+	bans->made = made;
 	bans->answer = answered;
 	bans->context = &test;
 	bans_init(bans, loop);
@@ -291,6 +299,32 @@ static int end(void **state)
 }
 
 /* ---- changes ---- */
+
+/* Another machine's person is not judged here, and its change goes no further. */
+static void test_what_another_machine_tells(void **state)
+{
+	struct ipc_ban *ask = ask_of(BAN_ADD, "192.0.2.0/24", "guesses");
+
+	(void)state;
+	bans_told(bans, ask);
+	assert_true(table_has("192.0.2.7"));
+	assert_true(was_logged("banned"));
+	work();
+	assert_true(bans_are_settled(bans));
+	assert_true(file_has("192.0.2.0/24"));
+	bans_told(bans, ask_of(BAN_ADD, "127.0.0.0/8", ""));
+	assert_true(was_logged("loopback"));
+	assert_false(table_has("127.0.0.1"));
+	bans_told(bans, ask_of(BAN_REMOVE, "198.51.100.0/24", "")); /* not there */
+	assert_int_equal(test.changes, 1);
+	bans_told(bans, ask_of(BAN_REMOVE, "192.0.2.0/24", ""));
+	assert_int_equal(test.changes, 2);
+	work();
+	assert_int_equal(test.answers, 0);
+	assert_int_equal(test.made, 0);
+	add("192.0.2.0/24");
+	assert_int_equal(test.made, 1);
+}
 
 static void test_a_ban_holds_at_once_and_is_written_down(void **state)
 {
@@ -754,6 +788,7 @@ static void test_the_log(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		BANS(test_what_another_machine_tells),
 		BANS(test_a_ban_holds_at_once_and_is_written_down),
 		BANS(test_changes_during_a_writing),
 		BANS(test_a_ban_is_removed),

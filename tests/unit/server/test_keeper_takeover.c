@@ -2,6 +2,7 @@
  * and what becomes of its requests. The test plays monitor, auth, fronts and the store. */
 #include "fake_store.h"
 
+#include "base/text.h"
 #include "server/keeper/keeper.h"
 
 enum { FIRST = 8, SECOND = 9, IDLE = 60000 };
@@ -37,6 +38,21 @@ static int begin_exclusive(void **state)
 {
 	(void)state;
 	return begin_as(NULL);
+}
+
+static int begin_nodes(void **state)
+{
+	(void)state;
+	fake_prepare();
+	fake_shared->abilities = STORE_MAKES | STORE_QUOTA | STORE_NODES;
+	fake_shared->try_open = MAILDROP_OK;
+	role_configure = take_over;
+	role_begin(&keeper_role, false);
+	auth = role_peer(ROLE_AUTH, 0);
+	front = role_peer(ROLE_FRONT, 0);
+	other_front = role_peer(ROLE_FRONT, 0);
+	role_go();
+	return 0;
 }
 
 static int over(void **state)
@@ -369,6 +385,197 @@ static void test_another_keeper_asks(void **state)
 	assert_int_equal(fake_shared->left, 1);
 }
 
+/* ---- another machine ---- */
+
+static const struct store_holding holding = {.since = 1793923200,
+					     .idle = 5,
+					     .known = true,
+					     .address = {[10] = 0xff, 0xff, 192, 0, 2, 1}};
+
+static void ask_nodes(void)
+{
+	fake_shared->try_open = MAILDROP_IN_USE;
+	open_for(other_front, SECOND);
+	role_expect(&role.monitor, IPC_TAKE);
+	fake_wait(&fake_shared->begun[FAKE_ASK], 1);
+	assert_int_equal(fake_shared->asks.idle, IDLE);
+	assert_true(fake_shared->asks.take);
+	fake_shared->holding = holding;
+}
+
+static void test_another_machine_that_keeps_it(void **state)
+{
+	const struct ipc_open_in_use *message;
+
+	(void)state;
+	ask_nodes();
+	fake_end(FAKE_ASK, MAILDROP_OK);
+	message = role_expect(other_front, IPC_OPEN_IN_USE);
+	assert_int_equal(message->since, 1793923200);
+	assert_int_equal(message->idle, 5);
+	assert_int_equal(message->address[12], 192);
+}
+
+static void test_threat_109_another_machine_that_hands_it_on(void **state)
+{
+	const struct ipc_opened *opened;
+
+	(void)state;
+	ask_nodes();
+	fake_shared->holding.taken = true;
+	fake_end(FAKE_ASK, MAILDROP_OK);
+	role_ping();
+	assert_int_equal(fake_shared->open, 0); /* the lock counts, not what was said */
+	fake_shared->try_open = MAILDROP_OK;
+	opened = role_expect(other_front, IPC_OPENED);
+	assert_int_equal(opened->session, SECOND);
+}
+
+static void test_machines_that_do_not_answer(void **state)
+{
+	(void)state;
+	ask_nodes();
+	role_expect(other_front, IPC_OPEN_FAILED); /* after some seconds */
+	fake_end(FAKE_ASK, MAILDROP_TEMP);         /* that login is over */
+	role_ping();
+}
+
+/* What the front says of a session that another machine asks for. */
+static void asked_by_a_machine(bool take, uint64_t idle, uint32_t busy)
+{
+	unsigned before = fake_shared->answered;
+
+	fake_end(FAKE_ASKED, take);
+	role_expect(front, IPC_HOLDER_ASK);
+	answer_holder(idle, busy);
+	fake_wait(&fake_shared->answered, before + 1);
+	assert_true(fake_shared->answer.known);
+	assert_int_equal(fake_shared->answer.idle, idle);
+	assert_int_equal(fake_shared->answer.address[12], 192);
+}
+
+static void test_threat_109_another_machine_asks(void **state)
+{
+	(void)state;
+	first_has_it();
+	role_expect(&role.monitor, IPC_LOCATION);
+	asked_by_a_machine(false, 100 * IDLE, 0);
+	assert_false(fake_shared->answer.taken);
+	asked_by_a_machine(true, FAKE_ASKED_IDLE - 1, 0);
+	assert_false(fake_shared->answer.taken);
+	asked_by_a_machine(true, FAKE_ASKED_IDLE, 1);
+	assert_false(fake_shared->answer.taken);
+	assert_false(role_speaks(front, 0));
+	mark(FIRST);
+	asked_by_a_machine(true, FAKE_ASKED_IDLE, 0);
+	assert_true(fake_shared->answer.taken);
+	expect_gone(FIRST, REASON_TAKEN_OVER);
+	role_ping();
+	assert_int_equal(fake_shared->open, 0);
+	assert_int_equal(fake_shared->begun[FAKE_COMMIT], 0);
+}
+
+/* Whoever asks does not wait for a front that hangs longer than its session lives. */
+static void test_a_session_that_ends_while_a_machine_asks(void **state)
+{
+	struct ipc_session close_it = {.session = FIRST};
+
+	(void)state;
+	first_has_it();
+	fake_end(FAKE_ASKED, true);
+	fake_end(FAKE_ASKED, true);
+	role_expect(front, IPC_HOLDER_ASK);
+	assert_int_equal(fake_shared->answered, 0);
+	role_send(front, IPC_CLOSE, &close_it);
+	fake_wait(&fake_shared->answered, 2);
+	assert_false(fake_shared->answer.known);
+	assert_false(fake_shared->answer.taken);
+}
+
+/* ---- orders for all machines ---- */
+
+static void put_told(const char *octets, size_t size)
+{
+	memcpy(fake_shared->octets, octets, size);
+	fake_shared->size = size;
+	fake_end(FAKE_TOLD, 0);
+}
+
+static void test_orders_go_out_and_come_in(void **state)
+{
+	struct ipc_nodes order = {.id = 0x1122334455667788, .what = NODES_KICK, .uid = 1000};
+	const struct ipc_nodes *message;
+
+	(void)state;
+	ROLE_SEND_TEXTS(auth, IPC_NODES, &order, "anna");
+	fake_wait(&fake_shared->told, 1);
+	fake_end(FAKE_TOLD, 0); /* as another machine hears it */
+	message = role_expect(auth, IPC_NODES);
+	assert_int_equal(message->id, order.id);
+	assert_int_equal(message->what, NODES_KICK);
+	assert_int_equal(message->uid, 1000);
+	assert_true(span_equal(ipc_text(message, 0), SPAN_LITERAL("anna")));
+	order.what = NODES_FLUSH;
+	ROLE_SEND_TEXTS(auth, IPC_NODES, &order, "");
+	fake_wait(&fake_shared->told, 2);
+	fake_end(FAKE_TOLD, 0);
+	message = role_expect(auth, IPC_NODES);
+	assert_int_equal(message->what, NODES_FLUSH);
+	assert_int_equal(ipc_text(message, 0).size, 0);
+}
+
+static void test_bans_go_out_and_come_in(void **state)
+{
+	struct ipc_ban ban = {.act = BAN_ADD,
+			      .seconds = 3600,
+			      .uid = 1000,
+			      .bits = 120,
+			      .flags = BAN_FORCE,
+			      .address = {[10] = 0xff, 0xff, 192, 0, 2}};
+	const struct ipc_ban *message;
+
+	(void)state;
+	ROLE_SEND_TEXTS(&role.monitor, IPC_NODES_BAN, &ban, "guesses");
+	fake_wait(&fake_shared->told, 1);
+	fake_end(FAKE_TOLD, 0);
+	message = role_expect(&role.monitor, IPC_NODES_BAN);
+	assert_int_equal(message->act, BAN_ADD);
+	assert_int_equal(message->seconds, 3600);
+	assert_int_equal(message->uid, 1000);
+	assert_int_equal(message->bits, 120);
+	assert_int_equal(message->flags, BAN_FORCE);
+	assert_memory_equal(message->address, ban.address, sizeof(ban.address));
+	assert_true(span_equal(ipc_text(message, 0), SPAN_LITERAL("guesses")));
+}
+
+/* What another machine tells is another program's: it ends no process of this one. */
+static void test_threat_80_orders_that_make_no_sense(void **state)
+{
+	char octets[STORE_TELL_MAX] = "";
+
+	(void)state;
+	put_told("", 0);
+	put_told("Z later", 7);
+	put_told("K1234567", 8);          /* too short */
+	put_told("K1234567890ab", 13);    /* nobody is meant */
+	put_told("B\xff\xff\xff\xff", 5); /* too short */
+	octets[0] = 'B';                  /* for no time */
+	put_told(octets, 40);
+	octets[1] = 1;
+	octets[9] = (char)200; /* bits */
+	put_told(octets, 40);
+	octets[9] = 8;
+	octets[13] = (char)0x80; /* flags */
+	put_told(octets, 40);
+	octets[13] = 0;
+	put_told(octets, sizeof(octets)); /* too many words */
+	octets[0] = 'F';
+	put_told(octets, sizeof(octets));
+	role_ping();
+	assert_false(role_speaks(auth, 0));
+	assert_false(role_speaks(&role.monitor, 0));
+}
+
 /* ---- the store ends a session ---- */
 
 static void test_events_of_the_store(void **state)
@@ -397,6 +604,7 @@ static void test_events_of_the_store(void **state)
 }
 
 #define TAKING(test) cmocka_unit_test_setup_teardown(test, begin_taking, over)
+#define NODES(test) cmocka_unit_test_setup_teardown(test, begin_nodes, over)
 #define EXCLUSIVE(test) cmocka_unit_test_setup_teardown(test, begin_exclusive, over)
 
 int main(void)
@@ -415,6 +623,14 @@ int main(void)
 		EXCLUSIVE(test_another_keeper_that_keeps_it),
 		TAKING(test_another_keeper_that_hands_it_on),
 		EXCLUSIVE(test_another_keeper_asks),
+		NODES(test_another_machine_that_keeps_it),
+		NODES(test_threat_109_another_machine_that_hands_it_on),
+		NODES(test_machines_that_do_not_answer),
+		NODES(test_threat_109_another_machine_asks),
+		NODES(test_a_session_that_ends_while_a_machine_asks),
+		NODES(test_orders_go_out_and_come_in),
+		NODES(test_bans_go_out_and_come_in),
+		NODES(test_threat_80_orders_that_make_no_sense),
 		EXCLUSIVE(test_events_of_the_store),
 	};
 
