@@ -147,6 +147,8 @@ COVER = {
     'src/server/monitor/event_members.c': (unit('server', 'event_members'), system('events')),
     'src/server/front/trace.c': (unit('server', 'front_role'), system('trace')),
     'src/server/auth/trace.c': (unit('server', 'auth_role'), system('trace')),
+    'src/server/auth/remote.c': (unit('server', 'auth_remote'),
+                                 system('remote', 'remote_oauth', 'remote_hostile')),
     'src/server/target.c': (unit('server', 'auth_who recorder'), system('control')),
     'src/server/main.c': ([], ['tests/system/test_lifecycle.py']),
     'src/server/record.c': (unit('server', 'record flood ending'), system('log')),

@@ -500,7 +500,7 @@ static inline struct role_peer *role_peer_at(enum ipc_role which, uint32_t uid, 
 	int ends[2];
 
 	assert_true(role.peer_count < ROLE_PEERS_MAX);
-	message.group_size = which == ROLE_KEEPER;
+	message.group_size = which == ROLE_KEEPER || which == ROLE_CONNECTOR;
 	assert_int_equal(chan_pair(ends, NULL), 0);
 	role_send_raw(&role.monitor, IPC_PEER, &message, sizeof(message), NULL, 0, ends[1]);
 	close(ends[1]);
