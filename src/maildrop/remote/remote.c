@@ -259,7 +259,7 @@ struct store *remote_store_create(const struct store_host *host,
 	remote->later.context = remote;
 	for (unsigned i = 0; i < count; i++) {
 		if (section_init(&remote->sections[i], host->loop, &remote->workers, &servers[i],
-				 session_silent, err) < 0) {
+				 link_silent, err) < 0) {
 			remote_store_destroy(&remote->store);
 			return NULL;
 		}

@@ -1,68 +1,38 @@
 /* See session.h. */
 #include "maildrop/remote/session.h"
 
-#include "base/descriptor.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "base/table.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 enum {
 	READ_MAX = 65536,   /* octets that one reading brings */
 	TURN_MAX = 1 << 18, /* octets of one turn */
-	SOCKET_ROOM = 32768 /* the kernel doubles it: what waits there for a slow client */
 };
-
-enum phase { PHASE_WAITING, PHASE_CONNECTING, PHASE_HANDSHAKE, PHASE_OPEN, PHASE_DEAD };
 
 static void pump(struct remote_session *session, bool readable);
 
 /* ---- the end ---- */
 
-static void tell_section(struct remote_session *session, const struct err *err)
+static struct remote_session *session_of(struct link *link)
 {
-	if (session->has_place)
-		section_leave(session->section);
-	session->has_place = false;
-	if (!session->is_tried)
-		return;
-	session->is_tried = false;
-	if (session->talk.judged)
-		section_worked(session->section);
-	else if (err)
-		section_failed(session->section, err);
-	else
-		section_gave_up(session->section);
+	return CONTAINER(link, struct remote_session, link);
 }
 
 static void hang_up(struct remote_session *session)
 {
-	section_wait_cancel(session->section, &session->wait);
-	loop_deadline_cancel(&session->deadline);
 	loop_later_cancel(&session->again);
-	if (session->fd >= 0)
-		loop_watch_finish(&session->watch);
-	if (session->tls && !session->kept)
-		section_keep_tls(session->section, session->tls);
-	tls_client_destroy(session->tls);
-	session->tls = NULL;
-	close_fd(&session->fd);
+	link_close(&session->link);
 	if (session->held)
 		wipe(session->held, session->held_size);
 	free(session->held);
 	session->held = NULL;
 	session->held_at = session->held_size = 0;
-	session->phase = PHASE_DEAD;
 }
 
 static void finish(struct remote_session *session, struct store_op *op, enum maildrop_status status,
@@ -102,7 +72,7 @@ static void die(struct remote_session *session)
 	struct store_commit *ending = session->ending;
 	const struct store_host *host = session->head.store->host;
 
-	tell_section(session, &err);
+	link_tell(&session->link, session->talk.judged, &err);
 	hang_up(session);
 	session->opening = NULL;
 	session->ending = NULL;
@@ -118,11 +88,14 @@ static void die(struct remote_session *session)
 	}
 }
 
+/* why: NULL: the end of the connection is all that is known. It may be that of the talk. */
 static void fail(struct remote_session *session, const struct err *why)
 {
+	struct err err = why ? *why : (struct err){0};
+
 	talk_eof(&session->talk);
 	if (why)
-		session->talk.err = *why;
+		session->talk.err = err;
 	die(session);
 }
 
@@ -130,7 +103,7 @@ void session_destroy(struct remote_session *session)
 {
 	const struct err err = {.code = EX_TEMPFAIL, .text = "it is not wanted any more"};
 
-	tell_section(session, NULL);
+	link_tell(&session->link, session->talk.judged, NULL);
 	hang_up(session);
 	end_reading(session, MAILDROP_CANCELLED, &err);
 	free_session(session);
@@ -144,7 +117,7 @@ static void opened(struct remote_session *session)
 	const struct remote_listing *listing = &session->talk.listing;
 	struct store_open *op = session->opening;
 
-	tell_section(session, NULL);
+	link_tell(&session->link, session->talk.judged, NULL);
 	snapshot->base_fd = listing->base_fd;
 	snapshot->delta_fd = listing->delta_fd;
 	snapshot->delta_size = INDEX_DELTA_HEADER;
@@ -178,18 +151,6 @@ static void answer_slice(struct remote_session *session)
 	finish(session, &op->op, MAILDROP_OK, NULL);
 }
 
-static int begin_tls(struct remote_session *session)
-{
-	struct err err;
-
-	if (section_tls(session->section, session->fd, &session->tls, &err) < 0) {
-		fail(session, &err);
-		return -1;
-	}
-	session->phase = PHASE_HANDSHAKE;
-	return 0;
-}
-
 /* False: the session is over, and may be gone. */
 static bool take_event(struct remote_session *session, enum talk_event event)
 {
@@ -197,7 +158,10 @@ static bool take_event(struct remote_session *session, enum talk_event event)
 	case TALK_MORE:
 		break;
 	case TALK_START_TLS:
-		return begin_tls(session) == 0;
+		if (link_start_tls(&session->link) == 0)
+			return true;
+		fail(session, &session->talk.err);
+		return false;
 	case TALK_OPENED:
 		opened(session);
 		break;
@@ -214,61 +178,23 @@ static bool take_event(struct remote_session *session, enum talk_event event)
 
 /* ---- octets ---- */
 
-/* 1: all is out, or the socket takes no more; 0: the connection is over, and so is the session. */
-static int flush(struct remote_session *session)
+/* False: the connection is over, and so is the session. */
+static bool flush(struct remote_session *session)
 {
 	pop3_span out;
-	struct err err = {0};
-
-	session->tls_wants_write = false;
-	while ((out = talk_output(&session->talk)).size) {
-		ssize_t n;
-
-		if (session->tls) {
-			n = tls_client_write(session->tls, out.data, out.size, &err);
-			if (n == TLS_CLIENT_WANT_READ || n == TLS_CLIENT_WANT_WRITE)
-				return 1;
-			if (n == TLS_CLIENT_CLOSED)
-				return 1; /* why may be there to be read */
-			if (n < 0) {
-				fail(session, &err);
-				return 0;
-			}
-		} else {
-			n = send(session->fd, out.data, out.size, MSG_NOSIGNAL | MSG_DONTWAIT);
-			if (n < 0 && errno == EINTR)
-				continue;
-			if (n < 0) /* an answer before the end is still to be read */
-				return 1;
-		}
-		talk_sent(&session->talk, (size_t)n);
-	}
-	return 1;
-}
-
-/* Octets; 0: the end; -1: none now; -2: the session is over. */
-static ssize_t receive(struct remote_session *session, char *buf)
-{
-	struct err err = {0};
 	ssize_t n;
 
-	if (session->tls) {
-		n = tls_client_read(session->tls, buf, READ_MAX, &err);
-		if (n == TLS_CLIENT_WANT_READ || n == TLS_CLIENT_WANT_WRITE) {
-			session->tls_wants_write = n == TLS_CLIENT_WANT_WRITE;
-			return -1;
+	while ((out = talk_output(&session->talk)).size) {
+		n = link_write(&session->link, out);
+		if (n < 0) {
+			fail(session, &session->talk.err);
+			return false;
 		}
-		if (n == TLS_CLIENT_CLOSED)
-			return 0;
-		if (n > 0)
-			return n;
-		fail(session, &err);
-		return -2;
+		if (n == 0)
+			break;
+		talk_sent(&session->talk, (size_t)n);
 	}
-	n = recv(session->fd, buf, READ_MAX, MSG_DONTWAIT);
-	if (n >= 0)
-		return n;
-	return errno == EAGAIN || errno == EINTR ? -1 : 0;
+	return true;
 }
 
 /* What was not taken waits, as octets of a body wait in front of it. */
@@ -309,55 +235,17 @@ static bool feed(struct remote_session *session, pop3_span in)
 	return true;
 }
 
-/* Whether an answer is waited for, and not because a client is slow. */
-static bool awaits(const struct remote_session *session)
-{
-	return session->phase < PHASE_OPEN ||
-	       (talk_waits(&session->talk) && !talk_blocked(&session->talk));
-}
-
 static void settle(struct remote_session *session, bool progress)
 {
-	int want = talk_blocked(&session->talk) ? 0 : LOOP_READ;
+	bool blocked = talk_blocked(&session->talk);
+	int want = blocked ? 0 : LOOP_READ;
 
-	if (talk_output(&session->talk).size || session->tls_wants_write)
+	if (talk_output(&session->talk).size)
 		want |= LOOP_WRITE;
-	if (loop_watch_want(&session->watch, want) < 0) {
+	if (link_want(&session->link, want) < 0)
 		fail(session, NULL);
-		return;
-	}
-	if (!awaits(session))
-		loop_deadline_cancel(&session->deadline);
-	else if (progress || !session->deadline.next)
-		loop_deadline_renew(&session->section->silence, &session->deadline);
-}
-
-static void handshake(struct remote_session *session)
-{
-	struct err err = {0};
-
-	switch (tls_client_handshake(session->tls, &err)) {
-	case TLS_CLIENT_OK:
-		session->phase = PHASE_OPEN;
-		if (session->section->server->tls == REMOTE_STARTTLS)
-			talk_tls_started(&session->talk);
-		pump(session, true);
-		return;
-	case TLS_CLIENT_WANT_READ:
-		(void)loop_watch_want(&session->watch, LOOP_READ);
-		return;
-	case TLS_CLIENT_WANT_WRITE:
-		(void)loop_watch_want(&session->watch, LOOP_WRITE);
-		return;
-	case TLS_CLIENT_CLOSED:
-		err_set(&err, EX_TEMPFAIL,
-			"the other server closed the connection in the TLS "
-			"handshake");
-		break;
-	case TLS_CLIENT_FAILED:
-		break;
-	}
-	fail(session, &err);
+	else /* not because a client is slow */
+		link_await(&session->link, talk_waits(&session->talk) && !blocked, progress);
 }
 
 /* The whole life of an open connection. */
@@ -386,9 +274,11 @@ static void pump(struct remote_session *session, bool readable)
 			return;
 		}
 		if (!in.size && !held) {
-			n = receive(session, buf);
-			if (n == -2)
+			n = link_read(&session->link, buf, READ_MAX);
+			if (n == -2) {
+				fail(session, &session->talk.err);
 				return;
+			}
 			if (n == 0) {
 				fail(session, NULL);
 				return;
@@ -402,14 +292,12 @@ static void pump(struct remote_session *session, bool readable)
 		held = false;
 		if (!feed(session, in))
 			return;
-		if (session->phase == PHASE_HANDSHAKE) {
-			handshake(session);
+		if (session->link.phase == LINK_HANDSHAKE) {
+			link_handshake(&session->link);
 			return;
 		}
-		if (session->tls && !session->kept && session->opening == NULL) {
-			section_keep_tls(session->section, session->tls);
-			session->kept = true;
-		}
+		if (!session->opening)
+			link_keep_tls(&session->link);
 	}
 }
 
@@ -417,156 +305,42 @@ static void pump_again(struct loop_later *later)
 {
 	struct remote_session *session = later->context;
 
-	if (session->phase == PHASE_OPEN)
+	if (session->link.phase == LINK_OPEN)
 		pump(session, true);
 }
 
-/* ---- dialing ---- */
+/* ---- the connection ---- */
 
-static void dial(struct remote_session *session);
-
-static void connected(struct remote_session *session)
+static void link_opened(struct link *link)
 {
-	int error = 0;
-	socklen_t size = sizeof(error);
+	struct remote_session *session = session_of(link);
 
-	getsockopt(session->fd, SOL_SOCKET, SO_ERROR, &error, &size);
-	if (error) {
-		err_sys(&session->talk.err, EX_TEMPFAIL, error, "cannot connect to %s port %u",
-			session->section->server->host, (unsigned)session->section->server->port);
-		dial(session);
-		return;
-	}
-	if (session->section->server->tls != REMOTE_TLS) {
-		session->phase = PHASE_OPEN;
-		pump(session, true);
-	} else if (begin_tls(session) == 0) {
-		handshake(session);
-	}
+	if (link->tls && link->section->server->tls == REMOTE_STARTTLS)
+		talk_tls_started(&session->talk);
+	pump(session, true);
 }
 
-static void ready(struct loop_watch *watch, int what)
+static void link_ready(struct link *link, int what)
 {
-	struct remote_session *session = watch->context;
-
-	switch ((enum phase)session->phase) {
-	case PHASE_CONNECTING:
-		connected(session);
-		break;
-	case PHASE_HANDSHAKE:
-		handshake(session);
-		break;
-	case PHASE_OPEN:
-		pump(session, (what & LOOP_READ) != 0 || session->tls != NULL);
-		break;
-	case PHASE_WAITING:
-	case PHASE_DEAD:
-		break;
-	}
+	pump(session_of(link), (what & LOOP_READ) != 0);
 }
 
-/* -1: that address cannot be tried. */
-static int dial_one(struct remote_session *session, const struct section_address *to)
+static void link_failed(struct link *link)
 {
-	const struct sockaddr *address = (const struct sockaddr *)(const void *)&to->address;
-	int room = SOCKET_ROOM, one = 1;
-
-	session->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (session->fd < 0)
-		return -1;
-	setsockopt(session->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
-	setsockopt(session->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (connect(session->fd, address, to->size) < 0 && errno != EINPROGRESS) {
-		err_sys(&session->talk.err, EX_TEMPFAIL, errno, "cannot connect to %s port %u",
-			session->section->server->host, (unsigned)session->section->server->port);
-		close_fd(&session->fd);
-		return -1;
-	}
-	loop_watch_init(&session->watch, session->loop, session->fd, ready, session);
-	session->phase = PHASE_CONNECTING;
-	loop_deadline_renew(&session->section->silence, &session->deadline);
-	return loop_watch_want(&session->watch, LOOP_WRITE);
+	fail(session_of(link), link->err);
 }
 
-/* Tries the next address. */
-static void dial(struct remote_session *session)
-{
-	const struct section *section = session->section;
-	struct err err;
-
-	if (session->fd >= 0)
-		loop_watch_finish(&session->watch);
-	close_fd(&session->fd);
-	while (session->address < section->count)
-		if (dial_one(session, &section->addresses[session->address++]) == 0)
-			return;
-	err = session->talk.err;
-	if (!section->count)
-		err = section->why;
-	fail(session, &err);
-}
-
-static void resolved(struct section_wait *wait)
-{
-	dial(CONTAINER(wait, struct remote_session, wait));
-}
-
-/* On the loop, behind the call that began it, or that gave it its place. */
-static void begin(struct loop_later *later)
-{
-	struct remote_session *session = later->context;
-
-	session->again.run = pump_again;
-	if (!section_may_try(session->section, &session->talk.err)) {
-		session->talk.status = MAILDROP_TEMP;
-		die(session);
-		return;
-	}
-	session->is_tried = true;
-	if (section_resolve(session->section, &session->wait))
-		dial(session);
-}
-
-static void take_turn(struct section_wait *wait)
-{
-	struct remote_session *session = CONTAINER(wait, struct remote_session, wait);
-
-	session->has_place = true;
-	loop_later_add(session->loop, &session->again);
-}
-
-void session_silent(struct loop_deadlines *deadlines, struct loop_deadline *deadline)
-{
-	struct remote_session *session = CONTAINER(deadline, struct remote_session, deadline);
-	struct err err;
-
-	(void)deadlines;
-	err_set(&err, EX_TEMPFAIL, "%s",
-		session->phase != PHASE_WAITING ? "the other server was silent for too long"
-		: session->has_place            ? "no name server says where that server is"
-				     : "too many sessions at that server are being opened");
-	if (session->phase == PHASE_CONNECTING) {
-		session->talk.err = err;
-		dial(session);
-	} else {
-		fail(session, &err);
-	}
-}
+static const struct link_owner link_owner = {
+	.opened = link_opened, .ready = link_ready, .failed = link_failed};
 
 /* ---- operations ---- */
 
 void session_open(struct remote_session *session, struct store_open *op)
 {
 	session->opening = op;
-	session->fd = -1;
-	session->wait.turn = take_turn;
-	session->wait.resolved = resolved;
-	session->again.run = begin;
+	session->again.run = pump_again;
 	session->again.context = session;
-	loop_deadline_init(&session->deadline);
-	loop_deadline_renew(&session->section->silence, &session->deadline);
-	if (section_enter(session->section, &session->wait))
-		take_turn(&session->wait);
+	link_open(&session->link, session->section, &link_owner, &session->talk.err);
 }
 
 static const struct err is_dead = {.code = EX_TEMPFAIL,
@@ -574,7 +348,7 @@ static const struct err is_dead = {.code = EX_TEMPFAIL,
 
 void session_fetch(struct remote_session *session, struct store_fetch *op)
 {
-	if (session->phase == PHASE_DEAD) {
+	if (session->link.phase == LINK_DEAD) {
 		finish(session, &op->op, MAILDROP_TEMP, &is_dead);
 		return;
 	}
@@ -586,20 +360,20 @@ void session_fetch(struct remote_session *session, struct store_fetch *op)
 
 void session_slice(struct remote_session *session, struct store_slice *op)
 {
-	if (session->phase == PHASE_DEAD && !talk_has_octets(&session->talk)) {
+	if (session->link.phase == LINK_DEAD && !talk_has_octets(&session->talk)) {
 		finish(session, &op->op, MAILDROP_TEMP, &is_dead);
 		return;
 	}
 	assert(!session->slicing);
 	session->slicing = op;
 	answer_slice(session);
-	if (session->phase == PHASE_OPEN)
+	if (session->link.phase == LINK_OPEN)
 		loop_later_add(session->loop, &session->again);
 }
 
 void session_commit(struct remote_session *session, struct store_commit *op)
 {
-	if (session->phase == PHASE_DEAD) {
+	if (session->link.phase == LINK_DEAD) {
 		finish(session, &op->op, MAILDROP_LOST, &is_dead);
 		return;
 	}
@@ -613,7 +387,7 @@ void session_cancel(struct remote_session *session, struct store_op *op)
 	const struct err err = {.code = EX_TEMPFAIL, .text = "it is not wanted any more"};
 
 	if (session->opening && op == &session->opening->op) {
-		tell_section(session, NULL);
+		link_tell(&session->link, session->talk.judged, NULL);
 		session->opening = NULL;
 		finish(session, op, MAILDROP_CANCELLED, &err);
 		session_destroy(session);

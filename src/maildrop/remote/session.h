@@ -1,5 +1,5 @@
 /*
- * A maildrop on another server: the connection (socket, TLS) that its talk goes over. On the loop;
+ * A maildrop on another server: the link that its talk goes over. On the loop;
  * at most TALK_ROOM octets of a body and what one reading brought wait here, and nothing is read
  * meanwhile, so that server waits for a client that is slow.
  */
@@ -7,7 +7,7 @@
 #define MAILDROP_REMOTE_SESSION_H
 
 #include "maildrop/driver.h"
-#include "maildrop/remote/section.h"
+#include "maildrop/remote/link.h"
 
 struct remote_session {
 	struct maildrop head;
@@ -17,19 +17,10 @@ struct remote_session {
 	void (*finish)(struct store *store, struct store_op *op, enum maildrop_status status,
 		       const struct err *err);
 	struct talk talk;
-	struct loop_watch watch;
+	struct link link;
 	struct loop_later again; /* there is more to be read at once */
-	struct loop_deadline deadline;
-	struct section_wait wait;
-	struct tls_client *tls;
-	char *held; /* octets that were received and not taken */
+	char *held;              /* octets that were received and not taken */
 	size_t held_at, held_size;
-	int fd; /* -1: none */
-	unsigned address;
-	uint8_t phase;
-	bool has_place; /* among those that are being opened */
-	bool is_tried;  /* the section waits to hear how it went */
-	bool tls_wants_write, kept;
 	/* under way; NULL: none */
 	struct store_open *opening;
 	struct store_fetch *fetching;
@@ -47,6 +38,5 @@ void session_commit(struct remote_session *session, struct store_commit *op);
 void session_cancel(struct remote_session *session, struct store_op *op);
 /* Cuts the connection: that server deletes nothing. Operations under way end. */
 void session_destroy(struct remote_session *session);
-void session_silent(struct loop_deadlines *deadlines, struct loop_deadline *deadline);
 
 #endif
