@@ -187,6 +187,15 @@ static bool judge_recipient_open(const void *message)
 	       m->head.texts[1] <= IPC_TEXT_MAX && m->head.texts[2] <= IPC_TEXT_MAX;
 }
 
+static bool judge_recipient_remote(const void *message)
+{
+	const struct ipc_recipient_remote *m = message;
+
+	return m->remote < IPC_REMOTES_MAX && m->head.texts[0] <= IPC_TEXT_MAX &&
+	       m->head.texts[1] >= 1 && m->head.texts[1] <= IPC_TEXT_MAX &&
+	       m->head.texts[2] <= IPC_TEXT_MAX;
+}
+
 static bool judge_opened(const void *message)
 {
 	const struct ipc_opened *m = message;
@@ -320,7 +329,7 @@ static bool judge_deliver(const void *message)
 	uint64_t indexes = m->count * (uint64_t)sizeof(uint32_t);
 
 	return m->count >= 1 && m->count <= IPC_RECIPIENTS_MAX && m->size <= INT64_MAX &&
-	       m->head.tail >= indexes && m->head.tail - indexes <= IPC_HEADERS_MAX;
+	       m->utf8 <= 1 && m->head.tail >= indexes && m->head.tail - indexes <= IPC_HEADERS_MAX;
 }
 
 static bool judge_location(const void *message)

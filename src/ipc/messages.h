@@ -438,6 +438,13 @@ struct ipc_verdict {
 	uint32_t reason;
 	uint32_t login_delay; /* of GO */
 };
+/* auth → connector; texts: user, the name at the other server, address */
+struct ipc_recipient_remote {
+	struct ipc_head head;
+	uint64_t front, session;
+	uint32_t transaction, index;
+	uint32_t remote, unused; /* the section's place in the configuration */
+};
 struct ipc_recipient_open { /* texts: user, home, address */
 	struct ipc_head head;
 	uint64_t front, session;
@@ -583,6 +590,7 @@ struct ipc_deliver { /* fd: the message: a sealed memory file, or a file of the 
 	struct ipc_head head;
 	uint64_t session, size;
 	uint32_t transaction, count;
+	uint32_t utf8, unused; /* the sender gave SMTPUTF8 */
 };
 struct ipc_transaction { /* FORGET */
 	struct ipc_head head;
@@ -962,7 +970,7 @@ struct ipc_trace_user {
 	X(CHALLENGE, 26, ipc_challenge, IPC_A, IPC_F | IPC_T, 0, 0, IPC_SASL_MAX, 1, 0, judge_any) \
 	X(DENIED, 27, ipc_denied, IPC_A, IPC_F | IPC_T, 0, 0, 0, 0, 0, judge_denied)               \
 	X(RESOLVED, 28, ipc_resolved, IPC_A, IPC_L, 0, 0, 8 * IPC_PARTS_MAX, 0, 0, judge_resolved) \
-	X(RCPT_REFUSED, 29, ipc_recipient_answer, IPC_A | IPC_K, IPC_L, 0, 0, 0, 0, 0,             \
+	X(RCPT_REFUSED, 29, ipc_recipient_answer, IPC_A | IPC_KEEPS, IPC_L, 0, 0, 0, 0, 0,         \
 	  judge_refused)                                                                           \
 	X(OPEN, 30, ipc_open, IPC_A, IPC_K, 0, 0, 2 * IPC_TEXT_MAX + IPC_LABEL_MAX, 3, 0,          \
 	  judge_open)                                                                              \
@@ -977,17 +985,17 @@ struct ipc_trace_user {
 	X(BODY_FAILED, 37, ipc_body_failed, IPC_KEEPS, IPC_F, 0, 0, 0, 0, 0, judge_body_failed)    \
 	X(SLICE_READY, 38, ipc_slice, IPC_K, IPC_F, 0, 0, 0, 0, 0, judge_slice)                    \
 	X(COMMITTED, 39, ipc_committed, IPC_KEEPS, IPC_F, 0, 0, 0, 0, 0, judge_committed)          \
-	X(RCPT_READY, 40, ipc_recipient_answer, IPC_K, IPC_L, 0, 0, 0, 0, 0, judge_ready)          \
-	X(DELIVERED, 41, ipc_recipient_answer, IPC_K, IPC_L, 0, 0, 0, 0, 0, judge_delivered)       \
+	X(RCPT_READY, 40, ipc_recipient_answer, IPC_KEEPS, IPC_L, 0, 0, 0, 0, 0, judge_ready)      \
+	X(DELIVERED, 41, ipc_recipient_answer, IPC_KEEPS, IPC_L, 0, 0, 0, 0, 0, judge_delivered)   \
 	X(FETCH, 42, ipc_fetch, IPC_F, IPC_KEEPS, 0, 0, 0, 0, 0, judge_fetch)                      \
 	X(READ_SLICE, 43, ipc_slice, IPC_F, IPC_K, 0, 0, 0, 0, 0, judge_slice)                     \
 	X(DELETE, 44, ipc_delete, IPC_F, IPC_KEEPS, 0, 0, 4 * IPC_NUMBERS_MAX, 0, 0, judge_delete) \
 	X(COMMIT, 45, ipc_commit, IPC_F, IPC_KEEPS, 0, 0, 0, 0, 0, judge_any)                      \
 	X(INDEX_WRONG, 46, ipc_session, IPC_F, IPC_KEEPS, 0, 0, 0, 0, 0, judge_any)                \
 	X(CLOSE, 47, ipc_session, IPC_F, IPC_KEEPS, 0, 0, 0, 0, 0, judge_any)                      \
-	X(DELIVER, 48, ipc_deliver, IPC_L, IPC_K, 1, 1, 4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX,  \
-	  0, 0, judge_deliver)                                                                     \
-	X(FORGET, 49, ipc_transaction, IPC_L, IPC_K, 0, 0, 0, 0, 0, judge_any)                     \
+	X(DELIVER, 48, ipc_deliver, IPC_L, IPC_KEEPS, 1, 1,                                        \
+	  4 * IPC_RECIPIENTS_MAX + IPC_HEADERS_MAX, 0, 0, judge_deliver)                           \
+	X(FORGET, 49, ipc_transaction, IPC_L, IPC_KEEPS, 0, 0, 0, 0, 0, judge_any)                 \
 	X(LISTENER_DEAD, 50, ipc_empty, IPC_F | IPC_L | IPC_T | IPC_C | IPC_P, IPC_M, 0, 0, 0, 0,  \
 	  0, judge_any)                                                                            \
 	X(KEYS, 55, ipc_certificates, IPC_M, IPC_S, 1, 1, 0, 0, 0, judge_any)                      \
@@ -1083,6 +1091,8 @@ struct ipc_trace_user {
 	X(BODY_STREAM, 424, ipc_body_stream, IPC_R, IPC_F, 0, 0, 0, 0, 0, judge_body_stream)       \
 	X(READ_STREAM, 425, ipc_stream, IPC_F, IPC_R, 0, 0, 0, 0, 0, judge_read_stream)            \
 	X(STREAM, 426, ipc_stream, IPC_R, IPC_F, 0, 0, IPC_BATCH_MAX, 0, 0, judge_stream)          \
+	X(RCPT_REMOTE, 429, ipc_recipient_remote, IPC_A, IPC_R, 0, 0, 3 * IPC_TEXT_MAX, 3, 0,      \
+	  judge_recipient_remote)                                                                  \
 	X(NODES, 460, ipc_nodes, IPC_A | IPC_K, IPC_K | IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0,           \
 	  judge_nodes)                                                                             \
 	X(NODES_BAN, 461, ipc_ban, IPC_M | IPC_K, IPC_K | IPC_M, 0, 0, IPC_BAN_WHY_MAX, 1, 0,      \

@@ -86,7 +86,9 @@
 	X(NEEDS_UTF8, UTF8, 0, "",                                                                \
 	  "this message has headers in UTF-8: set the mail program to use UTF8",                  \
 	  "este mensaje tiene cabeceras en UTF-8: active UTF8 en el programa de correo",          \
-	  "needs-utf8")
+	  "needs-utf8")                                                                           \
+	X(REMOTE_REFUSED, NONE, 554, "5.0.0", "the server of this mailbox refuses the message",   \
+	  "el servidor de este buzón rechaza el mensaje", "remote-refused")
 
 enum reason {
 #define X(name, ...) REASON_##name,

@@ -451,7 +451,8 @@ static void send_to(struct lmtp_session *session, uint32_t place, const uint32_t
 	struct ipc_deliver message = {.session = session->client.node.key,
 				      .size = t->size,
 				      .transaction = t->number,
-				      .count = t->count};
+				      .count = t->count,
+				      .utf8 = t->utf8};
 	pop3_span parts[] = {{(const char *)serials, t->count * sizeof(*serials)}, {headers, size}};
 	int fd = message_fd(t->message);
 
