@@ -133,6 +133,9 @@ struct config_remote {
 	char login[128];                     /* the name there, with placeholders */
 	char verify[CONFIG_PATH_MAX];        /* PEM, or "sha256//…" */
 	char password_file[CONFIG_PATH_MAX]; /* or "credential:NAME"; "" none */
+	char lmtp_host[CONFIG_NAME_MAX];     /* mail for its users goes there; "" nowhere */
+	uint32_t lmtp_port;
+	uint32_t lmtp_tls; /* enum config_remote_tls */
 	char grants[64];   /* the database that has the users' grants; "" the only one */
 	uint32_t database; /* oauth: its place */
 	uint32_t given;    /* settings that the file has */

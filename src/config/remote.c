@@ -20,7 +20,9 @@ enum key {
 	KEY_LOGIN,
 	KEY_PASSWORD,
 	KEY_GRANTS,
-	KEY_TIMEOUT
+	KEY_TIMEOUT,
+	KEY_LMTP,
+	KEY_LMTP_TLS
 };
 
 static const struct remote_key keys[] = {
@@ -52,6 +54,15 @@ static const struct remote_key keys[] = {
 			"oauth: the database with token_url that has the users' grants; none: the "
 			"only one."},
 	[KEY_TIMEOUT] = {"timeout", "30s", "How long that server may be silent."},
+	[KEY_LMTP] = {"lmtp", "",
+		      "The LMTP server that mail for its users is passed on to: \"HOST:PORT\", "
+		      "\"[2001:db8::1]:PORT\".\n"
+		      "None: such mail is put off (451)."},
+	[KEY_LMTP_TLS] =
+		{"lmtp_tls", "no",
+		 "\"no\": that mail goes in clear text; \"starttls\": STARTTLS, or nothing "
+		 "is sent; \"yes\":\n"
+		 "TLS from the first octet. verify counts for it, too."},
 };
 
 static const char *const tls_words[] = {"yes", "starttls", "no"};
@@ -83,14 +94,18 @@ static int key_of(const char *name)
 	return -1;
 }
 
+static const char *place_text(const char *host, uint32_t port, char *buf, size_t size)
+{
+	snprintf(buf, size, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, (unsigned)port);
+	return buf;
+}
+
 const char *config_remote_text(const struct config_remote *remote, const char *name, char *buf,
 			       size_t size)
 {
 	switch ((enum key)key_of(name)) {
 	case KEY_SERVER:
-		snprintf(buf, size, strchr(remote->host, ':') ? "[%s]:%u" : "%s:%u", remote->host,
-			 (unsigned)remote->port);
-		return buf;
+		return place_text(remote->host, remote->port, buf, size);
 	case KEY_TLS:
 		return tls_words[remote->tls];
 	case KEY_VERIFY:
@@ -106,6 +121,12 @@ const char *config_remote_text(const struct config_remote *remote, const char *n
 	case KEY_TIMEOUT:
 		snprintf(buf, size, "%us", (unsigned)remote->timeout_seconds);
 		return buf;
+	case KEY_LMTP:
+		return remote->lmtp_port
+			       ? place_text(remote->lmtp_host, remote->lmtp_port, buf, size)
+			       : "";
+	case KEY_LMTP_TLS:
+		return tls_words[remote->lmtp_tls];
 	}
 	return "";
 }
@@ -175,14 +196,8 @@ int config_remote_begin(struct config *config, const char *title, uint32_t line,
 	return 0;
 }
 
-static int bad_server(const char *value, struct err *err)
-{
-	return err_set(err, EX_CONFIG,
-		       "server = \"%s\": write HOST, HOST:PORT, or [ADDRESS]:PORT of IPv6", value);
-}
-
-/* "HOST:PORT", "HOST", "[ADDRESS]:PORT", "[ADDRESS]" */
-static int set_server(struct config_remote *remote, const char *value, struct err *err)
+/* "HOST:PORT", "HOST", "[ADDRESS]:PORT", "[ADDRESS]". Without a port it is 0. -1: it is none. */
+static int parse_place(const char *value, char host_buf[CONFIG_NAME_MAX], uint32_t *ret_port)
 {
 	pop3_span rest = span_of(value), host;
 	uint64_t port = 0;
@@ -190,19 +205,35 @@ static int set_server(struct config_remote *remote, const char *value, struct er
 	if (span_take_prefix(&rest, SPAN_LITERAL("["))) {
 		host = span_take_until(&rest, ']');
 		if (rest.size && !span_take_prefix(&rest, SPAN_LITERAL(":")))
-			return bad_server(value, err);
+			return -1;
 		if (!memchr(host.data, ':', host.size))
-			return bad_server(value, err);
+			return -1;
 	} else {
 		host = span_take_until(&rest, ':');
 	}
-	if (host.size == 0 || span_copy(host, remote->host, sizeof(remote->host)) < 0 ||
-	    strpbrk(remote->host, " /@\t\r\n[]") || (value[strlen(value) - 1] == ':'))
-		return bad_server(value, err);
+	if (host.size == 0 || span_copy(host, host_buf, CONFIG_NAME_MAX) < 0 ||
+	    strpbrk(host_buf, " /@\t\r\n[]") || (value[strlen(value) - 1] == ':'))
+		return -1;
 	if (rest.size && (span_number(rest, 65535, &port) < 0 || port == 0))
-		return bad_server(value, err);
-	remote->port = (uint32_t)port;
+		return -1;
+	*ret_port = (uint32_t)port;
 	return 0;
+}
+
+static int set_server(struct config_remote *remote, const char *value, struct err *err)
+{
+	if (parse_place(value, remote->host, &remote->port) == 0)
+		return 0;
+	return err_set(err, EX_CONFIG,
+		       "server = \"%s\": write HOST, HOST:PORT, or [ADDRESS]:PORT of IPv6", value);
+}
+
+static int set_lmtp(struct config_remote *remote, const char *value, struct err *err)
+{
+	if (parse_place(value, remote->lmtp_host, &remote->lmtp_port) == 0 && remote->lmtp_port)
+		return 0;
+	return err_set(err, EX_CONFIG, "lmtp = \"%s\": write HOST:PORT, or [ADDRESS]:PORT of IPv6",
+		       value);
 }
 
 static int set_word(const char *key, const char *const *words, size_t count, const char *value,
@@ -305,6 +336,10 @@ int config_remote_set(struct config *config, const char *name, const char *value
 			       : err_set(err, EX_CONFIG, "grants is the name of a database");
 	case KEY_TIMEOUT:
 		return set_timeout(remote, value, err);
+	case KEY_LMTP:
+		return set_lmtp(remote, value, err);
+	case KEY_LMTP_TLS:
+		return set_word(name, tls_words, 3, value, &remote->lmtp_tls, err);
 	}
 	return 0;
 }

@@ -118,6 +118,7 @@ void store_deliver(struct store *store, struct store_where *where, struct store_
 {
 	op->counted = false;
 	op->head_size = 0;
+	op->reply = (struct store_reply){0};
 	store->ops->deliver(store, where, op);
 }
 

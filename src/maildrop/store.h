@@ -177,10 +177,23 @@ struct store_usage {
 	struct maildrop_usage usage; /* ret */
 };
 
+/* The reply of another server to a message that was passed on to it. */
+enum { STORE_REPLY_MAX = 120 };
+struct store_reply {
+	uint16_t code;                   /* 0: there was none */
+	char enhanced[12];               /* "5.1.1"; "": none */
+	char words[STORE_REPLY_MAX + 1]; /* the whole line, hostile */
+};
+
 /* OK: it is there whatever happens. ABSENT: the maildrop has to be made before. UNKNOWN: nobody can
- * tell; the sender tries again. */
+ * tell; the sender tries again. REFUSED: another server will not have it, see reply. */
 struct store_deliver {
 	struct store_op op;
+	/* For another server, as long as delivery: who gets it there, the sender as it came, and
+	 * whether it came with SMTPUTF8. */
+	pop3_span recipient, sender;
+	bool utf8;
+	struct store_reply reply;            /* ret */
 	struct maildrop_delivery delivery;   /* its octets live until done */
 	bool counts;                         /* usage before and after is wanted */
 	bool counted;                        /* ret: it is known */

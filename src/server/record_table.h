@@ -100,6 +100,8 @@
 	X(HOLDER_FROM, "held-from")   \
 	X(SINCE, "since")             \
 	X(IDLE, "idle-ms")            \
+	X(SERVER, "server")           \
+	X(THERE, "there")             \
 	X(REASON, "reason")
 
 enum record_event {

@@ -59,9 +59,9 @@ struct sandbox {
 	/* files beneath these only; count 0: no file at all can be opened */
 	struct sandbox_path paths[20];
 	unsigned path_count;
-	uint64_t max_files; /* RLIMIT_NOFILE is left alone; RLIMIT_FSIZE, 0: no limit */
-	bool allow_connect; /* fetch, lookup, connector: outgoing TCP */
-	uint16_t ports[65]; /* connector: to these alone; port_count 0: to any */
+	uint64_t max_files;  /* RLIMIT_NOFILE is left alone; RLIMIT_FSIZE, 0: no limit */
+	bool allow_connect;  /* fetch, lookup, connector: outgoing TCP */
+	uint16_t ports[129]; /* connector: to these alone; port_count 0: to any */
 	unsigned port_count;
 	bool allow_bind; /* fetch: from an address of its choice, at no port of its choice */
 	const struct sandbox_program *program; /* of the role; NULL: it is made here */

@@ -51,6 +51,8 @@ struct search {
 	struct check *check; /* NULL: a recipient of mail */
 	const struct finding *findings;
 	struct recipient_names *names; /* to be asked about; count 0: nothing is */
+	bool passes_on;                /* users whose mail is on another server are found, too */
+	char address[ADDRESS_MAX + 1]; /* that is being looked up; "": the catch-all */
 	struct err *err;
 };
 
@@ -97,6 +99,30 @@ static enum found add_user(struct search *search, const struct user *user)
 	}
 	search->users[search->count++] = *user;
 	return FOUND;
+}
+
+/* A user whose mail is on another server, or whose entry cannot be used: err says so already. */
+static enum found take_unserved(struct search *search, struct user *user)
+{
+	const struct config *config = search->recipients->config;
+	const struct config_remote *remote;
+	const char *to = user->remote_user;
+
+	if (!config || !user->remote_section || user->remote_section > config->remote_count)
+		return FAILED;
+	remote = &config->remotes[user->remote_section - 1];
+	if (!remote->lmtp_port)
+		err_set(search->err, EX_UNAVAILABLE,
+			"the mail of %s is on another server, and remote \"%s\" has no lmtp = "
+			"\"HOST:PORT\" to pass mail on to: write it, or let the MTA send that mail "
+			"there",
+			user->name, remote->name);
+	if (!remote->lmtp_port || !search->passes_on)
+		return FAILED;
+	if (!to[0] && strlen(search->address) < sizeof(user->mail_to))
+		to = search->address;
+	snprintf(user->mail_to, sizeof(user->mail_to), "%s", to[0] ? to : user->name);
+	return add_user(search, user);
 }
 
 /* The place of an alias, for messages. */
@@ -176,8 +202,9 @@ static enum found look_up(struct search *search, pop3_span name)
 			return note_name(search, name);
 		break;
 	case USERS_DOWN:
-	case USERS_UNSERVED:
 		return FAILED;
+	case USERS_UNSERVED:
+		return take_unserved(search, &user);
 	case USERS_UNKNOWN:
 		break;
 	}
@@ -225,6 +252,7 @@ static enum found look_up_address(struct search *search, pop3_span address)
 	local = at ? (size_t)(at - address.data) : address.size;
 	if (local == 0 || address.size > ADDRESS_MAX || memchr(address.data, 0, address.size))
 		return NOBODY;
+	(void)span_copy(address, search->address, sizeof(search->address));
 	if (at) {
 		pop3_span domain = {at + 1, address.size - local - 1};
 
@@ -289,6 +317,7 @@ static enum found catch_all(struct search *search, pop3_span address)
 	if (at && !is_ours(search->recipients,
 			   (pop3_span){at + 1, address.size - (size_t)(at + 1 - address.data)}))
 		return NOBODY;
+	search->address[0] = '\0';
 	found = look_up(search, span_of(name));
 	if (found != NOBODY || search->names->count)
 		return found;
@@ -297,9 +326,10 @@ static enum found catch_all(struct search *search, pop3_span address)
 }
 
 static enum recipient_status resolve(struct recipients *recipients, struct check *check,
-				     pop3_span address, const struct finding *findings,
-				     struct user *ret_users, size_t max, size_t *ret_count,
-				     struct recipient_names *names, struct err *err)
+				     bool passes_on, pop3_span address,
+				     const struct finding *findings, struct user *ret_users,
+				     size_t max, size_t *ret_count, struct recipient_names *names,
+				     struct err *err)
 {
 	struct search *search = calloc(1, sizeof(*search));
 	enum recipient_status status = RECIPIENT_DOWN;
@@ -315,6 +345,7 @@ static enum recipient_status resolve(struct recipients *recipients, struct check
 	search->check = check;
 	search->findings = findings;
 	search->names = names;
+	search->passes_on = passes_on;
 	names->count = 0;
 	search->err = err;
 	pthread_mutex_lock(&recipients->lock);
@@ -343,8 +374,8 @@ enum recipient_status recipients_find(struct recipients *recipients, pop3_span a
 				      struct err *err)
 {
 	struct recipient_names names;
-	enum recipient_status status =
-		resolve(recipients, NULL, address, NULL, ret_users, max, ret_count, &names, err);
+	enum recipient_status status = resolve(recipients, NULL, false, address, NULL, ret_users,
+					       max, ret_count, &names, err);
 
 	if (status != RECIPIENT_ASK)
 		return status;
@@ -358,8 +389,8 @@ enum recipient_status recipients_resolve(struct recipients *recipients, pop3_spa
 					 size_t max, size_t *ret_count,
 					 struct recipient_names *ret_names, struct err *err)
 {
-	return resolve(recipients, NULL, address, findings, ret_users, max, ret_count, ret_names,
-		       err);
+	return resolve(recipients, NULL, true, address, findings, ret_users, max, ret_count,
+		       ret_names, err);
 }
 
 /* ---- the check ---- */
@@ -371,8 +402,8 @@ static bool check_address(struct check *check, pop3_span address)
 	struct err err = {0};
 	size_t count;
 
-	switch (resolve(check->recipients, check, address, NULL, check->users, RECIPIENT_USERS_MAX,
-			&count, &names, &err)) {
+	switch (resolve(check->recipients, check, true, address, NULL, check->users,
+			RECIPIENT_USERS_MAX, &count, &names, &err)) {
 	case RECIPIENT_FOUND:
 	case RECIPIENT_ASK: /* a database may have it: nobody asks it here */
 		return true;

@@ -59,7 +59,12 @@ struct recipient_names {
 };
 /* recipients_find with what databases have said so far. RECIPIENT_ASK: *ret_names is to be asked;
  * with the findings added, the call is made again. Where nobody asks databases (recipients_find),
- * a recipient that one of them could have is RECIPIENT_DOWN. */
+ * a recipient that one of them could have is RECIPIENT_DOWN.
+ *
+ * Users whose mail is on another server (remote_section) are among those found here alone, if their
+ * section has lmtp. mail_to is whom it is for there: remote_user; else the address by which the
+ * user was found, with its sub-address, be it the one that was asked about or the target of an
+ * alias; the name, where that is too long or was the catch-all. */
 enum recipient_status recipients_resolve(struct recipients *recipients, pop3_span address,
 					 const struct finding *findings, struct user *ret_users,
 					 size_t max, size_t *ret_count,

@@ -43,7 +43,8 @@ struct user {
 	uint32_t remote_section; /* 1 + its place; 0: there is none, or the entry cannot be used */
 	char remote_user[USER_REMOTE_NAME_MAX + 1];       /* "": as the section says */
 	char remote_password[USER_REMOTE_SECRET_MAX + 1]; /* "": the section's */
-	bool nologin;       /* extra field nologin: may receive, may not log in */
+	char mail_to[USER_NAME_MAX + 1]; /* of a recipient: the address there (recipients.h) */
+	bool nologin;                    /* extra field nologin: may receive, may not log in */
 	bool external;      /* extra field external: may log in with a client's certificate */
 	char networks[256]; /* that the user may log in from (users/networks.h); "": any */
 };

@@ -14,7 +14,7 @@ ALLOWED = {
     'lmtp': ('base',),
     'sys': ('base',),
     'ipc': ('sys',),
-    'maildrop': ('base', 'sys'),
+    'maildrop': ('base', 'lmtp', 'sys'),
     'users': ('base', 'lmtp', 'sys', 'config'),
     'config': ('base',),
     'server': ('base', 'lmtp', 'sys', 'ipc', 'maildrop', 'users', 'config'),

@@ -52,6 +52,7 @@ COVER = {
                  []),
     'src/lmtp': (['test_lmtp_lmtp', 'transcripts_lmtp', 'corpus_lmtp'],
                  system('lmtp_protocol')),
+    'src/lmtp/relay.c': (['test_lmtp_relay', 'corpus_lmtp_relay'], system('remote_lmtp')),
     'src/ipc': (['test_ipc_messages', 'test_ipc_reason', 'test_ipc_frozen', 'corpus_ipc',
                  'corpus_handlers_keeper',
                  'corpus_handlers_lmtp'], system('hostile_front', 'hostile_keeper')),
@@ -71,6 +72,9 @@ COVER = {
     'src/maildrop/remote': (unit('maildrop', 'remote')
                             + ['corpus_remote', 'corpus_handlers_connector'],
                             system('remote', 'remote_hostile')),
+    'src/maildrop/remote/deliver.c': (['corpus_handlers_connector'], system('remote_lmtp')),
+    'src/maildrop/remote/link.c': (['corpus_handlers_connector'],
+                                   system('remote', 'remote_hostile', 'remote_lmtp')),
     'src/maildrop/deleted.c': (unit('maildrop', 'deleted') + ['corpus_deleted'],
                                system('deleted')),
     'src/maildrop/maildir/session/open.c': (unit('maildrop', 'lending') + MAILDROP,

@@ -65,7 +65,7 @@ def test_every_setting_of_a_database_is_in_the_manual():
 
 def test_every_setting_of_a_remote_is_in_the_manual():
     table = (MAN.parent / 'src/config/remote.c').read_text()
-    rows = set(re.findall(r'\[KEY_\w+\] = \{"(\w+)"', table))
+    rows = set(re.findall(r'\[KEY_\w+\] =\s+\{"(\w+)"', table))
     text = (MAN / 'valija.conf.5').read_text().partition('.Sh OTHER POP3 SERVERS')[2]
     items = re.findall(r'^\.It Va (.*)$', text.partition('\n.Sh ')[0], re.M)
     assert {'server', 'credentials'} < rows

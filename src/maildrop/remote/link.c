@@ -38,6 +38,13 @@ void link_tell(struct link *link, bool answered, const struct err *err)
 		section_gave_up(link->section);
 }
 
+void link_tell_works(struct link *link)
+{
+	if (link->is_tried)
+		section_worked(link->section);
+	link->is_tried = false;
+}
+
 void link_close(struct link *link)
 {
 	section_wait_cancel(link->section, &link->wait);

@@ -58,6 +58,8 @@ void link_keep_tls(struct link *link);
 /* It is opened, or not, as far as the section is concerned. answered: that server works; else err
  * says why it does not; NULL: nobody knows. */
 void link_tell(struct link *link, bool answered, const struct err *err);
+/* That server works. The link keeps its place. */
+void link_tell_works(struct link *link);
 /* Cuts it. The section was told. */
 void link_close(struct link *link);
 

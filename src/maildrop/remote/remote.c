@@ -2,13 +2,17 @@
 #include "maildrop/remote/remote.h"
 
 #include "base/text.h"
+#include "maildrop/remote/deliver.h"
 #include "maildrop/remote/session.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
-enum { THREADS = 2 }; /* that look names up */
+enum {
+	THREADS = 2, /* that look names up */
+	READERS = 2, /* that read messages from a disk */
+};
 
 /* An operation that has ended: done() is called at the end of the turn. */
 struct ended {
@@ -18,7 +22,8 @@ struct ended {
 
 struct remote {
 	struct store store;
-	struct workers *workers;
+	struct workers *workers, *readers;
+	struct node **nodes; /* of each section; NULL: it has none */
 	struct loop_later later;
 	struct ended *first, **last;
 	unsigned count;
@@ -113,28 +118,31 @@ static enum maildrop_status open_empty(struct store *store, struct store_where *
 	return MAILDROP_TEMP;
 }
 
-static struct section *find_section(struct remote *remote, const char *path)
+/* The place of the section; -1: there is none. */
+static int find_section(const struct remote *remote, const char *path)
 {
 	for (unsigned i = 0; i < remote->count; i++) {
 		size_t n = strlen(remote->sections[i].server->name);
 
 		if (strncmp(path, remote->sections[i].server->name, n) == 0 && path[n] == '/')
-			return &remote->sections[i];
+			return (int)i;
 	}
-	return NULL;
+	return -1;
 }
 
 static void open_session(struct store *store, struct store_where *where, struct store_open *op)
 {
 	struct remote *remote = remote_of(store);
-	struct section *section = find_section(remote, where->path);
+	int place = find_section(remote, where->path);
 	struct remote_session *session;
+	struct section *section;
 	struct err err;
 
-	if (!section) {
+	if (place < 0) {
 		finish_words(store, &op->op, MAILDROP_PERM, "there is no such remote section");
 		return;
 	}
+	section = &remote->sections[place];
 	session = calloc(1, sizeof(*session));
 	if (!session)
 		abort();
@@ -206,8 +214,16 @@ static void usage(struct store *store, struct store_where *where, struct store_u
 
 static void deliver(struct store *store, struct store_where *where, struct store_deliver *op)
 {
-	(void)where;
-	finish_words(store, &op->op, MAILDROP_TEMP, "nothing is delivered to another server");
+	struct remote *remote = remote_of(store);
+	int place = find_section(remote, where->path);
+
+	if (place < 0 || !remote->nodes[place])
+		finish_words(
+			store, &op->op, MAILDROP_TEMP,
+			"the remote section has no lmtp = \"HOST:PORT\" that mail for its users "
+			"is passed on to");
+	else
+		node_deliver(remote->nodes[place], op);
 }
 
 static void make(struct store *store, struct store_where *where, struct store_op *op)
@@ -243,6 +259,25 @@ static const struct store_ops ops = {
 	.cancel = cancel,
 };
 
+static int add_node(struct remote *remote, unsigned i, const struct remote_server *server,
+		    struct err *err)
+{
+	struct node *node;
+
+	if (!server->lmtp_host)
+		return 0;
+	node = calloc(1, sizeof(*node));
+	if (!node)
+		return err_set(err, EX_OSERR, "out of memory");
+	if (node_init(node, &remote->store, &remote->workers, &remote->readers, server, err) < 0) {
+		free(node);
+		return -1;
+	}
+	node->finish = finish;
+	remote->nodes[i] = node;
+	return 0;
+}
+
 struct store *remote_store_create(const struct store_host *host,
 				  const struct remote_server *servers, unsigned count,
 				  struct err *err)
@@ -257,6 +292,12 @@ struct store *remote_store_create(const struct store_host *host,
 	remote->last = &remote->first;
 	remote->later.run = run_ended;
 	remote->later.context = remote;
+	remote->nodes = calloc(count + 1, sizeof(*remote->nodes));
+	if (!remote->nodes) {
+		err_set(err, EX_OSERR, "out of memory");
+		remote_store_destroy(&remote->store);
+		return NULL;
+	}
 	for (unsigned i = 0; i < count; i++) {
 		if (section_init(&remote->sections[i], host->loop, &remote->workers, &servers[i],
 				 link_silent, err) < 0) {
@@ -264,6 +305,10 @@ struct store *remote_store_create(const struct store_host *host,
 			return NULL;
 		}
 		remote->count++;
+		if (add_node(remote, i, &servers[i], err) < 0) {
+			remote_store_destroy(&remote->store);
+			return NULL;
+		}
 	}
 	return &remote->store;
 }
@@ -272,8 +317,17 @@ int remote_store_start(struct store *store, struct err *err)
 {
 	struct remote *remote = remote_of(store);
 
-	remote->workers = workers_create(store->host->loop, THREADS, 0, remote->count + 1, err);
-	return remote->workers ? 0 : -1;
+	unsigned nodes = 0;
+
+	for (unsigned i = 0; i < remote->count; i++)
+		nodes += remote->nodes[i] != NULL;
+	remote->workers =
+		workers_create(store->host->loop, THREADS, 0, remote->count + nodes + 1, err);
+	if (!remote->workers || !nodes)
+		return remote->workers ? 0 : -1;
+	remote->readers =
+		workers_create(store->host->loop, READERS, 0, nodes * SECTION_MAIL_MAX, err);
+	return remote->readers ? 0 : -1;
 }
 
 void remote_store_destroy(struct store *store)
@@ -283,7 +337,13 @@ void remote_store_destroy(struct store *store)
 	if (!store)
 		return;
 	workers_destroy(remote->workers);
-	for (unsigned i = 0; i < remote->count; i++)
+	workers_destroy(remote->readers);
+	for (unsigned i = 0; i < remote->count; i++) {
+		if (remote->nodes[i])
+			node_finish(remote->nodes[i]);
+		free(remote->nodes[i]);
 		section_finish(&remote->sections[i]);
+	}
+	free(remote->nodes);
 	free(remote);
 }

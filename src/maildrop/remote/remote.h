@@ -23,6 +23,13 @@ struct remote_server {
 	const char *pin;     /* "sha256//…" in its place; NULL: none */
 	bool token;          /* the secret is an access token (XOAUTH2) */
 	uint32_t timeout_ms;
+	/* The LMTP server that mail for its users goes to; its certificate is judged in the same
+	 * way. NULL: none. */
+	const char *lmtp_host;
+	uint16_t lmtp_port;
+	enum remote_tls lmtp_tls;
+	const char *host_name; /* ours, for LHLO */
+	bool for_mail;         /* host, port and tls are those of the LMTP server */
 };
 
 /* Reads the files of authorities: before the sandbox. */

@@ -140,7 +140,9 @@ void section_wait_cancel(struct section *section, struct section_wait *wait)
 
 bool section_enter(struct section *section, struct section_wait *wait)
 {
-	if (section->opening < SECTION_OPENING_MAX) {
+	unsigned most = section->server->for_mail ? SECTION_MAIL_MAX : SECTION_OPENING_MAX;
+
+	if (section->opening < most) {
 		section->opening++;
 		return true;
 	}
@@ -176,6 +178,11 @@ void section_leave(struct section *section)
 
 /* ---- the breaker ---- */
 
+static const char *kind_of(const struct section *section)
+{
+	return section->server->for_mail ? "lmtp of remote " : "remote ";
+}
+
 bool section_may_try(struct section *section, struct err *err)
 {
 	uint64_t now = loop_now(section->loop);
@@ -199,8 +206,10 @@ void section_failed(struct section *section, const struct err *why)
 	if (++section->failures < FAILURES)
 		return;
 	if (section->failures == FAILURES)
-		log_error("remote %s is down: %s; its users get [SYS/TEMP] until it is back",
-			  section->server->name, why->text);
+		log_error("%s%s is down: %s; %s until it is back", kind_of(section),
+			  section->server->name, why->text,
+			  section->server->for_mail ? "mail for its users is put off (451)"
+						    : "its users get [SYS/TEMP]");
 	section->pause = section->pause ? section->pause * 2 : PAUSE_FIRST;
 	if (section->pause > PAUSE_MOST)
 		section->pause = PAUSE_MOST;
@@ -211,7 +220,7 @@ void section_worked(struct section *section)
 {
 	section->trying = false;
 	if (section->failures >= FAILURES)
-		log_info("remote %s is back", section->server->name);
+		log_info("%s%s is back", kind_of(section), section->server->name);
 	section->failures = 0;
 	section->pause = 0;
 	if (section->abilities.known && section->abilities_until <= loop_now(section->loop))
@@ -290,11 +299,12 @@ bool section_resolve(struct section *section, struct section_wait *wait)
 int section_tls(struct section *section, int fd, struct tls_client **ret, struct err *err)
 {
 	const struct remote_server *server = section->server;
-	struct tls_client_settings settings = {.host = server->host,
-					       .ca_file = server->pin ? NULL : server->ca_file,
-					       .alpn = server->tls == REMOTE_TLS ? "pop3" : NULL,
-					       .pin_count = server->pin ? 1 : 0,
-					       .trust = section->trust};
+	struct tls_client_settings settings = {
+		.host = server->host,
+		.ca_file = server->pin ? NULL : server->ca_file,
+		.alpn = server->tls == REMOTE_TLS && !server->for_mail ? "pop3" : NULL,
+		.pin_count = server->pin ? 1 : 0,
+		.trust = section->trust};
 	int rc;
 
 	memcpy(settings.pins[0], section->pin, sizeof(section->pin));

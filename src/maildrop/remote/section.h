@@ -19,6 +19,7 @@ enum {
 	SECTION_ADDRESSES = 8,
 	SECTION_TICKETS = 32,
 	SECTION_OPENING_MAX = 512, /* sessions that are being opened; more wait their turn */
+	SECTION_MAIL_MAX = 64,     /* messages that are passed on at a time */
 };
 
 struct section_address {

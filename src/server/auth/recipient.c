@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "server/auth/keepers.h"
+#include "server/auth/remote.h"
 #include "server/auth/usage.h"
 #include "server/record.h"
 #include "users/site.h"
@@ -82,6 +83,19 @@ static void refuse(struct peer *front, const struct ipc_recipient *message, enum
 	peer_send(front, IPC_RCPT_REFUSED, &answer);
 }
 
+static int pass_on_remote(struct peer *front, const struct ipc_recipient *message,
+			  const struct user *user, struct peer *connector)
+{
+	struct ipc_recipient_remote open = {.front = front->instance,
+					    .session = message->session,
+					    .transaction = message->transaction,
+					    .index = message->index,
+					    .remote = user->remote_section - 1};
+	pop3_span texts[] = {span_of(user->name), span_of(user->mail_to), ipc_text(message, 0)};
+
+	return auth_pass_on(connector, IPC_RCPT_REMOTE, &open, texts, 3);
+}
+
 static int pass_on(struct peer *front, const struct ipc_recipient *message, const struct user *user,
 		   struct peer *keeper)
 {
@@ -96,6 +110,8 @@ static int pass_on(struct peer *front, const struct ipc_recipient *message, cons
 					  .placed = user->placed};
 	pop3_span texts[] = {span_of(user->name), span_of(user_home(user)), ipc_text(message, 0)};
 
+	if (user->remote_section)
+		return pass_on_remote(front, message, user, keeper);
 	return auth_pass_on(keeper, IPC_RCPT_OPEN, &open, texts, 3);
 }
 
@@ -182,15 +198,23 @@ static void note_owner(struct owners_found *owners, uint32_t uid, const struct u
 	owners->absent += user != NULL;
 }
 
-/* Finds the keepers of all users that run, and the owners of all; asks for unknown owners. */
-static enum auth_keeper_found look(struct auth *auth, const struct user *users, size_t count,
-				   struct peer **ret, struct owners_found *owners,
-				   uint64_t *ret_key)
+/* Finds the keepers of all users that run, and the owners of all; asks for unknown owners. All
+ * recipients of a session whose mail goes to other servers have the same connector, so that their
+ * message goes to each of these once. */
+static enum auth_keeper_found look(struct auth *auth, const struct ipc_recipient *message,
+				   const struct user *users, size_t count, struct peer **ret,
+				   struct owners_found *owners, uint64_t *ret_key)
 {
 	enum auth_keeper_found found = KEEPER_FOUND;
 	uint64_t key = 0;
 
 	for (size_t i = 0; i < count; i++) {
+		if (users[i].remote_section) {
+			ret[i] = auth_find_connector(auth, message->session);
+			if (!ret[i])
+				return KEEPER_NONE;
+			continue;
+		}
 		switch (auth_find_keeper(auth, &users[i], &ret[i], &key)) {
 		case KEEPER_FOUND:
 			note_owner(owners, ret[i]->uid, NULL);
@@ -234,7 +258,7 @@ static enum auth_keeper_found find_keepers(struct auth *auth, const struct ipc_r
 					   struct peer **ret, uint64_t *ret_key)
 {
 	struct owners_found owners = {.count = 0};
-	enum auth_keeper_found found = look(auth, users, count, ret, &owners, ret_key);
+	enum auth_keeper_found found = look(auth, message, users, count, ret, &owners, ret_key);
 
 	if (found != KEEPER_ABSENT || !can_have(auth, message, &owners))
 		return found;

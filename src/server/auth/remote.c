@@ -15,11 +15,8 @@ enum {
 	JUDGED_FAILED = 2, /* where some have failed not long ago */
 };
 
-/* A restarted auth chooses the same. */
-static struct peer *find_connector(const struct auth *auth, const struct user *user)
+struct peer *auth_find_connector(const struct auth *auth, uint64_t hash)
 {
-	uint64_t hash = hash_everywhere(user->name, strlen(user->name));
-
 	for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
 		if (peer->role == ROLE_CONNECTOR && peer->group_size &&
 		    peer->index == hash % peer->group_size)
@@ -49,12 +46,18 @@ enum open_judge {
 	OPEN_JUDGED_LOGGED /* by VERDICT, and the connector logs that server's words */
 };
 
+/* A restarted auth chooses the same. */
+static struct peer *connector_of(const struct auth *auth, const struct user *user)
+{
+	return auth_find_connector(auth, hash_everywhere(user->name, strlen(user->name)));
+}
+
 /* The instance of the connector that was asked, 0: none. */
 static uint64_t send_open(struct auth_session *session, const struct user *user,
 			  const struct open_as *as, pop3_span secret, enum open_judge judge)
 {
 	struct auth *auth = session->front->child->state;
-	struct peer *connector = find_connector(auth, user);
+	struct peer *connector = connector_of(auth, user);
 	struct ipc_open_remote message = {.front = session->front->instance,
 					  .session = session->node.key,
 					  .ticket = session->ticket,

@@ -30,4 +30,7 @@ void auth_remote_cancel(struct auth_session *session);
 /* Its sessions, and those that wait for its verdict, are denied. */
 void auth_connector_gone(const struct auth *auth, const struct peer *connector);
 
+/* The connector for all with that hash; NULL: it is being restarted. */
+struct peer *auth_find_connector(const struct auth *auth, uint64_t hash);
+
 #endif

@@ -189,8 +189,8 @@ void usages_ask(struct auth *auth, const struct peer *mta, const struct ipc_reci
 		struct site_quota quota = site_quota(auth->child->config, &users[i]);
 		struct part *part;
 
-		if (!quota.messages && !quota.octets)
-			continue;
+		if ((!quota.messages && !quota.octets) || users[i].remote_section)
+			continue; /* another server's quota is its own */
 		part = new_part(question, &users[i], quota);
 		if (part)
 			find_keeper(part);

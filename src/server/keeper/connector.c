@@ -11,6 +11,7 @@
 #include "config/remote.h"
 #include "maildrop/remote/remote.h"
 #include "server/keeper/body.h"
+#include "server/keeper/delivery.h"
 #include "server/keeper/opening.h"
 #include "server/keeper/session.h"
 #include "server/keeper/takeover.h"
@@ -98,11 +99,33 @@ static void open_remote(struct peer *auth, const struct ipc_open_remote *message
 	keeper_open_remote(auth, message, span_of(path), name, secret);
 }
 
+/* A recipient of a section's. Its server is asked when the message is here. */
+static void recipient(struct peer *auth, const struct ipc_recipient_remote *message)
+{
+	const struct config *config = auth->child->config;
+	pop3_span user = ipc_text(message, 0);
+	char path[sizeof(config->remotes[0].name) + IPC_TEXT_MAX + 2];
+
+	if (message->remote >= config->remote_count ||
+	    !config->remotes[message->remote].lmtp_port) {
+		peer_break(auth, "a remote section that is not there, or without lmtp");
+		return;
+	}
+	snprintf(path, sizeof(path), "%s/%.*s", config->remotes[message->remote].name,
+		 (int)user.size, user.data);
+	keeper_recipient_remote(auth, message, span_of(path));
+}
+
 static void peer_message(struct peer *peer, enum ipc_type type, const void *message, int *fds)
 {
-	(void)fds;
 	if (type == IPC_OPEN_REMOTE)
 		open_remote(peer, message);
+	else if (type == IPC_RCPT_REMOTE)
+		recipient(peer, message);
+	else if (type == IPC_DELIVER)
+		keeper_deliver(peer, message, &fds[0]);
+	else if (type == IPC_FORGET)
+		keeper_forget(peer, message);
 	else if (type == IPC_GO)
 		keeper_go(peer, message);
 	else
@@ -123,8 +146,14 @@ static void add_rights(const struct config *config, struct sandbox *sandbox)
 
 	sandbox->allow_connect = true;
 	for (uint32_t i = 0; i < config->remote_count; i++) {
-		sandbox->ports[sandbox->port_count++] = (uint16_t)config->remotes[i].port;
-		names |= !is_address(config->remotes[i].host);
+		const struct config_remote *remote = &config->remotes[i];
+
+		sandbox->ports[sandbox->port_count++] = (uint16_t)remote->port;
+		names |= !is_address(remote->host);
+		if (!remote->lmtp_port)
+			continue;
+		sandbox->ports[sandbox->port_count++] = (uint16_t)remote->lmtp_port;
+		names |= !is_address(remote->lmtp_host);
 	}
 	if (!names)
 		return;
@@ -135,21 +164,30 @@ static void add_rights(const struct config *config, struct sandbox *sandbox)
 	sandbox_add_path(sandbox, "/run", SANDBOX_READ);
 }
 
-static struct remote_server server_of(const struct config_remote *section)
+static enum remote_tls tls_of(uint32_t tls)
+{
+	return tls == CONFIG_REMOTE_TLS     ? REMOTE_TLS
+	       : tls == CONFIG_REMOTE_CLEAR ? REMOTE_CLEAR
+					    : REMOTE_STARTTLS;
+}
+
+static struct remote_server server_of(const struct config *config,
+				      const struct config_remote *section)
 {
 	bool pin = strncmp(section->verify, "sha256//", 8) == 0;
 
 	return (struct remote_server){.name = section->name,
 				      .host = section->host,
 				      .port = (uint16_t)section->port,
-				      .tls = section->tls == CONFIG_REMOTE_TLS ? REMOTE_TLS
-					     : section->tls == CONFIG_REMOTE_CLEAR
-						     ? REMOTE_CLEAR
-						     : REMOTE_STARTTLS,
+				      .tls = tls_of(section->tls),
 				      .ca_file = pin ? NULL : section->verify,
 				      .pin = pin ? section->verify : NULL,
 				      .token = section->credentials == CONFIG_REMOTE_OAUTH,
-				      .timeout_ms = section->timeout_seconds * 1000};
+				      .timeout_ms = section->timeout_seconds * 1000,
+				      .lmtp_host = section->lmtp_port ? section->lmtp_host : NULL,
+				      .lmtp_port = (uint16_t)section->lmtp_port,
+				      .lmtp_tls = tls_of(section->lmtp_tls),
+				      .host_name = config->host_name};
 }
 
 static int open_store(struct keeper *keeper, struct err *err)
@@ -160,7 +198,7 @@ static int open_store(struct keeper *keeper, struct err *err)
 	if (!servers)
 		return err_set(err, EX_OSERR, "out of memory");
 	for (uint32_t i = 0; i < config->remote_count; i++)
-		servers[i] = server_of(&config->remotes[i]);
+		servers[i] = server_of(config, &config->remotes[i]);
 	keeper->host.loop = keeper->child->loop;
 	keeper->host.event = keeper_store_event;
 	keeper->remotes.store = /* servers stay as long as the process */

@@ -11,6 +11,7 @@
 #include "base/descriptor.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "config/remote.h"
 #include "server/counters.h"
 #include "server/keeper/envelope.h"
 #include "server/keeper/notice.h"
@@ -40,9 +41,10 @@ struct recipient {
 	struct keeper_place *place;
 	uint32_t index, transaction;
 	struct maildrop_quota quota;
-	bool placed;      /* the user's entry says where the maildrop is */
-	const char *user; /* behind the address */
-	char address[];   /* for Delivered-To */
+	bool placed;       /* the user's entry says where the maildrop is */
+	const char *user;  /* behind the address */
+	const char *there; /* whom it is for at another server; behind user */
+	char address[];    /* for Delivered-To */
 };
 
 /* The recipients that a front's session may deliver to now. */
@@ -55,6 +57,7 @@ struct transaction {
 /* One message for all its recipients at this keeper: freed with the last job. */
 struct delivery_message {
 	int fd;
+	bool utf8; /* it came with SMTPUTF8 */
 	uint64_t size;
 	unsigned references;
 	char headers[IPC_HEADERS_MAX + 1];
@@ -135,6 +138,26 @@ static enum reason reason_of(const struct keeper *keeper, enum maildrop_status s
 		break;
 	}
 	return REASON_MAILDROP_TEMP;
+}
+
+static bool is_full(const struct store_reply *reply)
+{
+	return reply->enhanced[0] && strcmp(reply->enhanced + 1, ".2.2") == 0;
+}
+
+/* Of another server's reply its class goes on, with words of ours, and what most senders ask for:
+ * who is not there, and whose mailbox is full. */
+static enum reason reason_there(const struct delivery_job *job)
+{
+	const struct store_reply *reply = &job->store.deliver.reply;
+
+	if (job->status == MAILDROP_OK)
+		return REASON_OK;
+	if (job->status == MAILDROP_REFUSED)
+		return is_full(reply)                          ? REASON_OVER_QUOTA_PERM
+		       : strcmp(reply->enhanced, "5.1.1") == 0 ? REASON_NO_SUCH_USER
+							       : REASON_REMOTE_REFUSED;
+	return is_full(reply) && reply->code / 100 == 4 ? REASON_OVER_QUOTA : REASON_MAILDROP_TEMP;
 }
 
 static void answer(const struct delivery_job *job, uint32_t index, enum ipc_type type,
@@ -233,21 +256,41 @@ static struct delivery_job *new_job(struct keeper *keeper, uint64_t front, uint6
 	return job;
 }
 
-static void refuse(struct peer *front, const struct ipc_recipient_open *message)
+static void refuse(struct peer *front, uint64_t session, uint32_t transaction, uint32_t index)
 {
-	struct ipc_recipient_answer refusal = {.session = message->session,
-					       .transaction = message->transaction,
-					       .index = message->index,
+	struct ipc_recipient_answer refusal = {.session = session,
+					       .transaction = transaction,
+					       .index = index,
 					       .reason = REASON_MAILDROP_TEMP};
 
 	peer_send(front, IPC_RCPT_REFUSED, &refusal);
+}
+
+static struct recipient *new_recipient(struct keeper *keeper, struct keeper_root *root,
+				       pop3_span path, const pop3_span texts[3])
+{
+	struct recipient *recipient =
+		calloc(1, sizeof(*recipient) + texts[0].size + texts[1].size + texts[2].size + 3);
+	char *at;
+
+	if (recipient)
+		recipient->place = keeper_place_take(keeper, root, path);
+	if (!recipient || !recipient->place)
+		abort();
+	at = recipient->address;
+	memcpy(at, texts[0].data, texts[0].size);
+	recipient->user = at += texts[0].size + 1;
+	memcpy(at, texts[1].data, texts[1].size);
+	recipient->there = at += texts[1].size + 1;
+	memcpy(at, texts[2].data, texts[2].size);
+	return recipient;
 }
 
 void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *message)
 {
 	struct keeper *keeper = auth->child->state;
 	struct peer *front = child_peer(auth->child, ROLE_LMTP, message->front);
-	pop3_span user = ipc_text(message, 0), address = ipc_text(message, 2);
+	const pop3_span texts[] = {ipc_text(message, 2), ipc_text(message, 0), {"", 0}};
 	struct keeper_root *root = keeper_root_of(keeper, message->root);
 	struct recipient *recipient;
 	struct delivery_job *job;
@@ -259,17 +302,10 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 		return;
 	}
 	if (front_of(front)->asked >= FRONT_ASKED || root->away) {
-		refuse(front, message);
+		refuse(front, message->session, message->transaction, message->index);
 		return;
 	}
-	recipient = calloc(1, sizeof(*recipient) + address.size + 1 + user.size + 1);
-	if (recipient)
-		recipient->place = keeper_place_take(keeper, root, ipc_text(message, 1));
-	if (!recipient || !recipient->place)
-		abort();
-	memcpy(recipient->address, address.data, address.size);
-	memcpy(recipient->address + address.size + 1, user.data, user.size);
-	recipient->user = recipient->address + address.size + 1;
+	recipient = new_recipient(keeper, root, ipc_text(message, 1), texts);
 	recipient->placed = message->placed;
 	recipient->index = message->index;
 	recipient->transaction = message->transaction;
@@ -285,15 +321,36 @@ void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *messag
 	store_usage(root->store, &recipient->place->where, &job->store.usage);
 }
 
+void keeper_recipient_remote(struct peer *auth, const struct ipc_recipient_remote *message,
+			     pop3_span path)
+{
+	struct keeper *keeper = auth->child->state;
+	struct peer *front = child_peer(auth->child, ROLE_LMTP, message->front);
+	const pop3_span texts[] = {ipc_text(message, 2), ipc_text(message, 0),
+				   ipc_text(message, 1)};
+	struct recipient *recipient;
+
+	if (!front)
+		return;
+	recipient = new_recipient(keeper, &keeper->remotes, path, texts);
+	recipient->index = message->index;
+	recipient->transaction = message->transaction;
+	front_of(front)->asked++;
+	quota_known(new_job(keeper, message->front, message->session, recipient));
+}
+
 /* ---- messages ---- */
 
-/* The header lines of this recipient. Return-Path stays the first line (RFC 5321 section 4.4). */
+/* The header lines of this recipient. Return-Path stays the first line (RFC 5321 section 4.4); it
+ * and Delivered-To are of the server that delivers. */
 static size_t write_lines(const struct delivery_job *job, char ret[LINES_MAX])
 {
 	const char *headers = job->sealed_message->headers;
 	size_t first = strcspn(headers, "\n");
 	const char *rest = headers + first + (headers[first] != '\0');
 
+	if (job->recipient->place->root->remote)
+		return (size_t)snprintf(ret, LINES_MAX, "%s", rest);
 	return (size_t)snprintf(ret, LINES_MAX, "%.*sDelivered-To: %s\r\n%s", (int)(rest - headers),
 				headers, job->recipient->address, rest);
 }
@@ -317,6 +374,9 @@ static void begin_delivery(struct delivery_job *job)
 					   .headers = {job->text, write_lines(job, job->text)},
 					   .quota = job->recipient->quota,
 					   .ret_name = job->file};
+	op->recipient = span_of(job->recipient->there);
+	op->sender = envelope_sender(job->sealed_message->headers);
+	op->utf8 = job->sealed_message->utf8;
 	op->counts = keeper->child->config->quota_notices && has_quota(job->recipient);
 	op->head = job->text + LINES_MAX;
 	op->head_room = ENVELOPE_HEAD;
@@ -358,6 +418,28 @@ static bool begin_notice(struct delivery_job *job)
 	return true;
 }
 
+static bool is_over_quota(const struct delivery_job *job)
+{
+	return job->status == MAILDROP_OVER_QUOTA ||
+	       (job->status != MAILDROP_OK && job->recipient->place->root->remote &&
+		is_full(&job->store.deliver.reply));
+}
+
+/* Where the message went, and for whom. */
+static void add_server(struct record *record, const struct delivery_job *job)
+{
+	const struct config *config = job->keeper->child->config;
+	const char *path = job->recipient->place->path;
+	int remote = config_remote_find(config, (pop3_span){path, strcspn(path, "/")});
+	char server[CONFIG_NAME_MAX + 16];
+
+	if (remote < 0)
+		return;
+	record_words(record, RECORD_KEY_SERVER,
+		     config_remote_text(&config->remotes[remote], "lmtp", server, sizeof(server)));
+	record_text(record, RECORD_KEY_THERE, span_of(job->recipient->there));
+}
+
 static void log_delivery(const struct delivery_job *job)
 {
 	const struct recipient *recipient = job->recipient;
@@ -365,9 +447,9 @@ static void log_delivery(const struct delivery_job *job)
 	struct record record;
 
 	record_begin(&record,
-		     job->status == MAILDROP_OK           ? RECORD_DELIVERED
-		     : job->status == MAILDROP_OVER_QUOTA ? RECORD_OVER_QUOTA
-							  : RECORD_DELIVERY_FAILED,
+		     job->status == MAILDROP_OK ? RECORD_DELIVERED
+		     : is_over_quota(job)       ? RECORD_OVER_QUOTA
+						: RECORD_DELIVERY_FAILED,
 		     NULL, job->front, job->session);
 	record_number(&record, RECORD_KEY_SIZE, job->sealed_message->size);
 	record_text(&record, RECORD_KEY_CLIENT, envelope_client(headers));
@@ -375,7 +457,11 @@ static void log_delivery(const struct delivery_job *job)
 	record_text(&record, RECORD_KEY_RECIPIENT, span_of(recipient->address));
 	record_text(&record, RECORD_KEY_SENDER, envelope_sender(headers));
 	record_text(&record, RECORD_KEY_MESSAGE_ID, span_of(job->message_id));
-	if (job->status == MAILDROP_OK) {
+	if (recipient->place->root->remote)
+		add_server(&record, job);
+	if (job->status == MAILDROP_OK && recipient->place->root->remote) {
+		record_text(&record, RECORD_KEY_ANSWER, span_of(job->store.deliver.reply.words));
+	} else if (job->status == MAILDROP_OK) {
 		record_words(&record, RECORD_KEY_FILE, job->file);
 	} else {
 		record_text(&record, RECORD_KEY_MAILDROP, span_of(recipient->place->path));
@@ -388,13 +474,14 @@ static void log_delivery(const struct delivery_job *job)
 static void delivered(struct delivery_job *job)
 {
 	struct keeper *keeper = job->keeper;
-	enum reason reason = reason_of(keeper, job->status);
+	enum reason reason = job->recipient->place->root->remote ? reason_there(job)
+								 : reason_of(keeper, job->status);
 
 	log_delivery(job);
 	counters_took(COUNTER_DELIVERY_SECONDS, job->since);
 	if (job->status == MAILDROP_OK)
 		counters_add(COUNTER_DELIVERED_OCTETS, job->sealed_message->size);
-	if (job->status == MAILDROP_OK)
+	if (job->status == MAILDROP_OK && !job->recipient->place->root->remote)
 		keeper_location_seen(keeper, job->recipient->place);
 	job->recipient->next = job->also;
 	while (job->recipient) {
@@ -528,6 +615,7 @@ static struct delivery_message *new_message(const struct ipc_deliver *message, i
 		return NULL;
 	memcpy(sealed_message->headers, ipc_tail(message) + numbers, message->head.tail - numbers);
 	sealed_message->size = message->size;
+	sealed_message->utf8 = message->utf8 != 0;
 	sealed_message->references = 1;
 	sealed_message->fd = *fd;
 	*fd = -1;

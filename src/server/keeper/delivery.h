@@ -6,6 +6,9 @@
 #include "server/keeper/place.h"
 
 void keeper_recipient(struct peer *auth, const struct ipc_recipient_open *message);
+/* The same for a user whose mail is on another server: path is the place, SECTION/USER. */
+void keeper_recipient_remote(struct peer *auth, const struct ipc_recipient_remote *message,
+			     pop3_span path);
 void keeper_deliver(struct peer *front, const struct ipc_deliver *message, int *fd);
 void keeper_forget(struct peer *front, const struct ipc_transaction *message);
 /* The front is gone: its transactions end, but jobs under way are finished. */

@@ -396,7 +396,7 @@ static bool work_together(enum ipc_role a, enum ipc_role b)
 	bool front = a == ROLE_FRONT || a == ROLE_LMTP;
 
 	return (front && (b == ROLE_AUTH || b == ROLE_KEEPER)) ||
-	       (b == ROLE_CONNECTOR && (a == ROLE_FRONT || a == ROLE_AUTH)) ||
+	       (b == ROLE_CONNECTOR && (front || a == ROLE_AUTH)) ||
 	       (a == ROLE_AUTH && (b == ROLE_KEEPER || b == ROLE_LOOKUP || b == ROLE_LOGINS)) ||
 	       (a == ROLE_FRONT && b == ROLE_KEYS) || (a == ROLE_MTA && b == ROLE_AUTH) ||
 	       (a == ROLE_CONTROL && b == ROLE_AUTH) || (a == ROLE_LOCKER && b == ROLE_KEEPER);

@@ -193,6 +193,14 @@ static void warn_of_rules(const struct config *config)
 	}
 }
 
+static bool takes_mail(const struct config *config)
+{
+	for (uint32_t i = 0; i < config->listener_count; i++)
+		if (config->listeners[i].service == SERVICE_LMTP)
+			return true;
+	return false;
+}
+
 /* A connector that cannot read them does not start, and its users get [SYS/TEMP]. */
 static int check_remotes(const struct config *config, struct err *err)
 {
@@ -203,11 +211,20 @@ static int check_remotes(const struct config *config, struct err *err)
 		bool pin = strncmp(remote->verify, "sha256//", 8) == 0;
 		struct tls_trust *trust = NULL;
 
-		if (remote->tls != CONFIG_REMOTE_CLEAR && !pin &&
+		if (!pin &&
+		    (remote->tls != CONFIG_REMOTE_CLEAR ||
+		     remote->lmtp_tls != CONFIG_REMOTE_CLEAR) &&
 		    tls_trust_create(remote->verify, false, &trust, err) < 0)
 			return err_prefix(err, "%s:%u: remote \"%s\"", config->file, remote->line,
 					  remote->name);
 		tls_trust_destroy(trust);
+		if (!remote->lmtp_port && takes_mail(config)) {
+			snprintf(text, sizeof(text),
+				 "%s:%u: remote \"%s\" has no lmtp: mail that LMTP gets for its "
+				 "users is put off (451), unless the MTA sends it there itself",
+				 config->file, remote->line, remote->name);
+			warn(text);
+		}
 		if (remote->tls != CONFIG_REMOTE_CLEAR)
 			continue;
 		snprintf(text, sizeof(text),
