@@ -18,7 +18,8 @@ enum {
 
 static size_t octets_of(const struct box *box)
 {
-	return sizeof(*box) + box->log.room * (sizeof(struct drop_message) + 8) +
+	return sizeof(*box) +
+	       box->log.room * (sizeof(struct drop_message) + 3 * sizeof(struct drop_slot)) +
 	       box->log.text_room + box->log.deletion_room * sizeof(uint32_t) +
 	       drop_listings_octets(&box->listings);
 }

@@ -14,6 +14,7 @@
 
 #include "base/crc32c.h"
 
+#include <endian.h>
 #include <string.h>
 
 enum {
@@ -35,13 +36,28 @@ static void put(unsigned char *out, uint64_t value, size_t octets)
 		out[i] = (unsigned char)(value >> 8 * i);
 }
 
-static uint64_t get(const unsigned char *in, size_t octets)
+static uint16_t get16(const unsigned char *in)
 {
-	uint64_t value = 0;
+	uint16_t value;
 
-	for (size_t i = 0; i < octets; i++)
-		value |= (uint64_t)in[i] << 8 * i;
-	return value;
+	memcpy(&value, in, sizeof(value));
+	return le16toh(value);
+}
+
+static uint32_t get32(const unsigned char *in)
+{
+	uint32_t value;
+
+	memcpy(&value, in, sizeof(value));
+	return le32toh(value);
+}
+
+static uint64_t get64(const unsigned char *in)
+{
+	uint64_t value;
+
+	memcpy(&value, in, sizeof(value));
+	return le64toh(value);
 }
 
 static uint32_t crc_of(const unsigned char *frame, size_t size)
@@ -90,11 +106,11 @@ static bool take_add(const unsigned char *in, size_t size, struct drop_frame *re
 
 	if (size != DROP_FRAME_ADD + id_size || !is_unique_id(in + DROP_FRAME_ADD, id_size))
 		return false;
-	ret->octets = get(in + AT_OCTETS, 8);
-	ret->stored = get(in + AT_STORED, 8);
-	ret->arrived = get(in + AT_ARRIVED, 8);
-	ret->flags = (uint32_t)get(in + AT_FLAGS, 4);
-	ret->body_crc = (uint32_t)get(in + AT_BODY_CRC, 4);
+	ret->octets = get64(in + AT_OCTETS);
+	ret->stored = get64(in + AT_STORED);
+	ret->arrived = get64(in + AT_ARRIVED);
+	ret->flags = get32(in + AT_FLAGS);
+	ret->body_crc = get32(in + AT_BODY_CRC);
 	ret->unique_id = (pop3_span){(const char *)in + DROP_FRAME_ADD, id_size};
 	return ret->octets <= OCTETS_MAX && ret->stored <= OCTETS_MAX;
 }
@@ -102,10 +118,10 @@ static bool take_add(const unsigned char *in, size_t size, struct drop_frame *re
 size_t drop_frame_decode(pop3_span in, struct drop_frame *ret)
 {
 	const unsigned char *data = (const unsigned char *)in.data;
-	size_t size = in.size < DROP_FRAME_HEAD ? 0 : (size_t)get(data, 2);
+	size_t size = in.size < DROP_FRAME_HEAD ? 0 : get16(data);
 	struct drop_frame frame = {0};
 
-	if (size < DROP_FRAME_HEAD || size > in.size || crc_of(data, size) != get(data + AT_CRC, 4))
+	if (size < DROP_FRAME_HEAD || size > in.size || crc_of(data, size) != get32(data + AT_CRC))
 		return 0;
 	frame.kind = (enum drop_kind)data[AT_KIND];
 	memcpy(frame.id, data + AT_ID, DROP_ID);

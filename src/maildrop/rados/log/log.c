@@ -9,7 +9,10 @@
 #include <string.h>
 #include <sysexits.h>
 
-enum { SLOTS_FIRST = 64 };
+enum {
+	SLOTS_FIRST = 64,
+	RESERVE_MIN = 65536, /* octets */
+};
 
 void drop_log_init(struct drop_log *log)
 {
@@ -35,36 +38,75 @@ static size_t first_slot(const struct drop_log *log, const unsigned char id[DROP
 	return (size_t)(hash * 0x9e3779b97f4a7c15u >> 20) & log->slot_mask;
 }
 
-/* The slot of that id, or the free one where it would be. */
-static size_t slot_of(const struct drop_log *log, const unsigned char id[DROP_ID])
+static uint32_t tag_of(const unsigned char id[DROP_ID])
 {
-	size_t slot = first_slot(log, id);
+	uint32_t tag;
 
-	while (log->slots[slot] && memcmp(log->messages[log->slots[slot] - 1].id, id, DROP_ID) != 0)
-		slot = (slot + 1) & log->slot_mask;
-	return slot;
+	memcpy(&tag, id + 8, sizeof(tag));
+	return tag;
+}
+
+/* The slot of that id, or the free one where it would be. */
+static struct drop_slot *slot_of(const struct drop_log *log, const unsigned char id[DROP_ID])
+{
+	size_t at = first_slot(log, id);
+	uint32_t tag = tag_of(id);
+
+	for (;; at = (at + 1) & log->slot_mask) {
+		struct drop_slot *slot = &log->slots[at];
+
+		if (!slot->number || (slot->tag == tag &&
+				      memcmp(log->messages[slot->number - 1].id, id, DROP_ID) == 0))
+			return slot;
+	}
+}
+
+static void take_slot(struct drop_slot *slot, const unsigned char id[DROP_ID], size_t place)
+{
+	*slot = (struct drop_slot){.number = (uint32_t)place + 1, .tag = tag_of(id)};
 }
 
 struct drop_message *drop_log_find(const struct drop_log *log, const unsigned char id[DROP_ID])
 {
-	uint32_t found = log->slots ? log->slots[slot_of(log, id)] : 0;
+	uint32_t found = log->slots ? slot_of(log, id)->number : 0;
 
 	return found ? &log->messages[found - 1] : NULL;
 }
 
-static int grow_slots(struct drop_log *log)
+/* Slots for that many messages and as many again. */
+static int make_slots(struct drop_log *log, size_t messages)
 {
-	size_t count = log->slots ? 2 * (log->slot_mask + 1) : SLOTS_FIRST;
-	uint32_t *slots = calloc(count, sizeof(*slots)), *old = log->slots;
+	size_t count = log->slots ? log->slot_mask + 1 : SLOTS_FIRST;
+	struct drop_slot *slots;
 
+	while (count <= 2 * messages)
+		count *= 2;
+	slots = calloc(count, sizeof(*slots));
 	if (!slots)
 		return -1;
+	free(log->slots);
 	log->slots = slots;
 	log->slot_mask = count - 1;
 	for (size_t i = 0; i < log->count; i++)
-		log->slots[slot_of(log, log->messages[i].id)] = (uint32_t)i + 1;
-	free(old);
+		take_slot(slot_of(log, log->messages[i].id), log->messages[i].id, i);
 	return 0;
+}
+
+/* Room for about as many messages as so many octets tell of: a long log is read without moving what
+ * was read. */
+static int reserve(struct drop_log *log, size_t octets)
+{
+	size_t room = log->count + octets / DROP_FRAME_ADD + 1;
+	struct drop_message *grown;
+
+	if (octets < RESERVE_MIN || room <= log->room || room > DROP_MESSAGES_MAX)
+		return 0;
+	grown = realloc(log->messages, room * sizeof(*grown));
+	if (!grown)
+		return -1;
+	log->messages = grown;
+	log->room = room;
+	return make_slots(log, room);
 }
 
 /* ---- reading ---- */
@@ -77,7 +119,7 @@ static struct drop_message *message_of(struct drop_log *log, const unsigned char
 	if (message)
 		return message;
 	if (log->count >= DROP_MESSAGES_MAX ||
-	    (2 * (log->count + 1) > log->slot_mask && grow_slots(log) < 0))
+	    (2 * (log->count + 1) > log->slot_mask && make_slots(log, log->count + 1) < 0))
 		return NULL;
 	grown = array_grow(log->messages, log->count, &log->room, sizeof(*grown));
 	if (!grown)
@@ -86,7 +128,7 @@ static struct drop_message *message_of(struct drop_log *log, const unsigned char
 	message = &grown[log->count];
 	memset(message, 0, sizeof(*message));
 	memcpy(message->id, id, DROP_ID);
-	log->slots[slot_of(log, id)] = (uint32_t)++log->count;
+	take_slot(slot_of(log, id), id, log->count++);
 	return message;
 }
 
@@ -183,6 +225,8 @@ int drop_log_feed(struct drop_log *log, pop3_span octets, struct err *err)
 	struct drop_frame frame;
 	size_t at = 0, size;
 
+	if (reserve(log, octets.size) < 0)
+		return err_set(err, EX_OSERR, "out of memory");
 	for (; at < octets.size; at += size, log->size += size) {
 		size = drop_frame_decode((pop3_span){octets.data + at, octets.size - at}, &frame);
 		if (!size)

@@ -24,10 +24,16 @@ struct drop_message {
 	bool gone; /* deleted, and its body is known to be removed */
 };
 
+/* Of a message, in the table by id. */
+struct drop_slot {
+	uint32_t number; /* its place in messages, and 1; 0: free */
+	uint32_t tag;    /* octets of its id: others are not looked at */
+};
+
 struct drop_log {
 	struct drop_message *messages;
 	size_t count, room;
-	uint32_t *slots; /* of messages by id: number + 1; 0: free */
+	struct drop_slot *slots;
 	size_t slot_mask;
 	char *texts;
 	size_t text_size, text_room;
