@@ -34,17 +34,17 @@ CAPS = {
 CONF = """\
 [global]
 fsid = {fsid}
-mon_host = [v2:127.0.0.1:{port}]
+mon_host = [v2:{address}:{port}]
 auth_cluster_required = cephx
 auth_service_required = cephx
 auth_client_required = cephx
 auth_allow_insecure_global_id_reclaim = false
 mon_warn_on_insecure_global_id_reclaim = false
 keyring = {folder}/$name.keyring
-public_network = 127.0.0.0/8
-cluster_network = 127.0.0.0/8
-public_addr = 127.0.0.1
-cluster_addr = 127.0.0.1
+public_network = {address}/8
+cluster_network = {address}/8
+public_addr = {address}
+cluster_addr = {address}
 ms_bind_msgr1 = false
 run_dir = {folder}/run
 admin_socket =
@@ -80,7 +80,7 @@ osd_memory_target = 939524096
 osd_heartbeat_interval = 1
 osd_heartbeat_grace = 6
 osd_crush_initial_weight = 1
-memstore_device_bytes = 4294967296
+memstore_device_bytes = {memory}
 bluestore_block_size = 10737418240
 bluestore_block_create = true
 bluestore_block_wal_create = false
@@ -106,10 +106,11 @@ def end_with_parent():
 
 class Cluster:
     def __init__(self, folder, store='memstore', osds=3, size=3, min_size=2,
-                 pools=('mail', 'bodies')):
+                 pools=('mail', 'bodies'), address='127.0.0.1', memory=4 << 30):
         self.folder = pathlib.Path(folder)
         self.store, self.osds, self.pools = store, osds, pools
         self.size, self.min_size = size, min_size
+        self.address, self.memory = address, memory
         self.fsid = str(uuid.uuid4())
         self.processes = {}
         self.conf = self.folder / 'ceph.conf'
@@ -152,7 +153,7 @@ class Cluster:
         self.port = free_port()
         self.conf.write_text(CONF.format(
             fsid=self.fsid, port=self.port, folder=self.folder, store=self.store, size=self.size,
-            min_size=self.min_size, reporters=min(2, max(1, self.osds - 1))))
+            min_size=self.min_size, address=self.address, memory=self.memory, reporters=min(2, max(1, self.osds - 1))))
         keys = self.folder / 'all.keyring'
         self.key('mon.', {'mon': 'allow *'}, keys)
         self.run('ceph-authtool', keys, '--import-keyring',
@@ -164,7 +165,7 @@ class Cluster:
                      self.key(f'osd.{n}', {'mon': 'allow profile osd', 'osd': 'allow *'}))
         monmap = self.folder / 'monmap'
         self.run('monmaptool', '--create', '--fsid', self.fsid, '--addv', 'a',
-                 f'[v2:127.0.0.1:{self.port}]', '--enable-all-features', '--set-min-mon-release',
+                 f'[v2:{self.address}:{self.port}]', '--enable-all-features', '--set-min-mon-release',
                  'pacific', monmap)
         self.run('ceph-mon', '--mkfs', '-i', 'a', '--monmap', monmap, '--keyring', keys, '-c',
                  self.conf)

@@ -28,10 +28,11 @@ users = "users"
 rados {{ conf = "{ceph}"
   pool = "{pool}"
   bodies = "{bodies}" }}
-pop3 {{ listen = "{host}:{pop3}" }}
+pop3 {{ listen = {{{pop3_addresses}}} }}
 lmtp {{ listen = "{host}:{lmtp}"
   catch_all = "anna" }}
-login {{ failure_delay = 1ms }}
+login {{ failure_delay = 1ms
+  plain_without_tls = yes }}
 timeouts {{ drain = 5s {timeouts} }}
 control {{ socket = "control" }}
 {more}
@@ -50,9 +51,10 @@ def owner():
 class Node:
     def __init__(self, folder, ceph, users=('anna',), pool='mail', bodies='bodies',
                  key='client.valija',
-                 more='', timeouts='', host='127.0.0.1', where=None, programs=None):
+                 more='', timeouts='', host='127.0.0.1', where=None, programs=None,
+                 proxied=''):
         """host: its address; where: its network namespace, None: this one; programs: another folder
-        than that of the build."""
+        than that of the build; proxied: a second address of POP3."""
         self.dir, self.host, self.where = pathlib.Path(folder), host, where
         self.programs = programs or build_dir()
         self.pop3, self.lmtp = free_port(), free_port()
@@ -67,8 +69,10 @@ class Node:
             shutil.chown(self.dir / 'users', 'valija-auth')
         os.chmod(self.dir / 'users', 0o600)
         self.conf = self.dir / 'valija.conf'
+        addresses = [f'"{a}"' for a in (f'{host}:{self.pop3}', proxied) if a]
         self.conf.write_text(CONF.format(ceph=self.dir / 'ceph.conf', pool=pool, bodies=bodies,
-                                         pop3=self.pop3, lmtp=self.lmtp, more=more,
+                                         lmtp=self.lmtp,
+                                         pop3_addresses=', '.join(addresses), more=more,
                                          timeouts=timeouts, host=host))
         self.run('valija', 'mark', '--store', 'rados', self.dir / 'mail')
 

@@ -40,7 +40,7 @@ def check(site, nodes, user='anna'):
     for node in nodes:
         until = time.monotonic() + LEASE + 30
         while True:
-            pop = Pop(node.pop3, timeout=60)
+            pop = Pop(node.pop3, timeout=60, host=node.host)
             pop.ok(f'USER {user}')
             if pop.ask(f'PASS {PASSWORD}').startswith('+OK'):
                 break
@@ -137,7 +137,8 @@ def test_a_node_that_dies_gives_its_lock_back_in_time(make_site):
 class Load:
     """Senders and readers on all nodes, until it is told to stop."""
 
-    def __init__(self, nodes, senders=4, readers=2):
+    def __init__(self, nodes, senders=4, readers=2, user='anna'):
+        self.user = user
         self.nodes, self.over, self.site = list(nodes), False, Site()
         self.pool = concurrent.futures.ThreadPoolExecutor(senders + readers)
         self.work = ([self.pool.submit(self.go, n, self.site.send) for n in range(senders)] +
@@ -146,7 +147,7 @@ class Load:
     def go(self, n, what):
         while not self.over:
             n += 1
-            if not what(self.nodes[n % len(self.nodes)], 'anna'):
+            if not what(self.nodes[n % len(self.nodes)], self.user):
                 time.sleep(0.05)
 
     def until(self, delivered):
