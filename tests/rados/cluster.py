@@ -153,7 +153,8 @@ class Cluster:
         self.port = free_port()
         self.conf.write_text(CONF.format(
             fsid=self.fsid, port=self.port, folder=self.folder, store=self.store, size=self.size,
-            min_size=self.min_size, address=self.address, memory=self.memory, reporters=min(2, max(1, self.osds - 1))))
+            min_size=self.min_size, address=self.address, memory=self.memory,
+            reporters=min(2, max(1, self.osds - 1))))
         keys = self.folder / 'all.keyring'
         self.key('mon.', {'mon': 'allow *'}, keys)
         self.run('ceph-authtool', keys, '--import-keyring',
@@ -165,8 +166,8 @@ class Cluster:
                      self.key(f'osd.{n}', {'mon': 'allow profile osd', 'osd': 'allow *'}))
         monmap = self.folder / 'monmap'
         self.run('monmaptool', '--create', '--fsid', self.fsid, '--addv', 'a',
-                 f'[v2:{self.address}:{self.port}]', '--enable-all-features', '--set-min-mon-release',
-                 'pacific', monmap)
+                 f'[v2:{self.address}:{self.port}]', '--enable-all-features',
+                 '--set-min-mon-release', 'pacific', monmap)
         self.run('ceph-mon', '--mkfs', '-i', 'a', '--monmap', monmap, '--keyring', keys, '-c',
                  self.conf)
         self.start_monitor()

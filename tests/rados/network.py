@@ -1,5 +1,5 @@
-"""Machines of a site as network namespaces on one wire, so that a node can be cut off, and a proxy has an
-address of its own. The hub is where the cluster, the proxy and the clients are.
+"""Machines of a site as network namespaces on one wire, so that a node can be cut off, and a proxy
+has an address of its own. The hub is where the cluster, the proxy and the clients are.
 
     with Network(3) as network, network.inside():
         Cluster(folder, address=network.hub)    # what is started here is in the hub

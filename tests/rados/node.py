@@ -171,8 +171,9 @@ class Node:
 class Site:
     """What was acknowledged, by all nodes, for one user; each message has a number of its own."""
 
-    def __init__(self):
-        self.lock = threading.Lock()
+    def __init__(self, part=2):
+        """part: sessions delete every part-th message of those that there are."""
+        self.part, self.lock = part, threading.Lock()
         self.sent, self.delivered, self.deleted, self.doubtful = 0, set(), set(), set()
         self.wrong = []
 
@@ -222,8 +223,8 @@ class Site:
             self.wrong.append(f'acknowledged, and lost: {sorted(lost)}')
         return found
 
-    def collect(self, node, user, part=2):
-        """Reads all, deletes every part-th; a session that is cut deletes nothing for certain."""
+    def collect(self, node, user):
+        """Reads all, deletes some; a session that is cut deletes nothing for certain."""
         with self.lock:
             certain = set(self.delivered)
         try:
@@ -233,7 +234,7 @@ class Site:
         chosen = set()
         try:
             found = self.look(pop, certain)
-            chosen = {number for number in found if number % part == 0}
+            chosen = {number for number in found if number % self.part == 0}
             for number in chosen:
                 pop.ok(f'DELE {found[number]}')
             with self.lock:

@@ -1,5 +1,5 @@
-"""Nodes with addresses of their own, each in a network namespace: three behind HAProxy, and one that is
-cut off while it holds a lock. Root is needed."""
+"""Nodes with addresses of their own, each in a network namespace: three behind HAProxy, and one
+that is cut off while it holds a lock. Root is needed."""
 import shutil
 import subprocess
 import time
@@ -135,7 +135,7 @@ def test_three_nodes_behind_haproxy(site, folder):
 
 
 def test_threat_80_a_node_that_is_cut_off(site):
-    """It ends its sessions itself before another node can have their lock, and deletes nothing then.
+    """It ends its sessions itself before another node can have their lock, and deletes nothing.
     A QUIT that the cluster does not hear is not answered with +OK; it deletes all or nothing."""
     wire, _, (one, two, _) = site
     idle, quitting = Site(), Site()

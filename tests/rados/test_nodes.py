@@ -137,9 +137,9 @@ def test_a_node_that_dies_gives_its_lock_back_in_time(make_site):
 class Load:
     """Senders and readers on all nodes, until it is told to stop."""
 
-    def __init__(self, nodes, senders=4, readers=2, user='anna'):
-        self.user = user
-        self.nodes, self.over, self.site = list(nodes), False, Site()
+    def __init__(self, nodes, senders=4, readers=2, user='anna', part=2, pause=0):
+        self.user, self.pause = user, pause  # of a reader, between two sessions
+        self.nodes, self.over, self.site = list(nodes), False, Site(part)
         self.pool = concurrent.futures.ThreadPoolExecutor(senders + readers)
         self.work = ([self.pool.submit(self.go, n, self.site.send) for n in range(senders)] +
                      [self.pool.submit(self.go, n, self.site.collect) for n in range(readers)])
@@ -149,6 +149,8 @@ class Load:
             n += 1
             if not what(self.nodes[n % len(self.nodes)], self.user):
                 time.sleep(0.05)
+            elif what == self.site.collect:
+                time.sleep(self.pause)
 
     def until(self, delivered):
         """So many have been acknowledged from now on."""
