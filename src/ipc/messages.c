@@ -803,6 +803,7 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_READ_STREAM, IPC_STREAM},
 		{IPC_READ_STREAM, IPC_BODY_FAILED},
 		{IPC_OPEN_REMOTE, IPC_VERDICT},
+		{IPC_OPEN_MIGRATES, IPC_NOT_HERE},
 		{IPC_COMMIT, IPC_GONE},
 		{IPC_HOLDER_ASK, IPC_HOLDER},
 		{IPC_TAKE, IPC_TAKEN},

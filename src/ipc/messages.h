@@ -410,7 +410,8 @@ struct ipc_resolved { /* tail: uint64_t instances[parts]: the keepers that were 
 	uint32_t parts, unused;
 };
 
-/* auth → keeper */
+/* auth → keeper; OPEN_MIGRATES: a maildrop that moves here from another server: NOT_HERE if it has
+ * not yet */
 struct ipc_open { /* texts: user, home, label of the app password ("": another secret) */
 	struct ipc_head head;
 	uint64_t front, session; /* front: instance */
@@ -431,7 +432,8 @@ struct ipc_open_remote {
 	uint32_t judge; /* 1: the other server judges the secret: VERDICT says how, and the front
 			   gets nothing before GO; 2: the same, and its words are logged */
 };
-/* connector → auth VERDICT: OK, or why not; auth → connector GO: OK: the front gets the maildrop */
+/* connector → auth VERDICT: OK, or why not; auth → connector GO: OK: the front gets the maildrop;
+ * keeper → auth NOT_HERE: the session is to be opened at a connector (reason 0) */
 struct ipc_verdict {
 	struct ipc_head head;
 	uint64_t front, session, ticket;
@@ -1091,6 +1093,9 @@ struct ipc_trace_user {
 	X(BODY_STREAM, 424, ipc_body_stream, IPC_R, IPC_F, 0, 0, 0, 0, 0, judge_body_stream)       \
 	X(READ_STREAM, 425, ipc_stream, IPC_F, IPC_R, 0, 0, 0, 0, 0, judge_read_stream)            \
 	X(STREAM, 426, ipc_stream, IPC_R, IPC_F, 0, 0, IPC_BATCH_MAX, 0, 0, judge_stream)          \
+	X(OPEN_MIGRATES, 427, ipc_open, IPC_A, IPC_K, 0, 0, 2 * IPC_TEXT_MAX + IPC_LABEL_MAX, 3,   \
+	  0, judge_open)                                                                           \
+	X(NOT_HERE, 428, ipc_verdict, IPC_K, IPC_A, 0, 0, 0, 0, 0, judge_verdict)                  \
 	X(RCPT_REMOTE, 429, ipc_recipient_remote, IPC_A, IPC_R, 0, 0, 3 * IPC_TEXT_MAX, 3, 0,      \
 	  judge_recipient_remote)                                                                  \
 	X(NODES, 460, ipc_nodes, IPC_A | IPC_K, IPC_K | IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0,           \

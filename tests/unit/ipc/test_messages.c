@@ -93,6 +93,7 @@ static size_t sound_message(const struct row *row)
 		sound.peer.role = ROLE_KEEPER;
 		break;
 	case IPC_OPEN:
+	case IPC_OPEN_MIGRATES:
 		sound.head.texts[0] = sound.head.texts[1] = IPC_TEXT_MAX;
 		sound.head.texts[2] = IPC_LABEL_MAX;
 		break;
