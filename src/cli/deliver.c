@@ -169,6 +169,7 @@ static int status_of(const struct deliver *deliver, enum maildrop_status status)
 	case MAILDROP_UNKNOWN:
 	case MAILDROP_CANCELLED:
 	case MAILDROP_NEEDS_UTF8:
+	case MAILDROP_ELSEWHERE:
 	case MAILDROP_REFUSED:
 	case MAILDROP_TOO_SOON:
 	case MAILDROP_FULL:

@@ -58,6 +58,9 @@ struct maildrop_driver {
 	enum maildrop_status (*usage)(const struct maildrop_settings *settings, int root_fd,
 				      const char *home, struct maildrop_usage *ret,
 				      struct err *err);
+	/* NULL: no maildrop of this kind moves here from another server while that lives */
+	enum maildrop_status (*moved)(const struct maildrop_settings *settings, int root_fd,
+				      const char *home, struct err *err);
 	enum maildrop_status (*deliver)(const struct maildrop_settings *settings, int root_fd,
 					const char *home, const struct maildrop_delivery *delivery,
 					struct err *err);

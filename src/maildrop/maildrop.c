@@ -53,6 +53,17 @@ enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int
 	return opened(settings, settings->driver->open(settings, root_fd, home, ret, err), ret);
 }
 
+enum maildrop_status maildrop_moved(const struct maildrop_settings *settings, int root_fd,
+				    const char *home, struct err *err)
+{
+	if (!home_valid(home))
+		return refuse_home(err);
+	if (settings->driver->moved)
+		return settings->driver->moved(settings, root_fd, home, err);
+	err_set(err, EX_CONFIG, "maildrop %s: only a Maildir can be moved to (migrate=)", home);
+	return MAILDROP_PERM;
+}
+
 enum maildrop_status maildrop_open_empty(const struct maildrop_settings *settings, const char *home,
 					 struct maildrop **ret, struct err *err)
 {

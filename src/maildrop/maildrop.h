@@ -39,7 +39,8 @@ enum maildrop_status {
 	MAILDROP_REFUSED = -12,  /* name or secret are wrong there */
 	MAILDROP_TOO_SOON = -13, /* its LOGIN-DELAY is not over */
 	MAILDROP_NEEDS_UTF8 =
-		-14, /* fetch: the message's header is in UTF-8, which is not wanted */
+		-14,              /* fetch: the message's header is in UTF-8, which is not wanted */
+	MAILDROP_ELSEWHERE = -15, /* it moves here from another server, and has not yet */
 };
 
 struct deleted_by;
@@ -237,6 +238,14 @@ struct maildrop_usage {
 };
 enum maildrop_status maildrop_usage(const struct maildrop_settings *settings, int root_fd,
 				    const char *home, struct maildrop_usage *ret, struct err *err);
+
+/*
+ * Whether a maildrop that moves here from another server (docs/moving-in.md) has done so: OK,
+ * ELSEWHERE: not yet, ABSENT: nothing of it is here. IN_USE: its messages are being copied just
+ * now; whoever copies is told that a client waits, and gives way.
+ */
+enum maildrop_status maildrop_moved(const struct maildrop_settings *settings, int root_fd,
+				    const char *home, struct err *err);
 
 /*
  * Delivers one message; MAILDROP_OK means: it is on disk under its name in new/ (file in tmp/,

@@ -29,6 +29,7 @@ enum {
 	STORE_MAKES = 1, /* a maildrop that is not there may be made: store_make */
 	STORE_QUOTA = 2, /* store_usage counts without a session */
 	STORE_NODES = 4, /* other machines serve the same maildrops: store_ask, store_tell */
+	STORE_MOVES = 8, /* STORE_MIGRATES is carried out */
 };
 
 /* From a store to its keeper, at any time while the maildrop is open: the session is over. */
@@ -74,6 +75,7 @@ struct store_where {
 enum {
 	STORE_NO_DELETE = 1, /* the session commits nothing */
 	STORE_TAKE_OVER = 2, /* an idle session elsewhere may be ended for it */
+	STORE_MIGRATES = 4,  /* it moves here from another server: ELSEWHERE, if it has not yet */
 };
 struct store_who {
 	uint64_t front, session; /* names the session for ever */

@@ -103,6 +103,19 @@ static void close_slice(struct thread_job *job)
 	job->op->status = MAILDROP_OK;
 }
 
+static void open_here(const struct thread_job *job, struct store_open *op)
+{
+	const struct threads *t = job->threads;
+	const char *path = job->where->path;
+
+	op->op.status = MAILDROP_OK;
+	if (op->who.flags & STORE_MIGRATES)
+		op->op.status = maildrop_moved(&t->settings, t->lanes.root_fd, path, &op->op.err);
+	if (op->op.status == MAILDROP_OK)
+		op->op.status = maildrop_open(&t->settings, t->lanes.root_fd, path, &op->maildrop,
+					      &op->op.err);
+}
+
 static void work(struct thread_job *job)
 {
 	const struct threads *t = job->threads;
@@ -111,8 +124,7 @@ static void work(struct thread_job *job)
 	switch (job->work) {
 	case WORK_OPEN:
 		atomic_store(&job->lane->hurry, false);
-		op->status = maildrop_open(&t->settings, t->lanes.root_fd, job->where->path,
-					   &((struct store_open *)op)->maildrop, &op->err);
+		open_here(job, (struct store_open *)op);
 		break;
 	case WORK_FETCH:
 		store_bodies(job->maildrop, (struct store_fetch *)op);
@@ -290,8 +302,8 @@ static enum maildrop_status try_open(struct store *store, struct store_where *wh
 	struct threads *t = threads_of(store);
 	enum maildrop_status status = MAILDROP_WAIT;
 
-	(void)who; /* the lock of a file names nobody */
-	if (is_idle(where) && !atomic_load(&t->away))
+	/* the lock of a file names nobody */
+	if (is_idle(where) && !atomic_load(&t->away) && !(who->flags & STORE_MIGRATES))
 		status = maildrop_open_now(&t->settings, t->lanes.root_fd, where->path, ret);
 	if (status == MAILDROP_OK)
 		store_opened(*ret, store, where);
@@ -384,7 +396,7 @@ static void cancel(struct store *store, struct store_op *op)
 }
 
 static const struct store_ops ops = {
-	.abilities = STORE_MAKES | STORE_QUOTA,
+	.abilities = STORE_MAKES | STORE_QUOTA | STORE_MOVES,
 	.away = away,
 	.leave = leave,
 	.hurry = hurry,

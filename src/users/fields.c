@@ -128,7 +128,8 @@ void user_fields_begin(struct user_fields *fields, struct user *user, const stru
 	user->has_ids = user->nologin = user->placed = user->external = false;
 	user->has_login_delay = false;
 	user->login_delay = 0;
-	user->uid = user->gid = user->root = user->remote_section = 0;
+	user->uid = user->gid = user->root = 0;
+	user->remote_section = user->migrate_section = 0;
 	user->remote[0] = user->remote_user[0] = user->remote_password[0] = '\0';
 	user->quota_messages = user->quota_octets = 0;
 	user->home[0] = user->secret[0] = user->networks[0] = '\0';
@@ -232,6 +233,7 @@ static const struct field {
 	{"remote", set_remote, 0},
 	{"remote_user", set_remote_user, 0},
 	{"remote_password", set_remote_password, 0},
+	{"migrate", NULL, offsetof(struct user_fields, migrate)},
 	{"external", set_external, 0},
 	{"login_delay", set_login_delay, 0},
 };
@@ -348,10 +350,46 @@ static int refuse_remote(const struct user_fields *fields, struct err *err)
 		       user->name, shown);
 }
 
+/* The mail is here, and a part of it still elsewhere: the copying has no client whose password it
+ * could use. */
+static int set_migrate(const struct user_fields *fields, struct err *err)
+{
+	const struct config *config = fields->mail.config;
+	struct user *user = fields->user;
+	int place = config ? config_remote_find(config, fields->migrate) : -1;
+	char shown[64];
+
+	if (!fields->migrate.data)
+		return 0;
+	text_escape(shown, sizeof(shown) - 1, fields->migrate);
+	if (place < 0)
+		return err_set(err, EX_CONFIG,
+			       "the mail of %s moves here from another server (migrate=%s), and "
+			       "valija.conf has no section remote \"%s\" { }: write one",
+			       user->name, shown, shown);
+	user->migrate_section = (uint32_t)place + 1;
+	if (config->remotes[place].credentials == CONFIG_REMOTE_SAME)
+		return err_set(
+			err, EX_CONFIG,
+			"the mail of %s moves here from another server (migrate=%s) while "
+			"nobody is logged in, and that section has credentials = same: write "
+			"\"stored\", with remote_password or a master user's password_file, "
+			"or \"oauth\"",
+			user->name, shown);
+	return 0;
+}
+
 int user_fields_end(struct user_fields *fields, struct err *err)
 {
+	if (fields->user->remote[0] && fields->migrate.data)
+		return err_set(err, EX_CONFIG,
+			       "%s has both remote= and migrate=: remote= for mail that stays "
+			       "there, migrate= for mail that moves here",
+			       fields->user->name);
 	if (fields->user->remote[0])
 		return refuse_remote(fields, err);
+	if (set_migrate(fields, err) < 0)
+		return -1;
 	check_login_delay(fields, err);
 	if (set_ids(fields, err) < 0)
 		return -1;

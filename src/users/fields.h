@@ -1,9 +1,9 @@
 /*
  * Fields of a user by name: password, home, maildir, uid, gid, quota_messages, quota_octets,
- * nologin, allow_networks, remote, login_delay, and Dovecot's names for some of them (mail,
- * allow_nets, quota_rule, each perhaps with "userdb_" in front); some more of Dovecot's are passed
- * over. One judge for the extra fields of the users file and for what databases say. No I/O. Used
- * within users, and by auth for answers of databases.
+ * nologin, allow_networks, remote, migrate, login_delay, and Dovecot's names for some of them
+ * (mail, allow_nets, quota_rule, each perhaps with "userdb_" in front); some more of Dovecot's are
+ * passed over. One judge for the extra fields of the users file and for what databases say. No I/O.
+ * Used within users, and by auth for answers of databases.
  */
 #ifndef USERS_FIELDS_H
 #define USERS_FIELDS_H
@@ -17,6 +17,7 @@ struct user_fields {
 	struct user_mail mail;
 	struct location_words words;
 	pop3_span uid, gid;
+	pop3_span migrate; /* the name of a section */
 };
 
 enum user_field {

@@ -41,6 +41,9 @@ struct user {
 	 * open it there: extra fields remote, remote_user, remote_password. */
 	char remote[64];         /* the name of the configuration's section; "": the mail is here */
 	uint32_t remote_section; /* 1 + its place; 0: there is none, or the entry cannot be used */
+	/* 1 + the place of the section that the mail moves here from: extra field migrate. Until
+	 * it has, a login opens it there. 0: it does not move */
+	uint32_t migrate_section;
 	char remote_user[USER_REMOTE_NAME_MAX + 1];       /* "": as the section says */
 	char remote_password[USER_REMOTE_SECRET_MAX + 1]; /* "": the section's */
 	char mail_to[USER_NAME_MAX + 1]; /* of a recipient: the address there (recipients.h) */

@@ -50,6 +50,7 @@ ROOMS = {
     'cli': {'doctor': (), 'import': ()}, 'cli/import': {'cyrus': (), 'settings': ()},
     'maildrop/mbox': {'adopt': ()}, 'maildrop/rados': {'engine': (), 'log': ()},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'adopt': ('files', 'update'),
+                         'migrate': ('adopt', 'files', 'update'),
                          'session': ('adopt', 'files', 'update')},
 }
 

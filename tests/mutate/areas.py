@@ -45,6 +45,8 @@ IMPORTS = (unit('maildrop', 'adopt adopt_faults undo sizelist') + ['corpus_id_li
 MBOX_IMPORTS = (unit('maildrop', 'mbox_adopt mbox_faults') + ['corpus_mbox_notes'],
                 system('import_mbox'))
 
+MIGRATE = (unit('maildrop', 'migrate') + ['corpus_migrate_journal'], [])
+
 # path → (meson tests, pytest selections)
 COVER = {
     'src/pop3': (unit('pop3', 'message message_portable server client words')
@@ -63,6 +65,7 @@ COVER = {
                            ['tests/crash/test_maildrop.py']),
     'src/maildrop/maildir/adopt': IMPORTS,
     'src/maildrop/maildir/bring.c': IMPORTS,
+    'src/maildrop/maildir/migrate': MIGRATE,
     'src/maildrop/maildir/foreign.c': IMPORTS,
     'src/maildrop/mail_origin.c': IMPORTS,
     'src/maildrop/uidl_format.c': IMPORTS,

@@ -277,6 +277,8 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 		auth_login_judged(peer, message);
 	else if (type == IPC_NODES)
 		take_order(peer, message);
+	else if (type == IPC_NOT_HERE)
+		auth_not_here(peer->child->state, peer, message);
 	else if (type == IPC_USAGE_ANSWER)
 		usages_answer(peer, message);
 	else if (type != IPC_LEAVE)

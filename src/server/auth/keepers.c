@@ -142,7 +142,8 @@ static void send_open(struct auth_session *session, struct peer *keeper, const s
 	pop3_span texts[] = {span_of(user->name), span_of(user_home(user)), span_of(as->label)};
 
 	session->keeper = keeper->instance;
-	if (auth_pass_on(keeper, IPC_OPEN, &message, texts, 3) < 0)
+	if (auth_pass_on(keeper, user->migrate_section ? IPC_OPEN_MIGRATES : IPC_OPEN, &message,
+			 texts, 3) < 0)
 		ungrant(session);
 }
 

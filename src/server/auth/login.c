@@ -193,6 +193,8 @@ static void granted(struct auth *auth, struct auth_session *session)
 		granted_mta(session, user);
 	else if (user->remote_section)
 		auth_open_remote(session, user, app);
+	else if (user->migrate_section && auth_moving(session, user, app) < 0)
+		auth_deny(session, REASON_LOGIN_DOWN, 0);
 	else
 		auth_open(session, user, app);
 }

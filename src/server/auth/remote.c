@@ -241,29 +241,75 @@ void auth_token_judged(struct auth_session *session, const struct ipc_verdict *m
 	}
 }
 
+/* ---- mail that moves here ---- */
+
+int auth_moving(struct auth_session *session, const struct user *user,
+		const struct app_password *app)
+{
+	auth_moving_over(session);
+	session->moving = calloc(1, sizeof(*session->moving));
+	if (!session->moving)
+		return -1;
+	session->moving->user = *user;
+	session->moving->user.remote_section = user->migrate_section;
+	session->moving->no_delete = app && app->no_delete;
+	if (app)
+		memcpy(session->moving->label, app->label, sizeof(app->label));
+	return 0;
+}
+
 /* ---- opening ---- */
+
+/* The login was judged here. */
+static void open_judged(struct auth_session *session, const struct user *user,
+			const struct open_as *as)
+{
+	const struct config *config = session->front->child->config;
+
+	if (config->remotes[user->remote_section - 1].credentials == CONFIG_REMOTE_OAUTH) {
+		open_with_token(session, user, as);
+		return;
+	}
+	session->keeper = send_open(session, user, as, span_of(user->remote_password), OPEN_TOLD);
+	if (!session->keeper)
+		ungrant(session, REASON_STORE_DOWN);
+}
 
 void auth_open_remote(struct auth_session *session, const struct user *user,
 		      const struct app_password *app)
 {
-	const struct config *config = session->front->child->config;
-	const struct config_remote *remote = &config->remotes[user->remote_section - 1];
 	const struct open_as as = as_of(app);
 	uint64_t instance = session->judging;
 
-	if (instance) {
-		auth_judging_over(session);
-		session->keeper = instance;
-		send_go(session, instance, REASON_OK, site_login_delay(config, user));
+	if (!instance) {
+		open_judged(session, user, &as);
 		return;
 	}
-	if (remote->credentials == CONFIG_REMOTE_OAUTH) {
-		open_with_token(session, user, &as);
-		return;
-	}
-	session->keeper = send_open(session, user, &as, span_of(user->remote_password), OPEN_TOLD);
-	if (!session->keeper)
-		ungrant(session, REASON_STORE_DOWN);
+	auth_judging_over(session);
+	session->keeper = instance;
+	send_go(session, instance, REASON_OK,
+		site_login_delay(session->front->child->config, user));
+}
+
+void auth_not_here(struct auth *auth, struct peer *keeper, const struct ipc_verdict *message)
+{
+	struct peer *front = child_peer(auth->child, ROLE_FRONT, message->front);
+	struct table_node *node =
+		front && front->data ? table_find(front->data, message->session) : NULL;
+	struct auth_session *session = node ? CONTAINER(node, struct auth_session, node) : NULL;
+	struct auth_moving *moving = session ? session->moving : NULL;
+	struct open_as as;
+
+	if (!moving || !session->granted || session->keeper != keeper->instance ||
+	    session->ticket != message->ticket)
+		return; /* the client has gone */
+	session->moving = NULL;
+	session->keeper = 0;
+	as.no_delete = moving->no_delete;
+	memcpy(as.label, moving->label, sizeof(as.label));
+	open_judged(session, &moving->user, &as);
+	wipe(moving, sizeof(*moving));
+	free(moving);
 }
 
 enum auth_ask_remote auth_ask_remote(struct auth_session *session)

@@ -12,6 +12,12 @@
  * or denies the session. app: as in auth_open. */
 void auth_open_remote(struct auth_session *session, const struct user *user,
 		      const struct app_password *app);
+/* Before auth_open, of a user whose mail moves here from another server: a keeper that has not got
+ * it answers NOT_HERE. -1: no memory. */
+int auth_moving(struct auth_session *session, const struct user *user,
+		const struct app_password *app);
+/* NOT_HERE: the session is opened at the other server. */
+void auth_not_here(struct auth *auth, struct peer *keeper, const struct ipc_verdict *message);
 enum auth_ask_remote {
 	ASK_SENT,
 	ASK_BUSY, /* too many logins of the client's network are being judged there */

@@ -2,6 +2,7 @@
 #include "server/auth/session.h"
 
 #include "base/random.h"
+#include "base/secret.h"
 #include "base/text.h"
 
 #include <stdio.h>
@@ -36,12 +37,21 @@ void auth_judging_over(struct auth_session *session)
 	session->judging = 0;
 }
 
+void auth_moving_over(struct auth_session *session)
+{
+	if (session->moving)
+		wipe(session->moving, sizeof(*session->moving));
+	free(session->moving);
+	session->moving = NULL;
+}
+
 void auth_logout(struct auth_session *session)
 {
 	struct auth *auth = session->front->child->state;
 
 	session->granted = false;
 	session->keeper = 0;
+	auth_moving_over(session);
 	if (session->user)
 		limits_logout(&auth->limits, session->user);
 	session->user = NULL;

@@ -73,6 +73,13 @@ struct auth {
 
 struct auth_held;
 
+/* A login whose keeper may answer NOT_HERE: what is needed to open the maildrop there. */
+struct auth_moving {
+	struct user user;              /* remote_section: where */
+	char label[APP_LABEL_MAX + 1]; /* of the app password; "": another secret */
+	bool no_delete;
+};
+
 /* A connection at a front. */
 struct auth_session {
 	struct table_node node; /* key: the front's session number */
@@ -99,6 +106,7 @@ struct auth_session {
 	struct auth_held *held;       /* that exchange */
 	uint64_t keeper;              /* instance that was sent OPEN, 0: none */
 	struct remote_access *access; /* a token that it waits for; NULL: none */
+	struct auth_moving *moving;   /* for NOT_HERE; NULL: its mail does not move here */
 	uint64_t judging;  /* of the connector whose VERDICT the attempt waits for, 0: none */
 	uint64_t asked_at; /* counters_clock: its last credentials */
 	uint64_t ticket;   /* of the attempt under way; made by the front */
@@ -116,6 +124,8 @@ void auth_logout(struct auth_session *session);
 void auth_unopened(struct auth_session *session);
 /* Logins that other servers judge now, of the client's network, or another one with that hash. */
 uint16_t *auth_judged(const struct auth_session *session);
+/* No keeper is asked any more whether the mail is here. */
+void auth_moving_over(struct auth_session *session);
 /* Another server's verdict is not waited for any more. */
 void auth_judging_over(struct auth_session *session);
 /* Makes a stamp for APOP (RFC 1939 section 7), good for one attempt. */

@@ -133,6 +133,7 @@ static enum reason reason_of(const struct keeper *keeper, enum maildrop_status s
 	case MAILDROP_UNKNOWN:
 	case MAILDROP_CANCELLED:
 	case MAILDROP_NEEDS_UTF8:
+	case MAILDROP_ELSEWHERE:
 	case MAILDROP_REFUSED:
 	case MAILDROP_TOO_SOON:
 		break;

@@ -122,8 +122,8 @@ void keeper_front_message(struct peer *front, enum ipc_type type, const void *me
 static void auth_message(struct peer *auth, enum ipc_type type, const void *message)
 {
 	auth->passed++;
-	if (type == IPC_OPEN)
-		keeper_open(auth, message);
+	if (type == IPC_OPEN || type == IPC_OPEN_MIGRATES)
+		keeper_open(auth, message, type == IPC_OPEN_MIGRATES);
 	else if (type == IPC_RCPT_OPEN)
 		keeper_recipient(auth, message);
 	else if (type == IPC_USAGE)

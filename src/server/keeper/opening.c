@@ -46,6 +46,7 @@ static enum reason reason_of(enum maildrop_status status)
 	case MAILDROP_UNKNOWN:
 	case MAILDROP_CANCELLED:
 	case MAILDROP_NEEDS_UTF8:
+	case MAILDROP_ELSEWHERE:
 		break;
 	}
 	return REASON_MAILDROP_TEMP;
@@ -116,6 +117,18 @@ static struct keeper_opening *opening_of(struct keeper_session *session)
 	return opening;
 }
 
+/* auth opens the session where the mail is. */
+static void elsewhere(struct keeper_session *session)
+{
+	struct ipc_verdict message = {
+		.front = session->front, .session = session->node.key, .ticket = session->ticket};
+	struct peer *auth = child_peer(session->keeper->child, ROLE_AUTH, session->migrates);
+
+	if (auth)
+		peer_send(auth, IPC_NOT_HERE, &message);
+	keeper_close(session);
+}
+
 static struct store_who who_of(const struct keeper_session *session)
 {
 	bool takeover = session->keeper->child->config->takeover;
@@ -128,7 +141,8 @@ static struct store_who who_of(const struct keeper_session *session)
 		.login = span_of(login ? login->name : ""),
 		.secret = {login ? login->secret.bytes : "", login ? login->secret.size : 0},
 		.flags = (session->no_delete ? STORE_NO_DELETE : 0u) |
-			 (takeover ? STORE_TAKE_OVER : 0u)};
+			 (takeover ? STORE_TAKE_OVER : 0u) |
+			 (session->migrates ? STORE_MIGRATES : 0u)};
 }
 
 /* ---- it is open ---- */
@@ -284,6 +298,10 @@ static void not_opened(struct keeper_session *session, enum maildrop_status stat
 		in_use(session);
 		return;
 	}
+	if (status == MAILDROP_ELSEWHERE && session->migrates) {
+		elsewhere(session);
+		return;
+	}
 	if (status == MAILDROP_REFUSED && is_judged(session)) { /* auth says it */
 		if (session->login->logged)
 			keeper_session_failed(session, RECORD_MAILDROP_FAILED, why);
@@ -303,7 +321,9 @@ static void located(void *context, bool allowed, const char *why)
 	struct err err = {0};
 	enum maildrop_status status = MAILDROP_TEMP;
 
-	if (allowed && !session->closing) {
+	if (allowed && session->migrates) {
+		status = MAILDROP_ELSEWHERE; /* nothing came yet */
+	} else if (allowed && !session->closing) {
 		status = store_open_empty(session->place->root->store, &session->place->where,
 					  &session->maildrop, &err);
 		why = err.text;
@@ -396,6 +416,7 @@ struct wanted {
 	uint64_t front, session, ticket;
 	bool no_delete, placed;
 	uint32_t login_delay;
+	uint64_t migrates; /* as in struct keeper_session */
 };
 
 static struct keeper_session *new_session(struct keeper *keeper, const struct wanted *wanted)
@@ -417,6 +438,7 @@ static struct keeper_session *new_session(struct keeper *keeper, const struct wa
 	session->placed = wanted->placed;
 	session->no_delete = wanted->no_delete;
 	session->login_delay = wanted->login_delay;
+	session->migrates = wanted->migrates;
 	session->keeper = keeper;
 	session->front = wanted->front;
 	session->ticket = wanted->ticket;
@@ -451,7 +473,7 @@ static struct keeper_session *add_session(struct keeper *keeper, const struct wa
 	return session;
 }
 
-void keeper_open(struct peer *auth, const struct ipc_open *message)
+void keeper_open(struct peer *auth, const struct ipc_open *message, bool migrates)
 {
 	struct keeper *keeper = auth->child->state;
 	const struct wanted wanted = {.root = keeper_root_of(keeper, message->root),
@@ -463,7 +485,8 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 				      .ticket = message->ticket,
 				      .no_delete = message->no_delete,
 				      .placed = message->placed,
-				      .login_delay = message->login_delay};
+				      .login_delay = message->login_delay,
+				      .migrates = migrates ? auth->instance : 0};
 	struct keeper_session *session;
 
 	if (!wanted.root) {
@@ -471,7 +494,9 @@ void keeper_open(struct peer *auth, const struct ipc_open *message)
 		return;
 	}
 	session = add_session(keeper, &wanted);
-	if (session)
+	if (session && migrates && !(store_abilities(wanted.root->store) & STORE_MOVES))
+		not_opened(session, MAILDROP_PERM, "only a Maildir can be moved to (migrate=)");
+	else if (session)
 		open_maildrop(session);
 }
 

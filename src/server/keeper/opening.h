@@ -5,8 +5,8 @@
 
 #include "server/keeper/session.h"
 
-/* OPEN of auth. */
-void keeper_open(struct peer *auth, const struct ipc_open *message);
+/* OPEN of auth, or OPEN_MIGRATES. */
+void keeper_open(struct peer *auth, const struct ipc_open *message, bool migrates);
 /* OPEN_REMOTE: the maildrop at path of the connector's store, with that name and secret there. */
 void keeper_open_remote(struct peer *auth, const struct ipc_open_remote *message, pop3_span path,
 			pop3_span name, pop3_span secret);

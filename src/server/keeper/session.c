@@ -292,6 +292,7 @@ static enum reason reason_of(enum maildrop_status status)
 	case MAILDROP_UNKNOWN:
 	case MAILDROP_CANCELLED:
 	case MAILDROP_NEEDS_UTF8:
+	case MAILDROP_ELSEWHERE:
 	case MAILDROP_REFUSED:
 	case MAILDROP_TOO_SOON:
 		break;

@@ -42,13 +42,14 @@ struct keeper_session {
 	struct store_op *reading;       /* of a message, under way; NULL: none */
 	uint32_t *deletions;            /* the messages that QUIT deletes, ascending */
 	uint32_t deletion_count, deletion_room;
-	char *label;          /* of the app password; "": none */
-	uint64_t front;       /* instance; 0: the front is gone */
-	uint64_t ticket;      /* of OPEN; sent back to the front */
-	uint64_t since;       /* counters_clock: when OPEN, then COMMIT came */
-	unsigned jobs;        /* operations of the store, and questions, under way */
-	unsigned credits;     /* unanswered requests of the front */
-	uint32_t body_wrong;  /* the message that the front found to be wrong; 0: none */
+	char *label;         /* of the app password; "": none */
+	uint64_t front;      /* instance; 0: the front is gone */
+	uint64_t ticket;     /* of OPEN; sent back to the front */
+	uint64_t migrates;   /* instance of the auth that gets NOT_HERE; 0: it does not move here */
+	uint64_t since;      /* counters_clock: when OPEN, then COMMIT came */
+	unsigned jobs;       /* operations of the store, and questions, under way */
+	unsigned credits;    /* unanswered requests of the front */
+	uint32_t body_wrong; /* the message that the front found to be wrong; 0: none */
 	uint32_t login_delay; /* of OPEN; sent back to the front */
 	bool index_wrong;
 	bool placed;        /* the user's entry says where the maildrop is */

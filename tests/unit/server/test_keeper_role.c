@@ -560,6 +560,58 @@ static void test_a_client_that_leaves_between_two_questions(void **state)
 	role_expect(front, IPC_OPENED);
 }
 
+/* ---- mail that moves here ---- */
+
+static void open_moving(uint64_t session, const char *home)
+{
+	struct ipc_open message = {.front = front->instance, .session = session, .ticket = 99};
+
+	ROLE_SEND_TEXTS(auth, IPC_OPEN_MIGRATES, &message, "anna", home, "");
+}
+
+static void expect_not_here(uint64_t session)
+{
+	const struct ipc_verdict *answer = role_expect(auth, IPC_NOT_HERE);
+
+	assert_int_equal(answer->front, front->instance);
+	assert_int_equal(answer->session, session);
+	assert_int_equal(answer->ticket, 99);
+}
+
+static void test_mail_that_has_not_moved_yet(void **state)
+{
+	struct ipc_session close_it = {.session = SESSION + 1};
+
+	(void)state;
+	open_moving(SESSION, "bob"); /* nothing of it is here */
+	answer_location(LOCATION_LOOK, true);
+	expect_not_here(SESSION);
+	put_mail(3); /* delivered meanwhile */
+	open_maildrop(SESSION + 1);
+	role_expect(front, IPC_OPENED);
+	role_send(front, IPC_CLOSE, &close_it);
+	open_moving(SESSION + 2, "anna");
+	expect_not_here(SESSION + 2);
+	role_write("mail/anna/valija-migrated", "switched 1 0 old anna\n");
+	open_moving(SESSION + 3, "anna");
+	assert_int_equal(((const struct ipc_opened *)role_expect(front, IPC_OPENED))->count, 3);
+}
+
+/* It moved here, and its filesystem is not mounted: nobody is sent to the other server, where
+ * deleted mail would be back. */
+static void test_mail_that_moved_and_is_not_there(void **state)
+{
+	const struct ipc_open_failed *failed;
+
+	(void)state;
+	open_moving(SESSION, "bob");
+	answer_location(LOCATION_LOOK, false);
+	answer_location(LOCATION_LOOK, false); /* it was looked for once more */
+	failed = role_expect(front, IPC_OPEN_FAILED);
+	assert_int_equal(failed->reason, REASON_MAILDROP_TEMP);
+	role_ping();
+}
+
 /* ---- two mail folders ---- */
 
 static int begin_two(void **state)
@@ -1313,6 +1365,8 @@ int main(void)
 		IN_KEEPER(test_a_login_finds_what_another_made),
 		IN_KEEPER(test_a_login_to_what_is_gone_is_put_off),
 		IN_KEEPER(test_a_client_that_leaves_between_two_questions),
+		IN_KEEPER(test_mail_that_has_not_moved_yet),
+		IN_KEEPER(test_mail_that_moved_and_is_not_there),
 		IN_KEEPER_OF_TWO(test_a_new_user_is_looked_for_in_each_folder),
 		IN_KEEPER_OF_TWO(test_mail_in_another_folder_is_not_passed_over),
 		IN_KEEPER_OF_TWO(test_no_mail_is_made_beside_another_maildrop),

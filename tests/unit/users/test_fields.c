@@ -18,6 +18,7 @@
 
 static struct user user;
 static const char *site_maildir = ""; /* the setting maildir */
+static uint32_t site_remotes;         /* sections: "old", then "judges" with credentials = same */
 static struct err err;
 
 /* Reads fields "name=value", NULL behind the last, of a user of that name. Returns user_fields_end,
@@ -34,6 +35,11 @@ static int take(const char *name, const char *folders, const char *const *words)
 		struct config *config = (struct config *)(uintptr_t)mail->config;
 
 		snprintf(config->maildir, sizeof(config->maildir), "%s", site_maildir);
+		config->remotes[0] =
+			(struct config_remote){.name = "old", .credentials = CONFIG_REMOTE_STORED};
+		config->remotes[1] =
+			(struct config_remote){.name = "judges", .credentials = CONFIG_REMOTE_SAME};
+		config->remote_count = site_remotes;
 	}
 	user_fields_begin(&fields, &user, mail);
 	for (; *words; words++) {
@@ -187,6 +193,26 @@ static void test_mail_of_another_server(void **state)
 	assert_string_equal(user.remote, "?");
 	assert_int_equal(TAKE("/srv/mail", "home=anna"), 0);
 	assert_string_equal(user.remote, "");
+}
+
+static void test_mail_that_moves_here(void **state)
+{
+	(void)state;
+	assert_int_equal(TAKE("/srv/mail", "migrate=old"), -1);
+	assert_non_null(strstr(err.text, "no section remote \"old\""));
+	site_remotes = 2;
+	assert_int_equal(TAKE("/srv/mail", "migrate=old", "home=anna"), 0);
+	assert_int_equal(user.migrate_section, 1);
+	assert_int_equal(user.remote_section, 0);
+	assert_string_equal(user.home, "anna"); /* mail is delivered here */
+	assert_int_equal(TAKE("/srv/mail", "migrate=judges"), -1);
+	assert_non_null(strstr(err.text, "credentials = same"));
+	assert_int_equal(TAKE("/srv/mail", "migrate="), -1);
+	assert_int_equal(TAKE("/srv/mail", "migrate=old", "remote=old"), -1);
+	assert_non_null(strstr(err.text, "both remote= and migrate="));
+	assert_int_equal(TAKE("/srv/mail", "home=anna"), 0);
+	assert_int_equal(user.migrate_section, 0);
+	site_remotes = 0;
 }
 
 static void test_several_mail_folders(void **state)
@@ -405,6 +431,7 @@ int main(void)
 		cmocka_unit_test(test_a_template),
 		cmocka_unit_test(test_what_is_passed_over),
 		cmocka_unit_test(test_mail_of_another_server),
+		cmocka_unit_test(test_mail_that_moves_here),
 		cmocka_unit_test(test_several_mail_folders),
 		cmocka_unit_test(test_the_setting_maildir),
 		cmocka_unit_test(test_places_where_the_mail_could_be_as_well),

@@ -73,9 +73,9 @@ int maildir_place_open_now(struct maildir_place *place, const struct maildrop_se
 			   int root_fd, const char *home);
 void maildir_place_close(struct maildir_place *place);
 
-/* The two locks are octets of one file: a session's, and the short one under which the log grows.
- * Both vanish with the descriptor. */
-enum maildir_lock { LOCK_SESSION, LOCK_LOG };
+/* The locks are octets of one file: a session's, the short one under which the log grows, and that
+ * of `valija migrate`. All vanish with the descriptor. */
+enum maildir_lock { LOCK_SESSION, LOCK_LOG, LOCK_MIGRATE };
 /* 0, -1 with errno (EAGAIN: another process has it). */
 int maildir_lock(struct maildir_place *place, enum maildir_lock which, bool wait);
 void maildir_unlock(struct maildir_place *place, enum maildir_lock which);
