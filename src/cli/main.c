@@ -13,6 +13,7 @@
 #include "cli/init.h"
 #include "cli/mark.h"
 #include "cli/mbox.h"
+#include "cli/migrate/migrate.h"
 #include "cli/rados.h"
 #include "cli/remote.h"
 #include "cli/trace.h"
@@ -36,6 +37,7 @@ static const struct command commands[] = {
 	{"user", user_main, "add, change, delete or list users"},
 	{"mark", mark_main, "say what is so with a mail folder"},
 	{"import", import_main, "bring a site of another server here, with its unique ids"},
+	{"migrate", migrate_main, "move mail here from another server that goes on meanwhile"},
 	{"deliver", deliver_main, "put a message from standard input into users' mail"},
 	{"deleted", deleted_main, "list who deleted which messages of a user"},
 	{"undelete", undelete_main, "bring deleted messages back, while they are kept"},

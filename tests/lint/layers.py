@@ -47,7 +47,7 @@ ROOMS = {
     'lookup': {'passwd_file': (), 'ldap': (), 'sql': (), 'system': (), 'web': (),
                'http': ('web',), 'oauth': ('web',)},
     'rados': {'tool': ()},
-    'cli': {'doctor': (), 'import': ()}, 'cli/import': {'cyrus': (), 'settings': ()},
+    'cli': {'doctor': (), 'import': (), 'migrate': ()}, 'cli/import': {'cyrus': (), 'settings': ()},
     'maildrop/mbox': {'adopt': ()}, 'maildrop/rados': {'engine': (), 'log': ()},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'adopt': ('files', 'update'),
                          'migrate': ('adopt', 'files', 'update'),
@@ -94,6 +94,7 @@ OPEN = {
     'maildrop/rados/log': {'listing.h': 'what sessions see of a log'},
     'maildrop/maildir': {
         'bring.h': 'valija import', 'foreign.h': '`valijad -t` and `valija doctor` look for them',
+        'migrate/migrate.h': 'valija migrate',
     },
     'maildrop/maildir/adopt': {
         'enter.h': 'sessions and deliveries open a maildrop by it',

@@ -45,7 +45,7 @@ IMPORTS = (unit('maildrop', 'adopt adopt_faults undo sizelist') + ['corpus_id_li
 MBOX_IMPORTS = (unit('maildrop', 'mbox_adopt mbox_faults') + ['corpus_mbox_notes'],
                 system('import_mbox'))
 
-MIGRATE = (unit('maildrop', 'migrate') + ['corpus_migrate_journal'], [])
+MIGRATE = (unit('maildrop', 'migrate') + ['corpus_migrate_journal'], system('migrate'))
 
 # path → (meson tests, pytest selections)
 COVER = {
@@ -66,6 +66,7 @@ COVER = {
     'src/maildrop/maildir/adopt': IMPORTS,
     'src/maildrop/maildir/bring.c': IMPORTS,
     'src/maildrop/maildir/migrate': MIGRATE,
+    'src/cli/migrate': MIGRATE,
     'src/maildrop/maildir/foreign.c': IMPORTS,
     'src/maildrop/mail_origin.c': IMPORTS,
     'src/maildrop/uidl_format.c': IMPORTS,

@@ -95,7 +95,7 @@ static int begin(struct remote_listing *listing, struct err *err)
 }
 
 /* One that cannot be sent to a client becomes 64 hexadecimal digits of its digest. */
-static void take_id(pop3_span id, struct index_message *message)
+static void take_id(struct remote_listing *listing, pop3_span id, struct index_message *message)
 {
 	unsigned char digest[DIGEST_MAX];
 	char hex[2 * DIGEST_MAX + 1];
@@ -109,6 +109,7 @@ static void take_id(pop3_span id, struct index_message *message)
 	hex_encode(digest, 32, hex);
 	memcpy(message->id, hex, 64);
 	message->id_size = 64;
+	listing->replaced++;
 }
 
 int remote_listing_id(struct remote_listing *listing, uint32_t number, pop3_span id,
@@ -122,7 +123,7 @@ int remote_listing_id(struct remote_listing *listing, uint32_t number, pop3_span
 		return err_set(err, EX_PROTOCOL, "its UIDL has more messages than its LIST");
 	if (begin(listing, err) < 0)
 		return -1;
-	take_id(id, &message);
+	take_id(listing, id, &message);
 	memcpy(message.name, name, sizeof(name));
 	message.octets = message.stored = listing->sizes[listing->ids++];
 	if (index_writer_add(&listing->writer, &message, sizeof(name) - 1) < 0)

@@ -14,6 +14,7 @@ struct remote_listing {
 	uint64_t *sizes; /* of messages 1 …, as LIST has them */
 	uint32_t count, room;
 	uint32_t ids;
+	uint32_t replaced; /* of them, by a digest */
 	struct index_writer writer;
 	bool writing;
 	uint64_t octets;

@@ -330,6 +330,11 @@ int remote_store_start(struct store *store, struct err *err)
 	return remote->readers ? 0 : -1;
 }
 
+uint32_t remote_replaced_ids(const struct maildrop *maildrop)
+{
+	return ((const struct remote_session *)maildrop)->talk.listing.replaced;
+}
+
 void remote_store_destroy(struct store *store)
 {
 	struct remote *remote = remote_of(store);

@@ -39,5 +39,7 @@ struct store *remote_store_create(const struct store_host *host,
 /* After the sandbox: names are looked up by threads from now on. */
 int remote_store_start(struct store *store, struct err *err);
 void remote_store_destroy(struct store *store);
+/* Messages of an open maildrop whose unique ids there no client may get: theirs are digests. */
+uint32_t remote_replaced_ids(const struct maildrop *maildrop);
 
 #endif
