@@ -120,7 +120,8 @@ COVER = {
                                      system('utf8_headers')),
     'src/maildrop/surrogate.c': (unit('maildrop', 'surrogate') + ['corpus_surrogate'],
                                  system('utf8_headers')),
-    'src/maildrop/rados/log': (unit('maildrop', 'rados_log rados_listing') + ['corpus_rados_log'], []),
+    'src/maildrop/rados/log': (unit('maildrop', 'rados_log rados_listing')
+                               + ['corpus_rados_log'], []),
     'src/cli/import/cyrus': (unit('cli', 'cyrus_records') + ['corpus_cyrus'],
                               system('import_cyrus')),
     'src/maildrop/mail_root.c': (REGISTER + unit('maildrop', 'maildir'),

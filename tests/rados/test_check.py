@@ -1,5 +1,5 @@
-"""`valijad -t` and `valija doctor` of a site whose mail is in RADOS: what is wrong with the cluster,
-and what to do."""
+"""`valijad -t` and `valija doctor` of a site whose mail is in RADOS: what is wrong with the
+cluster, and what to do."""
 import json
 
 import pytest

@@ -1,5 +1,5 @@
-"""`valija upgrade` of a site whose maildrops are in RADOS: sessions go on, and deliveries that began
-before it."""
+"""`valija upgrade` of a site whose maildrops are in RADOS: sessions go on, and deliveries that
+began before it."""
 import signal
 
 import cluster
