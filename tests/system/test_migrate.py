@@ -14,6 +14,7 @@ from lmtp import Lmtp
 from moving import KINDS, client_of, needs
 from office import PASSWORD, dead_port, free_port, wait_until
 from pop import Pop
+from test_mta_sasl import child
 from test_remote import MESSAGES, THERE, WIRE, add_remote_user, section
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -122,6 +123,27 @@ def test_no_switch_while_a_session_is_open(site, serve):  # noqa: F811
     migrate(office)
     assert len(server.retrieved) == 5  # none twice
     assert mail_of(office) == wire_of(numbered(1, 3, 4, 5))
+
+
+def test_no_switch_while_nobody_knows_whose_a_session_is(site, serve):  # noqa: F811
+    """auth was started anew meanwhile: it knows that a session is open, and not whose."""
+    server = serve(numbered(1, 2, 3))
+    office = the_site(site, server)
+    office.allow('auth', 'is gone')
+    client = session(office)
+    old = child(office, 'auth')
+    os.kill(old, signal.SIGKILL)
+
+    def is_back():
+        pids = [pid for pid in office.children()
+                if pathlib.Path(f'/proc/{pid}/comm').read_text().strip() == 'auth0']
+        return pids and old not in pids and 'mail' in office.valija('who', '-c', office.conf).stdout
+    wait_until(is_back)
+    assert 'a session is open' in migrate(office, good=(75,))
+    client.ok('DELE 2')
+    client.quit()
+    migrate(office)
+    assert mail_of(office) == wire_of(numbered(1, 3))
 
 
 def the_site(site, server, **more):
@@ -336,7 +358,7 @@ def test_a_refused_deletion_there_is_told(site, serve):  # noqa: F811
     server = serve(numbered(1, 2), hooks={'QUIT': lambda s, _: s.line('-ERR not now') or True})
     office = the_site(site, server)
     said = migrate(office, '--delete-there')
-    assert 'nothing was deleted there: ' in said and 'not now' in said
+    assert 'it is not known what was deleted there: ' in said and 'not now' in said
     assert mail_of(office) == wire_of(numbered(1, 2))
 
 
@@ -393,6 +415,23 @@ def test_users_without_the_field_are_left_alone(upstream, site):
     assert '1 users, 3 messages' in done.stdout and not (office.mail / 'berta').exists()
     done = office.valija('migrate', '-c', office.conf, '--user', 'berta', check=False)
     assert 'no mail of this user moves here' in done.stderr
+
+
+def test_the_field_of_a_database(upstream, site):
+    """Of a passwd-file that a process of its own asks: all databases have the same fields."""
+    office = site(upstream.pop3, start=False)
+    people = office.dir / 'people'
+    people.write_text(f'carla:{{PLAIN}}{PASSWORD}::::::{FIELDS}\n')
+    people.chmod(0o644)
+    with office.conf.open('a') as conf:
+        conf.write(f'database "people" {{\n\tdriver = passwd-file\n\tfile = "{people}"\n}}\n')
+    office.start()
+    before = mail_of(upstream, 'there', THERE)
+    assert mail_of(office, 'carla') == before
+    done = office.valija('migrate', '-c', office.conf, '--user', 'carla')
+    assert 'carla: 3 messages: the mail is here' in done.stdout
+    upstream.stop()
+    assert mail_of(office, 'carla') == before
 
 
 # ---- clients ----

@@ -36,7 +36,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONTROL_SECONDS = 10, WAIT_SECONDS = 20, PAUSE_MS = 250, PAUSE_MAX_MS = 8000, CUTS_MAX = 3 };
+enum {
+	CONTROL_SECONDS = 10,
+	WAIT_SECONDS = 20,
+	NAMELESS_MS = 5000,
+	PAUSE_MS = 250,
+	PAUSE_MAX_MS = 8000,
+	CUTS_MAX = 3
+};
 
 struct migrate {
 	const char *config_file;
@@ -48,6 +55,8 @@ struct migrate {
 	struct maker maker;
 	struct movers movers;
 	struct writer_report *report; /* shared with the writers */
+	int nameless;      /* sessions of which nobody knows whose they are, as of asked_at */
+	uint64_t asked_at; /* now_ms; 0: never */
 	/* counted */
 	uint64_t users, switched, messages, copied, again, troubled, failed, left;
 };
@@ -265,24 +274,53 @@ static pid_t start_dialer(const struct migrate *m, const struct move *move, int 
 
 /* ---- the sessions of a user ---- */
 
-/* The maildrop is locked, so no login that comes from now on opens it there; one that came before
- * is listed. 1: none is open; 0: one is; -1 with err: nobody can tell. */
-static int no_sessions(const struct migrate *m, const struct user *user, struct err *err)
+static uint64_t now_ms(void)
 {
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Sessions in mail that a target has; name: but those of a known user. -1 with err. */
+static int count_sessions(const struct migrate *m, const char *target, bool named, struct err *err)
+{
+	enum { FIELD_USER = 2, FIELD_STATE = 5 };
 	struct control_link link;
 	int rc, sessions = 0;
 
-	if (m->stopped)
-		return 1;
 	if (control_link_open(&link, m->config_file, NULL, CONTROL_SECONDS, err) < 0)
 		return -1;
-	rc = control_link_ask(&link, "who", user->name, err);
+	rc = control_link_ask(&link, "who", target, err);
 	while (rc == 0 && (rc = control_link_next(&link, err)) > 0) {
-		sessions += control_link_is(&link, "session", 2);
 		rc = 0;
+		if (control_link_is(&link, "session", FIELD_STATE + 1) &&
+		    strcmp(link.fields[FIELD_STATE], "mail") == 0)
+			sessions += named || strcmp(link.fields[FIELD_USER], "-") == 0;
 	}
 	control_link_close(&link);
-	return rc < 0 ? -1 : sessions == 0;
+	return rc < 0 ? -1 : sessions;
+}
+
+/* The maildrop is locked, so no login that comes from now on opens it there; one that came before
+ * is listed. Of sessions from before a restart of auth, which are few and end, nobody knows whose
+ * they are: they are looked for once in a while. 1: none is open; 0: one may be; -1 with err:
+ * nobody can tell. */
+static int no_sessions(struct migrate *m, const struct user *user, struct err *err)
+{
+	int sessions;
+
+	if (m->stopped)
+		return 1;
+	if (!m->asked_at || now_ms() - m->asked_at >= NAMELESS_MS) {
+		sessions = count_sessions(m, NULL, false, err);
+		if (sessions < 0)
+			return -1;
+		m->nameless = sessions;
+		m->asked_at = now_ms();
+	}
+	sessions = count_sessions(m, user->name, true, err);
+	return sessions < 0 ? -1 : sessions + m->nameless == 0;
 }
 
 /* ---- a round ---- */
@@ -363,7 +401,7 @@ static void write_as_owner(const struct migrate *m, const struct move *move, str
 }
 
 /* The writer has locked the maildrop: it gets a dialer, and learns whether it may switch. */
-static void serve(const struct migrate *m, const struct move *move, struct round *round)
+static void serve(struct migrate *m, const struct move *move, struct round *round)
 {
 	struct err err = {0};
 	int none = m->dry_run ? 0 : no_sessions(m, move->user, &err);
@@ -401,7 +439,7 @@ static void end_round(struct round *round)
 	}
 }
 
-static int play_round(const struct migrate *m, const struct move *move, struct err *err)
+static int play_round(struct migrate *m, const struct move *move, struct err *err)
 {
 	struct round round;
 	char octet;
@@ -433,14 +471,6 @@ static bool may_change(enum writer_outcome outcome)
 {
 	return outcome == WRITER_YIELDED || outcome == WRITER_BUSY || outcome == WRITER_COPIED ||
 	       outcome == WRITER_CUT;
-}
-
-static uint64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 static void sleep_ms(uint64_t ms)
@@ -523,7 +553,7 @@ static void tell(struct migrate *m, const struct user *user, uint64_t copied)
 		if (report->deleted)
 			say(user, "%" PRIu64 " messages were deleted there", report->deleted);
 		else if (report->why[0])
-			say(user, "nothing was deleted there: %s", report->why);
+			say(user, "it is not known what was deleted there: %s", report->why);
 		return;
 	case WRITER_LOOKED:
 		count(m, user, copied);

@@ -97,6 +97,8 @@ static void put_entry(struct lookup_answer *answer, const struct config *config,
 	put(answer, "remote", user->remote);
 	put(answer, "remote_user", user->remote_user);
 	put(answer, "remote_password", user->remote_password);
+	if (user->migrate_section)
+		put(answer, "migrate", config->remotes[user->migrate_section - 1].name);
 }
 
 static void ask(void *driver, void **connection, const struct lookup_question *question,
