@@ -339,6 +339,14 @@ static bool judge_location(const void *message)
 	return m->ask < LOCATION_ASKS && m->root < IPC_ROOTS_MAX;
 }
 
+static bool judge_guard(const void *message)
+{
+	const struct ipc_guard *m = message;
+
+	return m->ask < GUARD_ASKS && m->root < IPC_ROOTS_MAX && m->has <= IPC_GUARD_HAS &&
+	       m->head.texts[0] <= IPC_TEXT_MAX && m->head.texts[1] <= IPC_TEXT_MAX;
+}
+
 static bool judge_root(const void *message)
 {
 	const struct ipc_root *m = message;
@@ -823,6 +831,7 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_RCPT, IPC_RCPT_REFUSED},
 		{IPC_DELIVER, IPC_DELIVERED},
 		{IPC_LOCATION, IPC_LOCATION_ANSWER},
+		{IPC_GUARD, IPC_LOCATION_ANSWER},
 		{IPC_SIGN, IPC_SIGNED},
 		{IPC_FIND, IPC_ANSWER},
 		{IPC_VERIFY, IPC_ANSWER},

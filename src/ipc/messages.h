@@ -131,6 +131,7 @@ enum {
 	IPC_PENALTIES_MAX = 16384,       /* rows in one PENALTIES */
 	IPC_PENALTY_ROWS_MAX = 512,      /* in one PENALTY_PAGE */
 	IPC_BAN_ROWS_MAX = 256,          /* in one BAN_PAGE */
+	IPC_GUARD_HAS = 3,               /* GUARD_HAS of maildrop/guard.h */
 	IPC_BANS_MAX = 4096,             /* BANS_MAX of server/ban_table.h */
 	IPC_BAN_SECONDS_MAX = 315360000, /* ten years */
 };
@@ -249,6 +250,23 @@ struct ipc_location {
 	uint64_t number; /* of the question, for the answer */
 	uint32_t ask;    /* enum ipc_location_ask */
 	uint32_t root;
+};
+/* keeper → monitor, of the guard of unique ids (maildrop/guard.h); texts: a location, the rule by
+ * which its unique ids came or would come. JUDGE is answered by LOCATION_ANSWER. */
+enum ipc_guard_ask {
+	GUARD_JUDGE,   /* its index is not there: is it the maildrop that was? */
+	GUARD_SEEN,    /* a session has it; LOCATION_SEEN as well */
+	GUARD_TRIPPED, /* it is not the one of its index */
+	GUARD_ASKS
+};
+struct ipc_guard {
+	struct ipc_head head;
+	uint64_t number;     /* of the question, for the answer */
+	uint64_t folders[2]; /* inodes of new and cur */
+	uint32_t ask;        /* enum ipc_guard_ask */
+	uint32_t root;
+	uint32_t has; /* a set of guard.h */
+	uint32_t unused;
 };
 /* monitor → keeper; text: why not */
 struct ipc_location_answer {
@@ -1098,6 +1116,7 @@ struct ipc_trace_user {
 	X(NOT_HERE, 428, ipc_verdict, IPC_K, IPC_A, 0, 0, 0, 0, 0, judge_verdict)                  \
 	X(RCPT_REMOTE, 429, ipc_recipient_remote, IPC_A, IPC_R, 0, 0, 3 * IPC_TEXT_MAX, 3, 0,      \
 	  judge_recipient_remote)                                                                  \
+	X(GUARD, 440, ipc_guard, IPC_K, IPC_M, 0, 0, 2 * IPC_TEXT_MAX, 2, 0, judge_guard)          \
 	X(NODES, 460, ipc_nodes, IPC_A | IPC_K, IPC_K | IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0,           \
 	  judge_nodes)                                                                             \
 	X(NODES_BAN, 461, ipc_ban, IPC_M | IPC_K, IPC_K | IPC_M, 0, 0, IPC_BAN_WHY_MAX, 1, 0,      \

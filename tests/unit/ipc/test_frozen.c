@@ -88,6 +88,7 @@ static const struct row frozen[] = {
 	{"PENALTY_PAGE", 365, 40, 0x8, 0x200, 0, 0, 20480, 0},
 	{"JUDGED", 400, 24, 0x20, 0x1, 0, 0, 512, 1},
 	{"REMOTES", 420, 24, 0x1, 0x1000, 1, 1, 0, 0},
+	{"GUARD", 440, 56, 0x10, 0x1, 0, 0, 1024, 2},
 	{"NODES_BAN", 461, 64, 0x11, 0x11, 0, 0, 120, 1},
 };
 /* clang-format on */
@@ -140,6 +141,7 @@ static void test_numbers_in_rows_stay_as_they_were(void **state)
 				    ROLE_LOGINS,   ROLE_CONTROL, ROLE_STATUS, ROLE_LOCKER,
 				    ROLE_CONNECTOR};
 	static const int asks[] = {LOCATION_LOOK, LOCATION_MAKE, LOCATION_MADE, LOCATION_SEEN};
+	static const int guard_asks[] = {GUARD_JUDGE, GUARD_SEEN, GUARD_TRIPPED};
 	static const int directories[] = {DIRECTORY_USERS, DIRECTORY_MAIL, DIRECTORY_ALIASES,
 					  DIRECTORY_LOGINS};
 
@@ -148,6 +150,8 @@ static void test_numbers_in_rows_stay_as_they_were(void **state)
 		assert_int_equal(roles[i], i);
 	for (size_t i = 0; i < COUNT(asks); i++)
 		assert_int_equal(asks[i], i);
+	for (size_t i = 0; i < COUNT(guard_asks); i++)
+		assert_int_equal(guard_asks[i], i);
 	for (size_t i = 0; i < COUNT(directories); i++)
 		assert_int_equal(directories[i], i);
 	assert_int_equal(TLS_TICKET_KEYS, 3);
