@@ -236,6 +236,19 @@ static void answer_location(const struct ipc_location *question)
 		       answer.allowed ? NULL : "the register says no", -1);
 }
 
+static void answer_guard(const struct ipc_guard *question)
+{
+	struct ipc_location_answer answer = {.number = question->number,
+					     .allowed = h.answer == ANSWER_YES};
+
+	if (question->ask != GUARD_JUDGE || h.answer == ANSWER_NEVER)
+		return;
+	if (h.answer == ANSWER_OTHER)
+		answer.number++;
+	to_monitor_end(IPC_LOCATION_ANSWER, &answer, sizeof(answer),
+		       answer.allowed ? NULL : "the register says no", -1);
+}
+
 static void answer_monitor_end(const char *at, size_t size)
 {
 	while (size) {
@@ -243,6 +256,8 @@ static void answer_monitor_end(const char *at, size_t size)
 
 		if (((const struct ipc_head *)(const void *)at)->type == IPC_LOCATION)
 			answer_location((const struct ipc_location *)(const void *)at);
+		else if (((const struct ipc_head *)(const void *)at)->type == IPC_GUARD)
+			answer_guard((const struct ipc_guard *)(const void *)at);
 		at += first;
 		size -= first;
 	}

@@ -172,6 +172,8 @@ static int status_of(const struct deliver *deliver, enum maildrop_status status)
 	case MAILDROP_ELSEWHERE:
 	case MAILDROP_REFUSED:
 	case MAILDROP_TOO_SOON:
+	case MAILDROP_GUARDED:
+	case MAILDROP_UNPROVEN:
 	case MAILDROP_FULL:
 		break;
 	}
@@ -199,6 +201,7 @@ static int deliver_one(void *context, struct err *err)
 		.retention = {.keep_seconds = config->keep_deleted_seconds,
 			      .keep_octets = config->keep_octets},
 		.root = &root->root,
+		.guard = &root->guard,
 		.state_fd = target->state_fd};
 	struct lmtp_trace trace = {.sender = span_of(deliver->sender),
 				   .recipient = span_of(target->address),

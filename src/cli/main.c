@@ -9,6 +9,7 @@
 #include "cli/deleted.h"
 #include "cli/deliver.h"
 #include "cli/doctor/doctor.h"
+#include "cli/guard.h"
 #include "cli/import/import.h"
 #include "cli/init.h"
 #include "cli/mark.h"
@@ -43,6 +44,7 @@ static const struct command commands[] = {
 	{"undelete", undelete_main, "bring deleted messages back, while they are kept"},
 	{"retention", retention_main, "delete what is too old, or list it"},
 	{"remote", remote_main, "have users consent to their maildrops on another server"},
+	{"guard", guard_main, "say that a maildrop is right whose folders or unique ids changed"},
 	{"mbox", mbox_main, "look at an mbox, and put it in order after a crash"},
 	{"rados", rados_main, "look after pools of maildrops in Ceph RADOS"},
 	{"who", control_main, "list the sessions of a running server"},

@@ -14,6 +14,18 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+/* A register that this process cannot read judges nothing: mail is delivered where it always was.
+ */
+static int judge(void *context, const char *location, const struct guard_facts *facts,
+		 struct err *err)
+{
+	struct maker_root *root = context;
+
+	if (root->reg && guard_judge(root->reg, span_of(location), facts, err) == GUARD_WRONG)
+		return MAILDROP_GUARDED;
+	return MAILDROP_OK;
+}
+
 static int open_root(struct maker_root *root, const char *path, struct err *err)
 {
 	char file[MAIL_ROOT_MEMORY_MAX];
@@ -35,6 +47,7 @@ static int open_root(struct maker_root *root, const char *path, struct err *err)
 	root->store = kind == STORE_MBOX ? STORE_MBOX : STORE_MAILDIR;
 	if (mail_root_register(&root->root, file) == 0)
 		root->reg = register_create(file);
+	root->guard = (struct guard){judge, root};
 	root->uid = st.st_uid;
 	root->gid = st.st_gid;
 	return 0;

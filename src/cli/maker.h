@@ -9,6 +9,7 @@
 #define CLI_MAKER_H
 
 #include "config/config.h"
+#include "maildrop/guard.h"
 #include "maildrop/mail_root.h"
 #include "maildrop/register.h"
 #include "maildrop/store.h"
@@ -21,6 +22,7 @@ struct maker_root {
 	int fd; /* -1: not open */
 	struct mail_root root;
 	struct mail_register *reg; /* NULL: there is no place for one */
+	struct guard guard;        /* by that register */
 	enum store_kind store;     /* as it is written in the folder */
 	uid_t uid;                 /* its owner */
 	gid_t gid;

@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "config/config.h"
 #include "config/path.h"
+#include "maildrop/guard.h"
 #include "maildrop/mail_root.h"
 #include "maildrop/register.h"
 #include "maildrop/store.h"
@@ -105,6 +106,8 @@ static int forget_maildrop(const struct arguments *arguments, const char *mail, 
 			     file, arguments->forget, mail);
 	if (rc == 0)
 		rc = register_enter(reg, location, REGISTER_NONE, REGISTER_NOW, err);
+	if (rc == 0)
+		rc = guard_forget(reg, location, err);
 	register_destroy(reg);
 	return rc;
 }

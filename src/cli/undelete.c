@@ -223,6 +223,7 @@ static int carry_out(void *context, struct err *err)
 		.driver = store_driver(STORE_MAILDIR),
 		.host_name = config->host_name,
 		.root = &root->root,
+		.guard = &root->guard,
 		.note = note,
 		/* what is not kept yet is not lost by this */
 		.retention = {.keep_seconds = config->keep_deleted_seconds

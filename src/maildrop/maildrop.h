@@ -41,9 +41,14 @@ enum maildrop_status {
 	MAILDROP_NEEDS_UTF8 =
 		-14,              /* fetch: the message's header is in UTF-8, which is not wanted */
 	MAILDROP_ELSEWHERE = -15, /* it moves here from another server, and has not yet */
+	/* its identity is not the one that is known, and no person has accepted it: nothing was
+	 * changed; [SYS/TEMP], 451 */
+	MAILDROP_GUARDED = -16,
+	MAILDROP_UNPROVEN = -17, /* whether it is has to be asked first (guard.h) */
 };
 
 struct deleted_by;
+struct guard;
 struct maildrop_driver; /* maildir, mbox */
 struct maildrop_syscalls;
 struct maildrop_upkeep;
@@ -73,6 +78,9 @@ struct maildrop_settings {
 	const struct maildrop_syscalls *syscalls; /* NULL: the kernel's; others are for tests */
 	struct maildrop_retention retention;
 	struct mail_root *root; /* what is known of root_fd (mail_root.h); NULL: nothing */
+	/* judges Maildirs that have no index (guard.h); NULL: nobody does */
+	const struct guard *guard;
+	bool guard_accepts; /* a person accepts the maildrop as it is (`valija guard`) */
 	/* Takes a line for the log about something that is worked around: a file that is left out,
 	 * one that cannot be unlinked. The same line comes again each time the trouble is met.
 	 * Called by any thread; NULL: nobody wants it. */
@@ -150,6 +158,11 @@ struct maildrop_snapshot {
 	uint64_t delta_size;
 	uint32_t count;
 	uint64_t octets;
+	/* for the guard (guard.h); lives as long as the maildrop. Folders 0: it judges no such one
+	 */
+	uint64_t folders[2];
+	bool has_ids;
+	const char *rule;
 };
 void maildrop_snapshot(const struct maildrop *maildrop, struct maildrop_snapshot *ret);
 

@@ -17,8 +17,9 @@
 
 #define MAGIC "valija-register\n" /* the first 16 octets of the file, without a NUL */
 #define DIGEST_KEPT 11
-#define CHUNK 4096  /* entries read at a time */
-#define WASTE 65536 /* entries that later ones replaced, from which on the file is written anew */
+#define CHUNK 4096    /* entries read at a time */
+#define TEXT_MAX 1280 /* octets of a location and the words of a fact */
+#define WASTE 65536   /* entries that later ones replaced, from which on the file is written anew */
 
 struct key {
 	unsigned char digest[DIGEST_KEPT];
@@ -31,7 +32,16 @@ struct entry {
 };
 _Static_assert(sizeof(struct entry) == 16 && sizeof(MAGIC) == 17, "as the page of the format says");
 
-enum { STORED_MAKING = 1, STORED_MADE = 2, STORED_FORGOTTEN = 3 };
+enum {
+	STORED_MAKING = 1,
+	STORED_MADE = 2,
+	STORED_FORGOTTEN = 3,
+	STORED_SERVED = 4,
+	STORED_FOLDERS = 5,
+	STORED_BROUGHT = 6,
+	STORED_ALARM = 7,
+	STORED_LAST = STORED_ALARM,
+};
 
 struct mail_register {
 	char *file;
@@ -99,6 +109,30 @@ static struct key key_of(pop3_span location, enum register_kind kind)
 	return key;
 }
 
+/* No path has a NUL: no fact has the key of a location. */
+static int key_of_fact(pop3_span location, enum register_fact fact, pop3_span words, bool is_so,
+		       struct key *ret)
+{
+	static const unsigned char stored[REGISTER_FACTS] = {[REGISTER_SERVED] = STORED_SERVED,
+							     [REGISTER_FOLDERS] = STORED_FOLDERS,
+							     [REGISTER_BROUGHT] = STORED_BROUGHT,
+							     [REGISTER_ALARM] = STORED_ALARM};
+	unsigned char digest[DIGEST_MAX];
+	char text[TEXT_MAX];
+
+	if (location.size > sizeof(text) - 2 || words.size > sizeof(text) - 2 - location.size)
+		return -1;
+	memcpy(text, location.data, location.size);
+	text[location.size] = '\0';
+	text[location.size + 1] = (char)stored[fact];
+	if (words.size)
+		memcpy(text + location.size + 2, words.data, words.size);
+	digest_of(DIGEST_SHA_256, text, location.size + 2 + words.size, digest);
+	memcpy(ret->digest, digest, DIGEST_KEPT);
+	ret->kind = is_so ? stored[fact] : STORED_FORGOTTEN;
+	return 0;
+}
+
 /* The place of the key, or the free one for it. There is always a free one. */
 static struct key *place_of(struct key *keys, size_t room, const struct key *key)
 {
@@ -139,13 +173,12 @@ static int remember(struct mail_register *reg, const struct key *key)
 	return 0;
 }
 
-static enum register_kind kind_in_memory(const struct mail_register *reg, const struct key *key)
+/* As in the file; what is not there counts as forgotten. */
+static unsigned char kind_in_memory(const struct mail_register *reg, const struct key *key)
 {
 	const struct key *place = reg->room ? place_of(reg->keys, reg->room, key) : NULL;
 
-	if (place && place->kind == STORED_MAKING)
-		return REGISTER_MAKING;
-	return place && place->kind == STORED_MADE ? REGISTER_MADE : REGISTER_NONE;
+	return place && place->kind ? place->kind : STORED_FORGOTTEN;
 }
 
 /* ---- the file ---- */
@@ -164,7 +197,7 @@ static bool sound(const struct entry *entry)
 
 	seal(&right);
 	return memcmp(right.sum, entry->sum, sizeof(right.sum)) == 0 && entry->key.kind &&
-	       entry->key.kind <= STORED_FORGOTTEN;
+	       entry->key.kind <= STORED_LAST;
 }
 
 static int failed(const struct mail_register *reg, const char *doing, struct err *err)
@@ -249,16 +282,41 @@ static int refresh(struct mail_register *reg, struct err *err)
 	return read_on(reg, (uint64_t)open_one.st_size, err);
 }
 
+/* The kind of the latest entry, as in the file. -1 with err. */
+static int find(struct mail_register *reg, const struct key *key, struct err *err)
+{
+	if (refresh(reg, err) == 0)
+		return kind_in_memory(reg, key);
+	forget(reg);
+	return -1;
+}
+
 int register_find(struct mail_register *reg, pop3_span location, enum register_kind *ret,
 		  struct err *err)
 {
 	struct key key = key_of(location, REGISTER_NONE);
+	int stored = find(reg, &key, err);
 
-	if (refresh(reg, err) < 0) {
-		forget(reg);
+	if (stored < 0)
 		return -1;
-	}
-	*ret = kind_in_memory(reg, &key);
+	*ret = stored == STORED_MAKING ? REGISTER_MAKING
+	       : stored == STORED_MADE ? REGISTER_MADE
+				       : REGISTER_NONE;
+	return 0;
+}
+
+int register_knows(struct mail_register *reg, pop3_span location, enum register_fact fact,
+		   pop3_span words, bool *ret, struct err *err)
+{
+	struct key key;
+	int stored;
+
+	if (key_of_fact(location, fact, words, true, &key) < 0)
+		return err_set(err, EX_DATAERR, "a location is too long for the register");
+	stored = find(reg, &key, err);
+	if (stored < 0)
+		return -1;
+	*ret = stored == key.kind;
 	return 0;
 }
 
@@ -396,15 +454,14 @@ int register_flush(struct mail_register *reg, struct err *err)
 	return 0;
 }
 
-int register_enter(struct mail_register *reg, pop3_span location, enum register_kind kind,
-		   enum register_flush flush, struct err *err)
+static int enter(struct mail_register *reg, const struct key *key, enum register_flush flush,
+		 struct err *err)
 {
-	struct key key = key_of(location, kind);
 	int result = lock(reg, err);
 
 	if (result == 0 &&
-	    (kind_in_memory(reg, &key) != kind || (flush != REGISTER_LATER && reg->suspect)))
-		result = append(reg, &key, err);
+	    (kind_in_memory(reg, key) != key->kind || (flush != REGISTER_LATER && reg->suspect)))
+		result = append(reg, key, err);
 	if (result == 0 && flush == REGISTER_NOW)
 		result = register_flush(reg, err);
 	if (result == 0 && reg->entries > 2 * (uint64_t)reg->count + WASTE)
@@ -414,4 +471,22 @@ int register_enter(struct mail_register *reg, pop3_span location, enum register_
 	if (result < 0)
 		forget(reg);
 	return result;
+}
+
+int register_enter(struct mail_register *reg, pop3_span location, enum register_kind kind,
+		   enum register_flush flush, struct err *err)
+{
+	struct key key = key_of(location, kind);
+
+	return enter(reg, &key, flush, err);
+}
+
+int register_note(struct mail_register *reg, pop3_span location, enum register_fact fact,
+		  pop3_span words, bool is_so, enum register_flush flush, struct err *err)
+{
+	struct key key;
+
+	if (key_of_fact(location, fact, words, is_so, &key) < 0)
+		return err_set(err, EX_DATAERR, "a location is too long for the register");
+	return enter(reg, &key, flush, err);
 }

@@ -22,6 +22,15 @@ enum register_kind {
 	REGISTER_KINDS
 };
 
+/* What else is known of a location, for the guard (guard.h): words of the fact's own each. */
+enum register_fact {
+	REGISTER_SERVED,  /* its folders are known, since a session had it; no words */
+	REGISTER_FOLDERS, /* it is the one with these folders */
+	REGISTER_BROUGHT, /* unique ids were brought there, by this rule; no words: by any */
+	REGISTER_ALARM,   /* it was refused, and no person has accepted it; no words */
+	REGISTER_FACTS
+};
+
 struct mail_register;
 
 /* file: its path; it is made by the first entry. Reads nothing yet. NULL: no memory. */
@@ -46,6 +55,11 @@ enum register_flush {
  */
 int register_enter(struct mail_register *reg, pop3_span location, enum register_kind kind,
 		   enum register_flush flush, struct err *err);
+/* The same for a fact. A version that does not know the kind of entry passes it over. */
+int register_knows(struct mail_register *reg, pop3_span location, enum register_fact fact,
+		   pop3_span words, bool *ret, struct err *err);
+int register_note(struct mail_register *reg, pop3_span location, enum register_fact fact,
+		  pop3_span words, bool is_so, enum register_flush flush, struct err *err);
 /* Flushes what was entered without it. -1 with err: nothing of that is known to be on the disk. */
 int register_flush(struct mail_register *reg, struct err *err);
 

@@ -53,10 +53,20 @@ struct store_asked {
 	bool take;     /* it may be ended */
 };
 
+/* A question to the guard (guard.h), embedded by its owner. */
+struct store_where;
+struct store_proof {
+	/* once, later, on the loop; why: not allowed, a text for the log */
+	void (*done)(struct store_proof *proof, bool allowed, const char *why);
+};
+
 /* The keeper's part of every store; lives as long as the store. */
 struct store_host {
 	struct loop *loop;
 	unsigned threads; /* for those that block */
+	/* Asks about the maildrop there that was UNPROVEN: once allowed, the same again is judged
+	 * without a question. NULL: nobody is asked, and it is not opened. */
+	void (*prove)(struct store_where *where, struct store_proof *proof);
 	/* owner: what the keeper has set in the maildrop */
 	void (*event)(void *owner, enum store_event what);
 	/* Of a store with STORE_NODES. asked: is to be answered by store_answer, soon. told: what

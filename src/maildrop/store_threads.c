@@ -45,7 +45,11 @@ struct thread_job {
 	_Atomic enum unwanted unwanted;
 	bool more; /* to sweep */
 	bool last; /* no more of it */
+	struct store_proof proof;
+	unsigned proofs; /* that were asked for */
 };
+
+enum { PROOFS_MAX = 3 }; /* its facts may change between a proof and the next try */
 
 static struct threads *threads_of(struct store *store)
 {
@@ -212,22 +216,47 @@ static void leave_timed(struct thread_job *job)
 		job->next->at = job->at;
 }
 
-static void done(struct job *base)
+static void end(struct thread_job *job)
 {
-	struct thread_job *job = (struct thread_job *)base;
 	struct store_op *op = job->op;
 
-	store_lane_done(&job->threads->lanes);
-	if (job->more) {
-		sweep_on(job);
-		return;
-	}
 	if (job->work == WORK_OPEN && op->status == MAILDROP_OK)
 		store_opened(((struct store_open *)op)->maildrop, &job->threads->store, job->where);
 	op->own = NULL;
 	leave_timed(job);
 	free(job);
 	op->done(op);
+}
+
+/* Nothing was changed: all of the work is done again. */
+static void proven(struct store_proof *proof, bool allowed, const char *why)
+{
+	struct thread_job *job = CONTAINER(proof, struct thread_job, proof);
+
+	if (allowed) {
+		add(job);
+		return;
+	}
+	job->op->status = MAILDROP_GUARDED;
+	err_set(&job->op->err, EX_TEMPFAIL, "%s", why);
+	end(job);
+}
+
+static void done(struct job *base)
+{
+	struct thread_job *job = (struct thread_job *)base;
+	const struct store_host *host = job->threads->store.host;
+
+	store_lane_done(&job->threads->lanes);
+	if (job->more) {
+		sweep_on(job);
+	} else if (job->op->status == MAILDROP_UNPROVEN && host->prove &&
+		   job->proofs++ < PROOFS_MAX) {
+		job->proof.done = proven;
+		host->prove(job->where, &job->proof);
+	} else {
+		end(job);
+	}
 }
 
 static struct thread_job *begin(struct store *store, struct store_where *where, struct store_op *op,

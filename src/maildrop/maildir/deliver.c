@@ -178,6 +178,20 @@ static bool has_quota(const struct delivering *d)
 	return d->delivery->quota.max_messages || d->delivery->quota.max_octets;
 }
 
+/* Mail must not go into a folder that stands in the place of the one that is known. */
+static bool is_replaced(const struct delivering *d, const struct index_delta *delta)
+{
+	struct index_stamp now;
+
+	return delta->stamps[INDEX_NEW].inode && maildir_stamp(&d->place, INDEX_NEW, &now) == 0 &&
+	       now.inode != delta->stamps[INDEX_NEW].inode;
+}
+
+static bool is_guarded(enum maildrop_status status)
+{
+	return status == MAILDROP_GUARDED || status == MAILDROP_UNPROVEN;
+}
+
 /* The log held, and its index good enough for what is asked of it. */
 static enum maildrop_status hold_log(struct delivering *d, struct maildir_log *log, bool *held,
 				     struct err *err)
@@ -190,10 +204,10 @@ static enum maildrop_status hold_log(struct delivering *d, struct maildir_log *l
 	if (!*held)
 		return maildir_failed(&d->place, errno, LOCK_NAME, "cannot be locked", err);
 	/* mail of other programs counts too */
-	if (!log->index.open || has_quota(d))
+	if (!log->index.open || has_quota(d) || is_replaced(d, &log->index.index.delta))
 		status = maildir_update(log, TARGET_LOG, false, err);
 	if (!has_quota(d))
-		return MAILDROP_OK;
+		return is_guarded(status) ? status : MAILDROP_OK;
 	return status < 0 ? status : check_quota(d, &log->index.index.delta, err);
 }
 

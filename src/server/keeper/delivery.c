@@ -6,6 +6,7 @@
  */
 #include "server/keeper/delivery.h"
 
+#include "server/keeper/guard.h"
 #include "server/keeper/location.h"
 
 #include "base/descriptor.h"
@@ -123,8 +124,11 @@ static enum reason reason_of(const struct keeper *keeper, enum maildrop_status s
 		return keeper_over_quota_reason(keeper);
 	case MAILDROP_FULL:
 		return REASON_DISK_FULL;
+	case MAILDROP_GUARDED:
+		return REASON_GUARD;
 	case MAILDROP_IN_USE:
 	case MAILDROP_TEMP:
+	case MAILDROP_UNPROVEN:
 	case MAILDROP_PERM:
 	case MAILDROP_GONE:
 	case MAILDROP_ABSENT:
@@ -479,6 +483,8 @@ static void delivered(struct delivery_job *job)
 								 : reason_of(keeper, job->status);
 
 	log_delivery(job);
+	if (job->status == MAILDROP_GUARDED)
+		keeper_guard_tripped(keeper, job->recipient->place);
 	counters_took(COUNTER_DELIVERY_SECONDS, job->since);
 	if (job->status == MAILDROP_OK)
 		counters_add(COUNTER_DELIVERED_OCTETS, job->sealed_message->size);

@@ -6,6 +6,7 @@
 #include "server/counters.h"
 #include "server/keeper/body.h"
 #include "server/keeper/delivery.h"
+#include "server/keeper/guard.h"
 #include "server/keeper/idle.h"
 #include "server/keeper/location.h"
 #include "server/keeper/nodes.h"
@@ -207,6 +208,12 @@ static void take_away(struct keeper *keeper, const struct ipc_root *message)
 		store_away(root->store, root->away);
 }
 
+static void take_answer(struct keeper *keeper, const struct ipc_location_answer *message)
+{
+	if (!keeper_guard_answer(keeper, message))
+		keeper_location_answer(keeper, message);
+}
+
 static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
 {
 	struct keeper *keeper = root_struct(child);
@@ -216,7 +223,7 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 	else if (type == IPC_LEAVE)
 		keeper_asked_to_leave(keeper);
 	else if (type == IPC_LOCATION_ANSWER)
-		keeper_location_answer(keeper, message);
+		take_answer(keeper, message);
 	else if (type == IPC_TAKE)
 		keeper_take(keeper, message);
 	else if (type == IPC_TAKEN)
@@ -292,11 +299,14 @@ static int open_store(struct keeper *keeper, struct keeper_root *root, struct er
 	const struct config *config = keeper->child->config;
 	enum store_kind kind = (enum store_kind)config->roots[root->index].store;
 
+	root->keeper = keeper;
+	keeper_guard_init(&root->guard);
 	root->settings = (struct maildrop_settings){.store_crlf = config->store_crlf,
 						    .syscalls = &keeper->syscalls,
 						    .host_name = config->host_name,
 						    .root = &root->root,
 						    .retention = retention_of(config, root),
+						    .guard = &root->guard.guard,
 						    .note = keeper_note,
 						    .note_index = keeper_note_index,
 						    .note_context = &keeper->notes};
@@ -326,6 +336,7 @@ static int open_stores(struct keeper *keeper, struct err *err)
 	keeper->host.asked = keeper_store_asked;
 	keeper->host.told = keeper_store_told;
 	keeper->host.context = keeper;
+	keeper->host.prove = keeper_guard_prove;
 	keeper->host.threads = config->keeper_threads ? config->keeper_threads : THREADS;
 	for (uint32_t i = 0; i < config->root_count; i++)
 		if (open_store(keeper, &keeper->roots[i], err) < 0)
@@ -361,6 +372,7 @@ static int start(struct child *child, struct err *err)
 			return err_set(err, EX_SOFTWARE, "the monitor gave no mail directory");
 	table_init(&keeper->places);
 	table_init(&keeper->questions);
+	table_init(&keeper->proofs);
 	table_init(&keeper->takes);
 	keeper_opening_init(keeper);
 	if (keeper_find_owner(keeper, err) < 0)

@@ -161,9 +161,9 @@ void keeper_location_answer(struct keeper *keeper, const struct ipc_location_ans
 
 void keeper_location_seen(struct keeper *keeper, const struct keeper_place *place)
 {
-	uint64_t *seen = &keeper->seen[place->node.key % KEEPER_SEEN];
+	struct keeper_seen *seen = &keeper->seen[place->node.key % KEEPER_SEEN];
 
-	if (*seen != place->node.key && !is_mbox(keeper, place) &&
+	if (seen->key != place->node.key && !is_mbox(keeper, place) &&
 	    post(keeper, LOCATION_SEEN, 0, place->root->index, place->path) == 0)
-		*seen = place->node.key;
+		*seen = (struct keeper_seen){.key = place->node.key};
 }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "server/counters.h"
+#include "server/keeper/guard.h"
 #include "server/keeper/location.h"
 #include "server/keeper/takeover.h"
 #include "server/record.h"
@@ -36,7 +37,10 @@ static enum reason reason_of(enum maildrop_status status)
 		return REASON_MAILDROP_PERM;
 	case MAILDROP_TOO_SOON:
 		return REASON_LOGIN_DELAY;
+	case MAILDROP_GUARDED:
+		return REASON_GUARD;
 	case MAILDROP_TEMP:
+	case MAILDROP_UNPROVEN:
 	case MAILDROP_FULL:
 	case MAILDROP_GONE:
 	case MAILDROP_OVER_QUOTA:
@@ -233,7 +237,7 @@ static void opened(struct keeper_session *session, bool absent)
 	/* one in memory has no lock; another server's lock is its own */
 	if (!absent && !session->place->root->remote) {
 		session->place->holder = session;
-		keeper_location_seen(session->keeper, session->place);
+		keeper_guard_seen(session->keeper, session->place, &snapshot);
 	}
 	if (front)
 		peer_sent(front,
@@ -308,6 +312,8 @@ static void not_opened(struct keeper_session *session, enum maildrop_status stat
 		refuse(session, REASON_WRONG);
 		return;
 	}
+	if (status == MAILDROP_GUARDED)
+		keeper_guard_tripped(session->keeper, session->place);
 	keeper_session_failed(session, RECORD_MAILDROP_FAILED, why);
 	refuse(session, reason_of(status));
 }

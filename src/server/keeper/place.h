@@ -7,6 +7,7 @@
 #define SERVER_KEEPER_PLACE_H
 
 #include "base/table.h"
+#include "maildrop/guard.h"
 #include "maildrop/mail_root.h"
 #include "maildrop/rados/rados.h"
 #include "maildrop/store.h"
@@ -17,7 +18,27 @@
 #include "sys/arena.h"
 #include "sys/loop_deadlines.h"
 
-enum { KEEPER_SEEN = 1 << 14 };
+#include <pthread.h>
+
+enum {
+	KEEPER_SEEN = 1 << 14,
+	KEEPER_PROVEN = 256, /* maildrops that are about to be opened: each is looked for at once */
+};
+
+/* A maildrop that the monitor was told of. */
+struct keeper_seen {
+	uint64_t key;     /* hash of its path; another one with the same place takes it over */
+	uint64_t folders; /* hash of their inodes; 0: it was told of the path alone */
+};
+
+/* guard.h; its workers share it. */
+struct keeper_guard {
+	pthread_mutex_t lock;
+	struct guard guard;
+	struct keeper_unproven *unproven;
+	uint64_t proven[KEEPER_PROVEN]; /* hashes of maildrops and what they were found to be */
+	unsigned next;
+};
 
 /* A folder of maildrops. */
 struct keeper_root {
@@ -31,6 +52,8 @@ struct keeper_root {
 	bool remote;  /* no folder: maildrops on other servers, of which nothing is registered */
 	int state_fd; /* of mboxes: the owner's folder; -1: there is none */
 	struct keeper_locker locker;
+	struct keeper *keeper;
+	struct keeper_guard guard;
 };
 
 struct keeper {
@@ -44,9 +67,9 @@ struct keeper {
 	struct keeper_notes notes;
 	struct table questions; /* to the monitor, unanswered (location.h) */
 	uint64_t question_number;
-	struct table takes;         /* of logins whose maildrop another process has (takeover.h) */
-	uint64_t seen[KEEPER_SEEN]; /* maildrops that the monitor was told of, by hash of the path;
-				       another one with the same place takes it over */
+	struct table takes;  /* of logins whose maildrop another process has (takeover.h) */
+	struct table proofs; /* questions to the monitor, unanswered (guard.h) */
+	struct keeper_seen seen[KEEPER_SEEN];
 	struct rados_settings rados;
 	void *scratch; /* of body.c, for bodies that are sent at once */
 	unsigned busy; /* operations under way: a keeper is not drained before they are done */

@@ -295,6 +295,8 @@ static enum reason reason_of(enum maildrop_status status)
 	case MAILDROP_ELSEWHERE:
 	case MAILDROP_REFUSED:
 	case MAILDROP_TOO_SOON:
+	case MAILDROP_GUARDED:
+	case MAILDROP_UNPROVEN:
 		break;
 	}
 	return REASON_NOT_DELETED;

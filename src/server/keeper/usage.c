@@ -37,6 +37,8 @@ static void answer(struct peer *auth, uint64_t number, enum reason reason)
 
 static enum reason reason_of(const struct question *question)
 {
+	if (question->usage.op.status == MAILDROP_GUARDED)
+		return REASON_GUARD;
 	if (question->usage.op.status != MAILDROP_OK)
 		return REASON_MAILDROP_TEMP;
 	return keeper_over_quota(&question->quota, &question->usage.usage, question->size)

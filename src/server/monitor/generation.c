@@ -158,6 +158,14 @@ static void ask_location(struct slot *slot, const struct ipc_location *question)
 		locations_ask(g->roots[question->root].locations, slot->instance, question);
 }
 
+static void ask_guard(struct slot *slot, const struct ipc_guard *question)
+{
+	struct generation *g = slot->generation;
+
+	if (question->root < g->config.root_count)
+		locations_guard(g->roots[question->root].locations, slot->instance, question);
+}
+
 static void message(struct slot *slot, enum ipc_type type, const void *data, int *fds)
 {
 	struct generation *g = slot->generation;
@@ -178,6 +186,8 @@ static void message(struct slot *slot, enum ipc_type type, const void *data, int
 		health_peer_lost(slot, ((const struct ipc_instance *)data)->instance);
 	} else if (type == IPC_LOCATION) {
 		ask_location(slot, data);
+	} else if (type == IPC_GUARD) {
+		ask_guard(slot, data);
 	} else if (type == IPC_TAKE || type == IPC_TAKEN) {
 		const struct take_from from = {g, slot->instance, slot->uid};
 

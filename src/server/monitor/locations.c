@@ -5,6 +5,8 @@
 
 #include "base/log.h"
 #include "base/table.h"
+#include "base/text.h"
+#include "maildrop/guard.h"
 #include "maildrop/register.h"
 
 #include <stdio.h>
@@ -20,12 +22,26 @@ enum {
 	PROCESSES = 256, /* that are counted apart: instances are given one after the other */
 };
 
+_Static_assert((int)GUARD_HAS == (int)IPC_GUARD_HAS && (int)GUARD_RULE_MAX > (int)IPC_TEXT_MAX,
+	       "what a message says fits");
+
+enum ask {
+	ASK_LOOK = LOCATION_LOOK,
+	ASK_MAKE = LOCATION_MAKE,
+	ASK_MADE = LOCATION_MADE,
+	ASK_SEEN = LOCATION_SEEN,
+	ASK_JUDGE = LOCATION_ASKS + GUARD_JUDGE,
+	ASK_GUARD_SEEN = LOCATION_ASKS + GUARD_SEEN,
+	ASK_TRIPPED = LOCATION_ASKS + GUARD_TRIPPED,
+};
+
 struct question {
 	struct question *next;
 	uint64_t instance, number;
-	enum ipc_location_ask ask;
-	bool allowed, entered; /* entered: allowed only if the register is flushed */
-	char *why;             /* not; owned; NULL: no memory for it */
+	enum ask ask;
+	struct guard_facts *facts; /* of the guard's; owned */
+	bool allowed, entered;     /* entered: allowed only if the register is flushed */
+	char *why;                 /* not; owned; NULL: no memory for it */
 	size_t size;
 	char path[];
 };
@@ -77,6 +93,7 @@ static struct question *queue_take(struct queue *queue)
 
 static void free_question(struct question *question)
 {
+	free(question->facts);
 	free(question->why);
 	free(question);
 }
@@ -108,6 +125,35 @@ static int enter_seen(struct locations *locations, struct question *question, po
 		       : 0;
 }
 
+static int enter_guard_seen(struct locations *locations, struct question *question, pop3_span path,
+			    struct err *err)
+{
+	if (enter_seen(locations, question, path, err) < 0)
+		return -1;
+	return guard_seen(locations->reg, path, question->facts, &question->entered, err);
+}
+
+/* What was refused is known until a person accepts it, or a session has it again. What is there is
+ * served where nobody can tell; that it cannot be entered is in the log. */
+static int judge_guard(struct locations *locations, struct question *question, pop3_span path,
+		       struct err *err)
+{
+	struct err ignored;
+
+	if (!locations->reg ||
+	    guard_judge(locations->reg, path, question->facts, err) != GUARD_WRONG)
+		return 0;
+	(void)guard_alarm(locations->reg, path, &ignored);
+	return -1;
+}
+
+static int enter_tripped(struct locations *locations, struct question *question, pop3_span path,
+			 struct err *err)
+{
+	question->entered = locations->reg != NULL;
+	return locations->reg ? guard_alarm(locations->reg, path, err) : 0;
+}
+
 /* 0: yes, if the register is flushed where something is entered; -1 with err. */
 static int judge(struct locations *locations, struct question *question, pop3_span path,
 		 struct err *err)
@@ -115,22 +161,48 @@ static int judge(struct locations *locations, struct question *question, pop3_sp
 	enum register_kind kind = REGISTER_NONE;
 
 	if (!locations->reg)
-		return question->ask == LOCATION_LOOK
+		return question->ask == ASK_LOOK
 			       ? 0
 			       : err_set(err, EX_CANTCREAT,
 					 "maildrop %.*s: it cannot be made, for there is no state "
 					 "folder with a register: set STATE_DIRECTORY",
 					 (int)path.size, path.data);
-	if (question->ask != LOCATION_MADE && register_find(locations->reg, path, &kind, err) < 0)
+	if (question->ask != ASK_MADE && register_find(locations->reg, path, &kind, err) < 0)
 		return -1;
 	if (kind == REGISTER_MADE)
 		return missing(locations, path, err);
-	if (question->ask == LOCATION_LOOK)
+	if (question->ask == ASK_LOOK)
 		return 0;
 	question->entered = true;
 	return register_enter(locations->reg, path,
-			      question->ask == LOCATION_MAKE ? REGISTER_MAKING : REGISTER_MADE,
+			      question->ask == ASK_MAKE ? REGISTER_MAKING : REGISTER_MADE,
 			      REGISTER_WITH_NEXT, err);
+}
+
+static int carry_out(struct locations *locations, struct question *question, pop3_span path,
+		     struct err *err)
+{
+	switch (question->ask) {
+	case ASK_SEEN:
+		return enter_seen(locations, question, path, err);
+	case ASK_GUARD_SEEN:
+		return enter_guard_seen(locations, question, path, err);
+	case ASK_JUDGE:
+		return judge_guard(locations, question, path, err);
+	case ASK_TRIPPED:
+		return enter_tripped(locations, question, path, err);
+	case ASK_LOOK:
+	case ASK_MAKE:
+	case ASK_MADE:
+		break;
+	}
+	return judge(locations, question, path, err);
+}
+
+/* Is it a report, without an answer? */
+static bool is_report(enum ask ask)
+{
+	return ask == ASK_SEEN || ask == ASK_GUARD_SEEN || ask == ASK_TRIPPED;
 }
 
 static void run(struct job *job)
@@ -142,10 +214,9 @@ static void run(struct job *job)
 		pop3_span path = {q->path, q->size};
 		struct err err;
 
-		q->allowed = (q->ask == LOCATION_SEEN ? enter_seen : judge)(locations, q, path,
-									    &err) == 0;
+		q->allowed = carry_out(locations, q, path, &err) == 0;
 		q->why = q->allowed ? NULL : strdup(err.text);
-		flush = flush || (q->allowed && q->entered && q->ask != LOCATION_SEEN);
+		flush = flush || (q->allowed && q->entered && !is_report(q->ask));
 	}
 	locations->flush_err.text[0] = '\0';
 	if (flush && locations->reg)
@@ -230,7 +301,7 @@ static void done(struct job *job)
 	while (locations->batch.first) {
 		struct question *question = queue_take(&locations->batch);
 
-		if (question->ask == LOCATION_SEEN)
+		if (is_report(question->ask))
 			note_seen(locations, question);
 		else
 			answer(locations, question);
@@ -293,37 +364,60 @@ void locations_destroy(struct locations *locations)
 }
 
 /* One process that asks without end makes none but itself wait. */
-static void refuse(struct locations *locations, uint64_t instance,
-		   const struct ipc_location *message)
+static void refuse(struct locations *locations, uint64_t instance, uint64_t number, enum ask ask)
 {
 	char why[] = "too many questions about maildrops wait already";
-	struct question question = {.instance = instance, .number = message->number, .why = why};
+	struct question question = {.instance = instance, .number = number, .why = why};
 
-	if (message->ask == LOCATION_SEEN)
+	if (is_report(ask))
 		note_seen(locations, &question);
 	else
 		answer(locations, &question);
 }
 
-void locations_ask(struct locations *locations, uint64_t instance,
-		   const struct ipc_location *message)
+static void add(struct locations *locations, uint64_t instance, uint64_t number, enum ask ask,
+		pop3_span path, struct guard_facts *facts)
 {
 	uint16_t *count = &locations->counts[instance % PROCESSES];
-	pop3_span path = ipc_text(message, 0);
 	struct question *question = NULL;
 
 	if (*count < WAITING_MAX)
 		question = calloc(1, sizeof(*question) + path.size);
 	if (!question) {
-		refuse(locations, instance, message);
+		free(facts);
+		refuse(locations, instance, number, ask);
 		return;
 	}
 	++*count;
 	question->instance = instance;
-	question->number = message->number;
-	question->ask = (enum ipc_location_ask)message->ask;
+	question->number = number;
+	question->ask = ask;
+	question->facts = facts;
 	question->size = path.size;
 	memcpy(question->path, path.data, path.size);
 	queue_add(&locations->waiting, question);
 	work(locations);
+}
+
+void locations_ask(struct locations *locations, uint64_t instance,
+		   const struct ipc_location *message)
+{
+	add(locations, instance, message->number, (enum ask)message->ask, ipc_text(message, 0),
+	    NULL);
+}
+
+void locations_guard(struct locations *locations, uint64_t instance,
+		     const struct ipc_guard *message)
+{
+	enum ask ask = (enum ask)(LOCATION_ASKS + message->ask);
+	struct guard_facts *facts = calloc(1, sizeof(*facts));
+
+	if (!facts) {
+		refuse(locations, instance, message->number, ask);
+		return;
+	}
+	memcpy(facts->folders, message->folders, sizeof(facts->folders));
+	facts->has = message->has;
+	(void)span_copy(ipc_text(message, 1), facts->rule, sizeof(facts->rule)); /* judged */
+	add(locations, instance, message->number, ask, ipc_text(message, 0), facts);
 }

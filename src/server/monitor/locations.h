@@ -34,5 +34,8 @@ bool locations_settle(struct locations *locations);
 /* A question of the process with that instance; SEEN gets no reply. */
 void locations_ask(struct locations *locations, uint64_t instance,
 		   const struct ipc_location *question);
+/* The same for the guard of unique ids; JUDGE alone gets a reply. */
+void locations_guard(struct locations *locations, uint64_t instance,
+		     const struct ipc_guard *question);
 
 #endif

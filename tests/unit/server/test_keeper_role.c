@@ -280,6 +280,7 @@ static void test_a_draining_keeper_ends_behind_its_last_front(void **state)
 {
 	(void)state;
 	role_drain(1000);
+	role_write("mail/anna/valija-uidl", ""); /* the guard asks nothing */
 	role_peer_dies(lmtp);
 	role_ping();
 	assert_true(role_runs());
@@ -315,6 +316,7 @@ static void test_recipients_that_are_being_checked(void **state)
 	enum { ASKED = 4096 };
 
 	(void)state;
+	role_write("mail/anna/valija-uidl", ""); /* the guard asks nothing */
 	role.shared->closed = true;
 	for (uint32_t i = 0; i < ASKED + 2; i++)
 		recipient(1 + i % 64, i);
@@ -699,9 +701,85 @@ static void test_a_user_whose_entry_says_where(void **state)
 	role_expect(front, IPC_OPENED);
 }
 
+/* ---- the guard of unique ids ---- */
+
+/* The keeper asks about bob's Maildir, which has no file of ours. */
+static uint64_t guard_question(uint32_t root)
+{
+	const struct ipc_guard *message = role_expect(&role.monitor, IPC_GUARD);
+
+	assert_int_equal(message->ask, GUARD_JUDGE);
+	assert_int_equal(message->root, root);
+	assert_int_equal(message->has, 0);
+	assert_true(message->folders[0] && message->folders[1]);
+	assert_true(span_equal(ipc_text(message, 0), SPAN_LITERAL("bob")));
+	assert_int_equal(ipc_text(message, 1).size, 0);
+	return message->number;
+}
+
+static void prove(uint32_t root, bool allowed)
+{
+	answer_question(guard_question(root), allowed);
+}
+
+static void test_the_guard_refuses_a_login(void **state)
+{
+	const struct ipc_open_failed *failed;
+	const struct ipc_guard *tripped;
+
+	(void)state;
+	make_maildir("bob");
+	role_has_guard = true;
+	open_in(0, true, "bob");
+	prove(0, false);
+	failed = role_expect(front, IPC_OPEN_FAILED);
+	assert_int_equal(failed->reason, REASON_GUARD);
+	tripped = role_expect(&role.monitor, IPC_GUARD);
+	assert_int_equal(tripped->ask, GUARD_TRIPPED);
+	assert_int_equal(faccessat(role.folder_fd, "mail/bob/valija-lock", F_OK, 0), -1);
+	/* it is asked again, and may be right by now */
+	open_in(0, true, "bob");
+	prove(0, true);
+	role_expect(front, IPC_OPENED);
+}
+
+static void test_the_guard_puts_off_mail(void **state)
+{
+	const struct ipc_recipient_answer *answer;
+
+	(void)state;
+	make_maildir("bob");
+	role_has_guard = true;
+	absent_recipient();
+	prove(0, false);
+	answer = role_expect(lmtp, IPC_DELIVERED);
+	assert_int_equal(answer->reason, REASON_GUARD);
+	assert_int_equal(messages(), 0);
+}
+
+static void test_a_session_that_is_over_while_the_guard_is_asked(void **state)
+{
+	struct ipc_session over = {.session = SESSION};
+	uint64_t number;
+
+	(void)state;
+	make_maildir("bob");
+	role_has_guard = true;
+	open_in(0, true, "bob");
+	number = guard_question(0);
+	role_send(front, IPC_CLOSE, &over);
+	role_ping();
+	answer_question(number + 1, true); /* to no question */
+	answer_question(number, true);
+	answer_question(number, true);
+	role_ping();
+	assert_true(role_runs());
+}
+
 static void test_mail_in_the_second_folder(void **state)
 {
 	const struct ipc_opened *opened;
+	const struct ipc_guard *guard;
 
 	(void)state;
 	assert_int_equal(mkdirat(role.folder_fd, "old/bob", 0700), 0);
@@ -709,10 +787,15 @@ static void test_mail_in_the_second_folder(void **state)
 	assert_int_equal(mkdirat(role.folder_fd, "old/bob/cur", 0700), 0);
 	assert_int_equal(mkdirat(role.folder_fd, "old/bob/tmp", 0700), 0);
 	role_write("old/bob/new/1.a", "A: 1\n\n\n");
+	role_has_guard = true;
 	open_in(1, true, "bob");
+	prove(1, true);
 	opened = role_expect(front, IPC_OPENED);
 	assert_int_equal(opened->count, 1);
-	answer_about(LOCATION_SEEN, 1, true);
+	guard = role_expect(&role.monitor, IPC_GUARD);
+	assert_int_equal(guard->ask, GUARD_SEEN);
+	assert_int_equal(guard->root, 1);
+	assert_int_equal(guard->has, GUARD_FILES);
 }
 
 static void test_a_folder_that_is_away_stops_its_own_mail_only(void **state)
@@ -1309,7 +1392,6 @@ static void test_not_while_it_is_at_work(void **state)
 	(void)state;
 	open_maildrop(SESSION);
 	role_expect(front, IPC_OPENED);
-	question(LOCATION_SEEN);
 	leave(&role.monitor);
 	pong = role_expect(&role.monitor, IPC_PONG);
 	assert_int_equal(pong->idle, 0);
@@ -1358,6 +1440,9 @@ int main(void)
 		IN_KEEPER(test_more_recipients_than_a_delivery_has),
 		IN_KEEPER(test_a_tail_that_is_shorter_than_its_count),
 		IN_KEEPER(test_a_quota_is_reached_when_it_is_full),
+		IN_KEEPER(test_the_guard_refuses_a_login),
+		IN_KEEPER(test_the_guard_puts_off_mail),
+		IN_KEEPER(test_a_session_that_is_over_while_the_guard_is_asked),
 		IN_KEEPER(test_a_delivery_finds_what_another_made),
 		IN_KEEPER(test_a_delivery_to_what_is_gone_is_put_off),
 		IN_KEEPER(test_a_delivery_makes_what_is_new),

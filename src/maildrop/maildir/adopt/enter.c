@@ -1,8 +1,10 @@
 /* See enter.h. In a keeper's worker or `valija deliver`, with the rights of the mail's owner. */
 #include "maildrop/maildir/adopt/enter.h"
 
+#include "maildrop/guard.h"
 #include "maildrop/maildir/adopt/adopt.h"
 #include "maildrop/maildir/adopt/whose.h"
+#include "maildrop/maildir/files/prove.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,11 +40,23 @@ static void note(const struct maildir_place *place, const struct adopt_report *r
 	place->settings->note(place->settings->note_context, text);
 }
 
+/* No file of ours is in it. Is it one that was served before, whose unique ids would be others? */
+static enum maildrop_status prove(struct maildir_place *place, const struct mail_origin *origin,
+				  bool brings, struct err *err)
+{
+	char rule[ORIGIN_TEXT_MAX] = "";
+
+	if (brings && origin->server != ORIGIN_NONE)
+		mail_origin_print(origin, rule);
+	return maildir_prove(place, 0, rule, err);
+}
+
 static enum maildrop_status adopt(struct maildir_place *place, int root_fd, struct err *err)
 {
 	struct mail_origin origin;
 	struct adopt_report report;
 	enum maildrop_status status;
+	bool brings;
 	enum adopt_is is;
 	unsigned lists;
 	int known;
@@ -52,8 +66,13 @@ static enum maildrop_status adopt(struct maildir_place *place, int root_fd, stru
 	if (is == ADOPT_OURS)
 		return MAILDROP_OK;
 	known = mail_origin_read(place->sys, root_fd, &origin, err);
-	if (is == ADOPT_PLAIN &&
-	    (known == 0 || (known > 0 && !mail_origin_is_of_names(origin.server))))
+	brings = known > 0 && (is == ADOPT_FOREIGN || mail_origin_is_of_names(origin.server));
+	if (known >= 0) {
+		status = prove(place, &origin, brings, err);
+		if (status < 0)
+			return status;
+	}
+	if (is == ADOPT_PLAIN && known >= 0 && !brings)
 		return MAILDROP_OK;
 	if (known < 0) {
 		err_prefix(err, "maildrop %s", place->home);

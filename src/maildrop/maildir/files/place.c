@@ -406,8 +406,9 @@ void maildir_place_close(struct maildir_place *place)
 		close_fd(&place->directories[i]);
 	close_fd(&place->lock);
 	close_fd(&place->dir);
+	free(place->rule);
 	free(place->home);
-	place->home = NULL;
+	place->rule = place->home = NULL;
 }
 
 /* The lock of the log is held briefly. If it is busy for LOCK_WAIT_MS, its holder is stuck or

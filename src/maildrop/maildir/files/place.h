@@ -27,6 +27,10 @@ struct maildir_place {
 	char *home;
 	int dir, lock; /* lock -1: the filesystem takes no lock file, the directory is locked */
 	int directories[INDEX_DIRECTORIES]; /* -1 until maildir_directory opens them */
+	/* for the guard (prove.h) */
+	bool proven;  /* it was judged in this opening */
+	bool has_ids; /* unique ids that are data are known to be in it */
+	char *rule;   /* by which they came; NULL: it is not known */
 };
 
 /* Words for a failure in `what` (a file or directory of the maildrop; NULL: the maildrop), with

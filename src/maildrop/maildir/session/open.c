@@ -98,6 +98,10 @@ static void take_snapshot(struct maildir *m)
 		.delta_size = m->index.index.delta.size,
 		.count = m->index.index.delta.count,
 		.octets = m->index.index.delta.octets,
+		.folders = {m->index.index.delta.stamps[INDEX_NEW].inode,
+			    m->index.index.delta.stamps[INDEX_CUR].inode},
+		.has_ids = m->place.has_ids,
+		.rule = m->place.rule,
 	};
 }
 

@@ -23,12 +23,15 @@ struct maildir_comparison {
 	struct index_batch unknown;   /* of the log: what only a later version knows */
 	bool scan[INDEX_DIRECTORIES]; /* which directories are looked at */
 	struct index_stamp stamps[INDEX_DIRECTORIES];
-	bool new_only;       /* only the log's messages were loaded: a look at new/ */
-	uint32_t not_loaded; /* messages of the base, which new_only did not load */
-	bool settled;        /* nothing moved while we looked: what was not seen is gone */
-	bool left_out;       /* something could not be read now: look again next time */
-	bool moved;          /* a fresh file was not where it was seen: look again now */
-	uint32_t *order;     /* fresh messages in the order they get */
+	struct index_stamp before[INDEX_DIRECTORIES]; /* of the index; all zero: there is none */
+	bool replaced[INDEX_DIRECTORIES]; /* it is another directory than the index knows */
+	bool copied;                      /* both are, and the index came along */
+	bool new_only;                    /* only the log's messages were loaded: a look at new/ */
+	uint32_t not_loaded;              /* messages of the base, which new_only did not load */
+	bool settled;    /* nothing moved while we looked: what was not seen is gone */
+	bool left_out;   /* something could not be read now: look again next time */
+	bool moved;      /* a fresh file was not where it was seen: look again now */
+	uint32_t *order; /* fresh messages in the order they get */
 	uint32_t order_count;
 	struct maildir_duplicate *duplicates;
 	size_t duplicate_count, duplicate_room;

@@ -2,6 +2,7 @@
 #include "maildrop/maildir/update/fresh.h"
 
 #include "maildrop/maildir/files/measure.h"
+#include "maildrop/maildir/files/prove.h"
 #include "maildrop/maildir/update/uidl.h"
 
 #include <errno.h>
@@ -310,7 +311,10 @@ enum maildrop_status maildir_fresh_name_ids(struct maildir_comparison *c, bool s
 	}
 	if (maildir_uidl_load(&uidl, c->place) < 0)
 		return maildir_failed(c->place, errno, UIDL_NAME, "cannot be read", err);
-	result = order_brought(c, &uidl);
+	if (uidl.any || (uidl.origin[0] && strcmp(uidl.origin, "none") != 0))
+		result = maildir_note_ids(c->place, uidl.origin[0] ? uidl.origin : NULL);
+	if (result == 0)
+		result = order_brought(c, &uidl);
 	for (uint32_t i = 0; i < c->model.indexed && result == 0; i++) {
 		const struct model_message *m = &c->model.messages[i];
 

@@ -238,6 +238,7 @@ static int load_one(struct maildir_model *model, const struct index *index, uint
 	m->inode = message->inode;
 	m->flags = m->old_flags = message->flags;
 	m->id_size = message->id_size;
+	m->marks = MODEL_KNOWN;
 	if (!index_unverified(index, ordinal, message))
 		m->flags &= (uint16_t)~INDEX_UNVERIFIED;
 	return maildir_model_link(model, at,

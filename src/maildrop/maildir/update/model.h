@@ -20,6 +20,7 @@ enum model_marks {
 	MODEL_NAMED = 128,   /* fresh, and has got its id */
 	MODEL_CLAIMED = 256, /* fresh, and its sizes are what its name claims */
 	MODEL_ODD = 512,     /* fresh, and its unique part cannot be its id */
+	MODEL_KNOWN = 1024,  /* a message by the index */
 };
 
 struct model_message {

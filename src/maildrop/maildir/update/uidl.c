@@ -80,6 +80,10 @@ static void take_kind(struct maildir_uidl *uidl, pop3_span line)
 		return;
 	uidl->ordered_first = uidl->parts.count;
 	uidl->ordered_count = (uint32_t)count;
+	word += digits + (word + digits < line.size);
+	if (span_copy((pop3_span){line.data + word, line.size - word}, uidl->origin,
+		      sizeof(uidl->origin)) < 0)
+		uidl->origin[0] = '\0';
 }
 
 static int take_line(struct maildir_uidl *uidl, pop3_span line)

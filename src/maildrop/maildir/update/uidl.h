@@ -21,6 +21,7 @@ struct maildir_uidl {
 	struct maildir_model used;     /* name: an id of a message that is not its unique part */
 	/* of parts: lines that were brought from another server, in the order of its messages */
 	uint32_t ordered_first, ordered_count;
+	char origin[UIDL_ORIGIN_MAX]; /* the rule of the last of those lines; "": none */
 	bool any;
 	bool relied; /* an id was found in the file */
 	char *lines; /* to be appended */

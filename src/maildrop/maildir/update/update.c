@@ -1,8 +1,11 @@
 /* See update.h. In a keeper's worker or `valija deliver`; for quotas without a session. */
 #include "maildrop/maildir/update/update.h"
 
+#include "maildrop/guard.h"
+#include "maildrop/maildir/files/prove.h"
 #include "maildrop/maildir/update/compare.h"
 #include "maildrop/maildir/update/fresh.h"
+#include "maildrop/maildir/update/identity.h"
 #include "maildrop/maildir/update/order.h"
 #include "maildrop/maildir/update/record.h"
 
@@ -107,6 +110,18 @@ static void note_damage(const struct maildir_place *place)
 	place->settings->note_index(place->settings->note_context, text);
 }
 
+/* There is no base, and no file of unique ids: were there any? */
+static enum maildrop_status prove(struct maildir_comparison *c, struct err *err)
+{
+	const struct maildrop_syscalls *sys = c->place->sys;
+	struct stat st;
+
+	if (sys->fstatat(c->place->dir, BASE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+	    sys->fstatat(c->place->dir, UIDL_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return MAILDROP_OK;
+	return maildir_prove(c->place, GUARD_FILES, "", err);
+}
+
 static enum maildrop_status load(struct maildir_comparison *c, struct maildir_log *log,
 				 struct err *err)
 {
@@ -174,8 +189,14 @@ static enum maildrop_status compare(struct maildir_comparison *c, struct maildir
 				    enum maildir_target target, bool last, bool *ret_again,
 				    struct err *err)
 {
-	enum maildrop_status status = load(c, log, err);
+	enum maildrop_status status = MAILDROP_OK;
 
+	if (log->index.open)
+		maildir_identity_begin(c, &log->index.index.delta);
+	else
+		status = prove(c, err);
+	if (status == MAILDROP_OK)
+		status = load(c, log, err);
 	if (status == MAILDROP_OK)
 		status = maildir_compare_scan(c, err);
 	if (status == MAILDROP_OK && c->new_only && c->scan[INDEX_CUR]) {
@@ -190,6 +211,8 @@ static enum maildrop_status compare(struct maildir_comparison *c, struct maildir
 		*ret_again = true;
 		return status;
 	}
+	if (status == MAILDROP_OK)
+		status = maildir_identity_judge(c, err);
 	if (status == MAILDROP_OK)
 		status = maildir_order(c, err);
 	if (status == MAILDROP_OK)
