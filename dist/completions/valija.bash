@@ -1,7 +1,7 @@
 # bash completion for valija(1)
 _valija() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local commands="init autoconfig user mark import migrate deliver mbox who kick ban fetch deleted undelete remote retention doctor explain trace reload upgrade drain show stats log-level top"
+	local commands="init autoconfig user mark import migrate deliver mbox who kick ban fetch deleted undelete guard remote retention doctor explain trace reload upgrade drain show stats log-level top"
 	local options="--to --keep --delete --keep-days --keep-newest --follow --accept-removals
 		--proxy --source --tls --tls-name --ca --pin --cert --key --auth --password-file --password-command
 		--password-env --password-credential --token-command --netrc --timeout --no-pipelining --recipient --crlf --max-size
@@ -128,6 +128,13 @@ _valija() {
 		case $prev/$cur in
 		-c/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		*/-*) mapfile -t COMPREPLY < <(compgen -W "-c --dry-run" -- "$cur") ;;
+		esac
+		return
+	fi
+	if [ "${COMP_WORDS[1]}" = guard ]; then
+		case $prev/$cur in
+		-c/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		guard/*) mapfile -t COMPREPLY < <(compgen -W "show accept -c" -- "$cur") ;;
 		esac
 		return
 	fi
