@@ -3,7 +3,7 @@
  * is judged beside it (maildir/update/identity.h). Here it is a Maildir that has no index: the
  * register, on another filesystem than the mail, knows with which folders it was served, and
  * whether unique ids were brought there. In the monitor, for keepers, and in commands. Blocks on
- * the register's disk. docs/decisions/0051-guard.md.
+ * the register's disk. docs/decisions/0052-guard.md.
  */
 #ifndef MAILDROP_GUARD_H
 #define MAILDROP_GUARD_H
