@@ -383,8 +383,9 @@ static void make_remotes(char *text, size_t size)
 	for (char name = 'a'; h.plan->dials && name < 'a' + CLIENTS; name++)
 		put += snprintf(text + put, size - (size_t)put,
 				"remote \"%c\" { server = \"127.0.0.1:%u\"\n tls = no\n"
+				" lmtp = \"127.0.0.1:%u\"\n"
 				" credentials = same\n timeout = 1s }\n",
-				name, ntohs(h.address.sin_port));
+				name, ntohs(h.address.sin_port), ntohs(h.address.sin_port));
 }
 
 static void make_config(void)

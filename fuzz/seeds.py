@@ -255,7 +255,7 @@ LOCKER = {
     'no_key': lock('take', 'box', 'x') + lock('take', 'box', '0' * 65) + lock('take', 'box', '0'),
 }
 
-# peers of a connector: auth, two fronts; the clients are the servers it dials
+# peers of a connector: auth, two fronts, an LMTP front; the clients are the servers it dials
 def open_remote(session=7, remote=0, judge=0, front=11):
     return send(0, 'OPEN_REMOTE', front, session, 99, two(remote, 0), two(0, judge),
                 tail='anna\n\nanna\nsecret') + TURN * 4
@@ -279,6 +279,15 @@ LISTED = (INSIDE + server('+OK\r\n1 20\r\n2 10\r\n.\r\n')
           + server('+OK\r\n1 a\r\n2 b\r\n.\r\n'))
 FETCH_ONE = ask('FETCH', two(1, 1), two(0xffffffff, 0), two(0, 0), 0)
 FETCH_TOP = ask('FETCH', two(1, 1), two(0xffffffff, 0), two(1, 0), 2)
+def passed_on(*users):
+    return b''.join(send(0, 'RCPT_REMOTE', 13, 8, two(1, i), two(0, 0),
+                         tail=f'{user}\n{user}\n{user}@x.y') for i, user in enumerate(users)) \
+        + send(3, 'DELIVER', 8, 20, two(1, len(users)), two(0, 0),
+               tail=struct.pack(f'<{len(users)}I', *range(len(users)))
+               + b'Return-Path: <s@y.z>\r\nReceived: x\r\n') + TURN * 4
+
+
+LMTP_HELLO = server('220 x LMTP\r\n') + server('250-x\r\n250-SIZE\r\n250 PIPELINING\r\n')
 MESSAGE = server('+OK 20\r\nSubject: x\r\n\r\nbody\r\n') + server('..\r\n.\r\n')
 CONNECTOR = {
     'open': open_remote() + LISTED + FETCH_ONE + MESSAGE + ask('READ_STREAM', two(1, 0), 65536)
@@ -299,6 +308,15 @@ CONNECTOR = {
     'two': open_remote() + LISTED + open_remote(session=8, front=12) + server('+OK\r\n', 1)
            + server(CAPABILITIES, 1) + server('-ERR [IN-USE] busy\r\n' * 3, 1),
     'another_session': open_remote() + LISTED + ask('FETCH', two(1, 1), 0, 0, 0, peer=2),
+    'passed_on': passed_on('anna', 'berta') + LMTP_HELLO + server('250 a\r\n250 b\r\n550 c\r\n')
+                 + server('354 go\r\n') + server('250 saved\r\n') + send(3, 'FORGET', 8, two(1, 0)),
+    'passed_on_later': passed_on('anna') + LMTP_HELLO + server('451 a\r\n'),
+    'passed_on_cut': passed_on('anna', 'berta') + LMTP_HELLO
+                     + server('250 a\r\n250 b\r\n250 c\r\n354 go\r\n250 saved\r\n') + hang_up(0),
+    'lmtp_front_dies': passed_on('anna') + LMTP_HELLO + dies(3)
+                       + server('250 a\r\n250 b\r\n354 go\r\n250 saved\r\n'),
+    'mail_and_session': open_remote() + LISTED + passed_on('anna') + server('220 x\r\n', 1)
+                        + FETCH_ONE + MESSAGE,
 }
 
 for role, seeds in (('front', FRONT), ('lmtp', LMTP), ('auth', AUTH), ('keeper', KEEPER),
