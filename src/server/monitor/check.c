@@ -220,9 +220,10 @@ static int check_remotes(const struct config *config, struct err *err)
 		tls_trust_destroy(trust);
 		if (!remote->lmtp_port && takes_mail(config)) {
 			snprintf(text, sizeof(text),
-				 "%s:%u: remote \"%s\" has no lmtp: mail that LMTP gets for its "
-				 "users is put off (451), unless the MTA sends it there itself",
-				 config->file, remote->line, remote->name);
+				 "%s:%u: remote \"%s\" has no lmtp: mail that LMTP gets for "
+				 "users with remote=%s is put off (451), unless the MTA sends it "
+				 "there itself",
+				 config->file, remote->line, remote->name, remote->name);
 			warn(text);
 		}
 		if (remote->tls != CONFIG_REMOTE_CLEAR)
