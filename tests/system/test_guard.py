@@ -10,7 +10,7 @@ import pytest
 from office import wait_until
 from test_mail_not_mounted import assert_here, deliver, entered, login, reload
 
-REFUSED = '-ERR [SYS/TEMP] the maildrop is not the one it was'
+REFUSED = '-ERR [SYS/TEMP] the maildrop is not the one that it was'
 ALLOWED = (r'valija guard accept USER',)
 SERVED, FOLDERS, BROUGHT, ALARM, FORGOTTEN = 4, 5, 6, 7, 3
 
