@@ -132,15 +132,15 @@ enum {
 	  "Deletions of sessions that were to be made durable.")                                   \
 	X(COMMIT_SECONDS, "commit_seconds", MICROS, NONE, NONE, NONE, NONE, IPC_K,                 \
 	  "The time until they were.")                                                             \
-	X(DELIVERIES, "deliveries", COUNTER, REASON, NONE, NONE, NONE, IPC_K,                      \
+	X(DELIVERIES, "deliveries", COUNTER, REASON, NONE, NONE, NONE, IPC_KEEPS,                  \
 	  "Deliveries to recipients.")                                                             \
-	X(DELIVERED_OCTETS, "delivered_octets", COUNTER, NONE, NONE, NONE, NONE, IPC_K,            \
+	X(DELIVERED_OCTETS, "delivered_octets", COUNTER, NONE, NONE, NONE, NONE, IPC_KEEPS,        \
 	  "Octets of messages that were stored, as received.")                                     \
-	X(DELIVERY_SECONDS, "delivery_seconds", MICROS, NONE, NONE, NONE, NONE, IPC_K,             \
+	X(DELIVERY_SECONDS, "delivery_seconds", MICROS, NONE, NONE, NONE, NONE, IPC_KEEPS,         \
 	  "Deliveries, from the message to its place on the disk.")                                \
 	X(FLUSH_SECONDS, "flush_seconds", MICROS, NONE, NONE, NONE, NONE, IPC_K,                   \
 	  "Flushes of files and folders to the disk.")                                             \
-	X(KEEPER_JOBS, "keeper_jobs", GAUGE, NONE, NONE, NONE, NONE, IPC_K,                        \
+	X(KEEPER_JOBS, "keeper_jobs", GAUGE, NONE, NONE, NONE, NONE, IPC_KEEPS,                    \
 	  "Jobs of keepers that wait for a thread or run.")                                        \
 	X(SIGNATURES, "signatures", COUNTER, RESULT, NONE, NONE, NONE, IPC_S,                      \
 	  "Signatures of handshakes.")                                                             \

@@ -22,22 +22,22 @@
 	X(LOGIN_REFUSED, "login-refused", INFO, STRANGER, TROUBLE, IPC_A)           \
 	X(LOGIN_FAILED, "login-failed", INFO, STRANGER, TROUBLE, IPC_A)             \
 	X(LOGIN_GIVEN_UP, "login-given-up", INFO, STRANGER, TROUBLE, IPC_A)         \
-	X(MAILDROP_FAILED, "maildrop-failed", ERROR, KNOWN, TROUBLE, IPC_K)         \
+	X(MAILDROP_FAILED, "maildrop-failed", ERROR, KNOWN, TROUBLE, IPC_KEEPS)     \
 	X(INDEX_WRONG, "index-wrong", ERROR, KNOWN, TROUBLE, IPC_F)                 \
-	X(DELETIONS_FAILED, "deletions-failed", ERROR, KNOWN, TROUBLE, IPC_K)       \
+	X(DELETIONS_FAILED, "deletions-failed", ERROR, KNOWN, TROUBLE, IPC_KEEPS)   \
 	X(SESSION_END, "session-end", INFO, KNOWN, USUAL, IPC_F)                    \
 	X(STRANGER_END, "session-end", INFO, STRANGER, TROUBLE, IPC_F)              \
 	X(RECIPIENT_REFUSED, "recipient-refused", INFO, STRANGER, TROUBLE, IPC_L)   \
 	X(MESSAGE_REFUSED, "message-refused", INFO, STRANGER, TROUBLE, IPC_L)       \
-	X(DELIVERED, "delivered", INFO, KNOWN, USUAL, IPC_K)                        \
-	X(OVER_QUOTA, "over-quota", INFO, KNOWN, TROUBLE, IPC_K)                    \
-	X(DELIVERY_FAILED, "delivery-failed", ERROR, KNOWN, TROUBLE, IPC_K)         \
+	X(DELIVERED, "delivered", INFO, KNOWN, USUAL, IPC_KEEPS)                    \
+	X(OVER_QUOTA, "over-quota", INFO, KNOWN, TROUBLE, IPC_KEEPS)                \
+	X(DELIVERY_FAILED, "delivery-failed", ERROR, KNOWN, TROUBLE, IPC_KEEPS)     \
 	X(SUMMED_UP, "summed-up", INFO, KNOWN, NONE, 0)                             \
 	X(ACCEPT_FAILED, "accept-failed", WARNING, STRANGER, NONE, 0)               \
 	X(CHANNEL_GONE, "channel-gone", INFO, STRANGER, NONE, 0)                    \
 	X(SENDER_UNWRITABLE, "sender-unwritable", WARNING, STRANGER, NONE, 0)       \
 	X(RECIPIENT_DOWN, "recipient-down", ERROR, STRANGER, NONE, 0)               \
-	X(DELETIONS_KEPT, "deletions-kept", INFO, KNOWN, TROUBLE, IPC_K)            \
+	X(DELETIONS_KEPT, "deletions-kept", INFO, KNOWN, TROUBLE, IPC_KEEPS)        \
 	X(FORGOTTEN, "forgotten", INFO, KNOWN, USUAL, IPC_A)                        \
 	X(BANNED, "banned", INFO, KNOWN, NONE, 0)                                   \
 	X(UNBANNED, "unbanned", INFO, KNOWN, NONE, 0)                               \
@@ -53,9 +53,9 @@
 	X(DATABASE, "database-answered", QUIET, KNOWN, USUAL, IPC_A)                \
 	X(DATABASE_DOWN, "database-down", QUIET, KNOWN, TROUBLE, IPC_A)             \
 	X(HELD, "login-held", QUIET, KNOWN, TROUBLE, IPC_A)                         \
-	X(OPENED, "maildrop-opened", QUIET, KNOWN, USUAL, IPC_K)                    \
+	X(OPENED, "maildrop-opened", QUIET, KNOWN, USUAL, IPC_KEEPS)                \
 	X(IN_USE, "maildrop-in-use", QUIET, KNOWN, TROUBLE, IPC_K)                  \
-	X(COMMITTED, "deletions-committed", QUIET, KNOWN, USUAL, IPC_K)             \
+	X(COMMITTED, "deletions-committed", QUIET, KNOWN, USUAL, IPC_KEEPS)         \
 	X(LEFT_EARLY, "left", QUIET, KNOWN, USUAL, IPC_F)
 
 /* X(name, word) */
