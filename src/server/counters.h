@@ -98,7 +98,7 @@ enum {
 	X(LOGIN_FAILURES, "login_failures", COUNTER, SERVICE, REASON, NONE, NONE, IPC_F | IPC_T,   \
 	  "Logins that failed.")                                                                   \
 	X(LOGIN_STEPS, "login_step_seconds", MICROS, STEP, NONE, NONE, NONE,                       \
-	  IPC_F | IPC_A | IPC_K,                                                                   \
+	  IPC_F | IPC_A | IPC_KEEPS,                                                               \
 	  "Steps of logins: the client's way to its first credentials; of logins that succeeded, " \
 	  "the verdict, the opening of the maildrop, and the whole answer as the front sees it.")  \
 	X(SESSIONS_NOW, "sessions", GAUGE, SERVICE, NONE, NONE, NONE, IPC_F,                       \
@@ -126,11 +126,11 @@ enum {
 	  "Whether a database of users answers.")                                                  \
 	X(DATABASE_QUEUE, "database_queue", GAUGE, DATABASE, NONE, NONE, NONE, IPC_A,              \
 	  "Questions that wait for a database of users.")                                          \
-	X(OPENS, "maildrop_opens", COUNTER, REASON, NONE, NONE, NONE, IPC_K,                       \
+	X(OPENS, "maildrop_opens", COUNTER, REASON, NONE, NONE, NONE, IPC_KEEPS,                   \
 	  "Maildrops that logins opened, or could not.")                                           \
-	X(COMMITS, "commits", COUNTER, RESULT, NONE, NONE, NONE, IPC_K,                            \
+	X(COMMITS, "commits", COUNTER, RESULT, NONE, NONE, NONE, IPC_KEEPS,                        \
 	  "Deletions of sessions that were to be made durable.")                                   \
-	X(COMMIT_SECONDS, "commit_seconds", MICROS, NONE, NONE, NONE, NONE, IPC_K,                 \
+	X(COMMIT_SECONDS, "commit_seconds", MICROS, NONE, NONE, NONE, NONE, IPC_KEEPS,             \
 	  "The time until they were.")                                                             \
 	X(DELIVERIES, "deliveries", COUNTER, REASON, NONE, NONE, NONE, IPC_KEEPS,                  \
 	  "Deliveries to recipients.")                                                             \

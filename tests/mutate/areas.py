@@ -45,7 +45,8 @@ IMPORTS = (unit('maildrop', 'adopt adopt_faults undo sizelist') + ['corpus_id_li
 MBOX_IMPORTS = (unit('maildrop', 'mbox_adopt mbox_faults') + ['corpus_mbox_notes'],
                 system('import_mbox'))
 
-MIGRATE = (unit('maildrop', 'migrate') + ['corpus_migrate_journal', 'corpus_migrate_link'], system('migrate'))
+MIGRATE = (unit('maildrop', 'migrate') + ['corpus_migrate_journal', 'corpus_migrate_link'],
+           system('migrate'))
 
 # path → (meson tests, pytest selections)
 COVER = {

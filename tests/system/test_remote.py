@@ -4,8 +4,9 @@ import pytest
 
 from dovecot_pop3 import DovecotPop3, usable
 from lmtp import Lmtp
-from office import PASSWORD, wait_until
+from office import PASSWORD, free_port, wait_until
 from pop import Pop
+from test_status import has
 
 MESSAGES = [b'From: a@example.org\nSubject: %d\n\nline 1\n.line 2\nline 3\n' % n
             for n in range(1, 4)]
@@ -80,6 +81,19 @@ def test_quit_deletes_there(upstream, site, connect):
     client.quit()
     upstream.has_files('there', 1)
     assert upstream.octets('there') == [MESSAGES[0]]
+
+
+def test_what_connectors_do_is_counted(upstream, site, connect):
+    port = free_port()
+    office = site(upstream.pop3, settings={'control.metrics': f'"127.0.0.1:{port}"'})
+    client = connect(office)
+    client.login('anna', PASSWORD)
+    client.ok('DELE 1')
+    client.quit()
+    has(port, samples={'valija_maildrop_opens_total{reason="ok"}': 1,
+                       'valija_login_step_seconds_count{step="maildrop"}': 1,
+                       'valija_commits_total{result="ok"}': 1,
+                       'valija_commit_seconds_count': 1})
 
 
 def test_a_cut_session_deletes_nothing_there(upstream, site, connect):
