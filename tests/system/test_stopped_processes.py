@@ -126,6 +126,7 @@ def test_a_stopped_valijad_ends_when_it_goes_on(make_office):
     """SIGTERM to a stopped monitor waits for SIGCONT, as for any process; its children serve."""
     office = make_office(settings=SOON)
     office.put('demo', MAIL)
+    serves_within(office, slowness() + 2)  # who never had a session is asked about: it waits
     os.kill(office.process.pid, signal.SIGSTOP)
     office.process.terminate()
     time.sleep(3)
