@@ -426,6 +426,27 @@ def test_auth_that_is_killed_while_a_login_is_judged(front_of, serve):  # noqa: 
     wait_until(lambda: log_in(office)[1].startswith('+OK'))
 
 
+def test_auth_that_dies_with_a_verdict(front_of, serve):  # noqa: F811
+    """The session at the other server, whose client hears nothing of it, ends."""
+    server, asked, goes_on = judging_slowly(serve)
+    office = front_of(server)
+    office.allow('auth', 'was ended by signal')
+    client = Pop(office.pop3)
+    client.ok('USER anna')
+    client.send(f'PASS {PASSWORD}\r\n')
+    assert asked.wait(10)
+    auths = [pid for pid, line in office.children().items() if ' auth ' in line]
+    for pid in auths:
+        os.kill(pid, signal.SIGSTOP)
+    goes_on.set()
+    wait_until(lambda: 'UIDL' in server.commands())
+    for pid in auths:
+        os.kill(pid, signal.SIGKILL)
+    assert client.line().startswith('-ERR [SYS/TEMP]')
+    wait_until(lambda: not any(thread.is_alive() for thread in server.threads))
+    wait_until(lambda: log_in(office)[1].startswith('+OK'))
+
+
 def test_a_client_that_leaves_while_its_login_is_judged(front_of, serve):  # noqa: F811
     server, asked, goes_on = judging_slowly(serve)
     office = front_of(server)

@@ -77,6 +77,8 @@ void keeper_peer_gone(struct peer *peer)
 		arena_release(front->arena);
 		free(front);
 	}
+	if (peer->role == ROLE_AUTH)
+		keeper_judge_gone(peer);
 	keeper_check_drained(peer->child->state, peer);
 }
 

@@ -440,3 +440,22 @@ void keeper_sessions_end(struct peer *front)
 {
 	table_each(&((struct keeper_front *)front->data)->sessions, end_one, NULL);
 }
+
+static void end_judged(struct table_node *node, void *context)
+{
+	struct keeper_session *session = CONTAINER(node, struct keeper_session, node);
+	const uint64_t *auth = context;
+
+	if (session->login && session->login->auth == *auth)
+		keeper_close(session);
+}
+
+void keeper_judge_gone(const struct peer *auth)
+{
+	uint64_t instance = auth->instance;
+
+	for (struct peer *peer = auth->child->peers; peer; peer = peer->next)
+		if (peer->role == ROLE_FRONT && peer->data)
+			table_each(&((struct keeper_front *)peer->data)->sessions, end_judged,
+				   &instance);
+}

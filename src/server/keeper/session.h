@@ -94,5 +94,7 @@ void keeper_close_maildrop(struct keeper_session *session);
 void keeper_stop_waiting(struct keeper_opening *opening);
 /* The front is gone: its sessions end. */
 void keeper_sessions_end(struct peer *front);
+/* Sessions that wait for the GO of that auth, which never comes, end. */
+void keeper_judge_gone(const struct peer *auth);
 
 #endif
