@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PACKETS = 50, HEAD = 8 };
+enum { PACKETS = 50, HEAD = 8, BUFFER = 4 << 20 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					     .host_name = "office.test"};
 	char path[] = "/tmp/fuzz-migrate-XXXXXX";
 	struct writer_report report;
-	int link[2], control[2];
+	int link[2], control[2], room = BUFFER;
 	struct writer_job job = {
 		.settings = &settings, .folder = -1, .home = "anna", .source = "old anna"};
 
@@ -99,6 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) < 0)
 		abort();
+	(void)setsockopt(link[1], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
 	queue(link[1], data + 1, size - 1);
 	if (write(control[1], data[0] & 1 ? "S" : "C", 1) != 1)
 		abort();

@@ -22,6 +22,7 @@ enum {
 	CUT_MS = 1000, /* the dialer has for its end */
 	FLUSH_MESSAGES = 100,
 	LISTING_MAX = 1000000,
+	BEYOND = 1 << 20, /* octets of a message more than twice what the listing says */
 };
 
 struct writer {
@@ -29,8 +30,9 @@ struct writer {
 	struct writer_report *report;
 	struct migration *migration; /* NULL: there is nothing here yet, of a dry run */
 	bool may_switch;
-	pop3_span *ids; /* in the order of the other server */
-	char *texts;    /* of ids */
+	pop3_span *ids;   /* in the order of the other server */
+	uint64_t *limits; /* octets that each may have: sizes are guesses */
+	char *texts;      /* of ids */
 	uint32_t count;
 	uint64_t began, received; /* for the rate */
 	struct link_packet packet;
@@ -161,6 +163,8 @@ static int take_page(struct writer *writer, size_t size, uint32_t *next, size_t 
 		memcpy(writer->texts + *at, id.data, id.size);
 		writer->ids[(*next)++] = (pop3_span){writer->texts + *at, id.size};
 		*at += id.size;
+		writer->limits[*next - 1] =
+			octets > (UINT64_MAX - BEYOND) / 2 ? UINT64_MAX : 2 * octets + BEYOND;
 		writer->report->octets += octets;
 	}
 	return used == size && packet->value ? 0 : bad_answer(writer);
@@ -198,8 +202,9 @@ static int list(struct writer *writer)
 	size_t at = 0;
 
 	writer->ids = calloc((size_t)writer->count + 1, sizeof(*writer->ids));
+	writer->limits = calloc((size_t)writer->count + 1, sizeof(*writer->limits));
 	writer->texts = malloc((size_t)writer->count * POP3_UNIQUE_ID_MAX + 1);
-	if (!writer->ids || !writer->texts)
+	if (!writer->ids || !writer->limits || !writer->texts)
 		return fail(writer, WRITER_FAILED, "out of memory");
 	while (next < writer->count) {
 		ssize_t size = ask(writer, LINK_LIST, next + 1, 0, 0, true);
@@ -267,6 +272,8 @@ static int pull(struct writer *writer, uint32_t number)
 			return fail_here(writer, &err);
 		at += (uint64_t)size;
 		writer->received += (uint64_t)size;
+		if (at > writer->limits[number - 1])
+			return bad_answer(writer); /* the dialer bounds what that server sends */
 	}
 	if (size < 0)
 		return -1;
@@ -458,6 +465,7 @@ void writer_run(const struct writer_job *job, struct writer_report *report)
 	hang_up(writer);
 	migration_close(writer->migration);
 	free(writer->ids);
+	free(writer->limits);
 	free(writer->texts);
 	free(writer);
 }
