@@ -64,6 +64,11 @@ keyring = {folder}/mon/keyring
 # proposals are gathered for a second otherwise: a start and a dead OSD would take longer
 paxos_propose_interval = 0.05
 paxos_min_wait = 0.02
+# full well before what an OSD drops without an answer (osd_failsafe_full_ratio, 0.97): disks of tests
+# are small, and the monitors hear of them seconds later
+mon_osd_full_ratio = 0.75
+mon_osd_backfillfull_ratio = 0.73
+mon_osd_nearfull_ratio = 0.7
 mon_osd_reporter_subtree_level = osd
 mon_osd_min_down_reporters = {reporters}
 mon_osd_down_out_interval = 600
