@@ -64,8 +64,8 @@ keyring = {folder}/mon/keyring
 # proposals are gathered for a second otherwise: a start and a dead OSD would take longer
 paxos_propose_interval = 0.05
 paxos_min_wait = 0.02
-# full well before what an OSD drops without an answer (osd_failsafe_full_ratio, 0.97): disks of tests
-# are small, and the monitors hear of them seconds later
+# full well before what an OSD drops without an answer (osd_failsafe_full_ratio, 0.97): disks of
+# tests are small, and the monitors hear of them seconds later
 mon_osd_full_ratio = 0.75
 mon_osd_backfillfull_ratio = 0.73
 mon_osd_nearfull_ratio = 0.7
