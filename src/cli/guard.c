@@ -19,13 +19,7 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
-
-enum {
-	IN_USE_TRIES = 20,                /* a session that ends is waited for */
-	IN_USE_PAUSE = 500 * 1000 * 1000, /* nanoseconds */
-};
 
 /* What the process of the mail's owner found. */
 struct found {
@@ -87,18 +81,6 @@ static void note(void *context, const char *text)
 	fprintf(stderr, "valija guard: %s\n", text);
 }
 
-static enum maildrop_status open_waiting(const struct maildrop_settings *settings, int root,
-					 const char *home, struct maildrop **ret, struct err *err)
-{
-	enum maildrop_status status = maildrop_open(settings, root, home, ret, err);
-
-	for (int i = 0; status == MAILDROP_IN_USE && i < IN_USE_TRIES; i++) {
-		nanosleep(&(struct timespec){.tv_nsec = IN_USE_PAUSE}, NULL);
-		status = maildrop_open(settings, root, home, ret, err);
-	}
-	return status;
-}
-
 static bool has_ids_file(struct mailbox *mailbox)
 {
 	struct err ignored;
@@ -127,7 +109,7 @@ static int carry_out(void *context, struct err *err)
 	enum maildrop_status status;
 	struct maildrop *maildrop;
 
-	status = open_waiting(&settings, root->fd, user_home(&mailbox->user), &maildrop, err);
+	status = mailbox_open_maildrop(mailbox, &settings, &maildrop, err);
 	if (status == MAILDROP_ABSENT)
 		return err_set(err, EX_NOINPUT,
 			       "the user has no maildrop: restore it, or, if it was removed on "

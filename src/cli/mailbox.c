@@ -14,7 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
+
+enum {
+	IN_USE_TRIES = 20,                /* a session that ends is waited for */
+	IN_USE_PAUSE = 500 * 1000 * 1000, /* nanoseconds */
+};
 
 /* An answer FOUND. */
 static int take_found(const struct config *config, const struct config_database *database,
@@ -141,6 +147,21 @@ int mailbox_folder(struct mailbox *mailbox, struct err *err)
 {
 	return maildrop_folder(maker_root(&mailbox->maker, &mailbox->user)->fd,
 			       user_home(&mailbox->user), err);
+}
+
+enum maildrop_status mailbox_open_maildrop(struct mailbox *mailbox,
+					   const struct maildrop_settings *settings,
+					   struct maildrop **ret, struct err *err)
+{
+	int root = maker_root(&mailbox->maker, &mailbox->user)->fd;
+	const char *home = user_home(&mailbox->user);
+	enum maildrop_status status = maildrop_open(settings, root, home, ret, err);
+
+	for (int i = 0; status == MAILDROP_IN_USE && i < IN_USE_TRIES; i++) {
+		nanosleep(&(struct timespec){.tv_nsec = IN_USE_PAUSE}, NULL);
+		status = maildrop_open(settings, root, home, ret, err);
+	}
+	return status;
 }
 
 int mailbox_as_owner(struct mailbox *mailbox, int (*step)(void *context, struct err *err),

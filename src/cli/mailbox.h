@@ -28,6 +28,10 @@ void mailbox_close(struct mailbox *mailbox);
 int mailbox_user(const struct config *config, const char *name, struct user *ret, struct err *err);
 /* The folder of the maildrop, without following a link. -1 with err. To be called as its owner. */
 int mailbox_folder(struct mailbox *mailbox, struct err *err);
+/* Opens it, as its owner; a session that ends is waited for. As maildrop_open. */
+enum maildrop_status mailbox_open_maildrop(struct mailbox *mailbox,
+					   const struct maildrop_settings *settings,
+					   struct maildrop **ret, struct err *err);
 /* Runs a step as the owner of the mail: see maker_as_owner. */
 int mailbox_as_owner(struct mailbox *mailbox, int (*step)(void *context, struct err *err),
 		     void *context, struct err *err);

@@ -20,13 +20,7 @@
 #include <string.h>
 #include <sysexits.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
-
-enum {
-	IN_USE_TRIES = 20,                /* a session that ends is waited for */
-	IN_USE_PAUSE = 500 * 1000 * 1000, /* nanoseconds */
-};
 
 struct request {
 	const char *config, *name;
@@ -187,18 +181,6 @@ static void note(void *context, const char *text)
 	fprintf(stderr, "valija undelete: %s\n", text);
 }
 
-static enum maildrop_status open_waiting(const struct maildrop_settings *settings, int root,
-					 const char *home, struct maildrop **ret, struct err *err)
-{
-	enum maildrop_status status = maildrop_open(settings, root, home, ret, err);
-
-	for (int i = 0; status == MAILDROP_IN_USE && i < IN_USE_TRIES; i++) {
-		nanosleep(&(struct timespec){.tv_nsec = IN_USE_PAUSE}, NULL);
-		status = maildrop_open(settings, root, home, ret, err);
-	}
-	return status;
-}
-
 static int code_of(enum maildrop_status status, struct err *err)
 {
 	if (status == MAILDROP_ABSENT)
@@ -234,7 +216,7 @@ static int carry_out(void *context, struct err *err)
 	struct maildrop *maildrop;
 
 	snprintf(undelete.by.label, sizeof(undelete.by.label), "uid=%u", request->uid);
-	status = open_waiting(&settings, root->fd, user_home(&mailbox->user), &maildrop, err);
+	status = mailbox_open_maildrop(mailbox, &settings, &maildrop, err);
 	if (status < 0)
 		return code_of(status, err);
 	if (find_items(request, err) < 0) {
