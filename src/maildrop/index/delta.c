@@ -446,19 +446,8 @@ int index_delta_read(const struct maildrop_syscalls *sys, int fd, uint64_t posit
 
 uint32_t index_delta_ordinal(const struct index_delta *delta, uint32_t number)
 {
-	size_t low = 0, high = delta->removed_count;
-
 	assert(number >= 1 && number <= delta->count);
-	/* removed[i] - i messages are left before removed[i], a number that never falls */
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (delta->removed[middle] - middle <= number - 1)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return number - 1 + (uint32_t)low;
+	return index_ordinal(delta->removed, delta->removed_count, number);
 }
 
 bool index_delta_removed(const struct index_delta *delta, uint32_t ordinal)

@@ -471,3 +471,19 @@ int index_change_decode(pop3_span in, struct index_change *ret)
 	};
 	return (int)size;
 }
+
+uint32_t index_ordinal(const uint32_t *removed, size_t count, uint32_t number)
+{
+	size_t low = 0, high = count;
+
+	/* removed[i] - i messages are left before removed[i], a number that never falls */
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (removed[middle] - middle <= number - 1)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return number - 1 + (uint32_t)low;
+}

@@ -149,4 +149,7 @@ int index_change_decode(pop3_span in, struct index_change *ret);
 bool index_id_valid(pop3_span id);
 bool index_name_valid(pop3_span name); /* 1-255 octets, no "/", no NUL, not beginning with "." */
 
+/* Message number (from 1) → ordinal, where those ordinals are removed: sorted, each once. */
+uint32_t index_ordinal(const uint32_t *removed, size_t count, uint32_t number);
+
 #endif

@@ -305,26 +305,9 @@ size_t drop_listings_octets(const struct drop_listings *listings)
 	       (last ? last->delta_size + last->added_count * sizeof(*last->added) : 0);
 }
 
-/* As index_delta_ordinal. */
-static uint32_t ordinal_of(const struct drop_listing *listing, uint32_t number)
-{
-	size_t low = 0, high = listing->removed_count;
-
-	/* removed[i] - i messages are left before removed[i], a number that never falls */
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (listing->removed[middle] - middle <= number - 1)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return number - 1 + (uint32_t)low;
-}
-
 const struct drop_listed *drop_listing_find(const struct drop_listing *listing, uint32_t number)
 {
-	uint32_t ordinal = ordinal_of(listing, number);
+	uint32_t ordinal = index_ordinal(listing->removed, listing->removed_count, number);
 
 	return ordinal < listing->base->count ? &listing->base->messages[ordinal]
 					      : &listing->added[ordinal - listing->base->count];
