@@ -107,6 +107,17 @@ int mailbox_user(const struct config *config, const char *name, struct user *ret
 	return result;
 }
 
+enum users_status mailbox_find(const struct config *config, struct users *users, const char *name,
+			       struct user *ret, struct err *err)
+{
+	enum users_status status = users_find(users, span_of(name), ret, err);
+
+	if (status == USERS_UNKNOWN)
+		status = mailbox_user(config, name, ret, err) == 0 ? USERS_FOUND : USERS_DOWN;
+	wipe(ret->secret, sizeof(ret->secret));
+	return status;
+}
+
 int mailbox_open(struct mailbox *mailbox, const char *config, const char *name, struct err *err)
 {
 	mailbox->maker.config = NULL;

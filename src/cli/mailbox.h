@@ -26,6 +26,10 @@ int mailbox_check_maildir(const struct mailbox *mailbox, struct err *err);
 void mailbox_close(struct mailbox *mailbox);
 /* Looks the user up; config is read already. 0, -1 with err. */
 int mailbox_user(const struct config *config, const char *name, struct user *ret, struct err *err);
+/* The same for one of many, with the users file open: a name without its domain, or one of a
+ * database, is known as well. Not FOUND: err. */
+enum users_status mailbox_find(const struct config *config, struct users *users, const char *name,
+			       struct user *ret, struct err *err);
 /* The folder of the maildrop, without following a link. -1 with err. To be called as its owner. */
 int mailbox_folder(struct mailbox *mailbox, struct err *err);
 /* Opens it, as its owner; a session that ends is waited for. As maildrop_open. */

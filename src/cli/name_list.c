@@ -66,6 +66,24 @@ int name_list_add_databases(struct name_list *list, const struct config *config,
 	return 0;
 }
 
+static bool add_name(void *list, pop3_span name)
+{
+	name_list_add(list, name);
+	return true;
+}
+
+int name_list_add_all(struct name_list *list, const struct config *config, struct users *users,
+		      const char *command, struct err *err)
+{
+	const struct name_list_filter filter = {.only_logins = true,
+						.only_valid = true,
+						.command = command,
+						.advice = "name them with --user"};
+
+	users_each(users, add_name, list);
+	return name_list_add_databases(list, config, &filter, err);
+}
+
 void name_list_finish(struct name_list *list)
 {
 	for (size_t i = 0; i < list->count; i++)

@@ -4,6 +4,7 @@
 #define CLI_NAME_LIST_H
 
 #include "config/config.h"
+#include "users/users.h"
 
 #include <pop3/span.h>
 
@@ -27,6 +28,10 @@ void name_list_add(struct name_list *list, pop3_span name);
  * standard error. -1 with err: the users of one did not all come. */
 int name_list_add_databases(struct name_list *list, const struct config *config,
 			    const struct name_list_filter *filter, struct err *err);
+/* The users of the file and of the databases that are for logins, where nobody was named with
+ * --user. -1 with err, as above. */
+int name_list_add_all(struct name_list *list, const struct config *config, struct users *users,
+		      const char *command, struct err *err);
 void name_list_finish(struct name_list *list);
 
 #endif

@@ -295,7 +295,7 @@ static int find_lists(struct import_request *request, struct err *err)
 /* When all is the other server's again. */
 static int forget_lists(struct import_request *request, struct err *err)
 {
-	if (!request->undo || request->dry_run || request->name_count ||
+	if (!request->undo || request->dry_run || request->named.count ||
 	    request->totals->failed + request->people.failed)
 		return 0;
 	for (uint32_t i = 0; i < request->config.root_count; i++)
@@ -370,7 +370,7 @@ static int check_kind(const struct import_request *request, struct err *err)
 static bool wants_settings(const struct import_request *request)
 {
 	return request->origin.server == ORIGIN_DOVECOT && request->settings_file &&
-	       !request->undo && !request->from && !request->name_count &&
+	       !request->undo && !request->from && !request->named.count &&
 	       access(command_config(request->config_file), F_OK) < 0 && errno == ENOENT;
 }
 
@@ -393,15 +393,14 @@ static int run(struct import_request *request, struct err *err)
 		return err_sys(err, EX_OSERR, errno, "out of memory");
 	if (config_load(command_config(request->config_file), &request->config, err) < 0 ||
 	    read_rule(request, err) < 0 ||
-	    people_find(&request->people, &request->config, request->names, request->name_count,
-			err) < 0 ||
+	    people_find(&request->people, &request->config, &request->named, err) < 0 ||
 	    check_kind(request, err) < 0 ||
 	    (is_from_cyrus(request) && cyrus_begin(request, err) < 0))
 		return -1;
 	if (find_lists(request, err) < 0)
 		return -1;
 	/* the rule is for all who come later, so it is not that of a few users */
-	if (!request->name_count &&
+	if (!request->named.count &&
 	    (request->undo ? forget(request, err) : record(request, err)) < 0)
 		return -1;
 	if (request->settings_file && !request->undo && !request->cyrus)

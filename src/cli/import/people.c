@@ -2,7 +2,6 @@
 #include "cli/import/people.h"
 
 #include "base/array.h"
-#include "base/secret.h"
 #include "base/text.h"
 #include "cli/mailbox.h"
 #include "cli/name_list.h"
@@ -18,12 +17,6 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
-
-static bool add_name(void *list, pop3_span name)
-{
-	name_list_add(list, name);
-	return true;
-}
 
 /* ---- a user ---- */
 
@@ -74,14 +67,8 @@ static int find_one(struct people *people, struct users *users, const char *name
 {
 	struct user user = {0};
 	struct err err = {0};
-	enum users_status status = users_find(users, span_of(name), &user, &err);
-	int rc = status == USERS_FOUND ? 0 : -1;
 
-	/* a name without its domain, or one of a database */
-	if (status == USERS_UNKNOWN)
-		rc = mailbox_user(people->config, name, &user, &err);
-	wipe(user.secret, sizeof(user.secret));
-	if (rc == 0)
+	if (mailbox_find(people->config, users, name, &user, &err) == USERS_FOUND)
 		return add_person(people, &user);
 	leave_out(people, name, err.text);
 	return 0;
@@ -99,39 +86,26 @@ static int by_owner(const void *left, const void *right)
 }
 
 /* Names first: the users file is read while they are listed. */
-static int list_all(struct people *people, struct users *users, struct name_list *list,
+static int find_all(struct people *people, struct users *users, const struct name_list *named,
 		    struct err *err)
 {
-	static const struct name_list_filter filter = {.only_logins = true,
-						       .only_valid = true,
-						       .command = "import",
-						       .advice = "name them with --user"};
-
-	users_each(users, add_name, list);
-	return name_list_add_databases(list, people->config, &filter, err);
-}
-
-static int find_all(struct people *people, struct users *users, char *const *names, size_t count,
-		    struct err *err)
-{
-	struct name_list list = {0};
+	struct name_list all = {0};
+	const struct name_list *list = named->count ? named : &all;
+	bool memory = !named->short_of_memory;
 	int rc = 0;
 
-	for (size_t i = 0; i < count; i++)
-		name_list_add(&list, span_of(names[i]));
-	if (count == 0)
-		rc = list_all(people, users, &list, err);
-	for (size_t i = 0; rc == 0 && i < list.count; i++)
-		if (find_one(people, users, list.names[i]) < 0)
-			list.short_of_memory = true;
-	if (rc == 0 && list.short_of_memory)
+	if (!named->count)
+		rc = name_list_add_all(&all, people->config, users, "import", err);
+	for (size_t i = 0; rc == 0 && i < list->count; i++)
+		memory = find_one(people, users, list->names[i]) == 0 && memory;
+	if (rc == 0 && !(memory && !all.short_of_memory))
 		rc = err_set(err, EX_OSERR, "out of memory");
-	name_list_finish(&list);
+	name_list_finish(&all);
 	return rc;
 }
 
-int people_find(struct people *people, const struct config *config, char *const *names,
-		size_t count, struct err *err)
+int people_find(struct people *people, const struct config *config, const struct name_list *named,
+		struct err *err)
 {
 	struct users *users = NULL;
 	int fd = -1, rc = -1;
@@ -140,7 +114,7 @@ int people_find(struct people *people, const struct config *config, char *const 
 	if (maker_init(&people->maker, config, err) == 0 &&
 	    config_open_parent(config->users, &fd, err) == 0 &&
 	    site_users_open(config, fd, &users, err) == 0)
-		rc = find_all(people, users, names, count, err);
+		rc = find_all(people, users, named, err);
 	if (people->count)
 		qsort(people->persons, people->count, sizeof(*people->persons), by_owner);
 	users_close(users);

@@ -4,6 +4,7 @@
 #define CLI_IMPORT_PEOPLE_H
 
 #include "cli/maker.h"
+#include "cli/name_list.h"
 
 #include <stdint.h>
 
@@ -23,10 +24,10 @@ struct people {
 	uint64_t absent; /* users whose mbox is not there: left out */
 };
 
-/* names: of users; none: all that can be listed. -1 with err; people_finish must be called then,
+/* named: users; none: all that can be listed. -1 with err; people_finish must be called then,
  * too. */
-int people_find(struct people *people, const struct config *config, char *const *names,
-		size_t count, struct err *err);
+int people_find(struct people *people, const struct config *config, const struct name_list *named,
+		struct err *err);
 void people_finish(struct people *people);
 
 #endif

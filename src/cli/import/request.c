@@ -1,7 +1,7 @@
 /* See request.h. */
 #include "cli/import/request.h"
 
-#include "base/array.h"
+#include "base/text.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -29,18 +29,6 @@ int import_usage(FILE *out, int status)
 	      "[--dry-run]\n",
 	      out);
 	return status;
-}
-
-static int take_name(struct import_request *request, char *name)
-{
-	char **grown = array_grow(request->names, request->name_count, &request->name_room,
-				  sizeof(*grown));
-
-	if (!grown)
-		return -1;
-	request->names = grown;
-	grown[request->name_count++] = name;
-	return 0;
 }
 
 /* The server by its word; of mboxes and of Maildirs without a list it is that of --ids, which undo
@@ -107,7 +95,9 @@ int import_request_parse(int argc, char **argv, struct import_request *ret)
 			ret->undo = true;
 		else if (c == 'h')
 			return 1;
-		else if (c != 'u' || take_name(ret, optarg) < 0)
+		else if (c == 'u')
+			name_list_add(&ret->named, span_of(optarg));
+		else
 			return -1;
 	}
 	return optind + 1 == argc ? take_server(ret, argv[optind]) : -1;
@@ -115,5 +105,5 @@ int import_request_parse(int argc, char **argv, struct import_request *ret)
 
 void import_request_finish(struct import_request *request)
 {
-	free(request->names);
+	name_list_finish(&request->named);
 }

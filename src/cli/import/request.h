@@ -24,8 +24,7 @@ struct import_request {
 	const char *config_file, *from, *ids;
 	const char *settings_file; /* --config: of the other server */
 	bool dry_run, undo;
-	char **names;
-	size_t name_count, name_room;
+	struct name_list named; /* users */
 	struct mail_origin origin;
 	struct config config;
 	struct people people;

@@ -40,7 +40,7 @@ void totals_count(struct import_request *request, const struct person *person,
 			 report->bad, mail_origin_names[request->origin.server].list);
 		totals_say(person, text);
 	}
-	if (report->is == ADOPT_OURS && request->name_count)
+	if (report->is == ADOPT_OURS && request->named.count)
 		totals_say(person, "was here already: its unique ids stay as they are");
 }
 

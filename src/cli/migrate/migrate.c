@@ -6,7 +6,6 @@
  */
 #include "cli/migrate/migrate.h"
 
-#include "base/array.h"
 #include "base/descriptor.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -49,8 +48,7 @@ struct migrate {
 	const char *config_file;
 	bool all, dry_run, undo, delete_there, accept, stopped;
 	uint64_t rate, wait_seconds;
-	char **names;
-	size_t name_count, name_room;
+	struct name_list named;
 	struct config config;
 	struct maker maker;
 	struct movers movers;
@@ -80,17 +78,6 @@ static int usage(FILE *out, int status)
 	      "       valija migrate [-c CONF] --undo --user NAME... [--dry-run]\n",
 	      out);
 	return status;
-}
-
-static int take_name(struct migrate *m, char *name)
-{
-	char **grown = array_grow(m->names, m->name_count, &m->name_room, sizeof(*grown));
-
-	if (!grown)
-		return -1;
-	m->names = grown;
-	grown[m->name_count++] = name;
-	return 0;
 }
 
 /* "500", "20K", "1M" */
@@ -135,7 +122,7 @@ static int parse(int argc, char **argv, struct migrate *m)
 		else if (c == 'a')
 			m->all = true;
 		else if (c == 'u')
-			rc = take_name(m, optarg);
+			name_list_add(&m->named, span_of(optarg));
 		else if (c == 'n')
 			m->dry_run = true;
 		else if (c == 'r')
@@ -155,7 +142,7 @@ static int parse(int argc, char **argv, struct migrate *m)
 		if (rc < 0)
 			return -1;
 	}
-	return optind == argc && m->all == !m->name_count && !(m->undo && m->all) ? 0 : -1;
+	return optind == argc && m->all == !m->named.count && !(m->undo && m->all) ? 0 : -1;
 }
 
 /* ---- what the dialer gets ---- */
@@ -696,7 +683,7 @@ static int run(struct migrate *m, struct err *err)
 		return -1;
 	maker_find_stores(&m->config);
 	if (maker_init(&m->maker, &m->config, err) < 0 ||
-	    movers_find(&m->movers, &m->config, m->names, m->name_count, err) < 0)
+	    movers_find(&m->movers, &m->config, &m->named, err) < 0)
 		return -1;
 	for (size_t i = 0; i < m->movers.count; i++)
 		(m->undo ? undo_one : move_one)(m, &m->movers.users[i]);
@@ -728,7 +715,7 @@ int migrate_main(int argc, char **argv)
 		movers_finish(&m->movers);
 		maker_finish(&m->maker);
 	}
-	free(m->names);
+	name_list_finish(&m->named);
 	free(m);
 	return rc < 0 ? command_failed("migrate", &err) : rc;
 }

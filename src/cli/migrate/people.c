@@ -41,13 +41,9 @@ static int find_one(struct movers *movers, const struct config *config, struct u
 {
 	struct user user = {0};
 	struct err err = {0};
-	enum users_status status = users_find(users, span_of(name), &user, &err);
+	enum users_status status = mailbox_find(config, users, name, &user, &err);
 	int rc = 0;
 
-	/* a name without its domain, or one of a database */
-	if (status == USERS_UNKNOWN)
-		status = mailbox_user(config, name, &user, &err) == 0 ? USERS_FOUND : USERS_DOWN;
-	wipe(user.secret, sizeof(user.secret));
 	if (status == USERS_FOUND && user.migrate_section) {
 		rc = add(movers, &user);
 	} else if (status == USERS_FOUND && named) {
@@ -62,46 +58,36 @@ static int find_one(struct movers *movers, const struct config *config, struct u
 	return rc;
 }
 
-static bool add_name(void *list, pop3_span name)
-{
-	name_list_add(list, name);
-	return true;
-}
-
 /* Names first: the users file is read while they are listed. */
-static int find_names(struct name_list *list, const struct config *config, struct users *users,
-		      char *const *names, size_t count, struct err *err)
+static int find_all(struct movers *movers, const struct config *config, struct users *users,
+		    const struct name_list *named, struct err *err)
 {
-	static const struct name_list_filter filter = {.only_logins = true,
-						       .only_valid = true,
-						       .command = "migrate",
-						       .advice = "name them with --user"};
+	struct name_list all = {0};
+	const struct name_list *list = named->count ? named : &all;
+	bool memory = !named->short_of_memory;
+	int rc = 0;
 
-	for (size_t i = 0; i < count; i++)
-		name_list_add(list, span_of(names[i]));
-	if (count)
-		return 0;
-	users_each(users, add_name, list);
-	return name_list_add_databases(list, config, &filter, err);
+	if (!named->count)
+		rc = name_list_add_all(&all, config, users, "migrate", err);
+	for (size_t i = 0; rc == 0 && i < list->count; i++)
+		memory = find_one(movers, config, users, list->names[i], named->count > 0) == 0 &&
+			 memory;
+	if (rc == 0 && !(memory && !all.short_of_memory))
+		rc = err_set(err, EX_OSERR, "out of memory");
+	name_list_finish(&all);
+	return rc;
 }
 
-int movers_find(struct movers *movers, const struct config *config, char *const *names,
-		size_t count, struct err *err)
+int movers_find(struct movers *movers, const struct config *config, const struct name_list *named,
+		struct err *err)
 {
-	struct name_list list = {0};
 	struct users *users = NULL;
 	int fd = -1, rc = -1;
 
 	*movers = (struct movers){0};
 	if (config_open_parent(config->users, &fd, err) == 0 &&
 	    site_users_open(config, fd, &users, err) == 0)
-		rc = find_names(&list, config, users, names, count, err);
-	for (size_t i = 0; rc == 0 && i < list.count; i++)
-		if (find_one(movers, config, users, list.names[i], count > 0) < 0)
-			list.short_of_memory = true;
-	if (rc == 0 && list.short_of_memory)
-		rc = err_set(err, EX_OSERR, "out of memory");
-	name_list_finish(&list);
+		rc = find_all(movers, config, users, named, err);
 	users_close(users);
 	if (fd >= 0)
 		close(fd);

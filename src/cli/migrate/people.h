@@ -3,6 +3,7 @@
 #define CLI_MIGRATE_PEOPLE_H
 
 #include "cli/maker.h"
+#include "cli/name_list.h"
 
 struct movers {
 	struct user *users; /* without their secrets, but for remote_password */
@@ -10,10 +11,10 @@ struct movers {
 	size_t failed; /* users that cannot be moved as they are: said on standard error */
 };
 
-/* names: of users; none: all that can be listed. -1 with err; movers_finish must be called then,
+/* named: users; none: all that can be listed. -1 with err; movers_finish must be called then,
  * too. */
-int movers_find(struct movers *movers, const struct config *config, char *const *names,
-		size_t count, struct err *err);
+int movers_find(struct movers *movers, const struct config *config, const struct name_list *named,
+		struct err *err);
 void movers_finish(struct movers *movers);
 /* A line about a user, on standard error. */
 void movers_complain(const char *name, const char *what);
