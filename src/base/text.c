@@ -1,6 +1,7 @@
 /* See text.h. Any process and thread; texts are hostile. */
 #include "base/text.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -277,4 +278,11 @@ void text_dotted(const uint8_t octets[4], char *buf)
 		*buf++ = (char)('0' + value % 10);
 		*buf++ = i < 3 ? '.' : '\0';
 	}
+}
+
+bool text_is_address(const char *text)
+{
+	unsigned char raw[16];
+
+	return inet_pton(AF_INET, text, raw) == 1 || inet_pton(AF_INET6, text, raw) == 1;
 }

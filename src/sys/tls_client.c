@@ -11,7 +11,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,18 +45,11 @@ static int load_own_certificate(SSL *ssl, const struct tls_client_settings *s, s
 	return 0;
 }
 
-static bool is_address(const char *host)
-{
-	unsigned char raw[16];
-
-	return inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1;
-}
-
 static int set_name(SSL *ssl, const char *host)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
 
-	if (is_address(host))
+	if (text_is_address(host))
 		return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1 ? 0 : -1;
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	if (X509_VERIFY_PARAM_set1_host(param, host, strlen(host)) != 1)

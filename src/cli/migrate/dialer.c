@@ -13,7 +13,6 @@
 #include "sys/process.h"
 #include "sys/sandbox.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -380,13 +379,6 @@ static const struct chan_handler handler = {packet, broken};
 
 /* ---- the start ---- */
 
-static bool is_address(const char *host)
-{
-	unsigned char raw[16];
-
-	return inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1;
-}
-
 /* As of the server's connector (server/keeper/connector.c). */
 static int confine(const struct order *order, struct err *err)
 {
@@ -395,10 +387,10 @@ static int confine(const struct order *order, struct err *err)
 				  .uid = order->uid,
 				  .gid = order->gid,
 				  .allow_connect = true,
-				  .empty_root = order->change_ids && is_address(order->host)};
+				  .empty_root = order->change_ids && text_is_address(order->host)};
 
 	sandbox.ports[sandbox.port_count++] = (uint16_t)order->port;
-	if (!is_address(order->host)) {
+	if (!text_is_address(order->host)) {
 		sandbox.ports[sandbox.port_count++] = DNS_PORT;
 		sandbox_add_path(&sandbox, "/etc", SANDBOX_READ);
 		sandbox_add_path(&sandbox, "/usr", SANDBOX_READ);

@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "fetch/account/idn.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -91,9 +90,7 @@ int fetch_proxy_url(struct fetch_proxy *ret, const char *text, bool secret, stru
 
 int fetch_account_source(struct fetch_account *account, const char *text, struct err *err)
 {
-	unsigned char raw[16];
-
-	if (inet_pton(AF_INET, text, raw) != 1 && inet_pton(AF_INET6, text, raw) != 1)
+	if (!text_is_address(text))
 		return err_set(err, EX_USAGE,
 			       "--source needs an address of this host, not \"%.64s\"", text);
 	return fetch_text(account->source, sizeof(account->source), text, "--source", err);

@@ -5,7 +5,6 @@
 #include "base/secret.h"
 #include "base/text.h"
 
-#include <arpa/inet.h>
 #include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -32,13 +31,6 @@ struct section_lookup {
 	unsigned count;
 	int code; /* of getaddrinfo */
 };
-
-static bool is_literal(const char *host)
-{
-	unsigned char raw[16];
-
-	return inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1;
-}
 
 static unsigned look_up(const char *host, const char *port, bool literal,
 			struct section_address ret[SECTION_ADDRESSES], int *ret_code)
@@ -91,7 +83,7 @@ int section_init(struct section *section, struct loop *loop, struct workers **wo
 	*section = (struct section){.server = server, .loop = loop, .workers = workers};
 	section->queue_end = &section->queue;
 	loop_deadlines_init(&section->silence, loop, server->timeout_ms, silent, section);
-	section->literal = is_literal(server->host);
+	section->literal = text_is_address(server->host);
 	port_text(section, port);
 	if (section->literal)
 		section->count = look_up(server->host, port, true, section->addresses, &code);

@@ -16,7 +16,6 @@
 #include "server/keeper/session.h"
 #include "server/keeper/takeover.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,13 +131,6 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 		keeper_front_message(peer, type, message);
 }
 
-static bool is_address(const char *host)
-{
-	unsigned char raw[16];
-
-	return inet_pton(AF_INET, host, raw) == 1 || inet_pton(AF_INET6, host, raw) == 1;
-}
-
 /* The ports of the sections' servers; files only where names have to be looked up. */
 static void add_rights(const struct config *config, struct sandbox *sandbox)
 {
@@ -149,11 +141,11 @@ static void add_rights(const struct config *config, struct sandbox *sandbox)
 		const struct config_remote *remote = &config->remotes[i];
 
 		sandbox->ports[sandbox->port_count++] = (uint16_t)remote->port;
-		names |= !is_address(remote->host);
+		names |= !text_is_address(remote->host);
 		if (!remote->lmtp_port)
 			continue;
 		sandbox->ports[sandbox->port_count++] = (uint16_t)remote->lmtp_port;
-		names |= !is_address(remote->lmtp_host);
+		names |= !text_is_address(remote->lmtp_host);
 	}
 	if (!names)
 		return;
