@@ -2,9 +2,9 @@
 #include "maildrop/index/format.h"
 
 #include "base/crc32c.h"
+#include "base/little_endian.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <string.h>
 
 #define VERSION 1u
@@ -14,51 +14,6 @@
 #define FRAME_FIRST 2u
 
 static const char base_magic[8] = "VALIJA-B", delta_magic[8] = "VALIJA-D";
-
-static void put16(unsigned char *p, uint64_t value)
-{
-	uint16_t v = htole16((uint16_t)value);
-
-	memcpy(p, &v, sizeof(v));
-}
-
-static void put32(unsigned char *p, uint64_t value)
-{
-	uint32_t v = htole32((uint32_t)value);
-
-	memcpy(p, &v, sizeof(v));
-}
-
-static void put64(unsigned char *p, uint64_t value)
-{
-	uint64_t v = htole64(value);
-
-	memcpy(p, &v, sizeof(v));
-}
-
-static uint16_t get16(const unsigned char *p)
-{
-	uint16_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le16toh(v);
-}
-
-static uint32_t get32(const unsigned char *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le32toh(v);
-}
-
-static uint64_t get64(const unsigned char *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return le64toh(v);
-}
 
 uint64_t index_record_blocks(uint32_t count)
 {
@@ -80,43 +35,43 @@ static uint32_t block_crc(const unsigned char *block, uint64_t id, uint64_t numb
 {
 	unsigned char place[16];
 
-	put64(place, id);
-	put64(place + 8, number);
+	le_put64(place, id);
+	le_put64(place + 8, number);
 	return crc32c(crc32c(0, place, sizeof(place)), block, INDEX_PAYLOAD);
 }
 
 void index_block_seal(unsigned char block[INDEX_BLOCK], uint64_t id, uint64_t number)
 {
-	put32(block + INDEX_PAYLOAD, block_crc(block, id, number));
+	le_put32(block + INDEX_PAYLOAD, block_crc(block, id, number));
 }
 
 bool index_block_good(const unsigned char block[INDEX_BLOCK], uint64_t id, uint64_t number)
 {
-	return get32(block + INDEX_PAYLOAD) == block_crc(block, id, number);
+	return le_get32(block + INDEX_PAYLOAD) == block_crc(block, id, number);
 }
 
 #define STAMP_SIZE 32
 
 static void stamp_encode(const struct index_stamp *stamp, unsigned char *p)
 {
-	put64(p, stamp->inode);
-	put64(p + 8, (uint64_t)stamp->seconds);
-	put32(p + 16, stamp->nanoseconds);
-	put32(p + 20, stamp->trust);
-	put64(p + 24, (uint64_t)stamp->scanned);
+	le_put64(p, stamp->inode);
+	le_put64(p + 8, (uint64_t)stamp->seconds);
+	le_put32(p + 16, stamp->nanoseconds);
+	le_put32(p + 20, stamp->trust);
+	le_put64(p + 24, (uint64_t)stamp->scanned);
 }
 
 static int stamp_decode(const unsigned char *p, struct index_stamp *ret)
 {
-	uint64_t trust = get32(p + 20);
+	uint64_t trust = le_get32(p + 20);
 
 	if (trust > TRUST_SURE)
 		return -1;
-	ret->inode = get64(p);
-	ret->seconds = (int64_t)get64(p + 8);
-	ret->nanoseconds = get32(p + 16);
+	ret->inode = le_get64(p);
+	ret->seconds = (int64_t)le_get64(p + 8);
+	ret->nanoseconds = le_get32(p + 16);
 	ret->trust = (uint8_t)trust;
-	ret->scanned = (int64_t)get64(p + 24);
+	ret->scanned = (int64_t)le_get64(p + 24);
 	return 0;
 }
 
@@ -124,17 +79,17 @@ void index_header_encode(const struct index_header *header, unsigned char block[
 {
 	memset(block, 0, INDEX_BLOCK);
 	memcpy(block, base_magic, 8);
-	put32(block + 8, VERSION);
-	put32(block + 12, INDEX_BLOCK);
-	put64(block + 16, header->id);
-	put32(block + 24, header->count);
-	put32(block + 28, header->text_blocks);
-	put64(block + 32, header->octets);
-	put64(block + 40, header->stored);
-	put32(block + 48, header->verified);
-	put32(block + 52, header->in_new);
-	put32(block + 56, header->own_ids);
-	put32(block + 60, header->unverified_end);
+	le_put32(block + 8, VERSION);
+	le_put32(block + 12, INDEX_BLOCK);
+	le_put64(block + 16, header->id);
+	le_put32(block + 24, header->count);
+	le_put32(block + 28, header->text_blocks);
+	le_put64(block + 32, header->octets);
+	le_put64(block + 40, header->stored);
+	le_put32(block + 48, header->verified);
+	le_put32(block + 52, header->in_new);
+	le_put32(block + 56, header->own_ids);
+	le_put32(block + 60, header->unverified_end);
 	for (int i = 0; i < INDEX_DIRECTORIES; i++)
 		stamp_encode(&header->stamps[i], block + 64 + i * STAMP_SIZE);
 	index_block_seal(block, header->id, 0);
@@ -146,7 +101,7 @@ void index_header_encode(const struct index_header *header, unsigned char block[
  */
 static int check_version(const unsigned char *p, const char magic[8])
 {
-	uint32_t version = get32(p + 8);
+	uint32_t version = le_get32(p + 8);
 
 	if (memcmp(p, magic, 8) != 0 || version < VERSION || version > VERSION_MAX)
 		return -1;
@@ -160,19 +115,19 @@ int index_header_decode(const unsigned char block[INDEX_BLOCK], struct index_hea
 
 	if (version < 0)
 		return version;
-	if (get32(block + 12) != INDEX_BLOCK)
+	if (le_get32(block + 12) != INDEX_BLOCK)
 		return -1;
-	h.id = get64(block + 16);
+	h.id = le_get64(block + 16);
 	if (!index_block_good(block, h.id, 0))
 		return -1;
-	h.count = get32(block + 24);
-	h.text_blocks = get32(block + 28);
-	h.octets = get64(block + 32);
-	h.stored = get64(block + 40);
-	h.verified = get32(block + 48);
-	h.in_new = get32(block + 52);
-	h.own_ids = get32(block + 56);
-	h.unverified_end = get32(block + 60);
+	h.count = le_get32(block + 24);
+	h.text_blocks = le_get32(block + 28);
+	h.octets = le_get64(block + 32);
+	h.stored = le_get64(block + 40);
+	h.verified = le_get32(block + 48);
+	h.in_new = le_get32(block + 52);
+	h.own_ids = le_get32(block + 56);
+	h.unverified_end = le_get32(block + 60);
 	for (int i = 0; i < INDEX_DIRECTORIES; i++)
 		if (stamp_decode(block + 64 + i * STAMP_SIZE, &h.stamps[i]) < 0)
 			return -1;
@@ -187,13 +142,13 @@ int index_header_decode(const unsigned char block[INDEX_BLOCK], struct index_hea
 
 void index_record_encode(const struct index_record *record, unsigned char out[INDEX_RECORD])
 {
-	put64(out, record->octets);
-	put64(out + 8, record->stored);
-	put64(out + 16, record->inode);
-	put32(out + 24, record->text);
+	le_put64(out, record->octets);
+	le_put64(out + 8, record->stored);
+	le_put64(out + 16, record->inode);
+	le_put32(out + 24, record->text);
 	out[28] = record->id_size;
 	out[29] = record->name_size;
-	put16(out + 30, record->flags);
+	le_put16(out + 30, record->flags);
 }
 
 static bool sizes_valid(uint8_t id_size, uint8_t name_size, uint16_t flags)
@@ -206,13 +161,13 @@ static bool sizes_valid(uint8_t id_size, uint8_t name_size, uint16_t flags)
 int index_record_decode(const unsigned char in[INDEX_RECORD], struct index_record *ret)
 {
 	struct index_record r = {
-		.octets = get64(in),
-		.stored = get64(in + 8),
-		.inode = get64(in + 16),
-		.text = get32(in + 24),
+		.octets = le_get64(in),
+		.stored = le_get64(in + 8),
+		.inode = le_get64(in + 16),
+		.text = le_get32(in + 24),
 		.id_size = in[28],
 		.name_size = in[29],
-		.flags = get16(in + 30),
+		.flags = le_get16(in + 30),
 	};
 
 	if (!sizes_valid(r.id_size, r.name_size, r.flags))
@@ -225,9 +180,9 @@ void index_delta_header_encode(uint64_t id, unsigned char out[INDEX_DELTA_HEADER
 {
 	memset(out, 0, INDEX_DELTA_HEADER);
 	memcpy(out, delta_magic, 8);
-	put32(out + 8, VERSION);
-	put64(out + 16, id);
-	put32(out + 28, crc32c(0, out, 28));
+	le_put32(out + 8, VERSION);
+	le_put64(out + 16, id);
+	le_put32(out + 28, crc32c(0, out, 28));
 }
 
 int index_delta_header_decode(const unsigned char in[INDEX_DELTA_HEADER], uint64_t *ret_id)
@@ -236,9 +191,9 @@ int index_delta_header_decode(const unsigned char in[INDEX_DELTA_HEADER], uint64
 
 	if (version < 0)
 		return version;
-	if (get32(in + 28) != crc32c(0, in, 28))
+	if (le_get32(in + 28) != crc32c(0, in, 28))
 		return -1;
-	*ret_id = get64(in + 16);
+	*ret_id = le_get64(in + 16);
 	return 0;
 }
 
@@ -248,8 +203,8 @@ static uint32_t frame_crc(const unsigned char *frame, uint32_t size, uint64_t id
 	unsigned char place[16];
 	uint32_t crc;
 
-	put64(place, id);
-	put64(place + 8, position);
+	le_put64(place, id);
+	le_put64(place + 8, position);
 	crc = crc32c(crc32c(0, place, sizeof(place)), frame, 12);
 	return crc32c(crc, frame + INDEX_FRAME_HEADER, size);
 }
@@ -258,17 +213,17 @@ void index_frame_seal(unsigned char *frame, const struct index_frame *fields, ui
 		      uint64_t position)
 {
 	assert(fields->size > 0 && fields->size <= INDEX_FRAME_MAX - INDEX_FRAME_HEADER);
-	put32(frame, FRAME_MAGIC);
-	put32(frame + 4, fields->size);
-	put32(frame + 8, (fields->more ? FRAME_MORE : 0) | (fields->first ? FRAME_FIRST : 0));
-	put32(frame + 12, frame_crc(frame, fields->size, id, position));
+	le_put32(frame, FRAME_MAGIC);
+	le_put32(frame + 4, fields->size);
+	le_put32(frame + 8, (fields->more ? FRAME_MORE : 0) | (fields->first ? FRAME_FIRST : 0));
+	le_put32(frame + 12, frame_crc(frame, fields->size, id, position));
 }
 
 int index_frame_decode(const unsigned char in[INDEX_FRAME_HEADER], struct index_frame *ret)
 {
-	uint64_t size = get32(in + 4), flags = get32(in + 8);
+	uint64_t size = le_get32(in + 4), flags = le_get32(in + 8);
 
-	if (get32(in) != FRAME_MAGIC || size == 0 || size % 8 != 0 ||
+	if (le_get32(in) != FRAME_MAGIC || size == 0 || size % 8 != 0 ||
 	    flags & ~(FRAME_MORE | FRAME_FIRST) || size > INDEX_FRAME_MAX - INDEX_FRAME_HEADER)
 		return -1;
 	ret->size = (uint32_t)size;
@@ -279,7 +234,7 @@ int index_frame_decode(const unsigned char in[INDEX_FRAME_HEADER], struct index_
 
 bool index_frame_good(const unsigned char *frame, uint32_t size, uint64_t id, uint64_t position)
 {
-	return get32(frame + 12) == frame_crc(frame, size, id, position);
+	return le_get32(frame + 12) == frame_crc(frame, size, id, position);
 }
 
 /*
@@ -323,24 +278,24 @@ size_t index_change_encode(const struct index_change *change, unsigned char *out
 	assert(change->id.size <= POP3_UNIQUE_ID_MAX && change->name.size <= INDEX_NAME_MAX);
 	if (change->kind == CHANGE_UNKNOWN) {
 		memcpy(out, change->record.data, change->record.size);
-		put32(out + 4, change->ordinal);
+		le_put32(out + 4, change->ordinal);
 		return change->record.size;
 	}
 	memset(out, 0, CHANGE_HEADER);
 	out[0] = (unsigned char)change->kind;
 	out[1] = (unsigned char)change->id.size;
 	out[2] = (unsigned char)change->name.size;
-	put32(out + 4, change->ordinal);
-	put16(out + 8, change->kind == CHANGE_STAMP ? change->directory : change->flags);
+	le_put32(out + 4, change->ordinal);
+	le_put16(out + 8, change->kind == CHANGE_STAMP ? change->directory : change->flags);
 	if (change->kind == CHANGE_STAMP)
 		stamp_encode(&change->stamp, out + at);
 	else if (change->kind == CHANGE_RETIRE)
-		put64(out + at, change->position);
+		le_put64(out + at, change->position);
 	else if (change->kind == CHANGE_NAME)
-		put64(out + at, change->inode);
+		le_put64(out + at, change->inode);
 	else
 		for (int i = 0; i < words_of(change->kind); i++)
-			put64(out + at + 8 * (size_t)i, words[i]);
+			le_put64(out + at + 8 * (size_t)i, words[i]);
 	at += 8 * (size_t)words_of(change->kind);
 	if (change->id.size && (change->kind != CHANGE_ADD || change->flags & INDEX_OWN_ID)) {
 		memcpy(out + at, change->id.data, change->id.size);
@@ -351,7 +306,7 @@ size_t index_change_encode(const struct index_change *change, unsigned char *out
 	at += change->name.size;
 	size = (at + 7) & ~(size_t)7;
 	memset(out + at, 0, size - at);
-	put16(out + 10, size);
+	le_put16(out + 10, size);
 	return size;
 }
 
@@ -433,14 +388,14 @@ int index_change_decode(pop3_span in, struct index_change *ret)
 	if (in.size < CHANGE_HEADER)
 		return -1;
 	kind = p[0];
-	flags = get16(p + 8);
-	size = get16(p + 10);
+	flags = le_get16(p + 8);
+	size = le_get16(p + 10);
 	own = kind != CHANGE_ADD || flags & INDEX_OWN_ID;
 	text = p[2] + (own ? p[1] : 0u);
 	if (size > in.size || size > INDEX_CHANGE_MAX)
 		return -1;
 	if (kind == 0 || kind > KIND_LAST)
-		return unknown_decode(in, size, get32(p + 4), ret);
+		return unknown_decode(in, size, le_get32(p + 4), ret);
 	n = words_of(kind);
 	if (size != ((CHANGE_HEADER + 8 * (size_t)n + text + 7) & ~(size_t)7) ||
 	    !flags_valid(kind, flags))
@@ -448,7 +403,7 @@ int index_change_decode(pop3_span in, struct index_change *ret)
 	if (kind == CHANGE_STAMP && stamp_decode(p + CHANGE_HEADER, &stamp) < 0)
 		return -1;
 	for (int i = 0; i < n && kind != CHANGE_STAMP; i++)
-		words[i] = get64(p + CHANGE_HEADER + 8 * i);
+		words[i] = le_get64(p + CHANGE_HEADER + 8 * i);
 	id = (pop3_span){in.data + CHANGE_HEADER + 8 * n, p[1]};
 	name = (pop3_span){id.data + (own ? p[1] : 0), p[2]};
 	if (!text_valid(kind, flags, id, name))
@@ -456,7 +411,7 @@ int index_change_decode(pop3_span in, struct index_change *ret)
 	sized = kind != CHANGE_NAME && kind != CHANGE_RETIRE;
 	*ret = (struct index_change){
 		.kind = kind,
-		.ordinal = get32(p + 4),
+		.ordinal = le_get32(p + 4),
 		.flags = flags,
 		.octets = sized ? words[0] : 0,
 		.stored = words[1],

@@ -4,6 +4,7 @@
 
 #include "base/crc32c.h"
 #include "base/digest.h"
+#include "base/little_endian.h"
 #include "maildrop/mbox/from.h"
 
 #include <errno.h>
@@ -30,37 +31,22 @@ struct journal {
 	uint32_t crc; /* of the octets */
 };
 
-static void put(unsigned char *p, uint64_t value, int octets)
-{
-	for (int i = 0; i < octets; i++)
-		p[i] = (unsigned char)(value >> 8 * i);
-}
-
-static uint64_t get(const unsigned char *p, int octets)
-{
-	uint64_t value = 0;
-
-	for (int i = octets - 1; i >= 0; i--)
-		value = value << 8 | p[i];
-	return value;
-}
-
 static void encode(const struct journal *j, unsigned char out[HEADER])
 {
 	memset(out, 0, HEADER);
 	memcpy(out, MAGIC, 8);
-	put(out + 8, VERSION, 4);
-	put(out + 16, j->inode, 8);
-	put(out + 24, j->size, 8);
-	put(out + 32, j->from, 8);
-	put(out + 40, j->moved, 8);
+	le_put(out + 8, VERSION, 4);
+	le_put(out + 16, j->inode, 8);
+	le_put(out + 24, j->size, 8);
+	le_put(out + 32, j->from, 8);
+	le_put(out + 40, j->moved, 8);
 	memcpy(out + 48, j->before, sizeof(j->before));
 	for (int i = 0; i < 2; i++) {
-		put(out + 80 + 16 * i, (uint64_t)j->times[i].tv_sec, 8);
-		put(out + 88 + 16 * i, (uint64_t)j->times[i].tv_nsec, 4);
+		le_put(out + 80 + 16 * i, (uint64_t)j->times[i].tv_sec, 8);
+		le_put(out + 88 + 16 * i, (uint64_t)j->times[i].tv_nsec, 4);
 	}
-	put(out + 112, j->crc, 4);
-	put(out + HEADER_CRC, crc32c(0, out, HEADER_CRC), 4);
+	le_put(out + 112, j->crc, 4);
+	le_put(out + HEADER_CRC, crc32c(0, out, HEADER_CRC), 4);
 }
 
 /* -1: none, or not completed; INDEX_NEWER. */
@@ -70,22 +56,22 @@ static int decode(const unsigned char in[HEADER], struct journal *ret)
 
 	if (memcmp(in, MAGIC, 8) != 0)
 		return -1;
-	if (get(in + 8, 4) != VERSION && get(in + 8, 4) > 0 && get(in + 8, 4) < 256)
+	if (le_get(in + 8, 4) != VERSION && le_get(in + 8, 4) > 0 && le_get(in + 8, 4) < 256)
 		return INDEX_NEWER;
-	if (get(in + HEADER_CRC, 4) != crc32c(0, in, HEADER_CRC))
+	if (le_get(in + HEADER_CRC, 4) != crc32c(0, in, HEADER_CRC))
 		return -1;
-	j.inode = get(in + 16, 8);
-	j.size = get(in + 24, 8);
-	j.from = get(in + 32, 8);
-	j.moved = get(in + 40, 8);
+	j.inode = le_get(in + 16, 8);
+	j.size = le_get(in + 24, 8);
+	j.from = le_get(in + 32, 8);
+	j.moved = le_get(in + 40, 8);
 	memcpy(j.before, in + 48, sizeof(j.before));
 	for (int i = 0; i < 2; i++) {
-		j.times[i].tv_sec = (time_t)get(in + 80 + 16 * i, 8);
-		j.times[i].tv_nsec = (long)get(in + 88 + 16 * i, 4);
+		j.times[i].tv_sec = (time_t)le_get(in + 80 + 16 * i, 8);
+		j.times[i].tv_nsec = (long)le_get(in + 88 + 16 * i, 4);
 		if (j.times[i].tv_nsec > 999999999)
 			return -1;
 	}
-	j.crc = (uint32_t)get(in + 112, 4);
+	j.crc = (uint32_t)le_get(in + 112, 4);
 	if (j.size > INT64_MAX || j.from > j.size || j.moved > j.size - j.from)
 		return -1;
 	*ret = j;

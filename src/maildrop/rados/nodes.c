@@ -18,6 +18,7 @@
  */
 #include "maildrop/rados/pool_private.h"
 
+#include "base/little_endian.h"
 #include "base/log.h"
 #include "maildrop/rados/mark.h"
 
@@ -35,21 +36,6 @@ enum {
 	TELL_MS = 5000, /* nobody waits for it */
 	AGAIN_MS = 5000,
 };
-
-static void put_number(char *to, uint64_t number)
-{
-	for (int i = 0; i < 8; i++)
-		to[i] = (char)(number >> 8 * i);
-}
-
-static uint64_t number_at(const char *from)
-{
-	uint64_t number = 0;
-
-	for (int i = 8; i--;)
-		number = number << 8 | (unsigned char)from[i];
-	return number;
-}
 
 static void put_head(const struct pool *pool, char *to, char kind)
 {
@@ -75,8 +61,8 @@ void nodes_answer(struct store *store, struct store_asked *of, const struct stor
 	struct asked *asked = CONTAINER(of, struct asked, asked);
 	char answer[ANSWER] = {VERSION, holding->taken};
 
-	put_number(answer + 2, holding->since);
-	put_number(answer + 10, holding->idle);
+	le_put(answer + 2, holding->since, 8);
+	le_put(answer + 10, holding->idle, 8);
 	memcpy(answer + 18, holding->address, sizeof(holding->address));
 	engine_acknowledge(pool_of(store)->engine, &asked->notice,
 			   (pop3_span){answer, holding->known ? sizeof(answer) : 0});
@@ -117,7 +103,7 @@ static void hear_ask(struct pool *pool, struct engine_notice *notice)
 		return;
 	}
 	asked->notice = notice;
-	asked->asked = (struct store_asked){.idle = number_at(octets.data + HEAD + 1),
+	asked->asked = (struct store_asked){.idle = le_get(octets.data + HEAD + 1, 8),
 					    .take = octets.data[HEAD] != 0};
 	pool->store.host->asked(session->maildrop.owner, &asked->asked);
 }
@@ -195,8 +181,8 @@ static bool take_answer(pop3_span octets, struct store_holding *ret)
 {
 	if (octets.size < ANSWER || octets.data[0] != VERSION)
 		return false;
-	*ret = (struct store_holding){.since = number_at(octets.data + 2),
-				      .idle = number_at(octets.data + 10),
+	*ret = (struct store_holding){.since = le_get(octets.data + 2, 8),
+				      .idle = le_get(octets.data + 10, 8),
 				      .known = true,
 				      .taken = octets.data[1] != 0};
 	memcpy(ret->address, octets.data + 18, sizeof(ret->address));
@@ -231,7 +217,7 @@ void nodes_ask(struct store *store, struct store_where *where, struct store_ask 
 	asking->op = op;
 	put_head(pool, octets, ASK);
 	octets[HEAD] = op->take;
-	put_number(octets + HEAD + 1, op->idle);
+	le_put(octets + HEAD + 1, op->idle, 8);
 	if (size > sizeof(octets) - ASK_HEAD)
 		size = sizeof(octets) - ASK_HEAD; /* names are shorter: ENGINE_NAME_MAX */
 	memcpy(octets + ASK_HEAD, where->path, size);

@@ -8,6 +8,7 @@
  */
 #include "server/keeper/nodes.h"
 
+#include "base/little_endian.h"
 #include "base/log.h"
 #include "ipc/messages.h"
 
@@ -17,21 +18,6 @@ enum { KICK = 'K', FLUSH = 'F', BAN = 'B', UNBAN = 'U', ORDER_HEAD = 13, BAN_HEA
 
 _Static_assert(ORDER_HEAD + IPC_TEXT_MAX <= STORE_TELL_MAX, "a store tells of all that NODES has");
 _Static_assert(BAN_HEAD + IPC_BAN_WHY_MAX <= STORE_TELL_MAX, "the same of NODES_BAN");
-
-static void put(char *to, uint64_t number, size_t octets)
-{
-	for (size_t i = 0; i < octets; i++)
-		to[i] = (char)(number >> 8 * i);
-}
-
-static uint64_t number_at(const char *from, size_t octets)
-{
-	uint64_t number = 0;
-
-	while (octets--)
-		number = number << 8 | (unsigned char)from[octets];
-	return number;
-}
 
 /* ---- to them ---- */
 
@@ -52,8 +38,8 @@ void keeper_nodes_tell(struct keeper *keeper, const struct ipc_nodes *message)
 {
 	char octets[STORE_TELL_MAX] = {message->what == NODES_KICK ? KICK : FLUSH};
 
-	put(octets + 1, message->id, 8);
-	put(octets + 9, message->uid, 4);
+	le_put(octets + 1, message->id, 8);
+	le_put(octets + 9, message->uid, 4);
 	tell(keeper, octets, ORDER_HEAD, ipc_text(message, 0));
 }
 
@@ -61,10 +47,10 @@ void keeper_nodes_tell_ban(struct keeper *keeper, const struct ipc_ban *message)
 {
 	char octets[STORE_TELL_MAX] = {message->act == BAN_ADD ? BAN : UNBAN};
 
-	put(octets + 1, message->seconds, 4);
-	put(octets + 5, message->uid, 4);
-	put(octets + 9, message->bits, 4);
-	put(octets + 13, message->flags, 4);
+	le_put(octets + 1, message->seconds, 4);
+	le_put(octets + 5, message->uid, 4);
+	le_put(octets + 9, message->bits, 4);
+	le_put(octets + 13, message->flags, 4);
 	memcpy(octets + 17, message->address, sizeof(message->address));
 	tell(keeper, octets, BAN_HEAD, ipc_text(message, 0));
 }
@@ -79,9 +65,9 @@ static pop3_span behind(pop3_span octets, size_t head)
 static void take_order(struct keeper *keeper, pop3_span octets)
 {
 	pop3_span text = behind(octets, ORDER_HEAD);
-	struct ipc_nodes message = {.id = number_at(octets.data + 1, 8),
+	struct ipc_nodes message = {.id = le_get(octets.data + 1, 8),
 				    .what = octets.data[0] == KICK ? NODES_KICK : NODES_FLUSH,
-				    .uid = (uint32_t)number_at(octets.data + 9, 4)};
+				    .uid = (uint32_t)le_get(octets.data + 9, 4)};
 
 	if (text.size > IPC_TEXT_MAX || (message.what == NODES_KICK && !text.size))
 		return;
@@ -94,10 +80,10 @@ static void take_ban(struct keeper *keeper, pop3_span octets)
 {
 	pop3_span text = behind(octets, BAN_HEAD);
 	struct ipc_ban message = {.act = octets.data[0] == BAN ? BAN_ADD : BAN_REMOVE,
-				  .seconds = (uint32_t)number_at(octets.data + 1, 4),
-				  .uid = (uint32_t)number_at(octets.data + 5, 4),
-				  .bits = (uint32_t)number_at(octets.data + 9, 4),
-				  .flags = (uint32_t)number_at(octets.data + 13, 4)};
+				  .seconds = (uint32_t)le_get(octets.data + 1, 4),
+				  .uid = (uint32_t)le_get(octets.data + 5, 4),
+				  .bits = (uint32_t)le_get(octets.data + 9, 4),
+				  .flags = (uint32_t)le_get(octets.data + 13, 4)};
 
 	memcpy(message.address, octets.data + 17, sizeof(message.address));
 	/* else the monitor would break with this process */

@@ -4,6 +4,7 @@
  */
 #include "maildrop/rados/engine/engine_private.h"
 
+#include "base/little_endian.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "maildrop/rados/engine/lock_call.h"
@@ -40,9 +41,7 @@ static const unsigned char *take(struct reader *reader, size_t size)
 
 static uint32_t take_number(struct reader *reader)
 {
-	const unsigned char *at = take(reader, 4);
-
-	return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+	return le_get32(take(reader, 4));
 }
 
 /* The inside of a struct. */

@@ -13,8 +13,8 @@
 #include "maildrop/rados/log/frame.h"
 
 #include "base/crc32c.h"
+#include "base/little_endian.h"
 
-#include <endian.h>
 #include <string.h>
 
 enum {
@@ -29,36 +29,6 @@ enum {
 	AT_BODY_CRC = 52
 };
 #define OCTETS_MAX (1ULL << 40)
-
-static void put(unsigned char *out, uint64_t value, size_t octets)
-{
-	for (size_t i = 0; i < octets; i++)
-		out[i] = (unsigned char)(value >> 8 * i);
-}
-
-static uint16_t get16(const unsigned char *in)
-{
-	uint16_t value;
-
-	memcpy(&value, in, sizeof(value));
-	return le16toh(value);
-}
-
-static uint32_t get32(const unsigned char *in)
-{
-	uint32_t value;
-
-	memcpy(&value, in, sizeof(value));
-	return le32toh(value);
-}
-
-static uint64_t get64(const unsigned char *in)
-{
-	uint64_t value;
-
-	memcpy(&value, in, sizeof(value));
-	return le64toh(value);
-}
 
 static uint32_t crc_of(const unsigned char *frame, size_t size)
 {
@@ -75,20 +45,20 @@ size_t drop_frame_encode(const struct drop_frame *frame, unsigned char *out)
 		frame->kind == DROP_ADD ? DROP_FRAME_ADD + frame->unique_id.size : DROP_FRAME_HEAD;
 
 	memset(out, 0, frame->kind == DROP_ADD ? DROP_FRAME_ADD : DROP_FRAME_HEAD);
-	put(out, size, 2);
+	le_put(out, size, 2);
 	out[AT_KIND] = (unsigned char)frame->kind;
 	memcpy(out + AT_ID, frame->id, DROP_ID);
 	if (frame->kind == DROP_ADD) {
 		out[AT_ID_SIZE] = (unsigned char)frame->unique_id.size;
-		put(out + AT_OCTETS, frame->octets, 8);
-		put(out + AT_STORED, frame->stored, 8);
-		put(out + AT_ARRIVED, frame->arrived, 8);
-		put(out + AT_FLAGS, frame->flags, 4);
-		put(out + AT_BODY_CRC, frame->body_crc, 4);
+		le_put(out + AT_OCTETS, frame->octets, 8);
+		le_put(out + AT_STORED, frame->stored, 8);
+		le_put(out + AT_ARRIVED, frame->arrived, 8);
+		le_put(out + AT_FLAGS, frame->flags, 4);
+		le_put(out + AT_BODY_CRC, frame->body_crc, 4);
 		if (frame->unique_id.size)
 			memcpy(out + DROP_FRAME_ADD, frame->unique_id.data, frame->unique_id.size);
 	}
-	put(out + AT_CRC, crc_of(out, size), 4);
+	le_put(out + AT_CRC, crc_of(out, size), 4);
 	return size;
 }
 
@@ -106,11 +76,11 @@ static bool take_add(const unsigned char *in, size_t size, struct drop_frame *re
 
 	if (size != DROP_FRAME_ADD + id_size || !is_unique_id(in + DROP_FRAME_ADD, id_size))
 		return false;
-	ret->octets = get64(in + AT_OCTETS);
-	ret->stored = get64(in + AT_STORED);
-	ret->arrived = get64(in + AT_ARRIVED);
-	ret->flags = get32(in + AT_FLAGS);
-	ret->body_crc = get32(in + AT_BODY_CRC);
+	ret->octets = le_get64(in + AT_OCTETS);
+	ret->stored = le_get64(in + AT_STORED);
+	ret->arrived = le_get64(in + AT_ARRIVED);
+	ret->flags = le_get32(in + AT_FLAGS);
+	ret->body_crc = le_get32(in + AT_BODY_CRC);
 	ret->unique_id = (pop3_span){(const char *)in + DROP_FRAME_ADD, id_size};
 	return ret->octets <= OCTETS_MAX && ret->stored <= OCTETS_MAX;
 }
@@ -118,10 +88,11 @@ static bool take_add(const unsigned char *in, size_t size, struct drop_frame *re
 size_t drop_frame_decode(pop3_span in, struct drop_frame *ret)
 {
 	const unsigned char *data = (const unsigned char *)in.data;
-	size_t size = in.size < DROP_FRAME_HEAD ? 0 : get16(data);
+	size_t size = in.size < DROP_FRAME_HEAD ? 0 : le_get16(data);
 	struct drop_frame frame = {0};
 
-	if (size < DROP_FRAME_HEAD || size > in.size || crc_of(data, size) != get32(data + AT_CRC))
+	if (size < DROP_FRAME_HEAD || size > in.size ||
+	    crc_of(data, size) != le_get32(data + AT_CRC))
 		return 0;
 	frame.kind = (enum drop_kind)data[AT_KIND];
 	memcpy(frame.id, data + AT_ID, DROP_ID);
