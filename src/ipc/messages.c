@@ -140,6 +140,7 @@ static bool judge_open_remote(const void *message)
 	const struct ipc_open_remote *m = message;
 
 	return m->remote < IPC_REMOTES_MAX && m->no_delete <= 1 && m->judge <= 2 &&
+	       (m->part == PART_WHOLE || m->part == PART_THERE) &&
 	       m->login_delay <= IPC_LOGIN_DELAY_MAX && m->head.texts[0] <= IPC_TEXT_MAX &&
 	       m->head.texts[1] <= IPC_LABEL_MAX && m->head.texts[2] <= IPC_TEXT_MAX &&
 	       m->head.texts[3] <= IPC_REMOTE_SECRET_MAX;
@@ -149,7 +150,8 @@ static bool judge_verdict(const void *message)
 {
 	const struct ipc_verdict *m = message;
 
-	return m->reason < REASON_COUNT && m->login_delay <= IPC_LOGIN_DELAY_MAX;
+	return m->reason < REASON_COUNT && m->login_delay <= IPC_LOGIN_DELAY_MAX &&
+	       m->part < PART_COUNT;
 }
 
 static bool judge_body_stream(const void *message)
@@ -201,7 +203,8 @@ static bool judge_opened(const void *message)
 	const struct ipc_opened *m = message;
 
 	return m->count <= IPC_COUNT_MAX && m->delta_size <= INT64_MAX && m->octets <= INT64_MAX &&
-	       m->login_delay <= IPC_LOGIN_DELAY_MAX && m->remote <= 1;
+	       m->login_delay <= IPC_LOGIN_DELAY_MAX && m->remote <= 1 && m->part < PART_COUNT &&
+	       (m->part == PART_WHOLE || m->remote == (m->part == PART_THERE));
 }
 
 static bool judge_open_failed(const void *message)

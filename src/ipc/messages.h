@@ -440,6 +440,12 @@ struct ipc_open { /* texts: user, home, label of the app password ("": another s
 	uint32_t placed;    /* the user's entry says where the maildrop is */
 	uint32_t login_delay; /* seconds until the user may log in again; OPENED carries it */
 };
+enum ipc_part {             /* of a mailbox that moves here from another server */
+		PART_WHOLE, /* it is all of it */
+		PART_HERE,
+		PART_THERE,
+		PART_COUNT
+};
 /* auth → connector; texts: user, label of the app password, the name at the other server ("": as
  * the section says), the secret for it ("": that of the section) */
 struct ipc_open_remote {
@@ -447,6 +453,8 @@ struct ipc_open_remote {
 	uint64_t front, session, ticket; /* as in OPEN */
 	uint32_t remote;                 /* the section's place in the configuration */
 	uint32_t no_delete, login_delay; /* as in OPEN */
+	uint32_t part;                   /* WHOLE, THERE: goes back in OPENED */
+	uint32_t unused;
 	uint32_t judge; /* 1: the other server judges the secret: VERDICT says how, and the front
 			   gets nothing before GO; 2: the same, and its words are logged */
 };
@@ -457,6 +465,9 @@ struct ipc_verdict {
 	uint64_t front, session, ticket;
 	uint32_t reason;
 	uint32_t login_delay; /* of GO */
+	uint32_t part;        /* of NOT_HERE: HERE: some of it is here, and is open; of GO: as in
+				 OPEN_REMOTE */
+	uint32_t unused;
 };
 /* auth → connector; texts: user, the name at the other server, address */
 struct ipc_recipient_remote {
@@ -484,7 +495,7 @@ struct ipc_opened { /* fds: base, delta; text: user, for the front's log */
 	uint32_t login_delay; /* of OPEN */
 	uint32_t remote;      /* on another server: sizes may be guesses, bodies come by STREAM, and
 				 that server hears of each QUIT: COMMIT, though nothing is deleted */
-	uint32_t unused;
+	uint32_t part;        /* enum ipc_part: the session gets the other one as well */
 };
 struct ipc_open_failed {
 	struct ipc_head head;

@@ -59,8 +59,9 @@ struct maildrop_driver {
 				      const char *home, struct maildrop_usage *ret,
 				      struct err *err);
 	/* NULL: no maildrop of this kind moves here from another server while that lives */
-	enum maildrop_status (*moved)(const struct maildrop_settings *settings, int root_fd,
-				      const char *home, struct err *err);
+	enum maildrop_status (*open_moving)(const struct maildrop_settings *settings, int root_fd,
+					    const char *home, struct maildrop **ret,
+					    bool *ret_partly, struct err *err);
 	enum maildrop_status (*deliver)(const struct maildrop_settings *settings, int root_fd,
 					const char *home, const struct maildrop_delivery *delivery,
 					struct err *err);

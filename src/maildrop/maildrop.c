@@ -53,13 +53,18 @@ enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int
 	return opened(settings, settings->driver->open(settings, root_fd, home, ret, err), ret);
 }
 
-enum maildrop_status maildrop_moved(const struct maildrop_settings *settings, int root_fd,
-				    const char *home, struct err *err)
+enum maildrop_status maildrop_open_moving(const struct maildrop_settings *settings, int root_fd,
+					  const char *home, struct maildrop **ret, bool *ret_partly,
+					  struct err *err)
 {
+	*ret_partly = false;
 	if (!home_valid(home))
 		return refuse_home(err);
-	if (settings->driver->moved)
-		return settings->driver->moved(settings, root_fd, home, err);
+	if (settings->driver->open_moving)
+		return opened(settings,
+			      settings->driver->open_moving(settings, root_fd, home, ret,
+							    ret_partly, err),
+			      ret);
 	err_set(err, EX_CONFIG, "maildrop %s: only a Maildir can be moved to (migrate=)", home);
 	return MAILDROP_PERM;
 }

@@ -118,6 +118,17 @@ struct maildrop;
  */
 enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int root_fd,
 				   const char *home, struct maildrop **ret, struct err *err);
+
+/*
+ * The same for a maildrop that moves here from another server (docs/moving-in.md). OK: it has done
+ * so; or, *ret_partly, it has not yet, and this is what came here meanwhile: as long as the session
+ * is open nothing more of it moves. ELSEWHERE: it has not, and nothing is here, or the switch is
+ * half done. ABSENT: nothing of it is here. IN_USE: also where its messages are being copied just
+ * now; whoever copies is told that a client waits, and gives way.
+ */
+enum maildrop_status maildrop_open_moving(const struct maildrop_settings *settings, int root_fd,
+					  const char *home, struct maildrop **ret, bool *ret_partly,
+					  struct err *err);
 /* An empty maildrop in memory, for a session of a user who never had one. home only names it. */
 enum maildrop_status maildrop_open_empty(const struct maildrop_settings *settings, const char *home,
 					 struct maildrop **ret, struct err *err);
@@ -251,14 +262,6 @@ struct maildrop_usage {
 };
 enum maildrop_status maildrop_usage(const struct maildrop_settings *settings, int root_fd,
 				    const char *home, struct maildrop_usage *ret, struct err *err);
-
-/*
- * Whether a maildrop that moves here from another server (docs/moving-in.md) has done so: OK,
- * ELSEWHERE: not yet, ABSENT: nothing of it is here. IN_USE: its messages are being copied just
- * now; whoever copies is told that a client waits, and gives way.
- */
-enum maildrop_status maildrop_moved(const struct maildrop_settings *settings, int root_fd,
-				    const char *home, struct err *err);
 
 /*
  * Delivers one message; MAILDROP_OK means: it is on disk under its name in new/ (file in tmp/,

@@ -85,7 +85,7 @@ struct store_where {
 enum {
 	STORE_NO_DELETE = 1, /* the session commits nothing */
 	STORE_TAKE_OVER = 2, /* an idle session elsewhere may be ended for it */
-	STORE_MIGRATES = 4,  /* it moves here from another server: ELSEWHERE, if it has not yet */
+	STORE_MIGRATES = 4,  /* it moves here from another server: maildrop_open_moving */
 };
 struct store_who {
 	uint64_t front, session; /* names the session for ever */
@@ -107,6 +107,7 @@ struct store_open {
 	struct store_op op;
 	struct store_who who;
 	struct maildrop *maildrop; /* ret, where status is OK, even after a cancel */
+	bool partly;               /* ret, STORE_MIGRATES: the other messages are elsewhere */
 };
 
 /* Bodies of messages from first on: as many as come by value, at least one, or the first one in

@@ -112,10 +112,10 @@ static void open_here(const struct thread_job *job, struct store_open *op)
 	const struct threads *t = job->threads;
 	const char *path = job->where->path;
 
-	op->op.status = MAILDROP_OK;
 	if (op->who.flags & STORE_MIGRATES)
-		op->op.status = maildrop_moved(&t->settings, t->lanes.root_fd, path, &op->op.err);
-	if (op->op.status == MAILDROP_OK)
+		op->op.status = maildrop_open_moving(&t->settings, t->lanes.root_fd, path,
+						     &op->maildrop, &op->partly, &op->op.err);
+	else
 		op->op.status = maildrop_open(&t->settings, t->lanes.root_fd, path, &op->maildrop,
 					      &op->op.err);
 }

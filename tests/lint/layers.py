@@ -51,7 +51,7 @@ ROOMS = {
     'maildrop/mbox': {'adopt': ()}, 'maildrop/rados': {'engine': (), 'log': ()},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'adopt': ('files', 'update'),
                          'migrate': ('adopt', 'files', 'update'),
-                         'session': ('adopt', 'files', 'update')},
+                         'session': ('adopt', 'files', 'migrate', 'update')},
 }
 
 # A room's door is the header of its own name (x/x.h). Other headers that are open outside the
@@ -96,6 +96,7 @@ OPEN = {
         'bring.h': 'valija import', 'foreign.h': '`valijad -t` and `valija doctor` look for them',
         'migrate/migrate.h': 'valija migrate',
     },
+    'maildrop/maildir/migrate': {'look.h': 'sessions are opened by it'},
     'maildrop/maildir/adopt': {
         'enter.h': 'sessions and deliveries open a maildrop by it',
         'receive.h': 'one door a subject', 'undo.h': 'one door a subject',

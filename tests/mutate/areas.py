@@ -220,6 +220,9 @@ COVER = {
     'src/server/front': (unit('server', 'front_mail front_role link reader ending')
                          + ['corpus_handlers_front'] + unit('server', 'allocations'),
                          system('protocol', 'bodies', 'log', 'hostile_keeper')),
+    'src/server/front/join.c': (unit('server', 'front_join'), system('migrate_both')),
+    'src/server/front/part.c': (unit('server', 'front_join front_mail'),
+                                system('migrate_both', 'bodies')),
     'src/server/front/activity.c': (unit('server', 'activity front_role'), system('takeover')),
     'src/server/front/ending.c': (unit('server', 'ending front_mail'), system('log')),
     'src/server/front/lent.c': (unit('server', 'lent front_mail'), system('bodies')),

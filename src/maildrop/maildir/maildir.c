@@ -2,7 +2,6 @@
 #include "maildrop/maildir/maildir.h"
 
 #include "maildrop/maildir/deliver.h"
-#include "maildrop/maildir/migrate/migrate.h"
 #include "maildrop/maildir/session/body.h"
 #include "maildrop/maildir/session/commit.h"
 #include "maildrop/maildir/session/expire.h"
@@ -29,5 +28,5 @@ const struct maildrop_driver maildir_driver = {
 	.index_wrong = maildir_index_wrong,
 	.usage = maildir_usage,
 	.deliver = maildir_deliver,
-	.moved = maildir_moved,
+	.open_moving = maildir_open_moving,
 };

@@ -24,10 +24,11 @@ struct peer *auth_find_connector(const struct auth *auth, uint64_t hash)
 	return NULL;
 }
 
-/* The fields of OPEN_REMOTE about the app password. */
+/* The fields of OPEN_REMOTE about the app password; and what it opens. */
 struct open_as {
 	char label[APP_LABEL_MAX + 1]; /* "": the main password */
 	bool no_delete;
+	enum ipc_part part;
 };
 
 static struct open_as as_of(const struct app_password *app)
@@ -63,6 +64,7 @@ static uint64_t send_open(struct auth_session *session, const struct user *user,
 					  .ticket = session->ticket,
 					  .remote = user->remote_section - 1,
 					  .no_delete = as->no_delete,
+					  .part = as->part,
 					  .login_delay =
 						  site_login_delay(auth->child->config, user),
 					  .judge = judge};
@@ -298,7 +300,7 @@ void auth_not_here(struct auth *auth, struct peer *keeper, const struct ipc_verd
 		front && front->data ? table_find(front->data, message->session) : NULL;
 	struct auth_session *session = node ? CONTAINER(node, struct auth_session, node) : NULL;
 	struct auth_moving *moving = session ? session->moving : NULL;
-	struct open_as as;
+	struct open_as as = {.part = message->part == PART_HERE ? PART_THERE : PART_WHOLE};
 
 	if (!moving || !session->granted || session->keeper != keeper->instance ||
 	    session->ticket != message->ticket)

@@ -8,12 +8,12 @@
 
 static struct body *body_of(const struct session *session)
 {
-	return session->mailbox->body;
+	return session->mailbox->now->body;
 }
 
 static struct link_user *keeper_of(const struct session *session)
 {
-	return &session->mailbox->keeper;
+	return &session->mailbox->now->keeper;
 }
 
 static struct body *create(uint32_t count)
@@ -75,12 +75,12 @@ static void reply(struct session *session, uint64_t octets)
 
 void body_event(struct session *session, const struct pop3_event *event)
 {
-	struct mailbox *mailbox = session->mailbox;
-	struct body *body = mailbox->body;
+	struct part *part = session->mailbox->now;
+	struct body *body = part->body;
 	struct ipc_fetch message = {0};
 	uint64_t octets;
 
-	if (!body && !(body = mailbox->body = create(mailbox->count))) {
+	if (!body && !(body = part->body = create(part->count))) {
 		session_refuse(session, REASON_MEMORY);
 		return;
 	}

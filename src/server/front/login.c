@@ -4,6 +4,7 @@
 #include "base/secret.h"
 #include "base/text.h"
 #include "server/counters.h"
+#include "server/front/join.h"
 #include "server/front/session.h"
 #include "server/front/words.h"
 #include "server/record.h"
@@ -104,6 +105,7 @@ static void refuse(struct session *session, enum reason reason)
 	count_login(session, reason);
 	note_refusal(session, reason_row(reason)->words);
 	forget(session);
+	join_drop(session);
 	session_refuse(session, reason);
 }
 
@@ -331,6 +333,7 @@ static void take_denied(struct session *session, const struct ipc_denied *messag
 	struct login_denial *denial;
 
 	auth_answered(session);
+	join_drop(session);
 	if (!message->delay) {
 		deny_now(session, (enum reason)message->reason, message->close);
 		return;
@@ -420,14 +423,16 @@ static bool is_for(const struct session *session, enum ipc_type type, uint64_t t
 	       ipc_answers(type, link_unanswered(&session->login.auth));
 }
 
-bool login_opened(struct session *session, const struct ipc_opened *message)
+bool login_waits(const struct session *session, const struct ipc_opened *message)
 {
-	if (!is_for(session, IPC_OPENED, message->ticket))
-		return false;
+	return is_for(session, IPC_OPENED, message->ticket);
+}
+
+void login_opened(struct session *session)
+{
 	link_answered(&session->login.auth);
 	count_login(session, REASON_OK);
 	forget(session);
-	return true;
 }
 
 /* A login without a maildrop does not count for LOGIN-DELAY. */
@@ -442,13 +447,18 @@ static void send_unopened(struct session *session)
 		ipc_post(&link_peer(auth)->chan, IPC_UNOPENED, &message);
 }
 
-void login_open_failed(struct session *session, const struct ipc_open_failed *message)
+void login_unopened(struct session *session, enum reason reason)
 {
-	if (!is_for(session, IPC_OPEN_FAILED, message->ticket))
-		return; /* the session or its login has ended meanwhile */
 	link_answered(&session->login.auth);
 	send_unopened(session);
-	refuse(session, (enum reason)message->reason);
+	refuse(session, reason);
+}
+
+void login_open_failed(struct session *session, const struct ipc_open_failed *message)
+{
+	if (is_for(session, IPC_OPEN_FAILED, message->ticket))
+		login_unopened(session, (enum reason)message->reason);
+	/* else: the session or its login has ended meanwhile */
 }
 
 void login_in_use(struct session *session, const struct ipc_open_in_use *message)
@@ -463,6 +473,7 @@ void login_in_use(struct session *session, const struct ipc_open_in_use *message
 	count_login(session, REASON_IN_USE);
 	note_refusal(session, reason_row(REASON_IN_USE)->words);
 	forget(session);
+	join_drop(session);
 	pop3_server_reply_err(&session->pop3, reason_row(REASON_IN_USE)->code, text);
 	conn_wake(&session->client.conn);
 }

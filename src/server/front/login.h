@@ -41,9 +41,13 @@ void login_event(struct session *session, const struct pop3_event *event); /* PA
 /* SLOW, CHALLENGE, DENIED */
 void login_message(struct session *session, struct link *auth, enum ipc_type type,
 		   const void *message);
-/* OPENED, OPEN_FAILED: whether a keeper answers the login that the session waits for. Then it is
- * over, and auth's credit is free. session may be NULL: it has ended. */
-bool login_opened(struct session *session, const struct ipc_opened *message);
+/* OPENED: whether a keeper answers the login that the session waits for. session may be NULL: it
+ * has ended. */
+bool login_waits(const struct session *session, const struct ipc_opened *message);
+/* That login is over: with a mailbox, or without. */
+void login_opened(struct session *session);
+void login_unopened(struct session *session, enum reason reason);
+/* OPEN_FAILED: login_unopened, if the session waits for it. */
 void login_open_failed(struct session *session, const struct ipc_open_failed *message);
 /* OPEN_IN_USE: the same, with what is known of the other session. */
 void login_in_use(struct session *session, const struct ipc_open_in_use *message);

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "server/counters.h"
+#include "server/front/join.h"
 #include "server/front/session.h"
 #include "server/front/words.h"
 #include "server/record.h"
@@ -17,16 +18,63 @@ enum {
 	LINE_ROOM = 96, /* a line of LIST or UIDL */
 };
 
-/* ---- opened, closed ---- */
+/* ---- parts ---- */
 
-static void send_close(struct peer *keeper, uint64_t number)
+/* Number: of the mailbox. *ret_before: messages in front of the part. */
+static struct part *part_of(struct mailbox *mailbox, uint32_t number, uint32_t *ret_before)
 {
-	struct ipc_session message = {.session = number};
+	struct part *part = mailbox->parts, *last = part + mailbox->part_count - 1;
 
-	/* at once, not at the end of the turn: a client that reconnects after the last reply must
-	 * not get [IN-USE] */
-	ipc_send(&keeper->chan, IPC_CLOSE, &message);
+	*ret_before = 0;
+	while (part < last && number - *ret_before > part->count)
+		*ret_before += part++->count;
+	return part;
 }
+
+static uint32_t before(struct mailbox *mailbox, const struct part *part)
+{
+	uint32_t count = 0;
+
+	for (const struct part *p = mailbox->parts; p < part; p++)
+		count += p->count;
+	return count;
+}
+
+/* The session's part that this keeper has opened; NULL: none. */
+static struct part *part_at(const struct session *session, const struct link *keeper)
+{
+	const struct mailbox *mailbox = session ? session->mailbox : NULL;
+
+	for (unsigned i = 0; mailbox && i < mailbox->part_count; i++)
+		if (link_of(&mailbox->parts[i].keeper) == keeper)
+			return &mailbox->parts[i];
+	return session ? join_part(session, keeper) : NULL;
+}
+
+/* As part_entries, with a number of the mailbox. */
+static int read_entries(struct session *session, uint32_t first, bool with_ids,
+			struct index_entry *ret, uint32_t n)
+{
+	uint32_t in_front;
+	struct part *part = part_of(session->mailbox, first, &in_front);
+
+	return part_entries(part, first - in_front, with_ids, ret, n);
+}
+
+static bool read_entry(struct session *session, uint32_t number, bool with_id,
+		       struct index_entry *ret)
+{
+	return read_entries(session, number, with_id, ret, 1) == 1;
+}
+
+/* An idle session keeps no buffers. */
+static void trim(struct mailbox *mailbox)
+{
+	for (unsigned i = 0; i < mailbox->part_count; i++)
+		part_trim(&mailbox->parts[i]);
+}
+
+/* ---- opened, closed ---- */
 
 static char *copy_of(pop3_span text)
 {
@@ -41,10 +89,6 @@ static char *copy_of(pop3_span text)
 
 enum { TRACED_MESSAGES = 200 };
 
-static bool read_entry(struct session *session, uint32_t number, bool with_id,
-		       struct index_entry *ret);
-static void trim_view(struct mailbox *mailbox);
-
 /* The dialogue of a session that is followed has its mail in front. */
 static void trace_opened(struct session *session)
 {
@@ -58,37 +102,46 @@ static void trace_opened(struct session *session)
 		trace_message(session, entry.octets, entry.unique_id);
 	}
 	if (session->trace)
-		trim_view(session->mailbox);
+		trim(session->mailbox);
 }
 
-void mailbox_opened(struct link *keeper, struct session *session, const struct ipc_opened *message,
-		    int *fds)
+/* parts: taken; NULL: there is one, which is not open yet. */
+static struct mailbox *create(struct part *parts)
 {
-	struct mailbox *mailbox;
+	struct mailbox *mailbox = calloc(1, sizeof(*mailbox) + !parts * sizeof(mailbox->whole[0]));
 
-	if (!login_opened(session, message)) { /* the session or its login ended meanwhile */
-		send_close(link_peer(keeper), message->session);
-		return;
-	}
-	mailbox = calloc(1, sizeof(*mailbox));
+	if (!mailbox)
+		return NULL;
+	mailbox->part_count = parts ? JOIN_PARTS : 1;
+	mailbox->now = mailbox->parts = parts ? parts : mailbox->whole;
+	return mailbox;
+}
+
+static void destroy(struct mailbox *mailbox)
+{
+	for (unsigned i = 0; i < mailbox->part_count; i++)
+		part_close(&mailbox->parts[i]);
+	if (mailbox->parts != mailbox->whole)
+		free(mailbox->parts);
+	free(mailbox->marks);
+	free(mailbox);
+}
+
+/* All parts are open, and the login is answered: takes the mailbox. */
+static void enter(struct session *session, struct mailbox *mailbox,
+		  const struct ipc_opened *message)
+{
 	session->ending.user = copy_of(ipc_text(message, 0));
-	if (session->ending.user)
-		counters_add(COUNTER_SESSIONS_NOW + (size_t)session->service, 1);
-	if (!mailbox || !session->ending.user) {
-		free(mailbox);
-		send_close(link_peer(keeper), message->session);
+	if (!session->ending.user) {
+		destroy(mailbox);
 		conn_abort(&session->client.conn);
 		return;
 	}
-	mailbox->session = session;
-	mailbox->base_fd = fds[0];
-	mailbox->delta_fd = fds[1];
-	fds[0] = fds[1] = -1;
-	mailbox->delta_size = message->delta_size;
-	mailbox->count = message->count;
-	mailbox->octets = message->octets;
-	mailbox->remote = message->remote;
-	link_join(keeper, &mailbox->keeper);
+	counters_add(COUNTER_SESSIONS_NOW + (size_t)session->service, 1);
+	for (unsigned i = 0; i < mailbox->part_count; i++) {
+		mailbox->count += mailbox->parts[i].count;
+		mailbox->octets += mailbox->parts[i].octets;
+	}
 	free(pop3_server_take_back_name(&session->pop3));
 	session->mailbox = mailbox;
 	session->stage = STAGE_MAIL;
@@ -101,26 +154,70 @@ void mailbox_opened(struct link *keeper, struct session *session, const struct i
 	conn_wake(&session->client.conn);
 }
 
+static void say_same_ids(const struct session *session, pop3_span user)
+{
+	struct record record;
+
+	record_begin(&record, RECORD_MAILDROP_FAILED, session->address,
+		     session->front->frame.child->instance, session->client.node.key);
+	record_text(&record, RECORD_KEY_USER, user);
+	record_words(&record, RECORD_KEY_REASON,
+		     "a message here and one at the other server have the same unique id");
+	record_write(&record);
+}
+
+/* Clients know messages by their unique ids: two parts are one mailbox only where these differ. */
+static void enter_both(struct session *session, const struct ipc_opened *message)
+{
+	int differ = join_ids_differ(session->joining);
+	struct mailbox *mailbox = differ > 0 ? create(session->joining) : NULL;
+
+	if (mailbox) {
+		join_take(session);
+		login_opened(session);
+		enter(session, mailbox, message);
+		return;
+	}
+	if (differ == 0)
+		say_same_ids(session, ipc_text(message, 0));
+	login_unopened(session, differ == 0 ? REASON_MAILDROP_PERM : REASON_MAILDROP_TEMP);
+}
+
+void mailbox_opened(struct link *keeper, struct session *session, const struct ipc_opened *message,
+		    int *fds)
+{
+	struct mailbox *mailbox;
+
+	if (!login_waits(session, message)) { /* the session or its login ended meanwhile */
+		part_send_close(link_peer(keeper), message->session);
+		return;
+	}
+	if (message->part != PART_WHOLE) {
+		if (join_add(session, keeper, message, fds))
+			enter_both(session, message);
+		return;
+	}
+	join_drop(session);
+	login_opened(session);
+	mailbox = create(NULL);
+	if (!mailbox) {
+		part_send_close(link_peer(keeper), message->session);
+		conn_abort(&session->client.conn);
+		return;
+	}
+	part_open(mailbox->parts, session, keeper, message, fds);
+	enter(session, mailbox, message);
+}
+
 void mailbox_close(struct session *session)
 {
 	struct mailbox *mailbox = session->mailbox;
-	struct link *keeper = mailbox ? link_of(&mailbox->keeper) : NULL;
 
 	if (!mailbox)
 		return;
-	if (keeper) {
-		/* CLOSE goes first: the credit that comes back is used again at once */
-		send_close(link_peer(keeper), session->client.node.key);
-		link_part(&mailbox->keeper);
-	}
-	body_destroy(mailbox->body);
-	index_view_destroy(mailbox->view);
-	close(mailbox->base_fd);
-	close(mailbox->delta_fd);
-	free(mailbox->marks);
-	free(mailbox);
 	session->mailbox = NULL;
 	session->stage = STAGE_CLOSING;
+	destroy(mailbox);
 }
 
 void mailbox_trim(struct session *session)
@@ -129,71 +226,11 @@ void mailbox_trim(struct session *session)
 
 	if (!mailbox || pop3_server_want(&session->pop3) != POP3_WANT_INPUT)
 		return;
-	body_trim(mailbox->body);
-	index_view_destroy(mailbox->view);
-	mailbox->view = NULL;
+	for (unsigned i = 0; i < mailbox->part_count; i++)
+		part_put_away(&mailbox->parts[i]);
 }
 
-/* ---- the index ---- */
-
-/* The keeper builds the index anew for the next login; this session cannot go on with it. */
-static void index_wrong(struct session *session, const struct err *err)
-{
-	struct ipc_session message = {.session = session->client.node.key};
-
-	struct record record;
-
-	record_begin(&record, RECORD_INDEX_WRONG, session->address,
-		     session->front->frame.child->instance, session->client.node.key);
-	record_text(&record, RECORD_KEY_USER, span_of(session->ending.user));
-	record_words(&record, RECORD_KEY_REASON, err->text);
-	record_write(&record);
-	ipc_send(link_chan(&session->mailbox->keeper), IPC_INDEX_WRONG, &message);
-}
-
-static bool have_view(struct session *session)
-{
-	struct mailbox *mailbox = session->mailbox;
-	struct err err;
-
-	if (mailbox->view)
-		return true;
-	if (index_view_create(mailbox->base_fd, mailbox->delta_fd, mailbox->delta_size,
-			      mailbox->count, mailbox->octets, &mailbox->view, &err) == 0)
-		return true;
-	index_wrong(session, &err);
-	return false;
-}
-
-/* The entries' texts live until the next reading. Returns how many there are, or -1 after the
- * keeper was sent INDEX_WRONG. */
-static int read_entries(struct session *session, uint32_t first, bool with_ids,
-			struct index_entry *ret, uint32_t n)
-{
-	struct err err;
-	int got;
-
-	if (!have_view(session))
-		return -1;
-	got = index_view_read(session->mailbox->view, first, with_ids, ret, n, &err);
-	if (got > 0)
-		return got;
-	index_wrong(session, &err);
-	return -1;
-}
-
-static bool read_entry(struct session *session, uint32_t number, bool with_id,
-		       struct index_entry *ret)
-{
-	return read_entries(session, number, with_id, ret, 1) == 1;
-}
-
-/* An idle session keeps no buffers. */
-static void trim_view(struct mailbox *mailbox)
-{
-	if (mailbox->view)
-		index_view_trim(mailbox->view);
-}
+/* ---- listings ---- */
 
 static void list_one(struct session *session, uint32_t number, bool uidl)
 {
@@ -205,7 +242,7 @@ static void list_one(struct session *session, uint32_t number, bool uidl)
 		pop3_server_reply_uidl_one(&session->pop3, number, entry.unique_id);
 	else
 		pop3_server_reply_list_one(&session->pop3, number, entry.octets);
-	trim_view(session->mailbox);
+	trim(session->mailbox);
 }
 
 static void list(struct session *session, const struct pop3_event *event)
@@ -260,7 +297,7 @@ size_t mailbox_lines(struct session *session, char *out, size_t cap)
 				       cap - used);
 	}
 	if (mailbox->listing_next > mailbox->count) {
-		trim_view(mailbox);
+		trim(mailbox);
 		pop3_server_lines_end(&session->pop3);
 	}
 	return used;
@@ -282,7 +319,7 @@ static void dele(struct session *session, const struct pop3_event *event)
 		session_refuse(session, REASON_MAILDROP_TEMP);
 		return;
 	}
-	trim_view(mailbox);
+	trim(mailbox);
 	if (!pop3_server_has_marks(&session->pop3))
 		pop3_server_lend_marks(&session->pop3, mailbox->marks);
 	pop3_server_mark(&session->pop3, event->number, entry.octets);
@@ -290,61 +327,15 @@ static void dele(struct session *session, const struct pop3_event *event)
 
 /* ---- QUIT ---- */
 
-static bool send_deletions(struct session *session)
+/* Deletions at the other server come first: those here are made once it has said yes. */
+static struct part *last_part(struct mailbox *mailbox)
 {
-	uint32_t *numbers = session->front->numbers, count = 0;
-	struct ipc_delete message = {.session = session->client.node.key};
-
-	for (uint32_t n = 1; n <= session->mailbox->count; n++) {
-		if (pop3_server_marked(&session->pop3, n))
-			numbers[count++] = n;
-		if (count && (count == IPC_NUMBERS_MAX || n == session->mailbox->count)) {
-			pop3_span tail = {(const char *)numbers, count * sizeof(*numbers)};
-
-			message.count = count;
-			if (ipc_send_all(link_chan(&session->mailbox->keeper), IPC_DELETE, &message,
-					 &tail, 1, NULL, 0) < 0)
-				return false;
-			count = 0;
-		}
-	}
-	return true;
+	return &mailbox->parts[mailbox->part_count - 1];
 }
 
-static void quit(struct session *session)
-{
-	struct ipc_commit message = {.session = session->client.node.key,
-				     .total = pop3_server_marked_count(&session->pop3)};
-
-	memcpy(message.address, session->address, sizeof(message.address));
-	if (!message.total && !session->mailbox->remote) {
-		ending_reason(session, "quit");
-		mailbox_close(session);
-		pop3_server_reply_ok(&session->pop3,
-				     words_bye(pop3_server_language(&session->pop3)));
-		return;
-	}
-	if (!send_deletions(session) ||
-	    !link_ask(&session->mailbox->keeper, IPC_COMMIT, &message)) {
-		ending_reason(session, "quit, but nothing was deleted");
-		mailbox_close(session);
-		session_refuse(session, REASON_NOTHING_DELETED);
-	}
-}
-
-static void take_committed(struct session *session, const struct ipc_committed *message)
+static void finish_quit(struct session *session)
 {
 	mailbox_close(session);
-	if (message->reason == REASON_NO_DELETE) { /* the session has ended as it should */
-		ending_reason(session, "quit, nothing was deleted: the password may not delete");
-		pop3_server_reply_ok(&session->pop3, session_words(session, REASON_NO_DELETE));
-		return;
-	}
-	if (message->reason != REASON_OK) {
-		ending_reason(session, "quit, but not all was deleted");
-		session_refuse(session, (enum reason)message->reason);
-		return;
-	}
 	ending_reason(session, "quit");
 	session->ending.dele = pop3_server_marked_count(&session->pop3);
 	session->ending.dele_octets = session->pop3.deleted_octets;
@@ -354,36 +345,118 @@ static void take_committed(struct session *session, const struct ipc_committed *
 	pop3_server_reply_ok(&session->pop3, words_bye(pop3_server_language(&session->pop3)));
 }
 
+static void fail_quit(struct session *session)
+{
+	bool some = session->mailbox->deleted > 0;
+
+	ending_reason(session,
+		      some ? "quit, but not all was deleted" : "quit, but nothing was deleted");
+	mailbox_close(session);
+	session_refuse(session, some ? REASON_NOT_DELETED : REASON_NOTHING_DELETED);
+}
+
+/* The part that is asked now has a credit. */
+static void commit(struct session *session)
+{
+	struct mailbox *mailbox = session->mailbox;
+	struct part *part = mailbox->now;
+	struct ipc_commit message = {.session = session->client.node.key};
+	int64_t count = part_delete_marked(part, before(mailbox, part));
+
+	message.total = count < 0 ? 0 : (uint32_t)count;
+	memcpy(message.address, session->address, sizeof(message.address));
+	if (count < 0 || !link_ask(&part->keeper, IPC_COMMIT, &message))
+		fail_quit(session);
+	else
+		mailbox->deleted += message.total;
+}
+
+static void quit(struct session *session)
+{
+	struct mailbox *mailbox = session->mailbox;
+
+	if (!mailbox->quitting && !pop3_server_marked_count(&session->pop3) &&
+	    !last_part(mailbox)->remote) {
+		finish_quit(session);
+		return;
+	}
+	mailbox->quitting = true;
+	commit(session);
+}
+
+static void take_committed(struct session *session, const struct ipc_committed *message)
+{
+	struct mailbox *mailbox = session->mailbox;
+	const struct pop3_event event = {.type = POP3_EVENT_QUIT};
+
+	if (message->reason == REASON_NO_DELETE) { /* the session has ended as it should */
+		mailbox_close(session);
+		ending_reason(session, "quit, nothing was deleted: the password may not delete");
+		pop3_server_reply_ok(&session->pop3, session_words(session, REASON_NO_DELETE));
+	} else if (message->reason != REASON_OK) {
+		mailbox_close(session);
+		ending_reason(session, "quit, but not all was deleted");
+		session_refuse(session, (enum reason)message->reason);
+	} else if (mailbox->now > mailbox->parts &&
+		   mailbox->deleted < pop3_server_marked_count(&session->pop3)) {
+		mailbox->now--;
+		mailbox_event(session, &event);
+	} else {
+		finish_quit(session);
+	}
+}
+
 /* ---- commands ---- */
 
 static void send_message(struct session *session, const struct pop3_event *event)
 {
 	struct ending *ending = &session->ending;
+	struct pop3_event of_part = *event;
 
 	ending->topping = event->type == POP3_EVENT_TOP;
 	if (ending->topping)
 		ending->top++;
 	else
 		ending->retr++;
-	body_event(session, event);
+	of_part.number -= before(session->mailbox, session->mailbox->now);
+	body_event(session, &of_part);
+}
+
+/* RETR, TOP and QUIT ask a keeper: which part is it? */
+static struct part *part_for(struct mailbox *mailbox, const struct pop3_event *event)
+{
+	uint32_t in_front;
+
+	if (event->type != POP3_EVENT_QUIT)
+		return part_of(mailbox, event->number, &in_front);
+	return mailbox->quitting ? mailbox->now : last_part(mailbox);
+}
+
+/* False: the event waits for its turn. */
+static bool may_ask(struct session *session, const struct pop3_event *event)
+{
+	struct mailbox *mailbox = session->mailbox;
+
+	if (body_is_ahead(session)) { /* one request at a time: its answer comes first */
+		body_hold(session, event);
+		return false;
+	}
+	mailbox->now = part_for(mailbox, event);
+	if (link_has_credit(&mailbox->now->keeper))
+		return true;
+	if (link_wait(&mailbox->now->keeper, event) < 0)
+		conn_abort(&session->client.conn);
+	return false;
 }
 
 void mailbox_event(struct session *session, const struct pop3_event *event)
 {
-	struct link_user *keeper = &session->mailbox->keeper;
 	bool asks = event->type == POP3_EVENT_RETR || event->type == POP3_EVENT_TOP ||
 		    event->type == POP3_EVENT_QUIT;
 
 	loop_deadline_renew(&session->front->trim, &session->trim);
-	if (asks && body_is_ahead(session)) { /* one request at a time: its answer comes first */
-		body_hold(session, event);
+	if (asks && !may_ask(session, event))
 		return;
-	}
-	if (asks && !link_has_credit(keeper)) {
-		if (link_wait(keeper, event) < 0)
-			conn_abort(&session->client.conn);
-		return;
-	}
 	if (event->type == POP3_EVENT_LIST || event->type == POP3_EVENT_UIDL)
 		list(session, event);
 	else if (event->type == POP3_EVENT_RETR || event->type == POP3_EVENT_TOP)
@@ -397,7 +470,7 @@ void mailbox_event(struct session *session, const struct pop3_event *event)
 bool mailbox_waits(const struct session *session)
 {
 	enum ipc_type asked =
-		session->mailbox ? link_unanswered(&session->mailbox->keeper) : IPC_NONE;
+		session->mailbox ? link_unanswered(&session->mailbox->now->keeper) : IPC_NONE;
 
 	return (asked == IPC_FETCH || asked == IPC_READ_SLICE || asked == IPC_READ_STREAM) &&
 	       pop3_server_want(&session->pop3) != POP3_WANT_INPUT;
@@ -405,14 +478,14 @@ bool mailbox_waits(const struct session *session)
 
 bool mailbox_commits(const struct session *session)
 {
-	return session->mailbox && link_unanswered(&session->mailbox->keeper) == IPC_COMMIT;
+	return session->mailbox && link_unanswered(&session->mailbox->now->keeper) == IPC_COMMIT;
 }
 
 /* ---- the keeper ---- */
 
 static struct session *session_of(struct link_user *user)
 {
-	return CONTAINER(user, struct mailbox, keeper)->session;
+	return CONTAINER(user, struct part, keeper)->session;
 }
 
 static void resume(struct link_user *user, const struct pop3_event *event)
@@ -426,17 +499,15 @@ static void resume(struct link_user *user, const struct pop3_event *event)
 /* The lock is gone with the keeper: nothing was deleted. */
 static void gone(struct link_user *user)
 {
-	ending_reason(session_of(user), "the keeper is gone");
-	conn_abort(&session_of(user)->client.conn);
+	struct session *session = session_of(user);
+
+	ending_reason(session, "the keeper is gone");
+	join_drop(session);
+	conn_abort(&session->client.conn);
 }
 
 const struct link_handler mailbox_handler = {
 	.credits = IPC_KEEPER_CREDITS, .resume = resume, .gone = gone};
-
-static bool serves(const struct link *keeper, const struct session *session)
-{
-	return session && session->mailbox && link_of(&session->mailbox->keeper) == keeper;
-}
 
 /* A command that waits for its reply gets one; a client that sleeps is left as after a timeout; a
  * reply that is going out is cut. */
@@ -444,10 +515,11 @@ void mailbox_gone(struct link *keeper, struct session *session, const struct ipc
 {
 	enum pop3_want want;
 
-	if (!serves(keeper, session))
+	if (!part_at(session, keeper))
 		return; /* it ended meanwhile */
 	want = pop3_server_want(&session->pop3);
 	ending_reason(session, reason_row(message->reason)->words);
+	join_drop(session);
 	mailbox_close(session);
 	if (want == POP3_WANT_REPLY) {
 		session_refuse(session, (enum reason)message->reason);
@@ -464,7 +536,7 @@ void mailbox_asked(struct link *keeper, struct session *session)
 	struct ipc_holder message = {0};
 	uint64_t now;
 
-	if (!serves(keeper, session))
+	if (!part_at(session, keeper))
 		return; /* its CLOSE is on its way */
 	now = loop_now(session->front->frame.child->loop);
 	message.session = session->client.node.key;
@@ -476,13 +548,14 @@ void mailbox_asked(struct link *keeper, struct session *session)
 }
 
 /* An answer to a session that this keeper serves. */
-static void take_answer(struct session *session, enum ipc_type type, const void *message, int *fds)
+static void take_answer(struct session *session, struct link_user *keeper, enum ipc_type type,
+			const void *message, int *fds)
 {
-	struct link_user *keeper = &session->mailbox->keeper;
 	enum ipc_type asked = link_unanswered(keeper);
 	struct pop3_event held;
 
-	if (!ipc_answers(type, asked) ||
+	/* only of the part that was asked last anything is unanswered */
+	if (!session->mailbox || !ipc_answers(type, asked) ||
 	    (type != IPC_COMMITTED && !body_fits(session, asked, type, message))) {
 		peer_break(link_peer(link_of(keeper)), "it answers a question that was not asked");
 		return;
@@ -498,11 +571,13 @@ static void take_answer(struct session *session, enum ipc_type type, const void 
 void mailbox_message(struct link *keeper, struct session *session, enum ipc_type type,
 		     const void *message, int *fds)
 {
+	struct part *part = part_at(session, keeper);
+
 	if (session && type == IPC_OPEN_FAILED)
 		login_open_failed(session, message);
 	else if (session && type == IPC_OPEN_IN_USE)
 		login_in_use(session, message);
-	else if (serves(keeper, session))
-		take_answer(session, type, message, fds);
+	else if (part)
+		take_answer(session, &part->keeper, type, message, fds);
 	/* else: it ended while the answer was on its way */
 }

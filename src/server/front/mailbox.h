@@ -1,37 +1,36 @@
 /*
- * A maildrop that a keeper has opened for a session: listings come from the lent index, deletions
- * go back as one list at QUIT, messages are body.c's. Nothing here waits for a disk. What the
- * keeper lends and sends is checked: a keeper runs with the rights of one user's mail.
+ * The mailbox of a session that is logged in: a maildrop that a keeper has opened, or, while mail
+ * moves here from another server, two: the messages that are here, and behind them those that are
+ * there, as one. Listings come from the lent indexes (part.h), deletions go back as one list for
+ * each at QUIT, messages are body.c's. Nothing here waits for a disk.
  */
 #ifndef SERVER_FRONT_MAILBOX_H
 #define SERVER_FRONT_MAILBOX_H
 
-#include "maildrop/index/view.h"
 #include "server/front/body.h"
-#include "server/front/link.h"
+#include "server/front/part.h"
 
 struct session;
 
-/* Allocated while the maildrop is open. Its members are mailbox.c's alone, but for body and keeper,
- * which body.c uses. */
+/* Allocated while it is open. Its members are mailbox.c's alone, but for now, which body.c uses. */
 struct mailbox {
-	struct session *session;
-	struct link_user keeper;
-	struct body *body; /* NULL: no message was asked for yet */
-	int base_fd, delta_fd;
-	uint64_t delta_size, octets;
+	uint64_t octets;
 	uint32_t count;
-	struct index_view *view; /* NULL: not looked at yet, or put away while idle */
-	uint8_t *marks;          /* of deletions; NULL: none yet */
-	uint32_t listing_next;   /* of the listing that is going out */
+	uint32_t deleted;      /* by a QUIT that is under way: what parts have done already */
+	uint8_t *marks;        /* of deletions; NULL: none yet */
+	uint32_t listing_next; /* of the listing that is going out */
 	bool listing_uidl;
-	bool remote; /* on another server, which learns of each QUIT */
+	bool quitting;
+	uint8_t part_count;
+	struct part *now;    /* that was asked for a message last, or deletes */
+	struct part *parts;  /* whole, or more of them */
+	struct part whole[]; /* one, or none */
 };
 
 extern const struct link_handler mailbox_handler; /* for links to keepers */
 
-/* OPENED: session has a mailbox now, or, if it waits for none, the keeper closes the maildrop
- * again. session may be NULL. Takes descriptors out of fds. */
+/* OPENED: session has a mailbox now, or a part of it, or, if it waits for none, the keeper closes
+ * the maildrop again. session may be NULL. Takes descriptors out of fds. */
 void mailbox_opened(struct link *keeper, struct session *session, const struct ipc_opened *message,
 		    int *fds);
 /* GONE: the maildrop is not the session's any more. session may be NULL. */

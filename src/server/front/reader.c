@@ -215,7 +215,8 @@ bool reader_is_ahead(const struct reader *reader)
 bool reader_ahead_over(struct reader *reader, struct pop3_event *ret_held)
 {
 	*ret_held = (struct pop3_event){.type = (enum pop3_event_type)reader->held,
-					.number = reader->held_number};
+					.number = reader->held_number,
+					.lines = reader->held_lines};
 	reader->is_ahead = false;
 	reader->held = POP3_EVENT_NONE;
 	return ret_held->type != POP3_EVENT_NONE;
@@ -236,7 +237,8 @@ void reader_large(struct reader *reader)
 void reader_hold(struct reader *reader, const struct pop3_event *event)
 {
 	reader->held = (uint8_t)event->type;
-	reader->held_number = event->number; /* the machine has the rest of TOP */
+	reader->held_number = event->number;
+	reader->held_lines = event->lines;
 }
 
 bool reader_has_body(const struct reader *reader)

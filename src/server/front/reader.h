@@ -29,6 +29,7 @@ struct reader {
 	uint32_t asked, asked_count; /* the FETCH that is unanswered */
 	uint32_t asked_ahead;        /* the last one that was asked for ahead; 0: none */
 	uint32_t held_number;
+	uint64_t held_lines;
 	uint8_t held;  /* enum pop3_event_type of the command that is held; NONE: none is */
 	bool is_ahead; /* the FETCH that is unanswered is ahead of the client */
 };

@@ -5,6 +5,7 @@
 #include "base/secret.h"
 #include "config/rules.h"
 #include "server/counters.h"
+#include "server/front/join.h"
 #include "server/record.h"
 
 #include <stdlib.h>
@@ -415,6 +416,7 @@ static void closed(struct conn *conn, enum conn_end why)
 	ending_write(session, why);
 	signing_stop(session);
 	mailbox_close(session);
+	join_drop(session);
 	login_gone(session);
 	loop_deadline_cancel(&session->trim);
 	end_handshake(session);

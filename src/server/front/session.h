@@ -29,6 +29,7 @@ struct session {
 	struct login_state login;
 	struct signing_user signing;
 	struct mailbox *mailbox; /* NULL: not in STAGE_MAIL */
+	struct part *joining;    /* join.c's; NULL: no part waits for another */
 	struct ending ending;
 	struct trace *trace; /* NULL: nobody follows it */
 	uint8_t address[16];

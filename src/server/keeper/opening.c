@@ -121,16 +121,17 @@ static struct keeper_opening *opening_of(struct keeper_session *session)
 	return opening;
 }
 
-/* auth opens the session where the mail is. */
-static void elsewhere(struct keeper_session *session)
+/* auth opens the session where the mail is, or the rest of it. */
+static void send_not_here(const struct keeper_session *session)
 {
-	struct ipc_verdict message = {
-		.front = session->front, .session = session->node.key, .ticket = session->ticket};
+	struct ipc_verdict message = {.front = session->front,
+				      .session = session->node.key,
+				      .ticket = session->ticket,
+				      .part = session->part};
 	struct peer *auth = child_peer(session->keeper->child, ROLE_AUTH, session->migrates);
 
 	if (auth)
 		peer_send(auth, IPC_NOT_HERE, &message);
-	keeper_close(session);
 }
 
 static struct store_who who_of(const struct keeper_session *session)
@@ -227,6 +228,7 @@ static void opened(struct keeper_session *session, bool absent)
 	message.octets = snapshot.octets;
 	message.delta_size = snapshot.delta_size;
 	message.remote = session->place->root->remote;
+	message.part = session->part;
 	fds[0] = snapshot.base_fd;
 	fds[1] = snapshot.delta_fd;
 	session->open = true;
@@ -242,6 +244,8 @@ static void opened(struct keeper_session *session, bool absent)
 	if (front)
 		peer_sent(front,
 			  ipc_send_all(&front->chan, IPC_OPENED, &message, &user, 1, fds, 2));
+	if (session->part == PART_HERE)
+		send_not_here(session);
 }
 
 /* ---- it is not ---- */
@@ -303,7 +307,8 @@ static void not_opened(struct keeper_session *session, enum maildrop_status stat
 		return;
 	}
 	if (status == MAILDROP_ELSEWHERE && session->migrates) {
-		elsewhere(session);
+		send_not_here(session);
+		keeper_close(session);
 		return;
 	}
 	if (status == MAILDROP_REFUSED && is_judged(session)) { /* auth says it */
@@ -353,6 +358,8 @@ static void open_done(struct store_op *op)
 	opening->under_way = false;
 	if (op->status == MAILDROP_OK)
 		session->maildrop = opening->open.maildrop;
+	if (op->status == MAILDROP_OK && opening->open.partly)
+		session->part = PART_HERE;
 	if (op->status == MAILDROP_ABSENT && !session->closing) {
 		struct keeper_whose whose = {session->user, session->placed};
 
@@ -529,6 +536,7 @@ void keeper_open_remote(struct peer *auth, const struct ipc_open_remote *message
 		abort();
 	session->login->auth = message->judge ? auth->instance : 0;
 	session->login->logged = message->judge == 2;
+	session->part = (uint8_t)message->part;
 	if (span_copy(name, session->login->name, sizeof(session->login->name)) < 0 ||
 	    secret_set(&session->login->secret, secret) < 0) {
 		not_opened(session, MAILDROP_REFUSED, "the name or the password is too long");
@@ -554,5 +562,7 @@ void keeper_go(struct peer *auth, const struct ipc_verdict *message)
 	if (!session->login->judged || !session->maildrop)
 		return;
 	session->login_delay = message->login_delay;
+	if (message->part)
+		session->part = (uint8_t)message->part;
 	opened(session, false);
 }

@@ -52,6 +52,7 @@ struct keeper_session {
 	uint32_t body_wrong; /* the message that the front found to be wrong; 0: none */
 	uint32_t login_delay; /* of OPEN; sent back to the front */
 	bool index_wrong;
+	uint8_t part;       /* as in OPENED */
 	bool placed;        /* the user's entry says where the maildrop is */
 	bool no_delete;     /* the password may not delete */
 	bool committing;    /* the store has deletions */

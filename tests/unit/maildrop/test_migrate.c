@@ -174,14 +174,57 @@ static bool has_record(struct scratch *s)
 	return faccessat(s->root, HOME "/valija-migrated", F_OK, 0) == 0;
 }
 
+/* A message that was delivered here before. */
+#define BESIDE "1700000000.M1P1.here"
+#define BESIDE_TEXT "Subject: here\r\n\r\n"
+
+static void make_with_mail(struct scratch *s)
+{
+	make_maildir(s);
+	put_file(s, "new/" BESIDE, BESIDE_TEXT);
+	maildrop_close(open_session(s));
+}
+
+static bool is_beside(const struct maildrop *m)
+{
+	const struct listed e = session_entry(m, 1);
+
+	return e.unique_id_size == strlen(BESIDE) &&
+	       memcmp(e.unique_id, BESIDE, strlen(BESIDE)) == 0;
+}
+
 static void assert_mail(struct scratch *s, const char *const *ids, uint32_t count)
 {
 	struct maildrop *m = open_session(s);
+	uint32_t beside = session_count(m) && is_beside(m);
 
-	assert_int_equal(session_count(m), count);
+	assert_int_equal(session_count(m), beside + count);
 	for (uint32_t i = 0; i < count; i++)
-		assert_entry(m, i + 1, ids[i], octets_of(ids[i]));
+		assert_entry(m, beside + i + 1, ids[i], octets_of(ids[i]));
 	maildrop_close(m);
+}
+
+/* As a keeper asks. A session that is served from there as well shows only what came here. */
+static enum maildrop_status ask(struct scratch *s, bool *ret_partly, struct err *err)
+{
+	struct maildrop *m;
+	enum maildrop_status status =
+		maildrop_open_moving(&s->settings, s->root, HOME, &m, ret_partly, err);
+
+	if (status != MAILDROP_OK)
+		return status;
+	if (*ret_partly)
+		assert_true(session_count(m) == 1 && is_beside(m));
+	maildrop_close(m);
+	return MAILDROP_OK;
+}
+
+static enum maildrop_status asked(struct scratch *s, struct err *err)
+{
+	bool partly;
+	enum maildrop_status status = ask(s, &partly, err);
+
+	return status == MAILDROP_OK && partly ? MAILDROP_ELSEWHERE : status;
 }
 
 static void clear(struct scratch *s)
@@ -212,7 +255,7 @@ static void interrupted_move(struct scratch *s)
 	enum maildrop_status status;
 	bool switched;
 
-	make_maildir(s);
+	make_with_mail(s);
 	ledger_clear();
 	fault.on = true;
 	status = call(s, first, 3, &err);
@@ -223,7 +266,7 @@ static void interrupted_move(struct scratch *s)
 	else
 		assert_true(err.text[0] && !fault.interrupts);
 	assert_true(switched || status != MAILDROP_OK);
-	assert_int_equal(maildir_moved(&s->settings, s->root, HOME, &err) == MAILDROP_OK, switched);
+	assert_int_equal(asked(s, &err) == MAILDROP_OK, switched);
 	assert_int_equal(call(s, second, 3, &err), MAILDROP_OK);
 	assert_true(has_record(s));
 	if (switched)
@@ -249,7 +292,7 @@ static void interrupted_again(struct scratch *s)
 	struct migration *m;
 	int folder;
 
-	make_maildir(s);
+	make_with_mail(s);
 	folder = folder_of(s);
 	assert_int_equal(migration_open(&s->settings, folder, HOME, SOURCE, false, &m, &err),
 			 MAILDROP_OK);
@@ -267,6 +310,7 @@ static void interrupted_again(struct scratch *s)
 		assert_mail(s, second, 3);
 	} else {
 		assert_true(status != MAILDROP_OK);
+		assert_int_equal(asked(s, &err), MAILDROP_ELSEWHERE);
 		assert_int_equal(call(s, late, 4, &err), MAILDROP_OK);
 		assert_mail(s, late, 4);
 	}
@@ -282,14 +326,14 @@ static void test_a_switch_interrupted_anywhere(void **state)
 static void interrupted_late(struct scratch *s)
 {
 	static const char *const left[] = {"bb", "ccc", "dddd"};
-	const uint32_t one = 1;
+	const uint32_t two = 2;
 	struct err err = {0};
 	struct maildrop *m;
 
-	make_maildir(s);
+	make_with_mail(s);
 	assert_int_equal(call(s, first, 3, &err), MAILDROP_OK);
 	m = open_session(s);
-	assert_int_equal(maildrop_commit(m, &one, 1, &err), MAILDROP_OK);
+	assert_int_equal(maildrop_commit(m, &two, 1, &err), MAILDROP_OK);
 	maildrop_sweep(m);
 	maildrop_close(m);
 	fault.on = true;
@@ -314,9 +358,9 @@ static void test_a_keeper_is_told_and_tells(void **state)
 	struct err err = {0};
 	int folder;
 
-	assert_int_equal(maildir_moved(&s->settings, s->root, HOME, &err), MAILDROP_ABSENT);
+	assert_int_equal(asked(s, &err), MAILDROP_ABSENT);
 	make_maildir(s);
-	assert_int_equal(maildir_moved(&s->settings, s->root, HOME, &err), MAILDROP_ABSENT);
+	assert_int_equal(asked(s, &err), MAILDROP_ABSENT);
 	folder = folder_of(s);
 	assert_int_equal(migration_open(&s->settings, folder, HOME, SOURCE, false, &m, &err),
 			 MAILDROP_OK);
@@ -325,13 +369,53 @@ static void test_a_keeper_is_told_and_tells(void **state)
 	assert_false(migration_wanted(m));
 	/* the clock of files ticks */
 	do
-		assert_int_equal(maildir_moved(&s->settings, s->root, HOME, &err), MAILDROP_IN_USE);
+		assert_int_equal(asked(s, &err), MAILDROP_IN_USE);
 	while (!migration_wanted(m));
 	migration_close(m);
-	assert_int_equal(maildir_moved(&s->settings, s->root, HOME, &err), MAILDROP_ELSEWHERE);
+	assert_int_equal(asked(s, &err), MAILDROP_ELSEWHERE);
 	close(folder);
 	assert_int_equal(call(s, first, 3, &err), MAILDROP_OK);
-	assert_int_equal(maildir_moved(&s->settings, s->root, HOME, &err), MAILDROP_OK);
+	assert_int_equal(asked(s, &err), MAILDROP_OK);
+}
+
+/* Mail that came here is shown from here while the rest is there, and no switch comes meanwhile. */
+static void test_a_session_from_both(void **state)
+{
+	struct scratch *s = *state;
+	struct maildrop *m;
+	struct err err = {0};
+	bool partly;
+
+	make_with_mail(s);
+	assert_int_equal(maildrop_open_moving(&s->settings, s->root, HOME, &m, &partly, &err),
+			 MAILDROP_OK);
+	assert_true(partly);
+	assert_int_equal(call(s, first, 3, &err), MAILDROP_IN_USE);
+	maildrop_close(m);
+	assert_int_equal(call(s, first, 3, &err), MAILDROP_OK);
+	assert_int_equal(ask(s, &partly, &err), MAILDROP_OK);
+	assert_false(partly);
+	assert_mail(s, first, 3);
+}
+
+/* Copies that a switch has shown are there as well: nothing from here until it is over. */
+static void test_a_switch_that_was_cut_off_shows_nothing(void **state)
+{
+	struct scratch *s = *state;
+	struct err err = {0};
+	bool partly;
+
+	make_with_mail(s);
+	assert_int_equal(call(s, first, 3, &err), MAILDROP_OK);
+	/* all of it but the record */
+	assert_int_equal(unlinkat(s->root, HOME "/valija-migrated", 0), 0);
+	assert_int_equal(mkdirat(s->root, HOME "/valija-migrating", 0700), 0);
+	put_file(s, "valija-migrating/.switching", "");
+	assert_int_equal(ask(s, &partly, &err), MAILDROP_ELSEWHERE);
+	assert_int_equal(call(s, first, 3, &err), MAILDROP_OK);
+	assert_int_equal(ask(s, &partly, &err), MAILDROP_OK);
+	assert_false(partly || has_file(s, "valija-migrating"));
+	assert_mail(s, first, 3);
 }
 
 /* The ids of valija-uidl are enough. */
@@ -403,6 +487,10 @@ int main(void)
 						scratch_end),
 		cmocka_unit_test_setup_teardown(test_a_keeper_is_told_and_tells, scratch_begin,
 						scratch_end),
+		cmocka_unit_test_setup_teardown(test_a_session_from_both, scratch_begin,
+						scratch_end),
+		cmocka_unit_test_setup_teardown(test_a_switch_that_was_cut_off_shows_nothing,
+						scratch_begin, scratch_end),
 		cmocka_unit_test_setup_teardown(test_a_journal_that_was_lost_brings_nothing_again,
 						scratch_begin, scratch_end),
 		cmocka_unit_test_setup_teardown(test_a_look_writes_nothing, scratch_begin,

@@ -3,7 +3,7 @@
  * are copied, octet by octet, into a folder beside cur, where no session sees them; at the switch
  * those that are still there get their unique ids and go into cur, and a record says that the mail
  * is here from now on. With the rights of the mail's owner; may block on the disk. For `valija
- * migrate`; keepers ask maildir_moved.
+ * migrate`; what sessions see of it: look.h.
  *
  * Until the switch the session lock of the maildrop is held from migration_open to migration_close:
  * a keeper that cannot take it tells us that a client waits (migration_wanted), and nobody opens a
@@ -62,9 +62,5 @@ enum maildrop_status migration_switch(struct migration *migration, const pop3_sp
 enum maildrop_status migration_publish(struct migration *migration, struct err *err);
 /* Before the switch: removes the copies and the journal. PERM after it. */
 enum maildrop_status migration_undo(struct migration *migration, struct err *err);
-
-/* The driver's `moved`. */
-enum maildrop_status maildir_moved(const struct maildrop_settings *settings, int root_fd,
-				   const char *home, struct err *err);
 
 #endif

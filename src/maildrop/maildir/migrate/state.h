@@ -15,6 +15,7 @@
 #define COPIES_NAME "valija-migrating" /* the folder of copies, until they are shown */
 #define BEGUN_NAME ".begun"            /* in it: a message that is being copied */
 #define WANTED_NAME ".wanted"          /* in it: its time tells that a client waits */
+#define SWITCHING_NAME ".switching"    /* in it: a switch has begun, and may have shown copies */
 #define MIGRATE_FLAGS (O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
 enum copy_at {

@@ -170,13 +170,30 @@ static enum maildrop_status show(struct migration *m, enum index_directory which
 	return MAILDROP_OK;
 }
 
-/* Nothing is in it but what says that somebody waits; left where it is not empty. */
+/* From here on a session that is opened before the record is there shows nothing of what is here.
+ */
+static enum maildrop_status begin_switch(const struct migration *m, struct err *err)
+{
+	const struct maildrop_syscalls *sys = m->place.sys;
+	int fd = sys->openat(m->copies_dir, SWITCHING_NAME, O_WRONLY | O_CREAT | MIGRATE_FLAGS,
+			     0600);
+
+	if (fd < 0)
+		return migrate_failed(m, COPIES_NAME, "cannot be written to", err);
+	close(fd);
+	return sys->fsync(m->copies_dir) == 0
+		       ? MAILDROP_OK
+		       : migrate_failed(m, COPIES_NAME, "cannot be flushed", err);
+}
+
+/* Nothing is in it but our own notes; left where it is not empty. */
 static void remove_folder(struct migration *m)
 {
 	const struct maildrop_syscalls *sys = m->place.sys;
 
 	(void)sys->unlinkat(m->copies_dir, BEGUN_NAME, 0);
 	(void)sys->unlinkat(m->copies_dir, WANTED_NAME, 0);
+	(void)sys->unlinkat(m->copies_dir, SWITCHING_NAME, 0);
 	(void)sys->unlinkat(m->place.dir, COPIES_NAME, AT_REMOVEDIR);
 }
 
@@ -218,6 +235,8 @@ enum maildrop_status migration_switch(struct migration *m, const pop3_span *ids,
 	}
 	if (status == MAILDROP_OK)
 		status = drop_others(m, count > 0, accept, err);
+	if (status == MAILDROP_OK)
+		status = begin_switch(m, err);
 	if (status == MAILDROP_OK)
 		status = write_ids(m, ids, count, err);
 	if (status == MAILDROP_OK)

@@ -13,6 +13,11 @@ enum maildrop_status maildir_refresh(struct maildir_place *place, bool session,
 enum maildrop_status maildir_open(const struct maildrop_settings *settings, int root_fd,
 				  const char *home, struct maildrop **ret, struct err *err);
 
+/* moving.c; see maildrop_open_moving. */
+enum maildrop_status maildir_open_moving(const struct maildrop_settings *settings, int root_fd,
+					 const char *home, struct maildrop **ret, bool *ret_partly,
+					 struct err *err);
+
 /* In memory now, or MAILDROP_WAIT: on the keeper's loop. */
 enum maildrop_status maildir_open_empty(const struct maildrop_settings *settings, const char *home,
 					struct maildrop **ret, struct err *err);
