@@ -131,6 +131,8 @@ static void destroy(struct mailbox *mailbox)
 static void enter(struct session *session, struct mailbox *mailbox,
 		  const struct ipc_opened *message)
 {
+	uint64_t octets = 0;
+
 	session->ending.user = copy_of(ipc_text(message, 0));
 	if (!session->ending.user) {
 		destroy(mailbox);
@@ -140,7 +142,7 @@ static void enter(struct session *session, struct mailbox *mailbox,
 	counters_add(COUNTER_SESSIONS_NOW + (size_t)session->service, 1);
 	for (unsigned i = 0; i < mailbox->part_count; i++) {
 		mailbox->count += mailbox->parts[i].count;
-		mailbox->octets += mailbox->parts[i].octets;
+		octets += mailbox->parts[i].octets;
 	}
 	free(pop3_server_take_back_name(&session->pop3));
 	session->mailbox = mailbox;
@@ -148,7 +150,7 @@ static void enter(struct session *session, struct mailbox *mailbox,
 	frame_known(&session->front->frame, &session->client);
 	session->ending.left = mailbox->count;
 	trace_opened(session);
-	pop3_server_reply_logged_in(&session->pop3, mailbox->count, mailbox->octets);
+	pop3_server_reply_logged_in(&session->pop3, mailbox->count, octets);
 	if (session->front->strict.login_delay_user)
 		pop3_server_user_delay(&session->pop3, (int32_t)message->login_delay);
 	conn_wake(&session->client.conn);

@@ -14,7 +14,6 @@ struct session;
 
 /* Allocated while it is open. Its members are mailbox.c's alone, but for now, which body.c uses. */
 struct mailbox {
-	uint64_t octets;
 	uint32_t count;
 	uint32_t deleted;      /* by a QUIT that is under way: what parts have done already */
 	uint8_t *marks;        /* of deletions; NULL: none yet */
