@@ -78,7 +78,8 @@ static void index_wrong(struct part *part, const struct err *err)
 
 	record_begin(&record, RECORD_INDEX_WRONG, session->address,
 		     session->front->frame.child->instance, session->client.node.key);
-	record_text(&record, RECORD_KEY_USER, span_of(session->ending.user));
+	if (session->ending.user) /* else a login that is not over */
+		record_text(&record, RECORD_KEY_USER, span_of(session->ending.user));
 	record_words(&record, RECORD_KEY_REASON, err->text);
 	record_write(&record);
 	ipc_send(link_chan(&part->keeper), IPC_INDEX_WRONG, &message);

@@ -6,6 +6,8 @@
 #include "maildrop/maildrop.h"
 #include "server/front/front.h"
 
+#include <sys/mman.h>
+
 static struct role_peer *auth, *keeper, *connector;
 static struct maildrop *here, *there;
 static uint64_t session, ticket;
@@ -61,6 +63,8 @@ static void open_mail(const char *name, const char *const *files, struct maildro
 		fail_msg("%s", err.text);
 }
 
+static int bad_base = -1; /* lent in the place of a base */
+
 static void opened_as(struct role_peer *from, struct maildrop *maildrop, enum ipc_part part,
 		      uint64_t with_ticket)
 {
@@ -88,6 +92,8 @@ static void opened_as(struct role_peer *from, struct maildrop *maildrop, enum ip
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = SCM_RIGHTS;
 	cmsg->cmsg_len = CMSG_LEN(2 * sizeof(int));
+	if (bad_base >= 0)
+		snapshot.base_fd = bad_base;
 	memcpy(CMSG_DATA(cmsg), (int[]){snapshot.base_fd, snapshot.delta_fd}, 2 * sizeof(int));
 	assert_int_equal(sendmsg(from->fd, &header, MSG_NOSIGNAL), sizeof(packet));
 }
@@ -313,6 +319,38 @@ static void test_one_id_in_both(void **state)
 	role_expect(connector, IPC_CLOSE);
 }
 
+/* Its keeper builds it anew for the next login. */
+static void expect_index_wrong(struct role_peer *from)
+{
+	role_expect(from, IPC_INDEX_WRONG);
+	reply("-ERR [SYS/TEMP]");
+	role_expect(keeper, IPC_CLOSE);
+	close(bad_base);
+	bad_base = -1;
+}
+
+static void test_an_index_of_here_that_is_none(void **state)
+{
+	(void)state;
+	opened_there();
+	role_ping();
+	bad_base = memfd_create("base", MFD_CLOEXEC);
+	opened_here();
+	expect_index_wrong(keeper);
+	role_expect(connector, IPC_CLOSE);
+}
+
+static void test_an_index_of_there_that_is_none(void **state)
+{
+	(void)state;
+	opened_here();
+	role_ping();
+	bad_base = memfd_create("base", MFD_CLOEXEC);
+	opened_there();
+	expect_index_wrong(connector);
+	role_expect(connector, IPC_CLOSE);
+}
+
 /* ---- QUIT ---- */
 
 static void expect_deletion(struct role_peer *from, uint32_t number)
@@ -409,6 +447,8 @@ int main(void)
 		TEST(test_a_part_is_taken_over),
 		TEST(test_an_answer_that_nobody_asked_for),
 		cmocka_unit_test_setup_teardown(test_one_id_in_both, begin_same, end),
+		TEST(test_an_index_of_here_that_is_none),
+		TEST(test_an_index_of_there_that_is_none),
 		TEST(test_deletions_are_made_there_first),
 		TEST(test_deletions_that_are_refused_there),
 		TEST(test_deletions_that_are_refused_here),
