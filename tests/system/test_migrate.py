@@ -444,6 +444,8 @@ def test_clients_load_nothing_again_from_dovecot(make_office, kind):
     with DovecotPop3(old):
         office.start()
         assert client.fetch(keep=True) == []  # by the connector
+        office.put('demo', b'Subject: here\n\nfrom here\n')
+        assert len(client.fetch(keep=True)) == 1 and client.fetch(keep=True) == []  # from both
         old.put('demo', b'Subject: late\n\nfrom there\n')
         done = office.valija('migrate', '-c', office.conf, '--all', '--wait', 0)
         assert 'demo: 4 messages: the mail is here' in done.stdout

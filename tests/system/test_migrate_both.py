@@ -68,7 +68,7 @@ def test_one_maildrop_from_two(upstream, site):  # noqa: F811
         assert client.ask(wrong).startswith('-ERR')
     client.quit()
     now = list(zip(ids.values(), octets))
-    migrate(office)
+    migrate(office, wait=20)
     assert has_switched(office)
     assert mail_of(office) == now  # the same ids, in the same order
 
@@ -95,7 +95,7 @@ def test_deletions_go_to_both(both):
         client.ok('DELE 2')  # there alone
         client.quit()
     assert server.deleted == ['id-3', 'id-2']
-    migrate(office)
+    migrate(office, wait=20)
     assert mail_of(office) == left[1:2]
 
 
@@ -178,7 +178,7 @@ def test_one_session_at_a_time_and_no_copying_meanwhile(both):
     assert server.retrieved == []
     client.ok('DELE 3')
     client.quit()
-    migrate(office)
+    migrate(office, wait=20)
     assert has_switched(office) and len(mail_of(office)) == 2
 
 
@@ -277,5 +277,5 @@ def test_a_switch_that_was_cut_off_is_served_from_there(both):
     for path in (folder, folder / '.switching'):
         office.own(path)
     assert mail_of(office) == before[1:]
-    migrate(office)
+    migrate(office, wait=20)
     assert mail_of(office) == before and not folder.exists()

@@ -398,6 +398,24 @@ static void test_a_session_from_both(void **state)
 	assert_mail(s, first, 3);
 }
 
+/* Another program delivered to a Maildir that was never opened here. */
+static void test_a_session_from_both_of_mail_that_others_delivered(void **state)
+{
+	struct scratch *s = *state;
+	struct err err = {0};
+	bool partly;
+
+	make_maildir(s);
+	put_file(s, "new/" BESIDE, BESIDE_TEXT);
+	put_file(s, "dovecot-uidlist", "3 V1 N1\n");
+	assert_int_equal(ask(s, &partly, &err), MAILDROP_ABSENT);
+	remove_file(s, "dovecot-uidlist");
+	assert_int_equal(ask(s, &partly, &err), MAILDROP_OK);
+	assert_true(partly);
+	assert_int_equal(call(s, first, 3, &err), MAILDROP_OK);
+	assert_mail(s, first, 3);
+}
+
 /* Copies that a switch has shown are there as well: nothing from here until it is over. */
 static void test_a_switch_that_was_cut_off_shows_nothing(void **state)
 {
@@ -489,6 +507,9 @@ int main(void)
 						scratch_end),
 		cmocka_unit_test_setup_teardown(test_a_session_from_both, scratch_begin,
 						scratch_end),
+		cmocka_unit_test_setup_teardown(
+			test_a_session_from_both_of_mail_that_others_delivered, scratch_begin,
+			scratch_end),
 		cmocka_unit_test_setup_teardown(test_a_switch_that_was_cut_off_shows_nothing,
 						scratch_begin, scratch_end),
 		cmocka_unit_test_setup_teardown(test_a_journal_that_was_lost_brings_nothing_again,

@@ -1,6 +1,7 @@
 /* See look.h. */
 #include "maildrop/maildir/migrate/look.h"
 
+#include "maildrop/maildir/adopt/whose.h"
 #include "maildrop/maildir/migrate/state.h"
 
 #include <sysexits.h>
@@ -43,17 +44,31 @@ enum maildrop_status migration_state(const struct maildir_place *place, enum mig
 	return MAILDROP_OK;
 }
 
-enum maildrop_status migration_look(struct maildir_place *place, struct err *err)
+/* A Maildir that was never ours: another program may have delivered to it. One that another server
+ * filled is for `valija import`; of an empty one the register knows whether it is only where its
+ * filesystem is mounted. */
+static enum maildrop_status look_at_strange(struct maildir_place *place, struct err *err)
 {
-	enum migration_state state;
-	enum maildrop_status status = migration_state(place, &state, err);
+	enum adopt_is is;
+	unsigned lists;
+	int any = 0;
 
-	if (status != MAILDROP_OK || state == MIGRATION_OVER)
+	if (maildir_whose(place, place->dir, &is, &lists) < 0 ||
+	    (is == ADOPT_PLAIN && (any = maildir_has_message(place)) < 0))
+		return maildir_failed(place, errno, NULL, "cannot be read", err);
+	return any ? MAILDROP_ELSEWHERE : MAILDROP_ABSENT;
+}
+
+enum maildrop_status migration_look(struct maildir_place *place, enum migration_state *ret,
+				    struct err *err)
+{
+	enum maildrop_status status = migration_state(place, ret, err);
+
+	if (status != MAILDROP_OK || *ret == MIGRATION_OVER)
 		return status;
-	/* the register knows whether this is only where its filesystem is mounted */
 	if (!maildir_place_has_lock(place))
 		return errno == ENOENT
-			       ? MAILDROP_ABSENT
+			       ? look_at_strange(place, err)
 			       : maildir_failed(place, errno, LOCK_NAME, "cannot be opened", err);
 	if (maildir_lock(place, LOCK_SESSION, false) == 0) {
 		maildir_unlock(place, LOCK_SESSION);

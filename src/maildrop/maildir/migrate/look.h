@@ -18,6 +18,7 @@ enum maildrop_status migration_state(const struct maildir_place *place, enum mig
 /* OK: the mail is here. ELSEWHERE: it is not, and nobody copies just now. ABSENT: nothing of it is
  * here. IN_USE: a session has it, or its messages are being copied: whoever copies is told that a
  * client waits. */
-enum maildrop_status migration_look(struct maildir_place *place, struct err *err);
+enum maildrop_status migration_look(struct maildir_place *place, enum migration_state *ret,
+				    struct err *err);
 
 #endif

@@ -31,17 +31,19 @@ enum maildrop_status maildir_open_moving(const struct maildrop_settings *setting
 					 struct err *err)
 {
 	struct maildir_place place;
+	enum migration_state state;
 	enum maildrop_status status =
 		maildir_place_begin(&place, settings, root_fd, home, PLACE_THERE, err);
 
 	*ret_partly = false;
 	if (status != MAILDROP_OK)
 		return status;
-	status = migration_look(&place, err);
+	status = migration_look(&place, &state, err);
 	maildir_place_close(&place);
 	if (status == MAILDROP_OK)
 		return maildir_open(settings, root_fd, home, ret, err);
-	if (status == MAILDROP_ELSEWHERE)
+	/* copies that are shown would get their places in the index now, in whatever order */
+	if (status == MAILDROP_ELSEWHERE && state == MIGRATION_COPYING)
 		return open_part(settings, root_fd, home, ret, ret_partly, err);
 	return status;
 }
