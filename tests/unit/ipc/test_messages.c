@@ -425,6 +425,10 @@ static void test_threat_61_ranges(void **state)
 		FIELD(OPEN_REMOTE, ipc_open_remote, remote, IPC_REMOTES_MAX),
 		FIELD(OPEN_REMOTE, ipc_open_remote, no_delete, 2),
 		FIELD(OPEN_REMOTE, ipc_open_remote, judge, 3),
+		FIELD(OPEN_REMOTE, ipc_open_remote, part, PART_HERE),
+		FIELD(NOT_HERE, ipc_verdict, part, PART_COUNT),
+		FIELD(OPENED, ipc_opened, part, PART_THERE), /* and not remote */
+		FIELD(OPENED, ipc_opened, part, PART_COUNT),
 		FIELD(OPEN_REMOTE, ipc_open_remote, login_delay, IPC_LOGIN_DELAY_MAX + 1),
 		FIELD(VERDICT, ipc_verdict, reason, REASON_COUNT),
 		FIELD(GO, ipc_verdict, login_delay, IPC_LOGIN_DELAY_MAX + 1),
