@@ -4,21 +4,20 @@
  * a time (memchr, memcpy), never an octet at a time, and every state can be left and entered again
  * at any octet of input and any octet of output.
  *
- * GNU extensions (vectors in count_bare, a builtin beside SSE2 in copy_until) are an exception to
- * the rule that only src/sys has them: each octet of every message passes here, and both loops take
+ * GNU extensions (vectors in wire.c, a builtin beside SSE2 in copy_until) are an exception to the
+ * rule that only src/sys has them: each octet of every message passes here, and these loops take
  * sixteen at a time. Each has a loop of plain C behind it, the only one for other compilers;
  * -DPOP3_PORTABLE chooses it here too.
  */
+#include "pop3/wire_private.h"
+
 #include <pop3/message.h>
 
 #include <assert.h>
 #include <string.h>
-#if defined(__GNUC__) && !defined(POP3_PORTABLE)
-#define WITH_VECTORS 1
-#if defined(__SSE2__)
+#if defined(__GNUC__) && !defined(POP3_PORTABLE) && defined(__SSE2__)
 #define WITH_SSE2 1
 #include <emmintrin.h>
-#endif
 #endif
 
 static size_t min_size(size_t a, size_t b)
@@ -39,73 +38,6 @@ void pop3_counter_init(struct pop3_counter *counter)
 	*counter = (struct pop3_counter){.wire_form = true, .at_line_start = true};
 }
 
-#ifdef WITH_VECTORS
-/* Lanes of octets count up to TURNS_MAX, then they are added up. */
-enum { LANES = 16, TURNS_MAX = 255 };
-
-typedef unsigned char lanes __attribute__((vector_size(LANES)));
-
-static uint64_t add_up(lanes counts)
-{
-	uint64_t sum = 0;
-
-	for (int i = 0; i < LANES; i++)
-		sum += counts[i];
-	return sum;
-}
-
-static lanes load_lanes(const char *p)
-{
-	lanes v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-/* Counts as count_bare does, in as many octets as fill lanes; advances *p and *n. */
-static uint64_t count_lanes(const char **ptr, size_t *size, bool *dots)
-{
-	const char *p = *ptr;
-	size_t n = *size;
-	uint64_t bare = 0;
-	lanes dotted = {0};
-
-	while (n >= LANES) {
-		lanes counts = {0};
-		size_t turns = min_size(n / LANES, TURNS_MAX);
-
-		n -= turns * LANES;
-		for (; turns; turns--, p += LANES) {
-			lanes now = load_lanes(p), before = load_lanes(p - 1);
-
-			counts -= (lanes)(now == '\n') & (lanes)(before != '\r');
-			dotted |= (lanes)(now == '.') & (lanes)(before == '\n');
-		}
-		bare += add_up(counts);
-	}
-	*dots = *dots || add_up(dotted);
-	*ptr = p;
-	*size = n;
-	return bare;
-}
-#endif
-
-/* Line breaks without CR in n octets that have one in front of them; *dots: a line begins with a
- * dot. */
-static uint64_t count_bare(const char *p, size_t n, bool *dots)
-{
-	uint64_t bare = 0;
-
-#ifdef WITH_VECTORS
-	bare = count_lanes(&p, &n, dots);
-#endif
-	for (; n; n--, p++) {
-		bare += p[0] == '\n' && p[-1] != '\r';
-		*dots = *dots || (p[0] == '.' && p[-1] == '\n');
-	}
-	return bare;
-}
-
 void pop3_counter_feed(struct pop3_counter *counter, pop3_span stored)
 {
 	const char *p = stored.data;
@@ -117,7 +49,7 @@ void pop3_counter_feed(struct pop3_counter *counter, pop3_span stored)
 
 	if (counter->at_line_start && *p == '.')
 		counter->dots = true;
-	bare += count_bare(p + 1, stored.size - 1, &counter->dots);
+	bare += p3_count_bare(p + 1, stored.size - 1, &counter->dots);
 	counter->at_line_start = p[stored.size - 1] == '\n';
 	counter->last_cr = p[stored.size - 1] == '\r';
 	counter->stored += stored.size;
@@ -193,6 +125,24 @@ static size_t copy_until(char *out, const char *in, size_t n, char stop, bool *f
 	return n;
 }
 
+/* Behind a line that was as on the wire many more are: copies what is, if no lines are counted. */
+static size_t copy_as_is(const struct pop3_encoder *encoder, const char *p, size_t n, char *o,
+			 uint8_t *state)
+{
+	size_t copied = encoder->body_lines == POP3_ALL_LINES ? p3_copy_wire(o, p, n) : 0;
+
+	if (!copied)
+		return 0;
+	p += copied;
+	if (p[-1] == '\n')
+		*state = ENC_START;
+	else if (p[-1] == '\r')
+		*state = p[-2] == '\n' ? ENC_START_CR : ENC_LINE_CR;
+	else
+		*state = ENC_LINE;
+	return copied;
+}
+
 size_t pop3_encoder_run(struct pop3_encoder *encoder, pop3_span *in, char *out, size_t cap)
 {
 	const char *p = in->data, *end = in->size ? p + in->size : p;
@@ -234,6 +184,12 @@ size_t pop3_encoder_run(struct pop3_encoder *encoder, pop3_span *in, char *out, 
 		p++;
 		count_line(encoder, state == ENC_START || state == ENC_START_CR);
 		state = ENC_START;
+		if (!has_cr)
+			continue;
+		n = copy_as_is(encoder, p, min_size((size_t)(end - p), (size_t)(limit - o)), o,
+			       &state);
+		p += n;
+		o += n;
 	}
 	encoder->state = state;
 	advance(in, p);
@@ -276,6 +232,21 @@ static size_t take_run(struct pop3_decoder *decoder, const char *p, size_t most,
 		decoder->bare_lf = true;
 	decoder->octets += n;
 	*ret_state = cr ? DEC_CR : DEC_LINE;
+	return n;
+}
+
+/* Behind a line break: copies what is the same in the store. A CR at its end is held back. */
+static size_t copy_kept(struct pop3_decoder *decoder, const char **p, size_t most, char *o,
+			uint8_t *state)
+{
+	size_t n = decoder->line_ends == POP3_KEEP_CRLF ? p3_copy_wire(o, *p, most) : 0;
+
+	if (!n)
+		return 0;
+	*p += n;
+	*state = (*p)[-1] == '\n' ? DEC_START : (*p)[-1] == '\r' ? DEC_CR : DEC_LINE;
+	n -= *state == DEC_CR;
+	decoder->octets += n;
 	return n;
 }
 
@@ -349,6 +320,10 @@ size_t pop3_decoder_run(struct pop3_decoder *decoder, pop3_span *in, char *out, 
 			if (written < 0)
 				break;
 			o += written;
+			if (state == DEC_START)
+				o += copy_kept(decoder, &p,
+					       min_size((size_t)(end - p), (size_t)(limit - o)), o,
+					       &state);
 			continue;
 		}
 		break;

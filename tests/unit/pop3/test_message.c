@@ -17,7 +17,7 @@
 
 struct text {
 	size_t size;
-	char data[512];
+	char data[768];
 };
 
 static void put(struct text *text, char c)
@@ -82,7 +82,7 @@ static void encode(const char *s, size_t n, uint64_t lines, size_t slice, size_t
 		   struct text *ret, uint64_t *ret_octets)
 {
 	struct pop3_encoder encoder;
-	char out[64];
+	char out[512];
 
 	ret->size = 0;
 	pop3_encoder_init(&encoder, lines);
@@ -146,7 +146,7 @@ static size_t decode(const char *s, size_t n, enum pop3_line_ends ends, size_t s
 		     struct text *ret, struct pop3_decoder *decoder)
 {
 	size_t at = 0;
-	char out[64];
+	char out[512];
 
 	ret->size = 0;
 	pop3_decoder_init(decoder, ends);
@@ -260,6 +260,33 @@ static void test_long_random_messages(void **state)
 	}
 }
 
+/* Lines as they are on the wire, which are copied many octets at a time, and in each such text one
+ * octet or two that are something else, at each place. */
+static void test_wire_form_with_a_flaw(void **state)
+{
+	static const char *const flaws[] = {"", ".", "\n", "\r", "\r\n", "\n.", "\r.", "\n\n"};
+	static const struct {
+		size_t slice, cap;
+	} ways[] = {{512, 512}, {130, 512}, {512, 77}, {67, 66}};
+	static const char text[] =
+		"To: someone\r\nSubject: none\r\n\r\n"
+		"a line that is longer than one block of octets, which are 64\r\n"
+		"\r\nshort\r\n\r\n\r\nanother line of the usual length of 72\r\n"
+		"and so it goes on, until more than two blocks are full\r\nend\r\n";
+	char s[sizeof(text)];
+
+	for (size_t at = 0; at + 2 < sizeof(s); at++) {
+		for (size_t i = 0; i < sizeof(flaws) / sizeof(*flaws); i++) {
+			memcpy(s, text, sizeof(s));
+			memcpy(s + at, flaws[i], strlen(flaws[i]));
+			for (size_t w = 0; w < sizeof(ways) / sizeof(ways[0]); w++) {
+				check_encoder(s, sizeof(s) - 1, ways[w].slice, ways[w].cap);
+				check_decoder(s, sizeof(s) - 1, ways[w].slice, ways[w].cap);
+			}
+		}
+	}
+}
+
 /* The models are code as well: these were worked out by hand. */
 static void test_by_hand(void **state)
 {
@@ -360,6 +387,7 @@ int main(void)
 		cmocka_unit_test(test_by_hand),
 		cmocka_unit_test(test_every_short_message),
 		cmocka_unit_test(test_long_random_messages),
+		cmocka_unit_test(test_wire_form_with_a_flaw),
 		cmocka_unit_test(test_false_ends),
 		cmocka_unit_test(test_top_takes_no_more),
 		cmocka_unit_test(test_empty_input),
