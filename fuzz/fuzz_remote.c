@@ -29,6 +29,7 @@ struct play {
 	uint32_t number;
 	bool quitting, over;
 	uint32_t numbers[2];
+	char room[5000];
 };
 
 static void send_all(struct play *play)
@@ -76,13 +77,14 @@ static void next(struct play *play)
 
 static void take_octets(struct play *play, bool impatient)
 {
-	char buf[500];
 	bool last = false;
 
-	while (!last && talk_has_octets(&play->talk)) {
-		play->octets += talk_take(&play->talk, buf, sizeof(buf), &last);
+	if (talk_has_octets(&play->talk)) {
+		play->octets += talk_take(&play->talk, &last);
 		CHECK(play->octets <= 2 * play->talk.listing.sizes[play->number - 1] + (1 << 20));
 	}
+	if (!last && talk_blocked(&play->talk))
+		talk_lend(&play->talk, play->room, sizeof(play->room));
 	if (last || (impatient && play->octets > 40 && !play->quitting))
 		next(play);
 }

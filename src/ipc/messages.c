@@ -159,11 +159,17 @@ static bool judge_body_stream(const void *message)
 	return ((const struct ipc_body_stream *)message)->number >= 1;
 }
 
+static bool is_slot(uint32_t slot)
+{
+	return slot < ARENA_SLOTS || slot == IPC_NO_SLOT;
+}
+
 static bool judge_read_stream(const void *message)
 {
 	const struct ipc_stream *m = message;
 
-	return m->number >= 1 && m->last == 0 && m->offset <= INT64_MAX / 2;
+	return m->number >= 1 && m->last == 0 && m->size == 0 && m->offset <= INT64_MAX / 2 &&
+	       is_slot(m->slot);
 }
 
 static bool judge_stream(const void *message)
@@ -171,7 +177,8 @@ static bool judge_stream(const void *message)
 	const struct ipc_stream *m = message;
 
 	return m->number >= 1 && m->last <= 1 && m->offset <= INT64_MAX / 2 &&
-	       (m->head.tail > 0 || m->last);
+	       (m->size > 0 || m->last) && m->size <= IPC_BATCH_MAX && is_slot(m->slot) &&
+	       m->head.tail == (m->slot == IPC_NO_SLOT ? m->size : 0);
 }
 
 static bool judge_logged_in(const void *message)
@@ -315,7 +322,7 @@ static bool judge_fetch(const void *message)
 	const struct ipc_fetch *m = message;
 
 	return m->number >= 1 && m->count >= 1 && m->utf8 <= IPC_UTF8_MAX && m->top <= 1 &&
-	       (m->slot < ARENA_SLOTS || m->slot == IPC_NO_SLOT);
+	       is_slot(m->slot);
 }
 
 static bool judge_delete(const void *message)

@@ -554,13 +554,16 @@ struct ipc_body_stream { /* BODY_STREAM, connector → front: the message comes 
 	uint64_t session;
 	uint32_t number, unused;
 };
-/* front → connector READ_STREAM (last: 0); connector → front STREAM, tail: the octets, at least one
+/* front → connector READ_STREAM (last, size: 0); connector → front STREAM: at least one octet
  * unless it is the last */
 struct ipc_stream {
 	struct ipc_head head;
 	uint64_t session;
 	uint64_t offset; /* from the message's first octet */
 	uint32_t number, last;
+	uint32_t slot; /* of the arena, for the octets; STREAM: where they are, if it is what
+			  READ_STREAM named; IPC_NO_SLOT: the tail has them */
+	uint32_t size;
 };
 struct ipc_committed {
 	struct ipc_head head;
@@ -1007,7 +1010,7 @@ struct ipc_trace_user {
 	  judge_open)                                                                              \
 	X(RCPT_OPEN, 31, ipc_recipient_open, IPC_A, IPC_K, 0, 0, 3 * IPC_TEXT_MAX, 3, 0,           \
 	  judge_recipient_open)                                                                    \
-	X(ARENA, 32, ipc_arena, IPC_K, IPC_F, 1, 1, 0, 0, 0, judge_any)                            \
+	X(ARENA, 32, ipc_arena, IPC_KEEPS, IPC_F, 1, 1, 0, 0, 0, judge_any)                        \
 	X(OPENED, 33, ipc_opened, IPC_KEEPS, IPC_F, 2, 2, IPC_TEXT_MAX, 1, 0, judge_opened)        \
 	X(OPEN_FAILED, 34, ipc_open_failed, IPC_KEEPS, IPC_F, 0, 0, 0, 0, 0, judge_open_failed)    \
 	X(BODIES, 35, ipc_bodies, IPC_K, IPC_F, 0, 0,                                              \

@@ -56,10 +56,22 @@ static void end_reading(struct remote_session *session, enum maildrop_status sta
 
 	session->fetching = NULL;
 	session->slicing = NULL;
+	talk_lend(&session->talk, NULL, 0);
 	if (fetching)
 		finish(session, &fetching->op, status, err);
 	if (slicing)
 		finish(session, &slicing->op, status, err);
+}
+
+static void answer_slice(struct remote_session *session)
+{
+	struct store_slice *op = session->slicing;
+
+	if (!op || !talk_has_octets(&session->talk))
+		return;
+	session->slicing = NULL;
+	op->size = talk_take(&session->talk, &op->last);
+	finish(session, &op->op, MAILDROP_OK, NULL);
 }
 
 /* The session is over, for the reason that its talk has. A maildrop that is open stays, dead, until
@@ -76,6 +88,7 @@ static void die(struct remote_session *session)
 	hang_up(session);
 	session->opening = NULL;
 	session->ending = NULL;
+	answer_slice(session); /* what came before */
 	end_reading(session, MAILDROP_TEMP, &err);
 	if (opening) {
 		finish(session, &opening->op, status, &err);
@@ -138,17 +151,6 @@ static void answered(struct remote_session *session, bool good)
 	if (good)
 		op->form = STORE_UNSIZED;
 	finish(session, &op->op, good ? MAILDROP_OK : session->talk.status, &session->talk.err);
-}
-
-static void answer_slice(struct remote_session *session)
-{
-	struct store_slice *op = session->slicing;
-
-	if (!op || !talk_has_octets(&session->talk))
-		return;
-	session->slicing = NULL;
-	op->size = talk_take(&session->talk, op->room, op->size, &op->last);
-	finish(session, &op->op, MAILDROP_OK, NULL);
 }
 
 /* False: the session is over, and may be gone. */
@@ -227,25 +229,39 @@ static bool feed(struct remote_session *session, pop3_span in)
 		event = talk_next(&session->talk, &in);
 		if (!take_event(session, event))
 			return false;
-		answer_slice(session);
 		if (event == TALK_START_TLS)
 			return true;
 	} while (event != TALK_MORE);
+	if (session->talk.ended || talk_blocked(&session->talk))
+		answer_slice(session);
 	hold(session, in);
 	return true;
 }
 
-static void settle(struct remote_session *session, bool progress)
+/* unread: the socket is readable, but nothing is to be read from it: only then it is worth a system
+ * call to stop waiting for input. */
+static void settle(struct remote_session *session, bool progress, bool unread)
 {
-	bool blocked = talk_blocked(&session->talk);
-	int want = blocked ? 0 : LOOP_READ;
+	bool blocked;
+	int want;
 
+	answer_slice(session);
+	blocked = talk_blocked(&session->talk);
+	want = blocked && unread ? 0 : LOOP_READ;
 	if (talk_output(&session->talk).size)
 		want |= LOOP_WRITE;
 	if (link_want(&session->link, want) < 0)
 		fail(session, NULL);
 	else /* not because a client is slow */
 		link_await(&session->link, talk_waits(&session->talk) && !blocked, progress);
+}
+
+/* Not more than can be taken. */
+static size_t most_to_read(const struct remote_session *session)
+{
+	size_t room = talk_room(&session->talk);
+
+	return room < READ_MAX ? room : READ_MAX;
 }
 
 /* The whole life of an open connection. */
@@ -265,16 +281,16 @@ static void pump(struct remote_session *session, bool readable)
 			in = (pop3_span){session->held + session->held_at,
 					 session->held_size - session->held_at};
 		if (talk_blocked(&session->talk) || (!in.size && !held && !readable)) {
-			settle(session, taken > 0);
+			settle(session, taken > 0, readable);
 			return;
 		}
 		if (!in.size && !held && taken >= TURN_MAX) {
 			loop_later_add(session->loop, &session->again);
-			settle(session, true);
+			settle(session, true, false);
 			return;
 		}
 		if (!in.size && !held) {
-			n = link_read(&session->link, buf, READ_MAX);
+			n = link_read(&session->link, buf, most_to_read(session));
 			if (n == -2) {
 				fail(session, &session->talk.err);
 				return;
@@ -360,15 +376,14 @@ void session_fetch(struct remote_session *session, struct store_fetch *op)
 
 void session_slice(struct remote_session *session, struct store_slice *op)
 {
-	if (session->link.phase == LINK_DEAD && !talk_has_octets(&session->talk)) {
+	if (session->link.phase == LINK_DEAD) {
 		finish(session, &op->op, MAILDROP_TEMP, &is_dead);
 		return;
 	}
 	assert(!session->slicing);
 	session->slicing = op;
-	answer_slice(session);
-	if (session->link.phase == LINK_OPEN)
-		loop_later_add(session->loop, &session->again);
+	talk_lend(&session->talk, op->room, op->size);
+	pump(session, true); /* what may have come meanwhile */
 }
 
 void session_commit(struct remote_session *session, struct store_commit *op)

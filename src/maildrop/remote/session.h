@@ -1,7 +1,7 @@
 /*
  * A maildrop on another server: the link that its talk goes over. On the loop;
- * at most TALK_ROOM octets of a body and what one reading brought wait here, and nothing is read
- * meanwhile, so that server waits for a client that is slow.
+ * what one reading brought waits here at most, and nothing is read meanwhile, so that server waits
+ * for a client that is slow.
  */
 #ifndef MAILDROP_REMOTE_SESSION_H
 #define MAILDROP_REMOTE_SESSION_H

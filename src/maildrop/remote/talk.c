@@ -82,8 +82,7 @@ void talk_finish(struct talk *talk)
 	free(talk->out);
 	talk->out = NULL;
 	talk->out_at = talk->out_used = 0;
-	free(talk->body);
-	talk->body = NULL;
+	talk_lend(talk, NULL, 0);
 	remote_listing_finish(&talk->listing);
 	talk->phase = PHASE_OVER;
 }
@@ -289,9 +288,7 @@ static void leave_body(struct talk *talk)
 	if (talk->number && !talk->ended)
 		talk->unwanted++;
 	talk->number = 0;
-	free(talk->body);
-	talk->body = NULL;
-	talk->body_at = talk->body_used = 0;
+	talk_lend(talk, NULL, 0);
 }
 
 void talk_quit(struct talk *talk, const uint32_t *numbers, uint32_t count)
@@ -317,39 +314,45 @@ void talk_fetch(struct talk *talk, uint32_t number, bool top, uint64_t lines)
 
 /* ---- octets of a body ---- */
 
-size_t talk_take(struct talk *talk, char *buf, size_t size, bool *ret_last)
-{
-	size_t n = talk->body_used - talk->body_at;
-
-	if (n > size)
-		n = size;
-	if (n)
-		memcpy(buf, talk->body + talk->body_at, n);
-	talk->body_at += (uint32_t)n;
-	if (talk->body_at == talk->body_used)
-		talk->body_at = talk->body_used = 0;
-	*ret_last = talk->ended && !talk->body_used;
-	if (*ret_last) {
-		free(talk->body);
-		talk->body = NULL;
-	}
-	return n;
-}
-
-bool talk_has_octets(const struct talk *talk)
-{
-	return talk->number && !talk->unwanted &&
-	       (talk->body_used > talk->body_at || (talk->ended && !talk->in_body));
-}
-
 static bool is_wanted(const struct talk *talk)
 {
 	return talk->number && !talk->unwanted;
 }
 
+void talk_lend(struct talk *talk, char *room, size_t size)
+{
+	talk->room = room;
+	talk->room_size = size;
+	talk->room_used = 0;
+}
+
+size_t talk_take(struct talk *talk, bool *ret_last)
+{
+	size_t used = talk->room_used;
+
+	*ret_last = talk->ended;
+	talk_lend(talk, NULL, 0);
+	return used;
+}
+
+bool talk_has_octets(const struct talk *talk)
+{
+	return is_wanted(talk) && (talk->room_used || (talk->ended && !talk->in_body));
+}
+
+static bool goes_to_room(const struct talk *talk)
+{
+	return talk->in_body && is_wanted(talk);
+}
+
+size_t talk_room(const struct talk *talk)
+{
+	return goes_to_room(talk) ? talk->room_size - talk->room_used : SIZE_MAX;
+}
+
 bool talk_blocked(const struct talk *talk)
 {
-	return talk->in_body && is_wanted(talk) && TALK_ROOM - talk->body_used < ROOM_LEAST;
+	return talk_room(talk) < ROOM_LEAST;
 }
 
 bool talk_waits(const struct talk *talk)
@@ -575,11 +578,7 @@ static enum talk_event take_answer(struct talk *talk, const struct pop3_client_e
 			words(event, buf));
 		return TALK_REFUSED;
 	}
-	talk->body = malloc(TALK_ROOM);
-	if (talk->body)
-		return TALK_ANSWERED;
-	err_set(&talk->err, EX_OSERR, "out of memory");
-	return over(talk, MAILDROP_TEMP);
+	return TALK_ANSWERED;
 }
 
 static enum talk_event take_octets(struct talk *talk, const struct pop3_client_event *event)
@@ -593,7 +592,7 @@ static enum talk_event take_octets(struct talk *talk, const struct pop3_client_e
 		return over(talk, MAILDROP_TEMP);
 	}
 	if (is_wanted(talk))
-		talk->body_used += (uint32_t)event->text.size;
+		talk->room_used += event->text.size;
 	return TALK_MORE;
 }
 
@@ -694,9 +693,9 @@ enum talk_event talk_next(struct talk *talk, pop3_span *in)
 
 	/* without input, too: the end of a body may be known behind its last octets */
 	while (talk->phase != PHASE_OVER && !talk_blocked(talk)) {
-		bool wanted = talk->in_body && is_wanted(talk);
-		char *scratch = wanted ? talk->body + talk->body_used : unwanted;
-		size_t room = wanted ? TALK_ROOM - talk->body_used : sizeof(unwanted);
+		bool wanted = goes_to_room(talk);
+		char *scratch = wanted ? talk->room + talk->room_used : unwanted;
+		size_t room = wanted ? talk_room(talk) : sizeof(unwanted);
 		struct pop3_client_event event;
 		enum talk_event result;
 

@@ -2,8 +2,8 @@
  * A session of ours at another POP3 server, without I/O: octets in, events out, commands out. From
  * the greeting to the listing by itself, then one message or the end at a time. The commands are
  * pipelined where that server says PIPELINING (RFC 2449). It is hostile: libpop3's machine bounds
- * its lines, listings and ids; here a body is bounded, and at most TALK_ROOM octets of it are held:
- * no input is taken while they wait.
+ * its lines, listings and ids; here a body is bounded, and its octets are written where they are
+ * wanted: no input is taken as long as nobody lends room for them.
  */
 #ifndef MAILDROP_REMOTE_TALK_H
 #define MAILDROP_REMOTE_TALK_H
@@ -15,7 +15,6 @@
 #include <pop3/client.h>
 
 enum {
-	TALK_ROOM = 65536,          /* octets of a body that are held */
 	TALK_OUT = 1024,            /* octets of commands that wait to be sent */
 	TALK_OUT_LONG = 6144,       /* with a long secret, until it was sent */
 	TALK_LISTING_MAX = 1000000, /* messages of a maildrop */
@@ -31,7 +30,7 @@ struct talk_abilities {
 };
 
 enum talk_event {
-	TALK_MORE,      /* all input is taken, or (talk_blocked) octets of a body wait */
+	TALK_MORE,      /* all input is taken, or (talk_blocked) a body waits for room */
 	TALK_START_TLS, /* "+OK" to STLS: then talk_tls_started */
 	TALK_OPENED,    /* the listing is complete */
 	TALK_ANSWERED,  /* to talk_fetch: octets follow */
@@ -52,12 +51,12 @@ struct talk {
 	char login[TALK_NAME_MAX + 1];
 	struct secret *secret; /* wiped and freed when it was sent; owned */
 	/* of a body */
-	char *body;
-	uint32_t body_at, body_used;
+	char *room; /* for its octets; borrowed, NULL: none was lent */
+	size_t room_size, room_used;
 	uint64_t received, limit;
 	uint32_t number;     /* of the message that was asked for last; 0: none */
 	uint32_t unwanted;   /* answers to RETR or TOP that nobody waits for */
-	bool in_body, ended; /* ended: its last octet is held, or was taken */
+	bool in_body, ended; /* ended: nothing of it follows */
 	/* of QUIT */
 	const uint32_t *numbers;
 	uint32_t count, sent, answered;
@@ -90,10 +89,14 @@ void talk_tls_started(struct talk *talk);
 void talk_fetch(struct talk *talk, uint32_t number, bool top, uint64_t lines);
 /* DELE of each, then QUIT. numbers is borrowed until TALK_OVER. */
 void talk_quit(struct talk *talk, const uint32_t *numbers, uint32_t count);
-/* Octets of the message that was answered. *ret_last: nothing follows. */
-size_t talk_take(struct talk *talk, char *buf, size_t size, bool *ret_last);
+/* Room for octets of the message that was answered, until talk_take, talk_fetch or talk_quit. */
+void talk_lend(struct talk *talk, char *room, size_t size);
+/* Gives the room back. Returns how many octets are in it. *ret_last: nothing follows. */
+size_t talk_take(struct talk *talk, bool *ret_last);
 /* Whether talk_take has octets, or the end. */
 bool talk_has_octets(const struct talk *talk);
+/* How many octets of input there may be room for. */
+size_t talk_room(const struct talk *talk);
 bool talk_blocked(const struct talk *talk);
 /* Whether an answer of that server is waited for. */
 bool talk_waits(const struct talk *talk);

@@ -120,7 +120,7 @@ void body_ask_more(struct session *session)
 	struct ipc_stream stream = {.session = session->client.node.key};
 
 	if (streams)
-		stream_ask(&body->stream, &stream);
+		stream_ask(&body->stream, link_arena(keeper_of(session)), &stream);
 	else
 		lent_ask(&body->lent, &slice);
 	if (!link_has_credit(keeper_of(session)))
@@ -249,14 +249,16 @@ static void take_step(struct session *session, enum lent_step step)
 	}
 }
 
+/* The next piece is asked for before this one goes out, and none while the client is waited for. */
 static size_t render_stream(struct session *session, struct stream *stream, char *out, size_t cap)
 {
-	size_t used = stream_render(stream, &session->pop3, out, cap);
+	size_t used;
 
+	if (stream_wants(stream))
+		body_ask_more(session);
+	used = stream_render(stream, &session->pop3, out, cap);
 	if (pop3_server_want(&session->pop3) != POP3_WANT_BODY)
 		stream_close(stream);
-	else if (stream_wants(stream))
-		body_ask_more(session);
 	return used;
 }
 

@@ -31,6 +31,7 @@ struct fetch {
 struct slice {
 	struct store_slice op;
 	struct keeper_session *session;
+	uint32_t slot; /* of the front's arena: the room; IPC_NO_SLOT: data is */
 	char data[];
 };
 
@@ -243,37 +244,45 @@ static void streamed(struct store_op *op)
 	struct ipc_stream message = {.session = session->node.key,
 				     .offset = slice->op.offset,
 				     .number = slice->op.number,
-				     .last = slice->op.last};
+				     .last = slice->op.last,
+				     .slot = slice->slot,
+				     .size = (uint32_t)slice->op.size};
 	pop3_span octets = {slice->data, slice->op.size};
 
 	answered(session, op);
 	if (front && op->status != MAILDROP_OK)
 		send_failed(front, session, slice->op.number, op);
 	else if (front)
-		peer_send_parts(front, IPC_STREAM, &message, &octets, 1);
+		peer_send_parts(front, IPC_STREAM, &message, &octets,
+				slice->slot == IPC_NO_SLOT ? 1 : 0);
 	free(slice);
 	keeper_session_done(session);
 }
 
+/* Room in the front's arena is written until the answer, or until the session is closed: that
+ * cancels the reading at once. */
 void keeper_stream(struct keeper_session *session, const struct ipc_stream *message)
 {
+	struct peer *front = keeper_session_front(session);
+	char *room = arena_slot(((struct keeper_front *)front->data)->arena, message->slot);
 	struct slice *slice;
 
 	if (!is_there(session, message->number, "it asks for a stream that is not there"))
 		return;
 	if (session->reading) {
-		peer_break(keeper_session_front(session), "it asks for two streams at once");
+		peer_break(front, "it asks for two streams at once");
 		return;
 	}
 	if (!keeper_session_credit(session))
 		return;
-	slice = operation(sizeof(*slice), IPC_BATCH_MAX);
+	slice = operation(sizeof(*slice), room ? 0 : IPC_BATCH_MAX);
 	slice->session = session;
+	slice->slot = room ? message->slot : IPC_NO_SLOT;
 	slice->op.op.done = streamed;
 	slice->op.number = message->number;
 	slice->op.offset = message->offset;
 	slice->op.size = IPC_BATCH_MAX;
-	slice->op.room = slice->data;
+	slice->op.room = room ? room : slice->data;
 	session->reading = &slice->op.op;
 	keeper_session_begin(session);
 	store_slice(session->maildrop, &slice->op);

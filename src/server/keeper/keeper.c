@@ -49,7 +49,6 @@ static struct arena *share_arena(struct peer *front)
 
 void keeper_peer_up(struct peer *peer)
 {
-	bool lends = peer->role == ROLE_FRONT && peer->child->role->role == ROLE_KEEPER;
 	struct keeper_front *front;
 
 	if (peer->role == ROLE_AUTH)
@@ -61,7 +60,7 @@ void keeper_peer_up(struct peer *peer)
 	}
 	table_init(&front->sessions);
 	table_init(&front->transactions);
-	front->arena = lends ? share_arena(peer) : NULL;
+	front->arena = peer->role == ROLE_FRONT ? share_arena(peer) : NULL;
 	peer->data = front;
 }
 

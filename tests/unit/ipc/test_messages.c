@@ -106,8 +106,12 @@ static size_t sound_message(const struct row *row)
 		sound.body_stream.number = 1;
 		break;
 	case IPC_READ_STREAM:
+		sound.stream.number = 1;
+		break;
 	case IPC_STREAM:
 		sound.stream.number = 1;
+		sound.stream.slot = IPC_NO_SLOT;
+		sound.stream.size = IPC_BATCH_MAX;
 		break;
 	case IPC_DENIED:
 		sound.denied.reason = REASON_WRONG;
@@ -436,7 +440,13 @@ static void test_threat_61_ranges(void **state)
 		FIELD(READ_STREAM, ipc_stream, number, 0),
 		FIELD(READ_STREAM, ipc_stream, last, 1),
 		FIELD(READ_STREAM, ipc_stream, offset, UINT64_MAX),
+		FIELD(READ_STREAM, ipc_stream, size, 1),
+		FIELD(READ_STREAM, ipc_stream, slot, ARENA_SLOTS),
 		FIELD(STREAM, ipc_stream, number, 0),
+		FIELD(STREAM, ipc_stream, size, IPC_BATCH_MAX - 1), /* more octets come */
+		FIELD(STREAM, ipc_stream, size, IPC_BATCH_MAX + 1),
+		FIELD(STREAM, ipc_stream, slot, 0), /* octets come beside those in the slot */
+		FIELD(STREAM, ipc_stream, slot, ARENA_SLOTS),
 		FIELD(STREAM, ipc_stream, last, 2),
 		FIELD(SIGN, ipc_sign, key, UINT32_MAX),
 		FIELD(SIGN, ipc_sign, scheme, 0),
@@ -628,6 +638,30 @@ static void test_threat_61_bodies(void **state)
 	assert_int_equal(check(row, sizeof(struct ipc_bodies) + 8), IPC_NONE);
 }
 
+/* Octets of a STREAM are in a slot or in the packet. */
+static void test_threat_61_stream(void **state)
+{
+	const struct row *row = row_of(IPC_STREAM);
+	size_t size = sizeof(struct ipc_stream);
+
+	(void)state;
+	for (uint32_t slot = 0; slot < ARENA_SLOTS; slot += ARENA_SLOTS - 1) {
+		sound_message(row);
+		sound.stream.slot = slot;
+		sound.head.tail = 0;
+		assert_int_equal(check(row, size), IPC_STREAM);
+		sound.stream.size++;
+		assert_int_equal(check(row, size), IPC_NONE);
+	}
+	sound.stream.slot = IPC_NO_SLOT;
+	sound.stream.size = 0;
+	assert_int_equal(check(row, size), IPC_NONE);
+	sound.stream.last = 1;
+	assert_int_equal(check(row, size), IPC_STREAM);
+	sound.stream.slot = 0;
+	assert_int_equal(check(row, size), IPC_STREAM);
+}
+
 static void test_what_answers_what(void **state)
 {
 	static const uint32_t quiet[] = {IPC_NONE,   IPC_CLOSE,      IPC_DELETE,
@@ -792,6 +826,7 @@ int main(void)
 		cmocka_unit_test(test_threat_61_longest_texts),
 		cmocka_unit_test(test_threat_61_texts_of_open),
 		cmocka_unit_test(test_threat_61_bodies),
+		cmocka_unit_test(test_threat_61_stream),
 		cmocka_unit_test(test_what_answers_what),
 		cmocka_unit_test(test_texts_and_reasons),
 		cmocka_unit_test(test_secrets_are_wiped),
