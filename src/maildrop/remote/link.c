@@ -12,7 +12,8 @@
 #include <sysexits.h>
 
 enum {
-	SOCKET_ROOM = 32768 /* the kernel doubles it: what waits there for a slow client */
+	SOCKET_ROOM =
+		98304 /* the kernel doubles it, for its own; what waits there for a slow client */
 };
 
 static const struct remote_server *server_of(const struct link *link)
