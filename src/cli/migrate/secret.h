@@ -1,0 +1,13 @@
+/* The password, or the token, for the server that the mail of a user comes from. For the files of
+ * this folder. */
+#ifndef CLI_MIGRATE_SECRET_H
+#define CLI_MIGRATE_SECRET_H
+
+#include "base/secret.h"
+#include "cli/migrate/move.h"
+
+/* ret is initialized. -1 with err: there is none. */
+int secret_find(const struct migrate *m, const struct move *move, struct secret *ret,
+		struct err *err);
+
+#endif
