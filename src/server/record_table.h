@@ -102,6 +102,7 @@
 	X(IDLE, "idle-ms")            \
 	X(SERVER, "server")           \
 	X(THERE, "there")             \
+	X(MIGRATE, "migrate")         \
 	X(REASON, "reason")
 
 enum record_event {

@@ -70,8 +70,11 @@ static void say(const struct auth_session *session, enum record_event event, con
 	say_of(session, event, login_claimed_name(session->login), why);
 }
 
-/* The log has which app password it was. */
-static void say_login(const struct auth_session *session, const struct app_password *app)
+/* The log has which app password it was; `valija migrate --follow` looks for users whose mail
+ * moves.
+ */
+static void say_login(const struct auth *auth, const struct auth_session *session,
+		      const struct user *user, const struct app_password *app)
 {
 	struct record record;
 
@@ -80,6 +83,9 @@ static void say_login(const struct auth_session *session, const struct app_passw
 		record_words(&record, RECORD_KEY_LABEL, app->label);
 	if (app && app->no_delete)
 		record_words(&record, RECORD_KEY_DELETES, "no");
+	if (user->migrate_section)
+		record_words(&record, RECORD_KEY_MIGRATE,
+			     auth->child->config->remotes[user->migrate_section - 1].name);
 	record_write(&record);
 }
 
@@ -185,7 +191,7 @@ static void granted(struct auth *auth, struct auth_session *session)
 	if (delay)
 		login_delays_put(auth->delays, span_of(user->name), now);
 	proven_put(auth->proven, span_of(user->name), limits_network(session->address), now / 1000);
-	say_login(session, app);
+	say_login(auth, session, user, app);
 	if (login_database(session->login))
 		databases_note(auth->databases, login_database(session->login), user->name);
 	last_login_note(&auth->last_logins, user, app, mta);

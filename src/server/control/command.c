@@ -15,6 +15,7 @@ static const struct command_row rows[] = {
 	{"ban", TARGET_MAY, NULL, {{STEP_BAN, BANS_COMMAND}}},
 	{"explain", TARGET_MUST, "it needs a user, an address or a session", {{STEP_EXPLAIN, 0}}},
 	{"trace", TARGET_MUST, "trace needs seconds and a user", {{STEP_TRACE, 0}}},
+	{"logins migrate", TARGET_NONE, NULL, {{STEP_LOGINS, 0}}},
 	{"penalties", TARGET_NONE, NULL, {{STEP_PENALTIES, 0}}},
 	{"reload", TARGET_NONE, NULL, {{STEP_MONITOR, TOPIC_RELOAD}, {STEP_AUTH, TOPIC_COUNTS}}},
 	{"upgrade", TARGET_NONE, NULL, {{STEP_MONITOR, TOPIC_UPGRADE}, {STEP_AUTH, TOPIC_COUNTS}}},

@@ -22,6 +22,7 @@ enum step_kind {
 	STEP_MONITOR,   /* the monitor; what: enum ipc_topic */
 	STEP_BAN,       /* the monitor: its list of bans; what: enum command_bans */
 	STEP_HERE,      /* control itself; what: enum figures_topic */
+	STEP_LOGINS,    /* the same: logins, from its recorder, as long as the caller stays */
 	STEP_EXPLAIN,   /* the same: its recorder; the step makes the end of the answer, too */
 };
 

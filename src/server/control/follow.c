@@ -26,6 +26,7 @@ void follow_stop(struct caller *caller)
 	struct caller **at = &caller->control->tracers;
 	struct ipc_trace stop = {.id = caller->trace_id, .uid = caller->uid};
 	pop3_span user = {caller->target, caller->target_size};
+	bool logins;
 
 	if (!caller->tracing)
 		return;
@@ -34,8 +35,11 @@ void follow_stop(struct caller *caller)
 	if (caller->follows)
 		*at = caller->next_tracer;
 	caller->follows = false;
+	logins = caller->tracing->logins;
 	free(caller->tracing);
 	caller->tracing = NULL;
+	if (logins)
+		return;
 	for (struct peer *peer = caller->control->frame.child->peers; peer; peer = peer->next)
 		if (peer->role == ROLE_AUTH)
 			peer_send_texts(peer, IPC_TRACE, &stop, &user, 1);
@@ -51,7 +55,7 @@ void follow_auth_up(struct control *control, struct peer *auth)
 		pop3_span target = {caller->target, caller->target_size};
 		struct ipc_trace message = {.id = caller->trace_id, .uid = caller->uid};
 
-		if (caller->tracing->until <= now)
+		if (caller->tracing->logins || caller->tracing->until <= now)
 			continue;
 		message.seconds = (uint32_t)((caller->tracing->until - now + 999) / 1000);
 		peer_send_texts(auth, IPC_TRACE, &message, &target, 1);

@@ -4,6 +4,7 @@
 #include "server/control/explain.h"
 #include "server/control/figures.h"
 #include "server/control/follow.h"
+#include "server/control/tracing.h"
 #include "server/lines.h"
 
 #include <stdio.h>
@@ -96,6 +97,16 @@ static void ask_monitor(struct caller *caller)
 		caller_answered(caller);
 		caller_conclude(caller, "error", "the monitor takes no questions: see the log");
 	}
+}
+
+static void begin_logins(struct caller *caller)
+{
+	if (!lines_obeyed(&caller->control->peers, caller->uid, caller->gid))
+		caller_refuse(caller);
+	else if (!(caller->tracing = tracing_begin_logins()))
+		caller_conclude(caller, "error", "control has no memory for that");
+	else
+		follow_begin(caller);
 }
 
 /* Asks the auth process whose turn it is. */
@@ -203,6 +214,9 @@ void question_go_on(struct caller *caller)
 		return;
 	case STEP_HERE:
 		answer_here(caller);
+		return;
+	case STEP_LOGINS:
+		begin_logins(caller);
 		return;
 	case STEP_EXPLAIN:
 		answer_explain(caller);

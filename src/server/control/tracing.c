@@ -1,6 +1,8 @@
 /* See tracing.h. */
 #include "server/control/tracing.h"
 
+#include "server/lines.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +17,14 @@ struct out {
 	size_t size;
 };
 
-static uint64_t last_of(const struct ring *ring)
+static enum record_lane lane_of(const struct tracing *tracing)
 {
-	return atomic_load_explicit(&ring->recorder.head->last[LANE_TRACE], memory_order_acquire);
+	return tracing->logins ? LANE_USUAL : LANE_TRACE;
+}
+
+static uint64_t last_of(const struct ring *ring, enum record_lane lane)
+{
+	return atomic_load_explicit(&ring->recorder.head->last[lane], memory_order_acquire);
 }
 
 struct tracing *tracing_begin(const struct rings *rings, uint64_t id, uint64_t until)
@@ -29,7 +36,16 @@ struct tracing *tracing_begin(const struct rings *rings, uint64_t id, uint64_t u
 	tracing->id = id;
 	tracing->until = until;
 	for (unsigned i = 0; i < rings->count; i++)
-		tracing->seen[i] = last_of(&rings->list[i]);
+		tracing->seen[i] = last_of(&rings->list[i], LANE_TRACE);
+	return tracing;
+}
+
+struct tracing *tracing_begin_logins(void)
+{
+	struct tracing *tracing = calloc(1, sizeof(*tracing));
+
+	if (tracing)
+		*tracing = (struct tracing){.logins = true, .until = UINT64_MAX};
 	return tracing;
 }
 
@@ -48,7 +64,25 @@ static void put_line(struct out *out, const struct record_view *view,
 	out->text[out->size++] = '\n';
 }
 
-static void take(struct tracing *tracing, const struct recorder_copy *copy, struct out *out)
+/* A name that was cut is no user's. */
+static void take_login(struct tracing *tracing, const struct recorder_copy *copy, struct out *out)
+{
+	struct record_field user, section;
+
+	if (copy->view.event != RECORD_LOGIN || !record_find(&copy->view, RECORD_KEY_USER, &user) ||
+	    user.kind != RECORD_TEXT || !record_find(&copy->view, RECORD_KEY_MIGRATE, &section))
+		return;
+	out->size += (size_t)snprintf(out->text + out->size, HEAD_MAX, "login\t%llx-%llu\t",
+				      (unsigned long long)copy->view.front,
+				      (unsigned long long)copy->view.session);
+	out->size += lines_escape(out->text + out->size, user.text);
+	out->text[out->size++] = '\t';
+	out->size += lines_escape(out->text + out->size, section.text);
+	out->text[out->size++] = '\n';
+	tracing->lines++;
+}
+
+static void take_trace(struct tracing *tracing, const struct recorder_copy *copy, struct out *out)
 {
 	struct record_field id, text;
 
@@ -63,7 +97,7 @@ static void take(struct tracing *tracing, const struct recorder_copy *copy, stru
 
 static bool has_room(const struct out *out)
 {
-	return LINES_MAX - out->size > HEAD_MAX + RECORDER_FIELDS + HEAD_MAX;
+	return LINES_MAX - out->size > HEAD_MAX + LINES_ESCAPED * RECORDER_FIELDS + HEAD_MAX;
 }
 
 /* The events of a ring from the last one seen on. Its counter is a hostile process's: no more than
@@ -72,23 +106,25 @@ static void read_ring(struct tracing *tracing, const struct rings *rings, unsign
 		      struct out *out)
 {
 	const struct ring *ring = &rings->list[i];
-	uint32_t room = ring->recorder.events[LANE_TRACE];
-	uint64_t last = last_of(ring), *seen = &tracing->seen[i];
+	enum record_lane lane = lane_of(tracing);
+	uint32_t room = ring->recorder.events[lane];
+	uint64_t last = last_of(ring, lane), *seen = &tracing->seen[i];
 	struct recorder_copy copy;
 
 	if (last < *seen)
 		*seen = last;
 	if (last - *seen > room) {
-		tracing->lost += last - *seen - room;
+		tracing->lost += *seen || !tracing->logins ? last - *seen - room : 0;
 		*seen = last - room;
 	}
 	while (*seen < last && has_room(out)) {
 		uint64_t number = ++*seen;
-		struct ring_place place = {
-			.ring = (uint16_t)i, .lane = LANE_TRACE, .slot = (uint32_t)(number % room)};
+		struct ring_place place = {.ring = (uint16_t)i,
+					   .lane = (uint8_t)lane,
+					   .slot = (uint32_t)(number % room)};
 
 		if (rings_read(rings, place, &copy) && copy.number == number)
-			take(tracing, &copy, out);
+			(tracing->logins ? take_login : take_trace)(tracing, &copy, out);
 		else
 			tracing->lost++;
 	}
@@ -102,7 +138,7 @@ char *tracing_collect(struct tracing *tracing, const struct rings *rings, size_t
 	if (!out.text)
 		return NULL;
 	for (unsigned i = 0; i < rings->count; i++)
-		if (rings->list[i].role == ROLE_FRONT)
+		if (rings->list[i].role == (tracing->logins ? ROLE_AUTH : ROLE_FRONT))
 			read_ring(tracing, rings, i, &out);
 	if (tracing->lost)
 		out.size += (size_t)snprintf(out.text + out.size, HEAD_MAX, "lost\t%llu\n",

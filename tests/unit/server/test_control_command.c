@@ -41,6 +41,10 @@ static void test_commands(void **state)
 	assert_null(parse("1 explain anna"));
 	assert_int_equal(command.row->steps[0].kind, STEP_EXPLAIN);
 	assert_non_null(parse("1 explain"));
+	assert_null(parse("1 logins migrate"));
+	assert_int_equal(command.row->steps[0].kind, STEP_LOGINS);
+	assert_non_null(parse("1 logins"));
+	assert_non_null(parse("1 logins migrate anna"));
 }
 
 static void test_commands_of_other_processes(void **state)

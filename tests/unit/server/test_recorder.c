@@ -266,6 +266,46 @@ static void test_a_trace_has_its_own_lines_from_its_beginning_on(void **state)
 	free(tracing);
 }
 
+static void note_login(enum record_event event, const char *user, const char *section)
+{
+	struct record record;
+
+	record_begin(&record, event, NULL, 7, 3);
+	record_text(&record, RECORD_KEY_USER, span_of(user));
+	if (section)
+		record_words(&record, RECORD_KEY_MIGRATE, section);
+	record_write(&record);
+}
+
+static void test_logins_of_users_whose_mail_moves(void **state)
+{
+	struct tracing *tracing = tracing_begin_logins();
+	char name[200];
+
+	(void)state;
+	assert_non_null(tracing);
+	note_login(RECORD_LOGIN, "anna", "old"); /* before somebody looks */
+	note_login(RECORD_LOGIN, "berta", NULL);
+	note_login(RECORD_LOGIN_REFUSED, "carla", "old");
+	assert_collected(tracing, "login\t7-3\tanna\told\n");
+	assert_collected(tracing, "");
+	note_login(RECORD_LOGIN, "d\tr a", "old");
+	assert_collected(tracing, "login\t7-3\td\\x09r\\x20a\told\n");
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	note_login(RECORD_LOGIN, name, "old"); /* cut: whose it is is not known */
+	assert_collected(tracing, "");
+	assert_int_equal(tracing->lines, 2);
+	for (uint32_t i = 0; i < mine.events[LANE_USUAL] + 5; i++)
+		note_login(RECORD_LOGIN, "berta", NULL);
+	assert_collected(tracing, "lost\t5\n");
+	free(tracing);
+	tracing = tracing_begin_logins(); /* what was there before nobody has lost */
+	assert_non_null(tracing);
+	assert_collected(tracing, "");
+	free(tracing);
+}
+
 static void test_threat_117_a_lane_of_traces_may_be_anything(void **state)
 {
 	struct tracing *tracing = tracing_begin(&rings, 7, 0);
@@ -537,6 +577,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_a_trace_has_its_own_lines_from_its_beginning_on, set_up_front,
 			tear_down),
+		cmocka_unit_test_setup_teardown(test_logins_of_users_whose_mail_moves, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_threat_117_a_lane_of_traces_may_be_anything,
 						set_up_front, tear_down),
 		cmocka_unit_test_setup_teardown(test_who_has_the_maildrop_open, set_up, tear_down),
