@@ -48,6 +48,7 @@ ROOMS = {
                'http': ('web',), 'oauth': ('web',)},
     'rados': {'tool': ()},
     'cli': {'doctor': (), 'import': (), 'migrate': ()}, 'cli/import': {'cyrus': (), 'settings': ()},
+    'cli/migrate': {'follow': ()},
     'maildrop/mbox': {'adopt': ()}, 'maildrop/rados': {'engine': (), 'log': ()},
     'maildrop/maildir': {'files': (), 'update': ('files',), 'adopt': ('files', 'update'),
                          'migrate': ('adopt', 'files', 'update'),

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/migrate/dialer.h"
+#include "cli/migrate/follow/follow.h"
 #include "cli/migrate/mover.h"
 #include "cli/migrate/people.h"
 #include "cli/migrate/undo.h"
@@ -24,7 +25,8 @@ enum { WAIT_SECONDS = 20 };
 
 struct call {
 	struct migrate migrate;
-	bool all;
+	bool all, follow, waits;
+	uint64_t jobs, every_seconds; /* of follow; 0: not given */
 	struct name_list named;
 	struct movers movers;
 	struct migrate_totals totals;
@@ -37,6 +39,8 @@ static int usage(FILE *out, int status)
 	fputs("usage: valija migrate [-c CONF] --all | --user NAME... [--dry-run]\n"
 	      "                      [--rate OCTETS] [--wait SECONDS] [--delete-there]\n"
 	      "                      [--accept-deleted] [--stopped]\n"
+	      "       valija migrate [-c CONF] --follow [--rate OCTETS] [--jobs N]\n"
+	      "                      [--every SECONDS] [--delete-there]\n"
 	      "       valija migrate [-c CONF] --undo --user NAME... [--dry-run]\n",
 	      out);
 	return status;
@@ -60,6 +64,31 @@ static int take_rate(const char *text, uint64_t *ret)
 	return 0;
 }
 
+/* Not 0 */
+static int take_number(const char *text, uint64_t most, uint64_t *ret)
+{
+	return span_number(span_of(text), most, ret) == 0 && *ret ? 0 : -1;
+}
+
+static int take_wait(const char *text, struct call *call)
+{
+	call->waits = true;
+	return span_number(span_of(text), 1u << 20, &call->migrate.options.wait_seconds);
+}
+
+/* Whether the options go together. */
+static bool fits(const struct call *call)
+{
+	const struct migrate_options *options = &call->migrate.options;
+	bool named = call->named.count > 0;
+
+	if (call->follow)
+		return !(call->all || named || call->waits || options->dry_run || options->undo ||
+			 options->accept || options->stopped);
+	return call->all == !named && !(options->undo && call->all) && !call->jobs &&
+	       !call->every_seconds;
+}
+
 static int parse(int argc, char **argv, struct call *call)
 {
 	struct migrate_options *options = &call->migrate.options;
@@ -72,6 +101,9 @@ static int parse(int argc, char **argv, struct call *call)
 					      {"accept-deleted", no_argument, NULL, 'A'},
 					      {"stopped", no_argument, NULL, 's'},
 					      {"undo", no_argument, NULL, 'U'},
+					      {"follow", no_argument, NULL, 'f'},
+					      {"jobs", required_argument, NULL, 'j'},
+					      {"every", required_argument, NULL, 'e'},
 					      {"help", no_argument, NULL, 'h'},
 					      {NULL, 0, NULL, 0}};
 	int c;
@@ -91,7 +123,7 @@ static int parse(int argc, char **argv, struct call *call)
 		else if (c == 'r')
 			rc = take_rate(optarg, &options->rate);
 		else if (c == 'w')
-			rc = span_number(span_of(optarg), 1u << 20, &options->wait_seconds);
+			rc = take_wait(optarg, call);
 		else if (c == 'd')
 			options->delete_there = true;
 		else if (c == 'A')
@@ -100,14 +132,18 @@ static int parse(int argc, char **argv, struct call *call)
 			options->stopped = true;
 		else if (c == 'U')
 			options->undo = true;
+		else if (c == 'f')
+			call->follow = true;
+		else if (c == 'j')
+			rc = take_number(optarg, FOLLOW_JOBS_MAX, &call->jobs);
+		else if (c == 'e')
+			rc = take_number(optarg, 1u << 20, &call->every_seconds);
 		else
 			return c == 'h' ? 1 : -1;
 		if (rc < 0)
 			return -1;
 	}
-	return optind == argc && call->all == !call->named.count && !(options->undo && call->all)
-		       ? 0
-		       : -1;
+	return optind == argc && fits(call) ? 0 : -1;
 }
 
 /* ---- the command ---- */
@@ -131,6 +167,16 @@ static int run(struct call *call, struct err *err)
 	return totals->failed + totals->left ? EX_TEMPFAIL : EX_OK;
 }
 
+static int follow(const struct call *call, struct err *err)
+{
+	const struct follow_options options = {
+		.migrate = call->migrate.options,
+		.jobs = call->jobs ? (unsigned)call->jobs : FOLLOW_JOBS,
+		.every_seconds = call->every_seconds ? call->every_seconds : FOLLOW_EVERY_SECONDS};
+
+	return follow_run(&options, err);
+}
+
 int migrate_main(int argc, char **argv)
 {
 	struct call *call;
@@ -143,9 +189,12 @@ int migrate_main(int argc, char **argv)
 	if (!call)
 		return EX_OSERR;
 	call->migrate.options.wait_seconds = WAIT_SECONDS;
+	call->migrate.private_fd = -1;
 	rc = parse(argc, argv, call);
 	if (rc != 0) {
 		rc = rc < 0 ? usage(stderr, EX_USAGE) : usage(stdout, EX_OK);
+	} else if (call->follow) {
+		rc = follow(call, &err);
 	} else {
 		signal(SIGPIPE, SIG_IGN);
 		rc = run(call, &err);

@@ -20,8 +20,10 @@ struct migrate {
 	struct config config;
 	struct maker maker;
 	struct writer_report *report; /* shared with the writers */
-	int nameless;      /* sessions of which nobody knows whose they are, as of asked_at */
-	uint64_t asked_at; /* migrate_now_ms; 0: never */
+	struct err unasked; /* of a round: why nobody can tell whether sessions are open */
+	int private_fd;     /* that no writer gets; -1: none */
+	int nameless;       /* sessions of which nobody knows whose they are, as of asked_at */
+	uint64_t asked_at;  /* migrate_now_ms; 0: never */
 };
 
 /* A user whose mail moves. */

@@ -1,6 +1,7 @@
 /* See mover.h. */
 #include "cli/migrate/mover.h"
 
+#include "cli/migrate/people.h"
 #include "cli/migrate/round.h"
 
 #include <stdio.h>
@@ -32,6 +33,8 @@ static int play_rounds(struct migrate *m, const struct move *move, uint64_t *ret
 	for (;;) {
 		if (round_play(m, move, err) < 0)
 			return -1;
+		if (m->unasked.code)
+			movers_complain(move->user->name, m->unasked.text);
 		*ret_copied += m->report->copied;
 		cuts += m->report->outcome == WRITER_CUT;
 		if (!may_change(m->report->outcome) || migrate_now_ms() >= until ||

@@ -35,22 +35,52 @@ static int add(struct movers *movers, const struct user *user)
 	return 0;
 }
 
+int people_open(struct people *people, const struct config *config, struct err *err)
+{
+	*people = (struct people){.config = config, .fd = -1};
+	return config_open_parent(config->users, &people->fd, err) == 0
+		       ? site_users_open(config, people->fd, &people->users, err)
+		       : -1;
+}
+
+void people_close(struct people *people)
+{
+	users_close(people->users);
+	if (people->fd >= 0)
+		close(people->fd);
+}
+
+int people_list(struct people *people, struct name_list *ret, struct err *err)
+{
+	return name_list_add_all(ret, people->config, people->users, "migrate", err);
+}
+
+enum people_found people_look(struct people *people, const char *name, struct user *ret,
+			      struct err *err)
+{
+	enum users_status status = mailbox_find(people->config, people->users, name, ret, err);
+
+	if (status == USERS_FOUND)
+		return ret->migrate_section ? PEOPLE_MOVES : PEOPLE_STAYS;
+	if (status == USERS_UNKNOWN)
+		return PEOPLE_UNKNOWN;
+	return ret->migrate_section ? PEOPLE_WRONG : PEOPLE_BROKEN;
+}
+
 /* named: somebody asked for this user, so it is said if it does not move. */
-static int find_one(struct movers *movers, const struct config *config, struct users *users,
-		    const char *name, bool named)
+static int find_one(struct movers *movers, struct people *people, const char *name, bool named)
 {
 	struct user user = {0};
 	struct err err = {0};
-	enum users_status status = mailbox_find(config, users, name, &user, &err);
+	enum people_found found = people_look(people, name, &user, &err);
 	int rc = 0;
 
-	if (status == USERS_FOUND && user.migrate_section) {
+	if (found == PEOPLE_MOVES)
 		rc = add(movers, &user);
-	} else if (status == USERS_FOUND && named) {
-		movers_complain(name, "no mail of this user moves here: the entry has no "
-				      "migrate=SECTION");
-		movers->failed++;
-	} else if (status != USERS_FOUND && (named || user.migrate_section)) {
+	else if (found == PEOPLE_STAYS && named)
+		err_set(&err, EX_DATAERR,
+			"no mail of this user moves here: the entry has no migrate=SECTION");
+	if (found == PEOPLE_WRONG || (found != PEOPLE_MOVES && named)) {
 		movers_complain(name, err.text);
 		movers->failed++;
 	}
@@ -59,8 +89,8 @@ static int find_one(struct movers *movers, const struct config *config, struct u
 }
 
 /* Names first: the users file is read while they are listed. */
-static int find_all(struct movers *movers, const struct config *config, struct users *users,
-		    const struct name_list *named, struct err *err)
+static int find_all(struct movers *movers, struct people *people, const struct name_list *named,
+		    struct err *err)
 {
 	struct name_list all = {0};
 	const struct name_list *list = named->count ? named : &all;
@@ -68,10 +98,9 @@ static int find_all(struct movers *movers, const struct config *config, struct u
 	int rc = 0;
 
 	if (!named->count)
-		rc = name_list_add_all(&all, config, users, "migrate", err);
+		rc = people_list(people, &all, err);
 	for (size_t i = 0; rc == 0 && i < list->count; i++)
-		memory = find_one(movers, config, users, list->names[i], named->count > 0) == 0 &&
-			 memory;
+		memory = find_one(movers, people, list->names[i], named->count > 0) == 0 && memory;
 	if (rc == 0 && !(memory && !all.short_of_memory))
 		rc = err_set(err, EX_OSERR, "out of memory");
 	name_list_finish(&all);
@@ -81,16 +110,14 @@ static int find_all(struct movers *movers, const struct config *config, struct u
 int movers_find(struct movers *movers, const struct config *config, const struct name_list *named,
 		struct err *err)
 {
-	struct users *users = NULL;
-	int fd = -1, rc = -1;
+	struct people people;
+	int rc;
 
 	*movers = (struct movers){0};
-	if (config_open_parent(config->users, &fd, err) == 0 &&
-	    site_users_open(config, fd, &users, err) == 0)
-		rc = find_all(movers, config, users, named, err);
-	users_close(users);
-	if (fd >= 0)
-		close(fd);
+	rc = people_open(&people, config, err);
+	if (rc == 0)
+		rc = find_all(movers, &people, named, err);
+	people_close(&people);
 	return rc;
 }
 

@@ -5,6 +5,30 @@
 #include "cli/maker.h"
 #include "cli/name_list.h"
 
+/* The users, as the configuration has them: opened once, asked for as many as are wanted. */
+struct people {
+	const struct config *config;
+	struct users *users;
+	int fd;
+};
+
+enum people_found {
+	PEOPLE_MOVES,
+	PEOPLE_STAYS,   /* the entry has no migrate */
+	PEOPLE_UNKNOWN, /* err */
+	PEOPLE_WRONG,   /* it has, and cannot be used: err */
+	PEOPLE_BROKEN,  /* nobody knows, or the entry cannot be used: err */
+};
+
+/* -1 with err: people_close must be called then, too. */
+int people_open(struct people *people, const struct config *config, struct err *err);
+void people_close(struct people *people);
+/* The names of all that can be listed. -1 with err: some are missing. */
+int people_list(struct people *people, struct name_list *ret, struct err *err);
+/* *ret: the caller wipes it. */
+enum people_found people_look(struct people *people, const char *name, struct user *ret,
+			      struct err *err);
+
 struct movers {
 	struct user *users; /* without their secrets, but for remote_password */
 	size_t count, room;

@@ -3,7 +3,6 @@
 
 #include "base/descriptor.h"
 #include "cli/migrate/dialer.h"
-#include "cli/migrate/people.h"
 #include "cli/migrate/secret.h"
 #include "cli/migrate/sessions.h"
 #include "sys/sandbox.h"
@@ -85,6 +84,8 @@ static void write_as_owner(const struct migrate *m, const struct move *move, str
 
 	close_fd(&round->link[1]);
 	close_fd(&round->control[1]);
+	if (m->private_fd >= 0)
+		close(m->private_fd);
 	job.folder = move_open_folder(m, move, &err);
 	if ((job.folder < 0 && !(m->options.dry_run && err.errnum == ENOENT)) ||
 	    confine(move, job.folder, &err) < 0) {
@@ -104,7 +105,7 @@ static void serve(struct migrate *m, const struct move *move, struct round *roun
 	char octet;
 
 	if (none < 0)
-		movers_complain(move->user->name, err.text);
+		m->unasked = err;
 	round->dialer = start_dialer(m, move, round->link[1], &err);
 	if (round->dialer < 0) {
 		close_fd(&round->control[1]); /* it ends */
@@ -142,6 +143,7 @@ int round_play(struct migrate *m, const struct move *move, struct err *err)
 	ssize_t n;
 
 	*m->report = (struct writer_report){.outcome = WRITER_DIED};
+	m->unasked = (struct err){0};
 	fflush(stdout);
 	if (make_channels(&round, err) < 0) {
 		end_round(&round);

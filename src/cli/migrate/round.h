@@ -8,8 +8,8 @@
 
 #include "cli/migrate/move.h"
 
-/* The maildrop is there, or this is a dry run. What became of it is in m->report. -1 with err: the
- * round did not begin. */
+/* The maildrop is there, or this is a dry run. What became of it is in m->report, and in
+ * m->unasked. -1 with err: the round did not begin. */
 int round_play(struct migrate *m, const struct move *move, struct err *err);
 
 #endif

@@ -131,6 +131,7 @@ static int not_opened(struct writer *writer, ssize_t size)
 		outcome = WRITER_BUSY;
 	else if (writer->packet.status == MAILDROP_TEMP)
 		outcome = WRITER_CUT;
+	writer->report->denied = outcome == WRITER_FAILED;
 	return fail(writer, outcome, "%s", words);
 }
 

@@ -25,6 +25,7 @@ enum writer_outcome {
 /* Shared with the process that started it. */
 struct writer_report {
 	enum writer_outcome outcome;
+	bool denied;       /* of FAILED: the other server refuses the login */
 	bool now;          /* the switch was in this call */
 	uint64_t messages; /* that the other server has */
 	uint64_t octets;   /* of them, as it guesses */
