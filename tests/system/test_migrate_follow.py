@@ -13,7 +13,8 @@ import pytest
 
 from office import PASSWORD, program, wait_until
 from pop import Pop
-from test_migrate import has_switched, mail_of, numbered, session, site, the_site, wire_of  # noqa: F401
+from test_migrate import (has_switched, mail_of, numbered, session, site, the_site,  # noqa: F401
+                          wire_of)
 from test_remote import add_remote_user
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / folder)
