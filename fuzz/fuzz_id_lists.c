@@ -3,6 +3,7 @@
  * file. Checked: what is found lies within it and is as the headers say; ids of Courier have only
  * octets that POP3 allows, and fit or are none. Lists of Dovecot get ids of ours, too.
  */
+#include "maildrop/maildir/adopt/keywords.h"
 #include "maildrop/maildir/adopt/sizelist.h"
 #include "maildrop/maildir/adopt/uidlist.h"
 #include "maildrop/maildir/adopt/uidlist_give.h"
@@ -25,7 +26,10 @@ static void check_inside(pop3_span part, pop3_span text)
 static void try_uidlist(pop3_span text)
 {
 	struct uidlist list;
+	char letter = keywords_letter(text, "$POP3Deleted");
 
+	assert(!letter || (letter >= 'a' && letter <= 'z'));
+	(void)keywords_has(text, 'a');
 	if (uidlist_parse(text, &list, NULL) < 0)
 		return;
 	for (uint32_t i = 0; i < list.count; i++) {
@@ -52,7 +56,7 @@ static void try_give(pop3_span text)
 		{.id = {"last", 4}, .file = {"1.a", 3}},
 	};
 	struct uidlist_given given = {0}, again = {0};
-	struct uidlist list;
+	struct uidlist list = {0};
 
 	if (uidlist_parse(text, &list, NULL) == 0 && list.count)
 		messages[1].file = messages[2].file = list.entries[0].file;

@@ -19,6 +19,7 @@ struct adopt_report {
 	uint64_t brought; /* of them: with the id that the other server gave */
 	uint64_t fresh;   /* the other server never showed them */
 	uint64_t again;   /* the id cannot be brought: clients load them again */
+	uint64_t hidden;  /* beside them: the other server hid them from POP3, and they stay so */
 	uint32_t bad;     /* lines of the other server's list that make no sense */
 	char why[256];    /* of the first of `again` */
 };

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define DUPLICATES " duplicates="
+#define HIDDEN " hidden="
 #define FORMAT " format="
 
 const struct origin_names mail_origin_names[ORIGIN_SERVERS] = {
@@ -53,9 +54,10 @@ void mail_origin_print(const struct mail_origin *origin, char ret[ORIGIN_TEXT_MA
 	else if (!mail_origin_has_format(origin->server))
 		snprintf(ret, ORIGIN_TEXT_MAX, "%s", word);
 	else
-		snprintf(ret, ORIGIN_TEXT_MAX, "%s" DUPLICATES "%s xuidl=%s format=%s", word,
+		snprintf(ret, ORIGIN_TEXT_MAX, "%s" DUPLICATES "%s xuidl=%s%s%s" FORMAT "%s", word,
 			 origin->rename_duplicates ? "rename" : "allow",
-			 origin->reuse_xuidl ? "yes" : "no", origin->format);
+			 origin->reuse_xuidl ? "yes" : "no", origin->hidden[0] ? HIDDEN : "",
+			 origin->hidden, origin->format);
 }
 
 /* Takes a word off the front of text. */
@@ -83,6 +85,16 @@ static int parse_rule(pop3_span text, struct mail_origin *origin)
 	origin->reuse_xuidl = take(&text, "yes");
 	if (!origin->reuse_xuidl && !take(&text, "no"))
 		return -1;
+	if (take(&text, HIDDEN)) {
+		pop3_span keyword = {text.data, 0};
+
+		while (keyword.size < text.size && text.data[keyword.size] != ' ')
+			keyword.size++;
+		if (!keyword.size || span_copy(keyword, origin->hidden, sizeof(origin->hidden)) < 0)
+			return -1;
+		text.data += keyword.size;
+		text.size -= keyword.size;
+	}
 	if (!take(&text, FORMAT) || text.size == 0)
 		return -1;
 	return span_copy(text, origin->format, sizeof(origin->format));

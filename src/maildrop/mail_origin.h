@@ -16,9 +16,10 @@
 
 #define ORIGIN_FILE ".valija-origin"
 #define ORIGIN_LISTS_FILE ".valija-origin-lists"
-#define ORIGIN_LISTS_MAX 320                     /* octets of that folder's name, with its NUL */
-#define ORIGIN_FORMAT_MAX 200                    /* octets of a format */
-#define ORIGIN_TEXT_MAX (ORIGIN_FORMAT_MAX + 64) /* of all of it as text */
+#define ORIGIN_LISTS_MAX 320  /* octets of that folder's name, with its NUL */
+#define ORIGIN_FORMAT_MAX 200 /* octets of a format */
+#define ORIGIN_KEYWORD_MAX 64 /* octets of a keyword of IMAP */
+#define ORIGIN_TEXT_MAX (ORIGIN_FORMAT_MAX + ORIGIN_KEYWORD_MAX + 64) /* of all of it as text */
 #define ORIGIN_DOVECOT_FORMAT "%08Xu%08Xv" /* of Dovecot 2.3 where its configuration has none */
 
 enum origin_server {
@@ -70,6 +71,8 @@ struct mail_origin {
 	enum origin_server server;
 	bool rename_duplicates; /* pop3_uidl_duplicates = rename */
 	bool reuse_xuidl;       /* pop3_reuse_xuidl = yes */
+	/* pop3_deleted_flag: messages with that keyword stay hidden; "": none */
+	char hidden[ORIGIN_KEYWORD_MAX + 1];
 	char format[ORIGIN_FORMAT_MAX + 1];
 };
 
@@ -87,8 +90,8 @@ void mail_origin_demand(unsigned lists, char ret[ORIGIN_DEMAND_MAX]);
 	"run valija import mbox --ids dovecot|mailutils|popa3d|qpopper before its first login, "   \
 	"or clients load all again"
 
-/* As text, without a line feed: "dovecot duplicates=allow xuidl=no format=%08Xu%08Xv", "courier",
- * "cyrus format=dovecot",
+/* As text, without a line feed: "dovecot duplicates=allow xuidl=no format=%08Xu%08Xv", the same
+ * with " hidden=$POP3Deleted" before the format, "courier", "cyrus format=dovecot",
  * "maildir-qmail", "mbox-mailutils". */
 void mail_origin_print(const struct mail_origin *origin, char ret[ORIGIN_TEXT_MAX]);
 /* 0; -1: it is none, or one of a later version. */

@@ -22,9 +22,9 @@ def undo(office, *more, check=True):
     return office.valija('import', 'dovecot', '--undo', '-c', office.conf, *more, check=check)
 
 
-def delete(connect, office, *numbers):
+def delete(connect, office, *numbers, user='demo'):
     client = connect(office)
-    client.login('demo', PASSWORD)
+    client.login(user, PASSWORD)
     for number in numbers:
         client.ok(f'DELE {number}')
     client.quit()
@@ -356,3 +356,56 @@ def test_lists_that_were_elsewhere_are_found_again(move, connect):
     assert not remembered.exists() and not (box / 'dovecot-uidlist').exists()
     (lists / 'dovecot-uidlist').rename(box / 'dovecot-uidlist')
     assert in_dovecot(office) == ids
+
+
+def test_what_was_hidden_from_pop3_stays_hidden(move, connect):
+    """pop3_deleted_flag: Dovecot keeps what POP3 deletes, for IMAP."""
+    more = 'pop3_deleted_flag = "$POP3Deleted"'
+    office, dovecot = move(more)
+    dovecot.uidl('demo')
+    delete(connect, office, 1, 3, 5)
+    ids = dovecot.uidl('demo')
+    dovecot.stop()
+    assert len(ids) == 4
+    hidden = {path.name.split(':')[0] for path in (office.mail / 'demo/cur').glob('*:2,*a')}
+    assert len(hidden) == 3
+    done = bring(office, dovecot, '--dry-run')
+    assert '3 messages that pop3_deleted_flag hid stay hidden' in done.stdout
+    assert '1 users, 4 messages, 4 keep their unique ids, 0 would be loaded again' in done.stdout
+    bring(office, dovecot)
+    office.start()
+    assert login(connect, office)[1] == ids
+    delete(connect, office, 2)
+    assert deliver(office).startswith('250')
+    left = login(connect, office)[1]
+    assert len(left) == 4 and left[:3] == ids[:1] + ids[2:]
+    # both folders are looked at again, and the index is made anew
+    for name in ('new', 'cur'):
+        (office.mail / 'demo' / name / 'touched').touch()
+        (office.mail / 'demo' / name / 'touched').unlink()
+    assert login(connect, office)[1] == left
+    office.stop()
+    for name in ('valija-base', 'valija-delta', 'valija-lock'):
+        (office.mail / 'demo' / name).unlink()
+    office.start()
+    assert login(connect, office)[1] == left
+    office.stop()
+    # IMAP has them still
+    assert hidden < {path.name.split(':')[0] for path in (office.mail / 'demo/cur').iterdir()}
+    undo(office)
+    assert in_dovecot(office, more=more) == left
+
+
+def test_the_keyword_is_remembered_for_those_who_come_later(move, connect):
+    office, dovecot = move('pop3_deleted_flag = "$POP3Deleted"', users=('demo', 'late'))
+    dovecot.uidl('demo')
+    bring(office, dovecot)
+    assert ' hidden=$POP3Deleted ' in (office.mail / '.valija-origin').read_text()
+    for number in range(3):
+        office.put('late', letter(number), name=f'{1700000000 + number}.L{number}.test')
+    dovecot.uidl('late')
+    delete(connect, office, 2, user='late')
+    ids = dovecot.uidl('late')
+    dovecot.stop()
+    office.start()
+    assert login(connect, office, 'late')[1] == ids and len(ids) == 2

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -11,6 +12,28 @@ static bool is_yes(const char *value)
 {
 	return value &&
 	       (strcmp(value, "yes") == 0 || strcmp(value, "y") == 0 || strcmp(value, "1") == 0);
+}
+
+/* Of an mbox the keyword stands in the messages, which are not taken apart for it. */
+static int take_hidden(const struct dovecot_conf *conf, struct mail_origin *ret, struct err *err)
+{
+	const char *keyword = dovecot_conf_pop3(conf, "pop3_deleted_flag");
+	size_t size = keyword ? strlen(keyword) : 0;
+
+	if (size && mail_origin_is_of_mboxes(ret->server)) {
+		fprintf(stderr,
+			"valija import: pop3_deleted_flag has no counterpart for mboxes: messages "
+			"that it hid are shown\n");
+		return 0;
+	}
+	for (size_t i = 0; i < size; i++)
+		if (keyword[i] < 0x21 || keyword[i] > 0x7e)
+			size = SIZE_MAX;
+	if (size && span_copy((pop3_span){keyword, size}, ret->hidden, sizeof(ret->hidden)) < 0)
+		return err_set(err, EX_DATAERR,
+			       "pop3_deleted_flag is no keyword of IMAP, or longer than %d",
+			       ORIGIN_KEYWORD_MAX);
+	return 0;
 }
 
 static int take_rule(const struct dovecot_conf *conf, struct mail_origin *ret, struct err *err)
@@ -24,6 +47,8 @@ static int take_rule(const struct dovecot_conf *conf, struct mail_origin *ret, s
 			       ORIGIN_FORMAT_MAX);
 	ret->rename_duplicates = duplicates && strcmp(duplicates, "rename") == 0;
 	ret->reuse_xuidl = is_yes(dovecot_conf_pop3(conf, "pop3_reuse_xuidl"));
+	if (take_hidden(conf, ret, err) < 0)
+		return -1;
 	return mail_origin_check(ret, err);
 }
 
@@ -89,16 +114,6 @@ static int check_lists(const struct dovecot_conf *conf, const char *location, co
 		       (int)strcspn(control, ":"), control);
 }
 
-static void say_hidden(const struct dovecot_conf *conf)
-{
-	const char *hidden = dovecot_conf_pop3(conf, "pop3_deleted_flag");
-
-	if (hidden && *hidden)
-		fprintf(stderr,
-			"valija import: pop3_deleted_flag has no counterpart: messages that it hid "
-			"are shown\n");
-}
-
 int dovecot_rule(const struct dovecot_conf *conf, const char *from, struct mail_origin *ret,
 		 struct err *err)
 {
@@ -108,8 +123,7 @@ int dovecot_rule(const struct dovecot_conf *conf, const char *from, struct mail_
 	if (!mbox &&
 	    (check_driver(conf, location, err) < 0 || check_lists(conf, location, from, err) < 0))
 		return -1;
-	if (take_rule(conf, ret, err) < 0 || (mbox && check_mbox(conf, location, ret, err) < 0))
-		return -1;
-	say_hidden(conf);
-	return 0;
+	return take_rule(conf, ret, err) < 0 || (mbox && check_mbox(conf, location, ret, err) < 0)
+		       ? -1
+		       : 0;
 }

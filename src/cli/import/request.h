@@ -14,7 +14,7 @@ struct import_totals {
 	uint64_t ours;     /* users whose maildrops were ours already */
 	uint64_t plain;    /* users without mail of the other server */
 	uint64_t messages; /* of `users` */
-	uint64_t brought, fresh, again;
+	uint64_t brought, fresh, again, hidden;
 	uint64_t troubled; /* users with messages that are loaded again */
 	uint64_t failed;   /* users */
 	uint64_t other;    /* users whose mail is of another kind than that server's */

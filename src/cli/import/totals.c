@@ -27,6 +27,7 @@ void totals_count(struct import_request *request, const struct person *person,
 	totals->brought += report->brought;
 	totals->fresh += report->fresh;
 	totals->again += report->again;
+	totals->hidden += report->hidden;
 	totals->troubled += report->again > 0;
 	if (report->again) {
 		snprintf(text, sizeof(text),
@@ -107,6 +108,9 @@ void totals_print(const struct import_request *request)
 	if (totals->ours)
 		printf("%" PRIu64 " users were here already: their unique ids stay\n",
 		       totals->ours);
+	if (totals->hidden)
+		printf("%" PRIu64 " messages that pop3_deleted_flag hid stay hidden\n",
+		       totals->hidden);
 	if (totals->fresh && import_of_mboxes(request))
 		printf("%" PRIu64 " messages have no unique id of that server in the mailbox: they "
 		       "get new ones\n",

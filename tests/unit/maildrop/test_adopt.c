@@ -2,6 +2,7 @@
 #include "maildrop_test.h"
 
 #include "maildrop/uidl_format.h"
+#include "maildrop/maildir/adopt/keywords.h"
 #include "maildrop/maildir/adopt/uidlist.h"
 #include "maildrop/maildir/bring.h"
 
@@ -153,15 +154,17 @@ static void origins_are_read_as_they_were_written(void **state)
 	struct err err;
 
 	assert_int_equal(mail_origin_read(&maildrop_kernel, s->root, &is, &err), 0);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 8; i++) {
 		origin.rename_duplicates = i & 1;
 		origin.reuse_xuidl = i & 2;
+		snprintf(origin.hidden, sizeof(origin.hidden), "%s", i & 4 ? "$POP3Deleted" : "");
 		assert_int_equal(mail_origin_write(s->root, &origin, &err), 0);
 		assert_int_equal(mail_origin_read(&maildrop_kernel, s->root, &is, &err), 1);
 		assert_int_equal(is.server, ORIGIN_DOVECOT);
 		assert_int_equal(is.rename_duplicates, origin.rename_duplicates);
 		assert_int_equal(is.reuse_xuidl, origin.reuse_xuidl);
 		assert_string_equal(is.format, origin.format);
+		assert_string_equal(is.hidden, origin.hidden);
 	}
 	assert_int_equal(mail_origin_remove(s->root, &err), 0);
 	assert_int_equal(mail_origin_remove(s->root, &err), 0);
@@ -173,6 +176,27 @@ static void origins_are_read_as_they_were_written(void **state)
 		mail_origin_parse(span_of("dovecot duplicates=allow xuidl=no format="), &is), -1);
 }
 
+static void keywords_of_dovecot_have_letters(void **state)
+{
+	static const char text[] = "0 NonJunk\n1 $POP3Deleted\r\n25 last\n26 none\n x\n3";
+	const pop3_span whole = span_of(text);
+
+	(void)state;
+	assert_int_equal(keywords_letter(whole, "$POP3Deleted"), 'b');
+	assert_int_equal(keywords_letter(whole, "$pop3deleted"), 'b'); /* RFC 9051 section 2.3.2 */
+	assert_int_equal(keywords_letter(whole, "NonJunk"), 'a');
+	assert_int_equal(keywords_letter(whole, "last"), 'z');
+	assert_int_equal(keywords_letter(whole, "none"), 0);
+	assert_int_equal(keywords_letter(whole, "$POP3"), 0);
+	assert_int_equal(keywords_letter(whole, ""), 0);
+	assert_int_equal(keywords_letter((pop3_span){0}, "last"), 0);
+	assert_true(keywords_has(span_of("1.a,S=5:2,FSb"), 'b'));
+	assert_false(keywords_has(span_of("1.b,S=5:2,FS"), 'b'));
+	assert_false(keywords_has(span_of("1.b"), 'b'));
+	assert_false(keywords_has(span_of("1.a:2,"), 'b'));
+	assert_false(keywords_has(span_of("1.a:1,b"), 'b'));
+}
+
 /* Each word is one that is known, else it is an origin of a later version. */
 static void origins_of_a_later_version_are_none(void **state)
 {
@@ -180,6 +204,8 @@ static void origins_of_a_later_version_are_none(void **state)
 		"dovecot",
 		"dovecot duplicates=",
 		"dovecot duplicates=some xuidl=no format=%u",
+		"dovecot duplicates=allow xuidl=no hidden= format=%u",
+		"dovecot duplicates=allow xuidl=no hidden=$POP3Deleted",
 		"dovecot duplicates=allow format=%u",
 		"dovecot duplicates=allow xuidl=maybe format=%u",
 		"dovecot duplicates=rename xuidl=yes",
@@ -538,6 +564,7 @@ static void a_list_of_another_server_refuses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keywords_of_dovecot_have_letters),
 		cmocka_unit_test(formats_give_what_dovecot_gives),
 		cmocka_unit_test(formats_that_are_not_known_are_refused),
 		cmocka_unit_test(too_long_an_id_is_none),

@@ -333,6 +333,25 @@ static void test_failures(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_begin, scratch_end)
 
+/* What another server hid from POP3. Lines of kinds that are not known are passed over. */
+static void test_hidden_messages(void **state)
+{
+	struct scratch *s = *state;
+	struct maildir_uidl uidl;
+
+	make_maildir(s);
+	put_lines(s, " origin 1 dovecot\nid1 1.a\n hidden 2.b\\x20c\n hidden\n hidden \n hide 3.d\n"
+		     " hidden 4.e\r\n");
+	load(s, &uidl);
+	assert_true(maildir_uidl_hidden(&uidl, span_of("2.b c")));
+	assert_true(maildir_uidl_hidden(&uidl, span_of("4.e")));
+	assert_false(maildir_uidl_hidden(&uidl, span_of("1.a")));
+	assert_false(maildir_uidl_hidden(&uidl, span_of("3.d")));
+	assert_int_equal(maildir_uidl_rank(&uidl, span_of("1.a")), 0);
+	assert_false(maildir_uidl_reserved(&uidl, span_of("hidden")));
+	maildir_uidl_finish(&uidl);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -340,6 +359,7 @@ int main(void)
 		TEST(test_lines),
 		TEST(test_long_files),
 		TEST(test_order),
+		TEST(test_hidden_messages),
 		TEST(test_notes_are_written_and_read),
 		TEST(test_a_first_line_that_cannot_be_flushed),
 		TEST(test_failures),

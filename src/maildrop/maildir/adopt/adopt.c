@@ -8,6 +8,7 @@
 #include "maildrop/maildir/adopt/by_name.h"
 #include "maildrop/maildir/adopt/id_list.h"
 #include "maildrop/maildir/adopt/ids_file.h"
+#include "maildrop/maildir/adopt/keywords.h"
 #include "maildrop/uidl_format.h"
 #include "maildrop/maildir/adopt/whose.h"
 #include "maildrop/maildir/adopt/xuidl.h"
@@ -44,6 +45,9 @@ struct adopting {
 	char *ids;
 	size_t ids_size, ids_room;
 	struct hash_map used; /* ids: how often */
+	char hidden;          /* the letter of hidden messages; '\0': there are none */
+	char *lines;          /* of hidden messages */
+	size_t lines_size, lines_room;
 };
 
 /* ---- the other server's list ---- */
@@ -71,6 +75,27 @@ static int read_list(struct adopting *a, int control, struct err *err)
 
 /* ---- the files ---- */
 
+/* It stays there, for IMAP. */
+static int hide(struct adopting *a, pop3_span name)
+{
+	pop3_span unique = {name.data, maildir_name_unique(name)};
+	size_t want = UIDL_LINE_MAX(strlen(UIDL_HIDDEN), unique.size);
+
+	if (a->lines_room - a->lines_size < want) {
+		size_t room = a->lines_room * 2 + 16 * want;
+		char *more = realloc(a->lines, room);
+
+		if (!more)
+			return -1;
+		a->lines = more;
+		a->lines_room = room;
+	}
+	a->lines_size +=
+		maildir_uidl_line(a->lines + a->lines_size, SPAN_LITERAL(UIDL_HIDDEN), unique);
+	a->report->hidden++;
+	return 0;
+}
+
 static int take_file(void *context, pop3_span name, uint64_t inode)
 {
 	struct adopting *a = context;
@@ -80,6 +105,8 @@ static int take_file(void *context, pop3_span name, uint64_t inode)
 	struct found *found;
 
 	(void)inode;
+	if (a->hidden && keywords_has(name, a->hidden))
+		return hide(a, name);
 	a->report->messages++;
 	if (!at || *at == 0) {
 		a->report->fresh++;
@@ -249,7 +276,7 @@ static int name_all(struct adopting *a)
 /* The lines of the file, in the order of the messages. NULL: no memory. */
 static char *make_lines(const struct adopting *a, size_t *ret_size)
 {
-	size_t room = UIDL_ORIGIN_MAX, size;
+	size_t room = UIDL_ORIGIN_MAX + a->lines_size, size;
 	char text[ORIGIN_TEXT_MAX], *lines;
 
 	for (uint32_t i = 0; i < a->count; i++)
@@ -271,7 +298,9 @@ static char *make_lines(const struct adopting *a, size_t *ret_size)
 						  (pop3_span){a->ids + found->id, found->id_size},
 						  file);
 	}
-	*ret_size = size;
+	if (a->lines_size)
+		memcpy(lines + size, a->lines, a->lines_size);
+	*ret_size = size + a->lines_size;
 	return lines;
 }
 
@@ -298,6 +327,7 @@ static void finish(struct adopting *a)
 		free(a->found[i].name);
 	free(a->found);
 	free(a->ids);
+	free(a->lines);
 	id_list_finish(&a->list);
 	hash_map_finish(&a->names);
 	hash_map_finish(&a->used);
@@ -310,7 +340,9 @@ static enum maildrop_status adopt_list(struct maildir_place *place, int control,
 	struct adopting a = {.place = place, .origin = origin, .report = report};
 	enum maildrop_status status = MAILDROP_OK;
 
-	if (read_list(&a, control, err) < 0) {
+	if (read_list(&a, control, err) < 0 ||
+	    (origin->hidden[0] &&
+	     keywords_read(place, control, origin->hidden, &a.hidden, err) < 0)) {
 		err_prefix(err, "maildrop %s", place->home);
 		status = MAILDROP_PERM;
 	} else if (find_files(&a) < 0 || name_all(&a) < 0) {

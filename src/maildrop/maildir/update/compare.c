@@ -341,6 +341,8 @@ enum maildrop_status maildir_compare_settle(struct maildir_comparison *c, struct
 void maildir_compare_finish(struct maildir_comparison *c)
 {
 	maildir_model_finish(&c->model);
+	if (c->has_uidl)
+		maildir_uidl_finish(&c->uidl);
 	index_batch_finish(&c->unknown);
 	free(c->order);
 	free(c->duplicates);

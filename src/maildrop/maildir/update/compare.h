@@ -7,6 +7,7 @@
 
 #include "maildrop/maildir/update/log.h"
 #include "maildrop/maildir/update/model.h"
+#include "maildrop/maildir/update/uidl.h"
 #include "maildrop/maildir/files/place.h"
 
 /* A second file with the unique part of a message that was found already. */
@@ -20,6 +21,8 @@ struct maildir_duplicate {
 struct maildir_comparison {
 	struct maildir_place *place;
 	struct maildir_model model;
+	struct maildir_uidl uidl; /* if has_uidl: there are fresh messages */
+	bool has_uidl;
 	struct index_batch unknown;   /* of the log: what only a later version knows */
 	bool scan[INDEX_DIRECTORIES]; /* which directories are looked at */
 	struct index_stamp stamps[INDEX_DIRECTORIES];

@@ -11,6 +11,24 @@
 #include <string.h>
 #include <sysexits.h>
 
+enum maildrop_status maildir_fresh_hide(struct maildir_comparison *c, struct err *err)
+{
+	for (uint32_t i = c->model.indexed; i < c->model.count; i++) {
+		struct model_message *m = &c->model.messages[i];
+
+		if ((m->marks & (MODEL_FRESH | MODEL_DEAD)) != MODEL_FRESH)
+			continue;
+		if (!c->has_uidl && maildir_uidl_load(&c->uidl, c->place) < 0)
+			return maildir_failed(c->place, errno, UIDL_NAME, "cannot be read", err);
+		c->has_uidl = true;
+		if (!c->uidl.any_hidden)
+			return MAILDROP_OK;
+		if (maildir_uidl_hidden(&c->uidl, maildir_model_unique(&c->model, i)))
+			m->marks |= MODEL_DEAD;
+	}
+	return MAILDROP_OK;
+}
+
 /* Sizes that names claim are counted at once when that is quickly done; else they are noted as
  * claims, and no such message is served before it was counted. */
 #define CLAIMS_MAX 2000
@@ -298,7 +316,7 @@ static int order_brought(struct maildir_comparison *c, const struct maildir_uidl
 enum maildrop_status maildir_fresh_name_ids(struct maildir_comparison *c, bool save,
 					    struct err *err)
 {
-	struct maildir_uidl uidl;
+	struct maildir_uidl *uidl = &c->uidl;
 	bool odd = false;
 	int result = 0;
 
@@ -309,24 +327,21 @@ enum maildrop_status maildir_fresh_name_ids(struct maildir_comparison *c, bool s
 
 		odd = !(m->marks & MODEL_DEAD) && (m->marks & MODEL_ODD || m->flags & INDEX_OWN_ID);
 	}
-	if (maildir_uidl_load(&uidl, c->place) < 0)
-		return maildir_failed(c->place, errno, UIDL_NAME, "cannot be read", err);
-	if (uidl.any || (uidl.origin[0] && strcmp(uidl.origin, "none") != 0))
-		result = maildir_note_ids(c->place, uidl.origin[0] ? uidl.origin : NULL);
+	if (uidl->any || (uidl->origin[0] && strcmp(uidl->origin, "none") != 0))
+		result = maildir_note_ids(c->place, uidl->origin[0] ? uidl->origin : NULL);
 	if (result == 0)
-		result = order_brought(c, &uidl);
+		result = order_brought(c, uidl);
 	for (uint32_t i = 0; i < c->model.indexed && result == 0; i++) {
 		const struct model_message *m = &c->model.messages[i];
 
 		if (!(m->marks & MODEL_DEAD) && m->flags & INDEX_OWN_ID)
-			result = maildir_uidl_use(&uidl, maildir_model_id(&c->model, i));
+			result = maildir_uidl_use(uidl, maildir_model_id(&c->model, i));
 	}
 	/* fast path, nearly always: every unique part is distinct and is itself the unique id */
-	for (uint32_t i = 0; i < c->order_count && result == 0 && (odd || uidl.any); i++)
-		result = give_id(c, &uidl, c->order[i]);
+	for (uint32_t i = 0; i < c->order_count && result == 0 && (odd || uidl->any); i++)
+		result = give_id(c, uidl, c->order[i]);
 	if (result == 0 && save)
-		result = maildir_uidl_save(&uidl, c->place);
-	maildir_uidl_finish(&uidl);
+		result = maildir_uidl_save(uidl, c->place);
 	if (result < 0)
 		return maildir_failed(c->place, errno, UIDL_NAME, "cannot be written", err);
 	return MAILDROP_OK;

@@ -4,6 +4,8 @@
 
 #include "maildrop/maildir/update/compare.h"
 
+/* Takes out those that another server hid from POP3 (`valija import`): their files are IMAP's. */
+enum maildrop_status maildir_fresh_hide(struct maildir_comparison *c, struct err *err);
 /* Counts the octets of fresh messages. */
 enum maildrop_status maildir_fresh_measure(struct maildir_comparison *c, struct err *err);
 /* Gives them unique ids, in their order. save: ids that had to be made up are written down. */

@@ -65,15 +65,12 @@ static int add_pair(struct maildir_uidl *uidl, pop3_span id, pop3_span unique)
 	return add_id(&uidl->reserved, id);
 }
 
-/* " origin COUNT …": the next COUNT lines are of messages in this order. Other kinds are of a later
- * version. */
-static void take_kind(struct maildir_uidl *uidl, pop3_span line)
+/* " origin COUNT …": the next COUNT lines are of messages in this order. */
+static void take_origin(struct maildir_uidl *uidl, pop3_span line)
 {
 	size_t word = strlen(UIDL_ORIGIN), digits = 0;
 	uint64_t count;
 
-	if (line.size <= word || memcmp(line.data, UIDL_ORIGIN, word) != 0)
-		return;
 	while (word + digits < line.size && line.data[word + digits] != ' ')
 		digits++;
 	if (span_number((pop3_span){line.data + word, digits}, UINT32_MAX, &count) < 0)
@@ -86,6 +83,41 @@ static void take_kind(struct maildir_uidl *uidl, pop3_span line)
 		uidl->origin[0] = '\0';
 }
 
+/* " hidden UNIQUE" */
+static int take_hidden(struct maildir_uidl *uidl, pop3_span text)
+{
+	char buf[INDEX_NAME_MAX];
+	pop3_span unique = {buf, unescape(text, buf)};
+	uint32_t at;
+
+	if (!index_name_valid(unique))
+		return 0;
+	if (!uidl->any_hidden && maildir_model_init(&uidl->hidden) < 0)
+		return -1;
+	uidl->any_hidden = true;
+	at = maildir_model_add(&uidl->hidden, (pop3_span){0}, unique, (uint8_t)unique.size);
+	return at == MODEL_NONE ? -1
+				: maildir_model_link(&uidl->hidden, at,
+						     maildir_model_hash(&uidl->hidden, unique));
+}
+
+static bool begins(pop3_span line, const char *word)
+{
+	return line.size > strlen(word) && memcmp(line.data, word, strlen(word)) == 0;
+}
+
+/* Other kinds are of a later version. */
+static int take_kind(struct maildir_uidl *uidl, pop3_span line)
+{
+	size_t hidden = strlen(UIDL_HIDDEN " ");
+
+	if (begins(line, UIDL_ORIGIN))
+		take_origin(uidl, line);
+	else if (begins(line, UIDL_HIDDEN " "))
+		return take_hidden(uidl, (pop3_span){line.data + hidden, line.size - hidden});
+	return 0;
+}
+
 static int take_line(struct maildir_uidl *uidl, pop3_span line)
 {
 	const char *space = memchr(line.data, ' ', line.size);
@@ -93,14 +125,14 @@ static int take_line(struct maildir_uidl *uidl, pop3_span line)
 	pop3_span id, rest;
 	size_t n;
 
+	if (line.size && line.data[line.size - 1] == '\r')
+		line.size--;
 	if (!space)
 		return 0;
 	if (space == line.data)
-		return take_kind(uidl, line), 0;
+		return take_kind(uidl, line);
 	id = (pop3_span){line.data, (size_t)(space - line.data)};
 	rest = (pop3_span){space + 1, line.size - id.size - 1};
-	if (rest.size && rest.data[rest.size - 1] == '\r')
-		rest.size--;
 	n = unescape(rest, unique);
 	if (!index_id_valid(id) || !index_name_valid((pop3_span){unique, n}))
 		return 0;
@@ -179,6 +211,7 @@ void maildir_uidl_finish(struct maildir_uidl *uidl)
 	maildir_model_finish(&uidl->parts);
 	maildir_model_finish(&uidl->reserved);
 	maildir_model_finish(&uidl->used);
+	maildir_model_finish(&uidl->hidden);
 	free(uidl->lines);
 	memset(uidl, 0, sizeof(*uidl));
 }
@@ -219,6 +252,11 @@ uint32_t maildir_uidl_rank(const struct maildir_uidl *uidl, pop3_span unique)
 bool maildir_uidl_reserved(const struct maildir_uidl *uidl, pop3_span id)
 {
 	return uidl->any && find(&uidl->reserved, id) != MODEL_NONE;
+}
+
+bool maildir_uidl_hidden(const struct maildir_uidl *uidl, pop3_span unique)
+{
+	return uidl->any_hidden && find(&uidl->hidden, unique) != MODEL_NONE;
 }
 
 bool maildir_uidl_used(const struct maildir_uidl *uidl, pop3_span id)

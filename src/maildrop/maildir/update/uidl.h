@@ -12,6 +12,9 @@
 
 #define UIDL_ORIGIN " origin " /* how a line begins that says where the next lines come from */
 #define UIDL_ORIGIN_MAX 400    /* octets of such a line */
+#define UIDL_HIDDEN                                                                  \
+	" hidden" /* in the place of an id: another server hid the message from POP3 \
+		   */
 /* Octets of a line, at most. */
 #define UIDL_LINE_MAX(id_size, unique_size) ((size_t)(id_size) + 1 + 4 * (size_t)(unique_size) + 1)
 
@@ -19,10 +22,12 @@ struct maildir_uidl {
 	struct maildir_model parts;    /* name: unique part, own id */
 	struct maildir_model reserved; /* name: an id that some line gives */
 	struct maildir_model used;     /* name: an id of a message that is not its unique part */
+	struct maildir_model hidden;   /* name: the unique part of a message that is not shown */
 	/* of parts: lines that were brought from another server, in the order of its messages */
 	uint32_t ordered_first, ordered_count;
 	char origin[UIDL_ORIGIN_MAX]; /* the rule of the last of those lines; "": none */
 	bool any;
+	bool any_hidden;
 	bool relied; /* an id was found in the file */
 	char *lines; /* to be appended */
 	size_t lines_size;
@@ -34,6 +39,7 @@ void maildir_uidl_finish(struct maildir_uidl *uidl);
 /* The id for this unique part, or an empty span. The line may be one that a process wrote and was
  * killed before it was flushed: save flushes the file. */
 pop3_span maildir_uidl_find(struct maildir_uidl *uidl, pop3_span unique);
+bool maildir_uidl_hidden(const struct maildir_uidl *uidl, pop3_span unique);
 /* The place of a message among those that were brought in an order; MODEL_NONE: it is none. */
 uint32_t maildir_uidl_rank(const struct maildir_uidl *uidl, pop3_span unique);
 bool maildir_uidl_reserved(const struct maildir_uidl *uidl, pop3_span id);

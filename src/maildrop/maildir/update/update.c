@@ -206,6 +206,8 @@ static enum maildrop_status compare(struct maildir_comparison *c, struct maildir
 	if (status == MAILDROP_OK)
 		status = maildir_compare_settle(c, err);
 	if (status == MAILDROP_OK)
+		status = maildir_fresh_hide(c, err);
+	if (status == MAILDROP_OK)
 		status = maildir_fresh_measure(c, err);
 	if (status == MAILDROP_OK && c->moved && !last) {
 		*ret_again = true;
