@@ -8,7 +8,10 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/mailbox.h"
+#include "cli/name_list.h"
+#include "config/path.h"
 #include "maildrop/store.h"
+#include "users/site.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -39,11 +42,11 @@ struct request {
 
 static int usage(FILE *out, int status)
 {
-	fputs("usage: valija guard [show] [-c CONF] USER...\n"
+	fputs("usage: valija guard [show] [-c CONF] [USER...]\n"
 	      "       valija guard accept [-c CONF] USER...\n"
-	      "show says what is known of the unique ids of users' maildrops; accept: that a\n"
-	      "maildrop is right as it is, though its folders or unique ids are not those it "
-	      "had.\n",
+	      "show says what is known of the unique ids of users' maildrops, and without a\n"
+	      "user which maildrops are refused; accept: that a maildrop is right as it is,\n"
+	      "though its folders or unique ids are not those it had.\n",
 	      out);
 	return status;
 }
@@ -70,7 +73,7 @@ static int parse(int argc, char **argv, struct request *ret)
 	}
 	ret->names = argv + optind;
 	ret->count = argc - optind;
-	return ret->count > 0 ? 0 : -1;
+	return ret->count > 0 || !ret->accepts ? 0 : -1;
 }
 
 /* ---- as the owner of the mail ---- */
@@ -194,6 +197,83 @@ static int each(struct request *request, const char *name, struct err *err)
 	return rc;
 }
 
+/* ---- without a user ---- */
+
+struct tally {
+	uint64_t users, refused, failed;
+};
+
+/* Says nothing of a maildrop that is served. */
+static int look_at(struct mailbox *mailbox, struct users *users, const char *name,
+		   struct tally *tally, struct err *err)
+{
+	struct maker_root *root;
+	bool alarm;
+
+	if (mailbox_find(&mailbox->config, users, name, &mailbox->user, err) != USERS_FOUND)
+		return -1;
+	root = maker_root(&mailbox->maker, &mailbox->user);
+	tally->users++;
+	if (mailbox_is_mbox(mailbox))
+		return 0;
+	if (!root->reg)
+		return no_register(err);
+	if (register_knows(root->reg, span_of(user_home(&mailbox->user)), REGISTER_ALARM,
+			   (pop3_span){0}, &alarm, err) < 0)
+		return -1;
+	tally->refused += alarm;
+	if (alarm)
+		printf("%s: maildrop %s: REFUSED since it is not the one it was: the log says "
+		       "why\n",
+		       name, user_home(&mailbox->user));
+	return 0;
+}
+
+static int look_at_all(struct mailbox *mailbox, struct users *users, struct tally *tally,
+		       struct err *err)
+{
+	struct name_list all = {0};
+	int rc = name_list_add_all(&all, &mailbox->config, users, "guard", err);
+
+	if (rc == 0 && all.short_of_memory)
+		rc = err_set(err, EX_OSERR, "out of memory");
+	for (size_t i = 0; rc == 0 && i < all.count; i++) {
+		struct err of_user = {0};
+
+		if (look_at(mailbox, users, all.names[i], tally, &of_user) == 0)
+			continue;
+		tally->failed++;
+		fprintf(stderr, "valija guard: %s: %s\n", all.names[i], of_user.text);
+	}
+	name_list_finish(&all);
+	return rc;
+}
+
+static int show_refused(const struct request *request, struct err *err)
+{
+	struct mailbox *mailbox = request->mailbox;
+	struct users *users = NULL;
+	struct tally tally = {0};
+	int fd = -1, rc = -1;
+
+	if (config_load(command_config(request->config), &mailbox->config, err) < 0)
+		return -1;
+	maker_find_stores(&mailbox->config);
+	if (maker_init(&mailbox->maker, &mailbox->config, err) == 0 &&
+	    config_open_parent(mailbox->config.users, &fd, err) == 0 &&
+	    site_users_open(&mailbox->config, fd, &users, err) == 0)
+		rc = look_at_all(mailbox, users, &tally, err);
+	users_close(users);
+	if (fd >= 0)
+		close(fd);
+	mailbox_close(mailbox);
+	if (rc < 0)
+		return -1;
+	printf("%llu users, %llu maildrops are refused\n", (unsigned long long)tally.users,
+	       (unsigned long long)tally.refused);
+	return tally.failed ? EX_TEMPFAIL : EX_OK;
+}
+
 int guard_main(int argc, char **argv)
 {
 	struct request request = {0};
@@ -205,6 +285,13 @@ int guard_main(int argc, char **argv)
 	request.mailbox = calloc(1, sizeof(*request.mailbox));
 	request.found = mmap(NULL, sizeof(*request.found), PROT_READ | PROT_WRITE,
 			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (!request.count && request.mailbox) {
+		struct err err = {0};
+
+		status = show_refused(&request, &err);
+		if (status < 0)
+			status = command_failed("guard", &err);
+	}
 	for (int i = 0; i < request.count; i++) {
 		struct err err = {0};
 

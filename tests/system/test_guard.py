@@ -68,12 +68,16 @@ def assert_refused(connect, office, why, mail=True):
     wait_until(lambda: facts(office)[ALARM] == 1)
     shown = office.valija('guard', 'show', '-c', office.conf, 'demo').stdout
     assert 'demo: maildrop demo: ' in shown and 'REFUSED' in shown, shown
+    shown = office.valija('guard', '-c', office.conf).stdout  # of all
+    assert 'demo: maildrop demo: REFUSED' in shown and ' users, 1 maildrops are refused' in shown
 
 
 def assert_served(connect, office, ids):
     assert_here(connect, office, ids)
     wait_until(lambda: facts(office)[ALARM] == 0)
     assert 'REFUSED' not in office.valija('guard', '-c', office.conf, 'demo').stdout
+    shown = office.valija('guard', 'show', '-c', office.conf).stdout
+    assert 'REFUSED' not in shown and ' users, 0 maildrops are refused' in shown
 
 
 def rename_all(office):
@@ -378,7 +382,7 @@ def test_accept_of_a_maildrop_that_is_right(served, connect):
 
 def test_the_command_says_what_is_wrong(served):
     office, _ = served
-    for words in ((), ('accept',), ('show', '--no'), ('accept', '-c', office.conf)):
+    for words in (('--no',), ('accept',), ('show', '--no'), ('accept', '-c', office.conf)):
         done = office.valija('guard', *words, check=False)
         assert done.returncode == 64 and 'usage: valija guard' in done.stderr, words
     done = office.valija('guard', 'accept', '-c', office.conf, 'nobody', 'demo', check=False)
