@@ -8,6 +8,7 @@
 #include "cli/asker.h"
 #include "cli/command.h"
 #include "cli/last_seen.h"
+#include "cli/migrate/where.h"
 #include "cli/password.h"
 #include "config/database.h"
 #include "config/path.h"
@@ -328,6 +329,16 @@ static void print_last_login(const struct look *look)
 	print_day("last login at the MTA", seen.mta);
 }
 
+static void print_moving(const struct look *look)
+{
+	char words[WHERE_WORDS_MAX];
+
+	if (!look->user.migrate_section)
+		return;
+	migrate_where(look->config, &look->user, words);
+	print_text("mail that moves", words);
+}
+
 static int show(const struct look *look, struct err *err)
 {
 	struct site_quota quota = site_quota(look->config, &look->user);
@@ -341,6 +352,7 @@ static int show(const struct look *look, struct err *err)
 	snprintf(path, sizeof(path), "%s/%s", look->config->roots[look->user.root].path,
 		 user_home(&look->user));
 	print_text("maildrop", path);
+	print_moving(look);
 	if (look->user.has_ids)
 		printf("owner: %" PRIu32 ":%" PRIu32 "\n", look->user.uid, look->user.gid);
 	print_limit("messages", quota.messages);

@@ -76,6 +76,7 @@ OPEN = {
         'transcript.h': '--record',
     },
     'fetch/sink': {'backoff.h': 'run.c begins and ends it'},
+    'cli/migrate': {'where.h': 'valija user show'},
     'maildrop/index': {
         'format.h': 'sizes and kinds of records',
         'view.h': 'a front reads the index that was lent to it',

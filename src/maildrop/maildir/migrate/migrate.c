@@ -60,7 +60,9 @@ static enum maildrop_status lock_session(struct migration *m, struct err *err)
 
 	m->switched =
 		m->place.sys->fstatat(m->place.dir, RECORD_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	if (!m->switched && errno != ENOENT)
+	if (m->switched)
+		m->switched_at = st.st_mtime;
+	else if (errno != ENOENT)
 		return migrate_failed(m, RECORD_NAME, "cannot be looked at", err);
 	return m->switched || m->look ? MAILDROP_OK
 				      : take(m, LOCK_SESSION, "a session has it", err);
@@ -178,7 +180,8 @@ void migration_close(struct migration *m)
 
 void migration_totals(const struct migration *m, struct migration_totals *ret)
 {
-	*ret = (struct migration_totals){.octets = m->octets, .has_switched = m->switched};
+	*ret = (struct migration_totals){
+		.octets = m->octets, .has_switched = m->switched, .switched_at = m->switched_at};
 	for (size_t i = 0; i < m->count; i++) {
 		ret->gone += m->copies[i].gone;
 		ret->copied +=

@@ -19,10 +19,11 @@
 struct migration;
 
 struct migration_totals {
-	uint64_t copied;   /* messages whose copies are on the disk */
-	uint64_t gone;     /* ids that were copied, and went there before the switch */
-	uint64_t octets;   /* of the copies made since migration_open */
-	bool has_switched; /* the mail is here */
+	uint64_t copied;     /* messages whose copies are on the disk */
+	uint64_t gone;       /* ids that were copied, and went there before the switch */
+	uint64_t octets;     /* of the copies made since migration_open */
+	bool has_switched;   /* the mail is here */
+	int64_t switched_at; /* since then: seconds of 1970 */
 };
 
 /* folder stays the caller's; home names it. source: "SECTION NAME", which a journal that is there

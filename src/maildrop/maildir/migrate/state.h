@@ -38,6 +38,7 @@ struct migration {
 	struct maildir_place place;
 	char source[JOURNAL_SOURCE_MAX + 1];
 	bool look, switched;
+	int64_t switched_at;
 	int copies_dir; /* -1: not there */
 	struct copy *copies;
 	size_t count, room;
