@@ -73,12 +73,10 @@ static bool add_name(void *list, pop3_span name)
 }
 
 int name_list_add_all(struct name_list *list, const struct config *config, struct users *users,
-		      const char *command, struct err *err)
+		      const char *command, const char *advice, struct err *err)
 {
-	const struct name_list_filter filter = {.only_logins = true,
-						.only_valid = true,
-						.command = command,
-						.advice = "name them with --user"};
+	const struct name_list_filter filter = {
+		.only_logins = true, .only_valid = true, .command = command, .advice = advice};
 
 	users_each(users, add_name, list);
 	return name_list_add_databases(list, config, &filter, err);

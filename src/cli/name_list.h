@@ -8,6 +8,8 @@
 
 #include <pop3/span.h>
 
+#define NAME_LIST_NAME_THEM "name them with --user" /* advice of commands that have that */
+
 struct name_list {
 	char **names;
 	size_t count, room;
@@ -29,9 +31,9 @@ void name_list_add(struct name_list *list, pop3_span name);
 int name_list_add_databases(struct name_list *list, const struct config *config,
 			    const struct name_list_filter *filter, struct err *err);
 /* The users of the file and of the databases that are for logins, where nobody was named with
- * --user. -1 with err, as above. */
+ * --user. command, advice: as above. -1 with err, as above. */
 int name_list_add_all(struct name_list *list, const struct config *config, struct users *users,
-		      const char *command, struct err *err);
+		      const char *command, const char *advice, struct err *err);
 void name_list_finish(struct name_list *list);
 
 #endif

@@ -95,7 +95,8 @@ static int find_all(struct people *people, struct users *users, const struct nam
 	int rc = 0;
 
 	if (!named->count)
-		rc = name_list_add_all(&all, people->config, users, "import", err);
+		rc = name_list_add_all(&all, people->config, users, "import", NAME_LIST_NAME_THEM,
+				       err);
 	for (size_t i = 0; rc == 0 && i < list->count; i++)
 		memory = find_one(people, users, list->names[i]) == 0 && memory;
 	if (rc == 0 && !(memory && !all.short_of_memory))

@@ -50,9 +50,9 @@ void people_close(struct people *people)
 		close(people->fd);
 }
 
-int people_list(struct people *people, struct name_list *ret, struct err *err)
+int people_list(struct people *people, const char *advice, struct name_list *ret, struct err *err)
 {
-	return name_list_add_all(ret, people->config, people->users, "migrate", err);
+	return name_list_add_all(ret, people->config, people->users, "migrate", advice, err);
 }
 
 enum people_found people_look(struct people *people, const char *name, struct user *ret,
@@ -98,7 +98,7 @@ static int find_all(struct movers *movers, struct people *people, const struct n
 	int rc = 0;
 
 	if (!named->count)
-		rc = people_list(people, &all, err);
+		rc = people_list(people, NAME_LIST_NAME_THEM, &all, err);
 	for (size_t i = 0; rc == 0 && i < list->count; i++)
 		memory = find_one(movers, people, list->names[i], named->count > 0) == 0 && memory;
 	if (rc == 0 && !(memory && !all.short_of_memory))

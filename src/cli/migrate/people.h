@@ -23,8 +23,9 @@ enum people_found {
 /* -1 with err: people_close must be called then, too. */
 int people_open(struct people *people, const struct config *config, struct err *err);
 void people_close(struct people *people);
-/* The names of all that can be listed. -1 with err: some are missing. */
-int people_list(struct people *people, struct name_list *ret, struct err *err);
+/* The names of all that can be listed. advice: for a person, about databases of others. -1 with
+ * err: some are missing. */
+int people_list(struct people *people, const char *advice, struct name_list *ret, struct err *err);
 /* *ret: the caller wipes it. */
 enum people_found people_look(struct people *people, const char *name, struct user *ret,
 			      struct err *err);

@@ -56,7 +56,7 @@ static int list(const struct migrate_options *options, int out, struct err *err)
 	maker_find_stores(&config);
 	rc = people_open(&people, &config, err);
 	if (rc == 0) {
-		rc = people_list(&people, &names, err);
+		rc = people_list(&people, "they move when they log in", &names, err);
 		for (size_t i = 0; i < names.count; i++)
 			send_one(&people, &config, names.names[i], out);
 	}
