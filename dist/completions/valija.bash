@@ -110,9 +110,9 @@ _valija() {
 	if [ "${COMP_WORDS[1]}" = migrate ]; then
 		case $prev/$cur in
 		-c/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
-		--user/* | --rate/* | --wait/*) ;;
+		--user/* | --rate/* | --wait/* | --jobs/* | --every/*) ;;
 		*) mapfile -t COMPREPLY < <(compgen -W "-c --all --user --dry-run --rate --wait --delete-there \
-			--accept-deleted --stopped --undo" -- "$cur") ;;
+			--accept-deleted --stopped --undo --follow --jobs --every" -- "$cur") ;;
 		esac
 		return
 	fi

@@ -2,6 +2,7 @@
 tests/hostile."""
 import contextlib
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from office import PASSWORD, program, wait_until
 from pop import Pop
+from test_fetch_units import analyze
 from test_migrate import (has_switched, mail_of, numbered, session, site, the_site,  # noqa: F401
                           wire_of)
 from test_remote import add_remote_user
@@ -27,18 +29,22 @@ from web_page import WebPage  # noqa: E402
 FIELDS = {'migrate': 'old', 'remote_password': 'correct'}
 
 
+UNIT = pathlib.Path(__file__).resolve().parents[2] / 'dist/systemd/valija-migrate.service.in'
+
+
 class Follower:
-    """`valija migrate --follow` at work, and what it says."""
-    def __init__(self, office, *options):
-        self.office, self.options = office, options
+    """`valija migrate --follow` at work, and what it says. before: what starts it."""
+    def __init__(self, office, *options, before=()):
+        self.office, self.options, self.before = office, options, before
         self.path = office.scratch / 'follow.log'
         self.start()
 
     def start(self):
         with self.path.open('ab') as log:
             self.process = subprocess.Popen(
-                self.office._command(self.office.bin / 'valija', 'migrate', '-c',
-                                     self.office.conf, '--follow', *self.options),
+                [*self.before,
+                 *self.office._command(self.office.bin / 'valija', 'migrate', '-c',
+                                       self.office.conf, '--follow', *self.options)],
                 env=self.office.environment(), cwd='/', stderr=log)
         wait_until(lambda: self.process.poll() is not None or self.catches(signal.SIGTERM))
 
@@ -308,3 +314,67 @@ def test_options_that_do_not_go_with_it(site, serve, options):  # noqa: F811
     office = the_site(site, serve(numbered(1)), start=False)
     done = office.valija('migrate', '-c', office.conf, '--follow', *options, check=False)
     assert done.returncode == 64 and 'usage: valija migrate' in done.stderr
+
+
+def where(office, user='anna'):
+    """As `valija user show` has it."""
+    done = office.valija('user', 'show', '-c', office.conf, user)
+    lines = re.findall(r'^mail that moves: (.*)$', done.stdout, re.M)
+    assert len(lines) == 1, done.stdout
+    return lines[0]
+
+
+def test_where_the_mail_is(site, serve):  # noqa: F811
+    office = the_site(site, serve(numbered(1, 2)))
+    assert where(office) == 'there (old); nothing is copied yet'
+    client = session(office)
+    with Follower(office) as follower:
+        follower.wait('anna: all messages are copied; a session is open')
+        assert where(office) == 'there (old); 2 messages are copied here'
+        client.quit()
+        follower.wait('anna: 2 messages: the mail is here')
+    assert re.fullmatch(r'here since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, from old', where(office))
+    office.add_user('berta')
+    assert 'mail that moves' not in office.valija('user', 'show', '-c', office.conf, 'berta').stdout
+    office.conf.write_text(office.conf.read_text().replace('login = "demo"', 'login = "other"'))
+    assert 'it cannot be told: ' in where(office) and 'another source' in where(office)
+
+
+# ---- the unit ----
+
+def unit(target):
+    text = UNIT.read_text().replace('@bindir@/valija', str(program('valija')))
+    text = text.replace('@configuration@', '/etc/valija/valija.conf')
+    assert '@' not in re.sub(r'@(system-service|sandbox)\b', '', text)
+    (target / 'valija-migrate.service').write_text(text)
+    return target / 'valija-migrate.service'
+
+
+def test_the_unit_is_understood(tmp_path):
+    code, said = analyze('verify', '--man=no', unit(tmp_path))
+    about = [line for line in said.splitlines() if str(tmp_path) in line]
+    assert not about and (code == 0 or 'Failed to' in said), said
+
+
+def test_the_unit_has_off_what_it_does_not_need(tmp_path):
+    code, said = analyze('security', '--offline=yes', '--threshold=35', unit(tmp_path))
+    if 'unrecognized option' in said:
+        pytest.skip('this systemd-analyze does not judge files')
+    assert code == 0, said
+
+
+def test_the_units_capabilities_are_enough(site, serve, unlisted, need_root):  # noqa: F811
+    """Of users that can be listed and of one that cannot, with maildrops that have to be made."""
+    if not shutil.which('setpriv'):
+        pytest.skip('setpriv is not here')
+    words = re.findall(r'^CapabilityBoundingSet=(.*)$', UNIT.read_text(), re.M)
+    wanted = [word.removeprefix('CAP_').lower() for word in ' '.join(words).split()]
+    bound = ','.join(['-all', *(f'+{word}' for word in wanted)])
+    office = unlisted(the_site(site, serve(numbered(1, 2)), start=False)).start()
+    with Follower(office, before=('setpriv', '--no-new-privs', '--bounding-set', bound,
+                                  '--inh-caps', bound)) as follower:
+        follower.wait('anna: 2 messages: the mail is here')
+        session(office, 'carla').quit()
+        follower.wait('carla: 2 messages: the mail is here')
+    assert office.valijad('-t', '-c', office.conf).returncode == 0
+    assert mail_of(office) == wire_of(numbered(1, 2))
