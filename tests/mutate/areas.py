@@ -68,6 +68,7 @@ COVER = {
     'src/maildrop/maildir/bring.c': IMPORTS,
     'src/maildrop/maildir/migrate': MIGRATE,
     'src/cli/migrate': MIGRATE,
+    'src/cli/migrate/follow': (unit('cli', 'migrate_schedule'), system('migrate_follow')),
     'src/maildrop/maildir/foreign.c': IMPORTS,
     'src/maildrop/mail_origin.c': IMPORTS,
     'src/maildrop/uidl_format.c': IMPORTS,

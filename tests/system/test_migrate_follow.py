@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from office import PASSWORD, program, wait_until
+from office import NOBODY, PASSWORD, program, wait_until
 from pop import Pop
 from test_fetch_units import analyze
 from test_migrate import (has_switched, mail_of, numbered, session, site, the_site,  # noqa: F401
@@ -314,6 +314,28 @@ def test_options_that_do_not_go_with_it(site, serve, options):  # noqa: F811
     office = the_site(site, serve(numbered(1)), start=False)
     done = office.valija('migrate', '-c', office.conf, '--follow', *options, check=False)
     assert done.returncode == 64 and 'usage: valija migrate' in done.stderr
+
+
+FOLLOW = """
+import socket, sys
+link = socket.socket(socket.AF_UNIX)
+link.connect(sys.argv[1])
+link.sendall(b'1 logins migrate\\n')
+print(link.makefile().readline())
+"""
+
+
+def test_logins_are_for_those_who_may_give_commands(site, serve, need_root):  # noqa: F811
+    office = the_site(site, serve(numbered(1)))
+    session(office).quit()
+
+    def first_line(**whose):
+        return subprocess.run([sys.executable, '-c', FOLLOW, f'{office.scratch}/control'],
+                              capture_output=True, text=True, check=True, timeout=60,
+                              **whose).stdout
+    assert first_line().split('\t')[2:] == ['anna', 'old\n\n']
+    assert first_line(user=NOBODY, group=NOBODY, extra_groups=()).startswith(
+        'error\tthat is for root and the members of control.group')
 
 
 def where(office, user='anna'):
