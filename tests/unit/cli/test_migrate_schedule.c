@@ -220,7 +220,7 @@ static void test_what_somebody_has_to_mend(void **state)
 	(void)state;
 	login("anna");
 	assert_int_equal(ended(next("anna"), SCHEDULE_LATER, false), 0);
-	assert_int_equal(wait(), 30 * 1000); /* the login may have mended it meanwhile */
+	assert_int_equal(wait(), 3 * 1000); /* the login may have mended it meanwhile */
 	ended(next("anna"), SCHEDULE_LATER, false);
 	nobody_waits();
 	PASS("anna");

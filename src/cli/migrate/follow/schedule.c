@@ -14,6 +14,7 @@ enum {
 	SECTION_PAUSE_MS = 2000,
 	SECTION_PAUSE_MAX_MS = 10 * 60 * 1000,
 	RETRY_MS = 30 * 1000, /* between two rounds of a user that somebody has to mend */
+	MENDED_MS = 3000,     /* once, behind a login, which may have done so meanwhile */
 	DENIED_MAX = 3,       /* refused logins in a row: it may be all of them */
 	SECTION_NAME_MAX = 64,
 };
@@ -360,7 +361,7 @@ static void put_off(struct schedule *schedule, struct schedule_user *user, uint6
 	if (!user->urgent || user->tried_again)
 		return;
 	user->tried_again = true;
-	enter(schedule, user, now + RETRY_MS);
+	enter(schedule, user, now + MENDED_MS);
 }
 
 unsigned schedule_ended(struct schedule *schedule, struct schedule_user *user,
