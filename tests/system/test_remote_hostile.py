@@ -41,6 +41,14 @@ def log_in(office, password=PASSWORD):
     return client, client.ask(f'PASS {password}')
 
 
+def logs_in_again(office):
+    """A front that waits for the next auth may close a connection."""
+    try:
+        return log_in(office)[1].startswith('+OK')
+    except Closed:
+        return False
+
+
 def session(office):
     client, reply = log_in(office)
     assert reply.startswith('+OK'), reply
@@ -395,7 +403,7 @@ def test_a_connector_that_is_killed(front_of, serve, verb):  # noqa: F811
         assert not octets.endswith(b'bye\r\n') and octets.count(b'+OK') < 3
     assert killed.is_set() and server.deleted == []
     client.close()
-    wait_until(lambda: log_in(office)[1].startswith('+OK'))
+    wait_until(lambda: logs_in_again(office))
 
 
 def judging_slowly(serve):
@@ -423,7 +431,7 @@ def test_auth_that_is_killed_while_a_login_is_judged(front_of, serve):  # noqa: 
     assert client.line().startswith('-ERR [SYS/TEMP]')
     goes_on.set()
     server.idle()
-    wait_until(lambda: log_in(office)[1].startswith('+OK'))
+    wait_until(lambda: logs_in_again(office))
 
 
 def test_auth_that_dies_with_a_verdict(front_of, serve):  # noqa: F811
@@ -444,7 +452,7 @@ def test_auth_that_dies_with_a_verdict(front_of, serve):  # noqa: F811
         os.kill(pid, signal.SIGKILL)
     assert client.line().startswith('-ERR [SYS/TEMP]')
     wait_until(lambda: not any(thread.is_alive() for thread in server.threads))
-    wait_until(lambda: log_in(office)[1].startswith('+OK'))
+    wait_until(lambda: logs_in_again(office))
 
 
 def test_a_client_that_leaves_while_its_login_is_judged(front_of, serve):  # noqa: F811
