@@ -24,13 +24,14 @@ SECRETS = ('PASS', 'AUTH', 'USER', 'APOP')
 @pytest.fixture
 def front_of(make_office, tmp_path):
     """front_of(server, …): an office whose user anna has her mail at that server, judged there."""
-    def make(server, credentials='same', **more):
+    def make(server, credentials='same', users=('anna',), **more):
         office = make_office(start=False)
         office.allow('maildrop-failed', 'deletions-failed', 'is down', r'old/anna: ',
                      r'message \d+: ')
         with office.conf.open('a') as conf:
             conf.write(section(server.port, credentials, login='demo', **more))
-        add_remote_user(office, 'anna', 'remote=old', secret='')
+        for user in users:
+            add_remote_user(office, user, 'remote=old', secret='')
         return office.start()
     return make
 
@@ -366,6 +367,37 @@ def test_sessions_of_tls_are_resumed(front_of, serve, certificate):  # noqa: F81
     for _ in range(3):
         session(office).quit()
     assert server.tls_resumed == [False, True, True]
+
+
+def test_sessions_that_begin_at_once_are_resumed(front_of, serve, certificate):  # noqa: F811
+    """More of them than there are tickets: one of these is for all. All are here before any goes
+    on, so that none gets another ticket meanwhile."""
+    users = [f'anna{n}' for n in range(8)]
+    together = threading.Barrier(len(users))
+    crowd = threading.Event()
+
+    def meet(_, __):
+        if crowd.is_set():
+            together.wait(20)
+        return False
+    server = serve(numbered(), tls='implicit', certificate=certificate, resumes=True,
+                   hooks={'USER': meet})
+    office = front_of(server, tls='yes', verify=str(certificate[0]), users=users)
+
+    def begin(user):
+        client = Pop(office.pop3)
+        client.send(f'USER {user}\r\nPASS {PASSWORD}\r\n')
+        return client
+
+    def end(client):
+        assert client.line().startswith('+OK') and client.line().startswith('+OK')
+        client.quit()
+    for user in users:  # each connector has one ticket or two now
+        end(begin(user))
+    crowd.set()
+    for client in [begin(user) for user in users]:
+        end(client)
+    assert server.tls_resumed[len(users):] == [True] * len(users)
 
 
 # ---- our own processes ----

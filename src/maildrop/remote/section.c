@@ -288,9 +288,15 @@ bool section_resolve(struct section *section, struct section_wait *wait)
 
 /* ---- TLS ---- */
 
+/*
+ * A ticket is for one use, as long as there are others (tls_client.c); many sessions at once would
+ * make whole handshakes then, and each hold a certificate of its own. Our address shows what the
+ * last one of them shows. A server that does not take a ticket twice makes a whole handshake.
+ */
 int section_tls(struct section *section, int fd, struct tls_client **ret, struct err *err)
 {
 	const struct remote_server *server = section->server;
+	struct tls_kept *spent = NULL;
 	struct tls_client_settings settings = {
 		.host = server->host,
 		.ca_file = server->pin ? NULL : server->ca_file,
@@ -303,9 +309,11 @@ int section_tls(struct section *section, int fd, struct tls_client **ret, struct
 	if (loop_now(section->loop) >= section->verified + VERIFIED_MS)
 		drop_tickets(section);
 	if (section->ticket_count)
-		settings.kept = section->tickets[--section->ticket_count];
+		settings.kept = section->tickets[section->ticket_count - 1];
+	if (section->ticket_count > 1) /* the last one is for all until there is another */
+		spent = section->tickets[--section->ticket_count];
 	rc = tls_client_create(&settings, fd, ret, err);
-	tls_kept_destroy(settings.kept);
+	tls_kept_destroy(spent);
 	return rc;
 }
 
