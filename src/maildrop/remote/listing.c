@@ -16,7 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { ROOM_FIRST = 256 };
+enum { ROOM_FIRST = 16 };
 
 /* Messages are named by their ids; a name of its own for each is what the index needs. */
 static const char name[] = "m";

@@ -33,6 +33,61 @@ enum phase {
 	PHASE_OVER,
 };
 
+/* One that waits for the greeting. */
+static void make_client(struct talk *talk)
+{
+	talk->client = malloc(pop3_client_size(TALK_WINDOW));
+	if (!talk->client)
+		abort(); /* a new process is better than a session that waits for ever */
+	pop3_client_init_window(talk->client, POP3_KEEP_CRLF, TALK_LISTING_MAX, TALK_WINDOW);
+}
+
+/* A session of which nothing is asked needs none, and is so for most of its time. */
+static void rest(struct talk *talk)
+{
+	if (talk->phase != PHASE_READY || !talk->client || pop3_client_unanswered(talk->client))
+		return;
+	free(talk->client);
+	talk->client = NULL;
+}
+
+/* It goes on where it rested: behind the answer to the last command. */
+static void wake(struct talk *talk)
+{
+	pop3_span greeting = SPAN_LITERAL("+OK\r\n");
+	struct pop3_client_event event;
+	char unused[64];
+
+	if (talk->client)
+		return;
+	make_client(talk);
+	(void)pop3_client_next(talk->client, &greeting, unused, sizeof(unused), &event);
+}
+
+/* Of the octets that it needs: for the time of a login thousands of them may be there. */
+struct talk_login {
+	pop3_span secret; /* behind the name */
+	size_t size;      /* of name, NUL, secret */
+	char name[];
+};
+
+static struct talk_login *make_login(pop3_span name, pop3_span secret)
+{
+	size_t size = name.size + 1 + secret.size;
+	struct talk_login *login = malloc(sizeof(*login) + size);
+
+	if (!login)
+		return NULL;
+	login->size = size;
+	login->secret = (pop3_span){login->name + name.size + 1, secret.size};
+	if (name.size)
+		memcpy(login->name, name.data, name.size);
+	login->name[name.size] = '\0';
+	if (secret.size)
+		memcpy(login->name + name.size + 1, secret.data, secret.size);
+	return login;
+}
+
 int talk_init(struct talk *talk, pop3_span login, pop3_span secret, unsigned flags,
 	      struct talk_abilities *remembered, struct err *err)
 {
@@ -42,46 +97,42 @@ int talk_init(struct talk *talk, pop3_span login, pop3_span secret, unsigned fla
 	talk->stls = flags & TALK_STLS;
 	talk->token = flags & TALK_TOKEN;
 	talk->out_size = talk->token || secret.size > PASS_MAX ? TALK_OUT_LONG : TALK_OUT;
-	talk->out = calloc(1, talk->out_size);
-	talk->secret = malloc(sizeof(*talk->secret));
-	talk->client = malloc(pop3_client_size(TALK_WINDOW));
-	if (!talk->secret || !talk->out || !talk->client)
+	if (secret.size > SECRET_MAX || login.size > TALK_NAME_MAX ||
+	    (login.size && memchr(login.data, '\0', login.size)))
+		return err_set(err, EX_DATAERR, "the name or the password is too long for POP3");
+	talk->login = make_login(login, secret);
+	if (!talk->login)
 		return err_set(err, EX_OSERR, "out of memory");
-	pop3_client_init_window(talk->client, POP3_KEEP_CRLF, TALK_LISTING_MAX, TALK_WINDOW);
-	if (secret_set(talk->secret, secret) == 0 &&
-	    span_copy(login, talk->login, sizeof(talk->login)) == 0)
-		return 0;
-	secret_init(talk->secret);
-	return err_set(err, EX_DATAERR, "the name or the password is too long for POP3");
+	make_client(talk);
+	return 0;
 }
 
-/* What was sent may have been a secret; less room is needed from now on. */
-static void drop_secret(struct talk *talk)
+/* What was sent may have been the secret. Sessions are idle for most of their time. */
+static void drop_output(struct talk *talk)
 {
-	char *less;
+	if (talk->out && talk->login)
+		wipe(talk->out, talk->out_size);
+	free(talk->out);
+	talk->out = NULL;
+	talk->out_at = talk->out_used = 0;
+}
 
-	if (talk->secret)
-		secret_finish(talk->secret);
-	free(talk->secret);
-	talk->secret = NULL;
-	if (!talk->out)
-		return;
-	wipe(talk->out, talk->out_size);
-	less = talk->out_size > TALK_OUT ? realloc(talk->out, TALK_OUT) : NULL;
-	if (!less)
-		return;
-	talk->out = less;
+/* Less room for commands is needed from now on. */
+static void drop_login(struct talk *talk)
+{
+	if (talk->login)
+		wipe(talk->login->name, talk->login->size);
+	free(talk->login);
+	talk->login = NULL;
 	talk->out_size = TALK_OUT;
 }
 
 void talk_finish(struct talk *talk)
 {
-	drop_secret(talk);
+	drop_output(talk);
+	drop_login(talk);
 	free(talk->client);
 	talk->client = NULL;
-	free(talk->out);
-	talk->out = NULL;
-	talk->out_at = talk->out_used = 0;
 	talk_lend(talk, NULL, 0);
 	remote_listing_finish(&talk->listing);
 	talk->phase = PHASE_OVER;
@@ -91,6 +142,8 @@ void talk_finish(struct talk *talk)
 
 pop3_span talk_output(const struct talk *talk)
 {
+	if (!talk->out)
+		return (pop3_span){NULL, 0};
 	return (pop3_span){talk->out + talk->out_at, (size_t)(talk->out_used - talk->out_at)};
 }
 
@@ -101,9 +154,9 @@ void talk_sent(struct talk *talk, size_t size)
 	talk->out_at = (uint16_t)(talk->out_at + size);
 	if (talk->out_at < talk->out_used)
 		return;
-	talk->out_at = talk->out_used = 0;
-	if (talk->secret && talk->phase > PHASE_LOGIN)
-		drop_secret(talk);
+	drop_output(talk);
+	if (talk->login && talk->phase > PHASE_LOGIN)
+		drop_login(talk);
 	if (talk->phase == PHASE_DELETING)
 		send_deletes(talk);
 }
@@ -112,10 +165,16 @@ void talk_sent(struct talk *talk, size_t size)
 static int command(struct talk *talk, enum pop3_command which, uint32_t number, uint64_t lines,
 		   pop3_span text)
 {
-	int n = pop3_client_command(talk->client, which, number, lines, text,
-				    talk->out + talk->out_used,
-				    (size_t)(talk->out_size - talk->out_used));
+	int n;
 
+	if (!talk->out)
+		talk->out = malloc(talk->out_size);
+	if (!talk->out)
+		abort();
+	wake(talk);
+	n = pop3_client_command(talk->client, which, number, lines, text,
+				talk->out + talk->out_used,
+				(size_t)(talk->out_size - talk->out_used));
 	if (n < 0)
 		return -1;
 	talk->out_used = (uint16_t)(talk->out_used + n);
@@ -146,9 +205,7 @@ static const char *words(const struct pop3_client_event *event, char buf[WORDS_M
 
 static enum talk_event send_pass(struct talk *talk)
 {
-	const struct secret *secret = talk->secret;
-
-	if (command(talk, POP3_PASS, 0, 0, (pop3_span){secret->bytes, secret->size}) == 0)
+	if (command(talk, POP3_PASS, 0, 0, talk->login->secret) == 0)
 		return TALK_MORE;
 	err_set(&talk->err, EX_DATAERR, "the password cannot be sent by POP3");
 	return over(talk, MAILDROP_REFUSED);
@@ -178,20 +235,21 @@ static void gs2_name(const char *name, char *buf, size_t size)
 
 static int response_of(const struct talk *talk, char *buf, size_t size)
 {
-	const int secret = (int)talk->secret->size;
+	const struct talk_login *login = talk->login;
+	const int secret = (int)login->secret.size;
 	char name[3 * TALK_NAME_MAX + 4];
 
 	switch (talk->mechanism) {
 	case MECHANISM_PLAIN: /* RFC 4616 */
-		return snprintf(buf, size, "%c%s%c%.*s", 0, talk->login, 0, secret,
-				talk->secret->bytes);
+		return snprintf(buf, size, "%c%s%c%.*s", 0, login->name, 0, secret,
+				login->secret.data);
 	case MECHANISM_BEARER: /* RFC 7628 section 3.1 */
-		gs2_name(talk->login, name, sizeof(name));
+		gs2_name(login->name, name, sizeof(name));
 		return snprintf(buf, size, "n,a=%s,\1auth=Bearer %.*s\1\1", name, secret,
-				talk->secret->bytes);
+				login->secret.data);
 	default:
-		return snprintf(buf, size, "user=%s\1auth=Bearer %.*s\1\1", talk->login, secret,
-				talk->secret->bytes);
+		return snprintf(buf, size, "user=%s\1auth=Bearer %.*s\1\1", login->name, secret,
+				login->secret.data);
 	}
 }
 
@@ -242,9 +300,9 @@ static enum talk_event log_in(struct talk *talk)
 	if (talk->token)
 		return authenticate(talk, able->bearer && !able->xoauth2 ? MECHANISM_BEARER
 									 : MECHANISM_XOAUTH2);
-	if (able->plain && (!able->user || talk->secret->size > PASS_MAX))
+	if (able->plain && (!able->user || talk->login->secret.size > PASS_MAX))
 		return authenticate(talk, MECHANISM_PLAIN);
-	if (command(talk, POP3_USER, 0, 0, span_of(talk->login)) < 0) {
+	if (command(talk, POP3_USER, 0, 0, span_of(talk->login->name)) < 0) {
 		err_set(&talk->err, EX_DATAERR, "the name cannot be sent by POP3");
 		return over(talk, MAILDROP_REFUSED);
 	}
@@ -358,7 +416,7 @@ bool talk_blocked(const struct talk *talk)
 bool talk_waits(const struct talk *talk)
 {
 	return talk->phase != PHASE_OVER &&
-	       (pop3_client_unanswered(talk->client) > 0 || talk->out_used > 0);
+	       ((talk->client && pop3_client_unanswered(talk->client) > 0) || talk->out_used > 0);
 }
 
 /* ---- what that server says ---- */
@@ -691,8 +749,10 @@ enum talk_event talk_next(struct talk *talk, pop3_span *in)
 {
 	char unwanted[4096];
 
+	if (!talk->client && in->size && talk->phase != PHASE_OVER)
+		return broken(talk, "the other server answers what was not asked");
 	/* without input, too: the end of a body may be known behind its last octets */
-	while (talk->phase != PHASE_OVER && !talk_blocked(talk)) {
+	while (talk->client && talk->phase != PHASE_OVER && !talk_blocked(talk)) {
 		bool wanted = goes_to_room(talk);
 		char *scratch = wanted ? talk->room + talk->room_used : unwanted;
 		size_t room = wanted ? talk_room(talk) : sizeof(unwanted);
@@ -705,5 +765,7 @@ enum talk_event talk_next(struct talk *talk, pop3_span *in)
 		if (result != TALK_MORE)
 			return result;
 	}
+	if (!in->size)
+		rest(talk);
 	return talk->phase == PHASE_OVER ? TALK_OVER : TALK_MORE;
 }

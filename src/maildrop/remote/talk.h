@@ -39,7 +39,7 @@ enum talk_event {
 };
 
 struct talk {
-	struct pop3_client *client;        /* with a window of TALK_WINDOW; owned */
+	struct pop3_client *client;        /* owned; NULL: nothing is asked */
 	struct talk_abilities *remembered; /* of all sessions at that server */
 	struct talk_abilities able;        /* of this one: nobody else changes it */
 	struct remote_listing listing;
@@ -47,9 +47,8 @@ struct talk {
 	struct err err;
 	uint8_t phase;
 	bool stls, token;
-	uint8_t mechanism; /* of AUTH */
-	char login[TALK_NAME_MAX + 1];
-	struct secret *secret; /* wiped and freed when it was sent; owned */
+	uint8_t mechanism;        /* of AUTH */
+	struct talk_login *login; /* name and secret: wiped and freed when they were sent; owned */
 	/* of a body */
 	char *room; /* for its octets; borrowed, NULL: none was lent */
 	size_t room_size, room_used;
@@ -62,7 +61,7 @@ struct talk {
 	uint32_t count, sent, answered;
 	bool not_all;
 	bool judged; /* that server has answered the login */
-	char *out;
+	char *out;   /* NULL: nothing is to be sent */
 	uint16_t out_size, out_at, out_used;
 };
 

@@ -140,14 +140,13 @@ static struct store_who who_of(const struct keeper_session *session)
 
 	const struct keeper_login *login = session->login;
 
-	return (struct store_who){
-		.front = session->front,
-		.session = session->node.key,
-		.login = span_of(login ? login->name : ""),
-		.secret = {login ? login->secret.bytes : "", login ? login->secret.size : 0},
-		.flags = (session->no_delete ? STORE_NO_DELETE : 0u) |
-			 (takeover ? STORE_TAKE_OVER : 0u) |
-			 (session->migrates ? STORE_MIGRATES : 0u)};
+	return (struct store_who){.front = session->front,
+				  .session = session->node.key,
+				  .login = login ? login->name : SPAN_LITERAL(""),
+				  .secret = login ? login->secret : SPAN_LITERAL(""),
+				  .flags = (session->no_delete ? STORE_NO_DELETE : 0u) |
+					   (takeover ? STORE_TAKE_OVER : 0u) |
+					   (session->migrates ? STORE_MIGRATES : 0u)};
 }
 
 /* ---- it is open ---- */
@@ -216,7 +215,7 @@ static void opened(struct keeper_session *session, bool absent)
 	int fds[2];
 
 	if (is_judged(session) && !session->login->judged) {
-		secret_finish(&session->login->secret);
+		keeper_login_wipe(session->login);
 		send_verdict(session, REASON_OK);
 		return;
 	}
@@ -531,19 +530,12 @@ void keeper_open_remote(struct peer *auth, const struct ipc_open_remote *message
 
 	if (!session)
 		return;
-	session->login = calloc(1, sizeof(*session->login));
-	if (!session->login)
-		abort();
+	keeper_login_make(session, name, secret);
 	session->login->auth = message->judge ? auth->instance : 0;
 	session->login->logged = message->judge == 2;
 	session->part = (uint8_t)message->part;
-	if (span_copy(name, session->login->name, sizeof(session->login->name)) < 0 ||
-	    secret_set(&session->login->secret, secret) < 0) {
-		not_opened(session, MAILDROP_REFUSED, "the name or the password is too long");
-		return;
-	}
 	begin(session);
-	secret_finish(&session->login->secret); /* the store has it */
+	keeper_login_wipe(session->login); /* the store has it */
 }
 
 void keeper_go(struct peer *auth, const struct ipc_verdict *message)

@@ -85,10 +85,30 @@ void keeper_stop_waiting(struct keeper_opening *opening)
 
 /* ---- ends ---- */
 
+void keeper_login_make(struct keeper_session *session, pop3_span name, pop3_span secret)
+{
+	struct keeper_login *login = operation(sizeof(*login) + name.size + secret.size);
+
+	login->size = name.size + secret.size;
+	login->name = (pop3_span){login->text, name.size};
+	login->secret = (pop3_span){login->text + name.size, secret.size};
+	if (name.size)
+		memcpy(login->text, name.data, name.size);
+	if (secret.size)
+		memcpy(login->text + name.size, secret.data, secret.size);
+	session->login = login;
+}
+
+void keeper_login_wipe(struct keeper_login *login)
+{
+	wipe(login->text + login->name.size, login->secret.size);
+	login->secret.size = 0;
+}
+
 void keeper_login_free(struct keeper_session *session)
 {
 	if (session->login)
-		wipe(session->login, sizeof(*session->login));
+		wipe(session->login->text, session->login->size);
 	free(session->login);
 	session->login = NULL;
 }

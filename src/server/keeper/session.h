@@ -12,8 +12,10 @@ struct keeper_login {
 	uint64_t auth; /* instance: it gets the VERDICT; 0: there is none */
 	bool logged;   /* what that server says to a wrong secret is logged */
 	bool judged;   /* VERDICT was sent: GO is waited for */
-	char name[IPC_TEXT_MAX + 1];
-	struct secret secret;
+	/* in text; the secret is wiped when the store has it */
+	pop3_span name, secret;
+	size_t size;
+	char text[];
 };
 
 /* While a maildrop is being opened, unless that was done at once. */
@@ -61,6 +63,8 @@ struct keeper_session {
 	char user[];        /* its name, for the log; behind it the label */
 };
 
+void keeper_login_make(struct keeper_session *session, pop3_span name, pop3_span secret);
+void keeper_login_wipe(struct keeper_login *login);
 void keeper_login_free(struct keeper_session *session);
 /* The peer of the session's front. NULL: the front is gone. */
 struct peer *keeper_session_front(const struct keeper_session *session);

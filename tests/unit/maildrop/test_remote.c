@@ -104,7 +104,7 @@ static void test_it_opens(void **state)
 	expect_asked("USER anna\r\nPASS pass word\r\n");
 	assert_string_equal(hear("+OK\r\n+OK\r\n"), "");
 	expect_asked("LIST\r\nUIDL\r\n");
-	assert_null(talk.secret);
+	assert_null(talk.login);
 	assert_string_equal(hear(LISTS), "O");
 	assert_int_equal(talk.listing.count, 2);
 	assert_int_equal(talk.listing.octets, 120);
@@ -378,6 +378,27 @@ static void test_a_message(void **state)
 	talk_finish(&talk);
 }
 
+/* An idle session holds nothing that only answers need, and gets none. */
+static void test_an_idle_session(void **state)
+{
+	char room[8192];
+
+	(void)state;
+	open_session();
+	for (int i = 0; i < 2; i++) {
+		assert_null(talk.client);
+		assert_null(talk.out);
+		assert_false(talk_waits(&talk));
+		assert_string_equal(hear(""), "");
+		fetch(1, room, sizeof(room));
+		assert_true(talk_waits(&talk));
+		assert_string_equal(hear("+OK\r\na\r\n.\r\n"), "A");
+		taken(room, "a\r\n", true);
+	}
+	assert_string_equal(hear("+OK\r\n"), "X");
+	over(MAILDROP_TEMP, "what was not asked");
+}
+
 /* A client that has enough of a message: the rest is read away, and is not the next one's. */
 static void test_what_nobody_wants(void **state)
 {
@@ -597,6 +618,7 @@ int main(void)
 		cmocka_unit_test(test_refusals_of_a_login),
 		cmocka_unit_test(test_listings_that_cannot_be),
 		cmocka_unit_test(test_a_message),
+		cmocka_unit_test(test_an_idle_session),
 		cmocka_unit_test(test_what_nobody_wants),
 		cmocka_unit_test(test_a_body_waits_for_room),
 		cmocka_unit_test(test_a_body_has_bounds),
