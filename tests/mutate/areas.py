@@ -359,7 +359,7 @@ COVER = {
     'src/cli/last_seen.c': ([], system('last_logins')),
     'src/cli/user_list.c': ([], system('last_logins', 'user_list')),
     'src/cli/asker.c': ([], system('user_show', 'user_list')),
-    'src/base': (unit('base', 'array descriptor digest text crc32c crc32c_table log hash_map '
+    'src/base': (unit('base', 'array descriptor digest seal text crc32c crc32c_table log hash_map '
                       'histogram secret siphash table'),
                  system('protocol')),
     'src/sys': (unit('sys', 'arena chan conn filter loop notify process workers tls sandbox '
