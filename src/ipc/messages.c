@@ -140,7 +140,7 @@ static bool judge_open_remote(const void *message)
 	const struct ipc_open_remote *m = message;
 
 	return m->remote < IPC_REMOTES_MAX && m->no_delete <= 1 && m->judge <= 2 &&
-	       (m->part == PART_WHOLE || m->part == PART_THERE) &&
+	       (m->part == PART_WHOLE || m->part == PART_THERE) && m->patient <= 1 &&
 	       m->login_delay <= IPC_LOGIN_DELAY_MAX && m->head.texts[0] <= IPC_TEXT_MAX &&
 	       m->head.texts[1] <= IPC_LABEL_MAX && m->head.texts[2] <= IPC_TEXT_MAX &&
 	       m->head.texts[3] <= IPC_REMOTE_SECRET_MAX;
@@ -186,6 +186,21 @@ static bool judge_logged_in(const void *message)
 	const struct ipc_logged_in *m = message;
 
 	return m->mta <= 1 && m->head.texts[0] <= IPC_TEXT_MAX && m->head.texts[1] <= IPC_LABEL_MAX;
+}
+
+static bool judge_learned(const void *message)
+{
+	const struct ipc_learned *m = message;
+
+	return m->head.texts[0] >= 1 && m->head.texts[0] <= IPC_SECTION_MAX &&
+	       m->head.texts[1] <= IPC_TEXT_MAX && m->head.texts[2] == IPC_SEALED;
+}
+
+static bool judge_hurry(const void *message)
+{
+	const struct ipc_hurry *m = message;
+
+	return m->root < IPC_ROOTS_MAX && m->head.texts[0] <= IPC_TEXT_MAX;
 }
 
 static bool judge_recipient_open(const void *message)
@@ -822,6 +837,7 @@ bool ipc_answers(enum ipc_type answer, enum ipc_type asked)
 		{IPC_READ_STREAM, IPC_BODY_FAILED},
 		{IPC_OPEN_REMOTE, IPC_VERDICT},
 		{IPC_OPEN_MIGRATES, IPC_NOT_HERE},
+		{IPC_OPEN_MIGRATES, IPC_HERE},
 		{IPC_COMMIT, IPC_GONE},
 		{IPC_HOLDER_ASK, IPC_HOLDER},
 		{IPC_TAKE, IPC_TAKEN},

@@ -118,6 +118,8 @@ enum {
 	IPC_DATABASES_MAX = 64,           /* CONFIG_DATABASES_MAX */
 	IPC_REMOTES_MAX = 64,             /* CONFIG_REMOTES_MAX */
 	IPC_REMOTE_SECRET_MAX = 4096,     /* octets of a password in OPEN_REMOTE */
+	IPC_SECTION_MAX = 63,             /* of the name of a remote section */
+	IPC_SEALED = 556,                 /* SEAL_TEXT_SIZE */
 	IPC_LOOKUP_NAMES_MAX = 6,         /* spellings in one FIND */
 	IPC_LOOKUP_SECRET_MAX = 16384,    /* octets of a password or token in VERIFY */
 	IPC_ANSWER_MAX = 16384,           /* octets of fields in an ANSWER */
@@ -454,12 +456,13 @@ struct ipc_open_remote {
 	uint32_t remote;                 /* the section's place in the configuration */
 	uint32_t no_delete, login_delay; /* as in OPEN */
 	uint32_t part;                   /* WHOLE, THERE: goes back in OPENED */
-	uint32_t unused;
-	uint32_t judge; /* 1: the other server judges the secret: VERDICT says how, and the front
-			   gets nothing before GO; 2: the same, and its words are logged */
+	uint32_t patient; /* [IN-USE] is tried again for a while: a copying gives way */
+	uint32_t judge;   /* 1: the other server judges the secret: VERDICT says how, and the front
+			     gets nothing before GO; 2: the same, and its words are logged */
 };
 /* connector → auth VERDICT: OK, or why not; auth → connector GO: OK: the front gets the maildrop;
- * keeper → auth NOT_HERE: the session is to be opened at a connector (reason 0) */
+ * keeper → auth NOT_HERE: the session is to be opened at a connector (reason 0), HERE: that of
+ * OPEN_MIGRATES was opened, or refused, where the mail has moved to (reason 0) */
 struct ipc_verdict {
 	struct ipc_head head;
 	uint64_t front, session, ticket;
@@ -468,6 +471,11 @@ struct ipc_verdict {
 	uint32_t part;        /* of NOT_HERE: HERE: some of it is here, and is open; of GO: as in
 				 OPEN_REMOTE */
 	uint32_t unused;
+};
+/* auth → keeper; text: home; best effort: a login will want the mail that is being copied there */
+struct ipc_hurry {
+	struct ipc_head head;
+	uint32_t root, unused; /* of home */
 };
 /* auth → connector; texts: user, the name at the other server, address */
 struct ipc_recipient_remote {
@@ -638,7 +646,8 @@ struct ipc_database {
 	uint64_t size;
 	uint32_t index, unused; /* in the configuration */
 };
-/* monitor → connector; fd: sealed memory file of the passwords of sections: name NUL value NUL … */
+/* monitor → connector; fd: sealed memory file of the passwords of sections: name NUL value NUL …;
+ * monitor → auth: the same with their keys that seal passwords (learn) */
 struct ipc_remotes {
 	struct ipc_head head;
 	uint64_t size;
@@ -722,6 +731,12 @@ struct ipc_logged_in {
 	struct ipc_head head;
 	uint32_t day; /* days since 1970 */
 	uint32_t mta; /* at an MTA; 0: POP3 */
+};
+
+/* auth → logins; texts: the section that accepted the password, the user's name, what
+ * seal_password made of it */
+struct ipc_learned {
+	struct ipc_head head;
 };
 
 /* control → auth; text: a user, an address or the id of a session ("": every session). The answer
@@ -1117,7 +1132,7 @@ struct ipc_trace_user {
 	  IPC_PENALTY_ROWS_MAX * sizeof(struct ipc_penalty), 0, 0, judge_penalty_page)             \
 	X(JUDGED, 400, ipc_judged, IPC_S, IPC_M, 0, 0, IPC_TEXT_MAX, 1, 0, judge_judged)           \
 	X(CERTIFIED, 401, ipc_session, IPC_F, IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0, judge_any)          \
-	X(REMOTES, 420, ipc_remotes, IPC_M, IPC_R, 1, 1, 0, 0, 0, judge_remotes)                   \
+	X(REMOTES, 420, ipc_remotes, IPC_M, IPC_A | IPC_R, 1, 1, 0, 0, 0, judge_remotes)           \
 	X(OPEN_REMOTE, 421, ipc_open_remote, IPC_A, IPC_R, 0, 0,                                   \
 	  2 * IPC_TEXT_MAX + IPC_LABEL_MAX + IPC_REMOTE_SECRET_MAX, 4, 1, judge_open_remote)       \
 	X(VERDICT, 422, ipc_verdict, IPC_R, IPC_A, 0, 0, 0, 0, 0, judge_verdict)                   \
@@ -1130,6 +1145,10 @@ struct ipc_trace_user {
 	X(NOT_HERE, 428, ipc_verdict, IPC_K, IPC_A, 0, 0, 0, 0, 0, judge_verdict)                  \
 	X(RCPT_REMOTE, 429, ipc_recipient_remote, IPC_A, IPC_R, 0, 0, 3 * IPC_TEXT_MAX, 3, 0,      \
 	  judge_recipient_remote)                                                                  \
+	X(HERE, 430, ipc_verdict, IPC_K, IPC_A, 0, 0, 0, 0, 0, judge_verdict)                      \
+	X(LEARNED, 431, ipc_learned, IPC_A, IPC_W, 0, 0,                                           \
+	  IPC_TEXT_MAX + IPC_SECTION_MAX + IPC_SEALED, 3, 0, judge_learned)                        \
+	X(HURRY, 432, ipc_hurry, IPC_A, IPC_K, 0, 0, IPC_TEXT_MAX, 1, 0, judge_hurry)              \
 	X(GUARD, 440, ipc_guard, IPC_K, IPC_M, 0, 0, 2 * IPC_TEXT_MAX, 2, 0, judge_guard)          \
 	X(NODES, 460, ipc_nodes, IPC_A | IPC_K, IPC_K | IPC_A, 0, 0, IPC_TEXT_MAX, 1, 0,           \
 	  judge_nodes)                                                                             \

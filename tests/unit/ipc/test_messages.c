@@ -195,6 +195,11 @@ static size_t sound_message(const struct row *row)
 		sound.head.texts[0] = IPC_TEXT_MAX;
 		sound.head.texts[1] = IPC_LABEL_MAX;
 		break;
+	case IPC_LEARNED:
+		sound.head.texts[0] = IPC_SECTION_MAX;
+		sound.head.texts[1] = IPC_TEXT_MAX;
+		sound.head.texts[2] = IPC_SEALED;
+		break;
 	case IPC_VERIFY:
 		sound.verify.kind = LOOKUP_PASSWORD;
 		sound.head.texts[0] = 255;
@@ -433,6 +438,9 @@ static void test_threat_61_ranges(void **state)
 		FIELD(NOT_HERE, ipc_verdict, part, PART_COUNT),
 		FIELD(OPENED, ipc_opened, part, PART_THERE), /* and not remote */
 		FIELD(OPENED, ipc_opened, part, PART_COUNT),
+		FIELD(OPEN_REMOTE, ipc_open_remote, patient, 2),
+		FIELD(HURRY, ipc_hurry, root, IPC_ROOTS_MAX),
+		FIELD(HERE, ipc_verdict, reason, REASON_COUNT),
 		FIELD(OPEN_REMOTE, ipc_open_remote, login_delay, IPC_LOGIN_DELAY_MAX + 1),
 		FIELD(VERDICT, ipc_verdict, reason, REASON_COUNT),
 		FIELD(GO, ipc_verdict, login_delay, IPC_LOGIN_DELAY_MAX + 1),
