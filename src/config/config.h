@@ -123,6 +123,7 @@ enum config_remote_credentials {
 };
 
 /* Another POP3 server: config/remote.h */
+#define CONFIG_LEARN_SUFFIX ".learn" /* of the key that seals: the other one has none */
 struct config_remote {
 	char name[64];
 	char host[CONFIG_NAME_MAX];
@@ -133,6 +134,7 @@ struct config_remote {
 	char login[128];                     /* the name there, with placeholders */
 	char verify[CONFIG_PATH_MAX];        /* PEM, or "sha256//…" */
 	char password_file[CONFIG_PATH_MAX]; /* or "credential:NAME"; "" none */
+	char learn[CONFIG_PATH_MAX];         /* the key that seals passwords; "" none are learned */
 	char lmtp_host[CONFIG_NAME_MAX];     /* mail for its users goes there; "" nowhere */
 	uint32_t lmtp_port;
 	uint32_t lmtp_tls; /* enum config_remote_tls */

@@ -22,7 +22,8 @@ enum key {
 	KEY_GRANTS,
 	KEY_TIMEOUT,
 	KEY_LMTP,
-	KEY_LMTP_TLS
+	KEY_LMTP_TLS,
+	KEY_LEARN
 };
 
 static const struct remote_key keys[] = {
@@ -63,6 +64,10 @@ static const struct remote_key keys[] = {
 		 "\"no\": that mail goes in clear text; \"starttls\": STARTTLS, or nothing "
 		 "is sent; \"yes\":\n"
 		 "TLS from the first octet. verify counts for it, too."},
+	[KEY_LEARN] = {"learn", "",
+		       "same: passwords of users with migrate that the server accepts are "
+		       "written down, sealed\n"
+		       "with this key of valija migrate --make-key (its name ends in .learn)."},
 };
 
 static const char *const tls_words[] = {"yes", "starttls", "no"};
@@ -127,6 +132,8 @@ const char *config_remote_text(const struct config_remote *remote, const char *n
 			       : "";
 	case KEY_LMTP_TLS:
 		return tls_words[remote->lmtp_tls];
+	case KEY_LEARN:
+		return remote->learn;
 	}
 	return "";
 }
@@ -287,6 +294,21 @@ static int set_password_file(const struct config *config, struct config_remote *
 			      sizeof(remote->password_file), err);
 }
 
+/* The private key lies beside it, under the name without the suffix. */
+static int set_learn(const struct config *config, struct config_remote *remote, const char *value,
+		     struct err *err)
+{
+	size_t size = strlen(value), suffix = strlen(CONFIG_LEARN_SUFFIX);
+
+	if (size <= suffix || strcmp(value + size - suffix, CONFIG_LEARN_SUFFIX) != 0 ||
+	    strpbrk(value, "\n\r\t"))
+		return err_set(err, EX_CONFIG,
+			       "learn = \"%s\": write the path of the key that seals, which valija "
+			       "migrate --make-key FILE makes as FILE" CONFIG_LEARN_SUFFIX,
+			       value);
+	return config_resolve(config->directory, value, remote->learn, sizeof(remote->learn), err);
+}
+
 static int set_timeout(struct config_remote *remote, const char *value, struct err *err)
 {
 	const struct config_key form = {
@@ -340,6 +362,8 @@ int config_remote_set(struct config *config, const char *name, const char *value
 		return set_lmtp(remote, value, err);
 	case KEY_LMTP_TLS:
 		return set_word(name, tls_words, 3, value, &remote->lmtp_tls, err);
+	case KEY_LEARN:
+		return set_learn(config, remote, value, err);
 	}
 	return 0;
 }
@@ -364,6 +388,11 @@ int config_remote_end(struct config *config, struct err *err)
 		return err_set(err, EX_CONFIG,
 			       "remote \"%s\": with credentials = %s no stored password is sent: "
 			       "leave password_file out",
+			       remote->name, credential_words[remote->credentials]);
+	if (remote->credentials != CONFIG_REMOTE_SAME && remote->learn[0])
+		return err_set(err, EX_CONFIG,
+			       "remote \"%s\": with credentials = %s no password is learned: leave "
+			       "learn out",
 			       remote->name, credential_words[remote->credentials]);
 	if (remote->credentials == CONFIG_REMOTE_OAUTH && remote->tls == CONFIG_REMOTE_CLEAR)
 		return err_set(err, EX_CONFIG, "remote \"%s\": tokens are not sent without TLS",

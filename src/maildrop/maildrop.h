@@ -124,7 +124,8 @@ enum maildrop_status maildrop_open(const struct maildrop_settings *settings, int
  * so; or, *ret_partly, it has not yet, and this is what came here meanwhile: as long as the session
  * is open nothing more of it moves. ELSEWHERE: it has not, and nothing is here, or the switch is
  * half done. ABSENT: nothing of it is here. IN_USE: also where its messages are being copied just
- * now; whoever copies is told that a client waits, and gives way.
+ * now; whoever copies is told that a client waits, and gives way. ret NULL: that alone is done;
+ * never OK.
  */
 enum maildrop_status maildrop_open_moving(const struct maildrop_settings *settings, int root_fd,
 					  const char *home, struct maildrop **ret, bool *ret_partly,

@@ -86,6 +86,7 @@ enum {
 	STORE_NO_DELETE = 1, /* the session commits nothing */
 	STORE_TAKE_OVER = 2, /* an idle session elsewhere may be ended for it */
 	STORE_MIGRATES = 4,  /* it moves here from another server: maildrop_open_moving */
+	STORE_LOOKS = 8, /* with it: what copies it is told; nothing is opened, it is never OK */
 };
 struct store_who {
 	uint64_t front, session; /* names the session for ever */

@@ -113,8 +113,10 @@ static void open_here(const struct thread_job *job, struct store_open *op)
 	const char *path = job->where->path;
 
 	if (op->who.flags & STORE_MIGRATES)
-		op->op.status = maildrop_open_moving(&t->settings, t->lanes.root_fd, path,
-						     &op->maildrop, &op->partly, &op->op.err);
+		op->op.status =
+			maildrop_open_moving(&t->settings, t->lanes.root_fd, path,
+					     op->who.flags & STORE_LOOKS ? NULL : &op->maildrop,
+					     &op->partly, &op->op.err);
 	else
 		op->op.status = maildrop_open(&t->settings, t->lanes.root_fd, path, &op->maildrop,
 					      &op->op.err);

@@ -350,8 +350,8 @@ static int refuse_remote(const struct user_fields *fields, struct err *err)
 		       user->name, shown);
 }
 
-/* The mail is here, and a part of it still elsewhere: the copying has no client whose password it
- * could use. */
+/* The mail is here, and a part of it still elsewhere. The copying needs a password: where the other
+ * server alone judges it, that has to be learned. */
 static int set_migrate(const struct user_fields *fields, struct err *err)
 {
 	const struct config *config = fields->mail.config;
@@ -368,14 +368,16 @@ static int set_migrate(const struct user_fields *fields, struct err *err)
 			       "valija.conf has no section remote \"%s\" { }: write one",
 			       user->name, shown, shown);
 	user->migrate_section = (uint32_t)place + 1;
-	if (config->remotes[place].credentials == CONFIG_REMOTE_SAME)
-		return err_set(
-			err, EX_CONFIG,
-			"the mail of %s moves here from another server (migrate=%s) while "
-			"nobody is logged in, and that section has credentials = same: write "
-			"\"stored\", with remote_password or a master user's password_file, "
-			"or \"oauth\"",
-			user->name, shown);
+	if (config->remotes[place].credentials == CONFIG_REMOTE_SAME &&
+	    !config->remotes[place].learn[0])
+		return err_set(err, EX_CONFIG,
+			       "the mail of %s moves here from another server (migrate=%s) while "
+			       "nobody is logged in, and that section has credentials = same: call "
+			       "valija migrate --make-key FILE, and write learn = "
+			       "\"FILE" CONFIG_LEARN_SUFFIX
+			       "\"; or write \"stored\", with remote_password or a master user's "
+			       "password_file, or \"oauth\"",
+			       user->name, shown);
 	return 0;
 }
 

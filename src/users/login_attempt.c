@@ -44,13 +44,29 @@ enum login_verdict login_challenge_with(struct login *login, pop3_span text)
 	return LOGIN_MORE;
 }
 
-uint32_t login_remote(const struct login *login, const struct user *user)
+static const struct config_remote *section_of(const struct login *login, uint32_t section)
 {
 	const struct config *config = login->service->site;
 
-	return config && user->remote_section && user->remote_section <= config->remote_count
-		       ? config->remotes[user->remote_section - 1].credentials
-		       : 0;
+	return config && section && section <= config->remote_count ? &config->remotes[section - 1]
+								    : NULL;
+}
+
+uint32_t login_remote(const struct login *login, const struct user *user)
+{
+	const struct config_remote *remote = section_of(login, user->remote_section);
+
+	return remote ? remote->credentials : 0;
+}
+
+bool login_is_judged_there(const struct login *login)
+{
+	const struct user *user = &login->user;
+	const struct config_remote *moves = section_of(login, user->migrate_section);
+
+	if (moves && moves->credentials == CONFIG_REMOTE_SAME)
+		return !login->unserved[0]; /* its maildrop has to be here, too */
+	return login->unserved[0] && login_remote(login, user) == CONFIG_REMOTE_SAME;
 }
 
 bool login_is_for_remote(const struct login *login, const struct user *user)
@@ -69,27 +85,33 @@ enum login_verdict login_elsewhere(struct login *login)
 				  "no login for this user: nologin in the entry");
 	login->phase = PHASE_OVER;
 	login->verdict = LOGIN_ELSEWHERE;
-	snprintf(login->reason, sizeof(login->reason), "judged by the server of remote=%s",
-		 login->user.remote);
+	snprintf(login->reason, sizeof(login->reason), "judged by the server of remote \"%s\"",
+		 section_of(login, login->user.remote_section ? login->user.remote_section
+							      : login->user.migrate_section)
+			 ->name);
 	return LOGIN_ELSEWHERE;
+}
+
+/* The secret is right here, and another server's word counts. */
+static enum login_verdict proven_for_there(struct login *login)
+{
+	if (login->password.size && !login->app_matched)
+		return login_elsewhere(login);
+	return login_over(login, LOGIN_UNSERVED,
+			  "the server that has, or had, the mail needs the password itself "
+			  "(credentials = same): log in with PASS, PLAIN or LOGIN");
 }
 
 /* The secret is right, and the mail is not here. */
 static enum login_verdict proven_for_remote(struct login *login, const char *how)
 {
-	uint32_t credentials = login_remote(login, &login->user);
-
 	if (login->user.nologin)
 		return login_over(login, LOGIN_DENIED,
 				  "no login for this user: nologin in the entry");
 	if (login_is_for_remote(login, &login->user))
 		return login_over(login, LOGIN_GRANTED, how);
-	if (credentials == CONFIG_REMOTE_SAME && login->password.size && !login->app_matched)
-		return login_elsewhere(login);
-	if (credentials == CONFIG_REMOTE_SAME)
-		return login_over(login, LOGIN_UNSERVED,
-				  "the server that has the mail needs the password itself "
-				  "(credentials = same): log in with PASS, PLAIN or LOGIN");
+	if (login_is_judged_there(login))
+		return proven_for_there(login);
 	return login_over(login, login->user.remote[0] ? LOGIN_UNSERVED : LOGIN_TEMP,
 			  login->unserved);
 }
@@ -100,6 +122,8 @@ enum login_verdict login_proven(struct login *login, const char *how)
 		return login_over(login, LOGIN_DENIED, "asks to act for another user");
 	if (login->unserved[0])
 		return proven_for_remote(login, how);
+	if (login_is_judged_there(login))
+		return proven_for_there(login);
 	return login_over(login, LOGIN_GRANTED, how);
 }
 

@@ -124,6 +124,9 @@ void login_settle_name(struct login *login);
 uint32_t login_remote(const struct login *login, const struct user *user);
 /* Whether a login that is proved here opens a maildrop there. */
 bool login_is_for_remote(const struct login *login, const struct user *user);
+/* Whether the other server alone judges the user's passwords (credentials = same): it has the mail,
+ * or the mail moves here from it, or has moved, and the field is still there. */
+bool login_is_judged_there(const struct login *login);
 /* The user's other server is to judge the password that the client gave. */
 enum login_verdict login_elsewhere(struct login *login);
 /* Fills user and known, once. False: a database has to be asked, or is down: login_no_entry. */

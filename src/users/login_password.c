@@ -157,8 +157,7 @@ enum login_verdict login_verify(struct login *login, bool fast)
 		return login_no_entry(login);
 	if (login->finding && login->finding->secret != FINDING_UNJUDGED)
 		return judged(login);
-	if (login->unserved[0] && login->may_log_in && login->password.size &&
-	    login_remote(login, &login->user) == CONFIG_REMOTE_SAME)
+	if (login->may_log_in && login->password.size && login_is_judged_there(login))
 		return login_elsewhere(login);
 	if (!login->known && login->finding && login->finding->judges)
 		return wrong(login); /* the database has done the work of a wrong password */

@@ -152,7 +152,7 @@ static enum login_verdict complete(struct login *login)
 	if (login->user.nologin)
 		return refuse(login, "no login for this user");
 	snprintf(how, sizeof(how), "%s", login->reason);
-	return login_over(login, LOGIN_GRANTED, how);
+	return login_proven(login, how);
 }
 
 enum login_verdict login_token_verdict(struct login *login)

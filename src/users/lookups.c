@@ -126,7 +126,20 @@ static int read_secrets(const struct config *config, const struct config_databas
 	return rc;
 }
 
-int remotes_open(const struct config *config, int *ret_fd, uint64_t *ret_size, struct err *err)
+static const char *password_of(const struct config_remote *remote)
+{
+	return remote->password_file;
+}
+
+static const char *learn_of(const struct config_remote *remote)
+{
+	return remote->learn;
+}
+
+/* The files that sections name, in one memory file. */
+static int seal_files(const struct config *config,
+		      const char *(*file_of)(const struct config_remote *remote), int *ret_fd,
+		      uint64_t *ret_size, struct err *err)
 {
 	char *text = NULL;
 	size_t size = 0;
@@ -139,8 +152,8 @@ int remotes_open(const struct config *config, int *ret_fd, uint64_t *ret_size, s
 	for (uint32_t i = 0; i < config->remote_count && rc == 0; i++) {
 		const struct config_remote *remote = &config->remotes[i];
 
-		if (remote->password_file[0])
-			rc = put_secret(out, remote->name, remote->password_file, err);
+		if (file_of(remote)[0])
+			rc = put_secret(out, remote->name, file_of(remote), err);
 		if (rc < 0)
 			err_prefix(err, "%s:%u: remote %s", config->file, remote->line,
 				   remote->name);
@@ -154,6 +167,16 @@ int remotes_open(const struct config *config, int *ret_fd, uint64_t *ret_size, s
 		wipe(text, size);
 	free(text);
 	return rc;
+}
+
+int remotes_open(const struct config *config, int *ret_fd, uint64_t *ret_size, struct err *err)
+{
+	return seal_files(config, password_of, ret_fd, ret_size, err);
+}
+
+int learns_open(const struct config *config, int *ret_fd, uint64_t *ret_size, struct err *err)
+{
+	return seal_files(config, learn_of, ret_fd, ret_size, err);
 }
 
 /* PAM's modules read the passwords of other users only as root. */

@@ -23,6 +23,9 @@ struct lookup_program {
  * there are none. Returns 0, or -1 with err. */
 int remotes_open(const struct config *config, int *ret_fd, uint64_t *ret_size, struct err *err);
 
+/* The same of their keys that seal passwords which are learned (base/seal.h). */
+int learns_open(const struct config *config, int *ret_fd, uint64_t *ret_size, struct err *err);
+
 /* Opens what the databases of config need; lookups has an element for each. Returns 0, or -1 with
  * err: lookups_close must be called then, too. */
 int lookups_open(struct lookup_program *lookups, const struct config *config, bool root,

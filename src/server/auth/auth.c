@@ -279,6 +279,8 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 		take_order(peer, message);
 	else if (type == IPC_NOT_HERE)
 		auth_not_here(peer->child->state, peer, message);
+	else if (type == IPC_HERE)
+		auth_here(peer->child->state, peer, message);
 	else if (type == IPC_USAGE_ANSWER)
 		usages_answer(peer, message);
 	else if (type != IPC_LEAVE)
@@ -365,7 +367,7 @@ static struct auth *root_struct(struct child *child)
 	if (!is_new)
 		return auth;
 	auth->child = child;
-	auth->users_fd = auth->aliases_fd = auth->early_fd = -1;
+	auth->users_fd = auth->aliases_fd = auth->early_fd = auth->learn_fd = -1;
 	for (int i = 0; i < CONFIG_ROOTS_MAX; i++)
 		auth->mail_fds[i] = -1;
 	return auth;
@@ -384,6 +386,14 @@ static void take_penalties(struct auth *auth, const struct ipc_penalties *messag
 	*fd = -1;
 }
 
+static void take_learn(struct auth *auth, const struct ipc_remotes *message, int *fd)
+{
+	close_fd(&auth->learn_fd);
+	auth->learn_fd = *fd;
+	auth->learn_size = message->size;
+	*fd = -1;
+}
+
 static void monitor_message(struct child *child, enum ipc_type type, const void *message, int *fds)
 {
 	struct auth *auth = root_struct(child);
@@ -394,6 +404,8 @@ static void monitor_message(struct child *child, enum ipc_type type, const void 
 		auth_keeper_refused(auth, ((const struct ipc_owner *)message)->uid);
 	if (type == IPC_PENALTIES)
 		take_penalties(auth, message, &fds[0]);
+	if (type == IPC_REMOTES)
+		take_learn(auth, message, &fds[0]);
 	if (type == IPC_CONTROL_PEERS)
 		auth->control = *(const struct ipc_control_peers *)message;
 	if (type != IPC_DIRECTORY)
@@ -479,6 +491,10 @@ static int start(struct child *child, struct err *err)
 		penalties_take(auth, &auth->early, auth->early_fd);
 	close_fd(&auth->early_fd);
 	last_login_notes_init(&auth->last_logins);
+	auth->last_logins.off = !child->config->last_logins;
+	if (learning_create(child->config, &auth->learn_fd, auth->learn_size, &auth->learning,
+			    err) < 0) /* OpenSSL has to read files for it */
+		return -1;
 	queue_init(&auth->queue, QUEUE_MAX, threads);
 	if (enter_sandbox(auth, err) < 0 || open_users(auth, err) < 0 ||
 	    create_service(auth, &settings, err) < 0 || auth_recipients_open(auth, err) < 0 ||

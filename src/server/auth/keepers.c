@@ -115,6 +115,18 @@ int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const p
 	return 0;
 }
 
+void auth_hurry(struct auth *auth, const struct user *user, bool start)
+{
+	struct ipc_hurry message = {.root = user->root};
+	pop3_span home = span_of(user_home(user));
+	struct peer *keeper;
+	uint64_t key;
+
+	if ((start ? auth_keeper(auth, user, &keeper, &key)
+		   : auth_find_keeper(auth, user, &keeper, &key)) == KEEPER_FOUND)
+		(void)auth_pass_on(keeper, IPC_HURRY, &message, &home, 1);
+}
+
 static void ungrant(struct auth_session *session)
 {
 	auth_unopened(session);

@@ -36,6 +36,9 @@ int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const p
  * app: the app password that proved the user; NULL: none. */
 void auth_open(struct auth_session *session, const struct user *user,
 	       const struct app_password *app);
+/* What copies the mail of a user here, if anything does, is to give way to a login. start: the
+ * keeper is asked for if there is none, so that it is there for the next one. */
+void auth_hurry(struct auth *auth, const struct user *user, bool start);
 /* A keeper is gone: sessions whose maildrop it was to open are denied. A front ignores that for a
  * session whose maildrop is open already. */
 void auth_keeper_gone(struct auth *auth, const struct peer *keeper);

@@ -10,8 +10,7 @@
 #include <string.h>
 
 enum {
-	SENT_MAX = 4u << 20,    /* a day; those beyond are sent with each login */
-	QUEUE_MAX = 256 * 1024, /* octets that may wait for the process to read */
+	SENT_MAX = 4u << 20, /* a day; those beyond are sent with each login */
 };
 
 void last_login_notes_init(struct last_login_notes *notes)
@@ -57,7 +56,7 @@ static int send_note(struct last_login_notes *notes, const struct user *user,
 	struct ipc_logged_in message = {.day = notes->day, .mta = mta};
 	pop3_span texts[] = {span_of(user->name), span_of(app ? app->label : "")};
 
-	if (chan_queued(&notes->logins->chan) > QUEUE_MAX)
+	if (chan_queued(&notes->logins->chan) > LAST_LOGIN_QUEUE_MAX)
 		return -1;
 	return ipc_send_texts(&notes->logins->chan, IPC_LOGGED_IN, &message, texts, 2);
 }
@@ -68,7 +67,7 @@ void last_login_note(struct last_login_notes *notes, const struct user *user,
 	uint32_t day;
 	uint64_t hash, *number;
 
-	if (!notes->logins)
+	if (!notes->logins || notes->off)
 		return;
 	day = last_login_today();
 	if (day != notes->day)

@@ -14,8 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { LAST_LOGIN_QUEUE_MAX = 256 * 1024 }; /* octets that may wait for the process to read */
+
 struct last_login_notes {
 	struct peer *logins; /* NULL: the process is not there */
+	bool off;            /* the process is there for learned passwords alone */
 	struct hash_map sent;
 	uint32_t day; /* of sent */
 	uint64_t dropped;

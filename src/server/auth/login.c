@@ -296,10 +296,15 @@ void auth_login_judged(struct peer *connector, const struct ipc_verdict *message
 	if (message->reason == REASON_OK) {
 		counters_took(COUNTER_LOGIN_STEPS + STEP_VERDICT * HISTOGRAM_SLOTS,
 			      session->asked_at);
+		learn_password(auth->learning, &auth->last_logins, login_user(session->login),
+			       login_password(session->login));
 		granted(auth, session);
 		auth_remote_cancel(session); /* if it was not */
 	} else {
 		auth_judging_over(session);
+		/* a copying that no keeper has told to give way */
+		if (message->reason == REASON_IN_USE && login_user(session->login)->migrate_section)
+			auth_hurry(auth, login_user(session->login), true);
 		if (message->reason == REASON_WRONG) {
 			denied(auth, session, "the other server refuses the password");
 		} else {

@@ -53,21 +53,24 @@ static struct peer *connector_of(const struct auth *auth, const struct user *use
 	return auth_find_connector(auth, hash_everywhere(user->name, strlen(user->name)));
 }
 
-/* The instance of the connector that was asked, 0: none. */
+/* The instance of the connector that was asked, 0: none. A user whose mail moves here is asked
+ * about as one whose mail is there; what copies it may have that maildrop, and gives way. */
 static uint64_t send_open(struct auth_session *session, const struct user *user,
 			  const struct open_as *as, pop3_span secret, enum open_judge judge)
 {
 	struct auth *auth = session->front->child->state;
 	struct peer *connector = connector_of(auth, user);
+	uint32_t section = user->remote_section ? user->remote_section : user->migrate_section;
 	struct ipc_open_remote message = {.front = session->front->instance,
 					  .session = session->node.key,
 					  .ticket = session->ticket,
-					  .remote = user->remote_section - 1,
+					  .remote = section - 1,
 					  .no_delete = as->no_delete,
 					  .part = as->part,
 					  .login_delay =
 						  site_login_delay(auth->child->config, user),
-					  .judge = judge};
+					  .judge = judge,
+					  .patient = !user->remote_section};
 	pop3_span texts[] = {span_of(user->name), span_of(as->label), span_of(user->remote_user),
 			     secret};
 
@@ -78,18 +81,20 @@ static uint64_t send_open(struct auth_session *session, const struct user *user,
 	return connector->instance;
 }
 
-static void send_go(struct auth_session *session, uint64_t instance, enum reason reason,
-		    uint32_t login_delay)
+/* The front gets that part of the maildrop. */
+static void send_go(const struct auth_session *session, uint64_t connector, const struct user *user,
+		    enum ipc_part part)
 {
-	struct ipc_verdict message = {.front = session->front->instance,
-				      .session = session->node.key,
-				      .ticket = session->ticket,
-				      .reason = reason,
-				      .login_delay = login_delay};
-	struct peer *connector = child_peer(session->front->child, ROLE_CONNECTOR, instance);
+	struct ipc_verdict message = {
+		.front = session->front->instance,
+		.session = session->node.key,
+		.ticket = session->ticket,
+		.part = part,
+		.login_delay = site_login_delay(session->front->child->config, user)};
+	struct peer *peer = child_peer(session->front->child, ROLE_CONNECTOR, connector);
 
-	if (connector)
-		peer_send(connector, IPC_GO, &message);
+	if (peer)
+		peer_send(peer, IPC_GO, &message);
 }
 
 static void ungrant(struct auth_session *session, enum reason reason)
@@ -224,12 +229,10 @@ static void open_with_token(struct auth_session *session, const struct user *use
 void auth_token_judged(struct auth_session *session, const struct ipc_verdict *message)
 {
 	struct remote_access *access = session->access;
-	const struct config *config = session->front->child->config;
 
 	if (message->reason == REASON_OK) {
 		session->keeper = access->connector;
-		send_go(session, access->connector, REASON_OK,
-			site_login_delay(config, &access->user));
+		send_go(session, access->connector, &access->user, PART_WHOLE);
 		end_access(session);
 	} else if (message->reason != REASON_WRONG) {
 		no_maildrop(session, (enum reason)message->reason);
@@ -257,6 +260,9 @@ int auth_moving(struct auth_session *session, const struct user *user,
 	session->moving->no_delete = app && app->no_delete;
 	if (app)
 		memcpy(session->moving->label, app->label, sizeof(app->label));
+	session->moving->judged = session->judging != 0;
+	session->moving->connector = session->judging;
+	auth_judging_over(session);
 	return 0;
 }
 
@@ -289,29 +295,60 @@ void auth_open_remote(struct auth_session *session, const struct user *user,
 	}
 	auth_judging_over(session);
 	session->keeper = instance;
-	send_go(session, instance, REASON_OK,
-		site_login_delay(session->front->child->config, user));
+	send_go(session, instance, user, PART_WHOLE);
 }
 
-void auth_not_here(struct auth *auth, struct peer *keeper, const struct ipc_verdict *message)
+/* The session whose keeper answers OPEN_MIGRATES; NULL: nobody waits for that. */
+static struct auth_session *find_moving(const struct auth *auth, const struct peer *keeper,
+					const struct ipc_verdict *message)
 {
 	struct peer *front = child_peer(auth->child, ROLE_FRONT, message->front);
 	struct table_node *node =
 		front && front->data ? table_find(front->data, message->session) : NULL;
 	struct auth_session *session = node ? CONTAINER(node, struct auth_session, node) : NULL;
-	struct auth_moving *moving = session ? session->moving : NULL;
-	struct open_as as = {.part = message->part == PART_HERE ? PART_THERE : PART_WHOLE};
 
-	if (!moving || !session->granted || session->keeper != keeper->instance ||
-	    session->ticket != message->ticket)
-		return; /* the client has gone */
-	session->moving = NULL;
-	session->keeper = 0;
-	as.no_delete = moving->no_delete;
+	return session && session->moving && session->granted &&
+			       session->keeper == keeper->instance &&
+			       session->ticket == message->ticket
+		       ? session
+		       : NULL; /* the client has gone */
+}
+
+/* The other server has it open, or had. */
+static void open_moving(struct auth_session *session, const struct auth_moving *moving,
+			enum ipc_part part)
+{
+	struct open_as as = {.no_delete = moving->no_delete, .part = part};
+
 	memcpy(as.label, moving->label, sizeof(as.label));
-	open_judged(session, &moving->user, &as);
+	session->keeper = moving->connector;
+	if (!moving->judged)
+		open_judged(session, &moving->user, &as);
+	else if (moving->connector)
+		send_go(session, moving->connector, &moving->user, part);
+	else
+		ungrant(session, REASON_STORE_DOWN);
+}
+
+void auth_not_here(struct auth *auth, struct peer *keeper, const struct ipc_verdict *message)
+{
+	struct auth_session *session = find_moving(auth, keeper, message);
+	struct auth_moving *moving = session ? session->moving : NULL;
+
+	if (!moving)
+		return;
+	session->moving = NULL;
+	open_moving(session, moving, message->part == PART_HERE ? PART_THERE : PART_WHOLE);
 	wipe(moving, sizeof(*moving));
 	free(moving);
+}
+
+void auth_here(struct auth *auth, struct peer *keeper, const struct ipc_verdict *message)
+{
+	struct auth_session *session = find_moving(auth, keeper, message);
+
+	if (session)
+		auth_moving_over(session);
 }
 
 enum auth_ask_remote auth_ask_remote(struct auth_session *session)
@@ -324,6 +361,8 @@ enum auth_ask_remote auth_ask_remote(struct auth_session *session)
 	    (limits_has_failures(session->address, loop_now(auth->child->loop)) ? JUDGED_FAILED
 										: JUDGED_MAX))
 		return ASK_BUSY;
+	if (login_user(session->login)->migrate_section)
+		auth_hurry(session->front->child->state, login_user(session->login), false);
 	session->judging = send_open(session, login_user(session->login), &as,
 				     login_password(session->login), OPEN_JUDGED);
 	if (!session->judging)
@@ -357,11 +396,11 @@ void auth_remote_cancel(struct auth_session *session)
 		if (session->access->ask)
 			databases_cancel(session->access->ask);
 		if (session->access->connector)
-			send_go(session, session->access->connector, REASON_STORE_DOWN, 0);
+			auth_close_there(session, session->access->connector);
 		end_access(session);
 	}
 	if (session->judging)
-		send_go(session, session->judging, REASON_STORE_DOWN, 0);
+		auth_close_there(session, session->judging);
 	auth_judging_over(session);
 }
 
@@ -370,7 +409,9 @@ static void lose_connector(struct table_node *node, void *context)
 	struct auth_session *session = CONTAINER(node, struct auth_session, node);
 	const struct peer *connector = context;
 
-	if (session->access && session->access->connector == connector->instance) {
+	if (session->moving && session->moving->connector == connector->instance) {
+		session->moving->connector = 0; /* the mail may be here */
+	} else if (session->access && session->access->connector == connector->instance) {
 		no_maildrop(session, REASON_STORE_DOWN);
 	} else if (session->keeper == connector->instance) {
 		ungrant(session, REASON_STORE_DOWN);

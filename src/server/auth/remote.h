@@ -1,7 +1,9 @@
 /*
  * Logins of users whose mail is on another POP3 server: the connector opens it, as a keeper does.
  * Of credentials = same that server judges the password: the connector tells auth, which counts,
- * delays and logs before the front hears anything. On auth's loop.
+ * delays and logs before the front hears anything. Where the mail moves here, that comes first, and
+ * then its keeper is asked: one of the two maildrops that are open is closed (HERE, NOT_HERE). On
+ * auth's loop.
  */
 #ifndef SERVER_AUTH_REMOTE_H
 #define SERVER_AUTH_REMOTE_H
@@ -18,6 +20,8 @@ int auth_moving(struct auth_session *session, const struct user *user,
 		const struct app_password *app);
 /* NOT_HERE: the session is opened at the other server. */
 void auth_not_here(struct auth *auth, struct peer *keeper, const struct ipc_verdict *message);
+/* HERE: what the other server has open for the session is closed. */
+void auth_here(struct auth *auth, struct peer *keeper, const struct ipc_verdict *message);
 enum auth_ask_remote {
 	ASK_SENT,
 	ASK_BUSY, /* too many logins of the client's network are being judged there */

@@ -37,8 +37,22 @@ void auth_judging_over(struct auth_session *session)
 	session->judging = 0;
 }
 
+void auth_close_there(const struct auth_session *session, uint64_t connector)
+{
+	struct ipc_verdict message = {.front = session->front->instance,
+				      .session = session->node.key,
+				      .ticket = session->ticket,
+				      .reason = REASON_STORE_DOWN};
+	struct peer *peer = child_peer(session->front->child, ROLE_CONNECTOR, connector);
+
+	if (peer)
+		peer_send(peer, IPC_GO, &message);
+}
+
 void auth_moving_over(struct auth_session *session)
 {
+	if (session->moving && session->moving->connector)
+		auth_close_there(session, session->moving->connector);
 	if (session->moving)
 		wipe(session->moving, sizeof(*session->moving));
 	free(session->moving);

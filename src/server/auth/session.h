@@ -6,6 +6,7 @@
 #include "server/auth/databases.h"
 #include "server/auth/homes.h"
 #include "server/auth/last_login.h"
+#include "server/auth/learn.h"
 #include "server/auth/limits.h"
 #include "server/auth/login_delays.h"
 #include "server/auth/nodes.h"
@@ -50,6 +51,7 @@ struct auth {
 	struct proven *proven;
 	struct recent *delays; /* NULL: a user may log in again at once */
 	struct last_login_notes last_logins;
+	struct learning *learning;                   /* NULL: no passwords are learned */
 	struct homes *homes;                         /* NULL: all processes share one uid */
 	struct auth_waiting *waiting, *last_waiting; /* in order of arrival */
 	uint32_t waiting_count[WAITING_KINDS];
@@ -61,6 +63,8 @@ struct auth {
 	uint64_t most_connections; /* of one front */
 	struct loop_timer tick;    /* renews the offer, forgets old failures */
 	uint32_t ticks;
+	int learn_fd; /* keys that seal passwords, before the start; -1: none */
+	uint64_t learn_size;
 	int early_fd;                     /* penalties that came before the start; -1: none */
 	struct ipc_penalties early;       /* their message */
 	uint64_t penalties_sent;          /* limits.changes when the monitor got them last */
@@ -78,6 +82,9 @@ struct auth_moving {
 	struct user user;              /* remote_section: where */
 	char label[APP_LABEL_MAX + 1]; /* of the app password; "": another secret */
 	bool no_delete;
+	bool judged; /* by the other server, which has it open: */
+	uint64_t
+		connector; /* the instance that waits for GO; 0: it is gone, or it was not judged */
 };
 
 /* A connection at a front. */
@@ -124,7 +131,10 @@ void auth_logout(struct auth_session *session);
 void auth_unopened(struct auth_session *session);
 /* Logins that other servers judge now, of the client's network, or another one with that hash. */
 uint16_t *auth_judged(const struct auth_session *session);
-/* No keeper is asked any more whether the mail is here. */
+/* What a connector has open for the session, and keeps until GO comes, is closed. */
+void auth_close_there(const struct auth_session *session, uint64_t connector);
+/* No keeper is asked any more whether the mail is here; what is open at the other server is closed.
+ */
 void auth_moving_over(struct auth_session *session);
 /* Another server's verdict is not waited for any more. */
 void auth_judging_over(struct auth_session *session);

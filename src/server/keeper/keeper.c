@@ -7,6 +7,7 @@
 #include "server/keeper/body.h"
 #include "server/keeper/delivery.h"
 #include "server/keeper/guard.h"
+#include "server/keeper/hurry.h"
 #include "server/keeper/idle.h"
 #include "server/keeper/location.h"
 #include "server/keeper/nodes.h"
@@ -130,6 +131,8 @@ static void auth_message(struct peer *auth, enum ipc_type type, const void *mess
 		keeper_recipient(auth, message);
 	else if (type == IPC_USAGE)
 		keeper_usage(auth, message);
+	else if (type == IPC_HURRY)
+		keeper_hurry(auth, message);
 	else if (type == IPC_NODES)
 		keeper_nodes_tell(auth->child->state, message);
 }

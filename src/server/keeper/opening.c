@@ -17,11 +17,14 @@
 enum {
 	RETRY_MS =
 		50, /* the lock may be freed soon: by a cut connection, or by an old generation */
-	OPEN_MS = 60000, /* a client waits so long for its maildrop, or three quarters of the time
-			to log in */
+	OPEN_MS = 60000,  /* a client waits so long for its maildrop, or three quarters of the time
+			 to log in */
+	PATIENT_MS = 250, /* the same at another server, */
+	PATIENCE = 8,     /* so often */
 	FRONT_SESSIONS = 1 << 19, /* of one front: each takes it two of a million descriptors */
 };
 
+static void begin(struct keeper_session *session);
 static void open_maildrop(struct keeper_session *session);
 static void retry(struct loop_timer *timer);
 
@@ -66,6 +69,23 @@ static void send_open_failed(struct peer *front, uint64_t session, uint64_t tick
 		peer_send(front, IPC_OPEN_FAILED, &message);
 }
 
+/* auth learns that a session of OPEN_MIGRATES is not to be opened elsewhere. */
+static void send_here(const struct keeper *keeper, uint64_t auth, uint64_t front, uint64_t session,
+		      uint64_t ticket)
+{
+	struct ipc_verdict message = {.front = front, .session = session, .ticket = ticket};
+	struct peer *peer = auth ? child_peer(keeper->child, ROLE_AUTH, auth) : NULL;
+
+	if (peer)
+		peer_send(peer, IPC_HERE, &message);
+}
+
+static void here(const struct keeper_session *session)
+{
+	send_here(session->keeper, session->migrates, session->front, session->node.key,
+		  session->ticket);
+}
+
 static bool is_judged(const struct keeper_session *session)
 {
 	return session->login && session->login->auth;
@@ -97,6 +117,7 @@ static void refuse(struct keeper_session *session, enum reason reason)
 			keeper_close(session); /* GO did not come */
 		return;
 	}
+	here(session);
 	send_open_failed(keeper_session_front(session), session->node.key, session->ticket, reason);
 	keeper_close(session);
 }
@@ -216,9 +237,12 @@ static void opened(struct keeper_session *session, bool absent)
 
 	if (is_judged(session) && !session->login->judged) {
 		keeper_login_wipe(session->login);
+		store_own(session->maildrop, session); /* it may be lost before GO comes */
 		send_verdict(session, REASON_OK);
 		return;
 	}
+	if (session->part == PART_WHOLE)
+		here(session);
 	end_opening(session);
 	keeper_login_free(session);
 	store_own(session->maildrop, session);
@@ -254,7 +278,10 @@ static void retry(struct loop_timer *timer)
 	struct keeper_opening *opening = timer->context;
 
 	keeper_stop_waiting(opening);
-	open_maildrop(opening->session);
+	if (opening->session->login)
+		begin(opening->session);
+	else
+		open_maildrop(opening->session);
 }
 
 /* The client learns what is known of the other session: it has the right password. */
@@ -273,6 +300,7 @@ static void refuse_in_use(struct keeper_session *session)
 		return;
 	}
 	memcpy(message.address, holding->address, sizeof(message.address));
+	here(session);
 	counters_add(COUNTER_OPENS + REASON_IN_USE, 1);
 	peer_send(front, IPC_OPEN_IN_USE, &message);
 	keeper_close(session);
@@ -305,6 +333,11 @@ static void not_opened(struct keeper_session *session, enum maildrop_status stat
 		in_use(session);
 		return;
 	}
+	if (status == MAILDROP_IN_USE && session->login && session->login->patient) {
+		session->login->patient--; /* what copies the mail from there gives way */
+		loop_timer_set(&session->opening->retry, PATIENT_MS);
+		return;
+	}
 	if (status == MAILDROP_ELSEWHERE && session->migrates) {
 		send_not_here(session);
 		keeper_close(session);
@@ -321,8 +354,6 @@ static void not_opened(struct keeper_session *session, enum maildrop_status stat
 	keeper_session_failed(session, RECORD_MAILDROP_FAILED, why);
 	refuse(session, reason_of(status));
 }
-
-static void begin(struct keeper_session *session);
 
 /* A login makes nothing: a user who never had a maildrop gets an empty one in memory. */
 static void located(void *context, bool allowed, const char *why)
@@ -506,6 +537,8 @@ void keeper_open(struct peer *auth, const struct ipc_open *message, bool migrate
 		return;
 	}
 	session = add_session(keeper, &wanted);
+	if (!session)
+		send_here(keeper, wanted.migrates, wanted.front, wanted.session, wanted.ticket);
 	if (session && migrates && !(store_abilities(wanted.root->store) & STORE_MOVES))
 		not_opened(session, MAILDROP_PERM, "only a Maildir can be moved to (migrate=)");
 	else if (session)
@@ -534,8 +567,10 @@ void keeper_open_remote(struct peer *auth, const struct ipc_open_remote *message
 	session->login->auth = message->judge ? auth->instance : 0;
 	session->login->logged = message->judge == 2;
 	session->part = (uint8_t)message->part;
+	session->login->patient = message->patient ? PATIENCE : 0;
 	begin(session);
-	keeper_login_wipe(session->login); /* the store has it */
+	if (!session->login->patient)
+		keeper_login_wipe(session->login); /* the store has it */
 }
 
 void keeper_go(struct peer *auth, const struct ipc_verdict *message)
@@ -544,6 +579,8 @@ void keeper_go(struct peer *auth, const struct ipc_verdict *message)
 	struct keeper_session *session =
 		front ? keeper_session_find(front, message->session) : NULL;
 
+	if (!session && message->reason == REASON_OK) /* it was lost while auth asked a keeper */
+		send_open_failed(front, message->session, message->ticket, REASON_MAILDROP_TEMP);
 	if (!session || !session->login || session->login->auth != auth->instance ||
 	    session->ticket != message->ticket)
 		return; /* it is over */

@@ -74,6 +74,7 @@ struct keeper {
 	void *scratch; /* of body.c, for bodies that are sent at once */
 	unsigned busy; /* operations under way: a keeper is not drained before they are done */
 	unsigned usage_questions;      /* of usage.c, among them */
+	unsigned hurries;              /* of hurry.c, the same */
 	struct loop_deadlines opening; /* of maildrops: the client gets an answer then */
 	/* of a keeper that was started on demand, for mail of an owner that has no other keeper */
 	bool on_demand;

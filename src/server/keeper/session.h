@@ -9,9 +9,10 @@
 
 /* Of a session at another server, while it is being opened. */
 struct keeper_login {
-	uint64_t auth; /* instance: it gets the VERDICT; 0: there is none */
-	bool logged;   /* what that server says to a wrong secret is logged */
-	bool judged;   /* VERDICT was sent: GO is waited for */
+	uint64_t auth;    /* instance: it gets the VERDICT; 0: there is none */
+	bool logged;      /* what that server says to a wrong secret is logged */
+	bool judged;      /* VERDICT was sent: GO is waited for */
+	unsigned patient; /* how often it is tried again, with the secret, while it is in use */
 	/* in text; the secret is wiped when the store has it */
 	pop3_span name, secret;
 	size_t size;

@@ -269,7 +269,10 @@ void keeper_store_event(void *owner, enum store_event what)
 				      : session->place->root->remote
 					      ? "the other server has ended the session"
 					      : "the lock of the open maildrop is gone");
-		keeper_session_gone(session, REASON_MAILDROP_TEMP);
+		if (session->open)
+			keeper_session_gone(session, REASON_MAILDROP_TEMP);
+		else
+			keeper_close(session); /* GO is answered by it */
 		break;
 	}
 }

@@ -1,8 +1,9 @@
 /*
- * See logins.h. Logins become lines on the loop and are written by one worker thread, as many at a
- * time as have come meanwhile; what does not fit in front of a slow disk is dropped and counted.
- * Rows of auth are hostile: a name that is none is passed over. The batch and what the job says of
- * it are the worker's while a job is under way, all else is the loop's.
+ * See logins.h. Logins, and passwords that were learned, become lines on the loop and are written
+ * by one worker thread, as many at a time as have come meanwhile; what does not fit in front of a
+ * slow disk is dropped and counted. Rows of auth are hostile: a name that is none is passed over.
+ * The batch and what the job says of it are the worker's while a job is under way, all else is the
+ * loop's.
  */
 #include "server/logins/logins.h"
 
@@ -11,6 +12,7 @@
 #include "base/text.h"
 #include "sys/workers.h"
 #include "users/last_logins.h"
+#include "users/learned.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -23,15 +25,19 @@ enum {
 	COMPACT_MIN = 1024 * 1024, /* octets that the file may grow by, whatever it had */
 };
 
-struct logins {
-	struct child *child;
-	int folder_fd;
-	struct workers *workers;
-	struct job job;
-	bool working, ending;
+enum { LAST, PASSWORDS, FILES };
+
+/* A file of the folder. */
+struct kind {
+	const char *what;
+	int (*append)(int folder_fd, pop3_span lines, bool sync, uint64_t *ret_size,
+		      struct err *err);
+	int (*compact)(int folder_fd, uint64_t *ret_size, struct err *err);
+};
+
+struct file {
 	bool sync_due, compact_due;
-	struct loop_timer sync; /* set while there are lines that are not flushed */
-	bool unsynced;
+	bool unsynced;            /* there are lines that are not flushed */
 	uint64_t size, compacted; /* of the file: now, after the last compaction */
 	uint64_t dropped, said;
 	size_t waiting_size;
@@ -44,58 +50,122 @@ struct logins {
 	char batch[WAITING_MAX];
 };
 
+struct logins {
+	struct child *child;
+	int folder_fd;
+	struct workers *workers;
+	struct job job;
+	bool working, ending;
+	struct loop_timer sync; /* set while timed: a file is unsynced */
+	bool timed;
+	struct file files[FILES];
+};
+
 /* ---- in the worker ---- */
+
+static int append_last(int folder_fd, pop3_span lines, bool sync, uint64_t *ret_size,
+		       struct err *err)
+{
+	struct last_logins_append append = {.lines = lines, .make = true, .sync = sync};
+
+	return last_logins_append(folder_fd, &append, ret_size, err);
+}
+
+static const struct kind kinds[FILES] = {
+	[LAST] = {"last logins", append_last, last_logins_compact},
+	[PASSWORDS] = {"passwords that were learned", learned_append, learned_compact},
+};
+
+static void run_file(const struct logins *logins, const struct kind *kind, struct file *file)
+{
+	uint64_t size = 0;
+
+	file->rc = 0;
+	if (file->batch_size || file->batch_sync)
+		file->rc =
+			kind->append(logins->folder_fd, (pop3_span){file->batch, file->batch_size},
+				     file->batch_sync, &file->size, &file->err);
+	if (file->rc < 0 || !file->batch_compact)
+		return;
+	file->rc = kind->compact(logins->folder_fd, &size, &file->err);
+	if (file->rc == 0)
+		file->size = size;
+	/* where it cannot be done, it is tried again when the file has doubled, not at each line */
+	file->compacted = file->size;
+}
 
 static void run(struct job *job)
 {
 	struct logins *logins = CONTAINER(job, struct logins, job);
-	struct last_logins_append append = {.lines = {logins->batch, logins->batch_size},
-					    .make = true,
-					    .sync = logins->batch_sync};
-	uint64_t size = 0;
 
-	logins->rc = 0;
-	if (append.lines.size || append.sync)
-		logins->rc =
-			last_logins_append(logins->folder_fd, &append, &logins->size, &logins->err);
-	if (logins->rc < 0 || !logins->batch_compact)
-		return;
-	logins->rc = last_logins_compact(logins->folder_fd, &size, &logins->err);
-	if (logins->rc == 0)
-		logins->size = size;
-	/* where it cannot be done, it is tried again when the file has doubled, not at each line */
-	logins->compacted = logins->size;
+	for (int i = 0; i < FILES; i++)
+		run_file(logins, &kinds[i], &logins->files[i]);
 }
 
 /* ---- on the loop ---- */
 
+static bool is_due(const struct file *file)
+{
+	return file->waiting_size || file->sync_due || file->compact_due;
+}
+
+static void take_batch(struct file *file)
+{
+	memcpy(file->batch, file->waiting, file->waiting_size);
+	file->batch_size = file->waiting_size;
+	file->waiting_size = 0;
+	file->batch_sync = file->sync_due;
+	file->batch_compact = file->compact_due;
+	file->sync_due = file->compact_due = false;
+}
+
 static void work(struct logins *logins)
 {
-	if (logins->working || (!logins->waiting_size && !logins->sync_due && !logins->compact_due))
+	bool any = false;
+
+	for (int i = 0; i < FILES; i++)
+		any |= is_due(&logins->files[i]);
+	if (logins->working || !any)
 		return;
-	memcpy(logins->batch, logins->waiting, logins->waiting_size);
-	logins->batch_size = logins->waiting_size;
-	logins->waiting_size = 0;
-	logins->batch_sync = logins->sync_due;
-	logins->batch_compact = logins->compact_due;
-	logins->sync_due = logins->compact_due = false;
+	for (int i = 0; i < FILES; i++)
+		take_batch(&logins->files[i]);
 	logins->working = workers_add(logins->workers, &logins->job, false) == 0;
 }
 
-static void say(struct logins *logins)
+static void say(const struct logins *logins, const struct kind *kind, struct file *file)
 {
 	uint64_t now = loop_now(logins->child->loop);
 
-	if ((logins->rc == 0 && !logins->dropped) ||
-	    (logins->said && now - logins->said < SAY_AGAIN_MS))
+	if ((file->rc == 0 && !file->dropped) || (file->said && now - file->said < SAY_AGAIN_MS))
 		return;
-	if (logins->rc < 0)
-		log_warning("last logins are not written down: %s", logins->err.text);
-	if (logins->dropped)
-		log_warning("%" PRIu64 " last logins were not written down: the disk was too slow",
-			    logins->dropped);
-	logins->dropped = 0;
-	logins->said = now;
+	if (file->rc < 0)
+		log_warning("%s are not written down: %s", kind->what, file->err.text);
+	if (file->dropped)
+		log_warning("%" PRIu64 " %s were not written down: the disk was too slow",
+			    file->dropped, kind->what);
+	file->dropped = 0;
+	file->said = now;
+}
+
+/* What is not flushed yet is flushed by the next batch. */
+static void flush_next(struct logins *logins)
+{
+	for (int i = 0; i < FILES; i++) {
+		logins->files[i].sync_due |= logins->files[i].unsynced;
+		logins->files[i].unsynced = false;
+	}
+}
+
+static void settle(struct logins *logins, struct file *file)
+{
+	if (file->batch_size && !file->batch_sync) {
+		file->unsynced = true;
+		if (!logins->timed)
+			loop_timer_set(&logins->sync, SYNC_MS);
+		logins->timed = true;
+	}
+	if (file->rc == 0 && file->size > 2 * file->compacted + COMPACT_MIN)
+		file->compact_due = true;
 }
 
 static void done(struct job *job)
@@ -103,17 +173,12 @@ static void done(struct job *job)
 	struct logins *logins = CONTAINER(job, struct logins, job);
 
 	logins->working = false;
-	say(logins);
-	if (logins->batch_size && !logins->batch_sync && !logins->unsynced) {
-		logins->unsynced = true;
-		loop_timer_set(&logins->sync, SYNC_MS);
+	for (int i = 0; i < FILES; i++) {
+		say(logins, &kinds[i], &logins->files[i]);
+		settle(logins, &logins->files[i]);
 	}
-	if (logins->rc == 0 && logins->size > 2 * logins->compacted + COMPACT_MIN)
-		logins->compact_due = true;
-	if (logins->ending && logins->unsynced) {
-		logins->unsynced = false;
-		logins->sync_due = true;
-	}
+	if (logins->ending)
+		flush_next(logins);
 	work(logins);
 	if (logins->ending && !logins->working)
 		child_exit(logins->child);
@@ -123,8 +188,19 @@ static void sync_over(struct loop_timer *timer)
 {
 	struct logins *logins = timer->context;
 
-	logins->unsynced = false;
-	logins->sync_due = true;
+	logins->timed = false;
+	flush_next(logins);
+	work(logins);
+}
+
+static void put(struct logins *logins, struct file *file, const char *line, size_t size)
+{
+	if (size > sizeof(file->waiting) - file->waiting_size) {
+		file->dropped++;
+		return;
+	}
+	memcpy(file->waiting + file->waiting_size, line, size);
+	file->waiting_size += size;
 	work(logins);
 }
 
@@ -132,19 +208,20 @@ static void logged_in(struct logins *logins, const struct ipc_logged_in *message
 {
 	char line[LAST_LOGINS_LINE_MAX];
 	struct last_login login;
-	size_t size;
 
 	if (last_login_set(&login, message->mta ? LAST_LOGIN_SASL : LAST_LOGIN_POP3, message->day,
-			   ipc_text(message, 0), ipc_text(message, 1)) < 0)
-		return;
-	size = last_login_print(&login, line);
-	if (size > sizeof(logins->waiting) - logins->waiting_size) {
-		logins->dropped++;
-		return;
-	}
-	memcpy(logins->waiting + logins->waiting_size, line, size);
-	logins->waiting_size += size;
-	work(logins);
+			   ipc_text(message, 0), ipc_text(message, 1)) == 0)
+		put(logins, &logins->files[LAST], line, last_login_print(&login, line));
+}
+
+static void take_learned(struct logins *logins, const struct ipc_learned *message)
+{
+	char line[LEARNED_LINE_MAX];
+	struct learned learned;
+
+	if (learned_set(&learned, ipc_text(message, 0), ipc_text(message, 1),
+			ipc_text(message, 2)) == 0)
+		put(logins, &logins->files[PASSWORDS], line, learned_print(&learned, line));
 }
 
 /* ---- the process ---- */
@@ -154,6 +231,8 @@ static void peer_message(struct peer *peer, enum ipc_type type, const void *mess
 	(void)fds;
 	if (type == IPC_LOGGED_IN)
 		logged_in(peer->child->state, message);
+	else if (type == IPC_LEARNED)
+		take_learned(peer->child->state, message);
 }
 
 static void peer_up(struct peer *peer)
@@ -173,8 +252,7 @@ static void end_if_done(struct child *child, const struct peer *gone)
 			return;
 	logins->ending = true;
 	loop_timer_cancel(&logins->sync);
-	logins->sync_due |= logins->unsynced;
-	logins->unsynced = false;
+	flush_next(logins);
 	work(logins);
 	if (!logins->working)
 		child_exit(child);
@@ -235,7 +313,8 @@ static int start(struct child *child, struct err *err)
 		return -1;
 	logins->job = (struct job){.run = run, .done = done};
 	loop_timer_init(&logins->sync, child->loop, sync_over, logins);
-	logins->compact_due = true;
+	for (int i = 0; i < FILES; i++)
+		logins->files[i].compact_due = true;
 	work(logins);
 	return 0;
 }

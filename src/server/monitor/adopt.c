@@ -197,6 +197,7 @@ static void read_files(struct generation_files *files, const struct handover_gen
 	files->logins_fd = handover_take_fd(record->logins_fd);
 	files->remotes_fd = handover_take_fd(record->remotes_fd - 1);
 	files->remotes_size = size_of(files->remotes_fd);
+	files->learn_fd = -1; /* what is learned less until a reload comes with later logins */
 	files->keeper_fd = handover_take_fd(record->keeper_fd - 1);
 	files->certificates_size = record->certificates_size;
 	files->keys_size = record->keys_size;

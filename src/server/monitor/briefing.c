@@ -270,12 +270,13 @@ static void send_database(const struct generation_files *files, struct slot *slo
 	ipc_send_fds(&slot->chan, IPC_DATABASE, &message, &program->secrets_fd, 1);
 }
 
-static void send_remotes(const struct generation_files *files, struct slot *slot)
+/* What files of remote sections have, in one memory file; fd -1: they name none. */
+static void send_remotes(struct slot *slot, int fd, uint64_t size)
 {
-	struct ipc_remotes message = {.size = files->remotes_size};
+	struct ipc_remotes message = {.size = size};
 
-	if (files->remotes_fd >= 0)
-		ipc_send_fds(&slot->chan, IPC_REMOTES, &message, &files->remotes_fd, 1);
+	if (fd >= 0)
+		ipc_send_fds(&slot->chan, IPC_REMOTES, &message, &fd, 1);
 }
 
 static void send_peer_uids(const struct generation_files *files, struct slot *slot)
@@ -349,6 +350,7 @@ static void send_role_things(const struct briefing *b, struct slot *slot)
 		send_directory(slot, DIRECTORY_ALIASES, files->aliases_fd);
 		send_mail_roots(files, slot);
 		send_control_peers(files, slot);
+		send_remotes(slot, files->learn_fd, files->learn_size);
 		briefing_send_penalties(b, slot);
 		break;
 	case ROLE_KEEPER:
@@ -373,7 +375,7 @@ static void send_role_things(const struct briefing *b, struct slot *slot)
 		send_locked_root(files, slot);
 		break;
 	case ROLE_CONNECTOR:
-		send_remotes(files, slot);
+		send_remotes(slot, files->remotes_fd, files->remotes_size);
 		break;
 	case ROLE_MONITOR:
 	case ROLE_COUNT:

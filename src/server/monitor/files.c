@@ -165,6 +165,7 @@ void files_begin(struct generation_files *files, const struct config *config,
 					   .spool_fd = -1,
 					   .logins_fd = -1,
 					   .remotes_fd = -1,
+					   .learn_fd = -1,
 					   .keeper_fd = -1,
 					   .users_fd = -1,
 					   .aliases_fd = -1};
@@ -214,7 +215,8 @@ int files_open(struct generation_files *files, bool root, const struct mail_fold
 	    lookups_open(files->lookups, config, root, err) < 0 ||
 	    peer_uids_find(config, &files->peer_uids, err) < 0 ||
 	    control_peers_find(config, &files->control_peers, err) < 0 ||
-	    remotes_open(config, &files->remotes_fd, &files->remotes_size, err) < 0)
+	    remotes_open(config, &files->remotes_fd, &files->remotes_size, err) < 0 ||
+	    learns_open(config, &files->learn_fd, &files->learn_size, err) < 0)
 		return -1;
 	for (uint32_t i = 0; i < config->root_count; i++)
 		look_at_root(&files->roots[i].root, config->roots[i].path, &mail[i].facts);
@@ -237,7 +239,15 @@ int files_open(struct generation_files *files, bool root, const struct mail_fold
 	return 0;
 }
 
-/* A failure here costs the days of last logins, no start. */
+static bool learns(const struct config *config)
+{
+	for (uint32_t i = 0; i < config->remote_count; i++)
+		if (config->remotes[i].learn[0])
+			return true;
+	return false;
+}
+
+/* A failure here costs the days of last logins, and passwords that are learned, no start. */
 void files_open_logins(struct generation_files *files, bool root)
 {
 	const struct config *config = files->config;
@@ -247,7 +257,7 @@ void files_open_logins(struct generation_files *files, bool root)
 	for (uint32_t i = 0; i < config->listener_count; i++)
 		logins |= config->listeners[i].service < SERVICE_LMTP ||
 			  config->listeners[i].service == SERVICE_SASL;
-	if (!config->last_logins || !logins)
+	if (!(config->last_logins || learns(config)) || !logins)
 		return;
 	if (root && system_user_find(CONFIG_USER_LOOKUP, &files->logins_uid, &files->logins_gid,
 				     &err) < 0) {
@@ -263,9 +273,9 @@ void files_open_logins(struct generation_files *files, bool root)
 
 void files_close(struct generation_files *files)
 {
-	int fds[] = {files->config_fd, files->certificates_fd, files->keys_fd,
-		     files->users_fd,  files->aliases_fd,      files->spool_fd,
-		     files->logins_fd, files->remotes_fd,      files->keeper_fd};
+	int fds[] = {files->config_fd,  files->certificates_fd, files->keys_fd,   files->users_fd,
+		     files->aliases_fd, files->spool_fd,        files->logins_fd, files->remotes_fd,
+		     files->learn_fd,   files->keeper_fd};
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)

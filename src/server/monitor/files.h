@@ -22,7 +22,8 @@ struct generation_files {
 	int certificates_fd, keys_fd;        /* the same */
 	int logins_fd;                       /* the same; see logins_folder.h */
 	int remotes_fd;                      /* the same: passwords of remote sections */
-	uint64_t remotes_size;
+	int learn_fd; /* the same: keys that seal passwords, for auth. An upgrade hands none on */
+	uint64_t remotes_size, learn_size;
 	uint64_t certificates_size, keys_size;
 	uint32_t certificates_number; /* how often they were changed: see certificate_watch.h */
 	int keeper_fd; /* the program of keepers, of a store that has its own; -1: valijad */

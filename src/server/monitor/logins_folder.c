@@ -2,6 +2,7 @@
 #include "server/monitor/logins_folder.h"
 
 #include "users/last_logins.h"
+#include "users/learned.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,19 +10,28 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* The folder, and the file of a user that had it before. A second name of the file would be a
- * file of somebody else: that one is not given away. */
+/* A second name of the file would be a file of somebody else: that one is not given away. */
+static int give_file(int fd, const char *name, const struct stat *folder, uid_t uid, gid_t gid)
+{
+	struct stat file;
+
+	if (fstatat(fd, name, &file, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(file.st_mode) ||
+	    file.st_nlink != 1 || file.st_uid != folder->st_uid)
+		return 0;
+	return fchownat(fd, name, uid, gid, AT_SYMLINK_NOFOLLOW);
+}
+
+/* The folder, and the files of a user that had it before. */
 static int give(int fd, uid_t uid, gid_t gid)
 {
-	struct stat folder, file;
+	struct stat folder;
 
 	if (fstat(fd, &folder) < 0)
 		return -1;
 	if (folder.st_uid == uid)
 		return 0;
-	if (fstatat(fd, LAST_LOGINS_FILE, &file, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    S_ISREG(file.st_mode) && file.st_nlink == 1 && file.st_uid == folder.st_uid &&
-	    fchownat(fd, LAST_LOGINS_FILE, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+	if (give_file(fd, LAST_LOGINS_FILE, &folder, uid, gid) < 0 ||
+	    give_file(fd, LEARNED_FILE, &folder, uid, gid) < 0)
 		return -1;
 	return fchown(fd, uid, gid);
 }

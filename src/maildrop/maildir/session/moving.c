@@ -40,6 +40,8 @@ enum maildrop_status maildir_open_moving(const struct maildrop_settings *setting
 		return status;
 	status = migration_look(&place, &state, err);
 	maildir_place_close(&place);
+	if (!ret && (status == MAILDROP_OK || status == MAILDROP_ELSEWHERE))
+		return MAILDROP_CANCELLED;
 	if (status == MAILDROP_OK)
 		return maildir_open(settings, root_fd, home, ret, err);
 	/* copies that are shown would get their places in the index now, in whatever order */
