@@ -14,8 +14,8 @@
 
 enum { LABELS_MAX = 4096 }; /* of one user */
 
-/* *ret -1: no last logins are kept. The mail folder is not looked at: it may hang. */
-static int open_folder(const struct config *config, int *ret, struct err *err)
+/* The mail folder is not looked at: it may hang. */
+int last_seen_folder(const struct config *config, int *ret, struct err *err)
 {
 	const struct mail_root_facts unknown = {.inode = 0};
 	char path[MAIL_ROOT_MEMORY_MAX];
@@ -37,7 +37,7 @@ static int visit_all(const struct config *config, last_logins_visit *visit, void
 	int fd, rc;
 
 	*ret_kept = false;
-	if (open_folder(config, &fd, err) < 0)
+	if (last_seen_folder(config, &fd, err) < 0)
 		return -1;
 	if (fd < 0)
 		return 0;
@@ -242,7 +242,7 @@ static int append(const struct config *config, pop3_span lines, struct err *err)
 	struct last_logins_append what = {.lines = lines, .sync = true};
 	int fd, rc;
 
-	if (open_folder(config, &fd, err) < 0)
+	if (last_seen_folder(config, &fd, err) < 0)
 		return -1;
 	if (fd < 0)
 		return 0;

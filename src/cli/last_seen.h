@@ -16,6 +16,9 @@ struct last_seen {
 	uint32_t any; /* the later one */
 };
 
+/* The folder of the file. *ret -1: none is kept. */
+int last_seen_folder(const struct config *config, int *ret, struct err *err);
+
 /* Of one user. */
 int last_seen_user(const struct config *config, const char *name, struct last_seen *ret,
 		   struct err *err);

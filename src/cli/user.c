@@ -142,7 +142,7 @@ static int check(struct arguments *arguments, const struct config *config, struc
 
 static int set_password(struct arguments *arguments, const struct config *config, struct err *err)
 {
-	const char *scheme = arguments->scheme ? arguments->scheme : "YESCRYPT";
+	const char *scheme = arguments->scheme ? arguments->scheme : SCHEME_USUAL;
 	pop3_span name = span_of(arguments->name);
 	struct secret password;
 	char stored[USER_SECRET_MAX + 1];

@@ -24,7 +24,8 @@ bool scheme_can_match(const char *stored);
 /* Does the same work for a user who does not exist as for the entry like (of the site's usual
  * scheme; NULL: yescrypt). Never a match. */
 void scheme_verify_dummy(const char *like, const struct secret *password);
-/* Makes a stored form: name is PLAIN, YESCRYPT (default), BLF-CRYPT, SHA512-CRYPT, SHA256-CRYPT,
+#define SCHEME_USUAL "YESCRYPT" /* what commands make of passwords, unless told otherwise */
+/* Makes a stored form: name is PLAIN, YESCRYPT, BLF-CRYPT, SHA512-CRYPT, SHA256-CRYPT,
  * ARGON2ID, SCRAM-SHA-1, SCRAM-SHA-256, CRAM-MD5. */
 int scheme_make(const char *name, const struct secret *password, char *buf, size_t size,
 		struct err *err);

@@ -46,7 +46,7 @@ MBOX_IMPORTS = (unit('maildrop', 'mbox_adopt mbox_faults') + ['corpus_mbox_notes
                 system('import_mbox'))
 
 MIGRATE = (unit('maildrop', 'migrate') + ['corpus_migrate_journal', 'corpus_migrate_link'],
-           system('migrate'))
+           system('migrate', 'migrate_same'))
 
 # path → (meson tests, pytest selections)
 COVER = {
@@ -192,6 +192,8 @@ COVER = {
     'src/server/monitor/shown.c': (unit('server', 'commands'), system('steering')),
     'src/server/totals.c': (unit('server', 'totals status'), system('steering')),
     'src/server/auth/last_login.c': (unit('server', 'auth_last_login'), system('last_logins')),
+    'src/server/auth/learn.c': (unit('server', 'auth_remote'), system('migrate_same')),
+    'src/server/keeper/hurry.c': (unit('server', 'keeper_role'), system('migrate_same')),
     'src/server/auth/proven.c': (unit('server', 'queue auth_logins'), []),
     'src/server/auth/recent.c': (unit('server', 'login_delays auth_logins'), []),
     'src/server/auth/unanswered.c': (unit('server', 'unanswered auth_databases'), []),

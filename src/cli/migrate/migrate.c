@@ -10,8 +10,10 @@
 #include "cli/command.h"
 #include "cli/migrate/dialer.h"
 #include "cli/migrate/follow/follow.h"
+#include "cli/migrate/make_key.h"
 #include "cli/migrate/mover.h"
 #include "cli/migrate/people.h"
+#include "cli/migrate/print.h"
 #include "cli/migrate/undo.h"
 
 #include <getopt.h>
@@ -25,8 +27,9 @@ enum { WAIT_SECONDS = 20 };
 
 struct call {
 	struct migrate migrate;
-	bool all, follow, waits;
+	bool all, follow, waits, passwords;
 	uint64_t jobs, every_seconds; /* of follow; 0: not given */
+	const char *key_file;         /* to make; NULL: none */
 	struct name_list named;
 	struct movers movers;
 	struct migrate_totals totals;
@@ -41,7 +44,9 @@ static int usage(FILE *out, int status)
 	      "                      [--accept-deleted] [--stopped]\n"
 	      "       valija migrate [-c CONF] --follow [--rate OCTETS] [--jobs N]\n"
 	      "                      [--every SECONDS] [--delete-there]\n"
-	      "       valija migrate [-c CONF] --undo --user NAME... [--dry-run]\n",
+	      "       valija migrate [-c CONF] --undo --user NAME... [--dry-run]\n"
+	      "       valija migrate [-c CONF] --passwords --all | --user NAME...\n"
+	      "       valija migrate --make-key FILE\n",
 	      out);
 	return status;
 }
@@ -82,11 +87,13 @@ static bool fits(const struct call *call)
 	const struct migrate_options *options = &call->migrate.options;
 	bool named = call->named.count > 0;
 
+	if (call->key_file)
+		return !call->all && !named && !call->follow;
 	if (call->follow)
 		return !(call->all || named || call->waits || options->dry_run || options->undo ||
-			 options->accept || options->stopped);
-	return call->all == !named && !(options->undo && call->all) && !call->jobs &&
-	       !call->every_seconds;
+			 options->accept || options->stopped || call->passwords);
+	return call->all == !named && !(options->undo && (call->all || call->passwords)) &&
+	       !call->jobs && !call->every_seconds;
 }
 
 static int parse(int argc, char **argv, struct call *call)
@@ -104,6 +111,8 @@ static int parse(int argc, char **argv, struct call *call)
 					      {"follow", no_argument, NULL, 'f'},
 					      {"jobs", required_argument, NULL, 'j'},
 					      {"every", required_argument, NULL, 'e'},
+					      {"passwords", no_argument, NULL, 'P'},
+					      {"make-key", required_argument, NULL, 'K'},
 					      {"help", no_argument, NULL, 'h'},
 					      {NULL, 0, NULL, 0}};
 	int c;
@@ -138,6 +147,10 @@ static int parse(int argc, char **argv, struct call *call)
 			rc = take_number(optarg, FOLLOW_JOBS_MAX, &call->jobs);
 		else if (c == 'e')
 			rc = take_number(optarg, 1u << 20, &call->every_seconds);
+		else if (c == 'P')
+			call->passwords = true;
+		else if (c == 'K')
+			call->key_file = optarg;
 		else
 			return c == 'h' ? 1 : -1;
 		if (rc < 0)
@@ -148,6 +161,15 @@ static int parse(int argc, char **argv, struct call *call)
 
 /* ---- the command ---- */
 
+typedef void step(struct migrate *m, const struct user *user, struct migrate_totals *totals);
+
+static step *step_of(const struct call *call)
+{
+	if (call->passwords)
+		return print_password;
+	return call->migrate.options.undo ? undo_move : mover_move;
+}
+
 static int run(struct call *call, struct err *err)
 {
 	const struct migrate_options *options = &call->migrate.options;
@@ -157,10 +179,9 @@ static int run(struct call *call, struct err *err)
 	    movers_find(&call->movers, &call->migrate.config, &call->named, err) < 0)
 		return -1;
 	for (size_t i = 0; i < call->movers.count; i++)
-		(options->undo ? undo_move : mover_move)(&call->migrate, &call->movers.users[i],
-							 totals);
+		step_of(call)(&call->migrate, &call->movers.users[i], totals);
 	totals->failed += call->movers.failed;
-	if (!options->undo)
+	if (!options->undo && !call->passwords)
 		tell_totals(totals, options->dry_run);
 	if (fflush(stdout) != 0)
 		return EX_IOERR;
@@ -195,6 +216,8 @@ int migrate_main(int argc, char **argv)
 		rc = rc < 0 ? usage(stderr, EX_USAGE) : usage(stdout, EX_OK);
 	} else if (call->follow) {
 		rc = follow(call, &err);
+	} else if (call->key_file) {
+		rc = make_key(call->key_file, &err);
 	} else {
 		signal(SIGPIPE, SIG_IGN);
 		rc = run(call, &err);

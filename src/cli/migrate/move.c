@@ -39,6 +39,7 @@ int migrate_init(struct migrate *m, struct err *err)
 
 void migrate_finish(struct migrate *m)
 {
+	passwords_free(m->passwords);
 	maker_finish(&m->maker);
 	if (m->report)
 		munmap(m->report, sizeof(*m->report));

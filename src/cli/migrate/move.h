@@ -6,6 +6,7 @@
 #define CLI_MIGRATE_MOVE_H
 
 #include "cli/maker.h"
+#include "cli/migrate/passwords.h"
 #include "cli/migrate/writer.h"
 
 struct migrate_options {
@@ -20,6 +21,7 @@ struct migrate {
 	struct config config;
 	struct maker maker;
 	struct writer_report *report; /* shared with the writers */
+	struct passwords *passwords;  /* NULL: none was asked for */
 	struct err unasked; /* of a round: why nobody can tell whether sessions are open */
 	int private_fd;     /* that no writer gets; -1: none */
 	int nameless;       /* sessions of which nobody knows whose they are, as of asked_at */

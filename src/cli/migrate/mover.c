@@ -45,14 +45,26 @@ static int play_rounds(struct migrate *m, const struct move *move, uint64_t *ret
 	}
 }
 
+/* 0: its password has to be learned first; -1 with err. */
+static int can_log_in(struct migrate *m, const struct move *move, struct err *err)
+{
+	if (move->section->credentials != CONFIG_REMOTE_SAME)
+		return 1;
+	return passwords_have(&m->passwords, &m->config, move->section, move->user->name, err);
+}
+
 void mover_move(struct migrate *m, const struct user *user, struct migrate_totals *totals)
 {
 	struct err err = {0};
 	uint64_t copied = 0;
 	struct move move;
+	int can = move_find(m, user, &move, &err) < 0 ? -1 : can_log_in(m, &move, &err);
 
-	if (move_find(m, user, &move, &err) < 0 || move_make_maildrop(m, &move, &err) < 0 ||
-	    play_rounds(m, &move, &copied, &err) < 0)
+	if (can == 0)
+		tell_left(totals, user,
+			  "has not logged in yet: the password is learned at the first login");
+	else if (can < 0 || move_make_maildrop(m, &move, &err) < 0 ||
+		 play_rounds(m, &move, &copied, &err) < 0)
 		tell_failed(totals, user, err.text);
 	else
 		tell_moved(totals, m->report, user, copied);

@@ -16,8 +16,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-static pid_t start_dialer(const struct migrate *m, const struct move *move, int channel,
-			  struct err *err)
+static pid_t start_dialer(struct migrate *m, const struct move *move, int channel, struct err *err)
 {
 	struct secret secret;
 	pid_t pid = -1;

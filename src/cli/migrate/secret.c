@@ -76,11 +76,13 @@ static int access_token(const struct migrate *m, const struct move *move, struct
 	return rc;
 }
 
-int secret_find(const struct migrate *m, const struct move *move, struct secret *ret,
-		struct err *err)
+int secret_find(struct migrate *m, const struct move *move, struct secret *ret, struct err *err)
 {
 	if (move->section->credentials == CONFIG_REMOTE_OAUTH)
 		return access_token(m, move, ret, err);
+	if (move->section->credentials == CONFIG_REMOTE_SAME)
+		return passwords_find(&m->passwords, &m->config, move->section, move->user->name,
+				      ret, err);
 	if (move->user->remote_password[0])
 		return secret_set(ret, span_of(move->user->remote_password));
 	return section_secret(m, move->section, ret, err);

@@ -7,7 +7,6 @@
 #include "cli/migrate/move.h"
 
 /* ret is initialized. -1 with err: there is none. */
-int secret_find(const struct migrate *m, const struct move *move, struct secret *ret,
-		struct err *err);
+int secret_find(struct migrate *m, const struct move *move, struct secret *ret, struct err *err);
 
 #endif

@@ -26,6 +26,13 @@ void tell_failed(struct migrate_totals *totals, const struct user *user, const c
 	tell_user(user, "%s", why);
 }
 
+void tell_left(struct migrate_totals *totals, const struct user *user, const char *why)
+{
+	totals->users++;
+	totals->left++;
+	tell_user(user, "%s", why);
+}
+
 static void count(struct migrate_totals *totals, const struct writer_report *report,
 		  const struct user *user, uint64_t copied)
 {

@@ -14,6 +14,8 @@ struct migrate_totals {
 void tell_user(const struct user *user, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void tell_failed(struct migrate_totals *totals, const struct user *user, const char *why);
+/* Nothing can be done for the user until something happens. */
+void tell_left(struct migrate_totals *totals, const struct user *user, const char *why);
 /* What became of a user's mail; copied: messages, in all rounds. */
 void tell_moved(struct migrate_totals *totals, const struct writer_report *report,
 		const struct user *user, uint64_t copied);

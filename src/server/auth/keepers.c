@@ -115,18 +115,6 @@ int auth_pass_on(struct peer *keeper, enum ipc_type type, void *message, const p
 	return 0;
 }
 
-void auth_hurry(struct auth *auth, const struct user *user, bool start)
-{
-	struct ipc_hurry message = {.root = user->root};
-	pop3_span home = span_of(user_home(user));
-	struct peer *keeper;
-	uint64_t key;
-
-	if ((start ? auth_keeper(auth, user, &keeper, &key)
-		   : auth_find_keeper(auth, user, &keeper, &key)) == KEEPER_FOUND)
-		(void)auth_pass_on(keeper, IPC_HURRY, &message, &home, 1);
-}
-
 static void ungrant(struct auth_session *session)
 {
 	auth_unopened(session);
@@ -328,6 +316,66 @@ void auth_open(struct auth_session *session, const struct user *user,
 	wait->user = *user;
 	wait->as = as;
 	open_or_wait(session, wait);
+}
+
+/* ---- what gives way to a login ---- */
+
+struct waiting_hurry {
+	struct auth_waiting waiting;
+	struct user user;
+	bool start;
+};
+
+static void free_hurry(struct waiting_hurry *wait)
+{
+	explicit_bzero(wait, sizeof(*wait));
+	free(wait);
+}
+
+static void send_hurry(struct peer *keeper, const struct user *user)
+{
+	struct ipc_hurry message = {.root = user->root};
+	pop3_span home = span_of(user_home(user));
+
+	(void)auth_pass_on(keeper, IPC_HURRY, &message, &home, 1);
+}
+
+/* Takes wait. */
+static void hurry_or_wait(struct auth *auth, struct waiting_hurry *wait)
+{
+	enum auth_keeper_found found;
+	struct peer *keeper;
+	uint64_t key;
+
+	found = wait->start ? auth_keeper(auth, &wait->user, &keeper, &key)
+			    : auth_find_keeper(auth, &wait->user, &keeper, &key);
+	if (found == KEEPER_FOUND)
+		send_hurry(keeper, &wait->user);
+	if (found != KEEPER_STARTING || auth_wait(auth, &wait->waiting, key) < 0)
+		free_hurry(wait);
+}
+
+static void wake_hurry(struct auth *auth, struct auth_waiting *waiting, bool refused)
+{
+	struct waiting_hurry *wait = (struct waiting_hurry *)waiting;
+
+	if (refused)
+		free_hurry(wait);
+	else
+		hurry_or_wait(auth, wait);
+}
+
+void auth_hurry(struct auth *auth, const struct user *user, bool start)
+{
+	struct waiting_hurry *wait = calloc(1, sizeof(*wait));
+
+	if (!wait)
+		return;
+	wait->waiting.wake = wake_hurry;
+	wait->waiting.kind = WAITING_HURRY;
+	wait->user = *user;
+	wait->start = start;
+	hurry_or_wait(auth, wait);
 }
 
 /* ---- keepers come and go ---- */

@@ -21,7 +21,13 @@
 struct auth;
 struct auth_session;
 
-enum auth_waiting_kind { WAITING_LOGIN, WAITING_RECIPIENT, WAITING_USAGE, WAITING_KINDS };
+enum auth_waiting_kind {
+	WAITING_LOGIN,
+	WAITING_RECIPIENT,
+	WAITING_USAGE,
+	WAITING_HURRY,
+	WAITING_KINDS
+};
 
 /* A login or a recipient that waits for the owner of its mail to be known (homes.h), or for a
  * keeper of that owner; embedded first in what wake gets, owns and frees. */
