@@ -35,10 +35,10 @@ def unit(folder, names):
 MAILDROP = unit('maildrop', 'index maildir now later deliver deleted kept bad_files together') \
     + ['corpus_index'] + unit('maildrop', 'faults')
 REGISTER = unit('maildrop', 'register mail_root')
-USERS = unit('users', 'fields bearer names passwd_file app_passwords last_logins edit '
+USERS = unit('users', 'fields bearer names passwd_file app_passwords last_logins learned edit '
                       'recipients schemes sasl login login_app strangers') \
     + ['corpus_bearer', 'corpus_passwd_file', 'corpus_app_passwords', 'corpus_aliases',
-       'corpus_last_logins']
+       'corpus_last_logins', 'corpus_learned']
 
 IMPORTS = (unit('maildrop', 'adopt adopt_faults undo sizelist') + ['corpus_id_lists'],
            system('import_dovecot', 'import_dovecot_undo', 'import_courier'))

@@ -3,14 +3,18 @@
  * one end, whoever goes away when. */
 #include "role_test.h"
 
+#include "base/seal.h"
 #include "base/text.h"
 #include "config/database.h"
 #include "config/remote.h"
 #include "server/auth/auth.h"
+#include "users/learned.h"
 
-enum { SESSION = 8, SAME = 0, STORED, TOKEN };
+#include <sys/mman.h>
 
-static struct role_peer *front, *connector, *tokens;
+enum { SESSION = 8, SAME = 0, STORED, TOKEN, MOVES };
+
+static struct role_peer *front, *connector, *tokens, *keeper, *logins;
 static uint64_t ticket;
 
 static void add_section(struct config *config, const char *name, const char *credentials)
@@ -20,6 +24,8 @@ static void add_section(struct config *config, const char *name, const char *cre
 	assert_int_equal(config_remote_begin(config, name, 1, &err), 0);
 	assert_int_equal(config_remote_set(config, "server", "192.0.2.1:995", &err), 0);
 	assert_int_equal(config_remote_set(config, "credentials", credentials, &err), 0);
+	if (strcmp(name, "moves") == 0)
+		assert_int_equal(config_remote_set(config, "learn", "/key.learn", &err), 0);
 	assert_int_equal(config_remote_end(config, &err), 0);
 }
 
@@ -34,7 +40,27 @@ static void configure(struct config *config)
 	add_section(config, "same", "same");
 	add_section(config, "stored", "stored");
 	add_section(config, "token", "oauth");
+	add_section(config, "moves", "same");
 	config->remotes[TOKEN].database = 0;
+}
+
+static bool keyed;
+static char opens[SEAL_FILE_MAX];
+
+/* As the monitor does: what the section's file has. */
+static void send_key(void)
+{
+	struct ipc_remotes message = {.size = sizeof("moves")};
+	int fd = memfd_create("key", MFD_CLOEXEC);
+	char seals[SEAL_FILE_MAX];
+	struct err err;
+
+	assert_int_equal(seal_make(opens, seals, &err), 0);
+	message.size += strlen(seals) + 1;
+	assert_int_equal(write(fd, "moves", 6), 6);
+	assert_int_equal(write(fd, seals, strlen(seals) + 1), (ssize_t)strlen(seals) + 1);
+	role_send_raw(&role.monitor, IPC_REMOTES, &message, sizeof(message), NULL, 0, fd);
+	close(fd);
 }
 
 static int begin(void **state)
@@ -47,11 +73,18 @@ static int begin(void **state)
 	role_write("users", "anna:::::::remote=same\n"
 			    "berta:{PLAIN}secret::::::remote=stored remote_password=theirs "
 			    "remote_user=b@old.test\n"
-			    "carla:{PLAIN}secret::::::remote=token\n");
+			    "carla:{PLAIN}secret::::::remote=token\n"
+			    "Dora:{PLAIN}not asked::::::migrate=moves\n");
+	if (keyed)
+		send_key();
 	role_stop_clock();
 	front = role_peer(ROLE_FRONT, 0);
 	connector = role_peer(ROLE_CONNECTOR, 0);
 	tokens = role_peer_at(ROLE_LOOKUP, 0, 0);
+	if (keyed) {
+		keeper = role_peer(ROLE_KEEPER, 0);
+		logins = role_peer(ROLE_LOGINS, 0);
+	}
 	role_go();
 	memset(connect.address + 10, 0xff, 2);
 	connect.address[12] = 127;
@@ -362,8 +395,197 @@ static void test_a_connector_that_dies_with_a_token(void **state)
 	assert_as_ever();
 }
 
+/* ---- mail that moves here ---- */
+
+static int begin_moving(void **state)
+{
+	int rc;
+
+	keyed = true;
+	rc = begin(state);
+	keyed = false;
+	return rc;
+}
+
+/* The keeper is told first, and the server that has, or had, the mail is asked. */
+static void ask_there(const char *password)
+{
+	const struct ipc_hurry *hurry;
+	const struct ipc_open_remote *open;
+
+	log_in("dora", password);
+	hurry = role_expect(keeper, IPC_HURRY);
+	assert_true(span_equal(ipc_text(hurry, 0), SPAN_LITERAL("Dora")));
+	open = role_expect(connector, IPC_OPEN_REMOTE);
+	assert_int_equal(open->remote, MOVES);
+	assert_int_equal(open->judge, 1);
+	assert_int_equal(open->patient, 1);
+	assert_true(span_equal(ipc_text(open, 0), SPAN_LITERAL("Dora")));
+	assert_true(span_equal(ipc_text(open, 3), span_of(password)));
+	assert_silent(keeper);
+}
+
+static void ask_keeper(const char *password)
+{
+	const struct ipc_open *open;
+
+	ask_there(password);
+	verdict(REASON_OK);
+	open = role_expect(keeper, IPC_OPEN_MIGRATES);
+	assert_int_equal(open->session, SESSION);
+	assert_int_equal(open->ticket, ticket);
+	assert_silent(connector);
+}
+
+static void keeper_answers(enum ipc_type type, enum ipc_part part)
+{
+	struct ipc_verdict message = {
+		.front = front->instance, .session = SESSION, .ticket = ticket, .part = part};
+
+	role_send(keeper, type, &message);
+}
+
+static void expect_learned(const char *password)
+{
+	const struct ipc_learned *row = role_expect(logins, IPC_LEARNED);
+	struct seal_key *key;
+	struct secret secret;
+	struct err err;
+
+	assert_true(span_equal(ipc_text(row, 0), SPAN_LITERAL("moves")));
+	assert_true(span_equal(ipc_text(row, 1), SPAN_LITERAL("Dora")));
+	assert_int_equal(seal_key_read(span_of(opens), true, &key, &err), 0);
+	assert_int_equal(seal_open(key, SPAN_LITERAL("moves/dora"), ipc_text(row, 2), &secret), 0);
+	assert_string_equal(secret.bytes, password);
+	secret_finish(&secret);
+	seal_key_free(key);
+}
+
+static void test_mail_that_is_not_here_yet(void **state)
+{
+	(void)state;
+	ask_keeper("word");
+	keeper_answers(IPC_NOT_HERE, PART_WHOLE);
+	expect_go(REASON_OK);
+	keeper_answers(IPC_HERE, PART_WHOLE); /* too late */
+	assert_silent(connector);
+	ask_keeper("word");
+	keeper_answers(IPC_NOT_HERE, PART_HERE); /* a part of it */
+	assert_int_equal(((const struct ipc_verdict *)role_expect(connector, IPC_GO))->part,
+			 PART_THERE);
+}
+
+static void test_mail_that_is_here(void **state)
+{
+	(void)state;
+	ask_keeper("word");
+	keeper_answers(IPC_HERE, PART_WHOLE);
+	expect_go(REASON_STORE_DOWN); /* it is closed there */
+	keeper_answers(IPC_NOT_HERE, PART_WHOLE);
+	assert_silent(connector);
+	assert_as_ever();
+}
+
+static void log_in_here(const char *password)
+{
+	ask_keeper(password);
+	keeper_answers(IPC_HERE, PART_WHOLE);
+	expect_go(REASON_STORE_DOWN);
+}
+
+static void test_what_is_accepted_is_learned_once(void **state)
+{
+	(void)state;
+	ask_there("wrong");
+	verdict(REASON_WRONG);
+	expect_denied(REASON_WRONG);
+	assert_silent(logins);
+	log_in_here("word");
+	expect_learned("word");
+	role_expect(logins, IPC_LOGGED_IN);
+	log_in_here("word");
+	assert_silent(logins);
+	log_in_here("another");
+	expect_learned("another");
+	log_in("anna", "word"); /* her mail stays there */
+	expect_opened(SAME, "anna", "", "word", 1);
+	verdict(REASON_OK);
+	role_expect(logins, IPC_LOGGED_IN);
+	assert_silent(logins);
+}
+
+/* Whoever goes away, neither side stays open. */
+static void test_a_client_that_leaves_between_both(void **state)
+{
+	(void)state;
+	ask_keeper("word");
+	leave();
+	expect_go(REASON_STORE_DOWN);
+	keeper_answers(IPC_NOT_HERE, PART_WHOLE);
+	assert_silent(connector);
+}
+
+static void test_a_client_that_tries_again_between_both(void **state)
+{
+	(void)state;
+	ask_keeper("word");
+	ticket++;
+	log_in("berta", "secret");
+	assert_int_equal(((const struct ipc_verdict *)role_expect(connector, IPC_GO))->reason,
+			 REASON_STORE_DOWN);
+	expect_opened(STORED, "berta", "b@old.test", "theirs", 0);
+}
+
+static void test_a_keeper_that_dies_between_both(void **state)
+{
+	(void)state;
+	ask_keeper("word");
+	role_peer_dies(keeper);
+	role_expect(front, IPC_SLOW);
+	expect_denied(REASON_STORE_DOWN);
+	expect_go(REASON_STORE_DOWN);
+}
+
+static void test_a_connector_that_dies_between_both(void **state)
+{
+	(void)state;
+	for (int here = 0; here < 2; here++) {
+		ask_keeper("word");
+		role_expect(front, IPC_SLOW);
+		role_peer_dies(connector);
+		keeper_answers(here ? IPC_HERE : IPC_NOT_HERE, PART_WHOLE);
+		if (!here)
+			expect_denied(REASON_STORE_DOWN);
+		assert_silent(front); /* the keeper has opened it */
+		connector = role_peer(ROLE_CONNECTOR, 0);
+		role_ping();
+	}
+	assert_as_ever();
+}
+
+/* The secret is right here, but that server is who judges. */
+static void test_no_secret_of_here_counts(void **state)
+{
+	(void)state;
+	ask_there("not asked");
+	verdict(REASON_WRONG);
+	expect_denied(REASON_WRONG);
+	assert_silent(keeper);
+}
+
+static void test_a_copying_that_nobody_told(void **state)
+{
+	(void)state;
+	ask_there("word");
+	verdict(REASON_IN_USE);
+	expect_denied(REASON_IN_USE);
+	role_expect(keeper, IPC_HURRY);
+	assert_silent(logins);
+}
+
 int main(void)
 {
+#define MOVING(function) cmocka_unit_test_setup_teardown(function, begin_moving, role_over)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, begin, role_over)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_stored_password),
@@ -376,6 +598,15 @@ int main(void)
 		TEST(test_no_token),
 		TEST(test_a_client_that_leaves_its_token),
 		TEST(test_a_connector_that_dies_with_a_token),
+		MOVING(test_mail_that_is_not_here_yet),
+		MOVING(test_mail_that_is_here),
+		MOVING(test_what_is_accepted_is_learned_once),
+		MOVING(test_a_client_that_leaves_between_both),
+		MOVING(test_a_client_that_tries_again_between_both),
+		MOVING(test_a_keeper_that_dies_between_both),
+		MOVING(test_a_connector_that_dies_between_both),
+		MOVING(test_no_secret_of_here_counts),
+		MOVING(test_a_copying_that_nobody_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -599,6 +599,58 @@ static void test_mail_that_has_not_moved_yet(void **state)
 	assert_int_equal(((const struct ipc_opened *)role_expect(front, IPC_OPENED))->count, 3);
 }
 
+static void hurry(const char *home)
+{
+	struct ipc_hurry message = {.root = 0};
+
+	ROLE_SEND_TEXTS(auth, IPC_HURRY, &message, home);
+}
+
+static void expect_here(uint64_t session)
+{
+	const struct ipc_verdict *answer = role_expect(auth, IPC_HERE);
+
+	assert_int_equal(answer->front, front->instance);
+	assert_int_equal(answer->session, session);
+	assert_int_equal(answer->ticket, 99);
+}
+
+/* auth has it open at the other server, and closes it there. */
+static void test_auth_learns_that_it_was_opened_here_or_refused(void **state)
+{
+	(void)state;
+	put_mail(3);
+	role_write("mail/anna/valija-migrated", "switched 1 0 old anna\n");
+	open_moving(SESSION, "anna");
+	role_expect(front, IPC_OPENED);
+	expect_here(SESSION);
+	open_moving(SESSION, "anna"); /* that number is taken */
+	role_expect(front, IPC_OPEN_FAILED);
+	expect_here(SESSION);
+	open_moving(SESSION + 1, "bob"); /* it moved, and is not there */
+	answer_location(LOCATION_LOOK, false);
+	answer_location(LOCATION_LOOK, false);
+	role_expect(front, IPC_OPEN_FAILED);
+	expect_here(SESSION + 1);
+}
+
+/* Nothing is opened or answered, wherever the mail is. */
+static void test_a_hurry_opens_nothing(void **state)
+{
+	(void)state;
+	put_mail(3);
+	hurry("nobody");
+	hurry("anna");
+	role_write("mail/anna/valija-migrated", "switched 1 0 old anna\n");
+	hurry("anna");
+	open_moving(SESSION, "anna");
+	role_expect(front, IPC_OPENED);
+	hurry("anna"); /* while a session has it */
+	expect_here(SESSION);
+	role_ping();
+	assert_false(role_speaks(auth, 0));
+}
+
 /* It moved here, and its filesystem is not mounted: nobody is sent to the other server, where
  * deleted mail would be back. */
 static void test_mail_that_moved_and_is_not_there(void **state)
@@ -1451,6 +1503,8 @@ int main(void)
 		IN_KEEPER(test_a_login_to_what_is_gone_is_put_off),
 		IN_KEEPER(test_a_client_that_leaves_between_two_questions),
 		IN_KEEPER(test_mail_that_has_not_moved_yet),
+		IN_KEEPER(test_auth_learns_that_it_was_opened_here_or_refused),
+		IN_KEEPER(test_a_hurry_opens_nothing),
 		IN_KEEPER(test_mail_that_moved_and_is_not_there),
 		IN_KEEPER_OF_TWO(test_a_new_user_is_looked_for_in_each_folder),
 		IN_KEEPER_OF_TWO(test_mail_in_another_folder_is_not_passed_over),

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "server/logins/logins.h"
 #include "users/last_logins.h"
+#include "users/learned.h"
 
 static struct role_peer *auth;
 
@@ -118,6 +119,67 @@ static void test_threat_110_a_row_that_is_none_cuts_the_channel(void **state)
 	auth = role_peer(ROLE_AUTH, 0);
 	send_row("anna", "", 20000, false);
 	expect_file("p20000  anna;");
+}
+
+/* ---- learned passwords ---- */
+
+static void send_learned(const char *section, const char *name, char octet)
+{
+	char sealed[SEAL_TEXT_SIZE + 1];
+	struct ipc_learned message;
+
+	memset(sealed, octet, SEAL_TEXT_SIZE);
+	sealed[SEAL_TEXT_SIZE] = '\0';
+	ROLE_SEND_TEXTS(auth, IPC_LEARNED, &message, section, name, sealed);
+}
+
+static void collect_learned(void *context, const struct learned *learned)
+{
+	char *text = context;
+
+	snprintf(text + strlen(text), 1000 - strlen(text), "%s %s %c;", learned->section,
+		 learned->name, learned->sealed[0]);
+}
+
+static void expect_passwords(const char *wanted)
+{
+	char text[1000];
+	struct err err;
+
+	for (int ms = 0;; ms++) {
+		text[0] = '\0';
+		assert_int_equal(learned_each(role.folder_fd, collect_learned, text, &err), 0);
+		if (strcmp(text, wanted) == 0)
+			return;
+		if (ms > ROLE_PATIENCE_MS)
+			assert_string_equal(text, wanted);
+		usleep(1000);
+	}
+}
+
+static void learned_passwords_become_lines(void **state)
+{
+	(void)state;
+	send_learned("old", "Anna@Example.org", 'a');
+	send_learned("ol d", "anna", 'b'); /* no section has that name */
+	send_learned("old", "a\nb", 'c');
+	send_learned("old", "..", 'd');
+	send_learned("old", "anna", ' ');
+	send_learned("old", "anna", '\n');
+	send_learned("older", "berta", 'e');
+	send_learned("old", "anna@example.org", 'f');
+	expect_passwords("old anna@example.org a;older berta e;old anna@example.org f;");
+	send_row("anna", "", 20000, false);
+	expect_file("p20000  anna;");
+}
+
+static void test_threat_110_a_seal_of_another_size_cuts_the_channel(void **state)
+{
+	struct ipc_learned message;
+
+	(void)state;
+	ROLE_SEND_TEXTS(auth, IPC_LEARNED, &message, "old", "anna", "AAAA");
+	role_expect_cut(auth);
 }
 
 static void a_name_too_long_is_no_line(void **state)
@@ -244,6 +306,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(rows_become_lines),
+		TEST(learned_passwords_become_lines),
+		TEST(test_threat_110_a_seal_of_another_size_cuts_the_channel),
 		TEST(test_threat_110_hostile_rows_make_no_line),
 		TEST(test_threat_110_a_row_that_is_none_cuts_the_channel),
 		TEST(a_name_too_long_is_no_line),
