@@ -8,6 +8,7 @@ import pytest
 from office import dead_port, wait_until
 from pop import Pop
 from test_migrate import has_switched, mail_of, migrate, session
+from test_migrate_follow import Follower
 from test_remote import MESSAGES, THERE, add_remote_user, section
 
 NEW = 'a new one: of 2026'
@@ -120,13 +121,13 @@ def test_a_client_that_leaves_at_once_leaves_nothing_open(upstream, site):
         client.ok('USER anna')
         client.send(f'PASS {THERE}')
         client.close()
-    wait_until(lambda: not Pop(upstream.pop3).close() and may_log_in(upstream))
+    wait_until(lambda: may_log_in(upstream))
     wait_until(lambda: may_log_in(office))
 
 
-def may_log_in(office, password=THERE):
+def may_log_in(office, password=THERE, user='anna'):
     with Pop(office.pop3) as client:
-        client.ok('USER anna')
+        client.ok(f'USER {user}')
         return client.ask(f'PASS {password}').startswith('+OK')
 
 
@@ -188,6 +189,20 @@ def test_a_login_while_mail_is_copied(upstream, site):
     assert len(mail_of(office, password=THERE)) == 3
 
 
+def test_followed_it_waits_for_the_first_login_in_silence(upstream, site):
+    """Users of a pass: bert, who was never here, is behind one of whom something is said."""
+    office = site(upstream.pop3)
+    add_remote_user(office, 'zoe', 'migrate=old', secret='')
+    upstream._add_line(f'zoe:{{PLAIN}}{THERE}\n')
+    wait_until(lambda: may_log_in(upstream, user='zoe'))
+    learn(office)
+    learn(office, 'zoe')
+    with Follower(office, '--jobs', '1') as follower:
+        follower.wait('the mail is here', 2)
+        assert 'bert' not in follower.text()
+    assert has_switched(office) and not (office.mail / 'bert').exists()
+
+
 def test_without_the_private_key_nothing_moves(upstream, site):
     office = site(upstream.pop3)
     learn(office)
@@ -203,7 +218,7 @@ def test_without_the_private_key_nothing_moves(upstream, site):
     migrate(office)
 
 
-def test_a_damaged_file_is_nothing(upstream, site):
+def test_threat_159_a_damaged_or_moved_line_is_nothing(upstream, site):
     office = site(upstream.pop3)
     learn(office)
     learn(office, 'bert')

@@ -3,6 +3,7 @@
 
 #include "cli/migrate/people.h"
 #include "cli/migrate/round.h"
+#include "cli/migrate/secret.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -45,20 +46,12 @@ static int play_rounds(struct migrate *m, const struct move *move, uint64_t *ret
 	}
 }
 
-/* 0: its password has to be learned first; -1 with err. */
-static int can_log_in(struct migrate *m, const struct move *move, struct err *err)
-{
-	if (move->section->credentials != CONFIG_REMOTE_SAME)
-		return 1;
-	return passwords_have(&m->passwords, &m->config, move->section, move->user->name, err);
-}
-
 void mover_move(struct migrate *m, const struct user *user, struct migrate_totals *totals)
 {
 	struct err err = {0};
 	uint64_t copied = 0;
 	struct move move;
-	int can = move_find(m, user, &move, &err) < 0 ? -1 : can_log_in(m, &move, &err);
+	int can = move_find(m, user, &move, &err) < 0 ? -1 : secret_known(m, &move, &err);
 
 	if (can == 0)
 		tell_left(totals, user,

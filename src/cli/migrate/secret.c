@@ -76,6 +76,13 @@ static int access_token(const struct migrate *m, const struct move *move, struct
 	return rc;
 }
 
+int secret_known(struct migrate *m, const struct move *move, struct err *err)
+{
+	if (move->section->credentials != CONFIG_REMOTE_SAME)
+		return 1;
+	return passwords_have(&m->passwords, &m->config, move->section, move->user->name, err);
+}
+
 int secret_find(struct migrate *m, const struct move *move, struct secret *ret, struct err *err)
 {
 	if (move->section->credentials == CONFIG_REMOTE_OAUTH)

@@ -80,6 +80,7 @@ static enum schedule_verdict verdict_of(const struct task_report *report)
 	switch (report->outcome) {
 	case TASK_NONE:
 		return SCHEDULE_GONE;
+	case TASK_WAITS: /* a login that came just now is tried again */
 	case TASK_WRONG:
 		return SCHEDULE_LATER;
 	case TASK_PLAYED:
@@ -189,7 +190,7 @@ static void round_ended(struct helper *helper)
 	make_words(&job->report);
 	failed = schedule_ended(follow->schedule, job->user, verdict, span_of(job->report.section),
 				was_reached(&job->report), loop_now(follow->loop));
-	if (verdict != SCHEDULE_GONE)
+	if (verdict != SCHEDULE_GONE && job->report.outcome != TASK_WAITS)
 		tell(follow, job, verdict, failed);
 	job->user = NULL;
 	go_on(follow);

@@ -7,6 +7,7 @@
 #include "cli/migrate/follow/helper.h"
 #include "cli/migrate/people.h"
 #include "cli/migrate/round.h"
+#include "cli/migrate/secret.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -95,8 +96,18 @@ static int move_user(struct migrate *m, const struct user *user, struct task_rep
 
 	snprintf(report->section, sizeof(report->section), "%s",
 		 m->config.remotes[user->migrate_section - 1].name);
-	if (move_find(m, user, &move, err) < 0 || move_make_maildrop(m, &move, err) < 0 ||
-	    round_play(m, &move, err) < 0)
+	if (move_find(m, user, &move, err) < 0)
+		return -1;
+	switch (secret_known(m, &move, err)) {
+	case 0:
+		report->outcome = TASK_WAITS;
+		return 0;
+	case 1:
+		break;
+	default:
+		return -1;
+	}
+	if (move_make_maildrop(m, &move, err) < 0 || round_play(m, &move, err) < 0)
 		return -1;
 	take_report(report, m);
 	return 0;

@@ -18,6 +18,7 @@ void task_list(const void *argument, int out);
 
 enum task_outcome {
 	TASK_NONE,   /* the mail of no such user moves */
+	TASK_WAITS,  /* for a login, which the password is learned from */
 	TASK_WRONG,  /* somebody has to mend something here: why */
 	TASK_PLAYED, /* round says what became of it */
 };
