@@ -109,10 +109,10 @@ _valija() {
 	fi
 	if [ "${COMP_WORDS[1]}" = migrate ]; then
 		case $prev/$cur in
-		-c/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		-c/* | --make-key/*) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		--user/* | --rate/* | --wait/* | --jobs/* | --every/*) ;;
 		*) mapfile -t COMPREPLY < <(compgen -W "-c --all --user --dry-run --rate --wait --delete-there \
-			--accept-deleted --stopped --undo --follow --jobs --every" -- "$cur") ;;
+			--accept-deleted --stopped --undo --follow --jobs --every --passwords --make-key" -- "$cur") ;;
 		esac
 		return
 	fi

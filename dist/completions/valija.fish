@@ -78,6 +78,8 @@ complete -c valija -n $migrate -l undo -d 'remove the copies'
 complete -c valija -n $migrate -l follow -d 'a service: users that log in, and all others again and again'
 complete -c valija -n $migrate -l jobs -x -d 'users at a time'
 complete -c valija -n $migrate -l every -x -d 'seconds between two passes'
+complete -c valija -n $migrate -l passwords -d 'lines for a users file'
+complete -c valija -n $migrate -l make-key -r -d 'make the keys for learn'
 
 complete -c valija -f -n __fish_use_subcommand -a retention -d 'delete what is too old'
 complete -c valija -n '__fish_seen_subcommand_from retention' -l dry-run -d 'only list'
