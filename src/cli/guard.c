@@ -233,8 +233,7 @@ static int look_at_all(struct mailbox *mailbox, struct users *users, struct tall
 		       struct err *err)
 {
 	struct name_list all = {0};
-	int rc =
-		name_list_add_all(&all, &mailbox->config, users, "guard", NAME_LIST_NAME_THEM, err);
+	int rc = name_list_add_all(&all, &mailbox->config, users, "guard", "name them", err);
 
 	if (rc == 0 && all.short_of_memory)
 		rc = err_set(err, EX_OSERR, "out of memory");
