@@ -231,6 +231,18 @@ static void test_what_somebody_has_to_mend(void **state)
 	ended(next("anna"), SCHEDULE_HERE, true);
 }
 
+static void test_a_password_that_is_learned_at_a_login(void **state)
+{
+	(void)state;
+	PASS("anna");
+	ended(next("anna"), SCHEDULE_WAITS, false);
+	nobody_waits();
+	login("anna");
+	ended(next("anna"), SCHEDULE_WAITS, false); /* at once, and it is not written down yet */
+	assert_int_equal(wait(), 3 * 1000);
+	ended(next("anna"), SCHEDULE_HERE, true);
+}
+
 static void test_a_login_while_it_runs(void **state)
 {
 	struct schedule_user *user;
@@ -314,6 +326,7 @@ int main(void)
 		TEST(test_a_session_that_breaks_keeps_nobody_else),
 		TEST(test_refused_logins_in_a_row),
 		TEST(test_what_somebody_has_to_mend),
+		TEST(test_a_password_that_is_learned_at_a_login),
 		TEST(test_a_login_while_it_runs),
 		TEST(test_what_was_said),
 		TEST(test_many_at_random),

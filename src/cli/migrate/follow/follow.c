@@ -80,7 +80,8 @@ static enum schedule_verdict verdict_of(const struct task_report *report)
 	switch (report->outcome) {
 	case TASK_NONE:
 		return SCHEDULE_GONE;
-	case TASK_WAITS: /* a login that came just now is tried again */
+	case TASK_WAITS:
+		return SCHEDULE_WAITS;
 	case TASK_WRONG:
 		return SCHEDULE_LATER;
 	case TASK_PLAYED:

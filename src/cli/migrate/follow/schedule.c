@@ -395,6 +395,10 @@ unsigned schedule_ended(struct schedule *schedule, struct schedule_user *user,
 		user->pause = grown(user->pause, PAUSE_MS, PAUSE_MAX_MS);
 		enter(schedule, user, now + user->pause);
 		break;
+	case SCHEDULE_WAITS:
+		user->ended = 0; /* nothing was tried: a login is no second one */
+		put_off(schedule, user, now);
+		break;
 	case SCHEDULE_DENIED:
 	case SCHEDULE_LATER:
 		put_off(schedule, user, now);

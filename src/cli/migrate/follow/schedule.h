@@ -38,6 +38,7 @@ enum schedule_verdict {
 	SCHEDULE_AGAIN,  /* when the maildrop is free */
 	SCHEDULE_CUT,    /* the session there was not had, or ended */
 	SCHEDULE_DENIED, /* it refuses the login */
+	SCHEDULE_WAITS,  /* for a login, of which its password is learned */
 	SCHEDULE_LATER,  /* somebody has to mend something: a login, or the next pass */
 };
 
