@@ -229,6 +229,7 @@ COVER = {
     'src/server/front/activity.c': (unit('server', 'activity front_role'), system('takeover')),
     'src/server/front/ending.c': (unit('server', 'ending front_mail'), system('log')),
     'src/server/front/lent.c': (unit('server', 'lent front_mail'), system('bodies')),
+    'src/server/front/stream.c': (unit('server', 'stream'), system('remote', 'remote_hostile')),
     'src/server/front/link.c': (unit('server', 'link front_mail'), system('logins_wait')),
     'src/server/front/reader.c': (unit('server', 'reader front_mail'), system('bodies')),
     'src/server/front/signing.c': (unit('server', 'signing'), system('keys')),

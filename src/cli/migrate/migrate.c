@@ -178,6 +178,8 @@ static int run(struct call *call, struct err *err)
 	if (migrate_init(&call->migrate, err) < 0 ||
 	    movers_find(&call->movers, &call->migrate.config, &call->named, err) < 0)
 		return -1;
+	call->migrate.users = call->movers.users;
+	call->migrate.user_count = call->movers.count;
 	for (size_t i = 0; i < call->movers.count; i++)
 		step_of(call)(&call->migrate, &call->movers.users[i], totals);
 	totals->failed += call->movers.failed;

@@ -24,8 +24,10 @@ struct migrate {
 	struct passwords *passwords;  /* NULL: none was asked for */
 	struct err unasked; /* of a round: why nobody can tell whether sessions are open */
 	int private_fd;     /* that no writer gets; -1: none */
-	int nameless;       /* sessions of which nobody knows whose they are, as of asked_at */
-	uint64_t asked_at;  /* migrate_now_ms; 0: never */
+	struct user *users; /* of the call: no writer gets their secrets; NULL: none */
+	size_t user_count;
+	int nameless;      /* sessions of which nobody knows whose they are, as of asked_at */
+	uint64_t asked_at; /* migrate_now_ms; 0: never */
 };
 
 /* A user whose mail moves. */

@@ -2,6 +2,7 @@
 #include "cli/migrate/round.h"
 
 #include "base/descriptor.h"
+#include "base/secret.h"
 #include "cli/migrate/dialer.h"
 #include "cli/migrate/secret.h"
 #include "cli/migrate/sessions.h"
@@ -66,6 +67,13 @@ static int confine(const struct move *move, int folder, struct err *err)
 	return sandbox_enter(&sandbox, err);
 }
 
+/* The other server's octets are hostile, and this process takes them apart. */
+static void forget_secrets(const struct migrate *m)
+{
+	for (size_t i = 0; i < m->user_count; i++)
+		wipe(m->users[i].remote_password, sizeof(m->users[i].remote_password));
+}
+
 static void write_as_owner(const struct migrate *m, const struct move *move, struct round *round)
 {
 	struct maildrop_settings settings = {.driver = store_driver(STORE_MAILDIR),
@@ -85,6 +93,7 @@ static void write_as_owner(const struct migrate *m, const struct move *move, str
 	close_fd(&round->control[1]);
 	if (m->private_fd >= 0)
 		close(m->private_fd);
+	forget_secrets(m);
 	job.folder = move_open_folder(m, move, &err);
 	if ((job.folder < 0 && !(m->options.dry_run && err.errnum == ENOENT)) ||
 	    confine(move, job.folder, &err) < 0) {

@@ -136,6 +136,8 @@ static int find_and_move(struct migrate *m, const char *name, struct task_report
 	struct user user = {0};
 	int rc = find_user(m, name, &user, err);
 
+	m->users = &user;
+	m->user_count = 1;
 	if (rc > 0)
 		rc = move_user(m, &user, report, err);
 	wipe(&user, sizeof(user));
