@@ -273,6 +273,8 @@ def test_a_key_that_is_none_is_refused_at_the_start(site):
     office.allow('no key of valija migrate --make-key')
     done = office.valijad('-c', office.conf)
     assert done.returncode == 65 and 'old.key.learn: no key of valija migrate' in done.stderr
+    done = office.valijad('-t', '-c', office.conf)
+    assert done.returncode == 65 and 'remote "old": learn: no key of valija' in done.stderr
 
 
 def test_a_key_is_not_written_over(make_office):

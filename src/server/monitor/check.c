@@ -6,6 +6,9 @@
  */
 #include "server/monitor/monitor.h"
 
+#include "base/seal.h"
+#include "base/secret.h"
+#include "base/text.h"
 #include "config/listener.h"
 #include "config/rules.h"
 #include "maildrop/maildir/foreign.h"
@@ -237,6 +240,41 @@ static int check_remotes(const struct config *config, struct err *err)
 	return 0;
 }
 
+/* "name NUL key NUL …", as auth gets them. */
+static int check_learns(const struct config *config, const char *text, size_t size, struct err *err)
+{
+	const char *at = text, *end = text + size, *value;
+	struct seal_key *key;
+
+	while (at < end && (value = at + strlen(at) + 1) < end) {
+		if (seal_key_read(span_of(value), false, &key, err) < 0)
+			return err_prefix(err, "%s: remote \"%s\": learn", config->file, at);
+		seal_key_free(key);
+		at = value + strlen(value) + 1;
+	}
+	return 0;
+}
+
+/* auth does not start with a key that is none. */
+static int check_keys(const struct generation_files *files, struct err *err)
+{
+	size_t size = (size_t)files->learn_size;
+	char *text;
+	int rc;
+
+	if (files->learn_fd < 0)
+		return 0;
+	text = calloc(1, size + 1);
+	if (!text || pread(files->learn_fd, text, size, 0) != (ssize_t)size)
+		rc = err_set(err, EX_OSERR, "out of memory");
+	else
+		rc = check_learns(files->config, text, size, err);
+	if (text)
+		wipe(text, size);
+	free(text);
+	return rc;
+}
+
 /* A start goes on without it. */
 static void check_state(const struct generation_files *files)
 {
@@ -386,6 +424,8 @@ static int check_all(struct config *config, bool root, int state_fd, struct err 
 		rc = check_certificates(&files, err);
 	if (rc == 0)
 		rc = check_remotes(config, err);
+	if (rc == 0)
+		rc = check_keys(&files, err);
 	if (rc == 0)
 		warn_of_rules(config);
 	if (rc == 0)
