@@ -256,6 +256,8 @@ def test_ids_that_pop3_cannot_have_are_counted(move, connect):
     ('mail_location = maildir:~/Maildir:CONTROL=/var/control/%u:INDEX=/x\n',
      'its lists of ids in /var/control/%u: give --from DIR'),
     ('mail_control_path = /var/control/%{user}\n', 'give --from DIR'),
+    ('pop3_deleted_flag = two words\n', 'pop3_deleted_flag is no keyword of IMAP'),
+    (f'pop3_deleted_flag = {"k" * 65}\n', 'pop3_deleted_flag is no keyword of IMAP'),
     ('service pop3 {\n', 'it ends within a section'),
     ('hello\n', '"hello" is no setting')])
 def test_a_rule_that_cannot_be_followed_is_refused(make_office, text, words):

@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -14,26 +13,32 @@ static bool is_yes(const char *value)
 	       (strcmp(value, "yes") == 0 || strcmp(value, "y") == 0 || strcmp(value, "1") == 0);
 }
 
+static bool is_keyword(const char *text)
+{
+	while (*text >= 0x21 && *text <= 0x7e)
+		text++;
+	return *text == '\0';
+}
+
 /* Of an mbox the keyword stands in the messages, which are not taken apart for it. */
 static int take_hidden(const struct dovecot_conf *conf, struct mail_origin *ret, struct err *err)
 {
 	const char *keyword = dovecot_conf_pop3(conf, "pop3_deleted_flag");
-	size_t size = keyword ? strlen(keyword) : 0;
 
-	if (size && mail_origin_is_of_mboxes(ret->server)) {
+	if (!keyword || !*keyword)
+		return 0;
+	if (mail_origin_is_of_mboxes(ret->server)) {
 		fprintf(stderr,
 			"valija import: pop3_deleted_flag has no counterpart for mboxes: messages "
 			"that it hid are shown\n");
 		return 0;
 	}
-	for (size_t i = 0; i < size; i++)
-		if (keyword[i] < 0x21 || keyword[i] > 0x7e)
-			size = SIZE_MAX;
-	if (size && span_copy((pop3_span){keyword, size}, ret->hidden, sizeof(ret->hidden)) < 0)
-		return err_set(err, EX_DATAERR,
-			       "pop3_deleted_flag is no keyword of IMAP, or longer than %d",
-			       ORIGIN_KEYWORD_MAX);
-	return 0;
+	if (is_keyword(keyword) &&
+	    span_copy(span_of(keyword), ret->hidden, sizeof(ret->hidden)) == 0)
+		return 0;
+	return err_set(err, EX_DATAERR,
+		       "pop3_deleted_flag is no keyword of IMAP, or longer than %d",
+		       ORIGIN_KEYWORD_MAX);
 }
 
 static int take_rule(const struct dovecot_conf *conf, struct mail_origin *ret, struct err *err)
@@ -123,7 +128,7 @@ int dovecot_rule(const struct dovecot_conf *conf, const char *from, struct mail_
 	if (!mbox &&
 	    (check_driver(conf, location, err) < 0 || check_lists(conf, location, from, err) < 0))
 		return -1;
-	return take_rule(conf, ret, err) < 0 || (mbox && check_mbox(conf, location, ret, err) < 0)
-		       ? -1
-		       : 0;
+	if (take_rule(conf, ret, err) < 0)
+		return -1;
+	return mbox ? check_mbox(conf, location, ret, err) : 0;
 }
