@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -94,4 +95,14 @@ int seal_octets(const char *name, const void *data, size_t size)
 	if (fd >= 0 && (write_all(fd, data, size) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0))
 		close_fd(&fd);
 	return fd;
+}
+
+char *unseal_octets(int fd, uint64_t size, uint64_t most)
+{
+	char *octets = fd >= 0 && size && size <= most ? malloc(size) : NULL;
+
+	if (!octets || pread(fd, octets, size, 0) == (ssize_t)size)
+		return octets;
+	free(octets);
+	return NULL;
 }

@@ -4,6 +4,7 @@
 #define BASE_DESCRIPTOR_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Closes *fd, if it is one (-1: none), and sets it to -1. errno is kept, so that a failure can be
@@ -26,5 +27,8 @@ int wait_fd(int fd, short events, int ms);
 
 /* A memory file with these octets that nobody can change any more; close-on-exec. -1: errno. */
 int seal_octets(const char *name, const void *data, size_t size);
+/* All octets of such a file of that size, which the caller frees, and wipes where they are secret.
+ * NULL: it has none, or more than most, cannot be read, or memory is short; fd may be -1. */
+char *unseal_octets(int fd, uint64_t size, uint64_t most);
 
 #endif

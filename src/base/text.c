@@ -280,6 +280,20 @@ void text_dotted(const uint8_t octets[4], char *buf)
 	}
 }
 
+bool text_take_pair(pop3_span *rest, const char **ret_name, const char **ret_value)
+{
+	const char *name = rest->data, *end = name + rest->size;
+	const char *value = rest->size ? memchr(name, 0, rest->size) : NULL;
+	const char *last = value ? memchr(value + 1, 0, (size_t)(end - value - 1)) : NULL;
+
+	if (!last)
+		return false;
+	*ret_name = name;
+	*ret_value = value + 1;
+	*rest = (pop3_span){last + 1, (size_t)(end - last - 1)};
+	return true;
+}
+
 bool text_is_address(const char *text)
 {
 	unsigned char raw[16];

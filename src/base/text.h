@@ -48,6 +48,9 @@ int base64_decode(pop3_span in, char *buf, size_t size);
 void hex_encode(const unsigned char *in, size_t n, char *buf); /* 2n digits and a NUL */
 /* An IPv4 address as "192.0.2.1"; buf has 16 octets. inet_ntop costs more than a whole log line. */
 void text_dotted(const uint8_t octets[4], char *buf);
+/* Takes the next pair off "name NUL value NUL …". False: there is none; what is left of rest is one
+ * that was cut. */
+bool text_take_pair(pop3_span *rest, const char **ret_name, const char **ret_value);
 /* Whether it is an address of IPv4 or IPv6, and no name. */
 bool text_is_address(const char *text);
 

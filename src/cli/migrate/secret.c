@@ -11,21 +11,16 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+enum { SECRETS_MAX = (1 << 20) - 1 }; /* octets of the passwords of all sections */
+
 /* The value of a name in "name NUL value NUL …"; -1: it is not there, or too long. */
-static int find_value(const char *text, size_t size, const char *name, struct secret *ret)
+static int find_value(pop3_span text, const char *name, struct secret *ret)
 {
-	const char *at = text, *end = text + size;
+	const char *at, *value;
 
-	while (at < end) {
-		const char *value = memchr(at, 0, (size_t)(end - at));
-		const char *next = value ? memchr(value + 1, 0, (size_t)(end - value - 1)) : NULL;
-
-		if (!next)
-			return -1;
+	while (text_take_pair(&text, &at, &value))
 		if (strcmp(at, name) == 0)
-			return secret_set(ret, span_of(value + 1));
-		at = next + 1;
-	}
+			return secret_set(ret, span_of(value));
 	return -1;
 }
 
@@ -33,24 +28,22 @@ static int section_secret(const struct migrate *m, const struct config_remote *s
 			  struct secret *ret, struct err *err)
 {
 	uint64_t size = 0;
-	char *text = NULL;
 	int fd = -1, rc = -1;
+	char *text;
 
 	if (remotes_open(&m->config, &fd, &size, err) < 0)
 		return -1;
-	if (fd >= 0 && size < 1 << 20)
-		text = calloc(1, size + 1);
-	if (text && pread(fd, text, size, 0) == (ssize_t)size)
-		rc = find_value(text, size, section->name, ret);
-	if (text)
+	text = unseal_octets(fd, size, SECRETS_MAX);
+	if (text) {
+		rc = find_value((pop3_span){text, size}, section->name, ret);
 		wipe(text, size);
+	}
 	free(text);
 	close_fd(&fd);
 	return rc == 0 ? 0
 		       : err_set(err, EX_CONFIG,
 				 "there is no password for %s: the user has no remote_password, "
-				 "and "
-				 "the section no password_file",
+				 "and the section no password_file",
 				 section->name);
 }
 
@@ -66,8 +59,9 @@ static int access_token(const struct migrate *m, const struct move *move, struct
 		return err_set(err, EX_OSERR, "out of memory");
 	rc = asker_access(&m->config, database, user_name_key(span_of(move->user->name), key),
 			  answer, err);
-	if (rc == 0 && (answer->status != LOOKUP_FOUND ||
-			find_value(answer->fields, answer->size, "access_token", ret) < 0))
+	if (rc == 0 &&
+	    (answer->status != LOOKUP_FOUND ||
+	     find_value((pop3_span){answer->fields, answer->size}, "access_token", ret) < 0))
 		rc = err_set(err, EX_TEMPFAIL,
 			     "there is no access token: valija remote check %s%s%s",
 			     move->user->name, answer->said[0] ? ": " : "", answer->said);

@@ -49,34 +49,25 @@ static int read_key(struct learning *learning, const char *name, const char *tex
 	return err_prefix(err, "remote %s: %s", name, learning->config->remotes[place].learn);
 }
 
-/* "name NUL key NUL …" */
-static int read_keys(struct learning *learning, const char *text, size_t size, struct err *err)
+static int read_keys(struct learning *learning, pop3_span text, struct err *err)
 {
-	const char *at = text, *end = text + size;
+	const char *name, *key;
 
-	while (at < end) {
-		const char *value = at + strlen(at) + 1;
-
-		if (value >= end)
-			return err_set(err, EX_SOFTWARE, "the monitor sent half a key");
-		if (read_key(learning, at, value, err) < 0)
+	while (text_take_pair(&text, &name, &key))
+		if (read_key(learning, name, key, err) < 0)
 			return -1;
-		at = value + strlen(value) + 1;
-	}
-	return 0;
+	return text.size ? err_set(err, EX_SOFTWARE, "the monitor sent half a key") : 0;
 }
 
 static int read_file(struct learning *learning, int fd, uint64_t size, struct err *err)
 {
-	char *text = size && size <= KEYS_SIZE_MAX ? calloc(1, size + 1) : NULL;
-	int rc = -1;
+	char *text = unseal_octets(fd, size, KEYS_SIZE_MAX);
+	int rc;
 
-	if (!text || pread(fd, text, size, 0) != (ssize_t)size)
-		err_set(err, EX_SOFTWARE, "the keys that seal passwords cannot be read");
-	else
-		rc = read_keys(learning, text, size, err);
-	if (text)
-		wipe(text, size);
+	if (!text)
+		return err_set(err, EX_SOFTWARE, "the keys that seal passwords cannot be read");
+	rc = read_keys(learning, (pop3_span){text, size}, err);
+	wipe(text, size);
 	free(text);
 	return rc;
 }

@@ -57,15 +57,12 @@ static void take_secrets(struct keeper *keeper, const struct ipc_remotes *messag
 static pop3_span secret_of(const struct keeper *keeper, const char *name)
 {
 	const struct keeper_secrets *secrets = keeper->secrets;
-	const char *at = secrets ? secrets->text : "", *end = at + (secrets ? secrets->size : 0);
+	pop3_span text = {secrets ? secrets->text : "", secrets ? secrets->size : 0};
+	const char *at, *value;
 
-	while (at < end) {
-		const char *value = at + strlen(at) + 1;
-
+	while (text_take_pair(&text, &at, &value))
 		if (strcmp(at, name) == 0)
 			return span_of(value);
-		at = value + strlen(value) + 1;
-	}
 	return (pop3_span){"", 0};
 }
 

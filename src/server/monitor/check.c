@@ -6,6 +6,7 @@
  */
 #include "server/monitor/monitor.h"
 
+#include "base/descriptor.h"
 #include "base/seal.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -240,17 +241,15 @@ static int check_remotes(const struct config *config, struct err *err)
 	return 0;
 }
 
-/* "name NUL key NUL …", as auth gets them. */
-static int check_learns(const struct config *config, const char *text, size_t size, struct err *err)
+static int check_learns(const struct config *config, pop3_span text, struct err *err)
 {
-	const char *at = text, *end = text + size, *value;
+	const char *name, *value;
 	struct seal_key *key;
 
-	while (at < end && (value = at + strlen(at) + 1) < end) {
+	while (text_take_pair(&text, &name, &value)) {
 		if (seal_key_read(span_of(value), false, &key, err) < 0)
-			return err_prefix(err, "%s: remote \"%s\": learn", config->file, at);
+			return err_prefix(err, "%s: remote \"%s\": learn", config->file, name);
 		seal_key_free(key);
-		at = value + strlen(value) + 1;
 	}
 	return 0;
 }
@@ -264,13 +263,11 @@ static int check_keys(const struct generation_files *files, struct err *err)
 
 	if (files->learn_fd < 0)
 		return 0;
-	text = calloc(1, size + 1);
-	if (!text || pread(files->learn_fd, text, size, 0) != (ssize_t)size)
-		rc = err_set(err, EX_OSERR, "out of memory");
-	else
-		rc = check_learns(files->config, text, size, err);
-	if (text)
-		wipe(text, size);
+	text = unseal_octets(files->learn_fd, size, SIZE_MAX);
+	if (!text)
+		return err_set(err, EX_OSERR, "out of memory");
+	rc = check_learns(files->config, (pop3_span){text, size}, err);
+	wipe(text, size);
 	free(text);
 	return rc;
 }

@@ -202,9 +202,34 @@ static void test_dotted(void **state)
 	assert_string_equal(buf, "255.255.255.255");
 }
 
+static void test_pairs(void **state)
+{
+	static const char text[] = "a\0one\0\0two\0b\0\0c\0cut";
+	pop3_span rest = {text, sizeof(text) - 1};
+	const char *name, *value;
+
+	(void)state;
+	assert_true(text_take_pair(&rest, &name, &value));
+	assert_string_equal(name, "a");
+	assert_string_equal(value, "one");
+	assert_true(text_take_pair(&rest, &name, &value));
+	assert_string_equal(name, "");
+	assert_string_equal(value, "two");
+	assert_true(text_take_pair(&rest, &name, &value));
+	assert_string_equal(name, "b");
+	assert_string_equal(value, "");
+	assert_false(text_take_pair(&rest, &name, &value));
+	assert_int_equal(rest.size, 5); /* one that was cut */
+	rest.size = 1;
+	assert_false(text_take_pair(&rest, &name, &value));
+	rest = (pop3_span){0};
+	assert_false(text_take_pair(&rest, &name, &value));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_number),
 		cmocka_unit_test(test_equal),
 		cmocka_unit_test(test_copy),
