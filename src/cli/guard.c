@@ -199,21 +199,23 @@ static int each(struct request *request, const char *name, struct err *err)
 
 /* ---- without a user ---- */
 
-struct tally {
-	uint64_t users, refused, failed;
+struct search {
+	struct mailbox *mailbox;
+	struct users *users;
+	uint64_t looked_at, refused, failed;
 };
 
 /* Says nothing of a maildrop that is served. */
-static int look_at(struct mailbox *mailbox, struct users *users, const char *name,
-		   struct tally *tally, struct err *err)
+static int look_at(struct search *search, const char *name, struct err *err)
 {
+	struct mailbox *mailbox = search->mailbox;
 	struct maker_root *root;
 	bool alarm;
 
-	if (mailbox_find(&mailbox->config, users, name, &mailbox->user, err) != USERS_FOUND)
+	if (mailbox_find(&mailbox->config, search->users, name, &mailbox->user, err) != USERS_FOUND)
 		return -1;
 	root = maker_root(&mailbox->maker, &mailbox->user);
-	tally->users++;
+	search->looked_at++;
 	if (mailbox_is_mbox(mailbox))
 		return 0;
 	if (!root->reg)
@@ -221,7 +223,7 @@ static int look_at(struct mailbox *mailbox, struct users *users, const char *nam
 	if (register_knows(root->reg, span_of(user_home(&mailbox->user)), REGISTER_ALARM,
 			   (pop3_span){0}, &alarm, err) < 0)
 		return -1;
-	tally->refused += alarm;
+	search->refused += alarm;
 	if (alarm)
 		printf("%s: maildrop %s: REFUSED since it is not the one it was: the log says "
 		       "why\n",
@@ -229,31 +231,22 @@ static int look_at(struct mailbox *mailbox, struct users *users, const char *nam
 	return 0;
 }
 
-static int look_at_all(struct mailbox *mailbox, struct users *users, struct tally *tally,
-		       struct err *err)
+static int look_at_one(void *context, const char *name)
 {
-	struct name_list all = {0};
-	int rc = name_list_add_all(&all, &mailbox->config, users, "guard", "name them", err);
+	struct search *search = context;
+	struct err err = {0};
 
-	if (rc == 0 && all.short_of_memory)
-		rc = err_set(err, EX_OSERR, "out of memory");
-	for (size_t i = 0; rc == 0 && i < all.count; i++) {
-		struct err of_user = {0};
-
-		if (look_at(mailbox, users, all.names[i], tally, &of_user) == 0)
-			continue;
-		tally->failed++;
-		fprintf(stderr, "valija guard: %s: %s\n", all.names[i], of_user.text);
-	}
-	name_list_finish(&all);
-	return rc;
+	if (look_at(search, name, &err) == 0)
+		return 0;
+	search->failed++;
+	fprintf(stderr, "valija guard: %s: %s\n", name, err.text);
+	return 0;
 }
 
 static int show_refused(const struct request *request, struct err *err)
 {
 	struct mailbox *mailbox = request->mailbox;
-	struct users *users = NULL;
-	struct tally tally = {0};
+	struct search search = {.mailbox = mailbox};
 	int fd = -1, rc = -1;
 
 	if (config_load(command_config(request->config), &mailbox->config, err) < 0)
@@ -261,17 +254,20 @@ static int show_refused(const struct request *request, struct err *err)
 	maker_find_stores(&mailbox->config);
 	if (maker_init(&mailbox->maker, &mailbox->config, err) == 0 &&
 	    config_open_parent(mailbox->config.users, &fd, err) == 0 &&
-	    site_users_open(&mailbox->config, fd, &users, err) == 0)
-		rc = look_at_all(mailbox, users, &tally, err);
-	users_close(users);
+	    site_users_open(&mailbox->config, fd, &search.users, err) == 0)
+		rc = name_list_each(&(struct name_list){0},
+				    &(struct name_list_all){&mailbox->config, search.users, "guard",
+							    "name them"},
+				    look_at_one, &search, err);
+	users_close(search.users);
 	if (fd >= 0)
 		close(fd);
 	mailbox_close(mailbox);
 	if (rc < 0)
 		return -1;
-	printf("%llu users, %llu maildrops are refused\n", (unsigned long long)tally.users,
-	       (unsigned long long)tally.refused);
-	return tally.failed ? EX_TEMPFAIL : EX_OK;
+	printf("%llu users, %llu maildrops are refused\n", (unsigned long long)search.looked_at,
+	       (unsigned long long)search.refused);
+	return search.failed ? EX_TEMPFAIL : EX_OK;
 }
 
 int guard_main(int argc, char **argv)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 struct listing {
 	struct name_list *list;
@@ -80,6 +81,27 @@ int name_list_add_all(struct name_list *list, const struct config *config, struc
 
 	users_each(users, add_name, list);
 	return name_list_add_databases(list, config, &filter, err);
+}
+
+/* Names first: the users file is read while they are listed. */
+int name_list_each(const struct name_list *named, const struct name_list_all *all,
+		   int (*each)(void *context, const char *name), void *context, struct err *err)
+{
+	struct name_list found = {0};
+	const struct name_list *list = named->count ? named : &found;
+	int rc = 0;
+	bool memory;
+
+	if (!named->count)
+		rc = name_list_add_all(&found, all->config, all->users, all->command, all->advice,
+				       err);
+	memory = !named->short_of_memory && !found.short_of_memory;
+	for (size_t i = 0; rc == 0 && i < list->count; i++)
+		memory = each(context, list->names[i]) == 0 && memory;
+	if (rc == 0 && !memory)
+		rc = err_set(err, EX_OSERR, "out of memory");
+	name_list_finish(&found);
+	return rc;
 }
 
 void name_list_finish(struct name_list *list)

@@ -24,6 +24,13 @@ struct name_list_filter {
 	const char *advice;  /* where a database cannot be listed: "name them" */
 };
 
+/* Of name_list_each: where all users are looked for. */
+struct name_list_all {
+	const struct config *config;
+	struct users *users;
+	const char *command, *advice; /* as above */
+};
+
 /* Adds a copy of the name. */
 void name_list_add(struct name_list *list, pop3_span name);
 /* Adds the users of the configuration's databases. One that cannot be listed is a message on
@@ -34,6 +41,10 @@ int name_list_add_databases(struct name_list *list, const struct config *config,
  * --user. command, advice: as above. -1 with err, as above. */
 int name_list_add_all(struct name_list *list, const struct config *config, struct users *users,
 		      const char *command, const char *advice, struct err *err);
+/* Calls take with each of named, or, if it is empty, with each of name_list_add_all. take: -1:
+ * memory is short, which is said when all others had their turn. -1 with err. */
+int name_list_each(const struct name_list *named, const struct name_list_all *all,
+		   int (*each)(void *context, const char *name), void *context, struct err *err);
 void name_list_finish(struct name_list *list);
 
 #endif

@@ -63,12 +63,19 @@ static int add_person(struct people *people, const struct user *user)
 	return person.name && person.home ? 0 : -1;
 }
 
-static int find_one(struct people *people, struct users *users, const char *name)
+struct search {
+	struct people *people;
+	struct users *users;
+};
+
+static int find_one(void *context, const char *name)
 {
+	const struct search *search = context;
+	struct people *people = search->people;
 	struct user user = {0};
 	struct err err = {0};
 
-	if (mailbox_find(people->config, users, name, &user, &err) == USERS_FOUND)
+	if (mailbox_find(people->config, search->users, name, &user, &err) == USERS_FOUND)
 		return add_person(people, &user);
 	leave_out(people, name, err.text);
 	return 0;
@@ -85,26 +92,6 @@ static int by_owner(const void *left, const void *right)
 	return x->root != y->root ? (x->root < y->root ? -1 : 1) : strcmp(x->home, y->home);
 }
 
-/* Names first: the users file is read while they are listed. */
-static int find_all(struct people *people, struct users *users, const struct name_list *named,
-		    struct err *err)
-{
-	struct name_list all = {0};
-	const struct name_list *list = named->count ? named : &all;
-	bool memory = !named->short_of_memory;
-	int rc = 0;
-
-	if (!named->count)
-		rc = name_list_add_all(&all, people->config, users, "import", NAME_LIST_NAME_THEM,
-				       err);
-	for (size_t i = 0; rc == 0 && i < list->count; i++)
-		memory = find_one(people, users, list->names[i]) == 0 && memory;
-	if (rc == 0 && !(memory && !all.short_of_memory))
-		rc = err_set(err, EX_OSERR, "out of memory");
-	name_list_finish(&all);
-	return rc;
-}
-
 int people_find(struct people *people, const struct config *config, const struct name_list *named,
 		struct err *err)
 {
@@ -115,7 +102,10 @@ int people_find(struct people *people, const struct config *config, const struct
 	if (maker_init(&people->maker, config, err) == 0 &&
 	    config_open_parent(config->users, &fd, err) == 0 &&
 	    site_users_open(config, fd, &users, err) == 0)
-		rc = find_all(people, users, named, err);
+		rc = name_list_each(
+			named,
+			&(struct name_list_all){config, users, "import", NAME_LIST_NAME_THEM},
+			find_one, &(struct search){people, users}, err);
 	if (people->count)
 		qsort(people->persons, people->count, sizeof(*people->persons), by_owner);
 	users_close(users);

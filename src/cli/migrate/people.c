@@ -67,43 +67,31 @@ enum people_found people_look(struct people *people, const char *name, struct us
 	return ret->migrate_section ? PEOPLE_WRONG : PEOPLE_BROKEN;
 }
 
-/* named: somebody asked for this user, so it is said if it does not move. */
-static int find_one(struct movers *movers, struct people *people, const char *name, bool named)
+struct search {
+	struct movers *movers;
+	struct people *people;
+	bool named; /* somebody asked for these users, so it is said if one does not move */
+};
+
+static int find_one(void *context, const char *name)
 {
+	const struct search *search = context;
+	struct movers *movers = search->movers;
 	struct user user = {0};
 	struct err err = {0};
-	enum people_found found = people_look(people, name, &user, &err);
+	enum people_found found = people_look(search->people, name, &user, &err);
 	int rc = 0;
 
 	if (found == PEOPLE_MOVES)
 		rc = add(movers, &user);
-	else if (found == PEOPLE_STAYS && named)
+	else if (found == PEOPLE_STAYS && search->named)
 		err_set(&err, EX_DATAERR,
 			"no mail of this user moves here: the entry has no migrate=SECTION");
-	if (found == PEOPLE_WRONG || (found != PEOPLE_MOVES && named)) {
+	if (found == PEOPLE_WRONG || (found != PEOPLE_MOVES && search->named)) {
 		movers_complain(name, err.text);
 		movers->failed++;
 	}
 	wipe(&user, sizeof(user));
-	return rc;
-}
-
-/* Names first: the users file is read while they are listed. */
-static int find_all(struct movers *movers, struct people *people, const struct name_list *named,
-		    struct err *err)
-{
-	struct name_list all = {0};
-	const struct name_list *list = named->count ? named : &all;
-	bool memory = !named->short_of_memory;
-	int rc = 0;
-
-	if (!named->count)
-		rc = people_list(people, NAME_LIST_NAME_THEM, &all, err);
-	for (size_t i = 0; rc == 0 && i < list->count; i++)
-		memory = find_one(movers, people, list->names[i], named->count > 0) == 0 && memory;
-	if (rc == 0 && !(memory && !all.short_of_memory))
-		rc = err_set(err, EX_OSERR, "out of memory");
-	name_list_finish(&all);
 	return rc;
 }
 
@@ -116,7 +104,11 @@ int movers_find(struct movers *movers, const struct config *config, const struct
 	*movers = (struct movers){0};
 	rc = people_open(&people, config, err);
 	if (rc == 0)
-		rc = find_all(movers, &people, named, err);
+		rc = name_list_each(named,
+				    &(struct name_list_all){config, people.users, "migrate",
+							    NAME_LIST_NAME_THEM},
+				    find_one, &(struct search){movers, &people, named->count > 0},
+				    err);
 	people_close(&people);
 	return rc;
 }
