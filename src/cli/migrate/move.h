@@ -15,7 +15,7 @@ struct migrate_options {
 	uint64_t rate, wait_seconds;
 };
 
-/* What a call has. */
+/* A call of the command. */
 struct migrate {
 	struct migrate_options options;
 	struct config config;

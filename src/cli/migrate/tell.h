@@ -1,4 +1,4 @@
-/* What a call of the command prints about users, and what it counts. For the files of this folder.
+/* Lines of a call of the command about users, and its counts. For the files of this folder.
  */
 #ifndef CLI_MIGRATE_TELL_H
 #define CLI_MIGRATE_TELL_H
@@ -16,7 +16,7 @@ void tell_user(const struct user *user, const char *format, ...)
 void tell_failed(struct migrate_totals *totals, const struct user *user, const char *why);
 /* Nothing can be done for the user until something happens. */
 void tell_left(struct migrate_totals *totals, const struct user *user, const char *why);
-/* What became of a user's mail; copied: messages, in all rounds. */
+/* The outcome for a user's mail; copied: messages, in all rounds. */
 void tell_moved(struct migrate_totals *totals, const struct writer_report *report,
 		const struct user *user, uint64_t copied);
 void tell_totals(const struct migrate_totals *totals, bool dry_run);

@@ -299,7 +299,7 @@ static void list_ended(struct helper *helper)
 	go_on(root);
 }
 
-/* What name_list says about databases that cannot be listed is said once. */
+/* Lines of name_list about databases that cannot be listed are said once. */
 static void begin_pass(struct follow *follow, bool first)
 {
 	struct err err = {0};

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-	SECTIONS_MAX = 64, /* names of sections that are told apart; more share one */
+	SECTIONS_MAX = 64, /* sections with a place of their own; more share one */
 	PAUSE_MS = 1000,
 	PAUSE_MAX_MS = 5 * 60 * 1000,
 	SECTION_PAUSE_MS = 2000,

@@ -1,8 +1,8 @@
 /*
- * Whose mail is moved next: users that logged in first, then those of a pass through all. A user
- * that has to wait does so without the others, for longer each time; a server that is not reached,
- * or refuses logins, makes all of its users wait. No I/O and no clock: now is given, in
- * milliseconds. In the service of `valija migrate --follow`.
+ * The order in which users have their turn: those that logged in first, then those of a pass
+ * through all. A user that has to wait does so without the others, for longer each time; a server
+ * that is not reached, or refuses logins, makes all of its users wait. No I/O and no clock: now is
+ * given, in milliseconds. In the service of `valija migrate --follow`.
  */
 #ifndef CLI_MIGRATE_FOLLOW_SCHEDULE_H
 #define CLI_MIGRATE_FOLLOW_SCHEDULE_H
@@ -31,7 +31,7 @@ struct schedule_user {
 	char name[]; /* as it was given */
 };
 
-/* What a round says about what is next. */
+/* The outcome of a round, as far as the next turn depends on it. */
 enum schedule_verdict {
 	SCHEDULE_GONE,   /* the mail of no such user moves: forgotten */
 	SCHEDULE_HERE,   /* the next pass looks for late mail */

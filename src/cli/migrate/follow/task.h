@@ -1,4 +1,4 @@
-/* What the other processes of the service do: the list of all users whose mail moves, and a round
+/* Work of the other processes of the service: the list of all users whose mail moves, and a round
  * of one of them. They read the configuration and the users anew. For the files of this folder. */
 #ifndef CLI_MIGRATE_FOLLOW_TASK_H
 #define CLI_MIGRATE_FOLLOW_TASK_H

@@ -7,7 +7,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-/* Whoever copies looks at the time of that file. */
+/* The time of that file is what a copying looks at. */
 static void tell_wanted(const struct maildir_place *place)
 {
 	int fd = place->sys->openat(place->dir, COPIES_NAME "/" WANTED_NAME, O_RDWR | MIGRATE_FLAGS,

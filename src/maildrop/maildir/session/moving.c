@@ -2,8 +2,8 @@
 #include "maildrop/maildir/migrate/look.h"
 #include "maildrop/maildir/session/open.h"
 
-/* What came here before the switch. The session has the lock, so that no switch comes; one may have
- * come since the look. */
+/* The mail that came here before the switch. The session has the lock, so that no switch comes; one
+ * may have come since the look. */
 static enum maildrop_status open_part(const struct maildrop_settings *settings, int root_fd,
 				      const char *home, struct maildrop **ret, bool *ret_partly,
 				      struct err *err)
